@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# Finds what the library links; a missing piece is named by the Debian package that has it.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(PkgConfig)
+if(NOT PKG_CONFIG_FOUND)
+    message(FATAL_ERROR "nigh needs pkg-config: apt-get install pkg-config")
+endif()
+
+# nigh_find(<prefix> <pkg-config module> <Debian package>): makes PkgConfig::<prefix>.
+macro(nigh_find prefix module package)
+    pkg_check_modules(${prefix} QUIET IMPORTED_TARGET ${module})
+    if(NOT ${prefix}_FOUND)
+        message(FATAL_ERROR "nigh needs ${module}: apt-get install ${package}")
+    endif()
+endmacro()
+
+nigh_find(NIGH_HIREDIS hiredis>=0.14 libhiredis-dev)
+nigh_find(NIGH_URCU liburcu-bp>=0.13 liburcu-dev)
+nigh_find(NIGH_XXHASH libxxhash>=0.8 libxxhash-dev) # the header only: inlined, never linked
+set(NIGH_LINKED PkgConfig::NIGH_HIREDIS PkgConfig::NIGH_URCU)
+set(NIGH_REQUIRES_PRIVATE "hiredis >= 0.14, liburcu-bp >= 0.13")
+if(NIGH_ALLOCATOR STREQUAL "jemalloc")
+    nigh_find(NIGH_JEMALLOC jemalloc>=5 libjemalloc-dev)
+    list(APPEND NIGH_LINKED PkgConfig::NIGH_JEMALLOC)
+    string(APPEND NIGH_REQUIRES_PRIVATE ", jemalloc >= 5")
+    set(NIGH_CONFIG_JEMALLOC jemalloc:JEMALLOC)
+endif()

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+// A private redis-server for tests (redis.h): child process, folder and raw commands.
+//
+// Every wait has a deadline and looks at a condition (PONG, or the child gone). Only the pid
+// that we forked is ever signalled, and only until it is reaped, so that a recycled pid is
+// never hit. hiredis writes without MSG_NOSIGNAL; SIGPIPE is held back around it here rather
+// than ignored in the program, for the library under test must not need that.
+
+#include "support/redis.h"
+
+#include "support/check.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    ARGS_MAX = 64,
+    START_MS = 20000, /* generous: sanitizers and eight other builds on two cores */
+    COMMAND_MS = 2000,
+};
+
+/* A port that was free a moment ago; a collision shows as a server that does not start. */
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(fd >= 0);
+    REQUIRE(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    REQUIRE(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* In the child: only async-signal-safe calls, for the parent may have threads. */
+static void exec_server(pid_t parent, char *const argv[])
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(126); /* the parent died before prctl could see it */
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    execvp(argv[0], argv);
+    _exit(127);
+}
+
+static void spawn(struct redis *server)
+{
+    char port[16], log_path[96];
+    snprintf(port, sizeof port, "%d", server->port);
+    snprintf(log_path, sizeof log_path, "%s/redis.log", server->dir);
+    char *argv[ARGS_MAX] = {
+        "redis-server", "--port", port,          "--bind",       "127.0.0.1",
+        "--unixsocket", server->socket,          "--dir",        server->dir,
+        "--logfile",    log_path,                "--daemonize",  "no",
+        "--save",       "",                      "--appendonly", "no",
+        "--repl-diskless-sync-delay",            "0",
+    };
+    size_t n = 0;
+    while (argv[n])
+        n++;
+    for (char *const *arg = server->args; arg && *arg; arg++) {
+        REQUIRE(n < ARGS_MAX - 1);
+        argv[n++] = *arg;
+    }
+    pid_t parent = getpid();
+    server->pid = fork();
+    REQUIRE(server->pid >= 0);
+    if (server->pid == 0)
+        exec_server(parent, argv);
+}
+
+static bool answers(const struct redis *server)
+{
+    char *reply = redis_command(server, "PING");
+    bool pong = reply && (strcmp(reply, "PONG") == 0 || strstr(reply, "NOAUTH"));
+    free(reply);
+    return pong;
+}
+
+static bool exited(struct redis *server)
+{
+    int status;
+    if (waitpid(server->pid, &status, WNOHANG) != server->pid)
+        return false;
+    server->pid = 0;
+    check_note(WIFEXITED(status) && WEXITSTATUS(status) == 127
+                   ? "redis-server is not in PATH: apt-get install redis-server"
+                   : "redis-server ended while starting (status %#x)", status);
+    return true;
+}
+
+static void print_log(const struct redis *server)
+{
+    char path[96], line[512];
+    snprintf(path, sizeof path, "%s/redis.log", server->dir);
+    FILE *log = fopen(path, "re");
+    while (log && fgets(line, sizeof line, log))
+        check_note("redis.log: %.*s", (int)strcspn(line, "\n"), line);
+    if (log)
+        fclose(log);
+}
+
+static void launch(struct redis *server)
+{
+    spawn(server);
+    uint64_t end_ms = check_now_ms() + START_MS;
+    while (!answers(server)) {
+        if (exited(server) || check_now_ms() > end_ms) {
+            print_log(server);
+            redis_stop(server);
+            REQUIRE(!"redis-server starts");
+        }
+        check_pause();
+    }
+}
+
+static void start(struct redis *server, int port, char *const *args)
+{
+    const char *parent = getenv("TMPDIR");
+    *server = (struct redis){.port = port, .args = args};
+    if (!parent || strlen(parent) > 30)
+        parent = "/tmp"; /* a socket's path is limited to 107 bytes */
+    snprintf(server->dir, sizeof server->dir, "%s/nigh-redis-XXXXXX", parent);
+    REQUIRE(mkdtemp(server->dir));
+    snprintf(server->socket, sizeof server->socket, "%s/redis.sock", server->dir);
+    if (port)
+        snprintf(server->uri, sizeof server->uri, "redis://127.0.0.1:%d", port);
+    else
+        snprintf(server->uri, sizeof server->uri, "unix://%s", server->socket);
+    launch(server);
+}
+
+void redis_start(struct redis *server, char *const *args)
+{
+    start(server, 0, args);
+}
+
+void redis_start_tcp(struct redis *server, char *const *args)
+{
+    start(server, free_port(), args);
+}
+
+void redis_kill(struct redis *server)
+{
+    if (server->pid == 0)
+        return;
+    kill(server->pid, SIGKILL);
+    while (waitpid(server->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    server->pid = 0;
+}
+
+static int remove_path(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+    (void)info, (void)type, (void)walk;
+    return remove(path);
+}
+
+void redis_stop(struct redis *server)
+{
+    redis_kill(server);
+    nftw(server->dir, remove_path, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void redis_pause(struct redis *server)
+{
+    int status;
+    REQUIRE(server->pid > 0 && kill(server->pid, SIGSTOP) == 0);
+    REQUIRE(waitpid(server->pid, &status, WUNTRACED) == server->pid && WIFSTOPPED(status));
+}
+
+void redis_resume(struct redis *server)
+{
+    REQUIRE(server->pid > 0 && kill(server->pid, SIGCONT) == 0);
+}
+
+void redis_save(struct redis *server)
+{
+    char *reply = redis_command(server, "SAVE");
+    REQUIRE(reply && strcmp(reply, "OK") == 0);
+    free(reply);
+}
+
+void redis_restart(struct redis *server, enum redis_data data)
+{
+    char path[96];
+    redis_kill(server);
+    unlink(server->socket);
+    snprintf(path, sizeof path, "%s/dump.rdb", server->dir);
+    if (data == REDIS_EMPTY)
+        unlink(path);
+    launch(server);
+}
+
+/* Holds SIGPIPE back, runs the command, and swallows the SIGPIPE it may have caused. */
+static redisReply *command(const struct redis *server, const char *format, va_list args)
+{
+    sigset_t pipe_only, before;
+    struct timeval limit = {.tv_sec = COMMAND_MS / 1000};
+    redisReply *reply = NULL;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    redisContext *context = redisConnectUnixWithTimeout(server->socket, limit);
+    if (context && !context->err && redisSetTimeout(context, limit) == REDIS_OK)
+        reply = redisvCommand(context, format, args);
+    if (context)
+        redisFree(context);
+    if (!sigismember(&before, SIGPIPE))
+        sigtimedwait(&pipe_only, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return reply;
+}
+
+static void reply_text(FILE *out, const redisReply *reply)
+{
+    switch (reply->type) {
+    case REDIS_REPLY_INTEGER:
+        fprintf(out, "%lld", reply->integer);
+        break;
+    case REDIS_REPLY_NIL:
+        fputs("(nil)", out);
+        break;
+    case REDIS_REPLY_ARRAY:
+        for (size_t i = 0; i < reply->elements; i++) {
+            if (i > 0)
+                fputc('\n', out);
+            reply_text(out, reply->element[i]);
+        }
+        break;
+    case REDIS_REPLY_ERROR:
+        fputs("(error) ", out);
+        fwrite(reply->str, 1, reply->len, out);
+        break;
+    default:
+        fwrite(reply->str, 1, reply->len, out);
+        break;
+    }
+}
+
+char *redis_command(const struct redis *server, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = command(server, format, args);
+    va_end(args);
+    if (!reply)
+        return NULL;
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    REQUIRE(out);
+    reply_text(out, reply);
+    REQUIRE(fclose(out) == 0);
+    freeReplyObject(reply);
+    return text;
+}
+
+long long redis_integer(const struct redis *server, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = command(server, format, args);
+    va_end(args);
+    REQUIRE(reply && reply->type == REDIS_REPLY_INTEGER);
+    long long value = reply->integer;
+    freeReplyObject(reply);
+    return value;
+}
