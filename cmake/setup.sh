@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Set-up and build, shared by test/run and perf/run.
+#
+#   . cmake/setup.sh
+#   nigh_setup                        install what is missing (Debian, Ubuntu); quick if nothing is
+#   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
+#   nigh_build KIND [CMAKE OPTION...] configure and build there
+#
+# Called as a program it does nigh_setup and nothing else.
+#
+# Probes ask for the thing itself (a command, a pkg-config module), not for a package: what was
+# built from source counts, and a second run takes milliseconds and no call of apt.
+#
+# Redis: Debian's redis-server package starts a system service when installed and again at each
+# boot. We need the program only. redis-tools carries it without a service (its redis-check-rdb
+# is the same binary, which looks at the name it was called by), so where no redis-server is in
+# PATH we install redis-tools and put a link of that name into our cache folder.
+
+NIGH_CACHE=${NIGH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/nigh}
+
+nigh_fail() {
+    echo "nigh: $*" >&2
+    return 1
+}
+
+# Lines of "package probe"; a probe is a command or pc:module.
+nigh_packages() {
+    cat <<'END'
+gcc cc
+g++ c++
+cmake cmake
+ninja-build ninja
+pkg-config pkg-config
+libhiredis-dev pc:hiredis
+liburcu-dev pc:liburcu-bp
+libjemalloc-dev pc:jemalloc
+libxxhash-dev pc:libxxhash
+libsqlite3-dev pc:sqlite3
+redis-tools redis-server
+END
+}
+
+nigh_has() {
+    case $1 in
+        pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# One line with the packages whose probe fails.
+nigh_missing() {
+    nigh_packages | while read -r package probe; do
+        nigh_has "$probe" || printf '%s ' "$package"
+    done
+}
+
+nigh_link_redis() {
+    command -v redis-server >/dev/null && return
+    command -v redis-check-rdb >/dev/null || return 0
+    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$(command -v redis-check-rdb)" "$NIGH_CACHE/bin/redis-server"
+}
+
+# nigh_apt AS_ROOT PACKAGE...: the lists are fetched only if apt cannot do without.
+nigh_apt() {
+    as_root=$1
+    shift
+    apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
+    set -- install -y --no-install-recommends "$@"
+    $apt "$@" >"$NIGH_CACHE/setup.log" 2>&1 && return
+    $apt update >"$NIGH_CACHE/setup.log" 2>&1 && $apt "$@" >>"$NIGH_CACHE/setup.log" 2>&1 && return
+    tail -n 5 "$NIGH_CACHE/setup.log" >&2
+    nigh_fail "apt-get failed (log: $NIGH_CACHE/setup.log)"
+}
+
+nigh_setup() {
+    case :$PATH: in *":$NIGH_CACHE/bin:"*) ;; *) export PATH="$PATH:$NIGH_CACHE/bin" ;; esac
+    nigh_link_redis
+    missing=$(nigh_missing)
+    [ -n "$missing" ] || return 0
+
+    command -v apt-get >/dev/null || {
+        nigh_fail "missing: $missing(Debian's names) and no apt-get here; please install them"
+        return 1
+    }
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            nigh_fail "missing: ${missing}; neither root nor sudo: apt-get install $missing"
+            return 1
+        }
+        as_root=sudo
+        [ -t 0 ] || as_root='sudo -n' # nobody could type a password
+    fi
+    mkdir -p "$NIGH_CACHE" || return 1
+    echo "nigh: installing $missing"
+    # shellcheck disable=SC2086 # a list of words on purpose
+    nigh_apt "$as_root" $missing || return 1
+    nigh_link_redis
+    missing=$(nigh_missing)
+    [ -z "$missing" ] || nigh_fail "still missing after installing: $missing"
+}
+
+# Outside the checkout, one per checkout and kind; NIGH_BUILD overrides the place of all kinds.
+nigh_build_dir() {
+    checkout=$(cd "$NIGH_SOURCE" && pwd -P)
+    id=$(printf '%s' "$checkout" | cksum | cut -d' ' -f1)
+    echo "${NIGH_BUILD:-$NIGH_CACHE/build-$id}/$1"
+}
+
+nigh_build() {
+    build=$(nigh_build_dir "$1")
+    shift
+    mkdir -p "$build" || return 1
+    echo "nigh: building in $build"
+    cmake -S "$NIGH_SOURCE" -B "$build" -G Ninja "$@" >"$build/configure.log" 2>&1 || {
+        cat "$build/configure.log" >&2
+        nigh_fail "cmake failed"
+        return 1
+    }
+    cmake --build "$build" || nigh_fail "the build failed"
+}
+
+case $0 in
+    */setup.sh | setup.sh) nigh_setup ;;
+esac
