@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and closing: a cache is the memory, the Redis link and the threads of one process; a
+ * space is a named set of keys with one loader and one set of freshness rules.
+ */
+#ifndef NIGH_CACHE_H
+#define NIGH_CACHE_H
+
+#include <nigh/error.h>
+#include <nigh/load.h>
+#include <nigh/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nigh;
+struct nigh_space;
+
+/**
+ * Open a cache. Redis need not be there: the cache starts without it and connects when it can.
+ *
+ * @param options     NULL: all defaults; NIGH_CONF from the environment is applied on top
+ * @param ret_cache   untouched on error
+ *
+ * Returns   0
+ * Errors    NIGH_EOPTION, NIGH_EURI, NIGH_ENOMEM, NIGH_ETHREAD
+ * Threads   any; open after fork(): a cache inherited by a child answers NIGH_EFORKED
+ * Blocks    no: the first connection is made by the cache's own threads
+ * Owns      close with nigh_close()
+ */
+int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
+
+/**
+ * Close: stop the threads, wait for running loaders, free everything.
+ *
+ * Threads   one; no other call may be running on the cache, every value must be released
+ * Blocks    until running loaders have returned
+ */
+void nigh_close(struct nigh *cache);
+
+/**
+ * Open a space, or get the one that is already open under this name.
+ *
+ * @param name     1 .. NIGH_NAME_MAX bytes without ':', '{', '}', not beginning with '!'
+ * @param loader   NULL: nigh_fetch() on a miss returns NIGH_MISS
+ * @param writer   NULL: nigh_write() is not available
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL bad name; NIGH_EOPTION; NIGH_EEXIST open with another loader; NIGH_ENOMEM
+ * Threads   any
+ * Owns      the cache; lives until nigh_close()
+ */
+int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
+                    nigh_loader_fn loader, nigh_writer_fn writer, void *arg,
+                    struct nigh_space **ret_space);
+
+/**
+ * Whether nigh's link to Redis works and its trust holds.
+ *
+ * Returns   NIGH_FRESH trusted; NIGH_STALE in doubt: nothing stored is called fresh
+ * Errors    NIGH_EOFFLINE in doubt and not connected
+ * Threads   any
+ */
+int nigh_health(struct nigh *cache);
+
+/**
+ * Wait until every queued invalidation has been accepted by Redis.
+ *
+ * Returns   0
+ * Errors    NIGH_ETIMEDOUT
+ * Threads   any
+ * Blocks    up to deadline_ms
+ */
+int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
+
+/**
+ * In the mode without own threads: do what is due (I/O, beats, expiry, reclamation, refreshes).
+ *
+ * Returns   milliseconds until it should be called again at the latest
+ * Errors    NIGH_EINVAL the cache has its own threads
+ * Threads   one at a time, outside any callback of nigh
+ * Blocks    loaders of refreshes run inside
+ */
+int nigh_tick(struct nigh *cache);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading: get (what is cached), fetch (load on a miss), and the value they hand out.
+ */
+#ifndef NIGH_READ_H
+#define NIGH_READ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nigh/cache.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A value as handed out: bytes that stay where they are until it is released, whatever is evicted
+ * or invalidated meanwhile. May be kept, sent with writev, released on any thread. Empty (data
+ * NULL) on NIGH_ABSENT and NIGH_MISS; releasing an empty value does nothing.
+ */
+struct nigh_value {
+    const void *data;
+    size_t len;
+    uintptr_t pin; /* private */
+};
+/* clang-format off */
+#define NIGH_VALUE_INIT { NULL, 0, 0 }
+/* clang-format on */
+
+/* The ticket of a miss, in the caller's memory: makes get + own read + put a fenced fill. */
+struct nigh_miss {
+    uint64_t stamp;      /* private: position of this node when the miss began */
+    uint64_t clock;      /* private: identity and ... */
+    uint64_t sequence;   /* ... position of the Redis clock */
+    uint64_t home;       /* private: the server that granted the lease */
+    uint64_t connection; /* private: the connection that granted the lease */
+    uint64_t token;      /* private: 0: no lease, a put fills L1 only */
+};
+/* clang-format off */
+#define NIGH_MISS_INIT { 0, 0, 0, 0, 0, 0 }
+/* clang-format on */
+
+/**
+ * Read a key from L1, else from L2. Never loads.
+ *
+ * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
+ * @param call        NULL or options; flags NIGH_L1_ONLY, NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
+ * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
+ *
+ * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
+ * Errors    NIGH_EKEY; NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked
+ * Threads   any
+ * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: that of L2)
+ * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
+             const struct nigh_call *call, struct nigh_value *ret_value);
+
+/**
+ * Read a key, loading it if no tier has it fresh.
+ *
+ * A stale value within its window is returned at once and refreshed behind. All callers of one key
+ * share one load.
+ *
+ * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
+ * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
+ * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
+ *
+ * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
+ * Errors    NIGH_EKEY; NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER loader failed and nothing stale
+ *           was left; NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader that
+ *           this key waits for; NIGH_ENOMEM
+ * Threads   any
+ * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself, until
+ *           the loader returns
+ * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
+               const struct nigh_call *call, struct nigh_value *ret_value);
+
+/**
+ * Give a value back and make it empty.
+ *
+ * Threads   any, not only the one that read it
+ * Blocks    never
+ */
+void nigh_release(struct nigh_value *value);
+
+enum nigh_tier { NIGH_TIER_NONE, NIGH_TIER_L1, NIGH_TIER_L2, NIGH_TIER_LOADER };
+
+/* Of a value that is not released and not empty: */
+enum nigh_tier nigh_value_tier(const struct nigh_value *value);    /* who answered this read */
+uint64_t nigh_value_version(const struct nigh_value *value);       /* 0: none */
+int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value);   /* since loaded */
+int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value); /* left; < 0 past */
+int64_t nigh_value_stale_ms(struct nigh *cache, const struct nigh_value *value); /* left; < 0 past */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing and invalidating: what changes the truth, and how every node learns it.
+ */
+#ifndef NIGH_WRITE_H
+#define NIGH_WRITE_H
+
+#include <nigh/read.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Put a value that the caller already has.
+ *
+ * With call->miss (the ticket of a NIGH_MISS): a fenced fill, refused if anything invalidated the
+ * key or its tags since. Otherwise, with a version: stored if newer. With neither: the last arrival
+ * wins, which suits only values that have no origin.
+ *
+ * Returns   0 stored; NIGH_REFUSED something newer is there, or the ticket is out of date;
+ *           NIGH_QUEUED stored here only: Redis could not be told
+ * Errors    NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_ENOMEM
+ * Threads   any
+ * Blocks    up to the L2 deadline
+ */
+int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
+             size_t len, const struct nigh_call *call);
+
+/**
+ * Write through: fence the key, let the space's writer commit, then tell every node.
+ *
+ * @param value   NULL deletes. With call->version the new value is stored; without, the old one is
+ *                deleted and the next read loads.
+ *
+ * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed, applied here, Redis not yet told
+ * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_EINVAL the space has no writer
+ * Threads   any
+ * Blocks    the writer's time, then up to the L2 deadline
+ */
+int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
+               size_t len, const struct nigh_call *call);
+
+/**
+ * Tell every node that a key has changed. Commit to the origin first.
+ *
+ * @param call   version: entries at least as new stay
+ *
+ * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
+ * Errors    NIGH_EKEY, NIGH_ENOMEM
+ * Threads   any
+ * Blocks    up to the L2 deadline
+ */
+int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
+                    const struct nigh_call *call);
+
+enum nigh_target_kind { NIGH_TARGET_KEY = 1, NIGH_TARGET_TAG, NIGH_TARGET_SPACE, NIGH_TARGET_ALL };
+
+/* One thing to invalidate: a KEY of a space, a TAG of the cache, a whole SPACE, or ALL. */
+struct nigh_target {
+    enum nigh_target_kind kind;
+    struct nigh_space *space; /* KEY, SPACE */
+    const void *name;         /* KEY: the key, TAG: the tag */
+    size_t name_len;
+    uint64_t version;         /* KEY: as in nigh_invalidate(); 0 = none */
+};
+
+/**
+ * Invalidate any mix of keys, tags, spaces and all, as one step: one frame, one script.
+ *
+ * A tag, space or all is one raised floor, however many values it covers. NIGH_SOFT makes the
+ * values of tags, spaces and all stale instead of gone.
+ *
+ * @param n   1 .. 4096
+ *
+ * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
+ * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_ENOMEM: nothing was done
+ * Threads   any
+ * Blocks    up to the L2 deadline
+ */
+int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,
+                         const struct nigh_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

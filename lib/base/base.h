@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 0: what every module stands on, and the only header of base that they include.
+ *
+ * `struct env` carries the four things a test wants to hold in its hand (time, parking, randomness,
+ * memory) plus the log. A module is given one at init and keeps the pointer; nobody reads the
+ * kernel's clock, parks a thread or draws randomness by another way, so a whole cache can be driven
+ * by a unit test without one sleep.
+ */
+#ifndef NIGH_BASE_BASE_H
+#define NIGH_BASE_BASE_H
+
+#include "base/check.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/park.h"
+#include "base/random.h"
+#include "base/rcu.h"
+#include "base/thread.h"
+
+/* Keys: (c) constant after init; what it points to is thread-safe. */
+struct env {
+    struct clock *clock;   /* (c) */
+    struct park *park;     /* (c) */
+    struct random *random; /* (c) */
+    struct mem *mem;       /* (c) general memory of the cache; L1 has its own arena */
+    struct log *log;       /* (c) */
+    bool own_threads;      /* (c) false: nothing starts a thread, nigh_tick() drives all */
+};
+
+/* The kernel's clock, the futex, getrandom and `backend` memory. Returns 0 or NIGH_ENOMEM. */
+int env_init_real(struct env *env, bool own_threads);
+void env_fini(struct env *env);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Assertions about programmer errors, and the annotations that say what a function needs.
+ *
+ * CHECK stays on in every build: it guards what would corrupt memory. DCHECK is for Debug.
+ * Neither may be reached by bad input: input gets an error code.
+ */
+#ifndef NIGH_BASE_CHECK_H
+#define NIGH_BASE_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NIGH_LIKELY(x) __builtin_expect(!!(x), 1)
+#define NIGH_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define NIGH_CHECK(x) (NIGH_LIKELY(x) ? (void)0 : check_failed())
+#ifdef NDEBUG
+#define NIGH_DCHECK(x) ((void)0)
+#else
+#define NIGH_DCHECK(x) NIGH_CHECK(x)
+#endif
+
+/* A trap rather than abort(): no handler of the host runs on top of a broken invariant. */
+__attribute__((noreturn)) static inline void check_failed(void)
+{
+    __builtin_trap();
+}
+
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define CACHE_LINE_BYTES 64
+
+/* Documentation that clang checks where it can: the caller holds the named lock. */
+#if defined(__clang__)
+#define REQUIRES(lock) __attribute__((annotate("requires " #lock)))
+#else
+#define REQUIRES(lock)
+#endif
+
+static inline uint64_t u64_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t u64_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Time, as nanoseconds since an arbitrary start that never goes back.
+ *
+ * A hit reads the kernel's coarse clock (4 ms steps, ~5 ns a read): it keeps running while the
+ * process is stopped, which a word advanced by a thread of ours would not, and trust and TTL are
+ * judged on it. Deadlines read the precise clock. A test installs `read` and both give its time.
+ * Wall time serves people only; nothing is ever decided by it.
+ */
+#ifndef NIGH_BASE_CLOCK_H
+#define NIGH_BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_S 1000000000ull
+#define CLOCK_NEVER_NS UINT64_MAX /* a deadline that does not come */
+
+/* Keys: (c) constant after init. */
+struct clock {
+    uint64_t (*read)(void *arg); /* (c) NULL: the kernel's clocks */
+    void *arg;                   /* (c) */
+};
+
+uint64_t clock_kernel_ns(clockid_t id);
+
+static inline uint64_t clock_coarse_ns(const struct clock *c)
+{
+    return c->read ? c->read(c->arg) : clock_kernel_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+static inline uint64_t clock_now_ns(const struct clock *c)
+{
+    return c->read ? c->read(c->arg) : clock_kernel_ns(CLOCK_MONOTONIC);
+}
+
+/* Granularity of clock_coarse_ns(), from clock_getres: the delta of the trust bound. */
+uint64_t clock_coarse_step_ns(const struct clock *c);
+
+/* now + ms, saturating; ms == UINT32_MAX means never. */
+uint64_t clock_deadline_ns(const struct clock *c, uint32_t ms);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads of the library: named, all signals blocked, an explicit stack size.
+ *
+ * A service is a loop `step(arg)` that returns how long it may sleep; `service_poke` ends the sleep.
+ * The same step function is what nigh_tick() calls when the host gave us no threads.
+ */
+#ifndef NIGH_BASE_THREAD_H
+#define NIGH_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct env;
+
+#define THREAD_STACK_BYTES (256u * 1024)
+
+/* Start `run(arg)` named `name` (<= 15 bytes) with every signal blocked. 0 or NIGH_ETHREAD. */
+int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),
+                 void *arg);
+
+/* Returns the time (clock_now_ns) of its next work; CLOCK_NEVER_NS: only when poked. */
+typedef uint64_t (*service_step_fn)(void *arg);
+
+/* Keys: (c) constant after start; (a) atomic */
+struct service {
+    struct env *env;        /* (c) */
+    service_step_fn step;   /* (c) */
+    void *arg;              /* (c) */
+    pthread_t thread;       /* (c) */
+    bool running;           /* (c) false in the mode without own threads */
+    _Atomic uint32_t pokes; /* (a) futex word: bumped by poke; odd/even means nothing */
+    _Atomic bool stop;      /* (a) */
+};
+
+/* With env->own_threads starts the thread; without, only remembers (nigh_tick calls step). */
+int service_start(struct service *s, struct env *env, const char *name, service_step_fn step,
+                  void *arg);
+/* Make the step run soon. Any thread; never blocks. */
+void service_poke(struct service *s);
+/* Ask the thread to end and join it. Idempotent. */
+void service_stop(struct service *s);
+
+#endif

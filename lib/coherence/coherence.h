@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 3: what the nodes tell each other. Knows the wire and Redis' clock, not L1: what it learns
+ * goes into a sink that the cache fills in.
+ *
+ * State, under the apply lock (COHERENCE "Node"): C identity of the Redis clock this node follows (0:
+ * none), A last sequence applied, K highest sequence known to have executed, G[slot] {hard, soft}
+ * global positions of the last bumps applied. `trusted_until` is one atomic word that each hit reads.
+ *
+ *   push   frame from the listener: C equal and seq = A + 1 -> apply; seq <= A -> drop; else beat now
+ *   beat   each beat_ms and on demand, on the data connection: dense and same C -> apply the log
+ *          entries; otherwise resync. Then trusted_until = max(it, time of the SEND + trust)
+ *   apply  in seq order: group: G, then the sink raises F. Key: the sink raises F, then removes. Then A, K
+ *   own    frames of this node are skipped only if the issuing call has done its local step (rule 7)
+ *   queue  invalidations that Redis has not accepted: applied here, retried, and while queued L2 is
+ *          treated as empty for what they cover
+ *
+ * Lock order: apply lock -> whatever the sink takes (floors, shard). The sink never calls back.
+ */
+#ifndef NIGH_COHERENCE_COHERENCE_H
+#define NIGH_COHERENCE_COHERENCE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "l2/l2.h"
+#include "stats/stats.h"
+
+struct coherence;
+
+/* One thing that an invalidation (or fill) names. */
+struct coherence_item {
+    enum wire_kind kind;
+    bool soft;
+    struct bytes space;  /* KEY, SPACE, FILL */
+    struct bytes bytes;  /* KEY, FILL: the key; TAG: the tag */
+    uint64_t version;    /* KEY: entries at least as new stay; 0: none */
+};
+
+struct coherence_sink {
+    void (*group)(void *arg, uint16_t slot, bool soft);               /* raise the local floor */
+    void (*key)(void *arg, const struct coherence_item *item);        /* raise its floor, remove it */
+    void (*fill)(void *arg, const struct coherence_item *item);       /* another node's fill arrived */
+    void (*wake)(void *arg);                                          /* listener is back, or resynced */
+    void (*lost)(void *arg);                                          /* trust has run out: doubt */
+    void *arg;
+};
+
+struct coherence_config {
+    struct env *env;
+    struct stats *stats;   /* of the cache */
+    struct l2 *l2;
+    struct coherence_sink sink;
+    uint32_t trust_ms;
+    uint32_t beat_ms;
+    uint32_t group_slots;
+    uint32_t queue_items;
+};
+
+/* Starts the listener thread (with own threads). Errors: NIGH_ENOMEM, NIGH_ETHREAD. */
+int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence);
+/* Ends the listener. To be called before l2_close(). Queued invalidations are tried once more. */
+void coherence_close(struct coherence *c);
+/* Keeper: send the beat if due, retry the queue, notice lost trust. Returns when to come again. */
+uint64_t coherence_tick(struct coherence *c);
+/* Without own threads: one round of the listener. */
+uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns);
+/* Called when coherence_tick should run soon (a beat is wanted). */
+void coherence_set_poke(struct coherence *c, void (*poke)(void *arg), void *arg);
+
+/* The word a hit compares the coarse clock with: fresh only before it. */
+const _Atomic uint64_t *coherence_trusted_until(const struct coherence *c);
+
+/* The ticket's s = (C, K). C is 0 when no clock is followed. */
+struct coherence_position {
+    uint64_t identity;
+    uint64_t sequence;
+};
+struct coherence_position coherence_position(struct coherence *c);
+
+/* Server's wall time now by this node's reckoning (ms); 0 when it never told. For lifetimes only. */
+uint64_t coherence_server_time_ms(struct coherence *c);
+
+enum coherence_verdict {
+    COHERENCE_FRESH, /* by rule 4; lifetimes are the caller's business */
+    COHERENCE_STALE,
+    COHERENCE_GONE,  /* below a hard position: as if nothing was there */
+};
+/* Judge a value from L2, after its reply; `home` is the answer's. `space` names its space's group. */
+enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
+                                       struct bytes space, uint64_t home);
+
+/* Learn from the clock in a script's answer: K, or a foreign C (rule 8). */
+void coherence_note(struct coherence *c, const struct l2_answer *answer);
+
+/* Whether a queued invalidation covers the key (or a tag of `tags`, its space, all): L2 is then
+ * treated as empty and not filled. One load when nothing is queued. */
+bool coherence_queued_covers(struct coherence *c, struct bytes space, struct bytes key,
+                             const uint8_t *group_hashes, uint32_t group_count);
+
+/* The value part of a write, for the one key that items[0] names. */
+struct coherence_write {
+    enum l2_change_mode mode;
+    uint64_t token;
+    struct bytes envelope;
+    uint32_t hard_ms;
+};
+
+struct coherence_change {
+    const struct coherence_item *items; /* 1 .. 4096 */
+    uint32_t item_count;
+    /* Names of the schema to delete for each KEY item's space. */
+    struct bytes (*schema_of)(void *arg, struct bytes space);
+    void *schema_arg;
+    const struct coherence_write *write; /* NULL: an invalidation */
+    uint64_t deadline_ns;
+    /*
+     * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
+     * inserts its own value. `stored`: Redis has set the value; `sequence` its position.
+     */
+    void (*local_key)(void *arg, const struct coherence_item *item, bool stored);
+    void *local_arg;
+};
+
+/**
+ * Change the truth: one script in Redis, then floors here (G, then F), before returning.
+ *
+ * @param ret_position   may be NULL; where the change stands, when accepted
+ *
+ * Returns   0 accepted; NIGH_REFUSED a newer version is there (L2_SET_NEWER: nothing was done);
+ *           NIGH_QUEUED applied here (local_key with stored = false), to be retried
+ * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis
+ * Blocks    up to deadline_ns
+ */
+int coherence_change(struct coherence *c, const struct coherence_change *change,
+                     struct coherence_position *ret_position);
+
+/* Wait until the queue is empty. 0 or NIGH_ETIMEDOUT. */
+int coherence_drain(struct coherence *c, uint64_t deadline_ns);
+
+/* The `fill` frame that l2_fill publishes for waiters: written into `buffer` of at least
+ * COHERENCE_FILL_FRAME_MAX bytes. */
+#define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024)
+struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
+                                     void *buffer);
+
+/* An id nobody else uses: lease tokens, fill ids. */
+uint64_t coherence_token(struct coherence *c);
+
+struct coherence_gauges {
+    uint64_t identity;
+    uint64_t applied;      /* A */
+    uint64_t known;        /* K */
+    bool trusted;
+    bool listening;
+    uint32_t queued;
+};
+void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 2: single-flight. One record per key that is being brought, one thread at a time that
+ * steps it, any number that wait for it.
+ *
+ *   GET -> LEASE -> (WAIT -> LEASE)* -> LOAD -> FILL -> LAND       any state may go to LAND
+ *
+ * The flight knows neither tiers nor loaders: it is the record, its place in a small sharded table,
+ * its waiters, its mailbox and its deadline. What a state does is the stepper's business
+ * (cache/load), given at init; that blocking, refreshing and later async callers share one machine
+ * follows from the mailbox:
+ *
+ *   mail    one 32-bit futex word: bit 31 HELD, bit 30 PARKED, low bits events. flight_post() sets an
+ *           event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
+ *           worker queue). The holder steps until its mailbox is empty, then gives HELD back; a
+ *           blocking leader instead parks on the word, and gives HELD back when its own deadline
+ *           passes: the flight then goes on with the workers, it is not killed.
+ *   landed  the other futex word: 0 flying, 1 landed, 2 leaderless (a waiter may take over).
+ *
+ * Ordering: the result is written before `landed` is stored with release (pair(flight.landed)) and
+ * read after it is loaded with acquire. Events are posted with release and taken with acquire
+ * (pair(flight.mail)), so that what an I/O thread left in the record is seen by the stepper.
+ *
+ * Lifetime: counted references: the table's (dropped when it lands or is forgotten), the holder's,
+ * each waiter's, and one per outstanding operation (flight_ref around an L2 request). The last one
+ * calls host->free_result and frees the record.
+ *
+ * Known bugs of others, each a test here: dead or exiting leader (golang#33519), forgotten flight and
+ * a third caller (golang#31420), one key's load blocking another's (caffeine#672), recursion
+ * (caffeine#712), serial retry after failure (Caffeine#521), a caller's cancel kills all.
+ */
+#ifndef NIGH_FLIGHT_FLIGHT_H
+#define NIGH_FLIGHT_FLIGHT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nigh/error.h>
+
+#include "base/base.h"
+
+enum flight_state {
+    FLIGHT_GET,   /* asking L2 */
+    FLIGHT_LEASE, /* asking for the right to load */
+    FLIGHT_WAIT,  /* another process loads: waiting for its fill */
+    FLIGHT_LOAD,  /* the loader runs */
+    FLIGHT_FILL,  /* handing the value to L2 */
+    FLIGHT_LAND,  /* result is there */
+};
+
+enum flight_event {
+    FLIGHT_EV_START = 1 << 0,
+    FLIGHT_EV_REPLY = 1 << 1,       /* the outstanding L2 request has its outcome */
+    FLIGHT_EV_FILLED = 1 << 2,      /* a fill frame named the key */
+    FLIGHT_EV_INVALIDATED = 1 << 3, /* an invalidation named the key, or the listener reconnected */
+    FLIGHT_EV_TIMER = 1 << 4,       /* `due_ns` has passed */
+    FLIGHT_EV_DEADLINE = 1 << 5,    /* `deadline_ns` has passed */
+};
+
+struct flight;
+struct flight_table;
+
+struct flight_host {
+    /* Queue the (HELD) flight for a worker, which calls flight_run(). Any thread; must not block or
+     * step it here. Carries one reference. NIGH_ECLOSED etc. never: a queue that cannot grow is
+     * intrusive (f->run_next is the host's while queued). */
+    void (*run)(void *arg, struct flight *f);
+    /* Handle `events` in f->state; may step through several states. HELD by the caller. */
+    void (*step)(void *arg, struct flight *f, uint32_t events);
+    /* The last reference to the flight is gone. */
+    void (*free_result)(void *arg, struct flight *f);
+    void *arg;
+};
+
+/* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
+ *       (a) atomic */
+struct flight {
+    /* who */
+    struct flight_table *table;    /* (c) */
+    void *space;                   /* (c) opaque to this module */
+    uint32_t space_id;             /* (c) */
+    uint64_t hash;                 /* (c) of the key */
+    uint32_t key_len;              /* (c) */
+    const uint8_t *key;            /* (c) behind the record, one allocation */
+    uint64_t ticket;               /* (c) position of this node when it began */
+    uint64_t deadline_ns;          /* (c) of the flight, not of its callers */
+    bool background;               /* (c) began without a caller (refresh): loads run on a worker */
+
+    /* where it stands */
+    enum flight_state state;       /* (h) */
+    _Atomic uint64_t due_ns;       /* (a) set by the holder: post FLIGHT_EV_TIMER then */
+    _Atomic uint32_t mail;         /* (a) futex word of the holder */
+    _Atomic uint32_t landed;       /* (a) futex word of the waiters */
+    _Atomic uint32_t refs;         /* (a) */
+    _Atomic uint32_t waiters;      /* (a) */
+    uint32_t replaced;             /* (h) leaders lost so far */
+    _Atomic uint64_t leader;       /* (a) thread token of who runs the loader now, 0: nobody */
+
+    /* the result */
+    int outcome;                   /* (l) enum nigh_result */
+    int error;                     /* (l) the loader's own error */
+    void *result;                  /* (l) opaque: released by host->free_result */
+    void *work;                    /* (h) the stepper's own state; freed by host->free_result */
+
+    /* links */
+    struct flight *next;           /* (t) hash chain */
+    struct flight *run_next;       /* the host's queue */
+    bool in_table;                 /* (t) */
+};
+
+struct flight_table_config {
+    struct env *env;
+    struct flight_host host;
+};
+
+int flight_table_create(const struct flight_table_config *config, struct flight_table **ret_table);
+/* No flight may be in it. */
+void flight_table_destroy(struct flight_table *table);
+
+struct flight_key {
+    void *space;
+    uint32_t space_id;
+    uint64_t hash;
+    const void *data;
+    uint32_t len;
+};
+
+enum flight_role {
+    FLIGHT_LEADER,   /* new flight, HELD by the caller, state GET: step it (flight_lead) */
+    FLIGHT_FOLLOWER, /* wait for it (flight_wait) */
+};
+
+struct flight_join {
+    struct flight_key key;
+    uint64_t ticket;          /* taken before looking anywhere */
+    uint64_t key_floor_ok;    /* oldest ticket that may be joined: the key's floor now */
+    uint64_t deadline_ns;     /* of a new flight */
+    uint32_t waiters_max;
+    bool background;          /* a refresh: joins nobody; if one flies, nothing to do */
+};
+
+/**
+ * Join the flight of a key, or start one.
+ *
+ * A flight whose ticket is below `key_floor_ok` began before an invalidation: it is taken out of
+ * the table (its callers still get its result) and a new one starts (COHERENCE rule 10). So is one
+ * past its deadline.
+ *
+ * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight
+ * Errors    NIGH_EBUSY waiters_max reached; NIGH_EDEADLK this thread is loading for a flight that
+ *           (through other flights) waits for this one; NIGH_ENOMEM; for background: NIGH_EBUSY if
+ *           one flies already
+ */
+int flight_join(struct flight_table *table, const struct flight_join *join,
+                struct flight **ret_flight);
+
+/**
+ * Step a held flight as its blocking leader until it lands or `deadline_ns` passes; then give HELD
+ * back so that the workers carry it on.
+ *
+ * Returns   0 landed; NIGH_ETIMEDOUT
+ */
+int flight_lead(struct flight *f, uint64_t deadline_ns);
+
+/**
+ * Wait for the landing as a follower. If the leader is lost the first waiter to notice takes the
+ * flight over and leads it.
+ *
+ * Returns   0 landed; NIGH_ETIMEDOUT
+ */
+int flight_wait(struct flight *f, uint64_t deadline_ns);
+
+/* A caller is done with it (after lead or wait, and after it took what it wanted). */
+void flight_leave(struct flight *f);
+
+void flight_ref(struct flight *f);
+void flight_unref(struct flight *f);
+
+/* Leave an event in the mailbox; wakes the holder or hands the flight to host->run. Any thread. */
+void flight_post(struct flight *f, uint32_t events);
+/* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
+ * reference that run carried. */
+void flight_run(struct flight *f);
+/* Give a flight that was just started (LEADER) to the workers: a refresh. */
+void flight_hand_over(struct flight *f);
+
+/* By the stepper, HELD: go to another state (checks that it is a legal step). */
+void flight_enter(struct flight *f, enum flight_state state);
+/* By the stepper, HELD: the result is in f->outcome, error, result: land it and wake everyone. */
+void flight_land(struct flight *f);
+
+/*
+ * Around the loader, by the stepper: from `begin` to `end` this thread is known to load for f, which
+ * is what EDEADLK is judged by. When the thread exits in between (pthread_exit, cancellation) the
+ * host's cleanup handler calls flight_abandon(): the flight becomes leaderless, a waiter or worker
+ * takes it over in state LOAD once, and the second time it lands with NIGH_ELOADER.
+ */
+void flight_load_begin(struct flight *f);
+void flight_load_end(struct flight *f);
+void flight_abandon(struct flight *f);
+
+/* Post `events` to the flight of this key, if one flies. For fill frames and invalidations. */
+void flight_notify(struct flight_table *table, const struct flight_key *key, uint32_t events);
+/* Post `events` to every flight in state WAIT (the listener reconnected). */
+void flight_notify_all(struct flight_table *table, uint32_t events);
+/* Post TIMER and DEADLINE to those that are due. Returns when to come again. Keeper. */
+uint64_t flight_tick(struct flight_table *table);
+/* Flights in the table. */
+uint32_t flight_count(struct flight_table *table);
+
+#endif

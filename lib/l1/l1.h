@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 2: the table in this process. Lock-sharded for writers, RCU for readers, capped in bytes.
+ *
+ * Reading: enter a section, l1_find_rcu(), judge what was found (that is the caller's business: see
+ * cache/freshness), pin it, leave. Writing: l1_store() under the shard's lock, fenced by floors.
+ *
+ * The one rule (DESIGN 2): every entry carries the stamp at which its load began; an invalidation
+ * raises a floor. `now` counts invalidations applied by this node; a ticket is its value.
+ *
+ *   ticket  t = l1_ticket()            before looking anywhere
+ *   store   iff t >= every hard and soft floor over the value (its key's slot, its groups, space, all)
+ *   key     F(key) = ++now, THEN remove the entry under the shard lock
+ *   group   F(slot) = ++now, nothing else: entries below are gone by judgement
+ *
+ * Why no older value survives: a storer checks the floors under the shard lock. If its section comes
+ * first, the remover (which takes the lock after raising) finds the entry; if it comes second, the
+ * lock's acquire shows it the raised floor. Group floors are judged at each hit, so order is free.
+ *
+ * Memory: one byte count for the whole l1 (l1_charge): tables, entries, entries retired but not yet
+ * freed (limbo), pinned, and unpublished (created, not stored). It never exceeds the cap.
+ *
+ * Lock order: floors lock -> shard lock -> (leaf) limbo lock, pin registry lock.
+ */
+#ifndef NIGH_L1_L1_H
+#define NIGH_L1_L1_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nigh/read.h>
+
+#include "base/base.h"
+#include "stats/stats.h"
+
+struct l1;
+struct l1_entry;
+
+struct l1_config {
+    struct env *env;
+    struct stats *stats;    /* of the cache: evictions, expiry and the like of every space */
+    uint64_t memory_bytes;  /* the cap; tables and floors included */
+    uint64_t limbo_bytes;   /* 0: 1/16 of memory */
+    uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard */
+    uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
+    enum nigh_policy policy;
+};
+
+/* Errors: NIGH_ENOMEM; NIGH_EINVAL memory too small for the fixed tables (nigh_options_error-able) */
+int l1_create(const struct l1_config *config, struct l1 **ret_l1);
+/* No reader, no pin, no other call. Frees everything. */
+void l1_destroy(struct l1 *l1);
+
+/* ---- names ---- */
+
+/* A key of a space, hashed once per call by l1_key_of(). */
+struct l1_key {
+    const void *data;
+    uint32_t len;
+    uint32_t space; /* id of the space in this process, 1..65535 */
+    uint64_t hash;
+};
+struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len);
+
+/* ---- entries: immutable once published ---- */
+
+enum l1_flags {
+    L1_ABSENT = 1, /* known not to exist: no value bytes */
+};
+
+/* What an entry is made of. Lifetimes are absolute (env clock). */
+struct l1_value {
+    struct bytes bytes;
+    uint64_t stamp;          /* the ticket */
+    uint64_t born_ns;        /* when loaded from the origin */
+    uint64_t fresh_until_ns;
+    uint64_t stale_until_ns; /* the entry leaves L1 then */
+    uint64_t version;        /* 0: none */
+    const uint16_t *groups;  /* slots of its tags; space and all are implied */
+    uint32_t group_count;    /* <= NIGH_TAGS_MAX */
+    uint16_t space_slot;     /* group slot of its space */
+    uint8_t flags;           /* enum l1_flags */
+};
+
+/*
+ * Make an entry with one reference, charged to the cap (evicting for room); when there is no room
+ * or the value is larger than a shard may hold, a `loose` one from general memory, which can be
+ * handed out but never stored. Errors: NIGH_ENOMEM.
+ */
+int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                    struct l1_entry **ret_entry);
+bool l1_entry_loose(const struct l1_entry *e);
+
+/*
+ * References are for entries held outside a read section by other means than a pin: the result of a
+ * flight, a copy. The last unref frees an entry that was never stored; a stored one is freed by
+ * reclamation, which looks at refs first and then at the pins (so that a pin taken under a
+ * reference is always seen).
+ */
+void l1_entry_ref(struct l1_entry *e);
+void l1_entry_unref(struct l1_entry *e);
+
+uint64_t l1_entry_stamp(const struct l1_entry *e);
+uint64_t l1_entry_born_ns(const struct l1_entry *e);
+uint64_t l1_entry_fresh_until_ns(const struct l1_entry *e);
+uint64_t l1_entry_stale_until_ns(const struct l1_entry *e);
+uint64_t l1_entry_version(const struct l1_entry *e);
+uint8_t l1_entry_flags(const struct l1_entry *e);
+uint32_t l1_entry_groups(const struct l1_entry *e, const uint16_t **ret_slots);
+uint16_t l1_entry_space_slot(const struct l1_entry *e);
+struct bytes l1_entry_key(const struct l1_entry *e);
+struct bytes l1_entry_value(const struct l1_entry *e);
+
+/* ---- reading ---- */
+
+/* In a read section. NULL: not there. Expired or outdated entries are returned: the caller judges. */
+struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key);
+/* Note the hit for the policy: at most one relaxed store, none when the counter is full. */
+void l1_touch_rcu(struct l1_entry *e);
+
+/*
+ * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first
+ * 256 pins are slots; past that a copy is handed out (NIGH_ENOMEM when there is no memory for it;
+ * `*ret_copied` says so for the counters). `tier` travels in the pin's low bits.
+ */
+int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
+               bool *ret_copied);
+/* The same by taking a reference: for an entry that the caller holds a reference to. */
+void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret);
+/* The entry behind a pin, and the tier it was read from. */
+struct l1_entry *l1_pin_entry(uintptr_t pin);
+enum nigh_tier l1_pin_tier(uintptr_t pin);
+/* Give back; any thread. Slot: one release store. Reference: unref. */
+void l1_unpin(uintptr_t pin);
+/* Pins held by all threads now, and the bytes of retired entries that only pins keep (approximate). */
+void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
+
+/* ---- floors ---- */
+
+uint64_t l1_ticket(const struct l1 *l1);
+
+enum l1_standing {
+    L1_CURRENT, /* at or above every floor over it */
+    L1_BELOW_SOFT,
+    L1_BELOW_HARD,
+};
+
+/* Where a stamp stands against the floors of the groups (tags, space, all). Judged at a hit: one
+ * load when no group floor rose since the stamp. */
+enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
+                                 const uint16_t *groups, uint32_t group_count);
+/* Against the key's floor: at store, join and landing; never at a hit. */
+bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp);
+
+/* The key's floor: the oldest ticket whose flight may still be joined (COHERENCE rule 10). */
+uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key);
+/* ++now without raising any floor: a mark that later tickets are at or above (when trust was lost). */
+uint64_t l1_mark(struct l1 *l1);
+
+/* Raise the floor of a group. Any thread. Returns the new position. */
+uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
+/*
+ * Raise the key's floor, then remove its entry unless its version is at least `version` (0: always).
+ * When the entry stays by its version the floor is raised all the same (COHERENCE rule 15).
+ * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
+ * Returns the new position: what a writer's own value is stamped with.
+ */
+uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
+                           uint64_t ticket, bool *ret_ticket_ok);
+
+/* ---- storing ---- */
+
+enum l1_store_result {
+    L1_STORED,
+    L1_REFUSED_FLOOR,   /* below a floor: invalidated since its load began */
+    L1_REFUSED_VERSION, /* a newer version is there */
+    L1_REFUSED_FULL,    /* no room, limbo full, or loose */
+};
+
+/* Publish an entry in place of what is there. It keeps the caller's reference. */
+enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e);
+
+/* ---- housekeeping: called by the keeper's and reclaimer's steps ---- */
+
+/* Remove what has expired (timing wheel), at most `budget` entries. Returns when to come again. */
+uint64_t l1_expire(struct l1 *l1, uint32_t budget);
+/* One grace period for what is in limbo, then free what nobody holds. May block for the period.
+ * Returns when to come again (CLOCK_NEVER_NS: when poked through l1_set_reclaim_poke). */
+uint64_t l1_reclaim(struct l1 *l1);
+/* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
+void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
+
+struct l1_gauges {
+    uint64_t cap_bytes;
+    uint64_t used_bytes;      /* everything charged */
+    uint64_t peak_bytes;      /* highest used_bytes ever */
+    uint64_t tables_bytes;    /* floors, buckets, queues, sketches */
+    uint64_t limbo_bytes;     /* retired, not yet freed */
+    uint64_t unstored_bytes;  /* created, not stored (yet) */
+    uint64_t entries;
+    uint32_t shards;
+};
+void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 2: the client of Redis. One multiplexed data connection with automatic pipelining, the
+ * envelope, the key names and the scripts of the protocol.
+ *
+ * Every operation is asynchronous: it is queued from any thread, an I/O thread writes what has been
+ * queued in one go, and hands each answer to `done` on the I/O thread, which must not block: it
+ * leaves the answer somewhere and posts an event. l2_sync_* waits for one. Returning 0 promises
+ * that `done` is called exactly once, at the latest when the deadline passes; a negative return
+ * (NIGH_EOFFLINE not connected or breaker open, NIGH_ENOMEM) promises that it never is.
+ *
+ * hiredis parses (redisReader with our own reply functions and limits) and formats; the socket is
+ * ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too large
+ * costs the connection, never the process.
+ *
+ * What a connection is: `connection` counts them (1, 2, ...), `home` is the hash of the replication
+ * id its server last reported. A fill names the connection that granted its lease and is dropped
+ * when that one is gone (COHERENCE rule 5).
+ */
+#ifndef NIGH_L2_L2_H
+#define NIGH_L2_L2_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nigh/error.h>
+
+#include "base/base.h"
+#include "stats/stats.h"
+
+struct l2;
+
+/* The socket calls, so that a simulation can be the network. NULL in the config: the kernel's. */
+struct l2_net {
+    int (*connect)(void *arg, const char *uri_host_or_path, uint16_t port); /* non-blocking; fd or < 0 */
+    long (*read)(void *arg, int fd, void *buffer, size_t size);             /* as read(2), -errno */
+    long (*write)(void *arg, int fd, const void *data, size_t size);        /* as send(2), -errno */
+    void (*close)(void *arg, int fd);
+    void *arg;
+};
+
+struct l2_config {
+    struct env *env;
+    struct stats *stats;         /* of the cache */
+    const struct l2_net *net;    /* NULL: the kernel */
+    const char *uri;             /* redis://[user[:password]@]host[:port][/db], unix://[..@]path[?db=n] */
+    const char *prefix;          /* of all keys */
+    uint32_t connect_timeout_ms;
+    uint32_t group_slots;
+    size_t reply_max_bytes;      /* largest bulk accepted; the group table needs 16 x group_slots */
+};
+
+/* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too), NIGH_ENOMEM,
+ * NIGH_ETHREAD. Never waits for the server. */
+int l2_open(const struct l2_config *config, struct l2 **ret_l2);
+/* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
+void l2_close(struct l2 *l2);
+/* Without own threads: one round of I/O, waiting at most `wait_ns` for the socket. */
+uint64_t l2_step(struct l2 *l2, uint64_t wait_ns);
+
+/* ---- names ---- */
+
+struct l2_key {
+    struct bytes space;
+    struct bytes schema;
+    struct bytes key;
+};
+
+/* ---- answers ---- */
+
+/* The Redis clock as a script saw it. identity = hash(replid, id); 0: not told or not there. */
+struct l2_clock {
+    uint64_t home;           /* hash of the replid */
+    uint64_t identity;       /* C */
+    uint64_t sequence;       /* seq */
+    uint64_t server_time_ms; /* wall time of the server, for lifetimes only */
+};
+
+enum l2_verdict {
+    L2_NONE,    /* no value; or: done, nothing to report */
+    L2_VALUE,   /* `value` is what the key holds */
+    L2_GRANTED, /* the lease is yours */
+    L2_HELD,    /* another loader has the lease for `held_ms` more; it will publish its fill */
+    L2_STORED,  /* the value was set */
+    L2_REFUSED, /* it was not: token lost, or a newer version is there */
+};
+
+/* Owned by whoever `done` gave it to: free with l2_answer_free(). */
+struct l2_answer {
+    int status;              /* 0; NIGH_ETIMEDOUT, NIGH_EOFFLINE (lost), NIGH_EREDIS, NIGH_ENOMEM,
+                                NIGH_ECLOSED. After a lost or timed-out write the outcome is unknown */
+    enum l2_verdict verdict;
+    struct l2_clock clock;   /* scripts only */
+    uint64_t connection;     /* that answered */
+    uint64_t home;           /* last reported by it, this answer included; all answers */
+    struct bytes value;      /* L2_VALUE: the envelope; resync: the whole clk string */
+    uint32_t held_ms;
+    struct bytes *entries;   /* beat: the frames after the position asked for, in order */
+    uint64_t *entry_seqs;    /* their sequence numbers */
+    uint32_t entry_count;
+};
+void l2_answer_free(struct l2_answer *answer);
+
+typedef void (*l2_done_fn)(void *arg, struct l2_answer *answer);
+
+/* Where an operation ends up and how long it may take. */
+struct l2_op {
+    uint64_t deadline_ns; /* clock_now_ns */
+    l2_done_fn done;      /* on the I/O thread (or in l2_step); must not block */
+    void *arg;
+};
+
+/* ---- operations ---- */
+
+/* GET: L2_VALUE or L2_NONE. */
+int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
+
+struct l2_lease {
+    uint64_t token;
+    uint64_t rejected; /* fill id of a value that was seen and is not wanted; 0: none seen */
+    uint32_t lease_ms;
+};
+/* L2_VALUE: a value other than the rejected one is there. Else L2_GRANTED or L2_HELD (the lease is
+ * then marked as awaited). */
+int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
+             const struct l2_op *op);
+/* Take the lease whoever has it: a writer, before it commits. L2_GRANTED. */
+int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
+                const struct l2_op *op);
+/* L2_STORED if the lease still holds the token. */
+int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
+              const struct l2_op *op);
+int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token, const struct l2_op *op);
+
+/* A frame is made by the script: head, then replid (40 B), id (8 B), seq (8 B), then tail. The
+ * layout is coherence/message's; this module only carries it. */
+struct l2_frame {
+    struct bytes head;
+    struct bytes tail;
+};
+
+struct l2_fill {
+    uint64_t token;
+    uint64_t connection;   /* that granted the lease: sent on no other */
+    uint64_t version;      /* refused iff the stored one is higher; 0: none */
+    uint32_t hard_ms;      /* TTL in Redis */
+    struct bytes envelope;
+    struct l2_frame frame; /* published (seq 0) if the lease is awaited */
+};
+/* L2_STORED or L2_REFUSED. */
+int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
+            const struct l2_op *op);
+
+/* A change of the truth, as one script: data keys, then groups, then seq + 1, log, publish. */
+enum l2_change_mode {
+    L2_DELETE,      /* delete if its version is 0, or below `version`, or `version` is 0; drop the lease */
+    L2_SET_TOKEN,   /* set if the lease holds `token`, else delete; drop the lease (WDONE) */
+    L2_SET_NEWER,   /* set unless the stored version is >= `version`; drop the lease */
+    L2_SET,         /* set whatever is there; drop the lease */
+};
+
+struct l2_change_key {
+    struct l2_key key;
+    enum l2_change_mode mode;
+    uint64_t version;
+    uint64_t token;
+    struct bytes envelope; /* SET_* */
+    uint32_t hard_ms;      /* SET_* */
+};
+
+struct l2_change_group {
+    uint16_t slot;
+    bool soft;
+};
+
+struct l2_change {
+    const struct l2_change_key *keys;
+    uint32_t key_count;
+    const struct l2_change_group *groups;
+    uint32_t group_count;
+    uint64_t new_id; /* id of the clock, should it have to be created */
+    struct l2_frame frame;
+};
+/* L2_STORED if the (first) key's value was set, L2_REFUSED if L2_SET_NEWER was not (then nothing
+ * was published), else L2_NONE. The clock carries the sequence of this change. */
+int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op);
+
+/* A write (so that a demoted master refuses), the clock (created if missing), and up to `limit` log
+ * entries after `after_seq`. Not subject to the breaker: it is its probe. */
+int l2_beat(struct l2 *l2, uint64_t after_seq, uint32_t limit, uint64_t new_id,
+            const struct l2_op *op);
+/* The clock and the whole clk string (16 B header, then group_slots x {hard, soft} u64). */
+int l2_resync(struct l2 *l2, uint64_t new_id, const struct l2_op *op);
+
+/* Give up the data connection (READONLY, NOREPLICAS and role changes do so by themselves). */
+void l2_drop_connection(struct l2 *l2);
+
+/* ---- waiting for one answer ---- */
+
+struct l2_sync {
+    struct env *env;
+    _Atomic uint32_t word;
+    struct l2_answer *answer;
+};
+void l2_sync_init(struct l2_sync *s, struct env *env);
+/* `done` for an op whose arg is the l2_sync. */
+void l2_sync_done(void *arg, struct l2_answer *answer);
+/* Parks until done was called (bounded by the op's deadline). The answer is the caller's. */
+struct l2_answer *l2_sync_wait(struct l2_sync *s);
+
+/* ---- a subscription: the listener's own connection ---- */
+
+struct l2_channel_config {
+    struct l2 *l2;                                       /* address, credentials, prefix, limits */
+    void (*message)(void *arg, struct bytes payload);    /* in place, valid during the call */
+    void (*up)(void *arg);                               /* subscribed (again) */
+    void (*down)(void *arg);                             /* connection lost */
+    void *arg;
+};
+struct l2_channel;
+int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel);
+/* One round on the caller's thread: (re)connect with jitter, read, call back; waits at most
+ * `wait_ns`. Returns when it wants to be called again. Sends PING when silent for long. */
+uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns);
+/* End a wait in l2_channel_step. Any thread. */
+void l2_channel_wake(struct l2_channel *ch);
+/* Close the connection; the next step opens another. Any thread. */
+void l2_channel_reconnect(struct l2_channel *ch);
+void l2_channel_destroy(struct l2_channel *ch);
+
+/* ---- envelope: what a data key holds (COHERENCE "Envelope") ---- */
+
+enum l2_envelope_flags {
+    L2_ENVELOPE_ABSENT = 1,
+    L2_ENVELOPE_UNCACHEABLE = 2,
+    L2_ENVELOPE_COMPRESSED = 4,
+    L2_ENVELOPE_TAGGED = 8,
+    L2_ENVELOPE_SOFT = 16,
+};
+
+struct l2_envelope {
+    uint8_t flags;
+    uint64_t home;
+    uint64_t identity;       /* stamp: C ... */
+    uint64_t sequence;       /* ... and seq */
+    uint64_t fill_id;
+    uint64_t version;
+    uint64_t server_time_ms; /* at fill */
+    uint32_t soft_ms;        /* additive lifetimes */
+    uint32_t stale_ms;
+    uint32_t keep_ms;
+    uint32_t cost_us;        /* of the load */
+    const uint8_t *groups;   /* group_count x 8 B wire hashes of the tags, little-endian */
+    uint32_t group_count;
+    struct bytes payload;
+};
+
+size_t l2_envelope_size(const struct l2_envelope *e);
+void l2_envelope_encode(const struct l2_envelope *e, void *buffer);
+/* In place. False: wrong magic, version, length or checksum (to be counted, and a miss). */
+bool l2_envelope_decode(struct bytes b, struct l2_envelope *ret);
+/* Offsets that scripts read: */
+#define L2_ENVELOPE_FILL_ID_AT 32
+#define L2_ENVELOPE_VERSION_AT 40
+
+/* ---- gauges ---- */
+
+struct l2_gauges {
+    bool connected;
+    uint32_t breaker; /* 0 closed, 1 half-open, 2 open */
+    uint32_t in_flight;
+    uint64_t connection;
+};
+void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
+bool l2_connected(const struct l2 *l2);
+/* Called (I/O thread) when the data connection is up: time for a beat. */
+void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);
+
+#endif

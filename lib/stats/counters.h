@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every counter of nigh, declared once with its documentation.
+ *
+ * X(NAME, "export_name", "what one count means") per line; text, JSON and the reference in README
+ * come from this table, and a check fails for a counter that nothing increments. Counts are per
+ * space; what belongs to no space (the link to Redis, the listener) counts in the cache's own block.
+ */
+#ifndef NIGH_STATS_COUNTERS_H
+#define NIGH_STATS_COUNTERS_H
+
+#define STATS_COUNTERS(X)                                                                          \
+    /* reads, by what answered */                                                                  \
+    X(L1_FRESH, "l1_fresh", "reads answered fresh by L1")                                          \
+    X(L1_STALE, "l1_stale", "reads answered stale by L1")                                          \
+    X(L1_MISS, "l1_miss", "reads that L1 could not answer")                                        \
+    X(L2_FRESH, "l2_fresh", "lookups in L2 that gave a fresh value")                               \
+    X(L2_STALE, "l2_stale", "lookups in L2 that gave a value that is only stale")                  \
+    X(L2_MISS, "l2_miss", "lookups in L2 that gave nothing")                                       \
+    X(L2_ERROR, "l2_error", "lookups in L2 that failed or ran out of time")                        \
+    X(READ_ABSENT, "read_absent", "reads answered: known not to exist")                            \
+    X(READ_ERROR, "read_error", "reads that ended with an error")                                  \
+    X(VALUE_COPIED, "value_copied", "values handed out as copies: the thread held 256 pins")       \
+    /* flights and loads */                                                                        \
+    X(FLIGHT_LED, "flight_led", "misses that started a flight")                                    \
+    X(FLIGHT_JOINED, "flight_joined", "misses that joined a flight")                               \
+    X(FLIGHT_BUSY, "flight_busy", "calls refused: too many waiters on the key")                    \
+    X(FLIGHT_DEADLOCK, "flight_deadlock", "calls refused: a loader waited for its own key")        \
+    X(FLIGHT_REPLACED, "flight_replaced", "flights given a new leader: the first one was lost")    \
+    X(LOAD, "load", "calls of the loader")                                                         \
+    X(LOAD_FAILED, "load_failed", "loads that gave an error or no answer")                         \
+    X(LOAD_OVERRUN, "load_overrun", "loads that ended after their deadline")                       \
+    X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
+    X(REFRESH, "refresh", "loads behind a value that was served stale")                            \
+    X(ERROR_SERVED, "error_served", "reads answered by a remembered loader error")                 \
+    /* L1 */                                                                                       \
+    X(L1_STORE, "l1_store", "values stored in L1")                                                 \
+    X(L1_REFUSED_FLOOR, "l1_refused_floor", "stores refused: invalidated since their load began")  \
+    X(L1_REFUSED_VERSION, "l1_refused_version", "stores refused: a newer version is there")        \
+    X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room under the cap")                 \
+    X(L1_OVERSIZE, "l1_oversize", "values not stored: over the size limit")                        \
+    X(L1_EVICT, "l1_evict", "entries evicted for room")                                            \
+    X(L1_EXPIRE, "l1_expire", "entries removed by time")                                           \
+    X(L1_REMOVE, "l1_remove", "entries removed by an invalidation or a write")                     \
+    X(L1_GROW, "l1_grow", "doublings of a shard's table")                                          \
+    X(L1_LONG_CHAIN, "l1_long_chain", "inserts that met the limit of an overflow chain")           \
+    /* L2 */                                                                                       \
+    X(L2_REQUEST, "l2_request", "requests sent to Redis")                                          \
+    X(L2_TIMEOUT, "l2_timeout", "requests whose reply came too late or never")                     \
+    X(L2_CONNECT, "l2_connect", "connections made")                                                \
+    X(L2_CONNECT_FAILED, "l2_connect_failed", "attempts to connect that failed")                   \
+    X(L2_LOST, "l2_lost", "connections lost or given up")                                          \
+    X(L2_BAD_REPLY, "l2_bad_reply", "replies malformed or over the limits")                        \
+    X(L2_BREAKER_OPEN, "l2_breaker_open", "times the breaker opened")                              \
+    X(L2_REFUSED, "l2_refused", "requests refused at once: breaker open or not connected")         \
+    X(L2_FILL, "l2_fill", "fills that Redis accepted")                                             \
+    X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or a newer version is there") \
+    X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
+    X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
+    X(LEASE_HELD, "lease_held", "leases found held by another loader")                             \
+    X(LEASE_EXTENDED, "lease_extended", "leases extended for a running load")                      \
+    X(ENVELOPE_BAD, "envelope_bad", "values in L2 with a wrong magic, version, length or checksum") \
+    /* coherence */                                                                                \
+    X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
+    X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
+    X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue queued invalidations")          \
+    X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
+    X(FRAME, "frame", "frames heard")                                                              \
+    X(FRAME_APPLIED, "frame_applied", "invalidations of other nodes applied from the channel")     \
+    X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \
+    X(FRAME_GAP, "frame_gap", "gaps in the sequence: at once answered by a beat")                  \
+    X(BEAT, "beat", "beats answered")                                                              \
+    X(BEAT_FAILED, "beat_failed", "beats that failed or were discarded")                           \
+    X(BEAT_APPLIED, "beat_applied", "invalidations learnt from the log by a beat")                 \
+    X(RESYNC, "resync", "times the trail was lost and the floors were read anew")                  \
+    X(TRUST_LOST, "trust_lost", "times trust ran out")                                             \
+    X(LISTENER_CONNECT, "listener_connect", "connections of the listener")                         \
+    X(LISTENER_LOST, "listener_lost", "connections of the listener lost or given up")
+
+#endif
