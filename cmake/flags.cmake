@@ -25,3 +25,7 @@ if(NIGH_SANITIZE)
     target_compile_options(nigh_flags INTERFACE ${NIGH_SANITIZE_FLAGS})
     target_link_options(nigh_flags INTERFACE ${NIGH_SANITIZE_FLAGS})
 endif()
+
+if(NIGH_FUZZ)
+    target_compile_options(nigh_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()

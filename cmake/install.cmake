@@ -12,6 +12,8 @@ foreach(product nigh nigh_static)
         DESTINATION ${NIGH_CMAKE_DIR})
 endforeach()
 
+# Relative to the file itself, so that `cmake --install --prefix` may choose the place.
+file(RELATIVE_PATH NIGH_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/nigh.pc.in nigh.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/nigh.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -21,8 +21,10 @@ set_target_properties(nigh PROPERTIES
 target_link_libraries(nigh PRIVATE ${NIGH_LINKED} Threads::Threads)
 # nodelete: a thread of ours may still be on its way out when the host calls dlclose.
 target_link_options(nigh PRIVATE ${NIGH_SANITIZE_FLAGS}
-    -Wl,--version-script=${NIGH_MAP} -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now
-    $<$<NOT:$<BOOL:${NIGH_SANITIZE}>>:-Wl,-z,defs>)
+    -Wl,--version-script=${NIGH_MAP} -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now)
+if(NOT NIGH_SANITIZE) # a sanitizer's runtime is in the program, not in us
+    target_link_options(nigh PRIVATE -Wl,-z,defs)
+endif()
 
 set(NIGH_RELOCATED ${PROJECT_BINARY_DIR}/nigh.o)
 add_custom_command(OUTPUT ${NIGH_RELOCATED}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Set-up and build, shared by test/run and perf/run.
 #
-#   . cmake/setup.sh
+#   NIGH_SOURCE=path of the checkout; . "$NIGH_SOURCE/cmake/setup.sh"
 #   nigh_setup                        install what is missing (Debian, Ubuntu); quick if nothing is
 #   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
 #   nigh_build KIND [CMAKE OPTION...] configure and build there
@@ -57,8 +57,8 @@ nigh_missing() {
 
 nigh_link_redis() {
     command -v redis-server >/dev/null && return
-    command -v redis-check-rdb >/dev/null || return 0
-    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$(command -v redis-check-rdb)" "$NIGH_CACHE/bin/redis-server"
+    program=$(command -v redis-check-rdb) || return 0
+    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$program" "$NIGH_CACHE/bin/redis-server"
 }
 
 # nigh_apt AS_ROOT PACKAGE...: the lists are fetched only if apt cannot do without.

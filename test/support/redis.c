@@ -66,13 +66,17 @@ static void spawn(struct redis *server)
     char port[16], log_path[96];
     snprintf(port, sizeof port, "%d", server->port);
     snprintf(log_path, sizeof log_path, "%s/redis.log", server->dir);
+    char *program = getenv("NIGH_REDIS_SERVER");
+    /* clang-format off */
     char *argv[ARGS_MAX] = {
-        "redis-server", "--port", port,          "--bind",       "127.0.0.1",
+        program && *program ? program : "redis-server",
+        "--port",       port,                    "--bind",       "127.0.0.1",
         "--unixsocket", server->socket,          "--dir",        server->dir,
         "--logfile",    log_path,                "--daemonize",  "no",
         "--save",       "",                      "--appendonly", "no",
         "--repl-diskless-sync-delay",            "0",
     };
+    /* clang-format on */
     size_t n = 0;
     while (argv[n])
         n++;

@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Modules depend downwards only, and on a module's own header only. Usage: layers.sh SOURCE
+#
+# base < stats < {l1, flight, l2} < coherence < cache; the three siblings never see each other.
+# Also here: who may see the libraries we link.
+cd "$1" || exit 2
+
+awk '
+    BEGIN {
+        level["base"] = 0; level["stats"] = 1
+        level["l1"] = level["flight"] = level["l2"] = 2
+        level["coherence"] = 3; level["cache"] = 4
+    }
+    function offence(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; failed = 1 }
+    FNR == 1 {
+        split(FILENAME, part, "/"); here = part[2]
+        if (!(here in level)) offence("module " here " has no level")
+    }
+    /^[ \t]*#[ \t]*include[ \t]+"/ {
+        split($0, quoted, "\""); count = split(quoted[2], path, "/"); there = path[1]
+        if (count != 2 || !(there in level))
+            offence("\"" quoted[2] "\": write it as \"module/file.h\"")
+        else if (there != here && level[there] >= level[here])
+            offence(here " must not see " there)
+        else if (there != here && path[2] != there ".h")
+            offence("\"" quoted[2] "\" is private to " there "; include \"" there "/" there ".h\"")
+    }
+    END { exit failed }
+' lib/*/*.[ch] || failed=1
+
+awk '/^[ \t]*#[ \t]*include[ \t]+("|<(urcu|hiredis|jemalloc|xxhash))/ {
+        printf "%s:%d: a public header shows only <nigh/...> and libc\n", FILENAME, FNR; failed = 1
+    }
+    END { exit failed }' include/nigh/*.h || failed=1
+
+# only PATTERN COUNT WHY: exactly COUNT files of lib/ match.
+only() {
+    found=$(grep -lE "$1" lib/*/*.[ch])
+    [ "$(echo "$found" | grep -c .)" -eq "$2" ] && return
+    printf '%s:\n%s\n' "$3" "${found:-none}"
+    failed=1
+}
+# _LGPL_SOURCE pulls code into ours, which the LGPL allows only for what is meant for it.
+only '^[ \t]*#[ \t]*include[ \t]+[<"]urcu' 1 'liburcu is included in exactly one file'
+only '^[ \t]*#[ \t]*define[ \t]+_LGPL_SOURCE' 1 '_LGPL_SOURCE is defined in exactly one file'
+only '^[ \t]*#[ \t]*include[ \t]+<urcu/urcu-bp.h>' 1 'of liburcu only <urcu/urcu-bp.h> is used'
+only '^[ \t]*#[ \t]*include[ \t]+[<"]hiredis' 2 'hiredis is included in exactly two files'
+lgpl=$(grep -lE '^[ \t]*#[ \t]*define[ \t]+_LGPL_SOURCE' lib/*/*.[ch])
+if [ "$(grep -cE '^[ \t]*#[ \t]*include[ \t]+[<"]urcu' "${lgpl:-/dev/null}")" != 1 ]; then
+    echo "${lgpl:-lib}: the file with _LGPL_SOURCE includes <urcu/urcu-bp.h> and nothing else of it"
+    failed=1
+fi
+grep -rn '_LGPL_SOURCE' CMakeLists.txt cmake/*.cmake && failed=1
+exit "${failed:-0}"

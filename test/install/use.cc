@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// The same program in C++: what it shows is that the headers serve C++ and its linkage.
+
+#include <cstdio>
+#include <nigh/nigh.h>
+#include <string_view>
+
+static int load(void *arg, struct nigh_fill *const fills[], size_t)
+{
+    ++*static_cast<int *>(arg);
+    return nigh_fill_value(fills[0], "Ada", 3);
+}
+
+int main()
+{
+    nigh_options options = NIGH_OPTIONS_INIT;
+    nigh *cache = nullptr;
+    nigh_space *users = nullptr;
+    int loads = 0, status = nigh_options_set(&options, "l1.memory", "16MiB");
+    if (status == 0)
+        status = nigh_open(&options, &cache);
+    if (status < 0) {
+        std::fprintf(stderr, "nigh_open: %s (%s)\n", nigh_strerror(status), nigh_options_error());
+        return 1;
+    }
+    status = nigh_space_open(cache, "users", nullptr, load, nullptr, &loads, &users);
+    for (int i = 0; i < 2 && status == 0; i++) {
+        nigh_value value = NIGH_VALUE_INIT;
+        status = nigh_fetch(users, "ada", 3, nullptr, &value);
+        if (std::string_view(static_cast<const char *>(value.data), value.len) != "Ada")
+            status = NIGH_EINVAL;
+        nigh_release(&value);
+    }
+    nigh_close(cache);
+    std::printf("%s after %d load(s)\n", nigh_result_name(status), loads);
+    return status != 0 || loads != 1;
+}
