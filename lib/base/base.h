@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/log.h"

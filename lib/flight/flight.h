@@ -56,6 +56,7 @@ enum flight_event {
     FLIGHT_EV_INVALIDATED = 1 << 3, /* an invalidation named the key, or the listener reconnected */
     FLIGHT_EV_TIMER = 1 << 4,       /* `due_ns` has passed */
     FLIGHT_EV_DEADLINE = 1 << 5,    /* `deadline_ns` has passed */
+    FLIGHT_EV_ANSWER = 1 << 6,      /* a loader that ran elsewhere has answered (or was lost) */
 };
 
 struct flight;
