@@ -48,10 +48,10 @@ nigh_has() {
     esac
 }
 
-# One line with the packages whose probe fails.
+# The packages whose probe fails, each with a blank before it.
 nigh_missing() {
     nigh_packages | while read -r package probe; do
-        nigh_has "$probe" || printf '%s ' "$package"
+        nigh_has "$probe" || printf ' %s' "$package"
     done
 }
 
@@ -80,25 +80,25 @@ nigh_setup() {
     [ -n "$missing" ] || return 0
 
     command -v apt-get >/dev/null || {
-        nigh_fail "missing: $missing(Debian's names) and no apt-get here; please install them"
+        nigh_fail "no apt-get here to install what is missing (Debian's names):$missing"
         return 1
     }
     as_root=
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || {
-            nigh_fail "missing: ${missing}; neither root nor sudo: apt-get install $missing"
+            nigh_fail "neither root nor sudo; somebody must: apt-get install$missing"
             return 1
         }
         as_root=sudo
         [ -t 0 ] || as_root='sudo -n' # nobody could type a password
     fi
     mkdir -p "$NIGH_CACHE" || return 1
-    echo "nigh: installing $missing"
+    echo "nigh: installing$missing"
     # shellcheck disable=SC2086 # a list of words on purpose
     nigh_apt "$as_root" $missing || return 1
     nigh_link_redis
     missing=$(nigh_missing)
-    [ -z "$missing" ] || nigh_fail "still missing after installing: $missing"
+    [ -z "$missing" ] || nigh_fail "still missing after installing:$missing"
 }
 
 # Outside the checkout, one per checkout and kind; NIGH_BUILD overrides the place of all kinds.
