@@ -192,6 +192,7 @@ static void run(const struct check_case *test)
     unsigned failed_before = check_failed_count();
     uint64_t start_ms = check_now_ms();
     atomic_store(&running, test->name);
+    print("run    %s", test->name); /* what to look at when the program crashes */
     test->run();
     print("%-6s %s (%" PRIu64 " ms)", check_failed_count() == failed_before ? "ok" : "FAILED",
           test->name, check_now_ms() - start_ms);

@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The checks are checked: each must pass a small clean tree and object to every offence below.
+# Usage: self.sh
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+trap 'exit 1' INT TERM
+
+# file PATH TEXT: a file with its SPDX line and the text, in which \n is a newline.
+file() {
+    mkdir -p "$(dirname "$tree/$1")"
+    printf '// SPDX-License-Identifier: MIT\n%b' "$2" >"$tree/$1"
+}
+
+clean_tree() {
+    rm -rf "${tree:?}"/*
+    mkdir -p "$tree/cmake" "$tree/test" "$tree/perf" "$tree/.ci"
+    file CMakeLists.txt ''
+    file include/nigh/nigh.h ''
+    file lib/base/base.h ''
+    file lib/base/rcu.h '#define _LGPL_SOURCE\n#include <urcu/urcu-bp.h>\n'
+    file lib/stats/counters.h '    X(HIT, "hit", "x")\n'
+    file lib/flight/flight.h ''
+    file lib/l2/one.c '#include <hiredis/hiredis.h>\n'
+    file lib/l2/two.c '#include <hiredis/hiredis.h>\n'
+    file lib/l1/l1.h ''
+    file lib/l1/good.c '#include "base/base.h"\nint x = STATS_HIT; /* pair(l1.x): pair(l1.x) */\n'
+}
+
+# offence CHECK PATH TEXT: the check must fail on the clean tree with this file replaced.
+offence() {
+    clean_tree
+    "$here/$1.sh" "$tree" || { echo "self: $1 objects to a clean tree"; failed=1; }
+    file "$2" "$3"
+    "$here/$1.sh" "$tree" >/dev/null 2>&1 || return 0
+    echo "self: $1 accepts $2 with: $3"
+    failed=1
+}
+
+# repeat N TEXT
+repeat() {
+    awk -v n="$1" -v text="$2" 'BEGIN { while (n-- > 0) printf "%s", text }'
+}
+
+offence layers lib/l1/a.c '#include "flight/flight.h"\n'
+offence layers lib/base/a.c '#include "l1/l1.h"\n'
+offence layers lib/l1/a.c '#include "base/rcu.h"\n'
+offence layers lib/l1/a.c '#include "l1.h"\n'
+offence layers lib/other/a.c ''
+offence layers lib/l1/a.c '#include <urcu/urcu-bp.h>\n'
+offence layers lib/l1/a.c '#define _LGPL_SOURCE 1\n'
+offence layers lib/base/rcu.h '#define _LGPL_SOURCE\n#include <urcu/urcu-mb.h>\n'
+offence layers lib/base/rcu.h \
+    '#define _LGPL_SOURCE\n#include <urcu/urcu-bp.h>\n#include <urcu/list.h>\n'
+offence layers lib/l1/a.c '#include <hiredis/sds.h>\n'
+offence layers lib/l2/two.c ''
+offence layers include/nigh/a.h '#include "l1/l1.h"\n'
+offence layers CMakeLists.txt 'add_definitions(-D_LGPL_SOURCE)\n'
+offence atomics lib/l1/a.c 'atomic_load(&x);\n'
+offence atomics lib/l1/a.c 'atomic_load_explicit(&x, memory_order_acquire);\n'
+offence atomics lib/l1/a.c '/* pair(l1.y): why */\n'
+offence counters lib/stats/counters.h '    X(HIT, "hit", "x")\n    X(MISS, "miss", "x")\n'
+offence counters lib/stats/counters.h ''
+offence style lib/l1/a.c "$(repeat 101 x)\n"
+offence style lib/l1/a.c '\tint x;\n'
+offence style lib/l1/a.c 'int x; \n'
+offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')}\n"
+exit "${failed:-0}"
