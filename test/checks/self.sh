@@ -16,8 +16,9 @@ file() {
 
 clean_tree() {
     rm -rf "${tree:?}"/*
-    mkdir -p "$tree/cmake" "$tree/test" "$tree/perf" "$tree/.ci"
+    mkdir -p "$tree/test" "$tree/perf" "$tree/.ci"
     file CMakeLists.txt ''
+    file cmake/flags.cmake ''
     file include/nigh/nigh.h ''
     file lib/base/base.h ''
     file lib/base/rcu.h '#define _LGPL_SOURCE\n#include <urcu/urcu-bp.h>\n'
@@ -66,5 +67,5 @@ offence counters lib/stats/counters.h ''
 offence style lib/l1/a.c "$(repeat 101 x)\n"
 offence style lib/l1/a.c '\tint x;\n'
 offence style lib/l1/a.c 'int x; \n'
-offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')}\n"
+offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')\n}\n"
 exit "${failed:-0}"
