@@ -10,23 +10,28 @@
  * (cache/load), given at init; that blocking, refreshing and later async callers share one machine
  * follows from the mailbox:
  *
- *   mail    one 32-bit futex word: bit 31 HELD, bit 30 PARKED, low bits events. flight_post() sets an
- *           event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
+ *   mail    one 32-bit futex word: bit 31 HELD, bit 30 PARKED, low bits events. flight_post() sets
+ *           an event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
  *           worker queue). The holder steps until its mailbox is empty, then gives HELD back; a
  *           blocking leader instead parks on the word, and gives HELD back when its own deadline
- *           passes: the flight then goes on with the workers, it is not killed.
+ *           passes: the flight then goes on with the workers, it is not killed. A landed flight
+ *           stays HELD by nobody, so that late events are only bits.
  *   landed  the other futex word: 0 flying, 1 landed, 2 leaderless (a waiter may take over).
  *
  * Ordering: the result is written before `landed` is stored with release (pair(flight.landed)) and
  * read after it is loaded with acquire. Events are posted with release and taken with acquire
  * (pair(flight.mail)), so that what an I/O thread left in the record is seen by the stepper.
  *
- * Lifetime: counted references: the table's (dropped when it lands or is forgotten), the holder's,
- * each waiter's, and one per outstanding operation (flight_ref around an L2 request). The last one
- * calls host->free_result and frees the record.
+ * Lifetime: counted references: the table's (dropped when it lands), one that goes with HELD, each
+ * caller's, and one per outstanding operation (flight_ref around an L2 request). The last one calls
+ * host->free_result and frees the record, so a record is never freed before it has landed: the
+ * stepper must land every flight.
  *
- * Known bugs of others, each a test here: dead or exiting leader (golang#33519), forgotten flight and
- * a third caller (golang#31420), one key's load blocking another's (caffeine#672), recursion
+ * A forgotten flight stays in the table until it lands, so that timers and notices still reach it;
+ * it only cannot be joined. At most one flight of a key can.
+ *
+ * Known bugs of others, each a test here: dead or exiting leader (golang#33519), forgotten flight
+ * and a third caller (golang#31420), one key's load blocking another's (caffeine#672), recursion
  * (caffeine#712), serial retry after failure (Caffeine#521), a caller's cancel kills all.
  */
 #ifndef NIGH_FLIGHT_FLIGHT_H
@@ -49,8 +54,12 @@ enum flight_state {
     FLIGHT_LAND,  /* result is there */
 };
 
+/*
+ * Several may come in one step, and in any state: what comes too early (FILLED before the reply
+ * that says "held") the stepper keeps in mind, what comes too late (an old TIMER) it ignores.
+ */
 enum flight_event {
-    FLIGHT_EV_START = 1 << 0,
+    FLIGHT_EV_START = 1 << 0,       /* first step in GET; again in LOAD: run the loader */
     FLIGHT_EV_REPLY = 1 << 1,       /* the outstanding L2 request has its outcome */
     FLIGHT_EV_FILLED = 1 << 2,      /* a fill frame named the key */
     FLIGHT_EV_INVALIDATED = 1 << 3, /* an invalidation named the key, or the listener reconnected */
@@ -75,10 +84,11 @@ struct flight_host {
 };
 
 /* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
- *       (a) atomic */
+ *       (a) atomic  (g) lock of the wait graph  (o) the thread that loads for it */
 struct flight {
     /* who */
     struct flight_table *table;    /* (c) */
+    struct env *env;               /* (c) of the table */
     void *space;                   /* (c) opaque to this module */
     uint32_t space_id;             /* (c) */
     uint64_t hash;                 /* (c) of the key */
@@ -94,8 +104,12 @@ struct flight {
     _Atomic uint32_t mail;         /* (a) futex word of the holder */
     _Atomic uint32_t landed;       /* (a) futex word of the waiters */
     _Atomic uint32_t refs;         /* (a) */
-    _Atomic uint32_t waiters;      /* (a) */
+    uint32_t waiters;              /* (t) callers that joined and have not left, the leader too */
     uint32_t replaced;             /* (h) leaders lost so far */
+    bool blocking;                 /* (h) the holder is a caller, not a worker */
+    bool wants_worker;             /* (h) flight_want_worker() was called in this step */
+    bool forgotten;                /* (t) nobody may join it any more */
+    bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
     _Atomic uint64_t leader;       /* (a) thread token of who runs the loader now, 0: nobody */
 
     /* the result */
@@ -107,7 +121,8 @@ struct flight {
     /* links */
     struct flight *next;           /* (t) hash chain */
     struct flight *run_next;       /* the host's queue */
-    bool in_table;                 /* (t) */
+    struct flight *outer;          /* (o) whose loader asked for this one, on the same thread */
+    struct flight *waits_for;      /* (g) what the loader of this one is waiting for */
 };
 
 struct flight_table_config {
@@ -116,7 +131,7 @@ struct flight_table_config {
 };
 
 int flight_table_create(const struct flight_table_config *config, struct flight_table **ret_table);
-/* No flight may be in it. */
+/* Every flight must have landed. */
 void flight_table_destroy(struct flight_table *table);
 
 struct flight_key {
@@ -137,28 +152,31 @@ struct flight_join {
     uint64_t ticket;          /* taken before looking anywhere */
     uint64_t key_floor_ok;    /* oldest ticket that may be joined: the key's floor now */
     uint64_t deadline_ns;     /* of a new flight */
-    uint32_t waiters_max;
+    uint32_t waiters_max;     /* callers at one time, whoever leads included; a leader always may */
     bool background;          /* a refresh: joins nobody; if one flies, nothing to do */
 };
 
 /**
  * Join the flight of a key, or start one.
  *
- * A flight whose ticket is below `key_floor_ok` began before an invalidation: it is taken out of
- * the table (its callers still get its result) and a new one starts (COHERENCE rule 10). So is one
- * past its deadline.
+ * A flight whose ticket is below `key_floor_ok` began before an invalidation: it is forgotten (its
+ * callers still get its result) and a new one starts (COHERENCE rule 10). So is one past its
+ * deadline. A flight that has landed is not there any more: who looked into L1 before it landed and
+ * comes here after it leads a new one, so the first step looks into L1 again.
  *
- * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight
- * Errors    NIGH_EBUSY waiters_max reached; NIGH_EDEADLK this thread is loading for a flight that
- *           (through other flights) waits for this one; NIGH_ENOMEM; for background: NIGH_EBUSY if
- *           one flies already
+ * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight. A leader goes on
+ *           with flight_lead or flight_hand_over, a follower with flight_wait; both end with
+ *           flight_leave
+ * Errors    NIGH_EBUSY waiters_max reached; NIGH_EDEADLK this thread is running the loader of this
+ *           very key; NIGH_ENOMEM; for background: NIGH_EBUSY if one flies already
  */
 int flight_join(struct flight_table *table, const struct flight_join *join,
                 struct flight **ret_flight);
 
 /**
  * Step a held flight as its blocking leader until it lands or `deadline_ns` passes; then give HELD
- * back so that the workers carry it on.
+ * back so that the workers carry it on. A thread that leads several flights hands over all but the
+ * one it is about to lead: others wait for them meanwhile.
  *
  * Returns   0 landed; NIGH_ETIMEDOUT
  */
@@ -168,11 +186,13 @@ int flight_lead(struct flight *f, uint64_t deadline_ns);
  * Wait for the landing as a follower. If the leader is lost the first waiter to notice takes the
  * flight over and leads it.
  *
- * Returns   0 landed; NIGH_ETIMEDOUT
+ * Returns   0 landed, also when that was at the very moment of the deadline
+ * Errors    NIGH_ETIMEDOUT; NIGH_EDEADLK this thread is running the loader of a flight that
+ *           (through other flights) this one waits for
  */
 int flight_wait(struct flight *f, uint64_t deadline_ns);
 
-/* A caller is done with it (after lead or wait, and after it took what it wanted). */
+/* A caller is done with it: once per successful join, after it took what it wanted. */
 void flight_leave(struct flight *f);
 
 void flight_ref(struct flight *f);
@@ -183,8 +203,12 @@ void flight_post(struct flight *f, uint32_t events);
 /* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
  * reference that run carried. */
 void flight_run(struct flight *f);
-/* Give a flight that was just started (LEADER) to the workers: a refresh. */
+/* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
+ * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
+/* By the stepper, HELD, as the last thing in a step: the next step (FLIGHT_EV_START, same state) is
+ * to be a worker's. A blocking leader then waits like a follower; a worker just goes on. */
+void flight_want_worker(struct flight *f);
 
 /* By the stepper, HELD: go to another state (checks that it is a legal step). */
 void flight_enter(struct flight *f, enum flight_state state);
@@ -192,10 +216,12 @@ void flight_enter(struct flight *f, enum flight_state state);
 void flight_land(struct flight *f);
 
 /*
- * Around the loader, by the stepper: from `begin` to `end` this thread is known to load for f, which
- * is what EDEADLK is judged by. When the thread exits in between (pthread_exit, cancellation) the
- * host's cleanup handler calls flight_abandon(): the flight becomes leaderless, a waiter or worker
- * takes it over in state LOAD once, and the second time it lands with NIGH_ELOADER.
+ * Around the loader, by the stepper: from `begin` to `end` this thread is known to load for f, by
+ * which EDEADLK is judged. When the thread exits in between (pthread_exit, cancellation) the
+ * host's cleanup handler calls flight_abandon() instead of `end`: the flight becomes leaderless, a
+ * waiter or worker takes it over in state LOAD once, and the second time it lands with
+ * NIGH_ELOADER. It also does what the frames that are gone would have done: the step does not
+ * return, and a blocking leader's flight_leave() must not follow.
  */
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);
@@ -203,11 +229,14 @@ void flight_abandon(struct flight *f);
 
 /* Post `events` to the flight of this key, if one flies. For fill frames and invalidations. */
 void flight_notify(struct flight_table *table, const struct flight_key *key, uint32_t events);
-/* Post `events` to every flight in state WAIT (the listener reconnected). */
+/* Post `events` to every flight, whatever its state (the listener reconnected): one that is about
+ * to enter WAIT must not miss it. */
 void flight_notify_all(struct flight_table *table, uint32_t events);
-/* Post TIMER and DEADLINE to those that are due. Returns when to come again. Keeper. */
+/* Post TIMER (once per due_ns) and DEADLINE (once) to those that are due, and hand flights that
+ * stayed leaderless to the workers. Returns when to come again; whoever sets an earlier due_ns
+ * meanwhile pokes the keeper. */
 uint64_t flight_tick(struct flight_table *table);
-/* Flights in the table. */
+/* Flights that have not landed. */
 uint32_t flight_count(struct flight_table *table);
 
 #endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Deadlocks among loaders: a loader that fetches its own key, or a circle of keys.
+ *
+ * Two facts are kept, both only while a thread is inside a loader, so that a plain miss pays one
+ * thread-local load for it:
+ *
+ *   loading      (thread-local) the flight whose loader this thread runs, and through `outer` those
+ *                whose loaders asked for it on the same thread. f->leader says the same the other
+ *                way round: the thread that runs the loader of f.
+ *   waits_for    f -> g: the loader of f is inside flight_lead() or flight_wait() for g. Set and
+ *                cleared by the thread that loads for f, under one lock.
+ *
+ * A loader waits for one flight at a time, so each flight has at most one edge out and the way from
+ * a flight is a line. Before a thread adds an edge to g it follows the line from g; if it meets a
+ * flight that it is loading for itself, the edge would close a circle and is refused. Looking and
+ * adding happen under the lock, so of two threads that close a circle from both ends exactly one is
+ * refused. By induction there never is a circle, and the walk ends.
+ *
+ * Edges lie between flights, not threads, because who loads g may change (a worker, a waiter that
+ * took it over) while the edge stays true. No edge outlives the call that waits: a wait that timed
+ * out is no reason to refuse anything. A leader that waits for the answers of L2 waits for no
+ * flight: no edge. So nothing is refused that would have ended.
+ *
+ * A pointer in waits_for is valid because the thread that set it holds a reference until it has
+ * cleared it under the lock (flight_abandon clears it for frames that are gone).
+ *
+ * The lock is the process's, not the table's: a loader of one cache may ask another cache. It is a
+ * leaf. Not seen: loaders that wait through threads of their own, or drive the cache by nigh_tick;
+ * their deadlines end them.
+ */
+#include "flight/deadlock.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static pthread_mutex_t graph_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local struct flight *loading; /* innermost */
+
+/* In the child the holder of the lock may not exist; the edges of its flights do not matter. */
+static void reset_in_child(void)
+{
+    pthread_mutex_init(&graph_lock, NULL);
+}
+
+static int init_result;
+
+static void init_once(void)
+{
+    init_result = pthread_atfork(NULL, NULL, reset_in_child) ? NIGH_ENOMEM : 0;
+}
+
+int flight_graph_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init_once);
+    return init_result;
+}
+
+/* A thread-local's address: no two threads have it at a time, and abandon clears what a dead one
+ * left behind. */
+static uint64_t this_thread(void)
+{
+    return (uint64_t)(uintptr_t)&loading;
+}
+
+bool flight_has_key(const struct flight *f, const struct flight_key *key)
+{
+    return f->hash == key->hash && f->space == key->space && f->key_len == key->len &&
+           memcmp(f->key, key->data, key->len) == 0;
+}
+
+bool flight_loads_key(const struct flight_key *key)
+{
+    for (const struct flight *f = loading; f; f = f->outer)
+        if (flight_has_key(f, key))
+            return true;
+    return false;
+}
+
+void flight_load_begin(struct flight *f)
+{
+    f->outer = loading;
+    loading = f;
+    /* Relaxed: it is compared only with the reader's own token, which the reader itself wrote. */
+    atomic_store_explicit(&f->leader, this_thread(), memory_order_relaxed);
+}
+
+void flight_load_end(struct flight *f)
+{
+    NIGH_DCHECK(loading == f);
+    loading = f->outer;
+    f->outer = NULL;
+    atomic_store_explicit(&f->leader, 0, memory_order_relaxed);
+}
+
+/* REQUIRES(graph_lock) */
+static bool leads_to_me_locked(const struct flight *f)
+{
+    for (; f; f = f->waits_for)
+        if (atomic_load_explicit(&f->leader, memory_order_relaxed) == this_thread())
+            return true;
+    return false;
+}
+
+int flight_waits_begin(struct flight *f)
+{
+    if (!loading)
+        return 0;
+    pthread_mutex_lock(&graph_lock);
+    bool circle = leads_to_me_locked(f);
+    if (!circle)
+        loading->waits_for = f;
+    pthread_mutex_unlock(&graph_lock);
+    return circle ? NIGH_EDEADLK : 0;
+}
+
+void flight_waits_end(void)
+{
+    if (!loading)
+        return;
+    pthread_mutex_lock(&graph_lock);
+    loading->waits_for = NULL;
+    pthread_mutex_unlock(&graph_lock);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to flight: the mailbox, which is also the ownership of a flight. See mailbox.c.
+ */
+#ifndef NIGH_FLIGHT_MAILBOX_H
+#define NIGH_FLIGHT_MAILBOX_H
+
+#include "flight/flight.h"
+
+/* Mail of a new flight: held by who made it, with its first event inside. */
+uint32_t flight_mail_first(void);
+/* Leave events. True: nobody held the flight; the caller does now, with a reference for run(). */
+bool flight_mail_post(struct flight *f, uint32_t events);
+/* As the holder: the events that came since the last time, maybe none. */
+uint32_t flight_mail_take(struct flight *f);
+/* As the holder: leave an event for the next step, which the same or the next holder makes. */
+void flight_mail_keep(struct flight *f, uint32_t events);
+/* As the holder: sleep until there is mail or the deadline passes (or for no reason). */
+void flight_mail_park(struct flight *f, uint64_t deadline_ns);
+/* As the holder: give HELD back if there is no mail. False: there is, and you still hold it. */
+bool flight_mail_release(struct flight *f);
+
+#endif

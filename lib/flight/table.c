@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table of flights: from a key to the flight that brings it.
+ *
+ * Invariant: of the records of a key in a chain at most one, the newest, can be joined; the others
+ * are `forgotten`. A forgotten one stays until it lands, since its callers still wait for it and so
+ * its timers must fire and notices must reach it. A landing removes its own record, not "the record
+ * of the key": that is how golang#31420 lost the newer flight to the older one's landing.
+ *
+ * A shard lock is held for a walk of a chain, an allocation, and the futex wake of a parked holder;
+ * never for a step, host->run or a park. Flights that a walk under the lock brings into our hands
+ * are linked through run_next (the host uses it only after run()) and handed over after the unlock.
+ */
+#include "flight/table.h"
+
+#include "flight/deadlock.h"
+#include "flight/mailbox.h"
+
+int flight_table_create(const struct flight_table_config *config, struct flight_table **ret_table)
+{
+    int error = flight_graph_init();
+    if (error)
+        return error;
+    struct flight_table *table = mem_alloc_zero(config->env->mem, sizeof(*table));
+    if (!table)
+        return NIGH_ENOMEM;
+    table->env = config->env;
+    table->host = config->host;
+    for (unsigned i = 0; i < FLIGHT_SHARDS; i++)
+        pthread_mutex_init(&table->shards[i].lock, NULL);
+    *ret_table = table;
+    return 0;
+}
+
+void flight_table_destroy(struct flight_table *table)
+{
+    NIGH_CHECK(flight_count(table) == 0);
+    for (unsigned i = 0; i < FLIGHT_SHARDS; i++)
+        pthread_mutex_destroy(&table->shards[i].lock);
+    mem_free(table->env->mem, NULL, table, sizeof(*table));
+}
+
+struct flight_shard *flight_shard_of(struct flight_table *table, uint64_t hash)
+{
+    return &table->shards[hash % FLIGHT_SHARDS];
+}
+
+static struct flight **chain_of(struct flight_shard *shard, uint64_t hash)
+{
+    return &shard->chains[hash / FLIGHT_SHARDS % FLIGHT_CHAINS];
+}
+
+uint32_t flight_count(struct flight_table *table)
+{
+    return atomic_load_explicit(&table->count, memory_order_relaxed);
+}
+
+/* ---- join ---- */
+
+/* The one flight of the key that may still be joined, or NULL. */
+static struct flight *find_locked(struct flight_shard *shard, const struct flight_key *key)
+{
+    for (struct flight *f = *chain_of(shard, key->hash); f; f = f->next)
+        if (!f->forgotten && flight_has_key(f, key))
+            return f;
+    return NULL;
+}
+
+static bool is_outdated(const struct flight *f, const struct flight_join *join)
+{
+    return f->ticket < join->key_floor_ok || clock_now_ns(f->env->clock) >= f->deadline_ns;
+}
+
+static int follow_locked(struct flight *f, const struct flight_join *join,
+                         struct flight **ret_flight)
+{
+    if (join->background || f->waiters >= join->waiters_max)
+        return NIGH_EBUSY;
+    f->waiters++;
+    flight_ref(f);
+    *ret_flight = f;
+    return FLIGHT_FOLLOWER;
+}
+
+static int start_locked(struct flight_table *table, struct flight_shard *shard,
+                        const struct flight_join *join, struct flight **ret_flight)
+{
+    struct flight *f = flight_create(table, join);
+    if (!f)
+        return NIGH_ENOMEM;
+    struct flight **chain = chain_of(shard, f->hash);
+    f->next = *chain;
+    *chain = f;
+    atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+    *ret_flight = f;
+    return FLIGHT_LEADER;
+}
+
+static int join_locked(struct flight_table *table, struct flight_shard *shard,
+                       const struct flight_join *join, struct flight **ret_flight)
+{
+    struct flight *f = find_locked(shard, &join->key);
+    if (f && !is_outdated(f, join))
+        return follow_locked(f, join, ret_flight);
+    int role = start_locked(table, shard, join, ret_flight);
+    if (f && role == FLIGHT_LEADER)
+        f->forgotten = true;
+    return role;
+}
+
+int flight_join(struct flight_table *table, const struct flight_join *join,
+                struct flight **ret_flight)
+{
+    if (!join->background && flight_loads_key(&join->key))
+        return NIGH_EDEADLK;
+    struct flight_shard *shard = flight_shard_of(table, join->key.hash);
+    pthread_mutex_lock(&shard->lock);
+    int role = join_locked(table, shard, join, ret_flight);
+    pthread_mutex_unlock(&shard->lock);
+    return role;
+}
+
+uint32_t flight_table_remove(struct flight *f)
+{
+    struct flight_shard *shard = flight_shard_of(f->table, f->hash);
+    pthread_mutex_lock(&shard->lock);
+    struct flight **link = chain_of(shard, f->hash);
+    while (*link != f)
+        link = &(*link)->next;
+    *link = f->next;
+    uint32_t callers = f->waiters;
+    pthread_mutex_unlock(&shard->lock);
+    atomic_fetch_sub_explicit(&f->table->count, 1, memory_order_relaxed);
+    return callers;
+}
+
+/* ---- notices and timers ---- */
+
+/* Flights that a walk took HELD of, to be handed over when the lock is released. */
+struct taken {
+    struct flight *first;
+};
+
+static void taken_add(struct taken *taken, struct flight *f)
+{
+    f->run_next = taken->first;
+    taken->first = f;
+}
+
+static void post_locked(struct flight *f, uint32_t events, struct taken *taken)
+{
+    if (flight_mail_post(f, events))
+        taken_add(taken, f);
+}
+
+static void taken_run(struct taken *taken)
+{
+    while (taken->first) {
+        struct flight *f = taken->first;
+        taken->first = f->run_next;
+        f->run_next = NULL;
+        flight_give_to_workers(f);
+    }
+}
+
+void flight_notify(struct flight_table *table, const struct flight_key *key, uint32_t events)
+{
+    struct taken taken = {NULL};
+    struct flight_shard *shard = flight_shard_of(table, key->hash);
+    pthread_mutex_lock(&shard->lock);
+    for (struct flight *f = *chain_of(shard, key->hash); f; f = f->next)
+        if (flight_has_key(f, key))
+            post_locked(f, events, &taken);
+    pthread_mutex_unlock(&shard->lock);
+    taken_run(&taken);
+}
+
+/* Call `visit` for every flight of the table, each under its shard lock. */
+static void visit_all(struct flight_table *table,
+                      void (*visit)(void *arg, struct flight *f, struct taken *taken), void *arg)
+{
+    for (unsigned i = 0; i < FLIGHT_SHARDS; i++) {
+        struct flight_shard *shard = &table->shards[i];
+        struct taken taken = {NULL};
+        pthread_mutex_lock(&shard->lock);
+        for (unsigned c = 0; c < FLIGHT_CHAINS; c++)
+            for (struct flight *f = shard->chains[c]; f; f = f->next)
+                visit(arg, f, &taken);
+        pthread_mutex_unlock(&shard->lock);
+        taken_run(&taken);
+    }
+}
+
+static void visit_notify(void *arg, struct flight *f, struct taken *taken)
+{
+    post_locked(f, *(const uint32_t *)arg, taken);
+}
+
+void flight_notify_all(struct flight_table *table, uint32_t events)
+{
+    visit_all(table, visit_notify, &events);
+}
+
+struct tick {
+    uint64_t now_ns;
+    uint64_t next_ns;
+};
+
+/* Whether due_ns has come; it is then cleared, so that one setting makes one event. A holder that
+ * sets it anew meanwhile makes the swap fail, and its time is looked at the next time. */
+static bool timer_fires(struct flight *f, struct tick *tick)
+{
+    uint64_t due = atomic_load_explicit(&f->due_ns, memory_order_relaxed);
+    if (due <= tick->now_ns &&
+        atomic_compare_exchange_strong_explicit(&f->due_ns, &due, CLOCK_NEVER_NS,
+                                                memory_order_relaxed, memory_order_relaxed))
+        return true;
+    tick->next_ns = u64_min(tick->next_ns, due);
+    return false;
+}
+
+static bool deadline_fires(struct flight *f, struct tick *tick)
+{
+    if (f->overdue)
+        return false;
+    f->overdue = f->deadline_ns <= tick->now_ns;
+    if (!f->overdue)
+        tick->next_ns = u64_min(tick->next_ns, f->deadline_ns);
+    return f->overdue;
+}
+
+static void visit_tick(void *arg, struct flight *f, struct taken *taken)
+{
+    struct tick *tick = arg;
+    uint32_t events = (timer_fires(f, tick) ? FLIGHT_EV_TIMER : 0) |
+                      (deadline_fires(f, tick) ? FLIGHT_EV_DEADLINE : 0);
+    if (events)
+        post_locked(f, events, taken);
+    /* Its callers had their chance: they are busy elsewhere. */
+    if (flight_landed(f) == FLIGHT_LEADERLESS && flight_take_over(f))
+        taken_add(taken, f);
+}
+
+uint64_t flight_tick(struct flight_table *table)
+{
+    struct tick tick = {clock_now_ns(table->env->clock), CLOCK_NEVER_NS};
+    visit_all(table, visit_tick, &tick);
+    return tick.next_ns;
+}
