@@ -13,10 +13,13 @@
 
 #include <nigh/options.h> /* nigh_log_fn, enum nigh_log_level */
 
+#include "base/clock.h"
+
 /* Keys: (c) constant after init. */
 struct log {
-    nigh_log_fn fn; /* (c) NULL: silence */
-    void *arg;      /* (c) */
+    nigh_log_fn fn;            /* (c) NULL: silence */
+    void *arg;                 /* (c) */
+    const struct clock *clock; /* (c) measures the second; NULL: the kernel's */
 };
 
 struct log_site {

@@ -23,8 +23,13 @@ struct mem *mem_create(void);
 /* Everything allocated from it must have been freed. */
 void mem_destroy(struct mem *mem);
 
-/* A single-owner cache; NULL is allowed wherever one is taken (slower, still right). */
+/*
+ * A single-owner cache. NULL when there is no memory, and always where the backend has none: that
+ * is no error, for NULL is allowed wherever a cache is taken (slower, still right).
+ */
 struct mem_cache *mem_cache_create(struct mem *mem);
+/* Give what the cache holds back to its arena (its owner only): before mem_purge, or pages stay. */
+void mem_cache_flush(struct mem_cache *cache);
 void mem_cache_destroy(struct mem_cache *cache);
 
 /* 16-byte aligned memory of at least `size` (> 0) bytes, or NULL. */
@@ -37,15 +42,18 @@ void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size);
 size_t mem_charge(const struct mem *mem, size_t size);
 
 struct mem_stats {
-    size_t allocated_bytes; /* by the backend's own statistics; 0 where it has none */
-    size_t resident_bytes;
+    size_t allocated_bytes; /* by the backend's own statistics, caches' content included */
+    size_t resident_bytes;  /* both 0 where the backend has none */
 };
 void mem_stats_read(struct mem *mem, struct mem_stats *ret);
 
 /* Give unused pages back to the kernel now. Slow (ms); never on an application thread's hit. */
 void mem_purge(struct mem *mem);
 
-/* Whole pages from the kernel, zeroed and untouched (tables: charged by size, resident by use). */
+/*
+ * Whole pages from the kernel, zeroed and untouched (tables: charged by size, resident by use).
+ * From 2 MiB on in huge pages where the kernel has them.
+ */
 void *mem_pages_alloc(size_t size);
 void mem_pages_free(void *ptr, size_t size);
 

@@ -16,12 +16,16 @@
 
 /* Keys: (c) constant after init. */
 struct park {
-    int (*wait)(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns); /* (c) */
-    void (*wake)(void *arg, _Atomic uint32_t *word, int count);                              /* (c) */
-    void *arg;                                                                               /* (c) */
+    int (*wait)(void *arg, _Atomic uint32_t *word, uint32_t expected,
+                uint64_t deadline_ns);                          /* (c) */
+    void (*wake)(void *arg, _Atomic uint32_t *word, int count); /* (c) */
+    void *arg;                                                  /* (c) */
 };
 
-/* FUTEX_WAIT_BITSET on CLOCK_MONOTONIC / FUTEX_WAKE, process-private. */
+/*
+ * FUTEX_WAIT_BITSET on CLOCK_MONOTONIC / FUTEX_WAKE, process-private. In a copy of it, `arg` may
+ * point to the `struct clock` that deadlines are given by, when that is not the kernel's.
+ */
 extern const struct park park_futex;
 
 /**

@@ -65,7 +65,8 @@ void rcu_wait(void);
 int rcu_install_fork_handlers(void);
 
 #define RCU_LINK(type) _Atomic(type *)
-#define rcu_deref(link) atomic_load_explicit((link), memory_order_acquire)            /* pair(rcu.link) */
-#define rcu_publish(link, ptr) atomic_store_explicit((link), (ptr), memory_order_release) /* pair(rcu.link) */
+/* pair(rcu.link): who dereferences sees what was written before publication */
+#define rcu_deref(link) atomic_load_explicit((link), memory_order_acquire)
+#define rcu_publish(link, ptr) atomic_store_explicit((link), (ptr), memory_order_release)
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Threads of the library: named, all signals blocked, an explicit stack size.
  *
- * A service is a loop `step(arg)` that returns how long it may sleep; `service_poke` ends the sleep.
- * The same step function is what nigh_tick() calls when the host gave us no threads.
+ * A service is a loop of `step(arg)`, which returns until when it may sleep; `service_poke` ends
+ * the sleep. The same step function is what nigh_tick() calls when the host gave us no threads.
  */
 #ifndef NIGH_BASE_THREAD_H
 #define NIGH_BASE_THREAD_H
@@ -15,7 +15,7 @@
 
 struct env;
 
-#define THREAD_STACK_BYTES (256u * 1024)
+#define THREAD_STACK_BYTES (256u * 1024) /* usable: thread-local storage comes on top */
 
 /* Start `run(arg)` named `name` (<= 15 bytes) with every signal blocked. 0 or NIGH_ETHREAD. */
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),
@@ -30,7 +30,7 @@ struct service {
     service_step_fn step;   /* (c) */
     void *arg;              /* (c) */
     pthread_t thread;       /* (c) */
-    bool running;           /* (c) false in the mode without own threads */
+    bool running;           /* who starts and stops it; false in the mode without own threads */
     _Atomic uint32_t pokes; /* (a) futex word: bumped by poke; odd/even means nothing */
     _Atomic bool stop;      /* (a) */
 };
@@ -38,9 +38,9 @@ struct service {
 /* With env->own_threads starts the thread; without, only remembers (nigh_tick calls step). */
 int service_start(struct service *s, struct env *env, const char *name, service_step_fn step,
                   void *arg);
-/* Make the step run soon. Any thread; never blocks. */
+/* Make the step run soon, and see what was written before. Any thread; never blocks. */
 void service_poke(struct service *s);
-/* Ask the thread to end and join it. Idempotent. */
+/* Ask the thread to end and join it. Idempotent, also on a zeroed struct; one caller at a time. */
 void service_stop(struct service *s);
 
 #endif

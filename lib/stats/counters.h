@@ -4,7 +4,7 @@
  *
  * X(NAME, "export_name", "what one count means") per line; text, JSON and the reference in README
  * come from this table, and a check fails for a counter that nothing increments. Counts are per
- * space; what belongs to no space (the link to Redis, the listener) counts in the cache's own block.
+ * space; what belongs to no space (the link to Redis, the listener) counts in the cache's own set.
  */
 #ifndef NIGH_STATS_COUNTERS_H
 #define NIGH_STATS_COUNTERS_H
@@ -54,12 +54,12 @@
     X(L2_BREAKER_OPEN, "l2_breaker_open", "times the breaker opened")                              \
     X(L2_REFUSED, "l2_refused", "requests refused at once: breaker open or not connected")         \
     X(L2_FILL, "l2_fill", "fills that Redis accepted")                                             \
-    X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or a newer version is there") \
+    X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or newer version there")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
     X(LEASE_HELD, "lease_held", "leases found held by another loader")                             \
     X(LEASE_EXTENDED, "lease_extended", "leases extended for a running load")                      \
-    X(ENVELOPE_BAD, "envelope_bad", "values in L2 with a wrong magic, version, length or checksum") \
+    X(ENVELOPE_BAD, "envelope_bad", "values in L2 with wrong magic, version, length or checksum")  \
     /* coherence */                                                                                \
     X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/*
+ * XXH3-64 from the packaged header, inlined: nothing of libxxhash is linked.
+ *
+ * The space goes into the seed of a key's hash rather than into the hashed bytes: the key is hashed
+ * where it lies. Two spaces then have unrelated hashes for one key, as two processes have.
+ *
+ * Wire hashes and group slots are part of the protocol: a change here makes nodes of the old and
+ * the new build disagree about which floor an invalidation raises. Test vectors pin them.
+ */
+#include "base/hash.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/check.h"
+
+/* 2^64 / golden ratio, odd: consecutive ids land far apart (Knuth, TAOCP 3, 6.4). */
+#define GOLDEN 0x9E3779B97F4A7C15ull
+
+uint64_t hash_key(uint64_t seed, uint32_t space_id, const void *key, size_t len)
+{
+    return XXH3_64bits_withSeed(key, len, seed ^ (space_id * GOLDEN));
+}
+
+uint64_t hash_bytes(struct bytes b)
+{
+    return XXH3_64bits(b.data, b.len);
+}
+
+static void feed(XXH3_state_t *state, struct bytes b)
+{
+    uint8_t len[4];
+    put_le32(len, (uint32_t)b.len);
+    XXH3_64bits_update(state, len, sizeof(len));
+    if (b.len > 0)
+        XXH3_64bits_update(state, b.data, b.len);
+}
+
+uint64_t hash_wire(enum wire_kind kind, struct bytes space, struct bytes bytes)
+{
+    XXH3_state_t state;
+    uint8_t k = (uint8_t)kind;
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, &k, 1);
+    feed(&state, space);
+    feed(&state, bytes);
+    return XXH3_64bits_digest(&state);
+}
+
+uint16_t hash_group_slot(enum wire_kind kind, uint64_t wire_hash, uint32_t slots)
+{
+    NIGH_DCHECK(slots >= GROUP_SLOTS_MIN && slots <= GROUP_SLOTS_MAX);
+    if (kind == WIRE_ALL)
+        return GROUP_SLOT_ALL;
+    if (kind == WIRE_SPACE)
+        return (uint16_t)(1 + wire_hash % (GROUP_SLOT_TAGS - 1));
+    NIGH_DCHECK(kind == WIRE_TAG);
+    return (uint16_t)(GROUP_SLOT_TAGS + wire_hash % (slots - GROUP_SLOT_TAGS));
+}

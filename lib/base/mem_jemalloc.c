@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory from a jemalloc arena of our own, so that purging it touches nobody else's pages.
+ *
+ * Every call names the arena and a thread cache (explicit, or none): with the automatic cache of
+ * the calling thread, blocks of ours would wait in caches that nobody can flush, and the arena
+ * could not be destroyed. An explicit cache is filled from the arena named in the call; as one is
+ * only ever used with one arena, what it holds is that arena's.
+ *
+ * jemalloc never collects explicit caches by itself (its collector runs for automatic ones), so
+ * what they hold stays until mem_cache_flush(). Up to a few MiB each once blocks of every size
+ * have passed through.
+ *
+ * Source: jemalloc(3) 5.3, "mallctl namespace".
+ */
+#if NIGH_ALLOCATOR_JEMALLOC
+
+#include "base/mem.h"
+
+#include <stdio.h>
+
+#include <jemalloc/jemalloc.h>
+
+#include "base/fault.h"
+
+/* The class of 8 bytes is only 8-byte aligned; all others are multiples of 16. */
+#define SIZE_MIN_BYTES ((size_t)16)
+#define NAME_BYTES 64
+
+/* Keys: (c) constant after creation. Lives in its own arena. */
+struct mem {
+    unsigned arena; /* (c) */
+};
+
+/* Keys: (c) constant after creation. Lives in the arena. */
+struct mem_cache {
+    struct mem *mem; /* (c) */
+    unsigned tcache; /* (c) */
+};
+
+static size_t at_least_min(size_t size)
+{
+    return size < SIZE_MIN_BYTES ? SIZE_MIN_BYTES : size;
+}
+
+static int uncached(unsigned arena)
+{
+    return (int)(MALLOCX_ARENA(arena) | MALLOCX_TCACHE_NONE);
+}
+
+static int alloc_flags(const struct mem *mem, const struct mem_cache *cache)
+{
+    return cache ? (int)(MALLOCX_ARENA(mem->arena) | MALLOCX_TCACHE(cache->tcache))
+                 : uncached(mem->arena);
+}
+
+/* "arena.<i>.<verb>", which takes and gives nothing. */
+static void arena_do(unsigned arena, const char *verb)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof(name), "arena.%u.%s", arena, verb);
+    mallctl(name, NULL, NULL, NULL, 0);
+}
+
+static size_t arena_stat(unsigned arena, const char *what)
+{
+    char name[NAME_BYTES];
+    size_t value = 0, len = sizeof(value);
+    snprintf(name, sizeof(name), "stats.arenas.%u.%s", arena, what);
+    return mallctl(name, &value, &len, NULL, 0) == 0 ? value : 0;
+}
+
+struct mem *mem_create(void)
+{
+    unsigned arena;
+    size_t len = sizeof(arena);
+    if (fault_fires(FAULT_ALLOC) || mallctl("arenas.create", &arena, &len, NULL, 0) != 0)
+        return NULL;
+    struct mem *mem = mallocx(sizeof(*mem), uncached(arena));
+    if (mem)
+        mem->arena = arena;
+    else
+        arena_do(arena, "destroy");
+    return mem;
+}
+
+void mem_destroy(struct mem *mem)
+{
+    if (mem)
+        arena_do(mem->arena, "destroy"); /* the struct goes with it */
+}
+
+struct mem_cache *mem_cache_create(struct mem *mem)
+{
+    struct mem_cache *cache = mem_alloc(mem, NULL, sizeof(*cache));
+    size_t len = sizeof(cache->tcache);
+    if (!cache)
+        return NULL;
+    cache->mem = mem;
+    if (mallctl("tcache.create", &cache->tcache, &len, NULL, 0) != 0) {
+        mem_free(mem, NULL, cache, sizeof(*cache));
+        return NULL;
+    }
+    return cache;
+}
+
+void mem_cache_flush(struct mem_cache *cache)
+{
+    if (cache)
+        mallctl("tcache.flush", NULL, NULL, &cache->tcache, sizeof(cache->tcache));
+}
+
+void mem_cache_destroy(struct mem_cache *cache)
+{
+    if (!cache)
+        return;
+    mallctl("tcache.destroy", NULL, NULL, &cache->tcache, sizeof(cache->tcache));
+    mem_free(cache->mem, NULL, cache, sizeof(*cache));
+}
+
+void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size)
+{
+    if (fault_fires(FAULT_ALLOC))
+        return NULL;
+    return mallocx(at_least_min(size), alloc_flags(mem, cache));
+}
+
+void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
+{
+    if (ptr)
+        sdallocx(ptr, at_least_min(size), alloc_flags(mem, cache));
+}
+
+size_t mem_charge(const struct mem *mem, size_t size)
+{
+    (void)mem; /* every arena has the same size classes */
+    return nallocx(at_least_min(size), 0);
+}
+
+void mem_stats_read(struct mem *mem, struct mem_stats *ret)
+{
+    uint64_t epoch = 1;
+    mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)); /* statistics are a snapshot: renew it */
+    ret->allocated_bytes =
+        arena_stat(mem->arena, "small.allocated") + arena_stat(mem->arena, "large.allocated");
+    ret->resident_bytes = arena_stat(mem->arena, "resident");
+}
+
+void mem_purge(struct mem *mem)
+{
+    arena_do(mem->arena, "purge");
+}
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory from malloc: for sanitizers, which do not see into jemalloc, and for hosts that dlopen us.
+ *
+ * malloc has neither arenas nor caches to name, so a cache is always NULL and purging trims the
+ * whole process. Statistics of malloc are those of the process, so none are given.
+ */
+#if !NIGH_ALLOCATOR_JEMALLOC
+
+#include "base/mem.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+
+/* glibc on 64 bits: a header word before the block, steps of 16, no block under 32. */
+#define HEADER_BYTES ((size_t)8)
+#define STEP_BYTES ((size_t)16)
+#define BLOCK_MIN_BYTES ((size_t)32)
+
+struct mem {
+    char unused; /* an identity: two arenas are two pointers */
+};
+
+struct mem *mem_create(void)
+{
+    return fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(struct mem));
+}
+
+void mem_destroy(struct mem *mem)
+{
+    free(mem);
+}
+
+struct mem_cache *mem_cache_create(struct mem *mem)
+{
+    (void)mem;
+    return NULL;
+}
+
+void mem_cache_flush(struct mem_cache *cache)
+{
+    (void)cache;
+}
+
+void mem_cache_destroy(struct mem_cache *cache)
+{
+    (void)cache;
+}
+
+void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size)
+{
+    (void)mem, (void)cache;
+    return fault_fires(FAULT_ALLOC) ? NULL : malloc(size);
+}
+
+void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
+{
+    (void)mem, (void)cache, (void)size;
+    free(ptr);
+}
+
+/* An estimate, from glibc's layout: malloc_usable_size() needs the block, and we charge before. */
+size_t mem_charge(const struct mem *mem, size_t size)
+{
+    (void)mem;
+    size_t block = (size + HEADER_BYTES + STEP_BYTES - 1) & ~(STEP_BYTES - 1);
+    return block < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : block;
+}
+
+void mem_stats_read(struct mem *mem, struct mem_stats *ret)
+{
+    (void)mem;
+    *ret = (struct mem_stats){0, 0};
+}
+
+void mem_purge(struct mem *mem)
+{
+    (void)mem;
+    malloc_trim(0);
+}
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Ids from getrandom, jitter from xorshift64* (Vigna, "An experimental exploration of Marsaglia's
+ * xorshift generators, scrambled", 2016).
+ *
+ * The generator's word is loaded and stored without a read-modify-write: two threads may draw the
+ * same number, which for jitter is no worse than chance.
+ */
+#include "base/random.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+/* A bijection that spreads every bit (Steele, Lea, Flood: SplitMix, 2014). */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+    return x ^ (x >> 31);
+}
+
+/* Where seccomp denies getrandom: unique by process, instant and place, though not secret. */
+static uint64_t guess(void)
+{
+    uint64_t here = (uintptr_t)&here;
+    return mix(clock_kernel_ns(CLOCK_MONOTONIC)) ^ mix(clock_kernel_ns(CLOCK_REALTIME)) ^
+           mix(here + (uint64_t)getpid());
+}
+
+static uint64_t kernel_random(void)
+{
+    uint64_t id;
+    for (;;) {
+        ssize_t got = getrandom(&id, sizeof(id), 0);
+        if (got == (ssize_t)sizeof(id))
+            return id;
+        if (got < 0 && errno != EINTR)
+            return guess();
+    }
+}
+
+static uint64_t draw(struct random *r)
+{
+    uint64_t x = atomic_load_explicit(&r->state, memory_order_relaxed);
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    atomic_store_explicit(&r->state, x, memory_order_relaxed);
+    return x * 0x2545F4914F6CDD1Dull;
+}
+
+void random_init(struct random *r, uint64_t fixed_seed)
+{
+    uint64_t state = fixed_seed ? mix(fixed_seed) : kernel_random();
+    r->fixed_seed = fixed_seed;
+    atomic_init(&r->state, state ? state : 1); /* 0 is the one state that xorshift never leaves */
+}
+
+uint64_t random_id(struct random *r)
+{
+    uint64_t id;
+    do
+        id = r->fixed_seed ? draw(r) : kernel_random();
+    while (id == 0);
+    return id;
+}
+
+uint64_t random_below(struct random *r, uint64_t bound)
+{
+    return (uint64_t)(((unsigned __int128)draw(r) * bound) >> 64);
+}
+
+uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent)
+{
+    uint64_t room = u64_min(value, UINT64_MAX - value); /* neither below 0 nor past the end */
+    unsigned __int128 wanted = (unsigned __int128)value * percent / 100;
+    uint64_t spread = wanted < room ? (uint64_t)wanted : room;
+    return value - spread + random_below(r, 2 * spread + 1);
+}
