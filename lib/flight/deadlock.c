@@ -15,15 +15,17 @@
  * a flight is a line. Before a thread adds an edge to g it follows the line from g; if it meets a
  * flight that it is loading for itself, the edge would close a circle and is refused. Looking and
  * adding happen under the lock, so of two threads that close a circle from both ends exactly one is
- * refused. By induction there never is a circle, and the walk ends.
+ * refused. By induction there never is a circle of flights that fly, and the walk ends.
  *
  * Edges lie between flights, not threads, because who loads g may change (a worker, a waiter that
  * took it over) while the edge stays true. No edge outlives the call that waits: a wait that timed
- * out is no reason to refuse anything. A leader that waits for the answers of L2 waits for no
- * flight: no edge. So nothing is refused that would have ended.
+ * out is no reason to refuse anything. A flight that has landed (its deadline came while a worker
+ * still loads for it) keeps nobody waiting: the walk ends there. A leader that waits for an answer
+ * of L2 waits for no flight: no edge. So nothing is refused that would have ended by itself.
  *
  * A pointer in waits_for is valid because the thread that set it holds a reference until it has
- * cleared it under the lock (flight_abandon clears it for frames that are gone).
+ * cleared it under the lock; when a thread's frames are gone, its cleanup handlers clear it
+ * (flight_load_end, flight_abandon).
  *
  * The lock is the process's, not the table's: a loader of one cache may ask another cache. It is a
  * leaf. Not seen: loaders that wait through threads of their own, or drive the cache by nigh_tick;
@@ -33,6 +35,8 @@
 
 #include <pthread.h>
 #include <string.h>
+
+#include "flight/table.h"
 
 static pthread_mutex_t graph_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local struct flight *loading; /* innermost */
@@ -89,6 +93,8 @@ void flight_load_begin(struct flight *f)
 void flight_load_end(struct flight *f)
 {
     NIGH_DCHECK(loading == f);
+    if (f->waits_for) /* only this thread writes it; the call that waited did not return */
+        flight_waits_end();
     loading = f->outer;
     f->outer = NULL;
     atomic_store_explicit(&f->leader, 0, memory_order_relaxed);
@@ -97,7 +103,7 @@ void flight_load_end(struct flight *f)
 /* REQUIRES(graph_lock) */
 static bool leads_to_me_locked(const struct flight *f)
 {
-    for (; f; f = f->waits_for)
+    for (; f && flight_landed(f) != FLIGHT_LANDED; f = f->waits_for)
         if (atomic_load_explicit(&f->leader, memory_order_relaxed) == this_thread())
             return true;
     return false;

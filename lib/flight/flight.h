@@ -14,8 +14,8 @@
  *           an event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
  *           worker queue). The holder steps until its mailbox is empty, then gives HELD back; a
  *           blocking leader instead parks on the word, and gives HELD back when its own deadline
- *           passes: the flight then goes on with the workers, it is not killed. A landed flight
- *           stays HELD by nobody, so that late events are only bits.
+ *           passes: the flight then goes on with the workers, it is not killed. Landing ends the
+ *           waiting, not the mailbox: a late answer is still stepped, in state LAND.
  *   landed  the other futex word: 0 flying, 1 landed, 2 leaderless (a waiter may take over).
  *
  * Ordering: the result is written before `landed` is stored with release (pair(flight.landed)) and
@@ -24,8 +24,7 @@
  *
  * Lifetime: counted references: the table's (dropped when it lands), one that goes with HELD, each
  * caller's, and one per outstanding operation (flight_ref around an L2 request). The last one calls
- * host->free_result and frees the record, so a record is never freed before it has landed: the
- * stepper must land every flight.
+ * host->free_result and frees the record, never before it has landed: every flight must be landed.
  *
  * A forgotten flight stays in the table until it lands, so that timers and notices still reach it;
  * it only cannot be joined. At most one flight of a key can.
@@ -107,7 +106,7 @@ struct flight {
     uint32_t waiters;              /* (t) callers that joined and have not left, the leader too */
     uint32_t replaced;             /* (h) leaders lost so far */
     bool blocking;                 /* (h) the holder is a caller, not a worker */
-    bool wants_worker;             /* (h) flight_want_worker() was called in this step */
+    bool stepping;                 /* (h) inside host->step */
     bool forgotten;                /* (t) nobody may join it any more */
     bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
     _Atomic uint64_t leader;       /* (a) thread token of who runs the loader now, 0: nobody */
@@ -131,7 +130,7 @@ struct flight_table_config {
 };
 
 int flight_table_create(const struct flight_table_config *config, struct flight_table **ret_table);
-/* Every flight must have landed. */
+/* Every flight must have landed, and been left. */
 void flight_table_destroy(struct flight_table *table);
 
 struct flight_key {
@@ -206,13 +205,11 @@ void flight_run(struct flight *f);
 /* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
  * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
-/* By the stepper, HELD, as the last thing in a step: the next step (FLIGHT_EV_START, same state) is
- * to be a worker's. A blocking leader then waits like a follower; a worker just goes on. */
-void flight_want_worker(struct flight *f);
 
 /* By the stepper, HELD: go to another state (checks that it is a legal step). */
 void flight_enter(struct flight *f, enum flight_state state);
-/* By the stepper, HELD: the result is in f->outcome, error, result: land it and wake everyone. */
+/* By the stepper, HELD, once: the result is in f->outcome, error, result: land it, wake everyone.
+ * Or by who just started it and cannot even step it: this gives HELD back too. */
 void flight_land(struct flight *f);
 
 /*

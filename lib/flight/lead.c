@@ -7,16 +7,23 @@
  *               |  LEADER                                    |
  *               v                  deadline, with mail       v
  *        +-> hold: step, park ----------------------->  worker: step until no mail
- *        |      |         |        wants_worker              |
- *        |      |         | deadline, no mail                | no mail
+ *        |      |         |        (or landed)               |
+ *        |      |         | same, no mail                    | no mail
  *  take  |      |         +--------------> (nobody) <--------+
  *  over  |      |                              | a post: host->run, and a worker has it
  *        |      | thread exits in the loader (either side): flight_abandon
  *        |      v
  *        +-- leaderless: HELD by nobody, mail START; if no caller is left, to a worker instead
  *
- * Whoever lets go of HELD does it in one of four ways, and each passes the reference of HELD on or
- * drops it: landing (drop), a release without mail (drop), host->run (pass), leaderless (pass).
+ * Whoever lets go of HELD does it in one of three ways, and each passes the reference of HELD on or
+ * drops it: a release without mail (drop), host->run (pass), leaderless (pass).
+ *
+ * Landing: the result is written, then `landed` with release; a caller reads `landed` with acquire,
+ * then the result (pair(flight.landed)). The flight leaves the table first: nobody joins a landed
+ * one, and the callers counted at that moment are all there will ever be, so a flight with no
+ * caller but its blocking leader costs no wake. Afterwards HELD is given back as ever: what is on
+ * its way (the answer of a loader that overran, a reply) finds a flight in state LAND, and is
+ * stepped.
  *
  * Leaderless and leaving exclude one another by the shard lock. The count of callers only drops
  * under it, and abandon decides under it: either abandon sees a caller, marks the flight leaderless
@@ -33,8 +40,9 @@
 
 static void step(struct flight *f, uint32_t events)
 {
-    f->wants_worker = false;
+    f->stepping = true;
     f->table->host.step(f->table->host.arg, f, events);
+    f->stepping = false;
 }
 
 static bool is_past(const struct flight *f, uint64_t deadline_ns)
@@ -42,7 +50,7 @@ static bool is_past(const struct flight *f, uint64_t deadline_ns)
     return clock_now_ns(f->env->clock) >= deadline_ns;
 }
 
-/* Let go as a leader out of time. Mail that came meanwhile must not wait for the next post. */
+/* Let go as a leader. Mail that came meanwhile must not wait for the next post. */
 static void give_back(struct flight *f)
 {
     f->blocking = false;
@@ -52,29 +60,22 @@ static void give_back(struct flight *f)
         flight_give_to_workers(f);
 }
 
-/* As the holder, on a caller's thread. Returns 0 landed, NIGH_ETIMEDOUT, or NIGH_PENDING: a worker
- * has it now. In any case no longer the holder. */
+/* As the holder, on a caller's thread: until it lands or time is up. Then no longer the holder. */
 static int hold(struct flight *f, uint64_t deadline_ns)
 {
     f->blocking = true;
-    while (!is_past(f, deadline_ns)) {
+    int result = NIGH_ETIMEDOUT;
+    while (result != 0 && !is_past(f, deadline_ns)) {
         uint32_t events = flight_mail_take(f);
-        if (!events) {
+        if (events)
+            step(f, events);
+        else
             flight_mail_park(f, deadline_ns);
-            continue;
-        }
-        step(f, events);
-        if (f->state == FLIGHT_LAND) {
-            flight_unref(f);
-            return 0;
-        }
-        if (f->wants_worker) {
-            flight_give_to_workers(f);
-            return NIGH_PENDING;
-        }
+        if (f->state == FLIGHT_LAND)
+            result = 0;
     }
     give_back(f);
-    return NIGH_ETIMEDOUT;
+    return result;
 }
 
 static int wait_for_landing(struct flight *f, uint64_t deadline_ns)
@@ -83,13 +84,10 @@ static int wait_for_landing(struct flight *f, uint64_t deadline_ns)
         uint32_t seen = flight_landed(f);
         if (seen == FLIGHT_LANDED)
             return 0;
-        if (seen == FLIGHT_LEADERLESS) {
-            int result = flight_take_over(f) ? hold(f, deadline_ns) : NIGH_PENDING;
-            if (result == NIGH_PENDING)
-                continue;
-            return result;
-        }
-        if (park_wait(f->env->park, &f->landed, seen, deadline_ns) == NIGH_ETIMEDOUT)
+        if (seen == FLIGHT_LEADERLESS && flight_take_over(f))
+            return hold(f, deadline_ns);
+        if (seen == FLIGHT_FLYING &&
+            park_wait(f->env->park, &f->landed, seen, deadline_ns) == NIGH_ETIMEDOUT)
             return flight_landed(f) == FLIGHT_LANDED ? 0 : NIGH_ETIMEDOUT;
     }
 }
@@ -99,8 +97,6 @@ int flight_lead(struct flight *f, uint64_t deadline_ns)
     int result = flight_waits_begin(f);
     NIGH_DCHECK(result == 0); /* a new flight waits for nothing */
     result = hold(f, deadline_ns);
-    if (result == NIGH_PENDING)
-        result = wait_for_landing(f, deadline_ns);
     flight_waits_end();
     return result;
 }
@@ -137,13 +133,11 @@ void flight_post(struct flight *f, uint32_t events)
 
 void flight_run(struct flight *f)
 {
-    while (f->state != FLIGHT_LAND) {
+    do {
         uint32_t events = flight_mail_take(f);
         if (events)
             step(f, events);
-        else if (flight_mail_release(f))
-            break;
-    }
+    } while (!flight_mail_release(f));
     flight_unref(f);
 }
 
@@ -152,10 +146,20 @@ void flight_hand_over(struct flight *f)
     flight_give_to_workers(f);
 }
 
-void flight_want_worker(struct flight *f)
+void flight_land(struct flight *f)
 {
-    f->wants_worker = true;
-    flight_mail_keep(f, FLIGHT_EV_START);
+    NIGH_CHECK(flight_landed(f) != FLIGHT_LANDED);
+    f->state = FLIGHT_LAND;
+    uint32_t callers = flight_table_remove(f);
+    /* pair(flight.landed): release the result. */
+    atomic_store_explicit(&f->landed, FLIGHT_LANDED, memory_order_release);
+    if (callers > (f->blocking ? 1 : 0))
+        park_wake(f->env->park, &f->landed, PARK_ALL);
+    if (!f->stepping) { /* nobody else will let go */
+        flight_mail_drop(f, FLIGHT_EV_START);
+        give_back(f);
+    }
+    flight_unref(f); /* the table's */
 }
 
 /* Leaderless if a caller is there to take it over, else to the workers. */
@@ -184,13 +188,13 @@ void flight_abandon(struct flight *f)
     if (!caller_gone)
         flight_ref(f); /* HELD's reference may go to another: keep one until we are done */
     f->blocking = false;
+    f->stepping = false;
     if (++f->replaced < FLIGHT_LEADERS_MAX) {
         flight_mail_keep(f, FLIGHT_EV_START);
         vacate(f, caller_gone);
     } else {
         f->outcome = NIGH_ELOADER;
         flight_land(f);
-        flight_unref(f); /* HELD's */
     }
     flight_unref(f); /* the caller's whose frames are gone, or ours */
 }

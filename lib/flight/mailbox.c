@@ -3,7 +3,7 @@
  * The mailbox of a flight: one word that holds its events and says whether somebody steps it.
  *
  *   bit 31   HELD    somebody steps the flight, or it lies in the host's run queue, or it is
- *                    leaderless, or it has landed: whatever it is, a poster has nothing more to do
+ *                    leaderless: whatever it is, somebody will look, a poster has nothing to do
  *   bit 30   PARKED  the holder sleeps on this word (or is about to)
  *   0 .. 29  events  posted and not yet taken
  *
@@ -19,8 +19,8 @@
  *     and nothing else" and the event makes it fail. So the holder takes the event before it lets
  *     go, or lets go with it: by handing the flight, still HELD, to the workers.
  * No sleep over mail. PARKED is set by a compare-and-swap from "HELD and nothing else", and the
- *   futex sleeps only while the word is still "HELD | PARKED". A post before the swap makes it fail,
- *   one between swap and sleep makes the kernel refuse, one after it sees PARKED and wakes.
+ *   futex sleeps only while the word is still "HELD | PARKED". A post before the swap makes it
+ *   fail, one between swap and sleep makes the kernel refuse, one after it sees PARKED and wakes.
  * No use after free. HELD carries a reference, and a poster has one too (its own, or the table's
  *   while it holds the shard lock), so both may touch the word. The wake of a poster may come after
  *   the holder was woken otherwise and has parked again: that wake is spurious, and harmless.
@@ -65,7 +65,12 @@ uint32_t flight_mail_take(struct flight *f)
 
 void flight_mail_keep(struct flight *f, uint32_t events)
 {
-    atomic_fetch_or_explicit(&f->mail, events, memory_order_relaxed); /* nobody else takes it */
+    atomic_fetch_or_explicit(&f->mail, events, memory_order_relaxed); /* HELD's path orders it */
+}
+
+void flight_mail_drop(struct flight *f, uint32_t events)
+{
+    atomic_fetch_and_explicit(&f->mail, ~events, memory_order_relaxed);
 }
 
 void flight_mail_park(struct flight *f, uint64_t deadline_ns)

@@ -13,8 +13,10 @@ uint32_t flight_mail_first(void);
 bool flight_mail_post(struct flight *f, uint32_t events);
 /* As the holder: the events that came since the last time, maybe none. */
 uint32_t flight_mail_take(struct flight *f);
-/* As the holder: leave an event for the next step, which the same or the next holder makes. */
+/* As the holder: leave an event for the next holder. */
 void flight_mail_keep(struct flight *f, uint32_t events);
+/* As the holder: take an event back that nobody is to see. */
+void flight_mail_drop(struct flight *f, uint32_t events);
 /* As the holder: sleep until there is mail or the deadline passes (or for no reason). */
 void flight_mail_park(struct flight *f, uint64_t deadline_ns);
 /* As the holder: give HELD back if there is no mail. False: there is, and you still hold it. */

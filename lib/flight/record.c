@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The record of a flight: its birth, its references, its states, its landing.
+ * The record of a flight: its birth, its references, its states.
  *
  * References (who may touch the record):
  *   table    from creation until it lands
- *   HELD     whoever holds the flight, passed on with it; dropped when HELD is given back, or by
- *            the holder after the landing. A leaderless flight keeps it for who takes it over.
+ *   HELD     whoever holds the flight; passed on with it, dropped when HELD is given back. A
+ *            leaderless flight keeps it for who takes it over.
  *   caller   one per successful join
  *   other    flight_ref() around an operation
- * While it flies the table's is there, so the last drop comes after the landing and the result that
- * free_result sees is complete.
- *
- * Landing: the result is written, then `landed` with release; a caller reads `landed` with acquire,
- * then the result (pair(flight.landed)). The flight leaves the table first: nobody joins a landed
- * one, and the callers counted at that moment are all there will ever be, so a flight with no
- * caller but its blocking leader costs no wake.
+ * While it flies the table's is there, so the last drop comes after the landing. Each drop releases
+ * what its owner did and the last one acquires it all (pair(flight.refs)): free_result sees the
+ * complete result.
  */
 #include <string.h>
 
@@ -49,6 +45,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     atomic_init(&f->due_ns, CLOCK_NEVER_NS);
     atomic_init(&f->mail, flight_mail_first());
     atomic_init(&f->refs, 3); /* table, HELD, caller */
+    atomic_fetch_add_explicit(&table->records, 1, memory_order_relaxed);
     return f;
 }
 
@@ -59,13 +56,14 @@ void flight_ref(struct flight *f)
 
 void flight_unref(struct flight *f)
 {
-    /* pair(flight.refs): what each owner did comes before what the last one frees. */
+    /* pair(flight.refs): release of each owner, acquire of the last. */
     if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
         return;
     NIGH_DCHECK(flight_landed(f) == FLIGHT_LANDED);
-    struct flight_host *host = &f->table->host;
-    host->free_result(host->arg, f);
-    mem_free(f->env->mem, NULL, f, record_size(f->key_len));
+    struct flight_table *table = f->table;
+    table->host.free_result(table->host.arg, f);
+    mem_free(table->env->mem, NULL, f, record_size(f->key_len));
+    atomic_fetch_sub_explicit(&table->records, 1, memory_order_relaxed);
 }
 
 uint32_t flight_landed(const struct flight *f)
@@ -93,34 +91,23 @@ static uint32_t bit(enum flight_state state)
     return UINT32_C(1) << state;
 }
 
-/* Without Redis there is no lease to ask for, nor anything to fill: those states are passed by. */
+/* Without Redis there is no lease to ask for: LEASE is passed by. LEASE is asked again when it
+ * answered with a value that will not do, LOAD is begun again by who takes it over. */
 static bool may_follow(enum flight_state from, enum flight_state to)
 {
     const uint32_t after[] = {
         [FLIGHT_GET] = bit(FLIGHT_LEASE) | bit(FLIGHT_LOAD),
-        [FLIGHT_LEASE] = bit(FLIGHT_WAIT) | bit(FLIGHT_LOAD),
+        [FLIGHT_LEASE] = bit(FLIGHT_WAIT) | bit(FLIGHT_LOAD) | bit(FLIGHT_LEASE),
         [FLIGHT_WAIT] = bit(FLIGHT_LEASE) | bit(FLIGHT_LOAD),
-        [FLIGHT_LOAD] = bit(FLIGHT_FILL),
+        [FLIGHT_LOAD] = bit(FLIGHT_FILL) | bit(FLIGHT_LOAD),
         [FLIGHT_FILL] = 0,
         [FLIGHT_LAND] = 0,
     };
-    return after[from] & bit(to);
+    return from != FLIGHT_LAND && (to == FLIGHT_LAND || (after[from] & bit(to)));
 }
 
 void flight_enter(struct flight *f, enum flight_state state)
 {
     NIGH_CHECK(may_follow(f->state, state));
     f->state = state;
-}
-
-void flight_land(struct flight *f)
-{
-    NIGH_CHECK(f->state != FLIGHT_LAND);
-    f->state = FLIGHT_LAND;
-    uint32_t callers = flight_table_remove(f);
-    /* pair(flight.landed): release the result. */
-    atomic_store_explicit(&f->landed, FLIGHT_LANDED, memory_order_release);
-    if (callers > (f->blocking ? 1 : 0))
-        park_wake(f->env->park, &f->landed, PARK_ALL);
-    flight_unref(f); /* the table's; the holder still has its own */
 }

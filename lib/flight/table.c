@@ -35,6 +35,7 @@ int flight_table_create(const struct flight_table_config *config, struct flight_
 void flight_table_destroy(struct flight_table *table)
 {
     NIGH_CHECK(flight_count(table) == 0);
+    NIGH_DCHECK(atomic_load_explicit(&table->records, memory_order_relaxed) == 0);
     for (unsigned i = 0; i < FLIGHT_SHARDS; i++)
         pthread_mutex_destroy(&table->shards[i].lock);
     mem_free(table->env->mem, NULL, table, sizeof(*table));

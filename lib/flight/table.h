@@ -25,6 +25,7 @@ struct flight_table {
     struct env *env;           /* (c) */
     struct flight_host host;   /* (c) */
     _Atomic uint32_t count;    /* (a) flights in the chains */
+    _Atomic uint32_t records;  /* (a) flights not freed yet */
     struct flight_shard shards[FLIGHT_SHARDS];
 };
 
