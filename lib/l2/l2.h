@@ -36,8 +36,13 @@ struct l2_net {
     long (*read)(void *arg, int fd, void *buffer, size_t size);             /* as read(2), -errno */
     long (*write)(void *arg, int fd, const void *data, size_t size);        /* as send(2), -errno */
     void (*close)(void *arg, int fd);
+    /* Sleep until fd (-1: none) is readable or, if asked, writable, wake_fd is readable, or wait_ns
+     * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN; may return early. */
+    int (*wait)(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
     void *arg;
 };
+#define L2_NET_READY 1
+#define L2_NET_WOKEN 2
 
 struct l2_config {
     struct env *env;
@@ -197,10 +202,12 @@ void l2_drop_connection(struct l2 *l2);
 
 /* ---- waiting for one answer ---- */
 
+/* Keys: (c) constant after the submit; (d) written before `word` becomes 1 */
 struct l2_sync {
-    struct env *env;
-    _Atomic uint32_t word;
-    struct l2_answer *answer;
+    struct env *env;          /* (c) */
+    struct l2 *l2;            /* (c) set by the submit: whom to drive where there is no I/O thread */
+    _Atomic uint32_t word;    /* pair(l2.sync): 1 once `answer` is there */
+    struct l2_answer *answer; /* (d) */
 };
 void l2_sync_init(struct l2_sync *s, struct env *env);
 /* `done` for an op whose arg is the l2_sync. */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers: what `done` is given, made before the request is queued so that no failure of memory can
+ * lose a callback, and the decoding of replies into them.
+ */
+#ifndef NIGH_L2_ANSWER_H
+#define NIGH_L2_ANSWER_H
+
+#include "l2/l2.h"
+#include "l2/reply.h"
+
+struct answer {
+    struct l2_answer public;
+    struct mem *mem;
+    struct reply *reply; /* what public.value and public.entries point into */
+    size_t entries_size;
+};
+
+struct answer *answer_create(struct mem *mem);
+
+/*
+ * Take a reply that is no error into the answer. The reply stays with the caller, who hangs it into
+ * the answer when the decoding has succeeded. 0; NIGH_EREDIS not what was asked for; NIGH_ENOMEM.
+ */
+typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
+
+int answer_decode_get(struct answer *answer, const struct reply *reply);
+/* {replid, id, seq, time_ms, verdict, ...}: all scripts. The sixth element by verdict. */
+int answer_decode_script(struct answer *answer, const struct reply *reply);
+/* The same with log entries as the sixth element. */
+int answer_decode_beat(struct answer *answer, const struct reply *reply);
+
+#endif

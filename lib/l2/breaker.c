@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The breaker's three states (see breaker.h).
+//
+// The history is a word: a shift per answer, a population count to judge. Eight samples at least, so
+// that one slow answer after a quiet night opens nothing; half of them bad, so that a server that
+// still answers most callers is used.
+
+#include "l2/breaker.h"
+
+#define SAMPLES_MIN 8u
+#define SAMPLES_MAX 64u
+#define PAUSE_MIN_NS (250 * NS_PER_MS)
+#define PAUSE_MAX_NS (5 * NS_PER_S)
+
+static void set_state(struct breaker *b, enum breaker_state state)
+{
+    atomic_store_explicit(&b->state, state, memory_order_relaxed);
+}
+
+enum breaker_state breaker_state(const struct breaker *b)
+{
+    return (enum breaker_state)atomic_load_explicit(&b->state, memory_order_relaxed);
+}
+
+void breaker_reset(struct breaker *b)
+{
+    b->history = 0;
+    b->samples = 0;
+    b->pause_ns = 0;
+    set_state(b, BREAKER_CLOSED);
+}
+
+bool breaker_allows(struct breaker *b, uint64_t now_ns)
+{
+    uint32_t state = atomic_load_explicit(&b->state, memory_order_relaxed);
+    if (state != BREAKER_OPEN)
+        return state == BREAKER_CLOSED;
+    if (now_ns < atomic_load_explicit(&b->retry_at_ns, memory_order_relaxed))
+        return false;
+    return atomic_compare_exchange_strong_explicit(&b->state, &state, BREAKER_HALF_OPEN,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+static void trip(struct breaker *b, struct random *random, uint64_t now_ns)
+{
+    uint64_t pause_ns = u64_max(b->pause_ns, PAUSE_MIN_NS);
+    atomic_store_explicit(&b->retry_at_ns, now_ns + random_jitter(random, pause_ns, 20),
+                          memory_order_relaxed);
+    b->pause_ns = u64_min(2 * pause_ns, PAUSE_MAX_NS);
+    set_state(b, BREAKER_OPEN);
+}
+
+/* CLOSED: remember the answer; true when too many were bad. */
+static bool too_many_bad(struct breaker *b, bool good)
+{
+    b->history = b->history << 1 | !good;
+    if (b->samples < SAMPLES_MAX)
+        b->samples++;
+    unsigned bad = (unsigned)__builtin_popcountll(b->history);
+    return b->samples >= SAMPLES_MIN && 2 * bad >= b->samples;
+}
+
+bool breaker_record(struct breaker *b, struct random *random, bool good, uint64_t now_ns)
+{
+    if (breaker_state(b) == BREAKER_CLOSED) {
+        if (!too_many_bad(b, good))
+            return false;
+        trip(b, random, now_ns);
+        return true;
+    }
+    if (good) {
+        breaker_reset(b);
+        return true;
+    }
+    /* Old requests that fail while it is OPEN tell nothing new. */
+    if (breaker_state(b) == BREAKER_HALF_OPEN)
+        trip(b, random, now_ns);
+    return false;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The breaker: when Redis answers badly or slowly, callers learn at once that it is no use asking.
+ *
+ *     CLOSED --- half of the last answers bad ---> OPEN --- pause over, one caller ---> HALF_OPEN
+ *        ^                                           ^                                    |
+ *        +------------ an answer was good -----------+---------- an answer was bad -------+
+ *
+ * Bad is an answer that says the server cannot serve, or that took BREAKER_SLOW_NS. A caller's own
+ * short deadline is no evidence: such a request is judged when its late reply comes, or when it has
+ * waited BREAKER_SLOW_NS without one. Beats pass always and their good answers close it too.
+ *
+ * Keys: (i) I/O thread   (a) atomic, relaxed: it guards no data, and one request more or less let
+ * through in the moment of a change does no harm
+ */
+#ifndef NIGH_L2_BREAKER_H
+#define NIGH_L2_BREAKER_H
+
+#include "base/base.h"
+
+#define BREAKER_SLOW_NS (100 * NS_PER_MS)
+
+enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
+
+struct breaker {
+    _Atomic uint32_t state;       /* (a) enum breaker_state */
+    _Atomic uint64_t retry_at_ns; /* (a) OPEN: when one caller may probe */
+    uint64_t history;             /* (i) the last 64 answers, 1 = bad */
+    uint32_t samples;             /* (i) how many of them there are */
+    uint64_t pause_ns;            /* (i) doubles while probes fail */
+};
+
+/* A new connection has proved itself: forget the old one's sins. I/O thread. */
+void breaker_reset(struct breaker *b);
+/* Whether a request may be sent. Any thread. Turns the caller into the probe when it is time. */
+bool breaker_allows(struct breaker *b, uint64_t now_ns);
+/* An answer, good or bad. I/O thread. True when the state has changed (to be logged once). */
+bool breaker_record(struct breaker *b, struct random *random, bool good, uint64_t now_ns);
+enum breaker_state breaker_state(const struct breaker *b);
+
+#endif

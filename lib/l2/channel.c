@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// The subscription: a connection of its own on which Redis pushes the frames of all nodes.
+//
+// A subscriber that hears nothing cannot tell quiet from dead, so it sends PING when it has been
+// silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not repeated
+// here: the beat finds the gap (COHERENCE rule 9).
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "l2/client.h"
+
+#define PING_NS NS_PER_S
+#define DEAD_NS (3 * NS_PER_S)
+
+/* Keys: (c) constant after create   (s) the stepping thread   (a) atomic, relaxed */
+struct l2_channel {
+    struct l2_channel_config config; /* (c) */
+    int wake_fd;                     /* (c) eventfd */
+    _Atomic bool reconnect;          /* (a) somebody wants a new connection */
+    struct conn conn;                /* (s) */
+    struct backoff backoff;          /* (s) */
+    bool subscribing;                /* (s) SUBSCRIBE has been sent on this connection */
+    bool subscribed;                 /* (s) and confirmed */
+    bool told_down;                  /* (s) the log has been told that there is none */
+    uint64_t pinged_ns;              /* (s) last PING; older than heard_ns: answered */
+};
+
+static struct env *env_of(struct l2_channel *ch)
+{
+    return ch->config.l2->env;
+}
+
+int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel)
+{
+    struct l2_channel *ch = mem_alloc_zero(config->l2->env->mem, sizeof(*ch));
+    if (!ch)
+        return NIGH_ENOMEM;
+    ch->config = *config;
+    conn_init(&ch->conn, &config->l2->conn_config);
+    ch->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ch->wake_fd < 0) {
+        mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
+        return NIGH_ETHREAD;
+    }
+    *ret_channel = ch;
+    return 0;
+}
+
+void l2_channel_destroy(struct l2_channel *ch)
+{
+    conn_close(&ch->conn);
+    close(ch->wake_fd);
+    mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
+}
+
+void l2_channel_wake(struct l2_channel *ch)
+{
+    uint64_t one = 1;
+    ssize_t n = write(ch->wake_fd, &one, sizeof(one));
+    (void)n; /* a full counter has woken it already */
+}
+
+void l2_channel_reconnect(struct l2_channel *ch)
+{
+    atomic_store_explicit(&ch->reconnect, true, memory_order_relaxed);
+    l2_channel_wake(ch);
+}
+
+/* ---- connection ---- */
+
+static void lose(struct l2_channel *ch, uint64_t now_ns)
+{
+    bool was_subscribed = ch->subscribed;
+    if (!ch->told_down)
+        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", ch->conn.problem);
+    ch->told_down = true;
+    conn_close(&ch->conn);
+    ch->subscribing = ch->subscribed = false;
+    if (was_subscribed)
+        backoff_lost(&ch->backoff, env_of(ch)->random, now_ns);
+    else
+        backoff_failed(&ch->backoff, env_of(ch)->random, now_ns);
+    if (was_subscribed)
+        ch->config.down(ch->config.arg);
+}
+
+static int append(struct l2_channel *ch, const char *verb, struct bytes arg)
+{
+    struct command c;
+    char *wire;
+    size_t len;
+    if (command_init(&c, env_of(ch)->mem, 2, 0))
+        return NIGH_ENOMEM;
+    command_text(&c, verb);
+    if (arg.data)
+        command_bytes(&c, arg);
+    if (command_finish(&c, &wire, &len))
+        return NIGH_ENOMEM;
+    int failed = conn_append(&ch->conn, wire, len);
+    command_wire_free(wire);
+    return failed;
+}
+
+/* When a silent connection wants something done. */
+static uint64_t next_event_ns(const struct l2_channel *ch)
+{
+    const struct conn *c = &ch->conn;
+    if (c->state == CONN_CLOSED)
+        return ch->backoff.next_ns;
+    if (c->state == CONN_UP && !ch->subscribing)
+        return 0; /* at once */
+    if (!ch->subscribed)
+        return conn_handshake_deadline_ns(c);
+    return ch->pinged_ns > c->heard_ns ? c->heard_ns + DEAD_NS : c->heard_ns + PING_NS;
+}
+
+/* What the state of the connection and the time ask for. < 0: it has to go. */
+static int attend(struct l2_channel *ch, uint64_t now_ns)
+{
+    struct conn *c = &ch->conn;
+    if (c->state == CONN_CLOSED)
+        return now_ns >= ch->backoff.next_ns ? conn_open(c) : 0;
+    if (c->state == CONN_UP && !ch->subscribing) {
+        ch->subscribing = true;
+        return append(ch, "SUBSCRIBE", ch->config.l2->keys.channel);
+    }
+    if (now_ns < next_event_ns(ch))
+        return 0;
+    if (!ch->subscribed || ch->pinged_ns > c->heard_ns) {
+        snprintf(c->problem, sizeof(c->problem), "silent");
+        return NIGH_EOFFLINE;
+    }
+    ch->pinged_ns = now_ns;
+    return append(ch, "PING", bytes_of(NULL, 0));
+}
+
+/* ---- messages ---- */
+
+static bool is_kind(const struct reply *reply, const char *kind)
+{
+    return bytes_equal(reply_string_at(reply, 0, SIZE_MAX), bytes_of_string(kind));
+}
+
+/* A conn_reply_fn: {message, channel, payload}, {subscribe, channel, count} or {pong, ""}. */
+static int take(void *arg, struct reply *reply)
+{
+    struct l2_channel *ch = arg;
+    struct bytes payload = reply_string_at(reply, 2, SIZE_MAX);
+    int failed = 0;
+    if (reply->type != REPLY_ARRAY) { /* an error: SUBSCRIBE is not allowed, say */
+        snprintf(ch->conn.problem, sizeof(ch->conn.problem), "%.*s",
+                 (int)u64_min(reply->bytes.len, 120), (const char *)reply->bytes.data);
+        failed = NIGH_EREDIS;
+    } else if (is_kind(reply, "message") && payload.data) {
+        ch->config.message(ch->config.arg, payload);
+    } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
+        ch->subscribed = true;
+        ch->told_down = false;
+        ch->config.up(ch->config.arg);
+    }
+    reply_free(reply);
+    return failed;
+}
+
+static int transfer(struct l2_channel *ch, int ready)
+{
+    struct conn *c = &ch->conn;
+    if (c->state == CONN_CLOSED)
+        return 0;
+    int failed = ready & L2_NET_READY ? conn_read(c, take, ch) : 0;
+    return failed ? failed : conn_flush(c);
+}
+
+uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
+{
+    const struct l2_net *net = ch->conn.config->net;
+    uint64_t now_ns = clock_now_ns(env_of(ch)->clock);
+    bool asked = atomic_exchange_explicit(&ch->reconnect, false, memory_order_relaxed);
+    asked = asked && ch->conn.state != CONN_CLOSED;
+    if (asked)
+        snprintf(ch->conn.problem, sizeof(ch->conn.problem), "given up");
+    if (asked || attend(ch, now_ns) || transfer(ch, 0))
+        lose(ch, now_ns);
+    uint64_t next_ns = next_event_ns(ch);
+    uint64_t until_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), ch->wake_fd,
+                          u64_min(wait_ns, until_ns));
+    if (ready & L2_NET_WOKEN) {
+        uint64_t count;
+        ssize_t n = read(ch->wake_fd, &count, sizeof(count));
+        (void)n; /* only empties it */
+    }
+    if (transfer(ch, ready))
+        lose(ch, clock_now_ns(env_of(ch)->clock));
+    return next_event_ns(ch);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client as its own files see it: submission queue, requests in flight, connection, breaker.
+ *
+ *    any thread            I/O thread
+ *    ----------            ----------
+ *    submit --> queue ---> pending --- reply ---> decode --> done(answer)
+ *               (lock)     (FIFO: replies come in the order of the requests)
+ *
+ * A request is in exactly one of the two lists. Its answer leaves it exactly once: with the reply,
+ * at the deadline, or when the connection is lost. A request that has lost its answer to the
+ * deadline stays in `pending` to swallow its reply.
+ */
+#ifndef NIGH_L2_CLIENT_H
+#define NIGH_L2_CLIENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "l2/answer.h"
+#include "l2/backoff.h"
+#include "l2/breaker.h"
+#include "l2/command.h"
+#include "l2/conn.h"
+#include "l2/keys.h"
+#include "l2/l2.h"
+#include "l2/script.h"
+
+/* Keys: (c) constant once queued; (i) I/O thread. */
+struct request {
+    struct request *next;        /* of its list */
+    struct answer *answer;       /* (i) NULL: given away */
+    l2_done_fn done;             /* (c) */
+    void *arg;                   /* (c) */
+    answer_decode_fn decode;     /* (c) */
+    const struct script *script; /* (c) NULL: a plain command */
+    char *wire;                  /* (i) NULL: written and not needed again */
+    size_t wire_len;             /* (c) */
+    uint64_t queued_ns;          /* (c) */
+    uint64_t deadline_ns;        /* (c) */
+    bool judged;                 /* (i) the breaker has its verdict */
+};
+
+struct request_list {
+    struct request *head;
+    struct request **tail;
+    uint32_t count;
+};
+
+static inline void request_list_init(struct request_list *l)
+{
+    *l = (struct request_list){.tail = &l->head};
+}
+
+/*
+ * Keys: (c) constant after open   (q) `lock`   (i) I/O thread, which is whoever holds `stepping`
+ *       (a) atomic, relaxed unless a pair is named
+ */
+struct l2 {
+    struct env *env;                      /* (c) */
+    struct stats *stats;                  /* (c) */
+    struct uri uri;                       /* (c) */
+    struct conn_config conn_config;       /* (c) */
+    struct keys keys;                     /* (c) */
+    struct script scripts[SCRIPT_COUNT];  /* (c) */
+    uint64_t clk_bytes;                   /* (c) length of a whole clk */
+    int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
+    pthread_t thread;                     /* (c) */
+    bool threaded;                        /* (c) */
+
+    pthread_mutex_t lock;      /* leaf: held for a few stores */
+    struct request_list queue; /* (q) */
+    uint64_t online;           /* (q) number of the usable connection; 0: none */
+    bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
+    bool closing;              /* (q) */
+    void (*up)(void *arg);     /* (q) */
+    void *up_arg;              /* (q) */
+    bool up_due;               /* (q) the connection is up and the hook has not been told */
+
+    _Atomic bool stop;             /* (a) */
+    _Atomic bool drop;             /* (a) somebody wants the connection given up */
+    _Atomic bool stepping;         /* pair(l2.step): one thread steps at a time */
+    _Atomic uint64_t connection;   /* (a) `online` for gauges */
+    _Atomic uint32_t in_flight;    /* (a) for gauges, and to refuse what would never end */
+
+    struct conn conn;            /* (i) */
+    struct request_list pending; /* (i) */
+    struct breaker breaker;      /* its own keys */
+    struct backoff backoff;      /* (i) */
+    uint64_t connections;        /* (i) how many there have been */
+    uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
+    uint64_t awaited_ns;         /* (i) since when at least one reply has been awaited */
+    bool proven;                 /* (i) the connection has answered a request */
+    bool told_down;              /* (i) the log has been told that there is no connection */
+};
+
+/* ---- pipeline.c ---- */
+
+/* Build and queue a request. `connection`: 0 or the only one it may be sent on; `always`: past the
+ * breaker. Takes the command. 0, or < 0 and `done` is never called. */
+struct submit {
+    const struct l2_op *op;
+    answer_decode_fn decode;
+    const struct script *script;
+    uint64_t connection;
+    bool always;
+};
+int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit);
+
+/* I/O thread: */
+/* Move what is queued to the connection's output. 0 or NIGH_ENOMEM (the connection has to go). */
+int pipeline_send(struct l2 *l2);
+/* The reply to the oldest pending request (a conn_reply_fn). */
+int pipeline_reply(void *l2, struct reply *reply);
+/* Answer requests whose deadline has passed. */
+void pipeline_expire(struct l2 *l2, uint64_t now_ns);
+/* Take the client off line: answer everything with `status`. */
+void pipeline_fail(struct l2 *l2, int status);
+/* Whether the I/O thread may sleep; if so the next submit wakes it. */
+bool pipeline_may_sleep(struct l2 *l2);
+void pipeline_woken(struct l2 *l2);
+
+/* ---- io.c ---- */
+
+/* One round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
+uint64_t io_step(struct l2 *l2, uint64_t until_ns);
+void io_wake(struct l2 *l2);
+/* The breaker's view of an answer; logs a transition. */
+void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
+
+/* ---- shared by the operations ---- */
+
+/* Begin EVALSHA with `keys` names and `args` arguments. 0 or NIGH_ENOMEM. */
+int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
+                 size_t scratch_bytes);
+
+#endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+// A connection: bytes out, replies in, and the handshake between connect and use.
+//
+// The output is one growing buffer, so that whatever has been queued leaves in one write. It is given
+// back when a large value has passed.
+
+#include "l2/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "l2/command.h"
+
+#define READ_BYTES 16384u
+#define OUT_MIN_BYTES 4096u
+#define OUT_KEEP_BYTES (256u << 10)
+#define CLIENT_NAME "nigh"
+
+enum step { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_INFO, STEP_PING };
+
+static const char *const step_names[] = {"AUTH", "SELECT", "CLIENT SETNAME", "INFO", "PING"};
+
+void conn_init(struct conn *c, const struct conn_config *config)
+{
+    *c = (struct conn){.config = config, .fd = -1};
+}
+
+/* ---- output ---- */
+
+static void out_free(struct conn *c)
+{
+    mem_free(c->config->env->mem, NULL, c->out, c->out_size);
+    c->out = NULL;
+    c->out_at = c->out_len = c->out_size = 0;
+}
+
+static int out_grow(struct conn *c, size_t len)
+{
+    size_t used = c->out_len - c->out_at;
+    size_t size = c->out_size ? c->out_size : OUT_MIN_BYTES;
+    while (size < used + len)
+        size *= 2;
+    char *grown = mem_alloc(c->config->env->mem, NULL, size);
+    if (!grown)
+        return NIGH_ENOMEM;
+    if (used > 0)
+        memcpy(grown, c->out + c->out_at, used);
+    out_free(c);
+    c->out = grown;
+    c->out_len = used;
+    c->out_size = size;
+    return 0;
+}
+
+int conn_append(struct conn *c, const void *data, size_t len)
+{
+    if (c->out_size - c->out_len < len && out_grow(c, len))
+        return NIGH_ENOMEM;
+    memcpy(c->out + c->out_len, data, len);
+    c->out_len += len;
+    return 0;
+}
+
+static bool is_transient(long error)
+{
+    return error == -EAGAIN || error == -EWOULDBLOCK || error == -EINTR;
+}
+
+static int lost(struct conn *c, const char *what, long error)
+{
+    snprintf(c->problem, sizeof(c->problem), "%s: %s", what,
+             error < 0 ? strerrordesc_np((int)-error) : "closed by the server");
+    return NIGH_EOFFLINE;
+}
+
+int conn_flush(struct conn *c)
+{
+    const struct l2_net *net = c->config->net;
+    while (conn_wants_write(c)) {
+        long n = net->write(net->arg, c->fd, c->out + c->out_at, c->out_len - c->out_at);
+        if (n < 0 && is_transient(n))
+            return 0;
+        if (n < 0)
+            return lost(c, "write", n);
+        c->out_at += (size_t)n;
+    }
+    c->out_at = c->out_len = 0;
+    if (c->out_size > OUT_KEEP_BYTES)
+        out_free(c);
+    return 0;
+}
+
+/* ---- handshake ---- */
+
+static int send_step(struct conn *c, enum step step, const struct bytes *args, uint32_t count)
+{
+    struct command command;
+    char *wire;
+    size_t len;
+    if (command_init(&command, c->config->env->mem, count, 0))
+        return NIGH_ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        command_bytes(&command, args[i]);
+    if (command_finish(&command, &wire, &len))
+        return NIGH_ENOMEM;
+    int failed = conn_append(c, wire, len);
+    command_wire_free(wire);
+    c->steps[c->step_count++] = (uint8_t)step;
+    return failed;
+}
+
+static int send_auth(struct conn *c)
+{
+    const struct uri *uri = c->config->uri;
+    struct bytes args[3] = {bytes_of("AUTH", 4)};
+    uint32_t count = 1;
+    if (!uri->has_password)
+        return 0;
+    if (uri->user[0])
+        args[count++] = bytes_of_string(uri->user);
+    args[count++] = bytes_of_string(uri->password);
+    return send_step(c, STEP_AUTH, args, count);
+}
+
+static int send_select(struct conn *c)
+{
+    char db[8];
+    if (c->config->uri->db == 0)
+        return 0;
+    int len = snprintf(db, sizeof(db), "%u", c->config->uri->db);
+    const struct bytes args[] = {bytes_of("SELECT", 6), bytes_of(db, (size_t)len)};
+    return send_step(c, STEP_SELECT, args, 2);
+}
+
+static int send_handshake(struct conn *c)
+{
+    const struct bytes name[] = {bytes_of("CLIENT", 6), bytes_of("SETNAME", 7),
+                                 bytes_of_string(CLIENT_NAME)};
+    const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11)};
+    const struct bytes ping[] = {bytes_of("PING", 4)};
+    int failed = send_auth(c);
+    failed = failed ? failed : send_select(c);
+    failed = failed ? failed : send_step(c, STEP_NAME, name, 3);
+    failed = failed ? failed : send_step(c, STEP_INFO, info, 2);
+    return failed ? failed : send_step(c, STEP_PING, ping, 1);
+}
+
+/* A line "name:value" of INFO; its value up to the end of the line. */
+static struct bytes info_field(struct bytes info, const char *name)
+{
+    size_t name_len = strlen(name);
+    const char *at = info.data, *end = at + info.len;
+    while (at < end) {
+        const char *stop = memchr(at, '\r', (size_t)(end - at));
+        size_t len = (size_t)((stop ? stop : end) - at);
+        if (len > name_len && memcmp(at, name, name_len) == 0 && at[name_len] == ':')
+            return bytes_of(at + name_len + 1, len - name_len - 1);
+        at += len + 2; /* \r\n */
+    }
+    return bytes_of(NULL, 0);
+}
+
+static int learn_role(struct conn *c, const struct reply *reply)
+{
+    struct bytes replid = bytes_of(NULL, 0), role = replid;
+    if (reply->type == REPLY_STRING) {
+        role = info_field(reply->bytes, "role");
+        replid = info_field(reply->bytes, "master_replid");
+    }
+    if (!bytes_equal(role, bytes_of("master", 6)) || replid.len != REPLID_BYTES) {
+        snprintf(c->problem, sizeof(c->problem), "the server is not a master");
+        return NIGH_EOFFLINE;
+    }
+    c->home = hash_bytes(replid);
+    return 0;
+}
+
+/* The reply to a step: whether the connection may go on. */
+static int check_step(struct conn *c, enum step step, const struct reply *reply)
+{
+    if (step == STEP_NAME)
+        return 0; /* a courtesy to the operator; an ACL may forbid it */
+    if (reply->type == REPLY_ERROR) {
+        snprintf(c->problem, sizeof(c->problem), "%s: %.*s", step_names[step],
+                 (int)u64_min(reply->bytes.len, 100), (const char *)reply->bytes.data);
+        return NIGH_EOFFLINE;
+    }
+    if (step == STEP_INFO)
+        return learn_role(c, reply);
+    if (reply->type == REPLY_STATUS)
+        return 0;
+    snprintf(c->problem, sizeof(c->problem), "%s: unexpected reply", step_names[step]);
+    return NIGH_EREDIS;
+}
+
+static int handshake_reply(struct conn *c, struct reply *reply)
+{
+    int failed = check_step(c, (enum step)c->steps[c->step_at], reply);
+    reply_free(reply);
+    if (!failed && ++c->step_at == c->step_count)
+        c->state = CONN_UP;
+    return failed;
+}
+
+uint64_t conn_handshake_deadline_ns(const struct conn *c)
+{
+    return c->opened_ns + c->config->connect_timeout_ns;
+}
+
+/* ---- life ---- */
+
+int conn_open(struct conn *c)
+{
+    const struct conn_config *config = c->config;
+    snprintf(c->problem, sizeof(c->problem), "out of memory"); /* unless told otherwise */
+    int failed = reader_init(&c->reader, config->env->mem, config->bulk_max);
+    if (failed)
+        return failed;
+    c->step_count = c->step_at = 0;
+    c->opened_ns = c->heard_ns = clock_now_ns(config->env->clock);
+    c->fd = config->net->connect(config->net->arg, config->uri->place, config->uri->port);
+    if (c->fd < 0) {
+        failed = lost(c, "connect", c->fd);
+        c->fd = -1;
+        reader_fini(&c->reader);
+        return failed;
+    }
+    c->state = CONN_HANDSHAKE;
+    failed = send_handshake(c);
+    if (failed)
+        conn_close(c);
+    return failed;
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    c->config->net->close(c->config->net->arg, c->fd);
+    c->fd = -1;
+    c->state = CONN_CLOSED;
+    reader_fini(&c->reader);
+    out_free(c);
+}
+
+/* ---- input ---- */
+
+/* Hand out every reply that is complete. */
+static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
+{
+    struct reply *reply;
+    int got;
+    while ((got = reader_next(&c->reader, &reply)) > 0) {
+        int failed = c->state == CONN_UP ? on_reply(arg, reply) : handshake_reply(c, reply);
+        if (failed)
+            return failed;
+    }
+    if (got == NIGH_EREDIS) {
+        snprintf(c->problem, sizeof(c->problem), "a reply is malformed or too large");
+        stats_count(c->config->stats, STATS_L2_BAD_REPLY);
+    }
+    return got;
+}
+
+int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
+{
+    const struct l2_net *net = c->config->net;
+    char chunk[READ_BYTES];
+    for (;;) {
+        long n = net->read(net->arg, c->fd, chunk, sizeof(chunk));
+        if (n < 0 && is_transient(n))
+            return 0;
+        if (n <= 0)
+            return lost(c, "read", n);
+        c->heard_ns = clock_now_ns(c->config->env->clock);
+        int failed = reader_feed(&c->reader, chunk, (size_t)n);
+        failed = failed ? failed : read_replies(c, on_reply, arg);
+        if (failed)
+            return failed;
+        if ((size_t)n < sizeof(chunk))
+            return 0; /* what comes later makes the socket ready again */
+    }
+}

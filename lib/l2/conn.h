@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection to Redis: socket, output buffer, reader, and the handshake that makes it usable.
+ *
+ *     CLOSED --- conn_open ---> HANDSHAKE --- every reply as it should be ---> UP
+ *        ^                          |                                           |
+ *        +---- conn_close ----------+-------------------------------------------+
+ *
+ * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO replication, PING. It wants a
+ * master (nothing that nigh does works on a replica) and a PONG (a server that is loading, or a
+ * replica without its master, answers PING with an error).
+ *
+ * Thread-safety: none; each connection belongs to the thread that steps it.
+ */
+#ifndef NIGH_L2_CONN_H
+#define NIGH_L2_CONN_H
+
+#include "l2/l2.h"
+#include "l2/reply.h"
+#include "l2/uri.h"
+
+#define REPLID_BYTES 40u
+#define CONN_STEPS_MAX 5
+#define CONN_PROBLEM_BYTES 160
+
+enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
+
+/* Keys: (c) all. */
+struct conn_config {
+    struct env *env;
+    struct stats *stats;
+    const struct l2_net *net;
+    const struct uri *uri;
+    uint64_t connect_timeout_ns;
+    size_t bulk_max;
+};
+
+struct conn {
+    const struct conn_config *config;
+    enum conn_state state;
+    int fd; /* -1 while CLOSED */
+    struct reader reader;
+    char *out; /* what is to be written: out[out_at .. out_len) */
+    size_t out_at;
+    size_t out_len;
+    size_t out_size;
+    uint8_t steps[CONN_STEPS_MAX]; /* whose replies are outstanding, in order */
+    uint8_t step_count;
+    uint8_t step_at;
+    uint64_t opened_ns;
+    uint64_t heard_ns; /* last byte from the server */
+    uint64_t home;     /* hash of the replid */
+    char problem[CONN_PROBLEM_BYTES]; /* why it failed, for one line in the log */
+};
+
+void conn_init(struct conn *c, const struct conn_config *config);
+/* Start to connect. 0, or < 0 and CLOSED. */
+int conn_open(struct conn *c);
+void conn_close(struct conn *c);
+
+/* Append to the output. 0 or NIGH_ENOMEM. */
+int conn_append(struct conn *c, const void *data, size_t len);
+/* Write what the socket takes. 0, or NIGH_EOFFLINE when it is lost. */
+int conn_flush(struct conn *c);
+static inline bool conn_wants_write(const struct conn *c)
+{
+    return c->out_at < c->out_len;
+}
+
+/* Receives a reply of an UP connection and owns it. < 0 ends the reading. */
+typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
+
+/* Read all that is there. 0, or < 0 when the connection has to go (by `on_reply`'s or own finding):
+ * NIGH_EOFFLINE closed by the peer or refused in the handshake; NIGH_EREDIS malformed; NIGH_ENOMEM */
+int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
+
+/* Time at which the handshake will have taken too long. */
+uint64_t conn_handshake_deadline_ns(const struct conn *c);
+
+#endif

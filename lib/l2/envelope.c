@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// The envelope around each value in Redis. Little-endian, 88 bytes, then 8 per group, then the payload:
+//
+//      0  "NIGH"             4  u8 format (1)      5  u8 flags          6  u16 groups
+//      8  u64 home          16  u64 stamp: C      24  u64 stamp: seq   32  u64 fill id
+//     40  u64 user version  48  u64 server time at fill, ms
+//     56  u32 soft ms       60  u32 stale ms      64  u32 keep ms      68  u32 load cost us
+//     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  groups, payload
+//
+// The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a soft
+// invalidation sets that bit in place. Anything that is not exactly this is not an envelope: whoever
+// shares the Redis, or an older or newer nigh, may have written it.
+
+#include "l2/l2.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <nigh/options.h>
+
+#define FORMAT 1
+#define HEADER_BYTES 88u
+#define CHECKSUM_AT 80u
+#define FLAGS_AT 5u
+#define FLAGS_KNOWN                                                                                \
+    (L2_ENVELOPE_ABSENT | L2_ENVELOPE_UNCACHEABLE | L2_ENVELOPE_COMPRESSED | L2_ENVELOPE_TAGGED |  \
+     L2_ENVELOPE_SOFT)
+
+static const uint8_t magic[4] = {'N', 'I', 'G', 'H'};
+
+static uint64_t checksum(const uint8_t *b, size_t len)
+{
+    uint8_t head[CHECKSUM_AT];
+    XXH3_state_t state;
+    memcpy(head, b, sizeof(head));
+    head[FLAGS_AT] &= (uint8_t)~L2_ENVELOPE_SOFT;
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, head, sizeof(head));
+    XXH3_64bits_update(&state, b + HEADER_BYTES, len - HEADER_BYTES);
+    return XXH3_64bits_digest(&state);
+}
+
+size_t l2_envelope_size(const struct l2_envelope *e)
+{
+    return HEADER_BYTES + 8 * (size_t)e->group_count + e->payload.len;
+}
+
+void l2_envelope_encode(const struct l2_envelope *e, void *buffer)
+{
+    uint8_t *b = buffer;
+    size_t groups_bytes = 8 * (size_t)e->group_count;
+    memcpy(b, magic, sizeof(magic));
+    b[4] = FORMAT;
+    b[FLAGS_AT] = e->flags;
+    put_le16(b + 6, (uint16_t)e->group_count);
+    put_le64(b + 8, e->home);
+    put_le64(b + 16, e->identity);
+    put_le64(b + 24, e->sequence);
+    put_le64(b + L2_ENVELOPE_FILL_ID_AT, e->fill_id);
+    put_le64(b + L2_ENVELOPE_VERSION_AT, e->version);
+    put_le64(b + 48, e->server_time_ms);
+    put_le32(b + 56, e->soft_ms);
+    put_le32(b + 60, e->stale_ms);
+    put_le32(b + 64, e->keep_ms);
+    put_le32(b + 68, e->cost_us);
+    put_le32(b + 72, (uint32_t)e->payload.len);
+    put_le32(b + 76, 0);
+    if (groups_bytes > 0)
+        memcpy(b + HEADER_BYTES, e->groups, groups_bytes);
+    if (e->payload.len > 0)
+        memcpy(b + HEADER_BYTES + groups_bytes, e->payload.data, e->payload.len);
+    put_le64(b + CHECKSUM_AT, checksum(b, l2_envelope_size(e)));
+}
+
+bool l2_envelope_decode(struct bytes bytes, struct l2_envelope *ret)
+{
+    const uint8_t *b = bytes.data;
+    if (bytes.len < HEADER_BYTES || memcmp(b, magic, sizeof(magic)) != 0 || b[4] != FORMAT)
+        return false;
+    struct l2_envelope e = {
+        .flags = b[FLAGS_AT],
+        .home = get_le64(b + 8),
+        .identity = get_le64(b + 16),
+        .sequence = get_le64(b + 24),
+        .fill_id = get_le64(b + L2_ENVELOPE_FILL_ID_AT),
+        .version = get_le64(b + L2_ENVELOPE_VERSION_AT),
+        .server_time_ms = get_le64(b + 48),
+        .soft_ms = get_le32(b + 56),
+        .stale_ms = get_le32(b + 60),
+        .keep_ms = get_le32(b + 64),
+        .cost_us = get_le32(b + 68),
+        .groups = b + HEADER_BYTES,
+        .group_count = get_le16(b + 6),
+    };
+    e.payload = bytes_of(e.groups + 8 * (size_t)e.group_count, get_le32(b + 72));
+    if ((e.flags & ~FLAGS_KNOWN) || e.group_count > NIGH_TAGS_MAX || get_le32(b + 76) != 0 ||
+        l2_envelope_size(&e) != bytes.len || get_le64(b + CHECKSUM_AT) != checksum(b, bytes.len))
+        return false;
+    *ret = e;
+    return true;
+}

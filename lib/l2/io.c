@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// The I/O thread's round, and the life of the data connection.
+//
+//     no connection -- backoff over --> handshake --> on line --> lost: closed, hung, refused,
+//          ^                               |                      malformed, or given up by a caller
+//          +-------------------------------+----------------------------+
+//
+// A connection on which nothing is heard for SILENCE_NS while replies are awaited is lost: a stopped
+// server or a cut cable sends no FIN. Requests have their own, shorter deadlines.
+//
+// "On line" begins before the up-hook is called and ends before any request of the connection is
+// answered as lost, so a request is never queued for a connection that will not look at it.
+
+#include "l2/client.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define SILENCE_NS (2 * NS_PER_S)
+
+void io_wake(struct l2 *l2)
+{
+    uint64_t one = 1;
+    ssize_t n = write(l2->wake_fd, &one, sizeof(one));
+    (void)n; /* a full counter has woken it already */
+}
+
+void io_judge(struct l2 *l2, bool good, uint64_t now_ns)
+{
+    if (!breaker_record(&l2->breaker, l2->env->random, good, now_ns))
+        return;
+    bool open = breaker_state(&l2->breaker) == BREAKER_OPEN;
+    if (open)
+        stats_count(l2->stats, STATS_L2_BREAKER_OPEN);
+    LOG(l2->env->log, NIGH_LOG_WARN, open ? "redis is slow or failing: asking it only now and then"
+                                          : "redis answers again");
+}
+
+/* ---- connection ---- */
+
+static void went_up(struct l2 *l2)
+{
+    stats_count(l2->stats, STATS_L2_CONNECT);
+    breaker_reset(&l2->breaker);
+    l2->proven = false;
+    l2->connections++;
+    pthread_mutex_lock(&l2->lock);
+    l2->online = l2->connections;
+    l2->up_due = true;
+    pthread_mutex_unlock(&l2->lock);
+    atomic_store_explicit(&l2->connection, l2->connections, memory_order_relaxed);
+    if (l2->told_down || l2->connections == 1)
+        LOG(l2->env->log, NIGH_LOG_INFO, "redis is connected");
+    l2->told_down = false;
+}
+
+/* Tell the hook, once per connection, also when it was set after the connection came up. */
+static void tell_up(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    void (*up)(void *) = l2->up_due && l2->online ? l2->up : NULL;
+    void *arg = l2->up_arg;
+    if (up)
+        l2->up_due = false;
+    pthread_mutex_unlock(&l2->lock);
+    if (up)
+        up(arg);
+}
+
+static void tell_down(struct l2 *l2)
+{
+    if (!l2->told_down)
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis is not connected: %s", l2->conn.problem);
+    l2->told_down = true;
+}
+
+/* Give up whatever there is of a connection. */
+static void lose(struct l2 *l2, uint64_t now_ns)
+{
+    bool was_up = l2->conn.state == CONN_UP;
+    conn_close(&l2->conn);
+    stats_count(l2->stats, was_up ? STATS_L2_LOST : STATS_L2_CONNECT_FAILED);
+    if (was_up && l2->proven)
+        backoff_lost(&l2->backoff, l2->env->random, now_ns);
+    else
+        backoff_failed(&l2->backoff, l2->env->random, now_ns);
+    tell_down(l2);
+    pipeline_fail(l2, NIGH_EOFFLINE);
+}
+
+/* Why the connection must go although no call on it has failed; NULL: it need not. */
+static const char *reason_to_lose(struct l2 *l2, uint64_t now_ns)
+{
+    const struct conn *c = &l2->conn;
+    if (atomic_exchange_explicit(&l2->drop, false, memory_order_relaxed) && c->state != CONN_CLOSED)
+        return "given up";
+    if (c->state == CONN_HANDSHAKE && now_ns >= conn_handshake_deadline_ns(c))
+        return "no answer in the time for connecting";
+    if (c->state == CONN_UP && l2->pending.head &&
+        now_ns >= u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS)
+        return "silent with requests pending";
+    return NULL;
+}
+
+static void check_connection(struct l2 *l2, uint64_t now_ns)
+{
+    const char *reason = reason_to_lose(l2, now_ns);
+    if (reason) {
+        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "%s", reason);
+        lose(l2, now_ns);
+    }
+    if (l2->conn.state == CONN_CLOSED && now_ns >= l2->backoff.next_ns && conn_open(&l2->conn))
+        lose(l2, now_ns);
+}
+
+/* When check_connection() or pipeline_expire() will have something to do. */
+static uint64_t next_event_ns(const struct l2 *l2)
+{
+    const struct conn *c = &l2->conn;
+    if (c->state == CONN_CLOSED)
+        return l2->backoff.next_ns;
+    if (c->state == CONN_HANDSHAKE)
+        return conn_handshake_deadline_ns(c);
+    if (!l2->pending.head)
+        return CLOCK_NEVER_NS;
+    return u64_min(u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS, l2->next_deadline_ns);
+}
+
+/* ---- the round ---- */
+
+static int write_out(struct l2 *l2)
+{
+    struct conn *c = &l2->conn;
+    if (c->state == CONN_CLOSED)
+        return 0;
+    int failed = c->state == CONN_UP ? pipeline_send(l2) : 0;
+    return failed ? failed : conn_flush(c);
+}
+
+static int read_in(struct l2 *l2)
+{
+    bool was_up = l2->conn.state == CONN_UP;
+    int failed = conn_read(&l2->conn, pipeline_reply, l2);
+    if (!failed && !was_up && l2->conn.state == CONN_UP)
+        went_up(l2);
+    return failed;
+}
+
+/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. */
+static int sleep_until(struct l2 *l2, uint64_t until_ns)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    bool stay = !pipeline_may_sleep(l2) || until_ns <= now_ns;
+    uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;
+    int ready = net->wait(net->arg, l2->conn.fd, conn_wants_write(&l2->conn), l2->wake_fd, wait_ns);
+    pipeline_woken(l2);
+    if (ready & L2_NET_WOKEN) {
+        uint64_t count;
+        ssize_t n = read(l2->wake_fd, &count, sizeof(count));
+        (void)n; /* only empties it */
+    }
+    return ready;
+}
+
+uint64_t io_step(struct l2 *l2, uint64_t until_ns)
+{
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    check_connection(l2, now_ns);
+    tell_up(l2);
+    if (write_out(l2))
+        lose(l2, now_ns);
+    int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
+    now_ns = clock_now_ns(l2->env->clock);
+    if (l2->conn.state != CONN_CLOSED && (ready & L2_NET_READY) && read_in(l2))
+        lose(l2, now_ns);
+    pipeline_expire(l2, now_ns);
+    return next_event_ns(l2);
+}

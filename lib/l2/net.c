@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// The kernel's sockets. Every call is non-blocking except the wait, and the look-up of a host name.
+//
+// A name is looked up while its connection is being made, when no request can be in flight; numeric
+// hosts and unix sockets never wait. With several addresses each attempt takes the next one, so a
+// host whose first address is dead is reached on the second attempt.
+//
+// No getsockopt(SO_ERROR) after a connect: a send on a socket that failed to connect returns that
+// error, and one that is still connecting returns EAGAIN.
+
+#include "l2/net.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <nigh/error.h>
+
+/* Which address of a host the next attempt takes. Shared by all caches: any value will do. */
+static _Atomic unsigned turn;
+
+static int connect_to(const struct sockaddr *address, socklen_t len)
+{
+    if (fault_fires(FAULT_SOCKET))
+        return -EMFILE;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int on = 1;
+    if (address->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    int failed = fault_fires(FAULT_CONNECT) ? ECONNREFUSED : connect(fd, address, len) ? errno : 0;
+    if (failed && failed != EINPROGRESS) {
+        close(fd);
+        return -failed;
+    }
+    return fd;
+}
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, len);
+    return connect_to((const struct sockaddr *)(const void *)&address, sizeof(address));
+}
+
+static int connect_tcp(const char *host, uint16_t port)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    char service[8];
+    snprintf(service, sizeof(service), "%u", port);
+    if (getaddrinfo(host, service, &hints, &list) != 0)
+        return -EHOSTUNREACH;
+    unsigned count = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        count++;
+    const struct addrinfo *chosen = list;
+    for (unsigned skip = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count;
+         skip > 0; skip--)
+        chosen = chosen->ai_next;
+    int fd = connect_to(chosen->ai_addr, chosen->ai_addrlen);
+    freeaddrinfo(list);
+    return fd;
+}
+
+static int net_connect(void *arg, const char *host_or_path, uint16_t port)
+{
+    (void)arg;
+    return port ? connect_tcp(host_or_path, port) : connect_unix(host_or_path);
+}
+
+static long net_read(void *arg, int fd, void *buffer, size_t size)
+{
+    (void)arg;
+    if (fault_fires(FAULT_READ))
+        return -ECONNRESET;
+    ssize_t n = recv(fd, buffer, size, MSG_DONTWAIT);
+    return n < 0 ? -errno : n;
+}
+
+static long net_write(void *arg, int fd, const void *data, size_t size)
+{
+    (void)arg;
+    if (fault_fires(FAULT_WRITE))
+        return -EPIPE;
+    ssize_t n = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n < 0 ? -errno : n;
+}
+
+static void net_close(void *arg, int fd)
+{
+    (void)arg;
+    close(fd);
+}
+
+static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+{
+    (void)arg;
+    struct pollfd fds[2] = {
+        {.fd = fd, .events = (short)(POLLIN | (want_write ? POLLOUT : 0))},
+        {.fd = wake_fd, .events = POLLIN},
+    };
+    struct timespec limit = {
+        .tv_sec = (time_t)(wait_ns / NS_PER_S),
+        .tv_nsec = (long)(wait_ns % NS_PER_S),
+    };
+    if (ppoll(fds, 2, wait_ns == CLOCK_NEVER_NS ? NULL : &limit, NULL) <= 0)
+        return 0; /* time, or a signal: the caller looks at everything anyway */
+    return (fds[0].revents ? L2_NET_READY : 0) | (fds[1].revents ? L2_NET_WOKEN : 0);
+}
+
+const struct l2_net net_kernel = {
+    .connect = net_connect,
+    .read = net_read,
+    .write = net_write,
+    .close = net_close,
+    .wait = net_wait,
+};

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT
+// Automatic pipelining: requests of all threads, one write for whatever has gathered, replies in order.
+//
+// Deadlines cost nothing per request: `next_deadline_ns` is a lower bound of all deadlines, kept by
+// each send; when it has passed, one walk over the pending requests answers those that are late and
+// computes the bound anew. So there is at most one walk per shortest deadline in use.
+//
+// `done` is called with no lock held and may submit again. Lists are detached before they are walked
+// with callbacks in between.
+
+#include "l2/client.h"
+
+#include <stdio.h>
+
+#define IN_FLIGHT_MAX 65536u /* far above any number of callers: a server that eats and never answers */
+
+/* ---- requests ---- */
+
+static void list_push(struct request_list *l, struct request *r)
+{
+    r->next = NULL;
+    *l->tail = r;
+    l->tail = &r->next;
+    l->count++;
+}
+
+static struct request *list_pop(struct request_list *l)
+{
+    struct request *r = l->head;
+    if (!r)
+        return NULL;
+    l->head = r->next;
+    if (!l->head)
+        l->tail = &l->head;
+    l->count--;
+    return r;
+}
+
+/* All of `from` into the empty `to`. */
+static void list_move(struct request_list *to, struct request_list *from)
+{
+    request_list_init(to);
+    if (from->head) {
+        to->head = from->head;
+        to->tail = from->tail;
+        to->count = from->count;
+    }
+    request_list_init(from);
+}
+
+static void wire_free(struct request *r)
+{
+    if (r->wire)
+        command_wire_free(r->wire);
+    r->wire = NULL;
+}
+
+/* A request that never came to be queued, or is over. */
+static void request_free(struct l2 *l2, struct request *r)
+{
+    if (r->answer)
+        l2_answer_free(&r->answer->public);
+    wire_free(r);
+    mem_free(l2->env->mem, NULL, r, sizeof(*r));
+}
+
+static void request_done(struct l2 *l2, struct request *r)
+{
+    atomic_fetch_sub_explicit(&l2->in_flight, 1, memory_order_relaxed);
+    request_free(l2, r);
+}
+
+/* Give the answer away. The request may have no answer left: then nobody waits any more. */
+static void give(struct l2 *l2, struct request *r, int status)
+{
+    struct answer *a = r->answer;
+    if (!a)
+        return;
+    r->answer = NULL;
+    a->public.status = status;
+    a->public.connection = l2->connections;
+    a->public.home = l2->conn.home;
+    r->done(r->arg, &a->public);
+}
+
+/* ---- submission: any thread ---- */
+
+static struct request *request_create(struct l2 *l2, struct command *command,
+                                      const struct submit *submit)
+{
+    char *wire;
+    size_t wire_len;
+    if (command_finish(command, &wire, &wire_len))
+        return NULL;
+    struct request *r = mem_alloc(l2->env->mem, NULL, sizeof(*r));
+    if (!r) {
+        command_wire_free(wire);
+        return NULL;
+    }
+    *r = (struct request){
+        .answer = answer_create(l2->env->mem),
+        .done = submit->op->done,
+        .arg = submit->op->arg,
+        .decode = submit->decode,
+        .script = submit->script,
+        .wire = wire,
+        .wire_len = wire_len,
+        .queued_ns = clock_now_ns(l2->env->clock),
+        .deadline_ns = submit->op->deadline_ns,
+    };
+    if (r->answer)
+        return r;
+    request_free(l2, r);
+    return NULL;
+}
+
+/* REQUIRES(lock). Whether the request may be queued. */
+static int admit_locked(struct l2 *l2, const struct submit *submit, uint64_t now_ns)
+{
+    if (l2->closing)
+        return NIGH_ECLOSED;
+    if (!l2->online || (submit->connection && submit->connection != l2->online))
+        return NIGH_EOFFLINE;
+    if (submit->always)
+        return 0;
+    if (atomic_load_explicit(&l2->in_flight, memory_order_relaxed) >= IN_FLIGHT_MAX)
+        return NIGH_EOFFLINE;
+    return breaker_allows(&l2->breaker, now_ns) ? 0 : NIGH_EOFFLINE;
+}
+
+int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit)
+{
+    struct request *r = request_create(l2, command, submit);
+    if (!r)
+        return NIGH_ENOMEM;
+    if (submit->op->done == l2_sync_done)
+        ((struct l2_sync *)submit->op->arg)->l2 = l2;
+    pthread_mutex_lock(&l2->lock);
+    int refused = admit_locked(l2, submit, r->queued_ns);
+    bool wake = false;
+    if (!refused) {
+        list_push(&l2->queue, r);
+        atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
+        wake = l2->asleep;
+        l2->asleep = false; /* one wake-up brings everything that is queued until it comes */
+    }
+    pthread_mutex_unlock(&l2->lock);
+    if (refused) {
+        stats_count(l2->stats, STATS_L2_REFUSED);
+        request_free(l2, r);
+    }
+    if (wake)
+        io_wake(l2);
+    return refused;
+}
+
+/* ---- I/O thread ---- */
+
+bool pipeline_may_sleep(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    l2->asleep = !l2->queue.head;
+    bool may = l2->asleep;
+    pthread_mutex_unlock(&l2->lock);
+    return may;
+}
+
+void pipeline_woken(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    l2->asleep = false;
+    pthread_mutex_unlock(&l2->lock);
+}
+
+/* One request to the output. It is pending from here on: part of it may reach the server. */
+static int send_one(struct l2 *l2, struct request *r)
+{
+    int failed = conn_append(&l2->conn, r->wire, r->wire_len);
+    if (!l2->pending.head)
+        l2->awaited_ns = r->queued_ns;
+    list_push(&l2->pending, r);
+    l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
+    if (!r->script)
+        wire_free(r); /* a script's is kept: Redis may not know the script */
+    return failed;
+}
+
+int pipeline_send(struct l2 *l2)
+{
+    struct request_list batch;
+    struct request *r;
+    int failed = 0;
+    pthread_mutex_lock(&l2->lock);
+    list_move(&batch, &l2->queue);
+    pthread_mutex_unlock(&l2->lock);
+    if (batch.count)
+        stats_add(l2->stats, STATS_L2_REQUEST, batch.count);
+    while ((r = list_pop(&batch)))
+        failed = send_one(l2, r) ? NIGH_ENOMEM : failed;
+    return failed;
+}
+
+/* Send a script by its text: Redis has forgotten, or never knew, its digest. */
+static int send_text(struct l2 *l2, struct request *r)
+{
+    static const char by_digest[] = "$7\r\nEVALSHA\r\n$40\r\n";
+    char head[64];
+    const char *count_end = memchr(r->wire, '\n', r->wire_len);
+    size_t count_len = (size_t)(count_end - r->wire) + 1;
+    size_t rest = count_len + sizeof(by_digest) - 1 + SHA1_HEX_BYTES;
+    int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->len);
+    int failed = conn_append(&l2->conn, r->wire, count_len);
+    failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);
+    failed = failed ? failed : conn_append(&l2->conn, r->script->text, r->script->len);
+    failed = failed ? failed : conn_append(&l2->conn, r->wire + rest, r->wire_len - rest);
+    list_push(&l2->pending, r);
+    return failed;
+}
+
+/* Answers that mean: this server is not, or no longer, one that can serve us. */
+static bool is_fatal(const struct reply *reply)
+{
+    static const char *const codes[] = {"READONLY", "NOREPLICAS", "MASTERDOWN",
+                                        "LOADING",  "NOAUTH",     "NOMASTERLINK"};
+    for (size_t i = 0; i < ARRAY_COUNT(codes); i++)
+        if (reply_is_error(reply, codes[i]))
+            return true;
+    return false;
+}
+
+/* Errors that speak of the server rather than of the request. */
+static bool is_sick(const struct reply *reply)
+{
+    return reply_is_error(reply, "BUSY") || reply_is_error(reply, "MISCONF") ||
+           reply_is_error(reply, "TRYAGAIN") || reply_is_error(reply, "CLUSTERDOWN");
+}
+
+static void judge(struct l2 *l2, struct request *r, bool good, uint64_t now_ns)
+{
+    if (!r->judged)
+        io_judge(l2, good && now_ns - r->queued_ns < BREAKER_SLOW_NS, now_ns);
+    r->judged = true;
+}
+
+/* An error reply. < 0: the connection has to go. */
+static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
+{
+    bool fatal = is_fatal(reply);
+    int text_len = (int)u64_min(reply->bytes.len, 120);
+    if (fatal)
+        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "%.*s", text_len,
+                 (const char *)reply->bytes.data);
+    else
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis refuses a request: %.*s", text_len,
+            (const char *)reply->bytes.data);
+    give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
+    return fatal ? NIGH_EOFFLINE : 0;
+}
+
+/* A reply that should be what was asked for. < 0: it is not, and what follows cannot be trusted. */
+static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
+{
+    if (!r->answer) {
+        reply_free(reply);
+        return 0;
+    }
+    int status = r->decode(r->answer, reply);
+    if (status) {
+        reply_free(reply);
+        r->answer->public.value = bytes_of(NULL, 0);
+        r->answer->public.entry_count = 0;
+    } else {
+        r->answer->reply = reply;
+        if (r->answer->public.clock.home)
+            l2->conn.home = r->answer->public.clock.home;
+    }
+    give(l2, r, status);
+    if (status != NIGH_EREDIS)
+        return 0;
+    stats_count(l2->stats, STATS_L2_BAD_REPLY);
+    snprintf(l2->conn.problem, sizeof(l2->conn.problem), "a reply is not what was asked for");
+    return NIGH_EREDIS;
+}
+
+int pipeline_reply(void *arg, struct reply *reply)
+{
+    struct l2 *l2 = arg;
+    struct request *r = list_pop(&l2->pending);
+    int failed = 0;
+    if (!r) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
+        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "a reply that nobody asked for");
+        reply_free(reply);
+        return NIGH_EREDIS;
+    }
+    uint64_t now_ns = l2->conn.heard_ns;
+    l2->awaited_ns = now_ns;
+    if (r->script && r->answer && reply_is_error(reply, "NOSCRIPT")) {
+        reply_free(reply);
+        return send_text(l2, r);
+    }
+    judge(l2, r, !is_sick(reply), now_ns);
+    if (reply->type == REPLY_ERROR) {
+        failed = take_error(l2, r, reply);
+        reply_free(reply);
+    } else {
+        failed = take_answer(l2, r, reply);
+        l2->proven = true;
+    }
+    request_done(l2, r);
+    return failed;
+}
+
+/* The deadline of a pending request has passed. */
+static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
+{
+    if (now_ns - r->queued_ns >= BREAKER_SLOW_NS)
+        judge(l2, r, false, now_ns);
+    if (!r->answer)
+        return;
+    stats_count(l2->stats, STATS_L2_TIMEOUT);
+    give(l2, r, NIGH_ETIMEDOUT);
+}
+
+void pipeline_expire(struct l2 *l2, uint64_t now_ns)
+{
+    if (now_ns < l2->next_deadline_ns)
+        return;
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    /* Callbacks may submit, which touches the queue, never this list. */
+    for (struct request *r = l2->pending.head; r; r = r->next) {
+        if (r->deadline_ns <= now_ns)
+            expire_one(l2, r, now_ns);
+        else
+            next_ns = u64_min(next_ns, r->deadline_ns);
+        if (!r->judged && r->deadline_ns <= now_ns) /* judged when slow, not when impatient */
+            next_ns = u64_min(next_ns, r->queued_ns + BREAKER_SLOW_NS);
+    }
+    l2->next_deadline_ns = next_ns;
+}
+
+void pipeline_fail(struct l2 *l2, int status)
+{
+    struct request_list lost[2];
+    struct request *r;
+    pthread_mutex_lock(&l2->lock);
+    l2->online = 0;
+    atomic_store_explicit(&l2->connection, 0, memory_order_relaxed);
+    list_move(&lost[1], &l2->queue);
+    pthread_mutex_unlock(&l2->lock);
+    list_move(&lost[0], &l2->pending);
+    l2->next_deadline_ns = CLOCK_NEVER_NS;
+    for (size_t i = 0; i < ARRAY_COUNT(lost); i++) {
+        while ((r = list_pop(&lost[i]))) {
+            give(l2, r, status);
+            request_done(l2, r);
+        }
+    }
+}

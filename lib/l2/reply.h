@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replies of Redis as a small tree of our own, and the reader that makes them from a byte stream.
+ *
+ * Nothing that a server sends is trusted: a bulk, a line, a whole reply, its elements and its depth
+ * each have a limit, checked before memory is taken for them. Past a limit, or malformed, the reader
+ * is poisoned and the connection has to go.
+ */
+#ifndef NIGH_L2_REPLY_H
+#define NIGH_L2_REPLY_H
+
+#include "base/base.h"
+
+enum reply_type { REPLY_NIL, REPLY_STATUS, REPLY_ERROR, REPLY_STRING, REPLY_INTEGER, REPLY_ARRAY };
+
+/* One node; what it holds lies behind it in the same allocation. */
+struct reply {
+    enum reply_type type;
+    uint32_t count; /* ARRAY */
+    struct mem *mem;
+    size_t size;             /* of the allocation */
+    int64_t integer;         /* INTEGER */
+    struct bytes bytes;      /* STATUS, ERROR, STRING */
+    struct reply **elements; /* ARRAY */
+};
+
+/* The whole tree; NULL is fine. */
+void reply_free(struct reply *reply);
+
+/* Element i as a string of exactly `len` bytes (any length when len is SIZE_MAX), or NULL data. */
+struct bytes reply_string_at(const struct reply *array, uint32_t i, size_t len);
+/* Element i if it is an integer, else `otherwise`. */
+int64_t reply_integer_at(const struct reply *array, uint32_t i, int64_t otherwise);
+/* Whether it is an error whose first word is `code`. */
+bool reply_is_error(const struct reply *reply, const char *code);
+
+struct redisReader;
+
+/* Keys: all by the one thread that reads the connection. */
+struct reader {
+    struct redisReader *hiredis;
+    struct mem *mem;
+    size_t bulk_max;     /* largest string */
+    size_t reply_max;    /* bytes on the wire of one whole reply */
+    size_t pending;      /* bytes fed since the last whole reply */
+    size_t largest;      /* most that was pending: what the buffer has grown to */
+    uint32_t nodes_left; /* elements that the reply being read may still announce */
+    bool no_memory;
+};
+
+/* 0 or NIGH_ENOMEM. */
+int reader_init(struct reader *r, struct mem *mem, size_t bulk_max);
+void reader_fini(struct reader *r);
+
+/* Add bytes from the wire. 0 or NIGH_ENOMEM. */
+int reader_feed(struct reader *r, const void *data, size_t len);
+/* 1 and a reply; 0 not there yet; NIGH_EREDIS malformed or over a limit; NIGH_ENOMEM. */
+int reader_next(struct reader *r, struct reply **ret_reply);
+
+#endif

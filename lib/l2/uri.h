@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where Redis is, and as whom to log in: a parsed redis:// or unix:// URI.
+ *
+ *     redis://[user[:password]@]host[:port][/db]
+ *     unix://[user[:password]@]/path[?db=n]
+ *
+ * User, password, host and path may be percent-encoded. Fixed fields: a parsed URI owns nothing.
+ */
+#ifndef NIGH_L2_URI_H
+#define NIGH_L2_URI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define URI_PORT_DEFAULT 6379u
+#define URI_PLACE_MAX 256u
+#define URI_USER_MAX 128u
+#define URI_PASSWORD_MAX 512u
+#define URI_DB_MAX 65535u
+
+struct uri {
+    char place[URI_PLACE_MAX]; /* host, or path of a unix socket */
+    uint16_t port;             /* 0: a unix socket */
+    uint32_t db;
+    char user[URI_USER_MAX]; /* "" : none, AUTH with the password alone */
+    char password[URI_PASSWORD_MAX];
+    bool has_password;
+};
+
+/* NULL and *ret, or what is wrong with the text (*ret untouched). */
+const char *uri_parse(const char *text, struct uri *ret);
+
+#endif

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Reading and filling values, and the leases between: each a command formatted and submitted.
+
+#include "l2/client.h"
+
+int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
+                 size_t scratch_bytes)
+{
+    int failed = command_init(c, l2->env->mem, 3 + keys + args, COMMAND_NUMBER_BYTES + scratch_bytes);
+    if (failed)
+        return failed;
+    command_text(c, "EVALSHA");
+    command_bytes(c, bytes_of(l2->scripts[id].sha1, SHA1_HEX_BYTES));
+    command_number(c, keys);
+    return 0;
+}
+
+static int submit_script(struct l2 *l2, struct command *c, enum script_id id, uint64_t connection,
+                         const struct l2_op *op)
+{
+    const struct submit submit = {
+        .op = op,
+        .decode = answer_decode_script,
+        .script = &l2->scripts[id],
+        .connection = connection,
+    };
+    return pipeline_submit(l2, c, &submit);
+}
+
+int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
+{
+    const struct submit submit = {.op = op, .decode = answer_decode_get};
+    struct command c;
+    if (command_init(&c, l2->env->mem, 2, keys_scratch(&l2->keys, key)))
+        return NIGH_ENOMEM;
+    command_text(&c, "GET");
+    keys_add_data(&l2->keys, &c, key);
+    return pipeline_submit(l2, &c, &submit);
+}
+
+int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
+             const struct l2_op *op)
+{
+    struct command c;
+    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, SCRIPT_LEASE, 3, 3, scratch))
+        return NIGH_ENOMEM;
+    keys_add_data(&l2->keys, &c, key);
+    keys_add_lease(&l2->keys, &c, key);
+    command_bytes(&c, l2->keys.clk);
+    command_le64(&c, lease->token);
+    command_le64(&c, lease->rejected);
+    command_number(&c, lease->lease_ms);
+    return submit_script(l2, &c, SCRIPT_LEASE, 0, op);
+}
+
+/* OVERRIDE, EXTEND and RELEASE are about the lease alone. */
+static int submit_token(struct l2 *l2, enum script_id id, const struct l2_key *key, uint64_t token,
+                        uint32_t lease_ms, const struct l2_op *op)
+{
+    struct command c;
+    size_t scratch = keys_scratch(&l2->keys, key) + 8 + COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, id, 2, 2, scratch))
+        return NIGH_ENOMEM;
+    keys_add_lease(&l2->keys, &c, key);
+    command_bytes(&c, l2->keys.clk);
+    command_le64(&c, token);
+    command_number(&c, lease_ms);
+    return submit_script(l2, &c, id, 0, op);
+}
+
+int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
+                const struct l2_op *op)
+{
+    return submit_token(l2, SCRIPT_OVERRIDE, key, token, lease_ms, op);
+}
+
+int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
+              const struct l2_op *op)
+{
+    return submit_token(l2, SCRIPT_EXTEND, key, token, lease_ms, op);
+}
+
+int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token, const struct l2_op *op)
+{
+    return submit_token(l2, SCRIPT_RELEASE, key, token, 0, op);
+}
+
+int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
+            const struct l2_op *op)
+{
+    struct command c;
+    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, SCRIPT_FILL, 3, 7, scratch))
+        return NIGH_ENOMEM;
+    keys_add_data(&l2->keys, &c, key);
+    keys_add_lease(&l2->keys, &c, key);
+    command_bytes(&c, l2->keys.clk);
+    command_le64(&c, fill->token);
+    command_le64(&c, fill->version);
+    command_number(&c, fill->hard_ms);
+    command_bytes(&c, fill->envelope);
+    command_bytes(&c, l2->keys.channel);
+    command_bytes(&c, fill->frame.head);
+    command_bytes(&c, fill->frame.tail);
+    return submit_script(l2, &c, SCRIPT_FILL, fill->connection, op);
+}

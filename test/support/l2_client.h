@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * l2_client.h - an L2 client for tests: opened with one call, asked with one call each.
+ */
+#ifndef NIGH_TEST_L2_CLIENT_H
+#define NIGH_TEST_L2_CLIENT_H
+
+#include <stdlib.h>
+
+#include "l2/l2.h"
+#include "support/check.h"
+#include "support/redis.h"
+
+#define CLIENT_SLOTS GROUP_SLOTS_MIN
+#define CLIENT_CLK_BYTES (16 + 16 * CLIENT_SLOTS)
+#define CLIENT_DEADLINE_MS 5000 /* a test's patience, never its verdict */
+
+struct client {
+    struct env env;
+    struct stats stats;
+    struct l2 *l2;
+};
+
+static inline struct l2_config client_config(struct client *c, const char *uri)
+{
+    return (struct l2_config){
+        .env = &c->env,
+        .stats = &c->stats,
+        .uri = uri,
+        .prefix = "t",
+        .connect_timeout_ms = 1000,
+        .group_slots = CLIENT_SLOTS,
+        .reply_max_bytes = 1u << 20,
+    };
+}
+
+static inline void client_init(struct client *c, bool own_threads)
+{
+    *c = (struct client){0};
+    REQUIRE_EQ(env_init_real(&c->env, own_threads), 0);
+    REQUIRE_EQ(stats_init(&c->stats, c->env.mem), 0);
+}
+
+static inline void client_fini(struct client *c)
+{
+    stats_fini(&c->stats);
+    env_fini(&c->env);
+}
+
+/* Opened, and connected. */
+static inline void client_open(struct client *c, const char *uri)
+{
+    client_init(c, true);
+    struct l2_config config = client_config(c, uri);
+    REQUIRE_EQ(l2_open(&config, &c->l2), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c->l2)));
+}
+
+static inline void client_close(struct client *c)
+{
+    l2_close(c->l2);
+    client_fini(c);
+}
+
+static inline struct l2_op client_op(struct client *c, struct l2_sync *s, uint32_t ms)
+{
+    l2_sync_init(s, &c->env);
+    return (struct l2_op){clock_deadline_ns(c->env.clock, ms), l2_sync_done, s};
+}
+
+/* Ask with `call(c->l2, ..., &op)` and wait: the answer, to be freed; fails the test when refused. */
+#define CLIENT_ASK(c, call, ...)                                                                   \
+    __extension__({                                                                                \
+        struct l2_sync sync_;                                                                      \
+        struct l2_op op_ = client_op((c), &sync_, CLIENT_DEADLINE_MS);                             \
+        REQUIRE_EQ(call((c)->l2, ##__VA_ARGS__, &op_), 0);                                         \
+        l2_sync_wait(&sync_);                                                                      \
+    })
+
+static inline struct l2_key client_key(const char *key)
+{
+    return (struct l2_key){bytes_of_string("s"), bytes_of_string("1"), bytes_of_string(key)};
+}
+
+/* An envelope around `payload` in malloc'ed memory. */
+static inline struct bytes client_envelope(uint64_t fill_id, uint64_t version, const char *payload)
+{
+    const struct l2_envelope e = {
+        .fill_id = fill_id,
+        .version = version,
+        .soft_ms = 1000,
+        .payload = bytes_of_string(payload),
+    };
+    size_t len = l2_envelope_size(&e);
+    void *buffer = malloc(len);
+    REQUIRE(buffer);
+    l2_envelope_encode(&e, buffer);
+    return bytes_of(buffer, len);
+}
+
+static inline void client_envelope_free(struct bytes envelope)
+{
+    union {
+        const void *in;
+        void *out;
+    } p = {envelope.data};
+    free(p.out);
+}
+
+#endif
