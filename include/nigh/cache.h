@@ -13,6 +13,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct nigh;
 struct nigh_space;
@@ -84,6 +85,7 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
  */
 int nigh_tick(struct nigh *cache);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

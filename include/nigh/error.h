@@ -10,6 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define NIGH_OUTCOMES(X)                                                                           \
     X(NIGH_FRESH, 0, "fresh: within its lifetime and the trust bound")                             \
@@ -63,6 +64,7 @@ const char *nigh_strerror(int result);
  */
 const char *nigh_result_name(int result);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct nigh_fill;
 
@@ -80,6 +81,7 @@ int nigh_fill_uncacheable(struct nigh_fill *fill, const void *value, size_t len)
  */
 int nigh_load_error(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

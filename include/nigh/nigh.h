@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nigh: a near cache for multithreaded C servers. L1 in the process, Redis behind it, kept coherent.
+ * nigh: a near cache for multithreaded C servers. L1 in the process, Redis behind it, kept
+ * coherent.
  *
  *     struct nigh *cache;
  *     struct nigh_space *users;

@@ -19,6 +19,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define NIGH_NONE UINT32_MAX /* "no such time / no limit" where 0 means inherit */
 
@@ -87,7 +88,8 @@ struct nigh_space_options {
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
 };
 /* clang-format off */
-#define NIGH_SPACE_OPTIONS_INIT { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT }
+#define NIGH_SPACE_OPTIONS_INIT \
+    { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT }
 /* clang-format on */
 
 struct nigh_options {
@@ -116,7 +118,10 @@ struct nigh_options {
     void *clock_arg;
 };
 /* clang-format off */
-#define NIGH_OPTIONS_INIT { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, NULL, NULL, 0, 0, 0, 0, 0, NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, NULL, NULL, NULL, NULL }
+#define NIGH_OPTIONS_INIT \
+    { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, NULL, NULL, 0, 0, 0, 0, 0, \
+      NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
+      NULL, NULL, NULL, NULL }
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
@@ -182,6 +187,7 @@ const char *nigh_options_error(void);
  */
 void nigh_options_print(FILE *out);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -13,6 +13,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /*
  * A value as handed out: bytes that stay where they are until it is released, whatever is evicted
@@ -51,7 +52,7 @@ struct nigh_miss {
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
  * Errors    NIGH_EKEY; NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked
  * Threads   any
- * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: that of L2)
+ * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
@@ -69,11 +70,11 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
  * Errors    NIGH_EKEY; NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER loader failed and nothing stale
- *           was left; NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader that
- *           this key waits for; NIGH_ENOMEM
+ *           was left; NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader
+ *           that this key waits for; NIGH_ENOMEM
  * Threads   any
- * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself, until
- *           the loader returns
+ * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself,
+ *           until the loader returns
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
@@ -89,13 +90,17 @@ void nigh_release(struct nigh_value *value);
 
 enum nigh_tier { NIGH_TIER_NONE, NIGH_TIER_L1, NIGH_TIER_L2, NIGH_TIER_LOADER };
 
-/* Of a value that is not released and not empty: */
-enum nigh_tier nigh_value_tier(const struct nigh_value *value);    /* who answered this read */
-uint64_t nigh_value_version(const struct nigh_value *value);       /* 0: none */
-int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value);   /* since loaded */
-int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value); /* left; < 0 past */
-int64_t nigh_value_stale_ms(struct nigh *cache, const struct nigh_value *value); /* left; < 0 past */
+/* Of a value that is not released and not empty: who answered this read, */
+enum nigh_tier nigh_value_tier(const struct nigh_value *value);
+/* its version (0: none), */
+uint64_t nigh_value_version(const struct nigh_value *value);
+/* how long ago it was loaded, */
+int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value);
+/* what is left of its fresh and of its stale time (negative: past). */
+int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value);
+int64_t nigh_value_stale_ms(struct nigh *cache, const struct nigh_value *value);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
 
@@ -35,6 +36,7 @@ long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer,
  */
 int64_t nigh_stats_value(struct nigh *cache, const char *space, const char *name);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

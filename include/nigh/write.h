@@ -10,6 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * Put a value that the caller already has.
@@ -19,7 +20,8 @@ extern "C" {
  * wins, which suits only values that have no origin.
  *
  * Returns   0 stored; NIGH_REFUSED something newer is there, or the ticket is out of date;
- *           NIGH_QUEUED stored here only: Redis could not be told
+ *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
+ *           be everywhere
  * Errors    NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_ENOMEM
  * Threads   any
  * Blocks    up to the L2 deadline
@@ -33,7 +35,8 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  * @param value   NULL deletes. With call->version the new value is stored; without, the old one is
  *                deleted and the next read loads.
  *
- * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed, applied here, Redis not yet told
+ * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
+ *           not told yet
  * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_EINVAL the space has no writer
  * Threads   any
  * Blocks    the writer's time, then up to the L2 deadline
@@ -81,6 +84,7 @@ struct nigh_target {
 int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,
                          const struct nigh_call *call);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Level 4: where the tiers meet. One file per path; this header is what the paths share.
+ *
+ *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
+ *   read      get, fetch, the hit                           value     what was handed out
+ *   freshness may this be called fresh (pure)               load      the miss: steps a flight
+ *   fill      the loader's side of a load                   leases    extended while loads run
+ *   failures  remembered loader errors                      workers   threads that run loads
+ *   write     put, write                                    invalidate
+ *   sink      what other nodes said, into L1 and flights    report    nigh_stats
+ *   options   the table                                     lookup    what an answer of L2 is worth
+ *
+ * Calls go down (load -> l1 | flight | l2 -> base), results come back up; only the flight and the
+ * sink call back, through the structs they were given at init.
+ */
+#ifndef NIGH_CACHE_CACHE_H
+#define NIGH_CACHE_CACHE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nigh/nigh.h>
+
+#include "base/base.h"
+#include "coherence/coherence.h"
+#include "flight/flight.h"
+#include "l1/l1.h"
+#include "l2/l2.h"
+#include "stats/stats.h"
+
+#include "cache/failures.h"
+#include "cache/leases.h"
+#include "cache/workers.h"
+
+#define SPACES_MAX 1023u
+
+/* A space's rules with every default resolved; 0 means "none" here. */
+struct rules {
+    uint32_t soft_ttl_ms;
+    uint32_t stale_ms;
+    uint32_t keep_ms;
+    uint32_t jitter_percent;
+    uint32_t absent_ttl_ms;
+    uint32_t error_ttl_ms;
+    uint32_t error_ttl_max_ms;
+    uint32_t load_deadline_ms;
+    uint32_t waiters_max;
+    uint32_t loads_max;
+    uint32_t value_max;
+    bool run_on_worker;
+};
+
+/* Keys: (c) constant after open  (a) atomic */
+struct nigh_space {
+    struct nigh *cache;         /* (c) */
+    uint32_t id;                /* (c) 1 .. SPACES_MAX */
+    uint16_t slot;              /* (c) its group */
+    uint32_t name_len;          /* (c) */
+    char name[NIGH_NAME_MAX + 1];   /* (c) */
+    char schema[NIGH_NAME_MAX + 1]; /* (c) */
+    struct rules rules;         /* (c) */
+    nigh_loader_fn loader;      /* (c) */
+    nigh_writer_fn writer;      /* (c) */
+    void *arg;                  /* (c) */
+    struct stats stats;
+    _Atomic uint32_t loads;     /* (a) running now */
+};
+
+struct nigh {
+    /* read by every hit */
+    struct l1 *l1;                              /* (c) */
+    const _Atomic uint64_t *trusted_until;      /* (c) -> (a) */
+    struct clock clock;                         /* (c) */
+    uint32_t fork_count;                        /* (c) forks of this process before the open */
+    bool doubt_is_miss;                         /* (c) */
+
+    struct env env;                             /* (c) */
+    struct stats stats;                         /* what belongs to no space */
+    struct l2 *l2;                              /* (c) NULL: L1 only */
+    struct coherence *coherence;                /* (c) NULL: L1 only */
+    struct flight_table *flights;               /* (c) */
+    struct workers workers;
+    struct failures failures;
+    struct leases leases;
+    struct service keeper;
+    struct service reclaimer;
+    _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
+    _Atomic bool closing;                       /* (a) no new request to L2, no new refresh */
+    uint32_t group_slots;                       /* (c) */
+    uint32_t l2_deadline_ms;                    /* (c) */
+    uint32_t l2_stale_deadline_ms;              /* (c) */
+    uint32_t lease_ms;                          /* (c) */
+    struct nigh_space_options space_defaults;   /* (c) */
+    char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
+
+    pthread_mutex_t spaces_lock;                /* for opening; readers use the count */
+    _Atomic uint32_t space_count;               /* (a) released after the slot is set */
+    struct nigh_space *spaces[SPACES_MAX];      /* (c) below space_count */
+};
+
+/* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
+extern _Atomic uint32_t cache_fork_count;
+
+/* A key as L2 names it. */
+struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
+/* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
+uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
+                           uint32_t otherwise_ms);
+/* 0, or why a call with this key cannot be served: NIGH_EFORKED, NIGH_EKEY. */
+int cache_check_key(const struct nigh_space *space, const void *key, size_t key_len);
+static inline bool cache_forked(const struct nigh *cache)
+{
+    return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
+                         cache->fork_count);
+}
+
+/* One turn of everything that has no thread of its own in the mode without threads. */
+void cache_turn(struct nigh *cache, uint64_t wait_ns);
+/* The keeper's step. */
+uint64_t cache_keep(void *arg);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Remembered loader errors.
+ */
+#include "cache/failures.h"
+
+void failures_init(struct failures *f)
+{
+    pthread_mutex_init(&f->lock, NULL);
+}
+
+void failures_fini(struct failures *f)
+{
+    pthread_mutex_destroy(&f->lock);
+}
+
+static struct failure *slot_of(struct failures *f, uint64_t hash)
+{
+    return &f->slots[hash % FAILURE_SLOTS];
+}
+
+static bool none(struct failures *f)
+{
+    return atomic_load_explicit(&f->used, memory_order_relaxed) == 0;
+}
+
+bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error)
+{
+    if (NIGH_LIKELY(none(f)))
+        return false;
+    pthread_mutex_lock(&f->lock);
+    struct failure *slot = slot_of(f, hash);
+    bool found = slot->hash == hash && slot->count > 0 && now_ns < slot->until_ns;
+    if (found)
+        *ret_error = slot->error;
+    pthread_mutex_unlock(&f->lock);
+    return found;
+}
+
+void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
+                   uint32_t max_ms)
+{
+    if (first_ms == 0)
+        return;
+    pthread_mutex_lock(&f->lock);
+    struct failure *slot = slot_of(f, hash);
+    if (slot->count == 0)
+        atomic_fetch_add_explicit(&f->used, 1, memory_order_relaxed);
+    if (slot->hash != hash)
+        *slot = (struct failure){.hash = hash};
+    uint32_t doublings = slot->count < 16 ? slot->count : 16;
+    uint64_t wait_ms = u64_min((uint64_t)first_ms << doublings, u64_max(max_ms, first_ms));
+    slot->count++;
+    slot->error = error;
+    slot->until_ns = now_ns + wait_ms * NS_PER_MS;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void failures_clear(struct failures *f, uint64_t hash)
+{
+    if (NIGH_LIKELY(none(f)))
+        return;
+    pthread_mutex_lock(&f->lock);
+    struct failure *slot = slot_of(f, hash);
+    if (slot->hash == hash && slot->count > 0) {
+        *slot = (struct failure){0};
+        atomic_fetch_sub_explicit(&f->used, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&f->lock);
+}

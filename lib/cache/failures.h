@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Remembered loader errors: a key whose load failed is left alone for a while, doubling.
+ *
+ * A fixed table indexed by hash, as floors are: constant memory however many keys fail. A collision
+ * only forgets the older failure. This is the error entry and the fail-safe throttle in one: with a
+ * stale value at hand it delays the refresh, without one it answers the error at once.
+ */
+#ifndef NIGH_CACHE_FAILURES_H
+#define NIGH_CACHE_FAILURES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+#define FAILURE_SLOTS 1024u /* 32 KiB; more keys failing at once share the origin's trouble */
+
+struct failure {
+    uint64_t hash; /* of the key; 0: free */
+    uint64_t until_ns;
+    int error;     /* the loader's own */
+    uint32_t count;
+};
+
+/* Keys: (l) lock  (a) relaxed: whether a look is worth the lock */
+struct failures {
+    pthread_mutex_t lock;
+    _Atomic uint32_t used;               /* (a) */
+    struct failure slots[FAILURE_SLOTS]; /* (l) */
+};
+
+void failures_init(struct failures *f);
+void failures_fini(struct failures *f);
+
+/* Whether the key failed lately; then *ret_error is the loader's error. */
+bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
+/* It failed (again): leave it alone for first_ms, doubling up to max_ms. first_ms 0: not at all. */
+void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
+                   uint32_t max_ms);
+/* It was loaded, or invalidated: try at once next time. */
+void failures_clear(struct failures *f, uint64_t hash);
+
+#endif

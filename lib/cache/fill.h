@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loader's side of a load: what it sees and what it answers.
+ */
+#ifndef NIGH_CACHE_FILL_H
+#define NIGH_CACHE_FILL_H
+
+#include "cache/cache.h"
+
+enum fill_kind {
+    FILL_OPEN, /* not answered yet */
+    FILL_VALUE,
+    FILL_ABSENT,
+    FILL_ERROR,
+    FILL_NOT_MODIFIED,
+    FILL_UNCACHEABLE,
+};
+
+/* Keys: (c) constant while the loader runs; everything else is the loader's until it returns. */
+struct nigh_fill {
+    struct env *env;              /* (c) */
+    const void *key;              /* (c) */
+    size_t key_len;               /* (c) */
+    uint64_t deadline_ns;         /* (c) */
+    struct l1_entry *previous;    /* (c) with a reference; NULL: none known */
+
+    enum fill_kind kind;
+    int error;
+    void *bytes;                  /* copy of the value, `len` > 0 bytes of env->mem */
+    size_t len;
+    uint32_t soft_ttl_ms;         /* 0: the space's */
+    uint32_t stale_ms;            /* 0: the space's, NIGH_NONE: none */
+    uint64_t version;
+    uint8_t *groups;              /* wire hashes of the tags, 8 B each, little-endian */
+    uint32_t group_count;
+    uint32_t group_room;
+};
+
+/* Forget the answer (not what is asked): before a load is run again, and at the end. */
+void fill_reset(struct nigh_fill *fill);
+/* Add one tag's wire hash to a list that grows. Errors: NIGH_ETAGS, NIGH_ENOMEM, NIGH_EINVAL. */
+int fill_add_group(struct nigh_fill *fill, const char *tag);
+/* The bytes that the answer stands for. */
+struct bytes fill_payload(const struct nigh_fill *fill);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The miss: what a flight does in each of its states.
+ *
+ *   load.c         GET, LEASE, WAIT: does anybody have it, or may I load it
+ *   load_run.c     LOAD: running the loader, here or on a worker; a loader that never comes back
+ *   load_finish.c  FILL, LAND: the answer into L2 (fenced by the token), L1 (fenced by the ticket)
+ *
+ * A load belongs to its flight (flight->work). Whoever holds the flight owns all fields, with two
+ * exceptions: an outstanding request leaves `answer`, and a loader on a worker owns `fill`, until
+ * each posts its event (pair(flight.mail) orders both).
+ */
+#ifndef NIGH_CACHE_LOAD_H
+#define NIGH_CACHE_LOAD_H
+
+#include "cache/cache.h"
+#include "cache/fill.h"
+#include "cache/lookup.h"
+
+#define LOAD_LEASE_TRIES 3u /* unwanted values met by LEASE before loading without a lease */
+
+struct load {
+    struct flight *flight;
+    struct nigh_space *space;
+    struct l1_key key;                  /* points into the flight */
+    struct coherence_position position; /* s of the ticket (rule 1) */
+
+    /* what the leader asked for */
+    struct nigh_call call;              /* its limits and flags; pointers cleared */
+    bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
+
+    /* L2 */
+    struct l2_answer *answer;           /* of the outstanding request */
+    uint64_t rejected;                  /* fill id of the value that was there and is not wanted */
+    uint64_t token;                     /* of the lease; 0: none */
+    uint64_t connection;                /* that granted it */
+    uint64_t home;
+    uint32_t lease_tries;
+    bool heard;                         /* a fill or an invalidation named the key meanwhile */
+
+    /* the loader */
+    struct nigh_fill fill;
+    struct worker_job job;
+    uint64_t began_ns;
+    bool counted;                       /* in space->loads */
+    bool lost;                          /* its thread ended inside the loader */
+
+    /* what there is to hand out */
+    struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
+    struct l1_entry *fresh;             /* the answer; a reference */
+    enum nigh_tier tier;                /* who gave the flight's result */
+
+    /* leases list (leases lock) */
+    struct load *lease_next;
+    struct load *lease_prev;
+    bool lease_listed;
+    uint64_t extend_at_ns;
+};
+
+/* The work of a new flight. `call` may be NULL. NULL: no memory. */
+struct load *load_create(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
+                         bool answer_stale);
+/* Land a new flight that got no load. */
+void load_land_bare(struct flight *f, int outcome);
+/* flight_host.step and .free_result */
+void load_step(void *arg, struct flight *f, uint32_t events);
+void load_free(void *arg, struct flight *f);
+
+/* Refresh a key behind its caller, unless one flies, failed lately, or the cache closes. */
+void load_refresh(struct nigh_space *space, const struct l1_key *key);
+
+/* ---- between the three files ---- */
+
+/* Enter LOAD: run the loader, or land when that cannot be. */
+void load_start(struct load *l);
+/* A loader elsewhere answered (after a landing too) or was lost, or the flight was taken over. */
+void load_continue(struct load *l, uint32_t events);
+/* The loader has returned: its answer into the tiers, land. */
+void load_finish(struct load *l);
+/* In state FILL: L2 has answered a versioned fill. */
+void load_filled(struct load *l);
+/* Land with this outcome; `result` (may be NULL) passes its reference. */
+void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier);
+/* Land with the stale value if there is one that may be handed out, else with `otherwise`. */
+void load_land_stale(struct load *l, int otherwise);
+/* done of every request of the flight: keep the answer, post REPLY, drop the reference. */
+void load_replied(void *flight, struct l2_answer *answer);
+/* Deadline of one request to L2 made now. */
+uint64_t load_request_deadline_ns(const struct load *l);
+/* Give the lease back, if one is held. */
+void load_release_lease(struct load *l);
+
+#endif

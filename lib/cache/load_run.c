@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LOAD: running the loader.
+ *
+ * It runs on the thread that steps the flight, when that is a worker or a caller of a space that
+ * lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then waits in
+ * the mailbox and its deadline binds it. A loader may end its thread instead of returning
+ * (pthread_exit, cancellation): the cleanup handler sees to it that the flight is led anew once, and
+ * fails the second time, instead of poisoning its key for ever.
+ */
+#include "cache/load.h"
+
+#include "cache/freshness.h"
+
+/* Its load has ended, one way or another: leave the space's count and the keeper's list. */
+static void uncount(struct load *l)
+{
+    if (!l->counted)
+        return;
+    l->counted = false;
+    atomic_fetch_sub_explicit(&l->space->loads, 1, memory_order_relaxed);
+    leases_remove(&l->space->cache->leases, l);
+}
+
+/* Count it in, unless the space already loads as much as it may. */
+static bool admit(struct load *l)
+{
+    uint32_t running = atomic_fetch_add_explicit(&l->space->loads, 1, memory_order_relaxed);
+    if (running >= l->space->rules.loads_max) {
+        atomic_fetch_sub_explicit(&l->space->loads, 1, memory_order_relaxed);
+        return false;
+    }
+    l->counted = true;
+    l->began_ns = clock_now_ns(&l->space->cache->clock);
+    if (l->token)
+        leases_add(&l->space->cache->leases, l, l->began_ns, l->space->cache->lease_ms);
+    return true;
+}
+
+/* ---- the loader's call ---- */
+
+/* The thread ends inside the loader of the flight it holds. */
+static void exited_holding(void *arg)
+{
+    struct load *l = arg;
+    uncount(l);
+    fill_reset(&l->fill);
+    flight_abandon(l->flight);
+}
+
+/* The thread ends inside the loader of a flight that another holds, or nobody. */
+static void exited_elsewhere(void *arg)
+{
+    struct load *l = arg;
+    struct flight *f = l->flight;
+    flight_load_end(f);
+    l->lost = true;
+    flight_post(f, FLIGHT_EV_ANSWER);
+    flight_unref(f);
+}
+
+static void call_loader(struct load *l, void (*exited)(void *))
+{
+    struct nigh_space *space = l->space;
+    struct nigh_fill *fills[1] = {&l->fill};
+    int rc;
+    stats_count(&space->stats, STATS_LOAD);
+    flight_load_begin(l->flight);
+    pthread_cleanup_push(exited, l);
+    rc = space->loader(space->arg, fills, 1);
+    pthread_cleanup_pop(0);
+    flight_load_end(l->flight);
+    if (l->fill.kind == FILL_OPEN)
+        nigh_fill_error(&l->fill, rc);
+}
+
+static void run_job(struct worker_job *job)
+{
+    struct load *l = CONTAINER_OF(job, struct load, job);
+    struct flight *f = l->flight;
+    call_loader(l, exited_elsewhere);
+    flight_post(f, FLIGHT_EV_ANSWER);
+    flight_unref(f);
+}
+
+static void run(struct load *l)
+{
+    if (workers_on_worker() || (!l->space->rules.run_on_worker && !l->flight->background)) {
+        call_loader(l, exited_holding);
+        uncount(l);
+        load_finish(l);
+        return;
+    }
+    flight_ref(l->flight);
+    l->job.run = run_job;
+    workers_add_job(&l->space->cache->workers, &l->job);
+}
+
+/* ---- entering LOAD ---- */
+
+/* What L1 still has of the key, if it may be shown to the loader or handed out as stale. */
+static struct l1_entry *previous(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    if (e && (freshness_of(cache, e, now_ns) == FRESHNESS_GONE ||
+              (l1_entry_flags(e) & L1_ABSENT)))
+        e = NULL;
+    if (e)
+        l1_entry_ref(e);
+    rcu_leave();
+    return e;
+}
+
+void load_start(struct load *l)
+{
+    if (l->flight->state != FLIGHT_LOAD)
+        flight_enter(l->flight, FLIGHT_LOAD);
+    if (!l->stale)
+        l->stale = previous(l);
+    if (!l->space->loader) {
+        load_land_stale(l, NIGH_MISS);
+        return;
+    }
+    if (!admit(l)) {
+        stats_count(&l->space->stats, STATS_LOAD_BUSY);
+        load_land_stale(l, NIGH_EBUSY);
+        return;
+    }
+    if (!l->fill.previous && l->stale) {
+        l1_entry_ref(l->stale);
+        l->fill.previous = l->stale;
+    }
+    run(l);
+}
+
+/* The worker that ran the loader is gone: once more on another, then give up. */
+static void restart(struct load *l)
+{
+    l->lost = false;
+    fill_reset(&l->fill);
+    if (l->flight->state == FLIGHT_LAND)
+        return;
+    if (l->flight->replaced++ > 0) {
+        load_land_stale(l, NIGH_ELOADER);
+        return;
+    }
+    stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
+    load_start(l);
+}
+
+void load_continue(struct load *l, uint32_t events)
+{
+    if (!(events & FLIGHT_EV_ANSWER)) { /* taken over from a leader that was lost */
+        stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
+        load_start(l);
+        return;
+    }
+    uncount(l);
+    if (l->lost)
+        restart(l);
+    else
+        load_finish(l);
+}

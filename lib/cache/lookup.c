@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an answer of L2 is worth here.
+ *
+ * Lifetimes travel as durations from the fill, measured on the server's clock. Here they become
+ * points on this node's clock; L1 never outlives L2 because both count from the same fill.
+ */
+#include "cache/lookup.h"
+
+#include <string.h>
+
+/* Slots of the tags, for the L1 entry. */
+static uint32_t slots_of(const struct nigh *cache, const struct l2_envelope *e,
+                         uint16_t slots[NIGH_TAGS_MAX])
+{
+    for (uint32_t i = 0; i < e->group_count; i++)
+        slots[i] = hash_group_slot(WIRE_TAG, get_le64(e->groups + 8 * (size_t)i),
+                                   cache->group_slots);
+    return e->group_count;
+}
+
+/* How long ago, by the server's clock, the value was filled. 0 when that cannot be told: then it is
+ * judged stale by its clock identity anyway. */
+static uint64_t age_ms(const struct nigh *cache, const struct l2_envelope *e)
+{
+    uint64_t now_ms = coherence_server_time_ms(cache->coherence);
+    return now_ms > e->server_time_ms ? now_ms - e->server_time_ms : 0;
+}
+
+static int make_entry(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                      const struct l2_envelope *e, uint64_t now_ns, struct l1_entry **ret)
+{
+    uint16_t slots[NIGH_TAGS_MAX];
+    uint32_t count = slots_of(space->cache, e, slots);
+    uint64_t age_ns = u64_min(age_ms(space->cache, e) * NS_PER_MS, now_ns);
+    uint64_t born_ns = now_ns - age_ns;
+    struct l1_value value = {
+        .bytes = e->payload,
+        .stamp = ticket,
+        .born_ns = born_ns,
+        .fresh_until_ns = born_ns + e->soft_ms * NS_PER_MS,
+        .stale_until_ns = born_ns + ((uint64_t)e->soft_ms + e->stale_ms) * NS_PER_MS,
+        .version = e->version,
+        .groups = slots,
+        .group_count = count,
+        .space_slot = space->slot,
+        .flags = e->flags & L2_ENVELOPE_ABSENT ? L1_ABSENT : 0,
+    };
+    return l1_entry_create(space->cache->l1, key, &value, ret);
+}
+
+static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                 const struct l2_answer *answer, const struct l2_envelope *e, struct lookup *ret)
+{
+    struct nigh *cache = space->cache;
+    struct bytes name = bytes_of(space->name, space->name_len);
+    enum coherence_verdict verdict = coherence_judge(cache->coherence, e, name, answer->home);
+    if (verdict == COHERENCE_GONE ||
+        coherence_queued_covers(cache->coherence, name, bytes_of(key->data, key->len), e->groups,
+                                e->group_count))
+        return 0;
+
+    struct l1_entry *entry;
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    int rc = make_entry(space, key, ticket, e, now_ns, &entry);
+    if (rc != 0)
+        return rc;
+    ret->storable = verdict == COHERENCE_FRESH && !l1_entry_loose(entry);
+    bool fresh = verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
+    bool absent = e->flags & L2_ENVELOPE_ABSENT;
+    /* A negative entry is good while it is fresh and never hides a value after that. */
+    if (!fresh && (absent || now_ns >= l1_entry_stale_until_ns(entry))) {
+        l1_entry_unref(entry);
+        return 0;
+    }
+    ret->verdict = fresh ? LOOKUP_FRESH : LOOKUP_STALE;
+    ret->entry = entry;
+    return 0;
+}
+
+static void count(struct nigh_space *space, enum lookup_verdict verdict)
+{
+    static const enum stats_counter counters[] = {
+        [LOOKUP_NOTHING] = STATS_L2_MISS,
+        [LOOKUP_BAD] = STATS_ENVELOPE_BAD,
+        [LOOKUP_STALE] = STATS_L2_STALE,
+        [LOOKUP_FRESH] = STATS_L2_FRESH,
+    };
+    stats_count(&space->stats, counters[verdict]);
+}
+
+int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                  const struct l2_answer *answer, struct lookup *ret)
+{
+    struct lookup result = {.verdict = LOOKUP_NOTHING};
+    struct l2_envelope e;
+    int rc = 0;
+    if (answer->verdict == L2_VALUE) {
+        if (l2_envelope_decode(answer->value, &e)) {
+            result.fill_id = e.fill_id;
+            rc = judge(space, key, ticket, answer, &e, &result);
+        } else {
+            result.verdict = LOOKUP_BAD;
+        }
+    }
+    if (rc != 0)
+        return rc;
+    count(space, result.verdict);
+    *ret = result;
+    return 0;
+}
+
+bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key)
+{
+    const struct nigh *cache = space->cache;
+    return cache->l2 && !atomic_load_explicit(&cache->closing, memory_order_relaxed) &&
+           !coherence_queued_covers(cache->coherence, bytes_of(space->name, space->name_len),
+                                    bytes_of(key->data, key->len), NULL, 0);
+}
+
+enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
+                                  struct l1_entry *e)
+{
+    static const enum stats_counter counters[] = {
+        [L1_STORED] = STATS_L1_STORE,
+        [L1_REFUSED_FLOOR] = STATS_L1_REFUSED_FLOOR,
+        [L1_REFUSED_VERSION] = STATS_L1_REFUSED_VERSION,
+        [L1_REFUSED_FULL] = STATS_L1_REFUSED_FULL,
+    };
+    enum l1_store_result result = l1_store(space->cache->l1, key, e);
+    stats_count(&space->stats, counters[result]);
+    return result;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an answer of L2 is worth here: decode the envelope, judge it, make an L1 entry of it.
+ */
+#ifndef NIGH_CACHE_LOOKUP_H
+#define NIGH_CACHE_LOOKUP_H
+
+#include "cache/cache.h"
+
+enum lookup_verdict {
+    LOOKUP_NOTHING, /* none, expired, below a hard position, or covered by the queue */
+    LOOKUP_BAD,     /* bytes that are no envelope */
+    LOOKUP_STALE,   /* may be handed out as stale */
+    LOOKUP_FRESH,
+};
+
+struct lookup {
+    enum lookup_verdict verdict;
+    struct l1_entry *entry; /* STALE, FRESH: with one reference, the caller's */
+    uint64_t fill_id;       /* of the value that was looked at; 0: none */
+    bool storable;          /* coherent, and outdated by time at most: may enter L1 */
+};
+
+/* Errors: NIGH_ENOMEM. `ticket` was taken before the answer was asked for. */
+int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                  const struct l2_answer *answer, struct lookup *ret);
+
+/* Whether L2 may be asked about (and given) this key now. */
+bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key);
+
+/* Put an entry into L1 and count how it went; `key` is the entry's own. */
+enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
+                                  struct l1_entry *e);
+
+#endif

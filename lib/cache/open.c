@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening, keeping and closing a cache.
+ *
+ * Threads (with own threads): nigh-io (l2), nigh-listen (coherence), nigh-keeper (this file),
+ * nigh-reclaim (l1), nigh-worker x k. Without: nigh_tick() takes their turns, and a call that must
+ * wait takes them too, through the park interface, so that it never waits for a thread that is not
+ * there.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "cache/load.h"
+#include "cache/options.h"
+#include "cache/sink.h"
+#include "cache/space.h"
+
+#define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
+#define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
+#define TURN_WAIT_NS NS_PER_MS         /* one look at the socket while a threadless call waits */
+
+_Atomic uint32_t cache_fork_count;
+
+static void count_fork(void)
+{
+    atomic_fetch_add_explicit(&cache_fork_count, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* ---- turns ---- */
+
+uint64_t cache_keep(void *arg)
+{
+    struct nigh *cache = arg;
+    uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
+    next_ns = u64_min(next_ns, flight_tick(cache->flights));
+    if (cache->coherence) {
+        next_ns = u64_min(next_ns, coherence_tick(cache->coherence));
+        next_ns = u64_min(next_ns, leases_extend(cache));
+    }
+    return next_ns;
+}
+
+static uint64_t reclaim(void *arg)
+{
+    struct nigh *cache = arg;
+    return l1_reclaim(cache->l1);
+}
+
+static void poke(void *arg)
+{
+    service_poke(arg);
+}
+
+void cache_turn(struct nigh *cache, uint64_t wait_ns)
+{
+    if (cache->l2)
+        l2_step(cache->l2, wait_ns);
+    if (cache->coherence)
+        coherence_listen_step(cache->coherence, 0);
+    workers_turn(&cache->workers);
+    cache_keep(cache);
+}
+
+/* park.wait without threads: nobody else would change the word, so take everyone's turn. */
+static int turn_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    struct nigh *cache = arg;
+    /* pair(park.turn): as a futex would, orders nothing by itself; callers reload with acquire */
+    if (atomic_load_explicit(word, memory_order_acquire) != expected)
+        return 0;
+    if (clock_now_ns(&cache->clock) >= deadline_ns)
+        return NIGH_ETIMEDOUT;
+    cache_turn(cache, TURN_WAIT_NS);
+    return 0;
+}
+
+static void turn_wake(void *arg, _Atomic uint32_t *word, int count)
+{
+    (void)arg;
+    (void)word;
+    (void)count;
+}
+
+int nigh_tick(struct nigh *cache)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    if (cache->env.own_threads)
+        return NIGH_EINVAL;
+    cache_turn(cache, 0);
+    l1_reclaim(cache->l1);
+    return 10; /* the sockets are polled, not awaited */
+}
+
+/* ---- opening ---- */
+
+static void run_flight(void *arg, struct flight *f)
+{
+    struct nigh *cache = arg;
+    workers_add_flight(&cache->workers, f);
+}
+
+static int init_env(struct nigh *cache, const struct nigh_options *o)
+{
+    cache->env = (struct env){0};
+    int rc = env_init_real(&cache->env, o->threads == NIGH_THREADS_OWN);
+    if (rc != 0)
+        return rc;
+    cache->clock = (struct clock){o->clock, o->clock_arg};
+    *cache->env.clock = cache->clock;
+    cache->env.log->fn = o->log;
+    cache->env.log->arg = o->log_arg;
+    if (!cache->env.own_threads)
+        *cache->env.park = (struct park){turn_wait, turn_wake, cache};
+    return 0;
+}
+
+static int open_l1(struct nigh *cache, const struct nigh_options *o)
+{
+    struct l1_config config = {
+        .env = &cache->env,
+        .stats = &cache->stats,
+        .memory_bytes = o->l1_memory,
+        .limbo_bytes = o->l1_limbo,
+        .shards = o->l1_shards,
+        .group_slots = o->group_slots,
+        .policy = o->l1_policy,
+    };
+    return l1_create(&config, &cache->l1);
+}
+
+static int open_flights(struct nigh *cache)
+{
+    struct flight_table_config config = {
+        .env = &cache->env,
+        .host = {run_flight, load_step, load_free, cache},
+    };
+    return flight_table_create(&config, &cache->flights);
+}
+
+static int open_l2(struct nigh *cache, const struct nigh_options *o)
+{
+    struct l2_config config = {
+        .env = &cache->env,
+        .stats = &cache->stats,
+        .uri = o->redis_uri,
+        .prefix = o->redis_prefix,
+        .connect_timeout_ms = o->connect_timeout_ms,
+        .group_slots = o->group_slots,
+        .reply_max_bytes = NIGH_VALUE_MAX + REPLY_SLACK_BYTES,
+    };
+    return l2_open(&config, &cache->l2);
+}
+
+static int open_coherence(struct nigh *cache, const struct nigh_options *o)
+{
+    struct coherence_config config = {
+        .env = &cache->env,
+        .stats = &cache->stats,
+        .l2 = cache->l2,
+        .sink = sink_of(cache),
+        .trust_ms = o->trust_ms,
+        .beat_ms = o->beat_ms,
+        .group_slots = o->group_slots,
+        .queue_items = o->queue_items,
+    };
+    int rc = coherence_open(&config, &cache->coherence);
+    if (rc == 0) {
+        cache->trusted_until = coherence_trusted_until(cache->coherence);
+        coherence_set_poke(cache->coherence, poke, &cache->keeper);
+    }
+    return rc;
+}
+
+static void take_options(struct nigh *cache, const struct nigh_options *o)
+{
+    static const _Atomic uint64_t always = UINT64_MAX;
+    cache->trusted_until = &always; /* without Redis nobody else changes anything */
+    cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
+    cache->group_slots = o->group_slots;
+    cache->l2_deadline_ms = o->l2_deadline_ms;
+    cache->l2_stale_deadline_ms = o->l2_stale_deadline_ms;
+    cache->lease_ms = o->lease_ms;
+    cache->space_defaults = o->space;
+    strcpy(cache->default_schema, o->space.schema ? o->space.schema : "1");
+    cache->fork_count = atomic_load_explicit(&cache_fork_count, memory_order_relaxed);
+}
+
+static int check_names(const struct nigh_options *o)
+{
+    int rc = space_check_name("redis.prefix", o->redis_prefix);
+    if (rc == 0 && o->space.schema)
+        rc = space_check_name("space.schema", o->space.schema);
+    return rc == NIGH_EINVAL ? NIGH_EOPTION : rc;
+}
+
+static int start_services(struct nigh *cache)
+{
+    l1_set_reclaim_poke(cache->l1, poke, &cache->reclaimer);
+    int rc = service_start(&cache->reclaimer, &cache->env, "nigh-reclaim", reclaim, cache);
+    if (rc == 0)
+        rc = service_start(&cache->keeper, &cache->env, "nigh-keeper", cache_keep, cache);
+    return rc;
+}
+
+static int open_tiers(struct nigh *cache, const struct nigh_options *o)
+{
+    int rc = open_l1(cache, o);
+    if (rc == 0)
+        rc = open_flights(cache);
+    if (rc == 0)
+        rc = workers_start(&cache->workers, &cache->env, o->workers);
+    if (rc == 0 && o->redis_uri && o->redis_uri[0])
+        rc = open_l2(cache, o);
+    if (rc == 0 && cache->l2)
+        rc = open_coherence(cache, o);
+    return rc == 0 ? start_services(cache) : rc;
+}
+
+/* Close what is open, in the order in which things depend on each other. */
+static void close_tiers(struct nigh *cache)
+{
+    service_stop(&cache->keeper);
+    if (cache->coherence)
+        coherence_close(cache->coherence);
+    if (cache->l2)
+        l2_close(cache->l2);
+    workers_stop(&cache->workers);
+    if (cache->flights)
+        flight_table_destroy(cache->flights);
+    service_stop(&cache->reclaimer);
+    spaces_destroy(cache);
+    if (cache->l1)
+        l1_destroy(cache->l1);
+}
+
+static void destroy(struct nigh *cache)
+{
+    leases_fini(&cache->leases);
+    failures_fini(&cache->failures);
+    pthread_mutex_destroy(&cache->spaces_lock);
+    stats_fini(&cache->stats);
+    env_fini(&cache->env);
+    free(cache);
+}
+
+int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct nigh_options o;
+    int rc = options_resolve(options, &o);
+    if (rc == 0)
+        rc = check_names(&o);
+    if (rc != 0)
+        return rc;
+    pthread_once(&once, watch_forks);
+    struct nigh *cache = calloc(1, sizeof(*cache));
+    if (!cache)
+        return NIGH_ENOMEM;
+    rc = init_env(cache, &o);
+    if (rc != 0)
+        goto undo_alloc;
+    rc = stats_init(&cache->stats, cache->env.mem);
+    if (rc != 0)
+        goto undo_env;
+    pthread_mutex_init(&cache->spaces_lock, NULL);
+    failures_init(&cache->failures);
+    leases_init(&cache->leases);
+    take_options(cache, &o);
+    rc = open_tiers(cache, &o);
+    if (rc != 0)
+        goto undo_tiers;
+    *ret_cache = cache;
+    return 0;
+undo_tiers:
+    close_tiers(cache);
+    destroy(cache);
+    return rc;
+undo_env:
+    env_fini(&cache->env);
+undo_alloc:
+    free(cache);
+    return rc;
+}
+
+/* ---- closing ---- */
+
+/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes. */
+static void drain_flights(struct nigh *cache)
+{
+    _Atomic uint32_t never = 0;
+    while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers)) {
+        flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
+        uint64_t soon_ns = clock_kernel_ns(CLOCK_MONOTONIC) + NS_PER_MS;
+        park_wait(cache->env.park, &never, 0, soon_ns);
+    }
+}
+
+void nigh_close(struct nigh *cache)
+{
+    if (!cache)
+        return;
+    if (cache_forked(cache))
+        return; /* threads and sockets are the parent's; the child lets the memory be */
+    atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
+    drain_flights(cache);
+    close_tiers(cache);
+    destroy(cache);
+}
+
+/* ---- small things every call needs ---- */
+
+uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
+                           uint32_t otherwise_ms)
+{
+    uint32_t ms = call && call->deadline_ms ? call->deadline_ms : otherwise_ms;
+    return clock_deadline_ns(&cache->clock, ms);
+}
+
+int cache_check_key(const struct nigh_space *space, const void *key, size_t key_len)
+{
+    if (cache_forked(space->cache))
+        return NIGH_EFORKED;
+    return key && key_len > 0 && key_len <= NIGH_KEY_MAX ? 0 : NIGH_EKEY;
+}
+
+int nigh_health(struct nigh *cache)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    /* pair(coherence.trust): only compared; the order does not matter here */
+    uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
+    if (clock_coarse_ns(&cache->clock) < until_ns)
+        return NIGH_FRESH;
+    return l2_connected(cache->l2) ? NIGH_STALE : NIGH_EOFFLINE;
+}
+
+int nigh_drain(struct nigh *cache, uint32_t deadline_ms)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    if (!cache->coherence)
+        return 0;
+    return coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
+}

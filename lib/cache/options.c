@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options table: name, unit, range, default and reason, each once.
+ *
+ * Parsing, printing, range checks and defaults all walk this table. The struct fields hold 0 for
+ * "not said"; options_resolve() puts the defaults of a cache in (those of spaces are resolved when
+ * a space is opened, because a space may say "none").
+ */
+#include "cache/options.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+
+enum option_type { OPTION_U32, OPTION_U64, OPTION_STRING, OPTION_WORD };
+enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
+
+struct option {
+    const char *name;
+    enum option_type type;
+    size_t offset;
+    enum option_unit unit;
+    uint64_t min, max;     /* of a number that is said; for spaces "none" is always allowed */
+    uint64_t otherwise;    /* default; 0: explained in `why` */
+    const char *words;     /* OPTION_WORD: "first,second" for 1, 2 */
+    const char *why;
+};
+
+#define AT(field) offsetof(struct nigh_options, field)
+#define DAY_MS (24u * 3600 * 1000)
+#define TTL_MAX_MS (15u * DAY_MS) /* three of them and jitter stay below 2^32 ms */
+#define BYTES_MAX (1ull << 46)
+
+#define U32(field) OPTION_U32, AT(field)
+#define U64(field) OPTION_U64, AT(field)
+#define STRING(field) OPTION_STRING, AT(field)
+#define WORD(field) OPTION_WORD, AT(field)
+
+/* clang-format off */
+static const struct option options[] = {
+    {"l1.memory", U64(l1_memory), UNIT_BYTES, 4u << 20, BYTES_MAX, NIGH_DEFAULT_L1_MEMORY, NULL,
+     "cap on all that nigh holds; the default is at most half of the cgroup's limit"},
+    {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
+     "locks for writers, a power of two; by default 4 per CPU and about 16k entries each"},
+    {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LRU, "lru",
+     "who leaves when room is needed; lru: second chance, hits write at most 2 bits"},
+    {"l1.limbo", U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,
+     "retired bytes that may wait for readers; by default 1/16 of l1.memory, part of it"},
+    {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
+     "redis://[user[:password]@]host[:port][/db] or unix://path[?db=n]; by default L1 only"},
+    {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
+     "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
+    {"redis.deadline", U32(l2_deadline_ms), UNIT_MS, 1, 60000,
+     NIGH_DEFAULT_L2_DEADLINE_MS, NULL,
+     "for one request to Redis; then the loader is asked instead"},
+    {"redis.stale_deadline", U32(l2_stale_deadline_ms), UNIT_MS, 1, 60000,
+     NIGH_DEFAULT_L2_STALE_DEADLINE_MS, NULL,
+     "the same while a stale value is at hand"},
+    {"redis.connect_timeout", U32(connect_timeout_ms), UNIT_MS, 10, 60000,
+     NIGH_DEFAULT_CONNECT_TIMEOUT_MS, NULL,
+     "for one attempt; attempts are spread by jitter, 50 ms to 5 s apart"},
+    {"coherence.trust", U32(trust_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_TRUST_MS, NULL,
+     "how old the last word from Redis may be and values still fresh: the staleness bound"},
+    {"coherence.beat", U32(beat_ms), UNIT_MS, 10, 60000, NIGH_DEFAULT_BEAT_MS, NULL,
+     "period of that word; a third of coherence.trust survives two lost ones"},
+    {"coherence.on_doubt", WORD(on_doubt), UNIT_NONE, 0, 0, NIGH_DOUBT_STALE, "stale,miss",
+     "what a stored value is while trust has run out"},
+    {"coherence.group_slots", U32(group_slots), UNIT_NONE, GROUP_SLOTS_MIN, GROUP_SLOTS_MAX,
+     NIGH_DEFAULT_GROUP_SLOTS, NULL,
+     "floors for tags, a power of two, 32 B each here, 16 in Redis; the same in every node"},
+    {"coherence.queue", U32(queue_items), UNIT_NONE, 16, 1u << 20,
+     NIGH_DEFAULT_QUEUE_ITEMS, NULL,
+     "invalidations kept for retry while Redis is away; more become one of everything"},
+    {"lease.time", U32(lease_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_LEASE_MS, NULL,
+     "after it another may do the load of a dead process; extended while the load runs"},
+    {"workers", U32(workers), UNIT_NONE, 1, 256, NIGH_DEFAULT_WORKERS, NULL,
+     "threads that refresh behind the callers, and load for spaces that run_on worker"},
+    {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",
+     "none: the host calls nigh_tick()"},
+    {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
+     "version of the values' format (\"1\"), part of every Redis key"},
+    {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
+     NIGH_DEFAULT_SOFT_TTL_MS, NULL,
+     "fresh for so long: the backstop for a writer that dies before it tells"},
+    {"space.stale", U32(space.stale_ms), UNIT_MS, 1, TTL_MAX_MS, NIGH_DEFAULT_STALE_MS, NULL,
+     "then served stale for so long, while it is refreshed behind"},
+    {"space.keep", U32(space.keep_ms), UNIT_MS, 1, TTL_MAX_MS, 0, NULL,
+     "then kept in Redis only, for loaders that answer \"not modified\"; by default not"},
+    {"space.jitter", U32(space.jitter_percent), UNIT_PERCENT, 1, 50,
+     NIGH_DEFAULT_JITTER_PERCENT, NULL,
+     "lifetimes are spread by so much, lest what was loaded together expires together"},
+    {"space.absent_ttl", U32(space.absent_ttl_ms), UNIT_MS, 1, DAY_MS,
+     NIGH_DEFAULT_ABSENT_TTL_MS, NULL,
+     "\"does not exist\" is remembered for so long"},
+    {"space.error_ttl", U32(space.error_ttl_ms), UNIT_MS, 1, DAY_MS,
+     NIGH_DEFAULT_ERROR_TTL_MS, NULL,
+     "a failed load is not repeated for so long, doubling"},
+    {"space.error_ttl_max", U32(space.error_ttl_max_ms), UNIT_MS, 1, DAY_MS,
+     NIGH_DEFAULT_ERROR_TTL_MAX_MS, NULL,
+     "up to so long"},
+    {"space.load_deadline", U32(space.load_deadline_ms), UNIT_MS, 1, DAY_MS,
+     NIGH_DEFAULT_LOAD_DEADLINE_MS, NULL,
+     "a load that takes longer is given up by those who wait, and may be begun anew"},
+    {"space.waiters", U32(space.waiters_max), UNIT_NONE, 1, 1u << 20,
+     NIGH_DEFAULT_WAITERS_MAX, NULL,
+     "callers that may wait for one key; more get NIGH_EBUSY at once"},
+    {"space.loads", U32(space.loads_max), UNIT_NONE, 1, 1u << 20, NIGH_DEFAULT_LOADS_MAX, NULL,
+     "loads at once in this process: what the origin has to bear"},
+    {"space.value_max", U32(space.value_max), UNIT_BYTES, 1, NIGH_VALUE_MAX,
+     NIGH_DEFAULT_VALUE_MAX, NULL,
+     "larger values are returned, not stored"},
+    {"space.run_on", WORD(space.run_on), UNIT_NONE, 0, 0, NIGH_RUN_CALLER, "caller,worker",
+     "where the loader of a blocking call runs; on worker the deadline binds its caller too"},
+};
+/* clang-format on */
+
+#define OPTION_COUNT ARRAY_COUNT(options)
+
+static void *field_of(const struct option *o, struct nigh_options *s)
+{
+    return (char *)s + o->offset;
+}
+
+static bool of_space(const struct option *o)
+{
+    return strncmp(o->name, "space.", 6) == 0;
+}
+
+/* ---- reading a value ---- */
+
+struct scale {
+    const char *suffix;
+    uint64_t factor;
+};
+
+static const struct scale byte_scales[] = {
+    {"", 1},          {"b", 1},          {"k", 1u << 10},  {"kib", 1u << 10},     {"m", 1u << 20},
+    {"mib", 1u << 20}, {"g", 1u << 30}, {"gib", 1u << 30}, {"t", 1ull << 40}, {"tib", 1ull << 40},
+};
+static const struct scale ms_scales[] = {
+    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", DAY_MS},
+};
+static const struct scale plain_scales[] = {{"", 1}, {"%", 1}};
+
+static bool find_scale(enum option_unit unit, const char *suffix, uint64_t *ret)
+{
+    const struct scale *scales = unit == UNIT_BYTES ? byte_scales
+                                 : unit == UNIT_MS  ? ms_scales
+                                                    : plain_scales;
+    size_t count = unit == UNIT_BYTES ? ARRAY_COUNT(byte_scales)
+                   : unit == UNIT_MS  ? ARRAY_COUNT(ms_scales)
+                                      : ARRAY_COUNT(plain_scales);
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(scales[i].suffix, suffix) == 0) {
+            *ret = scales[i].factor;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_number(const struct option *o, const char *text, uint64_t *ret)
+{
+    char *end;
+    uint64_t factor;
+    uint64_t value = 0;
+    if (strcasecmp(text, "none") == 0 && of_space(o)) {
+        *ret = NIGH_NONE;
+        return true;
+    }
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    value = strtoull(text, &end, 10);
+    if (!find_scale(o->unit, end, &factor) || value > UINT64_MAX / factor)
+        return false;
+    *ret = value * factor;
+    return *ret >= o->min && *ret <= o->max;
+}
+
+/* 1-based place of the word in the option's list; 0: none of them. */
+static unsigned parse_word(const struct option *o, const char *text)
+{
+    size_t len = strlen(text);
+    unsigned place = 1;
+    for (const char *w = o->words; w; place++) {
+        size_t w_len = strcspn(w, ",");
+        if (len == w_len && strncmp(w, text, len) == 0)
+            return place;
+        w = w[w_len] ? w + w_len + 1 : NULL;
+    }
+    return 0;
+}
+
+/* Strings set by name outlive every options struct: kept for the life of the process, each once. */
+static const char *keep_string(const char *text)
+{
+    struct kept {
+        struct kept *next;
+        char text[];
+    };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct kept *first;
+    pthread_mutex_lock(&lock);
+    struct kept *k = first;
+    while (k && strcmp(k->text, text) != 0)
+        k = k->next;
+    if (!k && (k = malloc(sizeof(*k) + strlen(text) + 1))) {
+        memcpy(k->text, text, strlen(text) + 1);
+        k->next = first;
+        first = k;
+    }
+    pthread_mutex_unlock(&lock);
+    return k ? k->text : NULL;
+}
+
+static int wrong_value(const struct option *o, const char *value)
+{
+    if (o->type == OPTION_WORD)
+        return error_note(NIGH_EOPTION, "%s=%s: one of %s", o->name, value, o->words);
+    static const char *const units[] = {"", " bytes", " ms", " percent"};
+    return error_note(NIGH_EOPTION, "%s=%s: %" PRIu64 " .. %" PRIu64 "%s", o->name, value, o->min,
+                      o->max, units[o->unit]);
+}
+
+static int set(const struct option *o, struct nigh_options *s, const char *value)
+{
+    void *field = field_of(o, s);
+    uint64_t number;
+    unsigned place;
+    switch (o->type) {
+    case OPTION_STRING:
+        *(const char **)field = keep_string(value);
+        return *(const char **)field ? 0 : NIGH_ENOMEM;
+    case OPTION_WORD:
+        place = parse_word(o, value);
+        if (place == 0)
+            return wrong_value(o, value);
+        memcpy(field, &place, sizeof(place)); /* every such enum is an unsigned int */
+        return 0;
+    default:
+        if (!parse_number(o, value, &number))
+            return wrong_value(o, value);
+        if (o->type == OPTION_U64)
+            *(uint64_t *)field = number;
+        else
+            *(uint32_t *)field = (uint32_t)number;
+        return 0;
+    }
+}
+
+/* ---- by name ---- */
+
+static const struct option *find(const char *name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    return NULL;
+}
+
+int nigh_options_set(struct nigh_options *s, const char *name, const char *value)
+{
+    const struct option *o = find(name);
+    if (!o)
+        return error_note(NIGH_EOPTION, "%.60s=%.60s: no option of this name", name, value);
+    return set(o, s, value);
+}
+
+static char *trim(char *text)
+{
+    while (*text == ' ' || *text == '\t' || *text == '\n')
+        text++;
+    size_t len = strlen(text);
+    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t' || text[len - 1] == '\n'))
+        text[--len] = '\0';
+    return text;
+}
+
+static int parse_pair(struct nigh_options *s, char *pair)
+{
+    char *name = trim(pair);
+    if (*name == '\0')
+        return 0;
+    char *equals = strchr(name, '=');
+    if (!equals)
+        return error_note(NIGH_EOPTION, "%.120s: name=value is wanted", name);
+    *equals = '\0';
+    return nigh_options_set(s, trim(name), trim(equals + 1));
+}
+
+int nigh_options_parse(struct nigh_options *s, const char *text)
+{
+    struct nigh_options changed = *s;
+    char *copy = strdup(text);
+    char *rest = copy;
+    char *pair;
+    int rc = copy ? 0 : NIGH_ENOMEM;
+    while (rc == 0 && (pair = strsep(&rest, ",")))
+        rc = parse_pair(&changed, pair);
+    free(copy);
+    if (rc == 0)
+        *s = changed;
+    return rc;
+}
+
+/* ---- a whole struct ---- */
+
+static uint64_t number_of(const struct option *o, struct nigh_options *s)
+{
+    void *field = field_of(o, s);
+    return o->type == OPTION_U64 ? *(uint64_t *)field : *(uint32_t *)field;
+}
+
+static int check_number(const struct option *o, struct nigh_options *s)
+{
+    uint64_t number = number_of(o, s);
+    char text[32];
+    if (number == 0 || (of_space(o) && number == NIGH_NONE) ||
+        (number >= o->min && number <= o->max))
+        return 0;
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    return wrong_value(o, text);
+}
+
+static int check_word(const struct option *o, struct nigh_options *s)
+{
+    unsigned place = 1;
+    for (const char *w = o->words; *w; w++)
+        place += *w == ',';
+    uint32_t value = *(uint32_t *)field_of(o, s);
+    return value <= place ? 0 : error_note(NIGH_EOPTION, "%s=%u: one of %s", o->name, value,
+                                           o->words);
+}
+
+static int check(struct nigh_options *s)
+{
+    int rc = 0;
+    for (size_t i = 0; i < OPTION_COUNT && rc == 0; i++) {
+        if (options[i].type == OPTION_WORD)
+            rc = check_word(&options[i], s);
+        else if (options[i].type != OPTION_STRING)
+            rc = check_number(&options[i], s);
+    }
+    return rc;
+}
+
+static bool power_of_two(uint32_t n)
+{
+    return n != 0 && (n & (n - 1)) == 0;
+}
+
+static int check_together(const struct nigh_options *s)
+{
+    if (s->l1_shards && !power_of_two(s->l1_shards))
+        return error_note(NIGH_EOPTION, "l1.shards=%u: a power of two", s->l1_shards);
+    if (!power_of_two(s->group_slots))
+        return error_note(NIGH_EOPTION, "coherence.group_slots=%u: a power of two", s->group_slots);
+    if (s->beat_ms >= s->trust_ms)
+        return error_note(NIGH_EOPTION, "coherence.beat=%u must be below coherence.trust=%u",
+                          s->beat_ms, s->trust_ms);
+    if (s->l1_limbo > s->l1_memory / 2)
+        return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
+                          s->l1_limbo, s->l1_memory);
+    return 0;
+}
+
+/* The first number in a file of the cgroup interface; UINT64_MAX: no limit, or no such file. */
+static uint64_t read_limit(const char *path)
+{
+    uint64_t limit = UINT64_MAX;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return limit;
+    if (fscanf(f, "%" SCNu64, &limit) != 1)
+        limit = UINT64_MAX;
+    fclose(f);
+    return limit;
+}
+
+static uint64_t default_memory(void)
+{
+    uint64_t limit = u64_min(read_limit("/sys/fs/cgroup/memory.max"),
+                             read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    return u64_max(u64_min(NIGH_DEFAULT_L1_MEMORY, limit / 2), 4u << 20);
+}
+
+static void put_defaults(struct nigh_options *s)
+{
+    if (s->l1_memory == 0)
+        s->l1_memory = default_memory();
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        uint32_t otherwise = (uint32_t)o->otherwise;
+        if (o->type != OPTION_STRING && o->type != OPTION_U64 && !of_space(o) &&
+            number_of(o, s) == 0)
+            memcpy(field_of(o, s), &otherwise, sizeof(otherwise));
+    }
+    if (!s->redis_prefix)
+        s->redis_prefix = "nigh";
+}
+
+int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
+{
+    struct nigh_options s = NIGH_OPTIONS_INIT;
+    if (given && (given->size == 0 || given->size > sizeof(s)))
+        return error_note(NIGH_EINVAL, "options: size %zu, this library knows %zu", given->size,
+                          sizeof(s));
+    if (given)
+        memcpy(&s, given, given->size);
+    s.size = sizeof(s);
+    const char *conf = getenv("NIGH_CONF");
+    int rc = conf ? nigh_options_parse(&s, conf) : 0;
+    if (rc == 0)
+        rc = check(&s);
+    if (rc != 0)
+        return rc;
+    put_defaults(&s);
+    rc = check_together(&s);
+    if (rc == 0)
+        *ret = s;
+    return rc;
+}
+
+/* ---- printing ---- */
+
+static void format_number(const struct option *o, uint64_t n, char *text, size_t size)
+{
+    if (o->unit == UNIT_BYTES && n >= (1u << 20) && n % (1u << 20) == 0)
+        snprintf(text, size, "%" PRIu64 "MiB", n >> 20);
+    else if (o->unit == UNIT_MS && n >= 1000 && n % 1000 == 0)
+        snprintf(text, size, "%" PRIu64 "s", n / 1000);
+    else if (o->unit == UNIT_MS)
+        snprintf(text, size, "%" PRIu64 "ms", n);
+    else
+        snprintf(text, size, "%" PRIu64 "%s", n, o->unit == UNIT_PERCENT ? "%" : "");
+}
+
+static void default_text(const struct option *o, char *text, size_t size)
+{
+    if (o->type == OPTION_WORD) {
+        const char *w = o->words;
+        for (uint64_t place = 1; place < o->otherwise; place++)
+            w += strcspn(w, ",") + 1;
+        snprintf(text, size, "%.*s", (int)strcspn(w, ","), w);
+    } else if (o->otherwise == 0) {
+        snprintf(text, size, "-");
+    } else {
+        format_number(o, o->otherwise, text, size);
+    }
+}
+
+static void range_text(const struct option *o, char *text, size_t size)
+{
+    char low[24];
+    char high[24];
+    if (o->type == OPTION_STRING || o->type == OPTION_WORD) {
+        snprintf(text, size, "%s", o->words ? o->words : "text");
+        return;
+    }
+    format_number(o, o->min, low, sizeof(low));
+    format_number(o, o->max, high, sizeof(high));
+    if (o->max == BYTES_MAX)
+        snprintf(text, size, "%s ..", low);
+    else
+        snprintf(text, size, "%s .. %s", low, high);
+}
+
+void nigh_options_print(FILE *out)
+{
+    fprintf(out, "%-22s %-10s %-20s %s\n", "name", "default", "range", "why");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char otherwise[24];
+        char range[64];
+        default_text(&options[i], otherwise, sizeof(otherwise));
+        range_text(&options[i], range, sizeof(range));
+        fprintf(out, "%-22s %-10s %-20s %s\n", options[i].name, otherwise, range, options[i].why);
+    }
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options table, and what the rest of the cache asks of it.
+ */
+#ifndef NIGH_CACHE_OPTIONS_H
+#define NIGH_CACHE_OPTIONS_H
+
+#include <nigh/options.h>
+
+/* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges.
+ * Errors: NIGH_EINVAL size is wrong; NIGH_EOPTION (explained). */
+int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
+
+#endif

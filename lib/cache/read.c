@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading: get and fetch.
+ *
+ * The hit is one read section: find, judge, pin. Everything after a miss takes its ticket first
+ * (rule 1): looking in L1 before the ticket is harmless, since what L1 gave was judged there; what
+ * must come after the ticket is every look at L2 and at the origin.
+ */
+#include "cache/cache.h"
+#include "cache/freshness.h"
+#include "cache/load.h"
+#include "cache/read.h"
+
+#define FLAGS_OF(call) ((call) ? (call)->flags : 0u)
+
+/* ---- the hit ---- */
+
+/* What L1's entry means for this call: an outcome, or NIGH_MISS. */
+static int outcome_of(const struct nigh *cache, const struct l1_entry *e,
+                      const struct nigh_call *call)
+{
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    enum freshness freshness = freshness_of(cache, e, now_ns);
+    if (freshness == FRESHNESS_GONE || (call && !freshness_acceptable(e, call, now_ns)))
+        return NIGH_MISS;
+    if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
+        return NIGH_MISS;
+    if (!(l1_entry_flags(e) & L1_ABSENT))
+        return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
+    /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
+    bool learnt_since = l1_entry_stamp(e) >=
+                        atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED && learnt_since);
+    return good ? NIGH_ABSENT : NIGH_MISS;
+}
+
+/* Whether a stale entry is worth a refresh: in doubt only once (rule 11), else always. */
+static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e)
+{
+    enum freshness freshness = freshness_of(cache, e, clock_coarse_ns(&cache->clock));
+    return freshness != FRESHNESS_DOUBTED ||
+           l1_entry_stamp(e) < atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+}
+
+static void count_hit(struct nigh_space *space, int outcome)
+{
+    stats_count(&space->stats, outcome == NIGH_STALE ? STATS_L1_STALE : STATS_L1_FRESH);
+    if (outcome == NIGH_ABSENT)
+        stats_count(&space->stats, STATS_READ_ABSENT);
+}
+
+static int pin_rcu(struct nigh_space *space, struct l1_entry *e, struct nigh_value *ret)
+{
+    bool copied = false;
+    int rc = l1_pin_rcu(space->cache->l1, e, NIGH_TIER_L1, ret, &copied);
+    if (NIGH_UNLIKELY(copied))
+        stats_count(&space->stats, STATS_VALUE_COPIED);
+    return rc;
+}
+
+/* The read of L1. NIGH_MISS: nothing that this call may have. */
+static int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                   struct nigh_value *ret, bool *ret_refresh)
+{
+    struct nigh *cache = space->cache;
+    bool quiet = FLAGS_OF(call) & NIGH_QUIET;
+    int outcome = NIGH_MISS;
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(cache->l1, key);
+    if (e)
+        outcome = outcome_of(cache, e, call);
+    if (outcome == NIGH_FRESH || outcome == NIGH_STALE) {
+        int rc = pin_rcu(space, e, ret);
+        if (NIGH_UNLIKELY(rc != 0))
+            outcome = rc;
+    } else if (outcome == NIGH_ABSENT) {
+        *ret = (struct nigh_value)NIGH_VALUE_INIT;
+    }
+    if (outcome != NIGH_MISS && !quiet)
+        l1_touch_rcu(e);
+    if (outcome == NIGH_STALE)
+        *ret_refresh = wants_refresh(cache, e);
+    rcu_leave();
+    if (outcome >= 0 && outcome != NIGH_MISS && !quiet)
+        count_hit(space, outcome);
+    return outcome;
+}
+
+/* ---- get: L1, then L2 ---- */
+
+/* The caller of get has a ticket in its own memory: take the lease for its put. */
+static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
+                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+{
+    struct nigh *cache = space->cache;
+    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
+    struct l2_lease lease = {coherence_token(cache->coherence), rejected, cache->lease_ms};
+    struct l2_sync sync;
+    l2_sync_init(&sync, &cache->env);
+    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
+        return NIGH_MISS;
+    struct l2_answer *answer = l2_sync_wait(&sync);
+    if (answer->status == 0)
+        coherence_note(cache->coherence, answer);
+    if (answer->status == 0 && answer->verdict == L2_VALUE) {
+        *ret = answer;
+        return NIGH_FRESH;
+    }
+    if (answer->status == 0 && answer->verdict == L2_GRANTED) {
+        stats_count(&space->stats, STATS_LEASE_GRANTED);
+        miss->token = lease.token;
+        miss->connection = answer->connection;
+        miss->home = answer->home;
+    }
+    l2_answer_free(answer);
+    return NIGH_MISS;
+}
+
+/* Hand out what L2 had; takes the reference of found->entry. */
+static int hand_out(struct nigh_space *space, const struct l1_key *key, struct lookup *found,
+                    const struct nigh_call *call, struct nigh_value *ret)
+{
+    struct l1_entry *e = found->entry;
+    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
+    int outcome = found->verdict == LOOKUP_FRESH ? NIGH_FRESH : NIGH_STALE;
+    if (found->storable && !(FLAGS_OF(call) & NIGH_NO_STORE))
+        lookup_store(space, key, e);
+    if (!freshness_acceptable(e, call, now_ns)) {
+        outcome = NIGH_MISS;
+    } else if (l1_entry_flags(e) & L1_ABSENT) {
+        *ret = (struct nigh_value)NIGH_VALUE_INIT;
+        outcome = NIGH_ABSENT;
+    } else {
+        l1_pin_ref(e, NIGH_TIER_L2, ret);
+    }
+    l1_entry_unref(e);
+    return outcome;
+}
+
+static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                       const struct l2_answer *answer, const struct nigh_call *call,
+                       struct lookup *found, struct nigh_value *ret)
+{
+    if (answer->status != 0) {
+        stats_count(&space->stats, STATS_L2_ERROR);
+        return answer->status;
+    }
+    int rc = lookup_answer(space, key, ticket, answer, found);
+    if (rc != 0)
+        return rc;
+    bool has = found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE;
+    return has ? hand_out(space, key, found, call, ret) : NIGH_MISS;
+}
+
+static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
+                       const struct nigh_call *call, struct nigh_value *ret)
+{
+    struct nigh *cache = space->cache;
+    uint64_t ticket = l1_ticket(cache->l1);
+    uint64_t deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms);
+    struct nigh_miss *miss = call ? call->miss : NULL;
+    if (miss) {
+        struct coherence_position at = {0, 0};
+        if (cache->coherence)
+            at = coherence_position(cache->coherence);
+        *miss = (struct nigh_miss){.stamp = ticket, .clock = at.identity, .sequence = at.sequence};
+    }
+    if (!lookup_l2_usable(space, key))
+        return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
+
+    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
+    struct l2_sync sync;
+    l2_sync_init(&sync, &cache->env);
+    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    int rc = l2_get(cache->l2, &l2_key, &op);
+    if (rc != 0)
+        return rc;
+    struct l2_answer *answer = l2_sync_wait(&sync);
+    struct lookup found = {.verdict = LOOKUP_NOTHING};
+    rc = take_answer(space, key, ticket, answer, call, &found, ret);
+    l2_answer_free(answer);
+    if (rc != NIGH_MISS || !miss)
+        return rc;
+    struct l2_answer *value;
+    rc = lease_for_put(space, key, found.fill_id, miss, deadline_ns, &value);
+    if (rc == NIGH_MISS)
+        return NIGH_MISS;
+    rc = take_answer(space, key, ticket, value, call, &found, ret);
+    l2_answer_free(value);
+    return rc;
+}
+
+int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
+             const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    int rc = cache_check_key(space, key, key_len);
+    if (NIGH_UNLIKELY(rc != 0))
+        return rc;
+    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
+    uint32_t flags = FLAGS_OF(call);
+    struct nigh_value value = NIGH_VALUE_INIT;
+    bool refresh;
+    rc = flags & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, &value, &refresh);
+    if (NIGH_LIKELY(rc != NIGH_MISS)) {
+        if (rc >= 0)
+            *ret_value = value;
+        return rc;
+    }
+    if (!(flags & NIGH_QUIET))
+        stats_count(&space->stats, STATS_L1_MISS);
+    if (!(flags & NIGH_L1_ONLY))
+        rc = get_from_l2(space, &k, call, &value);
+    if (rc < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    else
+        *ret_value = value;
+    return rc;
+}
+
+/* ---- fetch: the flight ---- */
+
+/* Whether a flight's result is fresh for a caller with this ticket (rule 10). */
+static bool landed_fresh(const struct nigh_space *space, const struct l1_key *key,
+                         const struct flight *f, uint64_t ticket, const struct l1_entry *e)
+{
+    if (f->ticket == ticket)
+        return true;
+    const uint16_t *groups;
+    uint32_t count = l1_entry_groups(e, &groups);
+    return l1_key_current(space->cache->l1, key, f->ticket) &&
+           l1_judge_groups(space->cache->l1, f->ticket, space->slot, groups, count) == L1_CURRENT;
+}
+
+/* Take the result of a landed flight. NIGH_PENDING: it is no answer to this call, fly again. */
+static int take_landed(struct nigh_space *space, const struct l1_key *key, struct flight *f,
+                       uint64_t ticket, const struct nigh_call *call, struct nigh_value *ret)
+{
+    int outcome = f->outcome;
+    struct l1_entry *e = f->result;
+    if (outcome == NIGH_ELOADER)
+        cache_set_load_error(f->error);
+    if (outcome < 0 || outcome == NIGH_MISS)
+        return outcome;
+    if (!landed_fresh(space, key, f, ticket, e))
+        return NIGH_PENDING;
+    if (f->ticket != ticket &&
+        !freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock)))
+        return NIGH_PENDING;
+    const struct load *l = f->work;
+    if (outcome == NIGH_ABSENT) {
+        stats_count(&space->stats, STATS_READ_ABSENT);
+        return NIGH_ABSENT;
+    }
+    l1_pin_ref(e, l->tier, ret);
+    return outcome;
+}
+
+static int lead(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
+                uint64_t deadline_ns)
+{
+    bool answer_stale = !(FLAGS_OF(call) & NIGH_REFRESH);
+    stats_count(&space->stats, STATS_FLIGHT_LED);
+    if (load_create(space, f, call, answer_stale))
+        return flight_lead(f, deadline_ns);
+    load_land_bare(f, NIGH_ENOMEM);
+    return 0;
+}
+
+static int count_refused(struct nigh_space *space, int rc)
+{
+    if (rc == NIGH_EBUSY)
+        stats_count(&space->stats, STATS_FLIGHT_BUSY);
+    else if (rc == NIGH_EDEADLK)
+        stats_count(&space->stats, STATS_FLIGHT_DEADLOCK);
+    return rc;
+}
+
+/* Fly once: lead or follow, and take what landed. */
+static int fly(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+               uint64_t deadline_ns, struct nigh_value *ret)
+{
+    struct nigh *cache = space->cache;
+    uint64_t ticket = l1_ticket(cache->l1);
+    struct flight_join join = {
+        .key = {space, space->id, key->hash, key->data, key->len},
+        .ticket = ticket,
+        .key_floor_ok = l1_key_floor(cache->l1, key),
+        .deadline_ns = clock_deadline_ns(&cache->clock, space->rules.load_deadline_ms),
+        .waiters_max = space->rules.waiters_max,
+    };
+    struct flight *f;
+    int role = flight_join(cache->flights, &join, &f);
+    if (role < 0)
+        return count_refused(space, role);
+    int rc;
+    if (role == FLIGHT_LEADER) {
+        rc = lead(space, f, call, deadline_ns);
+    } else {
+        stats_count(&space->stats, STATS_FLIGHT_JOINED);
+        rc = flight_wait(f, deadline_ns);
+    }
+    if (rc == 0)
+        rc = take_landed(space, key, f, ticket, call, ret);
+    flight_leave(f);
+    return rc;
+}
+
+static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
+                        const struct nigh_call *call, struct nigh_value *ret)
+{
+    struct nigh *cache = space->cache;
+    uint64_t deadline_ns = cache_deadline_ns(cache, call, space->rules.load_deadline_ms);
+    int error;
+    if (failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), &error)) {
+        stats_count(&space->stats, STATS_ERROR_SERVED);
+        cache_set_load_error(error);
+        return NIGH_ELOADER;
+    }
+    int rc;
+    do
+        rc = fly(space, key, call, deadline_ns, ret);
+    while (rc == NIGH_PENDING && clock_now_ns(&cache->clock) < deadline_ns);
+    return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
+}
+
+int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
+               const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    int rc = cache_check_key(space, key, key_len);
+    if (NIGH_UNLIKELY(rc != 0))
+        return rc;
+    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
+    uint32_t flags = FLAGS_OF(call);
+    struct nigh_value value = NIGH_VALUE_INIT;
+    bool refresh = false;
+    rc = flags & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, &value, &refresh);
+    if (NIGH_LIKELY(rc == NIGH_FRESH)) {
+        *ret_value = value;
+        return rc;
+    }
+    if (rc == NIGH_STALE && refresh)
+        load_refresh(space, &k);
+    if (rc == NIGH_MISS) {
+        if (!(flags & NIGH_QUIET))
+            stats_count(&space->stats, STATS_L1_MISS);
+        rc = fetch_missed(space, &k, call, &value);
+    }
+    if (rc < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    else
+        *ret_value = value;
+    return rc;
+}

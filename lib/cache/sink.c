@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What other nodes said, put into L1 and the flights.
+ *
+ * Called under coherence's apply lock by the listener, the keeper (beats) and writers: no loader,
+ * no request, no wait, no allocation here.
+ */
+#include "cache/sink.h"
+
+#include "cache/space.h"
+
+static void apply_group(void *arg, uint16_t slot, bool soft)
+{
+    struct nigh *cache = arg;
+    l1_raise_group(cache->l1, slot, soft);
+}
+
+static void notify(struct nigh *cache, struct nigh_space *space, const struct l1_key *key,
+                   uint32_t events)
+{
+    struct flight_key flight_key = {space, space->id, key->hash, key->data, key->len};
+    flight_notify(cache->flights, &flight_key, events);
+}
+
+static void apply_key(void *arg, const struct coherence_item *item)
+{
+    struct nigh *cache = arg;
+    struct nigh_space *space = space_find(cache, item->space);
+    if (!space)
+        return; /* a space that this node does not open has no entries here */
+    struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
+    l1_invalidate_key(cache->l1, &key, item->version, 0, NULL);
+    failures_clear(&cache->failures, key.hash);
+    notify(cache, space, &key, FLIGHT_EV_INVALIDATED);
+}
+
+static void apply_fill(void *arg, const struct coherence_item *item)
+{
+    struct nigh *cache = arg;
+    struct nigh_space *space = space_find(cache, item->space);
+    if (!space)
+        return;
+    struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
+    notify(cache, space, &key, FLIGHT_EV_FILLED);
+}
+
+static void wake(void *arg)
+{
+    struct nigh *cache = arg;
+    flight_notify_all(cache->flights, FLIGHT_EV_INVALIDATED);
+}
+
+static void lost(void *arg)
+{
+    struct nigh *cache = arg;
+    atomic_store_explicit(&cache->lost_stamp, l1_mark(cache->l1), memory_order_relaxed);
+    LOG(cache->env.log, NIGH_LOG_WARN, "trust lost: stored values are stale until Redis answers");
+}
+
+struct coherence_sink sink_of(struct nigh *cache)
+{
+    return (struct coherence_sink){
+        .group = apply_group,
+        .key = apply_key,
+        .fill = apply_fill,
+        .wake = wake,
+        .lost = lost,
+        .arg = cache,
+    };
+}
+
+void sink_apply(struct nigh *cache, const struct coherence_item *item)
+{
+    if (item->kind == WIRE_KEY) {
+        apply_key(cache, item);
+        return;
+    }
+    uint64_t hash = hash_wire(item->kind, item->space, item->bytes);
+    apply_group(cache, hash_group_slot(item->kind, hash, cache->group_slots), item->soft);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spaces: names, rules, lookup.
+ *
+ * A process has a handful of them, opened at start: a list in the order of opening, appended under
+ * a lock and read without one (pair(cache.spaces)), searched from its start.
+ */
+#include "cache/space.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t space_count(const struct nigh *cache)
+{
+    /* pair(cache.spaces): the slots below the count are set */
+    return atomic_load_explicit(&cache->space_count, memory_order_acquire);
+}
+
+struct nigh_space *space_find(struct nigh *cache, struct bytes name)
+{
+    uint32_t count = space_count(cache);
+    for (uint32_t i = 0; i < count; i++) {
+        struct nigh_space *space = cache->spaces[i];
+        if (bytes_equal(bytes_of(space->name, space->name_len), name))
+            return space;
+    }
+    return NULL;
+}
+
+int space_check_name(const char *what, const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > NIGH_NAME_MAX)
+        return error_note(NIGH_EINVAL, "%s \"%.80s\": 1 .. %u bytes", what, name, NIGH_NAME_MAX);
+    if (name[0] == '!' || strpbrk(name, ":{}"))
+        return error_note(NIGH_EINVAL, "%s \"%s\": no ':', '{', '}', no '!' at the start", what,
+                          name);
+    return 0;
+}
+
+/* ---- rules ---- */
+
+/* The first of space, cache and built-in that says something; NIGH_NONE says "none". */
+static uint32_t pick(uint32_t space, uint32_t cache, uint32_t builtin)
+{
+    uint32_t value = space ? space : cache ? cache : builtin;
+    return value == NIGH_NONE ? 0 : value;
+}
+
+static struct rules rules_of(const struct nigh_space_options *own,
+                             const struct nigh_space_options *base)
+{
+#define PICK(field, builtin) pick(own->field, base->field, builtin)
+    enum nigh_run_on run_on = own->run_on ? own->run_on : base->run_on;
+    return (struct rules){
+        .soft_ttl_ms = PICK(soft_ttl_ms, NIGH_DEFAULT_SOFT_TTL_MS),
+        .stale_ms = PICK(stale_ms, NIGH_DEFAULT_STALE_MS),
+        .keep_ms = PICK(keep_ms, 0),
+        .jitter_percent = PICK(jitter_percent, NIGH_DEFAULT_JITTER_PERCENT),
+        .absent_ttl_ms = PICK(absent_ttl_ms, NIGH_DEFAULT_ABSENT_TTL_MS),
+        .error_ttl_ms = PICK(error_ttl_ms, NIGH_DEFAULT_ERROR_TTL_MS),
+        .error_ttl_max_ms = PICK(error_ttl_max_ms, NIGH_DEFAULT_ERROR_TTL_MAX_MS),
+        .load_deadline_ms = PICK(load_deadline_ms, NIGH_DEFAULT_LOAD_DEADLINE_MS),
+        .waiters_max = PICK(waiters_max, NIGH_DEFAULT_WAITERS_MAX),
+        .loads_max = PICK(loads_max, NIGH_DEFAULT_LOADS_MAX),
+        .value_max = PICK(value_max, NIGH_DEFAULT_VALUE_MAX),
+        .run_on_worker = run_on == NIGH_RUN_WORKER,
+    };
+#undef PICK
+}
+
+static int check_rules(const struct rules *r)
+{
+    if (r->soft_ttl_ms == 0 || r->load_deadline_ms == 0 || r->loads_max == 0 || r->waiters_max == 0)
+        return error_note(NIGH_EOPTION,
+                          "soft_ttl, load_deadline, loads and waiters of a space cannot be none");
+    if (r->jitter_percent > 50)
+        return error_note(NIGH_EOPTION, "space.jitter %u: 1 .. 50 percent", r->jitter_percent);
+    if (r->value_max > NIGH_VALUE_MAX)
+        return error_note(NIGH_EOPTION, "space.value_max %u: at most %u bytes", r->value_max,
+                          NIGH_VALUE_MAX);
+    if ((uint64_t)r->soft_ttl_ms + r->stale_ms + r->keep_ms > UINT32_MAX)
+        return error_note(NIGH_EOPTION, "soft_ttl + stale + keep of a space: at most 49 days");
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static struct nigh_space *create(struct nigh *cache, const char *name, const char *schema)
+{
+    struct nigh_space *space = mem_alloc_zero(cache->env.mem, sizeof(*space));
+    if (!space)
+        return NULL;
+    if (stats_init(&space->stats, cache->env.mem) != 0) {
+        mem_free(cache->env.mem, NULL, space, sizeof(*space));
+        return NULL;
+    }
+    space->cache = cache;
+    space->name_len = (uint32_t)strlen(name);
+    memcpy(space->name, name, space->name_len);
+    memcpy(space->schema, schema, strlen(schema));
+    uint64_t hash = hash_wire(WIRE_SPACE, bytes_of_string(name), bytes_of("", 0));
+    space->slot = hash_group_slot(WIRE_SPACE, hash, cache->group_slots);
+    return space;
+}
+
+static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spaces_lock)
+{
+    uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
+    if (count == SPACES_MAX)
+        return error_note(NIGH_EINVAL, "more than %u spaces", SPACES_MAX);
+    space->id = count + 1;
+    cache->spaces[count] = space;
+    /* pair(cache.spaces): the slot before the count */
+    atomic_store_explicit(&cache->space_count, count + 1, memory_order_release);
+    return 0;
+}
+
+static void destroy(struct nigh_space *space)
+{
+    struct mem *mem = space->cache->env.mem;
+    stats_fini(&space->stats);
+    mem_free(mem, NULL, space, sizeof(*space));
+}
+
+static int open_locked(struct nigh *cache, const char *name, const char *schema,
+                       const struct nigh_space *wanted, struct nigh_space **ret)
+    REQUIRES(spaces_lock)
+{
+    struct nigh_space *space = space_find(cache, bytes_of_string(name));
+    if (space) {
+        bool same = space->loader == wanted->loader && space->writer == wanted->writer &&
+                    space->arg == wanted->arg && strcmp(space->schema, schema) == 0;
+        if (!same)
+            return error_note(NIGH_EEXIST, "space \"%s\" is open with another loader, writer, "
+                                           "argument or schema", name);
+        *ret = space;
+        return 0;
+    }
+    space = create(cache, name, schema);
+    if (!space)
+        return NIGH_ENOMEM;
+    space->rules = wanted->rules;
+    space->loader = wanted->loader;
+    space->writer = wanted->writer;
+    space->arg = wanted->arg;
+    int rc = add_locked(cache, space);
+    if (rc == 0)
+        *ret = space;
+    else
+        destroy(space);
+    return rc;
+}
+
+int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
+                    nigh_loader_fn loader, nigh_writer_fn writer, void *arg,
+                    struct nigh_space **ret_space)
+{
+    static const struct nigh_space_options none = NIGH_SPACE_OPTIONS_INIT;
+    const struct nigh_space_options *own = options ? options : &none;
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    const char *schema = own->schema ? own->schema : cache->default_schema;
+    struct nigh_space wanted = {
+        .rules = rules_of(own, &cache->space_defaults),
+        .loader = loader,
+        .writer = writer,
+        .arg = arg,
+    };
+    int rc = space_check_name("space", name);
+    if (rc == 0)
+        rc = space_check_name("schema", schema);
+    if (rc == 0)
+        rc = check_rules(&wanted.rules);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&cache->spaces_lock);
+    rc = open_locked(cache, name, schema, &wanted, ret_space);
+    pthread_mutex_unlock(&cache->spaces_lock);
+    return rc;
+}
+
+void spaces_destroy(struct nigh *cache)
+{
+    uint32_t count = space_count(cache);
+    for (uint32_t i = 0; i < count; i++)
+        destroy(cache->spaces[i]);
+}
+
+struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len)
+{
+    return (struct l2_key){bytes_of(space->name, space->name_len), bytes_of_string(space->schema),
+                           bytes_of(key, len)};
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: threads that step the flights which no caller steps, and run loaders.
+ *
+ * A mutex and a condition variable rather than the park interface: a worker never waits with a
+ * deadline and no test needs to fake its sleep (the mode without threads calls workers_turn).
+ *
+ * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
+ * in the same slot, so that a bad loader cannot use the pool up.
+ */
+#include "cache/workers.h"
+
+static _Thread_local bool on_worker;
+
+bool workers_on_worker(void)
+{
+    return on_worker;
+}
+
+static struct flight *take_flight_locked(struct workers *w)
+{
+    struct flight *f = w->flight_head;
+    if (f) {
+        w->flight_head = f->run_next;
+        if (!w->flight_head)
+            w->flight_tail = NULL;
+        f->run_next = NULL;
+    }
+    return f;
+}
+
+static struct worker_job *take_job_locked(struct workers *w)
+{
+    struct worker_job *job = w->job_head;
+    if (job) {
+        w->job_head = job->next;
+        if (!w->job_head)
+            w->job_tail = NULL;
+        job->next = NULL;
+    }
+    return job;
+}
+
+/* Run one piece of work without the lock. False: nothing was queued. */
+static bool run_one_locked(struct workers *w)
+{
+    struct flight *f = take_flight_locked(w);
+    struct worker_job *job = f ? NULL : take_job_locked(w);
+    if (!f && !job)
+        return false;
+    w->busy++;
+    pthread_mutex_unlock(&w->lock);
+    if (f)
+        flight_run(f);
+    else
+        job->run(job);
+    pthread_mutex_lock(&w->lock);
+    w->busy--;
+    return true;
+}
+
+static void *worker_main(void *arg);
+
+static int start_locked(struct workers *w, uint32_t slot)
+{
+    return thread_start(&w->threads[slot], "nigh-worker", 8u * THREAD_STACK_BYTES, worker_main, w);
+}
+
+/* The thread ends inside a loader: the lock is not held, and somebody must take its place. */
+static void succeed(void *arg)
+{
+    struct workers *w = arg;
+    pthread_mutex_lock(&w->lock);
+    w->busy--;
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (pthread_equal(w->threads[i], pthread_self())) {
+            pthread_detach(pthread_self());
+            if (start_locked(w, i) != 0)
+                w->threads[i] = w->threads[--w->count];
+            break;
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void *worker_main(void *arg)
+{
+    struct workers *w = arg;
+    on_worker = true;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        bool ran;
+        pthread_cleanup_push(succeed, w);
+        ran = run_one_locked(w);
+        pthread_cleanup_pop(0);
+        if (ran)
+            continue;
+        if (w->stop)
+            break;
+        pthread_cond_wait(&w->wanted, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+int workers_start(struct workers *w, struct env *env, uint32_t count)
+{
+    w->env = env;
+    w->own_threads = env->own_threads;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wanted, NULL);
+    int rc = 0;
+    pthread_mutex_lock(&w->lock);
+    while (w->own_threads && rc == 0 && w->count < count) {
+        rc = start_locked(w, w->count);
+        if (rc == 0)
+            w->count++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (rc != 0)
+        workers_stop(w);
+    return rc;
+}
+
+void workers_stop(struct workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_broadcast(&w->wanted);
+    while (w->count > 0) {
+        pthread_t thread = w->threads[--w->count];
+        pthread_mutex_unlock(&w->lock);
+        pthread_join(thread, NULL);
+        pthread_mutex_lock(&w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    pthread_cond_destroy(&w->wanted);
+    pthread_mutex_destroy(&w->lock);
+}
+
+void workers_add_flight(struct workers *w, struct flight *f)
+{
+    pthread_mutex_lock(&w->lock);
+    f->run_next = NULL;
+    if (w->flight_tail)
+        w->flight_tail->run_next = f;
+    else
+        w->flight_head = f;
+    w->flight_tail = f;
+    pthread_cond_signal(&w->wanted);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workers_add_job(struct workers *w, struct worker_job *job)
+{
+    pthread_mutex_lock(&w->lock);
+    job->next = NULL;
+    if (w->job_tail)
+        w->job_tail->next = job;
+    else
+        w->job_head = job;
+    w->job_tail = job;
+    pthread_cond_signal(&w->wanted);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workers_turn(struct workers *w)
+{
+    bool was = on_worker;
+    on_worker = true;
+    pthread_mutex_lock(&w->lock);
+    while (run_one_locked(w))
+        continue;
+    pthread_mutex_unlock(&w->lock);
+    on_worker = was;
+}
+
+bool workers_idle(struct workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool idle = !w->flight_head && !w->job_head && w->busy == 0;
+    pthread_mutex_unlock(&w->lock);
+    return idle;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: threads that step the flights which no caller steps (refreshes, flights whose leader ran
+ * out of time), and run the loaders of spaces that run_on WORKER.
+ *
+ * Two intrusive queues, so that queueing never allocates and never fails. Flights first: they are
+ * short unless they load themselves.
+ */
+#ifndef NIGH_CACHE_WORKERS_H
+#define NIGH_CACHE_WORKERS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "flight/flight.h"
+
+#define WORKERS_MAX 256u
+
+struct worker_job {
+    void (*run)(struct worker_job *job);
+    struct worker_job *next;
+};
+
+/* Keys: (c) constant after start  (l) lock */
+struct workers {
+    struct env *env;               /* (c) */
+    pthread_mutex_t lock;          /* leaf lock */
+    pthread_cond_t wanted;         /* (l) work or stop */
+    struct flight *flight_head;    /* (l) */
+    struct flight *flight_tail;    /* (l) */
+    struct worker_job *job_head;   /* (l) */
+    struct worker_job *job_tail;   /* (l) */
+    pthread_t threads[WORKERS_MAX]; /* (l) */
+    uint32_t count;                /* (l) slots used in threads */
+    uint32_t busy;                 /* (l) threads that run something now */
+    bool stop;                     /* (l) */
+    bool own_threads;              /* (c) */
+};
+
+int workers_start(struct workers *w, struct env *env, uint32_t count);
+/* Runs what is queued, then ends the threads. */
+void workers_stop(struct workers *w);
+void workers_add_flight(struct workers *w, struct flight *f);
+void workers_add_job(struct workers *w, struct worker_job *job);
+/* Without own threads: run what is queued now. */
+void workers_turn(struct workers *w);
+/* Nothing queued and nobody running. */
+bool workers_idle(struct workers *w);
+/* Whether the calling thread is running worker work now (of any cache). */
+bool workers_on_worker(void);
+
+#endif

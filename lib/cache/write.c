@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing: put (a value the caller has) and write (through to the origin).
+ *
+ * A write fences the key with an overriding lease before it commits, so that no loader that read
+ * the origin earlier can fill; after the commit one script stores or deletes, drops the lease and
+ * tells everyone. Here, under the apply lock, the key's floor rises, its entry goes, and the
+ * written value enters only if Redis set it and no other invalidation came between (rule 6: two
+ * threads whose replies swap).
+ */
+#include <string.h>
+
+#include "cache/cache.h"
+#include "cache/fill.h"
+#include "cache/invalidate.h"
+#include "cache/lookup.h"
+
+/* One value on its way in: built once, used for the envelope and for the L1 entry. */
+struct writing {
+    struct nigh_space *space;
+    struct l1_key key;
+    struct bytes value;
+    uint64_t ticket;
+    uint64_t version;
+    uint32_t soft_ms;
+    uint32_t stale_ms;
+    struct coherence_position position; /* s of the ticket */
+    uint64_t home;
+    uint64_t token;
+    struct nigh_fill tags;              /* only its list of group hashes */
+    bool refused;                       /* L1 has something newer */
+};
+
+static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms)
+{
+    uint32_t ms = own_ms == NIGH_NONE ? 0 : own_ms ? own_ms : rule_ms;
+    return (uint32_t)random_jitter(space->cache->env.random, ms, space->rules.jitter_percent);
+}
+
+static int init(struct writing *w, struct nigh_space *space, const void *key, size_t key_len,
+                struct bytes value, const struct nigh_call *call)
+{
+    static const struct nigh_call none = NIGH_CALL_INIT;
+    struct nigh *cache = space->cache;
+    if (!call)
+        call = &none;
+    if (value.len > NIGH_VALUE_MAX)
+        return NIGH_EVALUE;
+    *w = (struct writing){
+        .space = space,
+        .key = l1_key_of(cache->l1, space->id, key, key_len),
+        .value = value,
+        .ticket = l1_ticket(cache->l1),
+        .version = call->version,
+        .soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms),
+        .stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms),
+        .tags = {.env = &cache->env},
+    };
+    if (cache->coherence)
+        w->position = coherence_position(cache->coherence);
+    for (size_t i = 0; i < call->tag_count; i++) {
+        int rc = fill_add_group(&w->tags, call->tags[i]);
+        if (rc != 0) {
+            fill_reset(&w->tags);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void fini(struct writing *w)
+{
+    fill_reset(&w->tags);
+}
+
+/* ---- L1 ---- */
+
+static int make_entry(const struct writing *w, uint64_t stamp, struct l1_entry **ret)
+{
+    struct nigh *cache = w->space->cache;
+    uint16_t slots[NIGH_TAGS_MAX];
+    for (uint32_t i = 0; i < w->tags.group_count; i++)
+        slots[i] = hash_group_slot(WIRE_TAG, get_le64(w->tags.groups + 8 * (size_t)i),
+                                   cache->group_slots);
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct l1_value value = {
+        .bytes = w->value,
+        .stamp = stamp,
+        .born_ns = now_ns,
+        .fresh_until_ns = now_ns + w->soft_ms * NS_PER_MS,
+        .stale_until_ns = now_ns + ((uint64_t)w->soft_ms + w->stale_ms) * NS_PER_MS,
+        .version = w->version,
+        .groups = slots,
+        .group_count = w->tags.group_count,
+        .space_slot = w->space->slot,
+    };
+    return l1_entry_create(cache->l1, &w->key, &value, ret);
+}
+
+/* L1 need not have it: no memory and a value over the limit are no failure. */
+static void store_l1(struct writing *w, uint64_t stamp)
+{
+    struct l1_entry *e;
+    if (w->value.len > w->space->rules.value_max) {
+        stats_count(&w->space->stats, STATS_L1_OVERSIZE);
+        return;
+    }
+    if (make_entry(w, stamp, &e) != 0)
+        return;
+    enum l1_store_result result = lookup_store(w->space, &w->key, e);
+    w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION;
+    l1_entry_unref(e);
+}
+
+/* The local step of a change that carries a value. Under the apply lock. */
+static void write_here(void *arg, const struct coherence_item *item, bool stored)
+{
+    struct writing *w = arg;
+    struct nigh *cache = w->space->cache;
+    bool ok;
+    uint64_t stamp = l1_invalidate_key(cache->l1, &w->key, item->version, w->ticket, &ok);
+    failures_clear(&cache->failures, w->key.hash);
+    if (stored && ok)
+        store_l1(w, stamp);
+    struct flight_key key = {w->space, w->space->id, w->key.hash, w->key.data, w->key.len};
+    flight_notify(cache->flights, &key, FLIGHT_EV_INVALIDATED);
+}
+
+/* ---- L2 ---- */
+
+/* An envelope in general memory (*ret_size bytes), or NULL. */
+static void *make_envelope(const struct writing *w, size_t *ret_size)
+{
+    struct nigh *cache = w->space->cache;
+    struct l2_envelope e = {
+        .flags = w->tags.group_count ? L2_ENVELOPE_TAGGED : 0,
+        .home = w->home,
+        .identity = w->position.identity,
+        .sequence = w->position.sequence,
+        .fill_id = w->token,
+        .version = w->version,
+        .server_time_ms = coherence_server_time_ms(cache->coherence),
+        .soft_ms = w->soft_ms,
+        .stale_ms = w->stale_ms,
+        .keep_ms = w->space->rules.keep_ms,
+        .groups = w->tags.groups,
+        .group_count = w->tags.group_count,
+        .payload = w->value,
+    };
+    *ret_size = l2_envelope_size(&e);
+    void *buffer = mem_alloc(cache->env.mem, NULL, *ret_size);
+    if (buffer)
+        l2_envelope_encode(&e, buffer);
+    return buffer;
+}
+
+static uint32_t hard_ms(const struct writing *w)
+{
+    uint64_t ms = (uint64_t)w->soft_ms + w->stale_ms + w->space->rules.keep_ms;
+    return (uint32_t)u64_min(u64_max(ms, 1), UINT32_MAX);
+}
+
+/* Tell Redis and every node: the key's value is `mode`d with the envelope, or deleted. */
+static int change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+{
+    struct nigh *cache = w->space->cache;
+    size_t size = 0;
+    void *envelope = mode == L2_DELETE ? NULL : make_envelope(w, &size);
+    if (mode != L2_DELETE && !envelope)
+        mode = L2_DELETE; /* no memory for the value: at least nobody keeps the old one */
+    struct coherence_item item = {
+        .kind = WIRE_KEY,
+        .space = bytes_of(w->space->name, w->space->name_len),
+        .bytes = bytes_of(w->key.data, w->key.len),
+        .version = w->version,
+    };
+    struct coherence_write write = {mode, w->token, bytes_of(envelope, size), hard_ms(w)};
+    struct coherence_change c = {
+        .items = &item,
+        .item_count = 1,
+        .schema_of = invalidate_schema_of,
+        .schema_arg = cache,
+        .write = mode == L2_DELETE ? NULL : &write,
+        .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
+        .local_key = write_here,
+        .local_arg = w,
+    };
+    int rc = coherence_change(cache->coherence, &c, NULL);
+    mem_free(cache->env.mem, NULL, envelope, size);
+    return rc;
+}
+
+/* Without Redis the local step is the whole change. */
+static int change_l1_only(struct writing *w, bool keep)
+{
+    struct coherence_item item = {.kind = WIRE_KEY, .version = w->version};
+    write_here(w, &item, keep);
+    return w->refused ? NIGH_REFUSED : 0;
+}
+
+/* ---- put ---- */
+
+/* Fill L2 under the token of a miss. L2_REFUSED also when it could not be sent. */
+static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
+                               uint64_t deadline_ns)
+{
+    struct nigh *cache = w->space->cache;
+    size_t size;
+    void *envelope = make_envelope(w, &size);
+    if (!envelope)
+        return L2_REFUSED;
+    uint8_t frame[COHERENCE_FILL_FRAME_MAX];
+    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
+    struct l2_fill fill = {
+        .token = miss->token,
+        .connection = miss->connection,
+        .version = w->version,
+        .hard_ms = hard_ms(w),
+        .envelope = bytes_of(envelope, size),
+        .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
+    };
+    struct l2_sync sync;
+    l2_sync_init(&sync, &cache->env);
+    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    int rc = l2_fill(cache->l2, &key, &fill, &op);
+    mem_free(cache->env.mem, NULL, envelope, size);
+    if (rc != 0)
+        return L2_REFUSED;
+    struct l2_answer *answer = l2_sync_wait(&sync);
+    enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
+    if (answer->status == 0)
+        coherence_note(cache->coherence, answer);
+    l2_answer_free(answer);
+    stats_count(&w->space->stats, verdict == L2_STORED    ? STATS_L2_FILL
+                                  : verdict == L2_REFUSED ? STATS_L2_FILL_REFUSED
+                                                          : STATS_L2_FILL_ERROR);
+    return verdict;
+}
+
+/* The fenced fill of get + own read + put. */
+static int put_missed(struct writing *w, const struct nigh_call *call)
+{
+    struct nigh *cache = w->space->cache;
+    const struct nigh_miss *miss = call->miss;
+    enum l2_verdict verdict = L2_NONE;
+    w->ticket = miss->stamp;
+    w->position = (struct coherence_position){miss->clock, miss->sequence};
+    w->home = miss->home;
+    w->token = miss->token;
+    bool oversize = w->value.len > w->space->rules.value_max;
+    if (miss->token && !oversize && lookup_l2_usable(w->space, &w->key))
+        verdict = fill_l2(w, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    if (verdict == L2_REFUSED && w->version != 0)
+        return NIGH_REFUSED;
+    store_l1(w, w->ticket);
+    return verdict == L2_REFUSED || w->refused ? NIGH_REFUSED : 0;
+}
+
+static int put(struct writing *w, const struct nigh_call *call)
+{
+    if (call && call->miss)
+        return put_missed(w, call);
+    if (!w->space->cache->coherence)
+        return change_l1_only(w, true);
+    w->token = coherence_token(w->space->cache->coherence);
+    bool newer = w->version != 0;
+    return change(w, newer ? L2_SET_NEWER : L2_SET, call);
+}
+
+int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
+             size_t len, const struct nigh_call *call)
+{
+    int rc = cache_check_key(space, key, key_len);
+    if (rc != 0)
+        return rc;
+    if (!value && len > 0)
+        return NIGH_EINVAL;
+    struct writing w;
+    rc = init(&w, space, key, key_len, bytes_of(value, len), call);
+    if (rc != 0)
+        return rc;
+    rc = put(&w, call);
+    fini(&w);
+    return rc;
+}
+
+/* ---- write through ---- */
+
+/* Fence the key: no loader that read the origin before now may fill it. Best effort: without it the
+ * script still deletes what such a loader has filled. */
+static void fence(struct writing *w, uint64_t deadline_ns)
+{
+    struct nigh *cache = w->space->cache;
+    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
+    struct l2_sync sync;
+    l2_sync_init(&sync, &cache->env);
+    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    w->token = coherence_token(cache->coherence);
+    if (l2_override(cache->l2, &key, w->token, cache->lease_ms, &op) != 0)
+        return;
+    struct l2_answer *answer = l2_sync_wait(&sync);
+    if (answer->status == 0) {
+        coherence_note(cache->coherence, answer);
+        w->home = answer->home;
+    }
+    l2_answer_free(answer);
+}
+
+static void unfenced(void *arg, struct l2_answer *answer)
+{
+    (void)arg;
+    l2_answer_free(answer);
+}
+
+static void unfence(struct writing *w)
+{
+    struct nigh *cache = w->space->cache;
+    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
+    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), unfenced, NULL};
+    (void)l2_release(cache->l2, &key, w->token, &op); /* else its time ends it */
+}
+
+static int commit(struct writing *w, bool deletes)
+{
+    struct nigh_write_op op = {
+        .size = sizeof(op),
+        .key = w->key.data,
+        .key_len = w->key.len,
+        .value = deletes ? NULL : w->value.data,
+        .value_len = w->value.len,
+        .version = w->version,
+    };
+    return w->space->writer(w->space->arg, &op) == 0 ? 0 : NIGH_EWRITER;
+}
+
+static int write_through(struct writing *w, bool deletes, const struct nigh_call *call)
+{
+    struct nigh *cache = w->space->cache;
+    bool keep = !deletes && w->version != 0 && w->value.len <= w->space->rules.value_max;
+    if (cache->l2)
+        fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    int rc = commit(w, deletes);
+    if (rc != 0) {
+        if (cache->l2)
+            unfence(w);
+        return rc;
+    }
+    if (!cache->coherence)
+        return change_l1_only(w, keep);
+    return change(w, keep ? L2_SET_TOKEN : L2_DELETE, call);
+}
+
+int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
+               size_t len, const struct nigh_call *call)
+{
+    int rc = cache_check_key(space, key, key_len);
+    if (rc != 0)
+        return rc;
+    if (!space->writer || (!value && len > 0))
+        return NIGH_EINVAL;
+    struct writing w;
+    rc = init(&w, space, key, key_len, bytes_of(value, len), call);
+    if (rc != 0)
+        return rc;
+    rc = write_through(&w, !value, call);
+    fini(&w);
+    return rc;
+}
