@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * May this entry be called fresh? (COHERENCE rules 3 and 11)
  *

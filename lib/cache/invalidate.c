@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Invalidating: any mix of keys, tags, spaces and all, as one change.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Leases of running loads, extended every third of their time while the flight's deadline has not
  * passed: a loader that hangs must not keep the key from every other node.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * GET, LEASE, WAIT: does anybody have the key, or may this flight load it.
  *

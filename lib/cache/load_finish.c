@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * FILL and LAND: the loader's answer into L2 (fenced by the token), into L1 (fenced by the ticket),
  * and to everyone who waits.

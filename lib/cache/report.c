@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * nigh_stats: all counters and gauges, as text for people and JSON for machines.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Workers: threads that step the flights which no caller steps, and run loaders.
  *
