@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * An application thread: asks for pages as clients do, as fast as it gets them.
+ *
+ * Time is read where it is needed: the checker wants the beginning of every call; without it one
+ * call in 32 is timed. The latency of L1 is kept for one call in 1024: two clock reads cost half of
+ * what such a hit does.
+ */
+#include "nodes/member.h"
+#include "support/fail.h"
+
+#define TIMED_EVERY 32
+#define L1_TIMED_EVERY 1024
+
+_Static_assert(L1_TIMED_EVERY % TIMED_EVERY == 0, "what is sampled is timed");
+
+struct session {
+    struct member *member;
+    struct client_tally *tally;
+    struct random_stream random;
+    uint64_t turn;
+};
+
+/* One read and what is known about it. */
+struct reading {
+    uint32_t key;
+    uint64_t begin_ns; /* 0: not timed */
+    enum load_look looked;
+    int outcome;
+    enum tier tier;
+    struct nigh_value value;
+};
+
+/* Is it in L1? Asked before the call where the answer is wanted later. */
+static enum load_look look(struct session *s, struct text name)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    call.flags = NIGH_L1_ONLY | NIGH_QUIET;
+    int outcome = nigh_get(s->member->pages, name.data, name.len, &call, &value);
+    nigh_release(&value);
+    return outcome == NIGH_MISS ? LOAD_LOOKED_EMPTY : LOAD_LOOKED_FULL;
+}
+
+/* A look goes first where it tells what the call itself does not: while Redis is away (was a page
+ * that is loaded again really gone?), and for absent names (they come without a value to ask). */
+static void fetch(struct session *s, struct text name, struct reading *r)
+{
+    bool away = atomic_load_explicit(&s->member->self->away, memory_order_relaxed);
+    bool wanted = away || !population_is_package(s->member->population, r->key);
+    bool timed = s->member->plan->check || s->turn % TIMED_EVERY == 0;
+    uint64_t look_ns = wanted ? now_ns() : 0;
+    r->looked = wanted ? look(s, name) : LOAD_NOT_LOOKED;
+    r->begin_ns = timed ? now_ns() : 0;
+    loader_expect(r->begin_ns, r->looked, look_ns);
+    r->outcome = nigh_fetch(s->member->pages, name.data, name.len, NULL, &r->value);
+}
+
+static enum tier tier_of(const struct reading *r)
+{
+    if (loader_has_run())
+        return TIER_LOADER;
+    if (r->outcome == NIGH_ABSENT)
+        return r->looked == LOAD_LOOKED_FULL ? TIER_L1 : TIER_L2;
+    switch (nigh_value_tier(&r->value)) {
+    case NIGH_TIER_L2:
+        return TIER_L2;
+    case NIGH_TIER_LOADER:
+        return TIER_LOADER;
+    default:
+        return TIER_L1;
+    }
+}
+
+static enum outcome outcome_of(int result)
+{
+    switch (result) {
+    case NIGH_FRESH:
+        return OUTCOME_FRESH;
+    case NIGH_STALE:
+        return OUTCOME_STALE;
+    case NIGH_ABSENT:
+        return OUTCOME_ABSENT;
+    case NIGH_EBUSY:
+        return OUTCOME_BUSY;
+    default:
+        return OUTCOME_FAILED;
+    }
+}
+
+static void measure(struct session *s, const struct reading *r)
+{
+    bool wanted = r->tier != TIER_L1 || s->turn % L1_TIMED_EVERY == 0;
+    s->tally->tiers[r->tier]++;
+    if (r->begin_ns && wanted)
+        histogram_add(&s->tally->latency[r->tier], now_ns() - r->begin_ns);
+}
+
+static void judge(struct session *s, const struct reading *r)
+{
+    struct checker_read read = {.key = r->key,
+                                .tier = r->tier,
+                                .begin_ns = r->begin_ns,
+                                .fresh = r->outcome == NIGH_FRESH,
+                                .page = r->value.data,
+                                .page_len = r->value.len};
+    checker_judge(&s->member->checker, &read, &s->tally->checked);
+}
+
+static void read_once(struct session *s)
+{
+    struct reading r = {.value = NIGH_VALUE_INIT};
+    r.key = population_draw(s->member->population, &s->random);
+    fetch(s, s->member->population->names[r.key], &r);
+    enum outcome outcome = outcome_of(r.outcome);
+    s->tally->outcomes[outcome]++;
+    if (outcome == OUTCOME_FAILED)
+        s->tally->failure = r.outcome;
+    if (outcome <= OUTCOME_ABSENT) {
+        r.tier = tier_of(&r);
+        measure(s, &r);
+        if (s->member->plan->check)
+            judge(s, &r);
+    }
+    nigh_release(&r.value);
+    s->turn++;
+    atomic_store_explicit(&s->tally->reads, s->turn, memory_order_relaxed);
+}
+
+void *client_run(void *arg)
+{
+    struct client *c = arg;
+    struct member *m = c->member;
+    struct session s = {.member = m, .tally = &m->self->clients[c->number]};
+    s.random = random_stream_of(m->plan->seed, m->number, c->number);
+    while (!shared_stopped(m->shared))
+        read_once(&s);
+    return NULL;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Adding up and judging what the nodes left.
+ */
+#include "nodes/collect.h"
+
+#include <nigh/options.h>
+#include <string.h>
+
+#include "support/fail.h"
+
+/* An application at a node that no probe has shown is taken to last no longer than this. */
+#define GRACE_NS (100 * PERF_NS_PER_MS)
+/* Lifetimes are told in ms of Redis' clock and judged on a coarse one. */
+#define EXPIRY_SLACK_NS (20 * PERF_NS_PER_MS)
+
+static void add_client(struct result *r, const struct client_tally *c)
+{
+    r->reads += atomic_load_explicit(&c->reads, memory_order_relaxed);
+    for (int i = 0; i < OUTCOME_COUNT; i++)
+        r->outcomes[i] += c->outcomes[i];
+    for (int i = 0; i < TIER_COUNT; i++) {
+        r->tiers[i] += c->tiers[i];
+        histogram_merge(&r->latency[i], &c->latency[i]);
+    }
+    checker_tally_merge(&r->checked, &c->checked);
+    if (c->failure)
+        r->failure = c->failure;
+}
+
+static void add_updates(struct update_tally *into, const struct update_tally *from)
+{
+    into->updates += from->updates;
+    into->queued += from->queued;
+    into->failed += from->failed;
+    into->probes_unseen += from->probes_unseen;
+    histogram_merge(&into->commit_to_acceptance, &from->commit_to_acceptance);
+    histogram_merge(&into->lag, &from->lag);
+}
+
+static void raise(uint64_t *peak, uint64_t value)
+{
+    if (value > *peak)
+        *peak = value;
+}
+
+static void add_node(struct result *r, const struct node *n, uint32_t threads)
+{
+    for (uint32_t i = 0; i < threads; i++)
+        add_client(r, &n->clients[i]);
+    add_updates(&r->update, &n->update);
+    raise(&r->memory_peak, n->memory_peak);
+    raise(&r->memory_cap, n->memory_cap);
+    raise(&r->resident_peak, n->resident_peak);
+    r->resyncs += n->resyncs;
+}
+
+/* Lifetimes are spread, so the shortest counts. */
+static uint64_t shortest_ns(uint32_t ttl_ms)
+{
+    uint64_t ttl_ns = ttl_ms * PERF_NS_PER_MS;
+    return ttl_ns - ttl_ns / 100 * NIGH_DEFAULT_JITTER_PERCENT - EXPIRY_SLACK_NS;
+}
+
+static double longest_away(const struct loads *loads, uint32_t nodes)
+{
+    uint64_t away[NODES_MAX] = {0}, longest = 0;
+    for (uint32_t i = 0; i < loads_trouble_count(loads); i++) {
+        const struct trouble *t = &loads->troubles[i];
+        if (t->kind == TROUBLE_AWAY && t->node < nodes)
+            raise(&longest, away[t->node] += t->to_ns - t->from_ns);
+    }
+    return (double)longest / 1e9;
+}
+
+static void judge_loads(struct result *r, struct shared *shared, const struct population *p,
+                        const struct collect_times *times)
+{
+    struct history history = shared_history(shared);
+    struct loads loads = shared_loads(shared);
+    struct generations_rules rules = {.nodes = r->plan.nodes,
+                                      .group_slots = NIGH_DEFAULT_GROUP_SLOTS,
+                                      .value_ttl_ns = shortest_ns(NIGH_DEFAULT_SOFT_TTL_MS),
+                                      .absent_ttl_ns = shortest_ns(NIGH_DEFAULT_ABSENT_TTL_MS),
+                                      .grace_ns = GRACE_NS,
+                                      .end_ns = times->end_ns,
+                                      .redis_up_ns = times->redis_up_ns};
+    r->loads_lost = loads_lost(&loads);
+    r->away_seconds = longest_away(&loads, r->plan.nodes);
+    generations_judge(&history, &loads, p, &rules, &r->generations);
+    for (uint32_t i = 0; i < history_count(&history); i++)
+        r->never_accepted +=
+            atomic_load_explicit(&history.updates[i].queued, memory_order_relaxed) &&
+            atomic_load_explicit(&history.updates[i].accepted_ns, memory_order_relaxed) == 0;
+}
+
+void collect(struct shared *shared, const struct population *population,
+             const struct collect_times *times, struct result *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->plan = shared->plan;
+    ret->seconds = (double)(times->end_ns - times->begin_ns) / 1e9;
+    ret->bound_ns = checker_bound_ns(shared->plan.trust_ms);
+    ret->origin_peak = atomic_load_explicit(&shared->origin_peak, memory_order_relaxed);
+    ret->origin_cap = (int32_t)(shared->plan.loads_per_node * shared->plan.nodes);
+    ret->loads = atomic_load_explicit(&shared->origin_loads, memory_order_relaxed);
+    for (uint32_t i = 0; i < shared->plan.nodes; i++)
+        add_node(ret, &shared->nodes[i], shared->plan.threads);
+    if (shared->plan.check)
+        judge_loads(ret, shared, population, times);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What happened to the truth: every update, when it was committed, when Redis accepted its
+ * invalidation, and when each node was seen to have applied it. In shared memory, append-only.
+ *
+ * Times are CLOCK_MONOTONIC of one machine, so they compare between processes. Each is taken on the
+ * side that makes a judgement mild, never wrong:
+ *
+ *   call_ns       before the invalidation is handed to nigh: nothing of it can be felt earlier
+ *   accepted_ns   after nigh said that Redis has accepted it: Redis did so earlier. For one that
+ *                 was queued, when nigh_drain() said that nothing is queued any more
+ *   applied_ns    for the node that issued it, when its call returned; for another, when a probe
+ *                 that travels behind it in the same frame was seen to be gone from its L1
+ *
+ * Keys: (c) written before the update is published in its package's list   (a) atomic
+ */
+#ifndef PERF_HISTORY_H
+#define PERF_HISTORY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NODES_MAX 8
+
+struct update {
+    uint32_t package;                       /* (c) */
+    uint32_t revision;                      /* (c) the new one */
+    uint32_t node;                          /* (c) that committed and told */
+    uint32_t previous;                      /* (c) 1 + index of one before it; 0: none */
+    uint64_t committed_ns;                  /* (c) */
+    _Atomic uint64_t call_ns;               /* (a) 0: not begun */
+    _Atomic uint64_t returned_ns;           /* (a) 0: not yet */
+    _Atomic uint64_t accepted_ns;           /* (a) 0: not known to be */
+    _Atomic uint64_t applied_ns[NODES_MAX]; /* (a) 0: not seen to be */
+    _Atomic bool queued;                    /* (a) the call said NIGH_QUEUED */
+};
+
+/* A process' view of the history; what it points to is shared. */
+struct history {
+    uint32_t packages;
+    uint32_t capacity;
+    _Atomic uint32_t *count;
+    struct update *updates;
+    _Atomic uint32_t *last;   /* by package: 1 + index of its latest update; 0: none */
+    _Atomic uint32_t *judged; /* by package: highest revision accepted, or applied somewhere */
+};
+
+#define HISTORY_FULL UINT32_MAX
+
+size_t history_bytes(uint32_t packages, uint32_t capacity);
+/* View of zeroed or already used memory of history_bytes(). */
+struct history history_at(void *memory, uint32_t packages, uint32_t capacity);
+
+/* Number of a new update, or HISTORY_FULL. */
+uint32_t history_reserve(struct history *h);
+/* Publish it: the update is committed. */
+void history_commit(struct history *h, uint32_t index, const struct update *what);
+/* Note a time; only the first counts. `judged` rises, so that reads see what is noted. */
+void history_accepted(struct history *h, uint32_t index, uint64_t ns);
+void history_applied(struct history *h, uint32_t index, uint32_t node, uint64_t ns);
+
+/* Updates reserved so far. */
+uint32_t history_count(const struct history *h);
+
+/* When did it become wrong to show `revision`? The earliest over all later updates; 0: never. */
+struct history_outdated {
+    uint64_t accepted_ns;
+    uint64_t applied_ns; /* at `node` */
+};
+struct history_outdated history_outdated(const struct history *h, uint32_t package,
+                                         uint32_t revision, uint32_t node);
+
+/* Nothing newer than `revision` is known to be accepted or applied: one load. */
+static inline bool history_is_current(const struct history *h, uint32_t package, uint32_t revision)
+{
+    /* pair(history.judged): what was noted before it rose is visible */
+    return revision >= atomic_load_explicit(&h->judged[package], memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Starting, feeding, watching and ending the processes of a run.
+ *
+ * Only what was started here is ever signalled, by pid. Nodes and Redis die with this process, so
+ * even SIGKILL leaves nothing running; the shared memory has no name.
+ */
+#include "nodes/job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nodes/collect.h"
+#include "support/fail.h"
+#include "support/folder.h"
+#include "support/redis_server.h"
+
+#define LOOK_EVERY_NS (5 * PERF_NS_PER_MS)
+#define PROGRESS_NS (250 * PERF_NS_PER_MS)
+#define PROGRESS_LINE_NS (5 * PERF_NS_PER_S) /* where the line cannot be rewritten */
+#define END_NS (15 * PERF_NS_PER_S)
+#define REDIS_DOWN_NS (2 * PERF_NS_PER_S)
+
+static volatile sig_atomic_t interrupted;
+
+struct run {
+    const struct job *job;
+    struct shared *shared;
+    int fd;
+    pid_t nodes[NODES_MAX];
+    struct redis_server redis;
+    uint64_t begin_ns;
+    uint64_t killed_ns;   /* Redis; 0: not yet */
+    uint64_t redis_up_ns; /* the restarted Redis was begun; 0: not yet */
+    uint64_t progress_ns;
+};
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+void job_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+/* ---- processes ---- */
+
+__attribute__((noreturn)) static void become_node(const struct run *r, uint32_t number)
+{
+    char node[16], fd[16];
+    snprintf(node, sizeof(node), "%u", number);
+    snprintf(fd, sizeof(fd), "%d", r->fd);
+    execl("/proc/self/exe", "perf-node", "--node", node, "--shared-fd", fd, (char *)NULL);
+    _exit(127);
+}
+
+static void start_nodes(struct run *r)
+{
+    for (uint32_t i = 0; i < r->job->plan.nodes; i++) {
+        r->nodes[i] = fork();
+        if (r->nodes[i] == 0)
+            become_node(r, i);
+        if (r->nodes[i] < 0)
+            fail("cannot fork");
+    }
+}
+
+static void describe_end(uint32_t node, int status)
+{
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "\nperf: node %u was ended by signal %d (%s)\n", node, WTERMSIG(status),
+                strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0)
+        fprintf(stderr, "\nperf: node %u ended with status %d\n", node, WEXITSTATUS(status));
+}
+
+/* Take note of nodes that have ended. Returns how many run; *ret_bad: one did not end well. */
+static uint32_t reap_nodes(struct run *r, bool *ret_bad)
+{
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < r->job->plan.nodes; i++) {
+        int status;
+        if (r->nodes[i] <= 0)
+            continue;
+        if (waitpid(r->nodes[i], &status, WNOHANG) != r->nodes[i]) {
+            running++;
+            continue;
+        }
+        r->nodes[i] = 0;
+        describe_end(i, status);
+        *ret_bad |= !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    }
+    return running;
+}
+
+/* Ask the nodes to end and wait; kill those that do not. False: one did not end well. */
+static bool stop_nodes(struct run *r)
+{
+    bool bad = false;
+    atomic_store_explicit(&r->shared->stop, true, memory_order_relaxed);
+    for (uint64_t until = now_ns() + END_NS; now_ns() < until; sleep_ns(LOOK_EVERY_NS))
+        if (reap_nodes(r, &bad) == 0)
+            return !bad;
+    for (uint32_t i = 0; i < r->job->plan.nodes; i++) {
+        if (r->nodes[i] <= 0)
+            continue;
+        fprintf(stderr, "\nperf: node %u does not end: killed\n", i);
+        kill(r->nodes[i], SIGKILL);
+        waitpid(r->nodes[i], NULL, 0);
+        r->nodes[i] = 0;
+    }
+    return false;
+}
+
+/* A run that cannot go on: end everything, then this process. */
+__attribute__((noreturn)) static void give_up(struct run *r, const char *why)
+{
+    stop_nodes(r);
+    redis_server_stop(&r->redis);
+    fail("%s", why);
+}
+
+static void check_alive(struct run *r)
+{
+    bool bad = false;
+    if (reap_nodes(r, &bad) != r->job->plan.nodes)
+        give_up(r, "a node ended before its time; no figures");
+    if (redis_server_crashed(&r->redis))
+        give_up(r, "redis-server ended by itself; no figures");
+}
+
+/* ---- the course of a run ---- */
+
+static void set_up(struct run *r)
+{
+    struct plan plan = r->job->plan;
+    snprintf(plan.database, sizeof(plan.database), "%s/origin-%s.sqlite", r->job->folder,
+             plan.check ? "checked" : "unchecked");
+    folder_copy_file(r->job->pristine, plan.database);
+    snprintf(plan.redis_prefix, sizeof(plan.redis_prefix), "nigh-perf-%d-%s", (int)getpid(),
+             plan.check ? "on" : "off");
+    if (r->job->own_redis) {
+        redis_server_start(&r->redis, r->job->folder);
+        redis_server_wait(&r->redis);
+        snprintf(plan.redis_uri, sizeof(plan.redis_uri), "unix://%s", r->redis.socket);
+    }
+    r->shared = shared_create(&plan, r->job->population->packages, &r->fd);
+}
+
+static void wait_until_ready(struct run *r)
+{
+    while (!interrupted && atomic_load_explicit(&r->shared->ready, memory_order_relaxed) !=
+                               r->job->plan.nodes) {
+        check_alive(r);
+        sleep_ns(LOOK_EVERY_NS);
+    }
+    r->begin_ns = now_ns();
+    atomic_store_explicit(&r->shared->start, true, memory_order_relaxed);
+}
+
+static void kill_redis_in_time(struct run *r, uint64_t now)
+{
+    double at = r->job->plan.kill_redis_at;
+    if (at <= 0 || r->redis_up_ns)
+        return;
+    if (r->killed_ns == 0 && now - r->begin_ns >= (uint64_t)(at * 1e9)) {
+        redis_server_kill(&r->redis);
+        r->killed_ns = now;
+    } else if (r->killed_ns && now - r->killed_ns >= REDIS_DOWN_NS) {
+        r->redis_up_ns = now_ns();
+        redis_server_start(&r->redis, r->job->folder);
+    }
+}
+
+static uint64_t reads_so_far(const struct run *r)
+{
+    uint64_t reads = 0;
+    for (uint32_t node = 0; node < r->job->plan.nodes; node++)
+        for (uint32_t i = 0; i < r->job->plan.threads; i++)
+            reads += atomic_load_explicit(&r->shared->nodes[node].clients[i].reads,
+                                          memory_order_relaxed);
+    return reads;
+}
+
+static void show_progress(struct run *r, uint64_t now)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    if (now - r->progress_ns < (terminal ? PROGRESS_NS : PROGRESS_LINE_NS))
+        return;
+    double seconds = (double)(now - r->begin_ns) / 1e9;
+    r->progress_ns = now;
+    fprintf(stderr, "%s%s  %4.1f of %g s  %.2f million reads  %llu loads%s%s",
+            terminal ? "\r" : "", r->job->plan.check ? "checked  " : "check off", seconds,
+            r->job->plan.seconds, (double)reads_so_far(r) / 1e6,
+            (unsigned long long)atomic_load_explicit(&r->shared->origin_loads,
+                                                     memory_order_relaxed),
+            r->killed_ns && !r->redis_up_ns ? "  Redis is down" : "               ",
+            terminal ? "" : "\n");
+}
+
+static void watch(struct run *r)
+{
+    uint64_t end = r->begin_ns + (uint64_t)(r->job->plan.seconds * 1e9);
+    r->progress_ns = r->begin_ns;
+    for (uint64_t now = r->begin_ns; now < end && !interrupted; now = now_ns()) {
+        check_alive(r);
+        kill_redis_in_time(r, now);
+        show_progress(r, now);
+        sleep_ns(LOOK_EVERY_NS);
+    }
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%79s\r", "");
+}
+
+/* Keys left in somebody else's Redis; those of a private one end with it. */
+static void sweep_redis(const struct run *r)
+{
+    const struct plan *plan = &r->shared->plan;
+    bool is_unix = strncmp(plan->redis_uri, "unix://", 7) == 0;
+    if (r->job->own_redis)
+        return;
+    char *command = must_print(
+        "redis-cli %s '%s' EVAL \"local c='0' repeat local r=redis.call('SCAN',c,'MATCH',"
+        "ARGV[1],'COUNT',1000) c=r[1] for _,k in ipairs(r[2]) do redis.call('UNLINK',k) end"
+        " until c=='0' return 0\" 0 '%s:*' >/dev/null",
+        is_unix ? "-s" : "-u", plan->redis_uri + (is_unix ? 7 : 0), plan->redis_prefix);
+    if (system(command) != 0)
+        fprintf(stderr, "perf: keys %s:* are left in %s\n", plan->redis_prefix, plan->redis_uri);
+    free(command);
+}
+
+bool job_run(const struct job *job, struct result *ret)
+{
+    struct run r = {.job = job};
+    set_up(&r);
+    start_nodes(&r);
+    wait_until_ready(&r);
+    watch(&r);
+    uint64_t end_ns = now_ns();
+    bool well = stop_nodes(&r);
+    if (!well)
+        give_up(&r, "a node did not end well; no figures");
+    sweep_redis(&r);
+    redis_server_stop(&r.redis);
+    if (!interrupted)
+        collect(r.shared, job->population,
+                &(struct collect_times){r.begin_ns, end_ns, r.redis_up_ns}, ret);
+    unlink(r.shared->plan.database);
+    shared_free(r.shared, r.fd);
+    return !interrupted;
+}

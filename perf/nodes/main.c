@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run nodes`: the main job. One program: the coordinator, and (started by it) its nodes.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "nodes/catalogue.h"
+#include "nodes/job.h"
+#include "nodes/member.h"
+#include "nodes/report.h"
+#include "nodes/settings.h"
+#include "nodes/source.h"
+#include "support/fail.h"
+#include "support/folder.h"
+#include "support/redis_server.h"
+#include "support/table.h"
+
+#define EXIT_INTERRUPTED 130
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+static void print_catalogue(const struct source *source, const struct catalogue_info *info)
+{
+    printf("catalogue: %s: %s records (%s), hash %016" PRIx64 "\n", source->name,
+           table_count(info->packages), table_bytes(info->input_bytes), info->input_hash);
+    printf("           %s dependencies, %s names that only dependencies mention\n",
+           table_count(info->edges), table_count(info->absent_names));
+    fflush(stdout);
+}
+
+/* The finished catalogue: from the cache folder, or made now (and kept there). */
+static char *prepare_catalogue(const struct settings *s, const char *folder)
+{
+    struct source source;
+    struct catalogue_info info;
+    source_read(&source, s->catalogue);
+    if (s->cache)
+        folder_make(s->cache);
+    char *path = must_print("%s/catalogue.sqlite", s->cache ? s->cache : folder);
+    if (!catalogue_lookup(path, source.text, &info)) {
+        char *made = must_print("%s/new.sqlite", folder);
+        char *next = must_print("%s.%d", path, (int)getpid());
+        catalogue_build(made, source.text, &info);
+        folder_copy_file(made, next);
+        if (rename(next, path) != 0)
+            fail("cannot keep the catalogue as %s", path);
+        unlink(made);
+        free(made);
+        free(next);
+    }
+    print_catalogue(&source, &info);
+    source_free(&source);
+    return path;
+}
+
+static int run_jobs(const struct settings *s, const struct job *first)
+{
+    struct result *results = must_alloc(2, sizeof(*results));
+    const struct result *shown[2] = {&results[0], &results[1]};
+    int count = s->plan.check ? 2 : 1;
+    struct job job = *first;
+    for (int i = 0; i < count; i++) {
+        job.plan.check = s->plan.check && i == 0;
+        if (!job_run(&job, &results[i])) {
+            fprintf(stderr, "\nperf: stopped; no figures\n");
+            free(results);
+            return EXIT_INTERRUPTED;
+        }
+    }
+    report_table(shown, count);
+    int broken = report_verdict(&results[0]);
+    if (s->json)
+        report_json(&results[0], s->json);
+    free(results);
+    return broken ? 1 : 0;
+}
+
+static int coordinate(const struct settings *s)
+{
+    job_catch_signals();
+    const char *folder = folder_create("nigh-perf");
+    char *pristine = prepare_catalogue(s, folder);
+    struct population *population = population_open(pristine);
+    struct job job = {.plan = s->plan,
+                      .folder = folder,
+                      .pristine = pristine,
+                      .own_redis = s->own_redis,
+                      .population = population};
+    printf("redis:     %s\n", s->own_redis
+                                  ? must_print("%s, private, on a unix socket",
+                                               redis_server_version())
+                                  : s->plan.redis_uri);
+    fflush(stdout);
+    int status = run_jobs(s, &job);
+    population_close(population);
+    free(pristine);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    if (IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    settings_parse(&settings, argc, argv);
+    if (settings.node >= 0)
+        return member_run(settings.shared_fd, (uint32_t)settings.node);
+    return coordinate(&settings);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The origin behind the cache: reads a package page from SQLite, commits an update to it.
+ *
+ * One per thread (an SQLite connection and its prepared statements).
+ */
+#ifndef PERF_ORIGIN_H
+#define PERF_ORIGIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "support/text.h"
+
+struct origin;
+
+struct origin *origin_open(const char *database_path);
+void origin_close(struct origin *origin);
+
+/* A page and the names of its direct dependencies (its tags). Valid until the next call. */
+struct origin_page {
+    struct text page;
+    const char *const *tags; /* ended by NUL each */
+    uint32_t tag_count;
+};
+
+/* False: there is no package of this name. */
+bool origin_load(struct origin *origin, struct text name, struct origin_page *ret);
+
+/* Give a package its next revision, committed when this returns. */
+uint32_t origin_update(struct origin *origin, uint32_t package);
+
+#endif

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table, the verdict and the JSON of the main job.
+ *
+ * A row is a function from a result to a block of the table, so that two runs stand side by side
+ * without either knowing of the other.
+ */
+#include "nodes/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "support/fail.h"
+#include "support/table.h"
+
+static const char *const tier_names[TIER_COUNT] = {"L1", "L2", "loader"};
+static const char *const fault_names[CHECKER_FAULT_COUNT] = {
+    [CHECKER_LATE] = "fresh but late beyond the bound",
+    [CHECKER_APPLIED] = "fresh though its node had applied a later invalidation",
+    [CHECKER_MISTAKEN] = "not what was asked for",
+};
+
+typedef struct table_block (*row_fn)(const struct result *r, int which);
+
+static void row(const struct table *t, const struct result *const runs[], const char *label,
+                row_fn fn, int which)
+{
+    struct table_block blocks[TABLE_BLOCKS_MAX];
+    for (int i = 0; i < t->blocks; i++)
+        blocks[i] = fn(runs[i], which);
+    table_row(t, label, blocks);
+}
+
+static struct table_block wide(const char *text)
+{
+    return (struct table_block){{text, NULL, NULL, NULL}, 1};
+}
+
+static struct table_block cells(const char *a, const char *b, const char *c, const char *d)
+{
+    return (struct table_block){{a, b, c, d}, 0};
+}
+
+static const char *quantile(const struct histogram *h, double fraction)
+{
+    return h->count ? table_time(histogram_quantile(h, fraction)) : "-";
+}
+
+/* ---- rows ---- */
+
+static uint64_t per_second(const struct result *r)
+{
+    return (uint64_t)((double)r->reads / r->seconds);
+}
+
+static struct table_block check_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(r->plan.check ? "checked" : "check off");
+}
+
+static struct table_block rate_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(table_count(per_second(r)));
+}
+
+static struct table_block tier_row(const struct result *r, int tier)
+{
+    uint64_t all = r->tiers[TIER_L1] + r->tiers[TIER_L2] + r->tiers[TIER_LOADER];
+    const struct histogram *h = &r->latency[tier];
+    return cells(table_share(r->tiers[tier], all), quantile(h, 0.5), quantile(h, 0.99),
+                 quantile(h, 0.999));
+}
+
+static struct table_block outcome_row(const struct result *r, int which)
+{
+    (void)which;
+    return cells(table_share(r->outcomes[OUTCOME_FRESH], r->reads),
+                 table_share(r->outcomes[OUTCOME_STALE], r->reads),
+                 table_share(r->outcomes[OUTCOME_ABSENT], r->reads),
+                 table_count(r->outcomes[OUTCOME_BUSY] + r->outcomes[OUTCOME_FAILED]));
+}
+
+static struct table_block update_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(must_print("%s, %s queued", table_count(r->update.updates),
+                           table_count(r->update.queued)));
+}
+
+static struct table_block times_row(const struct result *r, int which)
+{
+    const struct histogram *h = which ? &r->update.lag : &r->update.commit_to_acceptance;
+    if (!r->plan.check)
+        return wide("-");
+    return cells(table_count(h->count), quantile(h, 0.5), quantile(h, 0.99),
+                 h->count ? table_time(h->max) : "-");
+}
+
+static struct table_block lateness_row(const struct result *r, int which)
+{
+    const struct histogram *h = which ? &r->checked.lateness_stale : &r->checked.lateness_fresh;
+    if (!r->plan.check)
+        return wide("-");
+    return cells(table_count(h->count), quantile(h, 0.5), quantile(h, 0.99),
+                 h->count ? table_time(h->max) : "-");
+}
+
+static struct table_block violation_row(const struct result *r, int which)
+{
+    (void)which;
+    if (!r->plan.check)
+        return wide("not judged");
+    return wide(must_print("%s in %s reads judged", table_count(checker_violations(&r->checked)),
+                           table_count(r->checked.judged)));
+}
+
+static struct table_block loads_row(const struct result *r, int which)
+{
+    (void)which;
+    if (!r->plan.check)
+        return wide(table_count(r->loads));
+    return wide(must_print("%s of %s pages", table_count(r->loads),
+                           table_count(r->generations.keys)));
+}
+
+static struct table_block generations_row(const struct result *r, int which)
+{
+    const struct generations_result *g = &r->generations;
+    if (!r->plan.check)
+        return wide("not judged");
+    if (which && r->away_seconds <= 0)
+        return wide("Redis was never away");
+    return wide(must_print("%u", which ? g->outage_loads_max : g->loads_max));
+}
+
+static struct table_block repeated_row(const struct result *r, int which)
+{
+    const struct generations_result *g = &r->generations;
+    (void)which;
+    if (!r->plan.check)
+        return wide("-");
+    return cells(table_count(g->by_invalidation), table_count(g->by_expiry),
+                 table_count(g->by_renewal),
+                 table_count(g->by_eviction + g->by_other_process));
+}
+
+static struct table_block origin_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(must_print("%d of %d", r->origin_peak, r->origin_cap));
+}
+
+static struct table_block memory_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(must_print("%s of %s", table_bytes(r->memory_peak), table_bytes(r->memory_cap)));
+}
+
+static struct table_block resident_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(table_bytes(r->resident_peak));
+}
+
+static struct table_block away_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(r->plan.check ? must_print("%.2f s, %lld", r->away_seconds, (long long)r->resyncs)
+                              : must_print("%lld", (long long)r->resyncs));
+}
+
+/* ---- the table ---- */
+
+static void print_reads(const struct table *t, const struct result *const runs[])
+{
+    row(t, runs, "", check_row, 0);
+    table_line(t);
+    row(t, runs, "reads per second", rate_row, 0);
+    table_heading(t, "", (const char *const[]){"share", "p50", "p99", "p99.9"});
+    for (int tier = 0; tier < TIER_COUNT; tier++)
+        row(t, runs, must_print("  from %s", tier_names[tier]), tier_row, tier);
+    table_heading(t, "", (const char *const[]){"fresh", "stale", "absent", "refused"});
+    row(t, runs, "answers", outcome_row, 0);
+}
+
+static void print_truth(const struct table *t, const struct result *const runs[])
+{
+    table_line(t);
+    row(t, runs, "updates", update_row, 0);
+    table_heading(t, "", (const char *const[]){"count", "p50", "p99", "max"});
+    row(t, runs, "commit to acceptance", times_row, 0);
+    row(t, runs, "call to the other nodes", times_row, 1);
+    row(t, runs, "late reads, fresh", lateness_row, 0);
+    row(t, runs, "late reads, stale", lateness_row, 1);
+    row(t, runs, "violations", violation_row, 0);
+}
+
+static void print_origin(const struct table *t, const struct result *const runs[])
+{
+    table_line(t);
+    row(t, runs, "loads", loads_row, 0);
+    row(t, runs, "most per generation", generations_row, 0);
+    row(t, runs, "  per process, no Redis", generations_row, 1);
+    table_heading(t, "", (const char *const[]){"changed", "expired", "renewed", "lost"});
+    row(t, runs, "loaded again because", repeated_row, 0);
+    row(t, runs, "loads at once, peak", origin_row, 0);
+    row(t, runs, "memory of L1, peak", memory_row, 0);
+    row(t, runs, "  whole process", resident_row, 0);
+    row(t, runs, "Redis away, resyncs", away_row, 0);
+}
+
+void report_table(const struct result *const runs[], int count)
+{
+    struct table t = {stdout, count};
+    const struct result *r = runs[0];
+    const struct plan *p = &r->plan;
+    printf("\n%u nodes x %u threads, L1 %s each, %g updates/s, %g s, seed %llu%s\n", p->nodes,
+           p->threads, p->memory, p->updates_per_second, p->seconds,
+           (unsigned long long)p->seed,
+           p->kill_redis_at > 0 ? must_print(", Redis killed at %g s", p->kill_redis_at) : "");
+    printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step)\n\n",
+           (double)r->bound_ns / 1e6, p->trust_ms);
+    print_reads(&t, runs);
+    print_truth(&t, runs);
+    print_origin(&t, runs);
+    table_line(&t);
+}
+
+/* ---- the verdict ---- */
+
+static void print_examples(const struct result *r)
+{
+    for (uint32_t i = 0; i < r->checked.example_count; i++) {
+        const struct checker_example *e = &r->checked.examples[i];
+        printf("  node %u, %s: asked for %u, shown %u #%u, late by %s: %s\n", e->node,
+               tier_names[e->tier], e->key, e->package, e->revision, table_time(e->late_ns),
+               fault_names[e->fault]);
+    }
+    for (uint32_t i = 0; i < r->generations.example_count; i++) {
+        const struct generations_example *e = &r->generations.examples[i];
+        printf("  page %u: loaded by node %u for %s, again by node %u %s later (look %u)\n",
+               e->first.key, e->first.node, table_time(e->first.end_ns - e->first.start_ns),
+               e->second.node, table_time(e->second.start_ns - e->first.end_ns), e->second.look);
+    }
+}
+
+/* Say it if it is broken. */
+static int broken(bool is, const char *what, uint64_t seen, uint64_t allowed)
+{
+    if (!is)
+        return 0;
+    printf("BROKEN: %s: %s, allowed %s\n", what, table_count(seen), table_count(allowed));
+    return 1;
+}
+
+static int check_promises(const struct result *r)
+{
+    const struct generations_result *g = &r->generations;
+    uint64_t violations = checker_violations(&r->checked);
+    uint64_t origin = (uint64_t)r->origin_peak, cap = (uint64_t)r->origin_cap;
+    int count = broken(violations > 0, "reads that were wrong", violations, 0);
+    count += broken(g->loads_max > 1, "loads of one generation", g->loads_max, 1);
+    count += broken(g->outage_loads_max > 1, "loads of one generation in one process, Redis away",
+                    g->outage_loads_max, 1);
+    count += broken(origin > cap, "loads at once", origin, cap);
+    count += broken(r->memory_peak > r->memory_cap, "bytes in L1", r->memory_peak, r->memory_cap);
+    count += broken(r->never_accepted > 0, "invalidations never accepted", r->never_accepted, 0);
+    count += broken(r->loads_lost > 0, "records that did not fit: not all is judged",
+                    r->loads_lost, 0);
+    return count;
+}
+
+int report_verdict(const struct result *r)
+{
+    int count = check_promises(r);
+    if (count)
+        print_examples(r);
+    if (r->failure)
+        printf("note: reads ended with an error %s times, at last with %d\n",
+               table_count(r->outcomes[OUTCOME_FAILED]), r->failure);
+    if (count == 0 && r->plan.check)
+        printf("kept: every promise (%s reads judged)\n", table_count(r->checked.judged));
+    return count;
+}
+
+/* ---- JSON ---- */
+
+static void json_latency(FILE *out, const struct result *r, int tier, const char *name,
+                         const char *end)
+{
+    const struct histogram *h = &r->latency[tier];
+    fprintf(out, "    \"%s\": {\"p50\": %.3f, \"p99\": %.3f, \"p999\": %.3f}%s\n", name,
+            (double)histogram_quantile(h, 0.5) / 1e3, (double)histogram_quantile(h, 0.99) / 1e3,
+            (double)histogram_quantile(h, 0.999) / 1e3, end);
+}
+
+static void json_shares(FILE *out, const struct result *r)
+{
+    uint64_t all = r->tiers[TIER_L1] + r->tiers[TIER_L2] + r->tiers[TIER_LOADER];
+    double whole = all ? (double)all : 1;
+    fprintf(out, "  \"share\": {\"l1\": %.6f, \"l2\": %.6f, \"loader\": %.6f},\n",
+            (double)r->tiers[TIER_L1] / whole, (double)r->tiers[TIER_L2] / whole,
+            (double)r->tiers[TIER_LOADER] / whole);
+}
+
+static void json_counts(FILE *out, const struct result *r)
+{
+    fprintf(out, "  \"reads_judged\": %llu,\n", (unsigned long long)r->checked.judged);
+    fprintf(out, "  \"violations\": %llu,\n",
+            (unsigned long long)checker_violations(&r->checked));
+    fprintf(out, "  \"trust_bound_ms\": %u,\n", r->plan.trust_ms);
+    fprintf(out, "  \"loads_per_generation_max\": %u,\n", r->generations.loads_max);
+    fprintf(out, "  \"outage_loads_per_process_max\": %u,\n", r->generations.outage_loads_max);
+    fprintf(out, "  \"origin_concurrency_peak\": %d,\n", r->origin_peak);
+    fprintf(out, "  \"origin_concurrency_cap\": %d,\n", r->origin_cap);
+    fprintf(out, "  \"memory_peak_bytes\": %llu,\n", (unsigned long long)r->memory_peak);
+    fprintf(out, "  \"memory_cap_bytes\": %llu,\n", (unsigned long long)r->memory_cap);
+    fprintf(out, "  \"requests_per_second\": %llu,\n", (unsigned long long)per_second(r));
+}
+
+void report_json(const struct result *r, const char *path)
+{
+    FILE *out = fopen(path, "we");
+    if (!out)
+        fail("cannot write %s", path);
+    fprintf(out, "{\n");
+    json_counts(out, r);
+    json_shares(out, r);
+    fprintf(out, "  \"latency_us\": {\n");
+    json_latency(out, r, TIER_L1, "l1", ",");
+    json_latency(out, r, TIER_L2, "l2", ",");
+    json_latency(out, r, TIER_LOADER, "loader", "");
+    fprintf(out, "  },\n");
+    fprintf(out, "  \"invalidation_lag_us\": {\"p50\": %.3f, \"p99\": %.3f}\n}\n",
+            (double)histogram_quantile(&r->update.lag, 0.5) / 1e3,
+            (double)histogram_quantile(&r->update.lag, 0.99) / 1e3);
+    if (fclose(out) != 0)
+        fail("cannot write %s", path);
+}

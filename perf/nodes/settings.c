@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading the command line: what is wrong is said with the option's name and its value.
+ */
+#include "nodes/settings.h"
+
+#include <getopt.h>
+#include <nigh/nigh.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/fail.h"
+
+static const char usage[] =
+    "Usage: perf/run [nodes] [OPTION...]\n"
+    "\n"
+    "The main job: node processes serve the pages of this machine's package catalogue from L1,\n"
+    "Redis and SQLite while packages are updated; a checker judges every read. Prints a table;\n"
+    "exits with 1 when a promise was broken.\n"
+    "\n"
+    "  --seconds S        how long each run lasts (20)\n"
+    "  --nodes N          node processes (2)\n"
+    "  --threads N        application threads of each (4)\n"
+    "  --memory SIZE      L1 of each node (8MiB)\n"
+    "  --shards N         of L1; a power of two (by CPUs and memory)\n"
+    "  --policy NAME      of L1 (lru)\n"
+    "  --updates N[/s]    updates of all nodes together (50/s)\n"
+    "  --loads N          cap on loads at once, per node (as many as --threads)\n"
+    "  --redis URI        a Redis to use instead of a private one; its keys begin with nigh-perf-\n"
+    "  --kill-redis-at S  kill the private Redis after S seconds, start it again 2 s later, empty\n"
+    "  --seed N           of all randomness (1)\n"
+    "  --check on|off     on: judge every read, and show a run without it beside (on)\n"
+    "  --json FILE        write the figures as JSON, too\n"
+    "  --catalogue FILE   a file in Debian's control format instead of this machine's catalogue\n"
+    "  --cache FOLDER     keep the finished catalogue there for the next time\n"
+    "  --help             this text\n";
+
+enum choice {
+    OPT_SECONDS = 1, OPT_NODES, OPT_THREADS, OPT_MEMORY, OPT_SHARDS, OPT_POLICY, OPT_UPDATES,
+    OPT_LOADS, OPT_REDIS, OPT_KILL, OPT_SEED, OPT_CHECK, OPT_JSON, OPT_CATALOGUE, OPT_CACHE,
+    OPT_HELP, OPT_NODE, OPT_SHARED
+};
+
+static const struct option options[] = {
+    {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"nodes", required_argument, NULL, OPT_NODES},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"shards", required_argument, NULL, OPT_SHARDS},
+    {"policy", required_argument, NULL, OPT_POLICY},
+    {"updates", required_argument, NULL, OPT_UPDATES},
+    {"loads", required_argument, NULL, OPT_LOADS},
+    {"redis", required_argument, NULL, OPT_REDIS},
+    {"kill-redis-at", required_argument, NULL, OPT_KILL},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"check", required_argument, NULL, OPT_CHECK},
+    {"json", required_argument, NULL, OPT_JSON},
+    {"catalogue", required_argument, NULL, OPT_CATALOGUE},
+    {"cache", required_argument, NULL, OPT_CACHE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"node", required_argument, NULL, OPT_NODE},
+    {"shared-fd", required_argument, NULL, OPT_SHARED},
+    {NULL, 0, NULL, 0},
+};
+
+static double number(const char *name, const char *text, double min, double max)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (strcmp(name, "updates") == 0 && strcmp(end, "/s") == 0)
+        end += 2;
+    if (end == text || *end || !(value >= min && value <= max))
+        fail("--%s %s: a number from %g to %g is wanted", name, text, min, max);
+    return value;
+}
+
+/* Sizes, shards and policies are nigh's own options: it judges them. */
+static void take_option(char *to, size_t size, const char *option, const char *text)
+{
+    struct nigh_options probe = NIGH_OPTIONS_INIT;
+    if (nigh_options_set(&probe, option, text) != 0)
+        fail("%s", nigh_options_error());
+    if (strlen(text) >= size)
+        fail("%s: too long", option);
+    strcpy(to, text);
+}
+
+static bool take_switch(const char *text)
+{
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+        fail("--check %s: on or off is wanted", text);
+    return strcmp(text, "on") == 0;
+}
+
+static void take_plan(struct plan *p, int option, const char *name, const char *text)
+{
+    switch (option) {
+    case OPT_SECONDS:
+        p->seconds = number(name, text, 0.1, 86400);
+        break;
+    case OPT_NODES:
+        p->nodes = (uint32_t)number(name, text, 1, NODES_MAX);
+        break;
+    case OPT_THREADS:
+        p->threads = (uint32_t)number(name, text, 1, THREADS_MAX);
+        break;
+    case OPT_MEMORY:
+        take_option(p->memory, sizeof(p->memory), "l1.memory", text);
+        break;
+    case OPT_SHARDS:
+        take_option(p->shards, sizeof(p->shards), "l1.shards", text);
+        break;
+    case OPT_POLICY:
+        take_option(p->policy, sizeof(p->policy), "l1.policy", text);
+        break;
+    case OPT_UPDATES:
+        p->updates_per_second = number(name, text, 0, 100000);
+        break;
+    case OPT_LOADS:
+        p->loads_per_node = (uint32_t)number(name, text, 1, 1 << 20);
+        break;
+    case OPT_REDIS:
+        take_option(p->redis_uri, sizeof(p->redis_uri), "redis.uri", text);
+        break;
+    case OPT_KILL:
+        p->kill_redis_at = number(name, text, 0.1, 86400);
+        break;
+    case OPT_SEED:
+        p->seed = (uint64_t)number(name, text, 0, 9e15);
+        break;
+    case OPT_CHECK:
+        p->check = take_switch(text);
+        break;
+    }
+}
+
+static void take(struct settings *s, int option, const char *name, const char *text)
+{
+    switch (option) {
+    case OPT_JSON:
+        s->json = text;
+        break;
+    case OPT_CATALOGUE:
+        s->catalogue = text;
+        break;
+    case OPT_CACHE:
+        s->cache = text;
+        break;
+    case OPT_NODE:
+        s->node = (int)number(name, text, 0, NODES_MAX - 1);
+        break;
+    case OPT_SHARED:
+        s->shared_fd = (int)number(name, text, 3, 1 << 20);
+        break;
+    case OPT_HELP:
+        fputs(usage, stdout);
+        exit(0);
+    case '?':
+        fail("see --help");
+    default:
+        take_plan(&s->plan, option, name, text);
+    }
+}
+
+static void finish(struct settings *s)
+{
+    struct plan *p = &s->plan;
+    s->own_redis = p->redis_uri[0] == '\0';
+    if (p->kill_redis_at > 0 && !s->own_redis)
+        fail("--kill-redis-at: only a private Redis is killed, not that of --redis");
+    if (p->kill_redis_at >= p->seconds)
+        fail("--kill-redis-at %g is after the end of the run", p->kill_redis_at);
+    if (p->loads_per_node == 0)
+        p->loads_per_node = p->threads;
+}
+
+void settings_parse(struct settings *s, int argc, char **argv)
+{
+    *s = (struct settings){.node = -1, .shared_fd = -1};
+    s->plan = (struct plan){.seconds = 20,
+                            .nodes = 2,
+                            .threads = 4,
+                            .memory = "8MiB",
+                            .updates_per_second = 50,
+                            .trust_ms = NIGH_DEFAULT_TRUST_MS,
+                            .seed = 1,
+                            .check = true};
+    int option, index = 0;
+    while ((option = getopt_long(argc, argv, "", options, &index)) != -1)
+        take(s, option, options[index].name, optarg);
+    if (optind < argc)
+        fail("%s: not an option; see --help", argv[optind]);
+    if (s->node < 0)
+        finish(s);
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The main job's judges are judged: histories with known faults, each of which they must find, and
+ * histories that look wrong but are not, which they must let pass.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "nodes/checker.h"
+#include "nodes/generations.h"
+#include "nodes/page.h"
+#include "support/check.h"
+#include "support/hash.h"
+
+#define MS 1000000ull
+#define PACKAGES 100u
+#define KEYS 110u
+#define SLOTS 65536u
+#define BOUND_NS (3000 * MS)
+
+/* ---- a world of hand-made times ---- */
+
+struct world {
+    void *history_memory;
+    void *loads_memory;
+    struct history history;
+    struct loads loads;
+    struct population population;
+    struct text names[KEYS + 1];
+    char text[KEYS + 1][8];
+    uint32_t edge_start[PACKAGES + 2];
+    uint32_t edges[2]; /* package 1 depends on 2 and 3 */
+    struct checker checker;
+    struct checker_tally *tally;
+    struct generations_rules rules;
+};
+
+static struct world *world_create(void)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    REQUIRE(w);
+    w->history_memory = calloc(1, history_bytes(PACKAGES, 64));
+    w->loads_memory = calloc(1, loads_bytes(64));
+    w->tally = calloc(1, sizeof(*w->tally));
+    REQUIRE(w->history_memory && w->loads_memory && w->tally);
+    w->history = history_at(w->history_memory, PACKAGES, 64);
+    w->loads = loads_at(w->loads_memory, 64);
+    for (uint32_t key = 1; key <= KEYS; key++) {
+        snprintf(w->text[key], sizeof(w->text[key]), "p%u", key);
+        w->names[key] = text_of(w->text[key]);
+    }
+    w->edges[0] = 2;
+    w->edges[1] = 3;
+    for (uint32_t package = 2; package <= PACKAGES + 1; package++)
+        w->edge_start[package] = 2;
+    w->population = (struct population){.packages = PACKAGES,
+                                        .keys = KEYS,
+                                        .names = w->names,
+                                        .edge_start = w->edge_start,
+                                        .edges = w->edges};
+    w->checker = (struct checker){&w->history, PACKAGES, 0, BOUND_NS};
+    w->rules = (struct generations_rules){.nodes = 2,
+                                          .group_slots = SLOTS,
+                                          .value_ttl_ns = 54000 * MS,
+                                          .absent_ttl_ns = 4500 * MS,
+                                          .grace_ns = 100 * MS,
+                                          .end_ns = 100000 * MS};
+    return w;
+}
+
+static void world_destroy(struct world *w)
+{
+    free(w->history_memory);
+    free(w->loads_memory);
+    free(w->tally);
+    free(w);
+}
+
+/* Node 0 gives `package` its next revision; the call lasts from `call` to `end` (ms); 0: queued. */
+static uint32_t world_update(struct world *w, uint32_t package, uint32_t revision, uint64_t call,
+                             uint64_t accepted)
+{
+    uint32_t i = history_reserve(&w->history);
+    struct update what = {.package = package, .revision = revision, .committed_ns = call * MS};
+    REQUIRE(i != HISTORY_FULL);
+    history_commit(&w->history, i, &what);
+    struct update *u = &w->history.updates[i];
+    atomic_store_explicit(&u->call_ns, call * MS, memory_order_relaxed);
+    atomic_store_explicit(&u->returned_ns, (accepted ? accepted : call) * MS, memory_order_relaxed);
+    atomic_store_explicit(&u->queued, accepted == 0, memory_order_relaxed);
+    if (accepted)
+        history_accepted(&w->history, i, accepted * MS);
+    return i;
+}
+
+static uint64_t world_read(struct world *w, uint32_t key, bool fresh, uint64_t begin,
+                           const struct page_version *versions, uint32_t count)
+{
+    struct page_buffer page = {0};
+    page_clear(&page);
+    for (uint32_t i = 0; i < count; i++)
+        page_add_version(&page, versions[i].package, versions[i].revision);
+    struct text bytes = count ? page_finish(&page) : (struct text){NULL, 0};
+    struct checker_read read = {.key = key,
+                                .begin_ns = begin * MS,
+                                .fresh = fresh,
+                                .page = bytes.data,
+                                .page_len = bytes.len};
+    checker_judge(&w->checker, &read, w->tally);
+    page_free(&page);
+    return checker_violations(w->tally);
+}
+
+static void world_load(struct world *w, uint32_t key, uint32_t node, uint64_t begin, uint64_t end)
+{
+    struct load load = {.begin_ns = begin * MS,
+                        .start_ns = begin * MS,
+                        .end_ns = end * MS,
+                        .key = key,
+                        .node = (uint8_t)node,
+                        .found = key <= PACKAGES};
+    loads_add(&w->loads, &load);
+}
+
+/* Node 0 loads page 1 from 1300 to 1310 ms, after a look. */
+static struct load world_look(enum load_look look)
+{
+    return (struct load){.begin_ns = 1300 * MS,
+                         .start_ns = 1300 * MS,
+                         .end_ns = 1310 * MS,
+                         .look_ns = 1299 * MS,
+                         .key = 1,
+                         .look = (uint8_t)look,
+                         .found = true};
+}
+
+static void world_trouble(struct world *w, enum trouble_kind kind, uint32_t node, uint64_t from,
+                          uint64_t to)
+{
+    struct trouble t = {from * MS, to * MS, node, kind};
+    loads_add_trouble(&w->loads, &t);
+}
+
+static struct generations_result world_judge(struct world *w)
+{
+    struct generations_result result;
+    generations_judge(&w->history, &w->loads, &w->population, &w->rules, &result);
+    return result;
+}
+
+/* ---- reads ---- */
+
+TEST(fresh_and_late_beyond_the_bound_is_found)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}, {2, 3}};
+    world_update(w, 1, 8, 1000, 1001);
+    CHECK_EQ(world_read(w, 1, true, 500, shown, 2), 0);  /* before the update */
+    CHECK_EQ(world_read(w, 1, true, 4000, shown, 2), 0); /* late, within the bound */
+    CHECK_EQ(w->tally->late_fresh, 1);
+    CHECK_EQ(world_read(w, 1, true, 4002, shown, 2), 1);
+    CHECK_EQ(w->tally->faults[CHECKER_LATE], 1);
+    CHECK_EQ(w->tally->examples[0].late_ns, 3001 * MS);
+    world_destroy(w);
+}
+
+TEST(every_version_on_the_page_is_judged)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}, {2, 3}, {3, 1}};
+    world_update(w, 3, 2, 1000, 1001);
+    CHECK_EQ(world_read(w, 1, true, 9000, shown, 3), 1);
+    CHECK_EQ(w->tally->examples[0].package, 3);
+    world_destroy(w);
+}
+
+TEST(stale_reads_and_unaccepted_updates_are_no_violation)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    world_update(w, 1, 8, 1000, 1001);
+    CHECK_EQ(world_read(w, 1, false, 90000, shown, 1), 0);
+    CHECK_EQ(w->tally->late_stale, 1);
+    struct page_version other[] = {{2, 1}};
+    world_update(w, 2, 2, 1000, 0); /* queued: Redis has not accepted it */
+    CHECK_EQ(world_read(w, 2, true, 90000, other, 1), 0);
+    CHECK_EQ(w->tally->late_fresh, 0);
+    world_destroy(w);
+}
+
+TEST(lateness_counts_from_the_first_acceptance_of_any_later_version)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    world_update(w, 1, 8, 1000, 9000); /* accepted after the one that came later */
+    world_update(w, 1, 9, 1500, 1501);
+    CHECK_EQ(world_read(w, 1, true, 4600, shown, 1), 1);
+    CHECK_EQ(w->tally->examples[0].late_ns, 3099 * MS);
+    world_destroy(w);
+}
+
+TEST(fresh_after_the_node_has_applied_it_is_found_at_once)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    uint32_t u = world_update(w, 1, 8, 1000, 1001);
+    history_applied(&w->history, u, 1, 1002 * MS); /* the other node: says nothing about ours */
+    CHECK_EQ(world_read(w, 1, true, 1010, shown, 1), 0);
+    history_applied(&w->history, u, 0, 1005 * MS);
+    CHECK_EQ(world_read(w, 1, true, 1004, shown, 1), 0); /* the call began before */
+    CHECK_EQ(world_read(w, 1, true, 1010, shown, 1), 1);
+    CHECK_EQ(w->tally->faults[CHECKER_APPLIED], 1);
+    world_destroy(w);
+}
+
+TEST(a_wrong_page_is_found)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{2, 1}};
+    struct checker_read garbage = {.key = 2, .page = "short", .page_len = 5};
+    CHECK_EQ(world_read(w, 2, true, 10, shown, 1), 0);
+    CHECK_EQ(world_read(w, 105, true, 10, NULL, 0), 0);  /* absent, and rightly so */
+    CHECK_EQ(world_read(w, 1, true, 10, shown, 1), 1);   /* another page */
+    CHECK_EQ(world_read(w, 2, true, 10, NULL, 0), 2);    /* a package that is said to be absent */
+    CHECK_EQ(world_read(w, 105, true, 10, shown, 1), 3); /* an absent name with a page */
+    checker_judge(&w->checker, &garbage, w->tally);
+    CHECK_EQ(w->tally->faults[CHECKER_MISTAKEN], 4);
+    CHECK_EQ(w->tally->judged, 6);
+    world_destroy(w);
+}
+
+/* ---- loads ---- */
+
+TEST(two_loads_of_one_generation_are_found)
+{
+    struct world *w = world_create();
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 1, 105, 112); /* at the same time, by the other node */
+    world_load(w, 2, 0, 100, 110);
+    world_load(w, 2, 0, 900, 910); /* again, much later */
+    world_load(w, 2, 0, 950, 960);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.loads, 5);
+    CHECK_EQ(r.keys, 2);
+    CHECK_EQ(r.unexplained, 3);
+    CHECK_EQ(r.loads_max, 3);
+    world_destroy(w);
+}
+
+TEST(an_invalidation_between_explains_a_load)
+{
+    struct world *w = world_create();
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 1, 500, 510); /* its own update */
+    world_load(w, 1, 0, 900, 910); /* its dependency's */
+    world_load(w, 4, 0, 100, 110);
+    world_load(w, 4, 0, 900, 910); /* no concern of package 4: a second load */
+    world_update(w, 1, 2, 300, 301);
+    world_update(w, 2, 2, 700, 701);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.by_invalidation, 2);
+    CHECK_EQ(r.unexplained, 1);
+    CHECK_EQ(r.examples[0].first.key, 4);
+    world_destroy(w);
+}
+
+TEST(one_invalidation_ends_one_generation)
+{
+    struct world *w = world_create();
+    uint32_t u = world_update(w, 2, 2, 300, 301);
+    history_applied(&w->history, u, 0, 301 * MS);
+    history_applied(&w->history, u, 1, 305 * MS);
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 1, 302, 304); /* before its node has applied it: void */
+    world_load(w, 1, 1, 306, 308);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 320, 330); /* but then it is loaded */
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+/* Tags that share a group slot fall together: real names, found by search. */
+TEST(a_tag_in_the_same_slot_explains_a_load)
+{
+    struct world *w = world_create();
+    static char name[16];
+    uint32_t wanted = hash_tag_slot(w->names[2], SLOTS);
+    for (uint32_t i = 0; w->names[50].data == w->text[50]; i++) {
+        snprintf(name, sizeof(name), "x%u", i);
+        if (hash_tag_slot(text_of(name), SLOTS) == wanted)
+            w->names[50] = text_of(name);
+    }
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 0, 900, 910);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_update(w, 50, 2, 500, 501);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_destroy(w);
+}
+
+TEST(expiry_explains_a_load)
+{
+    struct world *w = world_create();
+    world_load(w, 105, 0, 100, 110);
+    world_load(w, 105, 1, 4700, 4710);
+    world_load(w, 105, 1, 8000, 8010); /* too early */
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 0, 60000, 60010);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.by_expiry, 2);
+    CHECK_EQ(r.unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(without_redis_each_process_may_load_once)
+{
+    struct world *w = world_create();
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3000);
+    world_trouble(w, TROUBLE_AWAY, 1, 1000, 3100);
+    world_load(w, 1, 0, 1100, 1110);
+    world_load(w, 1, 1, 1200, 1210); /* the other process: its own */
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.unexplained, 0);
+    CHECK_EQ(r.outage_loads_max, 1);
+    world_load(w, 1, 1, 1300, 1310); /* the same process: too much */
+    r = world_judge(w);
+    CHECK_EQ(r.unexplained, 1);
+    CHECK_EQ(r.outage_loads_max, 2);
+    CHECK_EQ(r.loads_max, 1);
+    world_destroy(w);
+}
+
+TEST(an_evicted_page_may_be_loaded_again_without_redis)
+{
+    struct world *w = world_create();
+    struct load again = world_look(LOAD_LOOKED_EMPTY);
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3000);
+    world_load(w, 1, 0, 1100, 1110);
+    loads_add(&w->loads, &again);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.unexplained, 0);
+    CHECK_EQ(r.by_eviction, 1);
+    again.start_ns = 1350 * MS;
+    again.look_ns = 1305 * MS; /* the look began while the load before still ran */
+    loads_add(&w->loads, &again);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_look_that_finds_the_page_excuses_nothing)
+{
+    struct world *w = world_create();
+    struct load again = world_look(LOAD_LOOKED_FULL);
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3000);
+    world_load(w, 1, 0, 100, 110);
+    loads_add(&w->loads, &again);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_renewal_lets_everything_be_loaded_once)
+{
+    struct world *w = world_create();
+    world_trouble(w, TROUBLE_RENEWED, 0, 1000, 1010);
+    world_trouble(w, TROUBLE_RENEWED, 1, 1000, 1020);
+    world_load(w, 1, 0, 100, 110);
+    world_load(w, 1, 1, 1050, 1060);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 1070, 1080);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_queued_invalidation_counts_where_it_is_applied)
+{
+    struct world *w = world_create();
+    uint32_t u = world_update(w, 1, 2, 1500, 0); /* by node 0, Redis is away */
+    w->rules.redis_up_ns = 3000 * MS;
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3500);
+    world_trouble(w, TROUBLE_AWAY, 1, 1000, 3500);
+    history_accepted(&w->history, u, 3600 * MS);
+    world_load(w, 1, 0, 1400, 1410);
+    world_load(w, 1, 0, 1600, 1610); /* applied here at once */
+    world_load(w, 1, 1, 1700, 1710); /* Redis may have executed it and died: not judged */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 1, 2000, 2010); /* it did not */
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_load(w, 1, 1, 3650, 3660); /* accepted: it reaches both */
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_full_log_says_so)
+{
+    struct world *w = world_create();
+    for (uint32_t i = 0; i < 70; i++)
+        world_load(w, 1 + i, 0, 100, 110);
+    CHECK_EQ(loads_count(&w->loads), 64);
+    CHECK_EQ(loads_lost(&w->loads), 6);
+    world_destroy(w);
+}
