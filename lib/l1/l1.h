@@ -9,13 +9,14 @@
  * raises a floor. `now` counts invalidations applied by this node; a ticket is its value.
  *
  *   ticket  t = l1_ticket()            before looking anywhere
- *   store   iff t >= every hard and soft floor over the value (its key's slot, its groups, space, all)
+ *   store   iff t >= every hard and soft floor over the value (key's slot, groups, space, all)
  *   key     F(key) = ++now, THEN remove the entry under the shard lock
  *   group   F(slot) = ++now, nothing else: entries below are gone by judgement
  *
- * Why no older value survives: a storer checks the floors under the shard lock. If its section comes
- * first, the remover (which takes the lock after raising) finds the entry; if it comes second, the
- * lock's acquire shows it the raised floor. Group floors are judged at each hit, so order is free.
+ * Why no older value survives: a storer checks the floors under the shard lock. If its section
+ * comes first, the remover (which takes the lock after raising) finds the entry; if it comes
+ * second, the lock's acquire shows it the raised floor. Group floors are judged at each hit, so
+ * order is free.
  *
  * Memory: one byte count for the whole l1 (l1_charge): tables, entries, entries retired but not yet
  * freed (limbo), pinned, and unpublished (created, not stored). It never exceeds the cap.
@@ -32,6 +33,7 @@
 #include <nigh/read.h>
 
 #include "base/base.h"
+#include "l1/entry.h"
 #include "stats/stats.h"
 
 struct l1;
@@ -47,7 +49,7 @@ struct l1_config {
     enum nigh_policy policy;
 };
 
-/* Errors: NIGH_ENOMEM; NIGH_EINVAL memory too small for the fixed tables (nigh_options_error-able) */
+/* Errors: NIGH_ENOMEM; NIGH_EINVAL sizes out of range, or memory too small for the fixed tables */
 int l1_create(const struct l1_config *config, struct l1 **ret_l1);
 /* No reader, no pin, no other call. Frees everything. */
 void l1_destroy(struct l1 *l1);
@@ -90,7 +92,6 @@ struct l1_value {
  */
 int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                     struct l1_entry **ret_entry);
-bool l1_entry_loose(const struct l1_entry *e);
 
 /*
  * References are for entries held outside a read section by other means than a pin: the result of a
@@ -101,23 +102,18 @@ bool l1_entry_loose(const struct l1_entry *e);
 void l1_entry_ref(struct l1_entry *e);
 void l1_entry_unref(struct l1_entry *e);
 
-uint64_t l1_entry_stamp(const struct l1_entry *e);
-uint64_t l1_entry_born_ns(const struct l1_entry *e);
-uint64_t l1_entry_fresh_until_ns(const struct l1_entry *e);
-uint64_t l1_entry_stale_until_ns(const struct l1_entry *e);
-uint64_t l1_entry_version(const struct l1_entry *e);
-uint8_t l1_entry_flags(const struct l1_entry *e);
-uint32_t l1_entry_groups(const struct l1_entry *e, const uint16_t **ret_slots);
-uint16_t l1_entry_space_slot(const struct l1_entry *e);
-struct bytes l1_entry_key(const struct l1_entry *e);
-struct bytes l1_entry_value(const struct l1_entry *e);
+/*
+ * Inline in entry.h: l1_entry_loose, _stamp, _born_ns, _fresh_until_ns, _stale_until_ns, _version,
+ * _flags, _groups, _space_slot, _key, _value. Times come back rounded down: born by at most
+ * 0.53 ms, the lifetimes behind it by 1/65,536 and 1/2,048 of themselves (exact below 34 s and 1 s).
+ */
 
 /* ---- reading ---- */
 
-/* In a read section. NULL: not there. Expired or outdated entries are returned: the caller judges. */
+/* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
 struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key);
-/* Note the hit for the policy: at most one relaxed store, none when the counter is full. */
-void l1_touch_rcu(struct l1_entry *e);
+/* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
+ * when the counter is full. */
 
 /*
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first
@@ -133,7 +129,7 @@ struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
 /* Give back; any thread. Slot: one release store. Reference: unref. */
 void l1_unpin(uintptr_t pin);
-/* Pins held by all threads now, and the bytes of retired entries that only pins keep (approximate). */
+/* Pins held by all threads now, and bytes of retired entries that only holders keep (about). */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
 
 /* ---- floors ---- */
@@ -155,13 +151,13 @@ bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stam
 
 /* The key's floor: the oldest ticket whose flight may still be joined (COHERENCE rule 10). */
 uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key);
-/* ++now without raising any floor: a mark that later tickets are at or above (when trust was lost). */
+/* ++now without raising any floor: a mark that later tickets are at or above (trust was lost). */
 uint64_t l1_mark(struct l1 *l1);
 
 /* Raise the floor of a group. Any thread. Returns the new position. */
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
 /*
- * Raise the key's floor, then remove its entry unless its version is at least `version` (0: always).
+ * Raise the key's floor, then remove its entry unless its version is `version` or newer (0: always).
  * When the entry stays by its version the floor is raised all the same (COHERENCE rule 15).
  * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
  * Returns the new position: what a writer's own value is stamped with.

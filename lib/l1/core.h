@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this module share: the cache's struct, and the entries' private side.
+ */
+#ifndef NIGH_L1_CORE_H
+#define NIGH_L1_CORE_H
+
+#include <pthread.h>
+
+#include "l1/floors.h"
+#include "l1/l1.h"
+#include "l1/policy.h"
+
+struct l1_shard;
+
+/* Caches open at once in one process; an entry that is not stored names its cache by number. */
+#define L1_CACHES_MAX 1024u
+
+/*
+ * The whole table in this process.
+ *
+ * Thread-safety: everything but create and destroy from any thread.
+ * Keys: (c) constant after creation  (a) atomic
+ *
+ * Bytes. used = the fixed tables + what shards have borrowed: entries (stored, unstored, retired),
+ *               tables, rings and a small reserve each.   used <= cap, always.
+ *        limbo = retired and on their way out: freed after the next grace period.
+ *        used - limbo is kept below target = cap - limbo_cap - reserves, by evicting: so that limbo
+ *        has its room, and an insert need not wait for a grace period.
+ */
+struct l1 {
+    /* read by every hit */
+    struct l1_shard *shards; /* (c) */
+    uint64_t hash_seed;      /* (c) */
+    uint32_t shard_shift;    /* (c) of the hash */
+    uint32_t shard_mask;     /* (c) */
+    uint32_t base_bits;      /* (c) log2 of the buckets a shard begins with */
+    /* read by writers */
+    uint32_t id;                    /* (c) 0 .. L1_CACHES_MAX - 1 */
+    const struct l1_policy *policy; /* (c) */
+    struct mem *mem;                /* (c) arena of entries and tables */
+    struct env *env;                /* (c) */
+    struct stats *stats;            /* (c) */
+    uint64_t cap_bytes;             /* (c) */
+    uint64_t limbo_cap_bytes;       /* (c) */
+    uint64_t target_bytes;          /* (c) */
+    uint64_t reserve_bytes;         /* (c) what a shard may keep borrowed but unused */
+    uint64_t entry_max_bytes;       /* (c) a larger entry is not stored */
+    uint64_t fixed_bytes;           /* (c) floors, shards, this */
+    void *shards_block;             /* (c) as allocated */
+    size_t shards_block_bytes;      /* (c) */
+    void (*poke)(void *arg);        /* (c) after the first store */
+    void *poke_arg;                 /* (c) */
+    pthread_mutex_t reclaim_lock;   /* one reclaimer at a time; outermost */
+    pthread_mutex_t expire_lock;
+    uint32_t expire_next; /* expire_lock: shard to go on with */
+
+    struct l1_floors floors;
+
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
+    _Atomic uint64_t peak;                            /* (a) */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held */
+};
+
+/* ---- entry.c ---- */
+
+/* Bytes for a value of a key. */
+size_t entry_size_of(const struct l1_key *key, const struct l1_value *value);
+/* Write header, key, value and extension; one reference. */
+void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
+                const struct l1_value *value, uint8_t own_flags);
+/* From general memory; NULL: none. */
+struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
+                                    const struct l1_value *value);
+/* A loose one with the same content and one reference. */
+struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e);
+/* Back to the arena. The caller's accounting has been done. */
+void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e);
+uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e);
+
+/* ---- l1.c ---- */
+
+struct l1 *l1_by_id(uint32_t id);
+
+#endif

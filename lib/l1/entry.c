@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making entries, counting who holds them, letting go of those that were never stored.
+ *
+ * Ordering: an unref releases, the one that frees acquires (pair(entry.refs)), so every holder's
+ * reads come before the bytes are gone. Reclamation acquires the same way (reclaim.c).
+ */
+#include "l1/core.h"
+
+#include "l1/shard.h"
+
+#define BORN_MAX ((UINT64_C(1) << ENTRY_BORN_BITS) - 1)
+#define EXPONENT_MAX ((1u << ENTRY_EXPONENT_BITS) - 1)
+#define FREED_BYTE 0xdb
+
+/* Round down to a mantissa of `bits`; what is too long becomes the longest. */
+static uint64_t ticks_pack(uint64_t ticks, unsigned bits)
+{
+    unsigned width = ticks ? 64 - (unsigned)__builtin_clzll(ticks) : 0;
+    unsigned exponent = width > bits ? width - bits : 0;
+    if (exponent > EXPONENT_MAX)
+        return (UINT64_C(1) << (bits + ENTRY_EXPONENT_BITS)) - 1;
+    return ticks >> exponent | (uint64_t)exponent << bits;
+}
+
+static uint64_t ticks_between(uint64_t from_ticks, uint64_t until_ns)
+{
+    uint64_t until = until_ns >> ENTRY_TICK_SHIFT;
+    return until > from_ticks ? until - from_ticks : 0;
+}
+
+static bool wants_extension(const struct l1_value *v)
+{
+    return v->version != 0 || v->group_count != 0;
+}
+
+static size_t size_of(size_t key_len, size_t value_len, bool extended, uint32_t group_count)
+{
+    if (!extended)
+        return sizeof(struct l1_entry) + key_len + value_len;
+    return entry_extension_offset(key_len, value_len) + sizeof(struct l1_extension) +
+           group_count * sizeof(uint16_t);
+}
+
+size_t entry_size_of(const struct l1_key *key, const struct l1_value *v)
+{
+    return size_of(key->len, v->bytes.len, wants_extension(v), v->group_count);
+}
+
+size_t entry_size(const struct l1_entry *e)
+{
+    const struct l1_extension *x = entry_extension(e);
+    return size_of(e->key_len, e->value_len, x, x ? x->group_count : 0);
+}
+
+uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
+{
+    return hash_key(l1->hash_seed, e->space, e->bytes, e->key_len);
+}
+
+static void fill_times(struct l1_entry *e, const struct l1_value *v)
+{
+    uint64_t born = u64_min(v->born_ns >> ENTRY_TICK_SHIFT, BORN_MAX);
+    e->born_ticks = born;
+    e->fresh = ticks_pack(ticks_between(born, v->fresh_until_ns), ENTRY_FRESH_BITS);
+    e->stale = ticks_pack(ticks_between(entry_fresh_ticks(e), v->stale_until_ns),
+                          ENTRY_STALE_BITS);
+}
+
+static void fill_extension(struct l1_entry *e, const struct l1_value *v)
+{
+    void *at = (char *)e + entry_extension_offset(e->key_len, e->value_len);
+    struct l1_extension *x = at;
+    x->version = v->version;
+    x->group_count = v->group_count;
+    if (v->group_count)
+        memcpy(x->groups, v->groups, v->group_count * sizeof(*v->groups));
+}
+
+void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
+                const struct l1_value *v, uint8_t own_flags)
+{
+    NIGH_DCHECK(key->len && key->len <= NIGH_KEY_MAX && v->bytes.len <= NIGH_VALUE_MAX);
+    NIGH_DCHECK(v->space_slot < GROUP_SLOT_TAGS && v->group_count <= NIGH_TAGS_MAX);
+    atomic_init(&e->refs, 1);
+    atomic_init(&e->freq, 0);
+    e->slot = l1->id & 0xffffff;
+    e->stamp = v->stamp & ((UINT64_C(1) << 48) - 1);
+    e->space = key->space & 0xffff;
+    e->space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
+    e->key_len = key->len & 0x7ff;
+    uint8_t extended = wants_extension(v) ? ENTRY_EXTENDED : 0;
+    e->flags = ((v->flags & L1_ABSENT) | own_flags | extended) & 7u;
+    e->value_len = v->bytes.len & 0x7ffffff;
+    fill_times(e, v);
+    memcpy(e->bytes, key->data, key->len);
+    if (v->bytes.len)
+        memcpy(e->bytes + key->len, v->bytes.data, v->bytes.len);
+    if (wants_extension(v))
+        fill_extension(e, v);
+}
+
+/* ---- loose entries ---- */
+
+struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
+                                    const struct l1_value *value)
+{
+    struct l1_entry *e = mem_alloc(l1->env->mem, NULL, entry_size_of(key, value));
+    if (e)
+        entry_fill(e, l1, key, value, ENTRY_LOOSE);
+    return e;
+}
+
+struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)
+{
+    size_t size = entry_size(e);
+    struct l1_entry *copy = mem_alloc(l1->env->mem, NULL, size);
+    if (!copy)
+        return NULL;
+    /* All but refs, slot and freq, which others may be writing now. */
+    size_t skip = sizeof(uint64_t);
+    memcpy((char *)copy + skip, (const char *)e + skip, size - skip);
+    atomic_init(&copy->refs, 1);
+    atomic_init(&copy->freq, 0);
+    copy->slot = l1->id & 0xffffff;
+    copy->flags = (copy->flags | ENTRY_LOOSE) & 7u;
+    return copy;
+}
+
+/* ---- the end ---- */
+
+void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
+{
+    size_t size = entry_size(e);
+    struct mem *mem = l1_entry_loose(e) ? l1->env->mem : l1->mem;
+#ifndef NDEBUG
+    memset(e, FREED_BYTE, size); /* a reader that is late finds no plausible value */
+#endif
+    mem_free(mem, cache, e, size);
+}
+
+static void free_unstored(struct l1_entry *e)
+{
+    struct l1 *l1 = l1_by_id(e->slot);
+    if (!l1_entry_loose(e))
+        l1_shard_forget_unstored(l1, e);
+    entry_free(l1, NULL, e);
+}
+
+void l1_entry_ref(struct l1_entry *e)
+{
+    /* Whoever gives a reference away holds one, or is in a section: nothing to order. */
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+}
+
+void l1_entry_unref(struct l1_entry *e)
+{
+    /* pair(entry.refs) */
+    uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
+    NIGH_DCHECK(before & ~ENTRY_STORED);
+    if (before == 1)
+        free_unstored(e);
+}

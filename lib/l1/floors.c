@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Raising and judging floors.
+ */
+#include "l1/floors.h"
+
+#include <nigh/error.h>
+
+/* A key floor for each 512 bytes of memory: a collision refuses one fill in 16,384 at most. */
+#define MEMORY_PER_KEY_FLOOR 512u
+
+uint32_t floors_key_count(uint64_t memory_bytes)
+{
+    uint32_t count = KEY_FLOORS_MIN;
+    while (count < KEY_FLOORS_MAX && count * 2ull * MEMORY_PER_KEY_FLOOR <= memory_bytes)
+        count *= 2;
+    return count;
+}
+
+static size_t groups_size(uint32_t group_count)
+{
+    return group_count * sizeof(struct group_floor);
+}
+
+static size_t keys_size(uint32_t key_count)
+{
+    return key_count * sizeof(_Atomic uint64_t);
+}
+
+uint64_t floors_bytes(uint32_t group_count, uint32_t key_count)
+{
+    return groups_size(group_count) + keys_size(key_count);
+}
+
+int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count)
+{
+    f->groups = mem_pages_alloc(groups_size(group_count));
+    if (!f->groups)
+        return NIGH_ENOMEM;
+    f->keys = mem_pages_alloc(keys_size(key_count));
+    if (!f->keys) {
+        mem_pages_free(f->groups, groups_size(group_count));
+        return NIGH_ENOMEM;
+    }
+    f->group_count = group_count;
+    f->key_count = key_count;
+    atomic_init(&f->newest_group, 0);
+    atomic_init(&f->now, 0);
+    pthread_mutex_init(&f->lock, NULL);
+    return 0;
+}
+
+void floors_fini(struct l1_floors *f)
+{
+    pthread_mutex_destroy(&f->lock);
+    mem_pages_free(f->keys, keys_size(f->key_count));
+    mem_pages_free(f->groups, groups_size(f->group_count));
+}
+
+/* ---- raising ---- */
+
+REQUIRES(f->lock)
+static uint64_t next_position(const struct l1_floors *f)
+{
+    return atomic_load_explicit(&f->now, memory_order_relaxed) + 1;
+}
+
+REQUIRES(f->lock)
+static void advance(struct l1_floors *f, uint64_t position)
+{
+    /* pair(floors.now): the floor stands before any ticket of its position is given out */
+    atomic_store_explicit(&f->now, position, memory_order_release);
+}
+
+uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
+{
+    struct group_floor *floor = &f->groups[slot & (f->group_count - 1)];
+    pthread_mutex_lock(&f->lock);
+    uint64_t position = next_position(f);
+    atomic_store_explicit(soft ? &floor->soft : &floor->hard, position, memory_order_relaxed);
+    /* pair(floors.newest): after the floor, so that who is sent to the table finds it there */
+    atomic_store_explicit(&f->newest_group, position, memory_order_release);
+    advance(f, position);
+    pthread_mutex_unlock(&f->lock);
+    return position;
+}
+
+/* Bits that neither shard, bucket nor tag of a usual table use, so a crowded bucket is no crowded
+ * floor. */
+static _Atomic uint64_t *key_floor(const struct l1_floors *f, uint64_t hash)
+{
+    return &f->keys[hash >> 34 & (f->key_count - 1)];
+}
+
+uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok)
+{
+    _Atomic uint64_t *floor = key_floor(f, hash);
+    pthread_mutex_lock(&f->lock);
+    uint64_t position = next_position(f);
+    *ret_ok = ticket >= atomic_load_explicit(floor, memory_order_relaxed);
+    atomic_store_explicit(floor, position, memory_order_relaxed);
+    advance(f, position);
+    pthread_mutex_unlock(&f->lock);
+    return position;
+}
+
+uint64_t floors_mark(struct l1_floors *f)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t position = next_position(f);
+    advance(f, position);
+    pthread_mutex_unlock(&f->lock);
+    return position;
+}
+
+/* ---- judging ---- */
+
+uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash)
+{
+    /* Relaxed: a storer's look is ordered against the remover's by the shard lock. */
+    return atomic_load_explicit(key_floor(f, hash), memory_order_relaxed);
+}
+
+static enum l1_standing judge_one(const struct l1_floors *f, uint64_t stamp, uint16_t slot)
+{
+    const struct group_floor *floor = &f->groups[slot & (f->group_count - 1)];
+    if (stamp < atomic_load_explicit(&floor->hard, memory_order_relaxed))
+        return L1_BELOW_HARD;
+    if (stamp < atomic_load_explicit(&floor->soft, memory_order_relaxed))
+        return L1_BELOW_SOFT;
+    return L1_CURRENT;
+}
+
+enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,
+                                   const uint16_t *groups, uint32_t group_count)
+{
+    enum l1_standing worst = judge_one(f, stamp, GROUP_SLOT_ALL);
+    enum l1_standing one = judge_one(f, stamp, space_slot);
+    worst = one > worst ? one : worst;
+    for (uint32_t i = 0; i < group_count && worst != L1_BELOW_HARD; i++) {
+        one = judge_one(f, stamp, groups[i]);
+        worst = one > worst ? one : worst;
+    }
+    return worst;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floors: what has been invalidated, in constant memory (DESIGN 2, COHERENCE rules 1 to 3).
+ *
+ *   now           position of this node: invalidations applied so far; a ticket is its value
+ *   groups[slot]  {hard, soft}: positions of the last invalidation of a tag, a space, or all
+ *   keys[slot]    position of the last invalidation of a key that hashes here
+ *   newest_group  the highest of all groups[]: a stamp at or above it is above every one of them
+ *
+ * A key needs one floor, not two: key floors are judged where soft and hard mean the same (a store,
+ * a join and a landing all ask "did it begin before the invalidation"), never at a hit.
+ * A collision of slots refuses one fill, or expires values of another group; it never serves an old
+ * value. Floors only rise, because all writers are in one order under the lock.
+ *
+ * Ordering
+ *   now            stored with release after the floor (pair(floors.now)): who holds a ticket of p
+ *                  sees every floor up to p. Loaded with acquire: a ticket comes before any look.
+ *   newest_group   stored with release after the floor (pair(floors.newest)): who sees that
+ *                  something rose sees what.
+ *   A raise is complete when it returns: the lock's release is a full barrier on x86 and a release
+ *   elsewhere; whoever learns of the return from this thread sees the floor.
+ */
+#ifndef NIGH_L1_FLOORS_H
+#define NIGH_L1_FLOORS_H
+
+#include <pthread.h>
+
+#include "l1/l1.h"
+
+#define KEY_FLOORS_MAX 16384u
+#define KEY_FLOORS_MIN 1024u
+
+/* Keys: (r) written under the lock, read by anyone */
+struct group_floor {
+    _Atomic uint64_t hard; /* (r) */
+    _Atomic uint64_t soft; /* (r) */
+};
+
+/* Keys: (c) constant after init; (r) as above */
+struct l1_floors {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t newest_group; /* (r) read by every hit */
+    struct group_floor *groups;                               /* (c) */
+    uint32_t group_count;                                     /* (c) power of two */
+    uint32_t key_count;                                       /* (c) power of two */
+    _Atomic uint64_t *keys;                                   /* (c) */
+    /* `now` moves with every key invalidated: not on the line that hits read. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (r) */
+    pthread_mutex_t lock;
+};
+
+/* How many key floors suit so much memory: the tables stay a small share of it. */
+uint32_t floors_key_count(uint64_t memory_bytes);
+/* Bytes of the two tables. */
+uint64_t floors_bytes(uint32_t group_count, uint32_t key_count);
+/* Errors: NIGH_ENOMEM. */
+int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count);
+void floors_fini(struct l1_floors *f);
+
+uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
+/* `*ret_ok`: whether `ticket` was at or above the floor just before. */
+uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
+uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
+/* ++now, and no floor. */
+uint64_t floors_mark(struct l1_floors *f);
+enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,
+                                   const uint16_t *groups, uint32_t group_count);
+
+static inline uint64_t floors_now(const struct l1_floors *f)
+{
+    return atomic_load_explicit(&f->now, memory_order_acquire); /* pair(floors.now) */
+}
+
+static inline enum l1_standing floors_judge(const struct l1_floors *f, uint64_t stamp,
+                                            uint16_t space_slot, const uint16_t *groups,
+                                            uint32_t group_count)
+{
+    /* pair(floors.newest): if it moved, the floor that moved it is seen */
+    if (NIGH_LIKELY(stamp >= atomic_load_explicit(&f->newest_group, memory_order_acquire)))
+        return L1_CURRENT;
+    return floors_judge_slow(f, stamp, space_slot, groups, group_count);
+}
+
+#endif

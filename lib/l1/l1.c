@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table as others see it: making it, its sizes, and the calls that lead to a shard or a floor.
+ */
+#include "l1/l1.h"
+
+#include <sched.h>
+
+#include "l1/core.h"
+#include "l1/pin.h"
+#include "l1/reclaim.h"
+#include "l1/room.h"
+#include "l1/shard.h"
+
+/* What an entry is expected to take, for sizing only: wrong by some factor it costs a few doublings
+ * or a few bits of the tags. */
+#define ENTRY_EXPECTED_BYTES 256u
+
+#define SHARDS_MIN 16u
+#define SHARDS_MAX 65536u
+#define SHARDS_PER_CPU 4u
+#define SHARD_ENTRIES_MOST 16384u /* doubling a shard must not take long */
+#define SHARD_ENTRIES_LEAST 128u  /* below, eviction is too local: 4.6 points of hit ratio at 32 */
+
+/* A table begins at 1/64 of its expected size: six doublings take six bits of the sixteen of the
+ * tags, and leave one chance match in 200 lookups. */
+#define TABLE_BEGIN_SHIFT 6u
+#define TABLE_EXPECTED_LOAD 4u
+
+#define LIMBO_SHARE 16u    /* of the cap */
+#define RESERVE_SHARE 128u /* of a shard's share, so that all reserves are 1/128 of the cap */
+#define ENTRY_MAX_SHARE 8u /* of the cap: one value must not evict everything */
+#define FIXED_MAX_SHARE 2u /* of the cap */
+
+/* Entries that are not stored name their cache by number; numbers are used again after destroy. */
+static _Atomic(struct l1 *) registry[L1_CACHES_MAX]; /* pair(l1.registry) */
+
+struct l1 *l1_by_id(uint32_t id)
+{
+    /* Relaxed: whoever got the entry got it through something that orders more. */
+    return atomic_load_explicit(&registry[id], memory_order_relaxed);
+}
+
+static int register_id(struct l1 *l1)
+{
+    for (uint32_t id = 0; id < L1_CACHES_MAX; id++) {
+        struct l1 *expected = NULL;
+        if (atomic_compare_exchange_strong_explicit(&registry[id], &expected, l1,
+                                                    memory_order_acq_rel, /* pair(l1.registry) */
+                                                    memory_order_relaxed)) {
+            l1->id = id;
+            return 0;
+        }
+    }
+    return NIGH_ENOMEM;
+}
+
+/* ---- sizes ---- */
+
+static uint32_t power_of_two_at_least(uint64_t n, uint32_t most)
+{
+    uint32_t p = 1;
+    while (p < n && p < most)
+        p *= 2;
+    return p;
+}
+
+static uint32_t log2_of(uint32_t power)
+{
+    return (uint32_t)__builtin_ctz(power);
+}
+
+static uint32_t usable_cpus(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
+static uint32_t default_shards(uint64_t memory_bytes)
+{
+    uint64_t entries = memory_bytes / ENTRY_EXPECTED_BYTES;
+    uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * usable_cpus());
+    wanted = u64_max(wanted, entries / SHARD_ENTRIES_MOST);
+    uint32_t shards = power_of_two_at_least(wanted, SHARDS_MAX);
+    while (shards > 1 && entries / shards < SHARD_ENTRIES_LEAST)
+        shards /= 2;
+    return shards;
+}
+
+static uint32_t begin_bits(uint64_t memory_bytes, uint32_t shards)
+{
+    uint64_t buckets =
+        memory_bytes / shards / ENTRY_EXPECTED_BYTES / TABLE_EXPECTED_LOAD >> TABLE_BEGIN_SHIFT;
+    return log2_of(power_of_two_at_least(u64_max(buckets, 2), 1u << 20));
+}
+
+static bool is_power_of_two(uint64_t n)
+{
+    return n && !(n & (n - 1));
+}
+
+static bool config_is_valid(const struct l1_config *c)
+{
+    return c->env && c->stats && c->memory_bytes && c->limbo_bytes <= c->memory_bytes / 2 &&
+           (c->shards == 0 || (is_power_of_two(c->shards) && c->shards <= SHARDS_MAX)) &&
+           is_power_of_two(c->group_slots) && c->group_slots >= GROUP_SLOTS_MIN &&
+           c->group_slots <= GROUP_SLOTS_MAX;
+}
+
+static void set_sizes(struct l1 *l1, const struct l1_config *c)
+{
+    uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes);
+    /* One shard has no bits: any shift will do, the mask is 0. */
+    l1->shard_shift = 64 - (shards > 1 ? log2_of(shards) : 1);
+    l1->shard_mask = shards - 1;
+    l1->base_bits = begin_bits(c->memory_bytes, shards);
+    l1->cap_bytes = c->memory_bytes;
+    l1->limbo_cap_bytes = c->limbo_bytes ? c->limbo_bytes : c->memory_bytes / LIMBO_SHARE;
+    uint64_t share = (l1->cap_bytes - l1->limbo_cap_bytes) / shards;
+    l1->reserve_bytes = share / RESERVE_SHARE;
+    l1->target_bytes = l1->cap_bytes - l1->limbo_cap_bytes - l1->reserve_bytes * shards;
+    l1->entry_max_bytes = l1->cap_bytes / ENTRY_MAX_SHARE;
+}
+
+/* ---- create, destroy ---- */
+
+/* The shards' block; what it and the tables take is charged for ever. Too little: NIGH_EINVAL. */
+static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors)
+{
+    uint64_t shards = l1->shard_mask + 1u;
+    l1->shards_block_bytes = shards * sizeof(struct l1_shard);
+    l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
+                      shards * table_bytes(l1->mem, l1->base_bits);
+    uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1->mem, l1->base_bits);
+    if (empty > l1->cap_bytes / FIXED_MAX_SHARE)
+        return NIGH_EINVAL;
+    atomic_init(&l1->used, l1->fixed_bytes);
+    atomic_init(&l1->peak, l1->fixed_bytes);
+    return 0;
+}
+
+static int create_shards(struct l1 *l1)
+{
+    l1->shards = mem_pages_alloc(l1->shards_block_bytes);
+    if (!l1->shards)
+        return NIGH_ENOMEM;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        if (l1_shard_init(l1, &l1->shards[i]) == 0)
+            continue;
+        while (i--)
+            l1_shard_fini(l1, &l1->shards[i]);
+        mem_pages_free(l1->shards, l1->shards_block_bytes);
+        return NIGH_ENOMEM;
+    }
+    return 0;
+}
+
+/* The parts that need unwinding, in order. */
+static int create_parts(struct l1 *l1, const struct l1_config *c)
+{
+    uint32_t key_floors = floors_key_count(c->memory_bytes);
+    int err = charge_fixed(l1, c->group_slots, key_floors);
+    if (err)
+        return err;
+    err = floors_init(&l1->floors, c->group_slots, key_floors);
+    if (err)
+        return err;
+    err = create_shards(l1);
+    if (err)
+        goto undo_floors;
+    err = register_id(l1);
+    if (err)
+        goto undo_shards;
+    return 0;
+
+undo_shards:
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        l1_shard_fini(l1, &l1->shards[i]);
+    mem_pages_free(l1->shards, l1->shards_block_bytes);
+undo_floors:
+    floors_fini(&l1->floors);
+    return err;
+}
+
+int l1_create(const struct l1_config *config, struct l1 **ret_l1)
+{
+    if (!config_is_valid(config))
+        return NIGH_EINVAL;
+    struct l1 *l1 = mem_pages_alloc(sizeof(*l1));
+    if (!l1)
+        return NIGH_ENOMEM;
+    l1->env = config->env;
+    l1->stats = config->stats;
+    l1->policy = &policy_lru;
+    l1->hash_seed = random_id(config->env->random);
+    set_sizes(l1, config);
+    pthread_mutex_init(&l1->reclaim_lock, NULL);
+    pthread_mutex_init(&l1->expire_lock, NULL);
+    int err = NIGH_ENOMEM;
+    l1->mem = mem_create();
+    if (l1->mem)
+        err = create_parts(l1, config);
+    if (err) {
+        if (l1->mem)
+            mem_destroy(l1->mem);
+        mem_pages_free(l1, sizeof(*l1));
+        return err;
+    }
+    *ret_l1 = l1;
+    return 0;
+}
+
+void l1_destroy(struct l1 *l1)
+{
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        l1_shard_fini(l1, &l1->shards[i]);
+    mem_pages_free(l1->shards, l1->shards_block_bytes);
+    floors_fini(&l1->floors);
+    mem_destroy(l1->mem);
+    pthread_mutex_destroy(&l1->reclaim_lock);
+    pthread_mutex_destroy(&l1->expire_lock);
+    /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
+    atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
+    mem_pages_free(l1, sizeof(*l1));
+}
+
+/* ---- keys and entries ---- */
+
+struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len)
+{
+    return (struct l1_key){key, (uint32_t)len, space_id,
+                           hash_key(l1->hash_seed, space_id, key, len)};
+}
+
+/* From the arena, charged; NULL: no room or no memory. */
+static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
+{
+    uint64_t bytes = mem_charge(l1->mem, size);
+    if (bytes > l1->entry_max_bytes)
+        return NULL;
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    struct l1_entry *e = NULL;
+    l1_shard_lock(s);
+    if (room_take_locked(l1, s, bytes)) {
+        e = mem_alloc(l1->mem, s->cache, size);
+        if (e)
+            atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+        else
+            room_give_locked(l1, s, bytes);
+    }
+    l1_shard_unlock(l1, s);
+    return e;
+}
+
+int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                    struct l1_entry **ret_entry)
+{
+    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value));
+    if (e)
+        entry_fill(e, l1, key, value, 0);
+    else
+        e = entry_create_loose(l1, key, value);
+    if (!e)
+        return NIGH_ENOMEM;
+    *ret_entry = e;
+    return 0;
+}
+
+/* ---- reading, storing, removing ---- */
+
+struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key)
+{
+    /* pair(shard.table): a table is filled before its word is stored */
+    uintptr_t table = atomic_load_explicit(&l1_shard_of(l1, key->hash)->table,
+                                           memory_order_acquire);
+    return table_find_rcu(table, l1->base_bits, key);
+}
+
+enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)
+{
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    enum l1_store_result result = l1_shard_store_locked(l1, s, key, e);
+    l1_shard_unlock(l1, s);
+    return result;
+}
+
+/* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
+static bool survives(const struct l1_entry *e, uint64_t version)
+{
+    return version && l1_entry_version(e) >= version;
+}
+
+uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
+                           uint64_t ticket, bool *ret_ticket_ok)
+{
+    bool ok;
+    uint64_t position = floors_raise_key(&l1->floors, key->hash, ticket, &ok);
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
+    struct l1_entry *e =
+        word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
+    if (e && !survives(e, version)) {
+        l1_shard_remove_locked(l1, s, e);
+        stats_count(l1->stats, STATS_L1_REMOVE);
+    }
+    l1_shard_unlock(l1, s);
+    if (ret_ticket_ok)
+        *ret_ticket_ok = ok;
+    return position;
+}
+
+/* ---- floors ---- */
+
+uint64_t l1_ticket(const struct l1 *l1)
+{
+    return floors_now(&l1->floors);
+}
+
+enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
+                                 const uint16_t *groups, uint32_t group_count)
+{
+    return floors_judge(&l1->floors, stamp, space_slot, groups, group_count);
+}
+
+bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp)
+{
+    return stamp >= floors_of_key(&l1->floors, key->hash);
+}
+
+uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key)
+{
+    return floors_of_key(&l1->floors, key->hash);
+}
+
+uint64_t l1_mark(struct l1 *l1)
+{
+    return floors_mark(&l1->floors);
+}
+
+uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
+{
+    return floors_raise_group(&l1->floors, slot, soft);
+}
+
+/* ---- gauges ---- */
+
+static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->base_bits) +
+           mem_charge(l1->mem, ring_size(s->ring.capacity));
+}
+
+void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
+{
+    struct l1_gauges g = {.cap_bytes = l1->cap_bytes,
+                          .tables_bytes = l1->fixed_bytes,
+                          .shards = l1->shard_mask + 1};
+    uint64_t spare = 0;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        struct l1_shard *s = &l1->shards[i];
+        l1_shard_lock(s);
+        spare += s->spare_bytes;
+        g.entries += s->entries;
+        g.tables_bytes += overhead_bytes_locked(l1, s);
+        g.unstored_bytes += atomic_load_explicit(&s->unstored_bytes, memory_order_relaxed);
+        g.limbo_bytes += s->held_bytes;
+        l1_shard_unlock(l1, s);
+    }
+    g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
+    g.used_bytes = used - u64_min(spare, used);
+    g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);
+    *ret = g;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages of pin slots: taking, giving back, scanning, adoption.
+ */
+#include "l1/pin.h"
+
+#include <nigh/error.h>
+
+#include "l1/core.h"
+
+#include <pthread.h>
+
+#define PIN_KIND_REF 1u
+#define PIN_TIER_SHIFT 1
+#define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
+#define PIN_BITS (PIN_KIND_REF | PIN_TIER_MASK)
+
+/* Keys: (c) constant after registration  (o) owning thread  (a) atomic */
+struct pin_page {
+    _Atomic(struct l1_entry *) slots[PIN_SLOTS_MAX]; /* (a) pair(pin.slot) */
+    _Atomic uint32_t opened; /* (a) slots ever used; grows by blocks; bounds what a scan reads */
+    uint32_t at;             /* (o) where the last pin went */
+    _Atomic bool owned;      /* (a) pair(pin.owner) */
+    struct pin_page *next;   /* (c) */
+};
+
+static _Atomic(struct pin_page *) pages; /* pair(pin.pages): complete before it is listed */
+static _Thread_local struct pin_page *own_page;
+static pthread_key_t exit_key;
+static bool exit_key_made;
+static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+
+/* ---- pages ---- */
+
+static void page_leave(void *arg)
+{
+    struct pin_page *page = arg;
+    /* A later destructor of the host may pin again: it then takes a page like a new thread. */
+    own_page = NULL;
+    /* pair(pin.owner): what this thread did with the page is done */
+    atomic_store_explicit(&page->owned, false, memory_order_release);
+}
+
+static void exit_key_make(void)
+{
+    exit_key_made = pthread_key_create(&exit_key, page_leave) == 0;
+}
+
+static struct pin_page *page_adopt(void)
+{
+    /* pair(pin.pages) */
+    struct pin_page *page = atomic_load_explicit(&pages, memory_order_acquire);
+    for (; page; page = page->next) {
+        bool owned = false;
+        if (!atomic_load_explicit(&page->owned, memory_order_relaxed) &&
+            atomic_compare_exchange_strong_explicit(&page->owned, &owned, true,
+                                                    memory_order_acquire, /* pair(pin.owner) */
+                                                    memory_order_relaxed))
+            return page;
+    }
+    return NULL;
+}
+
+static struct pin_page *page_create(void)
+{
+    struct pin_page *page = mem_pages_alloc(sizeof(*page));
+    if (!page)
+        return NULL;
+    atomic_init(&page->opened, PIN_BLOCK_SLOTS);
+    atomic_init(&page->owned, true);
+    struct pin_page *head = atomic_load_explicit(&pages, memory_order_relaxed);
+    do
+        page->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&pages, &head, page,
+                                                  memory_order_release, /* pair(pin.pages) */
+                                                  memory_order_relaxed));
+    return page;
+}
+
+/* Without a way to learn of the thread's end its page would be lost: then copies are handed out. */
+static struct pin_page *page_enter(void)
+{
+    pthread_once(&exit_key_once, exit_key_make);
+    if (!exit_key_made)
+        return NULL;
+    struct pin_page *page = page_adopt();
+    if (!page)
+        page = page_create();
+    if (!page)
+        return NULL;
+    if (pthread_setspecific(exit_key, page) != 0) {
+        atomic_store_explicit(&page->owned, false, memory_order_release); /* pair(pin.owner) */
+        return NULL;
+    }
+    own_page = page;
+    return page;
+}
+
+/* ---- slots ---- */
+
+static inline bool slot_is_free(const struct pin_page *page, uint32_t i)
+{
+    /* pair(pin.slot): the reads of who gave it back come before our use, see pin.h */
+    return !atomic_load_explicit(&page->slots[i], memory_order_acquire);
+}
+
+/* A free slot away from the usual place; PIN_SLOTS_MAX: all are in use. */
+static uint32_t slot_search(struct pin_page *page)
+{
+    uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
+    for (uint32_t n = 1; n < opened; n++) {
+        uint32_t i = (page->at + n) % opened;
+        if (slot_is_free(page, i))
+            return i;
+    }
+    if (opened == PIN_SLOTS_MAX)
+        return PIN_SLOTS_MAX;
+    /* Ordered like the pin that follows it: by the section, or by the reference. */
+    atomic_store_explicit(&page->opened, opened + PIN_BLOCK_SLOTS, memory_order_relaxed);
+    return opened;
+}
+
+static _Atomic(struct l1_entry *) *slot_take_slow(void)
+{
+    struct pin_page *page = own_page ? own_page : page_enter();
+    if (!page)
+        return NULL;
+    uint32_t i = slot_is_free(page, page->at) ? page->at : slot_search(page);
+    if (i == PIN_SLOTS_MAX)
+        return NULL;
+    page->at = i;
+    return &page->slots[i];
+}
+
+static inline _Atomic(struct l1_entry *) *slot_take(void)
+{
+    struct pin_page *page = own_page;
+    if (NIGH_LIKELY(page && slot_is_free(page, page->at)))
+        return &page->slots[page->at];
+    return slot_take_slow();
+}
+
+static inline _Atomic(struct l1_entry *) *pin_slot(uintptr_t pin)
+{
+    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
+    return (_Atomic(struct l1_entry *) *)at;
+}
+
+/* ---- handing out ---- */
+
+static inline void hand_out(struct l1_entry *e, uintptr_t pin, enum nigh_tier tier,
+                            struct nigh_value *ret)
+{
+    struct bytes value = l1_entry_value(e);
+    ret->data = l1_entry_flags(e) & L1_ABSENT ? NULL : value.data;
+    ret->len = value.len;
+    ret->pin = pin | (uintptr_t)tier << PIN_TIER_SHIFT;
+}
+
+static int pin_copy(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier,
+                    struct nigh_value *ret, bool *ret_copied)
+{
+    struct l1_entry *copy = entry_copy(l1, e);
+    if (!copy)
+        return NIGH_ENOMEM;
+    hand_out(copy, (uintptr_t)copy | PIN_KIND_REF, tier, ret);
+    *ret_copied = true;
+    return 0;
+}
+
+int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
+               bool *ret_copied)
+{
+    _Atomic(struct l1_entry *) *slot = slot_take();
+    if (NIGH_UNLIKELY(!slot))
+        return pin_copy(l1, e, tier, ret, ret_copied);
+    /* pair(pin.slot): carries along the reads of who gave the slot back */
+    atomic_store_explicit(slot, e, memory_order_release);
+    hand_out(e, (uintptr_t)slot, tier, ret);
+    *ret_copied = false;
+    return 0;
+}
+
+void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret)
+{
+    l1_entry_ref(e);
+    hand_out(e, (uintptr_t)e | PIN_KIND_REF, tier, ret);
+}
+
+struct l1_entry *l1_pin_entry(uintptr_t pin)
+{
+    if (!(pin & PIN_KIND_REF))
+        return atomic_load_explicit(pin_slot(pin), memory_order_relaxed);
+    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
+    return (struct l1_entry *)at;
+}
+
+enum nigh_tier l1_pin_tier(uintptr_t pin)
+{
+    return (enum nigh_tier)((pin & PIN_TIER_MASK) >> PIN_TIER_SHIFT);
+}
+
+void l1_unpin(uintptr_t pin)
+{
+    if (pin & PIN_KIND_REF)
+        l1_entry_unref(l1_pin_entry(pin));
+    else /* pair(pin.slot): every read of the value is over before it may be freed */
+        atomic_store_explicit(pin_slot(pin), NULL, memory_order_release);
+}
+
+/* ---- scanning ---- */
+
+void pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg)
+{
+    /* pair(pin.pages) */
+    struct pin_page *page = atomic_load_explicit(&pages, memory_order_acquire);
+    for (; page; page = page->next) {
+        uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
+        for (uint32_t i = 0; i < opened; i++) {
+            /* pair(pin.slot) */
+            struct l1_entry *e = atomic_load_explicit(&page->slots[i], memory_order_acquire);
+            if (e)
+                visit(arg, e);
+        }
+    }
+}
+
+static void count_one(void *arg, const struct l1_entry *e)
+{
+    (void)e;
+    *(uint64_t *)arg += 1;
+}
+
+uint64_t pin_count(void)
+{
+    uint64_t count = 0;
+    pin_scan(count_one, &count);
+    return count;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limbo: retiring, judging after a grace period, freeing.
+ *
+ * Ordering: the grace period puts every section that could have found an entry before the judging;
+ * references are loaded with acquire (pair(entry.refs)), pin slots too (pair(pin.slot)), so the
+ * last use of the entry comes before it is freed. The verdict reaches the writer that frees through
+ * the shard lock.
+ */
+#include "l1/reclaim.h"
+
+#include "l1/pin.h"
+#include "l1/room.h"
+
+/* Entries judged at once: one scan of all pins for so many (8 KiB of stack). */
+#define BATCH_MAX 256u
+#define BATCH_INDEX 1024u
+
+/* Freed under one hold of a shard's lock. */
+#define FREE_PER_HOLD 128u
+
+/* A pass frees what writers left of the one before; and pins are released without telling us. */
+#define PASS_AGAIN_NS (20 * NS_PER_MS)
+
+/* ---- retiring ---- */
+
+bool reclaim_limbo_full(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1->limbo_cap_bytes;
+}
+
+static void limbo_add(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
+    uint64_t half = l1->limbo_cap_bytes / 2;
+    if (before == 0 || (before < half && before + bytes >= half))
+        s->poke = true;
+}
+
+static void limbo_sub(struct l1 *l1, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&l1->limbo, bytes, memory_order_relaxed);
+}
+
+static uint64_t charged_bytes(const struct l1 *l1, const struct l1_entry *e)
+{
+    return mem_charge(l1->mem, entry_size(e));
+}
+
+uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    uint64_t bytes = charged_bytes(l1, ring_entry(&s->ring, slot));
+    rcu_retire_mark();
+    ring_push(&s->ring, &s->retired, slot);
+    limbo_add(l1, s, bytes);
+    return bytes;
+}
+
+void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t)
+{
+    rcu_retire_mark();
+    t->next = s->retired_tables;
+    s->retired_tables = t;
+    limbo_add(l1, s, t->charged_bytes);
+}
+
+/* ---- freeing ---- */
+
+void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
+{
+    uint64_t bytes = 0;
+    for (; most && s->ready.head != RING_NONE; most--) {
+        uint32_t slot = ring_pop(&s->ring, &s->ready);
+        struct l1_entry *e = ring_entry(&s->ring, slot);
+        if (s->ready.head != RING_NONE)
+            __builtin_prefetch(ring_entry(&s->ring, s->ready.head));
+        bytes += charged_bytes(l1, e);
+        entry_free(l1, s->cache, e);
+        ring_give(&s->ring, slot);
+    }
+    if (bytes) {
+        limbo_sub(l1, bytes); /* before it is given back: live bytes never look too few */
+        room_give_locked(l1, s, bytes);
+    }
+}
+
+static void free_all_ready(struct l1 *l1, struct l1_shard *s)
+{
+    bool more = true;
+    while (more) {
+        l1_shard_lock(s);
+        reclaim_free_ready_locked(l1, s, FREE_PER_HOLD);
+        more = s->ready.head != RING_NONE;
+        l1_shard_unlock(l1, s);
+    }
+}
+
+/* Outside the lock: a large table takes a while to walk and to unmap. */
+static void free_tables(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    struct l1_table *t = s->waiting_tables;
+    s->waiting_tables = NULL;
+    l1_shard_unlock(l1, s);
+    while (t) {
+        struct l1_table *next = t->next;
+        uint64_t bytes = t->charged_bytes;
+        table_destroy(l1->mem, NULL, t);
+        limbo_sub(l1, bytes);
+        room_return(l1, bytes);
+        t = next;
+    }
+}
+
+/* ---- judging ---- */
+
+struct batch {
+    uint32_t count;
+    uint32_t slots[BATCH_MAX];
+    struct l1_entry *entries[BATCH_MAX];
+    bool held[BATCH_MAX];
+    uint16_t index[BATCH_INDEX]; /* open addressing by address: place + 1, 0: empty */
+};
+
+static uint32_t index_of(const struct l1_entry *e)
+{
+    return (uint32_t)((uintptr_t)e * UINT64_C(0x9e3779b97f4a7c15) >> 54) % BATCH_INDEX;
+}
+
+static void batch_add(struct batch *b, uint32_t slot, struct l1_entry *e)
+{
+    uint32_t i = index_of(e);
+    while (b->index[i])
+        i = (i + 1) % BATCH_INDEX;
+    b->slots[b->count] = slot;
+    b->entries[b->count] = e;
+    b->index[i] = (uint16_t)++b->count;
+    __builtin_prefetch(e);
+}
+
+static void mark_pinned(void *arg, const struct l1_entry *e)
+{
+    struct batch *b = arg;
+    for (uint32_t i = index_of(e); b->index[i]; i = (i + 1) % BATCH_INDEX)
+        if (b->entries[b->index[i] - 1] == e)
+            b->held[b->index[i] - 1] = true;
+}
+
+/* References of all first, then the pins: see pin.h. */
+static void batch_judge(struct batch *b)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        /* pair(entry.refs) */
+        uint32_t refs = atomic_load_explicit(&b->entries[i]->refs, memory_order_acquire);
+        b->held[i] = refs & ~ENTRY_STORED;
+    }
+    pin_scan(mark_pinned, b);
+}
+
+static void batch_fill_locked(struct batch *b, struct l1_shard *s, struct l1_list *from)
+{
+    b->count = 0;
+    memset(b->index, 0, sizeof(b->index));
+    while (b->count < BATCH_MAX && from->head != RING_NONE) {
+        uint32_t slot = ring_pop(&s->ring, from);
+        batch_add(b, slot, ring_entry(&s->ring, slot));
+    }
+}
+
+/* Held bytes are live bytes, not limbo. */
+static void account_verdict(struct l1 *l1, struct l1_shard *s, const struct l1_entry *e,
+                            bool was_held, bool is_held)
+{
+    if (was_held == is_held)
+        return;
+    uint64_t bytes = charged_bytes(l1, e);
+    if (is_held) {
+        s->held_bytes += bytes;
+        limbo_sub(l1, bytes);
+    } else {
+        s->held_bytes -= bytes;
+        limbo_add(l1, s, bytes);
+    }
+}
+
+static void batch_file_locked(struct batch *b, struct l1 *l1, struct l1_shard *s, bool was_held)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        account_verdict(l1, s, b->entries[i], was_held, b->held[i]);
+        ring_push(&s->ring, b->held[i] ? &s->held : &s->ready, b->slots[i]);
+    }
+}
+
+/* Judge all of `from`, whose entries are past their grace period. */
+static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, bool was_held)
+{
+    struct batch b;
+    do {
+        l1_shard_lock(s);
+        batch_fill_locked(&b, s, from);
+        l1_shard_unlock(l1, s);
+        batch_judge(&b);
+        l1_shard_lock(s);
+        batch_file_locked(&b, l1, s, was_held);
+        l1_shard_unlock(l1, s);
+    } while (b.count == BATCH_MAX);
+}
+
+/* ---- a pass ---- */
+
+static bool begin_grace(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    s->waiting = s->retired;
+    s->retired = L1_LIST_EMPTY;
+    s->waiting_tables = s->retired_tables;
+    s->retired_tables = NULL;
+    bool any = s->waiting.head != RING_NONE || s->waiting_tables;
+    l1_shard_unlock(l1, s);
+    return any;
+}
+
+static bool end_grace(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    struct l1_list held = s->held;
+    s->held = L1_LIST_EMPTY;
+    l1_shard_unlock(l1, s);
+    if (held.head != RING_NONE)
+        judge_list(l1, s, &held, true);
+    if (s->waiting.head != RING_NONE) /* only a reclaimer changes it */
+        judge_list(l1, s, &s->waiting, false);
+    if (s->waiting_tables)
+        free_tables(l1, s);
+    return s->held.head != RING_NONE;
+}
+
+uint64_t l1_reclaim(struct l1 *l1)
+{
+    pthread_mutex_lock(&l1->reclaim_lock);
+    bool waiting = false;
+    bool held = false;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        free_all_ready(l1, &l1->shards[i]);
+        waiting |= begin_grace(l1, &l1->shards[i]);
+    }
+    if (waiting)
+        rcu_wait();
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        held |= end_grace(l1, &l1->shards[i]);
+    pthread_mutex_unlock(&l1->reclaim_lock);
+
+    uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
+    if (!limbo && !held)
+        return CLOCK_NEVER_NS;
+    uint64_t now_ns = clock_now_ns(l1->env->clock);
+    return limbo >= l1->limbo_cap_bytes / 2 ? now_ns : now_ns + PASS_AGAIN_NS;
+}
+
+void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        l1_shard_lock(&l1->shards[i]);
+        bytes += l1->shards[i].held_bytes;
+        l1_shard_unlock(l1, &l1->shards[i]);
+    }
+    *ret_pins = pin_count();
+    *ret_bytes = bytes;
+}
+
+void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)
+{
+    l1->poke_arg = arg;
+    l1->poke = poke;
+}

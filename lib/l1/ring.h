@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard's ring: one word for each entry that the shard owns, live or retired.
+ *
+ *     live     | entry >> 4 (43 bits) | 0 | expiry tick (16 bits)           |
+ *     linked   | entry >> 4           | 1 | next slot of its list (20 bits) |   retired: in limbo
+ *     free     | 0                    | 1 | next slot of the free list      |
+ *
+ * One array does the work of three structures:
+ *   - arrival order: slots are taken from the free list first in, first out, and victims are found
+ *     by a hand that goes round, so in a full shard the free slots lie behind the hand and a slot's
+ *     position is its age. (While slots of removed entries are refilled, or just after the ring
+ *     grew, an entry may be passed before or after its turn: a matter of hit ratio only.) Being an
+ *     array, it lets the hand ask for entries several ahead, which a list cannot.
+ *   - limbo: a retired entry keeps its slot until it is freed, so retiring never needs memory and
+ *     cannot fail.
+ *   - expiry: a dense array of ticks, see expiry.h.
+ *
+ * Only writers see it, under the shard lock; so it may be reallocated at once.
+ */
+#ifndef NIGH_L1_RING_H
+#define NIGH_L1_RING_H
+
+#include "l1/l1.h"
+
+#define RING_LINK_BITS 20
+#define RING_NONE ((UINT32_C(1) << RING_LINK_BITS) - 1) /* no slot; so many slots at most */
+#define RING_LINKED (UINT64_C(1) << RING_LINK_BITS)
+#define RING_GROUP 64 /* slots that share a bound on expiry; capacity is a multiple of it */
+
+struct l1_list {
+    uint32_t head;
+    uint32_t tail;
+};
+#define L1_LIST_EMPTY ((struct l1_list){RING_NONE, RING_NONE})
+
+/* Keys: (s) shard lock */
+struct l1_ring {
+    uint64_t *words;     /* (s) */
+    uint16_t *due;       /* (s) per group: no live slot of it is due before; behind the words */
+    uint32_t capacity;   /* (s) */
+    struct l1_list free; /* (s) */
+};
+
+static inline bool ring_is_live(uint64_t word)
+{
+    return !(word & RING_LINKED);
+}
+
+static inline struct l1_entry *ring_word_entry(uint64_t word)
+{
+    uintptr_t at = (uintptr_t)(word >> (RING_LINK_BITS + 1) << 4);
+    return (struct l1_entry *)at;
+}
+
+static inline uint16_t ring_word_tick(uint64_t word)
+{
+    return (uint16_t)word;
+}
+
+static inline struct l1_entry *ring_entry(const struct l1_ring *r, uint32_t slot)
+{
+    return ring_word_entry(r->words[slot]);
+}
+
+size_t ring_size(uint32_t capacity);
+/* The capacity to grow to; 0: it has reached its limit. */
+uint32_t ring_next_capacity(const struct l1_ring *r);
+/* Use `block` (ring_size(capacity) bytes) from now on. Returns the old block (NULL at first). */
+void *ring_move(struct l1_ring *r, void *block, uint32_t capacity);
+
+/* Take a free slot for an entry; RING_NONE: none is left. */
+uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick);
+/* Give a slot back that is in no list. */
+void ring_give(struct l1_ring *r, uint32_t slot);
+void ring_set_tick(struct l1_ring *r, uint32_t slot, uint16_t tick);
+
+/* Lists of retired entries. A live slot becomes linked by its first push. */
+void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t slot);
+uint32_t ring_pop(struct l1_ring *r, struct l1_list *list); /* RING_NONE: empty */
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Room under the cap: one byte count, from which shards borrow in small portions.
+ *
+ * A share of the cap per shard would refuse values larger than the share; one shared counter would
+ * be written by every insert of every thread. So each shard keeps a reserve (1/128 of a share) and
+ * touches the count only when that is used up or overflows.
+ *
+ * Room is made by evicting, from the key's own shard first. What is evicted is not free before a
+ * grace period, so the count of live bytes is kept below `target`, which leaves limbo its room: in
+ * a full cache an insert evicts one entry, and takes bytes that a reclaim some time ago gave back.
+ * When limbo is full too, evicting stops and the insert is dropped: nobody waits.
+ */
+#ifndef NIGH_L1_ROOM_H
+#define NIGH_L1_ROOM_H
+
+#include "l1/shard.h"
+
+/* Charge `bytes` to the cap, evicting for room (bounded work). */
+bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+/* Give charged bytes back. */
+void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+/* The same without a shard: straight to and from the count of all. */
+bool room_borrow(struct l1 *l1, uint64_t bytes);
+void room_return(struct l1 *l1, uint64_t bytes);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard: a table that readers use without asking, and everything that writers keep about it.
+ *
+ * Thread-safety: l1_find_rcu() reads the table word in a section; all else happens under the lock.
+ * A `_locked` function REQUIRES(shard lock). Two shards are never locked waiting: who looks for
+ * room in another shard uses trylock.
+ */
+#ifndef NIGH_L1_SHARD_H
+#define NIGH_L1_SHARD_H
+
+#include "l1/core.h"
+#include "l1/table.h"
+
+/* Keys: (r) written under the shard lock, read in an RCU section  (s) shard lock  (a) atomic */
+struct l1_shard {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uintptr_t table; /* (r) pair(shard.table); | log2(buckets) */
+
+    _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock;
+    struct mem_cache *cache; /* (s) */
+    struct l1_ring ring;     /* (s) */
+    uint32_t entries;        /* (s) live ones */
+    uint32_t grow_at;        /* (s) so many entries, and the table doubles */
+    uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
+    _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
+    _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
+    bool poke;                       /* (s) tell the reclaimer after unlocking */
+
+    /* retired entries, by how far they are; see reclaim.h */
+    struct l1_list retired;         /* (s) unlinked, no grace period begun */
+    struct l1_list waiting;         /* (s) a grace period is running */
+    struct l1_list held;            /* (s) unreachable, but referenced or pinned */
+    struct l1_list ready;           /* (s) nobody has it, nobody can get it: free at will */
+    uint64_t held_bytes;            /* (s) */
+    struct l1_table *retired_tables; /* (s) */
+    struct l1_table *waiting_tables; /* (s) */
+
+    struct l1_policy_state policy; /* (s) */
+};
+
+static inline struct l1_shard *l1_shard_of(const struct l1 *l1, uint64_t hash)
+{
+    return &l1->shards[hash >> l1->shard_shift & l1->shard_mask];
+}
+
+static inline struct l1_table *shard_table_locked(struct l1_shard *s)
+{
+    uintptr_t at = atomic_load_explicit(&s->table, memory_order_relaxed) & ~TABLE_BITS_MASK;
+    return (struct l1_table *)at;
+}
+
+/* Zeroed before. Errors: NIGH_ENOMEM (nothing is left behind). */
+int l1_shard_init(struct l1 *l1, struct l1_shard *s);
+/* Frees every entry and table. */
+void l1_shard_fini(struct l1 *l1, struct l1_shard *s);
+/* Bytes of a shard that holds nothing. */
+uint64_t l1_shard_empty_bytes(const struct mem *mem, uint32_t base_bits);
+
+void l1_shard_lock(struct l1_shard *s);
+/* Also pokes the reclaimer when something done under the lock asked for it. */
+void l1_shard_unlock(struct l1 *l1, struct l1_shard *s);
+
+enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
+                                           const struct l1_key *key, struct l1_entry *e);
+/* Unlink and retire a live entry of this shard. Returns its bytes. */
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+/* The same for the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
+
+/* An entry that was charged but never stored is about to be freed. Takes no lock. */
+void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);
+
+#endif

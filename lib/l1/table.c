@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding an entry by scanning tags; placing, doubling.
+ *
+ * A scan compares seven tags at once and gives a bit mask of candidates; a wrong tag costs nothing,
+ * a chance match (5 in 2^10 at a table's planned size) one look at an entry's header. The vector
+ * scan reads the words without atomics: it only proposes. Each candidate's word is then loaded
+ * with acquire and its tag looked at again, and that load alone decides. Under ThreadSanitizer the
+ * scalar scan is used, which is also the fallback of other machines.
+ */
+#include "l1/table.h"
+
+#if defined(__SSE2__) && !defined(RCU_TSAN)
+#include <emmintrin.h>
+#endif
+
+/* From here on tables come as whole pages: they are given back to the kernel when they go. */
+#define TABLE_PAGES_BYTES (64u * 1024)
+
+/* ---- the scan: bit 4 * i + 3 is set when the tag of word i may be `tag` ---- */
+
+#define MATCH_BITS UINT32_C(0x08888888) /* seven words; the eighth is the link */
+#define MATCH_INDEX(mask) ((unsigned)__builtin_ctz(mask) >> 2)
+
+#if defined(__SSE2__) && !defined(RCU_TSAN)
+
+static inline uint32_t bucket_match(const struct l1_bucket *b, uint64_t tag)
+{
+    const __m128i *lines = (const __m128i *)(const void *)b;
+    __m128i wanted = _mm_set1_epi16((short)tag);
+    __m128i m0 = _mm_cmpeq_epi16(_mm_loadu_si128(lines), wanted);
+    __m128i m1 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 1), wanted);
+    __m128i m2 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 2), wanted);
+    __m128i m3 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 3), wanted);
+    /* One byte per 16 bits: the tag is the last of each four. */
+    uint32_t low = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(m0, m1));
+    uint32_t high = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(m2, m3));
+    return (low | high << 16) & MATCH_BITS;
+}
+
+#else
+
+static inline uint32_t bucket_match(const struct l1_bucket *b, uint64_t tag)
+{
+    uint32_t mask = 0;
+    for (unsigned i = 0; i < BUCKET_WORDS; i++) {
+        uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
+        mask |= (uint32_t)(word >> WORD_POINTER_BITS == tag) << (4 * i + 3);
+    }
+    return mask;
+}
+
+#endif
+
+/* ---- keys ---- */
+
+/* memcmp() costs a call; keys are short, so compare words, the last one overlapping. */
+static inline bool key_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len < 8)
+        return memcmp(a, b, len) == 0;
+    uint64_t x, y;
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y)
+            return false;
+    }
+    memcpy(&x, a + len - 8, 8);
+    memcpy(&y, b + len - 8, 8);
+    return x == y;
+}
+
+static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *key)
+{
+    return e->key_len == key->len && e->space == key->space &&
+           key_bytes_equal(e->bytes, key->data, key->len);
+}
+
+/* ---- finding ---- */
+
+static inline struct l1_bucket *bucket_more(const struct l1_bucket *b)
+{
+    return atomic_load_explicit(&b->more, memory_order_acquire); /* pair(table.more) */
+}
+
+struct l1_entry *table_find_rcu(uintptr_t table_word, uint32_t base_bits, const struct l1_key *key)
+{
+    uintptr_t at = table_word & ~TABLE_BITS_MASK;
+    struct l1_bucket *b = ((struct l1_table *)at)->buckets +
+                          (key->hash & ((UINT64_C(1) << (table_word & TABLE_BITS_MASK)) - 1));
+    uint64_t tag = table_tag(key->hash, base_bits);
+    do {
+        for (uint32_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
+            uint64_t word = atomic_load_explicit(&b->words[MATCH_INDEX(mask)],
+                                                 memory_order_acquire); /* pair(table.word) */
+            struct l1_entry *e = table_word_entry(word);
+            if (NIGH_UNLIKELY(!e || word >> WORD_POINTER_BITS != tag))
+                continue; /* changed since the scan */
+            /* Where the value begins follows from the request: ask for that line before the
+             * header has arrived. */
+            __builtin_prefetch(e->bytes + key->len);
+            if (NIGH_LIKELY(entry_has_key(e, key)))
+                return e;
+        }
+        b = bucket_more(b);
+    } while (NIGH_UNLIKELY(b));
+    return NULL;
+}
+
+_Atomic uint64_t *table_word_of_key(struct l1_table *t, const struct l1_key *key)
+{
+    uint64_t tag = table_tag(key->hash, t->base_bits);
+    for (struct l1_bucket *b = table_bucket(t, key->hash); b; b = bucket_more(b))
+        for (uint32_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
+            _Atomic uint64_t *word = &b->words[MATCH_INDEX(mask)];
+            struct l1_entry *e =
+                table_word_entry(atomic_load_explicit(word, memory_order_relaxed));
+            if (e && entry_has_key(e, key))
+                return word;
+        }
+    return NULL;
+}
+
+_Atomic uint64_t *table_word_of_entry(struct l1_table *t, uint64_t hash, const struct l1_entry *e)
+{
+    uint64_t sought = table_word_of(table_tag(hash, t->base_bits), e);
+    for (struct l1_bucket *b = table_bucket(t, hash); b; b = bucket_more(b))
+        for (unsigned i = 0; i < BUCKET_WORDS; i++)
+            if (atomic_load_explicit(&b->words[i], memory_order_relaxed) == sought)
+                return &b->words[i];
+    return NULL;
+}
+
+struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash)
+{
+    struct l1_entry *coldest = NULL;
+    for (struct l1_bucket *b = table_bucket(t, hash); b; b = bucket_more(b))
+        for (unsigned i = 0; i < BUCKET_WORDS; i++) {
+            struct l1_entry *e =
+                table_word_entry(atomic_load_explicit(&b->words[i], memory_order_relaxed));
+            if (e && (!coldest || entry_freq(e) < entry_freq(coldest)))
+                coldest = e;
+        }
+    return coldest;
+}
+
+/* ---- changing ---- */
+
+struct l1_place table_place(struct l1_table *t, uint64_t hash)
+{
+    struct l1_place place = {NULL, NULL, 0};
+    for (struct l1_bucket *b = table_bucket(t, hash); b; b = bucket_more(b)) {
+        place.last = b;
+        place.length++;
+        for (unsigned i = 0; i < BUCKET_WORDS; i++)
+            if (!atomic_load_explicit(&b->words[i], memory_order_relaxed)) {
+                place.word = &b->words[i];
+                return place;
+            }
+    }
+    return place;
+}
+
+void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e)
+{
+    /* pair(table.word): the entry is complete before anyone can find it */
+    atomic_store_explicit(word, table_word_of(tag, e), memory_order_release);
+}
+
+void table_clear(_Atomic uint64_t *word)
+{
+    /* Nothing is handed over by absence, so no order is needed. */
+    atomic_store_explicit(word, 0, memory_order_relaxed);
+}
+
+uint64_t table_extend_bytes(const struct mem *mem)
+{
+    return mem_charge(mem, sizeof(struct l1_bucket));
+}
+
+bool table_extend(struct mem *mem, struct mem_cache *cache, struct l1_table *t,
+                  struct l1_bucket *last)
+{
+    struct l1_bucket *b = mem_alloc(mem, cache, sizeof(*b));
+    if (!b)
+        return false;
+    memset(b, 0, sizeof(*b));
+    t->charged_bytes += table_extend_bytes(mem);
+    atomic_store_explicit(&last->more, b, memory_order_release); /* pair(table.more): it is empty */
+    return true;
+}
+
+/* ---- doubling ---- */
+
+struct doubling {
+    struct mem *mem;
+    struct mem_cache *cache;
+    struct l1_table *to;
+    uint32_t extends_left;
+};
+
+/* Put a word into a table that no reader sees yet. */
+static bool place_unpublished(struct doubling *d, uint64_t index, uint64_t word)
+{
+    struct l1_place place = table_place(d->to, index);
+    if (!place.word) {
+        if (!d->extends_left || !table_extend(d->mem, d->cache, d->to, place.last))
+            return false;
+        d->extends_left--;
+        place = table_place(d->to, index);
+    }
+    atomic_store_explicit(place.word, word, memory_order_relaxed);
+    return true;
+}
+
+static bool double_bucket(struct doubling *d, struct l1_table *from, uint64_t index)
+{
+    unsigned next_bit = WORD_POINTER_BITS + from->bits - from->base_bits;
+    for (struct l1_bucket *b = &from->buckets[index]; b; b = bucket_more(b))
+        for (unsigned i = 0; i < BUCKET_WORDS; i++) {
+            uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
+            uint64_t up = (word >> next_bit & 1) << from->bits;
+            if (word && !place_unpublished(d, index | up, word))
+                return false;
+        }
+    return true;
+}
+
+bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
+                  struct l1_table *to, uint32_t extend_max)
+{
+    struct doubling d = {mem, cache, to, extend_max};
+    for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
+        if (!double_bucket(&d, from, index))
+            return false;
+    return true;
+}
+
+/* ---- memory ---- */
+
+/* The arena aligns to 16, a bucket wants a line. */
+static size_t block_size(uint32_t bits)
+{
+    size_t bytes = sizeof(struct l1_table) + (sizeof(struct l1_bucket) << bits);
+    return bytes >= TABLE_PAGES_BYTES ? bytes : bytes + CACHE_LINE_BYTES - 16;
+}
+
+static bool is_pages(size_t block_bytes)
+{
+    return block_bytes >= TABLE_PAGES_BYTES;
+}
+
+uint64_t table_bytes(const struct mem *mem, uint32_t bits)
+{
+    size_t size = block_size(bits);
+    return is_pages(size) ? (size + 4095) & ~(size_t)4095 : mem_charge(mem, size);
+}
+
+struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t bits,
+                              uint32_t base_bits)
+{
+    size_t size = block_size(bits);
+    void *block = is_pages(size) ? mem_pages_alloc(size) : mem_alloc(mem, cache, size);
+    if (!block)
+        return NULL;
+    if (!is_pages(size))
+        memset(block, 0, size);
+    uintptr_t at = ((uintptr_t)block + CACHE_LINE_BYTES - 1) & ~(uintptr_t)(CACHE_LINE_BYTES - 1);
+    struct l1_table *t = (struct l1_table *)at;
+    t->block = block;
+    t->block_bytes = size;
+    t->charged_bytes = table_bytes(mem, bits);
+    t->bits = bits;
+    t->base_bits = base_bits;
+    return t;
+}
+
+static void free_chain(struct mem *mem, struct mem_cache *cache, struct l1_bucket *b)
+{
+    while (b) {
+        struct l1_bucket *more = bucket_more(b);
+        mem_free(mem, cache, b, sizeof(*b));
+        b = more;
+    }
+}
+
+void table_destroy(struct mem *mem, struct mem_cache *cache, struct l1_table *t)
+{
+    for (uint64_t i = 0; i < UINT64_C(1) << t->bits; i++)
+        free_chain(mem, cache, bucket_more(&t->buckets[i]));
+    if (is_pages(t->block_bytes))
+        mem_pages_free(t->block, t->block_bytes);
+    else
+        mem_free(mem, cache, t->block, t->block_bytes);
+}
