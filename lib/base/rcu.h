@@ -16,19 +16,25 @@
 #ifndef NIGH_BASE_RCU_H
 #define NIGH_BASE_RCU_H
 
+#if defined(__has_feature) /* clang, gcc 14 */
+#define RCU_HAS_FEATURE(x) __has_feature(x)
+#else
+#define RCU_HAS_FEATURE(x) 0
+#endif
+
+#if defined(__SANITIZE_THREAD__) || RCU_HAS_FEATURE(thread_sanitizer)
+#define RCU_TSAN 1
+#endif
+
+/* liburcu declares its reader records 128-byte aligned and puts them 32 bytes apart from that. It
+ * is harmless, but stops UBSan where inlined: builds for ASan+UBSan call the packaged functions. */
+#if !defined(__SANITIZE_ADDRESS__) && !RCU_HAS_FEATURE(address_sanitizer)
 #define _LGPL_SOURCE 1
+#endif
 #include <urcu/urcu-bp.h>
 #undef _LGPL_SOURCE
 
 #include <stdatomic.h>
-
-#if defined(__SANITIZE_THREAD__)
-#define RCU_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RCU_TSAN 1
-#endif
-#endif
 
 #ifdef RCU_TSAN
 void __tsan_acquire(void *addr);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Clocks: they do not go back, deadlines do not wrap, an injected clock replaces both.
+ */
+#include "base/base.h"
+#include "support/check.h"
+
+static const struct clock kernel;
+
+static uint64_t read_word(void *arg)
+{
+    return *(uint64_t *)arg;
+}
+
+TEST(kernel_clocks_do_not_go_back)
+{
+    uint64_t now = clock_now_ns(&kernel), coarse = clock_coarse_ns(&kernel);
+    for (int i = 0; i < 100000; i++) {
+        uint64_t next_coarse = clock_coarse_ns(&kernel), next = clock_now_ns(&kernel);
+        CHECK_GE(next, now);
+        CHECK_GE(next_coarse, coarse);
+        CHECK_LE(next_coarse, next); /* coarse is the precise clock of a moment ago */
+        now = next;
+        coarse = next_coarse;
+    }
+}
+
+TEST(coarse_step_is_a_tick)
+{
+    uint64_t step = clock_coarse_step_ns(&kernel);
+    CHECK_GE(step, NS_PER_MS);      /* CONFIG_HZ is at most 1000 */
+    CHECK_LE(step, 10 * NS_PER_MS); /* and at least 100 */
+}
+
+TEST(injected_clock_gives_both_times)
+{
+    uint64_t word = 42;
+    struct clock c = {read_word, &word};
+    CHECK_EQ(clock_now_ns(&c), 42);
+    CHECK_EQ(clock_coarse_ns(&c), 42);
+    CHECK_EQ(clock_coarse_step_ns(&c), 0);
+    word = 43;
+    CHECK_EQ(clock_now_ns(&c), 43);
+}
+
+TEST(deadlines_add_and_saturate)
+{
+    uint64_t word = 5 * NS_PER_S;
+    struct clock c = {read_word, &word};
+    CHECK_EQ(clock_deadline_ns(&c, 0), 5 * NS_PER_S);
+    CHECK_EQ(clock_deadline_ns(&c, 1500), 6500 * NS_PER_MS);
+    CHECK_EQ(clock_deadline_ns(&c, UINT32_MAX), CLOCK_NEVER_NS);
+    CHECK_EQ(clock_deadline_ns(&c, UINT32_MAX - 1), word + (UINT32_MAX - 1) * NS_PER_MS);
+
+    word = UINT64_MAX - NS_PER_MS; /* a clock near its end */
+    CHECK_EQ(clock_deadline_ns(&c, 1), CLOCK_NEVER_NS);
+    CHECK_EQ(clock_deadline_ns(&c, 2), CLOCK_NEVER_NS);
+    CHECK_EQ(clock_deadline_ns(&c, UINT32_MAX - 1), CLOCK_NEVER_NS);
+    CHECK_EQ(clock_deadline_ns(&c, 0), word);
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hashes. The wire vectors come from another program (xxhsum -H3 over bytes assembled by a script):
+ * a change of them is a change of the protocol.
+ */
+#include "base/base.h"
+#include "support/check.h"
+
+static struct bytes counting(uint8_t *buffer, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        buffer[i] = (uint8_t)i;
+    return bytes_of(buffer, len);
+}
+
+TEST(bytes_hash_is_xxh3_with_seed_0)
+{
+    uint8_t buffer[300];
+    CHECK_EQ(hash_bytes(bytes_of(NULL, 0)), 0x2D06800538D394C2ull);
+    CHECK_EQ(hash_bytes(bytes_of_string("nigh")), 0xEDB5FF4B4902463Full);
+    CHECK_EQ(hash_bytes(counting(buffer, sizeof(buffer))), 0xD44052F5A3485425ull);
+}
+
+TEST(wire_hash_and_slots_are_the_protocols)
+{
+    uint8_t buffer[1024];
+    struct bytes none = bytes_of(NULL, 0), users = bytes_of_string("users");
+    const struct {
+        enum wire_kind kind;
+        struct bytes space, bytes;
+        uint64_t hash;
+        uint16_t slot, slot_of_2048;
+    } vectors[] = {
+        {WIRE_KEY, users, bytes_of_string("42"), 0x66A11DDF9C5CDB57, 0, 0},
+        {WIRE_TAG, none, bytes_of_string("eu"), 0x4FD6F8F6FB645B57, 62295, 1879},
+        {WIRE_TAG, users, bytes_of_string("eu"), 0xC240300B73BE3E87, 30343, 1671},
+        {WIRE_SPACE, users, none, 0x3787054D3169CC90, 58, 58},
+        {WIRE_ALL, none, none, 0xEE53FD1B240E9DC6, 0, 0},
+        {WIRE_KEY, bytes_of_string("a"), bytes_of_string("bc"), 0x3C5EE32F5E835748, 0, 0},
+        {WIRE_KEY, bytes_of_string("ab"), bytes_of_string("c"), 0xCD5D6F9ED26DC77E, 0, 0},
+        {WIRE_KEY, bytes_of_string("s"), counting(buffer, 1024), 0x2E045480B9868CD6, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(vectors); i++) {
+        enum wire_kind kind = vectors[i].kind;
+        uint64_t hash = hash_wire(kind, vectors[i].space, vectors[i].bytes);
+        CHECK_EQ(hash, vectors[i].hash);
+        if (kind == WIRE_KEY)
+            continue;
+        CHECK_EQ(hash_group_slot(kind, hash, GROUP_SLOTS_MAX), vectors[i].slot);
+        CHECK_EQ(hash_group_slot(kind, hash, GROUP_SLOTS_MIN), vectors[i].slot_of_2048);
+    }
+}
+
+TEST(slots_of_each_kind_keep_to_their_range)
+{
+    uint64_t seed = check_seed();
+    bool space_seen[GROUP_SLOT_TAGS] = {false};
+    for (int i = 0; i < 100000; i++) {
+        uint64_t hash = check_random(&seed);
+        uint32_t slots = GROUP_SLOTS_MIN << (hash % 6);
+        uint16_t space = hash_group_slot(WIRE_SPACE, hash, slots);
+        CHECK(space >= 1 && space < GROUP_SLOT_TAGS);
+        space_seen[space] = true;
+        uint16_t tag = hash_group_slot(WIRE_TAG, hash, slots);
+        CHECK(tag >= GROUP_SLOT_TAGS && tag < slots);
+        CHECK_EQ(hash_group_slot(WIRE_ALL, hash, slots), GROUP_SLOT_ALL);
+    }
+    CHECK(hash_group_slot(WIRE_SPACE, UINT64_MAX, GROUP_SLOTS_MAX) < GROUP_SLOT_TAGS);
+    CHECK_LT(hash_group_slot(WIRE_TAG, UINT64_MAX, GROUP_SLOTS_MAX), GROUP_SLOTS_MAX);
+    CHECK(space_seen[1] && space_seen[GROUP_SLOT_TAGS - 1]);
+}
+
+TEST(key_hash_depends_on_process_space_and_key)
+{
+    uint64_t hash = hash_key(7, 3, "key", 3);
+    CHECK_EQ(hash, hash_key(7, 3, "key", 3));
+    CHECK_NE(hash, hash_key(8, 3, "key", 3));
+    CHECK_NE(hash, hash_key(7, 4, "key", 3));
+    CHECK_NE(hash, hash_key(7, 3, "kez", 3));
+    CHECK_NE(hash, hash_key(7, 3, "key", 2));
+}
+
+/* Same keys in neighbouring spaces must not gather in the same shards: they share the table. */
+TEST(spaces_spread_over_all_bits)
+{
+    unsigned low[64] = {0}, high[64] = {0};
+    for (uint32_t space = 1; space <= 64 * 64; space++) {
+        uint64_t hash = hash_key(check_seed(), space, "the same key", 12);
+        low[hash % 64]++;
+        high[hash >> 58]++;
+    }
+    for (int i = 0; i < 64; i++) { /* 64 expected, deviation 8: 6 of them on either side */
+        CHECK(low[i] > 16 && low[i] < 112);
+        CHECK(high[i] > 16 && high[i] < 112);
+    }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory: blocks are aligned and whole, charges are what the backend takes, a purge gives back.
+ */
+#include "base/base.h"
+#include "support/check.h"
+
+enum { BLOCKS = 2000 };
+
+struct block {
+    uint8_t *ptr;
+    size_t size;
+    uint8_t fill;
+};
+
+static bool is_filled(const uint8_t *ptr, size_t size, uint8_t fill)
+{
+    for (size_t i = 0; i < size; i++)
+        if (ptr[i] != fill)
+            return false;
+    return true;
+}
+
+static void check_blocks(struct mem_cache *(*cache_for)(struct mem *))
+{
+    static struct block blocks[BLOCKS];
+    uint64_t seed = check_seed();
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    struct mem_cache *cache = cache_for(mem);
+    memset(blocks, 0, sizeof(blocks));
+    for (int i = 0; i < 10 * BLOCKS; i++) {
+        struct block *b = &blocks[check_random(&seed) % BLOCKS];
+        CHECK(is_filled(b->ptr, b->size, b->fill)); /* nobody else wrote into it */
+        mem_free(mem, i % 2 ? cache : NULL, b->ptr, b->size);
+        b->size = 1 + check_random(&seed) % (i % 100 ? 2000 : 100000);
+        b->fill = (uint8_t)check_random(&seed);
+        b->ptr = mem_alloc(mem, cache, b->size);
+        REQUIRE(b->ptr);
+        CHECK_EQ((uintptr_t)b->ptr % 16, 0);
+        memset(b->ptr, b->fill, b->size);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        mem_free(mem, cache, blocks[i].ptr, blocks[i].size);
+    mem_cache_flush(cache);
+    mem_cache_destroy(cache);
+    mem_destroy(mem);
+}
+
+static struct mem_cache *no_cache(struct mem *mem)
+{
+    (void)mem;
+    return NULL;
+}
+
+TEST(blocks_are_aligned_and_apart)
+{
+    check_blocks(no_cache);
+}
+
+TEST(blocks_through_a_cache_too)
+{
+    check_blocks(mem_cache_create);
+}
+
+TEST(small_blocks_are_aligned)
+{
+    struct mem *mem = mem_create();
+    uint8_t *ptrs[64];
+    for (size_t i = 0; i < 64; i++) {
+        ptrs[i] = mem_alloc(mem, NULL, 1 + i % 8);
+        CHECK_EQ((uintptr_t)ptrs[i] % 16, 0);
+    }
+    for (size_t i = 0; i < 64; i++)
+        mem_free(mem, NULL, ptrs[i], 1 + i % 8);
+    mem_destroy(mem);
+}
+
+TEST(zeroed_memory_is_zero_where_there_was_dirt)
+{
+    struct mem *mem = mem_create();
+    for (int i = 0; i < 100; i++) {
+        uint8_t *dirty = mem_alloc(mem, NULL, 500);
+        memset(dirty, 0xFF, 500);
+        mem_free(mem, NULL, dirty, 500);
+        uint8_t *clean = mem_alloc_zero(mem, 500);
+        CHECK(is_filled(clean, 500, 0));
+        mem_free(mem, NULL, clean, 500);
+    }
+    mem_free(mem, NULL, NULL, 500); /* like free(NULL) */
+    mem_destroy(mem);
+}
+
+TEST(charge_covers_the_request)
+{
+    struct mem *mem = mem_create();
+    size_t last = 0;
+    for (size_t size = 1; size < 70000; size++) {
+        size_t charge = mem_charge(mem, size);
+        CHECK_GE(charge, size);
+        CHECK_GE(charge, last);
+        CHECK_LE(charge, size + size / 4 + 32); /* size classes are 4 to a doubling */
+        last = charge;
+    }
+    mem_destroy(mem);
+}
+
+#if NIGH_ALLOCATOR_JEMALLOC
+
+TEST(charges_add_up_to_the_arenas_own_count)
+{
+    static struct block blocks[BLOCKS];
+    uint64_t seed = check_seed();
+    struct mem_stats before, after;
+    struct mem *mem = mem_create();
+    size_t charged = 0;
+    mem_stats_read(mem, &before);
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i].size = 1 + check_random(&seed) % (i % 50 ? 1500 : 200000);
+        blocks[i].ptr = mem_alloc(mem, NULL, blocks[i].size);
+        charged += mem_charge(mem, blocks[i].size);
+    }
+    mem_stats_read(mem, &after);
+    CHECK_EQ(after.allocated_bytes - before.allocated_bytes, charged);
+    for (int i = 0; i < BLOCKS; i++)
+        mem_free(mem, NULL, blocks[i].ptr, blocks[i].size);
+    mem_stats_read(mem, &after);
+    CHECK_EQ(after.allocated_bytes, before.allocated_bytes);
+    mem_destroy(mem);
+}
+
+/* Fills an arena through a cache, frees all, and looks at what stays resident. */
+TEST(purge_lowers_resident_bytes)
+{
+    enum { COUNT = 32 * 1024, SIZE = 1024 };
+    static void *ptrs[COUNT];
+    struct mem_stats full, purged;
+    struct mem *mem = mem_create();
+    struct mem_cache *cache = mem_cache_create(mem);
+    REQUIRE(cache);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE(ptrs[i] = memset(mem_alloc(mem, cache, SIZE), 1, SIZE));
+    mem_stats_read(mem, &full);
+    CHECK_GE(full.resident_bytes, COUNT * SIZE);
+    for (int i = 0; i < COUNT; i++)
+        mem_free(mem, cache, ptrs[i], SIZE);
+    mem_cache_flush(cache);
+    mem_purge(mem);
+    mem_stats_read(mem, &purged);
+    CHECK_LE(purged.resident_bytes, COUNT * SIZE / 16);
+    CHECK_LE(purged.allocated_bytes, 4096);
+    mem_cache_destroy(cache);
+    mem_destroy(mem);
+}
+
+TEST(arenas_do_not_share_their_counts)
+{
+    struct mem_stats before, after;
+    struct mem *a = mem_create(), *b = mem_create();
+    mem_stats_read(a, &before);
+    void *ptr = mem_alloc(b, NULL, 1 << 20);
+    mem_stats_read(a, &after);
+    CHECK_EQ(after.allocated_bytes, before.allocated_bytes);
+    mem_free(b, NULL, ptr, 1 << 20);
+    mem_destroy(b);
+    mem_destroy(a);
+}
+
+#endif
+
+TEST(arenas_and_caches_come_and_go)
+{
+    for (int i = 0; i < 5000; i++) { /* more than there are numbers for, if they leaked */
+        struct mem *mem = mem_create();
+        REQUIRE(mem);
+        struct mem_cache *cache = mem_cache_create(mem);
+        CHECK(cache || !NIGH_ALLOCATOR_JEMALLOC);
+        void *ptr = mem_alloc(mem, cache, 64);
+        CHECK(ptr);
+        mem_free(mem, cache, ptr, 64);
+        mem_cache_destroy(cache);
+        mem_destroy(mem);
+    }
+}
+
+/* ---- pages ---- */
+
+TEST(pages_are_zeroed_and_aligned)
+{
+    static const size_t sizes[] = {1, 4096, 100000, (2u << 20) - 4096, 2u << 20, (5u << 20) + 1};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        uint8_t *ptr = mem_pages_alloc(sizes[i]);
+        REQUIRE(ptr);
+        CHECK_EQ((uintptr_t)ptr % (sizes[i] < 2u << 20 ? 4096 : 2u << 20), 0);
+        CHECK(is_filled(ptr, sizes[i], 0));
+        memset(ptr, 0xFF, sizes[i]);
+        mem_pages_free(ptr, sizes[i]);
+    }
+    mem_pages_free(NULL, 4096);
+}
+
+TEST(impossible_sizes_are_refused)
+{
+    CHECK(!mem_pages_alloc(0));
+    CHECK(!mem_pages_alloc(SIZE_MAX));
+    CHECK(!mem_pages_alloc(SIZE_MAX / 2));
+}
+
+/* ---- every allocation failed in turn ---- */
+
+#if NIGH_FAULTS
+
+/* What a module does at init; true when all of it succeeded. Frees everything either way. */
+static bool build_and_drop(void)
+{
+    struct mem *mem = mem_create();
+    if (!mem)
+        return false;
+    struct mem_cache *cache = mem_cache_create(mem);
+    void *a = mem_alloc(mem, cache, 100), *b = mem_alloc_zero(mem, 100);
+    void *pages = mem_pages_alloc(10000);
+    bool whole = (cache || !NIGH_ALLOCATOR_JEMALLOC) && a && b && pages;
+    mem_pages_free(pages, 10000);
+    mem_free(mem, cache, a, 100);
+    mem_free(mem, cache, b, 100);
+    mem_cache_destroy(cache);
+    mem_destroy(mem);
+    return whole;
+}
+
+TEST(each_allocation_fails_cleanly)
+{
+    fault_arm(FAULT_ALLOC, 0);
+    CHECK(build_and_drop());
+    uint64_t count = fault_count(FAULT_ALLOC);
+    CHECK_GE(count, 4);
+    for (uint64_t nth = 1; nth <= count; nth++) {
+        fault_arm(FAULT_ALLOC, nth);
+        CHECK(!build_and_drop());
+    }
+    CHECK(build_and_drop());
+}
+
+#endif
