@@ -3,15 +3,17 @@
  * Level 3: what the nodes tell each other. Knows the wire and Redis' clock, not L1: what it learns
  * goes into a sink that the cache fills in.
  *
- * State, under the apply lock (COHERENCE "Node"): C identity of the Redis clock this node follows (0:
- * none), A last sequence applied, K highest sequence known to have executed, G[slot] {hard, soft}
- * global positions of the last bumps applied. `trusted_until` is one atomic word that each hit reads.
+ * State, under the apply lock (COHERENCE "Node"): C identity of the Redis clock this node follows
+ * (0: none), A last sequence applied, K highest sequence known to have executed, G[slot] {hard,
+ * soft} global positions of the last bumps applied. `trusted_until` is one atomic word that each
+ * hit reads.
  *
- *   push   frame from the listener: C equal and seq = A + 1 -> apply; seq <= A -> drop; else beat now
+ *   push   frame from the listener: C equal and seq = A + 1 -> apply; seq <= A -> drop; else a beat
  *   beat   each beat_ms and on demand, on the data connection: dense and same C -> apply the log
  *          entries; otherwise resync. Then trusted_until = max(it, time of the SEND + trust)
- *   apply  in seq order: group: G, then the sink raises F. Key: the sink raises F, then removes. Then A, K
- *   own    frames of this node are skipped only if the issuing call has done its local step (rule 7)
+ *   apply  in seq order: group: G, then the sink raises F. Key: the sink raises F, then removes.
+ *          Then A, K
+ *   own    frames of this node are skipped only if the issuing call has done its local step
  *   queue  invalidations that Redis has not accepted: applied here, retried, and while queued L2 is
  *          treated as empty for what they cover
  *
@@ -40,11 +42,13 @@ struct coherence_item {
 };
 
 struct coherence_sink {
-    void (*group)(void *arg, uint16_t slot, bool soft);               /* raise the local floor */
-    void (*key)(void *arg, const struct coherence_item *item);        /* raise its floor, remove it */
-    void (*fill)(void *arg, const struct coherence_item *item);       /* another node's fill arrived */
-    void (*wake)(void *arg);                                          /* listener is back, or resynced */
-    void (*lost)(void *arg);                                          /* trust has run out: doubt */
+    /* Under the apply lock: */
+    void (*group)(void *arg, uint16_t slot, bool soft);         /* raise the local floor */
+    void (*key)(void *arg, const struct coherence_item *item);  /* raise its floor, remove it */
+    /* Under no lock: */
+    void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */
+    void (*wake)(void *arg);                                    /* listener is back, or resynced */
+    void (*lost)(void *arg);                                    /* trust has run out: doubt */
     void *arg;
 };
 
@@ -61,16 +65,19 @@ struct coherence_config {
 
 /* Starts the listener thread (with own threads). Errors: NIGH_ENOMEM, NIGH_ETHREAD. */
 int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence);
-/* Ends the listener. To be called before l2_close(). Queued invalidations are tried once more. */
+/* Ends the listener. To be called before l2_close(), after the keeper has ended. Queued
+ * invalidations are tried once more (250 ms). */
 void coherence_close(struct coherence *c);
-/* Keeper: send the beat if due, retry the queue, notice lost trust. Returns when to come again. */
+/* Keeper, one thread at a time: send the beat if due, judge what was answered, retry the queue,
+ * notice lost trust. Returns when to come again. */
 uint64_t coherence_tick(struct coherence *c);
 /* Without own threads: one round of the listener. */
 uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns);
 /* Called when coherence_tick should run soon (a beat is wanted). */
 void coherence_set_poke(struct coherence *c, void (*poke)(void *arg), void *arg);
 
-/* The word a hit compares the coarse clock with: fresh only before it. */
+/* The word a hit compares the coarse clock with: fresh only before it. To be loaded with acquire
+ * (pair(coherence.trust)): who sees it extended sees the floors of what was applied before. */
 const _Atomic uint64_t *coherence_trusted_until(const struct coherence *c);
 
 /* The ticket's s = (C, K). C is 0 when no clock is followed. */
@@ -80,7 +87,8 @@ struct coherence_position {
 };
 struct coherence_position coherence_position(struct coherence *c);
 
-/* Server's wall time now by this node's reckoning (ms); 0 when it never told. For lifetimes only. */
+/* Server's wall time now by this node's reckoning (ms; error at most one round trip); 0 when it
+ * never told. For lifetimes only. */
 uint64_t coherence_server_time_ms(struct coherence *c);
 
 enum coherence_verdict {
@@ -88,7 +96,7 @@ enum coherence_verdict {
     COHERENCE_STALE,
     COHERENCE_GONE,  /* below a hard position: as if nothing was there */
 };
-/* Judge a value from L2, after its reply; `home` is the answer's. `space` names its space's group. */
+/* Judge a value from L2, after its reply; `home` is the answer's, `space` the space's name. */
 enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
                                        struct bytes space, uint64_t home);
 
@@ -137,7 +145,8 @@ struct coherence_change {
 int coherence_change(struct coherence *c, const struct coherence_change *change,
                      struct coherence_position *ret_position);
 
-/* Wait until the queue is empty. 0 or NIGH_ETIMEDOUT. */
+/* Wait until the queue is empty; without own threads this runs coherence_tick. 0 or
+ * NIGH_ETIMEDOUT. */
 int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 
 /* The `fill` frame that l2_fill publishes for waiters: written into `buffer` of at least

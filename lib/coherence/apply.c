@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Applying what nodes said, in the order in which Redis executed it (COHERENCE rules 2, 7, 8).
+//
+// A says up to where this node has applied everything; it moves in steps of one, whether a step
+// comes by the channel, by the log of a beat, or by the local step of a change of this node that
+// happens to be the next. What arrives again is dropped by A; what arrives early is not applied but
+// makes a beat fetch what is missing, for nothing may be vouched for with a hole below it.
+//
+// Own changes do their local step when the answer comes, out of order with what others did. That is
+// sound: group positions and floors only rise, so early is as good as in time. Their frame is then
+// skipped, but only if the step is done: between script and answer the writer's thread may be
+// paused while a beat applies the log and vouches for it.
+
+#include "coherence/state.h"
+
+/* ---- one item ---- */
+
+static void raise_position(_Atomic uint64_t *position, uint64_t sequence)
+{
+    /* pair(coherence.epoch): readers look again at epoch after loading it; we hold the lock */
+    if (sequence > atomic_load_explicit(position, memory_order_relaxed))
+        atomic_store_explicit(position, sequence, memory_order_release);
+}
+
+/*
+ * G, then F. The other way round a reader could take a ticket above F, get the old value from L2,
+ * judge it by the old G as fresh and store it: it would be above every floor.
+ */
+static void apply_group_locked(struct coherence *c, const struct coherence_item *item,
+                               uint64_t sequence)
+{
+    uint16_t slot = coherence_item_slot(item, c->config.group_slots);
+    struct coherence_group *g = &c->groups[slot];
+    raise_position(item->soft ? &g->soft : &g->hard, sequence);
+    c->config.sink.group(c->config.sink.arg, slot, item->soft);
+}
+
+void coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
+                                 uint64_t sequence)
+{
+    if (item->kind == WIRE_KEY)
+        c->config.sink.key(c->config.sink.arg, item);
+    else
+        apply_group_locked(c, item, sequence);
+}
+
+void coherence_applied_locked(struct coherence *c, uint64_t sequence)
+{
+    if (sequence == c->applied + 1)
+        c->applied = sequence;
+    coherence_known_raise_locked(c, sequence);
+}
+
+/* ---- one frame ---- */
+
+static uint64_t *finished_slot(const struct coherence *c, uint64_t call)
+{
+    return &c->finished[call % COHERENCE_FINISHED_CALLS];
+}
+
+void coherence_finish_call_locked(struct coherence *c, uint64_t call)
+{
+    *finished_slot(c, call) = call;
+}
+
+static bool is_done_here_locked(const struct coherence *c, const struct coherence_message *m)
+{
+    return m->incarnation == c->incarnation && *finished_slot(c, m->call) == m->call;
+}
+
+/* The frame after A. Returns how many items were applied. */
+static uint32_t apply_next_locked(struct coherence *c, struct coherence_message m)
+{
+    struct coherence_item item;
+    uint32_t count = 0;
+    if (!is_done_here_locked(c, &m)) {
+        count = m.item_count;
+        while (coherence_message_next(&m, &item))
+            coherence_apply_item_locked(c, &item, m.sequence);
+    }
+    coherence_applied_locked(c, m.sequence);
+    return count;
+}
+
+/* ---- the log, as a beat brought it ---- */
+
+/* One entry: false when the trail ends before it. An entry that does not decode, or was written
+ * under another clock, is a hole like one that is missing. */
+static bool apply_entry_locked(struct coherence *c, struct bytes frame, uint64_t sequence)
+{
+    struct coherence_message m;
+    if (sequence <= c->applied)
+        return true; /* came by the channel meanwhile */
+    if (sequence != c->applied + 1 || !coherence_message_decode(frame, &m))
+        return false;
+    if (m.sequence != sequence || !coherence_follows_locked(c, m.identity))
+        return false;
+    stats_add(c->config.stats, STATS_BEAT_APPLIED, apply_next_locked(c, m));
+    return true;
+}
+
+enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer)
+{
+    if (!coherence_follows_locked(c, answer->clock.identity))
+        return COHERENCE_TRAIL_LOST;
+    for (uint32_t i = 0; i < answer->entry_count; i++)
+        if (!apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i]))
+            return COHERENCE_TRAIL_LOST;
+    coherence_known_raise_locked(c, answer->clock.sequence);
+    if (c->applied >= answer->clock.sequence)
+        return COHERENCE_TRAIL_WHOLE;
+    return answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : COHERENCE_TRAIL_LOST;
+}
+
+/* ---- the channel ---- */
+
+/* Rule 8. False: a beat must tell what this frame alone does not. */
+static bool push_locked(struct coherence *c, const struct coherence_message *m)
+{
+    if (!coherence_follows_locked(c, m->identity)) {
+        if (coherence_position(c).identity != 0)
+            coherence_forget_locked(c);
+        return false;
+    }
+    c->heard = u64_max(c->heard, m->sequence);
+    if (m->sequence <= c->applied)
+        return true;
+    if (m->sequence != c->applied + 1) {
+        coherence_known_raise_locked(c, m->sequence);
+        stats_count(c->config.stats, STATS_FRAME_GAP);
+        return false;
+    }
+    stats_add(c->config.stats, STATS_FRAME_APPLIED, apply_next_locked(c, *m));
+    return true;
+}
+
+/* A fill wakes who waits for the lease of its key: they ask Redis, so nothing is judged here. */
+static void hear_fill(struct coherence *c, struct coherence_message m)
+{
+    struct coherence_item item;
+    while (coherence_message_next(&m, &item))
+        c->config.sink.fill(c->config.sink.arg, &item);
+}
+
+void coherence_push(struct coherence *c, struct bytes payload)
+{
+    struct coherence_message m;
+    stats_count(c->config.stats, STATS_FRAME);
+    if (!coherence_message_decode(payload, &m)) {
+        stats_count(c->config.stats, STATS_FRAME_BAD);
+        coherence_beat_want(c); /* it may have been an invalidation */
+        return;
+    }
+    if (m.sequence == 0) {
+        hear_fill(c, m);
+        return;
+    }
+    pthread_mutex_lock(&c->apply_lock);
+    bool in_order = push_locked(c, &m);
+    pthread_mutex_unlock(&c->apply_lock);
+    if (!in_order)
+        coherence_beat_want(c);
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+// The beat: what keeps trust alive, and finds out what the channel has lost (COHERENCE rule 9).
+//
+// One request at a time, a beat or a resync, sent and judged by the keeper:
+//
+//   sent -> answer -> whole trail     trust counts from the time it was sent
+//                  -> more            the next beat at once, no trust yet
+//                  -> trail lost      forget the clock; a resync at once: trust from its sending
+//                  -> failed          the next beat in its time
+//                  -> epoch moved     discarded; another beat
+//
+// Why trust counts from the sending: Redis answered for what it had executed when it ran the
+// script, which is some time after the sending and any time before the answer is looked at.
+//
+// Why a resync starts from no clock: its answer replaces the groups. Were a clock followed while it
+// is on its way, a change of ours could be accepted and noted in G, and then be overwritten by the
+// answer, which is older. Without a clock that change moves the epoch and the answer is discarded.
+
+#include "coherence/state.h"
+
+/* Entries asked for at once: an answer of some 100 KiB, applied in well under a millisecond. */
+#define BEAT_ENTRIES 512u
+/* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. */
+#define BEAT_SPACING_MS 5u
+#define BEAT_JITTER_PERCENT 10u /* so that nodes opened together do not stay together */
+
+static uint64_t beat_period_ns(const struct coherence *c)
+{
+    return c->config.beat_ms * NS_PER_MS;
+}
+
+void coherence_beat_want(struct coherence *c)
+{
+    /* pair(coherence.beat): what made us want it happened before the beat that is sent for it */
+    if (!atomic_exchange_explicit(&c->beat.wanted, true, memory_order_release))
+        coherence_poke(c);
+}
+
+/* ---- sending ---- */
+
+static uint64_t send_due_ns(const struct coherence *c)
+{
+    const struct coherence_beat *b = &c->beat;
+    bool wanted = atomic_load_explicit(&b->wanted, memory_order_relaxed); /* setters poke */
+    return wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
+}
+
+static int queue_request(struct coherence *c, uint64_t applied, const struct l2_op *op)
+{
+    uint64_t new_id = random_id(c->config.env->random);
+    if (c->beat.resync)
+        return l2_resync(c->config.l2, new_id, op);
+    return l2_beat(c->config.l2, applied, BEAT_ENTRIES, new_id, op);
+}
+
+/* Half of the trust: a later answer would leave little of it, and a lost one costs only one try. */
+static uint64_t answer_deadline_ns(const struct coherence *c, uint64_t now_ns)
+{
+    return now_ns + c->config.trust_ms * NS_PER_MS / 2;
+}
+
+static void send(struct coherence *c, uint64_t now_ns)
+{
+    struct coherence_beat *b = &c->beat;
+    struct env *env = c->config.env;
+    /* pair(coherence.beat): wishes from here on want another beat */
+    atomic_exchange_explicit(&b->wanted, false, memory_order_acquire);
+    b->resync = b->resync_next;
+    b->resync_next = false;
+    b->earliest_ns = now_ns + BEAT_SPACING_MS * NS_PER_MS;
+    b->due_ns = now_ns + random_jitter(env->random, beat_period_ns(c), BEAT_JITTER_PERCENT);
+    pthread_mutex_lock(&c->apply_lock);
+    b->epoch = atomic_load_explicit(&c->epoch, memory_order_relaxed);
+    uint64_t applied = c->applied;
+    pthread_mutex_unlock(&c->apply_lock);
+    b->sent_ns = clock_coarse_ns(env->clock);
+    struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
+    if (queue_request(c, applied, &op) < 0) {
+        coherence_request_undo(&b->request);
+        stats_count(c->config.stats, STATS_BEAT_FAILED);
+    }
+}
+
+/* ---- trust ---- */
+
+static void extend_trust(struct coherence *c)
+{
+    struct coherence_beat *b = &c->beat;
+    uint64_t until_ns = b->sent_ns + c->config.trust_ms * NS_PER_MS;
+    if (until_ns > atomic_load_explicit(&c->trusted_until, memory_order_relaxed))
+        /* pair(coherence.trust): who sees it sees the floors of all that was applied before */
+        atomic_store_explicit(&c->trusted_until, until_ns, memory_order_release);
+    b->trusted = true;
+}
+
+/* Tell the sink once when trust has run out. Hits see it by themselves, in time. */
+static uint64_t watch_trust(struct coherence *c)
+{
+    struct coherence_beat *b = &c->beat;
+    if (!b->trusted)
+        return CLOCK_NEVER_NS;
+    uint64_t until_ns = atomic_load_explicit(&c->trusted_until, memory_order_relaxed);
+    if (clock_coarse_ns(c->config.env->clock) < until_ns)
+        return until_ns;
+    b->trusted = false;
+    stats_count(c->config.stats, STATS_TRUST_LOST);
+    c->config.sink.lost(c->config.sink.arg);
+    return CLOCK_NEVER_NS;
+}
+
+/* ---- answers ---- */
+
+/* The server's time was read after the sending, so this runs ahead by at most the way there. */
+static void learn_server_time(struct coherence *c, const struct l2_clock *clock)
+{
+    uint64_t offset_ms = clock->server_time_ms - c->beat.sent_ns / NS_PER_MS;
+    if (clock->server_time_ms)
+        atomic_store_explicit(&c->server_offset_ms, offset_ms, memory_order_relaxed);
+}
+
+uint64_t coherence_server_time_ms(struct coherence *c)
+{
+    uint64_t offset_ms = atomic_load_explicit(&c->server_offset_ms, memory_order_relaxed);
+    return offset_ms ? clock_coarse_ns(c->config.env->clock) / NS_PER_MS + offset_ms : 0;
+}
+
+/*
+ * A listener that has not heard by now what Redis had a whole beat ago hears nothing, whatever its
+ * socket says. Beats pull what it misses, so this is about delay, not about truth. What was said
+ * before it subscribed, or under another clock, proves nothing: the count starts anew.
+ */
+static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t heard)
+{
+    struct coherence_beat *b = &c->beat;
+    uint32_t listens = atomic_load_explicit(&c->listens, memory_order_relaxed); /* just a hint */
+    uint64_t apart_ns = beat_period_ns(c) * (100 - BEAT_JITTER_PERCENT) / 100;
+    if (listens != b->checked_listens)
+        b->heard_base = sequence;
+    else if (b->sent_ns - b->checked_ns < apart_ns)
+        return;
+    else if (COHERENCE_LISTENING(listens) && u64_max(heard, b->heard_base) < b->checked_seq)
+        l2_channel_reconnect(c->channel);
+    b->checked_listens = listens;
+    b->checked_seq = sequence;
+    b->checked_ns = b->sent_ns;
+}
+
+static void fail(struct coherence *c)
+{
+    stats_count(c->config.stats, STATS_BEAT_FAILED);
+}
+
+/* Whether the answer may be used at all; REQUIRES nothing of its content. */
+static bool usable(struct coherence *c, const struct l2_answer *a)
+{
+    if (a->status == 0 && a->clock.identity != 0)
+        return true;
+    fail(c);
+    return false;
+}
+
+/* Something was met since it was sent that it may be older than: another one, then. */
+static bool outdated_locked(struct coherence *c)
+{
+    if (c->beat.epoch == atomic_load_explicit(&c->epoch, memory_order_relaxed))
+        return false;
+    fail(c);
+    atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
+    return true;
+}
+
+static void again_at_once(struct coherence *c, bool resync)
+{
+    c->beat.resync_next = resync;
+    c->beat.earliest_ns = 0;
+    atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
+}
+
+static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t heard)
+{
+    stats_count(c->config.stats, STATS_BEAT);
+    extend_trust(c);
+    learn_server_time(c, &a->clock);
+    watch_listener(c, a->clock.sequence, heard);
+}
+
+static void beat_answered(struct coherence *c, const struct l2_answer *a)
+{
+    if (!usable(c, a))
+        return;
+    pthread_mutex_lock(&c->apply_lock);
+    bool outdated = outdated_locked(c);
+    enum coherence_trail trail = COHERENCE_TRAIL_LOST;
+    if (!outdated)
+        trail = coherence_apply_log_locked(c, a);
+    if (!outdated && trail == COHERENCE_TRAIL_LOST)
+        coherence_forget_locked(c);
+    uint64_t heard = c->heard;
+    pthread_mutex_unlock(&c->apply_lock);
+    if (outdated)
+        return;
+    if (trail == COHERENCE_TRAIL_WHOLE)
+        beat_whole(c, a, heard);
+    else
+        again_at_once(c, trail == COHERENCE_TRAIL_LOST);
+}
+
+/* A node with another number of groups would look for them elsewhere: there is no safe reading. */
+static bool clk_fits(struct coherence *c, const struct l2_answer *a)
+{
+    size_t wanted = CLK_HEADER_BYTES + (size_t)c->config.group_slots * CLK_SLOT_BYTES;
+    if (a->value.len == wanted)
+        return true;
+    size_t body = a->value.len < CLK_HEADER_BYTES ? 0 : a->value.len - CLK_HEADER_BYTES;
+    LOG(c->config.env->log, NIGH_LOG_ERROR,
+        "group_slots is %u here but %zu in Redis: no value is called fresh until they agree",
+        c->config.group_slots, body / CLK_SLOT_BYTES);
+    c->beat.earliest_ns = c->beat.due_ns; /* it will not change soon, and is a large answer */
+    fail(c);
+    return false;
+}
+
+static void clock_taken(struct coherence *c, const struct l2_answer *a)
+{
+    stats_count(c->config.stats, STATS_RESYNC);
+    stats_count(c->config.stats, STATS_BEAT);
+    extend_trust(c);
+    learn_server_time(c, &a->clock);
+    c->beat.checked_listens = COHERENCE_LISTENS_NEVER;
+    /* pair(coherence.rounds): the clock was taken before the word changes */
+    atomic_fetch_add_explicit(&c->rounds, 1, memory_order_release);
+    park_wake(c->config.env->park, &c->rounds, PARK_ALL);
+    c->config.sink.wake(c->config.sink.arg);
+}
+
+static void resync_answered(struct coherence *c, const struct l2_answer *a)
+{
+    if (!usable(c, a) || !clk_fits(c, a))
+        return;
+    pthread_mutex_lock(&c->apply_lock);
+    bool outdated = outdated_locked(c);
+    if (!outdated)
+        coherence_follow_locked(c, &a->clock, a->value);
+    pthread_mutex_unlock(&c->apply_lock);
+    if (!outdated)
+        clock_taken(c, a);
+}
+
+uint64_t coherence_beat_step(struct coherence *c)
+{
+    struct coherence_beat *b = &c->beat;
+    struct l2_answer *answer = coherence_request_take(&b->request);
+    if (answer) {
+        if (b->resync)
+            resync_answered(c, answer);
+        else
+            beat_answered(c, answer);
+        l2_answer_free(answer);
+    }
+    uint64_t now_ns = clock_now_ns(c->config.env->clock);
+    if (!b->request.busy && now_ns >= send_due_ns(c))
+        send(c, now_ns);
+    uint64_t trust_ns = watch_trust(c);
+    return b->request.busy ? trust_ns : u64_min(trust_ns, send_due_ns(c));
+}

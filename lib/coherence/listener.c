@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// The listener: a thread around the channel's own connection.
+//
+// It runs no code of the application and waits for nothing but its socket and, for the time of one
+// frame, the apply lock. That it hears nothing is never a danger, only a delay: beats fetch what it
+// misses. Each time it has subscribed anew it asks for one, for what was said meanwhile.
+
+#include "coherence/state.h"
+
+#define WAIT_NS (1 * NS_PER_S)
+
+static void hear(void *arg, struct bytes payload)
+{
+    coherence_push(arg, payload);
+}
+
+static void up(void *arg)
+{
+    struct coherence *c = arg;
+    atomic_fetch_add_explicit(&c->listens, 1, memory_order_relaxed); /* even -> odd */
+    stats_count(c->config.stats, STATS_LISTENER_CONNECT);
+    coherence_beat_want(c);
+    c->config.sink.wake(c->config.sink.arg);
+}
+
+static void down(void *arg)
+{
+    struct coherence *c = arg;
+    if (!COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)))
+        return; /* it never came up */
+    atomic_fetch_add_explicit(&c->listens, 1, memory_order_relaxed); /* odd -> even */
+    stats_count(c->config.stats, STATS_LISTENER_LOST);
+}
+
+uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns)
+{
+    return l2_channel_step(c->channel, wait_ns);
+}
+
+static uint64_t listen(void *arg)
+{
+    struct coherence *c = arg;
+    if (atomic_load_explicit(&c->stopping, memory_order_relaxed))
+        return CLOCK_NEVER_NS; /* service_stop() ends this sleep */
+    coherence_listen_step(c, WAIT_NS); /* waits by itself */
+    return 0;
+}
+
+int coherence_listener_start(struct coherence *c)
+{
+    struct l2_channel_config config = {
+        .l2 = c->config.l2, .message = hear, .up = up, .down = down, .arg = c};
+    int rc = l2_channel_create(&config, &c->channel);
+    if (rc < 0)
+        return rc;
+    rc = service_start(&c->listener, c->config.env, "nigh-listen", listen, c);
+    if (rc < 0)
+        l2_channel_destroy(c->channel);
+    return rc;
+}
+
+void coherence_listener_stop(struct coherence *c)
+{
+    atomic_store_explicit(&c->stopping, true, memory_order_relaxed);
+    l2_channel_wake(c->channel);
+    service_stop(&c->listener);
+    l2_channel_destroy(c->channel);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Retrying what is queued: one batch on its way at a time, sent and judged by the keeper.
+//
+// Why an accepted item raises its floor again before it leaves the queue: a GET that Redis executed
+// before the delete may still be on its way when the queue stops covering the key; its ticket is
+// above the first floor and below the second. Groups get their position in the same step.
+//
+// A failed attempt waits, twice as long each time, unless the connection is new.
+
+#include "coherence/state.h"
+
+#define ATTEMPT_MS 1000u
+#define BACKOFF_FIRST_MS 50u
+#define BACKOFF_LAST_MS 2000u
+#define BACKOFF_JITTER_PERCENT 25u /* many nodes may have queued the same outage */
+
+static uint32_t queued_count(const struct coherence *c)
+{
+    return atomic_load_explicit(&c->queue.count, memory_order_relaxed);
+}
+
+static void failed(struct coherence *c, uint64_t now_ns)
+{
+    struct coherence_queue *q = &c->queue;
+    uint32_t next_ms = q->backoff_ms ? q->backoff_ms * 2 : BACKOFF_FIRST_MS;
+    q->backoff_ms = next_ms < BACKOFF_LAST_MS ? next_ms : BACKOFF_LAST_MS;
+    q->due_ns = now_ns + random_jitter(c->config.env->random, q->backoff_ms * NS_PER_MS,
+                                       BACKOFF_JITTER_PERCENT);
+}
+
+static void accepted(struct coherence *c, const struct l2_answer *answer)
+{
+    struct coherence_queue *q = &c->queue;
+    struct coherence_accepted a = {
+        .items = q->batch->items,
+        .item_count = q->batch->count,
+        .clock = &answer->clock,
+        .call = q->batch->call,
+    };
+    coherence_settle(c, &a);
+    q->backoff_ms = 0;
+    q->due_ns = 0;
+    if (!coherence_queue_remove(c, q->batch))
+        return;
+    /* pair(coherence.emptied): the count is 0 before the word changes */
+    atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
+    park_wake(c->config.env->park, &q->emptied, PARK_ALL);
+}
+
+static struct bytes batch_schema(const void *arg, uint32_t index)
+{
+    const struct coherence_batch *batch = arg;
+    return batch->schemas[index];
+}
+
+static int send_script(struct coherence *c, const struct coherence_script *s, uint64_t now_ns)
+{
+    struct coherence_request *request = &c->queue.request;
+    struct l2_op op = coherence_request_begin(request, now_ns + ATTEMPT_MS * NS_PER_MS);
+    int rc = l2_change(c->config.l2, &s->change, &op);
+    if (rc < 0)
+        coherence_request_undo(request);
+    return rc;
+}
+
+static int send_batch(struct coherence *c, uint64_t now_ns)
+{
+    struct coherence_batch *batch = c->queue.batch;
+    struct coherence_script script;
+    coherence_queue_batch(c, batch);
+    struct coherence_script_source source = {
+        .items = batch->items,
+        .item_count = batch->count,
+        .schema = batch_schema,
+        .arg = batch,
+    };
+    stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
+    int rc = coherence_script_make(c, &source, &script);
+    if (rc < 0)
+        return rc;
+    batch->call = script.call;
+    rc = send_script(c, &script, now_ns);
+    coherence_script_free(c, &script);
+    return rc;
+}
+
+static void take_answer(struct coherence *c, uint64_t now_ns)
+{
+    struct l2_answer *answer = coherence_request_take(&c->queue.request);
+    if (!answer)
+        return;
+    if (answer->status == 0)
+        accepted(c, answer);
+    else
+        failed(c, now_ns);
+    l2_answer_free(answer);
+}
+
+/* A batch accepted while no clock is followed voids the resync on its way: let that come first. */
+static bool must_wait(struct coherence *c)
+{
+    return c->beat.request.busy && coherence_position(c).identity == 0;
+}
+
+uint64_t coherence_queue_step(struct coherence *c)
+{
+    struct coherence_queue *q = &c->queue;
+    uint64_t now_ns = clock_now_ns(c->config.env->clock);
+    take_answer(c, now_ns);
+    if (atomic_exchange_explicit(&q->retry_now, false, memory_order_relaxed))
+        q->due_ns = 0;
+    if (q->request.busy || queued_count(c) == 0)
+        return CLOCK_NEVER_NS;
+    if (now_ns < q->due_ns)
+        return q->due_ns;
+    if (must_wait(c))
+        return CLOCK_NEVER_NS; /* the beat's answer pokes the keeper */
+    if (send_batch(c, now_ns) == 0)
+        return CLOCK_NEVER_NS;
+    failed(c, now_ns);
+    return q->due_ns;
+}
+
+void coherence_queue_retry_now(struct coherence *c)
+{
+    atomic_store_explicit(&c->queue.retry_now, true, memory_order_relaxed);
+}
+
+int coherence_drain(struct coherence *c, uint64_t deadline_ns)
+{
+    struct coherence_queue *q = &c->queue;
+    for (;;) {
+        if (!c->config.env->own_threads)
+            coherence_tick(c);
+        /* pair(coherence.emptied): a queue that runs empty after this look changes the word */
+        uint32_t emptied = atomic_load_explicit(&q->emptied, memory_order_acquire);
+        if (queued_count(c) == 0)
+            return 0;
+        if (coherence_wait(c, &q->emptied, emptied, deadline_ns) == NIGH_ETIMEDOUT)
+            return NIGH_ETIMEDOUT;
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// The clock that this node follows: met, taken, forgotten, and shown to readers.
+//
+// Why a reader needs no lock. `epoch` is a sequence lock whose writers never make a reader wait:
+// forgetting stores it odd and only then may identity, home, known or a group go down; taking
+// another clock stores all of them and only then makes it even. Within one even epoch known and the
+// groups only rise, so any mixture of their values is a state that was true. A reader that saw the
+// same even epoch before and after has read one clock's values; any other follows no clock.
+//
+// Why forgetting raises soft `all` after the epoch: who takes a ticket above that floor judges what
+// it reads from L2 by an epoch at least as new, that is, as stale (rule 2: G, then F).
+
+#include "coherence/state.h"
+
+#define EPOCH_NONE_FOLLOWED(epoch) ((epoch) & 1)
+
+static uint64_t epoch_locked(const struct coherence *c)
+{
+    return atomic_load_explicit(&c->epoch, memory_order_relaxed);
+}
+
+static void store_shown(_Atomic uint64_t *word, uint64_t value)
+{
+    /* pair(coherence.epoch): whoever sees the value sees the odd epoch stored before it */
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static uint64_t load_shown(const _Atomic uint64_t *word)
+{
+    /* pair(coherence.epoch): the second look at epoch comes after this load */
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+bool coherence_follows_locked(const struct coherence *c, uint64_t identity)
+{
+    return !EPOCH_NONE_FOLLOWED(epoch_locked(c)) && load_shown(&c->identity) == identity;
+}
+
+void coherence_known_raise_locked(struct coherence *c, uint64_t sequence)
+{
+    if (sequence > load_shown(&c->known))
+        store_shown(&c->known, sequence);
+}
+
+void coherence_forget_locked(struct coherence *c)
+{
+    uint64_t epoch = epoch_locked(c);
+    bool followed = !EPOCH_NONE_FOLLOWED(epoch);
+    atomic_store_explicit(&c->epoch, followed ? epoch + 1 : epoch + 2, memory_order_relaxed);
+    if (followed)
+        c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+}
+
+/*
+ * Positions of another clk string cannot be compared: what L1 holds is covered by soft `all` alone.
+ * Of the same string (it survived a restart, or only the log was lost) each hard bump that was
+ * missed shows, and what it covers is gone, not stale. "Differs" rather than "rose": after a
+ * failover that lost a tail, a new bump may stand below the one that was lost.
+ */
+static void take_group_locked(struct coherence *c, uint32_t slot, const uint8_t *positions,
+                              bool comparable)
+{
+    struct coherence_group *g = &c->groups[slot];
+    uint64_t hard = get_le64(positions);
+    uint64_t soft = get_le64(positions + 8);
+    bool bumped = hard != load_shown(&g->hard);
+    if (bumped)
+        store_shown(&g->hard, hard);
+    if (soft != load_shown(&g->soft)) /* pages of slots that nobody uses stay untouched */
+        store_shown(&g->soft, soft);
+    if (bumped && comparable)
+        c->config.sink.group(c->config.sink.arg, (uint16_t)slot, false);
+}
+
+void coherence_follow_locked(struct coherence *c, const struct l2_clock *clock, struct bytes clk)
+{
+    const uint8_t *at = clk.data;
+    uint64_t clk_id = get_le64(at);
+    bool comparable = clk_id == c->clk_id;
+    NIGH_DCHECK(EPOCH_NONE_FOLLOWED(epoch_locked(c)));
+    for (uint32_t slot = 0; slot < c->config.group_slots; slot++)
+        take_group_locked(c, slot, at + CLK_HEADER_BYTES + slot * CLK_SLOT_BYTES, comparable);
+    c->clk_id = clk_id;
+    c->applied = clock->sequence;
+    c->heard = 0;
+    store_shown(&c->known, clock->sequence);
+    store_shown(&c->home, clock->home);
+    store_shown(&c->identity, clock->identity);
+    /* pair(coherence.epoch): who sees it even sees all that was stored while it was odd */
+    atomic_store_explicit(&c->epoch, epoch_locked(c) + 1, memory_order_release);
+    c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+}
+
+/* ---- readers ---- */
+
+/* First look: false when no clock is followed. */
+static bool epoch_enter(const struct coherence *c, uint64_t *ret_epoch)
+{
+    /* pair(coherence.epoch): what is read next is at least as new */
+    *ret_epoch = atomic_load_explicit(&c->epoch, memory_order_acquire);
+    return !EPOCH_NONE_FOLLOWED(*ret_epoch);
+}
+
+/* Second look: whether all that was read in between belongs together. */
+static bool epoch_held(const struct coherence *c, uint64_t epoch)
+{
+    return atomic_load_explicit(&c->epoch, memory_order_relaxed) == epoch;
+}
+
+struct coherence_position coherence_position(struct coherence *c)
+{
+    struct coherence_position none = {0, 0};
+    uint64_t epoch;
+    if (!epoch_enter(c, &epoch))
+        return none;
+    struct coherence_position p = {load_shown(&c->identity), load_shown(&c->known)};
+    return epoch_held(c, epoch) ? p : none;
+}
+
+static bool group_below(const struct coherence *c, uint32_t slot, uint64_t sequence, bool soft)
+{
+    const struct coherence_group *g = &c->groups[slot];
+    return sequence < load_shown(soft ? &g->soft : &g->hard);
+}
+
+/* Whether the stamp is below a hard (soft) position of its space, `all`, or a tag. */
+static bool below(const struct coherence *c, const struct l2_envelope *e, uint16_t space_slot,
+                  bool soft)
+{
+    if (group_below(c, GROUP_SLOT_ALL, e->sequence, soft) ||
+        group_below(c, space_slot, e->sequence, soft))
+        return true;
+    for (uint32_t i = 0; i < e->group_count; i++) {
+        uint64_t hash = get_le64(e->groups + 8 * (size_t)i);
+        uint16_t slot = hash_group_slot(WIRE_TAG, hash, c->config.group_slots);
+        if (group_below(c, slot, e->sequence, soft))
+            return true;
+    }
+    return false;
+}
+
+enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
+                                       struct bytes space, uint64_t home)
+{
+    struct coherence_item group = {.kind = WIRE_SPACE, .space = space};
+    uint16_t space_slot = coherence_item_slot(&group, c->config.group_slots);
+    uint64_t epoch;
+    if (!epoch_enter(c, &epoch))
+        return COHERENCE_STALE;
+    uint64_t own_home = load_shown(&c->home);
+    bool comparable = e->identity == load_shown(&c->identity) && e->home == own_home &&
+                      home == own_home;
+    bool gone = comparable && below(c, e, space_slot, false);
+    bool stale = !comparable || (e->flags & L2_ENVELOPE_SOFT) || below(c, e, space_slot, true);
+    if (!epoch_held(c, epoch))
+        return COHERENCE_STALE;
+    return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
+}
+
+/* The clock in an answer, when nothing of it is news: most of them, so without the lock. */
+static bool is_known(struct coherence *c, const struct l2_clock *clock)
+{
+    struct coherence_position p = coherence_position(c);
+    return p.identity == clock->identity && p.sequence >= clock->sequence;
+}
+
+void coherence_note(struct coherence *c, const struct l2_answer *answer)
+{
+    const struct l2_clock *clock = &answer->clock;
+    if (answer->status != 0 || clock->identity == 0 || is_known(c, clock))
+        return;
+    bool followed = false;
+    pthread_mutex_lock(&c->apply_lock);
+    if (coherence_follows_locked(c, clock->identity)) {
+        followed = true;
+        coherence_known_raise_locked(c, clock->sequence);
+    } else if (!EPOCH_NONE_FOLLOWED(epoch_locked(c))) {
+        coherence_forget_locked(c);
+    }
+    pthread_mutex_unlock(&c->apply_lock);
+    if (!followed)
+        coherence_beat_want(c);
+}
+
+/* Rule 8. The writer is safe without it, for L2 is stale to who follows no clock; it waits so that
+ * what it reads and fills next counts. */
+void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns)
+{
+    if (!c->config.env->own_threads)
+        return; /* the round that would bring it is the caller's */
+    for (;;) {
+        /* pair(coherence.rounds): a clock taken after this look changes the word */
+        uint32_t rounds = atomic_load_explicit(&c->rounds, memory_order_acquire);
+        if (coherence_position(c).identity != 0)
+            return;
+        if (park_wait(c->config.env->park, &c->rounds, rounds, deadline_ns) == NIGH_ETIMEDOUT)
+            return;
+    }
+}
+
+void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
+{
+    pthread_mutex_lock(&c->apply_lock);
+    ret->identity = coherence_position(c).identity;
+    ret->known = load_shown(&c->known);
+    ret->applied = c->applied;
+    pthread_mutex_unlock(&c->apply_lock);
+    /* pair(coherence.trust): the floors of what the beat brought are raised */
+    uint64_t until_ns = atomic_load_explicit(&c->trusted_until, memory_order_acquire);
+    ret->trusted = clock_coarse_ns(c->config.env->clock) < until_ns;
+    ret->listening = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed));
+    ret->queued = atomic_load_explicit(&c->queue.count, memory_order_relaxed);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a node remembers of the Redis clock, its outstanding requests, and its locks. Private to
+ * coherence.
+ *
+ * The clock followed. `epoch` is odd while none is followed and moves whenever what is known
+ * becomes incomparable: a clock is forgotten, another is taken, or a change of ours is accepted
+ * under a clock that is not followed. It does two services:
+ *
+ *   readers   look at it before and after reading identity, home, known and groups; if it is odd or
+ *             moved they know nothing (no lock, no retry: "no clock" is always a safe answer)
+ *   beats     a request remembers it when sent; an answer that comes back to another epoch may be
+ *             older than what has been met since, and is discarded (COHERENCE rule 8)
+ *
+ * Locks, none held across I/O or a callback of the application:
+ *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
+ *   queue lock   the queue's items (leaf)
+ *   mail lock    answers left by the I/O thread, the poke (leaf)
+ *
+ * Threads: the keeper runs coherence_tick, the listener hears frames, the I/O thread only leaves
+ * answers, any thread asks, notes and changes.
+ */
+#ifndef NIGH_COHERENCE_STATE_H
+#define NIGH_COHERENCE_STATE_H
+
+#include <pthread.h>
+
+#include "coherence/coherence.h"
+#include "coherence/message.h"
+
+/* A finished call is looked for when its frame comes back, microseconds later: this many are
+ * remembered. One forgotten is applied again, which costs a reload of its keys and nothing else. */
+#define COHERENCE_FINISHED_CALLS 4096u
+
+#define COHERENCE_LISTENING(listens) ((listens) & 1)
+#define COHERENCE_LISTENS_NEVER UINT32_MAX /* differs from every count there is */
+
+#define CLK_HEADER_BYTES 16u /* id, seq */
+#define CLK_SLOT_BYTES 16u   /* hard, soft */
+
+/* G: where the last bump of a group that was applied here stands. Keys: (e) */
+struct coherence_group {
+    _Atomic uint64_t hard;
+    _Atomic uint64_t soft;
+};
+
+/* One outstanding request of the keeper. Keys: (c), (k) keeper, (m) mail lock */
+struct coherence_request {
+    struct coherence *coherence; /* (c) referenced while busy */
+    bool busy;                   /* (k) */
+    struct l2_answer *answer;    /* (m) left by the I/O thread, taken by the keeper */
+};
+
+/* Keys: (k) keeper  (a) atomic, any thread */
+struct coherence_beat {
+    struct coherence_request request;
+    bool resync;          /* (k) what is outstanding is a resync */
+    bool resync_next;     /* (k) the trail is lost: the next request is one */
+    uint64_t epoch;       /* (k) when it was sent */
+    uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
+    uint64_t due_ns;      /* (k) the next regular one */
+    uint64_t earliest_ns; /* (k) no demand is answered before */
+    uint64_t checked_ns;  /* (k) when the listener was last looked after ... */
+    uint64_t checked_seq; /* (k) ... and what Redis had then: to be heard by the next look */
+    uint64_t heard_base;  /* (k) what Redis had when the listener had just subscribed */
+    uint32_t checked_listens; /* (k) `listens` then */
+    bool trusted;         /* (k) the sink has not been told that trust is lost */
+    _Atomic bool wanted;  /* (a) */
+};
+
+struct coherence_queue_item;
+
+/* Queued items on their way: a script of some 30 KiB with ordinary keys. Keys: (k) keeper */
+#define COHERENCE_BATCH_ITEMS 256u
+struct coherence_batch {
+    uint32_t count;                                              /* (k) */
+    uint64_t call;                                               /* (k) */
+    struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
+    struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
+    struct bytes schemas[COHERENCE_BATCH_ITEMS];                 /* (k) */
+};
+
+/* Keys: (c)  (q) queue lock  (k) keeper  (a) atomic */
+struct coherence_queue {
+    pthread_mutex_t lock;
+    struct coherence_queue_item **heads; /* (q) chains by wire hash */
+    uint32_t head_count;                 /* (c) power of two */
+    struct coherence_queue_item *first;  /* (q) oldest */
+    struct coherence_queue_item *last;   /* (q) */
+    struct coherence_queue_item *all;    /* (c) the item of ALL: always there, queued or not */
+    struct coherence_batch *batch;       /* (k) */
+    struct coherence_request request;
+    uint64_t due_ns;                     /* (k) the next attempt */
+    uint32_t backoff_ms;                 /* (k) 0: the last attempt succeeded */
+    _Atomic bool retry_now;              /* (a) the connection is new: no need to wait */
+    _Atomic uint32_t count;              /* (a) written under the queue lock */
+    _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
+};
+
+/* Keys: (c) constant after open  (l) apply lock  (e) written under the apply lock, read between two
+ *       looks at epoch  (m) mail lock  (a) atomic */
+struct coherence {
+    struct coherence_config config; /* (c) */
+    uint64_t incarnation;           /* (c) of this node in frames */
+
+    pthread_mutex_t apply_lock;
+    _Atomic uint64_t epoch;         /* (l) odd: no clock is followed */
+    _Atomic uint64_t identity;      /* (e) C */
+    _Atomic uint64_t home;          /* (e) hash of the replid of C */
+    _Atomic uint64_t known;         /* (e) K */
+    struct coherence_group *groups; /* (e) G */
+    uint64_t applied;               /* (l) A */
+    uint64_t clk_id;                /* (l) of the clk string last read; 0: none */
+    uint64_t heard;                 /* (l) highest sequence that came through the channel */
+    uint64_t *finished;             /* (l) call ids, direct-mapped */
+
+    _Atomic uint64_t trusted_until; /* (a) written by the keeper */
+    _Atomic uint64_t server_offset_ms; /* (a) server's wall time - coarse clock; 0: never told */
+    _Atomic uint64_t calls;         /* (a) ids given to changes */
+    _Atomic uint32_t rounds;        /* (a) futex word: bumped when a clock is taken */
+
+    struct coherence_beat beat;
+    struct coherence_queue queue;
+
+    struct l2_channel *channel;     /* (c) */
+    struct service listener;        /* (c) */
+    _Atomic uint32_t listens;       /* (a) bumped by each up and down: odd while subscribed */
+    _Atomic bool stopping;          /* (a) */
+
+    pthread_mutex_t mail_lock;
+    bool closed;                    /* (m) no poke any more */
+    void (*poke)(void *arg);        /* (m) */
+    void *poke_arg;                 /* (m) */
+    _Atomic uint32_t mail;          /* (a) futex word: bumped with each answer left */
+    _Atomic uint32_t refs;          /* (a) the owner's, and one per outstanding request */
+};
+
+/* ---- state.c ---- */
+
+/* Whether `identity` is the clock followed now. */
+bool coherence_follows_locked(const struct coherence *c, uint64_t identity) REQUIRES(apply_lock);
+void coherence_known_raise_locked(struct coherence *c, uint64_t sequence) REQUIRES(apply_lock);
+/* A clock other than the one followed was met (rule 8): follow none, void the beat on its way. */
+void coherence_forget_locked(struct coherence *c) REQUIRES(apply_lock);
+/* Follow the clock of a resync: `clk` is the whole string, of the right length. */
+void coherence_follow_locked(struct coherence *c, const struct l2_clock *clock, struct bytes clk)
+    REQUIRES(apply_lock);
+/* Park until a clock is followed or the deadline; not at all without own threads. */
+void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
+
+/* ---- apply.c ---- */
+
+/* Rule 2 for one item: G, then the sink's floor. Sequence 0: its position is unknown. */
+void coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
+                                 uint64_t sequence) REQUIRES(apply_lock);
+/* A and K, after the items of `sequence`. */
+void coherence_applied_locked(struct coherence *c, uint64_t sequence) REQUIRES(apply_lock);
+/* The local step of a call of ours is done at its position: its frame may be skipped. */
+void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(apply_lock);
+
+enum coherence_trail {
+    COHERENCE_TRAIL_WHOLE, /* everything Redis had is applied */
+    COHERENCE_TRAIL_MORE,  /* it goes on beyond what the answer holds */
+    COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
+};
+/* The log entries of a beat. */
+enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer)
+    REQUIRES(apply_lock);
+/* What the listener heard. */
+void coherence_push(struct coherence *c, struct bytes payload);
+
+/* ---- beat.c ---- */
+
+/* A beat is wanted now. Any thread; several wishes are one. */
+void coherence_beat_want(struct coherence *c);
+uint64_t coherence_beat_step(struct coherence *c);
+
+/* ---- request.c ---- */
+
+void coherence_poke(struct coherence *c);
+/* Before queueing an operation with coherence_request_done(request): busy, referenced. */
+struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadline_ns);
+/* It was not queued. */
+void coherence_request_undo(struct coherence_request *r);
+/* Keeper: the answer, if it has come (the caller's to free); busy no more. */
+struct l2_answer *coherence_request_take(struct coherence_request *r);
+void coherence_unref(struct coherence *c);
+/* Park until `word` differs from `seen`; without own threads: do the link's I/O instead. */
+int coherence_wait(struct coherence *c, _Atomic uint32_t *word, uint32_t seen,
+                   uint64_t deadline_ns);
+
+/* ---- change.c ---- */
+
+/* A change ready to be sent: its script's arguments in one block. */
+struct coherence_script {
+    void *block;
+    size_t size;
+    struct l2_change change;
+    uint64_t call;
+};
+/* How the items of a script are to be named in Redis. */
+struct coherence_script_source {
+    const struct coherence_item *items;
+    uint32_t item_count;
+    struct bytes (*schema)(const void *arg, uint32_t index); /* of a KEY item */
+    const void *arg;
+    const struct coherence_write *write; /* of items[0]; NULL: none */
+};
+int coherence_script_make(struct coherence *c, const struct coherence_script_source *source,
+                          struct coherence_script *ret);
+void coherence_script_free(struct coherence *c, struct coherence_script *s);
+
+/*
+ * The local step of an accepted change: note its clock, raise floors, finish the call. `key` does
+ * what sink.key would; NULL: sink.key itself. True: its clock is not the one followed, so that the
+ * caller should wait for one.
+ */
+struct coherence_accepted {
+    const struct coherence_item *items;
+    uint32_t item_count;
+    const struct l2_clock *clock;
+    uint64_t call;
+    bool stored;
+    void (*key)(void *arg, const struct coherence_item *item, bool stored);
+    void *arg;
+};
+bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);
+
+/* ---- queue.c ---- */
+
+int coherence_queue_init(struct coherence *c);
+void coherence_queue_fini(struct coherence *c);
+/* Queue one item. 0, or NIGH_ENOMEM / NIGH_REFUSED (full): folded into a soft ALL. */
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item,
+                        struct bytes schema);
+/* The oldest items: marked as sent. */
+void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
+/* Take out what was accepted, but for items named again since. True: nothing is left. */
+bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch);
+
+/* ---- retry.c ---- */
+
+uint64_t coherence_queue_step(struct coherence *c);
+/* Do not wait for the time of the next attempt. Any thread. */
+void coherence_queue_retry_now(struct coherence *c);
+
+/* ---- listener.c ---- */
+
+int coherence_listener_start(struct coherence *c);
+void coherence_listener_stop(struct coherence *c);
+
+#endif
