@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From replies to answers. The bytes stay in the reply, which the answer then owns: a value is copied
-// once, out of the reader's buffer.
+// From replies to answers. The bytes stay in the reply, which the answer then owns: a value is
+// copied once, out of the reader's buffer.
 
 #include "l2/answer.h"
 
@@ -65,6 +65,12 @@ static int decode_clock(struct l2_clock *clock, const struct reply *reply)
     return 0;
 }
 
+/* Never 0: who waits for "no time" asks again in a loop. */
+static uint32_t held_ms(int64_t left_ms)
+{
+    return left_ms < 1 ? 1 : (uint32_t)u64_min((uint64_t)left_ms, UINT32_MAX - 1);
+}
+
 int answer_decode_script(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
@@ -78,11 +84,8 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
         if (!public->value.data)
             return NIGH_EREDIS;
     }
-    if (verdict == L2_HELD) /* a lease that has just expired answers a time below 0 */
-        public->held_ms = (uint32_t)u64_min(
-            (uint64_t)(reply_integer_at(reply, AT_MORE, 0) > 0 ? reply_integer_at(reply, AT_MORE, 0)
-                                                               : 0),
-            UINT32_MAX - 1);
+    if (verdict == L2_HELD)
+        public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
     return 0;
 }
 

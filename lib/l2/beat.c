@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reading the clock: the beat brings what followed a position, the resync brings all of it.
 //
-// Both pass the breaker: they are rare, the trust of every reader hangs on them, and a good answer
-// closes the breaker again.
+// Both pass the breaker: they are rare, the trust of every reader hangs on them, and a good
+// answer closes the breaker again.
 
 #include "l2/client.h"
 

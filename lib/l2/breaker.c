@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The breaker's three states (see breaker.h).
 //
-// The history is a word: a shift per answer, a population count to judge. Eight samples at least, so
-// that one slow answer after a quiet night opens nothing; half of them bad, so that a server that
-// still answers most callers is used.
+// The history is a word: a shift per answer, a population count to judge. Eight samples at least,
+// so that one slow answer after a quiet night opens nothing; half of them bad, so that a server
+// that still answers most callers is used.
 
 #include "l2/breaker.h"
 

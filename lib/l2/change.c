@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A change of the truth: invalidate, the end of a write, a put. One script for any mix of keys and
-// groups, so that data, clock, log and channel can never disagree.
+// A change of the truth: invalidate, the end of a write, a put. One script for any mix of keys
+// and groups, so that data, clock, log and channel can never disagree.
 
 #include "l2/client.h"
 

@@ -2,8 +2,8 @@
 // The subscription: a connection of its own on which Redis pushes the frames of all nodes.
 //
 // A subscriber that hears nothing cannot tell quiet from dead, so it sends PING when it has been
-// silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not repeated
-// here: the beat finds the gap (COHERENCE rule 9).
+// silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not
+// repeated here: the beat finds the gap (COHERENCE rule 9).
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -74,7 +74,8 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
 {
     bool was_subscribed = ch->subscribed;
     if (!ch->told_down)
-        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", ch->conn.problem);
+        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s",
+            ch->conn.problem);
     ch->told_down = true;
     conn_close(&ch->conn);
     ch->subscribing = ch->subscribed = false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A connection: bytes out, replies in, and the handshake between connect and use.
 //
-// The output is one growing buffer, so that whatever has been queued leaves in one write. It is given
-// back when a large value has passed.
+// The output is one growing buffer, so that whatever has been queued leaves in one write. It is
+// given back when a large value has passed.
 
 #include "l2/conn.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The envelope around each value in Redis. Little-endian, 88 bytes, then 8 per group, then the payload:
+// The envelope around each value in Redis. Little-endian, 88 bytes, then 8 per group, then the
+// payload:
 //
 //      0  "NIGH"             4  u8 format (1)      5  u8 flags          6  u16 groups
 //      8  u64 home          16  u64 stamp: C      24  u64 stamp: seq   32  u64 fill id
@@ -7,9 +8,9 @@
 //     56  u32 soft ms       60  u32 stale ms      64  u32 keep ms      68  u32 load cost us
 //     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  groups, payload
 //
-// The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a soft
-// invalidation sets that bit in place. Anything that is not exactly this is not an envelope: whoever
-// shares the Redis, or an older or newer nigh, may have written it.
+// The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a
+// soft invalidation sets that bit in place. Anything that is not exactly this is not an envelope:
+// whoever shares the Redis, or an older or newer nigh, may have written it.
 
 #include "l2/l2.h"
 

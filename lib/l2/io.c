@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The I/O thread's round, and the life of the data connection.
 //
-//     no connection -- backoff over --> handshake --> on line --> lost: closed, hung, refused,
-//          ^                               |                      malformed, or given up by a caller
-//          +-------------------------------+----------------------------+
+//     no connection --- backoff over ---> handshake ------> on line
+//          ^                                  |                 | closed, hung, refused,
+//          +----------------------------------+-----------------+ malformed, or given up
 //
-// A connection on which nothing is heard for SILENCE_NS while replies are awaited is lost: a stopped
-// server or a cut cable sends no FIN. Requests have their own, shorter deadlines.
+// A connection on which nothing is heard for SILENCE_NS while replies are awaited is lost: a
+// stopped server or a cut cable sends no FIN. Requests have their own, shorter deadlines.
 //
 // "On line" begins before the up-hook is called and ends before any request of the connection is
 // answered as lost, so a request is never queued for a connection that will not look at it.

@@ -32,9 +32,10 @@ struct l2;
 
 /* The socket calls, so that a simulation can be the network. NULL in the config: the kernel's. */
 struct l2_net {
-    int (*connect)(void *arg, const char *uri_host_or_path, uint16_t port); /* non-blocking; fd or < 0 */
-    long (*read)(void *arg, int fd, void *buffer, size_t size);             /* as read(2), -errno */
-    long (*write)(void *arg, int fd, const void *data, size_t size);        /* as send(2), -errno */
+    /* Non-blocking; port 0: a unix socket. fd or -errno. */
+    int (*connect)(void *arg, const char *host_or_path, uint16_t port);
+    long (*read)(void *arg, int fd, void *buffer, size_t size);      /* as read(2), -errno */
+    long (*write)(void *arg, int fd, const void *data, size_t size); /* as send(2), -errno */
     void (*close)(void *arg, int fd);
     /* Sleep until fd (-1: none) is readable or, if asked, writable, wake_fd is readable, or wait_ns
      * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN; may return early. */
@@ -48,15 +49,15 @@ struct l2_config {
     struct env *env;
     struct stats *stats;         /* of the cache */
     const struct l2_net *net;    /* NULL: the kernel */
-    const char *uri;             /* redis://[user[:password]@]host[:port][/db], unix://[..@]path[?db=n] */
+    const char *uri;             /* as in l2/uri.h */
     const char *prefix;          /* of all keys */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
     size_t reply_max_bytes;      /* largest bulk accepted; the group table needs 16 x group_slots */
 };
 
-/* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too), NIGH_ENOMEM,
- * NIGH_ETHREAD. Never waits for the server. */
+/* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too),
+ * NIGH_ENOMEM, NIGH_ETHREAD. Never waits for the server. */
 int l2_open(const struct l2_config *config, struct l2 **ret_l2);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
@@ -93,7 +94,7 @@ enum l2_verdict {
 /* Owned by whoever `done` gave it to: free with l2_answer_free(). */
 struct l2_answer {
     int status;              /* 0; NIGH_ETIMEDOUT, NIGH_EOFFLINE (lost), NIGH_EREDIS, NIGH_ENOMEM,
-                                NIGH_ECLOSED. After a lost or timed-out write the outcome is unknown */
+                                NIGH_ECLOSED. A write that was lost or timed out may be done */
     enum l2_verdict verdict;
     struct l2_clock clock;   /* scripts only */
     uint64_t connection;     /* that answered */
@@ -158,10 +159,11 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
 
 /* A change of the truth, as one script: data keys, then groups, then seq + 1, log, publish. */
 enum l2_change_mode {
-    L2_DELETE,      /* delete if its version is 0, or below `version`, or `version` is 0; drop the lease */
-    L2_SET_TOKEN,   /* set if the lease holds `token`, else delete; drop the lease (WDONE) */
-    L2_SET_NEWER,   /* set unless the stored version is >= `version`; drop the lease */
-    L2_SET,         /* set whatever is there; drop the lease */
+    /* All drop the lease. */
+    L2_DELETE,    /* delete if its version is 0, or below `version`, or `version` is 0 */
+    L2_SET_TOKEN, /* set if the lease holds `token`, else delete (WDONE) */
+    L2_SET_NEWER, /* set unless the stored version is >= `version` */
+    L2_SET,       /* set whatever is there */
 };
 
 struct l2_change_key {
@@ -205,7 +207,7 @@ void l2_drop_connection(struct l2 *l2);
 /* Keys: (c) constant after the submit; (d) written before `word` becomes 1 */
 struct l2_sync {
     struct env *env;          /* (c) */
-    struct l2 *l2;            /* (c) set by the submit: whom to drive where there is no I/O thread */
+    struct l2 *l2;            /* (c) set by the submit: to drive where there is no I/O thread */
     _Atomic uint32_t word;    /* pair(l2.sync): 1 once `answer` is there */
     struct l2_answer *answer; /* (d) */
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The kernel's sockets. Every call is non-blocking except the wait, and the look-up of a host name.
+// The kernel's sockets. Every call is non-blocking except the wait, and the look-up of a host
+// name.
 //
-// A name is looked up while its connection is being made, when no request can be in flight; numeric
-// hosts and unix sockets never wait. With several addresses each attempt takes the next one, so a
-// host whose first address is dead is reached on the second attempt.
+// A name is looked up while its connection is being made, when no request can be in flight;
+// numeric hosts and unix sockets never wait. With several addresses each attempt takes the next
+// one, so a host whose first address is dead is reached on the second attempt.
 //
 // No getsockopt(SO_ERROR) after a connect: a send on a socket that failed to connect returns that
 // error, and one that is still connecting returns EAGAIN.

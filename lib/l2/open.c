@@ -77,7 +77,8 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
         return NIGH_ENOMEM;
     l2->uri = uri;
     config_fill(l2, config);
-    int failed = keys_init(&l2->keys, l2->env->mem, config->prefix ? config->prefix : PREFIX_DEFAULT);
+    const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
+    int failed = keys_init(&l2->keys, l2->env->mem, prefix);
     if (failed) {
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
         return failed;

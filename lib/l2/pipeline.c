@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Automatic pipelining: requests of all threads, one write for whatever has gathered, replies in order.
+// Automatic pipelining: requests of all threads, one write for whatever has gathered, replies in
+// order.
 //
-// Deadlines cost nothing per request: `next_deadline_ns` is a lower bound of all deadlines, kept by
-// each send; when it has passed, one walk over the pending requests answers those that are late and
-// computes the bound anew. So there is at most one walk per shortest deadline in use.
+// Deadlines cost nothing per request: `next_deadline_ns` is a lower bound of all deadlines, kept
+// by each send; when it has passed, one walk over the pending requests answers those that are
+// late and computes the bound anew. So there is at most one walk per shortest deadline in use.
 //
-// `done` is called with no lock held and may submit again. Lists are detached before they are walked
-// with callbacks in between.
+// `done` is called with no lock held and may submit again. Lists are detached before they are
+// walked with callbacks in between.
 
 #include "l2/client.h"
 
 #include <stdio.h>
 
-#define IN_FLIGHT_MAX 65536u /* far above any number of callers: a server that eats and never answers */
+/* Far above any number of callers: for a server that takes requests and never answers. */
+#define IN_FLIGHT_MAX 65536u
 
 /* ---- requests ---- */
 
@@ -208,10 +210,10 @@ static int send_text(struct l2 *l2, struct request *r)
     const char *count_end = memchr(r->wire, '\n', r->wire_len);
     size_t count_len = (size_t)(count_end - r->wire) + 1;
     size_t rest = count_len + sizeof(by_digest) - 1 + SHA1_HEX_BYTES;
-    int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->len);
+    int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->text.len);
     int failed = conn_append(&l2->conn, r->wire, count_len);
     failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);
-    failed = failed ? failed : conn_append(&l2->conn, r->script->text, r->script->len);
+    failed = failed ? failed : conn_append(&l2->conn, r->script->text.data, r->script->text.len);
     failed = failed ? failed : conn_append(&l2->conn, r->wire + rest, r->wire_len - rest);
     list_push(&l2->pending, r);
     return failed;

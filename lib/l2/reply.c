@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 // The parser: hiredis' redisReader with our own reply functions and limits.
 //
-// Why limits of our own: hiredis 0.14 believes the server. `*2147483647` makes it reserve 16 GiB and
-// `$9223372036854775807` makes it buffer for ever. The first is refused in create_array(), which is
-// asked before anything is reserved. For the second no function is asked until all bytes are here,
-// so head_too_large() looks at the header that waits in the reader's buffer.
+// Why limits of our own: hiredis 0.14 believes the server. `*2147483647` makes it reserve 16 GiB
+// and `$9223372036854775807` makes it buffer for ever. The first is refused in create_array(),
+// which is asked before anything is reserved. For the second no function is asked until all bytes
+// are here, so head_too_large() looks at the header that waits in the reader's buffer.
 //
-// Why counted nodes: eight bytes of wire (`*65536`) buy half a megabyte of pointers, and arrays nest,
-// so a limit on bytes alone is none on memory.
+// Why counted nodes: eight bytes of wire (`*65536`) buy half a megabyte of pointers, and arrays
+// nest, so a limit on bytes alone is none on memory.
 //
-// hiredis 0.14 and 1.x differ in the type of an array's count, in RESP3 and in nothing else that is
-// used here. RESP3 is never asked for; its types are refused. A create function that returns NULL
-// makes hiredis give up the reply, and it frees what was already attached to the root.
+// hiredis 0.14 and 1.x differ in the type of an array's count, in RESP3 and in nothing else that
+// is used here. RESP3 is never asked for; its types are refused. A create function that returns
+// NULL makes hiredis give up the reply, and it frees what was already attached to the root.
 
 #include "l2/reply.h"
 
@@ -21,7 +21,7 @@
 
 #include <nigh/error.h>
 
-#define DEPTH_MAX 4                    /* ours have two levels: a script's array, a beat's entries */
+#define DEPTH_MAX 4                    /* ours have two: a script's array, a beat's entries */
 #define NODES_MAX (2u * 16384 + 64)    /* a beat with the whole log: id and frame each */
 #define REPLY_SLACK_BYTES (4u << 20)   /* a beat's frames beside one largest string */
 #define READER_KEEP_BYTES (256u << 10) /* an emptied buffer larger than this is given back */

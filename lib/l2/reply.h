@@ -3,8 +3,8 @@
  * Replies of Redis as a small tree of our own, and the reader that makes them from a byte stream.
  *
  * Nothing that a server sends is trusted: a bulk, a line, a whole reply, its elements and its depth
- * each have a limit, checked before memory is taken for them. Past a limit, or malformed, the reader
- * is poisoned and the connection has to go.
+ * each have a limit, checked before memory is taken for them. Past a limit, or malformed, the
+ * reader is poisoned and the connection has to go.
  */
 #ifndef NIGH_L2_REPLY_H
 #define NIGH_L2_REPLY_H

@@ -21,8 +21,7 @@ enum script_id {
 };
 
 struct script {
-    const char *text;
-    size_t len;
+    struct bytes text;
     char sha1[SHA1_HEX_BYTES + 1];
 };
 

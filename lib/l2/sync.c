@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Waiting for one answer: a futex word in the waiter's frame.
 //
-// The word is stored last and the park is looked up before it: once the waiter sees it, its frame,
-// the l2_sync with it, may be gone. Waking an address that is no longer a futex does no harm.
+// The word is stored last and the park is looked up before it: once the waiter sees it, its
+// frame, the l2_sync with it, may be gone. Waking an address that is no longer a futex does no
+// harm.
 //
-// Where the library has no threads of its own, the waiter does the I/O itself. If another thread is
-// at it, its steps bring our answer too; but it may stop when it has its own, so we look again soon.
+// Where the library has no threads of its own, the waiter does the I/O itself. If another thread
+// is at it, its steps bring our answer too; but it may stop when it has its own, so we look again
+// soon.
 
 #include "l2/client.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Parsing of Redis URIs; every way to be wrong has its own sentence.
 //
-// The authority is split before anything is decoded, so an encoded ':' '@' or '/' stays part of the
-// name it is in. Lengths are checked at each copy: the text is the operator's, but may come from an
-// environment variable that somebody else set.
+// The authority is split before anything is decoded, so an encoded ':' '@' or '/' stays part of
+// the name it is in. Lengths are checked at each copy: the text is the operator's, but may come
+// from an environment variable that somebody else set.
 
 #include "l2/uri.h"
 
@@ -106,7 +106,8 @@ static const char *parse_host(const char *text, size_t len, struct uri *uri)
         len = (size_t)(port - text);
     }
     uint32_t number = URI_PORT_DEFAULT;
-    if (port < end && (!parse_number(port + 1, (size_t)(end - port) - 1, 65535, &number) || !number))
+    bool has_port = port < end;
+    if (has_port && (!parse_number(port + 1, (size_t)(end - port) - 1, 65535, &number) || !number))
         return "the port is not a number from 1 to 65535";
     if (len == 0 || !decode(text, len, uri->place, sizeof(uri->place)))
         return "the host is missing, malformed or too long";

@@ -6,7 +6,8 @@
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
                  size_t scratch_bytes)
 {
-    int failed = command_init(c, l2->env->mem, 3 + keys + args, COMMAND_NUMBER_BYTES + scratch_bytes);
+    scratch_bytes += COMMAND_NUMBER_BYTES;
+    int failed = command_init(c, l2->env->mem, 3 + keys + args, scratch_bytes);
     if (failed)
         return failed;
     command_text(c, "EVALSHA");

@@ -68,7 +68,7 @@ static inline struct l2_op client_op(struct client *c, struct l2_sync *s, uint32
     return (struct l2_op){clock_deadline_ns(c->env.clock, ms), l2_sync_done, s};
 }
 
-/* Ask with `call(c->l2, ..., &op)` and wait: the answer, to be freed; fails the test when refused. */
+/* Ask with `call(c->l2, ..., &op)` and wait: the answer, to be freed. It must not be refused. */
 #define CLIENT_ASK(c, call, ...)                                                                   \
     __extension__({                                                                                \
         struct l2_sync sync_;                                                                      \

@@ -15,7 +15,8 @@ static struct l2_answer *get(struct client *c, const char *name)
     return CLIENT_ASK(c, l2_get, &key);
 }
 
-static struct l2_answer *lease(struct client *c, const char *name, uint64_t token, uint64_t rejected)
+static struct l2_answer *lease(struct client *c, const char *name, uint64_t token,
+                               uint64_t rejected)
 {
     struct l2_key key = client_key(name);
     const struct l2_lease l = {.token = token, .rejected = rejected, .lease_ms = 5000};
@@ -66,38 +67,47 @@ static int verdict_of(struct l2_answer *a)
     return verdict;
 }
 
-/* ---- cases ---- */
+/* The case's own server and client, started and stopped by each. */
+static struct redis server;
+static struct client c;
+
+static void begin(char *const *args)
+{
+    redis_start(&server, args);
+    client_open(&c, server.uri);
+}
+
+static void end(void)
+{
+    client_close(&c);
+    redis_stop(&server);
+}
+
+/* ---- values and leases ---- */
 
 TEST(get_of_nothing_and_of_something)
 {
-    struct redis server;
-    struct client c;
-    redis_start(&server, NULL);
-    client_open(&c, server.uri);
+    begin(NULL);
+    struct l2_envelope e;
     CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
     struct l2_answer *a = get(&c, "k");
-    struct l2_envelope e;
     CHECK_EQ(a->verdict, L2_VALUE);
     CHECK_EQ(a->connection, 1);
     CHECK_NE(a->home, 0);
     if (CHECK(l2_envelope_decode(a->value, &e)))
         CHECK_MEM(e.payload.data, e.payload.len, "written", 7);
     l2_answer_free(a);
-    char *name = redis_command(&server, "EXISTS t:s:1:k");
-    CHECK_STR(name, "1");
-    free(name);
-    client_close(&c);
-    redis_stop(&server);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_GT(redis_integer(&server, "PTTL t:s:1:k"), 59000);
+    end();
 }
 
 TEST(lease_is_granted_once_and_then_held)
 {
-    struct redis server;
-    struct client c;
-    redis_start(&server, NULL);
-    client_open(&c, server.uri);
+    begin(NULL);
     CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED); /* asked again after a lost reply */
     struct l2_answer *held = lease(&c, "k", 2, 0);
     CHECK_EQ(held->verdict, L2_HELD);
     CHECK_GT(held->held_ms, 0);
@@ -108,22 +118,230 @@ TEST(lease_is_granted_once_and_then_held)
     CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
     CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_REFUSED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_VALUE);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 1)), L2_GRANTED);
-    client_close(&c);
-    redis_stop(&server);
+    end();
 }
+
+TEST(lease_gives_the_value_unless_it_was_rejected)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
+    struct l2_answer *a = lease(&c, "k", 3, 0);
+    CHECK_EQ(a->verdict, L2_VALUE);
+    struct l2_envelope e;
+    if (CHECK(l2_envelope_decode(a->value, &e)))
+        CHECK_EQ(e.fill_id, 1);
+    l2_answer_free(a);
+    CHECK_EQ(verdict_of(lease(&c, "k", 3, 2)), L2_VALUE);
+    CHECK_EQ(verdict_of(lease(&c, "k", 3, 1)), L2_GRANTED);
+    end();
+}
+
+/* Else every reader would be handed the garbage instead of a lease, and load on its own. */
+TEST(what_is_no_envelope_does_not_keep_the_lease_away)
+{
+    begin(NULL);
+    free(redis_command(&server, "SET t:s:1:text hello"));
+    free(redis_command(&server, "RPUSH t:s:1:list hello"));
+    free(redis_command(&server, "SET t:!:lease:s:eternal abc"));
+    struct l2_answer *a = get(&c, "list");
+    CHECK_EQ(a->status, NIGH_EREDIS);
+    l2_answer_free(a);
+    CHECK_EQ(verdict_of(lease(&c, "text", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(fill(&c, "text", 1, 5, 1)), L2_STORED);
+    CHECK_EQ(verdict_of(lease(&c, "list", 2, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(fill(&c, "list", 2, 5, 1)), L2_STORED);
+    CHECK_EQ(verdict_of(get(&c, "list")), L2_VALUE);
+    CHECK_EQ(verdict_of(lease(&c, "eternal", 3, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(fill(&c, "eternal", 3, 0, 1)), L2_STORED);
+    end();
+}
+
+TEST(lease_is_extended_and_released_by_its_token_only)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 2, 90000)), L2_REFUSED);
+    CHECK_LE(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_STORED);
+    CHECK_GT(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 1);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 1)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_REFUSED);
+    end();
+}
+
+TEST(a_lost_token_fills_nothing)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 9, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_REFUSED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE); /* drops the lease */
+    CHECK_EQ(verdict_of(fill(&c, "k", 9, 0, 1)), L2_REFUSED);
+    CHECK_EQ(verdict_of(lease(&c, "k", 2, 0)), L2_GRANTED);
+    free(redis_command(&server, "DEL t:!:lease:s:k")); /* evicted */
+    CHECK_EQ(verdict_of(fill(&c, "k", 2, 0, 1)), L2_REFUSED);
+    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
+    end();
+}
+
+TEST(a_fill_goes_out_on_the_connection_of_its_lease_only)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    struct l2_sync s;
+    struct bytes envelope = client_envelope(1, 0, "v");
+    const struct l2_fill f = {.token = 1, .connection = 7, .hard_ms = 1000, .envelope = envelope};
+    const struct l2_op op = client_op(&c, &s, CLIENT_DEADLINE_MS);
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(l2_fill(c.l2, &key, &f, &op), NIGH_EOFFLINE);
+    client_envelope_free(envelope);
+    end();
+}
+
+TEST(a_fill_is_refused_by_a_newer_version_only)
+{
+    static const uint64_t high = UINT64_C(1) << 63;
+    static const struct {
+        uint64_t stored, ours;
+        int verdict;
+    } cases[] = {
+        {0, 0, L2_STORED},        {0, 5, L2_STORED},
+        {5, 5, L2_STORED},        {5, 6, L2_STORED},
+        {5, 0, L2_STORED},        {6, 5, L2_REFUSED},
+        {high, high, L2_STORED},  {high + 1, high, L2_REFUSED}, /* a double knows no difference */
+        {high, high + 1, L2_STORED}, {UINT64_C(1) << 32, 5, L2_REFUSED},
+        {0x0100, 0x00ff, L2_REFUSED},
+    };
+    begin(NULL);
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        check_note("stored %#llx, ours %#llx", (unsigned long long)cases[i].stored,
+                   (unsigned long long)cases[i].ours);
+        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, cases[i].stored, 0)), L2_STORED);
+        CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
+        CHECK_EQ(verdict_of(fill(&c, "k", 1, cases[i].ours, 1)), cases[i].verdict);
+        CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    }
+    end();
+}
+
+/* ---- changes ---- */
+
+TEST(delete_takes_the_value_and_its_lease)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k t:!:lease:s:k"), 0);
+    end();
+}
+
+TEST(delete_with_a_version_spares_what_is_as_new)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 7, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 7, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 8, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 1, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 5); /* each was published all the same */
+    end();
+}
+
+TEST(a_writer_sets_with_its_token_and_deletes_without)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_STORED);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k t:!:lease:s:k"), 0);
+    end();
+}
+
+TEST(put_if_newer_is_refused_without_a_trace)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_REFUSED);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 6, 0)), L2_REFUSED);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 1);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 8, 0)), L2_STORED);
+    end();
+}
+
+TEST(groups_get_the_position_of_their_change)
+{
+    static const struct l2_change_group groups[] = {{0, true}, {5, false}, {CLIENT_SLOTS - 1, true}};
+    const struct l2_change change = {
+        .groups = groups, .group_count = 3, .new_id = 42, .frame = frame};
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+    CHECK_EQ(a->clock.sequence, 2);
+    CHECK_EQ(a->verdict, L2_NONE);
+    l2_answer_free(a);
+    a = CLIENT_ASK(&c, l2_resync, 43);
+    REQUIRE_EQ(a->value.len, CLIENT_CLK_BYTES);
+    const uint8_t *clk = a->value.data;
+    CHECK_EQ(get_le64(clk), 42);
+    CHECK_EQ(get_le64(clk + 8), 2);
+    for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
+        uint64_t hard = get_le64(clk + 16 + 16 * slot), soft = get_le64(clk + 24 + 16 * slot);
+        CHECK_EQ(hard, slot == 5 ? 2 : 0);
+        CHECK_EQ(soft, slot == 0 || slot == CLIENT_SLOTS - 1 ? 2 : 0);
+    }
+    l2_answer_free(a);
+    end();
+}
+
+TEST(many_keys_in_one_change)
+{
+    enum { KEYS = 4096 };
+    static struct l2_change_key keys[KEYS];
+    static char names[KEYS][8];
+    const struct l2_change change = {
+        .keys = keys, .key_count = KEYS, .new_id = 42, .frame = frame};
+    begin(NULL);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof(names[i]), "k%d", i);
+        keys[i] = (struct l2_change_key){.key = client_key(names[i]), .mode = L2_DELETE};
+    }
+    free(redis_command(&server, "MSET t:s:1:k0 a t:s:1:k4095 b t:!:lease:s:k77 c other d"));
+    struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.sequence, 1);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "DBSIZE"), 3); /* clk, log, other */
+    end();
+}
+
+/* ---- the clock ---- */
 
 TEST(beat_makes_the_clock_and_brings_what_followed)
 {
-    struct redis server;
-    struct client c;
-    redis_start(&server, NULL);
-    client_open(&c, server.uri);
+    begin(NULL);
     struct l2_answer *first = CLIENT_ASK(&c, l2_beat, 0, 100, 42);
     CHECK_EQ(first->status, 0);
     CHECK_NE(first->clock.identity, 0);
     CHECK_EQ(first->clock.sequence, 0);
+    CHECK_GT(first->clock.server_time_ms, UINT64_C(1600000000000));
+    CHECK_EQ(first->clock.home, first->home);
     CHECK_EQ(first->entry_count, 0);
     CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), CLIENT_CLK_BYTES);
     for (int i = 0; i < 3; i++)
@@ -135,16 +353,178 @@ TEST(beat_makes_the_clock_and_brings_what_followed)
     CHECK_EQ(second->entry_seqs[0], 2);
     CHECK_EQ(second->entry_seqs[1], 3);
     CHECK_EQ(second->entries[0].len, 4 + 40 + 8 + 8 + 4);
-    CHECK_MEM(second->entries[0].data, 4, "HEAD", 4);
-    CHECK_EQ(get_le64((const char *)second->entries[0].data + 44), 42);
-    CHECK_EQ(get_le64((const char *)second->entries[0].data + 52), 2);
-    struct l2_answer *all = CLIENT_ASK(&c, l2_resync, 44);
-    CHECK_EQ(all->verdict, L2_VALUE);
-    CHECK_EQ(all->value.len, CLIENT_CLK_BYTES);
-    CHECK_EQ(all->clock.identity, first->clock.identity);
+    const char *bytes = second->entries[0].data;
+    CHECK_MEM(bytes, 4, "HEAD", 4);
+    CHECK_EQ(hash_bytes(bytes_of(bytes + 4, 40)), first->home);
+    CHECK_EQ(hash_bytes(bytes_of(bytes + 4, 48)), first->clock.identity);
+    CHECK_EQ(get_le64(bytes + 44), 42);
+    CHECK_EQ(get_le64(bytes + 52), 2);
+    CHECK_MEM(bytes + 60, 4, "TAIL", 4);
     l2_answer_free(first);
     l2_answer_free(second);
-    l2_answer_free(all);
-    client_close(&c);
-    redis_stop(&server);
+    end();
+}
+
+TEST(a_beat_brings_no_more_than_asked_for)
+{
+    begin(NULL);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 2, 42);
+    CHECK_EQ(a->entry_count, 2);
+    CHECK_EQ(a->clock.sequence, 5);
+    l2_answer_free(a);
+    a = CLIENT_ASK(&c, l2_beat, UINT64_MAX, 2, 42);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->entry_count, 0);
+    l2_answer_free(a);
+    end();
+}
+
+/* Redis keeps numbers as doubles in Lua, and 32 bits are soon used up. */
+TEST(positions_above_32_bits)
+{
+    static const uint64_t start = (UINT64_C(5) << 32) - 2;
+    char le[8];
+    begin(NULL);
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 100, 42));
+    put_le64(le, start);
+    free(redis_command(&server, "SETRANGE t:!:clk 8 %b", le, sizeof(le)));
+    for (uint64_t i = 1; i <= 4; i++) {
+        struct l2_answer *a = change_key(&c, "k", L2_DELETE, 0, 0);
+        CHECK_EQ(a->status, 0);
+        CHECK_EQ(a->clock.sequence, start + i);
+        l2_answer_free(a);
+    }
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, start + 1, 100, 42);
+    REQUIRE_EQ(a->entry_count, 3);
+    CHECK_EQ(a->entry_seqs[0], start + 2);
+    CHECK_EQ(get_le64((const char *)a->entries[2].data + 52), start + 4);
+    l2_answer_free(a);
+    end();
+}
+
+static uint64_t identity_after_beat(uint64_t new_id)
+{
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 100, new_id);
+    uint64_t identity = a->status ? 0 : a->clock.identity;
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.sequence, 0);
+    CHECK_EQ(a->entry_count, 0);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), CLIENT_CLK_BYTES);
+    return identity;
+}
+
+TEST(a_clock_lost_cut_or_replaced_is_another_clock)
+{
+    static const char *const accidents[] = {
+        "DEL t:!:clk", "SET t:!:clk short", "SETRANGE t:!:clk 40000 x", "LPUSH t:!:clk x"};
+    begin(NULL);
+    uint64_t last = identity_after_beat(1);
+    for (size_t i = 0; i < ARRAY_COUNT(accidents); i++) {
+        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+        if (i == 3)
+            free(redis_command(&server, "DEL t:!:clk"));
+        free(redis_command(&server, accidents[i]));
+        uint64_t identity = identity_after_beat(100 + i);
+        CHECK_NE(identity, last);
+        CHECK_EQ(redis_integer(&server, "EXISTS t:!:log"), 0);
+        last = identity;
+    }
+    end();
+}
+
+TEST(without_a_clock_there_is_no_identity)
+{
+    begin(NULL);
+    struct l2_answer *a = lease(&c, "k", 1, 0);
+    CHECK_EQ(a->verdict, L2_GRANTED);
+    CHECK_EQ(a->clock.identity, 0);
+    CHECK_NE(a->clock.home, 0);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk"), 0);
+    end();
+}
+
+TEST(a_log_lost_or_of_another_clock_does_not_stop_changes)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    free(redis_command(&server, "XADD t:!:log 99-0 f x"));
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
+    free(redis_command(&server, "DEL t:!:log"));
+    free(redis_command(&server, "SET t:!:log x"));
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
+    end();
+}
+
+TEST(the_log_is_bounded)
+{
+    begin(NULL);
+    for (int i = 0; i < 20000; i += 100) {
+        static struct l2_sync syncs[100];
+        for (int j = 0; j < 100; j++) {
+            const struct l2_op op = client_op(&c, &syncs[j], CLIENT_DEADLINE_MS);
+            const struct l2_change change = {.new_id = 42, .frame = frame};
+            REQUIRE_EQ(l2_change(c.l2, &change, &op), 0);
+        }
+        for (int j = 0; j < 100; j++)
+            CHECK_EQ(verdict_of(l2_sync_wait(&syncs[j])), L2_NONE);
+    }
+    CHECK_LE(redis_integer(&server, "XLEN t:!:log"), 17000);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 10000, 100000, 42);
+    CHECK_EQ(a->entry_count, 10000);
+    l2_answer_free(a);
+    end();
+}
+
+/* ---- the server's moods ---- */
+
+TEST(scripts_survive_being_forgotten)
+{
+    begin(NULL);
+    for (int i = 0; i < 3; i++) {
+        free(redis_command(&server, "SCRIPT FLUSH"));
+        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+        CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
+        CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
+        l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 10, 42));
+    }
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_LOST), 0);
+    end();
+}
+
+/* maxmemory and noeviction: what tells the truth runs, what would only fill is refused. */
+TEST(full_memory)
+{
+    begin(NULL);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(lease(&c, "leased", 1, 0)), L2_GRANTED);
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    char *refused = redis_command(&server, "SET x y");
+    REQUIRE(refused && strstr(refused, "OOM"));
+    free(refused);
+    struct l2_key key = client_key("w");
+    CHECK_EQ(verdict_of(get(&c, "k")), L2_VALUE);
+    CHECK_EQ(verdict_of(lease(&c, "fresh", 2, 0)), NIGH_EREDIS);
+    CHECK_EQ(verdict_of(lease(&c, "leased", 3, 0)), NIGH_EREDIS);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(change_key(&c, "w", L2_SET_TOKEN, 0, 4)), L2_STORED);
+    CHECK_EQ(verdict_of(fill(&c, "leased", 1, 0, 1)), L2_STORED);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 10, 42);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.sequence, 3);
+    l2_answer_free(a);
+    free(redis_command(&server, "DEL t:!:clk"));
+    a = CLIENT_ASK(&c, l2_resync, 43);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->value.len, CLIENT_CLK_BYTES);
+    l2_answer_free(a);
+    CHECK(l2_connected(c.l2));
+    end();
 }

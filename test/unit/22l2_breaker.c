@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// Breaker and backoff, on made-up time.
+
+#include "l2/breaker.h"
+
+#include "l2/backoff.h"
+#include "support/check.h"
+
+#define T0 (1000 * NS_PER_S)
+#define LONG_NS (20 * NS_PER_S) /* longer than any pause */
+
+static struct random random_source;
+
+static bool record(struct breaker *b, bool good, uint64_t now_ns)
+{
+    return breaker_record(b, &random_source, good, now_ns);
+}
+
+static void open_it(struct breaker *b)
+{
+    random_init(&random_source, 1);
+    breaker_reset(b);
+    for (int i = 0; i < 8; i++)
+        record(b, false, T0);
+    REQUIRE_EQ(breaker_state(b), BREAKER_OPEN);
+}
+
+TEST(a_few_bad_answers_open_nothing)
+{
+    struct breaker b = {0};
+    random_init(&random_source, 1);
+    for (int i = 0; i < 7; i++)
+        CHECK(!record(&b, false, T0));
+    CHECK(breaker_allows(&b, T0));
+    CHECK(record(&b, false, T0)); /* told once ... */
+    CHECK(!record(&b, false, T0));
+    CHECK(!breaker_allows(&b, T0));
+}
+
+TEST(opens_at_half)
+{
+    struct breaker b = {0};
+    random_init(&random_source, 1);
+    for (int i = 0; i < 1000; i++)
+        CHECK(!record(&b, i % 3 != 0, T0)); /* a third is bad */
+    int more = 0;
+    while (breaker_state(&b) == BREAKER_CLOSED && more < 64)
+        record(&b, false, T0), more++;
+    CHECK_EQ(breaker_state(&b), BREAKER_OPEN);
+    CHECK_GT(more, 8);
+}
+
+TEST(one_probe_closes_it)
+{
+    struct breaker b = {0};
+    open_it(&b);
+    CHECK(!breaker_allows(&b, T0));
+    CHECK(breaker_allows(&b, T0 + LONG_NS));
+    CHECK_EQ(breaker_state(&b), BREAKER_HALF_OPEN);
+    CHECK(!breaker_allows(&b, T0 + LONG_NS)); /* the probe is under way */
+    CHECK(record(&b, true, T0 + LONG_NS));
+    CHECK_EQ(breaker_state(&b), BREAKER_CLOSED);
+    CHECK(breaker_allows(&b, T0 + LONG_NS));
+}
+
+TEST(a_failed_probe_opens_it_for_longer)
+{
+    struct breaker b = {0};
+    uint64_t now_ns = T0, last_ns = 0;
+    open_it(&b);
+    for (int i = 0; i < 4; i++) {
+        uint64_t pause_ns = atomic_load(&b.retry_at_ns) - now_ns;
+        CHECK_GT(pause_ns, last_ns);
+        last_ns = pause_ns;
+        now_ns += LONG_NS;
+        CHECK(breaker_allows(&b, now_ns));
+        record(&b, false, now_ns);
+        CHECK(!breaker_allows(&b, now_ns));
+    }
+}
+
+TEST(late_failures_of_old_requests_do_not_prolong_it)
+{
+    struct breaker b = {0};
+    open_it(&b);
+    uint64_t retry_at_ns = atomic_load(&b.retry_at_ns);
+    for (int i = 0; i < 100; i++)
+        CHECK(!record(&b, false, T0 + NS_PER_MS));
+    CHECK_EQ(atomic_load(&b.retry_at_ns), retry_at_ns);
+}
+
+TEST(a_beat_closes_it_without_a_probe)
+{
+    struct breaker b = {0};
+    open_it(&b);
+    CHECK(record(&b, true, T0));
+    CHECK(breaker_allows(&b, T0));
+}
+
+TEST(backoff_stays_in_its_bounds_and_spreads)
+{
+    struct random r;
+    struct backoff b = {0};
+    bool reached_max = false, differs = false;
+    uint64_t last_ns = 0;
+    random_init(&r, check_seed() | 1);
+    for (int i = 0; i < 200; i++) {
+        backoff_failed(&b, &r, T0);
+        uint64_t pause_ns = b.next_ns - T0;
+        CHECK_GE(pause_ns, BACKOFF_MIN_NS);
+        CHECK_LE(pause_ns, BACKOFF_MAX_NS);
+        reached_max |= pause_ns == BACKOFF_MAX_NS;
+        differs |= i > 0 && pause_ns != last_ns;
+        last_ns = pause_ns;
+    }
+    CHECK(reached_max && differs);
+    backoff_lost(&b, &r, T0);
+    CHECK_LT(b.next_ns - T0, BACKOFF_MIN_NS);
+}

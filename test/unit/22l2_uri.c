@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Redis URIs: what is understood, and that every mistake is named.
+
+#include "l2/uri.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "support/check.h"
+
+static void check_good(const char *text, const struct uri *expected)
+{
+    struct uri uri;
+    const char *wrong = uri_parse(text, &uri);
+    check_note("%s", text);
+    if (!CHECK_STR(wrong, NULL))
+        return;
+    CHECK_STR(uri.place, expected->place);
+    CHECK_EQ(uri.port, expected->port);
+    CHECK_EQ(uri.db, expected->db);
+    CHECK_STR(uri.user, expected->user);
+    CHECK_STR(uri.password, expected->password);
+    CHECK_EQ(uri.has_password, expected->has_password);
+}
+
+static void check_bad(const char *text, const char *word)
+{
+    struct uri uri = {.port = 7};
+    const char *wrong = uri_parse(text, &uri);
+    check_note("%s: %s", text, wrong ? wrong : "accepted");
+    CHECK(wrong && strstr(wrong, word));
+    CHECK_EQ(uri.port, 7); /* untouched */
+}
+
+TEST(tcp)
+{
+    check_good("redis://localhost", &(struct uri){.place = "localhost", .port = 6379});
+    check_good("redis://localhost/", &(struct uri){.place = "localhost", .port = 6379});
+    check_good("redis://10.0.0.1:7000/3",
+               &(struct uri){.place = "10.0.0.1", .port = 7000, .db = 3});
+    check_good("redis://[::1]:7000", &(struct uri){.place = "::1", .port = 7000});
+    check_good("redis://[::1]", &(struct uri){.place = "::1", .port = 6379});
+    check_good("redis://ann:s%3Ac%40t%2F@h:1/2",
+               &(struct uri){.place = "h", .port = 1, .db = 2, .user = "ann",
+                             .password = "s:c@t/", .has_password = true});
+    check_good("redis://:secret@h", &(struct uri){.place = "h", .port = 6379,
+                                                  .password = "secret", .has_password = true});
+    check_good("redis://a:p@q@h", &(struct uri){.place = "h", .port = 6379, .user = "a",
+                                                .password = "p@q", .has_password = true});
+}
+
+TEST(unix_socket)
+{
+    check_good("unix:///run/redis.sock", &(struct uri){.place = "/run/redis.sock"});
+    check_good("unix:///run/redis.sock?db=15", &(struct uri){.place = "/run/redis.sock", .db = 15});
+    check_good("unix://u:p@/run/a@b:c.sock",
+               &(struct uri){.place = "/run/a@b:c.sock", .user = "u", .password = "p",
+                             .has_password = true});
+}
+
+TEST(mistakes_are_named)
+{
+    char path[200] = "unix:///";
+    char host[400] = "redis://";
+    check_bad("", "redis://");
+    check_bad("http://h", "redis://");
+    check_bad("rediss://h", "TLS");
+    check_bad("redis://", "host");
+    check_bad("redis://:80", "host");
+    check_bad("redis://h:", "port");
+    check_bad("redis://h:0", "port");
+    check_bad("redis://h:65536", "port");
+    check_bad("redis://h:99999999999", "port");
+    check_bad("redis://h:12a", "port");
+    check_bad("redis://h/x", "database");
+    check_bad("redis://h/65536", "database");
+    check_bad("redis://h/1/2", "database");
+    check_bad("redis://h?db=1", "query");
+    check_bad("redis://[::1", "bracket");
+    check_bad("redis://[::1]x", "port");
+    check_bad("redis://secret@h", "password");
+    check_bad("redis://u%zz:p@h", "user name");
+    check_bad("redis://u:p%2@h", "password");
+    check_bad("redis://u:p%00@h", "password");
+    check_bad("unix://run/redis.sock", "begins with");
+    check_bad("unix://", "begins with");
+    check_bad("unix:///", "path");
+    check_bad("unix:///a?db=", "?db");
+    check_bad("unix:///a?x=1", "?db");
+    check_bad(memset(path + 8, 'a', 108) ? path : "", "path");
+    check_bad(memset(host + 8, 'a', 256) ? host : "", "host");
+}
