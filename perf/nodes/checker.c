@@ -67,10 +67,10 @@ static void note_lateness(const struct checker_read *read, uint64_t late,
         return;
     if (read->fresh) {
         tally->late_fresh++;
-        histogram_add(&tally->lateness_fresh, late);
+        hist_add(&tally->lateness_fresh, late);
     } else {
         tally->late_stale++;
-        histogram_add(&tally->lateness_stale, late);
+        hist_add(&tally->lateness_stale, late);
     }
 }
 
@@ -130,8 +130,8 @@ void checker_tally_merge(struct checker_tally *into, const struct checker_tally 
     into->late_stale += from->late_stale;
     for (int i = 0; i < CHECKER_FAULT_COUNT; i++)
         into->faults[i] += from->faults[i];
-    histogram_merge(&into->lateness_fresh, &from->lateness_fresh);
-    histogram_merge(&into->lateness_stale, &from->lateness_stale);
+    hist_merge(&into->lateness_fresh, &from->lateness_fresh);
+    hist_merge(&into->lateness_stale, &from->lateness_stale);
     for (uint32_t i = 0; i < from->example_count && into->example_count < CHECKER_EXAMPLES; i++)
         into->examples[into->example_count++] = from->examples[i];
 }

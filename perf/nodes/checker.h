@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #include "nodes/history.h"
-#include "support/histogram.h"
+#include "support/hist.h"
 
 #define CHECKER_EXAMPLES 4
 
@@ -48,8 +48,8 @@ struct checker_tally {
     uint64_t late_fresh; /* fresh reads that were late at all */
     uint64_t late_stale;
     uint64_t faults[CHECKER_FAULT_COUNT];
-    struct histogram lateness_fresh; /* of the late ones, ns */
-    struct histogram lateness_stale;
+    struct hist lateness_fresh; /* of the late ones, ns */
+    struct hist lateness_stale;
     struct checker_example examples[CHECKER_EXAMPLES];
     uint32_t example_count;
 };

@@ -93,7 +93,7 @@ static void measure(struct session *s, const struct reading *r)
     bool wanted = r->tier != TIER_L1 || s->turn % L1_TIMED_EVERY == 0;
     s->tally->tiers[r->tier]++;
     if (r->begin_ns && wanted)
-        histogram_add(&s->tally->latency[r->tier], now_ns() - r->begin_ns);
+        hist_add(&s->tally->latency[r->tier], now_ns() - r->begin_ns);
 }
 
 static void judge(struct session *s, const struct reading *r)

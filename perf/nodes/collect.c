@@ -21,7 +21,7 @@ static void add_client(struct result *r, const struct client_tally *c)
         r->outcomes[i] += c->outcomes[i];
     for (int i = 0; i < TIER_COUNT; i++) {
         r->tiers[i] += c->tiers[i];
-        histogram_merge(&r->latency[i], &c->latency[i]);
+        hist_merge(&r->latency[i], &c->latency[i]);
     }
     checker_tally_merge(&r->checked, &c->checked);
     if (c->failure)
@@ -34,8 +34,8 @@ static void add_updates(struct update_tally *into, const struct update_tally *fr
     into->queued += from->queued;
     into->failed += from->failed;
     into->probes_unseen += from->probes_unseen;
-    histogram_merge(&into->commit_to_acceptance, &from->commit_to_acceptance);
-    histogram_merge(&into->lag, &from->lag);
+    hist_merge(&into->commit_to_acceptance, &from->commit_to_acceptance);
+    hist_merge(&into->lag, &from->lag);
 }
 
 static void raise(uint64_t *peak, uint64_t value)

@@ -19,7 +19,7 @@ struct result {
     uint64_t reads;
     uint64_t outcomes[OUTCOME_COUNT];
     uint64_t tiers[TIER_COUNT];
-    struct histogram latency[TIER_COUNT];
+    struct hist latency[TIER_COUNT];
     struct checker_tally checked;
     struct update_tally update;
     struct generations_result generations;

@@ -91,7 +91,7 @@ static void note_applied(struct member *m, const struct watch *w, uint64_t now)
         m->self->update.probes_unseen++;
         return;
     }
-    histogram_add(&m->self->update.lag, now - call);
+    hist_add(&m->self->update.lag, now - call);
     history_applied(&m->history, w->update, m->number, now);
 }
 

@@ -41,9 +41,9 @@ static struct table_block cells(const char *a, const char *b, const char *c, con
     return (struct table_block){{a, b, c, d}, 0};
 }
 
-static const char *quantile(const struct histogram *h, double fraction)
+static const char *quantile(const struct hist *h, double fraction)
 {
-    return h->count ? table_time(histogram_quantile(h, fraction)) : "-";
+    return h->count ? table_time(hist_quantile(h, fraction)) : "-";
 }
 
 /* ---- rows ---- */
@@ -68,7 +68,7 @@ static struct table_block rate_row(const struct result *r, int which)
 static struct table_block tier_row(const struct result *r, int tier)
 {
     uint64_t all = r->tiers[TIER_L1] + r->tiers[TIER_L2] + r->tiers[TIER_LOADER];
-    const struct histogram *h = &r->latency[tier];
+    const struct hist *h = &r->latency[tier];
     return cells(table_share(r->tiers[tier], all), quantile(h, 0.5), quantile(h, 0.99),
                  quantile(h, 0.999));
 }
@@ -91,7 +91,7 @@ static struct table_block update_row(const struct result *r, int which)
 
 static struct table_block times_row(const struct result *r, int which)
 {
-    const struct histogram *h = which ? &r->update.lag : &r->update.commit_to_acceptance;
+    const struct hist *h = which ? &r->update.lag : &r->update.commit_to_acceptance;
     if (!r->plan.check)
         return wide("-");
     return cells(table_count(h->count), quantile(h, 0.5), quantile(h, 0.99),
@@ -100,7 +100,7 @@ static struct table_block times_row(const struct result *r, int which)
 
 static struct table_block lateness_row(const struct result *r, int which)
 {
-    const struct histogram *h = which ? &r->checked.lateness_stale : &r->checked.lateness_fresh;
+    const struct hist *h = which ? &r->checked.lateness_stale : &r->checked.lateness_fresh;
     if (!r->plan.check)
         return wide("-");
     return cells(table_count(h->count), quantile(h, 0.5), quantile(h, 0.99),
@@ -290,10 +290,10 @@ int report_verdict(const struct result *r)
 static void json_latency(FILE *out, const struct result *r, int tier, const char *name,
                          const char *end)
 {
-    const struct histogram *h = &r->latency[tier];
+    const struct hist *h = &r->latency[tier];
     fprintf(out, "    \"%s\": {\"p50\": %.3f, \"p99\": %.3f, \"p999\": %.3f}%s\n", name,
-            (double)histogram_quantile(h, 0.5) / 1e3, (double)histogram_quantile(h, 0.99) / 1e3,
-            (double)histogram_quantile(h, 0.999) / 1e3, end);
+            (double)hist_quantile(h, 0.5) / 1e3, (double)hist_quantile(h, 0.99) / 1e3,
+            (double)hist_quantile(h, 0.999) / 1e3, end);
 }
 
 static void json_shares(FILE *out, const struct result *r)
@@ -334,8 +334,8 @@ void report_json(const struct result *r, const char *path)
     json_latency(out, r, TIER_LOADER, "loader", "");
     fprintf(out, "  },\n");
     fprintf(out, "  \"invalidation_lag_us\": {\"p50\": %.3f, \"p99\": %.3f}\n}\n",
-            (double)histogram_quantile(&r->update.lag, 0.5) / 1e3,
-            (double)histogram_quantile(&r->update.lag, 0.99) / 1e3);
+            (double)hist_quantile(&r->update.lag, 0.5) / 1e3,
+            (double)hist_quantile(&r->update.lag, 0.99) / 1e3);
     if (fclose(out) != 0)
         fail("cannot write %s", path);
 }

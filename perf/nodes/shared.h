@@ -17,7 +17,7 @@
 #include "nodes/checker.h"
 #include "nodes/history.h"
 #include "nodes/loads.h"
-#include "support/histogram.h"
+#include "support/hist.h"
 
 #define THREADS_MAX 64
 #define PATH_BYTES 512
@@ -56,7 +56,7 @@ struct client_tally {
     _Atomic uint64_t reads;               /* (a) also for the progress line */
     uint64_t outcomes[OUTCOME_COUNT];     /* (t) */
     uint64_t tiers[TIER_COUNT];           /* (t) reads answered, absent ones too */
-    struct histogram latency[TIER_COUNT]; /* (t) */
+    struct hist latency[TIER_COUNT]; /* (t) */
     struct checker_tally checked;         /* (t) */
     int32_t failure;                      /* (t) the last error that is not "busy" */
 };
@@ -66,8 +66,8 @@ struct update_tally {
     uint64_t updates;                      /* (t) */
     uint64_t queued;                       /* (t) */
     uint64_t failed;                       /* (t) */
-    struct histogram commit_to_acceptance; /* (t) */
-    struct histogram lag;                  /* (t) call at another node -> applied here */
+    struct hist commit_to_acceptance; /* (t) */
+    struct hist lag;                  /* (t) call at another node -> applied here */
     uint64_t probes_unseen;                /* (t) */
 };
 

@@ -82,7 +82,7 @@ static void update_checked(struct updater *u)
     if (result >= 0)
         history_applied(&m->history, index, m->number, returned);
     if (result == 0)
-        histogram_add(&u->tally->commit_to_acceptance, returned - what.committed_ns);
+        hist_add(&u->tally->commit_to_acceptance, returned - what.committed_ns);
     /* pair(history.returned): the last word about this update */
     atomic_store_explicit(&shared->returned_ns, returned, memory_order_release);
 }

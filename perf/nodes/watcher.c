@@ -80,10 +80,8 @@ static void watch_link(struct watcher *w, uint64_t now)
     w->calm = trouble ? 0 : w->calm + 1;
     if (trouble && w->away_ns == 0)
         set_away(w, w->last_ns);
-    if (w->away_ns && (reconnected || w->calm >= CALM_LOOKS)) {
-        bool linked = w->seen[0] < connects; /* as many made as lost: none is there */
-        if (!linked)
-            return;
+    bool linked = watcher_stat(w->member, "connected") == 1;
+    if (w->away_ns && linked && (reconnected || w->calm >= CALM_LOOKS)) {
         note(w, TROUBLE_AWAY, w->away_ns, now);
         set_away(w, 0);
         w->back_ns = w->last_ns;

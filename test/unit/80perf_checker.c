@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "nodes/checker.h"
 #include "nodes/generations.h"
 #include "nodes/page.h"
@@ -388,6 +389,45 @@ TEST(a_queued_invalidation_counts_where_it_is_applied)
     world_load(w, 1, 1, 3650, 3660); /* accepted: it reaches both */
     CHECK_EQ(world_judge(w).unexplained, 1);
     world_destroy(w);
+}
+
+TEST(its_own_node_is_done_when_the_call_returns)
+{
+    struct world *w = world_create();
+    world_update(w, 1, 2, 1500, 0);
+    w->rules.redis_up_ns = 3000 * MS;
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3500);
+    world_load(w, 1, 0, 1400, 1410);
+    world_load(w, 1, 0, 1510, 1520);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 1550, 1560);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(what_befell_one_node_excuses_no_other_without_redis)
+{
+    struct world *w = world_create();
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 2000);
+    world_trouble(w, TROUBLE_RENEWED, 0, 2000, 2010);
+    world_trouble(w, TROUBLE_AWAY, 1, 1000, 3000);
+    world_load(w, 1, 1, 1500, 1510);
+    world_load(w, 1, 1, 2500, 2510);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+/* The harness wrote the wire hash down a second time: both must say the same. */
+TEST(tag_slots_are_those_of_the_library)
+{
+    char tag[16];
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct bytes none = bytes_of("", 0);
+        snprintf(tag, sizeof(tag), "tag-%u", i * 7919);
+        uint64_t hash = hash_wire(WIRE_TAG, none, bytes_of_string(tag));
+        CHECK_EQ(hash_tag_slot(text_of(tag), SLOTS), hash_group_slot(WIRE_TAG, hash, SLOTS));
+        CHECK_EQ(hash_tag_slot(text_of(tag), 4096), hash_group_slot(WIRE_TAG, hash, 4096));
+    }
 }
 
 TEST(a_full_log_says_so)

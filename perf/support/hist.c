@@ -2,30 +2,30 @@
 /*
  * Merging and reading log-linear histograms.
  */
-#include "support/histogram.h"
+#include "support/hist.h"
 
 static uint64_t upper_edge(uint32_t bucket)
 {
-    if (bucket < HISTOGRAM_STEPS)
+    if (bucket < HIST_STEPS)
         return bucket;
-    uint32_t power = bucket / HISTOGRAM_STEPS + 4;
-    uint64_t step = bucket % HISTOGRAM_STEPS;
-    return ((HISTOGRAM_STEPS + step + 1) << (power - 5)) - 1;
+    uint32_t power = bucket / HIST_STEPS + 4;
+    uint64_t step = bucket % HIST_STEPS;
+    return ((HIST_STEPS + step + 1) << (power - 5)) - 1;
 }
 
-void histogram_merge(struct histogram *into, const struct histogram *from)
+void hist_merge(struct hist *into, const struct hist *from)
 {
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+    for (uint32_t i = 0; i < HIST_BUCKETS; i++)
         into->buckets[i] += from->buckets[i];
     into->count += from->count;
     if (from->max > into->max)
         into->max = from->max;
 }
 
-uint64_t histogram_quantile(const struct histogram *h, double fraction)
+uint64_t hist_quantile(const struct hist *h, double fraction)
 {
     uint64_t below = 0;
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
         below += h->buckets[i];
         if (h->buckets[i] && (double)below >= fraction * (double)h->count) {
             uint64_t edge = upper_edge(i);
@@ -35,10 +35,10 @@ uint64_t histogram_quantile(const struct histogram *h, double fraction)
     return h->max;
 }
 
-uint64_t histogram_above(const struct histogram *h, uint64_t limit)
+uint64_t hist_above(const struct hist *h, uint64_t limit)
 {
     uint64_t above = 0;
-    for (uint32_t i = histogram_bucket(limit) + 1; i < HISTOGRAM_BUCKETS; i++)
+    for (uint32_t i = hist_bucket(limit) + 1; i < HIST_BUCKETS; i++)
         above += h->buckets[i];
     return above;
 }
