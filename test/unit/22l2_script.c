@@ -314,7 +314,7 @@ TEST(many_keys_in_one_change)
 {
     enum { KEYS = 4096 };
     static struct l2_change_key keys[KEYS];
-    static char names[KEYS][8];
+    static char names[KEYS][16];
     const struct l2_change change = {
         .keys = keys, .key_count = KEYS, .new_id = 42, .frame = frame};
     begin(NULL);

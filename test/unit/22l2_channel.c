@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// The subscription: frames in order, up and down told in turn, and no silence taken for peace.
+
+#include <pthread.h>
+
+#include "support/l2_client.h"
+
+static struct redis server;
+static struct client c;
+
+/* What the channel said. Stepped and read by the case's own thread. */
+static struct {
+    struct l2_channel *channel;
+    unsigned ups, downs, messages;
+    uint64_t last_seq;
+    bool has_bad;
+    size_t last_len;
+} heard;
+
+static void on_message(void *arg, struct bytes payload)
+{
+    (void)arg;
+    heard.messages++;
+    heard.last_len = payload.len;
+    if (payload.len == 64)
+        heard.last_seq = get_le64((const char *)payload.data + 52);
+}
+
+static void on_up(void *arg)
+{
+    (void)arg;
+    heard.has_bad |= heard.ups != heard.downs;
+    heard.ups++;
+}
+
+static void on_down(void *arg)
+{
+    (void)arg;
+    heard.downs++;
+    heard.has_bad |= heard.ups != heard.downs;
+}
+
+#define STEP_UNTIL(cond)                                                                           \
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_channel_step(heard.channel, NS_PER_MS), (cond)))
+
+static void begin(void)
+{
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    memset(&heard, 0, sizeof(heard));
+    const struct l2_channel_config config = {c.l2, on_message, on_up, on_down, NULL};
+    REQUIRE_EQ(l2_channel_create(&config, &heard.channel), 0);
+    REQUIRE(STEP_UNTIL(heard.ups == 1));
+}
+
+static void end(void)
+{
+    CHECK(!heard.has_bad);
+    l2_channel_destroy(heard.channel);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+static void change(void)
+{
+    const struct l2_change none = {.new_id = 42, .frame = {{"HEAD", 4}, {"TAIL", 4}}};
+    l2_answer_free(CLIENT_ASK(&c, l2_change, &none));
+}
+
+TEST(changes_arrive_in_order)
+{
+    begin();
+    for (unsigned i = 1; i <= 10; i++) {
+        change();
+        STEP_UNTIL(heard.messages == i);
+        CHECK_EQ(heard.last_seq, i);
+    }
+    end();
+}
+
+TEST(an_awaited_fill_is_published_and_another_is_not)
+{
+    begin();
+    struct l2_key key = client_key("k");
+    const struct l2_lease mine = {.token = 1, .lease_ms = 5000};
+    const struct l2_lease other = {.token = 2, .lease_ms = 5000};
+    struct bytes envelope = client_envelope(1, 0, "v");
+    struct l2_fill fill = {.token = 1, .connection = 1, .hard_ms = 1000, .envelope = envelope,
+                           .frame = {{"HEAD", 4}, {"TAIL", 4}}};
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key, &mine));
+    l2_answer_free(CLIENT_ASK(&c, l2_fill, &key, &fill)); /* nobody waits */
+    change();
+    STEP_UNTIL(heard.last_seq == 1);
+    CHECK_EQ(heard.messages, 1);
+    struct l2_key key2 = client_key("k2");
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key2, &mine));
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key2, &other)); /* held: awaited from now on */
+    struct l2_answer *a = CLIENT_ASK(&c, l2_fill, &key2, &fill);
+    CHECK_EQ(a->verdict, L2_STORED);
+    l2_answer_free(a);
+    STEP_UNTIL(heard.messages == 2);
+    CHECK_EQ(heard.last_len, 64);
+    CHECK_EQ(heard.last_seq, 0); /* no position of its own */
+    client_envelope_free(envelope);
+    end();
+}
+
+TEST(subscribes_again_after_a_restart)
+{
+    begin();
+    redis_kill(&server);
+    STEP_UNTIL(heard.downs == 1);
+    redis_restart(&server, REDIS_EMPTY);
+    STEP_UNTIL(heard.ups == 2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    change();
+    STEP_UNTIL(heard.messages == 1);
+    end();
+}
+
+TEST(reconnects_when_told)
+{
+    begin();
+    l2_channel_reconnect(heard.channel);
+    STEP_UNTIL(heard.downs == 1);
+    STEP_UNTIL(heard.ups == 2);
+    end();
+}
+
+TEST(a_silent_server_is_pinged_and_then_given_up)
+{
+    begin();
+    redis_pause(&server);
+    STEP_UNTIL(heard.downs == 1);
+    redis_resume(&server);
+    STEP_UNTIL(heard.ups == 2);
+    end();
+}
+
+TEST(a_quiet_server_is_not_given_up)
+{
+    begin();
+    uint64_t end_ms = check_now_ms() + 3500; /* longer than silence is borne */
+    STEP_UNTIL(check_now_ms() >= end_ms);
+    CHECK_EQ(heard.downs, 0);
+    change();
+    STEP_UNTIL(heard.messages == 1);
+    end();
+}
+
+static void *step_once(void *arg)
+{
+    l2_channel_step(arg, CLOCK_NEVER_NS);
+    return NULL;
+}
+
+TEST(a_wait_can_be_ended)
+{
+    begin();
+    pthread_t thread;
+    REQUIRE_EQ(pthread_create(&thread, NULL, step_once, heard.channel), 0);
+    l2_channel_wake(heard.channel);
+    pthread_join(thread, NULL);
+    end();
+}
+
+TEST(publishers_of_garbage_do_no_harm)
+{
+    begin();
+    free(redis_command(&server, "PUBLISH t:!:inv %b", "\0\xff\r\n*1", (size_t)6));
+    STEP_UNTIL(heard.messages == 1);
+    CHECK_EQ(heard.last_len, 6);
+    free(redis_command(&server, "PUBLISH t:!:inv %s", ""));
+    STEP_UNTIL(heard.messages == 2);
+    CHECK_EQ(heard.last_len, 0);
+    CHECK_EQ(heard.downs, 0);
+    end();
+}

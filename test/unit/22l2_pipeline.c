@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+// The multiplexed connection: many threads share writes, every request is answered exactly once, and
+// without own threads the waiter does the I/O.
+
+#include <pthread.h>
+
+#include "l2/net.h"
+#include "support/l2_client.h"
+
+enum { THREADS = 16, ROUNDS = 500 };
+
+/* ---- a network that counts ---- */
+
+static struct l2_net counting;
+static _Atomic uint64_t writes_count;
+
+static long counting_write(void *arg, int fd, const void *data, size_t size)
+{
+    atomic_fetch_add(&writes_count, 1);
+    return net_kernel.write(arg, fd, data, size);
+}
+
+static void open_counting(struct client *c, const char *uri)
+{
+    client_init(c, true);
+    struct l2_config config = client_config(c, uri);
+    counting = net_kernel;
+    counting.write = counting_write;
+    config.net = &counting;
+    REQUIRE_EQ(l2_open(&config, &c->l2), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c->l2)));
+    atomic_store(&writes_count, 0);
+}
+
+static struct client c;
+
+/* Each thread puts under its own key and reads it back: replies must not be swapped. */
+static void *put_and_get(void *arg)
+{
+    char name[16], value[64];
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(name, sizeof(name), "k%d", (int)(intptr_t)arg);
+        snprintf(value, sizeof(value), "%s value %d", name, i);
+        struct bytes envelope = client_envelope(1, 0, value);
+        const struct l2_change_key key = {
+            .key = client_key(name), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
+        const struct l2_change change = {.keys = &key, .key_count = 1, .new_id = 1};
+        l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
+        struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key.key);
+        CHECK_EQ(a->status, 0);
+        CHECK_MEM(a->value.data, a->value.len, envelope.data, envelope.len);
+        l2_answer_free(a);
+        client_envelope_free(envelope);
+    }
+    return NULL;
+}
+
+static void run_threads(void *(*run)(void *))
+{
+    pthread_t threads[THREADS];
+    for (intptr_t i = 0; i < THREADS; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, run, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+TEST(threads_share_writes)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    open_counting(&c, server.uri);
+    run_threads(put_and_get);
+    uint64_t requests = stats_read(&c.stats, STATS_L2_REQUEST);
+    check_note("%llu requests in %llu writes", (unsigned long long)requests,
+               (unsigned long long)atomic_load(&writes_count));
+    CHECK_EQ(requests, 2 * THREADS * ROUNDS);
+    CHECK_LT(2 * atomic_load(&writes_count), requests);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+TEST(what_is_queued_together_leaves_together)
+{
+    enum { COUNT = 1000 };
+    static struct l2_sync syncs[COUNT];
+    struct redis server;
+    struct l2_key key = client_key("k");
+    redis_start(&server, NULL);
+    open_counting(&c, server.uri);
+    redis_pause(&server);
+    for (int i = 0; i < COUNT; i++) {
+        const struct l2_op op = client_op(&c, &syncs[i], CLIENT_DEADLINE_MS);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    }
+    redis_resume(&server);
+    for (int i = 0; i < COUNT; i++) {
+        struct l2_answer *a = l2_sync_wait(&syncs[i]);
+        CHECK_EQ(a->status, 0);
+        l2_answer_free(a);
+    }
+    struct l2_gauges gauges;
+    l2_gauges_read(c.l2, &gauges);
+    CHECK_EQ(gauges.in_flight, 0);
+    CHECK_EQ(gauges.connection, 1);
+    CHECK_LT(atomic_load(&writes_count), COUNT);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+TEST(values_of_all_sizes)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    for (size_t size = 0; size < (1u << 20) - 100; size = 3 * size + 1) {
+        char *payload = malloc(size + 1);
+        REQUIRE(payload);
+        memset(payload, 'v', size);
+        payload[size] = '\0';
+        struct bytes envelope = client_envelope(1, 0, payload);
+        const struct l2_change_key key = {
+            .key = client_key("k"), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
+        const struct l2_change change = {.keys = &key, .key_count = 1, .new_id = 1};
+        l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
+        struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key.key);
+        CHECK_MEM(a->value.data, a->value.len, envelope.data, envelope.len);
+        l2_answer_free(a);
+        client_envelope_free(envelope);
+        free(payload);
+    }
+    client_close(&c);
+    redis_stop(&server);
+}
+
+/* ---- deadlines ---- */
+
+TEST(a_late_answer_is_dropped_and_the_next_one_is_right)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    free(redis_command(&server, "SET t:s:1:k first"));
+    struct l2_key other = client_key("other");
+    redis_pause(&server);
+    struct l2_sync late, patient;
+    const struct l2_op soon = client_op(&c, &late, 20);
+    const struct l2_op later = client_op(&c, &patient, CLIENT_DEADLINE_MS);
+    REQUIRE_EQ(l2_get(c.l2, &key, &soon), 0);
+    REQUIRE_EQ(l2_get(c.l2, &other, &later), 0);
+    struct l2_answer *a = l2_sync_wait(&late);
+    CHECK_EQ(a->status, NIGH_ETIMEDOUT);
+    l2_answer_free(a);
+    redis_resume(&server);
+    a = l2_sync_wait(&patient);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->verdict, L2_NONE); /* not the value of the first */
+    l2_answer_free(a);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_TIMEOUT), 1);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+TEST(closing_answers_what_is_under_way)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    struct l2_sync s[10];
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    redis_pause(&server);
+    for (int i = 0; i < 10; i++) {
+        const struct l2_op op = client_op(&c, &s[i], 60000);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    }
+    l2_close(c.l2);
+    for (int i = 0; i < 10; i++) {
+        struct l2_answer *a = l2_sync_wait(&s[i]);
+        CHECK_EQ(a->status, NIGH_ECLOSED);
+        l2_answer_free(a);
+    }
+    client_fini(&c);
+    redis_stop(&server);
+}
+
+/* ---- the breaker on a slow server ---- */
+
+TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    struct l2_sync s[8];
+    struct l2_gauges gauges;
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    redis_pause(&server);
+    for (int i = 0; i < 8; i++) {
+        const struct l2_op op = client_op(&c, &s[i], 150);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    }
+    for (int i = 0; i < 8; i++)
+        l2_answer_free(l2_sync_wait(&s[i]));
+    l2_gauges_read(c.l2, &gauges);
+    CHECK_EQ(gauges.breaker, 2);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 1);
+    const struct l2_op op = client_op(&c, &s[0], CLIENT_DEADLINE_MS);
+    CHECK_EQ(l2_get(c.l2, &key, &op), NIGH_EOFFLINE);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_REFUSED), 1);
+    redis_resume(&server);
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 1, 1));
+    l2_gauges_read(c.l2, &gauges);
+    CHECK_EQ(gauges.breaker, 0);
+    l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
+    client_close(&c);
+    redis_stop(&server);
+}
+
+/* A caller with a stale value at hand waits 20 ms; its impatience says nothing about the server. */
+TEST(impatience_opens_nothing)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    static struct l2_sync s[50];
+    struct l2_gauges gauges;
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    redis_pause(&server);
+    for (int i = 0; i < 50; i++) {
+        const struct l2_op op = client_op(&c, &s[i], 1);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    }
+    for (int i = 0; i < 50; i++) {
+        struct l2_answer *a = l2_sync_wait(&s[i]);
+        CHECK_EQ(a->status, NIGH_ETIMEDOUT);
+        l2_answer_free(a);
+    }
+    l2_gauges_read(c.l2, &gauges);
+    CHECK_EQ(gauges.breaker, 0);
+    redis_resume(&server);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+/* ---- without own threads ---- */
+
+TEST(the_waiter_does_the_io)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    redis_start(&server, NULL);
+    client_init(&c, false);
+    struct l2_config config = client_config(&c, server.uri);
+    REQUIRE_EQ(l2_open(&config, &c.l2), 0);
+    CHECK(!l2_connected(c.l2));
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c.l2, 0), l2_connected(c.l2))));
+    struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key);
+    CHECK_EQ(a->status, 0);
+    l2_answer_free(a);
+    redis_pause(&server);
+    struct l2_sync s;
+    const struct l2_op op = client_op(&c, &s, 20);
+    REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    a = l2_sync_wait(&s);
+    CHECK_EQ(a->status, NIGH_ETIMEDOUT);
+    l2_answer_free(a);
+    redis_resume(&server);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+TEST(many_waiters_do_the_io)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    client_init(&c, false);
+    struct l2_config config = client_config(&c, server.uri);
+    REQUIRE_EQ(l2_open(&config, &c.l2), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c.l2, 0), l2_connected(c.l2))));
+    run_threads(put_and_get);
+    client_close(&c);
+    redis_stop(&server);
+}
+
+/* ---- hook ---- */
+
+static _Atomic int ups;
+
+static void count_up(void *arg)
+{
+    CHECK(l2_connected(arg));
+    atomic_fetch_add(&ups, 1);
+}
+
+TEST(the_hook_hears_of_every_connection_once)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    client_open(&c, server.uri); /* up before the hook is set */
+    atomic_store(&ups, 0);
+    l2_set_up_hook(c.l2, count_up, c.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&ups) == 1);
+    l2_drop_connection(c.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&ups) == 2);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 1, 1);
+    CHECK_EQ(a->connection, 2);
+    CHECK_EQ(atomic_load(&ups), 2);
+    l2_answer_free(a);
+    client_close(&c);
+    redis_stop(&server);
+}
