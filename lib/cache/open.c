@@ -171,10 +171,8 @@ static int open_coherence(struct nigh *cache, const struct nigh_options *o)
         .queue_items = o->queue_items,
     };
     int rc = coherence_open(&config, &cache->coherence);
-    if (rc == 0) {
+    if (rc == 0)
         cache->trusted_until = coherence_trusted_until(cache->coherence);
-        coherence_set_poke(cache->coherence, poke, &cache->keeper);
-    }
     return rc;
 }
 
@@ -200,12 +198,17 @@ static int check_names(const struct nigh_options *o)
     return rc == NIGH_EINVAL ? NIGH_EOPTION : rc;
 }
 
+/* A service may be poked once it is started, not before: the link may be up, and want a beat, by
+ * now. What it wanted earlier the keeper's first step finds. */
 static int start_services(struct nigh *cache)
 {
-    l1_set_reclaim_poke(cache->l1, poke, &cache->reclaimer);
     int rc = service_start(&cache->reclaimer, &cache->env, "nigh-reclaim", reclaim, cache);
-    if (rc == 0)
-        rc = service_start(&cache->keeper, &cache->env, "nigh-keeper", cache_keep, cache);
+    if (rc != 0)
+        return rc;
+    l1_set_reclaim_poke(cache->l1, poke, &cache->reclaimer);
+    rc = service_start(&cache->keeper, &cache->env, "nigh-keeper", cache_keep, cache);
+    if (rc == 0 && cache->coherence)
+        coherence_set_poke(cache->coherence, poke, &cache->keeper);
     return rc;
 }
 
