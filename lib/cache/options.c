@@ -16,7 +16,7 @@
 
 #include "base/base.h"
 
-enum option_type { OPTION_U32, OPTION_U64, OPTION_STRING, OPTION_WORD };
+enum option_type { OPTION_U32, OPTION_U32_OR_NONE, OPTION_U64, OPTION_STRING, OPTION_WORD };
 enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
 
 struct option {
@@ -24,7 +24,7 @@ struct option {
     enum option_type type;
     size_t offset;
     enum option_unit unit;
-    uint64_t min, max;     /* of a number that is said; for spaces "none" is always allowed */
+    uint64_t min, max;     /* of a number that is said */
     uint64_t otherwise;    /* default; 0: explained in `why` */
     const char *words;     /* OPTION_WORD: "first,second" for 1, 2 */
     const char *why;
@@ -36,6 +36,7 @@ struct option {
 #define BYTES_MAX (1ull << 46)
 
 #define U32(field) OPTION_U32, AT(field)
+#define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field)
 #define U64(field) OPTION_U64, AT(field)
 #define STRING(field) OPTION_STRING, AT(field)
 #define WORD(field) OPTION_WORD, AT(field)
@@ -86,20 +87,20 @@ static const struct option options[] = {
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
      NIGH_DEFAULT_SOFT_TTL_MS, NULL,
      "fresh for so long: the backstop for a writer that dies before it tells"},
-    {"space.stale", U32(space.stale_ms), UNIT_MS, 1, TTL_MAX_MS, NIGH_DEFAULT_STALE_MS, NULL,
+    {"space.stale", U32_OR_NONE(space.stale_ms), UNIT_MS, 1, TTL_MAX_MS, NIGH_DEFAULT_STALE_MS, NULL,
      "then served stale for so long, while it is refreshed behind"},
-    {"space.keep", U32(space.keep_ms), UNIT_MS, 1, TTL_MAX_MS, 0, NULL,
+    {"space.keep", U32_OR_NONE(space.keep_ms), UNIT_MS, 1, TTL_MAX_MS, 0, NULL,
      "then kept in Redis only, for loaders that answer \"not modified\"; by default not"},
-    {"space.jitter", U32(space.jitter_percent), UNIT_PERCENT, 1, 50,
+    {"space.jitter", U32_OR_NONE(space.jitter_percent), UNIT_PERCENT, 1, 50,
      NIGH_DEFAULT_JITTER_PERCENT, NULL,
      "lifetimes are spread by so much, lest what was loaded together expires together"},
-    {"space.absent_ttl", U32(space.absent_ttl_ms), UNIT_MS, 1, DAY_MS,
+    {"space.absent_ttl", U32_OR_NONE(space.absent_ttl_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_ABSENT_TTL_MS, NULL,
      "\"does not exist\" is remembered for so long"},
-    {"space.error_ttl", U32(space.error_ttl_ms), UNIT_MS, 1, DAY_MS,
+    {"space.error_ttl", U32_OR_NONE(space.error_ttl_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_ERROR_TTL_MS, NULL,
      "a failed load is not repeated for so long, doubling"},
-    {"space.error_ttl_max", U32(space.error_ttl_max_ms), UNIT_MS, 1, DAY_MS,
+    {"space.error_ttl_max", U32_OR_NONE(space.error_ttl_max_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_ERROR_TTL_MAX_MS, NULL,
      "up to so long"},
     {"space.load_deadline", U32(space.load_deadline_ms), UNIT_MS, 1, DAY_MS,
@@ -168,7 +169,7 @@ static bool parse_number(const struct option *o, const char *text, uint64_t *ret
     char *end;
     uint64_t factor;
     uint64_t value = 0;
-    if (strcasecmp(text, "none") == 0 && of_space(o)) {
+    if (strcasecmp(text, "none") == 0 && o->type == OPTION_U32_OR_NONE) {
         *ret = NIGH_NONE;
         return true;
     }
@@ -318,11 +319,13 @@ static uint64_t number_of(const struct option *o, struct nigh_options *s)
 static int check_number(const struct option *o, struct nigh_options *s)
 {
     uint64_t number = number_of(o, s);
-    char text[32];
-    if (number == 0 || (of_space(o) && number == NIGH_NONE) ||
+    bool is_none = o->type != OPTION_U64 && number == NIGH_NONE;
+    char text[32] = "none";
+    if (number == 0 || (is_none && o->type == OPTION_U32_OR_NONE) ||
         (number >= o->min && number <= o->max))
         return 0;
-    snprintf(text, sizeof(text), "%" PRIu64, number);
+    if (!is_none)
+        snprintf(text, sizeof(text), "%" PRIu64, number);
     return wrong_value(o, text);
 }
 
@@ -425,6 +428,20 @@ int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
     return rc;
 }
 
+int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret)
+{
+    struct nigh_options s = NIGH_OPTIONS_INIT;
+    if (given && (given->size == 0 || given->size > sizeof(s.space)))
+        return error_note(NIGH_EINVAL, "space options: size %zu, this library knows %zu",
+                          given->size, sizeof(s.space));
+    if (given)
+        memcpy(&s.space, given, given->size);
+    int rc = check(&s);
+    if (rc == 0)
+        *ret = s.space;
+    return rc;
+}
+
 /* ---- printing ---- */
 
 static void format_number(const struct option *o, uint64_t n, char *text, size_t size)
@@ -466,7 +483,8 @@ static void range_text(const struct option *o, char *text, size_t size)
     if (o->max == BYTES_MAX)
         snprintf(text, size, "%s ..", low);
     else
-        snprintf(text, size, "%s .. %s", low, high);
+        snprintf(text, size, "%s .. %s%s", low, high,
+                 o->type == OPTION_U32_OR_NONE ? ", none" : "");
 }
 
 void nigh_options_print(FILE *out)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/options.h"
+
 uint32_t space_count(const struct nigh *cache)
 {
     /* pair(cache.spaces): the slots below the count are set */
@@ -67,21 +69,6 @@ static struct rules rules_of(const struct nigh_space_options *own,
         .run_on_worker = run_on == NIGH_RUN_WORKER,
     };
 #undef PICK
-}
-
-static int check_rules(const struct rules *r)
-{
-    if (r->soft_ttl_ms == 0 || r->load_deadline_ms == 0 || r->loads_max == 0 || r->waiters_max == 0)
-        return error_note(NIGH_EOPTION,
-                          "soft_ttl, load_deadline, loads and waiters of a space cannot be none");
-    if (r->jitter_percent > 50)
-        return error_note(NIGH_EOPTION, "space.jitter %u: 1 .. 50 percent", r->jitter_percent);
-    if (r->value_max > NIGH_VALUE_MAX)
-        return error_note(NIGH_EOPTION, "space.value_max %u: at most %u bytes", r->value_max,
-                          NIGH_VALUE_MAX);
-    if ((uint64_t)r->soft_ttl_ms + r->stale_ms + r->keep_ms > UINT32_MAX)
-        return error_note(NIGH_EOPTION, "soft_ttl + stale + keep of a space: at most 49 days");
-    return 0;
 }
 
 /* ---- opening ---- */
@@ -156,22 +143,22 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
                     nigh_loader_fn loader, nigh_writer_fn writer, void *arg,
                     struct nigh_space **ret_space)
 {
-    static const struct nigh_space_options none = NIGH_SPACE_OPTIONS_INIT;
-    const struct nigh_space_options *own = options ? options : &none;
+    struct nigh_space_options own;
     if (cache_forked(cache))
         return NIGH_EFORKED;
-    const char *schema = own->schema ? own->schema : cache->default_schema;
+    int rc = options_resolve_space(options, &own);
+    if (rc != 0)
+        return rc;
+    const char *schema = own.schema ? own.schema : cache->default_schema;
     struct nigh_space wanted = {
-        .rules = rules_of(own, &cache->space_defaults),
+        .rules = rules_of(&own, &cache->space_defaults),
         .loader = loader,
         .writer = writer,
         .arg = arg,
     };
-    int rc = space_check_name("space", name);
+    rc = space_check_name("space", name);
     if (rc == 0)
         rc = space_check_name("schema", schema);
-    if (rc == 0)
-        rc = check_rules(&wanted.rules);
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&cache->spaces_lock);
