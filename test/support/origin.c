@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// The database of origin.h: a generation number that every row shows, and a gate.
+
+#include "support/origin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the origin ---- */
+
+void origin_init(struct origin *o)
+{
+    *o = (struct origin){.generation = 1};
+}
+
+unsigned origin_commit(struct origin *o)
+{
+    return atomic_fetch_add(&o->generation, 1) + 1;
+}
+
+void origin_hold(struct origin *o)
+{
+    atomic_store(&o->held, true);
+}
+
+void origin_let_go(struct origin *o)
+{
+    atomic_store(&o->held, false);
+}
+
+int origin_answer(struct origin *o, struct nigh_fill *fill)
+{
+    char row[NIGH_KEY_MAX + 16];
+    size_t key_len;
+    const char *key = nigh_fill_key(fill, &key_len);
+    int len = snprintf(row, sizeof(row), "%.*s=%u", (int)key_len, key,
+                       atomic_load(&o->generation));
+    /* The row is read; what is committed from here on is not in it. */
+    while (atomic_load(&o->held))
+        check_pause();
+    return nigh_fill_value(fill, row, (size_t)len);
+}
+
+static void enter(struct origin *o)
+{
+    unsigned running = atomic_fetch_add(&o->running, 1) + 1;
+    unsigned max = atomic_load(&o->running_max);
+    while (running > max && !atomic_compare_exchange_weak(&o->running_max, &max, running))
+        continue;
+    atomic_fetch_add(&o->loads, 1);
+}
+
+static void leave(void *arg)
+{
+    struct origin *o = arg;
+    atomic_fetch_sub(&o->running, 1);
+    atomic_fetch_add(&o->finished, 1);
+}
+
+int origin_load(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    struct origin *o = arg;
+    origin_script_fn script = atomic_load(&o->script);
+    int rc;
+    REQUIRE_EQ(n, 1);
+    enter(o);
+    pthread_cleanup_push(leave, o); /* a script may end its thread */
+    rc = script ? script(o, fills[0]) : origin_answer(o, fills[0]);
+    pthread_cleanup_pop(1);
+    return rc;
+}
+
+int origin_write(void *arg, const struct nigh_write_op *op)
+{
+    struct origin *o = arg;
+    (void)op;
+    if (atomic_load(&o->refuse_writes))
+        return -1;
+    atomic_fetch_add(&o->writes, 1);
+    return 0;
+}
+
+/* ---- the world ---- */
+
+static uint64_t read_clock(void *arg)
+{
+    struct world *w = arg;
+    return atomic_load(&w->now_ns);
+}
+
+struct nigh_options world_options(struct world *w)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048; /* the least: quick to zero */
+    o.threads = NIGH_THREADS_NONE;
+    o.clock = read_clock;
+    o.clock_arg = w;
+    return o;
+}
+
+void world_open(struct world *w, const struct nigh_options *o, const struct nigh_space_options *so)
+{
+    struct nigh_options own = NIGH_OPTIONS_INIT;
+    own.l1_memory = 8u << 20;
+    own.group_slots = 2048;
+    *w = (struct world){.now_ns = WORLD_START_NS};
+    origin_init(&w->origin);
+    int rc = nigh_open(o ? o : &own, &w->cache);
+    if (rc != 0)
+        check_note("nigh_open: %s: %s", nigh_strerror(rc), nigh_options_error());
+    REQUIRE_EQ(rc, 0);
+    REQUIRE_EQ(nigh_space_open(w->cache, "s", so, origin_load, origin_write, &w->origin,
+                               &w->space), 0);
+}
+
+void world_close(struct world *w)
+{
+    nigh_close(w->cache);
+    w->cache = NULL;
+}
+
+void world_advance(struct world *w, uint64_t ms)
+{
+    atomic_fetch_add(&w->now_ns, ms * 1000000u);
+}
+
+void world_settle(struct world *w)
+{
+    for (int i = 0; i < 20; i++)
+        REQUIRE(nigh_tick(w->cache) >= 0);
+}
+
+int64_t world_count(const struct world *w, const char *name)
+{
+    int64_t n = nigh_stats_value(w->cache, NULL, name);
+    CHECK_GE(n, 0); /* else the name is wrong */
+    return n;
+}
+
+/* ---- asking ---- */
+
+typedef int (*read_fn)(struct nigh_space *, const void *, size_t, const struct nigh_call *,
+                       struct nigh_value *);
+
+static struct answer ask(read_fn read, struct nigh_space *s, const char *key,
+                         const struct nigh_call *call)
+{
+    struct nigh_value v = NIGH_VALUE_INIT;
+    struct answer a = {.outcome = read(s, key, strlen(key), call, &v)};
+    if (a.outcome == NIGH_FRESH || a.outcome == NIGH_STALE) {
+        a.len = v.len;
+        a.version = nigh_value_version(&v);
+        a.tier = nigh_value_tier(&v);
+        size_t shown = v.len < sizeof(a.text) ? v.len : sizeof(a.text) - 1;
+        if (shown > 0)
+            memcpy(a.text, v.data, shown);
+    } else {
+        CHECK(v.data == NULL && v.len == 0 && v.pin == 0);
+    }
+    nigh_release(&v);
+    return a;
+}
+
+struct answer ask_get(struct nigh_space *s, const char *key, const struct nigh_call *call)
+{
+    return ask(nigh_get, s, key, call);
+}
+
+struct answer ask_fetch(struct nigh_space *s, const char *key, const struct nigh_call *call)
+{
+    return ask(nigh_fetch, s, key, call);
+}
+
+static void *run_asker(void *arg)
+{
+    struct asker *a = arg;
+    a->answer = ask_fetch(a->space, a->key, &a->call);
+    a->load_error = nigh_load_error();
+    atomic_store(&a->done, true);
+    return NULL;
+}
+
+void asker_start(struct asker *a, struct nigh_space *s, const char *key,
+                 const struct nigh_call *call)
+{
+    *a = (struct asker){.space = s, .call = NIGH_CALL_INIT};
+    REQUIRE(strlen(key) < sizeof(a->key));
+    strcpy(a->key, key);
+    if (call)
+        a->call = *call;
+    REQUIRE_EQ(pthread_create(&a->thread, NULL, run_asker, a), 0);
+}
+
+void asker_join(struct asker *a)
+{
+    REQUIRE_EQ(pthread_join(a->thread, NULL), 0);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * origin.h - a database for tests of the cache, and the cache in front of it.
+ *
+ *     struct world w;
+ *     world_open(&w, NULL, NULL);                     // its own clock, its own origin
+ *     struct answer a = ask_fetch(w.space, "k", NULL);
+ *     CHECK_ANSWER(a, NIGH_FRESH, "k=1");             // a row's text is key=generation
+ *     CHECK_EQ(w.origin.loads, 1);
+ *     origin_commit(&w.origin);                       // all rows now say 2
+ *     world_close(&w);
+ *
+ * The origin counts what loaders did, can be made to hold every load until it is let go, and runs
+ * a script of the test's own instead of answering with the row.
+ */
+#ifndef NIGH_TEST_ORIGIN_H
+#define NIGH_TEST_ORIGIN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nigh/nigh.h>
+
+#include "support/check.h"
+
+#define WORLD_START_NS (1000ull * 1000000000ull)
+#define WORLD_PATIENCE_MS 20000 /* of a condition that must come; never a verdict about speed */
+
+struct origin;
+/* Answers one fill; what it returns is the loader's return value. */
+typedef int (*origin_script_fn)(struct origin *o, struct nigh_fill *fill);
+
+struct origin {
+    _Atomic unsigned loads;      /* begun */
+    _Atomic unsigned finished;
+    _Atomic unsigned running;
+    _Atomic unsigned running_max;
+    _Atomic unsigned writes;     /* committed by origin_write */
+    _Atomic unsigned generation; /* what its rows say */
+    _Atomic bool held;           /* loads wait inside the loader */
+    _Atomic bool refuse_writes;
+    _Atomic(origin_script_fn) script;
+    void *arg;                   /* the script's own */
+};
+
+/* Loader and writer of a space; `arg` is the origin. */
+int origin_load(void *arg, struct nigh_fill *const fills[], size_t n);
+int origin_write(void *arg, const struct nigh_write_op *op);
+
+void origin_init(struct origin *o);
+/* Every row changes: "key=1" becomes "key=2". */
+unsigned origin_commit(struct origin *o);
+/* From now on loads stop inside the loader, after they have read their row. */
+void origin_hold(struct origin *o);
+void origin_let_go(struct origin *o);
+/* The ordinary answer: the row as it is now. For scripts that only add something. */
+int origin_answer(struct origin *o, struct nigh_fill *fill);
+
+/* One cache with one space before one origin. */
+struct world {
+    struct nigh *cache;
+    struct nigh_space *space;
+    struct origin origin;
+    _Atomic uint64_t now_ns; /* what the cache takes for time, when world_clock is its clock */
+};
+
+/* Options for a cache without own threads whose time is the test's: w->now_ns. */
+struct nigh_options world_options(struct world *w);
+/* NULL: defaults with the kernel's clock and own threads, whatever NIGH_CONF says. */
+void world_open(struct world *w, const struct nigh_options *o, const struct nigh_space_options *so);
+void world_close(struct world *w);
+void world_advance(struct world *w, uint64_t ms);
+/* Ticks until nothing moves any more. Only without own threads. */
+void world_settle(struct world *w);
+int64_t world_count(const struct world *w, const char *name);
+
+/* What a read brought, copied out and released. */
+struct answer {
+    int outcome;
+    enum nigh_tier tier;
+    uint64_t version;
+    size_t len;
+    char text[120]; /* cut, and ended */
+};
+struct answer ask_get(struct nigh_space *s, const char *key, const struct nigh_call *call);
+struct answer ask_fetch(struct nigh_space *s, const char *key, const struct nigh_call *call);
+
+/* A fetch on a thread of its own. */
+struct asker {
+    pthread_t thread;
+    struct nigh_space *space;
+    char key[64];
+    struct nigh_call call;
+    struct answer answer;
+    int load_error;        /* nigh_load_error() of that thread */
+    _Atomic bool done;
+};
+void asker_start(struct asker *a, struct nigh_space *s, const char *key,
+                 const struct nigh_call *call);
+void asker_join(struct asker *a);
+
+#define CHECK_ANSWER(got, wanted_outcome, wanted_text)                                             \
+    __extension__({                                                                                \
+        const struct answer answer_ = (got);                                                       \
+        bool same_ = CHECK_STR(nigh_result_name(answer_.outcome),                                  \
+                               nigh_result_name(wanted_outcome));                                  \
+        CHECK_STR(answer_.text, wanted_text) && same_;                                             \
+    })
+
+#endif

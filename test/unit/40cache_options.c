@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: MIT
+// Options by name, by string, by environment and by struct: what is right takes effect, what is
+// wrong names itself and its value and changes nothing.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/origin.h"
+
+/* Every option, a value that is right with what it becomes, and values that are wrong. */
+struct row {
+    const char *name;
+    const char *right;
+    size_t offset;
+    size_t size;
+    uint64_t becomes;
+    const char *wrong[6];
+};
+
+#define AT(field) offsetof(struct nigh_options, field), sizeof(((struct nigh_options *)0)->field)
+#define NO_NUMBER "abc", "-1", "1x", "99999999999999999999999"
+
+/* clang-format off */
+static const struct row rows[] = {
+    {"l1.memory", "1GiB", AT(l1_memory), 1u << 30, {NO_NUMBER, "3MiB", ""}},
+    {"l1.shards", "64", AT(l1_shards), 64, {NO_NUMBER, "65537", "0"}},
+    {"l1.policy", "lru", AT(l1_policy), NIGH_POLICY_LRU, {"lr", "lru,", "LFU", "", "1"}},
+    {"l1.limbo", "64k", AT(l1_limbo), 65536, {NO_NUMBER, "63k", "1q"}},
+    {"redis.deadline", "1s", AT(l2_deadline_ms), 1000, {NO_NUMBER, "2min", "0"}},
+    {"redis.stale_deadline", "7", AT(l2_stale_deadline_ms), 7, {NO_NUMBER, "0", "61s"}},
+    {"redis.connect_timeout", "10", AT(connect_timeout_ms), 10, {NO_NUMBER, "9", "61s"}},
+    {"coherence.trust", "5s", AT(trust_ms), 5000, {NO_NUMBER, "99", "11m"}},
+    {"coherence.beat", "250ms", AT(beat_ms), 250, {NO_NUMBER, "9", "2m"}},
+    {"coherence.on_doubt", "miss", AT(on_doubt), NIGH_DOUBT_MISS, {"fresh", "", "mis", "missed"}},
+    {"coherence.group_slots", "4096", AT(group_slots), 4096, {NO_NUMBER, "16", "131072"}},
+    {"coherence.queue", "100", AT(queue_items), 100, {NO_NUMBER, "15", "2000000"}},
+    {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99", "1h"}},
+    {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
+    {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
+    {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
+    {"space.stale", "none", AT(space.stale_ms), NIGH_NONE, {NO_NUMBER, "0", "16d"}},
+    {"space.keep", "2h", AT(space.keep_ms), 7200000, {NO_NUMBER, "0", "16d"}},
+    {"space.jitter", "20%", AT(space.jitter_percent), 20, {NO_NUMBER, "51", "20s"}},
+    {"space.absent_ttl", "3s", AT(space.absent_ttl_ms), 3000, {NO_NUMBER, "0", "25h"}},
+    {"space.error_ttl", "100", AT(space.error_ttl_ms), 100, {NO_NUMBER, "0", "25h"}},
+    {"space.error_ttl_max", "1m", AT(space.error_ttl_max_ms), 60000, {NO_NUMBER, "0", "25h"}},
+    {"space.load_deadline", "500ms", AT(space.load_deadline_ms), 500, {NO_NUMBER, "0", "25h"}},
+    {"space.waiters", "3", AT(space.waiters_max), 3, {NO_NUMBER, "0", "2000000"}},
+    {"space.loads", "4", AT(space.loads_max), 4, {NO_NUMBER, "0", "2000000"}},
+    {"space.value_max", "64MiB", AT(space.value_max), NIGH_VALUE_MAX, {NO_NUMBER, "65MiB", "0"}},
+    {"space.run_on", "worker", AT(space.run_on), NIGH_RUN_WORKER, {"thread", "", "call"}},
+};
+static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema"};
+/* clang-format on */
+
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+#define STRING_COUNT (sizeof(strings) / sizeof(strings[0]))
+
+static uint64_t field(const struct nigh_options *o, const struct row *row)
+{
+    uint32_t narrow;
+    uint64_t wide;
+    const char *at = (const char *)o + row->offset;
+    if (row->size == sizeof(wide)) {
+        memcpy(&wide, at, sizeof(wide));
+        return wide;
+    }
+    memcpy(&narrow, at, sizeof(narrow));
+    return narrow;
+}
+
+/* The message names this, whatever else it says. */
+static bool says(const char *text)
+{
+    bool found = strstr(nigh_options_error(), text) != NULL;
+    if (!found)
+        check_note("nigh_options_error(): \"%s\"", nigh_options_error());
+    return found;
+}
+
+TEST(every_option_can_be_set_by_name)
+{
+    struct nigh_options none = NIGH_OPTIONS_INIT;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        bool ok = CHECK_EQ(nigh_options_set(&o, rows[i].name, rows[i].right), 0);
+        if (!CHECK_EQ(field(&o, &rows[i]), rows[i].becomes) || !ok)
+            check_note("was %s=%s", rows[i].name, rows[i].right);
+        CHECK_EQ(field(&none, &rows[i]), 0);
+    }
+}
+
+TEST(strings_are_copied)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    char uri[] = "unix:///run/redis.sock";
+    CHECK_EQ(nigh_options_set(&o, "redis.uri", uri), 0);
+    memset(uri, 'x', sizeof(uri) - 1);
+    CHECK_STR(o.redis_uri, "unix:///run/redis.sock");
+    CHECK_EQ(nigh_options_set(&o, "redis.prefix", "p"), 0);
+    CHECK_EQ(nigh_options_set(&o, "space.schema", "v7"), 0);
+    CHECK_STR(o.redis_prefix, "p");
+    CHECK_STR(o.space.schema, "v7");
+}
+
+TEST(a_wrong_value_names_the_option_and_itself_and_changes_nothing)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        for (size_t j = 0; j < 6 && rows[i].wrong[j]; j++) {
+            struct nigh_options o = NIGH_OPTIONS_INIT;
+            REQUIRE_EQ(nigh_options_set(&o, rows[i].name, rows[i].right), 0);
+            struct nigh_options before = o;
+            bool ok = CHECK_EQ(nigh_options_set(&o, rows[i].name, rows[i].wrong[j]), NIGH_EOPTION);
+            ok = CHECK(says(rows[i].name)) && ok;
+            ok = CHECK(says(rows[i].wrong[j])) && ok;
+            ok = CHECK_MEM(&o, sizeof(o), &before, sizeof(before)) && ok;
+            if (!ok)
+                check_note("was %s=%s", rows[i].name, rows[i].wrong[j]);
+        }
+    }
+}
+
+TEST(an_unknown_name_is_told_with_its_value)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    static const char *const names[] = {"l1.memor", "L1.memory", "memory", "", "l1.memory "};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CHECK_EQ(nigh_options_set(&o, names[i], "4711"), NIGH_EOPTION);
+        CHECK(says(names[i]));
+        CHECK(says("4711"));
+    }
+}
+
+TEST(a_string_sets_several)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    CHECK_EQ(nigh_options_parse(&o, " l1.memory = 1g ,l1.shards=64,,redis.uri=unix:///a?db=2 ,"),
+             0);
+    CHECK_EQ(o.l1_memory, 1u << 30);
+    CHECK_EQ(o.l1_shards, 64);
+    CHECK_STR(o.redis_uri, "unix:///a?db=2");
+    CHECK_EQ(nigh_options_parse(&o, ""), 0);
+    CHECK_EQ(o.l1_shards, 64);
+}
+
+TEST(a_string_with_one_mistake_sets_nothing)
+{
+    static const char *const wrong[][2] = {
+        {"l1.shards=64,coherence.trust=none", "coherence.trust"},
+        {"l1.shards=64,space.soft_ttl", "space.soft_ttl"},
+        {"l1.shards=64,l1.colour=red", "l1.colour"},
+        {"l1.shards=64,l1.shards=65537", "65537"},
+        {"l1.shards=64,=3", "3"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        struct nigh_options before = o;
+        CHECK_EQ(nigh_options_parse(&o, wrong[i][0]), NIGH_EOPTION);
+        CHECK(says(wrong[i][1]));
+        CHECK_MEM(&o, sizeof(o), &before, sizeof(before));
+    }
+}
+
+/* ---- opening ---- */
+
+/* Opens nothing: returns what nigh_open said and checks that it left the pointer alone. */
+static int refused(const struct nigh_options *o)
+{
+    struct nigh *untouched = (struct nigh *)&rows;
+    struct nigh *cache = untouched;
+    int rc = nigh_open(o, &cache);
+    if (!CHECK_LT(rc, 0))
+        nigh_close(cache);
+    else
+        CHECK(cache == untouched);
+    return rc;
+}
+
+TEST(numbers_in_the_struct_are_checked_too)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        uint64_t most = rows[i].size == 8 ? UINT64_MAX : UINT32_MAX - 1;
+        memcpy((char *)&o + rows[i].offset, &most, rows[i].size);
+        char shown[32];
+        snprintf(shown, sizeof(shown), "%llu", (unsigned long long)most);
+        bool ok = CHECK_EQ(refused(&o), NIGH_EOPTION);
+        ok = CHECK(says(rows[i].name)) && ok;
+        ok = CHECK(says(shown)) && ok;
+        if (!ok)
+            check_note("was %s", rows[i].name);
+    }
+}
+
+TEST(options_that_do_not_go_together_are_named_with_their_values)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_shards = 48;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("l1.shards") && says("48"));
+
+    o = (struct nigh_options)NIGH_OPTIONS_INIT;
+    o.group_slots = 5000;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("coherence.group_slots") && says("5000"));
+
+    o = (struct nigh_options)NIGH_OPTIONS_INIT;
+    o.trust_ms = 700; /* below the default beat */
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("coherence.beat") && says("coherence.trust") && says("700"));
+
+    o = (struct nigh_options)NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.l1_limbo = 5u << 20;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("l1.limbo") && says("5242880"));
+}
+
+TEST(a_struct_of_another_size_is_refused_unless_older)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.size = 0;
+    CHECK_EQ(refused(&o), NIGH_EINVAL);
+    o.size = sizeof(o) + 8;
+    CHECK_EQ(refused(&o), NIGH_EINVAL);
+    o.size = offsetof(struct nigh_options, l1_policy);
+    o.l1_memory = 8u << 20;
+    o.redis_uri = "nonsense"; /* beyond the size that the caller knows */
+    struct nigh *cache;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "memory_cap_bytes"), 8u << 20);
+    nigh_close(cache);
+}
+
+TEST(names_that_would_break_redis_keys_are_refused)
+{
+    static const char *const wrong[] = {"", "a:b", "{a}", "!a", "a}",
+        "0123456789012345678901234567890123456789012345678901234567890123456789"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        o.redis_prefix = wrong[i];
+        CHECK_EQ(refused(&o), NIGH_EOPTION);
+        CHECK(says("redis.prefix") && says(wrong[i]));
+        o = (struct nigh_options)NIGH_OPTIONS_INIT;
+        o.space.schema = wrong[i];
+        CHECK_EQ(refused(&o), NIGH_EOPTION);
+        CHECK(says("schema") && says(wrong[i]));
+    }
+}
+
+TEST(a_wrong_uri_is_refused_at_open)
+{
+    static const char *const wrong[] = {"redis", "http://localhost", "redis://h:0", "redis://h:x",
+                                        "redis://h:70000", "unix://", "redis://h/x", "redis://"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        o.redis_uri = wrong[i];
+        if (strcmp(wrong[i], "redis://") == 0)
+            continue; /* localhost by default would be fair too */
+        bool ok = CHECK_EQ(refused(&o), NIGH_EURI);
+        ok = CHECK(nigh_options_error()[0]) && ok;
+        if (!ok)
+            check_note("was \"%s\": \"%s\"", wrong[i], nigh_options_error());
+    }
+}
+
+TEST(nigh_conf_is_applied_on_top)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    o.l1_memory = 8u << 20;
+    o.l1_shards = 16;
+    REQUIRE_EQ(setenv("NIGH_CONF", "l1.memory=16m, l1.shards=32", 1), 0);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "memory_cap_bytes"), 16u << 20);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "shards"), 32);
+    nigh_close(cache);
+    REQUIRE_EQ(setenv("NIGH_CONF", "l1.memory=16m,l1.shard=32", 1), 0);
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("l1.shard") && says("32"));
+    REQUIRE_EQ(setenv("NIGH_CONF", "l1.memory=1m", 1), 0);
+    CHECK_EQ(refused(NULL), NIGH_EOPTION);
+    CHECK(says("l1.memory") && says("1m"));
+    unsetenv("NIGH_CONF");
+}
+
+TEST(the_error_text_belongs_to_the_thread_and_stays_until_the_next_one)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    CHECK_EQ(nigh_options_set(&o, "workers", "many"), NIGH_EOPTION);
+    CHECK_EQ(nigh_options_set(&o, "workers", "3"), 0);
+    CHECK(says("many"));
+}
+
+/* ---- a space ---- */
+
+static int space_of(struct world *w, const char *name, const struct nigh_space_options *so)
+{
+    struct nigh_space *untouched = w->space;
+    struct nigh_space *space = untouched;
+    int rc = nigh_space_open(w->cache, name, so, origin_load, NULL, &w->origin, &space);
+    if (rc != 0)
+        CHECK(space == untouched);
+    return rc;
+}
+
+TEST(a_space_refuses_rules_out_of_range_and_names_them)
+{
+    struct world w;
+    world_open(&w, NULL, NULL);
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const size_t first = offsetof(struct nigh_options, space);
+        if (rows[i].offset < first || rows[i].offset >= first + sizeof(struct nigh_space_options))
+            continue;
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        uint32_t most = UINT32_MAX - 1;
+        memcpy((char *)&so + (rows[i].offset - first), &most, sizeof(most));
+        bool ok = CHECK_EQ(space_of(&w, "t", &so), NIGH_EOPTION);
+        ok = CHECK(says(rows[i].name) && says("4294967294")) && ok;
+        if (!ok)
+            check_note("was %s: \"%s\"", rows[i].name, nigh_options_error());
+    }
+    world_close(&w);
+}
+
+TEST(a_space_refuses_to_go_without_what_it_needs)
+{
+    struct world w;
+    world_open(&w, NULL, NULL);
+    static const struct {
+        const char *name;
+        size_t offset;
+    } needed[] = {
+        {"space.soft_ttl", offsetof(struct nigh_space_options, soft_ttl_ms)},
+        {"space.load_deadline", offsetof(struct nigh_space_options, load_deadline_ms)},
+        {"space.waiters", offsetof(struct nigh_space_options, waiters_max)},
+        {"space.loads", offsetof(struct nigh_space_options, loads_max)},
+        {"space.value_max", offsetof(struct nigh_space_options, value_max)},
+    };
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        uint32_t none = NIGH_NONE;
+        memcpy((char *)&so + needed[i].offset, &none, sizeof(none));
+        bool ok = CHECK_EQ(space_of(&w, "t", &so), NIGH_EOPTION);
+        ok = CHECK(says(needed[i].name) && says("none")) && ok;
+        if (!ok)
+            check_note("was %s: \"%s\"", needed[i].name, nigh_options_error());
+    }
+    world_close(&w);
+}
+
+TEST(a_space_of_another_size_is_refused)
+{
+    struct world w;
+    world_open(&w, NULL, NULL);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.size = 0;
+    CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    so.size = sizeof(so) + 4;
+    CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    world_close(&w);
+}
+
+TEST(a_space_needs_a_name_that_redis_keys_can_hold)
+{
+    static const char *const wrong[] = {"", "a:b", "{a}", "!a",
+        "0123456789012345678901234567890123456789012345678901234567890123456789"};
+    struct world w;
+    world_open(&w, NULL, NULL);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CHECK_EQ(space_of(&w, wrong[i], NULL), NIGH_EINVAL);
+        CHECK(says(wrong[i]));
+    }
+    CHECK_EQ(space_of(&w, "0123456789012345678901234567890123456789012345678901234567890123", NULL),
+             0);
+    world_close(&w);
+}
+
+TEST(a_space_is_opened_once)
+{
+    struct world w;
+    struct nigh_space *again;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    world_open(&w, NULL, NULL);
+    CHECK_EQ(nigh_space_open(w.cache, "s", NULL, origin_load, origin_write, &w.origin, &again), 0);
+    CHECK(again == w.space);
+    again = NULL;
+    CHECK_EQ(nigh_space_open(w.cache, "s", NULL, NULL, origin_write, &w.origin, &again),
+             NIGH_EEXIST);
+    CHECK(says("s"));
+    CHECK_EQ(nigh_space_open(w.cache, "s", NULL, origin_load, NULL, &w.origin, &again),
+             NIGH_EEXIST);
+    CHECK_EQ(nigh_space_open(w.cache, "s", NULL, origin_load, origin_write, &w, &again),
+             NIGH_EEXIST);
+    so.schema = "other";
+    CHECK_EQ(nigh_space_open(w.cache, "s", &so, origin_load, origin_write, &w.origin, &again),
+             NIGH_EEXIST);
+    CHECK(again == NULL);
+    world_close(&w);
+}
+
+TEST(a_space_inherits_from_the_cache)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    o.space.soft_ttl_ms = 2000;
+    o.space.stale_ms = NIGH_NONE;
+    o.space.jitter_percent = NIGH_NONE;
+    so.stale_ms = 1000;
+    world_open(&w, &o, &so);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&w, 1999);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&w, 2);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_advance(&w, 1000);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_MISS, "");
+    world_close(&w);
+}
+
+/* ---- the table in print ---- */
+
+TEST(the_table_prints_every_option_once_with_default_range_and_reason)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    REQUIRE(out);
+    nigh_options_print(out);
+    REQUIRE_EQ(fclose(out), 0);
+    unsigned lines = 0;
+    char *rest = text;
+    char *line;
+    while ((line = strsep(&rest, "\n"))) {
+        if (!*line)
+            continue;
+        char name[64], otherwise[64], range[64];
+        if (!CHECK_EQ(sscanf(line, "%63s %63s %63s", name, otherwise, range), 3))
+            check_note("%s", line);
+        bool known = lines == 0; /* the heading */
+        for (size_t i = 0; i < ROW_COUNT; i++)
+            known |= strcmp(rows[i].name, name) == 0;
+        for (size_t i = 0; i < STRING_COUNT; i++)
+            known |= strcmp(strings[i], name) == 0;
+        if (!CHECK(known)) /* an option that this test does not know is not tested */
+            check_note("%s", line);
+        lines++;
+    }
+    CHECK_EQ(lines, 1 + ROW_COUNT + STRING_COUNT);
+    free(text);
+}
+
+TEST(defaults_in_the_table_can_be_read_back)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    REQUIRE(out);
+    nigh_options_print(out);
+    REQUIRE_EQ(fclose(out), 0);
+    char *rest = text;
+    char *line = strsep(&rest, "\n"); /* the heading */
+    while ((line = strsep(&rest, "\n"))) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        char name[64], otherwise[64];
+        if (sscanf(line, "%63s %63s", name, otherwise) != 2 || strcmp(otherwise, "-") == 0)
+            continue;
+        if (!CHECK_EQ(nigh_options_set(&o, name, otherwise), 0))
+            check_note("%s", line);
+    }
+    free(text);
+}
