@@ -25,7 +25,9 @@ struct nigh_space;
  * @param ret_cache   untouched on error
  *
  * Returns   0
- * Errors    NIGH_EOPTION, NIGH_EURI, NIGH_ENOMEM, NIGH_ETHREAD
+ * Errors    NIGH_EOPTION, NIGH_EURI: nigh_options_error() says which and why; NIGH_EINVAL
+ *           options->size is not one that this library knows, or l1.memory cannot hold the tables
+ *           that l1.shards and coherence.group_slots ask for; NIGH_ENOMEM; NIGH_ETHREAD
  * Threads   any; open after fork(): a cache inherited by a child answers NIGH_EFORKED
  * Blocks    no: the first connection is made by the cache's own threads
  * Owns      close with nigh_close()
@@ -33,7 +35,12 @@ struct nigh_space;
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
 
 /**
- * Close: stop the threads, wait for running loaders, free everything.
+ * Close: wait for running loaders, stop the threads, free everything.
+ *
+ * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
+ * fork() it returns at once and frees nothing: threads and sockets are the parent's.
+ *
+ * @param cache   NULL: nothing is done
  *
  * Threads   one; no other call may be running on the cache, every value must be released
  * Blocks    until running loaders have returned
@@ -43,13 +50,20 @@ void nigh_close(struct nigh *cache);
 /**
  * Open a space, or get the one that is already open under this name.
  *
- * @param name     1 .. NIGH_NAME_MAX bytes without ':', '{', '}', not beginning with '!'
- * @param loader   NULL: nigh_fetch() on a miss returns NIGH_MISS
- * @param writer   NULL: nigh_write() is not available
+ * Its rules are those of the first opening: a second one gets the space as it is.
+ *
+ * @param name      1 .. NIGH_NAME_MAX bytes without ':', '{', '}', not beginning with '!'
+ * @param options   NULL: all inherited from the cache
+ * @param loader    NULL: nigh_fetch() on a miss returns NIGH_MISS
+ * @param writer    NULL: nigh_write() is not available
+ * @param arg       handed to loader and writer
  *
  * Returns   0
- * Errors    NIGH_EINVAL bad name; NIGH_EOPTION; NIGH_EEXIST open with another loader; NIGH_ENOMEM
+ * Errors    NIGH_EINVAL bad name or schema, or 1023 spaces are open; NIGH_EOPTION; NIGH_EEXIST open
+ *           with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED. All but the last
+ *           two are explained by nigh_options_error()
  * Threads   any
+ * Blocks    no
  * Owns      the cache; lives until nigh_close()
  */
 int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
@@ -59,17 +73,21 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
 /**
  * Whether nigh's link to Redis works and its trust holds.
  *
- * Returns   NIGH_FRESH trusted; NIGH_STALE in doubt: nothing stored is called fresh
- * Errors    NIGH_EOFFLINE in doubt and not connected
+ * Returns   NIGH_FRESH trusted, always so without Redis; NIGH_STALE in doubt: nothing stored is
+ *           called fresh
+ * Errors    NIGH_EOFFLINE in doubt and not connected; NIGH_EFORKED
  * Threads   any
+ * Blocks    never
  */
 int nigh_health(struct nigh *cache);
 
 /**
  * Wait until every queued invalidation has been accepted by Redis.
  *
- * Returns   0
- * Errors    NIGH_ETIMEDOUT
+ * @param deadline_ms   NIGH_NONE: for ever
+ *
+ * Returns   0; at once without Redis
+ * Errors    NIGH_ETIMEDOUT some are still queued; NIGH_EFORKED
  * Threads   any
  * Blocks    up to deadline_ms
  */
@@ -79,9 +97,10 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
  * In the mode without own threads: do what is due (I/O, beats, expiry, reclamation, refreshes).
  *
  * Returns   milliseconds until it should be called again at the latest
- * Errors    NIGH_EINVAL the cache has its own threads
+ * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
  * Threads   one at a time, outside any callback of nigh
- * Blocks    loaders of refreshes run inside
+ * Blocks    no socket is waited for; loaders of refreshes and of run_on worker run inside, and it
+ *           may wait for readers (an RCU grace period, some ms) before memory is freed
  */
 int nigh_tick(struct nigh *cache);
 

@@ -21,8 +21,13 @@ struct nigh_fill;
 /**
  * Read keys from the origin and answer each fill exactly once.
  *
- * Today n is 1. The loader may call nigh (other keys too; a cycle is refused with NIGH_EDEADLK).
- * A fill that is not answered counts as failed.
+ * Today n is 1. The loader may call nigh (for other keys: its own, or a cycle, is refused with
+ * NIGH_EDEADLK). An answer takes effect when the loader has returned; a fill that has none then
+ * counts as failed, with what the loader returned as its error. If the loader ends its thread
+ * instead of returning, it is run once more on another thread, then the load fails.
+ *
+ * @param arg     as given to nigh_space_open()
+ * @param fills   valid until the loader returns
  *
  * Returns   0; anything else fails every fill that has no answer yet
  * Threads   a calling thread or a worker (run_on); never inside a lock or a read section
@@ -43,41 +48,135 @@ struct nigh_write_op {
  * Commit one write to the origin.
  *
  * Returns   0 committed; anything else: not committed, nigh_write() returns NIGH_EWRITER
- * Threads   the calling thread
+ * Threads   the one that called nigh_write(); never inside a lock or a read section
  */
 typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
 
-/* What the fill asks for. Pointers are valid until the fill is answered. */
+/* ---- what the fill asks for ---- */
+
+/**
+ * The key to load.
+ *
+ * Returns   its bytes, valid until the loader returns; not ended by NUL
+ * Threads   the one that runs the loader
+ */
 const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len);
-uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill); /* until the flight's deadline */
-/* The value that is about to be replaced, if one is known: NULL, or its bytes and version. */
+
+/**
+ * Time until the flight's deadline (space.load_deadline from its start).
+ *
+ * Returns   ms; 0 when it has passed: those who wait have given up, but the answer is still stored
+ * Threads   the one that runs the loader
+ */
+uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill);
+
+/**
+ * The value that is about to be replaced, for an origin that can say "not modified".
+ *
+ * @param ret_len, ret_version   untouched when there is none; version 0: it has none
+ *
+ * Returns   its bytes, valid until the loader returns; NULL: none is known
+ * Threads   the one that runs the loader
+ */
 const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
                                uint64_t *ret_version);
 
-/* Before the answer: what it carries. Errors: NIGH_EINVAL answered already; NIGH_ETAGS. */
+/* ---- what the answer carries: to be said before it ---- */
+
+/**
+ * Give the value lifetimes of its own.
+ *
+ * @param soft_ttl_ms   0: the space's; NIGH_NONE: stale at once. For an absence: instead of
+ *                      absent_ttl
+ * @param stale_ms      0: the space's; NIGH_NONE: never stale. An absence has no stale time
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_set_ttl(struct nigh_fill *fill, uint32_t soft_ttl_ms, uint32_t stale_ms);
+
+/**
+ * Give the value a version: a newer one in L1 or L2 is then never replaced by it.
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version);
+
+/**
+ * Give the value a tag; call it once for each, at most NIGH_TAGS_MAX times.
+ *
+ * @param tag   1 .. NIGH_KEY_MAX bytes, ended by NUL; tags belong to the cache, not to a space
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already, or empty or too long; NIGH_ETAGS; NIGH_ENOMEM. A loader
+ *           that goes on after NIGH_ETAGS or NIGH_ENOMEM stores a value without that tag
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag);
+
+/* ---- the answer ---- */
 
 /**
  * Answer with a value; the bytes are copied.
  *
+ * @param len   0 .. NIGH_VALUE_MAX; above the space's value_max it is handed out and not stored
+ *
  * Returns   0
- * Errors    NIGH_EINVAL answered already; NIGH_EVALUE; NIGH_ENOMEM (the fill then fails)
+ * Errors    NIGH_EINVAL answered already; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still open
  * Threads   the one that runs the loader
  */
 int nigh_fill_value(struct nigh_fill *fill, const void *value, size_t len);
-/* The key does not exist at the origin: remembered for absent_ttl. */
+
+/**
+ * Answer: the key does not exist at the origin. Remembered for absent_ttl.
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_absent(struct nigh_fill *fill);
-/* The load failed; `error` (any int) comes back through nigh_load_error(). */
+
+/**
+ * Answer: the load failed. The key is left alone for error_ttl, doubling up to error_ttl_max.
+ *
+ * @param error   any int; callers get it from nigh_load_error()
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_error(struct nigh_fill *fill, int error);
-/* The previous value still stands: its lifetime starts anew. NIGH_EINVAL if there was none. */
+
+/**
+ * Answer: the previous value still stands. Its lifetime starts anew.
+ *
+ * Its version stays unless another was set. Its tags stay in L1; a fill that does not name them
+ * again is not stored in L2, which would not know them.
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already, or nigh_fill_previous() is NULL
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_not_modified(struct nigh_fill *fill);
-/* A value for the callers of now only: handed out, stored nowhere. */
+
+/**
+ * Answer with a value for the callers of now only: handed out, stored nowhere.
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered already; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still open
+ * Threads   the one that runs the loader
+ */
 int nigh_fill_uncacheable(struct nigh_fill *fill, const void *value, size_t len);
 
 /**
  * The error the loader gave for the last NIGH_ELOADER of this thread.
+ *
+ * Returns   what was given to nigh_fill_error(), or what the loader returned without an answer; 0
+ *           when its thread ended inside it
+ * Threads   any: each has its own
  */
 int nigh_load_error(void);
 

@@ -21,7 +21,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define NIGH_NONE UINT32_MAX /* "no such time / no limit" where 0 means inherit */
+#define NIGH_NONE UINT32_MAX /* "no such time" where 0 means inherit */
 
 #define NIGH_KEY_MAX 1024u                    /* bytes */
 #define NIGH_VALUE_MAX (64u * 1024 * 1024)    /* bytes; the format's limit, not the default */
@@ -94,7 +94,7 @@ struct nigh_space_options {
 
 struct nigh_options {
     size_t size;
-    uint64_t l1_memory;            /* bytes: everything nigh holds, tables included */
+    uint64_t l1_memory;            /* bytes: L1's tables and values, retired and pinned ones too */
     uint32_t l1_shards;            /* power of two; 0: from CPUs and memory */
     enum nigh_policy l1_policy;
     uint64_t l1_limbo;             /* bytes retired but not yet freed; 0: 1/16 of l1_memory */
@@ -137,7 +137,7 @@ struct nigh_miss;
 struct nigh_call {
     size_t size;
     uint32_t flags;             /* NIGH_L1_ONLY ... */
-    uint32_t deadline_ms;       /* for the whole call; default: the load deadline */
+    uint32_t deadline_ms;       /* of the call; default: fetch load_deadline, others L2's */
     uint32_t max_age_ms;        /* a value loaded longer ago than this is not fresh enough */
     uint32_t soft_ttl_ms;       /* lifetimes of what this call stores */
     uint32_t stale_ms;
@@ -158,7 +158,8 @@ struct nigh_call {
  *                switches their words; strings are copied and live as long as the process
  *
  * Returns   0
- * Errors    NIGH_EOPTION the name is unknown or the value wrong: nigh_options_error() says which
+ * Errors    NIGH_EOPTION the name is unknown or the value wrong: nigh_options_error() says which;
+ *           NIGH_ENOMEM
  * Threads   one per options struct
  */
 int nigh_options_set(struct nigh_options *options, const char *name, const char *value);
@@ -170,20 +171,25 @@ int nigh_options_set(struct nigh_options *options, const char *name, const char 
  * Nothing is changed when one of them is wrong.
  *
  * Returns   0
- * Errors    NIGH_EOPTION
+ * Errors    NIGH_EOPTION as nigh_options_set(), or a part that is no name=value; NIGH_ENOMEM
+ * Threads   one per options struct
  */
 int nigh_options_parse(struct nigh_options *options, const char *text);
 
 /**
- * What was wrong with the last NIGH_EOPTION, NIGH_EURI or NIGH_EINVAL of this thread; names both
- * the option and its value.
+ * What was wrong with the last NIGH_EOPTION, NIGH_EURI, NIGH_EEXIST or bad name of this thread;
+ * names both the option and its value.
  *
  * Returns   a string that lives until this thread's next such failure; "" when none
+ * Threads   any: each has its own
  */
 const char *nigh_options_error(void);
 
 /**
- * Print the table of all options: name, range, default, meaning and reason.
+ * Print the table of all options: name, default, range, and what it is for.
+ *
+ * Threads   any
+ * Blocks    for the stream
  */
 void nigh_options_print(FILE *out);
 

@@ -47,10 +47,15 @@ struct nigh_miss {
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_L1_ONLY, NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
+ *                    (ask L2 although L1 has it)
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
+ * With call->miss a miss in both tiers takes the load lease, if it is free, and writes the ticket
+ * for nigh_put(). Not with NIGH_L1_ONLY.
+ *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
- * Errors    NIGH_EKEY; NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked
+ * Errors    NIGH_EKEY; NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked;
+ *           NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
@@ -62,16 +67,18 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
  * Read a key, loading it if no tier has it fresh.
  *
  * A stale value within its window is returned at once and refreshed behind. All callers of one key
- * share one load.
+ * share one load. max_age_ms and min_version turn away what is stored, not what a load begun for
+ * this call brings.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
- * Errors    NIGH_EKEY; NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER loader failed and nothing stale
- *           was left; NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader
- *           that this key waits for; NIGH_ENOMEM
+ * Errors    NIGH_EKEY; NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER loader failed, now or within
+ *           error_ttl, and nothing stale was left: nigh_load_error(); NIGH_EBUSY too many waiters
+ *           or loads; NIGH_EDEADLK the caller is a loader that this key waits for; NIGH_ENOMEM;
+ *           NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself,
  *           until the loader returns
@@ -81,7 +88,7 @@ int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
                const struct nigh_call *call, struct nigh_value *ret_value);
 
 /**
- * Give a value back and make it empty.
+ * Give a value back and make it empty. An empty value may be released again.
  *
  * Threads   any, not only the one that read it
  * Blocks    never
@@ -90,14 +97,49 @@ void nigh_release(struct nigh_value *value);
 
 enum nigh_tier { NIGH_TIER_NONE, NIGH_TIER_L1, NIGH_TIER_L2, NIGH_TIER_LOADER };
 
-/* Of a value that is not released and not empty: who answered this read, */
+/**
+ * Who answered this read.
+ *
+ * Returns   the tier; NIGH_TIER_NONE for an empty value
+ * Threads   any that may use the value
+ * Blocks    never
+ */
 enum nigh_tier nigh_value_tier(const struct nigh_value *value);
-/* its version (0: none), */
+
+/**
+ * The version that its loader or writer gave it.
+ *
+ * Returns   0: none, or the value is empty
+ * Threads   any that may use the value
+ * Blocks    never
+ */
 uint64_t nigh_value_version(const struct nigh_value *value);
-/* how long ago it was loaded, */
+
+/**
+ * How long ago it was loaded, in whichever process that was.
+ *
+ * Returns   ms; 0 for an empty value
+ * Threads   any that may use the value
+ * Blocks    never
+ */
 int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value);
-/* what is left of its fresh and of its stale time (negative: past). */
+
+/**
+ * What is left of its fresh time. Invalidations and doubt are judged at the read, not here.
+ *
+ * Returns   ms; negative: past; 0 for an empty value
+ * Threads   any that may use the value
+ * Blocks    never
+ */
 int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value);
+
+/**
+ * What is left until it may not even be served stale.
+ *
+ * Returns   ms; negative: past; 0 for an empty value
+ * Threads   any that may use the value
+ * Blocks    never
+ */
 int64_t nigh_value_stale_ms(struct nigh *cache, const struct nigh_value *value);
 
 #pragma GCC visibility pop

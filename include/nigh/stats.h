@@ -17,22 +17,27 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
 /**
  * Write all counters, per space and tier, and the gauges (memory, entries, trust, queue).
  *
- * @param buffer   may be NULL when size is 0
+ * Text leaves out counters that are 0; JSON has them all.
+ *
+ * @param buffer   may be NULL: only the length is told
  *
  * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
- * Errors    NIGH_EINVAL, NIGH_ENOMEM
- * Threads   any
+ * Errors    NIGH_EINVAL no such format; NIGH_EFORKED
+ * Threads   any; counts move on meanwhile: sums, not a snapshot
+ * Blocks    for short locks, each shard's among them: not for the hot path
  */
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size);
 
 /**
  * One counter or gauge by name, such as "l1_fresh" or "memory_bytes".
  *
- * @param space   name of a space; NULL: the sum over spaces and the cache itself
+ * @param space   name of a space, counters only; NULL: gauges, and counters as the sum over all
+ *                spaces and the cache itself
  *
  * Returns   its value
- * Errors    NIGH_EINVAL no such name or space
+ * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED
  * Threads   any
+ * Blocks    as nigh_stats()
  */
 int64_t nigh_stats_value(struct nigh *cache, const char *space, const char *name);
 

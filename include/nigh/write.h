@@ -19,10 +19,13 @@ extern "C" {
  * key or its tags since. Otherwise, with a version: stored if newer. With neither: the last arrival
  * wins, which suits only values that have no origin.
  *
+ * @param call   NULL or options: miss, version, tags, lifetimes, deadline
+ *
  * Returns   0 stored; NIGH_REFUSED something newer is there, or the ticket is out of date;
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
- * Errors    NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_ENOMEM
+ * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, or a tag empty or too long;
+ *           NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    up to the L2 deadline
  */
@@ -34,12 +37,17 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  *
  * @param value   NULL deletes. With call->version the new value is stored; without, the old one is
  *                deleted and the next read loads.
+ * @param call    NULL or options: version, tags, lifetimes, deadline
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
- *           not told yet
- * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_EINVAL the space has no writer
+ *           not told yet; NIGH_REFUSED (without Redis only) committed, L1 has something newer
+ * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_EFORKED,
+ *           NIGH_EINVAL the space has no writer or a tag is wrong: the writer was not called;
+ *           NIGH_ENOMEM the writer was not called, or it committed and there was no memory to queue
+ *           the invalidation: then all values are made stale, here at once and by Redis when it
+ *           can be told
  * Threads   any
- * Blocks    the writer's time, then up to the L2 deadline
+ * Blocks    up to the L2 deadline, the writer's time, up to the L2 deadline again
  */
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
                size_t len, const struct nigh_call *call);
@@ -50,7 +58,7 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
  * @param call   version: entries at least as new stay
  *
  * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
- * Errors    NIGH_EKEY, NIGH_ENOMEM
+ * Errors    NIGH_EKEY; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many()
  * Threads   any
  * Blocks    up to the L2 deadline
  */
@@ -74,10 +82,13 @@ struct nigh_target {
  * A tag, space or all is one raised floor, however many values it covers. NIGH_SOFT makes the
  * values of tags, spaces and all stale instead of gone.
  *
- * @param n   1 .. 4096
+ * @param n      1 .. 4096
+ * @param call   NULL or options: deadline, NIGH_SOFT
  *
  * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
- * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_ENOMEM: nothing was done
+ * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_EFORKED: nothing was done; NIGH_ENOMEM: nothing was done
+ *           (more than 16 targets), or applied here and not even queued: then all values are made
+ *           stale, here at once and by Redis when it can be told
  * Threads   any
  * Blocks    up to the L2 deadline
  */
