@@ -199,7 +199,7 @@ static int check_names(const struct nigh_options *o)
 }
 
 /* A service may be poked once it is started, not before: the link may be up, and want a beat, by
- * now. What it wanted earlier the keeper's first step finds. */
+ * now. What it wanted before the keeper could be told, one more poke makes up for. */
 static int start_services(struct nigh *cache)
 {
     int rc = service_start(&cache->reclaimer, &cache->env, "nigh-reclaim", reclaim, cache);
@@ -207,8 +207,10 @@ static int start_services(struct nigh *cache)
         return rc;
     l1_set_reclaim_poke(cache->l1, poke, &cache->reclaimer);
     rc = service_start(&cache->keeper, &cache->env, "nigh-keeper", cache_keep, cache);
-    if (rc == 0 && cache->coherence)
+    if (rc == 0 && cache->coherence) {
         coherence_set_poke(cache->coherence, poke, &cache->keeper);
+        service_poke(&cache->keeper);
+    }
     return rc;
 }
 
