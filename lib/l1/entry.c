@@ -25,6 +25,8 @@ static uint64_t ticks_pack(uint64_t ticks, unsigned bits)
 
 static uint64_t ticks_between(uint64_t from_ticks, uint64_t until_ns)
 {
+    if (until_ns == CLOCK_NEVER_NS)
+        return UINT64_MAX; /* becomes the longest: centuries behind every clock */
     uint64_t until = until_ns >> ENTRY_TICK_SHIFT;
     return until > from_ticks ? until - from_ticks : 0;
 }

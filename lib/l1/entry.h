@@ -17,7 +17,7 @@
  *
  * Times are ticks of 2^19 ns (0.52 ms, 18 years in 40 bits). `born` is exact to a tick, because
  * callers may ask for a greatest age; the two lifetimes behind it are small floating-point numbers,
- * rounded down: exact below 34 s and 1 s, else early by at most 1/65,536 and 1/2,048 of themselves.
+ * rounded down: exact below 34 s and 1 s, else early by at most 1/32,768 and 1/1,024 of themselves.
  *
  * Everything is constant once published but refs, slot and freq. The value's bytes are not aligned.
  */

@@ -105,7 +105,7 @@ void l1_entry_unref(struct l1_entry *e);
 /*
  * Inline in entry.h: l1_entry_loose, _stamp, _born_ns, _fresh_until_ns, _stale_until_ns, _version,
  * _flags, _groups, _space_slot, _key, _value. Times come back rounded down: born by at most
- * 0.53 ms, the lifetimes behind it by 1/65,536 and 1/2,048 of themselves (exact below 34 s and 1 s).
+ * 0.53 ms, the lifetimes behind it by 1/32,768 and 1/1,024 of themselves (34 s and 1 s: exact).
  */
 
 /* ---- reading ---- */
@@ -157,7 +157,7 @@ uint64_t l1_mark(struct l1 *l1);
 /* Raise the floor of a group. Any thread. Returns the new position. */
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
 /*
- * Raise the key's floor, then remove its entry unless its version is `version` or newer (0: always).
+ * Raise the key's floor, then remove its entry unless that is of `version` or newer (0: always).
  * When the entry stays by its version the floor is raised all the same (COHERENCE rule 15).
  * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
  * Returns the new position: what a writer's own value is stamped with.

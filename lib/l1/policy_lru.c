@@ -49,8 +49,8 @@ static void look_ahead(const struct l1_ring *ring, uint32_t slot)
 static uint32_t lru_victim(struct l1_policy_state *state, struct l1_ring *ring)
 {
     uint32_t passes = 0;
-    /* Twice round: the first may find only passed ones when the shard is small. */
-    for (uint32_t steps = 0; steps < 2 * ring->capacity; steps++) {
+    /* Three rounds may pass everybody when the shard is small; the fourth does not. */
+    for (uint32_t steps = 0; steps < 4 * ring->capacity; steps++) {
         uint32_t slot = hand_next(state, ring);
         look_ahead(ring, slot);
         if (!ring_is_live(ring->words[slot]))

@@ -10,10 +10,11 @@
  * enough that the allocator hands the same lines out again at once (256 overflow its cache). */
 #define FREE_PER_TAKE 16u
 
-/* Bounds of the work for one insert: victims per shard under one lock, and shards asked. 64 x 64
- * victims are enough for a value of 400 KiB among small ones; a larger one succeeds in steps. */
-#define VICTIMS_PER_SHARD 64u
-#define SHARDS_ASKED 64u
+/* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
+ * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small ones;
+ * a larger one succeeds in steps. */
+#define VICTIMS_PER_VISIT 64u
+#define VISITS_MAX 64u
 
 static void note_peak(struct l1 *l1, uint64_t used)
 {
@@ -75,38 +76,36 @@ static bool take_spare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     return true;
 }
 
-/* Let another shard give up what it does not use and some of its entries. */
-static void squeeze(struct l1 *l1, struct l1_shard *other, uint64_t bytes)
+/* Bytes by which live ones must shrink before so many can be taken. */
+static uint64_t excess_bytes(const struct l1 *l1, uint64_t bytes)
 {
-    reclaim_free_ready_locked(l1, other, FREE_PER_TAKE);
-    room_return(l1, other->spare_bytes);
-    other->spare_bytes = 0;
     uint64_t live = live_bytes(l1) + bytes;
-    uint64_t wanted = live > l1->target_bytes ? live - l1->target_bytes : 0;
-    for (uint32_t n = 0; n < VICTIMS_PER_SHARD && wanted; n++) {
-        uint64_t evicted = l1_shard_evict_locked(l1, other);
+    return live > l1->target_bytes ? live - l1->target_bytes : 0;
+}
+
+/* Evict until live bytes have shrunk so far, or the portion is used up. */
+static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted)
+{
+    for (uint32_t n = 0; n < VICTIMS_PER_VISIT && wanted; n++) {
+        uint64_t evicted = l1_shard_evict_locked(l1, s);
         if (!evicted)
             return;
         wanted -= u64_min(wanted, evicted);
     }
 }
 
-static bool take_from_others(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+/* Let another shard give up what it does not use and some of its entries. */
+static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, uint64_t bytes)
 {
-    uint32_t own = (uint32_t)(s - l1->shards);
-    uint32_t asked = l1->shard_mask < SHARDS_ASKED ? l1->shard_mask : SHARDS_ASKED;
-    for (uint32_t i = 1; i <= asked; i++) {
-        struct l1_shard *other = &l1->shards[(own + i) & l1->shard_mask];
-        if (pthread_mutex_trylock(&other->lock) != 0)
-            continue;
-        squeeze(l1, other, bytes);
-        s->poke |= other->poke; /* told when our own lock is free too */
-        other->poke = false;
-        pthread_mutex_unlock(&other->lock);
-        if (take_spare(l1, s, bytes))
-            return true;
-    }
-    return false;
+    if (pthread_mutex_trylock(&other->lock) != 0)
+        return;
+    reclaim_free_ready_locked(l1, other, FREE_PER_TAKE);
+    room_return(l1, other->spare_bytes);
+    other->spare_bytes = 0;
+    evict_some(l1, other, excess_bytes(l1, bytes));
+    s->poke |= other->poke; /* told when our own lock is free too */
+    other->poke = false;
+    pthread_mutex_unlock(&other->lock);
 }
 
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
@@ -114,8 +113,15 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     reclaim_free_ready_locked(l1, s, FREE_PER_TAKE);
     if (NIGH_LIKELY(take_spare(l1, s, bytes)))
         return true;
-    for (uint32_t n = 0; n < VICTIMS_PER_SHARD && l1_shard_evict_locked(l1, s); n++)
+    uint32_t own = (uint32_t)(s - l1->shards);
+    for (uint32_t visit = 0; visit < VISITS_MAX && !reclaim_limbo_full(l1); visit++) {
+        struct l1_shard *at = &l1->shards[(own + visit) & l1->shard_mask];
+        if (at == s)
+            evict_some(l1, s, excess_bytes(l1, bytes - u64_min(bytes, s->spare_bytes)));
+        else
+            squeeze(l1, s, at, bytes);
         if (take_spare(l1, s, bytes))
             return true;
-    return take_from_others(l1, s, bytes);
+    }
+    return take_spare(l1, s, bytes);
 }

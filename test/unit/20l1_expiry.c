@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// What has expired gives its memory back within a second; nothing goes before its time.
+
+#include "l1/expiry.h"
+#include "support/l1_cache.h"
+
+#define HOUR_NS (3600 * NS_PER_S)
+#define PLENTY 1000000u
+
+static void put_until(struct cache *c, unsigned number, uint64_t ttl_ns)
+{
+    struct l1_value v = cache_value(c, "x", 1);
+    v.fresh_until_ns = v.born_ns;
+    v.stale_until_ns = v.born_ns + ttl_ns;
+    CHECK_EQ(cache_store(c, number, &v), L1_STORED);
+}
+
+/* Let time go on as the keeper would see it: it comes when it was told to. */
+static void run_until(struct cache *c, uint64_t until_ns)
+{
+    for (;;) {
+        uint64_t next = l1_expire(c->l1, PLENTY);
+        uint64_t now = clock_now_ns(c->fake.env.clock);
+        REQUIRE(next > now && next <= now + NS_PER_S);
+        if (next > until_ns)
+            break;
+        fake_env_advance(&c->fake, next - now);
+    }
+    fake_env_advance(&c->fake, until_ns - clock_now_ns(c->fake.env.clock));
+}
+
+TEST(gone_within_a_second_and_not_before)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 4);
+    uint64_t start = clock_now_ns(c.fake.env.clock);
+    uint64_t random = check_seed();
+    static uint64_t ttls[2000];
+    for (unsigned i = 0; i < 2000; i++) {
+        ttls[i] = check_random(&random) % (30 * NS_PER_S);
+        put_until(&c, i, ttls[i]);
+    }
+    for (int second = 1; second <= 32; second++) {
+        run_until(&c, start + (uint64_t)second * NS_PER_S);
+        l1_expire(c.l1, PLENTY);
+        uint64_t passed = clock_now_ns(c.fake.env.clock) - start;
+        for (unsigned i = 0; i < 2000; i++)
+            if (!cache_has(&c, i))
+                CHECK_LE(ttls[i], passed + 40 * NS_PER_MS); /* lifetimes are rounded down */
+            else
+                CHECK_GT(ttls[i] + NS_PER_S, passed);
+    }
+    CHECK_EQ(cache_gauges(&c).entries, 0);
+    CHECK_EQ(stats_read(&c.stats, STATS_L1_EXPIRE), 2000);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(a_budget_is_kept_and_the_rest_comes_next)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 4);
+    for (unsigned i = 0; i < 1000; i++)
+        put_until(&c, i, NS_PER_S);
+    fake_env_advance(&c.fake, 2 * NS_PER_S);
+    for (unsigned left = 1000; left; left -= 100) {
+        CHECK_EQ(cache_gauges(&c).entries, left);
+        uint64_t next = l1_expire(c.l1, 100);
+        if (left > 100)
+            CHECK_EQ(next, clock_now_ns(c.fake.env.clock)); /* at once */
+    }
+    CHECK_EQ(cache_gauges(&c).entries, 0);
+    cache_close(&c);
+}
+
+TEST(lifetimes_beyond_the_span_of_ticks_are_entered_again)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    put_until(&c, 1, 5 * HOUR_NS);
+    put_until(&c, 2, 48 * HOUR_NS);
+    put_until(&c, 3, UINT64_MAX / 4);
+    uint64_t start = clock_now_ns(c.fake.env.clock);
+    run_until(&c, start + 5 * HOUR_NS - 10 * NS_PER_S); /* 1/1,024 early */
+    CHECK(!cache_has(&c, 1) || l1_expire(c.l1, PLENTY));
+    run_until(&c, start + 5 * HOUR_NS + NS_PER_S);
+    CHECK(!cache_has(&c, 1) && cache_has(&c, 2) && cache_has(&c, 3));
+    run_until(&c, start + 47 * HOUR_NS);
+    CHECK(cache_has(&c, 2));
+    run_until(&c, start + 48 * HOUR_NS + NS_PER_S);
+    CHECK(!cache_has(&c, 2) && cache_has(&c, 3));
+    cache_close(&c);
+}
+
+TEST(a_removed_entry_does_not_expire_and_its_slot_is_clean)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    for (unsigned i = 0; i < 100; i++)
+        put_until(&c, i, NS_PER_S);
+    for (unsigned i = 0; i < 100; i++)
+        cache_remove(&c, i);
+    cache_reclaim(&c);
+    for (unsigned i = 0; i < 100; i++)
+        put_until(&c, i, HOUR_NS);
+    fake_env_advance(&c.fake, 10 * NS_PER_S);
+    l1_expire(c.l1, PLENTY);
+    CHECK_EQ(cache_gauges(&c).entries, 100);
+    CHECK_EQ(stats_read(&c.stats, STATS_L1_EXPIRE), 0);
+    cache_close(&c);
+}
+
+TEST(ticks_compare_across_their_wrap)
+{
+    uint64_t tick_ns = UINT64_C(1) << 28;
+    for (uint64_t now = 0; now < 0x30000; now += 0x777) {
+        CHECK_EQ((uint16_t)(expiry_tick(now * tick_ns, now * tick_ns) - (uint16_t)now), 1);
+        CHECK_EQ((uint16_t)(expiry_tick(0, (now + 1) * tick_ns) - (uint16_t)(now + 1)), 0);
+        uint16_t far = (uint16_t)(expiry_tick(UINT64_MAX, now * tick_ns) - (uint16_t)now);
+        CHECK(far > 0x6000 && far < 0x8000);
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// Stamps against floors: what an invalidation covers is never stored, nor judged current, again.
+
+#include "l1/floors.h"
+#include "support/l1_cache.h"
+
+#define TAG_A 1500
+#define TAG_B 1600
+
+static enum l1_standing judge(struct cache *c, uint64_t stamp, uint16_t tag)
+{
+    return l1_judge_groups(c->l1, stamp, CACHE_SPACE_SLOT, &tag, 1);
+}
+
+TEST(a_group_floor_covers_what_began_before_it)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint64_t before = l1_ticket(c.l1);
+    CHECK_EQ(judge(&c, before, TAG_A), L1_CURRENT);
+    uint64_t at = l1_raise_group(c.l1, TAG_A, false);
+    CHECK_EQ(at, before + 1);
+    CHECK_EQ(l1_ticket(c.l1), at);
+    CHECK_EQ(judge(&c, before, TAG_A), L1_BELOW_HARD);
+    CHECK_EQ(judge(&c, before, TAG_B), L1_CURRENT);
+    CHECK_EQ(judge(&c, at, TAG_A), L1_CURRENT);
+    cache_close(&c);
+}
+
+TEST(soft_is_stale_and_hard_is_gone)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint64_t t = l1_ticket(c.l1);
+    l1_raise_group(c.l1, TAG_A, true);
+    CHECK_EQ(judge(&c, t, TAG_A), L1_BELOW_SOFT);
+    l1_raise_group(c.l1, CACHE_SPACE_SLOT, true);
+    CHECK_EQ(judge(&c, t, TAG_B), L1_BELOW_SOFT); /* by its space */
+    l1_raise_group(c.l1, GROUP_SLOT_ALL, false);
+    CHECK_EQ(judge(&c, t, TAG_B), L1_BELOW_HARD); /* by all */
+    CHECK_EQ(judge(&c, l1_ticket(c.l1), TAG_B), L1_CURRENT);
+    cache_close(&c);
+}
+
+TEST(a_mark_moves_now_and_no_floor)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint64_t t = l1_ticket(c.l1);
+    CHECK_EQ(l1_mark(c.l1), t + 1);
+    CHECK_EQ(l1_ticket(c.l1), t + 1);
+    CHECK_EQ(judge(&c, t, TAG_A), L1_CURRENT);
+    cache_close(&c);
+}
+
+TEST(a_key_floor_refuses_what_began_before_it)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    struct l1_value old = cache_value(&c, "old", 3);
+    CHECK_EQ(cache_store(&c, 1, &old), L1_STORED);
+    bool ok = false;
+    uint64_t at = l1_invalidate_key(c.l1, &key, 0, old.stamp, &ok);
+    CHECK(ok);
+    CHECK_EQ(l1_key_floor(c.l1, &key), at);
+    CHECK(!cache_has(&c, 1));
+    CHECK(!l1_key_current(c.l1, &key, old.stamp) && l1_key_current(c.l1, &key, at));
+    CHECK_EQ(cache_store(&c, 1, &old), L1_REFUSED_FLOOR); /* a load in flight comes home */
+    CHECK(!cache_has(&c, 1));
+    l1_invalidate_key(c.l1, &key, 0, old.stamp, &ok);
+    CHECK(!ok); /* a second writer was overtaken by the first */
+    struct l1_value new = cache_value(&c, "new", 3);
+    CHECK_EQ(cache_store(&c, 1, &new), L1_STORED);
+    cache_close(&c);
+}
+
+TEST(a_value_below_any_of_its_groups_is_not_stored)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint16_t groups[] = {TAG_A, TAG_B};
+    uint16_t slots[] = {GROUP_SLOT_ALL, CACHE_SPACE_SLOT, TAG_A, TAG_B};
+    for (int soft = 0; soft < 2; soft++)
+        for (int i = 0; i < 4; i++) {
+            struct l1_value v = cache_value(&c, "x", 1);
+            v.groups = groups;
+            v.group_count = 2;
+            l1_raise_group(c.l1, slots[i], soft);
+            CHECK_EQ(cache_store(&c, 1, &v), L1_REFUSED_FLOOR);
+            v.stamp = l1_ticket(c.l1);
+            CHECK_EQ(cache_store(&c, 1, &v), L1_STORED);
+        }
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+static enum l1_store_result put_version(struct cache *c, uint64_t version)
+{
+    struct l1_value v = cache_value(c, "x", 1);
+    v.version = version;
+    return cache_store(c, 1, &v);
+}
+
+TEST(versions_order_stores_and_invalidations)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    CHECK_EQ(put_version(&c, 5), L1_STORED);
+    CHECK_EQ(put_version(&c, 4), L1_REFUSED_VERSION);
+    CHECK_EQ(put_version(&c, 5), L1_STORED);
+    uint64_t before = l1_ticket(c.l1);
+    uint64_t at = l1_invalidate_key(c.l1, &key, 5, before, NULL);
+    CHECK(cache_has(&c, 1));                         /* it is what was announced */
+    CHECK(!l1_key_current(c.l1, &key, before));      /* and the floor rose all the same */
+    CHECK_EQ(l1_key_floor(c.l1, &key), at);
+    l1_invalidate_key(c.l1, &key, 6, before, NULL);
+    CHECK(!cache_has(&c, 1));
+    CHECK_EQ(put_version(&c, 3), L1_STORED); /* nothing is there to be older than */
+    CHECK_EQ(put_version(&c, 0), L1_STORED); /* none: not comparable */
+    l1_invalidate_key(c.l1, &key, 1, before, NULL);
+    CHECK(!cache_has(&c, 1)); /* an unversioned one goes */
+    cache_close(&c);
+}
+
+TEST(an_expired_version_does_not_refuse_an_older_one)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct l1_value v = cache_value(&c, "x", 1);
+    v.version = 9;
+    v.fresh_until_ns = v.stale_until_ns = v.born_ns + NS_PER_S;
+    CHECK_EQ(cache_store(&c, 1, &v), L1_STORED);
+    CHECK_EQ(put_version(&c, 8), L1_REFUSED_VERSION);
+    fake_env_advance(&c.fake, 2 * NS_PER_S);
+    CHECK_EQ(put_version(&c, 8), L1_STORED);
+    cache_close(&c);
+}
+
+TEST(slots_beyond_the_table_wrap)
+{
+    struct l1_floors f;
+    REQUIRE_EQ(floors_init(&f, GROUP_SLOTS_MIN, KEY_FLOORS_MIN), 0);
+    uint16_t beyond = GROUP_SLOTS_MIN + 1100;
+    uint16_t same = 1100;
+    floors_raise_group(&f, beyond, false);
+    CHECK_EQ(floors_judge(&f, 0, 1, &same, 1), L1_BELOW_HARD);
+    floors_fini(&f);
+}
+
+TEST(key_floors_scale_with_memory)
+{
+    CHECK_EQ(floors_key_count(0), KEY_FLOORS_MIN);
+    CHECK_EQ(floors_key_count(8 << 20), 16384);
+    CHECK_EQ(floors_key_count(UINT64_C(1) << 40), KEY_FLOORS_MAX);
+    for (uint64_t memory = 1 << 20; memory < UINT64_C(1) << 34; memory *= 2)
+        CHECK_LE(floors_bytes(0, floors_key_count(memory)), memory / 64);
+}

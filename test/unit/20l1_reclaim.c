@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+// Limbo: bounded, counted, emptied; a reader that is stuck costs values, never memory or time.
+
+#include <pthread.h>
+
+#include "l1/reclaim.h"
+#include "support/l1_cache.h"
+
+#define MEMORY (4u << 20)
+
+TEST(retired_bytes_are_counted_until_freed)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    for (unsigned i = 0; i < 1000; i++)
+        cache_put_size(&c, i, 100);
+    uint64_t full = cache_gauges(&c).used_bytes;
+    for (unsigned i = 0; i < 1000; i++)
+        cache_remove(&c, i);
+    CHECK_EQ(cache_gauges(&c).used_bytes, full);
+    CHECK_GE(cache_gauges(&c).limbo_bytes, 1000 * 100);
+    cache_audit(&c);
+    l1_reclaim(c.l1);
+    l1_reclaim(c.l1);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(writers_free_what_is_ready)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    for (unsigned i = 0; i < 100; i++)
+        cache_put_size(&c, i, 100);
+    for (unsigned i = 0; i < 100; i++)
+        cache_remove(&c, i);
+    l1_reclaim(c.l1); /* one pass: judged, not freed */
+    uint64_t limbo = cache_gauges(&c).limbo_bytes;
+    CHECK_GT(limbo, 0);
+    for (unsigned i = 0; i < 10; i++)
+        cache_put_size(&c, i, 100);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(comes_again_while_something_waits)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    uint64_t now = clock_now_ns(c.fake.env.clock);
+    CHECK_EQ(l1_reclaim(c.l1), CLOCK_NEVER_NS);
+    cache_put_size(&c, 1, 100);
+    struct nigh_value v;
+    REQUIRE(cache_pin(&c, 1, &v));
+    cache_remove(&c, 1);
+    uint64_t next = l1_reclaim(c.l1);
+    CHECK(next > now && next <= now + 100 * NS_PER_MS);
+    l1_unpin(v.pin);
+    l1_reclaim(c.l1);
+    CHECK_EQ(l1_reclaim(c.l1), CLOCK_NEVER_NS);
+    cache_close(&c);
+}
+
+static void count_poke(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+TEST(pokes_at_the_first_byte_and_at_half)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    unsigned pokes = 0;
+    l1_set_reclaim_poke(c.l1, count_poke, &pokes);
+    for (unsigned i = 0; i < 8; i++)
+        cache_put_size(&c, i, 40000); /* limbo holds 256 KiB */
+    CHECK_EQ(pokes, 0);
+    cache_remove(&c, 0);
+    CHECK_EQ(pokes, 1);
+    cache_remove(&c, 1);
+    cache_remove(&c, 2);
+    CHECK_EQ(pokes, 1);
+    cache_remove(&c, 3);
+    CHECK_EQ(pokes, 2);
+    cache_remove(&c, 4);
+    CHECK_EQ(pokes, 2);
+    cache_close(&c);
+}
+
+struct stuck {
+    _Atomic bool inside;
+    _Atomic bool leave;
+};
+
+static void *sit_in_a_section(void *arg)
+{
+    struct stuck *stuck = arg;
+    rcu_enter();
+    atomic_store_explicit(&stuck->inside, true, memory_order_release);
+    while (!atomic_load_explicit(&stuck->leave, memory_order_acquire))
+        check_pause();
+    rcu_leave();
+    return NULL;
+}
+
+static void *reclaim_once(void *arg)
+{
+    struct cache *c = arg;
+    l1_reclaim(c->l1);
+    return NULL;
+}
+
+/* A write storm while a grace period cannot end: the writer is this thread, so if it blocked, the
+ * test would not end. */
+TEST(a_stuck_reader_blocks_no_writer_and_breaks_no_cap)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    struct stuck stuck = {false, false};
+    pthread_t reader, reclaimer;
+    REQUIRE_EQ(pthread_create(&reader, NULL, sit_in_a_section, &stuck), 0);
+    CHECK_WITHIN(5000, atomic_load_explicit(&stuck.inside, memory_order_acquire));
+    unsigned stored = 0, refused = 0;
+    for (unsigned i = 0; i < 200000; i++) {
+        if (i == 1000) /* its grace period waits for the reader */
+            REQUIRE_EQ(pthread_create(&reclaimer, NULL, reclaim_once, &c), 0);
+        enum l1_store_result result = cache_put_size(&c, i % 60000, 100);
+        CHECK(result == L1_STORED || result == L1_REFUSED_FULL);
+        stored += result == L1_STORED;
+        refused += result == L1_REFUSED_FULL;
+    }
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_GT(stored, 10000);
+    CHECK_GT(refused, 100000);
+    CHECK_LE(g.peak_bytes, MEMORY);
+    uint64_t retired = cache_retired_bytes(&c);
+    CHECK_LE(retired, MEMORY / 16 + 1000);
+    CHECK_GE(g.limbo_bytes, MEMORY / 16); /* with the tables that doubled */
+    cache_audit(&c);
+
+    atomic_store_explicit(&stuck.leave, true, memory_order_release);
+    pthread_join(reader, NULL);
+    pthread_join(reclaimer, NULL);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_put_size(&c, 1000000, 100), L1_STORED); /* and all is well again */
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(removals_are_never_refused_by_a_full_limbo)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    for (unsigned i = 0; i < 10000; i++)
+        cache_put_size(&c, i, 100);
+    for (unsigned i = 0; i < 10000; i++)
+        cache_remove(&c, i);
+    CHECK_GT(cache_gauges(&c).limbo_bytes, MEMORY / 16);
+    CHECK_EQ(cache_gauges(&c).entries, 0);
+    CHECK_LE(cache_gauges(&c).used_bytes, MEMORY);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_close(&c);
+}
+
+/* Pinned bytes are live bytes: were they limbo, nothing could be evicted any more. */
+TEST(pinned_values_shrink_the_cache_but_do_not_stop_it)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    struct nigh_value held[200];
+    for (unsigned i = 0; i < 200; i++) {
+        REQUIRE_EQ(cache_put_size(&c, i, 4000), L1_STORED);
+        REQUIRE(cache_pin(&c, i, &held[i])); /* 800 KB: three times limbo's cap */
+    }
+    for (unsigned i = 0; i < 20000; i++) {
+        cache_put_size(&c, 1000 + i, 1000);
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+    }
+    cache_reclaim(&c);
+    uint64_t pins, bytes;
+    l1_pins_read(c.l1, &pins, &bytes);
+    CHECK_EQ(pins, 200);
+    CHECK_GE(bytes, 200 * 4000);
+    CHECK_EQ(cache_put_size(&c, 5, 4000), L1_STORED);
+    CHECK_GT(cache_gauges(&c).entries, 1000);
+    CHECK_LE(cache_gauges(&c).peak_bytes, MEMORY);
+    cache_audit(&c);
+    for (unsigned i = 0; i < 200; i++)
+        l1_unpin(held[i].pin);
+    cache_reclaim(&c);
+    l1_pins_read(c.l1, &pins, &bytes);
+    CHECK_EQ(pins + bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(more_pins_than_one_batch_are_all_respected)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    struct nigh_value held[250];
+    for (unsigned i = 0; i < 3000; i++) {
+        REQUIRE_EQ(cache_put(&c, i, &i, sizeof(i)), L1_STORED);
+        if (i % 12 == 0)
+            REQUIRE(cache_pin(&c, i, &held[i / 12]));
+    }
+    for (unsigned i = 0; i < 3000; i++)
+        cache_remove(&c, i);
+    cache_reclaim(&c);
+    for (unsigned i = 0; i < 250; i++) {
+        unsigned expected = i * 12;
+        CHECK_MEM(held[i].data, held[i].len, &expected, sizeof(expected));
+        l1_unpin(held[i].pin);
+    }
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}

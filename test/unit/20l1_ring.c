@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// Slots are taken first in, first out; lists keep their order and cost nothing to enter.
+
+#include <stdlib.h>
+
+#include "l1/ring.h"
+#include "support/check.h"
+
+/* Addresses only: the ring never looks at an entry. */
+static struct l1_entry *fake_entry(unsigned i)
+{
+    uintptr_t at = (uintptr_t)(i + 1) << 4;
+    return (struct l1_entry *)at;
+}
+
+static void grow(struct l1_ring *r)
+{
+    uint32_t capacity = ring_next_capacity(r);
+    void *block = malloc(ring_size(capacity));
+    REQUIRE(block);
+    free(ring_move(r, block, capacity));
+}
+
+TEST(slots_come_back_in_the_order_they_were_given)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    grow(&r);
+    for (unsigned i = 0; i < r.capacity; i++)
+        CHECK_EQ(ring_take(&r, fake_entry(i), 0), i);
+    CHECK_EQ(ring_take(&r, fake_entry(0), 0), RING_NONE);
+    ring_give(&r, 40);
+    ring_give(&r, 10);
+    CHECK_EQ(ring_take(&r, fake_entry(1), 0), 40);
+    CHECK_EQ(ring_take(&r, fake_entry(1), 0), 10);
+    CHECK_EQ(ring_take(&r, fake_entry(1), 0), RING_NONE);
+    free(r.words);
+}
+
+TEST(a_slot_keeps_its_entry_and_tick_through_growth)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    grow(&r);
+    unsigned taken = 0;
+    for (int step = 0; step < 20; step++) {
+        for (uint32_t slot; (slot = ring_take(&r, fake_entry(taken), (uint16_t)taken)) != RING_NONE;)
+            CHECK_EQ(slot, taken++);
+        grow(&r);
+    }
+    for (unsigned i = 0; i < taken; i++) {
+        CHECK(ring_is_live(r.words[i]));
+        CHECK(ring_entry(&r, i) == fake_entry(i));
+        CHECK_EQ(ring_word_tick(r.words[i]), (uint16_t)i);
+    }
+    ring_set_tick(&r, 3, 0xffff);
+    CHECK_EQ(ring_word_tick(r.words[3]), 0xffff);
+    CHECK(ring_entry(&r, 3) == fake_entry(3));
+    free(r.words);
+}
+
+TEST(a_retired_slot_keeps_its_entry_and_place_in_the_list)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    struct l1_list a = L1_LIST_EMPTY, b = L1_LIST_EMPTY;
+    grow(&r);
+    for (unsigned i = 0; i < 10; i++)
+        ring_take(&r, fake_entry(i), 77);
+    for (unsigned i = 0; i < 10; i += 2) {
+        ring_push(&r, &a, i);
+        ring_push(&r, &b, i + 1);
+        CHECK(!ring_is_live(r.words[i]));
+    }
+    for (unsigned i = 0; i < 10; i += 2) {
+        CHECK_EQ(ring_pop(&r, &a), i);
+        CHECK(ring_entry(&r, i) == fake_entry(i));
+        ring_push(&r, &b, i); /* from one list to another */
+    }
+    CHECK_EQ(ring_pop(&r, &a), RING_NONE);
+    unsigned count = 0;
+    for (uint32_t slot; (slot = ring_pop(&r, &b)) != RING_NONE; count++)
+        CHECK_EQ(slot, count < 5 ? 2 * count + 1 : 2 * (count - 5));
+    CHECK_EQ(count, 10);
+    free(r.words);
+}
+
+TEST(capacity_ends_below_the_link_that_means_none)
+{
+    struct l1_ring r = {.capacity = 64};
+    for (uint32_t next; (next = ring_next_capacity(&r)) != 0; r.capacity = next) {
+        CHECK_GT(next, r.capacity);
+        CHECK_EQ(next % RING_GROUP, 0);
+    }
+    CHECK_LE(r.capacity, RING_NONE);
+    CHECK_GT(r.capacity, RING_NONE - 2 * RING_GROUP);
+}

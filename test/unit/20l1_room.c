@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// The cap is a cap, for every mix of sizes, and what is under it gets used.
+
+#include "l1/room.h"
+#include "support/l1_cache.h"
+
+/* Sizes from 40 B to 1 MiB, small ones more often: uniform in the exponent. */
+static size_t mixed_size(uint64_t *random)
+{
+    size_t power = (size_t)40 << check_random(random) % 15;
+    size_t size = power + check_random(random) % power;
+    return size < (1 << 20) ? size : 1 << 20;
+}
+
+TEST(mixed_sizes_never_pass_the_cap)
+{
+    struct cache c;
+    cache_open(&c, 32 << 20, 0);
+    uint64_t random = check_seed();
+    uint64_t large_stored = 0;
+    for (unsigned i = 0; i < 30000; i++) {
+        size_t size = mixed_size(&random);
+        enum l1_store_result result = cache_put_size(&c, check_random(&random) % 5000, size);
+        large_stored += result == L1_STORED && size > 500000;
+        if (i % 8 == 0)
+            l1_reclaim(c.l1);
+        CHECK_LE(cache_gauges(&c).used_bytes, 32 << 20);
+    }
+    cache_reclaim(&c);
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_LE(g.peak_bytes, g.cap_bytes);
+    CHECK_GE(g.used_bytes, g.cap_bytes * 8 / 10);
+    CHECK_GT(large_stored, 500); /* of about 1,600 */
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(small_values_fill_what_limbo_does_not_need)
+{
+    struct cache c;
+    cache_open(&c, 8 << 20, 0);
+    for (unsigned i = 0; i < 200000; i++) {
+        CHECK_EQ(cache_put_size(&c, i, 100), L1_STORED);
+        if (i % 512 == 0)
+            l1_reclaim(c.l1);
+    }
+    cache_reclaim(&c);
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_GE(g.used_bytes, g.cap_bytes * 92 / 100);
+    CHECK_LE(g.peak_bytes, g.cap_bytes);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(a_large_value_takes_from_other_shards)
+{
+    struct cache c;
+    cache_open(&c, 16 << 20, 64); /* a share of 256 KiB each */
+    for (unsigned i = 0; i < 100000; i++) {
+        cache_put_size(&c, i, 200);
+        if (i % 512 == 0)
+            l1_reclaim(c.l1);
+    }
+    unsigned attempts = 0;
+    while (cache_put_size(&c, 1000000, 1 << 20) != L1_STORED && attempts < 10) {
+        cache_reclaim(&c);
+        attempts++;
+    }
+    CHECK(cache_has(&c, 1000000));
+    CHECK_LT(attempts, 4);
+    CHECK_GT(cache_gauges(&c).entries, 30000);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(a_shard_without_entries_still_gets_room)
+{
+    struct cache c;
+    cache_open(&c, 2 << 20, 2);
+    struct name name;
+    unsigned other = 0; /* a key of the shard that stays empty */
+    while (l1_shard_of(c.l1, cache_key(&c, &name, other).hash) != &c.l1->shards[1])
+        other++;
+    for (unsigned i = 0; i < 40000; i++)
+        if (l1_shard_of(c.l1, cache_key(&c, &name, i).hash) == &c.l1->shards[0]) {
+            cache_put_size(&c, i, 200);
+            if (i % 128 == 0)
+                l1_reclaim(c.l1);
+        }
+    CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), 0);
+    CHECK_EQ(c.l1->shards[1].entries, 0);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_put_size(&c, other, 50000), L1_STORED);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+TEST(borrowing_is_exact_at_the_edge)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint64_t left = c.l1->target_bytes - atomic_load_explicit(&c.l1->used, memory_order_relaxed);
+    CHECK(!room_borrow(c.l1, left + 1));
+    CHECK(room_borrow(c.l1, left));
+    CHECK(!room_borrow(c.l1, 1));
+    room_return(c.l1, left);
+    CHECK(room_borrow(c.l1, 1));
+    room_return(c.l1, 1);
+    cache_close(&c);
+}
+
+#if NIGH_ALLOCATOR_JEMALLOC
+TEST(accounted_bytes_are_what_the_allocator_says)
+{
+    struct cache c;
+    cache_open(&c, 32 << 20, 16);
+    uint64_t random = check_seed();
+    for (unsigned i = 0; i < 20000; i++) {
+        cache_put_size(&c, i, 16 + check_random(&random) % 2000);
+        if (i % 512 == 0)
+            l1_reclaim(c.l1);
+    }
+    cache_reclaim(&c);
+    for (uint32_t i = 0; i <= c.l1->shard_mask; i++)
+        mem_cache_flush(c.l1->shards[i].cache);
+    struct mem_stats stats;
+    mem_stats_read(c.l1->mem, &stats);
+    /* All but the pages: floors, shards and large tables; and all but the allocator's own caches. */
+    uint64_t accounted = cache_gauges(&c).used_bytes - c.l1->fixed_bytes;
+    CHECK_GE(stats.allocated_bytes, accounted * 95 / 100);
+    CHECK_LE(stats.allocated_bytes, accounted * 105 / 100);
+    cache_close(&c);
+}
+#endif
