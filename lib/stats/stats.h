@@ -86,7 +86,7 @@ uint64_t stats_read(struct stats *s, enum stats_counter c);
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);
 
 /*
- * A log-linear histogram: 16 steps per power of two (error <= 6.25 %), ns from 0 to 31 * 2^38 (2.3 h).
+ * A log-linear histogram: 16 steps per power of two (error <= 6.25 %), up to 31 * 2^38 ns (2.3 h).
  * Source: the HDR idea (Tene, hdrhistogram.org), fixed size. Adds are relaxed atomics.
  */
 #define HISTOGRAM_STEPS 16

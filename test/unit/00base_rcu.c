@@ -213,7 +213,7 @@ TEST(child_of_a_process_with_readers_can_wait)
             _exit(child());
         REQUIRE(pid > 0);
         CHECK_EQ(waitpid(pid, &status, 0), pid);
-        CHECK_EQ(status, 0);
+        REQUIRE_EQ(status, 0);
     }
     rcu_wait(); /* the parent's registry is whole */
     atomic_store(&forked, true);

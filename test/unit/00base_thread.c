@@ -80,6 +80,12 @@ struct worker {
     uint64_t next_ns; /* what the step returns; 0: a millisecond from now */
 };
 
+static void spin(uint64_t rounds)
+{
+    for (; rounds > 0; rounds--)
+        __asm__ volatile("");
+}
+
 static uint64_t work(void *arg)
 {
     struct worker *w = arg;
@@ -87,6 +93,7 @@ static uint64_t work(void *arg)
     if (asked != atomic_load_explicit(&w->done, memory_order_relaxed)) {
         CHECK_EQ(w->payload, asked * 3);
         atomic_store_explicit(&w->done, asked, memory_order_release);
+        spin(asked * 7 % 4096); /* its next poke comes while the step is still on its way out */
     }
     atomic_fetch_add(&w->steps, 1);
     return w->next_ns ? w->next_ns : clock_deadline_ns(w->env.clock, 1);
@@ -126,9 +133,26 @@ TEST(no_poke_is_lost)
         service_poke(&w.service);
         if (!done_within(&w, i, 20000))
             REQUIRE(!"a poke was lost");
-        for (uint64_t spin = check_random(&seed) % 512; spin > 0; spin--)
-            __asm__ volatile(""); /* meet the worker at every point of its way to sleep */
+        spin(check_random(&seed) % 512); /* meet it at every point of its way to sleep */
     }
+    worker_stop(&w);
+}
+
+/* The worst moment made certain: a poke when the step has looked and does not sleep yet. */
+static uint64_t poke_during_first_step(void *arg)
+{
+    struct worker *w = arg;
+    if (atomic_fetch_add(&w->steps, 1) == 0)
+        service_poke(&w->service);
+    return CLOCK_NEVER_NS;
+}
+
+TEST(poke_during_a_step_brings_another)
+{
+    struct worker w = {0};
+    REQUIRE_EQ(env_init_real(&w.env, true), 0);
+    REQUIRE_EQ(service_start(&w.service, &w.env, "nigh-worker", poke_during_first_step, &w), 0);
+    CHECK_WITHIN(20000, w.steps == 2);
     worker_stop(&w);
 }
 

@@ -205,7 +205,7 @@ TEST(child_can_open_and_count)
             _exit(child());
         REQUIRE(pid > 0);
         CHECK_EQ(waitpid(pid, &status, 0), pid);
-        CHECK_EQ(status, 0);
+        REQUIRE_EQ(status, 0);
     }
     atomic_store(&forked, true);
     pthread_join(thread, NULL);

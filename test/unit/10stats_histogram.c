@@ -87,7 +87,7 @@ TEST(huge_values_count_and_the_maximum_is_true)
     histogram_add(&h, UINT64_MAX);
     histogram_add(&h, (uint64_t)1 << 50);
     CHECK_EQ(histogram_count(&h), 2);
-    CHECK_EQ(histogram_quantile(&h, 0.5), UINT64_MAX); /* past the last edge only the maximum is known */
+    CHECK_EQ(histogram_quantile(&h, 0.5), UINT64_MAX); /* past the last edge: only the maximum */
 }
 
 enum { THREADS = 4, SAMPLES = 50000 };
