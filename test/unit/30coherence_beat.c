@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+// When beats are sent, what follows from them, and what becomes of them at close.
+
+#include "30coherence_world.h"
+
+static unsigned requests_count(const world *w)
+{
+    unsigned count = 0;
+    for (const struct world_request *r = w->requests; r; r = r->next)
+        count++;
+    return count;
+}
+
+/* A beat's time has passed: send what is due, answer it. */
+static void beat(world *w)
+{
+    world_pass(w, WORLD_BEAT_MS + WORLD_BEAT_MS / 5);
+}
+
+TEST(beats_come_in_their_time)
+{
+    world w;
+    world_open(&w);
+    uint64_t next_ns = coherence_tick(w.c);
+    CHECK_GE(next_ns, w.fake.now_ns + WORLD_BEAT_MS * NS_PER_MS * 8 / 10);
+    CHECK_LE(next_ns, w.fake.now_ns + WORLD_BEAT_MS * NS_PER_MS * 11 / 10);
+    uint64_t before = stats_read(&w.stats, STATS_BEAT);
+    fake_env_advance(&w.fake, next_ns - w.fake.now_ns);
+    world_settle(&w);
+    CHECK_EQ(stats_read(&w.stats, STATS_BEAT), before + 1);
+    CHECK_STR(world_notes(&w), "");
+    world_close(&w);
+}
+
+TEST(many_wishes_are_one_beat_and_one_that_follows)
+{
+    world w;
+    world_open(&w);
+    fake_env_advance(&w.fake, 10 * NS_PER_MS);
+    unsigned pokes = w.pokes;
+    for (int i = 0; i < 10; i++)
+        coherence_beat_want(w.c);
+    CHECK_EQ(w.pokes, pokes + 1);
+    coherence_tick(w.c);
+    CHECK_EQ(requests_count(&w), 1);
+    for (int i = 0; i < 10; i++) {
+        coherence_beat_want(w.c);
+        fake_env_advance(&w.fake, 10 * NS_PER_MS);
+        coherence_tick(w.c);
+    }
+    CHECK_EQ(requests_count(&w), 1); /* never two on their way */
+    CHECK(world_serve_one(&w, WORLD_BEAT));
+    coherence_tick(w.c);
+    CHECK_EQ(requests_count(&w), 1);
+    CHECK(world_serve_one(&w, WORLD_BEAT));
+    coherence_tick(w.c);
+    CHECK_EQ(requests_count(&w), 0);
+    world_close(&w);
+}
+
+TEST(demands_keep_a_distance)
+{
+    world w;
+    world_open(&w);
+    uint64_t before = stats_read(&w.stats, STATS_BEAT);
+    for (int i = 0; i < 1000; i++) { /* garbage at 10 kHz for a tenth of a second */
+        w.channel->config.message(w.c, bytes_of_string("garbage"));
+        fake_env_advance(&w.fake, NS_PER_MS / 10);
+        world_settle(&w);
+    }
+    uint64_t beats = stats_read(&w.stats, STATS_BEAT) - before;
+    CHECK_EQ(stats_read(&w.stats, STATS_FRAME_BAD), 1000);
+    CHECK_GE(beats, 10);
+    CHECK_LE(beats, 25);
+    world_close(&w);
+}
+
+TEST(trail_longer_than_one_answer)
+{
+    world w;
+    world_open(&w);
+    for (int i = 0; i < 7; i++)
+        world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    w.entries_max = 3;
+    uint64_t until_ns = *coherence_trusted_until(w.c);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    for (unsigned applied = 3; applied <= 6; applied += 3) {
+        coherence_tick(w.c);
+        CHECK(world_serve_one(&w, WORLD_BEAT));
+        coherence_tick(w.c);
+        CHECK_EQ(world_applied(&w), applied);
+        CHECK_EQ(*coherence_trusted_until(w.c), until_ns); /* there is more to be applied */
+    }
+    CHECK(world_serve_one(&w, WORLD_BEAT)); /* at once */
+    coherence_tick(w.c);
+    CHECK_EQ(world_applied(&w), 7);
+    CHECK_GT(*coherence_trusted_until(w.c), until_ns);
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 1);
+    CHECK_EQ(requests_count(&w), 0);
+    world_close(&w);
+}
+
+TEST(entries_that_came_by_the_channel_meanwhile)
+{
+    world w;
+    world_open(&w);
+    world_other(&w, world_key("a"));
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_BEAT);
+    REQUIRE(r);
+    world_execute(&w, r);
+    world_other(&w, world_key("b"));
+    world_hear(&w);
+    world_deliver(r, 0);
+    world_settle(&w);
+    CHECK_STR(world_notes(&w), "key s/a key s/b");
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 1);
+    world_close(&w);
+}
+
+TEST(failed_beat_changes_nothing)
+{
+    world w;
+    world_open(&w);
+    uint64_t until_ns = *coherence_trusted_until(w.c);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    world_deliver(world_take(&w, WORLD_BEAT), NIGH_ETIMEDOUT);
+    coherence_tick(w.c);
+    CHECK_EQ(*coherence_trusted_until(w.c), until_ns);
+    CHECK_NE(coherence_position(w.c).identity, 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_BEAT_FAILED), 1);
+    CHECK_STR(world_notes(&w), "");
+    world_close(&w);
+}
+
+TEST(failed_resync_is_tried_again)
+{
+    world w;
+    world_open(&w);
+    w.id = 0;
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    CHECK(world_serve_one(&w, WORLD_BEAT));
+    coherence_tick(w.c);
+    world_deliver(world_take(&w, WORLD_RESYNC), NIGH_EOFFLINE);
+    coherence_tick(w.c);
+    CHECK_EQ(coherence_position(w.c).identity, 0);
+    beat(&w);
+    CHECK_NE(coherence_position(w.c).identity, 0);
+    world_close(&w);
+}
+
+/* ---- a clk of another node's making ---- */
+
+TEST(clk_of_other_group_slots)
+{
+    world w;
+    world_init(&w, 64);
+    w.slots_shown = 4096;
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK_EQ(coherence_position(w.c).identity, 0);
+    CHECK(!world_trusts(&w));
+    CHECK_EQ(w.fake.log_level, NIGH_LOG_ERROR);
+    CHECK(strstr(w.fake.log_last, "2048") && strstr(w.fake.log_last, "4096"));
+    for (int i = 0; i < 10; i++) { /* wished for, but not fetched at every wish */
+        coherence_beat_want(w.c);
+        world_pass(&w, 10);
+    }
+    CHECK_EQ(stats_read(&w.stats, STATS_BEAT_FAILED), 1);
+    w.slots_shown = 0;
+    beat(&w);
+    CHECK(world_trusts(&w));
+    world_close(&w);
+}
+
+/* ---- the listener ---- */
+
+TEST(quiet_listener_is_left_alone)
+{
+    world w;
+    world_open(&w);
+    world_other(&w, world_key("a"));
+    world_hear(&w);
+    for (int i = 0; i < 5; i++)
+        beat(&w);
+    CHECK_EQ(w.channel->reconnects, 0);
+    world_close(&w);
+}
+
+TEST(listener_a_moment_behind_is_left_alone)
+{
+    world w;
+    world_open(&w);
+    for (int i = 0; i < 5; i++) {
+        world_other(&w, world_key("a"));
+        beat(&w); /* has it first */
+        world_hear(&w);
+    }
+    CHECK_EQ(w.channel->reconnects, 0);
+    world_close(&w);
+}
+
+TEST(listener_behind_in_two_beats_is_reconnected)
+{
+    world w;
+    world_open(&w);
+    beat(&w);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    beat(&w);
+    CHECK_EQ(w.channel->reconnects, 0);
+    for (int i = 0; i < 10; i++) { /* beats on demand are no measure of time */
+        coherence_beat_want(w.c);
+        world_pass(&w, 6);
+    }
+    CHECK_EQ(w.channel->reconnects, 0);
+    beat(&w);
+    CHECK_EQ(w.channel->reconnects, 1);
+    world_close(&w);
+}
+
+TEST(what_a_listener_could_not_hear_is_not_held_against_it)
+{
+    world w;
+    world_open(&w);
+    w.channel->config.down(w.c);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    beat(&w);
+    w.channel->config.up(w.c);
+    CHECK_STR(world_notes(&w), "key s/a wake");
+    for (int i = 0; i < 3; i++)
+        beat(&w);
+    CHECK_EQ(w.channel->reconnects, 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_LISTENER_LOST), 1);
+    CHECK_EQ(stats_read(&w.stats, STATS_LISTENER_CONNECT), 2);
+    world_close(&w);
+}
+
+TEST(subscribing_wants_a_beat)
+{
+    world w;
+    world_open(&w);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    w.channel->config.down(w.c);
+    w.channel->config.up(w.c);
+    world_pass(&w, 10);
+    CHECK_STR(world_notes(&w), "wake key s/a");
+    world_close(&w);
+}
+
+TEST(fill_frames_go_to_the_sink)
+{
+    world w;
+    world_open(&w);
+    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
+    struct l2_frame frame =
+        coherence_fill_frame(w.c, bytes_of_string("s"), bytes_of_string("a"), buffer);
+    size_t len;
+    uint8_t *bytes = world_frame_make(&w, 0, frame.tail.data, frame.tail.len, &len);
+    w.channel->config.message(w.c, bytes_of(bytes, len));
+    free(bytes);
+    CHECK_STR(world_notes(&w), "fill a");
+    CHECK_EQ(world_applied(&w), 0);
+    world_close(&w);
+}
+
+/* ---- close ---- */
+
+TEST(answer_after_close)
+{
+    world w;
+    world_open(&w);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_BEAT);
+    REQUIRE(r);
+    unsigned pokes = w.pokes;
+    coherence_close(w.c);
+    world_execute(&w, r);
+    world_deliver(r, 0);
+    CHECK_EQ(w.pokes, pokes); /* who is poked may be gone */
+    CHECK(!w.up);
+    world_fini(&w);
+}
+
+TEST(answer_not_judged_before_close)
+{
+    world w;
+    world_open(&w);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    CHECK(world_serve_one(&w, WORLD_BEAT));
+    world_close(&w); /* frees it */
+}
+
+TEST(open_without_memory)
+{
+    for (uint64_t nth = 1;; nth++) {
+        world w = {.connected = true};
+        fake_env_init(&w.fake, 1);
+        REQUIRE_EQ(stats_init(&w.stats, w.fake.env.mem), 0);
+        struct coherence_config config = {
+            .env = &w.fake.env, .stats = &w.stats, .l2 = &w, .group_slots = WORLD_SLOTS};
+        fault_arm(FAULT_ALLOC, nth);
+        int rc = coherence_open(&config, &w.c);
+        bool fired = fault_count(FAULT_ALLOC) >= nth;
+        fault_arm(FAULT_ALLOC, 0);
+        if (rc == 0)
+            coherence_close(w.c);
+        world_fini(&w);
+        if (!fired)
+            break;
+        CHECK_EQ(rc, NIGH_ENOMEM);
+    }
+}

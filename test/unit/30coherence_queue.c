@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+// Invalidations that Redis has not accepted: applied here, covered, retried, and in what order.
+
+#include "30coherence_world.h"
+
+static uint32_t queued(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.queued;
+}
+
+static void change_key(world *w, const char *key, int expected)
+{
+    struct coherence_item item = world_key(key);
+    CHECK_EQ(world_change(w, &item, 1), expected);
+}
+
+static bool covers_tag(world *w, const char *key, const char *tag)
+{
+    uint8_t group[8];
+    struct coherence_item item = world_tag(tag, false);
+    put_le64(group, coherence_item_hash(&item));
+    return coherence_queued_covers(w->c, bytes_of_string("s"), bytes_of_string(key), group, 1);
+}
+
+/* ---- queued invalidation while L2 answers: nil while queued ---- */
+
+TEST(queued_is_applied_and_covered)
+{
+    world w;
+    world_open(&w);
+    CHECK(!world_covers(&w, "a"));
+    w.connected = false;
+    struct coherence_item items[] = {world_key("a"), world_tag("t", false)};
+    CHECK_EQ(world_change(&w, items, 2), NIGH_QUEUED);
+    char expected[64];
+    snprintf(expected, sizeof(expected), "key s/a %s", world_tag_note("t", false));
+    CHECK_STR(world_notes(&w), expected);
+    CHECK(world_covers(&w, "a"));
+    CHECK(!world_covers(&w, "b"));
+    CHECK(covers_tag(&w, "b", "t"));
+    CHECK(!covers_tag(&w, "b", "u"));
+    CHECK_EQ(queued(&w), 2);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 2);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 0);
+    world_close(&w);
+}
+
+TEST(spaces_and_all_cover_their_keys)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    struct coherence_item space = {.kind = WIRE_SPACE, .space = bytes_of_string("s")};
+    CHECK_EQ(world_change(&w, &space, 1), NIGH_QUEUED);
+    CHECK(world_covers(&w, "anything"));
+    struct bytes elsewhere = bytes_of_string("elsewhere");
+    CHECK(!coherence_queued_covers(w.c, elsewhere, elsewhere, NULL, 0));
+    struct coherence_item all = {.kind = WIRE_ALL};
+    CHECK_EQ(world_change(&w, &all, 1), NIGH_QUEUED);
+    CHECK(coherence_queued_covers(w.c, elsewhere, elsewhere, NULL, 0));
+    world_close(&w);
+}
+
+static void covered_now(world *w, const struct coherence_item *item)
+{
+    (void)item;
+    CHECK(world_covers(w, "a"));
+}
+
+static void covered_now_group(world *w, uint16_t slot, bool soft)
+{
+    (void)slot, (void)soft;
+    CHECK(covers_tag(w, "a", "t"));
+}
+
+/* Who has a ticket above the floor must find it covered: the queue comes before the floor, and is
+ * left after the second one. */
+TEST(covered_whenever_a_floor_is_raised)
+{
+    world w;
+    world_open(&w);
+    w.on_key = covered_now;
+    w.on_group = covered_now_group;
+    w.connected = false;
+    struct coherence_item items[] = {world_key("a"), world_tag("t", false)};
+    CHECK_EQ(world_change(&w, items, 2), NIGH_QUEUED);
+    world_notes(&w);
+    world_connect(&w);
+    world_pass(&w, 10);
+    char expected[64];
+    snprintf(expected, sizeof(expected), "key s/a %s", world_tag_note("t", false));
+    CHECK_STR(world_notes(&w), expected); /* again, when accepted */
+    CHECK_EQ(queued(&w), 0);
+    world_close(&w);
+}
+
+TEST(accepted_groups_have_their_position_before_the_queue_is_left)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    struct coherence_item item = world_tag("t", false);
+    CHECK_EQ(world_change(&w, &item, 1), NIGH_QUEUED);
+    CHECK_EQ(world_judge(&w, 0, "t"), COHERENCE_FRESH); /* no position: the queue covers it */
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK(!covers_tag(&w, "a", "t"));
+    CHECK_EQ(world_judge(&w, 0, "t"), COHERENCE_GONE);
+    CHECK_EQ(world_applied(&w), 1);
+    world_notes(&w);
+    world_hear(&w);
+    CHECK_STR(world_notes(&w), ""); /* our own frame */
+    world_close(&w);
+}
+
+/* ---- unknown outcomes ---- */
+
+static void executed_and_lost(world *w)
+{
+    struct world_request *r = world_take(w, WORLD_CHANGE);
+    world_execute(w, r);
+    world_deliver(r, NIGH_ETIMEDOUT);
+}
+
+TEST(unknown_outcome_is_queued_and_its_frame_applied)
+{
+    world w;
+    world_open(&w);
+    w.waiting = executed_and_lost;
+    struct coherence_item item = world_tag("t", false);
+    CHECK_EQ(world_change(&w, &item, 1), NIGH_QUEUED);
+    CHECK_STR(world_notes(&w), world_tag_note("t", false));
+    world_hear(&w); /* the call is not finished: its position is news */
+    CHECK_STR(world_notes(&w), world_tag_note("t", false));
+    CHECK_EQ(world_judge(&w, 0, "t"), COHERENCE_GONE);
+    world_pass(&w, 10);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(w.seq, 2); /* issued again */
+    world_close(&w);
+}
+
+static unsigned stored_seen[2];
+
+static void local_key(void *arg, const struct coherence_item *item, bool stored)
+{
+    (void)item;
+    stored_seen[stored]++;
+    world_note(arg, "own");
+}
+
+static int write_key(world *w, enum l2_change_mode mode)
+{
+    struct coherence_item item = world_key("a");
+    struct coherence_write write = {.mode = mode, .token = 5, .hard_ms = 1000};
+    struct coherence_change change = {
+        .items = &item,
+        .item_count = 1,
+        .schema_of = world_schema,
+        .write = &write,
+        .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
+        .local_key = local_key,
+        .local_arg = w,
+    };
+    return coherence_change(w->c, &change, NULL);
+}
+
+TEST(writes_do_their_own_local_step)
+{
+    world w;
+    world_open(&w);
+    stored_seen[0] = stored_seen[1] = 0;
+    CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
+    CHECK_EQ(stored_seen[true], 1);
+    CHECK_STR(world_notes(&w), "own");
+
+    w.refuse_newer = true;
+    CHECK_EQ(write_key(&w, L2_SET_NEWER), NIGH_REFUSED);
+    CHECK_STR(world_notes(&w), ""); /* nothing was done */
+
+    w.waiting = executed_and_lost;
+    CHECK_EQ(write_key(&w, L2_SET_TOKEN), NIGH_QUEUED);
+    CHECK_EQ(stored_seen[false], 1);
+    CHECK_STR(world_notes(&w), "own");
+    CHECK_EQ(queued(&w), 1);
+    fake_env_advance(&w.fake, 10 * NS_PER_MS);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    CHECK_EQ(r->mode, L2_DELETE); /* a retry has no value any more */
+    CHECK_STR(r->schema, "v1");
+    world_execute(&w, r);
+    world_deliver(r, 0);
+    world_settle(&w);
+    CHECK_STR(world_notes(&w), "key s/a");
+    world_close(&w);
+}
+
+/* ---- bounded, deduplicated ---- */
+
+TEST(queued_twice_is_one)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    struct coherence_item older = world_key("a"), newer = older;
+    older.version = 5;
+    newer.version = 7;
+    CHECK_EQ(world_change(&w, &older, 1), NIGH_QUEUED);
+    CHECK_EQ(world_change(&w, &newer, 1), NIGH_QUEUED);
+    CHECK_EQ(queued(&w), 1);
+    struct coherence_item soft = world_tag("t", true), hard = world_tag("t", false);
+    CHECK_EQ(world_change(&w, &hard, 1), NIGH_QUEUED);
+    CHECK_EQ(world_change(&w, &soft, 1), NIGH_QUEUED);
+    CHECK_EQ(queued(&w), 2);
+
+    struct coherence_batch *batch = w.c->queue.batch;
+    coherence_queue_batch(w.c, batch);
+    REQUIRE_EQ(batch->count, 2);
+    CHECK_EQ(batch->items[0].version, 7);
+    CHECK(!batch->items[1].soft);
+    change_key(&w, "a", NIGH_QUEUED);
+    coherence_queue_batch(w.c, batch);
+    CHECK_EQ(batch->items[0].version, 0); /* whatever its version */
+    world_close(&w);
+}
+
+TEST(named_again_while_an_attempt_is_on_its_way)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    change_key(&w, "b", NIGH_QUEUED);
+    world_connect(&w);
+    fake_env_advance(&w.fake, 10 * NS_PER_MS);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    world_execute(&w, r);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED); /* committed after that script */
+    world_deliver(r, 0);
+    coherence_tick(w.c);
+    CHECK_EQ(queued(&w), 1);
+    CHECK(world_covers(&w, "a"));
+    CHECK(!world_covers(&w, "b"));
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(w.seq, 2);
+    world_close(&w);
+}
+
+TEST(overflow_folds_into_soft_all)
+{
+    world w;
+    world_init(&w, 3);
+    world_connect(&w);
+    world_pass(&w, 10);
+    w.connected = false;
+    world_notes(&w);
+    change_key(&w, "a", NIGH_QUEUED);
+    change_key(&w, "b", NIGH_QUEUED);
+    change_key(&w, "c", NIGH_QUEUED);
+    CHECK(!world_covers(&w, "x"));
+    world_notes(&w);
+    change_key(&w, "d", NIGH_QUEUED);
+    CHECK_STR(world_notes(&w), "key s/d all~");
+    CHECK(world_covers(&w, "x"));
+    change_key(&w, "e", NIGH_QUEUED);
+    CHECK_EQ(queued(&w), 4);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 2);
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(w.slots[GROUP_SLOT_ALL][1], w.seq);
+    CHECK_EQ(w.slots[GROUP_SLOT_ALL][0], 0);
+    world_close(&w);
+}
+
+TEST(no_memory_folds_into_soft_all)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    struct coherence_item item = world_key("a");
+    int rc = NIGH_QUEUED;
+    for (uint64_t nth = 1; nth <= 2; nth++) { /* the script, the queue's item */
+        fault_arm(FAULT_ALLOC, nth);
+        rc = world_change(&w, &item, 1);
+        fault_arm(FAULT_ALLOC, 0);
+        if (rc != NIGH_QUEUED)
+            break;
+        w.connected = true;
+        world_pass(&w, 3000);
+        w.connected = false;
+    }
+    CHECK_EQ(rc, NIGH_ENOMEM);
+    CHECK(world_covers(&w, "x"));
+    CHECK(strstr(world_notes(&w), "all~") != NULL);
+    w.connected = true;
+    world_pass(&w, 3000);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
+    world_close(&w);
+}
+
+/* ---- retrying ---- */
+
+TEST(attempts_back_off_until_the_connection_is_new)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    uint64_t start_ns = w.fake.now_ns;
+    while (w.fake.now_ns < start_ns + 60 * NS_PER_S) {
+        uint64_t next_ns = coherence_tick(w.c);
+        REQUIRE(next_ns > w.fake.now_ns);
+        fake_env_advance(&w.fake, next_ns - w.fake.now_ns);
+    }
+    uint64_t attempts = stats_read(&w.stats, STATS_INVALIDATE_RETRIED);
+    CHECK_GE(attempts, 25);
+    CHECK_LE(attempts, 50); /* 2 s apart in the end */
+    coherence_tick(w.c);
+    world_connect(&w);
+    world_settle(&w); /* no waiting now */
+    CHECK_EQ(queued(&w), 0);
+    world_close(&w);
+}
+
+TEST(failed_attempt_stays_queued)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    w.connected = true;
+    fake_env_advance(&w.fake, NS_PER_S / 2);
+    coherence_tick(w.c);
+    world_deliver(world_take(&w, WORLD_CHANGE), NIGH_EREDIS);
+    coherence_tick(w.c);
+    CHECK_EQ(queued(&w), 1);
+    CHECK(world_covers(&w, "a"));
+    world_pass(&w, 200);
+    CHECK_EQ(queued(&w), 0);
+    world_close(&w);
+}
+
+TEST(more_than_a_batch)
+{
+    world w;
+    world_init(&w, 1000);
+    world_connect(&w);
+    world_pass(&w, 10);
+    w.connected = false;
+    for (int i = 0; i < 600; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        change_key(&w, key, NIGH_QUEUED);
+    }
+    CHECK_EQ(queued(&w), 600);
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(w.seq, 3); /* scripts */
+    world_close(&w);
+}
+
+TEST(batch_lets_the_first_clock_come)
+{
+    world w;
+    world_init(&w, 64);
+    change_key(&w, "a", NIGH_QUEUED);
+    w.connected = true;
+    w.up(w.up_arg);
+    coherence_tick(w.c);
+    CHECK(world_take(&w, WORLD_CHANGE) == NULL); /* it would void the resync */
+    world_settle(&w);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_NE(coherence_position(w.c).identity, 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 1);
+    world_close(&w);
+}
+
+TEST(drain_waits_for_the_queue)
+{
+    world w;
+    world_open(&w);
+    uint64_t soon_ns = clock_deadline_ns(w.fake.env.clock, 1000);
+    CHECK_EQ(coherence_drain(w.c, soon_ns), 0);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    CHECK_EQ(coherence_drain(w.c, soon_ns), NIGH_ETIMEDOUT);
+    world_connect(&w);
+    CHECK_EQ(coherence_drain(w.c, clock_deadline_ns(w.fake.env.clock, 1000)), 0);
+    CHECK_EQ(queued(&w), 0);
+    world_close(&w);
+}
+
+TEST(close_tries_once_more)
+{
+    world w;
+    world_init(&w, 1000);
+    world_connect(&w);
+    world_pass(&w, 10);
+    w.connected = false;
+    for (int i = 0; i < 300; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        change_key(&w, key, NIGH_QUEUED);
+    }
+    coherence_tick(w.c); /* an attempt failed: the next would have to wait */
+    w.connected = true;
+    coherence_close(w.c);
+    CHECK_EQ(w.seq, 2);
+    world_fini(&w);
+}
+
+TEST(close_does_not_wait_for_what_does_not_come)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    uint64_t start_ns = w.fake.now_ns;
+    coherence_close(w.c);
+    CHECK_EQ(w.fake.now_ns, start_ns);
+    world_fini(&w);
+}

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of lib/coherence share: a Redis in a few arrays behind the functions of l2.h, and
+ * a sink that writes down what it is told.
+ *
+ * A request waits in a line until the test executes it (the server's moment) and delivers the
+ * answer (the client's): what comes between the two is what the tests are about. Published frames
+ * wait until the test lets the channel hear or lose them. Time moves by fake_env_advance alone.
+ *
+ * The sink's notes read like "key s/a #1500! all~ wake": a key, a hard group slot, soft `all`.
+ */
+#ifndef NIGH_TEST_COHERENCE_WORLD_H
+#define NIGH_TEST_COHERENCE_WORLD_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "coherence/state.h"
+#include "support/check.h"
+#include "support/fake_env.h"
+
+#define WORLD_SLOTS GROUP_SLOTS_MIN
+#define WORLD_FRAMES_MAX 64
+#define WORLD_TRUST_MS 3000u
+#define WORLD_BEAT_MS 1000u
+#define WORLD_OTHER 0x0123456789abcdefull /* incarnation of the other node */
+
+enum world_kind { WORLD_BEAT, WORLD_RESYNC, WORLD_CHANGE };
+
+struct world_frame {
+    uint64_t seq;
+    size_t len;
+    uint8_t *bytes;
+};
+
+struct world_line {
+    struct world_frame frames[WORLD_FRAMES_MAX];
+    unsigned count;
+};
+
+struct world_request {
+    enum world_kind kind;
+    struct l2_op op;
+    uint64_t after_seq;
+    uint64_t new_id;
+    struct l2_change_group groups[16];
+    uint32_t group_count;
+    uint32_t key_count;
+    enum l2_change_mode mode;    /* of the first key */
+    struct l2_key key;           /* its names: lengths only stay valid during the call */
+    char schema[16];
+    struct world_frame tail;
+    struct l2_answer *answer;    /* executed */
+    struct world_request *next;
+};
+
+struct l2_channel {
+    struct l2_channel_config config;
+    unsigned reconnects;
+};
+
+/* The world is the link: `struct l2` is whatever l2.h's functions say it is. */
+struct l2 {
+    struct fake_env fake;
+    struct stats stats;
+    struct coherence *c;
+
+    bool connected;
+    unsigned entries_max; /* of one beat's answer */
+    char replid[40];
+    uint64_t id; /* of clk; 0: it is not there */
+    uint64_t seq;
+    uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
+    uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
+    uint64_t time_ms;
+    struct world_line log;
+    struct world_line said; /* published, neither heard nor lost */
+    bool refuse_newer;
+
+    struct world_request *requests; /* oldest first */
+    void (*up)(void *arg);
+    void *up_arg;
+    struct l2_channel *channel;
+    void (*waiting)(struct l2 *w); /* a thread waits for its answer */
+    unsigned pokes;
+
+    char notes[4096];
+    void (*on_group)(struct l2 *w, uint16_t slot, bool soft); /* while the sink is told */
+    void (*on_key)(struct l2 *w, const struct coherence_item *item);
+};
+typedef struct l2 world;
+
+/* ---- the sink ---- */
+
+__attribute__((format(printf, 2, 3))) static inline void world_note(world *w, const char *format,
+                                                                    ...)
+{
+    size_t len = strlen(w->notes);
+    va_list args;
+    va_start(args, format);
+    if (len > 0 && len + 1 < sizeof(w->notes))
+        w->notes[len++] = ' ';
+    vsnprintf(w->notes + len, sizeof(w->notes) - len, format, args);
+    va_end(args);
+}
+
+/* The notes since the last look. */
+static inline const char *world_notes(world *w)
+{
+    static char taken[sizeof(w->notes)];
+    memcpy(taken, w->notes, sizeof(taken));
+    w->notes[0] = '\0';
+    return taken;
+}
+
+static inline void world_sink_group(void *arg, uint16_t slot, bool soft)
+{
+    world *w = arg;
+    if (slot == GROUP_SLOT_ALL)
+        world_note(w, "all%c", soft ? '~' : '!');
+    else
+        world_note(w, "#%u%c", slot, soft ? '~' : '!');
+    if (w->on_group)
+        w->on_group(w, slot, soft);
+}
+
+static inline void world_sink_key(void *arg, const struct coherence_item *item)
+{
+    world *w = arg;
+    world_note(w, "key %.*s/%.*s", (int)item->space.len, (const char *)item->space.data,
+               (int)item->bytes.len, (const char *)item->bytes.data);
+    if (w->on_key)
+        w->on_key(w, item);
+}
+
+static inline void world_sink_fill(void *arg, const struct coherence_item *item)
+{
+    world_note(arg, "fill %.*s", (int)item->bytes.len, (const char *)item->bytes.data);
+}
+
+static inline void world_sink_wake(void *arg)
+{
+    world_note(arg, "wake");
+}
+
+static inline void world_sink_lost(void *arg)
+{
+    world_note(arg, "lost");
+}
+
+/* ---- frames ---- */
+
+static inline void world_line_add(struct world_line *line, uint64_t seq, const uint8_t *bytes,
+                                  size_t len)
+{
+    REQUIRE(line->count < WORLD_FRAMES_MAX);
+    uint8_t *copy = malloc(len);
+    memcpy(copy, bytes, len);
+    line->frames[line->count++] = (struct world_frame){seq, len, copy};
+}
+
+static inline void world_line_clear(struct world_line *line)
+{
+    for (unsigned i = 0; i < line->count; i++)
+        free(line->frames[i].bytes);
+    line->count = 0;
+}
+
+static inline struct world_frame world_line_take(struct world_line *line)
+{
+    REQUIRE(line->count > 0);
+    struct world_frame first = line->frames[0];
+    line->count--;
+    memmove(line->frames, line->frames + 1, line->count * sizeof(first));
+    return first;
+}
+
+/* Head, stamp and tail as the scripts put them together; to be freed. */
+static inline uint8_t *world_frame_make(world *w, uint64_t seq, const void *tail, size_t tail_len,
+                                        size_t *ret_len)
+{
+    uint8_t *frame = malloc(60 + tail_len);
+    memcpy(frame, coherence_message_head().data, 4);
+    memcpy(frame + 4, w->replid, 40);
+    put_le64(frame + 44, w->id);
+    put_le64(frame + 52, seq);
+    memcpy(frame + 60, tail, tail_len);
+    *ret_len = 60 + tail_len;
+    return frame;
+}
+
+static inline void world_clock_ensure(world *w, uint64_t new_id)
+{
+    if (w->id != 0)
+        return;
+    w->id = new_id;
+    w->seq = 0;
+    memset(w->slots, 0, sizeof(w->slots));
+    world_line_clear(&w->log);
+}
+
+/* A change as Redis executes it. */
+static inline void world_accept(world *w, const struct l2_change_group *groups, uint32_t count,
+                                const void *tail, size_t tail_len)
+{
+    size_t len;
+    w->seq++;
+    for (uint32_t i = 0; i < count; i++)
+        w->slots[groups[i].slot][groups[i].soft] = w->seq;
+    uint8_t *frame = world_frame_make(w, w->seq, tail, tail_len, &len);
+    world_line_add(&w->log, w->seq, frame, len);
+    world_line_add(&w->said, w->seq, frame, len);
+    free(frame);
+}
+
+/* The other node changes something. */
+static inline void world_other(world *w, struct coherence_item item)
+{
+    uint8_t tail[2048];
+    struct l2_change_group group = {0};
+    uint32_t groups = item.kind == WIRE_KEY ? 0 : 1;
+    if (groups)
+        group = (struct l2_change_group){coherence_item_slot(&item, WORLD_SLOTS), item.soft};
+    coherence_tail_encode(tail, WORLD_OTHER, w->seq + 1, &item, 1);
+    world_clock_ensure(w, 77);
+    world_accept(w, &group, groups, tail, coherence_tail_size(&item, 1));
+}
+
+static inline struct coherence_item world_key(const char *key)
+{
+    return (struct coherence_item){
+        .kind = WIRE_KEY, .space = bytes_of_string("s"), .bytes = bytes_of_string(key)};
+}
+
+static inline struct coherence_item world_tag(const char *tag, bool soft)
+{
+    return (struct coherence_item){.kind = WIRE_TAG, .soft = soft, .bytes = bytes_of_string(tag)};
+}
+
+/* "#1500!": how the sink notes a tag's slot. */
+static inline const char *world_tag_note(const char *tag, bool soft)
+{
+    static char note[2][16];
+    static unsigned turn;
+    struct coherence_item item = world_tag(tag, soft);
+    char *text = note[turn++ % 2];
+    snprintf(text, 16, "#%u%c", coherence_item_slot(&item, WORLD_SLOTS), soft ? '~' : '!');
+    return text;
+}
+
+/* The channel hears what was said first; all of it. */
+static inline void world_hear_one(world *w)
+{
+    struct world_frame frame = world_line_take(&w->said);
+    w->channel->config.message(w->channel->config.arg, bytes_of(frame.bytes, frame.len));
+    free(frame.bytes);
+}
+
+static inline void world_hear(world *w)
+{
+    while (w->said.count > 0)
+        world_hear_one(w);
+}
+
+static inline void world_lose_one(world *w)
+{
+    free(world_line_take(&w->said).bytes);
+}
+
+/* ---- requests ---- */
+
+static inline int world_submit(world *w, struct world_request request, const struct l2_op *op)
+{
+    if (!w->connected) {
+        free(request.tail.bytes);
+        return NIGH_EOFFLINE;
+    }
+    struct world_request *r = malloc(sizeof(*r));
+    *r = request;
+    r->op = *op;
+    struct world_request **end = &w->requests;
+    while (*end)
+        end = &(*end)->next;
+    *end = r;
+    return 0;
+}
+
+/* The oldest request of the kind, out of the line; NULL: there is none. */
+static inline struct world_request *world_take(world *w, enum world_kind kind)
+{
+    for (struct world_request **at = &w->requests; *at; at = &(*at)->next)
+        if ((*at)->kind == kind) {
+            struct world_request *r = *at;
+            *at = r->next;
+            r->next = NULL;
+            return r;
+        }
+    return NULL;
+}
+
+static inline struct l2_clock world_clock(const world *w)
+{
+    uint8_t both[48];
+    memcpy(both, w->replid, 40);
+    put_le64(both + 40, w->id);
+    return (struct l2_clock){
+        .home = hash_bytes(bytes_of(w->replid, 40)),
+        .identity = hash_bytes(bytes_of(both, sizeof(both))),
+        .sequence = w->seq,
+        .server_time_ms = w->time_ms,
+    };
+}
+
+static inline void world_answer_clk(const world *w, struct l2_answer *a)
+{
+    uint32_t slots = w->slots_shown ? w->slots_shown : WORLD_SLOTS;
+    uint8_t *clk = calloc(1, 16 + 16 * (size_t)slots);
+    put_le64(clk, w->id);
+    put_le64(clk + 8, w->seq);
+    for (uint32_t i = 0; i < slots && i < WORLD_SLOTS; i++) {
+        put_le64(clk + 16 + 16 * i, w->slots[i][0]);
+        put_le64(clk + 24 + 16 * i, w->slots[i][1]);
+    }
+    a->value = bytes_of(clk, 16 + 16 * (size_t)slots);
+}
+
+static inline void world_answer_log(const world *w, const struct world_request *r,
+                                    struct l2_answer *a)
+{
+    a->entries = calloc(WORLD_FRAMES_MAX, sizeof(*a->entries));
+    a->entry_seqs = calloc(WORLD_FRAMES_MAX, sizeof(*a->entry_seqs));
+    for (unsigned i = 0; i < w->log.count && a->entry_count < w->entries_max; i++) {
+        const struct world_frame *frame = &w->log.frames[i];
+        if (frame->seq <= r->after_seq)
+            continue;
+        uint8_t *copy = malloc(frame->len);
+        memcpy(copy, frame->bytes, frame->len);
+        a->entry_seqs[a->entry_count] = frame->seq;
+        a->entries[a->entry_count++] = bytes_of(copy, frame->len);
+    }
+}
+
+/* The server's moment. */
+static inline void world_execute(world *w, struct world_request *r)
+{
+    struct l2_answer *a = calloc(1, sizeof(*a));
+    world_clock_ensure(w, r->new_id);
+    if (r->kind == WORLD_CHANGE && w->refuse_newer && r->mode == L2_SET_NEWER)
+        a->verdict = L2_REFUSED;
+    else if (r->kind == WORLD_CHANGE) {
+        world_accept(w, r->groups, r->group_count, r->tail.bytes, r->tail.len);
+        a->verdict = r->mode == L2_DELETE ? L2_NONE : L2_STORED;
+    }
+    if (r->kind == WORLD_RESYNC)
+        world_answer_clk(w, a);
+    if (r->kind == WORLD_BEAT)
+        world_answer_log(w, r, a);
+    a->clock = world_clock(w);
+    a->home = a->clock.home;
+    a->connection = 1;
+    r->answer = a;
+}
+
+/* The client's moment; a request not executed comes back as `status`. */
+static inline void world_deliver(struct world_request *r, int status)
+{
+    struct l2_answer *a = r->answer;
+    if (status != 0) {
+        l2_answer_free(a);
+        a = calloc(1, sizeof(*a));
+        a->status = status;
+    }
+    REQUIRE(a);
+    r->op.done(r->op.arg, a);
+    free(r->tail.bytes);
+    free(r);
+}
+
+static inline bool world_serve_one(world *w, enum world_kind kind)
+{
+    struct world_request *r = world_take(w, kind);
+    if (!r)
+        return false;
+    world_execute(w, r);
+    world_deliver(r, 0);
+    return true;
+}
+
+/* Serve and judge until nothing is to be done at this time. */
+static inline void world_settle(world *w)
+{
+    do
+        coherence_tick(w->c);
+    while (world_serve_one(w, WORLD_BEAT) || world_serve_one(w, WORLD_RESYNC) ||
+           world_serve_one(w, WORLD_CHANGE));
+}
+
+/* Let demands be answered again (beats keep a distance), and settle. */
+static inline void world_pass(world *w, uint64_t ms)
+{
+    fake_env_advance(&w->fake, ms * NS_PER_MS);
+    world_settle(w);
+}
+
+/* ---- l2.h ---- */
+
+int l2_beat(struct l2 *w, uint64_t after_seq, uint32_t limit, uint64_t new_id,
+            const struct l2_op *op)
+{
+    struct world_request r = {.kind = WORLD_BEAT, .after_seq = after_seq, .new_id = new_id};
+    CHECK(limit > 0);
+    return world_submit(w, r, op);
+}
+
+int l2_resync(struct l2 *w, uint64_t new_id, const struct l2_op *op)
+{
+    return world_submit(w, (struct world_request){.kind = WORLD_RESYNC, .new_id = new_id}, op);
+}
+
+int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *op)
+{
+    struct world_request r = {
+        .kind = WORLD_CHANGE,
+        .new_id = change->new_id,
+        .group_count = change->group_count,
+        .key_count = change->key_count,
+    };
+    REQUIRE(change->group_count <= 16);
+    memcpy(r.groups, change->groups, change->group_count * sizeof(r.groups[0]));
+    if (change->key_count > 0) {
+        r.mode = change->keys[0].mode;
+        snprintf(r.schema, sizeof(r.schema), "%.*s", (int)change->keys[0].key.schema.len,
+                 (const char *)change->keys[0].key.schema.data);
+    }
+    r.tail.len = change->frame.tail.len;
+    r.tail.bytes = malloc(r.tail.len);
+    memcpy(r.tail.bytes, change->frame.tail.data, r.tail.len);
+    return world_submit(w, r, op);
+}
+
+void l2_sync_init(struct l2_sync *s, struct env *env)
+{
+    *s = (struct l2_sync){.env = env};
+}
+
+void l2_sync_done(void *arg, struct l2_answer *answer)
+{
+    struct l2_sync *s = arg;
+    s->answer = answer;
+    atomic_store_explicit(&s->word, 1, memory_order_relaxed);
+}
+
+struct l2_answer *l2_sync_wait(struct l2_sync *s)
+{
+    world *w = CONTAINER_OF(CONTAINER_OF(s->env, struct fake_env, env), world, fake);
+    for (int turn = 0; !s->answer; turn++) {
+        REQUIRE(turn < 100);
+        if (w->waiting)
+            w->waiting(w);
+        else
+            world_serve_one(w, WORLD_CHANGE);
+    }
+    return s->answer;
+}
+
+uint64_t l2_step(struct l2 *w, uint64_t wait_ns)
+{
+    if (!world_serve_one(w, WORLD_BEAT) && !world_serve_one(w, WORLD_RESYNC) &&
+        !world_serve_one(w, WORLD_CHANGE))
+        fake_env_advance(&w->fake, wait_ns);
+    return CLOCK_NEVER_NS;
+}
+
+void l2_answer_free(struct l2_answer *answer)
+{
+    union {
+        const void *in;
+        void *out;
+    } p;
+    if (!answer)
+        return;
+    for (uint32_t i = 0; i < answer->entry_count; i++) {
+        p.in = answer->entries[i].data;
+        free(p.out);
+    }
+    p.in = answer->value.data;
+    free(p.out);
+    free(answer->entries);
+    free(answer->entry_seqs);
+    free(answer);
+}
+
+bool l2_connected(const struct l2 *w)
+{
+    return w->connected;
+}
+
+void l2_set_up_hook(struct l2 *w, void (*up)(void *arg), void *arg)
+{
+    w->up = up;
+    w->up_arg = arg;
+}
+
+int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel)
+{
+    struct l2_channel *ch = calloc(1, sizeof(*ch));
+    ch->config = *config;
+    config->l2->channel = ch;
+    *ret_channel = ch;
+    return 0;
+}
+
+uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
+{
+    (void)ch, (void)wait_ns;
+    return CLOCK_NEVER_NS;
+}
+
+void l2_channel_wake(struct l2_channel *ch)
+{
+    (void)ch;
+}
+
+void l2_channel_reconnect(struct l2_channel *ch)
+{
+    ch->reconnects++;
+}
+
+void l2_channel_destroy(struct l2_channel *ch)
+{
+    free(ch);
+}
+
+/* ---- life ---- */
+
+static inline void world_poke(void *arg)
+{
+    ((world *)arg)->pokes++;
+}
+
+static inline void world_init(world *w, uint32_t queue_items)
+{
+    *w = (world){.entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
+    memset(w->replid, 'a', sizeof(w->replid));
+    fake_env_init(&w->fake, check_seed());
+    REQUIRE_EQ(stats_init(&w->stats, w->fake.env.mem), 0);
+    struct coherence_config config = {
+        .env = &w->fake.env,
+        .stats = &w->stats,
+        .l2 = w,
+        .sink = {world_sink_group, world_sink_key, world_sink_fill, world_sink_wake,
+                 world_sink_lost, w},
+        .trust_ms = WORLD_TRUST_MS,
+        .beat_ms = WORLD_BEAT_MS,
+        .group_slots = WORLD_SLOTS,
+        .queue_items = queue_items,
+    };
+    REQUIRE_EQ(coherence_open(&config, &w->c), 0);
+    coherence_set_poke(w->c, world_poke, w);
+}
+
+static inline void world_connect(world *w)
+{
+    w->connected = true;
+    w->up(w->up_arg);
+}
+
+/* Open, connected, listening, and trusted. */
+static inline void world_open(world *w)
+{
+    world_init(w, 64);
+    world_connect(w);
+    w->channel->config.up(w->channel->config.arg);
+    world_settle(w);
+    world_pass(w, 10); /* the beat that the listener wanted */
+    CHECK_NE(coherence_position(w->c).identity, 0);
+    world_notes(w);
+}
+
+static inline void world_fini(world *w)
+{
+    while (w->requests) {
+        struct world_request *r = w->requests;
+        w->requests = r->next;
+        world_deliver(r, NIGH_ECLOSED);
+    }
+    world_line_clear(&w->log);
+    world_line_clear(&w->said);
+    stats_fini(&w->stats);
+    fake_env_fini(&w->fake);
+}
+
+static inline void world_close(world *w)
+{
+    coherence_close(w->c);
+    world_fini(w);
+}
+
+/* ---- asking ---- */
+
+static inline struct bytes world_schema(void *arg, struct bytes space)
+{
+    (void)arg, (void)space;
+    return bytes_of_string("v1");
+}
+
+static inline int world_change(world *w, const struct coherence_item *items, uint32_t count)
+{
+    struct coherence_change change = {
+        .items = items,
+        .item_count = count,
+        .schema_of = world_schema,
+        .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
+    };
+    return coherence_change(w->c, &change, NULL);
+}
+
+/* What L2 holds under tag "t", stamped `sequence` behind us by the clock that Redis shows now. */
+static inline enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag)
+{
+    uint8_t group[8];
+    struct coherence_item item = world_tag(tag, false);
+    struct l2_clock clock = world_clock(w);
+    put_le64(group, coherence_item_hash(&item));
+    struct l2_envelope e = {
+        .home = clock.home,
+        .identity = clock.identity,
+        .sequence = sequence,
+        .groups = group,
+        .group_count = 1,
+    };
+    return coherence_judge(w->c, &e, bytes_of_string("s"), clock.home);
+}
+
+static inline bool world_trusts(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.trusted;
+}
+
+static inline uint64_t world_applied(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.applied;
+}
+
+static inline bool world_covers(world *w, const char *key)
+{
+    return coherence_queued_covers(w->c, bytes_of_string("s"), bytes_of_string(key), NULL, 0);
+}
+
+#endif
