@@ -40,7 +40,7 @@ bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms)
 {
-    if (first_ms == 0)
+    if (first_ms == 0 || max_ms == 0)
         return;
     pthread_mutex_lock(&f->lock);
     struct failure *slot = slot_of(f, hash);

@@ -37,7 +37,7 @@ void failures_fini(struct failures *f);
 
 /* Whether the key failed lately; then *ret_error is the loader's error. */
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
-/* It failed (again): leave it alone for first_ms, doubling up to max_ms. first_ms 0: not at all. */
+/* It failed (again): leave it alone for first_ms, doubling up to max_ms. 0 in either: not. */
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms);
 /* It was loaded, or invalidated: try at once next time. */

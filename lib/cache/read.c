@@ -253,7 +253,9 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key, struc
         return NIGH_ABSENT;
     }
     l1_pin_ref(e, l->tier, ret);
-    return outcome;
+    /* Just loaded and still older than what the caller knows to exist: the origin lags. */
+    bool lags = call && l1_entry_version(e) < call->min_version;
+    return lags ? NIGH_STALE : outcome;
 }
 
 static int lead(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
