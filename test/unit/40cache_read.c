@@ -1,0 +1,801 @@
+// SPDX-License-Identifier: MIT
+// get and fetch without Redis: what is fresh, stale, absent or missing, for how long, and for whom.
+// Time is the test's, threads are the test's: refreshes run when it ticks.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/origin.h"
+
+/* Lifetimes without jitter, so that a millisecond decides. */
+static struct nigh_space_options plain(void)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 1000;
+    so.stale_ms = 500;
+    so.jitter_percent = NIGH_NONE;
+    return so;
+}
+
+static void open_plain(struct world *w)
+{
+    struct nigh_options o = world_options(w);
+    struct nigh_space_options so = plain();
+    world_open(w, &o, &so);
+}
+
+static struct nigh_call flags(uint32_t f)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = f;
+    return call;
+}
+
+/* ---- the plain life of a value ---- */
+
+TEST(get_never_loads)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_MISS, "");
+    world_settle(&w);
+    CHECK_EQ(w.origin.loads, 0);
+    CHECK_EQ(world_count(&w, "entries"), 0);
+    world_close(&w);
+}
+
+TEST(fetch_loads_once_and_then_hits)
+{
+    struct world w;
+    open_plain(&w);
+    struct answer a = ask_fetch(w.space, "k", NULL);
+    CHECK_ANSWER(a, NIGH_FRESH, "k=1");
+    CHECK_EQ(a.tier, NIGH_TIER_LOADER);
+    origin_commit(&w.origin);
+    for (int i = 0; i < 10; i++)
+        a = ask_fetch(w.space, "k", NULL);
+    CHECK_ANSWER(a, NIGH_FRESH, "k=1");
+    CHECK_EQ(a.tier, NIGH_TIER_L1);
+    CHECK_EQ(w.origin.loads, 1);
+    CHECK_EQ(world_count(&w, "l1_fresh"), 10);
+    CHECK_EQ(world_count(&w, "l1_miss"), 1);
+    CHECK_EQ(world_count(&w, "load"), 1);
+    world_close(&w);
+}
+
+TEST(a_space_without_loader_misses)
+{
+    struct world w;
+    struct nigh_space *bare;
+    open_plain(&w);
+    REQUIRE_EQ(nigh_space_open(w.cache, "bare", NULL, NULL, NULL, NULL, &bare), 0);
+    CHECK_ANSWER(ask_fetch(bare, "k", NULL), NIGH_MISS, "");
+    world_close(&w);
+}
+
+TEST(spaces_do_not_see_each_other)
+{
+    struct world w;
+    struct nigh_space *other;
+    open_plain(&w);
+    REQUIRE_EQ(nigh_space_open(w.cache, "s2", NULL, NULL, NULL, NULL, &other), 0);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "one", 3, NULL), 0);
+    CHECK_ANSWER(ask_get(other, "k", NULL), NIGH_MISS, "");
+    CHECK_EQ(nigh_put(other, "k", 1, "two", 3, NULL), 0);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "one");
+    CHECK_EQ(nigh_invalidate(other, "k", 1, NULL), 0);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "one");
+    CHECK_ANSWER(ask_get(other, "k", NULL), NIGH_MISS, "");
+    CHECK_EQ(nigh_stats_value(w.cache, "s2", "l1_fresh"), 0);
+    CHECK_EQ(nigh_stats_value(w.cache, "s", "l1_fresh"), 2);
+    world_close(&w);
+}
+
+TEST(fresh_then_stale_then_gone)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&w, 999);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&w, 1);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_advance(&w, 499);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_advance(&w, 1);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_MISS, "");
+    CHECK_EQ(w.origin.loads, 1);
+    world_close(&w);
+}
+
+TEST(an_expired_value_gives_its_memory_back)
+{
+    struct world w;
+    open_plain(&w);
+    int64_t before = world_count(&w, "memory_bytes");
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        CHECK_EQ(ask_fetch(w.space, key, NULL).outcome, NIGH_FRESH);
+    }
+    CHECK_EQ(world_count(&w, "entries"), 100);
+    CHECK_GT(world_count(&w, "memory_bytes"), before);
+    world_advance(&w, 5000);
+    world_settle(&w);
+    CHECK_EQ(world_count(&w, "entries"), 0);
+    CHECK_EQ(world_count(&w, "memory_bytes"), before);
+    world_close(&w);
+}
+
+TEST(a_stale_value_is_returned_and_refreshed_behind)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    origin_commit(&w.origin);
+    world_advance(&w, 1200);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    CHECK_EQ(w.origin.loads, 1);
+    world_settle(&w);
+    CHECK_EQ(w.origin.loads, 2); /* two stale reads, one refresh */
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=2");
+    CHECK_EQ(world_count(&w, "refresh"), 1);
+    world_close(&w);
+}
+
+TEST(get_of_a_stale_value_refreshes_nothing)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&w, 1200);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_settle(&w);
+    CHECK_EQ(w.origin.loads, 1);
+    world_close(&w);
+}
+
+TEST(workers_refresh_behind_a_stale_value)
+{
+    struct world w;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 30;
+    so.stale_ms = 100000;
+    world_open(&w, NULL, &so);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(20000, ask_get(w.space, "k", NULL).outcome == NIGH_STALE);
+    origin_commit(&w.origin);
+    origin_hold(&w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1"); /* does not wait for the load */
+    CHECK_WITHIN(20000, w.origin.running == 1);
+    origin_let_go(&w.origin);
+    CHECK_WITHIN(20000, strcmp(ask_get(w.space, "k", NULL).text, "k=2") == 0);
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+}
+
+/* ---- jitter ---- */
+
+TEST(lifetimes_spread_within_their_percentage)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 10000;
+    so.stale_ms = 10000;
+    so.jitter_percent = 20;
+    world_open(&w, &o, &so);
+    int64_t least = INT64_MAX, most = 0;
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        struct nigh_value v;
+        int len = snprintf(key, sizeof(key), "k%d", i);
+        REQUIRE_EQ(nigh_fetch(w.space, key, (size_t)len, NULL, &v), NIGH_FRESH);
+        int64_t fresh = nigh_value_fresh_ms(w.cache, &v);
+        int64_t stale = nigh_value_stale_ms(w.cache, &v) - fresh;
+        CHECK(fresh >= 7999 && fresh <= 12000);
+        CHECK(stale >= 7980 && stale <= 12020); /* an entry's stale time is rounded */
+        least = fresh < least ? fresh : least;
+        most = fresh > most ? fresh : most;
+        nigh_release(&v);
+    }
+    CHECK_LT(least, 8500); /* 1000 draws: missed by 1 in 10^55 */
+    CHECK_GT(most, 11500);
+    world_close(&w);
+}
+
+/* ---- what does not exist ---- */
+
+static int answer_absent(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_absent(fill);
+}
+
+TEST(absence_is_remembered_for_its_own_time)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = plain();
+    so.absent_ttl_ms = 300;
+    world_open(&w, &o, &so);
+    w.origin.script = answer_absent;
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    world_advance(&w, 299);
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(w.origin.loads, 1);
+    w.origin.script = NULL;
+    world_advance(&w, 1); /* it has no stale form */
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_close(&w);
+}
+
+TEST(absence_need_not_be_remembered)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = plain();
+    so.absent_ttl_ms = NIGH_NONE;
+    world_open(&w, &o, &so);
+    w.origin.script = answer_absent;
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(w.origin.loads, 2);
+    CHECK_EQ(world_count(&w, "entries"), 0);
+    world_close(&w);
+}
+
+/* ---- what fails ---- */
+
+static int answer_error(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_error(fill, 4711);
+}
+
+static int return_error(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o, (void)fill;
+    return -5;
+}
+
+static int answer_nothing(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o, (void)fill;
+    return 0;
+}
+
+TEST(an_error_is_not_repeated_for_a_while_that_doubles)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = plain();
+    so.error_ttl_ms = 100;
+    so.error_ttl_max_ms = 350;
+    world_open(&w, &o, &so);
+    w.origin.script = answer_error;
+    static const unsigned waits[] = {100, 200, 350, 350};
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        CHECK_EQ(nigh_load_error(), 4711);
+        CHECK_EQ(w.origin.loads, i + 1);
+        world_advance(&w, waits[i] - 1);
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        CHECK_EQ(nigh_load_error(), 4711);
+        CHECK_EQ(w.origin.loads, i + 1);
+        world_advance(&w, 1);
+    }
+    CHECK_EQ(world_count(&w, "error_served"), 4);
+    CHECK_EQ(world_count(&w, "load_failed"), 4);
+    w.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    /* A success ends the doubling. */
+    w.origin.script = answer_error;
+    struct nigh_call call = flags(NIGH_REFRESH);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_STALE, "k=1");
+    world_advance(&w, 100);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_STALE, "k=1");
+    CHECK_EQ(w.origin.loads, 7);
+    world_close(&w);
+}
+
+TEST(an_invalidation_ends_the_wait_after_an_error)
+{
+    struct world w;
+    open_plain(&w);
+    w.origin.script = answer_error;
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+    w.origin.script = NULL;
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_close(&w);
+}
+
+TEST(errors_need_not_be_remembered)
+{
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct nigh_options o = world_options(&w);
+        struct nigh_space_options so = plain();
+        *(i == 0 ? &so.error_ttl_ms : &so.error_ttl_max_ms) = NIGH_NONE; /* "in either" */
+        world_open(&w, &o, &so);
+        w.origin.script = answer_error;
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        CHECK_EQ(w.origin.loads, 2);
+        world_close(&w);
+    }
+}
+
+TEST(a_loader_that_returns_an_error_or_no_answer_has_failed)
+{
+    struct world w;
+    open_plain(&w);
+    w.origin.script = return_error;
+    CHECK_EQ(ask_fetch(w.space, "a", NULL).outcome, NIGH_ELOADER);
+    CHECK_EQ(nigh_load_error(), -5);
+    w.origin.script = answer_nothing;
+    CHECK_EQ(ask_fetch(w.space, "b", NULL).outcome, NIGH_ELOADER);
+    CHECK_EQ(nigh_load_error(), 0);
+    world_close(&w);
+}
+
+TEST(a_failing_origin_leaves_the_stale_value_in_service)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    w.origin.script = answer_error;
+    world_advance(&w, 1100);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_settle(&w);
+    CHECK_EQ(w.origin.loads, 2);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_settle(&w);
+    CHECK_EQ(w.origin.loads, 2); /* the failed refresh is not repeated at once */
+    world_close(&w);
+}
+
+/* ---- what the loader says about its answer ---- */
+
+static int with_ttl(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_set_ttl(fill, 50, NIGH_NONE), 0);
+    CHECK_EQ(nigh_fill_set_version(fill, 9), 0);
+    int rc = origin_answer(o, fill);
+    CHECK_EQ(nigh_fill_set_ttl(fill, 1, 1), NIGH_EINVAL); /* answered: nothing can change */
+    CHECK_EQ(nigh_fill_set_version(fill, 1), NIGH_EINVAL);
+    CHECK_EQ(nigh_fill_add_tag(fill, "t"), NIGH_EINVAL);
+    CHECK_EQ(nigh_fill_value(fill, "x", 1), NIGH_EINVAL);
+    CHECK_EQ(nigh_fill_absent(fill), NIGH_EINVAL);
+    CHECK_EQ(nigh_fill_error(fill, 1), NIGH_EINVAL);
+    CHECK_EQ(nigh_fill_uncacheable(fill, "x", 1), NIGH_EINVAL);
+    return rc;
+}
+
+TEST(the_answers_own_lifetime_and_version_count)
+{
+    struct world w;
+    open_plain(&w);
+    w.origin.script = with_ttl;
+    struct answer a = ask_fetch(w.space, "k", NULL);
+    CHECK_ANSWER(a, NIGH_FRESH, "k=1");
+    CHECK_EQ(a.version, 9);
+    world_advance(&w, 49);
+    CHECK_EQ(ask_get(w.space, "k", NULL).version, 9);
+    world_advance(&w, 1);
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    world_close(&w);
+}
+
+static int uncacheable(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_uncacheable(fill, "now", 3);
+}
+
+TEST(an_uncacheable_answer_is_handed_out_and_kept_nowhere)
+{
+    struct world w;
+    open_plain(&w);
+    w.origin.script = uncacheable;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "now");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "now");
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+}
+
+static int not_modified(struct origin *o, struct nigh_fill *fill)
+{
+    size_t len = 0;
+    uint64_t version = 0;
+    const char *previous = nigh_fill_previous(fill, &len, &version);
+    if (!previous) {
+        CHECK_EQ(nigh_fill_not_modified(fill), NIGH_EINVAL);
+        CHECK_EQ(nigh_fill_set_version(fill, 5), 0);
+        CHECK_EQ(nigh_fill_add_tag(fill, "tag"), 0);
+        return origin_answer(o, fill);
+    }
+    CHECK_MEM(previous, len, "k=1", 3);
+    CHECK_EQ(version, 5);
+    return nigh_fill_not_modified(fill);
+}
+
+TEST(not_modified_begins_the_lifetime_anew)
+{
+    struct world w;
+    open_plain(&w);
+    w.origin.script = not_modified;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    origin_commit(&w.origin);
+    world_advance(&w, 1400);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    world_settle(&w);
+    world_advance(&w, 999);
+    struct answer a = ask_get(w.space, "k", NULL);
+    CHECK_ANSWER(a, NIGH_FRESH, "k=1");
+    CHECK_EQ(a.version, 5);
+    /* It keeps its tags, too. */
+    struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
+    CHECK_EQ(nigh_invalidate_many(w.cache, &tag, 1, NULL), 0);
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    world_close(&w);
+}
+
+/* ---- what one call may ask for ---- */
+
+TEST(max_age_asks_for_something_younger)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.max_age_ms = 200;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    origin_commit(&w.origin);
+    world_advance(&w, 199); /* an entry's birth is rounded down, by less than 1 ms */
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=1");
+    world_advance(&w, 2);
+    CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=2");
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=2"); /* everyone has it now */
+    world_close(&w);
+}
+
+static int versioned(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_set_version(fill, o->generation), 0);
+    return origin_answer(o, fill);
+}
+
+TEST(min_version_asks_for_something_newer)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.min_version = 2;
+    w.origin.script = versioned;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
+    origin_commit(&w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=2");
+    CHECK_EQ(w.origin.loads, 2);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=2");
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+}
+
+TEST(a_version_below_the_minimum_is_not_called_fresh_even_when_just_loaded)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.min_version = 7; /* the caller knows of 7; the origin (a replica) still has 1 */
+    w.origin.script = versioned;
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_STALE, "k=1");
+    CHECK_EQ(w.origin.loads, 1);
+    world_close(&w);
+}
+
+TEST(no_store_leaves_nothing_behind)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = flags(NIGH_NO_STORE);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=1");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    world_close(&w);
+}
+
+TEST(refresh_loads_though_a_fresh_value_is_there)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = flags(NIGH_REFRESH);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    origin_commit(&w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=2");
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=2");
+    world_close(&w);
+}
+
+TEST(quiet_reads_are_not_counted)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = flags(NIGH_QUIET);
+    CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_get(w.space, "k", &call), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=1");
+    CHECK_EQ(world_count(&w, "l1_fresh"), 0);
+    CHECK_EQ(world_count(&w, "l1_miss"), 1);
+    world_close(&w);
+}
+
+TEST(l1_only_asks_nobody_else)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_call call = flags(NIGH_L1_ONLY);
+    CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_get(w.space, "k", &call), NIGH_FRESH, "k=1");
+    world_close(&w);
+}
+
+/* ---- sizes ---- */
+
+static char *big_row;
+
+static int big(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    size_t key_len;
+    const char *key = nigh_fill_key(fill, &key_len);
+    return nigh_fill_value(fill, big_row, (size_t)strtoul(key, NULL, 10));
+}
+
+TEST(values_over_the_limit_are_returned_not_stored_and_counted)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = plain();
+    so.value_max = 1000;
+    world_open(&w, &o, &so);
+    REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX + 1ul));
+    w.origin.script = big;
+    CHECK_EQ(ask_fetch(w.space, "1000", NULL).len, 1000);
+    CHECK_EQ(ask_get(w.space, "1000", NULL).outcome, NIGH_FRESH);
+    CHECK_EQ(ask_fetch(w.space, "1001", NULL).len, 1001);
+    CHECK_EQ(ask_get(w.space, "1001", NULL).outcome, NIGH_MISS);
+    CHECK_EQ(world_count(&w, "l1_oversize"), 1);
+    CHECK_EQ(ask_fetch(w.space, "67108864", NULL).len, NIGH_VALUE_MAX);
+    CHECK_LE(world_count(&w, "memory_peak_bytes"), world_count(&w, "memory_cap_bytes"));
+    CHECK_EQ(ask_fetch(w.space, "67108865", NULL).outcome, NIGH_ELOADER); /* the format's limit */
+    free(big_row);
+    world_close(&w);
+}
+
+TEST(a_value_larger_than_the_whole_cache_is_returned)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = plain();
+    so.value_max = NIGH_VALUE_MAX;
+    world_open(&w, &o, &so);
+    REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX));
+    w.origin.script = big;
+    CHECK_EQ(ask_fetch(w.space, "20000000", NULL).len, 20000000);
+    CHECK_EQ(ask_get(w.space, "20000000", NULL).outcome, NIGH_MISS);
+    CHECK_LE(world_count(&w, "memory_peak_bytes"), world_count(&w, "memory_cap_bytes"));
+    CHECK_EQ(world_count(&w, "l1_refused_full"), 1);
+    free(big_row);
+    world_close(&w);
+}
+
+TEST(an_empty_value_is_a_value)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_value v = NIGH_VALUE_INIT;
+    CHECK_EQ(nigh_put(w.space, "k", 1, NULL, 0, NULL), 0);
+    CHECK_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
+    CHECK_EQ(v.len, 0);
+    nigh_release(&v);
+    REQUIRE(big_row = calloc(1, 1));
+    w.origin.script = big;
+    CHECK_EQ(nigh_fetch(w.space, "0", 1, NULL, &v), NIGH_FRESH);
+    CHECK_EQ(v.len, 0);
+    CHECK_EQ(nigh_value_tier(&v), NIGH_TIER_LOADER);
+    nigh_release(&v);
+    free(big_row);
+    world_close(&w);
+}
+
+TEST(keys_are_bytes)
+{
+    struct world w;
+    open_plain(&w);
+    static const char keys[][4] = {{0, 0, 0, 0}, {0, 0, 0, 1}, {'a', 0, 'b', 0}, {'a', 0, 'b', 1}};
+    struct nigh_value v;
+    for (size_t i = 0; i < 4; i++)
+        CHECK_EQ(nigh_put(w.space, keys[i], 4, &i, sizeof(i), NULL), 0);
+    for (size_t i = 0; i < 4; i++) {
+        REQUIRE_EQ(nigh_get(w.space, keys[i], 4, NULL, &v), NIGH_FRESH);
+        CHECK_MEM(v.data, v.len, &i, sizeof(i));
+        nigh_release(&v);
+    }
+    CHECK_EQ(nigh_get(w.space, keys[2], 3, NULL, &v), NIGH_MISS); /* a prefix is another key */
+    world_close(&w);
+}
+
+TEST(key_lengths_have_limits)
+{
+    struct world w;
+    open_plain(&w);
+    static char key[NIGH_KEY_MAX + 1];
+    struct nigh_value v = {.len = 77};
+    memset(key, 'k', sizeof(key));
+    CHECK_EQ(nigh_put(w.space, key, 1, "one", 3, NULL), 0);
+    CHECK_EQ(nigh_put(w.space, key, NIGH_KEY_MAX, "most", 4, NULL), 0);
+    static const size_t wrong[] = {0, NIGH_KEY_MAX + 1, SIZE_MAX};
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(nigh_get(w.space, key, wrong[i], NULL, &v), NIGH_EKEY);
+        CHECK_EQ(nigh_fetch(w.space, key, wrong[i], NULL, &v), NIGH_EKEY);
+        CHECK_EQ(nigh_put(w.space, key, wrong[i], "x", 1, NULL), NIGH_EKEY);
+        CHECK_EQ(nigh_write(w.space, key, wrong[i], "x", 1, NULL), NIGH_EKEY);
+        CHECK_EQ(nigh_invalidate(w.space, key, wrong[i], NULL), NIGH_EKEY);
+    }
+    CHECK_EQ(nigh_get(w.space, NULL, 3, NULL, &v), NIGH_EKEY);
+    CHECK_EQ(v.len, 77); /* untouched on error */
+    CHECK_EQ(w.origin.loads + w.origin.writes, 0);
+    CHECK_EQ(nigh_get(w.space, key, 1, NULL, &v), NIGH_FRESH);
+    CHECK_MEM(v.data, v.len, "one", 3);
+    nigh_release(&v);
+    CHECK_EQ(nigh_get(w.space, key, NIGH_KEY_MAX, NULL, &v), NIGH_FRESH);
+    CHECK_MEM(v.data, v.len, "most", 4);
+    nigh_release(&v);
+    world_close(&w);
+}
+
+/* ---- values in hand ---- */
+
+TEST(a_value_stays_whatever_happens_to_its_key)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_value v;
+    CHECK_EQ(nigh_put(w.space, "k", 1, "kept", 4, NULL), 0);
+    REQUIRE_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "next", 4, NULL), 0);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    for (int i = 0; i < 3000; i++) { /* more than fits: everything else is evicted */
+        char key[16], fill[8192];
+        memset(fill, i, sizeof(fill));
+        int len = snprintf(key, sizeof(key), "f%d", i);
+        nigh_put(w.space, key, (size_t)len, fill, sizeof(fill), NULL);
+        if (i % 100 == 0)
+            world_settle(&w);
+    }
+    world_advance(&w, 100000);
+    world_settle(&w);
+    CHECK_MEM(v.data, v.len, "kept", 4);
+    CHECK_EQ(world_count(&w, "pins"), 1);
+    CHECK_LE(world_count(&w, "memory_peak_bytes"), world_count(&w, "memory_cap_bytes"));
+    nigh_release(&v);
+    CHECK(v.data == NULL && v.len == 0);
+    nigh_release(&v); /* empty: does nothing */
+    CHECK_EQ(world_count(&w, "pins"), 0);
+    world_close(&w);
+}
+
+TEST(past_256_pins_a_thread_gets_copies)
+{
+    struct world w;
+    open_plain(&w);
+    enum { COUNT = 600 };
+    static struct nigh_value values[COUNT];
+    CHECK_EQ(nigh_put(w.space, "k", 1, "value", 5, NULL), 0);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE_EQ(nigh_get(w.space, "k", 1, NULL, &values[i]), NIGH_FRESH);
+    CHECK_EQ(world_count(&w, "value_copied"), COUNT - 256);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    world_settle(&w);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_MEM(values[i].data, values[i].len, "value", 5);
+        CHECK_EQ(nigh_value_tier(&values[i]), NIGH_TIER_L1);
+        nigh_release(&values[i]);
+    }
+    CHECK_EQ(world_count(&w, "pins"), 0);
+    world_settle(&w);
+    CHECK_EQ(world_count(&w, "entries"), 0);
+    CHECK_EQ(world_count(&w, "limbo_bytes"), 0);
+    world_close(&w);
+}
+
+static void *release_all(void *arg)
+{
+    struct nigh_value *values = arg;
+    for (int i = 0; i < 300; i++)
+        nigh_release(&values[i]);
+    return NULL;
+}
+
+TEST(values_can_be_released_on_another_thread)
+{
+    struct world w;
+    open_plain(&w);
+    static struct nigh_value values[300];
+    pthread_t thread;
+    CHECK_EQ(nigh_put(w.space, "k", 1, "value", 5, NULL), 0);
+    for (int i = 0; i < 300; i++)
+        REQUIRE_EQ(nigh_get(w.space, "k", 1, NULL, &values[i]), NIGH_FRESH);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    REQUIRE_EQ(pthread_create(&thread, NULL, release_all, values), 0);
+    REQUIRE_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(world_count(&w, "pins"), 0);
+    world_settle(&w);
+    CHECK_EQ(world_count(&w, "limbo_bytes"), 0);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "again", 5, NULL), 0);
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "again");
+    world_close(&w);
+}
+
+TEST(a_value_tells_about_itself)
+{
+    struct world w;
+    open_plain(&w);
+    struct nigh_value v;
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.version = 1234567890123ull;
+    CHECK_EQ(nigh_put(w.space, "k", 1, "v", 1, &call), 0);
+    world_advance(&w, 300);
+    REQUIRE_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
+    CHECK_EQ(nigh_value_tier(&v), NIGH_TIER_L1);
+    CHECK_EQ(nigh_value_version(&v), 1234567890123ull);
+    CHECK_EQ(nigh_value_age_ms(w.cache, &v), 300);
+    CHECK_EQ(nigh_value_fresh_ms(w.cache, &v), 699); /* times are rounded down */
+    CHECK_EQ(nigh_value_stale_ms(w.cache, &v), 1199);
+    world_advance(&w, 2000); /* kept by the caller, past everything */
+    CHECK_EQ(nigh_value_age_ms(w.cache, &v), 2300);
+    CHECK_EQ(nigh_value_fresh_ms(w.cache, &v), -1300);
+    CHECK_EQ(nigh_value_stale_ms(w.cache, &v), -800);
+    nigh_release(&v);
+    CHECK_EQ(nigh_value_tier(&v), NIGH_TIER_NONE);
+    CHECK_EQ(nigh_value_version(&v), 0);
+    CHECK_EQ(nigh_value_age_ms(w.cache, &v), 0);
+    world_close(&w);
+}
+
+/* ---- stats ---- */
+
+TEST(stats_can_be_read_in_pieces)
+{
+    struct world w;
+    open_plain(&w);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
+    for (int format = NIGH_STATS_TEXT; format <= NIGH_STATS_JSON; format++) {
+        char whole[16384], cut[100];
+        long need = nigh_stats(w.cache, format, whole, sizeof(whole));
+        CHECK(need > 100 && need < (long)sizeof(whole));
+        CHECK_EQ(strlen(whole), (size_t)need);
+        CHECK(strstr(whole, "l1_miss"));
+        CHECK_EQ(nigh_stats(w.cache, format, NULL, 0), need);
+        memset(cut, 'x', sizeof(cut));
+        CHECK_EQ(nigh_stats(w.cache, format, cut, sizeof(cut)), need);
+        CHECK_EQ(strlen(cut), sizeof(cut) - 1);
+        CHECK_MEM(cut, 99, whole, 99);
+    }
+    CHECK_EQ(nigh_stats(w.cache, 7, NULL, 0), NIGH_EINVAL);
+    CHECK_EQ(nigh_stats_value(w.cache, NULL, "no_such"), NIGH_EINVAL);
+    CHECK_EQ(nigh_stats_value(w.cache, "no_such", "l1_miss"), NIGH_EINVAL);
+    CHECK_EQ(nigh_stats_value(w.cache, "s", "l1_miss"), 1);
+    CHECK_EQ(nigh_health(w.cache), NIGH_FRESH);
+    CHECK_EQ(nigh_drain(w.cache, 1), 0);
+    world_close(&w);
+}
