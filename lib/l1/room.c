@@ -11,8 +11,8 @@
 #define FREE_PER_TAKE 16u
 
 /* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
- * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small ones;
- * a larger one succeeds in steps. */
+ * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small
+ * ones; a larger one succeeds in steps. */
 #define VICTIMS_PER_VISIT 64u
 #define VISITS_MAX 64u
 

@@ -42,8 +42,10 @@ TEST(a_slot_keeps_its_entry_and_tick_through_growth)
     grow(&r);
     unsigned taken = 0;
     for (int step = 0; step < 20; step++) {
-        for (uint32_t slot; (slot = ring_take(&r, fake_entry(taken), (uint16_t)taken)) != RING_NONE;)
-            CHECK_EQ(slot, taken++);
+        while (r.free.head != RING_NONE) {
+            CHECK_EQ(ring_take(&r, fake_entry(taken), (uint16_t)taken), taken);
+            taken++;
+        }
         grow(&r);
     }
     for (unsigned i = 0; i < taken; i++) {

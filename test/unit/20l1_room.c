@@ -125,7 +125,7 @@ TEST(accounted_bytes_are_what_the_allocator_says)
         mem_cache_flush(c.l1->shards[i].cache);
     struct mem_stats stats;
     mem_stats_read(c.l1->mem, &stats);
-    /* All but the pages: floors, shards and large tables; and all but the allocator's own caches. */
+    /* All but the pages: floors, shards and large tables. */
     uint64_t accounted = cache_gauges(&c).used_bytes - c.l1->fixed_bytes;
     CHECK_GE(stats.allocated_bytes, accounted * 95 / 100);
     CHECK_LE(stats.allocated_bytes, accounted * 105 / 100);
