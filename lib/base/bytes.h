@@ -86,8 +86,10 @@ static inline const uint8_t *byte_reader_take(struct byte_reader *r, size_t len)
         return NULL;
     }
     const uint8_t *p = r->at;
-    r->at += len;
-    r->left -= len;
+    if (len > 0) { /* C11 has no NULL + 0, and an empty input may be NULL */
+        r->at += len;
+        r->left -= len;
+    }
     return p;
 }
 
