@@ -302,8 +302,7 @@ static void drain_flights(struct nigh *cache)
     _Atomic uint32_t never = 0;
     while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers)) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
-        uint64_t soon_ns = clock_kernel_ns(CLOCK_MONOTONIC) + NS_PER_MS;
-        park_wait(cache->env.park, &never, 0, soon_ns);
+        park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 1));
     }
 }
 

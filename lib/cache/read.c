@@ -300,7 +300,7 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
         rc = lead(space, f, call, deadline_ns);
     } else {
         stats_count(&space->stats, STATS_FLIGHT_JOINED);
-        rc = flight_wait(f, deadline_ns);
+        rc = count_refused(space, flight_wait(f, deadline_ns));
     }
     if (rc == 0)
         rc = take_landed(space, key, f, ticket, call, ret);
