@@ -56,6 +56,7 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     X(in_flight, g->l2.in_flight, "requests to Redis without an answer yet")                       \
     X(trusted, g->coherence.trusted, "1: stored values may be called fresh")                       \
     X(listening, g->coherence.listening, "1: the listener is subscribed")                          \
+    X(following, g->coherence.identity != 0, "1: it knows the clock of the Redis it talks to")     \
     X(sequence, g->coherence.applied, "last invalidation applied, in Redis' count")                \
     X(queued, g->coherence.queued, "invalidations that Redis has not accepted yet")
 
