@@ -38,6 +38,7 @@ struct work {
     unsigned asked;
     unsigned replied;
     unsigned loaded;
+    unsigned answer; /* left by the I/O thread before it posts */
     _Atomic bool inside;
 };
 
@@ -177,6 +178,7 @@ static void step(void *arg, struct flight *f, uint32_t events)
         taken_over++;
     if (events & FLIGHT_EV_REPLY) {
         w->replied++;
+        CHECK_EQ(w->answer, w->asked);
         landed_late += f->state == FLIGHT_LAND;
     }
     if (f->state == FLIGHT_LAND)
@@ -339,16 +341,22 @@ static void slot_start(struct slot *slot)
     REQUIRE_EQ(pthread_create(&slot->thread, NULL, slot_main, slot), 0);
 }
 
+static void reply(struct flight *f)
+{
+    struct work *w = f->work;
+    w->answer++;
+    flight_post(f, FLIGHT_EV_REPLY);
+    flight_unref(f);
+}
+
 /* The I/O thread and the listener: replies in any order, notices, floors. */
 static void *post_main(void *arg)
 {
     seed = *(uint64_t *)arg;
     while (!is_drained()) {
         struct flight *f = one_in(4) ? NULL : list_take_any(&requests);
-        if (f) {
-            flight_post(f, FLIGHT_EV_REPLY);
-            flight_unref(f);
-        }
+        if (f)
+            reply(f);
         struct flight_key key = join_of((int)(check_random(&seed) % KEYS)).key;
         if (one_in(8))
             flight_notify(table, &key, FLIGHT_EV_FILLED);

@@ -229,14 +229,9 @@ static void abandon(void *f)
 
 static unsigned exits_left; /* loaders that take their thread with them */
 
-static void exit_in_loader(struct world *w, struct flight *f, uint32_t events)
+/* The loader: returns, or ends its thread. */
+static void return_or_exit(struct flight *f)
 {
-    if (!(events & FLIGHT_EV_START))
-        return;
-    if (f->state == FLIGHT_GET)
-        flight_enter(f, FLIGHT_LOAD);
-    CHECK_EQ(f->state, FLIGHT_LOAD);
-    w->loads++;
     flight_load_begin(f);
     pthread_cleanup_push(abandon, f);
     if (exits_left > 0) {
@@ -245,6 +240,17 @@ static void exit_in_loader(struct world *w, struct flight *f, uint32_t events)
     }
     pthread_cleanup_pop(0);
     flight_load_end(f);
+}
+
+static void exit_in_loader(struct world *w, struct flight *f, uint32_t events)
+{
+    if (!(events & FLIGHT_EV_START))
+        return;
+    if (f->state == FLIGHT_GET)
+        flight_enter(f, FLIGHT_LOAD);
+    CHECK_EQ(f->state, FLIGHT_LOAD);
+    w->loads++;
+    return_or_exit(f);
     world_land(f, NIGH_FRESH);
 }
 
@@ -358,6 +364,14 @@ TEST(second_exit_with_nobody_left_fails_the_load_and_frees_it)
 
 /* The loader of a leads b on its own thread, and the loader of b exits: both are abandoned, and
  * neither is left with the other as what it waits for. */
+static void lead_another(struct flight *f, struct flight *other)
+{
+    flight_load_begin(f);
+    pthread_cleanup_push(abandon, f);
+    lead_and_leave(other);
+    pthread_cleanup_pop(0);
+}
+
 static void lead_b_inside_a(struct world *w, struct flight *f, uint32_t events)
 {
     if (f->key[0] == 'b' || exits_left == 0) {
@@ -365,10 +379,7 @@ static void lead_b_inside_a(struct world *w, struct flight *f, uint32_t events)
         return;
     }
     flight_enter(f, FLIGHT_LOAD);
-    flight_load_begin(f);
-    pthread_cleanup_push(abandon, f);
-    lead_and_leave(world_join(w, "b", FLIGHT_LEADER));
-    pthread_cleanup_pop(0);
+    lead_another(f, world_join(w, "b", FLIGHT_LEADER));
     CHECK(!"the thread has exited");
 }
 
