@@ -87,6 +87,8 @@ static void judge_loads(struct result *r, struct shared *shared, const struct po
                                       .redis_up_ns = times->redis_up_ns};
     r->loads_lost = loads_lost(&loads);
     r->away_seconds = longest_away(&loads, r->plan.nodes);
+    for (uint32_t i = 0; i < loads_trouble_count(&loads) && i < TROUBLES_SHOWN; i++)
+        r->troubles[r->trouble_count++] = loads.troubles[i];
     generations_judge(&history, &loads, p, &rules, &r->generations);
     for (uint32_t i = 0; i < history_count(&history); i++)
         r->never_accepted +=
@@ -100,6 +102,7 @@ void collect(struct shared *shared, const struct population *population,
     memset(ret, 0, sizeof(*ret));
     ret->plan = shared->plan;
     ret->seconds = (double)(times->end_ns - times->begin_ns) / 1e9;
+    ret->begin_ns = times->begin_ns;
     ret->bound_ns = checker_bound_ns(shared->plan.trust_ms);
     ret->origin_peak = atomic_load_explicit(&shared->origin_peak, memory_order_relaxed);
     ret->origin_cap = (int32_t)(shared->plan.loads_per_node * shared->plan.nodes);

@@ -153,15 +153,24 @@ static bool has_ended(struct judge *j, uint32_t node, const struct load *first,
     return true;
 }
 
-/* Redis away: the page was in none of the tiers that this node could reach. Either a look at L1
- * says so, or the page was last loaded before and may have been in Redis only. */
+/* Whether a load began, or ran, while its node was without Redis. */
+static bool in_outage(const struct judge *j, const struct load *load)
+{
+    return cover_touches(&j->away, load->node, load->begin_ns, load->end_ns);
+}
+
+/*
+ * An outage lies between the two, or around one of them: the page was in none of the tiers that
+ * this node could reach. A look at L1 says so. Nobody looks where Redis is in reach, and there none
+ * is needed: before the outage the page may have been in Redis only, and after it a page that was
+ * loaded in the outage is in L1 only, as long as there is room.
+ */
 static bool was_lost(struct judge *j, const struct load *first, const struct load *second)
 {
     bool empty = second->look == LOAD_LOOKED_EMPTY && second->look_ns > first->end_ns;
-    bool before = second->look == LOAD_NOT_LOOKED &&
-                  !cover_touches(&j->away, second->node, first->begin_ns, first->end_ns);
-    j->result->by_eviction += empty || before;
-    return empty || before;
+    bool around = second->look == LOAD_NOT_LOOKED && !(in_outage(j, first) && in_outage(j, second));
+    j->result->by_eviction += empty || around;
+    return empty || around;
 }
 
 static void blame(struct judge *j, const struct load *first, const struct load *second)

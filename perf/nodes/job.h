@@ -12,6 +12,8 @@
 #include "nodes/population.h"
 #include "nodes/shared.h"
 
+#define TROUBLES_SHOWN 16
+
 /* Figures of a run; of all nodes together where nothing else is said. */
 struct result {
     struct plan plan;
@@ -35,6 +37,9 @@ struct result {
     int64_t resyncs;
     double away_seconds; /* of the node that was without Redis longest */
     int32_t failure;     /* last error a read ended with, or 0 */
+    uint64_t begin_ns;   /* times below and in examples are told from here */
+    uint32_t trouble_count;
+    struct trouble troubles[TROUBLES_SHOWN];
 };
 
 struct job {

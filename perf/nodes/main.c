@@ -63,7 +63,7 @@ static int run_jobs(const struct settings *s, const struct job *first)
 {
     struct result *results = must_alloc(2, sizeof(*results));
     const struct result *shown[2] = {&results[0], &results[1]};
-    int count = s->plan.check ? 2 : 1;
+    int count = s->beside ? 2 : 1;
     struct job job = *first;
     for (int i = 0; i < count; i++) {
         job.plan.check = s->plan.check && i == 0;

@@ -230,20 +230,55 @@ void report_table(const struct result *const runs[], int count)
 
 /* ---- the verdict ---- */
 
-static void print_examples(const struct result *r)
+/* Seconds since the run began. */
+static double at(const struct result *r, uint64_t ns)
+{
+    return ((double)ns - (double)r->begin_ns) / 1e9;
+}
+
+static void print_wrong_reads(const struct result *r)
 {
     for (uint32_t i = 0; i < r->checked.example_count; i++) {
         const struct checker_example *e = &r->checked.examples[i];
-        printf("  node %u, %s: asked for %u, shown %u #%u, late by %s: %s\n", e->node,
-               tier_names[e->tier], e->key, e->package, e->revision, table_time(e->late_ns),
-               fault_names[e->fault]);
+        printf("  at %.4f s, node %u, %s: asked for %u, shown %u #%u, late by %s: %s\n",
+               at(r, e->begin_ns), e->node, tier_names[e->tier], e->key, e->package, e->revision,
+               table_time(e->late_ns), fault_names[e->fault]);
     }
+}
+
+static void print_load(const struct result *r, const struct load *l)
+{
+    static const char *const looks[] = {"", ", L1 was empty", ", L1 had it"};
+    printf(" node %u %.4f-%.4f-%.4f s%s;", l->node, at(r, l->begin_ns), at(r, l->start_ns),
+           at(r, l->end_ns), looks[l->look]);
+}
+
+static void print_repeated_loads(const struct result *r)
+{
     for (uint32_t i = 0; i < r->generations.example_count; i++) {
         const struct generations_example *e = &r->generations.examples[i];
-        printf("  page %u: loaded by node %u for %s, again by node %u %s later (look %u)\n",
-               e->first.key, e->first.node, table_time(e->first.end_ns - e->first.start_ns),
-               e->second.node, table_time(e->second.start_ns - e->first.end_ns), e->second.look);
+        printf("  page %u:", e->first.key);
+        print_load(r, &e->first);
+        print_load(r, &e->second);
+        printf("\n");
     }
+}
+
+static void print_troubles(const struct result *r)
+{
+    for (uint32_t i = 0; i < r->trouble_count; i++) {
+        const struct trouble *t = &r->troubles[i];
+        printf("  node %u: %s from %.4f to %.4f s\n", t->node,
+               t->kind == TROUBLE_AWAY ? "Redis away" : "everything renewed", at(r, t->from_ns),
+               at(r, t->to_ns));
+    }
+}
+
+static void print_examples(const struct result *r)
+{
+    print_wrong_reads(r);
+    print_repeated_loads(r);
+    print_troubles(r);
 }
 
 /* Say it if it is broken. */

@@ -29,7 +29,8 @@ static const char usage[] =
     "  --redis URI        a Redis to use instead of a private one; its keys begin with nigh-perf-\n"
     "  --kill-redis-at S  kill the private Redis after S seconds, start it again 2 s later, empty\n"
     "  --seed N           of all randomness (1)\n"
-    "  --check on|off     on: judge every read, and show a run without it beside (on)\n"
+    "  --check WHICH      on: judge every read, then the same run unjudged, side by side;\n"
+    "                     alone: the judged run only; off: the unjudged run only (on)\n"
     "  --json FILE        write the figures as JSON, too\n"
     "  --catalogue FILE   a file in Debian's control format instead of this machine's catalogue\n"
     "  --cache FOLDER     keep the finished catalogue there for the next time\n"
@@ -85,11 +86,12 @@ static void take_option(char *to, size_t size, const char *option, const char *t
     strcpy(to, text);
 }
 
-static bool take_switch(const char *text)
+static void take_check(struct settings *s, const char *text)
 {
-    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
-        fail("--check %s: on or off is wanted", text);
-    return strcmp(text, "on") == 0;
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0 && strcmp(text, "alone") != 0)
+        fail("--check %s: on, off or alone is wanted", text);
+    s->plan.check = strcmp(text, "off") != 0;
+    s->beside = strcmp(text, "on") == 0;
 }
 
 static void take_plan(struct plan *p, int option, const char *name, const char *text)
@@ -128,15 +130,15 @@ static void take_plan(struct plan *p, int option, const char *name, const char *
     case OPT_SEED:
         p->seed = (uint64_t)number(name, text, 0, 9e15);
         break;
-    case OPT_CHECK:
-        p->check = take_switch(text);
-        break;
     }
 }
 
 static void take(struct settings *s, int option, const char *name, const char *text)
 {
     switch (option) {
+    case OPT_CHECK:
+        take_check(s, text);
+        break;
     case OPT_JSON:
         s->json = text;
         break;
@@ -176,7 +178,7 @@ static void finish(struct settings *s)
 
 void settings_parse(struct settings *s, int argc, char **argv)
 {
-    *s = (struct settings){.node = -1, .shared_fd = -1};
+    *s = (struct settings){.beside = true, .node = -1, .shared_fd = -1};
     s->plan = (struct plan){.seconds = 20,
                             .nodes = 2,
                             .threads = 4,

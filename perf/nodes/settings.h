@@ -11,6 +11,7 @@
 
 struct settings {
     struct plan plan;        /* of the first run; the second differs in `check` */
+    bool beside;             /* show a run without the checker beside the first */
     const char *json;        /* NULL: none */
     const char *catalogue;   /* NULL: ask the package manager */
     const char *cache;       /* folder for the finished catalogue; NULL: keep none */

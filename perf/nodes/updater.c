@@ -2,14 +2,14 @@
 /*
  * The updater: commits, then tells nigh what has changed.
  *
- * Updates come as a Poisson process. Three in four go to any package alike, as uploads do; one in
- * four by popularity, so that also the tags that most pages carry fall now and then.
+ * Updates come as a Poisson process. Most go to any package alike, as uploads do; one in 16 goes
+ * by popularity, so that the tags that most pages carry fall too, now and then.
  */
 #include "nodes/member.h"
 #include "nodes/origin.h"
 #include "support/fail.h"
 
-#define POPULAR_ONE_IN 4
+#define POPULAR_ONE_IN 16
 #define LOOK_AROUND_NS (50 * PERF_NS_PER_MS) /* for the end of the run, while waiting */
 
 struct updater {

@@ -3,9 +3,9 @@
  * The watcher: notes when this node's link to Redis is not what it should be.
  *
  * Redis counts as away from before the first sign of trouble until the data connection is made
- * anew, or until the signs stop; everything became stale around each resynchronisation and each
- * loss of trust. What it notes too wide makes generations.c milder for that moment, so it looks
- * often.
+ * anew, or until the signs stop; everything became stale around each resynchronisation, each loss
+ * of trust, and when the clock that was followed turned out to be another. What it notes too wide
+ * makes generations.c milder for that moment, so it looks often.
  *
  * It also learns of the acceptance of queued invalidations: when nigh_drain() says that none is
  * left, all that were queued before the question have been accepted.
@@ -34,9 +34,9 @@ struct watcher {
     int64_t seen[SIGN_COUNT];
     int64_t connects;
     int64_t renewals;
+    int64_t following; /* a clock of Redis */
     uint64_t last_ns;  /* of the look before */
     uint64_t away_ns;  /* since when Redis is away; 0: it is not */
-    uint64_t back_ns;  /* when it last came back (the look before that) */
     uint32_t calm;
     uint32_t settled;  /* updates before this one need no look any more */
     uint64_t turn;
@@ -84,20 +84,18 @@ static void watch_link(struct watcher *w, uint64_t now)
     if (w->away_ns && linked && (reconnected || w->calm >= CALM_LOOKS)) {
         note(w, TROUBLE_AWAY, w->away_ns, now);
         set_away(w, 0);
-        w->back_ns = w->last_ns;
     }
 }
 
-/* Between the new connection and the resynchronisation a foreign clock may already have been met,
- * and everything made stale for it: the renewal begins with the connection. */
 static void watch_renewals(struct watcher *w, uint64_t now)
 {
     int64_t renewals = watcher_stat(w->member, "resync") + watcher_stat(w->member, "trust_lost");
-    if (renewals == w->renewals)
+    int64_t following = watcher_stat(w->member, "following");
+    if (renewals == w->renewals && following == w->following)
         return;
     w->renewals = renewals;
-    note(w, TROUBLE_RENEWED, w->back_ns ? w->back_ns : w->last_ns, now);
-    w->back_ns = 0;
+    w->following = following;
+    note(w, TROUBLE_RENEWED, w->last_ns, now);
 }
 
 static bool is_open(const struct update *u)
@@ -133,15 +131,16 @@ static void settle_queued(struct watcher *w)
         history_accepted(&m->history, open[--opens], accepted);
 }
 
+/* Of this process alone: pages of the database file, which SQLite maps, are shared. */
 static uint64_t resident_bytes(void)
 {
-    unsigned long pages = 0;
+    unsigned long pages = 0, shared = 0;
     FILE *in = fopen("/proc/self/statm", "re");
-    if (in && fscanf(in, "%*u %lu", &pages) != 1)
-        pages = 0;
+    if (in && fscanf(in, "%*u %lu %lu", &pages, &shared) != 2)
+        pages = shared = 0;
     if (in)
         fclose(in);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (uint64_t)(pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void watch_memory(struct watcher *w)
@@ -170,6 +169,7 @@ void watcher_run(struct member *m)
     struct watcher w = {.member = m, .last_ns = now_ns()};
     w.connects = watcher_stat(m, "l2_connect");
     w.renewals = watcher_stat(m, "resync") + watcher_stat(m, "trust_lost");
+    w.following = watcher_stat(m, "following");
     sees_trouble(&w);
     while (!shared_stopped(m->shared)) {
         look(&w);
