@@ -5,8 +5,8 @@
  * It runs on the thread that steps the flight, when that is a worker or a caller of a space that
  * lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then waits in
  * the mailbox and its deadline binds it. A loader may end its thread instead of returning
- * (pthread_exit, cancellation): the cleanup handler sees to it that the flight is led anew once, and
- * fails the second time, instead of poisoning its key for ever.
+ * (pthread_exit, cancellation): the cleanup handler sees to it that the flight is led anew once,
+ * and fails the second time, instead of poisoning its key for ever.
  */
 #include "cache/load.h"
 

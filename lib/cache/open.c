@@ -71,8 +71,8 @@ void cache_turn(struct nigh *cache, uint64_t wait_ns)
 static int turn_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct nigh *cache = arg;
-    /* pair(park.turn): as a futex would, orders nothing by itself; callers reload with acquire */
-    if (atomic_load_explicit(word, memory_order_acquire) != expected)
+    /* Relaxed: a futex orders nothing by itself either; callers look again with acquire. */
+    if (atomic_load_explicit(word, memory_order_relaxed) != expected)
         return 0;
     if (clock_now_ns(&cache->clock) >= deadline_ns)
         return NIGH_ETIMEDOUT;
