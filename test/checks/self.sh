@@ -28,6 +28,9 @@ clean_tree() {
     file lib/l2/two.c '#include <hiredis/hiredis.h>\n'
     file lib/l1/l1.h ''
     file lib/l1/good.c '#include "base/base.h"\nint x = STATS_HIT; /* pair(l1.x): pair(l1.x) */\n'
+    file README.md ''
+    file lib/README.md "$(printf '  %s \\n' base/base.h base/rcu.h stats/counters.h flight/flight.h \
+        l2/one.c l2/two.c l1/l1.h l1/good.c)\n"
 }
 
 # offence CHECK PATH TEXT: the check must fail on the clean tree with this file replaced.
@@ -64,6 +67,18 @@ offence atomics lib/l1/a.c 'atomic_load_explicit(&x, memory_order_acquire);\n'
 offence atomics lib/l1/a.c '/* pair(l1.y): why */\n'
 offence counters lib/stats/counters.h '    X(HIT, "hit", "x")\n    X(MISS, "miss", "x")\n'
 offence counters lib/stats/counters.h ''
+offence docs README.md 'gone()\n'
+offence docs README.md 'nigh_gone(space)\n'
+offence docs README.md 'l1/gone.c\n'
+offence docs README.md '`gone/`\n'
+offence docs README.md 'STATS_GONE\n'
+offence docs README.md '`struct gone`\n'
+offence docs README.md '`nigh-gone`\n'
+offence docs README.md '`l1.gone`\n'
+offence docs README.md '`call.gone`\n'
+offence docs README.md '## Counters\n| `gone` | x |\n'
+offence docs lib/README.md ''
+offence docs lib/l1/a.c ''
 offence style lib/l1/a.c "$(repeat 101 x)\n"
 offence style lib/l1/a.c '\tint x;\n'
 offence style lib/l1/a.c 'int x; \n'

@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What README.md and lib/README.md name exists, and README's options are those of the library.
+# Usage: docs.sh SOURCE [CC SHARED_LIBRARY]; without a library the options are not compared.
+#
+# Names are known by their form: name(), folder/file.c, `folder/`, IN_CAPITALS, `struct name`,
+# `nigh-thread`, `option.name`, `call.field`; and by their place: the table of counters.
+set -u
+cd "$1" || exit 2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cat include/nigh/*.h lib/*/*.[ch] >"$work/code"
+
+# each DOCUMENT PATTERN TEST: every match of the pattern (quotes and parentheses off) must pass.
+each() {
+    for name in $(sed 's/-D/ /g' "$1" | grep -oE "$2" | tr -d '`()' | sed 's/^struct //' | sort -u)
+    do
+        $3 "$name" && continue
+        echo "$1: there is no $name"
+        failed=1
+    done
+}
+
+# Definitions and declarations begin at the margin, unlike calls and comments.
+is_function() { grep -qE "^[a-z].*\<$1\(" "$work/code"; }
+is_public() { cat include/nigh/*.h | grep -qE "^[a-z].*\<$1\("; }
+is_file() { [ -f "$1" ] || [ -f "lib/$1" ] || [ -f "include/$1" ]; }
+is_folder() { [ -d "$1" ] || [ -d "lib/$1" ]; }
+is_constant() { grep -qE "\<$1\>" "$work/code" cmake/*.cmake; }
+is_struct() { grep -qE "^struct $1 \{|^struct $1;" "$work/code"; }
+is_thread() { grep -qF "\"$1\"" "$work/code"; }
+is_option() { grep -qF "{\"$1\"," lib/cache/options.c; }
+is_field() { sed -n '/^struct nigh_call {/,/^}/p' include/nigh/options.h | grep -qw "${1#call.}"; }
+is_counter() { grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/cache/report.c; }
+
+for document in README.md lib/README.md; do
+    each $document '\<[a-z][a-z0-9_]*\(\)' is_function
+    each $document '\<[a-z0-9_]+(/[a-z0-9_]+)+\.(h|c|sh)\>' is_file
+    each $document '`[a-z0-9_]+(/[a-z0-9_]+)*/`' is_folder
+    each $document '\<[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\>' is_constant
+    each $document '`struct [a-z0-9_]+`' is_struct
+    each $document '`nigh-[a-z]+`' is_thread
+    each $document '`(l1|redis|coherence|lease|space)\.[a-z_]+`' is_option
+    each $document '`call\.[a-z_]+`' is_field
+done
+each README.md '\<nigh_[a-z0-9_]+\(' is_public
+sed -n '/^## Counters/,/^## /s/^| *\(`[^|]*\)|.*/\1/p' README.md >"$work/counters"
+each "$work/counters" '`[a-z0-9_]+`' is_counter
+
+# The map is whole: each file has a line, or its header has.
+for file in lib/*/*.[ch]; do
+    stem=${file#lib/}
+    grep -qE "^  ${stem%.*}\.[ch] " lib/README.md && continue
+    echo "lib/README.md: there is nothing about $file"
+    failed=1
+done
+
+# The table, row by row and word by word, against what the library prints.
+options() {
+    cat >"$work/options.c" <<'END'
+#include <nigh/nigh.h>
+int main(void)
+{
+    nigh_options_print(stdout);
+}
+END
+    "$1" -std=gnu11 -Iinclude "$work/options.c" "$2" -Wl,-rpath,"$(dirname "$2")" \
+        -o "$work/options" && "$work/options" | sed 1d | tr -s ' ' >"$work/printed"
+    sed -n '/^## Options/,/^## /s/^| `\(.*\) |$/\1/p' README.md | sed 's/` | / /; s/ | / /g' |
+        tr -s ' ' >"$work/written"
+    diff "$work/printed" "$work/written" && return
+    echo 'README.md: its table of options (>) is not what nigh_options_print() prints (<)'
+    failed=1
+}
+[ $# -lt 3 ] || options "$2" "$3"
+exit "${failed:-0}"
