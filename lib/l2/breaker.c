@@ -26,6 +26,7 @@ void breaker_reset(struct breaker *b)
 {
     b->history = 0;
     b->samples = 0;
+    b->bad_since_ns = 0;
     b->pause_ns = 0;
     set_state(b, BREAKER_CLOSED);
 }
@@ -50,20 +51,25 @@ static void trip(struct breaker *b, struct random *random, uint64_t now_ns)
     set_state(b, BREAKER_OPEN);
 }
 
-/* CLOSED: remember the answer; true when too many were bad. */
-static bool too_many_bad(struct breaker *b, bool good)
+/* CLOSED: remember the answer; true when too many have been bad for too long. */
+static bool too_many_bad(struct breaker *b, bool good, uint64_t now_ns)
 {
     b->history = b->history << 1 | !good;
     if (b->samples < SAMPLES_MAX)
         b->samples++;
     unsigned bad = (unsigned)__builtin_popcountll(b->history);
-    return b->samples >= SAMPLES_MIN && 2 * bad >= b->samples;
+    if (2 * bad < b->samples)
+        b->bad_since_ns = 0;
+    else if (b->bad_since_ns == 0)
+        b->bad_since_ns = now_ns;
+    return b->bad_since_ns != 0 && b->samples >= SAMPLES_MIN &&
+           now_ns - b->bad_since_ns >= BREAKER_SUSTAIN_NS;
 }
 
 bool breaker_record(struct breaker *b, struct random *random, bool good, uint64_t now_ns)
 {
     if (breaker_state(b) == BREAKER_CLOSED) {
-        if (!too_many_bad(b, good))
+        if (!too_many_bad(b, good, now_ns))
             return false;
         trip(b, random, now_ns);
         return true;

@@ -2,9 +2,13 @@
 /*
  * The breaker: when Redis answers badly or slowly, callers learn at once that it is no use asking.
  *
- *     CLOSED --- half of the last answers bad ---> OPEN --- pause over, one caller ---> HALF_OPEN
- *        ^                                           ^                                    |
- *        +------------ an answer was good -----------+---------- an answer was bad -------+
+ *     CLOSED --- too many bad ---> OPEN --- pause over, one caller ---> HALF_OPEN
+ *       ^                          |  ^                                   |   |
+ *       +--- an answer was good ---+  +-------- an answer was bad --------+   |
+ *       +---------------------- an answer was good ---------------------------+
+ *
+ * It opens when half of the last answers have been bad for BREAKER_SUSTAIN_NS: one stall of the
+ * server makes everything in flight late, and is over before callers could gain from not asking.
  *
  * Bad is an answer that says the server cannot serve, or that took BREAKER_SLOW_NS. A caller's own
  * short deadline is no evidence: such a request is judged when its late reply comes, or when it has
@@ -19,6 +23,7 @@
 #include "base/base.h"
 
 #define BREAKER_SLOW_NS (100 * NS_PER_MS)
+#define BREAKER_SUSTAIN_NS (200 * NS_PER_MS)
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 
@@ -27,6 +32,7 @@ struct breaker {
     _Atomic uint64_t retry_at_ns; /* (a) OPEN: when one caller may probe */
     uint64_t history;             /* (i) the last 64 answers, 1 = bad */
     uint32_t samples;             /* (i) how many of them there are */
+    uint64_t bad_since_ns;        /* (i) since when too many are bad; 0: they are not */
     uint64_t pause_ns;            /* (i) doubles while probes fail */
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A real server absent, killed, stopped, refusing, demoted; sockets and memory that fail: requests end
-// exactly once and in time, nothing leaks, and the client is back when the server is.
+// A real server absent, killed, stopped, refusing, demoted; sockets and memory that fail:
+// requests end exactly once and in time, nothing leaks, and the client is back when the server
+// is.
 
 #include <dirent.h>
+#include <netdb.h>
 #include <signal.h>
 
 #include "support/l2_client.h"
@@ -197,6 +199,18 @@ TEST(database_is_chosen)
     redis_stop(&server);
 }
 
+/* A bare installation may have no /etc/hosts. */
+static bool knows_localhost(void)
+{
+    struct addrinfo *list;
+    if (getaddrinfo("localhost", NULL, NULL, &list)) {
+        check_note("this machine does not know localhost: tried by number only");
+        return false;
+    }
+    freeaddrinfo(list);
+    return true;
+}
+
 TEST(over_tcp_by_name_and_by_number)
 {
     char uri[64];
@@ -205,12 +219,14 @@ TEST(over_tcp_by_name_and_by_number)
     client_open(&c, server.uri);
     l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
     client_close(&c);
-    snprintf(uri, sizeof(uri), "redis://localhost:%d", server.port);
-    client_open(&c, uri); /* its first address may be ::1, where nobody listens */
-    l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
-    redis_kill(&server);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, !l2_connected(c.l2));
-    client_close(&c);
+    if (knows_localhost()) {
+        snprintf(uri, sizeof(uri), "redis://localhost:%d", server.port);
+        client_open(&c, uri); /* its first address may be ::1, where nobody listens */
+        l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
+        redis_kill(&server);
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, !l2_connected(c.l2));
+        client_close(&c);
+    }
     redis_stop(&server);
     open_unconnected("redis://no..host"); /* no resolver is asked for an empty label */
     CHECK_WITHIN(CLIENT_DEADLINE_MS, stats_read(&c.stats, STATS_L2_CONNECT_FAILED) > 0);
@@ -256,6 +272,20 @@ static bool beat_is_answered(void)
     return good;
 }
 
+/* False once the client does not even ask. */
+static bool get_is_sent_and_refused(void)
+{
+    struct l2_sync s;
+    struct l2_key key = client_key("k");
+    const struct l2_op op = client_op(&c, &s, 1000);
+    if (l2_get(c.l2, &key, &op))
+        return false;
+    struct l2_answer *a = l2_sync_wait(&s);
+    CHECK_EQ(a->status, NIGH_EREDIS);
+    l2_answer_free(a);
+    return true;
+}
+
 TEST(a_server_busy_with_a_script_is_left_alone_but_for_beats)
 {
     redis_start(&server, NULL);
@@ -263,15 +293,7 @@ TEST(a_server_busy_with_a_script_is_left_alone_but_for_beats)
     client_open(&c, server.uri);
     struct l2_key key = client_key("k");
     redis_command(&server, "EVAL %s 0", "while true do end"); /* gives up waiting */
-    for (int i = 0; i < 8; i++) {
-        struct l2_sync s;
-        const struct l2_op op = client_op(&c, &s, 1000);
-        if (l2_get(c.l2, &key, &op))
-            continue;
-        struct l2_answer *a = l2_sync_wait(&s);
-        CHECK_EQ(a->status, NIGH_EREDIS);
-        l2_answer_free(a);
-    }
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, !get_is_sent_and_refused());
     CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 1);
     free(redis_command(&server, "SCRIPT KILL"));
     CHECK_WITHIN(CLIENT_DEADLINE_MS, beat_is_answered());
@@ -310,7 +332,8 @@ static void use_everything(void)
     struct l2_key key = client_key("k");
     struct bytes envelope = client_envelope(1, 0, "v");
     const struct l2_lease lease = {.token = 1, .lease_ms = 1000};
-    const struct l2_fill fill = {.token = 1, .connection = 1, .hard_ms = 1000, .envelope = envelope};
+    const struct l2_fill fill = {
+        .token = 1, .connection = 1, .hard_ms = 1000, .envelope = envelope};
     const struct l2_change_group group = {3, false};
     const struct l2_change_key set = {
         .key = key, .mode = L2_SET, .envelope = envelope, .hard_ms = 1000};

@@ -56,8 +56,10 @@ static inline bool fake_redis_hear(int fd)
 /* Read up to the PING that ends the handshake; false when the client is gone. */
 static inline bool fake_redis_handshake(int fd, const char *hello)
 {
-    static const char proper[] = "+OK\r\n$78\r\nrole:master\r\nmaster_replid:"
-                                 "0123456789012345678901234567890123456789\r\nx:12345\r\n\r\n+PONG\r\n";
+    static const char proper[] = "+OK\r\n"
+                                 "$78\r\nrole:master\r\nmaster_replid:"
+                                 "0123456789012345678901234567890123456789\r\nx:12345\r\n\r\n"
+                                 "+PONG\r\n";
     char buffer[4096];
     size_t len = 0;
     while (len < sizeof(buffer) - 1) {

@@ -21,7 +21,7 @@ static void open_it(struct breaker *b)
     random_init(&random_source, 1);
     breaker_reset(b);
     for (int i = 0; i < 8; i++)
-        record(b, false, T0);
+        record(b, false, T0 - (i < 7 ? BREAKER_SUSTAIN_NS : 0));
     REQUIRE_EQ(breaker_state(b), BREAKER_OPEN);
 }
 
@@ -30,7 +30,7 @@ TEST(a_few_bad_answers_open_nothing)
     struct breaker b = {0};
     random_init(&random_source, 1);
     for (int i = 0; i < 7; i++)
-        CHECK(!record(&b, false, T0));
+        CHECK(!record(&b, false, T0 - BREAKER_SUSTAIN_NS));
     CHECK(breaker_allows(&b, T0));
     CHECK(record(&b, false, T0)); /* told once ... */
     CHECK(!record(&b, false, T0));
@@ -40,14 +40,29 @@ TEST(a_few_bad_answers_open_nothing)
 TEST(opens_at_half)
 {
     struct breaker b = {0};
+    uint64_t now_ns = T0;
     random_init(&random_source, 1);
-    for (int i = 0; i < 1000; i++)
-        CHECK(!record(&b, i % 3 != 0, T0)); /* a third is bad */
+    for (int i = 0; i < 1000; i++, now_ns += NS_PER_MS)
+        CHECK(!record(&b, i % 3 != 2, now_ns)); /* a third is bad */
     int more = 0;
-    while (breaker_state(&b) == BREAKER_CLOSED && more < 64)
-        record(&b, false, T0), more++;
+    for (; breaker_state(&b) == BREAKER_CLOSED && more < 64; more++, now_ns += BREAKER_SUSTAIN_NS)
+        record(&b, false, now_ns);
     CHECK_EQ(breaker_state(&b), BREAKER_OPEN);
     CHECK_GT(more, 8);
+}
+
+TEST(one_stall_opens_nothing)
+{
+    struct breaker b = {0};
+    uint64_t now_ns = T0;
+    random_init(&random_source, 1);
+    for (int stall = 0; stall < 10; stall++, now_ns += NS_PER_S) {
+        for (int i = 0; i < 100; i++)
+            CHECK(!record(&b, false, now_ns)); /* all that was in flight */
+        for (int i = 0; i < 100; i++)
+            CHECK(!record(&b, true, now_ns + NS_PER_MS));
+    }
+    CHECK(breaker_allows(&b, now_ns));
 }
 
 TEST(one_probe_closes_it)

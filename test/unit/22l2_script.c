@@ -287,7 +287,8 @@ TEST(put_if_newer_is_refused_without_a_trace)
 
 TEST(groups_get_the_position_of_their_change)
 {
-    static const struct l2_change_group groups[] = {{0, true}, {5, false}, {CLIENT_SLOTS - 1, true}};
+    static const struct l2_change_group groups[] = {
+        {0, true}, {5, false}, {CLIENT_SLOTS - 1, true}};
     const struct l2_change change = {
         .groups = groups, .group_count = 3, .new_id = 42, .frame = frame};
     begin(NULL);
