@@ -17,8 +17,8 @@ extern "C" {
 
 /*
  * A value as handed out: bytes that stay where they are until it is released, whatever is evicted
- * or invalidated meanwhile. May be kept, sent with writev, released on any thread. Empty (data
- * NULL) on NIGH_ABSENT and NIGH_MISS; releasing an empty value does nothing.
+ * or invalidated meanwhile. May be kept, sent with writev, released on any thread; they are not
+ * aligned. Empty (data NULL) on NIGH_ABSENT and NIGH_MISS; releasing an empty value does nothing.
  */
 struct nigh_value {
     const void *data;
@@ -67,8 +67,8 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
  * Read a key, loading it if no tier has it fresh.
  *
  * A stale value within its window is returned at once and refreshed behind. All callers of one key
- * share one load. max_age_ms and min_version turn away what is stored, not what a load begun for
- * this call brings.
+ * share one load. What is stored and beyond max_age_ms or min_version is loaded anew; what that
+ * brings is taken, as NIGH_STALE if it is below min_version.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH

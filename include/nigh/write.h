@@ -40,7 +40,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  * @param call    NULL or options: version, tags, lifetimes, deadline
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
- *           not told yet; NIGH_REFUSED (without Redis only) committed, L1 has something newer
+ *           not told yet
  * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_EFORKED,
  *           NIGH_EINVAL the space has no writer or a tag is wrong: the writer was not called;
  *           NIGH_ENOMEM the writer was not called, or it committed and there was no memory to queue
