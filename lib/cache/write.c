@@ -12,6 +12,7 @@
 
 #include "cache/cache.h"
 #include "cache/fill.h"
+#include "cache/freshness.h"
 #include "cache/invalidate.h"
 #include "cache/lookup.h"
 
@@ -75,13 +76,18 @@ static void fini(struct writing *w)
 
 /* ---- L1 ---- */
 
+static void slots_of(const struct writing *w, uint16_t slots[NIGH_TAGS_MAX])
+{
+    for (uint32_t i = 0; i < w->tags.group_count; i++)
+        slots[i] = hash_group_slot(WIRE_TAG, get_le64(w->tags.groups + 8 * (size_t)i),
+                                   w->space->cache->group_slots);
+}
+
 static int make_entry(const struct writing *w, uint64_t stamp, struct l1_entry **ret)
 {
     struct nigh *cache = w->space->cache;
     uint16_t slots[NIGH_TAGS_MAX];
-    for (uint32_t i = 0; i < w->tags.group_count; i++)
-        slots[i] = hash_group_slot(WIRE_TAG, get_le64(w->tags.groups + 8 * (size_t)i),
-                                   cache->group_slots);
+    slots_of(w, slots);
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     struct l1_value value = {
         .bytes = w->value,
@@ -112,6 +118,16 @@ static void store_l1(struct writing *w, uint64_t stamp)
     l1_entry_unref(e);
 }
 
+/* Whether no tag, space or `all` was invalidated since the ticket: the value's own stamp comes after
+ * and would hide it. */
+static bool groups_current(const struct writing *w)
+{
+    uint16_t slots[NIGH_TAGS_MAX];
+    slots_of(w, slots);
+    return l1_judge_groups(w->space->cache->l1, w->ticket, w->space->slot, slots,
+                           w->tags.group_count) == L1_CURRENT;
+}
+
 /* The local step of a change that carries a value. Under the apply lock. */
 static void write_here(void *arg, const struct coherence_item *item, bool stored)
 {
@@ -120,7 +136,8 @@ static void write_here(void *arg, const struct coherence_item *item, bool stored
     bool ok;
     uint64_t stamp = l1_invalidate_key(cache->l1, &w->key, item->version, w->ticket, &ok);
     failures_clear(&cache->failures, w->key.hash);
-    if (stored && ok)
+    w->refused = !ok || !groups_current(w);
+    if (stored && !w->refused)
         store_l1(w, stamp);
     struct flight_key key = {w->space, w->space->id, w->key.hash, w->key.data, w->key.len};
     flight_notify(cache->flights, &key, FLIGHT_EV_INVALIDATED);
@@ -191,11 +208,10 @@ static int change(struct writing *w, enum l2_change_mode mode, const struct nigh
 }
 
 /* Without Redis the local step is the whole change. */
-static int change_l1_only(struct writing *w, bool keep)
+static void change_l1_only(struct writing *w, bool keep)
 {
     struct coherence_item item = {.kind = WIRE_KEY, .version = w->version};
     write_here(w, &item, keep);
-    return w->refused ? NIGH_REFUSED : 0;
 }
 
 /* ---- put ---- */
@@ -256,13 +272,34 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     return verdict == L2_REFUSED || w->refused ? NIGH_REFUSED : 0;
 }
 
+/* Whether L1 has this version or a newer one already: then a put changes nothing (rule 15). */
+static bool is_known(const struct writing *w)
+{
+    const struct nigh *cache = w->space->cache;
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(cache->l1, &w->key);
+    bool known = w->version != 0 && e && l1_entry_version(e) >= w->version &&
+                 freshness_of(cache, e, clock_coarse_ns(&cache->clock)) != FRESHNESS_GONE;
+    rcu_leave();
+    return known;
+}
+
+static int put_l1_only(struct writing *w)
+{
+    if (is_known(w))
+        return NIGH_REFUSED;
+    change_l1_only(w, true);
+    return w->refused ? NIGH_REFUSED : 0;
+}
+
 static int put(struct writing *w, const struct nigh_call *call)
 {
     if (call && call->miss)
         return put_missed(w, call);
     if (!w->space->cache->coherence)
-        return change_l1_only(w, true);
+        return put_l1_only(w);
     w->token = coherence_token(w->space->cache->coherence);
+    w->home = coherence_home(w->space->cache->coherence);
     bool newer = w->version != 0;
     return change(w, newer ? L2_SET_NEWER : L2_SET, call);
 }
@@ -345,8 +382,10 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
             unfence(w);
         return rc;
     }
-    if (!cache->coherence)
-        return change_l1_only(w, keep);
+    if (!cache->coherence) {
+        change_l1_only(w, keep);
+        return 0;
+    }
     return change(w, keep ? L2_SET_TOKEN : L2_DELETE, call);
 }
 

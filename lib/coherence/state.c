@@ -117,6 +117,11 @@ struct coherence_position coherence_position(struct coherence *c)
     return epoch_held(c, epoch) ? p : none;
 }
 
+uint64_t coherence_home(const struct coherence *c)
+{
+    return load_shown(&c->home);
+}
+
 static bool group_below(const struct coherence *c, uint32_t slot, uint64_t sequence, bool soft)
 {
     const struct coherence_group *g = &c->groups[slot];
