@@ -301,6 +301,37 @@ TEST(waiter_takes_over_from_a_leader_that_exits)
     world_fini(&w);
 }
 
+static _Atomic unsigned asleep;
+
+static int count_and_park(void *arg, _Atomic uint32_t *word, uint32_t expected,
+                          uint64_t deadline_ns)
+{
+    asleep++;
+    return park_futex.wait(arg, word, expected, deadline_ns);
+}
+
+/* No tick and no timeout here: who is not woken sleeps for ever. */
+TEST(waiters_asleep_are_woken_when_the_leader_exits)
+{
+    struct world w;
+    world_init_real(&w, exit_in_loader);
+    w.real.park->wait = count_and_park;
+    exits_left = 1;
+    asleep = 0;
+    struct flight *f = world_join(&w, "a", FLIGHT_LEADER);
+    pthread_t waiters[3];
+    for (unsigned i = 0; i < ARRAY_COUNT(waiters); i++)
+        REQUIRE_EQ(pthread_create(&waiters[i], NULL, wait_and_leave,
+                                  world_join(&w, "a", FLIGHT_FOLLOWER)), 0);
+    CHECK_WITHIN(10000, asleep >= ARRAY_COUNT(waiters));
+    on_a_thread(lead_and_leave, f);
+    CHECK_WITHIN(10000, w.freed == 1);
+    CHECK_EQ(w.loads, 2);
+    for (unsigned i = 0; i < ARRAY_COUNT(waiters); i++)
+        pthread_join(waiters[i], NULL);
+    world_fini_real(&w);
+}
+
 TEST(worker_takes_over_when_nobody_waits)
 {
     struct world w;
