@@ -129,7 +129,7 @@ struct nigh_options {
 #define NIGH_SOFT 0x04u        /* an invalidation makes stale instead of gone (tags, spaces, all) */
 #define NIGH_IF_NEWER 0x08u    /* a put with a version is refused by an equal or newer one */
 #define NIGH_REFRESH 0x10u     /* load even if a fresh value is there */
-#define NIGH_QUIET 0x20u       /* leave no trace: no counters, no recency */
+#define NIGH_QUIET 0x20u       /* leave no trace in L1: its reads are not counted, no recency */
 
 struct nigh_miss;
 
