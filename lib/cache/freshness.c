@@ -9,7 +9,7 @@
 
 /* Trust is compared with the time read after the entry was found: any beat that vouches beyond that
  * time applied its invalidations before it set the word. */
-static bool trusted(const struct nigh *cache, uint64_t now_ns)
+bool freshness_trusted(const struct nigh *cache, uint64_t now_ns)
 {
     /* pair(coherence.trust): what a beat applied before it extended trust is seen here */
     return now_ns < atomic_load_explicit(cache->trusted_until, memory_order_acquire);
@@ -19,7 +19,7 @@ enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e, 
 {
     /* Trust first: its acquire orders the floors after it, so that an entry is never judged by
      * floors older than the beat that vouches for it. */
-    bool is_trusted = trusted(cache, now_ns);
+    bool is_trusted = freshness_trusted(cache, now_ns);
     const uint16_t *groups;
     uint32_t count = l1_entry_groups(e, &groups);
     enum l1_standing standing =

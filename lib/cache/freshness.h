@@ -14,6 +14,9 @@ enum freshness {
     FRESHNESS_GONE,    /* below a hard floor, or out of its stale window */
 };
 
+/* Whether the last word from Redis is recent enough to call anything stored fresh. */
+bool freshness_trusted(const struct nigh *cache, uint64_t now_ns);
+
 /* `now_ns` from the coarse clock, read after the entry was found. */
 enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e, uint64_t now_ns);
 

@@ -45,6 +45,7 @@ void load_free(void *arg, struct flight *f)
         l1_entry_unref(f->result);
     if (!l)
         return;
+    load_release_lease(l); /* still held when two loaders in a row ended their threads */
     if (l->answer)
         l2_answer_free(l->answer);
     if (l->stale)
@@ -112,6 +113,8 @@ static void ask_lease(struct load *l)
     struct nigh *cache = l->space->cache;
     if (l->flight->state != FLIGHT_LEASE)
         flight_enter(l->flight, FLIGHT_LEASE);
+    if (load_failed_lately(l))
+        return;
     if (l->lease_tries >= LOAD_LEASE_TRIES || !lookup_l2_usable(l->space, &l->key)) {
         load_start(l);
         return;
@@ -237,6 +240,18 @@ static void lease_answered(struct load *l, const struct l2_answer *answer)
         if (!look(l, answer))
             ask_lease(l);
     }
+}
+
+bool load_failed_lately(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    int error;
+    if (!failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
+        return false;
+    stats_count(&l->space->stats, STATS_ERROR_SERVED);
+    l->fill.error = error;
+    load_land_stale(l, NIGH_ELOADER);
+    return true;
 }
 
 /* ---- the machine ---- */

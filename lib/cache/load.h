@@ -87,6 +87,9 @@ void load_land_stale(struct load *l, int otherwise);
 void load_replied(void *flight, struct l2_answer *answer);
 /* Deadline of one request to L2 made now. */
 uint64_t load_request_deadline_ns(const struct load *l);
+/* Whether the key's last load failed so lately that the origin is to be spared: the flight has then
+ * landed. Asked after L2, lest a remembered error hide what another node has loaded since. */
+bool load_failed_lately(struct load *l);
 /* Give the lease back, if one is held. */
 void load_release_lease(struct load *l);
 

@@ -124,6 +124,8 @@ void load_start(struct load *l)
         load_land_stale(l, NIGH_MISS);
         return;
     }
+    if (load_failed_lately(l))
+        return;
     if (!admit(l)) {
         stats_count(&l->space->stats, STATS_LOAD_BUSY);
         load_land_stale(l, NIGH_EBUSY);

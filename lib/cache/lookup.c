@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "cache/freshness.h"
+
 /* Slots of the tags, for the L1 entry. */
 static uint32_t slots_of(const struct nigh *cache, const struct l2_envelope *e,
                          uint16_t slots[NIGH_TAGS_MAX])
@@ -54,10 +56,14 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
 {
     struct nigh *cache = space->cache;
     struct bytes name = bytes_of(space->name, space->name_len);
+    /* Rule 11 holds for every stored value. Trust first, as in freshness.c: what it vouches for is
+     * in the positions that are read after it. */
+    bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
     enum coherence_verdict verdict = coherence_judge(cache->coherence, e, name, answer->home);
     if (verdict == COHERENCE_GONE ||
         coherence_queued_covers(cache->coherence, name, bytes_of(key->data, key->len), e->groups,
-                                e->group_count))
+                                e->group_count) ||
+        (!trusted && cache->doubt_is_miss))
         return 0;
 
     struct l1_entry *entry;
@@ -66,7 +72,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     if (rc != 0)
         return rc;
     ret->storable = verdict == COHERENCE_FRESH && !l1_entry_loose(entry);
-    bool fresh = verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
+    bool fresh = trusted && verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
     bool absent = e->flags & L2_ENVELOPE_ABSENT;
     /* A negative entry is good while it is fresh and never hides a value after that. */
     if (!fresh && (absent || now_ns >= l1_entry_stale_until_ns(entry))) {

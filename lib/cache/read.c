@@ -313,12 +313,6 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
 {
     struct nigh *cache = space->cache;
     uint64_t deadline_ns = cache_deadline_ns(cache, call, space->rules.load_deadline_ms);
-    int error;
-    if (failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), &error)) {
-        stats_count(&space->stats, STATS_ERROR_SERVED);
-        cache_set_load_error(error);
-        return NIGH_ELOADER;
-    }
     int rc;
     do
         rc = fly(space, key, call, deadline_ns, ret);
