@@ -100,19 +100,46 @@ struct nigh_options world_options(struct world *w)
     return o;
 }
 
+void world_open_with(struct world *w, const struct nigh_options *o,
+                     const struct nigh_space_options *so, struct origin *origin)
+{
+    w->now_ns = WORLD_START_NS;
+    int rc = nigh_open(o, &w->cache);
+    if (rc != 0)
+        check_note("nigh_open: %s: %s", nigh_strerror(rc), nigh_options_error());
+    REQUIRE_EQ(rc, 0);
+    REQUIRE_EQ(nigh_space_open(w->cache, "s", so, origin_load, origin_write, origin, &w->space), 0);
+}
+
 void world_open(struct world *w, const struct nigh_options *o, const struct nigh_space_options *so)
 {
     struct nigh_options own = NIGH_OPTIONS_INIT;
     own.l1_memory = 8u << 20;
     own.group_slots = 2048;
-    *w = (struct world){.now_ns = WORLD_START_NS};
     origin_init(&w->origin);
-    int rc = nigh_open(o ? o : &own, &w->cache);
-    if (rc != 0)
-        check_note("nigh_open: %s: %s", nigh_strerror(rc), nigh_options_error());
-    REQUIRE_EQ(rc, 0);
-    REQUIRE_EQ(nigh_space_open(w->cache, "s", so, origin_load, origin_write, &w->origin,
-                               &w->space), 0);
+    world_open_with(w, o ? o : &own, so, &w->origin);
+}
+
+struct nigh_options node_options(const struct redis *server)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.redis_uri = server->uri;
+    o.trust_ms = 1000;
+    o.beat_ms = 200;
+    o.connect_timeout_ms = 200;
+    return o;
+}
+
+void node_open(struct world *w, const struct redis *server, struct origin *origin,
+               const struct nigh_space_options *so)
+{
+    struct nigh_options o = node_options(server);
+    origin_init(&w->origin);
+    world_open_with(w, &o, so, origin ? origin : &w->origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) == NIGH_FRESH &&
+                                                world_count(w, "listening") == 1));
 }
 
 void world_close(struct world *w)
@@ -124,6 +151,12 @@ void world_close(struct world *w)
 void world_advance(struct world *w, uint64_t ms)
 {
     atomic_fetch_add(&w->now_ns, ms * 1000000u);
+}
+
+int world_tick(struct world *w)
+{
+    world_advance(w, 1);
+    return nigh_tick(w->cache);
 }
 
 void world_settle(struct world *w)

@@ -24,6 +24,7 @@
 #include <nigh/nigh.h>
 
 #include "support/check.h"
+#include "support/redis.h"
 
 #define WORLD_START_NS (1000ull * 1000000000ull)
 #define WORLD_PATIENCE_MS 20000 /* of a condition that must come; never a verdict about speed */
@@ -70,8 +71,18 @@ struct world {
 struct nigh_options world_options(struct world *w);
 /* NULL: defaults with the kernel's clock and own threads, whatever NIGH_CONF says. */
 void world_open(struct world *w, const struct nigh_options *o, const struct nigh_space_options *so);
+/* A node: the same before this Redis, and in front of an origin that it may share; waits until it
+ * is trusted. Its beats are quick, so that tests of their absence are, too. */
+struct nigh_options node_options(const struct redis *server);
+void node_open(struct world *w, const struct redis *server, struct origin *origin,
+               const struct nigh_space_options *so);
+/* The same with all options given, and without waiting. */
+void world_open_with(struct world *w, const struct nigh_options *o,
+                     const struct nigh_space_options *so, struct origin *origin);
 void world_close(struct world *w);
 void world_advance(struct world *w, uint64_t ms);
+/* A tick, a millisecond later: for CHECK_WITHIN. */
+int world_tick(struct world *w);
 /* Ticks until nothing moves any more. Only without own threads. */
 void world_settle(struct world *w);
 int64_t world_count(const struct world *w, const char *name);

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: MIT
+// Two nodes and one real Redis: one load for both, what one changes the other forgets, and what
+// becomes of a node that dies or fails while the other waits for it.
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/origin.h"
+
+struct pair {
+    struct redis server;
+    struct world a;
+    struct world b; /* in front of a's origin */
+};
+
+static void open_pair(struct pair *p, const struct nigh_space_options *so)
+{
+    redis_start(&p->server, NULL);
+    node_open(&p->a, &p->server, NULL, so);
+    node_open(&p->b, &p->server, &p->a.origin, so);
+}
+
+static void close_pair(struct pair *p)
+{
+    world_close(&p->a);
+    world_close(&p->b);
+    redis_stop(&p->server);
+}
+
+static bool is_gone(struct world *w, const char *key)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = NIGH_L1_ONLY;
+    return ask_get(w->space, key, &call).outcome == NIGH_MISS;
+}
+
+static int invalidate(struct world *w, enum nigh_target_kind kind, const char *name)
+{
+    struct nigh_target t = {.kind = kind, .space = w->space, .name = name,
+                            .name_len = name ? strlen(name) : 0};
+    return nigh_invalidate_many(w->cache, &t, 1, NULL);
+}
+
+static bool exists(const struct redis *server, const char *key)
+{
+    return redis_integer(server, "EXISTS %s", key) == 1;
+}
+
+/* ---- one load ---- */
+
+TEST(what_one_loaded_the_other_finds)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    CHECK_ANSWER(ask_fetch(p.a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "l2_fill") == 1);
+    struct answer got = ask_fetch(p.b.space, "k", NULL);
+    CHECK_ANSWER(got, NIGH_FRESH, "k=1");
+    CHECK_EQ(got.tier, NIGH_TIER_L2);
+    got = ask_get(p.b.space, "k", NULL);
+    CHECK_ANSWER(got, NIGH_FRESH, "k=1");
+    CHECK_EQ(got.tier, NIGH_TIER_L1);
+    CHECK_EQ(p.a.origin.loads, 1);
+    CHECK(exists(&p.server, "nigh:s:1:k"));
+    CHECK_GT(redis_integer(&p.server, "PTTL nigh:s:1:k"), 0); /* every value has a hard TTL */
+    CHECK(!exists(&p.server, "nigh:!:lease:s:k"));
+    close_pair(&p);
+}
+
+TEST(two_nodes_that_miss_together_share_one_load)
+{
+    struct pair p;
+    struct asker a[8], b[8];
+    open_pair(&p, NULL);
+    origin_hold(&p.a.origin);
+    for (int i = 0; i < 8; i++)
+        asker_start(&a[i], p.a.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.running == 1);
+    for (int i = 0; i < 8; i++)
+        asker_start(&b[i], p.b.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "lease_held") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "flight_joined") == 7);
+    uint64_t let_go_ms = check_now_ms();
+    origin_let_go(&p.a.origin);
+    for (int i = 0; i < 8; i++) {
+        asker_join(&a[i]);
+        asker_join(&b[i]);
+        CHECK_ANSWER(a[i].answer, NIGH_FRESH, "k=1");
+        CHECK_ANSWER(b[i].answer, NIGH_FRESH, "k=1");
+    }
+    /* The fill was pushed: nobody waited for the lease (5 s) to run out. */
+    CHECK_LT(check_now_ms() - let_go_ms, 3000);
+    CHECK_EQ(p.a.origin.loads, 1);
+    CHECK_EQ(p.a.origin.running_max, 1);
+    close_pair(&p);
+}
+
+TEST(a_thousand_keys_from_both_sides_are_loaded_once_each)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    for (int i = 0; i < 1000; i++) {
+        char key[16], row[24];
+        struct asker other;
+        snprintf(key, sizeof(key), "k%d", i);
+        snprintf(row, sizeof(row), "k%d=1", i);
+        asker_start(&other, (i % 2 ? &p.a : &p.b)->space, key, NULL);
+        CHECK_ANSWER(ask_fetch((i % 2 ? &p.b : &p.a)->space, key, NULL), NIGH_FRESH, row);
+        asker_join(&other);
+        CHECK_ANSWER(other.answer, NIGH_FRESH, row);
+    }
+    CHECK_EQ(p.a.origin.loads, 1000);
+    close_pair(&p);
+}
+
+static int answer_absent(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_absent(fill);
+}
+
+TEST(absence_is_shared_too)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    p.a.origin.script = answer_absent;
+    CHECK_EQ(ask_fetch(p.a.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "l2_fill") == 1);
+    CHECK_EQ(ask_fetch(p.b.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(p.a.origin.loads, 1);
+    close_pair(&p);
+}
+
+TEST(a_long_load_keeps_its_lease)
+{
+    struct pair p;
+    struct asker a, b;
+    struct nigh_options o;
+    redis_start(&p.server, NULL);
+    o = node_options(&p.server);
+    o.lease_ms = 150;
+    origin_init(&p.a.origin);
+    world_open_with(&p.a, &o, NULL, &p.a.origin);
+    world_open_with(&p.b, &o, NULL, &p.a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(p.a.cache) == 0 && nigh_health(p.b.cache) == 0);
+    origin_hold(&p.a.origin);
+    asker_start(&a, p.a.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.running == 1);
+    asker_start(&b, p.b.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "lease_extended") >= 8);
+    CHECK_EQ(p.a.origin.loads, 1); /* several lease times later */
+    origin_let_go(&p.a.origin);
+    asker_join(&a);
+    asker_join(&b);
+    CHECK_ANSWER(b.answer, NIGH_FRESH, "k=1");
+    CHECK_EQ(p.a.origin.loads, 1);
+    close_pair(&p);
+}
+
+/* ---- failures of the node that loads ---- */
+
+static int fail_when_let_go(struct origin *o, struct nigh_fill *fill)
+{
+    while (atomic_load(&o->held))
+        check_pause();
+    return nigh_fill_error(fill, 7);
+}
+
+static int exit_thread(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o, (void)fill;
+    pthread_exit(NULL);
+}
+
+TEST(a_failed_load_gives_its_lease_back)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    p.a.origin.script = fail_when_let_go;
+    CHECK_EQ(ask_fetch(p.a.space, "k", NULL).outcome, NIGH_ELOADER);
+    CHECK_WITHIN(2000, !exists(&p.server, "nigh:!:lease:s:k")); /* its time would be 5 s */
+    p.a.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=1");
+    close_pair(&p);
+}
+
+TEST(a_loader_that_ends_its_threads_gives_its_lease_back)
+{
+    struct pair p;
+    struct asker a;
+    open_pair(&p, NULL);
+    p.a.origin.script = exit_thread;
+    asker_start(&a, p.a.space, "k", NULL);
+    asker_join(&a);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "flights") == 0);
+    CHECK_WITHIN(2000, !exists(&p.server, "nigh:!:lease:s:k"));
+    close_pair(&p);
+}
+
+TEST(a_remembered_error_does_not_hide_what_another_node_loaded)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    p.a.origin.script = fail_when_let_go;
+    CHECK_EQ(ask_fetch(p.a.space, "k", NULL).outcome, NIGH_ELOADER);
+    p.a.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "l2_fill") == 1);
+    struct answer got = ask_fetch(p.a.space, "k", NULL);
+    CHECK_ANSWER(got, NIGH_FRESH, "k=1");
+    CHECK_EQ(got.tier, NIGH_TIER_L2);
+    close_pair(&p);
+}
+
+TEST(a_remembered_error_still_spares_the_origin)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    p.a.origin.script = fail_when_let_go;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(ask_fetch(p.a.space, "k", NULL).outcome, NIGH_ELOADER);
+    CHECK_EQ(nigh_load_error(), 7);
+    CHECK_LE(p.a.origin.loads, 3); /* 1 s, then 2 s: what a slow machine may fit in */
+    CHECK_GE(world_count(&p.a, "error_served"), 7);
+    close_pair(&p);
+}
+
+TEST(a_lease_whose_holder_is_gone_runs_out)
+{
+    struct pair p;
+    open_pair(&p, NULL);
+    /* What a process that died while it loaded leaves behind. */
+    free(redis_command(&p.server, "SET nigh:!:lease:s:k deadbeef PX 400"));
+    CHECK_ANSWER(ask_fetch(p.a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_GE(world_count(&p.a, "lease_held"), 1);
+    CHECK_EQ(p.a.origin.loads, 1);
+    close_pair(&p);
+}
+
+/* ---- what one changes the other forgets ---- */
+
+static int tagged(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_add_tag(fill, "tag"), 0);
+    return origin_answer(o, fill);
+}
+
+static void both_have(struct pair *p, const char *row)
+{
+    CHECK_ANSWER(ask_fetch(p->a.space, "k", NULL), NIGH_FRESH, row);
+    CHECK_ANSWER(ask_fetch(p->b.space, "k", NULL), NIGH_FRESH, row);
+}
+
+TEST(an_invalidation_reaches_the_other_node)
+{
+    struct pair p;
+    static const enum nigh_target_kind kinds[] = {NIGH_TARGET_KEY, NIGH_TARGET_TAG,
+                                                  NIGH_TARGET_SPACE, NIGH_TARGET_ALL};
+    open_pair(&p, NULL);
+    p.a.origin.script = tagged;
+    both_have(&p, "k=1");
+    for (unsigned i = 0; i < 4; i++) {
+        char row[16];
+        snprintf(row, sizeof(row), "k=%u", origin_commit(&p.a.origin));
+        CHECK_EQ(invalidate(&p.a, kinds[i], kinds[i] == NIGH_TARGET_TAG ? "tag" : "k"), 0);
+        CHECK(is_gone(&p.a, "k")); /* at once where it was issued */
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_gone(&p.b, "k"));
+        both_have(&p, row);
+        CHECK_EQ(p.a.origin.loads, i + 2); /* once for both */
+    }
+    CHECK_EQ(world_count(&p.b, "sequence"), 4);
+    close_pair(&p);
+}
+
+TEST(a_put_and_a_write_reach_the_other_node)
+{
+    struct pair p;
+    struct nigh_call call = NIGH_CALL_INIT;
+    open_pair(&p, NULL);
+    both_have(&p, "k=1");
+    CHECK_EQ(nigh_put(p.a.space, "k", 1, "put", 3, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_gone(&p.b, "k"));
+    CHECK_ANSWER(ask_get(p.b.space, "k", NULL), NIGH_FRESH, "put");
+    call.version = 5;
+    CHECK_EQ(nigh_write(p.b.space, "k", 1, "written", 7, &call), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_gone(&p.a, "k"));
+    CHECK_ANSWER(ask_get(p.a.space, "k", NULL), NIGH_FRESH, "written");
+    call.version = 4;
+    CHECK_EQ(nigh_put(p.a.space, "k", 1, "older", 5, &call), NIGH_REFUSED);
+    CHECK_ANSWER(ask_get(p.b.space, "k", NULL), NIGH_FRESH, "written");
+    close_pair(&p);
+}
+
+TEST(an_invalidation_elsewhere_voids_the_load_here)
+{
+    struct pair p;
+    struct asker a;
+    open_pair(&p, NULL);
+    origin_hold(&p.a.origin);
+    asker_start(&a, p.a.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.running == 1);
+    origin_commit(&p.a.origin);
+    CHECK_EQ(invalidate(&p.b, NIGH_TARGET_KEY, "k"), 0);
+    origin_let_go(&p.a.origin);
+    asker_join(&a);
+    CHECK_ANSWER(a.answer, NIGH_FRESH, "k=1"); /* its call began before */
+    /* Redis refused the fill whether or not this node had heard; L1 drops it once it has. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "l2_fill_refused") == 1);
+    CHECK(!exists(&p.server, "nigh:s:1:k"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "sequence") == 1);
+    CHECK(is_gone(&p.a, "k"));
+    CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=2");
+    close_pair(&p);
+}
+
+TEST(a_ticket_of_one_node_is_void_after_a_change_by_the_other)
+{
+    struct pair p;
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    struct nigh_call call = NIGH_CALL_INIT;
+    open_pair(&p, NULL);
+    call.miss = &miss;
+    CHECK_EQ(ask_get(p.a.space, "k", &call).outcome, NIGH_MISS);
+    CHECK_NE(miss.token, 0);
+    CHECK_EQ(invalidate(&p.b, NIGH_TARGET_KEY, "k"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "sequence") == 1);
+    CHECK_EQ(nigh_put(p.a.space, "k", 1, "old", 3, &call), NIGH_REFUSED);
+    CHECK_EQ(ask_get(p.a.space, "k", NULL).outcome, NIGH_MISS);
+    CHECK_EQ(ask_get(p.b.space, "k", NULL).outcome, NIGH_MISS);
+    close_pair(&p);
+}
+
+TEST(another_schema_sees_nothing_of_the_first)
+{
+    struct pair p;
+    struct nigh_space *next;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    open_pair(&p, NULL);
+    so.schema = "2";
+    REQUIRE_EQ(nigh_space_open(p.b.cache, "t", &so, NULL, NULL, NULL, &next), 0);
+    so.schema = "1";
+    struct nigh_space *first;
+    REQUIRE_EQ(nigh_space_open(p.a.cache, "t", &so, NULL, NULL, NULL, &first), 0);
+    CHECK_EQ(nigh_put(first, "k", 1, "one", 3, NULL), 0);
+    CHECK_EQ(ask_get(next, "k", NULL).outcome, NIGH_MISS);
+    close_pair(&p);
+}
+
+/* A node that is told nothing (its channel is cut and it was asleep) must not believe L2 either:
+ * rule 11, no stored value is fresh in doubt. Time is the test's; it never sleeps. */
+TEST(in_doubt_a_value_of_l2_is_not_fresh)
+{
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    a.origin.script = tagged;
+    struct nigh_options o = world_options(&b);
+    o.redis_uri = server.uri;
+    world_open(&b, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&b), nigh_health(b.cache) == NIGH_FRESH));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&b), world_count(&b, "listening") == 1));
+    CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "l2_fill") == 1);
+    free(redis_command(&server, "CLIENT KILL TYPE pubsub"));
+    CHECK_EQ(invalidate(&a, NIGH_TARGET_TAG, "tag"), 0);
+    world_advance(&b, 30000); /* asleep for longer than its trust */
+    CHECK_NE(ask_get(b.space, "k", NULL).outcome, NIGH_FRESH);
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(in_doubt_with_on_doubt_miss_nothing_stored_is_served)
+{
+    struct redis server;
+    struct world b;
+    redis_start(&server, NULL);
+    struct nigh_options o = world_options(&b);
+    o.redis_uri = server.uri;
+    o.on_doubt = NIGH_DOUBT_MISS;
+    world_open(&b, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&b), nigh_health(b.cache) == NIGH_FRESH));
+    CHECK_EQ(nigh_put(b.space, "k", 1, "v", 1, NULL), 0);
+    CHECK_ANSWER(ask_get(b.space, "k", NULL), NIGH_FRESH, "v");
+    world_advance(&b, 30000);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = NIGH_L1_ONLY;
+    CHECK_EQ(ask_get(b.space, "k", &call).outcome, NIGH_MISS);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+/* ---- two processes ---- */
+
+/* As a child: fetch a key as soon as told, say what came, and stay until told to go. */
+static void be_a_node(const char *uri)
+{
+    struct world w;
+    struct redis server = {0};
+    char line[64];
+    snprintf(server.uri, sizeof(server.uri), "%s", uri);
+    node_open(&w, &server, NULL, NULL);
+    printf("node open\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        struct answer got = ask_fetch(w.space, line, NULL);
+        printf("node %s %s %u\n", nigh_result_name(got.outcome), got.text,
+               atomic_load(&w.origin.loads));
+        fflush(stdout);
+    }
+    world_close(&w);
+}
+
+TEST(zz_child)
+{
+    const char *uri = getenv("NIGH_TEST_NODE");
+    if (uri)
+        be_a_node(uri);
+}
+
+struct child {
+    pid_t pid;
+    FILE *in;
+    FILE *out;
+};
+
+static void child_start(struct child *c, const struct redis *server)
+{
+    int in[2], out[2];
+    REQUIRE(pipe2(in, 0) == 0 && pipe2(out, 0) == 0);
+    c->pid = fork();
+    REQUIRE(c->pid >= 0);
+    if (c->pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        close(in[1]);
+        close(out[0]);
+        setenv("NIGH_TEST_NODE", server->uri, 1);
+        execl("/proc/self/exe", "40cache_redis_nodes", "zz_child", (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    c->in = fdopen(in[1], "w");
+    c->out = fdopen(out[0], "r");
+    REQUIRE(c->in && c->out);
+}
+
+/* The next line of the child that begins with "node", without it. */
+static void child_hear(struct child *c, char line[128])
+{
+    char whole[160];
+    do
+        REQUIRE(fgets(whole, sizeof(whole), c->out));
+    while (strncmp(whole, "node ", 5) != 0);
+    whole[strcspn(whole, "\n")] = '\0';
+    snprintf(line, 128, "%s", whole + 5);
+}
+
+static void child_ask(struct child *c, const char *key)
+{
+    fprintf(c->in, "%s\n", key);
+    fflush(c->in);
+}
+
+static void child_end(struct child *c)
+{
+    fclose(c->in);
+    fclose(c->out);
+    REQUIRE(waitpid(c->pid, NULL, 0) == c->pid);
+}
+
+TEST(two_processes_share_loads_and_invalidations)
+{
+    struct redis server;
+    struct child child;
+    struct world w;
+    char line[128];
+    if (getenv("NIGH_TEST_NODE"))
+        return;
+    redis_start(&server, NULL);
+    child_start(&child, &server);
+    node_open(&w, &server, NULL, NULL);
+    child_hear(&child, line);
+    CHECK_STR(line, "open");
+    child_ask(&child, "k");
+    child_hear(&child, line);
+    CHECK_STR(line, "NIGH_FRESH k=1 1");
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1"); /* from the child's load */
+    CHECK_EQ(w.origin.loads, 0);
+    CHECK_EQ(invalidate(&w, NIGH_TARGET_KEY, "k"), 0);
+    origin_commit(&w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=2");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
+    uint64_t end_ms = check_now_ms() + WORLD_PATIENCE_MS;
+    do { /* its listener may be a moment behind */
+        child_ask(&child, "k");
+        child_hear(&child, line);
+    } while (strcmp(line, "NIGH_FRESH k=2 1") != 0 && check_now_ms() < end_ms);
+    CHECK_STR(line, "NIGH_FRESH k=2 1"); /* from ours */
+    child_end(&child);
+    world_close(&w);
+    redis_stop(&server);
+}
