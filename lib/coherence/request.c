@@ -28,6 +28,7 @@ void coherence_set_poke(struct coherence *c, void (*poke)(void *arg), void *arg)
     pthread_mutex_lock(&c->mail_lock);
     c->poke = poke;
     c->poke_arg = arg;
+    poke_locked(c); /* the link may have come up before anybody could be told */
     pthread_mutex_unlock(&c->mail_lock);
 }
 

@@ -32,6 +32,21 @@ TEST(beats_come_in_their_time)
     world_close(&w);
 }
 
+TEST(server_time_follows_the_beats)
+{
+    world w;
+    world_open(&w);
+    uint64_t before_ms = coherence_server_time_ms(w.c);
+    w.time_ms += 60000; /* somebody set its clock */
+    fake_env_advance(&w.fake, 500 * NS_PER_MS);
+    CHECK_EQ(coherence_server_time_ms(w.c), before_ms + 500);
+    beat(&w);
+    CHECK_EQ(coherence_server_time_ms(w.c), w.time_ms);
+    fake_env_advance(&w.fake, 500 * NS_PER_MS);
+    CHECK_EQ(coherence_server_time_ms(w.c), w.time_ms + 500);
+    world_close(&w);
+}
+
 TEST(many_wishes_are_one_beat_and_one_that_follows)
 {
     world w;

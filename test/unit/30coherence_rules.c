@@ -358,6 +358,20 @@ TEST(log_entry_that_is_no_frame)
     world_close(&w);
 }
 
+/* The stream outlived a change of server that this node has not noticed yet. */
+TEST(log_entry_of_another_clock)
+{
+    world w;
+    world_open(&w);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    memset(w.log.frames[0].bytes + 4, 'b', 40);
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    CHECK_STR(world_notes(&w), "all~ all~ wake");
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 2);
+    world_close(&w);
+}
+
 TEST(repeated_frames_are_dropped)
 {
     world w;
@@ -510,7 +524,7 @@ TEST(failed_answer_tells_no_clock)
 
 /*
  * The server has restarted. Our resync was executed there, its answer is on its way; then our
- * change of a tag is accepted. The answer does not know of it: taken, it would let pass what L2 has.
+ * change of a tag is accepted. The answer does not know of it: it would let pass what L2 has.
  */
 TEST(resync_older_than_a_write_that_met_a_new_clock)
 {
