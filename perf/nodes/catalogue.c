@@ -17,13 +17,12 @@
 #include "support/hash.h"
 #include "support/name_map.h"
 
-#define LAYOUT 1 /* raise it when the tables or the resolution of edges change */
+#define LAYOUT 2 /* raise it when the tables or the resolution of edges change */
 
 static const char schema[] =
     "CREATE TABLE info(layout INTEGER, input_hash INTEGER, input_bytes INTEGER, packages INTEGER,"
     " edges INTEGER, absent_names INTEGER, unsatisfied INTEGER);"
-    "CREATE TABLE package(id INTEGER PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL,"
-    " revision INTEGER NOT NULL);"
+    "CREATE TABLE package(id INTEGER PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL);"
     "CREATE TABLE record(package INTEGER PRIMARY KEY, text TEXT NOT NULL);"
     "CREATE TABLE edge(package INTEGER NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,"
     " target INTEGER, PRIMARY KEY(package, position)) WITHOUT ROWID;"
@@ -179,7 +178,7 @@ static void add_all_edges(struct builder *b)
 
 static void add_packages(struct builder *b)
 {
-    sqlite3_stmt *package = database_prepare(b->db, "INSERT INTO package VALUES(?, ?, ?, 1)");
+    sqlite3_stmt *package = database_prepare(b->db, "INSERT INTO package VALUES(?, ?, ?)");
     sqlite3_stmt *record = database_prepare(b->db, "INSERT INTO record VALUES(?, ?)");
     for (uint32_t id = 1; id <= b->info.packages; id++) {
         const struct control_record *r = &b->packages[id - 1];
@@ -230,7 +229,6 @@ static void write_tables(struct builder *b)
     database_run(b->db, indexes);
     add_info(b);
     database_run(b->db, "COMMIT");
-    database_run(b->db, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 static void free_builder(struct builder *b)
@@ -250,7 +248,7 @@ void catalogue_build(const char *path, struct text input, struct catalogue_info 
     if (b.info.packages == 0)
         fail("the catalogue's text holds no package");
     find_providers(&b);
-    b.db = database_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    b.db = database_open(path);
     write_tables(&b);
     database_close(b.db);
     *ret = b.info;
@@ -261,7 +259,7 @@ bool catalogue_lookup(const char *path, struct text input, struct catalogue_info
 {
     if (access(path, R_OK) != 0)
         return false;
-    sqlite3 *db = database_open(path, SQLITE_OPEN_READWRITE);
+    sqlite3 *db = database_open(path);
     sqlite3_stmt *s = database_prepare(db, "SELECT * FROM info");
     bool same = database_step(s) && sqlite3_column_int64(s, 0) == LAYOUT &&
                 (uint64_t)sqlite3_column_int64(s, 1) == hash_text(input);

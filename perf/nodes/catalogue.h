@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The package catalogue in SQLite: the origin that the nodes cache.
+ * The package catalogue in SQLite. It never changes: what does is kept beside it (origin.h).
  *
- *   package  id, name, version, revision   revision counts updates and begins at 1
- *   record   package, text                 apart, so that walks over packages touch few pages
+ *   package  id, name, version
+ *   record   package, text        apart, so that walks over packages touch few pages
  *   edge     package, position, name, target (NULL: nothing satisfies it)
- *   absent   id, name, mentions            names that occur only in dependencies
+ *   absent   id, name, mentions   names that occur only in dependencies
  *
  * An edge is one clause of Pre-Depends and Depends. Of its alternatives the first that the
  * catalogue can satisfy counts, as apt would choose: a package of that name, or the best provider

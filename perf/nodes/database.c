@@ -14,15 +14,13 @@ static void expect(sqlite3 *db, int result, int wanted, const char *what)
         fail("sqlite: %s: %s", what, sqlite3_errmsg(db));
 }
 
-sqlite3 *database_open(const char *path, int flags)
+sqlite3 *database_open(const char *path)
 {
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
     sqlite3 *db;
-    if (sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK)
         fail("sqlite: cannot open %s: %s", path, db ? sqlite3_errmsg(db) : "no memory");
     sqlite3_busy_timeout(db, LOCK_WAIT_MS);
-    database_run(db, "PRAGMA journal_mode=WAL");
-    database_run(db, "PRAGMA synchronous=NORMAL");
-    database_run(db, "PRAGMA mmap_size=1073741824"); /* reads without a system call per page */
     return db;
 }
 

@@ -10,9 +10,8 @@
 
 #include "support/text.h"
 
-/* WAL, synchronous=NORMAL (a commit is durable against crashes of the process: 49 us), waits for
- * locks. One connection per thread. */
-sqlite3 *database_open(const char *path, int flags);
+/* Open or make a database; waits for locks. One connection per thread. */
+sqlite3 *database_open(const char *path);
 void database_close(sqlite3 *db);
 
 void database_run(sqlite3 *db, const char *sql);

@@ -16,7 +16,6 @@
 
 #include "nodes/collect.h"
 #include "support/fail.h"
-#include "support/folder.h"
 #include "support/redis_server.h"
 
 #define LOOK_EVERY_NS (5 * PERF_NS_PER_MS)
@@ -144,9 +143,9 @@ static void check_alive(struct run *r)
 static void set_up(struct run *r)
 {
     struct plan plan = r->job->plan;
-    snprintf(plan.database, sizeof(plan.database), "%s/origin-%s.sqlite", r->job->folder,
-             plan.check ? "checked" : "unchecked");
-    folder_copy_file(r->job->pristine, plan.database);
+    snprintf(plan.catalogue, sizeof(plan.catalogue), "%s", r->job->catalogue);
+    snprintf(plan.revisions, sizeof(plan.revisions), "%s/revisions-%s.sqlite", r->job->folder,
+             plan.check ? "on" : "off");
     snprintf(plan.redis_prefix, sizeof(plan.redis_prefix), "nigh-perf-%d-%s", (int)getpid(),
              plan.check ? "on" : "off");
     if (r->job->own_redis) {
@@ -255,7 +254,6 @@ bool job_run(const struct job *job, struct result *ret)
     if (!interrupted)
         collect(r.shared, job->population,
                 &(struct collect_times){r.begin_ns, end_ns, r.redis_up_ns}, ret);
-    unlink(r.shared->plan.database);
     shared_free(r.shared, r.fd);
     return !interrupted;
 }

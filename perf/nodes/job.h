@@ -44,8 +44,8 @@ struct result {
 
 struct job {
     struct plan plan;
-    const char *folder;   /* for everything that it makes */
-    const char *pristine; /* the catalogue, as it is copied for each run */
+    const char *folder; /* for everything that it makes */
+    const char *catalogue;
     bool own_redis;
     const struct population *population;
 };

@@ -33,7 +33,7 @@ static struct origin *origin_of_thread(const struct member *m)
     pthread_once(&origin_key_once, make_origin_key);
     struct origin *origin = pthread_getspecific(origin_key);
     if (!origin) {
-        origin = origin_open(m->plan->database);
+        origin = origin_open(m->plan->revisions, m->plan->catalogue);
         pthread_setspecific(origin_key, origin);
     }
     return origin;

@@ -85,11 +85,11 @@ static int coordinate(const struct settings *s)
 {
     job_catch_signals();
     const char *folder = folder_create("nigh-perf");
-    char *pristine = prepare_catalogue(s, folder);
-    struct population *population = population_open(pristine);
+    char *catalogue = prepare_catalogue(s, folder);
+    struct population *population = population_open(catalogue);
     struct job job = {.plan = s->plan,
                       .folder = folder,
-                      .pristine = pristine,
+                      .catalogue = catalogue,
                       .own_redis = s->own_redis,
                       .population = population};
     printf("redis:     %s\n", s->own_redis
@@ -99,7 +99,7 @@ static int coordinate(const struct settings *s)
     fflush(stdout);
     int status = run_jobs(s, &job);
     population_close(population);
-    free(pristine);
+    free(catalogue);
     return status;
 }
 

@@ -19,6 +19,7 @@ static void follow_coordinator(void)
 {
     signal(SIGINT, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "perf-node");
     if (getppid() == 1)
         fail("the coordinator is gone");
 }
@@ -89,7 +90,7 @@ static void attach(struct member *m, int fd, uint32_t number)
     m->number = number;
     m->self = &m->shared->nodes[number];
     m->plan = &m->shared->plan;
-    m->population = population_open(m->plan->database);
+    m->population = population_open(m->plan->catalogue);
     m->history = shared_history(m->shared);
     m->loads = shared_loads(m->shared);
     m->checker = (struct checker){.history = &m->history,

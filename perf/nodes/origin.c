@@ -27,10 +27,12 @@ enum query {
 static const char *const queries[QUERY_COUNT] = {
     [BEGIN] = "BEGIN",
     [COMMIT] = "COMMIT",
-    [RECORD] = "SELECT p.id, p.version, p.revision, r.text FROM package p"
-               " JOIN record r ON r.package = p.id WHERE p.name = ?1",
-    [DIRECT] = "SELECT e.name, t.id, t.name, t.version, t.revision FROM edge e"
-               " LEFT JOIN package t ON t.id = e.target WHERE e.package = ?1 ORDER BY e.position",
+    [RECORD] = "SELECT p.id, p.version, coalesce(v.revision, 1), r.text FROM package p"
+               " JOIN record r ON r.package = p.id LEFT JOIN revision v ON v.package = p.id"
+               " WHERE p.name = ?1",
+    [DIRECT] = "SELECT e.name, t.id, t.name, t.version, coalesce(v.revision, 1) FROM edge e"
+               " LEFT JOIN package t ON t.id = e.target LEFT JOIN revision v ON v.package = t.id"
+               " WHERE e.package = ?1 ORDER BY e.position",
     [CLOSURE] = "WITH RECURSIVE closure(id) AS (SELECT target FROM edge WHERE package = ?1"
                 " UNION SELECT e.target FROM closure c JOIN edge e ON e.package = c.id)"
                 " SELECT p.name FROM closure JOIN package p ON p.id = closure.id"
@@ -39,7 +41,8 @@ static const char *const queries[QUERY_COUNT] = {
                 " WHERE e.target = ?1 ORDER BY e.package LIMIT 100",
     [REVERSE_COUNT] = "SELECT count(*) FROM edge WHERE target = ?1",
     [WRITE] = "BEGIN IMMEDIATE",
-    [UPDATE] = "UPDATE package SET revision = revision + 1 WHERE id = ?1 RETURNING revision",
+    [UPDATE] = "INSERT INTO revision VALUES(?1, 2)"
+               " ON CONFLICT DO UPDATE SET revision = revision + 1 RETURNING revision",
 };
 
 struct origin {
@@ -52,10 +55,25 @@ struct origin {
 
 _Static_assert(PAGE_NAMES_SHOWN == 100, "the LIMIT of the reverse query says 100");
 
-struct origin *origin_open(const char *database_path)
+/* synchronous=NORMAL: a commit survives a crash of the process, and takes 20 to 50 us. Mapped, the
+ * catalogue is read without a system call per page. */
+static void attach(sqlite3 *db, const char *catalogue)
+{
+    char *sql = must_print("ATTACH 'file:%s?immutable=1' AS catalogue", catalogue);
+    database_run(db, "PRAGMA journal_mode=WAL");
+    database_run(db, "PRAGMA synchronous=NORMAL");
+    database_run(db, "CREATE TABLE IF NOT EXISTS"
+                     " revision(package INTEGER PRIMARY KEY, revision INTEGER NOT NULL)");
+    database_run(db, sql);
+    database_run(db, "PRAGMA catalogue.mmap_size=1073741824");
+    free(sql);
+}
+
+struct origin *origin_open(const char *revisions, const char *catalogue)
 {
     struct origin *o = must_alloc(1, sizeof(*o));
-    o->db = database_open(database_path, SQLITE_OPEN_READWRITE);
+    o->db = database_open(revisions);
+    attach(o->db, catalogue);
     for (int i = 0; i < QUERY_COUNT; i++)
         o->statements[i] = database_prepare(o->db, queries[i]);
     return o;

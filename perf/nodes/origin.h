@@ -2,6 +2,10 @@
 /*
  * The origin behind the cache: reads a package page from SQLite, commits an update to it.
  *
+ * Two databases: the catalogue, which never changes, and the revisions of the packages that were
+ * updated (those that are not in it have revision 1), in WAL mode. Were they one, each commit would
+ * empty the page cache of every connection, and a load would cost twice as much.
+ *
  * One per thread (an SQLite connection and its prepared statements).
  */
 #ifndef PERF_ORIGIN_H
@@ -14,7 +18,7 @@
 
 struct origin;
 
-struct origin *origin_open(const char *database_path);
+struct origin *origin_open(const char *revisions, const char *catalogue);
 void origin_close(struct origin *origin);
 
 /* A page and the names of its direct dependencies (its tags). Valid until the next call. */

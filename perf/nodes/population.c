@@ -70,9 +70,9 @@ static void read_popularity(struct population *p, sqlite3 *db)
     free(weights);
 }
 
-struct population *population_open(const char *database_path)
+struct population *population_open(const char *catalogue)
 {
-    sqlite3 *db = database_open(database_path, SQLITE_OPEN_READWRITE);
+    sqlite3 *db = database_open(catalogue);
     struct population *p = must_alloc(1, sizeof(*p));
     p->packages = number(db, "SELECT count(*) FROM package");
     p->keys = p->packages + number(db, "SELECT count(*) FROM absent");

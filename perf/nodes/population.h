@@ -28,7 +28,7 @@ struct population {
     char *text;                 /* all names */
 };
 
-struct population *population_open(const char *database_path);
+struct population *population_open(const char *catalogue);
 void population_close(struct population *p);
 
 static inline bool population_is_package(const struct population *p, uint32_t key)

@@ -38,7 +38,8 @@ struct plan {
     char policy[16];
     char redis_uri[PATH_BYTES];
     char redis_prefix[64];
-    char database[PATH_BYTES];
+    char catalogue[PATH_BYTES];
+    char revisions[PATH_BYTES];
 };
 
 enum tier { TIER_L1, TIER_L2, TIER_LOADER, TIER_COUNT };

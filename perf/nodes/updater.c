@@ -107,7 +107,7 @@ void *updater_run(void *arg)
     if (per_second <= 0)
         return NULL;
     u.random = random_stream_of(m->plan->seed, m->number, THREADS_MAX);
-    u.origin = origin_open(m->plan->database);
+    u.origin = origin_open(m->plan->revisions, m->plan->catalogue);
     for (;;) {
         u.next_ns += random_gap_ns(&u.random, per_second);
         if (!wait_for_turn(&u))
