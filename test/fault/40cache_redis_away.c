@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// Redis absent, killed, restarted, stopped, full, emptied, while callers keep asking: each gets a
+// value, a stale value marked stale, or a clear error, within its deadline.
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/origin.h"
+
+#define CALL_MS 2000   /* the deadline of the calls made here */
+#define SLACK_MS 3000  /* for a busy machine; a call without deadline would take far longer */
+
+static int tagged(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_add_tag(fill, "tag"), 0);
+    return origin_answer(o, fill);
+}
+
+static struct answer timely_fetch(struct world *w, const char *key)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = CALL_MS;
+    uint64_t began_ms = check_now_ms();
+    struct answer got = ask_fetch(w->space, key, &call);
+    CHECK_LT(check_now_ms() - began_ms, CALL_MS + SLACK_MS);
+    return got;
+}
+
+static int timely_invalidate(struct world *w, const char *key)
+{
+    uint64_t began_ms = check_now_ms();
+    int rc = nigh_invalidate(w->space, key, strlen(key), NULL);
+    CHECK_LT(check_now_ms() - began_ms, 250 + SLACK_MS); /* the default deadline of L2 */
+    return rc;
+}
+
+static bool health_becomes(struct world *w, int wanted)
+{
+    return CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) == wanted);
+}
+
+/* ---- absent ---- */
+
+TEST(redis_may_come_after_the_cache)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    redis_kill(&server);
+    struct nigh_options o = node_options(&server);
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_EQ(nigh_health(w.cache), NIGH_EOFFLINE);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=1"); /* its own load: fresh for its call */
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_STALE, "k=1"); /* stored, and nobody vouches for it */
+    CHECK_EQ(ask_get(w.space, "other", NULL).outcome, NIGH_EOFFLINE);
+    CHECK_EQ(timely_invalidate(&w, "k"), NIGH_QUEUED);
+    origin_commit(&w.origin);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=2"); /* applied here at once */
+    CHECK_EQ(nigh_drain(w.cache, 50), NIGH_ETIMEDOUT);
+    CHECK_GE(world_count(&w, "queued"), 1);
+    redis_restart(&server, REDIS_EMPTY);
+    health_becomes(&w, NIGH_FRESH);
+    CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+    CHECK_EQ(world_count(&w, "queued"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&w, "k").outcome == NIGH_FRESH);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=2");
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(redis_may_never_come)
+{
+    struct world w;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.redis_uri = "unix:///nonexistent/redis.sock";
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_STALE, "k=1");
+    CHECK_EQ(timely_invalidate(&w, "k"), NIGH_QUEUED);
+    CHECK_GE(world_count(&w, "l2_connect_failed"), 1);
+    world_close(&w); /* with an invalidation that nobody will ever accept */
+}
+
+/* ---- killed and restarted ---- */
+
+TEST(callers_are_served_while_redis_dies_and_comes_back)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 200; i++) {
+            char key[16];
+            snprintf(key, sizeof(key), "k%d", (round * 137 + i) % 150);
+            if (i == 50)
+                redis_kill(&server);
+            if (i == 150)
+                redis_restart(&server, REDIS_EMPTY);
+            struct answer got = timely_fetch(&w, key);
+            CHECK(got.outcome == NIGH_FRESH || got.outcome == NIGH_STALE);
+            CHECK_EQ(strncmp(got.text, key, strlen(key)), 0);
+            if (i % 10 == 0) {
+                int rc = timely_invalidate(&w, key);
+                CHECK(rc == 0 || rc == NIGH_QUEUED);
+            }
+        }
+        health_becomes(&w, NIGH_FRESH);
+        CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+    }
+    CHECK_GE(world_count(&w, "l2_lost"), 3);
+    CHECK_GE(world_count(&w, "resync"), 3);
+    CHECK_EQ(world_count(&w, "load_failed"), 0);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(a_restart_leaves_values_stale_and_refreshes_each_once)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=1");
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "resync") >= 2);
+    health_becomes(&w, NIGH_FRESH);
+    struct nigh_call l1_only = NIGH_CALL_INIT;
+    l1_only.flags = NIGH_L1_ONLY;
+    CHECK_ANSWER(ask_get(w.space, "k", &l1_only), NIGH_STALE, "k=1");
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_STALE, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_get(w.space, "k", &l1_only).outcome == NIGH_FRESH);
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* What was queued while Redis was away reaches the other node once it is back. */
+TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
+{
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    a.origin.script = tagged;
+    CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_fetch(a.space, "t", NULL), NIGH_FRESH, "t=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "l2_fill") == 2);
+    CHECK_ANSWER(ask_fetch(b.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_fetch(b.space, "t", NULL), NIGH_FRESH, "t=1");
+    redis_save(&server); /* L2 comes back with the old values */
+    redis_kill(&server);
+    origin_commit(&a.origin);
+    struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
+    CHECK_EQ(timely_invalidate(&a, "k"), NIGH_QUEUED);
+    CHECK_EQ(nigh_invalidate_many(a.cache, &tag, 1, NULL), NIGH_QUEUED);
+    redis_restart(&server, REDIS_SAVED);
+    CHECK_EQ(nigh_drain(a.cache, WORLD_PATIENCE_MS), 0);
+    health_becomes(&b, NIGH_FRESH);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&b, "sequence") == world_count(&a, "sequence"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "t", NULL).text, "t=2") == 0);
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+/* While an invalidation waits, this node takes L2 for empty where it covers. */
+TEST(what_is_queued_is_not_read_from_l2)
+{
+    struct redis server;
+    struct world w, b;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    node_open(&b, &server, &w.origin, NULL);
+    w.origin.script = tagged;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_ANSWER(ask_fetch(w.space, "t", NULL), NIGH_FRESH, "t=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 2);
+    redis_pause(&server);
+    origin_commit(&w.origin);
+    struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
+    CHECK_EQ(timely_invalidate(&w, "k"), NIGH_QUEUED);
+    CHECK_EQ(nigh_invalidate_many(w.cache, &tag, 1, NULL), NIGH_QUEUED);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=2");
+    CHECK_ANSWER(timely_fetch(&w, "t"), NIGH_FRESH, "t=2");
+    redis_resume(&server);
+    CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
+    world_close(&w);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(the_queue_is_bounded)
+{
+    struct world w;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.queue_items = 16;
+    o.redis_uri = "unix:///nonexistent/redis.sock";
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "unrelated", NULL), NIGH_FRESH, "unrelated=1");
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        int rc = nigh_invalidate(w.space, key, strlen(key), NULL);
+        CHECK_EQ(rc, NIGH_QUEUED);
+        CHECK_LE(world_count(&w, "queued"), 17);
+    }
+    CHECK_GE(world_count(&w, "invalidate_overflow"), 1);
+    world_close(&w);
+}
+
+/* ---- stopped ---- */
+
+TEST(a_silent_redis_costs_trust_not_callers)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=1");
+    redis_pause(&server);
+    uint64_t paused_ms = check_now_ms();
+    struct answer got;
+    do { /* fresh until the trust of the last beat (1 s) has run out */
+        got = timely_fetch(&w, "k");
+        CHECK(got.outcome == NIGH_FRESH || got.outcome == NIGH_STALE);
+    } while (got.outcome == NIGH_FRESH && check_now_ms() < paused_ms + WORLD_PATIENCE_MS);
+    CHECK_ANSWER(got, NIGH_STALE, "k=1");
+    for (int i = 0; i < 20; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "n%d", i);
+        CHECK_EQ(timely_fetch(&w, key).outcome, NIGH_FRESH); /* loads of their own */
+        CHECK_EQ(timely_fetch(&w, key).outcome, NIGH_STALE); /* nothing stored is fresh */
+        CHECK_EQ(timely_fetch(&w, "k").outcome, NIGH_STALE);
+    }
+    CHECK_EQ(timely_invalidate(&w, "k"), NIGH_QUEUED);
+    CHECK_GE(world_count(&w, "trust_lost"), 1);
+    CHECK(nigh_health(w.cache) == NIGH_STALE || nigh_health(w.cache) == NIGH_EOFFLINE);
+    redis_resume(&server);
+    health_becomes(&w, NIGH_FRESH);
+    CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&w, "k").outcome == NIGH_FRESH);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(a_get_does_not_wait_longer_than_it_was_told)
+{
+    struct redis server;
+    struct world w;
+    struct nigh_call call = NIGH_CALL_INIT;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    redis_pause(&server);
+    call.deadline_ms = 30;
+    uint64_t began_ms = check_now_ms();
+    int rc = ask_get(w.space, "k", &call).outcome;
+    CHECK(rc == NIGH_ETIMEDOUT || rc == NIGH_EOFFLINE);
+    CHECK_LT(check_now_ms() - began_ms, SLACK_MS);
+    redis_resume(&server);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- full, emptied ---- */
+
+TEST(a_full_redis_still_takes_invalidations)
+{
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "l2_fill") == 1);
+    CHECK_ANSWER(ask_fetch(b.space, "k", NULL), NIGH_FRESH, "k=1");
+    free(redis_command(&server, "CONFIG SET maxmemory-policy noeviction"));
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    origin_commit(&a.origin);
+    CHECK_EQ(timely_invalidate(&a, "k"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&b, "sequence") == 1);
+    CHECK_ANSWER(timely_fetch(&b, "k"), NIGH_FRESH, "k=2"); /* no lease to be had: its own load */
+    CHECK_ANSWER(timely_fetch(&b, "k"), NIGH_FRESH, "k=2");
+    CHECK_EQ(a.origin.loads, 2);
+    uint64_t end_ms = check_now_ms() + 1500; /* beats go on, so trust does */
+    while (check_now_ms() < end_ms)
+        CHECK_EQ(timely_fetch(&b, "k").outcome, NIGH_FRESH);
+    CHECK_EQ(world_count(&b, "trust_lost"), 0);
+    int rc = nigh_put(a.space, "p", 1, "v", 1, NULL);
+    CHECK(rc == 0 || rc == NIGH_QUEUED);
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(flushall_is_noticed)
+{
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    for (int i = 0; i < 5; i++) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&a, "k").outcome == NIGH_FRESH);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
+        int64_t before = world_count(&b, "resync");
+        free(redis_command(&server, "FLUSHALL"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&b, "resync") > before);
+        origin_commit(&a.origin);
+        CHECK_EQ(timely_invalidate(&a, "k"), 0); /* under the new clock it must still arrive */
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
+    }
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(evicted_bookkeeping_is_noticed)
+{
+    static const char *const lost[] = {"nigh:!:clk", "nigh:!:log"};
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    for (int i = 0; i < 4; i++) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
+        free(redis_command(&server, "DEL %s", lost[i % 2]));
+        origin_commit(&a.origin);
+        int rc = timely_invalidate(&a, "k");
+        CHECK(rc == 0 || rc == NIGH_QUEUED);
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
+    }
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(connections_cut_by_the_server_are_made_again)
+{
+    struct redis server;
+    struct world a, b;
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    for (int i = 0; i < 6; i++) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
+        free(redis_command(&server, i % 2 ? "CLIENT KILL TYPE normal" : "CLIENT KILL TYPE pubsub"));
+        origin_commit(&a.origin);
+        int rc = timely_invalidate(&a, "k");
+        CHECK(rc == 0 || rc == NIGH_QUEUED);
+        CHECK_EQ(nigh_drain(a.cache, WORLD_PATIENCE_MS), 0);
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
+    }
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
