@@ -138,6 +138,40 @@ TEST(a_server_that_cannot_serve_is_left)
     CHECK_EQ(GET_STATUS_QUIET("-LOADING Redis is loading the dataset\r\n"), NIGH_EOFFLINE);
 }
 
+/* ---- a server that takes its time ---- */
+
+/* Answers each GET after 10 ms, as if it was far away. */
+static void serve_late(int fd, void *arg)
+{
+    char buffer[4096];
+    ssize_t n;
+    (void)arg;
+    while ((n = recv(fd, buffer, sizeof(buffer) - 1, 0)) > 0) {
+        buffer[n] = '\0';
+        usleep(10000);
+        for (const char *at = buffer; (at = strstr(at, "GET")); at++)
+            fake_redis_say(fd, "$-1\r\n");
+    }
+}
+
+/* A caller with a stale value at hand waits but a little; that says nothing about the server. */
+TEST(impatience_does_not_open_the_breaker)
+{
+    struct l2_key key = client_key("k");
+    uint64_t end_ms = check_now_ms() + 500;
+    fake_redis_start(&fake, NULL, serve_late, NULL);
+    client_open(&c, fake.uri);
+    while (check_now_ms() < end_ms) {
+        struct l2_sync s;
+        const struct l2_op op = client_op(&c, &s, 1);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+        l2_answer_free(l2_sync_wait(&s));
+    }
+    CHECK_GT(stats_read(&c.stats, STATS_L2_TIMEOUT), 20);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 0);
+    end();
+}
+
 /* ---- handshakes ---- */
 
 static void check_never_up(const char *hello)

@@ -219,32 +219,6 @@ TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
     redis_stop(&server);
 }
 
-/* A caller with a stale value at hand waits 20 ms; its impatience says nothing about the server. */
-TEST(impatience_opens_nothing)
-{
-    struct redis server;
-    struct l2_key key = client_key("k");
-    static struct l2_sync s[50];
-    struct l2_gauges gauges;
-    redis_start(&server, NULL);
-    client_open(&c, server.uri);
-    redis_pause(&server);
-    for (int i = 0; i < 50; i++) {
-        const struct l2_op op = client_op(&c, &s[i], 1);
-        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
-    }
-    for (int i = 0; i < 50; i++) {
-        struct l2_answer *a = l2_sync_wait(&s[i]);
-        CHECK_EQ(a->status, NIGH_ETIMEDOUT);
-        l2_answer_free(a);
-    }
-    l2_gauges_read(c.l2, &gauges);
-    CHECK_EQ(gauges.breaker, 0);
-    redis_resume(&server);
-    client_close(&c);
-    redis_stop(&server);
-}
-
 /* ---- without own threads ---- */
 
 TEST(the_waiter_does_the_io)
