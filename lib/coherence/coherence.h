@@ -88,7 +88,7 @@ struct coherence_position {
 struct coherence_position coherence_position(struct coherence *c);
 
 /* Home of the clock that is followed: for the envelope of a value that needs no lease. Read apart
- * from the position it may belong to another clock: the value is then stale, never wrongly fresh. */
+ * from the position it may be another clock's: the value is then stale, never wrongly fresh. */
 uint64_t coherence_home(const struct coherence *c);
 
 /* Server's wall time now by this node's reckoning (ms; error at most one round trip); 0 when it
