@@ -86,10 +86,12 @@ struct nigh_space_options {
     uint32_t loads_max;         /* loads at once in this process */
     uint32_t value_max;         /* bytes; larger values are returned, not stored */
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
+    uint32_t reserved[8];       /* 0: it is part of struct nigh_options and may grow in place */
 };
 /* clang-format off */
 #define NIGH_SPACE_OPTIONS_INIT \
-    { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT }
+    { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT, \
+      { 0 } }
 /* clang-format on */
 
 struct nigh_options {
@@ -127,9 +129,8 @@ struct nigh_options {
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
 #define NIGH_NO_STORE 0x02u    /* do not store what this call brings */
 #define NIGH_SOFT 0x04u        /* an invalidation makes stale instead of gone (tags, spaces, all) */
-#define NIGH_IF_NEWER 0x08u    /* a put with a version is refused by an equal or newer one */
-#define NIGH_REFRESH 0x10u     /* load even if a fresh value is there */
-#define NIGH_QUIET 0x20u       /* leave no trace in L1: its reads are not counted, no recency */
+#define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
+#define NIGH_QUIET 0x10u       /* leave no trace in L1: its reads are not counted, no recency */
 
 struct nigh_miss;
 

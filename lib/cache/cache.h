@@ -108,8 +108,14 @@ struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
-/* 0, or why a call with this key cannot be served: NIGH_EFORKED, NIGH_EKEY. */
-int cache_check_key(const struct nigh_space *space, const void *key, size_t key_len);
+/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_EKEY, NIGH_EINVAL (call->size). */
+int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
+                const struct nigh_call *call);
+/* Whether it has all fields that this version reads; NULL has none to read. */
+static inline bool cache_call_fits(const struct nigh_call *call)
+{
+    return !call || call->size >= sizeof(*call);
+}
 static inline bool cache_forked(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=

@@ -78,7 +78,7 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
     struct coherence_item *items = few;
     if (cache_forked(cache))
         return NIGH_EFORKED;
-    if (n == 0 || n > TARGETS_MAX || !targets)
+    if (n == 0 || n > TARGETS_MAX || !targets || !cache_call_fits(call))
         return NIGH_EINVAL;
     for (size_t i = 0; i < n; i++) {
         int rc = check(cache, &targets[i]);

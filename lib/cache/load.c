@@ -145,6 +145,15 @@ static void keep_stale(struct load *l, struct l1_entry *e)
     if (l->stale)
         l1_entry_unref(l->stale);
     l->stale = e;
+    l->stale_tier = NIGH_TIER_L2;
+}
+
+/* Takes the reference. */
+static void show_to_loader(struct load *l, struct l1_entry *e)
+{
+    if (l->fill.previous)
+        l1_entry_unref(l->fill.previous);
+    l->fill.previous = e;
 }
 
 static void store(struct load *l, const struct lookup *found)
@@ -156,6 +165,8 @@ static void store(struct load *l, const struct lookup *found)
 /* Land with what L2 had, if that will do. False: go on. */
 static bool land_found(struct load *l, const struct lookup *found)
 {
+    if (found->verdict == LOOKUP_KEPT)
+        show_to_loader(l, found->entry);
     if (found->verdict != LOOKUP_FRESH && found->verdict != LOOKUP_STALE)
         return false;
     if (!wanted(l, found->entry)) {
@@ -246,7 +257,8 @@ bool load_failed_lately(struct load *l)
 {
     struct nigh *cache = l->space->cache;
     int error;
-    if (!failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
+    if ((l->call.flags & NIGH_REFRESH) ||
+        !failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
         return false;
     stats_count(&l->space->stats, STATS_ERROR_SERVED);
     l->fill.error = error;

@@ -47,6 +47,7 @@ struct load {
 
     /* what there is to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
+    enum nigh_tier stale_tier;          /* where it was */
     struct l1_entry *fresh;             /* the answer; a reference */
     enum nigh_tier tier;                /* who gave the flight's result */
 

@@ -34,7 +34,7 @@ void load_land_stale(struct load *l, int otherwise)
     if (e && freshness_of(l->space->cache, e, now_ns) != FRESHNESS_GONE &&
         freshness_acceptable(e, &l->call, now_ns)) {
         l->stale = NULL;
-        load_land(l, NIGH_STALE, e, NIGH_TIER_L1);
+        load_land(l, NIGH_STALE, e, l->stale_tier);
     } else {
         load_land(l, otherwise, NULL, NIGH_TIER_NONE);
     }

@@ -118,8 +118,10 @@ void load_start(struct load *l)
 {
     if (l->flight->state != FLIGHT_LOAD)
         flight_enter(l->flight, FLIGHT_LOAD);
-    if (!l->stale)
+    if (!l->stale) {
         l->stale = previous(l);
+        l->stale_tier = NIGH_TIER_L1;
+    }
     if (!l->space->loader) {
         load_land_stale(l, NIGH_MISS);
         return;

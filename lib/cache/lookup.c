@@ -71,15 +71,16 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     int rc = make_entry(space, key, ticket, e, now_ns, &entry);
     if (rc != 0)
         return rc;
-    ret->storable = verdict == COHERENCE_FRESH && !l1_entry_loose(entry);
     bool fresh = trusted && verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
-    bool absent = e->flags & L2_ENVELOPE_ABSENT;
+    bool kept = now_ns >= l1_entry_stale_until_ns(entry);
     /* A negative entry is good while it is fresh and never hides a value after that. */
-    if (!fresh && (absent || now_ns >= l1_entry_stale_until_ns(entry))) {
+    if (!fresh && (e->flags & L2_ENVELOPE_ABSENT)) {
         l1_entry_unref(entry);
         return 0;
     }
-    ret->verdict = fresh ? LOOKUP_FRESH : LOOKUP_STALE;
+    ret->verdict = fresh ? LOOKUP_FRESH : kept ? LOOKUP_KEPT : LOOKUP_STALE;
+    ret->storable = verdict == COHERENCE_FRESH && !kept && !l1_entry_loose(entry) &&
+                    e->payload.len <= space->rules.value_max;
     ret->entry = entry;
     return 0;
 }
@@ -89,6 +90,7 @@ static void count(struct nigh_space *space, enum lookup_verdict verdict)
     static const enum stats_counter counters[] = {
         [LOOKUP_NOTHING] = STATS_L2_MISS,
         [LOOKUP_BAD] = STATS_ENVELOPE_BAD,
+        [LOOKUP_KEPT] = STATS_L2_MISS,
         [LOOKUP_STALE] = STATS_L2_STALE,
         [LOOKUP_FRESH] = STATS_L2_FRESH,
     };

@@ -10,13 +10,14 @@
 enum lookup_verdict {
     LOOKUP_NOTHING, /* none, expired, below a hard position, or covered by the queue */
     LOOKUP_BAD,     /* bytes that are no envelope */
+    LOOKUP_KEPT,    /* past its stale window: only to show to the loader (space.keep) */
     LOOKUP_STALE,   /* may be handed out as stale */
     LOOKUP_FRESH,
 };
 
 struct lookup {
     enum lookup_verdict verdict;
-    struct l1_entry *entry; /* STALE, FRESH: with one reference, the caller's */
+    struct l1_entry *entry; /* KEPT, STALE, FRESH: with one reference, the caller's */
     uint64_t fill_id;       /* of the value that was looked at; 0: none */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
 };

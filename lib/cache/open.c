@@ -7,6 +7,7 @@
  * wait takes them too, through the park interface, so that it never waits for a thread that is not
  * there.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,7 +133,11 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
         .group_slots = o->group_slots,
         .policy = o->l1_policy,
     };
-    return l1_create(&config, &cache->l1);
+    int rc = l1_create(&config, &cache->l1);
+    if (rc == NIGH_EINVAL)
+        return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
+                                        "(l1.shards, coherence.group_slots)", o->l1_memory);
+    return rc;
 }
 
 static int open_flights(struct nigh *cache)
@@ -327,10 +332,13 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
     return clock_deadline_ns(&cache->clock, ms);
 }
 
-int cache_check_key(const struct nigh_space *space, const void *key, size_t key_len)
+int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
+                const struct nigh_call *call)
 {
     if (cache_forked(space->cache))
         return NIGH_EFORKED;
+    if (!cache_call_fits(call))
+        return NIGH_EINVAL;
     return key && key_len > 0 && key_len <= NIGH_KEY_MAX ? 0 : NIGH_EKEY;
 }
 

@@ -44,7 +44,7 @@ struct option {
 /* clang-format off */
 static const struct option options[] = {
     {"l1.memory", U64(l1_memory), UNIT_BYTES, 4u << 20, BYTES_MAX, NIGH_DEFAULT_L1_MEMORY, NULL,
-     "cap on all that nigh holds; the default is at most half of the cgroup's limit"},
+     "cap on all that L1 holds, tables too; by default at most half of the cgroup's limit"},
     {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
      "locks for writers, a power of two; by default 4 per CPU and about 16k entries each"},
     {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LRU, "lru",
@@ -87,7 +87,8 @@ static const struct option options[] = {
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
      NIGH_DEFAULT_SOFT_TTL_MS, NULL,
      "fresh for so long: the backstop for a writer that dies before it tells"},
-    {"space.stale", U32_OR_NONE(space.stale_ms), UNIT_MS, 1, TTL_MAX_MS, NIGH_DEFAULT_STALE_MS, NULL,
+    {"space.stale", U32_OR_NONE(space.stale_ms), UNIT_MS, 1, TTL_MAX_MS,
+     NIGH_DEFAULT_STALE_MS, NULL,
      "then served stale for so long, while it is refreshed behind"},
     {"space.keep", U32_OR_NONE(space.keep_ms), UNIT_MS, 1, TTL_MAX_MS, 0, NULL,
      "then kept in Redis only, for loaders that answer \"not modified\"; by default not"},

@@ -149,8 +149,11 @@ static int take_answer(struct nigh_space *space, const struct l1_key *key, uint6
     int rc = lookup_answer(space, key, ticket, answer, found);
     if (rc != 0)
         return rc;
-    bool has = found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE;
-    return has ? hand_out(space, key, found, call, ret) : NIGH_MISS;
+    if (found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE)
+        return hand_out(space, key, found, call, ret);
+    if (found->verdict == LOOKUP_KEPT)
+        l1_entry_unref(found->entry);
+    return NIGH_MISS;
 }
 
 static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
@@ -194,7 +197,7 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
              const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    int rc = cache_check_key(space, key, key_len);
+    int rc = cache_check(space, key, key_len, call);
     if (NIGH_UNLIKELY(rc != 0))
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
@@ -323,7 +326,7 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
                const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    int rc = cache_check_key(space, key, key_len);
+    int rc = cache_check(space, key, key_len, call);
     if (NIGH_UNLIKELY(rc != 0))
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);

@@ -109,6 +109,7 @@ static void store_l1(struct writing *w, uint64_t stamp)
     struct l1_entry *e;
     if (w->value.len > w->space->rules.value_max) {
         stats_count(&w->space->stats, STATS_L1_OVERSIZE);
+        w->refused = true;
         return;
     }
     if (make_entry(w, stamp, &e) != 0)
@@ -118,8 +119,8 @@ static void store_l1(struct writing *w, uint64_t stamp)
     l1_entry_unref(e);
 }
 
-/* Whether no tag, space or `all` was invalidated since the ticket: the value's own stamp comes after
- * and would hide it. */
+/* Whether no tag, space or `all` was invalidated since the ticket: the value's own stamp comes
+ * after and would hide it. */
 static bool groups_current(const struct writing *w)
 {
     uint16_t slots[NIGH_TAGS_MAX];
@@ -300,14 +301,17 @@ static int put(struct writing *w, const struct nigh_call *call)
         return put_l1_only(w);
     w->token = coherence_token(w->space->cache->coherence);
     w->home = coherence_home(w->space->cache->coherence);
-    bool newer = w->version != 0;
-    return change(w, newer ? L2_SET_NEWER : L2_SET, call);
+    if (w->value.len > w->space->rules.value_max) {
+        int rc = change(w, L2_DELETE, call);
+        return rc == 0 ? NIGH_REFUSED : rc;
+    }
+    return change(w, w->version != 0 ? L2_SET_NEWER : L2_SET, call);
 }
 
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call)
 {
-    int rc = cache_check_key(space, key, key_len);
+    int rc = cache_check(space, key, key_len, call);
     if (rc != 0)
         return rc;
     if (!value && len > 0)
@@ -392,7 +396,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
                size_t len, const struct nigh_call *call)
 {
-    int rc = cache_check_key(space, key, key_len);
+    int rc = cache_check(space, key, key_len, call);
     if (rc != 0)
         return rc;
     if (!space->writer || (!value && len > 0))

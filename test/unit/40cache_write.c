@@ -130,7 +130,7 @@ TEST_BOTH(a_put_may_be_too_large)
     CHECK_EQ(nigh_put(w->space, "k", 1, big, NIGH_VALUE_MAX + 1ul, NULL), NIGH_EVALUE);
     CHECK_ANSWER(get(w), NIGH_FRESH, "old");
     /* Over the space's limit: not stored, and the old one must not stand for it. */
-    CHECK_EQ(nigh_put(w->space, "k", 1, big, (1u << 20) + 1, NULL), 0);
+    CHECK_EQ(nigh_put(w->space, "k", 1, big, (1u << 20) + 1, NULL), NIGH_REFUSED);
     CHECK_NE(get(w).len, 3);
     CHECK_EQ(nigh_put(w->space, "k", 1, NULL, 3, NULL), NIGH_EINVAL);
     free(big);
