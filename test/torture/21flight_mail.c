@@ -2,7 +2,8 @@
 /*
  * The narrowest place of the mailbox: posts against a holder that is just letting go, or just going
  * to sleep. Each poster sends one event and waits until it has been stepped before it sends the
- * next, so that an event that is lost stops the test instead of being made up for by the next one.
+ * next, so that an event that is lost stops the test instead of being made up for by the next one
+ * (with two posters the other one's may make up for it, so there are rounds with one).
  */
 #include <pthread.h>
 #include <sched.h>
@@ -11,7 +12,7 @@
 #include "flight/flight.h"
 #include "support/check.h"
 
-#define POSTERS 2
+#define POSTERS_MAX 2
 #define LOST_MS 10000 /* an event not stepped by then never will be */
 
 struct poster {
@@ -21,7 +22,7 @@ struct poster {
     pthread_t thread;
 };
 
-static struct poster posters[POSTERS];
+static struct poster posters[POSTERS_MAX];
 static struct flight *flight;
 static _Atomic(struct flight *) given; /* to the worker: one holder, so one place is enough */
 static _Atomic bool stop;
@@ -29,7 +30,7 @@ static _Atomic bool stop;
 static void step(void *arg, struct flight *f, uint32_t events)
 {
     (void)arg;
-    for (unsigned i = 0; i < POSTERS; i++)
+    for (unsigned i = 0; i < POSTERS_MAX; i++)
         if (events & posters[i].event)
             posters[i].seen = posters[i].sent;
     if (events & FLIGHT_EV_DEADLINE)
@@ -84,8 +85,8 @@ static void *lead_main(void *arg)
     return NULL;
 }
 
-/* Post for the given time to a flight that `hold` steps. */
-static void hammer(void *(*hold)(void *))
+/* `count` posters against a flight that `hold` steps. */
+static void hammer(void *(*hold)(void *), unsigned count)
 {
     struct env env;
     struct flight_table *table;
@@ -96,20 +97,20 @@ static void hammer(void *(*hold)(void *))
         .key = {.data = "a", .len = 1}, .deadline_ns = CLOCK_NEVER_NS, .waiters_max = 1};
     REQUIRE_EQ(flight_join(table, &join, &flight), FLIGHT_LEADER);
     stop = false;
-    for (unsigned i = 0; i < POSTERS; i++)
+    for (unsigned i = 0; i < POSTERS_MAX; i++)
         posters[i] = (struct poster){.event = FLIGHT_EV_REPLY << i};
     if (hold == work_main)
         flight_hand_over(flight);
 
     pthread_t holder;
     REQUIRE_EQ(pthread_create(&holder, NULL, hold, NULL), 0);
-    for (unsigned i = 0; i < POSTERS; i++)
+    for (unsigned i = 0; i < count; i++)
         REQUIRE_EQ(pthread_create(&posters[i].thread, NULL, post_main, &posters[i]), 0);
     uint64_t end_ms = check_now_ms() + 1000ull * check_seconds(2);
     while (check_now_ms() < end_ms && check_failed_count() == 0)
         check_pause();
     stop = true;
-    for (unsigned i = 0; i < POSTERS; i++) {
+    for (unsigned i = 0; i < count; i++) {
         pthread_join(posters[i].thread, NULL);
         check_note("%u events", posters[i].sent);
     }
@@ -122,10 +123,12 @@ static void hammer(void *(*hold)(void *))
 
 TEST(worker_that_lets_go_loses_no_event)
 {
-    hammer(work_main);
+    hammer(work_main, 1);
+    hammer(work_main, 2);
 }
 
 TEST(leader_that_goes_to_sleep_loses_no_event)
 {
-    hammer(lead_main);
+    hammer(lead_main, 1);
+    hammer(lead_main, 2);
 }
