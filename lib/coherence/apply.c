@@ -99,9 +99,11 @@ static bool apply_entry_locked(struct coherence *c, struct bytes frame, uint64_t
     return true;
 }
 
-enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer)
+enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
+                                                uint64_t after_seq)
 {
-    if (!coherence_follows_locked(c, answer->clock.identity))
+    /* A clock that went back: somebody restored an old copy under our eyes. */
+    if (!coherence_follows_locked(c, answer->clock.identity) || answer->clock.sequence < after_seq)
         return COHERENCE_TRAIL_LOST;
     for (uint32_t i = 0; i < answer->entry_count; i++)
         if (!apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i]))

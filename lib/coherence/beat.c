@@ -45,12 +45,12 @@ static uint64_t send_due_ns(const struct coherence *c)
     return wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
 }
 
-static int queue_request(struct coherence *c, uint64_t applied, const struct l2_op *op)
+static int queue_request(struct coherence *c, const struct l2_op *op)
 {
     uint64_t new_id = random_id(c->config.env->random);
     if (c->beat.resync)
         return l2_resync(c->config.l2, new_id, op);
-    return l2_beat(c->config.l2, applied, BEAT_ENTRIES, new_id, op);
+    return l2_beat(c->config.l2, c->beat.after_seq, BEAT_ENTRIES, new_id, op);
 }
 
 /* Half of the trust: a later answer would leave little of it, and a lost one costs only one try. */
@@ -71,11 +71,11 @@ static void send(struct coherence *c, uint64_t now_ns)
     b->due_ns = now_ns + random_jitter(env->random, beat_period_ns(c), BEAT_JITTER_PERCENT);
     pthread_mutex_lock(&c->apply_lock);
     b->epoch = atomic_load_explicit(&c->epoch, memory_order_relaxed);
-    uint64_t applied = c->applied;
+    b->after_seq = c->applied;
     pthread_mutex_unlock(&c->apply_lock);
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
-    if (queue_request(c, applied, &op) < 0) {
+    if (queue_request(c, &op) < 0) {
         coherence_request_undo(&b->request);
         stats_count(c->config.stats, STATS_BEAT_FAILED);
     }
@@ -192,7 +192,7 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
     bool outdated = outdated_locked(c);
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
-        trail = coherence_apply_log_locked(c, a);
+        trail = coherence_apply_log_locked(c, a, c->beat.after_seq);
     if (!outdated && trail == COHERENCE_TRAIL_LOST)
         coherence_forget_locked(c);
     uint64_t heard = c->heard;

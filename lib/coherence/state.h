@@ -57,6 +57,7 @@ struct coherence_beat {
     bool resync;          /* (k) what is outstanding is a resync */
     bool resync_next;     /* (k) the trail is lost: the next request is one */
     uint64_t epoch;       /* (k) when it was sent */
+    uint64_t after_seq;   /* (k) A when it was sent */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) the next regular one */
     uint64_t earliest_ns; /* (k) no demand is answered before */
@@ -163,9 +164,9 @@ enum coherence_trail {
     COHERENCE_TRAIL_MORE,  /* it goes on beyond what the answer holds */
     COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
 };
-/* The log entries of a beat. */
-enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer)
-    REQUIRES(apply_lock);
+/* The log entries of a beat, which asked for those after `after_seq`. */
+enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
+                                                uint64_t after_seq) REQUIRES(apply_lock);
 /* What the listener heard. */
 void coherence_push(struct coherence *c, struct bytes payload);
 

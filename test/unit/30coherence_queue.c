@@ -430,3 +430,30 @@ TEST(close_does_not_wait_for_what_does_not_come)
     CHECK_EQ(w.fake.now_ns, start_ns);
     world_fini(&w);
 }
+
+/* Whatever cannot be remembered one by one is remembered as a soft `all`. */
+TEST(each_allocation_fails_once)
+{
+    for (uint64_t nth = 1;; nth++) {
+        world w;
+        world_open(&w);
+        fault_arm(FAULT_ALLOC, nth);
+        struct coherence_item items[] = {world_key("a"), world_tag("t", false)};
+        int rc = world_change(&w, items, 2);
+        CHECK(rc == 0 || rc == NIGH_QUEUED || rc == NIGH_ENOMEM);
+        w.connected = false;
+        rc = world_change(&w, items, 2);
+        CHECK(rc == NIGH_QUEUED || rc == NIGH_ENOMEM);
+        CHECK(world_covers(&w, "a") && covers_tag(&w, "b", "t"));
+        world_connect(&w);
+        world_pass(&w, 10);
+        world_pass(&w, 3000);
+        bool fired = fault_count(FAULT_ALLOC) >= nth;
+        fault_arm(FAULT_ALLOC, 0);
+        CHECK_EQ(queued(&w), 0);
+        CHECK_NE(world_judge(&w, 0, "t"), COHERENCE_FRESH);
+        world_close(&w);
+        if (!fired)
+            break;
+    }
+}

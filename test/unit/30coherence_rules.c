@@ -405,6 +405,21 @@ TEST(clk_deleted)
     world_close(&w);
 }
 
+TEST(clk_restored_from_an_old_copy)
+{
+    world w;
+    world_open(&w);
+    for (int i = 0; i < 3; i++)
+        world_other(&w, world_tag("t", false));
+    world_hear(&w);
+    world_notes(&w);
+    w.seq = 1; /* the same id, the same server */
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    CHECK_STR(world_notes(&w), "all~ all~ wake");
+    CHECK_EQ(world_applied(&w), 1);
+    world_close(&w);
+}
+
 TEST(log_deleted_alone)
 {
     world w;
