@@ -8,6 +8,8 @@
 
 #include <nigh/error.h>
 
+#define COMMAND_MAX_BYTES (1u << 30) /* Redis itself takes no string above 512 MiB */
+
 int command_init(struct command *c, struct mem *mem, uint32_t args_max, size_t scratch_bytes)
 {
     size_t table = args_max * (sizeof(char *) + sizeof(size_t));
@@ -83,7 +85,11 @@ int command_finish(struct command *c, char **ret_wire, size_t *ret_len)
 {
     char *wire = NULL;
     long long len = -1;
-    if (!fault_fires(FAULT_ALLOC)) /* hiredis uses malloc(): out of reach of mem's fault point */
+    size_t total = 0;
+    for (uint32_t i = 0; i < c->count; i++)
+        total += c->lens[i];
+    /* hiredis uses malloc(), out of reach of mem's fault point; 0.14 counts bytes in an int. */
+    if (!fault_fires(FAULT_ALLOC) && total < COMMAND_MAX_BYTES)
         len = redisFormatCommandArgv(&wire, (int)c->count, c->argv, c->lens);
     mem_free(c->mem, NULL, c->block, c->block_size);
     if (len < 0)

@@ -12,6 +12,7 @@
 #include "l2/command.h"
 
 #define READ_BYTES 16384u
+#define READS_MAX 64 /* in one go: a flood must not keep the thread from everything else */
 #define OUT_MIN_BYTES 4096u
 #define OUT_KEEP_BYTES (256u << 10)
 #define CLIENT_NAME "nigh"
@@ -266,7 +267,7 @@ int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
     const struct l2_net *net = c->config->net;
     char chunk[READ_BYTES];
-    for (;;) {
+    for (int i = 0; i < READS_MAX; i++) {
         long n = net->read(net->arg, c->fd, chunk, sizeof(chunk));
         if (n < 0 && is_transient(n))
             return 0;
@@ -278,6 +279,7 @@ int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
         if (failed)
             return failed;
         if ((size_t)n < sizeof(chunk))
-            return 0; /* what comes later makes the socket ready again */
+            break;
     }
+    return 0; /* what is left, or comes later, makes the socket ready again */
 }

@@ -70,7 +70,7 @@ static inline bool conn_wants_write(const struct conn *c)
 /* Receives a reply of an UP connection and owns it. < 0 ends the reading. */
 typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
 
-/* Read all that is there. 0, or < 0 when the connection has to go (`on_reply`'s or own finding):
+/* Read what is there. 0, or < 0 when the connection has to go (`on_reply`'s or own finding):
  * NIGH_EOFFLINE closed by the peer or refused in the handshake; NIGH_EREDIS malformed;
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);

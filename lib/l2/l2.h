@@ -50,7 +50,7 @@ struct l2_config {
     struct stats *stats;         /* of the cache */
     const struct l2_net *net;    /* NULL: the kernel */
     const char *uri;             /* as in l2/uri.h */
-    const char *prefix;          /* of all keys */
+    const char *prefix;          /* of all keys, and of the channel, which has no database */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
     size_t reply_max_bytes;      /* largest bulk accepted; the group table needs 16 x group_slots */
@@ -136,6 +136,7 @@ int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_
 /* L2_STORED if the lease still holds the token. */
 int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
               const struct l2_op *op);
+/* L2_NONE, whether or not the token was still there. */
 int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token, const struct l2_op *op);
 
 /* A frame is made by the script: head, then replid (40 B), id (8 B), seq (8 B), then tail. The
