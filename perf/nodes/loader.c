@@ -97,6 +97,8 @@ int loader_run(void *arg, struct nigh_fill *const fills[], size_t n)
         record.look_ns = expected.look_ns;
     }
     expected.has_run = true;
+    if (population_is_package(m->population, record.key))
+        atomic_store_explicit(&m->self->loading, record.key, memory_order_relaxed);
     int error = load(m, fills[0], name, &record.found);
     record.end_ns = now_ns();
     if (m->plan->check)

@@ -80,6 +80,7 @@ struct probe {
 
 struct node {
     _Atomic bool away;        /* (a) its link to Redis is not what it should be */
+    _Atomic uint32_t loading; /* (a) package whose load began last; 0: none yet */
     sem_t probe_wanted;       /* wakes the prober */
     struct probe probes[NODES_MAX]; /* by the node that updates */
     uint64_t memory_peak;     /* (t) as nigh accounts it */

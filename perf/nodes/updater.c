@@ -2,14 +2,16 @@
 /*
  * The updater: commits, then tells nigh what has changed.
  *
- * Updates come as a Poisson process. Most go to any package alike, as uploads do; one in 16 goes
- * by popularity, so that the tags that most pages carry fall too, now and then.
+ * Updates come as a Poisson process. Most go to any package alike, as uploads do. One in 16 goes by
+ * popularity, so that the tags that most pages carry fall too, now and then. One in 4 is aimed at
+ * a page that some node is loading at this moment: the races that an invalidation must win.
  */
 #include "nodes/member.h"
 #include "nodes/origin.h"
 #include "support/fail.h"
 
 #define POPULAR_ONE_IN 16
+#define AIMED_ONE_IN 4
 #define LOOK_AROUND_NS (50 * PERF_NS_PER_MS) /* for the end of the run, while waiting */
 
 struct updater {
@@ -20,9 +22,19 @@ struct updater {
     uint64_t next_ns;
 };
 
+/* What a node drawn at random is loading, or began to load last; 0: nothing yet. */
+static uint32_t aim(struct updater *u)
+{
+    uint32_t node = random_below(&u->random, u->member->plan->nodes);
+    return atomic_load_explicit(&u->member->shared->nodes[node].loading, memory_order_relaxed);
+}
+
 static uint32_t draw(struct updater *u)
 {
     const struct population *p = u->member->population;
+    uint32_t aimed = random_below(&u->random, AIMED_ONE_IN) == 0 ? aim(u) : 0;
+    if (aimed)
+        return aimed;
     if (random_below(&u->random, POPULAR_ONE_IN) == 0)
         return 1 + sampler_draw(&p->popular, &u->random);
     return 1 + random_below(&u->random, p->packages);
@@ -65,9 +77,9 @@ static void update_checked(struct updater *u)
     uint32_t index = history_reserve(&m->history);
     if (index == HISTORY_FULL)
         fail("more updates than the history holds");
-    struct update what = {.package = draw(u), .node = m->number};
     struct update *shared = &m->history.updates[index];
     prober_ask(m, index);
+    struct update what = {.package = draw(u), .node = m->number};
     what.revision = origin_update(u->origin, what.package);
     what.committed_ns = now_ns();
     history_commit(&m->history, index, &what);

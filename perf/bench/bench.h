@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The benchmarks: one question each. Every one prints its tables and leaves results behind.
+ */
+#ifndef PERF_BENCH_BENCH_H
+#define PERF_BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bench_settings {
+    const char *command;
+    unsigned rounds;
+    bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
+    bool full;          /* 10M entries too */
+    bool bars_only;     /* only what a bar needs */
+    const char *json;   /* NULL: none */
+    /* trace */
+    const char *policy; /* NULL: nigh's default */
+    uint64_t objects;   /* capacity, 0: by bytes */
+    uint64_t bytes;
+    uint32_t shards;    /* 0: one */
+    char *const *files;
+    int file_count;
+};
+
+void bench_hit(const struct bench_settings *s);
+void bench_write(const struct bench_settings *s);
+void bench_memory(const struct bench_settings *s);
+void bench_resize(const struct bench_settings *s);
+void bench_limbo(const struct bench_settings *s);
+void bench_trace(const struct bench_settings *s);
+/* Judge what the others left behind. */
+void bench_bars(const struct bench_settings *s);
+
+#endif

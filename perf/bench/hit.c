@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `hit`: what does a lookup cost that finds its key, beside what others take for less?
+ */
+#include <stdio.h>
+
+#include "bench/bench.h"
+#include "bench/stage.h"
+#include "support/fail.h"
+
+#define VALUE_BYTES 100u
+#define HOT_ENTRIES 128u
+#define COLUMNS_MAX 8u
+#define METRIC_UNIT "cpu ns/lookup"
+
+struct size {
+    const char *name;
+    uint32_t entries;
+    uint64_t sequence; /* lookups before the keys repeat */
+    uint64_t count;    /* of a round, in a chain; independent ones: twice */
+};
+
+/* A sequence of 10k keys shall not push them out of the cache; one of 1M shall not repeat. */
+static const struct size sizes[] = {
+    {"10k", 10000, 1 << 14, 1 << 19},
+    {"1M", 1000000, 1 << 20, 1 << 17},
+    {"10M", 10000000, 1 << 21, 1 << 17},
+};
+static const struct size quick_size = {"10k", 10000, 1 << 14, 1 << 15};
+static const struct size hot_size = {"128 hot", HOT_ENTRIES, 1 << 12, 1 << 20};
+
+enum entrant { NIGH, COPY, CORE, LFHT, MUTEX, CK, GLIB, LIMIT, ENTRANTS };
+
+static const struct candidate *const candidates[ENTRANTS] = {
+    &candidate_nigh,  &candidate_nigh, &candidate_core[CORE_FULL], &candidate_lfht,
+    &candidate_mutex, &candidate_ck,   &candidate_glib,            &candidate_limit,
+};
+static const char *const titles[ENTRANTS] = {"nigh",  "nigh copy", "core", "lfht",
+                                             "mutex", "ck_ht",     "glib", "limit"};
+static const char *const metrics[] = {"get", "get and copy", "get inlined"};
+
+/* ---- a table ---- */
+
+static void print_heading(const char *what)
+{
+    printf("\n%s\n%-30s", what, "");
+    for (int i = 0; i < ENTRANTS; i++)
+        printf("%*s", i == COPY ? 10 : 8, titles[i]);
+    printf("\n");
+}
+
+static void print_row(const char *name, const struct subject *subjects, unsigned rounds)
+{
+    printf("%-30s", name);
+    for (int i = 0; i < ENTRANTS; i++)
+        printf("%*.1f", i == COPY ? 10 : 8, median(subjects[i].figures, rounds));
+    printf("\n%-30s", "  nigh's time / theirs");
+    for (int i = 0; i < ENTRANTS; i++)
+        printf(i == NIGH ? "%*s" : "%*.2f", i == COPY ? 10 : 8,
+               i == NIGH ? "" : 0, median_ratio(subjects[NIGH].figures, subjects[i].figures, rounds));
+    printf("\n");
+    fflush(stdout);
+}
+
+/* ---- everybody beside everybody ---- */
+
+static void add_results(const char *name, const struct subject *subjects, unsigned rounds)
+{
+    for (int who = NIGH; who <= CORE; who++)
+        for (int base = LFHT; base < ENTRANTS; base++)
+            result_add_rounds("hit", name, metrics[who], METRIC_UNIT, &subjects[who],
+                              &subjects[base], rounds);
+    result_add_rounds("hit", name, metrics[CORE], METRIC_UNIT, &subjects[CORE], &subjects[NIGH],
+                      rounds);
+}
+
+static void measure_all(const struct bench_settings *s, const char *name,
+                        struct nigh_space *const spaces[ENTRANTS], const struct sequence *sequence,
+                        bool chain, unsigned threads, uint64_t count)
+{
+    struct lookup lookups[ENTRANTS];
+    struct subject subjects[ENTRANTS];
+    for (int i = 0; i < ENTRANTS; i++) {
+        enum loop_kind kind = chain ? (i == COPY ? LOOP_CHAIN_COPY : LOOP_CHAIN)
+                                    : (i == COPY ? LOOP_FREE_COPY : LOOP_FREE);
+        lookups[i] = (struct lookup){candidates[i], {spaces[i], spaces[i]}, sequence, kind,
+                                     threads,       chain ? count : 2 * count, 0};
+        subjects[i] = (struct subject){.name = titles[i], .run = lookup_round, .arg = &lookups[i]};
+    }
+    rounds_run(name, subjects, ENTRANTS, s->rounds);
+    print_row(name, subjects, s->rounds);
+    add_results(name, subjects, s->rounds);
+}
+
+/* ---- threads that share against threads that do not ---- */
+
+static void measure_sharing(const struct bench_settings *s, const struct size *size,
+                            struct nigh_space *one, struct nigh_space *other)
+{
+    struct sequence sequence;
+    char name[56];
+    struct lookup shared = {&candidate_nigh, {one, one}, &sequence, LOOP_FREE, 2, size->count, 0};
+    struct lookup apart = {&candidate_nigh, {one, other}, &sequence, LOOP_FREE, 2, size->count, 0};
+    struct subject subjects[2] = {
+        {.name = "one cache", .run = lookup_round, .arg = &shared},
+        {.name = "a cache each", .run = lookup_round, .arg = &apart},
+    };
+    sequence_make(&sequence, KEYS_UNIFORM, size->entries, size->sequence, 3);
+    snprintf(name, sizeof(name), "%s, 2 threads", size->name);
+    rounds_run(name, subjects, 2, s->rounds);
+    result_add_rounds("hit", name, "sharing", METRIC_UNIT, &subjects[0], &subjects[1], s->rounds);
+    printf("%-30s%10.1f%14.1f%22.3f\n", name, median(subjects[0].figures, s->rounds),
+           median(subjects[1].figures, s->rounds),
+           median_ratio(subjects[1].figures, subjects[0].figures, s->rounds));
+    sequence_free(&sequence);
+}
+
+static void bench_sharing(const struct bench_settings *s)
+{
+    const struct size *all[] = {&hot_size, &sizes[0], &sizes[1]};
+    size_t count = s->quick ? 1 : 3;
+    printf("\ntwo threads in one cache, and each in its own: CPU ns per lookup\n%-30s%10s%14s%22s\n",
+           "", "shared", "apart", "apart / shared");
+    for (size_t i = 0; i < count; i++) {
+        struct candidate_need need = {.entries = all[i]->entries, .value_bytes = VALUE_BYTES};
+        struct nigh_space *one = stage_create(&candidate_nigh, &need);
+        struct nigh_space *other = stage_create(&candidate_nigh, &need);
+        measure_sharing(s, all[i], one, other);
+        candidate_nigh.destroy(one);
+        candidate_nigh.destroy(other);
+    }
+}
+
+/* ---- a size ---- */
+
+static uint64_t available_bytes(void)
+{
+    char line[128];
+    unsigned long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "MemAvailable: %lu", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (uint64_t)kib << 10;
+}
+
+static void bench_size(const struct bench_settings *s, const struct size *size)
+{
+    struct candidate_need need = {.entries = size->entries, .value_bytes = VALUE_BYTES};
+    struct nigh_space *spaces[ENTRANTS];
+    uint64_t wanted = (uint64_t)size->entries * 300 * (ENTRANTS - 1);
+    if (available_bytes() < wanted)
+        fail("%s entries need about %lu MiB for all candidates", size->name,
+             (unsigned long)(wanted >> 20));
+    for (int i = 0; i < ENTRANTS; i++)
+        spaces[i] = i == COPY ? spaces[NIGH] : stage_create(candidates[i], &need);
+    for (int order = KEYS_UNIFORM; order <= KEYS_ZIPF; order++) {
+        struct sequence sequence;
+        sequence_make(&sequence, (enum keys_order)order, size->entries, size->sequence, 1);
+        for (unsigned threads = 1; threads <= 2; threads++)
+            for (int chain = 1; chain >= 0; chain--) {
+                char name[56];
+                snprintf(name, sizeof(name), "%s %s, %s, %u thread%s", size->name,
+                         order == KEYS_ZIPF ? "zipf" : "uniform", chain ? "chain" : "free",
+                         threads, threads > 1 ? "s" : "");
+                measure_all(s, name, spaces, &sequence, chain, threads, size->count);
+            }
+        sequence_free(&sequence);
+    }
+    for (int i = 0; i < ENTRANTS; i++)
+        if (i != COPY)
+            candidates[i]->destroy(spaces[i]);
+}
+
+void bench_hit(const struct bench_settings *s)
+{
+    print_heading("hit: CPU ns per lookup; chain: the next key needs this value; free: it does not");
+    if (s->quick) {
+        bench_size(s, &quick_size);
+    } else {
+        bench_size(s, &sizes[0]);
+        bench_size(s, &sizes[1]);
+        if (s->full)
+            bench_size(s, &sizes[2]);
+    }
+    bench_sharing(s);
+    bench_features(s);
+}

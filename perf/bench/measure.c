@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Rounds, medians, threads.
+ */
+#include "bench/measure.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/fail.h"
+
+/* ---- statistics ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double median(const double *values, size_t count)
+{
+    double sorted[ROUNDS_MAX];
+    if (count == 0 || count > ROUNDS_MAX)
+        return 0;
+    memcpy(sorted, values, count * sizeof(*values));
+    qsort(sorted, count, sizeof(*sorted), by_size);
+    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+double spread(const double *values, size_t count)
+{
+    double middle = median(values, count);
+    double least = values[0];
+    double most = values[0];
+    for (size_t i = 1; i < count; i++) {
+        least = values[i] < least ? values[i] : least;
+        most = values[i] > most ? values[i] : most;
+    }
+    return middle > 0 ? (most - least) / middle : 0;
+}
+
+double median_ratio(const double *a, const double *b, size_t count)
+{
+    double ratios[ROUNDS_MAX];
+    for (size_t i = 0; i < count && i < ROUNDS_MAX; i++)
+        ratios[i] = b[i] > 0 ? a[i] / b[i] : 0;
+    return median(ratios, count);
+}
+
+/* ---- rounds ---- */
+
+void rounds_run(const char *what, struct subject *subjects, size_t count, unsigned rounds)
+{
+    for (unsigned round = 0; round <= rounds; round++)
+        for (size_t i = 0; i < count; i++) {
+            struct subject *s = &subjects[(i + round) % count];
+            progress("%s: round %u of %u: %s", what, round, rounds, s->name);
+            double figure = s->run(s->arg);
+            if (round > 0)
+                s->figures[round - 1] = figure;
+        }
+    progress_end();
+}
+
+/* ---- clocks and threads ---- */
+
+static uint64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * PERF_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t thread_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t process_cpu_ns(void)
+{
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+#define TEAM_MAX 64u
+
+struct member {
+    pthread_barrier_t *start;
+    void (*body)(void *arg, unsigned thread);
+    void *arg;
+    unsigned index;
+    uint64_t cpu_ns;
+};
+
+static void *member_main(void *arg)
+{
+    struct member *m = arg;
+    if (m->start)
+        pthread_barrier_wait(m->start);
+    uint64_t before = thread_cpu_ns();
+    m->body(m->arg, m->index);
+    m->cpu_ns = thread_cpu_ns() - before;
+    return NULL;
+}
+
+uint64_t team_run(unsigned threads, void (*body)(void *arg, unsigned thread), void *arg)
+{
+    struct member members[TEAM_MAX];
+    pthread_t ids[TEAM_MAX];
+    pthread_barrier_t start;
+    uint64_t sum = 0;
+    bool alone = threads == 1;
+    if (threads == 0 || threads > TEAM_MAX)
+        fail("%u threads: 1 to %u", threads, TEAM_MAX);
+    pthread_barrier_init(&start, NULL, threads);
+    for (unsigned i = 0; i < threads; i++) {
+        members[i] = (struct member){alone ? NULL : &start, body, arg, i, 0};
+        if (alone)
+            member_main(&members[i]);
+        else if (pthread_create(&ids[i], NULL, member_main, &members[i]) != 0)
+            fail("cannot start a thread");
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        if (!alone)
+            pthread_join(ids[i], NULL);
+        sum += members[i].cpu_ns;
+    }
+    pthread_barrier_destroy(&start);
+    return sum / threads;
+}
+
+/* ---- progress ---- */
+
+void progress(const char *fmt, ...)
+{
+    va_list args;
+    if (!isatty(STDERR_FILENO))
+        return;
+    va_start(args, fmt);
+    fputs("\r\033[K", stderr);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fflush(stderr);
+}
+
+void progress_end(void)
+{
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Measuring side by side: rounds, medians, results.
+ *
+ * On a shared machine absolute figures drift by a factor of two within minutes. So everybody who is
+ * compared runs once in each round, in an order that rotates, and a ratio is the median of the
+ * rounds' own ratios: what disturbs a round disturbs both sides of it. Time is the CPU time of the
+ * thread. The first round warms up and is dropped.
+ */
+#ifndef PERF_BENCH_MEASURE_H
+#define PERF_BENCH_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ROUNDS_MAX 99u
+
+/* One that takes part. */
+struct subject {
+    const char *name;
+    double (*run)(void *arg); /* one round; returns its figure */
+    void *arg;
+    double figures[ROUNDS_MAX];
+};
+
+/* `rounds` counted ones after one that is not. Shows progress on stderr. */
+void rounds_run(const char *what, struct subject *subjects, size_t count, unsigned rounds);
+
+double median(const double *values, size_t count);
+/* (largest - smallest) / median. */
+double spread(const double *values, size_t count);
+/* Median of a[i] / b[i]. */
+double median_ratio(const double *a, const double *b, size_t count);
+
+uint64_t thread_cpu_ns(void);
+uint64_t process_cpu_ns(void);
+
+/* Run `body` in so many threads at once; returns the mean of their CPU times. One thread: here. */
+uint64_t team_run(unsigned threads, void (*body)(void *arg, unsigned thread), void *arg);
+
+/* ---- results ---- */
+
+struct result {
+    const char *bench;
+    char name[56]; /* "case" in JSON */
+    const char *metric;
+    const char *unit;
+    double value;
+    const char *baseline; /* NULL: none */
+    double baseline_value;
+    double ratio;
+    unsigned rounds;
+    double spread;
+};
+
+/* A comparison; baseline NULL: the figure alone. Names that are pointers live for ever. */
+void result_add_rounds(const char *bench, const char *name, const char *metric, const char *unit,
+                       const struct subject *subject, const struct subject *baseline,
+                       unsigned rounds);
+/* One figure against a limit or a reference (NULL: none) that was not measured in rounds. */
+void result_add(const char *bench, const char *name, const char *metric, const char *unit,
+                double value, const char *baseline, double baseline_value);
+/* NULL: not measured. `baseline` NULL: any. */
+const struct result *result_find(const char *bench, const char *name, const char *metric,
+                                 const char *baseline);
+/* All so far, as a JSON array. */
+void results_write(const char *path);
+
+/* ---- the line on stderr that says what is being done ---- */
+
+__attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
+void progress_end(void);
+
+#endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nigh itself, through its public API: L1 only.
+ *
+ * Compiled three times: against the library as installed, and against two builds of it that differ
+ * in how retired entries are freed (reclaim_unsafe.c, reclaim_call_rcu.c).
+ */
+#include "bench/candidate.h"
+#include "support/fail.h"
+
+/* Header, its share of a bucket and of a ring, and what an allocator rounds up: generous where room
+ * is wanted, close where a bound is. */
+#define ROOM_BYTES 160u
+#define BOUND_BYTES 88u
+#define ROOM_FIXED_BYTES (32u << 20)
+#define SETTLE_MAX_NS (2 * PERF_NS_PER_S)
+#define CACHES_MAX 64u
+#define TTL_MS (24u * 3600 * 1000)
+
+static struct {
+    struct nigh_space *space;
+    struct nigh *cache;
+} opened[CACHES_MAX];
+
+static size_t find(const struct nigh_space *space)
+{
+    for (size_t i = 0; i < CACHES_MAX; i++)
+        if (opened[i].space == space)
+            return i;
+    fail("too many caches open");
+}
+
+struct nigh *candidate_nigh_cache(const struct nigh_space *space)
+{
+    return opened[find(space)].cache;
+}
+
+static uint64_t memory_for(const struct candidate_need *need)
+{
+    if (!need->bounded)
+        return ROOM_FIXED_BYTES + need->entries * (need->value_bytes + ROOM_BYTES) * 5 / 4;
+    uint64_t live = need->entries * (need->value_bytes + BOUND_BYTES);
+    return live + live / 14 + (2u << 20); /* limbo has its own sixteenth */
+}
+
+static struct nigh_space *nigh_create(const struct candidate_need *need)
+{
+    struct nigh_options options = NIGH_OPTIONS_INIT;
+    size_t i = find(NULL);
+    options.l1_memory = memory_for(need);
+    options.space.soft_ttl_ms = TTL_MS; /* nothing expires while it is measured */
+    if (nigh_open(&options, &opened[i].cache) != 0)
+        fail("nigh_open failed: %s", nigh_options_error());
+    if (nigh_space_open(opened[i].cache, "bench", NULL, NULL, NULL, NULL, &opened[i].space) != 0)
+        fail("nigh_space_open failed: %s", nigh_options_error());
+    return opened[i].space;
+}
+
+static void nigh_settle(struct nigh_space *space)
+{
+    struct nigh *cache = candidate_nigh_cache(space);
+    uint64_t end_ns = now_ns() + SETTLE_MAX_NS;
+    while (nigh_stats_value(cache, NULL, "limbo_bytes") > 0 && now_ns() < end_ns)
+        sleep_ns(PERF_NS_PER_MS);
+}
+
+static void nigh_destroy(struct nigh_space *space)
+{
+    size_t i = find(space);
+    nigh_settle(space); /* with call_rcu, callbacks would outlive the cache */
+    opened[i].space = NULL;
+    nigh_close(opened[i].cache);
+}
+
+const struct candidate candidate_nigh = {
+    .name = "nigh",
+    .create = nigh_create,
+    .destroy = nigh_destroy,
+    .get = nigh_get,
+    .release = nigh_release,
+    .put = nigh_put,
+    .settle = nigh_settle,
+};

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The list of results, and its JSON.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/measure.h"
+#include "support/fail.h"
+
+static struct result *results;
+static size_t result_count;
+
+static struct result *append(const char *bench, const char *name, const char *metric,
+                             const char *unit)
+{
+    results = must_grow(results, result_count + 1, sizeof(*results));
+    struct result *r = &results[result_count++];
+    *r = (struct result){.bench = bench, .metric = metric, .unit = unit};
+    snprintf(r->name, sizeof(r->name), "%s", name);
+    return r;
+}
+
+void result_add_rounds(const char *bench, const char *name, const char *metric, const char *unit,
+                       const struct subject *subject, const struct subject *baseline,
+                       unsigned rounds)
+{
+    struct result *r = append(bench, name, metric, unit);
+    r->value = median(subject->figures, rounds);
+    r->spread = spread(subject->figures, rounds);
+    r->rounds = rounds;
+    if (!baseline)
+        return;
+    r->baseline = baseline->name;
+    r->baseline_value = median(baseline->figures, rounds);
+    r->ratio = median_ratio(subject->figures, baseline->figures, rounds);
+}
+
+void result_add(const char *bench, const char *name, const char *metric, const char *unit,
+                double value, const char *baseline, double baseline_value)
+{
+    struct result *r = append(bench, name, metric, unit);
+    r->value = value;
+    r->rounds = 1;
+    r->baseline = baseline;
+    r->baseline_value = baseline_value;
+    r->ratio = baseline && baseline_value != 0 ? value / baseline_value : 0;
+}
+
+const struct result *result_find(const char *bench, const char *name, const char *metric,
+                                 const char *baseline)
+{
+    for (size_t i = 0; i < result_count; i++) {
+        const struct result *r = &results[i];
+        if (strcmp(r->bench, bench) == 0 && strcmp(r->name, name) == 0 &&
+            strcmp(r->metric, metric) == 0 &&
+            (!baseline || (r->baseline && strcmp(r->baseline, baseline) == 0)))
+            return r;
+    }
+    return NULL;
+}
+
+/* JSON has no infinities; names here are ours and need no escapes. */
+static void write_number(FILE *out, const char *name, double value)
+{
+    fprintf(out, ", \"%s\": ", name);
+    if (isfinite(value))
+        fprintf(out, "%.6g", value);
+    else
+        fputs("null", out);
+}
+
+static void write_one(FILE *out, const struct result *r)
+{
+    fprintf(out, "  {\"bench\": \"%s\", \"case\": \"%s\", \"metric\": \"%s\", \"unit\": \"%s\"",
+            r->bench, r->name, r->metric, r->unit);
+    write_number(out, "value", r->value);
+    if (r->baseline) {
+        fprintf(out, ", \"baseline\": \"%s\"", r->baseline);
+        write_number(out, "baseline_value", r->baseline_value);
+        write_number(out, "ratio", r->ratio);
+    } else {
+        fputs(", \"baseline\": null, \"baseline_value\": null, \"ratio\": null", out);
+    }
+    fprintf(out, ", \"rounds\": %u", r->rounds);
+    write_number(out, "spread", r->spread);
+    fputc('}', out);
+}
+
+void results_write(const char *path)
+{
+    FILE *out = fopen(path, "w");
+    if (!out)
+        fail("cannot write %s", path);
+    fputs("[\n", out);
+    for (size_t i = 0; i < result_count; i++) {
+        write_one(out, &results[i]);
+        fputs(i + 1 < result_count ? ",\n" : "\n", out);
+    }
+    fputs("]\n", out);
+    if (fclose(out) != 0)
+        fail("cannot write %s", path);
+}
