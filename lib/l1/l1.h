@@ -119,6 +119,8 @@ struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key);
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first
  * 256 pins are slots; past that a copy is handed out (NIGH_ENOMEM when there is no memory for it;
  * `*ret_copied` says so for the counters). `tier` travels in the pin's low bits.
+ * A slot keeps only what is or was stored: an entry fresh from l1_entry_create() is freed by its
+ * last reference, so hand that out with l1_pin_ref().
  */
 int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
                bool *ret_copied);

@@ -8,7 +8,7 @@
  *
  * A read of key k is right when   applied[k] before the read <= version <= origin[k] after it.
  * The bytes of a value follow from its key, version and length, so torn, freed (poisoned in Debug)
- * or mixed-up memory shows; each value is looked at when it is read and again before it is released.
+ * or mixed-up memory shows; each value is looked at when it is read and before it is released.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -451,6 +451,13 @@ static void close_world(struct world *w)
     pthread_mutex_destroy(&w->pool_lock);
 }
 
+static void wait_ms(unsigned ms)
+{
+    uint64_t end_ms = check_now_ms() + ms;
+    while (check_now_ms() < end_ms)
+        check_pause();
+}
+
 static void run_round(uint64_t *random)
 {
     static struct world world;
@@ -463,9 +470,7 @@ static void run_round(uint64_t *random)
         actors[i] = (struct actor){.w = w, .random = check_random(random)};
         REQUIRE_EQ(pthread_create(&threads[i], NULL, roles[i], &actors[i]), 0);
     }
-    uint64_t end_ms = check_now_ms() + ROUND_MS;
-    while (check_now_ms() < end_ms)
-        check_pause();
+    wait_ms(ROUND_MS);
     atomic_store_explicit(&w->stop, true, memory_order_relaxed);
     for (unsigned i = 0; i < ACTORS; i++)
         pthread_join(threads[i], NULL);
@@ -484,4 +489,81 @@ TEST(every_read_is_current_and_every_pin_holds)
     uint64_t random = check_seed();
     for (unsigned round = 0; round < check_seconds(5); round++)
         run_round(&random);
+}
+
+/* ---- pins under references ---- */
+
+#define REFERENCED 200u
+
+static void *judge_all_the_time(void *arg)
+{
+    struct world *w = arg;
+    while (running(w))
+        l1_reclaim(w->l1);
+    return NULL;
+}
+
+/* Retired entries that only a reference keeps. Returns how many: what was not stored (limbo may be
+ * full) is freed by its last reference, and must not be pinned by a slot. */
+static unsigned make_referenced(struct actor *a, struct l1_entry *entries[REFERENCED])
+{
+    struct world *w = a->w;
+    unsigned made = 0;
+    for (unsigned k = 0; k < REFERENCED; k++) {
+        struct text text;
+        struct l1_key key = key_of(w, &text, k);
+        uint64_t buffer[sizeof(struct content) / 8 + VALUE_WORDS_MAX];
+        uint16_t tag = TAG_SLOT(k);
+        struct content *content = (void *)buffer;
+        struct l1_value v = value_of(a, content, k, 1, &tag);
+        v.stamp = l1_ticket(w->l1);
+        REQUIRE_EQ(l1_entry_create(w->l1, &key, &v, &entries[made]), 0);
+        if (l1_store(w->l1, &key, entries[made]) == L1_STORED)
+            made++;
+        else
+            l1_entry_unref(entries[made]);
+        l1_invalidate_key(w->l1, &key, 0, 0, NULL);
+    }
+    return made;
+}
+
+/* While the reclaimer judges: from a reference to a slot, and the reference is gone. */
+static void swap_for_pins(struct actor *a, struct l1_entry *entries[REFERENCED], unsigned made)
+{
+    bool copied;
+    for (unsigned k = 0; k < made; k++) {
+        struct nigh_value v;
+        REQUIRE_EQ(l1_pin_rcu(a->w->l1, entries[k], NIGH_TIER_L1, &v, &copied), 0);
+        l1_entry_unref(entries[k]);
+        keep(a, &v);
+        if (k % 8 == 0)
+            sched_yield();
+    }
+    sched_yield();
+    release_all(a);
+}
+
+TEST(a_pin_taken_under_a_reference_is_always_seen)
+{
+    static struct world world;
+    static struct actor actor;
+    struct world *w = &world;
+    memset(w, 0, sizeof(*w));
+    open_world(w);
+    actor = (struct actor){.w = w, .random = check_seed()};
+    pthread_t thread;
+    REQUIRE_EQ(pthread_create(&thread, NULL, judge_all_the_time, w), 0);
+    uint64_t end_ms = check_now_ms() + 300 * check_seconds(5);
+    uint64_t swapped = 0;
+    while (check_now_ms() < end_ms) {
+        struct l1_entry *entries[REFERENCED];
+        unsigned made = make_referenced(&actor, entries);
+        wait_ms(1);
+        swap_for_pins(&actor, entries, made);
+        swapped += made;
+    }
+    CHECK_GT(swapped, REFERENCED);
+    atomic_store_explicit(&w->stop, true, memory_order_relaxed);
+    pthread_join(thread, NULL);
+    close_world(w);
 }

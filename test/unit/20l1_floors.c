@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Stamps against floors: what an invalidation covers is never stored, nor judged current, again.
 
+#include <pthread.h>
+
 #include "l1/floors.h"
 #include "support/l1_cache.h"
 
@@ -73,6 +75,32 @@ TEST(a_key_floor_refuses_what_began_before_it)
     CHECK(!ok); /* a second writer was overtaken by the first */
     struct l1_value new = cache_value(&c, "new", 3);
     CHECK_EQ(cache_store(&c, 1, &new), L1_STORED);
+    cache_close(&c);
+}
+
+static void *invalidate_one(void *arg)
+{
+    cache_remove(arg, 1);
+    return NULL;
+}
+
+/* COHERENCE rule 2: the other way round, a store between the two would stay for ever. */
+TEST(the_floor_rises_before_the_entry_is_removed)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    CHECK_EQ(cache_put(&c, 1, "old", 3), L1_STORED);
+    struct l1_shard *s = l1_shard_of(c.l1, key.hash);
+    pthread_t thread;
+    l1_shard_lock(s); /* as a storer would: nobody can remove now */
+    REQUIRE_EQ(pthread_create(&thread, NULL, invalidate_one, &c), 0);
+    CHECK_WITHIN(5000, l1_key_floor(c.l1, &key) == 1);
+    CHECK(cache_has(&c, 1));
+    l1_shard_unlock(c.l1, s);
+    pthread_join(thread, NULL);
+    CHECK(!cache_has(&c, 1));
     cache_close(&c);
 }
 

@@ -15,22 +15,23 @@ static size_t mixed_size(uint64_t *random)
 TEST(mixed_sizes_never_pass_the_cap)
 {
     struct cache c;
-    cache_open(&c, 32 << 20, 0);
+    cache_open(&c, 16 << 20, 0);
     uint64_t random = check_seed();
     uint64_t large_stored = 0;
-    for (unsigned i = 0; i < 30000; i++) {
+    for (unsigned i = 0; i < 6000; i++) {
         size_t size = mixed_size(&random);
-        enum l1_store_result result = cache_put_size(&c, check_random(&random) % 5000, size);
+        enum l1_store_result result = cache_put_size(&c, check_random(&random) % 2000, size);
         large_stored += result == L1_STORED && size > 500000;
-        if (i % 8 == 0)
+        struct l1_gauges now = cache_gauges(&c);
+        CHECK_LE(now.used_bytes, now.cap_bytes);
+        if (now.limbo_bytes >= now.cap_bytes / 32) /* half of its cap: when a poke comes */
             l1_reclaim(c.l1);
-        CHECK_LE(cache_gauges(&c).used_bytes, 32 << 20);
     }
     cache_reclaim(&c);
     struct l1_gauges g = cache_gauges(&c);
     CHECK_LE(g.peak_bytes, g.cap_bytes);
     CHECK_GE(g.used_bytes, g.cap_bytes * 8 / 10);
-    CHECK_GT(large_stored, 500); /* of about 1,600 */
+    CHECK_GT(large_stored, 50); /* of about 350 */
     cache_audit(&c);
     cache_close(&c);
 }
@@ -39,7 +40,7 @@ TEST(small_values_fill_what_limbo_does_not_need)
 {
     struct cache c;
     cache_open(&c, 8 << 20, 0);
-    for (unsigned i = 0; i < 200000; i++) {
+    for (unsigned i = 0; i < 80000; i++) {
         CHECK_EQ(cache_put_size(&c, i, 100), L1_STORED);
         if (i % 512 == 0)
             l1_reclaim(c.l1);
