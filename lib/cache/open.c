@@ -319,6 +319,8 @@ void nigh_close(struct nigh *cache)
         return; /* threads and sockets are the parent's; the child lets the memory be */
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     drain_flights(cache);
+    if (!cache->env.own_threads)
+        cache_turn(cache, 0); /* send the fills that are queued, or their leases stay behind */
     close_tiers(cache);
     destroy(cache);
 }
