@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+// The ends of a cache: closed with work queued and Redis gone, inherited by a forked child, its
+// connections cut under it. No descriptor, thread or byte is left behind, no signal is raised.
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/origin.h"
+
+static unsigned entries_of(const char *folder)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(folder);
+    REQUIRE(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static unsigned descriptors(void)
+{
+    return entries_of("/proc/self/fd");
+}
+
+static unsigned threads(void)
+{
+    return entries_of("/proc/self/task");
+}
+
+/* ---- closing ---- */
+
+TEST(many_caches_come_and_go_and_leave_nothing)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    struct world w;
+    unsigned fds = 0, tasks = 0;
+    for (int i = 0; i < 12; i++) {
+        node_open(&w, &server, NULL, NULL);
+        CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+        world_close(&w);
+        if (i == 1) { /* the process's own first-time resources are there */
+            fds = descriptors();
+            tasks = threads();
+        }
+    }
+    CHECK_EQ(descriptors(), fds);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, threads() == tasks); /* the kernel lists a joined one briefly */
+    redis_stop(&server);
+}
+
+TEST(a_cache_that_cannot_be_opened_leaves_nothing)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    unsigned fds = descriptors(), tasks = threads();
+    o.l1_memory = 8u << 20;
+    o.redis_uri = "rediss://localhost"; /* refused after L1 and the workers were made */
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(nigh_open(&o, &cache), NIGH_EURI);
+    o.redis_uri = NULL;
+    o.group_slots = 65536;
+    o.l1_memory = 4u << 20;
+    if (nigh_open(&o, &cache) == 0) /* small, but it may fit */
+        nigh_close(cache);
+    CHECK_EQ(descriptors(), fds);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, threads() == tasks);
+}
+
+TEST(closing_does_not_wait_for_a_redis_that_is_gone)
+{
+    struct redis server;
+    struct world w;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.run_on = NIGH_RUN_WORKER;
+    for (int how = 0; how < 3; how++) {
+        redis_start(&server, NULL);
+        node_open(&w, &server, NULL, &so);
+        if (how == 1)
+            redis_kill(&server);
+        if (how == 2)
+            redis_pause(&server);
+        origin_hold(&w.origin);
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.deadline_ms = 300;
+        for (int i = 0; i < 10; i++) { /* loads under way and queued, their callers gone */
+            char key[16];
+            snprintf(key, sizeof(key), "k%d", i);
+            if (how == 0)
+                CHECK_EQ(ask_fetch(w.space, key, &call).outcome, NIGH_ETIMEDOUT);
+            else
+                CHECK_LT(ask_fetch(w.space, key, &call).outcome, 0);
+            int rc = nigh_invalidate(w.space, key, strlen(key), &call);
+            CHECK(rc == (how == 0 ? 0 : NIGH_QUEUED));
+        }
+        origin_let_go(&w.origin);
+        uint64_t began_ms = check_now_ms();
+        world_close(&w);
+        CHECK_LT(check_now_ms() - began_ms, 10000);
+        CHECK_EQ(w.origin.running, 0);
+        if (how == 2)
+            redis_resume(&server);
+        redis_stop(&server);
+    }
+}
+
+/* A flight that waits for another node's load must not keep the close waiting for its lease. */
+TEST(closing_ends_a_refresh_that_waits_for_another_node)
+{
+    struct redis server;
+    struct world w;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 1;
+    so.stale_ms = 1000000;
+    so.load_deadline_ms = 600000;
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, &so);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
+    free(redis_command(&server, "SET nigh:!:lease:s:k another PX 600000"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(w.space, "k", NULL).outcome == NIGH_STALE);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "lease_held") >= 1);
+    uint64_t began_ms = check_now_ms();
+    world_close(&w);
+    CHECK_LT(check_now_ms() - began_ms, 10000);
+    redis_stop(&server);
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t pipes_broken;
+
+static void on_pipe(int signal)
+{
+    (void)signal;
+    pipes_broken = 1;
+}
+
+TEST(a_connection_cut_while_writing_raises_no_sigpipe)
+{
+    struct redis server;
+    struct world w;
+    struct sigaction before, action = {.sa_handler = on_pipe};
+    REQUIRE_EQ(sigaction(SIGPIPE, &action, &before), 0);
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    for (int i = 0; i < 10; i++) {
+        redis_kill(&server);
+        for (int j = 0; j < 20; j++) {
+            char key[16];
+            snprintf(key, sizeof(key), "k%d-%d", i, j);
+            CHECK_EQ(ask_fetch(w.space, key, NULL).outcome, NIGH_FRESH);
+            nigh_invalidate(w.space, key, strlen(key), NULL);
+        }
+        redis_restart(&server, REDIS_EMPTY);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    }
+    CHECK_EQ(pipes_broken, 0);
+    world_close(&w);
+    redis_stop(&server);
+    sigaction(SIGPIPE, &before, NULL);
+}
+
+/* ---- fork ---- */
+
+/* Every call in the child; how many did not say NIGH_EFORKED. */
+static int forked_calls(struct world *w)
+{
+    struct nigh_value v = {.len = 7};
+    struct nigh_space *space;
+    struct nigh_target t = {.kind = NIGH_TARGET_ALL};
+    int wrong = 0;
+    wrong += nigh_get(w->space, "k", 1, NULL, &v) != NIGH_EFORKED;
+    wrong += nigh_fetch(w->space, "k", 1, NULL, &v) != NIGH_EFORKED;
+    wrong += nigh_put(w->space, "k", 1, "v", 1, NULL) != NIGH_EFORKED;
+    wrong += nigh_write(w->space, "k", 1, "v", 1, NULL) != NIGH_EFORKED;
+    wrong += nigh_invalidate(w->space, "k", 1, NULL) != NIGH_EFORKED;
+    wrong += nigh_invalidate_many(w->cache, &t, 1, NULL) != NIGH_EFORKED;
+    wrong += nigh_space_open(w->cache, "n", NULL, NULL, NULL, NULL, &space) != NIGH_EFORKED;
+    wrong += nigh_health(w->cache) != NIGH_EFORKED;
+    wrong += nigh_drain(w->cache, 1) != NIGH_EFORKED;
+    wrong += nigh_tick(w->cache) != NIGH_EFORKED;
+    wrong += nigh_stats(w->cache, NIGH_STATS_TEXT, NULL, 0) != NIGH_EFORKED;
+    wrong += nigh_stats_value(w->cache, NULL, "l1_miss") != NIGH_EFORKED;
+    wrong += v.len != 7;
+    nigh_close(w->cache);
+    return wrong;
+}
+
+/* In the child: the inherited cache refuses, one of its own works. */
+static int child(struct world *w, const char *uri)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *own;
+    struct nigh_space *space;
+    int wrong = forked_calls(w);
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.redis_uri = uri;
+    if (nigh_open(&o, &own) != 0)
+        return wrong + 100;
+    struct origin *origin = &w->origin;
+    if (nigh_space_open(own, "s", NULL, origin_load, NULL, origin, &space) != 0)
+        return wrong + 50;
+    wrong += ask_fetch(space, "k", NULL).outcome < 0;
+    wrong += nigh_invalidate(space, "k", 1, NULL) < 0; /* it may not be connected yet */
+    wrong += nigh_drain(own, WORLD_PATIENCE_MS) != 0;
+    nigh_close(own);
+    return wrong;
+}
+
+static _Atomic bool stop_reading;
+
+static void *keep_reading(void *arg)
+{
+    struct world *w = arg;
+    while (!stop_reading) {
+        char key[16];
+        static _Atomic unsigned turn;
+        snprintf(key, sizeof(key), "r%u", turn++ % 50);
+        int rc = ask_fetch(w->space, key, NULL).outcome;
+        CHECK(rc == NIGH_FRESH || rc == NIGH_STALE);
+    }
+    return NULL;
+}
+
+TEST(a_forked_child_is_refused_and_the_parent_unharmed)
+{
+    struct redis server;
+    struct world w;
+    pthread_t readers[3];
+    redis_start(&server, NULL);
+    node_open(&w, &server, NULL, NULL);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    stop_reading = false;
+    for (int i = 0; i < 3; i++)
+        REQUIRE_EQ(pthread_create(&readers[i], NULL, keep_reading, &w), 0);
+    for (int i = 0; i < 10; i++) { /* with locks, sections and requests in every state */
+        pid_t pid = fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0) {
+            alarm(60);
+            _exit(child(&w, server.uri));
+        }
+        int status;
+        REQUIRE(waitpid(pid, &status, 0) == pid);
+        if (!CHECK(WIFEXITED(status)))
+            check_note("child ended by signal %d", WTERMSIG(status));
+        else
+            CHECK_EQ(WEXITSTATUS(status), 0);
+    }
+    stop_reading = true;
+    for (int i = 0; i < 3; i++)
+        REQUIRE_EQ(pthread_join(readers[i], NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    CHECK_EQ(world_count(&w, "l2_lost"), 0); /* the child touched no connection of ours */
+    CHECK_EQ(world_count(&w, "l2_connect"), 1);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_close(&w);
+    redis_stop(&server);
+}
