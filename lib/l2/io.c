@@ -54,17 +54,16 @@ static void went_up(struct l2 *l2)
     l2->told_down = false;
 }
 
-/* Tell the hook, once per connection, also when it was set after the connection came up. */
+/* Tell the hook, once per connection, also when it was set after the connection came up. Under the
+ * lock: once l2_set_up_hook(NULL) has returned it is not called any more. */
 static void tell_up(struct l2 *l2)
 {
     pthread_mutex_lock(&l2->lock);
-    void (*up)(void *) = l2->up_due && l2->online ? l2->up : NULL;
-    void *arg = l2->up_arg;
-    if (up)
+    if (l2->up && l2->up_due && l2->online) {
         l2->up_due = false;
+        l2->up(l2->up_arg);
+    }
     pthread_mutex_unlock(&l2->lock);
-    if (up)
-        up(arg);
 }
 
 static void tell_down(struct l2 *l2)

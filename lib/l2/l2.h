@@ -283,7 +283,7 @@ struct l2_gauges {
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
 bool l2_connected(const struct l2 *l2);
-/* Called (I/O thread) when the data connection is up: time for a beat. */
+/* Called (I/O thread, under a lock: must not call l2) when the data connection is up. */
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);
 
 #endif

@@ -55,10 +55,18 @@
     "  return ah > bh or (ah == bh and al > bl)\n"                                                 \
     "end\n"
 
-/* The clock is there and whole, or is made anew: then what the log holds belongs to another one. */
+/* The clock is there and whole, or is made anew: then what the log holds belongs to another one.
+ * That of nodes with another number of groups is left alone: two kinds of nodes that each made it
+ * anew would take it from each other for ever. They see its length, and stay in doubt. */
 #define CLOCK                                                                                      \
+    "local function foreign(clk, len)\n"                                                           \
+    "  local n = redis.pcall('STRLEN', clk)\n"                                                     \
+    "  if type(n) ~= 'number' or n == len then return false end\n"                                 \
+    "  local slots = (n - 16) / 16\n"                                                              \
+    "  return slots >= 2048 and slots <= 65536 and math.frexp(slots) == 0.5\n"                     \
+    "end\n"                                                                                        \
     "local function ensure(clk, log, len, new_id)\n"                                               \
-    "  if redis.pcall('STRLEN', clk) == len then return end\n"                                     \
+    "  if redis.pcall('STRLEN', clk) == len or foreign(clk, len) then return end\n"                \
     "  redis.call('DEL', clk, log)\n"                                                              \
     "  redis.call('SETRANGE', clk, len - 1, '\\0')\n"                                              \
     "  redis.call('SETRANGE', clk, 0, new_id)\n"                                                   \
@@ -134,6 +142,9 @@ static const char fill_text[] =
 static const char change_text[] =
     COMMON ENVELOPE CLOCK
     "local clk, log = KEYS[1], KEYS[2]\n"
+    "if foreign(clk, tonumber(ARGV[5])) then\n"
+    "  return redis.error_reply('GROUPS another number of group slots')\n"
+    "end\n"
     "local DELETE, TOKEN, NEWER = '0', '1', '2'\n"
     "local keys = tonumber(ARGV[6])\n"
     "local gone, sets, verdict = {KEYS[3]}, {}, NONE\n"

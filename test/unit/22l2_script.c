@@ -436,6 +436,26 @@ TEST(a_clock_lost_cut_or_replaced_is_another_clock)
     end();
 }
 
+/* Two kinds of nodes that each made the clock anew would take it from each other for ever. */
+TEST(a_clock_with_other_group_slots_is_left_alone)
+{
+    char make[64];
+    begin(NULL);
+    snprintf(make, sizeof(make), "SETRANGE t:!:clk %d x", 16 + 16 * 2 * CLIENT_SLOTS - 1);
+    free(redis_command(&server, make));
+    struct l2_answer *a = CLIENT_ASK(&c, l2_resync, 7);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->value.len, 16 + 16 * 2 * CLIENT_SLOTS); /* which tells the node what is wrong */
+    l2_answer_free(a);
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 100, 8));
+    a = change_key(&c, "k", L2_SET, 0, 0);
+    CHECK_EQ(a->status, NIGH_EREDIS);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), 16 + 16 * 2 * CLIENT_SLOTS);
+    end();
+}
+
 TEST(without_a_clock_there_is_no_identity)
 {
     begin(NULL);
