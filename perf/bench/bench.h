@@ -13,24 +13,26 @@ struct bench_settings {
     unsigned rounds;
     bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
     bool full;          /* 10M entries too */
-    bool bars_only;     /* only what a bar needs */
     const char *json;   /* NULL: none */
     /* trace */
     const char *policy; /* NULL: nigh's default */
     uint64_t objects;   /* capacity, 0: by bytes */
     uint64_t bytes;
     uint32_t shards;    /* 0: one */
+    const char *reference; /* CSV of what others reach; NULL: none */
     char *const *files;
     int file_count;
 };
 
 void bench_hit(const struct bench_settings *s);
+/* Its second table. */
+void bench_features(const struct bench_settings *s);
 void bench_write(const struct bench_settings *s);
 void bench_memory(const struct bench_settings *s);
 void bench_resize(const struct bench_settings *s);
 void bench_limbo(const struct bench_settings *s);
 void bench_trace(const struct bench_settings *s);
-/* Judge what the others left behind. */
-void bench_bars(const struct bench_settings *s);
+/* Judge what the others left behind; returns how many bars are missed. */
+unsigned bench_bars(const struct bench_settings *s);
 
 #endif

@@ -34,6 +34,10 @@ struct candidate {
                size_t len, const struct nigh_call *call);
     /* Wait until what was put off (reclamation) is done; NULL: nothing ever is. */
     void (*settle)(struct nigh_space *space);
+    /* Puts that were not stored so far; NULL: there never are any. */
+    uint64_t (*dropped)(struct nigh_space *space);
+    /* NULL: it has no tags. */
+    void (*invalidate_tag)(struct nigh_space *space, const char *tag);
     /* A timing loop of its own, inlined; NULL: the common one. */
     loop_fn *loop[LOOP_KINDS];
 };

@@ -72,7 +72,7 @@ static struct nigh_space *ck_create(const struct candidate_need *need)
 static void ck_settle(struct nigh_space *space)
 {
     (void)space;
-    rcu_barrier();
+    urcu_bp_barrier();
 }
 
 static void ck_destroy(struct nigh_space *space)
@@ -80,7 +80,7 @@ static void ck_destroy(struct nigh_space *space)
     struct ck_map *map = map_of(space);
     ck_ht_iterator_t at = CK_HT_ITERATOR_INITIALIZER;
     ck_ht_entry_t *entry;
-    rcu_barrier();
+    urcu_bp_barrier();
     while (ck_ht_next(&map->table, &at, &entry))
         free(node_of(ck_ht_entry_value(entry)));
     ck_ht_destroy(&map->table);
@@ -95,10 +95,10 @@ static int ck_get(struct nigh_space *space, const void *key, size_t key_len,
     ck_ht_hash_t hash = {baseline_hash(key, key_len)};
     ck_ht_entry_t entry;
     (void)call;
-    rcu_read_lock();
+    urcu_bp_read_lock();
     ck_ht_entry_key_set(&entry, key, (uint16_t)key_len);
     if (!ck_ht_get_spmc(&map->table, hash, &entry)) {
-        rcu_read_unlock();
+        urcu_bp_read_unlock();
         return NIGH_MISS;
     }
     struct baseline_item *item = ck_ht_entry_value(&entry);
@@ -109,7 +109,7 @@ static int ck_get(struct nigh_space *space, const void *key, size_t key_len,
 static void ck_release_value(struct nigh_value *value)
 {
     if (value->pin)
-        rcu_read_unlock();
+        urcu_bp_read_unlock();
     *value = (struct nigh_value)NIGH_VALUE_INIT;
 }
 
@@ -120,7 +120,7 @@ static void remove_locked(struct ck_map *map, struct ck_node *node)
     ck_ht_entry_t entry;
     ck_ht_entry_key_set(&entry, item->bytes, (uint16_t)item->key_len);
     if (ck_ht_remove_spmc(&map->table, hash, &entry))
-        call_rcu(&node->head, free_node);
+        urcu_bp_call_rcu(&node->head, free_node);
 }
 
 static int ck_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
@@ -141,7 +141,7 @@ static int ck_put(struct nigh_space *space, const void *key, size_t key_len, con
     if (ok && ck_ht_entry_empty(&entry))
         oldest = arrivals_add(&map->arrivals, node);
     else if (ok) /* set_spmc gave what it replaced */
-        call_rcu(&node_of(ck_ht_entry_value(&entry))->head, free_node);
+        urcu_bp_call_rcu(&node_of(ck_ht_entry_value(&entry))->head, free_node);
     if (oldest)
         remove_locked(map, oldest);
     pthread_mutex_unlock(&map->lock);

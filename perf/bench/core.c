@@ -97,10 +97,16 @@ static void core_destroy(struct nigh_space *space)
     candidate_nigh.destroy(space);
 }
 
+static void core_invalidate_tag(struct nigh_space *space, const char *tag)
+{
+    candidate_nigh.invalidate_tag(space, tag);
+}
+
 #define CANDIDATE(step, text)                                                                      \
     {                                                                                              \
         .name = text, .create = core_create, .destroy = core_destroy, .get = nigh_get,             \
-        .release = nigh_release, .put = nigh_put, .loop = {chain_##step, free_##step}              \
+        .release = nigh_release, .put = nigh_put, .invalidate_tag = core_invalidate_tag,           \
+        .loop = {chain_##step, free_##step}                                                        \
     }
 
 const struct candidate candidate_core[CORE_FEATURES] = {

@@ -14,32 +14,26 @@
 
 #define VALUE_BYTES 100u
 
-enum row { FIND, PIN, JUDGE, CLOCK, CALL, FLOORS, TAG, TAG_FLOORS, CALL_TAG_FLOORS, ROWS };
+enum state { PLAIN, TAGGED, TAGGED_RAISED, STATES }; /* of a cache and its values */
+
+enum row { FIND, PIN, JUDGE, CLOCK, CALL, TAG, TAG_FLOORS, CALL_TAG_FLOORS, ROWS };
 
 /* Of each row: what is measured, in which cache, and the row whose cost it adds to. */
 static const struct {
     const char *name;
     const struct candidate *candidate;
-    bool tagged, raised;
+    enum state state;
     enum row base;
 } rows[ROWS] = {
-    [FIND] = {"find", &candidate_core[CORE_FIND], false, false, FIND},
-    [PIN] = {"pin and release", &candidate_core[CORE_PIN], false, false, FIND},
-    [JUDGE] = {"ttl, floors, trust, counters", &candidate_core[CORE_JUDGE], false, false, PIN},
-    [CLOCK] = {"coarse clock", &candidate_core[CORE_CLOCK], false, false, JUDGE},
-    [CALL] = {"the call itself", &candidate_nigh, false, false, CLOCK},
-    [FLOORS] = {"floors, another tag invalidated", &candidate_core[CORE_JUDGE], false, true, PIN},
-    [TAG] = {"a tag, nothing invalidated", &candidate_core[CORE_JUDGE], true, false, PIN},
-    [TAG_FLOORS] = {"a tag, another invalidated", &candidate_core[CORE_JUDGE], true, true, PIN},
-    [CALL_TAG_FLOORS] = {"the same, the call itself", &candidate_nigh, true, true, CALL},
+    [FIND] = {"find", &candidate_core[CORE_FIND], PLAIN, FIND},
+    [PIN] = {"pin and release", &candidate_core[CORE_PIN], PLAIN, FIND},
+    [JUDGE] = {"ttl, floors, trust, counters", &candidate_core[CORE_JUDGE], PLAIN, PIN},
+    [CLOCK] = {"coarse clock", &candidate_core[CORE_CLOCK], PLAIN, JUDGE},
+    [CALL] = {"the call itself", &candidate_nigh, PLAIN, CLOCK},
+    [TAG] = {"a tag, nothing invalidated", &candidate_core[CORE_JUDGE], TAGGED, PIN},
+    [TAG_FLOORS] = {"a tag, another invalidated", &candidate_core[CORE_JUDGE], TAGGED_RAISED, PIN},
+    [CALL_TAG_FLOORS] = {"the call, the same tag", &candidate_nigh, TAGGED_RAISED, CALL},
 };
-
-static void invalidate_another(struct nigh_space *space)
-{
-    struct nigh_target target = {.kind = NIGH_TARGET_TAG, .name = "another", .name_len = 7};
-    if (nigh_invalidate_many(candidate_nigh_cache(space), &target, 1, NULL) != 0)
-        fail("nigh_invalidate_many failed");
-}
 
 static void report(const char *size, const struct subject *subjects, unsigned rounds)
 {
@@ -58,28 +52,54 @@ static void report(const char *size, const struct subject *subjects, unsigned ro
     }
 }
 
-/* The core and the library have caches of their own: their structs are compiled apart. */
-static struct nigh_space *create(const struct candidate *c, uint32_t entries, bool tagged)
+/* ---- the caches ---- */
+
+/* The core and the library are compiled apart, so each has caches of its own. */
+static struct nigh_space *create(const struct candidate *c, enum state state, uint32_t entries)
 {
-    struct candidate_need need = {.entries = entries, .value_bytes = VALUE_BYTES,
-                                  .tag = tagged ? "a tag" : NULL};
-    return stage_create(c, &need);
+    struct candidate_need need = {.entries = entries,
+                                  .value_bytes = VALUE_BYTES,
+                                  .tag = state == PLAIN ? NULL : "a tag"};
+    struct nigh_space *space = stage_create(c, &need);
+    if (state == TAGGED_RAISED)
+        c->invalidate_tag(space, "another tag");
+    return space;
+}
+
+static bool is_core(enum row row)
+{
+    return rows[row].candidate != &candidate_nigh;
 }
 
 static void bench_size(const struct bench_settings *s, const char *size, uint32_t entries,
                        uint64_t sequence_length, uint64_t count)
 {
+    struct nigh_space *spaces[2][STATES] = {{NULL}};
     struct lookup lookups[ROWS];
     struct subject subjects[ROWS];
     struct sequence sequence;
     sequence_make(&sequence, KEYS_UNIFORM, entries, sequence_length, 2);
-    struct nigh_space *core = create(&candidate_core[CORE_FULL], entries, false);
-    struct nigh_space *own = create(&candidate_nigh, entries, false);
-    (void)lookups;
-    (void)subjects;
-    (void)core;
-    (void)own;
-    (void)s;
-    (void)size;
-    (void)count;
+    for (enum row r = 0; r < ROWS; r++) {
+        struct nigh_space **space = &spaces[is_core(r)][rows[r].state];
+        if (!*space)
+            *space = create(rows[r].candidate, rows[r].state, entries);
+        lookups[r] =
+            (struct lookup){rows[r].candidate, {*space}, &sequence, LOOP_FREE, 1, count, 0};
+        subjects[r] =
+            (struct subject){.name = rows[r].name, .run = lookup_round, .arg = &lookups[r]};
+    }
+    rounds_run("features", subjects, ROWS, s->rounds);
+    report(size, subjects, s->rounds);
+    for (int core = 0; core < 2; core++)
+        for (int state = 0; state < STATES; state++)
+            if (spaces[core][state])
+                (core ? &candidate_core[CORE_FULL] : &candidate_nigh)->destroy(spaces[core][state]);
+    sequence_free(&sequence);
+}
+
+void bench_features(const struct bench_settings *s)
+{
+    bench_size(s, "10k", 10000, 1 << 14, s->quick ? 1 << 15 : 1 << 20);
+    if (!s->quick)
+        bench_size(s, "1M", 1000000, 1 << 20, 1 << 18);
 }

@@ -54,10 +54,10 @@ static void print_row(const char *name, const struct subject *subjects, unsigned
     printf("%-30s", name);
     for (int i = 0; i < ENTRANTS; i++)
         printf("%*.1f", i == COPY ? 10 : 8, median(subjects[i].figures, rounds));
-    printf("\n%-30s", "  nigh's time / theirs");
-    for (int i = 0; i < ENTRANTS; i++)
-        printf(i == NIGH ? "%*s" : "%*.2f", i == COPY ? 10 : 8,
-               i == NIGH ? "" : 0, median_ratio(subjects[NIGH].figures, subjects[i].figures, rounds));
+    printf("\n%-30s%8s", "  nigh's time / theirs", "");
+    for (int i = COPY; i < ENTRANTS; i++)
+        printf("%*.2f", i == COPY ? 10 : 8,
+               median_ratio(subjects[NIGH].figures, subjects[i].figures, rounds));
     printf("\n");
     fflush(stdout);
 }

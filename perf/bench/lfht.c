@@ -54,7 +54,7 @@ static struct nigh_space *lfht_create(const struct candidate_need *need)
     struct lfht *t = must_alloc(1, sizeof(*t));
     uint64_t buckets = baseline_power_of_two(need->entries);
     /* The order allocator takes its buckets from calloc: the same pages as for everybody else. */
-    t->table = _cds_lfht_new(buckets, buckets, 0, 0, &cds_lfht_mm_order, &rcu_flavor, NULL);
+    t->table = _cds_lfht_new(buckets, buckets, 0, 0, &cds_lfht_mm_order, &urcu_bp_flavor, NULL);
     if (!t->table)
         fail("cds_lfht_new failed");
     arrivals_init(&t->arrivals, need->bounded ? need->entries : 0);
@@ -64,7 +64,7 @@ static struct nigh_space *lfht_create(const struct candidate_need *need)
 static void lfht_settle(struct nigh_space *space)
 {
     (void)space;
-    rcu_barrier();
+    urcu_bp_barrier();
 }
 
 static void lfht_destroy(struct nigh_space *space)
@@ -72,12 +72,12 @@ static void lfht_destroy(struct nigh_space *space)
     struct lfht *t = lfht_of(space);
     struct cds_lfht_iter iter;
     struct cds_lfht_node *n;
-    rcu_read_lock();
+    urcu_bp_read_lock();
     cds_lfht_for_each(t->table, &iter, n)
         if (cds_lfht_del(t->table, n) == 0)
-            call_rcu(&node_of(n)->head, free_node);
-    rcu_read_unlock();
-    rcu_barrier();
+            urcu_bp_call_rcu(&node_of(n)->head, free_node);
+    urcu_bp_read_unlock();
+    urcu_bp_barrier();
     cds_lfht_destroy(t->table, NULL);
     free(t->arrivals.items);
     free(t);
@@ -90,11 +90,11 @@ static int lfht_get(struct nigh_space *space, const void *key, size_t key_len,
     struct lfht_key sought = {key, key_len};
     struct cds_lfht_iter iter;
     (void)call;
-    rcu_read_lock();
+    urcu_bp_read_lock();
     cds_lfht_lookup(t->table, baseline_hash(key, key_len), matches, &sought, &iter);
     struct cds_lfht_node *n = cds_lfht_iter_get_node(&iter);
     if (!n) {
-        rcu_read_unlock();
+        urcu_bp_read_unlock();
         return NIGH_MISS;
     }
     struct baseline_item *item = &node_of(n)->item;
@@ -105,7 +105,7 @@ static int lfht_get(struct nigh_space *space, const void *key, size_t key_len,
 static void lfht_release(struct nigh_value *value)
 {
     if (value->pin)
-        rcu_read_unlock();
+        urcu_bp_read_unlock();
     *value = (struct nigh_value)NIGH_VALUE_INIT;
 }
 
@@ -113,7 +113,7 @@ static void evict_for(struct lfht *t, struct lfht_node *newcomer)
 {
     struct lfht_node *oldest = arrivals_add(&t->arrivals, newcomer);
     if (oldest && cds_lfht_del(t->table, &oldest->node) == 0)
-        call_rcu(&oldest->head, free_node);
+        urcu_bp_call_rcu(&oldest->head, free_node);
 }
 
 static int lfht_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
@@ -128,14 +128,14 @@ static int lfht_put(struct nigh_space *space, const void *key, size_t key_len, c
     cds_lfht_node_init(&node->node);
     node->hash = baseline_hash(key, key_len);
     item_fill(&node->item, key, key_len, value, len);
-    rcu_read_lock();
+    urcu_bp_read_lock();
     struct cds_lfht_node *old =
         cds_lfht_add_replace(t->table, node->hash, matches, &sought, &node->node);
     if (old)
-        call_rcu(&node_of(old)->head, free_node);
+        urcu_bp_call_rcu(&node_of(old)->head, free_node);
     else
         evict_for(t, node);
-    rcu_read_unlock();
+    urcu_bp_read_unlock();
     return 0;
 }
 

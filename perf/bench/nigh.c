@@ -40,7 +40,7 @@ static uint64_t memory_for(const struct candidate_need *need)
     if (!need->bounded)
         return ROOM_FIXED_BYTES + need->entries * (need->value_bytes + ROOM_BYTES) * 5 / 4;
     uint64_t live = need->entries * (need->value_bytes + BOUND_BYTES);
-    return live + live / 14 + (2u << 20); /* limbo has its own sixteenth */
+    return (4u << 20) + live + live / 14; /* limbo has its own sixteenth */
 }
 
 static struct nigh_space *nigh_create(const struct candidate_need *need)
@@ -72,6 +72,19 @@ static void nigh_destroy(struct nigh_space *space)
     nigh_close(opened[i].cache);
 }
 
+static uint64_t nigh_dropped(struct nigh_space *space)
+{
+    return (uint64_t)nigh_stats_value(candidate_nigh_cache(space), NULL, "l1_refused_full");
+}
+
+static void nigh_invalidate_tag(struct nigh_space *space, const char *tag)
+{
+    struct nigh_target target = {
+        .kind = NIGH_TARGET_TAG, .name = tag, .name_len = strlen(tag)};
+    if (nigh_invalidate_many(candidate_nigh_cache(space), &target, 1, NULL) != 0)
+        fail("nigh_invalidate_many failed");
+}
+
 const struct candidate candidate_nigh = {
     .name = "nigh",
     .create = nigh_create,
@@ -80,4 +93,6 @@ const struct candidate candidate_nigh = {
     .release = nigh_release,
     .put = nigh_put,
     .settle = nigh_settle,
+    .dropped = nigh_dropped,
+    .invalidate_tag = nigh_invalidate_tag,
 };

@@ -8,7 +8,7 @@
 
 #include "support/fail.h"
 
-#define FILL_SETTLE_EVERY 65536u
+#define PROGRESS_EVERY 65536u
 
 void stage_put(const struct candidate *c, struct nigh_space *space, uint32_t number,
                const struct candidate_need *need)
@@ -33,7 +33,7 @@ struct nigh_space *stage_create(const struct candidate *c, const struct candidat
     struct nigh_space *space = c->create(need);
     for (uint32_t number = 0; number < need->entries; number++) {
         stage_put(c, space, number, need);
-        if (number % FILL_SETTLE_EVERY == 0)
+        if (number % PROGRESS_EVERY == 0)
             progress("filling %s: %u of %lu", c->name, number, (unsigned long)need->entries);
     }
     if (c->settle)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# The benchmarks of perf/run hit, write, memory, resize, limbo, trace and bars: one program.
+# Where the baselines' packages are missing it is left out, and says so.
+
+# The arithmetic of the harness, apart: a test checks it by hand.
+add_library(perf_bench_maths STATIC EXCLUDE_FROM_ALL
+    bench/keys.c bench/loop.c bench/measure.c bench/results.c bench/simulate.c)
+target_link_libraries(perf_bench_maths PUBLIC perf_support)
+if(TARGET 81perf_maths)
+    target_link_libraries(81perf_maths PRIVATE perf_bench_maths)
+endif()
+
+set(PERF_BENCH_MISSING "")
+foreach(dependency ck:libck-dev glib-2.0:libglib2.0-dev libzstd:libzstd-dev
+        liburcu-cds:liburcu-dev)
+    string(REPLACE ":" ";" dependency ${dependency})
+    list(GET dependency 0 module)
+    list(GET dependency 1 package)
+    string(MAKE_C_IDENTIFIER ${module} name)
+    pkg_check_modules(PERF_${name} QUIET IMPORTED_TARGET ${module})
+    if(NOT PERF_${name}_FOUND)
+        list(APPEND PERF_BENCH_MISSING ${package})
+    endif()
+endforeach()
+if(NOT NIGH_ALLOCATOR STREQUAL "jemalloc")
+    list(APPEND PERF_BENCH_MISSING "NIGH_ALLOCATOR=jemalloc")
+endif()
+if(PERF_BENCH_MISSING)
+    message(STATUS "nigh: perf_bench is not built; missing: ${PERF_BENCH_MISSING}")
+    return()
+endif()
+
+# perf_relocated(<name> <symbol> <new name> <flags of the link> <objects>...)
+# One object of all of them that shows nothing but <symbol>, under a new name: builds of the
+# library that differ live side by side in one program.
+function(perf_relocated name symbol as flags)
+    set(whole ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+    add_custom_command(OUTPUT ${whole}
+        COMMAND ${CMAKE_C_COMPILER} -nostdlib -r ${flags} -o ${whole} ${ARGN}
+        COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=${symbol} ${whole}
+        COMMAND ${CMAKE_OBJCOPY} --redefine-sym ${symbol}=${as} ${whole}
+        DEPENDS ${ARGN}
+        COMMENT "Relocating ${name}" COMMAND_EXPAND_LISTS VERBATIM)
+    set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+    target_sources(perf_bench PRIVATE ${whole})
+endfunction()
+
+add_executable(perf_bench
+    bench/arena.c bench/bars.c bench/ck.c bench/features.c bench/glib.c bench/hit.c bench/lfht.c
+    bench/limbo.c bench/limit.c bench/main.c bench/memory.c bench/mutex.c bench/nigh.c
+    bench/resize.c bench/settings.c bench/stage.c bench/trace.c bench/trace_file.c bench/write.c)
+target_link_libraries(perf_bench PRIVATE
+    perf_bench_maths perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
+    PkgConfig::PERF_libzstd PkgConfig::PERF_liburcu_cds Threads::Threads)
+
+# nigh with another way of freeing: all of it but reclaim.c.
+foreach(variant unsafe call_rcu)
+    add_library(perf_${variant} OBJECT bench/reclaim_${variant}.c bench/nigh.c)
+    target_include_directories(perf_${variant} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+    target_link_libraries(perf_${variant} PRIVATE nigh_flags PkgConfig::NIGH_URCU)
+    target_compile_options(perf_${variant} PRIVATE -ftls-model=initial-exec)
+    set_target_properties(perf_${variant} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    perf_relocated(perf_nigh_${variant} candidate_nigh candidate_${variant} ""
+        "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>"
+        $<TARGET_OBJECTS:perf_${variant}>)
+endforeach()
+
+# nigh inlined into the timing loop: the whole library and core.c as one unit.
+add_library(perf_core OBJECT ${NIGH_SOURCES} bench/core.c bench/nigh.c)
+target_include_directories(perf_core PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(perf_core PRIVATE nigh_flags ${NIGH_LINKED} PkgConfig::NIGH_XXHASH)
+target_compile_options(perf_core PRIVATE -fvisibility=hidden -ftls-model=initial-exec -flto)
+set_target_properties(perf_core PROPERTIES POSITION_INDEPENDENT_CODE ON)
+perf_relocated(perf_nigh_core candidate_core candidate_core
+    "-O2;-flto=1;-flinker-output=nolto-rel" $<TARGET_OBJECTS:perf_core>)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run hit`, `write`, `memory`, `resize`, `limbo`, `trace` and `bars`: one program.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/measure.h"
+#include "bench/settings.h"
+#include "support/fail.h"
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+#define PAGES_VARIABLE "MALLOC_CONF"
+
+static const struct {
+    const char *name;
+    void (*run)(const struct bench_settings *s);
+} commands[] = {
+    {"hit", bench_hit},     {"write", bench_write}, {"memory", bench_memory},
+    {"resize", bench_resize}, {"limbo", bench_limbo}, {"trace", bench_trace},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* The allocator reads its pages' size before main(): say it, and begin anew. For every candidate
+ * alike: it is one allocator. */
+static void choose_pages(const struct settings *s, char **argv)
+{
+    if (getenv(PAGES_VARIABLE))
+        return;
+    setenv(PAGES_VARIABLE,
+           s->huge_pages ? "thp:always,metadata_thp:auto" : "thp:never,metadata_thp:disabled", 1);
+    execv("/proc/self/exe", argv);
+    fail("cannot start anew");
+}
+
+static int run_bars(const struct bench_settings *s)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (commands[i].run != bench_trace)
+            commands[i].run(s);
+    return bench_bars(s) ? 1 : 0;
+}
+
+static int run(const struct bench_settings *s)
+{
+    if (strcmp(s->command, "bars") == 0)
+        return run_bars(s);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, s->command) == 0) {
+            commands[i].run(s);
+            return 0;
+        }
+    fail("there is no benchmark '%s'; see --help", s->command);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    settings_parse(&settings, argc, argv);
+    if (IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    choose_pages(&settings, argv);
+    if (settings.bench.quick)
+        printf("--quick: a smoke run; its figures mean nothing\n");
+    int status = run(&settings.bench);
+    if (settings.bench.json)
+        results_write(settings.bench.json);
+    return status;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `memory`: how many bytes does an entry take beyond its key and value, and does the accounting
+ * tell the truth?
+ *
+ * Entries are added to a cache that has room for all, and looked at whenever their number has grown
+ * by an eighth, over a whole doubling of the tables: their load moves by a factor of two, so a
+ * single look says nothing. "Bookkeeping" is header, bucket and queue; what the allocator rounds up
+ * is beside it, and both are in nigh's own count, which is compared with the arena's statistics
+ * (and what is mapped outside it), and with resident memory.
+ */
+#include <stdio.h>
+
+#include "bench/arena.h"
+#include "bench/bench.h"
+#include "bench/stage.h"
+#include "l1/entry.h"
+#include "support/fail.h"
+
+#define LOOKS 8u
+#define KEY_BYTES_MEAN ((KEY_BYTES_MIN + KEY_BYTES_MAX) / 2.0)
+
+struct account {
+    double entries;
+    double used_bytes;     /* by nigh */
+    double tables_bytes;   /* of it */
+    double arena_bytes;    /* by the allocator */
+    double outside_bytes;  /* mapped, but not by the allocator */
+    double resident_bytes; /* of the process */
+};
+
+struct figures {
+    double bookkeeping; /* bytes per entry: header, bucket, queue */
+    double rounding;    /* by the allocator */
+    double accounted;   /* nigh's count / allocator's and kernel's */
+    double resident;    /* resident / nigh's count */
+    double worst_accounted;
+};
+
+static struct account look(struct nigh *cache, unsigned arena)
+{
+    return (struct account){
+        .entries = (double)nigh_stats_value(cache, NULL, "entries"),
+        .used_bytes = (double)(nigh_stats_value(cache, NULL, "memory_bytes") -
+                               nigh_stats_value(cache, NULL, "limbo_bytes")),
+        .tables_bytes = (double)nigh_stats_value(cache, NULL, "tables_bytes"),
+        .arena_bytes = (double)arena_allocated_bytes(arena),
+        .outside_bytes = (double)process_virtual_bytes() - (double)jemalloc_mapped_bytes(),
+        .resident_bytes = (double)process_resident_bytes(),
+    };
+}
+
+/* What the allocator rounds up for an entry, on average over the lengths of keys. */
+static double rounding_of(uint32_t value_bytes)
+{
+    double sum = 0;
+    for (uint32_t len = KEY_BYTES_MIN; len <= KEY_BYTES_MAX; len++) {
+        uint64_t size = sizeof(struct l1_entry) + len + value_bytes;
+        sum += (double)(arena_charge(size) - size);
+    }
+    return sum / (KEY_BYTES_MAX - KEY_BYTES_MIN + 1);
+}
+
+static void add_look(struct figures *f, const struct account *begin, const struct account *now,
+                     uint32_t value_bytes)
+{
+    double used = now->used_bytes - begin->used_bytes;
+    double real = now->arena_bytes - begin->arena_bytes + now->outside_bytes -
+                  begin->outside_bytes;
+    double over = used / now->entries - KEY_BYTES_MEAN - value_bytes;
+    f->rounding += rounding_of(value_bytes) / LOOKS;
+    f->bookkeeping += (over - rounding_of(value_bytes)) / LOOKS;
+    f->accounted += used / real / LOOKS;
+    f->resident += (now->resident_bytes - begin->resident_bytes) / used / LOOKS;
+    double off = used > real ? used / real : real / used;
+    f->worst_accounted = off > f->worst_accounted ? off : f->worst_accounted;
+}
+
+static struct figures measure(uint32_t value_bytes, uint64_t entries)
+{
+    struct candidate_need need = {.entries = entries, .value_bytes = value_bytes};
+    struct figures f = {0};
+    unsigned arena = arena_next();
+    struct nigh_space *space = candidate_nigh.create(&need);
+    struct nigh *cache = candidate_nigh_cache(space);
+    struct account begin = look(cache, arena);
+    uint32_t number = 0;
+    for (unsigned i = 1; i <= LOOKS; i++) {
+        uint64_t until = entries / 2 + entries / 2 * i / LOOKS;
+        for (; number < until; number++)
+            stage_put(&candidate_nigh, space, number, &need);
+        candidate_nigh.settle(space); /* old tables go */
+        struct account now = look(cache, arena);
+        add_look(&f, &begin, &now, value_bytes);
+        progress("memory: values of %u bytes: %u of %lu", value_bytes, number,
+                 (unsigned long)entries);
+    }
+    progress_end();
+    candidate_nigh.destroy(space);
+    return f;
+}
+
+static void report(uint32_t value_bytes, const struct figures *f)
+{
+    char name[56];
+    snprintf(name, sizeof(name), "%u B values", value_bytes);
+    printf("%-16s%14.1f%14.1f%16.3f%16.3f%14.2f\n", name, f->bookkeeping, f->rounding,
+           f->accounted, f->worst_accounted, f->resident);
+    fflush(stdout);
+    result_add("memory", name, "bookkeeping", "bytes/entry", f->bookkeeping, NULL, 0);
+    result_add("memory", name, "rounding", "bytes/entry", f->rounding, NULL, 0);
+    result_add("memory", name, "accounted", "share of the allocator's", f->accounted, NULL, 0);
+    result_add("memory", name, "worst accounted", "factor", f->worst_accounted, NULL, 0);
+    result_add("memory", name, "resident", "share of the accounted", f->resident, NULL, 0);
+}
+
+void bench_memory(const struct bench_settings *s)
+{
+    static const uint32_t sizes[] = {16, 64, 100, 256, 1024, 4096};
+    printf("\nmemory: bytes per entry beyond key and value; nigh's count against the "
+           "allocator's\n%-16s%14s%14s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
+           "accounted/real", "worst factor", "resident/acc");
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 200000 : 1000000;
+        struct figures f = measure(sizes[i], entries);
+        report(sizes[i], &f);
+    }
+}

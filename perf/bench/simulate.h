@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a policy's hit ratio is compared with: exact LRU, and Belady's optimum, simulated.
+ *
+ * Semantics of a trace: every request is a read; on a miss the object is inserted. Every request
+ * counts. Source: L. A. Belady, A study of replacement algorithms for a virtual-storage computer,
+ * IBM Systems Journal 5 (1966).
+ */
+#ifndef PERF_BENCH_SIMULATE_H
+#define PERF_BENCH_SIMULATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct request {
+    uint32_t key; /* dense: below `unique` */
+    uint32_t size;
+};
+
+struct trace {
+    struct request *requests;
+    size_t count;
+    uint32_t unique;
+};
+
+/* Hits of exact LRU with room for `capacity` objects. */
+uint64_t simulate_lru(const struct trace *t, uint64_t capacity);
+/* The same for so many bytes; what is larger than the cache is not stored. */
+uint64_t simulate_lru_bytes(const struct trace *t, uint64_t capacity_bytes);
+/* Hits of the optimum for `capacity` objects: the one that is needed last leaves. */
+uint64_t simulate_belady(const struct trace *t, uint64_t capacity);
+
+#endif
