@@ -28,9 +28,10 @@
  * Leaderless and leaving exclude one another by the shard lock. The count of callers only drops
  * under it, and abandon decides under it: either abandon sees a caller, marks the flight leaderless
  * and wakes all, and the last caller to leave without having taken over sees the mark and hands the
- * flight to the workers; or abandon sees none and hands it over itself. All are woken and not one,
- * because the one might just be leaving. A caller that is counted but waits elsewhere (a bulk read
- * waits for one flight after another) is relieved by the tick.
+ * flight to the workers; or abandon sees none and hands it over itself. All are woken and not one:
+ * it is rare, and that a wake is never spent on a sleeper that then times out is the kernel's
+ * promise, not one of park's. A caller that is counted but waits elsewhere (a bulk read waits for
+ * one flight after another) is relieved by the tick.
  */
 #include "flight/deadlock.h"
 #include "flight/mailbox.h"
