@@ -102,7 +102,8 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e)
     const struct nigh *cache = l->space->cache;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     enum freshness freshness = freshness_of(cache, e, now_ns);
-    bool since = l1_entry_stamp(e) >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+    bool since =
+        l1_entry_stamp(e) >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
     bool doubted = freshness == FRESHNESS_DOUBTED && since && !cache->doubt_is_miss;
     if ((freshness != FRESHNESS_FRESH && !doubted) || !freshness_acceptable(e, &l->call, now_ns))
         return NIGH_MISS;
@@ -263,6 +264,7 @@ static void wait_for_fill(struct load *l, uint32_t held_ms)
     uint64_t due_ns = clock_deadline_ns(&l->space->cache->clock, held_ms + 1);
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
+    service_poke(&l->space->cache->keeper); /* its next visit may be later than that */
 }
 
 static void lease_answered(struct load *l, const struct l2_answer *answer)
@@ -308,22 +310,27 @@ bool load_failed_lately(struct load *l)
 
 /* ---- the machine ---- */
 
+static void free_answer(void *answer)
+{
+    l2_answer_free(answer);
+}
+
 static void replied(struct load *l)
 {
     struct l2_answer *answer = l->answer;
-    l->answer = NULL;
     if (!answer)
         return;
+    if (l->flight->state == FLIGHT_FILL) {
+        load_filled(l);
+        return;
+    }
+    l->answer = NULL;
+    pthread_cleanup_push(free_answer, answer); /* the loader may run in here, and end the thread */
     if (l->flight->state == FLIGHT_GET)
         got(l, answer);
     else if (l->flight->state == FLIGHT_LEASE)
         lease_answered(l, answer);
-    else if (l->flight->state == FLIGHT_FILL) {
-        l->answer = answer;
-        load_filled(l);
-        return;
-    }
-    l2_answer_free(answer);
+    pthread_cleanup_pop(1);
 }
 
 void load_step(void *arg, struct flight *f, uint32_t events)
