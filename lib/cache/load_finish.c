@@ -55,9 +55,11 @@ void load_release_lease(struct load *l)
     struct nigh *cache = l->space->cache;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), forget, NULL};
+    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
+    struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
     leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
     if (!atomic_load_explicit(&cache->closing, memory_order_relaxed))
-        (void)l2_release(cache->l2, &key, l->token, &op); /* else its time ends it */
+        (void)l2_release(cache->l2, &key, l->token, &frame, &op); /* else its time ends it */
     l->token = 0;
 }
 

@@ -358,7 +358,9 @@ static void unfence(struct writing *w)
     struct nigh *cache = w->space->cache;
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
     struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), unfenced, NULL};
-    (void)l2_release(cache->l2, &key, w->token, &op); /* else its time ends it */
+    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
+    struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
+    (void)l2_release(cache->l2, &key, w->token, &frame, &op); /* else its time ends it */
 }
 
 static int commit(struct writing *w, bool deletes)

@@ -136,8 +136,6 @@ int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_
 /* L2_STORED if the lease still holds the token. */
 int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
               const struct l2_op *op);
-/* L2_NONE, whether or not the token was still there. */
-int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token, const struct l2_op *op);
 
 /* A frame is made by the script: head, then replid (40 B), id (8 B), seq (8 B), then tail. The
  * layout is coherence/message's; this module only carries it. */
@@ -145,6 +143,11 @@ struct l2_frame {
     struct bytes head;
     struct bytes tail;
 };
+
+/* L2_NONE, whether or not the token was still there. The frame is published (seq 0) if the lease is
+ * awaited: nothing was filled, but whoever waits may take the lease now. */
+int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
+               const struct l2_frame *frame, const struct l2_op *op);
 
 struct l2_fill {
     uint64_t token;

@@ -55,6 +55,14 @@
     "  return ah > bh or (ah == bh and al > bl)\n"                                                 \
     "end\n"
 
+/* Wake who waits for the lease that `held` was: they ask again. */
+#define WAKE                                                                                       \
+    "local function wake(a, held, channel, head, tail)\n"                                          \
+    "  if string.sub(held, 9, 9) ~= '\\1' then return end\n"                                       \
+    "  local id = a[2] == '' and ZERO or a[2]\n"                                                   \
+    "  redis.call('PUBLISH', channel, head .. replid .. id .. ZERO .. tail)\n"                     \
+    "end\n"
+
 /* The clock is there and whole, or is made anew: then what the log holds belongs to another one.
  * That of nodes with another number of groups is left alone: two kinds of nodes that each made it
  * anew would take it from each other for ever. They see its length, and stay in doubt. */
@@ -108,17 +116,21 @@ static const char extend_text[] =
     "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
     "return answer(KEYS[2], STORED)\n";
 
-/* KEYS lease clk   ARGV token */
+/* KEYS lease clk   ARGV token channel head tail */
 static const char release_text[] =
-    COMMON
-    "if bytes(KEYS[1], 0, 7) == ARGV[1] then redis.call('DEL', KEYS[1]) end\n"
-    "return answer(KEYS[2], NONE)\n";
+    COMMON WAKE
+    "local held = bytes(KEYS[1], 0, 8)\n"
+    "local a = answer(KEYS[2], NONE)\n"
+    "if string.sub(held, 1, 8) ~= ARGV[1] then return a end\n"
+    "redis.call('DEL', KEYS[1])\n"
+    "wake(a, held, ARGV[2], ARGV[3], ARGV[4])\n"
+    "return a\n";
 
 /* KEYS data lease clk   ARGV token version ms envelope channel head tail
  * The lease goes first: that is the DEL that lets the SET pass when memory is full. A refused
  * fill publishes too: whoever waits had better look at what is there. */
 static const char fill_text[] =
-    COMMON ENVELOPE
+    COMMON ENVELOPE WAKE
     "local data, lease, clk = KEYS[1], KEYS[2], KEYS[3]\n"
     "local held = bytes(lease, 0, 8)\n"
     "if string.sub(held, 1, 8) ~= ARGV[1] then return answer(clk, REFUSED) end\n"
@@ -129,10 +141,7 @@ static const char fill_text[] =
     "  verdict = STORED\n"
     "end\n"
     "local a = answer(clk, verdict)\n"
-    "if string.sub(held, 9, 9) == '\\1' then\n"
-    "  local id = a[2] == '' and ZERO or a[2]\n"
-    "  redis.call('PUBLISH', ARGV[5], ARGV[6] .. replid .. id .. ZERO .. ARGV[7])\n"
-    "end\n"
+    "wake(a, held, ARGV[5], ARGV[6], ARGV[7])\n"
     "return a\n";
 
 /* KEYS clk log nil, then per key: data lease

@@ -55,7 +55,7 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
     return submit_script(l2, &c, SCRIPT_LEASE, 0, op);
 }
 
-/* OVERRIDE, EXTEND and RELEASE are about the lease alone. */
+/* OVERRIDE and EXTEND are about the lease alone. */
 static int submit_token(struct l2 *l2, enum script_id id, const struct l2_key *key, uint64_t token,
                         uint32_t lease_ms, const struct l2_op *op)
 {
@@ -82,9 +82,19 @@ int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t 
     return submit_token(l2, SCRIPT_EXTEND, key, token, lease_ms, op);
 }
 
-int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token, const struct l2_op *op)
+int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
+               const struct l2_frame *frame, const struct l2_op *op)
 {
-    return submit_token(l2, SCRIPT_RELEASE, key, token, 0, op);
+    struct command c;
+    if (script_begin(l2, &c, SCRIPT_RELEASE, 2, 4, keys_scratch(&l2->keys, key) + 8))
+        return NIGH_ENOMEM;
+    keys_add_lease(&l2->keys, &c, key);
+    command_bytes(&c, l2->keys.clk);
+    command_le64(&c, token);
+    command_bytes(&c, l2->keys.channel);
+    command_bytes(&c, frame->head);
+    command_bytes(&c, frame->tail);
+    return submit_script(l2, &c, SCRIPT_RELEASE, 0, op);
 }
 
 int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,

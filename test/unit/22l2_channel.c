@@ -105,6 +105,29 @@ TEST(an_awaited_fill_is_published_and_another_is_not)
     end();
 }
 
+/* Without it whoever waits sleeps until the lease's time is over: seconds, for a load that was
+ * refused at once. */
+TEST(a_lease_that_is_given_back_is_told_to_who_waits_for_it)
+{
+    begin();
+    struct l2_key key = client_key("k");
+    const struct l2_frame frame = {{"HEAD", 4}, {"TAIL", 4}};
+    const struct l2_lease mine = {.token = 1, .lease_ms = 5000};
+    const struct l2_lease other = {.token = 2, .lease_ms = 5000};
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key, &mine));
+    l2_answer_free(CLIENT_ASK(&c, l2_release, &key, 1, &frame)); /* nobody waits */
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key, &mine));
+    l2_answer_free(CLIENT_ASK(&c, l2_lease, &key, &other));      /* awaited from now on */
+    l2_answer_free(CLIENT_ASK(&c, l2_release, &key, 2, &frame)); /* not its lease */
+    change();
+    STEP_UNTIL(heard.last_seq == 1);
+    CHECK_EQ(heard.messages, 1);
+    l2_answer_free(CLIENT_ASK(&c, l2_release, &key, 1, &frame));
+    STEP_UNTIL(heard.messages == 2);
+    CHECK_EQ(heard.last_seq, 0);
+    end();
+}
+
 TEST(subscribes_again_after_a_restart)
 {
     begin();

@@ -166,9 +166,9 @@ TEST(lease_is_extended_and_released_by_its_token_only)
     CHECK_LE(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_STORED);
     CHECK_GT(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2)), L2_NONE);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2, &frame)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 1);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 1)), L2_NONE);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 1, &frame)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_REFUSED);
     end();
