@@ -88,6 +88,7 @@ struct nigh {
     struct service reclaimer;
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
     _Atomic bool closing;                       /* (a) no new request to L2, no new refresh */
+    _Atomic uint32_t fills_behind;              /* (a) under way, and nobody waits for them */
     uint32_t group_slots;                       /* (c) */
     uint32_t l2_deadline_ms;                    /* (c) */
     uint32_t l2_stale_deadline_ms;              /* (c) */

@@ -77,10 +77,13 @@ static void count_fill(struct nigh_space *space, const struct l2_answer *answer)
 static void filled_behind(void *arg, struct l2_answer *answer)
 {
     struct nigh_space *space = arg;
+    struct nigh *cache = space->cache;
     count_fill(space, answer);
     if (answer->status == 0)
-        coherence_note(space->cache->coherence, answer);
+        coherence_note(cache->coherence, answer);
     l2_answer_free(answer);
+    /* pair(cache.fills_behind): the last look at what nigh_close() is about to free */
+    atomic_fetch_sub_explicit(&cache->fills_behind, 1, memory_order_release);
 }
 
 static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, uint32_t stale_ms)
@@ -156,6 +159,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         return false;
     struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
     bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
+    _Atomic uint32_t *behind = &cache->fills_behind;
     struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), filled_behind,
                        l->space};
     if (wait) {
@@ -163,12 +167,16 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         flight_ref(l->flight);
         op.done = load_replied;
         op.arg = l->flight;
+    } else {
+        atomic_fetch_add_explicit(behind, 1, memory_order_relaxed); /* before this flight lands */
     }
     if (send_fill(l, &e, &op))
         return wait;
     stats_count(&l->space->stats, STATS_L2_FILL_ERROR);
     if (wait)
         flight_unref(l->flight);
+    else
+        atomic_fetch_sub_explicit(behind, 1, memory_order_relaxed);
     return false;
 }
 

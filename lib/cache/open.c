@@ -301,11 +301,14 @@ undo_alloc:
 
 /* ---- closing ---- */
 
-/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes. */
+/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets the
+ * fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
 static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;
-    while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers)) {
+    /* pair(cache.fills_behind): what their answers touched is not freed before */
+    while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers) ||
+           atomic_load_explicit(&cache->fills_behind, memory_order_acquire) > 0) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
         park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 1));
     }
@@ -319,8 +322,6 @@ void nigh_close(struct nigh *cache)
         return; /* threads and sockets are the parent's; the child lets the memory be */
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     drain_flights(cache);
-    if (!cache->env.own_threads)
-        cache_turn(cache, 0); /* send the fills that are queued, or their leases stay behind */
     close_tiers(cache);
     destroy(cache);
 }
