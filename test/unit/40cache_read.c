@@ -556,8 +556,10 @@ static int big(struct origin *o, struct nigh_fill *fill)
 {
     (void)o;
     size_t key_len;
-    const char *key = nigh_fill_key(fill, &key_len);
-    return nigh_fill_value(fill, big_row, (size_t)strtoul(key, NULL, 10));
+    char text[16] = "";
+    const char *key = nigh_fill_key(fill, &key_len); /* does not end in NUL */
+    memcpy(text, key, key_len < sizeof(text) ? key_len : 0);
+    return nigh_fill_value(fill, big_row, (size_t)strtoul(text, NULL, 10));
 }
 
 TEST(values_over_the_limit_are_returned_not_stored_and_counted)
