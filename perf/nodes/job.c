@@ -17,6 +17,7 @@
 #include "nodes/collect.h"
 #include "support/fail.h"
 #include "support/redis_server.h"
+#include "support/redis_sweep.h"
 
 #define LOOK_EVERY_NS (5 * PERF_NS_PER_MS)
 #define PROGRESS_NS (250 * PERF_NS_PER_MS)
@@ -221,23 +222,6 @@ static void watch(struct run *r)
         fprintf(stderr, "\r%79s\r", "");
 }
 
-/* Keys left in somebody else's Redis; those of a private one end with it. */
-static void sweep_redis(const struct run *r)
-{
-    const struct plan *plan = &r->shared->plan;
-    bool is_unix = strncmp(plan->redis_uri, "unix://", 7) == 0;
-    if (r->job->own_redis)
-        return;
-    char *command = must_print(
-        "redis-cli %s '%s' EVAL \"local c='0' repeat local r=redis.call('SCAN',c,'MATCH',"
-        "ARGV[1],'COUNT',1000) c=r[1] for _,k in ipairs(r[2]) do redis.call('UNLINK',k) end"
-        " until c=='0' return 0\" 0 '%s:*' >/dev/null",
-        is_unix ? "-s" : "-u", plan->redis_uri + (is_unix ? 7 : 0), plan->redis_prefix);
-    if (system(command) != 0)
-        fprintf(stderr, "perf: keys %s:* are left in %s\n", plan->redis_prefix, plan->redis_uri);
-    free(command);
-}
-
 bool job_run(const struct job *job, struct result *ret)
 {
     struct run r = {.job = job};
@@ -249,8 +233,9 @@ bool job_run(const struct job *job, struct result *ret)
     bool well = stop_nodes(&r);
     if (!well)
         give_up(&r, "a node did not end well; no figures");
-    sweep_redis(&r);
     redis_server_stop(&r.redis);
+    if (!job->own_redis)
+        redis_sweep(r.shared->plan.redis_uri, r.shared->plan.redis_prefix);
     if (!interrupted)
         collect(r.shared, job->population,
                 &(struct collect_times){r.begin_ns, end_ns, r.redis_up_ns}, ret);
