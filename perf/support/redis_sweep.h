@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-/* Delete every key that begins with `prefix` from the Redis behind `uri` (redis://... or unix://...,
- * as nigh takes it). False: it could not be done, said on stderr. */
+/* Delete every key that begins with `prefix` from the Redis behind `uri` (redis:// or unix://, as
+ * nigh takes it). False: it could not be done, said on stderr. */
 bool redis_sweep(const char *uri, const char *prefix);
 
 #endif
