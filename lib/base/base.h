@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/bytes.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"

@@ -372,23 +372,9 @@ static int check_together(const struct nigh_options *s)
     return 0;
 }
 
-/* The first number in a file of the cgroup interface; UINT64_MAX: no limit, or no such file. */
-static uint64_t read_limit(const char *path)
-{
-    uint64_t limit = UINT64_MAX;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return limit;
-    if (fscanf(f, "%" SCNu64, &limit) != 1)
-        limit = UINT64_MAX;
-    fclose(f);
-    return limit;
-}
-
 static uint64_t default_memory(void)
 {
-    uint64_t limit = u64_min(read_limit("/sys/fs/cgroup/memory.max"),
-                             read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    uint64_t limit = cgroup_memory_limit("");
     return u64_max(u64_min(NIGH_DEFAULT_L1_MEMORY, limit / 2), 4u << 20);
 }
 
