@@ -173,30 +173,36 @@ TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
     redis_stop(&server);
 }
 
-/* While an invalidation waits, this node takes L2 for empty where it covers. */
+/* While an invalidation waits, this node takes L2 for empty where it covers. Here Redis answers
+ * reads all the time and only refuses what a change begins with. */
 TEST(what_is_queued_is_not_read_from_l2)
 {
     struct redis server;
-    struct world w, b;
+    struct world w;
+    struct nigh_options o;
     redis_start(&server, NULL);
-    node_open(&w, &server, NULL, NULL);
-    node_open(&b, &server, &w.origin, NULL);
+    o = node_options(&server);
+    o.trust_ms = 60000; /* else doubt, which beats that are refused bring, would hide a mistake */
+    o.beat_ms = 200;
+    origin_init(&w.origin);
     w.origin.script = tagged;
+    world_open_with(&w, &o, NULL, &w.origin);
+    health_becomes(&w, NIGH_FRESH);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_ANSWER(ask_fetch(w.space, "t", NULL), NIGH_FRESH, "t=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 2);
-    redis_pause(&server);
+    free(redis_command(&server, "ACL SETUSER default -del"));
     origin_commit(&w.origin);
     struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
     CHECK_EQ(timely_invalidate(&w, "k"), NIGH_QUEUED);
-    CHECK_EQ(nigh_invalidate_many(w.cache, &tag, 1, NULL), NIGH_QUEUED);
     CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=2");
+    CHECK_EQ(nigh_invalidate_many(w.cache, &tag, 1, NULL), NIGH_QUEUED);
     CHECK_ANSWER(timely_fetch(&w, "t"), NIGH_FRESH, "t=2");
-    redis_resume(&server);
+    CHECK_EQ(world_count(&w, "queued"), 2);
+    free(redis_command(&server, "ACL SETUSER default +del"));
     CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
+    CHECK_ANSWER(timely_fetch(&w, "k"), NIGH_FRESH, "k=2");
     world_close(&w);
-    world_close(&b);
     redis_stop(&server);
 }
 

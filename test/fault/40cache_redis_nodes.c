@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/origin.h"
@@ -314,6 +315,82 @@ TEST(an_invalidation_elsewhere_voids_the_load_here)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "sequence") == 1);
     CHECK(is_gone(&p.a, "k"));
     CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=2");
+    close_pair(&p);
+}
+
+TEST(an_invalidation_wakes_who_waits_for_another_nodes_load)
+{
+    struct pair p;
+    struct asker b;
+    open_pair(&p, NULL);
+    free(redis_command(&p.server, "SET nigh:!:lease:s:k another PX 60000"));
+    asker_start(&b, p.b.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "lease_held") == 1);
+    CHECK_EQ(invalidate(&p.a, NIGH_TARGET_KEY, "k"), 0); /* drops the lease */
+    asker_join(&b);
+    CHECK_ANSWER(b.answer, NIGH_FRESH, "k=1"); /* not NIGH_ETIMEDOUT after 5 s */
+    close_pair(&p);
+}
+
+/* ---- at any moment of a read ---- */
+
+static struct pair *moment;              /* the case that runs */
+static _Thread_local int moments_left;   /* looks at the clock until it happens; 0: not this thread */
+
+/* The clock of the node that reads: at the chosen look the other node invalidates, and this one has
+ * heard before the look returns. So every place where a read looks at the time becomes a place where
+ * an invalidation overtakes it. */
+static uint64_t overtaking_clock(void *arg)
+{
+    (void)arg;
+    struct timespec now;
+    if (moments_left > 0 && --moments_left == 0) {
+        int64_t before = world_count(&moment->b, "sequence");
+        CHECK_EQ(invalidate(&moment->a, NIGH_TARGET_KEY, "k"), 0);
+        uint64_t end_ms = check_now_ms() + 200; /* it cannot hear while this thread holds a lock */
+        while (world_count(&moment->b, "sequence") == before && check_now_ms() < end_ms)
+            check_pause();
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void overtake_at(struct pair *p, int look, bool fetch)
+{
+    CHECK_EQ(nigh_put(p->a.space, "k", 1, "old", 3, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p->b, "sequence") ==
+                                        world_count(&p->a, "sequence"));
+    int64_t sequence = world_count(&p->a, "sequence");
+    moments_left = look;
+    (void)(fetch ? ask_fetch : ask_get)(p->b.space, "k", NULL); /* old or new: its call was running */
+    bool happened = moments_left == 0;
+    moments_left = 0;
+    if (!happened)
+        return;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p->b, "sequence") == sequence + 1);
+    struct nigh_call l1_only = NIGH_CALL_INIT;
+    l1_only.flags = NIGH_L1_ONLY;
+    if (!CHECK_NE(strcmp(ask_get(p->b.space, "k", &l1_only).text, "old"), 0))
+        check_note("overtaken at look %d of a %s", look, fetch ? "fetch" : "get");
+}
+
+TEST(an_invalidation_at_any_moment_of_a_read_keeps_the_old_value_out)
+{
+    struct pair p;
+    struct nigh_options o;
+    moment = &p;
+    redis_start(&p.server, NULL);
+    node_open(&p.a, &p.server, NULL, NULL);
+    o = node_options(&p.server);
+    o.clock = overtaking_clock;
+    origin_init(&p.b.origin);
+    world_open_with(&p.b, &o, NULL, &p.b.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(p.b.cache) == NIGH_FRESH &&
+                                        world_count(&p.b, "listening") == 1);
+    for (int look = 1; look <= 20; look++) {
+        overtake_at(&p, look, false);
+        overtake_at(&p, look, true);
+    }
     close_pair(&p);
 }
 

@@ -647,6 +647,29 @@ TEST(a_third_caller_joins_the_flight_that_began_after_the_invalidation)
     world_close(&w);
 }
 
+/* Rule 10 at the landing: the third call had joined before the invalidation, with a ticket of its own
+ * (another key had been invalidated since the flight began), so what landed is no answer to it. */
+TEST(a_follower_with_a_ticket_of_its_own_does_not_take_what_was_invalidated)
+{
+    struct world w;
+    struct asker leader, follower;
+    open_world(&w, NIGH_RUN_CALLER);
+    origin_hold(&w.origin);
+    asker_start(&leader, w.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1);
+    CHECK_EQ(nigh_invalidate(w.space, "x", 1, NULL), 0);
+    asker_start(&follower, w.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == 1);
+    origin_commit(&w.origin);
+    invalidate_key(&w);
+    origin_let_go(&w.origin);
+    asker_join(&leader);
+    asker_join(&follower);
+    CHECK_ANSWER(leader.answer, NIGH_FRESH, "k=1");
+    CHECK_ANSWER(follower.answer, NIGH_FRESH, "k=2");
+    world_close(&w);
+}
+
 /* ---- closing ---- */
 
 static void *close_world(void *arg)
