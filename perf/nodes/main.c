@@ -93,12 +93,13 @@ static int coordinate(const struct settings *s)
                       .own_redis = s->own_redis,
                       .population = population};
     printf("redis:     %s\n", s->own_redis
-                                  ? must_print("%s, private, on a unix socket",
+                                  ? table_print("%s, private, on a unix socket",
                                                redis_server_version())
                                   : s->plan.redis_uri);
     fflush(stdout);
     int status = run_jobs(s, &job);
     population_close(population);
+    table_end();
     free(catalogue);
     return status;
 }

@@ -85,7 +85,7 @@ static struct table_block outcome_row(const struct result *r, int which)
 static struct table_block update_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(must_print("%s, %s queued", table_count(r->update.updates),
+    return wide(table_print("%s, %s queued", table_count(r->update.updates),
                            table_count(r->update.queued)));
 }
 
@@ -112,7 +112,7 @@ static struct table_block violation_row(const struct result *r, int which)
     (void)which;
     if (!r->plan.check)
         return wide("not judged");
-    return wide(must_print("%s in %s reads judged", table_count(checker_violations(&r->checked)),
+    return wide(table_print("%s in %s reads judged", table_count(checker_violations(&r->checked)),
                            table_count(r->checked.judged)));
 }
 
@@ -121,7 +121,7 @@ static struct table_block loads_row(const struct result *r, int which)
     (void)which;
     if (!r->plan.check)
         return wide(table_count(r->loads));
-    return wide(must_print("%s of %s pages", table_count(r->loads),
+    return wide(table_print("%s of %s pages", table_count(r->loads),
                            table_count(r->generations.keys)));
 }
 
@@ -132,7 +132,7 @@ static struct table_block generations_row(const struct result *r, int which)
         return wide("not judged");
     if (which && r->away_seconds <= 0)
         return wide("Redis was never away");
-    return wide(must_print("%u", which ? g->outage_loads_max : g->loads_max));
+    return wide(table_print("%u", which ? g->outage_loads_max : g->loads_max));
 }
 
 static struct table_block repeated_row(const struct result *r, int which)
@@ -149,13 +149,13 @@ static struct table_block repeated_row(const struct result *r, int which)
 static struct table_block origin_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(must_print("%d of %d", r->origin_peak, r->origin_cap));
+    return wide(table_print("%d of %d", r->origin_peak, r->origin_cap));
 }
 
 static struct table_block memory_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(must_print("%s of %s", table_bytes(r->memory_peak), table_bytes(r->memory_cap)));
+    return wide(table_print("%s of %s", table_bytes(r->memory_peak), table_bytes(r->memory_cap)));
 }
 
 static struct table_block resident_row(const struct result *r, int which)
@@ -167,8 +167,8 @@ static struct table_block resident_row(const struct result *r, int which)
 static struct table_block away_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(r->plan.check ? must_print("%.2f s, %lld", r->away_seconds, (long long)r->resyncs)
-                              : must_print("%lld", (long long)r->resyncs));
+    return wide(r->plan.check ? table_print("%.2f s, %lld", r->away_seconds, (long long)r->resyncs)
+                              : table_print("%lld", (long long)r->resyncs));
 }
 
 /* ---- the table ---- */
@@ -180,7 +180,7 @@ static void print_reads(const struct table *t, const struct result *const runs[]
     row(t, runs, "reads per second", rate_row, 0);
     table_heading(t, "", (const char *const[]){"share", "p50", "p99", "p99.9"});
     for (int tier = 0; tier < TIER_COUNT; tier++)
-        row(t, runs, must_print("  from %s", tier_names[tier]), tier_row, tier);
+        row(t, runs, table_print("  from %s", tier_names[tier]), tier_row, tier);
     table_heading(t, "", (const char *const[]){"fresh", "stale", "absent", "refused"});
     row(t, runs, "answers", outcome_row, 0);
 }
@@ -219,7 +219,7 @@ void report_table(const struct result *const runs[], int count)
     printf("\n%u nodes x %u threads, L1 %s each, %g updates/s, %g s, seed %llu%s\n", p->nodes,
            p->threads, p->memory, p->updates_per_second, p->seconds,
            (unsigned long long)p->seed,
-           p->kill_redis_at > 0 ? must_print(", Redis killed at %g s", p->kill_redis_at) : "");
+           p->kill_redis_at > 0 ? table_print(", Redis killed at %g s", p->kill_redis_at) : "");
     printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step)\n\n",
            (double)r->bound_ns / 1e6, p->trust_ms);
     print_reads(&t, runs);

@@ -4,6 +4,7 @@
  */
 #include "support/table.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "support/fail.h"
@@ -11,6 +12,35 @@
 #define LABEL_COLUMNS 25
 #define CELL_COLUMNS 9
 #define BLOCK_COLUMNS (TABLE_CELLS * CELL_COLUMNS)
+
+static char **texts;
+static size_t text_count;
+
+static const char *keep(char *text)
+{
+    texts = must_grow(texts, text_count + 1, sizeof(*texts));
+    texts[text_count++] = text;
+    return text;
+}
+
+void table_end(void)
+{
+    while (text_count)
+        free(texts[--text_count]);
+    free(texts);
+    texts = NULL;
+}
+
+const char *table_print(const char *fmt, ...)
+{
+    va_list args;
+    char *text;
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        fail("out of memory");
+    va_end(args);
+    return keep(text);
+}
 
 static void print_block(const struct table *t, const struct table_block *block)
 {
@@ -58,14 +88,14 @@ const char *table_count(uint64_t n)
         text[at++] = digits[i];
     }
     free(digits);
-    return text;
+    return keep(text);
 }
 
 /* Three significant digits. */
 static const char *scaled(double value, const char *unit)
 {
     int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-    return must_print("%.*f %s", decimals, value, unit);
+    return table_print("%.*f %s", decimals, value, unit);
 }
 
 const char *table_time(uint64_t ns)
@@ -81,7 +111,7 @@ const char *table_share(uint64_t part, uint64_t whole)
 {
     double percent = whole ? 100.0 * (double)part / (double)whole : 0;
     int decimals = percent >= 1 || part == 0 ? 1 : 3;
-    return must_print("%.*f %%", decimals, percent);
+    return table_print("%.*f %%", decimals, percent);
 }
 
 const char *table_bytes(uint64_t bytes)

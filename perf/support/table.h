@@ -2,8 +2,8 @@
 /*
  * A table for people: a label, then one block per run side by side. At most 100 columns.
  *
- * A block is four right-aligned cells, or one text. Cells made here are short-lived strings that
- * nobody frees: a table has some dozens of them.
+ * A block is four right-aligned cells, or one text. Texts made here live until table_end(), so that
+ * cells can be put together without anyone owning them.
  */
 #ifndef PERF_TABLE_H
 #define PERF_TABLE_H
@@ -30,6 +30,11 @@ void table_row(const struct table *t, const char *label, const struct table_bloc
 void table_heading(const struct table *t, const char *label, const char *const cells[TABLE_CELLS]);
 void table_line(const struct table *t);
 
+/* Free the texts. */
+void table_end(void);
+
+/* A text of its own making. */
+__attribute__((format(printf, 1, 2))) const char *table_print(const char *fmt, ...);
 /* "1,234,567" */
 const char *table_count(uint64_t n);
 /* "0.21 us", "12.3 us", "1.25 ms", "3.01 s" */
