@@ -3,9 +3,10 @@
 # Set-up and build, shared by test/run and perf/run.
 #
 #   NIGH_SOURCE=path of the checkout; . "$NIGH_SOURCE/cmake/setup.sh"
-#   nigh_setup                        install what is missing (Debian, Ubuntu); quick if nothing is
+#   nigh_setup [bench]                install what is missing (Debian, Ubuntu); quick if nothing is;
+#                                     bench: what the benchmarks' baselines are made of, too
 #   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
-#   nigh_build KIND [CMAKE OPTION...] configure and build there
+#   nigh_build KIND [CMAKE OPTION...] configure and build there; NIGH_TARGET: only this
 #
 # Called as a program it does nigh_setup and nothing else.
 #
@@ -17,6 +18,7 @@
 # is the same binary, which looks at the name it was called by), so where no redis-server is in
 # PATH we install redis-tools and put a link of that name into our cache folder.
 
+nigh_wants=
 NIGH_CACHE=${NIGH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/nigh}
 
 nigh_fail() {
@@ -38,6 +40,11 @@ libjemalloc-dev pc:jemalloc
 libxxhash-dev pc:libxxhash
 libsqlite3-dev pc:sqlite3
 redis-tools redis-server
+END
+    [ "$nigh_wants" != bench ] || cat <<'END'
+libck-dev pc:ck
+libglib2.0-dev pc:glib-2.0
+libzstd-dev pc:libzstd
 END
 }
 
@@ -74,6 +81,7 @@ nigh_apt() {
 }
 
 nigh_setup() {
+    nigh_wants=${1:-}
     case :$PATH: in *":$NIGH_CACHE/bin:"*) ;; *) export PATH="$PATH:$NIGH_CACHE/bin" ;; esac
     nigh_link_redis
     missing=$(nigh_missing)
@@ -118,7 +126,7 @@ nigh_build() {
         nigh_fail "cmake failed"
         return 1
     }
-    cmake --build "$build" || nigh_fail "the build failed"
+    cmake --build "$build" ${NIGH_TARGET:+--target "$NIGH_TARGET"} || nigh_fail "the build failed"
 }
 
 case $0 in

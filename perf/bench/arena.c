@@ -5,6 +5,7 @@
 #include "bench/arena.h"
 
 #include <jemalloc/jemalloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -16,16 +17,25 @@ static void renew(void)
     mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
 }
 
-static uint64_t size_of(const char *name)
+static bool find_size(const char *name, uint64_t *ret)
 {
     size_t value = 0;
     size_t len = sizeof(value);
     if (mallctl(name, &value, &len, NULL, 0) != 0)
+        return false;
+    *ret = value;
+    return true;
+}
+
+static uint64_t size_of(const char *name)
+{
+    uint64_t value;
+    if (!find_size(name, &value))
         fail("jemalloc does not know %s", name);
     return value;
 }
 
-unsigned arena_next(void)
+static unsigned arena_count(void)
 {
     unsigned count = 0;
     size_t len = sizeof(count);
@@ -34,14 +44,29 @@ unsigned arena_next(void)
     return count;
 }
 
-uint64_t arena_allocated_bytes(unsigned arena)
+static unsigned first_made;
+
+void arenas_begin(void)
+{
+    first_made = arena_count();
+}
+
+/* Destroyed arenas keep their number, and have no statistics. */
+static uint64_t arena_stat(unsigned arena, const char *what)
 {
     char name[64];
+    uint64_t value = 0;
+    snprintf(name, sizeof(name), "stats.arenas.%u.%s", arena, what);
+    return find_size(name, &value) ? value : 0;
+}
+
+uint64_t arenas_allocated_bytes(void)
+{
+    uint64_t sum = 0;
     renew();
-    snprintf(name, sizeof(name), "stats.arenas.%u.small.allocated", arena);
-    uint64_t small = size_of(name);
-    snprintf(name, sizeof(name), "stats.arenas.%u.large.allocated", arena);
-    return small + size_of(name);
+    for (unsigned arena = first_made; arena < arena_count(); arena++)
+        sum += arena_stat(arena, "small.allocated") + arena_stat(arena, "large.allocated");
+    return sum;
 }
 
 uint64_t arena_charge(uint64_t bytes)

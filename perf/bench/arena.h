@@ -2,7 +2,7 @@
 /*
  * What the allocator and the kernel say about memory: the other side of nigh's own accounting.
  *
- * A cache makes a jemalloc arena of its own when it opens; it is the one that was not there before.
+ * A cache makes jemalloc arenas of its own when it opens; nobody else in this program makes any.
  */
 #ifndef PERF_BENCH_ARENA_H
 #define PERF_BENCH_ARENA_H
@@ -10,10 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Number of arenas so far: call it before a cache opens; the next one is the cache's. */
-unsigned arena_next(void);
-/* Bytes allocated from it, by its own statistics. */
-uint64_t arena_allocated_bytes(unsigned arena);
+/* Once, before the first cache opens: later arenas are theirs. */
+void arenas_begin(void);
+/* Bytes allocated from the arenas of all open caches, by the allocator's own statistics. What its
+ * thread caches keep is in it, as it is memory that nobody else can have. */
+uint64_t arenas_allocated_bytes(void);
 /* What the allocator takes for a request. */
 uint64_t arena_charge(uint64_t bytes);
 /* All that jemalloc has from the kernel, in use or not; and of the process: virtual, resident. */

@@ -119,8 +119,8 @@ static void bench_sharing(const struct bench_settings *s)
 {
     const struct size *all[] = {&hot_size, &sizes[0], &sizes[1]};
     size_t count = s->quick ? 1 : 3;
-    printf("\ntwo threads in one cache, and each in its own: CPU ns per lookup\n%-30s%10s%14s%22s\n",
-           "", "shared", "apart", "apart / shared");
+    printf("\ntwo threads in one cache, and each in its own: CPU ns per lookup\n");
+    printf("%-30s%10s%14s%22s\n", "", "shared", "apart", "apart / shared");
     for (size_t i = 0; i < count; i++) {
         struct candidate_need need = {.entries = all[i]->entries, .value_bytes = VALUE_BYTES};
         struct nigh_space *one = stage_create(&candidate_nigh, &need);
@@ -176,7 +176,8 @@ static void bench_size(const struct bench_settings *s, const struct size *size)
 
 void bench_hit(const struct bench_settings *s)
 {
-    print_heading("hit: CPU ns per lookup; chain: the next key needs this value; free: it does not");
+    print_heading("hit: CPU ns per lookup; chain: the next key needs this value; free: it does "
+                  "not");
     if (s->quick) {
         bench_size(s, &quick_size);
     } else {

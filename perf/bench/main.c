@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/arena.h"
 #include "bench/measure.h"
 #include "bench/settings.h"
 #include "support/fail.h"
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
     if (IS_DEBUG_BUILD)
         fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
     choose_pages(&settings, argv);
+    arenas_begin();
     if (settings.bench.quick)
         printf("--quick: a smoke run; its figures mean nothing\n");
     int status = run(&settings.bench);

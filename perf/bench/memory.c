@@ -37,14 +37,14 @@ struct figures {
     double worst_accounted;
 };
 
-static struct account look(struct nigh *cache, unsigned arena)
+static struct account look(struct nigh *cache)
 {
     return (struct account){
         .entries = (double)nigh_stats_value(cache, NULL, "entries"),
         .used_bytes = (double)(nigh_stats_value(cache, NULL, "memory_bytes") -
                                nigh_stats_value(cache, NULL, "limbo_bytes")),
         .tables_bytes = (double)nigh_stats_value(cache, NULL, "tables_bytes"),
-        .arena_bytes = (double)arena_allocated_bytes(arena),
+        .arena_bytes = (double)arenas_allocated_bytes(),
         .outside_bytes = (double)process_virtual_bytes() - (double)jemalloc_mapped_bytes(),
         .resident_bytes = (double)process_resident_bytes(),
     };
@@ -80,17 +80,16 @@ static struct figures measure(uint32_t value_bytes, uint64_t entries)
 {
     struct candidate_need need = {.entries = entries, .value_bytes = value_bytes};
     struct figures f = {0};
-    unsigned arena = arena_next();
     struct nigh_space *space = candidate_nigh.create(&need);
     struct nigh *cache = candidate_nigh_cache(space);
-    struct account begin = look(cache, arena);
+    struct account begin = look(cache);
     uint32_t number = 0;
     for (unsigned i = 1; i <= LOOKS; i++) {
         uint64_t until = entries / 2 + entries / 2 * i / LOOKS;
         for (; number < until; number++)
             stage_put(&candidate_nigh, space, number, &need);
         candidate_nigh.settle(space); /* old tables go */
-        struct account now = look(cache, arena);
+        struct account now = look(cache);
         add_look(&f, &begin, &now, value_bytes);
         progress("memory: values of %u bytes: %u of %lu", value_bytes, number,
                  (unsigned long)entries);
@@ -121,7 +120,7 @@ void bench_memory(const struct bench_settings *s)
            "allocator's\n%-16s%14s%14s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
            "accounted/real", "worst factor", "resident/acc");
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 200000 : 1000000;
+        uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 100000 : 1000000;
         struct figures f = measure(sizes[i], entries);
         report(sizes[i], &f);
     }

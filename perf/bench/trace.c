@@ -26,7 +26,7 @@
 #define MEMORY_MIN_BYTES (4ull << 20)
 #define TRIALS_MAX 12u
 #define TRIAL_PRECISION 2000u /* stop within one in so many entries */
-#define TICK_SHARE 64u        /* of the memory put since the last tick: limbo stays far from its cap */
+#define TICK_SHARE 64u /* of the memory, put since the last tick: limbo stays far from its cap */
 #define TTL_MS (24u * 3600 * 1000)
 
 struct replay {

@@ -197,7 +197,7 @@ static void print_heading(const char *what, unsigned threads)
     printf("\n");
 }
 
-/* New keys come in turn, twice as many as fit: each has long been pushed out when it comes again. */
+/* New keys come in turn, twice as many as fit: each has long been evicted when it comes again. */
 static const struct write_case cases[] = {
     {"insert+evict 10k", 10000, 1 << 15, KEYS_IN_TURN, 100, 1, 1 << 18, true},
     {"insert+evict 1M", 1000000, 1 << 21, KEYS_IN_TURN, 100, 1, 1 << 18, true},

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The arithmetic of the benchmarks, by hand: a median that is off, a sampler that is not Zipf's or
+ * an optimum that is none would make every figure wrong, and none look wrong.
+ */
+#include "support/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/keys.h"
+#include "bench/measure.h"
+#include "bench/simulate.h"
+
+/* ---- medians ---- */
+
+static bool near(double a, double b)
+{
+    return fabs(a - b) < 1e-9;
+}
+
+TEST(median_is_the_middle_whatever_the_order)
+{
+    const double odd[] = {9, 1, 5, 3, 100};
+    const double even[] = {4, 1, 3, 2};
+    CHECK(near(median(odd, 5), 5));
+    CHECK(near(median(even, 4), 2.5));
+    CHECK(near(median(odd, 1), 9));
+    CHECK(near(median(odd, 0), 0));
+    CHECK(near(odd[0], 9)); /* they stay as they were */
+}
+
+TEST(spread_is_relative_to_the_median)
+{
+    const double values[] = {10, 8, 12, 10, 11};
+    CHECK(near(spread(values, 5), 0.4));
+}
+
+/* The neighbour's load doubles both sides of a round: the ratio does not see it. */
+TEST(ratio_is_of_each_round)
+{
+    const double a[] = {1, 2, 1, 2, 1};
+    const double b[] = {2, 4, 2, 4, 2};
+    CHECK(near(median_ratio(a, b, 5), 0.5));
+    CHECK(near(median(a, 5) / median(b, 5), 0.5));
+    const double c[] = {1, 10, 1, 10, 1};
+    const double d[] = {10, 100, 100, 10, 10};
+    CHECK(near(median_ratio(c, d, 5), 0.1));
+}
+
+struct counter {
+    unsigned runs;
+    unsigned *order;
+    unsigned *next;
+    unsigned self;
+};
+
+static double count_round(void *arg)
+{
+    struct counter *c = arg;
+    c->order[(*c->next)++] = c->self;
+    return (double)c->runs++;
+}
+
+TEST(rounds_rotate_and_drop_the_first)
+{
+    unsigned order[12], next = 0;
+    struct counter counters[3];
+    struct subject subjects[3];
+    for (unsigned i = 0; i < 3; i++) {
+        counters[i] = (struct counter){0, order, &next, i};
+        subjects[i] = (struct subject){.name = "x", .run = count_round, .arg = &counters[i]};
+    }
+    rounds_run("test", subjects, 3, 3);
+    const unsigned expected[12] = {0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2};
+    CHECK_MEM(order, sizeof(order), expected, sizeof(expected));
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(near(subjects[i].figures[0], 1)); /* not 0: that was the warm-up */
+}
+
+/* ---- results ---- */
+
+TEST(results_are_found_by_their_names)
+{
+    struct subject a = {.name = "a", .figures = {2, 4, 6}};
+    struct subject b = {.name = "b", .figures = {4, 8, 12}};
+    result_add_rounds("bench", "case", "metric", "ns", &a, &b, 3);
+    result_add("bench", "alone", "metric", "bytes", 7, NULL, 0);
+    const struct result *r = result_find("bench", "case", "metric", "b");
+    REQUIRE(r);
+    CHECK(near(r->value, 4) && near(r->baseline_value, 8) && near(r->ratio, 0.5));
+    CHECK_EQ(r->rounds, 3);
+    CHECK(near(r->spread, 1));
+    CHECK(!result_find("bench", "case", "metric", "c"));
+    r = result_find("bench", "alone", "metric", NULL);
+    REQUIRE(r);
+    CHECK(near(r->value, 7) && !r->baseline);
+}
+
+/* ---- keys ---- */
+
+TEST(keys_and_values_say_their_number)
+{
+    struct step a, b;
+    char value[100];
+    uint64_t word;
+    uint32_t number;
+    key_make(123456, &a);
+    key_make(123456, &b);
+    CHECK_MEM(a.key, a.key_len, b.key, b.key_len);
+    memcpy(&number, a.key, sizeof(number));
+    CHECK_EQ(number, 123456);
+    value_make(123456, value, sizeof(value));
+    memcpy(&word, value, sizeof(word));
+    CHECK_EQ(word, 123456);
+    uint32_t shortest = UINT32_MAX, longest = 0;
+    for (uint32_t n = 0; n < 1000; n++) {
+        key_make(n, &a);
+        shortest = a.key_len < shortest ? a.key_len : shortest;
+        longest = a.key_len > longest ? a.key_len : longest;
+    }
+    CHECK_EQ(shortest, KEY_BYTES_MIN);
+    CHECK_EQ(longest, KEY_BYTES_MAX);
+}
+
+static int downwards(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Draws against the formula, rank by rank, within five standard deviations. */
+TEST(zipf_draws_what_the_formula_says)
+{
+    enum { KEYS = 1000, RANKS = 50 };
+    const uint64_t draws = 1 << 20;
+    static uint32_t counts[KEYS];
+    struct sequence s;
+    double sum = 0;
+    memset(counts, 0, sizeof(counts));
+    sequence_make(&s, KEYS_ZIPF, KEYS, draws, 7);
+    for (uint64_t i = 0; i < draws; i++)
+        counts[s.steps[i].number]++;
+    sequence_free(&s);
+    qsort(counts, KEYS, sizeof(counts[0]), downwards);
+    for (uint32_t rank = 0; rank < KEYS; rank++)
+        sum += zipf_share(rank, KEYS);
+    CHECK(fabs(sum - 1) < 1e-6);
+    /* Sorted counts follow the ranks only while neighbours are farther apart than chance. */
+    for (uint32_t rank = 0; rank < 10; rank++) {
+        double expected = zipf_share(rank, KEYS) * (double)draws;
+        if (!CHECK(fabs(counts[rank] - expected) < 5 * sqrt(expected)))
+            check_note("rank %u: %u draws, %.0f expected", rank, counts[rank], expected);
+    }
+    double first = 0, drawn = 0;
+    for (uint32_t rank = 0; rank < RANKS; rank++) {
+        first += zipf_share(rank, KEYS);
+        drawn += counts[rank];
+    }
+    CHECK(fabs(drawn / (double)draws - first) < 0.005);
+}
+
+TEST(zipf_is_scattered_over_the_numbers)
+{
+    struct sequence s;
+    uint64_t low = 0;
+    sequence_make(&s, KEYS_ZIPF, 1000, 1 << 14, 7);
+    for (uint64_t i = 0; i < s.length; i++)
+        low += s.steps[i].number < 100;
+    sequence_free(&s);
+    /* The hundred most popular of a thousand have 70 %; any hundred by number have their share. */
+    CHECK_LT(low, (1u << 14) / 2);
+}
+
+TEST(sequences_in_turn_go_round)
+{
+    struct sequence s;
+    sequence_make(&s, KEYS_IN_TURN, 5, 8, 1);
+    const uint32_t expected[8] = {0, 1, 2, 3, 4, 0, 1, 2};
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_EQ(s.steps[i].number, expected[i]);
+    sequence_free(&s);
+}
+
+/* ---- simulated policies ---- */
+
+static struct trace trace_of(const char *text, struct request *requests)
+{
+    struct trace t = {requests, strlen(text), 0};
+    for (size_t i = 0; i < t.count; i++) {
+        requests[i] = (struct request){(uint32_t)(text[i] - 'a'), 1};
+        t.unique = requests[i].key >= t.unique ? requests[i].key + 1 : t.unique;
+    }
+    return t;
+}
+
+/*
+ * Room for three, the well-known string of FIFO's anomaly:
+ *
+ *              a b c d a b e a b c d e
+ *     optimum  . . . . h h . h h . . h    c leaves for d, d for e; a and b when nobody asks again
+ *     lru      . . . . . . . h h . . .
+ */
+TEST(belady_and_lru_by_hand)
+{
+    struct request requests[32];
+    struct trace t = trace_of("abcdabeabcde", requests);
+    CHECK_EQ(simulate_belady(&t, 3), 5);
+    CHECK_EQ(simulate_lru(&t, 3), 2);
+    CHECK_EQ(simulate_belady(&t, 5), 7);
+    CHECK_EQ(simulate_lru(&t, 5), 7);
+    CHECK_EQ(simulate_belady(&t, 1), 0);
+    CHECK_EQ(simulate_belady(&t, 0), 0);
+}
+
+/* A loop one longer than the cache: LRU never hits, the optimum nearly always. */
+TEST(belady_beats_a_loop)
+{
+    struct request requests[300];
+    struct trace t = {requests, 300, 4};
+    for (size_t i = 0; i < 300; i++)
+        requests[i] = (struct request){(uint32_t)(i % 4), 1};
+    CHECK_EQ(simulate_lru(&t, 3), 0);
+    CHECK_GE(simulate_belady(&t, 3), 190);
+    CHECK_LE(simulate_belady(&t, 3), 200);
+}
+
+/* The best over every choice of victim, by trying them all. */
+static unsigned best_hits(const struct trace *t, size_t at, uint32_t cached, unsigned room)
+{
+    if (at == t->count)
+        return 0;
+    uint32_t bit = 1u << t->requests[at].key;
+    if (cached & bit)
+        return 1 + best_hits(t, at + 1, cached, room);
+    if ((unsigned)__builtin_popcount(cached) < room)
+        return best_hits(t, at + 1, cached | bit, room);
+    unsigned best = 0;
+    for (uint32_t victim = 1; victim <= cached; victim <<= 1) {
+        unsigned hits = cached & victim
+                            ? best_hits(t, at + 1, (cached & ~victim) | bit, room) : 0;
+        best = hits > best ? hits : best;
+    }
+    return best;
+}
+
+TEST(belady_is_the_best_of_all_choices)
+{
+    uint64_t state = check_seed();
+    for (unsigned n = 0; n < 100; n++) {
+        struct request requests[12];
+        struct trace t = {requests, 12, 5};
+        for (size_t i = 0; i < t.count; i++)
+            requests[i] = (struct request){(uint32_t)(check_random(&state) % 5), 1};
+        for (unsigned room = 1; room <= 4; room++)
+            CHECK_EQ(simulate_belady(&t, room), best_hits(&t, 0, 0, room));
+    }
+}
+
+TEST(lru_by_bytes_makes_room_for_the_newcomer)
+{
+    struct request requests[] = {{0, 40}, {1, 40}, {0, 40}, {2, 60}, {0, 40}, {1, 40}, {3, 200},
+                                 {1, 40}};
+    struct trace t = {requests, sizeof(requests) / sizeof(requests[0]), 4};
+    /* 2 pushes 1 out, not 0; 1 pushes 2 out; 3 is larger than the cache and pushes nobody out */
+    CHECK_EQ(simulate_lru_bytes(&t, 100), 3);
+}
