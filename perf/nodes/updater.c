@@ -87,8 +87,8 @@ static void update_checked(struct updater *u)
     int result = invalidate(u, what.package, index);
     uint64_t returned = now_ns();
     note_result(u, result);
-    if (result == NIGH_QUEUED)
-        atomic_store_explicit(&shared->queued, true, memory_order_relaxed);
+    if (result == NIGH_QUEUED) /* pair(history.queued) */
+        atomic_store_explicit(&shared->queued, true, memory_order_release);
     if (result == 0)
         history_accepted(&m->history, index, returned);
     if (result >= 0)

@@ -100,7 +100,8 @@ static void watch_renewals(struct watcher *w, uint64_t now)
 
 static bool is_open(const struct update *u)
 {
-    return atomic_load_explicit(&u->queued, memory_order_relaxed) &&
+    /* pair(history.queued): whose update it is was written before */
+    return atomic_load_explicit(&u->queued, memory_order_acquire) &&
            atomic_load_explicit(&u->accepted_ns, memory_order_relaxed) == 0;
 }
 
@@ -122,7 +123,7 @@ static void settle_queued(struct watcher *w)
     uint32_t open[OPEN_MAX], opens = 0;
     skip_settled(w);
     for (uint32_t i = w->settled; i < history_count(&m->history) && opens < OPEN_MAX; i++)
-        if (m->history.updates[i].node == m->number && is_open(&m->history.updates[i]))
+        if (is_open(&m->history.updates[i]) && m->history.updates[i].node == m->number)
             open[opens++] = i;
     if (opens == 0 || nigh_drain(m->cache, 0) != 0)
         return;
