@@ -15,6 +15,10 @@
 #define NIGH_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NIGH_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For the path of a hit: part of its callers whatever the size, or never part of them. */
+#define NIGH_INLINED inline __attribute__((always_inline))
+#define NIGH_OUTLINED __attribute__((noinline))
+
 #define NIGH_CHECK(x) (NIGH_LIKELY(x) ? (void)0 : check_failed())
 #ifdef NDEBUG
 #define NIGH_DCHECK(x) ((void)0)

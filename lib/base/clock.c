@@ -7,13 +7,6 @@
  */
 #include "base/clock.h"
 
-uint64_t clock_kernel_ns(clockid_t id)
-{
-    struct timespec t = {0, 0};
-    clock_gettime(id, &t); /* both monotonic clocks exist in every kernel we run on */
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 uint64_t clock_coarse_step_ns(const struct clock *c)
 {
     struct timespec step = {0, 0};

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/check.h"
+
 #define NS_PER_MS 1000000ull
 #define NS_PER_S 1000000000ull
 #define CLOCK_NEVER_NS UINT64_MAX /* a deadline that does not come */
@@ -24,11 +26,16 @@ struct clock {
     void *arg;                   /* (c) */
 };
 
-uint64_t clock_kernel_ns(clockid_t id);
+static inline uint64_t clock_kernel_ns(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t); /* both monotonic clocks exist in every kernel we run on */
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
 
 static inline uint64_t clock_coarse_ns(const struct clock *c)
 {
-    return c->read ? c->read(c->arg) : clock_kernel_ns(CLOCK_MONOTONIC_COARSE);
+    return NIGH_UNLIKELY(c->read) ? c->read(c->arg) : clock_kernel_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 static inline uint64_t clock_now_ns(const struct clock *c)

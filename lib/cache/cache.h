@@ -57,6 +57,7 @@ struct nigh_space {
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
     uint16_t slot;              /* (c) its group */
+    struct stats stats;         /* a hit reads its id: near the front */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
     char schema[NIGH_NAME_MAX + 1]; /* (c) */
@@ -64,7 +65,6 @@ struct nigh_space {
     nigh_loader_fn loader;      /* (c) */
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
-    struct stats stats;
     _Atomic uint32_t loads;     /* (a) running now */
 };
 
@@ -109,9 +109,6 @@ struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
-/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_EKEY, NIGH_EINVAL (call->size). */
-int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
-                const struct nigh_call *call);
 /* Whether it has all fields that this version reads; NULL has none to read. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
@@ -121,6 +118,16 @@ static inline bool cache_forked(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
                          cache->fork_count);
+}
+/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_EKEY, NIGH_EINVAL (call->size). */
+static inline int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
+                              const struct nigh_call *call)
+{
+    if (cache_forked(space->cache))
+        return NIGH_EFORKED;
+    if (NIGH_UNLIKELY(!cache_call_fits(call)))
+        return NIGH_EINVAL;
+    return NIGH_LIKELY(key && key_len - 1 < NIGH_KEY_MAX) ? 0 : NIGH_EKEY;
 }
 
 /* One turn of everything that has no thread of its own in the mode without threads. */

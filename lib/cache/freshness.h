@@ -14,11 +14,35 @@ enum freshness {
     FRESHNESS_GONE,    /* below a hard floor, or out of its stale window */
 };
 
-/* Whether the last word from Redis is recent enough to call anything stored fresh. */
-bool freshness_trusted(const struct nigh *cache, uint64_t now_ns);
+/*
+ * Whether the last word from Redis is recent enough to call anything stored fresh.
+ *
+ * Trust is compared with the time read after the entry was found: any beat that vouches beyond that
+ * time applied its invalidations before it set the word.
+ */
+static inline bool freshness_trusted(const struct nigh *cache, uint64_t now_ns)
+{
+    /* pair(coherence.trust): what a beat applied before it extended trust is seen here */
+    return now_ns < atomic_load_explicit(cache->trusted_until, memory_order_acquire);
+}
 
 /* `now_ns` from the coarse clock, read after the entry was found. */
 enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e, uint64_t now_ns);
+
+/*
+ * freshness_of() == FRESHNESS_FRESH, for a hit. An entry that is within its soft lifetime is within
+ * its stale window; and only L1_CURRENT is above all floors.
+ *
+ * Trust first: its acquire orders the floors after it, so that an entry is never judged by floors
+ * older than the beat that vouches for it.
+ */
+static inline bool freshness_is_fresh(const struct nigh *cache, const struct l1_entry *e,
+                                      uint64_t now_ns)
+{
+    return NIGH_LIKELY(freshness_trusted(cache, now_ns)) &&
+           NIGH_LIKELY(l1_judge(cache->l1, e) == L1_CURRENT) &&
+           NIGH_LIKELY(l1_entry_fresh_at(e, now_ns));
+}
 
 /* Whether the call's own limits (max_age, min_version) let it take the entry at all. */
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns);

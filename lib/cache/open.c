@@ -335,16 +335,6 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
     return clock_deadline_ns(&cache->clock, ms);
 }
 
-int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
-                const struct nigh_call *call)
-{
-    if (cache_forked(space->cache))
-        return NIGH_EFORKED;
-    if (!cache_call_fits(call))
-        return NIGH_EINVAL;
-    return key && key_len > 0 && key_len <= NIGH_KEY_MAX ? 0 : NIGH_EKEY;
-}
-
 int nigh_health(struct nigh *cache)
 {
     if (cache_forked(cache))

@@ -13,15 +13,13 @@
 
 #define FLAGS_OF(call) ((call) ? (call)->flags : 0u)
 
-/* ---- the hit ---- */
+/* ---- L1 ---- */
 
-/* What L1's entry means for this call: an outcome, or NIGH_MISS. */
-static int outcome_of(const struct nigh *cache, const struct l1_entry *e,
-                      const struct nigh_call *call)
+/* What an entry of L1 means for a call: an outcome, or NIGH_MISS. */
+static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum freshness freshness,
+                      const struct nigh_call *call, uint64_t now_ns)
 {
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    enum freshness freshness = freshness_of(cache, e, now_ns);
-    if (freshness == FRESHNESS_GONE || (call && !freshness_acceptable(e, call, now_ns)))
+    if (freshness == FRESHNESS_GONE || !freshness_acceptable(e, call, now_ns))
         return NIGH_MISS;
     if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
         return NIGH_MISS;
@@ -35,9 +33,9 @@ static int outcome_of(const struct nigh *cache, const struct l1_entry *e,
 }
 
 /* Whether a stale entry is worth a refresh: in doubt only once (rule 11), else always. */
-static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e)
+static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e,
+                          enum freshness freshness)
 {
-    enum freshness freshness = freshness_of(cache, e, clock_coarse_ns(&cache->clock));
     return freshness != FRESHNESS_DOUBTED ||
            l1_entry_stamp(e) < atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
 }
@@ -49,41 +47,69 @@ static void count_hit(struct nigh_space *space, int outcome)
         stats_count(&space->stats, STATS_READ_ABSENT);
 }
 
-static int pin_rcu(struct nigh_space *space, struct l1_entry *e, struct nigh_value *ret)
-{
-    bool copied = false;
-    int rc = l1_pin_rcu(space->cache->l1, e, NIGH_TIER_L1, ret, &copied);
-    if (NIGH_UNLIKELY(copied))
-        stats_count(&space->stats, STATS_VALUE_COPIED);
-    return rc;
-}
-
-/* The read of L1. NIGH_MISS: nothing that this call may have. */
-static int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
-                   struct nigh_value *ret, bool *ret_refresh)
+/* What was found and is not handed out as it is: stale, absent, not for this call, the thread has
+ * no pin slot at hand. Ends the read section. NIGH_MISS: nothing that this call may have. */
+static NIGH_OUTLINED int read_judged_rcu(struct nigh_space *space, struct l1_entry *e,
+                                         const struct nigh_call *call, uint64_t now_ns,
+                                         struct nigh_value *ret, bool *ret_refresh)
 {
     struct nigh *cache = space->cache;
     bool quiet = FLAGS_OF(call) & NIGH_QUIET;
-    int outcome = NIGH_MISS;
-    rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, key);
-    if (e)
-        outcome = outcome_of(cache, e, call);
-    if (outcome == NIGH_FRESH || outcome == NIGH_STALE) {
-        int rc = pin_rcu(space, e, ret);
-        if (NIGH_UNLIKELY(rc != 0))
-            outcome = rc;
-    } else if (outcome == NIGH_ABSENT) {
+    bool copied = false;
+    enum freshness freshness = freshness_of(cache, e, now_ns);
+    int outcome = outcome_of(cache, e, freshness, call, now_ns);
+    int rc = 0;
+    if (outcome == NIGH_FRESH || outcome == NIGH_STALE)
+        rc = l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
+    else if (outcome == NIGH_ABSENT)
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
-    }
     if (outcome != NIGH_MISS && !quiet)
         l1_touch_rcu(e);
     if (outcome == NIGH_STALE)
-        *ret_refresh = wants_refresh(cache, e);
+        *ret_refresh = wants_refresh(cache, e, freshness);
     rcu_leave();
-    if (outcome >= 0 && outcome != NIGH_MISS && !quiet)
+    if (rc != 0) {
+        stats_count(&space->stats, STATS_READ_ERROR);
+        return rc;
+    }
+    if (copied)
+        stats_count(&space->stats, STATS_VALUE_COPIED);
+    if (outcome != NIGH_MISS && !quiet)
         count_hit(space, outcome);
     return outcome;
+}
+
+/* Whether a call takes any fresh value, and leaves its trace: as most do. */
+static inline bool takes_any(const struct nigh_call *call)
+{
+    return !call || !((call->flags & NIGH_QUIET) | call->max_age_ms | call->min_version);
+}
+
+/*
+ * The read of L1. NIGH_MISS: nothing that this call may have; `ret` is then untouched.
+ *
+ * The one path that has to be short: present, fresh, nothing special asked, a slot free. It is
+ * inlined whole into its two callers; all else is read_judged_rcu()'s.
+ */
+static NIGH_INLINED int read_l1(struct nigh_space *space, const struct l1_key *key,
+                                const struct nigh_call *call, struct nigh_value *ret,
+                                bool *ret_refresh)
+{
+    struct nigh *cache = space->cache;
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(cache->l1, key);
+    if (NIGH_UNLIKELY(!e)) {
+        rcu_leave();
+        return NIGH_MISS;
+    }
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    if (NIGH_UNLIKELY(!freshness_is_fresh(cache, e, now_ns) || !takes_any(call) ||
+                      l1_entry_flags(e) || !l1_pin_found_rcu(e, key, ret)))
+        return read_judged_rcu(space, e, call, now_ns, ret, ret_refresh);
+    l1_touch_rcu(e);
+    rcu_leave();
+    stats_count(&space->stats, STATS_L1_FRESH);
+    return NIGH_FRESH;
 }
 
 /* ---- get: L1, then L2 ---- */
@@ -194,6 +220,22 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
     return rc;
 }
 
+static NIGH_OUTLINED int get_missed(struct nigh_space *space, struct l1_key key,
+                                    const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    int rc = NIGH_MISS;
+    if (!(FLAGS_OF(call) & NIGH_QUIET))
+        stats_count(&space->stats, STATS_L1_MISS);
+    if (!(FLAGS_OF(call) & NIGH_L1_ONLY))
+        rc = get_from_l2(space, &key, call, &value);
+    if (rc < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    else
+        *ret_value = value;
+    return rc;
+}
+
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
              const struct nigh_call *call, struct nigh_value *ret_value)
 {
@@ -201,24 +243,9 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
     if (NIGH_UNLIKELY(rc != 0))
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
-    uint32_t flags = FLAGS_OF(call);
-    struct nigh_value value = NIGH_VALUE_INIT;
     bool refresh;
-    rc = flags & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, &value, &refresh);
-    if (NIGH_LIKELY(rc != NIGH_MISS)) {
-        if (rc >= 0)
-            *ret_value = value;
-        return rc;
-    }
-    if (!(flags & NIGH_QUIET))
-        stats_count(&space->stats, STATS_L1_MISS);
-    if (!(flags & NIGH_L1_ONLY))
-        rc = get_from_l2(space, &k, call, &value);
-    if (rc < 0)
-        stats_count(&space->stats, STATS_READ_ERROR);
-    else
-        *ret_value = value;
-    return rc;
+    rc = FLAGS_OF(call) & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, ret_value, &refresh);
+    return NIGH_LIKELY(rc != NIGH_MISS) ? rc : get_missed(space, k, call, ret_value);
 }
 
 /* ---- fetch: the flight ---- */
@@ -311,8 +338,8 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
     return rc;
 }
 
-static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
-                        const struct nigh_call *call, struct nigh_value *ret)
+static int fly_until_answered(struct nigh_space *space, const struct l1_key *key,
+                              const struct nigh_call *call, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
     uint64_t deadline_ns = cache_deadline_ns(cache, call, space->rules.load_deadline_ms);
@@ -323,6 +350,27 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
     return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
 }
 
+static NIGH_OUTLINED int fetch_missed(struct nigh_space *space, struct l1_key key,
+                                      const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    if (!(FLAGS_OF(call) & NIGH_QUIET))
+        stats_count(&space->stats, STATS_L1_MISS);
+    int rc = fly_until_answered(space, &key, call, &value);
+    if (rc < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    else
+        *ret_value = value;
+    return rc;
+}
+
+/* Keys are passed by value to what is not inlined: an address taken would keep the hit's own in
+ * memory instead of registers. */
+static NIGH_OUTLINED void refresh_behind(struct nigh_space *space, struct l1_key key)
+{
+    load_refresh(space, &key);
+}
+
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
                const struct nigh_call *call, struct nigh_value *ret_value)
 {
@@ -330,24 +378,11 @@ int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
     if (NIGH_UNLIKELY(rc != 0))
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
-    uint32_t flags = FLAGS_OF(call);
-    struct nigh_value value = NIGH_VALUE_INIT;
     bool refresh = false;
-    rc = flags & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, &value, &refresh);
-    if (NIGH_LIKELY(rc == NIGH_FRESH)) {
-        *ret_value = value;
+    rc = FLAGS_OF(call) & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, ret_value, &refresh);
+    if (NIGH_LIKELY(rc == NIGH_FRESH))
         return rc;
-    }
-    if (rc == NIGH_STALE && refresh)
-        load_refresh(space, &k);
-    if (rc == NIGH_MISS) {
-        if (!(flags & NIGH_QUIET))
-            stats_count(&space->stats, STATS_L1_MISS);
-        rc = fetch_missed(space, &k, call, &value);
-    }
-    if (rc < 0)
-        stats_count(&space->stats, STATS_READ_ERROR);
-    else
-        *ret_value = value;
-    return rc;
+    if (refresh)
+        refresh_behind(space, k);
+    return rc == NIGH_MISS ? fetch_missed(space, k, call, ret_value) : rc;
 }

@@ -29,13 +29,9 @@ struct l1_shard;
  *        has its room, and an insert need not wait for a grace period.
  */
 struct l1 {
-    /* read by every hit */
-    struct l1_shard *shards; /* (c) */
-    uint64_t hash_seed;      /* (c) */
-    uint32_t shard_shift;    /* (c) of the hash */
-    uint32_t shard_mask;     /* (c) */
-    uint32_t base_bits;      /* (c) log2 of the buckets a shard begins with */
-    /* read by writers */
+    struct l1_hit hit;              /* first: hit.h knows no more of it */
+    struct l1_shard *shards;        /* (c) */
+    uint32_t shard_mask;            /* (c) */
     uint32_t id;                    /* (c) 0 .. L1_CACHES_MAX - 1 */
     const struct l1_policy *policy; /* (c) */
     struct mem *mem;                /* (c) arena of entries and tables */
@@ -47,8 +43,7 @@ struct l1 {
     uint64_t reserve_bytes;         /* (c) what a shard may keep borrowed but unused */
     uint64_t entry_max_bytes;       /* (c) a larger entry is not stored */
     uint64_t fixed_bytes;           /* (c) floors, shards, this */
-    void *shards_block;             /* (c) as allocated */
-    size_t shards_block_bytes;      /* (c) */
+    size_t shards_block_bytes;      /* (c) with the words of their tables */
     void (*poke)(void *arg);        /* (c) after the first store */
     void *poke_arg;                 /* (c) */
     pthread_mutex_t reclaim_lock;   /* one reclaimer at a time; outermost */
@@ -61,6 +56,8 @@ struct l1 {
     _Atomic uint64_t peak;                            /* (a) */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held */
 };
+
+_Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");
 
 /* ---- entry.c ---- */
 

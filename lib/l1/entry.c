@@ -57,7 +57,7 @@ size_t entry_size(const struct l1_entry *e)
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hash_key(l1->hash_seed, e->space, e->bytes, e->key_len);
+    return hash_key(l1->hit.hash_seed, e->space, e->bytes, e->key_len);
 }
 
 static void fill_times(struct l1_entry *e, const struct l1_value *v)

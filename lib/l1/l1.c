@@ -110,10 +110,9 @@ static bool config_is_valid(const struct l1_config *c)
 static void set_sizes(struct l1 *l1, const struct l1_config *c)
 {
     uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes);
-    /* One shard has no bits: any shift will do, the mask is 0. */
-    l1->shard_shift = 64 - (shards > 1 ? log2_of(shards) : 1);
+    l1->hit.shard_shift = 63 - log2_of(shards);
     l1->shard_mask = shards - 1;
-    l1->base_bits = begin_bits(c->memory_bytes, shards);
+    l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     l1->cap_bytes = c->memory_bytes;
     l1->limbo_cap_bytes = c->limbo_bytes ? c->limbo_bytes : c->memory_bytes / LIMBO_SHARE;
     uint64_t share = (l1->cap_bytes - l1->limbo_cap_bytes) / shards;
@@ -128,10 +127,10 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
 static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors)
 {
     uint64_t shards = l1->shard_mask + 1u;
-    l1->shards_block_bytes = shards * sizeof(struct l1_shard);
+    l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables));
     l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
-                      shards * table_bytes(l1->mem, l1->base_bits);
-    uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1->mem, l1->base_bits);
+                      shards * table_bytes(l1->mem, l1->hit.base_bits);
+    uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1->mem, l1->hit.base_bits);
     if (empty > l1->cap_bytes / FIXED_MAX_SHARE)
         return NIGH_EINVAL;
     atomic_init(&l1->used, l1->fixed_bytes);
@@ -144,7 +143,10 @@ static int create_shards(struct l1 *l1)
     l1->shards = mem_pages_alloc(l1->shards_block_bytes);
     if (!l1->shards)
         return NIGH_ENOMEM;
+    void *words = l1->shards + l1->shard_mask + 1;
+    l1->hit.tables = words;
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        l1->shards[i].table = &l1->hit.tables[i];
         if (l1_shard_init(l1, &l1->shards[i]) == 0)
             continue;
         while (i--)
@@ -165,6 +167,7 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     err = floors_init(&l1->floors, c->group_slots, key_floors);
     if (err)
         return err;
+    l1->hit.newest_group = &l1->floors.newest_group;
     err = create_shards(l1);
     if (err)
         goto undo_floors;
@@ -192,7 +195,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = &policy_lru;
-    l1->hash_seed = random_id(config->env->random);
+    l1->hit.hash_seed = random_id(config->env->random);
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);
@@ -224,13 +227,7 @@ void l1_destroy(struct l1 *l1)
     mem_pages_free(l1, sizeof(*l1));
 }
 
-/* ---- keys and entries ---- */
-
-struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len)
-{
-    return (struct l1_key){key, (uint32_t)len, space_id,
-                           hash_key(l1->hash_seed, space_id, key, len)};
-}
+/* ---- entries ---- */
 
 /* From the arena, charged; NULL: no room or no memory. */
 static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
@@ -266,15 +263,7 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
     return 0;
 }
 
-/* ---- reading, storing, removing ---- */
-
-struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key)
-{
-    /* pair(shard.table): a table is filled before its word is stored */
-    uintptr_t table = atomic_load_explicit(&l1_shard_of(l1, key->hash)->table,
-                                           memory_order_acquire);
-    return table_find_rcu(table, l1->base_bits, key);
-}
+/* ---- storing, removing ---- */
 
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)
 {
@@ -318,6 +307,13 @@ uint64_t l1_ticket(const struct l1 *l1)
     return floors_now(&l1->floors);
 }
 
+enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e)
+{
+    const uint16_t *groups;
+    uint32_t count = l1_entry_groups(e, &groups);
+    return floors_judge_slow(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count);
+}
+
 enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
                                  const uint16_t *groups, uint32_t group_count)
 {
@@ -348,7 +344,7 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 
 static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
 {
-    return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->base_bits) +
+    return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->hit.base_bits) +
            mem_charge(l1->mem, ring_size(s->ring.capacity));
 }
 

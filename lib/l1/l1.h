@@ -63,7 +63,8 @@ struct l1_key {
     uint32_t space; /* id of the space in this process, 1..65535 */
     uint64_t hash;
 };
-struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len);
+static inline struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
+                                      size_t len);
 
 /* ---- entries: immutable once published ---- */
 
@@ -111,7 +112,7 @@ void l1_entry_unref(struct l1_entry *e);
 /* ---- reading ---- */
 
 /* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
-struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key);
+static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
 /* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
  * when the counter is full. */
 
@@ -124,13 +125,17 @@ struct l1_entry *l1_find_rcu(struct l1 *l1, const struct l1_key *key);
  */
 int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
                bool *ret_copied);
+/* The same for what l1_find_rcu(key) gave, tier L1, if a slot is at hand: else false, `ret` is
+ * untouched. The value's address comes from the request's key: no wait for the entry's header. */
+static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key,
+                                    struct nigh_value *ret);
 /* The same by taking a reference: for an entry that the caller holds a reference to. */
 void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret);
 /* The entry behind a pin, and the tier it was read from. */
 struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
 /* Give back; any thread. Slot: one release store. Reference: unref. */
-void l1_unpin(uintptr_t pin);
+static inline void l1_unpin(uintptr_t pin);
 /* Pins held by all threads now, and bytes of retired entries that only holders keep (about). */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
 
@@ -144,8 +149,10 @@ enum l1_standing {
     L1_BELOW_HARD,
 };
 
-/* Where a stamp stands against the floors of the groups (tags, space, all). Judged at a hit: one
- * load when no group floor rose since the stamp. */
+/* Where an entry stands against the floors of its groups (tags, space, all). Judged at a hit: one
+ * load when no group floor rose since its stamp. */
+static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e);
+/* The same for any stamp: that of a flight. */
 enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
                                  const uint16_t *groups, uint32_t group_count);
 /* Against the key's floor: at store, join and landing; never at a hit. */
@@ -200,5 +207,9 @@ struct l1_gauges {
     uint32_t shards;
 };
 void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret);
+
+/* What is declared `static inline` above. */
+#include "l1/hit.h"
+#include "l1/pin.h"
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages of pin slots: taking, giving back, scanning, adoption.
+ * Pages of pin slots: the first of a thread, adoption, searching, scanning; pins by reference.
  */
 #include "l1/pin.h"
 
@@ -10,22 +10,10 @@
 
 #include <pthread.h>
 
-#define PIN_KIND_REF 1u
-#define PIN_TIER_SHIFT 1
-#define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
-#define PIN_BITS (PIN_KIND_REF | PIN_TIER_MASK)
-
-/* Keys: (c) constant after registration  (o) owning thread  (a) atomic */
-struct pin_page {
-    _Atomic(struct l1_entry *) slots[PIN_SLOTS_MAX]; /* (a) pair(pin.slot) */
-    _Atomic uint32_t opened; /* (a) slots ever used; grows by blocks; bounds what a scan reads */
-    uint32_t at;             /* (o) where the last pin went */
-    _Atomic bool owned;      /* (a) pair(pin.owner) */
-    struct pin_page *next;   /* (c) */
-};
-
 static _Atomic(struct pin_page *) pages; /* pair(pin.pages): complete before it is listed */
-static _Thread_local struct pin_page *own_page;
+/* No thread's: its slots look taken, so a thread's first pin goes the slow way without a test. */
+static struct pin_page no_page = {.slots = {(struct l1_entry *)&no_page}};
+_Thread_local struct pin_page *pin_own_page = &no_page;
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
@@ -36,7 +24,7 @@ static void page_leave(void *arg)
 {
     struct pin_page *page = arg;
     /* A later destructor of the host may pin again: it then takes a page like a new thread. */
-    own_page = NULL;
+    pin_own_page = &no_page;
     /* pair(pin.owner): what this thread did with the page is done */
     atomic_store_explicit(&page->owned, false, memory_order_release);
 }
@@ -92,17 +80,11 @@ static struct pin_page *page_enter(void)
         atomic_store_explicit(&page->owned, false, memory_order_release); /* pair(pin.owner) */
         return NULL;
     }
-    own_page = page;
+    pin_own_page = page;
     return page;
 }
 
 /* ---- slots ---- */
-
-static inline bool slot_is_free(const struct pin_page *page, uint32_t i)
-{
-    /* pair(pin.slot): the reads of who gave it back come before our use, see pin.h */
-    return !atomic_load_explicit(&page->slots[i], memory_order_acquire);
-}
 
 /* A free slot away from the usual place; PIN_SLOTS_MAX: all are in use. */
 static uint32_t slot_search(struct pin_page *page)
@@ -110,7 +92,7 @@ static uint32_t slot_search(struct pin_page *page)
     uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
     for (uint32_t n = 1; n < opened; n++) {
         uint32_t i = (page->at + n) % opened;
-        if (slot_is_free(page, i))
+        if (pin_slot_is_free(page, i))
             return i;
     }
     if (opened == PIN_SLOTS_MAX)
@@ -120,35 +102,21 @@ static uint32_t slot_search(struct pin_page *page)
     return opened;
 }
 
-static _Atomic(struct l1_entry *) *slot_take_slow(void)
+static _Atomic(struct l1_entry *) *slot_take(void)
 {
-    struct pin_page *page = own_page ? own_page : page_enter();
+    struct pin_page *page = pin_own_page != &no_page ? pin_own_page : page_enter();
     if (!page)
         return NULL;
-    uint32_t i = slot_is_free(page, page->at) ? page->at : slot_search(page);
+    uint32_t i = pin_slot_is_free(page, page->at) ? page->at : slot_search(page);
     if (i == PIN_SLOTS_MAX)
         return NULL;
     page->at = i;
     return &page->slots[i];
 }
 
-static inline _Atomic(struct l1_entry *) *slot_take(void)
-{
-    struct pin_page *page = own_page;
-    if (NIGH_LIKELY(page && slot_is_free(page, page->at)))
-        return &page->slots[page->at];
-    return slot_take_slow();
-}
-
-static inline _Atomic(struct l1_entry *) *pin_slot(uintptr_t pin)
-{
-    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
-    return (_Atomic(struct l1_entry *) *)at;
-}
-
 /* ---- handing out ---- */
 
-static inline void hand_out(struct l1_entry *e, uintptr_t pin, enum nigh_tier tier,
+static void hand_out(struct l1_entry *e, uintptr_t pin, enum nigh_tier tier,
                             struct nigh_value *ret)
 {
     struct bytes value = l1_entry_value(e);
@@ -198,14 +166,6 @@ struct l1_entry *l1_pin_entry(uintptr_t pin)
 enum nigh_tier l1_pin_tier(uintptr_t pin)
 {
     return (enum nigh_tier)((pin & PIN_TIER_MASK) >> PIN_TIER_SHIFT);
-}
-
-void l1_unpin(uintptr_t pin)
-{
-    if (pin & PIN_KIND_REF)
-        l1_entry_unref(l1_pin_entry(pin));
-    else /* pair(pin.slot): every read of the value is over before it may be freed */
-        atomic_store_explicit(pin_slot(pin), NULL, memory_order_release);
 }
 
 /* ---- scanning ---- */

@@ -32,9 +32,62 @@
 #define PIN_BLOCK_SLOTS 16u
 #define PIN_SLOTS_MAX 256u
 
+#define PIN_KIND_REF 1u
+#define PIN_TIER_SHIFT 1
+#define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
+#define PIN_BITS (PIN_KIND_REF | PIN_TIER_MASK)
+
+/* Keys: (c) constant after registration  (o) owning thread  (a) atomic */
+struct pin_page {
+    uint32_t at;             /* (o) where the last pin went */
+    _Atomic uint32_t opened; /* (a) slots ever used; grows by blocks; bounds what a scan reads */
+    _Atomic bool owned;      /* (a) pair(pin.owner) */
+    struct pin_page *next;   /* (c) */
+    _Atomic(struct l1_entry *) slots[PIN_SLOTS_MAX]; /* (a) pair(pin.slot) */
+};
+
+extern _Thread_local struct pin_page *pin_own_page;
+
 /* Calls `visit` with every entry that some slot names now. After the references were looked at. */
 void pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
 /* Slots in use by all threads (approximate). */
 uint64_t pin_count(void);
+
+/* ---- inline: what a hit runs ---- */
+
+static inline bool pin_slot_is_free(const struct pin_page *page, uint32_t i)
+{
+    /* pair(pin.slot): the reads of who gave it back come before our use, see above */
+    return !atomic_load_explicit(&page->slots[i], memory_order_acquire);
+}
+
+static inline _Atomic(struct l1_entry *) *pin_slot(uintptr_t pin)
+{
+    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
+    return (_Atomic(struct l1_entry *) *)at;
+}
+
+static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key,
+                                    struct nigh_value *ret)
+{
+    struct pin_page *page = pin_own_page;
+    uint32_t at = page->at;
+    if (NIGH_UNLIKELY(!pin_slot_is_free(page, at)))
+        return false;
+    /* pair(pin.slot): carries along the reads of who gave the slot back */
+    atomic_store_explicit(&page->slots[at], e, memory_order_release);
+    ret->data = e->bytes + key->len;
+    ret->len = e->value_len;
+    ret->pin = (uintptr_t)&page->slots[at] | (uintptr_t)NIGH_TIER_L1 << PIN_TIER_SHIFT;
+    return true;
+}
+
+static inline void l1_unpin(uintptr_t pin)
+{
+    if (NIGH_UNLIKELY(pin & PIN_KIND_REF))
+        l1_entry_unref(l1_pin_entry(pin));
+    else /* pair(pin.slot): every read of the value is over before it may be freed */
+        atomic_store_explicit(pin_slot(pin), NULL, memory_order_release);
+}
 
 #endif

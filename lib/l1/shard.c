@@ -52,7 +52,7 @@ static void set_table(struct l1_shard *s, struct l1_table *t)
 {
     s->grow_at = grow_limit(t);
     /* pair(shard.table): a reader sees it filled */
-    atomic_store_explicit(&s->table, (uintptr_t)t | t->bits, memory_order_release);
+    atomic_store_explicit(s->table, (uintptr_t)t | t->bits, memory_order_release);
 }
 
 /* The doubled table, charged for what it takes; NULL: no room or no memory. */
@@ -64,7 +64,7 @@ static struct l1_table *doubled(struct l1 *l1, struct l1_shard *s)
     uint64_t extends_bytes = extends * table_extend_bytes(l1->mem);
     if (!room_take_locked(l1, s, bytes + extends_bytes))
         return NULL;
-    struct l1_table *to = table_create(l1->mem, s->cache, bits, l1->base_bits);
+    struct l1_table *to = table_create(l1->mem, s->cache, bits, l1->hit.base_bits);
     if (!to) {
         room_give_locked(l1, s, bytes + extends_bytes);
         return NULL;
@@ -83,7 +83,7 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_table *from = shard_table_locked(s);
     /* Index bits beyond the tag would have to come from the keys; a shard's ring ends there too. */
-    bool possible = from->bits < l1->base_bits + TABLE_TAG_BITS;
+    bool possible = from->bits < l1->hit.base_bits + TABLE_TAG_BITS;
     struct l1_table *to = possible ? doubled(l1, s) : NULL;
     if (!to) {
         s->grow_at = s->entries + s->entries / 8 + 1;
@@ -189,7 +189,7 @@ static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, u
     atomic_fetch_sub_explicit(&s->unstored_bytes, mem_charge(l1->mem, entry_size(e)),
                               memory_order_relaxed);
     atomic_fetch_or_explicit(&e->refs, ENTRY_STORED, memory_order_relaxed);
-    table_publish(word, table_tag(hash, l1->base_bits), e);
+    table_publish(word, table_tag(hash, l1->hit.base_bits), e);
     if (old) {
         l1->policy->remove(&s->policy, &s->ring, old->slot);
         reclaim_retire_locked(l1, s, old->slot);
@@ -270,7 +270,7 @@ uint64_t l1_shard_empty_bytes(const struct mem *mem, uint32_t base_bits)
 
 int l1_shard_init(struct l1 *l1, struct l1_shard *s)
 {
-    struct l1_table *t = table_create(l1->mem, NULL, l1->base_bits, l1->base_bits);
+    struct l1_table *t = table_create(l1->mem, NULL, l1->hit.base_bits, l1->hit.base_bits);
     if (!t)
         return NIGH_ENOMEM;
     pthread_mutex_init(&s->lock, NULL);

@@ -14,9 +14,8 @@
 
 /* Keys: (r) written under the shard lock, read in an RCU section  (s) shard lock  (a) atomic */
 struct l1_shard {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uintptr_t table; /* (r) pair(shard.table); | log2(buckets) */
-
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock;
+    _Atomic uintptr_t *table; /* (c) -> (r) its word among l1_hit.tables */
     struct mem_cache *cache; /* (s) */
     struct l1_ring ring;     /* (s) */
     uint32_t entries;        /* (s) live ones */
@@ -40,16 +39,16 @@ struct l1_shard {
 
 static inline struct l1_shard *l1_shard_of(const struct l1 *l1, uint64_t hash)
 {
-    return &l1->shards[hash >> l1->shard_shift & l1->shard_mask];
+    return &l1->shards[hit_shard_index(&l1->hit, hash)];
 }
 
 static inline struct l1_table *shard_table_locked(struct l1_shard *s)
 {
-    uintptr_t at = atomic_load_explicit(&s->table, memory_order_relaxed) & ~TABLE_BITS_MASK;
+    uintptr_t at = atomic_load_explicit(s->table, memory_order_relaxed) & ~TABLE_BITS_MASK;
     return (struct l1_table *)at;
 }
 
-/* Zeroed before. Errors: NIGH_ENOMEM (nothing is left behind). */
+/* Zeroed before, but for `table`. Errors: NIGH_ENOMEM (nothing is left behind). */
 int l1_shard_init(struct l1 *l1, struct l1_shard *s);
 /* Frees every entry and table. */
 void l1_shard_fini(struct l1 *l1, struct l1_shard *s);

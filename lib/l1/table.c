@@ -1,112 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding an entry by scanning tags; placing, doubling.
- *
- * A scan compares seven tags at once and gives a bit mask of candidates; a wrong tag costs nothing,
- * a chance match (5 in 2^10 at a table's planned size) one look at an entry's header. The vector
- * scan reads the words without atomics: it only proposes. Each candidate's word is then loaded
- * with acquire and its tag looked at again, and that load alone decides. Under ThreadSanitizer the
- * scalar scan is used, which is also the fallback of other machines.
+ * Finding for writers; placing, doubling.
  */
 #include "l1/table.h"
-
-#if defined(__SSE2__) && !defined(RCU_TSAN)
-#include <emmintrin.h>
-#endif
 
 /* From here on tables come as whole pages: they are given back to the kernel when they go. */
 #define TABLE_PAGES_BYTES (64u * 1024)
 
-/* ---- the scan: bit 4 * i + 3 is set when the tag of word i may be `tag` ---- */
-
-#define MATCH_BITS UINT32_C(0x08888888) /* seven words; the eighth is the link */
-#define MATCH_INDEX(mask) ((unsigned)__builtin_ctz(mask) >> 2)
-
-#if defined(__SSE2__) && !defined(RCU_TSAN)
-
-static inline uint32_t bucket_match(const struct l1_bucket *b, uint64_t tag)
-{
-    const __m128i *lines = (const __m128i *)(const void *)b;
-    __m128i wanted = _mm_set1_epi16((short)tag);
-    __m128i m0 = _mm_cmpeq_epi16(_mm_loadu_si128(lines), wanted);
-    __m128i m1 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 1), wanted);
-    __m128i m2 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 2), wanted);
-    __m128i m3 = _mm_cmpeq_epi16(_mm_loadu_si128(lines + 3), wanted);
-    /* One byte per 16 bits: the tag is the last of each four. */
-    uint32_t low = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(m0, m1));
-    uint32_t high = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(m2, m3));
-    return (low | high << 16) & MATCH_BITS;
-}
-
-#else
-
-static inline uint32_t bucket_match(const struct l1_bucket *b, uint64_t tag)
-{
-    uint32_t mask = 0;
-    for (unsigned i = 0; i < BUCKET_WORDS; i++) {
-        uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
-        mask |= (uint32_t)(word >> WORD_POINTER_BITS == tag) << (4 * i + 3);
-    }
-    return mask;
-}
-
-#endif
-
-/* ---- keys ---- */
-
-/* memcmp() costs a call; keys are short, so compare words, the last one overlapping. */
-static inline bool key_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    if (len < 8)
-        return memcmp(a, b, len) == 0;
-    uint64_t x, y;
-    for (size_t i = 0; i + 8 < len; i += 8) {
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
-        if (x != y)
-            return false;
-    }
-    memcpy(&x, a + len - 8, 8);
-    memcpy(&y, b + len - 8, 8);
-    return x == y;
-}
-
-static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *key)
-{
-    return e->key_len == key->len && e->space == key->space &&
-           key_bytes_equal(e->bytes, key->data, key->len);
-}
-
-/* ---- finding ---- */
-
-static inline struct l1_bucket *bucket_more(const struct l1_bucket *b)
-{
-    return atomic_load_explicit(&b->more, memory_order_acquire); /* pair(table.more) */
-}
-
-struct l1_entry *table_find_rcu(uintptr_t table_word, uint32_t base_bits, const struct l1_key *key)
-{
-    uintptr_t at = table_word & ~TABLE_BITS_MASK;
-    struct l1_bucket *b = ((struct l1_table *)at)->buckets +
-                          (key->hash & ((UINT64_C(1) << (table_word & TABLE_BITS_MASK)) - 1));
-    uint64_t tag = table_tag(key->hash, base_bits);
-    do {
-        for (uint32_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
-            uint64_t word = atomic_load_explicit(&b->words[MATCH_INDEX(mask)],
-                                                 memory_order_acquire); /* pair(table.word) */
-            struct l1_entry *e = table_word_entry(word);
-            if (NIGH_UNLIKELY(!e || word >> WORD_POINTER_BITS != tag))
-                continue; /* changed since the scan */
-            /* Where the value begins follows from the request: ask for that line before the
-             * header has arrived. */
-            __builtin_prefetch(e->bytes + key->len);
-            if (NIGH_LIKELY(entry_has_key(e, key)))
-                return e;
-        }
-        b = bucket_more(b);
-    } while (NIGH_UNLIKELY(b));
-    return NULL;
-}
+/* ---- finding, under the lock (readers: hit.h) ---- */
 
 _Atomic uint64_t *table_word_of_key(struct l1_table *t, const struct l1_key *key)
 {

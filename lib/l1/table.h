@@ -2,7 +2,7 @@
 /*
  * A shard's hash table: buckets of one cache line, found and read without a lock.
  *
- *     table word (in the shard, alone on its line):  address of the header | log2(buckets)
+ *     table word (one for each shard):  address of the header | log2(buckets)
  *
  *     header | bucket 0 | bucket 1 | ...        each  7 x {16-bit tag | 48-bit entry}, link
  *
@@ -23,21 +23,9 @@
 #ifndef NIGH_L1_TABLE_H
 #define NIGH_L1_TABLE_H
 
-#include "l1/l1.h"
+#include "l1/hit.h"
 
-#define BUCKET_WORDS 7
 #define BUCKET_CHAIN_MAX 4 /* buckets; 28 entries: work per lookup stays bounded for hostile keys */
-#define TABLE_TAG_BITS 16
-
-#define WORD_POINTER_BITS 48
-#define WORD_POINTER_MASK ((UINT64_C(1) << WORD_POINTER_BITS) - 1)
-
-/* Keys: (r) written under the shard lock, read in an RCU section */
-struct l1_bucket {
-    _Atomic uint64_t words[BUCKET_WORDS]; /* (r) pair(table.word); 0: empty */
-    _Atomic(struct l1_bucket *) more;     /* (r) pair(table.more) */
-};
-_Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucket");
 
 /* Keys: (c) constant after creation  (s) shard lock */
 struct l1_table {
@@ -47,11 +35,9 @@ struct l1_table {
     uint64_t charged_bytes; /* (s) with its overflow buckets */
     uint32_t bits;        /* (c) log2 of the buckets */
     uint32_t base_bits;   /* (c) */
-    struct l1_bucket buckets[];
+    _Alignas(CACHE_LINE_BYTES) struct l1_bucket buckets[];
 };
-_Static_assert(sizeof(struct l1_table) == CACHE_LINE_BYTES, "buckets begin on a line");
-
-#define TABLE_BITS_MASK ((uintptr_t)CACHE_LINE_BYTES - 1)
+_Static_assert(offsetof(struct l1_table, buckets) == TABLE_HEADER_BYTES, "each fills one line");
 
 /* Where the search for a place ended. */
 struct l1_place {
@@ -63,17 +49,6 @@ struct l1_place {
 static inline uint64_t table_word_of(uint64_t tag, const struct l1_entry *e)
 {
     return tag << WORD_POINTER_BITS | (uintptr_t)e;
-}
-
-static inline struct l1_entry *table_word_entry(uint64_t word)
-{
-    uintptr_t at = (uintptr_t)(word & WORD_POINTER_MASK);
-    return (struct l1_entry *)at;
-}
-
-static inline uint64_t table_tag(uint64_t hash, uint32_t base_bits)
-{
-    return hash >> base_bits & ((1u << TABLE_TAG_BITS) - 1);
 }
 
 static inline struct l1_bucket *table_bucket(struct l1_table *t, uint64_t hash)
@@ -88,10 +63,6 @@ struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t
                               uint32_t base_bits);
 /* With its overflow buckets; entries are not its business. */
 void table_destroy(struct mem *mem, struct mem_cache *cache, struct l1_table *t);
-
-/* The entry of a key, reached from a table word. */
-struct l1_entry *table_find_rcu(uintptr_t table_word, uint32_t base_bits,
-                                const struct l1_key *key);
 
 /* All below REQUIRES(shard lock). */
 
