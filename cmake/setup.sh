@@ -64,8 +64,8 @@ nigh_missing() {
 
 nigh_link_redis() {
     command -v redis-server >/dev/null && return
-    program=$(command -v redis-check-rdb) || return 0
-    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$program" "$NIGH_CACHE/bin/redis-server"
+    redis_check=$(command -v redis-check-rdb) || return 0
+    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$redis_check" "$NIGH_CACHE/bin/redis-server"
 }
 
 # nigh_apt AS_ROOT PACKAGE...: the lists are fetched only if apt cannot do without.
