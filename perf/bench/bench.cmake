@@ -53,7 +53,13 @@ target_link_libraries(perf_bench PRIVATE
     perf_bench_maths perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
     PkgConfig::PERF_libzstd PkgConfig::PERF_liburcu_cds Threads::Threads)
 
-# nigh with another way of freeing: all of it but reclaim.c.
+# nigh with another way of freeing: its own gives way where the variant has a function of the name.
+set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_reclaim.o)
+set(reclaim "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,INCLUDE,l1/reclaim[.]c[.]o$>")
+set(others "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>")
+add_custom_command(OUTPUT ${weak}
+    COMMAND ${CMAKE_OBJCOPY} --weaken-symbol=reclaim_retire_locked ${reclaim} ${weak}
+    DEPENDS ${reclaim} COMMENT "Weakening reclaim" VERBATIM)
 foreach(variant unsafe call_rcu)
     add_library(perf_${variant} OBJECT bench/reclaim_${variant}.c bench/nigh.c)
     target_include_directories(perf_${variant} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
@@ -61,8 +67,7 @@ foreach(variant unsafe call_rcu)
     target_compile_options(perf_${variant} PRIVATE -ftls-model=initial-exec)
     set_target_properties(perf_${variant} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     perf_relocated(perf_nigh_${variant} candidate_nigh candidate_${variant} ""
-        "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>"
-        $<TARGET_OBJECTS:perf_${variant}>)
+        "${others}" ${weak} $<TARGET_OBJECTS:perf_${variant}>)
 endforeach()
 
 # nigh inlined into the timing loop: the whole library and core.c as one unit.

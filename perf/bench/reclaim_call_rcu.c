@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Instead of lib/l1/reclaim.c: a call_rcu() for each retired entry, whose callback frees it.
+ * In place of one function of lib/l1/reclaim.c: a call_rcu() for each retired entry, whose callback
+ * frees it.
  *
  * The heads lie outside the entries, which have no room for them: one for each slot of each shard's
  * ring, in memory that is reserved as a whole and touched by use. Pins are not looked at: whoever
@@ -22,12 +23,6 @@ struct deferred {
     struct l1 *l1;
     struct l1_shard *shard;
     uint32_t slot;
-};
-
-struct deferred_table {
-    struct rcu_head head;
-    struct l1 *l1;
-    struct l1_table *table;
 };
 
 static struct deferred *heads[L1_CACHES_MAX]; /* made by the first writer, alone then */
@@ -57,21 +52,6 @@ static void free_entry(struct rcu_head *head)
     l1_shard_unlock(d->l1, s);
 }
 
-static void free_table(struct rcu_head *head)
-{
-    struct deferred_table *d = caa_container_of(head, struct deferred_table, head);
-    uint64_t bytes = d->table->charged_bytes;
-    table_destroy(d->l1->mem, NULL, d->table);
-    atomic_fetch_sub_explicit(&d->l1->limbo, bytes, memory_order_relaxed);
-    room_return(d->l1, bytes);
-    free(d);
-}
-
-bool reclaim_limbo_full(const struct l1 *l1)
-{
-    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1->limbo_cap_bytes;
-}
-
 uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
 {
     struct deferred *d = head_of(l1, s, slot);
@@ -84,42 +64,4 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
     urcu_bp_call_rcu(&d->head, free_entry);
     return bytes;
-}
-
-void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t)
-{
-    struct deferred_table *d = malloc(sizeof(*d));
-    (void)s;
-    if (!d)
-        abort();
-    d->l1 = l1;
-    d->table = t;
-    atomic_fetch_add_explicit(&l1->limbo, t->charged_bytes, memory_order_relaxed);
-    urcu_bp_call_rcu(&d->head, free_table);
-}
-
-void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
-{
-    (void)l1;
-    (void)s;
-    (void)most;
-}
-
-uint64_t l1_reclaim(struct l1 *l1)
-{
-    (void)l1;
-    return CLOCK_NEVER_NS;
-}
-
-void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
-{
-    (void)l1;
-    *ret_pins = 0;
-    *ret_bytes = 0;
-}
-
-void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)
-{
-    l1->poke_arg = arg;
-    l1->poke = poke;
 }

@@ -28,6 +28,7 @@
 struct growth {
     double longest_ns; /* CPU time of the longest put, less that of a usual one */
     double entries;    /* that were in the shard then */
+    long faults;       /* page faults in it: the new table is new memory */
     double usual_ns;
 };
 
@@ -43,13 +44,21 @@ static struct nigh_space *open_shard(struct nigh **ret_cache)
     return space;
 }
 
+static long page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_minflt;
+}
+
 /* Fill from `from` to `to`; the longest put and where it happened. */
 static struct growth fill(struct nigh_space *space, uint32_t from, uint32_t to)
 {
     struct candidate_need need = {.value_bytes = VALUE_BYTES};
-    struct growth g = {0, 0, 0};
+    struct growth g = {0};
     struct hist *usual = must_alloc(1, sizeof(*usual));
     for (uint32_t number = from; number < to; number++) {
+        long faults = page_faults();
         uint64_t before = thread_cpu_ns();
         stage_put(&candidate_nigh, space, number, &need);
         uint64_t took = thread_cpu_ns() - before;
@@ -57,6 +66,7 @@ static struct growth fill(struct nigh_space *space, uint32_t from, uint32_t to)
         if ((double)took > g.longest_ns) {
             g.longest_ns = (double)took;
             g.entries = number;
+            g.faults = page_faults() - faults;
         }
     }
     g.usual_ns = (double)hist_quantile(usual, 0.5);
@@ -89,12 +99,15 @@ static void bench_lock(const struct bench_settings *s)
     rounds_run("resize", &subject, 1, s->rounds);
     double longest_ns = median(subject.figures, s->rounds);
     double per_entry_ns = longest_ns / run.growth.entries;
-    printf("\nresize: one shard doubles at %.0f entries (CPU time of the put that does it)\n"
-           "%-40s%12.0f us (spread %.0f %%)\n%-40s%12.1f ns\n%-40s%12.0f us\n%-40s%12.1f us\n",
-           run.growth.entries, "  lock held, at most", longest_ns / 1e3,
-           spread(subject.figures, s->rounds) * 100, "  per entry", per_entry_ns,
-           "  that is, for 16,384 entries", per_entry_ns * SHARD_ENTRIES / 1e3, "  a usual put",
-           run.growth.usual_ns / 1e3);
+    printf("\nresize: one shard doubles at %.0f entries (CPU time of the put that does it)\n",
+           run.growth.entries);
+    printf("%-40s%12.0f us (spread %.0f %%)\n", "  lock held, at most", longest_ns / 1e3,
+           spread(subject.figures, s->rounds) * 100);
+    printf("%-40s%12ld\n", "  page faults in it", run.growth.faults);
+    printf("%-40s%12.1f ns\n", "  per entry", per_entry_ns);
+    printf("%-40s%12.0f us\n", "  that is, for 16,384 entries",
+           per_entry_ns * SHARD_ENTRIES / 1e3);
+    printf("%-40s%12.1f us\n", "  a usual put", run.growth.usual_ns / 1e3);
     result_add_rounds("resize", "one shard", "longest put", "cpu ns", &subject, NULL, s->rounds);
     result_add("resize", "one shard", "per entry", "cpu ns/entry", per_entry_ns, NULL, 0);
     result_add("resize", "16,384 entries", "longest lock hold", "cpu ns",
