@@ -8,8 +8,7 @@
  * only ever used with one arena, what it holds is that arena's.
  *
  * jemalloc never collects explicit caches by itself (its collector runs for automatic ones), so
- * what they hold stays until mem_cache_flush(). Up to a few MiB each once blocks of every size
- * have passed through.
+ * what they hold stays until mem_cache_flush().
  *
  * Source: jemalloc(3) 5.3, "mallctl namespace".
  */
@@ -26,6 +25,10 @@
 /* The class of 8 bytes is only 8-byte aligned; all others are multiples of 16. */
 #define SIZE_MIN_BYTES ((size_t)16)
 #define NAME_BYTES 64
+/* Larger blocks pass a cache by. A cache keeps at least 20 of each class, charged to nobody: 4 MiB
+ * if all classes up to 32 KiB are kept, half a MiB up to here. Filling a larger block costs more
+ * than the 76 ns that its way past the cache takes. */
+#define CACHED_MAX_BYTES ((size_t)1024)
 
 /* Keys: (c) constant after creation. Lives in its own arena. */
 struct mem {
@@ -48,10 +51,11 @@ static int uncached(unsigned arena)
     return (int)(MALLOCX_ARENA(arena) | MALLOCX_TCACHE_NONE);
 }
 
-static int alloc_flags(const struct mem *mem, const struct mem_cache *cache)
+static int alloc_flags(const struct mem *mem, const struct mem_cache *cache, size_t size)
 {
-    return cache ? (int)(MALLOCX_ARENA(mem->arena) | MALLOCX_TCACHE(cache->tcache))
-                 : uncached(mem->arena);
+    return cache && size <= CACHED_MAX_BYTES
+               ? (int)(MALLOCX_ARENA(mem->arena) | MALLOCX_TCACHE(cache->tcache))
+               : uncached(mem->arena);
 }
 
 /* "arena.<i>.<verb>", which takes and gives nothing. */
@@ -122,13 +126,13 @@ void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size)
 {
     if (fault_fires(FAULT_ALLOC))
         return NULL;
-    return mallocx(at_least_min(size), alloc_flags(mem, cache));
+    return mallocx(at_least_min(size), alloc_flags(mem, cache, size));
 }
 
 void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
 {
     if (ptr)
-        sdallocx(ptr, at_least_min(size), alloc_flags(mem, cache));
+        sdallocx(ptr, at_least_min(size), alloc_flags(mem, cache, size));
 }
 
 size_t mem_charge(const struct mem *mem, size_t size)

@@ -41,8 +41,9 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
 /* X(name, value, what it is) */
 #define GAUGES(X)                                                                                  \
     X(memory_bytes, g->l1.used_bytes, "everything that counts against the cap")                    \
-    X(memory_peak_bytes, g->l1.peak_bytes, "the highest that it ever was")                         \
+    X(memory_peak_bytes, g->l1.peak_bytes, "the highest since l1.memory was set")                  \
     X(memory_cap_bytes, g->l1.cap_bytes, "l1.memory")                                              \
+    X(resident_bytes, g->l1.resident_bytes, "pages behind it; 0: the allocator does not know")     \
     X(tables_bytes, g->l1.tables_bytes, "of it: floors, buckets, queues")                          \
     X(limbo_bytes, g->l1.limbo_bytes, "of it: retired, waiting for readers")                       \
     X(unstored_bytes, g->l1.unstored_bytes, "of it: handed out or on their way, not stored")       \

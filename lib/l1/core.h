@@ -10,6 +10,7 @@
 #include "l1/floors.h"
 #include "l1/l1.h"
 #include "l1/policy.h"
+#include "l1/shrink.h"
 
 struct l1_shard;
 
@@ -27,6 +28,8 @@ struct l1_shard;
  *        limbo = retired and on their way out: freed after the next grace period.
  *        used - limbo is kept below target = cap - limbo_cap - reserves, by evicting: so that limbo
  *        has its room, and an insert need not wait for a grace period.
+ *        cap is the one in force. When the host asks for less (goal), it follows what is used down,
+ *        so all of this holds at every moment of a shrink too (shrink.h).
  */
 struct l1 {
     struct l1_hit hit;              /* first: hit.h knows no more of it */
@@ -37,18 +40,21 @@ struct l1 {
     struct mem *mem;                /* (c) arena of entries and tables */
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
-    uint64_t cap_bytes;             /* (c) */
-    uint64_t limbo_cap_bytes;       /* (c) */
-    uint64_t target_bytes;          /* (c) */
-    uint64_t reserve_bytes;         /* (c) what a shard may keep borrowed but unused */
-    uint64_t entry_max_bytes;       /* (c) a larger entry is not stored */
-    uint64_t fixed_bytes;           /* (c) floors, shards, this */
+    /* limits of now: each stands for itself, so it is no harm to see an old one beside a new one */
+    _Atomic uint64_t cap_bytes;       /* (a) */
+    _Atomic uint64_t limbo_cap_bytes; /* (a) */
+    _Atomic uint64_t target_bytes;    /* (a) */
+    _Atomic uint64_t reserve_bytes;   /* (a) what a shard may keep borrowed but unused */
+    _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
+    uint64_t fixed_bytes;             /* (c) floors, shards, this */
+    uint64_t least_bytes;             /* (c) a lower cap is refused */
     size_t shards_block_bytes;      /* (c) with the words of their tables */
     void (*poke)(void *arg);        /* (c) after the first store */
     void *poke_arg;                 /* (c) */
     pthread_mutex_t reclaim_lock;   /* one reclaimer at a time; outermost */
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
+    struct l1_shrink shrink;
 
     struct l1_floors floors;
 
@@ -58,6 +64,11 @@ struct l1 {
 };
 
 _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");
+
+static inline uint64_t l1_limit(const _Atomic uint64_t *limit)
+{
+    return atomic_load_explicit(limit, memory_order_relaxed);
+}
 
 /* ---- entry.c ---- */
 
@@ -69,6 +80,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 /* From general memory; NULL: none. */
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);
+/* All but refs, slot and freq, which others may be writing. */
+void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t size);
 /* A loose one with the same content and one reference. */
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e);
 /* Back to the arena. The caller's accounting has been done. */

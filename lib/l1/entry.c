@@ -113,17 +113,21 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
     return e;
 }
 
+void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t size)
+{
+    size_t skip = sizeof(uint64_t);
+    memcpy((char *)copy + skip, (const char *)e + skip, size - skip);
+    atomic_init(&copy->freq, 0);
+}
+
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)
 {
     size_t size = entry_size(e);
     struct l1_entry *copy = mem_alloc(l1->env->mem, NULL, size);
     if (!copy)
         return NULL;
-    /* All but refs, slot and freq, which others may be writing now. */
-    size_t skip = sizeof(uint64_t);
-    memcpy((char *)copy + skip, (const char *)e + skip, size - skip);
+    entry_copy_bytes(copy, e, size);
     atomic_init(&copy->refs, 1);
-    atomic_init(&copy->freq, 0);
     copy->slot = l1->id & 0xffffff;
     copy->flags = (copy->flags | ENTRY_LOOSE) & 7u;
     return copy;

@@ -4,8 +4,6 @@
  */
 #include "l1/l1.h"
 
-#include <sched.h>
-
 #include "l1/core.h"
 #include "l1/pin.h"
 #include "l1/reclaim.h"
@@ -27,9 +25,6 @@
 #define TABLE_BEGIN_SHIFT 6u
 #define TABLE_EXPECTED_LOAD 4u
 
-#define LIMBO_SHARE 16u    /* of the cap */
-#define RESERVE_SHARE 128u /* of a shard's share, so that all reserves are 1/128 of the cap */
-#define ENTRY_MAX_SHARE 8u /* of the cap: one value must not evict everything */
 #define FIXED_MAX_SHARE 2u /* of the cap */
 
 /* Entries that are not stored name their cache by number; numbers are used again after destroy. */
@@ -70,16 +65,10 @@ static uint32_t log2_of(uint32_t power)
     return (uint32_t)__builtin_ctz(power);
 }
 
-static uint32_t usable_cpus(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
-}
-
 static uint32_t default_shards(uint64_t memory_bytes)
 {
     uint64_t entries = memory_bytes / ENTRY_EXPECTED_BYTES;
-    uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * usable_cpus());
+    uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * cpus_usable(""));
     wanted = u64_max(wanted, entries / SHARD_ENTRIES_MOST);
     uint32_t shards = power_of_two_at_least(wanted, SHARDS_MAX);
     while (shards > 1 && entries / shards < SHARD_ENTRIES_LEAST)
@@ -113,12 +102,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.shard_shift = 63 - log2_of(shards);
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
-    l1->cap_bytes = c->memory_bytes;
-    l1->limbo_cap_bytes = c->limbo_bytes ? c->limbo_bytes : c->memory_bytes / LIMBO_SHARE;
-    uint64_t share = (l1->cap_bytes - l1->limbo_cap_bytes) / shards;
-    l1->reserve_bytes = share / RESERVE_SHARE;
-    l1->target_bytes = l1->cap_bytes - l1->limbo_cap_bytes - l1->reserve_bytes * shards;
-    l1->entry_max_bytes = l1->cap_bytes / ENTRY_MAX_SHARE;
+    shrink_init(l1, c->memory_bytes, c->limbo_bytes);
 }
 
 /* ---- create, destroy ---- */
@@ -131,7 +115,8 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
     l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
                       shards * table_bytes(l1->mem, l1->hit.base_bits);
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1->mem, l1->hit.base_bits);
-    if (empty > l1->cap_bytes / FIXED_MAX_SHARE)
+    l1->least_bytes = empty * FIXED_MAX_SHARE;
+    if (l1->least_bytes > l1_limit(&l1->cap_bytes))
         return NIGH_EINVAL;
     atomic_init(&l1->used, l1->fixed_bytes);
     atomic_init(&l1->peak, l1->fixed_bytes);
@@ -206,6 +191,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     if (err) {
         if (l1->mem)
             mem_destroy(l1->mem);
+        shrink_fini(l1);
         mem_pages_free(l1, sizeof(*l1));
         return err;
     }
@@ -222,6 +208,7 @@ void l1_destroy(struct l1 *l1)
     mem_destroy(l1->mem);
     pthread_mutex_destroy(&l1->reclaim_lock);
     pthread_mutex_destroy(&l1->expire_lock);
+    shrink_fini(l1);
     /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
     atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
     mem_pages_free(l1, sizeof(*l1));
@@ -233,7 +220,7 @@ void l1_destroy(struct l1 *l1)
 static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
 {
     uint64_t bytes = mem_charge(l1->mem, size);
-    if (bytes > l1->entry_max_bytes)
+    if (bytes > l1_limit(&l1->entry_max_bytes))
         return NULL;
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     struct l1_entry *e = NULL;
@@ -350,7 +337,9 @@ static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
 
 void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
 {
-    struct l1_gauges g = {.cap_bytes = l1->cap_bytes,
+    struct mem_stats stats;
+    mem_stats_read(l1->mem, &stats);
+    struct l1_gauges g = {.cap_bytes = l1_memory(l1),
                           .tables_bytes = l1->fixed_bytes,
                           .shards = l1->shard_mask + 1};
     uint64_t spare = 0;
@@ -364,6 +353,8 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
         g.limbo_bytes += s->held_bytes;
         l1_shard_unlock(l1, s);
     }
+    if (stats.resident_bytes)
+        g.resident_bytes = stats.resident_bytes + shrink_pages_bytes(l1);
     g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
     g.used_bytes = used - u64_min(spare, used);

@@ -193,13 +193,22 @@ uint64_t l1_expire(struct l1 *l1, uint32_t budget);
 /* One grace period for what is in limbo, then free what nobody holds. May block for the period.
  * Returns when to come again (CLOCK_NEVER_NS: when poked through l1_set_reclaim_poke). */
 uint64_t l1_reclaim(struct l1 *l1);
+/*
+ * Change the cap (and limbo's; 0: its share). A larger one holds when this returns; to a smaller
+ * one l1_reclaim() gets in slices (shrink.h). Shards stay as many as they are.
+ * Errors: NIGH_EINVAL: too little for the fixed tables, or limbo is more than half of it.
+ */
+int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes);
+/* The cap as set. */
+uint64_t l1_memory(struct l1 *l1);
 /* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
 
 struct l1_gauges {
-    uint64_t cap_bytes;
+    uint64_t cap_bytes;       /* as set; while it comes down, used_bytes may be above it */
     uint64_t used_bytes;      /* everything charged */
-    uint64_t peak_bytes;      /* highest used_bytes ever */
+    uint64_t peak_bytes;      /* highest used_bytes since the cap was last changed, or reached */
+    uint64_t resident_bytes;  /* pages of the arena and the tables; 0: the backend does not know */
     uint64_t tables_bytes;    /* floors, buckets, queues, sketches */
     uint64_t limbo_bytes;     /* retired, not yet freed */
     uint64_t unstored_bytes;  /* created, not stored (yet) */

@@ -11,6 +11,7 @@
 
 #include "l1/pin.h"
 #include "l1/room.h"
+#include "l1/shrink.h"
 
 /* Entries judged at once: one scan of all pins for so many (8 KiB of stack). */
 #define BATCH_MAX 256u
@@ -26,13 +27,13 @@
 
 bool reclaim_limbo_full(const struct l1 *l1)
 {
-    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1->limbo_cap_bytes;
+    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1_limit(&l1->limbo_cap_bytes);
 }
 
 static void limbo_add(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t before = atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
-    uint64_t half = l1->limbo_cap_bytes / 2;
+    uint64_t half = l1_limit(&l1->limbo_cap_bytes) / 2;
     if (before == 0 || (before < half && before + bytes >= half))
         s->poke = true;
 }
@@ -84,7 +85,7 @@ void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     }
 }
 
-static void free_all_ready(struct l1 *l1, struct l1_shard *s)
+void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
 {
     bool more = true;
     while (more) {
@@ -240,21 +241,24 @@ uint64_t l1_reclaim(struct l1 *l1)
     pthread_mutex_lock(&l1->reclaim_lock);
     bool waiting = false;
     bool held = false;
+    shrink_begin(l1);
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        free_all_ready(l1, &l1->shards[i]);
+        reclaim_free_all_ready(l1, &l1->shards[i]);
         waiting |= begin_grace(l1, &l1->shards[i]);
     }
     if (waiting)
         rcu_wait();
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         held |= end_grace(l1, &l1->shards[i]);
+    uint64_t shrink_ns = shrink_end(l1);
     pthread_mutex_unlock(&l1->reclaim_lock);
 
     uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
     if (!limbo && !held)
-        return CLOCK_NEVER_NS;
+        return shrink_ns;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
-    return limbo >= l1->limbo_cap_bytes / 2 ? now_ns : now_ns + PASS_AGAIN_NS;
+    bool soon = limbo >= l1_limit(&l1->limbo_cap_bytes) / 2;
+    return u64_min(shrink_ns, soon ? now_ns : now_ns + PASS_AGAIN_NS);
 }
 
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)

@@ -27,6 +27,8 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
 void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
 /* Free up to `most` entries that are ready. */
 void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
+/* All that are ready, in portions; the caller holds no lock. */
+void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s);
 /* Whether evicting and replacing must stop. */
 bool reclaim_limbo_full(const struct l1 *l1);
 

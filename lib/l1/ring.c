@@ -52,6 +52,7 @@ void *ring_move(struct l1_ring *r, void *block, uint32_t capacity)
     r->words = words;
     r->due = due;
     r->capacity = capacity;
+    r->limit = capacity;
     for (uint32_t g = first_new / RING_GROUP; g < capacity / RING_GROUP; g++)
         r->due[g] = 0;
     for (uint32_t slot = first_new; slot < capacity; slot++)
@@ -70,7 +71,39 @@ uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick)
 void ring_give(struct l1_ring *r, uint32_t slot)
 {
     r->words[slot] = linked_word(NULL, RING_NONE);
-    ring_push(r, &r->free, slot);
+    if (slot < r->limit)
+        ring_push(r, &r->free, slot);
+}
+
+/* The order of free slots starts anew: that costs a few entries their exact age, no more. */
+void ring_set_limit(struct l1_ring *r, uint32_t limit)
+{
+    r->limit = limit;
+    r->free = L1_LIST_EMPTY;
+    for (uint32_t slot = 0; slot < limit; slot++)
+        if (!ring_entry(r, slot))
+            ring_push(r, &r->free, slot);
+}
+
+bool ring_may_cut(const struct l1_ring *r)
+{
+    for (uint32_t slot = r->limit; slot < r->capacity; slot++)
+        if (ring_entry(r, slot))
+            return false;
+    return r->limit < r->capacity;
+}
+
+void *ring_cut(struct l1_ring *r, void *block)
+{
+    uint64_t *words = block;
+    void *due = words + r->limit;
+    void *old = r->words;
+    memcpy(words, r->words, r->limit * sizeof(*words));
+    memcpy(due, r->due, r->limit / RING_GROUP * sizeof(*r->due));
+    r->words = words;
+    r->due = due;
+    r->capacity = r->limit;
+    return old;
 }
 
 void ring_set_tick(struct l1_ring *r, uint32_t slot, uint16_t tick)

@@ -39,6 +39,7 @@ struct l1_ring {
     uint64_t *words;     /* (s) */
     uint16_t *due;       /* (s) per group: no live slot of it is due before; behind the words */
     uint32_t capacity;   /* (s) */
+    uint32_t limit;      /* (s) slots from here on are not given out: the ring is to be cut */
     struct l1_list free; /* (s) */
 };
 
@@ -68,6 +69,13 @@ size_t ring_size(uint32_t capacity);
 uint32_t ring_next_capacity(const struct l1_ring *r);
 /* Use `block` (ring_size(capacity) bytes) from now on. Returns the old block (NULL at first). */
 void *ring_move(struct l1_ring *r, void *block, uint32_t capacity);
+
+/* Give out slots below `limit` only; the capacity: all. */
+void ring_set_limit(struct l1_ring *r, uint32_t limit);
+/* Whether nothing lies at or above the limit, so that ring_cut() may take it away. */
+bool ring_may_cut(const struct l1_ring *r);
+/* Use `block` (ring_size(limit) bytes) from now on. Returns the old block. */
+void *ring_cut(struct l1_ring *r, void *block);
 
 /* Take a free slot for an entry; RING_NONE: none is left. */
 uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick);

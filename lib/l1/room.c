@@ -24,8 +24,7 @@ static void note_peak(struct l1 *l1, uint64_t used)
         continue;
 }
 
-/* What is charged and not on its way out. */
-static uint64_t live_bytes(const struct l1 *l1)
+uint64_t room_live_bytes(const struct l1 *l1)
 {
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
     return used - u64_min(used, atomic_load_explicit(&l1->limbo, memory_order_relaxed));
@@ -37,7 +36,8 @@ bool room_borrow(struct l1 *l1, uint64_t bytes)
     do {
         uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
         uint64_t live = used - u64_min(limbo, used);
-        if (used + bytes > l1->cap_bytes || live + bytes > l1->target_bytes)
+        if (used + bytes > l1_limit(&l1->cap_bytes) ||
+            live + bytes > l1_limit(&l1->target_bytes))
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
                                                     memory_order_relaxed, memory_order_relaxed));
@@ -52,11 +52,18 @@ void room_return(struct l1 *l1, uint64_t bytes)
 
 void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
+    uint64_t reserve = l1_limit(&l1->reserve_bytes);
     s->spare_bytes += bytes;
-    if (s->spare_bytes > l1->reserve_bytes) {
-        room_return(l1, s->spare_bytes - l1->reserve_bytes / 2);
-        s->spare_bytes = l1->reserve_bytes / 2;
+    if (s->spare_bytes > reserve) {
+        room_return(l1, s->spare_bytes - reserve / 2);
+        s->spare_bytes = reserve / 2;
     }
+}
+
+void room_return_spare_locked(struct l1 *l1, struct l1_shard *s)
+{
+    room_return(l1, s->spare_bytes);
+    s->spare_bytes = 0;
 }
 
 /* Without evicting: from the reserve, else borrow, with a new reserve if there is plenty. */
@@ -64,7 +71,7 @@ static bool take_spare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (s->spare_bytes < bytes) {
         uint64_t missing = bytes - s->spare_bytes;
-        uint64_t more = l1->reserve_bytes / 2;
+        uint64_t more = l1_limit(&l1->reserve_bytes) / 2;
         if (room_borrow(l1, missing + more))
             s->spare_bytes += missing + more;
         else if (room_borrow(l1, missing))
@@ -79,8 +86,9 @@ static bool take_spare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 /* Bytes by which live ones must shrink before so many can be taken. */
 static uint64_t excess_bytes(const struct l1 *l1, uint64_t bytes)
 {
-    uint64_t live = live_bytes(l1) + bytes;
-    return live > l1->target_bytes ? live - l1->target_bytes : 0;
+    uint64_t live = room_live_bytes(l1) + bytes;
+    uint64_t target = l1_limit(&l1->target_bytes);
+    return live > target ? live - target : 0;
 }
 
 /* Evict until live bytes have shrunk so far, or the portion is used up. */
@@ -100,8 +108,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
     if (pthread_mutex_trylock(&other->lock) != 0)
         return;
     reclaim_free_ready_locked(l1, other, FREE_PER_TAKE);
-    room_return(l1, other->spare_bytes);
-    other->spare_bytes = 0;
+    room_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, bytes));
     s->poke |= other->poke; /* told when our own lock is free too */
     other->poke = false;

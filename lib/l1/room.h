@@ -23,5 +23,9 @@ void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* The same without a shard: straight to and from the count of all. */
 bool room_borrow(struct l1 *l1, uint64_t bytes);
 void room_return(struct l1 *l1, uint64_t bytes);
+/* What the shard keeps borrowed but does not use. */
+void room_return_spare_locked(struct l1 *l1, struct l1_shard *s);
+/* What is charged and not on its way out. */
+uint64_t room_live_bytes(const struct l1 *l1);
 
 #endif

@@ -25,6 +25,10 @@
 #define DOUBLE_EXTEND_SHARE 16u
 #define DOUBLE_EXTEND_MIN 8u
 
+/* A table that is folded begins at a load of up to 3.5: one bucket in 37 overflows. */
+#define FIT_PER_2_BUCKETS 7u
+#define FOLD_EXTEND_SHARE 8u
+
 /* ---- lock ---- */
 
 void l1_shard_lock(struct l1_shard *s)
@@ -141,6 +145,10 @@ static _Atomic uint64_t *free_word(struct l1 *l1, struct l1_shard *s, uint64_t h
 
 static bool grow_ring(struct l1 *l1, struct l1_shard *s)
 {
+    if (s->ring.limit < s->ring.capacity) { /* it was to be cut, and is needed again */
+        ring_set_limit(&s->ring, s->ring.capacity);
+        return s->ring.free.head != RING_NONE || grow_ring(l1, s);
+    }
     uint32_t capacity = ring_next_capacity(&s->ring);
     if (!capacity)
         return false;
@@ -240,15 +248,135 @@ uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_ent
     return reclaim_retire_locked(l1, s, e->slot);
 }
 
-uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
+static uint64_t evict(struct l1 *l1, struct l1_shard *s)
 {
-    if (!s->entries || reclaim_limbo_full(l1))
+    if (!s->entries)
         return 0;
     uint32_t slot = l1->policy->victim(&s->policy, &s->ring);
     if (slot == RING_NONE)
         return 0;
     stats_count(l1->stats, STATS_L1_EVICT);
     return l1_shard_remove_locked(l1, s, ring_entry(&s->ring, slot));
+}
+
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return reclaim_limbo_full(l1) ? 0 : evict(l1, s);
+}
+
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
+{
+    uint64_t sum = 0;
+    for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
+        sum += bytes;
+    return sum;
+}
+
+/* ---- shrinking ---- */
+
+/* The size at which so many entries load the table as planned. */
+static uint32_t fitting_bits(const struct l1 *l1, const struct l1_shard *s)
+{
+    uint32_t bits = l1->hit.base_bits;
+    while ((UINT64_C(1) << bits) * FIT_PER_2_BUCKETS / 2 < s->entries)
+        bits++;
+    return bits;
+}
+
+/* With an eighth of free slots, so that what comes next need not grow it again. */
+static uint32_t fitting_capacity(const struct l1_shard *s)
+{
+    uint32_t slots = s->entries + s->entries / 8 + RING_GROUP;
+    slots = (slots + RING_GROUP - 1) / RING_GROUP * RING_GROUP;
+    return slots < s->ring.capacity / 4 * 3 ? slots : s->ring.capacity;
+}
+
+uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
+{
+    uint64_t ring = mem_charge(l1->mem, ring_size(s->ring.capacity)) -
+                    mem_charge(l1->mem, ring_size(fitting_capacity(s)));
+    uint64_t table = shard_table_locked(s)->charged_bytes;
+    uint64_t fitting = table_bytes(l1->mem, fitting_bits(l1, s));
+    return ring + (table > fitting ? table - fitting : 0);
+}
+
+/* The smaller table, charged; NULL: no room, no memory, or an unhappy hash. */
+static struct l1_table *folded(struct l1 *l1, struct l1_shard *s, uint32_t bits)
+{
+    uint32_t extends = (1u << bits) / FOLD_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
+    uint64_t bytes = table_bytes(l1->mem, bits) + extends * table_extend_bytes(l1->mem);
+    if (!room_take_locked(l1, s, bytes))
+        return NULL;
+    struct l1_table *to = table_create(l1->mem, NULL, bits, l1->hit.base_bits);
+    if (to && table_fold(l1->mem, NULL, shard_table_locked(s), to, extends)) {
+        room_give_locked(l1, s, bytes - to->charged_bytes);
+        return to;
+    }
+    if (to)
+        table_destroy(l1->mem, NULL, to);
+    room_give_locked(l1, s, bytes);
+    return NULL;
+}
+
+void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
+{
+    struct l1_table *from = shard_table_locked(s);
+    uint32_t bits = fitting_bits(l1, s);
+    struct l1_table *to = bits < from->bits ? folded(l1, s, bits) : NULL;
+    if (to) {
+        set_table(s, to);
+        reclaim_retire_table_locked(l1, s, from);
+    }
+    uint32_t capacity = fitting_capacity(s);
+    if (capacity < s->ring.limit)
+        ring_set_limit(&s->ring, capacity);
+}
+
+void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s)
+{
+    uint64_t bytes = mem_charge(l1->mem, ring_size(s->ring.limit));
+    size_t old_size = ring_size(s->ring.capacity);
+    if (!ring_may_cut(&s->ring) || !room_take_locked(l1, s, bytes))
+        return;
+    void *block = mem_alloc(l1->mem, NULL, ring_size(s->ring.limit));
+    if (!block) {
+        room_give_locked(l1, s, bytes);
+        return;
+    }
+    mem_free(l1->mem, NULL, ring_cut(&s->ring, block), old_size);
+    room_give_locked(l1, s, mem_charge(l1->mem, old_size));
+}
+
+/* Not through the cache: it holds blocks of sparse pages, and the arena gives the fullest first. */
+static struct l1_entry *copy_charged(struct l1 *l1, struct l1_shard *s, const struct l1_entry *e)
+{
+    size_t size = entry_size(e);
+    struct l1_entry *copy = mem_alloc(l1->mem, NULL, size);
+    if (!copy)
+        return NULL;
+    entry_copy_bytes(copy, e, size);
+    atomic_init(&copy->refs, 0); /* the shard's alone */
+    atomic_fetch_add_explicit(&s->unstored_bytes, mem_charge(l1->mem, size), memory_order_relaxed);
+    return copy;
+}
+
+bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    struct l1_entry *old = ring_entry(&s->ring, slot);
+    uint64_t hash = entry_hash(l1, old);
+    uint64_t bytes = mem_charge(l1->mem, entry_size(old));
+    if (s->ring.free.head == RING_NONE || !room_take_locked(l1, s, bytes))
+        return false;
+    /* Making room may have taken this very entry. */
+    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
+    struct l1_entry *copy = word ? copy_charged(l1, s, old) : NULL;
+    if (!copy) {
+        room_give_locked(l1, s, bytes);
+        return !word;
+    }
+    publish(l1, s, word, hash, copy, old, clock_coarse_ns(l1->env->clock));
+    stats_count(l1->stats, STATS_L1_MOVE);
+    return true;
 }
 
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)

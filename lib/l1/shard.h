@@ -23,6 +23,7 @@ struct l1_shard {
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
+    uint32_t move_at;                /* (s) slot up to which shrink.c has moved */
     bool poke;                       /* (s) tell the reclaimer after unlocking */
 
     /* retired entries, by how far they are; see reclaim.h */
@@ -65,6 +66,21 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
 /* The same for the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
+
+/* The same, up to `most` victims, whatever limbo holds: for a cap that comes down. */
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
+
+/* Bytes that l1_shard_fit_locked() and l1_shard_trim_locked() would give back. */
+uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
+/* Fold a table, and limit a ring, that are too large for the entries there are. */
+void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s);
+/* Cut the ring at its limit, when nothing lies above. */
+void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
+/*
+ * Put a copy in place of the live entry in `slot`: in other memory, under another slot; the policy
+ * takes it for a refreshed value. False: no room, no free slot, or no memory; nothing was done.
+ */
+bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
 
 /* An entry that was charged but never stored is about to be freed. Takes no lock. */
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);

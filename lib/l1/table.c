@@ -138,6 +138,22 @@ bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *fro
     return true;
 }
 
+/* Buckets whose index differs only in the bits that fall away become one. */
+bool table_fold(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
+                struct l1_table *to, uint32_t extend_max)
+{
+    struct doubling d = {mem, cache, to, extend_max};
+    uint64_t mask = (UINT64_C(1) << to->bits) - 1;
+    for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
+        for (struct l1_bucket *b = &from->buckets[index]; b; b = bucket_more(b))
+            for (unsigned i = 0; i < BUCKET_WORDS; i++) {
+                uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
+                if (word && !place_unpublished(&d, index & mask, word))
+                    return false;
+            }
+    return true;
+}
+
 /* ---- memory ---- */
 
 /* The arena aligns to 16, a bucket wants a line. */
@@ -150,6 +166,11 @@ static size_t block_size(uint32_t bits)
 static bool is_pages(size_t block_bytes)
 {
     return block_bytes >= TABLE_PAGES_BYTES;
+}
+
+size_t table_pages_bytes(const struct l1_table *t)
+{
+    return is_pages(t->block_bytes) ? t->block_bytes : 0;
 }
 
 uint64_t table_bytes(const struct mem *mem, uint32_t bits)

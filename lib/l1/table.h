@@ -86,5 +86,10 @@ struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash);
  */
 bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
                   struct l1_table *to, uint32_t extend_max);
+/* The same for a `to` that is smaller. */
+bool table_fold(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
+                struct l1_table *to, uint32_t extend_max);
+/* Bytes that it takes of whole pages; 0: it is in the arena. */
+size_t table_pages_bytes(const struct l1_table *t);
 
 #endif

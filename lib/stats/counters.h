@@ -42,6 +42,7 @@
     X(L1_EVICT, "l1_evict", "entries evicted for room")                                            \
     X(L1_EXPIRE, "l1_expire", "entries removed by time")                                           \
     X(L1_REMOVE, "l1_remove", "entries removed by an invalidation or a write")                     \
+    X(L1_MOVE, "l1_move", "entries moved so that sparse pages could be given back")                \
     X(L1_GROW, "l1_grow", "doublings of a shard's table")                                          \
     X(L1_LONG_CHAIN, "l1_long_chain", "inserts that met the limit of an overflow chain")           \
     /* L2 */                                                                                       \
