@@ -127,7 +127,7 @@ struct nigh_options {
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
-#define NIGH_NO_STORE 0x02u    /* do not store what this call brings */
+#define NIGH_NO_STORE 0x02u    /* do not store what this call brings, for itself and who joins it */
 #define NIGH_SOFT 0x04u        /* an invalidation makes stale instead of gone (tags, spaces, all) */
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
 #define NIGH_QUIET 0x10u       /* leave no trace in L1: its reads are not counted, no recency */

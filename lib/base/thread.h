@@ -43,4 +43,22 @@ void service_poke(struct service *s);
 /* Ask the thread to end and join it. Idempotent, also on a zeroed struct; one caller at a time. */
 void service_stop(struct service *s);
 
+/*
+ * A turn: work that one thread does at a time and that nobody waits for. Who finds it taken goes
+ * away. For what has an own thread normally, and any of the host's threads where there are none.
+ */
+struct turn {
+    _Atomic bool taken; /* pair(thread.turn): what the last one did is seen by the next */
+};
+
+static inline bool turn_take(struct turn *t)
+{
+    return !atomic_exchange_explicit(&t->taken, true, memory_order_acquire); /* pair(thread.turn) */
+}
+
+static inline void turn_give(struct turn *t)
+{
+    atomic_store_explicit(&t->taken, false, memory_order_release); /* pair(thread.turn) */
+}
+
 #endif

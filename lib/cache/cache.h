@@ -87,7 +87,8 @@ struct nigh {
     struct service keeper;
     struct service reclaimer;
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
-    _Atomic bool closing;                       /* (a) no new request to L2, no new refresh */
+    _Atomic bool closing;                       /* (a) no new fill, no new refresh */
+    _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t fills_behind;              /* (a) under way, and nobody waits for them */
     uint32_t group_slots;                       /* (c) */
     uint32_t l2_deadline_ms;                    /* (c) */
@@ -109,10 +110,14 @@ struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
-/* Whether it has all fields that this version reads; NULL has none to read. */
+/* Up to the last field of the first version: what a program may not leave out. A field that is
+ * added later is read only where `size` covers it. */
+#define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))
+#define CALL_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET)
+/* Whether it has all fields that this version reads, and no flag that it does not know. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
-    return !call || call->size >= sizeof(*call);
+    return !call || (call->size >= CALL_SIZE_FIRST && (call->flags & ~CALL_FLAGS) == 0);
 }
 static inline bool cache_forked(const struct nigh *cache)
 {

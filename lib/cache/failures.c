@@ -53,6 +53,25 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
     slot->count++;
     slot->error = error;
     slot->until_ns = now_ns + wait_ms * NS_PER_MS;
+    slot->forget_ns = slot->until_ns + max_ms * NS_PER_MS;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Under the lock. */
+static void free_slot(struct failures *f, struct failure *slot)
+{
+    *slot = (struct failure){0};
+    atomic_fetch_sub_explicit(&f->used, 1, memory_order_relaxed);
+}
+
+void failures_expire(struct failures *f, uint64_t now_ns)
+{
+    if (none(f))
+        return;
+    pthread_mutex_lock(&f->lock);
+    for (uint32_t i = 0; i < FAILURE_SLOTS; i++)
+        if (f->slots[i].count > 0 && now_ns >= f->slots[i].forget_ns)
+            free_slot(f, &f->slots[i]);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -62,9 +81,7 @@ void failures_clear(struct failures *f, uint64_t hash)
         return;
     pthread_mutex_lock(&f->lock);
     struct failure *slot = slot_of(f, hash);
-    if (slot->hash == hash && slot->count > 0) {
-        *slot = (struct failure){0};
-        atomic_fetch_sub_explicit(&f->used, 1, memory_order_relaxed);
-    }
+    if (slot->hash == hash && slot->count > 0)
+        free_slot(f, slot);
     pthread_mutex_unlock(&f->lock);
 }

@@ -21,6 +21,7 @@
 struct failure {
     uint64_t hash; /* of the key; 0: free */
     uint64_t until_ns;
+    uint64_t forget_ns; /* no failure since: the next one counts as the first */
     int error;     /* the loader's own */
     uint32_t count;
 };
@@ -40,6 +41,8 @@ bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_
 /* It failed (again): leave it alone for first_ms, doubling up to max_ms. 0 in either: not. */
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms);
+/* Keeper: forget what lies long enough back, so that nobody takes the lock for it. */
+void failures_expire(struct failures *f, uint64_t now_ns);
 /* It was loaded, or invalidated: try at once next time. */
 void failures_clear(struct failures *f, uint64_t hash);
 

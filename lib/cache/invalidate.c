@@ -101,6 +101,8 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
 int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call)
 {
+    if (!cache_call_fits(call))
+        return NIGH_EINVAL;
     struct nigh_target target = {
         .kind = NIGH_TARGET_KEY,
         .space = space,

@@ -113,8 +113,8 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e)
 }
 
 /*
- * Between its caller's look at L1 and the start of this flight another one may have landed, and left
- * its value there. Without a second look that value would be loaded once more: the third caller of
+ * Between its caller's look at L1 and the start of this flight another one may have landed, and
+ * left its value there. Without a second look that value would be loaded once more: the third caller of
  * golang#31420. From here on nobody else lands, for this flight is the key's.
  */
 static bool land_from_l1(struct load *l)
@@ -162,7 +162,7 @@ static void ask_lease(struct load *l)
     }
     l->heard = false;
     l->token = coherence_token(cache->coherence);
-    struct l2_lease lease = {l->token, l->rejected, cache->lease_ms};
+    struct l2_lease lease = {l->token, l->rejected, cache->lease_ms, l->unreadable};
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = op_of(l);
     if (l2_lease(cache->l2, &key, &lease, &op) != 0) {
@@ -210,16 +210,15 @@ static bool land_found(struct load *l, const struct lookup *found)
         show_to_loader(l, found->entry);
     if (found->verdict != LOOKUP_FRESH && found->verdict != LOOKUP_STALE)
         return false;
-    if (!wanted(l, found->entry)) {
-        l1_entry_unref(found->entry);
-        return false;
-    }
-    if (found->verdict == LOOKUP_STALE && !l->answer_stale) {
-        keep_stale(l, found->entry);
+    bool absent = l1_entry_flags(found->entry) & L1_ABSENT;
+    if (!wanted(l, found->entry) || (found->verdict == LOOKUP_STALE && !l->answer_stale)) {
+        if (absent)
+            l1_entry_unref(found->entry);
+        else
+            keep_stale(l, found->entry); /* should the load fail, and the call accept it */
         return false;
     }
     store(l, found);
-    bool absent = l1_entry_flags(found->entry) & L1_ABSENT;
     int fresh = absent ? NIGH_ABSENT : NIGH_FRESH;
     bool is_fresh = found->verdict == LOOKUP_FRESH;
     load_land(l, is_fresh ? fresh : NIGH_STALE, found->entry, NIGH_TIER_L2);
@@ -238,8 +237,7 @@ static bool look(struct load *l, const struct l2_answer *answer)
         return true;
     }
     l->rejected = found.fill_id;
-    if (found.verdict == LOOKUP_BAD)
-        l->lease_tries = LOAD_LEASE_TRIES; /* nobody can name it: load, and let its TTL end it */
+    l->unreadable = found.verdict == LOOKUP_BAD;
     return land_found(l, &found);
 }
 
@@ -303,7 +301,7 @@ bool load_failed_lately(struct load *l)
         !failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
         return false;
     stats_count(&l->space->stats, STATS_ERROR_SERVED);
-    l->fill.error = error;
+    l->flight->error = error;
     load_land_stale(l, NIGH_ELOADER);
     return true;
 }

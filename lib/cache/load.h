@@ -35,6 +35,7 @@ struct load {
     uint64_t token;                     /* of the lease; 0: none */
     uint64_t connection;                /* that granted it */
     uint64_t home;
+    bool unreadable;                    /* it does not decode */
     uint32_t lease_tries;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
 

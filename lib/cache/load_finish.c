@@ -21,7 +21,6 @@ void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_t
         return;
     }
     f->outcome = outcome;
-    f->error = l->fill.error;
     f->result = result;
     l->tier = tier;
     flight_land(f);
@@ -48,18 +47,21 @@ static void forget(void *arg, struct l2_answer *answer)
     l2_answer_free(answer);
 }
 
-void load_release_lease(struct load *l)
+static void release_lease(struct load *l)
 {
-    if (!l->token)
-        return;
     struct nigh *cache = l->space->cache;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), forget, NULL};
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
     leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
-    if (!atomic_load_explicit(&cache->closing, memory_order_relaxed))
-        (void)l2_release(cache->l2, &key, l->token, &frame, &op); /* else its time ends it */
+    (void)l2_release(cache->l2, &key, l->token, &frame, &op); /* else its time ends it */
+}
+
+void load_release_lease(struct load *l)
+{
+    if (l->token && !atomic_load_explicit(&l->space->cache->l2_closed, memory_order_relaxed))
+        release_lease(l);
     l->token = 0;
 }
 
@@ -205,7 +207,7 @@ static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     struct l1_value value = {
         .bytes = fill_payload(&l->fill),
         .stamp = l->flight->ticket,
-        .born_ns = now_ns,
+        .born_ns = u64_min(l->began_ns, now_ns), /* it may be as old as the start of the load */
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)soft_ms + stale_ms) * NS_PER_MS,
         .version = l->fill.version,
@@ -243,6 +245,8 @@ static void failed(struct load *l)
 {
     struct nigh_space *space = l->space;
     stats_count(&space->stats, STATS_LOAD_FAILED);
+    if (l->flight->state != FLIGHT_LAND)
+        l->flight->error = l->fill.error;
     failures_note(&space->cache->failures, l->key.hash, l->fill.error,
                   clock_now_ns(&space->cache->clock), space->rules.error_ttl_ms,
                   space->rules.error_ttl_max_ms);
@@ -265,6 +269,20 @@ static void lifetimes(const struct load *l, uint32_t *ret_soft_ms, uint32_t *ret
     stale = stale == NIGH_NONE ? 0 : stale;
     *ret_soft_ms = (uint32_t)random_jitter(random, soft, rules->jitter_percent);
     *ret_stale_ms = (uint32_t)random_jitter(random, stale, rules->jitter_percent);
+}
+
+/* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer
+ * value, has left its answer in L1. Both stamps are above every floor, so nothing else tells. */
+static bool superseded(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    if (clock_now_ns(&cache->clock) <= l->flight->deadline_ns)
+        return false;
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    bool later = e && l1_entry_born_ns(e) > l1_entry_born_ns(l->fresh);
+    rcu_leave();
+    return later;
 }
 
 /* Whether the answer may be kept at all. */
@@ -298,7 +316,7 @@ void load_finish(struct load *l)
         load_land_stale(l, rc);
         return;
     }
-    if (storable(l, soft_ms, stale_ms)) {
+    if (storable(l, soft_ms, stale_ms) && !superseded(l)) {
         if (fill_l2(l, soft_ms, stale_ms))
             return;
         lookup_store(l->space, &l->key, l->fresh);

@@ -29,19 +29,25 @@ static uint64_t age_ms(const struct nigh *cache, const struct l2_envelope *e)
     return now_ms > e->server_time_ms ? now_ms - e->server_time_ms : 0;
 }
 
+/* When a lifetime ends that began `age_ns` ago, which may be before this node's clock did. */
+static uint64_t ends_ns(uint64_t now_ns, uint64_t age_ns, uint64_t lifetime_ms)
+{
+    uint64_t ends_ns = now_ns + lifetime_ms * NS_PER_MS;
+    return ends_ns > age_ns ? ends_ns - age_ns : 0;
+}
+
 static int make_entry(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                       const struct l2_envelope *e, uint64_t now_ns, struct l1_entry **ret)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     uint32_t count = slots_of(space->cache, e, slots);
-    uint64_t age_ns = u64_min(age_ms(space->cache, e) * NS_PER_MS, now_ns);
-    uint64_t born_ns = now_ns - age_ns;
+    uint64_t age_ns = age_ms(space->cache, e) * NS_PER_MS;
     struct l1_value value = {
         .bytes = e->payload,
         .stamp = ticket,
-        .born_ns = born_ns,
-        .fresh_until_ns = born_ns + e->soft_ms * NS_PER_MS,
-        .stale_until_ns = born_ns + ((uint64_t)e->soft_ms + e->stale_ms) * NS_PER_MS,
+        .born_ns = now_ns - u64_min(age_ns, now_ns),
+        .fresh_until_ns = ends_ns(now_ns, age_ns, e->soft_ms),
+        .stale_until_ns = ends_ns(now_ns, age_ns, (uint64_t)e->soft_ms + e->stale_ms),
         .version = e->version,
         .groups = slots,
         .group_count = count,
@@ -109,6 +115,7 @@ int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t t
             rc = judge(space, key, ticket, answer, &e, &result);
         } else {
             result.verdict = LOOKUP_BAD;
+            result.fill_id = l2_envelope_fill_id(answer->value);
         }
     }
     if (rc != 0)

@@ -18,7 +18,7 @@ enum lookup_verdict {
 struct lookup {
     enum lookup_verdict verdict;
     struct l1_entry *entry; /* KEPT, STALE, FRESH: with one reference, the caller's */
-    uint64_t fill_id;       /* of the value that was looked at; 0: none */
+    uint64_t fill_id;       /* of what was looked at, as the scripts see it; 0: none */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
 };
 

@@ -40,6 +40,8 @@ uint64_t cache_keep(void *arg)
     struct nigh *cache = arg;
     uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
     next_ns = u64_min(next_ns, flight_tick(cache->flights));
+    workers_repair(&cache->workers);
+    failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     if (cache->coherence) {
         next_ns = u64_min(next_ns, coherence_tick(cache->coherence));
         next_ns = u64_min(next_ns, leases_extend(cache));
@@ -225,7 +227,7 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o)
     if (rc == 0)
         rc = open_flights(cache);
     if (rc == 0)
-        rc = workers_start(&cache->workers, &cache->env, o->workers);
+        rc = workers_start(&cache->workers, o->workers);
     if (rc == 0 && o->redis_uri && o->redis_uri[0])
         rc = open_l2(cache, o);
     if (rc == 0 && cache->l2)
@@ -237,6 +239,7 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o)
 static void close_tiers(struct nigh *cache)
 {
     service_stop(&cache->keeper);
+    atomic_store_explicit(&cache->l2_closed, true, memory_order_relaxed);
     if (cache->coherence)
         coherence_close(cache->coherence);
     if (cache->l2)
@@ -252,6 +255,7 @@ static void close_tiers(struct nigh *cache)
 
 static void destroy(struct nigh *cache)
 {
+    workers_fini(&cache->workers);
     leases_fini(&cache->leases);
     failures_fini(&cache->failures);
     pthread_mutex_destroy(&cache->spaces_lock);
@@ -280,6 +284,7 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
     if (rc != 0)
         goto undo_env;
     pthread_mutex_init(&cache->spaces_lock, NULL);
+    workers_init(&cache->workers, &cache->env);
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     take_options(cache, &o);
@@ -301,8 +306,8 @@ undo_alloc:
 
 /* ---- closing ---- */
 
-/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets the
- * fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
+/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets
+ * the fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
 static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;

@@ -120,7 +120,11 @@ static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uin
 {
     struct nigh *cache = space->cache;
     struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
-    struct l2_lease lease = {coherence_token(cache->coherence), rejected, cache->lease_ms};
+    struct l2_lease lease = {
+        .token = coherence_token(cache->coherence),
+        .rejected = rejected,
+        .lease_ms = cache->lease_ms,
+    };
     struct l2_sync sync;
     l2_sync_init(&sync, &cache->env);
     struct l2_op op = {deadline_ns, l2_sync_done, &sync};
@@ -250,21 +254,49 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
 
 /* ---- fetch: the flight ---- */
 
-/* Whether a flight's result is fresh for a caller with this ticket (rule 10). */
-static bool landed_fresh(const struct nigh_space *space, const struct l1_key *key,
-                         const struct flight *f, uint64_t ticket, const struct l1_entry *e)
+/* What a caller knew when it joined: what a result must be measured by. */
+struct joined {
+    uint64_t ticket;
+    bool vouched; /* it leads, or trust held before the ticket: floors as old as that will do */
+};
+
+/* Whether nothing that this node has applied outdates what the flight brought. */
+static bool above_floors(const struct nigh_space *space, const struct l1_key *key,
+                         const struct flight *f, const struct l1_entry *e)
 {
-    if (f->ticket == ticket)
-        return true;
     const uint16_t *groups;
     uint32_t count = l1_entry_groups(e, &groups);
     return l1_key_current(space->cache->l1, key, f->ticket) &&
            l1_judge_groups(space->cache->l1, f->ticket, space->slot, groups, count) == L1_CURRENT;
 }
 
+/*
+ * Whether a result that rule 10 lets pass may be called fresh. In doubt no floor moves, so equal
+ * tickets say nothing about a load that began before this call (rule 11): then trust must have come
+ * back by the landing, and the floors that it vouches for must let the result pass.
+ */
+static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *key,
+                         const struct flight *f, const struct joined *joined,
+                         const struct l1_entry *e)
+{
+    const struct nigh *cache = space->cache;
+    return joined->vouched || (freshness_trusted(cache, clock_coarse_ns(&cache->clock)) &&
+                               above_floors(space, key, f, e));
+}
+
+/* "Does not exist" has no stale form: not vouched for, it stands if learnt since the doubt. */
+static int in_doubt(const struct nigh_space *space, const struct flight *f, int outcome)
+{
+    uint64_t lost = atomic_load_explicit(&space->cache->lost_stamp, memory_order_relaxed);
+    if (outcome == NIGH_FRESH)
+        return NIGH_STALE;
+    return outcome == NIGH_ABSENT && f->ticket < lost ? NIGH_PENDING : outcome;
+}
+
 /* Take the result of a landed flight. NIGH_PENDING: it is no answer to this call, fly again. */
 static int take_landed(struct nigh_space *space, const struct l1_key *key, struct flight *f,
-                       uint64_t ticket, const struct nigh_call *call, struct nigh_value *ret)
+                       const struct joined *joined, const struct nigh_call *call,
+                       struct nigh_value *ret)
 {
     int outcome = f->outcome;
     struct l1_entry *e = f->result;
@@ -272,10 +304,13 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key, struc
         cache_set_load_error(f->error);
     if (outcome < 0 || outcome == NIGH_MISS)
         return outcome;
-    if (!landed_fresh(space, key, f, ticket, e))
+    bool own = f->ticket == joined->ticket;
+    if (!own && (!above_floors(space, key, f, e) ||
+                 !freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock))))
         return NIGH_PENDING;
-    if (f->ticket != ticket &&
-        !freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock)))
+    if (!may_be_fresh(space, key, f, joined, e))
+        outcome = in_doubt(space, f, outcome);
+    if (outcome == NIGH_PENDING)
         return NIGH_PENDING;
     const struct load *l = f->work;
     if (outcome == NIGH_ABSENT) {
@@ -313,10 +348,12 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
                uint64_t deadline_ns, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
-    uint64_t ticket = l1_ticket(cache->l1);
+    /* Trust before the ticket: what it vouches for is in the floors that the ticket stands on. */
+    bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
+    struct joined joined = {l1_ticket(cache->l1), trusted};
     struct flight_join join = {
         .key = {space, space->id, key->hash, key->data, key->len},
-        .ticket = ticket,
+        .ticket = joined.ticket,
         .key_floor_ok = l1_key_floor(cache->l1, key),
         .deadline_ns = clock_deadline_ns(&cache->clock, space->rules.load_deadline_ms),
         .waiters_max = space->rules.waiters_max,
@@ -327,13 +364,14 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
         return count_refused(space, role);
     int rc;
     if (role == FLIGHT_LEADER) {
+        joined.vouched = true; /* the load begins within its call */
         rc = lead(space, f, call, deadline_ns);
     } else {
         stats_count(&space->stats, STATS_FLIGHT_JOINED);
         rc = count_refused(space, flight_wait(f, deadline_ns));
     }
     if (rc == 0)
-        rc = take_landed(space, key, f, ticket, call, ret);
+        rc = take_landed(space, key, f, &joined, call, ret);
     flight_leave(f);
     return rc;
 }
@@ -356,6 +394,10 @@ static NIGH_OUTLINED int fetch_missed(struct nigh_space *space, struct l1_key ke
     struct nigh_value value = NIGH_VALUE_INIT;
     if (!(FLAGS_OF(call) & NIGH_QUIET))
         stats_count(&space->stats, STATS_L1_MISS);
+    if (FLAGS_OF(call) & NIGH_L1_ONLY) {
+        *ret_value = value;
+        return NIGH_MISS;
+    }
     int rc = fly_until_answered(space, &key, call, &value);
     if (rc < 0)
         stats_count(&space->stats, STATS_READ_ERROR);

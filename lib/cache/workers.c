@@ -75,7 +75,7 @@ static void succeed(void *arg)
     for (uint32_t i = 0; i < w->count; i++) {
         if (pthread_equal(w->threads[i], pthread_self())) {
             pthread_detach(pthread_self());
-            if (start_locked(w, i) != 0)
+            if (start_locked(w, i) != 0) /* workers_repair() tries again */
                 w->threads[i] = w->threads[--w->count];
             break;
         }
@@ -103,23 +103,39 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-int workers_start(struct workers *w, struct env *env, uint32_t count)
+void workers_init(struct workers *w, struct env *env)
 {
     w->env = env;
-    w->own_threads = env->own_threads;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wanted, NULL);
+}
+
+static int fill_up_locked(struct workers *w)
+{
     int rc = 0;
-    pthread_mutex_lock(&w->lock);
-    while (w->own_threads && rc == 0 && w->count < count) {
+    while (rc == 0 && w->count < w->size) {
         rc = start_locked(w, w->count);
         if (rc == 0)
             w->count++;
     }
-    pthread_mutex_unlock(&w->lock);
-    if (rc != 0)
-        workers_stop(w);
     return rc;
+}
+
+int workers_start(struct workers *w, uint32_t size)
+{
+    pthread_mutex_lock(&w->lock);
+    w->size = w->env->own_threads ? size : 0;
+    int rc = fill_up_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+void workers_repair(struct workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (!w->stop)
+        (void)fill_up_locked(w); /* or at the next turn */
+    pthread_mutex_unlock(&w->lock);
 }
 
 void workers_stop(struct workers *w)
@@ -134,6 +150,11 @@ void workers_stop(struct workers *w)
         pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);
+    workers_turn(w); /* what no thread was there to run */
+}
+
+void workers_fini(struct workers *w)
+{
     pthread_cond_destroy(&w->wanted);
     pthread_mutex_destroy(&w->lock);
 }

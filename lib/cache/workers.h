@@ -33,15 +33,20 @@ struct workers {
     struct worker_job *job_head;   /* (l) */
     struct worker_job *job_tail;   /* (l) */
     pthread_t threads[WORKERS_MAX]; /* (l) */
-    uint32_t count;                /* (l) slots used in threads */
+    uint32_t count;                /* (l) threads there are */
     uint32_t busy;                 /* (l) threads that run something now */
+    uint32_t size;                 /* (l) threads there should be */
     bool stop;                     /* (l) */
-    bool own_threads;              /* (c) */
 };
 
-int workers_start(struct workers *w, struct env *env, uint32_t count);
-/* Runs what is queued, then ends the threads. */
+void workers_init(struct workers *w, struct env *env);
+void workers_fini(struct workers *w);
+/* With own threads, start `size` of them. NIGH_ETHREAD: not all could be started. */
+int workers_start(struct workers *w, uint32_t size);
+/* Runs what is queued, then ends the threads. Idempotent. */
 void workers_stop(struct workers *w);
+/* Keeper: replace threads that ended inside a loader and could not be replaced then. */
+void workers_repair(struct workers *w);
 void workers_add_flight(struct workers *w, struct flight *f);
 void workers_add_job(struct workers *w, struct worker_job *job);
 /* Without own threads: run what is queued now. */

@@ -77,8 +77,12 @@ int coherence_open(const struct coherence_config *config, struct coherence **ret
 
 uint64_t coherence_tick(struct coherence *c)
 {
+    if (!turn_take(&c->ticking))
+        return clock_now_ns(c->config.env->clock) + NS_PER_MS;
     uint64_t beat_ns = coherence_beat_step(c);
-    return u64_min(beat_ns, coherence_queue_step(c));
+    uint64_t next_ns = u64_min(beat_ns, coherence_queue_step(c));
+    turn_give(&c->ticking);
+    return next_ns;
 }
 
 static bool is_queue_empty(const struct coherence *c)

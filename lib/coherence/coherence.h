@@ -68,8 +68,8 @@ int coherence_open(const struct coherence_config *config, struct coherence **ret
 /* Ends the listener. To be called before l2_close(), after the keeper has ended. Queued
  * invalidations are tried once more (250 ms). */
 void coherence_close(struct coherence *c);
-/* Keeper, one thread at a time: send the beat if due, judge what was answered, retry the queue,
- * notice lost trust. Returns when to come again. */
+/* Keeper, one thread at a time (a second goes away): send the beat if due, judge what was answered,
+ * retry the queue, notice lost trust. Returns when to come again. */
 uint64_t coherence_tick(struct coherence *c);
 /* Without own threads: one round of the listener. */
 uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns);

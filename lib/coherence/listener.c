@@ -34,7 +34,11 @@ static void down(void *arg)
 
 uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns)
 {
-    return l2_channel_step(c->channel, wait_ns);
+    if (!turn_take(&c->listening))
+        return clock_now_ns(c->config.env->clock) + NS_PER_MS;
+    uint64_t next_ns = l2_channel_step(c->channel, wait_ns);
+    turn_give(&c->listening);
+    return next_ns;
 }
 
 static uint64_t listen(void *arg)

@@ -123,6 +123,8 @@ struct coherence {
     struct coherence_beat beat;
     struct coherence_queue queue;
 
+    struct turn ticking;            /* whose the fields of the keeper are */
+    struct turn listening;
     struct l2_channel *channel;     /* (c) */
     struct service listener;        /* (c) */
     _Atomic uint32_t listens;       /* (a) bumped by each up and down: odd while subscribed */
