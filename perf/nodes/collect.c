@@ -11,6 +11,8 @@
 
 /* An application at a node that no probe has shown is taken to last no longer than this. */
 #define GRACE_NS (100 * PERF_NS_PER_MS)
+/* A node has connected again, and issued what it had queued, after so long. */
+#define ACCEPTANCE_NS (10 * PERF_NS_PER_S)
 /* Lifetimes are told in ms of Redis' clock and judged on a coarse one. */
 #define EXPIRY_SLACK_NS (20 * PERF_NS_PER_MS)
 
@@ -73,6 +75,16 @@ static double longest_away(const struct loads *loads, uint32_t nodes)
     return (double)longest / 1e9;
 }
 
+/* Queued, and not accepted in a time in which Redis was there to accept it. */
+static bool waited_in_vain(const struct update *u, const struct collect_times *times)
+{
+    uint64_t since = atomic_load_explicit(&u->returned_ns, memory_order_relaxed);
+    raise(&since, times->redis_up_ns);
+    return atomic_load_explicit(&u->queued, memory_order_relaxed) &&
+           atomic_load_explicit(&u->accepted_ns, memory_order_relaxed) == 0 &&
+           times->end_ns > since + ACCEPTANCE_NS;
+}
+
 static void judge_loads(struct result *r, struct shared *shared, const struct population *p,
                         const struct collect_times *times)
 {
@@ -91,9 +103,7 @@ static void judge_loads(struct result *r, struct shared *shared, const struct po
         r->troubles[r->trouble_count++] = loads.troubles[i];
     generations_judge(&history, &loads, p, &rules, &r->generations);
     for (uint32_t i = 0; i < history_count(&history); i++)
-        r->never_accepted +=
-            atomic_load_explicit(&history.updates[i].queued, memory_order_relaxed) &&
-            atomic_load_explicit(&history.updates[i].accepted_ns, memory_order_relaxed) == 0;
+        r->never_accepted += waited_in_vain(&history.updates[i], times);
 }
 
 void collect(struct shared *shared, const struct population *population,

@@ -24,6 +24,8 @@ enum query {
     QUERY_COUNT
 };
 
+/* CROSS JOIN fixes the order of the loops: SQLite 3.46 would rather scan all packages for the names
+ * of a closure (16 ms instead of 0.2). */
 static const char *const queries[QUERY_COUNT] = {
     [BEGIN] = "BEGIN",
     [COMMIT] = "COMMIT",
@@ -34,10 +36,10 @@ static const char *const queries[QUERY_COUNT] = {
                " LEFT JOIN package t ON t.id = e.target LEFT JOIN revision v ON v.package = t.id"
                " WHERE e.package = ?1 ORDER BY e.position",
     [CLOSURE] = "WITH RECURSIVE closure(id) AS (SELECT target FROM edge WHERE package = ?1"
-                " UNION SELECT e.target FROM closure c JOIN edge e ON e.package = c.id)"
-                " SELECT p.name FROM closure JOIN package p ON p.id = closure.id"
+                " UNION SELECT e.target FROM closure c CROSS JOIN edge e ON e.package = c.id)"
+                " SELECT p.name FROM closure CROSS JOIN package p ON p.id = closure.id"
                 " WHERE closure.id <> ?1",
-    [REVERSE] = "SELECT p.name FROM edge e JOIN package p ON p.id = e.package"
+    [REVERSE] = "SELECT p.name FROM edge e CROSS JOIN package p ON p.id = e.package"
                 " WHERE e.target = ?1 ORDER BY e.package LIMIT 100",
     [REVERSE_COUNT] = "SELECT count(*) FROM edge WHERE target = ?1",
     [WRITE] = "BEGIN IMMEDIATE",
