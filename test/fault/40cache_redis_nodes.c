@@ -335,7 +335,7 @@ TEST(an_invalidation_wakes_who_waits_for_another_nodes_load)
 /* ---- at any moment of a read ---- */
 
 static struct pair *moment;              /* the case that runs */
-static _Thread_local int moments_left;   /* looks at the clock until it happens; 0: not this thread */
+static _Thread_local int moments_left;   /* looks at the clock until then; 0: not this thread */
 
 /* Counters, not gauges: those take the locks that the thread which looks at the clock may hold. */
 static int64_t heard_by(const struct world *w)
@@ -344,8 +344,8 @@ static int64_t heard_by(const struct world *w)
 }
 
 /* The clock of the node that reads: at the chosen look the other node invalidates, and this one has
- * heard before the look returns. So every place where a read looks at the time becomes a place where
- * an invalidation overtakes it. */
+ * heard before the look returns. So every place where a read looks at the time becomes a place
+ * where an invalidation overtakes it. */
 static uint64_t overtaking_clock(void *arg)
 {
     (void)arg;
@@ -368,7 +368,7 @@ static void overtake_at(struct pair *p, int look, bool fetch)
                                         world_count(&p->a, "sequence"));
     int64_t sequence = world_count(&p->a, "sequence");
     moments_left = look;
-    (void)(fetch ? ask_fetch : ask_get)(p->b.space, "k", NULL); /* old or new: its call was running */
+    (void)(fetch ? ask_fetch : ask_get)(p->b.space, "k", NULL); /* may be old: it was running */
     bool happened = moments_left == 0;
     moments_left = 0;
     if (!happened)

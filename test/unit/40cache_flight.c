@@ -647,7 +647,7 @@ TEST(a_third_caller_joins_the_flight_that_began_after_the_invalidation)
     world_close(&w);
 }
 
-/* Rule 10 at the landing: the third call had joined before the invalidation, with a ticket of its own
+/* Rule 10 at the landing: the follower joined before the invalidation, with a ticket of its own
  * (another key had been invalidated since the flight began), so what landed is no answer to it. */
 TEST(a_follower_with_a_ticket_of_its_own_does_not_take_what_was_invalidated)
 {

@@ -163,7 +163,7 @@ TEST(trust_runs_out_on_the_coarse_clock_of_the_host)
     CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
     redis_resume(&server);
     CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&w), nigh_health(w.cache) == NIGH_FRESH));
-    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=1"); /* a dense log: nothing was missed */
+    CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=1"); /* a dense log: none missed */
     world_close(&w);
     redis_stop(&server);
 }
