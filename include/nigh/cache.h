@@ -71,6 +71,21 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
                     struct nigh_space **ret_space);
 
 /**
+ * Change an option of an open cache, by its name in nigh_options_set().
+ *
+ * Which ones can: the column "live" of nigh_options_print(). A larger l1.memory holds at once; to a
+ * smaller one the cache shrinks in slices, while calls go on: evicting, then giving pages back, so
+ * that resident memory follows (the gauges memory_bytes and resident_bytes tell how far it is).
+ *
+ * Returns   0
+ * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or l1.memory too
+ *           small for the tables or for l1.limbo: nigh_options_error() says which; NIGH_EFORKED
+ * Threads   any
+ * Blocks    for short locks
+ */
+int nigh_set(struct nigh *cache, const char *name, const char *value);
+
+/**
  * Whether nigh's link to Redis works and its trust holds.
  *
  * Returns   NIGH_FRESH trusted, always so without Redis; NIGH_STALE in doubt: nothing stored is

@@ -91,13 +91,13 @@ struct nigh {
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t fills_behind;              /* (a) under way, and nobody waits for them */
     uint32_t group_slots;                       /* (c) */
-    uint32_t l2_deadline_ms;                    /* (c) */
-    uint32_t l2_stale_deadline_ms;              /* (c) */
-    uint32_t lease_ms;                          /* (c) */
+    _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
+    _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
+    _Atomic uint32_t lease_ms;                  /* (a) the same */
     struct nigh_space_options space_defaults;   /* (c) */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
 
-    pthread_mutex_t spaces_lock;                /* for opening; readers use the count */
+    pthread_mutex_t spaces_lock;                /* for opening and nigh_set(); readers: the count */
     _Atomic uint32_t space_count;               /* (a) released after the slot is set */
     struct nigh_space *spaces[SPACES_MAX];      /* (c) below space_count */
 };

@@ -23,6 +23,7 @@ struct option {
     const char *name;
     enum option_type type;
     size_t offset;
+    bool live;             /* nigh_set() may change it while the cache is open */
     enum option_unit unit;
     uint64_t min, max;     /* of a number that is said */
     uint64_t otherwise;    /* default; 0: explained in `why` */
@@ -35,30 +36,32 @@ struct option {
 #define TTL_MAX_MS (15u * DAY_MS) /* three of them and jitter stay below 2^32 ms */
 #define BYTES_MAX (1ull << 46)
 
-#define U32(field) OPTION_U32, AT(field)
-#define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field)
-#define U64(field) OPTION_U64, AT(field)
-#define STRING(field) OPTION_STRING, AT(field)
-#define WORD(field) OPTION_WORD, AT(field)
+#define U32(field) OPTION_U32, AT(field), false
+#define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
+#define LIVE_U32(field) OPTION_U32, AT(field), true
+#define LIVE_U64(field) OPTION_U64, AT(field), true
+#define STRING(field) OPTION_STRING, AT(field), false
+#define WORD(field) OPTION_WORD, AT(field), false
 
 /* clang-format off */
 static const struct option options[] = {
-    {"l1.memory", U64(l1_memory), UNIT_BYTES, 4u << 20, BYTES_MAX, NIGH_DEFAULT_L1_MEMORY, NULL,
+    {"l1.memory", LIVE_U64(l1_memory), UNIT_BYTES, 4u << 20, BYTES_MAX,
+     NIGH_DEFAULT_L1_MEMORY, NULL,
      "cap on all that L1 holds, tables too; by default at most half of the cgroup's limit"},
     {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
      "locks for writers, a power of two; by default 4 per CPU and about 16k entries each"},
     {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LRU, "lru",
      "who leaves when room is needed; lru: second chance, hits write at most 2 bits"},
-    {"l1.limbo", U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,
+    {"l1.limbo", LIVE_U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,
      "retired bytes that may wait for readers; by default 1/16 of l1.memory, part of it"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
      "redis://[user[:password]@]host[:port][/db] or unix://path[?db=n]; by default L1 only"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
      "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
-    {"redis.deadline", U32(l2_deadline_ms), UNIT_MS, 1, 60000,
+    {"redis.deadline", LIVE_U32(l2_deadline_ms), UNIT_MS, 1, 60000,
      NIGH_DEFAULT_L2_DEADLINE_MS, NULL,
      "for one request to Redis; then the loader is asked instead"},
-    {"redis.stale_deadline", U32(l2_stale_deadline_ms), UNIT_MS, 1, 60000,
+    {"redis.stale_deadline", LIVE_U32(l2_stale_deadline_ms), UNIT_MS, 1, 60000,
      NIGH_DEFAULT_L2_STALE_DEADLINE_MS, NULL,
      "the same while a stale value is at hand"},
     {"redis.connect_timeout", U32(connect_timeout_ms), UNIT_MS, 10, 60000,
@@ -76,7 +79,7 @@ static const struct option options[] = {
     {"coherence.queue", U32(queue_items), UNIT_NONE, 16, 1u << 20,
      NIGH_DEFAULT_QUEUE_ITEMS, NULL,
      "invalidations kept for retry while Redis is away; more become one of everything"},
-    {"lease.time", U32(lease_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_LEASE_MS, NULL,
+    {"lease.time", LIVE_U32(lease_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_LEASE_MS, NULL,
      "after it another may do the load of a dead process; extended while the load runs"},
     {"workers", U32(workers), UNIT_NONE, 1, 256, NIGH_DEFAULT_WORKERS, NULL,
      "threads that refresh behind the callers, and load for spaces that run_on worker"},
@@ -264,11 +267,25 @@ static const struct option *find(const char *name)
     return NULL;
 }
 
+static int unknown(const char *name, const char *value)
+{
+    return error_note(NIGH_EOPTION, "%.60s=%.60s: no option of this name", name, value);
+}
+
 int nigh_options_set(struct nigh_options *s, const char *name, const char *value)
 {
     const struct option *o = find(name);
+    return o ? set(o, s, value) : unknown(name, value);
+}
+
+int options_change(struct nigh_options *s, const char *name, const char *value)
+{
+    const struct option *o = find(name);
     if (!o)
-        return error_note(NIGH_EOPTION, "%.60s=%.60s: no option of this name", name, value);
+        return unknown(name, value);
+    if (!o->live)
+        return error_note(NIGH_EOPTION, "%s=%.60s: cannot change while the cache is open", name,
+                          value);
     return set(o, s, value);
 }
 
@@ -476,12 +493,13 @@ static void range_text(const struct option *o, char *text, size_t size)
 
 void nigh_options_print(FILE *out)
 {
-    fprintf(out, "%-22s %-10s %-20s %s\n", "name", "default", "range", "why");
+    fprintf(out, "%-22s %-10s %-20s %-4s %s\n", "name", "default", "range", "live", "why");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char otherwise[24];
         char range[64];
         default_text(&options[i], otherwise, sizeof(otherwise));
         range_text(&options[i], range, sizeof(range));
-        fprintf(out, "%-22s %-10s %-20s %s\n", options[i].name, otherwise, range, options[i].why);
+        fprintf(out, "%-22s %-10s %-20s %-4s %s\n", options[i].name, otherwise, range,
+                options[i].live ? "yes" : "-", options[i].why);
     }
 }

@@ -10,7 +10,9 @@
 /* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges.
  * Errors: NIGH_EINVAL size is wrong; NIGH_EOPTION (explained). */
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
-/* The same for a space's own; what it leaves out is still 0. NULL: all of it. */
+/* nigh_options_set() of what may change while a cache is open; else NIGH_EOPTION (explained). */
+int options_change(struct nigh_options *s, const char *name, const char *value);
+/* As options_resolve(), for a space's own; what it leaves out is still 0. NULL: all of it. */
 int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret);
 
 #endif

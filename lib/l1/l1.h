@@ -199,8 +199,9 @@ uint64_t l1_reclaim(struct l1 *l1);
  * Errors: NIGH_EINVAL: too little for the fixed tables, or limbo is more than half of it.
  */
 int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes);
-/* The cap as set. */
+/* Both as set. */
 uint64_t l1_memory(struct l1 *l1);
+uint64_t l1_limbo(struct l1 *l1);
 /* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
 

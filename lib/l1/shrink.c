@@ -111,6 +111,14 @@ uint64_t l1_memory(struct l1 *l1)
     return goal;
 }
 
+uint64_t l1_limbo(struct l1 *l1)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    uint64_t limbo = l1->shrink.limbo_bytes;
+    pthread_mutex_unlock(&l1->shrink.lock);
+    return limbo;
+}
+
 /* Live bytes that must go before the goal can be the cap. */
 static uint64_t excess_locked(const struct l1 *l1)
 {

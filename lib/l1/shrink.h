@@ -6,7 +6,7 @@
  * so that an insert meanwhile finds a full cache, as ever, and not one that is hundreds of MiB over
  * its limit. The reclaimer does the work, a slice in each of its passes:
  *
- *     idle --> evict --> move --> trim --> idle    (and again a while later, if pins were in the way)
+ *     idle --> evict --> move --> trim --> idle    (and again later, if pins were in the way)
  *                         ^        |
  *                         +--------+  resident memory is still too high: move everything, once
  *

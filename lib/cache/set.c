@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nigh_set: what can change while the cache is open.
+ *
+ * The option is parsed as at the opening, into a struct that holds the present values of all that
+ * are live; then all of them are applied, so that no option needs code of its own here but its two
+ * lines. Readers take each value as it is at that moment: none depends on another.
+ */
+#include <inttypes.h>
+
+#include "cache/cache.h"
+#include "cache/options.h"
+
+static uint32_t read_ms(const _Atomic uint32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_relaxed);
+}
+
+static void write_ms(_Atomic uint32_t *field, uint32_t ms)
+{
+    atomic_store_explicit(field, ms, memory_order_relaxed);
+}
+
+static void read_live(struct nigh *cache, struct nigh_options *o)
+{
+    o->l1_memory = l1_memory(cache->l1);
+    o->l1_limbo = l1_limbo(cache->l1);
+    o->l2_deadline_ms = read_ms(&cache->l2_deadline_ms);
+    o->l2_stale_deadline_ms = read_ms(&cache->l2_stale_deadline_ms);
+    o->lease_ms = read_ms(&cache->lease_ms);
+}
+
+static int set_memory(struct nigh *cache, const struct nigh_options *o)
+{
+    if (o->l1_memory == l1_memory(cache->l1) && o->l1_limbo == l1_limbo(cache->l1))
+        return 0;
+    if (l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo) == 0)
+        return 0;
+    return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ", l1.limbo=%" PRIu64 ": too little for "
+                                    "the fixed tables, or limbo is more than half",
+                      o->l1_memory, o->l1_limbo);
+}
+
+static int write_live(struct nigh *cache, const struct nigh_options *o)
+{
+    int rc = set_memory(cache, o);
+    if (rc != 0)
+        return rc;
+    write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
+    write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
+    write_ms(&cache->lease_ms, o->lease_ms);
+    return 0;
+}
+
+int nigh_set(struct nigh *cache, const char *name, const char *value)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    pthread_mutex_lock(&cache->spaces_lock); /* two at once must not undo each other */
+    read_live(cache, &o);
+    int rc = options_change(&o, name, value);
+    if (rc == 0)
+        rc = write_live(cache, &o);
+    pthread_mutex_unlock(&cache->spaces_lock);
+    return rc;
+}

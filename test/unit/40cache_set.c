@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// Options of an open cache: what is live changes, what is not says so, wrong values change nothing.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <nigh/nigh.h>
+
+#include "cache/cache.h"
+#include "support/check.h"
+
+#define MIB ((int64_t)1 << 20)
+
+static struct nigh *open_with(uint64_t memory, enum nigh_threads threads)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    o.l1_memory = memory;
+    o.threads = threads;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    return cache;
+}
+
+static void put_many(struct nigh_space *space, unsigned count)
+{
+    static const char zeros[200];
+    for (unsigned i = 0; i < count; i++)
+        CHECK_EQ(nigh_put(space, &i, sizeof(i), zeros, sizeof(zeros), NULL), 0);
+}
+
+static int64_t gauge(struct nigh *cache, const char *name)
+{
+    return nigh_stats_value(cache, NULL, name);
+}
+
+TEST(memory_falls_and_rises_by_name)
+{
+    struct nigh *cache = open_with(64 * (uint64_t)MIB, NIGH_THREADS_OWN);
+    struct nigh_space *space;
+    REQUIRE_EQ(nigh_space_open(cache, "s", NULL, NULL, NULL, NULL, &space), 0);
+    put_many(space, 100000);
+    CHECK_GT(gauge(cache, "memory_bytes"), 25 * MIB);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "16MiB"), 0);
+    CHECK_EQ(gauge(cache, "memory_cap_bytes"), 16 * MIB);
+    CHECK_WITHIN(20000, gauge(cache, "memory_bytes") <= 16 * MIB);
+    CHECK_WITHIN(20000, gauge(cache, "resident_bytes") <= 16 * MIB * 110 / 100);
+    CHECK_GT(gauge(cache, "entries"), 20000);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "64m"), 0);
+    put_many(space, 100000);
+    CHECK_EQ(gauge(cache, "entries"), 100000);
+    nigh_close(cache);
+}
+
+TEST(without_threads_ticks_do_it)
+{
+    struct nigh *cache = open_with(32 * (uint64_t)MIB, NIGH_THREADS_NONE);
+    struct nigh_space *space;
+    REQUIRE_EQ(nigh_space_open(cache, "s", NULL, NULL, NULL, NULL, &space), 0);
+    put_many(space, 50000);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "8MiB"), 0);
+    for (int i = 0; i < 1000 && gauge(cache, "memory_bytes") > 8 * MIB; i++)
+        CHECK_GE(nigh_tick(cache), 0);
+    CHECK_LE(gauge(cache, "memory_bytes"), 8 * MIB);
+    nigh_close(cache);
+}
+
+TEST(times_change_for_the_next_call)
+{
+    struct nigh *cache = open_with(8 * (uint64_t)MIB, NIGH_THREADS_NONE);
+    CHECK_EQ(nigh_set(cache, "redis.deadline", "1s"), 0);
+    CHECK_EQ(cache->l2_deadline_ms, 1000);
+    CHECK_EQ(nigh_set(cache, "redis.stale_deadline", "7ms"), 0);
+    CHECK_EQ(cache->l2_stale_deadline_ms, 7);
+    CHECK_EQ(nigh_set(cache, "lease.time", "2s"), 0);
+    CHECK_EQ(cache->lease_ms, 2000);
+    CHECK_EQ(cache->l2_deadline_ms, 1000);
+    nigh_close(cache);
+}
+
+static void check_refused(struct nigh *cache, const char *name, const char *value, const char *why)
+{
+    CHECK_EQ(nigh_set(cache, name, value), NIGH_EOPTION);
+    if (!CHECK(strstr(nigh_options_error(), name)) || !CHECK(strstr(nigh_options_error(), why)))
+        check_note("%s", nigh_options_error());
+}
+
+TEST(what_cannot_change_says_so_and_nothing_changes)
+{
+    struct nigh *cache = open_with(32 * (uint64_t)MIB, NIGH_THREADS_NONE);
+    check_refused(cache, "l1.shards", "32", "open");
+    check_refused(cache, "workers", "2", "open");
+    check_refused(cache, "redis.uri", "redis://localhost", "open");
+    check_refused(cache, "space.soft_ttl", "2s", "open");
+    check_refused(cache, "l1.memroy", "1g", "no option");
+    check_refused(cache, "l1.memory", "lots", "bytes");
+    check_refused(cache, "l1.memory", "4096", "bytes");
+    check_refused(cache, "l1.limbo", "17MiB", "half");
+    CHECK_EQ(gauge(cache, "memory_cap_bytes"), 32 * MIB);
+    CHECK_EQ(nigh_set(cache, "l1.limbo", "8MiB"), 0);
+    check_refused(cache, "l1.memory", "15MiB", "half");
+    CHECK_EQ(nigh_set(cache, "l1.memory", "16MiB"), 0);
+    nigh_close(cache);
+}
