@@ -7,6 +7,7 @@
 
 file(GLOB NIGH_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/*/*.c)
 add_library(nigh_objects OBJECT ${NIGH_SOURCES})
+target_include_directories(nigh_objects PRIVATE ${NIGH_GENERATED_DIR})
 target_link_libraries(nigh_objects PRIVATE nigh_flags ${NIGH_LINKED} Threads::Threads)
 # initial-exec: a thread-local access on the hit path is one instruction, not a call.
 target_compile_options(nigh_objects PRIVATE

@@ -6,7 +6,7 @@
 
 #include "l2/client.h"
 
-#define BEAT_ENTRIES_MAX 16384u       /* what the log keeps */
+#define BEAT_ENTRIES_MAX SCRIPT_LOG_MAX
 #define BEAT_ENTRIES_BYTES (2u << 20) /* of frames in one beat: within the reader's limit */
 
 /* Both scripts begin alike. */
@@ -31,7 +31,7 @@ int l2_beat(struct l2 *l2, uint64_t after_seq, uint32_t limit, uint64_t new_id,
     const struct submit submit = {
         .op = op,
         .decode = answer_decode_beat,
-        .script = &l2->scripts[SCRIPT_BEAT],
+        .script = &script_table[SCRIPT_BEAT],
         .always = true,
     };
     struct command c;
@@ -48,7 +48,7 @@ int l2_resync(struct l2 *l2, uint64_t new_id, const struct l2_op *op)
     const struct submit submit = {
         .op = op,
         .decode = answer_decode_script,
-        .script = &l2->scripts[SCRIPT_RESYNC],
+        .script = &script_table[SCRIPT_RESYNC],
         .always = true,
     };
     struct command c;

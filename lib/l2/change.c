@@ -36,7 +36,7 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
     const struct submit submit = {
         .op = op,
         .decode = answer_decode_script,
-        .script = &l2->scripts[SCRIPT_CHANGE],
+        .script = &script_table[SCRIPT_CHANGE],
     };
     struct command c;
     uint32_t keys = CHANGE_FIXED_KEYS + 2 * change->key_count;

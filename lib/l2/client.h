@@ -62,7 +62,6 @@ struct l2 {
     struct uri uri;                       /* (c) */
     struct conn_config conn_config;       /* (c) */
     struct keys keys;                     /* (c) */
-    struct script scripts[SCRIPT_COUNT];  /* (c) */
     uint64_t clk_bytes;                   /* (c) length of a whole clk */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
     pthread_t thread;                     /* (c) */

@@ -100,3 +100,10 @@ bool l2_envelope_decode(struct bytes bytes, struct l2_envelope *ret)
     *ret = e;
     return true;
 }
+
+uint64_t l2_envelope_fill_id(struct bytes b)
+{
+    const uint8_t *at = b.data;
+    bool seen = b.len >= HEADER_BYTES && memcmp(at, magic, sizeof(magic)) == 0 && at[4] == FORMAT;
+    return seen ? get_le64(at + L2_ENVELOPE_FILL_ID_AT) : 0;
+}

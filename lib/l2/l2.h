@@ -125,6 +125,7 @@ struct l2_lease {
     uint64_t token;
     uint64_t rejected; /* fill id of a value that was seen and is not wanted; 0: none seen */
     uint32_t lease_ms;
+    bool drop;         /* it cannot be read: delete it if the lease is granted */
 };
 /* L2_VALUE: a value other than the rejected one is there. Else L2_GRANTED or L2_HELD (the lease is
  * then marked as awaited). */
@@ -272,6 +273,8 @@ size_t l2_envelope_size(const struct l2_envelope *e);
 void l2_envelope_encode(const struct l2_envelope *e, void *buffer);
 /* In place. False: wrong magic, version, length or checksum (to be counted, and a miss). */
 bool l2_envelope_decode(struct bytes b, struct l2_envelope *ret);
+/* The fill id as scripts see it, also of an envelope that does not decode; 0: they see none. */
+uint64_t l2_envelope_fill_id(struct bytes b);
 /* Offsets that scripts read: */
 #define L2_ENVELOPE_FILL_ID_AT 32
 #define L2_ENVELOPE_VERSION_AT 40

@@ -39,7 +39,6 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
     request_list_init(&l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     conn_init(&l2->conn, &l2->conn_config);
-    scripts_init(l2->scripts);
 }
 
 static void destroy(struct l2 *l2)

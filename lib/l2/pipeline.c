@@ -209,7 +209,7 @@ static int send_text(struct l2 *l2, struct request *r)
     char head[64];
     const char *count_end = memchr(r->wire, '\n', r->wire_len);
     size_t count_len = (size_t)(count_end - r->wire) + 1;
-    size_t rest = count_len + sizeof(by_digest) - 1 + SHA1_HEX_BYTES;
+    size_t rest = count_len + sizeof(by_digest) - 1 + SCRIPT_SHA1_BYTES;
     int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->text.len);
     int failed = conn_append(&l2->conn, r->wire, count_len);
     failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);

@@ -21,10 +21,12 @@
 
 #include <nigh/error.h>
 
-#define DEPTH_MAX 4                    /* ours have two: a script's array, a beat's entries */
-#define NODES_MAX (2u * 16384 + 64)    /* a beat with the whole log: id and frame each */
-#define REPLY_SLACK_BYTES (4u << 20)   /* a beat's frames beside one largest string */
-#define READER_KEEP_BYTES (256u << 10) /* an emptied buffer larger than this is given back */
+#include "l2/script.h"
+
+#define DEPTH_MAX 4                          /* ours: a script's array, a beat's entries */
+#define NODES_MAX (2u * SCRIPT_LOG_MAX + 64) /* a beat with the whole log: id and frame each */
+#define REPLY_SLACK_BYTES (4u << 20)         /* a beat's frames beside one largest string */
+#define READER_KEEP_BYTES (256u << 10)       /* an emptied buffer larger than this is given back */
 #define HEAD_DIGITS_MAX 20
 
 #if HIREDIS_MAJOR >= 1

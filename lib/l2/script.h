@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Lua scripts of the protocol: their texts, and the digests that EVALSHA names them by.
+ * The scripts of the protocol: their texts, and the digests that EVALSHA names them by.
  */
 #ifndef NIGH_L2_SCRIPT_H
 #define NIGH_L2_SCRIPT_H
 
 #include "base/base.h"
-#include "l2/sha1.h"
+
+#define SCRIPT_SHA1_BYTES 40  /* in hexadecimal */
+#define SCRIPT_LOG_MAX 16384u /* frames that the log keeps, at least */
 
 enum script_id {
     SCRIPT_LEASE,
@@ -22,13 +24,9 @@ enum script_id {
 
 struct script {
     struct bytes text;
-    char sha1[SHA1_HEX_BYTES + 1];
+    const char *sha1;
 };
 
-/* How many frames the log keeps, at least (Redis trims whole nodes of the stream). */
-#define SCRIPT_LOG_MAX "16384"
-
-/* Computes the digests. */
-void scripts_init(struct script scripts[SCRIPT_COUNT]);
+extern const struct script script_table[SCRIPT_COUNT];
 
 #endif

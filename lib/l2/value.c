@@ -11,7 +11,7 @@ int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t k
     if (failed)
         return failed;
     command_text(c, "EVALSHA");
-    command_bytes(c, bytes_of(l2->scripts[id].sha1, SHA1_HEX_BYTES));
+    command_bytes(c, bytes_of(script_table[id].sha1, SCRIPT_SHA1_BYTES));
     command_number(c, keys);
     return 0;
 }
@@ -22,7 +22,7 @@ static int submit_script(struct l2 *l2, struct command *c, enum script_id id, ui
     const struct submit submit = {
         .op = op,
         .decode = answer_decode_script,
-        .script = &l2->scripts[id],
+        .script = &script_table[id],
         .connection = connection,
     };
     return pipeline_submit(l2, c, &submit);
@@ -43,8 +43,8 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
              const struct l2_op *op)
 {
     struct command c;
-    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, SCRIPT_LEASE, 3, 3, scratch))
+    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + 2 * COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, SCRIPT_LEASE, 3, 4, scratch))
         return NIGH_ENOMEM;
     keys_add_data(&l2->keys, &c, key);
     keys_add_lease(&l2->keys, &c, key);
@@ -52,6 +52,7 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
     command_le64(&c, lease->token);
     command_le64(&c, lease->rejected);
     command_number(&c, lease->lease_ms);
+    command_number(&c, lease->drop);
     return submit_script(l2, &c, SCRIPT_LEASE, 0, op);
 }
 

@@ -36,7 +36,7 @@ is_counter() { grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/ca
 
 for document in README.md lib/README.md; do
     each $document '\<[a-z][a-z0-9_]*\(\)' is_function
-    each $document '\<[a-z0-9_]+(/[a-z0-9_]+)+\.(h|c|sh)\>' is_file
+    each $document '\<[a-z0-9_]+(/[a-z0-9_]+)+\.(h|c|sh|lua|cmake)\>' is_file
     each $document '`[a-z0-9_]+(/[a-z0-9_]+)*/`' is_folder
     each $document '\<[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\>' is_constant
     each $document '`struct [a-z0-9_]+`' is_struct
@@ -52,6 +52,11 @@ each "$work/counters" '`[a-z0-9_]+`' is_counter
 for file in lib/*/*.[ch]; do
     stem=${file#lib/}
     grep -qE "^  ${stem%.*}\.[ch] " lib/README.md && continue
+    echo "lib/README.md: there is nothing about $file"
+    failed=1
+done
+for file in lib/*/scripts/*.lua; do
+    [ ! -f "$file" ] || grep -qF "  ${file#lib/} " lib/README.md && continue
     echo "lib/README.md: there is nothing about $file"
     failed=1
 done

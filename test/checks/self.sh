@@ -79,8 +79,11 @@ offence docs README.md '`call.gone`\n'
 offence docs README.md '## Counters\n| `gone` | x |\n'
 offence docs lib/README.md ''
 offence docs lib/l1/a.c ''
+offence docs lib/l2/scripts/a.lua ''
 offence style lib/l1/a.c "$(repeat 101 x)\n"
 offence style lib/l1/a.c '\tint x;\n'
 offence style lib/l1/a.c 'int x; \n'
+offence style lib/l2/scripts/a.lua "-- $(repeat 98 x)\n"
+offence style lib/l2/scripts/a.lua '\tlocal x\n'
 offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')\n}\n"
 exit "${failed:-0}"

@@ -9,6 +9,7 @@ LC_ALL=C.UTF-8 # characters, not bytes
 export LC_ALL
 
 code=$(find lib include test perf -name '*.[ch]' | sort)
+lua=$(find lib -name '*.lua' | sort)
 scripts=$(find CMakeLists.txt cmake test perf .ci -type f \
     \( -name '*.sh' -o -name '*.cmake' -o -name CMakeLists.txt -o -name run \) | sort)
 
@@ -16,11 +17,11 @@ scripts=$(find CMakeLists.txt cmake test perf .ci -type f \
 must_not() {
     echo "$2" | xargs grep -nE "$1" | sed "s/\$/   <- $3/" | grep . && failed=1
 }
-must_not '.{101,}' "$code $scripts" 'longer than 100 characters'
-must_not '[[:blank:]]$' "$code $scripts" 'blank at the end'
-must_not "$(printf '\t')" "$code" 'tab'
+must_not '.{101,}' "$code $lua $scripts" 'longer than 100 characters'
+must_not '[[:blank:]]$' "$code $lua $scripts" 'blank at the end'
+must_not "$(printf '\t')" "$code $lua" 'tab'
 
-for file in $code $scripts; do
+for file in $code $lua $scripts; do
     head -n 2 "$file" | grep -q 'SPDX-License-Identifier: MIT' && continue
     echo "$file: does not begin with its SPDX line"
     failed=1

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "l2/script.h"
 #include "support/l2_client.h"
 
 static const struct l2_frame frame = {{"HEAD", 4}, {"TAIL", 4}};
@@ -499,6 +500,55 @@ TEST(the_log_is_bounded)
     struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 10000, 100000, 42);
     CHECK_EQ(a->entry_count, 10000);
     l2_answer_free(a);
+    end();
+}
+
+/* ---- names of scripts ---- */
+
+TEST(redis_names_the_scripts_as_we_do)
+{
+    redis_start(&server, NULL);
+    for (int i = 0; i < SCRIPT_COUNT; i++) {
+        const struct script *s = &script_table[i];
+        char *name = redis_command(&server, "SCRIPT LOAD %b", s->text.data, s->text.len);
+        if (CHECK(name))
+            CHECK_STR(s->sha1, name);
+        free(name);
+    }
+    redis_stop(&server);
+}
+
+static void ask_every_script(void)
+{
+    struct l2_key key = client_key("k");
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 10, 42));
+    l2_answer_free(CLIENT_ASK(&c, l2_resync, 42));
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 5000)), L2_STORED);
+    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2, &frame)), L2_NONE);
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+}
+
+/* How often Redis has been sent a script's text. */
+static int texts_sent(void)
+{
+    char *info = redis_command(&server, "INFO commandstats");
+    REQUIRE(info);
+    const char *eval = strstr(info, "cmdstat_eval:calls=");
+    int calls = eval ? atoi(strchr(eval, '=') + 1) : 0;
+    free(info);
+    return calls;
+}
+
+TEST(a_text_is_sent_once)
+{
+    begin(NULL);
+    ask_every_script();
+    CHECK_EQ(texts_sent(), SCRIPT_COUNT);
+    ask_every_script();
+    CHECK_EQ(texts_sent(), SCRIPT_COUNT);
     end();
 }
 
