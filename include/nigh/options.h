@@ -65,7 +65,13 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
  */
 typedef uint64_t (*nigh_clock_fn)(void *arg);
 
-enum nigh_policy { NIGH_POLICY_DEFAULT, NIGH_POLICY_LRU };
+enum nigh_policy {
+    NIGH_POLICY_DEFAULT,
+    NIGH_POLICY_LRU,
+    NIGH_POLICY_LFU,
+    NIGH_POLICY_TTL,
+    NIGH_POLICY_NONE,
+};
 enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
@@ -100,6 +106,7 @@ struct nigh_options {
     uint32_t l1_shards;            /* power of two; 0: from CPUs and memory */
     enum nigh_policy l1_policy;
     uint64_t l1_limbo;             /* bytes retired but not yet freed; 0: 1/16 of l1_memory */
+    uint32_t l1_entries;           /* cap on their number beside that on memory; 0: none */
     const char *redis_uri;         /* NULL: L1 only */
     const char *redis_prefix;      /* of every Redis key; default "nigh" */
     uint32_t l2_deadline_ms;       /* for one request */
@@ -121,7 +128,7 @@ struct nigh_options {
 };
 /* clang-format off */
 #define NIGH_OPTIONS_INIT \
-    { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, NULL, NULL, 0, 0, 0, 0, 0, \
+    { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, \
       NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
       NULL, NULL, NULL, NULL }
 /* clang-format on */

@@ -63,8 +63,8 @@ static NIGH_OUTLINED int read_judged_rcu(struct nigh_space *space, struct l1_ent
         rc = l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
     else if (outcome == NIGH_ABSENT)
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
-    if (outcome != NIGH_MISS && !quiet)
-        l1_touch_rcu(e);
+    if (outcome != NIGH_MISS && !quiet && l1_touch_rcu(e))
+        l1_report_hit_rcu(cache->l1, e);
     if (outcome == NIGH_STALE)
         *ret_refresh = wants_refresh(cache, e, freshness);
     rcu_leave();
@@ -106,7 +106,8 @@ static NIGH_INLINED int read_l1(struct nigh_space *space, const struct l1_key *k
     if (NIGH_UNLIKELY(!freshness_is_fresh(cache, e, now_ns) || !takes_any(call) ||
                       l1_entry_flags(e) || !l1_pin_found_rcu(e, key, ret)))
         return read_judged_rcu(space, e, call, now_ns, ret, ret_refresh);
-    l1_touch_rcu(e);
+    if (NIGH_UNLIKELY(l1_touch_rcu(e)))
+        l1_report_hit_rcu(cache->l1, e);
     rcu_leave();
     stats_count(&space->stats, STATS_L1_FRESH);
     return NIGH_FRESH;

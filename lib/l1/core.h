@@ -10,6 +10,7 @@
 #include "l1/floors.h"
 #include "l1/l1.h"
 #include "l1/policy.h"
+#include "l1/shadow.h"
 #include "l1/shrink.h"
 
 struct l1_shard;
@@ -46,6 +47,7 @@ struct l1 {
     _Atomic uint64_t target_bytes;    /* (a) */
     _Atomic uint64_t reserve_bytes;   /* (a) what a shard may keep borrowed but unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
+    uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */
     uint64_t fixed_bytes;             /* (c) floors, shards, this */
     uint64_t least_bytes;             /* (c) a lower cap is refused */
     size_t shards_block_bytes;      /* (c) with the words of their tables */
@@ -57,6 +59,7 @@ struct l1 {
     struct l1_shrink shrink;
 
     struct l1_floors floors;
+    struct shadows shadows; /* lfu */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */

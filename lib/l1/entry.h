@@ -40,6 +40,7 @@
 /* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
 #define ENTRY_STORED (UINT32_C(1) << 31)
 #define ENTRY_FREQ_MAX 3
+#define ENTRY_SAMPLED 4u /* in freq: changes of its counter are reported to the policy */
 
 /* Beside enum l1_flags in `flags`. */
 #define ENTRY_EXTENDED 2u /* an extension follows the value */
@@ -49,7 +50,7 @@
 struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); ENTRY_STORED */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
-    _Atomic uint8_t freq;                               /* (a) 0..ENTRY_FREQ_MAX */
+    _Atomic uint8_t freq;                               /* (a) 0..ENTRY_FREQ_MAX; _SAMPLED */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t space : 16;                                /* (c) id, part of the key */
     uint64_t born_ticks : ENTRY_BORN_BITS;              /* (c) */
@@ -170,18 +171,21 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
 
 /*
  * Note a hit. A lost bump only delays promotion by one touch, so no RMW: a plain load, and a store
- * only while it changes something: hot entries stay unwritten, and their line shared.
+ * only while it changes something: hot entries stay unwritten, and their line shared. Returns
+ * whether the policy wants to hear of it: l1_report_hit_rcu().
  */
-static inline void l1_touch_rcu(struct l1_entry *e)
+static inline bool l1_touch_rcu(struct l1_entry *e)
 {
     uint8_t freq = atomic_load_explicit(&e->freq, memory_order_relaxed);
-    if (freq < ENTRY_FREQ_MAX)
-        atomic_store_explicit(&e->freq, (uint8_t)(freq + 1), memory_order_relaxed);
+    if ((freq & ENTRY_FREQ_MAX) == ENTRY_FREQ_MAX)
+        return false;
+    atomic_store_explicit(&e->freq, (uint8_t)(freq + 1), memory_order_relaxed);
+    return freq & ENTRY_SAMPLED;
 }
 
 static inline uint8_t entry_freq(const struct l1_entry *e)
 {
-    return atomic_load_explicit(&e->freq, memory_order_relaxed);
+    return atomic_load_explicit(&e->freq, memory_order_relaxed) & ENTRY_FREQ_MAX;
 }
 
 static inline void entry_freq_set(struct l1_entry *e, uint8_t freq)

@@ -8,8 +8,6 @@
  */
 #include "l1/expiry.h"
 
-#define TICK_SHIFT 28 /* 0.27 s */
-#define TICKS_MAX 0x7fffu
 /* Far enough for few rechecks, near enough that a sweep that comes late still sees it as past. */
 #define RECHECK_TICKS 0x7000u
 
@@ -19,21 +17,10 @@
 /* Removed under one hold of a shard's lock. */
 #define EXPIRE_PER_HOLD 256u
 
-static uint16_t tick_of(uint64_t ns)
-{
-    return (uint16_t)(ns >> TICK_SHIFT);
-}
-
-/* Ticks left until `tick`; not positive: it has come. */
-static int32_t ticks_left(uint16_t tick, uint16_t now)
-{
-    return (int16_t)(uint16_t)(tick - now);
-}
-
 uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns)
 {
-    uint64_t now = now_ns >> TICK_SHIFT;
-    uint64_t until = until_ns >> TICK_SHIFT; /* its tick is over one later */
+    uint64_t now = now_ns >> EXPIRY_TICK_SHIFT;
+    uint64_t until = until_ns >> EXPIRY_TICK_SHIFT; /* its tick is over one later */
     uint64_t left = until >= now ? until - now + 1 : 0;
     return (uint16_t)(now + u64_min(left, RECHECK_TICKS));
 }
@@ -46,11 +33,11 @@ static uint16_t shard_due(const struct l1_shard *s)
 
 void expiry_note_locked(struct l1_shard *s, uint32_t slot, uint16_t tick, uint64_t now_ns)
 {
-    uint16_t now = tick_of(now_ns);
+    uint16_t now = expiry_tick_at(now_ns);
     uint16_t *due = &s->ring.due[slot / RING_GROUP];
-    if (ticks_left(tick, now) < ticks_left(*due, now))
+    if (expiry_left(tick, now) < expiry_left(*due, now))
         *due = tick;
-    if (ticks_left(tick, now) < ticks_left(shard_due(s), now))
+    if (expiry_left(tick, now) < expiry_left(shard_due(s), now))
         atomic_store_explicit(&s->due, tick, memory_order_relaxed);
 }
 
@@ -72,24 +59,24 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot)
     uint64_t until_ns = l1_entry_stale_until_ns(e);
     if (until_ns > w->now_ns) {
         ring_set_tick(ring, slot, expiry_tick(until_ns, w->now_ns));
-        return ticks_left(ring_word_tick(ring->words[slot]), w->now);
+        return expiry_left(ring_word_tick(ring->words[slot]), w->now);
     }
     l1_shard_remove_locked(w->l1, w->shard, e);
     stats_count(w->l1->stats, STATS_L1_EXPIRE);
     w->budget--;
-    return TICKS_MAX;
+    return EXPIRY_LEFT_MAX;
 }
 
 /* Returns the ticks left to the earliest of the group. */
 static int32_t sweep_group(struct sweep *w, uint32_t group)
 {
     struct l1_ring *ring = &w->shard->ring;
-    int32_t least = TICKS_MAX;
+    int32_t least = EXPIRY_LEFT_MAX;
     for (uint32_t slot = group * RING_GROUP; slot < (group + 1) * RING_GROUP; slot++) {
         uint64_t word = ring->words[slot];
         if (!ring_is_live(word))
             continue;
-        int32_t left = ticks_left(ring_word_tick(word), w->now);
+        int32_t left = expiry_left(ring_word_tick(word), w->now);
         if (left <= 0 && w->budget)
             left = sweep_slot(w, slot);
         if (left < least)
@@ -103,9 +90,9 @@ static int32_t sweep_group(struct sweep *w, uint32_t group)
 static bool sweep_shard_locked(struct sweep *w)
 {
     struct l1_ring *ring = &w->shard->ring;
-    int32_t least = TICKS_MAX;
+    int32_t least = EXPIRY_LEFT_MAX;
     for (uint32_t group = 0; group < ring->capacity / RING_GROUP; group++) {
-        int32_t left = ticks_left(ring->due[group], w->now);
+        int32_t left = expiry_left(ring->due[group], w->now);
         if (left <= 0 && w->budget)
             left = sweep_group(w, group);
         if (left < least)
@@ -119,10 +106,10 @@ static bool sweep_shard_locked(struct sweep *w)
 static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, uint32_t budget)
 {
     uint32_t removed = 0;
-    bool done = ticks_left(shard_due(s), tick_of(now_ns)) > 0;
+    bool done = expiry_left(shard_due(s), expiry_tick_at(now_ns)) > 0;
     while (!done && removed < budget) {
         uint32_t portion = budget - removed < EXPIRE_PER_HOLD ? budget - removed : EXPIRE_PER_HOLD;
-        struct sweep w = {l1, s, now_ns, tick_of(now_ns), portion};
+        struct sweep w = {l1, s, now_ns, expiry_tick_at(now_ns), portion};
         l1_shard_lock(s);
         done = sweep_shard_locked(&w);
         l1_shard_unlock(l1, s);
@@ -134,15 +121,15 @@ static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, 
 /* When the earliest entry of all is due: never later than a second from now. */
 static uint64_t next_sweep_ns(const struct l1 *l1, uint64_t now_ns)
 {
-    int32_t least = TICKS_MAX;
+    int32_t least = EXPIRY_LEFT_MAX;
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        int32_t left = ticks_left(shard_due(&l1->shards[i]), tick_of(now_ns));
+        int32_t left = expiry_left(shard_due(&l1->shards[i]), expiry_tick_at(now_ns));
         if (left < least)
             least = left;
     }
     if (least <= 0)
         return now_ns;
-    uint64_t due_ns = ((now_ns >> TICK_SHIFT) + (uint32_t)least) << TICK_SHIFT;
+    uint64_t due_ns = ((now_ns >> EXPIRY_TICK_SHIFT) + (uint32_t)least) << EXPIRY_TICK_SHIFT;
     return u64_min(due_ns, now_ns + SWEEP_AGAIN_NS);
 }
 

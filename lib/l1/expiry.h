@@ -20,6 +20,20 @@
 
 #include "l1/shard.h"
 
+#define EXPIRY_TICK_SHIFT 28 /* 0.27 s */
+#define EXPIRY_LEFT_MAX 0x7fff
+
+static inline uint16_t expiry_tick_at(uint64_t ns)
+{
+    return (uint16_t)(ns >> EXPIRY_TICK_SHIFT);
+}
+
+/* Ticks left until `tick`; not positive: it has come. */
+static inline int32_t expiry_left(uint16_t tick, uint16_t now)
+{
+    return (int16_t)(uint16_t)(tick - now);
+}
+
 /* The tick to enter for an entry that expires at `until_ns`. */
 uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns);
 /* A live entry with this tick came to `slot`. */

@@ -65,9 +65,11 @@ static uint32_t log2_of(uint32_t power)
     return (uint32_t)__builtin_ctz(power);
 }
 
-static uint32_t default_shards(uint64_t memory_bytes)
+static uint32_t default_shards(uint64_t memory_bytes, uint64_t entries_max)
 {
     uint64_t entries = memory_bytes / ENTRY_EXPECTED_BYTES;
+    if (entries_max)
+        entries = u64_min(entries, entries_max);
     uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * cpus_usable(""));
     wanted = u64_max(wanted, entries / SHARD_ENTRIES_MOST);
     uint32_t shards = power_of_two_at_least(wanted, SHARDS_MAX);
@@ -96,13 +98,24 @@ static bool config_is_valid(const struct l1_config *c)
            c->group_slots <= GROUP_SLOTS_MAX;
 }
 
+static const struct l1_policy *policy_of(enum nigh_policy policy)
+{
+    switch (policy) {
+    case NIGH_POLICY_LFU: return &policy_lfu;
+    case NIGH_POLICY_TTL: return &policy_ttl;
+    case NIGH_POLICY_NONE: return &policy_none;
+    default: return &policy_lru;
+    }
+}
+
 static void set_sizes(struct l1 *l1, const struct l1_config *c)
 {
-    uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes);
+    uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes, c->entries);
     l1->hit.shard_shift = 63 - log2_of(shards);
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     shrink_init(l1, c->memory_bytes, c->limbo_bytes);
+    l1->shard_entries_max = (uint32_t)u64_min((c->entries + shards - 1) / shards, RING_NONE);
 }
 
 /* ---- create, destroy ---- */
@@ -179,11 +192,12 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
         return NIGH_ENOMEM;
     l1->env = config->env;
     l1->stats = config->stats;
-    l1->policy = &policy_lru;
+    l1->policy = policy_of(config->policy);
     l1->hit.hash_seed = random_id(config->env->random);
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);
+    shadows_init(&l1->shadows, l1->shard_entries_max != 0);
     int err = NIGH_ENOMEM;
     l1->mem = mem_create();
     if (l1->mem)
@@ -205,6 +219,7 @@ void l1_destroy(struct l1 *l1)
         l1_shard_fini(l1, &l1->shards[i]);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
     floors_fini(&l1->floors);
+    shadows_fini(&l1->shadows, l1->mem);
     mem_destroy(l1->mem);
     pthread_mutex_destroy(&l1->reclaim_lock);
     pthread_mutex_destroy(&l1->expire_lock);
@@ -225,7 +240,7 @@ static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, 
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     struct l1_entry *e = NULL;
     l1_shard_lock(s);
-    if (room_take_locked(l1, s, bytes)) {
+    if (room_take_entry_locked(l1, s, key->hash, bytes)) {
         e = mem_alloc(l1->mem, s->cache, size);
         if (e)
             atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
@@ -251,6 +266,13 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
 }
 
 /* ---- storing, removing ---- */
+
+void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
+{
+    uint64_t hash = entry_hash(l1, e);
+    if (l1->policy->report)
+        l1->policy->report(l1, l1_shard_of(l1, hash), hash, e);
+}
 
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)
 {
@@ -332,7 +354,8 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
 {
     return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->hit.base_bits) +
-           mem_charge(l1->mem, ring_size(s->ring.capacity));
+           mem_charge(l1->mem, ring_size(s->ring.capacity)) +
+           (l1->policy->bytes ? l1->policy->bytes(l1, s) : 0);
 }
 
 void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
@@ -355,6 +378,7 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
     }
     if (stats.resident_bytes)
         g.resident_bytes = stats.resident_bytes + shrink_pages_bytes(l1);
+    g.tables_bytes += shadows_charge(&l1->shadows, l1->mem);
     g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
     g.used_bytes = used - u64_min(spare, used);

@@ -47,6 +47,7 @@ struct l1_config {
     uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard */
     uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
     enum nigh_policy policy;
+    uint64_t entries;       /* cap on their number, by shards; 0: none but memory */
 };
 
 /* Errors: NIGH_ENOMEM; NIGH_EINVAL sizes out of range, or memory too small for the fixed tables */
@@ -115,6 +116,10 @@ void l1_entry_unref(struct l1_entry *e);
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
 /* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
  * when the counter is full. */
+
+/* When l1_touch_rcu() says so: the policy learns from a sample of the keys what suits the traffic.
+ * A relaxed store or two. */
+void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e);
 
 /*
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first

@@ -4,29 +4,55 @@
  *
  * A hit only sets the entry's 2-bit counter (l1_touch_rcu); everything else is done by writers
  * under the shard lock. A policy that wants more than the ring's order keeps it in its own state.
+ *
+ *     lru    first in, first out, with second chances; no state but a hand   policy_lru.c
+ *     lfu    frequency and recency: W-TinyLFU with hits that write nothing   policy_lfu.c
+ *     ttl    what expires first, by the ring's bounds                        policy_ttl.c
+ *     none   nobody: what does not fit is refused                            policy_none.c
  */
 #ifndef NIGH_L1_POLICY_H
 #define NIGH_L1_POLICY_H
 
+#include "l1/lfu.h"
 #include "l1/ring.h"
 
-/* Keys: (s) shard lock */
+struct l1_shard;
+struct policy_lfu;
+
+/* Keys: (c) constant after init  (s) shard lock */
 struct l1_policy_state {
-    uint32_t hand; /* (s) lru: next slot to look at */
+    uint32_t hand;                /* (s) lru: next slot to look at; ttl: next group */
+    bool refused;                 /* (s) whoever room was wanted for shall not be stored */
+    struct lfu_incoming incoming; /* (s) for whom room is being made, weight 0: a table */
+    uint64_t admitted_hash;       /* (s) of who has won its contest and will be stored; 0: nobody */
+    struct policy_lfu *lfu;       /* (c) */
 };
 
-/* All of it REQUIRES(shard lock). */
+/* All of it REQUIRES(shard lock). NULL where a policy has nothing to do. */
 struct l1_policy {
     const char *name;
+    /* Its own memory. Errors: NIGH_ENOMEM (nothing is left behind). */
+    int (*init)(struct l1 *l1, struct l1_shard *s);
+    void (*fini)(struct l1 *l1, struct l1_shard *s);
+    /* Bytes charged for it in this shard, beside the ring. */
+    uint64_t (*bytes)(const struct l1 *l1, const struct l1_shard *s);
+    /* The ring may have grown: get what an insert will need. False: there is no room for it. */
+    bool (*prepare)(struct l1 *l1, struct l1_shard *s);
     /* An entry came to `slot`; `old` (or NULL) is the one it replaces, still in its own slot. */
-    void (*insert)(struct l1_policy_state *state, struct l1_ring *ring, uint32_t slot,
-                   const struct l1_entry *old);
+    void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
+                   struct l1_entry *old);
     /* The entry in `slot` leaves; whatever the reason. */
-    void (*remove)(struct l1_policy_state *state, struct l1_ring *ring, uint32_t slot);
-    /* The slot of the next victim; RING_NONE: the shard is empty. Bounded work. */
-    uint32_t (*victim)(struct l1_policy_state *state, struct l1_ring *ring);
+    void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+    /* The slot of the next victim; RING_NONE: there is none. Bounded work. NULL: never evicts. */
+    uint32_t (*victim)(struct l1 *l1, struct l1_shard *s);
+    /* A hit has changed the counter of a marked entry (ENTRY_SAMPLED). Any thread, in a section;
+     * not under the lock. */
+    void (*report)(struct l1 *l1, struct l1_shard *s, uint64_t hash, const struct l1_entry *e);
 };
 
 extern const struct l1_policy policy_lru;
+extern const struct l1_policy policy_lfu;
+extern const struct l1_policy policy_ttl;
+extern const struct l1_policy policy_none;
 
 #endif

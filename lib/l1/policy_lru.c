@@ -11,6 +11,8 @@
  */
 #include "l1/policy.h"
 
+#include "l1/shard.h"
+
 /* Where the hand will be by the time that a line has come from memory. */
 #define LOOK_AHEAD 8u
 
@@ -18,19 +20,13 @@
  * not turn one insert into a walk round the ring under the lock. */
 #define PASSES_MAX 128u
 
-static void lru_insert(struct l1_policy_state *state, struct l1_ring *ring, uint32_t slot,
-                       const struct l1_entry *old)
+static void lru_insert(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
+                       struct l1_entry *old)
 {
-    (void)state;
+    (void)l1;
+    (void)hash;
     /* A refreshed value is as popular as the one before. */
-    entry_freq_set(ring_entry(ring, slot), old ? entry_freq(old) : 0);
-}
-
-static void lru_remove(struct l1_policy_state *state, struct l1_ring *ring, uint32_t slot)
-{
-    (void)state;
-    (void)ring;
-    (void)slot;
+    entry_freq_set(ring_entry(&s->ring, slot), old ? entry_freq(old) : 0);
 }
 
 static uint32_t hand_next(struct l1_policy_state *state, const struct l1_ring *ring)
@@ -46,12 +42,14 @@ static void look_ahead(const struct l1_ring *ring, uint32_t slot)
     __builtin_prefetch(ring_entry(ring, ahead));
 }
 
-static uint32_t lru_victim(struct l1_policy_state *state, struct l1_ring *ring)
+static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s)
 {
+    (void)l1;
+    struct l1_ring *ring = &s->ring;
     uint32_t passes = 0;
     /* Three rounds may pass everybody when the shard is small; the fourth does not. */
     for (uint32_t steps = 0; steps < 4 * ring->capacity; steps++) {
-        uint32_t slot = hand_next(state, ring);
+        uint32_t slot = hand_next(&s->policy, ring);
         look_ahead(ring, slot);
         if (!ring_is_live(ring->words[slot]))
             continue;
@@ -65,4 +63,8 @@ static uint32_t lru_victim(struct l1_policy_state *state, struct l1_ring *ring)
     return RING_NONE;
 }
 
-const struct l1_policy policy_lru = {"lru", lru_insert, lru_remove, lru_victim};
+const struct l1_policy policy_lru = {
+    .name = "lru",
+    .insert = lru_insert,
+    .victim = lru_victim,
+};

@@ -120,6 +120,8 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     reclaim_free_ready_locked(l1, s, FREE_PER_TAKE);
     if (NIGH_LIKELY(take_spare(l1, s, bytes)))
         return true;
+    if (!l1->policy->victim)
+        return false;
     uint32_t own = (uint32_t)(s - l1->shards);
     for (uint32_t visit = 0; visit < VISITS_MAX && !reclaim_limbo_full(l1); visit++) {
         struct l1_shard *at = &l1->shards[(own + visit) & l1->shard_mask];
@@ -127,8 +129,19 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
             evict_some(l1, s, excess_bytes(l1, bytes - u64_min(bytes, s->spare_bytes)));
         else
             squeeze(l1, s, at, bytes);
+        if (s->policy.refused)
+            return false;
         if (take_spare(l1, s, bytes))
             return true;
     }
     return take_spare(l1, s, bytes);
+}
+
+bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes)
+{
+    s->policy.incoming = (struct lfu_incoming){.hash = hash, .weight = bytes};
+    bool taken = room_take_locked(l1, s, bytes);
+    s->policy.incoming.weight = 0;
+    s->policy.refused = false;
+    return taken;
 }

@@ -18,6 +18,8 @@
 
 /* Charge `bytes` to the cap, evicting for room (bounded work). */
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+/* The same for an entry of this hash, which the policy may refuse. */
+bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes);
 /* Give charged bytes back. */
 void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* The same without a shard: straight to and from the count of all. */

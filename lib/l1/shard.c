@@ -115,7 +115,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 
 static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
-    if (reclaim_limbo_full(l1))
+    if (reclaim_limbo_full(l1) || !l1->policy->victim)
         return false;
     l1_shard_remove_locked(l1, s, table_chain_coldest(shard_table_locked(s), hash));
     stats_count(l1->stats, STATS_L1_EVICT);
@@ -185,6 +185,12 @@ static bool is_current(const struct l1 *l1, const struct l1_key *key, const stru
            floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count) == L1_CURRENT;
 }
 
+static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    if (l1->policy->remove)
+        l1->policy->remove(l1, s, slot);
+}
+
 /* Make `e` the ring's youngest and publish it in `word`, in place of `old` (or NULL). */
 static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, uint64_t hash,
                     struct l1_entry *e, struct l1_entry *old, uint64_t now_ns)
@@ -193,13 +199,13 @@ static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, u
     uint32_t slot = ring_take(&s->ring, e, tick);
     e->slot = slot & 0xffffff;
     expiry_note_locked(s, slot, tick, now_ns);
-    l1->policy->insert(&s->policy, &s->ring, slot, old);
+    l1->policy->insert(l1, s, slot, hash, old);
     atomic_fetch_sub_explicit(&s->unstored_bytes, mem_charge(l1->mem, entry_size(e)),
                               memory_order_relaxed);
     atomic_fetch_or_explicit(&e->refs, ENTRY_STORED, memory_order_relaxed);
     table_publish(word, table_tag(hash, l1->hit.base_bits), e);
     if (old) {
-        l1->policy->remove(&s->policy, &s->ring, old->slot);
+        policy_remove(l1, s, old->slot);
         reclaim_retire_locked(l1, s, old->slot);
     } else {
         s->entries++;
@@ -211,7 +217,23 @@ static bool prepare(struct l1 *l1, struct l1_shard *s)
 {
     if (s->entries >= s->grow_at)
         grow_locked(l1, s); /* if not, chains get longer, up to their limit */
-    return s->ring.free.head != RING_NONE || grow_ring(l1, s);
+    if (s->ring.free.head == RING_NONE && !grow_ring(l1, s))
+        return false;
+    return !l1->policy->prepare || l1->policy->prepare(l1, s);
+}
+
+/* One entry more is one too many. */
+static bool is_at_entries_max(const struct l1 *l1, const struct l1_shard *s)
+{
+    return l1->shard_entries_max && s->entries >= l1->shard_entries_max;
+}
+
+/* The newcomer may be the one who has to go. */
+static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
+{
+    while (l1->shard_entries_max && s->entries > l1->shard_entries_max)
+        if (!l1_shard_evict_locked(l1, s))
+            return;
 }
 
 enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
@@ -226,13 +248,17 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
         word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
     if (old && is_newer(old, e, now_ns))
         return L1_REFUSED_VERSION;
-    if (!prepared || (old && reclaim_limbo_full(l1)))
+    bool replaces = old || is_at_entries_max(l1, s);
+    if (!prepared || (replaces && reclaim_limbo_full(l1)))
+        return L1_REFUSED_FULL;
+    if (!old && replaces && !l1->policy->victim)
         return L1_REFUSED_FULL;
     if (!old)
         word = free_word(l1, s, key->hash);
     if (!word)
         return L1_REFUSED_FULL;
     publish(l1, s, word, key->hash, e, old, now_ns);
+    keep_entries_max(l1, s);
     return L1_STORED;
 }
 
@@ -244,15 +270,15 @@ uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_ent
     NIGH_CHECK(word);
     table_clear(word);
     s->entries--;
-    l1->policy->remove(&s->policy, &s->ring, e->slot);
+    policy_remove(l1, s, e->slot);
     return reclaim_retire_locked(l1, s, e->slot);
 }
 
 static uint64_t evict(struct l1 *l1, struct l1_shard *s)
 {
-    if (!s->entries)
+    if (!s->entries || !l1->policy->victim)
         return 0;
-    uint32_t slot = l1->policy->victim(&s->policy, &s->ring);
+    uint32_t slot = l1->policy->victim(l1, s);
     if (slot == RING_NONE)
         return 0;
     stats_count(l1->stats, STATS_L1_EVICT);
@@ -409,6 +435,12 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
         pthread_mutex_destroy(&s->lock);
         return NIGH_ENOMEM;
     }
+    if (l1->policy->init && l1->policy->init(l1, s) != 0) {
+        mem_free(l1->mem, NULL, s->ring.words, ring_size(s->ring.capacity));
+        table_destroy(l1->mem, NULL, t);
+        pthread_mutex_destroy(&s->lock);
+        return NIGH_ENOMEM;
+    }
     s->cache = mem_cache_create(l1->mem); /* NULL is slower, not wrong */
     set_table(s, t);
     return 0;
@@ -428,6 +460,8 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
     for (uint32_t slot = 0; slot < s->ring.capacity; slot++)
         if (ring_entry(&s->ring, slot))
             entry_free(l1, s->cache, ring_entry(&s->ring, slot));
+    if (l1->policy->fini)
+        l1->policy->fini(l1, s);
     mem_free(l1->mem, s->cache, s->ring.words, ring_size(s->ring.capacity));
     free_tables(l1, s, s->retired_tables);
     free_tables(l1, s, s->waiting_tables);

@@ -101,7 +101,7 @@ TEST(an_empty_shard_has_no_victim)
     struct l1_shard *s = &c.l1->shards[0];
     l1_shard_lock(s);
     CHECK_EQ(l1_shard_evict_locked(c.l1, s), 0);
-    CHECK_EQ(policy_lru.victim(&s->policy, &s->ring), RING_NONE);
+    CHECK_EQ(policy_lru.victim(c.l1, s), RING_NONE);
     l1_shard_unlock(c.l1, s);
     cache_close(&c);
 }

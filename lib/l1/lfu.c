@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Queues, hands and contests.
+ *
+ * Work per call is bounded: a hand passes at most PASSES_MAX hit nodes, a contest takes at most
+ * CONTEST_MAX victims, at most SETTLE_MAX nodes move to main freely. On average a victim costs one
+ * contest, and a contest one look at the sketch: the values of the hands' nodes are kept.
+ */
+#include "l1/lfu.h"
+
+#include <string.h>
+
+#define PASSES_MAX 64u
+#define CONTEST_MAX 64u
+#define SETTLE_MAX 16u
+#define LOOK_AHEAD 4u
+
+/* Main is filled freely only while more than such a share is free (caps of bytes). */
+#define FILL_SLACK_SHARE 32u
+/* A newcomer larger than such a part of the window's share does not wait in it. */
+#define LARGE_PART 4u
+
+/* Against crafted collisions, as in Caffeine. */
+#define LUCKY_ESTIMATE 5u
+#define LUCKY_ONE_IN 128u
+
+#define WORTHLESS INT32_MIN /* nobody asked for it: a tie at any weight */
+
+/* ---- links ---- */
+
+static uint32_t next_of(const struct lfu *l, uint32_t node)
+{
+    return (uint32_t)l->links[node].next_low | (l->links[node].high & 0x0fu) << 16;
+}
+
+static uint32_t prev_of(const struct lfu *l, uint32_t node)
+{
+    return (uint32_t)l->links[node].prev_low | (l->links[node].high & 0xf0u) << 12;
+}
+
+static void set_next(struct lfu *l, uint32_t node, uint32_t next)
+{
+    struct lfu_link *at = &l->links[node];
+    at->next_low = (uint16_t)next;
+    at->high = (uint8_t)((at->high & 0xf0u) | (next >> 16 & 0x0fu));
+}
+
+static void set_prev(struct lfu *l, uint32_t node, uint32_t prev)
+{
+    struct lfu_link *at = &l->links[node];
+    at->prev_low = (uint16_t)prev;
+    at->high = (uint8_t)((at->high & 0x0fu) | (prev >> 12 & 0xf0u));
+}
+
+/* ---- queues ---- */
+
+static uint32_t weight_of(const struct lfu *l, uint32_t node)
+{
+    return l->nodes->weight(l->arg, node);
+}
+
+static uint32_t class_of(uint32_t weight)
+{
+    return 31u - (uint32_t)__builtin_clz(weight | 1);
+}
+
+static uint64_t *sum_of(struct lfu *l, uint32_t queue)
+{
+    return &l->weights[queue < LFU_MAIN ? queue : LFU_MAIN];
+}
+
+static void note_occupied(struct lfu *l, uint32_t queue)
+{
+    if (queue < LFU_MAIN)
+        return;
+    uint32_t bit = UINT32_C(1) << (queue - LFU_MAIN);
+    if (l->oldest[queue] == LFU_NONE)
+        l->occupied &= ~bit;
+    else
+        l->occupied |= bit;
+}
+
+static void forget_head(struct lfu *l, uint32_t queue)
+{
+    if (queue >= LFU_MAIN)
+        l->valued &= ~(UINT32_C(1) << (queue - LFU_MAIN));
+}
+
+static void push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
+{
+    l->links[node].queue = (uint8_t)queue;
+    set_next(l, node, LFU_NONE);
+    set_prev(l, node, l->newest[queue]);
+    if (l->newest[queue] == LFU_NONE)
+        l->oldest[queue] = node;
+    else
+        set_next(l, l->newest[queue], node);
+    l->newest[queue] = node;
+    *sum_of(l, queue) += weight;
+    note_occupied(l, queue);
+}
+
+static void push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
+{
+    l->links[node].queue = (uint8_t)queue;
+    set_prev(l, node, LFU_NONE);
+    set_next(l, node, l->oldest[queue]);
+    if (l->oldest[queue] == LFU_NONE)
+        l->newest[queue] = node;
+    else
+        set_prev(l, l->oldest[queue], node);
+    l->oldest[queue] = node;
+    *sum_of(l, queue) += weight;
+    note_occupied(l, queue);
+    forget_head(l, queue);
+}
+
+/* Returns the queue it was in. */
+static uint32_t unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
+{
+    uint32_t queue = l->links[node].queue;
+    uint32_t next = next_of(l, node);
+    uint32_t prev = prev_of(l, node);
+    if (prev == LFU_NONE) {
+        l->oldest[queue] = next;
+        forget_head(l, queue);
+    } else {
+        set_next(l, prev, next);
+    }
+    if (next == LFU_NONE)
+        l->newest[queue] = prev;
+    else
+        set_prev(l, next, prev);
+    *sum_of(l, queue) -= weight;
+    note_occupied(l, queue);
+    return queue;
+}
+
+static uint32_t main_queue(uint32_t weight)
+{
+    return LFU_MAIN + class_of(weight);
+}
+
+/* Ask for a node that will be looked at in a while. */
+static void look_ahead(const struct lfu *l, uint32_t node)
+{
+    for (uint32_t step = 0; step < LOOK_AHEAD && node != LFU_NONE; step++)
+        node = next_of(l, node);
+    if (node != LFU_NONE)
+        l->nodes->prefetch(l->arg, node);
+}
+
+/* ---- what a key is worth ---- */
+
+static void count(struct lfu *l, uint64_t hash, uint32_t hits)
+{
+    sketch_add(&l->sketch, hash, hits);
+    if (sketch_age(&l->sketch, l->count))
+        l->valued = 0;
+}
+
+static void harvest(struct lfu *l, uint32_t node)
+{
+    uint32_t hits = l->nodes->harvest(l->arg, node);
+    if (hits)
+        count(l, l->nodes->hash(l->arg, node), hits);
+}
+
+static uint32_t estimate_of(const struct lfu *l, uint32_t node)
+{
+    return sketch_estimate(&l->sketch, l->nodes->hash(l->arg, node));
+}
+
+/* 16 x log2, of 1 .. SKETCH_COUNT_MAX. */
+static const uint8_t count_log[SKETCH_COUNT_MAX + 1] = {0,  0,  16, 25, 32, 37, 41, 45,
+                                                        48, 51, 53, 55, 57, 59, 61, 63};
+
+/* The same of a weight, straight between powers of two: never off by more than 1.4. */
+static int32_t weight_log(uint32_t weight)
+{
+    uint32_t log = class_of(weight);
+    uint32_t rest = log >= 4 ? weight >> (log - 4) : weight << (4 - log);
+    return (int32_t)(log * 16 + (rest & 15u));
+}
+
+/* 48 x log2(estimate / weight^a): compared only. */
+static int32_t value_of(const struct lfu *l, uint32_t estimate, uint32_t weight)
+{
+    if (estimate == 0)
+        return WORTHLESS;
+    return 3 * count_log[estimate] - l->exponent_thirds * weight_log(weight);
+}
+
+/* ---- main's hands ---- */
+
+/* Pass what was hit, and value who stands there then. The class is not empty. */
+static void value_head(struct lfu *l, uint32_t class)
+{
+    uint32_t queue = LFU_MAIN + class;
+    uint32_t node = l->oldest[queue];
+    for (uint32_t passes = 0; passes < PASSES_MAX; passes++) {
+        look_ahead(l, node);
+        uint32_t hits = l->nodes->harvest(l->arg, node);
+        if (!hits)
+            break;
+        count(l, l->nodes->hash(l->arg, node), hits);
+        uint32_t weight = weight_of(l, node);
+        unlink_node(l, node, weight);
+        push_newest(l, queue, node, weight);
+        node = l->oldest[queue];
+    }
+    struct lfu_head *head = &l->heads[class];
+    head->estimate = estimate_of(l, node);
+    head->weight = weight_of(l, node);
+    head->value = value_of(l, head->estimate, head->weight);
+    l->valued |= UINT32_C(1) << class;
+}
+
+/* The class whose head is worth least; of equals the heaviest. LFU_CLASSES: main is empty. */
+static uint32_t weakest_class(struct lfu *l)
+{
+    uint32_t weakest = LFU_CLASSES;
+    for (uint32_t left = l->occupied; left;) {
+        uint32_t class = class_of(left);
+        left &= ~(UINT32_C(1) << class);
+        if (!(l->valued >> class & 1))
+            value_head(l, class);
+        if (weakest == LFU_CLASSES || l->heads[class].value < l->heads[weakest].value)
+            weakest = class;
+    }
+    return weakest;
+}
+
+/* Its head was hit since it was valued: it is passed after all. */
+static bool was_hit(struct lfu *l, uint32_t class)
+{
+    uint32_t node = l->oldest[LFU_MAIN + class];
+    uint32_t hits = l->nodes->harvest(l->arg, node);
+    if (!hits)
+        return false;
+    uint32_t weight = l->heads[class].weight;
+    count(l, l->nodes->hash(l->arg, node), hits);
+    unlink_node(l, node, weight);
+    push_newest(l, LFU_MAIN + class, node, weight);
+    return true;
+}
+
+static void condemn(struct lfu *l, uint32_t node, uint32_t weight)
+{
+    l->condemned_main = unlink_node(l, node, weight) >= LFU_MAIN;
+    push_newest(l, LFU_CONDEMNED, node, weight);
+}
+
+/* ---- contests ---- */
+
+/* splitmix64 */
+static bool is_lucky(struct lfu *l)
+{
+    uint64_t z = l->random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (z >> 32) % LUCKY_ONE_IN == 0;
+}
+
+struct contest {
+    uint32_t estimate; /* the candidate's */
+    int32_t value;
+    uint64_t needed; /* weight of victims */
+    uint64_t freed;
+    uint32_t victims;
+    uint32_t victims_estimate;
+};
+
+static bool loses_to(struct lfu *l, const struct contest *c, const struct lfu_head *rival)
+{
+    bool stronger = l->exponent_thirds ? rival->value >= c->value
+                                       : c->victims_estimate + rival->estimate >= c->estimate;
+    if (!stronger)
+        return false;
+    bool single = c->victims == 0 && rival->weight >= c->needed;
+    return !(single && c->estimate > LUCKY_ESTIMATE && is_lucky(l));
+}
+
+/* Who was condemned for a candidate that lost in the end goes back to where it stood. */
+static void spare_condemned(struct lfu *l)
+{
+    while (l->newest[LFU_CONDEMNED] != LFU_NONE) {
+        uint32_t node = l->newest[LFU_CONDEMNED];
+        uint32_t weight = weight_of(l, node);
+        unlink_node(l, node, weight);
+        push_oldest(l, main_queue(weight), node, weight);
+    }
+}
+
+/* Condemn the victims that a candidate needs, if it is worth more than they are. */
+static bool wins(struct lfu *l, uint32_t estimate, uint32_t weight, uint64_t needed)
+{
+    struct contest c = {.estimate = estimate,
+                        .value = value_of(l, estimate, weight),
+                        .needed = needed};
+    while (c.freed < c.needed) {
+        uint32_t class = c.victims < CONTEST_MAX ? weakest_class(l) : LFU_CLASSES;
+        if (class != LFU_CLASSES && was_hit(l, class))
+            continue;
+        if (class == LFU_CLASSES || loses_to(l, &c, &l->heads[class])) {
+            spare_condemned(l);
+            return false;
+        }
+        c.freed += l->heads[class].weight;
+        c.victims_estimate += l->heads[class].estimate;
+        c.victims++;
+        condemn(l, l->oldest[LFU_MAIN + class], l->heads[class].weight);
+    }
+    return true;
+}
+
+static uint64_t window_share(const struct lfu *l, const struct lfu_choice *choice)
+{
+    uint64_t share = l->capacity / 1000 * choice->window_permille +
+                     l->capacity % 1000 * choice->window_permille / 1000;
+    return l->by_count && share == 0 ? 1 : share;
+}
+
+bool lfu_contests_at_once(const struct lfu *l, const struct lfu_choice *choice, uint64_t weight)
+{
+    return !l->by_count && weight > window_share(l, choice) / LARGE_PART;
+}
+
+/* What main must give up to take a node of this weight and keep to its share; at least 1. */
+static uint64_t main_needs(const struct lfu *l, uint64_t share, uint64_t weight)
+{
+    uint64_t wanted = l->weights[LFU_MAIN] + weight;
+    uint64_t most = l->capacity - share;
+    return wanted > most ? wanted - most : 1;
+}
+
+static void move_to_main(struct lfu *l, uint32_t node, uint32_t weight)
+{
+    unlink_node(l, node, weight);
+    push_newest(l, main_queue(weight), node, weight);
+}
+
+/* The window's oldest against main; one of them is condemned. */
+static void contest_oldest(struct lfu *l, uint64_t share)
+{
+    uint32_t node = l->oldest[LFU_WINDOW];
+    uint32_t weight = weight_of(l, node);
+    look_ahead(l, node);
+    harvest(l, node);
+    if (wins(l, estimate_of(l, node), weight, main_needs(l, share, weight)))
+        move_to_main(l, node, weight);
+    else
+        condemn(l, node, weight);
+}
+
+static void condemn_weakest(struct lfu *l)
+{
+    uint32_t class = weakest_class(l);
+    uint32_t node = class == LFU_CLASSES ? l->oldest[LFU_WINDOW] : l->oldest[LFU_MAIN + class];
+    if (node != LFU_NONE)
+        condemn(l, node, weight_of(l, node));
+}
+
+/* ---- public ---- */
+
+static void adopt(struct lfu *l, const struct lfu_choice *choice)
+{
+    if (l->exponent_thirds != choice->exponent_thirds)
+        l->valued = 0;
+    l->exponent_thirds = (uint8_t)choice->exponent_thirds;
+}
+
+void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
+{
+    uint64_t share = window_share(l, choice);
+    uint64_t slack = l->by_count ? 0 : l->capacity / FILL_SLACK_SHARE;
+    for (uint32_t moves = 0; moves < SETTLE_MAX && l->weights[LFU_WINDOW] > share; moves++) {
+        uint32_t node = l->oldest[LFU_WINDOW];
+        uint32_t weight = weight_of(l, node);
+        if (l->weights[LFU_MAIN] + weight + slack > l->capacity - share)
+            return;
+        look_ahead(l, node);
+        harvest(l, node);
+        move_to_main(l, node, weight);
+    }
+}
+
+/* Put somebody into the queue of the condemned. False: the incoming one has lost. */
+static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
+{
+    adopt(l, choice);
+    uint64_t share = window_share(l, choice);
+    if (!incoming->admitted && incoming->weight &&
+        lfu_contests_at_once(l, choice, incoming->weight)) {
+        /* The miss that brings it is noted when it is stored, but counts already. */
+        uint32_t estimate = sketch_estimate(&l->sketch, incoming->hash);
+        incoming->admitted = wins(l, estimate < SKETCH_COUNT_MAX ? estimate + 1 : estimate,
+                                  (uint32_t)incoming->weight,
+                                  main_needs(l, share, incoming->weight));
+        return incoming->admitted;
+    }
+    lfu_settle(l, choice);
+    uint64_t window = l->weights[LFU_WINDOW] + (incoming->admitted ? 0 : incoming->weight);
+    if (window > share && l->oldest[LFU_WINDOW] != LFU_NONE)
+        contest_oldest(l, share);
+    else
+        condemn_weakest(l);
+    return true;
+}
+
+uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
+{
+    if (l->oldest[LFU_CONDEMNED] == LFU_NONE && !decide(l, choice, incoming))
+        return LFU_REFUSED;
+    return l->oldest[LFU_CONDEMNED];
+}
+
+void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place)
+{
+    uint32_t weight = weight_of(l, node);
+    l->count++;
+    if (place == LFU_PLACED_MAIN)
+        push_newest(l, main_queue(weight), node, weight);
+    else if (place == LFU_NEXT)
+        push_oldest(l, LFU_WINDOW, node, weight);
+    else
+        push_newest(l, LFU_WINDOW, node, weight);
+}
+
+void lfu_replace(struct lfu *l, uint32_t node, uint32_t old)
+{
+    bool in_main = l->links[old].queue >= LFU_MAIN;
+    lfu_insert(l, node, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
+}
+
+void lfu_remove(struct lfu *l, uint32_t node)
+{
+    if (l->links[node].queue != LFU_CONDEMNED)
+        harvest(l, node);
+    unlink_node(l, node, weight_of(l, node));
+    l->count--;
+}
+
+void lfu_note_miss(struct lfu *l, uint64_t hash)
+{
+    count(l, hash, 1);
+}
+
+void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_count)
+{
+    memset(l, 0, sizeof(*l));
+    l->nodes = nodes;
+    l->arg = arg;
+    l->by_count = by_count;
+    for (uint32_t queue = 0; queue < LFU_QUEUES; queue++)
+        l->oldest[queue] = l->newest[queue] = LFU_NONE;
+}
+
+/* ---- walking ---- */
+
+static bool queue_is_valid(const struct lfu *l, uint32_t queue, uint32_t *count, uint64_t *weight)
+{
+    uint32_t prev = LFU_NONE;
+    for (uint32_t node = l->oldest[queue]; node != LFU_NONE; node = next_of(l, node)) {
+        uint32_t w = weight_of(l, node);
+        if (l->links[node].queue != queue || prev_of(l, node) != prev || ++*count > l->count)
+            return false;
+        if (queue >= LFU_MAIN && main_queue(w) != queue)
+            return false;
+        *weight += w;
+        prev = node;
+    }
+    bool occupied = queue >= LFU_MAIN && (l->occupied >> (queue - LFU_MAIN) & 1);
+    return l->newest[queue] == prev && (queue < LFU_MAIN || occupied == (prev != LFU_NONE));
+}
+
+bool lfu_is_valid(const struct lfu *l)
+{
+    uint32_t count = 0;
+    uint64_t weights[LFU_MAIN + 1] = {0};
+    for (uint32_t queue = 0; queue < LFU_QUEUES; queue++)
+        if (!queue_is_valid(l, queue, &count, &weights[queue < LFU_MAIN ? queue : LFU_MAIN]))
+            return false;
+    return count == l->count && memcmp(weights, l->weights, sizeof(weights)) == 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core of `lfu`: a W-TinyLFU whose hits write nothing but two bits.
+ *
+ *     new --> window (FIFO, share w) --> contest --> main: a CLOCK ring per size class
+ *                                           \-----> out     \----> out (lost a contest)
+ *
+ * A hit raises the node's 2-bit counter. Whoever moves the node harvests the counter into the
+ * sketch: when it leaves the window, and when the hand of its ring passes. A miss adds one. So the
+ * sketch knows how often a key was asked for while readers write nothing shared but two bits.
+ *
+ * When the window has outgrown its share, its oldest node contests with main's weakest: the hand of
+ * each class stands at the oldest node that was not hit, and of those the one with the least
+ *
+ *     estimate / weight^a          a is 0, 1/3 or 1
+ *
+ * is the victim. The newcomer wins only if it is worth more than each victim it needs (a > 0), or
+ * than all of them together (a = 0). A tie is lost: otherwise a scan, whose keys are all worth the
+ * same, would flush main. Of the candidates with a good estimate one in 128 wins all the same, lest
+ * somebody who crafts collisions in the sketch locks keys out.
+ *
+ * Why size classes: in one ring, a victim of the wrong size frees far too much or too little. What
+ * a large victim leaves free must not let the next ones in without a contest either, so under a cap
+ * of bytes main is filled freely only while a 32nd of all is free.
+ *
+ * The losers wait in a queue of their own, `condemned`, until room is really needed.
+ *
+ * Nodes are numbers; what they stand for is behind `struct lfu_nodes`: the entries of a shard
+ * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, and
+ * 64 to 128 in the sketch; two in the entry.
+ *
+ * Sources: G. Einziger, R. Friedman, B. Manes, TinyLFU: A Highly Efficient Cache Admission Policy
+ * (2017); G. Einziger et al., Adaptive Software Cache Management (2018); F. Corbato, A Paging
+ * Experiment with the Multics System (1968). Size classes as in GDSF with the hand's order in place
+ * of a clock value.
+ */
+#ifndef NIGH_L1_LFU_H
+#define NIGH_L1_LFU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "l1/sketch.h"
+
+#define LFU_NODE_BITS 20
+#define LFU_NONE ((UINT32_C(1) << LFU_NODE_BITS) - 1) /* no node; so many nodes at most */
+#define LFU_REFUSED (LFU_NONE - 1)                    /* the newcomer itself has to go */
+
+#define LFU_CLASSES 32u /* floor(log2(weight)) */
+
+enum lfu_queue_id {
+    LFU_WINDOW,
+    LFU_CONDEMNED,
+    LFU_MAIN, /* + class */
+    LFU_QUEUES = LFU_MAIN + LFU_CLASSES,
+};
+
+/* Six bytes: 20 bits each for the neighbours, a queue id. */
+struct lfu_link {
+    uint16_t next_low; /* towards the newest */
+    uint16_t prev_low;
+    uint8_t high; /* four bits each */
+    uint8_t queue;
+};
+
+/* What nodes stand for. `arg` is lfu.arg. */
+struct lfu_nodes {
+    uint64_t (*hash)(void *arg, uint32_t node);
+    uint32_t (*weight)(void *arg, uint32_t node); /* > 0; the same all its life */
+    uint32_t (*harvest)(void *arg, uint32_t node); /* hits since the last time */
+    void (*prefetch)(void *arg, uint32_t node);    /* it will be looked at soon */
+};
+
+/* What may be tuned: see shadow.h. */
+struct lfu_choice {
+    uint16_t window_permille;
+    uint16_t exponent_thirds; /* 0, 1, 3 */
+};
+
+/* Somebody for whom room is made. */
+struct lfu_incoming {
+    uint64_t hash;
+    uint64_t weight; /* 0: nobody */
+    bool admitted;   /* it has won its contest */
+};
+
+/* A class's candidate for victim, as long as its hand does not move. */
+struct lfu_head {
+    int32_t value;
+    uint32_t weight;
+    uint32_t estimate;
+};
+
+struct lfu {
+    const struct lfu_nodes *nodes;
+    void *arg;
+    struct lfu_link *links; /* by node */
+    struct sketch sketch;
+    uint64_t capacity;      /* weight it may hold */
+    bool by_count;          /* every weight is 1 */
+    bool condemned_main;    /* the condemned come from main */
+    uint8_t exponent_thirds; /* that the heads were valued with */
+    uint32_t count;         /* nodes */
+    uint64_t weights[LFU_MAIN + 1]; /* window, condemned, main */
+    uint64_t random;
+    uint32_t occupied; /* classes that have nodes */
+    uint32_t valued;   /* classes whose head is valid */
+    uint32_t oldest[LFU_QUEUES];
+    uint32_t newest[LFU_QUEUES];
+    struct lfu_head heads[LFU_CLASSES];
+};
+
+/* `links` and the sketch are its owner's to provide and to grow. */
+void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_count);
+
+enum lfu_place {
+    LFU_YOUNG, /* the window's new end */
+    LFU_NEXT,  /* its old end: contests next */
+    LFU_PLACED_MAIN,
+};
+void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place);
+/* `node` takes over from `old`, whose key it has: the same part, at the new end. */
+void lfu_replace(struct lfu *l, uint32_t node, uint32_t old);
+void lfu_remove(struct lfu *l, uint32_t node);
+/* A miss: it may be somebody to remember. */
+void lfu_note_miss(struct lfu *l, uint64_t hash);
+/* Give main what is free and due to it (a few nodes). */
+void lfu_settle(struct lfu *l, const struct lfu_choice *choice);
+/*
+ * Who has to go next; it is still there (lfu_remove it). LFU_NONE: nobody is left. LFU_REFUSED: the
+ * incoming one, which is too large to wait in the window, has lost its contest.
+ */
+uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming);
+/* Too large to wait in the window: it contests at once. */
+bool lfu_contests_at_once(const struct lfu *l, const struct lfu_choice *choice, uint64_t weight);
+
+static inline uint64_t lfu_weight(const struct lfu *l)
+{
+    return l->weights[LFU_WINDOW] + l->weights[LFU_CONDEMNED] + l->weights[LFU_MAIN];
+}
+
+/* PARANOID: walks everything. */
+bool lfu_is_valid(const struct lfu *l);
+
+#endif

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `lfu`: a write-free W-TinyLFU (lfu.h) over the slots of a shard's ring.
+ *
+ * The ring gives an entry its number; here it gets its place in the queues (6 bytes a slot) and
+ * its count in the sketch (8 to 16 bytes an entry). Weights are charged bytes, or 1 where there is
+ * a cap on the number of entries (l1.entries). Under a cap of bytes alone a shard's capacity is
+ * what it holds when it is asked to give somebody up: the cap is one for all, and shards borrow.
+ *
+ * Misses count in the sketch when a loaded value is stored, unless its lifetime is shorter than
+ * what main's victims live to see: a key that expires sooner than it would be evicted misses so
+ * often because of its lifetime, not because it is popular.
+ *
+ * Reports: entries whose hash is in the shadows' sample carry ENTRY_SAMPLED; a reader that raises
+ * such an entry's counter leaves hash and weight in `reports`, which the next writer feeds to the
+ * shadows. Readers may overwrite each other's reports, and a writer may read one twice: what is
+ * approximate on purpose has no order to keep.
+ *
+ * Source: see lfu.h; that hits may be recorded so sparsely is our own measurement: dropping 90 % of
+ * a W-TinyLFU's hit records costs half a point of hit ratio.
+ */
+#include "l1/policy.h"
+
+#include "l1/room.h"
+#include "l1/shadow.h"
+#include "l1/shard.h"
+
+#define REPORTS 16u
+#define SKETCH_FIRST_ENTRIES 64u
+
+/* A report: 56 bits of hash (the rest names the shard), weight as 5 bits of exponent and 3 of
+ * mantissa. */
+#define REPORT_HASH_BITS 56
+#define REPORT_HASH_MASK ((UINT64_C(1) << REPORT_HASH_BITS) - 1)
+
+/* Victims' ages are averaged over about so many. */
+#define RESIDENCE_SHARE 16
+
+/* Inserts until the next try, when there was no room for the shadows. */
+#define SHADOWS_RETRY 1024u
+
+/* Keys: (s) shard lock  (a) atomic, relaxed: approximate on purpose */
+struct policy_lfu {
+    struct lfu core; /* (s) */
+    struct l1 *l1;
+    struct l1_shard *shard;
+    uint32_t link_count;         /* (s) slots that have links */
+    uint32_t sketch_grow_at;     /* (s) so many entries, and the sketch doubles */
+    uint32_t shadows_wait;       /* (s) inserts */
+    uint32_t reports_read;       /* (s) */
+    bool asked;                  /* (s) for a victim: the cache was full */
+    uint64_t residence_ns;       /* (s) how old main's victims are, on average */
+    _Atomic uint64_t weight;     /* (a) written (s): core's, for who adds up all shards */
+    _Atomic uint32_t reports_next;
+    _Atomic uint64_t reports[REPORTS];
+};
+
+/* ---- entries as nodes ---- */
+
+static struct l1_entry *entry_of(const struct policy_lfu *p, uint32_t slot)
+{
+    return ring_entry(&p->shard->ring, slot);
+}
+
+static uint32_t weight_of(const struct l1 *l1, const struct l1_entry *e)
+{
+    return l1->shard_entries_max ? 1 : (uint32_t)mem_charge(l1->mem, entry_size(e));
+}
+
+static uint64_t slot_hash(void *arg, uint32_t slot)
+{
+    const struct policy_lfu *p = arg;
+    return entry_hash(p->l1, entry_of(p, slot));
+}
+
+static uint32_t slot_weight(void *arg, uint32_t slot)
+{
+    const struct policy_lfu *p = arg;
+    return weight_of(p->l1, entry_of(p, slot));
+}
+
+static void reset(const struct l1 *l1, struct l1_entry *e, uint8_t freq, uint64_t hash)
+{
+    bool sampled = shadows_sampled(&l1->shadows, hash);
+    entry_freq_set(e, (uint8_t)(freq | (sampled ? ENTRY_SAMPLED : 0)));
+}
+
+static uint32_t slot_harvest(void *arg, uint32_t slot)
+{
+    const struct policy_lfu *p = arg;
+    struct l1_entry *e = entry_of(p, slot);
+    uint32_t hits = entry_freq(e);
+    if (hits)
+        reset(p->l1, e, 0, entry_hash(p->l1, e));
+    return hits;
+}
+
+static void slot_prefetch(void *arg, uint32_t slot)
+{
+    const struct policy_lfu *p = arg;
+    __builtin_prefetch(entry_of(p, slot));
+}
+
+static const struct lfu_nodes slot_nodes = {slot_hash, slot_weight, slot_harvest, slot_prefetch};
+
+static void note_weight(struct policy_lfu *p)
+{
+    atomic_store_explicit(&p->weight, lfu_weight(&p->core), memory_order_relaxed);
+}
+
+/* ---- reports ---- */
+
+/* Rounded down to 4 bits of precision. */
+static uint8_t weight_pack(uint32_t weight)
+{
+    uint32_t log = 31u - (uint32_t)__builtin_clz(weight | 1);
+    uint32_t rest = log >= 3 ? weight >> (log - 3) : weight << (3 - log);
+    return (uint8_t)(log << 3 | (rest & 7u));
+}
+
+static uint32_t weight_unpack(uint8_t packed)
+{
+    uint32_t log = packed >> 3;
+    uint32_t rest = (packed & 7u) | 8u;
+    return log >= 3 ? rest << (log - 3) : rest >> (3 - log);
+}
+
+static void lfu_report(struct l1 *l1, struct l1_shard *s, uint64_t hash, const struct l1_entry *e)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    uint64_t packed = weight_pack(weight_of(l1, e));
+    uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
+    atomic_store_explicit(&p->reports[next % REPORTS],
+                          (hash & REPORT_HASH_MASK) | packed << REPORT_HASH_BITS,
+                          memory_order_relaxed);
+    atomic_store_explicit(&p->reports_next, next + 1, memory_order_relaxed);
+}
+
+/* ---- shadows ---- */
+
+/* What the whole cache may hold. */
+static uint64_t all_weight(const struct l1 *l1)
+{
+    if (l1->shard_entries_max)
+        return (uint64_t)l1->shard_entries_max * (l1->shard_mask + 1u);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        sum += atomic_load_explicit(&l1->shards[i].policy.lfu->weight, memory_order_relaxed);
+    return sum;
+}
+
+static void feed(struct l1 *l1, uint64_t hash, uint32_t weight)
+{
+    if (shadows_feed(&l1->shadows, hash & REPORT_HASH_MASK, weight) && !l1->shard_entries_max)
+        shadows_resize(&l1->shadows, all_weight(l1));
+}
+
+static void feed_reports(struct l1 *l1, struct policy_lfu *p)
+{
+    uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
+    if (next - p->reports_read > REPORTS)
+        p->reports_read = next - REPORTS;
+    for (; p->reports_read != next; p->reports_read++) {
+        uint64_t report = atomic_load_explicit(&p->reports[p->reports_read % REPORTS],
+                                               memory_order_relaxed);
+        feed(l1, report, weight_unpack((uint8_t)(report >> REPORT_HASH_BITS)));
+    }
+}
+
+/* ---- memory ---- */
+
+static uint64_t links_charge(const struct l1 *l1, uint32_t count)
+{
+    return count ? mem_charge(l1->mem, count * sizeof(struct lfu_link)) : 0;
+}
+
+/* Charged memory in place of a block that is used meanwhile; NULL: no room or no memory. */
+static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
+{
+    uint64_t charge = mem_charge(l1->mem, bytes);
+    if (!room_take_locked(l1, s, charge))
+        return NULL;
+    void *block = mem_alloc(l1->mem, s->cache, bytes);
+    if (!block)
+        room_give_locked(l1, s, charge);
+    return block;
+}
+
+static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t bytes)
+{
+    if (!block)
+        return;
+    mem_free(l1->mem, s->cache, block, bytes);
+    room_give_locked(l1, s, mem_charge(l1->mem, bytes));
+}
+
+/* Every slot of the ring needs its link. */
+static bool fit_links(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    uint32_t count = s->ring.capacity;
+    struct lfu_link *links = block_take(l1, s, count * sizeof(*links));
+    if (!links)
+        return false;
+    uint32_t kept = count < p->link_count ? count : p->link_count;
+    if (kept)
+        memcpy(links, p->core.links, kept * sizeof(*links));
+    block_give(l1, s, p->core.links, p->link_count * sizeof(*links));
+    p->core.links = links;
+    p->link_count = count;
+    return true;
+}
+
+/* Failed, it stays as it is: it tells keys apart less well, that is all. */
+static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t entries)
+{
+    struct sketch *sketch = &s->policy.lfu->core.sketch;
+    uint32_t blocks = sketch_blocks_for(entries);
+    void *block = block_take(l1, s, sketch_bytes(blocks));
+    if (!block)
+        return false;
+    size_t old_bytes = sketch_bytes(sketch->blocks);
+    block_give(l1, s, sketch_move(sketch, block, blocks), old_bytes);
+    return true;
+}
+
+static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
+{
+    uint32_t mask;
+    uint32_t nodes = shadows_nodes_for(entries, &mask);
+    size_t bytes = shadows_bytes(&l1->shadows, nodes);
+    void *block = block_take(l1, s, bytes);
+    if (!block) {
+        shadows_claim(&l1->shadows, 0);
+        s->policy.lfu->shadows_wait = SHADOWS_RETRY;
+        return;
+    }
+    size_t old_bytes;
+    void *old = shadows_move(&l1->shadows, block, nodes, mask, all_weight(l1), &old_bytes);
+    block_give(l1, s, old, old_bytes);
+}
+
+/* Made when the cache is first full, or has a known size, and anew when that has changed much. */
+static void keep_shadows(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    if (!p->asked && !p->core.by_count)
+        return;
+    if (p->shadows_wait) {
+        p->shadows_wait--;
+        return;
+    }
+    /* All shards are as full as this one: hashes spread keys evenly. */
+    uint64_t entries = p->core.by_count ? p->core.capacity : p->core.count;
+    entries *= l1->shard_mask + 1u;
+    if (NIGH_UNLIKELY(!shadows_suit(&l1->shadows, entries)) && shadows_claim(&l1->shadows, entries))
+        make_shadows(l1, s, entries);
+}
+
+static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    if (NIGH_UNLIKELY(p->link_count != s->ring.capacity) && !fit_links(l1, s))
+        return false;
+    if (NIGH_UNLIKELY(p->core.count >= p->sketch_grow_at)) {
+        grow_sketch(l1, s, p->core.count + 1);
+        p->sketch_grow_at = p->core.sketch.blocks * SKETCH_BLOCK_ENTRIES;
+        if (p->sketch_grow_at <= p->core.count) /* failed: try again an eighth later */
+            p->sketch_grow_at = p->core.count + p->core.count / 8;
+    }
+    keep_shadows(l1, s);
+    return true;
+}
+
+static uint64_t lfu_bytes(const struct l1 *l1, const struct l1_shard *s)
+{
+    const struct policy_lfu *p = s->policy.lfu;
+    return mem_charge(l1->mem, sizeof(*p)) + links_charge(l1, p->link_count) +
+           mem_charge(l1->mem, sketch_bytes(p->core.sketch.blocks));
+}
+
+static void lfu_fini(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    block_give(l1, s, p->core.links, p->link_count * sizeof(struct lfu_link));
+    block_give(l1, s, p->core.sketch.words, sketch_bytes(p->core.sketch.blocks));
+    block_give(l1, s, p, sizeof(*p));
+    s->policy.lfu = NULL;
+}
+
+static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = block_take(l1, s, sizeof(*p));
+    if (!p)
+        return NIGH_ENOMEM;
+    memset(p, 0, sizeof(*p));
+    lfu_init(&p->core, &slot_nodes, p, l1->shard_entries_max != 0);
+    p->l1 = l1;
+    p->shard = s;
+    p->core.capacity = l1->shard_entries_max;
+    p->core.random = random_id(l1->env->random);
+    s->policy.lfu = p;
+    if (fit_links(l1, s) && grow_sketch(l1, s, SKETCH_FIRST_ENTRIES)) {
+        p->sketch_grow_at = SKETCH_FIRST_ENTRIES;
+        return 0;
+    }
+    lfu_fini(l1, s);
+    return NIGH_ENOMEM;
+}
+
+/* ---- entries come and go ---- */
+
+/* It would expire before main evicts it: its misses say nothing about its popularity. */
+static bool is_short_lived(const struct policy_lfu *p, const struct l1_entry *e)
+{
+    return l1_entry_stale_until_ns(e) - l1_entry_born_ns(e) < p->residence_ns;
+}
+
+static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint64_t hash)
+{
+    struct l1_policy_state *state = &p->shard->policy;
+    struct l1_entry *e = entry_of(p, slot);
+    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    enum lfu_place place = LFU_YOUNG;
+    if (state->admitted_hash == hash) {
+        place = LFU_PLACED_MAIN;
+        state->admitted_hash = 0;
+    } else if (lfu_contests_at_once(&p->core, &choice, weight_of(l1, e))) {
+        place = LFU_NEXT;
+    }
+    reset(l1, e, 0, hash);
+    lfu_insert(&p->core, slot, place);
+    if (!p->core.by_count && p->core.capacity < lfu_weight(&p->core))
+        p->core.capacity = lfu_weight(&p->core);
+    if (!is_short_lived(p, e))
+        lfu_note_miss(&p->core, hash);
+    lfu_settle(&p->core, &choice);
+}
+
+static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
+                            struct l1_entry *old)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    feed_reports(l1, p);
+    if (old) {
+        reset(l1, entry_of(p, slot), entry_freq(old), hash);
+        entry_freq_set(old, 0); /* counted once */
+        lfu_replace(&p->core, slot, old->slot);
+    } else {
+        insert_new(l1, p, slot, hash);
+        if (shadows_sampled(&l1->shadows, hash))
+            feed(l1, hash, weight_of(l1, entry_of(p, slot)));
+    }
+    note_weight(p);
+}
+
+static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    (void)l1;
+    lfu_remove(&s->policy.lfu->core, slot);
+    note_weight(s->policy.lfu);
+}
+
+/* The incoming one has lost: it is not stored, but was asked for. */
+static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
+{
+    struct l1_policy_state *state = &s->policy;
+    state->refused = true;
+    lfu_note_miss(&state->lfu->core, state->incoming.hash);
+    if (shadows_sampled(&l1->shadows, state->incoming.hash))
+        feed(l1, state->incoming.hash, (uint32_t)state->incoming.weight);
+    return RING_NONE;
+}
+
+static void note_age(struct policy_lfu *p, const struct l1_entry *e)
+{
+    uint64_t now_ns = clock_coarse_ns(p->l1->env->clock);
+    uint64_t born_ns = l1_entry_born_ns(e);
+    uint64_t age_ns = now_ns > born_ns ? now_ns - born_ns : 0;
+    p->residence_ns += age_ns / RESIDENCE_SHARE - p->residence_ns / RESIDENCE_SHARE;
+}
+
+static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    p->asked = true;
+    if (!p->core.by_count)
+        p->core.capacity = lfu_weight(&p->core);
+    struct lfu_incoming *incoming = &s->policy.incoming;
+    if (p->core.by_count) /* it will get its place when it is there */
+        incoming->weight = 0;
+    uint32_t slot = lfu_victim(&p->core, &choice, incoming);
+    if (incoming->admitted)
+        s->policy.admitted_hash = incoming->hash;
+    if (slot == LFU_REFUSED)
+        return refuse(l1, s);
+    if (slot == LFU_NONE)
+        return RING_NONE;
+    if (p->core.condemned_main)
+        note_age(p, entry_of(p, slot));
+    return slot;
+}
+
+const struct l1_policy policy_lfu = {
+    .name = "lfu",
+    .init = lfu_init_shard,
+    .fini = lfu_fini,
+    .bytes = lfu_bytes,
+    .prepare = lfu_prepare,
+    .insert = lfu_insert_slot,
+    .remove = lfu_remove_slot,
+    .victim = lfu_victim_slot,
+    .report = lfu_report,
+};

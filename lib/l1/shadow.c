@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Shadow caches: their nodes, how requests pass through them, and the choice.
+ *
+ * One block holds all: for each shadow its struct, nodes, links, an index by hash (open addressing)
+ * and a sketch. Free nodes are a stack.
+ */
+#include "l1/shadow.h"
+
+#include <string.h>
+
+/* Nodes per shadow: at least _LEAST while a sample of 1/SAMPLE_FINE suffices for it, and never more
+ * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
+#define NODES_LEAST 128u
+#define NODES_MOST 1024u
+#define SAMPLE_FINE 64u
+#define SAMPLE_FINEST 65536u
+
+/* They are made anew when the cache has so many times more or fewer entries. */
+#define GROWN 2u
+#define SHRUNK 4u
+
+#define PERIOD_PER_ENTRY 4u
+#define FADE 0.9
+/* The lead that another choice needs, in deviations and as a part of the current one's score. */
+#define LEAD_DEVIATIONS 2.0
+#define LEAD_PART 0.002
+#define LEAD_DEVIATIONS_OTHER 3.0 /* with another exponent, which changes more at once */
+#define LEAD_PART_OTHER 0.01
+
+#define FIRST_CHOICE 1u         /* of objects */
+#define FIRST_CHOICE_SIZED 6u
+
+static const struct lfu_choice choices[SHADOWS_MAX] = {
+    {5, 0}, {50, 0}, {200, 0}, {400, 0}, {800, 0}, /* caps on the count of entries: only these */
+    {5, 1}, {50, 1}, {200, 1}, {400, 1}, {800, 1},
+    {5, 3}, {50, 3}, {200, 3}, {400, 3}, {800, 3},
+};
+#define CHOICES_BY_COUNT 5u
+
+struct shadow_node {
+    uint32_t hash;
+    uint32_t weight;
+};
+
+struct shadow {
+    struct lfu lfu;
+    struct shadow_node *nodes;
+    uint8_t *hits;   /* 0..3 by node */
+    uint16_t *index; /* node + 1; 0: empty */
+    uint16_t *free;
+    uint32_t index_mask;
+    uint32_t free_count;
+};
+
+/* ---- nodes ---- */
+
+static uint64_t spread(uint32_t hash)
+{
+    return hash * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint64_t node_hash(void *arg, uint32_t node)
+{
+    const struct shadow *s = arg;
+    /* The sketch takes its bits from both ends of the middle. */
+    return spread(s->nodes[node].hash) >> 8;
+}
+
+static uint32_t node_weight(void *arg, uint32_t node)
+{
+    const struct shadow *s = arg;
+    return s->nodes[node].weight;
+}
+
+static uint32_t node_harvest(void *arg, uint32_t node)
+{
+    struct shadow *s = arg;
+    uint32_t hits = s->hits[node];
+    s->hits[node] = 0;
+    return hits;
+}
+
+static void node_prefetch(void *arg, uint32_t node)
+{
+    (void)arg; /* a shadow stays in the CPU's cache, or is too seldom used to matter */
+    (void)node;
+}
+
+static const struct lfu_nodes shadow_nodes = {node_hash, node_weight, node_harvest, node_prefetch};
+
+/* ---- index ---- */
+
+static uint32_t index_home(const struct shadow *s, uint32_t hash)
+{
+    return (uint32_t)(spread(hash) >> 40) & s->index_mask;
+}
+
+static uint32_t index_find(const struct shadow *s, uint32_t hash)
+{
+    for (uint32_t i = index_home(s, hash);; i = (i + 1) & s->index_mask)
+        if (!s->index[i] || s->nodes[s->index[i] - 1].hash == hash)
+            return i;
+}
+
+/* Close the gap: what comes behind it and belongs before it moves up. */
+static void index_remove(struct shadow *s, uint32_t gap)
+{
+    for (uint32_t i = (gap + 1) & s->index_mask; s->index[i]; i = (i + 1) & s->index_mask) {
+        uint32_t home = index_home(s, s->nodes[s->index[i] - 1].hash);
+        if (((i - home) & s->index_mask) < ((i - gap) & s->index_mask))
+            continue;
+        s->index[gap] = s->index[i];
+        gap = i;
+    }
+    s->index[gap] = 0;
+}
+
+/* ---- a request ---- */
+
+static bool evict_one(struct shadow *s, const struct lfu_choice *choice,
+                      struct lfu_incoming *incoming)
+{
+    uint32_t node = lfu_victim(&s->lfu, choice, incoming);
+    if (node == LFU_NONE || node == LFU_REFUSED)
+        return false;
+    lfu_remove(&s->lfu, node);
+    index_remove(s, index_find(s, s->nodes[node].hash));
+    s->free[s->free_count++] = (uint16_t)node;
+    return true;
+}
+
+static bool make_room(struct shadow *s, const struct lfu_choice *choice,
+                      struct lfu_incoming *incoming)
+{
+    while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
+        if (!evict_one(s, choice, incoming))
+            return false;
+    return true;
+}
+
+static void admit(struct shadow *s, const struct lfu_choice *choice, uint32_t hash,
+                  const struct lfu_incoming *incoming)
+{
+    uint32_t node = s->free[--s->free_count];
+    s->nodes[node] = (struct shadow_node){hash, (uint32_t)incoming->weight};
+    s->hits[node] = 0;
+    s->index[index_find(s, hash)] = (uint16_t)(node + 1);
+    bool large = lfu_contests_at_once(&s->lfu, choice, incoming->weight);
+    lfu_insert(&s->lfu, node, incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
+    lfu_settle(&s->lfu, choice);
+}
+
+static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t hash,
+                    uint32_t weight)
+{
+    uint32_t found = s->index[index_find(s, hash)];
+    if (found) {
+        s->hits[found - 1] += s->hits[found - 1] < 3;
+        return true;
+    }
+    struct lfu_incoming incoming = {.hash = spread(hash) >> 8, .weight = weight};
+    bool room = make_room(s, choice, &incoming);
+    lfu_note_miss(&s->lfu, incoming.hash);
+    if (room)
+        admit(s, choice, hash, &incoming);
+    return false;
+}
+
+/* ---- the choice ---- */
+
+static double root(double x)
+{
+    double r = x > 1 ? x : 1;
+    for (int i = 0; i < 24 && r * r > x; i++) /* Newton, from above */
+        r = (r + x / r) / 2;
+    return r;
+}
+
+static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
+{
+    bool other = choices[i].exponent_thirds != choices[current].exponent_thirds;
+    return (other ? LEAD_DEVIATIONS_OTHER : LEAD_DEVIATIONS) * root(s->doubt[i]) +
+           (other ? LEAD_PART_OTHER : LEAD_PART) * s->score[current];
+}
+
+static void choose(struct shadows *s)
+{
+    uint32_t current = atomic_load_explicit(&s->choice, memory_order_relaxed);
+    uint32_t best = current;
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->score[i] = FADE * s->score[i] + s->hits[i];
+        s->doubt[i] = FADE * s->doubt[i] + s->differs[i];
+        s->hits[i] = s->differs[i] = 0;
+    }
+    for (uint32_t i = 0; i < s->count; i++)
+        if (i != current && s->score[i] > s->score[best] &&
+            s->score[i] - s->score[current] > lead_needed(s, i, current))
+            best = i;
+    s->doubt[current] = s->doubt[best]; /* as far apart as before, seen from the other side */
+    s->fed = 0;
+    atomic_store_explicit(&s->choice, best, memory_order_relaxed);
+}
+
+static void score(struct shadows *s, uint32_t found)
+{
+    uint32_t current = atomic_load_explicit(&s->choice, memory_order_relaxed);
+    uint32_t differ = found >> current & 1 ? ~found : found;
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->hits[i] += found >> i & 1;
+        s->differs[i] += differ >> i & 1;
+    }
+}
+
+bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight)
+{
+    if (pthread_mutex_trylock(&s->lock) != 0)
+        return false; /* one request less in the sample */
+    bool over = false;
+    if (s->all && shadows_sampled(s, hash)) {
+        uint32_t found = 0;
+        /* The low bits, and some of those above: all that the sample left. */
+        uint32_t short_hash = (uint32_t)(hash ^ hash >> 24);
+        for (uint32_t i = 0; i < s->count; i++)
+            found |= (uint32_t)request(&s->all[i], &choices[i], short_hash, weight) << i;
+        score(s, found);
+        over = ++s->fed >= s->period;
+        if (over)
+            choose(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return over;
+}
+
+struct lfu_choice shadows_choice(const struct shadows *s)
+{
+    return choices[atomic_load_explicit(&s->choice, memory_order_relaxed)];
+}
+
+/* ---- sizes ---- */
+
+bool shadows_suit(const struct shadows *s, uint64_t entries)
+{
+    uint64_t made_for = atomic_load_explicit(&s->made_for, memory_order_relaxed);
+    return made_for && entries <= made_for * GROWN && entries * SHRUNK >= made_for;
+}
+
+bool shadows_claim(struct shadows *s, uint64_t entries)
+{
+    uint64_t before = atomic_load_explicit(&s->made_for, memory_order_relaxed);
+    return before != entries &&
+           atomic_compare_exchange_strong_explicit(&s->made_for, &before, entries,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+uint32_t shadows_nodes_for(uint64_t entries, uint32_t *ret_mask)
+{
+    uint32_t k = 1;
+    while (k < SAMPLE_FINE && entries / (2 * k) >= NODES_LEAST)
+        k *= 2;
+    while (k < SAMPLE_FINEST && entries / k > NODES_MOST)
+        k *= 2;
+    *ret_mask = k - 1;
+    uint64_t nodes = entries / k + entries / k / 2 + 8; /* sizes vary, so do counts */
+    return nodes < LFU_NONE ? (uint32_t)nodes : LFU_NONE;
+}
+
+static uint32_t index_slots(uint32_t nodes)
+{
+    uint32_t slots = 4;
+    while (slots < nodes * 2)
+        slots *= 2;
+    return slots;
+}
+
+static size_t align8(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+static size_t shadow_bytes(uint32_t nodes)
+{
+    return align8(nodes * sizeof(struct shadow_node)) + align8(nodes * sizeof(struct lfu_link)) +
+           align8(nodes) + align8(nodes * sizeof(uint16_t)) +
+           align8(index_slots(nodes) * sizeof(uint16_t)) + sketch_bytes(sketch_blocks_for(nodes));
+}
+
+size_t shadows_bytes(const struct shadows *s, uint32_t nodes)
+{
+    return s->count * (align8(sizeof(struct shadow)) + shadow_bytes(nodes));
+}
+
+static void *carve(char **at, size_t size)
+{
+    void *here = *at;
+    *at += align8(size);
+    return here;
+}
+
+static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
+{
+    lfu_init(&s->lfu, &shadow_nodes, s, by_count);
+    s->nodes = carve(at, nodes * sizeof(struct shadow_node));
+    s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));
+    s->hits = carve(at, nodes);
+    s->free = carve(at, nodes * sizeof(uint16_t));
+    s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
+    uint32_t blocks = sketch_blocks_for(nodes);
+    sketch_move(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
+    memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
+    s->index_mask = index_slots(nodes) - 1;
+    s->free_count = nodes;
+    for (uint32_t node = 0; node < nodes; node++)
+        s->free[node] = (uint16_t)node;
+}
+
+static void set_capacity_locked(struct shadows *s, uint64_t weight)
+{
+    uint32_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + 1;
+    for (uint32_t i = 0; i < s->count; i++)
+        s->all[i].lfu.capacity = weight / k;
+}
+
+void *shadows_move(struct shadows *s, void *block, uint32_t nodes, uint32_t mask, uint64_t weight,
+                   size_t *ret_old_bytes)
+{
+    pthread_mutex_lock(&s->lock);
+    void *old = s->all;
+    *ret_old_bytes = s->block_bytes;
+    s->all = block;
+    s->block_bytes = shadows_bytes(s, nodes);
+    char *at = (char *)block + s->count * align8(sizeof(struct shadow));
+    for (uint32_t i = 0; i < s->count; i++)
+        begin(&s->all[i], &at, nodes, s->by_count);
+    uint64_t made_for = atomic_load_explicit(&s->made_for, memory_order_relaxed);
+    s->period = (uint32_t)(made_for / (mask + 1)) * PERIOD_PER_ENTRY;
+    atomic_store_explicit(&s->mask, mask, memory_order_relaxed);
+    set_capacity_locked(s, weight);
+    pthread_mutex_unlock(&s->lock);
+    return old;
+}
+
+void shadows_resize(struct shadows *s, uint64_t weight)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->all)
+        set_capacity_locked(s, weight);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void shadows_init(struct shadows *s, bool by_count)
+{
+    memset(s, 0, sizeof(*s));
+    pthread_mutex_init(&s->lock, NULL);
+    s->by_count = by_count;
+    s->count = by_count ? CHOICES_BY_COUNT : SHADOWS_MAX;
+    atomic_init(&s->choice, by_count ? FIRST_CHOICE : FIRST_CHOICE_SIZED);
+    atomic_init(&s->mask, SHADOW_UNSAMPLED);
+}
+
+void shadows_fini(struct shadows *s, struct mem *mem)
+{
+    mem_free(mem, NULL, s->all, s->block_bytes);
+    pthread_mutex_destroy(&s->lock);
+}
+
+uint64_t shadows_charge(struct shadows *s, const struct mem *mem)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t charge = s->all ? mem_charge(mem, s->block_bytes) : 0;
+    pthread_mutex_unlock(&s->lock);
+    return charge;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which window share suits the traffic? A few shadow caches, of metadata only, try them all.
+ *
+ * Each shadow is a W-TinyLFU (lfu.h) with another choice of window share w and, where the cap is in
+ * bytes, of the exponent a. It sees the keys whose hash falls into a sample of 1/k and holds 1/k of
+ * what the cache holds, so its hit ratio is about what the cache would have with that choice. One
+ * choice is made for all shards: a shard's own sample would be too small to decide on.
+ *
+ * What they are told: misses by the writer that stores, hits by readers: a reader that raises the
+ * counter of a sampled entry leaves its hash in a small buffer of the shard, where the next writer
+ * finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones, whose
+ * counters are full. What is lost is lost to all shadows alike.
+ *
+ * Every 4 x capacity sampled requests hits and differences are looked at and fade by a tenth; the
+ * current choice is left when another leads by more than chance explains: requests on which two
+ * shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
+ *
+ * Memory: at most SHADOW_NODES_MAX nodes of about 33 bytes each for 5 or 15 shadows: 0.1 % of a
+ * large cache, 3 % of one of 4 MiB. They are made when the cache is first full, and made anew when
+ * its number of entries has left what k suits.
+ *
+ * Thread-safety: the lock is a leaf, taken under a shard's lock.
+ * Keys: (l) lock  (a) atomic, relaxed  (c) constant after init
+ */
+#ifndef NIGH_L1_SHADOW_H
+#define NIGH_L1_SHADOW_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "l1/lfu.h"
+
+#define SHADOWS_MAX 15u
+#define SHADOW_UNSAMPLED UINT32_MAX
+
+struct shadow;
+
+struct shadows {
+    pthread_mutex_t lock;
+    bool by_count;            /* (c) */
+    uint32_t count;           /* (c) */
+    _Atomic uint32_t choice;  /* (a) written (l): index of what the shards use */
+    _Atomic uint32_t mask;    /* (a) written (l): sampled are hashes with 0 in it; _UNSAMPLED */
+    _Atomic uint64_t made_for; /* (a) entries of the cache; 0: not made yet */
+    struct shadow *all;       /* (l) NULL: not made yet */
+    size_t block_bytes;       /* (l) */
+    uint32_t period;          /* (l) sampled requests between two looks */
+    uint32_t fed;             /* (l) since the last look */
+    uint32_t hits[SHADOWS_MAX];    /* (l) since the last look */
+    uint32_t differs[SHADOWS_MAX]; /* (l) requests on which it and the current one differed */
+    double score[SHADOWS_MAX];     /* (l) hits, fading */
+    double doubt[SHADOWS_MAX];     /* (l) differences, fading */
+};
+
+void shadows_init(struct shadows *s, bool by_count);
+void shadows_fini(struct shadows *s, struct mem *mem);
+/* Bytes charged for them. */
+uint64_t shadows_charge(struct shadows *s, const struct mem *mem);
+
+/* What the shards shall use now. */
+struct lfu_choice shadows_choice(const struct shadows *s);
+
+/* Whether they suit a cache of so many entries. */
+bool shadows_suit(const struct shadows *s, uint64_t entries);
+/* Who changes this makes them. False: somebody else does. 0: it could not be done. */
+bool shadows_claim(struct shadows *s, uint64_t entries);
+/* How large for a cache of so many entries: nodes per shadow, and the sample's mask. */
+uint32_t shadows_nodes_for(uint64_t entries, uint32_t *ret_mask);
+size_t shadows_bytes(const struct shadows *s, uint32_t nodes);
+/*
+ * Begin anew in `block` (shadows_bytes(nodes)), as 1/(mask + 1) of a cache of that weight; choice
+ * and scores stay. Returns the old block (NULL at first).
+ */
+void *shadows_move(struct shadows *s, void *block, uint32_t nodes, uint32_t mask, uint64_t weight,
+                   size_t *ret_old_bytes);
+/* The cache's weight has changed. */
+void shadows_resize(struct shadows *s, uint64_t weight);
+
+static inline bool shadows_sampled(const struct shadows *s, uint64_t hash)
+{
+    /* Not the bits that choose a bucket, nor, up to 256 shards, those that choose a shard. */
+    uint32_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
+    return mask != SHADOW_UNSAMPLED && !((uint32_t)(hash >> 36) & mask);
+}
+
+/* A request for a sampled key. True: a period is over (shadows_resize may be due). */
+bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight);
+
+#endif
