@@ -76,7 +76,7 @@ TEST(pokes_at_the_first_byte_and_at_half)
     unsigned pokes = 0;
     l1_set_reclaim_poke(c.l1, count_poke, &pokes);
     for (unsigned i = 0; i < 8; i++)
-        cache_put_size(&c, i, 40000); /* limbo holds 256 KiB */
+        cache_put_size(&c, i, 32720); /* four are half of the 256 KiB that limbo holds */
     CHECK_EQ(pokes, 0);
     cache_remove(&c, 0);
     CHECK_EQ(pokes, 1);
