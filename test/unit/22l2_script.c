@@ -158,6 +158,25 @@ TEST(what_is_no_envelope_does_not_keep_the_lease_away)
     end();
 }
 
+/* Its fill id can be read, the rest cannot: no reader would ever get past it. */
+TEST(what_cannot_be_read_is_dropped_with_the_grant_only)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    struct l2_lease l = {.token = 1, .rejected = 777, .lease_ms = 5000};
+    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    l.token = 2;
+    l.drop = true;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_HELD);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    l.token = 1;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    end();
+}
+
 TEST(lease_is_extended_and_released_by_its_token_only)
 {
     begin(NULL);
