@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cache/cache.h" /* when a close has begun: nothing public tells */
 #include "support/origin.h"
 
 static unsigned entries_of(const char *folder)
@@ -124,11 +125,59 @@ TEST(closing_ends_a_refresh_that_waits_for_another_node)
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
     free(redis_command(&server, "SET nigh:!:lease:s:k another PX 600000"));
-    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(w.space, "k", NULL).outcome == NIGH_STALE);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "lease_held") >= 1);
+    /* Again and again: on a slow machine a refresh may give up on Redis (20 ms) and load. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (ask_fetch(w.space, "k", NULL), world_count(&w, "lease_held") >= 1));
     uint64_t began_ms = check_now_ms();
     world_close(&w);
     CHECK_LT(check_now_ms() - began_ms, 10000);
+    redis_stop(&server);
+}
+
+static void *close_behind(void *world)
+{
+    world_close(world);
+    return NULL;
+}
+
+/* The loader comes back when the close has begun: too late for a fill, not for the lease. */
+TEST(closing_gives_back_the_leases_of_loads_under_way)
+{
+    struct redis server;
+    struct world a, b;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh_call call = NIGH_CALL_INIT;
+    pthread_t closer;
+    so.run_on = NIGH_RUN_WORKER;
+    redis_start(&server, NULL);
+    struct nigh_options o = node_options(&server);
+    o.lease_ms = 600000;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, &so, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    node_open(&b, &server, NULL, NULL);
+    origin_hold(&a.origin);
+    call.deadline_ms = 50;
+    for (int i = 0; i < 3; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        CHECK_EQ(ask_fetch(a.space, key, &call).outcome, NIGH_ETIMEDOUT);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, a.origin.running == (unsigned)i + 1);
+        CHECK_EQ(redis_integer(&server, "EXISTS nigh:!:lease:s:%s", key), 1);
+    }
+    struct nigh *cache = a.cache;
+    REQUIRE_EQ(pthread_create(&closer, NULL, close_behind, &a), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&cache->closing));
+    origin_let_go(&a.origin);
+    REQUIRE_EQ(pthread_join(closer, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        char key[16], row[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        snprintf(row, sizeof(row), "k%d=1", i);
+        CHECK_ANSWER(ask_fetch(b.space, key, NULL), NIGH_FRESH, row);
+    }
+    CHECK_EQ(world_count(&b, "lease_held"), 0); /* it waited for nobody */
+    world_close(&b);
     redis_stop(&server);
 }
 

@@ -205,6 +205,64 @@ TEST(a_large_right_value_passes)
     redis_stop(&server);
 }
 
+/* ---- it heals ---- */
+
+/* Bytes under a data key, without a TTL, as whoever shares the Redis would leave them. */
+static void put_raw(const struct redis *server, const char *key, const char *bytes, size_t len)
+{
+    redisContext *c = dial(server);
+    redisReply *r = redisCommand(c, "SET nigh:s:1:%s %b", key, bytes, len);
+    REQUIRE(r && r->type == REDIS_REPLY_STATUS);
+    freeReplyObject(r);
+    redisFree(c);
+}
+
+/* One fetch on one node is enough: then L2 is right again, and the other node need not load. */
+static void heal(struct world *a, struct world *b, const struct redis *server, const char *key,
+                 const char *what)
+{
+    char row[32];
+    unsigned failed = check_failed_count(), loads = a->origin.loads;
+    int64_t fills = world_count(a, "l2_fill");
+    snprintf(row, sizeof(row), "%s=1", key);
+    CHECK_ANSWER(ask_fetch(a->space, key, NULL), NIGH_FRESH, row);
+    CHECK_WITHIN(2000, world_count(a, "l2_fill") == fills + 1);
+    CHECK_GT(redis_integer(server, "PTTL nigh:s:1:%s", key), 0);
+    struct answer got = ask_fetch(b->space, key, NULL);
+    CHECK_ANSWER(got, NIGH_FRESH, row);
+    CHECK_EQ(got.tier, NIGH_TIER_L2);
+    CHECK_EQ(a->origin.loads, loads + 1);
+    if (check_failed_count() != failed)
+        check_note("that was %s", what);
+}
+
+TEST(what_cannot_be_read_stayed_in_l2_for_ever)
+{
+    struct redis server;
+    struct world a, b;
+    char raw[512], bad[512], key[16], what[64];
+    redis_start(&server, NULL);
+    size_t len = prepare(&b, &server, raw, sizeof(raw));
+    world_close(&b);
+    node_open(&a, &server, NULL, NULL);
+    node_open(&b, &server, &a.origin, NULL);
+    put_raw(&server, "garbage", "garbage", 7);
+    heal(&a, &b, &server, "garbage", "garbage of 7 bytes");
+    put_raw(&server, "empty", "", 0);
+    heal(&a, &b, &server, "empty", "an empty string");
+    for (size_t i = 0; i < len; i++) {
+        memcpy(bad, raw, len);
+        bad[i] = (char)(bad[i] ^ (1 << (i % 8)));
+        snprintf(key, sizeof(key), "k%zu", i);
+        snprintf(what, sizeof(what), "byte %zu flipped", i);
+        put_raw(&server, key, bad, len);
+        heal(&a, &b, &server, key, what);
+    }
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
 /* ---- the channel ---- */
 
 TEST(garbage_on_the_channel_is_counted_and_changes_nothing)

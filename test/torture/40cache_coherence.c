@@ -18,13 +18,13 @@
 #include <string.h>
 
 #include "support/origin.h"
+#include "support/relay.h"
 
 enum {
     KEYS = 48,
     WRITERS = 2,
-    READERS = 3, /* per node */
+    READERS_MAX = 24, /* per node */
     VERSIONS_MAX = 200000,
-    TRUST_MS = 1000,
     SLACK_MS = 20, /* of the coarse clock (4 ms) and of reading two clocks */
     VALUE_BYTES = 200,
 };
@@ -37,13 +37,26 @@ struct row {
     _Atomic unsigned loads;                   /* (a) */
 };
 
+/* What differs between the cases. */
+struct plan {
+    uint32_t trust_ms;
+    uint32_t l2_deadline_ms;
+    unsigned keys;
+    unsigned readers;      /* per node */
+    uint32_t load_ms_max;  /* half of the loads take up to so long, the others less; 0: no time */
+    uint32_t write_ms_max; /* writers rest up to so long between two writes; 0: now and then 1 ms */
+    bool redis_fails;      /* then calls may be queued and loads may repeat */
+    bool relayed;          /* node 0 is behind a relay */
+};
+
 struct torture {
+    struct plan plan;
     struct redis server;
+    struct relay relay;
     struct world nodes[2];
     struct row rows[KEYS];
     uint64_t start_ms;
     _Atomic bool stop;
-    _Atomic bool redis_fails;                 /* then calls may be queued and loads may repeat */
     _Atomic uint64_t reads, fresh, stale, errors, writes, queued, latest_ms;
 };
 
@@ -52,6 +65,13 @@ static struct torture t;
 static uint32_t now_ms(void)
 {
     return (uint32_t)(check_now_ms() - t.start_ms) + 1; /* never 0 */
+}
+
+static void rest(uint64_t ms)
+{
+    uint64_t end_ms = check_now_ms() + ms;
+    while (check_now_ms() < end_ms && !atomic_load(&t.stop))
+        check_pause();
 }
 
 /* ---- origin ---- */
@@ -74,7 +94,12 @@ static int load_row(struct origin *o, struct nigh_fill *fill)
     struct row *row = &t.rows[p.key];
     p.version = atomic_load(&row->version);
     memset(p.fill, (int)(p.version + p.key), sizeof(p.fill));
-    atomic_fetch_add(&row->loads, 1);
+    unsigned turn = atomic_fetch_add(&row->loads, 1);
+    if (t.plan.load_ms_max) { /* the row is read, and gets old on its way */
+        uint64_t random = check_seed() + p.key + 7919ull * turn;
+        uint32_t max_ms = t.plan.load_ms_max / (check_random(&random) % 2 ? 1 : 20);
+        rest(check_random(&random) % max_ms);
+    }
     snprintf(tag, sizeof(tag), "tag%u", p.key);
     CHECK_EQ(nigh_fill_add_tag(fill, tag), 0);
     if (p.key % 3 == 0) /* some have versions, most have none */
@@ -102,7 +127,7 @@ static void *run_writer(void *arg)
     unsigned id = (unsigned)(uintptr_t)arg;
     uint64_t random = check_seed() + id;
     while (!atomic_load(&t.stop)) {
-        unsigned k = (unsigned)(check_random(&random) % (KEYS / WRITERS)) * WRITERS + id;
+        unsigned k = (unsigned)(check_random(&random) % (t.plan.keys / WRITERS)) * WRITERS + id;
         unsigned node = check_random(&random) % 2;
         struct row *row = &t.rows[k];
         uint64_t v = atomic_load(&row->version) + 1;
@@ -115,11 +140,13 @@ static void *run_writer(void *arg)
             atomic_store(&row->accepted_ms[v], now_ms());
         else
             atomic_fetch_add(&t.queued, 1);
-        if (!CHECK(rc == 0 || atomic_load(&t.redis_fails)))
+        if (!CHECK(rc == 0 || t.plan.redis_fails))
             check_note("invalidation queued though Redis was there all the time");
         atomic_store(&row->applied[node], v);
         atomic_fetch_add(&t.writes, 1);
-        if (check_random(&random) % 4 == 0)
+        if (t.plan.write_ms_max)
+            rest(check_random(&random) % t.plan.write_ms_max);
+        else if (check_random(&random) % 4 == 0)
             check_pause();
     }
     return NULL;
@@ -147,7 +174,7 @@ static void judge(unsigned node, unsigned k, const struct payload *p, size_t len
         uint64_t latest = atomic_load(&t.latest_ms);
         while (late > latest && !atomic_compare_exchange_weak(&t.latest_ms, &latest, late))
             continue;
-        if (!CHECK_LE(late, TRUST_MS + SLACK_MS))
+        if (!CHECK_LE(late, t.plan.trust_ms + SLACK_MS))
             check_note("node %u key %u version %llu, %llu accepted %llu ms before", node, k,
                        (unsigned long long)p->version, (unsigned long long)v,
                        (unsigned long long)late);
@@ -157,7 +184,7 @@ static void judge(unsigned node, unsigned k, const struct payload *p, size_t len
 
 static void read_once(unsigned node, uint64_t *random)
 {
-    unsigned k = (unsigned)(check_random(random) % KEYS);
+    unsigned k = (unsigned)(check_random(random) % t.plan.keys);
     struct world *w = &t.nodes[node];
     struct nigh_value v = NIGH_VALUE_INIT;
     char name[16];
@@ -176,7 +203,7 @@ static void read_once(unsigned node, uint64_t *random)
         atomic_fetch_add(&t.stale, 1);
     } else if (rc < 0) {
         atomic_fetch_add(&t.errors, 1);
-        if (!CHECK(get && atomic_load(&t.redis_fails))) /* the origin never fails */
+        if (!CHECK(get && t.plan.redis_fails)) /* the origin never fails */
             check_note("%s: %s", get ? "get" : "fetch", nigh_result_name(rc));
     } else {
         CHECK(get && rc == NIGH_MISS);
@@ -195,26 +222,31 @@ static void *run_reader(void *arg)
 
 /* ---- cases ---- */
 
-static void set_up(uint32_t l2_deadline_ms)
+static void set_up(const struct plan *plan)
 {
     struct nigh_options o;
+    t.plan = *plan;
     memset(&t.rows, 0, sizeof(t.rows));
     t.reads = t.fresh = t.stale = t.errors = t.writes = t.queued = t.latest_ms = 0;
-    t.stop = t.redis_fails = false;
+    t.stop = false;
     t.start_ms = check_now_ms();
     for (unsigned i = 0; i < KEYS; i++) {
         t.rows[i].version = 1;
         REQUIRE(t.rows[i].accepted_ms = calloc(VERSIONS_MAX, sizeof(uint32_t)));
     }
     redis_start(&t.server, NULL);
+    if (plan->relayed)
+        relay_open(&t.relay, &t.server);
     o = node_options(&t.server);
-    o.trust_ms = TRUST_MS;
+    o.trust_ms = plan->trust_ms;
+    o.beat_ms = plan->trust_ms / 5;
     o.group_slots = 65536; /* where none of our tags collide: a collision ends a generation, too */
     /* Well below the load deadline: a lease whose fill a stopped Redis has lost must run out before
      * those who wait for it do. */
     o.lease_ms = 1000;
-    o.l2_deadline_ms = l2_deadline_ms;
+    o.l2_deadline_ms = plan->l2_deadline_ms;
     for (int i = 0; i < 2; i++) {
+        o.redis_uri = plan->relayed && i == 0 ? t.relay.uri : t.server.uri;
         origin_init(&t.nodes[i].origin);
         t.nodes[i].origin.script = load_row;
         world_open_with(&t.nodes[i], &o, NULL, &t.nodes[i].origin);
@@ -233,6 +265,8 @@ static void tear_down(void)
                (unsigned long long)t.latest_ms);
     for (int i = 0; i < 2; i++)
         world_close(&t.nodes[i]);
+    if (t.plan.relayed)
+        relay_close(&t.relay);
     redis_stop(&t.server);
     for (unsigned i = 0; i < KEYS; i++)
         free(t.rows[i].accepted_ms);
@@ -240,11 +274,11 @@ static void tear_down(void)
 
 static void run(void (*meanwhile)(uint64_t end_ms))
 {
-    pthread_t threads[WRITERS + 2 * READERS];
+    pthread_t threads[WRITERS + 2 * READERS_MAX];
     unsigned count = 0;
     for (unsigned i = 0; i < WRITERS; i++)
         REQUIRE_EQ(pthread_create(&threads[count++], NULL, run_writer, (void *)(uintptr_t)i), 0);
-    for (unsigned i = 0; i < 2 * READERS; i++)
+    for (unsigned i = 0; i < 2 * t.plan.readers; i++)
         REQUIRE_EQ(pthread_create(&threads[count++], NULL, run_reader, (void *)(uintptr_t)i), 0);
     uint64_t end_ms = check_now_ms() + 1000ull * check_seconds(5);
     meanwhile(end_ms);
@@ -262,7 +296,7 @@ static void converge(void)
         CHECK_EQ(nigh_drain(t.nodes[i].cache, WORLD_PATIENCE_MS), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&t.nodes[0], "sequence") ==
                                         world_count(&t.nodes[1], "sequence"));
-    for (unsigned k = 0; k < KEYS; k++) {
+    for (unsigned k = 0; k < t.plan.keys; k++) {
         for (int i = 0; i < 2; i++) {
             char name[16];
             struct nigh_value v;
@@ -293,7 +327,12 @@ static void nothing(uint64_t end_ms)
 
 TEST(with_redis_there_all_the_time)
 {
-    set_up(WORLD_PATIENCE_MS); /* so that a slow machine is not taken for a lost Redis */
+    set_up(&(struct plan){
+        .trust_ms = 1000,
+        .l2_deadline_ms = WORLD_PATIENCE_MS, /* a slow machine is no lost Redis */
+        .keys = KEYS,
+        .readers = 3,
+    });
     run(nothing);
     CHECK_EQ(t.queued, 0);
     CHECK_EQ(t.errors, 0);
@@ -330,8 +369,8 @@ static void kill_now_and_then(uint64_t end_ms)
 
 TEST(with_redis_killed_and_restarted)
 {
-    set_up(0);
-    t.redis_fails = true;
+    set_up(&(struct plan){.trust_ms = 1000, .keys = KEYS, .readers = 3,
+                          .redis_fails = true});
     run(kill_now_and_then);
     CHECK_GT(t.fresh, 0);
     for (int i = 0; i < 2; i++)
@@ -348,7 +387,7 @@ static void stop_now_and_then(uint64_t end_ms)
         while (check_now_ms() < until_ms)
             check_pause();
         redis_pause(&t.server);
-        until_ms = check_now_ms() + check_random(&random) % (2 * TRUST_MS);
+        until_ms = check_now_ms() + check_random(&random) % ((2 * t.plan.trust_ms));
         while (check_now_ms() < until_ms)
             check_pause();
         redis_resume(&t.server);
@@ -357,9 +396,45 @@ static void stop_now_and_then(uint64_t end_ms)
 
 TEST(with_redis_stopped_now_and_then)
 {
-    set_up(0);
-    t.redis_fails = true;
+    set_up(&(struct plan){.trust_ms = 1000, .keys = KEYS, .readers = 3,
+                          .redis_fails = true});
     run(stop_now_and_then);
+    CHECK_GT(t.fresh, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(t.nodes[i].cache) == NIGH_FRESH);
+    converge();
+    tear_down();
+}
+
+static void cut_off_now_and_then(uint64_t end_ms)
+{
+    uint64_t random = check_seed() + 79;
+    while (check_now_ms() < end_ms) {
+        rest(check_random(&random) % (2 * t.plan.trust_ms));
+        relay_stop(&t.relay);
+        rest(check_random(&random) % (8 * t.plan.trust_ms));
+        if (check_random(&random) % 4 == 0)
+            relay_cut(&t.relay);
+        relay_go(&t.relay);
+    }
+}
+
+/* Redis hears the other node all the while, so what that one changes is accepted; loads take longer
+ * than trust, so that calls join loads that began in another state of knowledge; few keys, so that
+ * they do. */
+TEST(with_one_node_cut_off_now_and_then_and_loads_slower_than_trust)
+{
+    set_up(&(struct plan){
+        .trust_ms = 200,
+        .keys = 8,
+        .readers = READERS_MAX,
+        .load_ms_max = 1500,
+        .write_ms_max = 200,
+        .redis_fails = true,
+        .relayed = true,
+    });
+    run(cut_off_now_and_then);
+    relay_go(&t.relay);
     CHECK_GT(t.fresh, 0);
     for (int i = 0; i < 2; i++)
         CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(t.nodes[i].cache) == NIGH_FRESH);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The mode without own threads: everything is driven by nigh_tick and by the calls themselves, on
-// one thread, with the test's own time, without and with a real Redis.
+// one thread or several of the host's, with the test's own time, without and with a real Redis.
 
 #include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "support/origin.h"
@@ -239,5 +240,107 @@ TEST(a_deadline_ends_a_call_though_time_only_moves_in_ticks)
     CHECK_LT(check_now_ms() - began_ms, 3000);
     redis_resume(&server);
     world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- several threads of the host ---- */
+
+#define SHARED_CALLS 3000
+
+struct shared {
+    struct world w;
+    _Atomic unsigned callers; /* still at it */
+};
+
+static void *fetch_many(void *arg)
+{
+    struct shared *s = arg;
+    uint64_t random = check_seed() + (uintptr_t)&random;
+    for (int i = 0; i < SHARED_CALLS; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%u", (unsigned)(check_random(&random) % 40));
+        struct answer got = ask_fetch(s->w.space, key, NULL);
+        CHECK(got.outcome == NIGH_FRESH || got.outcome == NIGH_STALE);
+        CHECK_EQ(strncmp(got.text, key, strlen(key)), 0);
+    }
+    atomic_fetch_sub(&s->callers, 1);
+    return NULL;
+}
+
+static void *invalidate_many(void *arg)
+{
+    struct shared *s = arg;
+    uint64_t random = check_seed();
+    for (int i = 0; i < SHARED_CALLS; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%u", (unsigned)(check_random(&random) % 40));
+        int rc = nigh_invalidate(s->w.space, key, strlen(key), NULL);
+        CHECK(rc == 0 || rc == NIGH_QUEUED);
+    }
+    atomic_fetch_sub(&s->callers, 1);
+    return NULL;
+}
+
+/* A call drives what it waits for itself, so several calls drive at once, and beside the tick. */
+static void share(const struct redis *server)
+{
+    struct shared s = {.callers = 3};
+    struct nigh_options o = world_options(&s.w);
+    pthread_t threads[3];
+    o.clock = NULL;
+    o.redis_uri = server ? server->uri : NULL;
+    o.l2_deadline_ms = WORLD_PATIENCE_MS;
+    origin_init(&s.w.origin);
+    world_open_with(&s.w, &o, NULL, &s.w.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (nigh_tick(s.w.cache), nigh_health(s.w.cache) == NIGH_FRESH));
+    for (int i = 0; i < 3; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, i ? fetch_many : invalidate_many, &s), 0);
+    while (s.callers > 0)
+        CHECK_GE(nigh_tick(s.w.cache), 0);
+    for (int i = 0; i < 3; i++)
+        REQUIRE_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(nigh_drain(s.w.cache, WORLD_PATIENCE_MS), 0);
+    origin_commit(&s.w.origin);
+    CHECK_EQ(nigh_invalidate(s.w.space, "k1", 2, NULL), 0);
+    CHECK_STR(ask_fetch(s.w.space, "k1", NULL).text, "k1=2");
+    world_close(&s.w);
+}
+
+TEST(calls_of_several_threads_do_not_disturb_each_other)
+{
+    struct redis server;
+    share(NULL);
+    redis_start(&server, NULL);
+    share(&server);
+    redis_stop(&server);
+}
+
+/* What was asked has no answer yet, and its caller is gone: the close must not trip over it. */
+TEST(closing_while_an_abandoned_request_is_on_its_way)
+{
+    struct world w;
+    struct redis server;
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = 20;
+    redis_start(&server, NULL);
+    for (int ticks = 0; ticks < 3; ticks++) {
+        struct nigh_options o = world_options(&w);
+        o.clock = NULL; /* the kernel's: the call must see its deadline by itself */
+        o.redis_uri = server.uri;
+        origin_init(&w.origin);
+        world_open_with(&w, &o, NULL, &w.origin);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), nigh_health(w.cache) == NIGH_FRESH));
+        redis_pause(&server);
+        int rc = ask_fetch(w.space, "k", &call).outcome;
+        CHECK(rc == NIGH_ETIMEDOUT || rc == NIGH_FRESH);
+        for (int i = 0; i < ticks; i++)
+            CHECK_GE(nigh_tick(w.cache), 0);
+        uint64_t began_ms = check_now_ms();
+        world_close(&w);
+        CHECK_LT(check_now_ms() - began_ms, 10000);
+        CHECK_EQ(w.origin.running, 0);
+        redis_resume(&server);
+    }
     redis_stop(&server);
 }

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// The wire of relay.h: one thread that polls every connection and copies what it reads.
+//
+// A stopped relay simply does not read: what is sent to it stays in the kernel's buffers, in order,
+// and what cannot be buffered blocks its sender, as a dead wire does. The lock is held from poll's
+// answer to the last write, so whoever changes the state under it finds no bytes on the way.
+
+#include "support/relay.h"
+
+#include "support/check.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CHUNK_BYTES 65536
+
+static struct sockaddr_un address_of(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    REQUIRE(strlen(path) < sizeof(address.sun_path));
+    strcpy(address.sun_path, path);
+    return address;
+}
+
+static int new_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(fd >= 0);
+    return fd;
+}
+
+/* ---- the thread's side: all under the lock ---- */
+
+static void close_link(struct relay_link *link)
+{
+    close(link->client);
+    close(link->server);
+    link->client = -1;
+}
+
+/* A server that is away refuses its new client by closing it. */
+static void accept_link(struct relay *r)
+{
+    struct sockaddr_un address = address_of(r->upstream);
+    int client = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (client < 0)
+        return;
+    struct relay_link *link = r->links;
+    while (link->client >= 0) {
+        link++;
+        REQUIRE(link < r->links + RELAY_LINKS_MAX);
+    }
+    link->server = new_socket();
+    link->client = client;
+    if (connect(link->server, (struct sockaddr *)&address, sizeof(address)) != 0)
+        close_link(link);
+}
+
+static bool send_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0) {
+            bytes += n;
+            len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
+/* False: one side is gone, and with it the link. */
+static bool forward(int from, int to)
+{
+    static _Thread_local char chunk[CHUNK_BYTES];
+    ssize_t n = recv(from, chunk, sizeof(chunk), MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    return n > 0 && send_all(to, chunk, (size_t)n);
+}
+
+/* The bell first, the listener second, then two places for each link (-1: poll skips it). */
+#define BELL 0
+#define LISTENER 1
+#define FIRST_LINK 2
+#define POLLS (FIRST_LINK + 2 * RELAY_LINKS_MAX)
+
+static void list_polls(const struct relay *r, struct pollfd polls[POLLS])
+{
+    polls[BELL] = (struct pollfd){r->bell, POLLIN, 0};
+    polls[LISTENER] = (struct pollfd){r->stopped ? -1 : r->listener, POLLIN, 0};
+    for (int i = 0; i < RELAY_LINKS_MAX; i++) {
+        bool idle = r->stopped || r->links[i].client < 0;
+        polls[FIRST_LINK + 2 * i] = (struct pollfd){idle ? -1 : r->links[i].client, POLLIN, 0};
+        polls[FIRST_LINK + 2 * i + 1] = (struct pollfd){idle ? -1 : r->links[i].server, POLLIN, 0};
+    }
+}
+
+static void serve(struct relay *r, const struct pollfd polls[POLLS])
+{
+    for (int i = 0; i < RELAY_LINKS_MAX; i++) {
+        struct relay_link *link = &r->links[i];
+        bool alive = link->client >= 0;
+        if (alive && polls[FIRST_LINK + 2 * i].revents)
+            alive = forward(link->client, link->server);
+        if (alive && polls[FIRST_LINK + 2 * i + 1].revents)
+            alive = forward(link->server, link->client);
+        if (link->client >= 0 && !alive)
+            close_link(link);
+    }
+    if (polls[LISTENER].revents)
+        accept_link(r);
+}
+
+static void *run(void *arg)
+{
+    struct relay *r = arg;
+    struct pollfd polls[POLLS];
+    uint64_t rung;
+    pthread_mutex_lock(&r->lock);
+    while (!r->closing) {
+        list_polls(r, polls);
+        pthread_mutex_unlock(&r->lock);
+        (void)poll(polls, POLLS, -1);
+        pthread_mutex_lock(&r->lock);
+        /* When it was rung, even after poll had looked, what poll saw is out of date: held by now,
+         * or closed and its number another's. */
+        if (read(r->bell, &rung, sizeof(rung)) < 0)
+            serve(r, polls);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* ---- the test's side ---- */
+
+/* Under the lock: the thread hears it before it serves what it saw earlier. */
+static void ring(struct relay *r)
+{
+    uint64_t one = 1;
+    REQUIRE(write(r->bell, &one, sizeof(one)) == sizeof(one));
+}
+
+void relay_open(struct relay *r, const struct redis *server)
+{
+    *r = (struct relay){.lock = PTHREAD_MUTEX_INITIALIZER};
+    snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
+    snprintf(r->socket, sizeof(r->socket), "%s/relay.sock", server->dir);
+    snprintf(r->uri, sizeof(r->uri), "unix://%s", r->socket);
+    for (int i = 0; i < RELAY_LINKS_MAX; i++)
+        r->links[i].client = -1;
+    struct sockaddr_un address = address_of(r->socket);
+    r->listener = new_socket();
+    REQUIRE(bind(r->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+    REQUIRE(listen(r->listener, RELAY_LINKS_MAX) == 0);
+    r->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    REQUIRE(r->bell >= 0);
+    REQUIRE_EQ(pthread_create(&r->thread, NULL, run, r), 0);
+}
+
+void relay_stop(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->stopped = true;
+    ring(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_go(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->stopped = false;
+    ring(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_cut(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < RELAY_LINKS_MAX; i++)
+        if (r->links[i].client >= 0)
+            close_link(&r->links[i]);
+    ring(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_close(struct relay *r)
+{
+    relay_cut(r);
+    pthread_mutex_lock(&r->lock);
+    r->closing = true;
+    ring(r);
+    pthread_mutex_unlock(&r->lock);
+    REQUIRE_EQ(pthread_join(r->thread, NULL), 0);
+    close(r->listener);
+    close(r->bell);
+    unlink(r->socket);
+    pthread_mutex_destroy(&r->lock);
+}

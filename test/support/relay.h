@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relay.h - a wire between one node and its Redis that a test may hold or cut, while other nodes
+ * talk to the same Redis directly.
+ *
+ *     relay_open(&r, &server);
+ *     o.redis_uri = r.uri;                 // this node goes through the relay
+ *     relay_stop(&r);                      // silence: nothing moves, nothing is closed
+ *     relay_go(&r);                        // what was held arrives now, in order
+ *     relay_cut(&r);                       // every connection breaks; new ones may come
+ *     relay_close(&r);                     // after the node, before redis_stop()
+ *
+ * While it is stopped the kernel holds the bytes, and connections that were begun: whoever connects
+ * succeeds and hears nothing, as behind a firewall that drops. Requests that their sender gave up
+ * long ago still arrive on relay_go(), as they do on a real network.
+ *
+ * The relay waits for the server to take bytes, so the server is not to be paused under it.
+ */
+#ifndef NIGH_TEST_RELAY_H
+#define NIGH_TEST_RELAY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "support/redis.h"
+
+#define RELAY_LINKS_MAX 64
+
+struct relay_link {
+    int client; /* -1: a free place */
+    int server;
+};
+
+/* Keys: (c) constant while open  (l) lock */
+struct relay {
+    char uri[128];                             /* (c) unix://..., for the node */
+    char socket[96];                           /* (c) in the server's folder */
+    char upstream[96];                         /* (c) the server's own socket */
+    int listener;                              /* (c) */
+    int bell;                                  /* (c) eventfd: the state has changed */
+    pthread_t thread;                          /* (c) */
+    pthread_mutex_t lock;                      /* held by the thread while it forwards */
+    struct relay_link links[RELAY_LINKS_MAX];  /* (l) */
+    bool stopped;                              /* (l) */
+    bool closing;                              /* (l) */
+};
+
+void relay_open(struct relay *r, const struct redis *server);
+void relay_close(struct relay *r);
+
+/* When it returns, no byte that was not forwarded before will be until relay_go(). */
+void relay_stop(struct relay *r);
+void relay_go(struct relay *r);
+
+/* When it returns, the connections are closed; what they held is lost. Stopped stays stopped. */
+void relay_cut(struct relay *r);
+
+#endif
