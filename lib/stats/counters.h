@@ -67,7 +67,7 @@
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue queued invalidations")          \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(FRAME, "frame", "frames heard")                                                              \
-    X(FRAME_APPLIED, "frame_applied", "invalidations of other nodes applied from the channel")     \
+    X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")     \
     X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \
     X(FRAME_GAP, "frame_gap", "gaps in the sequence: at once answered by a beat")                  \
     X(BEAT, "beat", "beats answered")                                                              \
