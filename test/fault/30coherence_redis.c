@@ -135,7 +135,9 @@ TEST(one_change_of_many_items)
     };
     CHECK_EQ(coherence_change(p.a->c, &change, NULL), 0);
     CHECK_WITHIN(NODE_PATIENCE_MS, p.b->key_count == COHERENCE_ITEMS_MAX);
-    CHECK_EQ(p.a->key_count, COHERENCE_ITEMS_MAX);
+    /* Here by the local step, and before it by the own frame, should that come first (rule 7). */
+    unsigned here = p.a->key_count;
+    CHECK(here == COHERENCE_ITEMS_MAX || here == 2 * COHERENCE_ITEMS_MAX);
     pair_close(&p);
 }
 
