@@ -63,6 +63,31 @@ struct nigh_miss {
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
              const struct nigh_call *call, struct nigh_value *ret_value);
 
+/* One of many keys. */
+struct nigh_key {
+    const void *data;
+    size_t len; /* bytes, 1 .. NIGH_KEY_MAX */
+};
+
+/**
+ * Read many keys as nigh_get() reads one. What L1 has is found several at a time, up to four times
+ * as fast as one by one; what it has not is asked of L2 all at once. Never loads.
+ *
+ * @param keys           in any order; one may occur twice
+ * @param call           NULL or options for all of them, as for nigh_get(); without call->miss: a
+ *                       ticket is of one key
+ * @param ret_values     one for each key: pinned, or empty. All may be released
+ * @param ret_outcomes   one for each key: what nigh_get() returns, NIGH_EKEY and other errors too
+ *
+ * Returns   0, also when keys have errors
+ * Errors    NIGH_EINVAL call; NIGH_EFORKED. Nothing is written then
+ * Threads   any
+ * Blocks    never when L1 has all or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
+ * Owns      release each of ret_values with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
+                  const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes);
+
 /**
  * Read a key, loading it if no tier has it fresh.
  *

@@ -10,219 +10,18 @@
 #include "cache/freshness.h"
 #include "cache/load.h"
 #include "cache/read.h"
-
-#define FLAGS_OF(call) ((call) ? (call)->flags : 0u)
-
-/* ---- L1 ---- */
-
-/* What an entry of L1 means for a call: an outcome, or NIGH_MISS. */
-static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum freshness freshness,
-                      const struct nigh_call *call, uint64_t now_ns)
-{
-    if (freshness == FRESHNESS_GONE || !freshness_acceptable(e, call, now_ns))
-        return NIGH_MISS;
-    if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
-        return NIGH_MISS;
-    if (!(l1_entry_flags(e) & L1_ABSENT))
-        return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
-    /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
-    bool learnt_since = l1_entry_stamp(e) >=
-                        atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
-    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED && learnt_since);
-    return good ? NIGH_ABSENT : NIGH_MISS;
-}
-
-/* Whether a stale entry is worth a refresh: in doubt only once (rule 11), else always. */
-static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e,
-                          enum freshness freshness)
-{
-    return freshness != FRESHNESS_DOUBTED ||
-           l1_entry_stamp(e) < atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
-}
-
-static void count_hit(struct nigh_space *space, int outcome)
-{
-    stats_count(&space->stats, outcome == NIGH_STALE ? STATS_L1_STALE : STATS_L1_FRESH);
-    if (outcome == NIGH_ABSENT)
-        stats_count(&space->stats, STATS_READ_ABSENT);
-}
-
-/* What was found and is not handed out as it is: stale, absent, not for this call, the thread has
- * no pin slot at hand. Ends the read section. NIGH_MISS: nothing that this call may have. */
-static NIGH_OUTLINED int read_judged_rcu(struct nigh_space *space, struct l1_entry *e,
-                                         const struct nigh_call *call, uint64_t now_ns,
-                                         struct nigh_value *ret, bool *ret_refresh)
-{
-    struct nigh *cache = space->cache;
-    bool quiet = FLAGS_OF(call) & NIGH_QUIET;
-    bool copied = false;
-    enum freshness freshness = freshness_of(cache, e, now_ns);
-    int outcome = outcome_of(cache, e, freshness, call, now_ns);
-    int rc = 0;
-    if (outcome == NIGH_FRESH || outcome == NIGH_STALE)
-        rc = l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
-    else if (outcome == NIGH_ABSENT)
-        *ret = (struct nigh_value)NIGH_VALUE_INIT;
-    if (outcome != NIGH_MISS && !quiet && l1_touch_rcu(e))
-        l1_report_hit_rcu(cache->l1, e);
-    if (outcome == NIGH_STALE)
-        *ret_refresh = wants_refresh(cache, e, freshness);
-    rcu_leave();
-    if (rc != 0) {
-        stats_count(&space->stats, STATS_READ_ERROR);
-        return rc;
-    }
-    if (copied)
-        stats_count(&space->stats, STATS_VALUE_COPIED);
-    if (outcome != NIGH_MISS && !quiet)
-        count_hit(space, outcome);
-    return outcome;
-}
-
-/* Whether a call takes any fresh value, and leaves its trace: as most do. */
-static inline bool takes_any(const struct nigh_call *call)
-{
-    return !call || !((call->flags & NIGH_QUIET) | call->max_age_ms | call->min_version);
-}
-
-/*
- * The read of L1. NIGH_MISS: nothing that this call may have; `ret` is then untouched.
- *
- * The one path that has to be short: present, fresh, nothing special asked, a slot free. It is
- * inlined whole into its two callers; all else is read_judged_rcu()'s.
- */
-static NIGH_INLINED int read_l1(struct nigh_space *space, const struct l1_key *key,
-                                const struct nigh_call *call, struct nigh_value *ret,
-                                bool *ret_refresh)
-{
-    struct nigh *cache = space->cache;
-    rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, key);
-    if (NIGH_UNLIKELY(!e)) {
-        rcu_leave();
-        return NIGH_MISS;
-    }
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    if (NIGH_UNLIKELY(!freshness_is_fresh(cache, e, now_ns) || !takes_any(call) ||
-                      l1_entry_flags(e) || !l1_pin_found_rcu(e, key, ret)))
-        return read_judged_rcu(space, e, call, now_ns, ret, ret_refresh);
-    if (NIGH_UNLIKELY(l1_touch_rcu(e)))
-        l1_report_hit_rcu(cache->l1, e);
-    rcu_leave();
-    stats_count(&space->stats, STATS_L1_FRESH);
-    return NIGH_FRESH;
-}
+#include "cache/read_l1.h"
+#include "cache/read_l2.h"
 
 /* ---- get: L1, then L2 ---- */
-
-/* The caller of get has a ticket in its own memory: take the lease for its put. */
-static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
-                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
-{
-    struct nigh *cache = space->cache;
-    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
-    struct l2_lease lease = {
-        .token = coherence_token(cache->coherence),
-        .rejected = rejected,
-        .lease_ms = cache->lease_ms,
-    };
-    struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
-    if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
-        return NIGH_MISS;
-    struct l2_answer *answer = l2_sync_wait(&sync);
-    if (answer->status == 0)
-        coherence_note(cache->coherence, answer);
-    if (answer->status == 0 && answer->verdict == L2_VALUE) {
-        *ret = answer;
-        return NIGH_FRESH;
-    }
-    if (answer->status == 0 && answer->verdict == L2_GRANTED) {
-        stats_count(&space->stats, STATS_LEASE_GRANTED);
-        miss->token = lease.token;
-        miss->connection = answer->connection;
-        miss->home = answer->home;
-    }
-    l2_answer_free(answer);
-    return NIGH_MISS;
-}
-
-/* Hand out what L2 had; takes the reference of found->entry. */
-static int hand_out(struct nigh_space *space, const struct l1_key *key, struct lookup *found,
-                    const struct nigh_call *call, struct nigh_value *ret)
-{
-    struct l1_entry *e = found->entry;
-    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
-    int outcome = found->verdict == LOOKUP_FRESH ? NIGH_FRESH : NIGH_STALE;
-    if (found->storable && !(FLAGS_OF(call) & NIGH_NO_STORE))
-        lookup_store(space, key, e);
-    if (!freshness_acceptable(e, call, now_ns)) {
-        outcome = NIGH_MISS;
-    } else if (l1_entry_flags(e) & L1_ABSENT) {
-        *ret = (struct nigh_value)NIGH_VALUE_INIT;
-        outcome = NIGH_ABSENT;
-    } else {
-        l1_pin_ref(e, NIGH_TIER_L2, ret);
-    }
-    l1_entry_unref(e);
-    return outcome;
-}
-
-static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                       const struct l2_answer *answer, const struct nigh_call *call,
-                       struct lookup *found, struct nigh_value *ret)
-{
-    if (answer->status != 0) {
-        stats_count(&space->stats, STATS_L2_ERROR);
-        return answer->status;
-    }
-    int rc = lookup_answer(space, key, ticket, answer, found);
-    if (rc != 0)
-        return rc;
-    if (found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE)
-        return hand_out(space, key, found, call, ret);
-    if (found->verdict == LOOKUP_KEPT)
-        l1_entry_unref(found->entry);
-    return NIGH_MISS;
-}
 
 static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
                        const struct nigh_call *call, struct nigh_value *ret)
 {
-    struct nigh *cache = space->cache;
-    uint64_t ticket = l1_ticket(cache->l1);
-    uint64_t deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms);
-    struct nigh_miss *miss = call ? call->miss : NULL;
-    if (miss) {
-        struct coherence_position at = {0, 0};
-        if (cache->coherence)
-            at = coherence_position(cache->coherence);
-        *miss = (struct nigh_miss){.stamp = ticket, .clock = at.identity, .sequence = at.sequence};
-    }
-    if (!lookup_l2_usable(space, key))
-        return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
-
-    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
-    struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
-    int rc = l2_get(cache->l2, &l2_key, &op);
-    if (rc != 0)
-        return rc;
-    struct l2_answer *answer = l2_sync_wait(&sync);
-    struct lookup found = {.verdict = LOOKUP_NOTHING};
-    rc = take_answer(space, key, ticket, answer, call, &found, ret);
-    l2_answer_free(answer);
-    if (rc != NIGH_MISS || !miss)
-        return rc;
-    struct l2_answer *value;
-    rc = lease_for_put(space, key, found.fill_id, miss, deadline_ns, &value);
-    if (rc == NIGH_MISS)
-        return NIGH_MISS;
-    rc = take_answer(space, key, ticket, value, call, &found, ret);
-    l2_answer_free(value);
-    return rc;
+    struct read_l2 r;
+    read_l2_init(space, call, &r);
+    int rc = read_l2_begin(space, key, &r);
+    return rc == 0 ? read_l2_end(space, key, call, &r, ret) : rc;
 }
 
 static NIGH_OUTLINED int get_missed(struct nigh_space *space, struct l1_key key,
@@ -249,7 +48,9 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
     bool refresh;
-    rc = FLAGS_OF(call) & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, ret_value, &refresh);
+    rc = NIGH_MISS;
+    if (NIGH_LIKELY(!(FLAGS_OF(call) & NIGH_REFRESH)))
+        rc = read_l1(space, &k, call, ret_value, &refresh);
     return NIGH_LIKELY(rc != NIGH_MISS) ? rc : get_missed(space, k, call, ret_value);
 }
 
@@ -422,7 +223,9 @@ int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
     bool refresh = false;
-    rc = FLAGS_OF(call) & NIGH_REFRESH ? NIGH_MISS : read_l1(space, &k, call, ret_value, &refresh);
+    rc = NIGH_MISS;
+    if (NIGH_LIKELY(!(FLAGS_OF(call) & NIGH_REFRESH)))
+        rc = read_l1(space, &k, call, ret_value, &refresh);
     if (NIGH_LIKELY(rc == NIGH_FRESH))
         return rc;
     if (refresh)

@@ -217,6 +217,23 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
     return table_find_rcu(hit_table_rcu(hit, key->hash), hit->base_bits, key);
 }
 
+static inline void l1_prefetch_bucket_rcu(const struct l1 *l1, const struct l1_key *key)
+{
+    __builtin_prefetch(hit_bucket_rcu(hit_table_rcu(l1_hit_of(l1), key->hash), key->hash));
+}
+
+static inline void l1_prefetch_entry_rcu(const struct l1 *l1, const struct l1_key *key)
+{
+    const struct l1_hit *hit = l1_hit_of(l1);
+    const struct l1_bucket *b = hit_bucket_rcu(hit_table_rcu(hit, key->hash), key->hash);
+    uint64_t tag = table_tag(key->hash, hit->base_bits);
+    uint32_t mask = bucket_match(b, tag);
+    struct l1_entry *e = mask ? hit_candidate_rcu(&b->words[MATCH_INDEX(mask)], tag) : NULL;
+    /* NULL or wrong: a prefetch never faults, and the search will be right. */
+    __builtin_prefetch(e);
+    __builtin_prefetch((const char *)e + sizeof(*e) + key->len);
+}
+
 /* ---- judging ---- */
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e);

@@ -114,6 +114,9 @@ void l1_entry_unref(struct l1_entry *e);
 
 /* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
+/* Ahead of l1_find_rcu() for many keys: first the bucket of each, then what the bucket names. */
+static inline void l1_prefetch_bucket_rcu(const struct l1 *l1, const struct l1_key *key);
+static inline void l1_prefetch_entry_rcu(const struct l1 *l1, const struct l1_key *key);
 /* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
  * when the counter is full. */
 

@@ -72,8 +72,13 @@ static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key
 {
     struct pin_page *page = pin_own_page;
     uint32_t at = page->at;
-    if (NIGH_UNLIKELY(!pin_slot_is_free(page, at)))
-        return false;
+    if (!pin_slot_is_free(page, at)) {
+        /* Who holds several takes them in a row. */
+        at = at + 1 < atomic_load_explicit(&page->opened, memory_order_relaxed) ? at + 1 : 0;
+        if (NIGH_UNLIKELY(!pin_slot_is_free(page, at)))
+            return false;
+        page->at = at;
+    }
     /* pair(pin.slot): carries along the reads of who gave the slot back */
     atomic_store_explicit(&page->slots[at], e, memory_order_release);
     ret->data = e->bytes + key->len;

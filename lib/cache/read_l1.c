@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading L1 when it is no plain hit: stale, absent, in doubt, or not good enough for this call.
+ */
+#include "cache/read_l1.h"
+
+/* What an entry of L1 means for a call: an outcome, or NIGH_MISS. */
+static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum freshness freshness,
+                      const struct nigh_call *call, uint64_t now_ns)
+{
+    if (freshness == FRESHNESS_GONE || !freshness_acceptable(e, call, now_ns))
+        return NIGH_MISS;
+    if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
+        return NIGH_MISS;
+    if (!(l1_entry_flags(e) & L1_ABSENT))
+        return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
+    /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
+    bool learnt_since = l1_entry_stamp(e) >=
+                        atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED && learnt_since);
+    return good ? NIGH_ABSENT : NIGH_MISS;
+}
+
+/* Whether a stale entry is worth a refresh: in doubt only once (rule 11), else always. */
+static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e,
+                          enum freshness freshness)
+{
+    return freshness != FRESHNESS_DOUBTED ||
+           l1_entry_stamp(e) < atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+}
+
+int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
+                    uint64_t now_ns, struct nigh_value *ret, struct read_notes *notes)
+{
+    struct nigh *cache = space->cache;
+    enum freshness freshness = freshness_of(cache, e, now_ns);
+    int outcome = outcome_of(cache, e, freshness, call, now_ns);
+    if (outcome == NIGH_MISS)
+        return NIGH_MISS;
+    if (outcome == NIGH_ABSENT) {
+        *ret = (struct nigh_value)NIGH_VALUE_INIT;
+    } else {
+        int rc = l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &notes->copied);
+        if (rc != 0)
+            return rc;
+    }
+    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch_rcu(e))
+        l1_report_hit_rcu(cache->l1, e);
+    if (outcome == NIGH_STALE)
+        notes->refresh = wants_refresh(cache, e, freshness);
+    return outcome;
+}
+
+void read_count(struct nigh_space *space, const struct nigh_call *call, int outcome,
+                const struct read_notes *notes)
+{
+    if (notes->copied)
+        stats_count(&space->stats, STATS_VALUE_COPIED);
+    if (outcome < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    if (outcome < 0 || outcome == NIGH_MISS || (FLAGS_OF(call) & NIGH_QUIET))
+        return;
+    stats_count(&space->stats, outcome == NIGH_STALE ? STATS_L1_STALE : STATS_L1_FRESH);
+    if (outcome == NIGH_ABSENT)
+        stats_count(&space->stats, STATS_READ_ABSENT);
+}

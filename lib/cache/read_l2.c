@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading L2 for who does not load: ask, judge, hand out, keep.
+ */
+#include "cache/read_l2.h"
+
+#include "cache/freshness.h"
+#include "cache/lookup.h"
+#include "cache/read_l1.h"
+
+/* The caller of get has a ticket in its own memory: take the lease for its put. */
+static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
+                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+{
+    struct nigh *cache = space->cache;
+    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
+    struct l2_lease lease = {
+        .token = coherence_token(cache->coherence),
+        .rejected = rejected,
+        .lease_ms = cache->lease_ms,
+    };
+    struct l2_sync sync;
+    l2_sync_init(&sync, &cache->env);
+    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
+        return NIGH_MISS;
+    struct l2_answer *answer = l2_sync_wait(&sync);
+    if (answer->status == 0)
+        coherence_note(cache->coherence, answer);
+    if (answer->status == 0 && answer->verdict == L2_VALUE) {
+        *ret = answer;
+        return NIGH_FRESH;
+    }
+    if (answer->status == 0 && answer->verdict == L2_GRANTED) {
+        stats_count(&space->stats, STATS_LEASE_GRANTED);
+        miss->token = lease.token;
+        miss->connection = answer->connection;
+        miss->home = answer->home;
+    }
+    l2_answer_free(answer);
+    return NIGH_MISS;
+}
+
+/* Hand out what L2 had; takes the reference of found->entry. */
+static int hand_out(struct nigh_space *space, const struct l1_key *key, struct lookup *found,
+                    const struct nigh_call *call, struct nigh_value *ret)
+{
+    struct l1_entry *e = found->entry;
+    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
+    int outcome = found->verdict == LOOKUP_FRESH ? NIGH_FRESH : NIGH_STALE;
+    if (found->storable && !(FLAGS_OF(call) & NIGH_NO_STORE))
+        lookup_store(space, key, e);
+    if (!freshness_acceptable(e, call, now_ns)) {
+        outcome = NIGH_MISS;
+    } else if (l1_entry_flags(e) & L1_ABSENT) {
+        *ret = (struct nigh_value)NIGH_VALUE_INIT;
+        outcome = NIGH_ABSENT;
+    } else {
+        l1_pin_ref(e, NIGH_TIER_L2, ret);
+    }
+    l1_entry_unref(e);
+    return outcome;
+}
+
+static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                       const struct l2_answer *answer, const struct nigh_call *call,
+                       struct lookup *found, struct nigh_value *ret)
+{
+    if (answer->status != 0) {
+        stats_count(&space->stats, STATS_L2_ERROR);
+        return answer->status;
+    }
+    int rc = lookup_answer(space, key, ticket, answer, found);
+    if (rc != 0)
+        return rc;
+    if (found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE)
+        return hand_out(space, key, found, call, ret);
+    if (found->verdict == LOOKUP_KEPT)
+        l1_entry_unref(found->entry);
+    return NIGH_MISS;
+}
+
+/* What a miss knows of this node and of Redis: what its put will be judged by. */
+static void fill_miss(const struct nigh *cache, uint64_t ticket, struct nigh_miss *miss)
+{
+    struct coherence_position at = {0, 0};
+    if (cache->coherence)
+        at = coherence_position(cache->coherence);
+    *miss = (struct nigh_miss){.stamp = ticket, .clock = at.identity, .sequence = at.sequence};
+}
+
+void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct read_l2 *ret)
+{
+    struct nigh *cache = space->cache;
+    ret->ticket = l1_ticket(cache->l1);
+    ret->deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms);
+    if (call && call->miss)
+        fill_miss(cache, ret->ticket, call->miss);
+}
+
+int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct read_l2 *r)
+{
+    struct nigh *cache = space->cache;
+    if (!lookup_l2_usable(space, key))
+        return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
+    struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
+    l2_sync_init(&r->sync, &cache->env);
+    struct l2_op op = {r->deadline_ns, l2_sync_done, &r->sync};
+    return l2_get(cache->l2, &l2_key, &op);
+}
+
+int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                struct read_l2 *r, struct nigh_value *ret)
+{
+    struct l2_answer *answer = l2_sync_wait(&r->sync);
+    struct lookup found = {.verdict = LOOKUP_NOTHING};
+    int rc = take_answer(space, key, r->ticket, answer, call, &found, ret);
+    l2_answer_free(answer);
+    if (rc != NIGH_MISS || !call || !call->miss)
+        return rc;
+    struct l2_answer *value;
+    rc = lease_for_put(space, key, found.fill_id, call->miss, r->deadline_ns, &value);
+    if (rc == NIGH_MISS)
+        return NIGH_MISS;
+    rc = take_answer(space, key, r->ticket, value, call, &found, ret);
+    l2_answer_free(value);
+    return rc;
+}
