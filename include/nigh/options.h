@@ -35,7 +35,7 @@ extern "C" {
 #define NIGH_DEFAULT_CONNECT_TIMEOUT_MS 1000u
 #define NIGH_DEFAULT_TRUST_MS 3000u
 #define NIGH_DEFAULT_BEAT_MS 1000u
-#define NIGH_DEFAULT_LEASE_MS 2000u /* well below the load deadline: who waits for a dead one loads */
+#define NIGH_DEFAULT_LEASE_MS 2000u /* below the load deadline: who waits for a dead one loads */
 #define NIGH_DEFAULT_GROUP_SLOTS 65536u
 #define NIGH_DEFAULT_QUEUE_ITEMS 16384u
 #define NIGH_DEFAULT_WORKERS 4u

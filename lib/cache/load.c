@@ -114,8 +114,8 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e)
 
 /*
  * Between its caller's look at L1 and the start of this flight another one may have landed, and
- * left its value there. Without a second look that value would be loaded once more: the third caller of
- * golang#31420. From here on nobody else lands, for this flight is the key's.
+ * left its value there. Without a second look that value would be loaded once more: the third
+ * caller of golang#31420. From here on nobody else lands, for this flight is the key's.
  */
 static bool land_from_l1(struct load *l)
 {

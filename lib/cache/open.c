@@ -308,7 +308,7 @@ undo_alloc:
 /* ---- closing ---- */
 
 /* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets
- * the fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
+ * fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
 static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;
