@@ -72,7 +72,7 @@ endforeach()
 
 # nigh inlined into the timing loop: the whole library and core.c as one unit.
 add_library(perf_core OBJECT ${NIGH_SOURCES} bench/core.c bench/nigh.c)
-target_include_directories(perf_core PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_include_directories(perf_core PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${NIGH_GENERATED_DIR})
 target_link_libraries(perf_core PRIVATE nigh_flags ${NIGH_LINKED} PkgConfig::NIGH_XXHASH)
 target_compile_options(perf_core PRIVATE -fvisibility=hidden -ftls-model=initial-exec -flto)
 set_target_properties(perf_core PROPERTIES POSITION_INDEPENDENT_CODE ON)

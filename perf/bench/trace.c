@@ -6,10 +6,10 @@
  * Files are replayed through the public API in a cache without Redis: get, and on a miss put. It
  * runs in the mode without own threads, ticked by this one, so the same file gives the same hits.
  *
- * nigh is capped in bytes of everything, the traces' figures are for objects or bytes of payload.
- * So the memory is found by trial with which exactly so many equal objects fit, and those who are
- * compared get what nigh then has. Sizes are multiplied, for small caches, until nigh's own tables
- * and headers are small against the payload: the hit ratio does not depend on the unit.
+ * A capacity in objects is l1.entries. One in bytes is of payload, while nigh's is of everything: so
+ * the memory is found by trial with which just so many objects of the mean size fit, and those who
+ * are compared get what nigh then has. Sizes are multiplied, for small caches, until nigh's own
+ * tables and headers are small against the payload: the hit ratio does not depend on the unit.
  */
 #include <stdio.h>
 
@@ -21,18 +21,19 @@
 #include "support/fail.h"
 
 #define PAYLOAD_MIN_BYTES (16ull << 20)
-#define OBJECT_MIN_BYTES 16u
+#define OBJECT_BYTES 16u        /* of the values, where objects are counted */
+#define OBJECT_ROOM_BYTES 512u  /* so much memory for each is no limit */
 #define OBJECT_OVERHEAD_BYTES 64u
 #define MEMORY_MIN_BYTES (4ull << 20)
 #define TRIALS_MAX 12u
 #define TRIAL_PRECISION 2000u /* stop within one in so many entries */
-#define TICK_SHARE 64u /* of the memory, put since the last tick: limbo stays far from its cap */
+#define TICK_SHARE 64u /* of the capacity, put since the last tick: little is in limbo */
 #define TTL_MS (24u * 3600 * 1000)
 
 struct replay {
     struct nigh *cache;
     struct nigh_space *space;
-    uint64_t memory_bytes;
+    uint64_t capacity_bytes;
     uint64_t untended_bytes; /* put since the last tick */
     char *value;             /* as large as any */
 };
@@ -46,17 +47,20 @@ struct capacity {
 /* How it is given to nigh. */
 struct setting {
     uint64_t memory_bytes;
+    uint32_t entries_max;  /* 0: no limit but memory */
     uint64_t object_bytes; /* value of each; by bytes: of a mean one */
     uint64_t scale;        /* bytes of ours per byte of the trace */
-    uint64_t entries;      /* mean objects that fit: what was reached */
+    uint64_t entries;      /* objects, by bytes mean ones, that fit */
 };
 
 /* ---- a cache ---- */
 
-static void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memory_bytes)
+static void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memory_bytes,
+                        uint32_t entries_max)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
     options.l1_memory = memory_bytes;
+    options.l1_entries = entries_max;
     options.l1_shards = s->shards ? s->shards : 1;
     options.group_slots = 2048;
     options.threads = NIGH_THREADS_NONE;
@@ -66,7 +70,8 @@ static void replay_open(struct replay *r, const struct bench_settings *s, uint64
         nigh_open(&options, &r->cache) != 0 ||
         nigh_space_open(r->cache, "trace", NULL, NULL, NULL, NULL, &r->space) != 0)
         fail("%s", nigh_options_error());
-    r->memory_bytes = memory_bytes;
+    r->capacity_bytes =
+        entries_max ? (uint64_t)entries_max * (OBJECT_BYTES + OBJECT_OVERHEAD_BYTES) : memory_bytes;
     r->untended_bytes = 0;
 }
 
@@ -76,7 +81,7 @@ static void replay_put(struct replay *r, uint32_t key, uint64_t size)
     if (rc != 0)
         fail("trace: put failed: %s", nigh_strerror(rc));
     r->untended_bytes += size + OBJECT_OVERHEAD_BYTES;
-    if (r->untended_bytes > r->memory_bytes / TICK_SHARE) {
+    if (r->untended_bytes > r->capacity_bytes / TICK_SHARE) {
         nigh_tick(r->cache);
         r->untended_bytes = 0;
     }
@@ -96,7 +101,7 @@ static bool replay_get(struct replay *r, uint32_t key)
 static uint64_t entries_with(const struct bench_settings *s, struct replay *r, uint64_t memory,
                              uint64_t object_bytes, uint64_t wanted)
 {
-    replay_open(r, s, memory);
+    replay_open(r, s, memory, 0);
     for (uint32_t key = 0; key < wanted + wanted / 4 + 64; key++)
         replay_put(r, key, object_bytes);
     nigh_tick(r->cache);
@@ -139,17 +144,17 @@ static struct setting setting_for(const struct bench_settings *s, struct replay 
                                   const struct trace *t, struct capacity c)
 {
     struct setting set = {.scale = 1};
-    uint64_t wanted = c.amount;
-    if (c.by_bytes) {
-        while (c.amount * set.scale < PAYLOAD_MIN_BYTES)
-            set.scale *= 2;
-        set.object_bytes = mean_size(t) * set.scale;
-        wanted = c.amount * set.scale / set.object_bytes;
-    } else {
-        uint64_t even = PAYLOAD_MIN_BYTES / c.amount;
-        set.object_bytes = even > OBJECT_MIN_BYTES ? even : OBJECT_MIN_BYTES;
+    if (!c.by_bytes) {
+        set.object_bytes = OBJECT_BYTES;
+        set.entries = c.amount;
+        set.entries_max = (uint32_t)c.amount;
+        set.memory_bytes = PAYLOAD_MIN_BYTES + c.amount * OBJECT_ROOM_BYTES;
+        return set;
     }
-    find_memory(s, r, &set, wanted);
+    while (c.amount * set.scale < PAYLOAD_MIN_BYTES)
+        set.scale *= 2;
+    set.object_bytes = mean_size(t) * set.scale;
+    find_memory(s, r, &set, c.amount * set.scale / set.object_bytes);
     return set;
 }
 
@@ -158,28 +163,20 @@ static struct setting setting_for(const struct bench_settings *s, struct replay 
 struct outcome {
     uint64_t hits;
     uint64_t dropped; /* puts for which there was no room */
-    double entries;   /* on average, over the second half */
 };
 
 static struct outcome replay_trace(const struct bench_settings *s, struct replay *r,
                                    const struct trace *t, const struct setting *set, bool by_bytes)
 {
     struct outcome o = {0};
-    uint64_t looks = 0;
-    size_t look_every = t->count / 256 + 1;
-    replay_open(r, s, set->memory_bytes);
+    replay_open(r, s, set->memory_bytes, set->entries_max);
     for (size_t i = 0; i < t->count; i++) {
         const struct request *q = &t->requests[i];
         if (replay_get(r, q->key))
             o.hits++;
         else
             replay_put(r, q->key, by_bytes ? q->size * set->scale : set->object_bytes);
-        if (i % look_every == 0 && i > t->count / 2) {
-            o.entries += (double)nigh_stats_value(r->cache, NULL, "entries");
-            looks++;
-        }
     }
-    o.entries /= looks ? (double)looks : 1;
     o.dropped = (uint64_t)nigh_stats_value(r->cache, NULL, "l1_refused_full");
     nigh_close(r->cache);
     return o;
@@ -240,7 +237,7 @@ static void run_one(const struct bench_settings *s, const char *name, const stru
     snprintf(label, sizeof(label), "%s %lu%s", name, (unsigned long)c.amount,
              c.by_bytes ? " B" : "");
     r.value = must_alloc(1, c.by_bytes ? largest_size(t) * (PAYLOAD_MIN_BYTES / c.amount + 1) * 2
-                                       : PAYLOAD_MIN_BYTES + OBJECT_MIN_BYTES);
+                                       : OBJECT_BYTES);
     struct setting set = setting_for(s, &r, t, c);
     progress("trace: %s", label);
     struct outcome o = replay_trace(s, &r, t, &set, c.by_bytes);
