@@ -242,11 +242,12 @@ static int forked_calls(struct world *w)
     return wrong;
 }
 
-/* ThreadSanitizer ends a child that starts threads after a fork of a process with threads. */
-#if defined(__SANITIZE_THREAD__)
+/* ThreadSanitizer ends a child that starts threads after a fork of a process with threads, and
+ * AddressSanitizer's allocator may be locked for ever by a thread that the child does not have. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define CHILD_MAY_START_THREADS 0
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define CHILD_MAY_START_THREADS 0
 #endif
 #endif
