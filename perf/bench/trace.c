@@ -6,7 +6,7 @@
  * Files are replayed through the public API in a cache without Redis: get, and on a miss put. It
  * runs in the mode without own threads, ticked by this one, so the same file gives the same hits.
  *
- * A capacity in objects is l1.entries. One in bytes is of payload, while nigh's is of everything: so
+ * A capacity in objects is l1.entries. One in bytes is of payload, while nigh counts everything: so
  * the memory is found by trial with which just so many objects of the mean size fit, and those who
  * are compared get what nigh then has. Sizes are multiplied, for small caches, until nigh's own
  * tables and headers are small against the payload: the hit ratio does not depend on the unit.
