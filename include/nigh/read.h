@@ -96,7 +96,8 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  * brings is taken, as NIGH_STALE if it is below min_version.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
- * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
+ * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH; with
+ *                    NIGH_L1_ONLY it neither blocks nor loads, here or behind
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader

@@ -228,7 +228,7 @@ int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
         rc = read_l1(space, &k, call, ret_value, &refresh);
     if (NIGH_LIKELY(rc == NIGH_FRESH))
         return rc;
-    if (refresh)
+    if (refresh && !(FLAGS_OF(call) & NIGH_L1_ONLY))
         refresh_behind(space, k);
     return rc == NIGH_MISS ? fetch_missed(space, k, call, ret_value) : rc;
 }
