@@ -35,7 +35,7 @@ struct watcher {
     int64_t connects;
     int64_t renewals;
     int64_t following; /* a clock of Redis */
-    uint64_t last_ns;  /* of the look before */
+    uint64_t last_ns;  /* when the look before began */
     uint64_t away_ns;  /* since when Redis is away; 0: it is not */
     uint32_t calm;
     uint32_t settled;  /* updates before this one need no look any more */
@@ -47,9 +47,10 @@ int64_t watcher_stat(const struct member *m, const char *name)
     return nigh_stats_value(m->cache, NULL, name);
 }
 
-static void note(struct watcher *w, enum trouble_kind kind, uint64_t from_ns, uint64_t to_ns)
+/* What is seen now happened before the time is read here, and after the look before began. */
+static void note(struct watcher *w, enum trouble_kind kind, uint64_t from_ns)
 {
-    struct trouble t = {from_ns, to_ns, w->member->number, kind};
+    struct trouble t = {from_ns, now_ns(), w->member->number, kind};
     if (w->member->plan->check)
         loads_add_trouble(&w->member->loads, &t);
 }
@@ -71,7 +72,7 @@ static void set_away(struct watcher *w, uint64_t since_ns)
     atomic_store_explicit(&w->member->self->away, since_ns != 0, memory_order_relaxed);
 }
 
-static void watch_link(struct watcher *w, uint64_t now)
+static void watch_link(struct watcher *w)
 {
     int64_t connects = watcher_stat(w->member, "l2_connect");
     bool reconnected = connects != w->connects;
@@ -82,12 +83,12 @@ static void watch_link(struct watcher *w, uint64_t now)
         set_away(w, w->last_ns);
     bool linked = watcher_stat(w->member, "connected") == 1;
     if (w->away_ns && linked && (reconnected || w->calm >= CALM_LOOKS)) {
-        note(w, TROUBLE_AWAY, w->away_ns, now);
+        note(w, TROUBLE_AWAY, w->away_ns);
         set_away(w, 0);
     }
 }
 
-static void watch_renewals(struct watcher *w, uint64_t now)
+static void watch_renewals(struct watcher *w)
 {
     int64_t renewals = watcher_stat(w->member, "resync") + watcher_stat(w->member, "trust_lost");
     int64_t following = watcher_stat(w->member, "following");
@@ -95,7 +96,7 @@ static void watch_renewals(struct watcher *w, uint64_t now)
         return;
     w->renewals = renewals;
     w->following = following;
-    note(w, TROUBLE_RENEWED, w->last_ns, now);
+    note(w, TROUBLE_RENEWED, w->last_ns);
 }
 
 static bool is_open(const struct update *u)
@@ -155,14 +156,14 @@ static void watch_memory(struct watcher *w)
 
 static void look(struct watcher *w)
 {
-    uint64_t now = now_ns();
-    watch_link(w, now);
-    watch_renewals(w, now);
+    uint64_t begin = now_ns();
+    watch_link(w);
+    watch_renewals(w);
     if (w->member->plan->check)
         settle_queued(w);
     if (w->turn++ % MEMORY_EVERY == 0)
         watch_memory(w);
-    w->last_ns = now;
+    w->last_ns = begin;
 }
 
 void watcher_run(struct member *m)
@@ -179,7 +180,7 @@ void watcher_run(struct member *m)
     nigh_drain(m->cache, 2000);
     look(&w);
     if (w.away_ns)
-        note(&w, TROUBLE_AWAY, w.away_ns, now_ns());
+        note(&w, TROUBLE_AWAY, w.away_ns);
     m->self->memory_cap = (uint64_t)watcher_stat(m, "memory_cap_bytes");
     m->self->resyncs = watcher_stat(m, "resync");
     m->self->queued_at_end = nigh_drain(m->cache, 0) != 0;
