@@ -87,6 +87,7 @@ struct nigh {
     struct service keeper;
     struct service reclaimer;
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
+    _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t fills_behind;              /* (a) under way, and nobody waits for them */

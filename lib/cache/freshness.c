@@ -27,3 +27,24 @@ bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call
         return false;
     return call->min_version == 0 || l1_entry_version(e) >= call->min_version;
 }
+
+void freshness_note_doubt(struct nigh *cache)
+{
+    /* pair(coherence.trust): only compared here */
+    uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
+    if (atomic_load_explicit(&cache->lost_until, memory_order_relaxed) == until_ns)
+        return;
+    /* Two at once only mark twice: what was loaded in between is loaded once more. */
+    atomic_store_explicit(&cache->lost_stamp, l1_mark(cache->l1), memory_order_relaxed);
+    /* pair(cache.lost): the stamp before what says that it holds */
+    atomic_store_explicit(&cache->lost_until, until_ns, memory_order_release);
+}
+
+bool freshness_learnt_since(const struct nigh *cache, uint64_t stamp)
+{
+    /* pair(coherence.trust): only compared here */
+    uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
+    /* pair(cache.lost): then the stamp is of this doubt, or of a later one */
+    return atomic_load_explicit(&cache->lost_until, memory_order_acquire) == until_ns &&
+           stamp >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+}

@@ -44,6 +44,11 @@ static inline bool freshness_is_fresh(const struct nigh *cache, const struct l1_
            NIGH_LIKELY(l1_entry_fresh_at(e, now_ns));
 }
 
+/* Mark the beginning of the doubt that reigns now, unless that is done: whoever sees it first. */
+void freshness_note_doubt(struct nigh *cache);
+/* In doubt: whether what has this stamp was learnt since the doubt began. */
+bool freshness_learnt_since(const struct nigh *cache, uint64_t stamp);
+
 /* Whether the call's own limits (max_age, min_version) let it take the entry at all. */
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns);
 

@@ -102,8 +102,7 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e)
     const struct nigh *cache = l->space->cache;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     enum freshness freshness = freshness_of(cache, e, now_ns);
-    bool since =
-        l1_entry_stamp(e) >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+    bool since = freshness_learnt_since(cache, l1_entry_stamp(e));
     bool doubted = freshness == FRESHNESS_DOUBTED && since && !cache->doubt_is_miss;
     if ((freshness != FRESHNESS_FRESH && !doubted) || !freshness_acceptable(e, &l->call, now_ns))
         return NIGH_MISS;

@@ -89,10 +89,10 @@ static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *ke
 /* "Does not exist" has no stale form: not vouched for, it stands if learnt since the doubt. */
 static int in_doubt(const struct nigh_space *space, const struct flight *f, int outcome)
 {
-    uint64_t lost = atomic_load_explicit(&space->cache->lost_stamp, memory_order_relaxed);
     if (outcome == NIGH_FRESH)
         return NIGH_STALE;
-    return outcome == NIGH_ABSENT && f->ticket < lost ? NIGH_PENDING : outcome;
+    bool stands = freshness_learnt_since(space->cache, f->ticket);
+    return outcome == NIGH_ABSENT && !stands ? NIGH_PENDING : outcome;
 }
 
 /* Take the result of a landed flight. NIGH_PENDING: it is no answer to this call, fly again. */
@@ -152,6 +152,8 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
     struct nigh *cache = space->cache;
     /* Trust before the ticket: what it vouches for is in the floors that the ticket stands on. */
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
+    if (!trusted)
+        freshness_note_doubt(cache); /* so that what this call brings counts as learnt since */
     struct joined joined = {l1_ticket(cache->l1), trusted};
     struct flight_join join = {
         .key = {space, space->id, key->hash, key->data, key->len},

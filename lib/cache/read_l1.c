@@ -15,9 +15,8 @@ static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum f
     if (!(l1_entry_flags(e) & L1_ABSENT))
         return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
     /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
-    bool learnt_since = l1_entry_stamp(e) >=
-                        atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
-    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED && learnt_since);
+    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED &&
+                                                 freshness_learnt_since(cache, l1_entry_stamp(e)));
     return good ? NIGH_ABSENT : NIGH_MISS;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "cache/sink.h"
 
+#include "cache/freshness.h"
 #include "cache/space.h"
 
 static void apply_group(void *arg, uint16_t slot, bool soft)
@@ -53,7 +54,7 @@ static void wake(void *arg)
 static void lost(void *arg)
 {
     struct nigh *cache = arg;
-    atomic_store_explicit(&cache->lost_stamp, l1_mark(cache->l1), memory_order_relaxed);
+    freshness_note_doubt(cache);
     LOG(cache->env.log, NIGH_LOG_WARN, "trust lost: stored values are stale until Redis answers");
 }
 
