@@ -17,24 +17,28 @@
 
 static uint64_t given_now_ns;
 
-static inline int core_judge(struct nigh *cache, struct l1_entry *e, enum core_feature upto)
+static inline bool core_judge(struct nigh *cache, struct l1_entry *e, enum core_feature upto)
 {
     uint64_t now_ns = upto >= CORE_CLOCK ? clock_coarse_ns(&cache->clock) : given_now_ns;
-    if (freshness_of(cache, e, now_ns) != FRESHNESS_FRESH || (l1_entry_flags(e) & L1_ABSENT))
-        return NIGH_MISS;
-    l1_touch_rcu(e);
-    return NIGH_FRESH;
+    if (!freshness_is_fresh(cache, e, now_ns) || l1_entry_flags(e))
+        return false;
+    if (l1_touch_rcu(e))
+        l1_report_hit_rcu(cache->l1, e);
+    return true;
 }
 
-static inline int core_hand_out(struct nigh *cache, struct l1_entry *e, enum core_feature upto,
-                                struct nigh_value *ret)
+static inline int core_hand_out(struct nigh *cache, struct l1_entry *e, const struct l1_key *key,
+                                enum core_feature upto, struct nigh_value *ret)
 {
     bool copied;
-    if (upto >= CORE_PIN)
-        return l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
-    struct bytes value = l1_entry_value(e);
-    *ret = (struct nigh_value){value.data, value.len, 0};
-    return NIGH_FRESH;
+    if (upto < CORE_PIN) {
+        struct bytes value = l1_entry_value(e);
+        *ret = (struct nigh_value){value.data, value.len, 0};
+        return NIGH_FRESH;
+    }
+    if (l1_pin_found_rcu(e, key, ret))
+        return NIGH_FRESH;
+    return l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
 }
 
 static inline int core_get(enum core_feature upto, struct nigh_space *space, const void *key,
@@ -45,10 +49,8 @@ static inline int core_get(enum core_feature upto, struct nigh_space *space, con
     int outcome = NIGH_MISS;
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &k);
-    if (e)
-        outcome = upto >= CORE_JUDGE ? core_judge(cache, e, upto) : NIGH_FRESH;
-    if (outcome == NIGH_FRESH)
-        outcome = core_hand_out(cache, e, upto, ret);
+    if (e && (upto < CORE_JUDGE || core_judge(cache, e, upto)))
+        outcome = core_hand_out(cache, e, &k, upto, ret);
     rcu_leave();
     if (upto >= CORE_JUDGE)
         stats_count(&space->stats, STATS_L1_FRESH);
