@@ -269,8 +269,9 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
 
 void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
 {
+    uint64_t hash = entry_hash(l1, e);
     if (l1->policy->report)
-        l1->policy->report(l1_shard_of(l1, entry_hash(l1, e)), e);
+        l1->policy->report(l1, l1_shard_of(l1, hash), hash, e);
 }
 
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)
