@@ -46,8 +46,8 @@ TEST(memory_falls_and_rises_by_name)
     CHECK_WITHIN(20000, gauge(cache, "resident_bytes") <= 16 * MIB * 110 / 100);
     CHECK_GT(gauge(cache, "entries"), 20000);
     CHECK_EQ(nigh_set(cache, "l1.memory", "64m"), 0);
-    put_many(space, 100000);
-    CHECK_EQ(gauge(cache, "entries"), 100000);
+    /* A put is dropped while limbo is full, and freeing needs a thread that may have to wait. */
+    CHECK_WITHIN(20000, (put_many(space, 100000), gauge(cache, "entries") == 100000));
     nigh_close(cache);
 }
 
