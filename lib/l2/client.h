@@ -76,11 +76,12 @@ struct l2 {
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
 
-    _Atomic bool stop;             /* (a) */
-    _Atomic bool drop;             /* (a) somebody wants the connection given up */
-    _Atomic bool stepping;         /* pair(l2.step): one thread steps at a time */
-    _Atomic uint64_t connection;   /* (a) `online` for gauges */
-    _Atomic uint32_t in_flight;    /* (a) for gauges, and to refuse what would never end */
+    _Atomic bool stop;                /* (a) */
+    _Atomic bool drop;                /* (a) somebody wants the connection given up */
+    _Atomic bool stepping;            /* pair(l2.step): one thread steps at a time */
+    _Atomic uint64_t connection;      /* (a) `online` for gauges */
+    _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
+    _Atomic uint64_t in_flight_bytes; /* (a) the same, of their wire forms */
 
     struct conn conn;            /* (i) */
     struct request_list pending; /* (i) */

@@ -15,6 +15,9 @@
 
 /* Far above any number of callers: for a server that takes requests and never answers. */
 #define IN_FLIGHT_MAX 65536u
+/* What a server that reads nothing can make us hold; one larger request may pass alone. A beat,
+ * small and one at a time, passes always; a change that is refused is queued by coherence. */
+#define IN_FLIGHT_BYTES_MAX (64u << 20)
 
 /* ---- requests ---- */
 
@@ -69,6 +72,7 @@ static void request_free(struct l2 *l2, struct request *r)
 static void request_done(struct l2 *l2, struct request *r)
 {
     atomic_fetch_sub_explicit(&l2->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&l2->in_flight_bytes, r->wire_len, memory_order_relaxed);
     request_free(l2, r);
 }
 
@@ -116,8 +120,15 @@ static struct request *request_create(struct l2 *l2, struct command *command,
     return NULL;
 }
 
+static bool has_room(struct l2 *l2, const struct request *r)
+{
+    uint32_t count = atomic_load_explicit(&l2->in_flight, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes, memory_order_relaxed);
+    return count < IN_FLIGHT_MAX && (bytes == 0 || bytes + r->wire_len <= IN_FLIGHT_BYTES_MAX);
+}
+
 /* REQUIRES(lock). Whether the request may be queued. */
-static int admit_locked(struct l2 *l2, const struct submit *submit, uint64_t now_ns)
+static int admit_locked(struct l2 *l2, const struct submit *submit, const struct request *r)
 {
     if (l2->closing)
         return NIGH_ECLOSED;
@@ -125,9 +136,7 @@ static int admit_locked(struct l2 *l2, const struct submit *submit, uint64_t now
         return NIGH_EOFFLINE;
     if (submit->always)
         return 0;
-    if (atomic_load_explicit(&l2->in_flight, memory_order_relaxed) >= IN_FLIGHT_MAX)
-        return NIGH_EOFFLINE;
-    return breaker_allows(&l2->breaker, now_ns) ? 0 : NIGH_EOFFLINE;
+    return has_room(l2, r) && breaker_allows(&l2->breaker, r->queued_ns) ? 0 : NIGH_EOFFLINE;
 }
 
 int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit)
@@ -138,11 +147,12 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     if (submit->op->done == l2_sync_done)
         ((struct l2_sync *)submit->op->arg)->l2 = l2;
     pthread_mutex_lock(&l2->lock);
-    int refused = admit_locked(l2, submit, r->queued_ns);
+    int refused = admit_locked(l2, submit, r);
     bool wake = false;
     if (!refused) {
         list_push(&l2->queue, r);
         atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&l2->in_flight_bytes, r->wire_len, memory_order_relaxed);
         wake = l2->asleep;
         l2->asleep = false; /* one wake-up brings everything that is queued until it comes */
     }

@@ -48,7 +48,8 @@ for program in pc-c-shared pc-c-static pc-cxx-shared pc-cxx-static; do
     try $program
 done
 
-CC=$cc CXX=$cxx "$cmake" -S "$here" -B "$work/user" -DCMAKE_PREFIX_PATH="$prefix" \
+generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$build/CMakeCache.txt") # what is installed
+CC=$cc CXX=$cxx "$cmake" -G "$generator" -S "$here" -B "$work/user" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_STANDARD=17 -DCLASH="$work/clash.c" >"$work/user.log"
 "$cmake" --build "$work/user" >>"$work/user.log" || { cat "$work/user.log"; exit 1; }
 ln -s user/c_nigh "$work/cmake-c-shared"

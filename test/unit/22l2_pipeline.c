@@ -107,6 +107,40 @@ TEST(what_is_queued_together_leaves_together)
     redis_stop(&server);
 }
 
+/* A server that reads nothing costs a bounded amount of memory; small requests suffer with it. */
+TEST(what_a_stopped_server_holds_up_is_bounded)
+{
+    enum { MANY = 100, MIB = 1 << 20 };
+    static struct l2_sync syncs[MANY];
+    static char megabyte[MIB + 1];
+    struct redis server;
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    memset(megabyte, 'x', MIB);
+    struct bytes envelope = client_envelope(1, 0, megabyte);
+    struct l2_key key = client_key("k");
+    struct l2_fill fill = {.token = 1, .connection = 1, .hard_ms = 60000, .envelope = envelope};
+    redis_pause(&server);
+    int taken = 0;
+    while (taken < MANY) {
+        const struct l2_op op = client_op(&c, &syncs[taken], CLIENT_DEADLINE_MS);
+        int rc = l2_fill(c.l2, &key, &fill, &op);
+        if (rc) {
+            CHECK_EQ(rc, NIGH_EOFFLINE);
+            break;
+        }
+        taken++;
+    }
+    CHECK_EQ(taken, 63); /* of 64 MiB, with their envelopes */
+    redis_resume(&server);
+    for (int i = 0; i < taken; i++)
+        l2_answer_free(l2_sync_wait(&syncs[i]));
+    l2_answer_free(CLIENT_ASK(&c, l2_fill, &key, &fill));
+    client_envelope_free(envelope);
+    client_close(&c);
+    redis_stop(&server);
+}
+
 TEST(values_of_all_sizes)
 {
     struct redis server;
