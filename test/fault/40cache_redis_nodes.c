@@ -21,8 +21,8 @@ struct pair {
 static void open_pair(struct pair *p, const struct nigh_space_options *so)
 {
     redis_start(&p->server, NULL);
-    node_open(&p->a, &p->server, NULL, so);
-    node_open(&p->b, &p->server, &p->a.origin, so);
+    patient_open(&p->a, &p->server, NULL, so);
+    patient_open(&p->b, &p->server, &p->a.origin, so);
 }
 
 static void close_pair(struct pair *p)
@@ -142,7 +142,7 @@ TEST(a_long_load_keeps_its_lease)
     struct asker a, b;
     struct nigh_options o;
     redis_start(&p.server, NULL);
-    o = node_options(&p.server);
+    o = patient_options(&p.server);
     o.lease_ms = 150;
     origin_init(&p.a.origin);
     world_open_with(&p.a, &o, NULL, &p.a.origin);
@@ -386,8 +386,8 @@ TEST(an_invalidation_at_any_moment_of_a_read_keeps_the_old_value_out)
     struct nigh_options o;
     moment = &p;
     redis_start(&p.server, NULL);
-    node_open(&p.a, &p.server, NULL, NULL);
-    o = node_options(&p.server);
+    patient_open(&p.a, &p.server, NULL, NULL);
+    o = patient_options(&p.server);
     o.clock = overtaking_clock;
     origin_init(&p.b.origin);
     world_open_with(&p.b, &o, NULL, &p.b.origin);
@@ -440,7 +440,7 @@ TEST(in_doubt_a_value_of_l2_is_not_fresh)
     struct redis server;
     struct world a, b;
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
+    patient_open(&a, &server, NULL, NULL);
     a.origin.script = tagged;
     struct nigh_options o = world_options(&b);
     o.redis_uri = server.uri;
@@ -487,7 +487,7 @@ static void be_a_node(const char *uri)
     struct redis server = {0};
     char line[64];
     snprintf(server.uri, sizeof(server.uri), "%s", uri);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     printf("node open\n");
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
@@ -569,7 +569,7 @@ TEST(two_processes_share_loads_and_invalidations)
         return;
     redis_start(&server, NULL);
     child_start(&child, &server);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     child_hear(&child, line);
     CHECK_STR(line, "open");
     child_ask(&child, "k");

@@ -132,14 +132,36 @@ struct nigh_options node_options(const struct redis *server)
     return o;
 }
 
+static void open_trusted(struct world *w, const struct nigh_options *o, struct origin *origin,
+                         const struct nigh_space_options *so)
+{
+    origin_init(&w->origin);
+    world_open_with(w, o, so, origin ? origin : &w->origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) == NIGH_FRESH &&
+                                                world_count(w, "listening") == 1));
+}
+
 void node_open(struct world *w, const struct redis *server, struct origin *origin,
                const struct nigh_space_options *so)
 {
     struct nigh_options o = node_options(server);
-    origin_init(&w->origin);
-    world_open_with(w, &o, so, origin ? origin : &w->origin);
-    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) == NIGH_FRESH &&
-                                                world_count(w, "listening") == 1));
+    open_trusted(w, &o, origin, so);
+}
+
+struct nigh_options patient_options(const struct redis *server)
+{
+    struct nigh_options o = node_options(server);
+    o.trust_ms = WORLD_PATIENCE_MS;
+    o.l2_deadline_ms = WORLD_PATIENCE_MS;
+    o.l2_stale_deadline_ms = WORLD_PATIENCE_MS;
+    return o;
+}
+
+void patient_open(struct world *w, const struct redis *server, struct origin *origin,
+                  const struct nigh_space_options *so)
+{
+    struct nigh_options o = patient_options(server);
+    open_trusted(w, &o, origin, so);
 }
 
 void world_close(struct world *w)

@@ -76,6 +76,10 @@ void world_open(struct world *w, const struct nigh_options *o, const struct nigh
 struct nigh_options node_options(const struct redis *server);
 void node_open(struct world *w, const struct redis *server, struct origin *origin,
                const struct nigh_space_options *so);
+/* The same for a Redis that stays: neither doubt nor a late answer comes of a slow machine. */
+struct nigh_options patient_options(const struct redis *server);
+void patient_open(struct world *w, const struct redis *server, struct origin *origin,
+                  const struct nigh_space_options *so);
 /* The same with all options given, and without waiting. */
 void world_open_with(struct world *w, const struct nigh_options *o,
                      const struct nigh_space_options *so, struct origin *origin);
