@@ -78,7 +78,11 @@ uint64_t random_below(struct random *r, uint64_t bound)
 uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent)
 {
     uint64_t room = u64_min(value, UINT64_MAX - value); /* neither below 0 nor past the end */
-    unsigned __int128 wanted = (unsigned __int128)value * percent / 100;
-    uint64_t spread = wanted < room ? (uint64_t)wanted : room;
+    uint64_t wanted;
+    if (NIGH_UNLIKELY(__builtin_mul_overflow(value, (uint64_t)percent, &wanted)))
+        wanted = value / 100 * percent; /* so large that the rest is nothing */
+    else
+        wanted /= 100;
+    uint64_t spread = u64_min(wanted, room);
     return value - spread + random_below(r, 2 * spread + 1);
 }

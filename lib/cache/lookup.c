@@ -133,8 +133,7 @@ bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key)
                                     bytes_of(key->data, key->len), NULL, 0);
 }
 
-enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
-                                  struct l1_entry *e)
+void lookup_count_store(struct nigh_space *space, enum l1_store_result result)
 {
     static const enum stats_counter counters[] = {
         [L1_STORED] = STATS_L1_STORE,
@@ -142,7 +141,13 @@ enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key 
         [L1_REFUSED_VERSION] = STATS_L1_REFUSED_VERSION,
         [L1_REFUSED_FULL] = STATS_L1_REFUSED_FULL,
     };
-    enum l1_store_result result = l1_store(space->cache->l1, key, e);
     stats_count(&space->stats, counters[result]);
+}
+
+enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
+                                  struct l1_entry *e)
+{
+    enum l1_store_result result = l1_store(space->cache->l1, key, e);
+    lookup_count_store(space, result);
     return result;
 }

@@ -46,6 +46,7 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     X(resident_bytes, g->l1.resident_bytes, "pages behind it; 0: the allocator does not know")     \
     X(tables_bytes, g->l1.tables_bytes, "of it: floors, buckets, queues")                          \
     X(limbo_bytes, g->l1.limbo_bytes, "of it: retired, waiting for readers")                       \
+    X(aside_bytes, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")              \
     X(unstored_bytes, g->l1.unstored_bytes, "of it: handed out or on their way, not stored")       \
     X(pinned_bytes, g->pinned_bytes, "of it: retired, kept by pins alone")                         \
     X(pins, g->pins, "values held by threads")                                                     \

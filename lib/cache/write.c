@@ -83,13 +83,13 @@ static void slots_of(const struct writing *w, uint16_t slots[NIGH_TAGS_MAX])
                                    w->space->cache->group_slots);
 }
 
-static int make_entry(const struct writing *w, uint64_t stamp, struct l1_entry **ret)
+/* `slots` is where its groups lie. */
+static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
+                                   uint16_t slots[NIGH_TAGS_MAX])
 {
-    struct nigh *cache = w->space->cache;
-    uint16_t slots[NIGH_TAGS_MAX];
+    uint64_t now_ns = clock_coarse_ns(&w->space->cache->clock);
     slots_of(w, slots);
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    struct l1_value value = {
+    return (struct l1_value){
         .bytes = w->value,
         .stamp = stamp,
         .born_ns = now_ns,
@@ -100,27 +100,45 @@ static int make_entry(const struct writing *w, uint64_t stamp, struct l1_entry *
         .group_count = w->tags.group_count,
         .space_slot = w->space->slot,
     };
-    return l1_entry_create(cache->l1, &w->key, &value, ret);
 }
 
-/* L1 need not have it: no memory and a value over the limit are no failure. */
-static void store_l1(struct writing *w, uint64_t stamp)
+static void note_result(struct writing *w, enum l1_store_result result)
 {
-    struct l1_entry *e;
-    if (w->value.len > w->space->rules.value_max) {
-        stats_count(&w->space->stats, STATS_L1_OVERSIZE);
-        w->refused = true;
-        return;
-    }
-    if (make_entry(w, stamp, &e) != 0)
-        return;
-    enum l1_store_result result = lookup_store(w->space, &w->key, e);
+    lookup_count_store(w->space, result);
     w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION;
+}
+
+static bool is_oversize(const struct writing *w)
+{
+    if (NIGH_LIKELY(w->value.len <= w->space->rules.value_max))
+        return false;
+    stats_count(&w->space->stats, STATS_L1_OVERSIZE);
+    return true;
+}
+
+/* A fenced fill. L1 need not have it: no memory and a value over the limit are no failure. */
+static void fill_l1(struct writing *w)
+{
+    struct l1 *l1 = w->space->cache->l1;
+    uint16_t slots[NIGH_TAGS_MAX];
+    struct l1_value value = l1_value_of(w, w->ticket, slots);
+    struct l1_entry *e;
+    w->refused = is_oversize(w);
+    if (w->refused || l1_entry_create(l1, &w->key, &value, &e) != 0)
+        return;
+    note_result(w, l1_store(l1, &w->key, e));
     l1_entry_unref(e);
 }
 
-/* Whether no tag, space or `all` was invalidated since the ticket: the value's own stamp comes
- * after and would hide it. */
+/* The value in place of what is there. */
+static void write_l1(struct writing *w)
+{
+    uint16_t slots[NIGH_TAGS_MAX];
+    struct l1_value value = l1_value_of(w, 0, slots);
+    note_result(w, l1_write(w->space->cache->l1, &w->key, &value, w->ticket));
+}
+
+/* Whether no tag, space or `all` was invalidated since the ticket. */
 static bool groups_current(const struct writing *w)
 {
     uint16_t slots[NIGH_TAGS_MAX];
@@ -129,17 +147,23 @@ static bool groups_current(const struct writing *w)
                            w->tags.group_count) == L1_CURRENT;
 }
 
+static void remove_l1(struct writing *w, uint64_t version)
+{
+    bool ok;
+    l1_invalidate_key(w->space->cache->l1, &w->key, version, w->ticket, &ok);
+    w->refused = !ok || !groups_current(w);
+}
+
 /* The local step of a change that carries a value. Under the apply lock. */
 static void write_here(void *arg, const struct coherence_item *item, bool stored)
 {
     struct writing *w = arg;
     struct nigh *cache = w->space->cache;
-    bool ok;
-    uint64_t stamp = l1_invalidate_key(cache->l1, &w->key, item->version, w->ticket, &ok);
+    if (stored)
+        write_l1(w);
+    else
+        remove_l1(w, item->version);
     failures_clear(&cache->failures, w->key.hash);
-    w->refused = !ok || !groups_current(w);
-    if (stored && !w->refused)
-        store_l1(w, stamp);
     struct flight_key key = {w->space, w->space->id, w->key.hash, w->key.data, w->key.len};
     flight_notify(cache->flights, &key, FLIGHT_EV_INVALIDATED);
 }
@@ -208,11 +232,17 @@ static int change(struct writing *w, enum l2_change_mode mode, const struct nigh
     return rc;
 }
 
-/* Without Redis the local step is the whole change. */
+/* Without Redis the local step is the whole change. No flight waits for another process here, so
+ * none has to hear of it: floors tell those that load. */
 static void change_l1_only(struct writing *w, bool keep)
 {
-    struct coherence_item item = {.kind = WIRE_KEY, .version = w->version};
-    write_here(w, &item, keep);
+    if (keep && !is_oversize(w)) {
+        write_l1(w);
+    } else {
+        remove_l1(w, w->version);
+        w->refused |= keep;
+    }
+    failures_clear(&w->space->cache->failures, w->key.hash);
 }
 
 /* ---- put ---- */
@@ -269,7 +299,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
         verdict = fill_l2(w, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     if (verdict == L2_REFUSED && w->version != 0)
         return NIGH_REFUSED;
-    store_l1(w, w->ticket);
+    fill_l1(w);
     return verdict == L2_REFUSED || w->refused ? NIGH_REFUSED : 0;
 }
 
@@ -279,7 +309,7 @@ static bool is_known(const struct writing *w)
     const struct nigh *cache = w->space->cache;
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &w->key);
-    bool known = w->version != 0 && e && l1_entry_version(e) >= w->version &&
+    bool known = e && l1_entry_version(e) >= w->version &&
                  freshness_of(cache, e, clock_coarse_ns(&cache->clock)) != FRESHNESS_GONE;
     rcu_leave();
     return known;
@@ -287,8 +317,9 @@ static bool is_known(const struct writing *w)
 
 static int put_l1_only(struct writing *w)
 {
-    if (is_known(w))
+    if (w->version != 0 && is_known(w))
         return NIGH_REFUSED;
+    w->ticket = L1_TICKET_NOW; /* the last arrival wins: nothing that came before it counts */
     change_l1_only(w, true);
     return w->refused ? NIGH_REFUSED : 0;
 }

@@ -63,7 +63,8 @@ struct l1 {
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held or aside */
+    _Atomic uint64_t aside;                            /* (a) */
 };
 
 _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");

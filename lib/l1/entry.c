@@ -87,7 +87,7 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     atomic_init(&e->refs, 1);
     atomic_init(&e->freq, 0);
     e->slot = l1->id & 0xffffff;
-    e->stamp = v->stamp & ((UINT64_C(1) << 48) - 1);
+    e->stamp = v->stamp & ENTRY_STAMP_MASK;
     e->space = key->space & 0xffff;
     e->space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
     e->key_len = key->len & 0x7ff;

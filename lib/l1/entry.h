@@ -39,6 +39,7 @@
 
 /* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
 #define ENTRY_STORED (UINT32_C(1) << 31)
+#define ENTRY_STAMP_MASK ((UINT64_C(1) << 48) - 1)
 #define ENTRY_FREQ_MAX 3
 #define ENTRY_SAMPLED 4u /* in freq: changes of its counter are reported to the policy */
 

@@ -61,7 +61,7 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot)
         ring_set_tick(ring, slot, expiry_tick(until_ns, w->now_ns));
         return expiry_left(ring_word_tick(ring->words[slot]), w->now);
     }
-    l1_shard_remove_locked(w->l1, w->shard, e);
+    l1_shard_drop_locked(w->l1, w->shard, e);
     stats_count(w->l1->stats, STATS_L1_EXPIRE);
     w->budget--;
     return EXPIRY_LEFT_MAX;

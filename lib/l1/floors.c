@@ -46,42 +46,42 @@ int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count)
     f->key_count = key_count;
     atomic_init(&f->newest_group, 0);
     atomic_init(&f->now, 0);
-    pthread_mutex_init(&f->lock, NULL);
     return 0;
 }
 
 void floors_fini(struct l1_floors *f)
 {
-    pthread_mutex_destroy(&f->lock);
     mem_pages_free(f->keys, keys_size(f->key_count));
     mem_pages_free(f->groups, groups_size(f->group_count));
 }
 
 /* ---- raising ---- */
 
-REQUIRES(f->lock)
-static uint64_t next_position(const struct l1_floors *f)
+static uint64_t draw(struct l1_floors *f)
 {
-    return atomic_load_explicit(&f->now, memory_order_relaxed) + 1;
+    /* pair(floors.now) */
+    return atomic_fetch_add_explicit(&f->now, 1, memory_order_acq_rel) + 1;
 }
 
-REQUIRES(f->lock)
-static void advance(struct l1_floors *f, uint64_t position)
+/* Returns what it was. */
+static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
 {
-    /* pair(floors.now): the floor stands before any ticket of its position is given out */
-    atomic_store_explicit(&f->now, position, memory_order_release);
+    uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
+    /* pair(floors.newest): of newest_group, after the floor, so that who is sent to the table finds
+     * it there; nobody needs an order with any other */
+    while (was < position &&
+           !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
+                                                  memory_order_relaxed))
+        continue;
+    return was;
 }
 
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
 {
     struct group_floor *floor = &f->groups[slot & (f->group_count - 1)];
-    pthread_mutex_lock(&f->lock);
-    uint64_t position = next_position(f);
-    atomic_store_explicit(soft ? &floor->soft : &floor->hard, position, memory_order_relaxed);
-    /* pair(floors.newest): after the floor, so that who is sent to the table finds it there */
-    atomic_store_explicit(&f->newest_group, position, memory_order_release);
-    advance(f, position);
-    pthread_mutex_unlock(&f->lock);
+    uint64_t position = draw(f);
+    raise_to(soft ? &floor->soft : &floor->hard, position);
+    raise_to(&f->newest_group, position);
     return position;
 }
 
@@ -94,23 +94,14 @@ static _Atomic uint64_t *key_floor(const struct l1_floors *f, uint64_t hash)
 
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok)
 {
-    _Atomic uint64_t *floor = key_floor(f, hash);
-    pthread_mutex_lock(&f->lock);
-    uint64_t position = next_position(f);
-    *ret_ok = ticket >= atomic_load_explicit(floor, memory_order_relaxed);
-    atomic_store_explicit(floor, position, memory_order_relaxed);
-    advance(f, position);
-    pthread_mutex_unlock(&f->lock);
+    uint64_t position = draw(f);
+    *ret_ok = ticket >= raise_to(key_floor(f, hash), position);
     return position;
 }
 
 uint64_t floors_mark(struct l1_floors *f)
 {
-    pthread_mutex_lock(&f->lock);
-    uint64_t position = next_position(f);
-    advance(f, position);
-    pthread_mutex_unlock(&f->lock);
-    return position;
+    return draw(f);
 }
 
 /* ---- judging ---- */

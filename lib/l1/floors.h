@@ -10,42 +10,45 @@
  * A key needs one floor, not two: key floors are judged where soft and hard mean the same (a store,
  * a join and a landing all ask "did it begin before the invalidation"), never at a hit.
  * A collision of slots refuses one fill, or expires values of another group; it never serves an old
- * value. Floors only rise, because all writers are in one order under the lock.
+ * value.
+ *
+ * Raising takes no lock: a position is drawn from `now`, then the floor is brought up to it. Two
+ * that meet at one slot may come in any order, so a floor takes the highest: floors only rise.
  *
  * Ordering
- *   now            stored with release after the floor (pair(floors.now)): who holds a ticket of p
- *                  sees every floor up to p. Loaded with acquire: a ticket comes before any look.
- *   newest_group   stored with release after the floor (pair(floors.newest)): who sees that
+ *   now            drawn with release and acquire, a ticket loaded with acquire (pair(floors.now)):
+ *                  who holds a ticket of p sees what was done before p was drawn (COHERENCE rule 2:
+ *                  G, then F = ++now; a load that began at p or later judges by that G). That the
+ *                  floor itself comes after its position lets a ticket of p be taken before the
+ *                  floor stands: harmless, for what has ticket p is not below it.
+ *   newest_group   raised with release after the floor (pair(floors.newest)): who sees that
  *                  something rose sees what.
- *   A raise is complete when it returns: the lock's release is a full barrier on x86 and a release
- *   elsewhere; whoever learns of the return from this thread sees the floor.
+ *   A raise is complete when it returns: whoever learns of the return from this thread sees the
+ *   floor.
  */
 #ifndef NIGH_L1_FLOORS_H
 #define NIGH_L1_FLOORS_H
-
-#include <pthread.h>
 
 #include "l1/l1.h"
 
 #define KEY_FLOORS_MAX 16384u
 #define KEY_FLOORS_MIN 1024u
 
-/* Keys: (r) written under the lock, read by anyone */
+/* Keys: (a) atomic, only rises */
 struct group_floor {
-    _Atomic uint64_t hard; /* (r) */
-    _Atomic uint64_t soft; /* (r) */
+    _Atomic uint64_t hard; /* (a) */
+    _Atomic uint64_t soft; /* (a) */
 };
 
-/* Keys: (c) constant after init; (r) as above */
+/* Keys: (c) constant after init; (a) as above */
 struct l1_floors {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t newest_group; /* (r) read by every hit */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t newest_group; /* (a) read by every hit */
     struct group_floor *groups;                               /* (c) */
     uint32_t group_count;                                     /* (c) power of two */
     uint32_t key_count;                                       /* (c) power of two */
     _Atomic uint64_t *keys;                                   /* (c) */
     /* `now` moves with every key invalidated: not on the line that hits read. */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (r) */
-    pthread_mutex_t lock;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (a) */
 };
 
 /* How many key floors suit so much memory: the tables stay a small share of it. */

@@ -229,43 +229,7 @@ void l1_destroy(struct l1 *l1)
     mem_pages_free(l1, sizeof(*l1));
 }
 
-/* ---- entries ---- */
-
-/* From the arena, charged; NULL: no room or no memory. */
-static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
-{
-    uint64_t bytes = mem_charge(l1->mem, size);
-    if (bytes > l1_limit(&l1->entry_max_bytes))
-        return NULL;
-    struct l1_shard *s = l1_shard_of(l1, key->hash);
-    struct l1_entry *e = NULL;
-    l1_shard_lock(s);
-    if (room_take_entry_locked(l1, s, key->hash, bytes)) {
-        e = mem_alloc(l1->mem, s->cache, size);
-        if (e)
-            atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
-        else
-            room_give_locked(l1, s, bytes);
-    }
-    l1_shard_unlock(l1, s);
-    return e;
-}
-
-int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
-                    struct l1_entry **ret_entry)
-{
-    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value));
-    if (e)
-        entry_fill(e, l1, key, value, 0);
-    else
-        e = entry_create_loose(l1, key, value);
-    if (!e)
-        return NIGH_ENOMEM;
-    *ret_entry = e;
-    return 0;
-}
-
-/* ---- storing, removing ---- */
+/* ---- reaching a shard ---- */
 
 void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
 {
@@ -281,32 +245,6 @@ enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1
     enum l1_store_result result = l1_shard_store_locked(l1, s, key, e);
     l1_shard_unlock(l1, s);
     return result;
-}
-
-/* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
-static bool survives(const struct l1_entry *e, uint64_t version)
-{
-    return version && l1_entry_version(e) >= version;
-}
-
-uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
-                           uint64_t ticket, bool *ret_ticket_ok)
-{
-    bool ok;
-    uint64_t position = floors_raise_key(&l1->floors, key->hash, ticket, &ok);
-    struct l1_shard *s = l1_shard_of(l1, key->hash);
-    l1_shard_lock(s);
-    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
-    struct l1_entry *e =
-        word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
-    if (e && !survives(e, version)) {
-        l1_shard_remove_locked(l1, s, e);
-        stats_count(l1->stats, STATS_L1_REMOVE);
-    }
-    l1_shard_unlock(l1, s);
-    if (ret_ticket_ok)
-        *ret_ticket_ok = ok;
-    return position;
 }
 
 /* ---- floors ---- */
@@ -379,7 +317,8 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
     if (stats.resident_bytes)
         g.resident_bytes = stats.resident_bytes + shrink_pages_bytes(l1);
     g.tables_bytes += shadows_charge(&l1->shadows, l1->mem);
-    g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed);
+    g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
+    g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed) + g.aside_bytes;
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
     g.used_bytes = used - u64_min(spare, used);
     g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);

@@ -21,7 +21,8 @@
  * Memory: one byte count for the whole l1 (l1_charge): tables, entries, entries retired but not yet
  * freed (limbo), pinned, and unpublished (created, not stored). It never exceeds the cap.
  *
- * Lock order: floors lock -> shard lock -> (leaf) limbo lock, pin registry lock.
+ * Lock order: reclaim lock, expire lock -> shard lock -> (leaf) the shrink's lock. Floors and pins
+ * have none.
  */
 #ifndef NIGH_L1_L1_H
 #define NIGH_L1_L1_H
@@ -191,6 +192,19 @@ enum l1_store_result {
     L1_REFUSED_FULL,    /* no room, limbo full, or loose */
 };
 
+/* A ticket for a value that is as of now, whatever was invalidated before. */
+#define L1_TICKET_NOW UINT64_MAX
+
+/*
+ * A writer's own value, born now, in one step: raise the key's floor, so that no load that began
+ * before is stored or joined, and put the value in place of what is there, stamped with the new
+ * position (value->stamp is not looked at). Readers find the old value or the new one.
+ * REFUSED_FLOOR: `ticket` is below a floor over key or groups. REFUSED_VERSION: a newer one is
+ * there. Not STORED: what was there is gone, but for an entry of the value's version or newer.
+ */
+enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
+                              const struct l1_value *value, uint64_t ticket);
+
 /* Publish an entry in place of what is there. It keeps the caller's reference. */
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e);
 
@@ -220,6 +234,7 @@ struct l1_gauges {
     uint64_t resident_bytes;  /* pages of the arena and the tables; 0: the backend does not know */
     uint64_t tables_bytes;    /* floors, buckets, queues, sketches */
     uint64_t limbo_bytes;     /* retired, not yet freed */
+    uint64_t aside_bytes;     /* of these: removed while limbo was full, so charged as live */
     uint64_t unstored_bytes;  /* created, not stored (yet) */
     uint64_t entries;
     uint32_t shards;

@@ -30,6 +30,12 @@ bool reclaim_limbo_full(const struct l1 *l1)
     return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1_limit(&l1->limbo_cap_bytes);
 }
 
+uint64_t reclaim_waiting_bytes(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) +
+           atomic_load_explicit(&l1->aside, memory_order_relaxed);
+}
+
 static void limbo_add(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t before = atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
@@ -55,6 +61,15 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     ring_push(&s->ring, &s->retired, slot);
     limbo_add(l1, s, bytes);
     return bytes;
+}
+
+void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    uint64_t bytes = charged_bytes(l1, ring_entry(&s->ring, slot));
+    rcu_retire_mark();
+    ring_push(&s->ring, &s->aside, slot);
+    if (atomic_fetch_add_explicit(&l1->aside, bytes, memory_order_relaxed) == 0)
+        s->poke = true;
 }
 
 void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t)
@@ -168,32 +183,43 @@ static void batch_fill_locked(struct batch *b, struct l1_shard *s, struct l1_lis
     }
 }
 
-/* Held bytes are live bytes, not limbo. */
-static void account_verdict(struct l1 *l1, struct l1_shard *s, const struct l1_entry *e,
-                            bool was_held, bool is_held)
+/* Where a batch comes from, which is where its bytes are counted. */
+enum origin { FROM_LIMBO, FROM_ASIDE, FROM_HELD };
+
+static void uncount(struct l1 *l1, struct l1_shard *s, enum origin origin, uint64_t bytes)
 {
-    if (was_held == is_held)
-        return;
-    uint64_t bytes = charged_bytes(l1, e);
-    if (is_held) {
-        s->held_bytes += bytes;
-        limbo_sub(l1, bytes);
-    } else {
-        s->held_bytes -= bytes;
-        limbo_add(l1, s, bytes);
+    switch (origin) {
+    case FROM_LIMBO: limbo_sub(l1, bytes); break;
+    case FROM_ASIDE:
+        atomic_fetch_sub_explicit(&l1->aside, bytes, memory_order_relaxed);
+        break;
+    case FROM_HELD: s->held_bytes -= bytes; break;
     }
 }
 
-static void batch_file_locked(struct batch *b, struct l1 *l1, struct l1_shard *s, bool was_held)
+/* What limbo does not count does not pass through it: it is freed here. */
+static void file_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, enum origin origin,
+                        bool is_held)
 {
-    for (uint32_t i = 0; i < b->count; i++) {
-        account_verdict(l1, s, b->entries[i], was_held, b->held[i]);
-        ring_push(&s->ring, b->held[i] ? &s->held : &s->ready, b->slots[i]);
+    struct l1_entry *e = ring_entry(&s->ring, slot);
+    uint64_t bytes = charged_bytes(l1, e);
+    if (!is_held && origin == FROM_LIMBO) {
+        ring_push(&s->ring, &s->ready, slot);
+        return;
+    }
+    uncount(l1, s, origin, bytes);
+    if (is_held) {
+        s->held_bytes += bytes;
+        ring_push(&s->ring, &s->held, slot);
+    } else {
+        entry_free(l1, s->cache, e);
+        ring_give(&s->ring, slot);
+        room_give_locked(l1, s, bytes);
     }
 }
 
 /* Judge all of `from`, whose entries are past their grace period. */
-static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, bool was_held)
+static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, enum origin origin)
 {
     struct batch b;
     do {
@@ -202,7 +228,8 @@ static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, 
         l1_shard_unlock(l1, s);
         batch_judge(&b);
         l1_shard_lock(s);
-        batch_file_locked(&b, l1, s, was_held);
+        for (uint32_t i = 0; i < b.count; i++)
+            file_locked(l1, s, b.slots[i], origin, b.held[i]);
         l1_shard_unlock(l1, s);
     } while (b.count == BATCH_MAX);
 }
@@ -214,9 +241,12 @@ static bool begin_grace(struct l1 *l1, struct l1_shard *s)
     l1_shard_lock(s);
     s->waiting = s->retired;
     s->retired = L1_LIST_EMPTY;
+    s->aside_waiting = s->aside;
+    s->aside = L1_LIST_EMPTY;
     s->waiting_tables = s->retired_tables;
     s->retired_tables = NULL;
-    bool any = s->waiting.head != RING_NONE || s->waiting_tables;
+    bool any = s->waiting.head != RING_NONE || s->aside_waiting.head != RING_NONE ||
+               s->waiting_tables;
     l1_shard_unlock(l1, s);
     return any;
 }
@@ -228,9 +258,11 @@ static bool end_grace(struct l1 *l1, struct l1_shard *s)
     s->held = L1_LIST_EMPTY;
     l1_shard_unlock(l1, s);
     if (held.head != RING_NONE)
-        judge_list(l1, s, &held, true);
+        judge_list(l1, s, &held, FROM_HELD);
     if (s->waiting.head != RING_NONE) /* only a reclaimer changes it */
-        judge_list(l1, s, &s->waiting, false);
+        judge_list(l1, s, &s->waiting, FROM_LIMBO);
+    if (s->aside_waiting.head != RING_NONE)
+        judge_list(l1, s, &s->aside_waiting, FROM_ASIDE);
     if (s->waiting_tables)
         free_tables(l1, s);
     return s->held.head != RING_NONE;
@@ -253,7 +285,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     uint64_t shrink_ns = shrink_end(l1);
     pthread_mutex_unlock(&l1->reclaim_lock);
 
-    uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
+    uint64_t limbo = reclaim_waiting_bytes(l1);
     if (!limbo && !held)
         return shrink_ns;
     uint64_t now_ns = clock_now_ns(l1->env->clock);

@@ -13,9 +13,15 @@
  * reclaimer is no bottleneck. Old tables go the same way but are never held.
  *
  * Limbo (retired, waiting, ready) is bounded: at its cap nobody evicts or replaces, and inserts are
- * dropped. Removals still go there, because dropping an invalidation is no choice; they cannot
- * break the cap, because they only move bytes that are counted already. Held bytes count as live:
- * an application that pins for long gets a smaller cache, not one that cannot evict.
+ * dropped. Dropping an invalidation is no choice. What is removed then is unlinked at once, but set
+ * aside: charged as live, as it was, so that it makes no room, until it is freed. A shard that has
+ * set something aside stores nothing: so while no reader leaves, there is never more garbage than
+ * limbo's cap and what was live when it was reached, however long writers rage.
+ *
+ *     aside --(grace period)--> held, or freed at once by the reclaimer
+ *
+ * Held bytes count as live too: an application that pins for long gets a smaller cache, not one
+ * that cannot evict.
  */
 #ifndef NIGH_L1_RECLAIM_H
 #define NIGH_L1_RECLAIM_H
@@ -24,6 +30,8 @@
 
 /* Put a live slot, already unlinked, into limbo. Never fails. Returns its bytes. */
 uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+/* The same when limbo is full and it cannot wait. */
+void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
 void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
 /* Free up to `most` entries that are ready. */
 void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
@@ -31,5 +39,13 @@ void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s);
 /* Whether evicting and replacing must stop. */
 bool reclaim_limbo_full(const struct l1 *l1);
+
+/* Whether the shard has set something aside, so that nothing may be stored in it. */
+static inline bool reclaim_has_aside_locked(const struct l1_shard *s)
+{
+    return s->aside.head != RING_NONE || s->aside_waiting.head != RING_NONE;
+}
+/* All that waits for a grace period, or to be freed after it. */
+uint64_t reclaim_waiting_bytes(const struct l1 *l1);
 
 #endif

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Storing, removing, evicting, growing: what writers do to a shard, under its lock.
- *
- * Anything that makes room may evict, also the entry that a store is about to replace. So a store
- * first gets all it may need (a slot in the ring, a table of the right size, a place in the chain)
- * and looks at what is there last.
+ * A shard's lock, its table and its ring: growing them with what is stored, and giving back what is
+ * too much. (Entries come and go in store.c.)
  */
 #include "l1/shard.h"
 
@@ -87,7 +84,7 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_table *from = shard_table_locked(s);
     /* Index bits beyond the tag would have to come from the keys; a shard's ring ends there too. */
-    bool possible = from->bits < l1->hit.base_bits + TABLE_TAG_BITS;
+    bool possible = from->bits < l1->hit.base_bits + TABLE_TAG_BITS && !reclaim_limbo_full(l1);
     struct l1_table *to = possible ? doubled(l1, s) : NULL;
     if (!to) {
         s->grow_at = s->entries + s->entries / 8 + 1;
@@ -122,8 +119,7 @@ static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     return true;
 }
 
-/* A free word for one more entry of this hash; NULL: no room. */
-static _Atomic uint64_t *free_word(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+_Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
     struct l1_place place = table_place(shard_table_locked(s), hash);
     if (NIGH_LIKELY(place.word))
@@ -168,134 +164,13 @@ static bool grow_ring(struct l1 *l1, struct l1_shard *s)
     return true;
 }
 
-/* ---- storing ---- */
-
-/* Unversioned values cannot be compared, and what has expired is no longer there. */
-static bool is_newer(const struct l1_entry *there, const struct l1_entry *e, uint64_t now_ns)
-{
-    uint64_t version = l1_entry_version(e);
-    return version && l1_entry_version(there) > version && now_ns < l1_entry_stale_until_ns(there);
-}
-
-static bool is_current(const struct l1 *l1, const struct l1_key *key, const struct l1_entry *e)
-{
-    const uint16_t *groups;
-    uint32_t count = l1_entry_groups(e, &groups);
-    return e->stamp >= floors_of_key(&l1->floors, key->hash) &&
-           floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count) == L1_CURRENT;
-}
-
-static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot)
-{
-    if (l1->policy->remove)
-        l1->policy->remove(l1, s, slot);
-}
-
-/* Make `e` the ring's youngest and publish it in `word`, in place of `old` (or NULL). */
-static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, uint64_t hash,
-                    struct l1_entry *e, struct l1_entry *old, uint64_t now_ns)
-{
-    uint16_t tick = expiry_tick(l1_entry_stale_until_ns(e), now_ns);
-    uint32_t slot = ring_take(&s->ring, e, tick);
-    e->slot = slot & 0xffffff;
-    expiry_note_locked(s, slot, tick, now_ns);
-    l1->policy->insert(l1, s, slot, hash, old);
-    atomic_fetch_sub_explicit(&s->unstored_bytes, mem_charge(l1->mem, entry_size(e)),
-                              memory_order_relaxed);
-    atomic_fetch_or_explicit(&e->refs, ENTRY_STORED, memory_order_relaxed);
-    table_publish(word, table_tag(hash, l1->hit.base_bits), e);
-    if (old) {
-        policy_remove(l1, s, old->slot);
-        reclaim_retire_locked(l1, s, old->slot);
-    } else {
-        s->entries++;
-    }
-}
-
-/* The ring has a slot and the table its size. */
-static bool prepare(struct l1 *l1, struct l1_shard *s)
+bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->entries >= s->grow_at)
         grow_locked(l1, s); /* if not, chains get longer, up to their limit */
     if (s->ring.free.head == RING_NONE && !grow_ring(l1, s))
         return false;
     return !l1->policy->prepare || l1->policy->prepare(l1, s);
-}
-
-/* One entry more is one too many. */
-static bool is_at_entries_max(const struct l1 *l1, const struct l1_shard *s)
-{
-    return l1->shard_entries_max && s->entries >= l1->shard_entries_max;
-}
-
-/* The newcomer may be the one who has to go. */
-static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
-{
-    while (l1->shard_entries_max && s->entries > l1->shard_entries_max)
-        if (!l1_shard_evict_locked(l1, s))
-            return;
-}
-
-enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
-                                           const struct l1_key *key, struct l1_entry *e)
-{
-    if (!is_current(l1, key, e))
-        return L1_REFUSED_FLOOR;
-    bool prepared = !l1_entry_loose(e) && prepare(l1, s);
-    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
-    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
-    struct l1_entry *old =
-        word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
-    if (old && is_newer(old, e, now_ns))
-        return L1_REFUSED_VERSION;
-    bool replaces = old || is_at_entries_max(l1, s);
-    if (!prepared || (replaces && reclaim_limbo_full(l1)))
-        return L1_REFUSED_FULL;
-    if (!old && replaces && !l1->policy->victim)
-        return L1_REFUSED_FULL;
-    if (!old)
-        word = free_word(l1, s, key->hash);
-    if (!word)
-        return L1_REFUSED_FULL;
-    publish(l1, s, word, key->hash, e, old, now_ns);
-    keep_entries_max(l1, s);
-    return L1_STORED;
-}
-
-/* ---- removing ---- */
-
-uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
-{
-    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), entry_hash(l1, e), e);
-    NIGH_CHECK(word);
-    table_clear(word);
-    s->entries--;
-    policy_remove(l1, s, e->slot);
-    return reclaim_retire_locked(l1, s, e->slot);
-}
-
-static uint64_t evict(struct l1 *l1, struct l1_shard *s)
-{
-    if (!s->entries || !l1->policy->victim)
-        return 0;
-    uint32_t slot = l1->policy->victim(l1, s);
-    if (slot == RING_NONE)
-        return 0;
-    stats_count(l1->stats, STATS_L1_EVICT);
-    return l1_shard_remove_locked(l1, s, ring_entry(&s->ring, slot));
-}
-
-uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
-{
-    return reclaim_limbo_full(l1) ? 0 : evict(l1, s);
-}
-
-uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
-{
-    uint64_t sum = 0;
-    for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
-        sum += bytes;
-    return sum;
 }
 
 /* ---- shrinking ---- */
@@ -373,46 +248,6 @@ void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s)
     room_give_locked(l1, s, mem_charge(l1->mem, old_size));
 }
 
-/* Not through the cache: it holds blocks of sparse pages, and the arena gives the fullest first. */
-static struct l1_entry *copy_charged(struct l1 *l1, struct l1_shard *s, const struct l1_entry *e)
-{
-    size_t size = entry_size(e);
-    struct l1_entry *copy = mem_alloc(l1->mem, NULL, size);
-    if (!copy)
-        return NULL;
-    entry_copy_bytes(copy, e, size);
-    atomic_init(&copy->refs, 0); /* the shard's alone */
-    atomic_fetch_add_explicit(&s->unstored_bytes, mem_charge(l1->mem, size), memory_order_relaxed);
-    return copy;
-}
-
-bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
-{
-    struct l1_entry *old = ring_entry(&s->ring, slot);
-    uint64_t hash = entry_hash(l1, old);
-    uint64_t bytes = mem_charge(l1->mem, entry_size(old));
-    if (s->ring.free.head == RING_NONE || !room_take_locked(l1, s, bytes))
-        return false;
-    /* Making room may have taken this very entry. */
-    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
-    struct l1_entry *copy = word ? copy_charged(l1, s, old) : NULL;
-    if (!copy) {
-        room_give_locked(l1, s, bytes);
-        return !word;
-    }
-    publish(l1, s, word, hash, copy, old, clock_coarse_ns(l1->env->clock));
-    stats_count(l1->stats, STATS_L1_MOVE);
-    return true;
-}
-
-void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)
-{
-    struct l1_shard *s = l1_shard_of(l1, entry_hash(l1, e));
-    uint64_t bytes = mem_charge(l1->mem, entry_size(e));
-    atomic_fetch_sub_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
-    room_return(l1, bytes);
-}
-
 /* ---- init, fini ---- */
 
 uint64_t l1_shard_empty_bytes(const struct mem *mem, uint32_t base_bits)
@@ -429,6 +264,7 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
         return NIGH_ENOMEM;
     pthread_mutex_init(&s->lock, NULL);
     s->retired = s->waiting = s->held = s->ready = L1_LIST_EMPTY;
+    s->aside = s->aside_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
     if (!grow_ring(l1, s)) {
         table_destroy(l1->mem, NULL, t);

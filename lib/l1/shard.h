@@ -20,6 +20,7 @@ struct l1_shard {
     struct l1_ring ring;     /* (s) */
     uint32_t entries;        /* (s) live ones */
     uint32_t grow_at;        /* (s) so many entries, and the table doubles */
+    uint32_t removals;       /* (s) so far: whether a word found before still stands */
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
@@ -29,6 +30,8 @@ struct l1_shard {
     /* retired entries, by how far they are; see reclaim.h */
     struct l1_list retired;         /* (s) unlinked, no grace period begun */
     struct l1_list waiting;         /* (s) a grace period is running */
+    struct l1_list aside;           /* (s) unlinked while limbo was full, no grace period begun */
+    struct l1_list aside_waiting;   /* (s) its grace period is running */
     struct l1_list held;            /* (s) unreachable, but referenced or pinned */
     struct l1_list ready;           /* (s) nobody has it, nobody can get it: free at will */
     uint64_t held_bytes;            /* (s) */
@@ -60,10 +63,18 @@ void l1_shard_lock(struct l1_shard *s);
 /* Also pokes the reclaimer when something done under the lock asked for it. */
 void l1_shard_unlock(struct l1 *l1, struct l1_shard *s);
 
+/* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
+bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s);
+/* A free word for one more entry of this hash; NULL: no room. */
+_Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash);
+
+/* All from here to move: store.c. */
 enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
                                            const struct l1_key *key, struct l1_entry *e);
-/* Unlink and retire a live entry of this shard. Returns its bytes. */
+/* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+/* Unlink one that has to go: when limbo is full it is set aside (reclaim.h). */
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
 /* The same for the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
 

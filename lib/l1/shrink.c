@@ -254,11 +254,11 @@ static bool move_visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
 static void move_slice(struct l1 *l1)
 {
     struct l1_shrink *k = &l1->shrink;
-    uint64_t full = l1_limit(&l1->limbo) + k->slice_bytes;
+    uint64_t full = reclaim_waiting_bytes(l1) + k->slice_bytes;
     bool got_on = false;
     bool left = false;
     uint32_t idle = 0;
-    while (idle <= l1->shard_mask && l1_limit(&l1->limbo) < full) {
+    while (idle <= l1->shard_mask && reclaim_waiting_bytes(l1) < full) {
         bool visited = move_visit(l1, &l1->shards[k->shard], &left);
         k->shard = (k->shard + 1) & l1->shard_mask;
         idle = visited ? 0 : idle + 1;

@@ -24,6 +24,7 @@ static const char usage[] =
     "\n"
     "  --rounds N         counted rounds, after one that is not (5)\n"
     "  --quick            smoke run of some seconds: its figures mean nothing\n"
+    "  --only TEXT        write: the cases whose names have it\n"
     "  --full             hit: 10M entries too (needs 20 GB of memory)\n"
     "  --pages 2m|4k      pages of the allocator's memory (2m)\n"
     "  --json FILE        write the results as JSON, too\n"
@@ -38,13 +39,14 @@ static const char usage[] =
     "machine. Exit status: 0 measured (bars: all met), 1 a bar was missed, 2 not measured.\n";
 
 enum choice {
-    OPT_ROUNDS = 1, OPT_QUICK, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS, OPT_BYTES, OPT_POLICY,
-    OPT_SHARDS, OPT_REFERENCE, OPT_CACHE, OPT_HELP
+    OPT_ROUNDS = 1, OPT_QUICK, OPT_ONLY, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS, OPT_BYTES,
+    OPT_POLICY, OPT_SHARDS, OPT_REFERENCE, OPT_CACHE, OPT_HELP
 };
 
 static const struct option options[] = {
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"quick", no_argument, NULL, OPT_QUICK},
+    {"only", required_argument, NULL, OPT_ONLY},
     {"full", no_argument, NULL, OPT_FULL},
     {"pages", required_argument, NULL, OPT_PAGES},
     {"json", required_argument, NULL, OPT_JSON},
@@ -81,6 +83,7 @@ static void take(struct settings *s, int choice, const char *name, const char *t
     switch (choice) {
     case OPT_ROUNDS: b->rounds = (unsigned)number(name, text, 1, ROUNDS_MAX); break;
     case OPT_QUICK: b->quick = true; break;
+    case OPT_ONLY: b->only = text; break;
     case OPT_FULL: b->full = true; break;
     case OPT_PAGES: take_pages(s, text); break;
     case OPT_JSON: b->json = text; break;

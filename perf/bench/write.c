@@ -216,7 +216,7 @@ void bench_write(const struct bench_settings *s)
     unsigned threads = 0;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct write_case wc = cases[i];
-        if (s->quick && wc.entries > 10000)
+        if ((s->quick && wc.entries > 10000) || (s->only && !strstr(wc.name, s->only)))
             continue;
         if (s->quick)
             wc.count >>= 4;

@@ -343,20 +343,30 @@ static void note_applied(struct world *w, unsigned k, uint64_t version)
         continue;
 }
 
-/* COHERENCE rule 6: commit, raise and remove, and store the own value only if nobody was faster. */
-static void write_key(struct actor *a, bool with_value)
+/* COHERENCE rule 6, without the value: commit, raise and remove. */
+static void remove_key(struct actor *a, unsigned k)
+{
+    struct text text;
+    struct l1_key key = key_of(a->w, &text, k);
+    uint64_t version = commit(a->w, k);
+    l1_invalidate_key(a->w->l1, &key, 0, 0, NULL);
+    note_applied(a->w, k, version);
+}
+
+/* With it: replaced in one step, unless somebody was faster. */
+static void write_key(struct actor *a, unsigned k)
 {
     struct world *w = a->w;
-    unsigned k = (unsigned)(check_random(&a->random) % KEYS);
     struct text text;
     struct l1_key key = key_of(w, &text, k);
+    uint64_t buffer[sizeof(struct content) / 8 + VALUE_WORDS_MAX];
+    uint16_t tag = TAG_SLOT(k);
     uint64_t ticket = l1_ticket(w->l1);
     uint64_t version = commit(w, k);
-    bool ok;
-    uint64_t position = l1_invalidate_key(w->l1, &key, 0, ticket, &ok);
+    struct l1_value v = value_of(a, (void *)buffer, k, version, &tag);
+    if (l1_write(w->l1, &key, &v, ticket) == L1_STORED)
+        count(&w->stores);
     note_applied(w, k, version);
-    if (with_value && ok)
-        store(a, k, version, position);
 }
 
 static void invalidate_tag(struct actor *a)
@@ -376,12 +386,15 @@ static void *writer(void *arg)
     struct actor *a = arg;
     while (running(a->w)) {
         uint64_t dice = check_random(&a->random) % 1024;
+        unsigned k = (unsigned)(check_random(&a->random) % KEYS);
         if (dice == 0)
             invalidate_tag(a);
         else if (dice == 1)
             l1_raise_group(a->w->l1, GROUP_SLOT_ALL, true);
+        else if (dice & 1)
+            write_key(a, k);
         else
-            write_key(a, dice & 1);
+            remove_key(a, k);
         if (dice % 8 == 0)
             sched_yield();
         count(&a->w->invalidations);
@@ -408,7 +421,7 @@ static void *keeper(void *arg)
 /* ---- a round ---- */
 
 static void *(*const roles[])(void *) = {reader, reader, loader, loader, writer,
-                                         host,   sitter, keeper};
+                                         writer, host,   sitter, keeper};
 #define ACTORS ARRAY_COUNT(roles)
 
 static void open_world(struct world *w)

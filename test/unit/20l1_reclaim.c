@@ -150,19 +150,102 @@ TEST(a_stuck_reader_blocks_no_writer_and_breaks_no_cap)
     cache_close(&c);
 }
 
-TEST(removals_are_never_refused_by_a_full_limbo)
+static uint64_t limbo_of(struct cache *c)
+{
+    return atomic_load_explicit(&c->l1->limbo, memory_order_relaxed);
+}
+
+/* An entry more than the cap, at most. */
+#define LIMBO_MAX (MEMORY / 16 + 1000)
+
+TEST(removals_are_never_refused_by_a_full_limbo_nor_fill_it_further)
 {
     struct cache c;
     cache_open(&c, MEMORY, 4);
     for (unsigned i = 0; i < 10000; i++)
         cache_put_size(&c, i, 100);
+    cache_reclaim(&c); /* tables */
+    uint64_t used = cache_gauges(&c).used_bytes;
+    for (unsigned i = 0; i < 10000; i++) {
+        cache_remove(&c, i);
+        CHECK(!cache_has(&c, i));
+        CHECK_LE(limbo_of(&c), LIMBO_MAX);
+    }
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_EQ(g.entries, 0);
+    CHECK_EQ(g.limbo_bytes, limbo_of(&c) + g.aside_bytes);
+    CHECK_EQ(g.limbo_bytes, cache_retired_bytes(&c));
+    CHECK_GT(g.aside_bytes, 10000 * 100 - MEMORY / 16);
+    CHECK_EQ(g.used_bytes, used);
+    cache_audit(&c);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).aside_bytes, 0);
+    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_close(&c);
+}
+
+TEST(what_is_set_aside_is_kept_for_who_holds_it)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    struct nigh_value held;
+    for (unsigned i = 0; i < 10000; i++)
+        cache_put(&c, i, &i, sizeof(i));
+    cache_reclaim(&c);
+    REQUIRE(cache_pin(&c, 9999, &held));
     for (unsigned i = 0; i < 10000; i++)
         cache_remove(&c, i);
-    CHECK_GT(cache_gauges(&c).limbo_bytes, MEMORY / 16);
-    CHECK_EQ(cache_gauges(&c).entries, 0);
-    CHECK_LE(cache_gauges(&c).used_bytes, MEMORY);
+    CHECK_GT(cache_gauges(&c).aside_bytes, 0);
+    uint64_t pins, bytes;
+    for (int pass = 0; pass < 2; pass++) {
+        cache_reclaim(&c);
+        l1_pins_read(c.l1, &pins, &bytes);
+        CHECK_GT(bytes, 0);
+        CHECK_EQ(cache_gauges(&c).limbo_bytes, bytes);
+        CHECK_EQ(*(const unsigned *)held.data, 9999);
+        cache_audit(&c);
+    }
+    l1_unpin(held.pin);
     cache_reclaim(&c);
-    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Keys are written and invalidated all the time while nothing can be freed: limbo keeps its cap,
+ * and garbage does not grow beyond limbo and what was there when the reader got stuck. */
+TEST(a_storm_of_invalidations_beside_a_stuck_reader_is_bounded)
+{
+    struct cache c;
+    cache_open(&c, 2 * MEMORY, 4);
+    for (unsigned i = 0; i < 4000; i++)
+        cache_put_size(&c, i, 300); /* a fifth of the memory */
+    cache_reclaim(&c);
+    uint64_t live = cache_gauges(&c).used_bytes;
+    struct stuck stuck = {false, false};
+    pthread_t reader, reclaimer;
+    REQUIRE_EQ(pthread_create(&reader, NULL, sit_in_a_section, &stuck), 0);
+    CHECK_WITHIN(5000, atomic_load_explicit(&stuck.inside, memory_order_acquire));
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 100000; i++) {
+        if (i == 10000) /* what is aside by now waits behind the reader, too */
+            REQUIRE_EQ(pthread_create(&reclaimer, NULL, reclaim_once, &c), 0);
+        cache_remove(&c, i % 4000);
+        refused += cache_put_size(&c, i % 4000, 300) == L1_REFUSED_FULL;
+        CHECK_LE(limbo_of(&c), 2 * MEMORY / 16 + 1000);
+    }
+    CHECK_GT(refused, 80000);
+    uint64_t rings = 4 * 8192; /* grew with the slots that limbo takes */
+    CHECK_LE(cache_gauges(&c).used_bytes, live + 2 * MEMORY / 16 + rings);
+    cache_audit(&c);
+
+    atomic_store_explicit(&stuck.leave, true, memory_order_release);
+    pthread_join(reader, NULL);
+    pthread_join(reclaimer, NULL);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    CHECK_EQ(cache_put_size(&c, 1, 300), L1_STORED);
+    cache_audit(&c);
     cache_close(&c);
 }
 

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Entries come and go: storing what was loaded, a writer's own value, removing, evicting, moving.
+ *
+ * Anything that makes room may evict, also the entry that a store is about to replace. So a store
+ * first gets all it may need (a slot in the ring, a table of the right size, memory) and trusts
+ * what it found before only while s->removals has not moved.
+ *
+ * A loaded value is made in two holds of the lock, room first, so that its bytes are copied between
+ * them. A writer's own takes one: the floor rises, the version is judged and the entry is replaced
+ * in one step. That is cheaper than raise, remove, make and store (four holds), and right where
+ * those were not: readers see the old value or the new one, never a hole in which they would miss
+ * and load.
+ *
+ *   Why one step keeps the rule. The floor rises under the lock, before the word is stored. A load
+ *   that began earlier stores either in a hold before this one, and is replaced, or after it, and
+ *   meets the floor. Who joins or lands a flight looks at the floor without the lock: it sees it at
+ *   the latest when the write has returned, which is when it counts.
+ */
+#include "l1/shard.h"
+
+#include "l1/expiry.h"
+#include "l1/reclaim.h"
+#include "l1/room.h"
+
+/* An own value up to this size is copied under the lock: 1 KiB takes about as long as the second
+ * hold that is saved. */
+#define COPY_LOCKED_MAX 1024u
+
+/* ---- judging ---- */
+
+/* Unversioned values cannot be compared, and what has expired is no longer there. */
+static bool is_newer(const struct l1_entry *there, uint64_t version, uint64_t now_ns)
+{
+    return version && l1_entry_version(there) > version && now_ns < l1_entry_stale_until_ns(there);
+}
+
+/* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
+static bool survives(const struct l1_entry *e, uint64_t version)
+{
+    return version && l1_entry_version(e) >= version;
+}
+
+static bool is_current(const struct l1 *l1, const struct l1_key *key, const struct l1_entry *e)
+{
+    const uint16_t *groups;
+    uint32_t count = l1_entry_groups(e, &groups);
+    return e->stamp >= floors_of_key(&l1->floors, key->hash) &&
+           floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count) == L1_CURRENT;
+}
+
+/* One entry more is one too many. */
+static bool is_at_entries_max(const struct l1 *l1, const struct l1_shard *s)
+{
+    return l1->shard_entries_max && s->entries >= l1->shard_entries_max;
+}
+
+/* ---- publishing ---- */
+
+static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    if (l1->policy->remove)
+        l1->policy->remove(l1, s, slot);
+}
+
+static struct l1_entry *entry_in(const _Atomic uint64_t *word)
+{
+    return word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
+}
+
+/* Make `e` the ring's youngest and publish it in `word`, in place of `old` (or NULL). */
+static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, uint64_t hash,
+                    struct l1_entry *e, struct l1_entry *old, uint64_t now_ns)
+{
+    uint16_t tick = expiry_tick(l1_entry_stale_until_ns(e), now_ns);
+    uint32_t slot = ring_take(&s->ring, e, tick);
+    e->slot = slot & 0xffffff;
+    expiry_note_locked(s, slot, tick, now_ns);
+    l1->policy->insert(l1, s, slot, hash, old);
+    table_publish(word, table_tag(hash, l1->hit.base_bits), e);
+    if (old) {
+        policy_remove(l1, s, old->slot);
+        reclaim_retire_locked(l1, s, old->slot);
+    } else {
+        s->entries++;
+    }
+}
+
+/* The newcomer may be the one who has to go. */
+static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
+{
+    while (l1->shard_entries_max && s->entries > l1->shard_entries_max)
+        if (!l1_shard_evict_locked(l1, s))
+            return;
+}
+
+/* Where `e` may go, in place of what is in `word` (or NULL); NULL: nowhere. */
+static _Atomic uint64_t *place_for(struct l1 *l1, struct l1_shard *s, uint64_t hash,
+                                   _Atomic uint64_t *word)
+{
+    bool replaces = word || is_at_entries_max(l1, s);
+    if ((replaces && reclaim_limbo_full(l1)) || reclaim_has_aside_locked(s))
+        return NULL;
+    if (word)
+        return word;
+    return replaces && !l1->policy->victim ? NULL : l1_shard_place_locked(l1, s, hash);
+}
+
+/* ---- storing ---- */
+
+static void charge_stored(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    atomic_fetch_sub_explicit(&s->unstored_bytes, mem_charge(l1->mem, entry_size(e)),
+                              memory_order_relaxed);
+    atomic_fetch_or_explicit(&e->refs, ENTRY_STORED, memory_order_relaxed);
+}
+
+enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
+                                           const struct l1_key *key, struct l1_entry *e)
+{
+    if (!is_current(l1, key, e))
+        return L1_REFUSED_FLOOR;
+    bool prepared = !l1_entry_loose(e) && l1_shard_prepare_locked(l1, s);
+    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
+    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
+    struct l1_entry *old = entry_in(word);
+    if (old && is_newer(old, l1_entry_version(e), now_ns))
+        return L1_REFUSED_VERSION;
+    word = prepared ? place_for(l1, s, key->hash, word) : NULL;
+    if (!word)
+        return L1_REFUSED_FULL;
+    charge_stored(l1, s, e);
+    publish(l1, s, word, key->hash, e, old, now_ns);
+    keep_entries_max(l1, s);
+    return L1_STORED;
+}
+
+/* ---- making entries ---- */
+
+/* From the arena, charged, its bytes not yet written; NULL: no room or no memory. The policy may
+ * refuse a new key, but not a new value of one that it has admitted. */
+static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
+                                    size_t size)
+{
+    uint64_t bytes = mem_charge(l1->mem, size);
+    if (bytes > l1_limit(&l1->entry_max_bytes))
+        return NULL;
+    if (!(replaces ? room_take_locked(l1, s, bytes) : room_take_entry_locked(l1, s, hash, bytes)))
+        return NULL;
+    struct l1_entry *e = mem_alloc(l1->mem, s->cache, size);
+    if (!e)
+        room_give_locked(l1, s, bytes);
+    return e;
+}
+
+static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
+{
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    bool replaces = table_word_of_key(shard_table_locked(s), key);
+    struct l1_entry *e = make_locked(l1, s, key->hash, replaces, size);
+    if (e)
+        atomic_fetch_add_explicit(&s->unstored_bytes, mem_charge(l1->mem, size),
+                                  memory_order_relaxed);
+    l1_shard_unlock(l1, s);
+    return e;
+}
+
+int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                    struct l1_entry **ret_entry)
+{
+    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value));
+    if (e)
+        entry_fill(e, l1, key, value, 0);
+    else
+        e = entry_create_loose(l1, key, value);
+    if (!e)
+        return NIGH_ENOMEM;
+    *ret_entry = e;
+    return 0;
+}
+
+void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)
+{
+    struct l1_shard *s = l1_shard_of(l1, entry_hash(l1, e));
+    uint64_t bytes = mem_charge(l1->mem, entry_size(e));
+    atomic_fetch_sub_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+    room_return(l1, bytes);
+}
+
+/* ---- a writer's own value ---- */
+
+struct own_write {
+    const struct l1_key *key;
+    const struct l1_value *value;
+    uint64_t ticket;
+    size_t size;
+    struct l1_entry *made; /* a large one, made before: with a reference; NULL: none */
+};
+
+static bool is_large(const struct own_write *w)
+{
+    return w->size > COPY_LOCKED_MAX;
+}
+
+/* The entry to store, complete but for its stamp; NULL: no room or no memory. */
+static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
+                                  bool replaces)
+{
+    if (is_large(w))
+        return w->made && !l1_entry_loose(w->made) ? w->made : NULL;
+    struct l1_entry *e = make_locked(l1, s, w->key->hash, replaces, w->size);
+    if (e) {
+        entry_fill(e, l1, w->key, w->value, 0);
+        atomic_init(&e->refs, ENTRY_STORED); /* nobody's but the shard's */
+    }
+    return e;
+}
+
+/* What was not stored. A large one goes with its reference. */
+static void unmake_own(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
+                       struct l1_entry *e)
+{
+    if (!e || is_large(w))
+        return;
+    mem_free(l1->mem, s->cache, e, w->size);
+    room_give_locked(l1, s, mem_charge(l1->mem, w->size));
+}
+
+/* Whether floors and version let it be stored: L1_STORED, or why not. Raises the key's floor. */
+static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
+                                      const struct l1_entry *old, uint64_t *ret_stamp)
+{
+    const struct l1_value *v = w->value;
+    bool ok;
+    *ret_stamp = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
+    if (old && is_newer(old, v->version, v->born_ns))
+        return L1_REFUSED_VERSION;
+    ok = ok && floors_judge(&l1->floors, w->ticket, v->space_slot, v->groups, v->group_count) ==
+                   L1_CURRENT;
+    return ok ? L1_STORED : L1_REFUSED_FLOOR;
+}
+
+static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
+                                         const struct own_write *w)
+{
+    bool prepared = l1_shard_prepare_locked(l1, s);
+    uint32_t removals = s->removals;
+    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), w->key);
+    struct l1_entry *e = prepared ? own_entry(l1, s, w, word) : NULL;
+    if (NIGH_UNLIKELY(s->removals != removals))
+        word = table_word_of_key(shard_table_locked(s), w->key);
+    struct l1_entry *old = entry_in(word);
+    uint64_t stamp;
+    enum l1_store_result result = judge_own(l1, w, old, &stamp);
+    if (result == L1_STORED) {
+        word = e ? place_for(l1, s, w->key->hash, word) : NULL;
+        result = word ? L1_STORED : L1_REFUSED_FULL;
+    }
+    if (NIGH_UNLIKELY(result != L1_STORED)) {
+        if (old && !survives(old, w->value->version))
+            l1_shard_drop_locked(l1, s, old);
+        unmake_own(l1, s, w, e);
+        return result;
+    }
+    e->stamp = stamp & ENTRY_STAMP_MASK;
+    if (is_large(w))
+        charge_stored(l1, s, e);
+    publish(l1, s, word, w->key->hash, e, old, w->value->born_ns);
+    keep_entries_max(l1, s);
+    return L1_STORED;
+}
+
+enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
+                              const struct l1_value *value, uint64_t ticket)
+{
+    struct own_write w = {key, value, ticket, entry_size_of(key, value), NULL};
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
+        w.made = NULL; /* not stored, but what is there goes all the same */
+    l1_shard_lock(s);
+    enum l1_store_result result = write_locked(l1, s, &w);
+    l1_shard_unlock(l1, s);
+    if (w.made)
+        l1_entry_unref(w.made);
+    return result;
+}
+
+/* ---- removing ---- */
+
+/* Unlink a live entry: nobody finds it any more. */
+static void unlink_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), entry_hash(l1, e), e);
+    NIGH_CHECK(word);
+    table_clear(word);
+    s->entries--;
+    s->removals++;
+    policy_remove(l1, s, e->slot);
+}
+
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    unlink_locked(l1, s, e);
+    return reclaim_retire_locked(l1, s, e->slot);
+}
+
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    unlink_locked(l1, s, e);
+    if (reclaim_limbo_full(l1))
+        reclaim_set_aside_locked(l1, s, e->slot);
+    else
+        reclaim_retire_locked(l1, s, e->slot);
+}
+
+uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
+                           uint64_t ticket, bool *ret_ticket_ok)
+{
+    bool ok;
+    uint64_t position = floors_raise_key(&l1->floors, key->hash, ticket, &ok);
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    struct l1_entry *e = entry_in(table_word_of_key(shard_table_locked(s), key));
+    if (e && !survives(e, version)) {
+        l1_shard_drop_locked(l1, s, e);
+        stats_count(l1->stats, STATS_L1_REMOVE);
+    }
+    l1_shard_unlock(l1, s);
+    if (ret_ticket_ok)
+        *ret_ticket_ok = ok;
+    return position;
+}
+
+/* ---- evicting ---- */
+
+static uint64_t evict(struct l1 *l1, struct l1_shard *s)
+{
+    if (!s->entries || !l1->policy->victim)
+        return 0;
+    uint32_t slot = l1->policy->victim(l1, s);
+    if (slot == RING_NONE)
+        return 0;
+    stats_count(l1->stats, STATS_L1_EVICT);
+    return l1_shard_remove_locked(l1, s, ring_entry(&s->ring, slot));
+}
+
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return reclaim_limbo_full(l1) ? 0 : evict(l1, s);
+}
+
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
+{
+    uint64_t sum = 0;
+    for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
+        sum += bytes;
+    return sum;
+}
+
+/* ---- moving ---- */
+
+/* Not through the cache: it holds blocks of sparse pages, and the arena gives the fullest first. */
+static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
+{
+    size_t size = entry_size(e);
+    struct l1_entry *copy = mem_alloc(l1->mem, NULL, size);
+    if (!copy)
+        return NULL;
+    entry_copy_bytes(copy, e, size);
+    atomic_init(&copy->refs, ENTRY_STORED); /* the shard's alone */
+    return copy;
+}
+
+bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+{
+    struct l1_entry *old = ring_entry(&s->ring, slot);
+    uint64_t hash = entry_hash(l1, old);
+    uint64_t bytes = mem_charge(l1->mem, entry_size(old));
+    if (s->ring.free.head == RING_NONE || !room_take_locked(l1, s, bytes))
+        return false;
+    /* Making room may have taken this very entry. */
+    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
+    struct l1_entry *copy = word ? copy_charged(l1, old) : NULL;
+    if (!copy) {
+        room_give_locked(l1, s, bytes);
+        return !word;
+    }
+    publish(l1, s, word, hash, copy, old, clock_coarse_ns(l1->env->clock));
+    stats_count(l1->stats, STATS_L1_MOVE);
+    return true;
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// A writer's own value replaces what is there in one step; nothing older comes after it.
+
+#include <pthread.h>
+
+#include "support/l1_cache.h"
+
+#define TAG 1500
+#define SMALL 100u
+#define LARGE 5000u /* made before the lock is taken */
+
+static const size_t sizes[] = {SMALL, LARGE};
+
+static enum l1_store_result write_value(struct cache *c, unsigned number,
+                                        const struct l1_value *value, uint64_t ticket)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    return l1_write(c->l1, &key, value, ticket);
+}
+
+/* A value that begins with a number. */
+static struct l1_value value_of(struct cache *c, unsigned *buffer, unsigned content, size_t len)
+{
+    memset(buffer, 0, len);
+    *buffer = content;
+    return cache_value(c, buffer, len);
+}
+
+static enum l1_store_result write_number(struct cache *c, unsigned number, unsigned content,
+                                         size_t len)
+{
+    unsigned buffer[LARGE / sizeof(unsigned)];
+    struct l1_value v = value_of(c, buffer, content, len);
+    return write_value(c, number, &v, L1_TICKET_NOW);
+}
+
+/* 0: not there. */
+static unsigned read_number(struct cache *c, unsigned number)
+{
+    struct nigh_value v;
+    unsigned content;
+    if (!cache_pin(c, number, &v))
+        return 0;
+    memcpy(&content, v.data, sizeof(content));
+    l1_unpin(v.pin);
+    return content;
+}
+
+TEST(a_write_replaces_and_is_charged_once)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct cache c;
+        cache_open(&c, 4 << 20, 2);
+        CHECK_EQ(write_number(&c, 1, 11, sizes[i]), L1_STORED);
+        uint64_t used = cache_gauges(&c).used_bytes;
+        CHECK_EQ(write_number(&c, 1, 12, sizes[i]), L1_STORED);
+        CHECK_EQ(read_number(&c, 1), 12);
+        CHECK_EQ(cache_gauges(&c).entries, 1);
+        CHECK_EQ(cache_gauges(&c).unstored_bytes, 0);
+        cache_audit(&c);
+        cache_reclaim(&c);
+        CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+        CHECK_EQ(cache_gauges(&c).used_bytes, used);
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
+/* COHERENCE rules 1 and 6: who began to load before the write neither stores nor is joined. */
+TEST(a_load_from_before_a_write_is_not_stored_after_it)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    struct l1_value loading = cache_value(&c, "old", 3);
+    CHECK_EQ(write_number(&c, 1, 11, SMALL), L1_STORED);
+    CHECK_EQ(l1_key_floor(c.l1, &key), l1_ticket(c.l1));
+    CHECK(!l1_key_current(c.l1, &key, loading.stamp));
+    CHECK_EQ(cache_store(&c, 1, &loading), L1_REFUSED_FLOOR);
+    CHECK_EQ(read_number(&c, 1), 11);
+    cache_remove(&c, 1); /* nor when the value is gone meanwhile */
+    CHECK_EQ(cache_store(&c, 1, &loading), L1_REFUSED_FLOOR);
+    cache_close(&c);
+}
+
+TEST(a_write_is_stamped_with_its_own_position)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    uint16_t groups[] = {TAG};
+    unsigned buffer[SMALL / sizeof(unsigned)];
+    struct l1_value v = value_of(&c, buffer, 1, SMALL);
+    v.groups = groups;
+    v.group_count = 1;
+    l1_raise_group(c.l1, TAG, false); /* before the write: not its business */
+    CHECK_EQ(write_value(&c, 1, &v, L1_TICKET_NOW), L1_STORED);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c.l1, &key);
+    REQUIRE(e);
+    CHECK_EQ(l1_entry_stamp(e), l1_ticket(c.l1));
+    CHECK_EQ(l1_judge(c.l1, e), L1_CURRENT);
+    l1_raise_group(c.l1, TAG, false);
+    CHECK_EQ(l1_judge(c.l1, e), L1_BELOW_HARD);
+    rcu_leave();
+    cache_close(&c);
+}
+
+/* Two writers whose replies swap: the one that was overtaken removes, and stores nothing. */
+TEST(a_write_with_a_ticket_from_before_an_invalidation_only_removes)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct cache c;
+        cache_open(&c, 4 << 20, 2);
+        uint16_t groups[] = {TAG};
+        unsigned buffer[LARGE / sizeof(unsigned)];
+        struct l1_value v = value_of(&c, buffer, 1, sizes[i]);
+        v.groups = groups;
+        v.group_count = 1;
+        uint64_t ticket = l1_ticket(c.l1);
+        CHECK_EQ(write_number(&c, 1, 2, SMALL), L1_STORED);
+        CHECK_EQ(write_value(&c, 1, &v, ticket), L1_REFUSED_FLOOR);
+        CHECK_EQ(read_number(&c, 1), 0);
+        ticket = l1_ticket(c.l1);
+        l1_raise_group(c.l1, TAG, true);
+        CHECK_EQ(write_value(&c, 1, &v, ticket), L1_REFUSED_FLOOR);
+        CHECK_EQ(write_value(&c, 1, &v, l1_ticket(c.l1)), L1_STORED);
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
+TEST(a_newer_version_stays_and_an_older_one_goes)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    unsigned buffer[SMALL / sizeof(unsigned)];
+    struct l1_value v = value_of(&c, buffer, 5, SMALL);
+    v.version = 5;
+    CHECK_EQ(write_value(&c, 1, &v, L1_TICKET_NOW), L1_STORED);
+    v.version = 4;
+    *buffer = 4;
+    CHECK_EQ(write_value(&c, 1, &v, L1_TICKET_NOW), L1_REFUSED_VERSION);
+    CHECK_EQ(read_number(&c, 1), 5);
+    v.version = 6;
+    *buffer = 6;
+    CHECK_EQ(write_value(&c, 1, &v, 0), L1_REFUSED_FLOOR); /* late: the older one goes all the same */
+    CHECK_EQ(read_number(&c, 1), 0);
+    CHECK_EQ(write_value(&c, 1, &v, L1_TICKET_NOW), L1_STORED);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* A put that is dropped must not leave the value that it was to replace. */
+TEST(without_room_the_old_value_is_gone_all_the_same)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct cache c;
+        cache_open(&c, 4 << 20, 1);
+        unsigned number = 0;
+        for (; atomic_load_explicit(&c.l1->limbo, memory_order_relaxed) < 4u << 16; number++)
+            write_number(&c, 1 + number % 100, number + 1, SMALL);
+        CHECK(read_number(&c, 7));
+        CHECK_EQ(write_number(&c, 7, 1, sizes[i]), L1_REFUSED_FULL);
+        CHECK_EQ(read_number(&c, 7), 0);
+        cache_audit(&c);
+        cache_reclaim(&c);
+        CHECK_EQ(write_number(&c, 7, 1, sizes[i]), L1_STORED);
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
+/* What the policy has let in once need not win against a stranger to get a new value. */
+TEST(a_key_that_is_there_does_not_contest_for_its_new_value)
+{
+    struct cache c;
+    fake_env_init(&c.fake, check_seed());
+    struct l1_config config = cache_config(&c, 1 << 20, 1);
+    config.policy = NIGH_POLICY_LFU;
+    cache_open_config(&c, config);
+    for (unsigned i = 0; i < 20000; i++) {
+        write_number(&c, i, i + 1, SMALL);
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+    }
+    unsigned present = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+        if (!cache_has(&c, i))
+            continue;
+        present++;
+        CHECK_EQ(write_number(&c, i, 1, SMALL), L1_STORED);
+    }
+    CHECK_GT(present, 1000);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* ---- readers meanwhile ---- */
+
+struct watch {
+    struct cache *c;
+    _Atomic bool stop;
+    uint64_t looks, holes, backwards;
+};
+
+static void *watch_one(void *arg)
+{
+    struct watch *w = arg;
+    unsigned last = 0;
+    while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+        unsigned seen = read_number(w->c, 1);
+        w->looks++;
+        w->holes += !seen;
+        w->backwards += seen < last;
+        last = seen;
+    }
+    return NULL;
+}
+
+TEST(readers_never_see_a_hole_nor_an_older_value)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    struct watch w = {.c = &c};
+    pthread_t thread;
+    write_number(&c, 1, 1, SMALL);
+    REQUIRE_EQ(pthread_create(&thread, NULL, watch_one, &w), 0);
+    for (unsigned i = 2; i < 20000; i++) {
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+        REQUIRE_EQ(write_number(&c, 1, i, i % 2 ? SMALL : LARGE), L1_STORED);
+    }
+    atomic_store_explicit(&w.stop, true, memory_order_relaxed);
+    pthread_join(thread, NULL);
+    CHECK_GT(w.looks, 0);
+    CHECK_EQ(w.holes, 0);
+    CHECK_EQ(w.backwards, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
