@@ -196,9 +196,10 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
 {
     uint64_t ring = mem_charge(l1->mem, ring_size(s->ring.capacity)) -
                     mem_charge(l1->mem, ring_size(fitting_capacity(s)));
-    uint64_t table = shard_table_locked(s)->charged_bytes;
-    uint64_t fitting = table_bytes(l1->mem, fitting_bits(l1, s));
-    return ring + (table > fitting ? table - fitting : 0);
+    const struct l1_table *t = shard_table_locked(s);
+    uint32_t bits = fitting_bits(l1, s);
+    /* What it has in overflow buckets alone would be there after a fold, too. */
+    return ring + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
 }
 
 /* The smaller table, charged; NULL: no room, no memory, or an unhappy hash. */

@@ -147,7 +147,7 @@ TEST(a_newer_version_stays_and_an_older_one_goes)
     CHECK_EQ(read_number(&c, 1), 5);
     v.version = 6;
     *buffer = 6;
-    CHECK_EQ(write_value(&c, 1, &v, 0), L1_REFUSED_FLOOR); /* late: the older one goes all the same */
+    CHECK_EQ(write_value(&c, 1, &v, 0), L1_REFUSED_FLOOR); /* but it goes */
     CHECK_EQ(read_number(&c, 1), 0);
     CHECK_EQ(write_value(&c, 1, &v, L1_TICKET_NOW), L1_STORED);
     cache_audit(&c);
