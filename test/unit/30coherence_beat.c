@@ -314,6 +314,7 @@ TEST(answer_not_judged_before_close)
     world_close(&w); /* frees it */
 }
 
+#if NIGH_FAULTS
 TEST(open_without_memory)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -334,3 +335,4 @@ TEST(open_without_memory)
         CHECK_EQ(rc, NIGH_ENOMEM);
     }
 }
+#endif

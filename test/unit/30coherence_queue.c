@@ -280,6 +280,7 @@ TEST(overflow_folds_into_soft_all)
     world_close(&w);
 }
 
+#if NIGH_FAULTS
 TEST(no_memory_folds_into_soft_all)
 {
     world w;
@@ -306,6 +307,7 @@ TEST(no_memory_folds_into_soft_all)
     CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
     world_close(&w);
 }
+#endif
 
 /* ---- retrying ---- */
 
@@ -431,6 +433,7 @@ TEST(close_does_not_wait_for_what_does_not_come)
     world_fini(&w);
 }
 
+#if NIGH_FAULTS
 /* Whatever cannot be remembered one by one is remembered as a soft `all`. */
 TEST(each_allocation_fails_once)
 {
@@ -457,3 +460,4 @@ TEST(each_allocation_fails_once)
             break;
     }
 }
+#endif
