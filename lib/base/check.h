@@ -18,6 +18,8 @@
 /* For the path of a hit: part of its callers whatever the size, or never part of them. */
 #define NIGH_INLINED inline __attribute__((always_inline))
 #define NIGH_OUTLINED __attribute__((noinline))
+/* For variables that a hit reads: an address within the library, no look into its table of them. */
+#define NIGH_HIDDEN __attribute__((visibility("hidden")))
 
 #define NIGH_CHECK(x) (NIGH_LIKELY(x) ? (void)0 : check_failed())
 #ifdef NDEBUG

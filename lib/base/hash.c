@@ -2,9 +2,6 @@
 /*
  * XXH3-64 from the packaged header, inlined: nothing of libxxhash is linked.
  *
- * The space goes into the seed of a key's hash rather than into the hashed bytes: the key is hashed
- * where it lies. Two spaces then have unrelated hashes for one key, as two processes have.
- *
  * Wire hashes and group slots are part of the protocol: a change here makes nodes of the old and
  * the new build disagree about which floor an invalidation raises. Test vectors pin them.
  */
@@ -15,12 +12,9 @@
 
 #include "base/check.h"
 
-/* 2^64 / golden ratio, odd: consecutive ids land far apart (Knuth, TAOCP 3, 6.4). */
-#define GOLDEN 0x9E3779B97F4A7C15ull
-
 uint64_t hash_key(uint64_t seed, uint32_t space_id, const void *key, size_t len)
 {
-    return XXH3_64bits_withSeed(key, len, seed ^ (space_id * GOLDEN));
+    return XXH3_64bits_withSeed(key, len, seed ^ space_id * HASH_GOLDEN);
 }
 
 uint64_t hash_bytes(struct bytes b)

@@ -30,11 +30,16 @@
  * is harmless, but stops UBSan where inlined: builds for ASan+UBSan call the packaged functions. */
 #if !defined(__SANITIZE_ADDRESS__) && !RCU_HAS_FEATURE(address_sanitizer)
 #define _LGPL_SOURCE 1
+#ifndef RCU_TSAN
+#define RCU_SHORT 1
+#endif
 #endif
 #include <urcu/urcu-bp.h>
 #undef _LGPL_SOURCE
 
 #include <stdatomic.h>
+
+#include "base/check.h"
 
 #ifdef RCU_TSAN
 void __tsan_acquire(void *addr);
@@ -47,6 +52,36 @@ extern char rcu_tsan_token;
 #define RCU_TSAN_ACQUIRE() ((void)0)
 #endif
 
+#ifdef RCU_SHORT
+
+void rcu_enter_slow(void);
+
+/*
+ * What _urcu_bp_read_lock() and _unlock() do, but the reader's record looked up once instead of
+ * three times, and the two rare cases behind a call: a thread's first section, and one within
+ * another.
+ */
+static inline void rcu_enter(void)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+    if (NIGH_UNLIKELY(!reader || _CMM_LOAD_SHARED(reader->ctr) & URCU_BP_GP_CTR_NEST_MASK)) {
+        rcu_enter_slow();
+        return;
+    }
+    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
+    urcu_bp_smp_mb_slave();
+}
+
+static inline void rcu_leave(void)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+    urcu_bp_smp_mb_slave();
+    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(reader->ctr) - URCU_BP_GP_COUNT);
+    cmm_barrier();
+}
+
+#else
+
 static inline void rcu_enter(void)
 {
     urcu_bp_read_lock();
@@ -57,6 +92,8 @@ static inline void rcu_leave(void)
     RCU_TSAN_RELEASE();
     urcu_bp_read_unlock();
 }
+
+#endif
 
 /* Before an object is handed to the reclaimer, by the thread that unlinked it. */
 static inline void rcu_retire_mark(void)

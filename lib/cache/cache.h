@@ -104,7 +104,7 @@ struct nigh {
 };
 
 /* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
-extern _Atomic uint32_t cache_fork_count;
+extern NIGH_HIDDEN _Atomic uint32_t cache_fork_count;
 
 /* A key as L2 names it. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
@@ -125,6 +125,10 @@ static inline bool cache_forked(const struct nigh *cache)
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
                          cache->fork_count);
 }
+static inline bool cache_key_fits(const void *key, size_t key_len)
+{
+    return NIGH_LIKELY(key) && NIGH_LIKELY(key_len - 1 < NIGH_KEY_MAX);
+}
 /* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_EKEY, NIGH_EINVAL (call->size). */
 static inline int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
                               const struct nigh_call *call)
@@ -133,7 +137,7 @@ static inline int cache_check(const struct nigh_space *space, const void *key, s
         return NIGH_EFORKED;
     if (NIGH_UNLIKELY(!cache_call_fits(call)))
         return NIGH_EINVAL;
-    return NIGH_LIKELY(key && key_len - 1 < NIGH_KEY_MAX) ? 0 : NIGH_EKEY;
+    return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
 }
 
 /* One turn of everything that has no thread of its own in the mode without threads. */

@@ -7,15 +7,15 @@
  */
 #include "cache/freshness.h"
 
-enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e, uint64_t now_ns)
+enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e,
+                            const struct moment *moment)
 {
-    bool is_trusted = freshness_trusted(cache, now_ns); /* first: see freshness_is_fresh() */
     enum l1_standing standing = l1_judge(cache->l1, e);
-    if (standing == L1_BELOW_HARD || now_ns >= l1_entry_stale_until_ns(e))
+    if (standing == L1_BELOW_HARD || moment->now_ns >= l1_entry_stale_until_ns(e))
         return FRESHNESS_GONE;
-    if (standing == L1_BELOW_SOFT || now_ns >= l1_entry_fresh_until_ns(e))
+    if (standing == L1_BELOW_SOFT || moment->now_ns >= l1_entry_fresh_until_ns(e))
         return FRESHNESS_STALE;
-    return is_trusted ? FRESHNESS_FRESH : FRESHNESS_DOUBTED;
+    return moment->is_trusted ? FRESHNESS_FRESH : FRESHNESS_DOUBTED;
 }
 
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns)

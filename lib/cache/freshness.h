@@ -14,33 +14,44 @@ enum freshness {
     FRESHNESS_GONE,    /* below a hard floor, or out of its stale window */
 };
 
-/*
- * Whether the last word from Redis is recent enough to call anything stored fresh.
- *
- * Trust is compared with the time read after the entry was found: any beat that vouches beyond that
- * time applied its invalidations before it set the word.
- */
+/* Whether the last word from Redis is recent enough to call anything stored fresh. */
 static inline bool freshness_trusted(const struct nigh *cache, uint64_t now_ns)
 {
     /* pair(coherence.trust): what a beat applied before it extended trust is seen here */
     return now_ns < atomic_load_explicit(cache->trusted_until, memory_order_acquire);
 }
 
-/* `now_ns` from the coarse clock, read after the entry was found. */
-enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e, uint64_t now_ns);
+/*
+ * What a read knows of time, taken BEFORE it looks for an entry.
+ *
+ * Trust first: its acquire makes the look find all that a beat had removed, and all floors that it
+ * had raised, before it vouched. Taken after the look it could be the word of a beat that came in
+ * between, at the end of a doubt, and removed what had just been found: an entry invalidated long
+ * before the call would be called fresh. The time is one within the call, which is all that the
+ * trust bound asks for.
+ */
+struct moment {
+    uint64_t now_ns;
+    bool is_trusted;
+};
+
+static inline struct moment freshness_moment(const struct nigh *cache)
+{
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    return (struct moment){now_ns, freshness_trusted(cache, now_ns)};
+}
+
+enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e,
+                            const struct moment *moment);
 
 /*
- * freshness_of() == FRESHNESS_FRESH, for a hit. An entry that is within its soft lifetime is within
- * its stale window; and only L1_CURRENT is above all floors.
- *
- * Trust first: its acquire orders the floors after it, so that an entry is never judged by floors
- * older than the beat that vouches for it.
+ * freshness_of() == FRESHNESS_FRESH at a trusted moment, for a hit. An entry that is within its
+ * soft lifetime is within its stale window; and only L1_CURRENT is above all floors.
  */
 static inline bool freshness_is_fresh(const struct nigh *cache, const struct l1_entry *e,
                                       uint64_t now_ns)
 {
-    return NIGH_LIKELY(freshness_trusted(cache, now_ns)) &&
-           NIGH_LIKELY(l1_judge(cache->l1, e) == L1_CURRENT) &&
+    return NIGH_LIKELY(l1_judge(cache->l1, e) == L1_CURRENT) &&
            NIGH_LIKELY(l1_entry_fresh_at(e, now_ns));
 }
 

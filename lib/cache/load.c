@@ -97,14 +97,15 @@ static void unasked(struct load *l)
 }
 
 /* What may be had from L1 now: an outcome, or NIGH_MISS. In doubt what was learnt since stands. */
-static int outcome_in_l1(const struct load *l, const struct l1_entry *e)
+static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
+                         const struct moment *moment)
 {
     const struct nigh *cache = l->space->cache;
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    enum freshness freshness = freshness_of(cache, e, now_ns);
+    enum freshness freshness = freshness_of(cache, e, moment);
     bool since = freshness_learnt_since(cache, l1_entry_stamp(e));
     bool doubted = freshness == FRESHNESS_DOUBTED && since && !cache->doubt_is_miss;
-    if ((freshness != FRESHNESS_FRESH && !doubted) || !freshness_acceptable(e, &l->call, now_ns))
+    if ((freshness != FRESHNESS_FRESH && !doubted) ||
+        !freshness_acceptable(e, &l->call, moment->now_ns))
         return NIGH_MISS;
     if (l1_entry_flags(e) & L1_ABSENT)
         return NIGH_ABSENT;
@@ -121,10 +122,11 @@ static bool land_from_l1(struct load *l)
     int outcome = NIGH_MISS;
     if (l->call.flags & NIGH_REFRESH)
         return false;
+    struct moment moment = freshness_moment(l->space->cache);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(l->space->cache->l1, &l->key);
     if (e)
-        outcome = outcome_in_l1(l, e);
+        outcome = outcome_in_l1(l, e, &moment);
     if (outcome != NIGH_MISS)
         l1_entry_ref(e);
     rcu_leave();

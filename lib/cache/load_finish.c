@@ -29,9 +29,9 @@ void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_t
 void load_land_stale(struct load *l, int otherwise)
 {
     struct l1_entry *e = l->stale;
-    uint64_t now_ns = clock_coarse_ns(&l->space->cache->clock);
-    if (e && freshness_of(l->space->cache, e, now_ns) != FRESHNESS_GONE &&
-        freshness_acceptable(e, &l->call, now_ns)) {
+    struct moment moment = freshness_moment(l->space->cache);
+    if (e && freshness_of(l->space->cache, e, &moment) != FRESHNESS_GONE &&
+        freshness_acceptable(e, &l->call, moment.now_ns)) {
         l->stale = NULL;
         load_land(l, NIGH_STALE, e, l->stale_tier);
     } else {

@@ -102,10 +102,10 @@ static void run(struct load *l)
 static struct l1_entry *previous(struct load *l)
 {
     struct nigh *cache = l->space->cache;
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct moment moment = freshness_moment(cache);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
-    if (e && (freshness_of(cache, e, now_ns) == FRESHNESS_GONE ||
+    if (e && (freshness_of(cache, e, &moment) == FRESHNESS_GONE ||
               (l1_entry_flags(e) & L1_ABSENT)))
         e = NULL;
     if (e)

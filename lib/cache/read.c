@@ -2,9 +2,13 @@
 /*
  * Reading: get and fetch.
  *
- * The hit is one read section: find, judge, pin. Everything after a miss takes its ticket first
- * (rule 1): looking in L1 before the ticket is harmless, since what L1 gave was judged there; what
- * must come after the ticket is every look at L2 and at the origin.
+ * The hit is one read section: find, judge, pin (read_hit()). What is no plain hit begins anew:
+ * errors of the call are found there, L1 is looked at once more, and what that costs is nothing
+ * beside what follows, while a hit carries nothing along for it.
+ *
+ * Everything after a miss takes its ticket first (rule 1): looking in L1 before the ticket is
+ * harmless, since what L1 gave was judged there; what must come after the ticket is every look at
+ * L2 and at the origin.
  */
 #include "cache/cache.h"
 #include "cache/freshness.h"
@@ -24,15 +28,15 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
     return rc == 0 ? read_l2_end(space, key, call, &r, ret) : rc;
 }
 
-static NIGH_OUTLINED int get_missed(struct nigh_space *space, struct l1_key key,
-                                    const struct nigh_call *call, struct nigh_value *ret_value)
+static int get_missed(struct nigh_space *space, const struct l1_key *key,
+                      const struct nigh_call *call, struct nigh_value *ret_value)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     int rc = NIGH_MISS;
     if (!(FLAGS_OF(call) & NIGH_QUIET))
         stats_count(&space->stats, STATS_L1_MISS);
     if (!(FLAGS_OF(call) & NIGH_L1_ONLY))
-        rc = get_from_l2(space, &key, call, &value);
+        rc = get_from_l2(space, key, call, &value);
     if (rc < 0)
         stats_count(&space->stats, STATS_READ_ERROR);
     else
@@ -40,18 +44,26 @@ static NIGH_OUTLINED int get_missed(struct nigh_space *space, struct l1_key key,
     return rc;
 }
 
-int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
-             const struct nigh_call *call, struct nigh_value *ret_value)
+static NIGH_OUTLINED int get_long(struct nigh_space *space, const void *key, size_t key_len,
+                                  const struct nigh_call *call, struct nigh_value *ret_value)
 {
     int rc = cache_check(space, key, key_len, call);
-    if (NIGH_UNLIKELY(rc != 0))
+    if (rc != 0)
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
     bool refresh;
     rc = NIGH_MISS;
-    if (NIGH_LIKELY(!(FLAGS_OF(call) & NIGH_REFRESH)))
+    if (!(FLAGS_OF(call) & NIGH_REFRESH))
         rc = read_l1(space, &k, call, ret_value, &refresh);
-    return NIGH_LIKELY(rc != NIGH_MISS) ? rc : get_missed(space, k, call, ret_value);
+    return rc == NIGH_MISS ? get_missed(space, &k, call, ret_value) : rc;
+}
+
+int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
+             const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
+        return NIGH_FRESH;
+    return get_long(space, key, key_len, call, ret_value);
 }
 
 /* ---- fetch: the flight ---- */
@@ -192,8 +204,8 @@ static int fly_until_answered(struct nigh_space *space, const struct l1_key *key
     return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
 }
 
-static NIGH_OUTLINED int fetch_missed(struct nigh_space *space, struct l1_key key,
-                                      const struct nigh_call *call, struct nigh_value *ret_value)
+static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
+                        const struct nigh_call *call, struct nigh_value *ret_value)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     if (!(FLAGS_OF(call) & NIGH_QUIET))
@@ -202,7 +214,7 @@ static NIGH_OUTLINED int fetch_missed(struct nigh_space *space, struct l1_key ke
         *ret_value = value;
         return NIGH_MISS;
     }
-    int rc = fly_until_answered(space, &key, call, &value);
+    int rc = fly_until_answered(space, key, call, &value);
     if (rc < 0)
         stats_count(&space->stats, STATS_READ_ERROR);
     else
@@ -210,27 +222,26 @@ static NIGH_OUTLINED int fetch_missed(struct nigh_space *space, struct l1_key ke
     return rc;
 }
 
-/* Keys are passed by value to what is not inlined: an address taken would keep the hit's own in
- * memory instead of registers. */
-static NIGH_OUTLINED void refresh_behind(struct nigh_space *space, struct l1_key key)
+static NIGH_OUTLINED int fetch_long(struct nigh_space *space, const void *key, size_t key_len,
+                                    const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    load_refresh(space, &key);
+    int rc = cache_check(space, key, key_len, call);
+    if (rc != 0)
+        return rc;
+    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
+    bool refresh = false;
+    rc = NIGH_MISS;
+    if (!(FLAGS_OF(call) & NIGH_REFRESH))
+        rc = read_l1(space, &k, call, ret_value, &refresh);
+    if (refresh && !(FLAGS_OF(call) & NIGH_L1_ONLY))
+        load_refresh(space, &k);
+    return rc == NIGH_MISS ? fetch_missed(space, &k, call, ret_value) : rc;
 }
 
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
                const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    int rc = cache_check(space, key, key_len, call);
-    if (NIGH_UNLIKELY(rc != 0))
-        return rc;
-    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
-    bool refresh = false;
-    rc = NIGH_MISS;
-    if (NIGH_LIKELY(!(FLAGS_OF(call) & NIGH_REFRESH)))
-        rc = read_l1(space, &k, call, ret_value, &refresh);
-    if (NIGH_LIKELY(rc == NIGH_FRESH))
-        return rc;
-    if (refresh && !(FLAGS_OF(call) & NIGH_L1_ONLY))
-        refresh_behind(space, k);
-    return rc == NIGH_MISS ? fetch_missed(space, k, call, ret_value) : rc;
+    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
+        return NIGH_FRESH;
+    return fetch_long(space, key, key_len, call, ret_value);
 }

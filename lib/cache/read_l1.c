@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reading L1 when it is no plain hit: stale, absent, in doubt, or not good enough for this call.
+ * Reading L1 when it may be no plain hit: stale, absent, in doubt, not good enough for this call.
  */
 #include "cache/read_l1.h"
 
@@ -29,11 +29,11 @@ static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e,
 }
 
 int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
-                    uint64_t now_ns, struct nigh_value *ret, struct read_notes *notes)
+                    const struct moment *moment, struct nigh_value *ret, struct read_notes *notes)
 {
     struct nigh *cache = space->cache;
-    enum freshness freshness = freshness_of(cache, e, now_ns);
-    int outcome = outcome_of(cache, e, freshness, call, now_ns);
+    enum freshness freshness = freshness_of(cache, e, moment);
+    int outcome = outcome_of(cache, e, freshness, call, moment->now_ns);
     if (outcome == NIGH_MISS)
         return NIGH_MISS;
     if (outcome == NIGH_ABSENT) {
@@ -62,4 +62,20 @@ void read_count(struct nigh_space *space, const struct nigh_call *call, int outc
     stats_count(&space->stats, outcome == NIGH_STALE ? STATS_L1_STALE : STATS_L1_FRESH);
     if (outcome == NIGH_ABSENT)
         stats_count(&space->stats, STATS_READ_ABSENT);
+}
+
+int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+            struct nigh_value *ret, bool *ret_refresh)
+{
+    struct read_notes notes = {false, false};
+    int outcome = NIGH_MISS;
+    struct moment moment = freshness_moment(space->cache);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(space->cache->l1, key);
+    if (e)
+        outcome = read_judged_rcu(space, e, call, &moment, ret, &notes);
+    rcu_leave();
+    read_count(space, call, outcome, &notes);
+    *ret_refresh = notes.refresh;
+    return outcome;
 }

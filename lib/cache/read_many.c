@@ -24,9 +24,41 @@ struct many {
     int *outcomes;
 };
 
-static bool key_is_valid(const struct nigh_key *key)
+/* ---- L1 ---- */
+
+/*
+ * So many keys from `from` on, if all are in order and the call takes any fresh value. Returns a
+ * bit for each that was a plain hit; for the others nothing was done.
+ */
+static uint32_t read_batch(const struct many *m, size_t from, uint32_t count)
 {
-    return key->data && key->len - 1 < NIGH_KEY_MAX;
+    const struct nigh *cache = m->space->cache;
+    struct l1_key keys[BATCH_KEYS];
+    struct l1_guess guesses[BATCH_KEYS];
+    struct l1_entry *entries[BATCH_KEYS];
+    uint32_t hits = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct nigh_key *key = &m->keys[from + i];
+        if (NIGH_UNLIKELY(!cache_key_fits(key->data, key->len)))
+            return 0;
+        keys[i] = l1_key_inlined(cache->l1, m->space->id, key->data, key->len);
+        guesses[i] = l1_guess(cache->l1, &keys[i]);
+    }
+    struct moment moment = freshness_moment(cache);
+    if (!moment.is_trusted)
+        return 0;
+    rcu_enter();
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] = l1_candidate_rcu(cache->l1, &keys[i], &guesses[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        struct l1_entry *e = l1_confirm_rcu(cache->l1, &keys[i], &guesses[i], entries[i]);
+        if (NIGH_LIKELY(e) && NIGH_LIKELY(read_plain_rcu(cache, &keys[i], e, moment.now_ns,
+                                                         &m->values[from + i])))
+            hits |= 1u << i;
+    }
+    rcu_leave();
+    stats_add(&m->space->stats, STATS_L1_FRESH, (uint64_t)__builtin_popcount(hits));
+    return hits;
 }
 
 static struct l1_key key_of(const struct many *m, size_t i)
@@ -34,71 +66,37 @@ static struct l1_key key_of(const struct many *m, size_t i)
     return l1_key_of(m->space->cache->l1, m->space->id, m->keys[i].data, m->keys[i].len);
 }
 
-/* ---- L1 ---- */
-
-/* The entries of a batch of valid keys, NULL where there is none. */
-static void find_rcu(const struct l1 *l1, const struct l1_key *keys, uint32_t count,
-                     struct l1_entry **ret_entries)
+static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
 {
-    for (uint32_t i = 0; i < count; i++)
-        l1_prefetch_bucket_rcu(l1, &keys[i]);
-    for (uint32_t i = 0; i < count; i++)
-        l1_prefetch_entry_rcu(l1, &keys[i]);
-    for (uint32_t i = 0; i < count; i++)
-        ret_entries[i] = l1_find_rcu(l1, &keys[i]);
-}
-
-static void read_batch(const struct many *m, const uint32_t *indices, uint32_t count)
-{
-    struct nigh *cache = m->space->cache;
-    struct l1_key keys[BATCH_KEYS];
-    struct l1_entry *entries[BATCH_KEYS];
-    struct read_notes notes[BATCH_KEYS];
-    uint32_t judged = 0; /* a bit for each that was no plain hit */
-    uint32_t plain = 0;
-    for (uint32_t i = 0; i < count; i++)
-        keys[i] = key_of(m, indices[i]);
-    rcu_enter();
-    find_rcu(cache->l1, keys, count, entries);
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    for (uint32_t i = 0; i < count; i++) {
-        struct nigh_value *value = &m->values[indices[i]];
-        int *outcome = &m->outcomes[indices[i]];
-        if (!entries[i])
-            continue;
-        if (NIGH_LIKELY(read_plain_rcu(cache, &keys[i], entries[i], m->call, now_ns, value))) {
-            *outcome = NIGH_FRESH;
-            plain++;
-        } else {
-            notes[i] = (struct read_notes){false, false};
-            *outcome = read_judged_rcu(m->space, entries[i], m->call, now_ns, value, &notes[i]);
-            judged |= 1u << i;
-        }
-    }
-    rcu_leave();
-    stats_add(&m->space->stats, STATS_L1_FRESH, plain);
-    for (; judged; judged &= judged - 1) {
-        uint32_t i = (uint32_t)__builtin_ctz(judged);
-        read_count(m->space, m->call, m->outcomes[indices[i]], &notes[i]);
+    bool refresh;
+    m->values[i] = (struct nigh_value)NIGH_VALUE_INIT;
+    m->outcomes[i] = NIGH_MISS;
+    if (!cache_key_fits(m->keys[i].data, m->keys[i].len)) {
+        m->outcomes[i] = NIGH_EKEY;
+    } else if (!(FLAGS_OF(m->call) & NIGH_REFRESH)) {
+        struct l1_key key = key_of(m, i);
+        m->outcomes[i] = read_l1(m->space, &key, m->call, &m->values[i], &refresh);
     }
 }
 
-/* Every key that may be had from L1 is; the others are NIGH_MISS, or NIGH_EKEY. */
-static void read_all_l1(const struct many *m, size_t count)
+/* Every key that may be had from L1 is; the others are NIGH_MISS, or NIGH_EKEY. Returns how many
+ * are missing. */
+static size_t read_all_l1(const struct many *m, size_t count)
 {
-    uint32_t indices[BATCH_KEYS];
-    uint32_t n = 0;
-    bool skip = FLAGS_OF(m->call) & NIGH_REFRESH;
-    for (size_t i = 0; i < count; i++) {
-        m->values[i] = (struct nigh_value)NIGH_VALUE_INIT;
-        m->outcomes[i] = key_is_valid(&m->keys[i]) ? NIGH_MISS : NIGH_EKEY;
-        if (m->outcomes[i] == NIGH_MISS && !skip)
-            indices[n++] = (uint32_t)i;
-        if (n == BATCH_KEYS || (i + 1 == count && n > 0)) {
-            read_batch(m, indices, n);
-            n = 0;
+    size_t misses = 0;
+    bool may_be_plain = read_takes_any(m->call);
+    for (size_t from = 0; from < count; from += BATCH_KEYS) {
+        uint32_t n = (uint32_t)u64_min(count - from, BATCH_KEYS);
+        uint32_t hits = may_be_plain ? read_batch(m, from, n) : 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (NIGH_LIKELY(hits >> i & 1))
+                m->outcomes[from + i] = NIGH_FRESH;
+            else
+                read_one(m, from + i);
+            misses += m->outcomes[from + i] == NIGH_MISS;
         }
     }
+    return misses;
 }
 
 /* ---- L2 ---- */
@@ -152,14 +150,6 @@ static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
     take_answers(m, &w);
 }
 
-static size_t count_misses(const struct many *m, size_t count)
-{
-    size_t misses = 0;
-    for (size_t i = 0; i < count; i++)
-        misses += m->outcomes[i] == NIGH_MISS;
-    return misses;
-}
-
 int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
                   const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes)
 {
@@ -168,8 +158,7 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
         return NIGH_EFORKED;
     if (!cache_call_fits(call) || (call && call->miss) || count > UINT32_MAX)
         return NIGH_EINVAL;
-    read_all_l1(&m, count);
-    size_t misses = count_misses(&m, count);
+    size_t misses = read_all_l1(&m, count);
     if (misses && !(FLAGS_OF(call) & NIGH_QUIET))
         stats_add(&space->stats, STATS_L1_MISS, misses);
     if (misses && !(FLAGS_OF(call) & NIGH_L1_ONLY))

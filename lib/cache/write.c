@@ -307,10 +307,11 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
 static bool is_known(const struct writing *w)
 {
     const struct nigh *cache = w->space->cache;
+    struct moment moment = freshness_moment(cache);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &w->key);
     bool known = e && l1_entry_version(e) >= w->version &&
-                 freshness_of(cache, e, clock_coarse_ns(&cache->clock)) != FRESHNESS_GONE;
+                 freshness_of(cache, e, &moment) != FRESHNESS_GONE;
     rcu_leave();
     return known;
 }

@@ -52,12 +52,18 @@ size_t entry_size_of(const struct l1_key *key, const struct l1_value *v)
 size_t entry_size(const struct l1_entry *e)
 {
     const struct l1_extension *x = entry_extension(e);
-    return size_of(e->key_len, e->value_len, x, x ? x->group_count : 0);
+    return size_of(entry_key_len(e), e->value_len, x, x ? x->group_count : 0);
 }
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hash_key(l1->hit.hash_seed, e->space, e->bytes, e->key_len);
+    return hash_key(l1->hit.hash_seed, entry_space(e), e->bytes, entry_key_len(e));
+}
+
+struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len)
+{
+    return (struct l1_key){key, (uint32_t)len, space_id,
+                           hash_key(l1->hit.hash_seed, space_id, key, len)};
 }
 
 static void fill_times(struct l1_entry *e, const struct l1_value *v)
@@ -71,7 +77,7 @@ static void fill_times(struct l1_entry *e, const struct l1_value *v)
 
 static void fill_extension(struct l1_entry *e, const struct l1_value *v)
 {
-    void *at = (char *)e + entry_extension_offset(e->key_len, e->value_len);
+    void *at = (char *)e + entry_extension_offset(entry_key_len(e), e->value_len);
     struct l1_extension *x = at;
     x->version = v->version;
     x->group_count = v->group_count;
@@ -88,9 +94,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     atomic_init(&e->freq, 0);
     e->slot = l1->id & 0xffffff;
     e->stamp = v->stamp & ENTRY_STAMP_MASK;
-    e->space = key->space & 0xffff;
+    e->name = entry_name_of(key->space, key->len) & ((1u << ENTRY_NAME_BITS) - 1);
     e->space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
-    e->key_len = key->len & 0x7ff;
     uint8_t extended = wants_extension(v) ? ENTRY_EXTENDED : 0;
     e->flags = ((v->flags & L1_ABSENT) | own_flags | extended) & 7u;
     e->value_len = v->bytes.len & 0x7ffffff;

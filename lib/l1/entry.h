@@ -3,9 +3,9 @@
  * An entry: one allocation of header, key, value and, only when used, an extension.
  *
  *      0        8         16       24        32      32 + key_len      8-aligned
- *      | refs   | stamp   | born   | lens    | key   | value           | extension: version, tags |
- *      | slot   | space   | flags  | fresh   |       |                 |                          |
- *      | freq   |         | ...    | stale   |       |                 |                          |
+ *      | refs   | stale   | fresh  | value's | key   | value           | extension: version, tags |
+ *      | slot   | stamp   | flags  | length  |       |                 |                          |
+ *      | freq   |         | born   | name    |       |                 |                          |
  *
  * Why 32 bytes: a cache of small values is mostly bookkeeping. Bytes per entry of a full shard:
  *
@@ -18,6 +18,9 @@
  * Times are ticks of 2^19 ns (0.52 ms, 18 years in 40 bits). `born` is exact to a tick, because
  * callers may ask for a greatest age; the two lifetimes behind it are small floating-point numbers,
  * rounded down: exact below 34 s and 1 s, else early by at most 1/32,768 and 1/1,024 of themselves.
+ *
+ * What a hit looks at is at an end of its word, so that a shift alone brings it out: stamp, born,
+ * and the key's length and space, which are compared as one.
  *
  * Everything is constant once published but refs, slot and freq. The value's bytes are not aligned.
  */
@@ -36,6 +39,8 @@
 #define ENTRY_FRESH_BITS 16 /* mantissa; with 5 bits of exponent */
 #define ENTRY_STALE_BITS 11
 #define ENTRY_EXPONENT_BITS 5
+#define ENTRY_KEY_LEN_BITS 11
+#define ENTRY_NAME_BITS (ENTRY_KEY_LEN_BITS + 16)
 
 /* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
 #define ENTRY_STORED (UINT32_C(1) << 31)
@@ -52,15 +57,14 @@ struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); ENTRY_STORED */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
     _Atomic uint8_t freq;                               /* (a) 0..ENTRY_FREQ_MAX; _SAMPLED */
+    uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
-    uint64_t space : 16;                                /* (c) id, part of the key */
-    uint64_t born_ticks : ENTRY_BORN_BITS;              /* (c) */
-    uint64_t space_slot : 10;                           /* (c) group slot of the space */
-    uint64_t key_len : 11;                              /* (c) */
-    uint64_t flags : 3;                                 /* (c) */
-    uint64_t value_len : 27;                            /* (c) */
     uint64_t fresh : ENTRY_FRESH_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after born */
-    uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after that */
+    uint64_t flags : 3;                                 /* (c) */
+    uint64_t born_ticks : ENTRY_BORN_BITS;              /* (c) */
+    uint64_t value_len : 27;                            /* (c) */
+    uint64_t space_slot : 10;                           /* (c) group slot of the space */
+    uint64_t name : ENTRY_NAME_BITS;                    /* (c) entry_name_of() */
     uint8_t bytes[];                                    /* (c) key, value, extension */
 };
 
@@ -73,6 +77,22 @@ struct l1_extension {
 
 _Static_assert(sizeof(struct l1_entry) == 32, "the sum above");
 _Static_assert(offsetof(struct l1_entry, freq) == 7, "readers write freq: a byte of its own");
+
+/* What makes two keys different before their bytes do: the length, and the id of the space. */
+static inline uint32_t entry_name_of(uint32_t space, uint32_t key_len)
+{
+    return space << ENTRY_KEY_LEN_BITS | key_len;
+}
+
+static inline uint32_t entry_key_len(const struct l1_entry *e)
+{
+    return e->name & ((1u << ENTRY_KEY_LEN_BITS) - 1);
+}
+
+static inline uint32_t entry_space(const struct l1_entry *e)
+{
+    return e->name >> ENTRY_KEY_LEN_BITS;
+}
 
 /* A duration of `bits` of mantissa and ENTRY_EXPONENT_BITS of exponent; all ones means for ever. */
 static inline uint64_t entry_ticks_unpack(uint64_t packed, unsigned bits)
@@ -130,12 +150,12 @@ static inline uint16_t l1_entry_space_slot(const struct l1_entry *e)
 
 static inline struct bytes l1_entry_key(const struct l1_entry *e)
 {
-    return bytes_of(e->bytes, e->key_len);
+    return bytes_of(e->bytes, entry_key_len(e));
 }
 
 static inline struct bytes l1_entry_value(const struct l1_entry *e)
 {
-    return bytes_of(e->bytes + e->key_len, e->value_len);
+    return bytes_of(e->bytes + entry_key_len(e), e->value_len);
 }
 
 static inline size_t entry_extension_offset(size_t key_len, size_t value_len)
@@ -148,7 +168,7 @@ static inline const struct l1_extension *entry_extension(const struct l1_entry *
 {
     if (!(e->flags & ENTRY_EXTENDED))
         return NULL;
-    const void *at = (const char *)e + entry_extension_offset(e->key_len, e->value_len);
+    const void *at = (const char *)e + entry_extension_offset(entry_key_len(e), e->value_len);
     return at;
 }
 

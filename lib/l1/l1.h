@@ -58,15 +58,17 @@ void l1_destroy(struct l1 *l1);
 
 /* ---- names ---- */
 
-/* A key of a space, hashed once per call by l1_key_of(). */
+/* A key of a space, hashed once per look at the table by l1_key_of(). */
 struct l1_key {
     const void *data;
     uint32_t len;
     uint32_t space; /* id of the space in this process, 1..65535 */
     uint64_t hash;
 };
-static inline struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
-                                      size_t len);
+struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len);
+/* The same, for the path of a hit. */
+static NIGH_INLINED struct l1_key l1_key_inlined(const struct l1 *l1, uint32_t space_id,
+                                                 const void *key, size_t len);
 
 /* ---- entries: immutable once published ---- */
 
@@ -115,9 +117,22 @@ void l1_entry_unref(struct l1_entry *e);
 
 /* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
-/* Ahead of l1_find_rcu() for many keys: first the bucket of each, then what the bucket names. */
-static inline void l1_prefetch_bucket_rcu(const struct l1 *l1, const struct l1_key *key);
-static inline void l1_prefetch_entry_rcu(const struct l1 *l1, const struct l1_key *key);
+/*
+ * The same in two steps: ask for the bucket, which needs no section yet, and look into it, with
+ * something else to do in between while it comes from memory. A processor that has to wait for the
+ * bucket cannot look far enough ahead to ask for that of the next lookup: with the two apart
+ * independent lookups in 1M entries took 255 ns instead of 402 (Zen 3).
+ */
+struct l1_guess;
+static inline struct l1_guess l1_guess(const struct l1 *l1, const struct l1_key *key);
+static inline struct l1_entry *l1_find_guessed_rcu(const struct l1 *l1, const struct l1_key *key,
+                                                   const struct l1_guess *guess);
+/* The second step in two, for many keys: the first entry that the bucket suggests (or NULL), asked
+ * for; then whether it is the key's, else the search. */
+static inline struct l1_entry *l1_candidate_rcu(const struct l1 *l1, const struct l1_key *key,
+                                                const struct l1_guess *guess);
+static inline struct l1_entry *l1_confirm_rcu(const struct l1 *l1, const struct l1_key *key,
+                                              const struct l1_guess *guess, struct l1_entry *e);
 /* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
  * when the counter is full. */
 

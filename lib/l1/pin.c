@@ -11,9 +11,11 @@
 #include <pthread.h>
 
 static _Atomic(struct pin_page *) pages; /* pair(pin.pages): complete before it is listed */
-/* No thread's: its slots look taken, so a thread's first pin goes the slow way without a test. */
-static struct pin_page no_page = {.slots = {(struct l1_entry *)&no_page}};
-_Thread_local struct pin_page *pin_own_page = &no_page;
+/* No thread's: what an inlined pin looks at is taken, so a thread's first goes the slow way without
+ * a test. */
+#define TAKEN ((struct l1_entry *)&no_page)
+static struct pin_page no_page = {.slots = {TAKEN, TAKEN}};
+_Thread_local pin_slot_t *pin_last_slot = no_page.slots;
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
@@ -24,7 +26,7 @@ static void page_leave(void *arg)
 {
     struct pin_page *page = arg;
     /* A later destructor of the host may pin again: it then takes a page like a new thread. */
-    pin_own_page = &no_page;
+    pin_last_slot = no_page.slots;
     /* pair(pin.owner): what this thread did with the page is done */
     atomic_store_explicit(&page->owned, false, memory_order_release);
 }
@@ -55,6 +57,7 @@ static struct pin_page *page_create(void)
     if (!page)
         return NULL;
     atomic_init(&page->opened, PIN_BLOCK_SLOTS);
+    atomic_init(&page->slots[PIN_BLOCK_SLOTS], TAKEN);
     atomic_init(&page->owned, true);
     struct pin_page *head = atomic_load_explicit(&pages, memory_order_relaxed);
     do
@@ -80,38 +83,43 @@ static struct pin_page *page_enter(void)
         atomic_store_explicit(&page->owned, false, memory_order_release); /* pair(pin.owner) */
         return NULL;
     }
-    pin_own_page = page;
+    pin_last_slot = page->slots;
     return page;
 }
 
 /* ---- slots ---- */
 
-/* A free slot away from the usual place; PIN_SLOTS_MAX: all are in use. */
-static uint32_t slot_search(struct pin_page *page)
+/* The fence becomes the slot that is taken now, after another one was put up a block behind it. A
+ * scan that still sees it there finds a pin of what nobody ever retires. */
+static pin_slot_t *block_open(struct pin_page *page, uint32_t opened)
 {
-    uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
-    for (uint32_t n = 1; n < opened; n++) {
-        uint32_t i = (page->at + n) % opened;
-        if (pin_slot_is_free(page, i))
-            return i;
-    }
-    if (opened == PIN_SLOTS_MAX)
-        return PIN_SLOTS_MAX;
+    atomic_store_explicit(&page->slots[opened + PIN_BLOCK_SLOTS], TAKEN, memory_order_relaxed);
     /* Ordered like the pin that follows it: by the section, or by the reference. */
     atomic_store_explicit(&page->opened, opened + PIN_BLOCK_SLOTS, memory_order_relaxed);
-    return opened;
+    return &page->slots[opened];
 }
 
-static _Atomic(struct l1_entry *) *slot_take(void)
+/* A free slot, the next one if possible; NULL: all are in use. */
+static pin_slot_t *slot_search(struct pin_page *page, uint32_t last)
 {
-    struct pin_page *page = pin_own_page != &no_page ? pin_own_page : page_enter();
-    if (!page)
+    uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
+    for (uint32_t n = 0; n < opened; n++) {
+        pin_slot_t *slot = &page->slots[(last + n) % opened];
+        if (pin_slot_is_free(slot))
+            return slot;
+    }
+    return opened < PIN_SLOTS_MAX ? block_open(page, opened) : NULL;
+}
+
+static pin_slot_t *slot_take(void)
+{
+    struct pin_page *page = pin_page_of(pin_last_slot);
+    if (page == &no_page && !(page = page_enter()))
         return NULL;
-    uint32_t i = pin_slot_is_free(page, page->at) ? page->at : slot_search(page);
-    if (i == PIN_SLOTS_MAX)
-        return NULL;
-    page->at = i;
-    return &page->slots[i];
+    pin_slot_t *slot = slot_search(page, (uint32_t)(pin_last_slot - page->slots));
+    if (slot)
+        pin_last_slot = slot;
+    return slot;
 }
 
 /* ---- handing out ---- */
@@ -139,7 +147,7 @@ static int pin_copy(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier,
 int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
                bool *ret_copied)
 {
-    _Atomic(struct l1_entry *) *slot = slot_take();
+    pin_slot_t *slot = slot_take();
     if (NIGH_UNLIKELY(!slot))
         return pin_copy(l1, e, tier, ret, ret_copied);
     /* pair(pin.slot): carries along the reads of who gave the slot back */
@@ -161,6 +169,11 @@ struct l1_entry *l1_pin_entry(uintptr_t pin)
         return atomic_load_explicit(pin_slot(pin), memory_order_relaxed);
     uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
     return (struct l1_entry *)at;
+}
+
+void pin_unref(uintptr_t pin)
+{
+    l1_entry_unref(l1_pin_entry(pin));
 }
 
 enum nigh_tier l1_pin_tier(uintptr_t pin)

@@ -7,6 +7,13 @@
  * reclaimer, after a grace period, frees only what no slot names. Past 256 held values a reader
  * gets a copy of its own.
  *
+ *     page:   slot | slot | NULL | slot | ... | fence |  (not opened)        1 to 16 blocks
+ *                     ^ pin_last_slot
+ *
+ * A thread-local pointer names the slot that was used last: who holds one value at a time uses it
+ * again, who holds several takes them in a row, up to the fence, which looks taken, and then from
+ * the first on. The page is aligned so that a slot's address says where the first is.
+ *
  *     pin word:   address of the slot, or of the entry     | tier (2 bits) | kind (1 bit)
  *                 kind 0: slot                 kind 1: a reference is held
  *
@@ -37,16 +44,20 @@
 #define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
 #define PIN_BITS (PIN_KIND_REF | PIN_TIER_MASK)
 
-/* Keys: (c) constant after registration  (o) owning thread  (a) atomic */
+#define PIN_PAGE_BYTES 4096u /* their alignment: that of pages of memory, in which they come */
+
+typedef _Atomic(struct l1_entry *) pin_slot_t;
+
+/* Keys: (c) constant after registration  (a) atomic */
 struct pin_page {
-    uint32_t at;             /* (o) where the last pin went */
+    _Alignas(PIN_PAGE_BYTES) pin_slot_t slots[PIN_SLOTS_MAX + 1]; /* (a) pair(pin.slot); a fence */
     _Atomic uint32_t opened; /* (a) slots ever used; grows by blocks; bounds what a scan reads */
     _Atomic bool owned;      /* (a) pair(pin.owner) */
     struct pin_page *next;   /* (c) */
-    _Atomic(struct l1_entry *) slots[PIN_SLOTS_MAX]; /* (a) pair(pin.slot) */
 };
 
-extern _Thread_local struct pin_page *pin_own_page;
+/* Where this thread's last pin went. Before its first one: in a page of nobody's, all taken. */
+extern NIGH_HIDDEN _Thread_local pin_slot_t *pin_last_slot;
 
 /* Calls `visit` with every entry that some slot names now. After the references were looked at. */
 void pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
@@ -55,42 +66,50 @@ uint64_t pin_count(void);
 
 /* ---- inline: what a hit runs ---- */
 
-static inline bool pin_slot_is_free(const struct pin_page *page, uint32_t i)
+static inline bool pin_slot_is_free(const pin_slot_t *slot)
 {
     /* pair(pin.slot): the reads of who gave it back come before our use, see above */
-    return !atomic_load_explicit(&page->slots[i], memory_order_acquire);
+    return !atomic_load_explicit(slot, memory_order_acquire);
 }
 
-static inline _Atomic(struct l1_entry *) *pin_slot(uintptr_t pin)
+static inline struct pin_page *pin_page_of(const pin_slot_t *slot)
+{
+    uintptr_t at = (uintptr_t)slot & ~(uintptr_t)(PIN_PAGE_BYTES - 1);
+    return (struct pin_page *)at;
+}
+
+static inline pin_slot_t *pin_slot(uintptr_t pin)
 {
     uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
-    return (_Atomic(struct l1_entry *) *)at;
+    return (pin_slot_t *)at;
 }
 
 static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key,
                                     struct nigh_value *ret)
 {
-    struct pin_page *page = pin_own_page;
-    uint32_t at = page->at;
-    if (!pin_slot_is_free(page, at)) {
-        /* Who holds several takes them in a row. */
-        at = at + 1 < atomic_load_explicit(&page->opened, memory_order_relaxed) ? at + 1 : 0;
-        if (NIGH_UNLIKELY(!pin_slot_is_free(page, at)))
+    pin_slot_t *slot = pin_last_slot;
+    if (NIGH_UNLIKELY(!pin_slot_is_free(slot))) {
+        slot++;
+        if (!pin_slot_is_free(slot))
+            slot = pin_page_of(slot)->slots;
+        if (NIGH_UNLIKELY(!pin_slot_is_free(slot)))
             return false;
-        page->at = at;
+        pin_last_slot = slot;
     }
     /* pair(pin.slot): carries along the reads of who gave the slot back */
-    atomic_store_explicit(&page->slots[at], e, memory_order_release);
+    atomic_store_explicit(slot, e, memory_order_release);
     ret->data = e->bytes + key->len;
     ret->len = e->value_len;
-    ret->pin = (uintptr_t)&page->slots[at] | (uintptr_t)NIGH_TIER_L1 << PIN_TIER_SHIFT;
+    ret->pin = (uintptr_t)slot | (uintptr_t)NIGH_TIER_L1 << PIN_TIER_SHIFT;
     return true;
 }
+
+NIGH_OUTLINED void pin_unref(uintptr_t pin);
 
 static inline void l1_unpin(uintptr_t pin)
 {
     if (NIGH_UNLIKELY(pin & PIN_KIND_REF))
-        l1_entry_unref(l1_pin_entry(pin));
+        pin_unref(pin);
     else /* pair(pin.slot): every read of the value is over before it may be freed */
         atomic_store_explicit(pin_slot(pin), NULL, memory_order_release);
 }

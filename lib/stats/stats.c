@@ -26,7 +26,9 @@ const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
 #undef X
 };
 
-static struct stats_block *no_blocks[STATS_DIRECT_SETS];
+#define TABLE_BLOCKS (STATS_DIRECT_SETS + 1)
+
+static struct stats_block *no_blocks[TABLE_BLOCKS];
 _Thread_local struct stats_block **stats_blocks = no_blocks;
 
 /* Keys: (l) lock  (o) written once by `once` */
@@ -73,7 +75,7 @@ static struct stats_block **own_table(void)
         return stats_blocks;
     if (!ready || fault_fires(FAULT_ALLOC))
         return NULL;
-    struct stats_block **table = calloc(STATS_DIRECT_SETS, sizeof(*table));
+    struct stats_block **table = calloc(TABLE_BLOCKS, sizeof(*table));
     if (!table)
         return NULL;
     if (pthread_setspecific(table_key, table) != 0) {

@@ -49,8 +49,9 @@ struct stats {
     struct stats_block shared;  /* atomic adds: no memory for a block, or id too high */
 };
 
-/* This thread's blocks by set id: STATS_DIRECT_SETS entries, all NULL before its first count. */
-extern _Thread_local struct stats_block **stats_blocks;
+/* This thread's blocks by set id, all NULL before its first count. The last one, whose id all sets
+ * beyond STATS_DIRECT_SETS share, stays NULL. */
+extern NIGH_HIDDEN _Thread_local struct stats_block **stats_blocks;
 
 /* Returns 0. */
 int stats_init(struct stats *s, struct mem *mem);
@@ -69,7 +70,7 @@ static inline void stats_block_add(struct stats_block *b, enum stats_counter c, 
 
 static inline void stats_add(struct stats *s, enum stats_counter c, uint64_t n)
 {
-    struct stats_block *b = NIGH_LIKELY(s->id < STATS_DIRECT_SETS) ? stats_blocks[s->id] : NULL;
+    struct stats_block *b = stats_blocks[s->id];
     if (NIGH_LIKELY(b != NULL))
         stats_block_add(b, c, n);
     else

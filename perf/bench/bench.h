@@ -12,7 +12,7 @@ struct bench_settings {
     const char *command;
     unsigned rounds;
     bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
-    const char *only;   /* write: part of the names of the cases to run; NULL: all */
+    const char *only;   /* hit, write: part of the names of the cases to run; NULL: all */
     bool full;          /* 10M entries too */
     const char *json;   /* NULL: none */
     /* trace */

@@ -29,6 +29,7 @@ struct candidate {
     struct nigh_space *(*create)(const struct candidate_need *need);
     void (*destroy)(struct nigh_space *space);
     candidate_get_fn *get;
+    candidate_get_many_fn *get_many; /* NULL: it has none */
     candidate_release_fn *release;
     int (*put)(struct nigh_space *space, const void *key, size_t key_len, const void *value,
                size_t len, const struct nigh_call *call);

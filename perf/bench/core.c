@@ -3,8 +3,8 @@
  * nigh's read path inlined into the timing loop, in steps: what a call costs, and each feature.
  *
  * Compiled together with the whole library in one unit (link-time optimisation), so that nothing of
- * the hit is a call; `flatten` makes sure of it. The steps are those of read_l1() in
- * lib/cache/read.c, which is measured, exported, beside them.
+ * the hit is a call; `flatten` makes sure of it. The steps are those of read_hit() in
+ * lib/cache/read_l1.h, which is measured, exported, beside them.
  *
  *   find    hash, read section, lookup
  *   pin     + a pin slot, and its release
@@ -17,9 +17,13 @@
 
 static uint64_t given_now_ns;
 
-static inline bool core_judge(struct nigh *cache, struct l1_entry *e, enum core_feature upto)
+static inline uint64_t core_now_ns(const struct nigh *cache, enum core_feature upto)
 {
-    uint64_t now_ns = upto >= CORE_CLOCK ? clock_coarse_ns(&cache->clock) : given_now_ns;
+    return upto >= CORE_CLOCK ? clock_coarse_ns(&cache->clock) : given_now_ns;
+}
+
+static inline bool core_judge(struct nigh *cache, struct l1_entry *e, uint64_t now_ns)
+{
     if (!freshness_is_fresh(cache, e, now_ns) || l1_entry_flags(e))
         return false;
     if (l1_touch_rcu(e))
@@ -45,11 +49,15 @@ static inline int core_get(enum core_feature upto, struct nigh_space *space, con
                            size_t key_len, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
-    struct l1_key k = l1_key_of(cache->l1, space->id, key, key_len);
     int outcome = NIGH_MISS;
+    struct l1_key k = l1_key_inlined(cache->l1, space->id, key, key_len);
+    struct l1_guess guess = l1_guess(cache->l1, &k);
+    uint64_t now_ns = core_now_ns(cache, upto);
+    if (upto >= CORE_JUDGE && !freshness_trusted(cache, now_ns))
+        return outcome;
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, &k);
-    if (e && (upto < CORE_JUDGE || core_judge(cache, e, upto)))
+    struct l1_entry *e = l1_find_guessed_rcu(cache->l1, &k, &guess);
+    if (e && (upto < CORE_JUDGE || core_judge(cache, e, now_ns)))
         outcome = core_hand_out(cache, e, &k, upto, ret);
     rcu_leave();
     if (upto >= CORE_JUDGE)

@@ -3,6 +3,7 @@
  * `hit`: what does a lookup cost that finds its key, beside what others take for less?
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/bench.h"
 #include "bench/stage.h"
@@ -41,9 +42,10 @@ static const char *const metrics[] = {"get", "get and copy", "get inlined"};
 
 /* ---- a table ---- */
 
-static void print_heading(const char *what)
+static void print_heading(const char *size, const char *keys)
 {
-    printf("\n%s\n%-30s", what, "");
+    printf("\n%s entries, %s: CPU ns per lookup; chain: the next key needs this value\n%-30s",
+           size, keys, "");
     for (int i = 0; i < ENTRANTS; i++)
         printf("%*s", i == COPY ? 10 : 8, titles[i]);
     printf("\n");
@@ -90,6 +92,52 @@ static void measure_all(const struct bench_settings *s, const char *name,
     rounds_run(name, subjects, ENTRANTS, s->rounds);
     print_row(name, subjects, s->rounds);
     add_results(name, subjects, s->rounds);
+}
+
+/* ---- many keys at a call ---- */
+
+static const struct {
+    unsigned keys;
+    bool copies;
+    enum loop_kind kind;
+} batches[] = {
+    {16, false, LOOP_BATCH_16},
+    {16, true, LOOP_BATCH_16_COPY},
+    {32, false, LOOP_BATCH_32},
+    {32, true, LOOP_BATCH_32_COPY},
+};
+#define BATCHES (sizeof(batches) / sizeof(batches[0]))
+
+/* Batches beside the same keys one at a time, by lfht and by nigh. */
+static void measure_batches(const struct bench_settings *s, const char *name,
+                            struct nigh_space *const spaces[ENTRANTS],
+                            const struct sequence *sequence, uint64_t count)
+{
+    struct lookup lookups[BATCHES + 2];
+    struct subject subjects[BATCHES + 2];
+    const struct subject *lfht = &subjects[BATCHES], *single = &subjects[BATCHES + 1];
+    for (size_t i = 0; i < BATCHES + 2; i++) {
+        enum entrant who = i == BATCHES ? LFHT : NIGH;
+        lookups[i] = (struct lookup){candidates[who], {spaces[who]}, sequence,
+                                     i < BATCHES ? batches[i].kind : LOOP_FREE, 1, 2 * count, 0};
+        subjects[i] = (struct subject){
+            .name = i < BATCHES ? "batch" : titles[who], .run = lookup_round, .arg = &lookups[i]};
+    }
+    rounds_run(name, subjects, BATCHES + 2, s->rounds);
+    printf("%-47s%8s%8s%8s%12s%14s\n", "", "nigh", "lfht", "one", "nigh / lfht", "one / nigh");
+    for (size_t i = 0; i < BATCHES; i++) {
+        char row[56];
+        const char *metric = metrics[batches[i].copies ? COPY : NIGH];
+        snprintf(row, sizeof(row), "%s of %u, 1 thread", name, batches[i].keys);
+        result_add_rounds("hit", row, metric, METRIC_UNIT, &subjects[i], lfht, s->rounds);
+        result_add_rounds("hit", row, metric, METRIC_UNIT, &subjects[i], single, s->rounds);
+        printf("%-34s%-13s%8.1f%8.1f%8.1f%12.3f%14.2f\n", row, batches[i].copies ? "copied" : "",
+               median(subjects[i].figures, s->rounds), median(lfht->figures, s->rounds),
+               median(single->figures, s->rounds),
+               median_ratio(subjects[i].figures, lfht->figures, s->rounds),
+               median_ratio(single->figures, subjects[i].figures, s->rounds));
+    }
+    fflush(stdout);
 }
 
 /* ---- threads that share against threads that do not ---- */
@@ -146,6 +194,27 @@ static uint64_t available_bytes(void)
     return (uint64_t)kib << 10;
 }
 
+static void lookups_of(const struct bench_settings *s, const struct size *size,
+                       struct nigh_space *const spaces[ENTRANTS], enum keys_order order)
+{
+    const char *keys = order == KEYS_ZIPF ? "zipf" : "uniform";
+    struct sequence sequence;
+    char name[56];
+    sequence_make(&sequence, order, size->entries, size->sequence, 1);
+    print_heading(size->name, keys);
+    for (unsigned threads = 1; threads <= 2; threads++)
+        for (int chain = 1; chain >= 0; chain--) {
+            snprintf(name, sizeof(name), "%s %s, %s, %u thread%s", size->name, keys,
+                     chain ? "chain" : "free", threads, threads > 1 ? "s" : "");
+            if (!s->only || strstr(name, s->only))
+                measure_all(s, name, spaces, &sequence, chain, threads, size->count);
+        }
+    snprintf(name, sizeof(name), "%s %s, batch", size->name, keys);
+    if (!s->only || strstr(name, s->only))
+        measure_batches(s, name, spaces, &sequence, size->count);
+    sequence_free(&sequence);
+}
+
 static void bench_size(const struct bench_settings *s, const struct size *size)
 {
     struct candidate_need need = {.entries = size->entries, .value_bytes = VALUE_BYTES};
@@ -156,36 +225,30 @@ static void bench_size(const struct bench_settings *s, const struct size *size)
              (unsigned long)(wanted >> 20));
     for (int i = 0; i < ENTRANTS; i++)
         spaces[i] = i == COPY ? spaces[NIGH] : stage_create(candidates[i], &need);
-    for (int order = KEYS_UNIFORM; order <= KEYS_ZIPF; order++) {
-        struct sequence sequence;
-        sequence_make(&sequence, (enum keys_order)order, size->entries, size->sequence, 1);
-        for (unsigned threads = 1; threads <= 2; threads++)
-            for (int chain = 1; chain >= 0; chain--) {
-                char name[56];
-                snprintf(name, sizeof(name), "%s %s, %s, %u thread%s", size->name,
-                         order == KEYS_ZIPF ? "zipf" : "uniform", chain ? "chain" : "free",
-                         threads, threads > 1 ? "s" : "");
-                measure_all(s, name, spaces, &sequence, chain, threads, size->count);
-            }
-        sequence_free(&sequence);
-    }
+    lookups_of(s, size, spaces, KEYS_UNIFORM);
+    lookups_of(s, size, spaces, KEYS_ZIPF);
     for (int i = 0; i < ENTRANTS; i++)
         if (i != COPY)
             candidates[i]->destroy(spaces[i]);
 }
 
+/* Whether any of its cases may be wanted: all of a size have its name in theirs. */
+static bool size_wanted(const struct bench_settings *s, const struct size *size)
+{
+    bool named = false;
+    for (size_t i = 0; s->only && i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        named = named || strstr(s->only, sizes[i].name);
+    return !named || strstr(s->only, size->name);
+}
+
 void bench_hit(const struct bench_settings *s)
 {
-    print_heading("hit: CPU ns per lookup; chain: the next key needs this value; free: it does "
-                  "not");
-    if (s->quick) {
-        bench_size(s, &quick_size);
-    } else {
-        bench_size(s, &sizes[0]);
-        bench_size(s, &sizes[1]);
-        if (s->full)
-            bench_size(s, &sizes[2]);
-    }
-    bench_sharing(s);
-    bench_features(s);
+    size_t count = s->quick ? 1 : s->full ? 3 : 2;
+    for (size_t i = 0; i < count; i++)
+        if (size_wanted(s, &sizes[i]))
+            bench_size(s, s->quick ? &quick_size : &sizes[i]);
+    if (!s->only || strstr(s->only, "sharing"))
+        bench_sharing(s);
+    if (!s->only || strstr(s->only, "features"))
+        bench_features(s);
 }

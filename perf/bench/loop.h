@@ -35,11 +35,20 @@ enum loop_kind {
     LOOP_FREE,       /* independent lookups: as many at once as the CPU can */
     LOOP_CHAIN_COPY, /* the caller copies the value out before it releases it */
     LOOP_FREE_COPY,
+    LOOP_BATCH_16, /* independent, so many at a call of get_many */
+    LOOP_BATCH_16_COPY,
+    LOOP_BATCH_32,
+    LOOP_BATCH_32_COPY,
     LOOP_KINDS
 };
 
+#define LOOP_BATCH_MAX 32u
+
 typedef int candidate_get_fn(struct nigh_space *space, const void *key, size_t key_len,
                              const struct nigh_call *call, struct nigh_value *ret_value);
+typedef int candidate_get_many_fn(struct nigh_space *space, const struct nigh_key *keys,
+                                  size_t count, const struct nigh_call *call,
+                                  struct nigh_value *ret_values, int *ret_outcomes);
 typedef void candidate_release_fn(struct nigh_value *value);
 
 /* `count` lookups from place `at` on; 0 when every value was right. */
@@ -49,6 +58,22 @@ typedef uint64_t loop_fn(struct nigh_space *space, const struct sequence *sequen
 /* Who measures `get` with a call of its own: never waits, never asks L2. */
 extern const struct nigh_call loop_call;
 
+/* What a value begins with: read where it lies, or in a copy of all of it. */
+__attribute__((always_inline)) static inline uint64_t loop_word_of(const struct nigh_value *value,
+                                                                   bool copies)
+{
+    char copy[LOOP_VALUE_MAX];
+    const void *data = value->data;
+    uint64_t word;
+    if (copies) {
+        memcpy(copy, value->data, value->len);
+        __asm__ volatile("" : : "r"(copy) : "memory"); /* it is wanted */
+        data = copy;
+    }
+    memcpy(&word, data, sizeof(word));
+    return word;
+}
+
 __attribute__((always_inline)) static inline uint64_t
 loop_run(candidate_get_fn *get, candidate_release_fn *release, enum loop_kind kind,
          struct nigh_space *space, const struct sequence *sequence, uint64_t at, uint64_t count)
@@ -56,20 +81,12 @@ loop_run(candidate_get_fn *get, candidate_release_fn *release, enum loop_kind ki
     bool copies = kind == LOOP_CHAIN_COPY || kind == LOOP_FREE_COPY;
     bool chains = kind == LOOP_CHAIN || kind == LOOP_CHAIN_COPY;
     uint64_t wrong = 0;
-    char copy[LOOP_VALUE_MAX];
     for (uint64_t n = 0; n < count; n++) {
         const struct step *step = &sequence->steps[at & (sequence->length - 1)];
         struct nigh_value value;
         if (get(space, step->key, step->key_len, &loop_call, &value) != NIGH_FRESH)
             return UINT64_MAX;
-        const void *data = value.data;
-        if (copies) {
-            memcpy(copy, value.data, value.len);
-            __asm__ volatile("" : : "r"(copy) : "memory"); /* it is wanted */
-            data = copy;
-        }
-        uint64_t word;
-        memcpy(&word, data, sizeof(word));
+        uint64_t word = loop_word_of(&value, copies);
         release(&value);
         uint64_t off = word ^ step->number;
         wrong |= off;
@@ -78,9 +95,9 @@ loop_run(candidate_get_fn *get, candidate_release_fn *release, enum loop_kind ki
     return wrong;
 }
 
-/* The four loops through pointers: what every candidate without its own is measured with. */
-uint64_t loop_through(candidate_get_fn *get, candidate_release_fn *release, enum loop_kind kind,
-                      struct nigh_space *space, const struct sequence *sequence, uint64_t at,
-                      uint64_t count);
+/* The loops through pointers: what every candidate without its own is measured with. */
+struct candidate;
+uint64_t loop_through(const struct candidate *c, enum loop_kind kind, struct nigh_space *space,
+                      const struct sequence *sequence, uint64_t at, uint64_t count);
 
 #endif

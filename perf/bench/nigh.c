@@ -90,6 +90,7 @@ const struct candidate candidate_nigh = {
     .create = nigh_create,
     .destroy = nigh_destroy,
     .get = nigh_get,
+    .get_many = nigh_get_many,
     .release = nigh_release,
     .put = nigh_put,
     .settle = nigh_settle,

@@ -24,7 +24,7 @@ static const char usage[] =
     "\n"
     "  --rounds N         counted rounds, after one that is not (5)\n"
     "  --quick            smoke run of some seconds: its figures mean nothing\n"
-    "  --only TEXT        write: the cases whose names have it\n"
+    "  --only TEXT        hit, write: the cases whose names have it\n"
     "  --full             hit: 10M entries too (needs 20 GB of memory)\n"
     "  --pages 2m|4k      pages of the allocator's memory (2m)\n"
     "  --json FILE        write the results as JSON, too\n"

@@ -57,8 +57,7 @@ static void look_up(void *arg, unsigned thread)
     struct nigh_space *space = l->spaces[thread];
     uint64_t at = l->at + thread * (l->sequence->length / l->threads);
     uint64_t wrong = c->loop[l->kind] ? c->loop[l->kind](space, l->sequence, at, l->count)
-                                      : loop_through(c->get, c->release, l->kind, space,
-                                                     l->sequence, at, l->count);
+                                      : loop_through(c, l->kind, space, l->sequence, at, l->count);
     atomic_fetch_or(&team->wrong, wrong);
 }
 

@@ -163,20 +163,39 @@ static void release_all(struct actor *a)
 
 /* ---- readers ---- */
 
+/* By each of the ways that reads go: as one hit, as one of many, as all others. */
+static struct l1_entry *find_rcu(struct actor *a, const struct l1_key *key,
+                                 const struct l1_guess *guess)
+{
+    const struct l1 *l1 = a->w->l1;
+    switch (check_random(&a->random) % 3) {
+    case 0: return l1_find_guessed_rcu(l1, key, guess);
+    case 1: return l1_confirm_rcu(l1, key, guess, l1_candidate_rcu(l1, key, guess));
+    default: return l1_find_rcu(l1, key);
+    }
+}
+
+static bool pin_rcu(struct actor *a, struct l1_entry *e, const struct l1_key *key,
+                    struct nigh_value *ret, bool *ret_copied)
+{
+    return l1_pin_found_rcu(e, key, ret) ||
+           l1_pin_rcu(a->w->l1, e, NIGH_TIER_L1, ret, ret_copied) == 0;
+}
+
 /* Find, judge and pin as a hit does. False: a miss. */
 static bool read_value(struct actor *a, const struct l1_key *key, struct nigh_value *ret)
 {
     struct world *w = a->w;
     bool got = false, copied = false;
+    struct l1_guess guess = l1_guess(w->l1, key);
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(w->l1, key);
+    struct l1_entry *e = find_rcu(a, key, &guess);
     if (e) {
         const uint16_t *groups;
         uint32_t group_count = l1_entry_groups(e, &groups);
         enum l1_standing standing = l1_judge_groups(w->l1, l1_entry_stamp(e),
                                                     l1_entry_space_slot(e), groups, group_count);
-        got = standing != L1_BELOW_HARD &&
-              l1_pin_rcu(w->l1, e, NIGH_TIER_L1, ret, &copied) == 0;
+        got = standing != L1_BELOW_HARD && pin_rcu(a, e, key, ret, &copied);
         l1_touch_rcu(e);
     }
     rcu_leave();

@@ -80,6 +80,20 @@ TEST(key_hash_depends_on_process_space_and_key)
     CHECK_NE(hash, hash_key(7, 3, "key", 2));
 }
 
+TEST(inlined_it_is_the_same_hash)
+{
+    uint8_t text[300];
+    uint64_t random = check_seed();
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)check_random(&random);
+    for (size_t len = 1; len < sizeof(text) - 8; len++)
+        for (uint32_t space = 0; space < 5; space++) {
+            uint64_t seed = check_random(&random);
+            const uint8_t *key = text + check_random(&random) % 8;
+            CHECK_EQ(hash_key_inlined(seed, space, key, len), hash_key(seed, space, key, len));
+        }
+}
+
 /* Same keys in neighbouring spaces must not gather in the same shards: they share the table. */
 TEST(spaces_spread_over_all_bits)
 {

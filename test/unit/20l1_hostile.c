@@ -70,7 +70,7 @@ static struct work work_of(const struct cache *c, const struct l1_key *key)
     const struct l1_bucket *b = hit_bucket_rcu(hit_table_rcu(hit, key->hash), key->hash);
     for (; b; b = bucket_more(b)) {
         w.buckets++;
-        w.entries += (unsigned)__builtin_popcount(
+        w.entries += (unsigned)__builtin_popcountll(
             bucket_match(b, table_tag(key->hash, hit->base_bits)));
     }
     rcu_leave();

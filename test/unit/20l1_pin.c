@@ -77,6 +77,42 @@ TEST(past_256_a_reader_gets_copies)
     cache_close(&c);
 }
 
+/* As a hit pins: in the slot used last, the next one, or the first; up to the fence. */
+TEST(slots_are_taken_in_a_row_up_to_the_fence)
+{
+    struct cache c;
+    open_with_value(&c);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    struct nigh_value held[PIN_SLOTS_MAX], v = NIGH_VALUE_INIT;
+    bool copied;
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c.l1, &key);
+    for (unsigned i = 0; i < PIN_SLOTS_MAX; i++) {
+        if (!l1_pin_found_rcu(e, &key, &held[i])) /* a block is full, and nothing was done */
+            REQUIRE_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L1, &held[i], &copied), 0);
+        CHECK(pin_slot(held[i].pin) >= pin_page_of(pin_slot(held[i].pin))->slots);
+        CHECK_EQ(pin_count(), i + 1);
+        CHECK_MEM(held[i].data, held[i].len, "precious", 8);
+    }
+    CHECK(!l1_pin_found_rcu(e, &key, &v));
+    for (unsigned i = 0; i < PIN_SLOTS_MAX; i++)
+        for (unsigned j = 0; j < i; j++)
+            CHECK_NE(held[i].pin, held[j].pin);
+    l1_unpin(held[0].pin);
+    CHECK(l1_pin_found_rcu(e, &key, &v)); /* round to the first */
+    CHECK_EQ(v.pin, held[0].pin);
+    l1_unpin(held[100].pin);
+    CHECK(!l1_pin_found_rcu(e, &key, &v)); /* not in reach: for l1_pin_rcu() to search */
+    REQUIRE_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L1, &held[100], &copied), 0);
+    CHECK(!copied);
+    rcu_leave();
+    for (unsigned i = 0; i < PIN_SLOTS_MAX; i++)
+        l1_unpin(held[i].pin);
+    CHECK_EQ(pin_count(), 0);
+    cache_close(&c);
+}
+
 static void *release(void *arg)
 {
     l1_unpin(*(uintptr_t *)arg);

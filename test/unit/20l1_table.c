@@ -172,17 +172,68 @@ TEST(a_wrong_tag_or_an_empty_word_is_no_match)
     uint64_t tag = table_tag(key.hash, 0);
     for (unsigned i = 0; i < BUCKET_WORDS; i++) {
         table_publish(&t->buckets[0].words[i], tag ^ 1, e);
-        CHECK(!table_find_rcu((uintptr_t)t, 0, &key));
+        CHECK(!bucket_find_rcu(&t->buckets[0], 0, &key));
         table_publish(&t->buckets[0].words[i], tag, e);
-        CHECK(table_find_rcu((uintptr_t)t, 0, &key) == e);
+        CHECK(bucket_find_rcu(&t->buckets[0], 0, &key) == e);
         CHECK(table_word_of_entry(t, key.hash, e) == &t->buckets[0].words[i]);
         CHECK(table_word_of_key(t, &key) == &t->buckets[0].words[i]);
         table_clear(&t->buckets[0].words[i]);
-        CHECK(!table_find_rcu((uintptr_t)t, 0, &key));
+        CHECK(!bucket_find_rcu(&t->buckets[0], 0, &key));
     }
     key.hash = 0; /* tag 0 must not match empty words */
-    CHECK(!table_find_rcu((uintptr_t)t, 0, &key));
+    CHECK(!bucket_find_rcu(&t->buckets[0], 0, &key));
     table_destroy(mem, NULL, t);
     l1_entry_unref(e);
+    cache_close(&c);
+}
+
+/* Whatever vectors a machine has: they propose the words that the plain loop does. */
+TEST(every_way_of_scanning_proposes_the_same_words)
+{
+    uint64_t random = check_seed();
+    struct l1_bucket b;
+    for (int round = 0; round < 20000; round++) {
+        uint64_t tag = check_random(&random) & 0xffff;
+        for (unsigned i = 0; i < BUCKET_WORDS; i++) {
+            uint64_t word = check_random(&random);
+            if (check_random(&random) % 3 == 0) /* also: the tag in the wrong place */
+                word = tag << WORD_POINTER_BITS | tag << 32 | tag;
+            else if (check_random(&random) % 3 == 0)
+                word = (tag ^ 1) << WORD_POINTER_BITS | tag << 32 | tag << 16 | tag;
+            atomic_init(&b.words[i], word);
+        }
+        uintptr_t link = (uintptr_t)(tag << WORD_POINTER_BITS);
+        atomic_init(&b.more, (struct l1_bucket *)link); /* never followed: only scanned */
+        uint64_t plain = bucket_match_scalar(&b, tag), mask = bucket_match(&b, tag);
+        CHECK_EQ(__builtin_popcountll(mask), __builtin_popcountll(plain));
+        for (; mask; mask &= mask - 1)
+            CHECK(plain >> MATCH_INDEX(mask) & 1);
+    }
+}
+
+TEST(a_guess_is_dropped_when_the_table_was_doubled)
+{
+    enum { COUNT = 3000 };
+    struct cache c;
+    cache_open(&c, 16 << 20, 1);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 0);
+    CHECK_EQ(cache_put(&c, 0, "first", 5), L1_STORED);
+    rcu_enter(); /* what the guess points to must live: nothing is freed while it is tried */
+    struct l1_guess old = l1_guess(c.l1, &key);
+    for (unsigned i = 1; i < COUNT; i++)
+        CHECK_EQ(cache_put(&c, i, "x", 1), L1_STORED);
+    CHECK_GT(stats_read(&c.stats, STATS_L1_GROW), 0);
+    cache_remove(&c, 0); /* the old table still has it */
+    CHECK(!l1_find_guessed_rcu(c.l1, &key, &old));
+    CHECK(!l1_confirm_rcu(c.l1, &key, &old, l1_candidate_rcu(c.l1, &key, &old)));
+    for (unsigned i = 1; i < COUNT; i++) {
+        key = cache_key(&c, &name, i);
+        struct l1_guess guess = l1_guess(c.l1, &key);
+        struct l1_entry *e = l1_find_rcu(c.l1, &key);
+        CHECK(e && l1_find_guessed_rcu(c.l1, &key, &guess) == e);
+        CHECK(l1_confirm_rcu(c.l1, &key, &guess, l1_candidate_rcu(c.l1, &key, &guess)) == e);
+    }
+    rcu_leave();
     cache_close(&c);
 }

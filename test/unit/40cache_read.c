@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/cache.h"
 #include "support/origin.h"
 
 /* Lifetimes without jitter, so that a millisecond decides. */
@@ -30,6 +31,59 @@ static struct nigh_call flags(uint32_t f)
     struct nigh_call call = NIGH_CALL_INIT;
     call.flags = f;
     return call;
+}
+
+/* ---- trust ---- */
+
+/* A clock that, when it is read, does what a beat does at the end of a doubt: what was invalidated
+ * long ago is removed, and then trust extended. */
+struct beat {
+    struct world *w;
+    _Atomic uint64_t trusted_until;
+    _Atomic int countdown; /* reads of the clock before it comes */
+};
+
+static uint64_t beat_clock(void *arg)
+{
+    struct beat *b = arg;
+    uint64_t now_ns = atomic_load(&b->w->now_ns);
+    if (atomic_fetch_sub(&b->countdown, 1) == 0) {
+        struct l1_key key = l1_key_of(b->w->cache->l1, b->w->space->id, "k", 1);
+        l1_invalidate_key(b->w->cache->l1, &key, 0, 0, NULL);
+        atomic_store(&b->trusted_until, now_ns + NS_PER_S);
+    }
+    return now_ns;
+}
+
+static struct answer ask_many(struct nigh_space *s)
+{
+    struct nigh_key key = {"k", 1};
+    struct nigh_value v = NIGH_VALUE_INIT;
+    struct answer a = {0};
+    CHECK_EQ(nigh_get_many(s, &key, 1, NULL, &v, &a.outcome), 0);
+    nigh_release(&v);
+    return a;
+}
+
+/* Trust that comes back while a read is under way does not vouch for what was found before. */
+TEST(a_beat_within_a_read_makes_nothing_fresh_that_it_removes)
+{
+    for (int reads = 0; reads < 6; reads++) {
+        struct world w;
+        struct beat b = {.w = &w, .countdown = -1};
+        struct nigh_options o = world_options(&w);
+        o.clock = beat_clock;
+        o.clock_arg = &b;
+        struct nigh_space_options so = plain();
+        world_open(&w, &o, &so);
+        CHECK_EQ(nigh_put(w.space, "k", 1, "old", 3, NULL), 0);
+        w.cache->trusted_until = &b.trusted_until; /* 0: doubt reigns */
+        CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "old");
+        atomic_store(&b.countdown, reads / 2);
+        int outcome = reads % 2 ? ask_many(w.space).outcome : ask_get(w.space, "k", NULL).outcome;
+        CHECK_NE(outcome, NIGH_FRESH);
+        world_close(&w);
+    }
 }
 
 /* ---- the plain life of a value ---- */
