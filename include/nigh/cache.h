@@ -42,7 +42,8 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  *
  * @param cache   NULL: nothing is done
  *
- * Threads   one; no other call may be running on the cache, every value must be released
+ * Threads   one; no other call may be running on the cache, every value must be released (values
+ *           held after a hit are an error in the log: their bytes are gone)
  * Blocks    until running loaders have returned
  */
 void nigh_close(struct nigh *cache);

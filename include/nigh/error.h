@@ -2,7 +2,8 @@
 /*
  * Outcomes and errors: one table each, from which the enum and the texts come.
  *
- * A call returns >= 0 when it did what was asked (the outcome says how), < 0 when it did not.
+ * A call returns >= 0 when it did what was asked (the outcome says how), < 0 when it did not. 0 is
+ * NIGH_FRESH for a read and NIGH_OK for everything else.
  */
 #ifndef NIGH_ERROR_H
 #define NIGH_ERROR_H
@@ -13,13 +14,13 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define NIGH_OUTCOMES(X)                                                                           \
-    X(NIGH_FRESH, 0, "fresh: within its lifetime and the trust bound")                             \
+    X(NIGH_FRESH, 0, "done; of a read: fresh, within lifetime and trust bound")                    \
     X(NIGH_STALE, 1, "stale: a value that may be out of date")                                     \
     X(NIGH_ABSENT, 2, "absent: known not to exist")                                                \
     X(NIGH_MISS, 3, "miss: no tier has it")                                                        \
     X(NIGH_PENDING, 4, "pending: the answer comes later")                                          \
     X(NIGH_QUEUED, 5, "queued: done here, Redis has not accepted it yet, retrying")                \
-    X(NIGH_REFUSED, 6, "refused: something newer is there, or the ticket is out of date")
+    X(NIGH_REFUSED, 6, "refused: as new or newer is there, too large, or ticket outdated")
 
 #define NIGH_ERRORS(X)                                                                             \
     X(NIGH_EINVAL, -1, "invalid argument")                                                         \
@@ -46,6 +47,7 @@ enum nigh_result {
 #define X(name, value, text) name = value,
     NIGH_OUTCOMES(X) NIGH_ERRORS(X)
 #undef X
+    NIGH_OK = 0,
 };
 
 /**

@@ -30,7 +30,9 @@ struct nigh_fill;
  * @param fills   valid until the loader returns
  *
  * Returns   0; anything else fails every fill that has no answer yet
- * Threads   a calling thread or a worker (run_on); never inside a lock or a read section
+ * Threads   a calling thread or a worker, by run_on; refreshes always on workers, so what a thread
+ *           keeps open for its loads needs a destructor (pthread_key_create); never inside a lock
+ *           or a read section
  */
 typedef int (*nigh_loader_fn)(void *arg, struct nigh_fill *const fills[], size_t n);
 

@@ -19,6 +19,9 @@ extern "C" {
  * A value as handed out: bytes that stay where they are until it is released, whatever is evicted
  * or invalidated meanwhile. May be kept, sent with writev, released on any thread; they are not
  * aligned. Empty (data NULL) on NIGH_ABSENT and NIGH_MISS; releasing an empty value does nothing.
+ *
+ * The struct is the right to the bytes: move it, do not copy it. Of two copies release exactly one;
+ * to release both gives back a hold that may by then be another reader's.
  */
 struct nigh_value {
     const void *data;
@@ -54,8 +57,8 @@ struct nigh_miss {
  * for nigh_put(). Not with NIGH_L1_ONLY.
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
- * Errors    NIGH_EKEY; NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked;
- *           NIGH_ENOMEM; NIGH_EFORKED
+ * Errors    NIGH_EKEY; NIGH_EINVAL call: its size, or a flag that is none; NIGH_ETIMEDOUT,
+ *           NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
@@ -91,9 +94,10 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
 /**
  * Read a key, loading it if no tier has it fresh.
  *
- * A stale value within its window is returned at once and refreshed behind. All callers of one key
- * share one load. What is stored and beyond max_age_ms or min_version is loaded anew; what that
- * brings is taken, as NIGH_STALE if it is below min_version.
+ * A value past its lifetime is returned as NIGH_STALE at once and refreshed behind, on a worker.
+ * (One that is stale only because Redis does not answer is not: it would be loaded on every read.)
+ * All callers of one key share one load. What is stored and beyond max_age_ms or min_version is
+ * loaded anew; what that brings is taken, as NIGH_STALE if it is below min_version.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH; with
@@ -101,10 +105,10 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
- * Errors    NIGH_EKEY; NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER loader failed, now or within
- *           error_ttl, and nothing stale was left: nigh_load_error(); NIGH_EBUSY too many waiters
- *           or loads; NIGH_EDEADLK the caller is a loader that this key waits for; NIGH_ENOMEM;
- *           NIGH_EFORKED
+ * Errors    NIGH_EKEY; NIGH_EINVAL as nigh_get(); NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER
+ *           loader failed, now or within error_ttl, and nothing stale was left: nigh_load_error();
+ *           NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader that this key
+ *           waits for; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself,
  *           until the loader returns

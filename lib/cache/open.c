@@ -320,6 +320,16 @@ static void drain_flights(struct nigh *cache)
     }
 }
 
+/* Only hits are counted: what a load handed out holds a reference. */
+static void check_released(struct nigh *cache)
+{
+    uint64_t pins;
+    uint64_t bytes;
+    l1_pins_read(cache->l1, &pins, &bytes);
+    if (pins > 0)
+        LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %" PRIu64 " values are held", pins);
+}
+
 void nigh_close(struct nigh *cache)
 {
     if (!cache)
@@ -328,6 +338,7 @@ void nigh_close(struct nigh *cache)
         return; /* threads and sockets are the parent's; the child lets the memory be */
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     drain_flights(cache);
+    check_released(cache);
     close_tiers(cache);
     destroy(cache);
 }

@@ -6,6 +6,7 @@
  * "not said"; options_resolve() puts the defaults of a cache in (those of spaces are resolved when
  * a space is opened, because a space may say "none").
  */
+#include "cache/option.h"
 #include "cache/options.h"
 
 #include <inttypes.h>
@@ -16,25 +17,10 @@
 
 #include "base/base.h"
 
-enum option_type { OPTION_U32, OPTION_U32_OR_NONE, OPTION_U64, OPTION_STRING, OPTION_WORD };
-enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
-
-struct option {
-    const char *name;
-    enum option_type type;
-    size_t offset;
-    bool live;             /* nigh_set() may change it while the cache is open */
-    enum option_unit unit;
-    uint64_t min, max;     /* of a number that is said */
-    uint64_t otherwise;    /* default; 0: explained in `why` */
-    const char *words;     /* OPTION_WORD: "first,second" for 1, 2 */
-    const char *why;
-};
-
 #define AT(field) offsetof(struct nigh_options, field)
-#define DAY_MS (24u * 3600 * 1000)
+#define DAY_MS OPTION_DAY_MS
 #define TTL_MAX_MS (15u * DAY_MS) /* three of them and jitter stay below 2^32 ms */
-#define BYTES_MAX (1ull << 46)
+#define BYTES_MAX OPTION_BYTES_MAX
 
 #define U32(field) OPTION_U32, AT(field), false
 #define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
@@ -127,136 +113,9 @@ static const struct option options[] = {
 
 #define OPTION_COUNT ARRAY_COUNT(options)
 
-static void *field_of(const struct option *o, struct nigh_options *s)
-{
-    return (char *)s + o->offset;
-}
-
 static bool of_space(const struct option *o)
 {
     return strncmp(o->name, "space.", 6) == 0;
-}
-
-/* ---- reading a value ---- */
-
-struct scale {
-    const char *suffix;
-    uint64_t factor;
-};
-
-static const struct scale byte_scales[] = {
-    {"", 1},          {"b", 1},          {"k", 1u << 10},  {"kib", 1u << 10},     {"m", 1u << 20},
-    {"mib", 1u << 20}, {"g", 1u << 30}, {"gib", 1u << 30}, {"t", 1ull << 40}, {"tib", 1ull << 40},
-};
-static const struct scale ms_scales[] = {
-    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", DAY_MS},
-};
-static const struct scale plain_scales[] = {{"", 1}, {"%", 1}};
-
-static bool find_scale(enum option_unit unit, const char *suffix, uint64_t *ret)
-{
-    const struct scale *scales = unit == UNIT_BYTES ? byte_scales
-                                 : unit == UNIT_MS  ? ms_scales
-                                                    : plain_scales;
-    size_t count = unit == UNIT_BYTES ? ARRAY_COUNT(byte_scales)
-                   : unit == UNIT_MS  ? ARRAY_COUNT(ms_scales)
-                                      : ARRAY_COUNT(plain_scales);
-    for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(scales[i].suffix, suffix) == 0) {
-            *ret = scales[i].factor;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_number(const struct option *o, const char *text, uint64_t *ret)
-{
-    char *end;
-    uint64_t factor;
-    uint64_t value = 0;
-    if (strcasecmp(text, "none") == 0 && o->type == OPTION_U32_OR_NONE) {
-        *ret = NIGH_NONE;
-        return true;
-    }
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    value = strtoull(text, &end, 10);
-    if (!find_scale(o->unit, end, &factor) || value > UINT64_MAX / factor)
-        return false;
-    *ret = value * factor;
-    return *ret >= o->min && *ret <= o->max;
-}
-
-/* 1-based place of the word in the option's list; 0: none of them. */
-static unsigned parse_word(const struct option *o, const char *text)
-{
-    size_t len = strlen(text);
-    unsigned place = 1;
-    for (const char *w = o->words; w; place++) {
-        size_t w_len = strcspn(w, ",");
-        if (len == w_len && strncmp(w, text, len) == 0)
-            return place;
-        w = w[w_len] ? w + w_len + 1 : NULL;
-    }
-    return 0;
-}
-
-/* Strings set by name outlive every options struct: kept for the life of the process, each once. */
-static const char *keep_string(const char *text)
-{
-    struct kept {
-        struct kept *next;
-        char text[];
-    };
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct kept *first;
-    pthread_mutex_lock(&lock);
-    struct kept *k = first;
-    while (k && strcmp(k->text, text) != 0)
-        k = k->next;
-    if (!k && (k = malloc(sizeof(*k) + strlen(text) + 1))) {
-        memcpy(k->text, text, strlen(text) + 1);
-        k->next = first;
-        first = k;
-    }
-    pthread_mutex_unlock(&lock);
-    return k ? k->text : NULL;
-}
-
-static int wrong_value(const struct option *o, const char *value)
-{
-    if (o->type == OPTION_WORD)
-        return error_note(NIGH_EOPTION, "%s=%s: one of %s", o->name, value, o->words);
-    static const char *const units[] = {"", " bytes", " ms", " percent"};
-    return error_note(NIGH_EOPTION, "%s=%s: %" PRIu64 " .. %" PRIu64 "%s", o->name, value, o->min,
-                      o->max, units[o->unit]);
-}
-
-static int set(const struct option *o, struct nigh_options *s, const char *value)
-{
-    void *field = field_of(o, s);
-    uint64_t number;
-    unsigned place;
-    switch (o->type) {
-    case OPTION_STRING:
-        *(const char **)field = keep_string(value);
-        return *(const char **)field ? 0 : NIGH_ENOMEM;
-    case OPTION_WORD:
-        place = parse_word(o, value);
-        if (place == 0)
-            return wrong_value(o, value);
-        memcpy(field, &place, sizeof(place)); /* every such enum is an unsigned int */
-        return 0;
-    default:
-        if (!parse_number(o, value, &number))
-            return wrong_value(o, value);
-        if (o->type == OPTION_U64)
-            *(uint64_t *)field = number;
-        else
-            *(uint32_t *)field = (uint32_t)number;
-        return 0;
-    }
 }
 
 /* ---- by name ---- */
@@ -277,7 +136,7 @@ static int unknown(const char *name, const char *value)
 int nigh_options_set(struct nigh_options *s, const char *name, const char *value)
 {
     const struct option *o = find(name);
-    return o ? set(o, s, value) : unknown(name, value);
+    return o ? option_set(o, s, value) : unknown(name, value);
 }
 
 int options_change(struct nigh_options *s, const char *name, const char *value)
@@ -288,7 +147,7 @@ int options_change(struct nigh_options *s, const char *name, const char *value)
     if (!o->live)
         return error_note(NIGH_EOPTION, "%s=%.60s: cannot change while the cache is open", name,
                           value);
-    return set(o, s, value);
+    return option_set(o, s, value);
 }
 
 static char *trim(char *text)
@@ -307,8 +166,10 @@ static int parse_pair(struct nigh_options *s, char *pair)
     if (*name == '\0')
         return 0;
     char *equals = strchr(name, '=');
-    if (!equals)
-        return error_note(NIGH_EOPTION, "%.120s: name=value is wanted", name);
+    if (!equals && find(name))
+        return error_note(NIGH_EOPTION, "%s: name=value is wanted", name);
+    if (!equals) /* it may be the rest of a password */
+        return error_note(NIGH_EOPTION, "name=value,... is wanted; a comma in a redis.uri is %%2C");
     *equals = '\0';
     return nigh_options_set(s, trim(name), trim(equals + 1));
 }
@@ -332,7 +193,7 @@ int nigh_options_parse(struct nigh_options *s, const char *text)
 
 static uint64_t number_of(const struct option *o, struct nigh_options *s)
 {
-    void *field = field_of(o, s);
+    void *field = option_field(o, s);
     return o->type == OPTION_U64 ? *(uint64_t *)field : *(uint32_t *)field;
 }
 
@@ -346,7 +207,7 @@ static int check_number(const struct option *o, struct nigh_options *s)
         return 0;
     if (!is_none)
         snprintf(text, sizeof(text), "%" PRIu64, number);
-    return wrong_value(o, text);
+    return option_out_of_range(o, text);
 }
 
 static int check_word(const struct option *o, struct nigh_options *s)
@@ -354,7 +215,7 @@ static int check_word(const struct option *o, struct nigh_options *s)
     unsigned place = 1;
     for (const char *w = o->words; *w; w++)
         place += *w == ',';
-    uint32_t value = *(uint32_t *)field_of(o, s);
+    uint32_t value = *(uint32_t *)option_field(o, s);
     return value <= place ? 0 : error_note(NIGH_EOPTION, "%s=%u: one of %s", o->name, value,
                                            o->words);
 }
@@ -406,10 +267,22 @@ static void put_defaults(struct nigh_options *s)
         uint32_t otherwise = (uint32_t)o->otherwise;
         if (o->type != OPTION_STRING && o->type != OPTION_U64 && !of_space(o) &&
             number_of(o, s) == 0)
-            memcpy(field_of(o, s), &otherwise, sizeof(otherwise));
+            memcpy(option_field(o, s), &otherwise, sizeof(otherwise));
     }
     if (!s->redis_prefix)
         s->redis_prefix = "nigh";
+}
+
+/* An error there is none of the program's: it says so. */
+static int parse_environment(struct nigh_options *s)
+{
+    const char *conf = getenv("NIGH_CONF");
+    int rc = conf ? nigh_options_parse(s, conf) : 0;
+    char why[ERROR_NOTE_BYTES];
+    if (rc == 0)
+        return 0;
+    snprintf(why, sizeof(why), "%s", nigh_options_error());
+    return error_note(rc, "NIGH_CONF: %.*s", (int)sizeof(why) - 16, why);
 }
 
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
@@ -421,8 +294,7 @@ int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
     if (given)
         memcpy(&s, given, given->size);
     s.size = sizeof(s);
-    const char *conf = getenv("NIGH_CONF");
-    int rc = conf ? nigh_options_parse(&s, conf) : 0;
+    int rc = parse_environment(&s);
     if (rc == 0)
         rc = check(&s);
     if (rc != 0)
@@ -450,57 +322,14 @@ int options_resolve_space(const struct nigh_space_options *given, struct nigh_sp
 
 /* ---- printing ---- */
 
-static void format_number(const struct option *o, uint64_t n, char *text, size_t size)
-{
-    if (o->unit == UNIT_BYTES && n >= (1u << 20) && n % (1u << 20) == 0)
-        snprintf(text, size, "%" PRIu64 "MiB", n >> 20);
-    else if (o->unit == UNIT_MS && n >= 1000 && n % 1000 == 0)
-        snprintf(text, size, "%" PRIu64 "s", n / 1000);
-    else if (o->unit == UNIT_MS)
-        snprintf(text, size, "%" PRIu64 "ms", n);
-    else
-        snprintf(text, size, "%" PRIu64 "%s", n, o->unit == UNIT_PERCENT ? "%" : "");
-}
-
-static void default_text(const struct option *o, char *text, size_t size)
-{
-    if (o->type == OPTION_WORD) {
-        const char *w = o->words;
-        for (uint64_t place = 1; place < o->otherwise; place++)
-            w += strcspn(w, ",") + 1;
-        snprintf(text, size, "%.*s", (int)strcspn(w, ","), w);
-    } else if (o->otherwise == 0) {
-        snprintf(text, size, "-");
-    } else {
-        format_number(o, o->otherwise, text, size);
-    }
-}
-
-static void range_text(const struct option *o, char *text, size_t size)
-{
-    char low[24];
-    char high[24];
-    if (o->type == OPTION_STRING || o->type == OPTION_WORD) {
-        snprintf(text, size, "%s", o->words ? o->words : "text");
-        return;
-    }
-    format_number(o, o->min, low, sizeof(low));
-    format_number(o, o->max, high, sizeof(high));
-    if (o->max == BYTES_MAX)
-        snprintf(text, size, "%s ..", low);
-    else
-        snprintf(text, size, "%s .. %s%s", low, high,
-                 o->type == OPTION_U32_OR_NONE ? ", none" : "");
-}
-
 void nigh_options_print(FILE *out)
 {
     fprintf(out, "%-22s %-10s %-20s %-4s %s\n", "name", "default", "range", "live", "why");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char otherwise[24];
         char range[64];
-        default_text(&options[i], otherwise, sizeof(otherwise));
-        range_text(&options[i], range, sizeof(range));
+        option_default_text(&options[i], otherwise, sizeof(otherwise));
+        option_range_text(&options[i], range, sizeof(range));
         fprintf(out, "%-22s %-10s %-20s %-4s %s\n", options[i].name, otherwise, range,
                 options[i].live ? "yes" : "-", options[i].why);
     }

@@ -49,7 +49,7 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     X(aside_bytes, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")              \
     X(unstored_bytes, g->l1.unstored_bytes, "of it: handed out or on their way, not stored")       \
     X(pinned_bytes, g->pinned_bytes, "of it: retired, kept by pins alone")                         \
-    X(pins, g->pins, "values held by threads")                                                     \
+    X(pins, g->pins, "values held since a hit")                                                    \
     X(entries, g->l1.entries, "in L1")                                                             \
     X(shards, g->l1.shards, "of L1")                                                               \
     X(flights, g->flights, "keys being brought now")                                               \

@@ -34,11 +34,13 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
 {
     if (o->l1_memory == l1_memory(cache->l1) && o->l1_limbo == l1_limbo(cache->l1))
         return 0;
+    if (o->l1_limbo > o->l1_memory / 2)
+        return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
+                          o->l1_limbo, o->l1_memory);
     if (l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo) == 0)
         return 0;
-    return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ", l1.limbo=%" PRIu64 ": too little for "
-                                    "the fixed tables, or limbo is more than half",
-                      o->l1_memory, o->l1_limbo);
+    return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
+                                    "(l1.shards, coherence.group_slots)", o->l1_memory);
 }
 
 static int write_live(struct nigh *cache, const struct nigh_options *o)
@@ -63,5 +65,7 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
     if (rc == 0)
         rc = write_live(cache, &o);
     pthread_mutex_unlock(&cache->spaces_lock);
+    if (rc == 0)
+        LOG(cache->env.log, NIGH_LOG_INFO, "%s is now %.60s", name, value);
     return rc;
 }

@@ -55,7 +55,6 @@ static void lost(void *arg)
 {
     struct nigh *cache = arg;
     freshness_note_doubt(cache);
-    LOG(cache->env.log, NIGH_LOG_WARN, "trust lost: stored values are stale until Redis answers");
 }
 
 struct coherence_sink sink_of(struct nigh *cache)

@@ -16,6 +16,8 @@
 // is on its way, a change of ours could be accepted and noted in G, and then be overwritten by the
 // answer, which is older. Without a clock that change moves the epoch and the answer is discarded.
 
+#include <inttypes.h>
+
 #include "coherence/state.h"
 
 /* Entries asked for at once: an answer of some 100 KiB, applied in well under a millisecond. */
@@ -90,6 +92,12 @@ static void extend_trust(struct coherence *c)
     if (until_ns > atomic_load_explicit(&c->trusted_until, memory_order_relaxed))
         /* pair(coherence.trust): who sees it sees the floors of all that was applied before */
         atomic_store_explicit(&c->trusted_until, until_ns, memory_order_release);
+    if (b->lost_ns) {
+        uint64_t away_ms = (clock_coarse_ns(c->config.env->clock) - b->lost_ns) / NS_PER_MS;
+        LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
+            away_ms / 1000, away_ms % 1000);
+    }
+    b->lost_ns = 0;
     b->trusted = true;
 }
 
@@ -103,7 +111,10 @@ static uint64_t watch_trust(struct coherence *c)
     if (clock_coarse_ns(c->config.env->clock) < until_ns)
         return until_ns;
     b->trusted = false;
+    b->lost_ns = until_ns;
     stats_count(c->config.stats, STATS_TRUST_LOST);
+    LOG(c->config.env->log, NIGH_LOG_WARN,
+        "trust lost: nothing stored is fresh until redis answers");
     c->config.sink.lost(c->config.sink.arg);
     return CLOCK_NEVER_NS;
 }
@@ -222,6 +233,9 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
 
 static void clock_taken(struct coherence *c, const struct l2_answer *a)
 {
+    if (atomic_load_explicit(&c->rounds, memory_order_relaxed) > 0)
+        LOG(c->config.env->log, NIGH_LOG_WARN,
+            "redis is another, or has lost the trail: what was stored before is stale");
     stats_count(c->config.stats, STATS_RESYNC);
     stats_count(c->config.stats, STATS_BEAT);
     extend_trust(c);

@@ -65,6 +65,7 @@ struct coherence_beat {
     uint64_t checked_seq; /* (k) ... and what Redis had then: to be heard by the next look */
     uint64_t heard_base;  /* (k) what Redis had when the listener had just subscribed */
     uint32_t checked_listens; /* (k) `listens` then */
+    uint64_t lost_ns;     /* (k) when trust ran out; 0: it has not, or never was */
     bool trusted;         /* (k) the sink has not been told that trust is lost */
     _Atomic bool wanted;  /* (a) */
 };

@@ -158,6 +158,8 @@ static int take(void *arg, struct reply *reply)
         ch->config.message(ch->config.arg, payload);
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
+        if (ch->told_down)
+            LOG(env_of(ch)->log, NIGH_LOG_INFO, "redis listener is connected");
         ch->told_down = false;
         ch->config.up(ch->config.arg);
     }

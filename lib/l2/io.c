@@ -50,7 +50,7 @@ static void went_up(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
     atomic_store_explicit(&l2->connection, l2->connections, memory_order_relaxed);
     if (l2->told_down || l2->connections == 1)
-        LOG(l2->env->log, NIGH_LOG_INFO, "redis is connected");
+        LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.place);
     l2->told_down = false;
 }
 
@@ -69,7 +69,8 @@ static void tell_up(struct l2 *l2)
 static void tell_down(struct l2 *l2)
 {
     if (!l2->told_down)
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis is not connected: %s", l2->conn.problem);
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", l2->uri.place,
+            l2->conn.problem);
     l2->told_down = true;
 }
 

@@ -473,3 +473,27 @@ TEST(defaults_in_the_table_can_be_read_back)
     }
     free(text);
 }
+
+TEST(errors_name_the_cause)
+{
+    static const char *const causes[][3] = {
+        {"l1.memory", "64MB", "KiB"}, /* it is the unit */
+        {"l1.memory", "1m", "4MiB .."},
+        {"space.jitter", "0", "1% .. 50%, none"},
+        {"space.soft_ttl", "16d", "1ms .. 15d"},
+        {"redis.deadline", "fast", "ms, s, m, h, d"},
+    };
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        CHECK_EQ(nigh_options_set(&o, causes[i][0], causes[i][1]), NIGH_EOPTION);
+        CHECK(says(causes[i][2]));
+    }
+}
+
+TEST(a_password_is_not_repeated)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    CHECK_EQ(nigh_options_parse(&o, "redis.uri=redis://:se,cret@h"), NIGH_EOPTION);
+    CHECK(!strstr(nigh_options_error(), "cret"));
+    CHECK(says("%2C"));
+}

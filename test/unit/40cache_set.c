@@ -93,7 +93,7 @@ TEST(what_cannot_change_says_so_and_nothing_changes)
     check_refused(cache, "space.soft_ttl", "2s", "open");
     check_refused(cache, "l1.memroy", "1g", "no option");
     check_refused(cache, "l1.memory", "lots", "bytes");
-    check_refused(cache, "l1.memory", "4096", "bytes");
+    check_refused(cache, "l1.memory", "4096", "4MiB ..");
     check_refused(cache, "l1.limbo", "17MiB", "half");
     CHECK_EQ(gauge(cache, "memory_cap_bytes"), 32 * MIB);
     CHECK_EQ(nigh_set(cache, "l1.limbo", "8MiB"), 0);

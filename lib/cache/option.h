@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One option: its row in the table of options.c, and its value from text and as text.
+ */
+#ifndef NIGH_CACHE_OPTION_H
+#define NIGH_CACHE_OPTION_H
+
+#include <nigh/options.h>
+
+#include "base/base.h"
+
+enum option_type { OPTION_U32, OPTION_U32_OR_NONE, OPTION_U64, OPTION_STRING, OPTION_WORD };
+enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
+
+struct option {
+    const char *name;
+    enum option_type type;
+    size_t offset;
+    bool live;             /* nigh_set() may change it while the cache is open */
+    enum option_unit unit;
+    uint64_t min, max;     /* of a number that is said */
+    uint64_t otherwise;    /* default; 0: explained in `why` */
+    const char *words;     /* OPTION_WORD: "first,second" for 1, 2 */
+    const char *why;
+};
+
+#define OPTION_DAY_MS (24u * 3600 * 1000)
+#define OPTION_BYTES_MAX (1ull << 46) /* as good as none: its range is printed without an end */
+
+static inline void *option_field(const struct option *o, struct nigh_options *s)
+{
+    return (char *)s + o->offset;
+}
+
+/* Read `text` into its field. Errors, explained by error_note(): NIGH_EOPTION; NIGH_ENOMEM. */
+int option_set(const struct option *o, struct nigh_options *s, const char *text);
+/* That error, for a value that is `text`. */
+int option_out_of_range(const struct option *o, const char *text);
+
+/* For the printed table: 24 and 64 bytes are enough. */
+void option_default_text(const struct option *o, char *text, size_t size);
+void option_range_text(const struct option *o, char *text, size_t size);
+
+#endif
