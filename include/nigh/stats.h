@@ -5,6 +5,8 @@
 #ifndef NIGH_STATS_H
 #define NIGH_STATS_H
 
+#include <stdio.h>
+
 #include <nigh/cache.h>
 
 #ifdef __cplusplus
@@ -27,6 +29,13 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
  * Blocks    for short locks, each shard's among them: not for the hot path
  */
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size);
+
+/**
+ * Print every gauge and counter with what it tells.
+ *
+ * Threads   any
+ */
+void nigh_stats_print(FILE *out);
 
 /**
  * One counter or gauge by name, such as "l1_fresh" or "memory_bytes".

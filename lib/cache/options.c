@@ -41,7 +41,7 @@ static const struct option options[] = {
     {"l1.limbo", LIVE_U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,
      "retired bytes that may wait for readers; by default 1/16 of l1.memory, part of it"},
     {"l1.entries", U32(l1_entries), UNIT_NONE, 1, 1u << 31, 0, NULL,
-     "cap on the number of values, beside l1.memory; shards have equal parts; by default none"},
+     "cap on the number of values, equal parts for the shards, beside l1.memory; by default none"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
      "redis://[user[:password]@]host[:port][/db] or unix://path[?db=n]; by default L1 only"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
@@ -241,6 +241,9 @@ static int check_together(const struct nigh_options *s)
 {
     if (s->l1_shards && !power_of_two(s->l1_shards))
         return error_note(NIGH_EOPTION, "l1.shards=%u: a power of two", s->l1_shards);
+    if (s->l1_entries && s->l1_entries < s->l1_shards)
+        return error_note(NIGH_EOPTION, "l1.entries=%u: at least one for each of l1.shards=%u",
+                          s->l1_entries, s->l1_shards);
     if (!power_of_two(s->group_slots))
         return error_note(NIGH_EOPTION, "coherence.group_slots=%u: a power of two", s->group_slots);
     if (s->beat_ms >= s->trust_ms)

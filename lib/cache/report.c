@@ -49,7 +49,7 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     X(aside_bytes, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")              \
     X(unstored_bytes, g->l1.unstored_bytes, "of it: handed out or on their way, not stored")       \
     X(pinned_bytes, g->pinned_bytes, "of it: retired, kept by pins alone")                         \
-    X(pins, g->pins, "values held since a hit")                                                    \
+    X(pins, g->pins, "values held since a hit; not those of a load or of L2")                      \
     X(entries, g->l1.entries, "in L1")                                                             \
     X(shards, g->l1.shards, "of L1")                                                               \
     X(flights, g->flights, "keys being brought now")                                               \
@@ -192,6 +192,16 @@ long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer,
     else
         return NIGH_EINVAL;
     return (long)w.needed;
+}
+
+void nigh_stats_print(FILE *out)
+{
+#define X(name, value, what) fprintf(out, "%-20s gauge    %s\n", #name, what);
+    GAUGES(X)
+#undef X
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
+        fprintf(out, "%-20s counter  %s\n", stats_counter_infos[i].name,
+                stats_counter_infos[i].doc);
 }
 
 /* ---- by name ---- */

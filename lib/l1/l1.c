@@ -94,6 +94,7 @@ static bool config_is_valid(const struct l1_config *c)
 {
     return c->env && c->stats && c->memory_bytes && c->limbo_bytes <= c->memory_bytes / 2 &&
            (c->shards == 0 || (is_power_of_two(c->shards) && c->shards <= SHARDS_MAX)) &&
+           (c->entries == 0 || c->entries >= c->shards) &&
            is_power_of_two(c->group_slots) && c->group_slots >= GROUP_SLOTS_MIN &&
            c->group_slots <= GROUP_SLOTS_MAX;
 }
@@ -115,7 +116,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     shrink_init(l1, c->memory_bytes, c->limbo_bytes);
-    l1->shard_entries_max = (uint32_t)u64_min((c->entries + shards - 1) / shards, RING_NONE);
+    l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_NONE);
 }
 
 /* ---- create, destroy ---- */

@@ -216,6 +216,12 @@ TEST(options_that_do_not_go_together_are_named_with_their_values)
     o.l1_limbo = 5u << 20;
     CHECK_EQ(refused(&o), NIGH_EOPTION);
     CHECK(says("l1.limbo") && says("5242880"));
+
+    o = (struct nigh_options)NIGH_OPTIONS_INIT;
+    o.l1_entries = 10;
+    o.l1_shards = 16;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("l1.entries") && says("10") && says("16"));
 }
 
 TEST(a_struct_of_another_size_is_refused_unless_older)
