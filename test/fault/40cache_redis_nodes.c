@@ -303,7 +303,7 @@ TEST(an_invalidation_elsewhere_voids_the_load_here)
     open_pair(&p, NULL);
     origin_hold(&p.a.origin);
     asker_start(&a, p.a.space, "k", NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.running == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.held_loads == 1);
     origin_commit(&p.a.origin);
     CHECK_EQ(invalidate(&p.b, NIGH_TARGET_KEY, "k"), 0);
     origin_let_go(&p.a.origin);

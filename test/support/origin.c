@@ -37,8 +37,10 @@ int origin_answer(struct origin *o, struct nigh_fill *fill)
     int len = snprintf(row, sizeof(row), "%.*s=%u", (int)key_len, key,
                        atomic_load(&o->generation));
     /* The row is read; what is committed from here on is not in it. */
+    atomic_fetch_add(&o->held_loads, 1);
     while (atomic_load(&o->held))
         check_pause();
+    atomic_fetch_sub(&o->held_loads, 1);
     return nigh_fill_value(fill, row, (size_t)len);
 }
 

@@ -38,6 +38,7 @@ struct origin {
     _Atomic unsigned finished;
     _Atomic unsigned running;
     _Atomic unsigned running_max;
+    _Atomic unsigned held_loads; /* of them: have read their row, and wait to be let go */
     _Atomic unsigned writes;     /* committed by origin_write */
     _Atomic unsigned generation; /* what its rows say */
     _Atomic bool held;           /* loads wait inside the loader */

@@ -576,7 +576,7 @@ static void change_during_load(void (*change)(struct world *), bool leaves_value
     w.origin.script = tagged;
     origin_hold(&w.origin);
     asker_start(&before, w.space, "k", NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1); /* it has read 1 */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1); /* it has read 1 */
     origin_commit(&w.origin);
     change(&w);
     asker_start(&after, w.space, "k", NULL); /* began after the change: must not see 1 */
@@ -629,7 +629,7 @@ TEST(a_third_caller_joins_the_flight_that_began_after_the_invalidation)
     open_world(&w, NIGH_RUN_CALLER);
     origin_hold(&w.origin);
     asker_start(&first, w.space, "k", NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1);
     origin_commit(&w.origin);
     invalidate_key(&w);
     asker_start(&second, w.space, "k", NULL);
