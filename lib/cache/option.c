@@ -173,7 +173,7 @@ static const char *keep_string(const char *text)
 int option_set(const struct option *o, struct nigh_options *s, const char *value)
 {
     void *field = option_field(o, s);
-    uint64_t number;
+    uint64_t number = 0; /* for compilers that do not see parse_number() through */
     unsigned place;
     int rc;
     switch (o->type) {
