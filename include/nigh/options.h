@@ -72,6 +72,13 @@ enum nigh_policy {
     NIGH_POLICY_TTL,
     NIGH_POLICY_NONE,
 };
+enum nigh_hash { NIGH_HASH_DEFAULT, NIGH_HASH_XXH3, NIGH_HASH_SIPHASH };
+enum nigh_huge_pages {
+    NIGH_HUGE_DEFAULT,
+    NIGH_HUGE_NONE,
+    NIGH_HUGE_TABLES,
+    NIGH_HUGE_ALL,
+};
 enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
@@ -125,12 +132,14 @@ struct nigh_options {
     void *log_arg;
     nigh_clock_fn clock;           /* NULL: the kernel's monotonic clocks */
     void *clock_arg;
+    enum nigh_hash l1_hash;        /* of keys, with a seed of this process; never on the wire */
+    enum nigh_huge_pages l1_huge_pages; /* what of L1 lies in pages of 2 MiB */
 };
 /* clang-format off */
 #define NIGH_OPTIONS_INIT \
     { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, \
       NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
-      NULL, NULL, NULL, NULL }
+      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT }
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */

@@ -11,10 +11,21 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/siphash.h"
 
-uint64_t hash_key(uint64_t seed, uint32_t space_id, const void *key, size_t len)
+#define INLINED_LENGTHS 16u /* 17 to 32, and half as many: 9 to 16 */
+
+void hash_init(struct hash *h, enum hash_kind kind, uint64_t seed, uint64_t more_seed)
 {
-    return XXH3_64bits_withSeed(key, len, seed ^ space_id * HASH_GOLDEN);
+    *h = (struct hash){{seed, more_seed}, kind == HASH_XXH3 ? INLINED_LENGTHS : 0, kind};
+}
+
+uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size_t len)
+{
+    uint64_t seed[2] = {h->seed[0] ^ space_id * HASH_GOLDEN, h->seed[1]};
+    if (h->kind == HASH_SIPHASH)
+        return siphash_1_3(seed, key, len);
+    return XXH3_64bits_withSeed(key, len, seed[0]);
 }
 
 uint64_t hash_bytes(struct bytes b)

@@ -3,7 +3,8 @@
  * Two hashes, never mixed up: the L1 hash is seeded per process and never leaves it (hostile keys
  * cannot be crafted against it); the wire hash has seed 0 and is part of the protocol.
  *
- * Both are XXH3-64 from the packaged header (https://xxhash.com, doc/xxhash_spec.md).
+ * Both are XXH3-64 from the packaged header (https://xxhash.com, doc/xxhash_spec.md); the L1 hash
+ * can be SipHash instead, which was made to stay unpredictable for who sees its effects.
  */
 #ifndef NIGH_BASE_HASH_H
 #define NIGH_BASE_HASH_H
@@ -19,13 +20,24 @@
 /* 2^64 / golden ratio, odd: consecutive ids land far apart (Knuth, TAOCP 3, 6.4). */
 #define HASH_GOLDEN 0x9E3779B97F4A7C15ull
 
+enum hash_kind { HASH_XXH3, HASH_SIPHASH };
+
+/* What an L1 hashes with. Keys: (c) constant after hash_init(). */
+struct hash {
+    uint64_t seed[2];         /* (c) XXH3 takes the first */
+    uint32_t inlined_lengths; /* (c) 16; 0: hash_key_inlined() leaves all to hash_key() */
+    enum hash_kind kind;      /* (c) */
+};
+
+void hash_init(struct hash *h, enum hash_kind kind, uint64_t seed, uint64_t more_seed);
+
 /*
  * Hash of a key within space `space_id`, for this process only.
  *
  * The space goes into the seed rather than into the hashed bytes: the key is hashed where it lies.
  * Two spaces then have unrelated hashes for one key, as two processes have.
  */
-uint64_t hash_key(uint64_t seed, uint32_t space_id, const void *key, size_t len);
+uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size_t len);
 
 /*
  * ---- the same, for the path of a hit ----
@@ -71,15 +83,15 @@ static NIGH_INLINED uint64_t hash_17_to_32(uint64_t seed, const uint8_t *key, si
     return hash_avalanche(len * 0x9E3779B185EBCA87ull + first + last);
 }
 
-static NIGH_INLINED uint64_t hash_key_inlined(uint64_t seed, uint32_t space_id, const void *key,
-                                              size_t len)
+static NIGH_INLINED uint64_t hash_key_inlined(const struct hash *h, uint32_t space_id,
+                                              const void *key, size_t len)
 {
-    uint64_t own = seed ^ space_id * HASH_GOLDEN;
-    if (NIGH_LIKELY(len - 17 <= 32 - 17))
-        return hash_17_to_32(own, key, len);
-    if (NIGH_LIKELY(len - 9 <= 16 - 9))
-        return hash_9_to_16(own, key, len);
-    return hash_key(seed, space_id, key, len);
+    uint64_t seed = h->seed[0] ^ space_id * HASH_GOLDEN;
+    if (NIGH_LIKELY(len - 17 < h->inlined_lengths))
+        return hash_17_to_32(seed, key, len);
+    if (NIGH_LIKELY(len - 9 < h->inlined_lengths / 2))
+        return hash_9_to_16(seed, key, len);
+    return hash_key(h, space_id, key, len);
 }
 
 /* XXH3-64, seed 0, of the bytes as they are: checksums, the identity of a Redis clock. */

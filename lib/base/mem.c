@@ -2,18 +2,21 @@
 /*
  * What both memory backends share: zeroed memory, and whole pages straight from the kernel.
  *
- * Areas of 2 MiB and more are aligned so and marked for huge pages: a random load in a 1 GiB table
- * takes 182 ns with them and 284 without. Nothing is lost where the kernel declines.
+ * Huge pages: a random load in 1 GiB takes 182 ns with them and 284 without, and a hit in a table
+ * of 1M entries 0.89 of its time when its buckets lie in them. Nothing is lost where the kernel
+ * declines.
  */
-#include "base/mem.h"
+#include "base/mem_region.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+/* Address space only: what is not touched costs nothing. */
+#define REGION_BYTES (8 * HUGE_PAGE_BYTES)
 
 void *mem_alloc_zero(struct mem *mem, size_t size)
 {
@@ -48,16 +51,75 @@ static void *map_huge(size_t size)
     return area + before;
 }
 
+/* Whole pages, or 0: such a size cannot be had. */
+static size_t pages_wanted(size_t size)
+{
+    return size == 0 || size > SIZE_MAX / 2 || fault_fires(FAULT_ALLOC) ? 0 : whole_pages(size);
+}
+
 void *mem_pages_alloc(size_t size)
 {
-    if (size == 0 || size > SIZE_MAX / 2 || fault_fires(FAULT_ALLOC))
+    size = pages_wanted(size);
+    return size ? map(size) : NULL;
+}
+
+/* ---- regions ---- */
+
+void mem_region_init(struct mem_region *r)
+{
+    *r = (struct mem_region){.huge = MEM_HUGE_NONE};
+    pthread_mutex_init(&r->lock, NULL);
+}
+
+void mem_region_fini(struct mem_region *r)
+{
+    mem_pages_free(r->next, (size_t)(r->end - r->next));
+    pthread_mutex_destroy(&r->lock);
+}
+
+static bool region_renew(struct mem_region *r)
+{
+    char *fresh = map_huge(REGION_BYTES);
+    if (!fresh)
+        return false;
+    mem_pages_free(r->next, (size_t)(r->end - r->next));
+    r->next = fresh;
+    r->end = fresh + REGION_BYTES;
+    return true;
+}
+
+static void *region_take(struct mem_region *r, size_t size)
+{
+    char *area = NULL;
+    pthread_mutex_lock(&r->lock);
+    if ((size_t)(r->end - r->next) >= size || region_renew(r)) {
+        area = r->next;
+        r->next += size;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return area;
+}
+
+void *mem_pages_alloc_of(struct mem *mem, size_t size)
+{
+    struct mem_region *r = mem_region_of(mem);
+    size = pages_wanted(size);
+    if (!size)
         return NULL;
-    size = whole_pages(size);
-    return size < HUGE_PAGE_BYTES ? map(size) : map_huge(size);
+    if (r->huge == MEM_HUGE_NONE)
+        return map(size);
+    return size < HUGE_PAGE_BYTES ? region_take(r, size) : map_huge(size);
+}
+
+void mem_set_huge(struct mem *mem, enum mem_huge huge)
+{
+    mem_region_of(mem)->huge = huge;
+    if (huge == MEM_HUGE_ALL)
+        mem_blocks_huge(mem);
 }
 
 void mem_pages_free(void *ptr, size_t size)
 {
-    if (ptr)
+    if (ptr && size)
         munmap(ptr, whole_pages(size));
 }

@@ -50,11 +50,18 @@ void mem_stats_read(struct mem *mem, struct mem_stats *ret);
 /* Give unused pages back to the kernel now. Slow (ms); never on an application thread's hit. */
 void mem_purge(struct mem *mem);
 
-/*
- * Whole pages from the kernel, zeroed and untouched (tables: charged by size, resident by use).
- * From 2 MiB on in huge pages where the kernel has them.
- */
+/* Whole pages from the kernel, zeroed and untouched: charged by size, resident by use. */
 void *mem_pages_alloc(size_t size);
+/* The same, in huge pages if the arena is to have them. */
+void *mem_pages_alloc_of(struct mem *mem, size_t size);
 void mem_pages_free(void *ptr, size_t size);
+
+/*
+ * What is to lie in pages of 2 MiB: nothing, what mem_pages_alloc_of() gives, or blocks too. Said
+ * before anything is allocated. It is advice: where the kernel has none to give, or the backend
+ * cannot ask for its blocks (`system`), nothing changes but speed.
+ */
+enum mem_huge { MEM_HUGE_NONE, MEM_HUGE_PAGES, MEM_HUGE_ALL };
+void mem_set_huge(struct mem *mem, enum mem_huge huge);
 
 #endif

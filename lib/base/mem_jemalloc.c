@@ -14,10 +14,11 @@
  */
 #if NIGH_ALLOCATOR_JEMALLOC
 
-#include "base/mem.h"
+#include "base/mem_region.h"
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <jemalloc/jemalloc.h>
 
@@ -33,6 +34,7 @@
 
 /* Keys: (c) constant after creation. Lives in its own arena. */
 struct mem {
+    struct mem_region region;
     unsigned arena;         /* (c) */
     size_t small_max;       /* (c) larger blocks have pages of their own ... */
     size_t large_pad_bytes; /* (c) ... and a page more, to begin at different cache lines */
@@ -109,17 +111,69 @@ struct mem *mem_create(void)
     if (fault_fires(FAULT_ALLOC) || mallctl("arenas.create", &arena, &len, NULL, 0) != 0)
         return NULL;
     struct mem *mem = mallocx(sizeof(*mem), uncached(arena));
-    if (mem)
-        *mem = (struct mem){arena, small_max(), large_pad_bytes()};
-    else
+    if (!mem) {
         arena_do(arena, "destroy");
+        return NULL;
+    }
+    mem->arena = arena;
+    mem->small_max = small_max();
+    mem->large_pad_bytes = large_pad_bytes();
+    mem_region_init(&mem->region);
     return mem;
 }
 
 void mem_destroy(struct mem *mem)
 {
-    if (mem)
-        arena_do(mem->arena, "destroy"); /* the struct goes with it */
+    if (!mem)
+        return;
+    mem_region_fini(&mem->region);
+    arena_do(mem->arena, "destroy"); /* the struct goes with it */
+}
+
+struct mem_region *mem_region_of(struct mem *mem)
+{
+    return &mem->region;
+}
+
+/* ---- huge pages for blocks ---- */
+
+/* An arena asks the kernel for address space in pieces of 2 MiB and more, through hooks: ours are
+ * its own, but what they bring is aligned and marked. */
+static extent_hooks_t huge_hooks;
+static extent_hooks_t *own_hooks; /* what every arena begins with */
+static pthread_once_t huge_once = PTHREAD_ONCE_INIT;
+
+static void *alloc_huge(extent_hooks_t *hooks, void *at, size_t size, size_t alignment, bool *zero,
+                        bool *commit, unsigned arena)
+{
+    bool whole = size >= HUGE_PAGE_BYTES;
+    (void)hooks;
+    if (whole && !at && alignment < HUGE_PAGE_BYTES)
+        alignment = HUGE_PAGE_BYTES;
+    void *area = own_hooks->alloc(own_hooks, at, size, alignment, zero, commit, arena);
+    if (area && whole)
+        madvise(area, size, MADV_HUGEPAGE);
+    return area;
+}
+
+static void huge_hooks_make(void)
+{
+    size_t len = sizeof(own_hooks);
+    if (mallctl("arena.0.extent_hooks", &own_hooks, &len, NULL, 0) != 0)
+        return;
+    huge_hooks = *own_hooks;
+    huge_hooks.alloc = alloc_huge;
+}
+
+void mem_blocks_huge(struct mem *mem)
+{
+    char name[NAME_BYTES];
+    extent_hooks_t *hooks = &huge_hooks;
+    pthread_once(&huge_once, huge_hooks_make);
+    if (!own_hooks)
+        return;
+    snprintf(name, sizeof(name), "arena.%u.extent_hooks", mem->arena);
+    mallctl(name, NULL, NULL, &hooks, sizeof(hooks));
 }
 
 struct mem_cache *mem_cache_create(struct mem *mem)

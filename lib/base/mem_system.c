@@ -7,7 +7,7 @@
  */
 #if !NIGH_ALLOCATOR_JEMALLOC
 
-#include "base/mem.h"
+#include "base/mem_region.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -20,17 +20,33 @@
 #define BLOCK_MIN_BYTES ((size_t)32)
 
 struct mem {
-    char unused; /* an identity: two arenas are two pointers */
+    struct mem_region region;
 };
 
 struct mem *mem_create(void)
 {
-    return fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(struct mem));
+    struct mem *mem = fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(struct mem));
+    if (mem)
+        mem_region_init(&mem->region);
+    return mem;
 }
 
 void mem_destroy(struct mem *mem)
 {
+    if (mem)
+        mem_region_fini(&mem->region);
     free(mem);
+}
+
+struct mem_region *mem_region_of(struct mem *mem)
+{
+    return &mem->region;
+}
+
+/* malloc's pages are the host's business (GLIBC_TUNABLES=glibc.malloc.hugetlb=1). */
+void mem_blocks_huge(struct mem *mem)
+{
+    (void)mem;
 }
 
 struct mem_cache *mem_cache_create(struct mem *mem)

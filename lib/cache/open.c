@@ -134,6 +134,8 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
         .shards = o->l1_shards,
         .group_slots = o->group_slots,
         .policy = o->l1_policy,
+        .huge_pages = o->l1_huge_pages,
+        .hash = o->l1_hash,
         .entries = o->l1_entries,
     };
     int rc = l1_create(&config, &cache->l1);

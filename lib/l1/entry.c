@@ -57,13 +57,13 @@ size_t entry_size(const struct l1_entry *e)
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hash_key(l1->hit.hash_seed, entry_space(e), e->bytes, entry_key_len(e));
+    return hash_key(&l1->hit.hash, entry_space(e), e->bytes, entry_key_len(e));
 }
 
 struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len)
 {
     return (struct l1_key){key, (uint32_t)len, space_id,
-                           hash_key(l1->hit.hash_seed, space_id, key, len)};
+                           hash_key(&l1->hit.hash, space_id, key, len)};
 }
 
 static void fill_times(struct l1_entry *e, const struct l1_value *v)

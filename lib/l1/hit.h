@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucke
 struct l1_hit {
     _Atomic uintptr_t *tables;            /* (c) -> (r) pair(shard.table), one for each shard */
     const _Atomic uint64_t *newest_group; /* (c) -> of the floors: pair(floors.newest) */
-    uint64_t hash_seed;                   /* (c) */
+    struct hash hash;                     /* (c) */
     uint32_t shard_shift;                 /* (c) of the hash, less one: a shift by 64 has no bits */
     uint32_t base_bits;                   /* (c) log2 of the buckets a shard begins with */
 };
@@ -222,7 +222,7 @@ static NIGH_INLINED struct l1_key l1_key_inlined(const struct l1 *l1, uint32_t s
                                                  const void *key, size_t len)
 {
     return (struct l1_key){key, (uint32_t)len, space_id,
-                           hash_key_inlined(l1_hit_of(l1)->hash_seed, space_id, key, len)};
+                           hash_key_inlined(&l1_hit_of(l1)->hash, space_id, key, len)};
 }
 
 static inline uintptr_t hit_table_rcu(const struct l1_hit *hit, uint64_t hash)

@@ -109,6 +109,15 @@ static const struct l1_policy *policy_of(enum nigh_policy policy)
     }
 }
 
+static enum mem_huge huge_of(enum nigh_huge_pages huge)
+{
+    switch (huge) {
+    case NIGH_HUGE_NONE: return MEM_HUGE_NONE;
+    case NIGH_HUGE_ALL: return MEM_HUGE_ALL;
+    default: return MEM_HUGE_PAGES;
+    }
+}
+
 static void set_sizes(struct l1 *l1, const struct l1_config *c)
 {
     uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes, c->entries);
@@ -139,7 +148,7 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
 
 static int create_shards(struct l1 *l1)
 {
-    l1->shards = mem_pages_alloc(l1->shards_block_bytes);
+    l1->shards = mem_pages_alloc_of(l1->mem, l1->shards_block_bytes);
     if (!l1->shards)
         return NIGH_ENOMEM;
     void *words = l1->shards + l1->shard_mask + 1;
@@ -194,15 +203,18 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = policy_of(config->policy);
-    l1->hit.hash_seed = random_id(config->env->random);
+    hash_init(&l1->hit.hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
+              random_id(config->env->random), random_id(config->env->random));
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);
     shadows_init(&l1->shadows, l1->shard_entries_max != 0);
     int err = NIGH_ENOMEM;
     l1->mem = mem_create();
-    if (l1->mem)
+    if (l1->mem) {
+        mem_set_huge(l1->mem, huge_of(config->huge_pages));
         err = create_parts(l1, config);
+    }
     if (err) {
         if (l1->mem)
             mem_destroy(l1->mem);

@@ -48,6 +48,8 @@ struct l1_config {
     uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard */
     uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
     enum nigh_policy policy;
+    enum nigh_huge_pages huge_pages; /* DEFAULT: of tables */
+    enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on their number, by shards; 0: none but memory */
 };
 

@@ -183,7 +183,7 @@ struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t
                               uint32_t base_bits)
 {
     size_t size = block_size(bits);
-    void *block = is_pages(size) ? mem_pages_alloc(size) : mem_alloc(mem, cache, size);
+    void *block = is_pages(size) ? mem_pages_alloc_of(mem, size) : mem_alloc(mem, cache, size);
     if (!block)
         return NULL;
     if (!is_pages(size))

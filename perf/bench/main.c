@@ -18,6 +18,7 @@
 #endif
 
 #define PAGES_VARIABLE "MALLOC_CONF"
+#define NIGH_VARIABLE "NIGH_CONF"
 
 static const struct {
     const char *name;
@@ -37,6 +38,8 @@ static void choose_pages(const struct settings *s, char **argv)
         return;
     setenv(PAGES_VARIABLE,
            s->huge_pages ? "thp:always,metadata_thp:auto" : "thp:never,metadata_thp:disabled", 1);
+    if (!s->huge_tables) /* nigh's tables are not the allocator's: 4 KiB pages for all alike */
+        setenv(NIGH_VARIABLE, "l1.huge_pages=none", 0);
     execv("/proc/self/exe", argv);
     fail("cannot start anew");
 }

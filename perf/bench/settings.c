@@ -26,7 +26,7 @@ static const char usage[] =
     "  --quick            smoke run of some seconds: its figures mean nothing\n"
     "  --only TEXT        hit, write: the cases whose names have it\n"
     "  --full             hit: 10M entries too (needs 20 GB of memory)\n"
-    "  --pages 2m|4k      pages of the allocator's memory (2m)\n"
+    "  --pages 2m|tables|4k   of the allocator's memory and nigh's tables, of the latter, of none\n"
     "  --json FILE        write the results as JSON, too\n"
     "  --objects N        trace: capacity in objects\n"
     "  --bytes N          trace: capacity in bytes of payload\n"
@@ -72,9 +72,10 @@ static uint64_t number(const char *name, const char *text, uint64_t min, uint64_
 
 static void take_pages(struct settings *s, const char *text)
 {
-    if (strcmp(text, "2m") != 0 && strcmp(text, "4k") != 0)
-        fail("--pages %s: 2m or 4k is wanted", text);
+    if (strcmp(text, "2m") != 0 && strcmp(text, "4k") != 0 && strcmp(text, "tables") != 0)
+        fail("--pages %s: 2m, tables or 4k is wanted", text);
     s->huge_pages = strcmp(text, "2m") == 0;
+    s->huge_tables = strcmp(text, "4k") != 0;
 }
 
 static void take(struct settings *s, int choice, const char *name, const char *text)
@@ -101,7 +102,7 @@ static void take(struct settings *s, int choice, const char *name, const char *t
 void settings_parse(struct settings *s, int argc, char **argv)
 {
     int choice, index;
-    *s = (struct settings){.bench = {.rounds = 5}, .huge_pages = true};
+    *s = (struct settings){.bench = {.rounds = 5}, .huge_pages = true, .huge_tables = true};
     if (argc < 2)
         fail("which benchmark? see --help");
     s->bench.command = argv[1];

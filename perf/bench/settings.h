@@ -9,7 +9,8 @@
 
 struct settings {
     struct bench_settings bench;
-    bool huge_pages; /* for all that the allocator gives */
+    bool huge_pages;  /* for all that the allocator gives */
+    bool huge_tables; /* and for nigh's tables */
 };
 
 /* Ends the process on --help or a mistake. */

@@ -2,6 +2,10 @@
 /*
  * Memory: blocks are aligned and whole, charges are what the backend takes, a purge gives back.
  */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/base.h"
 #include "support/check.h"
 
@@ -192,12 +196,93 @@ TEST(pages_are_zeroed_and_aligned)
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         uint8_t *ptr = mem_pages_alloc(sizes[i]);
         REQUIRE(ptr);
-        CHECK_EQ((uintptr_t)ptr % (sizes[i] < 2u << 20 ? 4096 : 2u << 20), 0);
+        CHECK_EQ((uintptr_t)ptr % 4096, 0);
         CHECK(is_filled(ptr, sizes[i], 0));
         memset(ptr, 0xFF, sizes[i]);
         mem_pages_free(ptr, sizes[i]);
     }
     mem_pages_free(NULL, 4096);
+}
+
+/* Whether the kernel was asked for huge pages there: flag "hg" of the mapping. */
+static bool is_marked_huge(const void *ptr)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool inside = false, marked = false;
+    REQUIRE(f);
+    while (fgets(line, sizeof(line), f)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = (uintptr_t)ptr >= from && (uintptr_t)ptr < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            marked = strstr(line, " hg");
+    }
+    fclose(f);
+    return marked;
+}
+
+static bool kernel_has_huge_pages(void)
+{
+    return access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0;
+}
+
+/* As tables come and go: none overlaps another, all are fresh, and what is left is given back. */
+static void check_areas(enum mem_huge huge)
+{
+    enum { AREAS = 200, AREA_BYTES = 266304 };
+    static uint8_t *areas[AREAS];
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    mem_set_huge(mem, huge);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < AREAS; i++) {
+            if (areas[i])
+                continue;
+            REQUIRE(areas[i] = mem_pages_alloc_of(mem, AREA_BYTES));
+            CHECK_EQ((uintptr_t)areas[i] % 4096, 0);
+            CHECK(is_filled(areas[i], AREA_BYTES, 0));
+            memset(areas[i], (int)(i % 255 + 1), AREA_BYTES);
+        }
+        if (kernel_has_huge_pages())
+            CHECK_EQ(is_marked_huge(areas[7]), huge != MEM_HUGE_NONE);
+        for (unsigned i = 0; i < AREAS; i++)
+            CHECK(is_filled(areas[i], AREA_BYTES, (uint8_t)(i % 255 + 1)));
+        for (unsigned i = 0; i < AREAS; i++)
+            if (round == 2 || i % 3 == round) {
+                mem_pages_free(areas[i], AREA_BYTES);
+                areas[i] = NULL;
+            }
+    }
+    uint8_t *large = mem_pages_alloc_of(mem, (5u << 20) + 1);
+    REQUIRE(large);
+    CHECK(huge == MEM_HUGE_NONE || (uintptr_t)large % (2u << 20) == 0);
+    mem_pages_free(large, (5u << 20) + 1);
+    mem_destroy(mem);
+}
+
+TEST(pages_of_an_arena_lie_side_by_side_where_huge_ones_are_wanted)
+{
+    check_areas(MEM_HUGE_NONE);
+    check_areas(MEM_HUGE_PAGES);
+    check_areas(MEM_HUGE_ALL);
+}
+
+TEST(blocks_too_if_all_is_to_be_huge)
+{
+    for (int all = 0; all < 2; all++) {
+        struct mem *mem = mem_create();
+        REQUIRE(mem);
+        mem_set_huge(mem, all ? MEM_HUGE_ALL : MEM_HUGE_PAGES);
+        uint8_t *block = mem_alloc(mem, NULL, 4u << 20);
+        REQUIRE(block);
+        memset(block, 1, 4u << 20);
+        if (NIGH_ALLOCATOR_JEMALLOC && kernel_has_huge_pages())
+            CHECK_EQ(is_marked_huge(block + (2u << 20)), all);
+        mem_free(mem, NULL, block, 4u << 20);
+        mem_purge(mem);
+        mem_destroy(mem);
+    }
 }
 
 TEST(impossible_sizes_are_refused)

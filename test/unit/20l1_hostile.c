@@ -18,16 +18,24 @@ struct hostile {
     size_t len;
 };
 
-/* Search for keys whose guessed hashes end alike: 4096 tries for each. */
-static struct hostile *craft(void)
+static struct hash guessed(enum hash_kind kind)
 {
+    struct hash h;
+    hash_init(&h, kind, GUESSED_SEED, GUESSED_SEED);
+    return h;
+}
+
+/* Search for keys whose guessed hashes end alike: 4096 tries for each. */
+static struct hostile *craft(enum hash_kind kind)
+{
+    struct hash hash = guessed(kind);
     struct hostile *keys = calloc(HOSTILE, sizeof(*keys));
     REQUIRE(keys);
     uint64_t mask = (UINT64_C(1) << BUCKET_BITS) - 1;
     for (unsigned n = 0, found = 0; found < HOSTILE; n++) {
         struct hostile *k = &keys[found];
         k->len = (size_t)snprintf(k->text, sizeof(k->text), "h%u", n);
-        if ((hash_key(GUESSED_SEED, CACHE_SPACE, k->text, k->len) & mask) == 0x5a5)
+        if ((hash_key(&hash, CACHE_SPACE, k->text, k->len) & mask) == 0x5a5)
             found++;
     }
     return keys;
@@ -91,11 +99,13 @@ static unsigned ordinary_left(struct cache *c)
     return left;
 }
 
-TEST(what_collides_without_a_seed_scatters_with_ours)
+static void scatters(enum hash_kind kind)
 {
     struct cache c;
-    struct hostile *keys = craft();
+    struct hostile *keys = craft(kind);
     cache_open(&c, 8 << 20, 1);
+    c.l1->hit.hash.kind = kind; /* with the seed that it drew */
+    c.l1->hit.hash.inlined_lengths = 0;
     for (unsigned i = 0; i < HOSTILE; i++) {
         struct l1_key key = key_of(&c, &keys[i]);
         CHECK_EQ(store(&c, &key), L1_STORED);
@@ -111,12 +121,18 @@ TEST(what_collides_without_a_seed_scatters_with_ours)
     free(keys);
 }
 
-TEST(with_a_seed_that_leaked_the_work_stays_bounded)
+TEST(what_collides_without_a_seed_scatters_with_ours)
+{
+    scatters(HASH_XXH3);
+    scatters(HASH_SIPHASH);
+}
+
+static void stays_bounded(enum hash_kind kind)
 {
     struct cache c;
-    struct hostile *keys = craft();
+    struct hostile *keys = craft(kind);
     cache_open(&c, 8 << 20, 1);
-    c.l1->hit.hash_seed = GUESSED_SEED; /* before anything is stored */
+    c.l1->hit.hash = guessed(kind); /* before anything is stored */
     fill_ordinary(&c);
     unsigned there = 0;
     for (unsigned i = 0; i < HOSTILE; i++) {
@@ -140,6 +156,12 @@ TEST(with_a_seed_that_leaked_the_work_stays_bounded)
     cache_audit(&c);
     cache_close(&c);
     free(keys);
+}
+
+TEST(with_a_seed_that_leaked_the_work_stays_bounded)
+{
+    stays_bounded(HASH_XXH3);
+    stays_bounded(HASH_SIPHASH);
 }
 
 TEST(keys_with_one_hash_fill_a_chain_and_no_more)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What both memory backends begin their arenas with: where its next whole pages come from.
+ *
+ * Tables of some hundred KiB each would never fill a page of 2 MiB, so those of an arena lie side
+ * by side in a region that is aligned and marked for such pages:
+ *
+ *     | given | given | given back (unmapped) | given | ...        | not touched yet |
+ *     ^ 2 MiB         ^ 2 MiB                 ^ next               ^ end
+ *
+ * Addresses are never given twice: what is given back is unmapped, and the kernel has its memory
+ * again. So there is nothing to keep in order, and a page that all its tables have left (the shards
+ * of a table double at about the same time) is free as a whole. What is wasted is the rest of the
+ * page of 2 MiB that was touched last.
+ */
+#ifndef NIGH_BASE_MEM_REGION_H
+#define NIGH_BASE_MEM_REGION_H
+
+#include <pthread.h>
+
+#include "base/mem.h"
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+struct mem_region {
+    enum mem_huge huge;   /* constant after mem_set_huge() */
+    pthread_mutex_t lock; /* for the two */
+    char *next;
+    char *end;
+};
+
+void mem_region_init(struct mem_region *r);
+/* Unmaps what was never given. */
+void mem_region_fini(struct mem_region *r);
+
+/* Of each backend: that of an arena. */
+struct mem_region *mem_region_of(struct mem *mem);
+/* Ask for huge pages for its blocks. */
+void mem_blocks_huge(struct mem *mem);
+
+#endif
