@@ -246,9 +246,8 @@ void l1_destroy(struct l1 *l1)
 
 void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
 {
-    uint64_t hash = entry_hash(l1, e);
     if (l1->policy->report)
-        l1->policy->report(l1, l1_shard_of(l1, hash), hash, e);
+        l1->policy->report(l1_shard_of(l1, entry_hash(l1, e)), e);
 }
 
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)

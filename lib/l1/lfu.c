@@ -20,10 +20,6 @@
 /* A newcomer larger than such a part of the window's share does not wait in it. */
 #define LARGE_PART 4u
 
-/* Against crafted collisions, as in Caffeine. */
-#define LUCKY_ESTIMATE 5u
-#define LUCKY_ONE_IN 128u
-
 #define WORTHLESS INT32_MIN /* nobody asked for it: a tie at any weight */
 
 /* ---- links ---- */
@@ -253,15 +249,6 @@ static void condemn(struct lfu *l, uint32_t node, uint32_t weight)
 
 /* ---- contests ---- */
 
-/* splitmix64 */
-static bool is_lucky(struct lfu *l)
-{
-    uint64_t z = l->random += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (z >> 32) % LUCKY_ONE_IN == 0;
-}
-
 struct contest {
     uint32_t estimate; /* the candidate's */
     int32_t value;
@@ -271,14 +258,10 @@ struct contest {
     uint32_t victims_estimate;
 };
 
-static bool loses_to(struct lfu *l, const struct contest *c, const struct lfu_head *rival)
+static bool loses_to(const struct lfu *l, const struct contest *c, const struct lfu_head *rival)
 {
-    bool stronger = l->exponent_thirds ? rival->value >= c->value
-                                       : c->victims_estimate + rival->estimate >= c->estimate;
-    if (!stronger)
-        return false;
-    bool single = c->victims == 0 && rival->weight >= c->needed;
-    return !(single && c->estimate > LUCKY_ESTIMATE && is_lucky(l));
+    return l->exponent_thirds ? rival->value >= c->value
+                              : c->victims_estimate + rival->estimate >= c->estimate;
 }
 
 /* Who was condemned for a candidate that lost in the end goes back to where it stood. */
@@ -441,9 +424,9 @@ void lfu_remove(struct lfu *l, uint32_t node)
     l->count--;
 }
 
-void lfu_note_miss(struct lfu *l, uint64_t hash)
+void lfu_note_hits(struct lfu *l, uint64_t hash, uint32_t hits)
 {
-    count(l, hash, 1);
+    count(l, hash, hits);
 }
 
 void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_count)

@@ -16,8 +16,9 @@
  *
  * is the victim. The newcomer wins only if it is worth more than each victim it needs (a > 0), or
  * than all of them together (a = 0). A tie is lost: otherwise a scan, whose keys are all worth the
- * same, would flush main. Of the candidates with a good estimate one in 128 wins all the same, lest
- * somebody who crafts collisions in the sketch locks keys out.
+ * same, would flush main. Others let a loser in now and then (1 in 128), lest somebody who crafts
+ * collisions in the sketch locks keys out. Here the hash is seeded, so nobody can; and that luck
+ * costs up to 30 points where a loop is a little larger than the cache.
  *
  * Why size classes: in one ring, a victim of the wrong size frees far too much or too little. What
  * a large victim leaves free must not let the next ones in without a contest either, so under a cap
@@ -103,7 +104,6 @@ struct lfu {
     uint8_t exponent_thirds; /* that the heads were valued with */
     uint32_t count;         /* nodes */
     uint64_t weights[LFU_MAIN + 1]; /* window, condemned, main */
-    uint64_t random;
     uint32_t occupied; /* classes that have nodes */
     uint32_t valued;   /* classes whose head is valid */
     uint32_t oldest[LFU_QUEUES];
@@ -123,8 +123,8 @@ void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place);
 /* `node` takes over from `old`, whose key it has: the same part, at the new end. */
 void lfu_replace(struct lfu *l, uint32_t node, uint32_t old);
 void lfu_remove(struct lfu *l, uint32_t node);
-/* A miss: it may be somebody to remember. */
-void lfu_note_miss(struct lfu *l, uint64_t hash);
+/* Somebody was asked for: a miss, or hits that are not in a node's counter any more. */
+void lfu_note_hits(struct lfu *l, uint64_t hash, uint32_t hits);
 /* Give main what is free and due to it (a few nodes). */
 void lfu_settle(struct lfu *l, const struct lfu_choice *choice);
 /*

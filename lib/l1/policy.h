@@ -47,7 +47,7 @@ struct l1_policy {
     uint32_t (*victim)(struct l1 *l1, struct l1_shard *s);
     /* A hit has changed the counter of a marked entry (ENTRY_SAMPLED). Any thread, in a section;
      * not under the lock. */
-    void (*report)(struct l1 *l1, struct l1_shard *s, uint64_t hash, const struct l1_entry *e);
+    void (*report)(struct l1_shard *s, const struct l1_entry *e);
 };
 
 extern const struct l1_policy policy_lru;

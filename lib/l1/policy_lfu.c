@@ -12,9 +12,11 @@
  * often because of its lifetime, not because it is popular.
  *
  * Reports: entries whose hash is in the shadows' sample carry ENTRY_SAMPLED; a reader that raises
- * such an entry's counter leaves hash and weight in `reports`, which the next writer feeds to the
- * shadows. Readers may overwrite each other's reports, and a writer may read one twice: what is
- * approximate on purpose has no order to keep.
+ * such an entry's counter leaves its slot in `reports`, which the next writer feeds to the shadows.
+ * That writer also lowers a full counter to one (and harvests the rest), so that the next hits are
+ * reported too: otherwise what is hot in the cache would vanish from the sample, and the shadows
+ * would be left with an easier problem than the cache has. Readers may overwrite each other's
+ * reports, and a slot may have changed hands: approximate on purpose, there is no order to keep.
  *
  * Source: see lfu.h; that hits may be recorded so sparsely is our own measurement: dropping 90 % of
  * a W-TinyLFU's hit records costs half a point of hit ratio.
@@ -25,13 +27,8 @@
 #include "l1/shadow.h"
 #include "l1/shard.h"
 
-#define REPORTS 16u
+#define REPORTS 32u /* per shard, between two writers; the rest is lost */
 #define SKETCH_FIRST_ENTRIES 64u
-
-/* A report: 56 bits of hash (the rest names the shard), weight as 5 bits of exponent and 3 of
- * mantissa. */
-#define REPORT_HASH_BITS 56
-#define REPORT_HASH_MASK ((UINT64_C(1) << REPORT_HASH_BITS) - 1)
 
 /* Victims' ages are averaged over about so many. */
 #define RESIDENCE_SHARE 16
@@ -52,7 +49,7 @@ struct policy_lfu {
     uint64_t residence_ns;       /* (s) how old main's victims are, on average */
     _Atomic uint64_t weight;     /* (a) written (s): core's, for who adds up all shards */
     _Atomic uint32_t reports_next;
-    _Atomic uint64_t reports[REPORTS];
+    _Atomic uint32_t reports[REPORTS]; /* slots */
 };
 
 /* ---- entries as nodes ---- */
@@ -110,29 +107,11 @@ static void note_weight(struct policy_lfu *p)
 
 /* ---- reports ---- */
 
-/* Rounded down to 4 bits of precision. */
-static uint8_t weight_pack(uint32_t weight)
-{
-    uint32_t log = 31u - (uint32_t)__builtin_clz(weight | 1);
-    uint32_t rest = log >= 3 ? weight >> (log - 3) : weight << (3 - log);
-    return (uint8_t)(log << 3 | (rest & 7u));
-}
-
-static uint32_t weight_unpack(uint8_t packed)
-{
-    uint32_t log = packed >> 3;
-    uint32_t rest = (packed & 7u) | 8u;
-    return log >= 3 ? rest << (log - 3) : rest >> (3 - log);
-}
-
-static void lfu_report(struct l1 *l1, struct l1_shard *s, uint64_t hash, const struct l1_entry *e)
+static void lfu_report(struct l1_shard *s, const struct l1_entry *e)
 {
     struct policy_lfu *p = s->policy.lfu;
-    uint64_t packed = weight_pack(weight_of(l1, e));
     uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
-    atomic_store_explicit(&p->reports[next % REPORTS],
-                          (hash & REPORT_HASH_MASK) | packed << REPORT_HASH_BITS,
-                          memory_order_relaxed);
+    atomic_store_explicit(&p->reports[next % REPORTS], e->slot, memory_order_relaxed);
     atomic_store_explicit(&p->reports_next, next + 1, memory_order_relaxed);
 }
 
@@ -151,8 +130,21 @@ static uint64_t all_weight(const struct l1 *l1)
 
 static void feed(struct l1 *l1, uint64_t hash, uint32_t weight)
 {
-    if (shadows_feed(&l1->shadows, hash & REPORT_HASH_MASK, weight) && !l1->shard_entries_max)
+    if (shadows_feed(&l1->shadows, hash, weight) && !l1->shard_entries_max)
         shadows_resize(&l1->shadows, all_weight(l1));
+}
+
+static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
+{
+    if (slot >= p->shard->ring.capacity || !ring_is_live(p->shard->ring.words[slot]))
+        return;
+    struct l1_entry *e = entry_of(p, slot);
+    uint64_t hash = entry_hash(l1, e);
+    if (entry_freq(e) == ENTRY_FREQ_MAX) {
+        lfu_note_hits(&p->core, hash, ENTRY_FREQ_MAX - 1);
+        reset(l1, e, 1, hash);
+    }
+    feed(l1, hash, weight_of(l1, e));
 }
 
 static void feed_reports(struct l1 *l1, struct policy_lfu *p)
@@ -160,11 +152,9 @@ static void feed_reports(struct l1 *l1, struct policy_lfu *p)
     uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
     if (next - p->reports_read > REPORTS)
         p->reports_read = next - REPORTS;
-    for (; p->reports_read != next; p->reports_read++) {
-        uint64_t report = atomic_load_explicit(&p->reports[p->reports_read % REPORTS],
-                                               memory_order_relaxed);
-        feed(l1, report, weight_unpack((uint8_t)(report >> REPORT_HASH_BITS)));
-    }
+    for (; p->reports_read != next; p->reports_read++)
+        feed_report(l1, p, atomic_load_explicit(&p->reports[p->reports_read % REPORTS],
+                                                memory_order_relaxed));
 }
 
 /* ---- memory ---- */
@@ -298,7 +288,6 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
     p->l1 = l1;
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
-    p->core.random = random_id(l1->env->random);
     s->policy.lfu = p;
     if (fit_links(l1, s) && grow_sketch(l1, s, SKETCH_FIRST_ENTRIES)) {
         p->sketch_grow_at = SKETCH_FIRST_ENTRIES;
@@ -333,7 +322,7 @@ static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint6
     if (!p->core.by_count && p->core.capacity < lfu_weight(&p->core))
         p->core.capacity = lfu_weight(&p->core);
     if (!is_short_lived(p, e))
-        lfu_note_miss(&p->core, hash);
+        lfu_note_hits(&p->core, hash, 1);
     lfu_settle(&p->core, &choice);
 }
 
@@ -366,7 +355,7 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_policy_state *state = &s->policy;
     state->refused = true;
-    lfu_note_miss(&state->lfu->core, state->incoming.hash);
+    lfu_note_hits(&state->lfu->core, state->incoming.hash, 1);
     if (shadows_sampled(&l1->shadows, state->incoming.hash))
         feed(l1, state->incoming.hash, (uint32_t)state->incoming.weight);
     return RING_NONE;

@@ -20,10 +20,9 @@
 #define GROWN 2u
 #define SHRUNK 4u
 
-#define PERIOD_PER_ENTRY 4u
-#define FADE 0.9
+#define FADE 0.97 /* per period of as many requests as a shadow has entries */
 /* The lead that another choice needs, in deviations and as a part of the current one's score. */
-#define LEAD_DEVIATIONS 2.0
+#define LEAD_DEVIATIONS 1.5
 #define LEAD_PART 0.002
 #define LEAD_DEVIATIONS_OTHER 3.0 /* with another exponent, which changes more at once */
 #define LEAD_PART_OTHER 0.01
@@ -161,7 +160,7 @@ static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t 
     }
     struct lfu_incoming incoming = {.hash = spread(hash) >> 8, .weight = weight};
     bool room = make_room(s, choice, &incoming);
-    lfu_note_miss(&s->lfu, incoming.hash);
+    lfu_note_hits(&s->lfu, incoming.hash, 1);
     if (room)
         admit(s, choice, hash, &incoming);
     return false;
@@ -333,7 +332,7 @@ void *shadows_move(struct shadows *s, void *block, uint32_t nodes, uint32_t mask
     for (uint32_t i = 0; i < s->count; i++)
         begin(&s->all[i], &at, nodes, s->by_count);
     uint64_t made_for = atomic_load_explicit(&s->made_for, memory_order_relaxed);
-    s->period = (uint32_t)(made_for / (mask + 1)) * PERIOD_PER_ENTRY;
+    s->period = (uint32_t)(made_for / (mask + 1));
     atomic_store_explicit(&s->mask, mask, memory_order_relaxed);
     set_capacity_locked(s, weight);
     pthread_mutex_unlock(&s->lock);

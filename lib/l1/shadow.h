@@ -12,9 +12,9 @@
  * finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones, whose
  * counters are full. What is lost is lost to all shadows alike.
  *
- * Every 4 x capacity sampled requests hits and differences are looked at and fade by a tenth; the
- * current choice is left when another leads by more than chance explains: requests on which two
- * shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
+ * After as many sampled requests as a shadow has entries, hits and differences are looked at and
+ * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
+ * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
  *
  * Memory: at most SHADOW_NODES_MAX nodes of about 33 bytes each for 5 or 15 shadows: 0.1 % of a
  * large cache, 3 % of one of 4 MiB. They are made when the cache is first full, and made anew when

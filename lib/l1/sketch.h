@@ -7,8 +7,9 @@
  *
  * The low bits of a hash choose the block, five bits for each row a counter in it: one line per
  * look. An add raises only the counters that are smallest (a conservative update): what a key
- * shares with a hotter one is left alone. All counters are halved after so many additions that an
- * entry had its chance of 30: the past fades, and saturated keys come apart again.
+ * shares with a hotter one is left alone. All counters are halved after 60 additions per entry: the
+ * past fades, and saturated keys come apart again. (30 loses half a point on average: most where the
+ * keys in use are many times the entries.)
  *
  * When the entries outgrow it, the table is copied behind itself: with one bit more of the hash,
  * every key finds its old counters.
@@ -26,7 +27,7 @@
 #define SKETCH_COUNT_MAX 15u
 #define SKETCH_BLOCK_WORDS 8u
 #define SKETCH_BLOCK_ENTRIES 8u /* 64 counters for 8 entries */
-#define SKETCH_PERIOD 30u       /* additions per entry until all is halved */
+#define SKETCH_PERIOD 60u       /* additions per entry until all is halved */
 
 /* Keys: as its owner's */
 struct sketch {
