@@ -26,7 +26,8 @@ extern "C" {
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
  * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, or a tag empty or too long;
- *           NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED
+ *           NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy `none`: L1 is full, and Redis
+ *           has not got it either; the old value is gone
  * Threads   any
  * Blocks    up to the L2 deadline
  */

@@ -30,6 +30,7 @@ struct writing {
     uint64_t token;
     struct nigh_fill tags;              /* only its list of group hashes */
     bool refused;                       /* L1 has something newer */
+    bool full;                          /* L1 has no room, and does not make any */
 };
 
 static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms)
@@ -106,6 +107,7 @@ static void note_result(struct writing *w, enum l1_store_result result)
 {
     lookup_count_store(w->space, result);
     w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION;
+    w->full = result == L1_REFUSED_FULL && !l1_evicts(w->space->cache->l1);
 }
 
 static bool is_oversize(const struct writing *w)
@@ -300,7 +302,9 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     if (verdict == L2_REFUSED && w->version != 0)
         return NIGH_REFUSED;
     fill_l1(w);
-    return verdict == L2_REFUSED || w->refused ? NIGH_REFUSED : 0;
+    if (verdict == L2_REFUSED || w->refused)
+        return NIGH_REFUSED;
+    return w->full && verdict != L2_STORED ? NIGH_EFULL : 0;
 }
 
 /* Whether L1 has this version or a newer one already: then a put changes nothing (rule 15). */
@@ -322,7 +326,7 @@ static int put_l1_only(struct writing *w)
         return NIGH_REFUSED;
     w->ticket = L1_TICKET_NOW; /* the last arrival wins: nothing that came before it counts */
     change_l1_only(w, true);
-    return w->refused ? NIGH_REFUSED : 0;
+    return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
 }
 
 static int put(struct writing *w, const struct nigh_call *call)

@@ -102,10 +102,10 @@ static bool config_is_valid(const struct l1_config *c)
 static const struct l1_policy *policy_of(enum nigh_policy policy)
 {
     switch (policy) {
-    case NIGH_POLICY_LFU: return &policy_lfu;
+    case NIGH_POLICY_LRU: return &policy_lru;
     case NIGH_POLICY_TTL: return &policy_ttl;
     case NIGH_POLICY_NONE: return &policy_none;
-    default: return &policy_lru;
+    default: return &policy_lfu;
     }
 }
 
@@ -137,7 +137,7 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
     l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables));
     l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
                       shards * table_bytes(l1->mem, l1->hit.base_bits);
-    uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1->mem, l1->hit.base_bits);
+    uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
     if (l1->least_bytes > l1_limit(&l1->cap_bytes))
         return NIGH_EINVAL;
@@ -244,6 +244,11 @@ void l1_destroy(struct l1 *l1)
 
 /* ---- reaching a shard ---- */
 
+bool l1_evicts(const struct l1 *l1)
+{
+    return l1->policy->victim;
+}
+
 void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
 {
     if (l1->policy->report)
@@ -305,7 +310,7 @@ static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
 {
     return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->hit.base_bits) +
            mem_charge(l1->mem, ring_size(s->ring.capacity)) +
-           (l1->policy->bytes ? l1->policy->bytes(l1, s) : 0);
+           (l1->policy->bytes ? l1->policy->bytes(l1, s->policy.slots) : 0);
 }
 
 void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)

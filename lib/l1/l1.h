@@ -222,6 +222,9 @@ enum l1_store_result {
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                               const struct l1_value *value, uint64_t ticket);
 
+/* Whether a full cache makes room for who comes. */
+bool l1_evicts(const struct l1 *l1);
+
 /* Publish an entry in place of what is there. It keeps the caller's reference. */
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e);
 

@@ -20,6 +20,9 @@
 /* A newcomer larger than such a part of the window's share does not wait in it. */
 #define LARGE_PART 4u
 
+/* By how much a newcomer must be worth more than its victims: see lfu.h, "phase". */
+#define LEAD 1u
+
 #define WORTHLESS INT32_MIN /* nobody asked for it: a tie at any weight */
 
 /* ---- links ---- */
@@ -111,8 +114,7 @@ static void push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t w
     forget_head(l, queue);
 }
 
-/* Returns the queue it was in. */
-static uint32_t unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
+static void unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
 {
     uint32_t queue = l->links[node].queue;
     uint32_t next = next_of(l, node);
@@ -129,7 +131,6 @@ static uint32_t unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
         set_prev(l, next, prev);
     *sum_of(l, queue) -= weight;
     note_occupied(l, queue);
-    return queue;
 }
 
 static uint32_t main_queue(uint32_t weight)
@@ -148,18 +149,17 @@ static void look_ahead(const struct lfu *l, uint32_t node)
 
 /* ---- what a key is worth ---- */
 
-static void count(struct lfu *l, uint64_t hash, uint32_t hits)
+static void count(struct lfu *l, uint64_t hash)
 {
-    sketch_add(&l->sketch, hash, hits);
+    sketch_add(&l->sketch, hash);
     if (sketch_age(&l->sketch, l->count))
         l->valued = 0;
 }
 
 static void harvest(struct lfu *l, uint32_t node)
 {
-    uint32_t hits = l->nodes->harvest(l->arg, node);
-    if (hits)
-        count(l, l->nodes->hash(l->arg, node), hits);
+    if (l->nodes->harvest(l->arg, node))
+        count(l, l->nodes->hash(l->arg, node));
 }
 
 static uint32_t estimate_of(const struct lfu *l, uint32_t node)
@@ -196,10 +196,9 @@ static void value_head(struct lfu *l, uint32_t class)
     uint32_t node = l->oldest[queue];
     for (uint32_t passes = 0; passes < PASSES_MAX; passes++) {
         look_ahead(l, node);
-        uint32_t hits = l->nodes->harvest(l->arg, node);
-        if (!hits)
+        if (!l->nodes->harvest(l->arg, node))
             break;
-        count(l, l->nodes->hash(l->arg, node), hits);
+        count(l, l->nodes->hash(l->arg, node));
         uint32_t weight = weight_of(l, node);
         unlink_node(l, node, weight);
         push_newest(l, queue, node, weight);
@@ -231,11 +230,10 @@ static uint32_t weakest_class(struct lfu *l)
 static bool was_hit(struct lfu *l, uint32_t class)
 {
     uint32_t node = l->oldest[LFU_MAIN + class];
-    uint32_t hits = l->nodes->harvest(l->arg, node);
-    if (!hits)
+    if (!l->nodes->harvest(l->arg, node))
         return false;
     uint32_t weight = l->heads[class].weight;
-    count(l, l->nodes->hash(l->arg, node), hits);
+    count(l, l->nodes->hash(l->arg, node));
     unlink_node(l, node, weight);
     push_newest(l, LFU_MAIN + class, node, weight);
     return true;
@@ -243,7 +241,7 @@ static bool was_hit(struct lfu *l, uint32_t class)
 
 static void condemn(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    l->condemned_main = unlink_node(l, node, weight) >= LFU_MAIN;
+    unlink_node(l, node, weight);
     push_newest(l, LFU_CONDEMNED, node, weight);
 }
 
@@ -261,7 +259,7 @@ struct contest {
 static bool loses_to(const struct lfu *l, const struct contest *c, const struct lfu_head *rival)
 {
     return l->exponent_thirds ? rival->value >= c->value
-                              : c->victims_estimate + rival->estimate >= c->estimate;
+                              : c->victims_estimate + rival->estimate + LEAD >= c->estimate;
 }
 
 /* Who was condemned for a candidate that lost in the end goes back to where it stood. */
@@ -285,6 +283,8 @@ static bool wins(struct lfu *l, uint32_t estimate, uint32_t weight, uint64_t nee
         uint32_t class = c.victims < CONTEST_MAX ? weakest_class(l) : LFU_CLASSES;
         if (class != LFU_CLASSES && was_hit(l, class))
             continue;
+        if (class != LFU_CLASSES)
+            l->rival = l->oldest[LFU_MAIN + class];
         if (class == LFU_CLASSES || loses_to(l, &c, &l->heads[class])) {
             spare_condemned(l);
             return false;
@@ -393,6 +393,7 @@ static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_in
 
 uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
 {
+    l->rival = LFU_NONE;
     if (l->oldest[LFU_CONDEMNED] == LFU_NONE && !decide(l, choice, incoming))
         return LFU_REFUSED;
     return l->oldest[LFU_CONDEMNED];
@@ -424,9 +425,9 @@ void lfu_remove(struct lfu *l, uint32_t node)
     l->count--;
 }
 
-void lfu_note_hits(struct lfu *l, uint64_t hash, uint32_t hits)
+void lfu_note_miss(struct lfu *l, uint64_t hash)
 {
-    count(l, hash, hits);
+    count(l, hash);
 }
 
 void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_count)

@@ -5,9 +5,11 @@
  *     new --> window (FIFO, share w) --> contest --> main: a CLOCK ring per size class
  *                                           \-----> out     \----> out (lost a contest)
  *
- * A hit raises the node's 2-bit counter. Whoever moves the node harvests the counter into the
- * sketch: when it leaves the window, and when the hand of its ring passes. A miss adds one. So the
- * sketch knows how often a key was asked for while readers write nothing shared but two bits.
+ * A hit raises the node's 2-bit counter. Whoever moves the node harvests the counter: when it leaves
+ * the window, and when the hand of its ring passes, one is added to the sketch if there were hits; a
+ * miss adds one too. So the sketch knows how often a key was asked for while readers write nothing
+ * shared but two bits. That hits are not added singly is no loss but a gain (0.1 points on average,
+ * 1.6 at most): they come in bursts, and a burst says little about the time after it.
  *
  * When the window has outgrown its share, its oldest node contests with main's weakest: the hand of
  * each class stands at the oldest node that was not hit, and of those the one with the least
@@ -15,10 +17,13 @@
  *     estimate / weight^a          a is 0, 1/3 or 1
  *
  * is the victim. The newcomer wins only if it is worth more than each victim it needs (a > 0), or
- * than all of them together (a = 0). A tie is lost: otherwise a scan, whose keys are all worth the
- * same, would flush main. Others let a loser in now and then (1 in 128), lest somebody who crafts
- * collisions in the sketch locks keys out. Here the hash is seeded, so nobody can; and that luck
- * costs up to 30 points where a loop is a little larger than the cache.
+ * than all of them together and one more (a = 0). A tie is lost: otherwise a scan, whose keys are all
+ * worth the same, would flush main. And one more, because the two are not looked at in the same
+ * phase: the newcomer has just been asked for, the hand's node has not been for a while and is, of
+ * keys that come round at the same rate, the one whose turn is next. Without it a loop replaces what
+ * it is about to need (-0.9 points on average, -12 at worst). Others let a loser in now and then (1
+ * in 128), lest somebody who crafts collisions in the sketch locks keys out. Here the hash is seeded,
+ * so nobody can; and that luck costs up to 30 points where a loop is a little larger than the cache.
  *
  * Why size classes: in one ring, a victim of the wrong size frees far too much or too little. What
  * a large victim leaves free must not let the next ones in without a contest either, so under a cap
@@ -27,8 +32,8 @@
  * The losers wait in a queue of their own, `condemned`, until room is really needed.
  *
  * Nodes are numbers; what they stand for is behind `struct lfu_nodes`: the entries of a shard
- * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, and
- * 64 to 128 in the sketch; two in the entry.
+ * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, 64 in
+ * the sketch, two in the entry.
  *
  * Sources: G. Einziger, R. Friedman, B. Manes, TinyLFU: A Highly Efficient Cache Admission Policy
  * (2017); G. Einziger et al., Adaptive Software Cache Management (2018); F. Corbato, A Paging
@@ -69,7 +74,7 @@ struct lfu_link {
 struct lfu_nodes {
     uint64_t (*hash)(void *arg, uint32_t node);
     uint32_t (*weight)(void *arg, uint32_t node); /* > 0; the same all its life */
-    uint32_t (*harvest)(void *arg, uint32_t node); /* hits since the last time */
+    bool (*harvest)(void *arg, uint32_t node);     /* was it hit since the last time? */
     void (*prefetch)(void *arg, uint32_t node);    /* it will be looked at soon */
 };
 
@@ -100,9 +105,9 @@ struct lfu {
     struct sketch sketch;
     uint64_t capacity;      /* weight it may hold */
     bool by_count;          /* every weight is 1 */
-    bool condemned_main;    /* the condemned come from main */
     uint8_t exponent_thirds; /* that the heads were valued with */
     uint32_t count;         /* nodes */
+    uint32_t rival;         /* main's last one in a contest of this lfu_victim(); LFU_NONE */
     uint64_t weights[LFU_MAIN + 1]; /* window, condemned, main */
     uint32_t occupied; /* classes that have nodes */
     uint32_t valued;   /* classes whose head is valid */
@@ -123,8 +128,8 @@ void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place);
 /* `node` takes over from `old`, whose key it has: the same part, at the new end. */
 void lfu_replace(struct lfu *l, uint32_t node, uint32_t old);
 void lfu_remove(struct lfu *l, uint32_t node);
-/* Somebody was asked for: a miss, or hits that are not in a node's counter any more. */
-void lfu_note_hits(struct lfu *l, uint64_t hash, uint32_t hits);
+/* Somebody was asked for who is not there. */
+void lfu_note_miss(struct lfu *l, uint64_t hash);
 /* Give main what is free and due to it (a few nodes). */
 void lfu_settle(struct lfu *l, const struct lfu_choice *choice);
 /*

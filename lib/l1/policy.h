@@ -25,6 +25,7 @@ struct l1_policy_state {
     bool refused;                 /* (s) whoever room was wanted for shall not be stored */
     struct lfu_incoming incoming; /* (s) for whom room is being made, weight 0: a table */
     uint64_t admitted_hash;       /* (s) of who has won its contest and will be stored; 0: nobody */
+    uint32_t slots;               /* (s) of the ring, that the policy has memory for */
     struct policy_lfu *lfu;       /* (c) */
 };
 
@@ -34,9 +35,9 @@ struct l1_policy {
     /* Its own memory. Errors: NIGH_ENOMEM (nothing is left behind). */
     int (*init)(struct l1 *l1, struct l1_shard *s);
     void (*fini)(struct l1 *l1, struct l1_shard *s);
-    /* Bytes charged for it in this shard, beside the ring. */
-    uint64_t (*bytes)(const struct l1 *l1, const struct l1_shard *s);
-    /* The ring may have grown: get what an insert will need. False: there is no room for it. */
+    /* Bytes charged for it in a shard that has memory for so many slots. */
+    uint64_t (*bytes)(const struct l1 *l1, uint32_t slots);
+    /* The ring may have grown or been cut: memory for its slots. False: there is no room for it. */
     bool (*prepare)(struct l1 *l1, struct l1_shard *s);
     /* An entry came to `slot`; `old` (or NULL) is the one it replaces, still in its own slot. */
     void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,

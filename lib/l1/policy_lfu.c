@@ -3,20 +3,21 @@
  * `lfu`: a write-free W-TinyLFU (lfu.h) over the slots of a shard's ring.
  *
  * The ring gives an entry its number; here it gets its place in the queues (6 bytes a slot) and
- * its count in the sketch (8 to 16 bytes an entry). Weights are charged bytes, or 1 where there is
- * a cap on the number of entries (l1.entries). Under a cap of bytes alone a shard's capacity is
- * what it holds when it is asked to give somebody up: the cap is one for all, and shards borrow.
+ * its count in the sketch (8 bytes a slot): one block, which grows and is cut with the ring. Weights
+ * are charged bytes, or 1 where there is a cap on the number of entries (l1.entries). Under a cap
+ * of bytes alone a shard's capacity is what it holds when it is asked to give somebody up: the cap
+ * is one for all, and shards borrow.
  *
- * Misses count in the sketch when a loaded value is stored, unless its lifetime is shorter than
- * what main's victims live to see: a key that expires sooner than it would be evicted misses so
- * often because of its lifetime, not because it is popular.
+ * Misses count in the sketch when a loaded value is stored, unless its lifetime is shorter than the
+ * age of those in main with whom newcomers contest: a key that expires sooner than it would be
+ * evicted misses so often because of its lifetime, not because it is popular.
  *
  * Reports: entries whose hash is in the shadows' sample carry ENTRY_SAMPLED; a reader that raises
  * such an entry's counter leaves its slot in `reports`, which the next writer feeds to the shadows.
- * That writer also lowers a full counter to one (and harvests the rest), so that the next hits are
- * reported too: otherwise what is hot in the cache would vanish from the sample, and the shadows
- * would be left with an easier problem than the cache has. Readers may overwrite each other's
- * reports, and a slot may have changed hands: approximate on purpose, there is no order to keep.
+ * That writer also lowers a full counter to one, so that the next hits are reported too: otherwise
+ * what is hot in the cache would vanish from the sample, and the shadows would be left with an
+ * easier problem than the cache has. Readers may overwrite each other's reports, and a slot may
+ * have changed hands: approximate on purpose, there is no order to keep.
  *
  * Source: see lfu.h; that hits may be recorded so sparsely is our own measurement: dropping 90 % of
  * a W-TinyLFU's hit records costs half a point of hit ratio.
@@ -27,10 +28,11 @@
 #include "l1/shadow.h"
 #include "l1/shard.h"
 
-#define REPORTS 32u /* per shard, between two writers; the rest is lost */
-#define SKETCH_FIRST_ENTRIES 64u
+/* Per shard, between two writers; the rest is lost. With 32, a loop over a little more than the
+ * cache lost the same keys each time, and the shadows thought that everything fits (-30 points). */
+#define REPORTS 128u
 
-/* Victims' ages are averaged over about so many. */
+/* Their ages are averaged over about so many. */
 #define RESIDENCE_SHARE 16
 
 /* Inserts until the next try, when there was no room for the shadows. */
@@ -41,12 +43,10 @@ struct policy_lfu {
     struct lfu core; /* (s) */
     struct l1 *l1;
     struct l1_shard *shard;
-    uint32_t link_count;         /* (s) slots that have links */
-    uint32_t sketch_grow_at;     /* (s) so many entries, and the sketch doubles */
     uint32_t shadows_wait;       /* (s) inserts */
     uint32_t reports_read;       /* (s) */
     bool asked;                  /* (s) for a victim: the cache was full */
-    uint64_t residence_ns;       /* (s) how old main's victims are, on average */
+    uint64_t residence_ns;       /* (s) how old main's rivals are, on average */
     _Atomic uint64_t weight;     /* (a) written (s): core's, for who adds up all shards */
     _Atomic uint32_t reports_next;
     _Atomic uint32_t reports[REPORTS]; /* slots */
@@ -82,7 +82,7 @@ static void reset(const struct l1 *l1, struct l1_entry *e, uint8_t freq, uint64_
     entry_freq_set(e, (uint8_t)(freq | (sampled ? ENTRY_SAMPLED : 0)));
 }
 
-static uint32_t slot_harvest(void *arg, uint32_t slot)
+static bool slot_harvest(void *arg, uint32_t slot)
 {
     const struct policy_lfu *p = arg;
     struct l1_entry *e = entry_of(p, slot);
@@ -140,10 +140,8 @@ static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
         return;
     struct l1_entry *e = entry_of(p, slot);
     uint64_t hash = entry_hash(l1, e);
-    if (entry_freq(e) == ENTRY_FREQ_MAX) {
-        lfu_note_hits(&p->core, hash, ENTRY_FREQ_MAX - 1);
+    if (entry_freq(e) == ENTRY_FREQ_MAX)
         reset(l1, e, 1, hash);
-    }
     feed(l1, hash, weight_of(l1, e));
 }
 
@@ -159,18 +157,14 @@ static void feed_reports(struct l1 *l1, struct policy_lfu *p)
 
 /* ---- memory ---- */
 
-static uint64_t links_charge(const struct l1 *l1, uint32_t count)
-{
-    return count ? mem_charge(l1->mem, count * sizeof(struct lfu_link)) : 0;
-}
-
-/* Charged memory in place of a block that is used meanwhile; NULL: no room or no memory. */
+/* Charged memory in place of a block that is used meanwhile; NULL: no room or no memory. Not from
+ * the shard's cache, where what a growing shard gives back would stay, uncharged. */
 static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
 {
     uint64_t charge = mem_charge(l1->mem, bytes);
     if (!room_take_locked(l1, s, charge))
         return NULL;
-    void *block = mem_alloc(l1->mem, s->cache, bytes);
+    void *block = mem_alloc(l1->mem, NULL, bytes);
     if (!block)
         room_give_locked(l1, s, charge);
     return block;
@@ -180,53 +174,47 @@ static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t by
 {
     if (!block)
         return;
-    mem_free(l1->mem, s->cache, block, bytes);
+    mem_free(l1->mem, NULL, block, bytes);
     room_give_locked(l1, s, mem_charge(l1->mem, bytes));
 }
 
-/* Every slot of the ring needs its link. */
-static bool fit_links(struct l1 *l1, struct l1_shard *s)
+/* One block for what follows the ring's size: the sketch, then the links. */
+static size_t tables_bytes(uint32_t slots)
 {
-    struct policy_lfu *p = s->policy.lfu;
-    uint32_t count = s->ring.capacity;
-    struct lfu_link *links = block_take(l1, s, count * sizeof(*links));
-    if (!links)
-        return false;
-    uint32_t kept = count < p->link_count ? count : p->link_count;
-    if (kept)
-        memcpy(links, p->core.links, kept * sizeof(*links));
-    block_give(l1, s, p->core.links, p->link_count * sizeof(*links));
-    p->core.links = links;
-    p->link_count = count;
-    return true;
+    return sketch_bytes(sketch_blocks_for(slots)) + slots * sizeof(struct lfu_link);
 }
 
-/* Failed, it stays as it is: it tells keys apart less well, that is all. */
-static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t entries)
+static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 {
-    struct sketch *sketch = &s->policy.lfu->core.sketch;
-    uint32_t blocks = sketch_blocks_for(entries);
-    void *block = block_take(l1, s, sketch_bytes(blocks));
+    struct lfu *core = &s->policy.lfu->core;
+    uint32_t slots = s->ring.capacity;
+    char *block = block_take(l1, s, tables_bytes(slots));
     if (!block)
-        return false;
-    size_t old_bytes = sketch_bytes(sketch->blocks);
-    block_give(l1, s, sketch_move(sketch, block, blocks), old_bytes);
+        return s->policy.slots > slots;
+    uint32_t blocks = sketch_blocks_for(slots);
+    void *links = block + sketch_bytes(blocks);
+    uint32_t kept = slots < s->policy.slots ? slots : s->policy.slots;
+    if (kept)
+        memcpy(links, core->links, kept * sizeof(struct lfu_link));
+    core->links = links;
+    block_give(l1, s, sketch_move(&core->sketch, block, blocks), tables_bytes(s->policy.slots));
+    s->policy.slots = slots;
     return true;
 }
 
 static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
 {
-    uint32_t mask;
-    uint32_t nodes = shadows_nodes_for(entries, &mask);
-    size_t bytes = shadows_bytes(&l1->shadows, nodes);
-    void *block = block_take(l1, s, bytes);
+    struct shadows_size size = shadows_size_for(&l1->shadows, l1->mem, entries, l1_memory(l1));
+    if (!size.nodes)
+        return; /* the cache is too small: the first choice stays */
+    void *block = block_take(l1, s, shadows_bytes(&l1->shadows, size.nodes));
     if (!block) {
         shadows_claim(&l1->shadows, 0);
         s->policy.lfu->shadows_wait = SHADOWS_RETRY;
         return;
     }
     size_t old_bytes;
-    void *old = shadows_move(&l1->shadows, block, nodes, mask, all_weight(l1), &old_bytes);
+    void *old = shadows_move(&l1->shadows, block, size, all_weight(l1), &old_bytes);
     block_give(l1, s, old, old_bytes);
 }
 
@@ -249,31 +237,22 @@ static void keep_shadows(struct l1 *l1, struct l1_shard *s)
 
 static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 {
-    struct policy_lfu *p = s->policy.lfu;
-    if (NIGH_UNLIKELY(p->link_count != s->ring.capacity) && !fit_links(l1, s))
+    if (NIGH_UNLIKELY(s->policy.slots != s->ring.capacity) && !fit_tables(l1, s))
         return false;
-    if (NIGH_UNLIKELY(p->core.count >= p->sketch_grow_at)) {
-        grow_sketch(l1, s, p->core.count + 1);
-        p->sketch_grow_at = p->core.sketch.blocks * SKETCH_BLOCK_ENTRIES;
-        if (p->sketch_grow_at <= p->core.count) /* failed: try again an eighth later */
-            p->sketch_grow_at = p->core.count + p->core.count / 8;
-    }
     keep_shadows(l1, s);
     return true;
 }
 
-static uint64_t lfu_bytes(const struct l1 *l1, const struct l1_shard *s)
+static uint64_t lfu_bytes(const struct l1 *l1, uint32_t slots)
 {
-    const struct policy_lfu *p = s->policy.lfu;
-    return mem_charge(l1->mem, sizeof(*p)) + links_charge(l1, p->link_count) +
-           mem_charge(l1->mem, sketch_bytes(p->core.sketch.blocks));
+    return mem_charge(l1->mem, sizeof(struct policy_lfu)) +
+           mem_charge(l1->mem, tables_bytes(slots));
 }
 
 static void lfu_fini(struct l1 *l1, struct l1_shard *s)
 {
     struct policy_lfu *p = s->policy.lfu;
-    block_give(l1, s, p->core.links, p->link_count * sizeof(struct lfu_link));
-    block_give(l1, s, p->core.sketch.words, sketch_bytes(p->core.sketch.blocks));
+    block_give(l1, s, p->core.sketch.words, tables_bytes(s->policy.slots));
     block_give(l1, s, p, sizeof(*p));
     s->policy.lfu = NULL;
 }
@@ -289,10 +268,8 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
     s->policy.lfu = p;
-    if (fit_links(l1, s) && grow_sketch(l1, s, SKETCH_FIRST_ENTRIES)) {
-        p->sketch_grow_at = SKETCH_FIRST_ENTRIES;
+    if (fit_tables(l1, s))
         return 0;
-    }
     lfu_fini(l1, s);
     return NIGH_ENOMEM;
 }
@@ -322,7 +299,7 @@ static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint6
     if (!p->core.by_count && p->core.capacity < lfu_weight(&p->core))
         p->core.capacity = lfu_weight(&p->core);
     if (!is_short_lived(p, e))
-        lfu_note_hits(&p->core, hash, 1);
+        lfu_note_miss(&p->core, hash);
     lfu_settle(&p->core, &choice);
 }
 
@@ -355,7 +332,7 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_policy_state *state = &s->policy;
     state->refused = true;
-    lfu_note_hits(&state->lfu->core, state->incoming.hash, 1);
+    lfu_note_miss(&state->lfu->core, state->incoming.hash);
     if (shadows_sampled(&l1->shadows, state->incoming.hash))
         feed(l1, state->incoming.hash, (uint32_t)state->incoming.weight);
     return RING_NONE;
@@ -382,13 +359,11 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
     uint32_t slot = lfu_victim(&p->core, &choice, incoming);
     if (incoming->admitted)
         s->policy.admitted_hash = incoming->hash;
+    if (p->core.rival != LFU_NONE)
+        note_age(p, entry_of(p, p->core.rival));
     if (slot == LFU_REFUSED)
         return refuse(l1, s);
-    if (slot == LFU_NONE)
-        return RING_NONE;
-    if (p->core.condemned_main)
-        note_age(p, entry_of(p, slot));
-    return slot;
+    return slot == LFU_NONE ? RING_NONE : slot;
 }
 
 const struct l1_policy policy_lfu = {

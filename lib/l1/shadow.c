@@ -13,6 +13,9 @@
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
 #define NODES_LEAST 128u
 #define NODES_MOST 1024u
+/* With fewer they would say nothing: then there are none. */
+#define NODES_FEWEST 32u
+#define CAP_SHARE 64u /* they take no larger part of the cap */
 #define SAMPLE_FINE 64u
 #define SAMPLE_FINEST 65536u
 
@@ -45,7 +48,7 @@ struct shadow_node {
 struct shadow {
     struct lfu lfu;
     struct shadow_node *nodes;
-    uint8_t *hits;   /* 0..3 by node */
+    bool *hit;       /* by node */
     uint16_t *index; /* node + 1; 0: empty */
     uint16_t *free;
     uint32_t index_mask;
@@ -72,12 +75,12 @@ static uint32_t node_weight(void *arg, uint32_t node)
     return s->nodes[node].weight;
 }
 
-static uint32_t node_harvest(void *arg, uint32_t node)
+static bool node_harvest(void *arg, uint32_t node)
 {
     struct shadow *s = arg;
-    uint32_t hits = s->hits[node];
-    s->hits[node] = 0;
-    return hits;
+    bool hit = s->hit[node];
+    s->hit[node] = false;
+    return hit;
 }
 
 static void node_prefetch(void *arg, uint32_t node)
@@ -143,7 +146,7 @@ static void admit(struct shadow *s, const struct lfu_choice *choice, uint32_t ha
 {
     uint32_t node = s->free[--s->free_count];
     s->nodes[node] = (struct shadow_node){hash, (uint32_t)incoming->weight};
-    s->hits[node] = 0;
+    s->hit[node] = false;
     s->index[index_find(s, hash)] = (uint16_t)(node + 1);
     bool large = lfu_contests_at_once(&s->lfu, choice, incoming->weight);
     lfu_insert(&s->lfu, node, incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
@@ -155,12 +158,12 @@ static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t 
 {
     uint32_t found = s->index[index_find(s, hash)];
     if (found) {
-        s->hits[found - 1] += s->hits[found - 1] < 3;
+        s->hit[found - 1] = true;
         return true;
     }
     struct lfu_incoming incoming = {.hash = spread(hash) >> 8, .weight = weight};
     bool room = make_room(s, choice, &incoming);
-    lfu_note_hits(&s->lfu, incoming.hash, 1);
+    lfu_note_miss(&s->lfu, incoming.hash);
     if (room)
         admit(s, choice, hash, &incoming);
     return false;
@@ -252,18 +255,6 @@ bool shadows_claim(struct shadows *s, uint64_t entries)
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-uint32_t shadows_nodes_for(uint64_t entries, uint32_t *ret_mask)
-{
-    uint32_t k = 1;
-    while (k < SAMPLE_FINE && entries / (2 * k) >= NODES_LEAST)
-        k *= 2;
-    while (k < SAMPLE_FINEST && entries / k > NODES_MOST)
-        k *= 2;
-    *ret_mask = k - 1;
-    uint64_t nodes = entries / k + entries / k / 2 + 8; /* sizes vary, so do counts */
-    return nodes < LFU_NONE ? (uint32_t)nodes : LFU_NONE;
-}
-
 static uint32_t index_slots(uint32_t nodes)
 {
     uint32_t slots = 4;
@@ -289,6 +280,27 @@ size_t shadows_bytes(const struct shadows *s, uint32_t nodes)
     return s->count * (align8(sizeof(struct shadow)) + shadow_bytes(nodes));
 }
 
+static struct shadows_size size_for_sample(uint64_t entries, uint32_t k)
+{
+    uint64_t nodes = entries / k + entries / k / 2 + 8; /* sizes vary, so do counts */
+    return (struct shadows_size){(uint32_t)nodes, k - 1};
+}
+
+struct shadows_size shadows_size_for(const struct shadows *s, const struct mem *mem,
+                                     uint64_t entries, uint64_t cap_bytes)
+{
+    uint32_t k = 1;
+    while (k < SAMPLE_FINE && entries / (2 * k) >= NODES_LEAST)
+        k *= 2;
+    while (k < SAMPLE_FINEST && entries / k > NODES_MOST)
+        k *= 2;
+    struct shadows_size size = size_for_sample(entries, k);
+    while (k < SAMPLE_FINEST && size.nodes >= NODES_FEWEST &&
+           mem_charge(mem, shadows_bytes(s, size.nodes)) > cap_bytes / CAP_SHARE)
+        size = size_for_sample(entries, k *= 2);
+    return size.nodes < NODES_FEWEST ? (struct shadows_size){0, SHADOW_UNSAMPLED} : size;
+}
+
 static void *carve(char **at, size_t size)
 {
     void *here = *at;
@@ -301,7 +313,7 @@ static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
     lfu_init(&s->lfu, &shadow_nodes, s, by_count);
     s->nodes = carve(at, nodes * sizeof(struct shadow_node));
     s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));
-    s->hits = carve(at, nodes);
+    s->hit = carve(at, nodes);
     s->free = carve(at, nodes * sizeof(uint16_t));
     s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
     uint32_t blocks = sketch_blocks_for(nodes);
@@ -320,23 +332,44 @@ static void set_capacity_locked(struct shadows *s, uint64_t weight)
         s->all[i].lfu.capacity = weight / k;
 }
 
-void *shadows_move(struct shadows *s, void *block, uint32_t nodes, uint32_t mask, uint64_t weight,
+void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uint64_t weight,
                    size_t *ret_old_bytes)
 {
     pthread_mutex_lock(&s->lock);
     void *old = s->all;
     *ret_old_bytes = s->block_bytes;
     s->all = block;
-    s->block_bytes = shadows_bytes(s, nodes);
+    s->block_bytes = shadows_bytes(s, size.nodes);
     char *at = (char *)block + s->count * align8(sizeof(struct shadow));
     for (uint32_t i = 0; i < s->count; i++)
-        begin(&s->all[i], &at, nodes, s->by_count);
+        begin(&s->all[i], &at, size.nodes, s->by_count);
     uint64_t made_for = atomic_load_explicit(&s->made_for, memory_order_relaxed);
-    s->period = (uint32_t)(made_for / (mask + 1));
-    atomic_store_explicit(&s->mask, mask, memory_order_relaxed);
+    s->period = (uint32_t)(made_for / (size.mask + 1));
+    atomic_store_explicit(&s->mask, size.mask, memory_order_relaxed);
     set_capacity_locked(s, weight);
     pthread_mutex_unlock(&s->lock);
     return old;
+}
+
+uint64_t shadows_excess(struct shadows *s, const struct mem *mem, uint64_t cap_bytes)
+{
+    uint64_t charge = shadows_charge(s, mem);
+    return charge > cap_bytes / CAP_SHARE ? charge : 0;
+}
+
+uint64_t shadows_shrink(struct shadows *s, struct mem *mem, uint64_t cap_bytes)
+{
+    uint64_t charge = shadows_excess(s, mem, cap_bytes);
+    if (!charge)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    charge = mem_charge(mem, s->block_bytes);
+    mem_free(mem, NULL, s->all, s->block_bytes);
+    s->all = NULL;
+    atomic_store_explicit(&s->mask, SHADOW_UNSAMPLED, memory_order_relaxed);
+    atomic_store_explicit(&s->made_for, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    return charge;
 }
 
 void shadows_resize(struct shadows *s, uint64_t weight)

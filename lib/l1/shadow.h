@@ -16,9 +16,10 @@
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
  *
- * Memory: at most SHADOW_NODES_MAX nodes of about 33 bytes each for 5 or 15 shadows: 0.1 % of a
- * large cache, 3 % of one of 4 MiB. They are made when the cache is first full, and made anew when
- * its number of entries has left what k suits.
+ * Memory: up to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB), and never more
+ * than 1/64 of the cap, which below 2 MiB or so is too little to be of use: then there are none,
+ * and the first choice stays. They are made when the cache is first full, and made anew when its
+ * number of entries has left what k suits, or its cap has come down.
  *
  * Thread-safety: the lock is a leaf, taken under a shard's lock.
  * Keys: (l) lock  (a) atomic, relaxed  (c) constant after init
@@ -66,15 +67,24 @@ struct lfu_choice shadows_choice(const struct shadows *s);
 bool shadows_suit(const struct shadows *s, uint64_t entries);
 /* Who changes this makes them. False: somebody else does. 0: it could not be done. */
 bool shadows_claim(struct shadows *s, uint64_t entries);
-/* How large for a cache of so many entries: nodes per shadow, and the sample's mask. */
-uint32_t shadows_nodes_for(uint64_t entries, uint32_t *ret_mask);
+struct shadows_size {
+    uint32_t nodes; /* per shadow; 0: none */
+    uint32_t mask;  /* of the sample */
+};
+/* How large for a cache of so many entries under such a cap. */
+struct shadows_size shadows_size_for(const struct shadows *s, const struct mem *mem,
+                                     uint64_t entries, uint64_t cap_bytes);
 size_t shadows_bytes(const struct shadows *s, uint32_t nodes);
 /*
  * Begin anew in `block` (shadows_bytes(nodes)), as 1/(mask + 1) of a cache of that weight; choice
  * and scores stay. Returns the old block (NULL at first).
  */
-void *shadows_move(struct shadows *s, void *block, uint32_t nodes, uint32_t mask, uint64_t weight,
+void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uint64_t weight,
                    size_t *ret_old_bytes);
+/* What they take, if that is too much under such a cap; else 0. */
+uint64_t shadows_excess(struct shadows *s, const struct mem *mem, uint64_t cap_bytes);
+/* Free them if so: the next insert makes smaller ones. Returns the bytes to give back. */
+uint64_t shadows_shrink(struct shadows *s, struct mem *mem, uint64_t cap_bytes);
 /* The cache's weight has changed. */
 void shadows_resize(struct shadows *s, uint64_t weight);
 

@@ -196,6 +196,8 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
 {
     uint64_t ring = mem_charge(l1->mem, ring_size(s->ring.capacity)) -
                     mem_charge(l1->mem, ring_size(fitting_capacity(s)));
+    if (l1->policy->bytes)
+        ring += l1->policy->bytes(l1, s->policy.slots) - l1->policy->bytes(l1, fitting_capacity(s));
     const struct l1_table *t = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
     /* What it has in overflow buckets alone would be there after a fold, too. */
@@ -247,15 +249,19 @@ void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s)
     }
     mem_free(l1->mem, NULL, ring_cut(&s->ring, block), old_size);
     room_give_locked(l1, s, mem_charge(l1->mem, old_size));
+    if (l1->policy->prepare)
+        l1->policy->prepare(l1, s); /* if it fails, it has more than it needs */
 }
 
 /* ---- init, fini ---- */
 
-uint64_t l1_shard_empty_bytes(const struct mem *mem, uint32_t base_bits)
+uint64_t l1_shard_empty_bytes(const struct l1 *l1)
 {
     struct l1_ring none = {0};
-    return sizeof(struct l1_shard) + table_bytes(mem, base_bits) +
-           mem_charge(mem, ring_size(ring_next_capacity(&none)));
+    uint32_t slots = ring_next_capacity(&none);
+    return sizeof(struct l1_shard) + table_bytes(l1->mem, l1->hit.base_bits) +
+           mem_charge(l1->mem, ring_size(slots)) +
+           (l1->policy->bytes ? l1->policy->bytes(l1, slots) : 0);
 }
 
 int l1_shard_init(struct l1 *l1, struct l1_shard *s)

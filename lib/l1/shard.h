@@ -57,7 +57,7 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s);
 /* Frees every entry and table. */
 void l1_shard_fini(struct l1 *l1, struct l1_shard *s);
 /* Bytes of a shard that holds nothing. */
-uint64_t l1_shard_empty_bytes(const struct mem *mem, uint32_t base_bits);
+uint64_t l1_shard_empty_bytes(const struct l1 *l1);
 
 void l1_shard_lock(struct l1_shard *s);
 /* Also pokes the reclaimer when something done under the lock asked for it. */

@@ -170,7 +170,7 @@ static uint64_t slack_bytes(struct l1 *l1)
         sum += l1_shard_slack_locked(l1, &l1->shards[i]);
         l1_shard_unlock(l1, &l1->shards[i]);
     }
-    return sum;
+    return sum + shadows_excess(&l1->shadows, l1->mem, l1_memory(l1));
 }
 
 /* Begin to work on `bytes`. */
@@ -276,6 +276,7 @@ static void begin_move(struct l1 *l1, bool all)
     l1->shrink.stuck = false;
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         l1->shards[i].move_at = 0;
+    room_return(l1, shadows_shrink(&l1->shadows, l1->mem, l1_memory(l1)));
     enter(l1, SHRINK_MOVE);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Counters in words: looking, adding, halving, doubling.
+ * Counters in words: looking, adding, halving, moving.
  */
 #include "l1/sketch.h"
 
@@ -19,27 +19,58 @@ size_t sketch_bytes(uint32_t blocks)
 
 uint32_t sketch_blocks_for(uint32_t entries)
 {
-    uint32_t blocks = 1;
-    while ((uint64_t)blocks * SKETCH_BLOCK_ENTRIES < entries)
-        blocks *= 2;
-    return blocks;
+    return entries / SKETCH_BLOCK_ENTRIES + 1;
+}
+
+static uint32_t mask_for(uint32_t blocks)
+{
+    uint32_t mask = 0;
+    while (mask < blocks - 1)
+        mask = mask * 2 + 1;
+    return mask;
+}
+
+static uint32_t block_index(uint32_t low, uint32_t blocks, uint32_t mask)
+{
+    uint32_t index = low & mask;
+    return index < blocks ? index : index & mask >> 1;
+}
+
+/* Each of 16 counters as large as the larger of two. */
+static uint64_t larger_counters(uint64_t a, uint64_t b)
+{
+    uint64_t larger = 0;
+    for (unsigned shift = 0; shift < 64; shift += COUNTER_BITS) {
+        uint64_t one = UINT64_C(15) << shift;
+        larger |= (a & one) > (b & one) ? a & one : b & one;
+    }
+    return larger;
 }
 
 void *sketch_move(struct sketch *s, void *block, uint32_t blocks)
 {
-    void *old = s->words;
-    if (!old)
-        memset(block, 0, sketch_bytes(blocks));
-    for (uint32_t done = 0; old && done < blocks; done += s->blocks)
-        memcpy((char *)block + sketch_bytes(done), old, sketch_bytes(s->blocks));
-    s->words = block;
+    uint64_t *old = s->words;
+    uint64_t *words = block;
+    uint32_t mask = mask_for(blocks);
+    memset(words, 0, sketch_bytes(blocks));
+    for (uint32_t i = 0; old && i < blocks; i++)
+        memcpy(words + i * (size_t)SKETCH_BLOCK_WORDS,
+               old + block_index(i, s->blocks, s->mask) * (size_t)SKETCH_BLOCK_WORDS,
+               sketch_bytes(1));
+    for (uint32_t i = blocks; old && i < s->blocks; i++) {
+        uint64_t *to = words + block_index(i, blocks, mask) * (size_t)SKETCH_BLOCK_WORDS;
+        for (uint32_t word = 0; word < SKETCH_BLOCK_WORDS; word++)
+            to[word] = larger_counters(to[word], old[i * (size_t)SKETCH_BLOCK_WORDS + word]);
+    }
+    s->words = words;
     s->blocks = blocks;
+    s->mask = mask;
     return old;
 }
 
 static uint64_t *block_of(const struct sketch *s, uint64_t hash)
 {
-    return s->words + (size_t)(hash & (s->blocks - 1)) * SKETCH_BLOCK_WORDS;
+    return s->words + (size_t)block_index((uint32_t)hash, s->blocks, s->mask) * SKETCH_BLOCK_WORDS;
 }
 
 /* Where the counter of a row is: the word in the block, and how far to shift it. */
@@ -69,19 +100,19 @@ uint32_t sketch_estimate(const struct sketch *s, uint64_t hash)
     return least;
 }
 
-void sketch_add(struct sketch *s, uint64_t hash, uint32_t count)
+void sketch_add(struct sketch *s, uint64_t hash)
 {
     uint64_t *block = block_of(s, hash);
     uint32_t before = sketch_estimate(s, hash);
-    uint32_t target = before + count < SKETCH_COUNT_MAX ? before + count : SKETCH_COUNT_MAX;
+    if (before == SKETCH_COUNT_MAX)
+        return;
     for (unsigned row = 0; row < ROWS; row++) {
         unsigned shift;
         unsigned word = counter_at(hash, row, &shift);
-        uint64_t now = block[word] >> shift & SKETCH_COUNT_MAX;
-        if (now < target)
-            block[word] += (target - now) << shift;
+        if ((block[word] >> shift & SKETCH_COUNT_MAX) == before)
+            block[word] += UINT64_C(1) << shift;
     }
-    s->added += target - before;
+    s->added++;
 }
 
 bool sketch_age(struct sketch *s, uint32_t entries)

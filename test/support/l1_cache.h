@@ -39,7 +39,7 @@ static inline struct l1_config cache_config(struct cache *c, uint64_t memory_byt
                               .memory_bytes = memory_bytes,
                               .shards = shards,
                               .group_slots = GROUP_SLOTS_MIN,
-                              .policy = NIGH_POLICY_LRU};
+                              .policy = NIGH_POLICY_LFU};
 }
 
 static inline void cache_open_config(struct cache *c, struct l1_config config)
@@ -52,6 +52,15 @@ static inline void cache_open(struct cache *c, uint64_t memory_bytes, uint32_t s
 {
     fake_env_init(&c->fake, check_seed());
     cache_open_config(c, cache_config(c, memory_bytes, shards));
+}
+
+static inline void cache_open_policy(struct cache *c, enum nigh_policy policy,
+                                     uint64_t memory_bytes, uint32_t shards)
+{
+    fake_env_init(&c->fake, check_seed());
+    struct l1_config config = cache_config(c, memory_bytes, shards);
+    config.policy = policy;
+    cache_open_config(c, config);
 }
 
 static inline void cache_close(struct cache *c)

@@ -196,7 +196,8 @@ static bool read_value(struct actor *a, const struct l1_key *key, struct nigh_va
         enum l1_standing standing = l1_judge_groups(w->l1, l1_entry_stamp(e),
                                                     l1_entry_space_slot(e), groups, group_count);
         got = standing != L1_BELOW_HARD && pin_rcu(a, e, key, ret, &copied);
-        l1_touch_rcu(e);
+        if (l1_touch_rcu(e))
+            l1_report_hit_rcu(w->l1, e);
     }
     rcu_leave();
     if (copied)
@@ -443,7 +444,7 @@ static void *(*const roles[])(void *) = {reader, reader, loader, loader, writer,
                                          writer, host,   sitter, keeper};
 #define ACTORS ARRAY_COUNT(roles)
 
-static void open_world(struct world *w)
+static void open_world(struct world *w, enum nigh_policy policy)
 {
     REQUIRE_EQ(env_init_real(&w->env, false), 0);
     REQUIRE_EQ(stats_init(&w->stats, w->env.mem), 0);
@@ -453,7 +454,7 @@ static void open_world(struct world *w)
                                .limbo_bytes = MEMORY_BYTES / 4,
                                .shards = 2,
                                .group_slots = GROUP_SLOTS_MIN,
-                               .policy = NIGH_POLICY_LRU};
+                               .policy = policy};
     REQUIRE_EQ(l1_create(&config, &w->l1), 0);
     pthread_mutex_init(&w->pool_lock, NULL);
 }
@@ -490,13 +491,13 @@ static void wait_ms(unsigned ms)
         check_pause();
 }
 
-static void run_round(uint64_t *random)
+static void run_round(uint64_t *random, enum nigh_policy policy)
 {
     static struct world world;
     static struct actor actors[ACTORS];
     struct world *w = &world;
     memset(w, 0, sizeof(*w));
-    open_world(w);
+    open_world(w, policy);
     pthread_t threads[ACTORS];
     for (unsigned i = 0; i < ACTORS; i++) {
         actors[i] = (struct actor){.w = w, .random = check_random(random)};
@@ -518,9 +519,11 @@ static void run_round(uint64_t *random)
 
 TEST(every_read_is_current_and_every_pin_holds)
 {
+    static const enum nigh_policy policies[] = {NIGH_POLICY_LFU, NIGH_POLICY_LRU, NIGH_POLICY_LFU,
+                                                NIGH_POLICY_TTL};
     uint64_t random = check_seed();
     for (unsigned round = 0; round < check_seconds(5); round++)
-        run_round(&random);
+        run_round(&random, policies[round % ARRAY_COUNT(policies)]);
 }
 
 /* ---- pins under references ---- */
@@ -581,7 +584,7 @@ TEST(a_pin_taken_under_a_reference_is_always_seen)
     static struct actor actor;
     struct world *w = &world;
     memset(w, 0, sizeof(*w));
-    open_world(w);
+    open_world(w, NIGH_POLICY_LFU);
     actor = (struct actor){.w = w, .random = check_seed()};
     pthread_t thread;
     REQUIRE_EQ(pthread_create(&thread, NULL, judge_all_the_time, w), 0);

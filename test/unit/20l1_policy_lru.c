@@ -16,7 +16,7 @@ static void evict(struct cache *c, unsigned count)
 TEST(the_oldest_goes_first)
 {
     struct cache c;
-    cache_open(&c, 1 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
     for (unsigned i = 0; i < 40; i++)
         cache_put_size(&c, i, 16);
     for (unsigned i = 0; i < 40; i++) {
@@ -32,7 +32,7 @@ TEST(the_oldest_goes_first)
 TEST(order_of_arrival_survives_many_rounds)
 {
     struct cache c;
-    cache_open(&c, 1 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
     for (unsigned i = 0; i < 40; i++)
         cache_put_size(&c, i, 16);
     for (unsigned i = 40; i < 1000; i++) {
@@ -49,7 +49,7 @@ TEST(order_of_arrival_survives_many_rounds)
 TEST(a_hit_gives_another_round_for_each_count)
 {
     struct cache c;
-    cache_open(&c, 1 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
     for (unsigned i = 0; i < 16; i++)
         cache_put_size(&c, i, 16);
     cache_touch(&c, 3);
@@ -65,7 +65,7 @@ TEST(a_hit_gives_another_round_for_each_count)
 TEST(a_replaced_value_keeps_its_popularity)
 {
     struct cache c;
-    cache_open(&c, 1 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
     cache_put_size(&c, 0, 16);
     cache_touch(&c, 0);
     cache_put_size(&c, 0, 16);
@@ -79,7 +79,7 @@ TEST(a_replaced_value_keeps_its_popularity)
 TEST(work_per_victim_is_bounded_when_all_are_hot)
 {
     struct cache c;
-    cache_open(&c, 4 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 4 << 20, 1);
     for (unsigned i = 0; i < 2000; i++) {
         cache_put_size(&c, i, 16);
         cache_touch(&c, i);
@@ -97,7 +97,7 @@ TEST(work_per_victim_is_bounded_when_all_are_hot)
 TEST(an_empty_shard_has_no_victim)
 {
     struct cache c;
-    cache_open(&c, 1 << 20, 1);
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
     struct l1_shard *s = &c.l1->shards[0];
     l1_shard_lock(s);
     CHECK_EQ(l1_shard_evict_locked(c.l1, s), 0);

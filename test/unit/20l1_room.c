@@ -56,7 +56,8 @@ TEST(small_values_fill_what_limbo_does_not_need)
 TEST(a_large_value_takes_from_other_shards)
 {
     struct cache c;
-    cache_open(&c, 16 << 20, 64); /* a share of 256 KiB each */
+    /* A share of 256 KiB each. lru: about room only, while lfu asks first what it is worth. */
+    cache_open_policy(&c, NIGH_POLICY_LRU, 16 << 20, 64);
     for (unsigned i = 0; i < 100000; i++) {
         cache_put_size(&c, i, 200);
         if (i % 512 == 0)

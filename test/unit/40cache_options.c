@@ -25,7 +25,7 @@ struct row {
 static const struct row rows[] = {
     {"l1.memory", "1GiB", AT(l1_memory), 1u << 30, {NO_NUMBER, "3MiB", ""}},
     {"l1.shards", "64", AT(l1_shards), 64, {NO_NUMBER, "65537", "0"}},
-    {"l1.policy", "lfu", AT(l1_policy), NIGH_POLICY_LFU, {"lr", "lru,", "LFU", "", "1"}},
+    {"l1.policy", "ttl", AT(l1_policy), NIGH_POLICY_TTL, {"lr", "lru,", "LFU", "", "1"}},
     {"l1.limbo", "64k", AT(l1_limbo), 65536, {NO_NUMBER, "63k", "1q"}},
     {"l1.entries", "1000", AT(l1_entries), 1000, {NO_NUMBER, "0", "2147483649"}},
     {"l1.hash", "siphash", AT(l1_hash), NIGH_HASH_SIPHASH, {"sip", "", "xxh", "1"}},

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+// W-TinyLFU over plain nodes: a scan takes nothing, a loop keeps a part, what was popular gives
+// way to what is, and of equally popular values the small ones stay. Traffic is made by hand or
+// from the seed; bounds are far from what is seen, and far from what a broken part would give.
+
+#include <stdlib.h>
+
+#include "l1/lfu.h"
+#include "support/check.h"
+
+#define KEYS_MAX 20000u
+#define NODES_MAX 2048u
+
+/* A cache of numbers. */
+struct world {
+    struct lfu lfu;
+    struct lfu_choice choice;
+    uint32_t keys[NODES_MAX]; /* by node */
+    bool hit[NODES_MAX];
+    uint32_t nodes[KEYS_MAX]; /* by key; LFU_NONE */
+    uint32_t sizes[KEYS_MAX];
+    uint32_t free[NODES_MAX];
+    uint32_t free_count;
+};
+
+static uint64_t hash_of(uint32_t key)
+{
+    uint64_t state = check_seed() + key;
+    return check_random(&state);
+}
+
+static uint64_t node_hash(void *arg, uint32_t node)
+{
+    const struct world *w = arg;
+    return hash_of(w->keys[node]);
+}
+
+static uint32_t node_weight(void *arg, uint32_t node)
+{
+    const struct world *w = arg;
+    return w->sizes[w->keys[node]];
+}
+
+static bool node_harvest(void *arg, uint32_t node)
+{
+    struct world *w = arg;
+    bool hit = w->hit[node];
+    w->hit[node] = false;
+    return hit;
+}
+
+static void node_prefetch(void *arg, uint32_t node)
+{
+    (void)arg;
+    (void)node;
+}
+
+static const struct lfu_nodes nodes = {node_hash, node_weight, node_harvest, node_prefetch};
+
+static struct world *world_open(uint64_t capacity, bool by_count, struct lfu_choice choice)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    REQUIRE(w);
+    lfu_init(&w->lfu, &nodes, w, by_count);
+    w->choice = choice;
+    w->lfu.capacity = capacity;
+    w->lfu.links = calloc(NODES_MAX, sizeof(struct lfu_link));
+    uint32_t blocks = sketch_blocks_for(by_count ? (uint32_t)capacity : NODES_MAX / 2);
+    sketch_move(&w->lfu.sketch, calloc(1, sketch_bytes(blocks)), blocks);
+    for (uint32_t key = 0; key < KEYS_MAX; key++) {
+        w->nodes[key] = LFU_NONE;
+        w->sizes[key] = 1;
+    }
+    for (uint32_t node = 0; node < NODES_MAX; node++)
+        w->free[w->free_count++] = node;
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    CHECK(lfu_is_valid(&w->lfu));
+    CHECK_LE(lfu_weight(&w->lfu), w->lfu.capacity);
+    free(w->lfu.links);
+    free(w->lfu.sketch.words);
+    free(w);
+}
+
+static bool evict_one(struct world *w, struct lfu_incoming *incoming)
+{
+    uint32_t node = lfu_victim(&w->lfu, &w->choice, incoming);
+    if (node == LFU_NONE || node == LFU_REFUSED)
+        return false;
+    lfu_remove(&w->lfu, node);
+    w->nodes[w->keys[node]] = LFU_NONE;
+    w->free[w->free_count++] = node;
+    return true;
+}
+
+static bool has(const struct world *w, uint32_t key)
+{
+    return w->nodes[key] != LFU_NONE;
+}
+
+/* Returns whether it was there; if not, it is brought in. */
+static bool ask(struct world *w, uint32_t key)
+{
+    if (has(w, key))
+        return w->hit[w->nodes[key]] = true;
+    struct lfu_incoming incoming = {.hash = hash_of(key), .weight = w->sizes[key]};
+    bool room = true;
+    while (room && lfu_weight(&w->lfu) + w->sizes[key] > w->lfu.capacity)
+        room = evict_one(w, &incoming);
+    lfu_note_miss(&w->lfu, incoming.hash);
+    if (!room)
+        return false;
+    uint32_t node = w->free[--w->free_count];
+    w->keys[node] = key;
+    w->hit[node] = false;
+    w->nodes[key] = node;
+    bool large = lfu_contests_at_once(&w->lfu, &w->choice, w->sizes[key]);
+    lfu_insert(&w->lfu, node, incoming.admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
+    lfu_settle(&w->lfu, &w->choice);
+    return false;
+}
+
+static unsigned ask_range(struct world *w, uint32_t from, uint32_t to)
+{
+    unsigned hits = 0;
+    for (uint32_t key = from; key < to; key++)
+        hits += ask(w, key);
+    return hits;
+}
+
+static const struct lfu_choice small_window = {50, 0};
+
+TEST(a_scan_takes_nothing_from_what_is_asked_for_again)
+{
+    struct world *w = world_open(128, true, small_window);
+    for (unsigned round = 0; round < 8; round++)
+        ask_range(w, 0, 100);
+    ask_range(w, 1000, 2280); /* ten times as many as fit; far more would be a new time */
+    CHECK_GE(ask_range(w, 0, 100), 95);
+    world_close(w);
+}
+
+/* Each key of a loop is worth the same, and who has just been asked for is not needed soonest. */
+TEST(a_loop_larger_than_the_cache_keeps_a_part)
+{
+    static const unsigned loops[] = {140, 400, 1000};
+    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+        struct world *w = world_open(128, true, small_window);
+        for (unsigned round = 0; round < 50; round++)
+            ask_range(w, 0, loops[i]);
+        unsigned hits = 0;
+        for (unsigned round = 0; round < 50; round++)
+            hits += ask_range(w, 0, loops[i]);
+        CHECK_GE(hits / 50, 128 * 80 / 100);
+        world_close(w);
+    }
+}
+
+TEST(what_was_popular_gives_way_to_what_is)
+{
+    struct world *w = world_open(128, true, small_window);
+    for (unsigned round = 0; round < 200; round++)
+        ask_range(w, 0, 120);
+    CHECK_GE(ask_range(w, 0, 120), 114);
+    for (unsigned round = 0; round < 100; round++) /* a hundred times as many, and no longer */
+        ask_range(w, 5000, 5120);
+    CHECK_GE(ask_range(w, 5000, 5120), 108);
+    world_close(w);
+}
+
+TEST(what_is_asked_for_twice_gets_in)
+{
+    struct world *w = world_open(128, true, small_window);
+    ask_range(w, 0, 1000); /* nobody's favourites */
+    for (unsigned round = 0; round < 4; round++) {
+        ask_range(w, 5000, 5020);
+        ask_range(w, 6000 + 100 * round, 6100 + 100 * round);
+    }
+    CHECK_GE(ask_range(w, 5000, 5020), 16);
+    world_close(w);
+}
+
+/* The window is for what is asked for again soon: it stays in a large one, in a small one not. */
+TEST(the_window_holds_what_is_new)
+{
+    unsigned hits[2] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        struct world *w = world_open(200, true, (struct lfu_choice){i ? 800 : 5, 0});
+        for (unsigned round = 0; round < 20; round++)
+            ask_range(w, 0, 150);
+        for (uint32_t key = 1000; key < 6000; key++) {
+            ask(w, key);
+            hits[i] += ask(w, key - 50);
+        }
+        world_close(w);
+    }
+    CHECK_GE(hits[1], 4500);
+    CHECK_LT(hits[0], 1500);
+}
+
+/* Small and 32 times larger values, asked for alike: by density (a = 1) the small ones stay. */
+TEST(of_equals_the_small_ones_stay)
+{
+    struct world *w = world_open(64000, false, (struct lfu_choice){50, 3});
+    uint64_t random = check_seed();
+    for (uint32_t key = 0; key < 1000; key++)
+        w->sizes[key] = key % 2 ? 3200 : 100;
+    for (unsigned i = 0; i < 60000; i++)
+        ask(w, (uint32_t)(check_random(&random) % 1000));
+    unsigned small = 0, large = 0;
+    for (uint32_t key = 0; key < 1000; key++)
+        *(key % 2 ? &large : &small) += has(w, key);
+    CHECK_GE(small, 400);
+    CHECK_LE(large, 20);
+    world_close(w);
+}
+
+/* What a large victim leaves free must not let the next ones in without a contest. */
+TEST(a_scan_of_mixed_sizes_takes_little)
+{
+    struct world *w = world_open(100000, false, (struct lfu_choice){50, 1});
+    uint64_t random = check_seed();
+    for (uint32_t key = 0; key < KEYS_MAX; key++)
+        w->sizes[key] = key < 300 ? 200 : 40 << check_random(&random) % 8;
+    for (unsigned round = 0; round < 8; round++)
+        ask_range(w, 0, 300);
+    ask_range(w, 1000, 6000);
+    CHECK_GE(ask_range(w, 0, 300), 200);
+    world_close(w);
+}
+
+TEST(queues_stay_whole_whatever_comes)
+{
+    struct world *w = world_open(50000, false, (struct lfu_choice){200, 1});
+    uint64_t random = check_seed();
+    for (uint32_t key = 0; key < KEYS_MAX; key++)
+        w->sizes[key] = 1 + (uint32_t)(check_random(&random) % 2 ? 40 : 9000);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint32_t key = (uint32_t)(check_random(&random) % 2000);
+        if (has(w, key) && check_random(&random) % 8 == 0) {
+            uint32_t node = w->nodes[key];
+            lfu_remove(&w->lfu, node);
+            w->nodes[key] = LFU_NONE;
+            w->free[w->free_count++] = node;
+        } else {
+            ask(w, key);
+        }
+        if (i % 1000 == 0)
+            CHECK(lfu_is_valid(&w->lfu));
+    }
+    world_close(w);
+}

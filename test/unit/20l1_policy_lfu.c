@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// `lfu` over a real shard: readers' hits arrive in the sketch and in the shadows, short lifetimes
+// do not pass for popularity, and its tables grow and are cut with the ring.
+
+#include "support/l1_cache.h"
+
+static void open_counted(struct cache *c, uint64_t entries, uint32_t shards)
+{
+    fake_env_init(&c->fake, check_seed());
+    struct l1_config config = cache_config(c, 32u << 20, shards);
+    config.entries = entries;
+    cache_open_config(c, config);
+}
+
+/* As a reader does: a hit, and its report. */
+static bool hit(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    if (e && l1_touch_rcu(e))
+        l1_report_hit_rcu(c->l1, e);
+    rcu_leave();
+    return e;
+}
+
+/* Get, and on a miss put. */
+static bool ask(struct cache *c, unsigned number)
+{
+    static unsigned asked;
+    if (++asked % 64 == 0)
+        l1_reclaim(c->l1);
+    if (hit(c, number))
+        return true;
+    cache_put_size(c, number, 16);
+    return false;
+}
+
+static unsigned ask_range(struct cache *c, unsigned from, unsigned to)
+{
+    unsigned hits = 0;
+    for (unsigned i = from; i < to; i++)
+        hits += ask(c, i);
+    return hits;
+}
+
+TEST(hits_of_readers_hold_against_a_scan)
+{
+    struct cache c;
+    open_counted(&c, 1024, 2);
+    for (unsigned round = 0; round < 8; round++)
+        ask_range(&c, 0, 700);
+    ask_range(&c, 10000, 20000);
+    CHECK_GE(ask_range(&c, 0, 700), 640);
+    CHECK_LE(cache_gauges(&c).entries, 1024);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* In a loop only the smallest windows are good, and the shadows see that in what is reported. */
+TEST(shards_use_the_window_that_shadows_choose)
+{
+    struct cache c;
+    open_counted(&c, 768, 1);
+    for (unsigned i = 0; i < 60000; i++) { /* new, once more soon after, never again */
+        ask(&c, (1u << 20) + i + 300);
+        ask(&c, (1u << 20) + i);
+    }
+    CHECK_GE(shadows_choice(&c.l1->shadows).window_permille, 400);
+    for (unsigned round = 0; round < 80; round++)
+        ask_range(&c, 0, 1000);
+    CHECK_LE(shadows_choice(&c.l1->shadows).window_permille, 50);
+    CHECK_GE(ask_range(&c, 0, 1000), 690);
+    cache_close(&c);
+}
+
+/* Keys that miss because they expire do not drive out one that is asked for as often. */
+TEST(a_short_lifetime_is_no_popularity)
+{
+    struct cache c;
+    open_counted(&c, 256, 1);
+    for (unsigned round = 0; round < 40; round++) { /* those in main are old, the window small */
+        ask_range(&c, 0, 200);
+        ask_range(&c, 10000 + 300 * round, 10300 + 300 * round);
+        fake_env_advance(&c.fake, 10 * NS_PER_S);
+    }
+    for (unsigned round = 0; round < 40; round++) {
+        struct l1_value v = cache_value(&c, "x", 1);
+        v.fresh_until_ns = v.stale_until_ns = v.born_ns + NS_PER_S / 2;
+        for (unsigned i = 0; i < 200; i++)
+            cache_store(&c, 50000 + i, &v);
+        fake_env_advance(&c.fake, NS_PER_S);
+        l1_expire(c.l1, 1000000);
+        l1_reclaim(c.l1);
+    }
+    CHECK_GE(ask_range(&c, 0, 200), 180);
+    cache_close(&c);
+}
+
+/* Sixteen shards of one cache do what one does. */
+TEST(many_shards_are_as_good_as_one)
+{
+    unsigned hits[2] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        struct cache c;
+        open_counted(&c, 4096, i ? 16 : 1);
+        uint64_t random = check_seed();
+        for (unsigned n = 0; n < 200000; n++) {
+            uint64_t r = check_random(&random); /* popular by the logarithm: about a Zipf law */
+            unsigned key = (unsigned)((r >> 32) % 20000 >> (r & 7));
+            hits[i] += ask(&c, key);
+        }
+        cache_close(&c);
+    }
+    check_note("one shard: %u hits, sixteen: %u", hits[0], hits[1]);
+    CHECK_GE(hits[1] * 100, hits[0] * 98);
+}
+
+TEST(tables_are_cut_with_the_ring)
+{
+    struct cache c;
+    cache_open(&c, 16 << 20, 4);
+    for (unsigned i = 0; i < 60000; i++)
+        ask(&c, i);
+    uint32_t most = c.l1->shards[0].policy.slots;
+    CHECK_EQ(most, c.l1->shards[0].ring.capacity);
+    REQUIRE_EQ(l1_set_memory(c.l1, 4 << 20, 0), 0);
+    for (int pass = 0; pass < 300; pass++) {
+        l1_reclaim(c.l1);
+        fake_env_advance(&c.fake, NS_PER_MS);
+    }
+    CHECK_LT(c.l1->shards[0].policy.slots, most / 2);
+    CHECK_EQ(c.l1->shards[0].policy.slots, c.l1->shards[0].ring.capacity);
+    cache_audit(&c);
+    ask_range(&c, 0, 30000);
+    cache_audit(&c);
+    cache_close(&c);
+}

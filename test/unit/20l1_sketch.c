@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// The sketch counts every key at least as often as it was added, few much too often, forgets by
+// halves, and keeps what it knows when it is resized.
+
+#include <stdlib.h>
+
+#include "l1/sketch.h"
+#include "support/check.h"
+
+#define KEYS 1000u
+
+static uint64_t hash_of(unsigned key)
+{
+    uint64_t state = check_seed() + key;
+    return check_random(&state);
+}
+
+static void resize(struct sketch *s, uint32_t blocks)
+{
+    void *block = malloc(sketch_bytes(blocks));
+    REQUIRE(block);
+    free(sketch_move(s, block, blocks));
+}
+
+static void add_times(struct sketch *s, unsigned key, unsigned count)
+{
+    while (count--)
+        sketch_add(s, hash_of(key));
+}
+
+static void open_with_keys(struct sketch *s, uint32_t blocks)
+{
+    *s = (struct sketch){0};
+    resize(s, blocks);
+    for (unsigned key = 0; key < KEYS; key++)
+        add_times(s, key, key % 6);
+}
+
+static void check_least(const struct sketch *s)
+{
+    for (unsigned key = 0; key < KEYS; key++)
+        CHECK_GE(sketch_estimate(s, hash_of(key)), key % 6);
+}
+
+TEST(never_too_low_and_seldom_too_high)
+{
+    struct sketch s;
+    open_with_keys(&s, sketch_blocks_for(KEYS));
+    check_least(&s);
+    unsigned too_high = 0;
+    for (unsigned key = 0; key < KEYS; key++)
+        too_high += sketch_estimate(&s, hash_of(key)) > key % 6;
+    CHECK_LT(too_high, KEYS / 8);
+    free(s.words);
+}
+
+TEST(counts_end_at_fifteen)
+{
+    struct sketch s = {0};
+    resize(&s, 1);
+    add_times(&s, 7, 100);
+    CHECK_EQ(sketch_estimate(&s, hash_of(7)), SKETCH_COUNT_MAX);
+    CHECK_EQ(s.added, SKETCH_COUNT_MAX); /* what changed nothing makes nothing older */
+    free(s.words);
+}
+
+TEST(ages_by_halves_when_enough_was_added)
+{
+    struct sketch s = {0};
+    resize(&s, 4);
+    add_times(&s, 1, 12);
+    CHECK(!sketch_age(&s, 32));
+    for (unsigned key = 2; s.added < 32 * SKETCH_PERIOD; key++)
+        sketch_add(&s, hash_of(key));
+    uint32_t before = sketch_estimate(&s, hash_of(1));
+    CHECK(sketch_age(&s, 32));
+    CHECK_EQ(sketch_estimate(&s, hash_of(1)), before / 2);
+    CHECK(!sketch_age(&s, 32));
+    free(s.words);
+}
+
+/* Any number of blocks after any other: keys find counters at least as high. */
+TEST(no_estimate_falls_when_it_is_resized)
+{
+    static const uint32_t sizes[] = {1, 2, 3, 64, 65, 127, 128, 100, 33, 32, 31, 1, 500, 7};
+    struct sketch s;
+    open_with_keys(&s, 50);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        static uint8_t before[KEYS];
+        for (unsigned key = 0; key < KEYS; key++)
+            before[key] = (uint8_t)sketch_estimate(&s, hash_of(key));
+        resize(&s, sizes[i]);
+        for (unsigned key = 0; key < KEYS; key++)
+            CHECK_GE(sketch_estimate(&s, hash_of(key)), before[key]);
+    }
+    check_least(&s);
+    free(s.words);
+}
+
+/* Grown from small, it tells keys apart as well as one that was large from the first. */
+TEST(a_grown_sketch_has_no_more_collisions)
+{
+    struct sketch s = {0};
+    resize(&s, 1);
+    for (uint32_t blocks = 2; blocks <= sketch_blocks_for(KEYS); blocks++)
+        resize(&s, blocks);
+    for (unsigned key = 0; key < KEYS; key++)
+        add_times(&s, key, key % 6);
+    unsigned too_high = 0;
+    for (unsigned key = 0; key < KEYS; key++)
+        too_high += sketch_estimate(&s, hash_of(key)) > key % 6;
+    CHECK_LT(too_high, KEYS / 8);
+    free(s.words);
+}
