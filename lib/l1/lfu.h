@@ -5,11 +5,12 @@
  *     new --> window (FIFO, share w) --> contest --> main: a CLOCK ring per size class
  *                                           \-----> out     \----> out (lost a contest)
  *
- * A hit raises the node's 2-bit counter. Whoever moves the node harvests the counter: when it leaves
- * the window, and when the hand of its ring passes, one is added to the sketch if there were hits; a
- * miss adds one too. So the sketch knows how often a key was asked for while readers write nothing
- * shared but two bits. That hits are not added singly is no loss but a gain (0.1 points on average,
- * 1.6 at most): they come in bursts, and a burst says little about the time after it.
+ * A hit raises the node's 2-bit counter. Whoever moves the node harvests the counter: when it
+ * leaves the window, and when the hand of its ring passes, one is added to the sketch if there
+ * were hits; a miss adds one too. So the sketch knows how often a key was asked for while readers
+ * write nothing shared but two bits. That hits are not added singly is no loss but a gain (0.1
+ * points on average, 1.6 at most): they come in bursts, and a burst says little about the time
+ * after it.
  *
  * When the window has outgrown its share, its oldest node contests with main's weakest: the hand of
  * each class stands at the oldest node that was not hit, and of those the one with the least
@@ -17,13 +18,14 @@
  *     estimate / weight^a          a is 0, 1/3 or 1
  *
  * is the victim. The newcomer wins only if it is worth more than each victim it needs (a > 0), or
- * than all of them together and one more (a = 0). A tie is lost: otherwise a scan, whose keys are all
- * worth the same, would flush main. And one more, because the two are not looked at in the same
- * phase: the newcomer has just been asked for, the hand's node has not been for a while and is, of
- * keys that come round at the same rate, the one whose turn is next. Without it a loop replaces what
- * it is about to need (-0.9 points on average, -12 at worst). Others let a loser in now and then (1
- * in 128), lest somebody who crafts collisions in the sketch locks keys out. Here the hash is seeded,
- * so nobody can; and that luck costs up to 30 points where a loop is a little larger than the cache.
+ * than all of them together and one more (a = 0). A tie is lost: otherwise a scan, whose keys are
+ * all worth the same, would flush main. And one more, because the two are not looked at in the
+ * same phase: the newcomer has just been asked for, the hand's node has not been for a while and
+ * is, of keys that come round at the same rate, the one whose turn is next. Without it a loop
+ * replaces what it is about to need (-0.9 points on average, -12 at worst). Others let a loser in
+ * now and then (1 in 128), lest somebody who crafts collisions in the sketch locks keys out. Here
+ * the hash is seeded, so nobody can; and that luck costs up to 30 points where a loop is a little
+ * larger than the cache.
  *
  * Why size classes: in one ring, a victim of the wrong size frees far too much or too little. What
  * a large victim leaves free must not let the next ones in without a contest either, so under a cap
@@ -32,8 +34,8 @@
  * The losers wait in a queue of their own, `condemned`, until room is really needed.
  *
  * Nodes are numbers; what they stand for is behind `struct lfu_nodes`: the entries of a shard
- * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, 64 in
- * the sketch, two in the entry.
+ * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, 64
+ * in the sketch, two in the entry.
  *
  * Sources: G. Einziger, R. Friedman, B. Manes, TinyLFU: A Highly Efficient Cache Admission Policy
  * (2017); G. Einziger et al., Adaptive Software Cache Management (2018); F. Corbato, A Paging

@@ -3,21 +3,21 @@
  * `lfu`: a write-free W-TinyLFU (lfu.h) over the slots of a shard's ring.
  *
  * The ring gives an entry its number; here it gets its place in the queues (6 bytes a slot) and
- * its count in the sketch (8 bytes a slot): one block, which grows and is cut with the ring. Weights
- * are charged bytes, or 1 where there is a cap on the number of entries (l1.entries). Under a cap
- * of bytes alone a shard's capacity is what it holds when it is asked to give somebody up: the cap
- * is one for all, and shards borrow.
+ * its count in the sketch (8 bytes a slot): one block, which grows and is cut with the ring.
+ * Weights are charged bytes, or 1 where there is a cap on the number of entries (l1.entries).
+ * Under a cap of bytes alone a shard's capacity is what it holds when it is asked to give somebody
+ * up: the cap is one for all, and shards borrow.
  *
  * Misses count in the sketch when a loaded value is stored, unless its lifetime is shorter than the
  * age of those in main with whom newcomers contest: a key that expires sooner than it would be
  * evicted misses so often because of its lifetime, not because it is popular.
  *
  * Reports: entries whose hash is in the shadows' sample carry ENTRY_SAMPLED; a reader that raises
- * such an entry's counter leaves its slot in `reports`, which the next writer feeds to the shadows.
- * That writer also lowers a full counter to one, so that the next hits are reported too: otherwise
- * what is hot in the cache would vanish from the sample, and the shadows would be left with an
- * easier problem than the cache has. Readers may overwrite each other's reports, and a slot may
- * have changed hands: approximate on purpose, there is no order to keep.
+ * such an entry's counter leaves its slot in `reports`, which the next writer feeds to the
+ * shadows. That writer also lowers a full counter to one, so that the next hits are reported too:
+ * otherwise what is hot in the cache would vanish from the sample, and the shadows would be left
+ * with an easier problem than the cache has. Readers may overwrite each other's reports, and a
+ * slot may have changed hands: approximate on purpose, there is no order to keep.
  *
  * Source: see lfu.h; that hits may be recorded so sparsely is our own measurement: dropping 90 % of
  * a W-TinyLFU's hit records costs half a point of hit ratio.
