@@ -76,7 +76,8 @@ static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, u
     uint32_t slot = ring_take(&s->ring, e, tick);
     e->slot = slot & 0xffffff;
     expiry_note_locked(s, slot, tick, now_ns);
-    l1->policy->insert(l1, s, slot, hash, old);
+    if (l1->policy->insert)
+        l1->policy->insert(l1, s, slot, hash, old);
     table_publish(word, table_tag(hash, l1->hit.base_bits), e);
     if (old) {
         policy_remove(l1, s, old->slot);

@@ -299,7 +299,9 @@ TEST(resident_memory_stays_under_a_cap_while_sizes_drift)
         settle(&c);
         struct l1_gauges g = cache_gauges(&c);
         CHECK_LE(g.resident_bytes, g.cap_bytes * 110 / 100);
-        CHECK_GE(g.used_bytes, g.cap_bytes * 80 / 100);
+        /* What tables gave back has just become free: with lfu 22 bytes of each of the many entries
+         * that went (with lru 8: 80 %). */
+        CHECK_GE(g.used_bytes, g.cap_bytes * 70 / 100);
     }
     cache_audit(&c);
     cache_close(&c);
