@@ -183,6 +183,25 @@ TEST(what_is_asked_for_twice_gets_in)
     world_close(w);
 }
 
+/* Hits in the window count when it is left: without them two misses are not enough. */
+TEST(hits_in_the_window_count)
+{
+    struct world *w = world_open(128, true, small_window);
+    ask_range(w, 0, 1000);
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint32_t key = 5000; key < 5020; key++) {
+            ask(w, key);
+            CHECK(ask(w, key));
+        }
+        ask_range(w, 6000 + 100 * round, 6100 + 100 * round);
+    }
+    unsigned there = 0;
+    for (uint32_t key = 5000; key < 5020; key++)
+        there += has(w, key);
+    CHECK_GE(there, 16);
+    world_close(w);
+}
+
 /* The window is for what is asked for again soon: it stays in a large one, in a small one not. */
 TEST(the_window_holds_what_is_new)
 {

@@ -75,6 +75,24 @@ TEST(shards_use_the_window_that_shadows_choose)
     cache_close(&c);
 }
 
+/* What readers find is fed to the shadows as well as what they miss, hot keys again and again. */
+TEST(hits_of_readers_reach_the_shadows)
+{
+    struct cache c;
+    open_counted(&c, 768, 1);
+    struct shadows *s = &c.l1->shadows;
+    for (unsigned round = 0; round < 100; round++) {
+        ask_range(&c, 0, 100);
+        ask(&c, 10000 + round);
+    }
+    uint32_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + 1;
+    double hits = 0;
+    for (unsigned i = 0; i < s->count; i++)
+        hits = s->score[i] + s->hits[i] > hits ? s->score[i] + s->hits[i] : hits;
+    CHECK_GE(hits, 100.0 * 100 / k / 4); /* of 9,900; scores fade */
+    cache_close(&c);
+}
+
 /* Keys that miss because they expire do not drive out one that is asked for as often. */
 TEST(a_short_lifetime_is_no_popularity)
 {
