@@ -375,10 +375,15 @@ static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
 
 bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
 {
+    /* A ring that has grown may have slots for which the policy had no room. That, too, evicts. */
+    if (s->ring.free.head == RING_NONE || (l1->policy->prepare && !l1->policy->prepare(l1, s)))
+        return false;
+    if (!ring_is_live(s->ring.words[slot]))
+        return true;
     struct l1_entry *old = ring_entry(&s->ring, slot);
     uint64_t hash = entry_hash(l1, old);
     uint64_t bytes = mem_charge(l1->mem, entry_size(old));
-    if (s->ring.free.head == RING_NONE || !room_take_locked(l1, s, bytes))
+    if (!room_take_locked(l1, s, bytes))
         return false;
     /* Making room may have taken this very entry. */
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
