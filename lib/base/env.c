@@ -19,6 +19,7 @@ int env_init_real(struct env *env, bool own_threads)
     int rc = rcu_install_fork_handlers();
     if (rc < 0)
         return rc;
+    clock_find_direct();
     struct mem *mem = mem_create();
     if (!mem)
         return NIGH_ENOMEM;

@@ -12,6 +12,29 @@ static uint64_t read_word(void *arg)
     return *(uint64_t *)arg;
 }
 
+/* libc's clock before, ours, libc's after: in that order, by both ways and for both clocks. */
+static void check_between(clockid_t id)
+{
+    for (int i = 0; i < 100000; i++) {
+        struct timespec before, after;
+        clock_gettime(id, &before);
+        uint64_t now_ns = clock_kernel_ns(id);
+        clock_gettime(id, &after);
+        CHECK_GE(now_ns, (uint64_t)before.tv_sec * NS_PER_S + (uint64_t)before.tv_nsec);
+        CHECK_LE(now_ns, (uint64_t)after.tv_sec * NS_PER_S + (uint64_t)after.tv_nsec);
+    }
+}
+
+TEST(the_kernels_own_function_tells_libcs_time)
+{
+    CHECK(clock_gettime_direct == clock_gettime);
+    check_between(CLOCK_MONOTONIC_COARSE);
+    clock_find_direct();
+    clock_find_direct();
+    check_between(CLOCK_MONOTONIC_COARSE);
+    check_between(CLOCK_MONOTONIC);
+}
+
 TEST(kernel_clocks_do_not_go_back)
 {
     uint64_t now = clock_now_ns(&kernel), coarse = clock_coarse_ns(&kernel);
