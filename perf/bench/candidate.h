@@ -53,7 +53,17 @@ extern const struct candidate candidate_unsafe;   /* nigh that frees at once: wr
 extern const struct candidate candidate_call_rcu; /* nigh with a call_rcu for each entry */
 
 /* nigh's read path inlined into the loop, feature by feature; the last is all of it. */
-enum core_feature { CORE_FIND, CORE_PIN, CORE_JUDGE, CORE_CLOCK, CORE_FEATURES };
+enum core_feature {
+    CORE_FIND,
+    CORE_SECTION,
+    CORE_PIN,
+    CORE_TTL,
+    CORE_FLOORS,
+    CORE_TOUCH,
+    CORE_COUNT,
+    CORE_CLOCK,
+    CORE_FEATURES
+};
 #define CORE_FULL CORE_CLOCK
 extern const struct candidate candidate_core[CORE_FEATURES];
 

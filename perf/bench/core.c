@@ -6,10 +6,14 @@
  * the hit is a call; `flatten` makes sure of it. The steps are those of read_hit() in
  * lib/cache/read_l1.h, which is measured, exported, beside them.
  *
- *   find    hash, read section, lookup
- *   pin     + a pin slot, and its release
- *   judge   + lifetimes, floors, trust (the time given), the hit noted, counted
- *   clock   + the kernel's coarse clock read: all of a hit
+ *   find      hash, lookup: nobody writes while this is measured
+ *   section   + RCU read section
+ *   pin       + a pin slot, and its release
+ *   ttl       + the lifetime, at a time that is given
+ *   floors    + floors and trust
+ *   touch     + the hit noted in the entry, if its counter is not full
+ *   count     + the thread's counters
+ *   clock     + the kernel's coarse clock read: all of a hit
  */
 #include "bench/candidate.h"
 #include "cache/cache.h"
@@ -22,11 +26,14 @@ static inline uint64_t core_now_ns(const struct nigh *cache, enum core_feature u
     return upto >= CORE_CLOCK ? clock_coarse_ns(&cache->clock) : given_now_ns;
 }
 
-static inline bool core_judge(struct nigh *cache, struct l1_entry *e, uint64_t now_ns)
+static inline bool core_judge(enum core_feature upto, struct nigh *cache, struct l1_entry *e,
+                              uint64_t now_ns)
 {
-    if (!freshness_is_fresh(cache, e, now_ns) || l1_entry_flags(e))
+    if (upto >= CORE_FLOORS && l1_judge(cache->l1, e) != L1_CURRENT)
         return false;
-    if (l1_touch_rcu(e))
+    if (upto >= CORE_TTL && (!l1_entry_fresh_at(e, now_ns) || l1_entry_flags(e)))
+        return false;
+    if (upto >= CORE_TOUCH && l1_touch_rcu(e))
         l1_report_hit_rcu(cache->l1, e);
     return true;
 }
@@ -53,14 +60,16 @@ static inline int core_get(enum core_feature upto, struct nigh_space *space, con
     struct l1_key k = l1_key_inlined(cache->l1, space->id, key, key_len);
     struct l1_guess guess = l1_guess(cache->l1, &k);
     uint64_t now_ns = core_now_ns(cache, upto);
-    if (upto >= CORE_JUDGE && !freshness_trusted(cache, now_ns))
+    if (upto >= CORE_FLOORS && !freshness_trusted(cache, now_ns))
         return outcome;
-    rcu_enter();
+    if (upto >= CORE_SECTION)
+        rcu_enter();
     struct l1_entry *e = l1_find_guessed_rcu(cache->l1, &k, &guess);
-    if (e && (upto < CORE_JUDGE || core_judge(cache, e, now_ns)))
+    if (e && core_judge(upto, cache, e, now_ns))
         outcome = core_hand_out(cache, e, &k, upto, ret);
-    rcu_leave();
-    if (upto >= CORE_JUDGE)
+    if (upto >= CORE_SECTION)
+        rcu_leave();
+    if (upto >= CORE_COUNT)
         stats_count(&space->stats, STATS_L1_FRESH);
     return outcome;
 }
@@ -93,8 +102,12 @@ static inline void core_release(struct nigh_value *value)
     }
 
 CORE(find, CORE_FIND)
+CORE(section, CORE_SECTION)
 CORE(pin, CORE_PIN)
-CORE(judge, CORE_JUDGE)
+CORE(ttl, CORE_TTL)
+CORE(floors, CORE_FLOORS)
+CORE(touch, CORE_TOUCH)
+CORE(count, CORE_COUNT)
 CORE(clock, CORE_CLOCK)
 
 static struct nigh_space *core_create(const struct candidate_need *need)
@@ -121,7 +134,11 @@ static void core_invalidate_tag(struct nigh_space *space, const char *tag)
 
 const struct candidate candidate_core[CORE_FEATURES] = {
     [CORE_FIND] = CANDIDATE(find, "find"),
+    [CORE_SECTION] = CANDIDATE(section, "section"),
     [CORE_PIN] = CANDIDATE(pin, "pin"),
-    [CORE_JUDGE] = CANDIDATE(judge, "judge"),
+    [CORE_TTL] = CANDIDATE(ttl, "ttl"),
+    [CORE_FLOORS] = CANDIDATE(floors, "floors"),
+    [CORE_TOUCH] = CANDIDATE(touch, "touch"),
+    [CORE_COUNT] = CANDIDATE(count, "count"),
     [CORE_CLOCK] = CANDIDATE(clock, "core"),
 };
