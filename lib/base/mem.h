@@ -54,6 +54,8 @@ void mem_purge(struct mem *mem);
 void *mem_pages_alloc(size_t size);
 /* The same, in huge pages if the arena is to have them. */
 void *mem_pages_alloc_of(struct mem *mem, size_t size);
+/* Make fresh pages resident now: for what must not meet page faults later, under a lock. */
+void mem_pages_touch(void *ptr, size_t size);
 void mem_pages_free(void *ptr, size_t size);
 
 /*

@@ -22,6 +22,7 @@
 
 #include <jemalloc/jemalloc.h>
 
+#include "base/check.h"
 #include "base/fault.h"
 
 /* The class of 8 bytes is only 8-byte aligned; all others are multiples of 16. */
@@ -32,18 +33,36 @@
  * than the 76 ns that its way past the cache takes. */
 #define CACHED_MAX_BYTES ((size_t)1024)
 
+/* nallocx() takes 100 instructions, and each entry's charge is asked for four times in its life:
+ * for blocks up to this size the answers are kept, in steps of the least class. */
+#define CHARGES_MAX_BYTES ((size_t)2048)
+#define CHARGES (CHARGES_MAX_BYTES / SIZE_MIN_BYTES + 1)
+
 /* Keys: (c) constant after creation. Lives in its own arena. */
 struct mem {
     struct mem_region region;
     unsigned arena;         /* (c) */
     size_t small_max;       /* (c) larger blocks have pages of their own ... */
     size_t large_pad_bytes; /* (c) ... and a page more, to begin at different cache lines */
+    uint16_t charges[CHARGES]; /* (c) by size / SIZE_MIN_BYTES, rounded up */
 };
 
-/* Keys: (c) constant after creation. Lives in the arena. */
+/* Blocks of a class in front of jemalloc's cache, which takes 250 instructions for a pair: it reads
+ * size class, arena and cache anew from sizes and flags. What is freed last is used first. */
+#define STOCK_MAX 16u
+#define LINE_BYTES 64u
+#define STOCKS (CACHED_MAX_BYTES / SIZE_MIN_BYTES + 1)
+
+struct block {
+    struct block *next;
+};
+
+/* Keys: (c) constant after creation, the rest its owner's. Lives in the arena. */
 struct mem_cache {
-    struct mem *mem; /* (c) */
-    unsigned tcache; /* (c) */
+    struct mem *mem;             /* (c) */
+    unsigned tcache;             /* (c) */
+    uint8_t counts[STOCKS];      /* by charge / SIZE_MIN_BYTES */
+    struct block *stocks[STOCKS];
 };
 
 static size_t at_least_min(size_t size)
@@ -119,6 +138,8 @@ struct mem *mem_create(void)
     mem->small_max = small_max();
     mem->large_pad_bytes = large_pad_bytes();
     mem_region_init(&mem->region);
+    for (size_t i = 0; i < CHARGES; i++)
+        mem->charges[i] = (uint16_t)nallocx(at_least_min(i * SIZE_MIN_BYTES), 0);
     return mem;
 }
 
@@ -182,7 +203,7 @@ struct mem_cache *mem_cache_create(struct mem *mem)
     size_t len = sizeof(cache->tcache);
     if (!cache)
         return NULL;
-    cache->mem = mem;
+    *cache = (struct mem_cache){.mem = mem};
     if (mallctl("tcache.create", &cache->tcache, &len, NULL, 0) != 0) {
         mem_free(mem, NULL, cache, sizeof(*cache));
         return NULL;
@@ -190,35 +211,86 @@ struct mem_cache *mem_cache_create(struct mem *mem)
     return cache;
 }
 
+/* Of blocks of this size, which is at most CACHED_MAX_BYTES. */
+static size_t stock_of(const struct mem *mem, size_t size)
+{
+    return mem_charge(mem, size) / SIZE_MIN_BYTES;
+}
+
+static void flush_stocks(struct mem_cache *cache)
+{
+    for (size_t i = 0; i < STOCKS; i++) {
+        while (cache->stocks[i]) {
+            struct block *b = cache->stocks[i];
+            cache->stocks[i] = b->next;
+            sdallocx(b, i * SIZE_MIN_BYTES, uncached(cache->mem->arena));
+        }
+        cache->counts[i] = 0;
+    }
+}
+
 void mem_cache_flush(struct mem_cache *cache)
 {
-    if (cache)
-        mallctl("tcache.flush", NULL, NULL, &cache->tcache, sizeof(cache->tcache));
+    if (!cache)
+        return;
+    flush_stocks(cache);
+    mallctl("tcache.flush", NULL, NULL, &cache->tcache, sizeof(cache->tcache));
 }
 
 void mem_cache_destroy(struct mem_cache *cache)
 {
     if (!cache)
         return;
+    flush_stocks(cache);
     mallctl("tcache.destroy", NULL, NULL, &cache->tcache, sizeof(cache->tcache));
     mem_free(cache->mem, NULL, cache, sizeof(*cache));
+}
+
+/* The next one to be given out will be written from end to end. */
+static void prefetch_block(const struct block *b, size_t size)
+{
+    for (size_t at = 0; at < size; at += LINE_BYTES)
+        __builtin_prefetch((const char *)b + at, 1);
 }
 
 void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size)
 {
     if (fault_fires(FAULT_ALLOC))
         return NULL;
+    if (cache && size <= CACHED_MAX_BYTES) {
+        size_t i = stock_of(mem, size);
+        struct block *b = cache->stocks[i];
+        if (NIGH_LIKELY(b)) {
+            cache->stocks[i] = b->next;
+            cache->counts[i]--;
+            prefetch_block(b->next, size);
+            return b;
+        }
+    }
     return mallocx(at_least_min(size), alloc_flags(mem, cache, size));
 }
 
 void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
 {
-    if (ptr)
-        sdallocx(ptr, at_least_min(size), alloc_flags(mem, cache, size));
+    if (!ptr)
+        return;
+    if (cache && size <= CACHED_MAX_BYTES) {
+        size_t i = stock_of(mem, size);
+        if (NIGH_LIKELY(cache->counts[i] < STOCK_MAX)) {
+            struct block *b = ptr;
+            b->next = cache->stocks[i];
+            cache->stocks[i] = b;
+            cache->counts[i]++;
+            return;
+        }
+    }
+    sdallocx(ptr, at_least_min(size), alloc_flags(mem, cache, size));
 }
 
 size_t mem_charge(const struct mem *mem, size_t size)
 {
+    if (NIGH_LIKELY(size <= CHARGES_MAX_BYTES))
+        return mem->charges[(size + SIZE_MIN_BYTES - 1) / SIZE_MIN_BYTES];
     size_t block = nallocx(at_least_min(size), 0);
     return block > mem->small_max ? block + mem->large_pad_bytes : block;
 }

@@ -70,12 +70,17 @@ uint64_t random_id(struct random *r)
     return id;
 }
 
-uint64_t random_below(struct random *r, uint64_t bound)
+static uint64_t scale(uint64_t number, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)draw(r) * bound) >> 64);
+    return (uint64_t)(((unsigned __int128)number * bound) >> 64);
 }
 
-uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent)
+uint64_t random_below(struct random *r, uint64_t bound)
+{
+    return scale(draw(r), bound);
+}
+
+uint64_t random_jitter_by(uint64_t noise, uint64_t value, unsigned percent)
 {
     uint64_t room = u64_min(value, UINT64_MAX - value); /* neither below 0 nor past the end */
     uint64_t wanted;
@@ -84,5 +89,10 @@ uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent)
     else
         wanted /= 100;
     uint64_t spread = u64_min(wanted, room);
-    return value - spread + random_below(r, 2 * spread + 1);
+    return value - spread + scale(noise, 2 * spread + 1);
+}
+
+uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent)
+{
+    return random_jitter_by(draw(r), value, percent);
 }

@@ -16,6 +16,9 @@
 #include "cache/invalidate.h"
 #include "cache/lookup.h"
 
+/* Odd and without pattern (2^64 / golden ratio): a product has noise in its top bits. */
+#define SPREAD UINT64_C(0x9E3779B97F4A7C15)
+
 /* One value on its way in: built once, used for the envelope and for the L1 entry. */
 struct writing {
     struct nigh_space *space;
@@ -28,15 +31,33 @@ struct writing {
     struct coherence_position position; /* s of the ticket */
     uint64_t home;
     uint64_t token;
-    struct nigh_fill tags;              /* only its list of group hashes */
     bool refused;                       /* L1 has something newer */
     bool full;                          /* L1 has no room, and does not make any */
+    uint32_t group_count;
+    struct nigh_fill tags;              /* only its list of group hashes; set if there are any */
 };
 
-static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms)
+/* Spread by what differs from key to key and from put to put: a number drawn from the cache's
+ * generator would be a write to a line that all writers share. */
+static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms,
+                         uint64_t noise)
 {
     uint32_t ms = own_ms == NIGH_NONE ? 0 : own_ms ? own_ms : rule_ms;
-    return (uint32_t)random_jitter(space->cache->env.random, ms, space->rules.jitter_percent);
+    return (uint32_t)random_jitter_by(noise, ms, space->rules.jitter_percent);
+}
+
+static int add_tags(struct writing *w, const char *const *tags, size_t count)
+{
+    w->tags = (struct nigh_fill){.env = &w->space->cache->env};
+    for (size_t i = 0; i < count; i++) {
+        int rc = fill_add_group(&w->tags, tags[i]);
+        if (rc != 0) {
+            fill_reset(&w->tags);
+            return rc;
+        }
+    }
+    w->group_count = w->tags.group_count;
+    return 0;
 }
 
 static int init(struct writing *w, struct nigh_space *space, const void *key, size_t key_len,
@@ -48,38 +69,37 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
         call = &none;
     if (value.len > NIGH_VALUE_MAX)
         return NIGH_EVALUE;
-    *w = (struct writing){
-        .space = space,
-        .key = l1_key_of(cache->l1, space->id, key, key_len),
-        .value = value,
-        .ticket = l1_ticket(cache->l1),
-        .version = call->version,
-        .soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms),
-        .stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms),
-        .tags = {.env = &cache->env},
-    };
+    w->space = space;
+    w->key = l1_key_of(cache->l1, space->id, key, key_len);
+    l1_prefetch_write(cache->l1, &w->key);
+    w->value = value;
+    w->ticket = l1_ticket(cache->l1);
+    w->version = call->version;
+    uint64_t noise = (w->key.hash ^ w->ticket) * SPREAD;
+    w->soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms, noise);
+    w->stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms, noise * SPREAD);
+    w->position = (struct coherence_position){0, 0};
     if (cache->coherence)
         w->position = coherence_position(cache->coherence);
-    for (size_t i = 0; i < call->tag_count; i++) {
-        int rc = fill_add_group(&w->tags, call->tags[i]);
-        if (rc != 0) {
-            fill_reset(&w->tags);
-            return rc;
-        }
-    }
-    return 0;
+    w->home = 0;
+    w->token = 0;
+    w->group_count = 0;
+    w->refused = false;
+    w->full = false;
+    return call->tag_count ? add_tags(w, call->tags, call->tag_count) : 0;
 }
 
 static void fini(struct writing *w)
 {
-    fill_reset(&w->tags);
+    if (w->group_count)
+        fill_reset(&w->tags);
 }
 
 /* ---- L1 ---- */
 
 static void slots_of(const struct writing *w, uint16_t slots[NIGH_TAGS_MAX])
 {
-    for (uint32_t i = 0; i < w->tags.group_count; i++)
+    for (uint32_t i = 0; i < w->group_count; i++)
         slots[i] = hash_group_slot(WIRE_TAG, get_le64(w->tags.groups + 8 * (size_t)i),
                                    w->space->cache->group_slots);
 }
@@ -98,7 +118,7 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
         .stale_until_ns = now_ns + ((uint64_t)w->soft_ms + w->stale_ms) * NS_PER_MS,
         .version = w->version,
         .groups = slots,
-        .group_count = w->tags.group_count,
+        .group_count = w->group_count,
         .space_slot = w->space->slot,
     };
 }
@@ -146,7 +166,7 @@ static bool groups_current(const struct writing *w)
     uint16_t slots[NIGH_TAGS_MAX];
     slots_of(w, slots);
     return l1_judge_groups(w->space->cache->l1, w->ticket, w->space->slot, slots,
-                           w->tags.group_count) == L1_CURRENT;
+                           w->group_count) == L1_CURRENT;
 }
 
 static void remove_l1(struct writing *w, uint64_t version)
@@ -177,7 +197,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
 {
     struct nigh *cache = w->space->cache;
     struct l2_envelope e = {
-        .flags = w->tags.group_count ? L2_ENVELOPE_TAGGED : 0,
+        .flags = w->group_count ? L2_ENVELOPE_TAGGED : 0,
         .home = w->home,
         .identity = w->position.identity,
         .sequence = w->position.sequence,
@@ -187,8 +207,8 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
         .soft_ms = w->soft_ms,
         .stale_ms = w->stale_ms,
         .keep_ms = w->space->rules.keep_ms,
-        .groups = w->tags.groups,
-        .group_count = w->tags.group_count,
+        .groups = w->group_count ? w->tags.groups : NULL,
+        .group_count = w->group_count,
         .payload = w->value,
     };
     *ret_size = l2_envelope_size(&e);

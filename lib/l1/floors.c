@@ -99,6 +99,11 @@ uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, b
     return position;
 }
 
+void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
+{
+    __builtin_prefetch(key_floor(f, hash), 1);
+}
+
 uint64_t floors_mark(struct l1_floors *f)
 {
     return draw(f);

@@ -62,6 +62,7 @@ void floors_fini(struct l1_floors *f);
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
 /* `*ret_ok`: whether `ticket` was at or above the floor just before. */
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
+void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
 /* ++now, and no floor. */
 uint64_t floors_mark(struct l1_floors *f);

@@ -309,6 +309,7 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
 {
     return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->hit.base_bits) +
+           (s->next_table ? s->next_table->charged_bytes : 0) +
            mem_charge(l1->mem, ring_size(s->ring.capacity)) +
            (l1->policy->bytes ? l1->policy->bytes(l1, s->policy.slots) : 0);
 }

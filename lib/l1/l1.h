@@ -221,6 +221,8 @@ enum l1_store_result {
  */
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                               const struct l1_value *value, uint64_t ticket);
+/* Ahead of it: ask for the lines that it will need, while the value is being made. */
+void l1_prefetch_write(struct l1 *l1, const struct l1_key *key);
 
 /* Whether a full cache makes room for who comes. */
 bool l1_evicts(const struct l1 *l1);

@@ -17,8 +17,18 @@
 #define BATCH_MAX 256u
 #define BATCH_INDEX 1024u
 
-/* Freed under one hold of a shard's lock. */
+/* Freed by a writer on its way. One is what it retires itself: the block that it takes is then the
+ * one that it has just given back, and the allocator is not asked. More, and it would give blocks
+ * to the allocator in one phase to fetch them again in the next. */
+#define FREE_ONE 1u
+#define FREE_MANY 8u
+
+/* Freed under one hold of a shard's lock: more overflow the allocator's cache. */
 #define FREE_PER_HOLD 128u
+
+/* What waits in limbo is memory that is written again only when it has left every cache: a pass for
+ * each half MiB keeps it in a core's own. */
+#define MUCH_MAX_BYTES (512u * 1024)
 
 /* A pass frees what writers left of the one before; and pins are released without telling us. */
 #define PASS_AGAIN_NS (20 * NS_PER_MS)
@@ -30,6 +40,17 @@ bool reclaim_limbo_full(const struct l1 *l1)
     return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1_limit(&l1->limbo_cap_bytes);
 }
 
+/* So much that the next pass shall begin at once. */
+static uint64_t much_bytes(const struct l1 *l1)
+{
+    return u64_min(l1_limit(&l1->limbo_cap_bytes) / 2, MUCH_MAX_BYTES);
+}
+
+static bool much_waits(const struct l1 *l1)
+{
+    return l1_limit(&l1->limbo) >= much_bytes(l1);
+}
+
 uint64_t reclaim_waiting_bytes(const struct l1 *l1)
 {
     return atomic_load_explicit(&l1->limbo, memory_order_relaxed) +
@@ -39,8 +60,8 @@ uint64_t reclaim_waiting_bytes(const struct l1 *l1)
 static void limbo_add(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t before = atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
-    uint64_t half = l1_limit(&l1->limbo_cap_bytes) / 2;
-    if (before == 0 || (before < half && before + bytes >= half))
+    uint64_t much = much_bytes(l1);
+    if (before == 0 || (before < much && before + bytes >= much))
         s->poke = true;
 }
 
@@ -82,7 +103,7 @@ void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_ta
 
 /* ---- freeing ---- */
 
-void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
+static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 {
     uint64_t bytes = 0;
     for (; most && s->ready.head != RING_NONE; most--) {
@@ -100,12 +121,19 @@ void reclaim_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     }
 }
 
+void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s)
+{
+    s->freeing = true;
+    if (s->ready.head != RING_NONE)
+        free_ready_locked(l1, s, NIGH_UNLIKELY(much_waits(l1)) ? FREE_MANY : FREE_ONE);
+}
+
 void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
 {
     bool more = true;
     while (more) {
         l1_shard_lock(s);
-        reclaim_free_ready_locked(l1, s, FREE_PER_HOLD);
+        free_ready_locked(l1, s, FREE_PER_HOLD);
         more = s->ready.head != RING_NONE;
         l1_shard_unlock(l1, s);
     }
@@ -236,6 +264,16 @@ static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, 
 
 /* ---- a pass ---- */
 
+/* Whether no writer has come since the last pass: then what is ready waits in vain. */
+static bool is_idle(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    bool idle = !s->freeing;
+    s->freeing = false;
+    l1_shard_unlock(l1, s);
+    return idle;
+}
+
 static bool begin_grace(struct l1 *l1, struct l1_shard *s)
 {
     l1_shard_lock(s);
@@ -275,7 +313,8 @@ uint64_t l1_reclaim(struct l1 *l1)
     bool held = false;
     shrink_begin(l1);
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        reclaim_free_all_ready(l1, &l1->shards[i]);
+        if (is_idle(l1, &l1->shards[i]) || much_waits(l1))
+            reclaim_free_all_ready(l1, &l1->shards[i]);
         waiting |= begin_grace(l1, &l1->shards[i]);
     }
     if (waiting)
@@ -289,7 +328,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     if (!limbo && !held)
         return shrink_ns;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
-    bool soon = limbo >= l1_limit(&l1->limbo_cap_bytes) / 2;
+    bool soon = limbo >= much_bytes(l1);
     return u64_min(shrink_ns, soon ? now_ns : now_ns + PASS_AGAIN_NS);
 }
 

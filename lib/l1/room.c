@@ -6,10 +6,6 @@
 
 #include "l1/reclaim.h"
 
-/* Retired entries that an insert frees on its way: more than it retires, so limbo drains, and few
- * enough that the allocator hands the same lines out again at once (256 overflow its cache). */
-#define FREE_PER_TAKE 16u
-
 /* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
  * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small
  * ones; a larger one succeeds in steps. */
@@ -107,7 +103,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
 {
     if (pthread_mutex_trylock(&other->lock) != 0)
         return;
-    reclaim_free_ready_locked(l1, other, FREE_PER_TAKE);
+    reclaim_free_some_locked(l1, other);
     room_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, bytes));
     s->poke |= other->poke; /* told when our own lock is free too */
@@ -117,7 +113,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
 
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    reclaim_free_ready_locked(l1, s, FREE_PER_TAKE);
+    reclaim_free_some_locked(l1, s);
     if (NIGH_LIKELY(take_spare(l1, s, bytes)))
         return true;
     if (!l1->policy->victim)

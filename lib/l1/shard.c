@@ -22,25 +22,14 @@
 #define DOUBLE_EXTEND_SHARE 16u
 #define DOUBLE_EXTEND_MIN 8u
 
+/* The next table is made when the last 32nd of the present one fills: early enough to be there in
+ * time, late enough to add no more than 0.7 bytes to the mean entry. */
+#define MAKE_AHEAD_SHARE 32u
+#define MAKE_AHEAD_BITS 10u /* below, it is made in microseconds */
+
 /* A table that is folded begins at a load of up to 3.5: one bucket in 37 overflows. */
 #define FIT_PER_2_BUCKETS 7u
 #define FOLD_EXTEND_SHARE 8u
-
-/* ---- lock ---- */
-
-void l1_shard_lock(struct l1_shard *s)
-{
-    pthread_mutex_lock(&s->lock);
-}
-
-void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
-{
-    bool poke = s->poke;
-    s->poke = false;
-    pthread_mutex_unlock(&s->lock);
-    if (poke && l1->poke)
-        l1->poke(l1->poke_arg);
-}
 
 /* ---- table ---- */
 
@@ -52,42 +41,98 @@ static uint32_t grow_limit(const struct l1_table *t)
 static void set_table(struct l1_shard *s, struct l1_table *t)
 {
     s->grow_at = grow_limit(t);
+    s->make_at = s->grow_at - (t->bits < MAKE_AHEAD_BITS ? 0 : s->grow_at / MAKE_AHEAD_SHARE);
     /* pair(shard.table): a reader sees it filled */
     atomic_store_explicit(s->table, (uintptr_t)t | t->bits, memory_order_release);
 }
 
-/* The doubled table, charged for what it takes; NULL: no room or no memory. */
-static struct l1_table *doubled(struct l1 *l1, struct l1_shard *s)
+/* Index bits beyond the tag would have to come from the keys; a shard's ring ends there too. And a
+ * table goes to limbo when it is replaced. */
+static bool may_grow(const struct l1 *l1, struct l1_shard *s)
 {
+    return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS &&
+           !reclaim_limbo_full(l1);
+}
+
+/* For the next doubling, outside the lock: memory that is new is zeroed by the kernel page by page,
+ * which took half of the time that the lock was held. */
+static void make_next_table(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
     uint32_t bits = shard_table_locked(s)->bits + 1;
     uint64_t bytes = table_bytes(l1->mem, bits);
-    uint32_t extends = (1u << (bits - 1)) / DOUBLE_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
-    uint64_t extends_bytes = extends * table_extend_bytes(l1->mem);
-    if (!room_take_locked(l1, s, bytes + extends_bytes))
-        return NULL;
-    struct l1_table *to = table_create(l1->mem, s->cache, bits, l1->hit.base_bits);
-    if (!to) {
-        room_give_locked(l1, s, bytes + extends_bytes);
-        return NULL;
+    bool wanted = !s->next_table && may_grow(l1, s) && room_take_locked(l1, s, bytes);
+    l1_shard_unlock(l1, s);
+    if (!wanted)
+        return;
+    struct l1_table *made = table_create(l1->mem, NULL, bits, l1->hit.base_bits);
+    l1_shard_lock(s);
+    if (made && !s->next_table && shard_table_locked(s)->bits + 1 == bits) {
+        s->next_table = made;
+        made = NULL;
+    } else {
+        room_give_locked(l1, s, bytes);
     }
-    if (!table_double(l1->mem, s->cache, shard_table_locked(s), to, extends)) {
-        table_destroy(l1->mem, s->cache, to);
-        room_give_locked(l1, s, bytes + extends_bytes);
-        return NULL;
+    l1_shard_unlock(l1, s);
+    if (made)
+        table_destroy(l1->mem, NULL, made);
+}
+
+static void drop_next_table(struct l1 *l1, struct l1_shard *s)
+{
+    if (!s->next_table)
+        return;
+    room_give_locked(l1, s, s->next_table->charged_bytes);
+    table_destroy(l1->mem, NULL, s->next_table);
+    s->next_table = NULL;
+}
+
+/* An empty one, charged; NULL: no room or no memory. */
+static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t bits)
+{
+    struct l1_table *t = s->next_table;
+    if (t && t->bits == bits) {
+        s->next_table = NULL;
+        return t;
     }
-    room_give_locked(l1, s, bytes + extends_bytes - to->charged_bytes);
-    return to;
+    drop_next_table(l1, s);
+    uint64_t bytes = table_bytes(l1->mem, bits);
+    if (!room_take_locked(l1, s, bytes))
+        return NULL;
+    t = table_create(l1->mem, s->cache, bits, l1->hit.base_bits);
+    if (!t)
+        room_give_locked(l1, s, bytes);
+    return t;
+}
+
+/* Fill it from the present one by `fill`, which may need so many overflow buckets; NULL: no room,
+ * no memory, or an unhappy hash. */
+static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bits,
+                                 uint32_t extends, table_fill_fn *fill)
+{
+    uint64_t bytes = extends * table_extend_bytes(l1->mem);
+    struct l1_table *to = take_table(l1, s, bits);
+    if (!to)
+        return NULL;
+    bool room = room_take_locked(l1, s, bytes);
+    if (room && fill(l1->mem, s->cache, shard_table_locked(s), to, extends)) {
+        room_give_locked(l1, s, table_bytes(l1->mem, bits) + bytes - to->charged_bytes);
+        return to;
+    }
+    room_give_locked(l1, s, table_bytes(l1->mem, bits) + (room ? bytes : 0));
+    table_destroy(l1->mem, s->cache, to);
+    return NULL;
 }
 
 /* Double the table; readers go on in the old one meanwhile. Failed: try again an eighth later. */
 static bool grow_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_table *from = shard_table_locked(s);
-    /* Index bits beyond the tag would have to come from the keys; a shard's ring ends there too. */
-    bool possible = from->bits < l1->hit.base_bits + TABLE_TAG_BITS && !reclaim_limbo_full(l1);
-    struct l1_table *to = possible ? doubled(l1, s) : NULL;
+    uint32_t extends = (1u << from->bits) / DOUBLE_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
+    struct l1_table *to =
+        may_grow(l1, s) ? refilled(l1, s, from->bits + 1, extends, table_double) : NULL;
     if (!to) {
-        s->grow_at = s->entries + s->entries / 8 + 1;
+        s->grow_at = s->make_at = s->entries + s->entries / 8 + 1;
         return false;
     }
     set_table(s, to);
@@ -95,6 +140,46 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
     stats_count(l1->stats, STATS_L1_GROW);
     return true;
 }
+
+/* The table is (nearly) full. */
+static void grow_soon_locked(struct l1 *l1, struct l1_shard *s)
+{
+    if (s->entries >= s->grow_at) {
+        grow_locked(l1, s); /* if not, chains get longer, up to their limit */
+    } else {
+        s->wants_table = true; /* from whoever unlocks */
+        s->make_at = s->grow_at;
+    }
+}
+
+/* ---- lock ---- */
+
+/* A hold is shorter than the system calls of a sleep: spin a little first, where that exists. */
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+static const pthread_mutex_t unlocked = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+#else
+static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+#endif
+
+void l1_shard_lock(struct l1_shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+}
+
+void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
+{
+    bool poke = s->poke;
+    bool wants_table = s->wants_table;
+    s->poke = false;
+    s->wants_table = false;
+    pthread_mutex_unlock(&s->lock);
+    if (NIGH_UNLIKELY(poke) && l1->poke)
+        l1->poke(l1->poke_arg);
+    if (NIGH_UNLIKELY(wants_table))
+        make_next_table(l1, s);
+}
+
+/* ---- places ---- */
 
 static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
@@ -166,8 +251,8 @@ static bool grow_ring(struct l1 *l1, struct l1_shard *s)
 
 bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
 {
-    if (s->entries >= s->grow_at)
-        grow_locked(l1, s); /* if not, chains get longer, up to their limit */
+    if (NIGH_UNLIKELY(s->entries >= s->make_at))
+        grow_soon_locked(l1, s);
     if (s->ring.free.head == RING_NONE && !grow_ring(l1, s))
         return false;
     return !l1->policy->prepare || l1->policy->prepare(l1, s);
@@ -201,32 +286,18 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
     const struct l1_table *t = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
     /* What it has in overflow buckets alone would be there after a fold, too. */
-    return ring + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
-}
-
-/* The smaller table, charged; NULL: no room, no memory, or an unhappy hash. */
-static struct l1_table *folded(struct l1 *l1, struct l1_shard *s, uint32_t bits)
-{
-    uint32_t extends = (1u << bits) / FOLD_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
-    uint64_t bytes = table_bytes(l1->mem, bits) + extends * table_extend_bytes(l1->mem);
-    if (!room_take_locked(l1, s, bytes))
-        return NULL;
-    struct l1_table *to = table_create(l1->mem, NULL, bits, l1->hit.base_bits);
-    if (to && table_fold(l1->mem, NULL, shard_table_locked(s), to, extends)) {
-        room_give_locked(l1, s, bytes - to->charged_bytes);
-        return to;
-    }
-    if (to)
-        table_destroy(l1->mem, NULL, to);
-    room_give_locked(l1, s, bytes);
-    return NULL;
+    uint64_t next = s->next_table ? s->next_table->charged_bytes : 0;
+    return ring + next + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
 }
 
 void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_table *from = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
-    struct l1_table *to = bits < from->bits ? folded(l1, s, bits) : NULL;
+    uint32_t extends = (1u << bits) / FOLD_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
+    drop_next_table(l1, s);
+    struct l1_table *to =
+        bits < from->bits ? refilled(l1, s, bits, extends, table_fold) : NULL;
     if (to) {
         set_table(s, to);
         reclaim_retire_table_locked(l1, s, from);
@@ -269,7 +340,7 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     struct l1_table *t = table_create(l1->mem, NULL, l1->hit.base_bits, l1->hit.base_bits);
     if (!t)
         return NIGH_ENOMEM;
-    pthread_mutex_init(&s->lock, NULL);
+    s->lock = unlocked;
     s->retired = s->waiting = s->held = s->ready = L1_LIST_EMPTY;
     s->aside = s->aside_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
@@ -306,6 +377,7 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
     if (l1->policy->fini)
         l1->policy->fini(l1, s);
     mem_free(l1->mem, s->cache, s->ring.words, ring_size(s->ring.capacity));
+    free_tables(l1, s, s->next_table);
     free_tables(l1, s, s->retired_tables);
     free_tables(l1, s, s->waiting_tables);
     table_destroy(l1->mem, s->cache, shard_table_locked(s));

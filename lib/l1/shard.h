@@ -20,12 +20,16 @@ struct l1_shard {
     struct l1_ring ring;     /* (s) */
     uint32_t entries;        /* (s) live ones */
     uint32_t grow_at;        /* (s) so many entries, and the table doubles */
+    uint32_t make_at;        /* (s) so many, and the next table is made; <= grow_at */
     uint32_t removals;       /* (s) so far: whether a word found before still stands */
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
     uint32_t move_at;                /* (s) slot up to which shrink.c has moved */
+    bool freeing;                    /* (s) a writer has come since the reclaimer did */
     bool poke;                       /* (s) tell the reclaimer after unlocking */
+    bool wants_table;                /* (s) make next_table after unlocking */
+    struct l1_table *next_table;     /* (s) empty, for the next doubling; NULL: not made yet */
 
     /* retired entries, by how far they are; see reclaim.h */
     struct l1_list retired;         /* (s) unlinked, no grace period begun */

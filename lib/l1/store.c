@@ -63,6 +63,16 @@ static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot)
         l1->policy->remove(l1, s, slot);
 }
 
+/* What nobody finds any more, and could not stay: if limbo is full it is set aside. */
+static void let_go(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    policy_remove(l1, s, e->slot);
+    if (NIGH_UNLIKELY(reclaim_limbo_full(l1)))
+        reclaim_set_aside_locked(l1, s, e->slot);
+    else
+        reclaim_retire_locked(l1, s, e->slot);
+}
+
 static struct l1_entry *entry_in(const _Atomic uint64_t *word)
 {
     return word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
@@ -79,12 +89,10 @@ static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, u
     if (l1->policy->insert)
         l1->policy->insert(l1, s, slot, hash, old);
     table_publish(word, table_tag(hash, l1->hit.base_bits), e);
-    if (old) {
-        policy_remove(l1, s, old->slot);
-        reclaim_retire_locked(l1, s, old->slot);
-    } else {
+    if (old)
+        let_go(l1, s, old);
+    else
         s->entries++;
-    }
 }
 
 /* The newcomer may be the one who has to go. */
@@ -95,16 +103,13 @@ static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
             return;
 }
 
-/* Where `e` may go, in place of what is in `word` (or NULL); NULL: nowhere. */
-static _Atomic uint64_t *place_for(struct l1 *l1, struct l1_shard *s, uint64_t hash,
-                                   _Atomic uint64_t *word)
+/* A word for one entry more; NULL: there is none, and nobody may be evicted for it. */
+static _Atomic uint64_t *new_word(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
-    bool replaces = word || is_at_entries_max(l1, s);
-    if ((replaces && reclaim_limbo_full(l1)) || reclaim_has_aside_locked(s))
+    bool evicts = is_at_entries_max(l1, s);
+    if (evicts && (!l1->policy->victim || reclaim_limbo_full(l1)))
         return NULL;
-    if (word)
-        return word;
-    return replaces && !l1->policy->victim ? NULL : l1_shard_place_locked(l1, s, hash);
+    return l1_shard_place_locked(l1, s, hash);
 }
 
 /* ---- storing ---- */
@@ -127,8 +132,9 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
     struct l1_entry *old = entry_in(word);
     if (old && is_newer(old, l1_entry_version(e), now_ns))
         return L1_REFUSED_VERSION;
-    word = prepared ? place_for(l1, s, key->hash, word) : NULL;
-    if (!word)
+    if (prepared && !old)
+        word = new_word(l1, s, key->hash);
+    if (!prepared || !word)
         return L1_REFUSED_FULL;
     charge_stored(l1, s, e);
     publish(l1, s, word, key->hash, e, old, now_ns);
@@ -204,18 +210,26 @@ static bool is_large(const struct own_write *w)
     return w->size > COPY_LOCKED_MAX;
 }
 
-/* The entry to store, complete but for its stamp; NULL: no room or no memory. */
+/* The entry to store, or memory for it; NULL: none, or no room. */
 static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
                                   bool replaces)
 {
     if (is_large(w))
         return w->made && !l1_entry_loose(w->made) ? w->made : NULL;
-    struct l1_entry *e = make_locked(l1, s, w->key->hash, replaces, w->size);
-    if (e) {
+    return make_locked(l1, s, w->key->hash, replaces, w->size);
+}
+
+/* After the floor was raised: a locked instruction waits for stores to memory that no cache has. */
+static void complete_own(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
+                         struct l1_entry *e, uint64_t stamp)
+{
+    if (is_large(w)) {
+        charge_stored(l1, s, e);
+    } else {
         entry_fill(e, l1, w->key, w->value, 0);
         atomic_init(&e->refs, ENTRY_STORED); /* nobody's but the shard's */
     }
-    return e;
+    e->stamp = stamp & ENTRY_STAMP_MASK;
 }
 
 /* What was not stored. A large one goes with its reference. */
@@ -254,22 +268,27 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
     struct l1_entry *old = entry_in(word);
     uint64_t stamp;
     enum l1_store_result result = judge_own(l1, w, old, &stamp);
-    if (result == L1_STORED) {
-        word = e ? place_for(l1, s, w->key->hash, word) : NULL;
-        result = word ? L1_STORED : L1_REFUSED_FULL;
-    }
+    if (e && !old && result == L1_STORED)
+        word = new_word(l1, s, w->key->hash);
+    if (result == L1_STORED && !(e && word))
+        result = L1_REFUSED_FULL;
     if (NIGH_UNLIKELY(result != L1_STORED)) {
         if (old && !survives(old, w->value->version))
             l1_shard_drop_locked(l1, s, old);
         unmake_own(l1, s, w, e);
         return result;
     }
-    e->stamp = stamp & ENTRY_STAMP_MASK;
-    if (is_large(w))
-        charge_stored(l1, s, e);
+    complete_own(l1, s, w, e, stamp);
     publish(l1, s, word, w->key->hash, e, old, w->value->born_ns);
     keep_entries_max(l1, s);
     return L1_STORED;
+}
+
+void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
+{
+    (void)l1_guess(l1, key);
+    floors_prefetch_key(&l1->floors, key->hash);
+    __builtin_prefetch(l1_shard_of(l1, key->hash), 1);
 }
 
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
@@ -289,7 +308,7 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
 
 /* ---- removing ---- */
 
-/* Unlink a live entry: nobody finds it any more. */
+/* Nobody finds it any more. */
 static void unlink_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 {
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), entry_hash(l1, e), e);
@@ -297,22 +316,19 @@ static void unlink_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
     table_clear(word);
     s->entries--;
     s->removals++;
-    policy_remove(l1, s, e->slot);
 }
 
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 {
     unlink_locked(l1, s, e);
+    policy_remove(l1, s, e->slot);
     return reclaim_retire_locked(l1, s, e->slot);
 }
 
 void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 {
     unlink_locked(l1, s, e);
-    if (reclaim_limbo_full(l1))
-        reclaim_set_aside_locked(l1, s, e->slot);
-    else
-        reclaim_retire_locked(l1, s, e->slot);
+    let_go(l1, s, e);
 }
 
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,

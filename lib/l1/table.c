@@ -94,35 +94,52 @@ bool table_extend(struct mem *mem, struct mem_cache *cache, struct l1_table *t,
 
 /* ---- doubling ---- */
 
-struct doubling {
+/* A table that is being filled: no reader sees it yet. */
+struct filling {
     struct mem *mem;
     struct mem_cache *cache;
     struct l1_table *to;
     uint32_t extends_left;
 };
 
-/* Put a word into a table that no reader sees yet. */
-static bool place_unpublished(struct doubling *d, uint64_t index, uint64_t word)
+/* An overflow bucket behind `last`; NULL: none is left, or no memory. */
+static struct l1_bucket *filling_extend(struct filling *f, struct l1_bucket *last)
 {
-    struct l1_place place = table_place(d->to, index);
-    if (!place.word) {
-        if (!d->extends_left || !table_extend(d->mem, d->cache, d->to, place.last))
+    if (!f->extends_left || !table_extend(f->mem, f->cache, f->to, last))
+        return NULL;
+    f->extends_left--;
+    return bucket_more(last);
+}
+
+/* The end of a chain to which only one is adding. */
+struct chain_end {
+    struct l1_bucket *last;
+    unsigned used; /* words of it */
+};
+
+static bool chain_add(struct filling *f, struct chain_end *end, uint64_t word)
+{
+    if (NIGH_UNLIKELY(end->used == BUCKET_WORDS)) {
+        struct l1_bucket *more = filling_extend(f, end->last);
+        if (!more)
             return false;
-        d->extends_left--;
-        place = table_place(d->to, index);
+        *end = (struct chain_end){more, 0};
     }
-    atomic_store_explicit(place.word, word, memory_order_relaxed);
+    atomic_store_explicit(&end->last->words[end->used++], word, memory_order_relaxed);
     return true;
 }
 
-static bool double_bucket(struct doubling *d, struct l1_table *from, uint64_t index)
+/* One bucket becomes two, which get entries from nowhere else: so both are filled from the front,
+ * without a look at what is there. */
+static bool double_bucket(struct filling *f, struct l1_table *from, uint64_t index)
 {
     unsigned next_bit = WORD_POINTER_BITS + from->bits - from->base_bits;
+    struct chain_end ends[2] = {{&f->to->buckets[index], 0},
+                                {&f->to->buckets[index | UINT64_C(1) << from->bits], 0}};
     for (struct l1_bucket *b = &from->buckets[index]; b; b = bucket_more(b))
         for (unsigned i = 0; i < BUCKET_WORDS; i++) {
             uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
-            uint64_t up = (word >> next_bit & 1) << from->bits;
-            if (word && !place_unpublished(d, index | up, word))
+            if (word && !chain_add(f, &ends[word >> next_bit & 1], word))
                 return false;
         }
     return true;
@@ -131,10 +148,22 @@ static bool double_bucket(struct doubling *d, struct l1_table *from, uint64_t in
 bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
                   struct l1_table *to, uint32_t extend_max)
 {
-    struct doubling d = {mem, cache, to, extend_max};
+    struct filling f = {mem, cache, to, extend_max};
     for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
-        if (!double_bucket(&d, from, index))
+        if (!double_bucket(&f, from, index))
             return false;
+    return true;
+}
+
+/* Put a word into a chain that gets entries from several. */
+static bool place_unpublished(struct filling *f, uint64_t index, uint64_t word)
+{
+    struct l1_place place = table_place(f->to, index);
+    if (!place.word && !filling_extend(f, place.last))
+        return false;
+    if (!place.word)
+        place = table_place(f->to, index);
+    atomic_store_explicit(place.word, word, memory_order_relaxed);
     return true;
 }
 
@@ -142,13 +171,13 @@ bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *fro
 bool table_fold(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
                 struct l1_table *to, uint32_t extend_max)
 {
-    struct doubling d = {mem, cache, to, extend_max};
+    struct filling f = {mem, cache, to, extend_max};
     uint64_t mask = (UINT64_C(1) << to->bits) - 1;
     for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
         for (struct l1_bucket *b = &from->buckets[index]; b; b = bucket_more(b))
             for (unsigned i = 0; i < BUCKET_WORDS; i++) {
                 uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
-                if (word && !place_unpublished(&d, index & mask, word))
+                if (word && !place_unpublished(&f, index & mask, word))
                     return false;
             }
     return true;
@@ -186,7 +215,9 @@ struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t
     void *block = is_pages(size) ? mem_pages_alloc_of(mem, size) : mem_alloc(mem, cache, size);
     if (!block)
         return NULL;
-    if (!is_pages(size))
+    if (is_pages(size))
+        mem_pages_touch(block, size);
+    else
         memset(block, 0, size);
     uintptr_t at = ((uintptr_t)block + CACHE_LINE_BYTES - 1) & ~(uintptr_t)(CACHE_LINE_BYTES - 1);
     struct l1_table *t = (struct l1_table *)at;

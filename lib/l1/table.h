@@ -58,7 +58,7 @@ static inline struct l1_bucket *table_bucket(struct l1_table *t, uint64_t hash)
 
 /* Bytes that table_create() takes. */
 uint64_t table_bytes(const struct mem *mem, uint32_t bits);
-/* Empty; NULL when there is no memory. The caller has charged table_bytes(). */
+/* Empty and resident; NULL when there is no memory. The caller has charged table_bytes(). */
 struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t bits,
                               uint32_t base_bits);
 /* With its overflow buckets; entries are not its business. */
@@ -81,14 +81,13 @@ uint64_t table_extend_bytes(const struct mem *mem);
 /* The entry of the chain with the fewest hits: what makes room in a chain at its limit. */
 struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash);
 /*
- * Fill `to` (twice as large, empty) from `from`, with at most `extend_max` overflow buckets. False
- * when that is not enough or there is no memory: `to` is then to be destroyed.
+ * Fill `to` (empty) from `from`, with at most `extend_max` overflow buckets. False when that is not
+ * enough or there is no memory: `to` is then to be destroyed.
  */
-bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
-                  struct l1_table *to, uint32_t extend_max);
-/* The same for a `to` that is smaller. */
-bool table_fold(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
-                struct l1_table *to, uint32_t extend_max);
+typedef bool table_fill_fn(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
+                           struct l1_table *to, uint32_t extend_max);
+table_fill_fn table_double; /* to one twice as large */
+table_fill_fn table_fold;   /* to a smaller one */
 /* Bytes that it takes of whole pages; 0: it is in the arena. */
 size_t table_pages_bytes(const struct l1_table *t);
 

@@ -77,6 +77,8 @@ static const struct bar bars[] = {
      RATIO, AT_MOST, 0.75},
     {9, "reader stuck 200 ms: limbo / cap", "limbo", "reader stuck 200 ms", "peak limbo", "cap",
      RATIO, AT_MOST, 1.0},
+    {9, "the same, invalidating", "limbo", "reader stuck 200 ms, invalidating", "peak limbo",
+     "cap", RATIO, AT_MOST, 1.0},
     {9, "the same: memory / cap", "limbo", "reader stuck 200 ms", "peak memory", "cap",
      RATIO, AT_MOST, 1.0},
     {10, "bookkeeping, B per entry (100 B values)", "memory", "100 B values", "bookkeeping", NULL,

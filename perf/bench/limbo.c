@@ -3,7 +3,11 @@
  * `limbo`: does memory stay under its caps when readers do not let go?
  *
  * A storm of writes runs while a reader is stuck inside a read section (a thread that was preempted
- * there), so that nothing retired can be freed; then while values are held by pins for seconds.
+ * there), so that nothing retired can be freed; the same with an invalidation for every other put;
+ * then a storm while values are held by pins for seconds.
+ *
+ * What is removed or replaced while limbo is full can be neither kept nor freed: nigh sets it
+ * aside, charged as live (lib/l1/reclaim.h). So it is shown beside limbo, and under the same cap.
  * The stuck reader opens its section in liburcu itself: nigh's sections are of the same flavour.
  */
 #include <urcu/urcu-bp.h>
@@ -31,10 +35,12 @@ struct storm {
     struct nigh_space *space;
     uint32_t entries;
     uint64_t duration_ns;
+    bool invalidates; /* before every other put */
     _Atomic bool stop;
     _Atomic uint64_t puts;
     /* highest seen, by looking often */
     int64_t limbo_bytes;
+    int64_t aside_bytes;
     int64_t pinned_bytes;
 };
 
@@ -57,6 +63,9 @@ static void *write_on(void *arg)
     value_make(0, value, sizeof(value));
     for (; !atomic_load_explicit(&s->stop, memory_order_relaxed); puts++) {
         key_make((uint32_t)(puts % s->entries), &step);
+        if (s->invalidates && puts % 2 &&
+            nigh_invalidate(s->space, step.key, step.key_len, NULL) != 0)
+            fail("limbo: nigh_invalidate failed");
         /* NIGH_REFUSED: the other writer was faster. */
         if (nigh_put(s->space, step.key, step.key_len, value, sizeof(value), NULL) < 0)
             fail("limbo: a put failed");
@@ -65,11 +74,13 @@ static void *write_on(void *arg)
     return NULL;
 }
 
-/* The gauge of limbo counts what is held by pins, too; that is not on its way out. */
+/* The gauge of limbo counts all that is retired, also what is held by pins or set aside. */
 static void look(struct storm *s)
 {
     int64_t pinned = nigh_stats_value(s->cache, NULL, "pinned_bytes");
-    int64_t limbo = nigh_stats_value(s->cache, NULL, "limbo_bytes") - pinned;
+    int64_t aside = nigh_stats_value(s->cache, NULL, "aside_bytes");
+    int64_t limbo = nigh_stats_value(s->cache, NULL, "limbo_bytes") - pinned - aside;
+    s->aside_bytes = aside > s->aside_bytes ? aside : s->aside_bytes;
     s->pinned_bytes = pinned > s->pinned_bytes ? pinned : s->pinned_bytes;
     s->limbo_bytes = limbo > s->limbo_bytes ? limbo : s->limbo_bytes;
 }
@@ -97,11 +108,14 @@ static void report(const char *name, struct storm *s)
 {
     double peak = (double)nigh_stats_value(s->cache, NULL, "memory_peak_bytes");
     double refused = (double)nigh_stats_value(s->cache, NULL, "l1_refused_full");
-    printf("%-30s%12.2f%12.2f%12.2f%12.0f%12.0f\n", name, (double)s->limbo_bytes / 0x1p20,
-           (double)s->pinned_bytes / 0x1p20, peak / 0x1p20, (double)s->puts, refused);
+    printf("%-34s%10.2f%10.2f%10.2f%10.2f%12.0f%12.0f\n", name,
+           (double)s->limbo_bytes / 0x1p20,
+           (double)s->aside_bytes / 0x1p20, (double)s->pinned_bytes / 0x1p20, peak / 0x1p20,
+           (double)s->puts, refused);
     result_add("limbo", name, "peak limbo", "bytes", (double)s->limbo_bytes, "cap",
                (double)(LIMBO_BYTES + WRITERS * WRITER_BATCH_BYTES));
     result_add("limbo", name, "peak memory", "bytes", peak, "cap", (double)MEMORY_BYTES);
+    result_add("limbo", name, "peak set aside", "bytes", (double)s->aside_bytes, NULL, 0);
     result_add("limbo", name, "peak pinned", "bytes", (double)s->pinned_bytes, NULL, 0);
     result_add("limbo", name, "puts dropped", "share", refused / (double)s->puts, NULL, 0);
 }
@@ -124,9 +138,10 @@ static void *stay_inside(void *arg)
     return NULL;
 }
 
-static void storm_stuck(uint64_t duration_ns)
+static void storm_stuck(uint64_t duration_ns, bool invalidates)
 {
-    struct storm s = {.entries = ENTRIES, .duration_ns = duration_ns};
+    struct storm s = {
+        .entries = ENTRIES, .duration_ns = duration_ns, .invalidates = invalidates};
     struct stuck stuck = {.leave = false};
     char name[56];
     pthread_t id;
@@ -139,8 +154,8 @@ static void storm_stuck(uint64_t duration_ns)
     atomic_store(&stuck.leave, true);
     pthread_join(id, NULL);
     pthread_barrier_destroy(&stuck.inside);
-    snprintf(name, sizeof(name), "reader stuck %lu ms",
-             (unsigned long)(duration_ns / PERF_NS_PER_MS));
+    snprintf(name, sizeof(name), "reader stuck %lu ms%s",
+             (unsigned long)(duration_ns / PERF_NS_PER_MS), invalidates ? ", invalidating" : "");
     report(name, &s);
     nigh_close(s.cache);
 }
@@ -192,9 +207,10 @@ static void storm_pinned(uint64_t duration_ns)
 void bench_limbo(const struct bench_settings *s)
 {
     printf("\nlimbo: %u writers against readers that do not let go; cap %.0f MiB, limbo %.0f MiB\n"
-           "%-30s%12s%12s%12s%12s%12s\n", WRITERS, (double)MEMORY_BYTES / 0x1p20,
-           (double)LIMBO_BYTES / 0x1p20, "", "limbo MiB", "pinned MiB", "peak MiB", "puts",
+           "%-34s%10s%10s%10s%10s%12s%12s\n", WRITERS, (double)MEMORY_BYTES / 0x1p20,
+           (double)LIMBO_BYTES / 0x1p20, "MiB", "limbo", "aside", "pinned", "peak", "puts",
            "dropped");
-    storm_stuck(200 * PERF_NS_PER_MS);
+    storm_stuck(200 * PERF_NS_PER_MS, false);
+    storm_stuck(200 * PERF_NS_PER_MS, true);
     storm_pinned((s->quick ? 300 : 3000) * PERF_NS_PER_MS);
 }
