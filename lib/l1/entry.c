@@ -90,20 +90,23 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 {
     NIGH_DCHECK(key->len && key->len <= NIGH_KEY_MAX && v->bytes.len <= NIGH_VALUE_MAX);
     NIGH_DCHECK(v->space_slot < GROUP_SLOT_TAGS && v->group_count <= NIGH_TAGS_MAX);
-    atomic_init(&e->refs, 1);
-    atomic_init(&e->freq, 0);
-    e->slot = l1->id & 0xffffff;
-    e->stamp = v->stamp & ENTRY_STAMP_MASK;
-    e->name = entry_name_of(key->space, key->len) & ((1u << ENTRY_NAME_BITS) - 1);
-    e->space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
     uint8_t extended = wants_extension(v) ? ENTRY_EXTENDED : 0;
-    e->flags = ((v->flags & L1_ABSENT) | own_flags | extended) & 7u;
-    e->value_len = v->bytes.len & 0x7ffffff;
-    fill_times(e, v);
+    /* In registers, and then stored as a whole: field by field each would first be loaded. */
+    struct l1_entry head;
+    atomic_init(&head.refs, 1);
+    atomic_init(&head.freq, 0);
+    head.slot = l1->id & 0xffffff;
+    head.stamp = v->stamp & ENTRY_STAMP_MASK;
+    head.name = entry_name_of(key->space, key->len) & ((1u << ENTRY_NAME_BITS) - 1);
+    head.space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
+    head.flags = ((v->flags & L1_ABSENT) | own_flags | extended) & 7u;
+    head.value_len = v->bytes.len & 0x7ffffff;
+    fill_times(&head, v);
+    memcpy((void *)e, (const void *)&head, sizeof(head));
     memcpy(e->bytes, key->data, key->len);
     if (v->bytes.len)
         memcpy(e->bytes + key->len, v->bytes.data, v->bytes.len);
-    if (wants_extension(v))
+    if (extended)
         fill_extension(e, v);
 }
 

@@ -13,6 +13,10 @@
 #define ROOM_BYTES 160u
 #define BOUND_BYTES 88u
 #define ROOM_FIXED_BYTES (32u << 20)
+#define BOUND_FIXED_BYTES (4u << 20)
+/* For what waits for readers, on top: with the default, a 16th of a cache of 10k entries, limbo is
+ * full whenever a grace period takes milliseconds, and puts that are dropped cost nothing. */
+#define LIMBO_MAX_BYTES (16u << 20)
 #define SETTLE_MAX_NS (2 * PERF_NS_PER_S)
 #define CACHES_MAX 64u
 #define TTL_MS (24u * 3600 * 1000)
@@ -35,19 +39,20 @@ struct nigh *candidate_nigh_cache(const struct nigh_space *space)
     return opened[find(space)].cache;
 }
 
-static uint64_t memory_for(const struct candidate_need *need)
+static uint64_t live_for(const struct candidate_need *need)
 {
     if (!need->bounded)
         return ROOM_FIXED_BYTES + need->entries * (need->value_bytes + ROOM_BYTES) * 5 / 4;
-    uint64_t live = need->entries * (need->value_bytes + BOUND_BYTES);
-    return (4u << 20) + live + live / 14; /* limbo has its own sixteenth */
+    return BOUND_FIXED_BYTES + need->entries * (need->value_bytes + BOUND_BYTES);
 }
 
 static struct nigh_space *nigh_create(const struct candidate_need *need)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
     size_t i = find(NULL);
-    options.l1_memory = memory_for(need);
+    uint64_t live = live_for(need);
+    options.l1_limbo = live < LIMBO_MAX_BYTES ? live : LIMBO_MAX_BYTES;
+    options.l1_memory = live + options.l1_limbo;
     options.space.soft_ttl_ms = TTL_MS; /* nothing expires while it is measured */
     if (nigh_open(&options, &opened[i].cache) != 0)
         fail("nigh_open failed: %s", nigh_options_error());
