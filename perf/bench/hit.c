@@ -131,7 +131,7 @@ static void measure_batches(const struct bench_settings *s, const char *name,
         snprintf(row, sizeof(row), "%s of %u, 1 thread", name, batches[i].keys);
         result_add_rounds("hit", row, metric, METRIC_UNIT, &subjects[i], lfht, s->rounds);
         result_add_rounds("hit", row, metric, METRIC_UNIT, &subjects[i], single, s->rounds);
-        printf("%-34s%-13s%8.1f%8.1f%8.1f%12.3f%14.2f\n", row, batches[i].copies ? "copied" : "",
+        printf("%-36s%-11s%8.1f%8.1f%8.1f%12.3f%14.2f\n", row, batches[i].copies ? "copied" : "",
                median(subjects[i].figures, s->rounds), median(lfht->figures, s->rounds),
                median(single->figures, s->rounds),
                median_ratio(subjects[i].figures, lfht->figures, s->rounds),
@@ -194,24 +194,43 @@ static uint64_t available_bytes(void)
     return (uint64_t)kib << 10;
 }
 
+enum { CASES = 5, BATCHED = CASES - 1 }; /* of a size and an order: four of single lookups */
+
+static void case_name(const struct size *size, enum keys_order order, int number, char *ret,
+                      size_t bytes)
+{
+    const char *keys = order == KEYS_ZIPF ? "zipf" : "uniform";
+    if (number == BATCHED)
+        snprintf(ret, bytes, "%s %s, batch", size->name, keys);
+    else
+        snprintf(ret, bytes, "%s %s, %s, %d thread%s", size->name, keys,
+                 number % 2 ? "free" : "chain", number / 2 + 1, number / 2 ? "s" : "");
+}
+
+static bool is_wanted(const struct bench_settings *s, const char *name)
+{
+    return !s->only || strstr(name, s->only);
+}
+
 static void lookups_of(const struct bench_settings *s, const struct size *size,
                        struct nigh_space *const spaces[ENTRANTS], enum keys_order order)
 {
-    const char *keys = order == KEYS_ZIPF ? "zipf" : "uniform";
     struct sequence sequence;
     char name[56];
     sequence_make(&sequence, order, size->entries, size->sequence, 1);
-    print_heading(size->name, keys);
-    for (unsigned threads = 1; threads <= 2; threads++)
-        for (int chain = 1; chain >= 0; chain--) {
-            snprintf(name, sizeof(name), "%s %s, %s, %u thread%s", size->name, keys,
-                     chain ? "chain" : "free", threads, threads > 1 ? "s" : "");
-            if (!s->only || strstr(name, s->only))
-                measure_all(s, name, spaces, &sequence, chain, threads, size->count);
-        }
-    snprintf(name, sizeof(name), "%s %s, batch", size->name, keys);
-    if (!s->only || strstr(name, s->only))
-        measure_batches(s, name, spaces, &sequence, size->count);
+    bool headed = false;
+    for (int i = 0; i < CASES; i++) {
+        case_name(size, order, i, name, sizeof(name));
+        if (!is_wanted(s, name))
+            continue;
+        if (i < BATCHED && !headed)
+            print_heading(size->name, order == KEYS_ZIPF ? "zipf" : "uniform");
+        headed = true;
+        if (i == BATCHED)
+            measure_batches(s, name, spaces, &sequence, size->count);
+        else
+            measure_all(s, name, spaces, &sequence, i % 2 == 0, (unsigned)i / 2 + 1, size->count);
+    }
     sequence_free(&sequence);
 }
 
@@ -232,13 +251,15 @@ static void bench_size(const struct bench_settings *s, const struct size *size)
             candidates[i]->destroy(spaces[i]);
 }
 
-/* Whether any of its cases may be wanted: all of a size have its name in theirs. */
 static bool size_wanted(const struct bench_settings *s, const struct size *size)
 {
-    bool named = false;
-    for (size_t i = 0; s->only && i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        named = named || strstr(s->only, sizes[i].name);
-    return !named || strstr(s->only, size->name);
+    bool wanted = false;
+    char name[56];
+    for (int i = 0; i < 2 * CASES; i++) {
+        case_name(size, i < CASES ? KEYS_UNIFORM : KEYS_ZIPF, i % CASES, name, sizeof(name));
+        wanted = wanted || is_wanted(s, name);
+    }
+    return wanted;
 }
 
 void bench_hit(const struct bench_settings *s)
@@ -247,8 +268,8 @@ void bench_hit(const struct bench_settings *s)
     for (size_t i = 0; i < count; i++)
         if (size_wanted(s, &sizes[i]))
             bench_size(s, s->quick ? &quick_size : &sizes[i]);
-    if (!s->only || strstr(s->only, "sharing"))
+    if (is_wanted(s, "sharing"))
         bench_sharing(s);
-    if (!s->only || strstr(s->only, "features"))
+    if (is_wanted(s, "features"))
         bench_features(s);
 }
