@@ -23,7 +23,7 @@ static const char usage[] =
     "  --threads N        application threads of each (4)\n"
     "  --memory SIZE      L1 of each node (8MiB)\n"
     "  --shards N         of L1; a power of two (by CPUs and memory)\n"
-    "  --policy NAME      of L1 (lru)\n"
+    "  --policy NAME      of L1 (lfu)\n"
     "  --updates N[/s]    updates of all nodes together (50/s)\n"
     "  --loads N          cap on loads at once, per node (as many as --threads)\n"
     "  --redis URI        a Redis to use instead of a private one; its keys begin with nigh-perf-\n"
