@@ -218,6 +218,21 @@ static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
     block_give(l1, s, old, old_bytes);
 }
 
+/* If all shards were as full as this one. */
+static uint64_t entries_like(const struct l1 *l1, const struct policy_lfu *p)
+{
+    return (p->core.by_count ? p->core.capacity : p->core.count) * (l1->shard_mask + 1u);
+}
+
+/* By all shards' weight and the mean of this one. */
+static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
+{
+    uint64_t weight = lfu_weight(&p->core);
+    if (p->core.by_count || !p->core.count || !weight)
+        return entries_like(l1, p);
+    return all_weight(l1) / u64_max(weight / p->core.count, 1);
+}
+
 /* Made when the cache is first full, or has a known size, and anew when that has changed much. */
 static void keep_shadows(struct l1 *l1, struct l1_shard *s)
 {
@@ -228,10 +243,13 @@ static void keep_shadows(struct l1 *l1, struct l1_shard *s)
         p->shadows_wait--;
         return;
     }
-    /* All shards are as full as this one: hashes spread keys evenly. */
-    uint64_t entries = p->core.by_count ? p->core.capacity : p->core.count;
-    entries *= l1->shard_mask + 1u;
-    if (NIGH_UNLIKELY(!shadows_suit(&l1->shadows, entries)) && shadows_claim(&l1->shadows, entries))
+    if (NIGH_LIKELY(shadows_suit(&l1->shadows, entries_like(l1, p))))
+        return;
+    /* Under a cap of bytes shards borrow from each other: what this one holds says little. */
+    uint64_t entries = entries_all(l1, p);
+    if (shadows_suit(&l1->shadows, entries))
+        p->shadows_wait = SHADOWS_RETRY;
+    else if (shadows_claim(&l1->shadows, entries))
         make_shadows(l1, s, entries);
 }
 
