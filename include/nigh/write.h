@@ -22,7 +22,8 @@ extern "C" {
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline
  *
  * Returns   0 stored; NIGH_REFUSED something newer is there, the ticket is out of date, or the
- *           value is larger than the space takes (then the old one is gone);
+ *           value is larger than the space takes, or without Redis than L1 does (then the old one
+ *           is gone). A policy may drop what is stored at once, as it may later;
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
  * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, or a tag empty or too long;

@@ -123,11 +123,19 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
     };
 }
 
-static void note_result(struct writing *w, enum l1_store_result result)
+/* Without Redis L1 is all there is: what it never takes is refused. */
+static void note_result(struct writing *w, const struct l1_value *value,
+                        enum l1_store_result result)
 {
-    lookup_count_store(w->space, result);
-    w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION;
-    w->full = result == L1_REFUSED_FULL && !l1_evicts(w->space->cache->l1);
+    const struct nigh *cache = w->space->cache;
+    bool too_large = result == L1_REFUSED_FULL && !l1_takes(cache->l1, &w->key, value);
+    if (too_large)
+        stats_count(&w->space->stats, STATS_L1_OVERSIZE);
+    else
+        lookup_count_store(w->space, result);
+    w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION ||
+                 (too_large && !cache->coherence);
+    w->full = result == L1_REFUSED_FULL && !too_large && !l1_evicts(cache->l1);
 }
 
 static bool is_oversize(const struct writing *w)
@@ -148,7 +156,7 @@ static void fill_l1(struct writing *w)
     w->refused = is_oversize(w);
     if (w->refused || l1_entry_create(l1, &w->key, &value, &e) != 0)
         return;
-    note_result(w, l1_store(l1, &w->key, e));
+    note_result(w, &value, l1_store(l1, &w->key, e));
     l1_entry_unref(e);
 }
 
@@ -157,7 +165,7 @@ static void write_l1(struct writing *w)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_of(w, 0, slots);
-    note_result(w, l1_write(w->space->cache->l1, &w->key, &value, w->ticket));
+    note_result(w, &value, l1_write(w->space->cache->l1, &w->key, &value, w->ticket));
 }
 
 /* Whether no tag, space or `all` was invalidated since the ticket. */

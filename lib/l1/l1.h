@@ -227,6 +227,9 @@ void l1_prefetch_write(struct l1 *l1, const struct l1_key *key);
 /* Whether a full cache makes room for who comes. */
 bool l1_evicts(const struct l1 *l1);
 
+/* Whether an entry may be so large at all: 1/8 of the cap. */
+bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_value *value);
+
 /* Publish an entry in place of what is there. It keeps the caller's reference. */
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e);
 

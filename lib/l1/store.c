@@ -144,13 +144,23 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
 
 /* ---- making entries ---- */
 
+static bool may_be_so_large(const struct l1 *l1, uint64_t charged_bytes)
+{
+    return charged_bytes <= l1_limit(&l1->entry_max_bytes);
+}
+
+bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_value *value)
+{
+    return may_be_so_large(l1, mem_charge(l1->mem, entry_size_of(key, value)));
+}
+
 /* From the arena, charged, its bytes not yet written; NULL: no room or no memory. The policy may
  * refuse a new key, but not a new value of one that it has admitted. */
 static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
                                     size_t size)
 {
     uint64_t bytes = mem_charge(l1->mem, size);
-    if (bytes > l1_limit(&l1->entry_max_bytes))
+    if (!may_be_so_large(l1, bytes))
         return NULL;
     if (!(replaces ? room_take_locked(l1, s, bytes) : room_take_entry_locked(l1, s, hash, bytes)))
         return NULL;

@@ -74,3 +74,20 @@ TEST(the_others_make_room)
         world_close(&w);
     }
 }
+
+/* Without Redis a value that L1 never takes is refused, and not said to be stored. */
+TEST(what_is_too_large_for_l1_is_refused)
+{
+    static char value[800000]; /* more than 1/8 of 4 MiB, less than space.value_max */
+    static const enum nigh_policy policies[] = {NIGH_POLICY_LFU, NIGH_POLICY_LRU, NIGH_POLICY_TTL,
+                                                NIGH_POLICY_NONE};
+    for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        struct world w;
+        open_with(&w, policies[i]);
+        CHECK_EQ(put(&w, 1, NULL), 0);
+        CHECK_EQ(nigh_put(w.space, "k1", 2, value, sizeof(value), NULL), NIGH_REFUSED);
+        CHECK_EQ(world_count(&w, "l1_oversize"), 1);
+        CHECK_EQ(ask_get(w.space, "k1", NULL).outcome, NIGH_MISS); /* the old one is gone */
+        world_close(&w);
+    }
+}
