@@ -504,6 +504,7 @@ static void run_round(uint64_t *random, enum nigh_policy policy)
         REQUIRE_EQ(pthread_create(&threads[i], NULL, roles[i], &actors[i]), 0);
     }
     wait_ms(ROUND_MS);
+    CHECK_WITHIN(20 * ROUND_MS, w->reads > 100 && w->stores > 100); /* on a busy machine, too */
     atomic_store_explicit(&w->stop, true, memory_order_relaxed);
     for (unsigned i = 0; i < ACTORS; i++)
         pthread_join(threads[i], NULL);
@@ -512,8 +513,6 @@ static void run_round(uint64_t *random, enum nigh_policy policy)
                (unsigned long long)w->invalidations, (unsigned long long)w->copies,
                (unsigned long long)stats_read(&w->stats, STATS_L1_EVICT),
                (unsigned long long)stats_read(&w->stats, STATS_L1_GROW));
-    CHECK_GT(w->reads, 100);
-    CHECK_GT(w->stores, 100);
     close_world(w);
 }
 
