@@ -20,6 +20,7 @@ static void open_with(struct world *w, enum nigh_policy policy)
     o.l1_memory = 4u << 20;
     o.group_slots = 2048;
     o.l1_policy = policy;
+    o.l1_shards = 1; /* full for one key is full for all */
     world_open(w, &o, NULL);
 }
 
@@ -34,9 +35,10 @@ TEST(none_says_that_it_is_full)
     CHECK_EQ(rc, NIGH_EFULL);
     CHECK_GT(stored, 400);
     CHECK_EQ(ask_get(w.space, "k0", NULL).outcome, NIGH_FRESH);
-    CHECK_EQ(nigh_invalidate(w.space, "k0", 2, NULL), 0);
+    for (char key[] = "k0"; key[1] <= '9'; key[1]++)
+        CHECK_EQ(nigh_invalidate(w.space, key, 2, NULL), 0);
     world_settle(&w);
-    CHECK_EQ(put(&w, stored, NULL), 0); /* there is room again */
+    CHECK_EQ(put(&w, stored, NULL), 0); /* there is room again, also if a table has to grow */
     world_close(&w);
 }
 
@@ -45,9 +47,9 @@ TEST(none_says_so_of_a_fill)
 {
     struct world w;
     open_with(&w, NIGH_POLICY_NONE);
-    unsigned stored = 0;
-    while (stored < 2000 && put(&w, stored, NULL) == 0)
-        stored++;
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 2000 && refused < 20; i++) /* a table may have grown and left room */
+        refused = put(&w, i, NULL) == NIGH_EFULL ? refused + 1 : 0;
     struct nigh_miss miss = NIGH_MISS_INIT;
     struct nigh_call call = NIGH_CALL_INIT;
     call.miss = &miss;
