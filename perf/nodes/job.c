@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "nodes/collect.h"
+#include "nodes/origin.h"
 #include "support/fail.h"
 #include "support/redis_server.h"
 #include "support/redis_sweep.h"
@@ -147,6 +148,7 @@ static void set_up(struct run *r)
     snprintf(plan.catalogue, sizeof(plan.catalogue), "%s", r->job->catalogue);
     snprintf(plan.revisions, sizeof(plan.revisions), "%s/revisions-%s.sqlite", r->job->folder,
              plan.check ? "on" : "off");
+    origin_create(plan.revisions);
     snprintf(plan.redis_prefix, sizeof(plan.redis_prefix), "nigh-perf-%d-%s", (int)getpid(),
              plan.check ? "on" : "off");
     if (r->job->own_redis) {

@@ -57,15 +57,21 @@ struct origin {
 
 _Static_assert(PAGE_NAMES_SHOWN == 100, "the LIMIT of the reverse query says 100");
 
+void origin_create(const char *revisions)
+{
+    sqlite3 *db = database_open(revisions);
+    database_run(db, "PRAGMA journal_mode=WAL"); /* kept in the file */
+    database_run(db, "CREATE TABLE"
+                     " revision(package INTEGER PRIMARY KEY, revision INTEGER NOT NULL)");
+    database_close(db);
+}
+
 /* synchronous=NORMAL: a commit survives a crash of the process, and takes 20 to 50 us. Mapped, the
  * catalogue is read without a system call per page. */
 static void attach(sqlite3 *db, const char *catalogue)
 {
     char *sql = must_print("ATTACH 'file:%s?immutable=1' AS catalogue", catalogue);
-    database_run(db, "PRAGMA journal_mode=WAL");
     database_run(db, "PRAGMA synchronous=NORMAL");
-    database_run(db, "CREATE TABLE IF NOT EXISTS"
-                     " revision(package INTEGER PRIMARY KEY, revision INTEGER NOT NULL)");
     database_run(db, sql);
     database_run(db, "PRAGMA catalogue.mmap_size=1073741824");
     free(sql);

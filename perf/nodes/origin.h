@@ -18,6 +18,10 @@
 
 struct origin;
 
+/* Make the empty database of revisions, before anybody opens it: two connections that change its
+ * mode together do not wait for each other. */
+void origin_create(const char *revisions);
+
 struct origin *origin_open(const char *revisions, const char *catalogue);
 void origin_close(struct origin *origin);
 
