@@ -139,10 +139,7 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
         .entries = o->l1_entries,
     };
     int rc = l1_create(&config, &cache->l1);
-    if (rc == NIGH_EINVAL)
-        return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
-                                        "(l1.shards, coherence.group_slots)", o->l1_memory);
-    return rc;
+    return rc == NIGH_EINVAL ? options_memory_too_small(o) : rc;
 }
 
 static int open_flights(struct nigh *cache)

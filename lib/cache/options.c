@@ -43,7 +43,7 @@ static const struct option options[] = {
     {"l1.entries", U32(l1_entries), UNIT_NONE, 1, 1u << 31, 0, NULL,
      "cap on the number of values, equal parts for the shards, beside l1.memory; by default none"},
     {"l1.hash", WORD(l1_hash), UNIT_NONE, 0, 0, NIGH_HASH_XXH3, "xxh3,siphash",
-     "of keys, seeded; siphash for keys that enemies choose and see the timing of, 10 ns more"},
+     "of keys, seeded; siphash, which is slower, for keys that enemies choose and time"},
     {"l1.huge_pages", WORD(l1_huge_pages), UNIT_NONE, 0, 0, NIGH_HUGE_TABLES, "none,tables,all",
      "what lies in pages of 2 MiB; all: values too, memory is then given back in such steps"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
@@ -241,6 +241,20 @@ static bool power_of_two(uint32_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
+int options_check_limbo(const struct nigh_options *s)
+{
+    if (s->l1_limbo <= s->l1_memory / 2)
+        return 0;
+    return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
+                      s->l1_limbo, s->l1_memory);
+}
+
+int options_memory_too_small(const struct nigh_options *s)
+{
+    return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
+                                    "(l1.shards, coherence.group_slots)", s->l1_memory);
+}
+
 static int check_together(const struct nigh_options *s)
 {
     if (s->l1_shards && !power_of_two(s->l1_shards))
@@ -253,10 +267,7 @@ static int check_together(const struct nigh_options *s)
     if (s->beat_ms >= s->trust_ms)
         return error_note(NIGH_EOPTION, "coherence.beat=%u must be below coherence.trust=%u",
                           s->beat_ms, s->trust_ms);
-    if (s->l1_limbo > s->l1_memory / 2)
-        return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
-                          s->l1_limbo, s->l1_memory);
-    return 0;
+    return options_check_limbo(s);
 }
 
 static uint64_t default_memory(void)

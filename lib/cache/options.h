@@ -12,6 +12,10 @@
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
 /* nigh_options_set() of what may change while a cache is open; else NIGH_EOPTION (explained). */
 int options_change(struct nigh_options *s, const char *name, const char *value);
+/* Errors: NIGH_EOPTION (explained): l1.limbo is more than half of l1.memory. */
+int options_check_limbo(const struct nigh_options *s);
+/* NIGH_EOPTION, explained: L1 found that l1.memory does not hold its tables. */
+int options_memory_too_small(const struct nigh_options *s);
 /* As options_resolve(), for a space's own; what it leaves out is still 0. NULL: all of it. */
 int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret);
 

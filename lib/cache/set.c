@@ -6,8 +6,6 @@
  * are live; then all of them are applied, so that no option needs code of its own here but its two
  * lines. Readers take each value as it is at that moment: none depends on another.
  */
-#include <inttypes.h>
-
 #include "cache/cache.h"
 #include "cache/options.h"
 
@@ -34,13 +32,11 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
 {
     if (o->l1_memory == l1_memory(cache->l1) && o->l1_limbo == l1_limbo(cache->l1))
         return 0;
-    if (o->l1_limbo > o->l1_memory / 2)
-        return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
-                          o->l1_limbo, o->l1_memory);
-    if (l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo) == 0)
-        return 0;
-    return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
-                                    "(l1.shards, coherence.group_slots)", o->l1_memory);
+    int rc = options_check_limbo(o);
+    if (rc != 0)
+        return rc;
+    rc = l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo);
+    return rc == 0 ? 0 : options_memory_too_small(o);
 }
 
 static int write_live(struct nigh *cache, const struct nigh_options *o)
