@@ -22,6 +22,7 @@ struct candidate_need {
     uint32_t value_bytes; /* of each */
     bool bounded;         /* evict the oldest beyond `entries`; one writer */
     const char *tag;      /* of every value; NULL: none (nigh only) */
+    bool maps_singly;     /* tables in mappings of their own, not in regions (nigh only) */
 };
 
 struct candidate {

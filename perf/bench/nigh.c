@@ -53,6 +53,8 @@ static struct nigh_space *nigh_create(const struct candidate_need *need)
     uint64_t live = live_for(need);
     options.l1_limbo = live < LIMBO_MAX_BYTES ? live : LIMBO_MAX_BYTES;
     options.l1_memory = live + options.l1_limbo;
+    if (need->maps_singly)
+        options.l1_huge_pages = NIGH_HUGE_NONE;
     options.space.soft_ttl_ms = TTL_MS; /* nothing expires while it is measured */
     if (nigh_open(&options, &opened[i].cache) != 0)
         fail("nigh_open failed: %s", nigh_options_error());
