@@ -158,6 +158,32 @@ TEST(purge_lowers_resident_bytes)
     mem_destroy(mem);
 }
 
+/* What a cache keeps is charged to nobody: it must be little, however much went through it. */
+TEST(a_cache_keeps_little_of_what_it_is_given)
+{
+    enum { COUNT = 1000, LARGEST = 4096, KEPT_MAX = 600 * 1024 };
+    static void *ptrs[COUNT];
+    struct mem_stats before, after;
+    struct mem *mem = mem_create();
+    struct mem_cache *cache = mem_cache_create(mem);
+    REQUIRE(cache);
+    mem_stats_read(mem, &before);
+    for (size_t size = 16; size <= LARGEST; size += 16) {
+        for (int i = 0; i < COUNT; i++)
+            REQUIRE(ptrs[i] = mem_alloc(mem, cache, size));
+        for (int i = 0; i < COUNT; i++)
+            mem_free(mem, cache, ptrs[i], size);
+    }
+    mem_stats_read(mem, &after);
+    check_note("kept: %zu bytes", after.allocated_bytes - before.allocated_bytes);
+    CHECK_LE(after.allocated_bytes - before.allocated_bytes, KEPT_MAX);
+    mem_cache_flush(cache);
+    mem_stats_read(mem, &after);
+    CHECK_EQ(after.allocated_bytes, before.allocated_bytes);
+    mem_cache_destroy(cache);
+    mem_destroy(mem);
+}
+
 TEST(arenas_do_not_share_their_counts)
 {
     struct mem_stats before, after;
