@@ -21,14 +21,15 @@ extern "C" {
  *
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline
  *
- * Returns   0 stored; NIGH_REFUSED something newer is there, the ticket is out of date, or the
- *           value is larger than the space takes, or without Redis than L1 does (then the old one
- *           is gone). A policy may drop what is stored at once, as it may later;
+ * Returns   0 stored; NIGH_REFUSED a version that is not older is there, the ticket is out of date,
+ *           or the value is larger than the space takes, or without Redis than L1 does (then the
+ *           old one is gone; not with call->miss, which leaves what is there). A policy may drop
+ *           what is stored at once, as it may later;
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
  * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, or a tag empty or too long;
  *           NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy `none`: L1 is full, and Redis
- *           has not got it either; the old value is gone
+ *           has not got it either; the old value is gone (with call->miss it stays)
  * Threads   any
  * Blocks    up to the L2 deadline
  */

@@ -16,9 +16,6 @@
 #include "cache/invalidate.h"
 #include "cache/lookup.h"
 
-/* Odd and without pattern (2^64 / golden ratio): a product has noise in its top bits. */
-#define SPREAD UINT64_C(0x9E3779B97F4A7C15)
-
 /* One value on its way in: built once, used for the envelope and for the L1 entry. */
 struct writing {
     struct nigh_space *space;
@@ -31,6 +28,7 @@ struct writing {
     struct coherence_position position; /* s of the ticket */
     uint64_t home;
     uint64_t token;
+    bool only_newer;                    /* L1 takes no version that it has */
     bool refused;                       /* L1 has something newer */
     bool full;                          /* L1 has no room, and does not make any */
     uint32_t group_count;
@@ -75,15 +73,16 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
     w->value = value;
     w->ticket = l1_ticket(cache->l1);
     w->version = call->version;
-    uint64_t noise = (w->key.hash ^ w->ticket) * SPREAD;
+    uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
     w->soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms, noise);
-    w->stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms, noise * SPREAD);
+    w->stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms, noise * HASH_GOLDEN);
     w->position = (struct coherence_position){0, 0};
     if (cache->coherence)
         w->position = coherence_position(cache->coherence);
     w->home = 0;
     w->token = 0;
     w->group_count = 0;
+    w->only_newer = false;
     w->refused = false;
     w->full = false;
     return call->tag_count ? add_tags(w, call->tags, call->tag_count) : 0;
@@ -165,7 +164,8 @@ static void write_l1(struct writing *w)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_of(w, 0, slots);
-    note_result(w, &value, l1_write(w->space->cache->l1, &w->key, &value, w->ticket));
+    note_result(w, &value,
+                l1_write(w->space->cache->l1, &w->key, &value, w->ticket, w->only_newer));
 }
 
 /* Whether no tag, space or `all` was invalidated since the ticket. */
@@ -335,24 +335,10 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     return w->full && verdict != L2_STORED ? NIGH_EFULL : 0;
 }
 
-/* Whether L1 has this version or a newer one already: then a put changes nothing (rule 15). */
-static bool is_known(const struct writing *w)
-{
-    const struct nigh *cache = w->space->cache;
-    struct moment moment = freshness_moment(cache);
-    rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, &w->key);
-    bool known = e && l1_entry_version(e) >= w->version &&
-                 freshness_of(cache, e, &moment) != FRESHNESS_GONE;
-    rcu_leave();
-    return known;
-}
-
 static int put_l1_only(struct writing *w)
 {
-    if (w->version != 0 && is_known(w))
-        return NIGH_REFUSED;
     w->ticket = L1_TICKET_NOW; /* the last arrival wins: nothing that came before it counts */
+    w->only_newer = true;      /* where versions can be compared */
     change_l1_only(w, true);
     return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
 }

@@ -29,10 +29,21 @@
 
 /* ---- judging ---- */
 
-/* Unversioned values cannot be compared, and what has expired is no longer there. */
-static bool is_newer(const struct l1_entry *there, uint64_t version, uint64_t now_ns)
+static enum l1_standing standing_of(const struct l1 *l1, const struct l1_entry *e)
 {
-    return version && l1_entry_version(there) > version && now_ns < l1_entry_stale_until_ns(there);
+    const uint16_t *groups;
+    uint32_t count = l1_entry_groups(e, &groups);
+    return floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count);
+}
+
+/* Whether what is there keeps a version out. Unversioned values cannot be compared, and what has
+ * expired or was invalidated with a group is no longer there. */
+static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_t version,
+                      bool same_too, uint64_t now_ns)
+{
+    uint64_t has = version ? l1_entry_version(there) : 0;
+    return has && (has > version || (same_too && has == version)) &&
+           now_ns < l1_entry_stale_until_ns(there) && standing_of(l1, there) != L1_BELOW_HARD;
 }
 
 /* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
@@ -43,10 +54,7 @@ static bool survives(const struct l1_entry *e, uint64_t version)
 
 static bool is_current(const struct l1 *l1, const struct l1_key *key, const struct l1_entry *e)
 {
-    const uint16_t *groups;
-    uint32_t count = l1_entry_groups(e, &groups);
-    return e->stamp >= floors_of_key(&l1->floors, key->hash) &&
-           floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count) == L1_CURRENT;
+    return e->stamp >= floors_of_key(&l1->floors, key->hash) && standing_of(l1, e) == L1_CURRENT;
 }
 
 /* One entry more is one too many. */
@@ -130,7 +138,7 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
     _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
     struct l1_entry *old = entry_in(word);
-    if (old && is_newer(old, l1_entry_version(e), now_ns))
+    if (old && keeps_out(l1, old, l1_entry_version(e), false, now_ns))
         return L1_REFUSED_VERSION;
     if (prepared && !old)
         word = new_word(l1, s, key->hash);
@@ -211,6 +219,7 @@ struct own_write {
     const struct l1_key *key;
     const struct l1_value *value;
     uint64_t ticket;
+    bool only_newer; /* than what is there */
     size_t size;
     struct l1_entry *made; /* a large one, made before: with a reference; NULL: none */
 };
@@ -259,7 +268,7 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     const struct l1_value *v = w->value;
     bool ok;
     *ret_stamp = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
-    if (old && is_newer(old, v->version, v->born_ns))
+    if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
         return L1_REFUSED_VERSION;
     ok = ok && floors_judge(&l1->floors, w->ticket, v->space_slot, v->groups, v->group_count) ==
                    L1_CURRENT;
@@ -283,8 +292,10 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
     if (result == L1_STORED && !(e && word))
         result = L1_REFUSED_FULL;
     if (NIGH_UNLIKELY(result != L1_STORED)) {
-        if (old && !survives(old, w->value->version))
+        if (old && !survives(old, w->value->version)) {
             l1_shard_drop_locked(l1, s, old);
+            stats_count(l1->stats, STATS_L1_REMOVE);
+        }
         unmake_own(l1, s, w, e);
         return result;
     }
@@ -302,9 +313,9 @@ void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
 }
 
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
-                              const struct l1_value *value, uint64_t ticket)
+                              const struct l1_value *value, uint64_t ticket, bool only_newer)
 {
-    struct own_write w = {key, value, ticket, entry_size_of(key, value), NULL};
+    struct own_write w = {key, value, ticket, only_newer, entry_size_of(key, value), NULL};
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
         w.made = NULL; /* not stored, but what is there goes all the same */

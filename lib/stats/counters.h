@@ -37,11 +37,11 @@
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \
     X(L1_REFUSED_FLOOR, "l1_refused_floor", "stores refused: invalidated since their load began")  \
     X(L1_REFUSED_VERSION, "l1_refused_version", "stores refused: a newer version is there")        \
-    X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room under the cap")                 \
+    X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room, or a policy keeps the others") \
     X(L1_OVERSIZE, "l1_oversize", "values not stored: over the size limit")                        \
     X(L1_EVICT, "l1_evict", "entries evicted for room")                                            \
     X(L1_EXPIRE, "l1_expire", "entries removed by time")                                           \
-    X(L1_REMOVE, "l1_remove", "entries removed by an invalidation or a write")                     \
+    X(L1_REMOVE, "l1_remove", "entries invalidated, or left without a new value by a write")       \
     X(L1_MOVE, "l1_move", "entries moved so that sparse pages could be given back")                \
     X(L1_GROW, "l1_grow", "doublings of a shard's table")                                          \
     X(L1_LONG_CHAIN, "l1_long_chain", "inserts that met the limit of an overflow chain")           \

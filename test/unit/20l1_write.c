@@ -16,7 +16,19 @@ static enum l1_store_result write_value(struct cache *c, unsigned number,
 {
     struct name name;
     struct l1_key key = cache_key(c, &name, number);
-    return l1_write(c->l1, &key, value, ticket);
+    return l1_write(c->l1, &key, value, ticket, false);
+}
+
+static enum l1_store_result write_newer(struct cache *c, unsigned number, uint64_t version,
+                                        const uint16_t *tag)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    struct l1_value v = cache_value(c, &version, sizeof(version));
+    v.version = version;
+    v.groups = tag;
+    v.group_count = tag ? 1 : 0;
+    return l1_write(c->l1, &key, &v, L1_TICKET_NOW, true);
 }
 
 /* A value that begins with a number. */
@@ -154,6 +166,26 @@ TEST(a_newer_version_stays_and_an_older_one_goes)
     cache_close(&c);
 }
 
+/* Judged and stored under one lock: of two puts of one version, one is told that it came late. */
+TEST(the_same_version_enters_once)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    uint16_t tag = TAG;
+    CHECK_EQ(write_newer(&c, 1, 5, &tag), L1_STORED);
+    CHECK_EQ(write_newer(&c, 1, 5, &tag), L1_REFUSED_VERSION);
+    CHECK_EQ(write_newer(&c, 1, 4, &tag), L1_REFUSED_VERSION);
+    CHECK_EQ(read_number(&c, 1), 5);
+    CHECK_EQ(write_newer(&c, 1, 6, &tag), L1_STORED);
+    l1_raise_group(c.l1, TAG, true); /* stale, but there */
+    CHECK_EQ(write_newer(&c, 1, 6, &tag), L1_REFUSED_VERSION);
+    l1_raise_group(c.l1, TAG, false); /* gone: whatever its version was */
+    CHECK_EQ(write_newer(&c, 1, 5, &tag), L1_STORED);
+    CHECK_EQ(read_number(&c, 1), 5);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 /* A put that is dropped must not leave the value that it was to replace. */
 TEST(without_room_the_old_value_is_gone_all_the_same)
 {
@@ -167,7 +199,9 @@ TEST(without_room_the_old_value_is_gone_all_the_same)
         CHECK_GT(number, 20000);
         CHECK_EQ(read_number(&c, 100 + number % 100), 0);
         CHECK_EQ(read_number(&c, 7), 7);
+        uint64_t removed = stats_read(&c.stats, STATS_L1_REMOVE);
         CHECK_EQ(write_number(&c, 7, 8, sizes[i]), L1_REFUSED_FULL);
+        CHECK_EQ(stats_read(&c.stats, STATS_L1_REMOVE), removed + 1);
         CHECK_EQ(read_number(&c, 7), 0);
         cache_audit(&c);
         cache_reclaim(&c);
