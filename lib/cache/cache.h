@@ -90,7 +90,7 @@ struct nigh {
     _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
-    _Atomic uint32_t fills_behind;              /* (a) under way, and nobody waits for them */
+    _Atomic uint32_t sent_behind;               /* (a) requests that nobody waits for */
     uint32_t group_slots;                       /* (c) */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */

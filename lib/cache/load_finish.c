@@ -41,21 +41,38 @@ void load_land_stale(struct load *l, int otherwise)
 
 /* ---- L2 ---- */
 
-static void forget(void *arg, struct l2_answer *answer)
+/*
+ * What is sent and nobody waits for is counted, so that nigh_close() lets it reach Redis, and does
+ * not free what its answer touches. To be called before its flight lands.
+ */
+static void note_sent(struct nigh *cache)
 {
-    (void)arg;
+    atomic_fetch_add_explicit(&cache->sent_behind, 1, memory_order_relaxed);
+}
+
+static void note_answered(struct nigh *cache)
+{
+    /* pair(cache.sent_behind): the last look at what nigh_close() is about to free */
+    atomic_fetch_sub_explicit(&cache->sent_behind, 1, memory_order_release);
+}
+
+static void released(void *cache, struct l2_answer *answer)
+{
     l2_answer_free(answer);
+    note_answered(cache);
 }
 
 static void release_lease(struct load *l)
 {
     struct nigh *cache = l->space->cache;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), forget, NULL};
+    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), released, cache};
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
     leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
-    (void)l2_release(cache->l2, &key, l->token, &frame, &op); /* else its time ends it */
+    note_sent(cache);
+    if (l2_release(cache->l2, &key, l->token, &frame, &op) != 0)
+        note_answered(cache); /* its time ends it */
 }
 
 void load_release_lease(struct load *l)
@@ -84,8 +101,7 @@ static void filled_behind(void *arg, struct l2_answer *answer)
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
     l2_answer_free(answer);
-    /* pair(cache.fills_behind): the last look at what nigh_close() is about to free */
-    atomic_fetch_sub_explicit(&cache->fills_behind, 1, memory_order_release);
+    note_answered(cache);
 }
 
 static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, uint32_t stale_ms)
@@ -161,7 +177,6 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         return false;
     struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
     bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
-    _Atomic uint32_t *behind = &cache->fills_behind;
     struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), filled_behind,
                        l->space};
     if (wait) {
@@ -170,7 +185,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         op.done = load_replied;
         op.arg = l->flight;
     } else {
-        atomic_fetch_add_explicit(behind, 1, memory_order_relaxed); /* before this flight lands */
+        note_sent(cache);
     }
     if (send_fill(l, &e, &op))
         return wait;
@@ -178,7 +193,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     if (wait)
         flight_unref(l->flight);
     else
-        atomic_fetch_sub_explicit(behind, 1, memory_order_relaxed);
+        note_answered(cache);
     return false;
 }
 

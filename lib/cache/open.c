@@ -307,13 +307,13 @@ undo_alloc:
 /* ---- closing ---- */
 
 /* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets
- * fills that nobody waits for reach Redis (or their deadline), lest their leases stay behind. */
+ * fills and leases given back reach Redis (or their deadline), lest the leases stay behind. */
 static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;
-    /* pair(cache.fills_behind): what their answers touched is not freed before */
+    /* pair(cache.sent_behind): what their answers touched is not freed before */
     while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers) ||
-           atomic_load_explicit(&cache->fills_behind, memory_order_acquire) > 0) {
+           atomic_load_explicit(&cache->sent_behind, memory_order_acquire) > 0) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
         park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 1));
     }

@@ -189,7 +189,7 @@ static int send_one(struct l2 *l2, struct request *r)
 {
     int failed = conn_append(&l2->conn, r->wire, r->wire_len);
     if (!l2->pending.head)
-        l2->awaited_ns = r->queued_ns;
+        l2->awaited_ns = clock_now_ns(l2->env->clock); /* it may have been queued for long */
     list_push(&l2->pending, r);
     l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
     if (!r->script)
