@@ -122,6 +122,22 @@ void world_open(struct world *w, const struct nigh_options *o, const struct nigh
     world_open_with(w, o ? o : &own, so, &w->origin);
 }
 
+struct nigh_space_options exact_space(void)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 1000;
+    so.stale_ms = 500;
+    so.jitter_percent = NIGH_NONE;
+    return so;
+}
+
+void world_open_exact(struct world *w)
+{
+    struct nigh_options o = world_options(w);
+    struct nigh_space_options so = exact_space();
+    world_open(w, &o, &so);
+}
+
 struct nigh_options node_options(const struct redis *server)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;

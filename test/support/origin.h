@@ -72,6 +72,10 @@ struct world {
 struct nigh_options world_options(struct world *w);
 /* NULL: defaults with the kernel's clock and own threads, whatever NIGH_CONF says. */
 void world_open(struct world *w, const struct nigh_options *o, const struct nigh_space_options *so);
+/* Lifetimes without jitter, so that a millisecond decides: fresh for 1,000 ms, then stale for 500.
+ * And a cache with world_options() that has them. */
+struct nigh_space_options exact_space(void);
+void world_open_exact(struct world *w);
 /* A node: the same before this Redis, and in front of an origin that it may share; waits until it
  * is trusted. Its beats are quick, so that tests of their absence are, too. */
 struct nigh_options node_options(const struct redis *server);

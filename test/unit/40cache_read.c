@@ -9,23 +9,6 @@
 #include "cache/cache.h"
 #include "support/origin.h"
 
-/* Lifetimes without jitter, so that a millisecond decides. */
-static struct nigh_space_options plain(void)
-{
-    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    so.soft_ttl_ms = 1000;
-    so.stale_ms = 500;
-    so.jitter_percent = NIGH_NONE;
-    return so;
-}
-
-static void open_plain(struct world *w)
-{
-    struct nigh_options o = world_options(w);
-    struct nigh_space_options so = plain();
-    world_open(w, &o, &so);
-}
-
 static struct nigh_call flags(uint32_t f)
 {
     struct nigh_call call = NIGH_CALL_INIT;
@@ -74,7 +57,7 @@ TEST(a_beat_within_a_read_makes_nothing_fresh_that_it_removes)
         struct nigh_options o = world_options(&w);
         o.clock = beat_clock;
         o.clock_arg = &b;
-        struct nigh_space_options so = plain();
+        struct nigh_space_options so = exact_space();
         world_open(&w, &o, &so);
         CHECK_EQ(nigh_put(w.space, "k", 1, "old", 3, NULL), 0);
         w.cache->trusted_until = &b.trusted_until; /* 0: doubt reigns */
@@ -91,7 +74,7 @@ TEST(a_beat_within_a_read_makes_nothing_fresh_that_it_removes)
 TEST(get_never_loads)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_MISS, "");
     world_settle(&w);
     CHECK_EQ(w.origin.loads, 0);
@@ -102,7 +85,7 @@ TEST(get_never_loads)
 TEST(fetch_loads_once_and_then_hits)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct answer a = ask_fetch(w.space, "k", NULL);
     CHECK_ANSWER(a, NIGH_FRESH, "k=1");
     CHECK_EQ(a.tier, NIGH_TIER_LOADER);
@@ -122,7 +105,7 @@ TEST(a_space_without_loader_misses)
 {
     struct world w;
     struct nigh_space *bare;
-    open_plain(&w);
+    world_open_exact(&w);
     REQUIRE_EQ(nigh_space_open(w.cache, "bare", NULL, NULL, NULL, NULL, &bare), 0);
     CHECK_ANSWER(ask_fetch(bare, "k", NULL), NIGH_MISS, "");
     world_close(&w);
@@ -132,7 +115,7 @@ TEST(spaces_do_not_see_each_other)
 {
     struct world w;
     struct nigh_space *other;
-    open_plain(&w);
+    world_open_exact(&w);
     REQUIRE_EQ(nigh_space_open(w.cache, "s2", NULL, NULL, NULL, NULL, &other), 0);
     CHECK_EQ(nigh_put(w.space, "k", 1, "one", 3, NULL), 0);
     CHECK_ANSWER(ask_get(other, "k", NULL), NIGH_MISS, "");
@@ -149,7 +132,7 @@ TEST(spaces_do_not_see_each_other)
 TEST(fresh_then_stale_then_gone)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     world_advance(&w, 999);
     CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=1");
@@ -166,7 +149,7 @@ TEST(fresh_then_stale_then_gone)
 TEST(an_expired_value_gives_its_memory_back)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     int64_t before = world_count(&w, "memory_bytes");
     for (int i = 0; i < 100; i++) {
         char key[16];
@@ -185,7 +168,7 @@ TEST(an_expired_value_gives_its_memory_back)
 TEST(a_stale_value_is_returned_and_refreshed_behind)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     origin_commit(&w.origin);
     world_advance(&w, 1200);
@@ -202,7 +185,7 @@ TEST(a_stale_value_is_returned_and_refreshed_behind)
 TEST(get_of_a_stale_value_refreshes_nothing)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     world_advance(&w, 1200);
     CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_STALE, "k=1");
@@ -272,7 +255,7 @@ TEST(absence_is_remembered_for_its_own_time)
 {
     struct world w;
     struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = plain();
+    struct nigh_space_options so = exact_space();
     so.absent_ttl_ms = 300;
     world_open(&w, &o, &so);
     w.origin.script = answer_absent;
@@ -292,7 +275,7 @@ TEST(absence_need_not_be_remembered)
 {
     struct world w;
     struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = plain();
+    struct nigh_space_options so = exact_space();
     so.absent_ttl_ms = NIGH_NONE;
     world_open(&w, &o, &so);
     w.origin.script = answer_absent;
@@ -327,7 +310,7 @@ TEST(an_error_is_not_repeated_for_a_while_that_doubles)
 {
     struct world w;
     struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = plain();
+    struct nigh_space_options so = exact_space();
     so.error_ttl_ms = 100;
     so.error_ttl_max_ms = 350;
     world_open(&w, &o, &so);
@@ -360,7 +343,7 @@ TEST(an_error_is_not_repeated_for_a_while_that_doubles)
 TEST(an_invalidation_ends_the_wait_after_an_error)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     w.origin.script = answer_error;
     CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
     w.origin.script = NULL;
@@ -374,7 +357,7 @@ TEST(errors_need_not_be_remembered)
     for (int i = 0; i < 2; i++) {
         struct world w;
         struct nigh_options o = world_options(&w);
-        struct nigh_space_options so = plain();
+        struct nigh_space_options so = exact_space();
         *(i == 0 ? &so.error_ttl_ms : &so.error_ttl_max_ms) = NIGH_NONE; /* "in either" */
         world_open(&w, &o, &so);
         w.origin.script = answer_error;
@@ -388,7 +371,7 @@ TEST(errors_need_not_be_remembered)
 TEST(a_loader_that_returns_an_error_or_no_answer_has_failed)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     w.origin.script = return_error;
     CHECK_EQ(ask_fetch(w.space, "a", NULL).outcome, NIGH_ELOADER);
     CHECK_EQ(nigh_load_error(), -5);
@@ -401,7 +384,7 @@ TEST(a_loader_that_returns_an_error_or_no_answer_has_failed)
 TEST(a_failing_origin_leaves_the_stale_value_in_service)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     w.origin.script = answer_error;
     world_advance(&w, 1100);
@@ -434,7 +417,7 @@ static int with_ttl(struct origin *o, struct nigh_fill *fill)
 TEST(the_answers_own_lifetime_and_version_count)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     w.origin.script = with_ttl;
     struct answer a = ask_fetch(w.space, "k", NULL);
     CHECK_ANSWER(a, NIGH_FRESH, "k=1");
@@ -455,7 +438,7 @@ static int uncacheable(struct origin *o, struct nigh_fill *fill)
 TEST(an_uncacheable_answer_is_handed_out_and_kept_nowhere)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     w.origin.script = uncacheable;
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "now");
     CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
@@ -483,7 +466,7 @@ static int not_modified(struct origin *o, struct nigh_fill *fill)
 TEST(not_modified_begins_the_lifetime_anew)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     w.origin.script = not_modified;
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     origin_commit(&w.origin);
@@ -506,7 +489,7 @@ TEST(not_modified_begins_the_lifetime_anew)
 TEST(max_age_asks_for_something_younger)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = NIGH_CALL_INIT;
     call.max_age_ms = 200;
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
@@ -529,7 +512,7 @@ static int versioned(struct origin *o, struct nigh_fill *fill)
 TEST(min_version_asks_for_something_newer)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = NIGH_CALL_INIT;
     call.min_version = 2;
     w.origin.script = versioned;
@@ -546,7 +529,7 @@ TEST(min_version_asks_for_something_newer)
 TEST(a_version_below_the_minimum_is_not_called_fresh_even_when_just_loaded)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = NIGH_CALL_INIT;
     call.min_version = 7; /* the caller knows of 7; the origin (a replica) still has 1 */
     w.origin.script = versioned;
@@ -558,7 +541,7 @@ TEST(a_version_below_the_minimum_is_not_called_fresh_even_when_just_loaded)
 TEST(no_store_leaves_nothing_behind)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = flags(NIGH_NO_STORE);
     CHECK_ANSWER(ask_fetch(w.space, "k", &call), NIGH_FRESH, "k=1");
     CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
@@ -568,7 +551,7 @@ TEST(no_store_leaves_nothing_behind)
 TEST(refresh_loads_though_a_fresh_value_is_there)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = flags(NIGH_REFRESH);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     origin_commit(&w.origin);
@@ -580,7 +563,7 @@ TEST(refresh_loads_though_a_fresh_value_is_there)
 TEST(quiet_reads_are_not_counted)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = flags(NIGH_QUIET);
     CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
@@ -594,7 +577,7 @@ TEST(quiet_reads_are_not_counted)
 TEST(l1_only_asks_nobody_else)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_call call = flags(NIGH_L1_ONLY);
     CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_MISS);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
@@ -620,7 +603,7 @@ TEST(values_over_the_limit_are_returned_not_stored_and_counted)
 {
     struct world w;
     struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = plain();
+    struct nigh_space_options so = exact_space();
     so.value_max = 1000;
     world_open(&w, &o, &so);
     REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX + 1ul));
@@ -641,7 +624,7 @@ TEST(a_value_larger_than_the_whole_cache_is_returned)
 {
     struct world w;
     struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = plain();
+    struct nigh_space_options so = exact_space();
     so.value_max = NIGH_VALUE_MAX;
     world_open(&w, &o, &so);
     REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX));
@@ -657,7 +640,7 @@ TEST(a_value_larger_than_the_whole_cache_is_returned)
 TEST(an_empty_value_is_a_value)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_value v = NIGH_VALUE_INIT;
     CHECK_EQ(nigh_put(w.space, "k", 1, NULL, 0, NULL), 0);
     CHECK_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
@@ -676,7 +659,7 @@ TEST(an_empty_value_is_a_value)
 TEST(keys_are_bytes)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     static const char keys[][4] = {{0, 0, 0, 0}, {0, 0, 0, 1}, {'a', 0, 'b', 0}, {'a', 0, 'b', 1}};
     struct nigh_value v;
     for (size_t i = 0; i < 4; i++)
@@ -693,7 +676,7 @@ TEST(keys_are_bytes)
 TEST(key_lengths_have_limits)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     static char key[NIGH_KEY_MAX + 1];
     struct nigh_value v = {.len = 77};
     memset(key, 'k', sizeof(key));
@@ -724,7 +707,7 @@ TEST(key_lengths_have_limits)
 TEST(a_value_stays_whatever_happens_to_its_key)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_value v;
     CHECK_EQ(nigh_put(w.space, "k", 1, "kept", 4, NULL), 0);
     REQUIRE_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
@@ -753,7 +736,7 @@ TEST(a_value_stays_whatever_happens_to_its_key)
 TEST(past_256_pins_a_thread_gets_copies)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     enum { COUNT = 600 };
     static struct nigh_value values[COUNT];
     CHECK_EQ(nigh_put(w.space, "k", 1, "value", 5, NULL), 0);
@@ -785,7 +768,7 @@ static void *release_all(void *arg)
 TEST(values_can_be_released_on_another_thread)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     static struct nigh_value values[300];
     pthread_t thread;
     CHECK_EQ(nigh_put(w.space, "k", 1, "value", 5, NULL), 0);
@@ -805,7 +788,7 @@ TEST(values_can_be_released_on_another_thread)
 TEST(a_value_tells_about_itself)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     struct nigh_value v;
     struct nigh_call call = NIGH_CALL_INIT;
     call.version = 1234567890123ull;
@@ -833,7 +816,7 @@ TEST(a_value_tells_about_itself)
 TEST(stats_can_be_read_in_pieces)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
     for (int format = NIGH_STATS_TEXT; format <= NIGH_STATS_JSON; format++) {
         char whole[16384], cut[100];

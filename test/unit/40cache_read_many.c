@@ -46,29 +46,13 @@ static void put_all(struct nigh_space *s, const struct many *m, unsigned step)
                  0);
 }
 
-static struct nigh_space_options plain(void)
-{
-    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    so.soft_ttl_ms = 1000;
-    so.stale_ms = 500;
-    so.jitter_percent = NIGH_NONE;
-    return so;
-}
-
-static void open_plain(struct world *w)
-{
-    struct nigh_options o = world_options(w);
-    struct nigh_space_options so = plain();
-    world_open(w, &o, &so);
-}
-
 /* ---- L1 ---- */
 
 TEST(each_of_many_is_found_with_its_own_value)
 {
     struct world w;
     struct many *m = many_new();
-    open_plain(&w);
+    world_open_exact(&w);
     put_all(w.space, m, 1);
     for (int round = 0; round < 3; round++) {
         CHECK_EQ(nigh_get_many(w.space, m->keys, MANY, NULL, m->values, m->outcomes), 0);
@@ -89,7 +73,7 @@ TEST(those_that_miss_do_not_disturb_those_that_hit)
 {
     struct world w;
     struct many *m = many_new();
-    open_plain(&w);
+    world_open_exact(&w);
     put_all(w.space, m, 3);
     CHECK_EQ(nigh_get_many(w.space, m->keys, MANY, NULL, m->values, m->outcomes), 0);
     for (unsigned i = 0; i < MANY; i++) {
@@ -106,7 +90,7 @@ TEST(those_that_miss_do_not_disturb_those_that_hit)
 TEST(each_of_many_has_its_own_outcome)
 {
     struct world w;
-    open_plain(&w);
+    world_open_exact(&w);
     CHECK_EQ(nigh_put(w.space, "old", 3, "1", 1, NULL), 0);
     world_advance(&w, 700);
     CHECK_EQ(nigh_put(w.space, "new", 3, "2", 1, NULL), 0);
@@ -132,7 +116,7 @@ TEST(the_limits_of_a_call_hold_for_all_of_its_keys)
     struct world w;
     struct many *m = many_new();
     struct nigh_call call = NIGH_CALL_INIT;
-    open_plain(&w);
+    world_open_exact(&w);
     put_all(w.space, m, 1);
     world_advance(&w, 300);
     call.max_age_ms = 100;
@@ -164,7 +148,7 @@ TEST(a_wrong_call_writes_nothing)
     struct nigh_key key = {"k", 1};
     struct nigh_value value = {"untouched", 9, 0};
     int outcome = 77;
-    open_plain(&w);
+    world_open_exact(&w);
     call.miss = &miss;
     CHECK_EQ(nigh_get_many(w.space, &key, 1, &call, &value, &outcome), NIGH_EINVAL);
     call.miss = NULL;
