@@ -50,6 +50,11 @@ static inline uint64_t u64_min(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static inline uint32_t u32_max(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 static inline uint64_t u64_max(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

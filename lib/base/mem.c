@@ -71,7 +71,7 @@ void *mem_pages_alloc(size_t size)
 
 void mem_region_init(struct mem_region *r)
 {
-    *r = (struct mem_region){.huge = MEM_HUGE_NONE};
+    *r = (struct mem_region){.huge = MEM_HUGE_NONE, .array_pages_from = SIZE_MAX};
     pthread_mutex_init(&r->lock, NULL);
 }
 
@@ -136,4 +136,68 @@ void mem_pages_free(void *ptr, size_t size)
 {
     if (ptr && size)
         munmap(ptr, whole_pages(size));
+}
+
+/* ---- arrays ---- */
+
+static bool has_pages(const struct mem *mem, size_t size)
+{
+    const void *begin = mem;
+    const struct mem_region *r = begin;
+    return size >= r->array_pages_from;
+}
+
+size_t mem_array_pages_bytes(const struct mem *mem, size_t size)
+{
+    return has_pages(mem, size) ? whole_pages(size) : 0;
+}
+
+size_t mem_array_charge(const struct mem *mem, size_t size)
+{
+    if (has_pages(mem, size))
+        return whole_pages(size);
+    return size ? mem_charge(mem, size) : 0;
+}
+
+size_t mem_array_resize_charge(const struct mem *mem, size_t old_size, size_t new_size)
+{
+    size_t after = mem_array_charge(mem, new_size);
+    if (!has_pages(mem, old_size) || !has_pages(mem, new_size))
+        return after; /* both are there for a while */
+    size_t before = mem_array_charge(mem, old_size);
+    return after > before ? after - before : 0;
+}
+
+static void *array_alloc(struct mem *mem, size_t size)
+{
+    return has_pages(mem, size) ? mem_pages_alloc(size) : mem_alloc(mem, NULL, size);
+}
+
+static void *array_copy(struct mem *mem, void *array, size_t old_size, size_t new_size)
+{
+    void *copy = array_alloc(mem, new_size);
+    if (!copy)
+        return NULL;
+    if (old_size)
+        memcpy(copy, array, old_size < new_size ? old_size : new_size);
+    mem_array_free(mem, array, old_size);
+    return copy;
+}
+
+void *mem_array_resize(struct mem *mem, void *array, size_t old_size, size_t new_size)
+{
+    if (!has_pages(mem, old_size) || !has_pages(mem, new_size))
+        return array_copy(mem, array, old_size, new_size);
+    size_t from = whole_pages(old_size);
+    size_t to = pages_wanted(new_size);
+    void *moved = to ? mremap(array, from, to, MREMAP_MAYMOVE) : MAP_FAILED;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+void mem_array_free(struct mem *mem, void *array, size_t size)
+{
+    if (has_pages(mem, size))
+        mem_pages_free(array, size);
+    else
+        mem_free(mem, NULL, array, size);
 }

@@ -50,6 +50,24 @@ void mem_stats_read(struct mem *mem, struct mem_stats *ret);
 /* Give unused pages back to the kernel now. Slow (ms); never on an application thread's hit. */
 void mem_purge(struct mem *mem);
 
+/*
+ * An array that grows and shrinks. A small one lies in the arena and is copied. A large one has
+ * pages of its own, which the kernel moves: it may grow by little at a time, and takes its size and
+ * the rest of a page where the arena's size classes take up to a quarter more. Sizes are as in
+ * mem_free; 0 and NULL: there is none. What it grew by is not initialized. Errors: NULL, no memory;
+ * the array is as it was.
+ */
+void *mem_array_resize(struct mem *mem, void *array, size_t old_size, size_t new_size);
+void mem_array_free(struct mem *mem, void *array, size_t size);
+/* What accounting charges; of it, what is on pages; and what resizing needs beside the old charge
+ * while it lasts. */
+size_t mem_array_charge(const struct mem *mem, size_t size);
+size_t mem_array_pages_bytes(const struct mem *mem, size_t size);
+size_t mem_array_resize_charge(const struct mem *mem, size_t old_size, size_t new_size);
+/* Let large arrays have pages, if the backend has a use for them. Each of them is a mapping, of
+ * which a process has 65,530 (vm.max_map_count). Said before anything is allocated. */
+void mem_set_array_pages(struct mem *mem);
+
 /* Whole pages from the kernel, zeroed and untouched: charged by size, resident by use. */
 void *mem_pages_alloc(size_t size);
 /* The same, in huge pages if the arena is to have them. */

@@ -159,6 +159,15 @@ struct mem_region *mem_region_of(struct mem *mem)
     return &mem->region;
 }
 
+/* Larger blocks than this have pages and a page more each (large_pad_bytes()), in size classes that
+ * are up to a quarter apart. */
+#define ARRAY_PAGES_BYTES ((size_t)16 * 1024)
+
+void mem_set_array_pages(struct mem *mem)
+{
+    mem->region.array_pages_from = ARRAY_PAGES_BYTES;
+}
+
 /* ---- huge pages for blocks ---- */
 
 /* An arena asks the kernel for address space in pieces of 2 MiB and more, through hooks: ours are

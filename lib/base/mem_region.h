@@ -23,8 +23,9 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 struct mem_region {
-    enum mem_huge huge;   /* constant after mem_set_huge() */
-    pthread_mutex_t lock; /* for the two */
+    enum mem_huge huge;      /* constant after mem_set_huge() */
+    size_t array_pages_from; /* constant after mem_set_array_pages(): least size that has them */
+    pthread_mutex_t lock;    /* for the two */
     char *next;
     char *end;
 };
@@ -33,7 +34,7 @@ void mem_region_init(struct mem_region *r);
 /* Unmaps what was never given. */
 void mem_region_fini(struct mem_region *r);
 
-/* Of each backend: that of an arena. */
+/* Of each backend: that of an arena, which begins with it. */
 struct mem_region *mem_region_of(struct mem *mem);
 /* Ask for huge pages for its blocks. */
 void mem_blocks_huge(struct mem *mem);

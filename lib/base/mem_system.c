@@ -43,6 +43,12 @@ struct mem_region *mem_region_of(struct mem *mem)
     return &mem->region;
 }
 
+/* Sanitizers see the ends of blocks, not those of pages. */
+void mem_set_array_pages(struct mem *mem)
+{
+    (void)mem;
+}
+
 /* malloc's pages are the host's business (GLIBC_TUNABLES=glibc.malloc.hugetlb=1). */
 void mem_blocks_huge(struct mem *mem)
 {

@@ -27,6 +27,10 @@
 
 #define FIXED_MAX_SHARE 2u /* of the cap */
 
+/* With more, the three arrays of a shard lie in the arena: their mappings would come near the limit
+ * of a process. */
+#define SHARDS_PAGED_MAX 8192u
+
 /* Entries that are not stored name their cache by number; numbers are used again after destroy. */
 static _Atomic(struct l1 *) registry[L1_CACHES_MAX]; /* pair(l1.registry) */
 
@@ -213,6 +217,8 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->mem = mem_create();
     if (l1->mem) {
         mem_set_huge(l1->mem, huge_of(config->huge_pages));
+        if (l1->shard_mask < SHARDS_PAGED_MAX)
+            mem_set_array_pages(l1->mem);
         err = create_parts(l1, config);
     }
     if (err) {
@@ -306,14 +312,6 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 
 /* ---- gauges ---- */
 
-static uint64_t overhead_bytes_locked(struct l1 *l1, struct l1_shard *s)
-{
-    return shard_table_locked(s)->charged_bytes - table_bytes(l1->mem, l1->hit.base_bits) +
-           (s->next_table ? s->next_table->charged_bytes : 0) +
-           mem_charge(l1->mem, ring_size(s->ring.capacity)) +
-           (l1->policy->bytes ? l1->policy->bytes(l1, s->policy.slots) : 0);
-}
-
 void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
 {
     struct mem_stats stats;
@@ -327,7 +325,9 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
         l1_shard_lock(s);
         spare += s->spare_bytes;
         g.entries += s->entries;
-        g.tables_bytes += overhead_bytes_locked(l1, s);
+        /* the first tables are fixed bytes */
+        g.tables_bytes +=
+            l1_shard_tables_bytes_locked(s) - table_bytes(l1->mem, l1->hit.base_bits);
         g.unstored_bytes += atomic_load_explicit(&s->unstored_bytes, memory_order_relaxed);
         g.limbo_bytes += s->held_bytes;
         l1_shard_unlock(l1, s);

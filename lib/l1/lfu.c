@@ -27,28 +27,67 @@
 
 /* ---- links ---- */
 
-static uint32_t next_of(const struct lfu *l, uint32_t node)
+/* The five bytes as a number: | part (2 bits) | prev | next: towards the newest | */
+#define PREV_SHIFT LFU_NODE_BITS
+#define PART_SHIFT (2 * LFU_NODE_BITS)
+#define NODE_MASK ((UINT64_C(1) << LFU_NODE_BITS) - 1)
+
+static uint64_t link_of(const struct lfu *l, uint32_t node)
 {
-    return (uint32_t)l->links[node].next_low | (l->links[node].high & 0x0fu) << 16;
+    const uint8_t *bytes = l->links[node].bytes;
+    uint32_t low;
+    memcpy(&low, bytes, sizeof(low));
+    return low | (uint64_t)bytes[sizeof(low)] << 32;
 }
 
-static uint32_t prev_of(const struct lfu *l, uint32_t node)
+static void set_link(struct lfu *l, uint32_t node, uint64_t link)
 {
-    return (uint32_t)l->links[node].prev_low | (l->links[node].high & 0xf0u) << 12;
+    uint8_t *bytes = l->links[node].bytes;
+    uint32_t low = (uint32_t)link;
+    memcpy(bytes, &low, sizeof(low));
+    bytes[sizeof(low)] = (uint8_t)(link >> 32);
+}
+
+static uint64_t link_to(uint32_t part, uint32_t prev, uint32_t next)
+{
+    return (uint64_t)part << PART_SHIFT | (uint64_t)prev << PREV_SHIFT | next;
+}
+
+static uint32_t link_next(uint64_t link)
+{
+    return (uint32_t)(link & NODE_MASK);
+}
+
+static uint32_t link_prev(uint64_t link)
+{
+    return (uint32_t)(link >> PREV_SHIFT & NODE_MASK);
+}
+
+/* LFU_WINDOW, LFU_CONDEMNED, or LFU_MAIN for each of its classes. */
+static uint32_t link_part(uint64_t link)
+{
+    return (uint32_t)(link >> PART_SHIFT);
+}
+
+static uint32_t next_of(const struct lfu *l, uint32_t node)
+{
+    return link_next(link_of(l, node));
+}
+
+static uint32_t part_of(const struct lfu *l, uint32_t node)
+{
+    return link_part(link_of(l, node));
 }
 
 static void set_next(struct lfu *l, uint32_t node, uint32_t next)
 {
-    struct lfu_link *at = &l->links[node];
-    at->next_low = (uint16_t)next;
-    at->high = (uint8_t)((at->high & 0xf0u) | (next >> 16 & 0x0fu));
+    set_link(l, node, (link_of(l, node) & ~NODE_MASK) | next);
 }
 
 static void set_prev(struct lfu *l, uint32_t node, uint32_t prev)
 {
-    struct lfu_link *at = &l->links[node];
-    at->prev_low = (uint16_t)prev;
-    at->high = (uint8_t)((at->high & 0x0fu) | (prev >> 12 & 0xf0u));
+    uint64_t others = link_of(l, node) & ~(NODE_MASK << PREV_SHIFT);
+    set_link(l, node, others | (uint64_t)prev << PREV_SHIFT);
 }
 
 /* ---- queues ---- */
@@ -63,9 +102,19 @@ static uint32_t class_of(uint32_t weight)
     return 31u - (uint32_t)__builtin_clz(weight | 1);
 }
 
+static uint32_t main_queue(uint32_t weight)
+{
+    return LFU_MAIN + class_of(weight);
+}
+
+static uint32_t part_of_queue(uint32_t queue)
+{
+    return queue < LFU_MAIN ? queue : LFU_MAIN;
+}
+
 static uint64_t *sum_of(struct lfu *l, uint32_t queue)
 {
-    return &l->weights[queue < LFU_MAIN ? queue : LFU_MAIN];
+    return &l->weights[part_of_queue(queue)];
 }
 
 static void note_occupied(struct lfu *l, uint32_t queue)
@@ -87,9 +136,7 @@ static void forget_head(struct lfu *l, uint32_t queue)
 
 static void push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
 {
-    l->links[node].queue = (uint8_t)queue;
-    set_next(l, node, LFU_NONE);
-    set_prev(l, node, l->newest[queue]);
+    set_link(l, node, link_to(part_of_queue(queue), l->newest[queue], LFU_NONE));
     if (l->newest[queue] == LFU_NONE)
         l->oldest[queue] = node;
     else
@@ -101,9 +148,7 @@ static void push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t w
 
 static void push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
 {
-    l->links[node].queue = (uint8_t)queue;
-    set_prev(l, node, LFU_NONE);
-    set_next(l, node, l->oldest[queue]);
+    set_link(l, node, link_to(part_of_queue(queue), LFU_NONE, l->oldest[queue]));
     if (l->oldest[queue] == LFU_NONE)
         l->newest[queue] = node;
     else
@@ -116,9 +161,10 @@ static void push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t w
 
 static void unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    uint32_t queue = l->links[node].queue;
-    uint32_t next = next_of(l, node);
-    uint32_t prev = prev_of(l, node);
+    uint64_t link = link_of(l, node);
+    uint32_t queue = link_part(link) == LFU_MAIN ? main_queue(weight) : link_part(link);
+    uint32_t next = link_next(link);
+    uint32_t prev = link_prev(link);
     if (prev == LFU_NONE) {
         l->oldest[queue] = next;
         forget_head(l, queue);
@@ -131,11 +177,6 @@ static void unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
         set_prev(l, next, prev);
     *sum_of(l, queue) -= weight;
     note_occupied(l, queue);
-}
-
-static uint32_t main_queue(uint32_t weight)
-{
-    return LFU_MAIN + class_of(weight);
 }
 
 /* Ask for a node that will be looked at in a while. */
@@ -413,13 +454,13 @@ void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place)
 
 void lfu_replace(struct lfu *l, uint32_t node, uint32_t old)
 {
-    bool in_main = l->links[old].queue >= LFU_MAIN;
+    bool in_main = part_of(l, old) == LFU_MAIN;
     lfu_insert(l, node, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
 }
 
 void lfu_remove(struct lfu *l, uint32_t node)
 {
-    if (l->links[node].queue != LFU_CONDEMNED)
+    if (part_of(l, node) != LFU_CONDEMNED)
         harvest(l, node);
     unlink_node(l, node, weight_of(l, node));
     l->count--;
@@ -447,7 +488,9 @@ static bool queue_is_valid(const struct lfu *l, uint32_t queue, uint32_t *count,
     uint32_t prev = LFU_NONE;
     for (uint32_t node = l->oldest[queue]; node != LFU_NONE; node = next_of(l, node)) {
         uint32_t w = weight_of(l, node);
-        if (l->links[node].queue != queue || prev_of(l, node) != prev || ++*count > l->count)
+        uint64_t link = link_of(l, node);
+        if (link_part(link) != part_of_queue(queue) || link_prev(link) != prev ||
+            ++*count > l->count)
             return false;
         if (queue >= LFU_MAIN && main_queue(w) != queue)
             return false;

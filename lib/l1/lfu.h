@@ -34,7 +34,7 @@
  * The losers wait in a queue of their own, `condemned`, until room is really needed.
  *
  * Nodes are numbers; what they stand for is behind `struct lfu_nodes`: the entries of a shard
- * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 48 in its link, 64
+ * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 40 in its link, 64
  * in the sketch, two in the entry.
  *
  * Sources: G. Einziger, R. Friedman, B. Manes, TinyLFU: A Highly Efficient Cache Admission Policy
@@ -51,7 +51,7 @@
 
 #include "l1/sketch.h"
 
-#define LFU_NODE_BITS 20
+#define LFU_NODE_BITS 19
 #define LFU_NONE ((UINT32_C(1) << LFU_NODE_BITS) - 1) /* no node; so many nodes at most */
 #define LFU_REFUSED (LFU_NONE - 1)                    /* the newcomer itself has to go */
 
@@ -64,12 +64,10 @@ enum lfu_queue_id {
     LFU_QUEUES = LFU_MAIN + LFU_CLASSES,
 };
 
-/* Six bytes: 20 bits each for the neighbours, a queue id. */
+/* Five bytes: 19 bits each for the neighbours, and two for window, condemned or main: which class
+ * of it, the node's weight tells. */
 struct lfu_link {
-    uint16_t next_low; /* towards the newest */
-    uint16_t prev_low;
-    uint8_t high; /* four bits each */
-    uint8_t queue;
+    uint8_t bytes[5];
 };
 
 /* What nodes stand for. `arg` is lfu.arg. */

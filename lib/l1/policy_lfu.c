@@ -2,8 +2,8 @@
 /*
  * `lfu`: a write-free W-TinyLFU (lfu.h) over the slots of a shard's ring.
  *
- * The ring gives an entry its number; here it gets its place in the queues (6 bytes a slot) and
- * its count in the sketch (8 bytes a slot): one block, which grows and is cut with the ring.
+ * The ring gives an entry its number; here it gets its place in the queues (5 bytes a slot) and
+ * its count in the sketch (8 bytes a slot): two arrays, which grow and are cut with the ring.
  * Weights are charged bytes, or 1 where there is a cap on the number of entries (l1.entries).
  * Under a cap of bytes alone a shard's capacity is what it holds when it is asked to give somebody
  * up: the cap is one for all, and shards borrow.
@@ -178,27 +178,66 @@ static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t by
     room_give_locked(l1, s, mem_charge(l1->mem, bytes));
 }
 
-/* One block for what follows the ring's size: the sketch, then the links. */
-static size_t tables_bytes(uint32_t slots)
+static size_t links_size(uint32_t slots)
 {
-    return sketch_bytes(sketch_blocks_for(slots)) + slots * sizeof(struct lfu_link);
+    return slots * sizeof(struct lfu_link);
 }
 
-static bool fit_tables(struct l1 *l1, struct l1_shard *s)
+/* Links for so many slots. False: as before. */
+static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
     struct lfu *core = &s->policy.lfu->core;
-    uint32_t slots = s->ring.capacity;
-    char *block = block_take(l1, s, tables_bytes(slots));
-    if (!block)
-        return s->policy.slots > slots;
-    uint32_t blocks = sketch_blocks_for(slots);
-    void *links = block + sketch_bytes(blocks);
-    uint32_t kept = slots < s->policy.slots ? slots : s->policy.slots;
-    if (kept)
-        memcpy(links, core->links, kept * sizeof(struct lfu_link));
+    void *links = room_resize_locked(l1, s, core->links, links_size(s->policy.slots),
+                                     links_size(slots));
+    if (!links)
+        return false;
     core->links = links;
-    block_give(l1, s, sketch_move(&core->sketch, block, blocks), tables_bytes(s->policy.slots));
     s->policy.slots = slots;
+    return true;
+}
+
+static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks)
+{
+    struct sketch *sketch = &s->policy.lfu->core.sketch;
+    void *words = room_resize_locked(l1, s, sketch->words, sketch_bytes(sketch->blocks),
+                                     sketch_bytes(blocks));
+    if (!words)
+        return false;
+    sketch_grow(sketch, words, blocks);
+    return true;
+}
+
+static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
+{
+    uint32_t blocks = sketch_blocks_for(slots);
+    if (blocks > s->policy.lfu->core.sketch.blocks && !grow_sketch(l1, s, blocks))
+        return false;
+    return resize_links(l1, s, slots);
+}
+
+/* If it fails, it has more than it needs. */
+static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
+{
+    struct sketch *sketch = &s->policy.lfu->core.sketch;
+    uint32_t before = sketch->blocks;
+    if (!resize_links(l1, s, slots))
+        return;
+    sketch_fold(sketch, sketch_blocks_for(slots));
+    void *words = room_resize_locked(l1, s, sketch->words, sketch_bytes(before),
+                                     sketch_bytes(sketch->blocks));
+    if (words)
+        sketch->words = words;
+    else
+        sketch_grow(sketch, sketch->words, before);
+}
+
+/* For what follows the ring's size. */
+static bool fit_tables(struct l1 *l1, struct l1_shard *s)
+{
+    uint32_t slots = s->ring.capacity;
+    if (slots > s->policy.slots)
+        return grow_tables(l1, s, slots);
+    cut_tables(l1, s, slots);
     return true;
 }
 
@@ -264,13 +303,15 @@ static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 static uint64_t lfu_bytes(const struct l1 *l1, uint32_t slots)
 {
     return mem_charge(l1->mem, sizeof(struct policy_lfu)) +
-           mem_charge(l1->mem, tables_bytes(slots));
+           mem_array_charge(l1->mem, sketch_bytes(sketch_blocks_for(slots))) +
+           mem_array_charge(l1->mem, links_size(slots));
 }
 
 static void lfu_fini(struct l1 *l1, struct l1_shard *s)
 {
     struct policy_lfu *p = s->policy.lfu;
-    block_give(l1, s, p->core.sketch.words, tables_bytes(s->policy.slots));
+    mem_array_free(l1->mem, p->core.sketch.words, sketch_bytes(p->core.sketch.blocks));
+    mem_array_free(l1->mem, p->core.links, links_size(s->policy.slots));
     block_give(l1, s, p, sizeof(*p));
     s->policy.lfu = NULL;
 }
@@ -286,6 +327,7 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
     s->policy.lfu = p;
+    s->arrays_bytes += mem_charge(l1->mem, sizeof(*p));
     if (fit_tables(l1, s))
         return 0;
     lfu_fini(l1, s);

@@ -2,8 +2,8 @@
 /*
  * A shard's ring: one word for each entry that the shard owns, live or retired.
  *
- *     live     | entry >> 4 (43 bits) | 0 | expiry tick (16 bits)           |
- *     linked   | entry >> 4           | 1 | next slot of its list (20 bits) |   retired: in limbo
+ *     live     | entry >> 4 (44 bits) | 0 | expiry tick (16 bits)           |
+ *     linked   | entry >> 4           | 1 | next slot of its list (19 bits) |   retired: in limbo
  *     free     | 0                    | 1 | next slot of the free list      |
  *
  * One array does the work of three structures:
@@ -16,14 +16,14 @@
  *     cannot fail.
  *   - expiry: a dense array of ticks, see expiry.h.
  *
- * Only writers see it, under the shard lock; so it may be reallocated at once.
+ * Only writers see it, under the shard lock; so it may be resized in place, and moved.
  */
 #ifndef NIGH_L1_RING_H
 #define NIGH_L1_RING_H
 
 #include "l1/l1.h"
 
-#define RING_LINK_BITS 20
+#define RING_LINK_BITS 19
 #define RING_NONE ((UINT32_C(1) << RING_LINK_BITS) - 1) /* no slot; so many slots at most */
 #define RING_LINKED (UINT64_C(1) << RING_LINK_BITS)
 #define RING_GROUP 64 /* slots that share a bound on expiry; capacity is a multiple of it */
@@ -37,7 +37,8 @@ struct l1_list {
 /* Keys: (s) shard lock */
 struct l1_ring {
     uint64_t *words;     /* (s) */
-    uint16_t *due;       /* (s) per group: no live slot of it is due before; behind the words */
+    uint16_t *due;       /* (s) per group: no live slot of it is due before */
+    uint32_t due_groups; /* (s) that there is memory for; at least the capacity's */
     uint32_t capacity;   /* (s) */
     uint32_t limit;      /* (s) slots from here on are not given out: the ring is to be cut */
     struct l1_list free; /* (s) */
@@ -64,18 +65,28 @@ static inline struct l1_entry *ring_entry(const struct l1_ring *r, uint32_t slot
     return ring_word_entry(r->words[slot]);
 }
 
-size_t ring_size(uint32_t capacity);
+/* Of its two arrays, whose memory is its owner's. */
+static inline size_t ring_words_size(uint32_t capacity)
+{
+    return capacity * sizeof(uint64_t);
+}
+
+static inline size_t ring_due_size(uint32_t groups)
+{
+    return groups * sizeof(uint16_t);
+}
+
 /* The capacity to grow to; 0: it has reached its limit. */
 uint32_t ring_next_capacity(const struct l1_ring *r);
-/* Use `block` (ring_size(capacity) bytes) from now on. Returns the old block (NULL at first). */
-void *ring_move(struct l1_ring *r, void *block, uint32_t capacity);
+/* Both arrays have room for so many slots (the words may have moved): give out the new ones. */
+void ring_grow(struct l1_ring *r, void *words, uint32_t capacity);
 
 /* Give out slots below `limit` only; the capacity: all. */
 void ring_set_limit(struct l1_ring *r, uint32_t limit);
 /* Whether nothing lies at or above the limit, so that ring_cut() may take it away. */
 bool ring_may_cut(const struct l1_ring *r);
-/* Use `block` (ring_size(limit) bytes) from now on. Returns the old block. */
-void *ring_cut(struct l1_ring *r, void *block);
+/* The words were cut at the limit (and may have moved). */
+void ring_cut(struct l1_ring *r, void *words);
 
 /* Take a free slot for an entry; RING_NONE: none is left. */
 uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick);

@@ -133,6 +133,23 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     return take_spare(l1, s, bytes);
 }
 
+void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t old_size,
+                         size_t new_size)
+{
+    uint64_t before = mem_array_charge(l1->mem, old_size);
+    uint64_t taken = mem_array_resize_charge(l1->mem, old_size, new_size);
+    if (!room_take_locked(l1, s, taken))
+        return NULL;
+    void *moved = mem_array_resize(l1->mem, array, old_size, new_size);
+    size_t size = moved ? new_size : old_size;
+    uint64_t after = mem_array_charge(l1->mem, size);
+    room_give_locked(l1, s, before + taken - after);
+    s->arrays_bytes += after - before;
+    s->arrays_pages_bytes += mem_array_pages_bytes(l1->mem, size) -
+                             mem_array_pages_bytes(l1->mem, old_size);
+    return moved;
+}
+
 bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes)
 {
     s->policy.incoming = (struct lfu_incoming){.hash = hash, .weight = bytes};

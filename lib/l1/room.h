@@ -22,6 +22,12 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes);
 /* Give charged bytes back. */
 void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+/*
+ * Resize an array of the shard (mem_array_resize), which is charged. NULL: no room or no memory,
+ * and it is as it was. Making room may evict.
+ */
+void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t old_size,
+                         size_t new_size);
 /* The same without a shard: straight to and from the count of all. */
 bool room_borrow(struct l1 *l1, uint64_t bytes);
 void room_return(struct l1 *l1, uint64_t bytes);

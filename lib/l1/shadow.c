@@ -317,7 +317,7 @@ static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
     s->free = carve(at, nodes * sizeof(uint16_t));
     s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
     uint32_t blocks = sketch_blocks_for(nodes);
-    sketch_move(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
+    sketch_grow(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
     memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
     s->index_mask = index_slots(nodes) - 1;
     s->free_count = nodes;

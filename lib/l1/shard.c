@@ -224,6 +224,22 @@ _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint6
 
 /* ---- ring ---- */
 
+/* Bounds for so many slots; twice as many as were, as they are few bytes. */
+static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity)
+{
+    struct l1_ring *r = &s->ring;
+    if (capacity / RING_GROUP <= r->due_groups)
+        return true;
+    uint32_t groups = u32_max(capacity / RING_GROUP, 2 * r->due_groups);
+    void *due = room_resize_locked(l1, s, r->due, ring_due_size(r->due_groups),
+                                   ring_due_size(groups));
+    if (!due)
+        return false;
+    r->due = due;
+    r->due_groups = groups;
+    return true;
+}
+
 static bool grow_ring(struct l1 *l1, struct l1_shard *s)
 {
     if (s->ring.limit < s->ring.capacity) { /* it was to be cut, and is needed again */
@@ -233,19 +249,13 @@ static bool grow_ring(struct l1 *l1, struct l1_shard *s)
     uint32_t capacity = ring_next_capacity(&s->ring);
     if (!capacity)
         return false;
-    uint64_t bytes = mem_charge(l1->mem, ring_size(capacity));
-    if (!room_take_locked(l1, s, bytes))
+    if (!grow_due(l1, s, capacity))
         return false;
-    void *block = mem_alloc(l1->mem, s->cache, ring_size(capacity));
-    if (!block) {
-        room_give_locked(l1, s, bytes);
+    void *words = room_resize_locked(l1, s, s->ring.words, ring_words_size(s->ring.capacity),
+                                     ring_words_size(capacity));
+    if (!words)
         return false;
-    }
-    size_t old_size = ring_size(s->ring.capacity);
-    void *old = ring_move(&s->ring, block, capacity);
-    mem_free(l1->mem, s->cache, old, old_size);
-    if (old)
-        room_give_locked(l1, s, mem_charge(l1->mem, old_size));
+    ring_grow(&s->ring, words, capacity);
     return true;
 }
 
@@ -277,17 +287,21 @@ static uint32_t fitting_capacity(const struct l1_shard *s)
     return slots < s->ring.capacity / 4 * 3 ? slots : s->ring.capacity;
 }
 
+/* Of a ring and a policy for so many slots, without the bounds, which are not cut. */
+static uint64_t arrays_bytes(const struct l1 *l1, uint32_t slots)
+{
+    return mem_array_charge(l1->mem, ring_words_size(slots)) +
+           (l1->policy->bytes ? l1->policy->bytes(l1, slots) : 0);
+}
+
 uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
 {
-    uint64_t ring = mem_charge(l1->mem, ring_size(s->ring.capacity)) -
-                    mem_charge(l1->mem, ring_size(fitting_capacity(s)));
-    if (l1->policy->bytes)
-        ring += l1->policy->bytes(l1, s->policy.slots) - l1->policy->bytes(l1, fitting_capacity(s));
+    uint64_t arrays = arrays_bytes(l1, s->ring.capacity) - arrays_bytes(l1, fitting_capacity(s));
     const struct l1_table *t = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
     /* What it has in overflow buckets alone would be there after a fold, too. */
     uint64_t next = s->next_table ? s->next_table->charged_bytes : 0;
-    return ring + next + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
+    return arrays + next + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
 }
 
 void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
@@ -309,17 +323,13 @@ void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
 
 void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s)
 {
-    uint64_t bytes = mem_charge(l1->mem, ring_size(s->ring.limit));
-    size_t old_size = ring_size(s->ring.capacity);
-    if (!ring_may_cut(&s->ring) || !room_take_locked(l1, s, bytes))
+    if (!ring_may_cut(&s->ring))
         return;
-    void *block = mem_alloc(l1->mem, NULL, ring_size(s->ring.limit));
-    if (!block) {
-        room_give_locked(l1, s, bytes);
+    void *words = room_resize_locked(l1, s, s->ring.words, ring_words_size(s->ring.capacity),
+                                     ring_words_size(s->ring.limit));
+    if (!words)
         return;
-    }
-    mem_free(l1->mem, NULL, ring_cut(&s->ring, block), old_size);
-    room_give_locked(l1, s, mem_charge(l1->mem, old_size));
+    ring_cut(&s->ring, words);
     if (l1->policy->prepare)
         l1->policy->prepare(l1, s); /* if it fails, it has more than it needs */
 }
@@ -331,8 +341,25 @@ uint64_t l1_shard_empty_bytes(const struct l1 *l1)
     struct l1_ring none = {0};
     uint32_t slots = ring_next_capacity(&none);
     return sizeof(struct l1_shard) + table_bytes(l1->mem, l1->hit.base_bits) +
-           mem_charge(l1->mem, ring_size(slots)) +
-           (l1->policy->bytes ? l1->policy->bytes(l1, slots) : 0);
+           mem_array_charge(l1->mem, ring_due_size(slots / RING_GROUP)) + arrays_bytes(l1, slots);
+}
+
+uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s)
+{
+    return shard_table_locked(s)->charged_bytes +
+           (s->next_table ? s->next_table->charged_bytes : 0) + s->arrays_bytes;
+}
+
+uint64_t l1_shard_pages_bytes_locked(struct l1_shard *s)
+{
+    return table_pages_bytes(shard_table_locked(s)) +
+           (s->next_table ? table_pages_bytes(s->next_table) : 0) + s->arrays_pages_bytes;
+}
+
+static void free_ring(struct l1 *l1, struct l1_shard *s)
+{
+    mem_array_free(l1->mem, s->ring.words, ring_words_size(s->ring.capacity));
+    mem_array_free(l1->mem, s->ring.due, ring_due_size(s->ring.due_groups));
 }
 
 int l1_shard_init(struct l1 *l1, struct l1_shard *s)
@@ -344,13 +371,8 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     s->retired = s->waiting = s->held = s->ready = L1_LIST_EMPTY;
     s->aside = s->aside_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
-    if (!grow_ring(l1, s)) {
-        table_destroy(l1->mem, NULL, t);
-        pthread_mutex_destroy(&s->lock);
-        return NIGH_ENOMEM;
-    }
-    if (l1->policy->init && l1->policy->init(l1, s) != 0) {
-        mem_free(l1->mem, NULL, s->ring.words, ring_size(s->ring.capacity));
+    if (!grow_ring(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
+        free_ring(l1, s);
         table_destroy(l1->mem, NULL, t);
         pthread_mutex_destroy(&s->lock);
         return NIGH_ENOMEM;
@@ -376,7 +398,7 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
             entry_free(l1, s->cache, ring_entry(&s->ring, slot));
     if (l1->policy->fini)
         l1->policy->fini(l1, s);
-    mem_free(l1->mem, s->cache, s->ring.words, ring_size(s->ring.capacity));
+    free_ring(l1, s);
     free_tables(l1, s, s->next_table);
     free_tables(l1, s, s->retired_tables);
     free_tables(l1, s, s->waiting_tables);

@@ -22,6 +22,8 @@ struct l1_shard {
     uint32_t grow_at;        /* (s) so many entries, and the table doubles */
     uint32_t make_at;        /* (s) so many, and the next table is made; <= grow_at */
     uint32_t removals;       /* (s) so far: whether a word found before still stands */
+    uint64_t arrays_bytes;   /* (s) charged for the ring, and for what the policy keeps */
+    uint64_t arrays_pages_bytes; /* (s) of it, what is not in the arena */
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
@@ -85,6 +87,10 @@ uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
 /* The same, up to `most` victims, whatever limbo holds: for a cap that comes down. */
 uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
 
+/* Charged for tables and arrays. */
+uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s);
+/* Of it, what lies on pages outside the arena. */
+uint64_t l1_shard_pages_bytes_locked(struct l1_shard *s);
 /* Bytes that l1_shard_fit_locked() and l1_shard_trim_locked() would give back. */
 uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
 /* Fold a table, and limit a ring, that are too large for the entries there are. */

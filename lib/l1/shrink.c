@@ -288,9 +288,7 @@ uint64_t shrink_pages_bytes(struct l1 *l1)
     uint64_t sum = l1->fixed_bytes - first_tables;
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         l1_shard_lock(&l1->shards[i]);
-        sum += table_pages_bytes(shard_table_locked(&l1->shards[i]));
-        if (l1->shards[i].next_table)
-            sum += table_pages_bytes(l1->shards[i].next_table);
+        sum += l1_shard_pages_bytes_locked(&l1->shards[i]);
         l1_shard_unlock(l1, &l1->shards[i]);
     }
     return sum;

@@ -64,7 +64,7 @@ void shrink_begin(struct l1 *l1);
 /* At its end. Returns when to come again. */
 uint64_t shrink_end(struct l1 *l1);
 
-/* Whole pages outside the arena: floors, shards, large tables. */
+/* Whole pages outside the arena: floors, shards, large tables and arrays. */
 uint64_t shrink_pages_bytes(struct l1 *l1);
 
 #endif

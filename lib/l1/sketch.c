@@ -47,30 +47,41 @@ static uint64_t larger_counters(uint64_t a, uint64_t b)
     return larger;
 }
 
-void *sketch_move(struct sketch *s, void *block, uint32_t blocks)
+static uint64_t *block_at(const struct sketch *s, uint32_t index)
 {
-    uint64_t *old = s->words;
-    uint64_t *words = block;
-    uint32_t mask = mask_for(blocks);
-    memset(words, 0, sketch_bytes(blocks));
-    for (uint32_t i = 0; old && i < blocks; i++)
-        memcpy(words + i * (size_t)SKETCH_BLOCK_WORDS,
-               old + block_index(i, s->blocks, s->mask) * (size_t)SKETCH_BLOCK_WORDS,
-               sketch_bytes(1));
-    for (uint32_t i = blocks; old && i < s->blocks; i++) {
-        uint64_t *to = words + block_index(i, blocks, mask) * (size_t)SKETCH_BLOCK_WORDS;
-        for (uint32_t word = 0; word < SKETCH_BLOCK_WORDS; word++)
-            to[word] = larger_counters(to[word], old[i * (size_t)SKETCH_BLOCK_WORDS + word]);
-    }
-    s->words = words;
+    return s->words + (size_t)index * SKETCH_BLOCK_WORDS;
+}
+
+static void set_blocks(struct sketch *s, uint32_t blocks)
+{
     s->blocks = blocks;
-    s->mask = mask;
-    return old;
+    s->mask = mask_for(blocks);
+}
+
+void sketch_grow(struct sketch *s, void *words, uint32_t blocks)
+{
+    s->words = words;
+    if (!s->blocks)
+        memset(words, 0, sketch_bytes(blocks));
+    for (uint32_t i = s->blocks; s->blocks && i < blocks; i++)
+        memcpy(block_at(s, i), block_at(s, block_index(i, s->blocks, s->mask)), sketch_bytes(1));
+    set_blocks(s, blocks);
+}
+
+void sketch_fold(struct sketch *s, uint32_t blocks)
+{
+    uint32_t before = s->blocks;
+    set_blocks(s, blocks);
+    for (uint32_t i = blocks; i < before; i++) {
+        uint64_t *to = block_at(s, block_index(i, blocks, s->mask));
+        for (uint32_t word = 0; word < SKETCH_BLOCK_WORDS; word++)
+            to[word] = larger_counters(to[word], block_at(s, i)[word]);
+    }
 }
 
 static uint64_t *block_of(const struct sketch *s, uint64_t hash)
 {
-    return s->words + (size_t)block_index((uint32_t)hash, s->blocks, s->mask) * SKETCH_BLOCK_WORDS;
+    return block_at(s, block_index((uint32_t)hash, s->blocks, s->mask));
 }
 
 /* Where the counter of a row is: the word in the block, and how far to shift it. */

@@ -34,7 +34,7 @@
 /* Keys: as its owner's */
 struct sketch {
     uint64_t *words;
-    uint32_t blocks; /* > 0 */
+    uint32_t blocks; /* > 0, but for one that is all zero: it has no words yet */
     uint32_t mask;   /* the power of two above blocks - 1, less 1 */
     uint32_t added;  /* since the last halving, less what it halved */
 };
@@ -42,8 +42,10 @@ struct sketch {
 size_t sketch_bytes(uint32_t blocks);
 /* Blocks for so many entries. */
 uint32_t sketch_blocks_for(uint32_t entries);
-/* Use `block` (sketch_bytes(blocks), aligned to 8) from now on. Returns the old one, or NULL. */
-void *sketch_move(struct sketch *s, void *block, uint32_t blocks);
+/* `words` begins with what it holds (at first: nothing) and has room for so many blocks. */
+void sketch_grow(struct sketch *s, void *words, uint32_t blocks);
+/* Merge into the first `blocks` what is behind them, so that it may be cut. */
+void sketch_fold(struct sketch *s, uint32_t blocks);
 
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash);
 void sketch_add(struct sketch *s, uint64_t hash);

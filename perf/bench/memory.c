@@ -22,7 +22,7 @@
 #include "l1/entry.h"
 #include "support/fail.h"
 
-#define LOOKS 8u
+#define LOOKS 32u
 #define KEY_BYTES_MEAN ((KEY_BYTES_MIN + KEY_BYTES_MAX) / 2.0)
 
 struct account {

@@ -318,6 +318,68 @@ TEST(impossible_sizes_are_refused)
     CHECK(!mem_pages_alloc(SIZE_MAX / 2));
 }
 
+/* ---- arrays ---- */
+
+/* Sizes on both sides of where pages begin; what both have is kept. */
+static void check_array(struct mem *mem)
+{
+    static const size_t sizes[] = {100, 8000, 16000, 16384, 20000, 20480, 70000, 1 << 20, 65536,
+                                   16385, 15000, 64, 300000, 4};
+    uint8_t *array = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        size_t extra = mem_array_resize_charge(mem, size, sizes[i]);
+        CHECK_GE(mem_array_charge(mem, size) + extra, mem_array_charge(mem, sizes[i]));
+        CHECK_GE(mem_array_charge(mem, sizes[i]), sizes[i]);
+        CHECK_LE(mem_array_pages_bytes(mem, sizes[i]), mem_array_charge(mem, sizes[i]));
+        REQUIRE(array = mem_array_resize(mem, array, size, sizes[i]));
+        size_t kept = size < sizes[i] ? size : sizes[i];
+        for (size_t at = 0; at < kept; at += 1 + at / 64)
+            CHECK_EQ(array[at], (uint8_t)(at * 7 + i - 1));
+        size = sizes[i];
+        for (size_t at = 0; at < size; at++)
+            array[at] = (uint8_t)(at * 7 + i);
+    }
+    mem_array_free(mem, array, size);
+}
+
+TEST(arrays_keep_what_is_in_them)
+{
+    struct mem_stats before, after;
+    for (int pages = 0; pages < 2; pages++) {
+        struct mem *mem = mem_create();
+        REQUIRE(mem);
+        if (pages)
+            mem_set_array_pages(mem);
+        mem_stats_read(mem, &before);
+        check_array(mem);
+        mem_stats_read(mem, &after);
+        CHECK_EQ(after.allocated_bytes, before.allocated_bytes);
+        mem_array_free(mem, NULL, 0);
+        mem_destroy(mem);
+    }
+}
+
+#if NIGH_ALLOCATOR_JEMALLOC
+
+/* A large one takes whole pages and no more, also while it grows by one. */
+TEST(a_large_array_grows_by_pages)
+{
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    mem_set_array_pages(mem);
+    CHECK_EQ(mem_array_charge(mem, 100000), 25 * 4096);
+    CHECK_EQ(mem_array_charge(mem, 0), 0);
+    CHECK_EQ(mem_array_resize_charge(mem, 100000, 102400), 0);
+    CHECK_EQ(mem_array_resize_charge(mem, 100000, 102401), 4096);
+    CHECK_EQ(mem_array_resize_charge(mem, 102401, 20000), 0);
+    CHECK_EQ(mem_array_pages_bytes(mem, 100000), 25 * 4096);
+    CHECK_EQ(mem_array_pages_bytes(mem, 10000), 0);
+    mem_destroy(mem);
+}
+
+#endif
+
 /* ---- every allocation failed in turn ---- */
 
 #if NIGH_FAULTS
@@ -328,10 +390,14 @@ static bool build_and_drop(void)
     struct mem *mem = mem_create();
     if (!mem)
         return false;
+    mem_set_array_pages(mem);
     struct mem_cache *cache = mem_cache_create(mem);
     void *a = mem_alloc(mem, cache, 100), *b = mem_alloc_zero(mem, 100);
     void *pages = mem_pages_alloc(10000);
-    bool whole = (cache || !NIGH_ALLOCATOR_JEMALLOC) && a && b && pages;
+    void *array = mem_array_resize(mem, NULL, 0, 20000);
+    void *grown = array ? mem_array_resize(mem, array, 20000, 40000) : NULL;
+    bool whole = (cache || !NIGH_ALLOCATOR_JEMALLOC) && a && b && pages && grown;
+    mem_array_free(mem, grown ? grown : array, grown ? 40000 : array ? 20000 : 0);
     mem_pages_free(pages, 10000);
     mem_free(mem, cache, a, 100);
     mem_free(mem, cache, b, 100);

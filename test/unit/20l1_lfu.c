@@ -66,7 +66,7 @@ static struct world *world_open(uint64_t capacity, bool by_count, struct lfu_cho
     w->lfu.capacity = capacity;
     w->lfu.links = calloc(NODES_MAX, sizeof(struct lfu_link));
     uint32_t blocks = sketch_blocks_for(by_count ? (uint32_t)capacity : NODES_MAX / 2);
-    sketch_move(&w->lfu.sketch, calloc(1, sketch_bytes(blocks)), blocks);
+    sketch_grow(&w->lfu.sketch, malloc(sketch_bytes(blocks)), blocks);
     for (uint32_t key = 0; key < KEYS_MAX; key++) {
         w->nodes[key] = LFU_NONE;
         w->sizes[key] = 1;
@@ -248,6 +248,20 @@ TEST(a_scan_of_mixed_sizes_takes_little)
         ask_range(w, 0, 300);
     ask_range(w, 1000, 6000);
     CHECK_GE(ask_range(w, 0, 300), 200);
+    world_close(w);
+}
+
+/* While there is room nobody contests, and the window keeps no more than its share: what came
+ * first shall not be thrown out first. */
+TEST(what_comes_while_there_is_room_goes_on_to_main)
+{
+    struct world *w = world_open(100000, false, (struct lfu_choice){50, 1});
+    for (uint32_t key = 0; key < 400; key++)
+        w->sizes[key] = 200;
+    ask_range(w, 0, 400);
+    CHECK_EQ(lfu_weight(&w->lfu), 80000);
+    CHECK_EQ(w->lfu.weights[LFU_CONDEMNED], 0);
+    CHECK_EQ(w->lfu.weights[LFU_WINDOW], 5000);
     world_close(w);
 }
 

@@ -58,6 +58,32 @@ TEST(hits_of_readers_hold_against_a_scan)
     cache_close(&c);
 }
 
+/* Under a cap of bytes a shard's capacity is what it holds, so there is always something free
+ * beside it: what the last victim was larger than who came. If main took newcomers for that, each
+ * would get in. */
+TEST(what_is_free_between_two_victims_is_not_for_everybody)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    uint64_t random = check_seed();
+    unsigned hits = 0;
+    for (unsigned i = 0; i < 60000; i++) {
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+        uint64_t r = check_random(&random); /* each octave of keys as often: about a Zipf law */
+        unsigned popular = (unsigned)((r >> 32) % 20000 >> r % 8);
+        unsigned key = i % 3 ? 100000 + i : popular;
+        if (hit(&c, key))
+            hits++;
+        else
+            cache_put_size(&c, key, 1000 + key * 7 % 500);
+    }
+    check_note("%u hits", hits);
+    CHECK_GE(hits, 8200); /* 9,400; 7,300 if they did */
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 /* In a loop only the smallest windows are good, and the shadows see that in what is reported. */
 TEST(shards_use_the_window_that_shadows_choose)
 {
@@ -148,7 +174,7 @@ TEST(tables_are_cut_with_the_ring)
         l1_reclaim(c.l1);
         fake_env_advance(&c.fake, NS_PER_MS);
     }
-    CHECK_LT(c.l1->shards[0].policy.slots, most / 2);
+    CHECK_LT(c.l1->shards[0].policy.slots, most * 3 / 4);
     CHECK_EQ(c.l1->shards[0].policy.slots, c.l1->shards[0].ring.capacity);
     cache_audit(&c);
     ask_range(&c, 0, 30000);

@@ -17,9 +17,11 @@ static uint64_t hash_of(unsigned key)
 
 static void resize(struct sketch *s, uint32_t blocks)
 {
-    void *block = malloc(sketch_bytes(blocks));
-    REQUIRE(block);
-    free(sketch_move(s, block, blocks));
+    if (blocks < s->blocks)
+        sketch_fold(s, blocks);
+    void *words = realloc(s->words, sketch_bytes(blocks));
+    REQUIRE(words);
+    sketch_grow(s, words, blocks);
 }
 
 static void add_times(struct sketch *s, unsigned key, unsigned count)
