@@ -17,13 +17,6 @@
 char rcu_tsan_token;
 #endif
 
-#ifdef RCU_SHORT
-void rcu_enter_slow(void)
-{
-    urcu_bp_read_lock();
-}
-#endif
-
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int fork_result;
 

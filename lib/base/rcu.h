@@ -52,36 +52,6 @@ extern char rcu_tsan_token;
 #define RCU_TSAN_ACQUIRE() ((void)0)
 #endif
 
-#ifdef RCU_SHORT
-
-void rcu_enter_slow(void);
-
-/*
- * What _urcu_bp_read_lock() and _unlock() do, but the reader's record looked up once instead of
- * three times, and the two rare cases behind a call: a thread's first section, and one within
- * another.
- */
-static inline void rcu_enter(void)
-{
-    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
-    if (NIGH_UNLIKELY(!reader || _CMM_LOAD_SHARED(reader->ctr) & URCU_BP_GP_CTR_NEST_MASK)) {
-        rcu_enter_slow();
-        return;
-    }
-    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
-    urcu_bp_smp_mb_slave();
-}
-
-static inline void rcu_leave(void)
-{
-    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
-    urcu_bp_smp_mb_slave();
-    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(reader->ctr) - URCU_BP_GP_COUNT);
-    cmm_barrier();
-}
-
-#else
-
 static inline void rcu_enter(void)
 {
     urcu_bp_read_lock();
@@ -91,6 +61,65 @@ static inline void rcu_leave(void)
 {
     RCU_TSAN_RELEASE();
     urcu_bp_read_unlock();
+}
+
+/*
+ * For the path of a hit: a section opened the short way, where the kernel lets us (has membarrier).
+ * Not for a thread's first section nor for one within another: who gets false takes a longer path,
+ * with rcu_enter().
+ *
+ * What _urcu_bp_read_lock() and _unlock() do, but the reader's record is looked up once instead of
+ * three times; and as no section surrounds this one, the end of it is that of all.
+ */
+struct rcu_section {
+    struct urcu_bp_reader *reader;
+};
+
+#ifdef RCU_SHORT
+
+static inline bool rcu_has_short(void)
+{
+    return urcu_bp_has_sys_membarrier;
+}
+
+/* Only if rcu_has_short(). */
+static inline bool rcu_enter_short(struct rcu_section *ret)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+    if (NIGH_UNLIKELY(!reader) ||
+        NIGH_UNLIKELY(_CMM_LOAD_SHARED(reader->ctr) & URCU_BP_GP_CTR_NEST_MASK))
+        return false;
+    _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
+    cmm_barrier(); /* who waits for readers makes all of them execute a full one: membarrier */
+    ret->reader = reader;
+    return true;
+}
+
+static inline void rcu_leave_short(struct rcu_section section)
+{
+    cmm_barrier(); /* the same */
+    _CMM_STORE_SHARED(section.reader->ctr, 0);
+    cmm_barrier();
+}
+
+#else
+
+static inline bool rcu_has_short(void)
+{
+    return true;
+}
+
+static inline bool rcu_enter_short(struct rcu_section *ret)
+{
+    ret->reader = NULL;
+    rcu_enter();
+    return true;
+}
+
+static inline void rcu_leave_short(struct rcu_section section)
+{
+    (void)section;
+    rcu_leave();
 }
 
 #endif

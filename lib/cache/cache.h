@@ -54,10 +54,13 @@ struct rules {
 
 /* Keys: (c) constant after open  (a) atomic */
 struct nigh_space {
+    /* read by every hit */
+    struct l1_space l1;         /* (c) */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
     uint16_t slot;              /* (c) its group */
-    struct stats stats;         /* a hit reads its id: near the front */
+    uint32_t plain_forks;       /* (c) cache_takes_plain() */
+    struct stats stats;         /* its id */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
     char schema[NIGH_NAME_MAX + 1]; /* (c) */
@@ -124,6 +127,13 @@ static inline bool cache_forked(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
                          cache->fork_count);
+}
+/* Whether reads may go the short way: not in a child, and not where there is no short section. The
+ * field is the cache's fork_count, or a number that is never reached. */
+static inline bool cache_takes_plain(const struct nigh_space *space)
+{
+    return NIGH_LIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) ==
+                       space->plain_forks);
 }
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {

@@ -14,22 +14,27 @@ enum freshness {
     FRESHNESS_GONE,    /* below a hard floor, or out of its stale window */
 };
 
-/* Whether the last word from Redis is recent enough to call anything stored fresh. */
-static inline bool freshness_trusted(const struct nigh *cache, uint64_t now_ns)
+/*
+ * How long the last word from Redis lets anything stored be called fresh. A read asks BEFORE it
+ * looks for an entry.
+ *
+ * Its acquire makes the look find all that a beat had removed, and all floors that it had raised,
+ * before it vouched. Taken after the look it could be the word of a beat that came in between, at
+ * the end of a doubt, and removed what had just been found: an entry invalidated long before the
+ * call would be called fresh. The time it is compared with may be any within the call.
+ */
+static inline uint64_t freshness_trusted_until(const struct nigh *cache)
 {
     /* pair(coherence.trust): what a beat applied before it extended trust is seen here */
-    return now_ns < atomic_load_explicit(cache->trusted_until, memory_order_acquire);
+    return atomic_load_explicit(cache->trusted_until, memory_order_acquire);
 }
 
-/*
- * What a read knows of time, taken BEFORE it looks for an entry.
- *
- * Trust first: its acquire makes the look find all that a beat had removed, and all floors that it
- * had raised, before it vouched. Taken after the look it could be the word of a beat that came in
- * between, at the end of a doubt, and removed what had just been found: an entry invalidated long
- * before the call would be called fresh. The time is one within the call, which is all that the
- * trust bound asks for.
- */
+static inline bool freshness_trusted(const struct nigh *cache, uint64_t now_ns)
+{
+    return now_ns < freshness_trusted_until(cache);
+}
+
+/* What a read knows of time, taken before it looks. */
 struct moment {
     uint64_t now_ns;
     bool is_trusted;
@@ -48,11 +53,10 @@ enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e,
  * freshness_of() == FRESHNESS_FRESH at a trusted moment, for a hit. An entry that is within its
  * soft lifetime is within its stale window; and only L1_CURRENT is above all floors.
  */
-static inline bool freshness_is_fresh(const struct nigh *cache, const struct l1_entry *e,
+static inline bool freshness_is_fresh(const struct nigh_space *space, const struct l1_entry *e,
                                       uint64_t now_ns)
 {
-    return NIGH_LIKELY(l1_judge(cache->l1, e) == L1_CURRENT) &&
-           NIGH_LIKELY(l1_entry_fresh_at(e, now_ns));
+    return NIGH_LIKELY(l1_entry_fresh_at(e, now_ns)) && NIGH_LIKELY(l1_is_current(&space->l1, e));
 }
 
 /* Mark the beginning of the doubt that reigns now, unless that is done: whoever sees it first. */

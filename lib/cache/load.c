@@ -107,7 +107,7 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
     if ((freshness != FRESHNESS_FRESH && !doubted) ||
         !freshness_acceptable(e, &l->call, moment->now_ns))
         return NIGH_MISS;
-    if (l1_entry_flags(e) & L1_ABSENT)
+    if (l1_entry_absent(e))
         return NIGH_ABSENT;
     return doubted ? NIGH_STALE : NIGH_FRESH;
 }
@@ -211,7 +211,7 @@ static bool land_found(struct load *l, const struct lookup *found)
         show_to_loader(l, found->entry);
     if (found->verdict != LOOKUP_FRESH && found->verdict != LOOKUP_STALE)
         return false;
-    bool absent = l1_entry_flags(found->entry) & L1_ABSENT;
+    bool absent = l1_entry_absent(found->entry);
     if (!wanted(l, found->entry) || (found->verdict == LOOKUP_STALE && !l->answer_stale)) {
         if (absent)
             l1_entry_unref(found->entry);

@@ -106,7 +106,7 @@ static struct l1_entry *previous(struct load *l)
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
     if (e && (freshness_of(cache, e, &moment) == FRESHNESS_GONE ||
-              (l1_entry_flags(e) & L1_ABSENT)))
+              l1_entry_absent(e)))
         e = NULL;
     if (e)
         l1_entry_ref(e);

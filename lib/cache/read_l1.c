@@ -12,7 +12,7 @@ static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum f
         return NIGH_MISS;
     if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
         return NIGH_MISS;
-    if (!(l1_entry_flags(e) & L1_ABSENT))
+    if (!l1_entry_absent(e))
         return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
     /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
     bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED &&
@@ -39,12 +39,12 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
     if (outcome == NIGH_ABSENT) {
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
     } else {
-        int rc = l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &notes->copied);
+        int rc = l1_pin_rcu(cache->l1, e, ret, &notes->copied);
         if (rc != 0)
             return rc;
     }
-    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch_rcu(e))
-        l1_report_hit_rcu(cache->l1, e);
+    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e))
+        l1_report_hit(cache->l1, e);
     if (outcome == NIGH_STALE)
         notes->refresh = wants_refresh(cache, e, freshness);
     return outcome;

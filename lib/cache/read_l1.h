@@ -33,21 +33,22 @@ int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nig
 /* Whether a call takes any fresh value, and leaves its trace: as most do. */
 static inline bool read_takes_any(const struct nigh_call *call)
 {
-    return NIGH_LIKELY(!call) ||
+    return !call ||
            (call->size >= CALL_SIZE_FIRST &&
             !((call->flags & ~PLAIN_FLAGS) | call->max_age_ms | call->min_version));
 }
 
-/* Hand out what was found, if it is simply fresh, at a trusted moment and to a call that takes any.
- * If true all is done but counting. */
-static inline bool read_plain_rcu(const struct nigh *cache, const struct l1_key *key,
-                                  struct l1_entry *e, uint64_t now_ns, struct nigh_value *ret)
+/* Whether a held entry is what the key asks for, simply fresh. Then the hit is noted: all is done
+ * but counting. */
+static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry *e,
+                                       const void *key, size_t key_len, uint64_t now_ns,
+                                       size_t *ret_len)
 {
-    if (NIGH_UNLIKELY(!freshness_is_fresh(cache, e, now_ns) || l1_entry_flags(e) ||
-                      !l1_pin_found_rcu(e, key, ret)))
+    if (NIGH_UNLIKELY(!l1_is_value(&space->l1, e, key, key_len, ret_len) ||
+                      !freshness_is_fresh(space, e, now_ns)))
         return false;
-    if (NIGH_UNLIKELY(l1_touch_rcu(e)))
-        l1_report_hit_rcu(cache->l1, e);
+    if (NIGH_UNLIKELY(l1_touch(e)))
+        l1_report_hit(space->cache->l1, e);
     return true;
 }
 
@@ -55,26 +56,35 @@ static inline bool read_plain_rcu(const struct nigh *cache, const struct l1_key 
  * The plain hit, whole: present, fresh, nothing special asked, a pin slot at hand. That is the path
  * that has to be short, so it is inlined into its callers, and holds nothing for others: if it
  * returns false nothing was done, and who called goes the long way from its beginning.
+ *
+ * The entry is on its way from memory while the section is left and the clock read: the more there
+ * is to do between the request for a line and its use, the further a processor gets into the next
+ * lookup before it has to wait.
  */
 static NIGH_INLINED bool read_hit(struct nigh_space *space, const void *key, size_t key_len,
                                   const struct nigh_call *call, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
-    if (NIGH_UNLIKELY(cache_forked(cache) || !read_takes_any(call) ||
-                      !cache_key_fits(key, key_len)))
+    struct rcu_section section;
+    if (NIGH_UNLIKELY(!cache_takes_plain(space) || !read_takes_any(call) ||
+                      !cache_key_fits(key, key_len) || !rcu_enter_short(&section)))
         return false;
-    struct l1_key k = l1_key_inlined(cache->l1, space->id, key, key_len);
-    struct l1_guess guess = l1_guess(cache->l1, &k);
-    struct moment moment = freshness_moment(cache);
-    if (NIGH_UNLIKELY(!moment.is_trusted))
+    uint64_t trusted_until_ns = freshness_trusted_until(cache);
+    uint64_t hash = l1_hash(&space->l1, key, key_len);
+    struct l1_entry *e = l1_likely_rcu(&space->l1, l1_bucket_rcu(&space->l1, hash), hash);
+    uintptr_t pin = NIGH_LIKELY(e) ? l1_hold_rcu(e) : 0;
+    rcu_leave_short(section);
+    if (NIGH_UNLIKELY(!pin))
         return false;
-    rcu_enter();
-    struct l1_entry *e = l1_find_guessed_rcu(cache->l1, &k, &guess);
-    if (NIGH_UNLIKELY(!e || !read_plain_rcu(cache, &k, e, moment.now_ns, ret))) {
-        rcu_leave();
+    l1_entry_prefetch(e, key_len);
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    size_t len;
+    if (NIGH_UNLIKELY(now_ns >= trusted_until_ns ||
+                      !read_is_plain(space, e, key, key_len, now_ns, &len))) {
+        l1_unpin(pin);
         return false;
     }
-    rcu_leave();
+    *ret = (struct nigh_value){e->bytes + key_len, len, pin};
     stats_count(&space->stats, STATS_L1_FRESH);
     return true;
 }

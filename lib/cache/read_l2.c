@@ -52,7 +52,7 @@ static int hand_out(struct nigh_space *space, const struct l1_key *key, struct l
         lookup_store(space, key, e);
     if (!freshness_acceptable(e, call, now_ns)) {
         outcome = NIGH_MISS;
-    } else if (l1_entry_flags(e) & L1_ABSENT) {
+    } else if (l1_entry_absent(e)) {
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
         outcome = NIGH_ABSENT;
     } else {

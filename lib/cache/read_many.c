@@ -26,39 +26,68 @@ struct many {
 
 /* ---- L1 ---- */
 
-/*
- * So many keys from `from` on, if all are in order and the call takes any fresh value. Returns a
- * bit for each that was a plain hit; for the others nothing was done.
- */
-static uint32_t read_batch(const struct many *m, size_t from, uint32_t count)
+/* Of the keys of a batch, those before the first that is not in order. */
+struct batch {
+    uint32_t count;
+    struct l1_entry *entries[BATCH_KEYS]; /* held, whatever they are; NULL: nothing */
+};
+
+/* Hold the entry that may be the key's, for each; the pin goes into its value. */
+static void hold_batch_rcu(const struct l1_space *l1, const struct nigh_key *keys, uint32_t count,
+                           struct nigh_value *values, struct batch *ret)
 {
-    const struct nigh *cache = m->space->cache;
-    struct l1_key keys[BATCH_KEYS];
-    struct l1_guess guesses[BATCH_KEYS];
-    struct l1_entry *entries[BATCH_KEYS];
-    uint32_t hits = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct nigh_key *key = &m->keys[from + i];
-        if (NIGH_UNLIKELY(!cache_key_fits(key->data, key->len)))
-            return 0;
-        keys[i] = l1_key_inlined(cache->l1, m->space->id, key->data, key->len);
-        guesses[i] = l1_guess(cache->l1, &keys[i]);
+    const struct l1_bucket *buckets[BATCH_KEYS];
+    uint64_t hashes[BATCH_KEYS];
+    uint32_t n, held;
+    for (n = 0; n < count && cache_key_fits(keys[n].data, keys[n].len); n++) {
+        hashes[n] = l1_hash(l1, keys[n].data, keys[n].len);
+        buckets[n] = l1_bucket_rcu(l1, hashes[n]);
+        __builtin_prefetch(buckets[n]);
     }
-    struct moment moment = freshness_moment(cache);
-    if (!moment.is_trusted)
-        return 0;
-    rcu_enter();
-    for (uint32_t i = 0; i < count; i++)
-        entries[i] = l1_candidate_rcu(cache->l1, &keys[i], &guesses[i]);
-    for (uint32_t i = 0; i < count; i++) {
-        struct l1_entry *e = l1_confirm_rcu(cache->l1, &keys[i], &guesses[i], entries[i]);
-        if (NIGH_LIKELY(e) && NIGH_LIKELY(read_plain_rcu(cache, &keys[i], e, moment.now_ns,
-                                                         &m->values[from + i])))
-            hits |= 1u << i;
+    for (held = 0; held < n; held++) {
+        struct l1_entry *e = l1_likely_rcu(l1, buckets[held], hashes[held]);
+        uintptr_t pin = 0;
+        if (NIGH_LIKELY(e)) {
+            pin = l1_hold_rcu(e);
+            if (NIGH_UNLIKELY(!pin))
+                break;
+            l1_entry_prefetch(e, keys[held].len);
+        }
+        ret->entries[held] = e;
+        values[held].pin = pin;
     }
-    rcu_leave();
-    stats_add(&m->space->stats, STATS_L1_FRESH, (uint64_t)__builtin_popcount(hits));
-    return hits;
+    ret->count = held;
+}
+
+/* Returns the time at which what is held may be judged: later than anything is fresh, if trust had
+ * run out. */
+static uint64_t hold_batch(struct nigh_space *space, const struct nigh_key *keys, uint32_t count,
+                           struct nigh_value *values, struct batch *ret)
+{
+    struct rcu_section section;
+    ret->count = 0;
+    if (NIGH_UNLIKELY(!rcu_enter_short(&section)))
+        return UINT64_MAX;
+    uint64_t trusted_until_ns = freshness_trusted_until(space->cache);
+    hold_batch_rcu(&space->l1, keys, count, values, ret);
+    rcu_leave_short(section);
+    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
+    return NIGH_LIKELY(now_ns < trusted_until_ns) ? now_ns : UINT64_MAX;
+}
+
+/* Hand out what is held, if it is a plain hit: else it is let go. */
+static NIGH_INLINED bool take_held(struct nigh_space *space, const struct nigh_key *key,
+                                   struct l1_entry *e, uint64_t now_ns, struct nigh_value *value)
+{
+    size_t len;
+    if (NIGH_UNLIKELY(!e) ||
+        NIGH_UNLIKELY(!read_is_plain(space, e, key->data, key->len, now_ns, &len))) {
+        l1_unpin(value->pin);
+        return false;
+    }
+    value->data = e->bytes + key->len;
+    value->len = len;
+    return true;
 }
 
 static struct l1_key key_of(const struct many *m, size_t i)
@@ -79,23 +108,40 @@ static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
     }
 }
 
+/* So many keys from `from` on: plain hits together, the others one by one. Returns how many are
+ * missing. */
+static size_t read_batch(const struct many *m, size_t from, uint32_t count, bool may_be_plain)
+{
+    struct nigh_space *space = m->space;
+    const struct nigh_key *keys = m->keys + from;
+    struct nigh_value *values = m->values + from;
+    int *outcomes = m->outcomes + from;
+    struct batch batch = {.count = 0};
+    uint32_t hits = 0;
+    size_t misses = 0;
+    uint64_t now_ns = may_be_plain ? hold_batch(space, keys, count, values, &batch) : UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        if (NIGH_LIKELY(i < batch.count) &&
+            NIGH_LIKELY(take_held(space, &keys[i], batch.entries[i], now_ns, &values[i]))) {
+            outcomes[i] = NIGH_FRESH;
+            hits++;
+            continue;
+        }
+        read_one(m, from + i);
+        misses += outcomes[i] == NIGH_MISS;
+    }
+    stats_add(&space->stats, STATS_L1_FRESH, hits);
+    return misses;
+}
+
 /* Every key that may be had from L1 is; the others are NIGH_MISS, or NIGH_EKEY. Returns how many
  * are missing. */
 static size_t read_all_l1(const struct many *m, size_t count)
 {
     size_t misses = 0;
-    bool may_be_plain = read_takes_any(m->call);
-    for (size_t from = 0; from < count; from += BATCH_KEYS) {
-        uint32_t n = (uint32_t)u64_min(count - from, BATCH_KEYS);
-        uint32_t hits = may_be_plain ? read_batch(m, from, n) : 0;
-        for (uint32_t i = 0; i < n; i++) {
-            if (NIGH_LIKELY(hits >> i & 1))
-                m->outcomes[from + i] = NIGH_FRESH;
-            else
-                read_one(m, from + i);
-            misses += m->outcomes[from + i] == NIGH_MISS;
-        }
-    }
+    bool may_be_plain = cache_takes_plain(m->space) && read_takes_any(m->call);
+    for (size_t from = 0; from < count; from += BATCH_KEYS)
+        misses += read_batch(m, from, (uint32_t)u64_min(count - from, BATCH_KEYS), may_be_plain);
     return misses;
 }
 

@@ -83,6 +83,7 @@ static struct nigh_space *create(struct nigh *cache, const char *name, const cha
         return NULL;
     }
     space->cache = cache;
+    space->plain_forks = rcu_has_short() ? cache->fork_count : ~cache->fork_count;
     space->name_len = (uint32_t)strlen(name);
     memcpy(space->name, name, space->name_len);
     memcpy(space->schema, schema, strlen(schema));
@@ -97,6 +98,7 @@ static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spa
     if (count == SPACES_MAX)
         return error_note(NIGH_EINVAL, "more than %u spaces", SPACES_MAX);
     space->id = count + 1;
+    l1_space_init(cache->l1, space->id, space->slot, &space->l1);
     cache->spaces[count] = space;
     /* pair(cache.spaces): the slot before the count */
     atomic_store_explicit(&cache->space_count, count + 1, memory_order_release);

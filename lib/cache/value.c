@@ -8,8 +8,7 @@ void nigh_release(struct nigh_value *value)
 {
     uintptr_t pin = value->pin;
     *value = (struct nigh_value)NIGH_VALUE_INIT;
-    if (pin)
-        l1_unpin(pin);
+    l1_unpin(pin);
 }
 
 enum nigh_tier nigh_value_tier(const struct nigh_value *value)

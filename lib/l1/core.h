@@ -34,6 +34,7 @@ struct l1_shard;
  */
 struct l1 {
     struct l1_hit hit;              /* first: hit.h knows no more of it */
+    struct hash hash;               /* (c) */
     struct l1_shard *shards;        /* (c) */
     uint32_t shard_mask;            /* (c) */
     uint32_t id;                    /* (c) 0 .. L1_CACHES_MAX - 1 */

@@ -9,7 +9,7 @@
 
 #include "l1/shard.h"
 
-#define BORN_MAX ((UINT64_C(1) << ENTRY_BORN_BITS) - 1)
+#define FRESH_MAX ((UINT64_C(1) << ENTRY_FRESH_BITS) - 1)
 #define EXPONENT_MAX ((1u << ENTRY_EXPONENT_BITS) - 1)
 #define FREED_BYTE 0xdb
 
@@ -25,8 +25,6 @@ static uint64_t ticks_pack(uint64_t ticks, unsigned bits)
 
 static uint64_t ticks_between(uint64_t from_ticks, uint64_t until_ns)
 {
-    if (until_ns == CLOCK_NEVER_NS)
-        return UINT64_MAX; /* becomes the longest: centuries behind every clock */
     uint64_t until = until_ns >> ENTRY_TICK_SHIFT;
     return until > from_ticks ? until - from_ticks : 0;
 }
@@ -52,32 +50,44 @@ size_t entry_size_of(const struct l1_key *key, const struct l1_value *v)
 size_t entry_size(const struct l1_entry *e)
 {
     const struct l1_extension *x = entry_extension(e);
-    return size_of(entry_key_len(e), e->value_len, x, x ? x->group_count : 0);
+    return size_of(entry_key_len(e), entry_value_len(e), x, x ? x->group_count : 0);
 }
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hash_key(&l1->hit.hash, entry_space(e), e->bytes, entry_key_len(e));
+    return hash_key(&l1->hash, entry_space(e), e->bytes, entry_key_len(e));
+}
+
+bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len)
+{
+    return memcmp(e->bytes, key, len) == 0;
 }
 
 struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len)
 {
     return (struct l1_key){key, (uint32_t)len, space_id,
-                           hash_key(&l1->hit.hash, space_id, key, len)};
+                           hash_key(&l1->hash, space_id, key, len)};
 }
 
+/* For ever is until the ticks end, when the machine has been up for 18 years. */
 static void fill_times(struct l1_entry *e, const struct l1_value *v)
 {
-    uint64_t born = u64_min(v->born_ns >> ENTRY_TICK_SHIFT, BORN_MAX);
-    e->born_ticks = born;
-    e->fresh = ticks_pack(ticks_between(born, v->fresh_until_ns), ENTRY_FRESH_BITS);
-    e->stale = ticks_pack(ticks_between(entry_fresh_ticks(e), v->stale_until_ns),
-                          ENTRY_STALE_BITS);
+    uint64_t born = u64_min(v->born_ns >> ENTRY_TICK_SHIFT, FRESH_MAX);
+    uint64_t life = u64_min(ticks_between(born, v->fresh_until_ns), FRESH_MAX - born);
+    e->life = ticks_pack(life, ENTRY_LIFE_BITS);
+    e->fresh = born + entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
+    e->stale = ticks_pack(ticks_between(e->fresh, v->stale_until_ns), ENTRY_STALE_BITS);
+}
+
+static uint64_t label_of(const struct l1_key *key, const struct l1_value *v)
+{
+    return label_of_space(key->space, v->space_slot) | label_of_key(key->len) |
+           (v->flags & L1_ABSENT ? LABEL_ABSENT : 0) | v->bytes.len;
 }
 
 static void fill_extension(struct l1_entry *e, const struct l1_value *v)
 {
-    void *at = (char *)e + entry_extension_offset(entry_key_len(e), e->value_len);
+    void *at = (char *)e + entry_extension_offset(entry_key_len(e), entry_value_len(e));
     struct l1_extension *x = at;
     x->version = v->version;
     x->group_count = v->group_count;
@@ -97,10 +107,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     atomic_init(&head.freq, 0);
     head.slot = l1->id & 0xffffff;
     head.stamp = v->stamp & ENTRY_STAMP_MASK;
-    head.name = entry_name_of(key->space, key->len) & ((1u << ENTRY_NAME_BITS) - 1);
-    head.space_slot = v->space_slot & (GROUP_SLOT_TAGS - 1);
-    head.flags = ((v->flags & L1_ABSENT) | own_flags | extended) & 7u;
-    head.value_len = v->bytes.len & 0x7ffffff;
+    head.label = label_of(key, v);
+    head.flags = (own_flags | extended) & 7u;
     fill_times(&head, v);
     memcpy((void *)e, (const void *)&head, sizeof(head));
     memcpy(e->bytes, key->data, key->len);

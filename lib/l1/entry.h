@@ -3,9 +3,9 @@
  * An entry: one allocation of header, key, value and, only when used, an extension.
  *
  *      0        8         16       24        32      32 + key_len      8-aligned
- *      | refs   | stale   | fresh  | value's | key   | value           | extension: version, tags |
- *      | slot   | stamp   | flags  | length  |       |                 |                          |
- *      | freq   |         | born   | name    |       |                 |                          |
+ *      | refs   | stale   | life   | label   | key   | value           | extension: version, tags |
+ *      | slot   | stamp   | flags  |         |       |                 |                          |
+ *      | freq   |         | fresh  |         |       |                 |                          |
  *
  * Why 32 bytes: a cache of small values is mostly bookkeeping. Bytes per entry of a full shard:
  *
@@ -15,12 +15,17 @@
  *      ----
  *      56.6  (what the allocator rounds up comes on top, and is charged)
  *
- * Times are ticks of 2^19 ns (0.52 ms, 18 years in 40 bits). `born` is exact to a tick, because
- * callers may ask for a greatest age; the two lifetimes behind it are small floating-point numbers,
- * rounded down: exact below 34 s and 1 s, else early by at most 1/32,768 and 1/1,024 of themselves.
+ * Times are ticks of 2^19 ns (0.52 ms, 18 years in 40 bits). `fresh` is when the entry ends being
+ * fresh, `life` how long before that it was born and `stale` how long after it ends being stale;
+ * these two are small floating-point numbers, rounded down: exact below 34 s and 1 s, else short by
+ * at most 1/32,768 and 1/1,024 of themselves. `fresh` makes up for what `life` lost, so that birth
+ * is exact to a tick: callers may ask for a greatest age.
  *
- * What a hit looks at is at an end of its word, so that a shift alone brings it out: stamp, born,
- * and the key's length and space, which are compared as one.
+ * What a hit looks at is at an end of its word, so that a shift alone brings it out: stamp, fresh.
+ * The label is what has to be as the request says, above the value's length: so the two labels
+ * differ by that length, or by more when it is another key's entry, or an absence.
+ *
+ *      label:  space (15) | key's length (11) | its group (10) | absent (1) | value's length (27)
  *
  * Everything is constant once published but refs, slot and freq. The value's bytes are not aligned.
  */
@@ -35,12 +40,19 @@
 #include "base/base.h"
 
 #define ENTRY_TICK_SHIFT 19
-#define ENTRY_BORN_BITS 40
-#define ENTRY_FRESH_BITS 16 /* mantissa; with 5 bits of exponent */
+#define ENTRY_FRESH_BITS 40
+#define ENTRY_LIFE_BITS 16 /* mantissa; with 5 bits of exponent */
 #define ENTRY_STALE_BITS 11
 #define ENTRY_EXPONENT_BITS 5
-#define ENTRY_KEY_LEN_BITS 11
-#define ENTRY_NAME_BITS (ENTRY_KEY_LEN_BITS + 16)
+
+#define LABEL_VALUE_BITS 27
+#define LABEL_VALUE_MAX ((UINT64_C(1) << LABEL_VALUE_BITS) - 1)
+#define LABEL_ABSENT (UINT64_C(1) << LABEL_VALUE_BITS)
+#define LABEL_SLOT_SHIFT (LABEL_VALUE_BITS + 1)
+#define LABEL_SLOT_BITS 10
+#define LABEL_KEY_SHIFT (LABEL_SLOT_SHIFT + LABEL_SLOT_BITS)
+#define LABEL_KEY_BITS 11
+#define LABEL_SPACE_SHIFT (LABEL_KEY_SHIFT + LABEL_KEY_BITS)
 
 /* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
 #define ENTRY_STORED (UINT32_C(1) << 31)
@@ -48,9 +60,9 @@
 #define ENTRY_FREQ_MAX 3
 #define ENTRY_SAMPLED 4u /* in freq: changes of its counter are reported to the policy */
 
-/* Beside enum l1_flags in `flags`. */
-#define ENTRY_EXTENDED 2u /* an extension follows the value */
-#define ENTRY_LOOSE 4u    /* from general memory, not charged, never stored */
+/* In `flags`. */
+#define ENTRY_EXTENDED 1u /* an extension follows the value */
+#define ENTRY_LOOSE 2u    /* from general memory, not charged, never stored */
 
 /* Keys: (c) constant after publication  (s) shard lock  (a) atomic, relaxed but for named pairs */
 struct l1_entry {
@@ -59,12 +71,10 @@ struct l1_entry {
     _Atomic uint8_t freq;                               /* (a) 0..ENTRY_FREQ_MAX; _SAMPLED */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
-    uint64_t fresh : ENTRY_FRESH_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after born */
+    uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */
     uint64_t flags : 3;                                 /* (c) */
-    uint64_t born_ticks : ENTRY_BORN_BITS;              /* (c) */
-    uint64_t value_len : 27;                            /* (c) */
-    uint64_t space_slot : 10;                           /* (c) group slot of the space */
-    uint64_t name : ENTRY_NAME_BITS;                    /* (c) entry_name_of() */
+    uint64_t fresh : ENTRY_FRESH_BITS;                  /* (c) tick */
+    uint64_t label;                                     /* (c) */
     uint8_t bytes[];                                    /* (c) key, value, extension */
 };
 
@@ -78,20 +88,30 @@ struct l1_extension {
 _Static_assert(sizeof(struct l1_entry) == 32, "the sum above");
 _Static_assert(offsetof(struct l1_entry, freq) == 7, "readers write freq: a byte of its own");
 
-/* What makes two keys different before their bytes do: the length, and the id of the space. */
-static inline uint32_t entry_name_of(uint32_t space, uint32_t key_len)
+/* Of the entries of a space: what their labels have in common. */
+static inline uint64_t label_of_space(uint32_t space, uint16_t slot)
 {
-    return space << ENTRY_KEY_LEN_BITS | key_len;
+    return (uint64_t)space << LABEL_SPACE_SHIFT | (uint64_t)slot << LABEL_SLOT_SHIFT;
+}
+
+static inline uint64_t label_of_key(size_t key_len)
+{
+    return (uint64_t)key_len << LABEL_KEY_SHIFT;
 }
 
 static inline uint32_t entry_key_len(const struct l1_entry *e)
 {
-    return e->name & ((1u << ENTRY_KEY_LEN_BITS) - 1);
+    return e->label >> LABEL_KEY_SHIFT & ((1u << LABEL_KEY_BITS) - 1);
+}
+
+static inline uint32_t entry_value_len(const struct l1_entry *e)
+{
+    return e->label & LABEL_VALUE_MAX;
 }
 
 static inline uint32_t entry_space(const struct l1_entry *e)
 {
-    return e->name >> ENTRY_KEY_LEN_BITS;
+    return (uint32_t)(e->label >> LABEL_SPACE_SHIFT);
 }
 
 /* A duration of `bits` of mantissa and ENTRY_EXPONENT_BITS of exponent; all ones means for ever. */
@@ -102,35 +122,23 @@ static inline uint64_t entry_ticks_unpack(uint64_t packed, unsigned bits)
 
 static inline uint64_t l1_entry_born_ns(const struct l1_entry *e)
 {
-    return (uint64_t)e->born_ticks << ENTRY_TICK_SHIFT;
-}
-
-static inline uint64_t entry_fresh_ticks(const struct l1_entry *e)
-{
-    return e->born_ticks + entry_ticks_unpack(e->fresh, ENTRY_FRESH_BITS);
-}
-
-/* Ticks to ns; what does not fit lies beyond every clock. */
-static inline uint64_t entry_ticks_ns(uint64_t ticks)
-{
-    return ticks >> (64 - ENTRY_TICK_SHIFT) ? UINT64_MAX : ticks << ENTRY_TICK_SHIFT;
+    return (e->fresh - entry_ticks_unpack(e->life, ENTRY_LIFE_BITS)) << ENTRY_TICK_SHIFT;
 }
 
 static inline uint64_t l1_entry_fresh_until_ns(const struct l1_entry *e)
 {
-    return entry_ticks_ns(entry_fresh_ticks(e));
+    return (uint64_t)e->fresh << ENTRY_TICK_SHIFT;
 }
 
 static inline uint64_t l1_entry_stale_until_ns(const struct l1_entry *e)
 {
-    return entry_ticks_ns(entry_fresh_ticks(e) + entry_ticks_unpack(e->stale, ENTRY_STALE_BITS));
+    return (e->fresh + entry_ticks_unpack(e->stale, ENTRY_STALE_BITS)) << ENTRY_TICK_SHIFT;
 }
 
-/* now_ns < l1_entry_fresh_until_ns(e), to the ns and in fewer steps: no time has bits that ticks
- * cannot hold. */
+/* now_ns < l1_entry_fresh_until_ns(e), to the ns and in fewer steps. */
 static inline bool l1_entry_fresh_at(const struct l1_entry *e, uint64_t now_ns)
 {
-    return now_ns >> ENTRY_TICK_SHIFT < entry_fresh_ticks(e);
+    return now_ns >> ENTRY_TICK_SHIFT < e->fresh;
 }
 
 static inline uint64_t l1_entry_stamp(const struct l1_entry *e)
@@ -138,14 +146,14 @@ static inline uint64_t l1_entry_stamp(const struct l1_entry *e)
     return e->stamp;
 }
 
-static inline uint8_t l1_entry_flags(const struct l1_entry *e)
+static inline bool l1_entry_absent(const struct l1_entry *e)
 {
-    return e->flags & 1u; /* L1_ABSENT: the others are ours */
+    return e->label & LABEL_ABSENT;
 }
 
 static inline uint16_t l1_entry_space_slot(const struct l1_entry *e)
 {
-    return (uint16_t)e->space_slot;
+    return e->label >> LABEL_SLOT_SHIFT & ((1u << LABEL_SLOT_BITS) - 1);
 }
 
 static inline struct bytes l1_entry_key(const struct l1_entry *e)
@@ -155,7 +163,15 @@ static inline struct bytes l1_entry_key(const struct l1_entry *e)
 
 static inline struct bytes l1_entry_value(const struct l1_entry *e)
 {
-    return bytes_of(e->bytes + entry_key_len(e), e->value_len);
+    return bytes_of(e->bytes + entry_key_len(e), entry_value_len(e));
+}
+
+/* Ask for what a hit reads. Where the value begins follows from the request: its line is asked for
+ * before the header has arrived. */
+static inline void l1_entry_prefetch(const struct l1_entry *e, size_t key_len)
+{
+    __builtin_prefetch(e);
+    __builtin_prefetch(e->bytes + key_len);
 }
 
 static inline size_t entry_extension_offset(size_t key_len, size_t value_len)
@@ -168,7 +184,7 @@ static inline const struct l1_extension *entry_extension(const struct l1_entry *
 {
     if (!(e->flags & ENTRY_EXTENDED))
         return NULL;
-    const void *at = (const char *)e + entry_extension_offset(entry_key_len(e), e->value_len);
+    const void *at = (const char *)e + entry_extension_offset(entry_key_len(e), entry_value_len(e));
     return at;
 }
 
@@ -193,9 +209,9 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
 /*
  * Note a hit. A lost bump only delays promotion by one touch, so no RMW: a plain load, and a store
  * only while it changes something: hot entries stay unwritten, and their line shared. Returns
- * whether the policy wants to hear of it: l1_report_hit_rcu().
+ * whether the policy wants to hear of it: l1_report_hit().
  */
-static inline bool l1_touch_rcu(struct l1_entry *e)
+static inline bool l1_touch(struct l1_entry *e)
 {
     uint8_t freq = atomic_load_explicit(&e->freq, memory_order_relaxed);
     if ((freq & ENTRY_FREQ_MAX) == ENTRY_FREQ_MAX)

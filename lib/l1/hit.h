@@ -6,8 +6,12 @@
  * inlined into the one function that reads they cost what they do. Nothing here is for others to
  * build on: whoever includes l1.h uses the functions that l1.h declares.
  *
- *     struct l1_hit --> tables[shard] --> bucket --> entry --> value
- *     (one line)        (dense)           a miss     a miss    the same line or the next
+ *     struct l1_space --> tables[shard] --> bucket --> entry --> value
+ *     (two lines)         (dense)           a miss     a miss    the same line or the next
+ *
+ * A hit takes the first entry whose tag matches and holds it before it has looked at it: so it can
+ * leave its section, and read the clock, while the entry comes from memory. What it then finds not
+ * to be a plain hit it lets go, and begins anew with l1_find_rcu(), which looks at all that match.
  *
  * A scan compares seven tags at once and gives a bit mask of candidates; a wrong tag costs nothing,
  * a chance match (5 in 2^10 at a table's planned size) one look at an entry's header. The vector
@@ -46,7 +50,7 @@ _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucke
 #define TABLE_HEADER_BYTES ((size_t)CACHE_LINE_BYTES)
 
 /*
- * What a hit reads of a table; struct l1 begins with it.
+ * What a search reads of the table; struct l1 begins with it, and each space has a copy.
  *
  * The words of all shards lie side by side, away from the locks: they change only when a shard
  * doubles, so sharing a line costs nothing and eight of them need only one.
@@ -55,9 +59,16 @@ _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucke
 struct l1_hit {
     _Atomic uintptr_t *tables;            /* (c) -> (r) pair(shard.table), one for each shard */
     const _Atomic uint64_t *newest_group; /* (c) -> of the floors: pair(floors.newest) */
-    struct hash hash;                     /* (c) */
     uint32_t shard_shift;                 /* (c) of the hash, less one: a shift by 64 has no bits */
     uint32_t base_bits;                   /* (c) log2 of the buckets a shard begins with */
+};
+
+/* What a hit of a space needs to know, side by side. Keys: (c) constant after l1_space_init() */
+struct l1_space {
+    struct space_hash hash; /* (c) */
+    struct l1_hit hit;      /* (c) */
+    uint64_t label;         /* (c) of its entries: label_of_space() */
+    const struct l1 *l1;    /* (c) */
 };
 
 static inline const struct l1_hit *l1_hit_of(const struct l1 *l1)
@@ -108,7 +119,7 @@ static inline uint64_t bucket_match_scalar(const struct l1_bucket *b, uint64_t t
 
 #if defined(HIT_SSE2)
 
-#define MATCH_INDEX(mask) ((unsigned)__builtin_ctzll(mask) >> 1)
+#define MATCH_INDEX(mask) ((unsigned)__builtin_ctz((unsigned)(mask)) >> 1)
 
 /* The upper halves of four words side by side: their tags are every other 16 bits. */
 static inline __m128i upper_halves(const struct l1_bucket *b, unsigned half)
@@ -159,14 +170,6 @@ static inline uint64_t key_differs_8(const uint8_t *a, const uint8_t *b)
     return x ^ y;
 }
 
-static inline uint32_t key_differs_4(const uint8_t *a, const uint8_t *b)
-{
-    uint32_t x, y;
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return x ^ y;
-}
-
 /* 16 to 32 bytes. */
 #if defined(HIT_SSE2)
 
@@ -196,34 +199,28 @@ static inline bool key_equal_32(const uint8_t *a, const uint8_t *b, size_t len)
 
 #endif
 
-/* memcmp() costs a call and keys are short, so: whole words, the last ones overlapping. len > 0. */
-static inline bool key_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
+/* Shorter than 8 bytes or longer than 32. */
+NIGH_OUTLINED bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len);
+
+/* memcmp() costs a call and keys are short, so: whole words, the last ones overlapping. */
+static inline bool entry_key_equal(const struct l1_entry *e, const uint8_t *key, size_t len)
 {
-    if (NIGH_UNLIKELY(len > 32))
-        return memcmp(a, b, len) == 0;
-    if (NIGH_LIKELY(len >= 16))
-        return key_equal_32(a, b, len);
-    if (len >= 8)
-        return !(key_differs_8(a, b) | key_differs_8(a + len - 8, b + len - 8));
-    if (len >= 4)
-        return !(key_differs_4(a, b) | key_differs_4(a + len - 4, b + len - 4));
-    return a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1];
+    const uint8_t *own = e->bytes;
+    if (NIGH_LIKELY(len - 16 <= 16))
+        return NIGH_LIKELY(key_equal_32(own, key, len));
+    if (NIGH_LIKELY(len - 8 <= 8))
+        return !(key_differs_8(own, key) | key_differs_8(own + len - 8, key + len - 8));
+    return entry_key_equal_odd(e, key, len);
 }
 
 static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *key)
 {
-    return NIGH_LIKELY(e->name == entry_name_of(key->space, key->len)) &&
-           NIGH_LIKELY(key_bytes_equal(e->bytes, key->data, key->len));
+    uint64_t differs = e->label ^ (label_of_space(key->space, 0) | label_of_key(key->len));
+    return NIGH_LIKELY(!(differs >> LABEL_KEY_SHIFT)) &&
+           NIGH_LIKELY(entry_key_equal(e, key->data, key->len));
 }
 
 /* ---- finding ---- */
-
-static NIGH_INLINED struct l1_key l1_key_inlined(const struct l1 *l1, uint32_t space_id,
-                                                 const void *key, size_t len)
-{
-    return (struct l1_key){key, (uint32_t)len, space_id,
-                           hash_key_inlined(&l1_hit_of(l1)->hash, space_id, key, len)};
-}
 
 static inline uintptr_t hit_table_rcu(const struct l1_hit *hit, uint64_t hash)
 {
@@ -237,7 +234,7 @@ static inline const struct l1_bucket *hit_bucket_rcu(uintptr_t table_word, uint6
     return (struct l1_bucket *)at + (hash & ~(UINT64_MAX << (table_word & TABLE_BITS_MASK)));
 }
 
-/* What a candidate's word names now; NULL: it has been cleared, or was empty and the tag is 0. */
+/* What the first match names now; NULL: it has been cleared, or was empty and the tag is 0. */
 static inline struct l1_entry *hit_candidate_rcu(const struct l1_bucket *b, uint64_t mask)
 {
     /* pair(table.word) */
@@ -250,19 +247,12 @@ static inline struct l1_entry *bucket_find_rcu(const struct l1_bucket *b, uint32
                                                const struct l1_key *key)
 {
     uint64_t tag = table_tag(key->hash, base_bits);
-    do {
-        for (uint64_t mask = bucket_match(b, tag); NIGH_LIKELY(mask); mask &= mask - 1) {
+    for (; b; b = bucket_more(b))
+        for (uint64_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
             struct l1_entry *e = hit_candidate_rcu(b, mask);
-            if (NIGH_UNLIKELY(!e))
-                continue;
-            /* Where the value begins follows from the request: ask for that line before the
-             * header has arrived. */
-            __builtin_prefetch(e->bytes + key->len);
-            if (NIGH_LIKELY(entry_has_key(e, key)))
+            if (e && entry_has_key(e, key))
                 return e;
         }
-        b = bucket_more(b);
-    } while (NIGH_UNLIKELY(b));
     return NULL;
 }
 
@@ -273,67 +263,58 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
                            hit->base_bits, key);
 }
 
-/* Where a search will begin, unless the table has been doubled meanwhile. */
-struct l1_guess {
-    const _Atomic uintptr_t *table;
-    uintptr_t table_word;
-    const struct l1_bucket *bucket;
-};
+/* ---- the path of a hit ---- */
 
-static inline struct l1_guess l1_guess(const struct l1 *l1, const struct l1_key *key)
+static NIGH_INLINED uint64_t l1_hash(const struct l1_space *s, const void *key, size_t len)
 {
-    const struct l1_hit *hit = l1_hit_of(l1);
-    const _Atomic uintptr_t *table = &hit->tables[hit_shard_index(hit, key->hash)];
-    /* Relaxed: only compared, and an address to prefetch. */
-    uintptr_t word = atomic_load_explicit(table, memory_order_relaxed);
-    const struct l1_bucket *bucket = hit_bucket_rcu(word, key->hash);
-    __builtin_prefetch(bucket);
-    return (struct l1_guess){table, word, bucket};
+    return space_hash_key(&s->hash, key, len);
 }
 
-/* Its bucket now. */
-static inline const struct l1_bucket *guess_bucket_rcu(const struct l1_guess *guess, uint64_t hash)
+static inline const struct l1_bucket *l1_bucket_rcu(const struct l1_space *s, uint64_t hash)
 {
-    /* pair(shard.table): a table is filled before its word is stored */
-    uintptr_t word = atomic_load_explicit(guess->table, memory_order_acquire);
-    return NIGH_LIKELY(word == guess->table_word) ? guess->bucket : hit_bucket_rcu(word, hash);
+    return hit_bucket_rcu(hit_table_rcu(&s->hit, hash), hash);
 }
 
-static inline struct l1_entry *l1_find_guessed_rcu(const struct l1 *l1, const struct l1_key *key,
-                                                   const struct l1_guess *guess)
+static inline struct l1_entry *l1_likely_rcu(const struct l1_space *s, const struct l1_bucket *b,
+                                             uint64_t hash)
 {
-    return bucket_find_rcu(guess_bucket_rcu(guess, key->hash), l1_hit_of(l1)->base_bits, key);
+    uint64_t tag = table_tag(hash, s->hit.base_bits), mask;
+    while (NIGH_UNLIKELY(!(mask = bucket_match(b, tag)))) {
+        b = bucket_more(b);
+        if (NIGH_UNLIKELY(!b))
+            return NULL;
+    }
+    return hit_candidate_rcu(b, mask);
 }
 
-static inline struct l1_entry *l1_candidate_rcu(const struct l1 *l1, const struct l1_key *key,
-                                                const struct l1_guess *guess)
+static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_entry *e,
+                                     const void *key, size_t len, size_t *ret_len)
 {
-    const struct l1_bucket *b = guess_bucket_rcu(guess, key->hash);
-    uint64_t mask = bucket_match(b, table_tag(key->hash, l1_hit_of(l1)->base_bits));
-    if (NIGH_UNLIKELY(!mask))
-        return NULL;
-    struct l1_entry *e = hit_candidate_rcu(b, mask);
-    /* NULL or another's: a prefetch never faults, and l1_confirm_rcu() will see. */
-    __builtin_prefetch(e);
-    __builtin_prefetch((const char *)e + sizeof(*e) + key->len);
-    return e;
-}
-
-static inline struct l1_entry *l1_confirm_rcu(const struct l1 *l1, const struct l1_key *key,
-                                              const struct l1_guess *guess, struct l1_entry *e)
-{
-    return NIGH_LIKELY(e && entry_has_key(e, key)) ? e : l1_find_guessed_rcu(l1, key, guess);
+    uint64_t differs = e->label ^ (s->label | label_of_key(len));
+    *ret_len = differs;
+    return NIGH_LIKELY(differs <= LABEL_VALUE_MAX) &&
+           NIGH_LIKELY(entry_key_equal(e, key, len));
 }
 
 /* ---- judging ---- */
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e);
 
-static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e)
+static inline bool hit_above_all(const struct l1_hit *hit, const struct l1_entry *e)
 {
     /* pair(floors.newest): if it moved, the floor that moved it is seen */
-    uint64_t newest = atomic_load_explicit(l1_hit_of(l1)->newest_group, memory_order_acquire);
-    return NIGH_LIKELY(e->stamp >= newest) ? L1_CURRENT : l1_judge_slow(l1, e);
+    return NIGH_LIKELY(e->stamp >=
+                       atomic_load_explicit(hit->newest_group, memory_order_acquire));
+}
+
+static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e)
+{
+    return hit_above_all(l1_hit_of(l1), e) ? L1_CURRENT : l1_judge_slow(l1, e);
+}
+
+static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e)
+{
+    return hit_above_all(&s->hit, e) || l1_judge_slow(s->l1, e) == L1_CURRENT;
 }
 
 #endif

@@ -207,7 +207,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = policy_of(config->policy);
-    hash_init(&l1->hit.hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
+    hash_init(&l1->hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
               random_id(config->env->random), random_id(config->env->random));
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
@@ -248,6 +248,15 @@ void l1_destroy(struct l1 *l1)
     mem_pages_free(l1, sizeof(*l1));
 }
 
+void l1_space_init(const struct l1 *l1, uint32_t space_id, uint16_t group_slot,
+                   struct l1_space *ret)
+{
+    space_hash_init(&ret->hash, &l1->hash, space_id);
+    ret->hit = l1->hit;
+    ret->label = label_of_space(space_id, group_slot);
+    ret->l1 = l1;
+}
+
 /* ---- reaching a shard ---- */
 
 bool l1_evicts(const struct l1 *l1)
@@ -255,7 +264,7 @@ bool l1_evicts(const struct l1 *l1)
     return l1->policy->victim;
 }
 
-void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e)
+void l1_report_hit(struct l1 *l1, const struct l1_entry *e)
 {
     if (l1->policy->report)
         l1->policy->report(l1_shard_of(l1, entry_hash(l1, e)), e);

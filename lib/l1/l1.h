@@ -64,13 +64,10 @@ void l1_destroy(struct l1 *l1);
 struct l1_key {
     const void *data;
     uint32_t len;
-    uint32_t space; /* id of the space in this process, 1..65535 */
+    uint32_t space; /* id of the space in this process, 1..32767 */
     uint64_t hash;
 };
 struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len);
-/* The same, for the path of a hit. */
-static NIGH_INLINED struct l1_key l1_key_inlined(const struct l1 *l1, uint32_t space_id,
-                                                 const void *key, size_t len);
 
 /* ---- entries: immutable once published ---- */
 
@@ -111,7 +108,7 @@ void l1_entry_unref(struct l1_entry *e);
 
 /*
  * Inline in entry.h: l1_entry_loose, _stamp, _born_ns, _fresh_until_ns, _stale_until_ns, _version,
- * _flags, _groups, _space_slot, _key, _value. Times come back rounded down: born by at most
+ * _absent, _groups, _space_slot, _key, _value. Times come back rounded down: born by at most
  * 0.53 ms, the lifetimes behind it by 1/32,768 and 1/1,024 of themselves (34 s and 1 s: exact).
  */
 
@@ -119,51 +116,55 @@ void l1_entry_unref(struct l1_entry *e);
 
 /* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
-/*
- * The same in two steps: ask for the bucket, which needs no section yet, and look into it, with
- * something else to do in between while it comes from memory. A processor that has to wait for the
- * bucket cannot look far enough ahead to ask for that of the next lookup: with the two apart
- * independent lookups in 1M entries took 255 ns instead of 402 (Zen 3).
- */
-struct l1_guess;
-static inline struct l1_guess l1_guess(const struct l1 *l1, const struct l1_key *key);
-static inline struct l1_entry *l1_find_guessed_rcu(const struct l1 *l1, const struct l1_key *key,
-                                                   const struct l1_guess *guess);
-/* The second step in two, for many keys: the first entry that the bucket suggests (or NULL), asked
- * for; then whether it is the key's, else the search. */
-static inline struct l1_entry *l1_candidate_rcu(const struct l1 *l1, const struct l1_key *key,
-                                                const struct l1_guess *guess);
-static inline struct l1_entry *l1_confirm_rcu(const struct l1 *l1, const struct l1_key *key,
-                                              const struct l1_guess *guess, struct l1_entry *e);
-/* l1_touch_rcu(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none
- * when the counter is full. */
+/* l1_touch(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none when
+ * the counter is full. */
 
-/* When l1_touch_rcu() says so: the policy learns from a sample of the keys what suits the traffic.
- * A relaxed store or two. */
-void l1_report_hit_rcu(struct l1 *l1, const struct l1_entry *e);
+/* When l1_touch() says so: the policy learns from a sample of the keys what suits the traffic. A
+ * relaxed store or two. The entry is pinned, or found in a section. */
+void l1_report_hit(struct l1 *l1, const struct l1_entry *e);
 
 /*
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first
  * 256 pins are slots; past that a copy is handed out (NIGH_ENOMEM when there is no memory for it;
- * `*ret_copied` says so for the counters). `tier` travels in the pin's low bits.
+ * `*ret_copied` says so for the counters).
  * A slot keeps only what is or was stored: an entry fresh from l1_entry_create() is freed by its
  * last reference, so hand that out with l1_pin_ref().
  */
-int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
-               bool *ret_copied);
-/* The same for what l1_find_rcu(key) gave, tier L1, if a slot is at hand: else false, `ret` is
- * untouched. The value's address comes from the request's key: no wait for the entry's header. */
-static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key,
-                                    struct nigh_value *ret);
-/* The same by taking a reference: for an entry that the caller holds a reference to. */
+int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, struct nigh_value *ret, bool *ret_copied);
+/* The same by taking a reference: for an entry that the caller holds a reference to. `tier` travels
+ * in the pin's low bits. */
 void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret);
 /* The entry behind a pin, and the tier it was read from. */
 struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
-/* Give back; any thread. Slot: one release store. Reference: unref. */
+/* Give back; any thread; 0: nothing. Slot: one release store. Reference: unref. */
 static inline void l1_unpin(uintptr_t pin);
 /* Pins held by all threads now, and bytes of retired entries that only holders keep (about). */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
+
+/*
+ * ---- the path of a hit ----
+ *
+ * In a section: hash, bucket, the entry that it suggests, and hold that, whatever it is. Then,
+ * outside: is it the key's, and good? If not, let go, and do it all again with l1_find_rcu().
+ */
+
+struct l1_space;
+/* What a hit needs to know, of one space; `group_slot` as in struct l1_value. */
+void l1_space_init(const struct l1 *l1, uint32_t space_id, uint16_t group_slot,
+                   struct l1_space *ret);
+static NIGH_INLINED uint64_t l1_hash(const struct l1_space *s, const void *key, size_t len);
+static inline const struct l1_bucket *l1_bucket_rcu(const struct l1_space *s, uint64_t hash);
+/* An entry that may be the key's: one in 200 is not. NULL: it is not there, or hard to find. */
+static inline struct l1_entry *l1_likely_rcu(const struct l1_space *s, const struct l1_bucket *b,
+                                             uint64_t hash);
+/* Pin it if a slot is at hand: else 0. To be given back with l1_unpin(). */
+static inline uintptr_t l1_hold_rcu(struct l1_entry *e);
+/* Whether a held entry is the key's, and a value: `*ret_len` is then its length. */
+static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_entry *e,
+                                     const void *key, size_t len, size_t *ret_len);
+/* l1_judge() == L1_CURRENT. */
+static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e);
 
 /* ---- floors ---- */
 

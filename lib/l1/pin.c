@@ -124,50 +124,49 @@ static pin_slot_t *slot_take(void)
 
 /* ---- handing out ---- */
 
-static void hand_out(struct l1_entry *e, uintptr_t pin, enum nigh_tier tier,
-                            struct nigh_value *ret)
+static void hand_out(struct l1_entry *e, uintptr_t pin, struct nigh_value *ret)
 {
     struct bytes value = l1_entry_value(e);
-    ret->data = l1_entry_flags(e) & L1_ABSENT ? NULL : value.data;
+    ret->data = l1_entry_absent(e) ? NULL : value.data;
     ret->len = value.len;
-    ret->pin = pin | (uintptr_t)tier << PIN_TIER_SHIFT;
+    ret->pin = pin;
 }
 
-static int pin_copy(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier,
-                    struct nigh_value *ret, bool *ret_copied)
+/* The reference goes along. */
+static void hand_out_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret)
 {
+    hand_out(e, (uintptr_t)e | (uintptr_t)tier << PIN_TIER_SHIFT, ret);
+}
+
+int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, struct nigh_value *ret, bool *ret_copied)
+{
+    pin_slot_t *slot = slot_take();
+    if (NIGH_LIKELY(slot)) {
+        /* pair(pin.slot): carries along the reads of who gave the slot back */
+        atomic_store_explicit(slot, e, memory_order_release);
+        hand_out(e, pin_of_slot(slot), ret);
+        *ret_copied = false;
+        return 0;
+    }
     struct l1_entry *copy = entry_copy(l1, e);
     if (!copy)
         return NIGH_ENOMEM;
-    hand_out(copy, (uintptr_t)copy | PIN_KIND_REF, tier, ret);
+    hand_out_ref(copy, NIGH_TIER_L1, ret);
     *ret_copied = true;
-    return 0;
-}
-
-int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret,
-               bool *ret_copied)
-{
-    pin_slot_t *slot = slot_take();
-    if (NIGH_UNLIKELY(!slot))
-        return pin_copy(l1, e, tier, ret, ret_copied);
-    /* pair(pin.slot): carries along the reads of who gave the slot back */
-    atomic_store_explicit(slot, e, memory_order_release);
-    hand_out(e, (uintptr_t)slot, tier, ret);
-    *ret_copied = false;
     return 0;
 }
 
 void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret)
 {
     l1_entry_ref(e);
-    hand_out(e, (uintptr_t)e | PIN_KIND_REF, tier, ret);
+    hand_out_ref(e, tier, ret);
 }
 
 struct l1_entry *l1_pin_entry(uintptr_t pin)
 {
-    if (!(pin & PIN_KIND_REF))
+    if (pin & PIN_SLOT)
         return atomic_load_explicit(pin_slot(pin), memory_order_relaxed);
-    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
+    uintptr_t at = pin & ~(uintptr_t)PIN_TIER_MASK;
     return (struct l1_entry *)at;
 }
 
@@ -178,6 +177,8 @@ void pin_unref(uintptr_t pin)
 
 enum nigh_tier l1_pin_tier(uintptr_t pin)
 {
+    if (pin & PIN_SLOT)
+        return NIGH_TIER_L1;
     return (enum nigh_tier)((pin & PIN_TIER_MASK) >> PIN_TIER_SHIFT);
 }
 

@@ -14,8 +14,8 @@
  * again, who holds several takes them in a row, up to the fence, which looks taken, and then from
  * the first on. The page is aligned so that a slot's address says where the first is.
  *
- *     pin word:   address of the slot, or of the entry     | tier (2 bits) | kind (1 bit)
- *                 kind 0: slot                 kind 1: a reference is held
+ *     pin word:   address of the slot                      | 1
+ *                 address of the entry     | tier (2 bits) | 0     a reference is held
  *
  * Pages belong to the process, not to a cache: they stay registered for ever, and when a thread
  * exits, its page waits (with what is still pinned in it) for a thread that pins its first value.
@@ -39,10 +39,9 @@
 #define PIN_BLOCK_SLOTS 16u
 #define PIN_SLOTS_MAX 256u
 
-#define PIN_KIND_REF 1u
+#define PIN_SLOT 1u /* what a slot holds is L1's */
 #define PIN_TIER_SHIFT 1
 #define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
-#define PIN_BITS (PIN_KIND_REF | PIN_TIER_MASK)
 
 #define PIN_PAGE_BYTES 4096u /* their alignment: that of pages of memory, in which they come */
 
@@ -78,14 +77,17 @@ static inline struct pin_page *pin_page_of(const pin_slot_t *slot)
     return (struct pin_page *)at;
 }
 
-static inline pin_slot_t *pin_slot(uintptr_t pin)
+static inline uintptr_t pin_of_slot(const pin_slot_t *slot)
 {
-    uintptr_t at = pin & ~(uintptr_t)PIN_BITS;
-    return (pin_slot_t *)at;
+    return (uintptr_t)slot | PIN_SLOT;
 }
 
-static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key,
-                                    struct nigh_value *ret)
+static inline pin_slot_t *pin_slot(uintptr_t pin)
+{
+    return (pin_slot_t *)(pin - PIN_SLOT);
+}
+
+static inline uintptr_t l1_hold_rcu(struct l1_entry *e)
 {
     pin_slot_t *slot = pin_last_slot;
     if (NIGH_UNLIKELY(!pin_slot_is_free(slot))) {
@@ -93,25 +95,23 @@ static inline bool l1_pin_found_rcu(struct l1_entry *e, const struct l1_key *key
         if (!pin_slot_is_free(slot))
             slot = pin_page_of(slot)->slots;
         if (NIGH_UNLIKELY(!pin_slot_is_free(slot)))
-            return false;
+            return 0;
         pin_last_slot = slot;
     }
     /* pair(pin.slot): carries along the reads of who gave the slot back */
     atomic_store_explicit(slot, e, memory_order_release);
-    ret->data = e->bytes + key->len;
-    ret->len = e->value_len;
-    ret->pin = (uintptr_t)slot | (uintptr_t)NIGH_TIER_L1 << PIN_TIER_SHIFT;
-    return true;
+    return pin_of_slot(slot);
 }
 
 NIGH_OUTLINED void pin_unref(uintptr_t pin);
 
 static inline void l1_unpin(uintptr_t pin)
 {
-    if (NIGH_UNLIKELY(pin & PIN_KIND_REF))
-        pin_unref(pin);
-    else /* pair(pin.slot): every read of the value is over before it may be freed */
+    if (NIGH_LIKELY(pin & PIN_SLOT)) /* pair(pin.slot): every read of the value is over before it
+                                        may be freed */
         atomic_store_explicit(pin_slot(pin), NULL, memory_order_release);
+    else if (pin)
+        pin_unref(pin);
 }
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * Who has to go when room is needed: a small interface, one instance of its state per shard.
  *
- * A hit only sets the entry's 2-bit counter (l1_touch_rcu); everything else is done by writers
+ * A hit only sets the entry's 2-bit counter (l1_touch); everything else is done by writers
  * under the shard lock. A policy that wants more than the ring's order keeps it in its own state.
  *
  *     lru    first in, first out, with second chances; no state but a hand   policy_lru.c

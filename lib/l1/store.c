@@ -307,7 +307,7 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
 
 void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
 {
-    (void)l1_guess(l1, key);
+    __builtin_prefetch(hit_bucket_rcu(hit_table_rcu(&l1->hit, key->hash), key->hash));
     floors_prefetch_key(&l1->floors, key->hash);
     __builtin_prefetch(l1_shard_of(l1, key->hash), 1);
 }

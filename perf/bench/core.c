@@ -26,58 +26,60 @@ static inline uint64_t core_now_ns(const struct nigh *cache, enum core_feature u
     return upto >= CORE_CLOCK ? clock_coarse_ns(&cache->clock) : given_now_ns;
 }
 
-static inline bool core_judge(enum core_feature upto, struct nigh *cache, struct l1_entry *e,
+static inline bool core_judge(enum core_feature upto, struct nigh_space *space, struct l1_entry *e,
                               uint64_t now_ns)
 {
-    if (upto >= CORE_FLOORS && l1_judge(cache->l1, e) != L1_CURRENT)
+    if (upto >= CORE_TTL && NIGH_UNLIKELY(!l1_entry_fresh_at(e, now_ns)))
         return false;
-    if (upto >= CORE_TTL && (!l1_entry_fresh_at(e, now_ns) || l1_entry_flags(e)))
+    if (upto >= CORE_FLOORS && NIGH_UNLIKELY(!l1_is_current(&space->l1, e)))
         return false;
-    if (upto >= CORE_TOUCH && l1_touch_rcu(e))
-        l1_report_hit_rcu(cache->l1, e);
+    if (upto >= CORE_TOUCH && NIGH_UNLIKELY(l1_touch(e)))
+        l1_report_hit(space->cache->l1, e);
     return true;
 }
 
-static inline int core_hand_out(struct nigh *cache, struct l1_entry *e, const struct l1_key *key,
-                                enum core_feature upto, struct nigh_value *ret)
+/* The few that are no plain hits: another key's entry came first. */
+NIGH_OUTLINED static int core_get_long(struct nigh_space *space, const void *key, size_t key_len,
+                                       struct nigh_value *ret)
 {
-    bool copied;
-    if (upto < CORE_PIN) {
-        struct bytes value = l1_entry_value(e);
-        *ret = (struct nigh_value){value.data, value.len, 0};
-        return NIGH_FRESH;
-    }
-    if (l1_pin_found_rcu(e, key, ret))
-        return NIGH_FRESH;
-    return l1_pin_rcu(cache->l1, e, NIGH_TIER_L1, ret, &copied);
+    return nigh_get(space, key, key_len, NULL, ret);
 }
 
 static inline int core_get(enum core_feature upto, struct nigh_space *space, const void *key,
                            size_t key_len, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
-    int outcome = NIGH_MISS;
-    struct l1_key k = l1_key_inlined(cache->l1, space->id, key, key_len);
-    struct l1_guess guess = l1_guess(cache->l1, &k);
+    struct rcu_section section;
+    uint64_t trusted_until_ns = UINT64_MAX;
+    size_t len;
+    if (upto >= CORE_SECTION && NIGH_UNLIKELY(!rcu_enter_short(&section)))
+        return core_get_long(space, key, key_len, ret);
+    if (upto >= CORE_FLOORS)
+        trusted_until_ns = freshness_trusted_until(cache);
+    uint64_t hash = l1_hash(&space->l1, key, key_len);
+    struct l1_entry *e = l1_likely_rcu(&space->l1, l1_bucket_rcu(&space->l1, hash), hash);
+    uintptr_t pin = upto >= CORE_PIN && NIGH_LIKELY(e) ? l1_hold_rcu(e) : 0;
+    if (upto >= CORE_SECTION)
+        rcu_leave_short(section);
+    if (NIGH_UNLIKELY(!e || (upto >= CORE_PIN && !pin)))
+        return core_get_long(space, key, key_len, ret);
+    l1_entry_prefetch(e, key_len);
     uint64_t now_ns = core_now_ns(cache, upto);
-    if (upto >= CORE_FLOORS && !freshness_trusted(cache, now_ns))
-        return outcome;
-    if (upto >= CORE_SECTION)
-        rcu_enter();
-    struct l1_entry *e = l1_find_guessed_rcu(cache->l1, &k, &guess);
-    if (e && core_judge(upto, cache, e, now_ns))
-        outcome = core_hand_out(cache, e, &k, upto, ret);
-    if (upto >= CORE_SECTION)
-        rcu_leave();
+    if (NIGH_UNLIKELY(now_ns >= trusted_until_ns ||
+                      !l1_is_value(&space->l1, e, key, key_len, &len) ||
+                      !core_judge(upto, space, e, now_ns))) {
+        l1_unpin(pin);
+        return core_get_long(space, key, key_len, ret);
+    }
+    *ret = (struct nigh_value){e->bytes + key_len, len, pin};
     if (upto >= CORE_COUNT)
         stats_count(&space->stats, STATS_L1_FRESH);
-    return outcome;
+    return NIGH_FRESH;
 }
 
 static inline void core_release(struct nigh_value *value)
 {
-    if (value->pin)
-        l1_unpin(value->pin);
+    l1_unpin(value->pin);
 }
 
 /* A get and its loops for each step: what loop_run() is given has to be a constant. */

@@ -123,9 +123,34 @@ static inline bool cache_pin(struct cache *c, unsigned number, struct nigh_value
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
     if (e)
-        REQUIRE_EQ(l1_pin_rcu(c->l1, e, NIGH_TIER_L1, ret, &copied), 0);
+        REQUIRE_EQ(l1_pin_rcu(c->l1, e, ret, &copied), 0);
     rcu_leave();
     return e;
+}
+
+/* As a hit reads: held before it is looked at, and let go if it is not the key's. */
+static inline bool cache_hit(const struct l1_space *space, const void *key, size_t len,
+                             struct nigh_value *ret)
+{
+    rcu_enter();
+    uint64_t hash = l1_hash(space, key, len);
+    struct l1_entry *e = l1_likely_rcu(space, l1_bucket_rcu(space, hash), hash);
+    ret->pin = e ? l1_hold_rcu(e) : 0;
+    rcu_leave();
+    if (!ret->pin)
+        return false;
+    ret->data = e->bytes + len;
+    if (l1_is_value(space, e, key, len, &ret->len))
+        return true;
+    l1_unpin(ret->pin);
+    return false;
+}
+
+static inline struct l1_space cache_space(const struct cache *c)
+{
+    struct l1_space space;
+    l1_space_init(c->l1, CACHE_SPACE, CACHE_SPACE_SLOT, &space);
+    return space;
 }
 
 static inline bool cache_has(struct cache *c, unsigned number)
@@ -146,7 +171,7 @@ static inline void cache_touch(struct cache *c, unsigned number)
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
     for (int i = 0; e && i < 3; i++)
-        l1_touch_rcu(e);
+        l1_touch(e);
     rcu_leave();
 }
 

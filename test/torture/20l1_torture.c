@@ -20,6 +20,7 @@
 #define KEYS 2000u
 #define TAGS 16u
 #define TAG_SLOT(k) ((uint16_t)(GROUP_SLOT_TAGS + (k) % TAGS))
+#define SPACE 1u
 #define SPACE_SLOT 5u
 #define MEMORY_BYTES (1u << 20) /* half of what all values would take */
 #define VALUE_WORDS_MAX 200u
@@ -31,6 +32,7 @@ struct world {
     struct env env;
     struct stats stats;
     struct l1 *l1;
+    struct l1_space space;
     _Atomic uint64_t origin[KEYS];
     _Atomic uint64_t applied[KEYS];
     _Atomic bool stop;
@@ -39,7 +41,7 @@ struct world {
     struct nigh_value pool[POOL_MAX];
     unsigned pool_count;
     /* what happened */
-    _Atomic uint64_t reads, stores, invalidations, copies;
+    _Atomic uint64_t reads, short_reads, stores, invalidations, copies;
 };
 
 struct actor {
@@ -110,7 +112,7 @@ struct text {
 static struct l1_key key_of(struct world *w, struct text *text, unsigned k)
 {
     int len = snprintf(text->bytes, sizeof(text->bytes), "key-%u", k);
-    return l1_key_of(w->l1, 1, text->bytes, (size_t)len);
+    return l1_key_of(w->l1, SPACE, text->bytes, (size_t)len);
 }
 
 /* ---- what is held ---- */
@@ -163,46 +165,62 @@ static void release_all(struct actor *a)
 
 /* ---- readers ---- */
 
-/* By each of the ways that reads go: as one hit, as one of many, as all others. */
-static struct l1_entry *find_rcu(struct actor *a, const struct l1_key *key,
-                                 const struct l1_guess *guess)
+static bool judge(struct world *w, struct l1_entry *e)
 {
-    const struct l1 *l1 = a->w->l1;
-    switch (check_random(&a->random) % 3) {
-    case 0: return l1_find_guessed_rcu(l1, key, guess);
-    case 1: return l1_confirm_rcu(l1, key, guess, l1_candidate_rcu(l1, key, guess));
-    default: return l1_find_rcu(l1, key);
+    const uint16_t *groups;
+    uint32_t group_count = l1_entry_groups(e, &groups);
+    if (l1_touch(e))
+        l1_report_hit(w->l1, e);
+    return l1_judge_groups(w->l1, l1_entry_stamp(e), l1_entry_space_slot(e), groups,
+                           group_count) != L1_BELOW_HARD;
+}
+
+/* As a hit does: hold what may be it, and look at that when the section is over. */
+static bool read_short(struct actor *a, const struct l1_key *key, struct nigh_value *ret)
+{
+    const struct world *w = a->w;
+    struct rcu_section section;
+    struct nigh_value v;
+    if (!rcu_enter_short(&section))
+        return false;
+    struct l1_entry *e = l1_likely_rcu(&w->space, l1_bucket_rcu(&w->space, key->hash), key->hash);
+    v.pin = e ? l1_hold_rcu(e) : 0;
+    rcu_leave_short(section);
+    if (!v.pin)
+        return false;
+    if (check_random(&a->random) % 64 == 0)
+        sched_yield(); /* while others replace and free */
+    v.data = e->bytes + key->len;
+    if (l1_is_value(&w->space, e, key->data, key->len, &v.len) && judge(a->w, e)) {
+        *ret = v;
+        return true;
     }
+    l1_unpin(v.pin);
+    return false;
 }
 
-static bool pin_rcu(struct actor *a, struct l1_entry *e, const struct l1_key *key,
-                    struct nigh_value *ret, bool *ret_copied)
+/* As all other reads do. */
+static bool read_long(struct world *w, const struct l1_key *key, struct nigh_value *ret)
 {
-    return l1_pin_found_rcu(e, key, ret) ||
-           l1_pin_rcu(a->w->l1, e, NIGH_TIER_L1, ret, ret_copied) == 0;
-}
-
-/* Find, judge and pin as a hit does. False: a miss. */
-static bool read_value(struct actor *a, const struct l1_key *key, struct nigh_value *ret)
-{
-    struct world *w = a->w;
     bool got = false, copied = false;
-    struct l1_guess guess = l1_guess(w->l1, key);
     rcu_enter();
-    struct l1_entry *e = find_rcu(a, key, &guess);
-    if (e) {
-        const uint16_t *groups;
-        uint32_t group_count = l1_entry_groups(e, &groups);
-        enum l1_standing standing = l1_judge_groups(w->l1, l1_entry_stamp(e),
-                                                    l1_entry_space_slot(e), groups, group_count);
-        got = standing != L1_BELOW_HARD && pin_rcu(a, e, key, ret, &copied);
-        if (l1_touch_rcu(e))
-            l1_report_hit_rcu(w->l1, e);
-    }
+    struct l1_entry *e = l1_find_rcu(w->l1, key);
+    if (e)
+        got = judge(w, e) && l1_pin_rcu(w->l1, e, ret, &copied) == 0;
     rcu_leave();
     if (copied)
         count(&w->copies);
     return got;
+}
+
+/* Find, judge and pin. False: a miss. */
+static bool read_value(struct actor *a, const struct l1_key *key, struct nigh_value *ret)
+{
+    if (check_random(&a->random) % 3 && read_short(a, key, ret)) {
+        count(&a->w->short_reads);
+        return true;
+    }
+    return read_long(a->w, key, ret);
 }
 
 static void read_and_judge(struct actor *a)
@@ -456,6 +474,7 @@ static void open_world(struct world *w, enum nigh_policy policy)
                                .group_slots = GROUP_SLOTS_MIN,
                                .policy = policy};
     REQUIRE_EQ(l1_create(&config, &w->l1), 0);
+    l1_space_init(w->l1, SPACE, SPACE_SLOT, &w->space);
     pthread_mutex_init(&w->pool_lock, NULL);
 }
 
@@ -567,7 +586,7 @@ static void swap_for_pins(struct actor *a, struct l1_entry *entries[REFERENCED],
     bool copied;
     for (unsigned k = 0; k < made; k++) {
         struct nigh_value v;
-        REQUIRE_EQ(l1_pin_rcu(a->w->l1, entries[k], NIGH_TIER_L1, &v, &copied), 0);
+        REQUIRE_EQ(l1_pin_rcu(a->w->l1, entries[k], &v, &copied), 0);
         l1_entry_unref(entries[k]);
         keep(a, &v);
         if (k % 8 == 0)

@@ -136,7 +136,7 @@ static unsigned exercise(struct cache *c)
         e = l1_find_rcu(c->l1, &key);
         if (e && held_count < 260)
             held_count +=
-                l1_pin_rcu(c->l1, e, NIGH_TIER_L1, &held[held_count], &copied) == 0;
+                l1_pin_rcu(c->l1, e, &held[held_count], &copied) == 0;
         rcu_leave();
     }
     for (unsigned i = 0; i < held_count; i++)

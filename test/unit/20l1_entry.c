@@ -32,7 +32,7 @@ TEST(every_field_comes_back)
     CHECK_EQ(l1_entry_stamp(e), v.stamp);
     CHECK_EQ(l1_entry_version(e), v.version);
     CHECK_EQ(l1_entry_space_slot(e), 1023);
-    CHECK_EQ(l1_entry_flags(e), 0);
+    CHECK(!l1_entry_absent(e));
     const uint16_t *groups;
     REQUIRE_EQ(l1_entry_groups(e, &groups), 3);
     CHECK_MEM(groups, sizeof(tags), tags, sizeof(tags));
@@ -59,7 +59,7 @@ TEST(a_plain_value_has_no_extension)
     v = cache_value(&c, NULL, 0);
     v.flags = L1_ABSENT;
     e = create(&c, &v);
-    CHECK_EQ(l1_entry_flags(e), L1_ABSENT);
+    CHECK(l1_entry_absent(e));
     CHECK_EQ(l1_entry_value(e).len, 0);
     l1_entry_unref(e);
     cache_close(&c);
@@ -104,9 +104,12 @@ TEST(for_ever_stays_for_ever)
     struct cache c;
     cache_open(&c, 1 << 20, 1);
     struct l1_value v = cache_value(&c, "x", 1);
+    uint64_t years_18_ns = 18 * UINT64_C(365) * 86400 * NS_PER_S;
     struct l1_entry *e = create(&c, &v);
-    CHECK_EQ(l1_entry_fresh_until_ns(e), UINT64_MAX);
-    CHECK_EQ(l1_entry_stale_until_ns(e), UINT64_MAX);
+    CHECK_GT(l1_entry_fresh_until_ns(e), years_18_ns);
+    CHECK_GT(l1_entry_stale_until_ns(e), 4 * years_18_ns);
+    CHECK_LE(l1_entry_born_ns(e), v.born_ns);
+    CHECK_GT(l1_entry_born_ns(e) + (UINT64_C(1) << ENTRY_TICK_SHIFT), v.born_ns);
     l1_entry_unref(e);
 
     v.fresh_until_ns = v.born_ns - 1; /* from L2, long out of date */

@@ -104,8 +104,7 @@ static void scatters(enum hash_kind kind)
     struct cache c;
     struct hostile *keys = craft(kind);
     cache_open(&c, 8 << 20, 1);
-    c.l1->hit.hash.kind = kind; /* with the seed that it drew */
-    c.l1->hit.hash.inlined_lengths = 0;
+    c.l1->hash.kind = kind; /* with the seed that it drew */
     for (unsigned i = 0; i < HOSTILE; i++) {
         struct l1_key key = key_of(&c, &keys[i]);
         CHECK_EQ(store(&c, &key), L1_STORED);
@@ -132,7 +131,7 @@ static void stays_bounded(enum hash_kind kind)
     struct cache c;
     struct hostile *keys = craft(kind);
     cache_open(&c, 8 << 20, 1);
-    c.l1->hit.hash = guessed(kind); /* before anything is stored */
+    c.l1->hash = guessed(kind); /* before anything is stored */
     fill_ordinary(&c);
     unsigned there = 0;
     for (unsigned i = 0; i < HOSTILE; i++) {

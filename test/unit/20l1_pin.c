@@ -59,7 +59,7 @@ TEST(past_256_a_reader_gets_copies)
         bool copied;
         rcu_enter();
         struct l1_entry *e = l1_find_rcu(c.l1, &key);
-        REQUIRE_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L1, &held[i], &copied), 0);
+        REQUIRE_EQ(l1_pin_rcu(c.l1, e, &held[i], &copied), 0);
         rcu_leave();
         CHECK_EQ(copied, i >= 256);
         CHECK_EQ(copied, l1_pin_entry(held[i].pin) != e);
@@ -84,27 +84,27 @@ TEST(slots_are_taken_in_a_row_up_to_the_fence)
     open_with_value(&c);
     struct name name;
     struct l1_key key = cache_key(&c, &name, 1);
-    struct nigh_value held[PIN_SLOTS_MAX], v = NIGH_VALUE_INIT;
+    struct nigh_value held[PIN_SLOTS_MAX];
     bool copied;
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c.l1, &key);
     for (unsigned i = 0; i < PIN_SLOTS_MAX; i++) {
-        if (!l1_pin_found_rcu(e, &key, &held[i])) /* a block is full, and nothing was done */
-            REQUIRE_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L1, &held[i], &copied), 0);
+        held[i].pin = l1_hold_rcu(e);
+        if (!held[i].pin) /* a block is full, and nothing was done */
+            REQUIRE_EQ(l1_pin_rcu(c.l1, e, &held[i], &copied), 0);
         CHECK(pin_slot(held[i].pin) >= pin_page_of(pin_slot(held[i].pin))->slots);
         CHECK_EQ(pin_count(), i + 1);
-        CHECK_MEM(held[i].data, held[i].len, "precious", 8);
+        CHECK(l1_pin_entry(held[i].pin) == e);
     }
-    CHECK(!l1_pin_found_rcu(e, &key, &v));
+    CHECK(!l1_hold_rcu(e));
     for (unsigned i = 0; i < PIN_SLOTS_MAX; i++)
         for (unsigned j = 0; j < i; j++)
             CHECK_NE(held[i].pin, held[j].pin);
     l1_unpin(held[0].pin);
-    CHECK(l1_pin_found_rcu(e, &key, &v)); /* round to the first */
-    CHECK_EQ(v.pin, held[0].pin);
+    CHECK_EQ(l1_hold_rcu(e), held[0].pin); /* round to the first */
     l1_unpin(held[100].pin);
-    CHECK(!l1_pin_found_rcu(e, &key, &v)); /* not in reach: for l1_pin_rcu() to search */
-    REQUIRE_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L1, &held[100], &copied), 0);
+    CHECK(!l1_hold_rcu(e)); /* not in reach: for l1_pin_rcu() to search */
+    REQUIRE_EQ(l1_pin_rcu(c.l1, e, &held[100], &copied), 0);
     CHECK(!copied);
     rcu_leave();
     for (unsigned i = 0; i < PIN_SLOTS_MAX; i++)
@@ -225,11 +225,11 @@ TEST(a_reference_keeps_a_value_and_so_does_a_pin_taken_under_it)
     CHECK_GT(bytes_of_pins(&c), 0);
     struct nigh_value a, b;
     bool copied;
-    CHECK_EQ(l1_pin_rcu(c.l1, e, NIGH_TIER_L2, &a, &copied), 0);
+    CHECK_EQ(l1_pin_rcu(c.l1, e, &a, &copied), 0);
     l1_pin_ref(e, NIGH_TIER_LOADER, &b);
     l1_entry_unref(e);
     cache_reclaim(&c);
-    CHECK_EQ(l1_pin_tier(a.pin), NIGH_TIER_L2);
+    CHECK_EQ(l1_pin_tier(a.pin), NIGH_TIER_L1);
     CHECK_EQ(l1_pin_tier(b.pin), NIGH_TIER_LOADER);
     l1_unpin(b.pin);
     cache_reclaim(&c);

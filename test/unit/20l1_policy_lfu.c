@@ -19,8 +19,8 @@ static bool hit(struct cache *c, unsigned number)
     struct l1_key key = cache_key(c, &name, number);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    if (e && l1_touch_rcu(e))
-        l1_report_hit_rcu(c->l1, e);
+    if (e && l1_touch(e))
+        l1_report_hit(c->l1, e);
     rcu_leave();
     return e;
 }

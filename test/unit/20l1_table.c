@@ -54,9 +54,12 @@ TEST(keys_of_every_length_are_told_apart)
         CHECK_EQ(l1_store(c.l1, &key, e), L1_STORED);
         l1_entry_unref(e);
     }
+    struct l1_space space;
+    l1_space_init(c.l1, 1, CACHE_SPACE_SLOT, &space);
     for (size_t len = 1; len <= NIGH_KEY_MAX; len++) {
         text[len - 1] = 'x'; /* the last byte differs */
         struct l1_key wrong = l1_key_of(c.l1, 1, text, len);
+        size_t value_len;
         text[len - 1] = 'k';
         struct l1_key key = l1_key_of(c.l1, 1, text, len);
         wrong.hash = key.hash; /* so that only the bytes can tell */
@@ -68,6 +71,8 @@ TEST(keys_of_every_length_are_told_apart)
         CHECK(!l1_find_rcu(c.l1, &wrong));
         struct l1_entry *e = l1_find_rcu(c.l1, &key);
         CHECK(e && memcmp(l1_entry_value(e).data, &len, sizeof(len)) == 0);
+        CHECK(l1_is_value(&space, e, text, len, &value_len) && value_len == sizeof(len));
+        CHECK(!l1_is_value(&space, e, copy, len, &value_len));
         rcu_leave();
     }
     cache_close(&c);
@@ -211,29 +216,53 @@ TEST(every_way_of_scanning_proposes_the_same_words)
     }
 }
 
-TEST(a_guess_is_dropped_when_the_table_was_doubled)
+TEST(a_hit_finds_its_key_and_takes_no_other_for_it)
 {
-    enum { COUNT = 3000 };
+    enum { COUNT = 30000 };
     struct cache c;
     cache_open(&c, 16 << 20, 1);
+    struct l1_space space = cache_space(&c);
     struct name name;
-    struct l1_key key = cache_key(&c, &name, 0);
-    CHECK_EQ(cache_put(&c, 0, "first", 5), L1_STORED);
-    rcu_enter(); /* what the guess points to must live: nothing is freed while it is tried */
-    struct l1_guess old = l1_guess(c.l1, &key);
-    for (unsigned i = 1; i < COUNT; i++)
-        CHECK_EQ(cache_put(&c, i, "x", 1), L1_STORED);
+    struct nigh_value v;
+    unsigned found = 0;
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK_EQ(cache_put(&c, i, &i, sizeof(i)), L1_STORED);
     CHECK_GT(stats_read(&c.stats, STATS_L1_GROW), 0);
-    cache_remove(&c, 0); /* the old table still has it */
-    CHECK(!l1_find_guessed_rcu(c.l1, &key, &old));
-    CHECK(!l1_confirm_rcu(c.l1, &key, &old, l1_candidate_rcu(c.l1, &key, &old)));
-    for (unsigned i = 1; i < COUNT; i++) {
-        key = cache_key(&c, &name, i);
-        struct l1_guess guess = l1_guess(c.l1, &key);
-        struct l1_entry *e = l1_find_rcu(c.l1, &key);
-        CHECK(e && l1_find_guessed_rcu(c.l1, &key, &guess) == e);
-        CHECK(l1_confirm_rcu(c.l1, &key, &guess, l1_candidate_rcu(c.l1, &key, &guess)) == e);
+    for (unsigned i = 0; i < 2 * COUNT; i++) {
+        struct l1_key key = cache_key(&c, &name, i);
+        CHECK_EQ(l1_hash(&space, key.data, key.len), key.hash);
+        if (!cache_hit(&space, key.data, key.len, &v))
+            continue;
+        found++;
+        CHECK_MEM(v.data, v.len, &i, sizeof(i));
+        CHECK_LT(i, COUNT);
+        l1_unpin(v.pin);
     }
+    CHECK_GT(found, COUNT / 100 * 97); /* of the others, another came first */
+    cache_close(&c);
+}
+
+TEST(a_hit_takes_neither_an_absence_nor_another_space_or_length_for_its_key)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct l1_space space = cache_space(&c), other;
+    struct name name;
+    struct nigh_value v;
+    size_t len;
+    struct l1_key key = cache_key(&c, &name, 1);
+    CHECK_EQ(cache_put(&c, 1, "one", 3), L1_STORED);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c.l1, &key);
+    CHECK(l1_is_value(&space, e, key.data, key.len, &len) && len == 3);
+    CHECK(!l1_is_value(&space, e, key.data, key.len - 1, &len));
+    CHECK(!l1_is_value(&space, e, "key:00000002", key.len, &len));
+    l1_space_init(c.l1, CACHE_SPACE + 1, CACHE_SPACE_SLOT, &other);
+    CHECK(!l1_is_value(&other, e, key.data, key.len, &len));
     rcu_leave();
+    struct l1_value absence = cache_value(&c, "", 0);
+    absence.flags = L1_ABSENT;
+    CHECK_EQ(cache_store(&c, 1, &absence), L1_STORED);
+    CHECK(cache_has(&c, 1) && !cache_hit(&space, key.data, key.len, &v));
     cache_close(&c);
 }
