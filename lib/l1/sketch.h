@@ -16,6 +16,9 @@
  * new block begins as a copy of the one it splits, and every key finds its old counters; a block
  * that goes is merged into that one, and no estimate falls.
  *
+ * Why 8 bytes: with 4 the mean hit ratio of thirty pairs of trace and size is 0.28 points lower, up
+ * to 1.3 (two rows instead of four make no difference to that).
+ *
  * Sources: G. Cormode, S. Muthukrishnan, An Improved Data Stream Summary (2005); aging as in
  * G. Einziger, R. Friedman, B. Manes, TinyLFU (2017); W. Litwin, Linear Hashing (1980).
  */
