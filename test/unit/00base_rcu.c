@@ -176,6 +176,53 @@ TEST(wait_outlasts_a_section_that_was_open)
     rcu_wait(); /* a reader that is gone holds nobody up */
 }
 
+static void *linger_short(void *arg)
+{
+    struct rcu_section section;
+    (void)arg;
+    rcu_enter(); /* the first section of a thread is never short */
+    rcu_leave();
+    REQUIRE(rcu_enter_short(&section));
+    atomic_store(&inside, true);
+    for (int i = 0; i < 20; i++)
+        check_pause();
+    atomic_store(&about_to_leave, true);
+    rcu_leave_short(section);
+    return NULL;
+}
+
+TEST(wait_outlasts_a_short_section)
+{
+    pthread_t thread;
+    if (!rcu_has_short())
+        return;
+    atomic_store(&inside, false);
+    atomic_store(&about_to_leave, false);
+    REQUIRE(pthread_create(&thread, NULL, linger_short, NULL) == 0);
+    while (!atomic_load(&inside))
+        check_pause();
+    rcu_wait();
+    CHECK(atomic_load(&about_to_leave));
+    pthread_join(thread, NULL);
+    rcu_wait();
+}
+
+#ifdef RCU_SHORT
+TEST(a_short_section_is_not_opened_within_another)
+{
+    struct rcu_section section, inner;
+    if (!rcu_has_short())
+        return;
+    rcu_enter();
+    CHECK(!rcu_enter_short(&section));
+    rcu_leave();
+    CHECK(rcu_enter_short(&section));
+    CHECK(!rcu_enter_short(&inner));
+    rcu_leave_short(section);
+    rcu_wait(); /* nothing is open any more */
+}
+#endif
+
 /* ---- fork: the child has its parent's registry, but only one of its threads ---- */
 
 static _Atomic bool forked;

@@ -108,6 +108,7 @@ TEST(each_of_many_has_its_own_outcome)
     CHECK_NE(values[1].pin, values[5].pin); /* a key that occurs twice is held twice */
     for (int i = 0; i < 7; i++)
         nigh_release(&values[i]);
+    CHECK_EQ(world_count(&w, "pins"), 0); /* nor is anything held of what was looked at */
     world_close(&w);
 }
 
