@@ -291,9 +291,10 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
                                      const void *key, size_t len, size_t *ret_len)
 {
     uint64_t differs = e->label ^ (s->label | label_of_key(len));
+    if (NIGH_UNLIKELY(differs > LABEL_VALUE_MAX) || NIGH_UNLIKELY(!entry_key_equal(e, key, len)))
+        return false;
     *ret_len = differs;
-    return NIGH_LIKELY(differs <= LABEL_VALUE_MAX) &&
-           NIGH_LIKELY(entry_key_equal(e, key, len));
+    return true;
 }
 
 /* ---- judging ---- */
