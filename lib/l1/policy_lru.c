@@ -3,10 +3,12 @@
  * `lru`: first in, first out, with second chances (CLOCK with a 2-bit counter).
  *
  * The ring is in order of arrival and the hand takes the oldest entry. One that was hit since the
- * hand last came by is passed and its counter lowered: up to three more rounds for what was hit
- * three times. Exact recency order is worth nothing measurable against this, and would need a write
- * to shared memory on every hit (never more than 1.1 points of hit ratio below exact LRU on any of
- * thirty trace and size combinations, 0.6 above it on average).
+ * hand last came by is passed and its counter halved: up to two more rounds for what was hit often.
+ * (With one less each time, three rounds, a small cache keeps for too long what was hot: 1.4 points
+ * below exact LRU with 60 objects, for 0.06 more on average.) Exact recency order is worth nothing
+ * measurable against this, and would need a write to shared memory on every hit: never more than
+ * 1.1 points of hit ratio below exact LRU on any of thirty trace and size combinations, and 0.7
+ * above it on average.
  * Source: F. Corbato, A Paging Experiment with the Multics System (1968).
  */
 #include "l1/policy.h"
@@ -47,8 +49,8 @@ static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s)
     (void)l1;
     struct l1_ring *ring = &s->ring;
     uint32_t passes = 0;
-    /* Three rounds may pass everybody when the shard is small; the fourth does not. */
-    for (uint32_t steps = 0; steps < 4 * ring->capacity; steps++) {
+    /* Two rounds may pass everybody when the shard is small; the third does not. */
+    for (uint32_t steps = 0; steps < 3 * ring->capacity; steps++) {
         uint32_t slot = hand_next(&s->policy, ring);
         look_ahead(ring, slot);
         if (!ring_is_live(ring->words[slot]))
@@ -58,7 +60,7 @@ static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s)
         if (freq == 0 || passes == PASSES_MAX)
             return slot;
         passes++;
-        entry_freq_set(e, (uint8_t)(freq - 1));
+        entry_freq_set(e, freq / 2);
     }
     return RING_NONE;
 }

@@ -46,7 +46,43 @@ TEST(order_of_arrival_survives_many_rounds)
     cache_close(&c);
 }
 
-TEST(a_hit_gives_another_round_for_each_count)
+static uint8_t freq_of(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    uint8_t freq = e ? entry_freq(e) : 0;
+    rcu_leave();
+    return freq;
+}
+
+/* Three hits, or more: passed twice, with half the count each time. */
+TEST(hits_give_two_more_rounds_at_most)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
+    for (unsigned i = 0; i < 16; i++)
+        cache_put_size(&c, i, 16);
+    cache_touch(&c, 3);
+    uint8_t freq = 3;
+    unsigned passed = 0;
+    for (unsigned i = 100; cache_has(&c, 3); i++) {
+        REQUIRE(i < 1000);
+        cache_put_size(&c, i, 16);
+        evict(&c, 1);
+        cache_reclaim(&c);
+        if (freq_of(&c, 3) == freq)
+            continue;
+        CHECK_EQ(freq_of(&c, 3), freq / 2);
+        freq /= 2;
+        passed++;
+    }
+    CHECK_EQ(passed, 2);
+    cache_close(&c);
+}
+
+TEST(who_was_hit_is_passed)
 {
     struct cache c;
     cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
