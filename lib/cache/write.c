@@ -68,7 +68,8 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
     if (value.len > NIGH_VALUE_MAX)
         return NIGH_EVALUE;
     w->space = space;
-    w->key = l1_key_of(cache->l1, space->id, key, key_len);
+    w->key = (struct l1_key){key, (uint32_t)key_len, space->id,
+                             l1_hash(&space->l1, key, key_len)};
     l1_prefetch_write(cache->l1, &w->key);
     w->value = value;
     w->ticket = l1_ticket(cache->l1);
@@ -127,6 +128,11 @@ static void note_result(struct writing *w, const struct l1_value *value,
                         enum l1_store_result result)
 {
     const struct nigh *cache = w->space->cache;
+    if (NIGH_LIKELY(result == L1_STORED)) {
+        stats_count(&w->space->stats, STATS_L1_STORE);
+        w->refused = w->full = false;
+        return;
+    }
     bool too_large = result == L1_REFUSED_FULL && !l1_takes(cache->l1, &w->key, value);
     if (too_large)
         stats_count(&w->space->stats, STATS_L1_OVERSIZE);

@@ -64,7 +64,8 @@ struct l1 {
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held or aside */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held or
+                                                        * aside; with shards' allowances */
     _Atomic uint64_t aside;                            /* (a) */
 };
 
@@ -79,9 +80,9 @@ static inline uint64_t l1_limit(const _Atomic uint64_t *limit)
 
 /* Bytes for a value of a key. */
 size_t entry_size_of(const struct l1_key *key, const struct l1_value *value);
-/* Write header, key, value and extension; one reference. */
+/* Write header, key, value and extension. `refs`: the creator's, or ENTRY_STORED. */
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                const struct l1_value *value, uint8_t own_flags);
+                const struct l1_value *value, uint64_t stamp, uint32_t refs, uint8_t own_flags);
 /* From general memory; NULL: none. */
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);

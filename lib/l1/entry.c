@@ -96,17 +96,17 @@ static void fill_extension(struct l1_entry *e, const struct l1_value *v)
 }
 
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                const struct l1_value *v, uint8_t own_flags)
+                const struct l1_value *v, uint64_t stamp, uint32_t refs, uint8_t own_flags)
 {
     NIGH_DCHECK(key->len && key->len <= NIGH_KEY_MAX && v->bytes.len <= NIGH_VALUE_MAX);
     NIGH_DCHECK(v->space_slot < GROUP_SLOT_TAGS && v->group_count <= NIGH_TAGS_MAX);
     uint8_t extended = wants_extension(v) ? ENTRY_EXTENDED : 0;
     /* In registers, and then stored as a whole: field by field each would first be loaded. */
     struct l1_entry head;
-    atomic_init(&head.refs, 1);
+    atomic_init(&head.refs, refs);
     atomic_init(&head.freq, 0);
     head.slot = l1->id & 0xffffff;
-    head.stamp = v->stamp & ENTRY_STAMP_MASK;
+    head.stamp = stamp & ENTRY_STAMP_MASK;
     head.label = label_of(key, v);
     head.flags = (own_flags | extended) & 7u;
     fill_times(&head, v);
@@ -125,7 +125,7 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
 {
     struct l1_entry *e = mem_alloc(l1->env->mem, NULL, entry_size_of(key, value));
     if (e)
-        entry_fill(e, l1, key, value, ENTRY_LOOSE);
+        entry_fill(e, l1, key, value, value->stamp, 1, ENTRY_LOOSE);
     return e;
 }
 

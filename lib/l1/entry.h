@@ -243,6 +243,13 @@ static inline void entry_freq_set(struct l1_entry *e, uint8_t freq)
     atomic_store_explicit(&e->freq, freq, memory_order_relaxed);
 }
 
+/* What is known of the popularity of another entry of the same key. */
+static inline void entry_freq_inherit(struct l1_entry *e, const struct l1_entry *old)
+{
+    atomic_store_explicit(&e->freq, atomic_load_explicit(&old->freq, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
 /* Bytes asked of the allocator for it. */
 size_t entry_size(const struct l1_entry *e);
 

@@ -102,6 +102,7 @@ uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, b
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
 {
     __builtin_prefetch(key_floor(f, hash), 1);
+    __builtin_prefetch(&f->now, 1); /* another writer has it */
 }
 
 uint64_t floors_mark(struct l1_floors *f)

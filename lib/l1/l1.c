@@ -328,11 +328,12 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
     struct l1_gauges g = {.cap_bytes = l1_memory(l1),
                           .tables_bytes = l1->fixed_bytes,
                           .shards = l1->shard_mask + 1};
-    uint64_t spare = 0;
+    uint64_t spare = 0, limbo_spare = 0;
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         struct l1_shard *s = &l1->shards[i];
         l1_shard_lock(s);
         spare += s->spare_bytes;
+        limbo_spare += s->limbo_spare_bytes;
         g.entries += s->entries;
         /* the first tables are fixed bytes */
         g.tables_bytes +=
@@ -345,7 +346,8 @@ void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
         g.resident_bytes = stats.resident_bytes + shrink_pages_bytes(l1);
     g.tables_bytes += shadows_charge(&l1->shadows, l1->mem);
     g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
-    g.limbo_bytes += atomic_load_explicit(&l1->limbo, memory_order_relaxed) + g.aside_bytes;
+    uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
+    g.limbo_bytes += limbo - u64_min(limbo_spare, limbo) + g.aside_bytes;
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
     g.used_bytes = used - u64_min(spare, used);
     g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);

@@ -452,10 +452,23 @@ void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place)
         push_newest(l, LFU_WINDOW, node, weight);
 }
 
-void lfu_replace(struct lfu *l, uint32_t node, uint32_t old)
+void lfu_move(struct lfu *l, uint32_t node, uint32_t old)
 {
     bool in_main = part_of(l, old) == LFU_MAIN;
     lfu_insert(l, node, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
+}
+
+bool lfu_is_condemned(const struct lfu *l, uint32_t node)
+{
+    return l->oldest[LFU_CONDEMNED] != LFU_NONE && part_of(l, node) == LFU_CONDEMNED;
+}
+
+void lfu_renew(struct lfu *l, uint32_t node, uint32_t before)
+{
+    bool in_main = part_of(l, node) == LFU_MAIN;
+    uint32_t weight = weight_of(l, node);
+    unlink_node(l, node, before);
+    push_newest(l, in_main ? main_queue(weight) : LFU_WINDOW, node, weight);
 }
 
 void lfu_remove(struct lfu *l, uint32_t node)

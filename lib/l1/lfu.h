@@ -73,7 +73,7 @@ struct lfu_link {
 /* What nodes stand for. `arg` is lfu.arg. */
 struct lfu_nodes {
     uint64_t (*hash)(void *arg, uint32_t node);
-    uint32_t (*weight)(void *arg, uint32_t node); /* > 0; the same all its life */
+    uint32_t (*weight)(void *arg, uint32_t node); /* > 0; a change is told: lfu_renew() */
     bool (*harvest)(void *arg, uint32_t node);     /* was it hit since the last time? */
     void (*prefetch)(void *arg, uint32_t node);    /* it will be looked at soon */
 };
@@ -126,7 +126,11 @@ enum lfu_place {
 };
 void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place);
 /* `node` takes over from `old`, whose key it has: the same part, at the new end. */
-void lfu_replace(struct lfu *l, uint32_t node, uint32_t old);
+void lfu_move(struct lfu *l, uint32_t node, uint32_t old);
+/* It is to leave, when room is needed next. */
+bool lfu_is_condemned(const struct lfu *l, uint32_t node);
+/* `node`, which weighed `before`, has another weight, or shall stay after all: the new end. */
+void lfu_renew(struct lfu *l, uint32_t node, uint32_t before);
 void lfu_remove(struct lfu *l, uint32_t node);
 /* Somebody was asked for who is not there. */
 void lfu_note_miss(struct lfu *l, uint64_t hash);

@@ -4,6 +4,7 @@
  *
  * A hit only sets the entry's 2-bit counter (l1_touch); everything else is done by writers
  * under the shard lock. A policy that wants more than the ring's order keeps it in its own state.
+ * A new value of a key counts as a hit, and changes nothing else unless it has another weight.
  *
  *     lru    first in, first out, with second chances; no state but a hand   policy_lru.c
  *     lfu    frequency and recency: W-TinyLFU with hits that write nothing   policy_lfu.c
@@ -39,9 +40,12 @@ struct l1_policy {
     uint64_t (*bytes)(const struct l1 *l1, uint32_t slots);
     /* The ring may have grown or been cut: memory for its slots. False: there is no room for it. */
     bool (*prepare)(struct l1 *l1, struct l1_shard *s);
-    /* An entry came to `slot`; `old` (or NULL) is the one it replaces, still in its own slot. */
+    /* An entry came to `slot`; `old` (or NULL) is the one of which it is a copy, still in its own
+     * slot. Its counter has been set. */
     void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
                    struct l1_entry *old);
+    /* The key of the entry in `slot` has got a new value: it has taken over from `old`. */
+    void (*replace)(struct l1 *l1, struct l1_shard *s, uint32_t slot, const struct l1_entry *old);
     /* The entry in `slot` leaves; whatever the reason. */
     void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot);
     /* The slot of the next victim; RING_NONE: there is none. Bounded work. NULL: never evicts. */

@@ -145,14 +145,20 @@ static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
     feed(l1, hash, weight_of(l1, e));
 }
 
-static void feed_reports(struct l1 *l1, struct policy_lfu *p)
+static NIGH_OUTLINED void feed_reports_slow(struct l1 *l1, struct policy_lfu *p, uint32_t next)
 {
-    uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
     if (next - p->reports_read > REPORTS)
         p->reports_read = next - REPORTS;
     for (; p->reports_read != next; p->reports_read++)
         feed_report(l1, p, atomic_load_explicit(&p->reports[p->reports_read % REPORTS],
                                                 memory_order_relaxed));
+}
+
+static inline void feed_reports(struct l1 *l1, struct policy_lfu *p)
+{
+    uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
+    if (NIGH_UNLIKELY(next != p->reports_read))
+        feed_reports_slow(l1, p, next);
 }
 
 /* ---- memory ---- */
@@ -369,14 +375,26 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     struct policy_lfu *p = s->policy.lfu;
     feed_reports(l1, p);
     if (old) {
-        reset(l1, entry_of(p, slot), entry_freq(old), hash);
         entry_freq_set(old, 0); /* counted once */
-        lfu_replace(&p->core, slot, old->slot);
+        lfu_move(&p->core, slot, old->slot);
     } else {
         insert_new(l1, p, slot, hash);
         if (shadows_sampled(&l1->shadows, hash))
             feed(l1, hash, weight_of(l1, entry_of(p, slot)));
     }
+    note_weight(p);
+}
+
+/* It has the other's place, and in most cases its weight. */
+static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot,
+                             const struct l1_entry *old)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    feed_reports(l1, p);
+    if (NIGH_LIKELY(entry_size(entry_of(p, slot)) == entry_size(old) &&
+                    !lfu_is_condemned(&p->core, slot)))
+        return;
+    lfu_renew(&p->core, slot, weight_of(l1, old));
     note_weight(p);
 }
 
@@ -433,6 +451,7 @@ const struct l1_policy policy_lfu = {
     .bytes = lfu_bytes,
     .prepare = lfu_prepare,
     .insert = lfu_insert_slot,
+    .replace = lfu_replace_slot,
     .remove = lfu_remove_slot,
     .victim = lfu_victim_slot,
     .report = lfu_report,

@@ -22,15 +22,6 @@
  * not turn one insert into a walk round the ring under the lock. */
 #define PASSES_MAX 128u
 
-static void lru_insert(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
-                       struct l1_entry *old)
-{
-    (void)l1;
-    (void)hash;
-    /* A refreshed value is as popular as the one before. */
-    entry_freq_set(ring_entry(&s->ring, slot), old ? entry_freq(old) : 0);
-}
-
 static uint32_t hand_next(struct l1_policy_state *state, const struct l1_ring *ring)
 {
     uint32_t slot = state->hand < ring->capacity ? state->hand : 0;
@@ -67,6 +58,5 @@ static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s)
 
 const struct l1_policy policy_lru = {
     .name = "lru",
-    .insert = lru_insert,
     .victim = lru_victim,
 };

@@ -79,16 +79,7 @@ static uint32_t ttl_victim(struct l1 *l1, struct l1_shard *s)
     return found;
 }
 
-static void ttl_insert(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
-                       struct l1_entry *old)
-{
-    (void)l1;
-    (void)hash;
-    entry_freq_set(ring_entry(&s->ring, slot), old ? entry_freq(old) : 0);
-}
-
 const struct l1_policy policy_ttl = {
     .name = "ttl",
-    .insert = ttl_insert,
     .victim = ttl_victim,
 };

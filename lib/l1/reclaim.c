@@ -6,6 +6,10 @@
  * references are loaded with acquire (pair(entry.refs)), pin slots too (pair(pin.slot)), so the
  * last use of the entry comes before it is freed. The verdict reaches the writer that frees through
  * the shard lock.
+ *
+ * The lists that a grace period is over (or running) for are changed by reclaimers only, one at a
+ * time: they read the heads without the shard's lock. What the slots say they read under it, for
+ * the ring may be moved.
  */
 #include "l1/reclaim.h"
 
@@ -33,6 +37,10 @@
 /* A pass frees what writers left of the one before; and pins are released without telling us. */
 #define PASS_AGAIN_NS (20 * NS_PER_MS)
 
+/* Of limbo's count, so that writers of different shards need not write one line at each put. */
+#define ALLOWANCE_SHARE 32u
+#define ALLOWANCE_MAX_BYTES 4096u
+
 /* ---- retiring ---- */
 
 bool reclaim_limbo_full(const struct l1 *l1)
@@ -57,17 +65,44 @@ uint64_t reclaim_waiting_bytes(const struct l1 *l1)
            atomic_load_explicit(&l1->aside, memory_order_relaxed);
 }
 
-static void limbo_add(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+/* What shards are allowed and have not used is never more than a 32nd of limbo, all together. */
+static uint64_t allowance_bytes(const struct l1 *l1)
 {
-    uint64_t before = atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
+    uint64_t share = l1_limit(&l1->limbo_cap_bytes) / (2 * ALLOWANCE_SHARE) / (l1->shard_mask + 1u);
+    return u64_min(share, ALLOWANCE_MAX_BYTES);
+}
+
+/* Who retires as much as it frees does not touch the count of all. */
+static void limbo_add_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    if (NIGH_LIKELY(s->limbo_spare_bytes >= bytes)) {
+        s->limbo_spare_bytes -= bytes;
+        return;
+    }
+    uint64_t more = allowance_bytes(l1) + bytes - s->limbo_spare_bytes;
+    uint64_t before = atomic_fetch_add_explicit(&l1->limbo, more, memory_order_relaxed);
     uint64_t much = much_bytes(l1);
-    if (before == 0 || (before < much && before + bytes >= much))
+    s->limbo_spare_bytes += more - bytes;
+    if (before == 0 || (before < much && before + more >= much))
         s->poke = true;
 }
 
 static void limbo_sub(struct l1 *l1, uint64_t bytes)
 {
     atomic_fetch_sub_explicit(&l1->limbo, bytes, memory_order_relaxed);
+}
+
+static void limbo_return_spare_locked(struct l1 *l1, struct l1_shard *s)
+{
+    limbo_sub(l1, s->limbo_spare_bytes);
+    s->limbo_spare_bytes = 0;
+}
+
+static void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    s->limbo_spare_bytes += bytes;
+    if (s->limbo_spare_bytes > 2 * allowance_bytes(l1))
+        limbo_return_spare_locked(l1, s);
 }
 
 static uint64_t charged_bytes(const struct l1 *l1, const struct l1_entry *e)
@@ -80,7 +115,7 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     uint64_t bytes = charged_bytes(l1, ring_entry(&s->ring, slot));
     rcu_retire_mark();
     ring_push(&s->ring, &s->retired, slot);
-    limbo_add(l1, s, bytes);
+    limbo_add_locked(l1, s, bytes);
     return bytes;
 }
 
@@ -98,10 +133,21 @@ void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_ta
     rcu_retire_mark();
     t->next = s->retired_tables;
     s->retired_tables = t;
-    limbo_add(l1, s, t->charged_bytes);
+    limbo_add_locked(l1, s, t->charged_bytes);
 }
 
 /* ---- freeing ---- */
+
+/* Who comes next reads its head, and writes its block. */
+static void prefetch_ready_locked(struct l1_shard *s)
+{
+    if (s->ready.head == RING_NONE)
+        return;
+    const char *e = (const char *)ring_entry(&s->ring, s->ready.head);
+    __builtin_prefetch(e, 1);
+    __builtin_prefetch(e + CACHE_LINE_BYTES, 1);
+    __builtin_prefetch(e + 2 * CACHE_LINE_BYTES, 1);
+}
 
 static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 {
@@ -109,16 +155,32 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     for (; most && s->ready.head != RING_NONE; most--) {
         uint32_t slot = ring_pop(&s->ring, &s->ready);
         struct l1_entry *e = ring_entry(&s->ring, slot);
-        if (s->ready.head != RING_NONE)
-            __builtin_prefetch(ring_entry(&s->ring, s->ready.head));
+        prefetch_ready_locked(s);
         bytes += charged_bytes(l1, e);
         entry_free(l1, s->cache, e);
         ring_give(&s->ring, slot);
     }
     if (bytes) {
-        limbo_sub(l1, bytes); /* before it is given back: live bytes never look too few */
+        limbo_sub_locked(l1, s, bytes);
         room_give_locked(l1, s, bytes);
     }
+}
+
+/* Not where there is no cache: malloc has its own, and a sanitizer sees only what is freed. */
+struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    uint32_t slot = s->ready.head;
+    if (slot == RING_NONE || !s->cache || NIGH_UNLIKELY(much_waits(l1)))
+        return NULL;
+    struct l1_entry *e = ring_entry(&s->ring, slot);
+    if (charged_bytes(l1, e) != bytes)
+        return NULL;
+    s->freeing = true;
+    (void)ring_pop(&s->ring, &s->ready);
+    ring_give(&s->ring, slot);
+    prefetch_ready_locked(s);
+    limbo_sub_locked(l1, s, bytes);
+    return e;
 }
 
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s)
@@ -135,6 +197,7 @@ void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
         l1_shard_lock(s);
         free_ready_locked(l1, s, FREE_PER_HOLD);
         more = s->ready.head != RING_NONE;
+        limbo_return_spare_locked(l1, s);
         l1_shard_unlock(l1, s);
     }
 }
@@ -160,6 +223,7 @@ static void free_tables(struct l1 *l1, struct l1_shard *s)
 
 struct batch {
     uint32_t count;
+    uint32_t held_count;
     uint32_t slots[BATCH_MAX];
     struct l1_entry *entries[BATCH_MAX];
     bool held[BATCH_MAX];
@@ -182,12 +246,18 @@ static void batch_add(struct batch *b, uint32_t slot, struct l1_entry *e)
     __builtin_prefetch(e);
 }
 
+static void hold(struct batch *b, uint32_t i)
+{
+    b->held_count += !b->held[i];
+    b->held[i] = true;
+}
+
 static void mark_pinned(void *arg, const struct l1_entry *e)
 {
     struct batch *b = arg;
     for (uint32_t i = index_of(e); b->index[i]; i = (i + 1) % BATCH_INDEX)
         if (b->entries[b->index[i] - 1] == e)
-            b->held[b->index[i] - 1] = true;
+            hold(b, b->index[i] - 1u);
 }
 
 /* References of all first, then the pins: see pin.h. */
@@ -196,19 +266,22 @@ static void batch_judge(struct batch *b)
     for (uint32_t i = 0; i < b->count; i++) {
         /* pair(entry.refs) */
         uint32_t refs = atomic_load_explicit(&b->entries[i]->refs, memory_order_acquire);
-        b->held[i] = refs & ~ENTRY_STORED;
+        b->held[i] = false;
+        if (refs & ~ENTRY_STORED)
+            hold(b, i);
     }
     pin_scan(mark_pinned, b);
 }
 
-static void batch_fill_locked(struct batch *b, struct l1_shard *s, struct l1_list *from)
+/* The first of a list, which stay in it: only a reclaimer changes it. */
+static void batch_fill_locked(struct batch *b, struct l1_shard *s, const struct l1_list *from)
 {
     b->count = 0;
+    b->held_count = 0;
     memset(b->index, 0, sizeof(b->index));
-    while (b->count < BATCH_MAX && from->head != RING_NONE) {
-        uint32_t slot = ring_pop(&s->ring, from);
+    for (uint32_t slot = from->head; b->count < BATCH_MAX && slot != RING_NONE;
+         slot = ring_next(&s->ring, slot))
         batch_add(b, slot, ring_entry(&s->ring, slot));
-    }
 }
 
 /* Where a batch comes from, which is where its bytes are counted. */
@@ -217,7 +290,7 @@ enum origin { FROM_LIMBO, FROM_ASIDE, FROM_HELD };
 static void uncount(struct l1 *l1, struct l1_shard *s, enum origin origin, uint64_t bytes)
 {
     switch (origin) {
-    case FROM_LIMBO: limbo_sub(l1, bytes); break;
+    case FROM_LIMBO: limbo_sub_locked(l1, s, bytes); break;
     case FROM_ASIDE:
         atomic_fetch_sub_explicit(&l1->aside, bytes, memory_order_relaxed);
         break;
@@ -226,8 +299,8 @@ static void uncount(struct l1 *l1, struct l1_shard *s, enum origin origin, uint6
 }
 
 /* What limbo does not count does not pass through it: it is freed here. */
-static void file_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, enum origin origin,
-                        bool is_held)
+static void file_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, enum origin origin,
+                            bool is_held)
 {
     struct l1_entry *e = ring_entry(&s->ring, slot);
     uint64_t bytes = charged_bytes(l1, e);
@@ -246,20 +319,32 @@ static void file_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, enum o
     }
 }
 
+/* As a rule nobody holds any of them: then their slots and heads, which lie in the caches of who
+ * retired them and will free them, are left alone. */
+static void file_locked(struct l1 *l1, struct l1_shard *s, const struct batch *b,
+                        struct l1_list *from, enum origin origin)
+{
+    if (origin == FROM_LIMBO && b->held_count == 0) {
+        ring_move_front(&s->ring, from, b->slots[b->count - 1], &s->ready);
+        return;
+    }
+    for (uint32_t i = 0; i < b->count; i++)
+        file_one_locked(l1, s, ring_pop(&s->ring, from), origin, b->held[i]);
+}
+
 /* Judge all of `from`, whose entries are past their grace period. */
 static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, enum origin origin)
 {
     struct batch b;
-    do {
+    while (from->head != RING_NONE) {
         l1_shard_lock(s);
         batch_fill_locked(&b, s, from);
         l1_shard_unlock(l1, s);
         batch_judge(&b);
         l1_shard_lock(s);
-        for (uint32_t i = 0; i < b.count; i++)
-            file_locked(l1, s, b.slots[i], origin, b.held[i]);
+        file_locked(l1, s, &b, from, origin);
         l1_shard_unlock(l1, s);
-    } while (b.count == BATCH_MAX);
+    }
 }
 
 /* ---- a pass ---- */
@@ -291,16 +376,11 @@ static bool begin_grace(struct l1 *l1, struct l1_shard *s)
 
 static bool end_grace(struct l1 *l1, struct l1_shard *s)
 {
-    l1_shard_lock(s);
-    struct l1_list held = s->held;
+    struct l1_list held = s->held; /* only a reclaimer changes these lists */
     s->held = L1_LIST_EMPTY;
-    l1_shard_unlock(l1, s);
-    if (held.head != RING_NONE)
-        judge_list(l1, s, &held, FROM_HELD);
-    if (s->waiting.head != RING_NONE) /* only a reclaimer changes it */
-        judge_list(l1, s, &s->waiting, FROM_LIMBO);
-    if (s->aside_waiting.head != RING_NONE)
-        judge_list(l1, s, &s->aside_waiting, FROM_ASIDE);
+    judge_list(l1, s, &held, FROM_HELD);
+    judge_list(l1, s, &s->waiting, FROM_LIMBO);
+    judge_list(l1, s, &s->aside_waiting, FROM_ASIDE);
     if (s->waiting_tables)
         free_tables(l1, s);
     return s->held.head != RING_NONE;

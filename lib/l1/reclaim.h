@@ -10,7 +10,8 @@
  * (pin.h says why in this order). After a grace period nobody can find the entry any more, so
  * what is not held then will never be: "ready" is final, and a writer frees it without a look.
  * Writers free so that memory is used again by the core that has it in its cache, and so that the
- * reclaimer is no bottleneck. Old tables go the same way but are never held.
+ * reclaimer is no bottleneck; a new value of a key goes straight into such memory, if it is as
+ * large as the one that it replaces. Old tables go the same way but are never held.
  *
  * Limbo (retired, waiting, ready) is bounded: at its cap nobody evicts, and an insert that would
  * have to is dropped. What is removed or replaced then cannot stay: it is unlinked like any other,
@@ -18,6 +19,10 @@
  * room for others: limbo is for what is evicted, and the cap of all bounds the rest.
  *
  *     aside --(grace period)--> held, or freed at once by the reclaimer
+ *
+ * Who retires counts its bytes as limbo's. To write one count at each put would cost two writers
+ * more than all else, so shards are allowed some bytes ahead, and keep what they free for what they
+ * retire next; a shard that rests gives its allowance back, or the reclaimer would never sleep.
  *
  * Held bytes count as live too: an application that pins for long gets a smaller cache, not one
  * that cannot evict.
@@ -32,6 +37,9 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
 /* The same when limbo is full and it cannot wait. */
 void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
 void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
+/* Memory of so many charged bytes for a new value, from what is ready; NULL: none is at hand. For
+ * one that takes the place of as many live bytes: they are charged as live from now on. */
+struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* What a writer frees on its way: as many as it retires, or more when much is waiting. */
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);
 /* All that are ready, in portions; the caller holds no lock. */

@@ -11,21 +11,6 @@
 #define LARGE 4096u /* slots */
 #define LARGE_STEP_SHARE 32u
 
-static uint64_t linked_word(const struct l1_entry *e, uint32_t next)
-{
-    return (uint64_t)(uintptr_t)e >> 4 << (RING_LINK_BITS + 1) | RING_LINKED | next;
-}
-
-static uint64_t live_word(const struct l1_entry *e, uint16_t tick)
-{
-    return (uint64_t)(uintptr_t)e >> 4 << (RING_LINK_BITS + 1) | tick;
-}
-
-static uint32_t word_next(uint64_t word)
-{
-    return (uint32_t)(word & RING_NONE);
-}
-
 uint32_t ring_next_capacity(const struct l1_ring *r)
 {
     uint32_t share = r->capacity < LARGE ? STEP_SHARE : LARGE_STEP_SHARE;
@@ -47,21 +32,6 @@ void ring_grow(struct l1_ring *r, void *words, uint32_t capacity)
         r->due[g] = 0;
     for (uint32_t slot = first_new; slot < capacity; slot++)
         ring_give(r, slot);
-}
-
-uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick)
-{
-    uint32_t slot = ring_pop(r, &r->free);
-    if (slot != RING_NONE)
-        r->words[slot] = live_word(e, tick);
-    return slot;
-}
-
-void ring_give(struct l1_ring *r, uint32_t slot)
-{
-    r->words[slot] = linked_word(NULL, RING_NONE);
-    if (slot < r->limit)
-        ring_push(r, &r->free, slot);
 }
 
 /* The order of free slots starts anew: that costs a few entries their exact age, no more. */
@@ -90,31 +60,19 @@ void ring_cut(struct l1_ring *r, void *words)
 
 void ring_set_tick(struct l1_ring *r, uint32_t slot, uint16_t tick)
 {
-    r->words[slot] = live_word(ring_entry(r, slot), tick);
+    r->words[slot] = ring_live_word(ring_entry(r, slot), tick);
 }
 
-static void set_next(struct l1_ring *r, uint32_t slot, uint32_t next)
+void ring_move_front(struct l1_ring *r, struct l1_list *from, uint32_t last, struct l1_list *to)
 {
-    r->words[slot] = linked_word(ring_entry(r, slot), next);
-}
-
-void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t slot)
-{
-    set_next(r, slot, RING_NONE);
-    if (list->head == RING_NONE)
-        list->head = slot;
+    uint32_t first = from->head;
+    from->head = ring_next(r, last);
+    if (from->head == RING_NONE)
+        from->tail = RING_NONE;
+    ring_set_next(r, last, RING_NONE);
+    if (to->head == RING_NONE)
+        to->head = first;
     else
-        set_next(r, list->tail, slot);
-    list->tail = slot;
-}
-
-uint32_t ring_pop(struct l1_ring *r, struct l1_list *list)
-{
-    uint32_t slot = list->head;
-    if (slot == RING_NONE)
-        return RING_NONE;
-    list->head = word_next(r->words[slot]);
-    if (list->head == RING_NONE)
-        list->tail = RING_NONE;
-    return slot;
+        ring_set_next(r, to->tail, first);
+    to->tail = last;
 }

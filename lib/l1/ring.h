@@ -12,8 +12,8 @@
  *     position is its age. (While slots of removed entries are refilled, or just after the ring
  *     grew, an entry may be passed before or after its turn: a matter of hit ratio only.) Being an
  *     array, it lets the hand ask for entries several ahead, which a list cannot.
- *   - limbo: a retired entry keeps its slot until it is freed, so retiring never needs memory and
- *     cannot fail.
+ *   - limbo: a retired entry has a slot until it is freed, so retiring never needs memory and
+ *     cannot fail. It is its own, or, when a new value of its key took that over, a free one.
  *   - expiry: a dense array of ticks, see expiry.h.
  *
  * Only writers see it, under the shard lock; so it may be resized in place, and moved.
@@ -88,14 +88,86 @@ bool ring_may_cut(const struct l1_ring *r);
 /* The words were cut at the limit (and may have moved). */
 void ring_cut(struct l1_ring *r, void *words);
 
-/* Take a free slot for an entry; RING_NONE: none is left. */
-uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick);
-/* Give a slot back that is in no list. */
-void ring_give(struct l1_ring *r, uint32_t slot);
-void ring_set_tick(struct l1_ring *r, uint32_t slot, uint16_t tick);
+static inline void ring_prefetch(const struct l1_ring *r, uint32_t slot)
+{
+    __builtin_prefetch(&r->words[slot], 1);
+}
+
+static inline uint64_t ring_live_word(const struct l1_entry *e, uint16_t tick)
+{
+    return (uint64_t)(uintptr_t)e >> 4 << (RING_LINK_BITS + 1) | tick;
+}
+
+static inline uint64_t ring_linked_word(const struct l1_entry *e, uint32_t next)
+{
+    return (uint64_t)(uintptr_t)e >> 4 << (RING_LINK_BITS + 1) | RING_LINKED | next;
+}
+
+/* The next slot of the list that a slot is in; RING_NONE: it is the last. */
+static inline uint32_t ring_next(const struct l1_ring *r, uint32_t slot)
+{
+    return (uint32_t)(r->words[slot] & RING_NONE);
+}
+
+static inline void ring_set_next(struct l1_ring *r, uint32_t slot, uint32_t next)
+{
+    r->words[slot] = (r->words[slot] >> (RING_LINK_BITS + 1) << (RING_LINK_BITS + 1)) |
+                     RING_LINKED | next;
+}
 
 /* Lists of retired entries. A live slot becomes linked by its first push. */
-void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t slot);
-uint32_t ring_pop(struct l1_ring *r, struct l1_list *list); /* RING_NONE: empty */
+static inline void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t slot)
+{
+    ring_set_next(r, slot, RING_NONE);
+    if (list->head == RING_NONE)
+        list->head = slot;
+    else
+        ring_set_next(r, list->tail, slot);
+    list->tail = slot;
+}
+
+/* RING_NONE: it is empty. */
+static inline uint32_t ring_pop(struct l1_ring *r, struct l1_list *list)
+{
+    uint32_t slot = list->head;
+    if (slot == RING_NONE)
+        return RING_NONE;
+    list->head = ring_next(r, slot);
+    if (list->head == RING_NONE)
+        list->tail = RING_NONE;
+    return slot;
+}
+
+/* Move the first slots of a list, up to `last`, behind another: two words are written. */
+void ring_move_front(struct l1_ring *r, struct l1_list *from, uint32_t last, struct l1_list *to);
+
+/* Take a free slot for an entry; RING_NONE: none is left. */
+static inline uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick)
+{
+    uint32_t slot = ring_pop(r, &r->free);
+    if (slot != RING_NONE)
+        r->words[slot] = ring_live_word(e, tick);
+    return slot;
+}
+
+/* Put an entry into the slot of another, which gets a free one, in no list; there must be one. */
+static inline uint32_t ring_take_over(struct l1_ring *r, uint32_t slot, struct l1_entry *e,
+                                      uint16_t tick)
+{
+    uint32_t other = ring_pop(r, &r->free);
+    r->words[other] = ring_linked_word(ring_entry(r, slot), RING_NONE);
+    r->words[slot] = ring_live_word(e, tick);
+    return other;
+}
+
+/* Give a slot back that is in no list. */
+static inline void ring_give(struct l1_ring *r, uint32_t slot)
+{
+    r->words[slot] = ring_linked_word(NULL, RING_NONE);
+    if (slot < r->limit)
+        ring_push(r, &r->free, slot);
+}
+
+void ring_set_tick(struct l1_ring *r, uint32_t slot, uint16_t tick);
 
 #endif

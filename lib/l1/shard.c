@@ -259,11 +259,16 @@ static bool grow_ring(struct l1 *l1, struct l1_shard *s)
     return true;
 }
 
+bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return NIGH_LIKELY(s->ring.free.head != RING_NONE) || grow_ring(l1, s);
+}
+
 bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (NIGH_UNLIKELY(s->entries >= s->make_at))
         grow_soon_locked(l1, s);
-    if (s->ring.free.head == RING_NONE && !grow_ring(l1, s))
+    if (!l1_shard_has_slot_locked(l1, s))
         return false;
     return !l1->policy->prepare || l1->policy->prepare(l1, s);
 }

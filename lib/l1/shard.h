@@ -41,6 +41,7 @@ struct l1_shard {
     struct l1_list held;            /* (s) unreachable, but referenced or pinned */
     struct l1_list ready;           /* (s) nobody has it, nobody can get it: free at will */
     uint64_t held_bytes;            /* (s) */
+    uint64_t limbo_spare_bytes;     /* (s) counted as limbo's, but nothing is there yet */
     struct l1_table *retired_tables; /* (s) */
     struct l1_table *waiting_tables; /* (s) */
 
@@ -71,6 +72,8 @@ void l1_shard_unlock(struct l1 *l1, struct l1_shard *s);
 
 /* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
 bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s);
+/* The ring has a slot. False: there is no room for it. */
+bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s);
 /* A free word for one more entry of this hash; NULL: no room. */
 _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash);
 

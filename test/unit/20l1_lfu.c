@@ -278,11 +278,29 @@ TEST(queues_stay_whole_whatever_comes)
             lfu_remove(&w->lfu, node);
             w->nodes[key] = LFU_NONE;
             w->free[w->free_count++] = node;
+        } else if (has(w, key) && check_random(&random) % 8 == 0) {
+            uint32_t before = w->sizes[key];
+            w->sizes[key] = before / 3 + 1;
+            lfu_renew(&w->lfu, w->nodes[key], before);
         } else {
             ask(w, key);
         }
         if (i % 1000 == 0)
             CHECK(lfu_is_valid(&w->lfu));
     }
+    world_close(w);
+}
+
+TEST(a_condemned_one_that_is_renewed_stays)
+{
+    struct world *w = world_open(100, true, small_window);
+    ask_range(w, 0, 100);
+    struct lfu_incoming incoming = {.hash = hash_of(1000), .weight = 1};
+    uint32_t victim = lfu_victim(&w->lfu, &w->choice, &incoming);
+    CHECK(lfu_is_condemned(&w->lfu, victim));
+    lfu_renew(&w->lfu, victim, 1);
+    CHECK(!lfu_is_condemned(&w->lfu, victim));
+    CHECK(lfu_is_valid(&w->lfu));
+    CHECK_NE(lfu_victim(&w->lfu, &w->choice, &incoming), victim);
     world_close(w);
 }

@@ -2,6 +2,7 @@
 // `lfu` over a real shard: readers' hits arrive in the sketch and in the shadows, short lifetimes
 // do not pass for popularity, and its tables grow and are cut with the ring.
 
+#include "l1/room.h"
 #include "support/l1_cache.h"
 
 static void open_counted(struct cache *c, uint64_t entries, uint32_t shards)
@@ -179,5 +180,90 @@ TEST(tables_are_cut_with_the_ring)
     cache_audit(&c);
     ask_range(&c, 0, 30000);
     cache_audit(&c);
+    cache_close(&c);
+}
+
+/* The first thing in its state. */
+static const struct lfu *core_of(struct cache *c)
+{
+    return (const void *)c->l1->shards[0].policy.lfu;
+}
+
+/* In place, and weighed anew where that has changed. */
+TEST(replaced_values_of_all_sizes_leave_the_queues_whole)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    uint64_t random = check_seed();
+    for (unsigned i = 0; i < 30000; i++) {
+        unsigned number = (unsigned)(check_random(&random) % 4000);
+        size_t len = check_random(&random) % 4 ? 100 : check_random(&random) % 1500;
+        if (check_random(&random) % 2)
+            cache_own(&c, number, len);
+        else
+            cache_put_size(&c, number, len);
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+        if (i % 1000 == 0) {
+            CHECK(lfu_is_valid(core_of(&c)));
+            cache_audit(&c);
+        }
+    }
+    CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), 1000);
+    cache_close(&c);
+}
+
+/* A shard's ring may be larger than what the policy has memory for: only limbo lies up there. */
+static bool slots_are_the_policys(const struct l1_shard *s)
+{
+    for (uint32_t slot = s->policy.slots; slot < s->ring.capacity; slot++)
+        if (ring_is_live(s->ring.words[slot]))
+            return false;
+    return true;
+}
+
+/* Who has to go next: it is condemned now. */
+static unsigned condemned(struct cache *c, struct l1_shard *s)
+{
+    struct lfu_choice choice = shadows_choice(&c->l1->shadows);
+    struct lfu_incoming nobody = {.weight = 0};
+    struct lfu *core = (void *)s->policy.lfu;
+    unsigned number = 0;
+    l1_shard_lock(s);
+    uint32_t slot = lfu_victim(core, &choice, &nobody);
+    REQUIRE(slot < s->ring.capacity);
+    struct bytes key = l1_entry_key(ring_entry(&s->ring, slot));
+    for (size_t i = strlen("key:"); i < key.len; i++)
+        number = number * 10 + (unsigned)(((const char *)key.data)[i] - '0');
+    l1_shard_unlock(c->l1, s);
+    return number;
+}
+
+/* Room is made by evicting the very one that is to be replaced: then its key is a new one, and
+ * needs what new ones do. (It was stored in a slot for which the policy had no place yet.) */
+TEST(a_value_whose_old_one_was_evicted_for_it_is_a_new_one)
+{
+    struct cache c;
+    cache_open(&c, 1u << 20, 1);
+    struct l1_shard *s = &c.l1->shards[0];
+    for (unsigned i = 0; i < 8000; i++) {
+        cache_own(&c, i, 100);
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+    }
+    cache_reclaim(&c);
+    unsigned number = condemned(&c, s);
+    REQUIRE(cache_has(&c, number));
+    uint64_t evicted = stats_read(&c.stats, STATS_L1_EVICT);
+    uint32_t capacity = s->ring.capacity;
+    s->ring.free = L1_LIST_EMPTY; /* so the ring grows, and there is no room for that either */
+    s->spare_bytes = 0;
+    while (room_borrow(c.l1, 16))
+        continue;
+    cache_own(&c, number, 100);
+    CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), evicted);
+    CHECK_GT(s->ring.capacity, capacity);
+    CHECK(slots_are_the_policys(s));
+    CHECK(lfu_is_valid(core_of(&c)));
     cache_close(&c);
 }

@@ -112,6 +112,20 @@ TEST(a_replaced_value_keeps_its_popularity)
     cache_close(&c);
 }
 
+/* It keeps its age, but a write is a use. */
+TEST(a_replaced_value_gets_another_round)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_LRU, 1 << 20, 1);
+    for (unsigned i = 0; i < 10; i++)
+        cache_put_size(&c, i, 16);
+    cache_own(&c, 2, 16);
+    evict(&c, 9);
+    CHECK(cache_has(&c, 2));
+    CHECK_EQ(cache_gauges(&c).entries, 1);
+    cache_close(&c);
+}
+
 TEST(work_per_victim_is_bounded_when_all_are_hot)
 {
     struct cache c;

@@ -174,7 +174,13 @@ TEST(a_stuck_reader_blocks_no_writer_and_breaks_no_cap)
 
 static uint64_t limbo_of(struct cache *c)
 {
-    return atomic_load_explicit(&c->l1->limbo, memory_order_relaxed);
+    uint64_t spare = 0; /* what shards have been allowed, and have not used */
+    for (uint32_t i = 0; i <= c->l1->shard_mask; i++) {
+        l1_shard_lock(&c->l1->shards[i]);
+        spare += c->l1->shards[i].limbo_spare_bytes;
+        l1_shard_unlock(c->l1, &c->l1->shards[i]);
+    }
+    return atomic_load_explicit(&c->l1->limbo, memory_order_relaxed) - spare;
 }
 
 /* An entry more than the cap, at most. */
@@ -326,5 +332,83 @@ TEST(more_pins_than_one_batch_are_all_respected)
     cache_reclaim(&c);
     CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
     cache_audit(&c);
+    cache_close(&c);
+}
+
+/* ---- a value replaced by one as large ---- */
+
+/* Its memory comes from what is ready: nothing is charged anew. */
+TEST(a_replaced_value_takes_the_memory_of_one_before)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    for (unsigned i = 0; i < 300; i++)
+        cache_own(&c, i, 100);
+    struct l1_gauges g = cache_gauges(&c);
+    uint64_t live = g.used_bytes - g.tables_bytes;
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < 300; i++)
+            REQUIRE_EQ(cache_own(&c, i, 100), L1_STORED);
+        l1_reclaim(c.l1);
+        CHECK_EQ(cache_gauges(&c).entries, 300);
+        cache_audit(&c);
+    }
+    g = cache_gauges(&c);
+    CHECK_LE(g.used_bytes - g.tables_bytes, 3 * live);
+    cache_own(&c, 7, 500); /* as large as none of them */
+    cache_own(&c, 7, 100);
+    cache_audit(&c);
+    cache_reclaim(&c);
+    g = cache_gauges(&c);
+    CHECK_EQ(g.limbo_bytes, 0);
+    CHECK_EQ(g.used_bytes - g.tables_bytes, live);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* A batch of which some are held is taken apart, one of which none is goes on as a whole. */
+TEST(memory_of_a_held_value_is_not_used_again)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    struct nigh_value held[30];
+    for (unsigned i = 0; i < 300; i++)
+        cache_own(&c, i, 100);
+    for (unsigned i = 0; i < 30; i++)
+        REQUIRE(cache_pin(&c, i * 10, &held[i]));
+    char before[30][100];
+    for (unsigned i = 0; i < 30; i++)
+        memcpy(before[i], held[i].data, 100);
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned i = 0; i < 300; i++)
+            REQUIRE_EQ(cache_own(&c, i, 100), L1_STORED);
+        l1_reclaim(c.l1);
+        cache_audit(&c);
+    }
+    for (unsigned i = 0; i < 30; i++) {
+        CHECK(memcmp(before[i], held[i].data, 100) == 0);
+        l1_unpin(held[i].pin);
+    }
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Shards count in advance what they will retire: what is left of it goes back when they rest. */
+TEST(allowances_are_given_back)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 1000; i++)
+            cache_own(&c, i, 16 + round);
+        l1_reclaim(c.l1);
+        CHECK_LE(limbo_of(&c), LIMBO_MAX);
+        cache_audit(&c);
+    }
+    cache_reclaim(&c);
+    CHECK_EQ(atomic_load_explicit(&c.l1->limbo, memory_order_relaxed), 0);
+    CHECK_EQ(l1_reclaim(c.l1), CLOCK_NEVER_NS);
     cache_close(&c);
 }

@@ -101,3 +101,57 @@ TEST(capacity_ends_below_the_link_that_means_none)
     CHECK_LE(r.capacity, RING_NONE);
     CHECK_GT(r.capacity, RING_NONE - 2 * RING_GROUP);
 }
+
+TEST(one_takes_over_the_slot_of_another)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    grow(&r);
+    for (unsigned i = 0; i < 10; i++)
+        ring_take(&r, fake_entry(i), 77);
+    uint32_t other = ring_take_over(&r, 4, fake_entry(100), 78);
+    CHECK_EQ(other, 10);
+    CHECK(ring_is_live(r.words[4]) && !ring_is_live(r.words[other]));
+    CHECK(ring_entry(&r, 4) == fake_entry(100));
+    CHECK_EQ(ring_word_tick(r.words[4]), 78);
+    CHECK(ring_entry(&r, other) == fake_entry(4));
+    struct l1_list list = L1_LIST_EMPTY;
+    ring_push(&r, &list, other);
+    CHECK_EQ(ring_pop(&r, &list), other);
+    CHECK(ring_entry(&r, other) == fake_entry(4));
+    ring_give(&r, other);
+    CHECK_EQ(ring_take(&r, fake_entry(5), 1), 11);
+    drop(&r);
+}
+
+static unsigned list_length(const struct l1_ring *r, const struct l1_list *list)
+{
+    unsigned length = 0;
+    uint32_t last = RING_NONE;
+    for (uint32_t slot = list->head; slot != RING_NONE; slot = ring_next(r, slot), length++)
+        last = slot;
+    CHECK_EQ(list->tail, last);
+    return length;
+}
+
+TEST(the_front_of_a_list_moves_as_a_whole)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    struct l1_list from = L1_LIST_EMPTY, to = L1_LIST_EMPTY;
+    grow(&r);
+    for (unsigned i = 0; i < 10; i++) {
+        ring_take(&r, fake_entry(i), 0);
+        ring_push(&r, &from, i);
+    }
+    ring_move_front(&r, &from, 3, &to);
+    CHECK_EQ(list_length(&r, &from), 6);
+    CHECK_EQ(list_length(&r, &to), 4);
+    ring_move_front(&r, &from, 4, &to);
+    ring_move_front(&r, &from, 9, &to);
+    CHECK_EQ(list_length(&r, &from), 0);
+    CHECK_EQ(list_length(&r, &to), 10);
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK_EQ(ring_pop(&r, &to), i);
+        CHECK(ring_entry(&r, i) == fake_entry(i));
+    }
+    drop(&r);
+}
