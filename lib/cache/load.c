@@ -116,6 +116,9 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
  * Between its caller's look at L1 and the start of this flight another one may have landed, and
  * left its value there. Without a second look that value would be loaded once more: the third
  * caller of golang#31420. From here on nobody else lands, for this flight is the key's.
+ *
+ * It must be above the key's floor: one that is about to be removed would pass for as new as the
+ * flight's ticket, which may be the very position of that removal.
  */
 static bool land_from_l1(struct load *l)
 {
@@ -125,7 +128,7 @@ static bool land_from_l1(struct load *l)
     struct moment moment = freshness_moment(l->space->cache);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(l->space->cache->l1, &l->key);
-    if (e)
+    if (e && l1_key_current(l->space->cache->l1, &l->key, l1_entry_stamp(e)))
         outcome = outcome_in_l1(l, e, &moment);
     if (outcome != NIGH_MISS)
         l1_entry_ref(e);

@@ -74,14 +74,23 @@ struct joined {
     bool vouched; /* it leads, or trust held before the ticket: floors as old as that will do */
 };
 
+/* The position that vouches for what a flight brought: its ticket, if it looked beyond L1. */
+static uint64_t as_of(const struct flight *f, const struct l1_entry *e)
+{
+    const struct load *l = f->work;
+    bool from_l1 = l->tier == NIGH_TIER_L1 && f->outcome != NIGH_STALE;
+    return from_l1 ? l1_entry_stamp(e) : f->ticket;
+}
+
 /* Whether nothing that this node has applied outdates what the flight brought. */
 static bool above_floors(const struct nigh_space *space, const struct l1_key *key,
                          const struct flight *f, const struct l1_entry *e)
 {
     const uint16_t *groups;
     uint32_t count = l1_entry_groups(e, &groups);
-    return l1_key_current(space->cache->l1, key, f->ticket) &&
-           l1_judge_groups(space->cache->l1, f->ticket, space->slot, groups, count) == L1_CURRENT;
+    uint64_t position = as_of(f, e);
+    return l1_key_current(space->cache->l1, key, position) &&
+           l1_judge_groups(space->cache->l1, position, space->slot, groups, count) == L1_CURRENT;
 }
 
 /*
@@ -118,7 +127,7 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key, struc
         cache_set_load_error(f->error);
     if (outcome < 0 || outcome == NIGH_MISS)
         return outcome;
-    bool own = f->ticket == joined->ticket;
+    bool own = as_of(f, e) == joined->ticket;
     if (!own && (!above_floors(space, key, f, e) ||
                  !freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock))))
         return NIGH_PENDING;

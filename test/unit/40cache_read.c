@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "l1/core.h"
 #include "support/origin.h"
 
 static struct nigh_call flags(uint32_t f)
@@ -67,6 +68,50 @@ TEST(a_beat_within_a_read_makes_nothing_fresh_that_it_removes)
         CHECK_NE(outcome, NIGH_FRESH);
         world_close(&w);
     }
+}
+
+/* ---- the second look ---- */
+
+/* A clock that, when it is read, does what two others may: one stores the key, and one has begun to
+ * invalidate it, but not removed it yet. */
+struct others {
+    struct world *w;
+    _Atomic int countdown; /* reads of the clock before they come */
+};
+
+static uint64_t others_clock(void *arg)
+{
+    struct others *o = arg;
+    bool ok;
+    if (atomic_fetch_sub(&o->countdown, 1) == 0) {
+        struct l1 *l1 = o->w->cache->l1;
+        CHECK_EQ(nigh_put(o->w->space, "k", 1, "k=1", 3, NULL), 0);
+        struct l1_key key = l1_key_of(l1, o->w->space->id, "k", 1);
+        floors_raise_key(&l1->floors, key.hash, 0, &ok);
+    }
+    return atomic_load(&o->w->now_ns);
+}
+
+/* Who looks in L1 once more under a ticket must not call that as new as the ticket. */
+TEST(a_flight_takes_nothing_from_l1_that_is_about_to_be_removed)
+{
+    int64_t led = 0;
+    for (int reads = 0; reads < 6; reads++) {
+        struct world w;
+        struct others others = {.w = &w, .countdown = -1};
+        struct nigh_options o = world_options(&w);
+        o.clock = others_clock;
+        o.clock_arg = &others;
+        world_open(&w, &o, NULL);
+        origin_commit(&w.origin);
+        atomic_store(&others.countdown, reads);
+        struct answer a = ask_fetch(w.space, "k", NULL);
+        if (world_count(&w, "flight_led"))
+            CHECK_ANSWER(a, NIGH_FRESH, "k=2");
+        led += world_count(&w, "flight_led");
+        world_close(&w);
+    }
+    CHECK_GT(led, 0);
 }
 
 /* ---- the plain life of a value ---- */
