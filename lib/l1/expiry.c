@@ -14,7 +14,7 @@
 /* At most this long until the next look, whatever is stored meanwhile. */
 #define SWEEP_AGAIN_NS NS_PER_S
 
-/* Removed under one hold of a shard's lock. */
+/* Looked at under one hold of a shard's lock. */
 #define EXPIRE_PER_HOLD 256u
 
 uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns)
@@ -48,7 +48,7 @@ struct sweep {
     struct l1_shard *shard;
     uint64_t now_ns;
     uint16_t now;
-    uint32_t budget; /* entries that may still be removed */
+    uint32_t budget; /* entries that may still be looked at */
 };
 
 /* Remove the entry of a due slot, or enter the rest of its time. Returns the ticks it has left. */
@@ -57,13 +57,13 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot)
     struct l1_ring *ring = &w->shard->ring;
     struct l1_entry *e = ring_entry(ring, slot);
     uint64_t until_ns = l1_entry_stale_until_ns(e);
+    w->budget--;
     if (until_ns > w->now_ns) {
         ring_set_tick(ring, slot, expiry_tick(until_ns, w->now_ns));
         return expiry_left(ring_word_tick(ring->words[slot]), w->now);
     }
     l1_shard_drop_locked(w->l1, w->shard, e);
     stats_count(w->l1->stats, STATS_L1_EXPIRE);
-    w->budget--;
     return EXPIRY_LEFT_MAX;
 }
 
@@ -102,20 +102,20 @@ static bool sweep_shard_locked(struct sweep *w)
     return least > 0;
 }
 
-/* Returns how many entries were removed. */
+/* Returns how many entries were looked at. */
 static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, uint32_t budget)
 {
-    uint32_t removed = 0;
+    uint32_t seen = 0;
     bool done = expiry_left(shard_due(s), expiry_tick_at(now_ns)) > 0;
-    while (!done && removed < budget) {
-        uint32_t portion = budget - removed < EXPIRE_PER_HOLD ? budget - removed : EXPIRE_PER_HOLD;
+    while (!done && seen < budget) {
+        uint32_t portion = budget - seen < EXPIRE_PER_HOLD ? budget - seen : EXPIRE_PER_HOLD;
         struct sweep w = {l1, s, now_ns, expiry_tick_at(now_ns), portion};
         l1_shard_lock(s);
         done = sweep_shard_locked(&w);
         l1_shard_unlock(l1, s);
-        removed += portion - w.budget;
+        seen += portion - w.budget;
     }
-    return removed;
+    return seen;
 }
 
 /* When the earliest entry of all is due: never later than a second from now. */

@@ -20,7 +20,10 @@
  *                  who holds a ticket of p sees what was done before p was drawn (COHERENCE rule 2:
  *                  G, then F = ++now; a load that began at p or later judges by that G). That the
  *                  floor itself comes after its position lets a ticket of p be taken before the
- *                  floor stands: harmless, for what has ticket p is not below it.
+ *                  floor stands. That is harmless while a stamp is a ticket under which nothing
+ *                  was taken from L1 that is older: what has ticket p is not below the floor. So a
+ *                  writer's own value is stamped with its ticket, not with its own position, and
+ *                  what a flight finds in L1 counts with its own stamp.
  *   newest_group   raised with release after the floor (pair(floors.newest)): who sees that
  *                  something rose sees what.
  *   A raise is complete when it returns: whoever learns of the return from this thread sees the

@@ -143,7 +143,8 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
                       shards * table_bytes(l1->mem, l1->hit.base_bits);
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
-    if (l1->least_bytes > l1_limit(&l1->cap_bytes))
+    /* The second: shards that are made find room without looking for it in those not made yet. */
+    if (l1->least_bytes > l1_limit(&l1->cap_bytes) || empty > l1_limit(&l1->target_bytes))
         return NIGH_EINVAL;
     atomic_init(&l1->used, l1->fixed_bytes);
     atomic_init(&l1->peak, l1->fixed_bytes);

@@ -196,7 +196,7 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
  * Raise the key's floor, then remove its entry unless that is of `version` or newer (0: always).
  * When the entry stays by its version the floor is raised all the same (COHERENCE rule 15).
  * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
- * Returns the new position: what a writer's own value is stamped with.
+ * Returns the new position.
  */
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
                            uint64_t ticket, bool *ret_ticket_ok);
@@ -215,8 +215,9 @@ enum l1_store_result {
 
 /*
  * A writer's own value, born now, in one step: raise the key's floor, so that no load that began
- * before is stored or joined, and put the value in place of what is there, stamped with the new
- * position (value->stamp is not looked at). Readers find the old value or the new one.
+ * before is stored or joined, and put the value in place of what is there, stamped with its ticket
+ * or, if that is NOW, the new position (value->stamp is not looked at). Readers find the old value
+ * or the new one.
  * REFUSED_FLOOR: `ticket` is below a floor over key or groups. REFUSED_VERSION: a newer one is
  * there, or with `only_newer` the same. Not STORED: what was there is gone, but for an entry of the
  * value's version or newer.
@@ -237,7 +238,8 @@ enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1
 
 /* ---- housekeeping: called by the keeper's and reclaimer's steps ---- */
 
-/* Remove what has expired (timing wheel), at most `budget` entries. Returns when to come again. */
+/* Remove what has expired, looking at no more than `budget` entries that may have. Returns when to
+ * come again. */
 uint64_t l1_expire(struct l1 *l1, uint32_t budget);
 /* One grace period for what is in limbo, then free what nobody holds. May block for the period.
  * Returns when to come again (CLOCK_NEVER_NS: when poked through l1_set_reclaim_poke). */

@@ -149,6 +149,10 @@ static bool follow(struct l1 *l1)
         uint64_t needed = used + used / FOLLOW_SHARE + k->limbo_bytes;
         set_cap(l1, u64_min(cap, u64_max(needed, k->goal_bytes)));
     }
+    /* pair(l1.cap): whoever borrowed meanwhile sees the new cap, or is seen here */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (l1_limit(&l1->used) > l1_limit(&l1->cap_bytes))
+        set_cap(l1, cap);
     bool reached = l1_limit(&l1->cap_bytes) <= k->goal_bytes;
     pthread_mutex_unlock(&k->lock);
     return reached;
@@ -239,7 +243,9 @@ static bool move_visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
     uint32_t from = s->move_at;
     if (from == 0)
         l1_shard_fit_locked(l1, s);
-    if (!move_some_locked(l1, s) && l1->shrink.stuck) {
+    /* Whoever sought room for a copy may have evicted the original. */
+    if (!move_some_locked(l1, s) && l1->shrink.stuck &&
+        ring_is_live(s->ring.words[s->move_at])) {
         l1_shard_remove_locked(l1, s, ring_entry(&s->ring, s->move_at++));
         stats_count(l1->stats, STATS_L1_EVICT);
     }
@@ -329,7 +335,7 @@ static void end_round(struct l1 *l1, bool reached, uint64_t now_ns)
     struct l1_shrink *k = &l1->shrink;
     trim(l1);
     reached = reached || follow(l1);
-    if (!k->move_all && resident_too_high(l1)) {
+    if (!k->move_all && now_ns >= k->look_ns && resident_too_high(l1)) {
         begin_move(l1, true);
         return;
     }
@@ -369,6 +375,8 @@ void shrink_begin(struct l1 *l1)
     struct l1_shrink *k = &l1->shrink;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
     if (k->phase == SHRINK_IDLE && now_ns >= k->retry_ns && !follow(l1)) {
+        if (!k->retry_ns)
+            k->look_ns = now_ns; /* a new goal: if it takes moving everything, then once */
         set_slice(l1, excess_bytes(l1));
         enter(l1, SHRINK_EVICT);
     }

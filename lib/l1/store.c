@@ -325,7 +325,9 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
 {
     const struct l1_value *v = w->value;
     bool ok;
-    *ret_stamp = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
+    /* No newer than its ticket: a group whose position was drawn in between, and whose floor does
+     * not stand yet, outdates it. */
+    *ret_stamp = u64_min(floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok), w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
         return L1_REFUSED_VERSION;
     ok = ok && floors_judge(&l1->floors, w->ticket, v->space_slot, v->groups, v->group_count) ==

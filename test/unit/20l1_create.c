@@ -69,6 +69,24 @@ TEST(the_default_group_table_fits_a_small_cache)
     cache_close(&c);
 }
 
+/* The least that is accepted is enough, also when limbo may have half of it. */
+TEST(the_least_memory_is_enough)
+{
+    struct cache c;
+    int rc = NIGH_EINVAL;
+    fake_env_init(&c.fake, check_seed());
+    REQUIRE_EQ(stats_init(&c.stats, c.fake.env.mem), 0);
+    for (uint64_t bytes = 64 << 10; rc != 0; bytes += 512) {
+        struct l1_config config = cache_config(&c, bytes, 2);
+        config.group_slots = GROUP_SLOTS_MAX;
+        config.limbo_bytes = bytes / 2;
+        rc = l1_create(&config, &c.l1);
+        REQUIRE(rc == 0 || rc == NIGH_EINVAL);
+    }
+    cache_put_size(&c, 1, 10);
+    cache_close(&c);
+}
+
 TEST(many_caches_live_side_by_side)
 {
     enum { COUNT = 50 };

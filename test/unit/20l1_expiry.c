@@ -112,6 +112,18 @@ TEST(a_removed_entry_does_not_expire_and_its_slot_is_clean)
     cache_close(&c);
 }
 
+TEST(what_is_short_lived_and_comes_after_a_look_at_nothing_expires_in_time)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    l1_expire(c.l1, PLENTY);
+    put_until(&c, 1, NS_PER_S);
+    fake_env_advance(&c.fake, 3 * NS_PER_S);
+    l1_expire(c.l1, PLENTY);
+    CHECK_EQ(cache_gauges(&c).entries, 0);
+    cache_close(&c);
+}
+
 TEST(ticks_compare_across_their_wrap)
 {
     uint64_t tick_ns = UINT64_C(1) << 28;

@@ -159,6 +159,28 @@ TEST(impossible_caps_are_refused)
     cache_close(&c);
 }
 
+/* A goal that cannot be reached is tried again and again, but not everything moved each time. */
+TEST(a_cap_that_cannot_be_reached_costs_little)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_NONE, FULL, 16);
+    unsigned count = 0;
+    while (cache_put_size(&c, count, 100) == L1_STORED)
+        count++;
+    for (unsigned i = 0; i < count; i += 2)
+        cache_remove(&c, i);
+    cache_reclaim(&c);
+    uint64_t entries = cache_gauges(&c).entries;
+    REQUIRE_EQ(l1_set_memory(c.l1, SMALL, 0), 0);
+    for (unsigned i = 0; i < 9000; i++) { /* nine seconds */
+        l1_reclaim(c.l1);
+        fake_env_advance(&c.fake, NS_PER_MS);
+    }
+    CHECK_EQ(cache_gauges(&c).entries, entries);
+    CHECK_LE(stats_read(&c.stats, STATS_L1_MOVE), 2 * entries);
+    cache_close(&c);
+}
+
 /* What pins hold cannot go: the cap in force stays above it, and falls when it is released. */
 TEST(pinned_values_are_excepted)
 {

@@ -121,6 +121,28 @@ TEST(a_write_is_stamped_with_its_own_position)
     cache_close(&c);
 }
 
+/* A tag's position may have been drawn since, and its floor not stand yet. */
+TEST(a_write_with_a_ticket_is_no_newer_than_that)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct cache c;
+        cache_open(&c, 4 << 20, 2);
+        unsigned buffer[LARGE / sizeof(unsigned)];
+        struct l1_value v = value_of(&c, buffer, 1, sizes[i]);
+        uint64_t ticket = l1_ticket(c.l1);
+        l1_mark(c.l1);
+        CHECK_EQ(write_value(&c, 1, &v, ticket), L1_STORED);
+        struct name name;
+        struct l1_key key = cache_key(&c, &name, 1);
+        rcu_enter();
+        struct l1_entry *e = l1_find_rcu(c.l1, &key);
+        REQUIRE(e);
+        CHECK_EQ(l1_entry_stamp(e), ticket);
+        rcu_leave();
+        cache_close(&c);
+    }
+}
+
 /* Two writers whose replies swap: the one that was overtaken removes, and stores nothing. */
 TEST(a_write_with_a_ticket_from_before_an_invalidation_only_removes)
 {

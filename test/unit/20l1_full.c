@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// What is referenced or not stored yet fills the cache to the brim: whoever wants room then evicts
+// everything else, also what he had in mind himself, and nothing comes to harm.
+
+#include "l1/reclaim.h"
+#include "l1/room.h"
+#include "support/l1_cache.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define HELD 999999u /* number of the key whose value is referenced */
+#define OTHER 999998u
+#define HOGS_FROM 900000u
+#define HOGS_MAX 4096u
+#define HOG_VALUE_MAX 100000u
+#define SMALL 20u
+#define KEY_LEN 12u /* of cache_key() */
+
+struct full {
+    struct cache c;
+    struct l1_entry *held;
+    struct l1_entry *hogs[HOGS_MAX]; /* made, never stored */
+    unsigned hog_count;
+    unsigned number; /* of the next hog's key */
+};
+
+static struct full f;
+
+static uint64_t charge_of(size_t value_len)
+{
+    return mem_charge(f.c.l1->mem, sizeof(struct l1_entry) + KEY_LEN + value_len);
+}
+
+/* Make an entry for this shard (NULL: any) that is charged at most so much. False: no more. */
+static bool hog_some(const struct l1_shard *s, uint64_t charge)
+{
+    static const char zeros[HOG_VALUE_MAX];
+    size_t len = u64_min(charge, HOG_VALUE_MAX);
+    while (len > 0 && charge_of(len) > charge)
+        len -= len > 8192 ? 4096 : 1;
+    if (len == 0 || f.hog_count == HOGS_MAX)
+        return false;
+    struct name name;
+    struct l1_key key;
+    do
+        key = cache_key(&f.c, &name, f.number++);
+    while (s && l1_shard_of(f.c.l1, key.hash) != s);
+    struct l1_value v = cache_value(&f.c, zeros, len);
+    struct l1_entry *e;
+    REQUIRE_EQ(l1_entry_create(f.c.l1, &key, &v, &e), 0);
+    f.hogs[f.hog_count++] = e;
+    return !l1_entry_loose(e);
+}
+
+/* All that may be borrowed, and what shards have put by, if that is `keep` bytes at least. */
+static void hog_all(uint64_t keep)
+{
+    struct l1 *l1 = f.c.l1;
+    uint64_t left;
+    while ((left = l1_limit(&l1->target_bytes) - room_live_bytes(l1)) > 200)
+        if (!hog_some(NULL, left))
+            break;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        while (l1->shards[i].spare_bytes >= keep)
+            if (!hog_some(&l1->shards[i], l1->shards[i].spare_bytes))
+                break;
+}
+
+static void open_full(uint32_t shards)
+{
+    f = (struct full){.number = HOGS_FROM};
+    cache_open_policy(&f.c, NIGH_POLICY_LRU, 1 * MIB, shards);
+}
+
+static void close_full(void)
+{
+    l1_entry_unref(f.held);
+    while (f.hog_count)
+        l1_entry_unref(f.hogs[--f.hog_count]);
+    cache_reclaim(&f.c);
+    cache_audit(&f.c);
+    cache_close(&f.c);
+}
+
+/* A value that fills most of limbo when it is removed, and counts as live once it is found held. */
+static void store_large(void)
+{
+    CHECK_EQ(cache_put_size(&f.c, HELD, l1_limit(&f.c.l1->limbo_cap_bytes) * 7 / 8), L1_STORED);
+}
+
+static void remove_held(void)
+{
+    struct name name;
+    struct l1_key key = cache_key(&f.c, &name, HELD);
+    rcu_enter();
+    f.held = l1_find_rcu(f.c.l1, &key);
+    REQUIRE(f.held);
+    l1_entry_ref(f.held);
+    rcu_leave();
+    cache_remove(&f.c, HELD);
+}
+
+/* The bucket is full, and the room for one more is sought among those who are in it. */
+TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
+{
+    open_full(1);
+    unsigned in_bucket = 0;
+    unsigned number = 0;
+    struct name name;
+    for (; in_bucket < BUCKET_WORDS; number++)
+        if ((cache_key(&f.c, &name, number).hash & 15) == 3) {
+            CHECK_EQ(cache_put_size(&f.c, number, SMALL), L1_STORED);
+            in_bucket++;
+        }
+    CHECK_EQ(cache_put_size(&f.c, OTHER, SMALL), L1_STORED);
+    store_large();
+    remove_held();
+    cache_remove(&f.c, OTHER); /* its bytes come back: room for an entry, not for a bucket too */
+    hog_all(UINT64_MAX);
+    f.c.l1->shrink.look_ns = CLOCK_NEVER_NS; /* nothing else is moved or flushed */
+    l1_reclaim(f.c.l1);
+    l1_reclaim(f.c.l1);
+    while (f.c.l1->shards[0].spare_bytes >= 128)
+        REQUIRE(hog_some(NULL, f.c.l1->shards[0].spare_bytes - 64));
+    while ((cache_key(&f.c, &name, number).hash & 15) != 3)
+        number++;
+    struct l1_key key = cache_key(&f.c, &name, number);
+    struct l1_value v = cache_value(&f.c, name.text, SMALL);
+    l1_write(f.c.l1, &key, &v, L1_TICKET_NOW, false);
+    cache_audit(&f.c);
+    close_full();
+}
+
+/* Resident memory is too high, so all are moved; room for a copy costs the original. */
+TEST(a_move_whose_entry_goes_for_its_copy)
+{
+    open_full(2);
+    for (unsigned number = 0; number < 50; number++)
+        CHECK_EQ(cache_put_size(&f.c, number, SMALL), L1_STORED);
+    store_large();
+    hog_all(64);
+    fake_env_advance(&f.c.fake, NS_PER_S); /* to the next look */
+    l1_reclaim(f.c.l1);
+    CHECK_EQ(f.c.l1->shrink.phase, SHRINK_MOVE);
+    remove_held();
+    hog_all(64);
+    l1_reclaim(f.c.l1);
+    CHECK(f.c.l1->shrink.stuck);
+    l1_reclaim(f.c.l1);
+    close_full();
+}
