@@ -8,7 +8,7 @@
 
 /* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
  * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small
- * ones; a larger one succeeds in steps, under lru. (lfu admits what is worth its victims: lfu.c.) */
+ * ones; a larger one succeeds in steps. (lfu asks before that what it is worth: lfu.c.) */
 #define VICTIMS_PER_VISIT 64u
 #define VISITS_MAX 64u
 
@@ -35,9 +35,10 @@ bool room_borrow(struct l1 *l1, uint64_t bytes)
         if (used + bytes > l1_limit(&l1->cap_bytes) ||
             live + bytes > l1_limit(&l1->target_bytes))
             return false;
+        /* pair(l1.cap): a barrier, as is the other side's fence */
     } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
                                                     memory_order_seq_cst, memory_order_relaxed));
-    /* pair(l1.cap): it may have come down meanwhile. The exchange is a barrier, as is its fence. */
+    /* It may have come down meanwhile. */
     if (NIGH_UNLIKELY(used + bytes > l1_limit(&l1->cap_bytes))) {
         room_return(l1, bytes);
         return false;

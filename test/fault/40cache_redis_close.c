@@ -98,7 +98,7 @@ TEST(closing_does_not_wait_for_a_redis_that_is_gone)
             else
                 CHECK_LT(ask_fetch(w.space, key, &call).outcome, 0);
             int rc = nigh_invalidate(w.space, key, strlen(key), &call);
-            CHECK(rc == (how == 0 ? 0 : NIGH_QUEUED));
+            CHECK(rc == NIGH_QUEUED || (how == 0 && rc == 0)); /* a slow machine queues, too */
         }
         origin_let_go(&w.origin);
         uint64_t began_ms = check_now_ms();

@@ -91,8 +91,13 @@ TEST(a_shard_without_entries_still_gets_room)
         }
     CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), 0);
     CHECK_EQ(c.l1->shards[1].entries, 0);
-    cache_reclaim(&c);
-    CHECK_EQ(cache_put_size(&c, other, 50000), L1_STORED);
+    /* In two steps: what was freed last may have become entries beyond the target, and limbo does
+     * not take as much as that and the value's room together. */
+    unsigned attempts = 0;
+    do
+        cache_reclaim(&c);
+    while (++attempts < 3 && cache_put_size(&c, other, 50000) != L1_STORED);
+    CHECK_LT(attempts, 3);
     cache_audit(&c);
     cache_close(&c);
 }
