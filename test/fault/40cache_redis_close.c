@@ -150,12 +150,12 @@ TEST(closing_gives_back_the_leases_of_loads_under_way)
     pthread_t closer;
     so.run_on = NIGH_RUN_WORKER;
     redis_start(&server, NULL);
-    struct nigh_options o = node_options(&server);
+    struct nigh_options o = patient_options(&server);
     o.lease_ms = 600000;
     origin_init(&a.origin);
     world_open_with(&a, &o, &so, &a.origin);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
-    node_open(&b, &server, NULL, NULL);
+    patient_open(&b, &server, NULL, NULL);
     origin_hold(&a.origin);
     call.deadline_ms = 50;
     for (int i = 0; i < 3; i++) {

@@ -143,7 +143,7 @@ TEST(a_long_load_keeps_its_lease)
     struct nigh_options o;
     redis_start(&p.server, NULL);
     o = patient_options(&p.server);
-    o.lease_ms = 150;
+    o.lease_ms = 600; /* extended every 200 */
     origin_init(&p.a.origin);
     world_open_with(&p.a, &o, NULL, &p.a.origin);
     world_open_with(&p.b, &o, NULL, &p.a.origin);
