@@ -99,7 +99,7 @@ TEST(a_cap_that_falls_keeps_what_fits)
     CHECK_LT(settle(&c), PASSES_MAX);
     struct l1_gauges g = cache_gauges(&c);
     CHECK_LE(g.peak_bytes, SMALL);
-    CHECK_GE(g.used_bytes, SMALL * 85 / 100); /* and not more than needed */
+    CHECK_GE(g.used_bytes, SMALL * 80 / 100); /* and not more than needed, but for a slice */
     CHECK_GE(g.entries, 6000);
     CHECK_LE(g.tables_bytes, SMALL / 5 * 2); /* those of 24,000 took 1.5 MB */
     CHECK_EQ(count_right(&c, ENTRIES), g.entries);
