@@ -18,11 +18,11 @@
  * second, the lock's acquire shows it the raised floor. Group floors are judged at each hit, so
  * order is free.
  *
- * Memory: one byte count for the whole l1 (l1_charge): tables, entries, entries retired but not yet
+ * Memory: one byte count for the whole l1 (room.h): tables, entries, entries retired but not yet
  * freed (limbo), pinned, and unpublished (created, not stored). It never exceeds the cap.
  *
- * Lock order: reclaim lock, expire lock -> shard lock -> (leaf) the shrink's lock. Floors and pins
- * have none.
+ * Lock order: reclaim lock, expire lock -> shard lock -> (leaf) the shrink's and the shadows' lock.
+ * Floors and pins have none.
  */
 #ifndef NIGH_L1_L1_H
 #define NIGH_L1_L1_H

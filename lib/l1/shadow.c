@@ -15,7 +15,7 @@
 #define NODES_MOST 1024u
 /* With fewer they would say nothing: then there are none. */
 #define NODES_FEWEST 32u
-#define CAP_SHARE 64u /* they take no larger part of the cap */
+#define CAP_SHARE 64u /* of the cap: what they should take at most */
 #define SAMPLE_FINE 64u
 #define SAMPLE_FINEST 65536u
 

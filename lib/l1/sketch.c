@@ -135,8 +135,3 @@ bool sketch_age(struct sketch *s, uint32_t entries)
     s->added /= 2;
     return true;
 }
-
-void sketch_prefetch(const struct sketch *s, uint64_t hash)
-{
-    __builtin_prefetch(block_of(s, hash));
-}

@@ -54,6 +54,5 @@ uint32_t sketch_estimate(const struct sketch *s, uint64_t hash);
 void sketch_add(struct sketch *s, uint64_t hash);
 /* Halve everything when it is time for a cache of so many entries. True: it was. */
 bool sketch_age(struct sketch *s, uint32_t entries);
-void sketch_prefetch(const struct sketch *s, uint64_t hash);
 
 #endif
