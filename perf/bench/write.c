@@ -115,7 +115,8 @@ struct write_case {
     bool bounded;
 };
 
-/* Full limbo drops puts, which costs less than storing: it must not pass for speed. */
+/* A full limbo drops puts, and a policy refuses some: that costs less than storing, and must not
+ * pass for speed. */
 static void print_losses(const struct writing *w)
 {
     const struct candidate *c = w->entrant->candidate;
