@@ -18,8 +18,9 @@
  *
  * Memory: up to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB). Where that is
  * more than 1/64 of the cap they are fewer, down to a sample of 1/64. With less than 2 MiB or so
- * that would be of no use: then there are none, and the first choice stays. They are made when the cache is first full, and made anew when its
- * number of entries has left what k suits, or its cap has come down.
+ * that would be of no use: then there are none, and the first choice stays. They are made when the
+ * cache is first full, and made anew when its number of entries has left what k suits, or its cap
+ * has come down.
  *
  * Thread-safety: the lock is a leaf, taken under a shard's lock.
  * Keys: (l) lock  (a) atomic, relaxed  (c) constant after init
