@@ -121,7 +121,7 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
 
 /* When l1_touch() says so: the policy learns from a sample of the keys what suits the traffic. A
  * relaxed store or two. The entry is pinned, or found in a section. */
-void l1_report_hit(struct l1 *l1, const struct l1_entry *e);
+NIGH_OUTLINED void l1_report_hit(struct l1 *l1, const struct l1_entry *e);
 
 /*
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first

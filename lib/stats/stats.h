@@ -59,7 +59,7 @@ int stats_init(struct stats *s, struct mem *mem);
 void stats_fini(struct stats *s);
 
 /* First count of this thread in this set: find its block (or fall back to the shared one). */
-void stats_add_slow(struct stats *s, enum stats_counter c, uint64_t n);
+NIGH_OUTLINED void stats_add_slow(struct stats *s, enum stats_counter c, uint64_t n);
 
 /* A load and a store, no locked instruction: nobody else writes this block. */
 static inline void stats_block_add(struct stats_block *b, enum stats_counter c, uint64_t n)
