@@ -93,7 +93,7 @@ struct nigh {
     _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
-    _Atomic uint32_t sent_behind;               /* (a) requests that nobody waits for */
+    _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
     uint32_t group_slots;                       /* (c) */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
@@ -148,6 +148,21 @@ static inline int cache_check(const struct nigh_space *space, const void *key, s
     if (NIGH_UNLIKELY(!cache_call_fits(call)))
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
+}
+
+/*
+ * Requests that nobody waits for are counted from before they are sent (and before the flight that
+ * sends them lands) to their answer: nigh_close() lets them reach Redis, and frees nothing that
+ * their answers touch.
+ */
+static inline void cache_note_sent(struct nigh *cache)
+{
+    atomic_fetch_add_explicit(&cache->sent_behind, 1, memory_order_relaxed);
+}
+static inline void cache_note_answered(struct nigh *cache)
+{
+    /* pair(cache.sent_behind): the last look at what nigh_close() is about to free */
+    atomic_fetch_sub_explicit(&cache->sent_behind, 1, memory_order_release);
 }
 
 /* One turn of everything that has no thread of its own in the mode without threads. */

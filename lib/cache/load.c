@@ -115,7 +115,7 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
 /*
  * Between its caller's look at L1 and the start of this flight another one may have landed, and
  * left its value there. Without a second look that value would be loaded once more: the third
- * caller of golang#31420. From here on nobody else lands, for this flight is the key's.
+ * caller of golang#31420. From here on no other flight of the key lands.
  *
  * It must be above the key's floor: one that is about to be removed would pass for as new as the
  * flight's ticket, which may be the very position of that removal.

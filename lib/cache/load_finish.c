@@ -41,25 +41,10 @@ void load_land_stale(struct load *l, int otherwise)
 
 /* ---- L2 ---- */
 
-/*
- * What is sent and nobody waits for is counted, so that nigh_close() lets it reach Redis, and does
- * not free what its answer touches. To be called before its flight lands.
- */
-static void note_sent(struct nigh *cache)
-{
-    atomic_fetch_add_explicit(&cache->sent_behind, 1, memory_order_relaxed);
-}
-
-static void note_answered(struct nigh *cache)
-{
-    /* pair(cache.sent_behind): the last look at what nigh_close() is about to free */
-    atomic_fetch_sub_explicit(&cache->sent_behind, 1, memory_order_release);
-}
-
 static void released(void *cache, struct l2_answer *answer)
 {
     l2_answer_free(answer);
-    note_answered(cache);
+    cache_note_answered(cache);
 }
 
 static void release_lease(struct load *l)
@@ -70,9 +55,9 @@ static void release_lease(struct load *l)
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
     leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
-    note_sent(cache);
+    cache_note_sent(cache);
     if (l2_release(cache->l2, &key, l->token, &frame, &op) != 0)
-        note_answered(cache); /* its time ends it */
+        cache_note_answered(cache); /* its time ends it */
 }
 
 void load_release_lease(struct load *l)
@@ -101,7 +86,7 @@ static void filled_behind(void *arg, struct l2_answer *answer)
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
     l2_answer_free(answer);
-    note_answered(cache);
+    cache_note_answered(cache);
 }
 
 static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, uint32_t stale_ms)
@@ -185,7 +170,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         op.done = load_replied;
         op.arg = l->flight;
     } else {
-        note_sent(cache);
+        cache_note_sent(cache);
     }
     if (send_fill(l, &e, &op))
         return wait;
@@ -193,7 +178,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     if (wait)
         flight_unref(l->flight);
     else
-        note_answered(cache);
+        cache_note_answered(cache);
     return false;
 }
 

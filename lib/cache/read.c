@@ -2,7 +2,7 @@
 /*
  * Reading: get and fetch.
  *
- * The hit is one read section: find, judge, pin (read_hit()). What is no plain hit begins anew:
+ * The hit is short: find and pin in a read section, then judge (read_hit()). What is none begins anew:
  * errors of the call are found there, L1 is looked at once more, and what that costs is nothing
  * beside what follows, while a hit carries nothing along for it.
  *
@@ -71,6 +71,7 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
 /* What a caller knew when it joined: what a result must be measured by. */
 struct joined {
     uint64_t ticket;
+    bool leads;
     bool vouched; /* it leads, or trust held before the ticket: floors as old as that will do */
 };
 
@@ -116,6 +117,21 @@ static int in_doubt(const struct nigh_space *space, const struct flight *f, int 
     return outcome == NIGH_ABSENT && !stands ? NIGH_PENDING : outcome;
 }
 
+/* Whether it is young and new enough for a call of whose limits the flight may have known nothing.
+ * What was loaded under the call's own ticket is as young as can be had. */
+static bool within_limits(const struct nigh_space *space, const struct flight *f,
+                          const struct joined *joined, const struct nigh_call *call,
+                          const struct l1_entry *e)
+{
+    const struct load *l = f->work;
+    bool loaded = l->tier == NIGH_TIER_LOADER;
+    if (loaded && f->ticket == joined->ticket)
+        return true;
+    if (!loaded && !joined->leads && (FLAGS_OF(call) & NIGH_REFRESH))
+        return false;
+    return freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock));
+}
+
 /* Take the result of a landed flight. NIGH_PENDING: it is no answer to this call, fly again. */
 static int take_landed(struct nigh_space *space, const struct l1_key *key, struct flight *f,
                        const struct joined *joined, const struct nigh_call *call,
@@ -128,8 +144,7 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key, struc
     if (outcome < 0 || outcome == NIGH_MISS)
         return outcome;
     bool own = as_of(f, e) == joined->ticket;
-    if (!own && (!above_floors(space, key, f, e) ||
-                 !freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock))))
+    if ((!own && !above_floors(space, key, f, e)) || !within_limits(space, f, joined, call, e))
         return NIGH_PENDING;
     if (!may_be_fresh(space, key, f, joined, e))
         outcome = in_doubt(space, f, outcome);
@@ -175,7 +190,7 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
     if (!trusted)
         freshness_note_doubt(cache); /* so that what this call brings counts as learnt since */
-    struct joined joined = {l1_ticket(cache->l1), trusted};
+    struct joined joined = {l1_ticket(cache->l1), false, trusted};
     struct flight_join join = {
         .key = {space, space->id, key->hash, key->data, key->len},
         .ticket = joined.ticket,
@@ -189,7 +204,7 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
         return count_refused(space, role);
     int rc;
     if (role == FLIGHT_LEADER) {
-        joined.vouched = true; /* the load begins within its call */
+        joined.leads = joined.vouched = true; /* the load begins within its call */
         rc = lead(space, f, call, deadline_ns);
     } else {
         stats_count(&space->stats, STATS_FLIGHT_JOINED);

@@ -403,20 +403,22 @@ static void fence(struct writing *w, uint64_t deadline_ns)
     l2_answer_free(answer);
 }
 
-static void unfenced(void *arg, struct l2_answer *answer)
+static void unfenced(void *cache, struct l2_answer *answer)
 {
-    (void)arg;
     l2_answer_free(answer);
+    cache_note_answered(cache);
 }
 
 static void unfence(struct writing *w)
 {
     struct nigh *cache = w->space->cache;
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), unfenced, NULL};
+    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), unfenced, cache};
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
-    (void)l2_release(cache->l2, &key, w->token, &frame, &op); /* else its time ends it */
+    cache_note_sent(cache);
+    if (l2_release(cache->l2, &key, w->token, &frame, &op) != 0)
+        cache_note_answered(cache); /* its time ends it */
 }
 
 static int commit(struct writing *w, bool deletes)

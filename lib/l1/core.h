@@ -45,6 +45,8 @@ struct l1 {
     /* limits of now: each stands for itself, so it is no harm to see an old one beside a new one */
     _Atomic uint64_t cap_bytes;       /* (a) */
     _Atomic uint64_t limbo_cap_bytes; /* (a) */
+    _Atomic uint64_t limbo_much_bytes;      /* (a) so much, and the next pass begins at once */
+    _Atomic uint64_t limbo_allowance_bytes; /* (a) a shard's part of its count, ahead of need */
     _Atomic uint64_t target_bytes;    /* (a) */
     _Atomic uint64_t reserve_bytes;   /* (a) what a shard may keep borrowed but unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */

@@ -21,9 +21,10 @@
  *                  G, then F = ++now; a load that began at p or later judges by that G). That the
  *                  floor itself comes after its position lets a ticket of p be taken before the
  *                  floor stands. That is harmless while a stamp is a ticket under which nothing
- *                  was taken from L1 that is older: what has ticket p is not below the floor. So a
- *                  writer's own value is stamped with its ticket, not with its own position, and
- *                  what a flight finds in L1 counts with its own stamp.
+ *                  was taken from L1 that is older: what has ticket p is not below the floor. So
+ *                  the stamp of a writer's own value is no newer than its ticket if a position was
+ *                  drawn in between (store.c), and what a flight finds in L1 and calls fresh counts
+ *                  with its own stamp (cache/read.c).
  *   newest_group   raised with release after the floor (pair(floors.newest)): who sees that
  *                  something rose sees what.
  *   A raise is complete when it returns: whoever learns of the return from this thread sees the

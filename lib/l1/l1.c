@@ -129,7 +129,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     shrink_init(l1, c->memory_bytes, c->limbo_bytes);
-    l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_NONE);
+    l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
 }
 
 /* ---- create, destroy ---- */

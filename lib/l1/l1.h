@@ -45,7 +45,8 @@ struct l1_config {
     struct stats *stats;    /* of the cache: evictions, expiry and the like of every space */
     uint64_t memory_bytes;  /* the cap; tables and floors included */
     uint64_t limbo_bytes;   /* 0: 1/16 of memory */
-    uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard */
+    uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard
+                             * (which at most 458,745 can be) */
     uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
     enum nigh_policy policy;
     enum nigh_huge_pages huge_pages; /* DEFAULT: of tables */
@@ -215,8 +216,8 @@ enum l1_store_result {
 
 /*
  * A writer's own value, born now, in one step: raise the key's floor, so that no load that began
- * before is stored or joined, and put the value in place of what is there, stamped with its ticket
- * or, if that is NOW, the new position (value->stamp is not looked at). Readers find the old value
+ * before is stored or joined, and put the value in place of what is there, stamped with the new
+ * position, or with its ticket if something else was invalidated since (value->stamp is not read). Readers find the old value
  * or the new one.
  * REFUSED_FLOOR: `ticket` is below a floor over key or groups. REFUSED_VERSION: a newer one is
  * there, or with `only_newer` the same. Not STORED: what was there is gone, but for an entry of the

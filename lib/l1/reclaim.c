@@ -37,7 +37,8 @@
 /* A pass frees what writers left of the one before; and pins are released without telling us. */
 #define PASS_AGAIN_NS (20 * NS_PER_MS)
 
-/* Of limbo's count, so that writers of different shards need not write one line at each put. */
+/* Of limbo's count, so that writers of different shards need not write one line at each put. What
+ * shards are allowed and have not used is never more than such a share of limbo, all together. */
 #define ALLOWANCE_SHARE 32u
 #define ALLOWANCE_MAX_BYTES 4096u
 
@@ -48,28 +49,26 @@ bool reclaim_limbo_full(const struct l1 *l1)
     return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1_limit(&l1->limbo_cap_bytes);
 }
 
-/* So much that the next pass shall begin at once. */
-static uint64_t much_bytes(const struct l1 *l1)
+void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
 {
-    return u64_min(l1_limit(&l1->limbo_cap_bytes) / 2, MUCH_MAX_BYTES);
+    uint64_t shards = l1->shard_mask + 1u;
+    uint64_t allowance = u64_min(cap_bytes / (2 * ALLOWANCE_SHARE) / shards, ALLOWANCE_MAX_BYTES);
+    /* A shard's allowance may be unused, and another on top of it. */
+    uint64_t much = u64_min(cap_bytes / 2, MUCH_MAX_BYTES + 2 * allowance * shards);
+    atomic_store_explicit(&l1->limbo_cap_bytes, cap_bytes, memory_order_relaxed);
+    atomic_store_explicit(&l1->limbo_allowance_bytes, allowance, memory_order_relaxed);
+    atomic_store_explicit(&l1->limbo_much_bytes, much, memory_order_relaxed);
 }
 
 static bool much_waits(const struct l1 *l1)
 {
-    return l1_limit(&l1->limbo) >= much_bytes(l1);
+    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
 }
 
 uint64_t reclaim_waiting_bytes(const struct l1 *l1)
 {
     return atomic_load_explicit(&l1->limbo, memory_order_relaxed) +
            atomic_load_explicit(&l1->aside, memory_order_relaxed);
-}
-
-/* What shards are allowed and have not used is never more than a 32nd of limbo, all together. */
-static uint64_t allowance_bytes(const struct l1 *l1)
-{
-    uint64_t share = l1_limit(&l1->limbo_cap_bytes) / (2 * ALLOWANCE_SHARE) / (l1->shard_mask + 1u);
-    return u64_min(share, ALLOWANCE_MAX_BYTES);
 }
 
 /* Who retires as much as it frees does not touch the count of all. */
@@ -79,9 +78,9 @@ static void limbo_add_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
         s->limbo_spare_bytes -= bytes;
         return;
     }
-    uint64_t more = allowance_bytes(l1) + bytes - s->limbo_spare_bytes;
+    uint64_t more = l1_limit(&l1->limbo_allowance_bytes) + bytes - s->limbo_spare_bytes;
     uint64_t before = atomic_fetch_add_explicit(&l1->limbo, more, memory_order_relaxed);
-    uint64_t much = much_bytes(l1);
+    uint64_t much = l1_limit(&l1->limbo_much_bytes);
     s->limbo_spare_bytes += more - bytes;
     if (before == 0 || (before < much && before + more >= much))
         s->poke = true;
@@ -101,7 +100,7 @@ static void limbo_return_spare_locked(struct l1 *l1, struct l1_shard *s)
 static void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     s->limbo_spare_bytes += bytes;
-    if (s->limbo_spare_bytes > 2 * allowance_bytes(l1))
+    if (s->limbo_spare_bytes > 2 * l1_limit(&l1->limbo_allowance_bytes))
         limbo_return_spare_locked(l1, s);
 }
 
@@ -408,7 +407,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     if (!limbo && !held)
         return shrink_ns;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
-    bool soon = limbo >= much_bytes(l1);
+    bool soon = limbo >= l1_limit(&l1->limbo_much_bytes);
     return u64_min(shrink_ns, soon ? now_ns : now_ns + PASS_AGAIN_NS);
 }
 

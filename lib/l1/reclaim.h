@@ -44,6 +44,8 @@ struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint6
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);
 /* All that are ready, in portions; the caller holds no lock. */
 void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s);
+/* Limbo may hold so much. */
+void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */
 bool reclaim_limbo_full(const struct l1 *l1);
 

@@ -25,6 +25,7 @@
 
 #define RING_LINK_BITS 19
 #define RING_NONE ((UINT32_C(1) << RING_LINK_BITS) - 1) /* no slot; so many slots at most */
+#define RING_LIVE_MAX (RING_NONE / 8 * 7) /* live ones; the other slots are for limbo */
 #define RING_LINKED (UINT64_C(1) << RING_LINK_BITS)
 #define RING_GROUP 64 /* slots that share a bound on expiry; capacity is a multiple of it */
 

@@ -35,11 +35,12 @@ bool room_borrow(struct l1 *l1, uint64_t bytes)
         if (used + bytes > l1_limit(&l1->cap_bytes) ||
             live + bytes > l1_limit(&l1->target_bytes))
             return false;
-        /* pair(l1.cap): a barrier, as is the other side's fence */
+        /* pair(l1.cap): before the load below, as the other side's store is before its fence */
     } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
                                                     memory_order_seq_cst, memory_order_relaxed));
     /* It may have come down meanwhile. */
-    if (NIGH_UNLIKELY(used + bytes > l1_limit(&l1->cap_bytes))) {
+    if (NIGH_UNLIKELY(used + bytes >
+                      atomic_load_explicit(&l1->cap_bytes, memory_order_seq_cst))) {
         room_return(l1, bytes);
         return false;
     }

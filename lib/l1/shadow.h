@@ -8,7 +8,7 @@
  * choice is made for all shards: a shard's own sample would be too small to decide on.
  *
  * What they are told: misses by the writer that stores, hits by readers: a reader that raises the
- * counter of a sampled entry leaves its hash in a small buffer of the shard, where the next writer
+ * counter of a sampled entry leaves its slot in a small buffer of the shard, where the next writer
  * finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones, whose
  * counters are full. What is lost is lost to all shadows alike.
  *

@@ -62,7 +62,7 @@ static void set_cap(struct l1 *l1, uint64_t cap)
 {
     struct sizes sizes = sizes_for(l1, cap);
     store(&l1->cap_bytes, cap);
-    store(&l1->limbo_cap_bytes, sizes.limbo);
+    reclaim_set_limbo(l1, sizes.limbo);
     store(&l1->reserve_bytes, sizes.reserve);
     store(&l1->target_bytes, sizes.target);
     store(&l1->entry_max_bytes, cap / ENTRY_MAX_SHARE);

@@ -65,10 +65,16 @@ static bool is_current(const struct l1 *l1, const struct l1_key *key, const stru
     return e->stamp >= floors_of_key(&l1->floors, key->hash) && standing_of(l1, e) == L1_CURRENT;
 }
 
+/* The cap on entries, or what leaves limbo slots enough. */
+static uint32_t entries_most(const struct l1 *l1)
+{
+    return l1->shard_entries_max ? l1->shard_entries_max : RING_LIVE_MAX;
+}
+
 /* One entry more is one too many. */
 static bool is_at_entries_max(const struct l1 *l1, const struct l1_shard *s)
 {
-    return l1->shard_entries_max && s->entries >= l1->shard_entries_max;
+    return s->entries >= entries_most(l1);
 }
 
 /* ---- publishing ---- */
@@ -152,7 +158,7 @@ static void publish(struct l1 *l1, struct l1_shard *s, _Atomic uint64_t *word, u
 /* The newcomer may be the one who has to go. */
 static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
 {
-    while (l1->shard_entries_max && s->entries > l1->shard_entries_max)
+    while (s->entries > entries_most(l1))
         if (!l1_shard_evict_locked(l1, s))
             return;
 }
@@ -325,9 +331,10 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
 {
     const struct l1_value *v = w->value;
     bool ok;
-    /* No newer than its ticket: a group whose position was drawn in between, and whose floor does
-     * not stand yet, outdates it. */
-    *ret_stamp = u64_min(floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok), w->ticket);
+    uint64_t position = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
+    /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
+     * stand yet, outdates it. */
+    *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
         return L1_REFUSED_VERSION;
     ok = ok && floors_judge(&l1->floors, w->ticket, v->space_slot, v->groups, v->group_count) ==

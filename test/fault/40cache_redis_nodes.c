@@ -124,6 +124,33 @@ static int answer_absent(struct origin *o, struct nigh_fill *fill)
     return nigh_fill_absent(fill);
 }
 
+/* Who joins a flight that brings what is stored knows better what will do. */
+TEST(a_follower_with_limits_of_its_own_has_it_loaded_anew)
+{
+    for (int how = 0; how < 2; how++) {
+        struct pair p;
+        struct asker a, b;
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.max_age_ms = how == 0 ? 1 : 0;
+        call.flags = how == 0 ? 0 : NIGH_REFRESH;
+        open_pair(&p, NULL);
+        CHECK_ANSWER(ask_fetch(p.a.space, "k", NULL), NIGH_FRESH, "k=1");
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "l2_fill") == 1);
+        redis_pause(&p.server);
+        asker_start(&a, p.b.space, "k", NULL);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "flight_led") == 1);
+        asker_start(&b, p.b.space, "k", &call);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "flight_joined") == 1);
+        redis_resume(&p.server);
+        asker_join(&a);
+        asker_join(&b);
+        CHECK_ANSWER(a.answer, NIGH_FRESH, "k=1");
+        CHECK_ANSWER(b.answer, NIGH_FRESH, "k=1");
+        CHECK_EQ(p.a.origin.loads, 2);
+        close_pair(&p);
+    }
+}
+
 TEST(absence_is_shared_too)
 {
     struct pair p;

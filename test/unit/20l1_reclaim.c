@@ -412,3 +412,20 @@ TEST(allowances_are_given_back)
     CHECK_EQ(l1_reclaim(c.l1), CLOCK_NEVER_NS);
     cache_close(&c);
 }
+
+/* A replaced value in each of many shards is little, whatever they count in advance. */
+TEST(allowances_do_not_keep_the_reclaimer_busy)
+{
+    struct cache c;
+    unsigned pokes = 0;
+    cache_open(&c, (uint64_t)1 << 30, 256);
+    for (unsigned i = 0; i < 4000; i++)
+        cache_own(&c, i, 100);
+    l1_set_reclaim_poke(c.l1, count_poke, &pokes);
+    for (unsigned i = 0; i < 4000; i++)
+        cache_own(&c, i, 100);
+    CHECK_EQ(pokes, 1); /* that there is something */
+    l1_reclaim(c.l1);
+    CHECK_GT(l1_reclaim(c.l1), clock_now_ns(c.fake.env.clock));
+    cache_close(&c);
+}
