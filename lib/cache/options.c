@@ -35,7 +35,8 @@ static const struct option options[] = {
      NIGH_DEFAULT_L1_MEMORY, NULL,
      "cap on all that L1 holds, tables too; by default at most half of the cgroup's limit"},
     {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
-     "locks for writers, a power of two; by default 4 per CPU and about 16k entries each"},
+     "locks for writers, a power of two; by default 4 per CPU and about 16k entries each "
+     "(458,745 at most)"},
     {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LFU, "lru,lfu,ttl,none",
      "who leaves when room is needed; lfu also asks whether the newcomer is worth it"},
     {"l1.limbo", LIVE_U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,

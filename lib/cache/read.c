@@ -2,9 +2,9 @@
 /*
  * Reading: get and fetch.
  *
- * The hit is short: find and pin in a read section, then judge (read_hit()). What is none begins anew:
- * errors of the call are found there, L1 is looked at once more, and what that costs is nothing
- * beside what follows, while a hit carries nothing along for it.
+ * The hit finds and pins in a read section, then judges (read_hit()). What is no plain hit begins
+ * anew: errors of the call are found there, L1 is looked at once more, and what that costs is
+ * nothing beside what follows, while a hit carries nothing along for it.
  *
  * Everything after a miss takes its ticket first (rule 1): looking in L1 before the ticket is
  * harmless, since what L1 gave was judged there; what must come after the ticket is every look at

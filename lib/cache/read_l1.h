@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading L1: read_l1() finds, judges and pins an entry in one read section; the plain hit pins what
- * it finds and judges it after that.
+ * Reading L1: read_l1() finds, judges and pins an entry in one read section; the plain hit pins
+ * what it finds and judges it after that.
  */
 #ifndef NIGH_CACHE_READ_L1_H
 #define NIGH_CACHE_READ_L1_H

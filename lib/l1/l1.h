@@ -217,8 +217,8 @@ enum l1_store_result {
 /*
  * A writer's own value, born now, in one step: raise the key's floor, so that no load that began
  * before is stored or joined, and put the value in place of what is there, stamped with the new
- * position, or with its ticket if something else was invalidated since (value->stamp is not read). Readers find the old value
- * or the new one.
+ * position, or with its ticket if something else was invalidated since (value->stamp is not read).
+ * Readers find the old value or the new one.
  * REFUSED_FLOOR: `ticket` is below a floor over key or groups. REFUSED_VERSION: a newer one is
  * there, or with `only_newer` the same. Not STORED: what was there is gone, but for an entry of the
  * value's version or newer.
