@@ -178,7 +178,7 @@ TEST(wait_outlasts_a_section_that_was_open)
 
 static void *linger_short(void *arg)
 {
-    struct rcu_section section;
+    struct rcu_section section = {0};
     (void)arg;
     rcu_enter(); /* the first section of a thread is never short */
     rcu_leave();
@@ -210,7 +210,7 @@ TEST(wait_outlasts_a_short_section)
 #ifdef RCU_SHORT
 TEST(a_short_section_is_not_opened_within_another)
 {
-    struct rcu_section section, inner;
+    struct rcu_section section = {0}, inner = {0};
     if (!rcu_has_short())
         return;
     rcu_enter();
