@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Leases of running loads, extended every third of their time while the flight's deadline has not
- * passed: a loader that hangs must not keep the key from every other node.
+ * passed: a loader that hangs must not keep the key from every other node. And how they end early.
  */
 #include "cache/leases.h"
 
@@ -49,6 +49,24 @@ void leases_remove(struct leases *l, struct load *load)
         load->lease_listed = false;
     }
     pthread_mutex_unlock(&l->lock);
+}
+
+static void given_back(void *cache, struct l2_answer *answer)
+{
+    l2_answer_free(answer);
+    cache_note_answered(cache);
+}
+
+void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+{
+    struct nigh *cache = space->cache;
+    struct l2_key name = cache_l2_key(space, key->data, key->len);
+    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), given_back, cache};
+    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
+    struct l2_frame frame = coherence_fill_frame(cache->coherence, name.space, name.key, buffer);
+    cache_note_sent(cache);
+    if (l2_release(cache->l2, &name, token, &frame, &op) != 0)
+        cache_note_answered(cache);
 }
 
 static void extended(void *arg, struct l2_answer *answer)

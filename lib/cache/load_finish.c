@@ -41,29 +41,13 @@ void load_land_stale(struct load *l, int otherwise)
 
 /* ---- L2 ---- */
 
-static void released(void *cache, struct l2_answer *answer)
-{
-    l2_answer_free(answer);
-    cache_note_answered(cache);
-}
-
-static void release_lease(struct load *l)
-{
-    struct nigh *cache = l->space->cache;
-    struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), released, cache};
-    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
-    struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
-    leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
-    cache_note_sent(cache);
-    if (l2_release(cache->l2, &key, l->token, &frame, &op) != 0)
-        cache_note_answered(cache); /* its time ends it */
-}
-
 void load_release_lease(struct load *l)
 {
-    if (l->token && !atomic_load_explicit(&l->space->cache->l2_closed, memory_order_relaxed))
-        release_lease(l);
+    struct nigh *cache = l->space->cache;
+    if (l->token && !atomic_load_explicit(&cache->l2_closed, memory_order_relaxed)) {
+        leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
+        leases_give_back(l->space, &l->key, l->token);
+    }
     l->token = 0;
 }
 

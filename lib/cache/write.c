@@ -14,6 +14,7 @@
 #include "cache/fill.h"
 #include "cache/freshness.h"
 #include "cache/invalidate.h"
+#include "cache/leases.h"
 #include "cache/lookup.h"
 
 /* One value on its way in: built once, used for the envelope and for the L1 entry. */
@@ -403,24 +404,6 @@ static void fence(struct writing *w, uint64_t deadline_ns)
     l2_answer_free(answer);
 }
 
-static void unfenced(void *cache, struct l2_answer *answer)
-{
-    l2_answer_free(answer);
-    cache_note_answered(cache);
-}
-
-static void unfence(struct writing *w)
-{
-    struct nigh *cache = w->space->cache;
-    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), unfenced, cache};
-    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
-    struct l2_frame frame = coherence_fill_frame(cache->coherence, key.space, key.key, buffer);
-    cache_note_sent(cache);
-    if (l2_release(cache->l2, &key, w->token, &frame, &op) != 0)
-        cache_note_answered(cache); /* its time ends it */
-}
-
 static int commit(struct writing *w, bool deletes)
 {
     struct nigh_write_op op = {
@@ -443,7 +426,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
     int rc = commit(w, deletes);
     if (rc != 0) {
         if (cache->l2)
-            unfence(w);
+            leases_give_back(w->space, &w->key, w->token);
         return rc;
     }
     if (!cache->coherence) {

@@ -150,3 +150,20 @@ TEST(a_move_whose_entry_goes_for_its_copy)
     l1_reclaim(f.c.l1);
     close_full();
 }
+
+/* Its ring cannot grow any more: then newcomers cost others their place, as under any cap. */
+TEST(a_shard_that_has_run_out_of_slots_evicts)
+{
+    enum { KEYS = 540000 };
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_LRU, 256 * MIB, 1);
+    for (unsigned number = 0; number < KEYS; number++) {
+        CHECK_EQ(cache_put_size(&c, number, 8), L1_STORED);
+        if (number % 4096 == 0)
+            l1_reclaim(c.l1);
+    }
+    CHECK_EQ(c.l1->shards[0].entries, RING_LIVE_MAX);
+    CHECK(cache_has(&c, KEYS - 1));
+    CHECK(!cache_has(&c, 0));
+    cache_close(&c);
+}
