@@ -118,7 +118,9 @@ static int in_doubt(const struct nigh_space *space, const struct flight *f, int 
 }
 
 /* Whether it is young and new enough for a call of whose limits the flight may have known nothing.
- * What was loaded under the call's own ticket is as young as can be had. */
+ * What was loaded is taken while nothing was invalidated since, however long the load took: calls
+ * that want it younger would load one after the other. A flight that was to refresh has brought
+ * what a call that refreshes would have got. */
 static bool within_limits(const struct nigh_space *space, const struct flight *f,
                           const struct joined *joined, const struct nigh_call *call,
                           const struct l1_entry *e)
@@ -127,7 +129,8 @@ static bool within_limits(const struct nigh_space *space, const struct flight *f
     bool loaded = l->tier == NIGH_TIER_LOADER;
     if (loaded && f->ticket == joined->ticket)
         return true;
-    if (!loaded && !joined->leads && (FLAGS_OF(call) & NIGH_REFRESH))
+    bool refreshes = FLAGS_OF(call) & NIGH_REFRESH;
+    if (!loaded && !joined->leads && refreshes && !(l->call.flags & NIGH_REFRESH))
         return false;
     return freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock));
 }

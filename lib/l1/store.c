@@ -333,7 +333,8 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     bool ok;
     uint64_t position = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
     /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
-     * stand yet, outdates it. */
+     * stand yet, outdates it. (It is below its own key's floor then: a flight that finds it does
+     * not take it, and loads.) */
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
         return L1_REFUSED_VERSION;
