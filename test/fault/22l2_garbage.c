@@ -38,13 +38,18 @@ static void end(void)
     fake_redis_stop(&fake);
 }
 
-/* Status of a GET or (script) a beat, asked of a server that says `text`. */
-static int status_of(const char *text, size_t len, bool stay_quiet, bool script)
+#define SOON_MS 50
+/* For what needs no time at all: less than the 2 s of silence that cost any connection. */
+#define AT_ONCE_MS 1500
+
+/* Status of a GET or (script) a beat, asked of a server that says `text`, and then falls silent for
+ * `quiet_ms` (0: hangs up). */
+static int status_of(const char *text, size_t len, uint32_t quiet_ms, bool script)
 {
     struct l2_sync s;
     struct l2_key key = client_key("k");
-    begin(text, len, stay_quiet);
-    const struct l2_op op = client_op(&c, &s, stay_quiet ? 50 : CLIENT_DEADLINE_MS);
+    begin(text, len, quiet_ms > 0);
+    const struct l2_op op = client_op(&c, &s, quiet_ms ? quiet_ms : CLIENT_DEADLINE_MS);
     REQUIRE_EQ(script ? l2_beat(c.l2, 0, 10, 1, &op) : l2_get(c.l2, &key, &op), 0);
     struct l2_answer *a = l2_sync_wait(&s);
     int status = a->status;
@@ -54,9 +59,9 @@ static int status_of(const char *text, size_t len, bool stay_quiet, bool script)
     return status;
 }
 
-#define GET_STATUS(text) status_of(text, sizeof(text) - 1, false, false)
-#define GET_STATUS_QUIET(text) status_of(text, sizeof(text) - 1, true, false)
-#define BEAT_STATUS(text) status_of(text, sizeof(text) - 1, false, true)
+#define GET_STATUS(text) status_of(text, sizeof(text) - 1, 0, false)
+#define GET_STATUS_QUIET(text, ms) status_of(text, sizeof(text) - 1, ms, false)
+#define BEAT_STATUS(text) status_of(text, sizeof(text) - 1, 0, true)
 
 TEST(garbage_costs_the_connection)
 {
@@ -71,16 +76,16 @@ TEST(garbage_costs_the_connection)
 /* Without waiting for the bytes that were promised. */
 TEST(too_large_a_promise_costs_the_connection_at_once)
 {
-    CHECK_EQ(status_of("$9223372036854775807\r\n", 22, true, false), NIGH_EOFFLINE);
-    CHECK_EQ(status_of("$1048577\r\nxx", 12, true, false), NIGH_EOFFLINE);
+    CHECK_EQ(status_of("$9223372036854775807\r\n", 22, AT_ONCE_MS, false), NIGH_EOFFLINE);
+    CHECK_EQ(status_of("$1048577\r\nxx", 12, AT_ONCE_MS, false), NIGH_EOFFLINE);
 }
 
 TEST(half_a_reply)
 {
     CHECK_EQ(GET_STATUS("$10\r\nhalf"), NIGH_EOFFLINE);
-    CHECK_EQ(GET_STATUS_QUIET("$10\r\nhalf"), NIGH_ETIMEDOUT);
-    CHECK_EQ(GET_STATUS_QUIET("$1"), NIGH_ETIMEDOUT);
-    CHECK_EQ(GET_STATUS_QUIET(""), NIGH_ETIMEDOUT);
+    CHECK_EQ(GET_STATUS_QUIET("$10\r\nhalf", SOON_MS), NIGH_ETIMEDOUT);
+    CHECK_EQ(GET_STATUS_QUIET("$1", SOON_MS), NIGH_ETIMEDOUT);
+    CHECK_EQ(GET_STATUS_QUIET("", SOON_MS), NIGH_ETIMEDOUT);
 }
 
 TEST(a_reply_of_the_wrong_kind)
@@ -131,11 +136,15 @@ TEST(bad_replies_are_counted_and_the_client_comes_back)
 /* Errors that speak of the server: it is left. */
 TEST(a_server_that_cannot_serve_is_left)
 {
-    CHECK_EQ(GET_STATUS_QUIET("-READONLY You can't write against a read only replica.\r\n"),
+    CHECK_EQ(GET_STATUS_QUIET("-READONLY You can't write against a read only replica.\r\n",
+                              AT_ONCE_MS),
              NIGH_EOFFLINE);
-    CHECK_EQ(GET_STATUS_QUIET("-NOREPLICAS Not enough good replicas to write.\r\n"), NIGH_EOFFLINE);
-    CHECK_EQ(GET_STATUS_QUIET("-MASTERDOWN Link with MASTER is down\r\n"), NIGH_EOFFLINE);
-    CHECK_EQ(GET_STATUS_QUIET("-LOADING Redis is loading the dataset\r\n"), NIGH_EOFFLINE);
+    CHECK_EQ(GET_STATUS_QUIET("-NOREPLICAS Not enough good replicas to write.\r\n", AT_ONCE_MS),
+             NIGH_EOFFLINE);
+    CHECK_EQ(GET_STATUS_QUIET("-MASTERDOWN Link with MASTER is down\r\n", AT_ONCE_MS),
+             NIGH_EOFFLINE);
+    CHECK_EQ(GET_STATUS_QUIET("-LOADING Redis is loading the dataset\r\n", AT_ONCE_MS),
+             NIGH_EOFFLINE);
 }
 
 /* ---- a server that takes its time ---- */
@@ -154,22 +163,34 @@ static void serve_late(int fd, void *arg)
     }
 }
 
-/* A caller with a stale value at hand waits but a little; that says nothing about the server. */
-TEST(impatience_does_not_open_the_breaker)
+/* Half a second of a caller who waits 1 ms. False: the breaker has opened. */
+static bool impatience_is_borne(void)
 {
     struct l2_key key = client_key("k");
-    uint64_t end_ms = check_now_ms() + 500;
     fake_redis_start(&fake, NULL, serve_late, NULL);
     client_open(&c, fake.uri);
-    while (check_now_ms() < end_ms) {
+    uint64_t end_ms = check_now_ms() + 500;
+    int refused = 0;
+    while (!refused &&
+           (check_now_ms() < end_ms || stats_read(&c.stats, STATS_L2_TIMEOUT) <= 20)) {
         struct l2_sync s;
         const struct l2_op op = client_op(&c, &s, 1);
-        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
-        l2_answer_free(l2_sync_wait(&s));
+        refused = l2_get(c.l2, &key, &op);
+        if (!refused)
+            l2_answer_free(l2_sync_wait(&s));
     }
-    CHECK_GT(stats_read(&c.stats, STATS_L2_TIMEOUT), 20);
-    CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 0);
+    bool opened = stats_read(&c.stats, STATS_L2_BREAKER_OPEN) > 0;
+    CHECK(!refused || opened);
     end();
+    return !opened;
+}
+
+/* A caller with a stale value at hand waits but a little; that says nothing about the server. Were
+ * it held against it, the breaker would open every time; a busy machine, whose answers are late in
+ * earnest, opens it now and then. */
+TEST(impatience_does_not_open_the_breaker)
+{
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, impatience_is_borne());
 }
 
 /* ---- handshakes ---- */

@@ -17,12 +17,10 @@ struct block {
     uint8_t fill;
 };
 
+/* Each byte is like the next one: as fast as memory under a sanitizer, too. */
 static bool is_filled(const uint8_t *ptr, size_t size, uint8_t fill)
 {
-    for (size_t i = 0; i < size; i++)
-        if (ptr[i] != fill)
-            return false;
-    return true;
+    return size == 0 || (ptr[0] == fill && memcmp(ptr, ptr + 1, size - 1) == 0);
 }
 
 static void check_blocks(struct mem_cache *(*cache_for)(struct mem *))

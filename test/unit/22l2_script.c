@@ -508,9 +508,8 @@ TEST(the_log_is_bounded)
     for (int i = 0; i < 20000; i += 100) {
         static struct l2_sync syncs[100];
         for (int j = 0; j < 100; j++) {
-            const struct l2_op op = client_op(&c, &syncs[j], CLIENT_DEADLINE_MS);
             const struct l2_change change = {.new_id = 42, .frame = frame};
-            REQUIRE_EQ(l2_change(c.l2, &change, &op), 0);
+            CLIENT_SUBMIT(&c, &syncs[j], l2_change, &change);
         }
         for (int j = 0; j < 100; j++)
             CHECK_EQ(verdict_of(l2_sync_wait(&syncs[j])), L2_NONE);

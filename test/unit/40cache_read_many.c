@@ -175,8 +175,8 @@ TEST(what_only_L2_has_comes_from_there_and_then_from_L1)
     struct world a, b;
     struct many *m = many_new();
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    patient_open(&a, &server, NULL, NULL);
+    patient_open(&b, &server, &a.origin, NULL);
     put_half_and_wait(a.space, m, &b);
     struct nigh_call l1_only = NIGH_CALL_INIT;
     l1_only.flags = NIGH_L1_ONLY;
@@ -209,7 +209,7 @@ TEST(without_redis_those_that_L1_has_are_still_given)
     struct world w;
     struct many *m = many_new();
     redis_start(&server, NULL);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     put_half_and_wait(w.space, m, &w);
     CHECK_EQ(nigh_get_many(w.space, m->keys, MANY, NULL, m->values, m->outcomes), 0);
     many_release(m); /* whatever was not kept by the put is now */
