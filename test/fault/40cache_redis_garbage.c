@@ -56,11 +56,11 @@ static long long publish(const struct redis *server, const char *bytes, size_t l
 static size_t prepare(struct world *w, const struct redis *server, char *raw, size_t room)
 {
     struct world other;
-    node_open(&other, server, NULL, NULL);
+    patient_open(&other, server, NULL, NULL);
     CHECK_ANSWER(ask_fetch(other.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&other, "l2_fill") == 1);
     world_close(&other);
-    node_open(w, server, NULL, NULL);
+    patient_open(w, server, NULL, NULL);
     origin_commit(&w->origin);
     return read_raw(server, raw, room);
 }
@@ -144,7 +144,7 @@ TEST(a_key_of_another_type_is_an_error_not_a_value)
     struct redis server;
     struct world w;
     redis_start(&server, NULL);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     free(redis_command(&server, "LPUSH " DATA_KEY " x"));
     int rc = ask_get(w.space, "k", NULL).outcome;
     CHECK(rc == NIGH_MISS || rc == NIGH_EREDIS);
@@ -164,7 +164,7 @@ TEST(a_reply_over_the_limit_costs_the_connection_not_the_caller)
     struct world w;
     char *const args[] = {"--proto-max-bulk-len", "512mb", NULL};
     redis_start(&server, args);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     free(redis_command(&server, "SETRANGE " DATA_KEY " 70000000 x")); /* over the format's 64 MiB */
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = WORLD_PATIENCE_MS; /* it is the limit that ends it, not the time */
@@ -190,8 +190,8 @@ TEST(a_large_right_value_passes)
     memset(big, 'b', 3u << 20);
     so.value_max = 4u << 20;
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, &so);
-    node_open(&b, &server, NULL, &so);
+    patient_open(&a, &server, NULL, &so);
+    patient_open(&b, &server, NULL, &so);
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = WORLD_PATIENCE_MS;
     CHECK_EQ(nigh_put(a.space, "k", 1, big, 3u << 20, &call), 0);
@@ -226,7 +226,7 @@ static void heal(struct world *a, struct world *b, const struct redis *server, c
     int64_t fills = world_count(a, "l2_fill");
     snprintf(row, sizeof(row), "%s=1", key);
     CHECK_ANSWER(ask_fetch(a->space, key, NULL), NIGH_FRESH, row);
-    CHECK_WITHIN(2000, world_count(a, "l2_fill") == fills + 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(a, "l2_fill") == fills + 1);
     CHECK_GT(redis_integer(server, "PTTL nigh:s:1:%s", key), 0);
     struct answer got = ask_fetch(b->space, key, NULL);
     CHECK_ANSWER(got, NIGH_FRESH, row);
@@ -244,8 +244,8 @@ TEST(what_cannot_be_read_stayed_in_l2_for_ever)
     redis_start(&server, NULL);
     size_t len = prepare(&b, &server, raw, sizeof(raw));
     world_close(&b);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    patient_open(&a, &server, NULL, NULL);
+    patient_open(&b, &server, &a.origin, NULL);
     put_raw(&server, "garbage", "garbage", 7);
     heal(&a, &b, &server, "garbage", "garbage of 7 bytes");
     put_raw(&server, "empty", "", 0);
@@ -272,8 +272,8 @@ TEST(garbage_on_the_channel_is_counted_and_changes_nothing)
     char noise[4096];
     uint64_t random = check_seed();
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    patient_open(&a, &server, NULL, NULL);
+    patient_open(&b, &server, &a.origin, NULL);
     CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(b.space, "k", NULL).outcome == NIGH_FRESH);
     for (int i = 0; i < 500; i++) {
@@ -300,8 +300,8 @@ TEST(replayed_and_damaged_frames_do_no_harm)
     struct redis server;
     struct world a, b;
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    patient_open(&a, &server, NULL, NULL);
+    patient_open(&b, &server, &a.origin, NULL);
     redisContext *c = dial(&server);
     freeReplyObject(redisCommand(c, "SUBSCRIBE nigh:!:inv"));
     CHECK_EQ(nigh_invalidate(a.space, "k", 1, NULL), 0);

@@ -17,6 +17,7 @@
 #define NODE_SLOTS GROUP_SLOTS_MIN
 #define NODE_KEYS 256
 #define NODE_PATIENCE_MS 20000 /* of a test, never its verdict */
+#define NODE_CHANGE_MS 1000    /* then a change is queued: Redis is silent, not the machine busy */
 
 struct node {
     struct env env;
@@ -166,7 +167,7 @@ static inline int node_change(struct node *n, const struct coherence_item *item,
         .items = item,
         .item_count = 1,
         .schema_of = node_schema,
-        .deadline_ns = clock_deadline_ns(n->env.clock, 250),
+        .deadline_ns = clock_deadline_ns(n->env.clock, NODE_CHANGE_MS),
     };
     return coherence_change(n->c, &change, ret_position);
 }

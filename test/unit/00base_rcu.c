@@ -35,6 +35,7 @@ static struct {
     struct node *retired; /* under lock, as is the count */
     unsigned retired_count;
     uint64_t reclaimed;
+    _Atomic unsigned reading; /* readers that have begun */
     _Atomic bool published_all, reclaimed_all;
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -93,7 +94,8 @@ static void *reclaimer(void *arg)
 
 static void *reader(void *arg)
 {
-    uint64_t seed = check_seed() + (uintptr_t)arg, reads = 0;
+    uint64_t seed = check_seed() + (uintptr_t)arg;
+    atomic_fetch_add(&world.reading, 1);
     while (!atomic_load_explicit(&world.reclaimed_all, memory_order_relaxed)) {
         rcu_enter();
         struct node *n = rcu_deref(&world.slots[check_random(&seed) % SLOTS]);
@@ -102,9 +104,7 @@ static void *reader(void *arg)
             CHECK_EQ(n->value, ~n->complement);
         }
         rcu_leave();
-        reads++;
     }
-    CHECK_GT(reads, 0);
     return NULL;
 }
 
@@ -133,6 +133,7 @@ TEST(nothing_is_freed_under_a_reader)
     for (uintptr_t i = 0; i < READERS; i++)
         REQUIRE(pthread_create(&readers[i], NULL, reader, (void *)i) == 0);
     REQUIRE(pthread_create(&freer, NULL, reclaimer, NULL) == 0);
+    CHECK_WITHIN(20000, world.reading == READERS);
     publish_all();
     atomic_store(&world.published_all, true);
     pthread_join(freer, NULL);

@@ -19,12 +19,7 @@ static void in_both(void (*run)(struct world *w, bool with_redis))
     world_close(&w);
 
     redis_start(&server, NULL);
-    struct nigh_options o = NIGH_OPTIONS_INIT;
-    o.l1_memory = 8u << 20;
-    o.group_slots = 2048;
-    o.redis_uri = server.uri;
-    world_open(&w, &o, NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    patient_open(&w, &server, NULL, NULL);
     unsigned before = check_failed_count();
     run(&w, true);
     if (check_failed_count() != before)
