@@ -10,9 +10,11 @@
  * It opens when half of the last answers have been bad for BREAKER_SUSTAIN_NS: one stall of the
  * server makes everything in flight late, and is over before callers could gain from not asking.
  *
- * Bad is an answer that says the server cannot serve, or that took BREAKER_SLOW_NS. A caller's own
- * short deadline is no evidence: such a request is judged when its late reply comes, or when it has
- * waited BREAKER_SLOW_NS without one. Beats pass always and their good answers close it too.
+ * Bad is an answer that says the server cannot serve, or that was slow. Slow is 100 ms at the
+ * default deadline of 250 ms, and as much of a longer one: who waits longer has a server that is
+ * far away. A caller's own short deadline is no evidence: such a request is judged when its late
+ * reply comes, or when it has waited 100 ms without one. Beats pass always and their good answers
+ * close it too.
  *
  * Keys: (i) I/O thread   (a) atomic, relaxed: it guards no data, and one request more or less let
  * through in the moment of a change does no harm
@@ -22,7 +24,7 @@
 
 #include "base/base.h"
 
-#define BREAKER_SLOW_NS (100 * NS_PER_MS)
+#define BREAKER_SLOW_NS (100 * NS_PER_MS) /* at least */
 #define BREAKER_SUSTAIN_NS (200 * NS_PER_MS)
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
@@ -35,6 +37,12 @@ struct breaker {
     uint64_t bad_since_ns;        /* (i) since when too many are bad; 0: they are not */
     uint64_t pause_ns;            /* (i) doubles while probes fail */
 };
+
+/* What is slow for a caller who waits that long. */
+static inline uint64_t breaker_slow_ns(uint64_t deadline_in_ns)
+{
+    return u64_max(BREAKER_SLOW_NS, deadline_in_ns / 5 * 2);
+}
 
 /* A new connection has proved itself: forget the old one's sins. I/O thread. */
 void breaker_reset(struct breaker *b);

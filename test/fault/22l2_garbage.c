@@ -149,15 +149,14 @@ TEST(a_server_that_cannot_serve_is_left)
 
 /* ---- a server that takes its time ---- */
 
-/* Answers each GET after 10 ms, as if it was far away. */
-static void serve_late(int fd, void *arg)
+/* Answers each GET after that time, as if it was far away. */
+static void serve_late(int fd, void *late_ms)
 {
     char buffer[4096];
     ssize_t n;
-    (void)arg;
     while ((n = recv(fd, buffer, sizeof(buffer) - 1, 0)) > 0) {
         buffer[n] = '\0';
-        usleep(10000);
+        usleep(1000 * *(unsigned *)late_ms);
         for (const char *at = buffer; (at = strstr(at, "GET")); at++)
             fake_redis_say(fd, "$-1\r\n");
     }
@@ -167,7 +166,8 @@ static void serve_late(int fd, void *arg)
 static bool impatience_is_borne(void)
 {
     struct l2_key key = client_key("k");
-    fake_redis_start(&fake, NULL, serve_late, NULL);
+    unsigned late_ms = 10;
+    fake_redis_start(&fake, NULL, serve_late, &late_ms);
     client_open(&c, fake.uri);
     uint64_t end_ms = check_now_ms() + 500;
     int refused = 0;
@@ -191,6 +191,27 @@ static bool impatience_is_borne(void)
 TEST(impatience_does_not_open_the_breaker)
 {
     CHECK_WITHIN(CLIENT_DEADLINE_MS, impatience_is_borne());
+}
+
+/* A Redis on another continent, whose users have set their deadlines accordingly. */
+TEST(a_server_that_is_far_is_not_too_slow_for_who_waits_longer)
+{
+    struct l2_key key = client_key("k");
+    unsigned late_ms = 150;
+    fake_redis_start(&fake, NULL, serve_late, &late_ms);
+    client_open(&c, fake.uri);
+    for (int wave = 0; wave < 4; wave++) {
+        struct l2_sync s[4];
+        for (int i = 0; i < 4; i++)
+            CLIENT_SUBMIT(&c, &s[i], l2_get, &key);
+        for (int i = 0; i < 4; i++) {
+            struct l2_answer *a = l2_sync_wait(&s[i]);
+            CHECK_EQ(a->status, 0);
+            l2_answer_free(a);
+        }
+    }
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 0);
+    end();
 }
 
 /* ---- handshakes ---- */
