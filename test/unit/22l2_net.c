@@ -27,9 +27,9 @@ TEST(sockets_neither_block_nor_are_inherited)
         REQUIRE(fds[i] >= 0);
         CHECK(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
         CHECK(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
-        CHECK_WITHIN(5000, net->write(net->arg, fds[i], "PING\r\n", 6) == 6);
+        CHECK_WITHIN(20000, net->write(net->arg, fds[i], "PING\r\n", 6) == 6);
         char pong[16];
-        CHECK_WITHIN(5000, net->read(net->arg, fds[i], pong, sizeof(pong)) == 7);
+        CHECK_WITHIN(20000, net->read(net->arg, fds[i], pong, sizeof(pong)) == 7);
         CHECK_EQ(net->read(net->arg, fds[i], pong, sizeof(pong)), -EAGAIN);
         net->close(net->arg, fds[i]);
     }
