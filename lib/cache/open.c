@@ -162,7 +162,10 @@ static int open_l2(struct nigh *cache, const struct nigh_options *o)
         .group_slots = o->group_slots,
         .reply_max_bytes = NIGH_VALUE_MAX + REPLY_SLACK_BYTES,
     };
-    return l2_open(&config, &cache->l2);
+    int rc = l2_open(&config, &cache->l2);
+    if (rc == 0)
+        l2_set_patience(cache->l2, o->l2_deadline_ms);
+    return rc;
 }
 
 static int open_coherence(struct nigh *cache, const struct nigh_options *o)

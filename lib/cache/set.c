@@ -45,6 +45,8 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
     if (rc != 0)
         return rc;
     write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
+    if (cache->l2)
+        l2_set_patience(cache->l2, o->l2_deadline_ms);
     write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
     write_ms(&cache->lease_ms, o->lease_ms);
     return 0;

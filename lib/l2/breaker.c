@@ -22,6 +22,17 @@ enum breaker_state breaker_state(const struct breaker *b)
     return (enum breaker_state)atomic_load_explicit(&b->state, memory_order_relaxed);
 }
 
+void breaker_set_patience(struct breaker *b, uint64_t patience_ns)
+{
+    atomic_store_explicit(&b->patience_ns, patience_ns, memory_order_relaxed);
+}
+
+uint64_t breaker_slow_ns(const struct breaker *b)
+{
+    uint64_t patience_ns = atomic_load_explicit(&b->patience_ns, memory_order_relaxed);
+    return u64_max(BREAKER_SLOW_NS, patience_ns / 5 * 2);
+}
+
 void breaker_reset(struct breaker *b)
 {
     b->history = 0;

@@ -10,11 +10,11 @@
  * It opens when half of the last answers have been bad for BREAKER_SUSTAIN_NS: one stall of the
  * server makes everything in flight late, and is over before callers could gain from not asking.
  *
- * Bad is an answer that says the server cannot serve, or that was slow. Slow is 100 ms at the
- * default deadline of 250 ms, and as much of a longer one: who waits longer has a server that is
- * far away. A caller's own short deadline is no evidence: such a request is judged when its late
- * reply comes, or when it has waited 100 ms without one. Beats pass always and their good answers
- * close it too.
+ * Bad is an answer that says the server cannot serve, or that was slow. Slow is what takes 100 ms
+ * where callers wait for 250 ms, and as much of what they wait where that is more: who waits longer
+ * has a server that is far away. A caller's own short deadline is no evidence: such a request is
+ * judged when its late reply comes, or when it has waited that long without one. Beats pass always
+ * and their good answers close it too.
  *
  * Keys: (i) I/O thread   (a) atomic, relaxed: it guards no data, and one request more or less let
  * through in the moment of a change does no harm
@@ -32,18 +32,17 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 struct breaker {
     _Atomic uint32_t state;       /* (a) enum breaker_state */
     _Atomic uint64_t retry_at_ns; /* (a) OPEN: when one caller may probe */
+    _Atomic uint64_t patience_ns; /* (a) of callers */
     uint64_t history;             /* (i) the last 64 answers, 1 = bad */
     uint32_t samples;             /* (i) how many of them there are */
     uint64_t bad_since_ns;        /* (i) since when too many are bad; 0: they are not */
     uint64_t pause_ns;            /* (i) doubles while probes fail */
 };
 
-/* What is slow for a caller who waits that long. */
-static inline uint64_t breaker_slow_ns(uint64_t deadline_in_ns)
-{
-    return u64_max(BREAKER_SLOW_NS, deadline_in_ns / 5 * 2);
-}
-
+/* How long callers usually wait. Any thread. */
+void breaker_set_patience(struct breaker *b, uint64_t patience_ns);
+/* An answer that takes so long is bad. */
+uint64_t breaker_slow_ns(const struct breaker *b);
 /* A new connection has proved itself: forget the old one's sins. I/O thread. */
 void breaker_reset(struct breaker *b);
 /* Whether a request may be sent. Any thread. Turns the caller into the probe when it is time. */

@@ -59,6 +59,9 @@ struct l2_config {
 /* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too),
  * NIGH_ENOMEM, NIGH_ETHREAD. Never waits for the server. */
 int l2_open(const struct l2_config *config, struct l2 **ret_l2);
+/* How long callers usually wait for an answer, which tells the breaker what is slow; 250 ms when it
+ * is not told. Any thread. */
+void l2_set_patience(struct l2 *l2, uint32_t deadline_ms);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
 /* Without own threads: one round of I/O, waiting at most `wait_ns` for the socket. */

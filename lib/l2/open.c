@@ -65,6 +65,11 @@ static int start(struct l2 *l2)
     return failed;
 }
 
+void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
+{
+    breaker_set_patience(&l2->breaker, deadline_ms * NS_PER_MS);
+}
+
 int l2_open(const struct l2_config *config, struct l2 **ret_l2)
 {
     struct uri uri;

@@ -247,17 +247,10 @@ static bool is_sick(const struct reply *reply)
            reply_is_error(reply, "TRYAGAIN") || reply_is_error(reply, "CLUSTERDOWN");
 }
 
-/* From when on its answer is slow. */
-static uint64_t slow_at_ns(const struct request *r)
-{
-    uint64_t wait_ns = r->deadline_ns - u64_min(r->queued_ns, r->deadline_ns);
-    return r->queued_ns + breaker_slow_ns(wait_ns);
-}
-
 static void judge(struct l2 *l2, struct request *r, bool good, uint64_t now_ns)
 {
     if (!r->judged)
-        io_judge(l2, good && now_ns < slow_at_ns(r), now_ns);
+        io_judge(l2, good && now_ns - r->queued_ns < breaker_slow_ns(&l2->breaker), now_ns);
     r->judged = true;
 }
 
@@ -332,7 +325,7 @@ int pipeline_reply(void *arg, struct reply *reply)
 /* The deadline of a pending request has passed. */
 static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
-    if (now_ns >= slow_at_ns(r))
+    if (now_ns - r->queued_ns >= breaker_slow_ns(&l2->breaker))
         judge(l2, r, false, now_ns);
     if (!r->answer)
         return;
@@ -352,7 +345,7 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
         else
             next_ns = u64_min(next_ns, r->deadline_ns);
         if (!r->judged && r->deadline_ns <= now_ns) /* judged when slow, not when impatient */
-            next_ns = u64_min(next_ns, slow_at_ns(r));
+            next_ns = u64_min(next_ns, r->queued_ns + breaker_slow_ns(&l2->breaker));
     }
     l2->next_deadline_ns = next_ns;
 }

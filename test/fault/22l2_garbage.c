@@ -169,6 +169,7 @@ static bool impatience_is_borne(void)
     unsigned late_ms = 10;
     fake_redis_start(&fake, NULL, serve_late, &late_ms);
     client_open(&c, fake.uri);
+    l2_set_patience(c.l2, 1);
     uint64_t end_ms = check_now_ms() + 500;
     int refused = 0;
     while (!refused &&
@@ -199,7 +200,7 @@ TEST(a_server_that_is_far_is_not_too_slow_for_who_waits_longer)
     struct l2_key key = client_key("k");
     unsigned late_ms = 150;
     fake_redis_start(&fake, NULL, serve_late, &late_ms);
-    client_open(&c, fake.uri);
+    client_open(&c, fake.uri); /* which sets a client's patience */
     for (int wave = 0; wave < 4; wave++) {
         struct l2_sync s[4];
         for (int i = 0; i < 4; i++)

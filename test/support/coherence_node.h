@@ -103,6 +103,7 @@ static inline struct node *node_open(struct node_options o)
         .reply_max_bytes = 2u << 20,
     };
     REQUIRE_EQ(l2_open(&link, &n->l2), 0);
+    l2_set_patience(n->l2, NODE_PATIENCE_MS);
     struct coherence_config config = {
         .env = &n->env,
         .stats = &n->stats,

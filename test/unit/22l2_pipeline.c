@@ -241,6 +241,7 @@ TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
     struct l2_gauges gauges;
     redis_start(&server, NULL);
     client_open(&c, server.uri);
+    l2_set_patience(c.l2, LATE_MS);
     redis_pause(&server);
     for (int wave = 0; wave < 2; wave++) {
         l2_gauges_read(c.l2, &gauges);

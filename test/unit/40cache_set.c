@@ -7,6 +7,7 @@
 #include <nigh/nigh.h>
 
 #include "cache/cache.h"
+#include "l2/client.h"
 #include "support/check.h"
 
 #define MIB ((int64_t)1 << 20)
@@ -74,6 +75,25 @@ TEST(times_change_for_the_next_call)
     CHECK_EQ(nigh_set(cache, "lease.time", "2s"), 0);
     CHECK_EQ(cache->lease_ms, 2000);
     CHECK_EQ(cache->l2_deadline_ms, 1000);
+    nigh_close(cache);
+}
+
+/* Who waits longer has a Redis that is far, not one that is slow. */
+TEST(the_breaker_is_told_how_long_callers_wait)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    o.l1_memory = 8 * (uint64_t)MIB;
+    o.group_slots = 2048;
+    o.threads = NIGH_THREADS_NONE;
+    o.redis_uri = "unix:///nonexistent/redis.sock";
+    o.l2_deadline_ms = 500;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), 200 * NS_PER_MS);
+    CHECK_EQ(nigh_set(cache, "redis.deadline", "1s"), 0);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), 400 * NS_PER_MS);
+    CHECK_EQ(nigh_set(cache, "redis.deadline", "20ms"), 0);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), BREAKER_SLOW_NS);
     nigh_close(cache);
 }
 
