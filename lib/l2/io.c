@@ -96,19 +96,20 @@ static const char *reason_to_lose(struct l2 *l2, uint64_t now_ns)
         return "given up";
     if (c->state == CONN_HANDSHAKE && now_ns >= conn_handshake_deadline_ns(c))
         return "no answer in the time for connecting";
-    if (c->state == CONN_UP && l2->pending.head &&
-        now_ns >= u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS)
-        return "silent with requests pending";
     return NULL;
+}
+
+static void lose_for(struct l2 *l2, const char *reason, uint64_t now_ns)
+{
+    snprintf(l2->conn.problem, sizeof(l2->conn.problem), "%s", reason);
+    lose(l2, now_ns);
 }
 
 static void check_connection(struct l2 *l2, uint64_t now_ns)
 {
     const char *reason = reason_to_lose(l2, now_ns);
-    if (reason) {
-        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "%s", reason);
-        lose(l2, now_ns);
-    }
+    if (reason)
+        lose_for(l2, reason, now_ns);
     if (l2->conn.state == CONN_CLOSED && now_ns >= l2->backoff.next_ns && conn_open(&l2->conn))
         lose(l2, now_ns);
 }
@@ -127,6 +128,15 @@ static uint64_t next_event_ns(const struct l2 *l2)
 }
 
 /* ---- the round ---- */
+
+/* At a moment after which the socket was looked at, and found empty: who was stopped himself for so
+ * long (a laptop's lid, a debugger, a busy machine) finds the answers there. */
+static bool is_silent(const struct l2 *l2, uint64_t before_ns)
+{
+    const struct conn *c = &l2->conn;
+    return c->state == CONN_UP && l2->pending.head &&
+           before_ns >= u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS;
+}
 
 static int write_out(struct l2 *l2)
 {
@@ -171,9 +181,12 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     if (write_out(l2))
         lose(l2, now_ns);
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
+    bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);
     if (l2->conn.state != CONN_CLOSED && (ready & L2_NET_READY) && read_in(l2))
         lose(l2, now_ns);
+    if (silent)
+        lose_for(l2, "silent with requests pending", now_ns);
     pipeline_expire(l2, now_ns);
     return next_event_ns(l2);
 }

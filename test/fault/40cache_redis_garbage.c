@@ -168,8 +168,9 @@ TEST(a_reply_over_the_limit_costs_the_connection_not_the_caller)
     free(redis_command(&server, "SETRANGE " DATA_KEY " 70000000 x")); /* over the format's 64 MiB */
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = WORLD_PATIENCE_MS; /* it is the limit that ends it, not the time */
-    CHECK_LT(ask_get(w.space, "k", &call).outcome, 0);
-    CHECK_EQ(world_count(&w, "l2_bad_reply"), 1);
+    /* Again, should Redis have been so busy with those zeros that it was given up for silent. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_get(w.space, "k", &call).outcome < 0 &&
+                                        world_count(&w, "l2_bad_reply") == 1);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(w.space, "other", NULL).outcome == NIGH_FRESH);

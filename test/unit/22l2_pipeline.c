@@ -299,6 +299,30 @@ TEST(the_waiter_does_the_io)
     redis_stop(&server);
 }
 
+/* The silence was ours: nobody looked at the socket for longer than a server's silence is borne. */
+TEST(an_answer_that_came_while_we_were_stopped_is_taken)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    struct l2_sync s;
+    redis_start(&server, NULL);
+    open_threadless(&c, server.uri);
+    redis_pause(&server);
+    const struct l2_op op = client_op(&c, &s, CLIENT_DEADLINE_MS);
+    REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    l2_step(c.l2, 0);
+    redis_resume(&server);
+    uint64_t end_ms = check_now_ms() + 2500;
+    while (check_now_ms() < end_ms)
+        check_pause();
+    struct l2_answer *a = l2_sync_wait(&s);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_LOST), 0);
+    l2_answer_free(a);
+    client_close(&c);
+    redis_stop(&server);
+}
+
 TEST(many_waiters_do_the_io)
 {
     struct redis server;
