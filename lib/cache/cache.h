@@ -34,7 +34,7 @@
 #include "cache/leases.h"
 #include "cache/workers.h"
 
-#define SPACES_MAX 1023u
+#define SPACES_MAX L1_SPACES_MAX
 
 /* A space's rules with every default resolved; 0 means "none" here. */
 struct rules {
@@ -58,7 +58,6 @@ struct nigh_space {
     struct l1_space l1;         /* (c) */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
-    uint16_t slot;              /* (c) its group */
     uint32_t plain_forks;       /* (c) cache_takes_plain() */
     struct stats stats;         /* its id */
     uint32_t name_len;          /* (c) */

@@ -197,7 +197,6 @@ static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         .version = l->fill.version,
         .groups = slots,
         .group_count = slot_count,
-        .space_slot = l->space->slot,
         .flags = l->fill.kind == FILL_ABSENT ? L1_ABSENT : 0,
     };
     return l1_entry_create(cache->l1, &l->key, &value, &l->fresh);

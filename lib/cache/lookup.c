@@ -51,7 +51,6 @@ static int make_entry(struct nigh_space *space, const struct l1_key *key, uint64
         .version = e->version,
         .groups = slots,
         .group_count = count,
-        .space_slot = space->slot,
         .flags = e->flags & L2_ENVELOPE_ABSENT ? L1_ABSENT : 0,
     };
     return l1_entry_create(space->cache->l1, key, &value, ret);

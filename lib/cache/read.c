@@ -91,7 +91,7 @@ static bool above_floors(const struct nigh_space *space, const struct l1_key *ke
     uint32_t count = l1_entry_groups(e, &groups);
     uint64_t position = as_of(f, e);
     return l1_key_current(space->cache->l1, key, position) &&
-           l1_judge_groups(space->cache->l1, position, space->slot, groups, count) == L1_CURRENT;
+           l1_judge_groups(&space->l1, position, groups, count) == L1_CURRENT;
 }
 
 /*

@@ -87,9 +87,13 @@ static struct nigh_space *create(struct nigh *cache, const char *name, const cha
     space->name_len = (uint32_t)strlen(name);
     memcpy(space->name, name, space->name_len);
     memcpy(space->schema, schema, strlen(schema));
-    uint64_t hash = hash_wire(WIRE_SPACE, bytes_of_string(name), bytes_of("", 0));
-    space->slot = hash_group_slot(WIRE_SPACE, hash, cache->group_slots);
     return space;
+}
+
+static uint16_t group_slot_of(const struct nigh_space *space)
+{
+    uint64_t hash = hash_wire(WIRE_SPACE, bytes_of(space->name, space->name_len), bytes_of("", 0));
+    return hash_group_slot(WIRE_SPACE, hash, space->cache->group_slots);
 }
 
 static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spaces_lock)
@@ -98,7 +102,7 @@ static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spa
     if (count == SPACES_MAX)
         return error_note(NIGH_EINVAL, "more than %u spaces", SPACES_MAX);
     space->id = count + 1;
-    l1_space_init(cache->l1, space->id, space->slot, &space->l1);
+    l1_space_init(cache->l1, space->id, group_slot_of(space), &space->l1);
     cache->spaces[count] = space;
     /* pair(cache.spaces): the slot before the count */
     atomic_store_explicit(&cache->space_count, count + 1, memory_order_release);

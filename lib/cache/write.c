@@ -120,7 +120,6 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
         .version = w->version,
         .groups = slots,
         .group_count = w->group_count,
-        .space_slot = w->space->slot,
     };
 }
 
@@ -180,8 +179,7 @@ static bool groups_current(const struct writing *w)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     slots_of(w, slots);
-    return l1_judge_groups(w->space->cache->l1, w->ticket, w->space->slot, slots,
-                           w->group_count) == L1_CURRENT;
+    return l1_judge_groups(&w->space->l1, w->ticket, slots, w->group_count) == L1_CURRENT;
 }
 
 static void remove_l1(struct writing *w, uint64_t version)

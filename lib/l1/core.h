@@ -62,6 +62,7 @@ struct l1 {
     struct l1_shrink shrink;
 
     struct l1_floors floors;
+    uint16_t space_slots[L1_SPACES_MAX + 1]; /* (c) from l1_space_init() on: the space's group */
     struct shadows shadows; /* lfu */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
@@ -88,7 +89,7 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 /* From general memory; NULL: none. */
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);
-/* All but refs, slot and freq, which others may be writing. */
+/* All but refs, slot and spare, which others may be writing. */
 void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t size);
 /* A loose one with the same content and one reference. */
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e);

@@ -29,9 +29,20 @@ static uint64_t ticks_between(uint64_t from_ticks, uint64_t until_ns)
     return until > from_ticks ? until - from_ticks : 0;
 }
 
+/* Groups that are kept in the extension: a single one has its place in the header. */
+static uint32_t extended_groups(const struct l1_value *v)
+{
+    return v->group_count > 1 ? v->group_count : 0;
+}
+
 static bool wants_extension(const struct l1_value *v)
 {
-    return v->version != 0 || v->group_count != 0;
+    return v->version != 0 || extended_groups(v) != 0;
+}
+
+static size_t value_len(const struct l1_value *v)
+{
+    return v->flags & L1_ABSENT ? 0 : v->bytes.len;
 }
 
 static size_t size_of(size_t key_len, size_t value_len, bool extended, uint32_t group_count)
@@ -44,7 +55,7 @@ static size_t size_of(size_t key_len, size_t value_len, bool extended, uint32_t 
 
 size_t entry_size_of(const struct l1_key *key, const struct l1_value *v)
 {
-    return size_of(key->len, v->bytes.len, wants_extension(v), v->group_count);
+    return size_of(key->len, value_len(v), wants_extension(v), extended_groups(v));
 }
 
 size_t entry_size(const struct l1_entry *e)
@@ -81,8 +92,9 @@ static void fill_times(struct l1_entry *e, const struct l1_value *v)
 
 static uint64_t label_of(const struct l1_key *key, const struct l1_value *v)
 {
-    return label_of_space(key->space, v->space_slot) | label_of_key(key->len) |
-           (v->flags & L1_ABSENT ? LABEL_ABSENT : 0) | v->bytes.len;
+    return label_of_space(key->space) | label_of_key(key->len) |
+           (v->flags & L1_ABSENT ? LABEL_ABSENT : v->bytes.len) << LABEL_VALUE_SHIFT |
+           (v->group_count == 1 ? v->groups[0] : 0);
 }
 
 static void fill_extension(struct l1_entry *e, const struct l1_value *v)
@@ -90,31 +102,34 @@ static void fill_extension(struct l1_entry *e, const struct l1_value *v)
     void *at = (char *)e + entry_extension_offset(entry_key_len(e), entry_value_len(e));
     struct l1_extension *x = at;
     x->version = v->version;
-    x->group_count = v->group_count;
-    if (v->group_count)
-        memcpy(x->groups, v->groups, v->group_count * sizeof(*v->groups));
+    x->group_count = extended_groups(v);
+    if (x->group_count)
+        memcpy(x->groups, v->groups, x->group_count * sizeof(*v->groups));
 }
 
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                 const struct l1_value *v, uint64_t stamp, uint32_t refs, uint8_t own_flags)
 {
     NIGH_DCHECK(key->len && key->len <= NIGH_KEY_MAX && v->bytes.len <= NIGH_VALUE_MAX);
-    NIGH_DCHECK(v->space_slot < GROUP_SLOT_TAGS && v->group_count <= NIGH_TAGS_MAX);
-    uint8_t extended = wants_extension(v) ? ENTRY_EXTENDED : 0;
+    NIGH_DCHECK(key->space <= L1_SPACES_MAX && v->group_count <= NIGH_TAGS_MAX);
+    NIGH_DCHECK(!v->group_count ||
+                (v->groups[0] >= GROUP_SLOT_TAGS && v->groups[0] < l1->floors.group_count));
+    unsigned flags = own_flags | (wants_extension(v) ? ENTRY_EXTENDED : 0) |
+                     (v->group_count > 1 ? ENTRY_MANY_TAGS : 0);
     /* In registers, and then stored as a whole: field by field each would first be loaded. */
     struct l1_entry head;
     atomic_init(&head.refs, refs);
-    atomic_init(&head.freq, 0);
+    atomic_init(&head.spare, ENTRY_FREQ_MAX);
     head.slot = l1->id & 0xffffff;
     head.stamp = stamp & ENTRY_STAMP_MASK;
     head.label = label_of(key, v);
-    head.flags = (own_flags | extended) & 7u;
+    head.flags = flags & 7u;
     fill_times(&head, v);
     memcpy((void *)e, (const void *)&head, sizeof(head));
     memcpy(e->bytes, key->data, key->len);
-    if (v->bytes.len)
-        memcpy(e->bytes + key->len, v->bytes.data, v->bytes.len);
-    if (extended)
+    if (value_len(v))
+        memcpy(e->bytes + key->len, v->bytes.data, value_len(v));
+    if (flags & ENTRY_EXTENDED)
         fill_extension(e, v);
 }
 
@@ -133,7 +148,7 @@ void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t si
 {
     size_t skip = sizeof(uint64_t);
     memcpy((char *)copy + skip, (const char *)e + skip, size - skip);
-    atomic_init(&copy->freq, 0);
+    atomic_init(&copy->spare, ENTRY_FREQ_MAX);
 }
 
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry: one allocation of header, key, value and, only when used, an extension.
+ * An entry: one allocation of header, key, value and, only when used, an extension: its version,
+ * and its tags if they are several. One tag alone is in the header: a hit that has to judge it
+ * would wait for another line otherwise.
  *
  *      0        8         16       24        32      32 + key_len      8-aligned
  *      | refs   | stale   | life   | label   | key   | value           | extension: version, tags |
  *      | slot   | stamp   | flags  |         |       |                 |                          |
- *      | freq   |         | fresh  |         |       |                 |                          |
+ *      | spare  |         | fresh  |         |       |                 |                          |
  *
  * Why 32 bytes: a cache of small values is mostly bookkeeping. Bytes per entry, as measured over a
  * doubling (perf/run memory):
@@ -35,12 +37,14 @@
  * is exact to a tick: callers may ask for a greatest age.
  *
  * What a hit looks at is at an end of its word, so that a shift alone brings it out: stamp, fresh.
- * The label is what has to be as the request says, above the value's length: so the two labels
- * differ by that length, or by more when it is another key's entry, or an absence.
+ * The upper part of the label has to be as the request says: so above the tag the two labels differ
+ * by the value's length, or by more when it is another key's entry, or an absence.
  *
- *      label:  space (15) | key's length (11) | its group (10) | absent (1) | value's length (27)
+ *      label:  space (10) | key's length (11) | value's length, or LABEL_ABSENT (27) | tag (16)
  *
- * Everything is constant once published but refs, slot and freq. The value's bytes are not aligned.
+ * The bits are just enough. What is not here, the group of its space, l1 knows by the space.
+ *
+ * Constant once published: all but refs, slot and spare. The value's bytes are not aligned.
  */
 #ifndef NIGH_L1_ENTRY_H
 #define NIGH_L1_ENTRY_H
@@ -50,7 +54,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <nigh/options.h>
+
 #include "base/base.h"
+
+#define L1_SPACES_MAX 1023u
 
 #define ENTRY_TICK_SHIFT 19
 #define ENTRY_FRESH_BITS 40
@@ -58,40 +66,44 @@
 #define ENTRY_STALE_BITS 11
 #define ENTRY_EXPONENT_BITS 5
 
+#define LABEL_TAG_BITS 16
+#define LABEL_VALUE_SHIFT LABEL_TAG_BITS
 #define LABEL_VALUE_BITS 27
-#define LABEL_VALUE_MAX ((UINT64_C(1) << LABEL_VALUE_BITS) - 1)
-#define LABEL_ABSENT (UINT64_C(1) << LABEL_VALUE_BITS)
-#define LABEL_SLOT_SHIFT (LABEL_VALUE_BITS + 1)
-#define LABEL_SLOT_BITS 10
-#define LABEL_KEY_SHIFT (LABEL_SLOT_SHIFT + LABEL_SLOT_BITS)
+#define LABEL_ABSENT ((UINT64_C(1) << LABEL_VALUE_BITS) - 1) /* for a length: no value has it */
+#define LABEL_KEY_SHIFT (LABEL_VALUE_SHIFT + LABEL_VALUE_BITS)
 #define LABEL_KEY_BITS 11
 #define LABEL_SPACE_SHIFT (LABEL_KEY_SHIFT + LABEL_KEY_BITS)
+#define LABEL_SPACE_BITS 10
 
 /* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
 #define ENTRY_STORED (UINT32_C(1) << 31)
 #define ENTRY_STAMP_MASK ((UINT64_C(1) << 48) - 1)
 #define ENTRY_FREQ_MAX 3
-#define ENTRY_SAMPLED 4u /* in freq: changes of its counter are reported to the policy */
+#define ENTRY_SAMPLED 4u /* in spare: changes of its counter are reported to the policy */
 
 /* In `flags`. */
-#define ENTRY_EXTENDED 1u /* an extension follows the value */
-#define ENTRY_LOOSE 2u    /* from general memory, not charged, never stored */
+#define ENTRY_EXTENDED 1u  /* an extension follows the value */
+#define ENTRY_LOOSE 2u     /* from general memory, not charged, never stored */
+#define ENTRY_MANY_TAGS 4u /* several: all of them are in the extension, and `tag` is 0 */
 
 /* Keys: (c) constant after publication  (s) shard lock  (a) atomic, relaxed but for named pairs */
 struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); ENTRY_STORED */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
-    _Atomic uint8_t freq;                               /* (a) 0..ENTRY_FREQ_MAX; _SAMPLED */
+    _Atomic uint8_t spare;                              /* (a) ENTRY_FREQ_MAX - hits; _SAMPLED */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */
     uint64_t flags : 3;                                 /* (c) */
     uint64_t fresh : ENTRY_FRESH_BITS;                  /* (c) tick */
-    uint64_t label;                                     /* (c) */
+    union {
+        uint64_t label;                                 /* (c) */
+        uint16_t tag;                                   /* (c) of it: the group's slot; 0: none */
+    };
     uint8_t bytes[];                                    /* (c) key, value, extension */
 };
 
-/* Behind the value, 8-aligned. */
+/* Behind the value, 8-aligned. Groups: those of several tags, or none. */
 struct l1_extension {
     uint64_t version;
     uint32_t group_count;
@@ -99,12 +111,17 @@ struct l1_extension {
 };
 
 _Static_assert(sizeof(struct l1_entry) == 32, "the sum above");
-_Static_assert(offsetof(struct l1_entry, freq) == 7, "readers write freq: a byte of its own");
+_Static_assert(offsetof(struct l1_entry, spare) == 7, "readers write it: a byte of its own");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a label begins with its low bits");
+_Static_assert(NIGH_VALUE_MAX < LABEL_ABSENT && NIGH_KEY_MAX < 1u << LABEL_KEY_BITS &&
+                   L1_SPACES_MAX < 1u << LABEL_SPACE_BITS && LABEL_SPACE_SHIFT == 54 &&
+                   GROUP_SLOTS_MAX <= 1u << LABEL_TAG_BITS && GROUP_SLOT_ALL == 0,
+               "all have their bits, and no tag has slot 0");
 
 /* Of the entries of a space: what their labels have in common. */
-static inline uint64_t label_of_space(uint32_t space, uint16_t slot)
+static inline uint64_t label_of_space(uint32_t space)
 {
-    return (uint64_t)space << LABEL_SPACE_SHIFT | (uint64_t)slot << LABEL_SLOT_SHIFT;
+    return (uint64_t)space << LABEL_SPACE_SHIFT;
 }
 
 static inline uint64_t label_of_key(size_t key_len)
@@ -117,9 +134,14 @@ static inline uint32_t entry_key_len(const struct l1_entry *e)
     return e->label >> LABEL_KEY_SHIFT & ((1u << LABEL_KEY_BITS) - 1);
 }
 
+static inline bool l1_entry_absent(const struct l1_entry *e)
+{
+    return (e->label >> LABEL_VALUE_SHIFT & LABEL_ABSENT) == LABEL_ABSENT;
+}
+
 static inline uint32_t entry_value_len(const struct l1_entry *e)
 {
-    return e->label & LABEL_VALUE_MAX;
+    return l1_entry_absent(e) ? 0 : e->label >> LABEL_VALUE_SHIFT & LABEL_ABSENT;
 }
 
 static inline uint32_t entry_space(const struct l1_entry *e)
@@ -159,16 +181,6 @@ static inline uint64_t l1_entry_stamp(const struct l1_entry *e)
     return e->stamp;
 }
 
-static inline bool l1_entry_absent(const struct l1_entry *e)
-{
-    return e->label & LABEL_ABSENT;
-}
-
-static inline uint16_t l1_entry_space_slot(const struct l1_entry *e)
-{
-    return e->label >> LABEL_SLOT_SHIFT & ((1u << LABEL_SLOT_BITS) - 1);
-}
-
 static inline struct bytes l1_entry_key(const struct l1_entry *e)
 {
     return bytes_of(e->bytes, entry_key_len(e));
@@ -192,7 +204,7 @@ static inline size_t entry_extension_offset(size_t key_len, size_t value_len)
     return (sizeof(struct l1_entry) + key_len + value_len + 7) & ~(size_t)7;
 }
 
-/* NULL when it has neither version nor tags. */
+/* NULL when it has neither a version nor several tags. */
 static inline const struct l1_extension *entry_extension(const struct l1_entry *e)
 {
     if (!(e->flags & ENTRY_EXTENDED))
@@ -209,9 +221,13 @@ static inline uint64_t l1_entry_version(const struct l1_entry *e)
 
 static inline uint32_t l1_entry_groups(const struct l1_entry *e, const uint16_t **ret_slots)
 {
-    const struct l1_extension *x = entry_extension(e);
-    *ret_slots = x ? x->groups : NULL;
-    return x ? x->group_count : 0;
+    if (e->flags & ENTRY_MANY_TAGS) {
+        const struct l1_extension *x = entry_extension(e);
+        *ret_slots = x->groups;
+        return x->group_count;
+    }
+    *ret_slots = &e->tag;
+    return e->tag ? 1 : 0;
 }
 
 static inline bool l1_entry_loose(const struct l1_entry *e)
@@ -223,30 +239,34 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
  * Note a hit. A lost bump only delays promotion by one touch, so no RMW: a plain load, and a store
  * only while it changes something: hot entries stay unwritten, and their line shared. Returns
  * whether the policy wants to hear of it: l1_report_hit().
+ *
+ * The counter counts down, because a hit can tell 0 in one step.
  */
 static inline bool l1_touch(struct l1_entry *e)
 {
-    uint8_t freq = atomic_load_explicit(&e->freq, memory_order_relaxed);
-    if ((freq & ENTRY_FREQ_MAX) == ENTRY_FREQ_MAX)
+    uint8_t spare = atomic_load_explicit(&e->spare, memory_order_relaxed);
+    if (!(spare & ENTRY_FREQ_MAX))
         return false;
-    atomic_store_explicit(&e->freq, (uint8_t)(freq + 1), memory_order_relaxed);
-    return freq & ENTRY_SAMPLED;
+    atomic_store_explicit(&e->spare, (uint8_t)(spare - 1), memory_order_relaxed);
+    return spare & ENTRY_SAMPLED;
 }
 
+/* How often it was hit: 0..ENTRY_FREQ_MAX. */
 static inline uint8_t entry_freq(const struct l1_entry *e)
 {
-    return atomic_load_explicit(&e->freq, memory_order_relaxed) & ENTRY_FREQ_MAX;
+    return ~atomic_load_explicit(&e->spare, memory_order_relaxed) & ENTRY_FREQ_MAX;
 }
 
+/* `freq`: that, and ENTRY_SAMPLED or not. */
 static inline void entry_freq_set(struct l1_entry *e, uint8_t freq)
 {
-    atomic_store_explicit(&e->freq, freq, memory_order_relaxed);
+    atomic_store_explicit(&e->spare, freq ^ ENTRY_FREQ_MAX, memory_order_relaxed);
 }
 
 /* What is known of the popularity of another entry of the same key. */
 static inline void entry_freq_inherit(struct l1_entry *e, const struct l1_entry *old)
 {
-    atomic_store_explicit(&e->freq, atomic_load_explicit(&old->freq, memory_order_relaxed),
+    atomic_store_explicit(&e->spare, atomic_load_explicit(&old->spare, memory_order_relaxed),
                           memory_order_relaxed);
 }
 

@@ -19,7 +19,7 @@ uint32_t floors_key_count(uint64_t memory_bytes)
 
 static size_t groups_size(uint32_t group_count)
 {
-    return group_count * sizeof(struct group_floor);
+    return sizeof(struct group_floors) + group_count * sizeof(struct group_floor);
 }
 
 static size_t keys_size(uint32_t key_count)
@@ -44,7 +44,6 @@ int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count)
     }
     f->group_count = group_count;
     f->key_count = key_count;
-    atomic_init(&f->newest_group, 0);
     atomic_init(&f->now, 0);
     return 0;
 }
@@ -67,8 +66,8 @@ static uint64_t draw(struct l1_floors *f)
 static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
 {
     uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
-    /* pair(floors.newest): of newest_group, after the floor, so that who is sent to the table finds
-     * it there; nobody needs an order with any other */
+    /* pair(floors.newest), pair(floors.any): after what was raised before it, so that who is sent
+     * there finds it; nobody needs an order with any other */
     while (was < position &&
            !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
                                                   memory_order_relaxed))
@@ -78,10 +77,12 @@ static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
 
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
 {
-    struct group_floor *floor = &f->groups[slot & (f->group_count - 1)];
+    struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];
     uint64_t position = draw(f);
-    raise_to(soft ? &floor->soft : &floor->hard, position);
-    raise_to(&f->newest_group, position);
+    if (!soft)
+        raise_to(&floor->hard, position);
+    raise_to(&floor->any, position);
+    raise_to(&f->groups->newest, position);
     return position;
 }
 
@@ -120,12 +121,12 @@ uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash)
 
 static enum l1_standing judge_one(const struct l1_floors *f, uint64_t stamp, uint16_t slot)
 {
-    const struct group_floor *floor = &f->groups[slot & (f->group_count - 1)];
-    if (stamp < atomic_load_explicit(&floor->hard, memory_order_relaxed))
-        return L1_BELOW_HARD;
-    if (stamp < atomic_load_explicit(&floor->soft, memory_order_relaxed))
-        return L1_BELOW_SOFT;
-    return L1_CURRENT;
+    const struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];
+    /* pair(floors.any): if it moved, and `hard` with it, that is seen */
+    if (stamp >= atomic_load_explicit(&floor->any, memory_order_acquire))
+        return L1_CURRENT;
+    bool is_hard = stamp < atomic_load_explicit(&floor->hard, memory_order_relaxed);
+    return is_hard ? L1_BELOW_HARD : L1_BELOW_SOFT;
 }
 
 enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,

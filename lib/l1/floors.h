@@ -3,9 +3,10 @@
  * Floors: what has been invalidated, in constant memory (DESIGN 2, COHERENCE rules 1 to 3).
  *
  *   now           position of this node: invalidations applied so far; a ticket is its value
- *   groups[slot]  {hard, soft}: positions of the last invalidation of a tag, a space, or all
+ *   groups        newest: the highest of all: a stamp at or above it is above every one of them
+ *     of[slot]    {any, hard}: positions of the last invalidation of a tag, a space, or all, and of
+ *                 the last hard one. So a hit looks at `any` alone
  *   keys[slot]    position of the last invalidation of a key that hashes here
- *   newest_group  the highest of all groups[]: a stamp at or above it is above every one of them
  *
  * A key needs one floor, not two: key floors are judged where soft and hard mean the same (a store,
  * a join and a landing all ask "did it begin before the invalidation"), never at a hit.
@@ -25,8 +26,9 @@
  *                  the stamp of a writer's own value is no newer than its ticket if a position was
  *                  drawn in between (store.c), and what a flight finds in L1 and calls fresh counts
  *                  with its own stamp (cache/read.c).
- *   newest_group   raised with release after the floor (pair(floors.newest)): who sees that
- *                  something rose sees what.
+ *   groups         hard, any, newest, each raised with release after the one before, and looked at
+ *                  in the opposite order, `newest` and `any` with acquire (pair(floors.newest),
+ *                  pair(floors.any)): who sees that something rose sees what, and how hard.
  *   A raise is complete when it returns: whoever learns of the return from this thread sees the
  *   floor.
  */
@@ -38,20 +40,13 @@
 #define KEY_FLOORS_MAX 16384u
 #define KEY_FLOORS_MIN 1024u
 
-/* Keys: (a) atomic, only rises */
-struct group_floor {
-    _Atomic uint64_t hard; /* (a) */
-    _Atomic uint64_t soft; /* (a) */
-};
-
-/* Keys: (c) constant after init; (a) as above */
+/* Keys: (c) constant after init  (a) atomic, only rises */
 struct l1_floors {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t newest_group; /* (a) read by every hit */
-    struct group_floor *groups;                               /* (c) */
-    uint32_t group_count;                                     /* (c) power of two */
-    uint32_t key_count;                                       /* (c) power of two */
-    _Atomic uint64_t *keys;                                   /* (c) */
-    /* `now` moves with every key invalidated: not on the line that hits read. */
+    struct group_floors *groups; /* (c) -> (a) see hit.h */
+    _Atomic uint64_t *keys;      /* (c) -> (a) */
+    uint32_t group_count;        /* (c) power of two */
+    uint32_t key_count;          /* (c) power of two */
+    /* moves with every key invalidated: not on a line that hits read */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (a) */
 };
 
@@ -82,8 +77,7 @@ static inline enum l1_standing floors_judge(const struct l1_floors *f, uint64_t 
                                             uint16_t space_slot, const uint16_t *groups,
                                             uint32_t group_count)
 {
-    /* pair(floors.newest): if it moved, the floor that moved it is seen */
-    if (NIGH_LIKELY(stamp >= atomic_load_explicit(&f->newest_group, memory_order_acquire)))
+    if (NIGH_LIKELY(stamp >= group_floors_newest(f->groups)))
         return L1_CURRENT;
     return floors_judge_slow(f, stamp, space_slot, groups, group_count);
 }

@@ -49,6 +49,18 @@ _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucke
 #define TABLE_BITS_MASK ((uintptr_t)CACHE_LINE_BYTES - 1)
 #define TABLE_HEADER_BYTES ((size_t)CACHE_LINE_BYTES)
 
+/* Keys: (a) atomic, only rises; floors.h says how */
+struct group_floor {
+    _Atomic uint64_t any;  /* (a) pair(floors.any) */
+    _Atomic uint64_t hard; /* (a) */
+};
+
+/* Floors of all groups, by slot. Keys: (a) as above */
+struct group_floors {
+    _Atomic uint64_t newest; /* (a) pair(floors.newest); read by every hit */
+    _Alignas(CACHE_LINE_BYTES) struct group_floor of[];
+};
+
 /*
  * What a search reads of the table; struct l1 begins with it, and each space has a copy.
  *
@@ -57,10 +69,10 @@ _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucke
  * Keys: (c) constant after creation  (r) as above
  */
 struct l1_hit {
-    _Atomic uintptr_t *tables;            /* (c) -> (r) pair(shard.table), one for each shard */
-    const _Atomic uint64_t *newest_group; /* (c) -> of the floors: pair(floors.newest) */
-    uint32_t shard_shift;                 /* (c) of the hash, less one: a shift by 64 has no bits */
-    uint32_t base_bits;                   /* (c) log2 of the buckets a shard begins with */
+    _Atomic uintptr_t *tables;         /* (c) -> (r) pair(shard.table), one for each shard */
+    const struct group_floors *groups; /* (c) -> (a) */
+    uint32_t shard_shift;              /* (c) of the hash, less one: a shift by 64 has no bits */
+    uint32_t base_bits;                /* (c) log2 of the buckets a shard begins with */
 };
 
 /* What a hit of a space needs to know, side by side. Keys: (c) constant after l1_space_init() */
@@ -68,6 +80,7 @@ struct l1_space {
     struct space_hash hash; /* (c) */
     struct l1_hit hit;      /* (c) */
     uint64_t label;         /* (c) of its entries: label_of_space() */
+    uint32_t group_slot;    /* (c) of the space itself */
     const struct l1 *l1;    /* (c) */
 };
 
@@ -215,7 +228,7 @@ static inline bool entry_key_equal(const struct l1_entry *e, const uint8_t *key,
 
 static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *key)
 {
-    uint64_t differs = e->label ^ (label_of_space(key->space, 0) | label_of_key(key->len));
+    uint64_t differs = e->label ^ (label_of_space(key->space) | label_of_key(key->len));
     return NIGH_LIKELY(!(differs >> LABEL_KEY_SHIFT)) &&
            NIGH_LIKELY(entry_key_equal(e, key->data, key->len));
 }
@@ -290,8 +303,8 @@ static inline struct l1_entry *l1_likely_rcu(const struct l1_space *s, const str
 static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_entry *e,
                                      const void *key, size_t len, size_t *ret_len)
 {
-    uint64_t differs = e->label ^ (s->label | label_of_key(len));
-    if (NIGH_UNLIKELY(differs > LABEL_VALUE_MAX) || NIGH_UNLIKELY(!entry_key_equal(e, key, len)))
+    uint64_t differs = (e->label ^ (s->label | label_of_key(len))) >> LABEL_VALUE_SHIFT;
+    if (NIGH_UNLIKELY(differs >= LABEL_ABSENT) || NIGH_UNLIKELY(!entry_key_equal(e, key, len)))
         return false;
     *ret_len = differs;
     return true;
@@ -301,21 +314,40 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e);
 
-static inline bool hit_above_all(const struct l1_hit *hit, const struct l1_entry *e)
+static inline uint64_t group_floors_newest(const struct group_floors *groups)
 {
     /* pair(floors.newest): if it moved, the floor that moved it is seen */
-    return NIGH_LIKELY(e->stamp >=
-                       atomic_load_explicit(hit->newest_group, memory_order_acquire));
+    return atomic_load_explicit(&groups->newest, memory_order_acquire);
+}
+
+static inline bool group_floors_above(const struct group_floors *groups, uint64_t stamp,
+                                      uint32_t slot)
+{
+    /* relaxed: only who goes on to `hard` needs an order */
+    return stamp >= atomic_load_explicit(&groups->of[slot].any, memory_order_relaxed);
+}
+
+/* Whether it is above the floors of its tag, its space and all. An entry without tags names the
+ * floor of all in place of a tag's. False when there are several: they are not at hand. */
+static inline bool hit_above_own(const struct l1_space *s, const struct l1_entry *e)
+{
+    const struct group_floors *groups = s->hit.groups;
+    return !(e->flags & ENTRY_MANY_TAGS) && group_floors_above(groups, e->stamp, e->tag) &&
+           group_floors_above(groups, e->stamp, s->group_slot) &&
+           group_floors_above(groups, e->stamp, GROUP_SLOT_ALL);
 }
 
 static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hit_above_all(l1_hit_of(l1), e) ? L1_CURRENT : l1_judge_slow(l1, e);
+    return NIGH_LIKELY(e->stamp >= group_floors_newest(l1_hit_of(l1)->groups))
+               ? L1_CURRENT
+               : l1_judge_slow(l1, e);
 }
 
 static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e)
 {
-    return hit_above_all(&s->hit, e) || l1_judge_slow(s->l1, e) == L1_CURRENT;
+    return NIGH_LIKELY(e->stamp >= group_floors_newest(s->hit.groups)) || hit_above_own(s, e) ||
+           l1_judge_slow(s->l1, e) == L1_CURRENT;
 }
 
 #endif

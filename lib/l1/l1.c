@@ -180,7 +180,7 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     err = floors_init(&l1->floors, c->group_slots, key_floors);
     if (err)
         return err;
-    l1->hit.newest_group = &l1->floors.newest_group;
+    l1->hit.groups = l1->floors.groups;
     err = create_shards(l1);
     if (err)
         goto undo_floors;
@@ -249,13 +249,15 @@ void l1_destroy(struct l1 *l1)
     mem_pages_free(l1, sizeof(*l1));
 }
 
-void l1_space_init(const struct l1 *l1, uint32_t space_id, uint16_t group_slot,
-                   struct l1_space *ret)
+void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct l1_space *ret)
 {
+    NIGH_DCHECK(space_id && space_id <= L1_SPACES_MAX && group_slot < GROUP_SLOT_TAGS);
+    l1->space_slots[space_id] = group_slot;
     space_hash_init(&ret->hash, &l1->hash, space_id);
     ret->hit = l1->hit;
-    ret->label = label_of_space(space_id, group_slot);
+    ret->label = label_of_space(space_id);
     ret->l1 = l1;
+    ret->group_slot = group_slot;
 }
 
 /* ---- reaching a shard ---- */
@@ -291,13 +293,14 @@ enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e)
 {
     const uint16_t *groups;
     uint32_t count = l1_entry_groups(e, &groups);
-    return floors_judge_slow(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count);
+    uint16_t space_slot = l1->space_slots[entry_space(e)];
+    return floors_judge_slow(&l1->floors, e->stamp, space_slot, groups, count);
 }
 
-enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
-                                 const uint16_t *groups, uint32_t group_count)
+enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const uint16_t *groups,
+                                 uint32_t group_count)
 {
-    return floors_judge(&l1->floors, stamp, space_slot, groups, group_count);
+    return floors_judge(&s->l1->floors, stamp, s->group_slot, groups, group_count);
 }
 
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp)

@@ -65,7 +65,7 @@ void l1_destroy(struct l1 *l1);
 struct l1_key {
     const void *data;
     uint32_t len;
-    uint32_t space; /* id of the space in this process, 1..32767 */
+    uint32_t space; /* id of the space in this process, 1 .. L1_SPACES_MAX */
     uint64_t hash;
 };
 struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key, size_t len);
@@ -86,7 +86,6 @@ struct l1_value {
     uint64_t version;        /* 0: none */
     const uint16_t *groups;  /* slots of its tags; space and all are implied */
     uint32_t group_count;    /* <= NIGH_TAGS_MAX */
-    uint16_t space_slot;     /* group slot of its space */
     uint8_t flags;           /* enum l1_flags */
 };
 
@@ -109,7 +108,7 @@ void l1_entry_unref(struct l1_entry *e);
 
 /*
  * Inline in entry.h: l1_entry_loose, _stamp, _born_ns, _fresh_until_ns, _stale_until_ns, _version,
- * _absent, _groups, _space_slot, _key, _value. Times come back rounded down: born by at most
+ * _absent, _groups, _key, _value. Times come back rounded down: born by at most
  * 0.53 ms, the lifetimes behind it by 1/32,768 and 1/1,024 of themselves (34 s and 1 s: exact).
  */
 
@@ -151,8 +150,9 @@ void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
  */
 
 struct l1_space;
-/* What a hit needs to know, of one space; `group_slot` as in struct l1_value. */
-void l1_space_init(const struct l1 *l1, uint32_t space_id, uint16_t group_slot,
+/* What a hit needs to know, of one space. Its entries belong to the group `group_slot` from now on:
+ * it comes before the first of them. */
+void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot,
                    struct l1_space *ret);
 static NIGH_INLINED uint64_t l1_hash(const struct l1_space *s, const void *key, size_t len);
 static inline const struct l1_bucket *l1_bucket_rcu(const struct l1_space *s, uint64_t hash);
@@ -178,11 +178,11 @@ enum l1_standing {
 };
 
 /* Where an entry stands against the floors of its groups (tags, space, all). Judged at a hit: one
- * load when no group floor rose since its stamp. */
+ * load when no group floor rose since its stamp, else three more, if it has no tag or one. */
 static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e);
-/* The same for any stamp: that of a flight. */
-enum l1_standing l1_judge_groups(const struct l1 *l1, uint64_t stamp, uint16_t space_slot,
-                                 const uint16_t *groups, uint32_t group_count);
+/* The same for any stamp, that of a flight, and a value of the space. */
+enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const uint16_t *groups,
+                                 uint32_t group_count);
 /* Against the key's floor: at store, join and landing; never at a hit. */
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp);
 

@@ -37,13 +37,6 @@
 
 /* ---- judging ---- */
 
-static enum l1_standing standing_of(const struct l1 *l1, const struct l1_entry *e)
-{
-    const uint16_t *groups;
-    uint32_t count = l1_entry_groups(e, &groups);
-    return floors_judge(&l1->floors, e->stamp, l1_entry_space_slot(e), groups, count);
-}
-
 /* Whether what is there keeps a version out. Unversioned values cannot be compared, and what has
  * expired or was invalidated with a group is no longer there. */
 static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_t version,
@@ -51,7 +44,7 @@ static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_
 {
     uint64_t has = version ? l1_entry_version(there) : 0;
     return has && (has > version || (same_too && has == version)) &&
-           now_ns < l1_entry_stale_until_ns(there) && standing_of(l1, there) != L1_BELOW_HARD;
+           now_ns < l1_entry_stale_until_ns(there) && l1_judge(l1, there) != L1_BELOW_HARD;
 }
 
 /* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
@@ -62,7 +55,7 @@ static bool survives(const struct l1_entry *e, uint64_t version)
 
 static bool is_current(const struct l1 *l1, const struct l1_key *key, const struct l1_entry *e)
 {
-    return e->stamp >= floors_of_key(&l1->floors, key->hash) && standing_of(l1, e) == L1_CURRENT;
+    return e->stamp >= floors_of_key(&l1->floors, key->hash) && l1_judge(l1, e) == L1_CURRENT;
 }
 
 /* The cap on entries, or what leaves limbo slots enough. */
@@ -338,8 +331,8 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
         return L1_REFUSED_VERSION;
-    ok = ok && floors_judge(&l1->floors, w->ticket, v->space_slot, v->groups, v->group_count) ==
-                   L1_CURRENT;
+    ok = ok && floors_judge(&l1->floors, w->ticket, l1->space_slots[w->key->space], v->groups,
+                            v->group_count) == L1_CURRENT;
     return ok ? L1_STORED : L1_REFUSED_FLOOR;
 }
 

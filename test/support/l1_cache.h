@@ -23,6 +23,7 @@ struct cache {
     struct fake_env fake;
     struct stats stats;
     struct l1 *l1;
+    struct l1_space space; /* CACHE_SPACE */
 };
 
 /* A key with its text. */
@@ -46,6 +47,7 @@ static inline void cache_open_config(struct cache *c, struct l1_config config)
 {
     REQUIRE_EQ(stats_init(&c->stats, c->fake.env.mem), 0);
     REQUIRE_EQ(l1_create(&config, &c->l1), 0);
+    l1_space_init(c->l1, CACHE_SPACE, CACHE_SPACE_SLOT, &c->space);
 }
 
 static inline void cache_open(struct cache *c, uint64_t memory_bytes, uint32_t shards)
@@ -84,8 +86,7 @@ static inline struct l1_value cache_value(struct cache *c, const void *data, siz
                              .stamp = l1_ticket(c->l1),
                              .born_ns = clock_now_ns(c->fake.env.clock),
                              .fresh_until_ns = CLOCK_NEVER_NS,
-                             .stale_until_ns = CLOCK_NEVER_NS,
-                             .space_slot = CACHE_SPACE_SLOT};
+                             .stale_until_ns = CLOCK_NEVER_NS};
 }
 
 static inline enum l1_store_result cache_store(struct cache *c, unsigned number,
@@ -156,13 +157,6 @@ static inline bool cache_hit(const struct l1_space *space, const void *key, size
         return true;
     l1_unpin(ret->pin);
     return false;
-}
-
-static inline struct l1_space cache_space(const struct cache *c)
-{
-    struct l1_space space;
-    l1_space_init(c->l1, CACHE_SPACE, CACHE_SPACE_SLOT, &space);
-    return space;
 }
 
 static inline bool cache_has(struct cache *c, unsigned number)

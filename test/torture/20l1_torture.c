@@ -167,12 +167,9 @@ static void release_all(struct actor *a)
 
 static bool judge(struct world *w, struct l1_entry *e)
 {
-    const uint16_t *groups;
-    uint32_t group_count = l1_entry_groups(e, &groups);
     if (l1_touch(e))
         l1_report_hit(w->l1, e);
-    return l1_judge_groups(w->l1, l1_entry_stamp(e), l1_entry_space_slot(e), groups,
-                           group_count) != L1_BELOW_HARD;
+    return l1_judge(w->l1, e) != L1_BELOW_HARD;
 }
 
 /* As a hit does: hold what may be it, and look at that when the section is over. */
@@ -322,8 +319,7 @@ static struct l1_value value_of(struct actor *a, struct content *c, unsigned k, 
                              .fresh_until_ns = now,
                              .stale_until_ns = now + ttl_ns,
                              .groups = tag,
-                             .group_count = 1,
-                             .space_slot = SPACE_SLOT};
+                             .group_count = 1};
 }
 
 static void store(struct actor *a, unsigned k, uint64_t version, uint64_t stamp)

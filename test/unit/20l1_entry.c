@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // An entry gives back what it was made of, and its memory when the last holder lets go.
 
+#include <stdlib.h>
+
 #include "support/l1_cache.h"
 
 static const uint16_t tags[] = {1024, 2000, 2047};
@@ -25,13 +27,11 @@ TEST(every_field_comes_back)
                          .stale_until_ns = 110 * NS_PER_S + 500 * NS_PER_MS,
                          .version = UINT64_MAX,
                          .groups = tags,
-                         .group_count = 3,
-                         .space_slot = 1023};
+                         .group_count = 3};
     struct l1_entry *e = create(&c, &v);
     CHECK(!l1_entry_loose(e));
     CHECK_EQ(l1_entry_stamp(e), v.stamp);
     CHECK_EQ(l1_entry_version(e), v.version);
-    CHECK_EQ(l1_entry_space_slot(e), 1023);
     CHECK(!l1_entry_absent(e));
     const uint16_t *groups;
     REQUIRE_EQ(l1_entry_groups(e, &groups), 3);
@@ -56,12 +56,93 @@ TEST(a_plain_value_has_no_extension)
     CHECK_EQ(l1_entry_groups(e, &groups), 0);
     l1_entry_unref(e);
 
-    v = cache_value(&c, NULL, 0);
+    v = cache_value(&c, "x", 1); /* an absence has no value, whoever says so */
     v.flags = L1_ABSENT;
     e = create(&c, &v);
     CHECK(l1_entry_absent(e));
     CHECK_EQ(l1_entry_value(e).len, 0);
+    CHECK_EQ(entry_size(e), sizeof(struct l1_entry) + 12);
     l1_entry_unref(e);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Its slot lies in the header. */
+TEST(one_tag_needs_no_extension)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct l1_value v = cache_value(&c, "x", 1);
+    const uint16_t *groups;
+    v.groups = tags;
+    v.group_count = 1;
+    struct l1_entry *e = create(&c, &v);
+    CHECK_EQ(entry_size(e), sizeof(struct l1_entry) + 12 + 1);
+    REQUIRE_EQ(l1_entry_groups(e, &groups), 1);
+    CHECK_EQ(groups[0], tags[0]);
+    l1_entry_unref(e);
+
+    v.version = 7; /* in the extension; the tag stays where it is */
+    e = create(&c, &v);
+    CHECK_EQ(l1_entry_version(e), 7);
+    REQUIRE_EQ(l1_entry_groups(e, &groups), 1);
+    CHECK_EQ(groups[0], tags[0]);
+    struct l1_entry *copy = entry_copy(c.l1, e);
+    REQUIRE(copy != NULL);
+    CHECK(l1_entry_version(copy) == 7 && l1_entry_groups(copy, &groups) == 1);
+    CHECK_EQ(groups[0], tags[0]);
+    l1_entry_unref(copy);
+    l1_entry_unref(e);
+
+    v.group_count = 2;
+    v.version = 0;
+    e = create(&c, &v);
+    REQUIRE_EQ(l1_entry_groups(e, &groups), 2);
+    CHECK_MEM(groups, 2 * sizeof(tags[0]), tags, 2 * sizeof(tags[0]));
+    l1_entry_unref(e);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Each field of the label as large as it gets, and one less: none reaches into the next. */
+TEST(a_label_has_room_for_the_largest)
+{
+    struct cache c;
+    fake_env_init(&c.fake, check_seed());
+    struct l1_config config = cache_config(&c, 8 << 20, 1);
+    config.group_slots = GROUP_SLOTS_MAX;
+    cache_open_config(&c, config);
+    uint8_t *bytes = calloc(NIGH_VALUE_MAX, 1);
+    REQUIRE(bytes != NULL);
+    uint8_t *text = bytes + NIGH_VALUE_MAX - NIGH_KEY_MAX;
+    for (unsigned less = 0; less <= 8; less = less ? 2 * less : 1) {
+        uint16_t tag = GROUP_SLOTS_MAX - 1 - (less & 1);
+        uint32_t id = L1_SPACES_MAX - (less >> 1 & 1), key_len = NIGH_KEY_MAX - (less >> 2 & 1);
+        size_t len = NIGH_VALUE_MAX - (less >> 3), got = 0;
+        struct l1_space space;
+        l1_space_init(c.l1, id, GROUP_SLOT_TAGS - 1, &space);
+        struct l1_key key = l1_key_of(c.l1, id, text, key_len);
+        struct l1_value v = cache_value(&c, bytes, len);
+        const uint16_t *groups;
+        struct l1_entry *e;
+        v.groups = &tag;
+        v.group_count = 1;
+        REQUIRE_EQ(l1_entry_create(c.l1, &key, &v, &e), 0);
+        CHECK(l1_is_value(&space, e, text, key_len, &got) && got == len);
+        CHECK(!l1_is_value(&space, e, text, key_len ^ 1, &got));
+        CHECK(!l1_entry_absent(e) && l1_entry_value(e).len == len);
+        CHECK(entry_space(e) == id && l1_entry_key(e).len == key_len);
+        CHECK(l1_entry_groups(e, &groups) == 1 && groups[0] == tag);
+        CHECK_EQ(entry_size(e), sizeof(*e) + key_len + len);
+        l1_entry_unref(e);
+        v.flags = L1_ABSENT;
+        REQUIRE_EQ(l1_entry_create(c.l1, &key, &v, &e), 0);
+        CHECK(!l1_is_value(&space, e, text, key_len, &got));
+        CHECK(l1_entry_absent(e) && entry_space(e) == id && l1_entry_key(e).len == key_len);
+        CHECK(l1_entry_groups(e, &groups) == 1 && groups[0] == tag);
+        l1_entry_unref(e);
+    }
+    free(bytes);
     cache_close(&c);
 }
 

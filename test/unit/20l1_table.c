@@ -221,7 +221,6 @@ TEST(a_hit_finds_its_key_and_takes_no_other_for_it)
     enum { COUNT = 30000 };
     struct cache c;
     cache_open(&c, 16 << 20, 1);
-    struct l1_space space = cache_space(&c);
     struct name name;
     struct nigh_value v;
     unsigned found = 0;
@@ -230,8 +229,8 @@ TEST(a_hit_finds_its_key_and_takes_no_other_for_it)
     CHECK_GT(stats_read(&c.stats, STATS_L1_GROW), 0);
     for (unsigned i = 0; i < 2 * COUNT; i++) {
         struct l1_key key = cache_key(&c, &name, i);
-        CHECK_EQ(l1_hash(&space, key.data, key.len), key.hash);
-        if (!cache_hit(&space, key.data, key.len, &v))
+        CHECK_EQ(l1_hash(&c.space, key.data, key.len), key.hash);
+        if (!cache_hit(&c.space, key.data, key.len, &v))
             continue;
         found++;
         CHECK_MEM(v.data, v.len, &i, sizeof(i));
@@ -246,7 +245,7 @@ TEST(a_hit_takes_neither_an_absence_nor_another_space_or_length_for_its_key)
 {
     struct cache c;
     cache_open(&c, 1 << 20, 1);
-    struct l1_space space = cache_space(&c), other;
+    struct l1_space other;
     struct name name;
     struct nigh_value v;
     size_t len;
@@ -254,17 +253,17 @@ TEST(a_hit_takes_neither_an_absence_nor_another_space_or_length_for_its_key)
     CHECK_EQ(cache_put(&c, 1, "one", 3), L1_STORED);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c.l1, &key);
-    CHECK(l1_is_value(&space, e, key.data, key.len, &len) && len == 3);
-    CHECK(!l1_is_value(&space, e, key.data, key.len - 1, &len));
+    CHECK(l1_is_value(&c.space, e, key.data, key.len, &len) && len == 3);
+    CHECK(!l1_is_value(&c.space, e, key.data, key.len - 1, &len));
     struct name second; /* larger than its key: gcc 12 warns of all branches on the length */
     struct l1_key unlike = cache_key(&c, &second, 2);
-    CHECK(!l1_is_value(&space, e, unlike.data, unlike.len, &len));
+    CHECK(!l1_is_value(&c.space, e, unlike.data, unlike.len, &len));
     l1_space_init(c.l1, CACHE_SPACE + 1, CACHE_SPACE_SLOT, &other);
     CHECK(!l1_is_value(&other, e, key.data, key.len, &len));
     rcu_leave();
     struct l1_value absence = cache_value(&c, "", 0);
     absence.flags = L1_ABSENT;
     CHECK_EQ(cache_store(&c, 1, &absence), L1_STORED);
-    CHECK(cache_has(&c, 1) && !cache_hit(&space, key.data, key.len, &v));
+    CHECK(cache_has(&c, 1) && !cache_hit(&c.space, key.data, key.len, &v));
     cache_close(&c);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/cache.h"
 #include "support/origin.h"
 #include "support/redis.h"
 
@@ -284,6 +285,39 @@ TEST_BOTH(a_tag_takes_what_bears_it_and_nothing_else)
     CHECK_ANSWER(ask_get(w->space, "c", NULL), NIGH_FRESH, "c");
     CHECK_EQ(put_tagged(w, "ab", ab, 2), 0); /* later values live */
     CHECK_ANSWER(ask_get(w->space, "ab", NULL), NIGH_FRESH, "ab");
+}
+
+/* After another tag was invalidated, so that each read has to look at its own. */
+TEST_BOTH(each_tag_of_one_two_or_three_takes_it)
+{
+    static const char *const tags[] = {"first", "second", "third"};
+    for (size_t count = 1; count <= 3; count++)
+        for (size_t i = 0; i < count; i++) {
+            CHECK_EQ(put_tagged(w, "k", tags, count), 0);
+            CHECK_EQ(target(w, NIGH_TARGET_TAG, "another", 0), 0);
+            CHECK_ANSWER(get(w), NIGH_FRESH, "k");
+            CHECK_EQ(target(w, NIGH_TARGET_TAG, tags[i], 0), 0);
+            CHECK_EQ(get(w).outcome, NIGH_MISS);
+        }
+}
+
+static uint16_t slot_of_tag(struct world *w, const char *tag)
+{
+    uint64_t hash = hash_wire(WIRE_TAG, bytes_of("", 0), bytes_of_string(tag));
+    return hash_group_slot(WIRE_TAG, hash, w->cache->group_slots);
+}
+
+TEST_BOTH(tags_that_share_a_slot_fall_together)
+{
+    const char *tag = "a tag";
+    char twin[16] = "";
+    for (unsigned i = 0; !twin[0] || slot_of_tag(w, twin) != slot_of_tag(w, tag); i++)
+        snprintf(twin, sizeof(twin), "t%u", i);
+    CHECK_EQ(put_tagged(w, "k", &tag, 1), 0);
+    CHECK_EQ(target(w, NIGH_TARGET_TAG, twin, 0), 0);
+    CHECK_EQ(get(w).outcome, NIGH_MISS);
+    CHECK_EQ(put_tagged(w, "k", &tag, 1), 0);
+    CHECK_ANSWER(get(w), NIGH_FRESH, "k");
 }
 
 TEST_BOTH(a_space_and_all_take_everything_in_them)
