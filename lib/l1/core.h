@@ -27,8 +27,9 @@ struct l1_shard;
  * Bytes. used = the fixed tables + what shards have borrowed: entries (stored, unstored, retired),
  *               tables, rings and a small reserve each.   used <= cap, always.
  *        limbo = retired and on their way out: freed after the next grace period.
- *        used - limbo is kept below target = cap - limbo_cap - reserves, by evicting: so that limbo
- *        has its room, and an insert need not wait for a grace period.
+ *        used - limbo, the live ones, are below live_max = cap - limbo_cap, by evicting: so that
+ *        limbo has its room, and an insert need not wait for a grace period. Whoever takes room
+ *        brings them towards target = live_max - reserves, a little at a time (room.h).
  *        cap is the one in force. When the host asks for less (goal), it follows what is used down,
  *        so all of this holds at every moment of a shrink too (shrink.h).
  */
@@ -47,7 +48,9 @@ struct l1 {
     _Atomic uint64_t limbo_cap_bytes; /* (a) */
     _Atomic uint64_t limbo_much_bytes;      /* (a) so much, and the next pass begins at once */
     _Atomic uint64_t limbo_allowance_bytes; /* (a) a shard's part of its count, ahead of need */
+    _Atomic uint64_t live_max_bytes;  /* (a) */
     _Atomic uint64_t target_bytes;    /* (a) */
+    _Atomic uint32_t entries_mean;    /* (a) of a shard, at the reclaimer's last pass */
     _Atomic uint64_t reserve_bytes;   /* (a) what a shard may keep borrowed but unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */

@@ -33,7 +33,7 @@ bool room_borrow(struct l1 *l1, uint64_t bytes)
         uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
         uint64_t live = used - u64_min(limbo, used);
         if (used + bytes > l1_limit(&l1->cap_bytes) ||
-            live + bytes > l1_limit(&l1->target_bytes))
+            live + bytes > l1_limit(&l1->live_max_bytes))
             return false;
         /* pair(l1.cap): before the load below, as the other side's store is before its fence */
     } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
@@ -86,12 +86,12 @@ static bool take_spare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     return true;
 }
 
-/* Bytes by which live ones must shrink before so many can be taken. */
-static uint64_t excess_bytes(const struct l1 *l1, uint64_t bytes)
+/* Bytes by which live ones must shrink before so many are within a limit. */
+static uint64_t excess_bytes(const struct l1 *l1, const _Atomic uint64_t *limit, uint64_t bytes)
 {
     uint64_t live = room_live_bytes(l1) + bytes;
-    uint64_t target = l1_limit(&l1->target_bytes);
-    return live > target ? live - target : 0;
+    uint64_t most = l1_limit(limit);
+    return live > most ? live - most : 0;
 }
 
 /* Evict until live bytes have shrunk so far, or the portion is used up. */
@@ -112,15 +112,29 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
         return;
     reclaim_free_some_locked(l1, other);
     room_return_spare_locked(l1, other);
-    evict_some(l1, other, excess_bytes(l1, bytes));
+    evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
     s->poke |= other->poke; /* told when our own lock is free too */
     other->poke = false;
     pthread_mutex_unlock(&other->lock);
 }
 
+/* Towards the target, as much as is taken; from the larger shards twice as much. */
+static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
+    if (!excess || reclaim_much_waits(l1))
+        return;
+    uint32_t mean = atomic_load_explicit(&l1->entries_mean, memory_order_relaxed);
+    evict_some(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
+}
+
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     reclaim_free_some_locked(l1, s);
+    if (l1->policy->victim)
+        evict_in_passing(l1, s, bytes);
+    if (s->policy.refused)
+        return false;
     if (NIGH_LIKELY(take_spare(l1, s, bytes)))
         return true;
     if (!l1->policy->victim)
@@ -129,7 +143,8 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     for (uint32_t visit = 0; visit < VISITS_MAX && !reclaim_limbo_full(l1); visit++) {
         struct l1_shard *at = &l1->shards[(own + visit) & l1->shard_mask];
         if (at == s)
-            evict_some(l1, s, excess_bytes(l1, bytes - u64_min(bytes, s->spare_bytes)));
+            evict_some(l1, s, excess_bytes(l1, &l1->live_max_bytes,
+                                           bytes - u64_min(bytes, s->spare_bytes)));
         else
             squeeze(l1, s, at, bytes);
         if (s->policy.refused)

@@ -7,9 +7,17 @@
  * touches the count only when that is used up or overflows.
  *
  * Room is made by evicting, from the key's own shard first. What is evicted is not free before a
- * grace period, so the count of live bytes is kept below `target`, which leaves limbo its room: in
+ * grace period, so the count of live bytes is kept below live_max, which leaves limbo its room: in
  * a full cache an insert evicts one entry, and takes bytes that a reclaim some time ago gave back.
  * When limbo is full too, evicting stops and the insert is dropped: nobody waits.
+ *
+ * Bytes that come back from limbo make live ones out of retired ones, and nobody has asked. So
+ * whoever takes room while they are above the target, a little below live_max, evicts as much as it
+ * takes. Else they would go up to live_max each time, and one insert would evict for all that were
+ * before it: thousands, under its lock. And in a shard with more entries than the mean it evicts
+ * twice as much. Else shards, each of which loses what it gains, would drift apart by chance, and
+ * the tables of the large ones would take a tenth of the room. (test/unit/20l1_room.c shows both.)
+ * While much waits in limbo this rests: its other half is for values that are replaced.
  */
 #ifndef NIGH_L1_ROOM_H
 #define NIGH_L1_ROOM_H

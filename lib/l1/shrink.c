@@ -46,7 +46,7 @@ static void store(_Atomic uint64_t *limit, uint64_t value)
 }
 
 struct sizes {
-    uint64_t limbo, reserve, target;
+    uint64_t limbo, reserve, live_max, target;
 };
 
 static struct sizes sizes_for(const struct l1 *l1, uint64_t cap)
@@ -55,7 +55,7 @@ static struct sizes sizes_for(const struct l1 *l1, uint64_t cap)
     uint64_t limbo = l1->shrink.limbo_bytes ? u64_min(l1->shrink.limbo_bytes, cap / 2)
                                             : cap / LIMBO_SHARE;
     uint64_t reserve = (cap - limbo) / shards / RESERVE_SHARE;
-    return (struct sizes){limbo, reserve, cap - limbo - reserve * shards};
+    return (struct sizes){limbo, reserve, cap - limbo, cap - limbo - reserve * shards};
 }
 
 static void set_cap(struct l1 *l1, uint64_t cap)
@@ -64,6 +64,7 @@ static void set_cap(struct l1 *l1, uint64_t cap)
     store(&l1->cap_bytes, cap);
     reclaim_set_limbo(l1, sizes.limbo);
     store(&l1->reserve_bytes, sizes.reserve);
+    store(&l1->live_max_bytes, sizes.live_max);
     store(&l1->target_bytes, sizes.target);
     store(&l1->entry_max_bytes, cap / ENTRY_MAX_SHARE);
 }

@@ -53,6 +53,51 @@ TEST(small_values_fill_what_limbo_does_not_need)
     cache_close(&c);
 }
 
+/* A new key each time, freed often enough for limbo never to be half full. */
+static void fill(struct cache *c, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++) {
+        CHECK_EQ(cache_put_size(c, i, 100), L1_STORED);
+        if (i % 64 == 0)
+            l1_reclaim(c->l1);
+    }
+}
+
+/* However the bytes come that are freed meanwhile: an insert evicts two, but for those few that
+ * need another page for an array, too. */
+TEST(victims_come_one_by_one)
+{
+    struct cache c;
+    cache_open(&c, 8 << 20, 4);
+    fill(&c, 0, 60000);
+    uint64_t in_bursts = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t before = stats_read(&c.stats, STATS_L1_EVICT);
+        fill(&c, 60000 + i, 1);
+        uint64_t victims = stats_read(&c.stats, STATS_L1_EVICT) - before;
+        in_bursts += victims > 2 ? victims : 0;
+    }
+    CHECK_LE(in_bursts, 1000);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Who takes room evicts from its own shard; if that were all, shards would walk at random. */
+TEST(shards_stay_as_large_as_each_other)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 16);
+    fill(&c, 0, 100000);
+    uint32_t least = UINT32_MAX, most = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        least = c.l1->shards[i].entries < least ? c.l1->shards[i].entries : least;
+        most = c.l1->shards[i].entries > most ? c.l1->shards[i].entries : most;
+    }
+    CHECK_LE(most - least, most / 32);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 TEST(a_large_value_takes_from_other_shards)
 {
     struct cache c;
@@ -106,7 +151,7 @@ TEST(borrowing_is_exact_at_the_edge)
 {
     struct cache c;
     cache_open(&c, 1 << 20, 1);
-    uint64_t left = c.l1->target_bytes - atomic_load_explicit(&c.l1->used, memory_order_relaxed);
+    uint64_t left = c.l1->live_max_bytes - atomic_load_explicit(&c.l1->used, memory_order_relaxed);
     CHECK(!room_borrow(c.l1, left + 1));
     CHECK(room_borrow(c.l1, left));
     CHECK(!room_borrow(c.l1, 1));
