@@ -60,7 +60,7 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
     atomic_store_explicit(&l1->limbo_much_bytes, much, memory_order_relaxed);
 }
 
-bool reclaim_much_waits(const struct l1 *l1)
+static bool much_waits(const struct l1 *l1)
 {
     return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
 }
@@ -169,7 +169,7 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint32_t slot = s->ready.head;
-    if (slot == RING_NONE || !s->cache || NIGH_UNLIKELY(reclaim_much_waits(l1)))
+    if (slot == RING_NONE || !s->cache || NIGH_UNLIKELY(much_waits(l1)))
         return NULL;
     struct l1_entry *e = ring_entry(&s->ring, slot);
     if (charged_bytes(l1, e) != bytes)
@@ -186,7 +186,7 @@ void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s)
 {
     s->freeing = true;
     if (s->ready.head != RING_NONE)
-        free_ready_locked(l1, s, NIGH_UNLIKELY(reclaim_much_waits(l1)) ? FREE_MANY : FREE_ONE);
+        free_ready_locked(l1, s, NIGH_UNLIKELY(much_waits(l1)) ? FREE_MANY : FREE_ONE);
 }
 
 void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
@@ -394,7 +394,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     uint64_t entries = 0;
     shrink_begin(l1);
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        if (is_idle(l1, &l1->shards[i], &entries) || reclaim_much_waits(l1))
+        if (is_idle(l1, &l1->shards[i], &entries) || much_waits(l1))
             reclaim_free_all_ready(l1, &l1->shards[i]);
         waiting |= begin_grace(l1, &l1->shards[i]);
     }

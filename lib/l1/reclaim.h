@@ -49,9 +49,6 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */
 bool reclaim_limbo_full(const struct l1 *l1);
 
-/* So much that the next pass begins at once: at most half of what limbo may hold. */
-bool reclaim_much_waits(const struct l1 *l1);
-
 /* All that waits for a grace period, or to be freed after it. */
 uint64_t reclaim_waiting_bytes(const struct l1 *l1);
 

@@ -118,11 +118,16 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
     pthread_mutex_unlock(&other->lock);
 }
 
+static bool is_limbo_half_full(const struct l1 *l1)
+{
+    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_cap_bytes) / 2;
+}
+
 /* Towards the target, as much as is taken; from the larger shards twice as much. */
 static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
-    if (!excess || reclaim_much_waits(l1))
+    if (!excess || is_limbo_half_full(l1))
         return;
     uint32_t mean = atomic_load_explicit(&l1->entries_mean, memory_order_relaxed);
     evict_some(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
