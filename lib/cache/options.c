@@ -53,7 +53,7 @@ static const struct option options[] = {
      "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
     {"redis.deadline", LIVE_U32(l2_deadline_ms), UNIT_MS, 1, 60000,
      NIGH_DEFAULT_L2_DEADLINE_MS, NULL,
-     "for one request to Redis; then the loader is asked instead"},
+     "for one request to Redis, then the loader is asked; slower than 2/5 of it counts as failing"},
     {"redis.stale_deadline", LIVE_U32(l2_stale_deadline_ms), UNIT_MS, 1, 60000,
      NIGH_DEFAULT_L2_STALE_DEADLINE_MS, NULL,
      "the same while a stale value is at hand"},

@@ -30,7 +30,7 @@ void breaker_set_patience(struct breaker *b, uint64_t patience_ns)
 uint64_t breaker_slow_ns(const struct breaker *b)
 {
     uint64_t patience_ns = atomic_load_explicit(&b->patience_ns, memory_order_relaxed);
-    return u64_max(BREAKER_SLOW_NS, patience_ns / 5 * 2);
+    return u64_min(u64_max(BREAKER_SLOW_NS, patience_ns / 5 * 2), BREAKER_SLOW_MAX_NS);
 }
 
 void breaker_reset(struct breaker *b)

@@ -11,10 +11,10 @@
  * server makes everything in flight late, and is over before callers could gain from not asking.
  *
  * Bad is an answer that says the server cannot serve, or that was slow. Slow is what takes 100 ms
- * where callers wait for 250 ms, and as much of what they wait where that is more: who waits longer
- * has a server that is far away. A caller's own short deadline is no evidence: such a request is
- * judged when its late reply comes, or when it has waited that long without one. Beats pass always
- * and their good answers close it too.
+ * where callers wait for 250 ms, and as much of what they wait where that is more, up to 1 s: who
+ * waits longer has a server that is far away. A caller's own short deadline is no evidence: such a
+ * request is judged when its late reply comes, or when it has waited that long without one. Beats
+ * pass always and their good answers close it too.
  *
  * Keys: (i) I/O thread   (a) atomic, relaxed: it guards no data, and one request more or less let
  * through in the moment of a change does no harm
@@ -25,6 +25,7 @@
 #include "base/base.h"
 
 #define BREAKER_SLOW_NS (100 * NS_PER_MS) /* at least */
+#define BREAKER_SLOW_MAX_NS NS_PER_S      /* below what is borne as silence */
 #define BREAKER_SUSTAIN_NS (200 * NS_PER_MS)
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };

@@ -104,6 +104,18 @@ static int append(struct l2_channel *ch, const char *verb, struct bytes arg)
     return failed;
 }
 
+/* When a connection has to go that was sent a PING and is silent still. It has had its time to
+ * answer, also where we were stopped before we asked. */
+static uint64_t dead_ns(const struct l2_channel *ch)
+{
+    return u64_max(ch->conn.heard_ns + DEAD_NS, ch->pinged_ns + (DEAD_NS - PING_NS));
+}
+
+static bool is_pinged(const struct l2_channel *ch)
+{
+    return ch->subscribed && ch->pinged_ns > ch->conn.heard_ns;
+}
+
 /* When a silent connection wants something done. */
 static uint64_t next_event_ns(const struct l2_channel *ch)
 {
@@ -114,7 +126,13 @@ static uint64_t next_event_ns(const struct l2_channel *ch)
         return 0; /* at once */
     if (!ch->subscribed)
         return conn_handshake_deadline_ns(c);
-    return ch->pinged_ns > c->heard_ns ? c->heard_ns + DEAD_NS : c->heard_ns + PING_NS;
+    return is_pinged(ch) ? dead_ns(ch) : c->heard_ns + PING_NS;
+}
+
+static int fail_silent(struct l2_channel *ch)
+{
+    snprintf(ch->conn.problem, sizeof(ch->conn.problem), "silent");
+    return NIGH_EOFFLINE;
 }
 
 /* What the state of the connection and the time ask for. < 0: it has to go. */
@@ -127,12 +145,10 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
         ch->subscribing = true;
         return append(ch, "SUBSCRIBE", ch->config.l2->keys.channel);
     }
-    if (now_ns < next_event_ns(ch))
+    if (now_ns < next_event_ns(ch) || is_pinged(ch))
         return 0;
-    if (!ch->subscribed || ch->pinged_ns > c->heard_ns) {
-        snprintf(c->problem, sizeof(c->problem), "silent");
-        return NIGH_EOFFLINE;
-    }
+    if (!ch->subscribed)
+        return fail_silent(ch);
     ch->pinged_ns = now_ns;
     return append(ch, "PING", bytes_of(NULL, 0));
 }
@@ -167,11 +183,15 @@ static int take(void *arg, struct reply *reply)
     return failed;
 }
 
-static int transfer(struct l2_channel *ch, int ready)
+/* `overdue`: an answer to PING was, before the socket was looked at. (It may be there, if we were
+ * stopped ourselves.) */
+static int transfer(struct l2_channel *ch, int ready, bool overdue)
 {
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
         return 0;
+    if (overdue && !(ready & L2_NET_READY))
+        return fail_silent(ch);
     int failed = ready & L2_NET_READY ? conn_read(c, take, ch) : 0;
     return failed ? failed : conn_flush(c);
 }
@@ -184,8 +204,9 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
     asked = asked && ch->conn.state != CONN_CLOSED;
     if (asked)
         snprintf(ch->conn.problem, sizeof(ch->conn.problem), "given up");
-    if (asked || attend(ch, now_ns) || transfer(ch, 0))
+    if (asked || attend(ch, now_ns) || transfer(ch, 0, false))
         lose(ch, now_ns);
+    bool overdue = is_pinged(ch) && now_ns >= dead_ns(ch);
     uint64_t next_ns = next_event_ns(ch);
     uint64_t until_ns = next_ns > now_ns ? next_ns - now_ns : 0;
     int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), ch->wake_fd,
@@ -195,7 +216,7 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
         ssize_t n = read(ch->wake_fd, &count, sizeof(count));
         (void)n; /* only empties it */
     }
-    if (transfer(ch, ready))
+    if (transfer(ch, ready, overdue))
         lose(ch, clock_now_ns(env_of(ch)->clock));
     return next_event_ns(ch);
 }

@@ -130,7 +130,7 @@ static uint64_t next_event_ns(const struct l2 *l2)
 /* ---- the round ---- */
 
 /* At a moment after which the socket was looked at, and found empty: who was stopped himself for so
- * long (a laptop's lid, a debugger, a busy machine) finds the answers there. */
+ * long (a debugger, a busy machine) finds the answers there. */
 static bool is_silent(const struct l2 *l2, uint64_t before_ns)
 {
     const struct conn *c = &l2->conn;

@@ -349,11 +349,13 @@ TEST(killed_listeners_do_no_harm)
 {
     struct pair p;
     pair_open_trusting(&p);
+    uint64_t beats = node_count(p.b, STATS_BEAT);
     for (uint64_t i = 1; i <= 20; i++) {
         run(&p, "CLIENT KILL TYPE pubsub");
         CHECK_EQ(node_change_key(p.a, 5, i), 0);
     }
     CHECK_WITHIN(NODE_PATIENCE_MS, p.b->keys[5] == 20);
+    CHECK_WITHIN(NODE_PATIENCE_MS, node_count(p.b, STATS_BEAT) > beats);
     CHECK(trusted(p.b));
     CHECK_EQ(node_count(p.b, STATS_RESYNC), 1);
     CHECK_GE(node_count(p.b, STATS_LISTENER_LOST), 1);

@@ -169,7 +169,7 @@ static bool judge(struct world *w, struct l1_entry *e)
 {
     if (l1_touch(e))
         l1_report_hit(w->l1, e);
-    return l1_judge(w->l1, e) != L1_BELOW_HARD;
+    return l1_is_current(&w->space, e) || l1_judge(w->l1, e) != L1_BELOW_HARD;
 }
 
 /* As a hit does: hold what may be it, and look at that when the section is over. */

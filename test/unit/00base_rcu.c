@@ -95,7 +95,7 @@ static void *reclaimer(void *arg)
 static void *reader(void *arg)
 {
     uint64_t seed = check_seed() + (uintptr_t)arg;
-    atomic_fetch_add(&world.reading, 1);
+    uint64_t reads = 0;
     while (!atomic_load_explicit(&world.reclaimed_all, memory_order_relaxed)) {
         rcu_enter();
         struct node *n = rcu_deref(&world.slots[check_random(&seed) % SLOTS]);
@@ -104,6 +104,8 @@ static void *reader(void *arg)
             CHECK_EQ(n->value, ~n->complement);
         }
         rcu_leave();
+        if (reads++ == 0)
+            atomic_fetch_add(&world.reading, 1);
     }
     return NULL;
 }

@@ -9,6 +9,7 @@
 #define MIB ((uint64_t)1 << 20)
 #define HELD 999999u /* number of the key whose value is referenced */
 #define OTHER 999998u
+#define LARGE 999997u
 #define HOGS_FROM 900000u
 #define HOGS_MAX 4096u
 #define HOG_VALUE_MAX 100000u
@@ -55,9 +56,9 @@ static bool hog_some(const struct l1_shard *s, uint64_t charge)
 static void hog_all(uint64_t keep)
 {
     struct l1 *l1 = f.c.l1;
-    uint64_t target = l1_limit(&l1->target_bytes);
-    while (room_live_bytes(l1) + 200 < target)
-        if (!hog_some(NULL, target - room_live_bytes(l1)))
+    uint64_t most = l1_limit(&l1->live_max_bytes);
+    while (room_live_bytes(l1) + 200 < most)
+        if (!hog_some(NULL, most - room_live_bytes(l1)))
             break;
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         while (l1->shards[i].spare_bytes >= keep)
@@ -65,10 +66,13 @@ static void hog_all(uint64_t keep)
                 break;
 }
 
-static void open_full(uint32_t shards)
+static void open_full(uint32_t shards, unsigned attempt)
 {
     f = (struct full){.number = HOGS_FROM};
-    cache_open_policy(&f.c, NIGH_POLICY_LRU, 1 * MIB, shards);
+    fake_env_init(&f.c.fake, check_seed() + attempt);
+    struct l1_config config = cache_config(&f.c, 1 * MIB, shards);
+    config.policy = NIGH_POLICY_LRU;
+    cache_open_config(&f.c, config);
 }
 
 static void close_full(void)
@@ -99,10 +103,11 @@ static void remove_held(void)
     cache_remove(&f.c, HELD);
 }
 
-/* The bucket is full, and the room for one more is sought among those who are in it. */
-TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
+/* The bucket is full, and the room for one more is sought among those who are in it. Returns
+ * whether all of them went. */
+static bool fill_bucket(unsigned attempt)
 {
-    open_full(1);
+    open_full(1, attempt);
     unsigned in_bucket = 0;
     unsigned number = 0;
     struct name name;
@@ -112,6 +117,7 @@ TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
             in_bucket++;
         }
     CHECK_EQ(cache_put_size(&f.c, OTHER, SMALL), L1_STORED);
+    CHECK_EQ(cache_put_size(&f.c, LARGE, l1_limit(&f.c.l1->limbo_cap_bytes) * 5 / 8), L1_STORED);
     store_large();
     remove_held();
     cache_remove(&f.c, OTHER); /* its bytes come back: room for an entry, not for a bucket too */
@@ -119,21 +125,34 @@ TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
     f.c.l1->shrink.look_ns = CLOCK_NEVER_NS; /* nothing else is moved or flushed */
     l1_reclaim(f.c.l1);
     l1_reclaim(f.c.l1);
+    cache_remove(&f.c, LARGE); /* limbo is half full: nobody is evicted in passing */
     while (f.c.l1->shards[0].spare_bytes >= 128)
         REQUIRE(hog_some(NULL, f.c.l1->shards[0].spare_bytes - 64));
     while ((cache_key(&f.c, &name, number).hash & 15) != 3)
         number++;
     struct l1_key key = cache_key(&f.c, &name, number);
     struct l1_value v = cache_value(&f.c, name.text, SMALL);
+    uint64_t before = stats_read(&f.c.stats, STATS_L1_EVICT);
     l1_write(f.c.l1, &key, &v, L1_TICKET_NOW, false);
+    bool all_went = stats_read(&f.c.stats, STATS_L1_EVICT) - before >= in_bucket;
     cache_audit(&f.c);
     close_full();
+    return all_went;
+}
+
+/* It comes to that for most seeds: the room that is left is not always as little. */
+TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
+{
+    unsigned times = 0;
+    for (unsigned i = 0; i < 50 && times < 3; i++)
+        times += fill_bucket(i);
+    CHECK_EQ(times, 3);
 }
 
 /* Everything is being moved, and the last slice got nowhere; room for a copy costs the original. */
 TEST(a_move_whose_entry_goes_for_its_copy)
 {
-    open_full(2);
+    open_full(2, 0);
     for (unsigned number = 0; number < 50; number++)
         CHECK_EQ(cache_put_size(&f.c, number, SMALL), L1_STORED);
     store_large();
@@ -147,7 +166,10 @@ TEST(a_move_whose_entry_goes_for_its_copy)
     f.c.l1->shrink.move_all = true;
     f.c.l1->shrink.stuck = true;
     f.c.l1->shrink.slice_bytes = MIB / 4;
+    uint64_t before = stats_read(&f.c.stats, STATS_L1_EVICT);
     l1_reclaim(f.c.l1);
+    if (NIGH_ALLOCATOR_JEMALLOC) /* malloc's charges leave room for copies */
+        CHECK_GE(stats_read(&f.c.stats, STATS_L1_EVICT) - before, 10);
     close_full();
 }
 

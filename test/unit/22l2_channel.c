@@ -171,6 +171,20 @@ TEST(a_quiet_server_is_not_given_up)
     end();
 }
 
+/* A listener that was stopped itself, for as long as silence is borne, knows nothing of a server
+ * that it has not asked since. */
+TEST(who_was_stopped_himself_asks_first)
+{
+    begin();
+    uint64_t back_ms = check_now_ms() + 3500;
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, check_now_ms() >= back_ms);
+    STEP_UNTIL(check_now_ms() >= back_ms + 500);
+    CHECK_EQ(heard.downs, 0);
+    change();
+    STEP_UNTIL(heard.messages == 1);
+    end();
+}
+
 static void *step_once(void *arg)
 {
     l2_channel_step(arg, CLOCK_NEVER_NS);
