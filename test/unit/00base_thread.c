@@ -77,6 +77,7 @@ struct worker {
     struct service service;
     uint64_t payload;
     _Atomic uint64_t asked, done, steps;
+    uint64_t poked; /* the worker's: the last one whose poke was counted before this step */
     uint64_t next_ns; /* what the step returns; 0: a millisecond from now */
 };
 
@@ -86,11 +87,18 @@ static void spin(uint64_t rounds)
         __asm__ volatile("");
 }
 
+/* A step that an earlier poke woke for nothing may find `asked` before its own poke has come, and
+ * knows nothing then. The one after a step that has found the poke counted does. */
 static uint64_t work(void *arg)
 {
     struct worker *w = arg;
     uint64_t asked = atomic_load_explicit(&w->asked, memory_order_relaxed);
     if (asked != atomic_load_explicit(&w->done, memory_order_relaxed)) {
+        if (w->poked != asked) {
+            bool counted = atomic_load_explicit(&w->service.pokes, memory_order_relaxed) >= asked;
+            w->poked = counted ? asked : w->poked;
+            return counted ? 0 : w->next_ns;
+        }
         CHECK_EQ(w->payload, asked * 3);
         atomic_store_explicit(&w->done, asked, memory_order_release);
         spin(asked * 7 % 4096); /* its next poke comes while the step is still on its way out */
