@@ -16,7 +16,7 @@
  * takes. Else they would go up to live_max each time, and one insert would evict for all that were
  * before it: thousands, under its lock. And in a shard with more entries than the mean it evicts
  * twice as much. Else shards, each of which loses what it gains, would drift apart by chance, and
- * the tables of the large ones would take a tenth of the room. (test/unit/20l1_room.c shows both.)
+ * the large ones' tables would grow at the cost of values. (test/unit/20l1_room.c shows both.)
  * While limbo is half full this rests: its other half is for values that are replaced.
  */
 #ifndef NIGH_L1_ROOM_H
