@@ -68,6 +68,7 @@ struct nigh_space {
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
     _Atomic uint32_t loads;     /* (a) running now */
+    struct coherence_schema registered; /* with Redis */
 };
 
 struct nigh {
@@ -108,8 +109,9 @@ struct nigh {
 /* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
 extern NIGH_HIDDEN _Atomic uint32_t cache_fork_count;
 
-/* A key as L2 names it. */
+/* A key as L2 names it, and the hash of that, which its envelope bears. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
+uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key);
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);

@@ -241,7 +241,7 @@ static bool look(struct load *l, const struct l2_answer *answer)
         return true;
     }
     l->rejected = found.fill_id;
-    l->unreadable = found.verdict == LOOKUP_BAD;
+    l->unreadable = found.verdict == LOOKUP_BAD && !l2_envelope_foreign(answer->value);
     return land_found(l, &found);
 }
 

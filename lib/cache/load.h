@@ -35,7 +35,7 @@ struct load {
     uint64_t token;                     /* of the lease; 0: none */
     uint64_t connection;                /* that granted it */
     uint64_t home;
-    bool unreadable;                    /* it does not decode */
+    bool unreadable;                    /* it does not decode, and is of no other version either */
     uint32_t lease_tries;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
 

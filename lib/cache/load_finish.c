@@ -53,6 +53,7 @@ void load_release_lease(struct load *l)
 
 static void count_fill(struct nigh_space *space, const struct l2_answer *answer)
 {
+    coherence_registered(space->cache->coherence, &space->registered, answer);
     if (answer->status != 0)
         stats_count(&space->stats, STATS_L2_FILL_ERROR);
     else if (answer->verdict == L2_STORED)
@@ -79,6 +80,7 @@ static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, ui
     bool absent = fill->kind == FILL_ABSENT;
     uint64_t cost_us = (clock_now_ns(&l->space->cache->clock) - l->began_ns) / 1000;
     return (struct l2_envelope){
+        .name = cache_name_hash(l->space, &l->key),
         .flags = (absent ? L2_ENVELOPE_ABSENT : 0) | (fill->group_count ? L2_ENVELOPE_TAGGED : 0),
         .home = l->home,
         .identity = l->position.identity,
@@ -115,6 +117,8 @@ static bool send_fill(struct load *l, const struct l2_envelope *e, const struct 
         .envelope = bytes_of(buffer, size),
         .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
     };
+    fill.registration =
+        coherence_register(cache->coherence, &l->space->registered, fill.hard_ms);
     int rc = l2_fill(cache->l2, &key, &fill, op);
     mem_free(cache->env.mem, NULL, buffer, size);
     if (rc == 0)

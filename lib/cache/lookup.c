@@ -109,7 +109,7 @@ int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t t
     struct l2_envelope e;
     int rc = 0;
     if (answer->verdict == L2_VALUE) {
-        if (l2_envelope_decode(answer->value, &e)) {
+        if (l2_envelope_decode(answer->value, cache_name_hash(space, key), &e)) {
             result.fill_id = e.fill_id;
             rc = judge(space, key, ticket, answer, &e, &result);
         } else {

@@ -13,7 +13,6 @@
 #include "cache/cache.h"
 #include "cache/fill.h"
 #include "cache/freshness.h"
-#include "cache/invalidate.h"
 #include "cache/leases.h"
 #include "cache/lookup.h"
 
@@ -211,6 +210,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
     struct nigh *cache = w->space->cache;
     struct l2_envelope e = {
         .flags = w->group_count ? L2_ENVELOPE_TAGGED : 0,
+        .name = cache_name_hash(w->space, &w->key),
         .home = w->home,
         .identity = w->position.identity,
         .sequence = w->position.sequence,
@@ -251,12 +251,11 @@ static int change(struct writing *w, enum l2_change_mode mode, const struct nigh
         .bytes = bytes_of(w->key.data, w->key.len),
         .version = w->version,
     };
-    struct coherence_write write = {mode, w->token, bytes_of(envelope, size), hard_ms(w)};
+    struct coherence_write write = {&w->space->registered, mode, w->token,
+                                    bytes_of(envelope, size), hard_ms(w)};
     struct coherence_change c = {
         .items = &item,
         .item_count = 1,
-        .schema_of = invalidate_schema_of,
-        .schema_arg = cache,
         .write = mode == L2_DELETE ? NULL : &write,
         .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
         .local_key = write_here,
@@ -300,6 +299,8 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
         .hard_ms = hard_ms(w),
         .envelope = bytes_of(envelope, size),
         .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
+        .registration =
+            coherence_register(cache->coherence, &w->space->registered, hard_ms(w)),
     };
     struct l2_sync sync;
     l2_sync_init(&sync, &cache->env);
@@ -312,6 +313,8 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
+    if (coherence_registered(cache->coherence, &w->space->registered, answer))
+        verdict = L2_REFUSED;
     l2_answer_free(answer);
     stats_count(&w->space->stats, verdict == L2_STORED    ? STATS_L2_FILL
                                   : verdict == L2_REFUSED ? STATS_L2_FILL_REFUSED
@@ -431,7 +434,8 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
         change_l1_only(w, keep);
         return 0;
     }
-    return change(w, keep ? L2_SET_TOKEN : L2_DELETE, call);
+    rc = change(w, keep ? L2_SET_TOKEN : L2_DELETE, call);
+    return rc == NIGH_REFUSED ? 0 : rc; /* committed, but there is no place for its schema */
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,

@@ -43,7 +43,12 @@ struct world_request {
     enum world_kind kind;
     struct l2_op op;
     uint64_t after_seq;
-    uint64_t new_id;
+    uint64_t nonce;
+    uint64_t renew;              /* resync */
+    uint64_t schemas;            /* change: the token it was made with */
+    uint32_t schema_count;       /* other schemas of the first key */
+    uint32_t register_ms;
+    bool old_nodes;
     struct l2_change_group groups[16];
     uint32_t group_count;
     uint32_t key_count;
@@ -71,6 +76,15 @@ struct l2 {
     char replid[40];
     uint64_t id; /* of clk; 0: it is not there */
     uint64_t seq;
+    uint64_t nonce;                 /* of the last change */
+    uint64_t nonces;                /* drawn for other nodes' changes */
+    uint64_t schemas;               /* token of the list */
+    char schemas_text[256];
+    size_t schemas_len;
+    bool old_nodes, old_moved;
+    bool crowded;                   /* no room for a schema more */
+    unsigned renewed;               /* clocks that got another id */
+    uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
     uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
     uint64_t time_ms;
@@ -149,6 +163,12 @@ static inline void world_sink_lost(void *arg)
     world_note(arg, "lost");
 }
 
+static inline struct bytes world_sink_schema(void *arg, struct bytes space)
+{
+    (void)arg, (void)space;
+    return bytes_of_string("v1");
+}
+
 /* ---- frames ---- */
 
 static inline void world_line_add(struct world_line *line, uint64_t seq, const uint8_t *bytes,
@@ -177,38 +197,43 @@ static inline struct world_frame world_line_take(struct world_line *line)
 }
 
 /* Head, stamp and tail as the scripts put them together; to be freed. */
-static inline uint8_t *world_frame_make(world *w, uint64_t seq, const void *tail, size_t tail_len,
-                                        size_t *ret_len)
+static inline uint8_t *world_frame_make(world *w, uint64_t seq, uint64_t previous,
+                                        const void *tail, size_t tail_len, size_t *ret_len)
 {
-    uint8_t *frame = malloc(60 + tail_len);
+    uint8_t *frame = malloc(76 + tail_len);
     memcpy(frame, coherence_message_head().data, 4);
     memcpy(frame + 4, w->replid, 40);
     put_le64(frame + 44, w->id);
     put_le64(frame + 52, seq);
-    memcpy(frame + 60, tail, tail_len);
-    *ret_len = 60 + tail_len;
+    put_le64(frame + 60, previous);
+    put_le64(frame + 68, w->nonce);
+    memcpy(frame + 76, tail, tail_len);
+    *ret_len = 76 + tail_len;
     return frame;
 }
 
-static inline void world_clock_ensure(world *w, uint64_t new_id)
+static inline void world_clock_ensure(world *w, uint64_t nonce)
 {
     if (w->id != 0)
         return;
-    w->id = new_id;
+    w->id = w->nonce = w->schemas = nonce;
+    w->schemas_len = 0;
     w->seq = 0;
     memset(w->slots, 0, sizeof(w->slots));
     world_line_clear(&w->log);
 }
 
 /* A change as Redis executes it. */
-static inline void world_accept(world *w, const struct l2_change_group *groups, uint32_t count,
-                                const void *tail, size_t tail_len)
+static inline void world_accept(world *w, uint64_t nonce, const struct l2_change_group *groups,
+                                uint32_t count, const void *tail, size_t tail_len)
 {
     size_t len;
+    uint64_t previous = w->nonce;
     w->seq++;
+    w->nonce = nonce;
     for (uint32_t i = 0; i < count; i++)
         w->slots[groups[i].slot][groups[i].soft] = w->seq;
-    uint8_t *frame = world_frame_make(w, w->seq, tail, tail_len, &len);
+    uint8_t *frame = world_frame_make(w, w->seq, previous, tail, tail_len, &len);
     world_line_add(&w->log, w->seq, frame, len);
     world_line_add(&w->said, w->seq, frame, len);
     free(frame);
@@ -224,7 +249,8 @@ static inline void world_other(world *w, struct coherence_item item)
         group = (struct l2_change_group){coherence_item_slot(&item, WORLD_SLOTS), item.soft};
     coherence_tail_encode(tail, WORLD_OTHER, w->seq + 1, &item, 1);
     world_clock_ensure(w, 77);
-    world_accept(w, &group, groups, tail, coherence_tail_size(&item, 1));
+    world_accept(w, 0xd1ce0000 + ++w->nonces, &group, groups, tail,
+                 coherence_tail_size(&item, 1));
 }
 
 static inline struct coherence_item world_key(const char *key)
@@ -305,24 +331,51 @@ static inline struct l2_clock world_clock(const world *w)
     memcpy(both, w->replid, 40);
     put_le64(both + 40, w->id);
     return (struct l2_clock){
+        .replid = bytes_of(w->replid, 40),
         .home = hash_bytes(bytes_of(w->replid, 40)),
         .identity = hash_bytes(bytes_of(both, sizeof(both))),
+        .id = w->id,
         .sequence = w->seq,
+        .nonce = w->nonce,
+        .schemas = w->schemas,
+        .old_nodes = w->old_nodes,
+        .old_moved = w->old_moved,
         .server_time_ms = w->time_ms,
     };
 }
 
+static inline void world_answer_text(const world *w, struct l2_answer *a)
+{
+    char *text = malloc(sizeof(w->schemas_text));
+    memcpy(text, w->schemas_text, sizeof(w->schemas_text));
+    a->value = bytes_of(text, w->schemas_len);
+}
+
+/* Every page in which a position was ever raised. (Which of them a real server leaves out is seen
+ * in 22l2_script.) */
 static inline void world_answer_clk(const world *w, struct l2_answer *a)
 {
-    uint32_t slots = w->slots_shown ? w->slots_shown : WORLD_SLOTS;
-    uint8_t *clk = calloc(1, 16 + 16 * (size_t)slots);
-    put_le64(clk, w->id);
-    put_le64(clk + 8, w->seq);
-    for (uint32_t i = 0; i < slots && i < WORLD_SLOTS; i++) {
-        put_le64(clk + 16 + 16 * i, w->slots[i][0]);
-        put_le64(clk + 24 + 16 * i, w->slots[i][1]);
+    enum { PAGE_SLOTS = WORLD_SLOTS / L2_PAGES };
+    world_answer_text(w, a);
+    a->slots = w->slots_shown ? w->slots_shown : WORLD_SLOTS;
+    a->entries = calloc(L2_PAGES, sizeof(*a->entries));
+    a->entry_seqs = calloc(L2_PAGES, sizeof(*a->entry_seqs));
+    for (uint32_t page = 0; page < L2_PAGES; page++) {
+        uint8_t *bytes = calloc(PAGE_SLOTS, 16);
+        uint64_t highest = 0;
+        for (uint32_t i = 0; i < PAGE_SLOTS; i++) {
+            const uint64_t *slot = w->slots[page * PAGE_SLOTS + i];
+            put_le64(bytes + 16 * i, slot[0]);
+            put_le64(bytes + 16 * i + 8, slot[1]);
+            highest = u64_max(highest, u64_max(slot[0], slot[1]));
+        }
+        if (highest == 0) {
+            free(bytes);
+            continue;
+        }
+        a->entry_seqs[a->entry_count] = page;
+        a->entries[a->entry_count++] = bytes_of(bytes, 16 * (size_t)PAGE_SLOTS);
     }
-    a->value = bytes_of(clk, 16 + 16 * (size_t)slots);
 }
 
 static inline void world_answer_log(const world *w, const struct world_request *r,
@@ -341,16 +394,35 @@ static inline void world_answer_log(const world *w, const struct world_request *
     }
 }
 
+/* A change: its verdict. */
+static inline enum l2_verdict world_execute_change(world *w, struct world_request *r,
+                                                   struct l2_answer *a)
+{
+    if (w->seq + w->schemas_len > 0 && r->schemas != w->schemas) {
+        world_answer_text(w, a);
+        return L2_MOVED;
+    }
+    if (w->refuse_newer && r->mode == L2_SET_NEWER)
+        return L2_REFUSED;
+    a->previous = w->nonce;
+    world_accept(w, r->nonce, r->groups, r->group_count, r->tail.bytes, r->tail.len);
+    if (r->mode == L2_DELETE)
+        return L2_NONE;
+    a->registered_ms = w->crowded ? 0 : r->register_ms;
+    return r->register_ms > 0 && w->crowded ? L2_CROWDED : L2_STORED;
+}
+
 /* The server's moment. */
 static inline void world_execute(world *w, struct world_request *r)
 {
     struct l2_answer *a = calloc(1, sizeof(*a));
-    world_clock_ensure(w, r->new_id);
-    if (r->kind == WORLD_CHANGE && w->refuse_newer && r->mode == L2_SET_NEWER)
-        a->verdict = L2_REFUSED;
-    else if (r->kind == WORLD_CHANGE) {
-        world_accept(w, r->groups, r->group_count, r->tail.bytes, r->tail.len);
-        a->verdict = r->mode == L2_DELETE ? L2_NONE : L2_STORED;
+    world_clock_ensure(w, r->nonce);
+    if (r->kind == WORLD_CHANGE)
+        a->verdict = world_execute_change(w, r, a);
+    if (r->kind == WORLD_RESYNC && r->renew == w->id) {
+        w->id = w->nonce = r->nonce;
+        w->renewed++;
+        world_line_clear(&w->log);
     }
     if (r->kind == WORLD_RESYNC)
         world_answer_clk(w, a);
@@ -359,6 +431,7 @@ static inline void world_execute(world *w, struct world_request *r)
     a->clock = world_clock(w);
     a->home = a->clock.home;
     a->connection = 1;
+    a->order = ++w->order;
     r->answer = a;
 }
 
@@ -405,24 +478,30 @@ static inline void world_pass(world *w, uint64_t ms)
 
 /* ---- l2.h ---- */
 
-int l2_beat(struct l2 *w, uint64_t after_seq, uint32_t limit, uint64_t new_id,
-            const struct l2_op *op)
+int l2_beat(struct l2 *w, const struct l2_beat *beat, const struct l2_op *op)
 {
-    struct world_request r = {.kind = WORLD_BEAT, .after_seq = after_seq, .new_id = new_id};
-    CHECK(limit > 0);
+    struct world_request r = {
+        .kind = WORLD_BEAT, .after_seq = beat->after_seq, .nonce = beat->nonce};
+    CHECK(beat->limit > 0);
     return world_submit(w, r, op);
 }
 
-int l2_resync(struct l2 *w, uint64_t new_id, const struct l2_op *op)
+int l2_resync(struct l2 *w, const struct l2_resync *resync, const struct l2_op *op)
 {
-    return world_submit(w, (struct world_request){.kind = WORLD_RESYNC, .new_id = new_id}, op);
+    struct world_request r = {
+        .kind = WORLD_RESYNC, .nonce = resync->nonce, .renew = resync->renew};
+    return world_submit(w, r, op);
 }
 
 int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *op)
 {
     struct world_request r = {
         .kind = WORLD_CHANGE,
-        .new_id = change->new_id,
+        .nonce = change->nonce,
+        .schemas = change->schemas,
+        .register_ms =
+            change->registration.token == w->schemas ? 0 : change->registration.ms,
+        .old_nodes = change->old_nodes,
         .group_count = change->group_count,
         .key_count = change->key_count,
     };
@@ -430,6 +509,7 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
     memcpy(r.groups, change->groups, change->group_count * sizeof(r.groups[0]));
     if (change->key_count > 0) {
         r.mode = change->keys[0].mode;
+        r.schema_count = change->keys[0].schema_count;
         snprintf(r.schema, sizeof(r.schema), "%.*s", (int)change->keys[0].key.schema.len,
                  (const char *)change->keys[0].key.schema.data);
     }
@@ -550,7 +630,7 @@ static inline void world_init(world *w, uint32_t queue_items)
         .stats = &w->stats,
         .l2 = w,
         .sink = {world_sink_group, world_sink_key, world_sink_fill, world_sink_wake,
-                 world_sink_lost, w},
+                 world_sink_lost, world_sink_schema, w},
         .trust_ms = WORLD_TRUST_MS,
         .beat_ms = WORLD_BEAT_MS,
         .group_slots = WORLD_SLOTS,
@@ -599,18 +679,11 @@ static inline void world_close(world *w)
 
 /* ---- asking ---- */
 
-static inline struct bytes world_schema(void *arg, struct bytes space)
-{
-    (void)arg, (void)space;
-    return bytes_of_string("v1");
-}
-
 static inline int world_change(world *w, const struct coherence_item *items, uint32_t count)
 {
     struct coherence_change change = {
         .items = items,
         .item_count = count,
-        .schema_of = world_schema,
         .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
     };
     return coherence_change(w->c, &change, NULL);

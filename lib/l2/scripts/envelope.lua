@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- The fields of a stored envelope that scripts look at.
 
-local HEADER_BYTES = 88
+local HEADER_BYTES = 96
 local FILL_ID_AT = 32
 local VERSION_AT = 40
 
--- 8 bytes of the envelope's header; '' of what is not an envelope.
+-- 8 bytes of the envelope's header; '' of what is not an envelope of this format.
 local function field(key, at)
-    local head = bytes(key, 0, HEADER_BYTES - 1)
-    if #head < HEADER_BYTES or string.sub(head, 1, 5) ~= 'NIGH\1' then return '' end
-    return string.sub(head, at + 1, at + 8)
+    local header = bytes(key, 0, HEADER_BYTES - 1)
+    if #header < HEADER_BYTES or string.sub(header, 1, 5) ~= 'NIGH\2' then return '' end
+    return string.sub(header, at + 1, at + 8)
 end
 
 local function fill_id(key)
