@@ -59,7 +59,9 @@ enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEB
 typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *message);
 
 /**
- * Receives time: nanoseconds of a clock that never goes back.
+ * Receives time: nanoseconds of a clock that never goes back. It may begin anywhere: what counts is
+ * by how much it has gone on since nigh_open(), up to 17 years. (If it does go back, lifetimes and
+ * trust last so much longer.)
  *
  * Threads   any; must not block
  */

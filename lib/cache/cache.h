@@ -79,6 +79,7 @@ struct nigh {
     bool doubt_is_miss;                         /* (c) */
 
     struct env env;                             /* (c) */
+    struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
     struct stats stats;                         /* what belongs to no space */
     struct l2 *l2;                              /* (c) NULL: L1 only */
     struct coherence *coherence;                /* (c) NULL: L1 only */

@@ -115,7 +115,10 @@ static int init_env(struct nigh *cache, const struct nigh_options *o)
     int rc = env_init_real(&cache->env, o->threads == NIGH_THREADS_OWN);
     if (rc != 0)
         return rc;
-    cache->clock = (struct clock){o->clock, o->clock_arg};
+    if (o->clock) {
+        clock_hook_init(&cache->clock_hook, o->clock, o->clock_arg);
+        cache->clock = (struct clock){clock_hook_ns, &cache->clock_hook};
+    }
     *cache->env.clock = cache->clock;
     cache->env.log->fn = o->log;
     cache->env.log->arg = o->log_arg;
