@@ -92,6 +92,8 @@ const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
  *                      absent_ttl
  * @param stale_ms      0: the space's; NIGH_NONE: never stale. An absence has no stale time
  *
+ * Either is cut to NIGH_LIFETIME_MAX_MS and then spread by space.jitter.
+ *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
  * Threads   the one that runs the loader

@@ -23,6 +23,8 @@ extern "C" {
 
 #define NIGH_NONE UINT32_MAX /* "no such time" where 0 means inherit */
 
+#define NIGH_LIFETIME_MAX_MS (15u * 24 * 3600 * 1000) /* of each lifetime, before its jitter */
+
 #define NIGH_KEY_MAX 1024u                    /* bytes */
 #define NIGH_VALUE_MAX (64u * 1024 * 1024)    /* bytes; the format's limit, not the default */
 #define NIGH_TAGS_MAX 512u                    /* tags per value */
@@ -95,7 +97,8 @@ struct nigh_space_options {
     uint32_t jitter_percent;    /* each lifetime is spread by so much, 1..50 (NIGH_NONE: not) */
     uint32_t absent_ttl_ms;     /* "does not exist" is remembered for so long (NIGH_NONE: not) */
     uint32_t error_ttl_ms;      /* a failed load is not repeated for so long, doubling ... */
-    uint32_t error_ttl_max_ms;  /* ... up to so long (NIGH_NONE in either: errors are not kept) */
+    uint32_t error_ttl_max_ms;  /* ... up to so long, or to error_ttl_ms where that is longer
+                                   (NIGH_NONE in either: errors are not kept) */
     uint32_t load_deadline_ms;  /* a flight ends after so long */
     uint32_t waiters_max;       /* callers that may wait for one key */
     uint32_t loads_max;         /* loads at once in this process */

@@ -19,7 +19,7 @@
 
 #define AT(field) offsetof(struct nigh_options, field)
 #define DAY_MS OPTION_DAY_MS
-#define TTL_MAX_MS (15u * DAY_MS) /* three of them and jitter stay below 2^32 ms */
+#define TTL_MAX_MS NIGH_LIFETIME_MAX_MS
 #define BYTES_MAX OPTION_BYTES_MAX
 
 #define U32(field) OPTION_U32, AT(field), false
@@ -99,7 +99,7 @@ static const struct option options[] = {
      "a failed load is not repeated for so long, doubling"},
     {"space.error_ttl_max", U32_OR_NONE(space.error_ttl_max_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_ERROR_TTL_MAX_MS, NULL,
-     "up to so long"},
+     "up to so long, or to space.error_ttl where that is longer"},
     {"space.load_deadline", U32(space.load_deadline_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_LOAD_DEADLINE_MS, NULL,
      "a load that takes longer is given up by those who wait, and may be begun anew"},
