@@ -159,10 +159,10 @@ struct nigh_miss;
 struct nigh_call {
     size_t size;
     uint32_t flags;             /* NIGH_L1_ONLY ... */
-    uint32_t deadline_ms;       /* of the call; default: fetch load_deadline, others L2's */
-    uint32_t max_age_ms;        /* a value loaded longer ago than this is not fresh enough */
-    uint32_t soft_ttl_ms;       /* lifetimes of what this call stores */
-    uint32_t stale_ms;
+    uint32_t deadline_ms;       /* 0: load_deadline of a fetch, others L2's; NIGH_NONE: for ever */
+    uint32_t max_age_ms;        /* what was loaded longer ago is not fresh enough; 0: any is */
+    uint32_t soft_ttl_ms;       /* lifetimes of what this call stores, as nigh_fill_set_ttl(): */
+    uint32_t stale_ms;          /* 0: the space's; NIGH_NONE: none; cut to NIGH_LIFETIME_MAX_MS */
     uint64_t version;           /* of the value put, written or invalidated; 0 = none */
     uint64_t min_version;       /* a value below is not fresh enough; 0 = any */
     const char *const *tags;    /* of the value put or written; NUL-ended strings */

@@ -95,6 +95,7 @@ struct nigh {
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
     uint32_t group_slots;                       /* (c) */
+    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
     _Atomic uint32_t lease_ms;                  /* (a) the same */

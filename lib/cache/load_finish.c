@@ -192,7 +192,7 @@ static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     struct l1_value value = {
         .bytes = fill_payload(&l->fill),
         .stamp = l->flight->ticket,
-        .born_ns = u64_min(l->began_ns, now_ns), /* it may be as old as the start of the load */
+        .born_ns = (int64_t)u64_min(l->began_ns, now_ns), /* it may be as old as the load's start */
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)soft_ms + stale_ms) * NS_PER_MS,
         .version = l->fill.version,

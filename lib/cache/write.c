@@ -115,7 +115,7 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
     return (struct l1_value){
         .bytes = w->value,
         .stamp = stamp,
-        .born_ns = now_ns,
+        .born_ns = (int64_t)now_ns,
         .fresh_until_ns = now_ns + w->soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)w->soft_ms + w->stale_ms) * NS_PER_MS,
         .version = w->version,
