@@ -3,7 +3,9 @@
  * Options of a cache, of a space and of one call.
  *
  * Every struct begins with its size (set by its _INIT macro), so that a program built against an
- * older header keeps working. Zero means "inherit": a call inherits from its space, a space from
+ * older header keeps working. A size that this library does not know is refused, and so is a
+ * reserve that is not 0: a newer header's fields would be ignored otherwise, and who set them would
+ * believe in them. Zero means "inherit": a call inherits from its space, a space from
  * its cache's space defaults, a cache from the NIGH_DEFAULT_ macros. To say "none" where zero would
  * inherit, use NIGH_NONE. The table in lib/cache/options.c gives each option its name, unit,
  * range and reason; nigh_options_print() shows it.
@@ -166,7 +168,7 @@ struct nigh_call {
     uint64_t version;           /* of the value put, written or invalidated; 0 = none */
     uint64_t min_version;       /* a value below is not fresh enough; 0 = any */
     const char *const *tags;    /* of the value put or written; NUL-ended strings */
-    size_t tag_count;
+    size_t tag_count;           /* 0 .. NIGH_TAGS_MAX */
     struct nigh_miss *miss;     /* get: a miss writes its ticket here; put: the ticket it had */
 };
 /* clang-format off */
@@ -180,8 +182,8 @@ struct nigh_call {
  *                switches their words; strings are copied and live as long as the process
  *
  * Returns   0
- * Errors    NIGH_EOPTION the name is unknown or the value wrong: nigh_options_error() says which;
- *           NIGH_ENOMEM
+ * Errors    NIGH_EOPTION the name is unknown or the value wrong, or one of them NULL:
+ *           nigh_options_error() says which; NIGH_ENOMEM
  * Threads   one per options struct
  */
 int nigh_options_set(struct nigh_options *options, const char *name, const char *value);

@@ -119,10 +119,16 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
  * added later is read only where `size` covers it. */
 #define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))
 #define CALL_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET)
-/* Whether it has all fields that this version reads, and no flag that it does not know. */
+/* Whether it has all fields that this version reads, and none that it does not know: one compare,
+ * for a hit makes it. */
+static inline bool cache_call_size_fits(const struct nigh_call *call)
+{
+    return call->size - CALL_SIZE_FIRST <= sizeof(*call) - CALL_SIZE_FIRST;
+}
+/* That, and no flag that it does not know. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
-    return !call || (call->size >= CALL_SIZE_FIRST && (call->flags & ~CALL_FLAGS) == 0);
+    return !call || (cache_call_size_fits(call) && (call->flags & ~CALL_FLAGS) == 0);
 }
 static inline bool cache_forked(const struct nigh *cache)
 {
