@@ -50,6 +50,8 @@ static void set_lifetimes(struct writing *w, const struct nigh_call *call)
 
 static int add_tags(struct writing *w, const char *const *tags, size_t count)
 {
+    if (!tags)
+        return NIGH_EINVAL;
     w->tags = (struct nigh_fill){.env = &w->space->cache->env};
     for (size_t i = 0; i < count; i++) {
         int rc = fill_add_group(&w->tags, tags[i]);
@@ -369,7 +371,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
     int rc = cache_check(space, key, key_len, call);
     if (rc != 0)
         return rc;
-    if (!value && len > 0)
+    if (!value)
         return NIGH_EINVAL;
     struct writing w;
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);

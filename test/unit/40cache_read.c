@@ -706,7 +706,7 @@ TEST(an_empty_value_is_a_value)
     struct world w;
     world_open_exact(&w);
     struct nigh_value v = NIGH_VALUE_INIT;
-    CHECK_EQ(nigh_put(w.space, "k", 1, NULL, 0, NULL), 0);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "", 0, NULL), 0);
     CHECK_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
     CHECK_EQ(v.len, 0);
     nigh_release(&v);
