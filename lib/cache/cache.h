@@ -80,6 +80,7 @@ struct nigh {
     bool doubt_is_miss;                         /* (c) */
 
     struct env env;                             /* (c) */
+    struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
     struct stats stats;                         /* what belongs to no space */
     struct l2 *l2;                              /* (c) NULL: L1 only */
     struct coherence *coherence;                /* (c) NULL: L1 only */
@@ -95,6 +96,7 @@ struct nigh {
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
     uint32_t group_slots;                       /* (c) */
+    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
     _Atomic uint32_t lease_ms;                  /* (a) the same */
@@ -119,10 +121,16 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
  * added later is read only where `size` covers it. */
 #define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))
 #define CALL_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET)
-/* Whether it has all fields that this version reads, and no flag that it does not know. */
+/* Whether it has all fields that this version reads, and none that it does not know: one compare,
+ * for a hit makes it. */
+static inline bool cache_call_size_fits(const struct nigh_call *call)
+{
+    return call->size - CALL_SIZE_FIRST <= sizeof(*call) - CALL_SIZE_FIRST;
+}
+/* That, and no flag that it does not know. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
-    return !call || (call->size >= CALL_SIZE_FIRST && (call->flags & ~CALL_FLAGS) == 0);
+    return !call || (cache_call_size_fits(call) && (call->flags & ~CALL_FLAGS) == 0);
 }
 static inline bool cache_forked(const struct nigh *cache)
 {

@@ -10,6 +10,7 @@
 #include "cache/load.h"
 
 #include "cache/freshness.h"
+#include "cache/lifetime.h"
 
 void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier)
 {
@@ -113,7 +114,7 @@ static bool send_fill(struct load *l, const struct l2_envelope *e, const struct 
         .token = l->token,
         .connection = l->connection,
         .version = e->version,
-        .hard_ms = (uint32_t)u64_min((uint64_t)e->soft_ms + e->stale_ms + e->keep_ms, UINT32_MAX),
+        .hard_ms = lifetime_hard_ms(e->soft_ms, e->stale_ms, e->keep_ms),
         .envelope = bytes_of(buffer, size),
         .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
     };
@@ -195,7 +196,7 @@ static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     struct l1_value value = {
         .bytes = fill_payload(&l->fill),
         .stamp = l->flight->ticket,
-        .born_ns = u64_min(l->began_ns, now_ns), /* it may be as old as the start of the load */
+        .born_ns = (int64_t)u64_min(l->began_ns, now_ns), /* it may be as old as the load's start */
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)soft_ms + stale_ms) * NS_PER_MS,
         .version = l->fill.version,
@@ -245,17 +246,13 @@ static void lifetimes(const struct load *l, uint32_t *ret_soft_ms, uint32_t *ret
 {
     const struct rules *rules = &l->space->rules;
     const struct nigh_fill *fill = &l->fill;
-    uint32_t soft = fill->soft_ttl_ms ? fill->soft_ttl_ms : rules->soft_ttl_ms;
-    uint32_t stale = fill->stale_ms ? fill->stale_ms : rules->stale_ms;
-    if (fill->kind == FILL_ABSENT) {
-        soft = fill->soft_ttl_ms ? fill->soft_ttl_ms : rules->absent_ttl_ms;
-        stale = 0;
-    }
+    bool absent = fill->kind == FILL_ABSENT;
+    uint32_t rule_ms = absent ? rules->absent_ttl_ms : rules->soft_ttl_ms;
     struct random *random = l->space->cache->env.random;
-    soft = soft == NIGH_NONE ? 0 : soft;
-    stale = stale == NIGH_NONE ? 0 : stale;
-    *ret_soft_ms = (uint32_t)random_jitter(random, soft, rules->jitter_percent);
-    *ret_stale_ms = (uint32_t)random_jitter(random, stale, rules->jitter_percent);
+    *ret_soft_ms = lifetime_ms(fill->soft_ttl_ms, rule_ms, rules->jitter_percent,
+                               random_below(random, UINT64_MAX));
+    *ret_stale_ms = lifetime_ms(absent ? NIGH_NONE : fill->stale_ms, rules->stale_ms,
+                                rules->jitter_percent, random_below(random, UINT64_MAX));
 }
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer

@@ -14,6 +14,7 @@
 #include "cache/fill.h"
 #include "cache/freshness.h"
 #include "cache/leases.h"
+#include "cache/lifetime.h"
 #include "cache/lookup.h"
 
 /* One value on its way in: built once, used for the envelope and for the L1 entry. */
@@ -37,15 +38,19 @@ struct writing {
 
 /* Spread by what differs from key to key and from put to put: a number drawn from the cache's
  * generator would be a write to a line that all writers share. */
-static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms,
-                         uint64_t noise)
+static void set_lifetimes(struct writing *w, const struct nigh_call *call)
 {
-    uint32_t ms = own_ms == NIGH_NONE ? 0 : own_ms ? own_ms : rule_ms;
-    return (uint32_t)random_jitter_by(noise, ms, space->rules.jitter_percent);
+    const struct rules *rules = &w->space->rules;
+    uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
+    w->soft_ms = lifetime_ms(call->soft_ttl_ms, rules->soft_ttl_ms, rules->jitter_percent, noise);
+    w->stale_ms = lifetime_ms(call->stale_ms, rules->stale_ms, rules->jitter_percent,
+                              noise * HASH_GOLDEN);
 }
 
 static int add_tags(struct writing *w, const char *const *tags, size_t count)
 {
+    if (!tags)
+        return NIGH_EINVAL;
     w->tags = (struct nigh_fill){.env = &w->space->cache->env};
     for (size_t i = 0; i < count; i++) {
         int rc = fill_add_group(&w->tags, tags[i]);
@@ -74,9 +79,7 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
     w->value = value;
     w->ticket = l1_ticket(cache->l1);
     w->version = call->version;
-    uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
-    w->soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms, noise);
-    w->stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms, noise * HASH_GOLDEN);
+    set_lifetimes(w, call);
     w->position = (struct coherence_position){0, 0};
     if (cache->coherence)
         w->position = coherence_position(cache->coherence);
@@ -113,7 +116,7 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
     return (struct l1_value){
         .bytes = w->value,
         .stamp = stamp,
-        .born_ns = now_ns,
+        .born_ns = (int64_t)now_ns,
         .fresh_until_ns = now_ns + w->soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)w->soft_ms + w->stale_ms) * NS_PER_MS,
         .version = w->version,
@@ -233,8 +236,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
 
 static uint32_t hard_ms(const struct writing *w)
 {
-    uint64_t ms = (uint64_t)w->soft_ms + w->stale_ms + w->space->rules.keep_ms;
-    return (uint32_t)u64_min(u64_max(ms, 1), UINT32_MAX);
+    return lifetime_hard_ms(w->soft_ms, w->stale_ms, w->space->rules.keep_ms);
 }
 
 /* Tell Redis and every node: the key's value is `mode`d with the envelope, or deleted. */
@@ -372,7 +374,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
     int rc = cache_check(space, key, key_len, call);
     if (rc != 0)
         return rc;
-    if (!value && len > 0)
+    if (!value)
         return NIGH_EINVAL;
     struct writing w;
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);

@@ -80,7 +80,7 @@ enum l1_flags {
 struct l1_value {
     struct bytes bytes;
     uint64_t stamp;          /* the ticket */
-    uint64_t born_ns;        /* when loaded from the origin */
+    int64_t born_ns;         /* when loaded from the origin; negative: before the clock began */
     uint64_t fresh_until_ns;
     uint64_t stale_until_ns; /* the entry leaves L1 then */
     uint64_t version;        /* 0: none */

@@ -39,7 +39,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
         return NIGH_ENOMEM;
     ch->config = *config;
     conn_init(&ch->conn, &config->l2->conn_config);
-    ch->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (ch->wake_fd < 0) {
         mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
         return NIGH_ETHREAD;

@@ -53,7 +53,7 @@ static void destroy(struct l2 *l2)
 /* The wake-up and the thread, of a client that is otherwise complete. */
 static int start(struct l2 *l2)
 {
-    l2->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (l2->wake_fd < 0)
         return NIGH_ETHREAD;
     if (!l2->env->own_threads)
