@@ -65,6 +65,7 @@ for i = 1, keys do
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
     if what == 'refuse' then return answer(REFUSED) end
+    if what == 'set' and ahead(envelope) then what = 'delete' end
     gone[#gone + 1] = lease
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
     if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms} end

@@ -4,6 +4,10 @@
 local HEADER_BYTES = 96
 local FILL_ID_AT = 32
 local VERSION_AT = 40
+local TIME_AT = 48
+
+-- How far a node's idea of the server's time may be ahead: it is off by the way of one answer.
+local AHEAD_MAX_MS = 2000
 
 -- 8 bytes of the envelope's header; '' of what is not an envelope of this format.
 local function field(key, at)
@@ -27,4 +31,11 @@ local function above(a, b)
     local a_low, a_high = struct.unpack('<I4I4', a)
     local b_low, b_high = struct.unpack('<I4I4', b)
     return a_high > b_high or (a_high == b_high and a_low > b_low)
+end
+
+-- Whether a value says that it was filled later than now: the server's clock has been set back, and
+-- whoever filled it does not know yet. It would seem young again when that time comes.
+local function ahead(envelope)
+    return #envelope >= HEADER_BYTES and
+        struct.unpack('<I8', envelope, TIME_AT + 1) > now + AHEAD_MAX_MS
 end

@@ -19,7 +19,7 @@ if string.sub(held, 1, 8) ~= token then return answer(REFUSED) end
 redis.call('DEL', lease)
 
 local verdict, registered = REFUSED, 0
-if ours == ZERO or not above(version(data), ours) then
+if (ours == ZERO or not above(version(data), ours)) and not ahead(envelope) then
     verdict = STORED
     if register_ms > 0 and head ~= '' and ARGV[12] ~= string.sub(head, 33, 40) then
         registered = register(ARGV[9], ARGV[10], register_ms, ARGV[13]) and register_ms or 0
