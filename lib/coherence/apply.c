@@ -165,11 +165,17 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
 
 /* ---- the channel ---- */
 
-/* Rule 8. False: a beat must tell what this frame alone does not. */
+/*
+ * Rule 8. False: a beat must tell what this frame alone does not.
+ *
+ * A frame of a clock that was left is no reason to forget the one that is followed: the listener
+ * still hears the server that was left, or both connections are on their way back to it. The beat
+ * tells which.
+ */
 static bool push_locked(struct coherence *c, const struct coherence_message *m)
 {
     if (!coherence_follows_locked(c, m->identity)) {
-        if (coherence_position(c).identity != 0)
+        if (coherence_position(c).identity != 0 && !met_has_left(&c->met, m->identity))
             coherence_forget_locked(c);
         return false;
     }
