@@ -221,7 +221,7 @@ void load_filled(struct load *l)
     count_fill(l->space, answer);
     if (answer->status == 0)
         coherence_note(l->space->cache->coherence, answer);
-    if (answer->status != 0 || answer->verdict == L2_STORED)
+    if (answer->status != 0 || answer->verdict == L2_STORED || answer->verdict == L2_CROWDED)
         lookup_store(l->space, &l->key, l->fresh);
     l2_answer_free(answer);
     land_fresh(l);

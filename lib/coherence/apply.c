@@ -72,13 +72,18 @@ static bool remembers_locked(const struct coherence *c, uint64_t sequence)
            c->applied - sequence < COHERENCE_NONCES;
 }
 
+bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
+{
+    return !remembers_locked(c, sequence) || nonce == c->nonces[sequence % COHERENCE_NONCES];
+}
+
 /* Whether a change at this position can be the one that is known here. */
 static bool agrees_locked(const struct coherence *c, const struct coherence_point *known,
                           uint64_t sequence, uint64_t nonce)
 {
     if (sequence == known->sequence && nonce != known->nonce)
         return false;
-    return !remembers_locked(c, sequence) || nonce == c->nonces[sequence % COHERENCE_NONCES];
+    return coherence_agrees_locked(c, sequence, nonce);
 }
 
 /* ---- one frame ---- */
@@ -114,8 +119,8 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
 
 /* ---- the log, as a beat brought it ---- */
 
-/* One entry: WHOLE if it is applied. One that does not decode (it was too large to be logged), or
- * was written under another clock, is a hole like one that is missing. */
+/* One entry: WHOLE if it is applied. One that was written under another clock is a hole like one
+ * that is missing; an empty one was too large to be logged, and may still come by the channel. */
 static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes frame,
                                                uint64_t sequence,
                                                const struct coherence_point *known)
@@ -127,6 +132,8 @@ static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes
         return COHERENCE_TRAIL_REWOUND;
     if (sequence <= c->applied)
         return COHERENCE_TRAIL_WHOLE; /* came by the channel meanwhile */
+    if (sequence == c->applied + 1 && frame.len == 0)
+        return COHERENCE_TRAIL_LARGE;
     if (sequence != c->applied + 1 || !whole)
         return COHERENCE_TRAIL_LOST;
     if (!coherence_is_next_of_locked(c, m.previous))
@@ -135,32 +142,32 @@ static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes
     return COHERENCE_TRAIL_WHOLE;
 }
 
-/* The clock of an answer that was asked for when `known` had been executed: it does not stand
- * before that, and nowhere with another change than the one known here. */
-static enum coherence_trail judge_clock_locked(struct coherence *c, const struct l2_clock *clock,
-                                               const struct coherence_point *known)
+bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
+                              const struct coherence_point *known)
 {
-    if (clock->sequence < known->sequence ||
-        !agrees_locked(c, known, clock->sequence, clock->nonce))
-        return COHERENCE_TRAIL_REWOUND;
-    coherence_known_raise_locked(c, clock->sequence, clock->nonce);
-    if (clock->sequence > c->applied)
-        return COHERENCE_TRAIL_LOST; /* or MORE */
-    return remembers_locked(c, clock->sequence) ? COHERENCE_TRAIL_WHOLE : COHERENCE_TRAIL_MORE;
+    return clock->sequence >= known->sequence &&
+           agrees_locked(c, known, clock->sequence, clock->nonce);
 }
 
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
                                                 const struct coherence_point *known)
 {
-    if (!coherence_follows_locked(c, answer->clock.identity))
-        return COHERENCE_TRAIL_LOST;
+    const struct l2_clock *clock = &answer->clock;
     enum coherence_trail trail = COHERENCE_TRAIL_WHOLE;
+    if (!coherence_follows_locked(c, clock->identity))
+        return COHERENCE_TRAIL_LOST;
+    if (!coherence_goes_on_locked(c, clock, known))
+        return COHERENCE_TRAIL_REWOUND;
     for (uint32_t i = 0; i < answer->entry_count && trail == COHERENCE_TRAIL_WHOLE; i++)
         trail = apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i], known);
     if (trail != COHERENCE_TRAIL_WHOLE)
         return trail;
-    trail = judge_clock_locked(c, &answer->clock, known);
-    return trail == COHERENCE_TRAIL_LOST && answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : trail;
+    if (!coherence_goes_on_locked(c, clock, known)) /* now that more has been applied */
+        return COHERENCE_TRAIL_REWOUND;
+    coherence_known_raise_locked(c, clock->sequence, clock->nonce);
+    if (clock->sequence > c->applied)
+        return answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : COHERENCE_TRAIL_LOST;
+    return remembers_locked(c, clock->sequence) ? COHERENCE_TRAIL_WHOLE : COHERENCE_TRAIL_MORE;
 }
 
 /* ---- the channel ---- */

@@ -25,6 +25,8 @@
 #define BEAT_ENTRIES 512u
 /* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. */
 #define BEAT_SPACING_MS 5u
+/* A frame that is too large for the log comes by the channel, if at all, within so many of them. */
+#define BEAT_LARGE_TRIES 40u
 #define BEAT_JITTER_PERCENT 10u /* so that nodes opened together do not stay together */
 
 static uint64_t beat_period_ns(const struct coherence *c)
@@ -229,16 +231,25 @@ static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t 
     watch_listener(c, a->clock.sequence, heard);
 }
 
+/* A large frame may be on its way to the listener: other beats, before the trail is lost. */
+static enum coherence_trail patient(struct coherence *c, enum coherence_trail trail)
+{
+    struct coherence_beat *b = &c->beat;
+    b->large_tries = trail == COHERENCE_TRAIL_LARGE ? b->large_tries + 1 : 0;
+    bool waits = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)) &&
+                 b->large_tries < BEAT_LARGE_TRIES; /* a hint */
+    return trail == COHERENCE_TRAIL_LARGE && !waits ? COHERENCE_TRAIL_LOST : trail;
+}
+
 static void beat_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a))
         return;
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = outdated_locked(c);
+    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
-    coherence_meet_locked(c, a);
     if (!outdated)
-        trail = coherence_apply_log_locked(c, a, &c->beat.known);
+        trail = patient(c, coherence_apply_log_locked(c, a, &c->beat.known));
     if (!outdated && trail == COHERENCE_TRAIL_LOST)
         coherence_forget_locked(c);
     if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
@@ -249,6 +260,8 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
         return;
     if (trail == COHERENCE_TRAIL_WHOLE)
         beat_whole(c, a, heard);
+    else if (trail == COHERENCE_TRAIL_LARGE)
+        coherence_beat_want(c);
     else
         again_at_once(c, trail != COHERENCE_TRAIL_MORE);
 }
@@ -300,9 +313,8 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
         return;
     schemas_learn(&c->schemas, c->config.env->mem, &a->clock, a->value);
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = outdated_locked(c);
-    coherence_meet_locked(c, a);
-    bool follow = !outdated && coherence_may_follow_locked(c, &a->clock);
+    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
+    bool follow = !outdated && coherence_may_follow_locked(c, a, &c->beat.known);
     if (follow) {
         tell_recent_locked(c, a->clock.identity);
         coherence_follow_locked(c, a);
@@ -310,7 +322,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
     pthread_mutex_unlock(&c->apply_lock);
     if (follow)
         clock_taken(c, a);
-    else if (!outdated)
+    else
         again_at_once(c, true);
 }
 

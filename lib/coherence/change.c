@@ -172,12 +172,14 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
 }
 
 /* Accepted under the clock that is followed. If it is the next after A, the one before it must be
- * what is at A: else the history is another. */
+ * what is at A, and at its own position nothing else may have been seen: else the history is
+ * another. (It will be told again: see note_recent_locked().) */
 static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
 {
     uint64_t sequence = a->answer->clock.sequence;
-    bool rewound =
-        sequence == c->applied + 1 && !coherence_is_next_of_locked(c, a->answer->previous);
+    bool rewound = !coherence_agrees_locked(c, sequence, a->nonce) ||
+                   (sequence == c->applied + 1 &&
+                    !coherence_is_next_of_locked(c, a->answer->previous));
     settle_items(c, a, sequence);
     if (rewound)
         coherence_rewound_locked(c);

@@ -83,11 +83,25 @@ bool coherence_outlived(struct coherence *c, const struct l2_answer *answer)
     return outlived;
 }
 
-bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock)
+/* Whether it is the clock last followed. */
+static bool is_last_locked(const struct coherence *c, const struct l2_clock *clock)
 {
-    bool rewound = clock->id == c->renew &&
-                   memcmp(clock->replid.data, c->renew_replid, sizeof(c->renew_replid)) == 0;
-    bool again = rewound || met_has_left(&c->met, clock->identity);
+    return clock->id == c->clk_id &&
+           memcmp(clock->replid.data, c->replid, sizeof(c->replid)) == 0;
+}
+
+static bool is_to_renew_locked(const struct coherence *c, const struct l2_clock *clock)
+{
+    return clock->id == c->renew &&
+           memcmp(clock->replid.data, c->renew_replid, sizeof(c->renew_replid)) == 0;
+}
+
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_answer *answer,
+                                 const struct coherence_point *known)
+{
+    const struct l2_clock *clock = &answer->clock;
+    bool rewound = is_last_locked(c, clock) && !coherence_goes_on_locked(c, clock, known);
+    bool again = rewound || is_to_renew_locked(c, clock) || met_has_left(&c->met, clock->identity);
     c->renew = again ? clock->id : 0;
     memcpy(c->renew_replid, clock->replid.data, sizeof(c->renew_replid));
     return !again;
@@ -238,7 +252,10 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
     bool followed = false;
     pthread_mutex_lock(&c->apply_lock);
     bool newest = coherence_meet_locked(c, answer);
-    if (coherence_follows_locked(c, clock->identity)) {
+    if (coherence_follows_locked(c, clock->identity) &&
+        !coherence_agrees_locked(c, clock->sequence, clock->nonce)) {
+        coherence_rewound_locked(c);
+    } else if (coherence_follows_locked(c, clock->identity)) {
         followed = true;
         coherence_known_raise_locked(c, clock->sequence, clock->nonce);
     } else if (newest && !EPOCH_NONE_FOLLOWED(epoch_locked(c))) {

@@ -72,6 +72,7 @@ struct coherence_beat {
     uint64_t epoch;       /* (k) when it was sent */
     uint64_t after_seq;   /* (k) A when it was sent */
     struct coherence_point known; /* (k) K then: what the answer must go on from */
+    uint32_t large_tries; /* (k) beats in a row that found a large frame not yet heard */
     bool old_told;        /* (k) the log has been told of changes by nodes of wire version 1 */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) the next regular one */
@@ -181,9 +182,10 @@ bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
 /* Whether an answer that accepts a change comes from a clock that has been left by now: later
  * answers show another, which does not know of the change. */
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
-/* Whether what a resync shows may be followed as it is; else it is renewed first (rule 16). */
-bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock)
-    REQUIRES(apply_lock);
+/* `known`: K of the clock last followed, when it was asked. Whether what a resync shows may be
+ * followed as it is; else it is renewed first (rule 16). */
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_answer *answer,
+                                 const struct coherence_point *known) REQUIRES(apply_lock);
 /* Follow the clock of a resync. */
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
@@ -198,6 +200,13 @@ void coherence_apply_item_locked(struct coherence *c, const struct coherence_ite
 /* A and K, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(apply_lock);
+/* Whether what was executed at a position can be what is known to have been, up to A (rule 16). */
+bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
+    REQUIRES(apply_lock);
+/* The clock of an answer that was asked for when `known` had been executed: whether it does not
+ * stand before that, and nowhere with another change than the one known here. */
+bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
+                              const struct coherence_point *known) REQUIRES(apply_lock);
 /* Whether the change after A says of the one at A what is known here (rule 16). */
 bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous) REQUIRES(apply_lock);
 /* The local step of a call of ours is done at its position: its frame may be skipped. */
@@ -206,6 +215,7 @@ void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(a
 enum coherence_trail {
     COHERENCE_TRAIL_WHOLE, /* everything Redis had is applied */
     COHERENCE_TRAIL_MORE,  /* it goes on beyond what the answer holds */
+    COHERENCE_TRAIL_LARGE, /* what comes next was too large for the log */
     COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
     COHERENCE_TRAIL_REWOUND, /* what was applied or accepted here is not in its history */
 };
