@@ -314,7 +314,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
     schemas_learn(&c->schemas, c->config.env->mem, &a->clock, a->value);
     pthread_mutex_lock(&c->apply_lock);
     bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
-    bool follow = !outdated && coherence_may_follow_locked(c, a, &c->beat.known);
+    bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat.known);
     if (follow) {
         tell_recent_locked(c, a->clock.identity);
         coherence_follow_locked(c, a);

@@ -96,10 +96,9 @@ static bool is_to_renew_locked(const struct coherence *c, const struct l2_clock 
            memcmp(clock->replid.data, c->renew_replid, sizeof(c->renew_replid)) == 0;
 }
 
-bool coherence_may_follow_locked(struct coherence *c, const struct l2_answer *answer,
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
                                  const struct coherence_point *known)
 {
-    const struct l2_clock *clock = &answer->clock;
     bool rewound = is_last_locked(c, clock) && !coherence_goes_on_locked(c, clock, known);
     bool again = rewound || is_to_renew_locked(c, clock) || met_has_left(&c->met, clock->identity);
     c->renew = again ? clock->id : 0;

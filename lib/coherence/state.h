@@ -184,7 +184,7 @@ bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
 /* `known`: K of the clock last followed, when it was asked. Whether what a resync shows may be
  * followed as it is; else it is renewed first (rule 16). */
-bool coherence_may_follow_locked(struct coherence *c, const struct l2_answer *answer,
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
                                  const struct coherence_point *known) REQUIRES(apply_lock);
 /* Follow the clock of a resync. */
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
