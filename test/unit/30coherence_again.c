@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rules 13 and 16 to 18: a clock that is met again or was rewound, what is told again then, lists of
-// schemas that move, and nodes of wire version 1.
+// Rules 13 and 16 to 18: a clock that is met again or was rewound, what is told again then, lists
+// of schemas that move, and nodes of wire version 1.
 
 #include "30coherence_world.h"
 

@@ -7,8 +7,8 @@
  * answer (the client's): what comes between the two is what the tests are about. Published frames
  * wait until the test lets the channel hear or lose them. Time moves by fake_env_advance alone.
  *
- * Two nodes on one Redis: world_open_beside(). Each has a world of its own, of which the second uses
- * only the node's half; frames reach both.
+ * Two nodes on one Redis: world_open_beside(). Each has a world of its own, of which the second
+ * uses only the node's half; frames reach both.
  *
  * The sink's notes read like "key s/a #1500! all~ wake": a key, a hard group slot, soft `all`.
  */
