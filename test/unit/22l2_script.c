@@ -1,89 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The scripts against a real server: what each does, what it refuses, and what it leaves behind.
 
-#include <stdio.h>
-
-#include "l2/script.h"
-#include "support/l2_client.h"
-
-static const struct l2_frame frame = {{"HEAD", 4}, {"TAIL", 4}};
-
-/* ---- what a case asks, in one call each ---- */
-
-static struct l2_answer *get(struct client *c, const char *name)
-{
-    struct l2_key key = client_key(name);
-    return CLIENT_ASK(c, l2_get, &key);
-}
-
-static struct l2_answer *lease(struct client *c, const char *name, uint64_t token,
-                               uint64_t rejected)
-{
-    struct l2_key key = client_key(name);
-    const struct l2_lease l = {.token = token, .rejected = rejected, .lease_ms = 5000};
-    return CLIENT_ASK(c, l2_lease, &key, &l);
-}
-
-static struct l2_answer *fill(struct client *c, const char *name, uint64_t token, uint64_t version,
-                              uint64_t connection)
-{
-    struct l2_key key = client_key(name);
-    struct bytes envelope = client_envelope(token, version, "filled");
-    const struct l2_fill f = {
-        .token = token,
-        .connection = connection,
-        .version = version,
-        .hard_ms = 60000,
-        .envelope = envelope,
-        .frame = frame,
-    };
-    struct l2_answer *a = CLIENT_ASK(c, l2_fill, &key, &f);
-    client_envelope_free(envelope);
-    return a;
-}
-
-static struct l2_answer *change_key(struct client *c, const char *name, enum l2_change_mode mode,
-                                    uint64_t version, uint64_t token)
-{
-    struct bytes envelope = client_envelope(777, version, "written");
-    const struct l2_change_key key = {
-        .key = client_key(name),
-        .mode = mode,
-        .version = version,
-        .token = token,
-        .envelope = mode == L2_DELETE ? bytes_of(NULL, 0) : envelope,
-        .hard_ms = 60000,
-    };
-    const struct l2_change change = {
-        .keys = &key, .key_count = 1, .nonce = 42, .schemas = 42, .frame = frame};
-    struct l2_answer *a = CLIENT_ASK(c, l2_change, &change);
-    client_envelope_free(envelope);
-    return a;
-}
-
-/* Status and verdict of an answer, which is freed. */
-static int verdict_of(struct l2_answer *a)
-{
-    int verdict = a->status ? a->status : (int)a->verdict;
-    l2_answer_free(a);
-    return verdict;
-}
-
-/* The case's own server and client, started and stopped by each. */
-static struct redis server;
-static struct client c;
-
-static void begin(char *const *args)
-{
-    redis_start(&server, args);
-    client_open(&c, server.uri);
-}
-
-static void end(void)
-{
-    client_close(&c);
-    redis_stop(&server);
-}
+#include "22l2_script.h"
 
 /* ---- values and leases ---- */
 
@@ -567,6 +485,242 @@ TEST(the_log_is_bounded)
     CHECK_EQ(a->entry_count, 10000);
     l2_answer_free(a);
     end();
+}
+
+/* 8 MiB of frames, whatever their size: never below 256 of them, never above 16384. */
+TEST(the_log_keeps_fewer_of_larger_frames)
+{
+    static const struct {
+        size_t bytes;
+        int changes, least, most;
+    } cases[] = {
+        {40000, 400, 256, 280}, /* below 8 MiB by number */
+        {8000, 1500, 1000, 1120},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char *tail = calloc(1, cases[i].bytes);
+        const struct l2_change change = {
+            .nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, cases[i].bytes}}};
+        begin(NULL);
+        for (int n = 0; n < cases[i].changes; n++)
+            CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+        CHECK_GE(redis_integer(&server, "XLEN t:!:log"), cases[i].least);
+        CHECK_LE(redis_integer(&server, "XLEN t:!:log"), cases[i].most);
+        end();
+        free(tail);
+    }
+}
+
+/* One large frame among small ones takes next to nothing from them. */
+TEST(the_log_goes_by_the_mean_size)
+{
+    static char tail[60000];
+    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = frame};
+    begin(NULL);
+    for (int n = 0; n < 2000; n++) {
+        change.frame.tail = bytes_of(tail, n == 1000 ? sizeof(tail) : 4);
+        CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    }
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 2000);
+    end();
+}
+
+/* Whoever has heard it needs no entry; whoever has not reads the clock. */
+TEST(a_frame_above_64_kib_is_logged_as_lost)
+{
+    static char tail[65536];
+    enum { FITS = 65536 - 4 - 40 - 4 * 8 };
+    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, FITS}}};
+    begin(NULL);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    change.frame.tail.len++;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    change.frame.tail.len = 4;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42));
+    REQUIRE_EQ(a->entry_count, 3);
+    CHECK_EQ(a->entries[0].len, 65536);
+    CHECK_EQ(a->entry_seqs[1], 2);
+    CHECK_EQ(a->entries[1].len, 0);
+    CHECK_EQ(a->entries[2].len, 4 + 40 + 4 * 8 + 4);
+    l2_answer_free(a);
+    end();
+}
+
+/* ---- a clock is renewed: rule 16 ---- */
+
+/* A clock with a position, a schema, and a group. */
+static struct l2_answer *clock_to_renew(void)
+{
+    static const struct l2_change_group group = {5, false};
+    struct bytes envelope = client_envelope(777, 0, "written");
+    const struct l2_change_key key = {
+        .key = client_key("k"), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
+    const struct l2_change change = {
+        .keys = &key,
+        .key_count = 1,
+        .groups = &group,
+        .group_count = 1,
+        .nonce = 42,
+        .schemas = 42,
+        .registration = {60000, 0, 0},
+        .frame = frame,
+    };
+    struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+    CHECK_EQ(a->verdict, L2_STORED);
+    client_envelope_free(envelope);
+    return a;
+}
+
+static struct l2_answer *renew(uint64_t nonce, uint64_t id, struct bytes replid)
+{
+    const struct l2_resync resync = {.nonce = nonce, .renew = id, .renew_replid = replid};
+    return CLIENT_ASK(&c, l2_resync, &resync);
+}
+
+TEST(a_renewed_clock_has_another_id_and_all_else)
+{
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.id, 4711);
+    CHECK_NE(a->clock.identity, before->clock.identity);
+    CHECK_EQ(a->clock.home, before->clock.home);
+    CHECK_EQ(a->clock.nonce, 4711);
+    CHECK_EQ(a->clock.sequence, 1);
+    CHECK_EQ(a->clock.schemas, before->clock.schemas);
+    CHECK_EQ(a->value.len, 16 + 1 + 1);
+    CHECK(!a->partial);
+    CHECK_EQ(a->entry_count, 1);
+    CHECK_EQ(get_le64(page_slot(a, 5)), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:log t:!2:!log"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1); /* stale to everybody */
+    CHECK_EQ(le64_at(&server, "t:!2:!clk", 0), 4711);
+    CHECK_EQ(le64_at(&server, "t:!2:!clk", 16), 4711);
+    l2_answer_free(a);
+    a = change_key(&c, "k", L2_DELETE, 0, 0);
+    CHECK_EQ(a->clock.sequence, 2);
+    CHECK_EQ(a->previous, 4711); /* the chain goes on from there */
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_is_renewed_if_it_is_still_the_one_seen)
+{
+    static const char elsewhere[] = "0123456789012345678901234567890123456789";
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    struct l2_answer *a = renew(1001, 43, before->clock.replid);
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* another id */
+    l2_answer_free(a);
+    a = renew(1002, 42, bytes_of(elsewhere, 40));
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* another server */
+    l2_answer_free(a);
+    a = renew(1003, 0, bytes_of("", 0));
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* nobody asked */
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
+    a = renew(1004, 42, before->clock.replid);
+    CHECK_EQ(a->clock.id, 1004);
+    l2_answer_free(a);
+    a = renew(1005, 42, before->clock.replid); /* the second node that asks for it */
+    CHECK_EQ(a->clock.id, 1004);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_of_other_group_slots_is_not_renewed)
+{
+    static const char others[] = {0, 0x10, 0, 0}; /* 4096 */
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    free(redis_command(&server, "SETRANGE t:!2:!clk 64 %b", others, sizeof(others)));
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->clock.id, 42);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_is_renewed_when_memory_is_full)
+{
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.id, 4711);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+/* ---- the chain of changes ---- */
+
+TEST(each_change_names_the_one_before_it)
+{
+    begin(NULL);
+    uint64_t previous = 100; /* of the clock that the first one makes */
+    for (uint64_t nonce = 100; nonce < 104; nonce++) {
+        const struct l2_change change = {.nonce = nonce, .schemas = 100, .frame = frame};
+        struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+        CHECK_EQ(a->previous, previous);
+        CHECK_EQ(a->clock.nonce, nonce);
+        previous = nonce;
+        l2_answer_free(a);
+    }
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(1, 100, 7));
+    REQUIRE_EQ(a->entry_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint8_t *f = a->entries[i].data;
+        CHECK_EQ(get_le64(f + 60), 100 + i);
+        CHECK_EQ(get_le64(f + 68), 101 + i);
+    }
+    CHECK_EQ(a->clock.nonce, 103);
+    l2_answer_free(a);
+    end();
+}
+
+/* ---- the number of the call ---- */
+
+/* A script as it was asked: its reply's lines begin with the number. */
+static void check_echo(enum script_id id, const char *keys_and_args)
+{
+    char format[512];
+    snprintf(format, sizeof(format), "EVAL %%s %s", keys_and_args);
+    char *reply = redis_command(&server, format, script_table[id].text.data, "");
+    bool told = reply && strncmp(reply, "NUMBER01\n", 9) == 0;
+    if (!CHECK(told))
+        check_note("script %d answers %s", id, reply ? reply : "nothing");
+    free(reply);
+}
+
+#define CLK_NAME "t:!2:!clk "
+#define LOG_NAMES "t:!:log t:!2:!nil "
+
+TEST(every_script_answers_the_number_of_its_call)
+{
+    static const char *const asked[SCRIPT_COUNT] = {
+        [SCRIPT_LEASE] = "3 " CLK_NAME "d l NUMBER01 TOKEN001 REJECTED 5000 0",
+        [SCRIPT_OVERRIDE] = "2 " CLK_NAME "l NUMBER01 TOKEN001 5000",
+        [SCRIPT_EXTEND] = "2 " CLK_NAME "l NUMBER01 TOKEN001 5000",
+        [SCRIPT_RELEASE] = "2 " CLK_NAME "l NUMBER01 TOKEN001 ch HEAD TAIL",
+        [SCRIPT_FILL] = "3 " CLK_NAME "d l "
+                        "NUMBER01 TOKEN001 VERSION1 5000 ENV ch HEAD TAIL s 1 0 SCHEMAS1 NONCE001",
+        [SCRIPT_CHANGE] = "3 " CLK_NAME LOG_NAMES
+                          "NUMBER01 NONCE001 SCHEMAS1 ch HEAD TAIL 2048 0 %s s 1 0 SCHEMAS1",
+        [SCRIPT_BEAT] = "5 " CLK_NAME LOG_NAMES "t:!:clk t:!2:!log "
+                        "NUMBER01 NONCE001 2048 0 10 1000 ch HEAD oldch",
+        [SCRIPT_RESYNC] = "4 " CLK_NAME LOG_NAMES "t:!2:!log "
+                          "NUMBER01 NONCE001 2048 REPLID IDIDIDID 0 RENEWID1 REPLID",
+    };
+    redis_start(&server, NULL);
+    for (int id = 0; id < SCRIPT_COUNT; id++)
+        check_echo(id, asked[id]);
+    redis_stop(&server);
 }
 
 /* ---- names of scripts ---- */

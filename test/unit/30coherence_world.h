@@ -7,6 +7,9 @@
  * answer (the client's): what comes between the two is what the tests are about. Published frames
  * wait until the test lets the channel hear or lose them. Time moves by fake_env_advance alone.
  *
+ * Two nodes on one Redis: world_open_beside(). Each has a world of its own, of which the second
+ * uses only the node's half; frames reach both.
+ *
  * The sink's notes read like "key s/a #1500! all~ wake": a key, a hard group slot, soft `all`.
  */
 #ifndef NIGH_TEST_COHERENCE_WORLD_H
@@ -45,9 +48,11 @@ struct world_request {
     uint64_t after_seq;
     uint64_t nonce;
     uint64_t renew;              /* resync */
+    char renew_replid[40];
     uint64_t schemas;            /* change: the token it was made with */
     uint32_t schema_count;       /* other schemas of the first key */
     uint32_t register_ms;
+    uint64_t register_token;
     bool old_nodes;
     struct l2_change_group groups[16];
     uint32_t group_count;
@@ -66,10 +71,13 @@ struct l2_channel {
 };
 
 /* The world is the link: `struct l2` is whatever l2.h's functions say it is. */
+typedef struct l2 world;
 struct l2 {
     struct fake_env fake;
     struct stats stats;
     struct coherence *c;
+    world *server; /* whose Redis this node uses */
+    world *beside; /* the node that uses ours, too */
 
     bool connected;
     unsigned entries_max; /* of one beat's answer */
@@ -103,7 +111,6 @@ struct l2 {
     void (*on_group)(struct l2 *w, uint16_t slot, bool soft); /* while the sink is told */
     void (*on_key)(struct l2 *w, const struct coherence_item *item);
 };
-typedef struct l2 world;
 
 /* ---- the sink ---- */
 
@@ -236,6 +243,8 @@ static inline void world_accept(world *w, uint64_t nonce, const struct l2_change
     uint8_t *frame = world_frame_make(w, w->seq, previous, tail, tail_len, &len);
     world_line_add(&w->log, w->seq, frame, len);
     world_line_add(&w->said, w->seq, frame, len);
+    if (w->beside)
+        world_line_add(&w->beside->said, w->seq, frame, len);
     free(frame);
 }
 
@@ -292,6 +301,37 @@ static inline void world_hear(world *w)
 static inline void world_lose_one(world *w)
 {
     free(world_line_take(&w->said).bytes);
+}
+
+/* ---- copies: a history that is loaded in place later ---- */
+
+struct world_copy {
+    uint64_t id, seq, nonce;
+    struct world_line log;
+};
+
+static inline void world_log_copy(struct world_line *to, const struct world_line *from)
+{
+    world_line_clear(to);
+    for (unsigned i = 0; i < from->count; i++)
+        world_line_add(to, from->frames[i].seq, from->frames[i].bytes, from->frames[i].len);
+}
+
+static inline struct world_copy world_save(const world *w)
+{
+    struct world_copy copy = {.id = w->id, .seq = w->seq, .nonce = w->nonce};
+    world_log_copy(&copy.log, &w->log);
+    return copy;
+}
+
+/* The copy is used up. Positions of groups stay: they play no part where this is used. */
+static inline void world_load(world *w, struct world_copy *copy)
+{
+    w->id = copy->id;
+    w->seq = copy->seq;
+    w->nonce = copy->nonce;
+    world_log_copy(&w->log, &copy->log);
+    world_line_clear(&copy->log);
 }
 
 /* ---- requests ---- */
@@ -408,18 +448,21 @@ static inline enum l2_verdict world_execute_change(world *w, struct world_reques
     world_accept(w, r->nonce, r->groups, r->group_count, r->tail.bytes, r->tail.len);
     if (r->mode == L2_DELETE)
         return L2_NONE;
-    a->registered_ms = w->crowded ? 0 : r->register_ms;
-    return r->register_ms > 0 && w->crowded ? L2_CROWDED : L2_STORED;
+    bool asked = r->register_ms > 0 && r->register_token != w->schemas;
+    a->registered_ms = asked && !w->crowded ? r->register_ms : 0;
+    return asked && w->crowded ? L2_CROWDED : L2_STORED;
 }
 
 /* The server's moment. */
-static inline void world_execute(world *w, struct world_request *r)
+static inline void world_execute(world *node, struct world_request *r)
 {
+    world *w = node->server;
     struct l2_answer *a = calloc(1, sizeof(*a));
     world_clock_ensure(w, r->nonce);
     if (r->kind == WORLD_CHANGE)
         a->verdict = world_execute_change(w, r, a);
-    if (r->kind == WORLD_RESYNC && r->renew == w->id) {
+    if (r->kind == WORLD_RESYNC && r->renew == w->id &&
+        memcmp(r->renew_replid, w->replid, sizeof(w->replid)) == 0) {
         w->id = w->nonce = r->nonce;
         w->renewed++;
         world_line_clear(&w->log);
@@ -490,6 +533,8 @@ int l2_resync(struct l2 *w, const struct l2_resync *resync, const struct l2_op *
 {
     struct world_request r = {
         .kind = WORLD_RESYNC, .nonce = resync->nonce, .renew = resync->renew};
+    REQUIRE_EQ(resync->renew_replid.len, sizeof(r.renew_replid));
+    memcpy(r.renew_replid, resync->renew_replid.data, sizeof(r.renew_replid));
     return world_submit(w, r, op);
 }
 
@@ -499,8 +544,8 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
         .kind = WORLD_CHANGE,
         .nonce = change->nonce,
         .schemas = change->schemas,
-        .register_ms =
-            change->registration.token == w->schemas ? 0 : change->registration.ms,
+        .register_ms = change->registration.ms,
+        .register_token = change->registration.token,
         .old_nodes = change->old_nodes,
         .group_count = change->group_count,
         .key_count = change->key_count,
@@ -619,11 +664,11 @@ static inline void world_poke(void *arg)
     ((world *)arg)->pokes++;
 }
 
-static inline void world_init(world *w, uint32_t queue_items)
+static inline void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
 {
-    *w = (world){.entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
+    *w = (world){.server = w, .entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
     memset(w->replid, 'a', sizeof(w->replid));
-    fake_env_init(&w->fake, check_seed());
+    fake_env_init(&w->fake, seed);
     REQUIRE_EQ(stats_init(&w->stats, w->fake.env.mem), 0);
     struct coherence_config config = {
         .env = &w->fake.env,
@@ -640,6 +685,11 @@ static inline void world_init(world *w, uint32_t queue_items)
     coherence_set_poke(w->c, world_poke, w);
 }
 
+static inline void world_init(world *w, uint32_t queue_items)
+{
+    world_init_as(w, queue_items, check_seed());
+}
+
 static inline void world_connect(world *w)
 {
     w->connected = true;
@@ -654,6 +704,20 @@ static inline void world_open(world *w)
     w->channel->config.up(w->channel->config.arg);
     world_settle(w);
     world_pass(w, 10); /* the beat that the listener wanted */
+    CHECK_NE(coherence_position(w->c).identity, 0);
+    world_notes(w);
+}
+
+/* Another node, with ids of its own, on the Redis of `first`. */
+static inline void world_open_beside(world *w, world *first)
+{
+    world_init_as(w, 64, check_seed() + 1);
+    w->server = first;
+    first->beside = w;
+    fake_env_advance(&w->fake, first->fake.now_ns - w->fake.now_ns);
+    world_connect(w);
+    world_settle(w);
+    world_pass(w, 10);
     CHECK_NE(coherence_position(w->c).identity, 0);
     world_notes(w);
 }
@@ -694,7 +758,7 @@ static inline enum coherence_verdict world_judge(world *w, uint64_t sequence, co
 {
     uint8_t group[8];
     struct coherence_item item = world_tag(tag, false);
-    struct l2_clock clock = world_clock(w);
+    struct l2_clock clock = world_clock(w->server);
     put_le64(group, coherence_item_hash(&item));
     struct l2_envelope e = {
         .home = clock.home,
