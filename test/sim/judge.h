@@ -31,6 +31,7 @@ struct judge_config {
     uint64_t trust_ns;
     uint64_t lifetime_ns;
     bool judges_back;
+    bool judges_puts; /* late puts too, see judge.c */
 };
 
 void judge_init(const struct judge_config *config);

@@ -223,7 +223,12 @@ void node_open(int index, const struct node_options *options)
     start_tasks(node);
 }
 
-static int closing;
+static int closing; /* the node that node_close() is about */
+
+static bool is_closing_idle(void)
+{
+    return node_is_idle(closing);
+}
 
 static bool are_tasks_gone(void)
 {
@@ -233,10 +238,11 @@ static bool are_tasks_gone(void)
 bool node_close(int index)
 {
     struct node *node = &nodes[index];
+    closing = index;
+    bool ended = world_run(world_now() + 60 * SIM_S, is_closing_idle);
     node->stopping = true;
     net_stop(index);
-    closing = index;
-    bool ended = world_run(world_now() + 60 * SIM_S, are_tasks_gone) && node_is_idle(index);
+    ended = world_run(world_now() + 60 * SIM_S, are_tasks_gone) && ended;
     struct nigh *cache = node->cache;
     node->cache = NULL;
     if (ended)

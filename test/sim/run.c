@@ -11,7 +11,7 @@
 #include "sim/op.h"
 
 #define SETTLE_NS (25 * SIM_S)   /* connecting anew may take 5 s, a silent link 3 s before it */
-#define CALL_NS (40 * SIM_S)     /* the longest call: a load behind others, each up to its deadline */
+#define CALL_NS (60 * SIM_S)     /* all calls of the end, tried again and again */
 #define LOAD_SLACK_NS (8 * SIM_S) /* from the reading of the origin to the fill, and half of trust */
 
 static const struct schedule *now;
@@ -121,6 +121,7 @@ const char *schedule_run(const struct schedule *s)
         .lifetime_ns = LOAD_SLACK_NS + SIM_MS * (s->scenario->soft_ttl_ms ? s->scenario->soft_ttl_ms
                                                                          : NODE_SOFT_TTL_MS),
         .judges_back = s->scenario->judges_back,
+        .judges_puts = s->scenario->judges_puts,
     };
     now = s;
     world_init(s->seed);
@@ -132,7 +133,8 @@ const char *schedule_run(const struct schedule *s)
     open_nodes(s);
     for (uint32_t i = 0; i < s->count; i++)
         world_at(SIM_START_NS + s->steps[i].at_ns, take_step, NULL, i);
-    world_run(SIM_START_NS + s->end_ns, is_failed);
+    uint64_t end_ns = s->count ? s->steps[s->count - 1].at_ns : 0;
+    world_run(SIM_START_NS + u64_max(end_ns, s->end_ns), is_failed);
     if (!is_failed())
         finish(s);
     close_nodes(s);

@@ -45,6 +45,9 @@ const struct scenario scenarios[] = {
      .two_schemas = true, .weights = {CALLS, NOISE, [STEP_CUT] = 1, [STEP_EVICT] = 2}},
     {"wall", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 20,
      .soft_ttl_ms = 4000, .weights = {CALLS, NOISE, [STEP_WALL] = 5, [STEP_CUT] = 2}},
+    {"puts", .open = true, .nodes_min = 2, .nodes_max = 3, .steps = 30, .seconds = 5,
+     .judges_puts = true,
+     .weights = {[STEP_FETCH] = 20, [STEP_PUT] = 20, [STEP_INVALIDATE] = 20, [STEP_BLOCK] = 8}},
     {"hundred", .later = true, .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
      .weights = {[STEP_FETCH] = 30, [STEP_INVALIDATE] = 6}},
 };
@@ -174,7 +177,10 @@ static const struct {
 
 void step_print(const struct step *s, char *text, size_t size)
 {
-    int len = snprintf(text, size, "n%d %s", s->node, kinds[s->kind].name);
+    bool on_node = s->kind == STEP_CUT || s->kind == STEP_BLOCK || s->kind == STEP_PAUSE ||
+                   s->kind == STEP_DEAF || s->kind == STEP_FLAP;
+    int len = on_node ? snprintf(text, size, "n%d: %s", s->node, kinds[s->kind].name)
+                      : snprintf(text, size, "%s", kinds[s->kind].name);
     if (kinds[s->kind].key)
         len += snprintf(text + len, size - (size_t)len, " k%d", s->key);
     if (kinds[s->kind].b)

@@ -60,10 +60,11 @@ struct step {
 struct scenario {
     const char *name;
     bool later;            /* needs wire version 2 */
+    bool open;             /* finds what is known and not mended: only by name */
     int nodes_min, nodes_max;
     unsigned steps;
     uint32_t seconds;
-    bool versions_only, two_schemas, judges_back;
+    bool two_schemas, judges_back, judges_puts;
     uint32_t soft_ttl_ms;
     uint8_t weights[STEP_KINDS]; /* 0: never */
 };

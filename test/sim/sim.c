@@ -41,16 +41,22 @@ static void fail(const struct arguments *a, struct schedule *s, const char *rule
     printf("sim: %s\n", world_failed_text());
 }
 
+/* Those of a run without --scenario; the one with a hundred nodes runs by itself. */
+static bool is_usual(const struct arguments *a, const struct scenario *scenario)
+{
+    return !scenario->open && (a->later || !scenario->later) && scenario->nodes_max < 10;
+}
+
 static const struct scenario *scenario_at(const struct arguments *a, uint64_t i)
 {
+    const struct scenario *usual[64];
+    unsigned count = 0;
     if (a->only)
         return a->only;
-    unsigned count = 0;
-    while (count < scenario_count && (a->later || !scenarios[count].later))
-        count++;
-    if (a->later)
-        count--; /* the last, with a hundred nodes, runs by itself */
-    return &scenarios[i % count];
+    for (unsigned k = 0; k < scenario_count; k++)
+        if (is_usual(a, &scenarios[k]))
+            usual[count++] = &scenarios[k];
+    return usual[i % count];
 }
 
 static bool run_all(const struct arguments *a)
