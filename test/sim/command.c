@@ -388,7 +388,7 @@ static void run_xadd(struct call *c)
         return;
     }
     if (v && !id_below(v->last_ms, v->last_seq, ms, seq)) {
-        fail(c, "-ERR The ID specified in XADD is equal or smaller than the target stream top item");
+        fail(c, "-ERR The ID specified in XADD is equal or smaller than the target stream's");
         return;
     }
     if (!v)

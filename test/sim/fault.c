@@ -19,6 +19,8 @@ static struct {
     bool flaps[SIM_NODES_MAX];
     bool swapped;
     uint64_t swapped_ns;       /* when the databases were last exchanged */
+    uint64_t healed_ns;        /* when the last flap was over, and how many clocks there were */
+    unsigned clocks;
     uint64_t lost_until_ns;
     uint64_t usual_ns;
 } f;
@@ -107,6 +109,8 @@ static void flap_back(void *arg, uint64_t node)
     net_route((int)node, f.primary);
     net_cut((int)node, 1 - f.primary);
     if (f.flapped == 0) {
+        f.healed_ns = world_now();
+        f.clocks = judge_clocks();
         net_cut_server(1 - f.primary);
         other()->down = true;
         judge_valid(1 - f.primary, true);
@@ -156,7 +160,6 @@ static void promote(void)
     s->scripts_known = 0;
     s->down = false;
     s->paused_until_ns = 0;
-    s->wall_offset_ms = primary()->wall_offset_ms;
     judge_lost(s->index, CLOCK_NEVER_NS);
 }
 
@@ -207,6 +210,13 @@ static void swap_away(const struct step *step)
     world_at(world_now() + step->ms * SIM_MS, swap_back, NULL, 0);
 }
 
+static void step_wall(int32_t by_ms)
+{
+    for (int i = 0; i < SERVERS; i++)
+        servers[i].wall_offset_ms += (uint64_t)(int64_t)by_ms;
+    judge_stepped();
+}
+
 static void disturb(const struct step *step)
 {
     uint64_t until_ns = world_now() + step->ms * SIM_MS;
@@ -242,7 +252,7 @@ void fault_start(const struct step *step)
         break;
     case STEP_RELOAD: reload(); break;
     case STEP_SWAPDB: swap_away(step); break;
-    case STEP_WALL: primary()->wall_offset_ms += (uint64_t)(int64_t)step->by_ms; break;
+    case STEP_WALL: step_wall(step->by_ms); break;
     default: disturb(step);
     }
 }
@@ -263,6 +273,12 @@ void faults_end(void)
 uint64_t faults_lost_until(void)
 {
     return f.lost_until_ns;
+}
+
+uint64_t faults_healed(unsigned *ret_clocks)
+{
+    *ret_clocks = f.clocks;
+    return f.healed_ns;
 }
 
 void faults_init(const struct schedule *s)

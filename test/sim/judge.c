@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// See judge.h. What is not judged, because the library is known not to keep it: a put with a version
-// that Redis executes after the invalidation of a newer one. The invalidation leaves nothing behind
-// that the version could be compared with (COHERENCE rule 14: tombstones are best effort).
+// See judge.h. Everything is kept in arrays that are looked through: a schedule has some hundreds of
+// changes and loads.
 //
-// Everything is kept in arrays that are looked through: a schedule has some hundreds
-// of changes and loads.
+// What is not judged, because the library is known not to keep it: a put with a version that Redis
+// executes after the invalidation of a newer one. The invalidation leaves nothing behind that the
+// version could be compared with (COHERENCE rule 14).
 
 #include "sim/judge.h"
 
@@ -25,6 +25,7 @@ struct load {
     int key, node;
     uint32_t version;
     uint64_t read_ns;
+    uint64_t wall_ms; /* of the servers, then */
     bool put;
 };
 
@@ -55,6 +56,7 @@ static struct {
     uint64_t incarnations[SIM_NODES_MAX];
     uint32_t stored_floor[SERVERS][KEYS];
     bool invalid[SERVERS];
+    uint64_t stepped_ns; /* when the wall clock last did */
     uint64_t fills[FILLS_MAX];
     uint32_t fill_count;
     uint64_t clocks[256];
@@ -72,6 +74,7 @@ void judge_init(const struct judge_config *config)
     j.config = *config;
     j.load_count = j.cover_count = j.issued_count = j.fill_count = 0;
     j.clock_count = 0;
+    j.stepped_ns = 0;
     memset(j.incarnations, 0, sizeof(j.incarnations));
     memset(j.stored_floor, 0, sizeof(j.stored_floor));
     memset(j.invalid, 0, sizeof(j.invalid));
@@ -110,7 +113,8 @@ static uint32_t note_load(int node, int key, uint32_t version, bool put)
 {
     if (j.load_count == LOADS_MAX)
         abort();
-    j.loads[j.load_count] = (struct load){key, node, version, world_now(), put};
+    j.loads[j.load_count] =
+        (struct load){key, node, version, world_now(), server_wall_ms(&servers[0]), put};
     return j.load_count++;
 }
 
@@ -284,6 +288,32 @@ void judge_valid(int server, bool valid)
 
 /* ---- what servers store ---- */
 
+static bool ends_with_clk(const struct value *v)
+{
+    return v->type == TYPE_STRING && v->key_len > 5 &&
+           memcmp(v->key + v->key_len - 3, "clk", 3) == 0 &&
+           memchr(v->key + v->key_len - 5, '!', 2);
+}
+
+/* The id of the clock of this server, if it is new. */
+static void note_clock(struct server *s, unsigned db)
+{
+    struct db *d = &s->store.dbs[db];
+    for (size_t i = 0; i < d->count; i++) {
+        struct value *v = d->values[i];
+        if (!ends_with_clk(v) || v->string.len < 8)
+            continue;
+        uint64_t id = get_le64(v->string.data);
+        for (unsigned c = 0; c < j.clock_count; c++)
+            if (j.clocks[c] == id)
+                return;
+        if (j.clock_count < ARRAY_COUNT(j.clocks))
+            j.clocks[j.clock_count++] = id;
+        TRACE(-1, "      redis %d has a new clock %016llx", s->index, (unsigned long long)id);
+        return;
+    }
+}
+
 void judge_script(struct session *session, int script, struct bytes reply)
 {
     static const char *const names_of[SCRIPT_COUNT] = {
@@ -291,6 +321,7 @@ void judge_script(struct session *session, int script, struct bytes reply)
         [SCRIPT_RELEASE] = "release", [SCRIPT_FILL] = "fill",         [SCRIPT_CHANGE] = "change",
         [SCRIPT_BEAT] = "beat",       [SCRIPT_RESYNC] = "resync"};
     (void)reply;
+    note_clock(session->server, session->db);
     if (world_tracing && script != SCRIPT_BEAT)
         TRACE(session->node, "      %s at redis %d", names_of[script], session->server->index);
 }
@@ -361,6 +392,22 @@ static void judge_absent(const struct reading *r)
         world_fail("truth", "n%d answered ABSENT for k%d, which never was", r->node, r->key);
 }
 
+/*
+ * Lifetimes go by the servers' wall clock, which may step: back, and a value seems younger than it
+ * is. That cannot be told, unless it seems to come from the future. In the first moments after a
+ * step nodes do not know of it.
+ */
+static bool outlives(const struct load *l, uint64_t now_ns)
+{
+    int64_t age_ms = (int64_t)((now_ns - l->read_ns) / SIM_MS);
+    int64_t wall_age_ms = (int64_t)(server_wall_ms(&servers[0]) - l->wall_ms);
+    int64_t limit_ms = (int64_t)(j.config.lifetime_ns / SIM_MS);
+    int64_t trust_ms = (int64_t)(j.config.trust_ns / SIM_MS);
+    if (age_ms <= limit_ms || now_ns < j.stepped_ns + j.config.trust_ns + SIM_S)
+        return false;
+    return wall_age_ms > limit_ms || wall_age_ms < -trust_ms / 2;
+}
+
 static void judge_fresh(const struct reading *r, const struct load *l)
 {
     const struct cover *c = needed(r);
@@ -368,10 +415,9 @@ static void judge_fresh(const struct reading *r, const struct load *l)
     snprintf(what, sizeof(what), "FRESH %u", l->version);
     if (c && l->version < c->version && !is_late_put(l))
         fail_needed(r, c, what);
-    uint64_t limit_ns = l->read_ns + j.config.lifetime_ns;
-    if (r->began_ns > limit_ns)
-        world_fail("lifetime", "n%d answered %s for k%d, %.3f s beyond its lifetime", r->node,
-                   what, r->key, (double)(r->began_ns - limit_ns) / 1e9);
+    if (outlives(l, r->began_ns))
+        world_fail("lifetime", "n%d answered %s for k%d, %.3f s after it was read", r->node, what,
+                   r->key, (double)(r->began_ns - l->read_ns) / 1e9);
     if (j.config.judges_back && !is_late_put(l) && l->version < j.seen[r->node][r->key].version &&
         j.seen[r->node][r->key].ended_ns < r->began_ns)
         world_fail("back", "n%d answered %s for k%d after %u", r->node, what, r->key,
@@ -408,6 +454,11 @@ void judge_settled(const struct reading *r, int outcome, const char *text, size_
     world_fail("settled", "n%d: %s %.*s for k%d, but the origin has %s%u", r->node,
                nigh_result_name(outcome), l ? (int)len : 0, l ? text : "", r->key,
                absent ? "no " : "", version);
+}
+
+void judge_stepped(void)
+{
+    j.stepped_ns = world_now();
 }
 
 unsigned judge_clocks(void)

@@ -76,6 +76,8 @@ void judge_stored(struct session *session, struct bytes key, struct bytes value)
 void judge_lost(int server, uint64_t since_ns);
 /* Whether changes executed by that server count now: not while it is the wrong one to ask. */
 void judge_valid(int server, bool valid);
+/* The servers' wall clock has stepped. */
+void judge_stepped(void);
 unsigned judge_clocks(void); /* identities of clocks made so far */
 
 /* ---- reads ---- */

@@ -275,6 +275,11 @@ bool node_is_quiet(int index)
     return g.trusted && g.listening && g.queued == 0 && g.identity != 0 && node_is_idle(index);
 }
 
+uint64_t node_clock(int index)
+{
+    return coherence_position(nodes[index].cache->coherence).identity;
+}
+
 uint64_t node_next_call(int index)
 {
     struct coherence *c = nodes[index].cache->coherence;

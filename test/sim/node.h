@@ -37,6 +37,8 @@ struct nigh_space *node_space_of(int node, int key);
 bool node_is_idle(int node);
 /* Trusted, nothing queued, nothing under way. */
 bool node_is_quiet(int node);
+/* The identity of the clock that it follows; 0: none. */
+uint64_t node_clock(int node);
 /* The number that the next change of this node will bear in its frame. */
 uint64_t node_next_call(int node);
 

@@ -49,6 +49,7 @@ const struct scenario scenarios[] = {
      .judges_puts = true,
      .weights = {[STEP_FETCH] = 20, [STEP_PUT] = 20, [STEP_INVALIDATE] = 20, [STEP_BLOCK] = 8}},
     {"hundred", .later = true, .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
+     .judges_clocks = true,
      .weights = {[STEP_FETCH] = 30, [STEP_INVALIDATE] = 6}},
 };
 const unsigned scenario_count = ARRAY_COUNT(scenarios);
@@ -133,8 +134,11 @@ void schedule_draw(struct schedule *s, const struct scenario *scenario, uint64_t
     for (uint32_t i = 0; i < s->count; i++)
         draw_step(&s->steps[i], scenario, s->nodes, &c);
     draw_times(s, &c);
-    if (strcmp(scenario->name, "hundred") == 0)
-        s->steps[s->count++] = (struct step){.at_ns = s->end_ns, .kind = STEP_FLAP_ALL, .ms = 3000};
+    if (scenario->judges_clocks) {
+        s->steps[s->count++] = (struct step){.at_ns = s->end_ns, .kind = STEP_FLAP_ALL, .ms = 4000};
+        s->end_ns += 6 * SIM_S;
+        qsort(s->steps, s->count, sizeof(s->steps[0]), by_time);
+    }
 }
 
 /* ---- printing ---- */
