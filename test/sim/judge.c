@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// See judge.h. Everything is kept in arrays that are looked through: a schedule has some hundreds of
-// changes and loads.
+// See judge.h. Everything is kept in arrays that are looked through: a schedule has some hundreds
+// of changes and loads.
 //
 // What is not judged, because the library is known not to keep it: a put with a version that Redis
-// executes after the invalidation of a newer one. The invalidation leaves nothing behind that the
-// version could be compared with (COHERENCE rule 14).
+// executes after a newer value was invalidated, or lost. Nothing is left there that the version
+// could be compared with (COHERENCE rule 14).
 
 #include "sim/judge.h"
 
@@ -35,12 +35,14 @@ struct cover {
     uint32_t version;
     uint64_t done_ns;
     uint64_t from_ns;
+    bool put; /* it left its value in Redis */
 };
 
 struct issued {
     int node, key;
     uint64_t call;
     uint32_t version;
+    bool put;
 };
 
 static struct {
@@ -61,6 +63,8 @@ static struct {
     uint32_t fill_count;
     uint64_t clocks[256];
     unsigned clock_count;
+    bool ending;
+    unsigned end_loads[KEYS];
     struct {
         uint32_t version;
         uint64_t ended_ns;
@@ -75,6 +79,8 @@ void judge_init(const struct judge_config *config)
     j.load_count = j.cover_count = j.issued_count = j.fill_count = 0;
     j.clock_count = 0;
     j.stepped_ns = 0;
+    j.ending = false;
+    memset(j.end_loads, 0, sizeof(j.end_loads));
     memset(j.incarnations, 0, sizeof(j.incarnations));
     memset(j.stored_floor, 0, sizeof(j.stored_floor));
     memset(j.invalid, 0, sizeof(j.invalid));
@@ -127,6 +133,8 @@ uint32_t origin_read(int node, int key, bool *ret_absent, char *text, size_t siz
 {
     uint32_t version = j.version[key];
     *ret_absent = j.absent[key][version];
+    if (j.ending && ++j.end_loads[key] > 1 && j.config.judges_back)
+        world_fail("one load", "k%d is loaded once more by n%d", key, node);
     origin_text(node, key, version, false, text, size);
     return version;
 }
@@ -146,9 +154,17 @@ static const struct load *load_of(const char *text, size_t len)
     return &j.loads[load];
 }
 
+/* A put that may have come after the invalidation of something newer. */
 static bool is_late_put(const struct load *l)
 {
-    return l->put && !j.config.judges_puts;
+    if (!l->put || j.config.judges_puts)
+        return false;
+    for (uint32_t i = 0; i < j.cover_count; i++) {
+        const struct cover *c = &j.covers[i];
+        if (c->key == l->key && c->node == -1 && c->version > l->version && !c->put)
+            return true;
+    }
+    return !j.config.keeps_data;
 }
 
 /* ---- changes ---- */
@@ -160,22 +176,24 @@ static bool is_target(enum target target, int which, int key)
            (target == TARGET_SPACE && which == key_space(key));
 }
 
-void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version)
+void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
+                  bool put)
 {
     for (int k = 0; k < KEYS; k++) {
         if (!is_target(target, which, k) || j.issued_count == ISSUED_MAX)
             continue;
         j.issued[j.issued_count++] =
-            (struct issued){node, k, call, version ? version : j.version[k]};
+            (struct issued){node, k, call, version ? version : j.version[k], put};
     }
 }
 
-static void add_cover(int key, int node, int server, uint32_t version, uint64_t from_ns)
+static struct cover *add_cover(int key, int node, int server, uint32_t version, uint64_t from_ns)
 {
     if (j.cover_count == COVERS_MAX)
         abort();
-    j.covers[j.cover_count++] =
-        (struct cover){key, node, server, version, world_now(), from_ns};
+    j.covers[j.cover_count] =
+        (struct cover){key, node, server, version, world_now(), from_ns, false};
+    return &j.covers[j.cover_count++];
 }
 
 void judge_applied(int node, uint64_t call)
@@ -212,6 +230,17 @@ static uint32_t covered(int node, uint64_t call, int key)
     return version;
 }
 
+/* Whether that very call was a put: what is tried again later only deletes. */
+static bool is_put(int node, uint64_t call, int key)
+{
+    for (uint32_t i = 0; i < j.issued_count; i++) {
+        const struct issued *d = &j.issued[i];
+        if (d->node == node && d->key == key && d->call == call)
+            return d->put;
+    }
+    return false;
+}
+
 static int number_in(struct bytes b)
 {
     return b.len ? ((const char *)b.data)[b.len - 1] - '0' : -1;
@@ -235,7 +264,7 @@ static void executed(struct server *s, const struct coherence_item *item, int no
         if (!version)
             continue;
         uint64_t from_ns = j.invalid[s->index] ? CLOCK_NEVER_NS : world_now();
-        add_cover(k, -1, s->index, version, from_ns);
+        add_cover(k, -1, s->index, version, from_ns)->put = is_put(node, call, k);
         if (item->kind == WIRE_KEY && version > j.stored_floor[s->index][k])
             j.stored_floor[s->index][k] = version;
     }
@@ -441,6 +470,11 @@ void judge_answer(const struct reading *r, int outcome, const char *text, size_t
         world_fail("truth", "n%d answered '%.*s' for k%d", r->node, (int)len, text, r->key);
     else if (outcome == NIGH_FRESH)
         judge_fresh(r, l);
+}
+
+void judge_begin_end(void)
+{
+    j.ending = true;
 }
 
 void judge_settled(const struct reading *r, int outcome, const char *text, size_t len)

@@ -31,6 +31,7 @@ struct judge_config {
     uint64_t trust_ns;
     uint64_t lifetime_ns;
     bool judges_back;
+    bool keeps_data;  /* nothing that Redis has is lost */
     bool judges_puts; /* late puts too, see judge.c */
 };
 
@@ -61,7 +62,8 @@ void origin_text(int node, int key, uint32_t version, bool put, char *text, size
 /* ---- changes ---- */
 
 /* A node's call issues a change under this number (`call` of its frame). */
-void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version);
+void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
+                  bool put);
 /* The call has returned: its node has applied it. */
 void judge_applied(int node, uint64_t call);
 /* Which node an incarnation is. */
@@ -88,6 +90,8 @@ struct reading {
 };
 /* What a read was answered: outcome as nigh_get()'s, text of the value. */
 void judge_answer(const struct reading *r, int outcome, const char *text, size_t len);
+/* From here on only the end's reads run; where nothing was broken, one load of a key is enough. */
+void judge_begin_end(void);
 /* At the end: an answer that must be the origin's last. */
 void judge_settled(const struct reading *r, int outcome, const char *text, size_t len);
 

@@ -103,7 +103,8 @@ static void run_get_put(struct op *o)
 static void issue(struct op *o, enum target target, int which, uint32_t version)
 {
     o->call = node_next_call(o->step.node);
-    judge_issued(o->step.node, o->call, target, which, version);
+    bool put = o->step.kind == STEP_PUT;
+    judge_issued(o->step.node, o->call, target, which, version, put);
 }
 
 static void changed(struct op *o, int rc)

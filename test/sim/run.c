@@ -120,6 +120,7 @@ static void finish(const struct schedule *s)
     uint64_t lost_ns = faults_lost_until();
     world_run(u64_max(lost_ns, world_now()) + SIM_MS, is_failed);
     world_run(world_now() + (NODE_TRUST_MS + 100) * SIM_MS, is_failed);
+    judge_begin_end();
     op_start_final(s->nodes);
     if (!world_run(world_now() + CALL_NS, is_over_or_failed))
         world_fail("settled", "%u calls do not return", op_running());
@@ -141,6 +142,7 @@ const char *schedule_run(const struct schedule *s)
         .lifetime_ns = LOAD_SLACK_NS + SIM_MS * (s->scenario->soft_ttl_ms ? s->scenario->soft_ttl_ms
                                                                          : NODE_SOFT_TTL_MS),
         .judges_back = s->scenario->judges_back,
+        .keeps_data = s->scenario->keeps_data,
         .judges_puts = s->scenario->judges_puts,
     };
     now = s;

@@ -16,13 +16,17 @@
 
 const struct scenario scenarios[] = {
     {"calm", .nodes_min = 2, .nodes_max = 3, .steps = 40, .seconds = 6, .judges_back = true,
+     .keeps_data = true,
      .weights = {CALLS}},
     {"races", .nodes_min = 2, .nodes_max = 3, .steps = 60, .seconds = 4,
+     .keeps_data = true,
      .weights = {CALLS, [STEP_SLOW_ORIGIN] = 6, [STEP_BUSY] = 4, [STEP_SLOW] = 4,
                  [STEP_PAUSE] = 3, [STEP_ORIGIN_FAILS] = 1}},
     {"links", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 10,
+     .keeps_data = true,
      .weights = {CALLS, NOISE, [STEP_CUT] = 8, [STEP_BLOCK] = 8, [STEP_DEAF] = 6}},
     {"pauses", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 10,
+     .keeps_data = true,
      .weights = {CALLS, NOISE, [STEP_PAUSE] = 8, [STEP_PAUSE_REDIS] = 5, [STEP_CUT] = 2}},
     {"evictions", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 8,
      .weights = {CALLS, NOISE, [STEP_EVICT] = 14, [STEP_DEAF] = 4, [STEP_CUT] = 2}},

@@ -64,7 +64,7 @@ struct scenario {
     int nodes_min, nodes_max;
     unsigned steps;
     uint32_t seconds;
-    bool two_schemas, judges_back, judges_puts, judges_clocks;
+    bool two_schemas, judges_back, judges_puts, judges_clocks, keeps_data;
     uint32_t soft_ttl_ms;
     uint8_t weights[STEP_KINDS]; /* 0: never */
 };

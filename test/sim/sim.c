@@ -13,23 +13,25 @@ struct arguments {
     uint64_t seed;
     uint64_t count;
     const struct scenario *only;
-    bool later, trace, raw;
+    bool later, trace, raw, quiet;
 };
 
 static void usage(void)
 {
-    puts("sim [--count N] [--seed N] [--scenario NAME] [--later] [--trace] [--raw] [--list]\n"
+    puts("sim [--count N] [--seed N] [--scenario NAME] [--later] [--trace] [--raw] [--quiet] [--list]\n"
          "  --count N     schedules in all (NIGH_SIM_COUNT; 10000)\n"
          "  --seed N      of the first; the others follow\n"
          "  --later       also the scenarios that need wire version 2 (NIGH_SIM_LATER=1)\n"
          "  --trace       write down all that happens\n"
-         "  --raw         do not shrink what fails");
+         "  --raw         do not shrink what fails; --quiet: nor show it");
 }
 
 static void fail(const struct arguments *a, struct schedule *s, const char *rule)
 {
     printf("sim: %s breaks rule '%s': --scenario %s --seed %" PRIu64 " --count 1\n",
            s->scenario->name, rule, s->scenario->name, s->seed);
+    if (a->quiet)
+        return;
     if (!a->raw) {
         uint32_t before = s->count;
         schedule_shrink(s, rule);
@@ -84,6 +86,8 @@ static void read_arguments(struct arguments *a, int argc, char **argv)
             a->trace = true;
         } else if (!strcmp(argv[i], "--raw")) {
             a->raw = true;
+        } else if (!strcmp(argv[i], "--quiet")) {
+            a->quiet = true;
         } else if (!strcmp(argv[i], "--list")) {
             for (unsigned k = 0; k < scenario_count; k++)
                 puts(scenarios[k].name);
