@@ -91,8 +91,10 @@ static void come_back(void *arg, uint64_t number)
 static void calm_down(void *arg, uint64_t kind)
 {
     (void)arg;
-    if (kind == STEP_SLOW)
+    if (kind == STEP_SLOW) {
         net_set_delay(f.usual_ns, 0, 0);
+        net_set_late(0);
+    }
     if (kind == STEP_BUSY)
         world_set_busy(0);
     if (kind == STEP_SLOW_ORIGIN)
@@ -221,7 +223,12 @@ static void disturb(const struct step *step)
 {
     uint64_t until_ns = world_now() + step->ms * SIM_MS;
     switch (step->kind) {
-    case STEP_SLOW: net_set_delay(f.usual_ns, 30, 400 * SIM_MS); break;
+    case STEP_SLOW:
+        if (step->b < 2)
+            net_set_delay(f.usual_ns, 30, 400 * SIM_MS);
+        else
+            net_set_late((300 + step->ms % 1000) * SIM_MS);
+        break;
     case STEP_BUSY: world_set_busy(20); break;
     case STEP_SLOW_ORIGIN:
         origin_manners.slow_percent = 60;
@@ -232,12 +239,18 @@ static void disturb(const struct step *step)
     world_at(until_ns, calm_down, NULL, step->kind);
 }
 
+static void block(const struct step *step, uint64_t until_ns)
+{
+    enum net_way way = step->b == 2 ? NET_DOWN : step->b == 3 ? NET_UP : NET_BOTH;
+    net_block(step->node, net_routed(step->node), way, until_ns);
+}
+
 void fault_start(const struct step *step)
 {
     uint64_t until_ns = world_now() + step->ms * SIM_MS;
     switch (step->kind) {
     case STEP_CUT: net_cut(step->node, -1); break;
-    case STEP_BLOCK: net_block(step->node, net_routed(step->node), until_ns); break;
+    case STEP_BLOCK: block(step, until_ns); break;
     case STEP_PAUSE: world_pause_node(step->node, until_ns); break;
     case STEP_PAUSE_REDIS: primary()->paused_until_ns = until_ns; break;
     case STEP_DEAF: net_deaf(step->node, until_ns); break;

@@ -53,7 +53,8 @@ run_row() {
     fi
 }
 
-while read -r word rest; do
+while IFS= read -r line; do
+    word=${line%% *} rest=${line:5}
     case $word in
         rule) rule=${rest%% *} name=${rest#* } ;;
         file) file=$rest ;;

@@ -51,11 +51,11 @@ static struct {
     int fd_count, wake_count;
     bool woken[FDS_MAX];
     uint64_t seed;
-    uint64_t usual_ns, slow_ns;
+    uint64_t usual_ns, slow_ns, late_ns;
     unsigned slow_percent;
     int routes[SIM_NODES_MAX];
     bool stopping[SIM_NODES_MAX];
-    uint64_t blocked_until[SIM_NODES_MAX][SERVERS];
+    uint64_t blocked_until[SIM_NODES_MAX][SERVERS][2]; /* up, down */
     uint64_t deaf_until[SIM_NODES_MAX];
     int nodes[SIM_NODES_MAX];
     struct l2_net nets[SIM_NODES_MAX];
@@ -82,7 +82,8 @@ static void put(struct link *l, struct way *w, const void *data, size_t len, boo
     buffer_add(&s->data, data, len);
     s->end = end;
     s->reset = reset;
-    s->at_ns = u64_max(w->last_at_ns, world_now() + travel_ns(l));
+    uint64_t late_ns = w == &l->down ? n.late_ns : 0;
+    s->at_ns = u64_max(w->last_at_ns, world_now() + late_ns + travel_ns(l));
     w->last_at_ns = s->at_ns;
     if (!w->first)
         w->last = &w->first;
@@ -105,7 +106,7 @@ static struct segment *arrived(struct link *l, struct way *w, event_fn arrive)
     struct segment *s = w->first;
     if (!s || s->at_ns > world_now())
         return NULL;
-    uint64_t until_ns = n.blocked_until[l->node][l->server];
+    uint64_t until_ns = n.blocked_until[l->node][l->server][w == &l->down];
     if (until_ns <= world_now())
         return s;
     world_at(until_ns + chance_below(&l->chance, 2 * SIM_MS), arrive, l, 0);
@@ -430,9 +431,13 @@ void net_cut_server(int server)
     }
 }
 
-void net_block(int node, int server, uint64_t until_ns)
+void net_block(int node, int server, enum net_way way, uint64_t until_ns)
 {
-    n.blocked_until[node][server] = u64_max(n.blocked_until[node][server], until_ns);
+    uint64_t *until = n.blocked_until[node][server];
+    if (way & NET_UP)
+        until[0] = u64_max(until[0], until_ns);
+    if (way & NET_DOWN)
+        until[1] = u64_max(until[1], until_ns);
 }
 
 void net_deaf(int node, uint64_t until_ns)
@@ -445,6 +450,11 @@ void net_set_delay(uint64_t usual_ns, unsigned slow_percent, uint64_t slow_ns)
     n.usual_ns = usual_ns;
     n.slow_percent = slow_percent;
     n.slow_ns = slow_ns;
+}
+
+void net_set_late(uint64_t late_ns)
+{
+    n.late_ns = late_ns;
 }
 
 void net_stop(int node)
@@ -480,6 +490,7 @@ void net_init(uint64_t seed)
     memset(n.blocked_until, 0, sizeof(n.blocked_until));
     memset(n.deaf_until, 0, sizeof(n.deaf_until));
     net_set_delay(200 * SIM_US, 0, 0);
+    net_set_late(0);
 }
 
 void net_fini(void)

@@ -20,12 +20,15 @@ int net_routed(int node);
 /* Cut the node's connections (to one server; -1: to any). What is under way may still arrive. */
 void net_cut(int node, int server);
 void net_cut_server(int server);
-/* Nothing passes between them until then; it is not lost. */
-void net_block(int node, int server, uint64_t until_ns);
+/* Nothing passes that way, or either way, until then; it is not lost. */
+enum net_way { NET_UP = 1, NET_DOWN = 2, NET_BOTH = 3 };
+void net_block(int node, int server, enum net_way way, uint64_t until_ns);
 /* What is published to the node's listener is lost until then. */
 void net_deaf(int node, uint64_t until_ns);
 /* Longest usual way, one direction. */
 void net_set_delay(uint64_t usual_ns, unsigned slow_percent, uint64_t slow_ns);
+/* Answers take so much longer. */
+void net_set_late(uint64_t late_ns);
 /* End a node's waits at once: its tasks are about to end. */
 void net_stop(int node);
 /* Whether the node has an open connection to a server other than this. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/judge.h"
 #include "sim/schedule.h"
 
 /* What every scenario's application does. */
@@ -27,13 +28,22 @@ const struct scenario scenarios[] = {
      .weights = {CALLS, NOISE, [STEP_CUT] = 8, [STEP_BLOCK] = 8, [STEP_DEAF] = 6}},
     {"pauses", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 10,
      .keeps_data = true,
-     .weights = {CALLS, NOISE, [STEP_PAUSE] = 8, [STEP_PAUSE_REDIS] = 5, [STEP_CUT] = 2}},
+     .weights = {CALLS, [STEP_PAUSE] = 9, [STEP_PAUSE_REDIS] = 4, [STEP_CUT] = 2,
+                 [STEP_SLOW] = 6, [STEP_BLOCK] = 3, [STEP_DEAF] = 4, [STEP_BUSY] = 1}},
+    {"threads", .nodes_min = 2, .nodes_max = 3, .steps = 60, .seconds = 12,
+     .keeps_data = true,
+     .weights = {CALLS, [STEP_BUSY] = 10, [STEP_SLOW_ORIGIN] = 2}},
+    {"answers", .nodes_min = 2, .nodes_max = 2, .steps = 60, .seconds = 12,
+     .keeps_data = true,
+     .weights = {[STEP_FETCH] = 30, [STEP_GET] = 8, [STEP_INVALIDATE] = 8, [STEP_TAG] = 4,
+                 [STEP_SLOW] = 8, [STEP_BLOCK] = 8, [STEP_PAUSE] = 2}},
     {"evictions", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 8,
      .weights = {CALLS, NOISE, [STEP_EVICT] = 14, [STEP_DEAF] = 4, [STEP_CUT] = 2}},
     {"restarts", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
      .weights = {CALLS, NOISE, [STEP_RESTART] = 5, [STEP_COPY] = 5, [STEP_CUT] = 2}},
     {"failovers", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 12,
-     .weights = {CALLS, NOISE, [STEP_FAILOVER] = 5, [STEP_COPY] = 5, [STEP_BLOCK] = 2}},
+     .weights = {CALLS, [STEP_FAILOVER] = 6, [STEP_COPY] = 6, [STEP_BLOCK] = 2, [STEP_SLOW] = 4,
+                 [STEP_BUSY] = 4, [STEP_SLOW_ORIGIN] = 2}},
     {"all", .nodes_min = 2, .nodes_max = 4, .steps = 60, .seconds = 12,
      .weights = {CALLS, NOISE, [STEP_CUT] = 3, [STEP_BLOCK] = 3, [STEP_DEAF] = 2,
                  [STEP_PAUSE] = 3, [STEP_PAUSE_REDIS] = 2, [STEP_EVICT] = 3, [STEP_RESTART] = 1,
@@ -87,12 +97,14 @@ static uint32_t draw_ms(struct chance *c)
     return 1 + (uint32_t)chance_below(c, at_most[chance_below(c, 4)]);
 }
 
-static void draw_step(struct step *s, const struct scenario *scenario, int nodes, struct chance *c)
+/* `key` is the first of so many that the schedule is about. */
+static void draw_step(struct step *s, const struct schedule *all, int key, int keys,
+                      struct chance *c)
 {
-    static const int hot[] = {0, 0, 0, 1, 2, 3, 3, 4, 5};
+    const struct scenario *scenario = all->scenario;
     s->kind = draw_kind(scenario, c);
-    s->node = (int)chance_below(c, (uint64_t)nodes);
-    s->key = hot[chance_below(c, ARRAY_COUNT(hot))];
+    s->node = (int)chance_below(c, (uint64_t)all->nodes);
+    s->key = (key + (int)chance_below(c, (uint64_t)keys)) % KEYS;
     s->b = (int)chance_below(c, 4);
     s->ms = draw_ms(c);
     if (s->kind == STEP_PUT)
@@ -111,12 +123,25 @@ static int by_time(const void *a, const void *b)
     return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns;
 }
 
+/* Nodes connect anew after it: the moments in which they know least. */
+static bool shakes(const struct step *s)
+{
+    return s->kind == STEP_CUT || s->kind == STEP_FAILOVER || s->kind == STEP_FLAP ||
+           s->kind == STEP_FLAP_ALL || s->kind == STEP_RELOAD || s->kind == STEP_SWAPDB;
+}
+
 /* Steps come in bursts: what races must come close together. */
 static void draw_times(struct schedule *s, struct chance *c)
 {
     uint64_t at_ns = 0;
+    unsigned after = 0; /* steps that follow what shook everything */
     for (uint32_t i = 0; i < s->count; i++) {
-        if (chance_percent(c, 35))
+        after = i > 0 && shakes(&s->steps[i - 1]) ? 5 : after - (after > 0);
+        if (after > 0 && chance_percent(c, 50))
+            s->steps[i].kind = STEP_FETCH;
+        if (after > 0)
+            at_ns += chance_below(c, 40 * SIM_MS);
+        else if (chance_percent(c, 35))
             at_ns = 300 * SIM_MS + chance_below(c, s->end_ns);
         else
             at_ns += chance_below(c, chance_percent(c, 70) ? 3 * SIM_MS : 400 * SIM_MS);
@@ -135,8 +160,9 @@ void schedule_draw(struct schedule *s, const struct scenario *scenario, uint64_t
                (int)chance_below(&c, (uint64_t)(scenario->nodes_max - scenario->nodes_min + 1));
     s->end_ns = scenario->seconds * SIM_S / 4 + chance_below(&c, scenario->seconds * SIM_S * 3 / 4);
     s->count = scenario->steps / 3 + (uint32_t)chance_below(&c, scenario->steps * 2 / 3 + 1);
+    int key = (int)chance_below(&c, KEYS), keys = 1 + (int)chance_below(&c, KEYS);
     for (uint32_t i = 0; i < s->count; i++)
-        draw_step(&s->steps[i], scenario, s->nodes, &c);
+        draw_step(&s->steps[i], s, key, keys, &c);
     draw_times(s, &c);
     if (scenario->judges_clocks) {
         s->steps[s->count++] = (struct step){.at_ns = s->end_ns, .kind = STEP_FLAP_ALL, .ms = 4000};
@@ -164,11 +190,11 @@ static const struct {
     [STEP_PUT] = {"commit and put", .key = true},
     [STEP_SILENT] = {"commit silently", .key = true},
     [STEP_CUT] = {"connections cut"},
-    [STEP_BLOCK] = {"network blocked", .ms = true},
+    [STEP_BLOCK] = {"network blocked (2 answers, 3 requests only)", .b = true, .ms = true},
     [STEP_PAUSE] = {"node stopped", .ms = true},
     [STEP_PAUSE_REDIS] = {"redis stopped", .ms = true},
     [STEP_DEAF] = {"published messages lost", .ms = true},
-    [STEP_SLOW] = {"network slow", .ms = true},
+    [STEP_SLOW] = {"network slow (2, 3: only answers, all of them)", .b = true, .ms = true},
     [STEP_BUSY] = {"machines busy", .ms = true},
     [STEP_SLOW_ORIGIN] = {"origin slow", .ms = true},
     [STEP_ORIGIN_FAILS] = {"origin fails", .ms = true},

@@ -26,7 +26,7 @@ enum step_kind {
     STEP_SILENT,     /* commit and tell nobody */
     /* faults; ms: for how long */
     STEP_CUT,
-    STEP_BLOCK,
+    STEP_BLOCK,      /* b: 2 only answers, 3 only requests */
     STEP_PAUSE,
     STEP_PAUSE_REDIS,
     STEP_DEAF,

@@ -18,7 +18,8 @@ struct arguments {
 
 static void usage(void)
 {
-    puts("sim [--count N] [--seed N] [--scenario NAME] [--later] [--trace] [--raw] [--quiet] [--list]\n"
+    puts("sim [--count N] [--seed N] [--scenario NAME] [--later] [--trace] [--raw] [--quiet]\n"
+         "    [--list]\n"
          "  --count N     schedules in all (NIGH_SIM_COUNT; 10000)\n"
          "  --seed N      of the first; the others follow\n"
          "  --later       also the scenarios that need wire version 2 (NIGH_SIM_LATER=1)\n"

@@ -158,8 +158,8 @@ static void resume(void *arg, uint64_t wait)
  * may be left aside for as long as trust lasts, and longer. */
 static uint64_t wake_delay_ns(const struct task *t)
 {
-    if (w.busy_percent && strcmp(t->name, "call") == 0 && chance_percent(&w.chance, 4))
-        return chance_below(&w.chance, 6 * SIM_S);
+    if (w.busy_percent && strcmp(t->name, "call") == 0 && chance_percent(&w.chance, 6))
+        return chance_below(&w.chance, 7 * SIM_S);
     if (w.busy_percent && chance_percent(&w.chance, w.busy_percent))
         return chance_below(&w.chance, 30 * SIM_MS);
     return 1 * SIM_US + chance_below(&w.chance, 40 * SIM_US);
