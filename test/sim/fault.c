@@ -173,7 +173,6 @@ static void failover(void)
     primary()->down = true;
     net_cut_server(f.primary);
     f.primary = 1 - f.primary;
-    f.has_copy = false;
     for (int i = 0; i < f.schedule->nodes; i++)
         net_route(i, f.primary);
 }
