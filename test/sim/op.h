@@ -13,7 +13,8 @@ void op_start(const struct step *step);
 void op_start_final(int nodes);
 /* Calls that have not returned. */
 unsigned op_running(void);
-void ops_init(void);
+/* Whether a put is all that tells of its commit, see op.c. */
+void ops_init(bool puts_alone);
 /* For a writer: commit, and note what the change that follows will tell. 0, or -1: conflict. */
 int op_commit(int node, int key, uint64_t version, bool absent);
 
