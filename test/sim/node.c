@@ -188,6 +188,7 @@ static struct nigh_options options_of(struct node *node, const struct node_optio
     struct nigh_options o = NIGH_OPTIONS_INIT;
     o.l1_memory = 4u << 20;
     o.l1_shards = 1;
+    o.l1_huge_pages = NIGH_HUGE_NONE; /* nothing to be cleared for 6 keys */
     o.group_slots = GROUP_SLOTS;
     o.queue_items = 64;
     o.workers = WORKERS;
