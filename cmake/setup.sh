@@ -39,6 +39,7 @@ liburcu-dev pc:liburcu-bp
 libjemalloc-dev pc:jemalloc
 libxxhash-dev pc:libxxhash
 libsqlite3-dev pc:sqlite3
+liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server
 END
     [ "$nigh_wants" != bench ] || cat <<'END'

@@ -174,6 +174,20 @@ static inline void cache_note_answered(struct nigh *cache)
     atomic_fetch_sub_explicit(&cache->sent_behind, 1, memory_order_release);
 }
 
+/*
+ * What a simulation puts in the place of its process's surroundings; the clock is an option. Calls
+ * park as in a process with threads, but there are none: the simulation takes their turns, with
+ * l2_step(), coherence_listen_step(), cache_keep(), l1_reclaim() and workers_turn().
+ */
+struct cache_seams {
+    const struct park *park;
+    const struct l2_net *net;
+    uint64_t seed; /* of all ids and jitter */
+};
+/* nigh_open(); `seams` NULL: none, else all of it outlives the cache. */
+int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
+               struct nigh **ret_cache);
+
 /* One turn of everything that has no thread of its own in the mode without threads. */
 void cache_turn(struct nigh *cache, uint64_t wait_ns);
 /* The keeper's step. */

@@ -109,7 +109,16 @@ static void run_flight(void *arg, struct flight *f)
     workers_add_flight(&cache->workers, f);
 }
 
-static int init_env(struct nigh *cache, const struct nigh_options *o)
+static void take_seams(struct env *env, const struct cache_seams *seams)
+{
+    *env->park = *seams->park;
+    random_init(env->random, seams->seed);
+    env->own_threads = true;
+    env->driven = true;
+}
+
+static int init_env(struct nigh *cache, const struct nigh_options *o,
+                    const struct cache_seams *seams)
 {
     cache->env = (struct env){0};
     int rc = env_init_real(&cache->env, o->threads == NIGH_THREADS_OWN);
@@ -122,7 +131,9 @@ static int init_env(struct nigh *cache, const struct nigh_options *o)
     *cache->env.clock = cache->clock;
     cache->env.log->fn = o->log;
     cache->env.log->arg = o->log_arg;
-    if (!cache->env.own_threads)
+    if (seams)
+        take_seams(&cache->env, seams);
+    else if (!cache->env.own_threads)
         *cache->env.park = (struct park){turn_wait, turn_wake, cache};
     return 0;
 }
@@ -154,11 +165,13 @@ static int open_flights(struct nigh *cache)
     return flight_table_create(&config, &cache->flights);
 }
 
-static int open_l2(struct nigh *cache, const struct nigh_options *o)
+static int open_l2(struct nigh *cache, const struct nigh_options *o,
+                   const struct cache_seams *seams)
 {
     struct l2_config config = {
         .env = &cache->env,
         .stats = &cache->stats,
+        .net = seams ? seams->net : NULL,
         .uri = o->redis_uri,
         .prefix = o->redis_prefix,
         .connect_timeout_ms = o->connect_timeout_ms,
@@ -228,7 +241,8 @@ static int start_services(struct nigh *cache)
     return rc;
 }
 
-static int open_tiers(struct nigh *cache, const struct nigh_options *o)
+static int open_tiers(struct nigh *cache, const struct nigh_options *o,
+                      const struct cache_seams *seams)
 {
     int rc = open_l1(cache, o);
     if (rc == 0)
@@ -236,7 +250,7 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o)
     if (rc == 0)
         rc = workers_start(&cache->workers, o->workers);
     if (rc == 0 && o->redis_uri && o->redis_uri[0])
-        rc = open_l2(cache, o);
+        rc = open_l2(cache, o, seams);
     if (rc == 0 && cache->l2)
         rc = open_coherence(cache, o);
     return rc == 0 ? start_services(cache) : rc;
@@ -273,6 +287,12 @@ static void destroy(struct nigh *cache)
 
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
 {
+    return cache_open(options, NULL, ret_cache);
+}
+
+int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
+               struct nigh **ret_cache)
+{
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct nigh_options o;
     int rc = options_resolve(options, &o);
@@ -284,7 +304,7 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
     struct nigh *cache = calloc(1, sizeof(*cache));
     if (!cache)
         return NIGH_ENOMEM;
-    rc = init_env(cache, &o);
+    rc = init_env(cache, &o, seams);
     if (rc != 0)
         goto undo_alloc;
     rc = stats_init(&cache->stats, cache->env.mem);
@@ -295,7 +315,7 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     take_options(cache, &o);
-    rc = open_tiers(cache, &o);
+    rc = open_tiers(cache, &o, seams);
     if (rc != 0)
         goto undo_tiers;
     *ret_cache = cache;

@@ -17,6 +17,13 @@ bool workers_on_worker(void)
     return on_worker;
 }
 
+bool workers_swap_on_worker(bool on)
+{
+    bool was = on_worker;
+    on_worker = on;
+    return was;
+}
+
 static struct flight *take_flight_locked(struct workers *w)
 {
     struct flight *f = w->flight_head;
@@ -124,7 +131,7 @@ static int fill_up_locked(struct workers *w)
 int workers_start(struct workers *w, uint32_t size)
 {
     pthread_mutex_lock(&w->lock);
-    w->size = w->env->own_threads ? size : 0;
+    w->size = env_starts_threads(w->env) ? size : 0;
     int rc = fill_up_locked(w);
     pthread_mutex_unlock(&w->lock);
     return rc;
@@ -187,8 +194,7 @@ void workers_add_job(struct workers *w, struct worker_job *job)
 
 void workers_turn(struct workers *w)
 {
-    bool was = on_worker;
-    on_worker = true;
+    bool was = workers_swap_on_worker(true);
     pthread_mutex_lock(&w->lock);
     while (run_one_locked(w))
         continue;

@@ -55,5 +55,7 @@ void workers_turn(struct workers *w);
 bool workers_idle(struct workers *w);
 /* Whether the calling thread is running worker work now (of any cache). */
 bool workers_on_worker(void);
+/* Sets that, and tells what it was: for who runs several threads' work on one. */
+bool workers_swap_on_worker(bool on);
 
 #endif

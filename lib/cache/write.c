@@ -387,9 +387,15 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
 
 /* ---- write through ---- */
 
-/* Fence the key: no loader that read the origin before now may fill it. Best effort: without it the
- * script still deletes what such a loader has filled. */
-static void fence(struct writing *w, uint64_t deadline_ns)
+/*
+ * Fence the key: no loader that read the origin before now may fill it. Best effort: without it the
+ * script still deletes what such a loader has filled.
+ *
+ * True: Redis has executed it, so the token is worth something. If the lease is taken only later,
+ * after our commit, then another writer's commit and its script may lie in between, and ours would
+ * find its token in the lease and set the older value.
+ */
+static bool fence(struct writing *w, uint64_t deadline_ns)
 {
     struct nigh *cache = w->space->cache;
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
@@ -398,13 +404,15 @@ static void fence(struct writing *w, uint64_t deadline_ns)
     struct l2_op op = {deadline_ns, l2_sync_done, &sync};
     w->token = coherence_token(cache->coherence);
     if (l2_override(cache->l2, &key, w->token, cache->lease_ms, &op) != 0)
-        return;
+        return false;
     struct l2_answer *answer = l2_sync_wait(&sync);
-    if (answer->status == 0) {
+    bool fenced = answer->status == 0;
+    if (fenced) {
         coherence_note(cache->coherence, answer);
         w->home = answer->home;
     }
     l2_answer_free(answer);
+    return fenced;
 }
 
 static int commit(struct writing *w, bool deletes)
@@ -424,8 +432,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
 {
     struct nigh *cache = w->space->cache;
     bool keep = !deletes && w->version != 0 && w->value.len <= w->space->rules.value_max;
-    if (cache->l2)
-        fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    bool fenced = cache->l2 && fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     int rc = commit(w, deletes);
     if (rc != 0) {
         if (cache->l2)
@@ -436,7 +443,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
         change_l1_only(w, keep);
         return 0;
     }
-    rc = change(w, keep ? L2_SET_TOKEN : L2_DELETE, call);
+    rc = change(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
     return rc == NIGH_REFUSED ? 0 : rc; /* committed, but there is no place for its schema */
 }
 

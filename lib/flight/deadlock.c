@@ -39,7 +39,7 @@
 #include "flight/table.h"
 
 static pthread_mutex_t graph_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local struct flight *loading; /* innermost */
+static _Thread_local struct flight_thread self; /* self.loading: innermost */
 
 /* In the child the holder of the lock may not exist; the edges of its flights do not matter. */
 static void reset_in_child(void)
@@ -65,7 +65,14 @@ int flight_graph_init(void)
  * left behind. */
 static uint64_t this_thread(void)
 {
-    return (uint64_t)(uintptr_t)&loading;
+    return self.token ? self.token : (uint64_t)(uintptr_t)&self;
+}
+
+void flight_thread_swap(struct flight_thread *other)
+{
+    struct flight_thread was = self;
+    self = *other;
+    *other = was;
 }
 
 bool flight_has_key(const struct flight *f, const struct flight_key *key)
@@ -76,7 +83,7 @@ bool flight_has_key(const struct flight *f, const struct flight_key *key)
 
 bool flight_loads_key(const struct flight_key *key)
 {
-    for (const struct flight *f = loading; f; f = f->outer)
+    for (const struct flight *f = self.loading; f; f = f->outer)
         if (flight_has_key(f, key))
             return true;
     return false;
@@ -84,18 +91,18 @@ bool flight_loads_key(const struct flight_key *key)
 
 void flight_load_begin(struct flight *f)
 {
-    f->outer = loading;
-    loading = f;
+    f->outer = self.loading;
+    self.loading = f;
     /* Relaxed: it is compared only with the reader's own token, which the reader itself wrote. */
     atomic_store_explicit(&f->leader, this_thread(), memory_order_relaxed);
 }
 
 void flight_load_end(struct flight *f)
 {
-    NIGH_DCHECK(loading == f);
+    NIGH_DCHECK(self.loading == f);
     if (f->waits_for) /* only this thread writes it; the call that waited did not return */
         flight_waits_end();
-    loading = f->outer;
+    self.loading = f->outer;
     f->outer = NULL;
     atomic_store_explicit(&f->leader, 0, memory_order_relaxed);
 }
@@ -111,21 +118,21 @@ static bool leads_to_me_locked(const struct flight *f)
 
 int flight_waits_begin(struct flight *f)
 {
-    if (!loading)
+    if (!self.loading)
         return 0;
     pthread_mutex_lock(&graph_lock);
     bool circle = leads_to_me_locked(f);
     if (!circle)
-        loading->waits_for = f;
+        self.loading->waits_for = f;
     pthread_mutex_unlock(&graph_lock);
     return circle ? NIGH_EDEADLK : 0;
 }
 
 void flight_waits_end(void)
 {
-    if (!loading)
+    if (!self.loading)
         return;
     pthread_mutex_lock(&graph_lock);
-    loading->waits_for = NULL;
+    self.loading->waits_for = NULL;
     pthread_mutex_unlock(&graph_lock);
 }

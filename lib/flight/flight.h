@@ -236,4 +236,14 @@ uint64_t flight_tick(struct flight_table *table);
 /* Flights that have not landed. */
 uint32_t flight_count(struct flight_table *table);
 
+/*
+ * What a thread is in the middle of: exchanged with `other` when one thread, doing the work of
+ * several, goes on with that of another.
+ */
+struct flight_thread {
+    struct flight *loading; /* the innermost flight whose loader it runs */
+    uint64_t token;         /* tells one from the other; 0: the thread's own */
+};
+void flight_thread_swap(struct flight_thread *other);
+
 #endif

@@ -56,7 +56,7 @@ static int start(struct l2 *l2)
     l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (l2->wake_fd < 0)
         return NIGH_ETHREAD;
-    if (!l2->env->own_threads)
+    if (!env_starts_threads(l2->env))
         return 0;
     atomic_store_explicit(&l2->stepping, true, memory_order_relaxed);
     int failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
