@@ -236,7 +236,8 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
 
-/* The clock in an answer, when nothing of it is news: most of them, so without the lock. */
+/* The clock in an answer, or that there is none, when nothing of it is news: most of them, so
+ * without the lock. */
 static bool is_known(struct coherence *c, const struct l2_clock *clock)
 {
     struct coherence_position p = coherence_position(c);
@@ -246,7 +247,7 @@ static bool is_known(struct coherence *c, const struct l2_clock *clock)
 void coherence_note(struct coherence *c, const struct l2_answer *answer)
 {
     const struct l2_clock *clock = &answer->clock;
-    if (answer->status != 0 || clock->identity == 0 || is_known(c, clock))
+    if (answer->status != 0 || is_known(c, clock))
         return;
     bool followed = false;
     pthread_mutex_lock(&c->apply_lock);

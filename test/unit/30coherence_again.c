@@ -310,7 +310,7 @@ TEST(who_sees_the_renewed_clock_first_renews_nothing)
 
 /* ---- what is no reason to renew ---- */
 
-TEST(a_late_frame_of_the_old_server_renews_nothing)
+TEST(a_late_frame_of_the_old_server_makes_nothing_stale)
 {
     world w;
     world_open(&w);
@@ -318,8 +318,10 @@ TEST(a_late_frame_of_the_old_server_renews_nothing)
     lead_to(&w, 'b');
     beat(&w);
     uint64_t second = followed(&w);
+    world_notes(&w);
     world_hear(&w);
-    CHECK_EQ(followed(&w), 0); /* it may be news as well */
+    CHECK_EQ(followed(&w), second); /* the listener hears a server that was left */
+    CHECK_STR(world_notes(&w), "");
     world_pass(&w, 10);
     CHECK_EQ(w.renewed, 0);
     CHECK_EQ(followed(&w), second);
