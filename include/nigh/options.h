@@ -92,7 +92,8 @@ enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 /* Freshness and load rules of a space; also the defaults that a cache gives its spaces. */
 struct nigh_space_options {
     size_t size;
-    const char *schema;         /* version of the values' format; a new one starts L2 empty */
+    const char *schema;         /* version of the values' format: each has its own values in L2, a
+                                   change reaches those of all in use (8 of a space at most) */
     uint32_t soft_ttl_ms;       /* fresh for so long */
     uint32_t stale_ms;          /* then may be served stale for so long (NIGH_NONE: not at all) */
     uint32_t keep_ms;           /* then kept in L2 only, for a loader that answers "not modified" */

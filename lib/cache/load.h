@@ -23,7 +23,7 @@ struct load {
     struct flight *flight;
     struct nigh_space *space;
     struct l1_key key;                  /* points into the flight */
-    struct coherence_position position; /* s of the ticket (rule 1) */
+    struct coherence_position position; /* in Redis, with the ticket (rule 1) */
 
     /* what the leader asked for */
     struct nigh_call call;              /* its limits and flags; pointers cleared */

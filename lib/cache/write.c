@@ -26,7 +26,7 @@ struct writing {
     uint64_t version;
     uint32_t soft_ms;
     uint32_t stale_ms;
-    struct coherence_position position; /* s of the ticket */
+    struct coherence_position position; /* in Redis, with the ticket */
     uint64_t home;
     uint64_t token;
     bool only_newer;                    /* L1 takes no version that it has */

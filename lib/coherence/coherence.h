@@ -148,7 +148,7 @@ struct coherence_change {
     uint64_t deadline_ns;
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value; `sequence` its position.
+     * inserts its own value. `stored`: Redis has set the value.
      */
     void (*local_key)(void *arg, const struct coherence_item *item, bool stored);
     void *local_arg;

@@ -47,7 +47,7 @@ static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_
            now_ns < l1_entry_stale_until_ns(there) && l1_judge(l1, there) != L1_BELOW_HARD;
 }
 
-/* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
+/* Rule 15: a version below or none is deleted, an equal or newer one stays. */
 static bool survives(const struct l1_entry *e, uint64_t version)
 {
     return version && l1_entry_version(e) >= version;

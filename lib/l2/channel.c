@@ -3,7 +3,7 @@
 //
 // A subscriber that hears nothing cannot tell quiet from dead, so it sends PING when it has been
 // silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not
-// repeated here: the beat finds the gap (COHERENCE rule 9).
+// repeated here: the beat finds the gap (rule 9).
 
 #include <stdio.h>
 #include <sys/eventfd.h>

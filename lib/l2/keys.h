@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names in Redis (coherence/README.md "Names"). Wire version 2 has its own, so that nodes of two
+ * Names in Redis (l2/README.md "Names"). Wire version 2 has its own, so that nodes of two
  * versions leave each other's values alone:
  *
  *     <prefix>:!2:<space>:<schema>:<key>     a value's envelope

@@ -83,9 +83,9 @@ struct l2_key {
 struct l2_clock {
     struct bytes replid;     /* L2_REPLID_BYTES, in the answer */
     uint64_t home;           /* hash of the replid */
-    uint64_t identity;       /* C */
+    uint64_t identity;       /* hash of replid and id */
     uint64_t id;             /* of the clock alone, drawn by who made it */
-    uint64_t sequence;       /* seq */
+    uint64_t sequence;       /* position of the last change */
     uint64_t nonce;          /* of the last change */
     uint64_t schemas;        /* token of the list of schemas */
     bool old_nodes;          /* nodes of wire version 1 are on this prefix ... */
@@ -171,7 +171,7 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op);
 
 /*
- * Who stores a value registers its schema (coherence/README.md "Schemas"), unless the list of them
+ * Who stores a value registers its schema (rule 17), unless the list of them
  * has the token that it had when that was done before.
  */
 struct l2_register {
@@ -309,8 +309,8 @@ struct l2_envelope {
     uint8_t flags;
     uint64_t name;           /* l2_name_hash() of the key it belongs to */
     uint64_t home;
-    uint64_t identity;       /* stamp: C ... */
-    uint64_t sequence;       /* ... and seq */
+    uint64_t identity;       /* stamp: identity of the clock ... */
+    uint64_t sequence;       /* ... and position */
     uint64_t fill_id;
     uint64_t version;
     uint64_t server_time_ms; /* at fill */

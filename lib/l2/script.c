@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The scripts of the protocol (rules 5, 6, 9, 15, 16, 17). Each runs atomically in Redis.
+// The scripts of the protocol (rules 5, 6, 9 and 15 to 18). Each runs atomically in Redis.
 //
 // What they do is in scripts/, one .lua file each, with keys and arguments; cmake/scripts.cmake
 // makes C strings of them. Here it is made sure that both languages mean the same numbers.

@@ -2,7 +2,7 @@
 /*
  * Was each generation of each key loaded once? Judged after the run, from the logs.
  *
- * A generation of a page ends with (COHERENCE.md, "One load")
+ * A generation of a page ends with (lib/coherence/README.md "Promises", one load)
  *
  *   an accepted invalidation   of the key, of one of its tags, or of any tag in the same group
  *                              slot. It is under way from the call until every node has applied
