@@ -152,7 +152,7 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
                                const struct coherence_item *item, uint64_t sequence)
 {
     if (is_key(item) && a->key)
-        a->key(a->arg, item, a->stored);
+        a->key(a->arg, item, a->stored, sequence ? coherence_heard_locked(c, a->call) : 0);
     else
         coherence_apply_item_locked(c, item, sequence);
 }

@@ -91,6 +91,7 @@ struct l2 {
     size_t schemas_len;
     bool old_nodes, old_moved;
     bool crowded;                   /* no room for a schema more */
+    uint64_t floors;                /* raised by the sink, of keys */
     unsigned renewed;               /* clocks that got another id */
     uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
@@ -146,13 +147,14 @@ static inline void world_sink_group(void *arg, uint16_t slot, bool soft)
         w->on_group(w, slot, soft);
 }
 
-static inline void world_sink_key(void *arg, const struct coherence_item *item)
+static inline uint64_t world_sink_key(void *arg, const struct coherence_item *item)
 {
     world *w = arg;
     world_note(w, "key %.*s/%.*s", (int)item->space.len, (const char *)item->space.data,
                (int)item->bytes.len, (const char *)item->bytes.data);
     if (w->on_key)
         w->on_key(w, item);
+    return ++w->floors;
 }
 
 static inline void world_sink_fill(void *arg, const struct coherence_item *item)
