@@ -305,8 +305,7 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
             coherence_register(cache->coherence, &w->space->registered, hard_ms(w)),
     };
     struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     int rc = l2_fill(cache->l2, &key, &fill, &op);
     mem_free(cache->env.mem, NULL, envelope, size);
     if (rc != 0)
@@ -400,8 +399,7 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
     struct nigh *cache = w->space->cache;
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
     struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     w->token = coherence_token(cache->coherence);
     if (l2_override(cache->l2, &key, w->token, cache->lease_ms, &op) != 0)
         return false;

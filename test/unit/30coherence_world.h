@@ -490,7 +490,10 @@ static inline void world_deliver(struct world_request *r, int status)
         a->status = status;
     }
     REQUIRE(a);
-    r->op.done(r->op.arg, a);
+    if (r->op.sync)
+        r->op.sync->answer = a;
+    else
+        r->op.done(r->op.arg, a);
     free(r->tail.bytes);
     free(r);
 }
@@ -566,16 +569,10 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
     return world_submit(w, r, op);
 }
 
-void l2_sync_init(struct l2_sync *s, struct env *env)
+struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns)
 {
-    *s = (struct l2_sync){.env = env};
-}
-
-void l2_sync_done(void *arg, struct l2_answer *answer)
-{
-    struct l2_sync *s = arg;
-    s->answer = answer;
-    atomic_store_explicit(&s->word, 1, memory_order_relaxed);
+    *s = (struct l2_sync){.env = env, .deadline_ns = deadline_ns};
+    return (struct l2_op){.deadline_ns = deadline_ns, .sync = s};
 }
 
 struct l2_answer *l2_sync_wait(struct l2_sync *s)
