@@ -87,7 +87,7 @@
 #ifndef RECORDS
 #define RECORDS (CHANGES + UNKNOWN) /* changes that Redis can execute, retries included */
 #endif
-#define RENEWED 16 /* nonces from here on were drawn with an id, those below are records */
+#define RENEWED 8 /* nonces from here on were drawn with an id, those below are records */
 #define KEY 1 /* kinds of change, as bits */
 #define TAG 2
 #define BEAT 0 /* kinds of request of a keeper */
@@ -96,7 +96,7 @@
 #define HOME(c) ((c) >> 2)
 #define ID(c) ((c) & 3)
 #define BIT(x) (1 << (x))
-#define WRITER(n) (20 + (n) + 2 * N[n].writes) /* token; fill id */
+#define WRITER(n) (8 + (n) + 2 * N[n].writes) /* token; fill id */
 #if SCHEMAS > 1
 #define OWN(n) (n)
 #else
@@ -107,160 +107,160 @@
 /* ---- Redis ---- */
 
 typedef server_t {
-    byte replid;
-    byte id; /* of clk; 0: clk is not there */
-    byte seq;
-    byte nonce;
-    byte low; /* the log has what came after this position */
-    byte tag; /* position of its last bump */
+    unsigned replid : 2;
+    unsigned id : 2; /* of clk; 0: clk is not there */
+    unsigned seq : 3;
+    unsigned nonce : 4;
+    unsigned low : 3; /* the log has what came after this position */
+    unsigned tag : 3; /* position of its last bump */
     byte lease[SCHEMAS]; /* token; 0: none. One for all schemas */
-    bool filled; /* ghost: since a lease was granted, a fill was accepted */
+    unsigned filled : 1; /* ghost: since a lease was granted, a fill was accepted */
     byte val[SCHEMAS]; /* the value plus one; 0: nothing */
     byte vc[SCHEMAS]; /* its envelope: stamp (C, seq), home, fill id */
     byte vs[SCHEMAS];
     byte vh[SCHEMAS];
     byte vid[SCHEMAS];
-    byte reg; /* registry: a bit for each schema */
-    byte rtok; /* its token */
+    unsigned reg : 2; /* registry: a bit for each schema */
+    unsigned rtok : 3; /* its token */
 };
 server_t S[COPIES + 1]; /* [1]: a copy; with MOVES a server of its own */
 
 /* A change as Redis executed it: frame and log entry. Its number is its nonce. */
 typedef record_t {
-    byte c;
-    byte seq;
-    byte prev; /* nonce of what was before it */
-    byte kind;
-    byte by;
-    bool done; /* its issuer has done the local step */
+    unsigned c : 4;
+    unsigned seq : 3;
+    unsigned prev : 4; /* nonce of what was before it */
+    unsigned kind : 2;
+    unsigned by : 1;
+    unsigned done : 1; /* its issuer has done the local step */
 };
 record_t R[RECORDS + 1];
-byte records;
-byte ids = 1; /* drawn so far */
-byte tokens = 1; /* of the registry */
-byte origin; /* the value there: the number of commits */
-byte era; /* servers or connections changed so often */
-byte shows; /* ... or identities: the order of answers, as far as it matters */
+unsigned records : 3;
+unsigned ids : 3 = 1; /* drawn so far */
+unsigned tokens : 3 = 1; /* of the registry */
+unsigned origin : 3; /* the value there: the number of commits */
+unsigned era : 3; /* servers or connections changed so often */
+unsigned shows : 3; /* ... or identities: the order of answers, as far as it matters */
 
 /* ---- nodes ---- */
 
 typedef node_t {
-    bool conn; /* server of the data connection */
-    byte moves; /* times that it will be another */
-    bool follows;
-    byte c; /* identity followed, or followed last */
-    byte a; /* A and its nonce */
-    byte na;
-    byte k; /* K and its nonce */
-    byte nk;
-    byte g; /* G of the tag */
-    bool trust;
-    byte l1; /* the value plus one; 0: nothing */
-    bool current; /* no soft floor is above it */
-    byte shown; /* identity that answers have shown last */
-    byte newest; /* `shows` of the newest answer */
+    unsigned conn : 1; /* server of the data connection */
+    unsigned moves : 2; /* times that it will be another */
+    unsigned follows : 1;
+    unsigned c : 4; /* identity followed, or followed last */
+    unsigned a : 3; /* A and its nonce */
+    unsigned na : 4;
+    unsigned k : 3; /* K and its nonce */
+    unsigned nk : 4;
+    unsigned g : 3; /* G of the tag */
+    unsigned trust : 1;
+    unsigned l1 : 3; /* the value plus one; 0: nothing */
+    unsigned current : 1; /* no soft floor is above it */
+    unsigned shown : 4; /* identity that answers have shown last */
+    unsigned newest : 3; /* `shows` of the newest answer */
     unsigned left : 16; /* identities that were shown and then replaced */
     byte frames; /* on their way here, a bit for each record; never delivered: lost */
-    byte half; /* record half applied */
+    unsigned half : 3; /* record half applied */
 
-    byte queued; /* kinds */
-    byte queued_v;
-    byte recent; /* kinds accepted in the last 10 s */
-    byte recent_c; /* identity they were accepted under; 0: several */
+    unsigned queued : 2; /* kinds */
+    unsigned queued_v : 3;
+    unsigned recent : 2; /* kinds accepted in the last 10 s */
+    unsigned recent_c : 4; /* identity they were accepted under; 0: several */
 
     /* keeper */
-    byte next; /* kind of the next request */
-    byte next_id; /* id to renew */
-    bool asked;
-    bool voided;
-    byte kind;
-    byte after_a; /* A and K when it was sent, with their nonces */
-    byte after_na;
-    byte after_k;
-    byte after_nk;
-    byte kc; /* the answer */
-    byte kseq;
-    byte knonce;
-    byte klow;
-    byte ktag;
-    byte kshows;
-    byte kera;
+    unsigned next : 2; /* kind of the next request */
+    unsigned next_id : 2; /* id to renew */
+    unsigned asked : 1;
+    unsigned voided : 1;
+    unsigned kind : 2;
+    unsigned after_a : 3; /* A and K when it was sent, with their nonces */
+    unsigned after_na : 4;
+    unsigned after_k : 3;
+    unsigned after_nk : 4;
+    unsigned kc : 4; /* the answer */
+    unsigned kseq : 3;
+    unsigned knonce : 4;
+    unsigned klow : 3;
+    unsigned ktag : 3;
+    unsigned kshows : 3;
+    unsigned kera : 3;
 
     /* flight: 0 none 1 answered 2 to lease 3 to fill */
-    byte reads;
-    byte fp;
-    bool low_key; /* a floor of the key was raised since its ticket */
-    bool low_group; /* ... of a group, soft or hard */
-    byte fc; /* s of its ticket */
-    byte fk;
-    byte fg; /* G then */
-    byte token;
-    byte v; /* value in the answer plus one; the loaded one plus one */
-    byte vc;
-    byte vs;
-    byte vh;
-    byte vid;
-    byte ac; /* clock of the answer */
-    byte aseq;
-    byte anonce;
-    byte ahome;
-    byte ashows;
-    byte fera; /* connection of the lease */
-    bool leased;
-    byte fhome;
+    unsigned reads : 2;
+    unsigned fp : 2;
+    unsigned low_key : 1; /* a floor of the key was raised since its ticket */
+    unsigned low_group : 1; /* ... of a group, soft or hard */
+    unsigned fc : 4; /* s of its ticket */
+    unsigned fk : 3;
+    unsigned fg : 3; /* G then */
+    unsigned token : 4;
+    unsigned v : 3; /* value in the answer plus one; the loaded one plus one */
+    unsigned vc : 4;
+    unsigned vs : 3;
+    unsigned vh : 2;
+    unsigned vid : 4;
+    unsigned ac : 4; /* clock of the answer */
+    unsigned aseq : 3;
+    unsigned anonce : 4;
+    unsigned ahome : 2;
+    unsigned ashows : 3;
+    unsigned fera : 3; /* connection of the lease */
+    unsigned leased : 1;
+    unsigned fhome : 2;
 
     /* joiner of that flight */
-    bool joined;
-    bool as_leader; /* its ticket equals the flight's */
-    bool join_trust;
+    unsigned joined : 1;
+    unsigned as_leader : 1; /* its ticket equals the flight's */
+    unsigned join_trust : 1;
 
     /* writer: 0 idle 1 fenced 2 committed 3 answered */
-    byte keys;
-    byte tags;
-    byte writes;
-    byte wp;
-    byte wkind;
-    bool wset; /* a write; once answered: Redis has set the value */
-    byte wv;
-    byte wrec;
-    byte wshows;
-    byte wera;
-    bool wlow; /* a floor was raised since its ticket */
-    byte wc; /* s of the ticket, home of the lease */
-    byte wk;
-    byte whome;
+    unsigned keys : 2;
+    unsigned tags : 2;
+    unsigned writes : 2;
+    unsigned wp : 2;
+    unsigned wkind : 2;
+    unsigned wset : 1; /* a write; once answered: Redis has set the value */
+    unsigned wv : 3;
+    unsigned wrec : 3;
+    unsigned wshows : 3;
+    unsigned wera : 3;
+    unsigned wlow : 1; /* a floor was raised since its ticket */
+    unsigned wc : 4; /* s of the ticket, home of the lease */
+    unsigned wk : 3;
+    unsigned whome : 2;
 
     /* schemas */
-    byte reg; /* the registry as this node knows it */
-    byte rtok;
-    byte cov_c; /* its own schema is registered there: identity, token */
-    byte cov_tok;
+    unsigned reg : 2; /* the registry as this node knows it */
+    unsigned rtok : 3;
+    unsigned cov_c : 4; /* its own schema is registered there: identity, token */
+    unsigned cov_tok : 3;
 
     /* ghosts: what this node's answers must not be older than */
-    byte vouched; /* ... when trusted */
-    byte own; /* ... after its own changes */
-    byte ksnap; /* what the outstanding beat will vouch for */
-    byte fsnap; /* vouched, own at the start of the flight, of the joiner */
-    byte fown;
-    byte jsnap;
-    byte jown;
-    bool met; /* it has had a whole answer since servers changed */
+    unsigned vouched : 3; /* ... when trusted */
+    unsigned own : 3; /* ... after its own changes */
+    unsigned ksnap : 3; /* what the outstanding beat will vouch for */
+    unsigned fsnap : 3; /* vouched, own at the start of the flight, of the joiner */
+    unsigned fown : 3;
+    unsigned jsnap : 3;
+    unsigned jown : 3;
+    unsigned met : 1; /* it has had a whole answer since servers changed */
 };
 node_t N[2];
 
 /* ---- ghosts and budgets ---- */
 
-byte executed; /* newest change that Redis has executed */
+unsigned executed : 3; /* newest change that Redis has executed */
 bool recovered = true; /* promises hold: every node has met what changed */
-byte renewals;
-byte returns; /* faults that may each cost one renewal */
-byte unknown = UNKNOWN;
-byte lost = LOST_REPLIES;
-byte clks = CLKS;
-byte logs = LOGS;
-byte copies = COPIES;
-byte failovers = FAILOVERS;
-byte rollbacks = ROLLBACKS;
+unsigned renewals : 3;
+unsigned returns : 3; /* faults that may each cost one renewal */
+unsigned unknown : 3 = UNKNOWN;
+unsigned lost : 3 = LOST_REPLIES;
+unsigned clks : 3 = CLKS;
+unsigned logs : 3 = LOGS;
+unsigned copies : 3 = COPIES;
+unsigned failovers : 3 = FAILOVERS;
+unsigned rollbacks : 3 = ROLLBACKS;
 
 byte mutant;
 bool new;
@@ -329,6 +329,9 @@ inline apply_items(n, kinds, sequence) {
 
 inline applied(n, rec) {
     N[n].a = R[rec].seq; N[n].na = rec;
+#if !COPIES && !CLKS
+    N[n].frames = N[n].frames & ~BIT(rec); /* it would be dropped */
+#endif
     known_raise(n, R[rec].seq, rec)
 }
 
@@ -415,7 +418,8 @@ inline excuse() {
         N[m].met = false;
         N[m].vouched = 0; N[m].own = 0; N[m].ksnap = 0;
         N[m].fsnap = 0; N[m].fown = 0; N[m].jsnap = 0; N[m].jown = 0
-    }
+    };
+    skip /* spin wants a step after a loop */
 }
 
 /* ---- Redis: scripts; `s` is the server ---- */
@@ -706,6 +710,8 @@ inline hear(n, rec) {
 /* ---- rules 3, 4, 5, 10: flights ---- */
 
 #define COVERED(n) (N[n].queued && mutant != 62)
+/* ... before it is known what tags the value has. */
+#define KEY_COVERED(n) ((N[n].queued & KEY) && mutant != 62)
 
 inline look(n) {
     N[n].v = S[s].val[OWN(n)]; N[n].vc = S[s].vc[OWN(n)]; N[n].vs = S[s].vs[OWN(n)];
@@ -724,8 +730,13 @@ inline clear_answer(n) {
 inline flight_start(n) {
     N[n].reads--;
     N[n].token = 1 + n + 2 * N[n].reads;
-    N[n].fc = (N[n].follows -> N[n].c : 0); N[n].fk = N[n].k; N[n].fg = N[n].g;
-    N[n].fsnap = (N[n].trust -> N[n].vouched : 0); N[n].fown = N[n].own
+    N[n].fc = (N[n].follows -> N[n].c : 0); N[n].fk = N[n].k; N[n].fg = (mutant == 44 -> N[n].g : 0);
+    N[n].fsnap = (N[n].trust -> N[n].vouched : 0); N[n].fown = N[n].own;
+    s = N[n].conn;
+    if
+    :: KEY_COVERED(n) -> N[n].v = origin + 1; N[n].fp = 3
+    :: else -> look(n); N[n].fp = 1
+    fi
 }
 
 inline flight_end(n) {
@@ -782,7 +793,8 @@ inline flight_answered(n) {
 inline flight_lease(n) {
     s = N[n].conn;
     if
-    :: S[s].val[OWN(n)] && (S[s].vid[OWN(n)] != N[n].vid || mutant == 53) ->
+    :: KEY_COVERED(n) -> N[n].v = origin + 1; N[n].vid = 0; N[n].fp = 3
+    :: !KEY_COVERED(n) && S[s].val[OWN(n)] && (S[s].vid[OWN(n)] != N[n].vid || mutant == 53) ->
         assert(S[s].vid[OWN(n)] != N[n].vid); /* or it would be rejected for ever */
         look(n);
         N[n].fp = 1
@@ -923,10 +935,19 @@ inline write_execute(n) {
 
 inline write_answered(n) {
     N[n].met = N[n].met && N[n].wera == era;
-    N[n].kera = (N[n].wera == era -> N[n].kera : 255);
+    N[n].kera = (N[n].wera == era -> N[n].kera : 7);
     settle(n, N[n].wrec, N[n].wshows, N[n].wv, N[n].wset);
     write_end(n);
     recover()
+}
+
+/* The commit is the script's step, the last moment for it: who reads the origin earlier finds what
+ * is newer than it need be. */
+inline invalidate(n, kinds) {
+    write_commit(n, kinds);
+#if SCHEMAS == 1
+    write_execute(n)
+#endif
 }
 
 /* Its outcome is unknown: queue first, then F. */
@@ -972,13 +993,18 @@ inline queue_retry(n) {
 
 /* ---- the nodes ---- */
 
+#define CAN_CHANGE(n) ((S[N[n].conn].id || ids < 3) && records < RECORDS)
 #define FREE(n) (N[n].half == 0) /* of the apply lock */
+/* A beat now would change nothing, whenever its answer comes. */
+#define NOTHING_NEW(n) (N[n].follows && N[n].trust && N[n].next == BEAT && N[n].met && \
+    N[n].c == S[N[n].conn].replid * 4 + S[N[n].conn].id && S[N[n].conn].id && \
+    N[n].na == S[N[n].conn].nonce && N[n].nk == S[N[n].conn].nonce && N[n].vouched == DUE && mutant != 90)
 
 proctype node(byte n) {
     do
     /* keeper */
-    :: d_step { !N[n].asked && FREE(n) && (S[N[n].conn].id || ids < 3) && (N[n].next != RENEW || ids < 3) ->
-        keeper_ask(n) }
+    :: d_step { !N[n].asked && FREE(n) && (S[N[n].conn].id || ids < 3) && (N[n].next != RENEW || ids < 3) &&
+        !NOTHING_NEW(n) -> keeper_ask(n) }
     :: d_step { N[n].asked && FREE(n) -> keeper_answered(n) }
     :: d_step { N[n].queued && FREE(n) && records < RECORDS && S[N[n].conn].id -> queue_retry(n) }
 #if DOUBT
@@ -1005,7 +1031,7 @@ proctype node(byte n) {
 
     /* flight */
     :: d_step { N[n].fp == 0 && N[n].reads > 0 ->
-        flight_start(n); s = N[n].conn; look(n); N[n].fp = 1 }
+        flight_start(n) }
     :: d_step { N[n].fp == 1 -> flight_answered(n) }
     :: d_step { N[n].fp == 2 -> flight_lease(n) }
     :: d_step { N[n].fp == 3 -> flight_fill(n) }
@@ -1019,19 +1045,21 @@ proctype node(byte n) {
 
     /* writer */
 #if KEYS0 + KEYS1
-    :: d_step { N[n].wp == 0 && N[n].keys -> N[n].keys--; write_commit(n, KEY); }
+    :: d_step { N[n].wp == 0 && N[n].keys && CAN_CHANGE(n) -> N[n].keys--; invalidate(n, KEY) }
 #endif
 #if TAGS0 + TAGS1
-    :: d_step { N[n].wp == 0 && N[n].tags -> N[n].tags--; write_commit(n, TAG) }
+    :: d_step { N[n].wp == 0 && N[n].tags && CAN_CHANGE(n) -> N[n].tags--; invalidate(n, TAG) }
 #endif
 #if WRITES0 + WRITES1
     :: d_step { N[n].wp == 0 && N[n].writes -> write_fence(n) }
     :: d_step { N[n].wp == 1 -> write_commit(n, KEY) }
 #endif
-    :: d_step { N[n].wp == 2 && (S[N[n].conn].id || ids < 3) && records < RECORDS -> write_execute(n) }
+    :: d_step { N[n].wp == 2 && CAN_CHANGE(n) -> write_execute(n) }
     :: d_step { N[n].wp == 3 && FREE(n) -> write_answered(n) }
 #if UNKNOWN
     :: d_step { unknown && N[n].wp >= 2 && FREE(n) -> unknown--; write_unknown(n) }
+    :: d_step { unknown && N[n].wp == 0 && N[n].keys && FREE(n) ->
+        unknown--; N[n].keys--; write_commit(n, KEY); write_unknown(n) }
 #endif
 
 #if MOVES
@@ -1058,7 +1086,8 @@ inline copy_server(to, from) {
         S[to].lease[i] = S[from].lease[i]; S[to].val[i] = S[from].val[i];
         S[to].vc[i] = S[from].vc[i]; S[to].vs[i] = S[from].vs[i];
         S[to].vh[i] = S[from].vh[i]; S[to].vid[i] = S[from].vid[i]
-    }
+    };
+    skip
 }
 
 inline drop_copy() {
@@ -1067,7 +1096,8 @@ inline drop_copy() {
     for (i : 0 .. SCHEMAS - 1) {
         S[1].lease[i] = 0; S[1].val[i] = 0; S[1].vc[i] = 0; S[1].vs[i] = 0; S[1].vh[i] = 0;
         S[1].vid[i] = 0
-    }
+    };
+    skip
 }
 
 proctype redis() {
@@ -1119,7 +1149,7 @@ init {
             now.new = !old;
         };
         S[0].replid = 1; S[0].id = 1;
-        S[0].val[0] = 1; S[0].vc[0] = 5; S[0].vh[0] = 1; S[0].vid[0] = 31;
+        S[0].val[0] = 1; S[0].vc[0] = 5; S[0].vh[0] = 1; S[0].vid[0] = 15;
         start(0);
         if
         :: STARTING -> N[1].next = RESYNC
