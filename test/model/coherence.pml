@@ -72,9 +72,6 @@
 #ifndef STARTING /* node 1 has just been opened */
 #define STARTING 0
 #endif
-#ifndef FIXED /* the rules that the model has asked for */
-#define FIXED 1
-#endif
 
 #define MOVES (MOVES0 + MOVES1)
 #define EXCUSED (ROLLBACKS + MOVES)
@@ -88,6 +85,7 @@
 #define RECORDS (CHANGES + UNKNOWN) /* changes that Redis can execute, retries included */
 #endif
 #define RENEWED 8 /* nonces from here on were drawn with an id, those below are records */
+#define UNSEEN 15
 #define KEY 1 /* kinds of change, as bits */
 #define TAG 2
 #define BEAT 0 /* kinds of request of a keeper */
@@ -149,10 +147,9 @@ typedef node_t {
     unsigned moves : 2; /* times that it will be another */
     unsigned follows : 1;
     unsigned c : 4; /* identity followed, or followed last */
-    unsigned a : 3; /* A and its nonce */
-    unsigned na : 4;
-    unsigned k : 3; /* K and its nonce */
-    unsigned nk : 4;
+    unsigned a : 3; /* A */
+    unsigned k : 3; /* K */
+    byte seen[RECORDS + 1]; /* position -> nonce that was met there */
     unsigned g : 3; /* G of the tag */
     unsigned trust : 1;
     unsigned l1 : 3; /* the value plus one; 0: nothing */
@@ -174,10 +171,8 @@ typedef node_t {
     unsigned asked : 1;
     unsigned voided : 1;
     unsigned kind : 2;
-    unsigned after_a : 3; /* A and K when it was sent, with their nonces */
-    unsigned after_na : 4;
+    unsigned after_a : 3; /* A and K when it was sent */
     unsigned after_k : 3;
-    unsigned after_nk : 4;
     unsigned kc : 4; /* the answer */
     unsigned kseq : 3;
     unsigned knonce : 4;
@@ -295,9 +290,14 @@ inline raise_soft_all(n) {
 
 inline remove(n) { N[n].l1 = 0; N[n].current = false }
 
-inline known_raise(n, sequence, nonce_then) {
+/* Rule 16: another change was met at this position before. */
+#define DIFFERS(n, position, x) (new && N[n].seen[position] != (x) && N[n].seen[position] != UNSEEN && \
+                                 (mutant != 168 || (position) == N[n].a))
+
+inline known_raise(n, position, x) {
+    N[n].seen[position] = x;
     if
-    :: sequence > N[n].k -> N[n].k = sequence; N[n].nk = nonce_then
+    :: position > N[n].k -> N[n].k = position
     :: else
     fi
 }
@@ -328,7 +328,7 @@ inline apply_items(n, kinds, sequence) {
 }
 
 inline applied(n, rec) {
-    N[n].a = R[rec].seq; N[n].na = rec;
+    N[n].a = R[rec].seq;
 #if !COPIES && !CLKS
     N[n].frames = N[n].frames & ~BIT(rec); /* it would be dropped */
 #endif
@@ -389,7 +389,11 @@ inline note_identity(n, identity, then) {
 inline note(n, identity, sequence, nonce_then, then) {
     note_identity(n, identity, then);
     if
-    :: N[n].follows && identity == N[n].c && (ok || !FIXED) -> known_raise(n, sequence, nonce_then)
+    :: N[n].follows && identity == N[n].c && ok ->
+        if
+        :: DIFFERS(n, sequence, nonce_then) -> history_rewound(n, ID(identity))
+        :: else -> known_raise(n, sequence, nonce_then)
+        fi
     :: N[n].follows && identity != N[n].c && ok && mutant != 82 -> forget(n)
     :: else
     fi
@@ -472,7 +476,7 @@ inline execute(n, kinds, value) {
 inline cover(n) {
 #if SCHEMAS > 1
     if
-    :: N[n].cov_c == N[n].c && mutant != 173 && (!FIXED || mutant == 176 || N[n].cov_tok == S[s].rtok) -> skip
+    :: N[n].cov_c == N[n].c && mutant != 173 && (mutant == 176 || N[n].cov_tok == S[s].rtok) -> skip
     :: mutant == 173 && N[n].cov_c -> skip
     :: mutant == 172 -> skip
     :: else ->
@@ -518,8 +522,7 @@ inline keeper_ask(n) {
     :: else
     fi;
     N[n].next = BEAT;
-    N[n].after_a = N[n].a; N[n].after_na = N[n].na;
-    N[n].after_k = N[n].k; N[n].after_nk = N[n].nk;
+    N[n].after_a = N[n].a; N[n].after_k = N[n].k;
     N[n].kc = IDENTITY; N[n].kseq = S[s].seq; N[n].knonce = S[s].nonce; N[n].klow = S[s].low;
     N[n].ktag = S[s].tag; N[n].kshows = shows; N[n].kera = era; N[n].ksnap = DUE
 }
@@ -545,50 +548,29 @@ inline find(nonce_then, position) {
 }
 #define FOUND(position) (r > 0 && r < RENEWED && R[r].seq == position)
 
-/* Rule 16: whether the answer shows the history that this node has followed. Sets rewound. */
+/* Rule 16: whether the answer of the clock followed shows another history. Sets rewound. */
 inline check_history(n) {
-    rewound = false;
-    if
-    :: !new -> skip
-    :: else ->
-        /* what it knew to be executed is there */
-        if
-        :: mutant == 160 -> skip
-        :: N[n].kseq < N[n].after_a -> rewound = true
-        :: N[n].kseq == N[n].after_a && N[n].knonce != N[n].after_na -> rewound = true
-        :: else
-        fi;
-        if
-        :: !FIXED || mutant == 167 -> skip
-        :: N[n].kseq < N[n].after_k -> rewound = true
-        :: N[n].kseq >= N[n].after_k && N[n].after_k >= N[n].klow ->
-            find(N[n].knonce, N[n].after_k);
-            rewound = rewound || r != N[n].after_nk
-        :: else
-        fi
-    fi
+    t = (mutant == 167 -> N[n].after_a : N[n].after_k);
+    rewound = new && mutant != 160 && (N[n].kseq < t || DIFFERS(n, N[n].kseq, N[n].knonce));
+    /* the entries of the log, and what the first of them came after */
+    r = N[n].knonce;
+    do
+    :: r > 0 && r < RENEWED && R[r].seq > N[n].after_a && R[r].seq > N[n].klow ->
+        rewound = rewound || (mutant != 160 && (DIFFERS(n, R[r].seq, r) || DIFFERS(n, R[r].seq - 1, R[r].prev)));
+        r = R[r].prev
+    :: else -> break
+    od
 }
 
 /* The log of a beat. ok: everything that Redis had is applied. */
 inline apply_log(n) {
-    if
-    :: new && FIXED && mutant != 168 && N[n].kseq <= N[n].a ->
-        find(N[n].na, N[n].kseq);
-        rewound = rewound || r != N[n].knonce
-    :: else
-    fi;
     ok = !rewound;
     do
     :: ok && N[n].a < N[n].kseq ->
         find(N[n].knonce, N[n].a + 1);
         if
-        :: !FOUND(N[n].a + 1) || R[r].seq <= N[n].klow || R[r].c != N[n].c ->
-            ok = false
-        :: else ->
-            if
-            :: new && R[r].prev != N[n].na && mutant != 160 -> ok = false; rewound = true
-            :: else -> apply(n, r)
-            fi
+        :: !FOUND(N[n].a + 1) || R[r].seq <= N[n].klow || R[r].c != N[n].c -> ok = false
+        :: else -> apply(n, r)
         fi
     :: else -> break
     od;
@@ -605,11 +587,14 @@ inline reissue(n) {
 }
 
 inline follow(n) {
+    if
+    :: N[n].c != N[n].kc -> for (i : 0 .. RECORDS) { N[n].seen[i] = UNSEEN }
+    :: else
+    fi;
     N[n].c = N[n].kc;
     reissue(n);
     N[n].follows = true;
-    N[n].a = N[n].kseq; N[n].na = N[n].knonce;
-    N[n].k = N[n].kseq; N[n].nk = N[n].knonce;
+    N[n].a = N[n].kseq; N[n].k = N[n].kseq; N[n].seen[N[n].kseq] = N[n].knonce;
     if
     :: mutant != 92 -> N[n].g = N[n].ktag
     :: else
@@ -654,7 +639,7 @@ inline keeper_answered(n) {
     fi;
     HIT(n);
     N[n].voided = false; N[n].kind = BEAT;
-    N[n].after_a = 0; N[n].after_na = 0; N[n].after_k = 0; N[n].after_nk = 0;
+    N[n].after_a = 0; N[n].after_k = 0;
     N[n].kc = 0; N[n].kseq = 0; N[n].knonce = 0; N[n].klow = 0; N[n].ktag = 0;
     N[n].kshows = 0; N[n].kera = 0; N[n].ksnap = 0
 }
@@ -663,7 +648,7 @@ inline keeper_answered(n) {
 
 inline hear_next(n) {
     if
-    :: new && R[m].prev != N[n].na && mutant != 161 -> history_rewound(n, ID(R[m].c))
+    :: mutant != 161 && (DIFFERS(n, R[m].seq, m) || DIFFERS(n, R[m].seq - 1, R[m].prev)) -> history_rewound(n, ID(R[m].c))
     :: else ->
         if
         :: HALVES && !SKIPPED(n, m) ->
@@ -692,7 +677,11 @@ inline hear(n, rec) {
     :: N[n].follows && R[m].c == N[n].c ->
         if
         :: R[m].seq == N[n].a + 1 || (R[m].seq > N[n].a && mutant == 80) -> hear_next(n)
-        :: R[m].seq > N[n].a + 1 && mutant != 80 -> known_raise(n, R[m].seq, m)
+        :: R[m].seq > N[n].a + 1 && mutant != 80 ->
+            if
+            :: mutant != 161 && DIFFERS(n, R[m].seq, m) -> history_rewound(n, ID(R[m].c))
+            :: else -> known_raise(n, R[m].seq, m)
+            fi
         :: else
         fi
     :: else ->
@@ -863,6 +852,20 @@ inline settle_items(n, kinds, sequence, value, insert) {
     N[n].own = (recovered -> value : 0)
 }
 
+/* A change of this node stands at its position. */
+inline accepted_at(n, rec) {
+    if
+    :: mutant != 162 && (DIFFERS(n, R[rec].seq, rec) || DIFFERS(n, R[rec].seq - 1, R[rec].prev)) ->
+        history_rewound(n, ID(R[rec].c))
+    :: else ->
+        if
+        :: R[rec].seq == N[n].a + 1 -> applied(n, rec)
+        :: R[rec].seq > N[n].a + 1 -> known_raise(n, R[rec].seq, rec)
+        :: else
+        fi
+    fi
+}
+
 /* An answered change: record rec, executed at `then`. */
 inline settle(n, rec, then, value, insert) {
     note_identity(n, R[rec].c, then);
@@ -870,12 +873,7 @@ inline settle(n, rec, then, value, insert) {
     :: N[n].follows && R[rec].c == N[n].c ->
         settle_items(n, R[rec].kind, R[rec].seq, value, insert);
         R[rec].done = true;
-        if
-        :: R[rec].seq == N[n].a + 1 && (!new || R[rec].prev == N[n].na || mutant == 162) -> applied(n, rec)
-        :: R[rec].seq == N[n].a + 1 && !(!new || R[rec].prev == N[n].na || mutant == 162) ->
-            history_rewound(n, ID(R[rec].c))
-        :: else -> known_raise(n, R[rec].seq, rec)
-        fi;
+        accepted_at(n, rec);
         remember(n, R[rec].kind, R[rec].c)
     :: else ->
         if
@@ -883,7 +881,7 @@ inline settle(n, rec, then, value, insert) {
         :: else
         fi;
         if
-        :: !ok && FIXED && mutant != 131 -> queue(n, R[rec].kind, value)
+        :: !ok && new && mutant != 131 -> queue(n, R[rec].kind, value)
         :: else -> remember(n, R[rec].kind, R[rec].c)
         fi;
         settle_items(n, R[rec].kind, 0, value, insert)
@@ -976,12 +974,7 @@ inline queue_retry(n) {
         :: else
         fi;
         R[records].done = true;
-        if
-        :: S[s].seq == N[n].a + 1 && (!new || R[records].prev == N[n].na || mutant == 162) -> applied(n, records)
-        :: S[s].seq == N[n].a + 1 && !(!new || R[records].prev == N[n].na || mutant == 162) ->
-            history_rewound(n, S[s].id)
-        :: else -> known_raise(n, S[s].seq, records)
-        fi
+        accepted_at(n, records)
     :: else ->
         forget(n);
         apply_items(n, m, 0)
@@ -998,7 +991,7 @@ inline queue_retry(n) {
 /* A beat now would change nothing, whenever its answer comes. */
 #define NOTHING_NEW(n) (N[n].follows && N[n].trust && N[n].next == BEAT && N[n].met && \
     N[n].c == S[N[n].conn].replid * 4 + S[N[n].conn].id && S[N[n].conn].id && \
-    N[n].na == S[N[n].conn].nonce && N[n].nk == S[N[n].conn].nonce && N[n].vouched == DUE && mutant != 90)
+    N[n].a == S[N[n].conn].seq && N[n].k == N[n].a && N[n].seen[N[n].a] == S[N[n].conn].nonce && N[n].vouched == DUE && mutant != 90)
 
 proctype node(byte n) {
     do
@@ -1150,6 +1143,7 @@ init {
         };
         S[0].replid = 1; S[0].id = 1;
         S[0].val[0] = 1; S[0].vc[0] = 5; S[0].vh[0] = 1; S[0].vid[0] = 15;
+        for (i : 1 .. RECORDS) { N[0].seen[i] = UNSEEN; N[1].seen[i] = UNSEEN };
         start(0);
         if
         :: STARTING -> N[1].next = RESYNC
