@@ -51,6 +51,9 @@
 #ifndef MOVES1
 #define MOVES1 0
 #endif
+#ifndef TOGETHER /* both are, at the same moment */
+#define TOGETHER 0
+#endif
 #ifndef SCHEMAS
 #define SCHEMAS 1
 #endif
@@ -68,6 +71,12 @@
 #endif
 #ifndef REISSUE /* accepted changes are not older than 10 s when the clock is another */
 #define REISSUE 0
+#endif
+#ifndef INSTANT /* nodes, as bits, whose beats are answered in the step that asks */
+#define INSTANT 0
+#endif
+#ifndef OWN_FRAMES /* a node hears what it has published */
+#define OWN_FRAMES 0
 #endif
 #ifndef STARTING /* node 1 has just been opened */
 #define STARTING 0
@@ -465,7 +474,11 @@ inline execute(n, kinds, value) {
     :: (kinds) & TAG -> S[s].tag = S[s].seq
     :: else
     fi;
-    N[0].frames = N[0].frames | BIT(records); N[1].frames = N[1].frames | BIT(records);
+    if
+    :: OWN_FRAMES -> N[n].frames = N[n].frames | BIT(records)
+    :: else
+    fi;
+    N[1 - n].frames = N[1 - n].frames | BIT(records);
     if
     :: executed < value -> executed = value
     :: else
@@ -667,7 +680,13 @@ inline hear_next(n) {
 inline other_half(n) {
     m = N[n].half;
     N[n].half = 0;
-    apply(n, m)
+    if
+    :: (R[m].kind & KEY) && mutant != 20 -> remove(n)
+    :: (R[m].kind & KEY) && mutant == 20 -> raise_key(n)
+    :: (R[m].kind & TAG) && mutant == 21 -> position_raise(n, R[m].seq)
+    :: else -> raise_group(n); remove(n)
+    fi;
+    applied(n, m)
 }
 
 inline hear(n, rec) {
@@ -997,7 +1016,12 @@ proctype node(byte n) {
     do
     /* keeper */
     :: d_step { !N[n].asked && FREE(n) && (S[N[n].conn].id || ids < 3) && (N[n].next != RENEW || ids < 3) &&
-        !NOTHING_NEW(n) -> keeper_ask(n) }
+        !NOTHING_NEW(n) ->
+        keeper_ask(n);
+        if
+        :: INSTANT & BIT(n) -> keeper_answered(n)
+        :: else
+        fi }
     :: d_step { N[n].asked && FREE(n) -> keeper_answered(n) }
     :: d_step { N[n].queued && FREE(n) && records < RECORDS && S[N[n].conn].id -> queue_retry(n) }
 #if DOUBT
@@ -1055,11 +1079,11 @@ proctype node(byte n) {
         unknown--; N[n].keys--; write_commit(n, KEY); write_unknown(n) }
 #endif
 
-#if MOVES
+#if MOVES && !TOGETHER
     :: d_step { N[n].moves && copies == 0 ->
         N[n].moves--;
         N[n].conn = 1 - N[n].conn;
-        returns = returns + (N[n].conn == 0);
+        returns = returns + (n == 0 -> N[n].moves < MOVES0 - 1 : N[n].moves < MOVES1 - 1);
         era++; shows++;
         excuse()
     }
@@ -1123,6 +1147,14 @@ proctype redis() {
         rollbacks--;
         copy_server(0, 1); drop_copy();
         era++; shows++; returns++;
+        excuse() }
+#endif
+#if TOGETHER
+    :: d_step { N[0].moves && copies == 0 ->
+        N[0].moves--;
+        N[0].conn = 1 - N[0].conn; N[1].conn = N[0].conn;
+        returns = returns + (N[0].moves < MOVES0 - 1);
+        era++; shows++;
         excuse() }
 #endif
     :: false
