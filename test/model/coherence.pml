@@ -57,6 +57,9 @@
 #ifndef SCHEMAS
 #define SCHEMAS 1
 #endif
+#ifndef LAPSES /* times that a registration runs out */
+#define LAPSES 0
+#endif
 #ifndef DOUBT /* trust may run out */
 #define DOUBT 0
 #endif
@@ -261,6 +264,7 @@ unsigned returns : 3; /* faults that may each cost one renewal */
 unsigned unknown : 3 = UNKNOWN;
 unsigned lost : 3 = LOST_REPLIES;
 unsigned clks : 3 = CLKS;
+unsigned lapses : 3 = LAPSES;
 unsigned logs : 3 = LOGS;
 unsigned copies : 3 = COPIES;
 unsigned failovers : 3 = FAILOVERS;
@@ -447,6 +451,10 @@ inline ensure_clk() {
     fi
 }
 
+/* What anybody would call fresh is not older than a change that was executed. */
+#define IS_RIGHT(x) assert(!recovered || !S[s].val[x] || S[s].val[x] > executed || \
+    S[s].vc[x] != IDENTITY || S[s].vh[x] != S[s].replid || S[s].vs[x] < S[s].tag)
+
 /* A change by node n, numbered `records`. */
 inline execute(n, kinds, value) {
     ensure_clk();
@@ -482,7 +490,11 @@ inline execute(n, kinds, value) {
     if
     :: executed < value -> executed = value
     :: else
-    fi
+    fi;
+    IS_RIGHT(0);
+#if SCHEMAS > 1
+    IS_RIGHT(1)
+#endif
 }
 
 /* Schema of node n is registered before its first value is there. */
@@ -507,15 +519,11 @@ inline cover(n) {
 #endif
 }
 
-/* What anybody would call fresh is not older than a change that was executed. */
-#define STORED_IS_RIGHT(n) assert(!recovered || S[s].val[OWN(n)] > executed || \
-    S[s].vc[OWN(n)] != IDENTITY || S[s].vh[OWN(n)] != S[s].replid || S[s].vs[OWN(n)] < S[s].tag)
-
 inline store(n, value, c_then, k_then, home_then, fill_id) {
     cover(n);
     S[s].val[OWN(n)] = value; S[s].vc[OWN(n)] = c_then; S[s].vs[OWN(n)] = k_then;
     S[s].vh[OWN(n)] = home_then; S[s].vid[OWN(n)] = fill_id;
-    STORED_IS_RIGHT(n)
+    IS_RIGHT(OWN(n))
 }
 
 /* ---- rule 9: the keeper ---- */
@@ -1122,12 +1130,22 @@ proctype redis() {
 #if EXPIRE
     :: d_step { S[0].lease[0] -> S[0].lease[0] = 0 }
     :: d_step { S[0].val[0] -> vanish(0) }
+#if SCHEMAS > 1
+    :: d_step { S[0].val[1] -> vanish(1) }
+#endif
 #endif
 #if CLKS
     :: d_step { clks && S[0].id -> clks--; S[0].id = 0; S[0].nonce = 0; S[0].seq = 0; S[0].tag = 0; S[0].reg = 0; S[0].rtok = 0; shows++ }
 #endif
 #if LOGS
     :: d_step { logs && S[0].seq > S[0].low -> logs--; S[0].low = S[0].seq }
+#endif
+#if LAPSES
+    /* Values are gone before their registration is, and their node knows when that is. */
+    :: d_step { lapses && (S[0].reg & BIT(1)) && (!S[0].val[1] || mutant == 174) ->
+        lapses--; tokens++;
+        S[0].reg = S[0].reg & ~BIT(1); S[0].rtok = tokens;
+        N[1].cov_c = 0; N[1].cov_tok = 0 }
 #endif
 #if COPIES
     :: d_step { copies -> copies = 0; copy_server(1, 0);
