@@ -21,6 +21,12 @@
 #ifndef TAGS1
 #define TAGS1 0
 #endif
+#ifndef OTHERS0 /* ... and of something else */
+#define OTHERS0 0
+#endif
+#ifndef OTHERS1
+#define OTHERS1 0
+#endif
 #ifndef WRITES0 /* its write-throughs */
 #define WRITES0 0
 #endif
@@ -92,7 +98,7 @@
 #else
 #define COPIES 0
 #endif
-#define CHANGES (KEYS0 + KEYS1 + TAGS0 + TAGS1 + WRITES0 + WRITES1)
+#define CHANGES (KEYS0 + KEYS1 + TAGS0 + TAGS1 + OTHERS0 + OTHERS1 + WRITES0 + WRITES1)
 #ifndef RECORDS
 #define RECORDS (CHANGES + UNKNOWN) /* changes that Redis can execute, retries included */
 #endif
@@ -224,6 +230,7 @@ typedef node_t {
     /* writer: 0 idle 1 fenced 2 committed 3 answered */
     unsigned keys : 2;
     unsigned tags : 2;
+    unsigned others : 2;
     unsigned writes : 2;
     unsigned wp : 2;
     unsigned wkind : 2;
@@ -876,7 +883,7 @@ inline settle_items(n, kinds, sequence, value, insert) {
     :: (insert) && ok -> N[n].l1 = value + 1; N[n].current = true
     :: else
     fi;
-    N[n].own = (recovered -> value : 0)
+    N[n].own = (recovered && value > N[n].own -> value : N[n].own)
 }
 
 /* A change of this node stands at its position. */
@@ -917,8 +924,8 @@ inline settle(n, rec, then, value, insert) {
 
 /* An invalidation. */
 inline write_commit(n, kinds) {
-    origin++;
-    N[n].wv = origin; N[n].wkind = kinds; N[n].wp = 2
+    origin = origin + ((kinds) -> 1 : 0);
+    N[n].wv = ((kinds) -> origin : 0); N[n].wkind = kinds; N[n].wp = 2
 }
 
 /* Rule 6: the lease is the writer's, whoever has it. */
@@ -1075,6 +1082,9 @@ proctype node(byte n) {
 #if TAGS0 + TAGS1
     :: d_step { N[n].wp == 0 && N[n].tags && CAN_CHANGE(n) -> N[n].tags--; invalidate(n, TAG) }
 #endif
+#if OTHERS0 + OTHERS1
+    :: d_step { N[n].wp == 0 && N[n].others && CAN_CHANGE(n) -> N[n].others--; invalidate(n, 0) }
+#endif
 #if WRITES0 + WRITES1
     :: d_step { N[n].wp == 0 && N[n].writes -> write_fence(n) }
     :: d_step { N[n].wp == 1 -> write_commit(n, KEY) }
@@ -1083,6 +1093,8 @@ proctype node(byte n) {
     :: d_step { N[n].wp == 3 && FREE(n) -> write_answered(n) }
 #if UNKNOWN
     :: d_step { unknown && N[n].wp >= 2 && FREE(n) -> unknown--; write_unknown(n) }
+    :: d_step { unknown && N[n].wp == 0 && N[n].tags && FREE(n) ->
+        unknown--; N[n].tags--; write_commit(n, TAG); write_unknown(n) }
     :: d_step { unknown && N[n].wp == 0 && N[n].keys && FREE(n) ->
         unknown--; N[n].keys--; write_commit(n, KEY); write_unknown(n) }
 #endif
@@ -1202,6 +1214,7 @@ init {
         N[0].reads = READS0; N[1].reads = READS1;
         N[0].keys = KEYS0; N[1].keys = KEYS1;
         N[0].tags = TAGS0; N[1].tags = TAGS1;
+        N[0].others = OTHERS0; N[1].others = OTHERS1;
         N[0].writes = WRITES0; N[1].writes = WRITES1;
 #if MOVES
         N[0].moves = MOVES0; N[1].moves = MOVES1;
