@@ -451,7 +451,8 @@ inline excuse() {
 inline ensure_clk() {
     if
     :: S[s].id == 0 ->
-        ids++; shows++;
+        ids = ids + (mutant != 2 -> 1 : 0);
+        shows++;
         S[s].id = ids; S[s].nonce = RENEWED + ids;
         S[s].seq = 0; S[s].low = 0; S[s].tag = 0; S[s].reg = 0; S[s].rtok = 0
     :: else
@@ -1147,7 +1148,13 @@ proctype redis() {
 #endif
 #endif
 #if CLKS
-    :: d_step { clks && S[0].id -> clks--; S[0].id = 0; S[0].nonce = 0; S[0].seq = 0; S[0].tag = 0; S[0].reg = 0; S[0].rtok = 0; shows++ }
+    :: d_step { clks && S[0].id ->
+        clks--; shows++;
+        S[0].tag = 0; S[0].low = S[0].seq;
+        if
+        :: mutant == 1 -> skip
+        :: else -> S[0].id = 0; S[0].nonce = 0; S[0].seq = 0; S[0].low = 0; S[0].reg = 0; S[0].rtok = 0
+        fi }
 #endif
 #if LOGS
     :: d_step { logs && S[0].seq > S[0].low -> logs--; S[0].low = S[0].seq }
