@@ -1,5 +1,84 @@
 // SPDX-License-Identifier: MIT
-/* HEADER */
+/*
+ * Model of the coherence protocol: what two nodes and Redis tell each other about one key with one
+ * tag. Every interleaving, within the budgets of a configuration.
+ *
+ *     test/model/run.sh coherence [NAME...]     all configurations, or some, with their mutants
+ *     test/model/run.sh coherence long          larger budgets without mutants, some minutes
+ *
+ * A configuration is a list of -D for spin, in run.sh; what each does stands at its #ifndef. The
+ * compiled model takes the rest from the environment: MUTANT=n breaks a rule, OLD=1 gives the rules
+ * of wire version 1. Both must end in an error, in the configurations that run.sh names.
+ *
+ * What is modelled. The origin counts commits: its value is the number of the last. Redis is a
+ * server (clk with id, seq, nonce, the tag's position and the registry; log; lease; one value per
+ * schema) whose scripts are single steps. A failover puts an older copy in its place, under another
+ * replid; a rollback under the same; with MOVES the copy is a server of its own, that connections go
+ * to and come back from. Each node has a keeper (beats, resyncs, renewals), a listener (frames come
+ * at any time, in any order, or never), a flight (GET, LEASE, load, FILL, store) and a writer
+ * (invalidations, write-through, the queue of what Redis has not accepted). Nodes begin with the
+ * first value in L1, in L2 and vouched for. An answer is looked at any time after its script.
+ *
+ * How it is kept small.
+ *   - Time: trust is a bit. What a node calls fresh must be as new as what was executed when the last
+ *     beat that vouches was (`vouched`), which is a little more than is promised. DOUBT ends it.
+ *   - Tickets are bits, too: whether a floor was raised since they were taken.
+ *   - A hit takes no step: HIT() is asserted wherever L1, trust or what is vouched for has changed.
+ *   - The origin is read in the step of LEASE, and committed to in the step of the script: nobody
+ *     is helped by reading earlier, or by an earlier commit.
+ *   - A beat that would change nothing, whenever its answer came, is not sent.
+ *   - Frames: that a node hears its own (OWN_FRAMES), and that applying has two steps (HALVES), is
+ *     tried where it matters; INSTANT nodes have their beats answered at once.
+ *   - 10 s, the memory of rule 13, are longer than everything (REISSUE) or shorter.
+ *
+ * Checked, by assertions:
+ *   - L1 and L2 give nobody as fresh what is older than vouched for when the call began, or older
+ *     than what this node has changed itself before (HIT, flight_answered, land).
+ *   - Nothing is in L2 that anybody would call fresh and that is older than an executed change, when
+ *     it is stored and after each change (IS_RIGHT).
+ *   - One fill is accepted for one lease granted (`filled`); no rejected value is given back.
+ *   - No renewal without a return or a rollback, and one for each at most: nodes do not renew for
+ *     ever, and one flap makes one new id (`renewals`).
+ * After a rollback or a move nobody can know at once; so the first two hold again from when every
+ * node has met the server that all are connected to and has learnt the fate of its own changes
+ * (recover). That is when rules 13 and 16 have done their work.
+ *
+ * Mutants, 10 * rule + n; each is "without this":
+ *   state   1 groups, log and id of clk vanish together
+ *   1      10 ticket before GET                      11 stamp before the load
+ *   2      20 key: floor, then remove                21 group: G, then F
+ *   3      30 floors judged at the store             31 floors of groups judged on a hit
+ *   4      40 stamp >= G      41 stamp of the C followed      43 answer of the replid followed
+ *   5      50 fill with the token only               52 a change drops the lease
+ *          53 a rejected value is not given back     54 lease before the load
+ *   6      60 overriding lease                       61 t >= floors before inserting
+ *          62 L2 is nothing while queued             63 floors raised when the queue is accepted
+ *          64 floors raised on the answer            65 unknown outcomes are queued
+ *   7      70 own frames are skipped only when done
+ *   8      80 a gap is no next frame      81 a beat on its way is void      82 foreign C is noticed
+ *   9      90 trust from the sending                 91 a hole in the log is noticed
+ *          92 a resync reads the groups              93 ... and raises soft `all`
+ *   10    100 flight above the floors when it lands
+ *   11    110 nothing stored is fresh in doubt
+ *   13    130 re-issue on following another clock
+ *         131 ... and of what an older answer says another clock has accepted
+ *   16    160 a beat, 161 a frame, 162 an own change is compared with the nonces met
+ *         163 an identity that was left is renewed   164 an older answer is no evidence
+ *         165 a renewal compares the id              166 a frame is no evidence of having left
+ *         167 positions known are there              168 nonces of all positions met, not of A only
+ *   schemas 170 a change names all schemas           171 ... and the token of the registry
+ *         172 registered when stored                 173 registered again under another C
+ *         174 a registration outlives its values     175 one lease for all schemas
+ *         176 a fill names the token of the registry
+ *
+ * Not expressed. Rule 12: flights start at any time, a refresh is one of them; soft invalidation,
+ * lifetimes and the server's clock. Rule 14, lagging origins, and rule 15, versions. Lengthened and
+ * held leases (a flight that finds one ends). Overflow of the queue, of the log, of what is
+ * remembered for rule 13. Nodes of wire version 1 beside these. Two rules have no mutant because
+ * others make up for them here: that an envelope's home is compared (its C holds the replid, and
+ * the answer's is compared), and that a fill goes to the connection that granted the lease (it
+ * matters only before the recovery of a rollback). Memory order is ThreadSanitizer's business.
+ */
 
 /* ---- configuration: what run.sh passes with -D; budgets are 0 if not given ---- */
 
@@ -101,6 +180,9 @@
 #define CHANGES (KEYS0 + KEYS1 + TAGS0 + TAGS1 + OTHERS0 + OTHERS1 + WRITES0 + WRITES1)
 #ifndef RECORDS
 #define RECORDS (CHANGES + UNKNOWN) /* changes that Redis can execute, retries included */
+#endif
+#if RECORDS > 5 || MOVES0 > 3 || MOVES1 > 3
+#error "numbers of three bits, and frames 1 to 5, are enough for less only"
 #endif
 #define RENEWED 8 /* nonces from here on were drawn with an id, those below are records */
 #define UNSEEN 15
@@ -206,7 +288,6 @@ typedef node_t {
     unsigned low_group : 1; /* ... of a group, soft or hard */
     unsigned fc : 4; /* s of its ticket */
     unsigned fk : 3;
-    unsigned fg : 3; /* G then */
     unsigned token : 4;
     unsigned v : 3; /* value in the answer plus one; the loaded one plus one */
     unsigned vc : 4;
@@ -311,8 +392,12 @@ inline raise_soft_all(n) {
 inline remove(n) { N[n].l1 = 0; N[n].current = false }
 
 /* Rule 16: another change was met at this position before. */
-#define DIFFERS(n, position, x) (new && N[n].seen[position] != (x) && N[n].seen[position] != UNSEEN && \
-                                 (mutant != 168 || (position) == N[n].a))
+#define DIFFERS(n, position, x) \
+    (new && N[n].seen[position] != (x) && N[n].seen[position] != UNSEEN && \
+     (mutant != 168 || (position) == N[n].a))
+
+#define IS_OTHER_HISTORY(n, rec) \
+    (DIFFERS(n, R[rec].seq, rec) || DIFFERS(n, R[rec].seq - 1, R[rec].prev))
 
 inline known_raise(n, position, x) {
     N[n].seen[position] = x;
@@ -451,8 +536,7 @@ inline excuse() {
 inline ensure_clk() {
     if
     :: S[s].id == 0 ->
-        ids = ids + (mutant != 2 -> 1 : 0);
-        shows++;
+        ids++; shows++;
         S[s].id = ids; S[s].nonce = RENEWED + ids;
         S[s].seq = 0; S[s].low = 0; S[s].tag = 0; S[s].reg = 0; S[s].rtok = 0
     :: else
@@ -508,10 +592,10 @@ inline execute(n, kinds, value) {
 /* Schema of node n is registered before its first value is there. */
 inline cover(n) {
 #if SCHEMAS > 1
+    ok = N[n].cov_c == (mutant == 173 -> N[n].cov_c : N[n].c) &&
+         (N[n].cov_tok == S[s].rtok || mutant == 173 || mutant == 176);
     if
-    :: N[n].cov_c == N[n].c && mutant != 173 && (mutant == 176 || N[n].cov_tok == S[s].rtok) -> skip
-    :: mutant == 173 && N[n].cov_c -> skip
-    :: mutant == 172 -> skip
+    :: (N[n].cov_c && ok) || mutant == 172 -> skip
     :: else ->
         if
         :: S[s].id && !(S[s].reg & BIT(OWN(n))) ->
@@ -585,7 +669,7 @@ inline check_history(n) {
     r = N[n].knonce;
     do
     :: r > 0 && r < RENEWED && R[r].seq > N[n].after_a && R[r].seq > N[n].klow ->
-        rewound = rewound || (mutant != 160 && (DIFFERS(n, R[r].seq, r) || DIFFERS(n, R[r].seq - 1, R[r].prev)));
+        rewound = rewound || (mutant != 160 && IS_OTHER_HISTORY(n, r));
         r = R[r].prev
     :: else -> break
     od
@@ -654,7 +738,8 @@ inline keeper_judge(n) {
         :: else
         fi;
         if
-        :: new && ((N[n].left & BIT(N[n].kc)) || rewound) && mutant != 163 -> history_rewound(n, ID(N[n].kc))
+        :: new && ((N[n].left & BIT(N[n].kc)) || rewound) && mutant != 163 ->
+            history_rewound(n, ID(N[n].kc))
         :: else -> follow(n); vouch(n)
         fi
     fi
@@ -677,7 +762,7 @@ inline keeper_answered(n) {
 
 inline hear_next(n) {
     if
-    :: mutant != 161 && (DIFFERS(n, R[m].seq, m) || DIFFERS(n, R[m].seq - 1, R[m].prev)) -> history_rewound(n, ID(R[m].c))
+    :: mutant != 161 && IS_OTHER_HISTORY(n, m) -> history_rewound(n, ID(R[m].c))
     :: else ->
         if
         :: HALVES && !SKIPPED(n, m) ->
@@ -754,7 +839,7 @@ inline clear_answer(n) {
 inline flight_start(n) {
     N[n].reads--;
     N[n].token = 1 + n + 2 * N[n].reads;
-    N[n].fc = (N[n].follows -> N[n].c : 0); N[n].fk = N[n].k; N[n].fg = (mutant == 44 -> N[n].g : 0);
+    N[n].fc = (N[n].follows -> N[n].c : 0); N[n].fk = N[n].k;
     N[n].fsnap = (N[n].trust -> N[n].vouched : 0); N[n].fown = N[n].own;
     s = N[n].conn;
     if
@@ -765,7 +850,7 @@ inline flight_start(n) {
 
 inline flight_end(n) {
     N[n].fp = 0; N[n].low_key = false; N[n].low_group = false;
-    N[n].fc = 0; N[n].fk = 0; N[n].fg = 0; N[n].token = 0; N[n].v = 0; N[n].vid = 0;
+    N[n].fc = 0; N[n].fk = 0; N[n].token = 0; N[n].v = 0; N[n].vid = 0;
     N[n].fsnap = 0; N[n].fown = 0; N[n].fera = 0; N[n].leased = false; N[n].fhome = 0;
     N[n].joined = false; N[n].as_leader = false; N[n].join_trust = false;
     N[n].jsnap = 0; N[n].jown = 0;
@@ -791,7 +876,7 @@ inline land(n) {
 #define JUDGED_FRESH(n) (N[n].v && N[n].follows && (N[n].trust || mutant == 110) && !COVERED(n) && \
     (N[n].ahome == HOME(N[n].c) || mutant == 43) && (N[n].vh == HOME(N[n].c) || mutant == 42) && \
     (N[n].vc == N[n].c || mutant == 41) && \
-    (N[n].vs >= (mutant == 44 -> N[n].fg : N[n].g) || mutant == 40))
+    (N[n].vs >= N[n].g || mutant == 40))
 
 inline flight_answered(n) {
     note(n, N[n].ac, N[n].aseq, N[n].anonce, N[n].ashows);
@@ -890,7 +975,7 @@ inline settle_items(n, kinds, sequence, value, insert) {
 /* A change of this node stands at its position. */
 inline accepted_at(n, rec) {
     if
-    :: mutant != 162 && (DIFFERS(n, R[rec].seq, rec) || DIFFERS(n, R[rec].seq - 1, R[rec].prev)) ->
+    :: mutant != 162 && IS_OTHER_HISTORY(n, rec) ->
         history_rewound(n, ID(R[rec].c))
     :: else ->
         if
@@ -968,7 +1053,7 @@ inline write_execute(n) {
 
 inline write_answered(n) {
     N[n].met = N[n].met && N[n].wera == era;
-    N[n].kera = (N[n].wera == era -> N[n].kera : 7);
+    N[n].kera = (N[n].wera == era || !N[n].asked -> N[n].kera : 7); /* no era */
     settle(n, N[n].wrec, N[n].wshows, N[n].wv, N[n].wset);
     write_end(n);
     recover()
@@ -1021,25 +1106,30 @@ inline queue_retry(n) {
 
 /* ---- the nodes ---- */
 
-#define CAN_CHANGE(n) ((S[N[n].conn].id || ids < 3) && records < RECORDS)
+#define CLK_CAN_BE_MADE(n) (S[N[n].conn].id || ids < 3)
+#define CAN_CHANGE(n) (CLK_CAN_BE_MADE(n) && records < RECORDS)
 #define FREE(n) (N[n].half == 0) /* of the apply lock */
 /* A beat now would change nothing, whenever its answer comes. */
-#define NOTHING_NEW(n) (N[n].follows && N[n].trust && N[n].next == BEAT && N[n].met && \
-    N[n].c == S[N[n].conn].replid * 4 + S[N[n].conn].id && S[N[n].conn].id && \
-    N[n].a == S[N[n].conn].seq && N[n].k == N[n].a && N[n].seen[N[n].a] == S[N[n].conn].nonce && N[n].vouched == DUE && mutant != 90)
+#define NOTHING_NEW(n) \
+    (N[n].follows && N[n].trust && N[n].next == BEAT && N[n].met && S[N[n].conn].id && \
+     N[n].c == S[N[n].conn].replid * 4 + S[N[n].conn].id && N[n].a == S[N[n].conn].seq && \
+     N[n].k == N[n].a && N[n].seen[N[n].a] == S[N[n].conn].nonce && \
+     N[n].vouched == DUE && mutant != 90)
+#define CAN_ASK(n) \
+    (!N[n].asked && FREE(n) && CLK_CAN_BE_MADE(n) && (N[n].next != RENEW || ids < 3) && \
+     !NOTHING_NEW(n))
 
 proctype node(byte n) {
     do
     /* keeper */
-    :: d_step { !N[n].asked && FREE(n) && (S[N[n].conn].id || ids < 3) && (N[n].next != RENEW || ids < 3) &&
-        !NOTHING_NEW(n) ->
+    :: d_step { CAN_ASK(n) ->
         keeper_ask(n);
         if
         :: INSTANT & BIT(n) -> keeper_answered(n)
         :: else
         fi }
     :: d_step { N[n].asked && FREE(n) -> keeper_answered(n) }
-    :: d_step { N[n].queued && FREE(n) && records < RECORDS && S[N[n].conn].id -> queue_retry(n) }
+    :: d_step { N[n].queued && FREE(n) && CAN_CHANGE(n) -> queue_retry(n) }
 #if DOUBT
     :: d_step { N[n].trust -> N[n].trust = false; N[n].vouched = executed; HIT(n) }
 #endif
@@ -1104,7 +1194,7 @@ proctype node(byte n) {
     :: d_step { N[n].moves && copies == 0 ->
         N[n].moves--;
         N[n].conn = 1 - N[n].conn;
-        returns = returns + (n == 0 -> N[n].moves < MOVES0 - 1 : N[n].moves < MOVES1 - 1);
+        returns = returns + (N[n].moves + 1 < (n == 0 -> MOVES0 : MOVES1));
         era++; shows++;
         excuse()
     }
@@ -1114,7 +1204,9 @@ proctype node(byte n) {
 
 /* ---- what happens to Redis ---- */
 
-inline vanish(x) { S[0].val[x] = 0; S[0].vc[x] = 0; S[0].vs[x] = 0; S[0].vh[x] = 0; S[0].vid[x] = 0 }
+inline vanish(x) {
+    S[0].val[x] = 0; S[0].vc[x] = 0; S[0].vs[x] = 0; S[0].vh[x] = 0; S[0].vid[x] = 0
+}
 
 inline copy_server(to, from) {
     S[to].replid = S[from].replid; S[to].id = S[from].id; S[to].seq = S[from].seq;
@@ -1153,7 +1245,9 @@ proctype redis() {
         S[0].tag = 0; S[0].low = S[0].seq;
         if
         :: mutant == 1 -> skip
-        :: else -> S[0].id = 0; S[0].nonce = 0; S[0].seq = 0; S[0].low = 0; S[0].reg = 0; S[0].rtok = 0
+        :: else ->
+            S[0].id = 0; S[0].nonce = 0; S[0].seq = 0; S[0].low = 0;
+            S[0].reg = 0; S[0].rtok = 0
         fi }
 #endif
 #if LOGS
@@ -1190,7 +1284,7 @@ proctype redis() {
     :: d_step { N[0].moves && copies == 0 ->
         N[0].moves--;
         N[0].conn = 1 - N[0].conn; N[1].conn = N[0].conn;
-        returns = returns + (N[0].moves < MOVES0 - 1);
+        returns = returns + (N[0].moves + 1 < MOVES0);
         era++; shows++;
         excuse() }
 #endif
@@ -1204,31 +1298,32 @@ inline start(n) {
 }
 
 init {
-    atomic { d_step {
-        c_code {
-            const char *chosen = getenv("MUTANT"), *old = getenv("OLD");
-            now.mutant = chosen ? atoi(chosen) : 0;
-            now.new = !old;
-        };
-        S[0].replid = 1; S[0].id = 1;
-        S[0].val[0] = 1; S[0].vc[0] = 5; S[0].vh[0] = 1; S[0].vid[0] = 15;
-        for (i : 1 .. RECORDS) { N[0].seen[i] = UNSEEN; N[1].seen[i] = UNSEEN };
-        start(0);
-        if
-        :: STARTING -> N[1].next = RESYNC
-        :: else -> start(1)
-        fi;
-        N[0].reads = READS0; N[1].reads = READS1;
-        N[0].keys = KEYS0; N[1].keys = KEYS1;
-        N[0].tags = TAGS0; N[1].tags = TAGS1;
-        N[0].others = OTHERS0; N[1].others = OTHERS1;
-        N[0].writes = WRITES0; N[1].writes = WRITES1;
+    atomic {
+        d_step {
+            c_code {
+                const char *chosen = getenv("MUTANT"), *old = getenv("OLD");
+                now.mutant = chosen ? atoi(chosen) : 0;
+                now.new = !old;
+            };
+            S[0].replid = 1; S[0].id = 1;
+            S[0].val[0] = 1; S[0].vc[0] = 5; S[0].vh[0] = 1; S[0].vid[0] = 15;
+            for (i : 1 .. RECORDS) { N[0].seen[i] = UNSEEN; N[1].seen[i] = UNSEEN };
+            start(0);
+            if
+            :: STARTING -> N[1].next = RESYNC
+            :: else -> start(1)
+            fi;
+            N[0].reads = READS0; N[1].reads = READS1;
+            N[0].keys = KEYS0; N[1].keys = KEYS1;
+            N[0].tags = TAGS0; N[1].tags = TAGS1;
+            N[0].others = OTHERS0; N[1].others = OTHERS1;
+            N[0].writes = WRITES0; N[1].writes = WRITES1;
 #if MOVES
-        N[0].moves = MOVES0; N[1].moves = MOVES1;
+            N[0].moves = MOVES0; N[1].moves = MOVES1;
 #endif
 #if SCHEMAS > 1
-        S[0].reg = 1; S[0].rtok = 1;
-        N[0].cov_c = 5; N[0].cov_tok = 1; N[0].reg = 1; N[0].rtok = 1;
+            S[0].reg = 1; S[0].rtok = 1;
+            N[0].cov_c = 5; N[0].cov_tok = 1; N[0].reg = 1; N[0].rtok = 1;
 #endif
         };
         run node(0); run node(1); run redis()
