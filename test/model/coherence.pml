@@ -13,15 +13,15 @@
  * What is modelled. The origin counts commits: its value is the number of the last. Redis is a
  * server (clk with id, seq, nonce, the tag's position and the registry; log; lease; one value per
  * schema) whose scripts are single steps. A failover puts an older copy in its place, under another
- * replid; a rollback under the same; with MOVES the copy is a server of its own, that connections go
- * to and come back from. Each node has a keeper (beats, resyncs, renewals), a listener (frames come
+ * replid; a rollback does, under the same; with MOVES the copy is a server of its own, to which
+ * connections go and from which they come back. Each node has a keeper (beats, resyncs, renewals), a listener (frames come
  * at any time, in any order, or never), a flight (GET, LEASE, load, FILL, store) and a writer
  * (invalidations, write-through, the queue of what Redis has not accepted). Nodes begin with the
  * first value in L1, in L2 and vouched for. An answer is looked at any time after its script.
  *
  * How it is kept small.
- *   - Time: trust is a bit. What a node calls fresh must be as new as what was executed when the last
- *     beat that vouches was (`vouched`), which is a little more than is promised. DOUBT ends it.
+ *   - Time: trust is a bit. What a node calls fresh must be as new as what was executed when the
+ *     last beat that vouches was (`vouched`), a little more than is promised. DOUBT ends trust.
  *   - Tickets are bits, too: whether a floor was raised since they were taken.
  *   - A hit takes no step: HIT() is asserted wherever L1, trust or what is vouched for has changed.
  *   - The origin is read in the step of LEASE, and committed to in the step of the script: nobody

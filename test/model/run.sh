@@ -4,8 +4,8 @@
 # Usage: run.sh flight | coherence [CONFIGURATION...] | coherence long
 #
 # Prints a line for each search and one total. Ends with 77 where spin or a compiler is missing.
-# A search that must hold has to reach its end; one of a broken protocol (a mutant: its number is
-# 10 * rule + n, see the model's header; "old": the rules of wire version 1) has to find an error.
+# What must hold is searched to the end. What must break is a protocol without a rule (a mutant, see
+# the model's header) or with the rules of wire version 1 ("old"): the search has to find an error.
 set -u
 here=$(cd "$(dirname "$0")" && pwd -P)
 cc=${CC:-cc}
@@ -21,7 +21,7 @@ begin=$(date +%s)
 
 # build MODEL OPTION...: $work/pan. Unoptimised: most of the time goes into compiling.
 build() {
-    options="-O${optimise:-0} -w -DSAFETY -DNOBOUNDCHECK -DMEMLIM=8000 $reduce"
+    local options="-O${optimise:-0} -w -DSAFETY -DNOBOUNDCHECK -DMEMLIM=8000 $reduce"
     (cd "$work" && spin -a "${@:2}" "$here/$1" >spin.out 2>&1 &&
         "$cc" $options -o pan pan.c) && return
     cat "$work/spin.out"
@@ -42,17 +42,18 @@ search() {
     case $out in *"max search depth too small"*) verdict=FAILED ;; esac
     [ "${errors:-none}" = "$2" ] || verdict=FAILED
     [ $verdict = ok ] || failed=1
-    [ "$2" = 0 ] && says=holds || says='is missed'
-    printf '%-26s %9s states %6s s  %s: %s\n' "$1" "${states:-?}" "${seconds:-?}" "$says" "$verdict"
+    [ "$2" = 0 ] && says=holds || says=breaks
+    printf '%-26s %9s states %6s s  %-6s  %s\n' \
+        "$1" "${states:-?}" "${seconds:-?}" $says $verdict
     searches=$((searches + 1))
     total=$((total + ${states:-0}))
 }
 
 flight() {
     reduce=
-    for options in "" -DPATIENT; do
-        optimise=1 build flight.pml $options
-        search "flight ${options#-D}" 0
+    for patient in "" -DPATIENT; do
+        optimise=1 build flight.pml $patient
+        search "flight $patient" 0
     done
     for mutant in 1 2 3 "4 -DPATIENT" 5 6 "7 -DPATIENT"; do
         build flight.pml -DMUTANT=$mutant
