@@ -182,13 +182,26 @@ void relay_go(struct relay *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-void relay_cut(struct relay *r)
+static void cut_locked(struct relay *r)
 {
-    pthread_mutex_lock(&r->lock);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         if (r->links[i].client >= 0)
             close_link(&r->links[i]);
     ring(r);
+}
+
+void relay_cut(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    cut_locked(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_lead(struct relay *r, const struct redis *server)
+{
+    pthread_mutex_lock(&r->lock);
+    snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
+    cut_locked(r);
     pthread_mutex_unlock(&r->lock);
 }
 
