@@ -151,9 +151,10 @@ static void ring(struct relay *r)
 
 void relay_open(struct relay *r, const struct redis *server)
 {
+    static _Atomic unsigned opened; /* several may lead to one server */
     *r = (struct relay){.lock = PTHREAD_MUTEX_INITIALIZER};
     snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
-    snprintf(r->socket, sizeof(r->socket), "%s/relay.sock", server->dir);
+    snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", server->dir, opened++);
     snprintf(r->uri, sizeof(r->uri), "unix://%s", r->socket);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         r->links[i].client = -1;
