@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A clock met again: clients move to a promoted replica and back, an older copy of the data comes to
-// life in place, a server restarts from its file. What was stamped before is never fresh again, on
-// nodes that were there and on new ones.
+// A clock met again: clients move to a promoted replica and back, an older copy of the data comes
+// to life in place, a server restarts from its file. What was stamped before is never fresh again,
+// on nodes that were there and on new ones.
 
 #include "support/peer.h"
 #include "support/relay.h"

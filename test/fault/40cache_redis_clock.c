@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The wall clock of Redis' host is set: a day forward, a day back. Lifetimes end all the same, trust
-// and the order of changes do not care, and a schema's record lapses by that clock.
+// The wall clock of Redis' host is set: a day forward, a day back. Lifetimes end all the same,
+// trust and the order of changes do not care, and a schema's record lapses by that clock.
 
 #include "support/peer.h"
 #include "support/server_clock.h"

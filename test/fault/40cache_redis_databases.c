@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What others do in the same Redis: an application in another database, whose channels are the same,
-// and large changes, which the log must not keep for ever.
+// What others do in the same Redis: an application in another database, whose channels are the
+// same, and large changes, which the log must not keep for ever.
 
 #include "support/peer.h"
 #include "support/relay.h"
