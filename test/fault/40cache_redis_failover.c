@@ -176,6 +176,22 @@ TEST(thousands_of_changes_are_told_again_each)
     close_failover(&f);
 }
 
+/* Some 580 KiB of notes: the first are older than those that a node writes to now. */
+TEST(what_was_told_before_half_a_mebibyte_of_others_is_told_again)
+{
+    struct failover f;
+    open_failover(&f, 0);
+    b_has(&f, "k");
+    b_has(&f, "bystander");
+    origin_commit(&f.a.origin);
+    CHECK_EQ(peer_tell(&f.a, NIGH_TARGET_KEY, "k"), 0);
+    tell_many(&f.a, 0, 250);
+    fail_over(&f);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees(&f.b, "k", "k=2"));
+    CHECK(peer_sees(&f.b, "bystander", "bystander=1"));
+    close_failover(&f);
+}
+
 /* More than a node remembers by name: then everything is stale, and nothing is lost. */
 TEST(what_was_too_much_to_remember_is_told_as_all)
 {
