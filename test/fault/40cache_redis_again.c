@@ -148,6 +148,14 @@ static void all_are_in_touch(struct fleet *f)
     }
 }
 
+/* The node has applied all that the server has executed. */
+static bool is_level(const struct world *w, const struct redis *server)
+{
+    return world_count(w, "sequence") ==
+           redis_integer(server, "EVAL %s 1 " CLK,
+                         "return struct.unpack('<I8', redis.call('GETRANGE', KEYS[1], 8, 15))");
+}
+
 /* The key is changed by a node that is gone when this returns: nobody will tell it again. */
 static void change_and_go(const struct redis *server, struct origin *origin, const char *key)
 {
@@ -238,7 +246,8 @@ static void change_some(struct fleet *f, int more)
     origin_commit(f->origin);
     change_and_go(&f->server, f->origin, "k");
     for (int i = 0; i < NODES; i++)
-        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&f->node[i], f->origin, "k"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_level(&f->node[i], &f->server) &&
+                                            peer_sees_row(&f->node[i], f->origin, "k"));
 }
 
 TEST(a_database_that_is_swapped_back_is_not_believed)
@@ -368,7 +377,8 @@ TEST(the_own_change_of_a_node_tells_it_that_the_history_is_another)
         redis_save(&server);
         origin_commit(origin);
         change_and_go(&server, origin, "k");
-        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&quiet, origin, "k"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     is_level(&quiet, &server) && peer_sees_row(&quiet, origin, "k"));
         int64_t before = world_count(&quiet, "resync");
         relay_stop(&wire);
         run(&server, "DEBUG RELOAD NOSAVE");
