@@ -17,12 +17,34 @@ struct fleet {
     struct origin *origin;
 };
 
-static void fleet_begin(struct fleet *f, bool tcp)
+static bool is_synced(const struct redis *replica, const struct redis *master)
 {
-    if (tcp)
-        redis_start_tcp(&f->server, peer_server_args);
-    else
-        redis_start(&f->server, peer_server_args);
+    char *state = redis_command(replica, "INFO replication");
+    bool up = state && strstr(state, "master_link_status:up");
+    free(state);
+    char *here = redis_command(replica, "DEBUG DIGEST");
+    char *there = redis_command(master, "DEBUG DIGEST");
+    bool same = here && there && strcmp(here, there) == 0;
+    free(here);
+    free(there);
+    return up && same;
+}
+
+static void replica_start(struct redis *replica, const struct redis *master)
+{
+    redis_start(replica, peer_server_args);
+    free(redis_command(replica, "REPLICAOF 127.0.0.1 %d", master->port));
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(replica, master)));
+}
+
+/* `replica`: NULL, or its replica, which must be one before there are nodes: the first one makes
+ * its master's replication id another. */
+static void fleet_begin(struct fleet *f, struct redis *replica)
+{
+    redis_start_tcp(&f->server, peer_server_args);
+    /* The nodes use its socket; TCP is for the replica. */
+    if (replica)
+        replica_start(replica, &f->server);
     f->origin = &f->node[0].origin;
     for (int i = 0; i < NODES; i++) {
         relay_open(&f->wire[i], &f->server);
@@ -126,6 +148,14 @@ static void all_are_in_touch(struct fleet *f)
     }
 }
 
+/* The node has applied all that the server has executed. */
+static bool is_level(const struct world *w, const struct redis *server)
+{
+    return world_count(w, "sequence") ==
+           redis_integer(server, "EVAL %s 1 " CLK,
+                         "return struct.unpack('<I8', redis.call('GETRANGE', KEYS[1], 8, 15))");
+}
+
 /* The key is changed by a node that is gone when this returns: nobody will tell it again. */
 static void change_and_go(const struct redis *server, struct origin *origin, const char *key)
 {
@@ -136,26 +166,6 @@ static void change_and_go(const struct redis *server, struct origin *origin, con
 }
 
 /* ---- to another server, and back ---- */
-
-static bool is_synced(const struct redis *replica, const struct redis *master)
-{
-    char *state = redis_command(replica, "INFO replication");
-    bool up = state && strstr(state, "master_link_status:up");
-    free(state);
-    char *here = redis_command(replica, "DEBUG DIGEST");
-    char *there = redis_command(master, "DEBUG DIGEST");
-    bool same = here && there && strcmp(here, there) == 0;
-    free(here);
-    free(there);
-    return up && same;
-}
-
-static void replica_start(struct redis *replica, const struct redis *master)
-{
-    redis_start(replica, peer_server_args);
-    free(redis_command(replica, "REPLICAOF 127.0.0.1 %d", master->port));
-    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(replica, master)));
-}
 
 static void move_all(struct fleet *f, const struct redis *server)
 {
@@ -169,10 +179,10 @@ TEST(a_server_that_was_left_is_not_believed_when_it_is_met_again)
 {
     struct fleet f;
     struct redis replica;
-    fleet_begin(&f, true);
+    fleet_begin(&f, &replica);
     all_have(&f, "k");
     all_have(&f, "t");
-    replica_start(&replica, &f.server);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(&replica, &f.server)));
     run(&replica, "REPLICAOF NO ONE");
     move_all(&f, &replica);
     origin_commit(f.origin);
@@ -206,9 +216,9 @@ TEST(one_node_that_comes_back_makes_the_clock_another_for_all)
 {
     struct fleet f;
     struct redis replica;
-    fleet_begin(&f, true);
+    fleet_begin(&f, &replica);
     all_have(&f, "k");
-    replica_start(&replica, &f.server);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(&replica, &f.server)));
     run(&replica, "REPLICAOF NO ONE");
     int64_t before = resyncs(&f, 0), stayed = resyncs(&f, 1);
     relay_lead(&f.wire[0], &replica);
@@ -236,13 +246,14 @@ static void change_some(struct fleet *f, int more)
     origin_commit(f->origin);
     change_and_go(&f->server, f->origin, "k");
     for (int i = 0; i < NODES; i++)
-        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&f->node[i], f->origin, "k"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_level(&f->node[i], &f->server) &&
+                                            peer_sees_row(&f->node[i], f->origin, "k"));
 }
 
 TEST(a_database_that_is_swapped_back_is_not_believed)
 {
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     all_have(&f, "k");
     for (int round = 0; round < 2; round++) {
         struct moment before = now(&f);
@@ -266,7 +277,7 @@ TEST(a_reload_of_an_older_file_is_noticed)
 {
     static const int changes[] = {0, 1, 40};
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
         all_have(&f, "k");
         redis_save(&f.server);
@@ -284,7 +295,7 @@ TEST(a_reload_of_an_older_file_is_noticed)
 TEST(many_nodes_renew_a_clock_once)
 {
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     all_have(&f, "k");
     redis_save(&f.server);
     change_some(&f, 0); /* by none of them, so that they have nothing to tell again */
@@ -339,7 +350,7 @@ static void outgrow(struct fleet *f, int more, bool lost)
 TEST(an_older_copy_that_has_grown_again_is_another_history)
 {
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     for (int lost = 0; lost < 2; lost++) {
         outgrow(&f, 0, lost); /* as long as the old one */
         outgrow(&f, 1, lost);
@@ -366,7 +377,8 @@ TEST(the_own_change_of_a_node_tells_it_that_the_history_is_another)
         redis_save(&server);
         origin_commit(origin);
         change_and_go(&server, origin, "k");
-        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&quiet, origin, "k"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     is_level(&quiet, &server) && peer_sees_row(&quiet, origin, "k"));
         int64_t before = world_count(&quiet, "resync");
         relay_stop(&wire);
         run(&server, "DEBUG RELOAD NOSAVE");
@@ -389,7 +401,7 @@ TEST(the_own_change_of_a_node_tells_it_that_the_history_is_another)
 TEST(an_emptied_server_is_another_each_time)
 {
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     for (int round = 0; round < 3; round++) {
         all_have(&f, "k");
         origin_commit(f.origin);
@@ -407,7 +419,7 @@ TEST(an_emptied_server_is_another_each_time)
 TEST(a_restart_from_an_older_file_gives_no_old_value_as_fresh)
 {
     struct fleet f;
-    fleet_begin(&f, false);
+    fleet_begin(&f, NULL);
     all_have(&f, "k");
     redis_save(&f.server);
     for (int round = 0; round < 2; round++) { /* from the same file, twice */

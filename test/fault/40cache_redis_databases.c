@@ -85,7 +85,7 @@ TEST(one_database_is_not_disturbed_by_the_other)
     CHECK_EQ(world_count(&d.w[0], "frame"), frames);
     CHECK_EQ(world_count(&d.w[0], "frame_gap"), 0);
     CHECK_EQ(world_count(&d.w[0], "beat_failed"), failed);
-    CHECK_GE(world_count(&d.w[1], "frame"), 200);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&d.w[1], "sequence") == told); /* it happened */
     close_databases(&d);
 }
 
@@ -107,7 +107,9 @@ static void tell_long_names(struct world *w, int turn, int count)
         targets[i] = (struct nigh_target){.kind = NIGH_TARGET_KEY, .space = w->space,
                                           .name = names[i], .name_len = NAME_LEN};
     }
-    CHECK_EQ(nigh_invalidate_many(w->cache, targets, (size_t)count, NULL), 0);
+    int rc = nigh_invalidate_many(w->cache, targets, (size_t)count, NULL);
+    CHECK(rc == 0 || rc == NIGH_QUEUED); /* a busy machine lets a connection fall silent */
+    CHECK_EQ(nigh_drain(w->cache, WORLD_PATIENCE_MS), 0);
 }
 
 static long long log_bytes(const struct redis *server)

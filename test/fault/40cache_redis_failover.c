@@ -32,10 +32,12 @@ static bool is_synced(const struct redis *replica, const struct redis *master)
 static void open_failover(struct failover *f, uint32_t a_beat_ms)
 {
     redis_start_tcp(&f->old, peer_server_args);
+    redis_start(&f->new, peer_server_args);
+    /* Before there are nodes: the first replica makes its master's replication id another. */
+    free(redis_command(&f->new, "REPLICAOF 127.0.0.1 %d", f->old.port));
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(&f->new, &f->old)));
     relay_open(&f->wire, &f->old);
     peer_open(&f->a, &(struct peer){.uri = f->wire.uri, .beat_ms = a_beat_ms}, NULL);
-    redis_start(&f->new, peer_server_args);
-    free(redis_command(&f->new, "REPLICAOF 127.0.0.1 %d", f->old.port));
     REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, is_synced(&f->new, &f->old)));
     free(redis_command(&f->new, "REPLICAOF NO ONE"));
     peer_open(&f->b, &(struct peer){.uri = f->new.uri}, &f->a.origin);
@@ -186,9 +188,14 @@ TEST(what_was_told_before_half_a_mebibyte_of_others_is_told_again)
     origin_commit(&f.a.origin);
     CHECK_EQ(peer_tell(&f.a, NIGH_TARGET_KEY, "k"), 0);
     tell_many(&f.a, 0, 250);
+    int64_t a_resyncs = world_count(&f.a, "resync"), b_resyncs = world_count(&f.b, "resync");
     fail_over(&f);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees(&f.b, "k", "k=2"));
-    CHECK(peer_sees(&f.b, "bystander", "bystander=1"));
+    /* Not as all: unless a node had to look for itself, since a beat overtook a frame that was too
+     * large for the log. */
+    bool kept = peer_sees(&f.b, "bystander", "bystander=1");
+    CHECK(kept || world_count(&f.b, "resync") > b_resyncs ||
+          world_count(&f.a, "resync") > a_resyncs + 1);
     close_failover(&f);
 }
 
