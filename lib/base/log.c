@@ -24,8 +24,8 @@ static uint64_t log_time_ns(const struct log *log)
 }
 
 /* A site is one for all caches, whose clocks may be several: a next time that is further away than
- * two pauses is another clock's, and silence until then could last for years. (Of one clock it is at
- * most one, and what another thread was ahead.) */
+ * two pauses is another clock's, and silence until then could last for years. (Of one clock it is
+ * at most one, and what another thread was ahead.) */
 static bool may_speak(struct log_site *site, uint64_t now)
 {
     uint64_t next = atomic_load_explicit(&site->next_ns, memory_order_relaxed);

@@ -297,7 +297,7 @@ static void clock_taken(struct coherence *c, const struct l2_answer *a)
 
 static void tell_again(void *arg, const struct coherence_item *item)
 {
-    coherence_queue_put(arg, item); /* what does not fit is folded there */
+    coherence_queue_put(arg, item, true); /* what does not fit is folded there */
 }
 
 /*

@@ -168,7 +168,8 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
 {
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     for (uint32_t i = 0; i < a->item_count; i++)
-        recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
+        if (!a->noted || !a->noted[i])
+            recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
 }
 
 /* Accepted under the clock that is followed. If it is the next after A, the one before it must be
@@ -214,7 +215,7 @@ static int queue_items(struct coherence *c, const struct coherence_change *chang
 {
     int worst = 0;
     for (uint32_t i = 0; i < change->item_count; i++) {
-        int rc = coherence_queue_put(c, &change->items[i]);
+        int rc = coherence_queue_put(c, &change->items[i], false);
         if (rc == NIGH_ENOMEM || (rc != 0 && worst == 0))
             worst = rc;
     }

@@ -23,6 +23,7 @@ struct coherence_queue_item {
     bool queued;                        /* (q) false: the item of ALL, at rest */
     bool sent;                          /* (q) an attempt that covers it is on its way */
     bool soft;                          /* (q) */
+    bool noted;                         /* (q) it is in `recent`, and nothing else is meant */
     uint64_t version;                   /* (q) */
     uint32_t space_len;                 /* (c) */
     uint32_t bytes_len;                 /* (c) */
@@ -166,12 +167,13 @@ static void put_all(struct coherence_queue *q, bool soft)
     link_item(q, all);
 }
 
-static int put_locked(struct coherence *c, const struct coherence_item *item)
+static int put_locked(struct coherence *c, const struct coherence_item *item, bool noted)
 {
     struct coherence_queue *q = &c->queue;
     struct coherence_queue_item *i = find(q, coherence_item_hash(item), item);
     if (i) {
         merge(i, item->soft, item->version);
+        i->noted = i->noted && noted;
         return 0;
     }
     if (atomic_load_explicit(&q->count, memory_order_relaxed) >= c->config.queue_items)
@@ -179,11 +181,12 @@ static int put_locked(struct coherence *c, const struct coherence_item *item)
     i = item_create(c, item);
     if (!i)
         return NIGH_ENOMEM;
+    i->noted = noted;
     link_item(q, i);
     return 0;
 }
 
-int coherence_queue_put(struct coherence *c, const struct coherence_item *item)
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted)
 {
     struct coherence_queue *q = &c->queue;
     int rc = 0;
@@ -191,7 +194,7 @@ int coherence_queue_put(struct coherence *c, const struct coherence_item *item)
     if (item->kind == WIRE_ALL)
         put_all(q, item->soft);
     else
-        rc = put_locked(c, item);
+        rc = put_locked(c, item, noted);
     if (rc != 0)
         put_all(q, true);
     pthread_mutex_unlock(&q->lock);
@@ -237,6 +240,7 @@ void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch)
     for (struct coherence_queue_item *i = q->first; i && n < COHERENCE_BATCH_ITEMS; i = i->next) {
         i->sent = true;
         batch->members[n] = i; /* stays: only the keeper takes items out */
+        batch->noted[n] = i->noted;
         batch->items[n++] = item_named(i);
     }
     pthread_mutex_unlock(&q->lock);

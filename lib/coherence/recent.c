@@ -37,8 +37,10 @@ static void turn(struct recent *r, uint64_t now_ns)
     struct recent_half *full = &r->half[r->current];
     r->current = !r->current;
     /* The other half ended when this one began. */
-    if (r->half[r->current].used > 0 && now_ns - full->begun_ns < RECENT_NS)
+    if (r->half[r->current].used > 0 && now_ns - full->begun_ns < RECENT_NS) {
         r->dropped_ns = now_ns;
+        r->dropped_told = 0;
+    }
     r->half[r->current] = (struct recent_half){.begun_ns = now_ns};
 }
 
@@ -68,13 +70,14 @@ void recent_note(struct recent *r, const struct coherence_item *item, uint64_t i
     half->used += size;
 }
 
-static void each_of(const struct recent *r, uint32_t half, uint64_t identity, uint64_t now_ns,
+static void each_of(struct recent *r, uint32_t half, uint64_t identity, uint64_t now_ns,
                     void (*each)(void *arg, const struct coherence_item *item), void *arg)
 {
-    const uint8_t *at = half_at(r, half);
+    uint8_t *at = half_at(r, half);
     const uint8_t *end = at + r->half[half].used;
     while (at < end) {
         struct note note;
+        uint8_t *start = at;
         memcpy(&note, at, sizeof(note));
         at += sizeof(note);
         struct coherence_item item = {
@@ -85,17 +88,21 @@ static void each_of(const struct recent *r, uint32_t half, uint64_t identity, ui
             .version = note.version,
         };
         at += note.space_len + note.bytes_len;
-        if (now_ns - note.at_ns < RECENT_NS && note.identity != identity)
-            each(arg, &item);
+        if (now_ns - note.at_ns >= RECENT_NS || note.identity == identity)
+            continue;
+        each(arg, &item);
+        note.identity = identity;
+        memcpy(start, &note, sizeof(note));
     }
 }
 
-void recent_each(const struct recent *r, uint64_t identity, uint64_t now_ns,
+void recent_each(struct recent *r, uint64_t identity, uint64_t now_ns,
                  void (*each)(void *arg, const struct coherence_item *item), void *arg)
 {
     static const struct coherence_item all_soft = {.kind = WIRE_ALL, .soft = true};
     each_of(r, !r->current, identity, now_ns, each, arg);
     each_of(r, r->current, identity, now_ns, each, arg);
-    if (r->dropped_ns && now_ns - r->dropped_ns < RECENT_NS)
+    if (r->dropped_ns && now_ns - r->dropped_ns < RECENT_NS && r->dropped_told != identity)
         each(arg, &all_soft);
+    r->dropped_told = identity;
 }

@@ -37,6 +37,7 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
         .answer = answer,
         .call = q->batch->call,
         .nonce = q->batch->nonce,
+        .noted = q->batch->noted,
     };
     coherence_settle(c, &a);
     q->backoff_ms = 0;

@@ -103,6 +103,7 @@ struct coherence_batch {
     uint64_t nonce;                                              /* (k) */
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
+    bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) told again: in `recent` */
 };
 
 /* Keys: (c)  (q) queue lock  (k) keeper  (a) atomic */
@@ -283,6 +284,7 @@ struct coherence_accepted {
     const struct l2_answer *answer;
     uint64_t call;
     uint64_t nonce;
+    const bool *noted; /* which of the items `recent` has; NULL: none */
     bool stored;
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
@@ -298,8 +300,9 @@ bool coherence_told_schemas(struct coherence *c, const struct l2_answer *answer)
 
 int coherence_queue_init(struct coherence *c);
 void coherence_queue_fini(struct coherence *c);
-/* Queue one item. 0, or NIGH_ENOMEM / NIGH_REFUSED (full): folded into a soft ALL. */
-int coherence_queue_put(struct coherence *c, const struct coherence_item *item);
+/* Queue one item; `noted`: it is in `recent`, being told again. 0, or NIGH_ENOMEM / NIGH_REFUSED
+ * (full): folded into a soft ALL. */
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
 /* The oldest items: marked as sent. */
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
 /* Take out what was accepted, but for items named again since. True: nothing is left. */
