@@ -19,8 +19,9 @@ static struct {
     bool flaps[SIM_NODES_MAX];
     bool swapped;
     uint64_t swapped_ns;       /* when the databases were last exchanged */
-    uint64_t healed_ns;        /* when the last flap was over, and how many clocks there were */
-    unsigned clocks;
+    bool returning;            /* some of them have come back already */
+    unsigned clocks;           /* that there were when the first did */
+    uint64_t healed_ns;        /* when the last one did */
     uint64_t lost_until_ns;
     uint64_t usual_ns;
 } f;
@@ -106,13 +107,16 @@ static void flap_back(void *arg, uint64_t node)
     (void)arg;
     if (!f.flaps[node])
         return;
+    if (!f.returning)
+        f.clocks = judge_clocks();
+    f.returning = true;
     f.flaps[node] = false;
     f.flapped--;
     net_route((int)node, f.primary);
     net_cut((int)node, 1 - f.primary);
     if (f.flapped == 0) {
         f.healed_ns = world_now();
-        f.clocks = judge_clocks();
+        f.returning = false;
         net_cut_server(1 - f.primary);
         other()->down = true;
         judge_valid(1 - f.primary, true);
