@@ -25,9 +25,9 @@ struct nigh_space;
  * @param ret_cache   untouched on error
  *
  * Returns   0
- * Errors    NIGH_EOPTION, NIGH_EURI: nigh_options_error() says which and why; NIGH_EINVAL
- *           options->size is not one that this library knows, or l1.memory cannot hold the tables
- *           that l1.shards and coherence.group_slots ask for; NIGH_ENOMEM; NIGH_ETHREAD
+ * Errors    NIGH_EOPTION, NIGH_EURI: nigh_options_error() says which and why; so for NIGH_EINVAL
+ *           options->size is not one that this library knows, or a reserve is not 0; NIGH_ENOMEM;
+ *           NIGH_ETHREAD
  * Threads   any; open after fork(): a cache inherited by a child answers NIGH_EFORKED
  * Blocks    no: the first connection is made by the cache's own threads
  * Owns      close with nigh_close()
@@ -60,7 +60,8 @@ void nigh_close(struct nigh *cache);
  * @param arg       handed to loader and writer
  *
  * Returns   0
- * Errors    NIGH_EINVAL bad name or schema, or 1023 spaces are open; NIGH_EOPTION; NIGH_EEXIST open
+ * Errors    NIGH_EINVAL bad name or schema, 1023 spaces are open, or the size or the reserve of
+ *           options is not as this library knows it; NIGH_EOPTION; NIGH_EEXIST open
  *           with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED. All but the last
  *           two are explained by nigh_options_error()
  * Threads   any
@@ -100,7 +101,7 @@ int nigh_health(struct nigh *cache);
 /**
  * Wait until every queued invalidation has been accepted by Redis.
  *
- * @param deadline_ms   NIGH_NONE: for ever
+ * @param deadline_ms   0: only look; NIGH_NONE: for ever
  *
  * Returns   0; at once without Redis
  * Errors    NIGH_ETIMEDOUT some are still queued; NIGH_EFORKED

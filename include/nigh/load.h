@@ -92,6 +92,8 @@ const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
  *                      absent_ttl
  * @param stale_ms      0: the space's; NIGH_NONE: never stale. An absence has no stale time
  *
+ * Either is cut to NIGH_LIFETIME_MAX_MS and then spread by space.jitter.
+ *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
  * Threads   the one that runs the loader
@@ -113,8 +115,8 @@ int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version);
  * @param tag   1 .. NIGH_KEY_MAX bytes, ended by NUL; tags belong to the cache, not to a space
  *
  * Returns   0
- * Errors    NIGH_EINVAL answered already, or empty or too long; NIGH_ETAGS; NIGH_ENOMEM. A loader
- *           that goes on after NIGH_ETAGS or NIGH_ENOMEM stores a value without that tag
+ * Errors    NIGH_EINVAL answered already, or NULL, empty or too long; NIGH_ETAGS; NIGH_ENOMEM. A
+ *           loader that goes on after NIGH_ETAGS or NIGH_ENOMEM stores a value without that tag
  * Threads   the one that runs the loader
  */
 int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag);
@@ -124,10 +126,12 @@ int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag);
 /**
  * Answer with a value; the bytes are copied.
  *
- * @param len   0 .. NIGH_VALUE_MAX; above the space's value_max it is handed out and not stored
+ * @param value   may be NULL when len is 0
+ * @param len     0 .. NIGH_VALUE_MAX; above the space's value_max it is handed out and not stored
  *
  * Returns   0
- * Errors    NIGH_EINVAL answered already; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still open
+ * Errors    NIGH_EINVAL answered already, or NULL; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still
+ *           open
  * Threads   the one that runs the loader
  */
 int nigh_fill_value(struct nigh_fill *fill, const void *value, size_t len);
@@ -167,8 +171,11 @@ int nigh_fill_not_modified(struct nigh_fill *fill);
 /**
  * Answer with a value for the callers of now only: handed out, stored nowhere.
  *
+ * @param value, len   as of nigh_fill_value()
+ *
  * Returns   0
- * Errors    NIGH_EINVAL answered already; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still open
+ * Errors    NIGH_EINVAL answered already, or NULL; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still
+ *           open
  * Threads   the one that runs the loader
  */
 int nigh_fill_uncacheable(struct nigh_fill *fill, const void *value, size_t len);

@@ -3,7 +3,9 @@
  * Options of a cache, of a space and of one call.
  *
  * Every struct begins with its size (set by its _INIT macro), so that a program built against an
- * older header keeps working. Zero means "inherit": a call inherits from its space, a space from
+ * older header keeps working. A size that this library does not know is refused, and so is a
+ * reserve that is not 0: a newer header's fields would be ignored otherwise, and who set them would
+ * believe in them. Zero means "inherit": a call inherits from its space, a space from
  * its cache's space defaults, a cache from the NIGH_DEFAULT_ macros. To say "none" where zero would
  * inherit, use NIGH_NONE. The table in lib/cache/options.c gives each option its name, unit,
  * range and reason; nigh_options_print() shows it.
@@ -22,6 +24,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define NIGH_NONE UINT32_MAX /* "no such time" where 0 means inherit */
+
+#define NIGH_LIFETIME_MAX_MS (15u * 24 * 3600 * 1000) /* of each lifetime, before its jitter */
 
 #define NIGH_KEY_MAX 1024u                    /* bytes */
 #define NIGH_VALUE_MAX (64u * 1024 * 1024)    /* bytes; the format's limit, not the default */
@@ -59,7 +63,9 @@ enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEB
 typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *message);
 
 /**
- * Receives time: nanoseconds of a clock that never goes back.
+ * Receives time: nanoseconds of a clock that never goes back. It may begin anywhere: what counts is
+ * by how much it has gone on since nigh_open(), up to 17 years. (If it does go back, lifetimes and
+ * trust last so much longer.)
  *
  * Threads   any; must not block
  */
@@ -86,14 +92,16 @@ enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 /* Freshness and load rules of a space; also the defaults that a cache gives its spaces. */
 struct nigh_space_options {
     size_t size;
-    const char *schema;         /* version of the values' format; a new one starts L2 empty */
+    const char *schema;         /* version of the values' format: each has its own values in L2, a
+                                   change reaches those of all in use (8 of a space at most) */
     uint32_t soft_ttl_ms;       /* fresh for so long */
     uint32_t stale_ms;          /* then may be served stale for so long (NIGH_NONE: not at all) */
     uint32_t keep_ms;           /* then kept in L2 only, for a loader that answers "not modified" */
     uint32_t jitter_percent;    /* each lifetime is spread by so much, 1..50 (NIGH_NONE: not) */
     uint32_t absent_ttl_ms;     /* "does not exist" is remembered for so long (NIGH_NONE: not) */
     uint32_t error_ttl_ms;      /* a failed load is not repeated for so long, doubling ... */
-    uint32_t error_ttl_max_ms;  /* ... up to so long (NIGH_NONE in either: errors are not kept) */
+    uint32_t error_ttl_max_ms;  /* ... up to so long, or to error_ttl_ms where that is longer
+                                   (NIGH_NONE in either: errors are not kept) */
     uint32_t load_deadline_ms;  /* a flight ends after so long */
     uint32_t waiters_max;       /* callers that may wait for one key */
     uint32_t loads_max;         /* loads at once in this process */
@@ -154,14 +162,14 @@ struct nigh_miss;
 struct nigh_call {
     size_t size;
     uint32_t flags;             /* NIGH_L1_ONLY ... */
-    uint32_t deadline_ms;       /* of the call; default: fetch load_deadline, others L2's */
-    uint32_t max_age_ms;        /* a value loaded longer ago than this is not fresh enough */
-    uint32_t soft_ttl_ms;       /* lifetimes of what this call stores */
-    uint32_t stale_ms;
+    uint32_t deadline_ms;       /* 0: load_deadline of a fetch, others L2's; NIGH_NONE: for ever */
+    uint32_t max_age_ms;        /* what was loaded longer ago is not fresh enough; 0: any is */
+    uint32_t soft_ttl_ms;       /* lifetimes of what this call stores, as nigh_fill_set_ttl(): */
+    uint32_t stale_ms;          /* 0: the space's; NIGH_NONE: none; cut to NIGH_LIFETIME_MAX_MS */
     uint64_t version;           /* of the value put, written or invalidated; 0 = none */
     uint64_t min_version;       /* a value below is not fresh enough; 0 = any */
     const char *const *tags;    /* of the value put or written; NUL-ended strings */
-    size_t tag_count;
+    size_t tag_count;           /* 0 .. NIGH_TAGS_MAX */
     struct nigh_miss *miss;     /* get: a miss writes its ticket here; put: the ticket it had */
 };
 /* clang-format off */
@@ -175,8 +183,8 @@ struct nigh_call {
  *                switches their words; strings are copied and live as long as the process
  *
  * Returns   0
- * Errors    NIGH_EOPTION the name is unknown or the value wrong: nigh_options_error() says which;
- *           NIGH_ENOMEM
+ * Errors    NIGH_EOPTION the name is unknown or the value wrong, or one of them NULL:
+ *           nigh_options_error() says which; NIGH_ENOMEM
  * Threads   one per options struct
  */
 int nigh_options_set(struct nigh_options *options, const char *name, const char *value);

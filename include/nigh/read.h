@@ -57,7 +57,7 @@ struct nigh_miss {
  * for nigh_put(). Not with NIGH_L1_ONLY.
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
- * Errors    NIGH_EKEY; NIGH_EINVAL call: its size, or a flag that is none; NIGH_ETIMEDOUT,
+ * Errors    NIGH_EKEY; NIGH_EINVAL call: a size or a flag that is none; NIGH_ETIMEDOUT,
  *           NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
@@ -77,13 +77,15 @@ struct nigh_key {
  * as fast as one by one; what it has not is asked of L2 all at once. Never loads.
  *
  * @param keys           in any order; one may occur twice
+ * @param count          0 .. 2^32 - 1
  * @param call           NULL or options for all of them, as for nigh_get(); without call->miss: a
  *                       ticket is of one key
  * @param ret_values     one for each key: pinned, or empty. All may be released
  * @param ret_outcomes   one for each key: what nigh_get() returns, NIGH_EKEY and other errors too
  *
  * Returns   0, also when keys have errors
- * Errors    NIGH_EINVAL call; NIGH_EFORKED. Nothing is written then
+ * Errors    NIGH_EINVAL call, count, or one of the arrays is NULL; NIGH_EFORKED. Nothing is written
+ *           then
  * Threads   any
  * Blocks    never when L1 has all or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
  * Owns      release each of ret_values with nigh_release(), on any thread, before nigh_close()

@@ -19,17 +19,21 @@ extern "C" {
  * key or its tags since. Otherwise, with a version: stored if newer. With neither: the last arrival
  * wins, which suits only values that have no origin.
  *
+ * @param value  not NULL: an empty one is any pointer and len 0
+ * @param len    0 .. NIGH_VALUE_MAX
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline
  *
  * Returns   0 stored; NIGH_REFUSED a version that is not older is there, the ticket is out of date,
- *           or the value is larger than the space takes, or without Redis than L1 does (then the
- *           old one is gone; not with call->miss, which leaves what is there). A policy may drop
- *           what is stored at once, as it may later;
+ *           8 other schemas of the space are in use in Redis, or the value is larger than the space
+ *           takes, or without Redis than L1 does (in the last three the old value is gone; not with
+ *           call->miss, which leaves what is there). A policy may drop what is stored at once, as
+ *           it may later;
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
- * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, or a tag empty or too long;
- *           NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy `none`: L1 is full, and Redis
- *           has not got it either; the old value is gone (with call->miss it stays)
+ * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, call as for nigh_get(), or a tag
+ *           NULL, empty or too long; NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy
+ *           `none`: L1 is full, and Redis has not got it either; the old value is gone (with
+ *           call->miss it stays)
  * Threads   any
  * Blocks    up to the L2 deadline
  */
@@ -39,17 +43,18 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
 /**
  * Write through: fence the key, let the space's writer commit, then tell every node.
  *
- * @param value   NULL deletes. With call->version the new value is stored; without, the old one is
- *                deleted and the next read loads.
+ * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without,
+ *                the old one is deleted and the next read loads.
+ * @param len     0 .. NIGH_VALUE_MAX
  * @param call    NULL or options: version, tags, lifetimes, deadline
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
  *           not told yet
  * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_EFORKED,
- *           NIGH_EINVAL the space has no writer or a tag is wrong: the writer was not called;
- *           NIGH_ENOMEM the writer was not called, or it committed and there was no memory to queue
- *           the invalidation: then all values are made stale, here at once and by Redis when it
- *           can be told
+ *           NIGH_EINVAL the space has no writer, or value, call or a tag is wrong: the writer was
+ *           not called; NIGH_ENOMEM the writer was not called, or it committed and there was no
+ *           memory to queue the invalidation: then all values are made stale, here at once and by
+ *           Redis when it can be told
  * Threads   any
  * Blocks    up to the L2 deadline, the writer's time, up to the L2 deadline again
  */
@@ -62,7 +67,7 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
  * @param call   version: entries at least as new stay
  *
  * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
- * Errors    NIGH_EKEY; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many()
+ * Errors    NIGH_EKEY; NIGH_EINVAL call; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many()
  * Threads   any
  * Blocks    up to the L2 deadline
  */

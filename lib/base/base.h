@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fault.h"
+#include "base/fd.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"

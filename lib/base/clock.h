@@ -27,6 +27,24 @@ struct clock {
     void *arg;                   /* (c) */
 };
 
+/*
+ * A clock of the host's, behind `read`. It may begin anywhere, as a wall clock does in the midst of
+ * its numbers; ours begins at CLOCK_HOOK_START_NS and goes on by what the host's does. One that
+ * goes back makes ours go back, to 0 at most.
+ */
+struct clock_hook {
+    uint64_t (*read)(void *arg); /* (c) */
+    void *arg;                   /* (c) */
+    uint64_t began_ns;           /* (c) what it said first */
+};
+
+/* A year: longer ago than anything that a value lives, and long before times are at an end. */
+#define CLOCK_HOOK_START_NS (UINT64_C(1) << 55)
+
+void clock_hook_init(struct clock_hook *hook, uint64_t (*read)(void *arg), void *arg);
+/* The `read` of a struct clock whose `arg` is the hook. */
+uint64_t clock_hook_ns(void *hook);
+
 typedef int clock_gettime_fn(clockid_t id, struct timespec *ret);
 
 /* clock_gettime(), or what it calls itself: see clock_find_direct(). */

@@ -116,7 +116,7 @@ enum wire_kind {
     WIRE_FILL = 5,
 };
 
-/* COHERENCE "wire hash": XXH3-64, seed 0, over u8 kind, u32 len + space, u32 len + bytes. */
+/* The wire hash: XXH3-64, seed 0, over u8 kind, u32 len + space, u32 len + bytes. */
 uint64_t hash_wire(enum wire_kind kind, struct bytes space, struct bytes bytes);
 
 /* Group slots: 0 is `all`, 1..1023 spaces, the rest tags (by wire hash). */

@@ -23,10 +23,12 @@ static uint64_t log_time_ns(const struct log *log)
     return clock_coarse_ns(log->clock ? log->clock : &kernel);
 }
 
+/* A site is one for all caches, whose clocks may be several: a next time that is further away than
+ * a pause is another clock's, and silence until then could last for years. */
 static bool may_speak(struct log_site *site, uint64_t now)
 {
     uint64_t next = atomic_load_explicit(&site->next_ns, memory_order_relaxed);
-    return now >= next &&
+    return (now >= next || next - now > SITE_PAUSE_NS) &&
            atomic_compare_exchange_strong_explicit(&site->next_ns, &next, now + SITE_PAUSE_NS,
                                                    memory_order_relaxed, memory_order_relaxed);
 }

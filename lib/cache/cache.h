@@ -68,6 +68,7 @@ struct nigh_space {
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
     _Atomic uint32_t loads;     /* (a) running now */
+    struct coherence_schema registered; /* with Redis */
 };
 
 struct nigh {
@@ -79,6 +80,7 @@ struct nigh {
     bool doubt_is_miss;                         /* (c) */
 
     struct env env;                             /* (c) */
+    struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
     struct stats stats;                         /* what belongs to no space */
     struct l2 *l2;                              /* (c) NULL: L1 only */
     struct coherence *coherence;                /* (c) NULL: L1 only */
@@ -94,6 +96,7 @@ struct nigh {
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
     uint32_t group_slots;                       /* (c) */
+    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
     _Atomic uint32_t lease_ms;                  /* (a) the same */
@@ -108,8 +111,9 @@ struct nigh {
 /* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
 extern NIGH_HIDDEN _Atomic uint32_t cache_fork_count;
 
-/* A key as L2 names it. */
+/* A key as L2 names it, and the hash of that, which its envelope bears. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
+uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key);
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
@@ -117,10 +121,16 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
  * added later is read only where `size` covers it. */
 #define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))
 #define CALL_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET)
-/* Whether it has all fields that this version reads, and no flag that it does not know. */
+/* Whether it has all fields that this version reads, and none that it does not know: one compare,
+ * for a hit makes it. */
+static inline bool cache_call_size_fits(const struct nigh_call *call)
+{
+    return call->size - CALL_SIZE_FIRST <= sizeof(*call) - CALL_SIZE_FIRST;
+}
+/* That, and no flag that it does not know. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
-    return !call || (call->size >= CALL_SIZE_FIRST && (call->flags & ~CALL_FLAGS) == 0);
+    return !call || (cache_call_size_fits(call) && (call->flags & ~CALL_FLAGS) == 0);
 }
 static inline bool cache_forked(const struct nigh *cache)
 {

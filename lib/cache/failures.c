@@ -49,11 +49,12 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
     if (slot->hash != hash)
         *slot = (struct failure){.hash = hash};
     uint32_t doublings = slot->count < 16 ? slot->count : 16;
-    uint64_t wait_ms = u64_min((uint64_t)first_ms << doublings, u64_max(max_ms, first_ms));
+    uint64_t longest_ms = u64_max(max_ms, first_ms);
+    uint64_t wait_ms = u64_min((uint64_t)first_ms << doublings, longest_ms);
     slot->count++;
     slot->error = error;
     slot->until_ns = now_ns + wait_ms * NS_PER_MS;
-    slot->forget_ns = slot->until_ns + max_ms * NS_PER_MS;
+    slot->forget_ns = slot->until_ns + longest_ms * NS_PER_MS;
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -38,7 +38,8 @@ void failures_fini(struct failures *f);
 
 /* Whether the key failed lately; then *ret_error is the loader's error. */
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
-/* It failed (again): leave it alone for first_ms, doubling up to max_ms. 0 in either: not. */
+/* It failed (again): leave it alone for first_ms, doubling up to max_ms, which first_ms may exceed.
+ * 0 in either: not. */
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms);
 /* Keeper: forget what lies long enough back, so that nobody takes the lock for it. */

@@ -93,7 +93,7 @@ static int grow_groups(struct nigh_fill *fill)
 
 int fill_add_group(struct nigh_fill *fill, const char *tag)
 {
-    size_t len = strlen(tag);
+    size_t len = tag ? strnlen(tag, NIGH_KEY_MAX + 1) : 0;
     if (len == 0 || len > NIGH_KEY_MAX)
         return NIGH_EINVAL;
     if (fill->group_count == NIGH_TAGS_MAX)

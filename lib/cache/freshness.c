@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * May this entry be called fresh? (COHERENCE rules 3 and 11)
+ * May this entry be called fresh? (rules 3 and 11)
  *
  * Key floors are absent on purpose: they are judged at store, join and landing. An entry that is in
  * the table has not been invalidated by key, because the invalidation would have removed it.
@@ -22,8 +22,9 @@ bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call
 {
     if (!call)
         return true;
-    uint64_t born_ns = l1_entry_born_ns(e);
-    if (call->max_age_ms && now_ns > born_ns && now_ns - born_ns > call->max_age_ms * NS_PER_MS)
+    int64_t age_ns = (int64_t)now_ns - l1_entry_born_ns(e);
+    if (call->max_age_ms != 0 && call->max_age_ms != NIGH_NONE &&
+        age_ns > call->max_age_ms * (int64_t)NS_PER_MS)
         return false;
     return call->min_version == 0 || l1_entry_version(e) >= call->min_version;
 }

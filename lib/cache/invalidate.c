@@ -5,7 +5,6 @@
  * With Redis: one script, then the floors here before returning (coherence_change keeps the order).
  * Without: the floors here are all there is.
  */
-#include "cache/invalidate.h"
 
 #include <string.h>
 
@@ -14,12 +13,6 @@
 
 #define TARGETS_MAX 4096u
 #define TARGETS_ON_STACK 16u
-
-struct bytes invalidate_schema_of(void *arg, struct bytes space_name)
-{
-    struct nigh_space *space = space_find(arg, space_name);
-    return bytes_of_string(space ? space->schema : "");
-}
 
 static int check(const struct nigh *cache, const struct nigh_target *t)
 {
@@ -64,8 +57,6 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
     struct coherence_change change = {
         .items = items,
         .item_count = (uint32_t)n,
-        .schema_of = invalidate_schema_of,
-        .schema_arg = cache,
         .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
     };
     return coherence_change(cache->coherence, &change, NULL);

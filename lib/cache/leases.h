@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leases of running loads: the keeper extends each every third of its time (COHERENCE rule 5).
+ * Leases of running loads: the keeper extends each every third of its time (rule 5).
  */
 #ifndef NIGH_CACHE_LEASES_H
 #define NIGH_CACHE_LEASES_H

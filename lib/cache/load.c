@@ -241,7 +241,7 @@ static bool look(struct load *l, const struct l2_answer *answer)
         return true;
     }
     l->rejected = found.fill_id;
-    l->unreadable = found.verdict == LOOKUP_BAD;
+    l->unreadable = found.verdict == LOOKUP_BAD && !l2_envelope_foreign(answer->value);
     return land_found(l, &found);
 }
 
@@ -263,7 +263,8 @@ static void wait_for_fill(struct load *l, uint32_t held_ms)
         ask_lease(l);
         return;
     }
-    uint64_t due_ns = clock_deadline_ns(&l->space->cache->clock, held_ms + 1);
+    uint32_t wait_ms = (uint32_t)u64_min((uint64_t)held_ms + 1, NIGH_NONE - 1);
+    uint64_t due_ns = clock_deadline_ns(&l->space->cache->clock, wait_ms);
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
     service_poke(&l->space->cache->keeper); /* its next visit may be later than that */

@@ -23,7 +23,7 @@ struct load {
     struct flight *flight;
     struct nigh_space *space;
     struct l1_key key;                  /* points into the flight */
-    struct coherence_position position; /* s of the ticket (rule 1) */
+    struct coherence_position position; /* in Redis, with the ticket (rule 1) */
 
     /* what the leader asked for */
     struct nigh_call call;              /* its limits and flags; pointers cleared */
@@ -35,7 +35,7 @@ struct load {
     uint64_t token;                     /* of the lease; 0: none */
     uint64_t connection;                /* that granted it */
     uint64_t home;
-    bool unreadable;                    /* it does not decode */
+    bool unreadable;                    /* it does not decode, and is of no other version either */
     uint32_t lease_tries;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
 

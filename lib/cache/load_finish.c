@@ -10,6 +10,7 @@
 #include "cache/load.h"
 
 #include "cache/freshness.h"
+#include "cache/lifetime.h"
 
 void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier)
 {
@@ -53,6 +54,7 @@ void load_release_lease(struct load *l)
 
 static void count_fill(struct nigh_space *space, const struct l2_answer *answer)
 {
+    coherence_registered(space->cache->coherence, &space->registered, answer);
     if (answer->status != 0)
         stats_count(&space->stats, STATS_L2_FILL_ERROR);
     else if (answer->verdict == L2_STORED)
@@ -79,6 +81,7 @@ static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, ui
     bool absent = fill->kind == FILL_ABSENT;
     uint64_t cost_us = (clock_now_ns(&l->space->cache->clock) - l->began_ns) / 1000;
     return (struct l2_envelope){
+        .name = cache_name_hash(l->space, &l->key),
         .flags = (absent ? L2_ENVELOPE_ABSENT : 0) | (fill->group_count ? L2_ENVELOPE_TAGGED : 0),
         .home = l->home,
         .identity = l->position.identity,
@@ -111,10 +114,12 @@ static bool send_fill(struct load *l, const struct l2_envelope *e, const struct 
         .token = l->token,
         .connection = l->connection,
         .version = e->version,
-        .hard_ms = (uint32_t)u64_min((uint64_t)e->soft_ms + e->stale_ms + e->keep_ms, UINT32_MAX),
+        .hard_ms = lifetime_hard_ms(e->soft_ms, e->stale_ms, e->keep_ms),
         .envelope = bytes_of(buffer, size),
         .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
     };
+    fill.registration =
+        coherence_register(cache->coherence, &l->space->registered, fill.hard_ms);
     int rc = l2_fill(cache->l2, &key, &fill, op);
     mem_free(cache->env.mem, NULL, buffer, size);
     if (rc == 0)
@@ -191,7 +196,7 @@ static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     struct l1_value value = {
         .bytes = fill_payload(&l->fill),
         .stamp = l->flight->ticket,
-        .born_ns = u64_min(l->began_ns, now_ns), /* it may be as old as the start of the load */
+        .born_ns = (int64_t)u64_min(l->began_ns, now_ns), /* it may be as old as the load's start */
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)soft_ms + stale_ms) * NS_PER_MS,
         .version = l->fill.version,
@@ -216,7 +221,7 @@ void load_filled(struct load *l)
     count_fill(l->space, answer);
     if (answer->status == 0)
         coherence_note(l->space->cache->coherence, answer);
-    if (answer->status != 0 || answer->verdict == L2_STORED)
+    if (answer->status != 0 || answer->verdict == L2_STORED || answer->verdict == L2_CROWDED)
         lookup_store(l->space, &l->key, l->fresh);
     l2_answer_free(answer);
     land_fresh(l);
@@ -241,17 +246,13 @@ static void lifetimes(const struct load *l, uint32_t *ret_soft_ms, uint32_t *ret
 {
     const struct rules *rules = &l->space->rules;
     const struct nigh_fill *fill = &l->fill;
-    uint32_t soft = fill->soft_ttl_ms ? fill->soft_ttl_ms : rules->soft_ttl_ms;
-    uint32_t stale = fill->stale_ms ? fill->stale_ms : rules->stale_ms;
-    if (fill->kind == FILL_ABSENT) {
-        soft = fill->soft_ttl_ms ? fill->soft_ttl_ms : rules->absent_ttl_ms;
-        stale = 0;
-    }
+    bool absent = fill->kind == FILL_ABSENT;
+    uint32_t rule_ms = absent ? rules->absent_ttl_ms : rules->soft_ttl_ms;
     struct random *random = l->space->cache->env.random;
-    soft = soft == NIGH_NONE ? 0 : soft;
-    stale = stale == NIGH_NONE ? 0 : stale;
-    *ret_soft_ms = (uint32_t)random_jitter(random, soft, rules->jitter_percent);
-    *ret_stale_ms = (uint32_t)random_jitter(random, stale, rules->jitter_percent);
+    *ret_soft_ms = lifetime_ms(fill->soft_ttl_ms, rule_ms, rules->jitter_percent,
+                               random_below(random, UINT64_MAX));
+    *ret_stale_ms = lifetime_ms(absent ? NIGH_NONE : fill->stale_ms, rules->stale_ms,
+                                rules->jitter_percent, random_below(random, UINT64_MAX));
 }
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer

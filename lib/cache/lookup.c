@@ -11,6 +11,9 @@
 
 #include "cache/freshness.h"
 
+/* What is older is over: three lifetimes of 32 bits, 149 days. In ns it is a small number. */
+#define AGE_MAX_MS (3 * (uint64_t)UINT32_MAX)
+
 /* Slots of the tags, for the L1 entry. */
 static uint32_t slots_of(const struct nigh *cache, const struct l2_envelope *e,
                          uint16_t slots[NIGH_TAGS_MAX])
@@ -21,12 +24,22 @@ static uint32_t slots_of(const struct nigh *cache, const struct l2_envelope *e,
     return e->group_count;
 }
 
-/* How long ago, by the server's clock, the value was filled. 0 when that cannot be told: then it is
- * judged stale by its clock identity anyway. */
+/* How long ago, by the server's clock, the value was filled, or AGE_MAX_MS. 0 when that cannot be
+ * told: then it is judged stale by its clock identity anyway. */
 static uint64_t age_ms(const struct nigh *cache, const struct l2_envelope *e)
 {
     uint64_t now_ms = coherence_server_time_ms(cache->coherence);
-    return now_ms > e->server_time_ms ? now_ms - e->server_time_ms : 0;
+    uint64_t age_ms = now_ms > e->server_time_ms ? now_ms - e->server_time_ms : 0;
+    return u64_min(age_ms, AGE_MAX_MS);
+}
+
+/* Whether it was filled later than now, by more than two nodes' ideas of the server's time differ:
+ * see time_error_ms. */
+static bool is_of_the_future(const struct nigh *cache, const struct l2_envelope *e)
+{
+    uint64_t now_ms = coherence_server_time_ms(cache->coherence);
+    return now_ms != 0 && e->server_time_ms > now_ms &&
+           e->server_time_ms - now_ms > cache->time_error_ms;
 }
 
 /* When a lifetime ends that began `age_ns` ago, which may be before this node's clock did. */
@@ -45,7 +58,7 @@ static int make_entry(struct nigh_space *space, const struct l1_key *key, uint64
     struct l1_value value = {
         .bytes = e->payload,
         .stamp = ticket,
-        .born_ns = now_ns - u64_min(age_ns, now_ns),
+        .born_ns = (int64_t)now_ns - (int64_t)age_ns,
         .fresh_until_ns = ends_ns(now_ns, age_ns, e->soft_ms),
         .stale_until_ns = ends_ns(now_ns, age_ns, (uint64_t)e->soft_ms + e->stale_ms),
         .version = e->version,
@@ -65,7 +78,9 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
      * in the positions that are read after it. */
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
     enum coherence_verdict verdict = coherence_judge(cache->coherence, e, name, answer->home);
-    if (verdict == COHERENCE_GONE ||
+    /* Filled in the future: the server's clock was set back since, and what is left of the value's
+     * lifetime cannot be told. It would live on for as long as that step was. */
+    if (verdict == COHERENCE_GONE || is_of_the_future(cache, e) ||
         coherence_queued_covers(cache->coherence, name, bytes_of(key->data, key->len), e->groups,
                                 e->group_count) ||
         (!trusted && cache->doubt_is_miss))
@@ -109,7 +124,8 @@ int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t t
     struct l2_envelope e;
     int rc = 0;
     if (answer->verdict == L2_VALUE) {
-        if (l2_envelope_decode(answer->value, &e)) {
+        if (l2_envelope_decode(answer->value, cache_name_hash(space, key), &e) &&
+            e.payload.len <= NIGH_VALUE_MAX) {
             result.fill_id = e.fill_id;
             rc = judge(space, key, ticket, answer, &e, &result);
         } else {

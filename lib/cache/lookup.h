@@ -8,8 +8,8 @@
 #include "cache/cache.h"
 
 enum lookup_verdict {
-    LOOKUP_NOTHING, /* none, expired, below a hard position, or covered by the queue */
-    LOOKUP_BAD,     /* bytes that are no envelope */
+    LOOKUP_NOTHING, /* none, expired, of the future, below a hard position, or queued */
+    LOOKUP_BAD,     /* bytes that are no envelope, or a value above NIGH_VALUE_MAX */
     LOOKUP_KEPT,    /* past its stale window: only to show to the loader (space.keep) */
     LOOKUP_STALE,   /* may be handed out as stale */
     LOOKUP_FRESH,

@@ -124,7 +124,10 @@ static int init_env(struct nigh *cache, const struct nigh_options *o,
     int rc = env_init_real(&cache->env, o->threads == NIGH_THREADS_OWN);
     if (rc != 0)
         return rc;
-    cache->clock = (struct clock){o->clock, o->clock_arg};
+    if (o->clock) {
+        clock_hook_init(&cache->clock_hook, o->clock, o->clock_arg);
+        cache->clock = (struct clock){clock_hook_ns, &cache->clock_hook};
+    }
     *cache->env.clock = cache->clock;
     cache->env.log->fn = o->log;
     cache->env.log->arg = o->log_arg;
@@ -205,6 +208,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->trusted_until = &always; /* without Redis nobody else changes anything */
     cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
     cache->group_slots = o->group_slots;
+    cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */
     cache->l2_deadline_ms = o->l2_deadline_ms;
     cache->l2_stale_deadline_ms = o->l2_stale_deadline_ms;
     cache->lease_ms = o->lease_ms;

@@ -19,8 +19,11 @@
 
 #define AT(field) offsetof(struct nigh_options, field)
 #define DAY_MS OPTION_DAY_MS
-#define TTL_MAX_MS (15u * DAY_MS) /* three of them and jitter stay below 2^32 ms */
+#define TTL_MAX_MS NIGH_LIFETIME_MAX_MS
 #define BYTES_MAX OPTION_BYTES_MAX
+
+/* Up to the last field of the first version: what a program may not leave out. */
+#define OPTIONS_SIZE_FIRST (offsetof(struct nigh_options, clock_arg) + sizeof(void *))
 
 #define U32(field) OPTION_U32, AT(field), false
 #define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
@@ -99,7 +102,7 @@ static const struct option options[] = {
      "a failed load is not repeated for so long, doubling"},
     {"space.error_ttl_max", U32_OR_NONE(space.error_ttl_max_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_ERROR_TTL_MAX_MS, NULL,
-     "up to so long"},
+     "up to so long, or to space.error_ttl where that is longer"},
     {"space.load_deadline", U32(space.load_deadline_ms), UNIT_MS, 1, DAY_MS,
      NIGH_DEFAULT_LOAD_DEADLINE_MS, NULL,
      "a load that takes longer is given up by those who wait, and may be begun anew"},
@@ -138,14 +141,23 @@ static int unknown(const char *name, const char *value)
     return error_note(NIGH_EOPTION, "%.60s=%.60s: no option of this name", name, value);
 }
 
+static int missing(const char *name)
+{
+    return error_note(NIGH_EOPTION, "%.60s: a name and a value are wanted", name ? name : "NULL");
+}
+
 int nigh_options_set(struct nigh_options *s, const char *name, const char *value)
 {
+    if (!name || !value)
+        return missing(name);
     const struct option *o = find(name);
     return o ? option_set(o, s, value) : unknown(name, value);
 }
 
 int options_change(struct nigh_options *s, const char *name, const char *value)
 {
+    if (!name || !value)
+        return missing(name);
     const struct option *o = find(name);
     if (!o)
         return unknown(name, value);
@@ -304,16 +316,43 @@ static int parse_environment(struct nigh_options *s)
     return error_note(rc, "NIGH_CONF: %.*s", (int)sizeof(why) - 16, why);
 }
 
+/* Versions of a struct differ by whole multiples of its alignment: any other size is none's. */
+static int check_size(const char *what, size_t size, size_t first, size_t known)
+{
+    if (size >= first && size <= known && size % _Alignof(struct nigh_options) == 0)
+        return 0;
+    return error_note(NIGH_EINVAL, "%s: size %zu, this library knows %zu .. %zu", what, size, first,
+                      known);
+}
+
+/* It grows in place, into its reserve: who says something there means what is not known here. */
+static int check_space(const struct nigh_space_options *s)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(s->reserved); i++)
+        if (s->reserved[i] != 0)
+            return error_note(NIGH_EINVAL, "space options: reserved[%zu]=%u is not 0", i,
+                              s->reserved[i]);
+    return check_size("space options", s->size, sizeof(*s), sizeof(*s));
+}
+
+static int take(const struct nigh_options *given, struct nigh_options *s)
+{
+    int rc = check_size("options", given->size, OPTIONS_SIZE_FIRST, sizeof(*s));
+    if (rc != 0)
+        return rc;
+    memcpy(s, given, given->size);
+    s->size = sizeof(*s);
+    if (s->space.size == 0) /* not said: it is a part of this struct */
+        s->space.size = sizeof(s->space);
+    return check_space(&s->space);
+}
+
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
 {
     struct nigh_options s = NIGH_OPTIONS_INIT;
-    if (given && (given->size == 0 || given->size > sizeof(s)))
-        return error_note(NIGH_EINVAL, "options: size %zu, this library knows %zu", given->size,
-                          sizeof(s));
-    if (given)
-        memcpy(&s, given, given->size);
-    s.size = sizeof(s);
-    int rc = parse_environment(&s);
+    int rc = given ? take(given, &s) : 0;
+    if (rc == 0)
+        rc = parse_environment(&s);
     if (rc == 0)
         rc = check(&s);
     if (rc != 0)
@@ -328,12 +367,11 @@ int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
 int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret)
 {
     struct nigh_options s = NIGH_OPTIONS_INIT;
-    if (given && (given->size == 0 || given->size > sizeof(s.space)))
-        return error_note(NIGH_EINVAL, "space options: size %zu, this library knows %zu",
-                          given->size, sizeof(s.space));
-    if (given)
-        memcpy(&s.space, given, given->size);
-    int rc = check(&s);
+    int rc = given ? check_space(given) : 0;
+    if (rc == 0 && given)
+        s.space = *given;
+    if (rc == 0)
+        rc = check(&s);
     if (rc == 0)
         *ret = s.space;
     return rc;

@@ -8,7 +8,7 @@
 #include <nigh/options.h>
 
 /* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges.
- * Errors: NIGH_EINVAL size is wrong; NIGH_EOPTION (explained). */
+ * Errors, all explained: NIGH_EINVAL a size is wrong, or a reserve not 0; NIGH_EOPTION. */
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
 /* nigh_options_set() of what may change while a cache is open; else NIGH_EOPTION (explained). */
 int options_change(struct nigh_options *s, const char *name, const char *value);

@@ -35,7 +35,7 @@ int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nig
 static inline bool read_takes_any(const struct nigh_call *call)
 {
     return !call ||
-           (call->size >= CALL_SIZE_FIRST &&
+           (cache_call_size_fits(call) &&
             !((call->flags & ~PLAIN_FLAGS) | call->max_age_ms | call->min_version));
 }
 

@@ -202,7 +202,8 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
     struct many m = {space, keys, call, ret_values, ret_outcomes};
     if (cache_forked(space->cache))
         return NIGH_EFORKED;
-    if (!cache_call_fits(call) || (call && call->miss) || count > UINT32_MAX)
+    if (!cache_call_fits(call) || (call && call->miss) || count > UINT32_MAX ||
+        (count > 0 && (!keys || !ret_values || !ret_outcomes)))
         return NIGH_EINVAL;
     size_t misses = read_all_l1(&m, count);
     if (misses && !(FLAGS_OF(call) & NIGH_QUIET))

@@ -57,6 +57,12 @@ static void lost(void *arg)
     freshness_note_doubt(cache);
 }
 
+static struct bytes schema(void *arg, struct bytes space_name)
+{
+    struct nigh_space *space = space_find(arg, space_name);
+    return bytes_of_string(space ? space->schema : "");
+}
+
 struct coherence_sink sink_of(struct nigh *cache)
 {
     return (struct coherence_sink){
@@ -65,6 +71,7 @@ struct coherence_sink sink_of(struct nigh *cache)
         .fill = apply_fill,
         .wake = wake,
         .lost = lost,
+        .schema = schema,
         .arg = cache,
     };
 }

@@ -31,9 +31,10 @@ struct nigh_space *space_find(struct nigh *cache, struct bytes name)
 
 int space_check_name(const char *what, const char *name)
 {
-    size_t len = strlen(name);
+    size_t len = name ? strlen(name) : 0;
     if (len == 0 || len > NIGH_NAME_MAX)
-        return error_note(NIGH_EINVAL, "%s \"%.80s\": 1 .. %u bytes", what, name, NIGH_NAME_MAX);
+        return error_note(NIGH_EINVAL, "%s \"%.80s\": 1 .. %u bytes", what, name ? name : "",
+                          NIGH_NAME_MAX);
     if (name[0] == '!' || strpbrk(name, ":{}"))
         return error_note(NIGH_EINVAL, "%s \"%s\": no ':', '{', '}', no '!' at the start", what,
                           name);
@@ -184,4 +185,10 @@ struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size
 {
     return (struct l2_key){bytes_of(space->name, space->name_len), bytes_of_string(space->schema),
                            bytes_of(key, len)};
+}
+
+uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key)
+{
+    struct l2_key name = cache_l2_key(space, key->data, key->len);
+    return l2_name_hash(&name);
 }

@@ -31,7 +31,8 @@ int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value)
 {
     if (!value->pin)
         return 0;
-    return ms_between(l1_entry_born_ns(l1_pin_entry(value->pin)), clock_now_ns(&cache->clock));
+    uint64_t born_ns = (uint64_t)l1_entry_born_ns(l1_pin_entry(value->pin));
+    return ms_between(born_ns, clock_now_ns(&cache->clock));
 }
 
 int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value)

@@ -13,8 +13,8 @@
 #include "cache/cache.h"
 #include "cache/fill.h"
 #include "cache/freshness.h"
-#include "cache/invalidate.h"
 #include "cache/leases.h"
+#include "cache/lifetime.h"
 #include "cache/lookup.h"
 
 /* One value on its way in: built once, used for the envelope and for the L1 entry. */
@@ -26,7 +26,7 @@ struct writing {
     uint64_t version;
     uint32_t soft_ms;
     uint32_t stale_ms;
-    struct coherence_position position; /* s of the ticket */
+    struct coherence_position position; /* in Redis, with the ticket */
     uint64_t home;
     uint64_t token;
     bool only_newer;                    /* L1 takes no version that it has */
@@ -38,15 +38,19 @@ struct writing {
 
 /* Spread by what differs from key to key and from put to put: a number drawn from the cache's
  * generator would be a write to a line that all writers share. */
-static uint32_t lifetime(const struct nigh_space *space, uint32_t own_ms, uint32_t rule_ms,
-                         uint64_t noise)
+static void set_lifetimes(struct writing *w, const struct nigh_call *call)
 {
-    uint32_t ms = own_ms == NIGH_NONE ? 0 : own_ms ? own_ms : rule_ms;
-    return (uint32_t)random_jitter_by(noise, ms, space->rules.jitter_percent);
+    const struct rules *rules = &w->space->rules;
+    uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
+    w->soft_ms = lifetime_ms(call->soft_ttl_ms, rules->soft_ttl_ms, rules->jitter_percent, noise);
+    w->stale_ms = lifetime_ms(call->stale_ms, rules->stale_ms, rules->jitter_percent,
+                              noise * HASH_GOLDEN);
 }
 
 static int add_tags(struct writing *w, const char *const *tags, size_t count)
 {
+    if (!tags)
+        return NIGH_EINVAL;
     w->tags = (struct nigh_fill){.env = &w->space->cache->env};
     for (size_t i = 0; i < count; i++) {
         int rc = fill_add_group(&w->tags, tags[i]);
@@ -75,9 +79,7 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
     w->value = value;
     w->ticket = l1_ticket(cache->l1);
     w->version = call->version;
-    uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
-    w->soft_ms = lifetime(space, call->soft_ttl_ms, space->rules.soft_ttl_ms, noise);
-    w->stale_ms = lifetime(space, call->stale_ms, space->rules.stale_ms, noise * HASH_GOLDEN);
+    set_lifetimes(w, call);
     w->position = (struct coherence_position){0, 0};
     if (cache->coherence)
         w->position = coherence_position(cache->coherence);
@@ -114,7 +116,7 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
     return (struct l1_value){
         .bytes = w->value,
         .stamp = stamp,
-        .born_ns = now_ns,
+        .born_ns = (int64_t)now_ns,
         .fresh_until_ns = now_ns + w->soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + ((uint64_t)w->soft_ms + w->stale_ms) * NS_PER_MS,
         .version = w->version,
@@ -211,6 +213,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
     struct nigh *cache = w->space->cache;
     struct l2_envelope e = {
         .flags = w->group_count ? L2_ENVELOPE_TAGGED : 0,
+        .name = cache_name_hash(w->space, &w->key),
         .home = w->home,
         .identity = w->position.identity,
         .sequence = w->position.sequence,
@@ -233,8 +236,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
 
 static uint32_t hard_ms(const struct writing *w)
 {
-    uint64_t ms = (uint64_t)w->soft_ms + w->stale_ms + w->space->rules.keep_ms;
-    return (uint32_t)u64_min(u64_max(ms, 1), UINT32_MAX);
+    return lifetime_hard_ms(w->soft_ms, w->stale_ms, w->space->rules.keep_ms);
 }
 
 /* Tell Redis and every node: the key's value is `mode`d with the envelope, or deleted. */
@@ -251,12 +253,11 @@ static int change(struct writing *w, enum l2_change_mode mode, const struct nigh
         .bytes = bytes_of(w->key.data, w->key.len),
         .version = w->version,
     };
-    struct coherence_write write = {mode, w->token, bytes_of(envelope, size), hard_ms(w)};
+    struct coherence_write write = {&w->space->registered, mode, w->token,
+                                    bytes_of(envelope, size), hard_ms(w)};
     struct coherence_change c = {
         .items = &item,
         .item_count = 1,
-        .schema_of = invalidate_schema_of,
-        .schema_arg = cache,
         .write = mode == L2_DELETE ? NULL : &write,
         .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
         .local_key = write_here,
@@ -300,6 +301,8 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
         .hard_ms = hard_ms(w),
         .envelope = bytes_of(envelope, size),
         .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
+        .registration =
+            coherence_register(cache->coherence, &w->space->registered, hard_ms(w)),
     };
     struct l2_sync sync;
     l2_sync_init(&sync, &cache->env);
@@ -312,6 +315,8 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
+    if (coherence_registered(cache->coherence, &w->space->registered, answer))
+        verdict = L2_REFUSED;
     l2_answer_free(answer);
     stats_count(&w->space->stats, verdict == L2_STORED    ? STATS_L2_FILL
                                   : verdict == L2_REFUSED ? STATS_L2_FILL_REFUSED
@@ -369,7 +374,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
     int rc = cache_check(space, key, key_len, call);
     if (rc != 0)
         return rc;
-    if (!value && len > 0)
+    if (!value)
         return NIGH_EINVAL;
     struct writing w;
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);
@@ -438,7 +443,8 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
         change_l1_only(w, keep);
         return 0;
     }
-    return change(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
+    rc = change(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
+    return rc == NIGH_REFUSED ? 0 : rc; /* committed, but there is no place for its schema */
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Applying what nodes said, in the order in which Redis executed it (COHERENCE rules 2, 7, 8).
+// Applying what nodes said, in the order in which Redis executed it (rules 2, 7, 8).
 //
 // A says up to where this node has applied everything; it moves in steps of one, whether a step
 // comes by the channel, by the log of a beat, or by the local step of a change of this node that
 // happens to be the next. What arrives again is dropped by A; what arrives early is not applied but
 // makes a beat fetch what is missing, for nothing may be vouched for with a hole below it.
+//
+// The changes are a chain: each frame has a nonce and names that of the one before it. Where a
+// frame or an answer says another nonce of a position than is known here, it tells another history:
+// an older copy of the data was loaded in place, and has grown again. Nothing that was stamped
+// before can be trusted then (rule 16). What is compared: the predecessor of what is applied next;
+// each entry of a beat that has come by the channel meanwhile, for that may have been the old
+// history's; and K, for a change of ours may have been accepted ahead of A.
 //
 // Own changes do their local step when the answer comes, out of order with what others did. That is
 // sound: group positions and floors only rise, so early is as good as in time. Their frame is then
@@ -44,11 +51,39 @@ void coherence_apply_item_locked(struct coherence *c, const struct coherence_ite
         apply_group_locked(c, item, sequence);
 }
 
-void coherence_applied_locked(struct coherence *c, uint64_t sequence)
+void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
 {
-    if (sequence == c->applied + 1)
+    if (sequence == c->applied + 1) {
         c->applied = sequence;
-    coherence_known_raise_locked(c, sequence);
+        c->nonces[sequence % COHERENCE_NONCES] = nonce;
+    }
+    coherence_known_raise_locked(c, sequence, nonce);
+}
+
+bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous)
+{
+    return previous == c->nonces[c->applied % COHERENCE_NONCES];
+}
+
+/* Whether the nonce of a position up to A is remembered. */
+static bool remembers_locked(const struct coherence *c, uint64_t sequence)
+{
+    return sequence <= c->applied && sequence >= c->nonces_from &&
+           c->applied - sequence < COHERENCE_NONCES;
+}
+
+bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
+{
+    return !remembers_locked(c, sequence) || nonce == c->nonces[sequence % COHERENCE_NONCES];
+}
+
+/* Whether a change at this position can be the one that is known here. */
+static bool agrees_locked(const struct coherence *c, const struct coherence_point *known,
+                          uint64_t sequence, uint64_t nonce)
+{
+    if (sequence == known->sequence && nonce != known->nonce)
+        return false;
+    return coherence_agrees_locked(c, sequence, nonce);
 }
 
 /* ---- one frame ---- */
@@ -78,49 +113,76 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
         while (coherence_message_next(&m, &item))
             coherence_apply_item_locked(c, &item, m.sequence);
     }
-    coherence_applied_locked(c, m.sequence);
+    coherence_applied_locked(c, m.sequence, m.nonce);
     return count;
 }
 
 /* ---- the log, as a beat brought it ---- */
 
-/* One entry: false when the trail ends before it. An entry that does not decode, or was written
- * under another clock, is a hole like one that is missing. */
-static bool apply_entry_locked(struct coherence *c, struct bytes frame, uint64_t sequence)
+/* One entry: WHOLE if it is applied. One that was written under another clock is a hole like one
+ * that is missing; an empty one was too large to be logged, and may still come by the channel. */
+static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes frame,
+                                               uint64_t sequence,
+                                               const struct coherence_point *known)
 {
     struct coherence_message m;
+    bool whole = coherence_message_decode(frame, &m) && m.sequence == sequence &&
+                 coherence_follows_locked(c, m.identity);
+    if (whole && !agrees_locked(c, known, sequence, m.nonce))
+        return COHERENCE_TRAIL_REWOUND;
     if (sequence <= c->applied)
-        return true; /* came by the channel meanwhile */
-    if (sequence != c->applied + 1 || !coherence_message_decode(frame, &m))
-        return false;
-    if (m.sequence != sequence || !coherence_follows_locked(c, m.identity))
-        return false;
+        return COHERENCE_TRAIL_WHOLE; /* came by the channel meanwhile */
+    if (sequence == c->applied + 1 && frame.len == 0)
+        return COHERENCE_TRAIL_LARGE;
+    if (sequence != c->applied + 1 || !whole)
+        return COHERENCE_TRAIL_LOST;
+    if (!coherence_is_next_of_locked(c, m.previous))
+        return COHERENCE_TRAIL_REWOUND;
     stats_add(c->config.stats, STATS_BEAT_APPLIED, apply_next_locked(c, m));
-    return true;
+    return COHERENCE_TRAIL_WHOLE;
+}
+
+bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
+                              const struct coherence_point *known)
+{
+    return clock->sequence >= known->sequence &&
+           agrees_locked(c, known, clock->sequence, clock->nonce);
 }
 
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
-                                                uint64_t after_seq)
+                                                const struct coherence_point *known)
 {
-    /* A clock that went back: somebody restored an old copy under our eyes. */
-    if (!coherence_follows_locked(c, answer->clock.identity) || answer->clock.sequence < after_seq)
+    const struct l2_clock *clock = &answer->clock;
+    enum coherence_trail trail = COHERENCE_TRAIL_WHOLE;
+    if (!coherence_follows_locked(c, clock->identity))
         return COHERENCE_TRAIL_LOST;
-    for (uint32_t i = 0; i < answer->entry_count; i++)
-        if (!apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i]))
-            return COHERENCE_TRAIL_LOST;
-    coherence_known_raise_locked(c, answer->clock.sequence);
-    if (c->applied >= answer->clock.sequence)
-        return COHERENCE_TRAIL_WHOLE;
-    return answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : COHERENCE_TRAIL_LOST;
+    if (!coherence_goes_on_locked(c, clock, known))
+        return COHERENCE_TRAIL_REWOUND;
+    for (uint32_t i = 0; i < answer->entry_count && trail == COHERENCE_TRAIL_WHOLE; i++)
+        trail = apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i], known);
+    if (trail != COHERENCE_TRAIL_WHOLE)
+        return trail;
+    if (!coherence_goes_on_locked(c, clock, known)) /* now that more has been applied */
+        return COHERENCE_TRAIL_REWOUND;
+    coherence_known_raise_locked(c, clock->sequence, clock->nonce);
+    if (clock->sequence > c->applied)
+        return answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : COHERENCE_TRAIL_LOST;
+    return remembers_locked(c, clock->sequence) ? COHERENCE_TRAIL_WHOLE : COHERENCE_TRAIL_MORE;
 }
 
 /* ---- the channel ---- */
 
-/* Rule 8. False: a beat must tell what this frame alone does not. */
+/*
+ * Rule 8. False: a beat must tell what this frame alone does not.
+ *
+ * A frame of a clock that was left is no reason to forget the one that is followed: the listener
+ * still hears the server that was left, or both connections are on their way back to it. The beat
+ * tells which.
+ */
 static bool push_locked(struct coherence *c, const struct coherence_message *m)
 {
     if (!coherence_follows_locked(c, m->identity)) {
-        if (coherence_position(c).identity != 0)
+        if (coherence_position(c).identity != 0 && !met_has_left(&c->met, m->identity))
             coherence_forget_locked(c);
         return false;
     }
@@ -128,8 +190,12 @@ static bool push_locked(struct coherence *c, const struct coherence_message *m)
     if (m->sequence <= c->applied)
         return true;
     if (m->sequence != c->applied + 1) {
-        coherence_known_raise_locked(c, m->sequence);
+        coherence_known_raise_locked(c, m->sequence, m->nonce);
         stats_count(c->config.stats, STATS_FRAME_GAP);
+        return false;
+    }
+    if (!coherence_is_next_of_locked(c, m->previous)) {
+        coherence_rewound_locked(c);
         return false;
     }
     stats_add(c->config.stats, STATS_FRAME_APPLIED, apply_next_locked(c, *m));
@@ -161,5 +227,12 @@ void coherence_push(struct coherence *c, struct bytes payload)
     bool in_order = push_locked(c, &m);
     pthread_mutex_unlock(&c->apply_lock);
     if (!in_order)
+        coherence_beat_want(c);
+}
+
+/* Not before the beat has looked is it known what a node of wire version 1 changed. */
+void coherence_push_old(struct coherence *c, struct bytes payload)
+{
+    if (coherence_message_of_old_node(payload))
         coherence_beat_want(c);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The beat: what keeps trust alive, and finds out what the channel has lost (COHERENCE rule 9).
+// The beat: what keeps trust alive, and finds out what the channel has lost (rule 9).
 //
 // One request at a time, a beat or a resync, sent and judged by the keeper:
 //
 //   sent -> answer -> whole trail     trust counts from the time it was sent
 //                  -> more            the next beat at once, no trust yet
 //                  -> trail lost      forget the clock; a resync at once: trust from its sending
+//                  -> rewound         the same, and the clock gets a new identity (rule 16)
 //                  -> failed          the next beat in its time
 //                  -> epoch moved     discarded; another beat
 //
@@ -24,6 +25,8 @@
 #define BEAT_ENTRIES 512u
 /* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. */
 #define BEAT_SPACING_MS 5u
+/* A frame that is too large for the log comes by the channel, if at all, within so many of them. */
+#define BEAT_LARGE_TRIES 40u
 #define BEAT_JITTER_PERCENT 10u /* so that nodes opened together do not stay together */
 
 static uint64_t beat_period_ns(const struct coherence *c)
@@ -47,12 +50,31 @@ static uint64_t send_due_ns(const struct coherence *c)
     return wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
 }
 
-static int queue_request(struct coherence *c, const struct l2_op *op)
+static int queue_beat(struct coherence *c, const struct l2_op *op)
 {
-    uint64_t new_id = random_id(c->config.env->random);
-    if (c->beat.resync)
-        return l2_resync(c->config.l2, new_id, op);
-    return l2_beat(c->config.l2, c->beat.after_seq, BEAT_ENTRIES, new_id, op);
+    struct l2_beat beat = {
+        .after_seq = c->beat.after_seq,
+        .limit = BEAT_ENTRIES,
+        .nonce = random_id(c->config.env->random),
+        .frame_head = coherence_message_head(),
+    };
+    return l2_beat(c->config.l2, &beat, op);
+}
+
+static int queue_resync(struct coherence *c, const struct l2_op *op)
+{
+    struct l2_resync resync = {.nonce = random_id(c->config.env->random)};
+    uint8_t replid[L2_REPLID_BYTES], renew_replid[L2_REPLID_BYTES];
+    pthread_mutex_lock(&c->apply_lock);
+    memcpy(replid, c->replid, sizeof(replid));
+    resync.replid = bytes_of(replid, sizeof(replid));
+    resync.id = c->clk_id;
+    resync.after_seq = c->applied;
+    resync.renew = c->renew;
+    memcpy(renew_replid, c->renew_replid, sizeof(renew_replid));
+    resync.renew_replid = bytes_of(renew_replid, sizeof(renew_replid));
+    pthread_mutex_unlock(&c->apply_lock);
+    return l2_resync(c->config.l2, &resync, op);
 }
 
 /* Half of the trust: a later answer would leave little of it, and a lost one costs only one try. */
@@ -74,10 +96,11 @@ static void send(struct coherence *c, uint64_t now_ns)
     pthread_mutex_lock(&c->apply_lock);
     b->epoch = atomic_load_explicit(&c->epoch, memory_order_relaxed);
     b->after_seq = c->applied;
+    b->known = coherence_known_locked(c);
     pthread_mutex_unlock(&c->apply_lock);
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
-    if (queue_request(c, &op) < 0) {
+    if ((b->resync ? queue_resync(c, &op) : queue_beat(c, &op)) < 0) {
         coherence_request_undo(&b->request);
         stats_count(c->config.stats, STATS_BEAT_FAILED);
     }
@@ -187,12 +210,35 @@ static void again_at_once(struct coherence *c, bool resync)
     atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
 }
 
+/* Changes by nodes of wire version 1 are not in our order: none is vouched for before they rest. */
+static void vouch(struct coherence *c, const struct l2_answer *a)
+{
+    struct coherence_beat *b = &c->beat;
+    stats_count(c->config.stats, STATS_BEAT);
+    learn_server_time(c, &a->clock);
+    if (!a->clock.old_moved)
+        extend_trust(c);
+    if (a->clock.old_moved && !b->old_told)
+        LOG(c->config.env->log, NIGH_LOG_WARN,
+            "nodes of an older nigh change values under this prefix: nothing stored is fresh while "
+            "they do");
+    b->old_told = a->clock.old_moved;
+}
+
 static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t heard)
 {
-    stats_count(c->config.stats, STATS_BEAT);
-    extend_trust(c);
-    learn_server_time(c, &a->clock);
+    vouch(c, a);
     watch_listener(c, a->clock.sequence, heard);
+}
+
+/* A large frame may be on its way to the listener: other beats, before the trail is lost. */
+static enum coherence_trail patient(struct coherence *c, enum coherence_trail trail)
+{
+    struct coherence_beat *b = &c->beat;
+    b->large_tries = trail == COHERENCE_TRAIL_LARGE ? b->large_tries + 1 : 0;
+    bool waits = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)) &&
+                 b->large_tries < BEAT_LARGE_TRIES; /* a hint */
+    return trail == COHERENCE_TRAIL_LARGE && !waits ? COHERENCE_TRAIL_LOST : trail;
 }
 
 static void beat_answered(struct coherence *c, const struct l2_answer *a)
@@ -200,32 +246,34 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
     if (!usable(c, a))
         return;
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = outdated_locked(c);
+    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
-        trail = coherence_apply_log_locked(c, a, c->beat.after_seq);
+        trail = patient(c, coherence_apply_log_locked(c, a, &c->beat.known));
     if (!outdated && trail == COHERENCE_TRAIL_LOST)
         coherence_forget_locked(c);
+    if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
+        coherence_rewound_locked(c);
     uint64_t heard = c->heard;
     pthread_mutex_unlock(&c->apply_lock);
     if (outdated)
         return;
     if (trail == COHERENCE_TRAIL_WHOLE)
         beat_whole(c, a, heard);
+    else if (trail == COHERENCE_TRAIL_LARGE)
+        coherence_beat_want(c);
     else
-        again_at_once(c, trail == COHERENCE_TRAIL_LOST);
+        again_at_once(c, trail != COHERENCE_TRAIL_MORE);
 }
 
 /* A node with another number of groups would look for them elsewhere: there is no safe reading. */
 static bool clk_fits(struct coherence *c, const struct l2_answer *a)
 {
-    size_t wanted = CLK_HEADER_BYTES + (size_t)c->config.group_slots * CLK_SLOT_BYTES;
-    if (a->value.len == wanted)
+    if (a->slots == c->config.group_slots)
         return true;
-    size_t body = a->value.len < CLK_HEADER_BYTES ? 0 : a->value.len - CLK_HEADER_BYTES;
     LOG(c->config.env->log, NIGH_LOG_ERROR,
-        "group_slots is %u here but %zu in Redis: no value is called fresh until they agree",
-        c->config.group_slots, body / CLK_SLOT_BYTES);
+        "group_slots is %u here but %u in Redis: no value is called fresh until they agree",
+        c->config.group_slots, a->slots);
     c->beat.earliest_ns = c->beat.due_ns; /* it will not change soon, and is a large answer */
     fail(c);
     return false;
@@ -237,9 +285,7 @@ static void clock_taken(struct coherence *c, const struct l2_answer *a)
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "redis is another, or has lost the trail: what was stored before is stale");
     stats_count(c->config.stats, STATS_RESYNC);
-    stats_count(c->config.stats, STATS_BEAT);
-    extend_trust(c);
-    learn_server_time(c, &a->clock);
+    vouch(c, a);
     c->beat.checked_listens = COHERENCE_LISTENS_NEVER;
     /* pair(coherence.rounds): the clock was taken before the word changes */
     atomic_fetch_add_explicit(&c->rounds, 1, memory_order_release);
@@ -247,17 +293,37 @@ static void clock_taken(struct coherence *c, const struct l2_answer *a)
     c->config.sink.wake(c->config.sink.arg);
 }
 
+static void tell_again(void *arg, const struct coherence_item *item)
+{
+    coherence_queue_put(arg, item); /* what does not fit is folded there */
+}
+
+/*
+ * Rule 13. Before the clock is followed: while it is queued, L2 is not believed for what the server
+ * that we come from had accepted and this one may not know.
+ */
+static void tell_recent_locked(struct coherence *c, uint64_t identity)
+{
+    recent_each(&c->recent, identity, clock_now_ns(c->config.env->clock), tell_again, c);
+}
+
 static void resync_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a) || !clk_fits(c, a))
         return;
+    schemas_learn(&c->schemas, c->config.env->mem, &a->clock, a->value);
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = outdated_locked(c);
-    if (!outdated)
-        coherence_follow_locked(c, &a->clock, a->value);
+    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
+    bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat.known);
+    if (follow) {
+        tell_recent_locked(c, a->clock.identity);
+        coherence_follow_locked(c, a);
+    }
     pthread_mutex_unlock(&c->apply_lock);
-    if (!outdated)
+    if (follow)
         clock_taken(c, a);
+    else
+        again_at_once(c, true);
 }
 
 uint64_t coherence_beat_step(struct coherence *c)

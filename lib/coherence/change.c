@@ -4,6 +4,8 @@
 //   accepted, our clock      G, F, A and K if it is the next, the call is finished
 //   accepted, another clock  follow none, F; then wait for a beat that is younger than the change
 //   refused (newer there)    nothing
+//   moved                    nothing yet: Redis lists other schemas than keys were named by; again
+//   outlived                 a later answer shows another clock: its server was left; as the next
 //   anything else            queue, then F: L2 is not believed for what is queued, and that must
 //                            hold before a reader can take a ticket above F (as G before F)
 //
@@ -12,6 +14,9 @@
 
 #include "coherence/state.h"
 
+/* A list of schemas that has moved so often between question and answer: the queue tries on. */
+#define NAMED_TRIES 4
+
 /* ---- the script's arguments ---- */
 
 static bool is_key(const struct coherence_item *item)
@@ -19,68 +24,125 @@ static bool is_key(const struct coherence_item *item)
     return item->kind == WIRE_KEY;
 }
 
-static struct l2_change_key script_key(const struct coherence_script_source *source, uint32_t i)
+/* Runs of keys of one space: each needs the schemas of that space once. */
+static uint32_t count_runs(const struct coherence_item *items, uint32_t count)
 {
-    const struct coherence_item *item = &source->items[i];
-    const struct coherence_write *write = i == 0 ? source->write : NULL;
+    uint32_t runs = 0;
+    const struct coherence_item *last = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_key(&items[i]))
+            continue;
+        runs += !last || !bytes_equal(last->space, items[i].space);
+        last = &items[i];
+    }
+    return runs;
+}
+
+/* A script while it is made. */
+struct making {
+    struct coherence *c;
+    const struct coherence_write *write;
+    struct bytes text; /* of the schemas */
+    struct l2_change_key *keys;
+    struct l2_change_group *groups;
+    struct bytes *schemas; /* room for the next run */
+    struct l2_change *change;
+};
+
+static struct l2_change_key key_of(struct making *m, const struct coherence_item *item)
+{
+    const struct l2_change_key *last =
+        m->change->key_count ? &m->keys[m->change->key_count - 1] : NULL;
     struct l2_change_key key = {
-        .key = {item->space, source->schema(source->arg, i), item->bytes},
+        .key = {item->space, bytes_of("", 0), item->bytes},
         .mode = L2_DELETE,
         .version = item->version,
     };
-    if (write) {
-        key.mode = write->mode;
-        key.token = write->token;
-        key.envelope = write->envelope;
-        key.hard_ms = write->hard_ms;
+    if (last && bytes_equal(last->key.space, item->space)) {
+        key.key.schema = last->key.schema;
+        key.schemas = last->schemas;
+        key.schema_count = last->schema_count;
+        return key;
     }
+    key.key.schema = m->c->config.sink.schema(m->c->config.sink.arg, item->space);
+    key.schemas = m->schemas;
+    key.schema_count = schemas_of(m->text, item->space, key.key.schema, m->schemas);
+    m->schemas += SCHEMAS_MAX;
     return key;
 }
 
-/* Sorts the items into keys and groups. */
-static void fill_change(struct coherence *c, const struct coherence_script_source *source,
-                        struct l2_change *ret, struct l2_change_key *keys,
-                        struct l2_change_group *groups)
+static void add_write(struct making *m, struct l2_change_key *key)
 {
-    ret->keys = keys;
-    ret->groups = groups;
-    for (uint32_t i = 0; i < source->item_count; i++) {
-        const struct coherence_item *item = &source->items[i];
-        if (is_key(item))
-            keys[ret->key_count++] = script_key(source, i);
-        else
-            groups[ret->group_count++] = (struct l2_change_group){
-                coherence_item_slot(item, c->config.group_slots), item->soft};
+    key->mode = m->write->mode;
+    key->token = m->write->token;
+    key->envelope = m->write->envelope;
+    key->hard_ms = m->write->hard_ms;
+    m->change->registration =
+        coherence_register(m->c, m->write->schema, m->write->hard_ms);
+}
+
+/* Sorts the items into keys and groups. */
+static void fill_change(struct making *m, const struct coherence_item *items, uint32_t count)
+{
+    struct l2_change *change = m->change;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct coherence_item *item = &items[i];
+        if (!is_key(item)) {
+            m->groups[change->group_count++] = (struct l2_change_group){
+                coherence_item_slot(item, m->c->config.group_slots), item->soft};
+            continue;
+        }
+        struct l2_change_key key = key_of(m, item);
+        if (i == 0 && m->write)
+            add_write(m, &key);
+        m->keys[change->key_count++] = key;
     }
 }
 
-int coherence_script_make(struct coherence *c, const struct coherence_script_source *source,
-                          struct coherence_script *ret)
+int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
+                          const struct coherence_write *write, struct coherence_script *ret)
 {
-    uint32_t count = source->item_count;
     size_t keys_size = count * sizeof(struct l2_change_key);
+    size_t schemas_size = count_runs(items, count) * SCHEMAS_MAX * sizeof(struct bytes);
     size_t groups_size = count * sizeof(struct l2_change_group);
-    size_t tail_size = coherence_tail_size(source->items, count);
-    size_t size = keys_size + groups_size + tail_size;
+    size_t tail_size = coherence_tail_size(items, count);
+    size_t size = keys_size + schemas_size + groups_size + tail_size;
     uint8_t *block = mem_alloc(c->config.env->mem, NULL, size);
     if (!block)
         return NIGH_ENOMEM;
-    uint8_t *tail = block + keys_size + groups_size;
+    uint8_t *groups = block + keys_size + schemas_size;
+    uint8_t *tail = groups + groups_size;
     uint64_t call = 1 + atomic_fetch_add_explicit(&c->calls, 1, memory_order_relaxed);
-    struct l2_frame frame = {coherence_message_head(), bytes_of(tail, tail_size)};
-    coherence_tail_encode(tail, c->incarnation, call, source->items, count);
+    coherence_tail_encode(tail, c->incarnation, call, items, count);
+    struct schema_list *list = schemas_take(&c->schemas);
     *ret = (struct coherence_script){
         .block = block,
         .size = size,
-        .change = {.new_id = random_id(c->config.env->random), .frame = frame},
+        .schemas = list,
+        .change = {.keys = (void *)block,
+                   .groups = (void *)groups,
+                   .nonce = random_id(c->config.env->random),
+                   .schemas = list ? list->token : 0,
+                   .old_nodes = list && list->old_nodes,
+                   .frame = {coherence_message_head(), bytes_of(tail, tail_size)}},
         .call = call,
     };
-    fill_change(c, source, &ret->change, (void *)block, (void *)(block + keys_size));
+    struct making m = {
+        .c = c,
+        .write = write,
+        .text = list ? bytes_of(list->text, list->len) : bytes_of("", 0),
+        .keys = (void *)block,
+        .groups = (void *)groups,
+        .schemas = (void *)(block + keys_size),
+        .change = &ret->change,
+    };
+    fill_change(&m, items, count);
     return 0;
 }
 
 void coherence_script_free(struct coherence *c, struct coherence_script *s)
 {
+    schemas_drop(s->schemas, c->config.env->mem);
     mem_free(c->config.env->mem, NULL, s->block, s->size);
 }
 
@@ -101,18 +163,43 @@ static void settle_items(struct coherence *c, const struct coherence_accepted *a
         settle_item_locked(c, a, &a->items[i], sequence);
 }
 
+/* Rule 13: it may have to be told again. */
+static void note_recent_locked(struct coherence *c, const struct coherence_accepted *a)
+{
+    uint64_t now_ns = clock_now_ns(c->config.env->clock);
+    for (uint32_t i = 0; i < a->item_count; i++)
+        recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
+}
+
+/* Accepted under the clock that is followed. If it is the next after A, the one before it must be
+ * what is at A, and at its own position nothing else may have been seen: else the history is
+ * another. (It will be told again: see note_recent_locked().) */
+static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
+{
+    uint64_t sequence = a->answer->clock.sequence;
+    bool rewound = !coherence_agrees_locked(c, sequence, a->nonce) ||
+                   (sequence == c->applied + 1 &&
+                    !coherence_is_next_of_locked(c, a->answer->previous));
+    settle_items(c, a, sequence);
+    if (rewound)
+        coherence_rewound_locked(c);
+    else
+        coherence_applied_locked(c, sequence, a->nonce);
+    coherence_finish_call_locked(c, a->call);
+}
+
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
 {
     pthread_mutex_lock(&c->apply_lock);
-    bool followed = coherence_follows_locked(c, a->clock->identity);
-    if (followed) {
-        settle_items(c, a, a->clock->sequence);
-        coherence_applied_locked(c, a->clock->sequence);
-        coherence_finish_call_locked(c, a->call);
+    coherence_meet_locked(c, a->answer);
+    note_recent_locked(c, a);
+    if (coherence_follows_locked(c, a->answer->clock.identity)) {
+        settle_followed_locked(c, a);
     } else {
         coherence_forget_locked(c); /* also when none is followed: a beat may be on its way */
         settle_items(c, a, 0);
     }
+    bool followed = coherence_follows_locked(c, a->answer->clock.identity);
     pthread_mutex_unlock(&c->apply_lock);
     stats_add(c->config.stats, STATS_INVALIDATE, a->item_count);
     if (!followed)
@@ -122,20 +209,12 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
 
 /* ---- not accepted ---- */
 
-static struct bytes change_schema(const void *arg, uint32_t index)
-{
-    const struct coherence_change *change = arg;
-    return change->schema_of(change->schema_arg, change->items[index].space);
-}
-
 /* Returns the worst that happened to an item: 0 all queued, NIGH_REFUSED full, NIGH_ENOMEM. */
 static int queue_items(struct coherence *c, const struct coherence_change *change)
 {
     int worst = 0;
     for (uint32_t i = 0; i < change->item_count; i++) {
-        const struct coherence_item *item = &change->items[i];
-        struct bytes schema = is_key(item) ? change_schema(change, i) : bytes_of("", 0);
-        int rc = coherence_queue_put(c, item, schema);
+        int rc = coherence_queue_put(c, &change->items[i]);
         if (rc == NIGH_ENOMEM || (rc != 0 && worst == 0))
             worst = rc;
     }
@@ -166,25 +245,40 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
 
 /* The answer, whatever it says; NULL: the script was not sent. */
 static struct l2_answer *run_script(struct coherence *c, const struct coherence_change *change,
-                                    const struct coherence_script *s)
+                                    struct coherence_script *ret)
 {
     struct l2_sync sync;
     struct l2_op op = {change->deadline_ns, l2_sync_done, &sync};
-    l2_sync_init(&sync, c->config.env);
-    if (l2_change(c->config.l2, &s->change, &op) < 0)
+    if (coherence_script_make(c, change->items, change->item_count, change->write, ret) < 0)
         return NULL;
-    return l2_sync_wait(&sync);
+    l2_sync_init(&sync, c->config.env);
+    int rc = l2_change(c->config.l2, &ret->change, &op);
+    coherence_script_free(c, ret);
+    return rc < 0 ? NULL : l2_sync_wait(&sync);
+}
+
+/* The same, until the schemas that it names are those that Redis knows. */
+static struct l2_answer *run_until_named(struct coherence *c, const struct coherence_change *change,
+                                         struct coherence_script *ret)
+{
+    for (int turn = 1;; turn++) {
+        struct l2_answer *answer = run_script(c, change, ret);
+        if (!answer || !coherence_told_schemas(c, answer) || turn == NAMED_TRIES)
+            return answer;
+        l2_answer_free(answer);
+    }
 }
 
 static int accepted(struct coherence *c, const struct coherence_change *change,
-                    const struct l2_answer *answer, uint64_t call,
+                    const struct l2_answer *answer, const struct coherence_script *s,
                     struct coherence_position *ret_position)
 {
     struct coherence_accepted a = {
         .items = change->items,
         .item_count = change->item_count,
-        .clock = &answer->clock,
-        .call = call,
+        .answer = answer,
+        .call = s->call,
+        .nonce = s->change.nonce,
         .stored = answer->verdict == L2_STORED,
         .key = change->local_key,
         .arg = change->local_arg,
@@ -193,41 +287,32 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         coherence_wait_for_clock(c, change->deadline_ns);
     if (ret_position)
         *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
-    return 0;
+    bool crowded = change->write && coherence_registered(c, change->write->schema, answer);
+    return crowded ? NIGH_REFUSED : 0;
 }
 
 static int judge_answer(struct coherence *c, const struct coherence_change *change,
-                        const struct l2_answer *answer, uint64_t call,
+                        const struct l2_answer *answer, const struct coherence_script *s,
                         struct coherence_position *ret_position)
 {
-    if (answer->status != 0)
+    if (answer->status != 0 || answer->verdict == L2_MOVED || coherence_outlived(c, answer))
         return queue_change(c, change);
     if (answer->verdict == L2_REFUSED) {
         coherence_note(c, answer);
         return NIGH_REFUSED;
     }
-    return accepted(c, change, answer, call, ret_position);
+    return accepted(c, change, answer, s, ret_position);
 }
 
 int coherence_change(struct coherence *c, const struct coherence_change *change,
                      struct coherence_position *ret_position)
 {
-    struct coherence_script_source source = {
-        .items = change->items,
-        .item_count = change->item_count,
-        .schema = change_schema,
-        .arg = change,
-        .write = change->write,
-    };
     struct coherence_script script;
     NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
-    if (coherence_script_make(c, &source, &script) < 0)
-        return queue_change(c, change);
-    struct l2_answer *answer = run_script(c, change, &script);
-    coherence_script_free(c, &script);
+    struct l2_answer *answer = run_until_named(c, change, &script);
     if (!answer)
         return queue_change(c, change);
-    int rc = judge_answer(c, change, answer, script.call, ret_position);
+    int rc = judge_answer(c, change, answer, &script, ret_position);
     l2_answer_free(answer);
     return rc;
 }

@@ -25,7 +25,10 @@ static void destroy(struct coherence *c)
     if (c->queue.request.answer)
         l2_answer_free(c->queue.request.answer);
     coherence_queue_fini(c);
+    recent_fini(&c->recent);
+    schemas_fini(&c->schemas, mem);
     mem_free(mem, NULL, c->finished, COHERENCE_FINISHED_CALLS * sizeof(*c->finished));
+    mem_free(mem, NULL, c->nonces, COHERENCE_NONCES * sizeof(*c->nonces));
     if (c->groups)
         mem_pages_free(c->groups, c->config.group_slots * sizeof(*c->groups));
     pthread_mutex_destroy(&c->mail_lock);
@@ -46,8 +49,10 @@ static int make_tables(struct coherence *c)
     size_t finished_size = COHERENCE_FINISHED_CALLS * sizeof(*c->finished);
     c->groups = mem_pages_alloc(c->config.group_slots * sizeof(*c->groups));
     c->finished = mem_alloc_zero(c->config.env->mem, finished_size);
+    c->nonces = mem_alloc_zero(c->config.env->mem, COHERENCE_NONCES * sizeof(*c->nonces));
     int rc = coherence_queue_init(c);
-    return c->groups && c->finished ? rc : NIGH_ENOMEM;
+    rc = recent_init(&c->recent) == 0 ? rc : NIGH_ENOMEM;
+    return c->groups && c->finished && c->nonces ? rc : NIGH_ENOMEM;
 }
 
 int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence)
@@ -63,6 +68,7 @@ int coherence_open(const struct coherence_config *config, struct coherence **ret
     atomic_store_explicit(&c->refs, 1, memory_order_relaxed);
     pthread_mutex_init(&c->apply_lock, NULL);
     pthread_mutex_init(&c->mail_lock, NULL);
+    schemas_init(&c->schemas);
     int rc = make_tables(c);
     if (rc == 0)
         rc = coherence_listener_start(c);

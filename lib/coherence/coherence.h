@@ -3,10 +3,10 @@
  * Level 3: what the nodes tell each other. Knows the wire and Redis' clock, not L1: what it learns
  * goes into a sink that the cache fills in.
  *
- * State, under the apply lock (COHERENCE "Node"): C identity of the Redis clock this node follows
- * (0: none), A last sequence applied, K highest sequence known to have executed, G[slot] {hard,
- * soft} global positions of the last bumps applied. `trusted_until` is one atomic word that each
- * hit reads.
+ * README.md beside this file is the protocol. State, under the apply lock: C identity of the Redis
+ * clock this node follows (0: none), A last sequence applied, K highest sequence known to have
+ * executed, G[slot] {hard, soft} global positions of the last bumps applied. `trusted_until` is one
+ * atomic word that each hit reads.
  *
  *   push   frame from the listener: C equal and seq = A + 1 -> apply; seq <= A -> drop; else a beat
  *   beat   each beat_ms and on demand, on the data connection: dense and same C -> apply the log
@@ -16,6 +16,8 @@
  *   own    frames of this node are skipped only if the issuing call has done its local step
  *   queue  invalidations that Redis has not accepted: applied here, retried, and while queued L2 is
  *          treated as empty for what they cover
+ *   again  a clock that was left, or whose history is another, is given a new identity before it
+ *          is followed; own changes of the last seconds are queued once more
  *
  * Lock order: apply lock -> whatever the sink takes (floors, shard). The sink never calls back.
  */
@@ -49,6 +51,8 @@ struct coherence_sink {
     void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */
     void (*wake)(void *arg);                                    /* listener is back, or resynced */
     void (*lost)(void *arg);                                    /* trust has run out: doubt */
+    /* Any thread: the schema of a space that is open here, else empty. Stays as it is. */
+    struct bytes (*schema)(void *arg, struct bytes space);
     void *arg;
 };
 
@@ -112,8 +116,25 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer);
 bool coherence_queued_covers(struct coherence *c, struct bytes space, struct bytes key,
                              const uint8_t *group_hashes, uint32_t group_count);
 
+/*
+ * This node's schema of a space: since when Redis knows that values of it are stored, so that every
+ * change deletes them (rule 17). In the caller's memory, zeroed. Keys: (s) schemas lock
+ */
+struct coherence_schema {
+    uint64_t identity; /* (s) of the clock that it is registered with ... */
+    uint64_t token;    /* (s) ... in the list of this token */
+    uint64_t until_ms; /* (s) server time */
+};
+/* What the script that stores a value for `hard_ms` has to say of its schema. */
+struct l2_register coherence_register(struct coherence *c, const struct coherence_schema *s,
+                                      uint32_t hard_ms);
+/* What the answer to such a script says of it. True: too many schemas are in use. */
+bool coherence_registered(struct coherence *c, struct coherence_schema *s,
+                          const struct l2_answer *answer);
+
 /* The value part of a write, for the one key that items[0] names. */
 struct coherence_write {
+    struct coherence_schema *schema;
     enum l2_change_mode mode;
     uint64_t token;
     struct bytes envelope;
@@ -123,14 +144,11 @@ struct coherence_write {
 struct coherence_change {
     const struct coherence_item *items; /* 1 .. 4096 */
     uint32_t item_count;
-    /* Names of the schema to delete for each KEY item's space. */
-    struct bytes (*schema_of)(void *arg, struct bytes space);
-    void *schema_arg;
     const struct coherence_write *write; /* NULL: an invalidation */
     uint64_t deadline_ns;
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value; `sequence` its position.
+     * inserts its own value. `stored`: Redis has set the value.
      */
     void (*local_key)(void *arg, const struct coherence_item *item, bool stored);
     void *local_arg;
@@ -141,7 +159,8 @@ struct coherence_change {
  *
  * @param ret_position   may be NULL; where the change stands, when accepted
  *
- * Returns   0 accepted; NIGH_REFUSED a newer version is there (L2_SET_NEWER: nothing was done);
+ * Returns   0 accepted; NIGH_REFUSED a newer version is there (L2_SET_NEWER: nothing was done), or
+ *           too many schemas are in use (accepted, but the value was deleted, not set);
  *           NIGH_QUEUED applied here (local_key with stored = false), to be retried
  * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis
  * Blocks    up to deadline_ns
@@ -155,7 +174,7 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 
 /* The `fill` frame that l2_fill publishes for waiters: written into `buffer` of at least
  * COHERENCE_FILL_FRAME_MAX bytes. */
-#define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024)
+#define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024) /* its tail */
 struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
                                      void *buffer);
 

@@ -14,6 +14,11 @@ static void hear(void *arg, struct bytes payload)
     coherence_push(arg, payload);
 }
 
+static void hear_old(void *arg, struct bytes payload)
+{
+    coherence_push_old(arg, payload);
+}
+
 static void up(void *arg)
 {
     struct coherence *c = arg;
@@ -53,7 +58,13 @@ static uint64_t listen(void *arg)
 int coherence_listener_start(struct coherence *c)
 {
     struct l2_channel_config config = {
-        .l2 = c->config.l2, .message = hear, .up = up, .down = down, .arg = c};
+        .l2 = c->config.l2,
+        .message = hear,
+        .old_message = hear_old,
+        .up = up,
+        .down = down,
+        .arg = c,
+    };
     int rc = l2_channel_create(&config, &c->channel);
     if (rc < 0)
         return rc;

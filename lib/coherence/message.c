@@ -9,7 +9,8 @@
 
 #include <nigh/options.h>
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
+#define OLD_CALL_AT 68u /* of a frame of version 1: behind head, identity, seq, incarnation */
 #define FLAG_SOFT 1
 #define IDENTITY_BYTES 48 /* replid and id */
 
@@ -150,6 +151,8 @@ bool coherence_message_decode(struct bytes frame, struct coherence_message *ret)
     const uint8_t *head = byte_reader_take(&r, sizeof(frame_head));
     const uint8_t *clock = byte_reader_take(&r, IDENTITY_BYTES);
     struct coherence_message m = {.sequence = byte_reader_u64(&r)};
+    m.previous = byte_reader_u64(&r);
+    m.nonce = byte_reader_u64(&r);
     m.incarnation = byte_reader_u64(&r);
     m.call = byte_reader_u64(&r);
     m.item_count = byte_reader_u32(&r);
@@ -161,6 +164,13 @@ bool coherence_message_decode(struct bytes frame, struct coherence_message *ret)
         return false;
     *ret = m;
     return true;
+}
+
+bool coherence_message_of_old_node(struct bytes frame)
+{
+    const uint8_t *at = frame.data;
+    bool whole = frame.len >= OLD_CALL_AT + 8;
+    return !whole || get_le64(at + OLD_CALL_AT) != 0; /* scripts/old.lua writes 0 */
 }
 
 bool coherence_message_next(struct coherence_message *m, struct coherence_item *ret)

@@ -3,7 +3,8 @@
  * The frame: what nodes tell each other over the channel and in the log. Private to coherence.
  *
  *   head   "nf" | u8 version | u8 0
- *   stamp  replid (40) | id (8) | u64 seq        filled in by the script; seq 0: a fill frame
+ *   stamp  replid (40) | id (8) | u64 seq | u64 previous nonce | u64 nonce
+ *                                              filled in by the script; seq 0: a fill frame
  *   tail   u64 incarnation | u64 call | u32 count | count x item
  *   item   u8 kind | u8 flags (1 soft) | u8 space length | u8 0 | u32 length | u64 version
  *          | space | bytes
@@ -24,6 +25,8 @@
 struct coherence_message {
     uint64_t identity;         /* of the clock that stamped it: hash(replid, id) */
     uint64_t sequence;         /* 0: a fill frame */
+    uint64_t previous;         /* nonce of the change before it */
+    uint64_t nonce;            /* its own */
     uint64_t incarnation;      /* of the node that sent it */
     uint64_t call;             /* of that node */
     uint32_t item_count;       /* items not yet taken */
@@ -32,6 +35,8 @@ struct coherence_message {
 
 /* False: not a frame, or not one of ours in any detail; `ret` untouched. */
 bool coherence_message_decode(struct bytes frame, struct coherence_message *ret);
+/* Whether a frame of wire version 1 was written by one of its nodes, not by us for them. */
+bool coherence_message_of_old_node(struct bytes frame);
 /* The next item, pointing into the frame. False: there is no other. */
 bool coherence_message_next(struct coherence_message *m, struct coherence_item *ret);
 

@@ -25,17 +25,11 @@ struct coherence_queue_item {
     bool soft;                          /* (q) */
     uint64_t version;                   /* (q) */
     uint32_t space_len;                 /* (c) */
-    uint32_t schema_len;                /* (c) */
     uint32_t bytes_len;                 /* (c) */
-    uint8_t text[];                     /* (c) space, schema, bytes */
+    uint8_t text[];                     /* (c) space, bytes */
 };
 
 /* ---- items ---- */
-
-static struct bytes item_schema(const struct coherence_queue_item *i)
-{
-    return bytes_of(i->text + i->space_len, i->schema_len);
-}
 
 static struct coherence_item item_named(const struct coherence_queue_item *i)
 {
@@ -43,7 +37,7 @@ static struct coherence_item item_named(const struct coherence_queue_item *i)
         .kind = i->kind,
         .soft = i->soft,
         .space = bytes_of(i->text, i->space_len),
-        .bytes = bytes_of(i->text + i->space_len + i->schema_len, i->bytes_len),
+        .bytes = bytes_of(i->text + i->space_len, i->bytes_len),
         .version = i->version,
     };
 }
@@ -55,7 +49,7 @@ static size_t item_size(size_t text_len)
 
 static void item_free(struct coherence *c, struct coherence_queue_item *i)
 {
-    size_t text_len = (size_t)i->space_len + i->schema_len + i->bytes_len;
+    size_t text_len = (size_t)i->space_len + i->bytes_len;
     mem_free(c->config.env->mem, NULL, i, item_size(text_len));
 }
 
@@ -68,10 +62,9 @@ static uint8_t *put_text(uint8_t *at, struct bytes b)
 
 /* NULL: no memory. */
 static struct coherence_queue_item *item_create(struct coherence *c,
-                                                const struct coherence_item *item,
-                                                struct bytes schema)
+                                                const struct coherence_item *item)
 {
-    size_t text_len = item->space.len + schema.len + item->bytes.len;
+    size_t text_len = item->space.len + item->bytes.len;
     struct coherence_queue_item *i = mem_alloc(c->config.env->mem, NULL, item_size(text_len));
     if (!i)
         return NULL;
@@ -81,10 +74,9 @@ static struct coherence_queue_item *item_create(struct coherence *c,
         .soft = item->soft,
         .version = item->version,
         .space_len = (uint32_t)item->space.len,
-        .schema_len = (uint32_t)schema.len,
         .bytes_len = (uint32_t)item->bytes.len,
     };
-    put_text(put_text(put_text(i->text, item->space), schema), item->bytes);
+    put_text(put_text(i->text, item->space), item->bytes);
     return i;
 }
 
@@ -95,19 +87,18 @@ static struct coherence_queue_item **head_of(struct coherence_queue *q, uint64_t
     return &q->heads[hash & (q->head_count - 1)];
 }
 
-static bool same_name(const struct coherence_queue_item *i, const struct coherence_item *item,
-                      struct bytes schema)
+static bool same_name(const struct coherence_queue_item *i, const struct coherence_item *item)
 {
     struct coherence_item own = item_named(i);
     return i->kind == item->kind && bytes_equal(own.space, item->space) &&
-           bytes_equal(own.bytes, item->bytes) && bytes_equal(item_schema(i), schema);
+           bytes_equal(own.bytes, item->bytes);
 }
 
 static struct coherence_queue_item *find(struct coherence_queue *q, uint64_t hash,
-                                         const struct coherence_item *item, struct bytes schema)
+                                         const struct coherence_item *item)
 {
     for (struct coherence_queue_item *i = *head_of(q, hash); i; i = i->chain)
-        if (i->hash == hash && same_name(i, item, schema))
+        if (i->hash == hash && same_name(i, item))
             return i;
     return NULL;
 }
@@ -175,24 +166,24 @@ static void put_all(struct coherence_queue *q, bool soft)
     link_item(q, all);
 }
 
-static int put_locked(struct coherence *c, const struct coherence_item *item, struct bytes schema)
+static int put_locked(struct coherence *c, const struct coherence_item *item)
 {
     struct coherence_queue *q = &c->queue;
-    struct coherence_queue_item *i = find(q, coherence_item_hash(item), item, schema);
+    struct coherence_queue_item *i = find(q, coherence_item_hash(item), item);
     if (i) {
         merge(i, item->soft, item->version);
         return 0;
     }
     if (atomic_load_explicit(&q->count, memory_order_relaxed) >= c->config.queue_items)
         return NIGH_REFUSED;
-    i = item_create(c, item, schema);
+    i = item_create(c, item);
     if (!i)
         return NIGH_ENOMEM;
     link_item(q, i);
     return 0;
 }
 
-int coherence_queue_put(struct coherence *c, const struct coherence_item *item, struct bytes schema)
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item)
 {
     struct coherence_queue *q = &c->queue;
     int rc = 0;
@@ -200,7 +191,7 @@ int coherence_queue_put(struct coherence *c, const struct coherence_item *item, 
     if (item->kind == WIRE_ALL)
         put_all(q, item->soft);
     else
-        rc = put_locked(c, item, schema);
+        rc = put_locked(c, item);
     if (rc != 0)
         put_all(q, true);
     pthread_mutex_unlock(&q->lock);
@@ -246,7 +237,6 @@ void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch)
     for (struct coherence_queue_item *i = q->first; i && n < COHERENCE_BATCH_ITEMS; i = i->next) {
         i->sent = true;
         batch->members[n] = i; /* stays: only the keeper takes items out */
-        batch->schemas[n] = item_schema(i);
         batch->items[n++] = item_named(i);
     }
     pthread_mutex_unlock(&q->lock);
@@ -290,7 +280,7 @@ int coherence_queue_init(struct coherence *c)
     q->head_count = heads_for(c->config.queue_items);
     q->heads = mem_alloc_zero(mem, q->head_count * sizeof(*q->heads));
     q->batch = mem_alloc_zero(mem, sizeof(*q->batch));
-    q->all = item_create(c, &all, bytes_of("", 0));
+    q->all = item_create(c, &all);
     return q->heads && q->batch && q->all ? 0 : NIGH_ENOMEM;
 }
 

@@ -34,8 +34,9 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
     struct coherence_accepted a = {
         .items = q->batch->items,
         .item_count = q->batch->count,
-        .clock = &answer->clock,
+        .answer = answer,
         .call = q->batch->call,
+        .nonce = q->batch->nonce,
     };
     coherence_settle(c, &a);
     q->backoff_ms = 0;
@@ -45,12 +46,6 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
     /* pair(coherence.emptied): the count is 0 before the word changes */
     atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
     park_wake(c->config.env->park, &q->emptied, PARK_ALL);
-}
-
-static struct bytes batch_schema(const void *arg, uint32_t index)
-{
-    const struct coherence_batch *batch = arg;
-    return batch->schemas[index];
 }
 
 static int send_script(struct coherence *c, const struct coherence_script *s, uint64_t now_ns)
@@ -68,17 +63,12 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
     struct coherence_batch *batch = c->queue.batch;
     struct coherence_script script;
     coherence_queue_batch(c, batch);
-    struct coherence_script_source source = {
-        .items = batch->items,
-        .item_count = batch->count,
-        .schema = batch_schema,
-        .arg = batch,
-    };
     stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
-    int rc = coherence_script_make(c, &source, &script);
+    int rc = coherence_script_make(c, batch->items, batch->count, NULL, &script);
     if (rc < 0)
         return rc;
     batch->call = script.call;
+    batch->nonce = script.change.nonce;
     rc = send_script(c, &script, now_ns);
     coherence_script_free(c, &script);
     return rc;
@@ -89,7 +79,9 @@ static void take_answer(struct coherence *c, uint64_t now_ns)
     struct l2_answer *answer = coherence_request_take(&c->queue.request);
     if (!answer)
         return;
-    if (answer->status == 0)
+    if (coherence_told_schemas(c, answer))
+        c->queue.due_ns = 0; /* the same once more, with all names */
+    else if (answer->status == 0 && !coherence_outlived(c, answer))
         accepted(c, answer);
     else
         failed(c, now_ns);

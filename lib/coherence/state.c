@@ -9,6 +9,8 @@
 //
 // Why forgetting raises soft `all` after the epoch: who takes a ticket above that floor judges what
 // it reads from L2 by an epoch at least as new, that is, as stale (rule 2: G, then F).
+//
+// Why a clock is not always followed as it is: met.h, and rule 16 of README.md.
 
 #include "coherence/state.h"
 
@@ -36,10 +38,17 @@ bool coherence_follows_locked(const struct coherence *c, uint64_t identity)
     return !EPOCH_NONE_FOLLOWED(epoch_locked(c)) && load_shown(&c->identity) == identity;
 }
 
-void coherence_known_raise_locked(struct coherence *c, uint64_t sequence)
+void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
 {
-    if (sequence > load_shown(&c->known))
-        store_shown(&c->known, sequence);
+    if (sequence <= load_shown(&c->known))
+        return;
+    c->known_nonce = nonce;
+    store_shown(&c->known, sequence);
+}
+
+struct coherence_point coherence_known_locked(const struct coherence *c)
+{
+    return (struct coherence_point){load_shown(&c->known), c->known_nonce};
 }
 
 void coherence_forget_locked(struct coherence *c)
@@ -51,18 +60,62 @@ void coherence_forget_locked(struct coherence *c)
         c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
+void coherence_rewound_locked(struct coherence *c)
+{
+    c->renew = c->clk_id;
+    memcpy(c->renew_replid, c->replid, sizeof(c->renew_replid));
+    coherence_forget_locked(c);
+}
+
+/* ---- following (rules 9 and 16) ---- */
+
+bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
+{
+    return met_note(&c->met, answer->clock.identity, answer->order);
+}
+
+bool coherence_outlived(struct coherence *c, const struct l2_answer *answer)
+{
+    pthread_mutex_lock(&c->apply_lock);
+    bool outlived = !coherence_meet_locked(c, answer) &&
+                    c->met.identity != answer->clock.identity;
+    pthread_mutex_unlock(&c->apply_lock);
+    return outlived;
+}
+
+/* Whether it is the clock last followed. */
+static bool is_last_locked(const struct coherence *c, const struct l2_clock *clock)
+{
+    return clock->id == c->clk_id &&
+           memcmp(clock->replid.data, c->replid, sizeof(c->replid)) == 0;
+}
+
+static bool is_to_renew_locked(const struct coherence *c, const struct l2_clock *clock)
+{
+    return clock->id == c->renew &&
+           memcmp(clock->replid.data, c->renew_replid, sizeof(c->renew_replid)) == 0;
+}
+
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
+                                 const struct coherence_point *known)
+{
+    bool rewound = is_last_locked(c, clock) && !coherence_goes_on_locked(c, clock, known);
+    bool again = rewound || is_to_renew_locked(c, clock) || met_has_left(&c->met, clock->identity);
+    c->renew = again ? clock->id : 0;
+    memcpy(c->renew_replid, clock->replid.data, sizeof(c->renew_replid));
+    return !again;
+}
+
 /*
- * Positions of another clk string cannot be compared: what L1 holds is covered by soft `all` alone.
- * Of the same string (it survived a restart, or only the log was lost) each hard bump that was
+ * Positions of another clock cannot be compared: what L1 holds is covered by soft `all` alone.
+ * Of the same one (it survived a restart, or only the log was lost) each hard bump that was
  * missed shows, and what it covers is gone, not stale. "Differs" rather than "rose": after a
  * failover that lost a tail, a new bump may stand below the one that was lost.
  */
-static void take_group_locked(struct coherence *c, uint32_t slot, const uint8_t *positions,
+static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard, uint64_t soft,
                               bool comparable)
 {
     struct coherence_group *g = &c->groups[slot];
-    uint64_t hard = get_le64(positions);
-    uint64_t soft = get_le64(positions + 8);
     bool bumped = hard != load_shown(&g->hard);
     if (bumped)
         store_shown(&g->hard, hard);
@@ -72,16 +125,37 @@ static void take_group_locked(struct coherence *c, uint32_t slot, const uint8_t 
         c->config.sink.group(c->config.sink.arg, (uint16_t)slot, false);
 }
 
-void coherence_follow_locked(struct coherence *c, const struct l2_clock *clock, struct bytes clk)
+/* One page of the groups; `at`: its positions, NULL: none of them was ever raised. */
+static void take_page_locked(struct coherence *c, uint32_t page, const uint8_t *at, bool comparable)
 {
-    const uint8_t *at = clk.data;
-    uint64_t clk_id = get_le64(at);
-    bool comparable = clk_id == c->clk_id;
+    uint32_t count = c->config.group_slots / L2_PAGES;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *slot = at ? at + i * CLK_SLOT_BYTES : NULL;
+        take_group_locked(c, page * count + i, slot ? get_le64(slot) : 0,
+                          slot ? get_le64(slot + 8) : 0, comparable);
+    }
+}
+
+static void take_groups_locked(struct coherence *c, const struct l2_answer *answer, bool comparable)
+{
+    const uint8_t *pages[L2_PAGES] = {NULL};
+    for (uint32_t i = 0; i < answer->entry_count; i++)
+        pages[answer->entry_seqs[i]] = answer->entries[i].data;
+    for (uint32_t page = 0; page < L2_PAGES; page++)
+        if (pages[page] || !answer->partial)
+            take_page_locked(c, page, pages[page], comparable);
+}
+
+void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
+{
+    const struct l2_clock *clock = &answer->clock;
     NIGH_DCHECK(EPOCH_NONE_FOLLOWED(epoch_locked(c)));
-    for (uint32_t slot = 0; slot < c->config.group_slots; slot++)
-        take_group_locked(c, slot, at + CLK_HEADER_BYTES + slot * CLK_SLOT_BYTES, comparable);
-    c->clk_id = clk_id;
-    c->applied = clock->sequence;
+    take_groups_locked(c, answer, clock->id == c->clk_id);
+    memcpy(c->replid, clock->replid.data, sizeof(c->replid));
+    c->clk_id = clock->id;
+    c->applied = c->nonces_from = clock->sequence;
+    c->nonces[c->applied % COHERENCE_NONCES] = clock->nonce;
+    c->known_nonce = clock->nonce;
     c->heard = 0;
     store_shown(&c->known, clock->sequence);
     store_shown(&c->home, clock->home);
@@ -162,7 +236,8 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
 
-/* The clock in an answer, when nothing of it is news: most of them, so without the lock. */
+/* The clock in an answer, or that there is none, when nothing of it is news: most of them, so
+ * without the lock. */
 static bool is_known(struct coherence *c, const struct l2_clock *clock)
 {
     struct coherence_position p = coherence_position(c);
@@ -172,14 +247,18 @@ static bool is_known(struct coherence *c, const struct l2_clock *clock)
 void coherence_note(struct coherence *c, const struct l2_answer *answer)
 {
     const struct l2_clock *clock = &answer->clock;
-    if (answer->status != 0 || clock->identity == 0 || is_known(c, clock))
+    if (answer->status != 0 || is_known(c, clock))
         return;
     bool followed = false;
     pthread_mutex_lock(&c->apply_lock);
-    if (coherence_follows_locked(c, clock->identity)) {
+    bool newest = coherence_meet_locked(c, answer);
+    if (coherence_follows_locked(c, clock->identity) &&
+        !coherence_agrees_locked(c, clock->sequence, clock->nonce)) {
+        coherence_rewound_locked(c);
+    } else if (coherence_follows_locked(c, clock->identity)) {
         followed = true;
-        coherence_known_raise_locked(c, clock->sequence);
-    } else if (!EPOCH_NONE_FOLLOWED(epoch_locked(c))) {
+        coherence_known_raise_locked(c, clock->sequence, clock->nonce);
+    } else if (newest && !EPOCH_NONE_FOLLOWED(epoch_locked(c))) {
         coherence_forget_locked(c);
     }
     pthread_mutex_unlock(&c->apply_lock);

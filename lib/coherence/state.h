@@ -10,11 +10,12 @@
  *   readers   look at it before and after reading identity, home, known and groups; if it is odd or
  *             moved they know nothing (no lock, no retry: "no clock" is always a safe answer)
  *   beats     a request remembers it when sent; an answer that comes back to another epoch may be
- *             older than what has been met since, and is discarded (COHERENCE rule 8)
+ *             older than what has been met since, and is discarded (rule 8)
  *
  * Locks, none held across I/O or a callback of the application:
  *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
  *   queue lock   the queue's items (leaf)
+ *   schemas lock the list of schemas in use, and how long ours are registered (leaf)
  *   mail lock    answers left by the I/O thread, the poke (leaf)
  *
  * Threads: the keeper runs coherence_tick, the listener hears frames, the I/O thread only leaves
@@ -27,16 +28,28 @@
 
 #include "coherence/coherence.h"
 #include "coherence/message.h"
+#include "coherence/met.h"
+#include "coherence/recent.h"
+#include "coherence/schemas.h"
 
 /* A finished call is looked for when its frame comes back, microseconds later: this many are
  * remembered. One forgotten is applied again, which costs a reload of its keys and nothing else. */
 #define COHERENCE_FINISHED_CALLS 4096u
 
+/* Nonces of the last changes applied: more than arrive by the channel while a beat is on its way.
+ * An answer that stands further back is taken for too old, and another beat is sent. */
+#define COHERENCE_NONCES 4096u
+
 #define COHERENCE_LISTENING(listens) ((listens) & 1)
 #define COHERENCE_LISTENS_NEVER UINT32_MAX /* differs from every count there is */
 
-#define CLK_HEADER_BYTES 16u /* id, seq */
-#define CLK_SLOT_BYTES 16u   /* hard, soft */
+#define CLK_SLOT_BYTES 16u /* hard, soft */
+
+/* A change in the order of Redis. */
+struct coherence_point {
+    uint64_t sequence;
+    uint64_t nonce;
+};
 
 /* G: where the last bump of a group that was applied here stands. Keys: (e) */
 struct coherence_group {
@@ -58,6 +71,9 @@ struct coherence_beat {
     bool resync_next;     /* (k) the trail is lost: the next request is one */
     uint64_t epoch;       /* (k) when it was sent */
     uint64_t after_seq;   /* (k) A when it was sent */
+    struct coherence_point known; /* (k) K then: what the answer must go on from */
+    uint32_t large_tries; /* (k) beats in a row that found a large frame not yet heard */
+    bool old_told;        /* (k) the log has been told of changes by nodes of wire version 1 */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) the next regular one */
     uint64_t earliest_ns; /* (k) no demand is answered before */
@@ -77,9 +93,9 @@ struct coherence_queue_item;
 struct coherence_batch {
     uint32_t count;                                              /* (k) */
     uint64_t call;                                               /* (k) */
+    uint64_t nonce;                                              /* (k) */
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
-    struct bytes schemas[COHERENCE_BATCH_ITEMS];                 /* (k) */
 };
 
 /* Keys: (c)  (q) queue lock  (k) keeper  (a) atomic */
@@ -112,7 +128,15 @@ struct coherence {
     _Atomic uint64_t known;         /* (e) K */
     struct coherence_group *groups; /* (e) G */
     uint64_t applied;               /* (l) A */
-    uint64_t clk_id;                /* (l) of the clk string last read; 0: none */
+    uint64_t *nonces;               /* (l) of the changes up to A, direct-mapped by position */
+    uint64_t nonces_from;           /* (l) they are known from here on */
+    uint64_t known_nonce;           /* (l) of the change at K */
+    uint64_t clk_id;                /* (l) of the clock last followed; 0: none */
+    uint8_t replid[L2_REPLID_BYTES]; /* (l) of its server */
+    uint64_t renew;                 /* (l) id of a clock that may not be followed as it is, or 0 */
+    uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) and of its server */
+    struct met met;                 /* (l) identities that answers have shown */
+    struct recent recent;           /* (l) own changes of the last seconds */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
     uint64_t *finished;             /* (l) call ids, direct-mapped */
 
@@ -123,6 +147,7 @@ struct coherence {
 
     struct coherence_beat beat;
     struct coherence_queue queue;
+    struct schemas schemas;
 
     struct turn ticking;            /* whose the fields of the keeper are */
     struct turn listening;
@@ -143,11 +168,26 @@ struct coherence {
 
 /* Whether `identity` is the clock followed now. */
 bool coherence_follows_locked(const struct coherence *c, uint64_t identity) REQUIRES(apply_lock);
-void coherence_known_raise_locked(struct coherence *c, uint64_t sequence) REQUIRES(apply_lock);
+void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
+    REQUIRES(apply_lock);
+struct coherence_point coherence_known_locked(const struct coherence *c) REQUIRES(apply_lock);
 /* A clock other than the one followed was met (rule 8): follow none, void the beat on its way. */
 void coherence_forget_locked(struct coherence *c) REQUIRES(apply_lock);
-/* Follow the clock of a resync: `clk` is the whole string, of the right length. */
-void coherence_follow_locked(struct coherence *c, const struct l2_clock *clock, struct bytes clk)
+/* The same: the history of the clock followed is not the one that was applied here (rule 16). */
+void coherence_rewound_locked(struct coherence *c) REQUIRES(apply_lock);
+/* An answer of the data connection shows a clock. False: a later one has been seen already, and it
+ * may have shown another. */
+bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
+    REQUIRES(apply_lock);
+/* Whether an answer that accepts a change comes from a clock that has been left by now: later
+ * answers show another, which does not know of the change. */
+bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
+/* `known`: K of the clock last followed, when it was asked. Whether what a resync shows may be
+ * followed as it is; else it is renewed first (rule 16). */
+bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
+                                 const struct coherence_point *known) REQUIRES(apply_lock);
+/* Follow the clock of a resync. */
+void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
 /* Park until a clock is followed or the deadline; not at all without own threads. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
@@ -158,20 +198,34 @@ void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
 void coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
                                  uint64_t sequence) REQUIRES(apply_lock);
 /* A and K, after the items of `sequence`. */
-void coherence_applied_locked(struct coherence *c, uint64_t sequence) REQUIRES(apply_lock);
+void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
+    REQUIRES(apply_lock);
+/* Whether what was executed at a position can be what is known to have been, up to A (rule 16). */
+bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
+    REQUIRES(apply_lock);
+/* The clock of an answer that was asked for when `known` had been executed: whether it does not
+ * stand before that, and nowhere with another change than the one known here. */
+bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
+                              const struct coherence_point *known) REQUIRES(apply_lock);
+/* Whether the change after A says of the one at A what is known here (rule 16). */
+bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous) REQUIRES(apply_lock);
 /* The local step of a call of ours is done at its position: its frame may be skipped. */
 void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(apply_lock);
 
 enum coherence_trail {
     COHERENCE_TRAIL_WHOLE, /* everything Redis had is applied */
     COHERENCE_TRAIL_MORE,  /* it goes on beyond what the answer holds */
+    COHERENCE_TRAIL_LARGE, /* what comes next was too large for the log */
     COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
+    COHERENCE_TRAIL_REWOUND, /* what was applied or accepted here is not in its history */
 };
-/* The log entries of a beat, which asked for those after `after_seq`. */
+/* The log entries of a beat. `known`: K when it was sent, so that its answer must show it. */
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
-                                                uint64_t after_seq) REQUIRES(apply_lock);
-/* What the listener heard. */
+                                                const struct coherence_point *known)
+    REQUIRES(apply_lock);
+/* What the listener heard, and what nodes of wire version 1 say on their channel. */
 void coherence_push(struct coherence *c, struct bytes payload);
+void coherence_push_old(struct coherence *c, struct bytes payload);
 
 /* ---- beat.c ---- */
 
@@ -199,19 +253,13 @@ int coherence_wait(struct coherence *c, _Atomic uint32_t *word, uint32_t seen,
 struct coherence_script {
     void *block;
     size_t size;
+    struct schema_list *schemas; /* that its keys are named by; a reference */
     struct l2_change change;
     uint64_t call;
 };
-/* How the items of a script are to be named in Redis. */
-struct coherence_script_source {
-    const struct coherence_item *items;
-    uint32_t item_count;
-    struct bytes (*schema)(const void *arg, uint32_t index); /* of a KEY item */
-    const void *arg;
-    const struct coherence_write *write; /* of items[0]; NULL: none */
-};
-int coherence_script_make(struct coherence *c, const struct coherence_script_source *source,
-                          struct coherence_script *ret);
+/* `write`: of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
+int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
+                          const struct coherence_write *write, struct coherence_script *ret);
 void coherence_script_free(struct coherence *c, struct coherence_script *s);
 
 /*
@@ -222,21 +270,26 @@ void coherence_script_free(struct coherence *c, struct coherence_script *s);
 struct coherence_accepted {
     const struct coherence_item *items;
     uint32_t item_count;
-    const struct l2_clock *clock;
+    const struct l2_answer *answer;
     uint64_t call;
+    uint64_t nonce;
     bool stored;
     void (*key)(void *arg, const struct coherence_item *item, bool stored);
     void *arg;
 };
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);
 
+/* ---- schemas.c ---- */
+
+/* True: the answer to a change says only which schemas there are. They are known now. */
+bool coherence_told_schemas(struct coherence *c, const struct l2_answer *answer);
+
 /* ---- queue.c ---- */
 
 int coherence_queue_init(struct coherence *c);
 void coherence_queue_fini(struct coherence *c);
 /* Queue one item. 0, or NIGH_ENOMEM / NIGH_REFUSED (full): folded into a soft ALL. */
-int coherence_queue_put(struct coherence *c, const struct coherence_item *item,
-                        struct bytes schema);
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item);
 /* The oldest items: marked as sent. */
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
 /* Take out what was accepted, but for items named again since. True: nothing is left. */

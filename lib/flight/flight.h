@@ -159,7 +159,7 @@ struct flight_join {
  * Join the flight of a key, or start one.
  *
  * A flight whose ticket is below `key_floor_ok` began before an invalidation: it is forgotten (its
- * callers still get its result) and a new one starts (COHERENCE rule 10). So is one past its
+ * callers still get its result) and a new one starts (rule 10). So is one past its
  * deadline. A flight that has landed is not there any more: who looked into L1 before it landed and
  * comes here after it leads a new one, so the first step looks into L1 again.
  *

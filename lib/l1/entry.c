@@ -9,7 +9,7 @@
 
 #include "l1/shard.h"
 
-#define FRESH_MAX ((UINT64_C(1) << ENTRY_FRESH_BITS) - 1)
+#define FRESH_MAX ((INT64_C(1) << ENTRY_FRESH_BITS) - 1)
 #define EXPONENT_MAX ((1u << ENTRY_EXPONENT_BITS) - 1)
 #define FREED_BYTE 0xdb
 
@@ -23,10 +23,10 @@ static uint64_t ticks_pack(uint64_t ticks, unsigned bits)
     return ticks >> exponent | (uint64_t)exponent << bits;
 }
 
-static uint64_t ticks_between(uint64_t from_ticks, uint64_t until_ns)
+static uint64_t ticks_between(int64_t from_ticks, uint64_t until_ns)
 {
-    uint64_t until = until_ns >> ENTRY_TICK_SHIFT;
-    return until > from_ticks ? until - from_ticks : 0;
+    int64_t until = (int64_t)(until_ns >> ENTRY_TICK_SHIFT);
+    return until > from_ticks ? (uint64_t)(until - from_ticks) : 0;
 }
 
 /* Groups that are kept in the extension: a single one has its place in the header. */
@@ -80,14 +80,21 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
                            hash_key(&l1->hash, space_id, key, len)};
 }
 
-/* For ever is until the ticks end, when the machine has been up for 18 years. */
+/* For ever is until the ticks end, when the machine has been up for 18 years. A value may be older
+ * than the machine's clock; the end of its fresh time is not, lest it be taken for a late one: what
+ * rounding takes from a life then, the birth makes up for. */
 static void fill_times(struct l1_entry *e, const struct l1_value *v)
 {
-    uint64_t born = u64_min(v->born_ns >> ENTRY_TICK_SHIFT, FRESH_MAX);
-    uint64_t life = u64_min(ticks_between(born, v->fresh_until_ns), FRESH_MAX - born);
+    int64_t born = v->born_ns >> ENTRY_TICK_SHIFT;
+    if (NIGH_UNLIKELY(born > FRESH_MAX))
+        born = FRESH_MAX;
+    uint64_t life = u64_min(ticks_between(born, v->fresh_until_ns), (uint64_t)(FRESH_MAX - born));
     e->life = ticks_pack(life, ENTRY_LIFE_BITS);
-    e->fresh = born + entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
-    e->stale = ticks_pack(ticks_between(e->fresh, v->stale_until_ns), ENTRY_STALE_BITS);
+    int64_t fresh = born + (int64_t)entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
+    if (NIGH_UNLIKELY(fresh < 0))
+        fresh = 0;
+    e->fresh = (uint64_t)fresh & FRESH_MAX;
+    e->stale = ticks_pack(ticks_between(fresh, v->stale_until_ns), ENTRY_STALE_BITS);
 }
 
 static uint64_t label_of(const struct l1_key *key, const struct l1_value *v)

@@ -155,9 +155,11 @@ static inline uint64_t entry_ticks_unpack(uint64_t packed, unsigned bits)
     return (packed & ((UINT64_C(1) << bits) - 1)) << (packed >> bits);
 }
 
-static inline uint64_t l1_entry_born_ns(const struct l1_entry *e)
+/* Negative: before this machine's clock began. */
+static inline int64_t l1_entry_born_ns(const struct l1_entry *e)
 {
-    return (e->fresh - entry_ticks_unpack(e->life, ENTRY_LIFE_BITS)) << ENTRY_TICK_SHIFT;
+    int64_t life = (int64_t)entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
+    return ((int64_t)e->fresh - life) * (INT64_C(1) << ENTRY_TICK_SHIFT);
 }
 
 static inline uint64_t l1_entry_fresh_until_ns(const struct l1_entry *e)

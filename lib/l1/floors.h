@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Floors: what has been invalidated, in constant memory (DESIGN 2, COHERENCE rules 1 to 3).
+ * Floors: what has been invalidated, in constant memory (rules 1 to 3).
  *
  *   now           position of this node: invalidations applied so far; a ticket is its value
  *   groups        newest: the highest of all: a stamp at or above it is above every one of them
@@ -18,14 +18,15 @@
  *
  * Ordering
  *   now            drawn with release and acquire, a ticket loaded with acquire (pair(floors.now)):
- *                  who holds a ticket of p sees what was done before p was drawn (COHERENCE rule 2:
- *                  G, then F = ++now; a load that began at p or later judges by that G). That the
- *                  floor itself comes after its position lets a ticket of p be taken before the
- *                  floor stands. That is harmless while a stamp is a ticket under which nothing
- *                  was taken from L1 that is older: what has ticket p is not below the floor. So
- *                  the stamp of a writer's own value is no newer than its ticket if a position was
- *                  drawn in between (store.c), and what a flight finds in L1 and calls fresh counts
- *                  with its own stamp (cache/read.c).
+ *                  who holds a ticket of p sees what was done before p was drawn (rule 2: a group's
+ *                  position in Redis, then its floor here; a load that began at p or later judges
+ *                  what Redis has by that position). That the floor itself comes after the draw
+ *                  of its position lets a ticket of p be taken before the floor stands. That is
+ *                  harmless while a stamp is a ticket under which nothing was taken from L1 that is
+ *                  older: what has ticket p is not below the floor. So the stamp of a writer's own
+ *                  value is no newer than its ticket if a position was drawn in between (store.c),
+ *                  and what a flight finds in L1 and calls fresh counts with its own stamp
+ *                  (cache/read.c).
  *   groups         hard, any, newest, each raised with release after the one before, and looked at
  *                  in the opposite order, `newest` and `any` with acquire (pair(floors.newest),
  *                  pair(floors.any)): who sees that something rose sees what, and how hard.
@@ -63,7 +64,7 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
-/* ++now, and no floor. */
+/* Draws a position, and raises no floor. */
 uint64_t floors_mark(struct l1_floors *f);
 enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,
                                    const uint16_t *groups, uint32_t group_count);

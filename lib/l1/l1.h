@@ -5,7 +5,7 @@
  * Reading: enter a section, l1_find_rcu(), judge what was found (that is the caller's business: see
  * cache/freshness), pin it, leave. Writing: l1_store() under the shard's lock, fenced by floors.
  *
- * The one rule (DESIGN 2): every entry carries the stamp at which its load began; an invalidation
+ * The one rule: every entry carries the stamp at which its load began; an invalidation
  * raises a floor. `now` counts invalidations applied by this node; a ticket is its value.
  *
  *   ticket  t = l1_ticket()            before looking anywhere
@@ -80,7 +80,7 @@ enum l1_flags {
 struct l1_value {
     struct bytes bytes;
     uint64_t stamp;          /* the ticket */
-    uint64_t born_ns;        /* when loaded from the origin */
+    int64_t born_ns;         /* when loaded from the origin; negative: before the clock began */
     uint64_t fresh_until_ns;
     uint64_t stale_until_ns; /* the entry leaves L1 then */
     uint64_t version;        /* 0: none */
@@ -186,16 +186,17 @@ enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const
 /* Against the key's floor: at store, join and landing; never at a hit. */
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp);
 
-/* The key's floor: the oldest ticket whose flight may still be joined (COHERENCE rule 10). */
+/* The key's floor: the oldest ticket whose flight may still be joined (rule 10). */
 uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key);
-/* ++now without raising any floor: a mark that later tickets are at or above (trust was lost). */
+/* Draws a position without raising any floor: a mark that later tickets are at or above (trust was
+ * lost). */
 uint64_t l1_mark(struct l1 *l1);
 
 /* Raise the floor of a group. Any thread. Returns the new position. */
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
 /*
  * Raise the key's floor, then remove its entry unless that is of `version` or newer (0: always).
- * When the entry stays by its version the floor is raised all the same (COHERENCE rule 15).
+ * When the entry stays by its version the floor is raised all the same (rule 15).
  * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
  * Returns the new position.
  */

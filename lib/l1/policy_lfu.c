@@ -345,7 +345,7 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
 /* It would expire before main evicts it: its misses say nothing about its popularity. */
 static bool is_short_lived(const struct policy_lfu *p, const struct l1_entry *e)
 {
-    return l1_entry_stale_until_ns(e) - l1_entry_born_ns(e) < p->residence_ns;
+    return l1_entry_stale_until_ns(e) - (uint64_t)l1_entry_born_ns(e) < p->residence_ns;
 }
 
 static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint64_t hash)
@@ -418,9 +418,9 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 
 static void note_age(struct policy_lfu *p, const struct l1_entry *e)
 {
-    uint64_t now_ns = clock_coarse_ns(p->l1->env->clock);
-    uint64_t born_ns = l1_entry_born_ns(e);
-    uint64_t age_ns = now_ns > born_ns ? now_ns - born_ns : 0;
+    int64_t now_ns = (int64_t)clock_coarse_ns(p->l1->env->clock);
+    int64_t born_ns = l1_entry_born_ns(e);
+    uint64_t age_ns = now_ns > born_ns ? (uint64_t)(now_ns - born_ns) : 0;
     p->residence_ns += age_ns / RESIDENCE_SHARE - p->residence_ns / RESIDENCE_SHARE;
 }
 

@@ -47,7 +47,7 @@ static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_
            now_ns < l1_entry_stale_until_ns(there) && l1_judge(l1, there) != L1_BELOW_HARD;
 }
 
-/* COHERENCE rule 15: a version below or none is deleted, an equal or newer one stays. */
+/* Rule 15: a version below or none is deleted, an equal or newer one stays. */
 static bool survives(const struct l1_entry *e, uint64_t version)
 {
     return version && l1_entry_version(e) >= version;
@@ -323,13 +323,14 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
                                       const struct l1_entry *old, uint64_t *ret_stamp)
 {
     const struct l1_value *v = w->value;
+    uint64_t now_ns = (uint64_t)v->born_ns; /* it is born as it is written */
     bool ok;
     uint64_t position = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
     /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
      * stand yet, outdates it. (It is below its own key's floor then: a flight that finds it does
      * not take it, and loads.) */
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
-    if (old && keeps_out(l1, old, v->version, w->only_newer, v->born_ns))
+    if (old && keeps_out(l1, old, v->version, w->only_newer, now_ns))
         return L1_REFUSED_VERSION;
     ok = ok && floors_judge(&l1->floors, w->ticket, l1->space_slots[w->key->space], v->groups,
                             v->group_count) == L1_CURRENT;
@@ -365,7 +366,7 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
         return result;
     }
     complete_own(l1, s, w, e, stamp);
-    publish(l1, s, word, w->key->hash, e, old, w->value->born_ns);
+    publish(l1, s, word, w->key->hash, e, old, (uint64_t)w->value->born_ns);
     keep_entries_max(l1, s);
     return L1_STORED;
 }

@@ -7,8 +7,21 @@
 #include <stdlib.h>
 
 #include "l2/conn.h"
+#include "l2/script.h"
 
-enum { AT_REPLID, AT_ID, AT_SEQ, AT_TIME, AT_VERDICT, AT_MORE };
+enum { AT_NUMBER, AT_REPLID, AT_HEAD, AT_TIME, AT_VERDICT, AT_MORE, AT_REGISTERED };
+
+/* Fields of the head: see scripts/clock.lua. */
+enum {
+    HEAD_ID = 0,
+    HEAD_SEQ = 8,
+    HEAD_NONCE = 16,
+    HEAD_SCHEMAS = 32,
+    HEAD_OLD = 40,
+    HEAD_MOVED = 56,
+};
+
+_Static_assert(L2_REPLID_BYTES == REPLID_BYTES, "one number in two headers");
 
 struct answer *answer_create(struct mem *mem)
 {
@@ -31,37 +44,52 @@ void l2_answer_free(struct l2_answer *answer)
 int answer_decode_get(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
-    if (reply->type != REPLY_STRING && reply->type != REPLY_NIL)
+    bool wrong_type = reply_is_error(reply, "WRONGTYPE"); /* a value that nobody can read */
+    if (reply->type != REPLY_STRING && reply->type != REPLY_NIL && !wrong_type)
         return NIGH_EREDIS;
-    public->verdict = reply->type == REPLY_STRING ? L2_VALUE : L2_NONE;
-    public->value = reply->bytes;
+    public->verdict = reply->type == REPLY_NIL ? L2_NONE : L2_VALUE;
+    public->value = wrong_type ? bytes_of("", 0) : reply->bytes;
     return 0;
 }
 
+bool answer_is_to(const struct reply *reply, uint64_t number)
+{
+    struct bytes echo = reply_string_at(reply, AT_NUMBER, 8);
+    return reply->type == REPLY_ARRAY && echo.data && get_le64(echo.data) == number;
+}
+
 /* hash(replid, id); 0 is kept for "no clock". */
-static uint64_t clock_identity(struct bytes replid, struct bytes id)
+static uint64_t clock_identity(struct bytes replid, const uint8_t *id)
 {
     uint8_t both[REPLID_BYTES + 8];
     memcpy(both, replid.data, REPLID_BYTES);
-    memcpy(both + REPLID_BYTES, id.data, 8);
+    memcpy(both + REPLID_BYTES, id, 8);
     uint64_t hash = hash_bytes(bytes_of(both, sizeof(both)));
     return hash ? hash : 1;
 }
 
+static void decode_head(struct l2_clock *clock, const uint8_t *head)
+{
+    clock->identity = clock_identity(clock->replid, head + HEAD_ID);
+    clock->id = get_le64(head + HEAD_ID);
+    clock->sequence = get_le64(head + HEAD_SEQ);
+    clock->nonce = get_le64(head + HEAD_NONCE);
+    clock->schemas = get_le64(head + HEAD_SCHEMAS);
+    clock->old_nodes = (get_le64(head + HEAD_OLD) | get_le64(head + HEAD_OLD + 8)) != 0;
+    clock->old_moved = get_le64(head + HEAD_MOVED) != 0;
+}
+
 static int decode_clock(struct l2_clock *clock, const struct reply *reply)
 {
-    struct bytes replid = reply_string_at(reply, AT_REPLID, REPLID_BYTES);
-    struct bytes id = reply_string_at(reply, AT_ID, 8);
-    struct bytes seq = reply_string_at(reply, AT_SEQ, 8);
+    struct bytes head = reply_string_at(reply, AT_HEAD, SCRIPT_TOLD_BYTES);
     int64_t time_ms = reply_integer_at(reply, AT_TIME, -1);
-    if (!replid.data || time_ms < 0)
+    clock->replid = reply_string_at(reply, AT_REPLID, REPLID_BYTES);
+    if (!clock->replid.data || time_ms < 0)
         return NIGH_EREDIS;
-    clock->home = hash_bytes(replid);
+    clock->home = hash_bytes(clock->replid);
     clock->server_time_ms = (uint64_t)time_ms;
-    if (id.data && seq.data) {
-        clock->identity = clock_identity(replid, id);
-        clock->sequence = get_le64(seq.data);
-    }
+    if (head.data)
+        decode_head(clock, head.data);
     return 0;
 }
 
@@ -71,28 +99,43 @@ static uint32_t held_ms(int64_t left_ms)
     return left_ms < 1 ? 1 : (uint32_t)u64_min((uint64_t)left_ms, UINT32_MAX - 1);
 }
 
-int answer_decode_script(struct answer *answer, const struct reply *reply)
+/* What every script says. */
+static int decode_common(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
     int64_t verdict = reply_integer_at(reply, AT_VERDICT, -1);
     if (reply->type != REPLY_ARRAY || decode_clock(&public->clock, reply) || verdict < 0 ||
-        verdict > L2_REFUSED)
+        verdict > L2_CROWDED)
         return NIGH_EREDIS;
     public->verdict = (enum l2_verdict)verdict;
-    if (verdict == L2_VALUE) {
-        public->value = reply_string_at(reply, AT_MORE, SIZE_MAX);
-        if (!public->value.data)
-            return NIGH_EREDIS;
-    }
-    if (verdict == L2_HELD)
-        public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
+    public->registered_ms =
+        (uint32_t)u64_min((uint64_t)reply_integer_at(reply, AT_REGISTERED, 0), UINT32_MAX);
     return 0;
 }
 
-static int decode_entries(struct answer *answer, const struct reply *flat)
+int answer_decode_script(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
-    uint32_t count = flat->count / 2;
+    if (decode_common(answer, reply))
+        return NIGH_EREDIS;
+    struct bytes more = reply_string_at(reply, AT_MORE, SIZE_MAX);
+    if (public->verdict == L2_VALUE || public->verdict == L2_MOVED) {
+        public->value = more;
+        if (!more.data)
+            return NIGH_EREDIS;
+    } else if (public->verdict == L2_HELD) {
+        public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
+    } else if (more.len == 8) {
+        public->previous = get_le64(more.data);
+    }
+    return 0;
+}
+
+/* Pairs of a decimal number and bytes, from element `from` on. */
+static int decode_entries(struct answer *answer, const struct reply *flat, uint32_t from)
+{
+    struct l2_answer *public = &answer->public;
+    uint32_t count = (flat->count - from) / 2;
     if (count == 0)
         return 0;
     size_t size = count * (sizeof(struct bytes) + sizeof(uint64_t));
@@ -102,13 +145,13 @@ static int decode_entries(struct answer *answer, const struct reply *flat)
     answer->entries_size = size;
     public->entry_seqs = (uint64_t *)(void *)(public->entries + count);
     for (uint32_t i = 0; i < count; i++) {
-        struct bytes seq = reply_string_at(flat, 2 * i, SIZE_MAX);
+        struct bytes seq = reply_string_at(flat, from + 2 * i, SIZE_MAX);
         char digits[24] = {0};
         if (seq.len == 0 || seq.len >= sizeof(digits))
             return NIGH_EREDIS;
         memcpy(digits, seq.data, seq.len);
         public->entry_seqs[i] = strtoull(digits, NULL, 10);
-        public->entries[i] = reply_string_at(flat, 2 * i + 1, SIZE_MAX);
+        public->entries[i] = reply_string_at(flat, from + 2 * i + 1, SIZE_MAX);
         if (!public->entries[i].data)
             return NIGH_EREDIS;
     }
@@ -116,12 +159,38 @@ static int decode_entries(struct answer *answer, const struct reply *flat)
     return 0;
 }
 
+/* The array that an answer to the keeper carries; NULL: it is none. */
+static const struct reply *more_of(const struct reply *reply)
+{
+    if (reply->count <= AT_MORE || reply->elements[AT_MORE]->type != REPLY_ARRAY)
+        return NULL;
+    return reply->elements[AT_MORE];
+}
+
 int answer_decode_beat(struct answer *answer, const struct reply *reply)
 {
-    int failed = answer_decode_script(answer, reply);
-    if (failed)
-        return failed;
-    if (reply->count <= AT_MORE || reply->elements[AT_MORE]->type != REPLY_ARRAY)
+    if (decode_common(answer, reply) || !more_of(reply))
         return NIGH_EREDIS;
-    return decode_entries(answer, reply->elements[AT_MORE]);
+    return decode_entries(answer, more_of(reply), 0);
+}
+
+int answer_decode_resync(struct answer *answer, const struct reply *reply)
+{
+    enum { SCHEMAS, SLOTS, PARTIAL, FIRST_PAGE };
+    struct l2_answer *public = &answer->public;
+    const struct reply *more = more_of(reply);
+    if (decode_common(answer, reply) || !more || more->count < FIRST_PAGE)
+        return NIGH_EREDIS;
+    int64_t slots = reply_integer_at(more, SLOTS, -1);
+    public->value = reply_string_at(more, SCHEMAS, SIZE_MAX);
+    public->partial = reply_integer_at(more, PARTIAL, 0) != 0;
+    public->slots = (uint32_t)slots;
+    if (!public->value.data || slots < GROUP_SLOTS_MIN || slots > GROUP_SLOTS_MAX)
+        return NIGH_EREDIS;
+    int failed = decode_entries(answer, more, FIRST_PAGE);
+    size_t page_bytes = 16 * (size_t)public->slots / L2_PAGES;
+    for (uint32_t i = 0; i < public->entry_count; i++)
+        if (public->entry_seqs[i] >= L2_PAGES || public->entries[i].len != page_bytes)
+            return NIGH_EREDIS;
+    return failed;
 }

@@ -25,9 +25,15 @@ struct answer *answer_create(struct mem *mem);
 typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
 
 int answer_decode_get(struct answer *answer, const struct reply *reply);
-/* {replid, id, seq, time_ms, verdict, ...}: all scripts. The sixth element by verdict. */
+/* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. */
 int answer_decode_script(struct answer *answer, const struct reply *reply);
-/* The same with log entries as the sixth element. */
+/* The same; more: log entries, each after its sequence number. */
 int answer_decode_beat(struct answer *answer, const struct reply *reply);
+/* The same; more: the schemas, the number of slots, whether pages that are missing are as they
+ * were, pages after their numbers. */
+int answer_decode_resync(struct answer *answer, const struct reply *reply);
+
+/* Whether a script's reply is to the call of this number. */
+bool answer_is_to(const struct reply *reply, uint64_t number);
 
 #endif

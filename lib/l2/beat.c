@@ -9,24 +9,7 @@
 #define BEAT_ENTRIES_MAX SCRIPT_LOG_MAX
 #define BEAT_ENTRIES_BYTES (2u << 20) /* of frames in one beat: within the reader's limit */
 
-/* Both scripts begin alike. */
-static int begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t more_args,
-                 uint64_t new_id)
-{
-    size_t scratch = 8 + (1 + more_args) * COMMAND_NUMBER_BYTES;
-    int failed = script_begin(l2, c, id, 3, 2 + more_args, scratch);
-    if (failed)
-        return failed;
-    command_bytes(c, l2->keys.clk);
-    command_bytes(c, l2->keys.log);
-    command_bytes(c, l2->keys.nil);
-    command_le64(c, new_id);
-    command_number(c, l2->clk_bytes);
-    return 0;
-}
-
-int l2_beat(struct l2 *l2, uint64_t after_seq, uint32_t limit, uint64_t new_id,
-            const struct l2_op *op)
+int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
 {
     const struct submit submit = {
         .op = op,
@@ -35,24 +18,45 @@ int l2_beat(struct l2 *l2, uint64_t after_seq, uint32_t limit, uint64_t new_id,
         .always = true,
     };
     struct command c;
-    if (begin(l2, &c, SCRIPT_BEAT, 3, new_id))
+    if (script_begin(l2, &c, SCRIPT_BEAT, 4, 8, 8 + 4 * COMMAND_NUMBER_BYTES))
         return NIGH_ENOMEM;
-    command_number(&c, after_seq);
-    command_number(&c, u64_min(limit, BEAT_ENTRIES_MAX));
+    command_bytes(&c, l2->keys.log);
+    command_bytes(&c, l2->keys.nil);
+    command_bytes(&c, l2->keys.old.clk);
+    command_bytes(&c, l2->keys.log_aside);
+    script_args(&c);
+    command_le64(&c, beat->nonce);
+    command_number(&c, l2->group_slots);
+    command_number(&c, beat->after_seq);
+    command_number(&c, u64_min(beat->limit, BEAT_ENTRIES_MAX));
     command_number(&c, BEAT_ENTRIES_BYTES);
+    command_bytes(&c, l2->keys.now.channel);
+    command_bytes(&c, beat->frame_head);
+    command_bytes(&c, l2->keys.old.channel);
     return pipeline_submit(l2, &c, &submit);
 }
 
-int l2_resync(struct l2 *l2, uint64_t new_id, const struct l2_op *op)
+int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op *op)
 {
     const struct submit submit = {
         .op = op,
-        .decode = answer_decode_script,
+        .decode = answer_decode_resync,
         .script = &script_table[SCRIPT_RESYNC],
         .always = true,
     };
     struct command c;
-    if (begin(l2, &c, SCRIPT_RESYNC, 0, new_id))
+    if (script_begin(l2, &c, SCRIPT_RESYNC, 3, 7, 3 * 8 + 2 * COMMAND_NUMBER_BYTES))
         return NIGH_ENOMEM;
+    command_bytes(&c, l2->keys.log);
+    command_bytes(&c, l2->keys.nil);
+    command_bytes(&c, l2->keys.log_aside);
+    script_args(&c);
+    command_le64(&c, resync->nonce);
+    command_number(&c, l2->group_slots);
+    command_bytes(&c, resync->replid);
+    command_le64(&c, resync->id);
+    command_number(&c, resync->after_seq);
+    command_le64(&c, resync->renew);
+    command_bytes(&c, resync->renew_replid);
     return pipeline_submit(l2, &c, &submit);
 }

@@ -4,31 +4,96 @@
 
 #include "l2/client.h"
 
-#define CHANGE_FIXED_KEYS 3u
-#define CHANGE_FIXED_ARGS 6u
-#define CHANGE_KEY_ARGS 5u
-#define CLK_GROUPS_AT 16u /* behind id and seq: {hard, soft} of 8 bytes per slot */
+#define CHANGE_FIXED_KEYS 2u /* beside the clock */
+#define CHANGE_FIXED_ARGS 12u /* beside the number */
+#define CHANGE_KEY_ARGS 6u
 
-static size_t scratch_bytes(const struct l2 *l2, const struct l2_change *change)
+/* Names of one key in the order of one wire version: its lease, and a value in each schema. */
+static uint32_t names_of(const struct l2_change_key *k)
 {
-    size_t bytes = 8 + (2 + change->group_count) * COMMAND_NUMBER_BYTES;
-    for (uint32_t i = 0; i < change->key_count; i++)
-        bytes += keys_scratch(&l2->keys, &change->keys[i].key) + 2 * 8 + 2 * COMMAND_NUMBER_BYTES;
+    return 1 + 1 + k->schema_count;
+}
+
+static size_t names_scratch(const struct l2 *l2, const struct l2_change_key *k)
+{
+    size_t bytes = keys_scratch(&l2->keys, &k->key, 0) +
+                   keys_scratch(&l2->keys, &k->key, k->key.schema.len);
+    for (uint32_t i = 0; i < k->schema_count; i++)
+        bytes += keys_scratch(&l2->keys, &k->key, k->schemas[i].len);
     return bytes;
 }
 
-static void add_key(struct command *c, const struct l2_change_key *k)
+static size_t scratch_bytes(const struct l2 *l2, const struct l2_change *change)
+{
+    size_t bytes = 3 * 8 + (3 + change->group_count) * COMMAND_NUMBER_BYTES;
+    for (uint32_t i = 0; i < change->key_count; i++)
+        bytes += names_scratch(l2, &change->keys[i]) * (change->old_nodes ? 2 : 1) + 2 * 8 +
+                 3 * COMMAND_NUMBER_BYTES;
+    return bytes;
+}
+
+static void add_names(const struct key_names *names, struct command *c,
+                      const struct l2_change_key *k)
+{
+    keys_add_lease(names, c, &k->key);
+    keys_add_data(names, c, &k->key, k->key.schema);
+    for (uint32_t i = 0; i < k->schema_count; i++)
+        keys_add_data(names, c, &k->key, k->schemas[i]);
+}
+
+static void add_keys(const struct l2 *l2, struct command *c, const struct l2_change *change)
+{
+    command_bytes(c, change->old_nodes ? l2->keys.log_aside : l2->keys.log);
+    command_bytes(c, l2->keys.nil);
+    for (uint32_t i = 0; i < change->key_count; i++) {
+        add_names(&l2->keys.now, c, &change->keys[i]);
+        if (change->old_nodes)
+            add_names(&l2->keys.old, c, &change->keys[i]);
+    }
+    if (!change->old_nodes)
+        return;
+    command_bytes(c, l2->keys.old.clk);
+    command_bytes(c, l2->keys.log);
+}
+
+static void add_key_args(struct command *c, const struct l2_change_key *k)
 {
     command_number(c, k->mode);
     command_le64(c, k->version);
     command_le64(c, k->token);
     command_number(c, k->hard_ms);
     command_bytes(c, k->envelope);
+    command_number(c, 1 + k->schema_count);
 }
 
-static void add_group(struct command *c, const struct l2_change_group *g)
+static void add_args(const struct l2 *l2, struct command *c, const struct l2_change *change)
 {
-    command_number(c, CLK_GROUPS_AT + 16u * g->slot + (g->soft ? 8u : 0u));
+    const struct l2_key *first = change->key_count ? &change->keys[0].key : NULL;
+    struct bytes none = bytes_of("", 0);
+    command_le64(c, change->nonce);
+    command_le64(c, change->schemas);
+    command_bytes(c, l2->keys.now.channel);
+    command_bytes(c, change->frame.head);
+    command_bytes(c, change->frame.tail);
+    command_number(c, l2->group_slots);
+    command_number(c, change->key_count);
+    command_bytes(c, change->old_nodes ? l2->keys.old.channel : none);
+    command_bytes(c, first ? first->space : none);
+    command_bytes(c, first ? first->schema : none);
+    command_number(c, change->registration.ms);
+    command_le64(c, change->registration.token);
+    for (uint32_t i = 0; i < change->key_count; i++)
+        add_key_args(c, &change->keys[i]);
+    for (uint32_t i = 0; i < change->group_count; i++)
+        command_number(c, 2u * change->groups[i].slot + change->groups[i].soft);
+}
+
+static uint32_t count_keys(const struct l2_change *change)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < change->key_count; i++)
+        count += names_of(&change->keys[i]);
+    return change->old_nodes ? 2 * count + 2 : count;
 }
 
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
@@ -39,27 +104,13 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
         .script = &script_table[SCRIPT_CHANGE],
     };
     struct command c;
-    uint32_t keys = CHANGE_FIXED_KEYS + 2 * change->key_count;
+    uint32_t keys = CHANGE_FIXED_KEYS + count_keys(change);
     uint32_t args =
         CHANGE_FIXED_ARGS + CHANGE_KEY_ARGS * change->key_count + change->group_count;
     if (script_begin(l2, &c, SCRIPT_CHANGE, keys, args, scratch_bytes(l2, change)))
         return NIGH_ENOMEM;
-    command_bytes(&c, l2->keys.clk);
-    command_bytes(&c, l2->keys.log);
-    command_bytes(&c, l2->keys.nil);
-    for (uint32_t i = 0; i < change->key_count; i++) {
-        keys_add_data(&l2->keys, &c, &change->keys[i].key);
-        keys_add_lease(&l2->keys, &c, &change->keys[i].key);
-    }
-    command_bytes(&c, l2->keys.channel);
-    command_bytes(&c, change->frame.head);
-    command_bytes(&c, change->frame.tail);
-    command_le64(&c, change->new_id);
-    command_number(&c, l2->clk_bytes);
-    command_number(&c, change->key_count);
-    for (uint32_t i = 0; i < change->key_count; i++)
-        add_key(&c, &change->keys[i]);
-    for (uint32_t i = 0; i < change->group_count; i++)
-        add_group(&c, &change->groups[i]);
+    add_keys(l2, &c, change);
+    script_args(&c);
+    add_args(l2, &c, change);
     return pipeline_submit(l2, &c, &submit);
 }

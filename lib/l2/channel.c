@@ -3,7 +3,7 @@
 //
 // A subscriber that hears nothing cannot tell quiet from dead, so it sends PING when it has been
 // silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not
-// repeated here: the beat finds the gap (COHERENCE rule 9).
+// repeated here: the beat finds the gap (rule 9).
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -39,7 +39,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
         return NIGH_ENOMEM;
     ch->config = *config;
     conn_init(&ch->conn, &config->l2->conn_config);
-    ch->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (ch->wake_fd < 0) {
         mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
         return NIGH_ETHREAD;
@@ -87,16 +87,18 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
         ch->config.down(ch->config.arg);
 }
 
-static int append(struct l2_channel *ch, const char *verb, struct bytes arg)
+static int append(struct l2_channel *ch, const char *verb, struct bytes arg, struct bytes more)
 {
     struct command c;
     char *wire;
     size_t len;
-    if (command_init(&c, env_of(ch)->mem, 2, 0))
+    if (command_init(&c, env_of(ch)->mem, 3, 0))
         return NIGH_ENOMEM;
     command_text(&c, verb);
     if (arg.data)
         command_bytes(&c, arg);
+    if (more.data)
+        command_bytes(&c, more);
     if (command_finish(&c, &wire, &len))
         return NIGH_ENOMEM;
     int failed = conn_append(&ch->conn, wire, len);
@@ -138,19 +140,21 @@ static int fail_silent(struct l2_channel *ch)
 /* What the state of the connection and the time ask for. < 0: it has to go. */
 static int attend(struct l2_channel *ch, uint64_t now_ns)
 {
+    const struct keys *keys = &ch->config.l2->keys;
+    struct bytes none = bytes_of(NULL, 0);
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
         return now_ns >= ch->backoff.next_ns ? conn_open(c) : 0;
     if (c->state == CONN_UP && !ch->subscribing) {
         ch->subscribing = true;
-        return append(ch, "SUBSCRIBE", ch->config.l2->keys.channel);
+        return append(ch, "SUBSCRIBE", keys->now.channel, keys->old.channel);
     }
     if (now_ns < next_event_ns(ch) || is_pinged(ch))
         return 0;
     if (!ch->subscribed)
         return fail_silent(ch);
     ch->pinged_ns = now_ns;
-    return append(ch, "PING", bytes_of(NULL, 0));
+    return append(ch, "PING", none, none);
 }
 
 /* ---- messages ---- */
@@ -171,7 +175,9 @@ static int take(void *arg, struct reply *reply)
                  (int)u64_min(reply->bytes.len, 120), (const char *)reply->bytes.data);
         failed = NIGH_EREDIS;
     } else if (is_kind(reply, "message") && payload.data) {
-        ch->config.message(ch->config.arg, payload);
+        struct bytes channel = reply_string_at(reply, 1, SIZE_MAX);
+        bool ours = bytes_equal(channel, ch->config.l2->keys.now.channel);
+        (ours ? ch->config.message : ch->config.old_message)(ch->config.arg, payload);
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
         if (ch->told_down)

@@ -38,6 +38,7 @@ struct request {
     size_t wire_len;             /* (c) */
     uint64_t queued_ns;          /* (c) */
     uint64_t deadline_ns;        /* (c) */
+    uint64_t number;             /* (c) that its answer begins with, if it is a script */
     bool judged;                 /* (i) the breaker has its verdict */
 };
 
@@ -62,7 +63,7 @@ struct l2 {
     struct uri uri;                       /* (c) */
     struct conn_config conn_config;       /* (c) */
     struct keys keys;                     /* (c) */
-    uint64_t clk_bytes;                   /* (c) length of a whole clk */
+    uint32_t group_slots;                 /* (c) */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
     pthread_t thread;                     /* (c) */
     bool threaded;                        /* (c) */
@@ -79,6 +80,7 @@ struct l2 {
     _Atomic bool stop;                /* (a) */
     _Atomic bool drop;                /* (a) somebody wants the connection given up */
     _Atomic bool stepping;            /* pair(l2.step): one thread steps at a time */
+    _Atomic uint64_t numbers;         /* (a) given to scripts */
     _Atomic uint64_t connection;      /* (a) `online` for gauges */
     _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
     _Atomic uint64_t in_flight_bytes; /* (a) the same, of their wire forms */
@@ -88,6 +90,7 @@ struct l2 {
     struct breaker breaker;      /* its own keys */
     struct backoff backoff;      /* (i) */
     uint64_t connections;        /* (i) how many there have been */
+    uint64_t answers;            /* (i) given, of all connections */
     uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
     uint64_t awaited_ns;         /* (i) since when at least one reply has been awaited */
     bool proven;                 /* (i) the connection has answered a request */
@@ -130,8 +133,15 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 
 /* ---- shared by the operations ---- */
 
-/* Begin EVALSHA with `keys` names and `args` arguments. 0 or NIGH_ENOMEM. */
+/*
+ * Begin EVALSHA with the clock and `keys` names, then the call's number and `args` arguments:
+ *
+ *     script_begin(), the names, script_args(), the arguments
+ *
+ * 0 or NIGH_ENOMEM.
+ */
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
                  size_t scratch_bytes);
+void script_args(struct command *c);
 
 #endif

@@ -28,6 +28,7 @@ struct command {
     uint32_t max;
     char *scratch;
     size_t scratch_left;
+    uint64_t number; /* that a script's answer begins with; 0: a plain command */
 };
 
 /* 0 or NIGH_ENOMEM. */

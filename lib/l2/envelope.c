@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The envelope around each value in Redis. Little-endian, 88 bytes, then 8 per group, then the
+// The envelope around each value in Redis. Little-endian, 96 bytes, then 8 per group, then the
 // payload:
 //
-//      0  "NIGH"             4  u8 format (1)      5  u8 flags          6  u16 groups
+//      0  "NIGH"             4  u8 format (2)      5  u8 flags          6  u16 groups
 //      8  u64 home          16  u64 stamp: C      24  u64 stamp: seq   32  u64 fill id
 //     40  u64 user version  48  u64 server time at fill, ms
 //     56  u32 soft ms       60  u32 stale ms      64  u32 keep ms      68  u32 load cost us
-//     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  groups, payload
+//     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  u64 name
+//     96  groups, payload
 //
 // The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a
-// soft invalidation sets that bit in place. Anything that is not exactly this is not an envelope:
-// whoever shares the Redis, or an older or newer nigh, may have written it.
+// soft invalidation sets that bit in place. The name is a hash of space, schema and key: should the
+// replies of a connection ever be shifted by one, another key's value is nobody's. Anything that is
+// not exactly this is not an envelope: whoever shares the Redis, or an older or newer nigh, may
+// have written it.
 
 #include "l2/l2.h"
 
@@ -19,9 +22,10 @@
 
 #include <nigh/options.h>
 
-#define FORMAT 1
-#define HEADER_BYTES 88u
+#define FORMAT 2
+#define HEADER_BYTES 96u
 #define CHECKSUM_AT 80u
+#define NAME_AT 88u /* the second part of what is summed begins here */
 #define FLAGS_AT 5u
 #define FLAGS_KNOWN                                                                                \
     (L2_ENVELOPE_ABSENT | L2_ENVELOPE_UNCACHEABLE | L2_ENVELOPE_COMPRESSED | L2_ENVELOPE_TAGGED |  \
@@ -37,8 +41,13 @@ static uint64_t checksum(const uint8_t *b, size_t len)
     head[FLAGS_AT] &= (uint8_t)~L2_ENVELOPE_SOFT;
     XXH3_64bits_reset(&state);
     XXH3_64bits_update(&state, head, sizeof(head));
-    XXH3_64bits_update(&state, b + HEADER_BYTES, len - HEADER_BYTES);
+    XXH3_64bits_update(&state, b + NAME_AT, len - NAME_AT);
     return XXH3_64bits_digest(&state);
+}
+
+uint64_t l2_name_hash(const struct l2_key *key)
+{
+    return hash_wire(WIRE_KEY, key->space, key->key) * HASH_GOLDEN + hash_bytes(key->schema);
 }
 
 size_t l2_envelope_size(const struct l2_envelope *e)
@@ -66,6 +75,7 @@ void l2_envelope_encode(const struct l2_envelope *e, void *buffer)
     put_le32(b + 68, e->cost_us);
     put_le32(b + 72, (uint32_t)e->payload.len);
     put_le32(b + 76, 0);
+    put_le64(b + NAME_AT, e->name);
     if (groups_bytes > 0)
         memcpy(b + HEADER_BYTES, e->groups, groups_bytes);
     if (e->payload.len > 0)
@@ -73,13 +83,14 @@ void l2_envelope_encode(const struct l2_envelope *e, void *buffer)
     put_le64(b + CHECKSUM_AT, checksum(b, l2_envelope_size(e)));
 }
 
-bool l2_envelope_decode(struct bytes bytes, struct l2_envelope *ret)
+bool l2_envelope_decode(struct bytes bytes, uint64_t name, struct l2_envelope *ret)
 {
     const uint8_t *b = bytes.data;
     if (bytes.len < HEADER_BYTES || memcmp(b, magic, sizeof(magic)) != 0 || b[4] != FORMAT)
         return false;
     struct l2_envelope e = {
         .flags = b[FLAGS_AT],
+        .name = get_le64(b + NAME_AT),
         .home = get_le64(b + 8),
         .identity = get_le64(b + 16),
         .sequence = get_le64(b + 24),
@@ -95,7 +106,8 @@ bool l2_envelope_decode(struct bytes bytes, struct l2_envelope *ret)
     };
     e.payload = bytes_of(e.groups + 8 * (size_t)e.group_count, get_le32(b + 72));
     if ((e.flags & ~FLAGS_KNOWN) || e.group_count > NIGH_TAGS_MAX || get_le32(b + 76) != 0 ||
-        l2_envelope_size(&e) != bytes.len || get_le64(b + CHECKSUM_AT) != checksum(b, bytes.len))
+        e.name != name || l2_envelope_size(&e) != bytes.len ||
+        get_le64(b + CHECKSUM_AT) != checksum(b, bytes.len))
         return false;
     *ret = e;
     return true;
@@ -106,4 +118,10 @@ uint64_t l2_envelope_fill_id(struct bytes b)
     const uint8_t *at = b.data;
     bool seen = b.len >= HEADER_BYTES && memcmp(at, magic, sizeof(magic)) == 0 && at[4] == FORMAT;
     return seen ? get_le64(at + L2_ENVELOPE_FILL_ID_AT) : 0;
+}
+
+bool l2_envelope_foreign(struct bytes b)
+{
+    const uint8_t *at = b.data;
+    return b.len > sizeof(magic) && memcmp(at, magic, sizeof(magic)) == 0 && at[4] != FORMAT;
 }

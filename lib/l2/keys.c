@@ -8,35 +8,43 @@
 #include <nigh/error.h>
 
 #define COLON bytes_of(":", 1)
-#define LEASE bytes_of("!:lease:", 8)
 
-enum { CLK, LOG_, INV, NIL, NAME_COUNT };
+/* Each with the prefix and, if it wants one, the database. */
+struct name {
+    const char *format;
+    size_t at; /* in struct keys */
+};
 
-static const char *const names[NAME_COUNT] = {"!:clk", "!:log", "!:inv", "!:nil"};
+#define AT(field) offsetof(struct keys, field)
 
-uint32_t keys_partition_count(const struct keys *k)
+static const struct name names[] = {
+    {"%s:!2:", AT(now.base)},
+    {"%s:!2:!lease:", AT(now.lease)},
+    {"%s:!2:!clk", AT(now.clk)},
+    {"%s:!2:!inv:%u", AT(now.channel)},
+    {"%s:!2:!nil", AT(nil)},
+    {"%s:!:log", AT(log)},
+    {"%s:!2:!log", AT(log_aside)},
+    {"%s:", AT(old.base)},
+    {"%s:!:lease:", AT(old.lease)},
+    {"%s:!:clk", AT(old.clk)},
+    {"%s:!:inv", AT(old.channel)},
+};
+
+#define NAME_ROOM 32u /* beside the prefix: the longest, and a database of 5 digits */
+
+int keys_init(struct keys *k, struct mem *mem, const char *prefix, uint32_t db)
 {
-    (void)k;
-    return 1;
-}
-
-int keys_init(struct keys *k, struct mem *mem, const char *prefix)
-{
-    size_t base_len = strlen(prefix) + 1;
-    size_t size = base_len + 1;
-    for (int i = 0; i < NAME_COUNT; i++)
-        size += base_len + strlen(names[i]) + 1;
+    size_t room = strlen(prefix) + NAME_ROOM;
+    size_t size = ARRAY_COUNT(names) * room;
     char *p = mem_alloc(mem, NULL, size);
     if (!p)
         return NIGH_ENOMEM;
     *k = (struct keys){.mem = mem, .block = p, .block_size = size};
-    struct bytes *const fields[NAME_COUNT] = {&k->clk, &k->log, &k->channel, &k->nil};
-    k->base = bytes_of(p, base_len);
-    p += sprintf(p, "%s:", prefix) + 1;
-    for (int i = 0; i < NAME_COUNT; i++) {
-        int len = sprintf(p, "%s:%s", prefix, names[i]);
-        *fields[i] = bytes_of(p, (size_t)len);
-        p += len + 1;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        int len = snprintf(p, room, names[i].format, prefix, db);
+        *(struct bytes *)(void *)((char *)k + names[i].at) = bytes_of(p, (size_t)len);
+        p += room;
     }
     return 0;
 }
@@ -46,20 +54,20 @@ void keys_fini(struct keys *k)
     mem_free(k->mem, NULL, k->block, k->block_size);
 }
 
-void keys_add_data(const struct keys *k, struct command *c, const struct l2_key *key)
+void keys_add_data(const struct key_names *n, struct command *c, const struct l2_key *key,
+                   struct bytes schema)
 {
-    const struct bytes parts[] = {k->base, key->space, COLON, key->schema, COLON, key->key};
+    const struct bytes parts[] = {n->base, key->space, COLON, schema, COLON, key->key};
     command_joined(c, parts, ARRAY_COUNT(parts));
 }
 
-void keys_add_lease(const struct keys *k, struct command *c, const struct l2_key *key)
+void keys_add_lease(const struct key_names *n, struct command *c, const struct l2_key *key)
 {
-    const struct bytes parts[] = {k->base, LEASE, key->space, COLON, key->key};
+    const struct bytes parts[] = {n->lease, key->space, COLON, key->key};
     command_joined(c, parts, ARRAY_COUNT(parts));
 }
 
-size_t keys_scratch(const struct keys *k, const struct l2_key *key)
+size_t keys_scratch(const struct keys *k, const struct l2_key *key, size_t schema_len)
 {
-    return 2 * k->base.len + LEASE.len + 3 * COLON.len + 2 * key->space.len + key->schema.len +
-           2 * key->key.len;
+    return k->now.lease.len + 2 * COLON.len + key->space.len + schema_len + key->key.len;
 }

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names in Redis (COHERENCE "Redis, per partition"):
+ * Names in Redis (l2/README.md "Names"). Wire version 2 has its own, so that nodes of two
+ * versions leave each other's values alone:
  *
- *     <prefix>:<space>:<schema>:<key>          a value's envelope
- *     <prefix>:!:lease:<space>:<key>           its load lease
- *     <prefix>:!:clk  <prefix>:!:log           the clock with the group table; the log
- *     <prefix>:!:inv                           the channel
- *     <prefix>:!:nil                           never exists: what a script deletes to be a write
+ *     <prefix>:!2:<space>:<schema>:<key>     a value's envelope
+ *     <prefix>:!2:!lease:<space>:<key>       its load lease
+ *     <prefix>:!2:!clk                       the clock with the group table
+ *     <prefix>:!:log                         the log; <prefix>:!2:!log while version 1 has that one
+ *     <prefix>:!2:!inv:<db>                  the channel: channels know no databases
+ *     <prefix>:!2:!nil                       never exists: what a script deletes to be a write
  *
- * With more than one partition `{pN}:` follows the prefix, so that what a script touches shares a
- * slot. Prefix, space and schema hold neither ':' nor braces and do not begin with '!'.
+ * and those of version 1, which a change names too while such nodes are there:
+ *
+ *     <prefix>:<space>:<schema>:<key>  <prefix>:!:lease:<space>:<key>
+ *     <prefix>:!:clk  <prefix>:!:log  <prefix>:!:inv
+ *
+ * Prefix, space and schema hold neither ':' nor braces and do not begin with '!'.
  */
 #ifndef NIGH_L2_KEYS_H
 #define NIGH_L2_KEYS_H
@@ -18,29 +24,36 @@
 #include "l2/command.h"
 #include "l2/l2.h"
 
+/* What each wire version has. Keys: (c) all. */
+struct key_names {
+    struct bytes base;  /* before the space of a value */
+    struct bytes lease; /* before the space of a lease */
+    struct bytes clk;
+    struct bytes channel;
+};
+
 /* Keys: (c) all. */
 struct keys {
     struct mem *mem;
     char *block;
     size_t block_size;
-    struct bytes base; /* "<prefix>:" */
-    struct bytes clk;
-    struct bytes log;
-    struct bytes channel;
+    struct key_names now;
+    struct key_names old; /* of wire version 1 */
+    struct bytes log;     /* of one of them */
+    struct bytes log_aside;
     struct bytes nil;
 };
 
 /* 0 or NIGH_ENOMEM. */
-int keys_init(struct keys *k, struct mem *mem, const char *prefix);
+int keys_init(struct keys *k, struct mem *mem, const char *prefix, uint32_t db);
 void keys_fini(struct keys *k);
 
-/* How many partitions: 1 standalone, 64 in a cluster. */
-uint32_t keys_partition_count(const struct keys *k);
-
-/* Add a name as an argument; scratch needed: keys_scratch(). */
-void keys_add_data(const struct keys *k, struct command *c, const struct l2_key *key);
-void keys_add_lease(const struct keys *k, struct command *c, const struct l2_key *key);
-/* Scratch for both names of a key. */
-size_t keys_scratch(const struct keys *k, const struct l2_key *key);
+/* Add a name as an argument; scratch needed: keys_scratch(). `schema`: another one than the key's
+ * own. */
+void keys_add_data(const struct key_names *names, struct command *c, const struct l2_key *key,
+                   struct bytes schema);
+void keys_add_lease(const struct key_names *names, struct command *c, const struct l2_key *key);
+/* Scratch for one name of a key, whichever it is. */
+size_t keys_scratch(const struct keys *k, const struct l2_key *key, size_t schema_len);
 
 #endif

@@ -15,7 +15,7 @@
  *
  * What a connection is: `connection` counts them (1, 2, ...), `home` is the hash of the replication
  * id its server last reported. A fill names the connection that granted its lease and is dropped
- * when that one is gone (COHERENCE rule 5).
+ * when that one is gone (rule 5).
  */
 #ifndef NIGH_L2_L2_H
 #define NIGH_L2_L2_H
@@ -50,10 +50,10 @@ struct l2_config {
     struct stats *stats;         /* of the cache */
     const struct l2_net *net;    /* NULL: the kernel */
     const char *uri;             /* as in l2/uri.h */
-    const char *prefix;          /* of all keys, and of the channel, which has no database */
+    const char *prefix;          /* of all keys and of the channel */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
-    size_t reply_max_bytes;      /* largest bulk accepted; the group table needs 16 x group_slots */
+    size_t reply_max_bytes;      /* largest bulk accepted */
 };
 
 /* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too),
@@ -77,11 +77,19 @@ struct l2_key {
 
 /* ---- answers ---- */
 
+#define L2_REPLID_BYTES 40u
+
 /* The Redis clock as a script saw it. identity = hash(replid, id); 0: not told or not there. */
 struct l2_clock {
+    struct bytes replid;     /* L2_REPLID_BYTES, in the answer */
     uint64_t home;           /* hash of the replid */
-    uint64_t identity;       /* C */
-    uint64_t sequence;       /* seq */
+    uint64_t identity;       /* hash of replid and id */
+    uint64_t id;             /* of the clock alone, drawn by who made it */
+    uint64_t sequence;       /* position of the last change */
+    uint64_t nonce;          /* of the last change */
+    uint64_t schemas;        /* token of the list of schemas */
+    bool old_nodes;          /* nodes of wire version 1 are on this prefix ... */
+    bool old_moved;          /* ... and have changed something a short while ago */
     uint64_t server_time_ms; /* wall time of the server, for lifetimes only */
 };
 
@@ -92,6 +100,8 @@ enum l2_verdict {
     L2_HELD,    /* another loader has the lease for `held_ms` more; it will publish its fill */
     L2_STORED,  /* the value was set */
     L2_REFUSED, /* it was not: token lost, or a newer version is there */
+    L2_MOVED,   /* nothing was done: the schemas are others; `value` lists them */
+    L2_CROWDED, /* the value was not set: too many schemas are in use */
 };
 
 /* Owned by whoever `done` gave it to: free with l2_answer_free(). */
@@ -101,13 +111,20 @@ struct l2_answer {
     enum l2_verdict verdict;
     struct l2_clock clock;   /* scripts only */
     uint64_t connection;     /* that answered */
+    uint64_t order;          /* rises from answer to answer: which of two Redis executed later */
     uint64_t home;           /* last reported by it, this answer included; all answers */
-    struct bytes value;      /* L2_VALUE: the envelope; resync: the whole clk string */
+    struct bytes value;      /* L2_VALUE: the envelope; L2_MOVED, resync: the schemas */
     uint32_t held_ms;
-    struct bytes *entries;   /* beat: the frames after the position asked for, in order */
-    uint64_t *entry_seqs;    /* their sequence numbers */
+    uint64_t previous;       /* change: nonce of the one before it */
+    uint32_t registered_ms;  /* fill, change: the schema is registered for so long from now */
+    uint32_t slots;          /* resync: of groups */
+    bool partial;            /* resync: pages that are not there are as they were */
+    struct bytes *entries;   /* beat: the frames after the position asked for, in order. Resync:
+                                pages of the groups; the slots are in L2_PAGES equal pages */
+    uint64_t *entry_seqs;    /* their sequence numbers; the numbers of the pages */
     uint32_t entry_count;
 };
+#define L2_PAGES 64u
 void l2_answer_free(struct l2_answer *answer);
 
 typedef void (*l2_done_fn)(void *arg, struct l2_answer *answer);
@@ -153,6 +170,16 @@ struct l2_frame {
 int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op);
 
+/*
+ * Who stores a value registers its schema (rule 17), unless the list of them
+ * has the token that it had when that was done before.
+ */
+struct l2_register {
+    uint32_t ms;    /* for so long; 0: not at all */
+    uint64_t token; /* 0: it is not registered, or not for long enough */
+    uint64_t nonce; /* the token that the list gets if it becomes another */
+};
+
 struct l2_fill {
     uint64_t token;
     uint64_t connection;   /* that granted the lease: sent on no other */
@@ -160,8 +187,9 @@ struct l2_fill {
     uint32_t hard_ms;      /* TTL in Redis */
     struct bytes envelope;
     struct l2_frame frame; /* published (seq 0) if the lease is awaited */
+    struct l2_register registration;
 };
-/* L2_STORED or L2_REFUSED. */
+/* L2_STORED, L2_REFUSED or L2_CROWDED. */
 int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
             const struct l2_op *op);
 
@@ -176,6 +204,8 @@ enum l2_change_mode {
 
 struct l2_change_key {
     struct l2_key key;
+    const struct bytes *schemas; /* the others whose value goes */
+    uint32_t schema_count;
     enum l2_change_mode mode;
     uint64_t version;
     uint64_t token;
@@ -193,19 +223,38 @@ struct l2_change {
     uint32_t key_count;
     const struct l2_change_group *groups;
     uint32_t group_count;
-    uint64_t new_id; /* id of the clock, should it have to be created */
+    uint64_t nonce;           /* of this change; id of the clock, should it have to be created */
+    uint64_t schemas;         /* token of the list of schemas that the keys were named by */
+    bool old_nodes;           /* it said that nodes of wire version 1 are there: tell them too */
+    struct l2_register registration; /* of the first key's schema, if its value is set */
     struct l2_frame frame;
 };
-/* L2_STORED if the (first) key's value was set, L2_REFUSED if L2_SET_NEWER was not (then nothing
- * was published), else L2_NONE. The clock carries the sequence of this change. */
+/* L2_STORED if the (first) key's value was set, L2_CROWDED if it was deleted instead, L2_REFUSED if
+ * L2_SET_NEWER was not, L2_MOVED (in both nothing was done, nothing published), else L2_NONE. The
+ * clock carries the sequence of this change. */
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op);
 
+struct l2_beat {
+    uint64_t after_seq;
+    uint32_t limit;
+    uint64_t nonce;          /* id of the clock, should it have to be created */
+    struct bytes frame_head; /* of a change that the beat itself makes */
+};
 /* A write (so that a demoted master refuses), the clock (created if missing), and up to `limit` log
  * entries after `after_seq`. Not subject to the breaker: it is its probe. */
-int l2_beat(struct l2 *l2, uint64_t after_seq, uint32_t limit, uint64_t new_id,
-            const struct l2_op *op);
-/* The clock and the whole clk string (16 B header, then group_slots x {hard, soft} u64). */
-int l2_resync(struct l2 *l2, uint64_t new_id, const struct l2_op *op);
+int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op);
+
+struct l2_resync {
+    uint64_t nonce;       /* id of the clock, should it have to be created or renewed */
+    struct bytes replid;  /* of the clock that was followed; empty: none */
+    uint64_t id;
+    uint64_t after_seq;   /* up to where */
+    uint64_t renew;            /* a clock with this id gets another (compare and set) ... */
+    struct bytes renew_replid; /* ... on this server; 0: none does */
+};
+/* The clock, its schemas, and pages of its positions: those that may have changed since the clock
+ * that was followed, if it is still the same; else those in which any has been raised. */
+int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op *op);
 
 /* Give up the data connection (READONLY, NOREPLICAS and role changes do so by themselves). */
 void l2_drop_connection(struct l2 *l2);
@@ -230,6 +279,7 @@ struct l2_answer *l2_sync_wait(struct l2_sync *s);
 struct l2_channel_config {
     struct l2 *l2;                                       /* address, credentials, prefix, limits */
     void (*message)(void *arg, struct bytes payload);    /* in place, valid during the call */
+    void (*old_message)(void *arg, struct bytes payload); /* on the channel of wire version 1 */
     void (*up)(void *arg);                               /* subscribed (again) */
     void (*down)(void *arg);                             /* connection lost */
     void *arg;
@@ -245,7 +295,7 @@ void l2_channel_wake(struct l2_channel *ch);
 void l2_channel_reconnect(struct l2_channel *ch);
 void l2_channel_destroy(struct l2_channel *ch);
 
-/* ---- envelope: what a data key holds (COHERENCE "Envelope") ---- */
+/* ---- envelope: what a data key holds (l2/README.md "Envelope") ---- */
 
 enum l2_envelope_flags {
     L2_ENVELOPE_ABSENT = 1,
@@ -257,9 +307,10 @@ enum l2_envelope_flags {
 
 struct l2_envelope {
     uint8_t flags;
+    uint64_t name;           /* l2_name_hash() of the key it belongs to */
     uint64_t home;
-    uint64_t identity;       /* stamp: C ... */
-    uint64_t sequence;       /* ... and seq */
+    uint64_t identity;       /* stamp: identity of the clock ... */
+    uint64_t sequence;       /* ... and position */
     uint64_t fill_id;
     uint64_t version;
     uint64_t server_time_ms; /* at fill */
@@ -272,10 +323,15 @@ struct l2_envelope {
     struct bytes payload;
 };
 
+/* Of space, schema and key: an envelope is of one key, so that another's is never taken for it. */
+uint64_t l2_name_hash(const struct l2_key *key);
 size_t l2_envelope_size(const struct l2_envelope *e);
 void l2_envelope_encode(const struct l2_envelope *e, void *buffer);
-/* In place. False: wrong magic, version, length or checksum (to be counted, and a miss). */
-bool l2_envelope_decode(struct bytes b, struct l2_envelope *ret);
+/* In place. False: wrong magic, version, length or checksum, or it is of another key than the one
+ * of this name (to be counted, and a miss). */
+bool l2_envelope_decode(struct bytes b, uint64_t name, struct l2_envelope *ret);
+/* Whether it is an envelope of another format: nothing that we should end. */
+bool l2_envelope_foreign(struct bytes b);
 /* The fill id as scripts see it, also of an envelope that does not decode; 0: they see none. */
 uint64_t l2_envelope_fill_id(struct bytes b);
 /* Offsets that scripts read: */

@@ -30,7 +30,8 @@ static int connect_to(const struct sockaddr *address, socklen_t len)
 {
     if (fault_fires(FAULT_SOCKET))
         return -EMFILE;
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = fd_above_standard(socket(address->sa_family, type, 0));
     if (fd < 0)
         return -errno;
     int on = 1;

@@ -23,17 +23,16 @@ static void *run(void *arg)
 static void config_fill(struct l2 *l2, const struct l2_config *config)
 {
     uint32_t timeout_ms = config->connect_timeout_ms;
-    size_t clk_bytes = 16 + 16 * (size_t)config->group_slots;
     l2->env = config->env;
     l2->stats = config->stats;
-    l2->clk_bytes = clk_bytes;
+    l2->group_slots = config->group_slots;
     l2->conn_config = (struct conn_config){
         .env = config->env,
         .stats = config->stats,
         .net = config->net ? config->net : &net_kernel,
         .uri = &l2->uri,
         .connect_timeout_ns = (timeout_ms ? timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS) * NS_PER_MS,
-        .bulk_max = config->reply_max_bytes > clk_bytes ? config->reply_max_bytes : clk_bytes,
+        .bulk_max = config->reply_max_bytes,
     };
     request_list_init(&l2->queue);
     request_list_init(&l2->pending);
@@ -54,7 +53,7 @@ static void destroy(struct l2 *l2)
 /* The wake-up and the thread, of a client that is otherwise complete. */
 static int start(struct l2 *l2)
 {
-    l2->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (l2->wake_fd < 0)
         return NIGH_ETHREAD;
     if (!env_starts_threads(l2->env))
@@ -82,7 +81,7 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
     l2->uri = uri;
     config_fill(l2, config);
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
-    int failed = keys_init(&l2->keys, l2->env->mem, prefix);
+    int failed = keys_init(&l2->keys, l2->env->mem, prefix, uri.db);
     if (failed) {
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
         return failed;

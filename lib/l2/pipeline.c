@@ -86,6 +86,7 @@ static void give(struct l2 *l2, struct request *r, int status)
     a->public.status = status;
     a->public.connection = l2->connections;
     a->public.home = l2->conn.home;
+    a->public.order = ++l2->answers;
     r->done(r->arg, &a->public);
 }
 
@@ -96,6 +97,7 @@ static struct request *request_create(struct l2 *l2, struct command *command,
 {
     char *wire;
     size_t wire_len;
+    uint64_t number = command->number;
     if (command_finish(command, &wire, &wire_len))
         return NULL;
     struct request *r = mem_alloc(l2->env->mem, NULL, sizeof(*r));
@@ -113,6 +115,7 @@ static struct request *request_create(struct l2 *l2, struct command *command,
         .wire_len = wire_len,
         .queued_ns = clock_now_ns(l2->env->clock),
         .deadline_ns = submit->op->deadline_ns,
+        .number = number,
     };
     if (r->answer)
         return r;
@@ -269,22 +272,27 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
     return fatal ? NIGH_EOFFLINE : 0;
 }
 
-/* A reply that should be what was asked for. < 0: it is not, and what follows cannot be trusted. */
+/*
+ * A reply that should be what was asked for. < 0: it is not, and what follows cannot be trusted:
+ * the replies may be shifted by one, because somebody else wrote into our socket. Scripts are known
+ * by their number; what a GET before them got of another key is known by its envelope.
+ */
 static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
 {
-    if (!r->answer) {
-        reply_free(reply);
-        return 0;
-    }
-    int status = r->decode(r->answer, reply);
-    if (status) {
-        reply_free(reply);
-        r->answer->public.value = bytes_of(NULL, 0);
-        r->answer->public.entry_count = 0;
-    } else {
+    int status = r->script && !answer_is_to(reply, r->number) ? NIGH_EREDIS : 0;
+    if (r->answer && status == 0)
+        status = r->decode(r->answer, reply);
+    if (r->answer && status == 0) {
         r->answer->reply = reply;
         if (r->answer->public.clock.home)
             l2->conn.home = r->answer->public.clock.home;
+    } else {
+        reply_free(reply);
+    }
+    if (r->answer && status != 0) {
+        r->answer->public.value = bytes_of(NULL, 0);
+        r->answer->public.clock.replid = bytes_of(NULL, 0);
+        r->answer->public.entry_count = 0;
     }
     give(l2, r, status);
     if (status != NIGH_EREDIS)
@@ -311,7 +319,8 @@ int pipeline_reply(void *arg, struct reply *reply)
         return send_text(l2, r);
     }
     judge(l2, r, !is_sick(reply), now_ns);
-    if (reply->type == REPLY_ERROR) {
+    bool wrong_type = !r->script && reply_is_error(reply, "WRONGTYPE");
+    if (reply->type == REPLY_ERROR && !wrong_type) {
         failed = take_error(l2, r, reply);
         reply_free(reply);
     } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The scripts of the protocol (COHERENCE rules 5, 6, 9, 15). Each runs atomically in Redis.
+// The scripts of the protocol (rules 5, 6, 9 and 15 to 18). Each runs atomically in Redis.
 //
 // What they do is in scripts/, one .lua file each, with keys and arguments; cmake/scripts.cmake
 // makes C strings of them. Here it is made sure that both languages mean the same numbers.
@@ -18,6 +18,8 @@ AGREE(GRANTED);
 AGREE(HELD);
 AGREE(STORED);
 AGREE(REFUSED);
+AGREE(MOVED);
+AGREE(CROWDED);
 
 /* enum l2_change_mode, in change.lua */
 AGREE(DELETE);
@@ -29,7 +31,9 @@ _Static_assert(LUA_FILL_ID_AT == L2_ENVELOPE_FILL_ID_AT, "envelope.lua");
 _Static_assert(LUA_VERSION_AT == L2_ENVELOPE_VERSION_AT, "envelope.lua");
 _Static_assert(LUA_SLOTS_MIN == GROUP_SLOTS_MIN, "clock.lua");
 _Static_assert(LUA_SLOTS_MAX == GROUP_SLOTS_MAX, "clock.lua");
-_Static_assert(LUA_LOG_MAX == SCRIPT_LOG_MAX, "change.lua");
+_Static_assert(LUA_LOG_MAX == SCRIPT_LOG_MAX, "clock.lua");
+_Static_assert(LUA_PAGES == L2_PAGES, "clock.lua");
+_Static_assert(LUA_TOLD_BYTES == SCRIPT_TOLD_BYTES, "common.lua");
 _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a SHA-1");
 
 #define SCRIPT(name) {{name##_text, sizeof(name##_text) - 1}, name##_sha1}

@@ -8,7 +8,8 @@
 #include "base/base.h"
 
 #define SCRIPT_SHA1_BYTES 40  /* in hexadecimal */
-#define SCRIPT_LOG_MAX 16384u /* frames that the log keeps, at least */
+#define SCRIPT_LOG_MAX 16384u /* frames that the log keeps, if they are small */
+#define SCRIPT_TOLD_BYTES 64u /* of the clock, in every answer: see clock.lua */
 
 enum script_id {
     SCRIPT_LEASE,

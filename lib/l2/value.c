@@ -6,14 +6,21 @@
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
                  size_t scratch_bytes)
 {
-    scratch_bytes += COMMAND_NUMBER_BYTES;
-    int failed = command_init(c, l2->env->mem, 3 + keys + args, scratch_bytes);
+    scratch_bytes += COMMAND_NUMBER_BYTES + 8;
+    int failed = command_init(c, l2->env->mem, 3 + 1 + keys + 1 + args, scratch_bytes);
     if (failed)
         return failed;
+    c->number = 1 + atomic_fetch_add_explicit(&l2->numbers, 1, memory_order_relaxed);
     command_text(c, "EVALSHA");
     command_bytes(c, bytes_of(script_table[id].sha1, SCRIPT_SHA1_BYTES));
-    command_number(c, keys);
+    command_number(c, 1 + keys);
+    command_bytes(c, l2->keys.now.clk);
     return 0;
+}
+
+void script_args(struct command *c)
+{
+    command_le64(c, c->number);
 }
 
 static int submit_script(struct l2 *l2, struct command *c, enum script_id id, uint64_t connection,
@@ -32,10 +39,10 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
 {
     const struct submit submit = {.op = op, .decode = answer_decode_get};
     struct command c;
-    if (command_init(&c, l2->env->mem, 2, keys_scratch(&l2->keys, key)))
+    if (command_init(&c, l2->env->mem, 2, keys_scratch(&l2->keys, key, key->schema.len)))
         return NIGH_ENOMEM;
     command_text(&c, "GET");
-    keys_add_data(&l2->keys, &c, key);
+    keys_add_data(&l2->keys.now, &c, key, key->schema);
     return pipeline_submit(l2, &c, &submit);
 }
 
@@ -43,12 +50,13 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
              const struct l2_op *op)
 {
     struct command c;
-    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + 2 * COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, SCRIPT_LEASE, 3, 4, scratch))
+    size_t scratch =
+        2 * keys_scratch(&l2->keys, key, key->schema.len) + 2 * 8 + 2 * COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, SCRIPT_LEASE, 2, 4, scratch))
         return NIGH_ENOMEM;
-    keys_add_data(&l2->keys, &c, key);
-    keys_add_lease(&l2->keys, &c, key);
-    command_bytes(&c, l2->keys.clk);
+    keys_add_data(&l2->keys.now, &c, key, key->schema);
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
     command_le64(&c, lease->token);
     command_le64(&c, lease->rejected);
     command_number(&c, lease->lease_ms);
@@ -61,11 +69,11 @@ static int submit_token(struct l2 *l2, enum script_id id, const struct l2_key *k
                         uint32_t lease_ms, const struct l2_op *op)
 {
     struct command c;
-    size_t scratch = keys_scratch(&l2->keys, key) + 8 + COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, id, 2, 2, scratch))
+    size_t scratch = keys_scratch(&l2->keys, key, 0) + 8 + COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, id, 1, 2, scratch))
         return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys, &c, key);
-    command_bytes(&c, l2->keys.clk);
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
     command_le64(&c, token);
     command_number(&c, lease_ms);
     return submit_script(l2, &c, id, 0, op);
@@ -87,12 +95,12 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op)
 {
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_RELEASE, 2, 4, keys_scratch(&l2->keys, key) + 8))
+    if (script_begin(l2, &c, SCRIPT_RELEASE, 1, 4, keys_scratch(&l2->keys, key, 0) + 8))
         return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys, &c, key);
-    command_bytes(&c, l2->keys.clk);
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
     command_le64(&c, token);
-    command_bytes(&c, l2->keys.channel);
+    command_bytes(&c, l2->keys.now.channel);
     command_bytes(&c, frame->head);
     command_bytes(&c, frame->tail);
     return submit_script(l2, &c, SCRIPT_RELEASE, 0, op);
@@ -102,18 +110,24 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
             const struct l2_op *op)
 {
     struct command c;
-    size_t scratch = keys_scratch(&l2->keys, key) + 2 * 8 + COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, SCRIPT_FILL, 3, 7, scratch))
+    size_t scratch =
+        2 * keys_scratch(&l2->keys, key, key->schema.len) + 4 * 8 + 2 * COMMAND_NUMBER_BYTES;
+    if (script_begin(l2, &c, SCRIPT_FILL, 2, 12, scratch))
         return NIGH_ENOMEM;
-    keys_add_data(&l2->keys, &c, key);
-    keys_add_lease(&l2->keys, &c, key);
-    command_bytes(&c, l2->keys.clk);
+    keys_add_data(&l2->keys.now, &c, key, key->schema);
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
     command_le64(&c, fill->token);
     command_le64(&c, fill->version);
     command_number(&c, fill->hard_ms);
     command_bytes(&c, fill->envelope);
-    command_bytes(&c, l2->keys.channel);
+    command_bytes(&c, l2->keys.now.channel);
     command_bytes(&c, fill->frame.head);
     command_bytes(&c, fill->frame.tail);
+    command_bytes(&c, key->space);
+    command_bytes(&c, key->schema);
+    command_number(&c, fill->registration.ms);
+    command_le64(&c, fill->registration.token);
+    command_le64(&c, fill->registration.nonce);
     return submit_script(l2, &c, SCRIPT_FILL, fill->connection, op);
 }

@@ -15,6 +15,8 @@
 #define ACCEPTANCE_NS (10 * PERF_NS_PER_S)
 /* Lifetimes are told in ms of Redis' clock and judged on a coarse one. */
 #define EXPIRY_SLACK_NS (20 * PERF_NS_PER_MS)
+/* A node that meets another clock issues again what it changed in the last 10 s, and a step. */
+#define AGAIN_NS (10500 * PERF_NS_PER_MS)
 
 static void add_client(struct result *r, const struct client_tally *c)
 {
@@ -55,6 +57,8 @@ static void add_node(struct result *r, const struct node *n, uint32_t threads)
     raise(&r->memory_cap, n->memory_cap);
     raise(&r->resident_peak, n->resident_peak);
     r->resyncs += n->resyncs;
+    if ((double)n->doubt_ns / 1e9 > r->doubt_seconds)
+        r->doubt_seconds = (double)n->doubt_ns / 1e9;
 }
 
 /* Lifetimes are spread, so the shortest counts. */
@@ -96,7 +100,8 @@ static void judge_loads(struct result *r, struct shared *shared, const struct po
                                       .absent_ttl_ns = shortest_ns(NIGH_DEFAULT_ABSENT_TTL_MS),
                                       .grace_ns = GRACE_NS,
                                       .end_ns = times->end_ns,
-                                      .redis_up_ns = times->redis_up_ns};
+                                      .redis_up_ns = times->redis_up_ns,
+                                      .again_ns = AGAIN_NS};
     r->loads_lost = loads_lost(&loads);
     r->away_seconds = longest_away(&loads, r->plan.nodes);
     for (uint32_t i = 0; i < loads_trouble_count(&loads) && i < TROUBLES_SHOWN; i++)

@@ -10,7 +10,7 @@
 struct collect_times {
     uint64_t begin_ns;
     uint64_t end_ns;
-    uint64_t redis_up_ns; /* begin of a restarted Redis; 0: none was */
+    uint64_t redis_up_ns; /* Redis is there again since; 0: it was never gone */
 };
 
 /* All nodes have ended. */

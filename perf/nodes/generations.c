@@ -85,6 +85,29 @@ static void add_update(struct judge *j, const struct update *u)
     }
 }
 
+/* A change of the node that issued again in this time, early enough to be among what it issued. */
+static void add_again(struct judge *j, const struct update *u, const struct trouble *t)
+{
+    const struct generations_rules *r = j->rules;
+    uint64_t call = time_of(&u->call_ns, r->end_ns);
+    uint64_t returned = time_of(&u->returned_ns, r->end_ns);
+    if (u->node != t->node || call > t->to_ns || returned + r->again_ns < t->from_ns)
+        return;
+    for (uint32_t node = 0; node < r->nodes; node++)
+        add_window(j, u->package, node, t->from_ns, t->to_ns + r->grace_ns);
+}
+
+static void add_issued_again(struct judge *j, const struct loads *loads)
+{
+    for (uint32_t i = 0; i < loads_trouble_count(loads); i++) {
+        const struct trouble *t = &loads->troubles[i];
+        if (t->kind != TROUBLE_ISSUED_AGAIN)
+            continue;
+        for (uint32_t k = 0; k < history_count(j->history); k++)
+            add_again(j, &j->history->updates[k], t);
+    }
+}
+
 static int by_slot(const void *a, const void *b)
 {
     const struct window *x = a, *y = b;
@@ -269,9 +292,20 @@ static void read_troubles(struct judge *j, const struct loads *loads)
 {
     for (uint32_t i = 0; i < loads_trouble_count(loads); i++) {
         const struct trouble *t = &loads->troubles[i];
-        struct cover *cover = t->kind == TROUBLE_AWAY ? &j->away : &j->renewed;
-        cover_add(cover, t->node, t->from_ns, t->to_ns);
+        if (t->kind == TROUBLE_AWAY)
+            cover_add(&j->away, t->node, t->from_ns, t->to_ns);
+        else if (t->kind == TROUBLE_RENEWED)
+            cover_add(&j->renewed, t->node, t->from_ns, t->to_ns);
     }
+}
+
+/* What Redis lost by loading a snapshot is gone for every node. */
+static void read_oblivion(struct judge *j)
+{
+    const struct history_oblivion *o = j->history->oblivion;
+    uint64_t begin = time_of(&o->begin_ns, 0), end = time_of(&o->end_ns, j->rules->end_ns);
+    for (uint32_t node = 0; begin && node < j->rules->nodes; node++)
+        cover_add(&j->renewed, node, begin, end);
 }
 
 static void prepare(struct judge *j, const struct loads *loads)
@@ -283,8 +317,10 @@ static void prepare(struct judge *j, const struct loads *loads)
     for (uint32_t package = 1; package <= p->packages; package++)
         j->slot_of[package] = hash_tag_slot(p->names[package], j->rules->group_slots);
     read_troubles(j, loads);
+    read_oblivion(j);
     for (uint32_t i = 0; i < history_count(j->history); i++)
         add_update(j, &j->history->updates[i]);
+    add_issued_again(j, loads);
     index_windows(j);
     cover_build(&j->renewed);
     cover_build(&j->away);

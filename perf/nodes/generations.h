@@ -2,7 +2,7 @@
 /*
  * Was each generation of each key loaded once? Judged after the run, from the logs.
  *
- * A generation of a page ends with (COHERENCE.md, "One load")
+ * A generation of a page ends with (lib/coherence/README.md "Promises", one load)
  *
  *   an accepted invalidation   of the key, of one of its tags, or of any tag in the same group
  *                              slot. It is under way from the call until every node has applied
@@ -10,6 +10,10 @@
  *   an expiry                  of a page after its soft lifetime, of an "absent" after its own
  *   a renewal                  the trail or the trust of a node was lost, or the clock of Redis
  *                              changed: everything that node had is stale
+ *   an invalidation once more  of what a node had changed shortly before it met another clock: the
+ *                              server that it left may have been the only one that knew. Under way
+ *                              from the renewal until nothing is queued there any more
+ *   a forgetful Redis          it loaded an older snapshot in place: what was stored since is gone
  *
  * Two loads of a key that follow one another, with none of these between the beginning of the first
  * and the start of the second, are two loads of one generation. While a node cannot reach Redis
@@ -35,7 +39,8 @@ struct generations_rules {
     uint64_t absent_ttl_ns;    /* the same for "absent" */
     uint64_t grace_ns;         /* application at a node that was not seen: accepted, plus this */
     uint64_t end_ns;           /* of the run */
-    uint64_t redis_up_ns;      /* Redis was begun anew: what was queued before was accepted later */
+    uint64_t redis_up_ns;      /* Redis is there again: what was queued before was accepted later */
+    uint64_t again_ns;         /* a node issues again what it has changed so long ago, not more */
 };
 
 /* Two loads of one generation. */

@@ -12,6 +12,14 @@
 
 #define LINE_BYTES 64
 
+/* What stands before the rest: the count and what Redis forgot. */
+struct head {
+    _Atomic uint32_t count;
+    struct history_oblivion oblivion;
+};
+
+_Static_assert(sizeof(struct head) <= LINE_BYTES, "the head is one line");
+
 static size_t rounded(size_t bytes)
 {
     return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
@@ -28,7 +36,9 @@ struct history history_at(void *memory, uint32_t packages, uint32_t capacity)
     size_t by_package = rounded(((size_t)packages + 1) * sizeof(uint32_t));
     uint8_t *at = memory;
     struct history h = {.packages = packages, .capacity = capacity};
-    h.count = (void *)at;
+    struct head *head = memory;
+    h.count = &head->count;
+    h.oblivion = &head->oblivion;
     h.last = (void *)(at + LINE_BYTES);
     h.judged = (void *)(at + LINE_BYTES + by_package);
     h.updates = (void *)(at + LINE_BYTES + 2 * by_package);
@@ -94,25 +104,87 @@ uint32_t history_count(const struct history *h)
     return atomic_load_explicit(h->count, memory_order_acquire);
 }
 
-static void take_earlier(uint64_t *best, const _Atomic uint64_t *time)
+void history_snapshot(struct history *h, uint64_t ns)
 {
-    uint64_t ns = atomic_load_explicit(time, memory_order_relaxed);
-    if (ns && (*best == 0 || ns < *best))
+    atomic_store_explicit(&h->oblivion->snapshot_ns, ns, memory_order_relaxed);
+}
+
+void history_forgetting(struct history *h, uint64_t ns)
+{
+    /* pair(history.oblivion): the time of the snapshot is visible to who sees this */
+    atomic_store_explicit(&h->oblivion->begin_ns, ns, memory_order_release);
+}
+
+void history_forgotten(struct history *h, uint64_t end_ns, uint64_t known_ns)
+{
+    atomic_store_explicit(&h->oblivion->known_ns, known_ns, memory_order_relaxed);
+    /* pair(history.oblivion_end): known_ns is visible with it */
+    atomic_store_explicit(&h->oblivion->end_ns, end_ns, memory_order_release);
+}
+
+#define NOT_YET UINT64_MAX
+
+/* What Redis has forgotten, as a reader sees it now. */
+struct forgotten {
+    uint64_t snapshot_ns; /* NOT_YET: nothing */
+    uint64_t end_ns;
+    uint64_t known_ns;
+};
+
+static struct forgotten forgotten_now(const struct history *h)
+{
+    struct forgotten f = {NOT_YET, NOT_YET, NOT_YET};
+    const struct history_oblivion *o = h->oblivion;
+    /* pair(history.oblivion): nobody reads from a snapshot whose loading is not announced here */
+    if (atomic_load_explicit(&o->begin_ns, memory_order_acquire) == 0)
+        return f;
+    f.snapshot_ns = atomic_load_explicit(&o->snapshot_ns, memory_order_relaxed);
+    /* pair(history.oblivion_end) */
+    uint64_t end = atomic_load_explicit(&o->end_ns, memory_order_acquire);
+    if (end) {
+        f.end_ns = end;
+        f.known_ns = atomic_load_explicit(&o->known_ns, memory_order_relaxed);
+    }
+    return f;
+}
+
+/* A time noted at an update called at `call`, as it counts: `until` for what was forgotten. */
+static uint64_t as_it_counts(const struct forgotten *f, uint64_t call, uint64_t noted,
+                             uint64_t until)
+{
+    bool lost = noted >= f->snapshot_ns && call <= until && noted < until;
+    return lost ? until : noted;
+}
+
+static void take_earlier(uint64_t *best, uint64_t ns)
+{
+    if (ns != NOT_YET && (*best == 0 || ns < *best))
         *best = ns;
+}
+
+static void take_update(struct history_outdated *out, const struct forgotten *f,
+                        const struct update *u, uint32_t node)
+{
+    uint64_t call = atomic_load_explicit(&u->call_ns, memory_order_relaxed);
+    uint64_t accepted = atomic_load_explicit(&u->accepted_ns, memory_order_relaxed);
+    uint64_t applied = atomic_load_explicit(&u->applied_ns[node], memory_order_relaxed);
+    if (accepted)
+        take_earlier(&out->accepted_ns, as_it_counts(f, call, accepted, f->end_ns));
+    if (applied)
+        take_earlier(&out->applied_ns, as_it_counts(f, call, applied, f->known_ns));
 }
 
 struct history_outdated history_outdated(const struct history *h, uint32_t package,
                                          uint32_t revision, uint32_t node)
 {
     struct history_outdated out = {0, 0};
+    struct forgotten forgotten = forgotten_now(h);
     /* pair(history.last) */
     uint32_t at = atomic_load_explicit(&h->last[package], memory_order_acquire);
     while (at) {
         const struct update *u = &h->updates[at - 1];
-        if (u->revision > revision) {
-            take_earlier(&out.accepted_ns, &u->accepted_ns);
-            take_earlier(&out.applied_ns, &u->applied_ns[node]);
-        }
+        if (u->revision > revision)
+            take_update(&out, &forgotten, u, node);
         at = u->previous;
     }
     return out;

@@ -12,6 +12,16 @@
  *   applied_ns    for the node that issued it, when its call returned; for another, when a probe
  *                 that travels behind it in the same frame was seen to be gone from its L1
  *
+ * Redis may forget what it has accepted without anybody being able to see it at once: it loads an
+ * older snapshot in place, and its clock has the same identity as before. Nodes learn that as they
+ * learn of a change, by a beat, so for reads it is as if
+ *
+ *   - what was accepted between snapshot and loading, and called before the loading had ended, had
+ *     been accepted when it had ended
+ *   - what was applied since the snapshot, and called before the bound after the loading had
+ *     passed, had been applied when it had passed: until then an older value may come from Redis
+ *     and nothing there says that it is older
+ *
  * Keys: (c) written before the update is published in its package's list   (a) atomic
  */
 #ifndef PERF_HISTORY_H
@@ -37,11 +47,20 @@ struct update {
     _Atomic bool queued;                    /* (a) the call said NIGH_QUEUED */
 };
 
+/* Keys: all (a); 0: not yet */
+struct history_oblivion {
+    _Atomic uint64_t snapshot_ns; /* before it was taken */
+    _Atomic uint64_t begin_ns;    /* before it was loaded */
+    _Atomic uint64_t end_ns;      /* after it was loaded */
+    _Atomic uint64_t known_ns;    /* every node has learnt of it */
+};
+
 /* A process' view of the history; what it points to is shared. */
 struct history {
     uint32_t packages;
     uint32_t capacity;
     _Atomic uint32_t *count;
+    struct history_oblivion *oblivion; /* one in a run */
     struct update *updates;
     _Atomic uint32_t *last;   /* by package: 1 + index of its latest update; 0: none */
     _Atomic uint32_t *judged; /* by package: highest revision accepted, or applied somewhere */
@@ -61,10 +80,16 @@ void history_commit(struct history *h, uint32_t index, const struct update *what
 void history_accepted(struct history *h, uint32_t index, uint64_t ns);
 void history_applied(struct history *h, uint32_t index, uint32_t node, uint64_t ns);
 
+/* Redis takes the snapshot; loads it; has loaded it. */
+void history_snapshot(struct history *h, uint64_t ns);
+void history_forgetting(struct history *h, uint64_t ns);
+void history_forgotten(struct history *h, uint64_t end_ns, uint64_t known_ns);
+
 /* Updates reserved so far. */
 uint32_t history_count(const struct history *h);
 
-/* When did it become wrong to show `revision`? The earliest over all later updates; 0: never. */
+/* When did it become wrong to show `revision`? The earliest over all later updates; 0: never, or
+ * not yet while a snapshot is being loaded. */
 struct history_outdated {
     uint64_t accepted_ns;
     uint64_t applied_ns; /* at `node` */

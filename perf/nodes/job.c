@@ -16,15 +16,14 @@
 
 #include "nodes/collect.h"
 #include "nodes/origin.h"
+#include "nodes/servers.h"
 #include "support/fail.h"
-#include "support/redis_server.h"
 #include "support/redis_sweep.h"
 
 #define LOOK_EVERY_NS (5 * PERF_NS_PER_MS)
 #define PROGRESS_NS (250 * PERF_NS_PER_MS)
 #define PROGRESS_LINE_NS (5 * PERF_NS_PER_S) /* where the line cannot be rewritten */
 #define END_NS (15 * PERF_NS_PER_S)
-#define REDIS_DOWN_NS (2 * PERF_NS_PER_S)
 
 static volatile sig_atomic_t interrupted;
 
@@ -33,10 +32,10 @@ struct run {
     struct shared *shared;
     int fd;
     pid_t nodes[NODES_MAX];
-    struct redis_server redis;
+    struct servers servers;
+    struct history history;
+    struct fault fault;
     uint64_t begin_ns;
-    uint64_t killed_ns;   /* Redis; 0: not yet */
-    uint64_t redis_up_ns; /* the restarted Redis was begun; 0: not yet */
     uint64_t progress_ns;
 };
 
@@ -127,7 +126,7 @@ static bool stop_nodes(struct run *r)
 __attribute__((noreturn)) static void give_up(struct run *r, const char *why)
 {
     stop_nodes(r);
-    redis_server_stop(&r->redis);
+    servers_stop(&r->servers);
     fail("%s", why);
 }
 
@@ -136,15 +135,26 @@ static void check_alive(struct run *r)
     bool bad = false;
     if (reap_nodes(r, &bad) != r->job->plan.nodes)
         give_up(r, "a node ended before its time; no figures");
-    if (redis_server_crashed(&r->redis))
+    if (servers_crashed(&r->servers))
         give_up(r, "redis-server ended by itself; no figures");
 }
 
 /* ---- the course of a run ---- */
 
+static void prepare_fault(struct run *r)
+{
+    const struct plan *plan = &r->job->plan;
+    r->fault = (struct fault){.kind = plan->fault ? fault_kind(plan->fault - 1) : NULL,
+                              .at_s = plan->fault_at,
+                              .bound_ns = checker_bound_ns(plan->trust_ms),
+                              .servers = &r->servers,
+                              .history = &r->history};
+}
+
 static void set_up(struct run *r)
 {
     struct plan plan = r->job->plan;
+    prepare_fault(r);
     snprintf(plan.catalogue, sizeof(plan.catalogue), "%s", r->job->catalogue);
     snprintf(plan.revisions, sizeof(plan.revisions), "%s/revisions-%s.sqlite", r->job->folder,
              plan.check ? "on" : "off");
@@ -152,11 +162,11 @@ static void set_up(struct run *r)
     snprintf(plan.redis_prefix, sizeof(plan.redis_prefix), "nigh-perf-%d-%s", (int)getpid(),
              plan.check ? "on" : "off");
     if (r->job->own_redis) {
-        redis_server_start(&r->redis, r->job->folder);
-        redis_server_wait(&r->redis);
-        snprintf(plan.redis_uri, sizeof(plan.redis_uri), "unix://%s", r->redis.socket);
+        servers_start(&r->servers, r->job->folder, r->fault.kind && r->fault.kind->wants_replica);
+        snprintf(plan.redis_uri, sizeof(plan.redis_uri), "unix://%s", r->servers.path);
     }
     r->shared = shared_create(&plan, r->job->population->packages, &r->fd);
+    r->history = shared_history(r->shared);
 }
 
 static void wait_until_ready(struct run *r)
@@ -167,21 +177,8 @@ static void wait_until_ready(struct run *r)
         sleep_ns(LOOK_EVERY_NS);
     }
     r->begin_ns = now_ns();
+    r->fault.begin_ns = r->begin_ns;
     atomic_store_explicit(&r->shared->start, true, memory_order_relaxed);
-}
-
-static void kill_redis_in_time(struct run *r, uint64_t now)
-{
-    double at = r->job->plan.kill_redis_at;
-    if (at <= 0 || r->redis_up_ns)
-        return;
-    if (r->killed_ns == 0 && now - r->begin_ns >= (uint64_t)(at * 1e9)) {
-        redis_server_kill(&r->redis);
-        r->killed_ns = now;
-    } else if (r->killed_ns && now - r->killed_ns >= REDIS_DOWN_NS) {
-        r->redis_up_ns = now_ns();
-        redis_server_start(&r->redis, r->job->folder);
-    }
 }
 
 static uint64_t reads_so_far(const struct run *r)
@@ -194,6 +191,12 @@ static uint64_t reads_so_far(const struct run *r)
     return reads;
 }
 
+/* What was done to Redis last. */
+static const char *last_event(const struct fault *f)
+{
+    return f->event_count ? f->events[f->event_count - 1].what : "";
+}
+
 static void show_progress(struct run *r, uint64_t now)
 {
     bool terminal = isatty(STDERR_FILENO);
@@ -201,13 +204,12 @@ static void show_progress(struct run *r, uint64_t now)
         return;
     double seconds = (double)(now - r->begin_ns) / 1e9;
     r->progress_ns = now;
-    fprintf(stderr, "%s%s  %4.1f of %g s  %.2f million reads  %llu loads%s%s",
+    fprintf(stderr, "%s%s  %4.1f of %g s  %.2f million reads  %llu loads  %-18s%s",
             terminal ? "\r" : "", r->job->plan.check ? "checked  " : "check off", seconds,
             r->job->plan.seconds, (double)reads_so_far(r) / 1e6,
             (unsigned long long)atomic_load_explicit(&r->shared->origin_loads,
                                                      memory_order_relaxed),
-            r->killed_ns && !r->redis_up_ns ? "  Redis is down" : "               ",
-            terminal ? "" : "\n");
+            last_event(&r->fault), terminal ? "" : "\n");
 }
 
 static void watch(struct run *r)
@@ -216,7 +218,8 @@ static void watch(struct run *r)
     r->progress_ns = r->begin_ns;
     for (uint64_t now = r->begin_ns; now < end && !interrupted; now = now_ns()) {
         check_alive(r);
-        kill_redis_in_time(r, now);
+        if (!fault_drive(&r->fault, now))
+            give_up(r, r->servers.error);
         show_progress(r, now);
         sleep_ns(LOOK_EVERY_NS);
     }
@@ -235,12 +238,13 @@ bool job_run(const struct job *job, struct result *ret)
     bool well = stop_nodes(&r);
     if (!well)
         give_up(&r, "a node did not end well; no figures");
-    redis_server_stop(&r.redis);
+    servers_stop(&r.servers);
     if (!job->own_redis)
         redis_sweep(r.shared->plan.redis_uri, r.shared->plan.redis_prefix);
     if (!interrupted)
         collect(r.shared, job->population,
-                &(struct collect_times){r.begin_ns, end_ns, r.redis_up_ns}, ret);
+                &(struct collect_times){r.begin_ns, end_ns, r.fault.up_ns}, ret);
+    ret->fault = r.fault;
     shared_free(r.shared, r.fd);
     return !interrupted;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "nodes/checker.h"
+#include "nodes/fault.h"
 #include "nodes/generations.h"
 #include "nodes/population.h"
 #include "nodes/shared.h"
@@ -35,7 +36,9 @@ struct result {
     uint64_t memory_cap;
     uint64_t resident_peak;
     int64_t resyncs;
-    double away_seconds; /* of the node that was without Redis longest */
+    struct fault fault;   /* as it went */
+    double away_seconds;  /* of the node that was without Redis longest */
+    double doubt_seconds; /* of the node that was without trust longest */
     int32_t failure;     /* last error a read ended with, or 0 */
     uint64_t begin_ns;   /* times below and in examples are told from here */
     uint32_t trouble_count;

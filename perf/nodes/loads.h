@@ -34,6 +34,7 @@ struct load {
 enum trouble_kind {
     TROUBLE_AWAY,    /* the node could not reach Redis: one load per process */
     TROUBLE_RENEWED, /* trail or trust lost: everything became stale and may be loaded once */
+    TROUBLE_ISSUED_AGAIN, /* it may have met another clock: it issues its latest changes again */
 };
 
 /* Keys: all (c) */

@@ -20,6 +20,12 @@ static const char *const fault_names[CHECKER_FAULT_COUNT] = {
     [CHECKER_MISTAKEN] = "not what was asked for",
 };
 
+static const char *const trouble_names[] = {
+    [TROUBLE_AWAY] = "Redis away",
+    [TROUBLE_RENEWED] = "everything renewed",
+    [TROUBLE_ISSUED_AGAIN] = "changes issued again",
+};
+
 typedef struct table_block (*row_fn)(const struct result *r, int which);
 
 static void row(const struct table *t, const struct result *const runs[], const char *label,
@@ -171,6 +177,42 @@ static struct table_block away_row(const struct result *r, int which)
                               : table_print("%lld", (long long)r->resyncs));
 }
 
+/* ---- what a fault did ---- */
+
+/* Seconds since the run began. */
+static double at(const struct result *r, uint64_t ns)
+{
+    return ((double)ns - (double)r->begin_ns) / 1e9;
+}
+
+static struct table_block fault_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(table_print("%s at %g s", r->fault.kind->name, r->plan.fault_at));
+}
+
+static struct table_block event_row(const struct result *r, int event)
+{
+    if ((uint32_t)event >= r->fault.event_count)
+        return wide("-");
+    return wide(table_print("%.2f s", at(r, r->fault.events[event].ns)));
+}
+
+static struct table_block doubt_row(const struct result *r, int which)
+{
+    (void)which;
+    return wide(table_print("%.2f s", r->doubt_seconds));
+}
+
+static struct table_block cost_row(const struct result *r, int which)
+{
+    (void)which;
+    const char *stale = table_count(r->outcomes[OUTCOME_STALE]);
+    if (!r->plan.check)
+        return wide(stale);
+    return wide(table_print("%s, %s", stale, table_count(r->generations.by_renewal)));
+}
+
 /* ---- the table ---- */
 
 static void print_reads(const struct table *t, const struct result *const runs[])
@@ -211,6 +253,19 @@ static void print_origin(const struct table *t, const struct result *const runs[
     row(t, runs, "Redis away, resyncs", away_row, 0);
 }
 
+static void print_fault(const struct table *t, const struct result *const runs[])
+{
+    const struct fault *f = &runs[0]->fault;
+    if (!f->kind)
+        return;
+    table_line(t);
+    row(t, runs, "fault made", fault_row, 0);
+    for (uint32_t i = 0; i < f->event_count; i++)
+        row(t, runs, table_print("  %s", f->events[i].what), event_row, (int)i);
+    row(t, runs, "  without trust, longest", doubt_row, 0);
+    row(t, runs, "  stale answers, renewals", cost_row, 0);
+}
+
 void report_table(const struct result *const runs[], int count)
 {
     struct table t = {stdout, count};
@@ -219,22 +274,17 @@ void report_table(const struct result *const runs[], int count)
     printf("\n%u nodes x %u threads, L1 %s each, %g updates/s, %g s, seed %llu%s\n", p->nodes,
            p->threads, p->memory, p->updates_per_second, p->seconds,
            (unsigned long long)p->seed,
-           p->kill_redis_at > 0 ? table_print(", Redis killed at %g s", p->kill_redis_at) : "");
+           r->fault.kind ? table_print(", %s at %g s", r->fault.kind->name, p->fault_at) : "");
     printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step)\n\n",
            (double)r->bound_ns / 1e6, p->trust_ms);
     print_reads(&t, runs);
     print_truth(&t, runs);
     print_origin(&t, runs);
+    print_fault(&t, runs);
     table_line(&t);
 }
 
 /* ---- the verdict ---- */
-
-/* Seconds since the run began. */
-static double at(const struct result *r, uint64_t ns)
-{
-    return ((double)ns - (double)r->begin_ns) / 1e9;
-}
 
 static void print_wrong_reads(const struct result *r)
 {
@@ -268,9 +318,8 @@ static void print_troubles(const struct result *r)
 {
     for (uint32_t i = 0; i < r->trouble_count; i++) {
         const struct trouble *t = &r->troubles[i];
-        printf("  node %u: %s from %.4f to %.4f s\n", t->node,
-               t->kind == TROUBLE_AWAY ? "Redis away" : "everything renewed", at(r, t->from_ns),
-               at(r, t->to_ns));
+        printf("  node %u: %s from %.4f to %.4f s\n", t->node, trouble_names[t->kind],
+               at(r, t->from_ns), at(r, t->to_ns));
     }
 }
 
@@ -355,6 +404,25 @@ static void json_counts(FILE *out, const struct result *r)
     fprintf(out, "  \"requests_per_second\": %llu,\n", (unsigned long long)per_second(r));
 }
 
+static void json_fault(FILE *out, const struct result *r)
+{
+    const struct fault *f = &r->fault;
+    if (!f->kind) {
+        fprintf(out, "  \"fault\": null,\n");
+        return;
+    }
+    fprintf(out, "  \"fault\": {\"name\": \"%s\", \"at_s\": %g, \"steps\": [", f->kind->name,
+            r->plan.fault_at);
+    for (uint32_t i = 0; i < f->event_count; i++)
+        fprintf(out, "%s\n    {\"what\": \"%s\", \"at_s\": %.3f}", i ? "," : "",
+                f->events[i].what, at(r, f->events[i].ns));
+    fprintf(out, "],\n    \"away_s\": %.3f, \"trust_lost_s\": %.3f, \"stale_reads\": %llu,\n",
+            r->away_seconds, r->doubt_seconds,
+            (unsigned long long)r->outcomes[OUTCOME_STALE]);
+    fprintf(out, "    \"loads_renewed\": %llu, \"resyncs\": %lld},\n",
+            (unsigned long long)r->generations.by_renewal, (long long)r->resyncs);
+}
+
 void report_json(const struct result *r, const char *path)
 {
     FILE *out = fopen(path, "we");
@@ -363,6 +431,7 @@ void report_json(const struct result *r, const char *path)
     fprintf(out, "{\n");
     json_counts(out, r);
     json_shares(out, r);
+    json_fault(out, r);
     fprintf(out, "  \"latency_us\": {\n");
     json_latency(out, r, TIER_L1, "l1", ",");
     json_latency(out, r, TIER_L2, "l2", ",");

@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nodes/fault.h"
 #include "support/fail.h"
 
-static const char usage[] =
+static const char usage_head[] =
     "Usage: perf/run [nodes] [OPTION...]\n"
     "\n"
     "The main job: node processes serve the pages of this machine's package catalogue from L1,\n"
@@ -27,7 +28,11 @@ static const char usage[] =
     "  --updates N[/s]    updates of all nodes together (50/s)\n"
     "  --loads N          cap on loads at once, per node (as many as --threads)\n"
     "  --redis URI        a Redis to use instead of a private one; its keys begin with nigh-perf-\n"
-    "  --kill-redis-at S  kill the private Redis after S seconds, start it again 2 s later, empty\n"
+    "  --fault NAME       what befalls the private Redis in the middle of each run:\n";
+
+static const char usage_tail[] =
+    "  --fault-at S       when, in seconds since the beginning (a third of --seconds)\n"
+    "  --kill-redis-at S  the same as --fault kill-redis --fault-at S\n"
     "  --seed N           of all randomness (1)\n"
     "  --check WHICH      on: judge every read, then the same run unjudged, side by side;\n"
     "                     alone: the judged run only; off: the unjudged run only (on)\n"
@@ -36,10 +41,18 @@ static const char usage[] =
     "  --cache FOLDER     keep the finished catalogue there for the next time\n"
     "  --help             this text\n";
 
+static void print_usage(void)
+{
+    fputs(usage_head, stdout);
+    for (uint32_t i = 0; fault_kind(i); i++)
+        printf("    %-12s     %s\n", fault_kind(i)->name, fault_kind(i)->does);
+    fputs(usage_tail, stdout);
+}
+
 enum choice {
     OPT_SECONDS = 1, OPT_NODES, OPT_THREADS, OPT_MEMORY, OPT_SHARDS, OPT_POLICY, OPT_UPDATES,
-    OPT_LOADS, OPT_REDIS, OPT_KILL, OPT_SEED, OPT_CHECK, OPT_JSON, OPT_CATALOGUE, OPT_CACHE,
-    OPT_HELP, OPT_NODE, OPT_SHARED
+    OPT_LOADS, OPT_REDIS, OPT_FAULT, OPT_FAULT_AT, OPT_KILL, OPT_SEED, OPT_CHECK,
+    OPT_JSON, OPT_CATALOGUE, OPT_CACHE, OPT_HELP, OPT_NODE, OPT_SHARED
 };
 
 static const struct option options[] = {
@@ -52,6 +65,8 @@ static const struct option options[] = {
     {"updates", required_argument, NULL, OPT_UPDATES},
     {"loads", required_argument, NULL, OPT_LOADS},
     {"redis", required_argument, NULL, OPT_REDIS},
+    {"fault", required_argument, NULL, OPT_FAULT},
+    {"fault-at", required_argument, NULL, OPT_FAULT_AT},
     {"kill-redis-at", required_argument, NULL, OPT_KILL},
     {"seed", required_argument, NULL, OPT_SEED},
     {"check", required_argument, NULL, OPT_CHECK},
@@ -94,6 +109,16 @@ static void take_check(struct settings *s, const char *text)
     s->beside = strcmp(text, "on") == 0;
 }
 
+static void take_fault(struct plan *p, const char *name)
+{
+    uint32_t number = 0;
+    while (fault_kind(number) && strcmp(fault_kind(number)->name, name) != 0)
+        number++;
+    if (!fault_kind(number))
+        fail("--fault %s: there is no such fault; see --help", name);
+    p->fault = number + 1;
+}
+
 static void take_plan(struct plan *p, int option, const char *name, const char *text)
 {
     switch (option) {
@@ -124,8 +149,15 @@ static void take_plan(struct plan *p, int option, const char *name, const char *
     case OPT_REDIS:
         take_option(p->redis_uri, sizeof(p->redis_uri), "redis.uri", text);
         break;
+    case OPT_FAULT:
+        take_fault(p, text);
+        break;
     case OPT_KILL:
-        p->kill_redis_at = number(name, text, 0.1, 86400);
+        take_fault(p, "kill-redis");
+        p->fault_at = number(name, text, 0.1, 86400);
+        break;
+    case OPT_FAULT_AT:
+        p->fault_at = number(name, text, 0.1, 86400);
         break;
     case OPT_SEED:
         p->seed = (uint64_t)number(name, text, 0, 9e15);
@@ -155,7 +187,7 @@ static void take(struct settings *s, int option, const char *name, const char *t
         s->shared_fd = (int)number(name, text, 3, 1 << 20);
         break;
     case OPT_HELP:
-        fputs(usage, stdout);
+        print_usage();
         exit(0);
     case '?':
         fail("see --help");
@@ -164,14 +196,30 @@ static void take(struct settings *s, int option, const char *name, const char *t
     }
 }
 
+static void finish_fault(struct settings *s)
+{
+    struct plan *p = &s->plan;
+    if (!p->fault && p->fault_at > 0)
+        fail("--fault-at %g: which fault? see --fault in --help", p->fault_at);
+    if (!p->fault)
+        return;
+    const struct fault_kind *kind = fault_kind(p->fault - 1);
+    if (!s->own_redis)
+        fail("--fault %s: it befalls a private Redis only, not that of --redis", kind->name);
+    if (p->fault_at <= 0)
+        p->fault_at = p->seconds / 3;
+    if (p->fault_at >= p->seconds)
+        fail("--fault-at %g is after the end of the run", p->fault_at);
+    if (p->fault_at < fault_lead_s(kind))
+        fail("--fault-at %g: %s begins %g s before, and that is before the run", p->fault_at,
+             kind->name, fault_lead_s(kind));
+}
+
 static void finish(struct settings *s)
 {
     struct plan *p = &s->plan;
     s->own_redis = p->redis_uri[0] == '\0';
-    if (p->kill_redis_at > 0 && !s->own_redis)
-        fail("--kill-redis-at: only a private Redis is killed, not that of --redis");
-    if (p->kill_redis_at >= p->seconds)
-        fail("--kill-redis-at %g is after the end of the run", p->kill_redis_at);
+    finish_fault(s);
     if (p->loads_per_node == 0)
         p->loads_per_node = p->threads;
 }

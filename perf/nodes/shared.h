@@ -26,7 +26,8 @@
 struct plan {
     double seconds;
     double updates_per_second; /* of all nodes together */
-    double kill_redis_at;      /* 0: never */
+    double fault_at;
+    uint32_t fault; /* 1 + its number (fault.h); 0: none */
     uint32_t nodes;
     uint32_t threads;
     uint32_t loads_per_node; /* cap on loads at once */
@@ -87,6 +88,7 @@ struct node {
     uint64_t memory_cap;      /* (t) */
     uint64_t resident_peak;   /* (t) of the whole process */
     int64_t resyncs;          /* (t) */
+    uint64_t doubt_ns;        /* (t) how long stored values could not be called fresh */
     int64_t queued_at_end;    /* (t) */
     struct update_tally update;
     struct client_tally clients[THREADS_MAX];

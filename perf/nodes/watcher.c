@@ -2,10 +2,12 @@
 /*
  * The watcher: notes when this node's link to Redis is not what it should be.
  *
- * Redis counts as away from before the first sign of trouble until the data connection is made
- * anew, or until the signs stop; everything became stale around each resynchronisation, each loss
- * of trust, and when the clock that was followed turned out to be another. What it notes too wide
- * makes generations.c milder for that moment, so it looks often.
+ * Redis counts as away from before the first sign of trouble until its clock has been read over a
+ * new data connection, or until the signs stop; everything became stale around each
+ * resynchronisation, each loss of trust, and from when the clock that was followed turned out to be
+ * another until one is followed again. After a resynchronisation the node may have changes to issue
+ * once more, to a server that does not know them: that lasts until nothing has been queued for some
+ * looks. What it notes too wide makes generations.c milder for that moment, so it looks often.
  *
  * It also learns of the acceptance of queued invalidations: when nigh_drain() says that none is
  * left, all that were queued before the question have been accepted.
@@ -20,7 +22,7 @@
 
 #define LOOK_EVERY_NS (2 * PERF_NS_PER_MS)
 #define MEMORY_EVERY 16 /* looks */
-#define CALM_LOOKS 5    /* looks without a sign of trouble end it */
+#define CALM_LOOKS 5    /* looks without a sign of trouble, or with nothing queued, end it */
 #define OPEN_MAX 256    /* queued updates looked after at a time */
 
 /* Counters whose rise means that Redis did not answer as it should. */
@@ -32,12 +34,15 @@ static const char *const signs[] = {"l2_lost",     "l2_timeout",      "l2_error"
 struct watcher {
     struct member *member;
     int64_t seen[SIGN_COUNT];
-    int64_t connects;
+    int64_t resyncs;
     int64_t renewals;
-    int64_t following; /* a clock of Redis */
-    uint64_t last_ns;  /* when the look before began */
-    uint64_t away_ns;  /* since when Redis is away; 0: it is not */
+    int64_t following;   /* a clock of Redis */
+    uint64_t last_ns;    /* when the look before began */
+    uint64_t away_ns;    /* since when Redis is away; 0: it is not */
+    uint64_t unknown_ns; /* since when no clock of it is followed; 0: one is */
+    uint64_t again_ns;   /* since when changes may be issued again; 0: none are */
     uint32_t calm;
+    uint32_t unqueued;   /* looks with nothing queued */
     uint32_t settled;  /* updates before this one need no look any more */
     uint64_t turn;
 };
@@ -72,31 +77,63 @@ static void set_away(struct watcher *w, uint64_t since_ns)
     atomic_store_explicit(&w->member->self->away, since_ns != 0, memory_order_relaxed);
 }
 
-static void watch_link(struct watcher *w)
+static bool follows_clock(struct watcher *w)
 {
-    int64_t connects = watcher_stat(w->member, "l2_connect");
-    bool reconnected = connects != w->connects;
+    return watcher_stat(w->member, "connected") == 1 && watcher_stat(w->member, "following") == 1;
+}
+
+static void watch_link(struct watcher *w, bool resynced)
+{
     bool trouble = sees_trouble(w);
-    w->connects = connects;
     w->calm = trouble ? 0 : w->calm + 1;
     if (trouble && w->away_ns == 0)
         set_away(w, w->last_ns);
-    bool linked = watcher_stat(w->member, "connected") == 1;
-    if (w->away_ns && linked && (reconnected || w->calm >= CALM_LOOKS)) {
+    if (w->away_ns && follows_clock(w) && (resynced || w->calm >= CALM_LOOKS)) {
         note(w, TROUBLE_AWAY, w->away_ns);
         set_away(w, 0);
     }
 }
 
+/* From meeting a foreign clock until one is followed. Without a connection only the beginning and
+ * the end are noted: Redis is away in between, and that is judged more strictly. */
+static void watch_clock(struct watcher *w, int64_t following)
+{
+    bool unknown = following == 0 && watcher_stat(w->member, "connected") == 1;
+    if (w->unknown_ns && !unknown)
+        note(w, TROUBLE_RENEWED, w->unknown_ns);
+    if (!unknown)
+        w->unknown_ns = 0;
+    else if (w->unknown_ns == 0)
+        w->unknown_ns = w->last_ns;
+}
+
 static void watch_renewals(struct watcher *w)
 {
-    int64_t renewals = watcher_stat(w->member, "resync") + watcher_stat(w->member, "trust_lost");
+    int64_t renewals = w->resyncs + watcher_stat(w->member, "trust_lost");
     int64_t following = watcher_stat(w->member, "following");
-    if (renewals == w->renewals && following == w->following)
-        return;
+    if (renewals != w->renewals || following != w->following)
+        note(w, TROUBLE_RENEWED, w->last_ns);
     w->renewals = renewals;
     w->following = following;
-    note(w, TROUBLE_RENEWED, w->last_ns);
+    watch_clock(w, following);
+}
+
+static void watch_changes(struct watcher *w, bool resynced)
+{
+    bool queued = watcher_stat(w->member, "queued") > 0;
+    w->unqueued = queued || resynced ? 0 : w->unqueued + 1;
+    if (resynced && w->again_ns == 0)
+        w->again_ns = w->last_ns;
+    if (w->again_ns && w->unqueued >= CALM_LOOKS) {
+        note(w, TROUBLE_ISSUED_AGAIN, w->again_ns);
+        w->again_ns = 0;
+    }
+}
+
+static void watch_trust(struct watcher *w, uint64_t now)
+{
+    if (watcher_stat(w->member, "trusted") != 1)
+        w->member->self->doubt_ns += now - w->last_ns;
 }
 
 static bool is_open(const struct update *u)
@@ -157,8 +194,13 @@ static void watch_memory(struct watcher *w)
 static void look(struct watcher *w)
 {
     uint64_t begin = now_ns();
-    watch_link(w);
+    int64_t resyncs = watcher_stat(w->member, "resync");
+    bool resynced = resyncs != w->resyncs;
+    w->resyncs = resyncs;
+    watch_link(w, resynced);
     watch_renewals(w);
+    watch_changes(w, resynced);
+    watch_trust(w, begin);
     if (w->member->plan->check)
         settle_queued(w);
     if (w->turn++ % MEMORY_EVERY == 0)
@@ -166,11 +208,22 @@ static void look(struct watcher *w)
     w->last_ns = begin;
 }
 
+/* What is not over when the run ends lasted until then. */
+static void note_unfinished(struct watcher *w)
+{
+    if (w->away_ns)
+        note(w, TROUBLE_AWAY, w->away_ns);
+    if (w->unknown_ns)
+        note(w, TROUBLE_RENEWED, w->unknown_ns);
+    if (w->again_ns)
+        note(w, TROUBLE_ISSUED_AGAIN, w->again_ns);
+}
+
 void watcher_run(struct member *m)
 {
     struct watcher w = {.member = m, .last_ns = now_ns()};
-    w.connects = watcher_stat(m, "l2_connect");
-    w.renewals = watcher_stat(m, "resync") + watcher_stat(m, "trust_lost");
+    w.resyncs = watcher_stat(m, "resync");
+    w.renewals = w.resyncs + watcher_stat(m, "trust_lost");
     w.following = watcher_stat(m, "following");
     sees_trouble(&w);
     while (!shared_stopped(m->shared)) {
@@ -179,9 +232,8 @@ void watcher_run(struct member *m)
     }
     nigh_drain(m->cache, 2000);
     look(&w);
-    if (w.away_ns)
-        note(&w, TROUBLE_AWAY, w.away_ns);
+    note_unfinished(&w);
     m->self->memory_cap = (uint64_t)watcher_stat(m, "memory_cap_bytes");
-    m->self->resyncs = watcher_stat(m, "resync");
+    m->self->resyncs = w.resyncs;
     m->self->queued_at_end = nigh_drain(m->cache, 0) != 0;
 }

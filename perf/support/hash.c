@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The one file of the harness that sees xxhash; COHERENCE "wire hash" from its words.
+ * The one file of the harness that sees xxhash; the wire hash, from the words of
+ * lib/l2/README.md "Names".
  */
 #include "support/hash.h"
 

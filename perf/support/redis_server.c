@@ -4,6 +4,8 @@
  */
 #include "support/redis_server.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,28 +21,76 @@
 #define STOP_NS (2 * PERF_NS_PER_S)
 #define LOOK_EVERY_NS (2 * PERF_NS_PER_MS)
 
-/* The child's side: no terminal signal reaches it, and it does not outlive us. */
-__attribute__((noreturn)) static void become_server(const struct redis_server *server)
+#define WORDS_MAX 40
+
+struct command_line {
+    char *words[WORDS_MAX + 1]; /* nobody writes to them: exec's type */
+    int count;
+};
+
+static void add(struct command_line *c, char *word)
 {
-    char log[300];
+    if (c->count == WORDS_MAX)
+        fail("too many words for redis-server");
+    c->words[c->count++] = word;
+}
+
+static void add_option(struct command_line *c, char *name, char *value)
+{
+    add(c, name);
+    add(c, value);
+}
+
+/* The child's side: no terminal signal reaches it, and it does not outlive us. DEBUG is for the
+ * fault that loads a snapshot in place; before version 7 it needed no permission. */
+__attribute__((noreturn)) static void become_server(struct redis_server *server, bool debug)
+{
+    char log[300], port[16], master_port[16];
+    struct command_line c = {{"redis-server"}, 1};
     snprintf(log, sizeof(log), "%s/redis.log", server->folder);
+    snprintf(port, sizeof(port), "%d", server->port);
+    snprintf(master_port, sizeof(master_port), "%d", server->master_port);
+    add_option(&c, "--port", port);
+    add_option(&c, "--bind", "127.0.0.1");
+    add_option(&c, "--unixsocket", server->socket);
+    add_option(&c, "--save", "");
+    add_option(&c, "--appendonly", "no");
+    add_option(&c, "--daemonize", "no");
+    add_option(&c, "--dir", server->folder);
+    add_option(&c, "--logfile", log);
+    add_option(&c, "--loglevel", "warning");
+    add_option(&c, "--repl-diskless-sync-delay", "0");
+    if (server->master_port) {
+        add_option(&c, "--replicaof", "127.0.0.1");
+        add(&c, master_port);
+    }
+    if (debug)
+        add_option(&c, "--enable-debug-command", "local");
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->socket,
-           "--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", server->folder,
-           "--logfile", log, "--loglevel", "warning", (char *)NULL);
+    execvp("redis-server", c.words);
     fprintf(stderr, "perf: there is no redis-server in PATH (apt-get install redis-server)\n");
     _exit(127);
 }
 
+/* What a run before it left in its folder is not to be found again. */
+static void begin_empty(const struct redis_server *server)
+{
+    char snapshot[300];
+    snprintf(snapshot, sizeof(snapshot), "%s/dump.rdb", server->folder);
+    unlink(snapshot);
+    unlink(server->socket);
+}
+
 void redis_server_start(struct redis_server *server, const char *folder)
 {
+    bool debug = atoi(redis_server_version()) >= 7;
     snprintf(server->folder, sizeof(server->folder), "%s", folder);
     snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", folder);
-    unlink(server->socket);
+    begin_empty(server);
     server->pid = fork();
     if (server->pid == 0)
-        become_server(server);
+        become_server(server, debug);
     if (server->pid < 0)
         fail("cannot fork");
 }
@@ -72,14 +122,21 @@ bool redis_server_crashed(struct redis_server *server)
     return true;
 }
 
-void redis_server_wait(struct redis_server *server)
+bool redis_server_comes_up(struct redis_server *server)
 {
     uint64_t until = now_ns() + START_NS;
     while (!redis_server_answers(server)) {
         if (redis_server_crashed(server) || now_ns() > until)
-            fail("redis-server does not start; see %s/redis.log", server->folder);
+            return false;
         sleep_ns(LOOK_EVERY_NS);
     }
+    return true;
+}
+
+void redis_server_wait(struct redis_server *server)
+{
+    if (!redis_server_comes_up(server))
+        fail("redis-server does not start; see %s/redis.log", server->folder);
 }
 
 static void reap(struct redis_server *server)
@@ -107,9 +164,24 @@ void redis_server_stop(struct redis_server *server)
     redis_server_kill(server);
 }
 
+int redis_server_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+        fail("no port of 127.0.0.1 can be had");
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
 const char *redis_server_version(void)
 {
     static char version[32] = "unknown";
+    if (strcmp(version, "unknown") != 0)
+        return version;
     FILE *in = popen("redis-server --version 2>/dev/null", "re");
     char line[256];
     if (!in)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What README.md and lib/README.md name exists, and README's options are those of the library.
+# What the READMEs name exists, and README's options are those of the library. What comments cite of
+# the protocol exists: rules, sections, documents.
 # Usage: docs.sh SOURCE [CC SHARED_LIBRARY]; without a library the options are not compared.
 #
 # Names are known by their form: name(), folder/file.c, `folder/`, IN_CAPITALS, `struct name`,
@@ -10,7 +11,7 @@ cd "$1" || exit 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-cat include/nigh/*.h lib/*/*.[ch] >"$work/code"
+cat include/nigh/*.h lib/*/*.[ch] $(find lib -name '*.lua') >"$work/code"
 
 # each DOCUMENT PATTERN TEST: every match of the pattern (quotes and parentheses off) must pass.
 each() {
@@ -34,7 +35,8 @@ is_option() { grep -qF "{\"$1\"," lib/cache/options.c; }
 is_field() { sed -n '/^struct nigh_call {/,/^}/p' include/nigh/options.h | grep -qw "${1#call.}"; }
 is_counter() { grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/cache/report.c; }
 
-for document in README.md lib/README.md; do
+for document in README.md lib/README.md lib/coherence/README.md lib/l2/README.md; do
+    [ -f $document ] || continue
     each $document '\<[a-z][a-z0-9_]*\(\)' is_function
     each $document '\<[a-z0-9_]+(/[a-z0-9_]+)+\.(h|c|sh|lua|cmake)\>' is_file
     each $document '`[a-z0-9_]+(/[a-z0-9_]+)*/`' is_folder
@@ -60,6 +62,66 @@ for file in lib/*/scripts/*.lua; do
     echo "lib/README.md: there is nothing about $file"
     failed=1
 done
+
+# Comments cite rules ("rule 5", "rules 1, 2 and 9", "rules 1 to 3"), which are headings of the
+# protocol's page; sections (x/README.md "Name"); and no documents that are not here. The checks
+# themselves show offences, so they are not looked at.
+protocol=lib/coherence/README.md
+find include lib perf test README.md -type f ! -path 'test/checks/*' \
+    \( -name '*.[ch]' -o -name '*.lua' -o -name '*.md' -o -name '*.sh' -o -name '*.pml' \) |
+    sort >"$work/tree"
+
+# Every citation, as "kind|file|what": a file is one line without the marks of its comments.
+xargs awk '
+    function cited(kind, pattern,    rest, what) {
+        for (rest = text; match(rest, pattern); rest = substr(rest, RSTART + RLENGTH)) {
+            what = substr(rest, RSTART, RLENGTH)
+            sub(/^[^A-Za-z0-9]/, "", what)
+            if (kind != "section")
+                sub(/[^A-Za-z0-9]$/, "", what)
+            print kind "|" file "|" what
+        }
+    }
+    function all() {
+        cited("rule", "[^A-Za-z0-9_][Rr]ules? [0-9]+((,| and|, and| to) [0-9]+)*")
+        cited("document", "[^A-Za-z0-9_](COHERENCE|DESIGN|EVIDENCE|[A-Z]+\\.md)[^A-Za-z0-9_]")
+        cited("section", "[^A-Za-z0-9_/][a-z0-9/]+/README\\.md \"[^\"]+\"")
+    }
+    FNR == 1 { all(); file = FILENAME; text = " " }
+    { sub(/^[ \t]*(\/?\*+\/?|\/\/|--|#+)?[ \t]*/, ""); text = text $0 " " }
+    END { all() }' <"$work/tree" | sort -u >"$work/cited"
+
+# numbers CITATION: one a line.
+numbers() {
+    echo "$1" | awk '{
+        gsub(/,| and/, " ")
+        for (i = 2; i <= NF; i++)
+            if ($i != "to") print $i
+            else for (n = $(i - 1) + 1; n < $(i + 1); n++) print n
+    }'
+}
+has_rules() {
+    for number in $(numbers "$1"); do
+        grep -qE "^### Rule $number:" $protocol || return 1
+    done
+}
+has_document() { [ -n "$(find . -name "${1%.md}.md" ! -path './.git/*')" ]; }
+has_section() {
+    page=${1%% *}
+    section=${1#* \"}
+    cat "lib/$page" "$page" 2>/dev/null |
+        grep -qxF -e "## ${section%\"}" -e "### ${section%\"}"
+}
+
+while IFS='|' read -r kind file what; do
+    case $kind in
+        rule) has_rules "$what" ;;
+        document) has_document "$what" ;;
+        section) has_section "$what" ;;
+    esac && continue
+    echo "$file: cites $what, which is not there (the protocol is $protocol)"
+    failed=1
+done <"$work/cited"
 
 # The table, row by row and word by word, against what the library prints.
 options() {

@@ -29,8 +29,10 @@ clean_tree() {
     file lib/l1/l1.h ''
     file lib/l1/good.c '#include "base/base.h"\nint x = STATS_HIT; /* pair(l1.x): pair(l1.x) */\n'
     file README.md ''
+    file lib/coherence/README.md '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n## Words\n'
+    file lib/l2/cites.h '/* rules 1, 2\n * and 3; rules 1 to 3; coherence/README.md "Words" */\n'
     file lib/README.md "$(printf '  %s \\n' base/base.h base/rcu.h stats/counters.h \
-        flight/flight.h l2/one.c l2/two.c l1/l1.h l1/good.c)\n"
+        flight/flight.h l2/one.c l2/two.c l2/cites.h l1/l1.h l1/good.c)\n"
 }
 
 # offence CHECK PATH TEXT: the check must fail on the clean tree with this file replaced.
@@ -80,6 +82,23 @@ offence docs README.md '## Counters\n| `gone` | x |\n'
 offence docs lib/README.md ''
 offence docs lib/l1/a.c ''
 offence docs lib/l2/scripts/a.lua ''
+offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 2: b\n## Words\n'
+offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 3: c\n## Words\n'
+offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n'
+offence docs lib/coherence/README.md \
+    '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n## Words\ngone()\n'
+offence docs lib/l2/cites.h '/* (rule 4) */\n'
+offence docs lib/l2/cites.h '/* as rule\n * 4 says */\n'
+offence docs lib/l2/cites.h '/* rules 1 and 4 */\n'
+offence docs lib/l2/cites.h '/* rules 2 to 4 */\n'
+offence docs lib/l2/cites.h '// Rules 1, 4 and 2.\n'
+offence docs lib/l2/scripts/a.lua '-- rule 4\n'
+offence docs test/unit/a.c '/* rule 4 */\n'
+offence docs perf/README.md 'rule 4\n'
+offence docs lib/l2/cites.h '/* COHERENCE rule 1 */\n'
+offence docs lib/l2/cites.h '/* DESIGN 2 */\n'
+offence docs perf/a.h '/* see NOTES.md */\n'
+offence docs lib/l2/cites.h '/* coherence/README.md "Letters" */\n'
 offence style lib/l1/a.c "$(repeat 101 x)\n"
 offence style lib/l1/a.c '\tint x;\n'
 offence style lib/l1/a.c 'int x; \n'

@@ -50,7 +50,7 @@ static int status_of(const char *text, size_t len, uint32_t quiet_ms, bool scrip
     struct l2_key key = client_key("k");
     begin(text, len, quiet_ms > 0);
     const struct l2_op op = client_op(&c, &s, quiet_ms ? quiet_ms : CLIENT_DEADLINE_MS);
-    REQUIRE_EQ(script ? l2_beat(c.l2, 0, 10, 1, &op) : l2_get(c.l2, &key, &op), 0);
+    REQUIRE_EQ(script ? l2_beat(c.l2, CLIENT_BEAT(0, 10, 1), &op) : l2_get(c.l2, &key, &op), 0);
     struct l2_answer *a = l2_sync_wait(&s);
     int status = a->status;
     CHECK(a->value.data == NULL || status == 0);
@@ -98,23 +98,36 @@ TEST(a_reply_of_the_wrong_kind)
 }
 
 #define REPLID "$40\r\n0123456789012345678901234567890123456789\r\n"
-#define ID8 "$8\r\nabcdefgh\r\n"
-#define CLOCK5 REPLID ID8 ID8 ":5\r\n:0\r\n"
+#define FIRST "$8\r\n\1\0\0\0\0\0\0\0\r\n" /* the number of a client's first script */
+#define HEAD "$64\r\nabcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdefgh\r\n"
+#define CLOCK5 FIRST REPLID HEAD ":5\r\n:0\r\n"
 
 TEST(a_script_answer_of_the_wrong_shape)
 {
-    CHECK_EQ(BEAT_STATUS("*6\r\n" CLOCK5 "*0\r\n"), 0);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" CLOCK5 "*2\r\n$1\r\n7\r\n$1\r\nf\r\n"), 0);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" CLOCK5 "*0\r\n:0\r\n"), 0);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" CLOCK5 "*2\r\n$1\r\n7\r\n$1\r\nf\r\n:0\r\n"), 0);
     CHECK_EQ(BEAT_STATUS("*0\r\n"), NIGH_EREDIS);
     CHECK_EQ(BEAT_STATUS("$1\r\na\r\n"), NIGH_EREDIS);
     CHECK_EQ(BEAT_STATUS("*5\r\n" CLOCK5), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" ID8 ID8 ID8 ":5\r\n:0\r\n*0\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" REPLID ID8 ID8 ":-5\r\n:0\r\n*0\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" REPLID ID8 ID8 ":5\r\n:6\r\n*0\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" REPLID ID8 ID8 ":5\r\n:1\r\n:1\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" CLOCK5 "*2\r\n:7\r\n$1\r\nf\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" CLOCK5 "*2\r\n$1\r\n7\r\n:1\r\n"), NIGH_EREDIS);
-    CHECK_EQ(BEAT_STATUS("*6\r\n" CLOCK5 "$1\r\na\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" FIRST HEAD HEAD ":5\r\n:0\r\n*0\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" FIRST REPLID HEAD ":-5\r\n:0\r\n*0\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" FIRST REPLID HEAD ":5\r\n:8\r\n*0\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" FIRST REPLID HEAD ":5\r\n:1\r\n:1\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" CLOCK5 "*2\r\n:7\r\n$1\r\nf\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" CLOCK5 "*2\r\n$1\r\n7\r\n:1\r\n:0\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n" CLOCK5 "$1\r\na\r\n:0\r\n"), NIGH_EREDIS);
+}
+
+/* The replies of the connection are shifted by one, or a stranger got into it. */
+TEST(an_answer_to_another_call)
+{
+    CHECK_EQ(BEAT_STATUS("*7\r\n$8\r\n\2\0\0\0\0\0\0\0\r\n" REPLID HEAD ":5\r\n:0\r\n*0\r\n:0\r\n"),
+             NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("*7\r\n$7\r\n\1\0\0\0\0\0\0\r\n" REPLID HEAD ":5\r\n:0\r\n*0\r\n:0\r\n"),
+             NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("$-1\r\n"), NIGH_EREDIS);
+    CHECK_EQ(BEAT_STATUS("+PONG\r\n"), NIGH_EREDIS);
+    CHECK_EQ(GET_STATUS("+PONG\r\n"), NIGH_EREDIS);
 }
 
 TEST(bad_replies_are_counted_and_the_client_comes_back)

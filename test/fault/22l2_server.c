@@ -105,7 +105,7 @@ TEST(killed_with_requests_in_flight_and_back)
         CHECK_EQ(stats_read(&c.stats, STATS_L2_LOST), round);
         redis_restart(&server, REDIS_EMPTY);
         REQUIRE(CHECK_WITHIN(2 * CLIENT_DEADLINE_MS, l2_connected(c.l2)));
-        l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 1, 1)); /* proves the connection */
+        l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1))); /* proves the connection */
     }
     client_close(&c);
     redis_stop(&server);
@@ -116,13 +116,13 @@ TEST(a_restarted_server_is_another_home_and_clock)
 {
     redis_start(&server, NULL);
     client_open(&c, server.uri);
-    struct l2_answer *before = CLIENT_ASK(&c, l2_beat, 0, 1, 1);
+    struct l2_answer *before = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1));
     redis_save(&server);
     redis_restart(&server, REDIS_SAVED);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, stats_read(&c.stats, STATS_L2_CONNECT) == 2);
     struct l2_key key = client_key("k");
     struct l2_answer *get = CLIENT_ASK(&c, l2_get, &key);
-    struct l2_answer *after = CLIENT_ASK(&c, l2_beat, 0, 1, 2);
+    struct l2_answer *after = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 2));
     CHECK_NE(get->home, before->home);
     CHECK_EQ(get->home, after->home);
     CHECK_NE(after->clock.identity, before->clock.identity);
@@ -191,7 +191,7 @@ TEST(database_is_chosen)
     redis_start(&server, NULL);
     snprintf(uri, sizeof(uri), "%s?db=3", server.uri);
     client_open(&c, uri);
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 1, 1));
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1)));
     char *keyspace = redis_command(&server, "INFO keyspace");
     CHECK(keyspace && strstr(keyspace, "db3:keys=1") && !strstr(keyspace, "db0"));
     free(keyspace);
@@ -239,9 +239,10 @@ TEST(a_demoted_master_is_left_until_it_is_one_again)
 {
     redis_start(&server, NULL);
     client_open(&c, server.uri);
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 1, 1)); /* so that the next one need not write */
+    /* So that the next one need not write. */
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1)));
     free(redis_command(&server, "REPLICAOF 127.0.0.1 1"));
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 1, 1);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1));
     CHECK_EQ(a->status, NIGH_EOFFLINE);
     l2_answer_free(a);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, !l2_connected(c.l2));
@@ -257,9 +258,9 @@ TEST(a_master_without_its_replicas_is_left)
 {
     redis_start(&server, NULL);
     client_open(&c, server.uri);
-    l2_answer_free(CLIENT_ASK(&c, l2_resync, 1));
+    l2_answer_free(CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(1)));
     free(redis_command(&server, "CONFIG SET min-replicas-to-write 1"));
-    struct l2_answer *a = CLIENT_ASK(&c, l2_resync, 1);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(1));
     CHECK_EQ(a->status, NIGH_EOFFLINE);
     l2_answer_free(a);
     client_close(&c);
@@ -268,7 +269,7 @@ TEST(a_master_without_its_replicas_is_left)
 
 static bool beat_is_answered(void)
 {
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 1, 1);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1));
     bool good = a->status == 0;
     l2_answer_free(a);
     return good;
@@ -340,7 +341,7 @@ static void use_everything(void)
     const struct l2_change_key set = {
         .key = key, .mode = L2_SET, .envelope = envelope, .hard_ms = 1000};
     const struct l2_change change = {
-        .keys = &set, .key_count = 1, .groups = &group, .group_count = 1, .new_id = 1};
+        .keys = &set, .key_count = 1, .groups = &group, .group_count = 1, .nonce = 1, .schemas = 1};
 #define TRY(call, ...)                                                                             \
     do {                                                                                           \
         op = client_op(&c, &s, 300);                                                               \
@@ -354,8 +355,8 @@ static void use_everything(void)
     TRY(l2_fill, &key, &fill);
     TRY(l2_extend, &key, 1, 1000);
     TRY(l2_change, &change);
-    TRY(l2_beat, 0, 100, 1);
-    TRY(l2_resync, 1);
+    TRY(l2_beat, CLIENT_BEAT(0, 100, 1));
+    TRY(l2_resync, CLIENT_RESYNC(1));
 #undef TRY
     client_envelope_free(envelope);
 }
@@ -373,8 +374,8 @@ static void channel_message(void *arg, struct bytes payload)
 /* Connect a channel; it may need several attempts. */
 static bool use_channel(void)
 {
-    const struct l2_channel_config config = {c.l2, channel_message, channel_nothing,
-                                             channel_nothing, NULL};
+    const struct l2_channel_config config = {c.l2, channel_message, channel_message,
+                                             channel_nothing, channel_nothing, NULL};
     struct l2_channel *channel;
     if (l2_channel_create(&config, &channel))
         return false;
@@ -400,7 +401,7 @@ static void fail_each(enum fault_site site, uint64_t limit)
             seen = u64_max(seen, fault_count(site));
             fault_arm(site, 0);
             CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
-            struct l2_answer *a = CLIENT_ASK(&c, l2_resync, 1);
+            struct l2_answer *a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(1));
             CHECK_EQ(a->status, 0);
             l2_answer_free(a);
             l2_close(c.l2);

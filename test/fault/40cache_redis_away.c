@@ -337,7 +337,7 @@ TEST(flushall_is_noticed)
 
 TEST(evicted_bookkeeping_is_noticed)
 {
-    static const char *const lost[] = {"nigh:!:clk", "nigh:!:log"};
+    static const char *const lost[] = {"nigh:!2:!clk", "nigh:!:log"};
     struct redis server;
     struct world a, b;
     redis_start(&server, NULL);

@@ -10,7 +10,7 @@
 
 #include "support/origin.h"
 
-#define DATA_KEY "nigh:s:1:k"
+#define DATA_KEY "nigh:!2:s:1:k"
 
 /* A binary-safe connection of the test's own. */
 static redisContext *dial(const struct redis *server)
@@ -44,7 +44,7 @@ static void write_raw(const struct redis *server, const char *bytes, size_t len)
 static long long publish(const struct redis *server, const char *bytes, size_t len)
 {
     redisContext *c = dial(server);
-    redisReply *r = redisCommand(c, "PUBLISH nigh:!:inv %b", bytes, len);
+    redisReply *r = redisCommand(c, "PUBLISH nigh:!2:!inv:0 %b", bytes, len);
     REQUIRE(r && r->type == REDIS_REPLY_INTEGER);
     long long heard = r->integer;
     freeReplyObject(r);
@@ -212,7 +212,7 @@ TEST(a_large_right_value_passes)
 static void put_raw(const struct redis *server, const char *key, const char *bytes, size_t len)
 {
     redisContext *c = dial(server);
-    redisReply *r = redisCommand(c, "SET nigh:s:1:%s %b", key, bytes, len);
+    redisReply *r = redisCommand(c, "SET nigh:!2:s:1:%s %b", key, bytes, len);
     REQUIRE(r && r->type == REDIS_REPLY_STATUS);
     freeReplyObject(r);
     redisFree(c);
@@ -228,7 +228,7 @@ static void heal(struct world *a, struct world *b, const struct redis *server, c
     snprintf(row, sizeof(row), "%s=1", key);
     CHECK_ANSWER(ask_fetch(a->space, key, NULL), NIGH_FRESH, row);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(a, "l2_fill") == fills + 1);
-    CHECK_GT(redis_integer(server, "PTTL nigh:s:1:%s", key), 0);
+    CHECK_GT(redis_integer(server, "PTTL nigh:!2:s:1:%s", key), 0);
     struct answer got = ask_fetch(b->space, key, NULL);
     CHECK_ANSWER(got, NIGH_FRESH, row);
     CHECK_EQ(got.tier, NIGH_TIER_L2);
@@ -304,7 +304,7 @@ TEST(replayed_and_damaged_frames_do_no_harm)
     patient_open(&a, &server, NULL, NULL);
     patient_open(&b, &server, &a.origin, NULL);
     redisContext *c = dial(&server);
-    freeReplyObject(redisCommand(c, "SUBSCRIBE nigh:!:inv"));
+    freeReplyObject(redisCommand(c, "SUBSCRIBE nigh:!2:!inv:0"));
     CHECK_EQ(nigh_invalidate(a.space, "k", 1, NULL), 0);
     redisReply *r;
     REQUIRE(redisGetReply(c, (void **)&r) == REDIS_OK && r->elements == 3);

@@ -11,7 +11,7 @@
 
 #include <hiredis.h>
 
-#define DATA_KEY "nigh:s:1:k"
+#define DATA_KEY "nigh:!2:s:1:k"
 
 /* A node, not yet before anything in L1, and L2 with "k=1" that another has loaded. */
 static void fill_l2(const struct redis *server)
@@ -30,11 +30,12 @@ static void age_l2(const struct redis *server, uint64_t age_ms, uint32_t soft_ms
 {
     char buffer[512];
     struct l2_envelope e;
+    const struct l2_key key = {bytes_of("s", 1), bytes_of("1", 1), bytes_of("k", 1)};
     redisContext *c = redisConnectUnix(server->socket);
     REQUIRE(c && !c->err);
     redisReply *r = redisCommand(c, "GET " DATA_KEY);
     REQUIRE(r && r->type == REDIS_REPLY_STRING && r->len <= sizeof(buffer));
-    REQUIRE(l2_envelope_decode(bytes_of(r->str, r->len), &e));
+    REQUIRE(l2_envelope_decode(bytes_of(r->str, r->len), l2_name_hash(&key), &e));
     e.server_time_ms -= age_ms;
     e.soft_ms = soft_ms;
     e.stale_ms = stale_ms;

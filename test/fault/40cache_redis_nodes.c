@@ -71,9 +71,9 @@ TEST(what_one_loaded_the_other_finds)
     CHECK_ANSWER(got, NIGH_FRESH, "k=1");
     CHECK_EQ(got.tier, NIGH_TIER_L1);
     CHECK_EQ(p.a.origin.loads, 1);
-    CHECK(exists(&p.server, "nigh:s:1:k"));
-    CHECK_GT(redis_integer(&p.server, "PTTL nigh:s:1:k"), 0); /* every value has a hard TTL */
-    CHECK(!exists(&p.server, "nigh:!:lease:s:k"));
+    CHECK(exists(&p.server, "nigh:!2:s:1:k"));
+    CHECK_GT(redis_integer(&p.server, "PTTL nigh:!2:s:1:k"), 0); /* every value has a hard TTL */
+    CHECK(!exists(&p.server, "nigh:!2:!lease:s:k"));
     close_pair(&p);
 }
 
@@ -218,7 +218,7 @@ TEST(a_failed_load_gives_its_lease_back)
     open_pair(&p);
     p.a.origin.script = fail_when_let_go;
     CHECK_EQ(ask_fetch(p.a.space, "k", NULL).outcome, NIGH_ELOADER);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, !exists(&p.server, "nigh:!:lease:s:k"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !exists(&p.server, "nigh:!2:!lease:s:k"));
     p.a.origin.script = NULL;
     CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=1");
     close_pair(&p);
@@ -233,7 +233,7 @@ TEST(a_loader_that_ends_its_threads_gives_its_lease_back)
     asker_start(&a, p.a.space, "k", NULL);
     asker_join(&a);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "flights") == 0);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, !exists(&p.server, "nigh:!:lease:s:k"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !exists(&p.server, "nigh:!2:!lease:s:k"));
     close_pair(&p);
 }
 
@@ -270,7 +270,7 @@ TEST(a_lease_whose_holder_is_gone_runs_out)
     struct pair p;
     open_pair(&p);
     /* What a process that died while it loaded leaves behind. */
-    free(redis_command(&p.server, "SET nigh:!:lease:s:k deadbeef PX 400"));
+    free(redis_command(&p.server, "SET nigh:!2:!lease:s:k deadbeef PX 400"));
     CHECK_ANSWER(ask_fetch(p.a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_GE(world_count(&p.a, "lease_held"), 1);
     CHECK_EQ(p.a.origin.loads, 1);
@@ -346,7 +346,7 @@ TEST(an_invalidation_elsewhere_voids_the_load_here)
     CHECK_ANSWER(a.answer, NIGH_FRESH, "k=1"); /* its call began before */
     /* Redis refused the fill whether or not this node had heard; L1 drops it once it has. */
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "l2_fill_refused") == 1);
-    CHECK(!exists(&p.server, "nigh:s:1:k"));
+    CHECK(!exists(&p.server, "nigh:!2:s:1:k"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "sequence") == 1);
     CHECK(is_gone(&p.a, "k"));
     CHECK_ANSWER(ask_fetch(p.b.space, "k", NULL), NIGH_FRESH, "k=2");
@@ -358,7 +358,7 @@ TEST(an_invalidation_wakes_who_waits_for_another_nodes_load)
     struct pair p;
     struct asker b;
     open_pair(&p);
-    free(redis_command(&p.server, "SET nigh:!:lease:s:k another PX 60000"));
+    free(redis_command(&p.server, "SET nigh:!2:!lease:s:k another PX 60000"));
     asker_start(&b, p.b.space, "k", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.b, "lease_held") == 1);
     CHECK_EQ(invalidate(&p.a, NIGH_TARGET_KEY, "k"), 0); /* drops the lease */

@@ -19,7 +19,9 @@ static void inside(const void *at, size_t size, const uint8_t *data, size_t len)
 static void try_decode(const uint8_t *data, size_t len)
 {
     struct l2_envelope e;
-    if (!l2_envelope_decode(bytes_of(data, len), &e))
+    /* Of the key that it says it is of: a name is only compared. */
+    uint64_t name = len >= 96 ? get_le64(data + 88) : 0;
+    if (!l2_envelope_decode(bytes_of(data, len), name, &e))
         return;
     inside(e.groups, 8 * (size_t)e.group_count, data, len);
     inside(e.payload.data, e.payload.len, data, len);
@@ -37,7 +39,7 @@ static void try_decode(const uint8_t *data, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     try_decode(data, len);
-    if (len < 88)
+    if (len < 96)
         return 0;
     uint8_t *repaired = malloc(len), *summed = malloc(len);
     if (repaired && summed) {

@@ -6,7 +6,7 @@
 
 #include "coherence/message.h"
 
-#define TAIL_AT 60
+#define TAIL_AT 76
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

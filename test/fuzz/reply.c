@@ -10,17 +10,43 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static volatile uint64_t sum; /* so that what was decoded is really read */
 
+static void read_bytes(struct bytes b)
+{
+    const uint8_t *at = b.data;
+    for (size_t i = 0; i < b.len; i++)
+        sum += at[i];
+}
+
+static void read_answer(const struct l2_answer *a)
+{
+    read_bytes(a->value);
+    read_bytes(a->clock.replid);
+    sum += a->clock.identity + a->clock.sequence + a->previous + a->registered_ms + a->held_ms;
+    for (uint32_t i = 0; i < a->entry_count; i++) {
+        read_bytes(a->entries[i]);
+        sum += a->entry_seqs[i];
+    }
+}
+
+/* What whoever takes the pages relies upon. */
+static void check_pages(const struct l2_answer *a)
+{
+    if (a->slots < GROUP_SLOTS_MIN || a->slots > GROUP_SLOTS_MAX)
+        abort();
+    for (uint32_t i = 0; i < a->entry_count; i++)
+        if (a->entry_seqs[i] >= L2_PAGES || a->entries[i].len != 16 * (size_t)a->slots / L2_PAGES)
+            abort();
+}
+
 static void try_decode(struct mem *mem, const struct reply *reply, answer_decode_fn decode)
 {
     struct answer *a = answer_create(mem);
     if (!a)
         return;
     if (decode(a, reply) == 0) {
-        const uint8_t *value = a->public.value.data;
-        for (size_t i = 0; i < a->public.value.len; i++)
-            sum += value[i];
-        for (uint32_t i = 0; i < a->public.entry_count; i++)
-            sum += a->public.entries[i].len + a->public.entry_seqs[i];
+        read_answer(&a->public);
+        if (decode == answer_decode_resync)
+            check_pages(&a->public);
     }
     l2_answer_free(&a->public);
 }
@@ -33,6 +59,8 @@ static int take_replies(struct reader *reader, struct mem *mem)
         try_decode(mem, reply, answer_decode_get);
         try_decode(mem, reply, answer_decode_script);
         try_decode(mem, reply, answer_decode_beat);
+        try_decode(mem, reply, answer_decode_resync);
+        sum += answer_is_to(reply, 1);
         reply_free(reply);
     }
     return got;

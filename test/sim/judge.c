@@ -393,7 +393,9 @@ void judge_stored(struct session *session, struct bytes key, struct bytes value)
 {
     struct l2_envelope e;
     (void)key;
-    if (!l2_envelope_decode(value, &e))
+    /* Of the key that it says it is of. */
+    uint64_t name = value.len >= 96 ? get_le64((const char *)value.data + 88) : 0;
+    if (!l2_envelope_decode(value, name, &e))
         return;
     check_once(e.fill_id);
     const struct load *l = load_of(e.payload.data, e.payload.len);

@@ -19,6 +19,7 @@ struct node {
     struct nigh *cache;
     struct nigh_space *spaces[2];
     uint64_t clock_offset_ns; /* its clock began at another time */
+    uint64_t opened_ns;       /* when its cache's own time began, at CLOCK_HOOK_START_NS */
     struct park park;
     struct cache_seams seams;
     struct chance chance;
@@ -35,19 +36,26 @@ static uint64_t read_clock(void *arg)
     return world_now() + node->clock_offset_ns;
 }
 
+/* The cache's time. */
+static uint64_t cache_now(const struct node *node)
+{
+    return world_now() - node->opened_ns + CLOCK_HOOK_START_NS;
+}
+
 static int park(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     const struct node *node = arg;
     struct task *t = task_current();
     if (atomic_load_explicit(word, memory_order_relaxed) != expected)
         return 0;
-    if (!t || read_clock(arg) >= deadline_ns)
+    if (!t || cache_now(node) >= deadline_ns)
         return NIGH_ETIMEDOUT;
     t->word = word;
-    task_wait(deadline_ns == CLOCK_NEVER_NS ? deadline_ns : deadline_ns - node->clock_offset_ns);
+    task_wait(deadline_ns == CLOCK_NEVER_NS ? deadline_ns
+                                            : deadline_ns - CLOCK_HOOK_START_NS + node->opened_ns);
     if (atomic_load_explicit(word, memory_order_relaxed) != expected)
         return 0;
-    return read_clock(arg) >= deadline_ns ? NIGH_ETIMEDOUT : 0;
+    return cache_now(node) >= deadline_ns ? NIGH_ETIMEDOUT : 0;
 }
 
 static void unpark(void *arg, _Atomic uint32_t *word, int count)
@@ -214,6 +222,7 @@ void node_open(int index, const struct node_options *options)
     node->park = (struct park){park, unpark, node};
     node->seams = (struct cache_seams){&node->park, net_of(index), chance_next(&node->chance) | 1};
     struct nigh_options o = options_of(node, options);
+    node->opened_ns = world_now();
     int rc = cache_open(&o, &node->seams, &node->cache);
     if (rc != 0) {
         fprintf(stderr, "sim: %s %s\n", nigh_strerror(rc), nigh_options_error());

@@ -61,6 +61,12 @@ static inline void node_wake(void *arg)
     ((struct node *)arg)->wakes++;
 }
 
+static inline struct bytes node_schema(void *arg, struct bytes space)
+{
+    (void)arg, (void)space;
+    return bytes_of_string("v1");
+}
+
 static inline void node_lost(void *arg)
 {
     ((struct node *)arg)->losses++;
@@ -108,7 +114,7 @@ static inline struct node *node_open(struct node_options o)
         .env = &n->env,
         .stats = &n->stats,
         .l2 = n->l2,
-        .sink = {node_group, node_key, node_fill, node_wake, node_lost, n},
+        .sink = {node_group, node_key, node_fill, node_wake, node_lost, node_schema, n},
         .trust_ms = o.trust_ms,
         .beat_ms = o.beat_ms,
         .group_slots = slots,
@@ -155,19 +161,12 @@ static inline uint64_t node_count(struct node *n, enum stats_counter counter)
     return stats_read(&n->stats, counter);
 }
 
-static inline struct bytes node_schema(void *arg, struct bytes space)
-{
-    (void)arg, (void)space;
-    return bytes_of_string("v1");
-}
-
 static inline int node_change(struct node *n, const struct coherence_item *item,
                               struct coherence_position *ret_position)
 {
     struct coherence_change change = {
         .items = item,
         .item_count = 1,
-        .schema_of = node_schema,
         .deadline_ns = clock_deadline_ns(n->env.clock, NODE_CHANGE_MS),
     };
     return coherence_change(n->c, &change, ret_position);

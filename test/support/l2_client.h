@@ -12,7 +12,8 @@
 #include "support/redis.h"
 
 #define CLIENT_SLOTS GROUP_SLOTS_MIN
-#define CLIENT_CLK_BYTES (16 + 16 * CLIENT_SLOTS)
+#define CLIENT_GROUPS_AT 640 /* in the clock */
+#define CLIENT_CLK_BYTES (CLIENT_GROUPS_AT + 16 * CLIENT_SLOTS)
 #define CLIENT_DEADLINE_MS 20000 /* a test's patience, never its verdict */
 
 struct client {
@@ -86,6 +87,18 @@ static inline struct l2_op client_op(struct client *c, struct l2_sync *s, uint32
         CLIENT_SUBMIT(c, &sync_, call, ##__VA_ARGS__);                                             \
         l2_sync_wait(&sync_);                                                                      \
     })
+
+/* Arguments of l2_beat() and l2_resync(). */
+#define CLIENT_BEAT(after, limit_, nonce_)                                                         \
+    &(const struct l2_beat)                                                                        \
+    {                                                                                              \
+        .after_seq = (after), .limit = (limit_), .nonce = (nonce_), .frame_head = {"HEAD", 4}      \
+    }
+#define CLIENT_RESYNC(nonce_)                                                                      \
+    &(const struct l2_resync)                                                                      \
+    {                                                                                              \
+        .nonce = (nonce_)                                                                          \
+    }
 
 static inline struct l2_key client_key(const char *key)
 {

@@ -377,7 +377,7 @@ static void note_applied(struct world *w, unsigned k, uint64_t version)
         continue;
 }
 
-/* COHERENCE rule 6, without the value: commit, raise and remove. */
+/* Rule 6, without the value: commit, raise and remove. */
 static void remove_key(struct actor *a, unsigned k)
 {
     struct text text;

@@ -196,14 +196,14 @@ static void mischief(uint64_t *random)
     case 1:
     case 2: command("CLIENT KILL TYPE pubsub"); break;
     case 3: command("CLIENT KILL TYPE normal"); break;
-    case 4: command("PUBLISH t:!:inv garbage"); break;
+    case 4: command("PUBLISH t:!2:!inv:0 garbage"); break;
     case 5: command("DEL t:!:log"); break;
     case 6:
         redis_pause(&server);
         sleep_ms((unsigned)(check_random(random) % 400));
         redis_resume(&server);
         break;
-    default: command("DEL t:!:clk"); break;
+    default: command("DEL t:!2:!clk"); break;
     }
 }
 

@@ -66,6 +66,44 @@ TEST(injected_clock_gives_both_times)
     CHECK_EQ(clock_now_ns(&c), 43);
 }
 
+/* From wherever it begins, over the end of its numbers too. */
+TEST(a_hook_begins_anywhere_and_goes_on_by_as_much)
+{
+    static const uint64_t starts[] = {0, 1, UINT64_C(1) << 59, 1800000000 * NS_PER_S,
+                                      (UINT64_C(1) << 63) - 1, UINT64_C(1) << 63,
+                                      UINT64_MAX - 3600 * NS_PER_S, UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
+        uint64_t word = starts[i];
+        struct clock_hook hook;
+        clock_hook_init(&hook, read_word, &word);
+        struct clock c = {clock_hook_ns, &hook};
+        CHECK_EQ(clock_now_ns(&c), CLOCK_HOOK_START_NS);
+        word = starts[i] + 1;
+        CHECK_EQ(clock_coarse_ns(&c), CLOCK_HOOK_START_NS + 1);
+        word = starts[i] + 17 * 365 * 86400 * NS_PER_S;
+        CHECK_EQ(clock_now_ns(&c), CLOCK_HOOK_START_NS + 17 * 365 * 86400 * NS_PER_S);
+        word = starts[i] + INT64_MAX;
+        CHECK_EQ(clock_now_ns(&c), CLOCK_HOOK_START_NS + INT64_MAX);
+    }
+}
+
+TEST(a_hook_that_goes_back_ends_at_0)
+{
+    uint64_t word = 1800000000 * NS_PER_S;
+    struct clock_hook hook;
+    clock_hook_init(&hook, read_word, &word);
+    word -= 3600 * NS_PER_S;
+    CHECK_EQ(clock_hook_ns(&hook), CLOCK_HOOK_START_NS - 3600 * NS_PER_S);
+    word = hook.began_ns - CLOCK_HOOK_START_NS;
+    CHECK_EQ(clock_hook_ns(&hook), 0);
+    word--;
+    CHECK_EQ(clock_hook_ns(&hook), 0);
+    word = 0;
+    CHECK_EQ(clock_hook_ns(&hook), 0);
+    word = hook.began_ns + (UINT64_C(1) << 63);
+    CHECK_EQ(clock_hook_ns(&hook), 0);
+}
+
 TEST(deadlines_add_and_saturate)
 {
     uint64_t word = 5 * NS_PER_S;

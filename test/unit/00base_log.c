@@ -38,6 +38,26 @@ TEST(site_speaks_once_a_second_and_counts_the_rest)
     fake_env_fini(&f);
 }
 
+/* Sites are shared by all caches of a process, clocks are not. */
+TEST(a_site_was_silent_until_another_caches_clock_was_reached)
+{
+    struct fake_env late, early;
+    fake_env_init(&late, 1);
+    fake_env_init(&early, 1);
+    fake_env_advance(&late, UINT64_C(1) << 55);
+    site_a = (struct log_site){0};
+    say(&late, &site_a, 1);
+    CHECK_EQ(late.log_count, 1);
+    say(&early, &site_a, 2);
+    say(&early, &site_a, 3);
+    CHECK_STR(early.log_last, "said 2");
+    fake_env_advance(&early, NS_PER_S);
+    say(&early, &site_a, 4);
+    CHECK_STR(early.log_last, "said 4 (1 like it held back)");
+    fake_env_fini(&early);
+    fake_env_fini(&late);
+}
+
 TEST(sites_do_not_silence_one_another)
 {
     struct fake_env f;

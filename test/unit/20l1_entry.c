@@ -202,6 +202,38 @@ TEST(for_ever_stays_for_ever)
     cache_close(&c);
 }
 
+/* Of a value from L2, on a machine that has just been started. */
+TEST(a_birth_before_the_clock_began_is_kept)
+{
+    const int64_t tick = INT64_C(1) << ENTRY_TICK_SHIFT, day_ns = 86400 * (int64_t)NS_PER_S;
+    const int64_t ages[] = {1, tick, day_ns, 149 * day_ns, 3650 * day_ns};
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(ages); i++) {
+        struct l1_value v = cache_value(&c, "x", 1);
+        v.born_ns = -ages[i];
+        v.fresh_until_ns = (uint64_t)(100 * tick + ages[i] / 16384);
+        v.stale_until_ns = v.fresh_until_ns + 100 * (uint64_t)tick;
+        struct l1_entry *e = create(&c, &v);
+        int64_t life = ages[i] + (int64_t)v.fresh_until_ns;
+        CHECK_LE(l1_entry_born_ns(e), v.born_ns);
+        CHECK_GT(l1_entry_born_ns(e) + tick, v.born_ns);
+        CHECK_LE(l1_entry_fresh_until_ns(e), v.fresh_until_ns);
+        CHECK_GE((int64_t)l1_entry_fresh_until_ns(e),
+                 (int64_t)v.fresh_until_ns - 2 * tick - life / 32768);
+        l1_entry_unref(e);
+
+        v.fresh_until_ns = v.stale_until_ns = 0; /* over before the clock began */
+        e = create(&c, &v);
+        CHECK_EQ(l1_entry_fresh_until_ns(e), 0);
+        CHECK_EQ(l1_entry_stale_until_ns(e), 0);
+        CHECK_LE(v.born_ns, l1_entry_born_ns(e) + tick);
+        CHECK_GE(v.born_ns + tick + ages[i] / 32768, l1_entry_born_ns(e));
+        l1_entry_unref(e);
+    }
+    cache_close(&c);
+}
+
 TEST(unstored_entries_are_charged_until_the_last_unref)
 {
     struct cache c;

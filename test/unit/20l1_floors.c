@@ -132,7 +132,7 @@ static void *invalidate_one(void *arg)
     return NULL;
 }
 
-/* COHERENCE rule 2: the other way round, a store between the two would stay for ever. */
+/* Rule 2: the other way round, a store between the two would stay for ever. */
 TEST(the_floor_rises_before_the_entry_is_removed)
 {
     struct cache c;

@@ -79,7 +79,7 @@ TEST(a_write_replaces_and_is_charged_once)
     }
 }
 
-/* COHERENCE rules 1 and 6: who began to load before the write neither stores nor is joined. */
+/* Rules 1 and 6: who began to load before the write neither stores nor is joined. */
 TEST(a_load_from_before_a_write_is_not_stored_after_it)
 {
     struct cache c;

@@ -14,6 +14,7 @@ static struct {
     unsigned ups, downs, messages;
     uint64_t last_seq;
     bool has_bad;
+    unsigned old_messages;
     size_t last_len;
 } heard;
 
@@ -22,8 +23,14 @@ static void on_message(void *arg, struct bytes payload)
     (void)arg;
     heard.messages++;
     heard.last_len = payload.len;
-    if (payload.len == 64)
+    if (payload.len == 80)
         heard.last_seq = get_le64((const char *)payload.data + 52);
+}
+
+static void on_old_message(void *arg, struct bytes payload)
+{
+    (void)arg, (void)payload;
+    heard.old_messages++;
 }
 
 static void on_up(void *arg)
@@ -48,7 +55,8 @@ static void begin(void)
     redis_start(&server, NULL);
     client_open(&c, server.uri);
     memset(&heard, 0, sizeof(heard));
-    const struct l2_channel_config config = {c.l2, on_message, on_up, on_down, NULL};
+    const struct l2_channel_config config = {c.l2,  on_message, on_old_message,
+                                             on_up, on_down,    NULL};
     REQUIRE_EQ(l2_channel_create(&config, &heard.channel), 0);
     REQUIRE(STEP_UNTIL(heard.ups == 1));
 }
@@ -63,7 +71,7 @@ static void end(void)
 
 static void change(void)
 {
-    const struct l2_change none = {.new_id = 42, .frame = {{"HEAD", 4}, {"TAIL", 4}}};
+    const struct l2_change none = {.nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {"TAIL", 4}}};
     l2_answer_free(CLIENT_ASK(&c, l2_change, &none));
 }
 
@@ -99,7 +107,7 @@ TEST(an_awaited_fill_is_published_and_another_is_not)
     CHECK_EQ(a->verdict, L2_STORED);
     l2_answer_free(a);
     STEP_UNTIL(heard.messages == 2);
-    CHECK_EQ(heard.last_len, 64);
+    CHECK_EQ(heard.last_len, 80);
     CHECK_EQ(heard.last_seq, 0); /* no position of its own */
     client_envelope_free(envelope);
     end();
@@ -204,10 +212,10 @@ TEST(a_wait_can_be_ended)
 TEST(publishers_of_garbage_do_no_harm)
 {
     begin();
-    free(redis_command(&server, "PUBLISH t:!:inv %b", "\0\xff\r\n*1", (size_t)6));
+    free(redis_command(&server, "PUBLISH t:!2:!inv:0 %b", "\0\xff\r\n*1", (size_t)6));
     STEP_UNTIL(heard.messages == 1);
     CHECK_EQ(heard.last_len, 6);
-    free(redis_command(&server, "PUBLISH t:!:inv %s", ""));
+    free(redis_command(&server, "PUBLISH t:!2:!inv:0 %s", ""));
     STEP_UNTIL(heard.messages == 2);
     CHECK_EQ(heard.last_len, 0);
     CHECK_EQ(heard.downs, 0);

@@ -11,8 +11,11 @@
 
 static const uint8_t groups[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
+#define NAME 0x123456789abcdef0
+
 static const struct l2_envelope sample = {
     .flags = L2_ENVELOPE_TAGGED,
+    .name = NAME,
     .home = 0x1111111111111111,
     .identity = 0x2222222222222222,
     .sequence = 0x3333333333333333,
@@ -42,19 +45,20 @@ TEST(bytes_are_as_documented)
 {
     size_t len;
     uint8_t *b = encode(&sample, &len);
-    CHECK_EQ(len, 88 + 16 + 7);
-    CHECK_MEM(b, 8, "NIGH\1\x8\2\0", 8);
+    CHECK_EQ(len, 96 + 16 + 7);
+    CHECK_MEM(b, 8, "NIGH\2\x8\2\0", 8);
     for (int i = 0; i < 6; i++)
         CHECK_EQ(get_le64(b + 8 + 8 * i), 0x1111111111111111ull * (unsigned)(i + 1));
     for (int i = 0; i < 4; i++)
         CHECK_EQ(get_le32(b + 56 + 4 * i), 0x11111111u * (unsigned)(i + 7));
     CHECK_EQ(get_le32(b + 72), 7);
     CHECK_EQ(get_le32(b + 76), 0);
-    CHECK_MEM(b + 88, 16, groups, 16);
-    CHECK_MEM(b + 104, 7, "payload", 7);
-    uint8_t joined[80 + 23]; /* the checksum as another language would compute it */
+    CHECK_EQ(get_le64(b + 88), NAME);
+    CHECK_MEM(b + 96, 16, groups, 16);
+    CHECK_MEM(b + 112, 7, "payload", 7);
+    uint8_t joined[80 + 31]; /* the checksum as another language would compute it */
     memcpy(joined, b, 80);
-    memcpy(joined + 80, b + 88, 23);
+    memcpy(joined + 80, b + 88, 31);
     CHECK_EQ(get_le64(b + 80), hash_bytes(bytes_of(joined, sizeof(joined))));
     free(b);
 }
@@ -64,7 +68,7 @@ TEST(decodes_what_it_encodes)
     size_t len;
     struct l2_envelope e;
     uint8_t *b = encode(&sample, &len);
-    REQUIRE(l2_envelope_decode(bytes_of(b, len), &e));
+    REQUIRE(l2_envelope_decode(bytes_of(b, len), NAME, &e));
     CHECK_EQ(e.flags, sample.flags);
     CHECK_EQ(e.home, sample.home);
     CHECK_EQ(e.identity, sample.identity);
@@ -81,13 +85,50 @@ TEST(decodes_what_it_encodes)
     free(b);
 }
 
+/* The replies of a connection may be shifted by one: another key's value is nobody's. */
+TEST(of_another_key_it_is_none)
+{
+    size_t len;
+    struct l2_envelope e;
+    uint8_t *b = encode(&sample, &len);
+    for (int bit = 0; bit < 64; bit++)
+        CHECK(!l2_envelope_decode(bytes_of(b, len), NAME ^ UINT64_C(1) << bit, &e));
+    free(b);
+}
+
+TEST(names_differ_by_space_schema_and_key)
+{
+    static const char *const texts[][3] = {
+        {"s", "1", "k"}, {"s", "1", "l"}, {"s", "2", "k"}, {"t", "1", "k"}, {"s", "1", "kk"},
+        {"s1", "1", "k"}, {"s", "11", "k"}, {"1", "s", "k"},
+    };
+    uint64_t names[ARRAY_COUNT(texts)];
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct l2_key key = {bytes_of_string(texts[i][0]), bytes_of_string(texts[i][1]),
+                             bytes_of_string(texts[i][2])};
+        names[i] = l2_name_hash(&key);
+        for (size_t j = 0; j < i; j++)
+            CHECK_NE(names[i], names[j]);
+    }
+}
+
+TEST(an_envelope_of_another_format_is_not_ours_to_end)
+{
+    CHECK(l2_envelope_foreign(bytes_of("NIGH\1 and more", 14)));
+    CHECK(l2_envelope_foreign(bytes_of("NIGH\3", 5)));
+    CHECK(!l2_envelope_foreign(bytes_of("NIGH\2 and more", 14)));
+    CHECK(!l2_envelope_foreign(bytes_of("NIGH", 4)));
+    CHECK(!l2_envelope_foreign(bytes_of("", 0)));
+    CHECK(!l2_envelope_foreign(bytes_of("hello, world", 12)));
+}
+
 TEST(an_empty_value_is_a_value)
 {
     size_t len;
     struct l2_envelope e, empty = {.flags = L2_ENVELOPE_ABSENT};
     uint8_t *b = encode(&empty, &len);
-    CHECK_EQ(len, 88);
-    CHECK(l2_envelope_decode(bytes_of(b, len), &e));
+    CHECK_EQ(len, 96);
+    CHECK(l2_envelope_decode(bytes_of(b, len), 0, &e));
     CHECK_EQ(e.payload.len, 0);
     free(b);
 }
@@ -100,7 +141,7 @@ TEST(every_other_bit_is_refused)
     for (size_t bit = 0; bit < 8 * len; bit++) {
         b[bit / 8] ^= (uint8_t)(1 << bit % 8);
         bool soft = bit == 8 * 5 + 4; /* set in place by a soft invalidation */
-        if (!CHECK_EQ(l2_envelope_decode(bytes_of(b, len), &e), soft))
+        if (!CHECK_EQ(l2_envelope_decode(bytes_of(b, len), NAME, &e), soft))
             check_note("bit %zu of byte %zu", bit % 8, bit / 8);
         b[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
@@ -116,13 +157,13 @@ TEST(every_other_length_is_refused)
         uint8_t *exact = malloc(cut ? cut : 1);
         REQUIRE(exact);
         memcpy(exact, b, cut);
-        CHECK(!l2_envelope_decode(bytes_of(exact, cut), &e));
+        CHECK(!l2_envelope_decode(bytes_of(exact, cut), NAME, &e));
         free(exact);
     }
     uint8_t *longer = calloc(1, len + 1);
     REQUIRE(longer);
     memcpy(longer, b, len);
-    CHECK(!l2_envelope_decode(bytes_of(longer, len + 1), &e));
+    CHECK(!l2_envelope_decode(bytes_of(longer, len + 1), NAME, &e));
     free(longer);
     free(b);
 }
@@ -134,11 +175,11 @@ TEST(more_groups_than_a_value_may_have_are_refused)
     REQUIRE(many);
     struct l2_envelope out, e = {.groups = many, .group_count = NIGH_TAGS_MAX};
     uint8_t *b = encode(&e, &len);
-    CHECK(l2_envelope_decode(bytes_of(b, len), &out));
+    CHECK(l2_envelope_decode(bytes_of(b, len), 0, &out));
     free(b);
     e.group_count++;
     b = encode(&e, &len);
-    CHECK(!l2_envelope_decode(bytes_of(b, len), &out));
+    CHECK(!l2_envelope_decode(bytes_of(b, len), 0, &out));
     free(b);
     free(many);
 }

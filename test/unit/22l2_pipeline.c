@@ -54,7 +54,7 @@ static void *put_and_get(void *arg)
         struct bytes envelope = client_envelope(1, 0, value);
         const struct l2_change_key key = {
             .key = client_key(name), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
-        const struct l2_change change = {.keys = &key, .key_count = 1, .new_id = 1};
+        const struct l2_change change = {.keys = &key, .key_count = 1, .nonce = 1, .schemas = 1};
         l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
         struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key.key);
         CHECK_EQ(a->status, 0);
@@ -166,7 +166,7 @@ TEST(values_of_all_sizes)
         struct bytes envelope = client_envelope(1, 0, payload);
         const struct l2_change_key key = {
             .key = client_key("k"), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
-        const struct l2_change change = {.keys = &key, .key_count = 1, .new_id = 1};
+        const struct l2_change change = {.keys = &key, .key_count = 1, .nonce = 1, .schemas = 1};
         l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
         struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key.key);
         CHECK_MEM(a->value.data, a->value.len, envelope.data, envelope.len);
@@ -186,7 +186,7 @@ TEST(a_late_answer_is_dropped_and_the_next_one_is_right)
     struct l2_key key = client_key("k");
     redis_start(&server, NULL);
     client_open(&c, server.uri);
-    free(redis_command(&server, "SET t:s:1:k first"));
+    free(redis_command(&server, "SET t:!2:s:1:k first"));
     struct l2_key other = client_key("other");
     redis_pause(&server);
     struct l2_sync late, patient;
@@ -268,7 +268,7 @@ TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
     redis_resume(&server);
     for (int i = 0; i < probes; i++)
         l2_answer_free(l2_sync_wait(&s[i]));
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 1, 1));
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1)));
     l2_gauges_read(c.l2, &gauges);
     CHECK_EQ(gauges.breaker, 0);
     l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
@@ -353,7 +353,7 @@ TEST(the_hook_hears_of_every_connection_once)
     CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&ups) == 1);
     l2_drop_connection(c.l2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&ups) == 2);
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 1, 1);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1));
     CHECK_EQ(a->connection, 2);
     CHECK_EQ(atomic_load(&ups), 2);
     l2_answer_free(a);

@@ -1,88 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The scripts against a real server: what each does, what it refuses, and what it leaves behind.
 
-#include <stdio.h>
-
-#include "l2/script.h"
-#include "support/l2_client.h"
-
-static const struct l2_frame frame = {{"HEAD", 4}, {"TAIL", 4}};
-
-/* ---- what a case asks, in one call each ---- */
-
-static struct l2_answer *get(struct client *c, const char *name)
-{
-    struct l2_key key = client_key(name);
-    return CLIENT_ASK(c, l2_get, &key);
-}
-
-static struct l2_answer *lease(struct client *c, const char *name, uint64_t token,
-                               uint64_t rejected)
-{
-    struct l2_key key = client_key(name);
-    const struct l2_lease l = {.token = token, .rejected = rejected, .lease_ms = 5000};
-    return CLIENT_ASK(c, l2_lease, &key, &l);
-}
-
-static struct l2_answer *fill(struct client *c, const char *name, uint64_t token, uint64_t version,
-                              uint64_t connection)
-{
-    struct l2_key key = client_key(name);
-    struct bytes envelope = client_envelope(token, version, "filled");
-    const struct l2_fill f = {
-        .token = token,
-        .connection = connection,
-        .version = version,
-        .hard_ms = 60000,
-        .envelope = envelope,
-        .frame = frame,
-    };
-    struct l2_answer *a = CLIENT_ASK(c, l2_fill, &key, &f);
-    client_envelope_free(envelope);
-    return a;
-}
-
-static struct l2_answer *change_key(struct client *c, const char *name, enum l2_change_mode mode,
-                                    uint64_t version, uint64_t token)
-{
-    struct bytes envelope = client_envelope(777, version, "written");
-    const struct l2_change_key key = {
-        .key = client_key(name),
-        .mode = mode,
-        .version = version,
-        .token = token,
-        .envelope = mode == L2_DELETE ? bytes_of(NULL, 0) : envelope,
-        .hard_ms = 60000,
-    };
-    const struct l2_change change = {.keys = &key, .key_count = 1, .new_id = 42, .frame = frame};
-    struct l2_answer *a = CLIENT_ASK(c, l2_change, &change);
-    client_envelope_free(envelope);
-    return a;
-}
-
-/* Status and verdict of an answer, which is freed. */
-static int verdict_of(struct l2_answer *a)
-{
-    int verdict = a->status ? a->status : (int)a->verdict;
-    l2_answer_free(a);
-    return verdict;
-}
-
-/* The case's own server and client, started and stopped by each. */
-static struct redis server;
-static struct client c;
-
-static void begin(char *const *args)
-{
-    redis_start(&server, args);
-    client_open(&c, server.uri);
-}
-
-static void end(void)
-{
-    client_close(&c);
-    redis_stop(&server);
-}
+#include "22l2_script.h"
 
 /* ---- values and leases ---- */
 
@@ -96,11 +15,11 @@ TEST(get_of_nothing_and_of_something)
     CHECK_EQ(a->verdict, L2_VALUE);
     CHECK_EQ(a->connection, 1);
     CHECK_NE(a->home, 0);
-    if (CHECK(l2_envelope_decode(a->value, &e)))
+    if (CHECK(l2_envelope_decode(a->value, 0, &e)))
         CHECK_MEM(e.payload.data, e.payload.len, "written", 7);
     l2_answer_free(a);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
-    CHECK_GT(redis_integer(&server, "PTTL t:s:1:k"), 59000);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
+    CHECK_GT(redis_integer(&server, "PTTL t:!2:s:1:k"), 59000);
     end();
 }
 
@@ -118,7 +37,7 @@ TEST(lease_is_granted_once_and_then_held)
     CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
     CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
     CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_REFUSED);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     end();
 }
 
@@ -130,7 +49,7 @@ TEST(lease_gives_the_value_unless_it_was_rejected)
     struct l2_answer *a = lease(&c, "k", 3, 0);
     CHECK_EQ(a->verdict, L2_VALUE);
     struct l2_envelope e;
-    if (CHECK(l2_envelope_decode(a->value, &e)))
+    if (CHECK(l2_envelope_decode(a->value, 0, &e)))
         CHECK_EQ(e.fill_id, 1);
     l2_answer_free(a);
     CHECK_EQ(verdict_of(lease(&c, "k", 3, 2)), L2_VALUE);
@@ -142,11 +61,12 @@ TEST(lease_gives_the_value_unless_it_was_rejected)
 TEST(what_is_no_envelope_does_not_keep_the_lease_away)
 {
     begin(NULL);
-    free(redis_command(&server, "SET t:s:1:text hello"));
-    free(redis_command(&server, "RPUSH t:s:1:list hello"));
-    free(redis_command(&server, "SET t:!:lease:s:eternal abc"));
+    free(redis_command(&server, "SET t:!2:s:1:text hello"));
+    free(redis_command(&server, "RPUSH t:!2:s:1:list hello"));
+    free(redis_command(&server, "SET t:!2:!lease:s:eternal abc"));
     struct l2_answer *a = get(&c, "list");
-    CHECK_EQ(a->status, NIGH_EREDIS);
+    CHECK_EQ(a->verdict, L2_VALUE); /* of no bytes, so that a load ends it */
+    CHECK_EQ(a->value.len, 0);
     l2_answer_free(a);
     CHECK_EQ(verdict_of(lease(&c, "text", 1, 0)), L2_GRANTED);
     CHECK_EQ(verdict_of(fill(&c, "text", 1, 5, 1)), L2_STORED);
@@ -166,14 +86,14 @@ TEST(what_cannot_be_read_is_dropped_with_the_grant_only)
     struct l2_lease l = {.token = 1, .rejected = 777, .lease_ms = 5000};
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     l.token = 2;
     l.drop = true;
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_HELD);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     l.token = 1;
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
     end();
 }
 
@@ -183,13 +103,13 @@ TEST(lease_is_extended_and_released_by_its_token_only)
     struct l2_key key = client_key("k");
     CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 2, 90000)), L2_REFUSED);
-    CHECK_LE(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
+    CHECK_LE(redis_integer(&server, "PTTL t:!2:!lease:s:k"), 5000);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_STORED);
-    CHECK_GT(redis_integer(&server, "PTTL t:!:lease:s:k"), 5000);
+    CHECK_GT(redis_integer(&server, "PTTL t:!2:!lease:s:k"), 5000);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2, &frame)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 1);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 1, &frame)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_REFUSED);
     end();
 }
@@ -204,7 +124,7 @@ TEST(a_lost_token_fills_nothing)
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE); /* drops the lease */
     CHECK_EQ(verdict_of(fill(&c, "k", 9, 0, 1)), L2_REFUSED);
     CHECK_EQ(verdict_of(lease(&c, "k", 2, 0)), L2_GRANTED);
-    free(redis_command(&server, "DEL t:!:lease:s:k")); /* evicted */
+    free(redis_command(&server, "DEL t:!2:!lease:s:k")); /* evicted */
     CHECK_EQ(verdict_of(fill(&c, "k", 2, 0, 1)), L2_REFUSED);
     CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
     end();
@@ -245,7 +165,7 @@ TEST(a_fill_is_refused_by_a_newer_version_only)
         CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, cases[i].stored, 0)), L2_STORED);
         CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
         CHECK_EQ(verdict_of(fill(&c, "k", 1, cases[i].ours, 1)), cases[i].verdict);
-        CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+        CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     }
     end();
 }
@@ -258,7 +178,7 @@ TEST(delete_takes_the_value_and_its_lease)
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
     CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k t:!:lease:s:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:!2:!lease:s:k"), 0);
     end();
 }
 
@@ -267,12 +187,12 @@ TEST(delete_with_a_version_spares_what_is_as_new)
     begin(NULL);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 7, 0)), L2_STORED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 7, 0)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 8, 0)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 1, 0)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 5); /* each was published all the same */
     end();
 }
@@ -283,12 +203,12 @@ TEST(a_writer_sets_with_its_token_and_deletes_without)
     struct l2_key key = client_key("k");
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_STORED);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_NONE);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k t:!:lease:s:k"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:!2:!lease:s:k"), 0);
     end();
 }
 
@@ -300,9 +220,19 @@ TEST(put_if_newer_is_refused_without_a_trace)
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_REFUSED);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 6, 0)), L2_REFUSED);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:lease:s:k"), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 1);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 8, 0)), L2_STORED);
     end();
+}
+
+/* Where a resync has the positions of a slot; NULL: its page is not there. */
+static const uint8_t *page_slot(const struct l2_answer *a, uint32_t slot)
+{
+    uint32_t of_page = CLIENT_SLOTS / L2_PAGES;
+    for (uint32_t i = 0; i < a->entry_count; i++)
+        if (a->entry_seqs[i] == slot / of_page)
+            return (const uint8_t *)a->entries[i].data + 16 * (slot % of_page);
+    return NULL;
 }
 
 TEST(groups_get_the_position_of_their_change)
@@ -310,23 +240,57 @@ TEST(groups_get_the_position_of_their_change)
     static const struct l2_change_group groups[] = {
         {0, true}, {5, false}, {CLIENT_SLOTS - 1, true}};
     const struct l2_change change = {
-        .groups = groups, .group_count = 3, .new_id = 42, .frame = frame};
+        .groups = groups, .group_count = 3, .nonce = 42, .schemas = 42, .frame = frame};
     begin(NULL);
     CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->clock.sequence, 2);
     CHECK_EQ(a->verdict, L2_NONE);
     l2_answer_free(a);
-    a = CLIENT_ASK(&c, l2_resync, 43);
-    REQUIRE_EQ(a->value.len, CLIENT_CLK_BYTES);
-    const uint8_t *clk = a->value.data;
-    CHECK_EQ(get_le64(clk), 42);
-    CHECK_EQ(get_le64(clk + 8), 2);
-    for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
-        uint64_t hard = get_le64(clk + 16 + 16 * slot), soft = get_le64(clk + 24 + 16 * slot);
-        CHECK_EQ(hard, slot == 5 ? 2 : 0);
-        CHECK_EQ(soft, slot == 0 || slot == CLIENT_SLOTS - 1 ? 2 : 0);
+    a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(43));
+    CHECK_EQ(a->clock.id, 42);
+    CHECK_EQ(a->clock.sequence, 2);
+    CHECK_EQ(a->slots, CLIENT_SLOTS);
+    CHECK(!a->partial);
+    REQUIRE_EQ(a->entry_count, 2); /* of 64 pages */
+    CHECK_EQ(a->entry_seqs[0], 0);
+    CHECK_EQ(a->entry_seqs[1], L2_PAGES - 1);
+    for (uint32_t i = 0; i < CLIENT_SLOTS; i++) {
+        const uint8_t *at = page_slot(a, i);
+        CHECK_EQ(at ? get_le64(at) : 0, i == 5 ? 2 : 0);
+        CHECK_EQ(at ? get_le64(at + 8) : 0, i == 0 || i == CLIENT_SLOTS - 1 ? 2 : 0);
     }
+    l2_answer_free(a);
+    end();
+}
+
+/* Who has followed this clock up to here is told only what has moved since. */
+TEST(a_resync_brings_what_may_be_new)
+{
+    static const struct l2_change_group low = {5, false}, high = {CLIENT_SLOTS - 1, true};
+    struct l2_change change = {
+        .groups = &low, .group_count = 1, .nonce = 42, .schemas = 42, .frame = frame};
+    begin(NULL);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+    struct l2_resync known = {
+        .nonce = 43, .replid = a->clock.replid, .id = a->clock.id, .after_seq = a->clock.sequence};
+    change.groups = &high;
+    l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
+    struct l2_answer *b = CLIENT_ASK(&c, l2_resync, &known);
+    CHECK(b->partial);
+    REQUIRE_EQ(b->entry_count, 1);
+    CHECK_EQ(b->entry_seqs[0], L2_PAGES - 1);
+    l2_answer_free(b);
+    known.after_seq = 2;
+    b = CLIENT_ASK(&c, l2_resync, &known);
+    CHECK(b->partial);
+    CHECK_EQ(b->entry_count, 0);
+    l2_answer_free(b);
+    known.id++; /* another clock: its positions say nothing of this one's */
+    b = CLIENT_ASK(&c, l2_resync, &known);
+    CHECK(!b->partial);
+    CHECK_EQ(b->entry_count, 2);
+    l2_answer_free(b);
     l2_answer_free(a);
     end();
 }
@@ -337,13 +301,13 @@ TEST(many_keys_in_one_change)
     static struct l2_change_key keys[KEYS];
     static char names[KEYS][16];
     const struct l2_change change = {
-        .keys = keys, .key_count = KEYS, .new_id = 42, .frame = frame};
+        .keys = keys, .key_count = KEYS, .nonce = 42, .schemas = 42, .frame = frame};
     begin(NULL);
     for (int i = 0; i < KEYS; i++) {
         snprintf(names[i], sizeof(names[i]), "k%d", i);
         keys[i] = (struct l2_change_key){.key = client_key(names[i]), .mode = L2_DELETE};
     }
-    free(redis_command(&server, "MSET t:s:1:k0 a t:s:1:k4095 b t:!:lease:s:k77 c other d"));
+    free(redis_command(&server, "MSET t:!2:s:1:k0 a t:!2:s:1:k4095 b t:!2:!lease:s:k77 c other d"));
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->clock.sequence, 1);
@@ -357,30 +321,32 @@ TEST(many_keys_in_one_change)
 TEST(beat_makes_the_clock_and_brings_what_followed)
 {
     begin(NULL);
-    struct l2_answer *first = CLIENT_ASK(&c, l2_beat, 0, 100, 42);
+    struct l2_answer *first = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42));
     CHECK_EQ(first->status, 0);
     CHECK_NE(first->clock.identity, 0);
     CHECK_EQ(first->clock.sequence, 0);
     CHECK_GT(first->clock.server_time_ms, UINT64_C(1600000000000));
     CHECK_EQ(first->clock.home, first->home);
     CHECK_EQ(first->entry_count, 0);
-    CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), CLIENT_CLK_BYTES);
+    CHECK_EQ(redis_integer(&server, "STRLEN t:!2:!clk"), CLIENT_CLK_BYTES);
     for (int i = 0; i < 3; i++)
         CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
-    struct l2_answer *second = CLIENT_ASK(&c, l2_beat, 1, 100, 43);
+    struct l2_answer *second = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(1, 100, 43));
     CHECK_EQ(second->clock.identity, first->clock.identity);
     CHECK_EQ(second->clock.sequence, 3);
     REQUIRE_EQ(second->entry_count, 2);
     CHECK_EQ(second->entry_seqs[0], 2);
     CHECK_EQ(second->entry_seqs[1], 3);
-    CHECK_EQ(second->entries[0].len, 4 + 40 + 8 + 8 + 4);
+    CHECK_EQ(second->entries[0].len, 4 + 40 + 4 * 8 + 4);
     const char *bytes = second->entries[0].data;
     CHECK_MEM(bytes, 4, "HEAD", 4);
     CHECK_EQ(hash_bytes(bytes_of(bytes + 4, 40)), first->home);
     CHECK_EQ(hash_bytes(bytes_of(bytes + 4, 48)), first->clock.identity);
     CHECK_EQ(get_le64(bytes + 44), 42);
     CHECK_EQ(get_le64(bytes + 52), 2);
-    CHECK_MEM(bytes + 60, 4, "TAIL", 4);
+    CHECK_EQ(get_le64(bytes + 60), 42); /* nonces: of the change before, and its own */
+    CHECK_EQ(get_le64(bytes + 68), 42);
+    CHECK_MEM(bytes + 76, 4, "TAIL", 4);
     l2_answer_free(first);
     l2_answer_free(second);
     end();
@@ -391,11 +357,11 @@ TEST(a_beat_brings_no_more_than_asked_for)
     begin(NULL);
     for (int i = 0; i < 5; i++)
         CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 2, 42);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 2, 42));
     CHECK_EQ(a->entry_count, 2);
     CHECK_EQ(a->clock.sequence, 5);
     l2_answer_free(a);
-    a = CLIENT_ASK(&c, l2_beat, UINT64_MAX, 2, 42);
+    a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(UINT64_MAX, 2, 42));
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->entry_count, 0);
     l2_answer_free(a);
@@ -408,16 +374,16 @@ TEST(positions_above_32_bits)
     static const uint64_t start = (UINT64_C(5) << 32) - 2;
     char le[8];
     begin(NULL);
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 100, 42));
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42)));
     put_le64(le, start);
-    free(redis_command(&server, "SETRANGE t:!:clk 8 %b", le, sizeof(le)));
+    free(redis_command(&server, "SETRANGE t:!2:!clk 8 %b", le, sizeof(le)));
     for (uint64_t i = 1; i <= 4; i++) {
         struct l2_answer *a = change_key(&c, "k", L2_DELETE, 0, 0);
         CHECK_EQ(a->status, 0);
         CHECK_EQ(a->clock.sequence, start + i);
         l2_answer_free(a);
     }
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, start + 1, 100, 42);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(start + 1, 100, 42));
     REQUIRE_EQ(a->entry_count, 3);
     CHECK_EQ(a->entry_seqs[0], start + 2);
     CHECK_EQ(get_le64((const char *)a->entries[2].data + 52), start + 4);
@@ -425,28 +391,28 @@ TEST(positions_above_32_bits)
     end();
 }
 
-static uint64_t identity_after_beat(uint64_t new_id)
+static uint64_t identity_after_beat(uint64_t nonce)
 {
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 100, new_id);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, nonce));
     uint64_t identity = a->status ? 0 : a->clock.identity;
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->clock.sequence, 0);
     CHECK_EQ(a->entry_count, 0);
     l2_answer_free(a);
-    CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), CLIENT_CLK_BYTES);
+    CHECK_EQ(redis_integer(&server, "STRLEN t:!2:!clk"), CLIENT_CLK_BYTES);
     return identity;
 }
 
 TEST(a_clock_lost_cut_or_replaced_is_another_clock)
 {
     static const char *const accidents[] = {
-        "DEL t:!:clk", "SET t:!:clk short", "SETRANGE t:!:clk 40000 x", "LPUSH t:!:clk x"};
+        "DEL t:!2:!clk", "SET t:!2:!clk short", "SETRANGE t:!2:!clk 72 x", "LPUSH t:!2:!clk x"};
     begin(NULL);
-    uint64_t last = identity_after_beat(1);
+    uint64_t last = identity_after_beat(42);
     for (size_t i = 0; i < ARRAY_COUNT(accidents); i++) {
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), i == 0 ? L2_STORED : L2_MOVED);
         if (i == 3)
-            free(redis_command(&server, "DEL t:!:clk"));
+            free(redis_command(&server, "DEL t:!2:!clk"));
         free(redis_command(&server, accidents[i]));
         uint64_t identity = identity_after_beat(100 + i);
         CHECK_NE(identity, last);
@@ -459,20 +425,20 @@ TEST(a_clock_lost_cut_or_replaced_is_another_clock)
 /* Two kinds of nodes that each made the clock anew would take it from each other for ever. */
 TEST(a_clock_with_other_group_slots_is_left_alone)
 {
-    char make[64];
+    static const char others[] = {0, 0x10, 0, 0}; /* 4096 */
     begin(NULL);
-    snprintf(make, sizeof(make), "SETRANGE t:!:clk %d x", 16 + 16 * 2 * CLIENT_SLOTS - 1);
-    free(redis_command(&server, make));
-    struct l2_answer *a = CLIENT_ASK(&c, l2_resync, 7);
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42)));
+    free(redis_command(&server, "SETRANGE t:!2:!clk 64 %b", others, sizeof(others)));
+    struct l2_answer *a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(7));
     CHECK_EQ(a->status, 0);
-    CHECK_EQ(a->value.len, 16 + 16 * 2 * CLIENT_SLOTS); /* which tells the node what is wrong */
+    CHECK_EQ(a->slots, 4096); /* which tells the node what is wrong */
     l2_answer_free(a);
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 100, 8));
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 8)));
     a = change_key(&c, "k", L2_SET, 0, 0);
     CHECK_EQ(a->status, NIGH_EREDIS);
     l2_answer_free(a);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
-    CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), 16 + 16 * 2 * CLIENT_SLOTS);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "STRLEN t:!2:!clk"), CLIENT_CLK_BYTES);
     end();
 }
 
@@ -484,7 +450,7 @@ TEST(without_a_clock_there_is_no_identity)
     CHECK_EQ(a->clock.identity, 0);
     CHECK_NE(a->clock.home, 0);
     l2_answer_free(a);
-    CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!clk"), 0);
     end();
 }
 
@@ -508,17 +474,253 @@ TEST(the_log_is_bounded)
     for (int i = 0; i < 20000; i += 100) {
         static struct l2_sync syncs[100];
         for (int j = 0; j < 100; j++) {
-            const struct l2_change change = {.new_id = 42, .frame = frame};
+            const struct l2_change change = {.nonce = 42, .schemas = 42, .frame = frame};
             CLIENT_SUBMIT(&c, &syncs[j], l2_change, &change);
         }
         for (int j = 0; j < 100; j++)
             CHECK_EQ(verdict_of(l2_sync_wait(&syncs[j])), L2_NONE);
     }
     CHECK_LE(redis_integer(&server, "XLEN t:!:log"), 17000);
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 10000, 100000, 42);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(10000, 100000, 42));
     CHECK_EQ(a->entry_count, 10000);
     l2_answer_free(a);
     end();
+}
+
+/* 8 MiB of frames, whatever their size: never below 256 of them, never above 16384. */
+TEST(the_log_keeps_fewer_of_larger_frames)
+{
+    static const struct {
+        size_t bytes;
+        int changes, least, most;
+    } cases[] = {
+        {40000, 400, 256, 280}, /* below 8 MiB by number */
+        {8000, 1500, 1000, 1120},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char *tail = calloc(1, cases[i].bytes);
+        const struct l2_change change = {
+            .nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, cases[i].bytes}}};
+        begin(NULL);
+        for (int n = 0; n < cases[i].changes; n++)
+            CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+        CHECK_GE(redis_integer(&server, "XLEN t:!:log"), cases[i].least);
+        CHECK_LE(redis_integer(&server, "XLEN t:!:log"), cases[i].most);
+        end();
+        free(tail);
+    }
+}
+
+/* One large frame among small ones takes next to nothing from them. */
+TEST(the_log_goes_by_the_mean_size)
+{
+    static char tail[60000];
+    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = frame};
+    begin(NULL);
+    for (int n = 0; n < 2000; n++) {
+        change.frame.tail = bytes_of(tail, n == 1000 ? sizeof(tail) : 4);
+        CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    }
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 2000);
+    end();
+}
+
+/* Whoever has heard it needs no entry; whoever has not reads the clock. */
+TEST(a_frame_above_64_kib_is_logged_as_lost)
+{
+    static char tail[65536];
+    enum { FITS = 65536 - 4 - 40 - 4 * 8 };
+    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, FITS}}};
+    begin(NULL);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    change.frame.tail.len++;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    change.frame.tail.len = 4;
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42));
+    REQUIRE_EQ(a->entry_count, 3);
+    CHECK_EQ(a->entries[0].len, 65536);
+    CHECK_EQ(a->entry_seqs[1], 2);
+    CHECK_EQ(a->entries[1].len, 0);
+    CHECK_EQ(a->entries[2].len, 4 + 40 + 4 * 8 + 4);
+    l2_answer_free(a);
+    end();
+}
+
+/* ---- a clock is renewed: rule 16 ---- */
+
+/* A clock with a position, a schema, and a group. */
+static struct l2_answer *clock_to_renew(void)
+{
+    static const struct l2_change_group group = {5, false};
+    struct bytes envelope = client_envelope(777, 0, "written");
+    const struct l2_change_key key = {
+        .key = client_key("k"), .mode = L2_SET, .envelope = envelope, .hard_ms = 60000};
+    const struct l2_change change = {
+        .keys = &key,
+        .key_count = 1,
+        .groups = &group,
+        .group_count = 1,
+        .nonce = 42,
+        .schemas = 42,
+        .registration = {60000, 0, 0},
+        .frame = frame,
+    };
+    struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+    CHECK_EQ(a->verdict, L2_STORED);
+    client_envelope_free(envelope);
+    return a;
+}
+
+static struct l2_answer *renew(uint64_t nonce, uint64_t id, struct bytes replid)
+{
+    const struct l2_resync resync = {.nonce = nonce, .renew = id, .renew_replid = replid};
+    return CLIENT_ASK(&c, l2_resync, &resync);
+}
+
+TEST(a_renewed_clock_has_another_id_and_all_else)
+{
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.id, 4711);
+    CHECK_NE(a->clock.identity, before->clock.identity);
+    CHECK_EQ(a->clock.home, before->clock.home);
+    CHECK_EQ(a->clock.nonce, 4711);
+    CHECK_EQ(a->clock.sequence, 1);
+    CHECK_EQ(a->clock.schemas, before->clock.schemas);
+    CHECK_EQ(a->value.len, 16 + 1 + 1);
+    CHECK(!a->partial);
+    CHECK_EQ(a->entry_count, 1);
+    CHECK_EQ(get_le64(page_slot(a, 5)), 1);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:log t:!2:!log"), 0);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1); /* stale to everybody */
+    CHECK_EQ(le64_at(&server, "t:!2:!clk", 0), 4711);
+    CHECK_EQ(le64_at(&server, "t:!2:!clk", 16), 4711);
+    l2_answer_free(a);
+    a = change_key(&c, "k", L2_DELETE, 0, 0);
+    CHECK_EQ(a->clock.sequence, 2);
+    CHECK_EQ(a->previous, 4711); /* the chain goes on from there */
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_is_renewed_if_it_is_still_the_one_seen)
+{
+    static const char elsewhere[] = "0123456789012345678901234567890123456789";
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    struct l2_answer *a = renew(1001, 43, before->clock.replid);
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* another id */
+    l2_answer_free(a);
+    a = renew(1002, 42, bytes_of(elsewhere, 40));
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* another server */
+    l2_answer_free(a);
+    a = renew(1003, 0, bytes_of("", 0));
+    CHECK_EQ(a->clock.identity, before->clock.identity); /* nobody asked */
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
+    a = renew(1004, 42, before->clock.replid);
+    CHECK_EQ(a->clock.id, 1004);
+    l2_answer_free(a);
+    a = renew(1005, 42, before->clock.replid); /* the second node that asks for it */
+    CHECK_EQ(a->clock.id, 1004);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_of_other_group_slots_is_not_renewed)
+{
+    static const char others[] = {0, 0x10, 0, 0}; /* 4096 */
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    free(redis_command(&server, "SETRANGE t:!2:!clk 64 %b", others, sizeof(others)));
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->clock.id, 42);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+TEST(a_clock_is_renewed_when_memory_is_full)
+{
+    begin(NULL);
+    struct l2_answer *before = clock_to_renew();
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    struct l2_answer *a = renew(4711, 42, before->clock.replid);
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->clock.id, 4711);
+    l2_answer_free(a);
+    l2_answer_free(before);
+    end();
+}
+
+/* ---- the chain of changes ---- */
+
+TEST(each_change_names_the_one_before_it)
+{
+    begin(NULL);
+    uint64_t previous = 100; /* of the clock that the first one makes */
+    for (uint64_t nonce = 100; nonce < 104; nonce++) {
+        const struct l2_change change = {.nonce = nonce, .schemas = 100, .frame = frame};
+        struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
+        CHECK_EQ(a->previous, previous);
+        CHECK_EQ(a->clock.nonce, nonce);
+        previous = nonce;
+        l2_answer_free(a);
+    }
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(1, 100, 7));
+    REQUIRE_EQ(a->entry_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint8_t *f = a->entries[i].data;
+        CHECK_EQ(get_le64(f + 60), 100 + i);
+        CHECK_EQ(get_le64(f + 68), 101 + i);
+    }
+    CHECK_EQ(a->clock.nonce, 103);
+    l2_answer_free(a);
+    end();
+}
+
+/* ---- the number of the call ---- */
+
+/* A script as it was asked: its reply's lines begin with the number. */
+static void check_echo(enum script_id id, const char *keys_and_args)
+{
+    char format[512];
+    snprintf(format, sizeof(format), "EVAL %%s %s", keys_and_args);
+    char *reply = redis_command(&server, format, script_table[id].text.data, "");
+    bool told = reply && strncmp(reply, "NUMBER01\n", 9) == 0;
+    if (!CHECK(told))
+        check_note("script %d answers %s", id, reply ? reply : "nothing");
+    free(reply);
+}
+
+#define CLK_NAME "t:!2:!clk "
+#define LOG_NAMES "t:!:log t:!2:!nil "
+
+TEST(every_script_answers_the_number_of_its_call)
+{
+    static const char *const asked[SCRIPT_COUNT] = {
+        [SCRIPT_LEASE] = "3 " CLK_NAME "d l NUMBER01 TOKEN001 REJECTED 5000 0",
+        [SCRIPT_OVERRIDE] = "2 " CLK_NAME "l NUMBER01 TOKEN001 5000",
+        [SCRIPT_EXTEND] = "2 " CLK_NAME "l NUMBER01 TOKEN001 5000",
+        [SCRIPT_RELEASE] = "2 " CLK_NAME "l NUMBER01 TOKEN001 ch HEAD TAIL",
+        [SCRIPT_FILL] = "3 " CLK_NAME "d l "
+                        "NUMBER01 TOKEN001 VERSION1 5000 ENV ch HEAD TAIL s 1 0 SCHEMAS1 NONCE001",
+        [SCRIPT_CHANGE] = "3 " CLK_NAME LOG_NAMES
+                          "NUMBER01 NONCE001 SCHEMAS1 ch HEAD TAIL 2048 0 %s s 1 0 SCHEMAS1",
+        [SCRIPT_BEAT] = "5 " CLK_NAME LOG_NAMES "t:!:clk t:!2:!log "
+                        "NUMBER01 NONCE001 2048 0 10 1000 ch HEAD oldch",
+        [SCRIPT_RESYNC] = "4 " CLK_NAME LOG_NAMES "t:!2:!log "
+                          "NUMBER01 NONCE001 2048 REPLID IDIDIDID 0 RENEWID1 REPLID",
+    };
+    redis_start(&server, NULL);
+    for (int id = 0; id < SCRIPT_COUNT; id++)
+        check_echo(id, asked[id]);
+    redis_stop(&server);
 }
 
 /* ---- names of scripts ---- */
@@ -539,8 +741,8 @@ TEST(redis_names_the_scripts_as_we_do)
 static void ask_every_script(void)
 {
     struct l2_key key = client_key("k");
-    l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 10, 42));
-    l2_answer_free(CLIENT_ASK(&c, l2_resync, 42));
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
+    l2_answer_free(CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(42)));
     CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 5000)), L2_STORED);
     CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
@@ -580,7 +782,7 @@ TEST(scripts_survive_being_forgotten)
         CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
         CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
         CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
-        l2_answer_free(CLIENT_ASK(&c, l2_beat, 0, 10, 42));
+        l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
     }
     CHECK_EQ(stats_read(&c.stats, STATS_L2_LOST), 0);
     end();
@@ -605,14 +807,14 @@ TEST(full_memory)
     CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
     CHECK_EQ(verdict_of(change_key(&c, "w", L2_SET_TOKEN, 0, 4)), L2_STORED);
     CHECK_EQ(verdict_of(fill(&c, "leased", 1, 0, 1)), L2_STORED);
-    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, 0, 10, 42);
+    struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42));
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->clock.sequence, 3);
     l2_answer_free(a);
-    free(redis_command(&server, "DEL t:!:clk"));
-    a = CLIENT_ASK(&c, l2_resync, 43);
+    free(redis_command(&server, "DEL t:!2:!clk"));
+    a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(43));
     CHECK_EQ(a->status, 0);
-    CHECK_EQ(a->value.len, CLIENT_CLK_BYTES);
+    CHECK_EQ(a->slots, CLIENT_SLOTS);
     l2_answer_free(a);
     CHECK(l2_connected(c.l2));
     end();

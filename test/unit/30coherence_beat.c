@@ -277,7 +277,7 @@ TEST(fill_frames_go_to_the_sink)
     struct l2_frame frame =
         coherence_fill_frame(w.c, bytes_of_string("s"), bytes_of_string("a"), buffer);
     size_t len;
-    uint8_t *bytes = world_frame_make(&w, 0, frame.tail.data, frame.tail.len, &len);
+    uint8_t *bytes = world_frame_make(&w, 0, 0, frame.tail.data, frame.tail.len, &len);
     w.channel->config.message(w.c, bytes_of(bytes, len));
     free(bytes);
     CHECK_STR(world_notes(&w), "fill a");

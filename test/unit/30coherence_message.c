@@ -9,7 +9,7 @@
 #include "support/check.h"
 
 #define STAMP_AT 4
-#define TAIL_AT 60
+#define TAIL_AT 76
 #define COUNT_AT (TAIL_AT + 16)
 #define ITEM_AT (TAIL_AT + COHERENCE_TAIL_BYTES)
 
@@ -22,6 +22,8 @@ static size_t make(const struct coherence_item *items, uint32_t count, uint64_t 
     memset(frame + STAMP_AT, 'r', 40);
     memset(frame + STAMP_AT + 40, 'i', 8);
     put_le64(frame + STAMP_AT + 48, seq);
+    put_le64(frame + STAMP_AT + 56, 55);
+    put_le64(frame + STAMP_AT + 64, 66);
     coherence_tail_encode(frame + TAIL_AT, 11, 22, items, count);
     return TAIL_AT + coherence_tail_size(items, count);
 }
@@ -64,6 +66,8 @@ TEST(what_is_encoded_is_decoded)
     REQUIRE(coherence_message_decode(bytes_of(frame, len), &m));
     CHECK_EQ(m.identity, hash_bytes(bytes_of(frame + STAMP_AT, 48)));
     CHECK_EQ(m.sequence, 33);
+    CHECK_EQ(m.previous, 55);
+    CHECK_EQ(m.nonce, 66);
     CHECK_EQ(m.incarnation, 11);
     CHECK_EQ(m.call, 22);
     CHECK_EQ(m.item_count, 5);
@@ -85,8 +89,9 @@ TEST(layout_is_the_protocol)
     struct coherence_item item = {.kind = WIRE_KEY, .soft = true, .space = bytes_of_string("ab"),
                                   .bytes = bytes_of_string("cde"), .version = 9};
     static const char expected[] =
-        "nf\1\0rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrriiiiiiii"
-        "\x21\0\0\0\0\0\0\0" "\x0b\0\0\0\0\0\0\0" "\x16\0\0\0\0\0\0\0" "\1\0\0\0"
+        "nf\2\0rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrriiiiiiii"
+        "\x21\0\0\0\0\0\0\0" "\x37\0\0\0\0\0\0\0" "\x42\0\0\0\0\0\0\0"
+        "\x0b\0\0\0\0\0\0\0" "\x16\0\0\0\0\0\0\0" "\1\0\0\0"
         "\1\1\2\0" "\3\0\0\0" "\x09\0\0\0\0\0\0\0" "abcde";
     size_t len = make(&item, 1, 33);
     CHECK_MEM(frame, len, expected, sizeof(expected) - 1);

@@ -153,11 +153,11 @@ static void local_key(void *arg, const struct coherence_item *item, bool stored)
 static int write_key(world *w, enum l2_change_mode mode)
 {
     struct coherence_item item = world_key("a");
-    struct coherence_write write = {.mode = mode, .token = 5, .hard_ms = 1000};
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = mode, .token = 5, .hard_ms = 1000};
     struct coherence_change change = {
         .items = &item,
         .item_count = 1,
-        .schema_of = world_schema,
         .write = &write,
         .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
         .local_key = local_key,

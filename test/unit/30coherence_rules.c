@@ -177,7 +177,7 @@ TEST(another_nodes_call_of_the_same_number_is_not_ours)
     uint8_t tail[256];
     item = world_key("b");
     coherence_tail_encode(tail, WORLD_OTHER, 1, &item, 1);
-    world_accept(&w, NULL, 0, tail, coherence_tail_size(&item, 1));
+    world_accept(&w, 99, NULL, 0, tail, coherence_tail_size(&item, 1));
     world_hear(&w);
     CHECK_STR(world_notes(&w), "key s/b");
     world_close(&w);
@@ -264,15 +264,18 @@ TEST(own_changes_answered_out_of_order)
     world w;
     world_open(&w);
     struct coherence_item item = world_tag("t", false);
-    struct l2_clock later = world_clock(&w), sooner = later;
-    later.sequence = 2;
-    sooner.sequence = 1;
+    struct l2_answer sooner = {.clock = world_clock(&w), .order = 100, .previous = w.nonce};
+    struct l2_answer later = {.clock = world_clock(&w), .order = 101, .previous = 11};
+    sooner.clock.sequence = 1;
+    later.clock.sequence = 2;
     w.seq = 2;
-    struct coherence_accepted a = {.items = &item, .item_count = 1, .clock = &later, .call = 2};
+    struct coherence_accepted a = {
+        .items = &item, .item_count = 1, .answer = &later, .call = 2, .nonce = 22};
     CHECK(!coherence_settle(w.c, &a));
     CHECK_EQ(world_applied(&w), 0);
-    a.clock = &sooner;
+    a.answer = &sooner;
     a.call = 1;
+    a.nonce = 11;
     CHECK(!coherence_settle(w.c, &a));
     CHECK_EQ(world_applied(&w), 1);
     CHECK_EQ(world_judge(&w, 1, "t"), COHERENCE_GONE); /* the position did not fall back */
@@ -496,7 +499,7 @@ TEST(foreign_clock_in_an_answer)
     world w;
     world_open(&w);
     memset(w.replid, 'b', sizeof(w.replid));
-    struct l2_answer answer = {.clock = world_clock(&w)};
+    struct l2_answer answer = {.clock = world_clock(&w), .order = ++w.order};
     coherence_note(w.c, &answer);
     CHECK_EQ(coherence_position(w.c).identity, 0);
     CHECK_STR(world_notes(&w), "all~");
@@ -613,7 +616,6 @@ TEST(writer_that_met_a_new_clock_waits_for_it)
     struct coherence_change change = {
         .items = &item,
         .item_count = 1,
-        .schema_of = world_schema,
         .deadline_ns = clock_deadline_ns(w.fake.env.clock, 250),
     };
     CHECK_EQ(coherence_change(w.c, &change, &at), 0);

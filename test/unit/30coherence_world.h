@@ -7,6 +7,9 @@
  * answer (the client's): what comes between the two is what the tests are about. Published frames
  * wait until the test lets the channel hear or lose them. Time moves by fake_env_advance alone.
  *
+ * Two nodes on one Redis: world_open_beside(). Each has a world of its own, of which the second
+ * uses only the node's half; frames reach both.
+ *
  * The sink's notes read like "key s/a #1500! all~ wake": a key, a hard group slot, soft `all`.
  */
 #ifndef NIGH_TEST_COHERENCE_WORLD_H
@@ -43,7 +46,14 @@ struct world_request {
     enum world_kind kind;
     struct l2_op op;
     uint64_t after_seq;
-    uint64_t new_id;
+    uint64_t nonce;
+    uint64_t renew;              /* resync */
+    char renew_replid[40];
+    uint64_t schemas;            /* change: the token it was made with */
+    uint32_t schema_count;       /* other schemas of the first key */
+    uint32_t register_ms;
+    uint64_t register_token;
+    bool old_nodes;
     struct l2_change_group groups[16];
     uint32_t group_count;
     uint32_t key_count;
@@ -61,16 +71,28 @@ struct l2_channel {
 };
 
 /* The world is the link: `struct l2` is whatever l2.h's functions say it is. */
+typedef struct l2 world;
 struct l2 {
     struct fake_env fake;
     struct stats stats;
     struct coherence *c;
+    world *server; /* whose Redis this node uses */
+    world *beside; /* the node that uses ours, too */
 
     bool connected;
     unsigned entries_max; /* of one beat's answer */
     char replid[40];
     uint64_t id; /* of clk; 0: it is not there */
     uint64_t seq;
+    uint64_t nonce;                 /* of the last change */
+    uint64_t nonces;                /* drawn for other nodes' changes */
+    uint64_t schemas;               /* token of the list */
+    char schemas_text[256];
+    size_t schemas_len;
+    bool old_nodes, old_moved;
+    bool crowded;                   /* no room for a schema more */
+    unsigned renewed;               /* clocks that got another id */
+    uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
     uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
     uint64_t time_ms;
@@ -89,7 +111,6 @@ struct l2 {
     void (*on_group)(struct l2 *w, uint16_t slot, bool soft); /* while the sink is told */
     void (*on_key)(struct l2 *w, const struct coherence_item *item);
 };
-typedef struct l2 world;
 
 /* ---- the sink ---- */
 
@@ -149,6 +170,12 @@ static inline void world_sink_lost(void *arg)
     world_note(arg, "lost");
 }
 
+static inline struct bytes world_sink_schema(void *arg, struct bytes space)
+{
+    (void)arg, (void)space;
+    return bytes_of_string("v1");
+}
+
 /* ---- frames ---- */
 
 static inline void world_line_add(struct world_line *line, uint64_t seq, const uint8_t *bytes,
@@ -177,40 +204,47 @@ static inline struct world_frame world_line_take(struct world_line *line)
 }
 
 /* Head, stamp and tail as the scripts put them together; to be freed. */
-static inline uint8_t *world_frame_make(world *w, uint64_t seq, const void *tail, size_t tail_len,
-                                        size_t *ret_len)
+static inline uint8_t *world_frame_make(world *w, uint64_t seq, uint64_t previous,
+                                        const void *tail, size_t tail_len, size_t *ret_len)
 {
-    uint8_t *frame = malloc(60 + tail_len);
+    uint8_t *frame = malloc(76 + tail_len);
     memcpy(frame, coherence_message_head().data, 4);
     memcpy(frame + 4, w->replid, 40);
     put_le64(frame + 44, w->id);
     put_le64(frame + 52, seq);
-    memcpy(frame + 60, tail, tail_len);
-    *ret_len = 60 + tail_len;
+    put_le64(frame + 60, previous);
+    put_le64(frame + 68, w->nonce);
+    memcpy(frame + 76, tail, tail_len);
+    *ret_len = 76 + tail_len;
     return frame;
 }
 
-static inline void world_clock_ensure(world *w, uint64_t new_id)
+static inline void world_clock_ensure(world *w, uint64_t nonce)
 {
     if (w->id != 0)
         return;
-    w->id = new_id;
+    w->id = w->nonce = w->schemas = nonce;
+    w->schemas_len = 0;
     w->seq = 0;
     memset(w->slots, 0, sizeof(w->slots));
     world_line_clear(&w->log);
 }
 
 /* A change as Redis executes it. */
-static inline void world_accept(world *w, const struct l2_change_group *groups, uint32_t count,
-                                const void *tail, size_t tail_len)
+static inline void world_accept(world *w, uint64_t nonce, const struct l2_change_group *groups,
+                                uint32_t count, const void *tail, size_t tail_len)
 {
     size_t len;
+    uint64_t previous = w->nonce;
     w->seq++;
+    w->nonce = nonce;
     for (uint32_t i = 0; i < count; i++)
         w->slots[groups[i].slot][groups[i].soft] = w->seq;
-    uint8_t *frame = world_frame_make(w, w->seq, tail, tail_len, &len);
+    uint8_t *frame = world_frame_make(w, w->seq, previous, tail, tail_len, &len);
     world_line_add(&w->log, w->seq, frame, len);
     world_line_add(&w->said, w->seq, frame, len);
+    if (w->beside)
+        world_line_add(&w->beside->said, w->seq, frame, len);
     free(frame);
 }
 
@@ -224,7 +258,8 @@ static inline void world_other(world *w, struct coherence_item item)
         group = (struct l2_change_group){coherence_item_slot(&item, WORLD_SLOTS), item.soft};
     coherence_tail_encode(tail, WORLD_OTHER, w->seq + 1, &item, 1);
     world_clock_ensure(w, 77);
-    world_accept(w, &group, groups, tail, coherence_tail_size(&item, 1));
+    world_accept(w, 0xd1ce0000 + ++w->nonces, &group, groups, tail,
+                 coherence_tail_size(&item, 1));
 }
 
 static inline struct coherence_item world_key(const char *key)
@@ -268,6 +303,37 @@ static inline void world_lose_one(world *w)
     free(world_line_take(&w->said).bytes);
 }
 
+/* ---- copies: a history that is loaded in place later ---- */
+
+struct world_copy {
+    uint64_t id, seq, nonce;
+    struct world_line log;
+};
+
+static inline void world_log_copy(struct world_line *to, const struct world_line *from)
+{
+    world_line_clear(to);
+    for (unsigned i = 0; i < from->count; i++)
+        world_line_add(to, from->frames[i].seq, from->frames[i].bytes, from->frames[i].len);
+}
+
+static inline struct world_copy world_save(const world *w)
+{
+    struct world_copy copy = {.id = w->id, .seq = w->seq, .nonce = w->nonce};
+    world_log_copy(&copy.log, &w->log);
+    return copy;
+}
+
+/* The copy is used up. Positions of groups stay: they play no part where this is used. */
+static inline void world_load(world *w, struct world_copy *copy)
+{
+    w->id = copy->id;
+    w->seq = copy->seq;
+    w->nonce = copy->nonce;
+    world_log_copy(&w->log, &copy->log);
+    world_line_clear(&copy->log);
+}
+
 /* ---- requests ---- */
 
 static inline int world_submit(world *w, struct world_request request, const struct l2_op *op)
@@ -305,24 +371,51 @@ static inline struct l2_clock world_clock(const world *w)
     memcpy(both, w->replid, 40);
     put_le64(both + 40, w->id);
     return (struct l2_clock){
+        .replid = bytes_of(w->replid, 40),
         .home = hash_bytes(bytes_of(w->replid, 40)),
         .identity = hash_bytes(bytes_of(both, sizeof(both))),
+        .id = w->id,
         .sequence = w->seq,
+        .nonce = w->nonce,
+        .schemas = w->schemas,
+        .old_nodes = w->old_nodes,
+        .old_moved = w->old_moved,
         .server_time_ms = w->time_ms,
     };
 }
 
+static inline void world_answer_text(const world *w, struct l2_answer *a)
+{
+    char *text = malloc(sizeof(w->schemas_text));
+    memcpy(text, w->schemas_text, sizeof(w->schemas_text));
+    a->value = bytes_of(text, w->schemas_len);
+}
+
+/* Every page in which a position was ever raised. (Which of them a real server leaves out is seen
+ * in 22l2_script.) */
 static inline void world_answer_clk(const world *w, struct l2_answer *a)
 {
-    uint32_t slots = w->slots_shown ? w->slots_shown : WORLD_SLOTS;
-    uint8_t *clk = calloc(1, 16 + 16 * (size_t)slots);
-    put_le64(clk, w->id);
-    put_le64(clk + 8, w->seq);
-    for (uint32_t i = 0; i < slots && i < WORLD_SLOTS; i++) {
-        put_le64(clk + 16 + 16 * i, w->slots[i][0]);
-        put_le64(clk + 24 + 16 * i, w->slots[i][1]);
+    enum { PAGE_SLOTS = WORLD_SLOTS / L2_PAGES };
+    world_answer_text(w, a);
+    a->slots = w->slots_shown ? w->slots_shown : WORLD_SLOTS;
+    a->entries = calloc(L2_PAGES, sizeof(*a->entries));
+    a->entry_seqs = calloc(L2_PAGES, sizeof(*a->entry_seqs));
+    for (uint32_t page = 0; page < L2_PAGES; page++) {
+        uint8_t *bytes = calloc(PAGE_SLOTS, 16);
+        uint64_t highest = 0;
+        for (uint32_t i = 0; i < PAGE_SLOTS; i++) {
+            const uint64_t *slot = w->slots[page * PAGE_SLOTS + i];
+            put_le64(bytes + 16 * i, slot[0]);
+            put_le64(bytes + 16 * i + 8, slot[1]);
+            highest = u64_max(highest, u64_max(slot[0], slot[1]));
+        }
+        if (highest == 0) {
+            free(bytes);
+            continue;
+        }
+        a->entry_seqs[a->entry_count] = page;
+        a->entries[a->entry_count++] = bytes_of(bytes, 16 * (size_t)PAGE_SLOTS);
     }
-    a->value = bytes_of(clk, 16 + 16 * (size_t)slots);
 }
 
 static inline void world_answer_log(const world *w, const struct world_request *r,
@@ -341,16 +434,38 @@ static inline void world_answer_log(const world *w, const struct world_request *
     }
 }
 
-/* The server's moment. */
-static inline void world_execute(world *w, struct world_request *r)
+/* A change: its verdict. */
+static inline enum l2_verdict world_execute_change(world *w, struct world_request *r,
+                                                   struct l2_answer *a)
 {
+    if (w->seq + w->schemas_len > 0 && r->schemas != w->schemas) {
+        world_answer_text(w, a);
+        return L2_MOVED;
+    }
+    if (w->refuse_newer && r->mode == L2_SET_NEWER)
+        return L2_REFUSED;
+    a->previous = w->nonce;
+    world_accept(w, r->nonce, r->groups, r->group_count, r->tail.bytes, r->tail.len);
+    if (r->mode == L2_DELETE)
+        return L2_NONE;
+    bool asked = r->register_ms > 0 && r->register_token != w->schemas;
+    a->registered_ms = asked && !w->crowded ? r->register_ms : 0;
+    return asked && w->crowded ? L2_CROWDED : L2_STORED;
+}
+
+/* The server's moment. */
+static inline void world_execute(world *node, struct world_request *r)
+{
+    world *w = node->server;
     struct l2_answer *a = calloc(1, sizeof(*a));
-    world_clock_ensure(w, r->new_id);
-    if (r->kind == WORLD_CHANGE && w->refuse_newer && r->mode == L2_SET_NEWER)
-        a->verdict = L2_REFUSED;
-    else if (r->kind == WORLD_CHANGE) {
-        world_accept(w, r->groups, r->group_count, r->tail.bytes, r->tail.len);
-        a->verdict = r->mode == L2_DELETE ? L2_NONE : L2_STORED;
+    world_clock_ensure(w, r->nonce);
+    if (r->kind == WORLD_CHANGE)
+        a->verdict = world_execute_change(w, r, a);
+    if (r->kind == WORLD_RESYNC && r->renew == w->id &&
+        memcmp(r->renew_replid, w->replid, sizeof(w->replid)) == 0) {
+        w->id = w->nonce = r->nonce;
+        w->renewed++;
+        world_line_clear(&w->log);
     }
     if (r->kind == WORLD_RESYNC)
         world_answer_clk(w, a);
@@ -359,6 +474,7 @@ static inline void world_execute(world *w, struct world_request *r)
     a->clock = world_clock(w);
     a->home = a->clock.home;
     a->connection = 1;
+    a->order = ++w->order;
     r->answer = a;
 }
 
@@ -405,24 +521,32 @@ static inline void world_pass(world *w, uint64_t ms)
 
 /* ---- l2.h ---- */
 
-int l2_beat(struct l2 *w, uint64_t after_seq, uint32_t limit, uint64_t new_id,
-            const struct l2_op *op)
+int l2_beat(struct l2 *w, const struct l2_beat *beat, const struct l2_op *op)
 {
-    struct world_request r = {.kind = WORLD_BEAT, .after_seq = after_seq, .new_id = new_id};
-    CHECK(limit > 0);
+    struct world_request r = {
+        .kind = WORLD_BEAT, .after_seq = beat->after_seq, .nonce = beat->nonce};
+    CHECK(beat->limit > 0);
     return world_submit(w, r, op);
 }
 
-int l2_resync(struct l2 *w, uint64_t new_id, const struct l2_op *op)
+int l2_resync(struct l2 *w, const struct l2_resync *resync, const struct l2_op *op)
 {
-    return world_submit(w, (struct world_request){.kind = WORLD_RESYNC, .new_id = new_id}, op);
+    struct world_request r = {
+        .kind = WORLD_RESYNC, .nonce = resync->nonce, .renew = resync->renew};
+    REQUIRE_EQ(resync->renew_replid.len, sizeof(r.renew_replid));
+    memcpy(r.renew_replid, resync->renew_replid.data, sizeof(r.renew_replid));
+    return world_submit(w, r, op);
 }
 
 int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *op)
 {
     struct world_request r = {
         .kind = WORLD_CHANGE,
-        .new_id = change->new_id,
+        .nonce = change->nonce,
+        .schemas = change->schemas,
+        .register_ms = change->registration.ms,
+        .register_token = change->registration.token,
+        .old_nodes = change->old_nodes,
         .group_count = change->group_count,
         .key_count = change->key_count,
     };
@@ -430,6 +554,7 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
     memcpy(r.groups, change->groups, change->group_count * sizeof(r.groups[0]));
     if (change->key_count > 0) {
         r.mode = change->keys[0].mode;
+        r.schema_count = change->keys[0].schema_count;
         snprintf(r.schema, sizeof(r.schema), "%.*s", (int)change->keys[0].key.schema.len,
                  (const char *)change->keys[0].key.schema.data);
     }
@@ -539,18 +664,18 @@ static inline void world_poke(void *arg)
     ((world *)arg)->pokes++;
 }
 
-static inline void world_init(world *w, uint32_t queue_items)
+static inline void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
 {
-    *w = (world){.entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
+    *w = (world){.server = w, .entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
     memset(w->replid, 'a', sizeof(w->replid));
-    fake_env_init(&w->fake, check_seed());
+    fake_env_init(&w->fake, seed);
     REQUIRE_EQ(stats_init(&w->stats, w->fake.env.mem), 0);
     struct coherence_config config = {
         .env = &w->fake.env,
         .stats = &w->stats,
         .l2 = w,
         .sink = {world_sink_group, world_sink_key, world_sink_fill, world_sink_wake,
-                 world_sink_lost, w},
+                 world_sink_lost, world_sink_schema, w},
         .trust_ms = WORLD_TRUST_MS,
         .beat_ms = WORLD_BEAT_MS,
         .group_slots = WORLD_SLOTS,
@@ -558,6 +683,11 @@ static inline void world_init(world *w, uint32_t queue_items)
     };
     REQUIRE_EQ(coherence_open(&config, &w->c), 0);
     coherence_set_poke(w->c, world_poke, w);
+}
+
+static inline void world_init(world *w, uint32_t queue_items)
+{
+    world_init_as(w, queue_items, check_seed());
 }
 
 static inline void world_connect(world *w)
@@ -574,6 +704,20 @@ static inline void world_open(world *w)
     w->channel->config.up(w->channel->config.arg);
     world_settle(w);
     world_pass(w, 10); /* the beat that the listener wanted */
+    CHECK_NE(coherence_position(w->c).identity, 0);
+    world_notes(w);
+}
+
+/* Another node, with ids of its own, on the Redis of `first`. */
+static inline void world_open_beside(world *w, world *first)
+{
+    world_init_as(w, 64, check_seed() + 1);
+    w->server = first;
+    first->beside = w;
+    fake_env_advance(&w->fake, first->fake.now_ns - w->fake.now_ns);
+    world_connect(w);
+    world_settle(w);
+    world_pass(w, 10);
     CHECK_NE(coherence_position(w->c).identity, 0);
     world_notes(w);
 }
@@ -599,18 +743,11 @@ static inline void world_close(world *w)
 
 /* ---- asking ---- */
 
-static inline struct bytes world_schema(void *arg, struct bytes space)
-{
-    (void)arg, (void)space;
-    return bytes_of_string("v1");
-}
-
 static inline int world_change(world *w, const struct coherence_item *items, uint32_t count)
 {
     struct coherence_change change = {
         .items = items,
         .item_count = count,
-        .schema_of = world_schema,
         .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
     };
     return coherence_change(w->c, &change, NULL);
@@ -621,7 +758,7 @@ static inline enum coherence_verdict world_judge(world *w, uint64_t sequence, co
 {
     uint8_t group[8];
     struct coherence_item item = world_tag(tag, false);
-    struct l2_clock clock = world_clock(w);
+    struct l2_clock clock = world_clock(w->server);
     put_le64(group, coherence_item_hash(&item));
     struct l2_envelope e = {
         .home = clock.home,

@@ -228,17 +228,69 @@ TEST(options_that_do_not_go_together_are_named_with_their_values)
 
 TEST(a_struct_of_another_size_is_refused_unless_older)
 {
+    const size_t first = offsetof(struct nigh_options, l1_hash); /* of the first version */
+    const size_t wrong[] = {0, 1, offsetof(struct nigh_options, l1_policy), first - 8, first - 1,
+                            first + 1, sizeof(struct nigh_options) - 1,
+                            sizeof(struct nigh_options) + 1, sizeof(struct nigh_options) + 8,
+                            SIZE_MAX - 7, SIZE_MAX};
     struct nigh_options o = NIGH_OPTIONS_INIT;
-    o.size = 0;
-    CHECK_EQ(refused(&o), NIGH_EINVAL);
-    o.size = sizeof(o) + 8;
-    CHECK_EQ(refused(&o), NIGH_EINVAL);
-    o.size = offsetof(struct nigh_options, l1_policy);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char shown[32];
+        snprintf(shown, sizeof(shown), "size %zu", wrong[i]);
+        o.size = wrong[i];
+        CHECK_EQ(refused(&o), NIGH_EINVAL);
+        CHECK(says(shown));
+    }
+    o.size = first;
     o.l1_memory = 8u << 20;
-    o.redis_uri = "nonsense"; /* beyond the size that the caller knows */
+    o.l1_hash = 99; /* beyond the size that the caller knows */
     struct nigh *cache;
     REQUIRE_EQ(nigh_open(&o, &cache), 0);
     CHECK_EQ(nigh_stats_value(cache, NULL, "memory_cap_bytes"), 8u << 20);
+    nigh_close(cache);
+    o.size = sizeof(o);
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+}
+
+#define RESERVED (sizeof(((struct nigh_space_options *)0)->reserved) / sizeof(uint32_t))
+
+/* A program that was built against a newer header would believe in what it says there. */
+TEST(a_reserve_that_is_not_0_was_ignored)
+{
+    for (size_t i = 0; i < RESERVED; i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        o.space.reserved[i] = i == 0 ? 1 : UINT32_MAX;
+        CHECK_EQ(refused(&o), NIGH_EINVAL);
+        CHECK(says("reserved"));
+    }
+}
+
+TEST(the_spaces_part_of_the_options_has_its_own_size)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    o.space.size--;
+    CHECK_EQ(refused(&o), NIGH_EINVAL);
+    CHECK(says("space") && says("size"));
+    o.space.size += 2;
+    CHECK_EQ(refused(&o), NIGH_EINVAL);
+    o.space.size = 0; /* not said */
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    nigh_close(cache);
+}
+
+TEST(no_name_and_no_value_are_refused)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    CHECK_EQ(nigh_options_set(&o, NULL, "1"), NIGH_EOPTION);
+    CHECK_EQ(nigh_options_set(&o, "workers", NULL), NIGH_EOPTION);
+    CHECK(says("workers"));
+    CHECK_EQ(nigh_options_set(&o, "redis.uri", NULL), NIGH_EOPTION);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(nigh_set(cache, NULL, "1"), NIGH_EOPTION);
+    CHECK_EQ(nigh_set(cache, "lease.time", NULL), NIGH_EOPTION);
+    CHECK(says("lease.time"));
     nigh_close(cache);
 }
 
@@ -368,6 +420,18 @@ TEST(a_space_of_another_size_is_refused)
     CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
     so.size = sizeof(so) + 4;
     CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    CHECK(says("space") && says("size"));
+    so.size = sizeof(so) - 8; /* it grows in place: no version is smaller */
+    CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    so.size = SIZE_MAX;
+    CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    so.size = sizeof(so);
+    so.reserved[RESERVED - 1] = 1;
+    CHECK_EQ(space_of(&w, "t", &so), NIGH_EINVAL);
+    CHECK(says("reserved"));
+    so.reserved[RESERVED - 1] = 0;
+    CHECK_EQ(space_of(&w, "t", &so), 0);
+    CHECK_EQ(space_of(&w, NULL, &so), NIGH_EINVAL);
     world_close(&w);
 }
 

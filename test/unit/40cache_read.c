@@ -385,6 +385,25 @@ TEST(an_error_is_not_repeated_for_a_while_that_doubles)
     world_close(&w);
 }
 
+TEST(an_error_may_be_kept_for_longer_than_the_most_that_doubling_reaches)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = exact_space();
+    so.error_ttl_ms = 86400000; /* the largest */
+    so.error_ttl_max_ms = 1;
+    world_open(&w, &o, &so);
+    w.origin.script = answer_error;
+    for (unsigned i = 1; i <= 3; i++) {
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        world_advance(&w, so.error_ttl_ms - 1);
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ELOADER);
+        CHECK_EQ(w.origin.loads, i);
+        world_advance(&w, 1);
+    }
+    world_close(&w);
+}
+
 TEST(an_invalidation_ends_the_wait_after_an_error)
 {
     struct world w;
@@ -687,7 +706,7 @@ TEST(an_empty_value_is_a_value)
     struct world w;
     world_open_exact(&w);
     struct nigh_value v = NIGH_VALUE_INIT;
-    CHECK_EQ(nigh_put(w.space, "k", 1, NULL, 0, NULL), 0);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "", 0, NULL), 0);
     CHECK_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
     CHECK_EQ(v.len, 0);
     nigh_release(&v);

@@ -155,6 +155,15 @@ TEST(a_wrong_call_writes_nothing)
     call.miss = NULL;
     call.size = 1;
     CHECK_EQ(nigh_get_many(w.space, &key, 1, &call, &value, &outcome), NIGH_EINVAL);
+    call.size = sizeof(call) + 8;
+    CHECK_EQ(nigh_get_many(w.space, &key, 1, &call, &value, &outcome), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, &key, UINT32_MAX + (size_t)1, NULL, &value, &outcome),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, &key, SIZE_MAX, NULL, &value, &outcome), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, NULL, 1, NULL, &value, &outcome), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, &key, 1, NULL, NULL, &outcome), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, &key, 1, NULL, &value, NULL), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, NULL, 0, NULL, NULL, NULL), 0);
     CHECK_EQ(nigh_get_many(w.space, &key, 0, NULL, &value, &outcome), 0);
     CHECK(says(&value, "untouched") && outcome == 77);
     world_close(&w);

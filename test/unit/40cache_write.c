@@ -129,6 +129,7 @@ TEST_BOTH(a_put_may_be_too_large)
     CHECK_EQ(nigh_put(w->space, "k", 1, big, (1u << 20) + 1, NULL), NIGH_REFUSED);
     CHECK_NE(get(w).len, 3);
     CHECK_EQ(nigh_put(w->space, "k", 1, NULL, 3, NULL), NIGH_EINVAL);
+    CHECK_EQ(nigh_put(w->space, "k", 1, NULL, 0, NULL), NIGH_EINVAL);
     free(big);
 }
 
@@ -152,6 +153,11 @@ TEST_BOTH(tags_have_limits)
     CHECK_LT(put_tagged(w, "k", tags, 1), 0);
     tags[0] = "";
     CHECK_LT(put_tagged(w, "k", tags, 1), 0);
+    tags[0] = NULL;
+    CHECK_EQ(put_tagged(w, "k", tags, 1), NIGH_EINVAL);
+    CHECK_EQ(put_tagged(w, "k", NULL, 1), NIGH_EINVAL);
+    CHECK_EQ(put_tagged(w, "k", NULL, SIZE_MAX), NIGH_EINVAL);
+    CHECK_EQ(put_tagged(w, "none", NULL, 0), 0);
     CHECK_EQ(get(w).outcome, NIGH_MISS);
 }
 

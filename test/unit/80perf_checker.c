@@ -65,6 +65,7 @@ static struct world *world_create(void)
                                           .value_ttl_ns = 54000 * MS,
                                           .absent_ttl_ns = 4500 * MS,
                                           .grace_ns = 100 * MS,
+                                          .again_ns = 10000 * MS,
                                           .end_ns = 100000 * MS};
     return w;
 }
@@ -227,6 +228,71 @@ TEST(a_wrong_page_is_found)
     checker_judge(&w->checker, &garbage, w->tally);
     CHECK_EQ(w->tally->faults[CHECKER_MISTAKEN], 4);
     CHECK_EQ(w->tally->judged, 6);
+    world_destroy(w);
+}
+
+/* A snapshot of 1000 ms is loaded from 2000 to 2010 ms. */
+static void world_forgets(struct world *w)
+{
+    history_snapshot(&w->history, 1000 * MS);
+    history_forgetting(&w->history, 2000 * MS);
+    history_forgotten(&w->history, 2010 * MS, 2010 * MS + BOUND_NS);
+}
+
+TEST(what_redis_forgot_counts_from_when_it_forgot)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    uint32_t u = world_update(w, 1, 8, 1100, 1101);
+    history_applied(&w->history, u, 0, 1102 * MS);
+    CHECK_EQ(world_read(w, 1, true, 1900, shown, 1), 1); /* nothing is forgotten yet */
+    world_forgets(w);
+    CHECK_EQ(world_read(w, 1, true, 5009, shown, 1), 1); /* it came back with the snapshot */
+    CHECK_EQ(world_read(w, 1, true, 5011, shown, 1), 2); /* nodes must have learnt of it */
+    CHECK_EQ(w->tally->faults[CHECKER_LATE], 1);
+    world_destroy(w);
+}
+
+TEST(while_redis_forgets_nothing_is_late)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    world_update(w, 1, 8, 1100, 1101);
+    history_snapshot(&w->history, 1000 * MS);
+    CHECK_EQ(world_read(w, 1, true, 5000, shown, 1), 1); /* a snapshot alone excuses nothing */
+    history_forgetting(&w->history, 2000 * MS);
+    CHECK_EQ(world_read(w, 1, true, 5000, shown, 1), 1);
+    world_destroy(w);
+}
+
+TEST(what_the_snapshot_holds_and_what_came_after_it_excuse_nothing)
+{
+    struct world *w = world_create();
+    struct page_version before[] = {{1, 7}}, after[] = {{2, 1}};
+    world_forgets(w);
+    world_update(w, 1, 8, 900, 901); /* accepted before the snapshot was taken */
+    CHECK_EQ(world_read(w, 1, true, 3900, before, 1), 0);
+    CHECK_EQ(world_read(w, 1, true, 3902, before, 1), 1);
+    uint32_t u = world_update(w, 2, 2, 2100, 2101); /* called after it was loaded */
+    history_applied(&w->history, u, 0, 2102 * MS);
+    CHECK_EQ(world_read(w, 2, true, 5009, after, 1), 1); /* a forgetful clock may hide it so long */
+    CHECK_EQ(world_read(w, 2, true, 5011, after, 1), 2);
+    CHECK_EQ(w->tally->faults[CHECKER_APPLIED], 1);
+    CHECK_EQ(world_read(w, 2, true, 5102, after, 1), 3);
+    CHECK_EQ(w->tally->faults[CHECKER_LATE], 2);
+    world_destroy(w);
+}
+
+/* Wherever it was accepted: the server that knew may be one that everybody has left. */
+TEST(a_change_that_a_server_took_with_it_is_late_all_the_same)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}};
+    world_update(w, 1, 8, 1000, 1001);
+    world_trouble(w, TROUBLE_AWAY, 0, 1500, 1600);
+    world_trouble(w, TROUBLE_RENEWED, 0, 1600, 1610);
+    world_trouble(w, TROUBLE_ISSUED_AGAIN, 0, 1600, 1650);
+    CHECK_EQ(world_read(w, 1, true, 4002, shown, 1), 1);
     world_destroy(w);
 }
 
@@ -414,6 +480,58 @@ TEST(what_befell_one_node_excuses_no_other_without_redis)
     world_load(w, 1, 1, 1500, 1510);
     world_load(w, 1, 1, 2500, 2510);
     CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_change_issued_again_ends_a_generation_again)
+{
+    struct world *w = world_create();
+    world_update(w, 2, 2, 1000, 1001); /* by node 0; page 1 shows it */
+    world_trouble(w, TROUBLE_RENEWED, 0, 3000, 3010);
+    world_trouble(w, TROUBLE_RENEWED, 1, 3000, 3010);
+    world_load(w, 1, 0, 3020, 3030);
+    world_load(w, 1, 1, 3200, 3210);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_trouble(w, TROUBLE_ISSUED_AGAIN, 0, 3000, 3050);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.unexplained, 0);
+    CHECK_EQ(r.by_invalidation, 1);
+    world_load(w, 1, 1, 3300, 3310); /* it has been applied everywhere for long */
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(only_its_own_late_changes_are_issued_again)
+{
+    struct world *w = world_create();
+    world_update(w, 2, 2, 1000, 1001); /* by node 0: too long ago */
+    world_trouble(w, TROUBLE_ISSUED_AGAIN, 0, 12000, 12050);
+    world_load(w, 1, 0, 12010, 12020);
+    world_load(w, 1, 1, 12040, 12045);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_update(w, 2, 3, 15000, 15001); /* not node 1's */
+    world_trouble(w, TROUBLE_ISSUED_AGAIN, 1, 20000, 20050);
+    world_load(w, 1, 0, 20010, 20020);
+    world_load(w, 1, 1, 20030, 20040);
+    CHECK_EQ(world_judge(w).unexplained, 2);
+    world_load(w, 4, 0, 12010, 12020); /* nor a page that does not show it */
+    world_load(w, 4, 1, 12040, 12045);
+    CHECK_EQ(world_judge(w).unexplained, 3);
+    world_destroy(w);
+}
+
+TEST(what_a_loaded_snapshot_lacks_may_be_loaded_again_once)
+{
+    struct world *w = world_create();
+    world_forgets(w);
+    world_load(w, 1, 0, 1500, 1510);
+    world_load(w, 1, 1, 2100, 2110);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 2200, 2210);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_load(w, 2, 0, 1100, 1110); /* both in the time that was forgotten, and before */
+    world_load(w, 2, 0, 1500, 1510);
+    CHECK_EQ(world_judge(w).unexplained, 2);
     world_destroy(w);
 }
 

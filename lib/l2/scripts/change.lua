@@ -1,13 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- needs: common envelope clock
+-- needs: common envelope clock schemas old
 --
 -- A change of the truth: values and leases, then the clock and the groups that got its position,
 -- then the log and the channel. Everything is read and judged before anything is written.
 --
--- KEYS  clk log nil, then per key: data lease
--- ARGV  channel head tail new_id clk_len keys,
---       then per key: mode version token ms envelope,
---       then per group: its offset in clk
+-- KEYS  clk log nil, then per key: lease, its data in each schema, ours first;
+--       with old nodes: `log` is the one aside, their lease and data are behind those of each key,
+--       their clk and log behind all
+-- ARGV  number nonce token channel head tail slots keys old_channel space schema register_ms
+--       schemas,
+--       then per key: mode version token ms envelope schemas,
+--       then per group: 2 x its slot, + 1 if soft
+--
+-- token: of the schemas as the caller names keys by them; if they are others, nothing is done but
+-- telling them. old_channel: '' when the caller knows of no old nodes. register_ms: if a value is
+-- set, our schema of the space is to be registered for so long (0: not), unless `schemas` is the
+-- token of the list.
 
 -- modes
 local DELETE = 0    -- if the stored version is 0 or below ours, or ours is 0
@@ -15,42 +23,59 @@ local SET_TOKEN = 1 -- set if the lease holds the token, else delete
 local SET_NEWER = 2 -- set if the stored version is 0 or below ours
 local SET = 3       -- set
 
-local LOG_MAX = 16384 -- frames kept, at least: Redis trims whole nodes of the stream
+local FIXED = 13      -- arguments before those of keys
+local PER_KEY = 6
 local DEL_MAX = 4000  -- names in one DEL: Lua's unpack() takes less than 8000
 
-local clk, log, nothing = KEYS[1], KEYS[2], KEYS[3]
-local channel, head, tail, new_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local clk_len, keys = tonumber(ARGV[5]), tonumber(ARGV[6])
+local log, nothing = KEYS[2], KEYS[3]
+local nonce, token, channel, frame_head, tail = unpack(ARGV, 2, 6)
+local slots, keys, old_channel = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local old = old_channel ~= ''
 
-if foreign(clk, clk_len) then
+if foreign(slots) then
     return redis.error_reply('GROUPS another number of group slots')
 end
+if head ~= '' and string.sub(head, 33, 40) ~= token then return answer(MOVED, schemas()) end
 
--- 'set', 'delete' or 'spare' the value, all of which drop the lease; or 'refuse'.
-local function judge(mode, data, lease, ours, token)
-    if mode == SET then return 'set' end
-    if mode == SET_TOKEN then return bytes(lease, 0, 7) == token and 'set' or 'delete' end
-    if mode == DELETE and ours == ZERO then return 'delete' end
+-- Whether a value of this key stays when ours is told: it is at least as new.
+local function stays(data, ours)
+    if ours == ZERO then return false end
     local stored = version(data)
-    local below = stored == ZERO or above(ours, stored)
-    if mode == DELETE then return below and 'delete' or 'spare' end
-    return below and 'set' or 'refuse'
+    return stored ~= ZERO and not above(ours, stored)
 end
 
-local gone, sets, verdict = {nothing}, {}, NONE
-for i = 1, keys do
-    local data, lease = KEYS[2 + 2 * i], KEYS[3 + 2 * i]
-    local mode, ours, token, ms, envelope = unpack(ARGV, 2 + 5 * i, 6 + 5 * i)
-    local what = judge(tonumber(mode), data, lease, ours, token)
-    if what == 'refuse' then
-        if i == 1 then return answer(clk, REFUSED) end
-    else
-        gone[#gone + 1] = lease
+-- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; or 'refuse'.
+local function judge(mode, first, last, lease, ours, lease_token)
+    local data = KEYS[first]
+    if mode == SET then return 'set' end
+    if mode == SET_TOKEN then return bytes(lease, 0, 7) == lease_token and 'set' or 'delete' end
+    if mode == DELETE then return stays(data, ours) and 'spare' or 'delete' end
+    if stays(data, ours) then return 'refuse' end
+    for i = first + 1, last do
+        if above(version(KEYS[i]), ours) then return 'refuse' end
     end
-    if what == 'delete' then gone[#gone + 1] = data end
-    if what == 'set' then
-        sets[#sets + 1] = {data, envelope, ms}
-        if i == 1 then verdict = STORED end
+    return 'set'
+end
+
+local gone, sets, verdict, at = {nothing}, {}, NONE, 4
+for i = 1, keys do
+    local first_arg = FIXED + PER_KEY * (i - 1)
+    local mode, ours, lease_token, ms, envelope, count = unpack(ARGV, first_arg + 1, first_arg + 6)
+    mode, count = tonumber(mode), tonumber(count)
+    local lease, first, last = KEYS[at], at + 1, at + count
+    local what = judge(mode, first, last, lease, ours, lease_token)
+    if what == 'refuse' then return answer(REFUSED) end
+    if what == 'set' and ahead(envelope) then what = 'delete' end
+    gone[#gone + 1] = lease
+    if what == 'delete' then gone[#gone + 1] = KEYS[first] end
+    if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms} end
+    for j = first + 1, last do
+        if mode == SET or not stays(KEYS[j], ours) then gone[#gone + 1] = KEYS[j] end
+    end
+    at = last + 1
+    if old then
+        for j = at, at + count do gone[#gone + 1] = KEYS[j] end
+        at = at + count + 1
     end
 end
 
@@ -58,23 +83,26 @@ end
 for i = 1, #gone, DEL_MAX do
     redis.call('DEL', unpack(gone, i, math.min(i + DEL_MAX - 1, #gone)))
 end
-for _, s in ipairs(sets) do redis.call('SET', s[1], s[2], 'PX', s[3]) end
 
--- Counted in a double: exact below 2^53, which is 285 years at a million changes a second.
-ensure(clk, log, clk_len, new_id)
-local seq = struct.unpack('<I8', redis.call('GETRANGE', clk, 8, 15)) + 1
-local packed = struct.pack('<I8', seq)
-redis.call('SETRANGE', clk, 8, packed)
-for i = 7 + 5 * keys, #ARGV do redis.call('SETRANGE', clk, ARGV[i], packed) end
-
-local frame = head .. replid .. redis.call('GETRANGE', clk, 0, 7) .. packed .. tail
-local id = string.format('%.0f-0', seq)
-local entry = {'XADD', log, 'MAXLEN', '~', LOG_MAX, id, 'f', frame}
-local added = redis.pcall(unpack(entry))
-if type(added) == 'table' and added.err then
-    -- It is that of another clock, further on, or no stream at all.
-    redis.call('DEL', log)
-    redis.call(unpack(entry))
+ensure({log}, slots, nonce)
+local register_ms, registered = tonumber(ARGV[12]), 0
+local asked = register_ms > 0 and ARGV[13] ~= string.sub(head, 33, 40)
+if #sets > 0 and asked then
+    registered = register(ARGV[10], ARGV[11], register_ms, nonce) and register_ms or 0
 end
-redis.call('PUBLISH', channel, frame)
-return answer(clk, verdict)
+for _, s in ipairs(sets) do
+    if not asked or registered > 0 then
+        redis.call('SET', s[1], s[2], 'PX', s[3])
+        verdict = STORED
+    else
+        redis.call('DEL', s[1]) -- one schema too many
+        verdict = CROWDED
+    end
+end
+
+local groups = {}
+for i = FIXED + PER_KEY * keys + 1, #ARGV do groups[#groups + 1] = tonumber(ARGV[i]) end
+local previous = string.sub(head, 17, 24)
+if old then tell_old(KEYS[#KEYS - 1], KEYS[#KEYS], old_channel, slots, groups, tail) end
+append(log, channel, nonce, frame_head, tail, slots, groups)
+return answer(verdict, previous, registered)

@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What every script begins with: who the server is, its time, and the form of all answers.
+-- What every script begins with: who the server is, its time, the clock, and the form of answers.
 --
--- Every script answers {replid, id, seq, time in ms, verdict, more}: who the server is and where
--- its clock stands, in the same atomic step as what was asked. id and seq travel as the 8 raw
--- bytes of the clock, '' when there is no clock, so nothing passes through Lua's doubles on its
--- way out.
+-- KEYS[1] is the clock and ARGV[1] the call's number, in every script. The answer is
+--
+--     {number, replid, head, time in ms, verdict, more, registered}
+--
+-- The number comes first so that an answer which belongs to another call is known by it. `head` is
+-- what nodes read of the clock (below), in the same atomic step as what was asked, or '' when there
+-- is no clock; it travels as raw bytes, so nothing passes through Lua's doubles on its way out.
 --
 -- Full memory: Redis refuses a script's first write if it may need memory, and lets the rest pass
 -- once a script has written. So scripts that must run then begin with a DEL.
@@ -19,18 +22,28 @@ local GRANTED = 2
 local HELD = 3
 local STORED = 4
 local REFUSED = 5
+local MOVED = 6
+local CROWDED = 7
+
+local HEAD_BYTES = 128 -- of the clock: all but its positions
+local TOLD_BYTES = 64  -- ... of which every answer tells the first
 
 local ZERO = string.rep('\0', 8)
 local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local clk = KEYS[1]
 
 local function bytes(key, from, to)
     local s = redis.pcall('GETRANGE', key, from, to)
     return type(s) == 'string' and s or ''
 end
 
-local function answer(clk, verdict, more)
-    local head = bytes(clk, 0, 15)
-    return {replid, string.sub(head, 1, 8), string.sub(head, 9, 16), now, verdict, more}
+-- The head, or '' of what is no clock of this wire version. Whoever changes the clock changes both.
+local head = bytes(clk, 0, HEAD_BYTES - 1)
+if #head < HEAD_BYTES or string.sub(head, 73, 76) ~= 'NIG2' then head = '' end
+
+local function answer(verdict, more, registered)
+    return {ARGV[1], replid, string.sub(head, 1, TOLD_BYTES), now, verdict, more or false,
+            registered or 0}
 end

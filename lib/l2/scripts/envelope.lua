@@ -1,15 +1,19 @@
 -- SPDX-License-Identifier: MIT
 -- The fields of a stored envelope that scripts look at.
 
-local HEADER_BYTES = 88
+local HEADER_BYTES = 96
 local FILL_ID_AT = 32
 local VERSION_AT = 40
+local TIME_AT = 48
 
--- 8 bytes of the envelope's header; '' of what is not an envelope.
+-- How far a node's idea of the server's time may be ahead: it is off by the way of one answer.
+local AHEAD_MAX_MS = 2000
+
+-- 8 bytes of the envelope's header; '' of what is not an envelope of this format.
 local function field(key, at)
-    local head = bytes(key, 0, HEADER_BYTES - 1)
-    if #head < HEADER_BYTES or string.sub(head, 1, 5) ~= 'NIGH\1' then return '' end
-    return string.sub(head, at + 1, at + 8)
+    local header = bytes(key, 0, HEADER_BYTES - 1)
+    if #header < HEADER_BYTES or string.sub(header, 1, 5) ~= 'NIGH\2' then return '' end
+    return string.sub(header, at + 1, at + 8)
 end
 
 local function fill_id(key)
@@ -27,4 +31,11 @@ local function above(a, b)
     local a_low, a_high = struct.unpack('<I4I4', a)
     local b_low, b_high = struct.unpack('<I4I4', b)
     return a_high > b_high or (a_high == b_high and a_low > b_low)
+end
+
+-- Whether a value says that it was filled later than now: the server's clock has been set back, and
+-- whoever filled it does not know yet. It would seem young again when that time comes.
+local function ahead(envelope)
+    return #envelope >= HEADER_BYTES and
+        struct.unpack('<I8', envelope, TIME_AT + 1) > now + AHEAD_MAX_MS
 end

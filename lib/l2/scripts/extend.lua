@@ -3,9 +3,9 @@
 --
 -- More time for the lease, if it still holds the token.
 --
--- KEYS  lease clk
--- ARGV  token ms
+-- KEYS  clk lease
+-- ARGV  number token ms
 
-if bytes(KEYS[1], 0, 7) ~= ARGV[1] then return answer(KEYS[2], REFUSED) end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return answer(KEYS[2], STORED)
+if bytes(KEYS[2], 0, 7) ~= ARGV[2] then return answer(REFUSED) end
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return answer(STORED)

@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- needs: common
 --
--- The lease for a writer, whoever has it. Who waited for it is woken by the writer's frame.
+-- The lease for a writer, whoever has it (its form: lease.lua). Who waited for it is woken by the
+-- writer's frame.
 --
--- KEYS  lease clk
--- ARGV  token ms
+-- KEYS  clk lease
+-- ARGV  number token ms
 
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1] .. '\0', 'PX', ARGV[2])
-return answer(KEYS[2], GRANTED)
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[2], ARGV[2] .. '\0' .. struct.pack('<I8', now), 'PX', ARGV[3])
+return answer(GRANTED)

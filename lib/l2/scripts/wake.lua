@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Wake who waits for a lease that has just gone: they ask again.
 
--- `a` is the script's answer, `held` the lease as it was: a token, then whether it is awaited.
-local function wake(a, held, channel, head, tail)
+-- `held` is the lease as it was: a token, then whether it is awaited.
+local function wake(held, channel, frame_head, tail)
     if string.sub(held, 9, 9) ~= '\1' then return end
-    local id = a[2] == '' and ZERO or a[2]
-    redis.call('PUBLISH', channel, head .. replid .. id .. ZERO .. tail)
+    local id = head == '' and ZERO or string.sub(head, 1, 8)
+    redis.call('PUBLISH', channel, frame_head .. replid .. id .. string.rep(ZERO, 3) .. tail)
 end

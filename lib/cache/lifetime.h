@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long a value lives: what its loader or caller said, else what its space says; cut to
+ * NIGH_LIFETIME_MAX_MS, then spread, so that what was stored together does not expire together.
+ *
+ * All of it fits 32 bits, which is what the envelope has: spread by the most that space.jitter can
+ * say it is half as long again. Only the sum of three may not, and ends there.
+ */
+#ifndef NIGH_CACHE_LIFETIME_H
+#define NIGH_CACHE_LIFETIME_H
+
+#include <nigh/options.h>
+
+#include "base/base.h"
+
+_Static_assert(NIGH_LIFETIME_MAX_MS <= UINT32_MAX / 2, "what spreads at most doubles it");
+
+/* `own_ms`: 0: `rule_ms`, where 0 is none, and which the options have cut; NIGH_NONE: none. `noise`
+ * spreads it. */
+static inline uint32_t lifetime_ms(uint32_t own_ms, uint32_t rule_ms, uint32_t jitter_percent,
+                                   uint64_t noise)
+{
+    uint64_t ms = rule_ms;
+    if (NIGH_UNLIKELY(own_ms != 0))
+        ms = own_ms == NIGH_NONE ? 0 : u64_min(own_ms, NIGH_LIFETIME_MAX_MS);
+    return (uint32_t)random_jitter_by(noise, ms, jitter_percent);
+}
+
+/* How long L2 keeps it. Not 0, which Redis does not take. */
+static inline uint32_t lifetime_hard_ms(uint32_t soft_ms, uint32_t stale_ms, uint32_t keep_ms)
+{
+    uint64_t ms = (uint64_t)soft_ms + stale_ms + keep_ms;
+    return (uint32_t)u64_min(u64_max(ms, 1), UINT32_MAX);
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The identities of Redis' clock that answers of the data connection have shown: which one now, and
+ * which ones before (rule 16).
+ *
+ * A clock that is met again after another one has lived on without us: clients went to a promoted
+ * replica and came back, an older database was swapped in. What is stamped with it may be older
+ * than what was told under the other. So an identity that was left is never followed again.
+ *
+ * No clock at all (identity 0) counts as another one: an empty database was swapped in for a moment,
+ * say, and what is filled there bears the stamp of the clock that went with the other.
+ *
+ * Order. Answers reach us from several threads, some late; `order` is that of Redis' execution as
+ * the connections brought it, and an answer older than the newest one is no evidence. Frames are
+ * none either: the listener's connection may lead to the server that was left for a while.
+ *
+ * Fixed size: identities change with failovers, not with traffic. One that is forgotten after
+ * MET_LEFT others is as unknown as to a node that was not there.
+ *
+ * Thread-safety: none; under the apply lock.
+ */
+#ifndef NIGH_COHERENCE_MET_H
+#define NIGH_COHERENCE_MET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MET_LEFT 256u
+
+/* Keys: (l) all. */
+struct met {
+    uint64_t order;          /* (l) of the newest answer that was noted */
+    uint64_t identity;       /* (l) what it showed; 0: none has yet */
+    uint64_t left[MET_LEFT]; /* (l) a ring; 0: free */
+    uint32_t next;           /* (l) where the next one goes */
+};
+
+static inline bool met_has_left(const struct met *m, uint64_t identity)
+{
+    for (uint32_t i = 0; i < MET_LEFT; i++)
+        if (m->left[i] == identity)
+            return true;
+    return false;
+}
+
+/* An answer shows an identity. False: it is older than what is known. */
+static inline bool met_note(struct met *m, uint64_t identity, uint64_t order)
+{
+    if (order < m->order)
+        return false;
+    if (m->identity != 0 && m->identity != identity && !met_has_left(m, m->identity))
+        m->left[m->next++ % MET_LEFT] = m->identity;
+    m->identity = identity;
+    m->order = order;
+    return true;
+}
+
+#endif

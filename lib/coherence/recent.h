@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Own changes that Redis has accepted in the last RECENT_NS, each with the identity of the clock
+ * that it was accepted under: told again when another one is followed (rule 13), because the server
+ * that accepted them may have died with its tail, or have been no master any more.
+ *
+ * Two halves of a fixed block: notes go into one; when it is full, or RECENT_NS old, the other is
+ * emptied and takes its place. So what is younger than RECENT_NS is there unless a half filled up
+ * faster than that; then `dropped_ns` says when, and the answer is to tell a soft `all`.
+ *
+ * Thread-safety: none; under the apply lock.
+ */
+#ifndef NIGH_COHERENCE_RECENT_H
+#define NIGH_COHERENCE_RECENT_H
+
+#include "coherence/coherence.h"
+
+#define RECENT_NS (10 * NS_PER_S)
+#define RECENT_HALF_BYTES (512u << 10) /* some 8,000 keys of 40 bytes */
+
+/* Keys: (l) all. */
+struct recent_half {
+    uint64_t begun_ns; /* (l) first note */
+    size_t used;       /* (l) */
+};
+
+struct recent {
+    uint8_t *block;             /* (c) two halves; pages that nobody uses stay untouched */
+    struct recent_half half[2]; /* (l) */
+    uint32_t current;           /* (l) */
+    uint64_t dropped_ns;        /* (l) when something younger than RECENT_NS was; 0: never */
+};
+
+/* 0 or NIGH_ENOMEM. */
+int recent_init(struct recent *r);
+void recent_fini(struct recent *r);
+void recent_note(struct recent *r, const struct coherence_item *item, uint64_t identity,
+                 uint64_t now_ns);
+/* Hand out what is young enough and was accepted under another identity, and a soft ALL if some of
+ * it was dropped. */
+void recent_each(const struct recent *r, uint64_t identity, uint64_t now_ns,
+                 void (*each)(void *arg, const struct coherence_item *item), void *arg);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults: what is done to the private Redis in the middle of a run.
+ *
+ * A fault is a course of steps, each due some time after (or before) the moment that the command
+ * line gives. The coordinator's loop calls fault_drive(); a step is a few commands and no waiting.
+ * There is one table: --help, the report and the JSON say what stands there.
+ *
+ * What a fault makes Redis forget under a clock that stays the same is told to the history, so that
+ * reads are judged by what could be known (history.h).
+ */
+#ifndef PERF_FAULT_H
+#define PERF_FAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nodes/history.h"
+#include "nodes/servers.h"
+
+#define FAULT_STEPS_MAX 8
+
+struct fault;
+
+struct fault_step {
+    double after_s;                 /* the moment of the fault; negative: before it */
+    bool (*take)(struct fault *f);  /* false: servers.error says why the run cannot go on */
+    const char *what;               /* for people, 18 characters at most; NULL: no news */
+};
+
+struct fault_kind {
+    const char *name;
+    const char *does; /* a line of --help */
+    bool wants_replica;
+    struct fault_step steps[FAULT_STEPS_MAX]; /* up to the first without `take` */
+};
+
+/* When a step was taken. */
+struct fault_event {
+    const char *what;
+    uint64_t ns;
+};
+
+/* A fault in a run. Written by the coordinator alone. */
+struct fault {
+    const struct fault_kind *kind; /* NULL: none is made */
+    uint64_t begin_ns;             /* of the run */
+    double at_s;
+    uint64_t bound_ns;  /* of trust: so long nodes may take to learn of it */
+    uint64_t up_ns;     /* Redis is there again since; 0: it was never gone */
+    uint32_t next;      /* step */
+    uint32_t event_count;
+    struct fault_event events[FAULT_STEPS_MAX];
+    struct servers *servers;
+    struct history *history;
+};
+
+/* By its number, from 0; NULL: there is no such. */
+const struct fault_kind *fault_kind(uint32_t number);
+/* How long before the moment of the fault its course begins. */
+double fault_lead_s(const struct fault_kind *kind);
+
+/* Take the step that is due, if one is. False: the run cannot go on. */
+bool fault_drive(struct fault *f, uint64_t now);
+
+#endif
