@@ -51,21 +51,23 @@ const struct scenario scenarios[] = {
      .weights = {CALLS, NOISE, [STEP_CUT] = 3, [STEP_BLOCK] = 3, [STEP_DEAF] = 2,
                  [STEP_PAUSE] = 3, [STEP_PAUSE_REDIS] = 2, [STEP_EVICT] = 3, [STEP_RESTART] = 1,
                  [STEP_COPY] = 2, [STEP_FAILOVER] = 1, [STEP_ORIGIN_FAILS] = 1}},
-    {"flaps", .later = true, .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
+    {"flaps", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
      .weights = {CALLS, NOISE, [STEP_FLAP] = 4, [STEP_FLAP_ALL] = 3, [STEP_COPY] = 6,
                  [STEP_CUT] = 2}},
-    {"reloads", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+    {"splits", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
+     .weights = {CALLS, NOISE, [STEP_SPLIT] = 6, [STEP_COPY] = 3, [STEP_CUT] = 1}},
+    {"reloads", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
      .weights = {CALLS, NOISE, [STEP_RELOAD] = 5, [STEP_COPY] = 6, [STEP_CUT] = 2}},
-    {"swapdb", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+    {"swapdb", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
      .weights = {CALLS, NOISE, [STEP_SWAPDB] = 4, [STEP_CUT] = 2}},
-    {"schemas", .later = true, .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 8,
+    {"schemas", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 8,
      .two_schemas = true, .weights = {CALLS, NOISE, [STEP_CUT] = 1, [STEP_EVICT] = 2}},
-    {"wall", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 20,
+    {"wall", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 20,
      .soft_ttl_ms = 4000, .weights = {CALLS, NOISE, [STEP_WALL] = 5, [STEP_CUT] = 2}},
     {"puts", .open = true, .nodes_min = 2, .nodes_max = 3, .steps = 30, .seconds = 5,
      .judges_puts = true,
      .weights = {[STEP_FETCH] = 20, [STEP_PUT] = 20, [STEP_INVALIDATE] = 20, [STEP_BLOCK] = 8}},
-    {"hundred", .later = true, .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
+    {"hundred", .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
      .judges_clocks = true,
      .weights = {[STEP_FETCH] = 30, [STEP_INVALIDATE] = 6}},
 };
@@ -130,7 +132,8 @@ static int by_time(const void *a, const void *b)
 static bool shakes(const struct step *s)
 {
     return s->kind == STEP_CUT || s->kind == STEP_FAILOVER || s->kind == STEP_FLAP ||
-           s->kind == STEP_FLAP_ALL || s->kind == STEP_RELOAD || s->kind == STEP_SWAPDB;
+           s->kind == STEP_FLAP_ALL || s->kind == STEP_SPLIT || s->kind == STEP_RELOAD ||
+           s->kind == STEP_SWAPDB;
 }
 
 /* Steps come in bursts: what races must come close together. */
@@ -207,6 +210,7 @@ static const struct {
     [STEP_FAILOVER] = {"failover to the copy"},
     [STEP_FLAP] = {"node flaps to the promoted replica", .ms = true},
     [STEP_FLAP_ALL] = {"all flap to the promoted replica", .ms = true},
+    [STEP_SPLIT] = {"failover, nodes follow one by one", .ms = true},
     [STEP_RELOAD] = {"the copy is loaded in place"},
     [STEP_SWAPDB] = {"SWAPDB away", .ms = true},
     [STEP_WALL] = {"redis' wall clock steps"},
