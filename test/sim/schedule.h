@@ -61,6 +61,7 @@ struct scenario {
     const char *name;
     bool open;             /* finds what is known and not mended: only by name */
     int nodes_min, nodes_max;
+    int keys_max;          /* 0: all */
     unsigned steps;
     uint32_t seconds;
     bool two_schemas, judges_back, judges_puts, judges_clocks, keeps_data;
