@@ -61,7 +61,8 @@ void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64
 {
     struct nigh *cache = space->cache;
     struct l2_key name = cache_l2_key(space, key->data, key->len);
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), given_back, cache};
+    struct l2_op op =
+        l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), given_back, cache);
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, name.space, name.key, buffer);
     cache_note_sent(cache);
@@ -81,7 +82,8 @@ static void extended(void *arg, struct l2_answer *answer)
 static void extend_locked(struct nigh *cache, struct load *load, uint64_t now_ns)
 {
     struct l2_key key = cache_l2_key(load->space, load->key.data, load->key.len);
-    struct l2_op op = {now_ns + cache->l2_deadline_ms * NS_PER_MS, extended, load->space};
+    struct l2_op op =
+        l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, extended, load->space);
     (void)l2_extend(cache->l2, &key, load->token, cache->lease_ms, &op); /* or it runs out */
     load->extend_at_ns = now_ns + period_ns(cache->lease_ms);
 }

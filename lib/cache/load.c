@@ -85,7 +85,7 @@ uint64_t load_request_deadline_ns(const struct load *l)
 static struct l2_op op_of(struct load *l)
 {
     flight_ref(l->flight);
-    return (struct l2_op){load_request_deadline_ns(l), load_replied, l->flight};
+    return l2_op_of(load_request_deadline_ns(l), load_replied, l->flight);
 }
 
 /* A request that could not be made: without L2 then. */

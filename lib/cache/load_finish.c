@@ -151,8 +151,8 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         return false;
     struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
     bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
-    struct l2_op op = {clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), filled_behind,
-                       l->space};
+    struct l2_op op = l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms),
+                               filled_behind, l->space);
     if (wait) {
         flight_enter(l->flight, FLIGHT_FILL);
         flight_ref(l->flight);

@@ -20,8 +20,7 @@ static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uin
         .lease_ms = cache->lease_ms,
     };
     struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
         return NIGH_MISS;
     struct l2_answer *answer = l2_sync_wait(&sync);
@@ -104,8 +103,7 @@ int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct rea
     if (!lookup_l2_usable(space, key))
         return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
     struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
-    l2_sync_init(&r->sync, &cache->env);
-    struct l2_op op = {r->deadline_ns, l2_sync_done, &r->sync};
+    struct l2_op op = l2_sync_op(&r->sync, &cache->env, r->deadline_ns);
     return l2_get(cache->l2, &l2_key, &op);
 }
 

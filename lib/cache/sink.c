@@ -23,16 +23,17 @@ static void notify(struct nigh *cache, struct nigh_space *space, const struct l1
     flight_notify(cache->flights, &flight_key, events);
 }
 
-static void apply_key(void *arg, const struct coherence_item *item)
+static uint64_t apply_key(void *arg, const struct coherence_item *item)
 {
     struct nigh *cache = arg;
     struct nigh_space *space = space_find(cache, item->space);
     if (!space)
-        return; /* a space that this node does not open has no entries here */
+        return 0; /* a space that this node does not open has no entries here */
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
-    l1_invalidate_key(cache->l1, &key, item->version, 0, NULL);
+    uint64_t floor = l1_invalidate_key(cache->l1, &key, item->version, 0, NULL);
     failures_clear(&cache->failures, key.hash);
     notify(cache, space, &key, FLIGHT_EV_INVALIDATED);
+    return floor;
 }
 
 static void apply_fill(void *arg, const struct coherence_item *item)

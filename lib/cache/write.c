@@ -167,13 +167,13 @@ static void fill_l1(struct writing *w)
     l1_entry_unref(e);
 }
 
-/* The value in place of what is there. */
-static void write_l1(struct writing *w)
+/* The value in place of what is there. `heard`: the floor that its own frame has raised, or 0. */
+static void write_l1(struct writing *w, uint64_t heard)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_of(w, 0, slots);
     note_result(w, &value,
-                l1_write(w->space->cache->l1, &w->key, &value, w->ticket, w->only_newer));
+                l1_write(w->space->cache->l1, &w->key, &value, w->ticket, heard, w->only_newer));
 }
 
 /* Whether no tag, space or `all` was invalidated since the ticket. */
@@ -192,12 +192,12 @@ static void remove_l1(struct writing *w, uint64_t version)
 }
 
 /* The local step of a change that carries a value. Under the apply lock. */
-static void write_here(void *arg, const struct coherence_item *item, bool stored)
+static void write_here(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
 {
     struct writing *w = arg;
     struct nigh *cache = w->space->cache;
     if (stored)
-        write_l1(w);
+        write_l1(w, heard);
     else
         remove_l1(w, item->version);
     failures_clear(&cache->failures, w->key.hash);
@@ -273,7 +273,7 @@ static int change(struct writing *w, enum l2_change_mode mode, const struct nigh
 static void change_l1_only(struct writing *w, bool keep)
 {
     if (keep && !is_oversize(w)) {
-        write_l1(w);
+        write_l1(w, 0);
     } else {
         remove_l1(w, w->version);
         w->refused |= keep;
@@ -305,8 +305,7 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
             coherence_register(cache->coherence, &w->space->registered, hard_ms(w)),
     };
     struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     int rc = l2_fill(cache->l2, &key, &fill, &op);
     mem_free(cache->env.mem, NULL, envelope, size);
     if (rc != 0)
@@ -400,8 +399,7 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
     struct nigh *cache = w->space->cache;
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
     struct l2_sync sync;
-    l2_sync_init(&sync, &cache->env);
-    struct l2_op op = {deadline_ns, l2_sync_done, &sync};
+    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     w->token = coherence_token(cache->coherence);
     if (l2_override(cache->l2, &key, w->token, cache->lease_ms, &op) != 0)
         return false;

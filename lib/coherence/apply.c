@@ -42,13 +42,13 @@ static void apply_group_locked(struct coherence *c, const struct coherence_item 
     c->config.sink.group(c->config.sink.arg, slot, item->soft);
 }
 
-void coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
-                                 uint64_t sequence)
+uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
+                                     uint64_t sequence)
 {
     if (item->kind == WIRE_KEY)
-        c->config.sink.key(c->config.sink.arg, item);
-    else
-        apply_group_locked(c, item, sequence);
+        return c->config.sink.key(c->config.sink.arg, item);
+    apply_group_locked(c, item, sequence);
+    return 0;
 }
 
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
@@ -88,19 +88,30 @@ static bool agrees_locked(const struct coherence *c, const struct coherence_poin
 
 /* ---- one frame ---- */
 
-static uint64_t *finished_slot(const struct coherence *c, uint64_t call)
+static struct coherence_call *own_call(const struct coherence *c, uint64_t call)
 {
-    return &c->finished[call % COHERENCE_FINISHED_CALLS];
+    return &c->own[call % COHERENCE_FINISHED_CALLS];
 }
 
 void coherence_finish_call_locked(struct coherence *c, uint64_t call)
 {
-    *finished_slot(c, call) = call;
+    own_call(c, call)->finished = call;
+}
+
+uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call)
+{
+    const struct coherence_call *own = own_call(c, call);
+    return own->heard == call ? own->floor : 0;
+}
+
+static bool is_own(const struct coherence *c, const struct coherence_message *m)
+{
+    return m->incarnation == c->incarnation;
 }
 
 static bool is_done_here_locked(const struct coherence *c, const struct coherence_message *m)
 {
-    return m->incarnation == c->incarnation && *finished_slot(c, m->call) == m->call;
+    return is_own(c, m) && own_call(c, m->call)->finished == m->call;
 }
 
 /* The frame after A. Returns how many items were applied. */
@@ -109,9 +120,14 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
     struct coherence_item item;
     uint32_t count = 0;
     if (!is_done_here_locked(c, &m)) {
+        uint64_t floor = 0;
         count = m.item_count;
         while (coherence_message_next(&m, &item))
-            coherence_apply_item_locked(c, &item, m.sequence);
+            floor = coherence_apply_item_locked(c, &item, m.sequence);
+        if (is_own(c, &m)) { /* its writer's thread is on its way with the answer */
+            own_call(c, m.call)->heard = m.call;
+            own_call(c, m.call)->floor = floor;
+        }
     }
     coherence_applied_locked(c, m.sequence, m.nonce);
     return count;

@@ -144,12 +144,14 @@ static uint64_t watch_trust(struct coherence *c)
 
 /* ---- answers ---- */
 
-/* The server's time was read after the sending, so this runs ahead by at most the way there. */
+/* The server's time was read after the sending, so this runs ahead by at most the way there. Where
+ * both clocks agree (options.clock may be the wall clock) it runs 1 ms ahead: 0 is "never told". */
 static void learn_server_time(struct coherence *c, const struct l2_clock *clock)
 {
     uint64_t offset_ms = clock->server_time_ms - c->beat.sent_ns / NS_PER_MS;
     if (clock->server_time_ms)
-        atomic_store_explicit(&c->server_offset_ms, offset_ms, memory_order_relaxed);
+        atomic_store_explicit(&c->server_offset_ms, offset_ms ? offset_ms : 1,
+                              memory_order_relaxed);
 }
 
 uint64_t coherence_server_time_ms(struct coherence *c)

@@ -152,7 +152,7 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
                                const struct coherence_item *item, uint64_t sequence)
 {
     if (is_key(item) && a->key)
-        a->key(a->arg, item, a->stored);
+        a->key(a->arg, item, a->stored, sequence ? coherence_heard_locked(c, a->call) : 0);
     else
         coherence_apply_item_locked(c, item, sequence);
 }
@@ -248,10 +248,9 @@ static struct l2_answer *run_script(struct coherence *c, const struct coherence_
                                     struct coherence_script *ret)
 {
     struct l2_sync sync;
-    struct l2_op op = {change->deadline_ns, l2_sync_done, &sync};
     if (coherence_script_make(c, change->items, change->item_count, change->write, ret) < 0)
         return NULL;
-    l2_sync_init(&sync, c->config.env);
+    struct l2_op op = l2_sync_op(&sync, c->config.env, change->deadline_ns);
     int rc = l2_change(c->config.l2, &ret->change, &op);
     coherence_script_free(c, ret);
     return rc < 0 ? NULL : l2_sync_wait(&sync);

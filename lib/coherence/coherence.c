@@ -27,7 +27,7 @@ static void destroy(struct coherence *c)
     coherence_queue_fini(c);
     recent_fini(&c->recent);
     schemas_fini(&c->schemas, mem);
-    mem_free(mem, NULL, c->finished, COHERENCE_FINISHED_CALLS * sizeof(*c->finished));
+    mem_free(mem, NULL, c->own, COHERENCE_FINISHED_CALLS * sizeof(*c->own));
     mem_free(mem, NULL, c->nonces, COHERENCE_NONCES * sizeof(*c->nonces));
     if (c->groups)
         mem_pages_free(c->groups, c->config.group_slots * sizeof(*c->groups));
@@ -46,13 +46,12 @@ void coherence_unref(struct coherence *c)
 
 static int make_tables(struct coherence *c)
 {
-    size_t finished_size = COHERENCE_FINISHED_CALLS * sizeof(*c->finished);
     c->groups = mem_pages_alloc(c->config.group_slots * sizeof(*c->groups));
-    c->finished = mem_alloc_zero(c->config.env->mem, finished_size);
+    c->own = mem_alloc_zero(c->config.env->mem, COHERENCE_FINISHED_CALLS * sizeof(*c->own));
     c->nonces = mem_alloc_zero(c->config.env->mem, COHERENCE_NONCES * sizeof(*c->nonces));
     int rc = coherence_queue_init(c);
     rc = recent_init(&c->recent) == 0 ? rc : NIGH_ENOMEM;
-    return c->groups && c->finished && c->nonces ? rc : NIGH_ENOMEM;
+    return c->groups && c->own && c->nonces ? rc : NIGH_ENOMEM;
 }
 
 int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence)

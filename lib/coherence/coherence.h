@@ -46,7 +46,8 @@ struct coherence_item {
 struct coherence_sink {
     /* Under the apply lock: */
     void (*group)(void *arg, uint16_t slot, bool soft);         /* raise the local floor */
-    void (*key)(void *arg, const struct coherence_item *item);  /* raise its floor, remove it */
+    /* Raise its floor, remove it. Returns the floor: a position of this node. */
+    uint64_t (*key)(void *arg, const struct coherence_item *item);
     /* Under no lock: */
     void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */
     void (*wake)(void *arg);                                    /* listener is back, or resynced */
@@ -148,9 +149,10 @@ struct coherence_change {
     uint64_t deadline_ns;
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value.
+     * inserts its own value. `stored`: Redis has set the value. `heard`: the floor that the
+     * change's own frame has raised, which came first; 0: it has not come.
      */
-    void (*local_key)(void *arg, const struct coherence_item *item, bool stored);
+    void (*local_key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *local_arg;
 };
 

@@ -7,8 +7,8 @@
  * replica and came back, an older database was swapped in. What is stamped with it may be older
  * than what was told under the other. So an identity that was left is never followed again.
  *
- * No clock at all (identity 0) counts as another one: an empty database was swapped in for a moment,
- * say, and what is filled there bears the stamp of the clock that went with the other.
+ * No clock at all (identity 0) counts as another one: an empty database was swapped in for a
+ * moment, say, and what is filled there bears the stamp of the clock that went with the other.
  *
  * Order. Answers reach us from several threads, some late; `order` is that of Redis' execution as
  * the connections brought it, and an answer older than the newest one is no evidence. Frames are

@@ -51,7 +51,7 @@ struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadl
     NIGH_DCHECK(!r->busy);
     r->busy = true;
     atomic_fetch_add_explicit(&r->coherence->refs, 1, memory_order_relaxed);
-    return (struct l2_op){.deadline_ns = deadline_ns, .done = request_done, .arg = r};
+    return l2_op_of(deadline_ns, request_done, r);
 }
 
 void coherence_request_undo(struct coherence_request *r)

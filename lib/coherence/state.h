@@ -51,6 +51,13 @@ struct coherence_point {
     uint64_t nonce;
 };
 
+/* What is remembered of one of our calls. Keys: (l) */
+struct coherence_call {
+    uint64_t finished;  /* (l) the id of the call whose local step is done ... */
+    uint64_t heard;     /* (l) ... of the one whose frame came before that */
+    uint64_t floor;     /* (l) which raised this, of its last key */
+};
+
 /* G: where the last bump of a group that was applied here stands. Keys: (e) */
 struct coherence_group {
     _Atomic uint64_t hard;
@@ -138,7 +145,7 @@ struct coherence {
     struct met met;                 /* (l) identities that answers have shown */
     struct recent recent;           /* (l) own changes of the last seconds */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
-    uint64_t *finished;             /* (l) call ids, direct-mapped */
+    struct coherence_call *own;     /* (l) own calls, direct-mapped by id */
 
     _Atomic uint64_t trusted_until; /* (a) written by the keeper */
     _Atomic uint64_t server_offset_ms; /* (a) server's wall time - coarse clock; 0: never told */
@@ -194,8 +201,9 @@ void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
 
 /* ---- apply.c ---- */
 
-/* Rule 2 for one item: G, then the sink's floor. Sequence 0: its position is unknown. */
-void coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
+/* Rule 2 for one item: G, then the sink's floor. Sequence 0: its position is unknown. Returns the
+ * floor of a key. */
+uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
                                  uint64_t sequence) REQUIRES(apply_lock);
 /* A and K, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
@@ -209,6 +217,8 @@ bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *
                               const struct coherence_point *known) REQUIRES(apply_lock);
 /* Whether the change after A says of the one at A what is known here (rule 16). */
 bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous) REQUIRES(apply_lock);
+/* The floor that the frame of a call of ours has raised before its local step; 0: none. */
+uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call) REQUIRES(apply_lock);
 /* The local step of a call of ours is done at its position: its frame may be skipped. */
 void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(apply_lock);
 
@@ -274,7 +284,7 @@ struct coherence_accepted {
     uint64_t call;
     uint64_t nonce;
     bool stored;
-    void (*key)(void *arg, const struct coherence_item *item, bool stored);
+    void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
 };
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);

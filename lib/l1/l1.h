@@ -219,13 +219,14 @@ enum l1_store_result {
  * A writer's own value, born now, in one step: raise the key's floor, so that no load that began
  * before is stored or joined, and put the value in place of what is there, stamped with the new
  * position, or with its ticket if something else was invalidated since (value->stamp is not read).
- * Readers find the old value or the new one.
- * REFUSED_FLOOR: `ticket` is below a floor over key or groups. REFUSED_VERSION: a newer one is
- * there, or with `only_newer` the same. Not STORED: what was there is gone, but for an entry of the
- * value's version or newer.
+ * `heard`: a floor of the key that the value itself has raised; a ticket below it is as good. 0:
+ * none. Readers find the old value or the new one. REFUSED_FLOOR: `ticket` is below a floor over
+ * key or groups. REFUSED_VERSION: a newer one is there, or with `only_newer` the same. Not STORED:
+ * what was there is gone, but for an entry of the value's version or newer.
  */
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
-                              const struct l1_value *value, uint64_t ticket, bool only_newer);
+                              const struct l1_value *value, uint64_t ticket, uint64_t heard,
+                              bool only_newer);
 /* Ahead of it: ask for the lines that it will need, while the value is being made. */
 void l1_prefetch_write(struct l1 *l1, const struct l1_key *key);
 

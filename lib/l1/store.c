@@ -267,6 +267,7 @@ struct own_write {
     const struct l1_key *key;
     const struct l1_value *value;
     uint64_t ticket;
+    uint64_t heard;  /* floor of the key that it has raised already; 0: none */
     bool only_newer; /* than what is there */
     size_t size;
     struct l1_entry *made; /* a large one, made before: with a reference; NULL: none */
@@ -325,7 +326,8 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     const struct l1_value *v = w->value;
     uint64_t now_ns = (uint64_t)v->born_ns; /* it is born as it is written */
     bool ok;
-    uint64_t position = floors_raise_key(&l1->floors, w->key->hash, w->ticket, &ok);
+    uint64_t position =
+        floors_raise_key(&l1->floors, w->key->hash, u64_max(w->ticket, w->heard), &ok);
     /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
      * stand yet, outdates it. (It is below its own key's floor then: a flight that finds it does
      * not take it, and loads.) */
@@ -379,9 +381,10 @@ void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
 }
 
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
-                              const struct l1_value *value, uint64_t ticket, bool only_newer)
+                              const struct l1_value *value, uint64_t ticket, uint64_t heard,
+                              bool only_newer)
 {
-    struct own_write w = {key, value, ticket, only_newer, entry_size_of(key, value), NULL};
+    struct own_write w = {key, value, ticket, heard, only_newer, entry_size_of(key, value), NULL};
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
         w.made = NULL; /* not stored, but what is there goes all the same */

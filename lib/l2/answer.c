@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "l2/client.h"
 #include "l2/conn.h"
 #include "l2/script.h"
 
@@ -33,7 +34,7 @@ struct answer *answer_create(struct mem *mem)
 
 void l2_answer_free(struct l2_answer *answer)
 {
-    if (!answer)
+    if (!answer || sync_is_late(answer))
         return;
     struct answer *a = CONTAINER_OF(answer, struct answer, public);
     reply_free(a->reply);

@@ -26,12 +26,13 @@
 #include "l2/l2.h"
 #include "l2/script.h"
 
-/* Keys: (c) constant once queued; (i) I/O thread. */
+/* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock. */
 struct request {
     struct request *next;        /* of its list */
     struct answer *answer;       /* (i) NULL: given away */
-    l2_done_fn done;             /* (c) */
+    l2_done_fn done;             /* (c) NULL: somebody waits, or waited */
     void *arg;                   /* (c) */
+    struct l2_sync *sync;        /* (s) who waits; NULL: nobody, or no longer */
     answer_decode_fn decode;     /* (c) */
     const struct script *script; /* (c) NULL: a plain command */
     char *wire;                  /* (i) NULL: written and not needed again */
@@ -68,6 +69,7 @@ struct l2 {
     pthread_t thread;                     /* (c) */
     bool threaded;                        /* (c) */
 
+    pthread_mutex_t sync_lock; /* leaf: see sync.c */
     pthread_mutex_t lock;      /* leaf: held for a few stores */
     struct request_list queue; /* (q) */
     uint64_t online;           /* (q) number of the usable connection; 0: none */
@@ -122,6 +124,15 @@ void pipeline_fail(struct l2 *l2, int status);
 /* Whether the I/O thread may sleep; if so the next submit wakes it. */
 bool pipeline_may_sleep(struct l2 *l2);
 void pipeline_woken(struct l2 *l2);
+
+/* ---- sync.c ---- */
+
+/* The request will be waited for. Before it is queued. */
+void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
+/* I/O thread: leave the answer. False: nobody waits any longer; it is still the caller's. */
+bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
+/* Whether it is the answer of who did not wait any longer: nobody's memory. */
+bool sync_is_late(const struct l2_answer *answer);
 
 /* ---- io.c ---- */
 

@@ -129,12 +129,20 @@ void l2_answer_free(struct l2_answer *answer);
 
 typedef void (*l2_done_fn)(void *arg, struct l2_answer *answer);
 
+struct l2_sync;
+
 /* Where an operation ends up and how long it may take. */
 struct l2_op {
     uint64_t deadline_ns; /* clock_now_ns */
     l2_done_fn done;      /* on the I/O thread (or in l2_step); must not block */
     void *arg;
+    struct l2_sync *sync; /* instead of `done`: who waits for the answer */
 };
+
+static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void *arg)
+{
+    return (struct l2_op){.deadline_ns = deadline_ns, .done = done, .arg = arg};
+}
 
 /* ---- operations ---- */
 
@@ -261,17 +269,31 @@ void l2_drop_connection(struct l2 *l2);
 
 /* ---- waiting for one answer ---- */
 
-/* Keys: (c) constant after the submit; (d) written before `word` becomes 1 */
+/*
+ * In the waiter's frame:
+ *
+ *     struct l2_sync sync;
+ *     struct l2_op op = l2_sync_op(&sync, env, deadline_ns);
+ *     if (l2_get(l2, &key, &op) == 0)
+ *         answer = l2_sync_wait(&sync);
+ *
+ * Keys: (c) constant after the submit; (d) written before `word` becomes 1; (s) sync lock of l2
+ */
 struct l2_sync {
     struct env *env;          /* (c) */
-    struct l2 *l2;            /* (c) set by the submit: to drive where there is no I/O thread */
+    struct l2 *l2;            /* (c) set by the submit */
+    uint64_t deadline_ns;     /* (c) */
+    struct request *request;  /* (s) that will be answered; NULL: it is, or nobody waits */
     _Atomic uint32_t word;    /* pair(l2.sync): 1 once `answer` is there */
     struct l2_answer *answer; /* (d) */
 };
-void l2_sync_init(struct l2_sync *s, struct env *env);
-/* `done` for an op whose arg is the l2_sync. */
-void l2_sync_done(void *arg, struct l2_answer *answer);
-/* Parks until done was called (bounded by the op's deadline). The answer is the caller's. */
+/* Begins `s`; returns the op for its submit. */
+struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns);
+/*
+ * Parks until the answer is there, or the deadline has passed, whatever the I/O thread does: the
+ * answer is then NIGH_ETIMEDOUT, and the request goes on without a waiter. The answer is the
+ * caller's to free.
+ */
 struct l2_answer *l2_sync_wait(struct l2_sync *s);
 
 /* ---- a subscription: the listener's own connection ---- */

@@ -46,6 +46,7 @@ static void destroy(struct l2 *l2)
     if (l2->wake_fd >= 0)
         close(l2->wake_fd);
     pthread_mutex_destroy(&l2->lock);
+    pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
     mem_free(mem, NULL, l2, sizeof(*l2));
 }
@@ -87,6 +88,7 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
         return failed;
     }
     pthread_mutex_init(&l2->lock, NULL);
+    pthread_mutex_init(&l2->sync_lock, NULL);
     failed = start(l2);
     if (failed) {
         destroy(l2);

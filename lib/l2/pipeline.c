@@ -87,7 +87,10 @@ static void give(struct l2 *l2, struct request *r, int status)
     a->public.connection = l2->connections;
     a->public.home = l2->conn.home;
     a->public.order = ++l2->answers;
-    r->done(r->arg, &a->public);
+    if (r->done)
+        r->done(r->arg, &a->public);
+    else if (!sync_answer(l2, r, &a->public))
+        l2_answer_free(&a->public);
 }
 
 /* ---- submission: any thread ---- */
@@ -147,8 +150,8 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     struct request *r = request_create(l2, command, submit);
     if (!r)
         return NIGH_ENOMEM;
-    if (submit->op->done == l2_sync_done)
-        ((struct l2_sync *)submit->op->arg)->l2 = l2;
+    if (submit->op->sync)
+        sync_begin(l2, submit->op->sync, r);
     pthread_mutex_lock(&l2->lock);
     int refused = admit_locked(l2, submit, r);
     bool wake = false;

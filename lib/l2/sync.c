@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Waiting for one answer: a futex word in the waiter's frame.
 //
-// The word is stored last and the park is looked up before it: once the waiter sees it, its
-// frame, the l2_sync with it, may be gone. Waking an address that is no longer a futex does no
-// harm.
+// The waiter leaves at its deadline even if the I/O thread never comes (it is stopped, or inside a
+// callback of the host that blocks). So a request that is waited for holds a pointer to the
+// waiter's frame which either side may cut, under the sync lock: the I/O thread when it leaves the
+// answer, the waiter when it goes without. The lock is held for these few stores only.
+//
+// The word is stored last and the park is looked up before it: once the waiter sees it, its frame,
+// the l2_sync with it, may be gone. Waking an address that is no longer a futex does no harm.
 //
 // Where the library has no threads of its own, the waiter does the I/O itself. If another thread
 // is at it, its steps bring our answer too; but it may stop when it has its own, so we look again
@@ -13,18 +17,46 @@
 
 #define LOOK_AGAIN_NS NS_PER_MS
 
-void l2_sync_init(struct l2_sync *s, struct env *env)
+/* The I/O thread answers at the deadline itself, and knows more of the request: it goes first. */
+#define GRACE_NS (10 * NS_PER_MS)
+
+struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns)
 {
     *s = (struct l2_sync){.env = env};
+    return (struct l2_op){.deadline_ns = deadline_ns, .sync = s};
 }
 
-void l2_sync_done(void *arg, struct l2_answer *answer)
+void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r)
 {
-    struct l2_sync *s = arg;
-    struct park *park = s->env->park;
-    s->answer = answer;
-    atomic_store_explicit(&s->word, 1, memory_order_release); /* pair(l2.sync): answer first */
-    park_wake(park, &s->word, PARK_ALL);
+    s->l2 = l2;
+    s->deadline_ns = r->deadline_ns;
+    s->request = r;
+    r->sync = s;
+}
+
+bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer)
+{
+    struct park *park = l2->env->park;
+    pthread_mutex_lock(&l2->sync_lock);
+    struct l2_sync *s = r->sync;
+    r->sync = NULL;
+    if (s) {
+        s->request = NULL;
+        s->answer = answer;
+        atomic_store_explicit(&s->word, 1, memory_order_release); /* pair(l2.sync): answer first */
+    }
+    pthread_mutex_unlock(&l2->sync_lock);
+    if (s)
+        park_wake(park, &s->word, PARK_ALL);
+    return s != NULL;
+}
+
+/* What a waiter gets that did not wait any longer. Shared, and never written to. */
+static struct answer late = {.public = {.status = NIGH_ETIMEDOUT}};
+
+bool sync_is_late(const struct l2_answer *answer)
+{
+    return answer == &late.public;
 }
 
 static bool answered(struct l2_sync *s)
@@ -33,15 +65,40 @@ static bool answered(struct l2_sync *s)
     return atomic_load_explicit(&s->word, memory_order_acquire) != 0;
 }
 
+/* Go without the answer, unless it has come. */
+static void leave(struct l2_sync *s)
+{
+    pthread_mutex_lock(&s->l2->sync_lock);
+    if (s->request) {
+        s->request->sync = NULL;
+        s->request = NULL;
+        s->answer = &late.public;
+    }
+    pthread_mutex_unlock(&s->l2->sync_lock);
+    if (sync_is_late(s->answer))
+        stats_count(s->l2->stats, STATS_L2_TIMEOUT);
+}
+
+static uint64_t patience_ns(const struct l2_sync *s)
+{
+    return s->deadline_ns > CLOCK_NEVER_NS - GRACE_NS ? CLOCK_NEVER_NS : s->deadline_ns + GRACE_NS;
+}
+
 struct l2_answer *l2_sync_wait(struct l2_sync *s)
 {
-    bool drive = s->l2 && !s->env->own_threads;
+    struct env *env = s->env;
+    uint64_t until_ns = patience_ns(s);
     while (!answered(s)) {
-        if (drive)
+        uint64_t now_ns = clock_now_ns(env->clock);
+        if (now_ns >= until_ns) {
+            leave(s);
+            break;
+        }
+        if (!env->own_threads)
             l2_step(s->l2, LOOK_AGAIN_NS);
         if (!answered(s))
-            park_wait(s->env->park, &s->word, 0,
-                      drive ? clock_now_ns(s->env->clock) + LOOK_AGAIN_NS : CLOCK_NEVER_NS);
+            park_wait(env->park, &s->word, 0,
+                      env->own_threads ? until_ns : u64_min(until_ns, now_ns + LOOK_AGAIN_NS));
     }
     return s->answer;
 }

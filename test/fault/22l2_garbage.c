@@ -300,8 +300,8 @@ TEST(every_request_to_a_mad_server_ends_exactly_once)
             check_pause();
             continue;
         }
-        const struct l2_op op = {clock_deadline_ns(c.env.clock, 20), chaos_answer,
-                                 &chaos_done[asked]};
+        const struct l2_op op =
+            l2_op_of(clock_deadline_ns(c.env.clock, 20), chaos_answer, &chaos_done[asked]);
         int refused = l2_get(c.l2, &key, &op);
         CHECK(refused == 0 || refused == NIGH_EOFFLINE);
         if (refused)

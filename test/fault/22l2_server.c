@@ -36,8 +36,8 @@ static unsigned submit_many(uint32_t deadline_ms)
     memset(done_counts, 0, sizeof(done_counts));
     atomic_store(&done_total, 0);
     for (unsigned i = 0; i < MANY; i++) {
-        const struct l2_op op = {clock_deadline_ns(c.env.clock, deadline_ms), count_done,
-                                 &done_counts[taken]};
+        const struct l2_op op =
+            l2_op_of(clock_deadline_ns(c.env.clock, deadline_ms), count_done, &done_counts[taken]);
         int refused = l2_get(c.l2, &key, &op);
         CHECK(refused == 0 || refused == NIGH_EOFFLINE);
         taken += !refused;

@@ -4,7 +4,7 @@
 //
 // What is not judged, because the library is known not to keep it: a put with a version that Redis
 // executes after a newer value was invalidated, or lost. Nothing is left there that the version
-// could be compared with (COHERENCE rule 14).
+// could be compared with (rule 14).
 
 #include "sim/judge.h"
 

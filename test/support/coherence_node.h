@@ -39,7 +39,7 @@ static inline void node_group(void *arg, uint16_t slot, bool soft)
     n->groups[slot][soft]++;
 }
 
-static inline void node_key(void *arg, const struct coherence_item *item)
+static inline uint64_t node_key(void *arg, const struct coherence_item *item)
 {
     struct node *n = arg;
     char text[16] = {0};
@@ -47,7 +47,7 @@ static inline void node_key(void *arg, const struct coherence_item *item)
     unsigned index = (unsigned)strtoul(text + 1, NULL, 10) % NODE_KEYS;
     if (item->version > n->keys[index]) /* the apply lock is held */
         n->keys[index] = item->version;
-    n->key_count++;
+    return ++n->key_count;
 }
 
 static inline void node_fill(void *arg, const struct coherence_item *item)

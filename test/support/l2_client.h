@@ -66,8 +66,7 @@ static inline void client_close(struct client *c)
 
 static inline struct l2_op client_op(struct client *c, struct l2_sync *s, uint32_t ms)
 {
-    l2_sync_init(s, &c->env);
-    return (struct l2_op){clock_deadline_ns(c->env.clock, ms), l2_sync_done, s};
+    return l2_sync_op(s, &c->env, clock_deadline_ns(c->env.clock, ms));
 }
 
 /* Submit with `call(c->l2, ..., &op)`, whose answer comes to `sync`. On a machine so busy that the

@@ -9,6 +9,7 @@
 #include "support/redis.h"
 
 #include "support/check.h"
+#include "support/server_clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -160,6 +161,24 @@ void redis_start(struct redis *server, char *const *args)
 void redis_start_tcp(struct redis *server, char *const *args)
 {
     start(server, free_port(), args);
+}
+
+void server_clock_start(struct redis *server, char *const *args)
+{
+    setenv("LD_PRELOAD", NIGH_TEST_SERVER_CLOCK, 1);
+    redis_start(server, args);
+    unsetenv("LD_PRELOAD");
+}
+
+void server_clock_move(const struct redis *server, long long seconds)
+{
+    char path[96], aside[96];
+    snprintf(path, sizeof path, "%s/" SERVER_CLOCK_FILE, server->dir);
+    snprintf(aside, sizeof aside, "%s/" SERVER_CLOCK_FILE ".new", server->dir);
+    FILE *out = fopen(aside, "we");
+    REQUIRE(out);
+    fprintf(out, "%lld\n", seconds);
+    REQUIRE(fclose(out) == 0 && rename(aside, path) == 0);
 }
 
 void redis_kill(struct redis *server)

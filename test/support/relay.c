@@ -151,9 +151,10 @@ static void ring(struct relay *r)
 
 void relay_open(struct relay *r, const struct redis *server)
 {
+    static _Atomic unsigned opened; /* several may lead to one server */
     *r = (struct relay){.lock = PTHREAD_MUTEX_INITIALIZER};
     snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
-    snprintf(r->socket, sizeof(r->socket), "%s/relay.sock", server->dir);
+    snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", server->dir, opened++);
     snprintf(r->uri, sizeof(r->uri), "unix://%s", r->socket);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         r->links[i].client = -1;
@@ -182,13 +183,26 @@ void relay_go(struct relay *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-void relay_cut(struct relay *r)
+static void cut_locked(struct relay *r)
 {
-    pthread_mutex_lock(&r->lock);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         if (r->links[i].client >= 0)
             close_link(&r->links[i]);
     ring(r);
+}
+
+void relay_cut(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    cut_locked(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_lead(struct relay *r, const struct redis *server)
+{
+    pthread_mutex_lock(&r->lock);
+    snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
+    cut_locked(r);
     pthread_mutex_unlock(&r->lock);
 }
 

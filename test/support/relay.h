@@ -8,6 +8,7 @@
  *     relay_stop(&r);                      // silence: nothing moves, nothing is closed
  *     relay_go(&r);                        // what was held arrives now, in order
  *     relay_cut(&r);                       // every connection breaks; new ones may come
+ *     relay_lead(&r, &other);              // the same, and new ones lead to another server
  *     relay_close(&r);                     // after the node, before redis_stop()
  *
  * While it is stopped the kernel holds the bytes, and connections that were begun: whoever connects
@@ -35,7 +36,7 @@ struct relay_link {
 struct relay {
     char uri[128];                             /* (c) unix://..., for the node */
     char socket[96];                           /* (c) in the server's folder */
-    char upstream[96];                         /* (c) the server's own socket */
+    char upstream[96];                         /* (l) the server's own socket */
     int listener;                              /* (c) */
     int bell;                                  /* (c) eventfd: the state has changed */
     pthread_t thread;                          /* (c) */
@@ -54,5 +55,7 @@ void relay_go(struct relay *r);
 
 /* When it returns, the connections are closed; what they held is lost. Stopped stays stopped. */
 void relay_cut(struct relay *r);
+/* The address stays and its server is another: what a failover looks like to clients. */
+void relay_lead(struct relay *r, const struct redis *server);
 
 #endif

@@ -398,7 +398,7 @@ static void write_key(struct actor *a, unsigned k)
     uint64_t ticket = l1_ticket(w->l1);
     uint64_t version = commit(w, k);
     struct l1_value v = value_of(a, (void *)buffer, k, version, &tag);
-    if (l1_write(w->l1, &key, &v, ticket, false) == L1_STORED)
+    if (l1_write(w->l1, &key, &v, ticket, 0, false) == L1_STORED)
         count(&w->stores);
     note_applied(w, k, version);
 }

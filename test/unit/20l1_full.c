@@ -133,7 +133,7 @@ static bool fill_bucket(unsigned attempt)
     struct l1_key key = cache_key(&f.c, &name, number);
     struct l1_value v = cache_value(&f.c, name.text, SMALL);
     uint64_t before = stats_read(&f.c.stats, STATS_L1_EVICT);
-    l1_write(f.c.l1, &key, &v, L1_TICKET_NOW, false);
+    l1_write(f.c.l1, &key, &v, L1_TICKET_NOW, 0, false);
     bool all_went = stats_read(&f.c.stats, STATS_L1_EVICT) - before >= in_bucket;
     cache_audit(&f.c);
     close_full();

@@ -16,7 +16,7 @@ static enum l1_store_result write_value(struct cache *c, unsigned number,
 {
     struct name name;
     struct l1_key key = cache_key(c, &name, number);
-    return l1_write(c->l1, &key, value, ticket, false);
+    return l1_write(c->l1, &key, value, ticket, 0, false);
 }
 
 static enum l1_store_result write_newer(struct cache *c, unsigned number, uint64_t version,
@@ -28,7 +28,7 @@ static enum l1_store_result write_newer(struct cache *c, unsigned number, uint64
     v.version = version;
     v.groups = tag;
     v.group_count = tag ? 1 : 0;
-    return l1_write(c->l1, &key, &v, L1_TICKET_NOW, true);
+    return l1_write(c->l1, &key, &v, L1_TICKET_NOW, 0, true);
 }
 
 /* A value that begins with a number. */
@@ -94,6 +94,35 @@ TEST(a_load_from_before_a_write_is_not_stored_after_it)
     CHECK_EQ(read_number(&c, 1), 11);
     cache_remove(&c, 1); /* nor when the value is gone meanwhile */
     CHECK_EQ(cache_store(&c, 1, &loading), L1_REFUSED_FLOOR);
+    cache_close(&c);
+}
+
+/* The message about the write may be here before its writer is. */
+TEST(a_floor_that_the_value_itself_has_raised_does_not_keep_it_out)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    uint16_t groups[] = {TAG};
+    unsigned buffer[SMALL / sizeof(unsigned)];
+    struct l1_value v = value_of(&c, buffer, 1, SMALL);
+    v.groups = groups;
+    v.group_count = 1;
+    uint64_t ticket = l1_ticket(c.l1);
+    uint64_t heard = l1_invalidate_key(c.l1, &key, 0, 0, NULL);
+    CHECK_EQ(l1_write(c.l1, &key, &v, ticket, 0, false), L1_REFUSED_FLOOR);
+    ticket = l1_ticket(c.l1);
+    heard = l1_invalidate_key(c.l1, &key, 0, 0, NULL);
+    CHECK_EQ(l1_write(c.l1, &key, &v, ticket, heard, false), L1_STORED);
+    ticket = l1_ticket(c.l1);
+    heard = l1_invalidate_key(c.l1, &key, 0, 0, NULL);
+    l1_invalidate_key(c.l1, &key, 0, 0, NULL); /* somebody else's, after it */
+    CHECK_EQ(l1_write(c.l1, &key, &v, ticket, heard, false), L1_REFUSED_FLOOR);
+    ticket = l1_ticket(c.l1);
+    l1_raise_group(c.l1, TAG, false); /* the value may be from before that */
+    heard = l1_invalidate_key(c.l1, &key, 0, 0, NULL);
+    CHECK_EQ(l1_write(c.l1, &key, &v, ticket, heard, false), L1_REFUSED_FLOOR);
     cache_close(&c);
 }
 

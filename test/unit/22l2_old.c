@@ -353,6 +353,41 @@ TEST(when_they_are_gone_every_change_learns_it)
     end();
 }
 
+/* What they have logged is nothing to us, and further on than we are: who read it would take the
+ * trail for lost, at every beat. What lay aside is ours. */
+TEST(when_they_are_gone_our_log_takes_its_place)
+{
+    begin_beside_old();
+    uint64_t seq = le64_at(&server, "t:!2:!clk", 8);
+    CHECK_LT(seq + 2, le64_at(&server, old_clk, 8));
+    l2_answer_free(change_old(true, L2_DELETE));
+    free(redis_command(&server, "DEL t:!:clk"));
+    l2_answer_free(change_old(true, L2_DELETE));
+    for (int i = 0; i < 2; i++) {
+        struct l2_answer *a = beat_after(seq);
+        REQUIRE_EQ(a->entry_count, 2);
+        CHECK_EQ(a->entry_seqs[0], seq + 1);
+        CHECK_EQ(a->entry_seqs[1], seq + 2);
+        l2_answer_free(a);
+    }
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!log"), 0);
+    end();
+}
+
+TEST(when_they_are_gone_before_any_change_no_log_is_left)
+{
+    begin(NULL);
+    beat();
+    old_node_at(100);
+    beat();
+    free(redis_command(&server, "DEL t:!:clk"));
+    struct l2_answer *a = beat_after(0);
+    CHECK_EQ(a->entry_count, 0);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!:log t:!2:!log"), 0);
+    end();
+}
+
 /* It was named before they were gone, and comes before a beat has seen it. */
 TEST(a_change_after_they_are_gone_makes_no_clock_for_them)
 {

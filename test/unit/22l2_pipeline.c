@@ -229,6 +229,52 @@ TEST(closing_answers_what_is_under_way)
     redis_stop(&server);
 }
 
+/* ---- an I/O thread that does not come ---- */
+
+/* Inside a callback of the host that blocks, say. */
+static _Atomic bool io_blocks;
+static _Atomic unsigned io_entered;
+
+static void block_io(void *arg, struct l2_answer *answer)
+{
+    (void)arg;
+    l2_answer_free(answer);
+    io_entered++;
+    while (io_blocks)
+        check_pause();
+}
+
+TEST(a_waiter_leaves_at_its_deadline_whatever_the_io_thread_does)
+{
+    enum { WAITERS = 16, DEADLINE_MS = 60 };
+    struct redis server;
+    struct l2_key key = client_key("k");
+    struct l2_sync s[WAITERS];
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    io_blocks = true;
+    const struct l2_op blocker =
+        l2_op_of(clock_deadline_ns(c.env.clock, CLIENT_DEADLINE_MS), block_io, NULL);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_get(c.l2, &key, &blocker) == 0));
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, io_entered == 1));
+    for (int i = 0; i < WAITERS; i++) {
+        const struct l2_op op = client_op(&c, &s[i], DEADLINE_MS);
+        REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
+    }
+    for (int i = 0; i < WAITERS; i++) {
+        struct l2_answer *a = l2_sync_wait(&s[i]);
+        CHECK_EQ(a->status, NIGH_ETIMEDOUT);
+        l2_answer_free(a);
+    }
+    memset(s, 0xa5, sizeof(s)); /* their frames are gone when the answers come */
+    io_blocks = false;
+    l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
+    for (size_t i = 0; i < sizeof(s); i++)
+        CHECK_EQ(((unsigned char *)s)[i], 0xa5);
+    client_close(&c);
+    redis_stop(&server);
+}
+
 /* ---- the breaker on a slow server ---- */
 
 #define LATE_MS 400 /* longer than eight submissions take; twice is less than silence takes */

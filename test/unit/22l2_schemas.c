@@ -304,7 +304,7 @@ TEST(a_change_named_by_another_list_does_nothing)
     CHECK_EQ(a->verdict, L2_MOVED);
     CHECK_EQ(a->clock.schemas, token_now());
     CHECK_EQ(a->clock.sequence, 2);
-    CHECK_EQ(a->value.len, 2 * (16 + 1 + 2));
+    REQUIRE_EQ(a->value.len, 2 * (16 + 1 + 2));
     CHECK_MEM((const uint8_t *)a->value.data + 16, 3, "sv1", 3);
     CHECK_MEM((const uint8_t *)a->value.data + 35, 3, "sv2", 3);
     l2_answer_free(a);

@@ -1127,9 +1127,9 @@ TEST(a_resync_tells_the_list)
 
 static unsigned stored_seen[2];
 
-static void local_key(void *arg, const struct coherence_item *item, bool stored)
+static void local_key(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
 {
-    (void)arg, (void)item;
+    (void)arg, (void)item, (void)heard;
     stored_seen[stored]++;
 }
 

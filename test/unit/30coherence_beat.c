@@ -47,6 +47,19 @@ TEST(server_time_follows_the_beats)
     world_close(&w);
 }
 
+/* options.clock may be the wall clock itself: no difference is a difference too. */
+TEST(server_time_is_known_where_the_clocks_agree)
+{
+    world w;
+    world_init(&w, 64);
+    w.time_ms = w.fake.now_ns / NS_PER_MS;
+    world_connect(&w);
+    world_settle(&w);
+    CHECK_GE(coherence_server_time_ms(w.c), w.time_ms);
+    CHECK_LE(coherence_server_time_ms(w.c), w.time_ms + 1);
+    world_close(&w);
+}
+
 TEST(many_wishes_are_one_beat_and_one_that_follows)
 {
     world w;

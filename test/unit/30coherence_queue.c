@@ -142,11 +142,13 @@ TEST(unknown_outcome_is_queued_and_its_frame_applied)
 }
 
 static unsigned stored_seen[2];
+static uint64_t floor_heard; /* by the last local step */
 
-static void local_key(void *arg, const struct coherence_item *item, bool stored)
+static void local_key(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
 {
     (void)item;
     stored_seen[stored]++;
+    floor_heard = heard;
     world_note(arg, "own");
 }
 
@@ -194,6 +196,39 @@ TEST(writes_do_their_own_local_step)
     world_deliver(r, 0);
     world_settle(&w);
     CHECK_STR(world_notes(&w), "key s/a");
+    world_close(&w);
+}
+
+/* Executed, and heard, before the answer comes; then another node's change, if there is one. */
+static const char *other_key;
+
+static void heard_first(world *w)
+{
+    struct world_request *r = world_take(w, WORLD_CHANGE);
+    world_execute(w, r);
+    if (other_key)
+        world_other(w, world_key(other_key));
+    world_hear(w);
+    world_deliver(r, 0);
+}
+
+/* Else its own frame would keep half of what is put out of L1. */
+TEST(an_own_frame_that_comes_first_does_not_stand_in_the_way)
+{
+    world w;
+    world_open(&w);
+    w.waiting = heard_first;
+    other_key = NULL;
+    CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
+    CHECK_STR(world_notes(&w), "key s/a own");
+    CHECK_EQ(floor_heard, w.floors);
+    other_key = "a"; /* the floor of the key is then above what the own frame raised */
+    CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
+    CHECK_STR(world_notes(&w), "key s/a key s/a own");
+    CHECK_EQ(floor_heard, w.floors - 1);
+    w.waiting = NULL;
+    CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
+    CHECK_EQ(floor_heard, 0);
     world_close(&w);
 }
 

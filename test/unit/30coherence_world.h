@@ -91,6 +91,7 @@ struct l2 {
     size_t schemas_len;
     bool old_nodes, old_moved;
     bool crowded;                   /* no room for a schema more */
+    uint64_t floors;                /* raised by the sink, of keys */
     unsigned renewed;               /* clocks that got another id */
     uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
@@ -146,13 +147,14 @@ static inline void world_sink_group(void *arg, uint16_t slot, bool soft)
         w->on_group(w, slot, soft);
 }
 
-static inline void world_sink_key(void *arg, const struct coherence_item *item)
+static inline uint64_t world_sink_key(void *arg, const struct coherence_item *item)
 {
     world *w = arg;
     world_note(w, "key %.*s/%.*s", (int)item->space.len, (const char *)item->space.data,
                (int)item->bytes.len, (const char *)item->bytes.data);
     if (w->on_key)
         w->on_key(w, item);
+    return ++w->floors;
 }
 
 static inline void world_sink_fill(void *arg, const struct coherence_item *item)
@@ -488,7 +490,10 @@ static inline void world_deliver(struct world_request *r, int status)
         a->status = status;
     }
     REQUIRE(a);
-    r->op.done(r->op.arg, a);
+    if (r->op.sync)
+        r->op.sync->answer = a;
+    else
+        r->op.done(r->op.arg, a);
     free(r->tail.bytes);
     free(r);
 }
@@ -564,16 +569,10 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
     return world_submit(w, r, op);
 }
 
-void l2_sync_init(struct l2_sync *s, struct env *env)
+struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns)
 {
-    *s = (struct l2_sync){.env = env};
-}
-
-void l2_sync_done(void *arg, struct l2_answer *answer)
-{
-    struct l2_sync *s = arg;
-    s->answer = answer;
-    atomic_store_explicit(&s->word, 1, memory_order_relaxed);
+    *s = (struct l2_sync){.env = env, .deadline_ns = deadline_ns};
+    return (struct l2_op){.deadline_ns = deadline_ns, .sync = s};
 }
 
 struct l2_answer *l2_sync_wait(struct l2_sync *s)

@@ -51,6 +51,13 @@ local function tell_old(old_clk, old_log, old_channel, slots, groups, tail)
     set_head(OLD_AT, id .. packed)
 end
 
+-- They are gone. What they have logged is nothing to us, and would be taken for a trail that is
+-- lost as long as it is further on than we are; ours goes back into its place.
+local function take_log_back(k)
+    redis.call('DEL', k.log)
+    if redis.call('EXISTS', k.aside) == 1 then redis.call('RENAME', k.aside, k.log) end
+end
+
 -- A beat's look at their clock. What they did before they were seen is unknown: it counts as moved.
 local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
     local there, seen = old_now(k.old_clk), old_seen()
@@ -60,6 +67,7 @@ local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
         set_head(OLD_AT, there)
         old_moved()
         if there == OLD_NOTHING or seen == OLD_NOTHING then set_head(33, nonce) end
+        if there == OLD_NOTHING then take_log_back(k) end
         if seen == OLD_NOTHING then
             tell_old(k.old_clk, k.log, old_channel, slots, {SOFT_ALL_GROUP}, SOFT_ALL)
         end
