@@ -17,10 +17,12 @@ static struct {
     bool has_copy;
     unsigned flapped;          /* nodes at the other server */
     bool flaps[SIM_NODES_MAX];
+    unsigned splitting;        /* nodes that are still to leave the old master */
     bool swapped;
     uint64_t swapped_ns;       /* when the databases were last exchanged */
-    uint64_t healed_ns;        /* when the last flap was over, and how many clocks there were */
-    unsigned clocks;
+    bool returning;            /* some of them have come back already */
+    unsigned clocks;           /* that there were when the first did */
+    uint64_t healed_ns;        /* when the last one did */
     uint64_t lost_until_ns;
     uint64_t usual_ns;
 } f;
@@ -101,22 +103,31 @@ static void calm_down(void *arg, uint64_t kind)
         origin_manners.slow_percent = 0;
 }
 
+static void end_two_masters(void)
+{
+    for (int i = 0; i < SERVERS; i++)
+        judge_valid(i, true);
+    f.lost_until_ns = world_now() + LOST_NS;
+}
+
 static void flap_back(void *arg, uint64_t node)
 {
     (void)arg;
     if (!f.flaps[node])
         return;
+    if (!f.returning)
+        f.clocks = judge_clocks();
+    f.returning = true;
     f.flaps[node] = false;
     f.flapped--;
     net_route((int)node, f.primary);
     net_cut((int)node, 1 - f.primary);
     if (f.flapped == 0) {
         f.healed_ns = world_now();
-        f.clocks = judge_clocks();
+        f.returning = false;
         net_cut_server(1 - f.primary);
         other()->down = true;
-        judge_valid(1 - f.primary, true);
-        f.lost_until_ns = world_now() + LOST_NS;
+        end_two_masters();
     }
 }
 
@@ -133,10 +144,16 @@ static void swap_back(void *arg, uint64_t number)
 
 /* ---- beginnings ---- */
 
+/* One server at a time is enough to be wrong about. */
+static bool is_disturbed(void)
+{
+    return f.flapped || f.swapped || f.splitting;
+}
+
 static void restart(const struct step *step)
 {
     struct server *s = primary();
-    if (f.flapped || f.swapped)
+    if (is_disturbed())
         return;
     s->down = true;
     net_cut_server(s->index);
@@ -167,7 +184,7 @@ static void promote(void)
 
 static void failover(void)
 {
-    if (f.flapped || f.swapped)
+    if (is_disturbed())
         return;
     promote();
     primary()->down = true;
@@ -177,14 +194,20 @@ static void failover(void)
         net_route(i, f.primary);
 }
 
+/* Each takes changes of which the other will know nothing. */
+static void begin_two_masters(void)
+{
+    promote();
+    for (int i = 0; i < SERVERS; i++)
+        judge_valid(i, false);
+}
+
 static void flap(int node, uint32_t ms)
 {
-    if (f.flaps[node] || f.swapped)
+    if (f.flaps[node] || f.swapped || f.splitting)
         return;
-    if (f.flapped == 0) {
-        promote();
-        judge_valid(1 - f.primary, false);
-    }
+    if (f.flapped == 0)
+        begin_two_masters();
     f.flaps[node] = true;
     f.flapped++;
     net_route(node, 1 - f.primary);
@@ -192,9 +215,43 @@ static void flap(int node, uint32_t ms)
     world_at(world_now() + ms * SIM_MS, flap_back, NULL, (uint64_t)node);
 }
 
+/* The last of them has left the old master, which is taken down. */
+static void split_end(void)
+{
+    net_cut_server(f.primary);
+    primary()->down = true;
+    f.primary = 1 - f.primary;
+    f.splitting = 0;
+    end_two_masters();
+}
+
+static void split_move(void *arg, uint64_t node)
+{
+    (void)arg;
+    if (!f.splitting || net_routed((int)node) != f.primary)
+        return;
+    net_route((int)node, 1 - f.primary);
+    net_cut((int)node, f.primary);
+    if (--f.splitting == 0)
+        split_end();
+}
+
+/* A failover of which each node learns in its own time; until then it writes to the old master. */
+static void split(const struct step *step)
+{
+    if (is_disturbed())
+        return;
+    begin_two_masters();
+    f.splitting = (unsigned)f.schedule->nodes;
+    for (int i = 0; i < f.schedule->nodes; i++) {
+        uint64_t share = i == step->node ? 0 : 1 + (uint64_t)(i + step->b) % 3;
+        world_at(world_now() + share * step->ms * SIM_MS / 3, split_move, NULL, (uint64_t)i);
+    }
+}
+
 static void reload(void)
 {
-    if (!f.has_copy || f.flapped || f.swapped)
+    if (!f.has_copy || is_disturbed())
         return;
     store_copy(&primary()->store, &f.copy);
     lost(f.primary, f.copied_ns);
@@ -202,7 +259,7 @@ static void reload(void)
 
 static void swap_away(const struct step *step)
 {
-    if (f.swapped || f.flapped)
+    if (is_disturbed())
         return;
     store_swap_dbs(&primary()->store, 0, 1);
     f.swapped = true;
@@ -262,6 +319,7 @@ void fault_start(const struct step *step)
         for (int i = 0; i < f.schedule->nodes; i++)
             flap(i, step->ms + (uint32_t)i % 7);
         break;
+    case STEP_SPLIT: split(step); break;
     case STEP_RELOAD: reload(); break;
     case STEP_SWAPDB: swap_away(step); break;
     case STEP_WALL: step_wall(step->by_ms); break;
@@ -271,8 +329,10 @@ void fault_start(const struct step *step)
 
 void faults_end(void)
 {
-    for (int i = 0; i < f.schedule->nodes; i++)
+    for (int i = 0; i < f.schedule->nodes; i++) {
         flap_back(NULL, (uint64_t)i);
+        split_move(NULL, (uint64_t)i);
+    }
     swap_back(NULL, 0);
     primary()->down = false;
     primary()->paused_until_ns = 0;

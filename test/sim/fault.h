@@ -14,7 +14,7 @@ void fault_start(const struct step *step);
 void faults_end(void);
 /* Until when changes may be missing that a server took with it. */
 uint64_t faults_lost_until(void);
-/* When the last flap was over, and how many clocks there had been by then; 0: none was. */
+/* When the last flap was over (0: none was), and how many clocks there had been when it ended. */
 uint64_t faults_healed(unsigned *ret_clocks);
 
 #endif

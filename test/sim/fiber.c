@@ -20,10 +20,8 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #define STACK_BYTES (512u * 1024)
-#define ASAN 1
 #else
 #define STACK_BYTES (128u * 1024)
-#define ASAN 0
 #endif
 
 struct fiber {
@@ -43,15 +41,7 @@ struct fiber {
 
 static struct fiber *current;
 static struct fiber *free_list;
-static jmp_buf main_point;
 static uint64_t tokens;
-
-#if ASAN
-static ucontext_t main_context;
-static const void *main_stack;
-static size_t main_stack_size;
-static void *fake_main;
-#endif
 
 struct fiber *fiber_current(void)
 {
@@ -106,31 +96,7 @@ static void swap_thread(struct fiber *f)
 
 /* ---- switching ---- */
 
-static void to_main(struct fiber *f, bool last)
-{
-#if ASAN
-    void *fake;
-    __sanitizer_start_switch_fiber(last ? NULL : &fake, main_stack, main_stack_size);
-    swapcontext(&f->context, &main_context);
-    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#else
-    (void)last;
-    if (_setjmp(f->point) == 0)
-        _longjmp(main_point, 1);
-#endif
-}
-
-static void enter(void)
-{
-    struct fiber *f = current;
-#if ASAN
-    __sanitizer_finish_switch_fiber(NULL, &main_stack, &main_stack_size);
-#endif
-    f->run(f->arg);
-    f->ended = true;
-    to_main(f, true);
-    abort();
-}
+static void enter(void);
 
 static void prepare(struct fiber *f)
 {
@@ -142,22 +108,73 @@ static void prepare(struct fiber *f)
     makecontext(&f->context, enter, 0);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+
+static ucontext_t main_context;
+static const void *main_stack;
+static size_t main_stack_size;
+
+/* From a fiber to who resumed it. */
+static void to_main(struct fiber *f, bool last)
+{
+    void *fake;
+    __sanitizer_start_switch_fiber(last ? NULL : &fake, main_stack, main_stack_size);
+    swapcontext(&f->context, &main_context);
+    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
+}
+
+/* To a fiber, until it comes back. */
 static void to_fiber(struct fiber *f)
 {
-    bool first = !f->started;
-    if (first)
+    void *fake;
+    if (!f->started)
         prepare(f);
-#if ASAN
-    __sanitizer_start_switch_fiber(&fake_main, f->stack, STACK_BYTES);
+    __sanitizer_start_switch_fiber(&fake, f->stack, STACK_BYTES);
     swapcontext(&main_context, &f->context);
-    __sanitizer_finish_switch_fiber(fake_main, NULL, NULL);
+    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
+}
+
+static void arrive(void)
+{
+    __sanitizer_finish_switch_fiber(NULL, &main_stack, &main_stack_size);
+}
+
 #else
+
+static jmp_buf main_point;
+
+static void to_main(struct fiber *f, bool last)
+{
+    (void)last;
+    if (_setjmp(f->point) == 0)
+        _longjmp(main_point, 1);
+}
+
+static void to_fiber(struct fiber *f)
+{
     if (_setjmp(main_point) != 0)
         return;
-    if (first)
-        setcontext(&f->context);
-    _longjmp(f->point, 1);
+    if (f->started)
+        _longjmp(f->point, 1);
+    prepare(f);
+    setcontext(&f->context);
+}
+
+static void arrive(void)
+{
+}
+
 #endif
+
+/* Where a fiber begins. */
+static void enter(void)
+{
+    struct fiber *f = current;
+    arrive();
+    f->run(f->arg);
+    f->ended = true;
+    to_main(f, true);
+    abort();
 }
 
 bool fiber_resume(struct fiber *f)

@@ -19,6 +19,7 @@
 #define COVERS_MAX 8192
 #define ISSUED_MAX 4096
 #define FILLS_MAX 4096
+#define LOSSES_MAX 256
 
 /* One reading of the origin, whose text a value carries. */
 struct load {
@@ -43,6 +44,12 @@ struct issued {
     uint64_t call;
     uint32_t version;
     bool put;
+    uint64_t executed_ns; /* by this frame or a later one; 0: not yet */
+};
+
+/* What a server had executed since then was lost at that time. */
+struct loss {
+    uint64_t since_ns, at_ns;
 };
 
 static struct {
@@ -55,6 +62,8 @@ static struct {
     uint32_t cover_count;
     struct issued issued[ISSUED_MAX];
     uint32_t issued_count;
+    struct loss losses[LOSSES_MAX];
+    uint32_t loss_count;
     uint64_t incarnations[SIM_NODES_MAX];
     uint32_t stored_floor[SERVERS][KEYS];
     bool invalid[SERVERS];
@@ -76,7 +85,7 @@ void judge_init(const struct judge_config *config)
     memset(&j, 0, offsetof(__typeof__(j), absent));
     memset(j.absent, 0, sizeof(j.absent));
     j.config = *config;
-    j.load_count = j.cover_count = j.issued_count = j.fill_count = 0;
+    j.load_count = j.cover_count = j.issued_count = j.fill_count = j.loss_count = 0;
     j.clock_count = 0;
     j.stepped_ns = 0;
     j.ending = false;
@@ -183,7 +192,7 @@ void judge_issued(int node, uint64_t call, enum target target, int which, uint32
         if (!is_target(target, which, k) || j.issued_count == ISSUED_MAX)
             continue;
         j.issued[j.issued_count++] =
-            (struct issued){node, k, call, version ? version : j.version[k], put};
+            (struct issued){node, k, call, version ? version : j.version[k], put, 0};
     }
 }
 
@@ -196,12 +205,24 @@ static struct cover *add_cover(int key, int node, int server, uint32_t version, 
     return &j.covers[j.cover_count++];
 }
 
+/* From when on it counts: later, if what Redis had executed was lost before the call returned. */
+static uint64_t counts_from_ns(const struct issued *d)
+{
+    uint64_t from_ns = world_now();
+    for (uint32_t i = 0; i < j.loss_count && d->executed_ns; i++) {
+        const struct loss *l = &j.losses[i];
+        if (d->executed_ns >= l->since_ns && d->executed_ns <= l->at_ns)
+            from_ns = u64_max(from_ns, l->at_ns + LOST_NS);
+    }
+    return from_ns;
+}
+
 void judge_applied(int node, uint64_t call)
 {
     for (uint32_t i = 0; i < j.issued_count; i++) {
         const struct issued *d = &j.issued[i];
         if (d->node == node && d->call == call)
-            add_cover(d->key, node, -1, d->version, world_now());
+            add_cover(d->key, node, -1, d->version, counts_from_ns(d));
     }
 }
 
@@ -223,9 +244,11 @@ static uint32_t covered(int node, uint64_t call, int key)
 {
     uint32_t version = 0;
     for (uint32_t i = 0; i < j.issued_count; i++) {
-        const struct issued *d = &j.issued[i];
-        if (d->node == node && d->key == key && d->call <= call && d->version > version)
-            version = d->version;
+        struct issued *d = &j.issued[i];
+        if (d->node != node || d->key != key || d->call > call)
+            continue;
+        d->executed_ns = d->executed_ns ? d->executed_ns : world_now();
+        version = d->version > version ? d->version : version;
     }
     return version;
 }
@@ -298,6 +321,8 @@ void judge_published(struct server *s, struct bytes channel, struct bytes payloa
 void judge_lost(int server, uint64_t since_ns)
 {
     uint64_t from_ns = world_now() + LOST_NS;
+    if (j.loss_count < LOSSES_MAX)
+        j.losses[j.loss_count++] = (struct loss){since_ns, world_now()};
     for (uint32_t i = 0; i < j.cover_count; i++) {
         struct cover *c = &j.covers[i];
         if ((c->server == server || c->server == -1) && c->done_ns >= since_ns)

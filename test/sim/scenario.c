@@ -7,6 +7,9 @@
 #include "sim/judge.h"
 #include "sim/schedule.h"
 
+/* Longer than changes are told again for. */
+#define AWAY_LONG_MS 11000u
+
 /* What every scenario's application does. */
 #define CALLS                                                                                     \
     [STEP_FETCH] = 30, [STEP_REFRESH] = 3, [STEP_GET] = 8, [STEP_GET_L1] = 8, [STEP_GET_PUT] = 4, \
@@ -33,7 +36,7 @@ const struct scenario scenarios[] = {
     {"threads", .nodes_min = 2, .nodes_max = 3, .steps = 60, .seconds = 12,
      .keeps_data = true,
      .weights = {CALLS, [STEP_BUSY] = 10, [STEP_SLOW_ORIGIN] = 2}},
-    {"answers", .nodes_min = 2, .nodes_max = 2, .steps = 60, .seconds = 12,
+    {"answers", .nodes_min = 2, .nodes_max = 2, .steps = 60, .seconds = 12, .keys_max = 2,
      .keeps_data = true,
      .weights = {[STEP_FETCH] = 30, [STEP_GET] = 8, [STEP_INVALIDATE] = 8, [STEP_TAG] = 4,
                  [STEP_SLOW] = 8, [STEP_BLOCK] = 8, [STEP_PAUSE] = 2}},
@@ -51,21 +54,27 @@ const struct scenario scenarios[] = {
      .weights = {CALLS, NOISE, [STEP_CUT] = 3, [STEP_BLOCK] = 3, [STEP_DEAF] = 2,
                  [STEP_PAUSE] = 3, [STEP_PAUSE_REDIS] = 2, [STEP_EVICT] = 3, [STEP_RESTART] = 1,
                  [STEP_COPY] = 2, [STEP_FAILOVER] = 1, [STEP_ORIGIN_FAILS] = 1}},
-    {"flaps", .later = true, .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
+    {"flaps", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
+     .soft_ttl_ms = 90000,
      .weights = {CALLS, NOISE, [STEP_FLAP] = 4, [STEP_FLAP_ALL] = 3, [STEP_COPY] = 6,
                  [STEP_CUT] = 2}},
-    {"reloads", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+    {"splits", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 14,
+     .soft_ttl_ms = 90000,
+     .weights = {CALLS, NOISE, [STEP_SPLIT] = 6, [STEP_COPY] = 3, [STEP_CUT] = 1}},
+    {"reloads", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+     .soft_ttl_ms = 90000,
      .weights = {CALLS, NOISE, [STEP_RELOAD] = 5, [STEP_COPY] = 6, [STEP_CUT] = 2}},
-    {"swapdb", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+    {"swapdb", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+     .soft_ttl_ms = 90000,
      .weights = {CALLS, NOISE, [STEP_SWAPDB] = 4, [STEP_CUT] = 2}},
-    {"schemas", .later = true, .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 8,
+    {"schemas", .nodes_min = 2, .nodes_max = 4, .steps = 50, .seconds = 8,
      .two_schemas = true, .weights = {CALLS, NOISE, [STEP_CUT] = 1, [STEP_EVICT] = 2}},
-    {"wall", .later = true, .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 20,
+    {"wall", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 20,
      .soft_ttl_ms = 4000, .weights = {CALLS, NOISE, [STEP_WALL] = 5, [STEP_CUT] = 2}},
     {"puts", .open = true, .nodes_min = 2, .nodes_max = 3, .steps = 30, .seconds = 5,
      .judges_puts = true,
      .weights = {[STEP_FETCH] = 20, [STEP_PUT] = 20, [STEP_INVALIDATE] = 20, [STEP_BLOCK] = 8}},
-    {"hundred", .later = true, .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
+    {"hundred", .nodes_min = 100, .nodes_max = 100, .steps = 60, .seconds = 8,
      .judges_clocks = true,
      .weights = {[STEP_FETCH] = 30, [STEP_INVALIDATE] = 6}},
 };
@@ -110,6 +119,9 @@ static void draw_step(struct step *s, const struct schedule *all, int key, int k
     s->key = (key + (int)chance_below(c, (uint64_t)keys)) % KEYS;
     s->b = (int)chance_below(c, 4);
     s->ms = draw_ms(c);
+    bool away = s->kind == STEP_FLAP || s->kind == STEP_FLAP_ALL || s->kind == STEP_SWAPDB;
+    if (away && chance_percent(c, 30))
+        s->ms += AWAY_LONG_MS;
     if (s->kind == STEP_PUT)
         s->key = 3 + s->key % 3;
     if (s->kind == STEP_EVICT)
@@ -130,7 +142,8 @@ static int by_time(const void *a, const void *b)
 static bool shakes(const struct step *s)
 {
     return s->kind == STEP_CUT || s->kind == STEP_FAILOVER || s->kind == STEP_FLAP ||
-           s->kind == STEP_FLAP_ALL || s->kind == STEP_RELOAD || s->kind == STEP_SWAPDB;
+           s->kind == STEP_FLAP_ALL || s->kind == STEP_SPLIT || s->kind == STEP_RELOAD ||
+           s->kind == STEP_SWAPDB;
 }
 
 /* Steps come in bursts: what races must come close together. */
@@ -163,7 +176,8 @@ void schedule_draw(struct schedule *s, const struct scenario *scenario, uint64_t
                (int)chance_below(&c, (uint64_t)(scenario->nodes_max - scenario->nodes_min + 1));
     s->end_ns = scenario->seconds * SIM_S / 4 + chance_below(&c, scenario->seconds * SIM_S * 3 / 4);
     s->count = scenario->steps / 3 + (uint32_t)chance_below(&c, scenario->steps * 2 / 3 + 1);
-    int key = (int)chance_below(&c, KEYS), keys = 1 + (int)chance_below(&c, KEYS);
+    int keys_max = scenario->keys_max ? scenario->keys_max : KEYS;
+    int keys = 1 + (int)chance_below(&c, (uint64_t)keys_max), key = (int)chance_below(&c, KEYS);
     for (uint32_t i = 0; i < s->count; i++)
         draw_step(&s->steps[i], s, key, keys, &c);
     draw_times(s, &c);
@@ -207,6 +221,7 @@ static const struct {
     [STEP_FAILOVER] = {"failover to the copy"},
     [STEP_FLAP] = {"node flaps to the promoted replica", .ms = true},
     [STEP_FLAP_ALL] = {"all flap to the promoted replica", .ms = true},
+    [STEP_SPLIT] = {"failover, nodes follow one by one", .ms = true},
     [STEP_RELOAD] = {"the copy is loaded in place"},
     [STEP_SWAPDB] = {"SWAPDB away", .ms = true},
     [STEP_WALL] = {"redis' wall clock steps"},

@@ -38,9 +38,9 @@ enum step_kind {
     STEP_RESTART,    /* b: 0 empty, 1 as it was, 2 from the copy */
     STEP_COPY,       /* what the replica has, or the file */
     STEP_FAILOVER,
-    /* faults that wire version 1 does not stand */
     STEP_FLAP,       /* a node goes to the promoted replica, and back */
     STEP_FLAP_ALL,
+    STEP_SPLIT,      /* a failover that nodes learn of one by one */
     STEP_RELOAD,
     STEP_SWAPDB,
     STEP_WALL,       /* the server's wall clock steps by `by_ms` */
@@ -59,9 +59,9 @@ struct step {
 
 struct scenario {
     const char *name;
-    bool later;            /* needs wire version 2 */
     bool open;             /* finds what is known and not mended: only by name */
     int nodes_min, nodes_max;
+    int keys_max;          /* 0: all */
     unsigned steps;
     uint32_t seconds;
     bool two_schemas, judges_back, judges_puts, judges_clocks, keeps_data;

@@ -13,16 +13,15 @@ struct arguments {
     uint64_t seed;
     uint64_t count;
     const struct scenario *only;
-    bool later, trace, raw, quiet;
+    bool trace, raw, quiet;
 };
 
 static void usage(void)
 {
-    puts("sim [--count N] [--seed N] [--scenario NAME] [--later] [--trace] [--raw] [--quiet]\n"
+    puts("sim [--count N] [--seed N] [--scenario NAME] [--trace] [--raw] [--quiet]\n"
          "    [--list]\n"
          "  --count N     schedules in all (NIGH_SIM_COUNT; 10000)\n"
          "  --seed N      of the first; the others follow\n"
-         "  --later       also the scenarios that need wire version 2 (NIGH_SIM_LATER=1)\n"
          "  --trace       write down all that happens\n"
          "  --raw         do not shrink what fails; --quiet: nor show it");
 }
@@ -45,9 +44,9 @@ static void fail(const struct arguments *a, struct schedule *s, const char *rule
 }
 
 /* Those of a run without --scenario; the one with a hundred nodes runs by itself. */
-static bool is_usual(const struct arguments *a, const struct scenario *scenario)
+static bool is_usual(const struct scenario *scenario)
 {
-    return !scenario->open && (a->later || !scenario->later) && scenario->nodes_max < 10;
+    return !scenario->open && !scenario->judges_clocks;
 }
 
 static const struct scenario *scenario_at(const struct arguments *a, uint64_t i)
@@ -57,7 +56,7 @@ static const struct scenario *scenario_at(const struct arguments *a, uint64_t i)
     if (a->only)
         return a->only;
     for (unsigned k = 0; k < scenario_count; k++)
-        if (is_usual(a, &scenarios[k]))
+        if (is_usual(&scenarios[k]))
             usual[count++] = &scenarios[k];
     return usual[i % count];
 }
@@ -81,9 +80,7 @@ static void read_arguments(struct arguments *a, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--later")) {
-            a->later = true;
-        } else if (!strcmp(argv[i], "--trace")) {
+        if (!strcmp(argv[i], "--trace")) {
             a->trace = true;
         } else if (!strcmp(argv[i], "--raw")) {
             a->raw = true;
@@ -108,10 +105,9 @@ static void read_arguments(struct arguments *a, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *count = getenv("NIGH_SIM_COUNT"), *later = getenv("NIGH_SIM_LATER");
+    const char *count = getenv("NIGH_SIM_COUNT");
     struct arguments a = {.seed = 1, .count = count ? strtoull(count, NULL, 0) : 10000};
     struct timespec began, ended;
-    a.later = later && *later == '1';
     read_arguments(&a, argc, argv);
     clock_gettime(CLOCK_MONOTONIC, &began);
     bool good = run_all(&a);
