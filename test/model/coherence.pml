@@ -40,8 +40,8 @@
  * Checked, by assertions:
  *   - L1 and L2 give nobody as fresh what is older than vouched for when the call began, or older
  *     than what this node has changed itself before (HIT, flight_answered, land).
- *   - L2 holds nothing that anybody would call fresh and that is older than an executed change: when
- *     it is stored, and after each change (IS_RIGHT).
+ *   - L2 holds nothing that anybody would call fresh and that is older than an executed change,
+ *     when it is stored, and after each change (IS_RIGHT).
  *   - One fill is accepted for one lease granted (`filled`); no rejected value is given back.
  *   - No renewal without a return or a rollback, and one for each at most: nodes do not renew for
  *     ever, and one flap makes one new id (`renewals`).
