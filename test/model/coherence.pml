@@ -13,11 +13,12 @@
  * What is modelled. The origin counts commits: its value is the number of the last. Redis is a
  * server (clk with id, seq, nonce, the tag's position and the registry; log; lease; one value per
  * schema) whose scripts are single steps. A failover puts an older copy in its place, under another
- * replid; a rollback does, under the same; with MOVES the copy is a server of its own, to which
- * connections go and from which they come back. Each node has a keeper (beats, resyncs, renewals), a listener (frames come
- * at any time, in any order, or never), a flight (GET, LEASE, load, FILL, store) and a writer
- * (invalidations, write-through, the queue of what Redis has not accepted). Nodes begin with the
- * first value in L1, in L2 and vouched for. An answer is looked at any time after its script.
+ * replid (a restart does so with a copy just made); a rollback does, under the same; with MOVES the
+ * copy is a server of its own, to which connections go and from which they come back. Each node has
+ * a keeper (beats, resyncs, renewals), a listener (frames come at any time, in any order, or not at
+ * all), a flight (GET, LEASE, load, FILL, store) and a writer (invalidations, write-through, the
+ * queue of what Redis has not accepted). Nodes begin with the first value in L1, in L2 and vouched
+ * for. An answer is looked at any time after its script ran.
  *
  * How it is kept small.
  *   - Time: trust is a bit. What a node calls fresh must be as new as what was executed when the
@@ -31,11 +32,16 @@
  *     tried where it matters; INSTANT nodes have their beats answered at once.
  *   - 10 s, the memory of rule 13, are longer than everything (REISSUE) or shorter.
  *
+ * Thousands of states: key 29, tag 219, gap 155, join 48, write 319, unknown 67 + 7, clk 336,
+ * failover 806, failclk 604, flap 660, start 355, rollback 556 + 48, schemas 308 + 3 + 57 + 91.
+ * Together 4.7 million in 13 s, and 1.8 million of the mutants in 6 s, with an unoptimised build of
+ * each, which takes a second; 40 s in all on one core of a server that had other things to do.
+ *
  * Checked, by assertions:
  *   - L1 and L2 give nobody as fresh what is older than vouched for when the call began, or older
  *     than what this node has changed itself before (HIT, flight_answered, land).
- *   - Nothing is in L2 that anybody would call fresh and that is older than an executed change, when
- *     it is stored and after each change (IS_RIGHT).
+ *   - L2 holds nothing that anybody would call fresh and that is older than an executed change,
+ *     when it is stored, and after each change (IS_RIGHT).
  *   - One fill is accepted for one lease granted (`filled`); no rejected value is given back.
  *   - No renewal without a return or a rollback, and one for each at most: nodes do not renew for
  *     ever, and one flap makes one new id (`renewals`).
