@@ -46,7 +46,8 @@ run_row() {
     build || return
     unset NIGH_SIM_LUA_FROM NIGH_SIM_LUA_TO
     case $file in *.lua) export NIGH_SIM_LUA_FROM=$from NIGH_SIM_LUA_TO=$to ;; esac
-    if "$work/sim" --quiet --scenario "$scenario" --count "$count" >"$work/out" 2>&1; then
+    if "$work/sim" --quiet --scenario "$scenario" --count "$count" --seed "${seed:-1}" \
+        >"$work/out" 2>&1; then
         fail "survives $count schedules of $scenario"
     else
         printf 'rule %-2s %-34s %s\n' "$rule" "$name" "$(head -n 1 "$work/out" | cut -c 6-)"
@@ -60,7 +61,7 @@ while IFS= read -r line; do
         file) file=$rest ;;
         from) from=$rest ;;
         to) to=$rest ;;
-        run) scenario=${rest% *} count=${rest#* }; run_row ;;
+        run) read -r scenario count seed <<<"$rest"; run_row ;;
     esac
 done <"$source/test/sim/mutants.txt"
 exit $failed

@@ -135,15 +135,20 @@ static void task_free(struct task *t)
     free(t);
 }
 
-/* A task's turn, unless it has been resumed otherwise since, or its machine stands still. */
-static void resume(void *arg, uint64_t wait)
+/* What a resumption is numbered by: the wait that it ends, and whether somebody woke the task. */
+#define BY_TIME(wait) (2 * (wait))
+#define BY_WAKE(wait) (2 * (wait) + 1)
+
+/* A task's turn, unless it has been resumed otherwise since, or its machine stands still. One that
+ * was woken and gets no CPU gets none for its deadline either. */
+static void resume(void *arg, uint64_t number)
 {
     struct task *t = arg;
-    if (!t->blocked || t->wait != wait)
+    if (!t->blocked || t->wait != number / 2 || (t->resumed_due && number % 2 == 0))
         return;
     uint64_t until_ns = world_paused_until(t->node);
     if (until_ns > w.now_ns) {
-        world_at(until_ns + chance_below(&w.chance, 100 * SIM_US), resume, t, wait);
+        world_at(until_ns + chance_below(&w.chance, 100 * SIM_US), resume, t, number);
         return;
     }
     t->blocked = false;
@@ -170,7 +175,7 @@ static void wake(struct task *t)
     if (!t->blocked || t->resumed_due)
         return;
     t->resumed_due = true;
-    world_at(w.now_ns + wake_delay_ns(t), resume, t, t->wait);
+    world_at(w.now_ns + wake_delay_ns(t), resume, t, BY_WAKE(t->wait));
 }
 
 struct task *task_start(int node, const char *name, fiber_fn run, void *arg, uint64_t delay_ns)
@@ -182,7 +187,7 @@ struct task *task_start(int node, const char *name, fiber_fn run, void *arg, uin
                        .name = name, .blocked = true, .resumed_due = true, .fd = -1,
                        .wake_fd = -1};
     w.tasks = t;
-    world_at(w.now_ns + delay_ns, resume, t, 0);
+    world_at(w.now_ns + delay_ns, resume, t, BY_WAKE(0));
     return t;
 }
 
@@ -198,7 +203,7 @@ void task_wait(uint64_t until_ns)
     t->resumed_due = false;
     t->wait++;
     if (until_ns != CLOCK_NEVER_NS)
-        world_at(until_ns, resume, t, t->wait);
+        world_at(until_ns, resume, t, BY_TIME(t->wait));
     fiber_yield();
     t->word = NULL;
     t->fd = t->wake_fd = -1;
