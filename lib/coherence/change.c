@@ -3,7 +3,7 @@
 //
 //   accepted, our clock      G, F, A and K if it is the next, the call is finished
 //   accepted, another clock  follow none, F; then wait for a beat that is younger than the change
-//   refused (newer there)    nothing
+//   refused (newer there)    the same: what is older than the refused value is older than the truth
 //   moved                    nothing yet: Redis lists other schemas than keys were named by; again
 //   outlived                 a later answer shows another clock: its server was left; as the next
 //   anything else            queue, then F: L2 is not believed for what is queued, and that must
@@ -288,7 +288,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
     if (ret_position)
         *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
     bool crowded = change->write && coherence_registered(c, change->write->schema, answer);
-    return crowded ? NIGH_REFUSED : 0;
+    return crowded || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
 }
 
 static int judge_answer(struct coherence *c, const struct coherence_change *change,
@@ -297,10 +297,6 @@ static int judge_answer(struct coherence *c, const struct coherence_change *chan
 {
     if (answer->status != 0 || answer->verdict == L2_MOVED || coherence_outlived(c, answer))
         return queue_change(c, change);
-    if (answer->verdict == L2_REFUSED) {
-        coherence_note(c, answer);
-        return NIGH_REFUSED;
-    }
     return accepted(c, change, answer, s, ret_position);
 }
 

@@ -161,8 +161,8 @@ struct coherence_change {
  *
  * @param ret_position   may be NULL; where the change stands, when accepted
  *
- * Returns   0 accepted; NIGH_REFUSED a newer version is there (L2_SET_NEWER: nothing was done), or
- *           too many schemas are in use (accepted, but the value was deleted, not set);
+ * Returns   0 accepted; NIGH_REFUSED accepted, but the value was not set: a version as new is there
+ *           (L2_SET_NEWER), or too many schemas are in use (then it was deleted);
  *           NIGH_QUEUED applied here (local_key with stored = false), to be retried
  * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis
  * Blocks    up to deadline_ns

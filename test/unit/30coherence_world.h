@@ -444,12 +444,12 @@ static inline enum l2_verdict world_execute_change(world *w, struct world_reques
         world_answer_text(w, a);
         return L2_MOVED;
     }
-    if (w->refuse_newer && r->mode == L2_SET_NEWER)
-        return L2_REFUSED;
     a->previous = w->nonce;
     world_accept(w, r->nonce, r->groups, r->group_count, r->tail.bytes, r->tail.len);
     if (r->mode == L2_DELETE)
         return L2_NONE;
+    if (w->refuse_newer && r->mode == L2_SET_NEWER)
+        return L2_REFUSED;
     bool asked = r->register_ms > 0 && r->register_token != w->schemas;
     a->registered_ms = asked && !w->crowded ? r->register_ms : 0;
     return asked && w->crowded ? L2_CROWDED : L2_STORED;

@@ -20,7 +20,7 @@
 -- modes
 local DELETE = 0    -- if the stored version is 0 or below ours, or ours is 0
 local SET_TOKEN = 1 -- set if the lease holds the token, else delete
-local SET_NEWER = 2 -- set if the stored version is 0 or below ours
+local SET_NEWER = 2 -- set if the stored version is 0 or below ours; else as DELETE
 local SET = 3       -- set
 
 local FIXED = 13      -- arguments before those of keys
@@ -44,7 +44,8 @@ local function stays(data, ours)
     return stored ~= ZERO and not above(ours, stored)
 end
 
--- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; or 'refuse'.
+-- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; 'refuse' to set it:
+-- what is older than the refused value goes all the same.
 local function judge(mode, first, last, lease, ours, lease_token)
     local data = KEYS[first]
     if mode == SET then return 'set' end
@@ -64,7 +65,9 @@ for i = 1, keys do
     mode, count = tonumber(mode), tonumber(count)
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
-    if what == 'refuse' then return answer(REFUSED) end
+    if what == 'refuse' then
+        what, verdict = stays(KEYS[first], ours) and 'spare' or 'delete', REFUSED
+    end
     if what == 'set' and ahead(envelope) then what = 'delete' end
     gone[#gone + 1] = lease
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
