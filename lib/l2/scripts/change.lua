@@ -54,6 +54,9 @@ local function judge(mode, first, last, lease, ours, lease_token)
     for i = first + 1, last do
         if above(version(KEYS[i]), ours) then return 'refuse' end
     end
+    for i = last + 2, old and 2 * last - first + 2 or 0 do
+        if above(old_version(KEYS[i]), ours) then return 'refuse' end
+    end
     return 'set'
 end
 

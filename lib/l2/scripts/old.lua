@@ -15,6 +15,7 @@ local OLD_QUIET_MS = 3000
 local OLD_DAY_MS = 86400000
 local OLD_NOTHING = ZERO .. ZERO
 local OLD_HEAD = 'nf\1\0'
+local OLD_ENVELOPE_BYTES = 88  -- of the header
 local SOFT_ALL = struct.pack('<I8I8I4I4I4I8', 0, 0, 1, 260, 0, 0) -- a tail: kind 4, flags 1
 local SOFT_ALL_GROUP = 1
 
@@ -25,6 +26,13 @@ end
 local function old_now(old_clk)
     local there = bytes(old_clk, 0, 15)
     return #there == 16 and there or OLD_NOTHING
+end
+
+-- Of a value of theirs, as version() of ours.
+local function old_version(key)
+    local header = bytes(key, 0, OLD_ENVELOPE_BYTES - 1)
+    if #header < OLD_ENVELOPE_BYTES or string.sub(header, 1, 5) ~= 'NIGH\1' then return ZERO end
+    return string.sub(header, 41, 48)
 end
 
 local function old_moved()
@@ -51,6 +59,12 @@ local function tell_old(old_clk, old_log, old_channel, slots, groups, tail)
     set_head(OLD_AT, id .. packed)
 end
 
+-- They are gone: the name of their log is ours again, with what ours holds.
+local function take_log_back(k)
+    redis.call('DEL', k.log)
+    redis.pcall('RENAME', k.aside, k.log) -- an error: there is none
+end
+
 -- A beat's look at their clock. What they did before they were seen is unknown: it counts as moved.
 local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
     local there, seen = old_now(k.old_clk), old_seen()
@@ -62,6 +76,8 @@ local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
         if there == OLD_NOTHING or seen == OLD_NOTHING then set_head(33, nonce) end
         if seen == OLD_NOTHING then
             tell_old(k.old_clk, k.log, old_channel, slots, {SOFT_ALL_GROUP}, SOFT_ALL)
+        elseif there == OLD_NOTHING then
+            take_log_back(k)
         end
         put_head(9, TOLD_BYTES)
     elseif moved > 0 and (now - moved > OLD_QUIET_MS or now < moved) then
@@ -70,4 +86,12 @@ local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
                slots, {SOFT_ALL_GROUP})
     end
     if there ~= OLD_NOTHING then redis.call('PEXPIRE', k.old_clk, OLD_DAY_MS, 'NX') end
+end
+
+-- Trust counts from a resync, too. What they did since a beat looked is known by the next one in
+-- full; that they did something is known at once.
+local function glance_at_old(old_clk)
+    if old_now(old_clk) == old_seen() then return end
+    old_moved()
+    put_head(OLD_MOVED_AT, OLD_MOVED_AT + 7)
 end
