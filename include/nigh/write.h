@@ -23,11 +23,11 @@ extern "C" {
  * @param len    0 .. NIGH_VALUE_MAX
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline
  *
- * Returns   0 stored; NIGH_REFUSED a version that is not older is there, the ticket is out of date,
- *           8 other schemas of the space are in use in Redis, or the value is larger than the space
- *           takes, or without Redis than L1 does (in the last three the old value is gone; not with
- *           call->miss, which leaves what is there). A policy may drop what is stored at once, as
- *           it may later;
+ * Returns   0 stored; NIGH_REFUSED a version that is not older is there (what is older is gone, in
+ *           every L1), the ticket is out of date, 8 other schemas of the space are in use in Redis,
+ *           or the value is larger than the space takes, or without Redis than L1 does (in the
+ *           last three the old value is gone; not with call->miss, which leaves what is there). A
+ *           policy may drop what is stored at once, as it may later;
  *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
  *           be everywhere
  * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, call as for nigh_get(), or a tag

@@ -246,9 +246,11 @@ void coherence_push(struct coherence *c, struct bytes payload)
         coherence_beat_want(c);
 }
 
-/* Not before the beat has looked is it known what a node of wire version 1 changed. */
+/* Only a beat's look says that a node of wire version 1 has changed something. Once it has, the
+ * next ones of its frames, at whatever rate, say nothing more. */
 void coherence_push_old(struct coherence *c, struct bytes payload)
 {
-    if (coherence_message_of_old_node(payload))
+    bool told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);
+    if (!told && coherence_message_of_old_node(payload))
         coherence_beat_want(c);
 }

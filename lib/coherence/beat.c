@@ -215,16 +215,17 @@ static void again_at_once(struct coherence *c, bool resync)
 /* Changes by nodes of wire version 1 are not in our order: none is vouched for before they rest. */
 static void vouch(struct coherence *c, const struct l2_answer *a)
 {
-    struct coherence_beat *b = &c->beat;
+    bool old_told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);
     stats_count(c->config.stats, STATS_BEAT);
     learn_server_time(c, &a->clock);
     if (!a->clock.old_moved)
         extend_trust(c);
-    if (a->clock.old_moved && !b->old_told)
+    if (a->clock.old_moved && !old_told)
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "nodes of an older nigh change values under this prefix: nothing stored is fresh while "
             "they do");
-    b->old_told = a->clock.old_moved;
+    /* just a hint to the listener; regular beats look by themselves */
+    atomic_store_explicit(&c->beat.old_told, a->clock.old_moved, memory_order_relaxed);
 }
 
 static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t heard)

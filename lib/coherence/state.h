@@ -80,7 +80,7 @@ struct coherence_beat {
     uint64_t after_seq;   /* (k) A when it was sent */
     struct coherence_point known; /* (k) K then: what the answer must go on from */
     uint32_t large_tries; /* (k) beats in a row that found a large frame not yet heard */
-    bool old_told;        /* (k) the log has been told of changes by nodes of wire version 1 */
+    _Atomic bool old_told; /* (a) of changes by nodes of wire version 1: this one, and the log */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) the next regular one */
     uint64_t earliest_ns; /* (k) no demand is answered before */

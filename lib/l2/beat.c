@@ -45,11 +45,12 @@ int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op 
         .always = true,
     };
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_RESYNC, 3, 7, 3 * 8 + 2 * COMMAND_NUMBER_BYTES))
+    if (script_begin(l2, &c, SCRIPT_RESYNC, 4, 7, 3 * 8 + 2 * COMMAND_NUMBER_BYTES))
         return NIGH_ENOMEM;
     command_bytes(&c, l2->keys.log);
     command_bytes(&c, l2->keys.nil);
     command_bytes(&c, l2->keys.log_aside);
+    command_bytes(&c, l2->keys.old.clk);
     script_args(&c);
     command_le64(&c, resync->nonce);
     command_number(&c, l2->group_slots);

@@ -37,11 +37,9 @@ if foreign(slots) then
 end
 if head ~= '' and string.sub(head, 33, 40) ~= token then return answer(MOVED, schemas()) end
 
--- Whether a value of this key stays when ours is told: it is at least as new.
-local function stays(data, ours)
-    if ours == ZERO then return false end
-    local stored = version(data)
-    return stored ~= ZERO and not above(ours, stored)
+-- Whether a value with this version stays when ours is told: it is at least as new.
+local function stays(stored, ours)
+    return ours ~= ZERO and stored ~= ZERO and not above(ours, stored)
 end
 
 -- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; 'refuse' to set it:
@@ -50,10 +48,13 @@ local function judge(mode, first, last, lease, ours, lease_token)
     local data = KEYS[first]
     if mode == SET then return 'set' end
     if mode == SET_TOKEN then return bytes(lease, 0, 7) == lease_token and 'set' or 'delete' end
-    if mode == DELETE then return stays(data, ours) and 'spare' or 'delete' end
-    if stays(data, ours) then return 'refuse' end
+    if mode == DELETE then return stays(version(data), ours) and 'spare' or 'delete' end
+    if stays(version(data), ours) then return 'refuse' end
     for i = first + 1, last do
         if above(version(KEYS[i]), ours) then return 'refuse' end
+    end
+    for i = last + 2, old and 2 * last - first + 2 or 0 do
+        if above(old_version(KEYS[i]), ours) then return 'refuse' end
     end
     return 'set'
 end
@@ -66,18 +67,21 @@ for i = 1, keys do
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
     if what == 'refuse' then
-        what, verdict = stays(KEYS[first], ours) and 'spare' or 'delete', REFUSED
+        what, verdict = stays(version(KEYS[first]), ours) and 'spare' or 'delete', REFUSED
     end
     if what == 'set' and ahead(envelope) then what = 'delete' end
     gone[#gone + 1] = lease
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
     if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms} end
     for j = first + 1, last do
-        if mode == SET or not stays(KEYS[j], ours) then gone[#gone + 1] = KEYS[j] end
+        if mode == SET or not stays(version(KEYS[j]), ours) then gone[#gone + 1] = KEYS[j] end
     end
     at = last + 1
     if old then
-        for j = at, at + count do gone[#gone + 1] = KEYS[j] end
+        gone[#gone + 1] = KEYS[at]
+        for j = at + 1, at + count do
+            if mode == SET or not stays(old_version(KEYS[j]), ours) then gone[#gone + 1] = KEYS[j] end
+        end
         at = at + count + 1
     end
 end

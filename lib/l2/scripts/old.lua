@@ -15,6 +15,7 @@ local OLD_QUIET_MS = 3000
 local OLD_DAY_MS = 86400000
 local OLD_NOTHING = ZERO .. ZERO
 local OLD_HEAD = 'nf\1\0'
+local OLD_ENVELOPE_BYTES = 88  -- of the header
 local SOFT_ALL = struct.pack('<I8I8I4I4I4I8', 0, 0, 1, 260, 0, 0) -- a tail: kind 4, flags 1
 local SOFT_ALL_GROUP = 1
 
@@ -25,6 +26,13 @@ end
 local function old_now(old_clk)
     local there = bytes(old_clk, 0, 15)
     return #there == 16 and there or OLD_NOTHING
+end
+
+-- Of a value of theirs, as version() of ours.
+local function old_version(key)
+    local header = bytes(key, 0, OLD_ENVELOPE_BYTES - 1)
+    if #header < OLD_ENVELOPE_BYTES or string.sub(header, 1, 5) ~= 'NIGH\1' then return ZERO end
+    return string.sub(header, 41, 48)
 end
 
 local function old_moved()
@@ -78,4 +86,12 @@ local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
                slots, {SOFT_ALL_GROUP})
     end
     if there ~= OLD_NOTHING then redis.call('PEXPIRE', k.old_clk, OLD_DAY_MS, 'NX') end
+end
+
+-- Trust counts from a resync, too. What they did since a beat looked is known by the next one in
+-- full; that they did something is known at once.
+local function glance_at_old(old_clk)
+    if old_now(old_clk) == old_seen() then return end
+    old_moved()
+    put_head(OLD_MOVED_AT, OLD_MOVED_AT + 7)
 end

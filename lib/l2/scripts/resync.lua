@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- needs: common clock schemas
+-- needs: common clock schemas old
 --
 -- The clock, made if it is not there, its schemas, and the positions of groups.
 --
--- KEYS  clk log nil log_aside
+-- KEYS  clk log nil log_aside old_clk
 -- ARGV  number nonce slots replid id after renew renew_replid
 --
 -- Of the positions only pages with one above `after`, if replid and id are still those that the
@@ -22,6 +22,7 @@ if ARGV[7] == string.sub(head, 1, 8) and ARGV[8] == replid and not foreign(slots
     set_head(17, ARGV[2])
     put_head(1, 24)
 end
+if not foreign(slots) then glance_at_old(KEYS[5]) end
 
 local same = ARGV[4] == replid and ARGV[5] == string.sub(head, 1, 8)
 local after = same and tonumber(ARGV[6]) or 0
