@@ -314,12 +314,12 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
-    if (coherence_registered(cache->coherence, &w->space->registered, answer))
-        verdict = L2_REFUSED;
+    coherence_registered(cache->coherence, &w->space->registered, answer);
     l2_answer_free(answer);
-    stats_count(&w->space->stats, verdict == L2_STORED    ? STATS_L2_FILL
-                                  : verdict == L2_REFUSED ? STATS_L2_FILL_REFUSED
-                                                          : STATS_L2_FILL_ERROR);
+    bool refused = verdict == L2_REFUSED || verdict == L2_CROWDED;
+    stats_count(&w->space->stats, verdict == L2_STORED ? STATS_L2_FILL
+                                  : refused            ? STATS_L2_FILL_REFUSED
+                                                       : STATS_L2_FILL_ERROR);
     return verdict;
 }
 
@@ -339,7 +339,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     if (verdict == L2_REFUSED && w->version != 0)
         return NIGH_REFUSED;
     fill_l1(w);
-    if (verdict == L2_REFUSED || w->refused)
+    if (verdict == L2_REFUSED || verdict == L2_CROWDED || w->refused)
         return NIGH_REFUSED;
     return w->full && verdict != L2_STORED ? NIGH_EFULL : 0;
 }

@@ -191,17 +191,13 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
 /*
  * Rule 8. False: a beat must tell what this frame alone does not.
  *
- * A frame of a clock that was left is no reason to forget the one that is followed: the listener
- * still hears the server that was left, or both connections are on their way back to it. The beat
- * tells which.
+ * A frame of another clock is no reason to forget the one that is followed: the listener may hear
+ * another server than the one that answers (one that was left, say). The beat tells.
  */
 static bool push_locked(struct coherence *c, const struct coherence_message *m)
 {
-    if (!coherence_follows_locked(c, m->identity)) {
-        if (coherence_position(c).identity != 0 && !met_has_left(&c->met, m->identity))
-            coherence_forget_locked(c);
+    if (!coherence_follows_locked(c, m->identity))
         return false;
-    }
     c->heard = u64_max(c->heard, m->sequence);
     if (m->sequence <= c->applied)
         return true;

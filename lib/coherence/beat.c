@@ -195,10 +195,14 @@ static bool usable(struct coherence *c, const struct l2_answer *a)
     return false;
 }
 
-/* Something was met since it was sent that it may be older than: another one, then. */
-static bool outdated_locked(struct coherence *c)
+/*
+ * Something was met since it was sent that it may be older than: another one, then. A later answer
+ * with the same clock is nothing of the kind: where writers are busy there is always one.
+ */
+static bool outdated_locked(struct coherence *c, const struct l2_answer *a)
 {
-    if (c->beat.epoch == atomic_load_explicit(&c->epoch, memory_order_relaxed))
+    bool outlived = coherence_outlived_locked(c, a);
+    if (!outlived && c->beat.epoch == atomic_load_explicit(&c->epoch, memory_order_relaxed))
         return false;
     fail(c);
     atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
@@ -249,7 +253,7 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
     if (!usable(c, a))
         return;
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
+    bool outdated = outdated_locked(c, a);
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
         trail = patient(c, coherence_apply_log_locked(c, a, &c->beat.known));
@@ -316,7 +320,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
         return;
     schemas_learn(&c->schemas, c->config.env->mem, &a->clock, a->value);
     pthread_mutex_lock(&c->apply_lock);
-    bool outdated = !coherence_meet_locked(c, a) | outdated_locked(c);
+    bool outdated = outdated_locked(c, a);
     bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat.known);
     if (follow) {
         tell_recent_locked(c, a->clock.identity);

@@ -74,11 +74,15 @@ bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
     return met_note(&c->met, answer->clock.identity, answer->order);
 }
 
+bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
+{
+    return !coherence_meet_locked(c, answer) && c->met.identity != answer->clock.identity;
+}
+
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer)
 {
     pthread_mutex_lock(&c->apply_lock);
-    bool outlived = !coherence_meet_locked(c, answer) &&
-                    c->met.identity != answer->clock.identity;
+    bool outlived = coherence_outlived_locked(c, answer);
     pthread_mutex_unlock(&c->apply_lock);
     return outlived;
 }
@@ -236,12 +240,11 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
 
-/* The clock in an answer, or that there is none, when nothing of it is news: most of them, so
- * without the lock. */
+/* The clock in an answer when nothing of it is news: most of them, so without the lock. */
 static bool is_known(struct coherence *c, const struct l2_clock *clock)
 {
     struct coherence_position p = coherence_position(c);
-    return p.identity == clock->identity && p.sequence >= clock->sequence;
+    return p.identity != 0 && p.identity == clock->identity && p.sequence >= clock->sequence;
 }
 
 void coherence_note(struct coherence *c, const struct l2_answer *answer)

@@ -105,12 +105,12 @@ static int decode_common(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
     int64_t verdict = reply_integer_at(reply, AT_VERDICT, -1);
+    int64_t registered_ms = reply_integer_at(reply, AT_REGISTERED, 0);
     if (reply->type != REPLY_ARRAY || decode_clock(&public->clock, reply) || verdict < 0 ||
-        verdict > L2_CROWDED)
+        verdict > L2_CROWDED || registered_ms < 0 || registered_ms > UINT32_MAX)
         return NIGH_EREDIS;
     public->verdict = (enum l2_verdict)verdict;
-    public->registered_ms =
-        (uint32_t)u64_min((uint64_t)reply_integer_at(reply, AT_REGISTERED, 0), UINT32_MAX);
+    public->registered_ms = (uint32_t)registered_ms;
     return 0;
 }
 

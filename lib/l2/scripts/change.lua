@@ -37,24 +37,32 @@ if foreign(slots) then
 end
 if head ~= '' and string.sub(head, 33, 40) ~= token then return answer(MOVED, schemas()) end
 
--- Whether a value with this version stays when ours is told: it is at least as new.
-local function stays(stored, ours)
-    return ours ~= ZERO and stored ~= ZERO and not above(ours, stored)
+-- The version of the value named KEYS[i], read once. version_of: version() or old_version().
+local versions = {}
+local function stored(i, version_of)
+    versions[i] = versions[i] or version_of(KEYS[i])
+    return versions[i]
+end
+
+-- Whether that value stays when ours is told: it is at least as new.
+local function stays(i, version_of, ours)
+    if ours == ZERO then return false end
+    local its = stored(i, version_of)
+    return its ~= ZERO and not above(ours, its)
 end
 
 -- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; 'refuse' to set it:
 -- what is older than the refused value goes all the same.
 local function judge(mode, first, last, lease, ours, lease_token)
-    local data = KEYS[first]
     if mode == SET then return 'set' end
     if mode == SET_TOKEN then return bytes(lease, 0, 7) == lease_token and 'set' or 'delete' end
-    if mode == DELETE then return stays(version(data), ours) and 'spare' or 'delete' end
-    if stays(version(data), ours) then return 'refuse' end
+    if mode == DELETE then return stays(first, version, ours) and 'spare' or 'delete' end
+    if stays(first, version, ours) then return 'refuse' end
     for i = first + 1, last do
-        if above(version(KEYS[i]), ours) then return 'refuse' end
+        if above(stored(i, version), ours) then return 'refuse' end
     end
     for i = last + 2, old and 2 * last - first + 2 or 0 do
-        if above(old_version(KEYS[i]), ours) then return 'refuse' end
+        if above(stored(i, old_version), ours) then return 'refuse' end
     end
     return 'set'
 end
@@ -67,20 +75,20 @@ for i = 1, keys do
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
     if what == 'refuse' then
-        what, verdict = stays(version(KEYS[first]), ours) and 'spare' or 'delete', REFUSED
+        what, verdict = stays(first, version, ours) and 'spare' or 'delete', REFUSED
     end
     if what == 'set' and ahead(envelope) then what = 'delete' end
     gone[#gone + 1] = lease
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
     if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms} end
     for j = first + 1, last do
-        if mode == SET or not stays(version(KEYS[j]), ours) then gone[#gone + 1] = KEYS[j] end
+        if mode == SET or not stays(j, version, ours) then gone[#gone + 1] = KEYS[j] end
     end
     at = last + 1
     if old then
         gone[#gone + 1] = KEYS[at]
         for j = at + 1, at + count do
-            if mode == SET or not stays(old_version(KEYS[j]), ours) then gone[#gone + 1] = KEYS[j] end
+            if mode == SET or not stays(j, old_version, ours) then gone[#gone + 1] = KEYS[j] end
         end
         at = at + count + 1
     end

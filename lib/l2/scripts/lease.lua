@@ -10,8 +10,8 @@
 -- drop: what is there is no envelope anyone can read; nobody else would ever end it.
 --
 -- A lease holds its token, a byte that says whether it is awaited, and the time at which it was
--- granted: one granted later than now outlives its time by as much as the server's clock was set
--- back.
+-- granted: one granted (much) later than now outlives its time by as much as the server's clock was
+-- set back.
 --
 -- When memory is full this must not run: a loader that could not fill learns it before it loads.
 -- So the first write is a SET.
@@ -34,7 +34,7 @@ end
 if redis.call('SET', lease, ours, 'PX', ms, 'NX') then return granted() end
 
 local left, held = redis.call('PTTL', lease), bytes(lease, 0, 16)
-local later = #held == 17 and struct.unpack('<I8', held, 10) > now
+local later = #held == 17 and struct.unpack('<I8', held, 10) > now + AHEAD_MAX_MS
 if left < 0 or later then
     -- A lease without a TTL is none of ours: nobody would ever give it back.
     redis.call('SET', lease, ours, 'PX', ms)
