@@ -50,7 +50,7 @@ export UPGRADE_OLD_NODE="$work/old_node" UPGRADE_NEW_NODE="$new_node"
 lanes=4
 "$driver" --list >"$work/cases"
 pids=
-trap 'kill $pids 2>/dev/null; rm -rf "$work" "${new:-$work}"' EXIT
+trap '[ -z "$pids" ] || kill $pids 2>/dev/null || :; rm -rf "$work" "${new:-$work}"' EXIT
 for lane in $(seq $lanes); do
     # shellcheck disable=SC2046 # names of cases
     "$driver" $(awk -v lane="$lane" -v lanes=$lanes 'NR % lanes == lane % lanes' "$work/cases") \
