@@ -187,11 +187,11 @@ void coherence_rewound_locked(struct coherence *c) REQUIRES(apply_lock);
  * may have shown another. */
 bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
-/* Whether an answer that accepts a change comes from a clock that has been left by now: later
- * answers show another, which does not know of the change. */
-bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
+/* Whether an answer comes from a clock that has been left by now: later answers show another, which
+ * does not know of a change that was accepted there. */
 bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
+bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
 /* `known`: K of the clock last followed, when it was asked. Whether what a resync shows may be
  * followed as it is; else it is renewed first (rule 16). */
 bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,

@@ -812,12 +812,13 @@ inline hear(n, rec) {
         fi
     :: else ->
         if
-        :: mutant == 166 -> note_identity(n, R[m].c, N[n].newest)
-        :: else
-        fi;
-        if
-        :: N[n].follows -> forget(n)
-        :: else
+        :: mutant == 166 ->
+            note_identity(n, R[m].c, N[n].newest);
+            if
+            :: N[n].follows -> forget(n)
+            :: else
+            fi
+        :: else /* a beat, which comes anyhow */
         fi
     fi
 }

@@ -163,17 +163,19 @@ static const struct load *load_of(const char *text, size_t len)
     return &j.loads[load];
 }
 
-/* A put that may have come after the invalidation of something newer. */
+/* A put that may have come after the invalidation of something newer. Where data can be lost, a newer
+ * put is no guard either: its value may be gone when this one comes. */
 static bool is_late_put(const struct load *l)
 {
     if (!l->put || j.config.judges_puts)
         return false;
     for (uint32_t i = 0; i < j.cover_count; i++) {
         const struct cover *c = &j.covers[i];
-        if (c->key == l->key && c->node == -1 && c->version > l->version && !c->put)
+        if (c->key == l->key && c->node == -1 && c->version > l->version &&
+            (!c->put || !j.config.keeps_data))
             return true;
     }
-    return !j.config.keeps_data;
+    return false;
 }
 
 /* ---- changes ---- */

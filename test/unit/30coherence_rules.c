@@ -594,6 +594,27 @@ TEST(beat_older_than_a_write_that_met_a_new_clock)
     world_close(&w);
 }
 
+/* Where writers are busy there is always a later answer: it voids no beat. */
+TEST(beat_overtaken_by_writes_under_the_same_clock)
+{
+    world w;
+    world_open(&w);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    struct world_request *beat = world_take(&w, WORLD_BEAT);
+    REQUIRE(beat);
+    world_execute(&w, beat);
+    uint64_t until_ns = trusted_until(&w);
+    struct coherence_item item = world_tag("t", false);
+    CHECK_EQ(world_change(&w, &item, 1), 0);
+    CHECK_EQ(world_change(&w, &item, 1), 0);
+    world_deliver(beat, 0);
+    coherence_tick(w.c);
+    CHECK_GT(trusted_until(&w), until_ns);
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 1);
+    world_close(&w);
+}
+
 static uint64_t serve_round(void *arg)
 {
     world *w = arg;
