@@ -51,6 +51,14 @@ static inline void put_le64(void *p, uint64_t v)
     put_le32((uint8_t *)p + 4, (uint32_t)(v >> 32));
 }
 
+/* Returns where the next field goes. */
+static inline uint8_t *put_bytes(void *at, struct bytes b)
+{
+    if (b.len > 0)
+        memcpy(at, b.data, b.len);
+    return (uint8_t *)at + b.len;
+}
+
 static inline uint16_t get_le16(const void *p)
 {
     const uint8_t *b = p;

@@ -56,13 +56,6 @@ size_t coherence_tail_size(const struct coherence_item *items, uint32_t count)
     return size;
 }
 
-static uint8_t *put_bytes(uint8_t *at, struct bytes b)
-{
-    if (b.len > 0)
-        memcpy(at, b.data, b.len);
-    return at + b.len;
-}
-
 static uint8_t *put_item(uint8_t *at, const struct coherence_item *item)
 {
     struct bytes space = item_space(item);

@@ -54,13 +54,6 @@ static void item_free(struct coherence *c, struct coherence_queue_item *i)
     mem_free(c->config.env->mem, NULL, i, item_size(text_len));
 }
 
-static uint8_t *put_text(uint8_t *at, struct bytes b)
-{
-    if (b.len > 0)
-        memcpy(at, b.data, b.len);
-    return at + b.len;
-}
-
 /* NULL: no memory. */
 static struct coherence_queue_item *item_create(struct coherence *c,
                                                 const struct coherence_item *item)
@@ -77,7 +70,7 @@ static struct coherence_queue_item *item_create(struct coherence *c,
         .space_len = (uint32_t)item->space.len,
         .bytes_len = (uint32_t)item->bytes.len,
     };
-    put_text(put_text(i->text, item->space), item->bytes);
+    put_bytes(put_bytes(i->text, item->space), item->bytes);
     return i;
 }
 

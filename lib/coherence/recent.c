@@ -44,13 +44,6 @@ static void turn(struct recent *r, uint64_t now_ns)
     r->half[r->current] = (struct recent_half){.begun_ns = now_ns};
 }
 
-static uint8_t *put(uint8_t *at, struct bytes b)
-{
-    if (b.len > 0)
-        memcpy(at, b.data, b.len);
-    return at + b.len;
-}
-
 void recent_note(struct recent *r, const struct coherence_item *item, uint64_t identity,
                  uint64_t now_ns)
 {
@@ -66,7 +59,7 @@ void recent_note(struct recent *r, const struct coherence_item *item, uint64_t i
         half->begun_ns = now_ns;
     uint8_t *at = half_at(r, r->current) + half->used;
     memcpy(at, &note, sizeof(note));
-    put(put(at + sizeof(note), item->space), item->bytes);
+    put_bytes(put_bytes(at + sizeof(note), item->space), item->bytes);
     half->used += size;
 }
 

@@ -163,8 +163,8 @@ static const struct load *load_of(const char *text, size_t len)
     return &j.loads[load];
 }
 
-/* A put that may have come after the invalidation of something newer. Where data can be lost, a newer
- * put is no guard either: its value may be gone when this one comes. */
+/* A put that may have come after the invalidation of something newer. Where data can be lost, a
+ * newer put is no guard either: its value may be gone when this one comes. */
 static bool is_late_put(const struct load *l)
 {
     if (!l->put || j.config.judges_puts)
