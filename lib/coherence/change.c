@@ -14,9 +14,6 @@
 
 #include "coherence/state.h"
 
-/* A list of schemas that has moved so often between question and answer: the queue tries on. */
-#define NAMED_TRIES 4
-
 /* ---- the script's arguments ---- */
 
 static bool is_key(const struct coherence_item *item)
@@ -263,7 +260,7 @@ static struct l2_answer *run_until_named(struct coherence *c, const struct coher
 {
     for (int turn = 1;; turn++) {
         struct l2_answer *answer = run_script(c, change, ret);
-        if (!answer || !coherence_told_schemas(c, answer) || turn == NAMED_TRIES)
+        if (!answer || !coherence_told_schemas(c, answer) || turn == COHERENCE_NAMED_TRIES)
             return answer;
         l2_answer_free(answer);
     }

@@ -80,9 +80,11 @@ static void take_answer(struct coherence *c, uint64_t now_ns)
     struct l2_answer *answer = coherence_request_take(&c->queue.request);
     if (!answer)
         return;
-    if (coherence_told_schemas(c, answer))
+    bool told = coherence_told_schemas(c, answer);
+    c->queue.moved = told ? c->queue.moved + 1 : 0;
+    if (told && c->queue.moved < COHERENCE_NAMED_TRIES)
         c->queue.due_ns = 0; /* the same once more, with all names */
-    else if (answer->status == 0 && !coherence_outlived(c, answer))
+    else if (answer->status == 0 && !told && !coherence_outlived(c, answer))
         accepted(c, answer);
     else
         failed(c, now_ns);

@@ -106,6 +106,10 @@ struct coherence_batch {
     bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) told again: in `recent` */
 };
 
+/* A list of schemas that has moved so often between question and answer: a caller leaves the change
+ * to the queue, and the queue waits as after a failure. */
+#define COHERENCE_NAMED_TRIES 4u
+
 /* Keys: (c)  (q) queue lock  (k) keeper  (a) atomic */
 struct coherence_queue {
     pthread_mutex_t lock;
@@ -118,6 +122,7 @@ struct coherence_queue {
     struct coherence_request request;
     uint64_t due_ns;                     /* (k) the next attempt */
     uint32_t backoff_ms;                 /* (k) 0: the last attempt succeeded */
+    uint32_t moved;                      /* (k) answers in a row that told only the schemas */
     _Atomic bool retry_now;              /* (a) the connection is new: no need to wait */
     _Atomic uint32_t count;              /* (a) written under the queue lock */
     _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */

@@ -1081,6 +1081,31 @@ TEST(a_list_that_moves_on_and_on_is_left_to_the_queue)
     world_close(&w);
 }
 
+/* Or there is no memory for the list: nothing is gained by asking at the rate of the answers. */
+TEST(a_queued_batch_waits_while_the_list_moves_on_and_on)
+{
+    world w;
+    world_open(&w);
+    CHECK_EQ(change_key(&w, "a"), 0);
+    w.connected = false;
+    CHECK_EQ(change_key(&w, "b"), NIGH_QUEUED);
+    w.connected = true;
+    w.up(w.up_arg);
+    coherence_tick(w.c);
+    unsigned tries = 0;
+    for (struct world_request *r; (r = world_take(&w, WORLD_CHANGE)) && tries < 100; tries++) {
+        move_list(&w);
+        world_execute(&w, r);
+        world_deliver(r, 0);
+        coherence_tick(w.c);
+    }
+    CHECK_EQ(tries, COHERENCE_NAMED_TRIES);
+    CHECK_EQ(queued(&w), 1);
+    world_pass(&w, 200);
+    CHECK_EQ(queued(&w), 0);
+    world_close(&w);
+}
+
 TEST(a_queued_batch_is_sent_again_with_all_names)
 {
     world w;
