@@ -571,16 +571,23 @@ TEST(resync_older_than_a_write_that_met_a_new_clock)
     world_close(&w);
 }
 
+/* A beat that is executed, its answer on its way. */
+static struct world_request *open_with_beat(world *w)
+{
+    world_open(w);
+    fake_env_advance(&w->fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w->c);
+    struct world_request *beat = world_take(w, WORLD_BEAT);
+    REQUIRE(beat);
+    world_execute(w, beat);
+    return beat;
+}
+
 /* The same with a beat: its answer comes from before the restart. */
 TEST(beat_older_than_a_write_that_met_a_new_clock)
 {
     world w;
-    world_open(&w);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *beat = world_take(&w, WORLD_BEAT);
-    REQUIRE(beat);
-    world_execute(&w, beat);
+    struct world_request *beat = open_with_beat(&w);
     uint64_t until_ns = trusted_until(&w);
     memset(w.replid, 'b', sizeof(w.replid));
     struct coherence_item item = world_tag("t", false);
@@ -598,12 +605,7 @@ TEST(beat_older_than_a_write_that_met_a_new_clock)
 TEST(beat_overtaken_by_writes_under_the_same_clock)
 {
     world w;
-    world_open(&w);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *beat = world_take(&w, WORLD_BEAT);
-    REQUIRE(beat);
-    world_execute(&w, beat);
+    struct world_request *beat = open_with_beat(&w);
     uint64_t until_ns = trusted_until(&w);
     struct coherence_item item = world_tag("t", false);
     CHECK_EQ(world_change(&w, &item, 1), 0);
