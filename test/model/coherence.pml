@@ -367,7 +367,7 @@ unsigned rollbacks : 3 = ROLLBACKS;
 byte mutant;
 bool new;
 
-hidden byte c, i, m, r, s, t;
+hidden byte c, i, m, r, s, limit;
 hidden byte ok, rewound;
 
 #define DUE (recovered -> executed : 0)
@@ -647,9 +647,9 @@ inline keeper_ask(n) {
 }
 
 inline vouch(n) {
-    t = (mutant == 90 -> DUE : N[n].ksnap);
+    limit = (mutant == 90 -> DUE : N[n].ksnap);
     if
-    :: !N[n].trust || N[n].vouched < t -> N[n].vouched = t
+    :: !N[n].trust || N[n].vouched < limit -> N[n].vouched = limit
     :: else
     fi;
     N[n].trust = true;
@@ -669,8 +669,8 @@ inline find(nonce_then, position) {
 
 /* Rule 16: whether the answer of the clock followed shows another history. Sets rewound. */
 inline check_history(n) {
-    t = (mutant == 167 -> N[n].after_a : N[n].after_k);
-    rewound = new && mutant != 160 && (N[n].kseq < t || DIFFERS(n, N[n].kseq, N[n].knonce));
+    limit = (mutant == 167 -> N[n].after_a : N[n].after_k);
+    rewound = new && mutant != 160 && (N[n].kseq < limit || DIFFERS(n, N[n].kseq, N[n].knonce));
     /* the entries of the log, and what the first of them came after */
     r = N[n].knonce;
     do
@@ -935,8 +935,8 @@ inline flight_fill(n) {
         assert(!S[s].filled);
         LEASE(n) = 0;
         S[s].filled = true;
-        t = (mutant == 11 -> N[n].k : N[n].fk);
-        store(n, N[n].v, N[n].fc, t, N[n].fhome, N[n].token)
+        limit = (mutant == 11 -> N[n].k : N[n].fk);
+        store(n, N[n].v, N[n].fc, limit, N[n].fhome, N[n].token)
     :: else
     fi;
     land(n)
