@@ -7,7 +7,8 @@
 //
 // Why the token goes with every value: a registration is no change, so it has no place in the chain
 // of them. Should an older copy of the data be loaded in place, the list without us in it has
-// another token, and the script registers us again.
+// another token, and the script registers us again. (A list that has us for a shorter time may have
+// the same one: README.md, Known limits.)
 
 #include <nigh/options.h>
 

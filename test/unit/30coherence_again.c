@@ -700,6 +700,33 @@ TEST(rewound_under_a_frame_and_without_a_log)
     world_close(&w);
 }
 
+/* The trail is lost, which renews nothing; then the copy is loaded, before the resync looks. */
+TEST(rewound_between_a_lost_trail_and_its_resync)
+{
+    world w;
+    world_open(&w);
+    uint64_t before = followed(&w);
+    world_other(&w, world_key("x1"));
+    struct world_copy copy = world_save(&w);
+    world_other(&w, world_key("x2"));
+    world_hear(&w);
+    world_other(&w, world_key("x3"));
+    lose_frames(&w);
+    world_line_clear(&w.log);
+    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w.c);
+    CHECK(world_serve_one(&w, WORLD_BEAT));
+    coherence_tick(w.c);
+    CHECK_EQ(followed(&w), 0);
+    CHECK_EQ(w.renewed, 0);
+    world_load(&w, &copy);
+    world_settle(&w);
+    CHECK_EQ(w.renewed, 1);
+    CHECK_NE(followed(&w), before);
+    check_well(&w);
+    world_close(&w);
+}
+
 TEST(rewound_as_a_frame_tells)
 {
     struct rewinding t;
