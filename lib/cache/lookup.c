@@ -11,7 +11,7 @@
 
 #include "cache/freshness.h"
 
-/* What is older is over: three lifetimes of 32 bits, 149 days. In ns it is a small number. */
+/* Bounds an age: three lifetimes of 32 bits, 149 days; nothing so old lives. Small in ns. */
 #define AGE_MAX_MS (3 * (uint64_t)UINT32_MAX)
 
 /* Slots of the tags, for the L1 entry. */

@@ -126,10 +126,10 @@ struct coherence_schema {
     uint64_t token;    /* (s) ... in the list of this token */
     uint64_t until_ms; /* (s) server time */
 };
-/* What the script that stores a value for `hard_ms` has to say of its schema. */
+/* Returns what a script that stores a value for `hard_ms` sends to register its schema. */
 struct l2_register coherence_register(struct coherence *c, const struct coherence_schema *s,
                                       uint32_t hard_ms);
-/* What the answer to such a script says of it. True: too many schemas are in use. */
+/* Keeps what the answer to such a script says of that. True: too many schemas are in use. */
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer);
 

@@ -3,7 +3,7 @@
 
 #include "coherence/recent.h"
 
-/* What stands before the space and the bytes of a note. */
+/* Heads a note; its space and its bytes follow. */
 struct note {
     uint64_t at_ns;
     uint64_t identity;

@@ -51,7 +51,7 @@ struct coherence_point {
     uint64_t nonce;
 };
 
-/* What is remembered of one of our calls. Keys: (l) */
+/* Remembers one of our calls. Keys: (l) */
 struct coherence_call {
     uint64_t finished;  /* (l) the id of the call whose local step is done ... */
     uint64_t heard;     /* (l) ... of the one whose frame came before that */

@@ -24,7 +24,7 @@
 #include "l2/command.h"
 #include "l2/l2.h"
 
-/* What each wire version has. Keys: (c) all. */
+/* Names that each wire version has. Keys: (c) all. */
 struct key_names {
     struct bytes base;  /* before the space of a value */
     struct bytes lease; /* before the space of a lease */

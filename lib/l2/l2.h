@@ -179,8 +179,8 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op);
 
 /*
- * Who stores a value registers its schema (rule 17), unless the list of them
- * has the token that it had when that was done before.
+ * A script that stores a value registers its schema (rule 17), unless the list of them has the
+ * token that it had when that was done before.
  */
 struct l2_register {
     uint32_t ms;    /* for so long; 0: not at all */
@@ -345,7 +345,7 @@ struct l2_envelope {
     struct bytes payload;
 };
 
-/* Of space, schema and key: an envelope is of one key, so that another's is never taken for it. */
+/* Hashes space, schema and key: an envelope bears it, so that another key's is never taken. */
 uint64_t l2_name_hash(const struct l2_key *key);
 size_t l2_envelope_size(const struct l2_envelope *e);
 void l2_envelope_encode(const struct l2_envelope *e, void *buffer);

@@ -51,7 +51,7 @@ bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer)
     return s != NULL;
 }
 
-/* What a waiter gets that did not wait any longer. Shared, and never written to. */
+/* Answers a waiter that has left at its deadline. Shared, and never written to. */
 static struct answer late = {.public = {.status = NIGH_ETIMEDOUT}};
 
 bool sync_is_late(const struct l2_answer *answer)
