@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# `cmake --install`: libraries, headers, nigh.pc and the CMake package Nigh.
-# Shared and static are separate export sets: only the static one needs our dependencies.
+# `cmake --install`: libraries, headers, nigh.pc, nigh-system.pc and the CMake package Nigh.
+# Shared and static are separate export sets: only the static ones need our dependencies.
 
 include(CMakePackageConfigHelpers)
 set(NIGH_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Nigh)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nigh TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
-foreach(product nigh nigh_static)
+foreach(product nigh nigh_static nigh_system nigh_system_static)
     install(TARGETS ${product} EXPORT ${product})
     install(EXPORT ${product} NAMESPACE nigh:: FILE ${product}.cmake
         DESTINATION ${NIGH_CMAKE_DIR})
@@ -14,8 +14,13 @@ endforeach()
 
 # Relative to the file itself, so that `cmake --install --prefix` may choose the place.
 file(RELATIVE_PATH NIGH_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-configure_file(cmake/nigh.pc.in nigh.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/nigh.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+function(nigh_install_pc NIGH_PC_NAME NIGH_PC_REQUIRES)
+    configure_file(cmake/nigh.pc.in ${NIGH_PC_NAME}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${NIGH_PC_NAME}.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+nigh_install_pc(nigh "${NIGH_REQUIRES}")
+nigh_install_pc(nigh-system "${NIGH_REQUIRES_SYSTEM}")
 
 configure_package_config_file(cmake/NighConfig.cmake.in NighConfig.cmake
     INSTALL_DESTINATION ${NIGH_CMAKE_DIR})

@@ -12,8 +12,6 @@
  *
  * Source: jemalloc(3) 5.3, "mallctl namespace".
  */
-#if NIGH_ALLOCATOR_JEMALLOC
-
 #include "base/mem_region.h"
 
 #include <stdbool.h>
@@ -331,5 +329,3 @@ void mem_purge(struct mem *mem)
 {
     arena_do(mem->arena, "purge");
 }
-
-#endif

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory from malloc: for sanitizers, which do not see into jemalloc, and for hosts that dlopen us.
+ * Memory from malloc: for sanitizers, which do not see into jemalloc, and for what is loaded by
+ * dlopen (libnigh-system).
  *
  * malloc has neither arenas nor caches to name, so a cache is always NULL and purging trims the
  * whole process. Statistics of malloc are those of the process, so none are given.
  */
-#if !NIGH_ALLOCATOR_JEMALLOC
-
 #include "base/mem_region.h"
 
 #include <malloc.h>
@@ -102,5 +101,3 @@ void mem_purge(struct mem *mem)
     (void)mem;
     malloc_trim(0);
 }
-
-#endif

@@ -56,7 +56,8 @@ target_link_libraries(perf_bench PRIVATE
 # nigh with another way of freeing: its own gives way where the variant has a function of the name.
 set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_reclaim.o)
 set(reclaim "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,INCLUDE,l1/reclaim[.]c[.]o$>")
-set(others "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>")
+set(others "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>"
+    $<TARGET_OBJECTS:nigh_memory_jemalloc>)
 add_custom_command(OUTPUT ${weak}
     COMMAND ${CMAKE_OBJCOPY} --weaken-symbol=reclaim_retire_locked ${reclaim} ${weak}
     DEPENDS ${reclaim} COMMENT "Weakening reclaim" VERBATIM)
@@ -71,7 +72,8 @@ foreach(variant unsafe call_rcu)
 endforeach()
 
 # nigh inlined into the timing loop: the whole library and core.c as one unit.
-add_library(perf_core OBJECT ${NIGH_SOURCES} bench/core.c bench/nigh.c)
+add_library(perf_core OBJECT
+    ${NIGH_SOURCES} ${PROJECT_SOURCE_DIR}/lib/base/mem_jemalloc.c bench/core.c bench/nigh.c)
 target_include_directories(perf_core PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${NIGH_GENERATED_DIR})
 target_link_libraries(perf_core PRIVATE nigh_flags ${NIGH_LINKED} PkgConfig::NIGH_XXHASH)
 target_compile_options(perf_core PRIVATE -fvisibility=hidden -ftls-model=initial-exec -flto)

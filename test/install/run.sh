@@ -1,13 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs into a temporary prefix, then builds and runs a C and a C++ program outside the tree
-# against it: shared and static, through pkg-config and through CMake.
-# Usage: run.sh BUILD INTERNAL_ARCHIVE CMAKE CC CXX NM
+# Installs into a temporary prefix, then builds and runs outside the tree against it a C and a C++
+# program and a plugin: shared and static, of both allocators, through pkg-config and through CMake.
+# Usage: run.sh BUILD INTERNAL_ARCHIVE ALLOCATOR CMAKE CC CXX NM
 #
 # Each program also holds a function for every hidden function of ours, under the same name,
 # that traps: a library that let one of its internals be replaced would not get far.
+#
+# jemalloc wants more thread-local storage than glibc keeps for what is loaded late. That is the
+# reason for the plugins' GLIBC_TUNABLES; what is linked to nigh-system loads without it.
 set -eu
-build=$1 internal=$2 cmake=$3 cc=$4 cxx=$5 nm=$6
+build=$1 internal=$2 allocator=$3 cmake=$4 cc=$5 cxx=$6 nm=$7
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,43 +22,83 @@ PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nigh.pc)")
 LD_LIBRARY_PATH=$(dirname "$(find "$prefix" -name libnigh.so)")
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
 
+fail() {
+    echo "$*"
+    exit 1
+}
+
 "$nm" -g --defined-only "$internal" |
     awk '$2 == "T" && $3 !~ /^nigh_/ {
         printf "void %s(void);\nvoid %s(void)\n{\n    __builtin_trap();\n}\n", $3, $3 }' \
         >"$work/clash.c"
-[ -s "$work/clash.c" ] || { echo "no internal functions found in $internal"; exit 1; }
+[ -s "$work/clash.c" ] || fail "no internal functions found in $internal"
 
-# try NAME: run it, and see that it needs libnigh.so if and only if it is shared.
+# linked FILE KIND LIBRARY: it needs the shared library if and only if it is of that kind, and
+# jemalloc if and only if its library is over jemalloc.
+linked() {
+    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    case $2:$needed in
+        shared:*"lib$3.so.0"*) needed=$(readelf -d "$LD_LIBRARY_PATH/lib$3.so.0") ;;
+        shared:* | static:*libnigh*) fail "$1 is not linked to the $2 $3: $needed" ;;
+    esac
+    case $3:$allocator:$needed in
+        nigh:jemalloc:*libjemalloc*) ;;
+        nigh:jemalloc:*) fail "$1 is not linked to jemalloc" ;;
+        *libjemalloc*) fail "$1 is linked to jemalloc" ;;
+    esac
+}
+
+# try NAME FILE KIND LIBRARY
 try() {
     echo "--- $1"
-    "$work/$1"
-    if ldd "$work/$1" | grep -q libnigh; then kind=shared; else kind=static; fi
-    case $1 in *"$kind") ;; *) echo "$1 is linked $kind"; exit 1 ;; esac
+    "$2"
+    linked "$2" "$3" "$4"
 }
 
-flags=$(pkg-config --cflags nigh)
-shared=$(pkg-config --libs nigh)
-static=$(pkg-config --static --libs nigh | sed 's/-lnigh/-l:libnigh.a/')
-# shellcheck disable=SC2086 # lists of flags on purpose
-{
-    "$cc" -c "$work/clash.c" -o "$work/clash.o"
-    "$cc" -std=c11 "$here/use.c" "$work/clash.o" $flags $shared -o "$work/pc-c-shared"
-    "$cc" -std=c11 "$here/use.c" "$work/clash.o" $flags $static -o "$work/pc-c-static"
-    "$cxx" -std=c++17 "$here/use.cc" "$work/clash.o" $flags $shared -o "$work/pc-cxx-shared"
-    "$cxx" -std=c++17 "$here/use.cc" "$work/clash.o" $flags $static -o "$work/pc-cxx-static"
+tunables=glibc.rtld.optional_static_tls=4096
+
+# plugin NAME FILE KIND LIBRARY
+plugin() {
+    echo "--- $1"
+    linked "$2" "$3" "$4"
+    flags=$(readelf -d "$2" | grep FLAGS_1 || true)
+    case $3:$flags in
+        shared:* | static:*NODELETE*) ;;
+        *) fail "$1 may be unloaded with nigh in it" ;;
+    esac
+    [ "$4" = nigh ] || GLIBC_TUNABLES='' "$work/load" "$2"
+    GLIBC_TUNABLES=$tunables "$work/load" "$2"
 }
-for program in pc-c-shared pc-c-static pc-cxx-shared pc-cxx-static; do
-    try $program
+
+"$cc" -std=gnu11 -Wall -Wextra -Werror "$here/load.c" -o "$work/load" -ldl -pthread
+"$cc" -c "$work/clash.c" -o "$work/clash.o"
+for library in nigh nigh-system; do
+    for kind in shared static; do
+        flags=$(pkg-config --cflags $library)
+        libs=$(pkg-config --libs $library)
+        [ $kind = shared ] ||
+            libs=$(pkg-config --static --libs $library | sed "s/-l$library\b/-l:lib$library.a/")
+        name=$work/pc-$library-$kind
+        # shellcheck disable=SC2086 # lists of flags on purpose
+        {
+            "$cc" -std=c11 "$here/use.c" "$work/clash.o" $flags $libs -o "$name-c"
+            "$cxx" -std=c++17 "$here/use.cc" "$work/clash.o" $flags $libs -o "$name-cxx"
+            "$cc" -std=c11 -fPIC -shared -Dmain=use_main "$here/use.c" $flags $libs -o "$name.so"
+        }
+        try "${name##*/}-c" "$name-c" $kind $library
+        try "${name##*/}-cxx" "$name-cxx" $kind $library
+        plugin "${name##*/}.so" "$name.so" $kind $library
+    done
 done
 
 generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$build/CMakeCache.txt") # what is installed
 CC=$cc CXX=$cxx "$cmake" -G "$generator" -S "$here" -B "$work/user" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_STANDARD=17 -DCLASH="$work/clash.c" >"$work/user.log"
 "$cmake" --build "$work/user" >>"$work/user.log" || { cat "$work/user.log"; exit 1; }
-ln -s user/c_nigh "$work/cmake-c-shared"
-ln -s user/c_nigh_static "$work/cmake-c-static"
-ln -s user/cxx_nigh "$work/cmake-cxx-shared"
-ln -s user/cxx_nigh_static "$work/cmake-cxx-static"
-for program in cmake-c-shared cmake-c-static cmake-cxx-shared cmake-cxx-static; do
-    try $program
+for target in nigh nigh_static nigh_system nigh_system_static; do
+    case $target in *_static) kind=static ;; *) kind=shared ;; esac
+    case $target in *system*) library=nigh-system ;; *) library=nigh ;; esac
+    try "cmake-c-$target" "$work/user/c_$target" $kind $library
+    try "cmake-cxx-$target" "$work/user/cxx_$target" $kind $library
+    plugin "cmake-plugin-$target" "$work/user/libplugin_$target.so" $kind $library
 done
