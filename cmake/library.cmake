@@ -38,6 +38,10 @@ set_source_files_properties(
     PROPERTIES COMPILE_OPTIONS
     "-fomit-frame-pointer;$<$<C_COMPILER_ID:GNU>:-fno-split-wide-types>")
 
+# A log hook that throws, or ends its thread, leaves behind it what the next one needs.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/lib/base/log_queue.c
+    PROPERTIES COMPILE_OPTIONS -fexceptions)
+
 # nigh_add_products(<target> <name of its files> <backend> <what it links>...)
 function(nigh_add_products target output backend)
     set(objects $<TARGET_OBJECTS:nigh_objects> $<TARGET_OBJECTS:nigh_memory_${backend}>)

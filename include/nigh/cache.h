@@ -92,7 +92,8 @@ int nigh_set(struct nigh *cache, const char *name, const char *value);
  *
  * Returns   NIGH_FRESH trusted, always so without Redis; NIGH_STALE in doubt: nothing stored is
  *           called fresh
- * Errors    NIGH_EOFFLINE in doubt and not connected; NIGH_EFORKED
+ * Errors    NIGH_EOFFLINE in doubt and not connected; NIGH_EFORKED; NIGH_ECLOSED to a log hook,
+ *           while the cache closes
  * Threads   any
  * Blocks    never
  */

@@ -55,10 +55,30 @@ extern "C" {
 
 enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEBUG };
 
+/* Where messages go that no hook takes: warnings and errors, one line each. */
+enum nigh_log_to {
+    NIGH_LOG_TO_DEFAULT, /* stderr */
+    NIGH_LOG_TO_STDERR,  /* if descriptor 2 was one at nigh_open(); a line that finds no room at
+                            once (a full pipe) is lost, and counted as log_lost */
+    NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); a full one is waited for */
+    NIGH_LOG_TO_NONE,
+};
+
 /**
- * Receives one message (no newline at its end).
+ * Receives one message (no newline at its end), of any level, in order, one at a time.
  *
- * Threads   any thread of the library or of the host that called into it; must not call nigh
+ * It may block: no call and no thread that serves waits for it. Of what comes meanwhile 128 lines
+ * are kept, more are lost; the next one says how many. nigh_close() hands out what is there and
+ * leaves a hook alone that takes longer than a second; that one may touch nothing of nigh's when it
+ * goes on. In a child of fork() it is not called.
+ *
+ * It may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED while
+ * that closes), and anything at all on others, but nothing else. It must return: no longjmp() out
+ * of it, and no exception, which finds no handler on nigh's thread. If it ends its thread with
+ * pthread_exit(), messages go on from another one.
+ *
+ * Threads   one of its own, nigh-log, with all signals blocked; with threads=none whoever calls
+ *           nigh_tick() and nigh_close(), which wait for it
  */
 typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *message);
 
@@ -136,18 +156,19 @@ struct nigh_options {
     uint32_t workers;              /* threads that run refreshes and WORKER loads */
     enum nigh_threads threads;     /* NONE: the host calls nigh_tick() */
     struct nigh_space_options space; /* defaults of the spaces */
-    nigh_log_fn log;               /* NULL: silence */
+    nigh_log_fn log;               /* NULL: as log_to says */
     void *log_arg;
     nigh_clock_fn clock;           /* NULL: the kernel's monotonic clocks */
     void *clock_arg;
     enum nigh_hash l1_hash;        /* of keys, with a seed of this process; never on the wire */
     enum nigh_huge_pages l1_huge_pages; /* what of L1 lies in pages of 2 MiB */
+    enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
 };
 /* clang-format off */
 #define NIGH_OPTIONS_INIT \
     { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, \
       NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
-      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT }
+      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT, NIGH_LOG_TO_DEFAULT }
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */

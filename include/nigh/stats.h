@@ -24,7 +24,8 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
  * @param buffer   may be NULL: only the length is told
  *
  * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
- * Errors    NIGH_EINVAL no such format; NIGH_EFORKED
+ * Errors    NIGH_EINVAL no such format; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while the cache
+ *           closes
  * Threads   any; counts move on meanwhile: sums, not a snapshot
  * Blocks    for short locks, each shard's among them: not for the hot path
  */
@@ -44,7 +45,7 @@ void nigh_stats_print(FILE *out);
  *                spaces and the cache itself
  *
  * Returns   its value
- * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED
+ * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()
  * Threads   any
  * Blocks    as nigh_stats()
  */

@@ -45,7 +45,8 @@ static inline bool env_starts_threads(const struct env *env)
     return env->own_threads && !env->driven;
 }
 
-/* The kernel's clock, the futex, getrandom and `backend` memory. Returns 0 or NIGH_ENOMEM. */
+/* The kernel's clock, the futex, getrandom and `backend` memory; a silent log, until log_open().
+ * Returns 0 or NIGH_ENOMEM. */
 int env_init_real(struct env *env, bool own_threads);
 void env_fini(struct env *env);
 

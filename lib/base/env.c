@@ -41,6 +41,7 @@ undo_mem:
 
 void env_fini(struct env *env)
 {
+    log_close(env->log);
     struct mem *mem = env->mem;
     mem_free(mem, NULL, CONTAINER_OF(env->clock, struct parts, clock), sizeof(struct parts));
     mem_destroy(mem);

@@ -9,12 +9,8 @@
 #include "base/log.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 
-#include "base/clock.h"
-
-#define MESSAGE_BYTES 512 /* one line; longer text is cut */
 #define SITE_PAUSE_NS NS_PER_S
 
 static uint64_t log_time_ns(const struct log *log)
@@ -23,34 +19,85 @@ static uint64_t log_time_ns(const struct log *log)
     return clock_coarse_ns(log->clock ? log->clock : &kernel);
 }
 
-/* A site is one for all caches, whose clocks may be several: a next time that is further away than
+/*
+ * A site is one for all caches, whose clocks may be several: a next time that is further away than
  * two pauses is another clock's, and silence until then could last for years. (Of one clock it is
- * at most one, and what another thread was ahead.) */
-static bool may_speak(struct log_site *site, uint64_t now)
+ * at most one.) The clock is read after the site: a thread that is stopped between the two would
+ * come with a time long past, take the next time for another clock's, and speak too early.
+ */
+static bool may_speak(const struct log *log, struct log_site *site)
 {
-    uint64_t next = atomic_load_explicit(&site->next_ns, memory_order_relaxed);
+    /* pair(log.site): whose time is looked at here had read the clock before we do */
+    uint64_t next = atomic_load_explicit(&site->next_ns, memory_order_acquire);
+    uint64_t now = log_time_ns(log);
     return (now >= next || next - now > 2 * SITE_PAUSE_NS) &&
+           /* pair(log.site): after our look at the clock */
            atomic_compare_exchange_strong_explicit(&site->next_ns, &next, now + SITE_PAUSE_NS,
-                                                   memory_order_relaxed, memory_order_relaxed);
+                                                   memory_order_release, memory_order_relaxed);
+}
+
+static bool is_heard(const struct log *log, enum nigh_log_level level)
+{
+    return log && (log->queue ? log_queue_wants(log->queue, level) : log->fn != NULL);
 }
 
 void log_write(struct log *log, enum nigh_log_level level, struct log_site *site, const char *fmt,
                ...)
 {
-    if (!log || !log->fn)
+    if (!is_heard(log, level))
         return;
-    if (!may_speak(site, log_time_ns(log))) {
+    if (!may_speak(log, site)) {
         atomic_fetch_add_explicit(&site->held, 1, memory_order_relaxed);
         return;
     }
     uint32_t held = atomic_exchange_explicit(&site->held, 0, memory_order_relaxed);
 
-    char message[MESSAGE_BYTES];
+    char message[LOG_LINE_BYTES];
     va_list args;
     va_start(args, fmt);
     int len = vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
-    if (held > 0 && len >= 0 && len < MESSAGE_BYTES)
-        snprintf(message + len, (size_t)(MESSAGE_BYTES - len), " (%u like it held back)", held);
-    log->fn(log->arg, level, message);
+    if (held > 0 && len >= 0 && len < (int)LOG_LINE_BYTES)
+        snprintf(message + len, LOG_LINE_BYTES - (size_t)len, " (%u like it held back)", held);
+    if (log->queue)
+        log_queue_push(log->queue, level, message);
+    else
+        log->fn(log->arg, level, message);
+}
+
+/* ---- the queue behind it ---- */
+
+int log_open(struct log *log, const struct log_out *out, bool own_thread)
+{
+    return log_queue_create(out, own_thread, &log->queue);
+}
+
+void log_turn(struct log *log)
+{
+    if (log->queue)
+        log_queue_turn(log->queue);
+}
+
+static uint64_t leave_ns(struct log *log)
+{
+    if (log->leave_ns == 0)
+        log->leave_ns = clock_kernel_ns(CLOCK_MONOTONIC) + LOG_PATIENCE_NS;
+    return log->leave_ns;
+}
+
+bool log_flush(struct log *log)
+{
+    return !log->queue || log_queue_flush(log->queue, leave_ns(log));
+}
+
+void log_close(struct log *log)
+{
+    if (log->queue)
+        log_queue_destroy(log->queue, leave_ns(log));
+    log->queue = NULL;
+}
+
+uint64_t log_lost(const struct log *log)
+{
+    return log->queue ? log_queue_lost(log->queue) : 0;
 }

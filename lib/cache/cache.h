@@ -93,6 +93,7 @@ struct nigh {
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
     _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
+    _Atomic bool closed;                        /* (a) a log hook's questions are refused */
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
     uint32_t group_slots;                       /* (c) */
@@ -136,6 +137,13 @@ static inline bool cache_forked(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
                          cache->fork_count);
+}
+/* For calls that a log hook may make: NIGH_EFORKED, NIGH_ECLOSED. */
+static inline int cache_check_open(const struct nigh *cache)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    return atomic_load_explicit(&cache->closed, memory_order_relaxed) ? NIGH_ECLOSED : 0;
 }
 /* Whether reads may go the short way: not in a child, and not where there is no short section. The
  * field is the cache's fork_count, or a number that is never reached. */

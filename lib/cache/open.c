@@ -3,9 +3,9 @@
  * Opening, keeping and closing a cache.
  *
  * Threads (with own threads): nigh-io (l2), nigh-listen (coherence), nigh-keeper (this file),
- * nigh-reclaim (l1), nigh-worker x k. Without: nigh_tick() takes their turns, and a call that must
- * wait takes them too, through the park interface, so that it never waits for a thread that is not
- * there.
+ * nigh-reclaim (l1), nigh-worker x k, nigh-log (base). Without: nigh_tick() takes their turns, and
+ * a call that must wait takes them too, through the park interface, so that it never waits for a
+ * thread that is not there.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -98,6 +98,7 @@ int nigh_tick(struct nigh *cache)
         return NIGH_EINVAL;
     cache_turn(cache, 0);
     l1_reclaim(cache->l1);
+    log_turn(cache->env.log);
     return 10; /* the sockets are polled, not awaited */
 }
 
@@ -117,6 +118,14 @@ static void take_seams(struct env *env, const struct cache_seams *seams)
     env->driven = true;
 }
 
+static int open_log(struct nigh *cache, const struct nigh_options *o)
+{
+    struct log_out out;
+    if (!log_out_init(&out, o->log, o->log_arg, o->log_to))
+        return 0;
+    return log_open(cache->env.log, &out, cache->env.own_threads);
+}
+
 static int init_env(struct nigh *cache, const struct nigh_options *o,
                     const struct cache_seams *seams)
 {
@@ -129,13 +138,18 @@ static int init_env(struct nigh *cache, const struct nigh_options *o,
         cache->clock = (struct clock){clock_hook_ns, &cache->clock_hook};
     }
     *cache->env.clock = cache->clock;
-    cache->env.log->fn = o->log;
-    cache->env.log->arg = o->log_arg;
-    if (seams)
+    if (seams) {
         take_seams(&cache->env, seams);
-    else if (!cache->env.own_threads)
+        cache->env.log->fn = o->log;
+        cache->env.log->arg = o->log_arg;
+        return 0;
+    }
+    if (!cache->env.own_threads)
         *cache->env.park = (struct park){turn_wait, turn_wake, cache};
-    return 0;
+    rc = open_log(cache, o);
+    if (rc != 0)
+        env_fini(&cache->env);
+    return rc;
 }
 
 static int open_l1(struct nigh *cache, const struct nigh_options *o)
@@ -356,6 +370,13 @@ static void check_released(struct nigh *cache)
         LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %" PRIu64 " values are held", pins);
 }
 
+/* What a log hook asks for now comes from tiers that are whole; what it asks later is refused. */
+static void end_log_calls(struct nigh *cache)
+{
+    atomic_store_explicit(&cache->closed, true, memory_order_relaxed); /* ordered by the flush */
+    log_flush(cache->env.log);
+}
+
 void nigh_close(struct nigh *cache)
 {
     if (!cache)
@@ -365,6 +386,7 @@ void nigh_close(struct nigh *cache)
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     drain_flights(cache);
     check_released(cache);
+    end_log_calls(cache);
     close_tiers(cache);
     destroy(cache);
 }
@@ -380,8 +402,9 @@ uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *cal
 
 int nigh_health(struct nigh *cache)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    int rc = cache_check_open(cache);
+    if (rc != 0)
+        return rc;
     /* pair(coherence.trust): only compared; the order does not matter here */
     uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
     if (clock_coarse_ns(&cache->clock) < until_ns)

@@ -81,6 +81,8 @@ static const struct option options[] = {
      "threads that refresh behind the callers, and load for spaces that run_on worker"},
     {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",
      "none: the host calls nigh_tick()"},
+    {"log", WORD(log_to), UNIT_NONE, 0, 0, NIGH_LOG_TO_STDERR, "stderr,syslog,none",
+     "where warnings and errors go, unless the host has a hook for all messages"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
      "version of the values' format (\"1\"), part of every Redis key"},
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,

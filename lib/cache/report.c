@@ -24,6 +24,7 @@ struct gauges {
     uint64_t pins;
     uint64_t pinned_bytes;
     uint64_t flights;
+    uint64_t log_lost;
 };
 
 static void read_gauges(struct nigh *cache, struct gauges *g)
@@ -32,6 +33,7 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     l1_gauges_read(cache->l1, &g->l1);
     l1_pins_read(cache->l1, &g->pins, &g->pinned_bytes);
     g->flights = flight_count(cache->flights);
+    g->log_lost = log_lost(cache->env.log);
     if (cache->l2)
         l2_gauges_read(cache->l2, &g->l2);
     if (cache->coherence)
@@ -60,7 +62,8 @@ static void read_gauges(struct nigh *cache, struct gauges *g)
     X(listening, g->coherence.listening, "1: the listener is subscribed")                          \
     X(following, g->coherence.identity != 0, "1: it knows the clock of the Redis it talks to")     \
     X(sequence, g->coherence.applied, "last invalidation applied, in Redis' count")                \
-    X(queued, g->coherence.queued, "invalidations that Redis has not accepted yet")
+    X(queued, g->coherence.queued, "invalidations that Redis has not accepted yet")                \
+    X(log_lost, g->log_lost, "lines of the log that found no reader in time")
 
 struct gauge {
     const char *name;
@@ -183,8 +186,9 @@ static void write_json(struct nigh *cache, struct writer *w)
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size)
 {
     struct writer w = {buffer, buffer ? size : 0, 0};
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    int rc = cache_check_open(cache);
+    if (rc != 0)
+        return rc;
     if (format == NIGH_STATS_TEXT)
         write_text(cache, &w);
     else if (format == NIGH_STATS_JSON)
@@ -234,8 +238,9 @@ static int64_t gauge_value(struct nigh *cache, const char *name)
 
 int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char *name)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    int rc = cache_check_open(cache);
+    if (rc != 0)
+        return rc;
     int counter = find_counter(name);
     if (!space_name)
         return counter >= 0 ? counter_sum(cache, (enum stats_counter)counter)

@@ -73,7 +73,7 @@ void fake_env_init(struct fake_env *f, uint64_t seed)
     *f = (struct fake_env){.now_ns = FAKE_ENV_START_NS};
     f->clock = (struct clock){read_clock, f};
     f->park = (struct park){park, wake, f};
-    f->log = (struct log){keep_message, f, &f->clock};
+    f->log = (struct log){.fn = keep_message, .arg = f, .clock = &f->clock};
     random_init(&f->random, seed ? seed : 1);
     struct mem *mem = mem_create();
     REQUIRE(mem);

@@ -87,7 +87,7 @@ TEST(long_messages_are_cut_and_keep_their_end)
 
 TEST(no_hook_is_silence)
 {
-    struct log silent = {NULL, NULL, NULL};
+    struct log silent = {0};
     site_a = (struct log_site){0};
     log_write(&silent, NIGH_LOG_ERROR, &site_a, "nobody hears");
     log_write(NULL, NIGH_LOG_ERROR, &site_a, "nobody hears");
@@ -125,7 +125,7 @@ static void *chatter(void *arg)
 TEST(no_message_is_lost_from_the_sum)
 {
     struct clock clock = {tick, NULL};
-    struct log log = {hear, NULL, &clock};
+    struct log log = {.fn = hear, .clock = &clock};
     pthread_t threads[THREADS];
     site_b = (struct log_site){0};
     for (int i = 0; i < THREADS; i++)
@@ -133,6 +133,6 @@ TEST(no_message_is_lost_from_the_sum)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK_EQ(said + told_as_held + site_b.held, THREADS * MESSAGES);
-    CHECK_GE(said, THREADS * MESSAGES / 1100); /* who speaks may have looked a little late */
+    CHECK_GE(said, THREADS * MESSAGES / 1100); /* others look while one is about to speak */
     CHECK_LE(said, THREADS * MESSAGES / 1000 + 1);
 }

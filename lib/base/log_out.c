@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hook, stderr and syslog.
+ *
+ * Descriptor 2 belongs to the host, and need not be its stderr: where a host has closed it, the
+ * next file or socket that it opens gets the number, and a line of ours in there would be damage.
+ * So it is written to only while it is the file that it was when the cache was opened, and that one
+ * must look like a place for messages (is_for_messages()). Its O_NONBLOCK is left as it is, for the
+ * host's own stdio shares it: we look whether there is room first, and a line that finds none is
+ * lost. Nothing of stdio is used, whose locks a host may hold.
+ */
+#include "base/log_out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log_queue.h" /* LOG_LINE_BYTES */
+
+#define JOURNAL "/run/systemd/"
+
+/* A socket is one for messages if it is systemd's, or one end of a socketpair (node.js gives those
+ * to its children). Any other goes to somebody who does not expect words of ours. */
+static bool is_journal(int fd)
+{
+    struct sockaddr_un peer = {0};
+    socklen_t len = sizeof(peer);
+    if (getpeername(fd, (struct sockaddr *)(void *)&peer, &len) != 0 || peer.sun_family != AF_UNIX)
+        return false;
+    bool named = len > offsetof(struct sockaddr_un, sun_path);
+    return !named || strncmp(peer.sun_path, JOURNAL, sizeof(JOURNAL) - 1) == 0;
+}
+
+/* A file that is open for reading too is somebody's data, not `2>file`. */
+static bool is_for_messages(int fd, struct stat *ret)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(fd, ret) != 0)
+        return false;
+    if (S_ISREG(ret->st_mode))
+        return (flags & O_ACCMODE) == O_WRONLY;
+    if (S_ISSOCK(ret->st_mode))
+        return is_journal(fd);
+    return S_ISFIFO(ret->st_mode) || S_ISCHR(ret->st_mode);
+}
+
+bool log_out_init(struct log_out *out, nigh_log_fn hook, void *arg, enum nigh_log_to to)
+{
+    struct stat file = {0};
+    *out = (struct log_out){.hook = hook, .arg = arg, .to = to};
+    if (hook || to == NIGH_LOG_TO_SYSLOG)
+        return true;
+    if (to != NIGH_LOG_TO_STDERR || !is_for_messages(STDERR_FILENO, &file))
+        return false;
+    out->device = file.st_dev;
+    out->inode = file.st_ino;
+    return true;
+}
+
+bool log_out_wants(const struct log_out *out, enum nigh_log_level level)
+{
+    return out->hook || level <= NIGH_LOG_WARN;
+}
+
+static const char *level_name(enum nigh_log_level level)
+{
+    return level == NIGH_LOG_ERROR ? "error" : "warning";
+}
+
+static bool has_room(const struct log_out *out)
+{
+    struct stat now;
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return fstat(STDERR_FILENO, &now) == 0 && now.st_dev == out->device &&
+           now.st_ino == out->inode && poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
+/* A pipe whose reader goes just now raises SIGPIPE, which would end a host whose thread this is. */
+static bool write_without_signal(const char *line, size_t len)
+{
+    static const struct timespec at_once;
+    sigset_t pipe, pending, before;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    bool whole = write(STDERR_FILENO, line, len) == (ssize_t)len;
+    if (!whole && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+        sigtimedwait(&pipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return whole;
+}
+
+static bool write_stderr(const struct log_out *out, enum nigh_log_level level, const char *message)
+{
+    char line[LOG_TEXT_BYTES + 32];
+    int len = snprintf(line, sizeof(line), "nigh: %s: %s\n", level_name(level), message);
+    return len > 0 && has_room(out) && write_without_signal(line, (size_t)len);
+}
+
+bool log_out_write(const struct log_out *out, enum nigh_log_level level, const char *message)
+{
+    if (out->hook)
+        out->hook(out->arg, level, message);
+    else if (out->to == NIGH_LOG_TO_SYSLOG) /* facility and name are the host's, by openlog() */
+        syslog(level == NIGH_LOG_ERROR ? LOG_ERR : LOG_WARNING, "nigh: %s", message);
+    else
+        return write_stderr(out, level, message);
+    return true;
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The queue of lines, and the thread that hands them out.
+ *
+ * Every place has a turn number: `at` when it is free for the line number `at`, `at` + 1 when that
+ * line is in it. Writers take line numbers from `tail` by compare-and-swap, and only for a place
+ * that is free, so a queue that is full is noticed before anything is taken. Only one thread reads
+ * at a time: ours, or who has the turn.
+ * Source: D. Vyukov, "Bounded MPMC queue" (1024cores.net, 2010).
+ *
+ * A hook may end the thread that it runs on, with pthread_exit(). Its line counts as handed out;
+ * our thread then starts another in its place (hook_ended()), and a host's only gives up the turn.
+ * This file is compiled with -fexceptions, so an exception that leaves a hook on the host's thread
+ * does the same. On ours it has no handler: std::terminate().
+ *
+ * How the thread ends: it marks the queue ENDED and is joined. If it does not come within the time,
+ * because a hook blocks, the queue is marked ABANDONED instead, and the thread, when it comes back,
+ * detaches itself, hands out nothing more and frees the queue.
+ */
+#include "base/log_queue.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nigh/error.h>
+
+#include "base/base.h"
+
+#define LINES 128u
+
+enum state {
+    RUNNING,
+    ENDED,     /* the thread is over and to be joined */
+    GONE,      /* it is over, detached, and there is no other */
+    ABANDONED, /* the log is closed; whoever is still at it is alone */
+};
+
+/* Keys: (p) whoever has the place, by its turn number. */
+struct line {
+    _Atomic uint32_t turn; /* pair(log.line) */
+    enum nigh_log_level level;  /* (p) */
+    uint32_t lost;              /* (p) lines lost just before it */
+    char text[LOG_LINE_BYTES];  /* (p) */
+};
+
+/* Keys: (c) constant after create   (a) atomic, relaxed   (r) who reads: see the top */
+struct log_queue {
+    struct log_out out;         /* (c) */
+    bool threaded;              /* (c) */
+    struct park park;           /* (c) by the kernel's clock: the cache's may go first */
+    struct turn reading;        /* without own thread */
+    pthread_t thread;           /* (r) of RUNNING and ENDED */
+    uint32_t head;              /* (r) next line to be read */
+    uint32_t unsaid;            /* (r) lost where they went to, and not told yet */
+    _Atomic uint32_t tail;      /* (a) next line to be written */
+    _Atomic uint32_t handed;    /* pair(log.handed): lines handed out; futex word */
+    _Atomic uint32_t pokes;     /* pair(log.poke): futex word of the thread */
+    _Atomic uint32_t state;     /* pair(log.state): enum state */
+    _Atomic bool stop;          /* (a) */
+    _Atomic uint32_t users;     /* pair(log.users): the log, the thread */
+    _Atomic uint32_t lost;      /* (a) since the last line that found a place */
+    _Atomic uint64_t lost_all;  /* (a) */
+    struct line lines[LINES];
+};
+
+static void release(struct log_queue *q)
+{
+    /* pair(log.users): the last one frees what the others have left */
+    if (atomic_fetch_sub_explicit(&q->users, 1, memory_order_acq_rel) == 1)
+        free(q);
+}
+
+/* ---- writing ---- */
+
+bool log_queue_wants(const struct log_queue *q, enum nigh_log_level level)
+{
+    return log_out_wants(&q->out, level);
+}
+
+static void poke(struct log_queue *q)
+{
+    /* pair(log.poke): what was written before is seen by the round that this asks for */
+    atomic_fetch_add_explicit(&q->pokes, 1, memory_order_release);
+    park_wake(&q->park, &q->pokes, 1);
+}
+
+/* The place for one more line, and its number; NULL: there is none. */
+static struct line *take_place(struct log_queue *q, uint32_t *ret_at)
+{
+    uint32_t at = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    for (;;) {
+        struct line *l = &q->lines[at % LINES];
+        /* pair(log.line): the reader has taken the old line out */
+        int32_t ahead = (int32_t)(atomic_load_explicit(&l->turn, memory_order_acquire) - at);
+        if (ahead < 0)
+            return NULL;
+        if (ahead > 0)
+            at = atomic_load_explicit(&q->tail, memory_order_relaxed);
+        else if (atomic_compare_exchange_weak_explicit(&q->tail, &at, at + 1, memory_order_relaxed,
+                                                       memory_order_relaxed)) {
+            *ret_at = at;
+            return l;
+        }
+    }
+}
+
+static void count_lost(struct log_queue *q, uint32_t n)
+{
+    atomic_fetch_add_explicit(&q->lost_all, n, memory_order_relaxed);
+}
+
+void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *message)
+{
+    uint32_t at;
+    struct line *l = take_place(q, &at);
+    if (!l) {
+        count_lost(q, 1);
+        atomic_fetch_add_explicit(&q->lost, 1, memory_order_relaxed);
+        return;
+    }
+    l->level = level;
+    l->lost = atomic_exchange_explicit(&q->lost, 0, memory_order_relaxed);
+    memccpy(l->text, message, 0, sizeof(l->text));
+    l->text[sizeof(l->text) - 1] = 0;
+    atomic_store_explicit(&l->turn, at + 1, memory_order_release); /* pair(log.line): it is there */
+    poke(q);
+}
+
+/* ---- reading ---- */
+
+static void *run(void *arg);
+
+/* The next line, copied, for its place is wanted. `text` has LOG_TEXT_BYTES. */
+static bool take_line(struct log_queue *q, enum nigh_log_level *level, char *text, uint32_t *lost)
+{
+    struct line *l = &q->lines[q->head % LINES];
+    /* pair(log.line): the line is whole */
+    if (atomic_load_explicit(&l->turn, memory_order_acquire) != q->head + 1)
+        return false;
+    *level = l->level;
+    *lost = l->lost + q->unsaid;
+    int len = snprintf(text, LOG_TEXT_BYTES, "%s", l->text);
+    if (*lost)
+        snprintf(text + len, LOG_TEXT_BYTES - (size_t)len, " (%u lines before it were lost)",
+                 *lost);
+    /* pair(log.line): it is out */
+    atomic_store_explicit(&l->turn, q->head + LINES, memory_order_release);
+    q->head++;
+    return true;
+}
+
+static void note_handed(struct log_queue *q)
+{
+    /* pair(log.handed): the hook is done with it */
+    atomic_store_explicit(&q->handed, q->head, memory_order_release);
+    park_wake(&q->park, &q->handed, PARK_ALL);
+}
+
+static bool is_abandoned(struct log_queue *q)
+{
+    return atomic_load_explicit(&q->state, memory_order_relaxed) == ABANDONED;
+}
+
+/* There is no thread any more, and none to be joined. */
+static void go(struct log_queue *q)
+{
+    /* pair(log.state): nothing of the thread comes after it */
+    uint32_t before = RUNNING;
+    atomic_compare_exchange_strong_explicit(&q->state, &before, GONE, memory_order_release,
+                                            memory_order_relaxed);
+    park_wake(&q->park, &q->state, PARK_ALL);
+    note_handed(q); /* who waits for lines looks again, too */
+    release(q);
+}
+
+/* The hook has ended its thread, or thrown. */
+static void hook_ended(void *arg)
+{
+    struct log_queue *q = arg;
+    note_handed(q);
+    if (!q->threaded) {
+        turn_give(&q->reading);
+        return;
+    }
+    pthread_detach(pthread_self());
+    if (is_abandoned(q) || thread_start(&q->thread, "nigh-log", THREAD_STACK_BYTES, run, q) != 0)
+        go(q);
+}
+
+static void hand_out(struct log_queue *q)
+{
+    enum nigh_log_level level;
+    char text[LOG_TEXT_BYTES];
+    uint32_t lost;
+    while (!is_abandoned(q) && take_line(q, &level, text, &lost)) {
+        bool whole;
+        pthread_cleanup_push(hook_ended, q);
+        whole = log_out_write(&q->out, level, text);
+        pthread_cleanup_pop(0);
+        q->unsaid = whole ? 0 : lost + 1;
+        if (!whole)
+            count_lost(q, 1);
+        note_handed(q);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct log_queue *q = arg;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    for (;;) {
+        /* pair(log.poke): read before the look at the queue, lest a poke be lost */
+        uint32_t seen = atomic_load_explicit(&q->pokes, memory_order_acquire);
+        bool last = atomic_load_explicit(&q->stop, memory_order_relaxed); /* poked after it */
+        hand_out(q);
+        if (last || is_abandoned(q))
+            break;
+        park_wait(&q->park, &q->pokes, seen, CLOCK_NEVER_NS);
+    }
+    uint32_t before = RUNNING;
+    /* pair(log.state): nothing of ours comes after it but the end */
+    if (!atomic_compare_exchange_strong_explicit(&q->state, &before, ENDED, memory_order_release,
+                                                 memory_order_relaxed))
+        pthread_detach(pthread_self());
+    park_wake(&q->park, &q->state, PARK_ALL);
+    release(q);
+    return NULL;
+}
+
+void log_queue_turn(struct log_queue *q)
+{
+    if (q->threaded || !turn_take(&q->reading))
+        return;
+    hand_out(q);
+    turn_give(&q->reading);
+}
+
+/* ---- life ---- */
+
+static bool wait_for(struct log_queue *q, _Atomic uint32_t *word, uint32_t seen, uint64_t until_ns)
+{
+    return park_wait(&q->park, word, seen, until_ns) == 0;
+}
+
+bool log_queue_flush(struct log_queue *q, uint64_t until_ns)
+{
+    uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    log_queue_turn(q);
+    for (;;) {
+        /* pair(log.handed): what the hook did is over */
+        uint32_t handed = atomic_load_explicit(&q->handed, memory_order_acquire);
+        if ((int32_t)(tail - handed) <= 0)
+            return true;
+        if (atomic_load_explicit(&q->state, memory_order_relaxed) == GONE ||
+            !wait_for(q, &q->handed, handed, until_ns))
+            return false;
+    }
+}
+
+/* What nobody will hand out any more. */
+static void drop_rest(struct log_queue *q)
+{
+    uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    count_lost(q, tail - atomic_load_explicit(&q->handed, memory_order_relaxed));
+}
+
+static void end_thread(struct log_queue *q, uint64_t until_ns)
+{
+    uint32_t state;
+    atomic_store_explicit(&q->stop, true, memory_order_relaxed);
+    poke(q);
+    /* pair(log.state): its thread, and no other, is to be joined */
+    while ((state = atomic_load_explicit(&q->state, memory_order_acquire)) == RUNNING)
+        if (!wait_for(q, &q->state, RUNNING, until_ns))
+            break;
+    if (state == RUNNING)
+        /* pair(log.state): it may have ended just now */
+        atomic_compare_exchange_strong_explicit(&q->state, &state, ABANDONED, memory_order_acquire,
+                                                memory_order_acquire);
+    if (state == ENDED)
+        pthread_join(q->thread, NULL);
+}
+
+void log_queue_destroy(struct log_queue *q, uint64_t until_ns)
+{
+    log_queue_flush(q, until_ns);
+    if (q->threaded)
+        end_thread(q, until_ns);
+    drop_rest(q);
+    release(q);
+}
+
+uint64_t log_queue_lost(const struct log_queue *q)
+{
+    return atomic_load_explicit(&q->lost_all, memory_order_relaxed);
+}
+
+int log_queue_create(const struct log_out *out, bool own_thread, struct log_queue **ret_queue)
+{
+    /* Of malloc: it may live longer than the cache and its memory. */
+    struct log_queue *q = fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(*q));
+    if (!q)
+        return NIGH_ENOMEM;
+    q->out = *out;
+    q->threaded = own_thread;
+    q->park = park_futex;
+    atomic_init(&q->users, own_thread ? 2 : 1);
+    for (uint32_t i = 0; i < LINES; i++)
+        atomic_init(&q->lines[i].turn, i);
+    if (own_thread && thread_start(&q->thread, "nigh-log", THREAD_STACK_BYTES, run, q) != 0) {
+        free(q);
+        return NIGH_ETHREAD;
+    }
+    *ret_queue = q;
+    return 0;
+}

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The log's queue: who writes never waits, whatever the one who reads does.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "support/check.h"
+
+#define PATIENCE_MS 20000
+#define HEARD_MAX 400
+
+/* ---- a hook that keeps what it hears, and holds up its thread when told to ---- */
+
+struct ear {
+    pthread_mutex_t lock;
+    unsigned count;
+    char heard[HEARD_MAX][LOG_TEXT_BYTES];
+    _Atomic bool blocked;
+    _Atomic bool inside;
+    _Atomic int exits; /* so many times it ends its thread */
+    pthread_t thread;
+};
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct ear *e = arg;
+    (void)level;
+    pthread_mutex_lock(&e->lock);
+    e->thread = pthread_self();
+    if (e->count < HEARD_MAX)
+        snprintf(e->heard[e->count++], LOG_TEXT_BYTES, "%s", message);
+    pthread_mutex_unlock(&e->lock);
+    atomic_store(&e->inside, true);
+    while (atomic_load(&e->blocked))
+        check_pause();
+    atomic_store(&e->inside, false);
+    if (atomic_load(&e->exits) > 0) {
+        atomic_fetch_sub(&e->exits, 1);
+        pthread_exit(NULL);
+    }
+}
+
+static unsigned heard_count(struct ear *e)
+{
+    pthread_mutex_lock(&e->lock);
+    unsigned count = e->count;
+    pthread_mutex_unlock(&e->lock);
+    return count;
+}
+
+static void ear_open(struct ear *e, struct log *log, bool own_thread)
+{
+    struct log_out out;
+    memset(e, 0, sizeof(*e));
+    pthread_mutex_init(&e->lock, NULL);
+    *log = (struct log){0};
+    REQUIRE(log_out_init(&out, hear, e, NIGH_LOG_TO_NONE));
+    REQUIRE_EQ(log_open(log, &out, own_thread), 0);
+}
+
+static void push(struct log *log, int i)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "line %d", i);
+    log_queue_push(log->queue, NIGH_LOG_INFO, text);
+}
+
+/* Static: one that is left behind with a hook that blocks is looked at until the program ends. */
+static struct ear ear;
+
+TEST(lines_are_handed_out_in_order_on_a_thread_of_their_own)
+{
+    struct log log;
+    ear_open(&ear, &log, true);
+    for (int i = 0; i < 100; i++)
+        push(&log, i);
+    CHECK(log_flush(&log));
+    CHECK_EQ(heard_count(&ear), 100);
+    CHECK(!pthread_equal(ear.thread, pthread_self()));
+    for (int i = 0; i < 100; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "line %d", i);
+        CHECK_STR(ear.heard[i], text);
+    }
+    push(&log, 100);
+    log_close(&log);
+    CHECK_EQ(ear.count, 101);
+}
+
+TEST(what_finds_no_place_is_lost_and_the_next_line_says_so)
+{
+    struct log log;
+    ear_open(&ear, &log, true);
+    atomic_store(&ear.blocked, true);
+    push(&log, 0);
+    CHECK_WITHIN(PATIENCE_MS, atomic_load(&ear.inside));
+    for (int i = 1; i <= 300; i++)
+        push(&log, i);
+    CHECK_EQ(log_lost(&log), 300 - 128);
+    atomic_store(&ear.blocked, false);
+    CHECK_WITHIN(PATIENCE_MS, heard_count(&ear) == 129);
+    CHECK_STR(ear.heard[128], "line 128");
+    push(&log, 301);
+    push(&log, 302);
+    log_close(&log);
+    CHECK_STR(ear.heard[129], "line 301 (172 lines before it were lost)");
+    CHECK_STR(ear.heard[130], "line 302");
+}
+
+TEST(closing_leaves_a_hook_that_blocks_after_a_second)
+{
+    static struct ear blocked;
+    struct log log;
+    ear_open(&blocked, &log, true);
+    atomic_store(&blocked.blocked, true);
+    push(&log, 0);
+    push(&log, 1);
+    CHECK_WITHIN(PATIENCE_MS, atomic_load(&blocked.inside));
+    uint64_t start_ms = check_now_ms();
+    CHECK(!log_flush(&log));
+    log_close(&log);
+    CHECK_GE(check_now_ms() - start_ms, 1000);
+    CHECK(atomic_load(&blocked.inside));
+    atomic_store(&blocked.blocked, false); /* it comes back, to a queue that is only its own */
+    CHECK_WITHIN(PATIENCE_MS, !atomic_load(&blocked.inside));
+    CHECK_EQ(heard_count(&blocked), 1);
+}
+
+TEST(a_hook_that_ended_its_thread_hears_on_from_another)
+{
+    struct log log;
+    ear_open(&ear, &log, true);
+    atomic_store(&ear.exits, 3);
+    for (int i = 0; i < 10; i++)
+        push(&log, i);
+    CHECK(log_flush(&log));
+    CHECK_EQ(heard_count(&ear), 10);
+    atomic_store(&ear.exits, 1);
+    push(&log, 10);
+    log_close(&log);
+    CHECK_EQ(ear.count, 11);
+    CHECK_EQ(log_lost(&log), 0);
+}
+
+#if NIGH_FAULTS
+TEST(without_another_thread_lines_are_lost_and_closing_does_not_hang)
+{
+    struct log log;
+    ear_open(&ear, &log, true);
+    atomic_store(&ear.exits, 1);
+    fault_arm(FAULT_THREAD, 1);
+    push(&log, 0);
+    CHECK_WITHIN(PATIENCE_MS, fault_count(FAULT_THREAD) == 1);
+    fault_arm(FAULT_THREAD, 0);
+    for (int i = 1; i <= 129; i++)
+        push(&log, i);
+    CHECK_EQ(log_lost(&log), 1);
+    CHECK(!log_flush(&log));
+    log_close(&log);
+    CHECK_EQ(ear.count, 1);
+}
+
+TEST(opening_gives_its_errors)
+{
+    struct log_out out;
+    struct log log = {0};
+    REQUIRE(log_out_init(&out, hear, &ear, NIGH_LOG_TO_NONE));
+    fault_arm(FAULT_ALLOC, 1);
+    CHECK_EQ(log_open(&log, &out, true), NIGH_ENOMEM);
+    fault_arm(FAULT_ALLOC, 0);
+    fault_arm(FAULT_THREAD, 1);
+    CHECK_EQ(log_open(&log, &out, true), NIGH_ETHREAD);
+    fault_arm(FAULT_THREAD, 0);
+    log_close(&log); /* nothing is there */
+}
+#endif
+
+static void *turn_on_a_thread(void *arg)
+{
+    log_turn(arg);
+    return NULL;
+}
+
+TEST(without_a_thread_the_turn_hands_out)
+{
+    struct log log;
+    pthread_t thread;
+    ear_open(&ear, &log, false);
+    push(&log, 0);
+    CHECK_EQ(heard_count(&ear), 0);
+    log_turn(&log);
+    CHECK_EQ(heard_count(&ear), 1);
+    CHECK(pthread_equal(ear.thread, pthread_self()));
+
+    push(&log, 1);
+    atomic_store(&ear.exits, 1); /* it ends a thread of the host's in the midst of its turn */
+    REQUIRE(pthread_create(&thread, NULL, turn_on_a_thread, &log) == 0);
+    pthread_join(thread, NULL);
+    push(&log, 2);
+    log_close(&log);
+    CHECK_EQ(heard_count(&ear), 3);
+}
+
+/* ---- many writers ---- */
+
+enum { WRITERS = 4, LINES_EACH = 20000 };
+static _Atomic unsigned sum_heard, sum_said_lost;
+
+static void add_up(void *arg, enum nigh_log_level level, const char *message)
+{
+    unsigned lost = 0;
+    (void)arg, (void)level;
+    const char *more = strchr(message, '(');
+    if (more)
+        CHECK_EQ(sscanf(more, "(%u lines", &lost), 1);
+    atomic_fetch_add(&sum_said_lost, lost);
+    atomic_fetch_add(&sum_heard, 1);
+}
+
+static void *write_many(void *arg)
+{
+    for (int i = 0; i < LINES_EACH; i++)
+        log_queue_push(arg, NIGH_LOG_INFO, "text");
+    return NULL;
+}
+
+TEST(what_is_heard_and_lost_is_what_was_written)
+{
+    struct log_out out;
+    struct log log = {0};
+    pthread_t threads[WRITERS];
+    REQUIRE(log_out_init(&out, add_up, NULL, NIGH_LOG_TO_NONE));
+    REQUIRE_EQ(log_open(&log, &out, true), 0);
+    for (int i = 0; i < WRITERS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, write_many, log.queue) == 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_WITHIN(PATIENCE_MS, sum_heard + log_lost(&log) == WRITERS * LINES_EACH);
+    log_queue_push(log.queue, NIGH_LOG_INFO, "text"); /* tells of those at the end */
+    uint64_t lost = log_lost(&log);
+    log_close(&log);
+    CHECK_EQ(sum_said_lost, lost);
+}
+
+/* ---- stderr ---- */
+
+/* Put `fd` (closed here) in the place of descriptor 2, -1: nothing; what was there comes back. */
+static int stderr_becomes(int fd)
+{
+    int before = dup(STDERR_FILENO); /* -1: nothing */
+    if (fd >= 0) {
+        REQUIRE(dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+        close(fd);
+    } else {
+        close(STDERR_FILENO);
+    }
+    return before;
+}
+
+static bool to_stderr(struct log_out *out)
+{
+    return log_out_init(out, NULL, NULL, NIGH_LOG_TO_STDERR);
+}
+
+TEST(stderr_gets_warnings_and_errors_a_line_each)
+{
+    struct log_out out;
+    struct log log = {0};
+    int ends[2];
+    char text[200];
+    static struct log_site site;
+    REQUIRE(pipe(ends) == 0);
+    int before = stderr_becomes(ends[1]);
+    REQUIRE(to_stderr(&out));
+    REQUIRE_EQ(log_open(&log, &out, true), 0);
+    log_write(&log, NIGH_LOG_INFO, &site, "not for stderr");
+    log_write(&log, NIGH_LOG_WARN, &site, "number %d", 1);
+    log_queue_push(log.queue, NIGH_LOG_ERROR, "number 2");
+    log_close(&log);
+    ssize_t n = read(ends[0], text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = 0;
+    CHECK_STR(text, "nigh: warning: number 1\nnigh: error: number 2\n");
+    close(stderr_becomes(before));
+    close(ends[0]);
+}
+
+TEST(a_full_pipe_loses_lines_and_delays_nothing)
+{
+    struct log_out out;
+    struct log log = {0};
+    int ends[2];
+    char text[4096];
+    REQUIRE(pipe(ends) == 0);
+    int flags = fcntl(ends[1], F_GETFL);
+    fcntl(ends[1], F_SETFL, flags | O_NONBLOCK);
+    memset(text, 'x', sizeof(text));
+    while (write(ends[1], text, sizeof(text)) > 0)
+        continue;
+    fcntl(ends[1], F_SETFL, flags);
+    int before = stderr_becomes(ends[1]);
+    REQUIRE(to_stderr(&out));
+    REQUIRE_EQ(log_open(&log, &out, false), 0); /* this thread would hang */
+    log_queue_push(log.queue, NIGH_LOG_WARN, "lost");
+    log_queue_push(log.queue, NIGH_LOG_WARN, "lost");
+    log_turn(&log);
+    CHECK_EQ(log_lost(&log), 2);
+    CHECK_EQ(fcntl(STDERR_FILENO, F_GETFL), flags);
+    while (read(ends[0], text, sizeof(text)) == (ssize_t)sizeof(text)) {
+        log_queue_push(log.queue, NIGH_LOG_WARN, "there is room");
+        log_turn(&log);
+        if (log_lost(&log) == 2)
+            break;
+    }
+    close(stderr_becomes(before));
+    log_close(&log);
+    size_t len = 0;
+    for (ssize_t n; (n = read(ends[0], text + len, 1)) == 1 && len < sizeof(text) - 1;)
+        len += text[len] != 'x';
+    text[len] = 0;
+    CHECK_STR(text, "nigh: warning: there is room (2 lines before it were lost)\n");
+    close(ends[0]);
+}
+
+TEST(a_pipe_whose_reader_is_gone_raises_no_signal)
+{
+    struct log_out out;
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    int before = stderr_becomes(ends[1]);
+    REQUIRE(to_stderr(&out));
+    close(ends[0]);
+    CHECK(!log_out_write(&out, NIGH_LOG_WARN, "nobody hears"));
+    close(stderr_becomes(before));
+}
+
+TEST(descriptor_2_was_no_stderr)
+{
+    struct log_out out;
+    char path[] = "/tmp/nigh_log_XXXXXX";
+    int pair[2], file = mkstemp(path); /* to be read, too: somebody's data */
+    REQUIRE(file >= 0);
+    int before = stderr_becomes(-1);
+    CHECK(!to_stderr(&out));
+    close(stderr_becomes(file));
+    CHECK(!to_stderr(&out));
+    close(stderr_becomes(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    CHECK(!to_stderr(&out));
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    close(stderr_becomes(pair[0]));
+    CHECK(to_stderr(&out));
+    close(stderr_becomes(open(path, O_WRONLY | O_CLOEXEC)));
+    CHECK(to_stderr(&out));
+    close(stderr_becomes(before));
+    close(pair[1]);
+    unlink(path);
+}
+
+TEST(descriptor_2_became_another_file)
+{
+    struct log_out out;
+    char paths[2][24] = {"/tmp/nigh_log_XXXXXX", "/tmp/nigh_log_XXXXXX"};
+    struct stat second;
+    for (int i = 0; i < 2; i++)
+        close(mkstemp(paths[i]));
+    int before = stderr_becomes(open(paths[0], O_WRONLY | O_CLOEXEC));
+    REQUIRE(to_stderr(&out));
+    CHECK(log_out_write(&out, NIGH_LOG_WARN, "in the first"));
+    close(stderr_becomes(open(paths[1], O_WRONLY | O_CLOEXEC)));
+    CHECK(!log_out_write(&out, NIGH_LOG_WARN, "damage"));
+    close(stderr_becomes(before));
+    REQUIRE(stat(paths[1], &second) == 0);
+    CHECK_EQ(second.st_size, 0);
+    for (int i = 0; i < 2; i++)
+        unlink(paths[i]);
+}
+
+/* ---- syslog: this program's own, in the place of the C library's ---- */
+
+static int syslog_priority = -1;
+static char syslog_text[LOG_TEXT_BYTES];
+
+static void keep_syslog(int priority, const char *format, va_list args)
+{
+    syslog_priority = priority;
+    vsnprintf(syslog_text, sizeof(syslog_text), format, args);
+}
+
+void syslog(int priority, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    keep_syslog(priority, format, args);
+    va_end(args);
+}
+
+void __syslog_chk(int priority, int flag, const char *format, ...); /* where it is fortified */
+void __syslog_chk(int priority, int flag, const char *format, ...)
+{
+    va_list args;
+    (void)flag;
+    va_start(args, format);
+    keep_syslog(priority, format, args);
+    va_end(args);
+}
+
+TEST(syslog_gets_them_under_the_hosts_own_name)
+{
+    struct log_out out;
+    REQUIRE(log_out_init(&out, NULL, NULL, NIGH_LOG_TO_SYSLOG));
+    CHECK(!log_out_wants(&out, NIGH_LOG_INFO));
+    CHECK(log_out_write(&out, NIGH_LOG_ERROR, "100%s"));
+    CHECK_EQ(syslog_priority, LOG_ERR);
+    CHECK_STR(syslog_text, "nigh: 100%s");
+    CHECK(!log_out_init(&out, NULL, NULL, NIGH_LOG_TO_NONE));
+}
