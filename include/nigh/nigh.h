@@ -10,6 +10,10 @@
  *     if (nigh_fetch(users, key, key_len, NULL, &value) == NIGH_FRESH) ... nigh_release(&value);
  *     nigh_invalidate(users, key, key_len, NULL);      after the commit
  *     nigh_close(cache);
+ *
+ * No call is a cancellation point, and none may be made by a thread whose cancellation is
+ * asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS): a thread that is cancelled inside one ends after it,
+ * at its next cancellation point, or in the loader or writer that the call runs.
  */
 #ifndef NIGH_NIGH_H
 #define NIGH_NIGH_H

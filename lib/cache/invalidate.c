@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "cache/caller.h"
 #include "cache/sink.h"
 #include "cache/space.h"
 
@@ -59,7 +60,11 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
         .item_count = (uint32_t)n,
         .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
     };
-    return coherence_change(cache->coherence, &change, NULL);
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = coherence_change(cache->coherence, &change, NULL);
+    caller_leave(&caller);
+    return rc;
 }
 
 int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,

@@ -10,6 +10,7 @@
  */
 #include "cache/load.h"
 
+#include "cache/caller.h"
 #include "cache/freshness.h"
 
 /* Its load has ended, one way or another: leave the space's count and the keeper's list. */
@@ -66,8 +67,11 @@ static void call_loader(struct load *l, void (*exited)(void *))
     int rc;
     stats_count(&space->stats, STATS_LOAD);
     flight_load_begin(l->flight);
+    struct caller *caller;
     pthread_cleanup_push(exited, l);
+    caller = callback_begin();
     rc = space->loader(space->arg, fills, 1);
+    callback_end(caller);
     pthread_cleanup_pop(0);
     flight_load_end(l->flight);
     if (l->fill.kind == FILL_OPEN)

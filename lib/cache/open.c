@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/caller.h"
 #include "cache/load.h"
 #include "cache/options.h"
 #include "cache/sink.h"
@@ -96,9 +97,12 @@ int nigh_tick(struct nigh *cache)
         return NIGH_EFORKED;
     if (cache->env.own_threads)
         return NIGH_EINVAL;
+    struct caller caller;
+    caller_enter(&caller);
     cache_turn(cache, 0);
     l1_reclaim(cache->l1);
     log_turn(cache->env.log);
+    caller_leave(&caller);
     return 10; /* the sockets are polled, not awaited */
 }
 
@@ -301,7 +305,11 @@ static void destroy(struct nigh *cache)
 
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
 {
-    return cache_open(options, NULL, ret_cache);
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = cache_open(options, NULL, ret_cache);
+    caller_leave(&caller);
+    return rc;
 }
 
 int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
@@ -383,12 +391,15 @@ void nigh_close(struct nigh *cache)
         return;
     if (cache_forked(cache))
         return; /* threads and sockets are the parent's; the child lets the memory be */
+    struct caller caller;
+    caller_enter(&caller);
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     drain_flights(cache);
     check_released(cache);
     end_log_calls(cache);
     close_tiers(cache);
     destroy(cache);
+    caller_leave(&caller);
 }
 
 /* ---- small things every call needs ---- */
@@ -418,5 +429,9 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms)
         return NIGH_EFORKED;
     if (!cache->coherence)
         return 0;
-    return coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
+    caller_leave(&caller);
+    return rc;
 }

@@ -11,6 +11,7 @@
  * L2 and at the origin.
  */
 #include "cache/cache.h"
+#include "cache/caller.h"
 #include "cache/freshness.h"
 #include "cache/load.h"
 #include "cache/read.h"
@@ -22,10 +23,15 @@
 static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
                        const struct nigh_call *call, struct nigh_value *ret)
 {
+    struct caller caller;
     struct read_l2 r;
+    caller_enter(&caller);
     read_l2_init(space, call, &r);
     int rc = read_l2_begin(space, key, &r);
-    return rc == 0 ? read_l2_end(space, key, call, &r, ret) : rc;
+    if (rc == 0)
+        rc = read_l2_end(space, key, call, &r, ret);
+    caller_leave(&caller);
+    return rc;
 }
 
 static int get_missed(struct nigh_space *space, const struct l1_key *key,
@@ -224,10 +230,13 @@ static int fly_until_answered(struct nigh_space *space, const struct l1_key *key
 {
     struct nigh *cache = space->cache;
     uint64_t deadline_ns = cache_deadline_ns(cache, call, space->rules.load_deadline_ms);
+    struct caller caller;
     int rc;
+    caller_enter(&caller);
     do
         rc = fly(space, key, call, deadline_ns, ret);
     while (rc == NIGH_PENDING && clock_now_ns(&cache->clock) < deadline_ns);
+    caller_leave(&caller);
     return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
 }
 

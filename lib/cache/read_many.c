@@ -9,6 +9,7 @@
  * L2 in windows: all requests of a window are queued before the first answer is awaited, and the
  * I/O thread writes what is queued in one go.
  */
+#include "cache/caller.h"
 #include "cache/read_l1.h"
 #include "cache/read_l2.h"
 
@@ -184,8 +185,10 @@ static void ask(const struct many *m, struct window *w, uint32_t i, const struct
 
 static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
 {
+    struct caller caller;
     struct window w = {.count = 0};
     struct read_l2 ticket;
+    caller_enter(&caller);
     read_l2_init(m->space, m->call, &ticket);
     for (size_t i = 0; i < count; i++) {
         if (m->outcomes[i] == NIGH_MISS)
@@ -194,6 +197,7 @@ static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
             take_answers(m, &w);
     }
     take_answers(m, &w);
+    caller_leave(&caller);
 }
 
 int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,

@@ -7,6 +7,7 @@
  * lines. Readers take each value as it is at that moment: none depends on another.
  */
 #include "cache/cache.h"
+#include "cache/caller.h"
 #include "cache/options.h"
 
 static uint32_t read_ms(const _Atomic uint32_t *field)
@@ -57,6 +58,8 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
     struct nigh_options o = NIGH_OPTIONS_INIT;
     if (cache_forked(cache))
         return NIGH_EFORKED;
+    struct caller caller;
+    caller_enter(&caller);
     pthread_mutex_lock(&cache->spaces_lock); /* two at once must not undo each other */
     read_live(cache, &o);
     int rc = options_change(&o, name, value);
@@ -65,5 +68,6 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
     pthread_mutex_unlock(&cache->spaces_lock);
     if (rc == 0)
         LOG(cache->env.log, NIGH_LOG_INFO, "%s is now %.60s", name, value);
+    caller_leave(&caller);
     return rc;
 }

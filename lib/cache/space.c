@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/caller.h"
 #include "cache/options.h"
 
 uint32_t space_count(const struct nigh *cache)
@@ -168,9 +169,12 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
         rc = space_check_name("schema", schema);
     if (rc != 0)
         return rc;
+    struct caller caller;
+    caller_enter(&caller);
     pthread_mutex_lock(&cache->spaces_lock);
     rc = open_locked(cache, name, schema, &wanted, ret_space);
     pthread_mutex_unlock(&cache->spaces_lock);
+    caller_leave(&caller);
     return rc;
 }
 

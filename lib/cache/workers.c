@@ -10,6 +10,8 @@
  */
 #include "cache/workers.h"
 
+#include "cache/caller.h"
+
 static _Thread_local bool on_worker;
 
 bool workers_on_worker(void)
@@ -93,7 +95,9 @@ static void succeed(void *arg)
 static void *worker_main(void *arg)
 {
     struct workers *w = arg;
+    struct caller caller;
     on_worker = true;
+    caller_enter(&caller); /* a loader may cancel its thread, which ends in the loader or not */
     pthread_mutex_lock(&w->lock);
     for (;;) {
         bool ran;
@@ -107,6 +111,7 @@ static void *worker_main(void *arg)
         pthread_cond_wait(&w->wanted, &w->lock);
     }
     pthread_mutex_unlock(&w->lock);
+    caller_leave(&caller);
     return NULL;
 }
 

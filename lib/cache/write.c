@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/caller.h"
 #include "cache/fill.h"
 #include "cache/freshness.h"
 #include "cache/leases.h"
@@ -352,12 +353,10 @@ static int put_l1_only(struct writing *w)
     return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
 }
 
-static int put(struct writing *w, const struct nigh_call *call)
+static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
     if (call && call->miss)
         return put_missed(w, call);
-    if (!w->space->cache->coherence)
-        return put_l1_only(w);
     w->token = coherence_token(w->space->cache->coherence);
     w->home = coherence_home(w->space->cache->coherence);
     if (w->value.len > w->space->rules.value_max) {
@@ -365,6 +364,18 @@ static int put(struct writing *w, const struct nigh_call *call)
         return rc == 0 ? NIGH_REFUSED : rc;
     }
     return change(w, w->version != 0 ? L2_SET_NEWER : L2_SET, call);
+}
+
+/* Without Redis nothing in it can be cancelled, and it is too short to pay for that. */
+static int put(struct writing *w, const struct nigh_call *call)
+{
+    struct caller caller;
+    if (!w->space->cache->coherence)
+        return call && call->miss ? put_missed(w, call) : put_l1_only(w);
+    caller_enter(&caller);
+    int rc = put_with_l2(w, call);
+    caller_leave(&caller);
+    return rc;
 }
 
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
@@ -423,7 +434,10 @@ static int commit(struct writing *w, bool deletes)
         .value_len = w->value.len,
         .version = w->version,
     };
-    return w->space->writer(w->space->arg, &op) == 0 ? 0 : NIGH_EWRITER;
+    struct caller *caller = callback_begin();
+    int rc = w->space->writer(w->space->arg, &op);
+    callback_end(caller);
+    return rc == 0 ? 0 : NIGH_EWRITER;
 }
 
 static int write_through(struct writing *w, bool deletes, const struct nigh_call *call)
@@ -457,7 +471,10 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);
     if (rc != 0)
         return rc;
+    struct caller caller;
+    caller_enter(&caller);
     rc = write_through(&w, !value, call);
+    caller_leave(&caller);
     fini(&w);
     return rc;
 }
