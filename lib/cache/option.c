@@ -64,31 +64,48 @@ struct scale {
     uint64_t factor;
 };
 
+/* The units of a number, up to the one without a suffix. A time has no bare form: "60" was meant as
+ * seconds by who wrote it and read as milliseconds. Bytes are what a bare size means anywhere. */
 static const struct scale byte_scales[] = {
-    {"", 1},          {"b", 1},          {"k", 1u << 10},  {"kib", 1u << 10},     {"m", 1u << 20},
-    {"mib", 1u << 20}, {"g", 1u << 30}, {"gib", 1u << 30}, {"t", 1ull << 40}, {"tib", 1ull << 40},
+    {"b", 1},          {"k", 1u << 10},  {"kib", 1u << 10}, {"m", 1u << 20},   {"mib", 1u << 20},
+    {"g", 1u << 30},   {"gib", 1u << 30}, {"t", 1ull << 40}, {"tib", 1ull << 40}, {"", 1},
 };
 static const struct scale ms_scales[] = {
-    {"", 1},        {"ms", 1},      {"s", 1000},          {"m", 60000},
+    {"ms", 1},      {"s", 1000},    {"m", 60000},
     {"min", 60000}, {"h", 3600000}, {"d", OPTION_DAY_MS},
 };
-static const struct scale plain_scales[] = {{"", 1}, {"%", 1}};
+static const struct scale percent_scales[] = {{"%", 1}, {"", 1}};
+static const struct scale plain_scales[] = {{"", 1}};
 
-static bool find_scale(enum option_unit unit, const char *suffix, uint64_t *ret)
+static const struct {
+    const struct scale *scales;
+    size_t count;
+    const char *wanted;
+} units[] = {
+    [UNIT_NONE] = {plain_scales, ARRAY_COUNT(plain_scales), "a whole number is wanted"},
+    [UNIT_BYTES] = {byte_scales, ARRAY_COUNT(byte_scales),
+                    "bytes are wanted, in units of k, m, g, t or KiB, MiB, GiB, TiB"},
+    [UNIT_MS] = {ms_scales, ARRAY_COUNT(ms_scales),
+                 "a time is wanted, in units of ms, s, m, h, d"},
+    [UNIT_PERCENT] = {percent_scales, ARRAY_COUNT(percent_scales),
+                      "a whole number of percent is wanted"},
+};
+
+static bool find_scale(enum option_unit unit, const char *suffix, size_t len, uint64_t *ret)
 {
-    const struct scale *scales = unit == UNIT_BYTES ? byte_scales
-                                 : unit == UNIT_MS  ? ms_scales
-                                                    : plain_scales;
-    size_t count = unit == UNIT_BYTES ? ARRAY_COUNT(byte_scales)
-                   : unit == UNIT_MS  ? ARRAY_COUNT(ms_scales)
-                                      : ARRAY_COUNT(plain_scales);
-    for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(scales[i].suffix, suffix) == 0) {
-            *ret = scales[i].factor;
+    for (size_t i = 0; i < units[unit].count; i++) {
+        const struct scale *scale = &units[unit].scales[i];
+        if (strlen(scale->suffix) == len && strncasecmp(scale->suffix, suffix, len) == 0) {
+            *ret = scale->factor;
             return true;
         }
     }
     return false;
+}
+
+static bool none_may_be_said(const struct option *o)
+{
+    return o->type == OPTION_U32_OR_NONE;
 }
 
 static int wrong_word(const struct option *o, const char *value)
@@ -96,48 +113,91 @@ static int wrong_word(const struct option *o, const char *value)
     return error_note(NIGH_EOPTION, "%s=%.60s: one of %s", o->name, value, o->words);
 }
 
-static int wrong_syntax(const struct option *o, const char *value)
+/* "60": 60 of what? */
+static int no_unit(const struct option *o, const char *value, const char *digits, size_t len)
 {
-    static const char *const wanted[] = {
-        [UNIT_NONE] = "a number",
-        [UNIT_BYTES] = "bytes, in units of k, m, g, t or KiB, MiB, GiB, TiB",
-        [UNIT_MS] = "a time, in units of ms, s, m, h, d",
-        [UNIT_PERCENT] = "a number of percent",
-    };
-    return error_note(NIGH_EOPTION, "%s=%.60s: %s is wanted%s", o->name, value, wanted[o->unit],
-                      o->type == OPTION_U32_OR_NONE ? ", or none" : "");
+    int n = (int)(len < 20 ? len : 20);
+    bool zero = strspn(digits, "0") >= len;
+    if (zero && none_may_be_said(o))
+        return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit; no time at all is none",
+                          o->name, value);
+    return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit: %.*sms or %.*ss", o->name,
+                      value, n, digits, n, digits);
+}
+
+/* What people write elsewhere, and why it is not read here; "" for anything else. */
+static const char *hint(const struct option *o, const char *rest)
+{
+    static const char *const decimal[] = {"kb", "mb", "gb", "tb"};
+    if (o->unit != UNIT_BYTES && o->unit != UNIT_MS)
+        return "";
+    if (rest[0] == '.')
+        return "; without a fraction, in a smaller unit";
+    if (rest[strcspn(rest, "0123456789")] != '\0')
+        return "; one number and one unit";
+    for (size_t i = 0; i < ARRAY_COUNT(decimal) && o->unit == UNIT_BYTES; i++)
+        if (strncasecmp(rest, decimal[i], 2) == 0)
+            return " (which of 1000 and 1024 is meant?)";
+    return "";
+}
+
+static int wrong_syntax(const struct option *o, const char *value, const char *rest)
+{
+    return error_note(NIGH_EOPTION, "%s=%.60s: %s%s%s", o->name, value, units[o->unit].wanted,
+                      none_may_be_said(o) ? ", or none" : "", hint(o, rest));
 }
 
 int option_out_of_range(const struct option *o, const char *value)
 {
     char range[64];
     option_range_text(o, range, sizeof(range));
-    return error_note(NIGH_EOPTION, "%s=%.60s: out of range, which is %s", o->name, value, range);
+    size_t digits = strspn(value, "0123456789");
+    bool bare_bytes = o->unit == UNIT_BYTES && digits > 0 && value[digits] == '\0';
+    return error_note(NIGH_EOPTION, "%s=%.60s%s: out of range, which is %s", o->name, value,
+                      bare_bytes ? " (bytes)" : "", range);
 }
 
-static int parse_number(const struct option *o, const char *text, uint64_t *ret)
+size_t option_trimmed(const char *text)
 {
-    char *end;
+    size_t len = strlen(text);
+    while (len > 0 && strchr(OPTION_BLANKS, text[len - 1]))
+        len--;
+    return len;
+}
+
+static bool is_word(const char *text, size_t len, const char *word)
+{
+    return len == strlen(word) && strncasecmp(text, word, len) == 0;
+}
+
+/* Blanks around the number, and between it and its unit, mislead nobody. */
+static int parse_number(const struct option *o, const char *value, uint64_t *ret)
+{
+    const char *text = value + strspn(value, OPTION_BLANKS);
+    size_t digits = strspn(text, "0123456789");
+    const char *unit = text + digits + strspn(text + digits, OPTION_BLANKS);
+    size_t unit_len = option_trimmed(unit);
     uint64_t factor;
-    if (strcasecmp(text, "none") == 0 && o->type == OPTION_U32_OR_NONE) {
+    if (none_may_be_said(o) && is_word(text, option_trimmed(text), "none")) {
         *ret = NIGH_NONE;
         return 0;
     }
-    if (text[0] < '0' || text[0] > '9')
-        return wrong_syntax(o, text);
-    uint64_t value = strtoull(text, &end, 10); /* UINT64_MAX when it is larger: out of range */
-    if (!find_scale(o->unit, end, &factor))
-        return wrong_syntax(o, text);
-    if (value > o->max / factor || value * factor < o->min)
-        return option_out_of_range(o, text);
-    *ret = value * factor;
+    if (digits > 0 && unit_len == 0 && o->unit == UNIT_MS)
+        return no_unit(o, value, text, digits);
+    if (digits == 0 || !find_scale(o->unit, unit, unit_len, &factor))
+        return wrong_syntax(o, value, unit);
+    uint64_t number = strtoull(text, NULL, 10); /* UINT64_MAX when it is larger: out of range */
+    if (number > o->max / factor || number * factor < o->min)
+        return option_out_of_range(o, value);
+    *ret = number * factor;
     return 0;
 }
 
 /* 1-based place of the word in the option's list; 0: none of them. */
-static unsigned parse_word(const struct option *o, const char *text)
+static unsigned parse_word(const struct option *o, const char *value)
 {
-    size_t len = strlen(text);
+    const char *text = value + strspn(value, OPTION_BLANKS);
+    size_t len = option_trimmed(text);
     unsigned place = 1;
     for (const char *w = o->words; w; place++) {
         size_t w_len = strcspn(w, ",");

@@ -25,6 +25,7 @@ struct option {
 };
 
 #define OPTION_DAY_MS (24u * 3600 * 1000)
+#define OPTION_BLANKS " \t\r\n"
 #define OPTION_BYTES_MAX (1ull << 46) /* as good as none: its range is printed without an end */
 
 static inline void *option_field(const struct option *o, struct nigh_options *s)
@@ -36,6 +37,9 @@ static inline void *option_field(const struct option *o, struct nigh_options *s)
 int option_set(const struct option *o, struct nigh_options *s, const char *text);
 /* That error, for a value that is `text`. */
 int option_out_of_range(const struct option *o, const char *text);
+
+/* Length of a text without the blanks at its end. */
+size_t option_trimmed(const char *text);
 
 /* For the printed table: 24 and 64 bytes are enough. */
 void option_default_text(const struct option *o, char *text, size_t size);

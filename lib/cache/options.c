@@ -171,11 +171,8 @@ int options_change(struct nigh_options *s, const char *name, const char *value)
 
 static char *trim(char *text)
 {
-    while (*text == ' ' || *text == '\t' || *text == '\n')
-        text++;
-    size_t len = strlen(text);
-    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t' || text[len - 1] == '\n'))
-        text[--len] = '\0';
+    text += strspn(text, OPTION_BLANKS);
+    text[option_trimmed(text)] = '\0';
     return text;
 }
 
@@ -195,6 +192,8 @@ static int parse_pair(struct nigh_options *s, char *pair)
 
 int nigh_options_parse(struct nigh_options *s, const char *text)
 {
+    if (!text)
+        return missing(NULL);
     struct nigh_options changed = *s;
     char *copy = strdup(text);
     char *rest = copy;
@@ -225,7 +224,7 @@ static int check_number(const struct option *o, struct nigh_options *s)
         (number >= o->min && number <= o->max))
         return 0;
     if (!is_none)
-        snprintf(text, sizeof(text), "%" PRIu64, number);
+        snprintf(text, sizeof(text), "%" PRIu64 "%s", number, o->unit == UNIT_MS ? "ms" : "");
     return option_out_of_range(o, text);
 }
 
@@ -280,7 +279,7 @@ static int check_together(const struct nigh_options *s)
     if (!power_of_two(s->group_slots))
         return error_note(NIGH_EOPTION, "coherence.group_slots=%u: a power of two", s->group_slots);
     if (s->beat_ms >= s->trust_ms)
-        return error_note(NIGH_EOPTION, "coherence.beat=%u must be below coherence.trust=%u",
+        return error_note(NIGH_EOPTION, "coherence.beat=%ums must be below coherence.trust=%ums",
                           s->beat_ms, s->trust_ms);
     return options_check_limbo(s);
 }

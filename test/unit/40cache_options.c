@@ -32,14 +32,14 @@ static const struct row rows[] = {
     {"log", "syslog", AT(log_to), NIGH_LOG_TO_SYSLOG, {"stdout", "", "2", "yes"}},
     {"l1.huge_pages", "all", AT(l1_huge_pages), NIGH_HUGE_ALL, {"2m", "", "table", "yes"}},
     {"redis.deadline", "1s", AT(l2_deadline_ms), 1000, {NO_NUMBER, "2min", "0"}},
-    {"redis.stale_deadline", "7", AT(l2_stale_deadline_ms), 7, {NO_NUMBER, "0", "61s"}},
-    {"redis.connect_timeout", "10", AT(connect_timeout_ms), 10, {NO_NUMBER, "9", "61s"}},
-    {"coherence.trust", "5s", AT(trust_ms), 5000, {NO_NUMBER, "99", "11m"}},
-    {"coherence.beat", "250ms", AT(beat_ms), 250, {NO_NUMBER, "9", "2m"}},
+    {"redis.stale_deadline", "7ms", AT(l2_stale_deadline_ms), 7, {NO_NUMBER, "0", "61s"}},
+    {"redis.connect_timeout", "10ms", AT(connect_timeout_ms), 10, {NO_NUMBER, "9ms", "61s"}},
+    {"coherence.trust", "5s", AT(trust_ms), 5000, {NO_NUMBER, "99ms", "11m"}},
+    {"coherence.beat", "250ms", AT(beat_ms), 250, {NO_NUMBER, "9ms", "2m"}},
     {"coherence.on_doubt", "miss", AT(on_doubt), NIGH_DOUBT_MISS, {"fresh", "", "mis", "missed"}},
     {"coherence.group_slots", "4096", AT(group_slots), 4096, {NO_NUMBER, "16", "131072"}},
     {"coherence.queue", "100", AT(queue_items), 100, {NO_NUMBER, "15", "2000000"}},
-    {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99", "1h"}},
+    {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99ms", "1h"}},
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
     {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
@@ -47,7 +47,7 @@ static const struct row rows[] = {
     {"space.keep", "2h", AT(space.keep_ms), 7200000, {NO_NUMBER, "0", "16d"}},
     {"space.jitter", "20%", AT(space.jitter_percent), 20, {NO_NUMBER, "51", "20s"}},
     {"space.absent_ttl", "3s", AT(space.absent_ttl_ms), 3000, {NO_NUMBER, "0", "25h"}},
-    {"space.error_ttl", "100", AT(space.error_ttl_ms), 100, {NO_NUMBER, "0", "25h"}},
+    {"space.error_ttl", "100ms", AT(space.error_ttl_ms), 100, {NO_NUMBER, "0", "25h"}},
     {"space.error_ttl_max", "1m", AT(space.error_ttl_max_ms), 60000, {NO_NUMBER, "0", "25h"}},
     {"space.load_deadline", "500ms", AT(space.load_deadline_ms), 500, {NO_NUMBER, "0", "25h"}},
     {"space.waiters", "3", AT(space.waiters_max), 3, {NO_NUMBER, "0", "2000000"}},
@@ -561,6 +561,145 @@ TEST(errors_name_the_cause)
         CHECK_EQ(nigh_options_set(&o, causes[i][0], causes[i][1]), NIGH_EOPTION);
         CHECK(says(causes[i][2]));
     }
+}
+
+/* ---- how numbers are written ---- */
+
+/* What people write: what it becomes, or words of the error that help. */
+struct written {
+    const char *name;
+    const char *text;
+    uint64_t becomes;
+    const char *words[3];
+};
+
+/* clang-format off */
+static const struct written written[] = {
+    /* a bare number was read as milliseconds by us and as seconds by whoever wrote it */
+    {"space.soft_ttl", "60", 0, {"a time needs its unit", "60ms", "60s"}},
+    {"space.soft_ttl", " 60 ", 0, {"a time needs its unit", "60ms", "60s"}},
+    {"redis.deadline", "250", 0, {"unit", "250ms", "250s"}},
+    {"lease.time", "0", 0, {"unit", "0ms"}},
+    {"space.stale", "0", 0, {"unit", "none"}},
+    {"space.stale", "000", 0, {"unit", "none"}},
+    {"space.stale", "0s", 0, {"1ms .. 15d, none"}},
+    {"space.load_deadline", "0s", 0, {"1ms .. 1d"}},
+    {"space.soft_ttl", "none", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "60s", 60000, {NULL}},
+    {"space.soft_ttl", "60S", 60000, {NULL}},
+    {"space.soft_ttl", "60 s", 60000, {NULL}},
+    {"space.soft_ttl", "\t60s \r\n", 60000, {NULL}},
+    {"space.soft_ttl", "060s", 60000, {NULL}},
+    {"space.soft_ttl", "1min", 60000, {NULL}},
+    {"space.soft_ttl", "1M", 60000, {NULL}},
+    {"space.stale", " None ", NIGH_NONE, {NULL}},
+    {"space.soft_ttl", "1.5s", 0, {"fraction", "smaller unit"}},
+    {"space.soft_ttl", ".5s", 0, {"fraction"}},
+    {"space.soft_ttl", "1,5s", 0, {"one number and one unit"}},
+    {"space.soft_ttl", "1h30m", 0, {"one number and one unit"}},
+    {"space.soft_ttl", "1e3s", 0, {"one number and one unit"}},
+    {"space.soft_ttl", "-1s", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "+1s", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "s", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "1sec", 0, {"ms, s, m, h, d"}},
+    {"space.soft_ttl", "1us", 0, {"ms, s, m, h, d"}},
+    {"space.soft_ttl", "1w", 0, {"ms, s, m, h, d"}},
+    {"space.soft_ttl", "0x10s", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "10%", 0, {"a time is wanted"}},
+    {"space.soft_ttl", "213503982335d", 0, {"out of range", "15d"}}, /* wraps to 0.4 s */
+    {"space.soft_ttl", "18446744073709551616ms", 0, {"out of range"}},
+    {"space.soft_ttl", "4294967297ms", 0, {"out of range"}}, /* 1 in 32 bits */
+    {"space.jitter", "20", 20, {NULL}},
+    {"space.jitter", "20 %", 20, {NULL}},
+    {"space.jitter", "0.2", 0, {"whole number of percent"}},
+    {"space.jitter", "20ms", 0, {"percent"}},
+    {"l1.memory", "67108864", 64u << 20, {NULL}},
+    {"l1.memory", "64 MiB", 64u << 20, {NULL}},
+    {"l1.memory", "64M", 64u << 20, {NULL}},
+    {"l1.memory", "65536kib", 64u << 20, {NULL}},
+    {"l1.memory", "67108864b", 64u << 20, {NULL}},
+    {"l1.memory", "64", 0, {"64 (bytes)", "4MiB .."}},
+    {"l1.memory", "64mb", 0, {"MiB", "1000 and 1024"}},
+    {"l1.memory", "1GB", 0, {"GiB", "1000 and 1024"}},
+    {"l1.memory", "1.5g", 0, {"fraction", "smaller unit"}},
+    {"l1.memory", "1g512m", 0, {"one number and one unit"}},
+    {"l1.memory", "-1g", 0, {"bytes are wanted"}},
+    {"l1.memory", "1s", 0, {"bytes are wanted"}},
+    {"l1.memory", "50%", 0, {"bytes are wanted"}},
+    {"l1.memory", "none", 0, {"bytes are wanted"}},
+    {"l1.memory", "16777216t", 0, {"out of range"}}, /* 2^64 */
+    {"l1.memory", "16777217t", 0, {"out of range"}},
+    {"space.value_max", "4GiB", 0, {"out of range", "64MiB"}},
+    {"l1.shards", "64%", 0, {"whole number"}},
+    {"l1.shards", "64k", 0, {"whole number"}},
+    {"l1.shards", "6.4", 0, {"whole number"}},
+    {"workers", "4 ", 4, {NULL}},
+    {"l1.policy", "lru ", NIGH_POLICY_LRU, {NULL}},
+    {"l1.policy", "lru ttl", 0, {"one of lru,lfu"}},
+};
+/* clang-format on */
+
+static const struct row *row_of(const char *name)
+{
+    size_t i = 0;
+    while (i < ROW_COUNT && strcmp(rows[i].name, name) != 0)
+        i++;
+    REQUIRE(i < ROW_COUNT);
+    return &rows[i];
+}
+
+static void check_written(const struct written *w, struct nigh_options *o, int rc)
+{
+    bool right = w->words[0] == NULL;
+    bool ok = CHECK_EQ(rc, right ? 0 : NIGH_EOPTION);
+    ok = CHECK_EQ(field(o, row_of(w->name)), w->becomes) && ok;
+    if (!right)
+        ok = CHECK(says(w->name) && says(w->text)) && ok;
+    for (size_t i = 0; i < 3 && w->words[i]; i++)
+        ok = CHECK(says(w->words[i])) && ok;
+    if (!ok)
+        check_note("was %s=%s", w->name, w->text);
+}
+
+TEST(a_number_means_what_its_writer_meant_or_is_refused)
+{
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        int rc = nigh_options_set(&o, written[i].name, written[i].text);
+        check_written(&written[i], &o, rc);
+    }
+}
+
+/* The same from outside: by one string, by the environment, and while a cache is open. */
+TEST(a_bare_time_is_refused_wherever_it_is_said)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    CHECK_EQ(nigh_options_parse(&o, "l1.memory=8m,space.soft_ttl=60"), NIGH_EOPTION);
+    CHECK(says("space.soft_ttl=60") && says("60ms or 60s"));
+    CHECK_EQ(nigh_options_parse(&o, NULL), NIGH_EOPTION);
+    setenv("NIGH_CONF", "space.soft_ttl=60", 1);
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("NIGH_CONF") && says("space.soft_ttl=60") && says("60ms or 60s"));
+    setenv("NIGH_CONF", "l1.memory=8m,threads=none\r\n", 1);
+    struct nigh *cache;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    unsetenv("NIGH_CONF");
+    CHECK_EQ(nigh_set(cache, "lease.time", "5"), NIGH_EOPTION);
+    CHECK(says("lease.time=5") && says("5ms or 5s"));
+    nigh_close(cache);
+}
+
+/* What it says of a struct's numbers can be written where names are used. */
+TEST(numbers_of_a_struct_are_told_with_their_unit)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.connect_timeout_ms = 5;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("redis.connect_timeout=5ms"));
+    o = (struct nigh_options)NIGH_OPTIONS_INIT;
+    o.trust_ms = 700;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("coherence.beat=1000ms") && says("coherence.trust=700ms"));
 }
 
 TEST(a_password_is_not_repeated)
