@@ -14,10 +14,10 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define NIGH_OUTCOMES(X)                                                                           \
-    X(NIGH_FRESH, 0, "done; of a read: fresh, within lifetime and trust bound")                    \
+    X(NIGH_FRESH, 0, "done; if a value was read, it is fresh")                                     \
     X(NIGH_STALE, 1, "stale: a value that may be out of date")                                     \
     X(NIGH_ABSENT, 2, "absent: known not to exist")                                                \
-    X(NIGH_MISS, 3, "miss: no tier has it")                                                        \
+    X(NIGH_MISS, 3, "miss: not in the cache")                                                      \
     X(NIGH_PENDING, 4, "pending: the answer comes later")                                          \
     X(NIGH_QUEUED, 5, "queued: done here, Redis has not accepted it yet, retrying")                \
     X(NIGH_REFUSED, 6, "refused: as new or newer is there, too large, or ticket outdated")
@@ -25,10 +25,10 @@ extern "C" {
 #define NIGH_ERRORS(X)                                                                             \
     X(NIGH_EINVAL, -1, "invalid argument")                                                         \
     X(NIGH_ENOMEM, -2, "out of memory")                                                            \
-    X(NIGH_EKEY, -3, "key is empty or longer than the limit")                                      \
-    X(NIGH_EVALUE, -4, "value is longer than the format allows")                                   \
-    X(NIGH_ETAGS, -5, "too many tags on one value")                                                \
-    X(NIGH_EOPTION, -6, "unknown option, or its value is out of range")                            \
+    X(NIGH_EKEY, -3, "key is empty, or longer than 1024 bytes")                                    \
+    X(NIGH_EVALUE, -4, "value is longer than 64 MiB")                                              \
+    X(NIGH_ETAGS, -5, "more than 512 tags on one value")                                           \
+    X(NIGH_EOPTION, -6, "unknown option, or a value that it does not take")                        \
     X(NIGH_EURI, -7, "malformed or unsupported Redis URI")                                         \
     X(NIGH_ETHREAD, -8, "a thread could not be started")                                           \
     X(NIGH_ETIMEDOUT, -9, "deadline passed")                                                       \

@@ -3,6 +3,7 @@
  * The table of outcomes and errors, and the explanation that each thread keeps.
  */
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/base.h"
 #include "support/check.h"
@@ -22,6 +23,36 @@ TEST(every_code_has_its_own_text)
         }
     }
     CHECK_STR(nigh_result_name(NIGH_EBUSY), "NIGH_EBUSY");
+}
+
+/* They end lines of logs and messages: one clause, no end of its own. 0 comes from every call. */
+TEST(texts_read_well_after_what_failed)
+{
+    static const char *const texts[] = {
+#define X(name, value, text) text,
+        NIGH_OUTCOMES(X) NIGH_ERRORS(X)
+#undef X
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        size_t len = strlen(texts[i]);
+        CHECK(len > 5 && len <= 70);
+        CHECK(texts[i][len - 1] != '.' && texts[i][len - 1] != '\n');
+    }
+    CHECK(strncmp(nigh_strerror(NIGH_OK), "done", 4) == 0);
+    CHECK_STR(nigh_result_name(NIGH_OK), "NIGH_FRESH");
+    CHECK(!strstr(nigh_strerror(NIGH_OK), "of a read"));
+}
+
+/* The limits that they tell are those that hold. */
+TEST(texts_tell_the_limits)
+{
+    char limit[16];
+    snprintf(limit, sizeof(limit), " %u ", NIGH_KEY_MAX);
+    CHECK(strstr(nigh_strerror(NIGH_EKEY), limit));
+    snprintf(limit, sizeof(limit), " %u ", NIGH_VALUE_MAX >> 20);
+    CHECK(strstr(nigh_strerror(NIGH_EVALUE), limit));
+    snprintf(limit, sizeof(limit), " %u ", NIGH_TAGS_MAX);
+    CHECK(strstr(nigh_strerror(NIGH_ETAGS), limit));
 }
 
 TEST(outcomes_are_not_negative_and_errors_are)
