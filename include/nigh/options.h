@@ -200,9 +200,9 @@ struct nigh_call {
 /**
  * Set one option by name, such as ("l1.memory", "1GiB") or ("space.soft_ttl", "30s").
  *
- * @param value   sizes take k, m, g, t or KiB, MiB, GiB, TiB (a plain number: bytes); times need one
- *                of ms, s, m, h, d ("60" is refused: of what?); switches their words; strings are
- *                copied and live as long as the process
+ * @param value   sizes take k, m, g, t or KiB, MiB, GiB, TiB (a plain number: bytes); times need
+ *                ms, s, m, h or d ("60" is refused: 60 of what?); switches their words; strings
+ *                are copied and live as long as the process
  *
  * Returns   0
  * Errors    NIGH_EOPTION the name is unknown or the value wrong, or one of them NULL:

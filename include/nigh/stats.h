@@ -19,7 +19,10 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
 /**
  * Write all counters, per space and tier, and the gauges (memory, entries, trust, queue).
  *
- * Text leaves out counters that are 0; JSON has them all.
+ * Text leaves out counters that are 0; JSON has them all. In the name of a space, which may hold
+ * nearly any bytes, text shows controls, backslashes and what is no UTF-8 as \xNN; JSON (RFC 8259)
+ * escapes what it must and shows a byte that is no UTF-8 as the character \u00NN: two such names
+ * may look alike there.
  *
  * @param buffer   may be NULL: only the length is told
  *
@@ -47,7 +50,8 @@ void nigh_stats_print(FILE *out);
  * Returns   its value
  * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()
  * Threads   any
- * Blocks    as nigh_stats()
+ * Blocks    for short locks; only what the one asked for needs: memory_bytes, entries and the like
+ *           ask every shard (milliseconds with 65,536 of them), the others none
  */
 int64_t nigh_stats_value(struct nigh *cache, const char *space, const char *name);
 

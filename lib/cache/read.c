@@ -39,8 +39,7 @@ static int get_missed(struct nigh_space *space, const struct l1_key *key,
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     int rc = NIGH_MISS;
-    if (!(FLAGS_OF(call) & NIGH_QUIET))
-        stats_count(&space->stats, STATS_L1_MISS);
+    read_count_missed(space, call, 1);
     if (!(FLAGS_OF(call) & NIGH_L1_ONLY))
         rc = get_from_l2(space, key, call, &value);
     if (rc < 0)
@@ -244,8 +243,7 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
                         const struct nigh_call *call, struct nigh_value *ret_value)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
-    if (!(FLAGS_OF(call) & NIGH_QUIET))
-        stats_count(&space->stats, STATS_L1_MISS);
+    read_count_missed(space, call, 1);
     if (FLAGS_OF(call) & NIGH_L1_ONLY) {
         *ret_value = value;
         return NIGH_MISS;

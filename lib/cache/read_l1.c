@@ -64,6 +64,13 @@ void read_count(struct nigh_space *space, const struct nigh_call *call, int outc
         stats_count(&space->stats, STATS_READ_ABSENT);
 }
 
+void read_count_missed(struct nigh_space *space, const struct nigh_call *call, uint64_t count)
+{
+    uint32_t flags = FLAGS_OF(call);
+    if (count > 0 && !(flags & (NIGH_QUIET | NIGH_REFRESH)))
+        stats_add(&space->stats, flags & NIGH_L1_ONLY ? STATS_L1_PROBE_MISS : STATS_L1_MISS, count);
+}
+
 int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
             struct nigh_value *ret, bool *ret_refresh)
 {

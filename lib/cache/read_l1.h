@@ -23,6 +23,8 @@ NIGH_OUTLINED int read_judged_rcu(struct nigh_space *space, struct l1_entry *e,
 /* Count its outcome. Not in a section: a thread's first count takes a lock. */
 void read_count(struct nigh_space *space, const struct nigh_call *call, int outcome,
                 const struct read_notes *notes);
+/* Count reads that L1 did not answer: by the rule in stats/counters.h. */
+void read_count_missed(struct nigh_space *space, const struct nigh_call *call, uint64_t count);
 /* The read of L1, whatever is there. NIGH_MISS: nothing that this call may have; `ret` is then
  * untouched. */
 int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,

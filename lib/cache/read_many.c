@@ -210,8 +210,7 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
         (count > 0 && (!keys || !ret_values || !ret_outcomes)))
         return NIGH_EINVAL;
     size_t misses = read_all_l1(&m, count);
-    if (misses && !(FLAGS_OF(call) & NIGH_QUIET))
-        stats_add(&space->stats, STATS_L1_MISS, misses);
+    read_count_missed(space, call, misses);
     if (misses && !(FLAGS_OF(call) & NIGH_L1_ONLY))
         read_missed_l2(&m, count);
     return 0;

@@ -2,8 +2,13 @@
 /*
  * nigh_stats: all counters and gauges, as text for people and JSON for machines.
  *
- * Counters come from the table in stats/counters.h; gauges from the table here. Text leaves out
- * counters that are zero everywhere; JSON has them all, so that a reader need not guess.
+ * Counters come from the table in stats/counters.h; gauges from the table here, each with the part
+ * of the cache that must be asked for it: one gauge costs what it costs alone (with 65,536 shards a
+ * sum over them is milliseconds). Text leaves out counters that are zero everywhere; JSON has them
+ * all, so that a reader need not guess.
+ *
+ * Names of spaces are bytes of the host's choice: text shows what is no plain text as \xNN, JSON
+ * takes bytes that are no UTF-8 for characters of Latin-1. So neither breaks, whatever they hold.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -22,67 +27,85 @@ struct gauges {
     struct l2_gauges l2;
     struct coherence_gauges coherence;
     uint64_t pins;
-    uint64_t pinned_bytes;
     uint64_t flights;
     uint64_t log_lost;
 };
 
-static void read_gauges(struct nigh *cache, struct gauges *g)
+/* What is asked for a gauge: one of l1.h's, or one of the parts beside it. */
+enum {
+    ASK_CHEAP = 0, /* what is told in any case */
+    ASK_PINS = L1_GAUGE_ALL + 1,
+    ASK_FLIGHTS = ASK_PINS << 1,
+    ASK_L2 = ASK_PINS << 2,
+    ASK_COHERENCE = ASK_PINS << 3,
+    ASK_ALL = (ASK_PINS << 4) - 1,
+};
+
+static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
 {
     memset(g, 0, sizeof(*g));
-    l1_gauges_read(cache->l1, &g->l1);
-    l1_pins_read(cache->l1, &g->pins, &g->pinned_bytes);
-    g->flights = flight_count(cache->flights);
+    l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
-    if (cache->l2)
+    if (ask & ASK_PINS)
+        g->pins = l1_pins();
+    if (ask & ASK_FLIGHTS)
+        g->flights = flight_count(cache->flights);
+    if (ask & ASK_L2 && cache->l2)
         l2_gauges_read(cache->l2, &g->l2);
-    if (cache->coherence)
+    if (ask & ASK_COHERENCE && cache->coherence)
         coherence_gauges_read(cache->coherence, &g->coherence);
 }
 
-/* X(name, value, what it is) */
+/* X(name, what is asked, value, what it is) */
 #define GAUGES(X)                                                                                  \
-    X(memory_bytes, g->l1.used_bytes, "everything that counts against the cap")                    \
-    X(memory_peak_bytes, g->l1.peak_bytes, "the highest since l1.memory was set")                  \
-    X(memory_cap_bytes, g->l1.cap_bytes, "l1.memory")                                              \
-    X(resident_bytes, g->l1.resident_bytes, "pages behind it; 0: the allocator does not know")     \
-    X(tables_bytes, g->l1.tables_bytes, "of it: floors, buckets, queues")                          \
-    X(limbo_bytes, g->l1.limbo_bytes, "of it: retired, waiting for readers")                       \
-    X(aside_bytes, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")              \
-    X(unstored_bytes, g->l1.unstored_bytes, "of it: handed out or on their way, not stored")       \
-    X(pinned_bytes, g->pinned_bytes, "of it: retired, kept by pins alone")                         \
-    X(pins, g->pins, "values held since a hit; not those of a load or of L2")                      \
-    X(entries, g->l1.entries, "in L1")                                                             \
-    X(shards, g->l1.shards, "of L1")                                                               \
-    X(flights, g->flights, "keys being brought now")                                               \
-    X(connected, g->l2.connected, "1: the data connection to Redis is up")                         \
-    X(breaker, g->l2.breaker, "0 closed, 1 half-open, 2 open")                                     \
-    X(in_flight, g->l2.in_flight, "requests to Redis without an answer yet")                       \
-    X(trusted, g->coherence.trusted, "1: stored values may be called fresh")                       \
-    X(listening, g->coherence.listening, "1: the listener is subscribed")                          \
-    X(following, g->coherence.identity != 0, "1: it knows the clock of the Redis it talks to")     \
-    X(sequence, g->coherence.applied, "last invalidation applied, in Redis' count")                \
-    X(queued, g->coherence.queued, "invalidations that Redis has not accepted yet")                \
-    X(log_lost, g->log_lost, "lines of the log that found no reader in time")
+    X(memory_bytes, L1_GAUGE_USED, g->l1.used_bytes, "everything that counts against the cap")     \
+    X(memory_peak_bytes, ASK_CHEAP, g->l1.peak_bytes, "the highest since l1.memory was set")       \
+    X(memory_cap_bytes, ASK_CHEAP, g->l1.cap_bytes, "l1.memory")                                   \
+    X(resident_bytes, L1_GAUGE_RESIDENT, g->l1.resident_bytes,                                     \
+      "pages behind it; 0: the allocator does not know")                                           \
+    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of it: floors, buckets, queues")         \
+    X(limbo_bytes, L1_GAUGE_LIMBO, g->l1.limbo_bytes, "of it: retired, waiting for readers")       \
+    X(aside_bytes, ASK_CHEAP, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")   \
+    X(unstored_bytes, L1_GAUGE_UNSTORED, g->l1.unstored_bytes,                                     \
+      "of it: handed out or on their way, not stored")                                             \
+    X(pinned_bytes, L1_GAUGE_PINNED, g->l1.pinned_bytes, "of it: retired, kept by pins alone")     \
+    X(pins, ASK_PINS, g->pins, "values held since a hit; not those of a load or of L2")            \
+    X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
+    X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
+    X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
+    X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
+    X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
+    X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
+    X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
+    X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
+    X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
+      "1: it knows the clock of the Redis it talks to")                                            \
+    X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \
+      "last invalidation applied, in Redis' count")                                                \
+    X(queued, ASK_COHERENCE, g->coherence.queued, "invalidations that Redis has not accepted yet") \
+    X(log_lost, ASK_CHEAP, g->log_lost, "lines of the log that found no reader in time")
 
 struct gauge {
     const char *name;
-    uint64_t value;
+    unsigned ask;
+    uint64_t (*value)(const struct gauges *g);
+    const char *what;
 };
 
-#define GAUGE_ONE(name, value, what) +1
-#define GAUGE_COUNT (0 GAUGES(GAUGE_ONE))
+#define X(name_, ask_, value_, what_)                                                              \
+    static uint64_t gauge_##name_(const struct gauges *g)                                          \
+    {                                                                                              \
+        return (uint64_t)(value_);                                                                 \
+    }
+GAUGES(X)
+#undef X
 
-static void list_gauges(struct nigh *cache, struct gauge list[GAUGE_COUNT])
-{
-    struct gauges all;
-    const struct gauges *g = &all;
-    size_t i = 0;
-    read_gauges(cache, &all);
-#define X(name_, value_, what) list[i++] = (struct gauge){#name_, (uint64_t)(value_)};
+static const struct gauge gauges[] = {
+#define X(name_, ask_, value_, what_) {#name_, ask_, gauge_##name_, what_},
     GAUGES(X)
 #undef X
-}
+};
+#define GAUGE_COUNT ARRAY_COUNT(gauges)
 
 /* ---- a bounded writer ---- */
 
@@ -106,22 +129,76 @@ __attribute__((format(printf, 2, 3))) static void emit(struct writer *w, const c
     w->needed += (size_t)n;
 }
 
+/* ---- names ---- */
+
+/* Length of the character at `s` if it is well-formed UTF-8 (RFC 3629); 0: it is not. */
+static size_t utf8_len(const unsigned char *s)
+{
+    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    for (size_t i = 1; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80) /* the final NUL, too */
+            return 0;
+    bool long_form = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+    bool beyond = s[0] > 0xf4 || (s[0] == 0xf4 && s[1] > 0x8f);
+    return long_form || surrogate || beyond ? 0 : len;
+}
+
+/* Controls of C0 and C1, and DEL: they end lines, or drive terminals. */
+static bool is_control(const unsigned char *s)
+{
+    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+static void emit_escaped(struct writer *w, const char *fmt, const unsigned char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        emit(w, fmt, s[i]);
+}
+
+static void text_name(struct writer *w, const char *name)
+{
+    const unsigned char *s = (const unsigned char *)name;
+    while (*s) {
+        size_t len = utf8_len(s);
+        if (len == 0 || is_control(s) || *s == '\\')
+            emit_escaped(w, "\\x%02x", s, len ? len : 1);
+        else
+            emit(w, "%.*s", (int)len, (const char *)s);
+        s += len ? len : 1;
+    }
+}
+
+static void json_string(struct writer *w, const char *name)
+{
+    const unsigned char *s = (const unsigned char *)name;
+    emit(w, "\"");
+    while (*s) {
+        size_t len = utf8_len(s);
+        if (len == 0 || (len == 1 && (is_control(s) || *s == '"' || *s == '\\')))
+            emit(w, "\\u%04x", *s);
+        else
+            emit(w, "%.*s", (int)len, (const char *)s);
+        s += len ? len : 1;
+    }
+    emit(w, "\"");
+}
+
 /* ---- text ---- */
 
 static void text_gauges(struct nigh *cache, struct writer *w)
 {
-    struct gauge list[GAUGE_COUNT];
-    list_gauges(cache, list);
+    struct gauges g;
+    read_gauges(cache, ASK_ALL, &g);
     for (size_t i = 0; i < GAUGE_COUNT; i++)
-        emit(w, "%-20s %14" PRIu64 "%s", list[i].name, list[i].value,
+        emit(w, "%-20s %14" PRIu64 "%s", gauges[i].name, gauges[i].value(&g),
              i % 2 == 0 && i + 1 < GAUGE_COUNT ? "     " : "\n");
 }
 
-static void text_counters(struct writer *w, const char *title, struct stats *stats)
+static void text_counters(struct writer *w, struct stats *stats)
 {
     uint64_t counts[STATS_COUNTER_COUNT];
     stats_read_all(stats, counts);
-    emit(w, "\n%s\n", title);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         if (counts[i])
             emit(w, "  %-18s %14" PRIu64 "  %s\n", stats_counter_infos[i].name, counts[i],
@@ -130,29 +207,18 @@ static void text_counters(struct writer *w, const char *title, struct stats *sta
 
 static void write_text(struct nigh *cache, struct writer *w)
 {
-    char title[NIGH_NAME_MAX + 16];
     text_gauges(cache, w);
-    text_counters(w, "cache", &cache->stats);
+    emit(w, "\ncache\n");
+    text_counters(w, &cache->stats);
     for (uint32_t i = 0; i < space_count(cache); i++) {
-        snprintf(title, sizeof(title), "space %s", cache->spaces[i]->name);
-        text_counters(w, title, &cache->spaces[i]->stats);
+        emit(w, "\nspace ");
+        text_name(w, cache->spaces[i]->name);
+        emit(w, "\n");
+        text_counters(w, &cache->spaces[i]->stats);
     }
 }
 
 /* ---- JSON ---- */
-
-/* Names are bytes of the host's choice: escape what JSON does not take. */
-static void json_string(struct writer *w, const char *s)
-{
-    emit(w, "\"");
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\' || (unsigned char)*s < 0x20)
-            emit(w, "\\u%04x", (unsigned char)*s);
-        else
-            emit(w, "%c", *s);
-    }
-    emit(w, "\"");
-}
 
 static void json_counters(struct writer *w, struct stats *stats)
 {
@@ -166,11 +232,11 @@ static void json_counters(struct writer *w, struct stats *stats)
 
 static void write_json(struct nigh *cache, struct writer *w)
 {
-    struct gauge list[GAUGE_COUNT];
-    list_gauges(cache, list);
+    struct gauges g;
+    read_gauges(cache, ASK_ALL, &g);
     emit(w, "{\"gauges\": {");
     for (size_t i = 0; i < GAUGE_COUNT; i++)
-        emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", list[i].name, list[i].value);
+        emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges[i].name, gauges[i].value(&g));
     emit(w, "}, \"cache\": ");
     json_counters(w, &cache->stats);
     emit(w, ", \"spaces\": {");
@@ -200,9 +266,8 @@ long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer,
 
 void nigh_stats_print(FILE *out)
 {
-#define X(name, value, what) fprintf(out, "%-20s gauge    %s\n", #name, what);
-    GAUGES(X)
-#undef X
+    for (size_t i = 0; i < GAUGE_COUNT; i++)
+        fprintf(out, "%-20s gauge    %s\n", gauges[i].name, gauges[i].what);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         fprintf(out, "%-20s counter  %s\n", stats_counter_infos[i].name,
                 stats_counter_infos[i].doc);
@@ -228,11 +293,13 @@ static int64_t counter_sum(struct nigh *cache, enum stats_counter c)
 
 static int64_t gauge_value(struct nigh *cache, const char *name)
 {
-    struct gauge list[GAUGE_COUNT];
-    list_gauges(cache, list);
-    for (size_t i = 0; i < GAUGE_COUNT; i++)
-        if (strcmp(list[i].name, name) == 0)
-            return (int64_t)list[i].value;
+    for (size_t i = 0; i < GAUGE_COUNT; i++) {
+        if (strcmp(gauges[i].name, name) != 0)
+            continue;
+        struct gauges g;
+        read_gauges(cache, gauges[i].ask, &g);
+        return (int64_t)gauges[i].value(&g);
+    }
     return NIGH_EINVAL;
 }
 
@@ -241,6 +308,8 @@ int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char 
     int rc = cache_check_open(cache);
     if (rc != 0)
         return rc;
+    if (!name)
+        return NIGH_EINVAL;
     int counter = find_counter(name);
     if (!space_name)
         return counter >= 0 ? counter_sum(cache, (enum stats_counter)counter)

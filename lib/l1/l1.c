@@ -325,35 +325,84 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 
 /* ---- gauges ---- */
 
-void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret)
+/* What the shards keep, summed. */
+struct shard_sums {
+    uint64_t spare, limbo_spare, held, tables, unstored, entries;
+};
+
+#define GAUGES_AHEAD 4u /* shards whose lines are asked for before they are needed */
+#define GAUGES_LOCKED                                                                              \
+    (L1_GAUGE_USED | L1_GAUGE_TABLES | L1_GAUGE_LIMBO | L1_GAUGE_PINNED | L1_GAUGE_ENTRIES)
+
+static void sum_shard(struct l1 *l1, struct l1_shard *s, unsigned which, struct shard_sums *sums)
+{
+    if (which & L1_GAUGE_UNSTORED)
+        sums->unstored += atomic_load_explicit(&s->unstored_bytes, memory_order_relaxed);
+    if (!(which & GAUGES_LOCKED))
+        return;
+    l1_shard_lock(s);
+    sums->spare += s->spare_bytes;
+    sums->entries += s->entries;
+    if (which & (L1_GAUGE_LIMBO | L1_GAUGE_PINNED)) {
+        sums->limbo_spare += s->limbo_spare_bytes;
+        sums->held += s->held_bytes;
+    }
+    if (which & L1_GAUGE_TABLES)
+        sums->tables += l1_shard_tables_bytes_locked(s);
+    l1_shard_unlock(l1, s);
+}
+
+/* Each gauge costs the lines that it needs of each shard: with the most shards they are in no
+ * cache, so they are fetched ahead. */
+static struct shard_sums sum_shards(struct l1 *l1, unsigned which)
+{
+    struct shard_sums sums = {0};
+    if (!(which & (GAUGES_LOCKED | L1_GAUGE_UNSTORED)))
+        return sums;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        const struct l1_shard *ahead = &l1->shards[(i + GAUGES_AHEAD) & l1->shard_mask];
+        __builtin_prefetch(&ahead->lock, 1);
+        __builtin_prefetch(&ahead->spare_bytes);
+        if (which & (L1_GAUGE_LIMBO | L1_GAUGE_PINNED))
+            __builtin_prefetch(&ahead->held_bytes);
+        sum_shard(l1, &l1->shards[i], which, &sums);
+    }
+    return sums;
+}
+
+static uint64_t resident_bytes(struct l1 *l1)
 {
     struct mem_stats stats;
     mem_stats_read(l1->mem, &stats);
-    struct l1_gauges g = {.cap_bytes = l1_memory(l1),
-                          .tables_bytes = l1->fixed_bytes,
-                          .shards = l1->shard_mask + 1};
-    uint64_t spare = 0, limbo_spare = 0;
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        struct l1_shard *s = &l1->shards[i];
-        l1_shard_lock(s);
-        spare += s->spare_bytes;
-        limbo_spare += s->limbo_spare_bytes;
-        g.entries += s->entries;
-        /* the first tables are fixed bytes */
-        g.tables_bytes +=
-            l1_shard_tables_bytes_locked(s) - table_bytes(l1->mem, l1->hit.base_bits);
-        g.unstored_bytes += atomic_load_explicit(&s->unstored_bytes, memory_order_relaxed);
-        g.limbo_bytes += s->held_bytes;
-        l1_shard_unlock(l1, s);
-    }
-    if (stats.resident_bytes)
-        g.resident_bytes = stats.resident_bytes + shrink_pages_bytes(l1);
-    g.tables_bytes += shadows_charge(&l1->shadows, l1->mem);
+    return stats.resident_bytes ? stats.resident_bytes + shrink_pages_bytes(l1) : 0;
+}
+
+static uint64_t less(uint64_t sum, uint64_t part)
+{
+    return sum - u64_min(part, sum); /* they are read one after the other */
+}
+
+void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
+{
+    struct shard_sums sums = sum_shards(l1, which);
+    struct l1_gauges g = {.cap_bytes = l1_memory(l1), .shards = l1->shard_mask + 1};
     g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
-    uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
-    g.limbo_bytes += limbo - u64_min(limbo_spare, limbo) + g.aside_bytes;
-    uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
-    g.used_bytes = used - u64_min(spare, used);
     g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);
+    if (which & L1_GAUGE_USED)
+        g.used_bytes = less(atomic_load_explicit(&l1->used, memory_order_relaxed), sums.spare);
+    if (which & L1_GAUGE_TABLES) /* the first tables are fixed bytes */
+        g.tables_bytes = l1->fixed_bytes + shadows_charge(&l1->shadows, l1->mem) + sums.tables -
+                         (uint64_t)g.shards * table_bytes(l1->mem, l1->hit.base_bits);
+    if (which & L1_GAUGE_LIMBO)
+        g.limbo_bytes = sums.held + g.aside_bytes +
+                        less(atomic_load_explicit(&l1->limbo, memory_order_relaxed),
+                             sums.limbo_spare);
+    if (which & L1_GAUGE_RESIDENT)
+        g.resident_bytes = resident_bytes(l1);
+    if (which & L1_GAUGE_ENTRIES)
+        g.entries = sums.entries;
+    if (which & L1_GAUGE_PINNED)
+        g.pinned_bytes = sums.held;
+    g.unstored_bytes = sums.unstored;
     *ret = g;
 }

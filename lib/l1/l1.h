@@ -139,7 +139,9 @@ struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
 /* Give back; any thread; 0: nothing. Slot: one release store. Reference: unref. */
 static inline void l1_unpin(uintptr_t pin);
-/* Pins held by all threads now, and bytes of retired entries that only holders keep (about). */
+/* Pins held by all threads now. */
+uint64_t l1_pins(void);
+/* The same, and bytes of retired entries that only holders keep (about): asks every shard. */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
 
 /*
@@ -259,6 +261,17 @@ uint64_t l1_limbo(struct l1 *l1);
 /* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
 
+/* Of what follows, those that cost something: a look at every shard, or the allocator's count. */
+enum {
+    L1_GAUGE_USED = 1,
+    L1_GAUGE_TABLES = 2,
+    L1_GAUGE_LIMBO = 4,
+    L1_GAUGE_UNSTORED = 8,
+    L1_GAUGE_ENTRIES = 16,
+    L1_GAUGE_PINNED = 32,
+    L1_GAUGE_RESIDENT = 64,
+    L1_GAUGE_ALL = 127,
+};
 struct l1_gauges {
     uint64_t cap_bytes;       /* as set; while it comes down, used_bytes may be above it */
     uint64_t used_bytes;      /* everything charged */
@@ -268,10 +281,12 @@ struct l1_gauges {
     uint64_t limbo_bytes;     /* retired, not yet freed */
     uint64_t aside_bytes;     /* of these: removed while limbo was full, so charged as live */
     uint64_t unstored_bytes;  /* created, not stored (yet) */
+    uint64_t pinned_bytes;    /* retired, kept by references or pins alone */
     uint64_t entries;
     uint32_t shards;
 };
-void l1_gauges_read(struct l1 *l1, struct l1_gauges *ret);
+/* Those of `which` (L1_GAUGE_...), and those that cost nothing; the others are 0. */
+void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
 
 /* What is declared `static inline` above. */
 #include "l1/hit.h"

@@ -415,6 +415,11 @@ uint64_t l1_reclaim(struct l1 *l1)
     return u64_min(shrink_ns, soon ? now_ns : now_ns + PASS_AGAIN_NS);
 }
 
+uint64_t l1_pins(void)
+{
+    return pin_count();
+}
+
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
 {
     uint64_t bytes = 0;

@@ -5,6 +5,13 @@
  * X(NAME, "export_name", "what one count means") per line; text, JSON and the reference in README
  * come from this table, and a check fails for a counter that nothing increments. Counts are per
  * space; what belongs to no space (the link to Redis, the listener) counts in the cache's own set.
+ *
+ * A read that asks L1 counts once, and each key of a bulk: in l1_fresh ("does not exist" too) or
+ * l1_stale if L1 answers, else in l1_miss, whatever it meets after that: L2, a flight, several
+ * flights. So (l1_fresh + l1_stale) / (l1_fresh + l1_stale + l1_miss) is the hit ratio. Not in it:
+ *   a probe that misses: who looks on asks again, and that call counts the same miss;
+ *   NIGH_REFRESH, which does not ask L1, and refreshes behind a stale value;
+ *   NIGH_QUIET; calls with wrong arguments; a value for which there was no memory (read_error).
  */
 #ifndef NIGH_STATS_COUNTERS_H
 #define NIGH_STATS_COUNTERS_H
@@ -13,7 +20,8 @@
     /* reads, by what answered */                                                                  \
     X(L1_FRESH, "l1_fresh", "reads answered fresh by L1")                                          \
     X(L1_STALE, "l1_stale", "reads answered stale by L1")                                          \
-    X(L1_MISS, "l1_miss", "reads that L1 could not answer")                                        \
+    X(L1_MISS, "l1_miss", "reads that L1 could not answer, and that looked further")               \
+    X(L1_PROBE_MISS, "l1_probe_miss", "reads of L1 alone (NIGH_L1_ONLY) that it did not answer")   \
     X(L2_FRESH, "l2_fresh", "lookups in L2 that gave a fresh value")                               \
     X(L2_STALE, "l2_stale", "lookups in L2 that gave a value that is only stale")                  \
     X(L2_MISS, "l2_miss", "lookups in L2 that gave nothing")                                       \

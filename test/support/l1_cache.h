@@ -191,7 +191,7 @@ static inline void cache_remove(struct cache *c, unsigned number)
 static inline struct l1_gauges cache_gauges(struct cache *c)
 {
     struct l1_gauges g;
-    l1_gauges_read(c->l1, &g);
+    l1_gauges_read(c->l1, L1_GAUGE_ALL, &g);
     return g;
 }
 

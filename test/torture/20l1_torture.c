@@ -445,7 +445,7 @@ static void *keeper(void *arg)
         l1_expire(w->l1, 1000);
         l1_reclaim(w->l1);
         struct l1_gauges g;
-        l1_gauges_read(w->l1, &g);
+        l1_gauges_read(w->l1, L1_GAUGE_ALL, &g);
         REQUIRE(g.peak_bytes <= MEMORY_BYTES);
         check_pause();
     }
@@ -487,7 +487,7 @@ static void close_world(struct world *w)
     for (int pass = 0; pass < 3; pass++)
         l1_reclaim(w->l1);
     struct l1_gauges g;
-    l1_gauges_read(w->l1, &g);
+    l1_gauges_read(w->l1, L1_GAUGE_ALL, &g);
     CHECK_EQ(g.entries, 0);
     CHECK_EQ(g.limbo_bytes, 0);
     CHECK_EQ(g.unstored_bytes, 0);
