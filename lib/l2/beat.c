@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reading the clock: the beat brings what followed a position, the resync brings all of it.
 //
-// Both pass the breaker: they are rare, the trust of every reader hangs on them, and a good
-// answer closes the breaker again.
+// Both are sent whatever is in flight: they are rare, and the trust of every reader hangs on them.
 
 #include "l2/client.h"
 
@@ -15,7 +14,7 @@ int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
         .op = op,
         .decode = answer_decode_beat,
         .script = &script_table[SCRIPT_BEAT],
-        .always = true,
+        .kind = SUBMIT_BEAT,
     };
     struct command c;
     if (script_begin(l2, &c, SCRIPT_BEAT, 4, 8, 8 + 4 * COMMAND_NUMBER_BYTES))
@@ -42,7 +41,7 @@ int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op 
         .op = op,
         .decode = answer_decode_resync,
         .script = &script_table[SCRIPT_RESYNC],
-        .always = true,
+        .kind = SUBMIT_BEAT,
     };
     struct command c;
     if (script_begin(l2, &c, SCRIPT_RESYNC, 4, 7, 3 * 8 + 2 * COMMAND_NUMBER_BYTES))

@@ -3,7 +3,8 @@
 //
 // The history is a word: a shift per answer, a population count to judge. Eight samples at least,
 // so that one slow answer after a quiet night opens nothing; half of them bad, so that a server
-// that still answers most callers is used.
+// that still answers most callers is used. Eight good ones in a row end what was before them: of a
+// stall in the afternoon nothing is left by night, however few calls there were meanwhile.
 
 #include "l2/breaker.h"
 
@@ -37,20 +38,25 @@ void breaker_reset(struct breaker *b)
 {
     b->history = 0;
     b->samples = 0;
-    b->bad_since_ns = 0;
+    b->half_since_ns = 0;
+    b->run = 0;
     b->pause_ns = 0;
     set_state(b, BREAKER_CLOSED);
 }
 
 bool breaker_allows(struct breaker *b, uint64_t now_ns)
 {
-    uint32_t state = atomic_load_explicit(&b->state, memory_order_relaxed);
-    if (state != BREAKER_OPEN)
-        return state == BREAKER_CLOSED;
-    if (now_ns < atomic_load_explicit(&b->retry_at_ns, memory_order_relaxed))
+    if (breaker_state(b) == BREAKER_CLOSED)
+        return true;
+    uint64_t at_ns = atomic_load_explicit(&b->retry_at_ns, memory_order_relaxed);
+    if (now_ns < at_ns || !atomic_compare_exchange_strong_explicit(
+                              &b->retry_at_ns, &at_ns, now_ns + BREAKER_PROBE_NS,
+                              memory_order_relaxed, memory_order_relaxed))
         return false;
-    return atomic_compare_exchange_strong_explicit(&b->state, &state, BREAKER_HALF_OPEN,
-                                                   memory_order_relaxed, memory_order_relaxed);
+    uint32_t open = BREAKER_OPEN; /* else it is closed by now, or the last probe came to nothing */
+    atomic_compare_exchange_strong_explicit(&b->state, &open, BREAKER_HALF_OPEN,
+                                            memory_order_relaxed, memory_order_relaxed);
+    return true;
 }
 
 static void trip(struct breaker *b, struct random *random, uint64_t now_ns)
@@ -62,19 +68,36 @@ static void trip(struct breaker *b, struct random *random, uint64_t now_ns)
     set_state(b, BREAKER_OPEN);
 }
 
-/* CLOSED: remember the answer; true when too many have been bad for too long. */
-static bool too_many_bad(struct breaker *b, bool good, uint64_t now_ns)
+static bool is_half_bad(struct breaker *b, bool good, uint64_t now_ns)
 {
     b->history = b->history << 1 | !good;
     if (b->samples < SAMPLES_MAX)
         b->samples++;
+    if ((b->history & ((1u << SAMPLES_MIN) - 1)) == 0)
+        b->history = 0;
     unsigned bad = (unsigned)__builtin_popcountll(b->history);
     if (2 * bad < b->samples)
-        b->bad_since_ns = 0;
-    else if (b->bad_since_ns == 0)
-        b->bad_since_ns = now_ns;
-    return b->bad_since_ns != 0 && b->samples >= SAMPLES_MIN &&
-           now_ns - b->bad_since_ns >= BREAKER_SUSTAIN_NS;
+        b->half_since_ns = 0;
+    else if (b->half_since_ns == 0)
+        b->half_since_ns = now_ns;
+    return b->half_since_ns != 0 && b->samples >= SAMPLES_MIN &&
+           now_ns - b->half_since_ns >= BREAKER_SUSTAIN_NS;
+}
+
+static bool is_run_bad(struct breaker *b, bool good, uint64_t now_ns)
+{
+    if (good)
+        b->run = 0;
+    else if (b->run++ == 0)
+        b->run_since_ns = now_ns;
+    return b->run >= BREAKER_RUN && now_ns - b->run_since_ns >= BREAKER_SUSTAIN_NS;
+}
+
+/* CLOSED: remember the answer; true when too many have been bad for too long. */
+static bool too_many_bad(struct breaker *b, bool good, uint64_t now_ns)
+{
+    bool half = is_half_bad(b, good, now_ns), run = is_run_bad(b, good, now_ns);
+    return !good && (half || run);
 }
 
 bool breaker_record(struct breaker *b, struct random *random, bool good, uint64_t now_ns)

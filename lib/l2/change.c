@@ -102,6 +102,7 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
         .op = op,
         .decode = answer_decode_script,
         .script = &script_table[SCRIPT_CHANGE],
+        .kind = SUBMIT_UPDATE,
     };
     struct command c;
     uint32_t keys = CHANGE_FIXED_KEYS + count_keys(change);

@@ -37,10 +37,11 @@ struct request {
     const struct script *script; /* (c) NULL: a plain command */
     char *wire;                  /* (i) NULL: written and not needed again */
     size_t wire_len;             /* (c) */
-    uint64_t queued_ns;          /* (c) */
+    uint64_t sent_ns;            /* (i) */
+    uint64_t excused_ns;         /* (i) of the pipeline, when it was sent: see "evidence" there */
     uint64_t deadline_ns;        /* (c) */
     uint64_t number;             /* (c) that its answer begins with, if it is a script */
-    bool judged;                 /* (i) the breaker has its verdict */
+    bool judged;                 /* (i) the breaker has its verdict, or will have none */
 };
 
 struct request_list {
@@ -94,21 +95,30 @@ struct l2 {
     uint64_t connections;        /* (i) how many there have been */
     uint64_t answers;            /* (i) given, of all connections */
     uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
-    uint64_t awaited_ns;         /* (i) since when at least one reply has been awaited */
+    uint64_t awaited_ns;         /* (i) since when the next reply has been awaited */
+    uint64_t excused_ns;         /* (i) time in which waiting was no fault of the server's, all */
     bool proven;                 /* (i) the connection has answered a request */
     bool told_down;              /* (i) the log has been told that there is no connection */
 };
 
 /* ---- pipeline.c ---- */
 
-/* Build and queue a request. `connection`: 0 or the only one it may be sent on; `always`: past the
- * breaker. Takes the command. 0, or < 0 and `done` is never called. */
+/*
+ * What may be refused. A read while the breaker is open, for who reads has a loader to go to. An
+ * update (a change, what is done with a lease) only when so much is in flight that it will not end
+ * well, which takes more than reads can bring about: a change that is refused is late at all other
+ * nodes. A beat never: it is small, one at a time, and the trust of every reader hangs on it.
+ */
+enum submit_kind { SUBMIT_READ, SUBMIT_UPDATE, SUBMIT_BEAT };
+
+/* Build and queue a request. `connection`: 0 or the only one it may be sent on. Takes the command.
+ * 0, or < 0 and `done` is never called. */
 struct submit {
     const struct l2_op *op;
     answer_decode_fn decode;
     const struct script *script;
     uint64_t connection;
-    bool always;
+    enum submit_kind kind;
 };
 int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit);
 

@@ -255,6 +255,7 @@ static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
         int failed = c->state == CONN_UP ? on_reply(arg, reply) : handshake_reply(c, reply);
         if (failed)
             return failed;
+        c->began_ns = c->heard_ns;
     }
     if (got == NIGH_EREDIS) {
         snprintf(c->problem, sizeof(c->problem), "a reply is malformed or too large");
@@ -274,6 +275,8 @@ int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
         if (n <= 0)
             return lost(c, "read", n);
         c->heard_ns = clock_now_ns(c->config->env->clock);
+        if (c->reader.pending == 0)
+            c->began_ns = c->heard_ns;
         int failed = reader_feed(&c->reader, chunk, (size_t)n);
         failed = failed ? failed : read_replies(c, on_reply, arg);
         if (failed)

@@ -49,6 +49,7 @@ struct conn {
     uint8_t step_at;
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
+    uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
     char problem[CONN_PROBLEM_BYTES]; /* why it failed, for one line in the log */
 };

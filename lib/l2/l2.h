@@ -7,7 +7,8 @@
  * queued in one go, and hands each answer to `done` on the I/O thread, which must not block: it
  * leaves the answer somewhere and posts an event. l2_sync_* waits for one. Returning 0 promises
  * that `done` is called exactly once, at the latest when the deadline passes; a negative return
- * (NIGH_EOFFLINE not connected or breaker open, NIGH_ENOMEM) promises that it never is.
+ * (NIGH_EOFFLINE not connected, too much in flight, or a read while the breaker is open;
+ * NIGH_ENOMEM) promises that it never is.
  *
  * hiredis parses (redisReader with our own reply functions and limits) and formats; the socket is
  * ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too large
@@ -249,7 +250,7 @@ struct l2_beat {
     struct bytes frame_head; /* of a change that the beat itself makes */
 };
 /* A write (so that a demoted master refuses), the clock (created if missing), and up to `limit` log
- * entries after `after_seq`. Not subject to the breaker: it is its probe. */
+ * entries after `after_seq`. Never refused while there is a connection. */
 int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op);
 
 struct l2_resync {

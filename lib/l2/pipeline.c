@@ -6,6 +6,19 @@
 // by each send; when it has passed, one walk over the pending requests answers those that are
 // late and computes the bound anew. So there is at most one walk per shortest deadline in use.
 //
+// Evidence. The breaker wants to know how long the server takes; what we see is how long a request
+// was under way. The difference is time in which we were waiting for ourselves:
+//
+//   - while the oldest request without a reply is one of ours that is large: its way, and the
+//     script that runs over it, take as long as we made them;
+//   - while a reply is coming in: its bytes show that the server has answered.
+//
+// Replies come in order, so at any moment exactly one request is the next to be answered, and the
+// time it is so is either excused or not. The sum of what was excused is kept (`excused_ns`); what a
+// request has to answer for is its time under way less the growth of that sum. A server that is late
+// for everybody is so for the small ones, too: however many requests are on the wire, each is next
+// for a short time only, so the few large ones among them excuse little.
+//
 // `done` is called with no lock held and may submit again. Lists are detached before they are
 // walked with callbacks in between.
 
@@ -15,9 +28,15 @@
 
 /* Far above any number of callers: for a server that takes requests and never answers. */
 #define IN_FLIGHT_MAX 65536u
-/* What a server that reads nothing can make us hold; one larger request may pass alone. A beat,
- * small and one at a time, passes always; a change that is refused is queued by coherence. */
+/* What a server that reads nothing can make us hold; one larger request may pass alone. A change that
+ * is refused is queued by coherence. */
 #define IN_FLIGHT_BYTES_MAX (64u << 20)
+/* Reads stop before: callers that miss must not take the room of changes. */
+#define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
+
+/* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at 1
+ * Mbit/s. Ordinary requests have some hundred bytes. */
+#define LARGE_BYTES (16u << 10)
 
 /* ---- requests ---- */
 
@@ -116,7 +135,6 @@ static struct request *request_create(struct l2 *l2, struct command *command,
         .script = submit->script,
         .wire = wire,
         .wire_len = wire_len,
-        .queued_ns = clock_now_ns(l2->env->clock),
         .deadline_ns = submit->op->deadline_ns,
         .number = number,
     };
@@ -126,11 +144,12 @@ static struct request *request_create(struct l2 *l2, struct command *command,
     return NULL;
 }
 
-static bool has_room(struct l2 *l2, const struct request *r)
+static bool has_room(struct l2 *l2, const struct request *r, enum submit_kind kind)
 {
     uint32_t count = atomic_load_explicit(&l2->in_flight, memory_order_relaxed);
     uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes, memory_order_relaxed);
-    return count < IN_FLIGHT_MAX && (bytes == 0 || bytes + r->wire_len <= IN_FLIGHT_BYTES_MAX);
+    return count < (kind == SUBMIT_READ ? IN_FLIGHT_READS_MAX : IN_FLIGHT_MAX) &&
+           (bytes == 0 || bytes + r->wire_len <= IN_FLIGHT_BYTES_MAX);
 }
 
 /* REQUIRES(lock). Whether the request may be queued. */
@@ -140,9 +159,13 @@ static int admit_locked(struct l2 *l2, const struct submit *submit, const struct
         return NIGH_ECLOSED;
     if (!l2->online || (submit->connection && submit->connection != l2->online))
         return NIGH_EOFFLINE;
-    if (submit->always)
+    if (submit->kind == SUBMIT_BEAT)
         return 0;
-    return has_room(l2, r) && breaker_allows(&l2->breaker, r->queued_ns) ? 0 : NIGH_EOFFLINE;
+    if (!has_room(l2, r, submit->kind))
+        return NIGH_EOFFLINE;
+    bool reads = submit->kind == SUBMIT_READ;
+    return !reads || breaker_allows(&l2->breaker, clock_now_ns(l2->env->clock)) ? 0
+                                                                                : NIGH_EOFFLINE;
 }
 
 int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit)
@@ -190,12 +213,29 @@ void pipeline_woken(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
 }
 
+/* Of the time since the last reply: that in which the server had no fault. */
+static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now_ns)
+{
+    const struct request *next = l2->pending.head;
+    if (next && next->wire_len >= LARGE_BYTES)
+        return now_ns - l2->awaited_ns;
+    return coming_in ? now_ns - u64_max(l2->conn.began_ns, l2->awaited_ns) : 0;
+}
+
+/* All of it so far. */
+static uint64_t excused_ns(const struct l2 *l2, uint64_t now_ns)
+{
+    return l2->excused_ns + excused_now_ns(l2, l2->conn.reader.pending > 0, now_ns);
+}
+
 /* One request to the output. It is pending from here on: part of it may reach the server. */
-static int send_one(struct l2 *l2, struct request *r)
+static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
     int failed = conn_append(&l2->conn, r->wire, r->wire_len);
     if (!l2->pending.head)
-        l2->awaited_ns = clock_now_ns(l2->env->clock); /* it may have been queued for long */
+        l2->awaited_ns = now_ns;
+    r->sent_ns = now_ns;
+    r->excused_ns = excused_ns(l2, now_ns);
     list_push(&l2->pending, r);
     l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
     if (!r->script)
@@ -213,8 +253,9 @@ int pipeline_send(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
     if (batch.count)
         stats_add(l2->stats, STATS_L2_REQUEST, batch.count);
+    uint64_t now_ns = batch.count ? clock_now_ns(l2->env->clock) : 0;
     while ((r = list_pop(&batch)))
-        failed = send_one(l2, r) ? NIGH_ENOMEM : failed;
+        failed = send_one(l2, r, now_ns) ? NIGH_ENOMEM : failed;
     return failed;
 }
 
@@ -253,11 +294,17 @@ static bool is_sick(const struct reply *reply)
            reply_is_error(reply, "TRYAGAIN") || reply_is_error(reply, "CLUSTERDOWN");
 }
 
-static void judge(struct l2 *l2, struct request *r, bool good, uint64_t now_ns)
+/* A reply has come: a quick one is good evidence, a late one only if the server took its time. */
+static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns)
 {
-    if (!r->judged)
-        io_judge(l2, good && now_ns - r->queued_ns < breaker_slow_ns(&l2->breaker), now_ns);
+    uint64_t slow_ns = breaker_slow_ns(&l2->breaker), late_ns = now_ns - r->sent_ns;
+    l2->excused_ns += excused_now_ns(l2, true, now_ns);
+    l2->awaited_ns = now_ns;
+    if (r->judged)
+        return;
     r->judged = true;
+    if (!served || late_ns < slow_ns || late_ns - (l2->excused_ns - r->excused_ns) >= slow_ns)
+        io_judge(l2, served && late_ns < slow_ns, now_ns);
 }
 
 /* An error reply. < 0: the connection has to go. */
@@ -308,20 +355,19 @@ static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
 int pipeline_reply(void *arg, struct reply *reply)
 {
     struct l2 *l2 = arg;
-    struct request *r = list_pop(&l2->pending);
+    uint64_t now_ns = l2->conn.heard_ns;
     int failed = 0;
-    if (!r) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
+    if (!l2->pending.head) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
         snprintf(l2->conn.problem, sizeof(l2->conn.problem), "a reply that nobody asked for");
         reply_free(reply);
         return NIGH_EREDIS;
     }
-    uint64_t now_ns = l2->conn.heard_ns;
-    l2->awaited_ns = now_ns;
+    judge(l2, l2->pending.head, !is_sick(reply), now_ns);
+    struct request *r = list_pop(&l2->pending);
     if (r->script && r->answer && reply_is_error(reply, "NOSCRIPT")) {
         reply_free(reply);
         return send_text(l2, r);
     }
-    judge(l2, r, !is_sick(reply), now_ns);
     bool wrong_type = !r->script && reply_is_error(reply, "WRONGTYPE");
     if (reply->type == REPLY_ERROR && !wrong_type) {
         failed = take_error(l2, r, reply);
@@ -334,11 +380,15 @@ int pipeline_reply(void *arg, struct reply *reply)
     return failed;
 }
 
-/* The deadline of a pending request has passed. */
+/* The deadline of a pending request has passed. If what it waited for is excused by now, its reply
+ * will tell. */
 static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
-    if (now_ns - r->queued_ns >= breaker_slow_ns(&l2->breaker))
-        judge(l2, r, false, now_ns);
+    uint64_t excused = excused_ns(l2, now_ns) - r->excused_ns;
+    if (!r->judged && now_ns - r->sent_ns - excused >= breaker_slow_ns(&l2->breaker)) {
+        r->judged = true;
+        io_judge(l2, false, now_ns);
+    }
     if (!r->answer)
         return;
     stats_count(l2->stats, STATS_L2_TIMEOUT);
@@ -349,15 +399,16 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
 {
     if (now_ns < l2->next_deadline_ns)
         return;
-    uint64_t next_ns = CLOCK_NEVER_NS;
+    uint64_t next_ns = CLOCK_NEVER_NS, slow_ns = breaker_slow_ns(&l2->breaker);
     /* Callbacks may submit, which touches the queue, never this list. */
     for (struct request *r = l2->pending.head; r; r = r->next) {
         if (r->deadline_ns <= now_ns)
             expire_one(l2, r, now_ns);
         else
             next_ns = u64_min(next_ns, r->deadline_ns);
-        if (!r->judged && r->deadline_ns <= now_ns) /* judged when slow, not when impatient */
-            next_ns = u64_min(next_ns, r->queued_ns + breaker_slow_ns(&l2->breaker));
+        /* judged when slow, not when impatient */
+        if (!r->judged && r->deadline_ns <= now_ns && r->sent_ns + slow_ns > now_ns)
+            next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }
     l2->next_deadline_ns = next_ns;
 }

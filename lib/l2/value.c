@@ -31,13 +31,14 @@ static int submit_script(struct l2 *l2, struct command *c, enum script_id id, ui
         .decode = answer_decode_script,
         .script = &script_table[id],
         .connection = connection,
+        .kind = id == SCRIPT_LEASE ? SUBMIT_READ : SUBMIT_UPDATE,
     };
     return pipeline_submit(l2, c, &submit);
 }
 
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
 {
-    const struct submit submit = {.op = op, .decode = answer_decode_get};
+    const struct submit submit = {.op = op, .decode = answer_decode_get, .kind = SUBMIT_READ};
     struct command c;
     if (command_init(&c, l2->env->mem, 2, keys_scratch(&l2->keys, key, key->schema.len)))
         return NIGH_ENOMEM;

@@ -58,8 +58,8 @@ static bool both_ready(struct pair *p)
     return node_ready(p->a) && node_ready(p->b) && node_agree(p->a, p->b);
 }
 
-/* A change of one is applied by the other: the last word of every case. (Accepted by and by: after
- * an outage the link's breaker may let beats pass a moment before it lets changes.) */
+/* A change of one is applied by the other: the last word of every case. (Accepted by and by: the
+ * connection may not be up again.) */
 static void check_in_touch(struct pair *p, uint64_t version)
 {
     CHECK_WITHIN(NODE_PATIENCE_MS, both_ready(p));

@@ -3,7 +3,8 @@
 //
 // A stopped relay simply does not read: what is sent to it stays in the kernel's buffers, in order,
 // and what cannot be buffered blocks its sender, as a dead wire does. The lock is held from poll's
-// answer to the last write, so whoever changes the state under it finds no bytes on the way.
+// answer to the last write, so whoever changes the state under it finds no bytes on the way. A slow
+// relay holds what it has read until its time has come, a fiftieth of a second of it at a time.
 
 #include "support/relay.h"
 
@@ -13,13 +14,30 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES 65536
+#define HELD_BYTES_MAX 65536 /* by a slow wire */
+
+struct relay_chunk {
+    struct relay_chunk *next;
+    uint64_t due_ns;
+    size_t len;
+    char bytes[];
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static struct sockaddr_un address_of(const char *path)
 {
@@ -38,8 +56,20 @@ static int new_socket(void)
 
 /* ---- the thread's side: all under the lock ---- */
 
+static void drop_first(struct relay_way *w)
+{
+    struct relay_chunk *chunk = w->first;
+    w->first = chunk->next;
+    w->held_bytes -= chunk->len;
+    free(chunk);
+}
+
 static void close_link(struct relay_link *link)
 {
+    while (link->up.first)
+        drop_first(&link->up);
+    while (link->down.first)
+        drop_first(&link->down);
     close(link->client);
     close(link->server);
     link->client = -1;
@@ -57,8 +87,7 @@ static void accept_link(struct relay *r)
         link++;
         REQUIRE(link < r->links + RELAY_LINKS_MAX);
     }
-    link->server = new_socket();
-    link->client = client;
+    *link = (struct relay_link){.client = client, .server = new_socket()};
     if (connect(link->server, (struct sockaddr *)&address, sizeof(address)) != 0)
         close_link(link);
 }
@@ -77,14 +106,45 @@ static bool send_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
+static void hold(const struct relay *r, struct relay_way *w, const char *bytes, size_t len)
+{
+    struct relay_chunk *chunk = malloc(sizeof(*chunk) + len);
+    REQUIRE(chunk);
+    uint64_t now = now_ns();
+    w->free_ns = w->free_ns > now ? w->free_ns : now;
+    w->free_ns += r->bytes_per_s ? len * 1000000000u / r->bytes_per_s : 0;
+    *chunk = (struct relay_chunk){.due_ns = w->free_ns + r->late_ns, .len = len};
+    memcpy(chunk->bytes, bytes, len);
+    if (!w->first)
+        w->last = &w->first;
+    *w->last = chunk;
+    w->last = &chunk->next;
+    w->held_bytes += len;
+}
+
 /* False: one side is gone, and with it the link. */
-static bool forward(int from, int to)
+static bool forward(const struct relay *r, struct relay_way *w, int from, int to)
 {
     static _Thread_local char chunk[CHUNK_BYTES];
-    ssize_t n = recv(from, chunk, sizeof(chunk), MSG_DONTWAIT);
+    size_t at_once = r->bytes_per_s ? r->bytes_per_s / 50 + 1 : CHUNK_BYTES;
+    ssize_t n = recv(from, chunk, at_once < CHUNK_BYTES ? at_once : CHUNK_BYTES, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
+    if (n > 0 && (r->late_ns || r->bytes_per_s || w->first)) {
+        hold(r, w, chunk, (size_t)n);
+        return true;
+    }
     return n > 0 && send_all(to, chunk, (size_t)n);
+}
+
+static bool deliver(struct relay_way *w, int to)
+{
+    while (w->first && w->first->due_ns <= now_ns()) {
+        if (!send_all(to, w->first->bytes, w->first->len))
+            return false;
+        drop_first(w);
+    }
+    return true;
 }
 
 /* The bell first, the listener second, then two places for each link (-1: poll skips it). */
@@ -93,15 +153,37 @@ static bool forward(int from, int to)
 #define FIRST_LINK 2
 #define POLLS (FIRST_LINK + 2 * RELAY_LINKS_MAX)
 
+static struct pollfd poll_of(const struct relay *r, const struct relay_link *link,
+                             const struct relay_way *w, int fd)
+{
+    bool idle = r->stopped || link->client < 0 || w->held_bytes >= HELD_BYTES_MAX;
+    return (struct pollfd){idle ? -1 : fd, POLLIN, 0};
+}
+
 static void list_polls(const struct relay *r, struct pollfd polls[POLLS])
 {
     polls[BELL] = (struct pollfd){r->bell, POLLIN, 0};
     polls[LISTENER] = (struct pollfd){r->stopped ? -1 : r->listener, POLLIN, 0};
     for (int i = 0; i < RELAY_LINKS_MAX; i++) {
-        bool idle = r->stopped || r->links[i].client < 0;
-        polls[FIRST_LINK + 2 * i] = (struct pollfd){idle ? -1 : r->links[i].client, POLLIN, 0};
-        polls[FIRST_LINK + 2 * i + 1] = (struct pollfd){idle ? -1 : r->links[i].server, POLLIN, 0};
+        const struct relay_link *link = &r->links[i];
+        polls[FIRST_LINK + 2 * i] = poll_of(r, link, &link->up, link->client);
+        polls[FIRST_LINK + 2 * i + 1] = poll_of(r, link, &link->down, link->server);
     }
+}
+
+/* How long poll may sleep, in ms: until the next bytes are due. */
+static int poll_limit(const struct relay *r)
+{
+    uint64_t due_ns = UINT64_MAX, now = now_ns();
+    for (int i = 0; i < RELAY_LINKS_MAX; i++) {
+        const struct relay_way *ways[] = {&r->links[i].up, &r->links[i].down};
+        for (int j = 0; j < 2; j++)
+            if (ways[j]->first && ways[j]->first->due_ns < due_ns)
+                due_ns = ways[j]->first->due_ns;
+    }
+    if (r->stopped || due_ns == UINT64_MAX)
+        return -1;
+    return due_ns <= now ? 0 : (int)((due_ns - now) / 1000000 + 1);
 }
 
 static void serve(struct relay *r, const struct pollfd polls[POLLS])
@@ -110,9 +192,11 @@ static void serve(struct relay *r, const struct pollfd polls[POLLS])
         struct relay_link *link = &r->links[i];
         bool alive = link->client >= 0;
         if (alive && polls[FIRST_LINK + 2 * i].revents)
-            alive = forward(link->client, link->server);
+            alive = forward(r, &link->up, link->client, link->server);
         if (alive && polls[FIRST_LINK + 2 * i + 1].revents)
-            alive = forward(link->server, link->client);
+            alive = forward(r, &link->down, link->server, link->client);
+        if (alive)
+            alive = deliver(&link->up, link->server) && deliver(&link->down, link->client);
         if (link->client >= 0 && !alive)
             close_link(link);
     }
@@ -128,8 +212,9 @@ static void *run(void *arg)
     pthread_mutex_lock(&r->lock);
     while (!r->closing) {
         list_polls(r, polls);
+        int limit_ms = poll_limit(r);
         pthread_mutex_unlock(&r->lock);
-        (void)poll(polls, POLLS, -1);
+        (void)poll(polls, POLLS, limit_ms);
         pthread_mutex_lock(&r->lock);
         /* When it was rung, even after poll had looked, what poll saw is out of date: held by now,
          * or closed and its number another's. */
@@ -179,6 +264,15 @@ void relay_go(struct relay *r)
 {
     pthread_mutex_lock(&r->lock);
     r->stopped = false;
+    ring(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_slow(struct relay *r, unsigned late_ms, uint64_t bytes_per_s)
+{
+    pthread_mutex_lock(&r->lock);
+    r->late_ns = late_ms * UINT64_C(1000000);
+    r->bytes_per_s = bytes_per_s;
     ring(r);
     pthread_mutex_unlock(&r->lock);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * relay.h - a wire between one node and its Redis that a test may hold or cut, while other nodes
- * talk to the same Redis directly.
+ * relay.h - a wire between one node and its Redis that a test may slow down, hold or cut, while
+ * other nodes talk to the same Redis directly.
  *
  *     relay_open(&r, &server);
  *     o.redis_uri = r.uri;                 // this node goes through the relay
@@ -9,6 +9,7 @@
  *     relay_go(&r);                        // what was held arrives now, in order
  *     relay_cut(&r);                       // every connection breaks; new ones may come
  *     relay_lead(&r, &other);              // the same, and new ones lead to another server
+ *     relay_slow(&r, 100, 125000);         // 100 ms each way, 1 Mbit/s for each connection
  *     relay_close(&r);                     // after the node, before redis_stop()
  *
  * While it is stopped the kernel holds the bytes, and connections that were begun: whoever connects
@@ -22,14 +23,25 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "support/redis.h"
 
 #define RELAY_LINKS_MAX 64
 
+/* One direction of a connection. */
+struct relay_way {
+    struct relay_chunk *first; /* what is under way, each with the time of its arrival */
+    struct relay_chunk **last;
+    size_t held_bytes;
+    uint64_t free_ns; /* when the last of it has passed */
+};
+
 struct relay_link {
     int client; /* -1: a free place */
     int server;
+    struct relay_way up;
+    struct relay_way down;
 };
 
 /* Keys: (c) constant while open  (l) lock */
@@ -43,6 +55,8 @@ struct relay {
     pthread_mutex_t lock;                      /* held by the thread while it forwards */
     struct relay_link links[RELAY_LINKS_MAX];  /* (l) */
     bool stopped;                              /* (l) */
+    uint64_t late_ns;                          /* (l) */
+    uint64_t bytes_per_s;                      /* (l) 0: no limit */
     bool closing;                              /* (l) */
 };
 
@@ -52,6 +66,10 @@ void relay_close(struct relay *r);
 /* When it returns, no byte that was not forwarded before will be until relay_go(). */
 void relay_stop(struct relay *r);
 void relay_go(struct relay *r);
+
+/* Bytes of each direction come so late, and of each connection no more a second (0: no limit). What
+ * is more than the wire holds is not read from its sender, as with a real one. */
+void relay_slow(struct relay *r, unsigned late_ms, uint64_t bytes_per_s);
 
 /* When it returns, the connections are closed; what they held is lost. Stopped stays stopped. */
 void relay_cut(struct relay *r);

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// A Redis that is late, or behind a thin wire: readers go past it, changes reach it, and nothing that
+// we did ourselves is held against it.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/origin.h"
+#include "support/relay.h"
+
+enum {
+    LATE_MS = 60,      /* each way: a round trip is above what is slow, below every deadline */
+    VERY_LATE_MS = 100, /* each way, below a deadline of 250 ms */
+};
+
+static struct redis server;
+static struct relay relay;
+static struct world far, near; /* behind the relay, and not */
+
+static void open_far(const struct nigh_options *options)
+{
+    struct nigh_options o = *options;
+    o.redis_uri = relay.uri;
+    origin_init(&far.origin);
+    world_open_with(&far, &o, NULL, &far.origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(far.cache) == NIGH_FRESH &&
+                                                world_count(&far, "listening") == 1));
+}
+
+static void begin(void)
+{
+    redis_start(&server, NULL);
+    relay_open(&relay, &server);
+}
+
+static void end(void)
+{
+    world_close(&far);
+    relay_close(&relay);
+    redis_stop(&server);
+}
+
+static struct nigh_options default_options(void)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.group_slots = 2048; /* as patient_open() has */
+    return o;
+}
+
+/* ---- changes pass ---- */
+
+static _Atomic bool stop;
+
+static void *miss(void *arg)
+{
+    char key[32];
+    for (unsigned i = 0; !atomic_load(&stop); i++) {
+        snprintf(key, sizeof(key), "miss%u", i);
+        ask_fetch(arg, key, NULL);
+        check_pause();
+    }
+    return NULL;
+}
+
+TEST(a_change_reaches_the_others_while_reads_go_past_a_slow_redis)
+{
+    begin();
+    struct nigh_options o = default_options();
+    open_far(&o);
+    patient_open(&near, &server, &far.origin, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(near.space, "k", NULL).outcome == NIGH_FRESH);
+    relay_slow(&relay, LATE_MS, 0);
+    pthread_t reader;
+    atomic_store(&stop, false);
+    REQUIRE_EQ(pthread_create(&reader, NULL, miss, far.space), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&far, "l2_breaker_open") > 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&far, "l2_refused") > 0);
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned now = origin_commit(&far.origin);
+        char row[16];
+        snprintf(row, sizeof(row), "k=%u", now);
+        CHECK_GE(nigh_invalidate(far.space, "k", 1, NULL), 0);
+        /* Some round trips; a queue that is tried every other second would take many. */
+        CHECK_WITHIN(3000, strcmp(ask_fetch(near.space, "k", NULL).text, row) == 0);
+    }
+    atomic_store(&stop, true);
+    pthread_join(reader, NULL);
+    world_close(&near);
+    end();
+}
+
+/* ---- few calls ---- */
+
+TEST(a_host_with_one_call_at_a_time_notices)
+{
+    begin();
+    struct nigh_options o = default_options();
+    open_far(&o);
+    char key[32];
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "good%d", i);
+        ask_get(far.space, key, NULL);
+    }
+    int64_t opened = world_count(&far, "l2_breaker_open");
+    relay_slow(&relay, VERY_LATE_MS, 0);
+    uint64_t from_ms = check_now_ms();
+    unsigned waited = 0, calls = 0;
+    for (; check_now_ms() < from_ms + 6000; calls++) {
+        snprintf(key, sizeof(key), "late%u", calls);
+        uint64_t at_ms = check_now_ms();
+        ask_get(far.space, key, NULL);
+        waited += check_now_ms() - at_ms >= VERY_LATE_MS;
+        check_pause();
+    }
+    check_note("%u of %u calls waited", waited, calls);
+    CHECK_GT(world_count(&far, "l2_breaker_open"), opened);
+    CHECK_LT(waited, 12); /* four to notice, then probes; else it would be thirty */
+    end();
+}
+
+/* ---- what we did ourselves ---- */
+
+enum { THREADS = 8, ROUNDS = 3, KEYS = 4096 };
+
+static void *tell_many(void *arg)
+{
+    static _Atomic unsigned numbers;
+    struct nigh_target *targets = calloc(KEYS, sizeof(*targets));
+    char(*names)[32] = calloc(KEYS, sizeof(*names));
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    REQUIRE(targets && names);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < KEYS; i++) {
+            int len = snprintf(names[i], sizeof(names[i]), "%u", atomic_fetch_add(&numbers, 1));
+            targets[i] = (struct nigh_target){.kind = NIGH_TARGET_KEY, .space = arg,
+                                              .name = names[i], .name_len = (size_t)len};
+        }
+        CHECK_EQ(nigh_invalidate_many(far.cache, targets, KEYS, &call), 0);
+    }
+    free(targets);
+    free(names);
+    return NULL;
+}
+
+TEST(own_bulk_is_no_evidence_and_fills_no_queue)
+{
+    begin();
+    struct nigh_options o = default_options();
+    o.l2_deadline_ms = 1000; /* a busy machine is no slow Redis */
+    open_far(&o);
+    pthread_t threads[THREADS], reader;
+    atomic_store(&stop, false);
+    REQUIRE_EQ(pthread_create(&reader, NULL, miss, far.space), 0);
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, tell_many, far.space), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&stop, true);
+    pthread_join(reader, NULL);
+    CHECK_EQ(world_count(&far, "l2_breaker_open"), 0);
+    CHECK_EQ(world_count(&far, "invalidate_overflow"), 0);
+    end();
+}
