@@ -3,17 +3,18 @@
  * The breaker: when Redis answers badly or slowly, readers learn at once that it is no use asking.
  *
  *     CLOSED --- too many bad ---> OPEN --- pause over, one reader ---> HALF_OPEN ---+
- *       ^                          |  ^                                   |   |      | BREAKER_PROBE
- *       +--- an answer was good ---+  +-------- an answer was bad --------+   |  ^   | over: the next
- *       +---------------------- an answer was good ---------------------------+  +---+ one probes
+ *       ^                          |  ^                                   |   |  ^   |
+ *       +--- an answer was good ---+  +-------- an answer was bad --------+   |  |   |
+ *       +---------------------- an answer was good ---------------------------+  +---+
+ *                                                 BREAKER_PROBE_NS over: another reader
  *
- * It protects those who only read: they have a loader to go to. Whatever must reach Redis (a change,
- * what is done with a lease, a beat) never asks here, but its answers count like all others; so a
- * good one of those closes it, without any probe.
+ * It protects those who only read: they have a loader to go to. Whatever must reach Redis (a
+ * change, what is done with a lease, a beat) never asks here, but its answers count like all
+ * others; so a good one of those closes it, without any probe.
  *
  * It opens in two ways, by a bad answer and never before something has been bad for
- * BREAKER_SUSTAIN_NS, for one stall of the server makes everything in flight late and is over before
- * callers could gain from not asking:
+ * BREAKER_SUSTAIN_NS, for one stall of the server makes everything in flight late and is over
+ * before callers could gain from not asking:
  *
  *     half of the last 64 answers (8 at least) are bad    many callers, some of whom are served
  *     BREAKER_RUN bad ones, and no good one between       few callers, whatever went before
@@ -22,8 +23,8 @@
  * where callers wait for 250 ms, and as much of what they wait where that is more, up to 1 s: who
  * waits longer has a server that is far away. A caller's own short deadline is no evidence: such a
  * request is judged when its late reply comes, or when it has waited that long without one. What is
- * measured is the server's time (pipeline.c, "evidence"), not the wait behind our own large requests
- * and not the way of a large reply.
+ * measured is the server's time (pipeline.c, "evidence"), not the wait behind our own large
+ * requests and not the way of a large reply.
  *
  * A probe may come to nothing: it is not sent after all, it is never answered, or its answer is no
  * evidence. So it holds its place for BREAKER_PROBE_NS and no longer.

@@ -14,10 +14,10 @@
 //   - while a reply is coming in: its bytes show that the server has answered.
 //
 // Replies come in order, so at any moment exactly one request is the next to be answered, and the
-// time it is so is either excused or not. The sum of what was excused is kept (`excused_ns`); what a
-// request has to answer for is its time under way less the growth of that sum. A server that is late
-// for everybody is so for the small ones, too: however many requests are on the wire, each is next
-// for a short time only, so the few large ones among them excuse little.
+// time it is so is either excused or not. The sum of what was excused is kept (`excused_ns`); what
+// a request has to answer for is its time under way less the growth of that sum. A server that is
+// late for everybody is so for the small ones, too: however many requests are on the wire, each is
+// next for a short time only, so the few large ones among them excuse little.
 //
 // `done` is called with no lock held and may submit again. Lists are detached before they are
 // walked with callbacks in between.
@@ -28,14 +28,14 @@
 
 /* Far above any number of callers: for a server that takes requests and never answers. */
 #define IN_FLIGHT_MAX 65536u
-/* What a server that reads nothing can make us hold; one larger request may pass alone. A change that
- * is refused is queued by coherence. */
+/* What a server that reads nothing can make us hold; one larger request may pass alone. A change
+ * that is refused is queued by coherence. */
 #define IN_FLIGHT_BYTES_MAX (64u << 20)
 /* Reads stop before: callers that miss must not take the room of changes. */
 #define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
 
-/* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at 1
- * Mbit/s. Ordinary requests have some hundred bytes. */
+/* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at
+ * 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
 
 /* ---- requests ---- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A Redis that is late, or behind a thin wire: readers go past it, changes reach it, and nothing that
-// we did ourselves is held against it.
+// A Redis that is late, or behind a thin wire: readers go past it, changes reach it, and nothing
+// that we did ourselves is held against it.
 
 #include <stdio.h>
 #include <stdlib.h>

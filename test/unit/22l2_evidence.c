@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the breaker is told of requests, on made-up time and a wire that the test holds: the server's
-// time, and not that of our own large requests or of large replies.
+// What the breaker is told of requests, on made-up time and a wire that the test holds: the
+// server's time, and not that of our own large requests or of large replies.
 
 #include <errno.h>
 #include <sys/eventfd.h>
