@@ -162,6 +162,21 @@ uint64_t cgroup_memory_limit(const char *root)
     return least_of_all(root, &memory);
 }
 
+uint64_t physical_memory(const char *root)
+{
+    char line[256];
+    uint64_t kib = 0;
+    snprintf(line, sizeof(line), "%s/proc/meminfo", root);
+    FILE *f = fopen(line, "re");
+    if (!f)
+        return UINT64_MAX;
+    while (kib == 0 && fgets(line, sizeof(line), f))
+        if (sscanf(line, "MemTotal: %" SCNu64 " kB", &kib) != 1)
+            kib = 0;
+    fclose(f);
+    return kib ? kib << 10 : UINT64_MAX;
+}
+
 uint32_t cgroup_cpu_limit(const char *root)
 {
     static const struct controller cpu = {"cpu", cpus_v1, cpus_v2};

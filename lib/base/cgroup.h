@@ -22,6 +22,8 @@
 
 /* Bytes; UINT64_MAX: no limit. */
 uint64_t cgroup_memory_limit(const char *root);
+/* Bytes of the machine, whatever the limits are; UINT64_MAX: not known. */
+uint64_t physical_memory(const char *root);
 /* CPUs' worth of time, rounded up; UINT32_MAX: no limit. */
 uint32_t cgroup_cpu_limit(const char *root);
 /* CPUs that this process may run on and has the time of; at least 1. */

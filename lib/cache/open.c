@@ -13,6 +13,7 @@
 
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/limit.h"
 #include "cache/load.h"
 #include "cache/options.h"
 #include "cache/sink.h"
@@ -340,6 +341,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
         goto undo_tiers;
+    limit_warn(cache->env.log, o.l1_memory, "");
     *ret_cache = cache;
     return 0;
 undo_tiers:

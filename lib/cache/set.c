@@ -8,6 +8,8 @@
  */
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/limit.h"
+#include "cache/option.h"
 #include "cache/options.h"
 
 static uint32_t read_ms(const _Atomic uint32_t *field)
@@ -36,8 +38,13 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
     int rc = options_check_limbo(o);
     if (rc != 0)
         return rc;
+    bool another = o->l1_memory != l1_memory(cache->l1);
     rc = l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo);
-    return rc == 0 ? 0 : options_memory_too_small(o);
+    if (rc != 0)
+        return options_memory_too_small(o);
+    if (another)
+        limit_warn(cache->env.log, o->l1_memory, "");
+    return 0;
 }
 
 static int write_live(struct nigh *cache, const struct nigh_options *o)
@@ -67,7 +74,8 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
         rc = write_live(cache, &o);
     pthread_mutex_unlock(&cache->spaces_lock);
     if (rc == 0)
-        LOG(cache->env.log, NIGH_LOG_INFO, "%s is now %.60s", name, value);
+        LOG(cache->env.log, NIGH_LOG_INFO, "%s is now %.*s", name,
+            (int)u64_min(option_trimmed(value), 60), value);
     caller_leave(&caller);
     return rc;
 }

@@ -1,51 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Limits are found wherever they are set on the way up, in both versions; nothing else is a limit.
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/cgroup.h"
 #include "support/check.h"
+#include "support/tree.h"
 
-#define PATH_BYTES 512
 #define FOLDERS "sys/fs/cgroup"
-
-/* A root of its own, with a file at each path that a case writes. */
-struct tree {
-    char root[64];
-};
-
-static void tree_begin(struct tree *t)
-{
-    strcpy(t->root, "/tmp/nigh-cgroup-XXXXXX");
-    REQUIRE(mkdtemp(t->root));
-}
-
-static void tree_write(struct tree *t, const char *path, const char *text)
-{
-    char full[PATH_BYTES];
-    snprintf(full, sizeof(full), "%s/%s", t->root, path);
-    char *slash = full + strlen(t->root);
-    while ((slash = strchr(slash + 1, '/'))) {
-        *slash = '\0';
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(full, "we");
-    REQUIRE(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void tree_end(struct tree *t)
-{
-    char command[PATH_BYTES];
-    snprintf(command, sizeof(command), "rm -rf '%s'", t->root);
-    REQUIRE_EQ(system(command), 0);
-}
 
 TEST(nothing_there_is_no_limit)
 {
@@ -114,6 +74,19 @@ TEST(version_1_and_both_at_once)
     tree_write(&t, FOLDERS "/cpu/cpu.cfs_period_us", "100000\n");
     CHECK_EQ(cgroup_cpu_limit(t.root), 1);
     tree_end(&t);
+}
+
+TEST(the_machines_memory)
+{
+    struct tree t;
+    tree_begin(&t);
+    CHECK_EQ(physical_memory(t.root), UINT64_MAX);
+    tree_write(&t, "proc/meminfo", "MemFree:  1 kB\n");
+    CHECK_EQ(physical_memory(t.root), UINT64_MAX);
+    tree_write(&t, "proc/meminfo", "MemTotal:        8388608 kB\nMemFree:  1 kB\n");
+    CHECK_EQ(physical_memory(t.root), 8ull << 30);
+    tree_end(&t);
+    CHECK_GT(physical_memory(""), 1 << 20);
 }
 
 TEST(cpus_by_quota_and_by_affinity)
