@@ -62,7 +62,7 @@ static const struct option options[] = {
      "the same while a stale value is at hand"},
     {"redis.connect_timeout", U32(connect_timeout_ms), UNIT_MS, 10, 60000,
      NIGH_DEFAULT_CONNECT_TIMEOUT_MS, NULL,
-     "for one attempt; attempts are spread by jitter, 50 ms to 5 s apart"},
+     "for one attempt; while Redis is away one begins every 550 to 900 ms"},
     {"coherence.trust", U32(trust_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_TRUST_MS, NULL,
      "how old the last word from Redis may be and values still fresh: the staleness bound"},
     {"coherence.beat", U32(beat_ms), UNIT_MS, 10, 60000, NIGH_DEFAULT_BEAT_MS, NULL,

@@ -1,38 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When to try to connect again: decorrelated jitter between 50 ms and 5 s.
+ * When to try to connect again.
  *
- * Source: M. Brooker, "Exponential backoff and jitter" (AWS Architecture Blog, 2015): each pause is
- * drawn from [base, 3 x the last pause], so that many nodes that lost one server spread out.
+ * The numbers come from what is wanted of a node when Redis comes back: that it is fresh within 1 s
+ * of it (so the longest pause is less, however long Redis was away: doubling pauses would make
+ * those who waited longest wait longest again); that while Redis is away it tries at most twice a
+ * second; and that a hundred nodes do not come in the same moment (so every pause is drawn).
+ *
+ *     a connection that worked was lost    once within 50 ms: most often the server is still there
+ *     an attempt failed                    550 to 900 ms after it began, again and again
+ *
+ * and never two attempts within 550 ms, also where connections work for a moment each.
+ *
+ * The listener follows the data connection: while that one is down it does not try at all, so both
+ * together try no more often than one; when it is up the listener comes at once. If then it fails
+ * alone (an ACL forbids it to subscribe, say) nothing is urgent, for beats bring what it would
+ * hear: its pauses double, up to 5 s, until the data connection is another.
  */
 #ifndef NIGH_L2_BACKOFF_H
 #define NIGH_L2_BACKOFF_H
 
 #include "base/base.h"
 
-#define BACKOFF_MIN_NS (50 * NS_PER_MS)
-#define BACKOFF_MAX_NS (5 * NS_PER_S)
+#define BACKOFF_LOST_NS (50 * NS_PER_MS)
+#define BACKOFF_MIN_NS (550 * NS_PER_MS)
+#define BACKOFF_MAX_NS (900 * NS_PER_MS)
+#define BACKOFF_ALONE_MAX_NS (5 * NS_PER_S)
 
 /* Keys: all by the thread that connects. */
 struct backoff {
-    uint64_t pause_ns;
-    uint64_t next_ns; /* not before this time */
+    uint64_t next_ns;  /* no attempt before this time */
+    uint64_t again_ns; /* the same, if the last attempt fails; 0: there was none */
+    uint32_t alone;    /* failures of a listener beside one data connection */
 };
 
-/* An attempt failed. */
-static inline void backoff_failed(struct backoff *b, struct random *random, uint64_t now_ns)
+/* An attempt begins. */
+static inline void backoff_begin(struct backoff *b, struct random *random, uint64_t now_ns)
 {
-    uint64_t last_ns = u64_max(b->pause_ns, BACKOFF_MIN_NS);
-    uint64_t pause_ns = BACKOFF_MIN_NS + random_below(random, 3 * last_ns - BACKOFF_MIN_NS);
-    b->pause_ns = u64_min(pause_ns, BACKOFF_MAX_NS);
-    b->next_ns = now_ns + b->pause_ns;
+    b->again_ns = now_ns + BACKOFF_MIN_NS + random_below(random, BACKOFF_MAX_NS - BACKOFF_MIN_NS);
 }
 
-/* A connection that had worked was lost: soon, but not all nodes in the same moment. */
-static inline void backoff_lost(struct backoff *b, struct random *random, uint64_t now_ns)
+/* It has failed. */
+static inline void backoff_failed(struct backoff *b)
 {
-    b->pause_ns = 0;
-    b->next_ns = now_ns + random_below(random, BACKOFF_MIN_NS);
+    b->next_ns = b->again_ns;
+}
+
+/* It has failed, and it is not the server's absence. */
+static inline void backoff_failed_alone(struct backoff *b, struct random *random, uint64_t now_ns)
+{
+    uint64_t pause_ns = u64_min(BACKOFF_MIN_NS << u64_min(b->alone, 10), BACKOFF_ALONE_MAX_NS);
+    b->next_ns = u64_max(b->again_ns, now_ns + random_jitter(random, pause_ns, 20));
+    b->alone++;
+}
+
+/* A connection that had worked was lost; or the server is there again. */
+static inline void backoff_soon(struct backoff *b, struct random *random, uint64_t now_ns)
+{
+    uint64_t spread_ns = b->again_ns ? random_below(random, BACKOFF_LOST_NS) : 0;
+    b->next_ns = u64_max(b->again_ns, now_ns + spread_ns);
+    b->alone = 0;
 }
 
 #endif

@@ -4,6 +4,9 @@
 // A subscriber that hears nothing cannot tell quiet from dead, so it sends PING when it has been
 // silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not
 // repeated here: the beat finds the gap (rule 9).
+//
+// It connects when the data connection is up, and is woken by that: see backoff.h. (The other way
+// round there is nothing to be woken: while that one is down this one does not try.)
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -24,12 +27,21 @@ struct l2_channel {
     bool subscribing;                /* (s) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (s) and confirmed */
     bool told_down;                  /* (s) the log has been told that there is none */
+    uint64_t beside;                 /* (s) the data connection that it follows */
     uint64_t pinged_ns;              /* (s) last PING; older than heard_ns: answered */
 };
 
 static struct env *env_of(struct l2_channel *ch)
 {
     return ch->config.l2->env;
+}
+
+/* Who is woken when the data connection is up; NULL: nobody. */
+static void follow(struct l2 *l2, struct l2_channel *ch)
+{
+    pthread_mutex_lock(&l2->lock);
+    l2->channel = ch;
+    pthread_mutex_unlock(&l2->lock);
 }
 
 int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel)
@@ -44,12 +56,14 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
         mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
         return NIGH_ETHREAD;
     }
+    follow(config->l2, ch);
     *ret_channel = ch;
     return 0;
 }
 
 void l2_channel_destroy(struct l2_channel *ch)
 {
+    follow(ch->config.l2, NULL);
     conn_close(&ch->conn);
     close(ch->wake_fd);
     mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
@@ -80,9 +94,9 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
     conn_close(&ch->conn);
     ch->subscribing = ch->subscribed = false;
     if (was_subscribed)
-        backoff_lost(&ch->backoff, env_of(ch)->random, now_ns);
+        backoff_soon(&ch->backoff, env_of(ch)->random, now_ns);
     else
-        backoff_failed(&ch->backoff, env_of(ch)->random, now_ns);
+        backoff_failed_alone(&ch->backoff, env_of(ch)->random, now_ns);
     if (was_subscribed)
         ch->config.down(ch->config.arg);
 }
@@ -122,8 +136,8 @@ static bool is_pinged(const struct l2_channel *ch)
 static uint64_t next_event_ns(const struct l2_channel *ch)
 {
     const struct conn *c = &ch->conn;
-    if (c->state == CONN_CLOSED)
-        return ch->backoff.next_ns;
+    if (c->state == CONN_CLOSED) /* l2_channel_wake() ends the wait for the data connection */
+        return ch->beside ? ch->backoff.next_ns : CLOCK_NEVER_NS;
     if (c->state == CONN_UP && !ch->subscribing)
         return 0; /* at once */
     if (!ch->subscribed)
@@ -137,6 +151,19 @@ static int fail_silent(struct l2_channel *ch)
     return NIGH_EOFFLINE;
 }
 
+static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
+{
+    struct l2 *l2 = ch->config.l2;
+    uint64_t connection = atomic_load_explicit(&l2->connection, memory_order_relaxed);
+    if (connection && connection != ch->beside)
+        backoff_soon(&ch->backoff, l2->env->random, now_ns);
+    ch->beside = connection;
+    if (!connection || now_ns < ch->backoff.next_ns)
+        return 0;
+    backoff_begin(&ch->backoff, l2->env->random, now_ns);
+    return conn_open(&ch->conn);
+}
+
 /* What the state of the connection and the time ask for. < 0: it has to go. */
 static int attend(struct l2_channel *ch, uint64_t now_ns)
 {
@@ -144,7 +171,7 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
     struct bytes none = bytes_of(NULL, 0);
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
-        return now_ns >= ch->backoff.next_ns ? conn_open(c) : 0;
+        return attend_closed(ch, now_ns);
     if (c->state == CONN_UP && !ch->subscribing) {
         ch->subscribing = true;
         return append(ch, "SUBSCRIBE", keys->now.channel, keys->old.channel);
@@ -214,7 +241,9 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
         lose(ch, now_ns);
     bool overdue = is_pinged(ch) && now_ns >= dead_ns(ch);
     uint64_t next_ns = next_event_ns(ch);
-    uint64_t until_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    uint64_t until_ns = next_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS
+                        : next_ns > now_ns        ? next_ns - now_ns
+                                                  : 0;
     int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), ch->wake_fd,
                           u64_min(wait_ns, until_ns));
     if (ready & L2_NET_WOKEN) {

@@ -79,6 +79,7 @@ struct l2 {
     void (*up)(void *arg);     /* (q) */
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
+    struct l2_channel *channel; /* (q) to be woken when the connection is up; NULL: none */
 
     _Atomic bool stop;                /* (a) */
     _Atomic bool drop;                /* (a) somebody wants the connection given up */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The I/O thread's round, and the life of the data connection.
 //
-//     no connection --- backoff over ---> handshake ------> on line
+//     no connection --- pause over -----> handshake ------> on line
 //          ^                                  |                 | closed, hung, refused,
 //          +----------------------------------+-----------------+ malformed, or given up
 //
@@ -38,6 +38,15 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns)
 
 /* ---- connection ---- */
 
+/* The listener waits for this. */
+static void wake_channel(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    if (l2->channel)
+        l2_channel_wake(l2->channel);
+    pthread_mutex_unlock(&l2->lock);
+}
+
 static void went_up(struct l2 *l2)
 {
     stats_count(l2->stats, STATS_L2_CONNECT);
@@ -49,6 +58,7 @@ static void went_up(struct l2 *l2)
     l2->up_due = true;
     pthread_mutex_unlock(&l2->lock);
     atomic_store_explicit(&l2->connection, l2->connections, memory_order_relaxed);
+    wake_channel(l2);
     if (l2->told_down || l2->connections == 1)
         LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.place);
     l2->told_down = false;
@@ -81,9 +91,9 @@ static void lose(struct l2 *l2, uint64_t now_ns)
     conn_close(&l2->conn);
     stats_count(l2->stats, was_up ? STATS_L2_LOST : STATS_L2_CONNECT_FAILED);
     if (was_up && l2->proven)
-        backoff_lost(&l2->backoff, l2->env->random, now_ns);
+        backoff_soon(&l2->backoff, l2->env->random, now_ns);
     else
-        backoff_failed(&l2->backoff, l2->env->random, now_ns);
+        backoff_failed(&l2->backoff);
     tell_down(l2);
     pipeline_fail(l2, NIGH_EOFFLINE);
 }
@@ -110,7 +120,10 @@ static void check_connection(struct l2 *l2, uint64_t now_ns)
     const char *reason = reason_to_lose(l2, now_ns);
     if (reason)
         lose_for(l2, reason, now_ns);
-    if (l2->conn.state == CONN_CLOSED && now_ns >= l2->backoff.next_ns && conn_open(&l2->conn))
+    if (l2->conn.state != CONN_CLOSED || now_ns < l2->backoff.next_ns)
+        return;
+    backoff_begin(&l2->backoff, l2->env->random, now_ns);
+    if (conn_open(&l2->conn))
         lose(l2, now_ns);
 }
 

@@ -309,8 +309,9 @@ struct l2_channel_config {
 };
 struct l2_channel;
 int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel);
-/* One round on the caller's thread: (re)connect with jitter, read, call back; waits at most
- * `wait_ns`. Returns when it wants to be called again. Sends PING when silent for long. */
+/* One round on the caller's thread: (re)connect when the data connection is up, read, call back;
+ * waits at most `wait_ns`. Returns when it wants to be called again. Sends PING when silent for
+ * long. */
 uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns);
 /* End a wait in l2_channel_step. Any thread. */
 void l2_channel_wake(struct l2_channel *ch);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Breaker and backoff, on made-up time.
+// The breaker, on made-up time.
 
 #include "l2/breaker.h"
 
-#include "l2/backoff.h"
 #include "support/check.h"
 
 #define T0 (1000 * NS_PER_S)
@@ -193,25 +192,4 @@ TEST(a_beat_closes_it_without_a_probe)
     open_it(&b);
     CHECK(record(&b, true, T0));
     CHECK(breaker_allows(&b, T0));
-}
-
-TEST(backoff_stays_in_its_bounds_and_spreads)
-{
-    struct random r;
-    struct backoff b = {0};
-    bool reached_max = false, differs = false;
-    uint64_t last_ns = 0;
-    random_init(&r, check_seed() | 1);
-    for (int i = 0; i < 200; i++) {
-        backoff_failed(&b, &r, T0);
-        uint64_t pause_ns = b.next_ns - T0;
-        CHECK_GE(pause_ns, BACKOFF_MIN_NS);
-        CHECK_LE(pause_ns, BACKOFF_MAX_NS);
-        reached_max |= pause_ns == BACKOFF_MAX_NS;
-        differs |= i > 0 && pause_ns != last_ns;
-        last_ns = pause_ns;
-    }
-    CHECK(reached_max && differs);
-    backoff_lost(&b, &r, T0);
-    CHECK_LT(b.next_ns - T0, BACKOFF_MIN_NS);
 }

@@ -209,6 +209,34 @@ TEST(a_wait_can_be_ended)
     end();
 }
 
+static _Atomic bool waited;
+
+static void *wait_for_the_data_connection(void *arg)
+{
+    l2_channel_step(arg, CLOCK_NEVER_NS);
+    atomic_store(&waited, true);
+    return NULL;
+}
+
+/* While that one is away this one does not try, and sleeps. */
+TEST(the_data_connection_wakes_it)
+{
+    begin();
+    redis_kill(&server);
+    STEP_UNTIL(heard.downs == 1 && !l2_connected(c.l2));
+    l2_channel_step(heard.channel, 0); /* by now it knows */
+    pthread_t thread;
+    atomic_store(&waited, false);
+    REQUIRE_EQ(pthread_create(&thread, NULL, wait_for_the_data_connection, heard.channel), 0);
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&waited));
+    CHECK(l2_connected(c.l2));
+    l2_channel_wake(heard.channel);
+    pthread_join(thread, NULL);
+    STEP_UNTIL(heard.ups == 2);
+    end();
+}
+
 TEST(publishers_of_garbage_do_no_harm)
 {
     begin();

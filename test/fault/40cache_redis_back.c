@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Redis comes back: a node is fresh within a second of it, also after a long outage, and a hundred
+// nodes do not come as a storm. While it is away each tries twice a second at most.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/origin.h"
+
+enum {
+    RESTARTS = 10,
+    LONG_MS = 3000, /* one outage is this long: pauses must not grow */
+    BACK_MS = 2000, /* twice the goal, for a busy machine */
+    NODES = 100,
+};
+
+/* ---- one node ---- */
+
+static bool is_fresh(const struct world *w)
+{
+    return nigh_health(w->cache) == NIGH_FRESH;
+}
+
+static void wait_ms(uint64_t ms)
+{
+    uint64_t end_ms = check_now_ms() + ms;
+    while (check_now_ms() < end_ms)
+        check_pause();
+}
+
+/* How long after Redis accepts connections it was fresh. */
+static uint64_t back_after_ms(struct world *w, struct redis *server, uint64_t away_ms)
+{
+    redis_kill(server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) != NIGH_FRESH);
+    wait_ms(away_ms);
+    redis_restart(server, REDIS_EMPTY);
+    uint64_t from_ms = check_now_ms();
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_fresh(w));
+    uint64_t took_ms = check_now_ms() - from_ms;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(w, "listening") == 1);
+    return took_ms;
+}
+
+TEST(a_node_is_fresh_soon_after_each_restart)
+{
+    struct redis server;
+    struct world w;
+    char figures[200] = "";
+    unsigned soon = 0;
+    uint64_t random = check_seed();
+    redis_start(&server, NULL);
+    struct nigh_options o = node_options(&server);
+    o.trust_ms = 300; /* lost soon after the kill: being fresh is news */
+    o.beat_ms = 100;
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_fresh(&w));
+    for (int i = 0; i < RESTARTS; i++) {
+        uint64_t away_ms = i == 0 ? LONG_MS : 50 + check_random(&random) % 600;
+        uint64_t took_ms = back_after_ms(&w, &server, away_ms);
+        soon += took_ms <= BACK_MS;
+        size_t len = strlen(figures);
+        snprintf(figures + len, sizeof(figures) - len, " %llu", (unsigned long long)took_ms);
+    }
+    check_note("fresh again after (ms):%s", figures);
+    CHECK_GE(soon, RESTARTS * 9 / 10);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- a hundred nodes ---- */
+
+static struct world nodes[NODES];
+
+static unsigned tick_all(const char *gauge)
+{
+    unsigned count = 0;
+    for (int i = 0; i < NODES; i++) {
+        nigh_tick(nodes[i].cache);
+        count += gauge ? world_count(&nodes[i], gauge) != 0 : is_fresh(&nodes[i]);
+    }
+    return count;
+}
+
+static long long connections_received(const struct redis *server)
+{
+    char *info = redis_command(server, "INFO stats");
+    long long count = -1;
+    REQUIRE(info);
+    REQUIRE(sscanf(strstr(info, "total_connections_received:"), "total_connections_received:%lld",
+                   &count) == 1);
+    free(info);
+    return count - 1; /* without this one */
+}
+
+static int64_t attempts_of(int node)
+{
+    return world_count(&nodes[node], "l2_connect_failed");
+}
+
+/* All in one thread, each without threads of its own: their turns come quickly enough. */
+TEST(a_hundred_nodes_come_back_without_a_storm)
+{
+    struct redis server;
+    int64_t before[NODES];
+    redis_start(&server, NULL);
+    for (int i = 0; i < NODES; i++) {
+        struct nigh_options o = node_options(&server);
+        o.threads = NIGH_THREADS_NONE;
+        o.l1_memory = 4u << 20;
+        o.connect_timeout_ms = 2000; /* their turns come late while others open */
+        origin_init(&nodes[i].origin);
+        world_open_with(&nodes[i], &o, NULL, &nodes[i].origin);
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, tick_all("listening") == NODES && tick_all(NULL) == NODES);
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, tick_all("connected") == 0);
+    for (int i = 0; i < NODES; i++)
+        before[i] = attempts_of(i);
+    uint64_t away_ms = check_now_ms();
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (tick_all(NULL), check_now_ms() >= away_ms + 3000));
+    away_ms = check_now_ms() - away_ms;
+    int64_t most = 0;
+    for (int i = 0; i < NODES; i++) {
+        int64_t attempts = attempts_of(i) - before[i];
+        CHECK_GE(attempts, 1);
+        most = attempts > most ? attempts : most;
+    }
+    check_note("while it was away: at most %lld attempts in %llu ms", (long long)most,
+               (unsigned long long)away_ms);
+    CHECK_LE(most, (int64_t)(away_ms / 500 + 1));
+    redis_restart(&server, REDIS_EMPTY);
+    long long others = connections_received(&server) + 1;
+    uint64_t from_ms = check_now_ms(), fresh_ms = 0;
+    long long first_s = 0;
+    while (check_now_ms() < from_ms + WORLD_PATIENCE_MS && (!first_s || !fresh_ms)) {
+        if (tick_all(NULL) == NODES && !fresh_ms)
+            fresh_ms = check_now_ms() - from_ms;
+        if (check_now_ms() >= from_ms + 1000 && !first_s)
+            first_s = connections_received(&server) - others;
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, tick_all("listening") == NODES);
+    check_note("%lld connections in the first second, all nodes fresh after %llu ms", first_s,
+               (unsigned long long)fresh_ms);
+    CHECK_GT(fresh_ms, 0);
+    CHECK_LE(first_s, 2 * NODES);
+    for (int i = 0; i < NODES; i++)
+        world_close(&nodes[i]);
+    redis_stop(&server);
+}
