@@ -20,8 +20,9 @@ function(nigh_add_objects name)
     target_include_directories(${name} PRIVATE ${NIGH_GENERATED_DIR})
     target_link_libraries(${name} PRIVATE nigh_flags ${NIGH_LINKED} Threads::Threads)
     # initial-exec: a thread-local access on the hit path is one instruction, not a call.
+    # exceptions: a callback of the host may throw, or end its thread; cleanup handlers then run.
     target_compile_options(${name} PRIVATE
-        -fvisibility=hidden -ftls-model=initial-exec -fno-lto)
+        -fvisibility=hidden -ftls-model=initial-exec -fexceptions -fno-lto)
     set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
@@ -37,10 +38,6 @@ set_source_files_properties(
     ${PROJECT_SOURCE_DIR}/lib/cache/read.c ${PROJECT_SOURCE_DIR}/lib/cache/read_many.c
     PROPERTIES COMPILE_OPTIONS
     "-fomit-frame-pointer;$<$<C_COMPILER_ID:GNU>:-fno-split-wide-types>")
-
-# A log hook that throws, or ends its thread, leaves behind it what the next one needs.
-set_source_files_properties(${PROJECT_SOURCE_DIR}/lib/base/log_queue.c
-    PROPERTIES COMPILE_OPTIONS -fexceptions)
 
 # nigh_add_products(<target> <name of its files> <backend> <what it links>...)
 function(nigh_add_products target output backend)

@@ -23,8 +23,21 @@ struct nigh_fill;
  *
  * Today n is 1. The loader may call nigh (for other keys: its own, or a cycle, is refused with
  * NIGH_EDEADLK). An answer takes effect when the loader has returned; a fill that has none then
- * counts as failed, with what the loader returned as its error. If the loader ends its thread
- * instead of returning, it is run once more on another thread, then the load fails.
+ * counts as failed, with what the loader returned as its error.
+ *
+ * A loader that does not return:
+ *   exception   the load has failed, as with nigh_fill_error(fill, 0). On a calling thread the
+ *               exception then goes on to who called nigh. On nigh's own threads and in nigh_tick()
+ *               it ends there, with a warning in the log
+ *   longjmp()   to a frame of its own thread: the load has failed. That is noticed at the thread's
+ *               next call of nigh (hits, releases and reads of statistics aside) or at its end;
+ *               until then others wait for the load, up to its deadline. Not on nigh's own threads,
+ *               and not out of a loader that nigh_tick(), or a call with threads=none, runs
+ *   pthread_exit(), cancellation   it is run once more on another thread, then the load fails
+ *   never       its callers are bound by their deadlines where it runs on workers; nigh_close()
+ *               does not wait for it, see there
+ *
+ * It ends on the thread on which it began: a coroutine must not take it elsewhere.
  *
  * @param arg     as given to nigh_space_open()
  * @param fills   valid until the loader returns
@@ -48,6 +61,9 @@ struct nigh_write_op {
 
 /**
  * Commit one write to the origin.
+ *
+ * It need not return: an exception goes on to who called nigh_write(), a longjmp() is noticed as a
+ * loader's. Whether it has committed is then unknown, so the key is invalidated.
  *
  * Returns   0 committed; anything else: not committed, nigh_write() returns NIGH_EWRITER
  * Threads   the one that called nigh_write(); never inside a lock or a read section
@@ -184,7 +200,7 @@ int nigh_fill_uncacheable(struct nigh_fill *fill, const void *value, size_t len)
  * The error the loader gave for the last NIGH_ELOADER of this thread.
  *
  * Returns   what was given to nigh_fill_error(), or what the loader returned without an answer; 0
- *           when its thread ended inside it
+ *           when it did not return
  * Threads   any: each has its own
  */
 int nigh_load_error(void);

@@ -85,7 +85,8 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
 /**
  * Receives time: nanoseconds of a clock that never goes back. It may begin anywhere: what counts is
  * by how much it has gone on since nigh_open(), up to 17 years. (If it does go back, lifetimes and
- * trust last so much longer.)
+ * trust last so much longer.) It must return: no exception, no longjmp(), no end of its thread, for
+ * it is asked in the middle of anything.
  *
  * Threads   any; must not block
  */

@@ -24,6 +24,7 @@
 #include "base/random.h"
 #include "base/rcu.h"
 #include "base/thread.h"
+#include "base/unwind.h"
 
 /* Keys: (c) constant after init; what it points to is thread-safe. */
 struct env {

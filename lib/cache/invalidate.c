@@ -51,6 +51,7 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
                  const struct nigh_call *call)
 {
     if (!cache->coherence) {
+        caller_notice();
         for (size_t i = 0; i < n; i++)
             sink_apply(cache, &items[i]);
         return 0;

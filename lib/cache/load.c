@@ -37,6 +37,13 @@ struct load *load_create(struct nigh_space *space, struct flight *f, const struc
     return l;
 }
 
+static void forget_looked_at(struct load *l)
+{
+    if (l->looked_at)
+        l2_answer_free(l->looked_at);
+    l->looked_at = NULL;
+}
+
 void load_free(void *arg, struct flight *f)
 {
     struct load *l = f->work;
@@ -48,6 +55,7 @@ void load_free(void *arg, struct flight *f)
     load_release_lease(l); /* still held when two loaders in a row ended their threads */
     if (l->answer)
         l2_answer_free(l->answer);
+    forget_looked_at(l);
     if (l->stale)
         l1_entry_unref(l->stale);
     if (l->fresh)
@@ -313,11 +321,6 @@ bool load_failed_lately(struct load *l)
 
 /* ---- the machine ---- */
 
-static void free_answer(void *answer)
-{
-    l2_answer_free(answer);
-}
-
 static void replied(struct load *l)
 {
     struct l2_answer *answer = l->answer;
@@ -328,12 +331,13 @@ static void replied(struct load *l)
         return;
     }
     l->answer = NULL;
-    pthread_cleanup_push(free_answer, answer); /* the loader may run in here, and end the thread */
+    forget_looked_at(l);
+    l->looked_at = answer; /* the loader may run in here, and not return */
     if (l->flight->state == FLIGHT_GET)
         got(l, answer);
     else if (l->flight->state == FLIGHT_LEASE)
         lease_answered(l, answer);
-    pthread_cleanup_pop(1);
+    forget_looked_at(l);
 }
 
 void load_step(void *arg, struct flight *f, uint32_t events)

@@ -3,7 +3,7 @@
  * The miss: what a flight does in each of its states.
  *
  *   load.c         GET, LEASE, WAIT: does anybody have it, or may I load it
- *   load_run.c     LOAD: running the loader, here or on a worker; a loader that never comes back
+ *   load_run.c     LOAD: running the loader, here or on a worker; a loader that does not return
  *   load_finish.c  FILL, LAND: the answer into L2 (fenced by the token), L1 (fenced by the ticket)
  *
  * A load belongs to its flight (flight->work). Whoever holds the flight owns all fields, with two
@@ -14,6 +14,7 @@
 #define NIGH_CACHE_LOAD_H
 
 #include "cache/cache.h"
+#include "cache/caller.h"
 #include "cache/fill.h"
 #include "cache/lookup.h"
 
@@ -31,6 +32,7 @@ struct load {
 
     /* L2 */
     struct l2_answer *answer;           /* of the outstanding request */
+    struct l2_answer *looked_at;        /* an earlier one: its step may not come to its end */
     uint64_t rejected;                  /* fill id of the value that was there and is not wanted */
     uint64_t token;                     /* of the lease; 0: none */
     uint64_t connection;                /* that granted it */
@@ -41,9 +43,11 @@ struct load {
 
     /* the loader */
     struct nigh_fill fill;
+    struct callback callback;
     struct worker_job job;
     uint64_t began_ns;
     bool counted;                       /* in space->loads */
+    bool elsewhere;                     /* it runs as a job: the flight is another's, or nobody's */
     bool lost;                          /* its thread ended inside the loader */
 
     /* what there is to hand out */
@@ -79,6 +83,8 @@ void load_start(struct load *l);
 void load_continue(struct load *l, uint32_t events);
 /* The loader has returned: its answer into the tiers, land. */
 void load_finish(struct load *l);
+/* It has failed: remember that, land. */
+void load_fail(struct load *l);
 /* In state FILL: L2 has answered a versioned fill. */
 void load_filled(struct load *l);
 /* Land with this outcome; `result` (may be NULL) passes its reference. */

@@ -229,7 +229,7 @@ void load_filled(struct load *l)
 
 /* ---- the answer ---- */
 
-static void failed(struct load *l)
+void load_fail(struct load *l)
 {
     struct nigh_space *space = l->space;
     stats_count(&space->stats, STATS_LOAD_FAILED);
@@ -288,7 +288,7 @@ void load_finish(struct load *l)
     if (clock_now_ns(&l->space->cache->clock) > l->flight->deadline_ns)
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);
     if (l->fill.kind == FILL_ERROR) {
-        failed(l);
+        load_fail(l);
         return;
     }
     if (l->fill.kind == FILL_NOT_MODIFIED && l->fill.version == 0)

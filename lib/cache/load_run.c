@@ -4,13 +4,14 @@
  *
  * It runs on the thread that steps the flight, when that is a worker or a caller of a space that
  * lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then waits in
- * the mailbox and its deadline binds it. A loader may end its thread instead of returning
- * (pthread_exit, cancellation): the cleanup handler sees to it that the flight is led anew once,
- * and fails the second time, instead of poisoning its key for ever.
+ * the mailbox and its deadline binds it.
+ *
+ * A loader that does not return must not poison its key. If it throws or jumps away the load has
+ * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) the flight is led
+ * anew once, and fails the second time: a thread may be ended for reasons of its own.
  */
 #include "cache/load.h"
 
-#include "cache/caller.h"
 #include "cache/freshness.h"
 
 /* Its load has ended, one way or another: leave the space's count and the keeper's list. */
@@ -40,49 +41,64 @@ static bool admit(struct load *l)
 
 /* ---- the loader's call ---- */
 
-/* The thread ends inside the loader of the flight it holds. */
-static void exited_holding(void *arg)
+/* The loader of the flight that its thread holds has not returned. */
+static void ended_holding(struct load *l, enum unwind_how how)
 {
-    struct load *l = arg;
     uncount(l);
     fill_reset(&l->fill);
+    if (how != UNWIND_EXIT)
+        load_fail(l);
     flight_abandon(l->flight);
 }
 
-/* The thread ends inside the loader of a flight that another holds, or nobody. */
-static void exited_elsewhere(void *arg)
+/* The same, of a flight that another holds, or nobody. */
+static void ended_elsewhere(struct load *l, enum unwind_how how)
 {
-    struct load *l = arg;
     struct flight *f = l->flight;
     flight_load_end(f);
-    l->lost = true;
+    fill_reset(&l->fill);
+    l->lost = how == UNWIND_EXIT;
+    if (!l->lost)
+        nigh_fill_error(&l->fill, 0);
     flight_post(f, FLIGHT_EV_ANSWER);
     flight_unref(f);
 }
 
-static void call_loader(struct load *l, void (*exited)(void *))
+static void ended(struct callback *c, enum unwind_how how)
 {
-    struct nigh_space *space = l->space;
+    struct load *l = CONTAINER_OF(c, struct load, callback);
+    if (l->elsewhere)
+        ended_elsewhere(l, how);
+    else
+        ended_holding(l, how);
+}
+
+static void ask_loader(struct callback *c)
+{
+    struct load *l = CONTAINER_OF(c, struct load, callback);
     struct nigh_fill *fills[1] = {&l->fill};
-    int rc;
-    stats_count(&space->stats, STATS_LOAD);
-    flight_load_begin(l->flight);
-    struct caller *caller;
-    pthread_cleanup_push(exited, l);
-    caller = callback_begin();
-    rc = space->loader(space->arg, fills, 1);
-    callback_end(caller);
-    pthread_cleanup_pop(0);
-    flight_load_end(l->flight);
+    int rc = l->space->loader(l->space->arg, fills, 1);
     if (l->fill.kind == FILL_OPEN)
         nigh_fill_error(&l->fill, rc);
+}
+
+static void call_loader(struct load *l, bool elsewhere)
+{
+    l->elsewhere = elsewhere;
+    l->callback.cache = l->space->cache;
+    l->callback.run = ask_loader;
+    l->callback.ended = ended;
+    stats_count(&l->space->stats, STATS_LOAD);
+    flight_load_begin(l->flight);
+    callback_run(&l->callback);
+    flight_load_end(l->flight);
 }
 
 static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
     struct flight *f = l->flight;
-    call_loader(l, exited_elsewhere);
+    call_loader(l, true);
     flight_post(f, FLIGHT_EV_ANSWER);
     flight_unref(f);
 }
@@ -90,7 +106,7 @@ static void run_job(struct worker_job *job)
 static void run(struct load *l)
 {
     if (workers_on_worker() || (!l->space->rules.run_on_worker && !l->flight->background)) {
-        call_loader(l, exited_holding);
+        call_loader(l, false);
         uncount(l);
         load_finish(l);
         return;
@@ -148,7 +164,6 @@ void load_start(struct load *l)
 static void restart(struct load *l)
 {
     l->lost = false;
-    fill_reset(&l->fill);
     if (l->flight->state == FLIGHT_LAND)
         return;
     if (l->flight->replaced++ > 0) {

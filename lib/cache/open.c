@@ -429,11 +429,11 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms)
 {
     if (cache_forked(cache))
         return NIGH_EFORKED;
-    if (!cache->coherence)
-        return 0;
     struct caller caller;
+    int rc = 0;
     caller_enter(&caller);
-    int rc = coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
+    if (cache->coherence)
+        rc = coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
     caller_leave(&caller);
     return rc;
 }

@@ -6,7 +6,8 @@
  * deadline and no test needs to fake its sleep (the mode without threads calls workers_turn).
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
- * in the same slot, so that a bad loader cannot use the pool up.
+ * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for nobody
+ * is above who could have a handler; the load has failed by then (load_run.c).
  */
 #include "cache/workers.h"
 
@@ -50,19 +51,32 @@ static struct worker_job *take_job_locked(struct workers *w)
     return job;
 }
 
+struct piece {
+    struct flight *flight; /* one of the two */
+    struct worker_job *job;
+};
+
+static void run_piece(void *arg)
+{
+    struct piece *p = arg;
+    if (p->flight)
+        flight_run(p->flight);
+    else
+        p->job->run(p->job);
+}
+
 /* Run one piece of work without the lock. False: nothing was queued. */
 static bool run_one_locked(struct workers *w)
 {
-    struct flight *f = take_flight_locked(w);
-    struct worker_job *job = f ? NULL : take_job_locked(w);
-    if (!f && !job)
+    struct piece p = {take_flight_locked(w), NULL};
+    if (!p.flight)
+        p.job = take_job_locked(w);
+    if (!p.flight && !p.job)
         return false;
     w->busy++;
     pthread_mutex_unlock(&w->lock);
-    if (f)
-        flight_run(f);
-    else
-        job->run(job);
+    if (unwind_catch(run_piece, &p))
+        LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
     pthread_mutex_lock(&w->lock);
     w->busy--;
     return true;

@@ -370,8 +370,10 @@ static int put_with_l2(struct writing *w, const struct nigh_call *call)
 static int put(struct writing *w, const struct nigh_call *call)
 {
     struct caller caller;
-    if (!w->space->cache->coherence)
+    if (!w->space->cache->coherence) {
+        caller_notice();
         return call && call->miss ? put_missed(w, call) : put_l1_only(w);
+    }
     caller_enter(&caller);
     int rc = put_with_l2(w, call);
     caller_leave(&caller);
@@ -424,20 +426,66 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
     return fenced;
 }
 
-static int commit(struct writing *w, bool deletes)
+/* The writer on its way. On the heap, with its key, since it may not return: then the call's frame,
+ * and its caller's, may be gone. */
+struct commit {
+    struct callback callback;
+    struct writing w;
+    struct nigh_write_op op;
+    int rc;
+    uint8_t key[];
+};
+
+static void free_commit(struct commit *c)
 {
-    struct nigh_write_op op = {
-        .size = sizeof(op),
-        .key = w->key.data,
+    fini(&c->w);
+    mem_free(c->w.space->cache->env.mem, NULL, c, sizeof(*c) + c->w.key.len);
+}
+
+static void call_writer(struct callback *callback)
+{
+    struct commit *c = CONTAINER_OF(callback, struct commit, callback);
+    c->rc = c->w.space->writer(c->w.space->arg, &c->op);
+}
+
+/* It may have committed before it threw, or jumped: whoever has an old value must not keep it. This
+ * gives the lease back, too. */
+static void commit_ended(struct callback *callback, enum unwind_how how)
+{
+    struct commit *c = CONTAINER_OF(callback, struct commit, callback);
+    (void)how;
+    if (c->w.space->cache->coherence)
+        (void)change(&c->w, L2_DELETE, NULL);
+    else
+        change_l1_only(&c->w, false);
+    free_commit(c);
+}
+
+static struct commit *make_commit(const struct writing *w, bool deletes)
+{
+    struct nigh *cache = w->space->cache;
+    struct commit *c = mem_alloc(cache->env.mem, NULL, sizeof(*c) + w->key.len);
+    if (!c)
+        return NULL;
+    c->callback = (struct callback){.cache = cache, .run = call_writer, .ended = commit_ended};
+    c->w = *w;
+    c->w.key.data = memcpy(c->key, w->key.data, w->key.len);
+    c->op = (struct nigh_write_op){
+        .size = sizeof(c->op),
+        .key = c->key,
         .key_len = w->key.len,
         .value = deletes ? NULL : w->value.data,
         .value_len = w->value.len,
         .version = w->version,
     };
-    struct caller *caller = callback_begin();
-    int rc = w->space->writer(w->space->arg, &op);
-    callback_end(caller);
-    return rc == 0 ? 0 : NIGH_EWRITER;
+    return c;
+}
+
+static int commit(struct writing *w)
+{
+    struct commit *c = CONTAINER_OF(w, struct commit, w);
+    callback_run(&c->callback);
+    return c->rc == 0 ? 0 : NIGH_EWRITER;
 }
 
 static int write_through(struct writing *w, bool deletes, const struct nigh_call *call)
@@ -445,7 +493,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
     struct nigh *cache = w->space->cache;
     bool keep = !deletes && w->version != 0 && w->value.len <= w->space->rules.value_max;
     bool fenced = cache->l2 && fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
-    int rc = commit(w, deletes);
+    int rc = commit(w);
     if (rc != 0) {
         if (cache->l2)
             leases_give_back(w->space, &w->key, w->token);
@@ -471,10 +519,15 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);
     if (rc != 0)
         return rc;
+    struct commit *c = make_commit(&w, !value);
+    if (!c) {
+        fini(&w);
+        return NIGH_ENOMEM;
+    }
     struct caller caller;
     caller_enter(&caller);
-    rc = write_through(&w, !value, call);
+    rc = write_through(&c->w, !value, call);
     caller_leave(&caller);
-    fini(&w);
+    free_commit(c);
     return rc;
 }

@@ -97,13 +97,23 @@ void flight_load_begin(struct flight *f)
     atomic_store_explicit(&f->leader, this_thread(), memory_order_relaxed);
 }
 
+static void waits_end_of(struct flight *f)
+{
+    pthread_mutex_lock(&graph_lock);
+    f->waits_for = NULL;
+    pthread_mutex_unlock(&graph_lock);
+}
+
 void flight_load_end(struct flight *f)
 {
-    NIGH_DCHECK(self.loading == f);
-    if (f->waits_for) /* only this thread writes it; the call that waited did not return */
-        flight_waits_end();
-    self.loading = f->outer;
+    struct flight **link = &self.loading;
+    while (*link && *link != f) /* not the innermost: loaders that are coroutines, maybe */
+        link = &(*link)->outer;
+    if (*link)
+        *link = f->outer;
     f->outer = NULL;
+    if (f->waits_for) /* only this thread writes it; the call that waited did not return */
+        waits_end_of(f);
     atomic_store_explicit(&f->leader, 0, memory_order_relaxed);
 }
 
@@ -130,9 +140,6 @@ int flight_waits_begin(struct flight *f)
 
 void flight_waits_end(void)
 {
-    if (!self.loading)
-        return;
-    pthread_mutex_lock(&graph_lock);
-    self.loading->waits_for = NULL;
-    pthread_mutex_unlock(&graph_lock);
+    if (self.loading)
+        waits_end_of(self.loading);
 }

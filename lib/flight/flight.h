@@ -214,11 +214,11 @@ void flight_land(struct flight *f);
 
 /*
  * Around the loader, by the stepper: from `begin` to `end` this thread is known to load for f, by
- * which EDEADLK is judged. When the thread exits in between (pthread_exit, cancellation) the
- * host's cleanup handler calls flight_abandon() instead of `end`: the flight becomes leaderless, a
- * waiter or worker takes it over in state LOAD once, and the second time it lands with
- * NIGH_ELOADER. It also does what the frames that are gone would have done: the step does not
- * return, and a blocking leader's flight_leave() must not follow.
+ * which EDEADLK is judged. When the loader does not return the host calls flight_abandon() instead
+ * of `end`: the flight, unless the host has landed it, becomes leaderless, a waiter or worker takes
+ * it over in state LOAD once, and the second time it lands with NIGH_ELOADER. It also does what the
+ * frames that are gone would have done: the step does not return, and a blocking leader's
+ * flight_leave() must not follow.
  */
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);

@@ -11,8 +11,8 @@
  *        |      |         | same, no mail                    | no mail
  *  take  |      |         +--------------> (nobody) <--------+
  *  over  |      |                              | a post: host->run, and a worker has it
- *        |      | thread exits in the loader (either side): flight_abandon
- *        |      v
+ *        |      | thread exits in the loader (either side): flight_abandon. (If the loader
+ *        |      v did not return for another reason the flight has landed, and HELD is given back)
  *        +-- leaderless: HELD by nobody, mail START; if no caller is left, to a worker instead
  *
  * Whoever lets go of HELD does it in one of three ways, and each passes the reference of HELD on or
@@ -190,7 +190,9 @@ void flight_abandon(struct flight *f)
         flight_ref(f); /* HELD's reference may go to another: keep one until we are done */
     f->blocking = false;
     f->stepping = false;
-    if (++f->replaced < FLIGHT_LEADERS_MAX) {
+    if (f->state == FLIGHT_LAND) {
+        give_back(f);
+    } else if (++f->replaced < FLIGHT_LEADERS_MAX) {
         flight_mail_keep(f, FLIGHT_EV_START);
         vacate(f, caller_gone);
     } else {

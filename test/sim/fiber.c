@@ -37,7 +37,7 @@ struct fiber {
     /* what the library keeps per thread */
     struct flight_thread flight;
     bool on_worker;
-    struct caller *caller;
+    struct caller_thread caller;
     int load_error;
 };
 
@@ -91,7 +91,7 @@ static void swap_thread(struct fiber *f)
 {
     flight_thread_swap(&f->flight);
     f->on_worker = workers_swap_on_worker(f->on_worker);
-    f->caller = caller_swap(f->caller);
+    caller_thread_swap(&f->caller);
     int error = nigh_load_error();
     cache_set_load_error(f->load_error);
     f->load_error = error;

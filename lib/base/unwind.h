@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of foreign code that may end without returning.
+ *
+ *   by an exception   of C++ or another language: frames are unwound one by one, and cleanup
+ *                     handlers (pthread_cleanup_push; we compile with -fexceptions) run
+ *   by the thread     pthread_exit(), cancellation: the same, but nobody can stop it
+ *   by a jump         longjmp(): the frames are gone, and nothing has run
+ */
+#ifndef NIGH_BASE_UNWIND_H
+#define NIGH_BASE_UNWIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum unwind_how { UNWIND_EXCEPTION, UNWIND_EXIT, UNWIND_JUMP };
+
+/* Where a call was made; survives its frame. */
+struct unwind_mark {
+    uintptr_t frame;
+};
+
+/* Call it, and mark where. */
+void unwind_watch(struct unwind_mark *mark, void (*call)(void *arg), void *arg);
+/* In a cleanup handler right above unwind_watch(): EXCEPTION or EXIT. */
+enum unwind_how unwind_how(void);
+/*
+ * Whether a watched call of this thread ended by a jump. False also when that cannot be told: for a
+ * call on a stack that is not the thread's own (a coroutine), or from one.
+ */
+bool unwind_is_gone(const struct unwind_mark *mark);
+
+/* Call it, and stop an exception that comes out of it here. True: one came, and is no more. */
+bool unwind_catch(void (*call)(void *arg), void *arg);
+
+#endif
