@@ -716,7 +716,7 @@ TEST(every_script_answers_the_number_of_its_call)
                           "NUMBER01 NONCE001 SCHEMAS1 ch HEAD TAIL 2048 0 %s s 1 0 SCHEMAS1",
         [SCRIPT_BEAT] = "5 " CLK_NAME LOG_NAMES "t:!:clk t:!2:!log "
                         "NUMBER01 NONCE001 2048 0 10 1000 ch HEAD oldch",
-        [SCRIPT_RESYNC] = "4 " CLK_NAME LOG_NAMES "t:!2:!log "
+        [SCRIPT_RESYNC] = "5 " CLK_NAME LOG_NAMES "t:!2:!log t:!:clk "
                           "NUMBER01 NONCE001 2048 REPLID IDIDIDID 0 RENEWID1 REPLID",
     };
     redis_start(&server, NULL);

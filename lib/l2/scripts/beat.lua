@@ -19,7 +19,7 @@ end
 local log = old_seen() == OLD_NOTHING and KEYS[2] or KEYS[5]
 
 local flat = {}
-local entries = redis.pcall('XRANGE', log, '(' .. after .. '-0', '+', 'COUNT', ARGV[5])
+local entries = readable(redis.pcall('XRANGE', log, '(' .. after .. '-0', '+', 'COUNT', ARGV[5]))
 for _, entry in ipairs(entries) do
     local id, frame = entry[1], entry[2][2]
     left = left - #frame

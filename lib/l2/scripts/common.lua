@@ -34,8 +34,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local clk = KEYS[1]
 
+-- A key of another type is as good as none. Any other error ends the script: a user who may not
+-- read it would else take the clock for lost, and make it anew while all others follow it.
+local function readable(reply)
+    local err = type(reply) == 'table' and reply.err
+    if err and not string.find(err, 'WRONGTYPE', 1, true) then error((string.gsub(err, '^ERR ', '')), 0) end
+    return reply
+end
+
 local function bytes(key, from, to)
-    local s = redis.pcall('GETRANGE', key, from, to)
+    local s = readable(redis.pcall('GETRANGE', key, from, to))
     return type(s) == 'string' and s or ''
 end
 

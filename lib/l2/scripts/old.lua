@@ -44,7 +44,7 @@ local function tell_old(old_clk, old_log, old_channel, slots, groups, tail)
     local there = old_now(old_clk)
     if there == OLD_NOTHING then return end -- the next beat will see it
     if there ~= old_seen() then old_moved() end
-    if redis.pcall('STRLEN', old_clk) ~= 16 + 16 * slots then
+    if readable(redis.pcall('STRLEN', old_clk)) ~= 16 + 16 * slots then
         redis.call('DEL', old_clk, old_log) -- other groups: all that they have turns stale
         return
     end
