@@ -38,7 +38,9 @@ local clk = KEYS[1]
 -- read it would else take the clock for lost, and make it anew while all others follow it.
 local function readable(reply)
     local err = type(reply) == 'table' and reply.err
-    if err and not string.find(err, 'WRONGTYPE', 1, true) then error((string.gsub(err, '^ERR ', '')), 0) end
+    if err and not string.find(err, 'WRONGTYPE', 1, true) then
+        error((string.gsub(err, '^ERR ', '')), 0)
+    end
     return reply
 end
 
