@@ -5,6 +5,9 @@
 
 /* ---- values and leases ---- */
 
+/* Of a lease, whether somebody waits for it. */
+static const char mark[] = "return redis.call('GETRANGE', KEYS[1], 8, 8):byte()";
+
 TEST(get_of_nothing_and_of_something)
 {
     begin(NULL);
@@ -54,6 +57,30 @@ TEST(lease_gives_the_value_unless_it_was_rejected)
     l2_answer_free(a);
     CHECK_EQ(verdict_of(lease(&c, "k", 3, 2)), L2_VALUE);
     CHECK_EQ(verdict_of(lease(&c, "k", 3, 1)), L2_GRANTED);
+    end();
+}
+
+/* Who waits goes on waiting for whoever has the lease then, and is to be woken by him. */
+TEST(the_mark_awaited_outlasts_a_writer_and_more_time)
+{
+    begin(NULL);
+    struct l2_key key = client_key("k");
+    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 0);
+    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_HELD);
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 4, 9000)), L2_STORED);
+    CHECK_EQ(verdict_of(lease(&c, "k", 4, 0)), L2_GRANTED); /* asked again */
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
+    free(redis_command(&server, "PERSIST t:!2:!lease:s:k")); /* anybody's then */
+    CHECK_EQ(verdict_of(lease(&c, "k", 5, 0)), L2_GRANTED);
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
+    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 5, &frame)), L2_NONE);
+    CHECK_EQ(verdict_of(lease(&c, "k", 6, 0)), L2_GRANTED); /* all were woken, and ask anew */
+    CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 0);
     end();
 }
 

@@ -24,20 +24,21 @@ if id ~= '' and id ~= ZERO and id ~= rejected then
     return answer(VALUE, redis.call('GET', data))
 end
 
-local ours = token .. '\0' .. struct.pack('<I8', now)
+local function ours(awaited) return token .. awaited .. struct.pack('<I8', now) end
 
 local function granted()
     if drop then redis.call('DEL', data) end
     return answer(GRANTED)
 end
 
-if redis.call('SET', lease, ours, 'PX', ms, 'NX') then return granted() end
+if redis.call('SET', lease, ours('\0'), 'PX', ms, 'NX') then return granted() end
 
 local left, held = redis.call('PTTL', lease), bytes(lease, 0, 16)
 local later = #held == 17 and struct.unpack('<I8', held, 10) > now + AHEAD_MAX_MS
 if left < 0 or later then
     -- A lease without a TTL is none of ours: nobody would ever give it back.
-    redis.call('SET', lease, ours, 'PX', ms)
+    -- Who waits for it does so still.
+    redis.call('SET', lease, ours(string.sub(held, 9, 9) == '\1' and '\1' or '\0'), 'PX', ms)
     return granted()
 end
 if string.sub(held, 1, 8) == token then return granted() end -- asked again: the reply was lost
