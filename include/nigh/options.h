@@ -153,7 +153,9 @@ struct nigh_options {
     enum nigh_on_doubt on_doubt;   /* what a stored value is when trust has run out */
     uint32_t group_slots;          /* power of two; the same in every node of a prefix */
     uint32_t queue_items;          /* invalidations kept for retry */
-    uint32_t lease_ms;             /* time of a load lease; extended while the load runs */
+    uint32_t lease_ms;             /* time of a load lease; extended while the load runs. A space
+                                      takes half of its load_deadline_ms at most (and 100 ms at
+                                      least): who waits for a dead node has time left to load */
     uint32_t workers;              /* threads that run refreshes and WORKER loads */
     enum nigh_threads threads;     /* NONE: the host calls nigh_tick() */
     struct nigh_space_options space; /* defaults of the spaces */

@@ -32,7 +32,25 @@ struct nigh_value {
 #define NIGH_VALUE_INIT { NULL, 0, 0 }
 /* clang-format on */
 
-/* The ticket of a miss, in the caller's memory: makes get + own read + put a fenced fill. */
+/*
+ * The ticket of a miss, in the caller's memory: makes get + own read + put a fenced fill.
+ *
+ * With Redis it usually holds the load lease of the key: until it ends, nobody else loads the key
+ * in any process, for nigh_fetch() waits for the put. It ends with one of
+ *
+ *     nigh_put()           the value, or a refusal of any kind
+ *     nigh_put_absent()    there is none
+ *     nigh_miss_release()  the read failed, or is not wanted any more
+ *
+ * or, for who has forgotten it, when the thread that took it asks for the key again (nigh_fetch(),
+ * or nigh_get() for a ticket: neither waits for its own), when that thread ends, with nigh_close(),
+ * and after lease.time. What is put with a ticket that has ended enters L1 only, and is refused if
+ * anything has invalidated the key since.
+ *
+ * A ticket may be copied and used on another thread; end it once. nigh_get() overwrites what is
+ * here without looking at it, so release the old ticket first: it may be of another key. Begin with
+ * NIGH_MISS_INIT where a ticket is released that nigh_get() may not have written.
+ */
 struct nigh_miss {
     uint64_t stamp;      /* private: position of this node when the miss began */
     uint64_t clock;      /* private: identity and ... */
@@ -54,7 +72,7 @@ struct nigh_miss {
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * With call->miss a miss in both tiers takes the load lease, if it is free, and writes the ticket
- * for nigh_put(). Not with NIGH_L1_ONLY.
+ * for nigh_put(). Not with NIGH_L1_ONLY. A ticket of this thread for the same key ends.
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
  * Errors    NIGH_EKEY; NIGH_EINVAL call: a size or a flag that is none; NIGH_ETIMEDOUT,

@@ -16,7 +16,9 @@ extern "C" {
  * Put a value that the caller already has.
  *
  * With call->miss (the ticket of a NIGH_MISS): a fenced fill, refused if anything invalidated the
- * key or its tags since. Otherwise, with a version: stored if newer. With neither: the last arrival
+ * key or its tags since. The ticket is used up and its lease gone, whatever is returned but
+ * NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself: a second put with it would be one
+ * without a lease. Otherwise, with a version: stored if newer. With neither: the last arrival
  * wins, which suits only values that have no origin.
  *
  * @param value  not NULL: an empty one is any pointer and len 0
@@ -39,6 +41,34 @@ extern "C" {
  */
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call);
+
+/**
+ * Put that the key does not exist, as a loader's nigh_fill_absent() does: what a read of one's own
+ * has found after a NIGH_MISS. Remembered for space.absent_ttl, or call->soft_ttl_ms.
+ *
+ * @param call   with the ticket in call->miss, which is used up; else version, tags, soft_ttl_ms,
+ *               deadline as for nigh_put()
+ *
+ * Returns   0 stored; NIGH_REFUSED as nigh_put() with a ticket, or space.absent_ttl is none
+ * Errors    NIGH_EINVAL also without call->miss; else as nigh_put() with a ticket
+ * Threads   any
+ * Blocks    up to the L2 deadline
+ */
+int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
+                    const struct nigh_call *call);
+
+/**
+ * Give the lease of a ticket back, when there is nothing to put: whoever waits for it loads.
+ *
+ * @param key    the one that the ticket is of
+ * @param miss   empty afterwards, and may be released again; NULL does nothing, and so does one
+ *               that was used up
+ *
+ * Threads   any; one at a time may use a ticket
+ * Blocks    never
+ */
+void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len,
+                       struct nigh_miss *miss);
 
 /**
  * Write through: fence the key, let the space's writer commit, then tell every node.

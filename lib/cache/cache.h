@@ -5,7 +5,8 @@
  *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
  *   read      get, fetch, the hit                           value     what was handed out
  *   freshness may this be called fresh (pure)               load      the miss: steps a flight
- *   fill      the loader's side of a load                   leases    extended while loads run
+ *   fill      the loader's side of a load                   leases    extended, given back
+ *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads
  *   write     put, write                                    invalidate
  *   sink      what other nodes said, into L1 and flights    report    nigh_stats
@@ -32,6 +33,7 @@
 
 #include "cache/failures.h"
 #include "cache/leases.h"
+#include "cache/tickets.h"
 #include "cache/workers.h"
 
 #define SPACES_MAX L1_SPACES_MAX
@@ -88,6 +90,7 @@ struct nigh {
     struct workers workers;
     struct failures failures;
     struct leases leases;
+    struct tickets tickets;
     struct service keeper;
     struct service reclaimer;
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */

@@ -2,38 +2,79 @@
 /*
  * Leases of running loads, extended every third of their time while the flight's deadline has not
  * passed: a loader that hangs must not keep the key from every other node. And how they end early.
+ *
+ * A request for a lease whose answer did not come in time may be executed all the same, later: then
+ * the lease would be held by nobody for its whole time. So whoever goes without the answer gives
+ * the token back at once. One connection executes in the order of its requests: the release comes
+ * after what it releases, and where that was never executed it finds another token, or none.
+ *
+ * That order ends with the connection. A release that was not answered is therefore owed, and sent
+ * again once the link is up: what the old connection has left behind was executed before. It does
+ * no harm twice, nor on another server, for a token is compared. Few are owed at a time (those that
+ * were under way as a connection broke); should they be more than OWED_MAX, the oldest are left to
+ * end by their own time, and so is one for which there is no memory.
  */
 #include "cache/leases.h"
 
+#include <string.h>
+
 #include "cache/load.h"
+
+#define OWED_MAX 1024u
+/* Between two attempts on a connection that is up and does not answer. */
+#define OWED_AGAIN_NS NS_PER_S
+/* The least that lease.time may be. */
+#define LEASE_MIN_MS 100u
+
+/* One release, from its first sending until Redis has answered it. */
+struct owed {
+    struct nigh_space *space;
+    struct l1_key key; /* its bytes are behind the record */
+    uint64_t token;
+    uint64_t due_ns;   /* while it is listed */
+    struct owed *next;
+};
 
 void leases_init(struct leases *l)
 {
+    *l = (struct leases){0};
     pthread_mutex_init(&l->lock, NULL);
-    l->first = NULL;
 }
 
-void leases_fini(struct leases *l)
+/*
+ * Bounds lease.time for a space: who waits for the lease of a dead node needs time to load in after
+ * it. Half of the load deadline leaves the other half.
+ */
+uint32_t leases_time_ms(const struct nigh_space *space)
 {
-    pthread_mutex_destroy(&l->lock);
+    uint32_t time_ms = atomic_load_explicit(&space->cache->lease_ms, memory_order_relaxed);
+    uint64_t half_ms = u64_max(space->rules.load_deadline_ms / 2, LEASE_MIN_MS);
+    return (uint32_t)u64_min(time_ms, half_ms);
 }
 
-static uint64_t period_ns(uint32_t lease_ms)
+/* ---- loads that run ---- */
+
+static uint64_t period_ns(const struct nigh_space *space)
 {
-    return lease_ms * NS_PER_MS / 3;
+    return leases_time_ms(space) * NS_PER_MS / 3;
 }
 
-void leases_add(struct leases *l, struct load *load, uint64_t now_ns, uint32_t lease_ms)
+void leases_add(struct leases *l, struct load *load, uint64_t now_ns)
 {
     pthread_mutex_lock(&l->lock);
-    load->extend_at_ns = now_ns + period_ns(lease_ms);
+    load->extend_at_ns = now_ns + period_ns(load->space);
     load->lease_prev = NULL;
     load->lease_next = l->first;
     if (l->first)
         l->first->lease_prev = load;
     l->first = load;
     load->lease_listed = true;
+    bool earlier = load->extend_at_ns < l->extend_at_ns;
+    if (earlier)
+        l->extend_at_ns = load->extend_at_ns;
     pthread_mutex_unlock(&l->lock);
+    if (earlier)
+        service_poke(&load->space->cache->keeper);
 }
 
 void leases_remove(struct leases *l, struct load *load)
@@ -51,25 +92,6 @@ void leases_remove(struct leases *l, struct load *load)
     pthread_mutex_unlock(&l->lock);
 }
 
-static void given_back(void *cache, struct l2_answer *answer)
-{
-    l2_answer_free(answer);
-    cache_note_answered(cache);
-}
-
-void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token)
-{
-    struct nigh *cache = space->cache;
-    struct l2_key name = cache_l2_key(space, key->data, key->len);
-    struct l2_op op =
-        l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms), given_back, cache);
-    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
-    struct l2_frame frame = coherence_fill_frame(cache->coherence, name.space, name.key, buffer);
-    cache_note_sent(cache);
-    if (l2_release(cache->l2, &name, token, &frame, &op) != 0)
-        cache_note_answered(cache);
-}
-
 static void extended(void *arg, struct l2_answer *answer)
 {
     struct nigh_space *space = arg;
@@ -84,20 +106,167 @@ static void extend_locked(struct nigh *cache, struct load *load, uint64_t now_ns
     struct l2_key key = cache_l2_key(load->space, load->key.data, load->key.len);
     struct l2_op op =
         l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, extended, load->space);
-    (void)l2_extend(cache->l2, &key, load->token, cache->lease_ms, &op); /* or it runs out */
-    load->extend_at_ns = now_ns + period_ns(cache->lease_ms);
+    /* or it runs out */
+    (void)l2_extend(cache->l2, &key, load->token, leases_time_ms(load->space), &op);
+    load->extend_at_ns = now_ns + period_ns(load->space);
 }
 
-uint64_t leases_extend(struct nigh *cache)
+static uint64_t extend_all(struct nigh *cache, uint64_t now_ns)
 {
-    uint64_t now_ns = clock_now_ns(&cache->clock);
-    uint64_t next_ns = now_ns + period_ns(cache->lease_ms);
+    uint64_t next_ns = CLOCK_NEVER_NS;
     pthread_mutex_lock(&cache->leases.lock);
     for (struct load *load = cache->leases.first; load; load = load->lease_next) {
         if (now_ns >= load->extend_at_ns && now_ns < load->flight->deadline_ns)
             extend_locked(cache, load, now_ns);
-        next_ns = u64_min(next_ns, u64_max(load->extend_at_ns, now_ns + NS_PER_MS));
+        if (now_ns < load->flight->deadline_ns)
+            next_ns = u64_min(next_ns, load->extend_at_ns);
     }
+    cache->leases.extend_at_ns = next_ns;
     pthread_mutex_unlock(&cache->leases.lock);
     return next_ns;
+}
+
+/* ---- given back ---- */
+
+static struct owed *owed_create(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+{
+    struct owed *o = mem_alloc(space->cache->env.mem, NULL, sizeof(*o) + key->len);
+    if (!o)
+        return NULL;
+    *o = (struct owed){.space = space, .key = *key, .token = token};
+    o->key.data = memcpy(o + 1, key->data, key->len);
+    return o;
+}
+
+static void owed_free(struct mem *mem, struct owed *o)
+{
+    mem_free(mem, NULL, o, sizeof(*o) + o->key.len);
+}
+
+void leases_fini(struct leases *l, struct mem *mem)
+{
+    while (l->owed_first) {
+        struct owed *o = l->owed_first;
+        l->owed_first = o->next;
+        owed_free(mem, o);
+    }
+    pthread_mutex_destroy(&l->lock);
+}
+
+/* Behind the others. Returns the one that has to go for it. */
+static struct owed *list_locked(struct leases *l, struct owed *o)
+{
+    struct owed *oldest = NULL;
+    o->next = NULL;
+    if (l->owed_first)
+        l->owed_last->next = o;
+    else
+        l->owed_first = o;
+    l->owed_last = o;
+    if (++l->owed_count > OWED_MAX) {
+        oldest = l->owed_first;
+        l->owed_first = oldest->next;
+        l->owed_count--;
+    }
+    return oldest;
+}
+
+static void list(struct nigh *cache, struct owed *o)
+{
+    pthread_mutex_lock(&cache->leases.lock);
+    struct owed *oldest = list_locked(&cache->leases, o);
+    pthread_mutex_unlock(&cache->leases.lock);
+    if (oldest)
+        owed_free(cache->env.mem, oldest);
+}
+
+/* It was not executed, or nobody knows. */
+static void owe(struct owed *o, uint64_t due_ns)
+{
+    struct nigh *cache = o->space->cache;
+    o->due_ns = due_ns;
+    list(cache, o);
+    service_poke(&cache->keeper);
+}
+
+/* Who waits here need not depend on the channel, over which all others are told. */
+static void wake(const struct owed *o)
+{
+    struct flight_key key = {o->space, o->space->id, o->key.hash, o->key.data, o->key.len};
+    flight_notify(o->space->cache->flights, &key, FLIGHT_EV_FILLED);
+}
+
+/* Lost with its connection: to be sent as soon as there is another. Out of time: it is still on its
+ * way, unless the connection breaks after all, so it is not sent again at once. Anything else comes
+ * from Redis, which will not say another thing next time. */
+static void given_back(void *arg, struct l2_answer *answer)
+{
+    struct owed *o = arg;
+    struct nigh *cache = o->space->cache;
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    if (answer->status == 0)
+        wake(o);
+    if (answer->status == NIGH_EOFFLINE)
+        owe(o, now_ns);
+    else if (answer->status == NIGH_ETIMEDOUT)
+        owe(o, now_ns + OWED_AGAIN_NS);
+    else
+        owed_free(cache->env.mem, o);
+    l2_answer_free(answer);
+    cache_note_answered(cache);
+}
+
+static void send(struct owed *o)
+{
+    struct nigh *cache = o->space->cache;
+    struct l2_key name = cache_l2_key(o->space, o->key.data, o->key.len);
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    struct l2_op op = l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, given_back, o);
+    uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
+    struct l2_frame frame = coherence_fill_frame(cache->coherence, name.space, name.key, buffer);
+    cache_note_sent(cache);
+    if (l2_release(cache->l2, &name, o->token, &frame, &op) == 0)
+        return;
+    owe(o, l2_connected(cache->l2) ? now_ns + OWED_AGAIN_NS : now_ns);
+    cache_note_answered(cache);
+}
+
+void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+{
+    struct owed *o = owed_create(space, key, token);
+    if (!o)
+        return;
+    stats_count(&space->stats, STATS_LEASE_GIVEN_BACK);
+    send(o);
+}
+
+/* The keeper is poked when the link is up again: coherence wants a beat then. */
+static uint64_t send_owed(struct nigh *cache, uint64_t now_ns)
+{
+    struct leases *l = &cache->leases;
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    if (!l2_connected(cache->l2))
+        return next_ns;
+    pthread_mutex_lock(&l->lock);
+    struct owed *all = l->owed_first;
+    l->owed_first = NULL;
+    l->owed_count = 0;
+    pthread_mutex_unlock(&l->lock);
+    while (all) {
+        struct owed *o = all;
+        all = o->next;
+        if (o->due_ns <= now_ns) {
+            send(o);
+        } else {
+            next_ns = u64_min(next_ns, o->due_ns);
+            list(cache, o);
+        }
+    }
+    return next_ns;
+}
+
+uint64_t leases_keep(struct nigh *cache)
+{
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    return u64_min(extend_all(cache, now_ns), send_owed(cache, now_ns));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leases of running loads: the keeper extends each every third of its time (rule 5).
+ * Leases: for how long a space takes one, how those of running loads are extended by the keeper,
+ * each every third of its time (rule 5), and how they are given back.
  */
 #ifndef NIGH_CACHE_LEASES_H
 #define NIGH_CACHE_LEASES_H
@@ -14,22 +15,30 @@ struct l1_key;
 struct load;
 struct nigh;
 struct nigh_space;
+struct owed;
 
 /* Keys: (l) lock */
 struct leases {
-    pthread_mutex_t lock;  /* leaf lock */
-    struct load *first;    /* (l) loads that run under a lease now */
+    pthread_mutex_t lock;    /* leaf lock, but for the queue lock of l2 */
+    struct load *first;      /* (l) loads that run under a lease now */
+    uint64_t extend_at_ns;   /* (l) when the keeper will look at them */
+    struct owed *owed_first; /* (l) releases that Redis may not have executed, oldest first */
+    struct owed *owed_last;  /* (l) */
+    uint32_t owed_count;     /* (l) */
 };
 
 void leases_init(struct leases *l);
-void leases_fini(struct leases *l);
+void leases_fini(struct leases *l, struct mem *mem);
+/* The time of a lease that this space takes. */
+uint32_t leases_time_ms(const struct nigh_space *space);
 /* From the start of a load under a lease to its end. */
-void leases_add(struct leases *l, struct load *load, uint64_t now_ns, uint32_t lease_ms);
+void leases_add(struct leases *l, struct load *load, uint64_t now_ns);
 void leases_remove(struct leases *l, struct load *load);
-/* Release the lease, or a writer's fence, of this token: whoever waits for it looks again. Nobody
- * waits for the answer; if it cannot be sent its time ends it. */
+/* Release the lease, or a writer's fence, of this token, whether or not Redis has it (yet): whoever
+ * waits for it looks again, here and elsewhere. Nobody waits for the answer. What cannot be sent,
+ * or is lost with its connection, is sent again later. Never blocks. */
 void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token);
-/* Keeper: send the extensions that are due. Returns when the next one is. */
-uint64_t leases_extend(struct nigh *cache);
+/* Keeper: send the extensions and the releases that are due. Returns when the next one is. */
+uint64_t leases_keep(struct nigh *cache);
 
 #endif

@@ -174,7 +174,7 @@ static void ask_lease(struct load *l)
     }
     l->heard = false;
     l->token = coherence_token(cache->coherence);
-    struct l2_lease lease = {l->token, l->rejected, cache->lease_ms, l->unreadable};
+    struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = op_of(l);
     if (l2_lease(cache->l2, &key, &lease, &op) != 0) {
@@ -263,6 +263,44 @@ static void got(struct load *l, const struct l2_answer *answer)
     }
 }
 
+/* What the answers say of another's lease: whether it was extended since it was first looked at. */
+static void watch_lease(struct load *l, uint64_t now_ns, uint64_t held_ns)
+{
+    struct load_watch *w = &l->watch;
+    uint64_t ends_ns = now_ns + held_ns, slack_ns = held_ns / 5;
+    bool extended = w->ends_ns != 0 && ends_ns > w->ends_ns + slack_ns;
+    bool other = ends_ns + slack_ns < w->ends_ns;
+    if (w->ends_ns != 0 && !extended && !other)
+        return;
+    w->ends_ns = ends_ns;
+    w->sign_ns = now_ns + held_ns / 3 * 2;
+    w->alive_ns = extended ? w->sign_ns : 0;
+}
+
+/*
+ * Until when to wait for another's lease, which has `held_ms` left; 0: not at all.
+ *
+ * A load that runs extends its lease by each third of its time, so at any moment within half of
+ * what is left of it: who asks again after two thirds of that knows whether its holder lives, and
+ * waits on. The lease of a dead one ends, or that of a ticket or a writer, which is not extended:
+ * it is waited for if that leaves 3/8 of a flight's time for the load. That holds where all nodes
+ * have the same settings, for the time of a lease is half of that at most. One that was taken for
+ * longer is given up then.
+ */
+static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
+{
+    uint64_t now_ns = clock_now_ns(&l->space->cache->clock);
+    uint64_t held_ns = (held_ms + UINT64_C(1)) * NS_PER_MS;
+    uint64_t reserve_ns = l->space->rules.load_deadline_ms * NS_PER_MS / 8 * 3;
+    uint64_t turn_ns = l->flight->deadline_ns - reserve_ns;
+    watch_lease(l, now_ns, held_ns);
+    if (now_ns < l->watch.alive_ns)
+        return l->watch.alive_ns;
+    if (now_ns < l->watch.sign_ns && l->watch.sign_ns <= turn_ns)
+        return l->watch.sign_ns;
+    return now_ns < turn_ns ? u64_min(now_ns + held_ns, turn_ns) : 0;
+}
+
 static void wait_for_fill(struct load *l, uint32_t held_ms)
 {
     stats_count(&l->space->stats, STATS_LEASE_HELD);
@@ -271,8 +309,16 @@ static void wait_for_fill(struct load *l, uint32_t held_ms)
         ask_lease(l);
         return;
     }
-    uint32_t wait_ms = (uint32_t)u64_min((uint64_t)held_ms + 1, NIGH_NONE - 1);
-    uint64_t due_ns = clock_deadline_ns(&l->space->cache->clock, wait_ms);
+    if (tickets_give_back_orphans(l->space, &l->key)) {
+        ask_lease(l);
+        return;
+    }
+    uint64_t due_ns = wait_until_ns(l, held_ms);
+    if (due_ns == 0) {
+        stats_count(&l->space->stats, STATS_LEASE_PASSED_BY);
+        load_start(l);
+        return;
+    }
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
     service_poke(&l->space->cache->keeper); /* its next visit may be later than that */
@@ -283,7 +329,7 @@ static void lease_answered(struct load *l, const struct l2_answer *answer)
     struct nigh *cache = l->space->cache;
     if (answer->status != 0) {
         stats_count(&l->space->stats, STATS_L2_ERROR);
-        l->token = 0;
+        load_release_lease(l); /* it may have been granted, or be */
         load_start(l);
         return;
     }

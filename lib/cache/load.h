@@ -20,6 +20,13 @@
 
 #define LOAD_LEASE_TRIES 3u /* unwanted values met by LEASE before loading without a lease */
 
+/* Another's lease, as a flight that waits for it sees it. */
+struct load_watch {
+    uint64_t ends_ns;  /* as told; 0: never yet */
+    uint64_t sign_ns;  /* by then it will have been extended, if its holder lives */
+    uint64_t alive_ns; /* its holder is taken to live until then */
+};
+
 struct load {
     struct flight *flight;
     struct nigh_space *space;
@@ -39,6 +46,8 @@ struct load {
     uint64_t home;
     bool unreadable;                    /* it does not decode, and is of no other version either */
     uint32_t lease_tries;
+    struct load_watch watch;
+    uint64_t fill_token;                /* of the fill that was sent; 0: none was */
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
 
     /* the loader */

@@ -63,15 +63,32 @@ static void count_fill(struct nigh_space *space, const struct l2_answer *answer)
         stats_count(&space->stats, STATS_L2_FILL_REFUSED);
 }
 
-/* done of a fill that nobody waits for. */
-static void filled_behind(void *arg, struct l2_answer *answer)
+/* A fill drops its lease, unless it was lost, or comes too late for its connection. */
+static void drop_lease(const struct load *l, const struct l2_answer *answer)
 {
-    struct nigh_space *space = arg;
-    struct nigh *cache = space->cache;
-    count_fill(space, answer);
+    if (answer->status == NIGH_EOFFLINE || answer->status == NIGH_ETIMEDOUT)
+        leases_give_back(l->space, &l->key, l->fill_token);
+}
+
+/* done of a fill that the flight waits for. */
+static void filled(void *flight, struct l2_answer *answer)
+{
+    drop_lease(((struct flight *)flight)->work, answer);
+    load_replied(flight, answer);
+}
+
+/* done of a fill that nobody waits for. */
+static void filled_behind(void *flight, struct l2_answer *answer)
+{
+    struct flight *f = flight;
+    struct load *l = f->work;
+    struct nigh *cache = l->space->cache;
+    drop_lease(l, answer);
+    count_fill(l->space, answer);
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
     l2_answer_free(answer);
+    flight_unref(f);
     cache_note_answered(cache);
 }
 
@@ -120,6 +137,7 @@ static bool send_fill(struct load *l, const struct l2_envelope *e, const struct 
     };
     fill.registration =
         coherence_register(cache->coherence, &l->space->registered, fill.hard_ms);
+    l->fill_token = l->token;
     int rc = l2_fill(cache->l2, &key, &fill, op);
     mem_free(cache->env.mem, NULL, buffer, size);
     if (rc == 0)
@@ -152,21 +170,17 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
     bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
     struct l2_op op = l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms),
-                               filled_behind, l->space);
-    if (wait) {
+                               wait ? filled : filled_behind, l->flight);
+    flight_ref(l->flight);
+    if (wait)
         flight_enter(l->flight, FLIGHT_FILL);
-        flight_ref(l->flight);
-        op.done = load_replied;
-        op.arg = l->flight;
-    } else {
+    else
         cache_note_sent(cache);
-    }
     if (send_fill(l, &e, &op))
         return wait;
     stats_count(&l->space->stats, STATS_L2_FILL_ERROR);
-    if (wait)
-        flight_unref(l->flight);
-    else
+    flight_unref(l->flight);
+    if (!wait)
         cache_note_answered(cache);
     return false;
 }

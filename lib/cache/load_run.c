@@ -35,7 +35,7 @@ static bool admit(struct load *l)
     l->counted = true;
     l->began_ns = clock_now_ns(&l->space->cache->clock);
     if (l->token)
-        leases_add(&l->space->cache->leases, l, l->began_ns, l->space->cache->lease_ms);
+        leases_add(&l->space->cache->leases, l, l->began_ns);
     return true;
 }
 

@@ -46,7 +46,8 @@ uint64_t cache_keep(void *arg)
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     if (cache->coherence) {
         next_ns = u64_min(next_ns, coherence_tick(cache->coherence));
-        next_ns = u64_min(next_ns, leases_extend(cache));
+        next_ns = u64_min(next_ns, leases_keep(cache));
+        next_ns = u64_min(next_ns, tickets_keep(cache));
     }
     return next_ns;
 }
@@ -296,7 +297,8 @@ static void close_tiers(struct nigh *cache)
 static void destroy(struct nigh *cache)
 {
     workers_fini(&cache->workers);
-    leases_fini(&cache->leases);
+    tickets_fini(&cache->tickets, cache->env.mem);
+    leases_fini(&cache->leases, cache->env.mem);
     failures_fini(&cache->failures);
     pthread_mutex_destroy(&cache->spaces_lock);
     stats_fini(&cache->stats);
@@ -337,6 +339,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     workers_init(&cache->workers, &cache->env);
     failures_init(&cache->failures);
     leases_init(&cache->leases);
+    tickets_init(&cache->tickets);
     take_options(cache, &o);
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
@@ -396,6 +399,7 @@ void nigh_close(struct nigh *cache)
     struct caller caller;
     caller_enter(&caller);
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
+    tickets_give_back_all(cache); /* nobody can put any more */
     drain_flights(cache);
     check_released(cache);
     end_log_calls(cache);

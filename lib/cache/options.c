@@ -76,7 +76,7 @@ static const struct option options[] = {
      NIGH_DEFAULT_QUEUE_ITEMS, NULL,
      "invalidations kept for retry while Redis is away; more become one of everything"},
     {"lease.time", LIVE_U32(lease_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_LEASE_MS, NULL,
-     "after it another may do the load of a dead process; extended while the load runs"},
+     "after it another may do the load of a dead process; at most half of space.load_deadline"},
     {"workers", U32(workers), UNIT_NONE, 1, 256, NIGH_DEFAULT_WORKERS, NULL,
      "threads that refresh behind the callers, and load for spaces that run_on worker"},
     {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",

@@ -26,6 +26,8 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
     struct caller caller;
     struct read_l2 r;
     caller_enter(&caller);
+    if (call && call->miss)
+        tickets_give_back_own(space, key);
     read_l2_init(space, call, &r);
     int rc = read_l2_begin(space, key, &r);
     if (rc == 0)
@@ -232,6 +234,7 @@ static int fly_until_answered(struct nigh_space *space, const struct l1_key *key
     struct caller caller;
     int rc;
     caller_enter(&caller);
+    tickets_give_back_own(space, key);
     do
         rc = fly(space, key, call, deadline_ns, ret);
     while (rc == NIGH_PENDING && clock_now_ns(&cache->clock) < deadline_ns);

@@ -8,35 +8,49 @@
 #include "cache/lookup.h"
 #include "cache/read_l1.h"
 
-/* The caller of get has a ticket in its own memory: take the lease for its put. */
-static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
-                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+/* Ask for the lease. The answer, or NULL: it could not be asked for. */
+static struct l2_answer *ask_lease(struct nigh_space *space, const struct l1_key *key,
+                                   uint64_t token, uint64_t rejected, uint64_t deadline_ns)
 {
     struct nigh *cache = space->cache;
     struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
-    struct l2_lease lease = {
-        .token = coherence_token(cache->coherence),
-        .rejected = rejected,
-        .lease_ms = cache->lease_ms,
-    };
+    struct l2_lease lease = {token, rejected, leases_time_ms(space), false};
     struct l2_sync sync;
     struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
-        return NIGH_MISS;
+        return NULL;
     struct l2_answer *answer = l2_sync_wait(&sync);
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
-    if (answer->status == 0 && answer->verdict == L2_VALUE) {
+    return answer;
+}
+
+/* The caller of get has a ticket in its own memory: take the lease for its put. One that may have
+ * been granted, or be yet, is given back. */
+static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
+                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+{
+    uint64_t token = coherence_token(space->cache->coherence);
+    if (!tickets_add(space, key, token))
+        return NIGH_MISS;
+    struct l2_answer *answer = ask_lease(space, key, token, rejected, deadline_ns);
+    if (answer && answer->status == 0 && answer->verdict == L2_GRANTED) {
+        stats_count(&space->stats, STATS_LEASE_GRANTED);
+        miss->token = token;
+        miss->connection = answer->connection;
+        miss->home = answer->home;
+        l2_answer_free(answer);
+        return NIGH_MISS;
+    }
+    tickets_remove(space, key, token);
+    if (answer && answer->status == 0 && answer->verdict == L2_VALUE) {
         *ret = answer;
         return NIGH_FRESH;
     }
-    if (answer->status == 0 && answer->verdict == L2_GRANTED) {
-        stats_count(&space->stats, STATS_LEASE_GRANTED);
-        miss->token = lease.token;
-        miss->connection = answer->connection;
-        miss->home = answer->home;
-    }
-    l2_answer_free(answer);
+    if (answer && answer->status != 0)
+        leases_give_back(space, key, token);
+    if (answer)
+        l2_answer_free(answer);
     return NIGH_MISS;
 }
 

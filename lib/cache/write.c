@@ -30,6 +30,7 @@ struct writing {
     struct coherence_position position; /* in Redis, with the ticket */
     uint64_t home;
     uint64_t token;
+    bool absent;                        /* "does not exist": no value, and not stale at its end */
     bool only_newer;                    /* L1 takes no version that it has */
     bool refused;                       /* L1 has something newer */
     bool full;                          /* L1 has no room, and does not make any */
@@ -43,9 +44,10 @@ static void set_lifetimes(struct writing *w, const struct nigh_call *call)
 {
     const struct rules *rules = &w->space->rules;
     uint64_t noise = (w->key.hash ^ w->ticket) * HASH_GOLDEN;
-    w->soft_ms = lifetime_ms(call->soft_ttl_ms, rules->soft_ttl_ms, rules->jitter_percent, noise);
-    w->stale_ms = lifetime_ms(call->stale_ms, rules->stale_ms, rules->jitter_percent,
-                              noise * HASH_GOLDEN);
+    uint32_t rule_ms = w->absent ? rules->absent_ttl_ms : rules->soft_ttl_ms;
+    w->soft_ms = lifetime_ms(call->soft_ttl_ms, rule_ms, rules->jitter_percent, noise);
+    w->stale_ms = lifetime_ms(w->absent ? NIGH_NONE : call->stale_ms, rules->stale_ms,
+                              rules->jitter_percent, noise * HASH_GOLDEN);
 }
 
 static int add_tags(struct writing *w, const char *const *tags, size_t count)
@@ -80,6 +82,7 @@ static int init(struct writing *w, struct nigh_space *space, const void *key, si
     w->value = value;
     w->ticket = l1_ticket(cache->l1);
     w->version = call->version;
+    w->absent = false;
     set_lifetimes(w, call);
     w->position = (struct coherence_position){0, 0};
     if (cache->coherence)
@@ -123,6 +126,7 @@ static struct l1_value l1_value_of(const struct writing *w, uint64_t stamp,
         .version = w->version,
         .groups = slots,
         .group_count = w->group_count,
+        .flags = w->absent ? L1_ABSENT : 0,
     };
 }
 
@@ -208,12 +212,17 @@ static void write_here(void *arg, const struct coherence_item *item, bool stored
 
 /* ---- L2 ---- */
 
+static uint32_t keep_ms(const struct writing *w)
+{
+    return w->absent ? 0 : w->space->rules.keep_ms;
+}
+
 /* An envelope in general memory (*ret_size bytes), or NULL. */
 static void *make_envelope(const struct writing *w, size_t *ret_size)
 {
     struct nigh *cache = w->space->cache;
     struct l2_envelope e = {
-        .flags = w->group_count ? L2_ENVELOPE_TAGGED : 0,
+        .flags = (w->absent ? L2_ENVELOPE_ABSENT : 0) | (w->group_count ? L2_ENVELOPE_TAGGED : 0),
         .name = cache_name_hash(w->space, &w->key),
         .home = w->home,
         .identity = w->position.identity,
@@ -223,7 +232,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
         .server_time_ms = coherence_server_time_ms(cache->coherence),
         .soft_ms = w->soft_ms,
         .stale_ms = w->stale_ms,
-        .keep_ms = w->space->rules.keep_ms,
+        .keep_ms = keep_ms(w),
         .groups = w->group_count ? w->tags.groups : NULL,
         .group_count = w->group_count,
         .payload = w->value,
@@ -237,7 +246,7 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
 
 static uint32_t hard_ms(const struct writing *w)
 {
-    return lifetime_hard_ms(w->soft_ms, w->stale_ms, w->space->rules.keep_ms);
+    return lifetime_hard_ms(w->soft_ms, w->stale_ms, keep_ms(w));
 }
 
 /* Tell Redis and every node: the key's value is `mode`d with the envelope, or deleted. */
@@ -284,9 +293,9 @@ static void change_l1_only(struct writing *w, bool keep)
 
 /* ---- put ---- */
 
-/* Fill L2 under the token of a miss. L2_REFUSED also when it could not be sent. */
-static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
-                               uint64_t deadline_ns)
+/* Fill L2 under the token of a miss, which is used up if Redis has answered: the fill drops the
+ * lease. L2_REFUSED also when it could not be sent. */
+static enum l2_verdict fill_l2(struct writing *w, struct nigh_miss *miss, uint64_t deadline_ns)
 {
     struct nigh *cache = w->space->cache;
     size_t size;
@@ -313,8 +322,11 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
         return L2_REFUSED;
     struct l2_answer *answer = l2_sync_wait(&sync);
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
-    if (answer->status == 0)
+    if (answer->status == 0) {
         coherence_note(cache->coherence, answer);
+        tickets_remove(w->space, &w->key, miss->token);
+        miss->token = 0;
+    }
     coherence_registered(cache->coherence, &w->space->registered, answer);
     l2_answer_free(answer);
     bool refused = verdict == L2_REFUSED || verdict == L2_CROWDED;
@@ -324,11 +336,11 @@ static enum l2_verdict fill_l2(struct writing *w, const struct nigh_miss *miss,
     return verdict;
 }
 
-/* The fenced fill of get + own read + put. */
+/* The fenced fill of get + own read + put. Whatever comes of it, the lease is gone afterwards. */
 static int put_missed(struct writing *w, const struct nigh_call *call)
 {
     struct nigh *cache = w->space->cache;
-    const struct nigh_miss *miss = call->miss;
+    struct nigh_miss *miss = call->miss;
     enum l2_verdict verdict = L2_NONE;
     w->ticket = miss->stamp;
     w->position = (struct coherence_position){miss->clock, miss->sequence};
@@ -337,6 +349,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     bool oversize = w->value.len > w->space->rules.value_max;
     if (miss->token && !oversize && lookup_l2_usable(w->space, &w->key))
         verdict = fill_l2(w, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    tickets_give_back(w->space, &w->key, miss);
     if (verdict == L2_REFUSED && w->version != 0)
         return NIGH_REFUSED;
     fill_l1(w);
@@ -380,6 +393,15 @@ static int put(struct writing *w, const struct nigh_call *call)
     return rc;
 }
 
+/* The call's key and options are good, but nothing was put: so goes its ticket. */
+static int put_nothing(struct nigh_space *space, const void *key, size_t key_len,
+                       const struct nigh_call *call, int rc)
+{
+    if (call)
+        nigh_miss_release(space, key, key_len, call->miss);
+    return rc;
+}
+
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call)
 {
@@ -387,12 +409,34 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
     if (rc != 0)
         return rc;
     if (!value)
-        return NIGH_EINVAL;
+        return put_nothing(space, key, key_len, call, NIGH_EINVAL);
     struct writing w;
     rc = init(&w, space, key, key_len, bytes_of(value, len), call);
     if (rc != 0)
-        return rc;
+        return put_nothing(space, key, key_len, call, rc);
     rc = put(&w, call);
+    fini(&w);
+    return rc;
+}
+
+int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
+                    const struct nigh_call *call)
+{
+    int rc = cache_check(space, key, key_len, call);
+    if (rc != 0)
+        return rc;
+    if (!call || !call->miss)
+        return NIGH_EINVAL;
+    struct writing w;
+    rc = init(&w, space, key, key_len, bytes_of("", 0), call);
+    if (rc != 0)
+        return put_nothing(space, key, key_len, call, rc);
+    w.absent = true;
+    set_lifetimes(&w, call);
+    if (w.soft_ms == 0)
+        rc = put_nothing(space, key, key_len, call, NIGH_REFUSED);
+    else
+        rc = put(&w, call);
     fini(&w);
     return rc;
 }
@@ -413,9 +457,10 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
     struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
     struct l2_sync sync;
     struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
-    w->token = coherence_token(cache->coherence);
-    if (l2_override(cache->l2, &key, w->token, cache->lease_ms, &op) != 0)
+    uint64_t token = coherence_token(cache->coherence);
+    if (l2_override(cache->l2, &key, token, leases_time_ms(w->space), &op) != 0)
         return false;
+    w->token = token;
     struct l2_answer *answer = l2_sync_wait(&sync);
     bool fenced = answer->status == 0;
     if (fenced) {
@@ -424,6 +469,26 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
     }
     l2_answer_free(answer);
     return fenced;
+}
+
+/* No change has dropped it, or not yet. What loads of before the commit read they cannot fill: the
+ * fence has taken their leases. */
+static void lower_fence(struct writing *w)
+{
+    if (w->token)
+        leases_give_back(w->space, &w->key, w->token);
+    w->token = 0;
+}
+
+/* After the commit. Where its schema has no place the value is not stored: no failure. */
+static int tell(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+{
+    int rc = change(w, mode, call);
+    if (rc == NIGH_REFUSED)
+        return 0;
+    if (rc != 0)
+        lower_fence(w);
+    return rc;
 }
 
 /* The writer on its way. On the heap, with its key, since it may not return: then the call's frame,
@@ -455,7 +520,7 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
     (void)how;
     if (c->w.space->cache->coherence)
-        (void)change(&c->w, L2_DELETE, NULL);
+        (void)tell(&c->w, L2_DELETE, NULL);
     else
         change_l1_only(&c->w, false);
     free_commit(c);
@@ -495,16 +560,14 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
     bool fenced = cache->l2 && fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     int rc = commit(w);
     if (rc != 0) {
-        if (cache->l2)
-            leases_give_back(w->space, &w->key, w->token);
+        lower_fence(w);
         return rc;
     }
     if (!cache->coherence) {
         change_l1_only(w, keep);
         return 0;
     }
-    rc = change(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
-    return rc == NIGH_REFUSED ? 0 : rc; /* committed, but there is no place for its schema */
+    return tell(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,

@@ -75,6 +75,11 @@ void flight_thread_swap(struct flight_thread *other)
     *other = was;
 }
 
+uint64_t flight_thread_token(void)
+{
+    return this_thread();
+}
+
 bool flight_has_key(const struct flight *f, const struct flight_key *key)
 {
     return f->hash == key->hash && f->space == key->space && f->key_len == key->len &&

@@ -245,5 +245,7 @@ struct flight_thread {
     uint64_t token;         /* tells one from the other; 0: the thread's own */
 };
 void flight_thread_swap(struct flight_thread *other);
+/* The token of the calling thread: not 0, and no other's while it lives. */
+uint64_t flight_thread_token(void);
 
 #endif

@@ -68,6 +68,8 @@
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
     X(LEASE_HELD, "lease_held", "leases found held by another loader")                             \
     X(LEASE_EXTENDED, "lease_extended", "leases extended for a running load")                      \
+    X(LEASE_GIVEN_BACK, "lease_given_back", "leases given back: unfilled, or nobody knows if won") \
+    X(LEASE_PASSED_BY, "lease_passed_by", "leases of others that a load could not wait for")      \
     X(ENVELOPE_BAD, "envelope_bad", "values in L2 with wrong magic, version, length or checksum")  \
     /* coherence */                                                                                \
     X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
