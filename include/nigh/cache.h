@@ -112,15 +112,50 @@ int nigh_health(struct nigh *cache);
 int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
 
 /**
- * In the mode without own threads: do what is due (I/O, beats, expiry, reclamation, refreshes).
+ * In the mode without own threads (threads=none): do what is due: I/O, beats, expiry, reclamation,
+ * refreshes, lines of the log.
  *
- * Returns   milliseconds until it should be called again at the latest
+ * In this mode the host's threads do all work, inside nigh_tick() and inside calls that wait.
+ *
+ * - Any thread may make any call, also while another ticks. Of the calls that wait one does the I/O
+ *   for all, and sleeps in poll until its answer, its deadline, or the next event; the others sleep
+ *   until they have theirs, or it leaves and one of them goes on in its place.
+ * - A call that waits runs the loader of its own key, also where run_on is worker, and no other: a
+ *   refresh is left to the next tick, unless it is what the call waits for. So loaders nest only as
+ *   the host's own loaders fetch.
+ * - What a call leaves behind without waiting for it (a fill, a lease given back) is in the socket
+ *   when it returns. Its answer is read by the next call that waits, or tick.
+ * - The host should tick when the time is over that the last tick has told, and when nigh_tick_fd()
+ *   is readable. A host that does not watch that hears of other nodes' changes only when it ticks
+ *   or waits; let it tick as often as these may be late, at least every third of coherence.trust,
+ *   or nothing stored is called fresh.
+ *
+ * Returns   milliseconds until it should be called again, 0 (at once) to 1000
  * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
- * Threads   one at a time, outside any callback of nigh
- * Blocks    no socket is waited for; loaders of refreshes and of run_on worker run inside, and it
- *           may wait for readers (an RCU grace period, some ms) before memory is freed
+ * Threads   any; one that finds another at the I/O leaves it to that one. Not in a callback of nigh
+ *           (inside a loader it runs no other loader)
+ * Blocks    no socket is waited for; loaders of refreshes run inside, and it may wait for readers
+ *           (an RCU grace period, some ms) before memory is freed
  */
 int nigh_tick(struct nigh *cache);
+
+/**
+ * A descriptor for event loops in the mode without own threads: readable while nigh_tick() has
+ * something to do, be it that Redis has sent something or that a call has left work.
+ *
+ *     struct pollfd fd = {.fd = nigh_tick_fd(cache), .events = POLLIN};
+ *     for (;;)
+ *         poll(&fd, 1, nigh_tick(cache));
+ *
+ * It is an epoll instance, level-triggered, and stays the same until nigh_close(). It is to be
+ * polled, or added to another one, and nothing else.
+ *
+ * Returns   the descriptor; the cache's: not to be closed
+ * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_tick_fd(struct nigh *cache);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -157,7 +157,7 @@ struct nigh_options {
                                       takes half of its load_deadline_ms at most (and 100 ms at
                                       least): who waits for a dead node has time left to load */
     uint32_t workers;              /* threads that run refreshes and WORKER loads */
-    enum nigh_threads threads;     /* NONE: the host calls nigh_tick() */
+    enum nigh_threads threads;     /* NONE: the host calls nigh_tick(), see there */
     struct nigh_space_options space; /* defaults of the spaces */
     nigh_log_fn log;               /* NULL: as log_to says */
     void *log_arg;

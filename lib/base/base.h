@@ -33,18 +33,12 @@ struct env {
     struct random *random; /* (c) */
     struct mem *mem;       /* (c) general memory of the cache; L1 has its own arena */
     struct log *log;       /* (c) */
-    bool own_threads;      /* (c) false: nothing starts a thread, nigh_tick() drives all */
-    bool driven;           /* (c) with own_threads: who opened us takes their turns, see below */
+    /*
+     * (c) false: nothing starts a thread, and yet calls park as if there were some. Whoever opened
+     * us takes their turns: inside the park (cache/drive.c), or around it (a simulation).
+     */
+    bool own_threads;
 };
-
-/*
- * Whether threads are started. Where the environment is driven none is, and yet calls park as if
- * there were: a simulation runs the threads' steps itself, in whatever order it likes.
- */
-static inline bool env_starts_threads(const struct env *env)
-{
-    return env->own_threads && !env->driven;
-}
 
 /* The kernel's clock, the futex, getrandom and `backend` memory; a silent log, until log_open().
  * Returns 0 or NIGH_ENOMEM. */

@@ -31,7 +31,7 @@ int env_init_real(struct env *env, bool own_threads)
     p->park.arg = &p->clock;
     p->log.clock = &p->clock;
     random_init(&p->random, 0);
-    *env = (struct env){&p->clock, &p->park, &p->random, mem, &p->log, own_threads, false};
+    *env = (struct env){&p->clock, &p->park, &p->random, mem, &p->log, own_threads};
     return 0;
 
 undo_mem:

@@ -79,7 +79,7 @@ int service_start(struct service *s, struct env *env, const char *name, service_
     s->running = false;
     atomic_init(&s->pokes, 0);
     atomic_init(&s->stop, false);
-    if (!env_starts_threads(env))
+    if (!env->own_threads)
         return 0;
     int rc = thread_start(&s->thread, name, THREAD_STACK_BYTES, serve, s);
     s->running = rc == 0;

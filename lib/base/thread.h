@@ -35,7 +35,7 @@ struct service {
     _Atomic bool stop;      /* (a) */
 };
 
-/* Starts the thread, if env_starts_threads(); else only remembers (nigh_tick calls step). */
+/* Starts the thread, if there are own threads; else only remembers (nigh_tick calls step). */
 int service_start(struct service *s, struct env *env, const char *name, service_step_fn step,
                   void *arg);
 /* Make the step run soon, and see what was written before. Any thread; never blocks. */

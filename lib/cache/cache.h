@@ -10,6 +10,7 @@
  *   failures  remembered loader errors                      workers   threads that run loads
  *   write     put, write                                    invalidate
  *   sink      what other nodes said, into L1 and flights    report    nigh_stats
+ *   drive     whose turn it is without own threads
  *   options   the table                                     lookup    what an answer of L2 is worth
  *
  * Calls go down (load -> l1 | flight | l2 -> base), results come back up; only the flight and the
@@ -31,6 +32,7 @@
 #include "l2/l2.h"
 #include "stats/stats.h"
 
+#include "cache/drive.h"
 #include "cache/failures.h"
 #include "cache/leases.h"
 #include "cache/tickets.h"
@@ -93,6 +95,7 @@ struct nigh {
     struct tickets tickets;
     struct service keeper;
     struct service reclaimer;
+    struct drive *drive;                        /* (c) without own threads; else NULL */
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
     _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
@@ -199,8 +202,6 @@ struct cache_seams {
 int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
                struct nigh **ret_cache);
 
-/* One turn of everything that has no thread of its own in the mode without threads. */
-void cache_turn(struct nigh *cache, uint64_t wait_ns);
 /* The keeper's step. */
 uint64_t cache_keep(void *arg);
 

@@ -65,8 +65,11 @@ static void unlist(struct callback *c)
 static void end(struct callback *c, enum unwind_how how)
 {
     unlist(c);
-    if (!cache_forked(c->cache))
-        c->ended(c, how);
+    struct nigh *cache = c->cache;
+    if (cache_forked(cache))
+        return;
+    c->ended(c, how); /* and it may be gone */
+    drive_flush(cache); /* the call that would do so is over */
 }
 
 /* Of those inside `last`, which is at its end. */

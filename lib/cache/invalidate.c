@@ -64,6 +64,7 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
     struct caller caller;
     caller_enter(&caller);
     int rc = coherence_change(cache->coherence, &change, NULL);
+    drive_flush(cache);
     caller_leave(&caller);
     return rc;
 }

@@ -105,7 +105,8 @@ static void run_job(struct worker_job *job)
 
 static void run(struct load *l)
 {
-    if (workers_on_worker() || (!l->space->rules.run_on_worker && !l->flight->background)) {
+    bool here = workers_on_worker() || l->space->cache->drive; /* there is no worker */
+    if (here || (!l->space->rules.run_on_worker && !l->flight->background)) {
         call_loader(l, false);
         uncount(l);
         load_finish(l);

@@ -3,9 +3,7 @@
  * Opening, keeping and closing a cache.
  *
  * Threads (with own threads): nigh-io (l2), nigh-listen (coherence), nigh-keeper (this file),
- * nigh-reclaim (l1), nigh-worker x k, nigh-log (base). Without: nigh_tick() takes their turns, and
- * a call that must wait takes them too, through the park interface, so that it never waits for a
- * thread that is not there.
+ * nigh-reclaim (l1), nigh-worker x k, nigh-log (base). Without: drive.c.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,7 +19,6 @@
 
 #define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
 #define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
-#define TURN_WAIT_NS NS_PER_MS         /* one look at the socket while a threadless call waits */
 
 _Atomic uint32_t cache_fork_count;
 
@@ -63,65 +60,20 @@ static void poke(void *arg)
     service_poke(arg);
 }
 
-void cache_turn(struct nigh *cache, uint64_t wait_ns)
-{
-    if (cache->l2)
-        l2_step(cache->l2, wait_ns);
-    if (cache->coherence)
-        coherence_listen_step(cache->coherence, 0);
-    workers_turn(&cache->workers);
-    cache_keep(cache);
-}
-
-/* park.wait without threads: nobody else would change the word, so take everyone's turn. */
-static int turn_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
-{
-    struct nigh *cache = arg;
-    /* Relaxed: a futex orders nothing by itself either; callers look again with acquire. */
-    if (atomic_load_explicit(word, memory_order_relaxed) != expected)
-        return 0;
-    if (clock_now_ns(&cache->clock) >= deadline_ns)
-        return NIGH_ETIMEDOUT;
-    cache_turn(cache, TURN_WAIT_NS);
-    return 0;
-}
-
-static void turn_wake(void *arg, _Atomic uint32_t *word, int count)
-{
-    (void)arg;
-    (void)word;
-    (void)count;
-}
-
-int nigh_tick(struct nigh *cache)
-{
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
-    if (cache->env.own_threads)
-        return NIGH_EINVAL;
-    struct caller caller;
-    caller_enter(&caller);
-    cache_turn(cache, 0);
-    l1_reclaim(cache->l1);
-    log_turn(cache->env.log);
-    caller_leave(&caller);
-    return 10; /* the sockets are polled, not awaited */
-}
-
 /* ---- opening ---- */
 
 static void run_flight(void *arg, struct flight *f)
 {
     struct nigh *cache = arg;
     workers_add_flight(&cache->workers, f);
+    drive_queued(cache, f);
 }
 
 static void take_seams(struct env *env, const struct cache_seams *seams)
 {
     *env->park = *seams->park;
     random_init(env->random, seams->seed);
-    env->own_threads = true;
-    env->driven = true;
+    env->own_threads = false;
 }
 
 static int open_log(struct nigh *cache, const struct nigh_options *o)
@@ -150,9 +102,9 @@ static int init_env(struct nigh *cache, const struct nigh_options *o,
         cache->env.log->arg = o->log_arg;
         return 0;
     }
-    if (!cache->env.own_threads)
-        *cache->env.park = (struct park){turn_wait, turn_wake, cache};
     rc = open_log(cache, o);
+    if (rc == 0 && !cache->env.own_threads)
+        rc = drive_create(cache);
     if (rc != 0)
         env_fini(&cache->env);
     return rc;
@@ -273,6 +225,8 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
         rc = open_l2(cache, o, seams);
     if (rc == 0 && cache->l2)
         rc = open_coherence(cache, o);
+    if (rc == 0 && cache->l2 && cache->drive)
+        rc = drive_link(cache);
     return rc == 0 ? start_services(cache) : rc;
 }
 
@@ -283,6 +237,7 @@ static void close_tiers(struct nigh *cache)
     atomic_store_explicit(&cache->l2_closed, true, memory_order_relaxed);
     if (cache->coherence)
         coherence_close(cache->coherence);
+    drive_unlink(cache);
     if (cache->l2)
         l2_close(cache->l2);
     workers_stop(&cache->workers);
@@ -302,6 +257,7 @@ static void destroy(struct nigh *cache)
     failures_fini(&cache->failures);
     pthread_mutex_destroy(&cache->spaces_lock);
     stats_fini(&cache->stats);
+    drive_destroy(cache);
     env_fini(&cache->env);
     free(cache);
 }
@@ -352,6 +308,7 @@ undo_tiers:
     destroy(cache);
     return rc;
 undo_env:
+    drive_destroy(cache);
     env_fini(&cache->env);
 undo_alloc:
     free(cache);
@@ -369,6 +326,8 @@ static void drain_flights(struct nigh *cache)
     while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers) ||
            atomic_load_explicit(&cache->sent_behind, memory_order_acquire) > 0) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
+        if (cache->drive)
+            workers_run_for(&cache->workers, NULL);
         park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 1));
     }
 }

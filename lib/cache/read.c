@@ -32,6 +32,7 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
     int rc = read_l2_begin(space, key, &r);
     if (rc == 0)
         rc = read_l2_end(space, key, call, &r, ret);
+    drive_flush(space->cache);
     caller_leave(&caller);
     return rc;
 }
@@ -238,6 +239,7 @@ static int fly_until_answered(struct nigh_space *space, const struct l1_key *key
     do
         rc = fly(space, key, call, deadline_ns, ret);
     while (rc == NIGH_PENDING && clock_now_ns(&cache->clock) < deadline_ns);
+    drive_flush(cache);
     caller_leave(&caller);
     return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
 }

@@ -197,6 +197,7 @@ static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
             take_answers(m, &w);
     }
     take_answers(m, &w);
+    drive_flush(m->space->cache);
     caller_leave(&caller);
 }
 

@@ -65,6 +65,12 @@ static void run_piece(void *arg)
         p->job->run(p->job);
 }
 
+static void run_caught(struct workers *w, struct piece *p)
+{
+    if (unwind_catch(run_piece, p))
+        LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
+}
+
 /* Run one piece of work without the lock. False: nothing was queued. */
 static bool run_one_locked(struct workers *w)
 {
@@ -75,8 +81,7 @@ static bool run_one_locked(struct workers *w)
         return false;
     w->busy++;
     pthread_mutex_unlock(&w->lock);
-    if (unwind_catch(run_piece, &p))
-        LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
+    run_caught(w, &p);
     pthread_mutex_lock(&w->lock);
     w->busy--;
     return true;
@@ -150,7 +155,7 @@ static int fill_up_locked(struct workers *w)
 int workers_start(struct workers *w, uint32_t size)
 {
     pthread_mutex_lock(&w->lock);
-    w->size = env_starts_threads(w->env) ? size : 0;
+    w->size = w->env->own_threads ? size : 0;
     int rc = fill_up_locked(w);
     pthread_mutex_unlock(&w->lock);
     return rc;
@@ -219,6 +224,46 @@ void workers_turn(struct workers *w)
         continue;
     pthread_mutex_unlock(&w->lock);
     on_worker = was;
+}
+
+static struct flight **find_locked(struct workers *w, const _Atomic uint32_t *landed)
+{
+    struct flight **at = &w->flight_head;
+    while (*at && landed && &(*at)->landed != landed)
+        at = &(*at)->run_next;
+    return at;
+}
+
+bool workers_have(struct workers *w, const _Atomic uint32_t *landed)
+{
+    pthread_mutex_lock(&w->lock);
+    bool found = *find_locked(w, landed) != NULL;
+    pthread_mutex_unlock(&w->lock);
+    return found;
+}
+
+static struct flight *take_landing_locked(struct workers *w, const _Atomic uint32_t *landed)
+{
+    struct flight **at = find_locked(w, landed), *f = *at;
+    if (!f)
+        return NULL;
+    *at = f->run_next;
+    if (w->flight_tail == f)
+        w->flight_tail = at == &w->flight_head ? NULL : CONTAINER_OF(at, struct flight, run_next);
+    f->run_next = NULL;
+    return f;
+}
+
+/* Neither counted as busy nor marked as a worker: a loader may leave the host's thread by a jump,
+ * and nobody would take either back. */
+bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
+{
+    pthread_mutex_lock(&w->lock);
+    struct piece p = {take_landing_locked(w, landed), NULL};
+    pthread_mutex_unlock(&w->lock);
+    if (p.flight)
+        run_caught(w, &p);
+    return p.flight != NULL;
 }
 
 bool workers_idle(struct workers *w)

@@ -49,8 +49,12 @@ void workers_stop(struct workers *w);
 void workers_repair(struct workers *w);
 void workers_add_flight(struct workers *w, struct flight *f);
 void workers_add_job(struct workers *w, struct worker_job *job);
-/* Without own threads: run what is queued now. */
+/* Without workers: run what is queued now. */
 void workers_turn(struct workers *w);
+/* Whether a flight is queued whose landing changes this word; NULL: any. */
+bool workers_have(struct workers *w, const _Atomic uint32_t *landed);
+/* On a thread of the host's: the same, and step it here, loader and all. */
+bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed);
 /* Nothing queued and nobody running. */
 bool workers_idle(struct workers *w);
 /* Whether the calling thread is running worker work now (of any cache). */

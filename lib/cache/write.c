@@ -389,6 +389,7 @@ static int put(struct writing *w, const struct nigh_call *call)
     }
     caller_enter(&caller);
     int rc = put_with_l2(w, call);
+    drive_flush(w->space->cache);
     caller_leave(&caller);
     return rc;
 }
@@ -590,6 +591,7 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
     struct caller caller;
     caller_enter(&caller);
     rc = write_through(&c->w, !value, call);
+    drive_flush(space->cache);
     caller_leave(&caller);
     free_commit(c);
     return rc;

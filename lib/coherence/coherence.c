@@ -107,7 +107,7 @@ static void try_queue_once(struct coherence *c)
         bool failed = c->queue.backoff_ms != 0 && !c->queue.request.busy;
         if (failed || is_queue_empty(c))
             return;
-        if (coherence_wait(c, &c->mail, mail, deadline_ns) == NIGH_ETIMEDOUT)
+        if (park_wait(c->config.env->park, &c->mail, mail, deadline_ns) == NIGH_ETIMEDOUT)
             return;
     }
 }

@@ -170,8 +170,7 @@ struct coherence_change {
 int coherence_change(struct coherence *c, const struct coherence_change *change,
                      struct coherence_position *ret_position);
 
-/* Wait until the queue is empty; without own threads this runs coherence_tick. 0 or
- * NIGH_ETIMEDOUT. */
+/* Park until the queue is empty. 0 or NIGH_ETIMEDOUT. */
 int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 
 /* The `fill` frame that l2_fill publishes for waiters: written into `buffer` of at least
@@ -192,7 +191,5 @@ struct coherence_gauges {
     uint32_t queued;
 };
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
-/* Why the listener hears nothing. */
-void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
 
 #endif

@@ -39,6 +39,8 @@ static void down(void *arg)
 
 uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns)
 {
+    if (atomic_load_explicit(&c->stopping, memory_order_relaxed))
+        return CLOCK_NEVER_NS; /* the channel is gone, while the queue is tried once more */
     if (!turn_take(&c->listening))
         return clock_now_ns(c->config.env->clock) + NS_PER_MS;
     uint64_t next_ns = l2_channel_step(c->channel, wait_ns);
@@ -80,9 +82,4 @@ void coherence_listener_stop(struct coherence *c)
     l2_channel_wake(c->channel);
     service_stop(&c->listener);
     l2_channel_destroy(c->channel);
-}
-
-void coherence_problem_read(struct coherence *c, struct l2_problem *ret)
-{
-    l2_channel_problem_read(c->channel, ret);
 }

@@ -8,8 +8,6 @@
 
 #include "coherence/state.h"
 
-#define WAIT_STEP_NS NS_PER_MS
-
 static void poke_locked(struct coherence *c)
 {
     if (!c->closed && c->poke)
@@ -72,17 +70,4 @@ struct l2_answer *coherence_request_take(struct coherence_request *r)
     if (answer)
         r->busy = false;
     return answer;
-}
-
-/* Without own threads nobody else would bring the answer. */
-int coherence_wait(struct coherence *c, _Atomic uint32_t *word, uint32_t seen,
-                   uint64_t deadline_ns)
-{
-    struct env *env = c->config.env;
-    if (env->own_threads)
-        return park_wait(env->park, word, seen, deadline_ns);
-    if (clock_now_ns(env->clock) >= deadline_ns)
-        return NIGH_ETIMEDOUT;
-    l2_step(c->config.l2, WAIT_STEP_NS);
-    return 0;
 }

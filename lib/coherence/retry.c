@@ -125,13 +125,11 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns)
 {
     struct coherence_queue *q = &c->queue;
     for (;;) {
-        if (!c->config.env->own_threads)
-            coherence_tick(c);
         /* pair(coherence.emptied): a queue that runs empty after this look changes the word */
         uint32_t emptied = atomic_load_explicit(&q->emptied, memory_order_acquire);
         if (queued_count(c) == 0)
             return 0;
-        if (coherence_wait(c, &q->emptied, emptied, deadline_ns) == NIGH_ETIMEDOUT)
+        if (park_wait(c->config.env->park, &q->emptied, emptied, deadline_ns) == NIGH_ETIMEDOUT)
             return NIGH_ETIMEDOUT;
     }
 }

@@ -273,8 +273,6 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
  * what it reads and fills next counts. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns)
 {
-    if (!c->config.env->own_threads)
-        return; /* the round that would bring it is the caller's */
     for (;;) {
         /* pair(coherence.rounds): a clock taken after this look changes the word */
         uint32_t rounds = atomic_load_explicit(&c->rounds, memory_order_acquire);

@@ -204,7 +204,7 @@ bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clo
 /* Follow the clock of a resync. */
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
-/* Park until a clock is followed or the deadline; not at all without own threads. */
+/* Park until a clock is followed or the deadline. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
 
 /* ---- apply.c ---- */
@@ -261,9 +261,6 @@ void coherence_request_undo(struct coherence_request *r);
 /* Keeper: the answer, if it has come (the caller's to free); busy no more. */
 struct l2_answer *coherence_request_take(struct coherence_request *r);
 void coherence_unref(struct coherence *c);
-/* Park until `word` differs from `seen`; without own threads: do the link's I/O instead. */
-int coherence_wait(struct coherence *c, _Atomic uint32_t *word, uint32_t seen,
-                   uint64_t deadline_ns);
 
 /* ---- change.c ---- */
 

@@ -122,6 +122,11 @@ void flight_load_end(struct flight *f)
     atomic_store_explicit(&f->leader, 0, memory_order_relaxed);
 }
 
+bool flight_is_loading(void)
+{
+    return self.loading != NULL;
+}
+
 /* REQUIRES(graph_lock) */
 static bool leads_to_me_locked(const struct flight *f)
 {

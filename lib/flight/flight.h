@@ -223,6 +223,8 @@ void flight_land(struct flight *f);
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);
 void flight_abandon(struct flight *f);
+/* Whether this thread is inside a loader. */
+bool flight_is_loading(void);
 
 /* Post `events` to the flight of this key, if one flies. For fill frames and invalidations. */
 void flight_notify(struct flight_table *table, const struct flight_key *key, uint32_t events);

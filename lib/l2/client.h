@@ -24,7 +24,6 @@
 #include "l2/conn.h"
 #include "l2/keys.h"
 #include "l2/l2.h"
-#include "l2/outage.h"
 #include "l2/script.h"
 
 /* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock. */
@@ -68,6 +67,7 @@ struct l2 {
     struct keys keys;                     /* (c) */
     uint32_t group_slots;                 /* (c) */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
+    int poll_fd;                          /* (c) without own threads: see l2_poll_fd(); else -1 */
     pthread_t thread;                     /* (c) */
     bool threaded;                        /* (c) */
 
@@ -77,7 +77,6 @@ struct l2 {
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     bool closing;              /* (q) */
-    bool tried;                /* (q) an attempt to connect has ended, in whatever way */
     void (*up)(void *arg);     /* (q) */
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
@@ -101,8 +100,7 @@ struct l2 {
     uint64_t awaited_ns;         /* (i) since when the next reply has been awaited */
     uint64_t excused_ns;         /* (i) time in which waiting was no fault of the server's, all */
     bool proven;                 /* (i) the connection has answered a request */
-    struct outage outage;        /* its own keys */
-    const char *advised;         /* (i) what the log has advised last */
+    bool told_down;              /* (i) the log has been told that there is no connection */
 };
 
 /* ---- pipeline.c ---- */
@@ -138,6 +136,11 @@ void pipeline_fail(struct l2 *l2, int status);
 /* Whether the I/O thread may sleep; if so the next submit wakes it. */
 bool pipeline_may_sleep(struct l2 *l2);
 void pipeline_woken(struct l2 *l2);
+
+/* ---- open.c ---- */
+
+/* Let an epoll instance (< 0: none) know a descriptor, readable. 0 or NIGH_ETHREAD. */
+int poll_fd_add(int poll_fd, int fd);
 
 /* ---- sync.c ---- */
 

@@ -65,8 +65,20 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2);
 void l2_set_patience(struct l2 *l2, uint32_t deadline_ms);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
-/* Without own threads: one round of I/O, waiting at most `wait_ns` for the socket. */
+/* Without own threads: one round of I/O, waiting at most `wait_ns` for the socket. Returns when to
+ * come again. */
 uint64_t l2_step(struct l2 *l2, uint64_t wait_ns);
+/*
+ * Without own threads: a descriptor to sleep on between rounds, an epoll instance that is readable
+ * while a socket of ours (the channel's too) wants a round. Before the sleep l2_rest(), after it
+ * l2_rested(): a request that is queued in between makes it readable, too. False: one is queued by
+ * now, so a round is wanted at once. -1: the sockets are not the kernel's.
+ */
+int l2_poll_fd(const struct l2 *l2);
+bool l2_rest(struct l2 *l2);
+void l2_rested(struct l2 *l2);
+/* Whether requests are queued that no round has sent. */
+bool l2_unsent(struct l2 *l2);
 
 /* ---- names ---- */
 
@@ -371,14 +383,6 @@ struct l2_gauges {
     uint64_t connection;
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
-/* Why there is no connection, as a line for people; the listener's has its own. Any thread. */
-#define L2_PROBLEM_BYTES 200
-struct l2_problem {
-    char text[L2_PROBLEM_BYTES]; /* "" while connected; printable ASCII */
-    uint64_t for_ms;             /* for how long there has been none */
-};
-void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
-void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
 bool l2_connected(const struct l2 *l2);
 /* Called (I/O thread, under a lock: must not call l2) when the data connection is up. */
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);

@@ -2,6 +2,7 @@
 // Opening and closing the client, its thread, and its gauges.
 
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -33,12 +34,13 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
         .uri = &l2->uri,
         .connect_timeout_ns = (timeout_ms ? timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS) * NS_PER_MS,
         .bulk_max = config->reply_max_bytes,
+        .poll_fd = -1,
     };
+    l2->wake_fd = l2->poll_fd = -1;
     request_list_init(&l2->queue);
     request_list_init(&l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     conn_init(&l2->conn, &l2->conn_config);
-    outage_init(&l2->outage, clock_now_ns(l2->env->clock));
 }
 
 static void destroy(struct l2 *l2)
@@ -46,11 +48,28 @@ static void destroy(struct l2 *l2)
     struct mem *mem = l2->env->mem;
     if (l2->wake_fd >= 0)
         close(l2->wake_fd);
-    outage_fini(&l2->outage);
+    if (l2->poll_fd >= 0)
+        close(l2->poll_fd);
     pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
     mem_free(mem, NULL, l2, sizeof(*l2));
+}
+
+int poll_fd_add(int poll_fd, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : NIGH_ETHREAD;
+}
+
+/* For hosts that sleep in our place: of the kernel's own sockets. */
+static int start_poll(struct l2 *l2)
+{
+    if (l2->conn_config.net != &net_kernel)
+        return 0;
+    l2->poll_fd = fd_above_standard(epoll_create1(EPOLL_CLOEXEC));
+    l2->conn_config.poll_fd = l2->poll_fd;
+    return l2->poll_fd < 0 ? NIGH_ETHREAD : poll_fd_add(l2->poll_fd, l2->wake_fd);
 }
 
 /* The wake-up and the thread, of a client that is otherwise complete. */
@@ -59,8 +78,8 @@ static int start(struct l2 *l2)
     l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (l2->wake_fd < 0)
         return NIGH_ETHREAD;
-    if (!env_starts_threads(l2->env))
-        return 0;
+    if (!l2->env->own_threads)
+        return start_poll(l2);
     atomic_store_explicit(&l2->stepping, true, memory_order_relaxed);
     int failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
     l2->threaded = !failed;
@@ -86,7 +105,6 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
     int failed = keys_init(&l2->keys, l2->env->mem, prefix, uri.db);
     if (failed) {
-        outage_fini(&l2->outage);
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
         return failed;
     }
@@ -127,6 +145,29 @@ uint64_t l2_step(struct l2 *l2, uint64_t wait_ns)
     return next_ns;
 }
 
+int l2_poll_fd(const struct l2 *l2)
+{
+    return l2->poll_fd;
+}
+
+bool l2_rest(struct l2 *l2)
+{
+    return pipeline_may_sleep(l2);
+}
+
+void l2_rested(struct l2 *l2)
+{
+    pipeline_woken(l2);
+}
+
+bool l2_unsent(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    bool unsent = l2->queue.head != NULL;
+    pthread_mutex_unlock(&l2->lock);
+    return unsent;
+}
+
 void l2_drop_connection(struct l2 *l2)
 {
     atomic_store_explicit(&l2->drop, true, memory_order_relaxed);
@@ -157,9 +198,4 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
         .in_flight = atomic_load_explicit(&l2->in_flight, memory_order_relaxed),
         .connection = connection,
     };
-}
-
-void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
-{
-    outage_read(&l2->outage, clock_now_ns(l2->env->clock), ret);
 }

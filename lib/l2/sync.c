@@ -8,14 +8,8 @@
 //
 // The word is stored last and the park is looked up before it: once the waiter sees it, its frame,
 // the l2_sync with it, may be gone. Waking an address that is no longer a futex does no harm.
-//
-// Where the library has no threads of its own, the waiter does the I/O itself. If another thread
-// is at it, its steps bring our answer too; but it may stop when it has its own, so we look again
-// soon.
 
 #include "l2/client.h"
-
-#define LOOK_AGAIN_NS NS_PER_MS
 
 /* The I/O thread answers at the deadline itself, and knows more of the request: it goes first. */
 #define GRACE_NS (10 * NS_PER_MS)
@@ -94,11 +88,7 @@ struct l2_answer *l2_sync_wait(struct l2_sync *s)
             leave(s);
             break;
         }
-        if (!env->own_threads)
-            l2_step(s->l2, LOOK_AGAIN_NS);
-        if (!answered(s))
-            park_wait(env->park, &s->word, 0,
-                      env->own_threads ? until_ns : u64_min(until_ns, now_ns + LOOK_AGAIN_NS));
+        park_wait(env->park, &s->word, 0, until_ns);
     }
     return s->answer;
 }

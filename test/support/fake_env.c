@@ -77,7 +77,7 @@ void fake_env_init(struct fake_env *f, uint64_t seed)
     random_init(&f->random, seed ? seed : 1);
     struct mem *mem = mem_create();
     REQUIRE(mem);
-    f->env = (struct env){&f->clock, &f->park, &f->random, mem, &f->log, false, false};
+    f->env = (struct env){&f->clock, &f->park, &f->random, mem, &f->log, false};
 }
 
 void fake_env_fini(struct fake_env *f)

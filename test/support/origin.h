@@ -92,7 +92,8 @@ void world_close(struct world *w);
 void world_advance(struct world *w, uint64_t ms);
 /* A tick, a millisecond later: for CHECK_WITHIN. */
 int world_tick(struct world *w);
-/* Ticks until nothing moves any more. Only without own threads. */
+/* Ticks until nothing moves any more, which takes so long. Only without own threads. */
+#define WORLD_SETTLE_MS 40
 void world_settle(struct world *w);
 int64_t world_count(const struct world *w, const char *name);
 

@@ -33,9 +33,20 @@ static void open_counting(struct client *c, const char *uri)
     atomic_store(&writes_count, 0);
 }
 
+/* What cache/drive.c does, in short: who waits does the I/O. */
+static int step_and_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    struct client *client = arg;
+    if (atomic_load(word) != expected)
+        return 0;
+    l2_step(client->l2, NS_PER_MS);
+    return clock_now_ns(client->env.clock) >= deadline_ns ? NIGH_ETIMEDOUT : 0;
+}
+
 static void open_threadless(struct client *c, const char *uri)
 {
     client_init(c, false);
+    *c->env.park = (struct park){step_and_wait, c->env.park->wake, c};
     struct l2_config config = client_config(c, uri);
     REQUIRE_EQ(l2_open(&config, &c->l2), 0);
     CHECK(!l2_connected(c->l2));

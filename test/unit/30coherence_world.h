@@ -517,6 +517,22 @@ static inline void world_settle(world *w)
            world_serve_one(w, WORLD_CHANGE));
 }
 
+/* A fake_step_fn: the same while somebody is parked. */
+static inline uint64_t world_go_on(void *arg)
+{
+    world *w = arg;
+    uint64_t next_ns = coherence_tick(w->c);
+    bool served = world_serve_one(w, WORLD_BEAT) || world_serve_one(w, WORLD_RESYNC) ||
+                  world_serve_one(w, WORLD_CHANGE);
+    return served ? 0 : next_ns;
+}
+
+static inline void world_goes_on(world *w)
+{
+    w->fake.step = world_go_on;
+    w->fake.step_arg = w;
+}
+
 /* Let demands be answered again (beats keep a distance), and settle. */
 static inline void world_pass(world *w, uint64_t ms)
 {
@@ -588,14 +604,6 @@ struct l2_answer *l2_sync_wait(struct l2_sync *s)
     return s->answer;
 }
 
-uint64_t l2_step(struct l2 *w, uint64_t wait_ns)
-{
-    if (!world_serve_one(w, WORLD_BEAT) && !world_serve_one(w, WORLD_RESYNC) &&
-        !world_serve_one(w, WORLD_CHANGE))
-        fake_env_advance(&w->fake, wait_ns);
-    return CLOCK_NEVER_NS;
-}
-
 void l2_answer_free(struct l2_answer *answer)
 {
     union {
@@ -649,12 +657,6 @@ void l2_channel_wake(struct l2_channel *ch)
 void l2_channel_reconnect(struct l2_channel *ch)
 {
     ch->reconnects++;
-}
-
-void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
-{
-    (void)ch;
-    *ret = (struct l2_problem){0};
 }
 
 void l2_channel_destroy(struct l2_channel *ch)

@@ -537,7 +537,7 @@ TEST(not_modified_begins_the_lifetime_anew)
     world_advance(&w, 1400);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
     world_settle(&w);
-    world_advance(&w, 999);
+    world_advance(&w, 999 - WORLD_SETTLE_MS);
     struct answer a = ask_get(w.space, "k", NULL);
     CHECK_ANSWER(a, NIGH_FRESH, "k=1");
     CHECK_EQ(a.version, 5);

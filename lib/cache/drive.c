@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Driving, sleeping, and passing the wheel on.
+ *
+ * One thread drives at a time. It sleeps in poll(2), on the link's sockets and on its bell, and so
+ * needs no look at a clock that nothing will have happened by. The others sleep on a futex each, in
+ * a list, with the word that they wait for.
+ *
+ * No wake-up is lost. Whoever changes a word wakes it afterwards, under the lock; who is about to
+ * sleep looks at the word under the lock, when it stands in the list, or as the driver's in
+ * `asleep_on`. So either the sleeper sees the change, or the waker sees the sleeper. A request that
+ * another thread queues while the driver sleeps makes the sockets' descriptor readable (l2_rest()).
+ *
+ * Somebody drives while anybody waits. Who stops driving, and who leaves the list without having
+ * driven, looks at both under the lock: if nobody drives and somebody is in the list, the first of
+ * it is woken to do so, and it does one of the two itself.
+ *
+ * Nothing stays unsent. Who finds the wheel taken has queued before it looked, and leaves it to the
+ * driver; the driver looks for unsent requests after it has given the wheel back.
+ *
+ * Whose code runs where. A round runs no loader: driving is never nested. A caller runs the loader
+ * of its own flight, also in a space that run_on worker; and a flight that it waits for and that
+ * lies with the workers (a refresh, one whose leader gave up): workers_run_for(). All other flights
+ * there wait for nigh_tick().
+ */
+#include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "cache/cache.h"
+#include "cache/caller.h"
+#include "cache/drive.h"
+
+/* What a tick promises at most: the channel is asked once a second whether it lives. */
+#define TICK_MAX_MS 1000u
+
+static bool changed(const _Atomic uint32_t *word, uint32_t expected)
+{
+    /* Relaxed: a futex orders nothing by itself either; callers look again with acquire. */
+    return atomic_load_explicit(word, memory_order_relaxed) != expected;
+}
+
+static void ring(int fd)
+{
+    uint64_t one = 1;
+    ssize_t n = write(fd, &one, sizeof(one));
+    (void)n; /* a full counter is readable already */
+}
+
+static void answer(int fd)
+{
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof(count));
+    (void)n; /* only empties it */
+}
+
+/* ---- waking ---- */
+
+static void wake_sleeper_locked(struct drive *d, struct drive_sleeper *s)
+{
+    atomic_store_explicit(&s->woken, 1, memory_order_relaxed); /* the lock orders what it means */
+    park_wake(&d->futex, &s->woken, 1);
+}
+
+static void wake_locked(struct drive *d, const _Atomic uint32_t *word)
+{
+    if (d->asleep_on == word)
+        ring(d->bell);
+    for (struct drive_sleeper *s = d->first; s; s = s->next)
+        if (s->word == word)
+            wake_sleeper_locked(d, s);
+}
+
+/* There is something to do then: if the host means to tick later, call it. Inside a tick nothing
+ * is later: its end looks at everything. */
+static void expect_locked(struct drive *d, uint64_t at_ns)
+{
+    if (at_ns >= d->promised_ns)
+        return;
+    d->promised_ns = at_ns;
+    if (!d->called)
+        ring(d->call);
+    d->called = true;
+}
+
+/* A service has been poked. The keeper is the driver's, the reclaimer the tick's; who drives looks
+ * at both when it leaves. */
+static void poked_locked(struct drive *d, bool keeper)
+{
+    if (!d->taken)
+        expect_locked(d, 0);
+    else if (keeper && d->asleep_on)
+        ring(d->bell);
+}
+
+/* park.wake */
+static void drive_wake(void *arg, _Atomic uint32_t *word, int count)
+{
+    struct nigh *cache = arg;
+    struct drive *d = cache->drive;
+    (void)count; /* of one word's sleepers all are woken: they look, and sleep again */
+    pthread_mutex_lock(&d->lock);
+    if (word == &cache->keeper.pokes || word == &cache->reclaimer.pokes)
+        poked_locked(d, word == &cache->keeper.pokes);
+    else
+        wake_locked(d, word);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void drive_queued(struct nigh *cache, const struct flight *f)
+{
+    struct drive *d = cache->drive;
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    wake_locked(d, &f->landed); /* who waits for it steps it */
+    expect_locked(d, 0);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- driving ---- */
+
+static uint32_t pokes_of(const struct service *s)
+{
+    /* pair(service.pokes): the step sees whatever was written before a poke counted here */
+    return atomic_load_explicit(&s->pokes, memory_order_acquire);
+}
+
+static void keep_if_due(struct drive *d)
+{
+    struct nigh *cache = d->cache;
+    uint32_t pokes = pokes_of(&cache->keeper);
+    if (pokes == d->keep_seen && clock_now_ns(&cache->clock) < d->keep_due_ns)
+        return;
+    d->keep_seen = pokes;
+    d->keep_due_ns = cache_keep(cache);
+}
+
+/* Until what the round itself has queued is sent, too. */
+static void drive_round(struct drive *d)
+{
+    struct nigh *cache = d->cache;
+    do {
+        uint64_t next_ns = CLOCK_NEVER_NS;
+        if (d->linked) {
+            next_ns = l2_step(cache->l2, 0);
+            next_ns = u64_min(next_ns, coherence_listen_step(cache->coherence, 0));
+        }
+        keep_if_due(d);
+        d->next_ns = u64_min(next_ns, d->keep_due_ns);
+    } while (d->linked && l2_unsent(cache->l2));
+}
+
+/* Whether the time has passed. */
+static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
+{
+    struct pollfd fds[] = {
+        {.fd = d->linked ? l2_poll_fd(d->cache->l2) : -1, .events = POLLIN},
+        {.fd = d->bell, .events = POLLIN},
+    };
+    uint64_t now_ns = clock_now_ns(&d->cache->clock);
+    uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    struct timespec limit = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
+    struct timespec *timeout = until_ns == CLOCK_NEVER_NS ? NULL : &limit;
+    int ready = ppoll(fds, ARRAY_COUNT(fds), timeout, NULL);
+    if (ready > 0 && fds[1].revents)
+        answer(d->bell);
+    return ready == 0;
+}
+
+/* The same. */
+static bool drive_sleep(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
+                        uint64_t until_ns)
+{
+    struct nigh *cache = d->cache;
+    pthread_mutex_lock(&d->lock);
+    bool sleeps = !changed(word, expected) && pokes_of(&cache->keeper) == d->keep_seen;
+    d->asleep_on = sleeps ? word : NULL;
+    pthread_mutex_unlock(&d->lock);
+    if (!sleeps)
+        return false;
+    bool passed = (!d->linked || l2_rest(cache->l2)) && sleep_on_sockets(d, until_ns);
+    if (d->linked)
+        l2_rested(cache->l2);
+    pthread_mutex_lock(&d->lock);
+    d->asleep_on = NULL;
+    pthread_mutex_unlock(&d->lock);
+    return passed;
+}
+
+/* A host's clock may stand still (options.clock): who has slept until its deadline is then sent
+ * back without it having passed, as from a futex. */
+static int drive_until(struct drive *d, _Atomic uint32_t *word, uint32_t expected,
+                       uint64_t deadline_ns)
+{
+    struct nigh *cache = d->cache;
+    for (bool over = false;;) {
+        drive_round(d);
+        if (changed(word, expected) || workers_have(&cache->workers, word))
+            return 0;
+        if (clock_now_ns(&cache->clock) >= deadline_ns)
+            return NIGH_ETIMEDOUT;
+        if (over)
+            return 0;
+        uint64_t until_ns = u64_min(d->next_ns, deadline_ns);
+        over = drive_sleep(d, word, expected, until_ns) && until_ns == deadline_ns;
+    }
+}
+
+/* ---- the wheel ---- */
+
+static bool take_locked(struct drive *d)
+{
+    if (d->taken)
+        return false;
+    d->taken = true;
+    return true;
+}
+
+static bool take_wheel(struct drive *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool taken = take_locked(d);
+    pthread_mutex_unlock(&d->lock);
+    return taken;
+}
+
+static void appoint_locked(struct drive *d)
+{
+    if (!d->taken && d->first)
+        wake_sleeper_locked(d, d->first);
+}
+
+/* When a tick has something to do; REQUIRES(lock), and the wheel, or nobody has it. */
+static uint64_t next_event_locked(const struct drive *d)
+{
+    const struct nigh *cache = d->cache;
+    bool at_once = pokes_of(&cache->keeper) != d->keep_seen ||
+                   pokes_of(&cache->reclaimer) != d->reclaim_seen;
+    return at_once ? 0 : u64_min(d->next_ns, d->reclaim_due_ns);
+}
+
+static void give_locked(struct drive *d)
+{
+    expect_locked(d, next_event_locked(d));
+    d->taken = false;
+    appoint_locked(d);
+}
+
+static void give_wheel(struct drive *d)
+{
+    pthread_mutex_lock(&d->lock);
+    give_locked(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void drive_flush(struct nigh *cache)
+{
+    struct drive *d = cache->drive;
+    if (!d || !cache->l2)
+        return;
+    while (l2_unsent(cache->l2) && take_wheel(d)) {
+        drive_round(d);
+        give_wheel(d);
+    }
+}
+
+/* ---- sleeping while another drives ---- */
+
+static void enlist_locked(struct drive *d, struct drive_sleeper *s)
+{
+    s->prev = d->last;
+    *(d->last ? &d->last->next : &d->first) = s;
+    d->last = s;
+}
+
+static void delist_locked(struct drive *d, struct drive_sleeper *s)
+{
+    *(s->prev ? &s->prev->next : &d->first) = s->next;
+    *(s->next ? &s->next->prev : &d->last) = s->prev;
+}
+
+/* The lock is released meanwhile. */
+static int sleep_beside_locked(struct drive *d, const _Atomic uint32_t *word, uint64_t deadline_ns)
+{
+    struct drive_sleeper s = {.word = word};
+    enlist_locked(d, &s);
+    pthread_mutex_unlock(&d->lock);
+    int rc = park_wait(&d->futex, &s.woken, 0, deadline_ns);
+    pthread_mutex_lock(&d->lock);
+    delist_locked(d, &s);
+    return rc;
+}
+
+/* Get the wheel, or sleep until the word changes or there is reason to look. Whether it is ours. */
+static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
+                                 uint64_t deadline_ns, int *rc)
+{
+    *rc = 0;
+    if (changed(word, expected))
+        return false;
+    if (take_locked(d))
+        return true;
+    *rc = sleep_beside_locked(d, word, deadline_ns);
+    if (*rc == 0 && !changed(word, expected) && take_locked(d))
+        return true;
+    appoint_locked(d); /* we may have been the one */
+    return false;
+}
+
+/* park.wait: nobody else would change the word, so take everyone's turn, or wait for who has it. */
+static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    struct nigh *cache = arg;
+    struct drive *d = cache->drive;
+    if (workers_run_for(&cache->workers, word))
+        return 0;
+    int rc;
+    pthread_mutex_lock(&d->lock);
+    bool drives = take_or_sleep_locked(d, word, expected, deadline_ns, &rc);
+    pthread_mutex_unlock(&d->lock);
+    if (!drives)
+        return rc;
+    rc = drive_until(d, word, expected, deadline_ns);
+    give_wheel(d);
+    drive_flush(cache); /* of who came while we left */
+    return rc;
+}
+
+/* ---- the tick ---- */
+
+/* A host whose call it was looks at everything; what comes from here on calls it again. */
+static void answer_call(struct drive *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->called)
+        answer(d->call);
+    d->called = false;
+    d->promised_ns = 0;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void reclaim_if_due(struct drive *d)
+{
+    struct nigh *cache = d->cache;
+    uint32_t pokes = pokes_of(&cache->reclaimer);
+    pthread_mutex_lock(&d->lock);
+    bool due = pokes != d->reclaim_seen || clock_now_ns(&cache->clock) >= d->reclaim_due_ns;
+    pthread_mutex_unlock(&d->lock);
+    if (!due)
+        return;
+    uint64_t next_ns = l1_reclaim(cache->l1);
+    pthread_mutex_lock(&d->lock);
+    d->reclaim_seen = pokes;
+    d->reclaim_due_ns = next_ns;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Milliseconds until the next event, rounded up: a host that comes a moment too early would find
+ * nothing to do, and come again and again. */
+static int promise(struct drive *d)
+{
+    struct nigh *cache = d->cache;
+    bool waits = workers_have(&cache->workers, NULL);
+    pthread_mutex_lock(&d->lock);
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    uint64_t next_ns = d->taken ? CLOCK_NEVER_NS : waits ? 0 : next_event_locked(d);
+    uint64_t left_ns = u64_min(next_ns > now_ns ? next_ns - now_ns : 0, TICK_MAX_MS * NS_PER_MS);
+    uint64_t ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
+    d->promised_ns = now_ns + ms * NS_PER_MS;
+    pthread_mutex_unlock(&d->lock);
+    return (int)ms;
+}
+
+/* What is left to the workers is not run inside a loader: it would nest without a limit. */
+static void work(struct drive *d)
+{
+    bool more = !flight_is_loading();
+    while (more)
+        more = workers_run_for(&d->cache->workers, NULL);
+}
+
+static int tick(struct drive *d)
+{
+    answer_call(d);
+    if (take_wheel(d)) {
+        drive_round(d);
+        give_wheel(d);
+    } else {
+        sched_yield(); /* the socket may be readable until the one who drives has read it */
+    }
+    reclaim_if_due(d);
+    work(d);
+    log_turn(d->cache->env.log);
+    drive_flush(d->cache);
+    return promise(d);
+}
+
+int nigh_tick(struct nigh *cache)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    if (!cache->drive)
+        return NIGH_EINVAL;
+    struct caller caller;
+    caller_enter(&caller);
+    int ms = tick(cache->drive);
+    caller_leave(&caller);
+    return ms;
+}
+
+int nigh_tick_fd(struct nigh *cache)
+{
+    if (cache_forked(cache))
+        return NIGH_EFORKED;
+    return cache->drive ? cache->drive->fd : NIGH_EINVAL;
+}
+
+/* ---- life ---- */
+
+static int watch(struct drive *d, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(d->fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : NIGH_ETHREAD;
+}
+
+static int open_descriptors(struct drive *d)
+{
+    d->bell = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    d->call = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    d->fd = fd_above_standard(epoll_create1(EPOLL_CLOEXEC));
+    return d->bell < 0 || d->call < 0 || d->fd < 0 ? NIGH_ETHREAD : watch(d, d->call);
+}
+
+static void close_descriptors(struct drive *d)
+{
+    const int fds[] = {d->bell, d->call, d->fd};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+int drive_create(struct nigh *cache)
+{
+    struct drive *d = mem_alloc_zero(cache->env.mem, sizeof(*d));
+    if (!d)
+        return NIGH_ENOMEM;
+    d->cache = cache;
+    d->promised_ns = CLOCK_NEVER_NS;
+    d->futex = *cache->env.park;
+    if (open_descriptors(d) != 0) {
+        close_descriptors(d);
+        mem_free(cache->env.mem, NULL, d, sizeof(*d));
+        return NIGH_ETHREAD;
+    }
+    pthread_mutex_init(&d->lock, NULL);
+    cache->drive = d;
+    *cache->env.park = (struct park){drive_wait, drive_wake, cache};
+    return 0;
+}
+
+int drive_link(struct nigh *cache)
+{
+    struct drive *d = cache->drive;
+    d->linked = true;
+    return watch(d, l2_poll_fd(cache->l2));
+}
+
+void drive_unlink(struct nigh *cache)
+{
+    if (cache->drive)
+        cache->drive->linked = false;
+}
+
+void drive_destroy(struct nigh *cache)
+{
+    struct drive *d = cache->drive;
+    if (!d)
+        return;
+    *cache->env.park = d->futex;
+    cache->drive = NULL;
+    close_descriptors(d);
+    pthread_mutex_destroy(&d->lock);
+    mem_free(cache->env.mem, NULL, d, sizeof(*d));
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mode without own threads: whose turn it is to do the I/O and the keeper's work.
+ *
+ *     nobody drives --- a call that must wait, a call that leaves something to be sent, a tick --->
+ *     one drives: rounds, and between them it sleeps on the sockets until its word changes, its
+ *     deadline, or the next event ---> leaves; if others wait, one of them is woken to drive
+ *
+ * Everything here is the cache's `drive`, NULL with own threads and in simulations.
+ */
+#ifndef NIGH_CACHE_DRIVE_H
+#define NIGH_CACHE_DRIVE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+struct nigh;
+struct flight;
+
+/* A call that waits while another drives; in its frame. Keys: (l) */
+struct drive_sleeper {
+    struct drive_sleeper *prev;     /* (l) */
+    struct drive_sleeper *next;     /* (l) */
+    const _Atomic uint32_t *word;   /* (l) what it waits for */
+    _Atomic uint32_t woken;         /* futex word: 1 when the word has changed, or it may drive */
+};
+
+/* Keys: (c) constant after open  (l) lock  (d) who drives */
+struct drive {
+    struct nigh *cache;                /* (c) */
+    struct park futex;                 /* (c) sleeps, and takes no turns */
+    int bell;                          /* (c) eventfd: ends the driver's sleep */
+    int call;                          /* (c) eventfd: readable while nigh_tick() has to come */
+    int fd;                            /* (c) epoll of the sockets and `call`: nigh_tick_fd() */
+
+    pthread_mutex_t lock;              /* leaf: held for a few stores and wakes */
+    bool taken;                        /* (l) somebody drives */
+    const _Atomic uint32_t *asleep_on; /* (l) the driver sleeps, until this changes; NULL: not */
+    struct drive_sleeper *first;       /* (l) in the order of their coming */
+    struct drive_sleeper *last;        /* (l) */
+    bool called;                       /* (l) `call` is readable */
+    uint64_t promised_ns;              /* (l) when the host will tick at the latest */
+    uint64_t reclaim_due_ns;           /* (l) */
+    uint32_t reclaim_seen;             /* (l) pokes of the reclaimer when it last ran */
+
+    bool linked;                       /* (d) the link takes part */
+    uint64_t next_ns;                  /* (d) when the link and the keeper have to do something */
+    uint64_t keep_due_ns;              /* (d) of it the keeper's */
+    uint32_t keep_seen;                /* (d) its pokes when it last ran */
+};
+
+/* 0, NIGH_ENOMEM or NIGH_ETHREAD (no descriptors). Puts itself in the place of the park. */
+int drive_create(struct nigh *cache);
+/* The link is open, its sockets are to be watched. 0 or NIGH_ETHREAD. */
+int drive_link(struct nigh *cache);
+/* It is about to be closed. */
+void drive_unlink(struct nigh *cache);
+void drive_destroy(struct nigh *cache);
+/* A flight has been left to the workers. Only its address is used: it may be gone. */
+void drive_queued(struct nigh *cache, const struct flight *f);
+/* At the end of a call: what it has queued, and does not wait for, is handed to the socket. */
+void drive_flush(struct nigh *cache);
+
+#endif

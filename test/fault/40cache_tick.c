@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: MIT
+// The mode without own threads before a real Redis: it follows the clock while its host changes
+// things in every turn, whoever waits sleeps, what a call leaves behind is sent, and an event loop
+// sleeps on one descriptor. Counts, not times: a busy machine is no failure.
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "support/origin.h"
+
+#define IDLE_MS 1000
+
+static struct nigh_options tick_options(const struct redis *server)
+{
+    struct nigh_options o = patient_options(server);
+    o.threads = NIGH_THREADS_NONE;
+    o.beat_ms = 1000;
+    return o;
+}
+
+static void open_ticking(struct world *w, const struct redis *server, struct origin *origin,
+                         const struct nigh_space_options *so)
+{
+    struct nigh_options o = tick_options(server);
+    origin_init(&w->origin);
+    world_open_with(w, &o, so, origin ? origin : &w->origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS,
+                         (nigh_tick(w->cache), nigh_health(w->cache) == NIGH_FRESH) &&
+                             world_count(w, "listening") == 1));
+}
+
+/* ---- following ---- */
+
+/* A writer that was accepted while no clock is followed brings one, before the next can void it. */
+TEST(a_host_that_invalidates_in_every_turn_follows)
+{
+    struct world w;
+    struct redis server;
+    struct nigh_options o;
+    int turns = 0, fresh = 0;
+    redis_start(&server, NULL);
+    o = tick_options(&server);
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    for (uint64_t end_ms = check_now_ms() + WORLD_PATIENCE_MS;
+         fresh < 200 && check_now_ms() < end_ms; turns++) {
+        CHECK_GE(nigh_tick(w.cache), 0);
+        int rc = nigh_invalidate(w.space, "k", 1, NULL);
+        CHECK(rc == 0 || rc == NIGH_QUEUED);
+        bool is_fresh = nigh_health(w.cache) == NIGH_FRESH;
+        CHECK(is_fresh || fresh == 0); /* and it stays so */
+        fresh += is_fresh;
+        check_pause();
+    }
+    CHECK_EQ(fresh, 200);
+    CHECK_LE(world_count(&w, "beat_failed"), 3); /* of the time when it was not connected */
+    CHECK_LE(world_count(&w, "resync"), 2);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- sleeping ---- */
+
+static uint64_t cpu_ms(const struct rusage *u)
+{
+    return (uint64_t)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) * 1000 +
+           (uint64_t)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1000;
+}
+
+struct effort {
+    struct rusage began;
+};
+
+static void effort_begin(struct effort *e)
+{
+    getrusage(RUSAGE_SELF, &e->began);
+}
+
+/* What `threads` may have done in the time: slept a few times each, and hardly run. */
+static void effort_end(const struct effort *e, unsigned threads, uint64_t slept_ms)
+{
+    struct rusage now;
+    getrusage(RUSAGE_SELF, &now);
+    CHECK_LT(now.ru_nvcsw - e->began.ru_nvcsw, 20 * threads + 40); /* with 1 ms each: 1000 */
+    CHECK_LT(cpu_ms(&now) - cpu_ms(&e->began), slept_ms / 4);
+}
+
+/* Redis says nothing for a while, and so nothing is to be done. */
+static void wait_together(struct world *w, struct redis *server, unsigned threads)
+{
+    struct asker askers[4];
+    struct effort effort;
+    redis_pause(server);
+    effort_begin(&effort);
+    for (unsigned i = 0; i < threads; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%u-%u", threads, i);
+        asker_start(&askers[i], w->space, key, NULL);
+    }
+    struct timespec silence = {IDLE_MS / 1000, 0};
+    nanosleep(&silence, NULL);
+    effort_end(&effort, threads, IDLE_MS);
+    redis_resume(server);
+    for (unsigned i = 0; i < threads; i++) {
+        asker_join(&askers[i]);
+        CHECK_EQ(askers[i].answer.outcome, NIGH_FRESH);
+    }
+}
+
+TEST(who_waits_sleeps_alone_or_together)
+{
+    struct world w;
+    struct redis server;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, NULL);
+    for (unsigned threads = 1; threads <= 4; threads *= 2)
+        wait_together(&w, &server, threads);
+    CHECK_EQ(w.origin.loads, 7);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* The one who drives sleeps over a load that takes for ever; what another thread asks meanwhile is
+ * sent, and comes back to it. */
+TEST(a_request_of_another_thread_wakes_the_one_who_drives)
+{
+    struct world w;
+    struct redis server;
+    struct asker leader, follower;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, NULL);
+    origin_hold(&w.origin);
+    asker_start(&leader, w.space, "slow", NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1));
+    asker_start(&follower, w.space, "slow", NULL); /* drives while it waits for the leader */
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == 1));
+    uint64_t began_ms = check_now_ms();
+    for (int i = 0; i < 500; i++) {
+        check_pause(); /* it sleeps again */
+        CHECK_EQ(nigh_put(w.space, "p", 1, "put", 3, NULL), 0);
+    }
+    CHECK_GE(nigh_tick(w.cache), 0);
+    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS); /* not until it wakes by itself */
+    origin_let_go(&w.origin);
+    asker_join(&leader);
+    asker_join(&follower);
+    CHECK_STR(leader.answer.text, "slow=1");
+    CHECK_STR(follower.answer.text, "slow=1");
+    CHECK_EQ(w.origin.loads, 1);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* The one who drives has its answer and leaves, while others wait: one of them drives on. */
+struct crowd {
+    struct world w;
+    _Atomic unsigned done;
+};
+
+static void *ask_often(void *arg)
+{
+    struct crowd *c = arg;
+    for (int i = 0; i < 300; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "%p-%d", (void *)&key, i);
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.deadline_ms = i % 7 == 0 ? 1 : 0; /* some leave early, and perhaps when appointed */
+        int rc = ask_fetch(c->w.space, key, &call).outcome;
+        CHECK(rc == NIGH_FRESH || (call.deadline_ms && rc == NIGH_ETIMEDOUT));
+    }
+    atomic_fetch_add(&c->done, 1);
+    return NULL;
+}
+
+TEST(the_wheel_is_passed_on_though_nobody_ticks)
+{
+    struct crowd c = {.done = 0};
+    struct redis server;
+    pthread_t threads[4];
+    redis_start(&server, NULL);
+    open_ticking(&c.w, &server, NULL, NULL);
+    for (int i = 0; i < 4; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, ask_often, &c), 0);
+    CHECK_WITHIN(3 * WORLD_PATIENCE_MS, c.done == 4);
+    for (int i = 0; i < 4; i++)
+        REQUIRE_EQ(pthread_join(threads[i], NULL), 0);
+    world_close(&c.w);
+    redis_stop(&server);
+}
+
+/* ---- what a call leaves behind ---- */
+
+static int fail(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_error(fill, 7);
+}
+
+static bool is_in_redis(const struct redis *server, const char *key)
+{
+    return redis_integer(server, "EXISTS nigh:!2:%s", key) == 1;
+}
+
+/* Nobody ticks any more, and yet the value comes to Redis, and leases go. Once before, with ticks:
+ * a server that does not know a script by its digest is sent its text in a second round. */
+TEST(what_a_call_leaves_is_sent_before_it_returns)
+{
+    struct world w;
+    struct redis server;
+    struct nigh_options o;
+    redis_start(&server, NULL);
+    o = tick_options(&server);
+    o.lease_ms = 600000; /* no lease ends by itself */
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    for (int warm = 1; warm >= 0; warm--) {
+        const char *key = warm ? "a" : "b", *bad = warm ? "bad a" : "bad b";
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     !warm || (nigh_tick(w.cache), nigh_health(w.cache) == NIGH_FRESH));
+        w.origin.script = NULL;
+        CHECK_EQ(ask_fetch(w.space, key, NULL).outcome, NIGH_FRESH);
+        w.origin.script = fail;
+        CHECK_EQ(ask_fetch(w.space, bad, NULL).outcome, NIGH_ELOADER);
+        char value[32], lease[32];
+        snprintf(value, sizeof(value), "s:1:%s", key);
+        snprintf(lease, sizeof(lease), "!lease:s:%s", bad);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (!warm || nigh_tick(w.cache) >= 0) &&
+                                            is_in_redis(&server, value) &&
+                                            !is_in_redis(&server, lease));
+    }
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- the event loop ---- */
+
+/* One turn of a host that has nothing else to do. Returns whether it was called. */
+static bool loop_turn(struct world *w)
+{
+    struct pollfd fd = {.fd = nigh_tick_fd(w->cache), .events = POLLIN};
+    int ms = nigh_tick(w->cache);
+    CHECK_GE(ms, 0);
+    CHECK_LE(ms, 1000);
+    return poll(&fd, 1, ms) > 0;
+}
+
+TEST(an_event_loop_sleeps_and_is_called)
+{
+    struct world w, other;
+    struct redis server;
+    struct effort effort;
+    struct nigh_call l1_only = NIGH_CALL_INIT;
+    unsigned turns = 0;
+    l1_only.flags = NIGH_L1_ONLY;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, NULL);
+    patient_open(&other, &server, &w.origin, NULL);
+    CHECK_GE(nigh_tick_fd(w.cache), 0);
+    CHECK_EQ(nigh_tick_fd(other.cache), NIGH_EINVAL);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (loop_turn(&w), world_count(&w, "l2_fill") == 1));
+    effort_begin(&effort);
+    for (uint64_t end_ms = check_now_ms() + IDLE_MS; check_now_ms() < end_ms; turns++)
+        loop_turn(&w);
+    CHECK_LT(turns, 60);
+    uint64_t began_ms = check_now_ms();
+    for (int i = 0; i < 60; i++) {
+        CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
+        CHECK_EQ(nigh_invalidate(other.space, "k", 1, NULL), 0);
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     (loop_turn(&w), ask_get(w.space, "k", &l1_only).outcome == NIGH_MISS));
+    }
+    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS / 2); /* not by the time of a tick */
+    world_close(&other);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* Work that came up since the last tick makes the descriptor readable, until the tick is done. */
+TEST(a_refresh_calls_the_event_loop)
+{
+    struct world w;
+    struct redis server;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.soft_ttl_ms = 50;
+    so.stale_ms = 1000000;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, &so);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_get(w.space, "k", NULL).outcome == NIGH_STALE);
+    while (loop_turn(&w)) /* answers that are on their way */
+        continue;
+    origin_commit(&w.origin);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_STALE);
+    CHECK_EQ(w.origin.loads, 1); /* not inside the call: its caller did not ask to wait */
+    struct pollfd fd = {.fd = nigh_tick_fd(w.cache), .events = POLLIN};
+    CHECK_EQ(poll(&fd, 1, 0), 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (loop_turn(&w), w.origin.loads == 2));
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- whose loaders run where ---- */
+
+static _Thread_local unsigned depth;
+static _Atomic unsigned depth_max;
+
+/* Asks for another key from inside, which is a round trip in which a careless call would run
+ * whatever is queued. */
+static int load_two(struct origin *o, struct nigh_fill *fill)
+{
+    struct world *w = o->arg;
+    char inner[80];
+    size_t len;
+    const char *key = nigh_fill_key(fill, &len);
+    if (key[0] == 'i')
+        return origin_answer(o, fill);
+    if (++depth > depth_max)
+        depth_max = depth;
+    snprintf(inner, sizeof(inner), "i%.*s-%u", (int)len, key, atomic_load(&o->generation));
+    CHECK_EQ(ask_fetch(w->space, inner, NULL).outcome, NIGH_FRESH);
+    CHECK_GE(nigh_tick(w->cache), 0); /* forbidden, and harmless */
+    depth--;
+    return origin_answer(o, fill);
+}
+
+static void fetch_all(struct world *w, int outcome)
+{
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        CHECK_EQ(ask_fetch(w->space, key, NULL).outcome, outcome);
+    }
+}
+
+TEST(loaders_of_others_do_not_nest)
+{
+    struct world w;
+    struct redis server;
+    redis_start(&server, NULL);
+    for (int run_on = NIGH_RUN_CALLER; run_on <= NIGH_RUN_WORKER; run_on++) {
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+        struct nigh_call soft = NIGH_CALL_INIT;
+        soft.flags = NIGH_SOFT;
+        so.run_on = run_on;
+        so.schema = run_on == NIGH_RUN_CALLER ? "1" : "2";
+        open_ticking(&w, &server, NULL, &so);
+        w.origin.arg = &w;
+        w.origin.script = load_two;
+        fetch_all(&w, NIGH_FRESH);
+        origin_commit(&w.origin);
+        CHECK_EQ(nigh_invalidate_many(w.cache, &all, 1, &soft), 0);
+        fetch_all(&w, NIGH_STALE); /* a hundred refreshes are queued */
+        depth_max = 0;
+        CHECK_EQ(ask_fetch(w.space, "other", NULL).outcome, NIGH_FRESH);
+        CHECK_EQ(w.origin.loads, 202); /* of these only the one asked for, and what it asks */
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), w.origin.loads == 402));
+        CHECK_EQ(depth_max, 1);
+        world_close(&w);
+    }
+    redis_stop(&server);
+}
+
+/* Who waits for a refresh that nobody has begun begins it, without a tick. */
+TEST(a_refresh_that_is_waited_for_runs_in_the_call)
+{
+    struct world w;
+    struct redis server;
+    struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+    struct nigh_call soft = NIGH_CALL_INIT, anew = NIGH_CALL_INIT;
+    soft.flags = NIGH_SOFT;
+    anew.flags = NIGH_REFRESH;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, NULL);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    origin_commit(&w.origin);
+    CHECK_EQ(nigh_invalidate_many(w.cache, &all, 1, &soft), 0);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1");
+    CHECK_ANSWER(ask_fetch(w.space, "k", &anew), NIGH_FRESH, "k=2");
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- ending ---- */
+
+TEST(drain_and_close_end_though_redis_is_silent)
+{
+    struct world w;
+    struct redis server;
+    redis_start(&server, NULL);
+    open_ticking(&w, &server, NULL, NULL);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = 20;
+    redis_pause(&server);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, &call), NIGH_QUEUED);
+    CHECK_EQ(nigh_drain(w.cache, 100), NIGH_ETIMEDOUT);
+    uint64_t began_ms = check_now_ms();
+    world_close(&w);
+    CHECK_LT(check_now_ms() - began_ms, 10000);
+    redis_resume(&server);
+    redis_stop(&server);
+}
