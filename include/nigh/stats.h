@@ -24,6 +24,9 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
  * escapes what it must and shows a byte that is no UTF-8 as the character \u00NN: two such names
  * may look alike there.
  *
+ * Why there is no connection to Redis is said, too: redis_problem and listener_problem ("" in
+ * JSON while there is one), and for how long.
+ *
  * @param buffer   may be NULL: only the length is told
  *
  * Returns   bytes needed without the final NUL; the text is cut (and ended) at size

@@ -41,14 +41,14 @@ static bool is_heard(const struct log *log, enum nigh_log_level level)
     return log && (log->queue ? log_queue_wants(log->queue, level) : log->fn != NULL);
 }
 
-void log_write(struct log *log, enum nigh_log_level level, struct log_site *site, const char *fmt,
+bool log_write(struct log *log, enum nigh_log_level level, struct log_site *site, const char *fmt,
                ...)
 {
     if (!is_heard(log, level))
-        return;
+        return false;
     if (!may_speak(log, site)) {
         atomic_fetch_add_explicit(&site->held, 1, memory_order_relaxed);
-        return;
+        return false;
     }
     uint32_t held = atomic_exchange_explicit(&site->held, 0, memory_order_relaxed);
 
@@ -63,6 +63,7 @@ void log_write(struct log *log, enum nigh_log_level level, struct log_site *site
         log_queue_push(log->queue, level, message);
     else
         log->fn(log->arg, level, message);
+    return true;
 }
 
 /* ---- the queue behind it ---- */

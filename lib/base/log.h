@@ -47,13 +47,15 @@ uint64_t log_lost(const struct log *log);
 
 #define LOG_PATIENCE_NS NS_PER_S
 
-__attribute__((format(printf, 4, 5))) void log_write(struct log *log, enum nigh_log_level level,
+/* Whether it was said, and not held back. (Where nobody hears nothing is.) */
+__attribute__((format(printf, 4, 5))) bool log_write(struct log *log, enum nigh_log_level level,
                                                      struct log_site *site, const char *fmt, ...);
 
+/* Its value is log_write()'s. */
 #define LOG(log, level, ...)                                                                       \
-    do {                                                                                           \
+    __extension__({                                                                                \
         static struct log_site site_;                                                              \
         log_write((log), (level), &site_, __VA_ARGS__);                                            \
-    } while (0)
+    })
 
 #endif

@@ -107,6 +107,25 @@ static const struct gauge gauges[] = {
 };
 #define GAUGE_COUNT ARRAY_COUNT(gauges)
 
+/* ---- what is wrong with the link ---- */
+
+struct problem {
+    const char *name;
+    struct l2_problem is;
+};
+
+#define PROBLEM_COUNT 2
+
+static void list_problems(struct nigh *cache, struct problem list[PROBLEM_COUNT])
+{
+    list[0] = (struct problem){.name = "redis_problem"};
+    list[1] = (struct problem){.name = "listener_problem"};
+    if (cache->l2)
+        l2_problem_read(cache->l2, &list[0].is);
+    if (cache->coherence)
+        coherence_problem_read(cache->coherence, &list[1].is);
+}
+
 /* ---- a bounded writer ---- */
 
 struct writer {
@@ -195,6 +214,16 @@ static void text_gauges(struct nigh *cache, struct writer *w)
              i % 2 == 0 && i + 1 < GAUGE_COUNT ? "     " : "\n");
 }
 
+static void text_problems(struct nigh *cache, struct writer *w)
+{
+    struct problem list[PROBLEM_COUNT];
+    list_problems(cache, list);
+    for (size_t i = 0; i < PROBLEM_COUNT; i++)
+        if (list[i].is.text[0])
+            emit(w, "%-20s %s (for %" PRIu64 " ms)\n", list[i].name, list[i].is.text,
+                 list[i].is.for_ms);
+}
+
 static void text_counters(struct writer *w, struct stats *stats)
 {
     uint64_t counts[STATS_COUNTER_COUNT];
@@ -208,6 +237,7 @@ static void text_counters(struct writer *w, struct stats *stats)
 static void write_text(struct nigh *cache, struct writer *w)
 {
     text_gauges(cache, w);
+    text_problems(cache, w);
     emit(w, "\ncache\n");
     text_counters(w, &cache->stats);
     for (uint32_t i = 0; i < space_count(cache); i++) {
@@ -230,6 +260,17 @@ static void json_counters(struct writer *w, struct stats *stats)
     emit(w, "}");
 }
 
+static void json_problems(struct nigh *cache, struct writer *w)
+{
+    struct problem list[PROBLEM_COUNT];
+    list_problems(cache, list);
+    for (size_t i = 0; i < PROBLEM_COUNT; i++) {
+        emit(w, ", \"%s\": ", list[i].name);
+        json_string(w, list[i].is.text);
+        emit(w, ", \"%s_ms\": %" PRIu64, list[i].name, list[i].is.for_ms);
+    }
+}
+
 static void write_json(struct nigh *cache, struct writer *w)
 {
     struct gauges g;
@@ -237,7 +278,9 @@ static void write_json(struct nigh *cache, struct writer *w)
     emit(w, "{\"gauges\": {");
     for (size_t i = 0; i < GAUGE_COUNT; i++)
         emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges[i].name, gauges[i].value(&g));
-    emit(w, "}, \"cache\": ");
+    emit(w, "}");
+    json_problems(cache, w);
+    emit(w, ", \"cache\": ");
     json_counters(w, &cache->stats);
     emit(w, ", \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {

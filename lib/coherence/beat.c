@@ -83,6 +83,11 @@ static uint64_t answer_deadline_ns(const struct coherence *c, uint64_t now_ns)
     return now_ns + c->config.trust_ms * NS_PER_MS / 2;
 }
 
+static void fail(struct coherence *c)
+{
+    stats_count(c->config.stats, STATS_BEAT_FAILED);
+}
+
 static void send(struct coherence *c, uint64_t now_ns)
 {
     struct coherence_beat *b = &c->beat;
@@ -100,10 +105,12 @@ static void send(struct coherence *c, uint64_t now_ns)
     pthread_mutex_unlock(&c->apply_lock);
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
-    if ((b->resync ? queue_resync(c, &op) : queue_beat(c, &op)) < 0) {
+    int rc = b->resync ? queue_resync(c, &op) : queue_beat(c, &op);
+    if (rc < 0)
         coherence_request_undo(&b->request);
-        stats_count(c->config.stats, STATS_BEAT_FAILED);
-    }
+    bool starts = atomic_load_explicit(&c->rounds, memory_order_relaxed) == 0;
+    if (rc < 0 && !(starts && rc == NIGH_EOFFLINE)) /* a link that is not there yet is no failure */
+        fail(c);
 }
 
 /* ---- trust ---- */
@@ -179,11 +186,6 @@ static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t hear
     b->checked_listens = listens;
     b->checked_seq = sequence;
     b->checked_ns = b->sent_ns;
-}
-
-static void fail(struct coherence *c)
-{
-    stats_count(c->config.stats, STATS_BEAT_FAILED);
 }
 
 /* Whether the answer may be used at all; REQUIRES nothing of its content. */
@@ -288,10 +290,11 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
 
 static void clock_taken(struct coherence *c, const struct l2_answer *a)
 {
-    if (atomic_load_explicit(&c->rounds, memory_order_relaxed) > 0)
+    if (atomic_load_explicit(&c->rounds, memory_order_relaxed) > 0) { /* not when it starts */
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "redis is another, or has lost the trail: what was stored before is stale");
-    stats_count(c->config.stats, STATS_RESYNC);
+        stats_count(c->config.stats, STATS_RESYNC);
+    }
     vouch(c, a);
     c->beat.checked_listens = COHERENCE_LISTENS_NEVER;
     /* pair(coherence.rounds): the clock was taken before the word changes */

@@ -191,5 +191,7 @@ struct coherence_gauges {
     uint32_t queued;
 };
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
+/* Why the listener hears nothing. */
+void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
 
 #endif

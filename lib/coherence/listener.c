@@ -83,3 +83,8 @@ void coherence_listener_stop(struct coherence *c)
     service_stop(&c->listener);
     l2_channel_destroy(c->channel);
 }
+
+void coherence_problem_read(struct coherence *c, struct l2_problem *ret)
+{
+    l2_channel_problem_read(c->channel, ret);
+}

@@ -26,7 +26,7 @@ struct l2_channel {
     struct backoff backoff;          /* (s) */
     bool subscribing;                /* (s) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (s) and confirmed */
-    bool told_down;                  /* (s) the log has been told that there is none */
+    struct outage outage;            /* its own keys */
     uint64_t beside;                 /* (s) the data connection that it follows */
     uint64_t pinged_ns;              /* (s) last PING; older than heard_ns: answered */
 };
@@ -51,6 +51,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
         return NIGH_ENOMEM;
     ch->config = *config;
     conn_init(&ch->conn, &config->l2->conn_config);
+    outage_init(&ch->outage, clock_now_ns(config->l2->env->clock));
     ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (ch->wake_fd >= 0 && poll_fd_add(config->l2->poll_fd, ch->wake_fd) == 0) {
         follow(config->l2, ch);
@@ -59,6 +60,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
     }
     if (ch->wake_fd >= 0)
         close(ch->wake_fd);
+    outage_fini(&ch->outage);
     mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
     return NIGH_ETHREAD;
 }
@@ -68,6 +70,7 @@ void l2_channel_destroy(struct l2_channel *ch)
     follow(ch->config.l2, NULL);
     conn_close(&ch->conn);
     close(ch->wake_fd);
+    outage_fini(&ch->outage);
     mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
 }
 
@@ -89,10 +92,11 @@ void l2_channel_reconnect(struct l2_channel *ch)
 static void lose(struct l2_channel *ch, uint64_t now_ns)
 {
     bool was_subscribed = ch->subscribed;
-    if (!ch->told_down)
-        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s",
-            ch->conn.problem);
-    ch->told_down = true;
+    const char *problem = ch->conn.problem;
+    outage_note(&ch->outage, problem, now_ns);
+    if (outage_is_news(&ch->outage, problem) &&
+        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", problem))
+        outage_told(&ch->outage, problem);
     conn_close(&ch->conn);
     ch->subscribing = ch->subscribed = false;
     if (was_subscribed)
@@ -200,8 +204,7 @@ static int take(void *arg, struct reply *reply)
     struct bytes payload = reply_string_at(reply, 2, SIZE_MAX);
     int failed = 0;
     if (reply->type != REPLY_ARRAY) { /* an error: SUBSCRIBE is not allowed, say */
-        snprintf(ch->conn.problem, sizeof(ch->conn.problem), "%.*s",
-                 (int)u64_min(reply->bytes.len, 120), (const char *)reply->bytes.data);
+        conn_problem(&ch->conn, "", reply->bytes);
         failed = NIGH_EREDIS;
     } else if (is_kind(reply, "message") && payload.data) {
         struct bytes channel = reply_string_at(reply, 1, SIZE_MAX);
@@ -209,9 +212,8 @@ static int take(void *arg, struct reply *reply)
         (ours ? ch->config.message : ch->config.old_message)(ch->config.arg, payload);
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
-        if (ch->told_down)
+        if (outage_end(&ch->outage))
             LOG(env_of(ch)->log, NIGH_LOG_INFO, "redis listener is connected");
-        ch->told_down = false;
         ch->config.up(ch->config.arg);
     }
     reply_free(reply);
@@ -228,7 +230,15 @@ static int transfer(struct l2_channel *ch, int ready, bool overdue)
     if (overdue && !(ready & L2_NET_READY))
         return fail_silent(ch);
     int failed = ready & L2_NET_READY ? conn_read(c, take, ch) : 0;
-    return failed ? failed : conn_flush(c);
+    failed = failed ? failed : conn_flush(c);
+    if (failed && !(ready & L2_NET_READY))
+        conn_read(c, take, ch); /* what the server has said before it went away */
+    return failed;
+}
+
+void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
+{
+    outage_read(&ch->outage, clock_now_ns(env_of(ch)->clock), ret);
 }
 
 uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)

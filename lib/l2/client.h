@@ -24,6 +24,7 @@
 #include "l2/conn.h"
 #include "l2/keys.h"
 #include "l2/l2.h"
+#include "l2/outage.h"
 #include "l2/script.h"
 
 /* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock. */
@@ -77,6 +78,7 @@ struct l2 {
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     bool closing;              /* (q) */
+    bool tried;                /* (q) an attempt to connect has ended, in whatever way */
     void (*up)(void *arg);     /* (q) */
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
@@ -100,7 +102,8 @@ struct l2 {
     uint64_t awaited_ns;         /* (i) since when the next reply has been awaited */
     uint64_t excused_ns;         /* (i) time in which waiting was no fault of the server's, all */
     bool proven;                 /* (i) the connection has answered a request */
-    bool told_down;              /* (i) the log has been told that there is no connection */
+    struct outage outage;        /* its own keys */
+    const char *advised;         /* (i) what the log has advised last */
 };
 
 /* ---- pipeline.c ---- */

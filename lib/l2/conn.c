@@ -68,10 +68,30 @@ static bool is_transient(long error)
     return error == -EAGAIN || error == -EWOULDBLOCK || error == -EINTR;
 }
 
+/* A server's words go into logs and reports of the host's: no line ends, nothing but ASCII. */
+static void copy_words(char *text, size_t size, struct bytes words)
+{
+    size_t len = words.len < size - 1 ? words.len : size - 1;
+    const char *from = words.data;
+    for (size_t i = 0; i < len; i++)
+        text[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
+    text[len] = '\0';
+}
+
+void conn_problem(struct conn *c, const char *what, struct bytes words)
+{
+    char text[CONN_WORDS_BYTES];
+    copy_words(text, sizeof(text), words);
+    snprintf(c->problem, sizeof(c->problem), "%s%s", what, text);
+}
+
 static int lost(struct conn *c, const char *what, long error)
 {
-    snprintf(c->problem, sizeof(c->problem), "%s: %s", what,
-             error < 0 ? strerrordesc_np((int)-error) : "closed by the server");
+    if (c->words[0])
+        snprintf(c->problem, sizeof(c->problem), "closed by the server, which said: %s", c->words);
+    else
+        snprintf(c->problem, sizeof(c->problem), "%s: %s", what,
+                 error < 0 ? strerrordesc_np((int)-error) : "closed by the server");
     return NIGH_EOFFLINE;
 }
 
@@ -160,12 +180,13 @@ static int send_handshake(struct conn *c)
 {
     const struct bytes name[] = {bytes_of("CLIENT", 6), bytes_of("SETNAME", 7),
                                  bytes_of_string(CLIENT_NAME)};
-    const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11)};
+    const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11),
+                                 bytes_of("cluster", 7), bytes_of("memory", 6)};
     const struct bytes ping[] = {bytes_of("PING", 4)};
     int failed = send_auth(c);
     failed = failed ? failed : send_select(c);
     failed = failed ? failed : send_step(c, STEP_NAME, name, 3);
-    failed = failed ? failed : send_step(c, STEP_INFO, info, 2);
+    failed = failed ? failed : send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
     return failed ? failed : send_step(c, STEP_PING, ping, 1);
 }
 
@@ -184,19 +205,56 @@ static struct bytes info_field(struct bytes info, const char *name)
     return bytes_of(NULL, 0);
 }
 
+static bool field_is(struct bytes info, const char *name, const char *value)
+{
+    return bytes_equal(info_field(info, name), bytes_of_string(value));
+}
+
+/* Policies other than volatile-* lose more than values when memory is full, or stop everything. */
+static const char *advice_of(struct bytes info)
+{
+    struct bytes policy = info_field(info, "maxmemory_policy");
+    if (policy.len == 0 || field_is(info, "maxmemory", "0"))
+        return NULL;
+    if (bytes_equal(policy, bytes_of("noeviction", 10)))
+        return "with maxmemory-policy noeviction a full server takes no more values: volatile-lru "
+               "makes room";
+    if (policy.len > 7 && memcmp(policy.data, "allkeys", 7) == 0)
+        return "its maxmemory-policy allkeys-* evicts not only values but the order of changes, "
+               "and then all values turn stale: volatile-lru does not";
+    return NULL;
+}
+
 static int learn_role(struct conn *c, const struct reply *reply)
 {
-    struct bytes replid = bytes_of(NULL, 0), role = replid;
-    if (reply->type == REPLY_STRING) {
-        role = info_field(reply->bytes, "role");
-        replid = info_field(reply->bytes, "master_replid");
-    }
-    if (!bytes_equal(role, bytes_of("master", 6)) || replid.len != REPLID_BYTES) {
-        snprintf(c->problem, sizeof(c->problem), "the server is not a master");
+    struct bytes info = reply->type == REPLY_STRING ? reply->bytes : bytes_of("", 0);
+    struct bytes replid = info_field(info, "master_replid");
+    const char *wrong = NULL;
+    if (!field_is(info, "role", "master") || replid.len != REPLID_BYTES)
+        wrong = "the server is not a master";
+    else if (field_is(info, "cluster_enabled", "1"))
+        wrong = "the server is a node of a Redis Cluster, which nigh does not use: it wants one "
+                "server (cluster-enabled no)";
+    if (wrong) {
+        conn_problem(c, wrong, bytes_of("", 0));
         return NIGH_EOFFLINE;
     }
     c->home = hash_bytes(replid);
+    c->advice = advice_of(info);
     return 0;
+}
+
+/* An error where none may be. */
+static int refuse_step(struct conn *c, enum step step, const struct reply *reply)
+{
+    char what[64];
+    bool info = step == STEP_INFO;
+    bool denied = info && reply_is_error(reply, "NOPERM");
+    snprintf(what, sizeof(what), "%s%s: ", step_names[step],
+             denied ? " (give this user +info)" : "");
+    conn_problem(c, what, reply->bytes);
+    c->one_section = c->one_section || (info && reply_is_error(reply, "ERR"));
+    return NIGH_EOFFLINE;
 }
 
 /* The reply to a step: whether the connection may go on. */
@@ -204,11 +262,8 @@ static int check_step(struct conn *c, enum step step, const struct reply *reply)
 {
     if (step == STEP_NAME)
         return 0; /* a courtesy to the operator; an ACL may forbid it */
-    if (reply->type == REPLY_ERROR) {
-        snprintf(c->problem, sizeof(c->problem), "%s: %.*s", step_names[step],
-                 (int)u64_min(reply->bytes.len, 100), (const char *)reply->bytes.data);
-        return NIGH_EOFFLINE;
-    }
+    if (reply->type == REPLY_ERROR)
+        return refuse_step(c, step, reply);
     if (step == STEP_INFO)
         return learn_role(c, reply);
     if (reply->type == REPLY_STATUS)
@@ -241,6 +296,7 @@ int conn_open(struct conn *c)
     if (failed)
         return failed;
     c->step_count = c->step_at = 0;
+    c->words[0] = '\0';
     c->opened_ns = c->heard_ns = clock_now_ns(config->env->clock);
     c->fd = config->net->connect(config->net->arg, config->uri->place, config->uri->port);
     if (c->fd < 0) {
@@ -270,12 +326,19 @@ void conn_close(struct conn *c)
 
 /* ---- input ---- */
 
+static void note_words(struct conn *c, const struct reply *reply)
+{
+    bool error = reply->type == REPLY_ERROR && !reply_is_error(reply, "NOSCRIPT");
+    copy_words(c->words, sizeof(c->words), error ? reply->bytes : bytes_of("", 0));
+}
+
 /* Hand out every reply that is complete. */
 static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
     struct reply *reply;
     int got;
     while ((got = reader_next(&c->reader, &reply)) > 0) {
+        note_words(c, reply);
         int failed = c->state == CONN_UP ? on_reply(arg, reply) : handshake_reply(c, reply);
         if (failed)
             return failed;

@@ -6,9 +6,14 @@
  *        ^                          |                                           |
  *        +---- conn_close ----------+-------------------------------------------+
  *
- * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO replication, PING. It wants a
- * master (nothing that nigh does works on a replica) and a PONG (a server that is loading, or a
- * replica without its master, answers PING with an error).
+ * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It wants a master
+ * (nothing that nigh does works on a replica), no node of a cluster (a script's keys would be on
+ * several), and a PONG (a server that is loading, or a replica without its master, answers PING
+ * with an error). Servers older than Redis 7 take one section of INFO only, and are asked so the
+ * next time.
+ *
+ * A server that closes often says why before: an error that answers nothing, or answers the wrong
+ * request. Its last words are kept, and are what `problem` tells then.
  *
  * Thread-safety: none; each connection belongs to the thread that steps it.
  */
@@ -21,7 +26,7 @@
 
 #define REPLID_BYTES 40u
 #define CONN_STEPS_MAX 5
-#define CONN_PROBLEM_BYTES 160
+#define CONN_WORDS_BYTES 120
 
 enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
 
@@ -53,7 +58,10 @@ struct conn {
     uint64_t heard_ns; /* last byte from the server */
     uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
-    char problem[CONN_PROBLEM_BYTES]; /* why it failed, for one line in the log */
+    bool one_section;  /* INFO takes no more; of all connections to come */
+    const char *advice; /* what the operator should change; NULL: nothing that is seen */
+    char words[CONN_WORDS_BYTES];   /* the last reply was an error: its text; else "" */
+    char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */
 };
 
 void conn_init(struct conn *c, const struct conn_config *config);
@@ -63,8 +71,8 @@ void conn_close(struct conn *c);
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
-/* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
- * it is lost. */
+/* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when it
+ * is lost: then read what the server may have said before, with conn_read(). */
 int conn_flush(struct conn *c);
 static inline bool conn_wants_write(const struct conn *c)
 {
@@ -78,6 +86,9 @@ typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
  * NIGH_EOFFLINE closed by the peer or refused in the handshake; NIGH_EREDIS malformed;
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
+
+/* Set `problem` to `what`, and behind it a server's words, if there are any. */
+void conn_problem(struct conn *c, const char *what, struct bytes words);
 
 /* Time at which the handshake will have taken too long. */
 uint64_t conn_handshake_deadline_ns(const struct conn *c);

@@ -47,6 +47,15 @@ static void wake_channel(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
 }
 
+/* How the server is set up, if that will do harm: once, as long as it is the same. */
+static void advise(struct l2 *l2)
+{
+    const char *advice = l2->conn.advice;
+    if (!advice || advice == l2->advised ||
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s: %s", l2->uri.place, advice))
+        l2->advised = advice;
+}
+
 static void went_up(struct l2 *l2)
 {
     stats_count(l2->stats, STATS_L2_CONNECT);
@@ -55,13 +64,14 @@ static void went_up(struct l2 *l2)
     l2->connections++;
     pthread_mutex_lock(&l2->lock);
     l2->online = l2->connections;
+    l2->tried = true;
     l2->up_due = true;
     pthread_mutex_unlock(&l2->lock);
     atomic_store_explicit(&l2->connection, l2->connections, memory_order_relaxed);
     wake_channel(l2);
-    if (l2->told_down || l2->connections == 1)
+    if (outage_end(&l2->outage) || l2->connections == 1)
         LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.place);
-    l2->told_down = false;
+    advise(l2);
 }
 
 /* Tell the hook, once per connection, also when it was set after the connection came up. Under the
@@ -76,12 +86,14 @@ static void tell_up(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
 }
 
-static void tell_down(struct l2 *l2)
+static void tell_down(struct l2 *l2, uint64_t now_ns)
 {
-    if (!l2->told_down)
+    const char *problem = l2->conn.problem;
+    outage_note(&l2->outage, problem, now_ns);
+    if (outage_is_news(&l2->outage, problem) &&
         LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", l2->uri.place,
-            l2->conn.problem);
-    l2->told_down = true;
+            problem))
+        outage_told(&l2->outage, problem);
 }
 
 /* Give up whatever there is of a connection. */
@@ -94,7 +106,7 @@ static void lose(struct l2 *l2, uint64_t now_ns)
         backoff_soon(&l2->backoff, l2->env->random, now_ns);
     else
         backoff_failed(&l2->backoff);
-    tell_down(l2);
+    tell_down(l2, now_ns);
     pipeline_fail(l2, NIGH_EOFFLINE);
 }
 
@@ -160,6 +172,13 @@ static int write_out(struct l2 *l2)
     return failed ? failed : conn_flush(c);
 }
 
+/* Writing has failed: what the server has said before it went away, and what it still answered. */
+static void read_last_words(struct l2 *l2)
+{
+    if (l2->conn.state != CONN_CLOSED)
+        conn_read(&l2->conn, pipeline_reply, l2);
+}
+
 static int read_in(struct l2 *l2)
 {
     bool was_up = l2->conn.state == CONN_UP;
@@ -192,8 +211,10 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     check_connection(l2, now_ns);
     tell_up(l2);
-    if (write_out(l2))
+    if (write_out(l2)) {
+        read_last_words(l2);
         lose(l2, now_ns);
+    }
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
     bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);

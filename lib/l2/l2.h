@@ -383,6 +383,14 @@ struct l2_gauges {
     uint64_t connection;
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
+/* Why there is no connection, as a line for people; the listener's has its own. Any thread. */
+#define L2_PROBLEM_BYTES 200
+struct l2_problem {
+    char text[L2_PROBLEM_BYTES]; /* "" while connected; printable ASCII */
+    uint64_t for_ms;             /* for how long there has been none */
+};
+void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
+void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
 bool l2_connected(const struct l2 *l2);
 /* Called (I/O thread, under a lock: must not call l2) when the data connection is up. */
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);

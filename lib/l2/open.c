@@ -41,6 +41,7 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
     request_list_init(&l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     conn_init(&l2->conn, &l2->conn_config);
+    outage_init(&l2->outage, clock_now_ns(l2->env->clock));
 }
 
 static void destroy(struct l2 *l2)
@@ -50,6 +51,7 @@ static void destroy(struct l2 *l2)
         close(l2->wake_fd);
     if (l2->poll_fd >= 0)
         close(l2->poll_fd);
+    outage_fini(&l2->outage);
     pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
@@ -105,6 +107,7 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
     int failed = keys_init(&l2->keys, l2->env->mem, prefix, uri.db);
     if (failed) {
+        outage_fini(&l2->outage);
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
         return failed;
     }
@@ -198,4 +201,9 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
         .in_flight = atomic_load_explicit(&l2->in_flight, memory_order_relaxed),
         .connection = connection,
     };
+}
+
+void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
+{
+    outage_read(&l2->outage, clock_now_ns(l2->env->clock), ret);
 }

@@ -177,7 +177,7 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
         sync_begin(l2, submit->op->sync, r);
     pthread_mutex_lock(&l2->lock);
     int refused = admit_locked(l2, submit, r);
-    bool wake = false;
+    bool wake = false, counts = l2->tried; /* a start is no outage */
     if (!refused) {
         list_push(&l2->queue, r);
         atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
@@ -187,7 +187,8 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     }
     pthread_mutex_unlock(&l2->lock);
     if (refused) {
-        stats_count(l2->stats, STATS_L2_REFUSED);
+        if (counts)
+            stats_count(l2->stats, STATS_L2_REFUSED);
         request_free(l2, r);
     }
     if (wake)
@@ -311,13 +312,10 @@ static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns
 static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
 {
     bool fatal = is_fatal(reply);
-    int text_len = (int)u64_min(reply->bytes.len, 120);
     if (fatal)
-        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "%.*s", text_len,
-                 (const char *)reply->bytes.data);
+        conn_problem(&l2->conn, "", reply->bytes);
     else
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis refuses a request: %.*s", text_len,
-            (const char *)reply->bytes.data);
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis refuses a request: %s", l2->conn.words);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
@@ -358,7 +356,9 @@ int pipeline_reply(void *arg, struct reply *reply)
     uint64_t now_ns = l2->conn.heard_ns;
     int failed = 0;
     if (!l2->pending.head) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
-        snprintf(l2->conn.problem, sizeof(l2->conn.problem), "a reply that nobody asked for");
+        bool words = reply->type == REPLY_ERROR;
+        conn_problem(&l2->conn, words ? "" : "a reply that nobody asked for",
+                     words ? reply->bytes : bytes_of("", 0));
         reply_free(reply);
         return NIGH_EREDIS;
     }
@@ -419,6 +419,7 @@ void pipeline_fail(struct l2 *l2, int status)
     struct request *r;
     pthread_mutex_lock(&l2->lock);
     l2->online = 0;
+    l2->tried = true;
     atomic_store_explicit(&l2->connection, 0, memory_order_relaxed);
     list_move(&lost[1], &l2->queue);
     pthread_mutex_unlock(&l2->lock);

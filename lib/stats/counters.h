@@ -61,7 +61,7 @@
     X(L2_LOST, "l2_lost", "connections lost or given up")                                          \
     X(L2_BAD_REPLY, "l2_bad_reply", "replies malformed or over the limits")                        \
     X(L2_BREAKER_OPEN, "l2_breaker_open", "times the breaker opened")                              \
-    X(L2_REFUSED, "l2_refused", "requests refused at once: breaker open or not connected")         \
+    X(L2_REFUSED, "l2_refused", "requests refused at once: breaker open, no connection, no room")  \
     X(L2_FILL, "l2_fill", "fills that Redis accepted")                                             \
     X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or newer version there")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
@@ -83,7 +83,7 @@
     X(BEAT, "beat", "beats answered")                                                              \
     X(BEAT_FAILED, "beat_failed", "beats that failed or were discarded")                           \
     X(BEAT_APPLIED, "beat_applied", "invalidations learnt from the log by a beat")                 \
-    X(RESYNC, "resync", "times the trail was lost and the floors were read anew")                  \
+    X(RESYNC, "resync", "times the trail was lost: all that was stored turned stale")              \
     X(TRUST_LOST, "trust_lost", "times trust ran out")                                             \
     X(LISTENER_CONNECT, "listener_connect", "connections of the listener")                         \
     X(LISTENER_LOST, "listener_lost", "connections of the listener lost or given up")

@@ -289,6 +289,8 @@ static const char *json_value(const char *at)
 {
     if (*at == '{')
         return json_object(at);
+    if (*at == '"')
+        return json_text(at);
     size_t digits = strspn(at, "0123456789");
     return digits > 0 && (digits == 1 || *at != '0') ? at + digits : NULL;
 }
@@ -301,11 +303,12 @@ static bool is_json(const char *text)
 
 TEST(the_reader_of_json_is_strict)
 {
-    static const char *const right[] = {"{}", "{\"a\": 1}",
+    static const char *const right[] = {"{}", "{\"a\": 1}", "{\"a\": \"\"}",
                                         "{\"\\u00e9\\n\xc3\xa9\": {\"b\": 0}}\n",
                                         "{\"\xf4\x8f\xbf\xbf\": 1, \"\xed\x9f\xbf\": 2}"};
     static const char *const wrong[] = {
-        "", "{", "{a: 1}", "{\"a\"}", "{\"a\": 01}", "{\"a\": 1,}", "{} x", "{\"\n\": 1}",
+        "", "{", "{a: 1}", "{\"a\"}", "{\"a\": 01}", "{\"a\": 1,}", "{\"a\": \"}", "{} x",
+        "{\"\n\": 1}",
         "{\"\xe9\": 1}", "{\"\xc3\": 1}", "{\"\xc0\x80\": 1}", "{\"\xed\xa0\x80\": 1}",
         "{\"\xf4\x90\x80\x80\": 1}", "{\"\x80\": 1}", "{\"\\x41\": 1}", "{\"\\u12\": 1}",
         "{\"a\\\": 1}", "{\"\xff\": 1}", "{\"\xe0\x80\x80\": 1}"};

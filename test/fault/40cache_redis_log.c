@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// What people are told of a Redis that is away: each reason once, in the server's own words; and of
+// one that is well: nothing.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "support/fake_redis.h"
+#include "support/peer.h"
+
+/* ---- what was said ---- */
+
+#define SAID_MAX 200
+
+struct ear {
+    pthread_mutex_t lock;
+    unsigned count;
+    char said[SAID_MAX][300];
+    _Atomic bool blocked, inside;
+};
+
+static struct ear ear;
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct ear *e = arg;
+    if (level <= NIGH_LOG_WARN) {
+        pthread_mutex_lock(&e->lock);
+        if (e->count < SAID_MAX)
+            snprintf(e->said[e->count++], sizeof(e->said[0]), "%s", message);
+        pthread_mutex_unlock(&e->lock);
+    }
+    atomic_store(&e->inside, true);
+    while (atomic_load(&e->blocked))
+        check_pause();
+    atomic_store(&e->inside, false);
+}
+
+/* How many warnings begin with `start` and have `part` in them. */
+static unsigned said(const char *start, const char *part)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&ear.lock);
+    for (unsigned i = 0; i < ear.count; i++)
+        count += strncmp(ear.said[i], start, strlen(start)) == 0 && strstr(ear.said[i], part);
+    pthread_mutex_unlock(&ear.lock);
+    return count;
+}
+
+static void ear_open(void)
+{
+    pthread_mutex_init(&ear.lock, NULL);
+    ear.count = 0;
+    uint64_t now_ms = check_now_ms(); /* what the case before has said may be said again */
+    while (check_now_ms() - now_ms < 1100)
+        check_pause();
+}
+
+static void print_said(void)
+{
+    pthread_mutex_lock(&ear.lock);
+    for (unsigned i = 0; i < ear.count; i++)
+        check_note("%s", ear.said[i]);
+    pthread_mutex_unlock(&ear.lock);
+}
+
+#define CHECK_SAID(start, part)                                                                    \
+    do {                                                                                           \
+        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, said((start), (part)) > 0))                           \
+            print_said();                                                                          \
+    } while (0)
+
+#define DATA "redis at "
+#define LISTENER "redis listener"
+
+static void open_at(struct world *w, const char *uri)
+{
+    peer_begin(w, &(struct peer){.uri = uri, .log = hear, .log_arg = &ear}, NULL);
+}
+
+/* What stats say is wrong, as JSON. */
+static bool json_says(struct world *w, const char *text)
+{
+    char json[32768];
+    long len = nigh_stats(w->cache, NIGH_STATS_JSON, json, sizeof(json));
+    return len > 0 && len < (long)sizeof(json) && strstr(json, text);
+}
+
+static void run(const struct redis *server, const char *command)
+{
+    char *answer = redis_command(server, command);
+    CHECK(answer && strncmp(answer, "(error)", 7) != 0);
+    free(answer);
+}
+
+static void app_uri(const struct redis *server, char uri[200])
+{
+    snprintf(uri, 200, "unix://app:old@%s", server->socket);
+}
+
+/* ---- the reasons of outages ---- */
+
+TEST(each_reason_of_an_outage_is_said_once)
+{
+    static char *const args[] = {"--user", "app", "on", ">new", "allkeys", "allchannels", "+@all",
+                                 NULL};
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, args);
+    redis_kill(&server);
+    app_uri(&server, uri);
+    ear_open();
+    open_at(&w, uri);
+    CHECK_SAID(DATA, "is not connected: connect: ");
+    CHECK(json_says(&w, "\"redis_problem\": \"connect: "));
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_SAID(DATA, "is not connected: AUTH: WRONGPASS ");
+    CHECK(json_says(&w, "\"redis_problem\": \"AUTH: WRONGPASS "));
+    run(&server, "ACL SETUSER app >old");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    CHECK(json_says(&w, "\"redis_problem\": \"\", \"redis_problem_ms\": 0"));
+    CHECK(json_says(&w, "\"listener_problem\": \"\", \"listener_problem_ms\": 0"));
+    CHECK_EQ(said(DATA, "WRONGPASS"), 1);
+
+    run(&server, "ACL SETUSER app <old"); /* while it is connected, and then it is not */
+    run(&server, "CLIENT KILL USER app");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(DATA, "AUTH: WRONGPASS ") == 2);
+    CHECK_LE(said(DATA, ""), 5);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* A connection that the server has taken. */
+static int occupy(const struct redis *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char answer[5] = "";
+    int fd;
+    strcpy(address.sun_path, server->socket);
+    for (;;) {
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        REQUIRE(connect(fd, (struct sockaddr *)(void *)&address, sizeof(address)) == 0);
+        fake_redis_say(fd, "PING\r\n");
+        if (recv(fd, answer, sizeof(answer), MSG_WAITALL) == sizeof(answer) && answer[0] == '+')
+            return fd;
+        close(fd); /* those that started the server are not quite gone */
+        check_pause();
+    }
+}
+
+TEST(a_server_that_is_full_says_so_before_it_closes)
+{
+    static char *const args[] = {"--maxclients", "2", NULL};
+    struct redis server;
+    struct world w;
+    redis_start(&server, args);
+    int fds[2] = {occupy(&server), occupy(&server)};
+    ear_open();
+    open_at(&w, server.uri);
+    CHECK_SAID(DATA, "max number of clients reached");
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(an_acl_without_info_is_told_what_is_missing)
+{
+    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels",
+                                 "+@all", "-@dangerous", NULL};
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, args);
+    app_uri(&server, uri);
+    ear_open();
+    open_at(&w, uri);
+    CHECK_SAID(DATA, "INFO (give this user +info): NOPERM");
+    run(&server, "ACL SETUSER app +info");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(a_listener_that_may_not_subscribe_says_so)
+{
+    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "+@all", NULL};
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, args);
+    app_uri(&server, uri);
+    ear_open();
+    open_at(&w, uri);
+    CHECK_SAID(LISTENER, "NOPERM");
+    CHECK(json_says(&w, "\"redis_problem\": \"\""));
+    CHECK(json_says(&w, "\"listener_problem\": \"NOPERM "));
+    run(&server, "ACL SETUSER app allchannels");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    CHECK(json_says(&w, "\"listener_problem\": \"\""));
+    CHECK_EQ(said(LISTENER, "NOPERM"), 1);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* A real one wants a port of its own, which nobody can promise to be free. */
+TEST(a_node_of_a_cluster_is_refused)
+{
+    static const char hello[] = "+OK\r\n$88\r\nrole:master\r\nmaster_replid:"
+                                "0123456789012345678901234567890123456789\r\n"
+                                "cluster_enabled:1\r\n\r\n+PONG\r\n";
+    struct fake_redis fake;
+    struct world w;
+    fake_redis_start(&fake, hello, NULL, NULL);
+    ear_open();
+    open_at(&w, fake.uri);
+    CHECK_SAID(DATA, "a node of a Redis Cluster");
+    CHECK_EQ(nigh_health(w.cache), NIGH_EOFFLINE);
+    world_close(&w);
+    fake_redis_stop(&fake);
+}
+
+static void advised(char *policy, const char *advice)
+{
+    char *const args[] = {"--maxmemory", "100mb", "--maxmemory-policy", policy, NULL};
+    struct redis server;
+    struct world w;
+    redis_start(&server, args);
+    ear_open();
+    open_at(&w, server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, *advice == 0 || said(DATA, advice) == 1);
+    run(&server, "CLIENT KILL TYPE normal");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_connect") >= 2);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    world_close(&w); /* all is said then */
+    CHECK_EQ(said(DATA, *advice ? advice : "maxmemory"), *advice != 0);
+    redis_stop(&server);
+}
+
+TEST(what_a_full_server_will_do_is_said_once)
+{
+    char volatile_lru[] = "volatile-lru", allkeys_lfu[] = "allkeys-lfu", none[] = "noeviction";
+    advised(volatile_lru, "");
+    advised(allkeys_lfu, "evicts not only values but the order of changes");
+    advised(none, "a full server takes no more values");
+}
+
+/* ---- last words ---- */
+
+static void part(int fd, void *arg)
+{
+    (void)arg;
+    fake_redis_hear(fd);
+    fake_redis_say(fd, "-ERR a reason\x01of its own\r\n");
+}
+
+TEST(the_last_words_of_a_server_are_the_reason)
+{
+    struct fake_redis fake;
+    struct world w;
+    fake_redis_start(&fake, NULL, part, NULL);
+    ear_open();
+    open_at(&w, fake.uri);
+    CHECK_SAID(DATA, "ERR a reason?of its own");
+    world_close(&w);
+    fake_redis_stop(&fake);
+}
+
+/* ---- all is well ---- */
+
+#define NODES 10
+
+static void well(unsigned nodes)
+{
+    static struct world w[NODES];
+    struct redis server;
+    redis_start(&server, NULL);
+    ear_open();
+    for (unsigned i = 0; i < nodes; i++)
+        open_at(&w[i], server.uri);
+    for (unsigned i = 0; i < nodes; i++) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w[i]));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&w[i], &w[i].origin, "k"));
+        CHECK_EQ(peer_tell(&w[i], NIGH_TARGET_KEY, "k"), 0);
+    }
+    for (unsigned i = 0; i < nodes; i++) {
+        static const char *const alarms[] = {"beat_failed", "l2_refused", "resync", "trust_lost",
+                                             "l2_connect_failed", "l2_lost", "l2_bad_reply",
+                                             "frame_bad", "listener_lost", "log_lost"};
+        for (size_t j = 0; j < ARRAY_COUNT(alarms); j++)
+            if (!CHECK_EQ(world_count(&w[i], alarms[j]), 0))
+                check_note("%s", alarms[j]);
+    }
+    for (unsigned i = 0; i < nodes; i++)
+        world_close(&w[i]);
+    if (!CHECK_EQ(ear.count, 0))
+        print_said();
+    redis_stop(&server);
+}
+
+TEST(a_start_raised_false_alarms)
+{
+    well(1);
+    well(NODES);
+}
+
+/* ---- a hook that blocks ---- */
+
+TEST(a_hook_that_blocked_made_calls_miss_their_deadlines)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    ear_open();
+    open_at(&w, server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    atomic_store(&ear.blocked, true);
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&ear.inside));
+    for (int i = 0; i < 20; i++) {
+        char key[16];
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.deadline_ms = 2000;
+        snprintf(key, sizeof(key), "k%d", i);
+        CHECK_GE(ask_fetch(w.space, key, &call).outcome, 0);
+        CHECK_EQ(peer_tell(&w, NIGH_TARGET_KEY, key), NIGH_QUEUED);
+    }
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    CHECK(atomic_load(&ear.inside)); /* all that while */
+    atomic_store(&ear.blocked, false);
+    world_close(&w);
+    redis_stop(&server);
+}
