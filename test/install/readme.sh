@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The program in README.md compiles without a warning, and runs.
+# The program in README.md compiles without a warning, and runs; what tells how to install ends with
+# ldconfig, without which the linked program would not find its library.
 # Usage: readme.sh SOURCE CC SHARED_LIBRARY
 #
 # It is the one block of C with a main(), and small enough to be read: under 60 lines.
@@ -18,6 +19,9 @@ case $lines in
     [1-9] | [1-5][0-9]) ;;
     *) echo "README.md: program of $lines lines"; exit 1 ;;
 esac
+
+awk '/^    cmake --install / { installed = 1 } installed && /^    ldconfig$/ { found = 1 }
+    END { exit !found }' "$source/README.md" || { echo "README.md: no ldconfig"; exit 1; }
 
 "$cc" -std=gnu11 -Wall -Wextra -Werror -I"$source/include" "$work/program.c" "$library" \
     -Wl,-rpath,"$(dirname "$library")" -pthread -o "$work/program"

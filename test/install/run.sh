@@ -27,6 +27,14 @@ fail() {
     exit 1
 }
 
+# What ldconfig, run after the installation, makes of it: programs find their library by its
+# soname. (With a cache of its own: it is the system's that README renews.)
+dirname "$(find "$prefix" -name libnigh.so)" >"$work/ld.so.conf"
+ldconfig=$(PATH=$PATH:/usr/sbin:/sbin && command -v ldconfig)
+"$ldconfig" -X -f "$work/ld.so.conf" -C "$work/ld.so.cache"
+"$ldconfig" -p -C "$work/ld.so.cache" | grep -q "libnigh\.so\.0 .*$prefix" ||
+    fail "ldconfig does not find the library in $prefix"
+
 "$nm" -g --defined-only "$internal" |
     awk '$2 == "T" && $3 !~ /^nigh_/ {
         printf "void %s(void);\nvoid %s(void)\n{\n    __builtin_trap();\n}\n", $3, $3 }' \
