@@ -71,8 +71,8 @@ void conn_close(struct conn *c);
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
-/* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when it
- * is lost: then read what the server may have said before, with conn_read(). */
+/* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
+ * it is lost: then read what the server may have said before, with conn_read(). */
 int conn_flush(struct conn *c);
 static inline bool conn_wants_write(const struct conn *c)
 {
