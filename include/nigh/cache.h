@@ -35,7 +35,11 @@ struct nigh_space;
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
 
 /**
- * Close: wait for running loaders, stop the threads, free everything.
+ * Close: wait for running loaders and writers, stop the threads, free everything.
+ *
+ * What does not return is left alone a second after the last deadline of a load (of writers: after
+ * the call). Its memory, and little more, stays allocated until it does return; the log names it.
+ * If it then calls nigh it gets NIGH_ECLOSED, and so do nigh_write() and nigh_fetch() around it.
  *
  * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
  * fork() it returns at once and frees nothing: threads and sockets are the parent's.
@@ -44,7 +48,8 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  *
  * Threads   one; no other call may be running on the cache, every value must be released (values
  *           held after a hit are an error in the log: their bytes are gone)
- * Blocks    until running loaders have returned
+ * Blocks    until running loaders and writers have returned, as told above; up to a second for
+ *           what Redis has not answered
  */
 void nigh_close(struct nigh *cache);
 

@@ -32,6 +32,7 @@
 #include "l2/l2.h"
 #include "stats/stats.h"
 
+#include "cache/caller.h"
 #include "cache/drive.h"
 #include "cache/failures.h"
 #include "cache/leases.h"
@@ -56,13 +57,13 @@ struct rules {
     bool run_on_worker;
 };
 
-/* Keys: (c) constant after open  (a) atomic */
+/* Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
 struct nigh_space {
     /* read by every hit */
     struct l1_space l1;         /* (c) */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
-    uint32_t plain_forks;       /* (c) cache_takes_plain() */
+    _Atomic uint32_t plain_forks; /* (a) cache_takes_plain() */
     struct stats stats;         /* its id */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
@@ -80,7 +81,7 @@ struct nigh {
     struct l1 *l1;                              /* (c) */
     const _Atomic uint64_t *trusted_until;      /* (c) -> (a) */
     struct clock clock;                         /* (c) */
-    uint32_t fork_count;                        /* (c) forks of this process before the open */
+    _Atomic uint32_t fork_count;                /* (a) forks of this process before the open */
     bool doubt_is_miss;                         /* (c) */
 
     struct env env;                             /* (c) */
@@ -93,6 +94,9 @@ struct nigh {
     struct failures failures;
     struct leases leases;
     struct tickets tickets;
+    struct callbacks callbacks;
+    _Atomic uint32_t refs;                      /* pair(cache.refs): see cache_unref() */
+    struct mem *held_arena;                     /* of L1, if what is left may look at an entry */
     struct service keeper;
     struct service reclaimer;
     struct drive *drive;                        /* (c) without own threads; else NULL */
@@ -139,16 +143,29 @@ static inline bool cache_call_fits(const struct nigh_call *call)
 {
     return !call || (cache_call_size_fits(call) && (call->flags & ~CALL_FLAGS) == 0);
 }
-static inline bool cache_forked(const struct nigh *cache)
+/* In place of the count of forks, when a cache has closed and its struct is still there. */
+#define CACHE_LEFT UINT32_MAX
+/* Whether no call can be served: it is another process's cache, or has closed. One compare. */
+static inline bool cache_is_gone(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
-                         cache->fork_count);
+                         atomic_load_explicit(&cache->fork_count, memory_order_relaxed));
+}
+/* Of one that is gone: NIGH_EFORKED or NIGH_ECLOSED. */
+static inline int cache_why_gone(const struct nigh *cache)
+{
+    bool left = atomic_load_explicit(&cache->fork_count, memory_order_relaxed) == CACHE_LEFT;
+    return left ? NIGH_ECLOSED : NIGH_EFORKED;
+}
+static inline bool cache_forked(const struct nigh *cache)
+{
+    return cache_is_gone(cache) && cache_why_gone(cache) == NIGH_EFORKED;
 }
 /* For calls that a log hook may make: NIGH_EFORKED, NIGH_ECLOSED. */
 static inline int cache_check_open(const struct nigh *cache)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     return atomic_load_explicit(&cache->closed, memory_order_relaxed) ? NIGH_ECLOSED : 0;
 }
 /* Whether reads may go the short way: not in a child, and not where there is no short section. The
@@ -156,18 +173,18 @@ static inline int cache_check_open(const struct nigh *cache)
 static inline bool cache_takes_plain(const struct nigh_space *space)
 {
     return NIGH_LIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) ==
-                       space->plain_forks);
+                       atomic_load_explicit(&space->plain_forks, memory_order_relaxed));
 }
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {
     return NIGH_LIKELY(key) && NIGH_LIKELY(key_len - 1 < NIGH_KEY_MAX);
 }
-/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_EKEY, NIGH_EINVAL (call->size). */
+/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_ECLOSED, NIGH_EKEY, NIGH_EINVAL. */
 static inline int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
                               const struct nigh_call *call)
 {
-    if (cache_forked(space->cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(space->cache))
+        return cache_why_gone(space->cache);
     if (NIGH_UNLIKELY(!cache_call_fits(call)))
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
@@ -201,6 +218,11 @@ struct cache_seams {
 /* nigh_open(); `seams` NULL: none, else all of it outlives the cache. */
 int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
                struct nigh **ret_cache);
+
+/* References: the opener's until nigh_close(), and one for each callback that it does not wait for.
+ * The last one frees what close_tiers() has left. */
+void cache_ref(struct nigh *cache);
+void cache_unref(struct nigh *cache);
 
 /* The keeper's step. */
 uint64_t cache_keep(void *arg);

@@ -3,7 +3,7 @@
  * What a thread is in the middle of: our call that it makes, and the callbacks that it runs, the
  * innermost first.
  *
- * A callback leaves the list when it has returned, when it is unwound, and when its frame is found
+ * A callback leaves that list when it has returned, when it is unwound, and when its frame is found
  * to be gone: whoever enters looks at the innermost one, and so does a callback that ends, for one
  * inside it may have jumped to it. If the innermost has its frame, so have the others. A thread
  * that ends after a jump, without calling us again, is looked after by a destructor.
@@ -11,10 +11,14 @@
  * `inside` may name a call that is over, after a callback did not return. That is harmless: who
  * enters next sets it anew, and a callback that is still under way knows its own call, and puts it
  * back.
+ *
+ * Whether a callback ends or its cache closes without it is decided under the lock of the cache's
+ * callbacks, once: either it leaves their list first, and nigh_close() waits for what it does then,
+ * or it is marked as left, and its thread touches nothing of the cache's but the memory that it
+ * has a reference to.
  */
 #include "cache/caller.h"
 
-#include <pthread.h>
 #include <stddef.h>
 
 #include "cache/cache.h"
@@ -32,6 +36,8 @@ void caller_notice(void)
 void caller_enter(struct caller *c)
 {
     c->outer = self.inside;
+    c->own_thread = false;
+    c->left = NULL;
     self.inside = c;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &c->cancel_state);
     caller_notice();
@@ -40,7 +46,14 @@ void caller_enter(struct caller *c)
 void caller_leave(struct caller *c)
 {
     self.inside = c->outer;
+    if (NIGH_UNLIKELY(c->left))
+        cache_unref(c->left);
     pthread_setcancelstate(c->cancel_state, NULL);
+}
+
+bool caller_is_left(void)
+{
+    return self.inside && self.inside->left;
 }
 
 void caller_thread_swap(struct caller_thread *other)
@@ -50,9 +63,81 @@ void caller_thread_swap(struct caller_thread *other)
     *other = was;
 }
 
-/* ---- callbacks that have ended ---- */
+/* ---- the callbacks of a cache ---- */
 
-static void unlist(struct callback *c)
+void callbacks_init(struct callbacks *cs)
+{
+    pthread_mutex_init(&cs->lock, NULL);
+    cs->first = NULL;
+}
+
+void callbacks_fini(struct callbacks *cs)
+{
+    pthread_mutex_destroy(&cs->lock);
+}
+
+static void list(struct callback *c)
+{
+    struct callbacks *cs = &c->space->cache->callbacks;
+    pthread_mutex_lock(&cs->lock);
+    c->thread = pthread_self();
+    c->left = false;
+    c->next = cs->first;
+    c->link = &cs->first;
+    if (c->next)
+        c->next->link = &c->next;
+    cs->first = c;
+    pthread_mutex_unlock(&cs->lock);
+}
+
+/* False: the cache has closed, and has unlisted it. */
+static bool unlist(struct callback *c)
+{
+    struct callbacks *cs = &c->space->cache->callbacks;
+    if (cache_forked(c->space->cache))
+        return true;
+    pthread_mutex_lock(&cs->lock);
+    bool left = c->left;
+    if (!left) {
+        *c->link = c->next;
+        if (c->next)
+            c->next->link = c->link;
+    }
+    pthread_mutex_unlock(&cs->lock);
+    return !left;
+}
+
+bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
+{
+    pthread_mutex_lock(&cs->lock);
+    for (struct callback *c = cs->first; c; c = c->next)
+        *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
+    bool running = cs->first;
+    pthread_mutex_unlock(&cs->lock);
+    return running;
+}
+
+uint32_t callbacks_leave(struct nigh *cache, void (*visit)(struct nigh *cache, struct callback *c))
+{
+    struct callbacks *cs = &cache->callbacks;
+    uint32_t count = 0;
+    pthread_mutex_lock(&cs->lock);
+    for (struct callback *c; (c = cs->first); count++) {
+        cs->first = c->next;
+        if (c->next)
+            c->next->link = &cs->first;
+        c->left = true;
+        cache_ref(cache);
+        c->leave(c);
+        visit(cache, c);
+    }
+    pthread_mutex_unlock(&cs->lock);
+    return count;
+}
+
+/* ---- callbacks that have not returned ---- */
+
+static void forget(struct callback *c)
 {
     struct callback **link = &self.running;
     while (*link && *link != c)
@@ -61,15 +146,30 @@ static void unlist(struct callback *c)
         *link = c->outer;
 }
 
+/* The frames above have nothing to do with the cache any more, unless they are of a thread of ours.
+ * After a jump there are none. */
+static void let_go(struct nigh *cache, struct caller *caller, enum unwind_how how)
+{
+    if (how != UNWIND_JUMP && caller && caller->own_thread)
+        caller->left = cache;
+    else
+        cache_unref(cache);
+}
+
 /* In a child of fork() there is nobody for whom to set things right. */
 static void end(struct callback *c, enum unwind_how how)
 {
-    unlist(c);
-    struct nigh *cache = c->cache;
+    struct nigh *cache = c->space->cache;
+    struct caller *caller = c->caller;
+    forget(c);
     if (cache_forked(cache))
         return;
+    bool left = !unlist(c);
     c->ended(c, how); /* and it may be gone */
-    drive_flush(cache); /* the call that would do so is over */
+    if (left)
+        let_go(cache, caller, how);
+    else
+        drive_flush(cache); /* the call that would do so is over */
 }
 
 /* Of those inside `last`, which is at its end. */
@@ -123,9 +223,10 @@ static void run(void *arg)
     c->run(c);
 }
 
-void callback_run(struct callback *c)
+bool callback_run(struct callback *c)
 {
     watch_exit();
+    list(c);
     c->caller = self.inside;
     c->outer = self.running;
     self.running = c;
@@ -138,5 +239,9 @@ void callback_run(struct callback *c)
     pthread_cleanup_pop(0);
     self.inside = c->caller;
     drop_gone(c);
-    unlist(c);
+    forget(c);
+    bool here = unlist(c);
+    if (!here && c->caller)
+        c->caller->left = c->space->cache;
+    return here;
 }

@@ -14,39 +14,78 @@
  * one function, `ended`: as a cleanup handler when the frames are unwound, at the thread's next
  * call or at its end when they are simply gone. So what it needs lies in the callback, which is not
  * on the stack.
+ *
+ * A callback may also not end at all. nigh_close() then goes on without it: `leave` takes from it
+ * what the tiers need back, and what its thread will touch when it returns stays allocated until it
+ * has (cache_unref()).
  */
 #ifndef NIGH_CACHE_CALLER_H
 #define NIGH_CACHE_CALLER_H
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/base.h"
 
 struct nigh;
+struct nigh_space;
 
-/* A call on its way, in the frame of who makes it. */
+/* A call on its way, in the frame of who makes it; or the life of one of our threads. */
 struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
     int cancel_state;     /* of the thread, outside */
+    bool own_thread;      /* frames below it need the cache after an unwinding, too */
+    struct nigh *left;    /* was closed meanwhile; a reference */
 };
 
+/* Between the two; not a moment longer may the cache be touched. */
 void caller_enter(struct caller *c);
 void caller_leave(struct caller *c);
 /* In calls too short for the two: see to callbacks that were left by a jump. */
 void caller_notice(void);
+/* Whether this thread has returned from a callback to find its cache closed: it may then only let
+ * go of what is its own. */
+bool caller_is_left(void);
 
-/* A loader or writer on its way, in memory that stays. Keys: (c) constant while it runs  (o) its
- * thread */
+/*
+ * A loader or writer on its way, in memory that stays.
+ *
+ * Keys: (c) constant while it runs  (o) its thread  (l) lock of the cache's callbacks
+ */
 struct callback {
-    struct nigh *cache;                                        /* (c) */
-    void (*run)(struct callback *c);                           /* (c) */
-    void (*ended)(struct callback *c, enum unwind_how how);    /* (c) */
-    struct unwind_mark mark;                                   /* (o) */
-    struct caller *caller;                                     /* (o) the call that it is part of */
-    struct callback *outer;                                    /* (o) that was running before */
+    struct nigh_space *space;                               /* (c) */
+    struct bytes key;                                       /* (c) */
+    const char *what;                                       /* (c) for the log */
+    uint64_t deadline_ns;                                   /* (c) of what it does; 0: none */
+    void (*run)(struct callback *c);                        /* (c) */
+    void (*ended)(struct callback *c, enum unwind_how how); /* (c) it has not returned */
+    void (*leave)(struct callback *c);                      /* (c) the cache closes: locked */
+    struct unwind_mark mark;                                /* (o) */
+    struct caller *caller;                                  /* (o) the call that it is part of */
+    struct callback *outer;                                 /* (o) that was running before */
+    pthread_t thread;                                       /* (l) */
+    bool left;                                              /* (l) the cache has closed */
+    struct callback *next;                                  /* (l) */
+    struct callback **link;                                 /* (l) */
 };
 
 /* Calls c->run(c), and returns when that has returned; or does not return, and `ended` is called.
- * Fields of key (c) are set. */
-void callback_run(struct callback *c);
+ * Fields of key (c) are set. False: the cache was closed meanwhile. */
+bool callback_run(struct callback *c);
+
+/* Those of a cache. Keys: (l) lock */
+struct callbacks {
+    pthread_mutex_t lock;
+    struct callback *first; /* (l) */
+};
+
+void callbacks_init(struct callbacks *cs);
+void callbacks_fini(struct callbacks *cs);
+/* Whether any is under way; if so *ret_deadline_ns becomes the latest of theirs, if it is later. */
+bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);
+/* Go on without those that are under way. Returns how many; `visit` is called for each. */
+uint32_t callbacks_leave(struct nigh *cache, void (*visit)(struct nigh *cache, struct callback *c));
 
 /* What a thread is in the middle of: exchanged with `other` when one thread, doing the work of
  * several, goes on with that of another. */

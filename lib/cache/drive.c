@@ -259,7 +259,7 @@ static void give_wheel(struct drive *d)
 void drive_flush(struct nigh *cache)
 {
     struct drive *d = cache->drive;
-    if (!d || !cache->l2)
+    if (!d || caller_is_left() || !cache->l2)
         return;
     while (l2_unsent(cache->l2) && take_wheel(d)) {
         drive_round(d);
@@ -400,8 +400,8 @@ static int tick(struct drive *d)
 
 int nigh_tick(struct nigh *cache)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     if (!cache->drive)
         return NIGH_EINVAL;
     struct caller caller;
@@ -413,8 +413,8 @@ int nigh_tick(struct nigh *cache)
 
 int nigh_tick_fd(struct nigh *cache)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     return cache->drive ? cache->drive->fd : NIGH_EINVAL;
 }
 

@@ -74,8 +74,8 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
 {
     struct coherence_item few[TARGETS_ON_STACK];
     struct coherence_item *items = few;
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     if (n == 0 || n > TARGETS_MAX || !targets || !cache_call_fits(call))
         return NIGH_EINVAL;
     for (size_t i = 0; i < n; i++) {

@@ -39,6 +39,11 @@ static bool admit(struct load *l)
     return true;
 }
 
+static bool is_closing(const struct load *l)
+{
+    return atomic_load_explicit(&l->space->cache->closing, memory_order_relaxed);
+}
+
 /* ---- the loader's call ---- */
 
 /* The loader of the flight that its thread holds has not returned. */
@@ -46,22 +51,29 @@ static void ended_holding(struct load *l, enum unwind_how how)
 {
     uncount(l);
     fill_reset(&l->fill);
-    if (how != UNWIND_EXIT)
+    if (how != UNWIND_EXIT && !l->callback.left)
         load_fail(l);
     flight_abandon(l->flight);
 }
 
-/* The same, of a flight that another holds, or nobody. */
-static void ended_elsewhere(struct load *l, enum unwind_how how)
+/* It answers a flight that another holds, or nobody. */
+static void answer(struct load *l)
 {
     struct flight *f = l->flight;
-    flight_load_end(f);
+    if (!l->callback.left)
+        flight_post(f, FLIGHT_EV_ANSWER);
+    flight_unref(f);
+}
+
+/* The loader of such a flight has not returned. */
+static void ended_elsewhere(struct load *l, enum unwind_how how)
+{
+    flight_load_end(l->flight);
     fill_reset(&l->fill);
     l->lost = how == UNWIND_EXIT;
     if (!l->lost)
         nigh_fill_error(&l->fill, 0);
-    flight_post(f, FLIGHT_EV_ANSWER);
-    flight_unref(f);
+    answer(l);
 }
 
 static void ended(struct callback *c, enum unwind_how how)
@@ -73,6 +85,25 @@ static void ended(struct callback *c, enum unwind_how how)
         ended_holding(l, how);
 }
 
+/* The cache closes. The loader may still look at the previous value; all else goes back. */
+static void leave(struct callback *c)
+{
+    struct load *l = CONTAINER_OF(c, struct load, callback);
+    struct flight *f = l->flight;
+    uncount(l);
+    load_release_lease(l);
+    if (l->stale)
+        l1_entry_unref(l->stale);
+    l->stale = NULL;
+    if (!l->elsewhere) {
+        f->outcome = NIGH_ECLOSED;
+        flight_land_stuck(f);
+    } else if (f->result) { /* landed at its deadline */
+        l1_entry_unref(f->result);
+        f->result = NULL;
+    }
+}
+
 static void ask_loader(struct callback *c)
 {
     struct load *l = CONTAINER_OF(c, struct load, callback);
@@ -82,32 +113,40 @@ static void ask_loader(struct callback *c)
         nigh_fill_error(&l->fill, rc);
 }
 
-static void call_loader(struct load *l, bool elsewhere)
+/* False: the cache has closed meanwhile. */
+static bool call_loader(struct load *l, bool elsewhere)
 {
     l->elsewhere = elsewhere;
-    l->callback.cache = l->space->cache;
+    l->callback.space = l->space;
+    l->callback.key = bytes_of(l->key.data, l->key.len);
+    l->callback.what = "loader";
+    l->callback.deadline_ns = l->flight->deadline_ns;
     l->callback.run = ask_loader;
     l->callback.ended = ended;
+    l->callback.leave = leave;
     stats_count(&l->space->stats, STATS_LOAD);
     flight_load_begin(l->flight);
-    callback_run(&l->callback);
+    bool here = callback_run(&l->callback);
     flight_load_end(l->flight);
+    return here;
 }
 
 static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
-    struct flight *f = l->flight;
-    call_loader(l, true);
-    flight_post(f, FLIGHT_EV_ANSWER);
-    flight_unref(f);
+    if (is_closing(l))
+        nigh_fill_error(&l->fill, 0);
+    else
+        call_loader(l, true);
+    answer(l);
 }
 
 static void run(struct load *l)
 {
     bool here = workers_on_worker() || l->space->cache->drive; /* there is no worker */
     if (here || (!l->space->rules.run_on_worker && !l->flight->background)) {
-        call_loader(l, false);
+        if (!call_loader(l, false))
+            return;
         uncount(l);
         load_finish(l);
         return;
@@ -145,6 +184,10 @@ void load_start(struct load *l)
     }
     if (!l->space->loader) {
         load_land_stale(l, NIGH_MISS);
+        return;
+    }
+    if (is_closing(l)) { /* nigh_close() waits for loaders that run, and lets none begin */
+        load_land_stale(l, NIGH_ECLOSED);
         return;
     }
     if (load_failed_lately(l))

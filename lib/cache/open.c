@@ -19,6 +19,8 @@
 
 #define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
 #define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
+#define CLOSE_PATIENCE_NS (900 * NS_PER_MS) /* after the last deadline of what runs */
+#define CLOSE_LAST_NS (100 * NS_PER_MS)     /* then for what is on its way to Redis */
 
 _Atomic uint32_t cache_fork_count;
 
@@ -230,6 +232,14 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
     return rc == 0 ? start_services(cache) : rc;
 }
 
+static void destroy_l1(struct nigh *cache)
+{
+    if (cache->held_arena)
+        l1_destroy_but_held(cache->l1);
+    else
+        l1_destroy(cache->l1);
+}
+
 /* Close what is open, in the order in which things depend on each other. */
 static void close_tiers(struct nigh *cache)
 {
@@ -241,16 +251,21 @@ static void close_tiers(struct nigh *cache)
     if (cache->l2)
         l2_close(cache->l2);
     workers_stop(&cache->workers);
-    if (cache->flights)
-        flight_table_destroy(cache->flights);
     service_stop(&cache->reclaimer);
-    spaces_destroy(cache);
     if (cache->l1)
-        l1_destroy(cache->l1);
+        destroy_l1(cache);
+    log_close(cache->env.log);
 }
 
+/* What a callback touches that returns late. */
 static void destroy(struct nigh *cache)
 {
+    if (cache->flights)
+        flight_table_destroy(cache->flights);
+    if (cache->held_arena)
+        mem_destroy(cache->held_arena);
+    spaces_destroy(cache);
+    callbacks_fini(&cache->callbacks);
     workers_fini(&cache->workers);
     tickets_fini(&cache->tickets, cache->env.mem);
     leases_fini(&cache->leases, cache->env.mem);
@@ -296,6 +311,8 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);
+    callbacks_init(&cache->callbacks);
+    atomic_init(&cache->refs, 1);
     take_options(cache, &o);
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
@@ -317,17 +334,92 @@ undo_alloc:
 
 /* ---- closing ---- */
 
-/* Land what flies: waits for loaders that run, wakes flights that wait for other nodes, and lets
- * fills and leases given back reach Redis (or their deadline), lest the leases stay behind. */
+void cache_ref(struct nigh *cache)
+{
+    atomic_fetch_add_explicit(&cache->refs, 1, memory_order_relaxed);
+}
+
+void cache_unref(struct nigh *cache)
+{
+    /* pair(cache.refs): release what each did with it, acquire it all as the last */
+    if (atomic_fetch_sub_explicit(&cache->refs, 1, memory_order_acq_rel) == 1)
+        destroy(cache);
+}
+
+/* A key as part of a message: what is no plain character becomes a point. */
+static void print_key(char *text, size_t size, struct bytes key)
+{
+    size_t n = u64_min(key.len, size - 1);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = ((const unsigned char *)key.data)[i];
+        text[i] = c >= ' ' && c < 0x7f ? (char)c : '.';
+    }
+    text[n] = 0;
+}
+
+/* What nigh_close() does not wait for any longer. */
+static void note_left(struct nigh *cache, struct callback *c)
+{
+    char key[64];
+    print_key(key, sizeof(key), c->key);
+    workers_leave(&cache->workers, c->thread);
+    LOG(cache->env.log, NIGH_LOG_ERROR,
+        "closed while the %s of space \"%s\", key \"%s\" has not returned: its memory is left",
+        c->what, c->space->name, key);
+}
+
+/* From here on calls are refused: loaders that return late may make some. */
+static void refuse_calls(struct nigh *cache)
+{
+    uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_store_explicit(&cache->spaces[i]->plain_forks, CACHE_LEFT, memory_order_relaxed);
+    atomic_store_explicit(&cache->fork_count, CACHE_LEFT, memory_order_relaxed);
+    rcu_wait(); /* hits that had begun */
+}
+
+static void leave_callbacks(struct nigh *cache)
+{
+    uint64_t deadline_ns = 0;
+    if (!callbacks_running(&cache->callbacks, &deadline_ns))
+        return;
+    cache->held_arena = l1_arena(cache->l1); /* before any of them can return */
+    uint32_t count = callbacks_leave(cache, note_left);
+    if (count > 1)
+        LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %u loaders and writers have not returned",
+            count);
+    refuse_calls(cache);
+}
+
+static bool is_landed(struct nigh *cache)
+{
+    uint64_t deadline_ns = 0;
+    return flight_count(cache->flights) == 0 && workers_idle(&cache->workers) &&
+           !callbacks_running(&cache->callbacks, &deadline_ns);
+}
+
+/*
+ * Land what flies: waits for loaders and writers that run, but not for ever; wakes flights that
+ * wait for other nodes; and lets fills and leases given back reach Redis, lest the leases stay
+ * behind. No loader begins any more, so the closer may take the workers' turns: all of them may be
+ * inside one.
+ */
 static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;
+    uint64_t end_ns = clock_now_ns(&cache->clock);
     /* pair(cache.sent_behind): what their answers touched is not freed before */
-    while (flight_count(cache->flights) > 0 || !workers_idle(&cache->workers) ||
+    while (!is_landed(cache) ||
            atomic_load_explicit(&cache->sent_behind, memory_order_acquire) > 0) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
-        if (cache->drive)
-            workers_run_for(&cache->workers, NULL);
+        workers_turn(&cache->workers);
+        callbacks_running(&cache->callbacks, &end_ns);
+        uint64_t now_ns = clock_now_ns(&cache->clock);
+        if (now_ns >= end_ns + CLOSE_PATIENCE_NS) {
+            leave_callbacks(cache);
+            if (is_landed(cache) && now_ns >= end_ns + CLOSE_PATIENCE_NS + CLOSE_LAST_NS)
+                return;
+        }
         park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 1));
     }
 }
@@ -363,7 +455,7 @@ void nigh_close(struct nigh *cache)
     check_released(cache);
     end_log_calls(cache);
     close_tiers(cache);
-    destroy(cache);
+    cache_unref(cache);
     caller_leave(&caller);
 }
 
@@ -390,8 +482,8 @@ int nigh_health(struct nigh *cache)
 
 int nigh_drain(struct nigh *cache, uint32_t deadline_ms)
 {
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     struct caller caller;
     int rc = 0;
     caller_enter(&caller);

@@ -232,15 +232,12 @@ static int fly_until_answered(struct nigh_space *space, const struct l1_key *key
 {
     struct nigh *cache = space->cache;
     uint64_t deadline_ns = cache_deadline_ns(cache, call, space->rules.load_deadline_ms);
-    struct caller caller;
     int rc;
-    caller_enter(&caller);
     tickets_give_back_own(space, key);
     do
         rc = fly(space, key, call, deadline_ns, ret);
     while (rc == NIGH_PENDING && clock_now_ns(&cache->clock) < deadline_ns);
     drive_flush(cache);
-    caller_leave(&caller);
     return rc == NIGH_PENDING ? NIGH_ETIMEDOUT : rc;
 }
 
@@ -253,11 +250,14 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
         *ret_value = value;
         return NIGH_MISS;
     }
+    struct caller caller;
+    caller_enter(&caller);
     int rc = fly_until_answered(space, key, call, &value);
     if (rc < 0)
         stats_count(&space->stats, STATS_READ_ERROR);
     else
         *ret_value = value;
+    caller_leave(&caller);
     return rc;
 }
 

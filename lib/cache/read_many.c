@@ -205,8 +205,8 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
                   const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes)
 {
     struct many m = {space, keys, call, ret_values, ret_outcomes};
-    if (cache_forked(space->cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(space->cache))
+        return cache_why_gone(space->cache);
     if (!cache_call_fits(call) || (call && call->miss) || count > UINT32_MAX ||
         (count > 0 && (!keys || !ret_values || !ret_outcomes)))
         return NIGH_EINVAL;

@@ -63,8 +63,8 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
 int nigh_set(struct nigh *cache, const char *name, const char *value)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     struct caller caller;
     caller_enter(&caller);
     pthread_mutex_lock(&cache->spaces_lock); /* two at once must not undo each other */

@@ -152,8 +152,8 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
                     struct nigh_space **ret_space)
 {
     struct nigh_space_options own;
-    if (cache_forked(cache))
-        return NIGH_EFORKED;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
     int rc = options_resolve_space(options, &own);
     if (rc != 0)
         return rc;

@@ -214,7 +214,7 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
                        struct nigh_miss *miss)
 {
     struct caller caller;
-    if (!miss || !cache_key_fits(key, key_len) || cache_forked(space->cache))
+    if (!miss || !cache_key_fits(key, key_len) || cache_is_gone(space->cache))
         return;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
     caller_enter(&caller);

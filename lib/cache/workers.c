@@ -67,7 +67,7 @@ static void run_piece(void *arg)
 
 static void run_caught(struct workers *w, struct piece *p)
 {
-    if (unwind_catch(run_piece, p))
+    if (unwind_catch(run_piece, p) && !caller_is_left())
         LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
 }
 
@@ -83,7 +83,8 @@ static bool run_one_locked(struct workers *w)
     pthread_mutex_unlock(&w->lock);
     run_caught(w, &p);
     pthread_mutex_lock(&w->lock);
-    w->busy--;
+    if (!caller_is_left()) /* else nobody counts us any more */
+        w->busy--;
     return true;
 }
 
@@ -94,19 +95,37 @@ static int start_locked(struct workers *w, uint32_t slot)
     return thread_start(&w->threads[slot], "nigh-worker", 8u * THREAD_STACK_BYTES, worker_main, w);
 }
 
+/* What a worker has on its stack. */
+struct worker {
+    struct workers *workers;
+    struct caller caller;
+};
+
+/* Its slot; `count`: it has none. */
+static uint32_t slot_of_locked(const struct workers *w, pthread_t thread)
+{
+    uint32_t i = 0;
+    while (i < w->count && !pthread_equal(w->threads[i], thread))
+        i++;
+    return i;
+}
+
 /* The thread ends inside a loader: the lock is not held, and somebody must take its place. */
 static void succeed(void *arg)
 {
-    struct workers *w = arg;
+    struct worker *self = arg;
+    struct workers *w = self->workers;
+    if (caller_is_left()) {
+        caller_leave(&self->caller);
+        return;
+    }
     pthread_mutex_lock(&w->lock);
     w->busy--;
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (pthread_equal(w->threads[i], pthread_self())) {
-            pthread_detach(pthread_self());
-            if (start_locked(w, i) != 0) /* workers_repair() tries again */
-                w->threads[i] = w->threads[--w->count];
-            break;
-        }
+    uint32_t i = slot_of_locked(w, pthread_self());
+    if (i < w->count) {
+        pthread_detach(pthread_self());
+        if (start_locked(w, i) != 0) /* workers_repair() tries again */
+            w->threads[i] = w->threads[--w->count];
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -114,23 +133,24 @@ static void succeed(void *arg)
 static void *worker_main(void *arg)
 {
     struct workers *w = arg;
-    struct caller caller;
+    struct worker self = {.workers = w};
     on_worker = true;
-    caller_enter(&caller); /* a loader may cancel its thread, which ends in the loader or not */
+    caller_enter(&self.caller); /* a loader may cancel its thread, which then ends in the loader */
+    self.caller.own_thread = true;
     pthread_mutex_lock(&w->lock);
     for (;;) {
         bool ran;
-        pthread_cleanup_push(succeed, w);
+        pthread_cleanup_push(succeed, &self);
         ran = run_one_locked(w);
         pthread_cleanup_pop(0);
-        if (ran)
+        if (ran && !caller_is_left())
             continue;
-        if (w->stop)
+        if (ran || w->stop)
             break;
         pthread_cond_wait(&w->wanted, &w->lock);
     }
     pthread_mutex_unlock(&w->lock);
-    caller_leave(&caller);
+    caller_leave(&self.caller);
     return NULL;
 }
 
@@ -182,6 +202,18 @@ void workers_stop(struct workers *w)
     }
     pthread_mutex_unlock(&w->lock);
     workers_turn(w); /* what no thread was there to run */
+}
+
+void workers_leave(struct workers *w, pthread_t thread)
+{
+    pthread_mutex_lock(&w->lock);
+    uint32_t i = slot_of_locked(w, thread);
+    if (i < w->count) {
+        pthread_detach(thread);
+        w->threads[i] = w->threads[--w->count];
+        w->busy--;
+    }
+    pthread_mutex_unlock(&w->lock);
 }
 
 void workers_fini(struct workers *w)

@@ -55,6 +55,9 @@ void workers_turn(struct workers *w);
 bool workers_have(struct workers *w, const _Atomic uint32_t *landed);
 /* On a thread of the host's: the same, and step it here, loader and all. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed);
+/* Go on without a thread that is inside a loader: nobody waits for it. Does nothing if it is none
+ * of these. */
+void workers_leave(struct workers *w, pthread_t thread);
 /* Nothing queued and nobody running. */
 bool workers_idle(struct workers *w);
 /* Whether the calling thread is running worker work now (of any cache). */

@@ -520,11 +520,18 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
     (void)how;
-    if (c->w.space->cache->coherence)
+    if (!callback->left && c->w.space->cache->coherence)
         (void)tell(&c->w, L2_DELETE, NULL);
-    else
+    else if (!callback->left)
         change_l1_only(&c->w, false);
     free_commit(c);
+}
+
+/* The cache closes. The other nodes need not wait for the end of the lease. */
+static void commit_left(struct callback *callback)
+{
+    struct commit *c = CONTAINER_OF(callback, struct commit, callback);
+    lower_fence(&c->w);
 }
 
 static struct commit *make_commit(const struct writing *w, bool deletes)
@@ -533,9 +540,16 @@ static struct commit *make_commit(const struct writing *w, bool deletes)
     struct commit *c = mem_alloc(cache->env.mem, NULL, sizeof(*c) + w->key.len);
     if (!c)
         return NULL;
-    c->callback = (struct callback){.cache = cache, .run = call_writer, .ended = commit_ended};
     c->w = *w;
     c->w.key.data = memcpy(c->key, w->key.data, w->key.len);
+    c->callback = (struct callback){
+        .space = w->space,
+        .key = bytes_of(c->key, w->key.len),
+        .what = "writer",
+        .run = call_writer,
+        .ended = commit_ended,
+        .leave = commit_left,
+    };
     c->op = (struct nigh_write_op){
         .size = sizeof(c->op),
         .key = c->key,
@@ -550,7 +564,8 @@ static struct commit *make_commit(const struct writing *w, bool deletes)
 static int commit(struct writing *w)
 {
     struct commit *c = CONTAINER_OF(w, struct commit, w);
-    callback_run(&c->callback);
+    if (!callback_run(&c->callback))
+        return NIGH_ECLOSED;
     return c->rc == 0 ? 0 : NIGH_EWRITER;
 }
 
@@ -560,6 +575,8 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
     bool keep = !deletes && w->version != 0 && w->value.len <= w->space->rules.value_max;
     bool fenced = cache->l2 && fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     int rc = commit(w);
+    if (rc == NIGH_ECLOSED)
+        return rc;
     if (rc != 0) {
         lower_fence(w);
         return rc;
@@ -592,7 +609,7 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
     caller_enter(&caller);
     rc = write_through(&c->w, !value, call);
     drive_flush(space->cache);
-    caller_leave(&caller);
     free_commit(c);
+    caller_leave(&caller);
     return rc;
 }

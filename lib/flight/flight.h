@@ -65,6 +65,7 @@ enum flight_event {
     FLIGHT_EV_TIMER = 1 << 4,       /* `due_ns` has passed */
     FLIGHT_EV_DEADLINE = 1 << 5,    /* `deadline_ns` has passed */
     FLIGHT_EV_ANSWER = 1 << 6,      /* a loader that ran elsewhere has answered (or was lost) */
+    FLIGHT_EV_ALL = (1 << 7) - 1,
 };
 
 struct flight;
@@ -225,6 +226,11 @@ void flight_load_end(struct flight *f);
 void flight_abandon(struct flight *f);
 /* Whether this thread is inside a loader. */
 bool flight_is_loading(void);
+
+/* Land a flight whose holder is inside a loader that nobody waits for any longer, on behalf of it:
+ * when the loader returns its flight has landed, and has no mail. The host sees to it that it does
+ * not return meanwhile. */
+void flight_land_stuck(struct flight *f);
 
 /* Post `events` to the flight of this key, if one flies. For fill frames and invalidations. */
 void flight_notify(struct flight_table *table, const struct flight_key *key, uint32_t events);

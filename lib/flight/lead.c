@@ -163,6 +163,13 @@ void flight_land(struct flight *f)
     flight_unref(f); /* the table's */
 }
 
+void flight_land_stuck(struct flight *f)
+{
+    NIGH_DCHECK(f->stepping);
+    flight_land(f);
+    flight_mail_drop(f, FLIGHT_EV_ALL);
+}
+
 /* Leaderless if a caller is there to take it over, else to the workers. */
 static void vacate(struct flight *f, bool caller_gone)
 {

@@ -258,6 +258,36 @@ TEST(another_node_does_not_wait_for_what_was_left)
     redis_stop(&server);
 }
 
+static struct nigh_space *held_space(struct world *w)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh_space *space;
+    so.load_deadline_ms = 100;
+    REQUIRE_EQ(nigh_space_open(w->cache, "held", &so, origin_load, NULL, &w->origin, &space), 0);
+    return space;
+}
+
+TEST(closing_without_a_loader_gives_its_lease_back)
+{
+    struct world w;
+    struct redis server;
+    struct asker asker;
+    redis_start(&server, NULL);
+    origin_init(&w.origin);
+    open_scene(&w, &server);
+    origin_hold(&w.origin);
+    asker_start(&asker, held_space(&w), "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1);
+    REQUIRE_EQ(nigh_set(w.cache, "lease.time", "600s"), 0); /* extended, it would stay */
+    CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:!lease:held:k"), 1);
+    world_close(&w);
+    CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:!lease:held:k"), 0);
+    origin_let_go(&w.origin);
+    asker_join(&asker);
+    CHECK_EQ(asker.answer.outcome, NIGH_ECLOSED);
+    redis_stop(&server);
+}
+
 TEST(closing_after_a_jump_does_not_wait_for_it)
 {
     struct world w;
