@@ -23,10 +23,21 @@
 
 /* Entries asked for at once: an answer of some 100 KiB, applied in well under a millisecond. */
 #define BEAT_ENTRIES 512u
-/* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. */
-#define BEAT_SPACING_MS 5u
-/* A frame that is too large for the log comes by the channel, if at all, within so many of them. */
-#define BEAT_LARGE_TRIES 40u
+/* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. The
+ * first is sent at once; while demands go on it is twice as long each time, so that a hundred nodes
+ * that all miss something all the time ask Redis some thousand times a second, not 20,000. */
+#define BEAT_SPACING_NS (5 * NS_PER_MS)
+#define BEAT_SPACING_MAX_NS (80 * NS_PER_MS)
+#define BEAT_SPACING_JITTER_PERCENT 25u
+/* The same between resyncs, whose answers may be large. One recovery takes up to three of them (a
+ * clock met, renewed, followed) and one that is void; those after them come of something that will
+ * not end soon. */
+#define RESYNC_FREE 4u
+#define RESYNC_PAUSE_NS (100 * NS_PER_MS)
+#define RESYNC_PAUSE_MAX_NS (2 * NS_PER_S)
+#define RESYNC_JITTER_PERCENT 50u
+/* A frame that is too large for the log comes by the channel, if at all, within so long. */
+#define BEAT_LARGE_NS (250 * NS_PER_MS)
 #define BEAT_JITTER_PERCENT 10u /* so that nodes opened together do not stay together */
 
 static uint64_t beat_period_ns(const struct coherence *c)
@@ -41,13 +52,53 @@ void coherence_beat_want(struct coherence *c)
         coherence_poke(c);
 }
 
+void coherence_beat_anew(struct coherence *c)
+{
+    /* before the wish, which orders it: pair(coherence.beat) */
+    atomic_store_explicit(&c->beat.link_new, true, memory_order_relaxed);
+    coherence_beat_want(c);
+}
+
 /* ---- sending ---- */
 
 static uint64_t send_due_ns(const struct coherence *c)
 {
     const struct coherence_beat *b = &c->beat;
     bool wanted = atomic_load_explicit(&b->wanted, memory_order_relaxed); /* setters poke */
-    return wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
+    uint64_t due_ns = wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
+    return b->resync_next ? u64_max(due_ns, b->resync_at_ns) : due_ns;
+}
+
+/* A demand that comes when the next one was just allowed is one of many. */
+static void space_demands(struct coherence *c, bool wanted, uint64_t now_ns)
+{
+    struct coherence_beat *b = &c->beat;
+    if (now_ns >= b->earliest_ns + b->spacing_ns)
+        b->spacing_ns = BEAT_SPACING_NS;
+    else if (wanted)
+        b->spacing_ns = u64_min(2 * b->spacing_ns, BEAT_SPACING_MAX_NS);
+    b->earliest_ns = now_ns + random_jitter(c->config.env->random, b->spacing_ns,
+                                            BEAT_SPACING_JITTER_PERCENT);
+}
+
+static void space_resyncs(struct coherence *c, uint64_t now_ns)
+{
+    struct coherence_beat *b = &c->beat;
+    uint64_t pause_ns = 0;
+    if (now_ns >= b->resync_at_ns + RESYNC_PAUSE_MAX_NS)
+        b->resyncs = 0;
+    if (++b->resyncs >= RESYNC_FREE)
+        pause_ns = RESYNC_PAUSE_NS << u64_min(b->resyncs - RESYNC_FREE, 10);
+    pause_ns = u64_min(pause_ns, RESYNC_PAUSE_MAX_NS);
+    b->resync_at_ns =
+        now_ns + random_jitter(c->config.env->random, pause_ns, RESYNC_JITTER_PERCENT);
+}
+
+static void forget_spacing(struct coherence_beat *b)
+{
+    b->earliest_ns = b->resync_at_ns = 0;
+    b->spacing_ns = BEAT_SPACING_NS;
+    b->resyncs = 0;
 }
 
 static int queue_beat(struct coherence *c, const struct l2_op *op)
@@ -77,7 +128,8 @@ static int queue_resync(struct coherence *c, const struct l2_op *op)
     return l2_resync(c->config.l2, &resync, op);
 }
 
-/* Half of the trust: a later answer would leave little of it, and a lost one costs only one try. */
+/* Half of the trust: a later answer would leave little of it, and a lost one costs only one try.
+ * (It is patient: on a thin wire a resync may take longer than trust, and a beat goes after it.) */
 static uint64_t answer_deadline_ns(const struct coherence *c, uint64_t now_ns)
 {
     return now_ns + c->config.trust_ms * NS_PER_MS / 2;
@@ -93,10 +145,12 @@ static void send(struct coherence *c, uint64_t now_ns)
     struct coherence_beat *b = &c->beat;
     struct env *env = c->config.env;
     /* pair(coherence.beat): wishes from here on want another beat */
-    atomic_exchange_explicit(&b->wanted, false, memory_order_acquire);
+    bool wanted = atomic_exchange_explicit(&b->wanted, false, memory_order_acquire);
     b->resync = b->resync_next;
     b->resync_next = false;
-    b->earliest_ns = now_ns + BEAT_SPACING_MS * NS_PER_MS;
+    space_demands(c, wanted, now_ns);
+    if (b->resync)
+        space_resyncs(c, now_ns);
     b->due_ns = now_ns + random_jitter(env->random, beat_period_ns(c), BEAT_JITTER_PERCENT);
     pthread_mutex_lock(&c->apply_lock);
     b->epoch = atomic_load_explicit(&c->epoch, memory_order_relaxed);
@@ -115,6 +169,7 @@ static void send(struct coherence *c, uint64_t now_ns)
 
 /* ---- trust ---- */
 
+/* (An answer that took longer than trust lasts gives none. The next beat is long due then.) */
 static void extend_trust(struct coherence *c)
 {
     struct coherence_beat *b = &c->beat;
@@ -122,8 +177,11 @@ static void extend_trust(struct coherence *c)
     if (until_ns > atomic_load_explicit(&c->trusted_until, memory_order_relaxed))
         /* pair(coherence.trust): who sees it sees the floors of all that was applied before */
         atomic_store_explicit(&c->trusted_until, until_ns, memory_order_release);
+    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
+    if (until_ns <= now_ns)
+        return;
     if (b->lost_ns) {
-        uint64_t away_ms = (clock_coarse_ns(c->config.env->clock) - b->lost_ns) / NS_PER_MS;
+        uint64_t away_ms = (now_ns - b->lost_ns) / NS_PER_MS;
         LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
             away_ms / 1000, away_ms % 1000);
     }
@@ -244,9 +302,13 @@ static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t 
 static enum coherence_trail patient(struct coherence *c, enum coherence_trail trail)
 {
     struct coherence_beat *b = &c->beat;
-    b->large_tries = trail == COHERENCE_TRAIL_LARGE ? b->large_tries + 1 : 0;
+    uint64_t now_ns = clock_now_ns(c->config.env->clock);
+    if (trail != COHERENCE_TRAIL_LARGE)
+        b->large_ns = 0;
+    else if (b->large_ns == 0)
+        b->large_ns = now_ns;
     bool waits = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)) &&
-                 b->large_tries < BEAT_LARGE_TRIES; /* a hint */
+                 now_ns - b->large_ns < BEAT_LARGE_NS; /* a hint */
     return trail == COHERENCE_TRAIL_LARGE && !waits ? COHERENCE_TRAIL_LOST : trail;
 }
 
@@ -348,6 +410,8 @@ uint64_t coherence_beat_step(struct coherence *c)
         l2_answer_free(answer);
     }
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
+    if (atomic_exchange_explicit(&b->link_new, false, memory_order_relaxed))
+        forget_spacing(b);
     if (!b->request.busy && now_ns >= send_due_ns(c))
         send(c, now_ns);
     uint64_t trust_ns = watch_trust(c);

@@ -13,7 +13,7 @@ static void link_up(void *arg)
 {
     struct coherence *c = arg;
     coherence_queue_retry_now(c);
-    coherence_beat_want(c);
+    coherence_beat_anew(c);
     coherence_poke(c);
 }
 

@@ -49,7 +49,9 @@ struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadl
     NIGH_DCHECK(!r->busy);
     r->busy = true;
     atomic_fetch_add_explicit(&r->coherence->refs, 1, memory_order_relaxed);
-    return l2_op_of(deadline_ns, request_done, r);
+    struct l2_op op = l2_op_of(deadline_ns, request_done, r);
+    op.patient = true; /* nobody stands and waits, and to ask again would only add to it */
+    return op;
 }
 
 void coherence_request_undo(struct coherence_request *r)

@@ -79,11 +79,15 @@ struct coherence_beat {
     uint64_t epoch;       /* (k) when it was sent */
     uint64_t after_seq;   /* (k) A when it was sent */
     struct coherence_point known; /* (k) K then: what the answer must go on from */
-    uint32_t large_tries; /* (k) beats in a row that found a large frame not yet heard */
+    uint64_t large_ns;    /* (k) since when beats find a large frame not yet heard; or 0 */
     _Atomic bool old_told; /* (a) of changes by nodes of wire version 1: this one, and the log */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) the next regular one */
     uint64_t earliest_ns; /* (k) no demand is answered before */
+    uint64_t spacing_ns;  /* (k) between demands, now */
+    uint64_t resync_at_ns; /* (k) no resync is sent before */
+    uint32_t resyncs;     /* (k) of late: without a pause of some seconds between them */
+    _Atomic bool link_new; /* (a) the connection is another: no spacing holds */
     uint64_t checked_ns;  /* (k) when the listener was last looked after ... */
     uint64_t checked_seq; /* (k) ... and what Redis had then: to be heard by the next look */
     uint64_t heard_base;  /* (k) what Redis had when the listener had just subscribed */
@@ -247,6 +251,8 @@ void coherence_push_old(struct coherence *c, struct bytes payload);
 
 /* ---- beat.c ---- */
 
+/* The link is up: whatever was spaced out before, ask now. Any thread. */
+void coherence_beat_anew(struct coherence *c);
 /* A beat is wanted now. Any thread; several wishes are one. */
 void coherence_beat_want(struct coherence *c);
 uint64_t coherence_beat_step(struct coherence *c);

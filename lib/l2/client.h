@@ -41,6 +41,7 @@ struct request {
     uint64_t sent_ns;            /* (i) */
     uint64_t excused_ns;         /* (i) of the pipeline, when it was sent: see "evidence" there */
     uint64_t deadline_ns;        /* (c) */
+    bool patient;                /* (c) not given up while bytes move */
     uint64_t number;             /* (c) that its answer begins with, if it is a script */
     bool judged;                 /* (i) the breaker has its verdict, or will have none */
 };
@@ -50,6 +51,19 @@ struct request_list {
     struct request **tail;
     uint32_t count;
 };
+
+/*
+ * How long a request of so many bytes may be on its way, and then at work, through no fault of the
+ * server's: a wire of 1 Mbit/s is the thinnest that we mean to serve. Bounded, for a server that is
+ * dead has to be noticed behind the largest request, too.
+ */
+#define WAY_NS_PER_BYTE 8000u
+#define WAY_MAX_NS (8 * NS_PER_S)
+
+static inline uint64_t way_ns(uint64_t bytes)
+{
+    return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
+}
 
 static inline void request_list_init(struct request_list *l)
 {

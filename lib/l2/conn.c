@@ -127,6 +127,7 @@ int conn_flush(struct conn *c)
         if (n < 0)
             return lost(c, "write", n);
         c->out_at += (size_t)n;
+        c->wrote_ns = clock_now_ns(c->config->env->clock);
     }
     c->out_at = c->out_len = 0;
     if (c->out_size > OUT_KEEP_BYTES)
@@ -297,7 +298,7 @@ int conn_open(struct conn *c)
         return failed;
     c->step_count = c->step_at = 0;
     c->words[0] = '\0';
-    c->opened_ns = c->heard_ns = clock_now_ns(config->env->clock);
+    c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
     c->fd = config->net->connect(config->net->arg, config->uri->place, config->uri->port);
     if (c->fd < 0) {
         failed = lost(c, "connect", c->fd);

@@ -56,6 +56,7 @@ struct conn {
     uint8_t step_at;
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
+    uint64_t wrote_ns; /* last byte that the socket took */
     uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
     bool one_section;  /* INFO takes no more; of all connections to come */
@@ -77,6 +78,12 @@ int conn_flush(struct conn *c);
 static inline bool conn_wants_write(const struct conn *c)
 {
     return c->out_at < c->out_len;
+}
+
+/* When bytes last moved, either way. */
+static inline uint64_t conn_moved_ns(const struct conn *c)
+{
+    return u64_max(c->heard_ns, c->wrote_ns);
 }
 
 /* Receives a reply of an UP connection and owns it. < 0 ends the reading. */

@@ -5,8 +5,9 @@
 //          ^                                  |                 | closed, hung, refused,
 //          +----------------------------------+-----------------+ malformed, or given up
 //
-// A connection on which nothing is heard for SILENCE_NS while replies are awaited is lost: a
-// stopped server or a cut cable sends no FIN. Requests have their own, shorter deadlines.
+// A connection on which nothing moves for SILENCE_NS while replies are awaited is lost: a stopped
+// server or a cut cable sends no FIN. What the kernel has taken may be on its way for longer, if it
+// is much and the wire is thin (way_ns()). Requests have their own, shorter deadlines.
 //
 // "On line" begins before the up-hook is called and ends before any request of the connection is
 // answered as lost, so a request is never queued for a connection that will not look at it.
@@ -139,6 +140,12 @@ static void check_connection(struct l2 *l2, uint64_t now_ns)
         lose(l2, now_ns);
 }
 
+static uint64_t silent_at_ns(const struct l2 *l2)
+{
+    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes, memory_order_relaxed);
+    return u64_max(conn_moved_ns(&l2->conn), l2->awaited_ns) + SILENCE_NS + way_ns(bytes);
+}
+
 /* When check_connection() or pipeline_expire() will have something to do. */
 static uint64_t next_event_ns(const struct l2 *l2)
 {
@@ -149,7 +156,7 @@ static uint64_t next_event_ns(const struct l2 *l2)
         return conn_handshake_deadline_ns(c);
     if (!l2->pending.head)
         return CLOCK_NEVER_NS;
-    return u64_min(u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS, l2->next_deadline_ns);
+    return u64_min(silent_at_ns(l2), l2->next_deadline_ns);
 }
 
 /* ---- the round ---- */
@@ -158,9 +165,7 @@ static uint64_t next_event_ns(const struct l2 *l2)
  * long (a debugger, a busy machine) finds the answers there. */
 static bool is_silent(const struct l2 *l2, uint64_t before_ns)
 {
-    const struct conn *c = &l2->conn;
-    return c->state == CONN_UP && l2->pending.head &&
-           before_ns >= u64_max(c->heard_ns, l2->awaited_ns) + SILENCE_NS;
+    return l2->conn.state == CONN_UP && l2->pending.head && before_ns >= silent_at_ns(l2);
 }
 
 static int write_out(struct l2 *l2)

@@ -6,7 +6,8 @@
  * Every operation is asynchronous: it is queued from any thread, an I/O thread writes what has been
  * queued in one go, and hands each answer to `done` on the I/O thread, which must not block: it
  * leaves the answer somewhere and posts an event. l2_sync_* waits for one. Returning 0 promises
- * that `done` is called exactly once, at the latest when the deadline passes; a negative return
+ * that `done` is called exactly once, at the latest when the deadline passes (`patient`: later, if
+ * bytes of the connection still move then, and stop a second before); a negative return
  * (NIGH_EOFFLINE not connected, too much in flight, or a read while the breaker is open;
  * NIGH_ENOMEM) promises that it never is.
  *
@@ -147,6 +148,7 @@ struct l2_sync;
 /* Where an operation ends up and how long it may take. */
 struct l2_op {
     uint64_t deadline_ns; /* clock_now_ns */
+    bool patient;         /* not given up while bytes move: it may be large, the wire thin */
     l2_done_fn done;      /* on the I/O thread (or in l2_step); must not block */
     void *arg;
     struct l2_sync *sync; /* instead of `done`: who waits for the answer */

@@ -23,6 +23,10 @@
 
 #include <nigh/error.h>
 
+/* What the kernel may hold unsent: some megabytes else, which take a thin wire half a minute in
+ * which we would see nothing move. */
+static const int unsent_max = 128 << 10;
+
 /* Which address of a host the next attempt takes. Shared by all caches: any value will do. */
 static _Atomic unsigned turn;
 
@@ -35,8 +39,10 @@ static int connect_to(const struct sockaddr *address, socklen_t len)
     if (fd < 0)
         return -errno;
     int on = 1;
-    if (address->sa_family != AF_UNIX)
+    if (address->sa_family != AF_UNIX) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof(unsent_max));
+    }
     int failed = fault_fires(FAULT_CONNECT) ? ECONNREFUSED : connect(fd, address, len) ? errno : 0;
     if (failed && failed != EINPROGRESS) {
         close(fd);

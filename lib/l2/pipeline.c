@@ -10,7 +10,7 @@
 // was under way. The difference is time in which we were waiting for ourselves:
 //
 //   - while the oldest request without a reply is one of ours that is large: its way, and the
-//     script that runs over it, take as long as we made them;
+//     script that runs over it, take as long as we made them (way_ns(), and no longer);
 //   - while a reply is coming in: its bytes show that the server has answered.
 //
 // Replies come in order, so at any moment exactly one request is the next to be answered, and the
@@ -37,6 +37,9 @@
 /* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at
  * 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
+
+/* A patient request's deadline is put off until bytes have not moved for so long. */
+#define MOVES_NS NS_PER_S
 
 /* ---- requests ---- */
 
@@ -136,6 +139,7 @@ static struct request *request_create(struct l2 *l2, struct command *command,
         .wire = wire,
         .wire_len = wire_len,
         .deadline_ns = submit->op->deadline_ns,
+        .patient = submit->op->patient,
         .number = number,
     };
     if (r->answer)
@@ -219,7 +223,7 @@ static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now
 {
     const struct request *next = l2->pending.head;
     if (next && next->wire_len >= LARGE_BYTES)
-        return now_ns - l2->awaited_ns;
+        return u64_min(now_ns - l2->awaited_ns, way_ns(next->wire_len));
     return coming_in ? now_ns - u64_max(l2->conn.began_ns, l2->awaited_ns) : 0;
 }
 
@@ -395,6 +399,13 @@ static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
     give(l2, r, NIGH_ETIMEDOUT);
 }
 
+/* Replies come in order, so bytes that come in are of its reply, or of one before it. */
+static uint64_t deadline_of(const struct l2 *l2, const struct request *r)
+{
+    uint64_t moves_ns = conn_moved_ns(&l2->conn) + MOVES_NS;
+    return r->patient ? u64_max(r->deadline_ns, moves_ns) : r->deadline_ns;
+}
+
 void pipeline_expire(struct l2 *l2, uint64_t now_ns)
 {
     if (now_ns < l2->next_deadline_ns)
@@ -402,12 +413,13 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
     uint64_t next_ns = CLOCK_NEVER_NS, slow_ns = breaker_slow_ns(&l2->breaker);
     /* Callbacks may submit, which touches the queue, never this list. */
     for (struct request *r = l2->pending.head; r; r = r->next) {
-        if (r->deadline_ns <= now_ns)
+        uint64_t deadline_ns = deadline_of(l2, r);
+        if (deadline_ns <= now_ns)
             expire_one(l2, r, now_ns);
         else
-            next_ns = u64_min(next_ns, r->deadline_ns);
+            next_ns = u64_min(next_ns, deadline_ns);
         /* judged when slow, not when impatient */
-        if (!r->judged && r->deadline_ns <= now_ns && r->sent_ns + slow_ns > now_ns)
+        if (!r->judged && deadline_ns <= now_ns && r->sent_ns + slow_ns > now_ns)
             next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }
     l2->next_deadline_ns = next_ns;

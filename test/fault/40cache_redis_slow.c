@@ -163,3 +163,49 @@ TEST(own_bulk_is_no_evidence_and_fills_no_queue)
     CHECK_EQ(world_count(&far, "invalidate_overflow"), 0);
     end();
 }
+
+/* ---- a thin wire ---- */
+
+enum { TAGS = 1500 }; /* more than enough for 64 pages */
+
+/* Every page of the groups has a position in it: what a node that comes has to read is 1 MiB. */
+static void raise_all_pages(struct world *w)
+{
+    static struct nigh_target targets[TAGS];
+    static char names[TAGS][16];
+    for (int i = 0; i < TAGS; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "tag%d", i);
+        targets[i] = (struct nigh_target){.kind = NIGH_TARGET_TAG, .name = names[i],
+                                          .name_len = (size_t)len};
+    }
+    CHECK_EQ(nigh_invalidate_many(w->cache, targets, TAGS, NULL), 0);
+}
+
+TEST(a_wire_of_one_mbit_gives_trust_and_keeps_it)
+{
+    begin();
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.redis_uri = server.uri;
+    o.l2_deadline_ms = WORLD_PATIENCE_MS;
+    origin_init(&near.origin);
+    world_open_with(&near, &o, NULL, &near.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(near.cache) == NIGH_FRESH);
+    raise_all_pages(&near);
+    relay_slow(&relay, 5, 125000);
+    uint64_t from_ms = check_now_ms();
+    o.redis_uri = relay.uri;
+    o.l2_deadline_ms = 0;
+    open_far(&o);
+    check_note("trust after %llu ms", (unsigned long long)(check_now_ms() - from_ms));
+    CHECK_GT(check_now_ms() - from_ms, 6000); /* it was the whole table */
+    unsigned looks = 0, fresh = 0;
+    for (uint64_t end_ms = check_now_ms() + 4000; check_now_ms() < end_ms; check_pause()) {
+        looks++;
+        fresh += nigh_health(far.cache) == NIGH_FRESH;
+    }
+    CHECK_GE(fresh, looks * 9 / 10);
+    CHECK_EQ(world_count(&far, "resync"), 1);
+    CHECK_EQ(world_count(&far, "l2_lost"), 0);
+    world_close(&near);
+    end();
+}

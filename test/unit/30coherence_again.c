@@ -169,6 +169,7 @@ TEST(to_and_fro_ends_with_each_server)
     world_open(&w);
     for (int i = 0; i < 6; i++) {
         lead_to(&w, i % 2 ? 'a' : 'b');
+        w.up(w.up_arg); /* by another connection */
         beat(&w);
         check_well(&w);
         CHECK_LE(stats_read(&w.stats, STATS_RESYNC), 1 + (uint64_t)i);

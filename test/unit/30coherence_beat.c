@@ -98,8 +98,8 @@ TEST(demands_keep_a_distance)
     }
     uint64_t beats = stats_read(&w.stats, STATS_BEAT) - before;
     CHECK_EQ(stats_read(&w.stats, STATS_FRAME_BAD), 1000);
-    CHECK_GE(beats, 10);
-    CHECK_LE(beats, 25);
+    CHECK_GE(beats, 4);
+    CHECK_LE(beats, 8);
     world_close(&w);
 }
 
