@@ -10,7 +10,7 @@
  *     a connection that worked was lost    once within 50 ms: most often the server is still there
  *     an attempt failed                    550 to 900 ms after it began, again and again
  *
- * and never two attempts within 550 ms, also where connections work for a moment each.
+ * and never more than two attempts within a second, also where connections work for a moment each.
  *
  * The listener follows the data connection: while that one is down it does not try at all, so both
  * together try no more often than one; when it is up the listener comes at once. If then it fails
@@ -26,18 +26,24 @@
 #define BACKOFF_MIN_NS (550 * NS_PER_MS)
 #define BACKOFF_MAX_NS (900 * NS_PER_MS)
 #define BACKOFF_ALONE_MAX_NS (5 * NS_PER_S)
+#define BACKOFF_TWO_NS NS_PER_S /* in which there are two attempts at most */
 
 /* Keys: all by the thread that connects. */
 struct backoff {
     uint64_t next_ns;  /* no attempt before this time */
     uint64_t again_ns; /* the same, if the last attempt fails; 0: there was none */
+    uint64_t third_ns; /* no attempt before this time, however the last one ends */
+    uint64_t began_ns; /* the last attempt */
     uint32_t alone;    /* failures of a listener beside one data connection */
 };
 
 /* An attempt begins. */
 static inline void backoff_begin(struct backoff *b, struct random *random, uint64_t now_ns)
 {
-    b->again_ns = now_ns + BACKOFF_MIN_NS + random_below(random, BACKOFF_MAX_NS - BACKOFF_MIN_NS);
+    uint64_t pause_ns = BACKOFF_MIN_NS + random_below(random, BACKOFF_MAX_NS - BACKOFF_MIN_NS);
+    b->third_ns = b->began_ns ? b->began_ns + BACKOFF_TWO_NS : 0;
+    b->began_ns = now_ns;
+    b->again_ns = u64_max(now_ns + pause_ns, b->third_ns);
 }
 
 /* It has failed. */
@@ -58,7 +64,7 @@ static inline void backoff_failed_alone(struct backoff *b, struct random *random
 static inline void backoff_soon(struct backoff *b, struct random *random, uint64_t now_ns)
 {
     uint64_t spread_ns = b->again_ns ? random_below(random, BACKOFF_LOST_NS) : 0;
-    b->next_ns = u64_max(b->again_ns, now_ns + spread_ns);
+    b->next_ns = u64_max(b->third_ns, now_ns + spread_ns);
     b->alone = 0;
 }
 

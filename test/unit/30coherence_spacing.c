@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How often Redis is asked: beats on demand and resyncs, the first at once, then less and less
-// often while there is no end of them; and what follows from an answer that takes longer than trust.
+// often while there is no end of them; and what follows from an answer that takes longer than
+// trust.
 
 #include "30coherence_world.h"
 
