@@ -204,7 +204,7 @@ TEST(a_wire_of_one_mbit_gives_trust_and_keeps_it)
         fresh += nigh_health(far.cache) == NIGH_FRESH;
     }
     CHECK_GE(fresh, looks * 9 / 10);
-    CHECK_EQ(world_count(&far, "resync"), 1);
+    CHECK_EQ(world_count(&far, "resync"), 0);
     CHECK_EQ(world_count(&far, "l2_lost"), 0);
     world_close(&near);
     end();
