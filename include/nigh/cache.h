@@ -21,6 +21,17 @@ struct nigh_space;
 /**
  * Open a cache. Redis need not be there: the cache starts without it and connects when it can.
  *
+ * A daemon opens it after it has become one. What holds if it does not:
+ *
+ * - fork(): the child answers NIGH_EFORKED, and opens its own.
+ * - closefrom() and the like: within a second the cache finds that its descriptors are gone, logs
+ *   it, and goes on without Redis until it is closed; it opens and closes none any more. Within
+ *   that second it may write a few bytes into what the host has opened under their numbers: nobody
+ *   could know better.
+ * - setuid(), setgid(): connections are kept; later ones are made as the new user, who needs write
+ *   permission to a unix socket.
+ * - chroot(): the same; a unix socket's path is looked up inside, and so is what a host name needs.
+ *
  * @param options     NULL: all defaults; NIGH_CONF from the environment is applied on top
  * @param ret_cache   untouched on error
  *

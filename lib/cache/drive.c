@@ -35,6 +35,8 @@
 
 /* What a tick promises at most: the channel is asked once a second whether it lives. */
 #define TICK_MAX_MS 1000u
+/* The host has closed our descriptors (closefrom): look so often instead of sleeping on them. */
+#define CLOSED_NS (5 * NS_PER_MS)
 
 static bool changed(const _Atomic uint32_t *word, uint32_t expected)
 {
@@ -42,9 +44,16 @@ static bool changed(const _Atomic uint32_t *word, uint32_t expected)
     return atomic_load_explicit(word, memory_order_relaxed) != expected;
 }
 
-static void ring(int fd)
+static bool is_closed(const struct drive *d)
+{
+    return atomic_load_explicit(&d->closed, memory_order_relaxed);
+}
+
+static void ring(const struct drive *d, int fd)
 {
     uint64_t one = 1;
+    if (is_closed(d))
+        return;
     ssize_t n = write(fd, &one, sizeof(one));
     (void)n; /* a full counter is readable already */
 }
@@ -67,7 +76,7 @@ static void wake_sleeper_locked(struct drive *d, struct drive_sleeper *s)
 static void wake_locked(struct drive *d, const _Atomic uint32_t *word)
 {
     if (d->asleep_on == word)
-        ring(d->bell);
+        ring(d, d->bell);
     for (struct drive_sleeper *s = d->first; s; s = s->next)
         if (s->word == word)
             wake_sleeper_locked(d, s);
@@ -81,7 +90,7 @@ static void expect_locked(struct drive *d, uint64_t at_ns)
         return;
     d->promised_ns = at_ns;
     if (!d->called)
-        ring(d->call);
+        ring(d, d->call);
     d->called = true;
 }
 
@@ -92,7 +101,7 @@ static void poked_locked(struct drive *d, bool keeper)
     if (!d->taken)
         expect_locked(d, 0);
     else if (keeper && d->asleep_on)
-        ring(d->bell);
+        ring(d, d->bell);
 }
 
 /* park.wake */
@@ -146,6 +155,8 @@ static void drive_round(struct drive *d)
         uint64_t next_ns = CLOCK_NEVER_NS;
         if (d->linked) {
             next_ns = l2_step(cache->l2, 0);
+            if (l2_is_gone(cache->l2))
+                atomic_store_explicit(&d->closed, true, memory_order_relaxed);
             next_ns = u64_min(next_ns, coherence_listen_step(cache->coherence, 0));
         }
         keep_if_due(d);
@@ -162,9 +173,15 @@ static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
     };
     uint64_t now_ns = clock_now_ns(&d->cache->clock);
     uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    if (is_closed(d)) {
+        nanosleep(&(struct timespec){0, (long)u64_min(wait_ns, CLOSED_NS)}, NULL);
+        return wait_ns <= CLOSED_NS;
+    }
     struct timespec limit = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
     struct timespec *timeout = until_ns == CLOCK_NEVER_NS ? NULL : &limit;
     int ready = ppoll(fds, ARRAY_COUNT(fds), timeout, NULL);
+    if (ready > 0 && ((fds[0].revents | fds[1].revents) & POLLNVAL))
+        atomic_store_explicit(&d->closed, true, memory_order_relaxed);
     if (ready > 0 && fds[1].revents)
         answer(d->bell);
     return ready == 0;
@@ -335,7 +352,7 @@ static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint
 static void answer_call(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
-    if (d->called)
+    if (d->called && !is_closed(d))
         answer(d->call);
     d->called = false;
     d->promised_ns = 0;
@@ -437,6 +454,8 @@ static int open_descriptors(struct drive *d)
 static void close_descriptors(struct drive *d)
 {
     const int fds[] = {d->bell, d->call, d->fd};
+    if (is_closed(d))
+        return; /* the numbers may be anybody's by now */
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);

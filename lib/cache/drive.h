@@ -29,7 +29,7 @@ struct drive_sleeper {
     _Atomic uint32_t woken;         /* futex word: 1 when the word has changed, or it may drive */
 };
 
-/* Keys: (c) constant after open  (l) lock  (d) who drives */
+/* Keys: (c) constant after open  (l) lock  (d) who drives  (a) atomic */
 struct drive {
     struct nigh *cache;                /* (c) */
     struct park futex;                 /* (c) sleeps, and takes no turns */
@@ -46,6 +46,8 @@ struct drive {
     uint64_t promised_ns;              /* (l) when the host will tick at the latest */
     uint64_t reclaim_due_ns;           /* (l) */
     uint32_t reclaim_seen;             /* (l) pokes of the reclaimer when it last ran */
+
+    _Atomic bool closed;               /* (a) the host has closed our descriptors */
 
     bool linked;                       /* (d) the link takes part */
     uint64_t next_ns;                  /* (d) when the link and the keeper have to do something */

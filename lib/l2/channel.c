@@ -68,17 +68,18 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
 void l2_channel_destroy(struct l2_channel *ch)
 {
     follow(ch->config.l2, NULL);
+    if (l2_is_gone(ch->config.l2))
+        conn_disown(&ch->conn);
+    else
+        close(ch->wake_fd);
     conn_close(&ch->conn);
-    close(ch->wake_fd);
     outage_fini(&ch->outage);
     mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
 }
 
 void l2_channel_wake(struct l2_channel *ch)
 {
-    uint64_t one = 1;
-    ssize_t n = write(ch->wake_fd, &one, sizeof(one));
-    (void)n; /* a full counter has woken it already */
+    io_ring(ch->config.l2, ch->wake_fd);
 }
 
 void l2_channel_reconnect(struct l2_channel *ch)
@@ -143,7 +144,7 @@ static uint64_t next_event_ns(const struct l2_channel *ch)
 {
     const struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED) /* l2_channel_wake() ends the wait for the data connection */
-        return ch->beside ? ch->backoff.next_ns : CLOCK_NEVER_NS;
+        return ch->beside && !l2_is_gone(ch->config.l2) ? ch->backoff.next_ns : CLOCK_NEVER_NS;
     if (c->state == CONN_UP && !ch->subscribing)
         return 0; /* at once */
     if (!ch->subscribed)
@@ -177,7 +178,7 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
     struct bytes none = bytes_of(NULL, 0);
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
-        return attend_closed(ch, now_ns);
+        return l2_is_gone(ch->config.l2) ? 0 : attend_closed(ch, now_ns);
     if (c->state == CONN_UP && !ch->subscribing) {
         ch->subscribing = true;
         return append(ch, "SUBSCRIBE", keys->now.channel, keys->old.channel);
@@ -241,10 +242,20 @@ void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
     outage_read(&ch->outage, clock_now_ns(env_of(ch)->clock), ret);
 }
 
+/* As of the data connection: see io.c. */
+static void check_gone(struct l2_channel *ch, uint64_t now_ns)
+{
+    if (!l2_is_gone(ch->config.l2) || ch->conn.state == CONN_CLOSED)
+        return;
+    conn_disown(&ch->conn);
+    lose(ch, now_ns);
+}
+
 uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
 {
     const struct l2_net *net = ch->conn.config->net;
     uint64_t now_ns = clock_now_ns(env_of(ch)->clock);
+    check_gone(ch, now_ns);
     bool asked = atomic_exchange_explicit(&ch->reconnect, false, memory_order_relaxed);
     asked = asked && ch->conn.state != CONN_CLOSED;
     if (asked)
@@ -256,8 +267,12 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
     uint64_t until_ns = next_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS
                         : next_ns > now_ns        ? next_ns - now_ns
                                                   : 0;
-    int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), ch->wake_fd,
+    int wake_fd = l2_is_gone(ch->config.l2) ? -1 : ch->wake_fd;
+    int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), wake_fd,
                           u64_min(wait_ns, until_ns));
+    if (ready & L2_NET_GONE)
+        atomic_store_explicit(&ch->config.l2->gone, true, memory_order_relaxed);
+    check_gone(ch, now_ns);
     if (ready & L2_NET_WOKEN) {
         uint64_t count;
         ssize_t n = read(ch->wake_fd, &count, sizeof(count));

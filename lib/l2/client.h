@@ -99,6 +99,7 @@ struct l2 {
     struct l2_channel *channel; /* (q) to be woken when the connection is up; NULL: none */
 
     _Atomic bool stop;                /* (a) */
+    _Atomic bool gone;                /* (a) the host has closed our descriptors: see io.c */
     _Atomic bool drop;                /* (a) somebody wants the connection given up */
     _Atomic bool stepping;            /* pair(l2.step): one thread steps at a time */
     _Atomic uint64_t numbers;         /* (a) given to scripts */
@@ -173,6 +174,8 @@ bool sync_is_late(const struct l2_answer *answer);
 /* One round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
 uint64_t io_step(struct l2 *l2, uint64_t until_ns);
 void io_wake(struct l2 *l2);
+/* Make the descriptor of a wake-up readable, if it is still ours. */
+void io_ring(struct l2 *l2, int wake_fd);
 /* The breaker's view of an answer; logs a transition. */
 void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 

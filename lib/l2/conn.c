@@ -318,11 +318,21 @@ void conn_close(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     unwatch(c);
-    c->config->net->close(c->config->net->arg, c->fd);
+    if (c->fd >= 0)
+        c->config->net->close(c->config->net->arg, c->fd);
     c->fd = -1;
     c->state = CONN_CLOSED;
     reader_fini(&c->reader);
     out_free(c);
+}
+
+void conn_disown(struct conn *c)
+{
+    c->fd = -1;
+    c->watched = 0;
+    snprintf(c->problem, sizeof(c->problem), "%s",
+             "somebody has closed its descriptor: there is no redis from here on; "
+             "open the cache after that");
 }
 
 /* ---- input ---- */

@@ -69,6 +69,8 @@ void conn_init(struct conn *c, const struct conn_config *config);
 /* Start to connect. 0, or < 0 and CLOSED. */
 int conn_open(struct conn *c);
 void conn_close(struct conn *c);
+/* Its descriptor is not ours any more: not to be closed, nor written to. */
+void conn_disown(struct conn *c);
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);

@@ -19,11 +19,23 @@
 
 #define SILENCE_NS (2 * NS_PER_S)
 
-void io_wake(struct l2 *l2)
+bool l2_is_gone(const struct l2 *l2)
+{
+    return atomic_load_explicit(&l2->gone, memory_order_relaxed);
+}
+
+void io_ring(struct l2 *l2, int wake_fd)
 {
     uint64_t one = 1;
-    ssize_t n = write(l2->wake_fd, &one, sizeof(one));
+    if (l2_is_gone(l2))
+        return;
+    ssize_t n = write(wake_fd, &one, sizeof(one));
     (void)n; /* a full counter has woken it already */
+}
+
+void io_wake(struct l2 *l2)
+{
+    io_ring(l2, l2->wake_fd);
 }
 
 void io_judge(struct l2 *l2, bool good, uint64_t now_ns)
@@ -128,12 +140,26 @@ static void lose_for(struct l2 *l2, const char *reason, uint64_t now_ns)
     lose(l2, now_ns);
 }
 
+/*
+ * The host has closed our descriptors (closefrom). Their numbers may be anybody's by now, those of
+ * our own next sockets too. So no number is touched again, and none is opened: until it is closed
+ * the cache is one without Redis.
+ */
+static void check_gone(struct l2 *l2, uint64_t now_ns)
+{
+    if (!l2_is_gone(l2) || l2->conn.state == CONN_CLOSED)
+        return;
+    conn_disown(&l2->conn);
+    lose(l2, now_ns);
+}
+
 static void check_connection(struct l2 *l2, uint64_t now_ns)
 {
+    check_gone(l2, now_ns);
     const char *reason = reason_to_lose(l2, now_ns);
     if (reason)
         lose_for(l2, reason, now_ns);
-    if (l2->conn.state != CONN_CLOSED || now_ns < l2->backoff.next_ns)
+    if (l2->conn.state != CONN_CLOSED || now_ns < l2->backoff.next_ns || l2_is_gone(l2))
         return;
     backoff_begin(&l2->backoff, l2->env->random, now_ns);
     if (conn_open(&l2->conn))
@@ -151,7 +177,7 @@ static uint64_t next_event_ns(const struct l2 *l2)
 {
     const struct conn *c = &l2->conn;
     if (c->state == CONN_CLOSED)
-        return l2->backoff.next_ns;
+        return l2_is_gone(l2) ? CLOCK_NEVER_NS : l2->backoff.next_ns;
     if (c->state == CONN_HANDSHAKE)
         return conn_handshake_deadline_ns(c);
     if (!l2->pending.head)
@@ -201,8 +227,11 @@ static int sleep_until(struct l2 *l2, uint64_t until_ns)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     bool stay = !pipeline_may_sleep(l2) || until_ns <= now_ns;
     uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;
-    int ready = net->wait(net->arg, l2->conn.fd, conn_wants_write(&l2->conn), l2->wake_fd, wait_ns);
+    int wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
+    int ready = net->wait(net->arg, l2->conn.fd, conn_wants_write(&l2->conn), wake_fd, wait_ns);
     pipeline_woken(l2);
+    if (ready & L2_NET_GONE)
+        atomic_store_explicit(&l2->gone, true, memory_order_relaxed);
     if (ready & L2_NET_WOKEN) {
         uint64_t count;
         ssize_t n = read(l2->wake_fd, &count, sizeof(count));
@@ -223,6 +252,7 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
     bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);
+    check_gone(l2, now_ns);
     if (l2->conn.state != CONN_CLOSED && (ready & L2_NET_READY) && read_in(l2))
         lose(l2, now_ns);
     if (silent)

@@ -40,12 +40,14 @@ struct l2_net {
     long (*write)(void *arg, int fd, const void *data, size_t size); /* as send(2), -errno */
     void (*close)(void *arg, int fd);
     /* Sleep until fd (-1: none) is readable or, if asked, writable, wake_fd is readable, or wait_ns
-     * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN; may return early. */
+     * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN | L2_NET_GONE; may
+     * return early. */
     int (*wait)(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
     void *arg;
 };
 #define L2_NET_READY 1
 #define L2_NET_WOKEN 2
+#define L2_NET_GONE 4 /* one of the two is no descriptor any more: somebody else has closed it */
 
 struct l2_config {
     struct env *env;
@@ -78,6 +80,8 @@ uint64_t l2_step(struct l2 *l2, uint64_t wait_ns);
 int l2_poll_fd(const struct l2 *l2);
 bool l2_rest(struct l2 *l2);
 void l2_rested(struct l2 *l2);
+/* Whether the host was found to have closed our descriptors: the numbers are not ours any more. */
+bool l2_is_gone(const struct l2 *l2);
 /* Whether requests are queued that no round has sent. */
 bool l2_unsent(struct l2 *l2);
 

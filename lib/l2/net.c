@@ -27,6 +27,10 @@
  * which we would see nothing move. */
 static const int unsent_max = 128 << 10;
 
+/* A host that closes all descriptors (closefrom) closes ours, under a sleep that does not end by
+ * that, and that nobody can end any more. */
+#define WAIT_MAX_NS NS_PER_S
+
 /* Which address of a host the next attempt takes. Shared by all caches: any value will do. */
 static _Atomic unsigned turn;
 
@@ -111,6 +115,15 @@ static void net_close(void *arg, int fd)
     close(fd);
 }
 
+static int wait_for(struct pollfd fds[2], uint64_t wait_ns)
+{
+    struct timespec limit = {
+        .tv_sec = (time_t)(wait_ns / NS_PER_S),
+        .tv_nsec = (long)(wait_ns % NS_PER_S),
+    };
+    return ppoll(fds, 2, &limit, NULL);
+}
+
 static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
 {
     (void)arg;
@@ -118,12 +131,10 @@ static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wa
         {.fd = fd, .events = (short)(POLLIN | (want_write ? POLLOUT : 0))},
         {.fd = wake_fd, .events = POLLIN},
     };
-    struct timespec limit = {
-        .tv_sec = (time_t)(wait_ns / NS_PER_S),
-        .tv_nsec = (long)(wait_ns % NS_PER_S),
-    };
-    if (ppoll(fds, 2, wait_ns == CLOCK_NEVER_NS ? NULL : &limit, NULL) <= 0)
+    if (wait_for(fds, u64_min(wait_ns, WAIT_MAX_NS)) <= 0)
         return 0; /* time, or a signal: the caller looks at everything anyway */
+    if ((fds[0].revents | fds[1].revents) & POLLNVAL)
+        return L2_NET_GONE;
     return (fds[0].revents ? L2_NET_READY : 0) | (fds[1].revents ? L2_NET_WOKEN : 0);
 }
 

@@ -47,9 +47,10 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
 static void destroy(struct l2 *l2)
 {
     struct mem *mem = l2->env->mem;
-    if (l2->wake_fd >= 0)
+    bool ours = !l2_is_gone(l2);
+    if (ours && l2->wake_fd >= 0)
         close(l2->wake_fd);
-    if (l2->poll_fd >= 0)
+    if (ours && l2->poll_fd >= 0)
         close(l2->poll_fd);
     outage_fini(&l2->outage);
     pthread_mutex_destroy(&l2->lock);
