@@ -265,29 +265,27 @@ static void got(struct load *l, const struct l2_answer *answer)
     }
 }
 
-/* What the answers say of another's lease: whether it was extended since it was first looked at. */
+/* What an answer says of another's lease: was it extended since it was first looked at? */
 static void watch_lease(struct load *l, uint64_t now_ns, uint64_t held_ns)
 {
     struct load_watch *w = &l->watch;
     uint64_t ends_ns = now_ns + held_ns, slack_ns = held_ns / 5;
     bool extended = w->ends_ns != 0 && ends_ns > w->ends_ns + slack_ns;
-    bool other = ends_ns + slack_ns < w->ends_ns;
-    if (w->ends_ns != 0 && !extended && !other)
-        return;
-    w->ends_ns = ends_ns;
-    w->sign_ns = now_ns + held_ns / 3 * 2;
-    w->alive_ns = extended ? w->sign_ns : 0;
+    bool other = w->ends_ns != 0 && ends_ns + slack_ns < w->ends_ns;
+    if (extended)
+        w->alive_ns = now_ns + held_ns / 3 * 2;
+    if (w->ends_ns == 0 || extended || other)
+        w->ends_ns = ends_ns;
 }
 
 /*
  * Until when to wait for another's lease, which has `held_ms` left; 0: not at all.
  *
- * A load that runs extends its lease by each third of its time, so at any moment within half of
- * what is left of it: who asks again after two thirds of that knows whether its holder lives, and
- * waits on. The lease of a dead one ends, or that of a ticket or a writer, which is not extended:
- * it is waited for if that leaves 3/8 of a flight's time for the load. That holds where all nodes
- * have the same settings, for the time of a lease is half of that at most. One that was taken for
- * longer is given up then.
+ * To its end, if that leaves 3/8 of a flight's time for a load. It does where all nodes have the
+ * same settings, for the time of a lease is half of that at most. Beyond that only for who is seen
+ * to live: a load that runs extends its lease at each third of its time, so at any moment within
+ * half of what is left of it, and has done so when it is asked for again after two thirds. The
+ * lease of a dead one is not extended, nor is that of a ticket or a writer.
  */
 static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
 {
@@ -298,8 +296,6 @@ static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
     watch_lease(l, now_ns, held_ns);
     if (now_ns < l->watch.alive_ns)
         return l->watch.alive_ns;
-    if (now_ns < l->watch.sign_ns && l->watch.sign_ns <= turn_ns)
-        return l->watch.sign_ns;
     return now_ns < turn_ns ? u64_min(now_ns + held_ns, turn_ns) : 0;
 }
 

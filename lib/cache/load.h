@@ -23,8 +23,7 @@
 /* Another's lease, as a flight that waits for it sees it. */
 struct load_watch {
     uint64_t ends_ns;  /* as told; 0: never yet */
-    uint64_t sign_ns;  /* by then it will have been extended, if its holder lives */
-    uint64_t alive_ns; /* its holder is taken to live until then */
+    uint64_t alive_ns; /* its holder is taken to live until then: it has extended it */
 };
 
 struct load {

@@ -20,6 +20,7 @@
 #define ISSUED_MAX 4096
 #define FILLS_MAX 4096
 #define LOSSES_MAX 256
+#define WAIT_MAX_NS (SIM_S / 2) /* far above a load and below a lease, 2 s */
 
 /* One reading of the origin, whose text a value carries. */
 struct load {
@@ -486,8 +487,18 @@ static void judge_fresh(const struct reading *r, const struct load *l)
     }
 }
 
+/* Where nothing is broken nobody waits for a lease that nobody holds: every load is short. */
+static void judge_time(const struct reading *r)
+{
+    uint64_t took_ns = world_now() - r->began_ns;
+    if (j.config.judges_back && took_ns > WAIT_MAX_NS)
+        world_fail("waits", "n%d was answered for k%d after %.3f s", r->node, r->key,
+                   (double)took_ns / SIM_S);
+}
+
 void judge_answer(const struct reading *r, int outcome, const char *text, size_t len)
 {
+    judge_time(r);
     if (outcome == NIGH_ABSENT) {
         judge_absent(r);
         return;

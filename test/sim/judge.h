@@ -12,6 +12,7 @@
  *   lifetime  FRESH is no older than its lifetime, counted from the reading of the origin
  *   wins      no value older than an executed invalidation of its key is stored in Redis
  *   once      no fill is accepted twice
+ *   waits     while nothing is broken no read waits as long as a lease lasts
  *   settled   when all is well again every node is trusted and shows what the origin has
  *
  * Lost changes: a server that is rolled back, left, or demoted takes changes with it. Those count

@@ -90,13 +90,17 @@ static void run_get_put(struct op *o)
     task_sleep(SIM_MS);
     uint32_t version = origin_read(o->step.node, o->step.key, &absent, text, sizeof(text));
     task_sleep(o->step.ms * SIM_MS);
-    if (absent)
+    if (o->step.b == 1) { /* as if that read had failed */
+        nigh_miss_release(space, o->name, o->name_len, &miss);
+        TRACE(o->step.node, "ticket of %s given back", o->name);
         return;
+    }
     snprintf(tag, sizeof(tag), "t%d", key_tag(o->step.key));
     call.tags = tags;
     call.tag_count = 1;
     call.version = key_space(o->step.key) == 1 ? version : 0;
-    rc = nigh_put(space, o->name, o->name_len, text, strlen(text), &call);
+    rc = absent ? nigh_put_absent(space, o->name, o->name_len, &call)
+                : nigh_put(space, o->name, o->name_len, text, strlen(text), &call);
     TRACE(o->step.node, "put %s with its ticket -> %s", text, rc ? nigh_result_name(rc) : "OK");
 }
 

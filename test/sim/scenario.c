@@ -198,7 +198,7 @@ static const struct {
     [STEP_REFRESH] = {"fetch (refresh)", .key = true},
     [STEP_GET] = {"get", .key = true},
     [STEP_GET_L1] = {"get (L1 only)", .key = true},
-    [STEP_GET_PUT] = {"get, put", .key = true},
+    [STEP_GET_PUT] = {"get, put (1: give back)", .key = true, .b = true},
     [STEP_INVALIDATE] = {"commit and invalidate", .key = true, .b = true},
     [STEP_TAG] = {"commit and invalidate the tag of", .key = true, .b = true},
     [STEP_SPACE] = {"commit and invalidate the space of", .key = true, .b = true},

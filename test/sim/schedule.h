@@ -16,7 +16,8 @@ enum step_kind {
     STEP_REFRESH,
     STEP_GET,
     STEP_GET_L1,
-    STEP_GET_PUT,    /* nigh_get(); on a miss read the origin and put with the ticket */
+    STEP_GET_PUT,    /* nigh_get(); on a miss read the origin and put with the ticket;
+                        b: 1 give it back */
     STEP_INVALIDATE, /* commit, then invalidate the key */
     STEP_TAG,        /* commit to all keys of the tag, then invalidate it; b: soft */
     STEP_SPACE,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "cache/cache.h"
 #include "support/origin.h"
 #include "support/redis.h"
 
@@ -152,6 +153,19 @@ TEST_NODES(who_waits_here_needs_no_channel)
     CHECK_LT(check_now_ms() - began_ms, SOON_MS);
 }
 
+/* One that is not in the list could not be given back. */
+TEST_NODES(without_a_place_for_its_ticket_no_lease_is_taken)
+{
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    atomic_fetch_add(&a.cache->tickets.count, 16384);
+    CHECK(!take(&a, "k", &miss));
+    atomic_fetch_sub(&a.cache->tickets.count, 16384);
+    CHECK(!is_leased("k"));
+    CHECK_EQ(put(&a, "k", &miss, "row"), 0);
+    CHECK_EQ(world_count(&a, "l2_fill"), 0);
+    CHECK_ANSWER(ask_get(a.space, "k", NULL), NIGH_FRESH, "row");
+}
+
 /* ---- given back ---- */
 
 TEST_NODES(a_ticket_given_back_lets_all_others_load)
@@ -248,11 +262,25 @@ static void *take_frozen(void *world)
     return NULL;
 }
 
+/* Lets a node's time go on, should it stand still for too long. */
+struct rescue {
+    struct world *w;
+    _Atomic bool done;
+};
+
+static void *rescue(void *arg)
+{
+    struct rescue *r = arg;
+    if (!CHECK_WITHIN(SOON_MS, atomic_load(&r->done)))
+        world_advance(r->w, 60000);
+    return NULL;
+}
+
 /* At once, for who finds it in his way: this node's time stands still, and its keeper with it. */
 TEST(who_waits_for_a_thread_that_ended_does_not_wait_for_the_keeper)
 {
     struct world w;
-    struct asker asker;
+    struct rescue r = {.w = &w};
     pthread_t thread;
     redis_start(&server, NULL);
     struct nigh_options o = world_options(&w);
@@ -261,11 +289,10 @@ TEST(who_waits_for_a_thread_that_ended_does_not_wait_for_the_keeper)
     CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&w), nigh_health(w.cache) == NIGH_FRESH));
     REQUIRE_EQ(pthread_create(&thread, NULL, take_frozen, &w), 0);
     pthread_join(thread, NULL);
-    asker_start(&asker, w.space, "k", NULL);
-    if (!CHECK_WITHIN(SOON_MS, atomic_load(&asker.done)))
-        world_advance(&w, 60000);
-    asker_join(&asker);
-    CHECK_ANSWER(asker.answer, NIGH_FRESH, "k=1");
+    REQUIRE_EQ(pthread_create(&thread, NULL, rescue, &r), 0);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    atomic_store(&r.done, true);
+    pthread_join(thread, NULL);
     world_close(&w);
     redis_stop(&server);
 }
