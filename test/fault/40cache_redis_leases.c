@@ -15,7 +15,7 @@
 
 #define LEASE_MS 10000
 #define SOON_MS 5000
-#define SHORT_MS 150 /* that a request of the impatient node may take */
+#define SHORT_MS 500 /* that a request of the impatient node may take; a GET does not */
 
 static struct redis server;
 static struct relay relay;
