@@ -168,6 +168,10 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
     if (!may_fill(l))
         return false;
     struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
+    if (!l2_takes(cache->l2, l2_envelope_size(&e))) {
+        stats_count(&l->space->stats, STATS_L2_OVERSIZE);
+        return false;
+    }
     bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
     struct l2_op op = l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms),
                                wait ? filled : filled_behind, l->flight);

@@ -244,6 +244,16 @@ static void *make_envelope(const struct writing *w, size_t *ret_size)
     return buffer;
 }
 
+/* Whether Redis may have the value, as far as its size goes: L1's limit is looked at elsewhere. */
+static bool fits_l2(struct writing *w)
+{
+    struct l2_envelope e = {.group_count = w->group_count, .payload = w->value};
+    if (l2_takes(w->space->cache->l2, l2_envelope_size(&e)))
+        return true;
+    stats_count(&w->space->stats, STATS_L2_OVERSIZE);
+    return false;
+}
+
 static uint32_t hard_ms(const struct writing *w)
 {
     return lifetime_hard_ms(w->soft_ms, w->stale_ms, keep_ms(w));
@@ -347,7 +357,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     w->home = miss->home;
     w->token = miss->token;
     bool oversize = w->value.len > w->space->rules.value_max;
-    if (miss->token && !oversize && lookup_l2_usable(w->space, &w->key))
+    if (miss->token && !oversize && lookup_l2_usable(w->space, &w->key) && fits_l2(w))
         verdict = fill_l2(w, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     tickets_give_back(w->space, &w->key, miss);
     if (verdict == L2_REFUSED && w->version != 0)
@@ -372,7 +382,7 @@ static int put_with_l2(struct writing *w, const struct nigh_call *call)
         return put_missed(w, call);
     w->token = coherence_token(w->space->cache->coherence);
     w->home = coherence_home(w->space->cache->coherence);
-    if (w->value.len > w->space->rules.value_max) {
+    if (w->value.len > w->space->rules.value_max || !fits_l2(w)) {
         int rc = change(w, L2_DELETE, call);
         return rc == 0 ? NIGH_REFUSED : rc;
     }
@@ -585,7 +595,7 @@ static int write_through(struct writing *w, bool deletes, const struct nigh_call
         change_l1_only(w, keep);
         return 0;
     }
-    return tell(w, keep && fenced ? L2_SET_TOKEN : L2_DELETE, call);
+    return tell(w, keep && fenced && fits_l2(w) ? L2_SET_TOKEN : L2_DELETE, call);
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,

@@ -241,16 +241,30 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
 
 /* ---- the call ---- */
 
-/* The answer, whatever it says; NULL: the script was not sent. */
+static int send_script(struct coherence *c, const struct coherence_change *change,
+                       const struct coherence_write *write, struct l2_sync *sync,
+                       struct coherence_script *ret)
+{
+    int rc = coherence_script_make(c, change->items, change->item_count, write, ret);
+    if (rc < 0)
+        return rc;
+    struct l2_op op = l2_sync_op(sync, c->config.env, change->deadline_ns);
+    rc = l2_change(c->config.l2, &ret->change, &op);
+    coherence_script_free(c, ret);
+    return rc;
+}
+
+/* The answer, whatever it says; NULL: the script was not sent. Where there is no room for a value
+ * on its way there is for the news of it. */
 static struct l2_answer *run_script(struct coherence *c, const struct coherence_change *change,
                                     struct coherence_script *ret)
 {
     struct l2_sync sync;
-    if (coherence_script_make(c, change->items, change->item_count, change->write, ret) < 0)
-        return NULL;
-    struct l2_op op = l2_sync_op(&sync, c->config.env, change->deadline_ns);
-    int rc = l2_change(c->config.l2, &ret->change, &op);
-    coherence_script_free(c, ret);
+    int rc = send_script(c, change, change->write, &sync, ret);
+    bool drops = rc == NIGH_EBUSY && change->write;
+    if (drops)
+        rc = send_script(c, change, NULL, &sync, ret);
+    ret->dropped = drops;
     return rc < 0 ? NULL : l2_sync_wait(&sync);
 }
 
@@ -284,8 +298,9 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         coherence_wait_for_clock(c, change->deadline_ns);
     if (ret_position)
         *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
-    bool crowded = change->write && coherence_registered(c, change->write->schema, answer);
-    return crowded || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
+    bool wrote = change->write && !s->dropped;
+    bool crowded = wrote && coherence_registered(c, change->write->schema, answer);
+    return crowded || s->dropped || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
 }
 
 static int judge_answer(struct coherence *c, const struct coherence_change *change,
@@ -302,6 +317,8 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
 {
     struct coherence_script script;
     NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
+    if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
+        return queue_change(c, change); /* many long names: the queue sends fewer at once */
     struct l2_answer *answer = run_until_named(c, change, &script);
     if (!answer)
         return queue_change(c, change);

@@ -277,6 +277,7 @@ struct coherence_script {
     struct schema_list *schemas; /* that its keys are named by; a reference */
     struct l2_change change;
     uint64_t call;
+    bool dropped; /* the value that it should have had */
 };
 /* `write`: of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,

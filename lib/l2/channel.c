@@ -233,7 +233,7 @@ static int transfer(struct l2_channel *ch, int ready, bool overdue)
     int failed = ready & L2_NET_READY ? conn_read(c, take, ch) : 0;
     failed = failed ? failed : conn_flush(c);
     if (failed && !(ready & L2_NET_READY))
-        conn_read(c, take, ch); /* what the server has said before it went away */
+        conn_last_words(c, take, ch);
     return failed;
 }
 

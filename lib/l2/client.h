@@ -105,7 +105,8 @@ struct l2 {
     _Atomic uint64_t numbers;         /* (a) given to scripts */
     _Atomic uint64_t connection;      /* (a) `online` for gauges */
     _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
-    _Atomic uint64_t in_flight_bytes; /* (a) the same, of their wire forms */
+    _Atomic uint64_t in_flight_bytes[2]; /* (a) the same, of their wire forms: small, large ones */
+    _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
 
     struct conn conn;            /* (i) */
     struct request_list pending; /* (i) */
@@ -143,6 +144,9 @@ struct submit {
 int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit);
 
 /* I/O thread: */
+/* Before the connection is given up: whether a large argument may have been the reason, so that the
+ * next handshake had better ask for the limit. */
+bool pipeline_awaits_large(const struct l2 *l2);
 /* Move what is queued to the connection's output. 0 or NIGH_ENOMEM (the connection has to go). */
 int pipeline_send(struct l2 *l2);
 /* The reply to the oldest pending request (a conn_reply_fn). */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "l2/command.h"
@@ -17,10 +18,12 @@
 #define OUT_MIN_BYTES 4096u
 #define OUT_KEEP_BYTES (256u << 10)
 #define CLIENT_NAME "nigh"
+#define LIMIT_NAME "proto-max-bulk-len"
 
-enum step { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_INFO, STEP_PING };
+enum step { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_INFO, STEP_LIMIT, STEP_PING };
 
-static const char *const step_names[] = {"AUTH", "SELECT", "CLIENT SETNAME", "INFO", "PING"};
+static const char *const step_names[] = {"AUTH",       "SELECT", "CLIENT SETNAME", "INFO",
+                                         "CONFIG GET", "PING"};
 
 void conn_init(struct conn *c, const struct conn_config *config)
 {
@@ -183,11 +186,15 @@ static int send_handshake(struct conn *c)
                                  bytes_of_string(CLIENT_NAME)};
     const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11),
                                  bytes_of("cluster", 7), bytes_of("memory", 6)};
+    const struct bytes limit[] = {bytes_of("CONFIG", 6), bytes_of("GET", 3),
+                                  bytes_of_string(LIMIT_NAME)};
     const struct bytes ping[] = {bytes_of("PING", 4)};
     int failed = send_auth(c);
     failed = failed ? failed : send_select(c);
     failed = failed ? failed : send_step(c, STEP_NAME, name, 3);
     failed = failed ? failed : send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
+    if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
+        failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
     return failed ? failed : send_step(c, STEP_PING, ping, 1);
 }
 
@@ -245,6 +252,17 @@ static int learn_role(struct conn *c, const struct reply *reply)
     return 0;
 }
 
+static int learn_limit(struct conn *c, const struct reply *reply)
+{
+    char digits[24];
+    struct bytes value = reply_string_at(reply, 1, SIZE_MAX);
+    if (reply->type == REPLY_ARRAY && value.data) {
+        copy_words(digits, sizeof(digits), value);
+        c->limit = strtoull(digits, NULL, 10);
+    }
+    return 0; /* whatever it was: we only wanted to know */
+}
+
 /* An error where none may be. */
 static int refuse_step(struct conn *c, enum step step, const struct reply *reply)
 {
@@ -261,10 +279,12 @@ static int refuse_step(struct conn *c, enum step step, const struct reply *reply
 /* The reply to a step: whether the connection may go on. */
 static int check_step(struct conn *c, enum step step, const struct reply *reply)
 {
-    if (step == STEP_NAME)
+    if (step == STEP_NAME || (step == STEP_LIMIT && reply->type == REPLY_ERROR))
         return 0; /* a courtesy to the operator; an ACL may forbid it */
     if (reply->type == REPLY_ERROR)
         return refuse_step(c, step, reply);
+    if (step == STEP_LIMIT)
+        return learn_limit(c, reply);
     if (step == STEP_INFO)
         return learn_role(c, reply);
     if (reply->type == REPLY_STATUS)
@@ -298,6 +318,7 @@ int conn_open(struct conn *c)
         return failed;
     c->step_count = c->step_at = 0;
     c->words[0] = '\0';
+    c->limit = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
     c->fd = config->net->connect(config->net->arg, config->uri->place, config->uri->port);
     if (c->fd < 0) {
@@ -383,4 +404,10 @@ int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
             break;
     }
     return 0; /* what is left, or comes later, makes the socket ready again */
+}
+
+void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg)
+{
+    if (c->state != CONN_CLOSED && conn_read(c, on_reply, arg) == 0 && c->words[0])
+        lost(c, "", 0);
 }

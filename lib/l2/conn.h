@@ -25,7 +25,7 @@
 #include "l2/uri.h"
 
 #define REPLID_BYTES 40u
-#define CONN_STEPS_MAX 5
+#define CONN_STEPS_MAX 6
 #define CONN_WORDS_BYTES 120
 
 enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
@@ -59,6 +59,8 @@ struct conn {
     uint64_t wrote_ns; /* last byte that the socket took */
     uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
+    bool asks_limit;   /* it has reason to ask for proto-max-bulk-len; of all to come */
+    uint64_t limit;    /* that, as told by this server; 0: it was not */
     bool one_section;  /* INFO takes no more; of all connections to come */
     const char *advice; /* what the operator should change; NULL: nothing that is seen */
     char words[CONN_WORDS_BYTES];   /* the last reply was an error: its text; else "" */
@@ -75,7 +77,7 @@ void conn_disown(struct conn *c);
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
 /* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
- * it is lost: then read what the server may have said before, with conn_read(). */
+ * it is lost: then read what the server may have said before, with conn_last_words(). */
 int conn_flush(struct conn *c);
 static inline bool conn_wants_write(const struct conn *c)
 {
@@ -95,6 +97,9 @@ typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
  * NIGH_EOFFLINE closed by the peer or refused in the handshake; NIGH_EREDIS malformed;
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
+
+/* Writing has failed: read what the server has said before it went away, and still answered. */
+void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg);
 
 /* Set `problem` to `what`, and behind it a server's words, if there are any. */
 void conn_problem(struct conn *c, const char *what, struct bytes words);

@@ -84,6 +84,8 @@ static void went_up(struct l2 *l2)
     wake_channel(l2);
     if (outage_end(&l2->outage) || l2->connections == 1)
         LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.place);
+    if (l2->conn.limit)
+        atomic_store_explicit(&l2->argument_max, l2->conn.limit, memory_order_relaxed);
     advise(l2);
 }
 
@@ -113,6 +115,7 @@ static void tell_down(struct l2 *l2, uint64_t now_ns)
 static void lose(struct l2 *l2, uint64_t now_ns)
 {
     bool was_up = l2->conn.state == CONN_UP;
+    l2->conn.asks_limit = l2->conn.asks_limit || pipeline_awaits_large(l2);
     conn_close(&l2->conn);
     stats_count(l2->stats, was_up ? STATS_L2_LOST : STATS_L2_CONNECT_FAILED);
     if (was_up && l2->proven)
@@ -168,7 +171,8 @@ static void check_connection(struct l2 *l2, uint64_t now_ns)
 
 static uint64_t silent_at_ns(const struct l2 *l2)
 {
-    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes[0], memory_order_relaxed) +
+                     atomic_load_explicit(&l2->in_flight_bytes[1], memory_order_relaxed);
     return u64_max(conn_moved_ns(&l2->conn), l2->awaited_ns) + SILENCE_NS + way_ns(bytes);
 }
 
@@ -201,13 +205,6 @@ static int write_out(struct l2 *l2)
         return 0;
     int failed = c->state == CONN_UP ? pipeline_send(l2) : 0;
     return failed ? failed : conn_flush(c);
-}
-
-/* Writing has failed: what the server has said before it went away, and what it still answered. */
-static void read_last_words(struct l2 *l2)
-{
-    if (l2->conn.state != CONN_CLOSED)
-        conn_read(&l2->conn, pipeline_reply, l2);
 }
 
 static int read_in(struct l2 *l2)
@@ -246,7 +243,7 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     check_connection(l2, now_ns);
     tell_up(l2);
     if (write_out(l2)) {
-        read_last_words(l2);
+        conn_last_words(&l2->conn, pipeline_reply, l2);
         lose(l2, now_ns);
     }
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));

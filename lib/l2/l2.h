@@ -9,7 +9,7 @@
  * that `done` is called exactly once, at the latest when the deadline passes (`patient`: later, if
  * bytes of the connection still move then, and stop a second before); a negative return
  * (NIGH_EOFFLINE not connected, too much in flight, or a read while the breaker is open;
- * NIGH_ENOMEM) promises that it never is.
+ * NIGH_EBUSY no room for one so large beside others; NIGH_ENOMEM) promises that it never is.
  *
  * hiredis parses (redisReader with our own reply functions and limits) and formats; the socket is
  * ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too large
@@ -389,6 +389,14 @@ struct l2_gauges {
     uint64_t connection;
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
+/*
+ * Whether a value of so many bytes (of its envelope) may be sent. Not: it is above what the server
+ * takes as one argument (proto-max-bulk-len), which is learnt when it has closed a connection for
+ * one; or so much is on its way to it that there is no room. Any thread; a hint about the room.
+ */
+bool l2_takes(const struct l2 *l2, size_t bytes);
+/* The largest argument that the server is known, or believed, to take. Never less than 1 MiB. */
+size_t l2_argument_max(const struct l2 *l2);
 /* Why there is no connection, as a line for people; the listener's has its own. Any thread. */
 #define L2_PROBLEM_BYTES 200
 struct l2_problem {

@@ -28,9 +28,12 @@
 
 /* Far above any number of callers: for a server that takes requests and never answers. */
 #define IN_FLIGHT_MAX 65536u
-/* What a server that reads nothing can make us hold; one larger request may pass alone. A change
- * that is refused is queued by coherence. */
-#define IN_FLIGHT_BYTES_MAX (64u << 20)
+/* What a server that reads nothing can make us hold; one larger request may pass alone. Large ones
+ * are full for each other only: a read that finds a few values of 64 MiB on their way is late, but
+ * Redis is not away. A change that is refused is queued by coherence. */
+#define SMALL_BYTES (64u << 10)
+#define IN_FLIGHT_SMALL_MAX (16u << 20)
+#define IN_FLIGHT_LARGE_MAX (48u << 20)
 /* Reads stop before: callers that miss must not take the room of changes. */
 #define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
 
@@ -91,10 +94,16 @@ static void request_free(struct l2 *l2, struct request *r)
     mem_free(l2->env->mem, NULL, r, sizeof(*r));
 }
 
+static bool is_large(size_t wire_len)
+{
+    return wire_len > SMALL_BYTES;
+}
+
 static void request_done(struct l2 *l2, struct request *r)
 {
     atomic_fetch_sub_explicit(&l2->in_flight, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&l2->in_flight_bytes, r->wire_len, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
+                              memory_order_relaxed);
     request_free(l2, r);
 }
 
@@ -148,12 +157,17 @@ static struct request *request_create(struct l2 *l2, struct command *command,
     return NULL;
 }
 
-static bool has_room(struct l2 *l2, const struct request *r, enum submit_kind kind)
+static bool has_room_for(const struct l2 *l2, size_t wire_len)
+{
+    bool large = is_large(wire_len);
+    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes[large], memory_order_relaxed);
+    return bytes == 0 || bytes + wire_len <= (large ? IN_FLIGHT_LARGE_MAX : IN_FLIGHT_SMALL_MAX);
+}
+
+static bool may_count(const struct l2 *l2, enum submit_kind kind)
 {
     uint32_t count = atomic_load_explicit(&l2->in_flight, memory_order_relaxed);
-    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes, memory_order_relaxed);
-    return count < (kind == SUBMIT_READ ? IN_FLIGHT_READS_MAX : IN_FLIGHT_MAX) &&
-           (bytes == 0 || bytes + r->wire_len <= IN_FLIGHT_BYTES_MAX);
+    return count < (kind == SUBMIT_READ ? IN_FLIGHT_READS_MAX : IN_FLIGHT_MAX);
 }
 
 /* REQUIRES(lock). Whether the request may be queued. */
@@ -165,7 +179,9 @@ static int admit_locked(struct l2 *l2, const struct submit *submit, const struct
         return NIGH_EOFFLINE;
     if (submit->kind == SUBMIT_BEAT)
         return 0;
-    if (!has_room(l2, r, submit->kind))
+    if (!has_room_for(l2, r->wire_len))
+        return is_large(r->wire_len) ? NIGH_EBUSY : NIGH_EOFFLINE;
+    if (!may_count(l2, submit->kind))
         return NIGH_EOFFLINE;
     bool reads = submit->kind == SUBMIT_READ;
     return !reads || breaker_allows(&l2->breaker, clock_now_ns(l2->env->clock)) ? 0
@@ -185,19 +201,54 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     if (!refused) {
         list_push(&l2->queue, r);
         atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&l2->in_flight_bytes, r->wire_len, memory_order_relaxed);
+        atomic_fetch_add_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
+                                  memory_order_relaxed);
         wake = l2->asleep;
         l2->asleep = false; /* one wake-up brings everything that is queued until it comes */
     }
     pthread_mutex_unlock(&l2->lock);
     if (refused) {
-        if (counts)
+        if (counts && refused != NIGH_EBUSY) /* who has something so large says what it did */
             stats_count(l2->stats, STATS_L2_REFUSED);
         request_free(l2, r);
     }
     if (wake)
         io_wake(l2);
     return refused;
+}
+
+/* ---- what the server takes ---- */
+
+/* proto-max-bulk-len cannot be set to less. */
+#define ARGUMENT_MAX_LEAST (1u << 20)
+
+size_t l2_argument_max(const struct l2 *l2)
+{
+    uint64_t learnt = atomic_load_explicit(&l2->argument_max, memory_order_relaxed);
+    return learnt ? learnt : SIZE_MAX;
+}
+
+bool l2_takes(const struct l2 *l2, size_t bytes)
+{
+    return bytes <= l2_argument_max(l2) && has_room_for(l2, bytes);
+}
+
+bool pipeline_awaits_large(const struct l2 *l2)
+{
+    for (const struct request *r = l2->pending.head; r; r = r->next)
+        if (r->wire_len > ARGUMENT_MAX_LEAST)
+            return true;
+    return false;
+}
+
+/* An argument of this request was too large. How much too large is told by the next handshake, if
+ * we may ask; half of it is safe to believe: a few values more are kept out than need be. */
+static void learn_argument(struct l2 *l2, const struct request *r)
+{
+    uint64_t most = u64_min(r->wire_len, l2_argument_max(l2)) / 2;
+    atomic_store_explicit(&l2->argument_max, u64_max(most, ARGUMENT_MAX_LEAST),
+                          memory_order_relaxed);
+    l2->conn.asks_limit = true;
 }
 
 /* ---- I/O thread ---- */
@@ -292,6 +343,15 @@ static bool is_fatal(const struct reply *reply)
     return false;
 }
 
+/* The server's last words before it closes; the request before which it read them is this one. */
+static bool is_too_large(const struct reply *reply)
+{
+    static const char words[] = "ERR Protocol error: invalid bulk length";
+    size_t len = sizeof(words) - 1;
+    return reply->type == REPLY_ERROR && reply->bytes.len >= len &&
+           memcmp(reply->bytes.data, words, len) == 0;
+}
+
 /* Errors that speak of the server rather than of the request. */
 static bool is_sick(const struct reply *reply)
 {
@@ -316,6 +376,8 @@ static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns
 static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
 {
     bool fatal = is_fatal(reply);
+    if (is_too_large(reply))
+        learn_argument(l2, r);
     if (fatal)
         conn_problem(&l2->conn, "", reply->bytes);
     else

@@ -64,6 +64,7 @@
     X(L2_REFUSED, "l2_refused", "requests refused at once: breaker open, no connection, no room")  \
     X(L2_FILL, "l2_fill", "fills that Redis accepted")                                             \
     X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or newer version there")     \
+    X(L2_OVERSIZE, "l2_oversize", "values kept out of Redis: above its limit, or no room now")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
     X(LEASE_HELD, "lease_held", "leases found held by another loader")                             \

@@ -145,15 +145,23 @@ TEST(what_is_not_sent_yet_is_bounded)
         const struct l2_op op = client_op(&c, &syncs[taken], CLIENT_DEADLINE_MS);
         int rc = l2_fill(c.l2, &key, &fill, &op);
         if (rc) {
-            CHECK_EQ(rc, NIGH_EOFFLINE);
+            CHECK_EQ(rc, NIGH_EBUSY);
             break;
         }
         taken++;
     }
-    CHECK_EQ(taken, 63); /* of 64 MiB, with their envelopes */
+    CHECK_EQ(taken, 47); /* of 48 MiB, with their envelopes */
+    CHECK(!l2_takes(c.l2, MIB));
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_REFUSED), 0);
+    static struct l2_sync small; /* what is small has room of its own */
+    const struct l2_op small_op = client_op(&c, &small, CLIENT_DEADLINE_MS);
+    CHECK_EQ(l2_get(c.l2, &key, &small_op), 0);
     l2_drop_connection(c.l2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS,
-                 (l2_step(c.l2, 0), atomic_load(&c.l2->in_flight_bytes) == 0));
+                 (l2_step(c.l2, 0), atomic_load(&c.l2->in_flight_bytes[1]) == 0));
+    CHECK(l2_takes(c.l2, MIB));
+    CHECK(l2_takes(c.l2, 64 * MIB)); /* alone */
+    l2_answer_free(l2_sync_wait(&small));
     for (int i = 0; i < taken; i++) {
         struct l2_answer *a = l2_sync_wait(&syncs[i]);
         CHECK_EQ(a->status, NIGH_EOFFLINE);

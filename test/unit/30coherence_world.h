@@ -659,6 +659,12 @@ void l2_channel_reconnect(struct l2_channel *ch)
     ch->reconnects++;
 }
 
+size_t l2_argument_max(const struct l2 *l2)
+{
+    (void)l2;
+    return SIZE_MAX;
+}
+
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
 {
     (void)ch;
