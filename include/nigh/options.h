@@ -73,9 +73,9 @@ enum nigh_log_to {
  * goes on. In a child of fork() it is not called.
  *
  * It may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED while
- * that closes), and anything at all on others, but nothing else. It must return: no longjmp() out
- * of it, and no exception, which finds no handler on nigh's thread. If it ends its thread with
- * pthread_exit(), messages go on from another one.
+ * that closes), and anything at all on others, but nothing else. No longjmp() may leave it. An
+ * exception ends where it leaves it; if it ends its thread with pthread_exit(), messages go on from
+ * another one.
  *
  * Threads   one of its own, nigh-log, with all signals blocked; with threads=none whoever calls
  *           nigh_tick() and nigh_close(), which wait for it

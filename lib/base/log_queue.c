@@ -10,8 +10,7 @@
  *
  * A hook may end the thread that it runs on, with pthread_exit(). Its line counts as handed out;
  * our thread then starts another in its place (hook_ended()), and a host's only gives up the turn.
- * This file is compiled with -fexceptions, so an exception that leaves a hook on the host's thread
- * does the same. On ours it has no handler: std::terminate().
+ * An exception that leaves a hook ends here, and its line counts as handed out, too.
  *
  * How the thread ends: it marks the queue ENDED and is joined. If it does not come within the time,
  * because a hook blocks, the queue is marked ABANDONED instead, and the thread, when it comes back,
@@ -175,7 +174,7 @@ static void go(struct log_queue *q)
     release(q);
 }
 
-/* The hook has ended its thread, or thrown. */
+/* The hook has ended its thread. */
 static void hook_ended(void *arg)
 {
     struct log_queue *q = arg;
@@ -189,18 +188,31 @@ static void hook_ended(void *arg)
         go(q);
 }
 
-static void hand_out(struct log_queue *q)
-{
+/* A line on its way out. */
+struct handing {
+    const struct log_out *out;
     enum nigh_log_level level;
     char text[LOG_TEXT_BYTES];
+    bool whole;
+};
+
+static void write_line(void *arg)
+{
+    struct handing *h = arg;
+    h->whole = log_out_write(h->out, h->level, h->text);
+}
+
+static void hand_out(struct log_queue *q)
+{
+    struct handing h = {.out = &q->out};
     uint32_t lost;
-    while (!is_abandoned(q) && take_line(q, &level, text, &lost)) {
-        bool whole;
+    while (!is_abandoned(q) && take_line(q, &h.level, h.text, &lost)) {
+        h.whole = true; /* whatever it says when it throws */
         pthread_cleanup_push(hook_ended, q);
-        whole = log_out_write(&q->out, level, text);
+        unwind_catch(write_line, &h);
         pthread_cleanup_pop(0);
-        q->unsaid = whole ? 0 : lost + 1;
-        if (!whole)
+        q->unsaid = h.whole ? 0 : lost + 1;
+        if (!h.whole)
             count_lost(q, 1);
         note_handed(q);
     }

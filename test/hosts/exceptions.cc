@@ -84,7 +84,7 @@ int write(void *arg, const struct nigh_write_op *)
     return 0;
 }
 
-enum { THROWN = 1000 }; /* beside what calls return */
+const int THROWN = 1000; /* beside what calls return */
 
 int fetch(struct nigh_space *space, const std::string &key, uint32_t flags = 0)
 {
@@ -283,6 +283,85 @@ TEST(another_node_loads_at_once_after_an_exception)
         CHECK_WITHIN(PATIENCE_MS, fetch(b.space, key) == NIGH_FRESH && b.db.loads > loads);
         CHECK_LT(check_now_ms() - began, 30000); /* of the lease */
     }
+}
+
+/* ---- after the close, in the log, without threads ---- */
+
+TEST(an_exception_after_the_close_ends_quietly)
+{
+    for (enum nigh_run_on run_on : {NIGH_RUN_CALLER, NIGH_RUN_WORKER}) {
+        Database db;
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        struct nigh *cache;
+        struct nigh_space *space;
+        int rc = 0;
+        o.l1_memory = 8u << 20;
+        so.run_on = run_on;
+        so.load_deadline_ms = 200;
+        REQUIRE_EQ(nigh_open(&o, &cache), 0);
+        REQUIRE_EQ(nigh_space_open(cache, "s", &so, load, nullptr, &db, &space), 0);
+        db.held = true;
+        db.throws = -1;
+        std::thread loader([&] { rc = fetch(space, "k"); });
+        CHECK_WITHIN(PATIENCE_MS, db.running);
+        uint64_t began = check_now_ms();
+        nigh_close(cache);
+        CHECK_LT(check_now_ms() - began, PATIENCE_MS);
+        db.held = false;
+        loader.join();
+        CHECK_EQ(rc, run_on == NIGH_RUN_CALLER ? THROWN : (int)NIGH_ETIMEDOUT);
+        CHECK_WITHIN(PATIENCE_MS, Guard::alive == 0);
+    }
+}
+
+static std::atomic<int> said;
+
+static void throwing_log(void *, enum nigh_log_level, const char *)
+{
+    said++;
+    throw std::runtime_error("the log is full");
+}
+
+TEST(a_log_hook_may_throw)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    o.l1_memory = 8u << 20;
+    o.redis_uri = "unix:///nonexistent/redis.sock";
+    o.log = throwing_log;
+    for (enum nigh_threads threads : {NIGH_THREADS_OWN, NIGH_THREADS_NONE}) {
+        o.threads = threads;
+        said = 0;
+        REQUIRE_EQ(nigh_open(&o, &cache), 0);
+        REQUIRE_EQ(nigh_set(cache, "lease.time", "2s"), 0); /* is said */
+        CHECK_WITHIN(PATIENCE_MS, (nigh_tick(cache), said >= 1));
+        nigh_close(cache);
+    }
+}
+
+TEST(without_threads_an_exception_of_a_refresh_does_not_leave_the_tick)
+{
+    Database db;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh *cache;
+    struct nigh_space *space;
+    o.l1_memory = 8u << 20;
+    o.threads = NIGH_THREADS_NONE;
+    so.soft_ttl_ms = 1;
+    so.error_ttl_ms = NIGH_NONE;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    REQUIRE_EQ(nigh_space_open(cache, "s", &so, load, nullptr, &db, &space), 0);
+    db.throws = 1;
+    CHECK_EQ(fetch(space, "k"), THROWN); /* it is the caller's own */
+    CHECK_EQ(fetch(space, "k"), NIGH_FRESH);
+    CHECK_WITHIN(PATIENCE_MS, (check_pause(), fetch(space, "k") == NIGH_STALE));
+    db.throws = 1;
+    CHECK_WITHIN(PATIENCE_MS, (fetch(space, "k"), nigh_tick(cache) >= 0 && db.throws == 0));
+    CHECK_WITHIN(PATIENCE_MS, nigh_tick(cache) >= 0 && fetch(space, "k") >= 0);
+    CHECK_EQ(nigh_stats_value(cache, nullptr, "load_failed"), 2);
+    nigh_close(cache);
 }
 
 /* ---- all at once ---- */
