@@ -179,6 +179,8 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
         return l2_is_gone(ch->config.l2) ? 0 : attend_closed(ch, now_ns);
+    if (conn_seek(c))
+        return NIGH_EOFFLINE;
     if (c->state == CONN_UP && !ch->subscribing) {
         ch->subscribing = true;
         return append(ch, "SUBSCRIBE", keys->now.channel, keys->old.channel);

@@ -180,6 +180,8 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns);
 void io_wake(struct l2 *l2);
 /* Make the descriptor of a wake-up readable, if it is still ours. */
 void io_ring(struct l2 *l2, int wake_fd);
+/* Wakes whoever may wait for the address of `l2`'s host. */
+void io_found(void *l2);
 /* The breaker's view of an answer; logs a transition. */
 void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 

@@ -123,6 +123,8 @@ static void unwatch(struct conn *c)
 int conn_flush(struct conn *c)
 {
     const struct l2_net *net = c->config->net;
+    if (c->seeks)
+        return 0;
     while (conn_wants_write(c)) {
         long n = net->write(net->arg, c->fd, c->out + c->out_at, c->out_len - c->out_at);
         if (n < 0 && is_transient(n))
@@ -309,6 +311,41 @@ uint64_t conn_handshake_deadline_ns(const struct conn *c)
 
 /* ---- life ---- */
 
+/* 1 and the address to connect to; 0: not yet; < 0: none. */
+static int find_place(struct conn *c, char address[L2_ADDRESS_BYTES], const char **ret_place)
+{
+    const struct conn_config *config = c->config;
+    *ret_place = config->lookup ? address : config->uri->place;
+    if (!config->lookup)
+        return 1;
+    int got = lookup_address(config->lookup, clock_now_ns(config->env->clock), address);
+    return got < 0 ? lost(c, "look-up of the host's name", got) : got;
+}
+
+static int go_on(struct conn *c)
+{
+    const struct l2_net *net = c->config->net;
+    char address[L2_ADDRESS_BYTES];
+    const char *place;
+    int got = find_place(c, address, &place);
+    if (got <= 0)
+        return got;
+    int fd = net->connect(net->arg, place, c->config->uri->port);
+    if (fd < 0)
+        return lost(c, "connect", fd);
+    c->fd = fd;
+    c->seeks = false;
+    return send_handshake(c);
+}
+
+int conn_seek(struct conn *c)
+{
+    int failed = c->seeks ? go_on(c) : 0;
+    if (failed)
+        conn_close(c);
+    return failed;
+}
+
 int conn_open(struct conn *c)
 {
     const struct conn_config *config = c->config;
@@ -320,18 +357,9 @@ int conn_open(struct conn *c)
     c->words[0] = '\0';
     c->limit = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
-    c->fd = config->net->connect(config->net->arg, config->uri->place, config->uri->port);
-    if (c->fd < 0) {
-        failed = lost(c, "connect", c->fd);
-        c->fd = -1;
-        reader_fini(&c->reader);
-        return failed;
-    }
     c->state = CONN_HANDSHAKE;
-    failed = send_handshake(c);
-    if (failed)
-        conn_close(c);
-    return failed;
+    c->seeks = true;
+    return conn_seek(c);
 }
 
 void conn_close(struct conn *c)
@@ -342,6 +370,7 @@ void conn_close(struct conn *c)
     if (c->fd >= 0)
         c->config->net->close(c->config->net->arg, c->fd);
     c->fd = -1;
+    c->seeks = false;
     c->state = CONN_CLOSED;
     reader_fini(&c->reader);
     out_free(c);

@@ -21,6 +21,7 @@
 #define NIGH_L2_CONN_H
 
 #include "l2/l2.h"
+#include "l2/lookup.h"
 #include "l2/reply.h"
 #include "l2/uri.h"
 
@@ -36,6 +37,7 @@ struct conn_config {
     struct stats *stats;
     const struct l2_net *net;
     const struct uri *uri;
+    struct lookup *lookup; /* NULL: the host is no name */
     uint64_t connect_timeout_ns;
     size_t bulk_max;
     int poll_fd; /* an epoll instance that is to know our sockets; -1: none */
@@ -44,7 +46,8 @@ struct conn_config {
 struct conn {
     const struct conn_config *config;
     enum conn_state state;
-    int fd; /* -1 while CLOSED */
+    int fd; /* -1 while CLOSED, and while `seeks` */
+    bool seeks; /* in HANDSHAKE: the host's name is still being looked up */
     uint32_t watched; /* the events by which poll_fd knows it; 0: not */
     struct reader reader;
     char *out; /* what is to be written: out[out_at .. out_len) */
@@ -70,6 +73,8 @@ struct conn {
 void conn_init(struct conn *c, const struct conn_config *config);
 /* Start to connect. 0, or < 0 and CLOSED. */
 int conn_open(struct conn *c);
+/* Go on, if the name has been found by now; else, and where none is sought, do nothing. Same. */
+int conn_seek(struct conn *c);
 void conn_close(struct conn *c);
 /* Its descriptor is not ours any more: not to be closed, nor written to. */
 void conn_disown(struct conn *c);

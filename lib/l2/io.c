@@ -60,6 +60,12 @@ static void wake_channel(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
 }
 
+void io_found(void *arg)
+{
+    io_wake(arg);
+    wake_channel(arg);
+}
+
 /* How the server is set up, if that will do harm: once, as long as it is the same. */
 static void advise(struct l2 *l2)
 {
@@ -133,7 +139,8 @@ static const char *reason_to_lose(struct l2 *l2, uint64_t now_ns)
     if (atomic_exchange_explicit(&l2->drop, false, memory_order_relaxed) && c->state != CONN_CLOSED)
         return "given up";
     if (c->state == CONN_HANDSHAKE && now_ns >= conn_handshake_deadline_ns(c))
-        return "no answer in the time for connecting";
+        return c->seeks ? "its name was not found in the time for connecting"
+                        : "no answer in the time for connecting";
     return NULL;
 }
 
@@ -162,6 +169,8 @@ static void check_connection(struct l2 *l2, uint64_t now_ns)
     const char *reason = reason_to_lose(l2, now_ns);
     if (reason)
         lose_for(l2, reason, now_ns);
+    else if (conn_seek(&l2->conn))
+        lose(l2, now_ns);
     if (l2->conn.state != CONN_CLOSED || now_ns < l2->backoff.next_ns || l2_is_gone(l2))
         return;
     backoff_begin(&l2->backoff, l2->env->random, now_ns);

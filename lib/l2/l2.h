@@ -32,8 +32,20 @@
 
 struct l2;
 
+/* Where a host may be reached, as text: what connect takes, too. */
+#define L2_ADDRESSES_MAX 16u
+#define L2_ADDRESS_BYTES 64u
+struct l2_addresses {
+    unsigned count;
+    char text[L2_ADDRESSES_MAX][L2_ADDRESS_BYTES];
+};
+/* May block for long. 0 or -errno. */
+typedef int (*l2_look_up_fn)(const char *host, struct l2_addresses *ret);
+
 /* The socket calls, so that a simulation can be the network. NULL in the config: the kernel's. */
 struct l2_net {
+    /* Runs on a thread of its own. NULL: connect is given names as they are. */
+    l2_look_up_fn look_up;
     /* Non-blocking; port 0: a unix socket. fd or -errno. */
     int (*connect)(void *arg, const char *host_or_path, uint16_t port);
     long (*read)(void *arg, int fd, void *buffer, size_t size);      /* as read(2), -errno */

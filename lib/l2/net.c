@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The kernel's sockets. Every call is non-blocking except the wait, and the look-up of a host
-// name.
-//
-// A name is looked up while its connection is being made, when no request can be in flight;
-// numeric hosts and unix sockets never wait. With several addresses each attempt takes the next
-// one, so a host whose first address is dead is reached on the second attempt.
+// The kernel's sockets. Every call is non-blocking except the wait, and the look-up of a host's
+// name, which runs on a thread of its own (lookup.c). With several addresses each attempt takes
+// the next one, so a host whose first address is dead is reached on the second attempt.
 //
 // No getsockopt(SO_ERROR) after a connect: a send on a socket that failed to connect returns that
 // error, and one that is still connecting returns EAGAIN.
@@ -30,9 +27,6 @@ static const int unsent_max = 128 << 10;
 /* A host that closes all descriptors (closefrom) closes ours, under a sleep that does not end by
  * that, and that nobody can end any more. */
 #define WAIT_MAX_NS NS_PER_S
-
-/* Which address of a host the next attempt takes. Shared by all caches: any value will do. */
-static _Atomic unsigned turn;
 
 static int connect_to(const struct sockaddr *address, socklen_t len)
 {
@@ -65,24 +59,41 @@ static int connect_unix(const char *path)
     return connect_to((const struct sockaddr *)(const void *)&address, sizeof(address));
 }
 
-static int connect_tcp(const char *host, uint16_t port)
+/* 0 or -errno. */
+static int ask_names(const char *host, const char *service, int flags, struct addrinfo **ret)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    int error = getaddrinfo(host, service, &hints, ret);
+    return error == 0 ? 0 : error == EAI_SYSTEM ? -errno : error == EAI_AGAIN ? -EAGAIN
+                                                                              : -EHOSTUNREACH;
+}
+
+static int connect_tcp(const char *address, uint16_t port)
+{
     struct addrinfo *list = NULL;
     char service[8];
     snprintf(service, sizeof(service), "%u", port);
-    if (getaddrinfo(host, service, &hints, &list) != 0)
-        return -EHOSTUNREACH;
-    unsigned count = 0;
-    for (const struct addrinfo *a = list; a; a = a->ai_next)
-        count++;
-    const struct addrinfo *chosen = list;
-    for (unsigned skip = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % count;
-         skip > 0; skip--)
-        chosen = chosen->ai_next;
-    int fd = connect_to(chosen->ai_addr, chosen->ai_addrlen);
+    int error = ask_names(address, service, AI_NUMERICHOST | AI_NUMERICSERV, &list);
+    if (error)
+        return error;
+    int fd = connect_to(list->ai_addr, list->ai_addrlen);
     freeaddrinfo(list);
     return fd;
+}
+
+static int net_look_up(const char *host, struct l2_addresses *ret)
+{
+    struct addrinfo *list = NULL;
+    int error = ask_names(host, NULL, 0, &list);
+    if (error)
+        return error;
+    ret->count = 0;
+    for (const struct addrinfo *a = list; a && ret->count < L2_ADDRESSES_MAX; a = a->ai_next)
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, ret->text[ret->count], L2_ADDRESS_BYTES, NULL,
+                        0, NI_NUMERICHOST) == 0)
+            ret->count++;
+    freeaddrinfo(list);
+    return 0;
 }
 
 static int net_connect(void *arg, const char *host_or_path, uint16_t port)
@@ -139,6 +150,7 @@ static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wa
 }
 
 const struct l2_net net_kernel = {
+    .look_up = net_look_up,
     .connect = net_connect,
     .read = net_read,
     .write = net_write,

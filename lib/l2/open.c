@@ -53,6 +53,7 @@ static void destroy(struct l2 *l2)
     if (ours && l2->poll_fd >= 0)
         close(l2->poll_fd);
     outage_fini(&l2->outage);
+    lookup_leave(l2->conn_config.lookup);
     pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
@@ -75,16 +76,27 @@ static int start_poll(struct l2 *l2)
     return l2->poll_fd < 0 ? NIGH_ETHREAD : poll_fd_add(l2->poll_fd, l2->wake_fd);
 }
 
+/* Whoever looks names up, if the host is one. */
+static int start_lookup(struct l2 *l2)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    if (!net->look_up || l2->uri.port == 0 || !lookup_is_name(l2->uri.place))
+        return 0;
+    l2->conn_config.lookup = lookup_create(l2->uri.place, net->look_up, io_found, l2);
+    return l2->conn_config.lookup ? 0 : NIGH_ENOMEM;
+}
+
 /* The wake-up and the thread, of a client that is otherwise complete. */
 static int start(struct l2 *l2)
 {
     l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (l2->wake_fd < 0)
         return NIGH_ETHREAD;
-    if (!l2->env->own_threads)
-        return start_poll(l2);
+    int failed = start_lookup(l2);
+    if (failed || !l2->env->own_threads)
+        return failed ? failed : start_poll(l2);
     atomic_store_explicit(&l2->stepping, true, memory_order_relaxed);
-    int failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
+    failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
     l2->threaded = !failed;
     return failed;
 }

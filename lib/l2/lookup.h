@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a host's name to its addresses, without anybody waiting for a name server.
+ *
+ *     lookup_address() --- nothing known ---> thread "nigh-lookup" --- done ---> wake(arg)
+ *           ^                                                                       |
+ *           +------------------------- asked again: an address ---------------------+
+ *
+ * getaddrinfo() takes as long as it likes, tens of seconds where a name server is dead, and there
+ * is no way to end it. So it has a thread of its own, one at a time per client, also where the
+ * library starts no threads otherwise (threads=none): signals blocked, detached, gone when it has answered.
+ * A client that closes leaves it behind; what both use is freed by the last.
+ *
+ * Numeric hosts and unix sockets need none of this.
+ */
+#ifndef NIGH_L2_LOOKUP_H
+#define NIGH_L2_LOOKUP_H
+
+#include "l2/l2.h"
+
+struct lookup;
+
+/* Whether the host has to be looked up at all. */
+bool lookup_is_name(const char *host);
+
+/* `look_up` runs on the thread, and `wake` too, which must not block. NULL: no memory. */
+struct lookup *lookup_create(const char *host, l2_look_up_fn look_up, void (*wake)(void *arg),
+                             void *arg);
+/* `wake` is not called any more. NULL is fine. */
+void lookup_leave(struct lookup *l);
+
+/* One of the addresses, another each time: 1. 0: it is being looked up. -errno: it was not found,
+ * or there is no thread to look; the next call tries again. Any thread. */
+int lookup_address(struct lookup *l, uint64_t now_ns, char ret_address[L2_ADDRESS_BYTES]);
+
+#endif
