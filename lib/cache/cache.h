@@ -73,6 +73,7 @@ struct nigh_space {
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
     _Atomic uint32_t loads;     /* (a) running now */
+    _Atomic uint32_t refreshes; /* (a) flights behind callers, from their first request on */
     struct coherence_schema registered; /* with Redis */
 };
 

@@ -52,6 +52,8 @@ void load_free(void *arg, struct flight *f)
         l1_entry_unref(f->result);
     if (!l)
         return;
+    if (f->background)
+        atomic_fetch_sub_explicit(&l->space->refreshes, 1, memory_order_relaxed);
     load_release_lease(l); /* still held when two loaders in a row ended their threads */
     if (l->answer)
         l2_answer_free(l->answer);
@@ -88,7 +90,8 @@ void load_replied(void *flight, struct l2_answer *answer)
 uint64_t load_request_deadline_ns(const struct load *l)
 {
     const struct nigh *cache = l->space->cache;
-    uint32_t ms = l->stale ? cache->l2_stale_deadline_ms : cache->l2_deadline_ms;
+    bool waited_for = l->stale && !l->flight->background;
+    uint32_t ms = waited_for ? cache->l2_stale_deadline_ms : cache->l2_deadline_ms;
     return u64_min(clock_deadline_ns(&cache->clock, ms), l->flight->deadline_ns);
 }
 
@@ -402,13 +405,24 @@ void load_step(void *arg, struct flight *f, uint32_t events)
         load_land_stale(l, NIGH_ETIMEDOUT);
 }
 
+/* Whether a stale value is to be left as it is for now. */
+static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
+{
+    struct nigh *cache = space->cache;
+    int error;
+    if (!space->loader || atomic_load_explicit(&cache->closing, memory_order_relaxed) ||
+        failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), &error))
+        return true;
+    if (atomic_load_explicit(&space->refreshes, memory_order_relaxed) < space->rules.loads_max)
+        return false;
+    stats_count(&space->stats, STATS_REFRESH_BUSY);
+    return true;
+}
+
 void load_refresh(struct nigh_space *space, const struct l1_key *key)
 {
     struct nigh *cache = space->cache;
-    uint64_t now_ns = clock_now_ns(&cache->clock);
-    int error;
-    if (!space->loader || atomic_load_explicit(&cache->closing, memory_order_relaxed) ||
-        failures_find(&cache->failures, key->hash, now_ns, &error))
+    if (spares_refresh(space, key))
         return;
     struct flight_join join = {
         .key = {space, space->id, key->hash, key->data, key->len},
@@ -422,6 +436,7 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key)
     if (flight_join(cache->flights, &join, &f) != FLIGHT_LEADER)
         return;
     if (load_create(space, f, NULL, false)) {
+        atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
         stats_count(&space->stats, STATS_REFRESH);
         flight_hand_over(f);
     } else {

@@ -80,7 +80,11 @@ void load_land_bare(struct flight *f, int outcome);
 void load_step(void *arg, struct flight *f, uint32_t events);
 void load_free(void *arg, struct flight *f);
 
-/* Refresh a key behind its caller, unless one flies, failed lately, or the cache closes. */
+/*
+ * Refresh a key behind its caller, unless one flies, failed lately, or the cache closes. At most
+ * `space.loads` at a time: when all is stale at once, thousands that ask Redis together would wait
+ * for one another beyond their deadlines, and load without a lease. The next read begins another.
+ */
 void load_refresh(struct nigh_space *space, const struct l1_key *key);
 
 /* ---- between the three files ---- */

@@ -40,6 +40,7 @@
     X(LOAD_OVERRUN, "load_overrun", "loads that ended after their deadline")                       \
     X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
     X(REFRESH, "refresh", "loads behind a value that was served stale")                            \
+    X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads are refreshed already")     \
     X(ERROR_SERVED, "error_served", "reads answered by a remembered loader error")                 \
     /* L1 */                                                                                       \
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \

@@ -227,6 +227,31 @@ TEST(a_stale_value_is_returned_and_refreshed_behind)
     world_close(&w);
 }
 
+/* When all is stale at once, thousands of refreshes would wait for one another at Redis. */
+TEST(no_more_is_refreshed_at_once_than_may_be_loaded)
+{
+    static const char *const keys[] = {"a", "b", "c", "d", "e"};
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = exact_space();
+    so.loads_max = 2;
+    world_open(&w, &o, &so);
+    for (int i = 0; i < 5; i++)
+        ask_fetch(w.space, keys[i], NULL);
+    world_advance(&w, 1200);
+    for (int round = 1; round <= 3; round++) { /* two, two, and the last */
+        for (int i = 0; i < 5; i++)
+            CHECK_GE(ask_fetch(w.space, keys[i], NULL).outcome, 0);
+        CHECK_EQ(world_count(&w, "refresh"), round < 3 ? 2 * round : 5);
+        world_settle(&w);
+    }
+    CHECK_EQ(w.origin.loads, 10);
+    CHECK_EQ(world_count(&w, "refresh_busy"), 3 + 1);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(ask_fetch(w.space, keys[i], NULL).outcome, NIGH_FRESH);
+    world_close(&w);
+}
+
 TEST(get_of_a_stale_value_refreshes_nothing)
 {
     struct world w;
