@@ -262,7 +262,7 @@ static struct nigh_space *held_space(struct world *w)
 {
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     struct nigh_space *space;
-    so.load_deadline_ms = 100;
+    so.load_deadline_ms = 4000;
     REQUIRE_EQ(nigh_space_open(w->cache, "held", &so, origin_load, NULL, &w->origin, &space), 0);
     return space;
 }
@@ -275,10 +275,12 @@ TEST(closing_without_a_loader_gives_its_lease_back)
     redis_start(&server, NULL);
     origin_init(&w.origin);
     open_scene(&w, &server);
+    REQUIRE_EQ(nigh_set(w.cache, "lease.time", "2s"), 0);
     origin_hold(&w.origin);
     asker_start(&asker, held_space(&w), "k", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1);
-    REQUIRE_EQ(nigh_set(w.cache, "lease.time", "600s"), 0); /* extended, it would stay */
+    /* Extended before the deadline, it would stay for longer than a second after it. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "lease_extended") > 0);
     CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:!lease:held:k"), 1);
     world_close(&w);
     CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:!lease:held:k"), 0);
