@@ -50,7 +50,8 @@ struct log_queue {
     bool threaded;              /* (c) */
     struct park park;           /* (c) by the kernel's clock: the cache's may go first */
     struct turn reading;        /* without own thread */
-    pthread_t thread;           /* (r) of RUNNING and ENDED */
+    pthread_t thread;           /* (r) itself, of RUNNING and ENDED */
+    _Atomic uint32_t begun;     /* pair(log.begun): its starter has let go of it; futex word */
     uint32_t head;              /* (r) next line to be read */
     uint32_t unsaid;            /* (r) lost where they went to, and not told yet */
     _Atomic uint32_t tail;      /* (a) next line to be written */
@@ -174,6 +175,28 @@ static void go(struct log_queue *q)
     release(q);
 }
 
+/* The thread waits until its starter is through with it: a hook could end the new one at once, and
+ * it would be named when it is gone. */
+static int begin_thread(struct log_queue *q)
+{
+    pthread_t thread;
+    int rc = thread_start(&thread, "nigh-log", THREAD_STACK_BYTES, run, q);
+    if (rc != 0)
+        return rc;
+    atomic_store_explicit(&q->begun, 1, memory_order_release); /* pair(log.begun): we are through */
+    park_wake(&q->park, &q->begun, 1);
+    return 0;
+}
+
+static void await_starter(struct log_queue *q)
+{
+    /* pair(log.begun): the starter is through */
+    while (atomic_load_explicit(&q->begun, memory_order_acquire) == 0)
+        park_wait(&q->park, &q->begun, 0, CLOCK_NEVER_NS);
+    atomic_store_explicit(&q->begun, 0, memory_order_relaxed); /* for the next, if we start it */
+    q->thread = pthread_self();
+}
+
 /* The hook has ended its thread. */
 static void hook_ended(void *arg)
 {
@@ -184,8 +207,10 @@ static void hook_ended(void *arg)
         return;
     }
     pthread_detach(pthread_self());
-    if (is_abandoned(q) || thread_start(&q->thread, "nigh-log", THREAD_STACK_BYTES, run, q) != 0)
+    atomic_fetch_add_explicit(&q->users, 1, memory_order_relaxed); /* the next one's */
+    if (is_abandoned(q) || begin_thread(q) != 0)
         go(q);
+    release(q);
 }
 
 /* A line on its way out. */
@@ -222,6 +247,7 @@ static void *run(void *arg)
 {
     struct log_queue *q = arg;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    await_starter(q);
     for (;;) {
         /* pair(log.poke): read before the look at the queue, lest a poke be lost */
         uint32_t seen = atomic_load_explicit(&q->pokes, memory_order_acquire);
@@ -321,7 +347,7 @@ int log_queue_create(const struct log_out *out, bool own_thread, struct log_queu
     atomic_init(&q->users, own_thread ? 2 : 1);
     for (uint32_t i = 0; i < LINES; i++)
         atomic_init(&q->lines[i].turn, i);
-    if (own_thread && thread_start(&q->thread, "nigh-log", THREAD_STACK_BYTES, run, q) != 0) {
+    if (own_thread && begin_thread(q) != 0) {
         free(q);
         return NIGH_ETHREAD;
     }

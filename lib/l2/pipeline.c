@@ -380,7 +380,7 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
         learn_argument(l2, r);
     if (fatal)
         conn_problem(&l2->conn, "", reply->bytes);
-    else
+    else if (!reply_is_error(reply, "NOSCRIPT")) /* to one that nobody waits for any more */
         LOG(l2->env->log, NIGH_LOG_WARN, "redis refuses a request: %s", l2->conn.words);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
