@@ -63,7 +63,7 @@ struct nigh_space {
     struct l1_space l1;         /* (c) */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
-    _Atomic uint32_t plain_forks; /* (a) cache_takes_plain() */
+    uint32_t plain_forks;       /* (c) cache_takes_plain(); but see cache_stop_plain() */
     struct stats stats;         /* its id */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
@@ -174,7 +174,13 @@ static inline int cache_check_open(const struct nigh *cache)
 static inline bool cache_takes_plain(const struct nigh_space *space)
 {
     return NIGH_LIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) ==
-                       atomic_load_explicit(&space->plain_forks, memory_order_relaxed));
+                       space->plain_forks);
+}
+/* No read goes the short way any more. Reads may be under way, of loaders that return late: each
+ * sees the one number or the other. An atomic field would cost each hit an instruction. */
+static inline void cache_stop_plain(struct nigh_space *space)
+{
+    __atomic_store_n(&space->plain_forks, CACHE_LEFT, __ATOMIC_RELAXED);
 }
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {

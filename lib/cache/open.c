@@ -373,7 +373,7 @@ static void refuse_calls(struct nigh *cache)
 {
     uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
-        atomic_store_explicit(&cache->spaces[i]->plain_forks, CACHE_LEFT, memory_order_relaxed);
+        cache_stop_plain(cache->spaces[i]);
     atomic_store_explicit(&cache->fork_count, CACHE_LEFT, memory_order_relaxed);
     rcu_wait(); /* hits that had begun */
 }
