@@ -8,7 +8,7 @@
  *   fill      the loader's side of a load                   leases    extended, given back
  *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads
- *   write     put, write                                    invalidate
+ *   put, write, and writing: what both do                 invalidate
  *   sink      what other nodes said, into L1 and flights    report    nigh_stats
  *   drive     whose turn it is without own threads
  *   options   the table                                     lookup    what an answer of L2 is worth
