@@ -219,6 +219,7 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
     caller_enter(&caller);
     tickets_give_back(space, &k, miss);
+    drive_flush(space->cache);
     caller_leave(&caller);
 }
 
