@@ -155,6 +155,8 @@ int pipeline_reply(void *l2, struct reply *reply);
 void pipeline_expire(struct l2 *l2, uint64_t now_ns);
 /* Take the client off line: answer everything with `status`. */
 void pipeline_fail(struct l2 *l2, int status);
+/* So much time has gone by since the socket was last looked at. */
+void pipeline_note_own(struct l2 *l2, uint64_t own_ns);
 /* Whether the I/O thread may sleep; if so the next submit wakes it. */
 bool pipeline_may_sleep(struct l2 *l2);
 void pipeline_woken(struct l2 *l2);

@@ -255,6 +255,7 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
         conn_last_words(&l2->conn, pipeline_reply, l2);
         lose(l2, now_ns);
     }
+    pipeline_note_own(l2, clock_now_ns(l2->env->clock) - now_ns);
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
     bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);

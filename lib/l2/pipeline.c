@@ -11,13 +11,16 @@
 //
 //   - while the oldest request without a reply is one of ours that is large: its way, and the
 //     script that runs over it, take as long as we made them (way_ns(), and no longer);
-//   - while a reply is coming in: its bytes show that the server has answered.
+//   - while a reply is coming in: its bytes show that the server has answered;
+//   - while we are at work ourselves for OWN_NS or longer, copying a value of 64 MiB, say: what the
+//     server has answered meanwhile lies in the socket (pipeline_note_own()).
 //
 // Replies come in order, so at any moment exactly one request is the next to be answered, and the
 // time it is so is either excused or not. The sum of what was excused is kept (`excused_ns`); what
 // a request has to answer for is its time under way less the growth of that sum. A server that is
 // late for everybody is so for the small ones, too: however many requests are on the wire, each is
 // next for a short time only, so the few large ones among them excuse little.
+// Two excuses for the same time count twice: a verdict less, not a wrong one.
 //
 // `done` is called with no lock held and may submit again. Lists are detached before they are
 // walked with callbacks in between.
@@ -40,6 +43,9 @@
 /* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at
  * 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
+
+/* A round of small requests takes a hundredth of it. */
+#define OWN_NS (2 * NS_PER_MS)
 
 /* A patient request's deadline is put off until bytes have not moved for so long. */
 #define MOVES_NS NS_PER_S
@@ -284,6 +290,19 @@ static uint64_t excused_ns(const struct l2 *l2, uint64_t now_ns)
     return l2->excused_ns + excused_now_ns(l2, l2->conn.reader.pending > 0, now_ns);
 }
 
+void pipeline_note_own(struct l2 *l2, uint64_t own_ns)
+{
+    if (own_ns >= OWN_NS)
+        l2->excused_ns += own_ns;
+}
+
+/* What a request has to answer for so far; `excused` is the pipeline's sum by now. */
+static uint64_t unexcused_ns(const struct request *r, uint64_t excused, uint64_t now_ns)
+{
+    uint64_t late_ns = now_ns - r->sent_ns;
+    return late_ns - u64_min(late_ns, excused - r->excused_ns);
+}
+
 /* One request to the output. It is pending from here on: part of it may reach the server. */
 static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
@@ -362,14 +381,15 @@ static bool is_sick(const struct reply *reply)
 /* A reply has come: a quick one is good evidence, a late one only if the server took its time. */
 static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns)
 {
-    uint64_t slow_ns = breaker_slow_ns(&l2->breaker), late_ns = now_ns - r->sent_ns;
+    uint64_t slow_ns = breaker_slow_ns(&l2->breaker);
+    bool quick = now_ns - r->sent_ns < slow_ns;
     l2->excused_ns += excused_now_ns(l2, true, now_ns);
     l2->awaited_ns = now_ns;
     if (r->judged)
         return;
     r->judged = true;
-    if (!served || late_ns < slow_ns || late_ns - (l2->excused_ns - r->excused_ns) >= slow_ns)
-        io_judge(l2, served && late_ns < slow_ns, now_ns);
+    if (!served || quick || unexcused_ns(r, l2->excused_ns, now_ns) >= slow_ns)
+        io_judge(l2, served && quick, now_ns);
 }
 
 /* An error reply. < 0: the connection has to go. */
@@ -450,8 +470,8 @@ int pipeline_reply(void *arg, struct reply *reply)
  * will tell. */
 static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
-    uint64_t excused = excused_ns(l2, now_ns) - r->excused_ns;
-    if (!r->judged && now_ns - r->sent_ns - excused >= breaker_slow_ns(&l2->breaker)) {
+    uint64_t under_way_ns = unexcused_ns(r, excused_ns(l2, now_ns), now_ns);
+    if (!r->judged && under_way_ns >= breaker_slow_ns(&l2->breaker)) {
         r->judged = true;
         io_judge(l2, false, now_ns);
     }

@@ -35,6 +35,7 @@ struct wire {
     size_t len;
     size_t take;    /* the socket has room for so many bytes */
     size_t written;
+    uint64_t write_ns; /* a call to write takes so long */
     unsigned closed;
 };
 
@@ -65,6 +66,7 @@ static inline long wire_write(void *arg, int fd, const void *data, size_t size)
         return -EAGAIN;
     w->take -= len;
     w->written += len;
+    fake_env_advance(&w->fake, w->write_ns);
     return (long)len;
 }
 
