@@ -51,7 +51,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
         return NIGH_ENOMEM;
     ch->config = *config;
     conn_init(&ch->conn, &config->l2->conn_config);
-    outage_init(&ch->outage, clock_now_ns(config->l2->env->clock));
+    outage_init(&ch->outage, "not connected yet", clock_now_ns(config->l2->env->clock));
     ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (ch->wake_fd >= 0 && poll_fd_add(config->l2->poll_fd, ch->wake_fd) == 0) {
         follow(config->l2, ch);

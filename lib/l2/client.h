@@ -119,6 +119,8 @@ struct l2 {
     uint64_t excused_ns;         /* (i) time in which waiting was no fault of the server's, all */
     bool proven;                 /* (i) the connection has answered a request */
     struct outage outage;        /* its own keys */
+    struct outage refusal;       /* its own keys: why requests are refused while it is connected */
+    bool refused;                /* (i) the last script was */
     const char *advised;         /* (i) what the log has advised last */
 };
 
@@ -184,6 +186,10 @@ void io_wake(struct l2 *l2);
 void io_ring(struct l2 *l2, int wake_fd);
 /* Wakes whoever may wait for the address of `l2`'s host. */
 void io_found(void *l2);
+/* The server has refused a request for reasons of its own (its words are the connection's), which
+ * the log hears once for each connection and the figures show until it executes a script. */
+void io_refused(struct l2 *l2);
+void io_served(struct l2 *l2);
 /* The breaker's view of an answer; logs a transition. */
 void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 

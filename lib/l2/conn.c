@@ -127,13 +127,17 @@ int conn_flush(struct conn *c)
         return 0;
     while (conn_wants_write(c)) {
         long n = net->write(net->arg, c->fd, c->out + c->out_at, c->out_len - c->out_at);
-        if (n < 0 && is_transient(n))
+        if (n < 0 && is_transient(n)) {
+            c->full = true;
             return watch(c);
+        }
         if (n < 0)
             return lost(c, "write", n);
         c->out_at += (size_t)n;
-        c->wrote_ns = clock_now_ns(c->config->env->clock);
+        if (c->full)
+            c->wrote_ns = clock_now_ns(c->config->env->clock);
     }
+    c->full = false;
     c->out_at = c->out_len = 0;
     if (c->out_size > OUT_KEEP_BYTES)
         out_free(c);
@@ -224,9 +228,8 @@ static bool field_is(struct bytes info, const char *name, const char *value)
 static const char *advice_of(struct bytes info)
 {
     struct bytes policy = info_field(info, "maxmemory_policy");
-    if (policy.len == 0 || field_is(info, "maxmemory", "0"))
-        return NULL;
-    if (bytes_equal(policy, bytes_of("noeviction", 10)))
+    bool bounded = info_field(info, "maxmemory").len > 0 && !field_is(info, "maxmemory", "0");
+    if (bytes_equal(policy, bytes_of("noeviction", 10)) && bounded)
         return "with maxmemory-policy noeviction a full server takes no more values: volatile-lru "
                "makes room";
     if (policy.len > 7 && memcmp(policy.data, "allkeys", 7) == 0)
@@ -235,16 +238,18 @@ static const char *advice_of(struct bytes info)
     return NULL;
 }
 
+static const char cluster_node[] = "the server is a node of a Redis Cluster, which nigh does not "
+                                   "use: it wants one server (cluster-enabled no)";
+
 static int learn_role(struct conn *c, const struct reply *reply)
 {
     struct bytes info = reply->type == REPLY_STRING ? reply->bytes : bytes_of("", 0);
     struct bytes replid = info_field(info, "master_replid");
     const char *wrong = NULL;
-    if (!field_is(info, "role", "master") || replid.len != REPLID_BYTES)
+    if (field_is(info, "cluster_enabled", "1"))
+        wrong = cluster_node;
+    else if (!field_is(info, "role", "master") || replid.len != REPLID_BYTES)
         wrong = "the server is not a master";
-    else if (field_is(info, "cluster_enabled", "1"))
-        wrong = "the server is a node of a Redis Cluster, which nigh does not use: it wants one "
-                "server (cluster-enabled no)";
     if (wrong) {
         conn_problem(c, wrong, bytes_of("", 0));
         return NIGH_EOFFLINE;
@@ -265,11 +270,20 @@ static int learn_limit(struct conn *c, const struct reply *reply)
     return 0; /* whatever it was: we only wanted to know */
 }
 
+static bool bytes_contain(struct bytes b, const char *text)
+{
+    return memmem(b.data, b.len, text, strlen(text)) != NULL;
+}
+
 /* An error where none may be. */
 static int refuse_step(struct conn *c, enum step step, const struct reply *reply)
 {
     char what[64];
     bool info = step == STEP_INFO;
+    if (step == STEP_SELECT && bytes_contain(reply->bytes, "cluster mode")) {
+        conn_problem(c, cluster_node, bytes_of("", 0)); /* INFO would say so, and comes later */
+        return NIGH_EOFFLINE;
+    }
     bool denied = info && reply_is_error(reply, "NOPERM");
     snprintf(what, sizeof(what), "%s%s: ", step_names[step],
              denied ? " (give this user +info)" : "");
@@ -299,9 +313,11 @@ static int handshake_reply(struct conn *c, struct reply *reply)
 {
     int failed = check_step(c, (enum step)c->steps[c->step_at], reply);
     reply_free(reply);
-    if (!failed && ++c->step_at == c->step_count)
-        c->state = CONN_UP;
-    return failed;
+    if (failed || ++c->step_at < c->step_count)
+        return failed;
+    c->state = CONN_UP;
+    lookup_worked(c->config->lookup);
+    return 0;
 }
 
 uint64_t conn_handshake_deadline_ns(const struct conn *c)
@@ -319,7 +335,10 @@ static int find_place(struct conn *c, char address[L2_ADDRESS_BYTES], const char
     if (!config->lookup)
         return 1;
     int got = lookup_address(config->lookup, clock_now_ns(config->env->clock), address);
-    return got < 0 ? lost(c, "look-up of the host's name", got) : got;
+    if (got != -ENOENT)
+        return got < 0 ? lost(c, "look-up of the host's name", got) : got;
+    snprintf(c->problem, sizeof(c->problem), "there is no host of this name");
+    return NIGH_EOFFLINE;
 }
 
 static int go_on(struct conn *c)
@@ -331,8 +350,10 @@ static int go_on(struct conn *c)
     if (got <= 0)
         return got;
     int fd = net->connect(net->arg, place, c->config->uri->port);
-    if (fd < 0)
+    if (fd < 0) {
+        lookup_failed(c->config->lookup);
         return lost(c, "connect", fd);
+    }
     c->fd = fd;
     c->seeks = false;
     return send_handshake(c);
@@ -359,6 +380,7 @@ int conn_open(struct conn *c)
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
     c->state = CONN_HANDSHAKE;
     c->seeks = true;
+    c->full = false;
     return conn_seek(c);
 }
 
@@ -367,6 +389,8 @@ void conn_close(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     unwatch(c);
+    if (c->state == CONN_HANDSHAKE && !c->seeks)
+        lookup_failed(c->config->lookup);
     if (c->fd >= 0)
         c->config->net->close(c->config->net->arg, c->fd);
     c->fd = -1;

@@ -59,7 +59,8 @@ struct conn {
     uint8_t step_at;
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
-    uint64_t wrote_ns; /* last byte that the socket took */
+    uint64_t wrote_ns; /* last byte that the socket took after it had been full */
+    bool full;         /* it took no more at the last write */
     uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
     bool asks_limit;   /* it has reason to ask for proto-max-bulk-len; of all to come */

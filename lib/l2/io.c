@@ -6,8 +6,10 @@
 //          +----------------------------------+-----------------+ malformed, or given up
 //
 // A connection on which nothing moves for SILENCE_NS while replies are awaited is lost: a stopped
-// server or a cut cable sends no FIN. What the kernel has taken may be on its way for longer, if it
-// is much and the wire is thin (way_ns()). Requests have their own, shorter deadlines.
+// server or a cut cable sends no FIN. That the kernel takes what we write is no sign of life, for
+// it has room for a while; only where there was none before, the other side has read. What the
+// kernel has may be on its way for longer, if it is much and the wire is thin (way_ns()). Requests
+// have their own, shorter deadlines.
 //
 // "On line" begins before the up-hook is called and ends before any request of the connection is
 // answered as lost, so a request is never queued for a connection that will not look at it.
@@ -49,6 +51,23 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns)
                                           : "redis answers again");
 }
 
+void io_refused(struct l2 *l2)
+{
+    const char *words = l2->conn.words;
+    outage_note(&l2->refusal, words, l2->conn.heard_ns);
+    l2->refused = true;
+    if (outage_is_news(&l2->refusal, words) &&
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", l2->uri.shown, words))
+        outage_told(&l2->refusal, words);
+}
+
+void io_served(struct l2 *l2)
+{
+    if (l2->refused)
+        outage_over(&l2->refusal);
+    l2->refused = false;
+}
+
 /* ---- connection ---- */
 
 /* The listener waits for this. */
@@ -69,17 +88,17 @@ void io_found(void *arg)
 /* How the server is set up, if that will do harm: once, as long as it is the same. */
 static void advise(struct l2 *l2)
 {
+    struct log_site own = {0}; /* another cache's line must not hold this one back */
     const char *advice = l2->conn.advice;
-    if (!advice || advice == l2->advised ||
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s: %s", l2->uri.place, advice))
-        l2->advised = advice;
+    if (advice && advice != l2->advised)
+        log_write(l2->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", l2->uri.shown, advice);
+    l2->advised = advice;
 }
 
 static void went_up(struct l2 *l2)
 {
     stats_count(l2->stats, STATS_L2_CONNECT);
     breaker_reset(&l2->breaker);
-    l2->proven = false;
     l2->connections++;
     pthread_mutex_lock(&l2->lock);
     l2->online = l2->connections;
@@ -89,7 +108,8 @@ static void went_up(struct l2 *l2)
     atomic_store_explicit(&l2->connection, l2->connections, memory_order_relaxed);
     wake_channel(l2);
     if (outage_end(&l2->outage) || l2->connections == 1)
-        LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.place);
+        LOG(l2->env->log, NIGH_LOG_INFO, "redis at %s is connected", l2->uri.shown);
+    outage_end(&l2->refusal);
     if (l2->conn.limit)
         atomic_store_explicit(&l2->argument_max, l2->conn.limit, memory_order_relaxed);
     advise(l2);
@@ -112,7 +132,7 @@ static void tell_down(struct l2 *l2, uint64_t now_ns)
     const char *problem = l2->conn.problem;
     outage_note(&l2->outage, problem, now_ns);
     if (outage_is_news(&l2->outage, problem) &&
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", l2->uri.place,
+        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", l2->uri.shown,
             problem))
         outage_told(&l2->outage, problem);
 }
@@ -123,6 +143,10 @@ static void lose(struct l2 *l2, uint64_t now_ns)
     bool was_up = l2->conn.state == CONN_UP;
     l2->conn.asks_limit = l2->conn.asks_limit || pipeline_awaits_large(l2);
     conn_close(&l2->conn);
+    if (!was_up && lookup_has_more(l2->conn_config.lookup)) {
+        l2->backoff.next_ns = now_ns; /* no outage yet: the host has other addresses */
+        return;
+    }
     stats_count(l2->stats, was_up ? STATS_L2_LOST : STATS_L2_CONNECT_FAILED);
     if (was_up && l2->proven)
         backoff_soon(&l2->backoff, l2->env->random, now_ns);
@@ -173,6 +197,7 @@ static void check_connection(struct l2 *l2, uint64_t now_ns)
         lose(l2, now_ns);
     if (l2->conn.state != CONN_CLOSED || now_ns < l2->backoff.next_ns || l2_is_gone(l2))
         return;
+    l2->proven = false;
     backoff_begin(&l2->backoff, l2->env->random, now_ns);
     if (conn_open(&l2->conn))
         lose(l2, now_ns);

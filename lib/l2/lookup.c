@@ -28,7 +28,8 @@ struct lookup {
     bool found;                     /* (l) `addresses` are good until `until_ns` */
     int error;                      /* (l) to be told once; 0: none */
     uint64_t until_ns;              /* (l) 0: nobody has looked at them yet */
-    unsigned turn;                  /* (l) which address is next */
+    unsigned turn;                  /* (l) which address is used */
+    unsigned failed;                /* (l) one after the other since one was good */
     struct l2_addresses addresses;  /* (l) */
 };
 
@@ -114,7 +115,7 @@ static int take_locked(struct lookup *l, uint64_t now_ns, char *ret_address)
         l->until_ns = now_ns + FRESH_NS;
     if (!l->found || now_ns >= l->until_ns)
         return begin_locked(l);
-    strcpy(ret_address, l->addresses.text[l->turn++ % l->addresses.count]);
+    strcpy(ret_address, l->addresses.text[l->turn % l->addresses.count]);
     return 1;
 }
 
@@ -124,4 +125,33 @@ int lookup_address(struct lookup *l, uint64_t now_ns, char ret_address[L2_ADDRES
     int got = l->running ? 0 : take_locked(l, now_ns, ret_address);
     pthread_mutex_unlock(&l->lock);
     return got;
+}
+
+void lookup_failed(struct lookup *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->turn++;
+    l->failed++;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lookup_worked(struct lookup *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->failed = 0;
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool lookup_has_more(struct lookup *l)
+{
+    if (!l)
+        return false;
+    pthread_mutex_lock(&l->lock);
+    bool more = l->found && l->failed > 0 && l->failed < l->addresses.count;
+    pthread_mutex_unlock(&l->lock);
+    return more;
 }

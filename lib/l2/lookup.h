@@ -29,8 +29,15 @@ struct lookup *lookup_create(const char *host, l2_look_up_fn look_up, void (*wak
 /* `wake` is not called any more. NULL is fine. */
 void lookup_leave(struct lookup *l);
 
-/* One of the addresses, another each time: 1. 0: it is being looked up. -errno: it was not found,
- * or there is no thread to look; the next call tries again. Any thread. */
+/* One of the addresses, the same until it fails: 1. 0: it is being looked up. -errno: it was not
+ * found (-ENOENT: there is no such name), or there is no thread to look; the next call tries again.
+ * Any thread. */
 int lookup_address(struct lookup *l, uint64_t now_ns, char ret_address[L2_ADDRESS_BYTES]);
+/* The address was of no use: the next one. Any thread; NULL is fine. */
+void lookup_failed(struct lookup *l);
+/* It was good: a later failure begins a new round of all of them. Any thread; NULL is fine. */
+void lookup_worked(struct lookup *l);
+/* Whether there is one that has not failed in this round: to be tried at once. NULL: no. */
+bool lookup_has_more(struct lookup *l);
 
 #endif

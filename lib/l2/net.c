@@ -64,8 +64,13 @@ static int ask_names(const char *host, const char *service, int flags, struct ad
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
     int error = getaddrinfo(host, service, &hints, ret);
-    return error == 0 ? 0 : error == EAI_SYSTEM ? -errno : error == EAI_AGAIN ? -EAGAIN
-                                                                              : -EHOSTUNREACH;
+    switch (error) {
+    case 0: return 0;
+    case EAI_SYSTEM: return -errno;
+    case EAI_AGAIN: return -EAGAIN;
+    case EAI_NONAME: return -ENOENT;
+    default: return -EHOSTUNREACH;
+    }
 }
 
 static int connect_tcp(const char *address, uint16_t port)

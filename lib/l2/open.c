@@ -41,19 +41,21 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
     request_list_init(&l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     conn_init(&l2->conn, &l2->conn_config);
-    outage_init(&l2->outage, clock_now_ns(l2->env->clock));
+    outage_init(&l2->outage, "not connected yet", clock_now_ns(l2->env->clock));
+    outage_init(&l2->refusal, "", 0);
 }
 
 static void destroy(struct l2 *l2)
 {
     struct mem *mem = l2->env->mem;
     bool ours = !l2_is_gone(l2);
+    lookup_leave(l2->conn_config.lookup); /* it would still ring */
     if (ours && l2->wake_fd >= 0)
         close(l2->wake_fd);
     if (ours && l2->poll_fd >= 0)
         close(l2->poll_fd);
     outage_fini(&l2->outage);
-    lookup_leave(l2->conn_config.lookup);
+    outage_fini(&l2->refusal);
     pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
@@ -121,6 +123,7 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
     int failed = keys_init(&l2->keys, l2->env->mem, prefix, uri.db);
     if (failed) {
         outage_fini(&l2->outage);
+        outage_fini(&l2->refusal);
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
         return failed;
     }
@@ -144,6 +147,8 @@ void l2_close(struct l2 *l2)
     io_wake(l2);
     if (l2->threaded)
         pthread_join(l2->thread, NULL);
+    if (l2_is_gone(l2))
+        conn_disown(&l2->conn);
     conn_close(&l2->conn);
     pipeline_fail(l2, NIGH_ECLOSED);
     destroy(l2);
@@ -218,5 +223,8 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
 
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
-    outage_read(&l2->outage, clock_now_ns(l2->env->clock), ret);
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    outage_read(&l2->outage, now_ns, ret);
+    if (ret->text[0] == '\0')
+        outage_read(&l2->refusal, now_ns, ret);
 }

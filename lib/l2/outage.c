@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-void outage_init(struct outage *o, uint64_t now_ns)
+void outage_init(struct outage *o, const char *reason, uint64_t now_ns)
 {
     pthread_mutex_init(&o->lock, NULL);
-    o->told[0] = '\0';
-    outage_note(o, "not connected yet", now_ns);
+    o->told_count = 0;
+    o->now[0] = '\0';
+    outage_note(o, reason, now_ns);
 }
 
 void outage_fini(struct outage *o)
@@ -27,13 +28,18 @@ void outage_note(struct outage *o, const char *reason, uint64_t now_ns)
     pthread_mutex_unlock(&o->lock);
 }
 
-bool outage_end(struct outage *o)
+void outage_over(struct outage *o)
 {
-    bool told = o->told[0] != '\0';
-    o->told[0] = '\0';
     pthread_mutex_lock(&o->lock);
     o->now[0] = '\0';
     pthread_mutex_unlock(&o->lock);
+}
+
+bool outage_end(struct outage *o)
+{
+    bool told = o->told_count > 0;
+    o->told_count = 0;
+    outage_over(o);
     return told;
 }
 
@@ -45,12 +51,22 @@ void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret)
     pthread_mutex_unlock(&o->lock);
 }
 
+static uint64_t hash_of(const char *reason)
+{
+    return hash_bytes(bytes_of_string(reason));
+}
+
 bool outage_is_news(const struct outage *o, const char *reason)
 {
-    return strcmp(o->told, reason) != 0;
+    uint64_t hash = hash_of(reason);
+    for (uint32_t i = 0; i < o->told_count; i++)
+        if (o->told[i] == hash)
+            return false;
+    return o->told_count < OUTAGE_TOLD;
 }
 
 void outage_told(struct outage *o, const char *reason)
 {
-    snprintf(o->told, sizeof(o->told), "%s", reason);
+    if (o->told_count < OUTAGE_TOLD)
+        o->told[o->told_count++] = hash_of(reason);
 }

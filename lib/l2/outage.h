@@ -12,21 +12,26 @@
 
 #include "l2/l2.h"
 
+#define OUTAGE_TOLD 8u /* reasons of one outage that are told; two may alternate for hours */
+
 /* Keys: (p) `lock`; (i) the thread that steps the connection */
 struct outage {
     pthread_mutex_t lock;         /* leaf */
     char now[L2_PROBLEM_BYTES];   /* (p) "" while connected */
     uint64_t since_ns;            /* (p) */
-    char told[L2_PROBLEM_BYTES];  /* (i) what the log heard last; "": nothing */
+    uint64_t told[OUTAGE_TOLD];   /* (i) hashes of the reasons that the log has heard of */
+    uint32_t told_count;          /* (i) */
 };
 
-/* Not connected, for the reason that nobody has tried yet. */
-void outage_init(struct outage *o, uint64_t now_ns);
+/* Begins with this reason; "": there is none. */
+void outage_init(struct outage *o, const char *reason, uint64_t now_ns);
 void outage_fini(struct outage *o);
 /* An attempt has failed, or a connection was lost. */
 void outage_note(struct outage *o, const char *reason, uint64_t now_ns);
 /* Connected. Returns whether the log has been told that it was not. */
 bool outage_end(struct outage *o);
+/* It is over for now: what has been told is not told again before outage_end(). */
+void outage_over(struct outage *o);
 void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);
 
 /* Whether the log should hear of the last reason; when it has, outage_told(). Where the log's call

@@ -401,7 +401,7 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
     if (fatal)
         conn_problem(&l2->conn, "", reply->bytes);
     else if (!reply_is_error(reply, "NOSCRIPT")) /* to one that nobody waits for any more */
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis refuses a request: %s", l2->conn.words);
+        io_refused(l2);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
@@ -418,6 +418,8 @@ static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
         status = r->decode(r->answer, reply);
     if (r->answer && status == 0) {
         r->answer->reply = reply;
+        if (r->script)
+            io_served(l2);
         if (r->answer->public.clock.home)
             l2->conn.home = r->answer->public.clock.home;
     } else {

@@ -7,6 +7,7 @@
 
 #include "l2/uri.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -154,6 +155,16 @@ static const char *parse_unix(const char *text, struct uri *uri)
     return NULL;
 }
 
+static void show(struct uri *uri)
+{
+    bool brackets = strchr(uri->place, ':') != NULL;
+    if (uri->port == 0)
+        strcpy(uri->shown, uri->place);
+    else
+        snprintf(uri->shown, sizeof(uri->shown), brackets ? "[%s]:%u" : "%s:%u", uri->place,
+                 uri->port);
+}
+
 const char *uri_parse(const char *text, struct uri *ret)
 {
     struct uri uri = {0};
@@ -166,7 +177,9 @@ const char *uri_parse(const char *text, struct uri *ret)
         wrong = "rediss:// needs TLS, which this build does not have";
     else
         wrong = "it begins with neither redis:// nor unix://";
-    if (!wrong)
-        *ret = uri;
-    return wrong;
+    if (wrong)
+        return wrong;
+    show(&uri);
+    *ret = uri;
+    return NULL;
 }

@@ -21,6 +21,7 @@
 
 struct uri {
     char place[URI_PLACE_MAX]; /* host, or path of a unix socket */
+    char shown[URI_PLACE_MAX + 10]; /* for people: with its port */
     uint16_t port;             /* 0: a unix socket */
     uint32_t db;
     char user[URI_USER_MAX]; /* "" : none, AUTH with the password alone */

@@ -130,7 +130,7 @@ TEST(each_reason_of_an_outage_is_said_once)
     run(&server, "ACL SETUSER app <old"); /* while it is connected, and then it is not */
     run(&server, "CLIENT KILL USER app");
     CHECK_WITHIN(WORLD_PATIENCE_MS, said(DATA, "AUTH: WRONGPASS ") == 2);
-    CHECK_LE(said(DATA, ""), 5);
+    CHECK_LE(said(DATA, ""), 8);
     world_close(&w);
     redis_stop(&server);
 }
@@ -188,6 +188,30 @@ TEST(an_acl_without_info_is_told_what_is_missing)
     redis_stop(&server);
 }
 
+/* The connection lives, and each request is refused. */
+TEST(a_user_with_other_keys_is_told_so_once)
+{
+    static char *const args[] = {"--user", "app", "on", ">old", "~other:*", "allchannels", "+@all",
+                                 NULL};
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, args);
+    app_uri(&server, uri);
+    ear_open();
+    open_at(&w, uri);
+    CHECK_SAID(DATA, "refuses a request: NOPERM");
+    int64_t failed = world_count(&w, "beat_failed");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat_failed") > failed + 3);
+    CHECK(json_says(&w, "\"redis_problem\": \"NOPERM "));
+    run(&server, "ACL SETUSER app allkeys");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    CHECK(json_says(&w, "\"redis_problem\": \"\""));
+    CHECK_EQ(said(DATA, "refuses a request: NOPERM"), 1);
+    world_close(&w);
+    redis_stop(&server);
+}
+
 TEST(a_listener_that_may_not_subscribe_says_so)
 {
     static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "+@all", NULL};
@@ -226,9 +250,9 @@ TEST(a_node_of_a_cluster_is_refused)
     fake_redis_stop(&fake);
 }
 
-static void advised(char *policy, const char *advice)
+static void advised(char *policy, char *memory, const char *advice)
 {
-    char *const args[] = {"--maxmemory", "100mb", "--maxmemory-policy", policy, NULL};
+    char *const args[] = {"--maxmemory", memory, "--maxmemory-policy", policy, NULL};
     struct redis server;
     struct world w;
     redis_start(&server, args);
@@ -247,9 +271,12 @@ static void advised(char *policy, const char *advice)
 TEST(what_a_full_server_will_do_is_said_once)
 {
     char volatile_lru[] = "volatile-lru", allkeys_lfu[] = "allkeys-lfu", none[] = "noeviction";
-    advised(volatile_lru, "");
-    advised(allkeys_lfu, "evicts not only values but the order of changes");
-    advised(none, "a full server takes no more values");
+    char some[] = "100mb", any[] = "0";
+    advised(volatile_lru, some, "");
+    advised(allkeys_lfu, some, "evicts not only values but the order of changes");
+    advised(allkeys_lfu, any, "evicts not only values"); /* it was chosen, and may be bounded yet */
+    advised(none, some, "a full server takes no more values");
+    advised(none, any, ""); /* the default of any server */
 }
 
 /* ---- last words ---- */

@@ -213,7 +213,8 @@ static _Atomic bool waited;
 
 static void *wait_for_the_data_connection(void *arg)
 {
-    l2_channel_step(arg, CLOCK_NEVER_NS);
+    while (!l2_connected(c.l2)) /* a sleep of the kernel's sockets has an end of its own */
+        l2_channel_step(arg, CLOCK_NEVER_NS);
     atomic_store(&waited, true);
     return NULL;
 }

@@ -178,3 +178,17 @@ TEST(a_dead_server_is_noticed_behind_the_largest_request)
     CHECK_EQ(w.closed, 1);
     wire_end(&w);
 }
+
+TEST(traffic_keeps_no_hung_server_alive)
+{
+    begin();
+    for (int i = 0; i < 20 && w.closed == 0; i++) {
+        const struct l2_key key = {{"s", 1}, {"1", 1}, {"k", 1}};
+        const struct l2_op o = op(true);
+        (void)l2_override(w.l2, &key, 1, 1000, &o);
+        pass_ms(500);
+    }
+    check_note("closed %u, answered %u, in flight %u", w.closed, answered, w.l2->pending.count);
+    CHECK_EQ(w.closed, 1);
+    wire_end(&w);
+}

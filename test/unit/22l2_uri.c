@@ -58,6 +58,21 @@ TEST(unix_socket)
                              .has_password = true});
 }
 
+static void check_shown(const char *text, const char *expected)
+{
+    struct uri uri;
+    REQUIRE(!uri_parse(text, &uri));
+    CHECK_STR(uri.shown, expected);
+}
+
+TEST(what_people_are_shown)
+{
+    check_shown("redis://user:secret@example", "example:6379");
+    check_shown("redis://10.0.0.1:7000/3", "10.0.0.1:7000");
+    check_shown("redis://[::1]:7000", "[::1]:7000");
+    check_shown("unix:///run/redis.sock?db=2", "/run/redis.sock");
+}
+
 TEST(mistakes_are_named)
 {
     char path[200] = "unix:///";

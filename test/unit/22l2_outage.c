@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// The reasons of an outage: each is news once, however they take turns.
+
+#include "l2/outage.h"
+
+#include <stdio.h>
+
+#include "support/check.h"
+
+static bool tell(struct outage *o, const char *reason)
+{
+    bool news = outage_is_news(o, reason);
+    outage_note(o, reason, NS_PER_S);
+    if (news)
+        outage_told(o, reason);
+    return news;
+}
+
+TEST(reasons_that_take_turns_are_told_once_each)
+{
+    struct outage o;
+    outage_init(&o, "not connected yet", 0);
+    CHECK(tell(&o, "refused"));
+    CHECK(tell(&o, "unreachable"));
+    for (int i = 0; i < 100; i++)
+        CHECK(!tell(&o, i % 2 ? "refused" : "unreachable"));
+    CHECK(tell(&o, "loading"));
+    CHECK(outage_end(&o));
+    CHECK(!outage_end(&o)); /* there was nothing more to tell */
+    CHECK(tell(&o, "refused"));
+    outage_fini(&o);
+}
+
+TEST(a_reason_with_a_number_in_it_does_not_fill_the_log)
+{
+    struct outage o;
+    char reason[32];
+    unsigned told = 0;
+    outage_init(&o, "", 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(reason, sizeof(reason), "busy with %u", i);
+        told += tell(&o, reason);
+    }
+    CHECK_EQ(told, OUTAGE_TOLD);
+    outage_fini(&o);
+}
+
+TEST(the_last_reason_is_what_is_read)
+{
+    struct outage o;
+    struct l2_problem problem;
+    outage_init(&o, "not connected yet", 0);
+    outage_read(&o, 2 * NS_PER_S, &problem);
+    CHECK_STR(problem.text, "not connected yet");
+    CHECK_EQ(problem.for_ms, 2000);
+    CHECK(tell(&o, "refused"));
+    outage_over(&o);
+    outage_read(&o, 3 * NS_PER_S, &problem);
+    CHECK_STR(problem.text, "");
+    CHECK(!tell(&o, "refused")); /* over for now, and again */
+    outage_read(&o, 3 * NS_PER_S, &problem);
+    CHECK_STR(problem.text, "refused");
+    CHECK_EQ(problem.for_ms, 2000);
+    outage_fini(&o);
+}
