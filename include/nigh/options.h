@@ -58,11 +58,20 @@ enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEB
 /* Where messages go that no hook takes: warnings and errors, one line each. */
 enum nigh_log_to {
     NIGH_LOG_TO_DEFAULT, /* stderr */
-    NIGH_LOG_TO_STDERR,  /* if descriptor 2 was one at nigh_open(); a line that finds no room at
-                            once (a full pipe) is lost, and counted as log_lost */
+    NIGH_LOG_TO_STDERR,  /* see below */
     NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); a full one is waited for */
     NIGH_LOG_TO_NONE,
 };
+/*
+ * Stderr is descriptor 2 if it is one at nigh_open(): a pipe, terminal or other device, a journal's
+ * socket or one end of a socketpair, or a file open for writing. By default a file that is open for
+ * reading too counts only if it can hardly be the host's data: if it has O_APPEND or no name (as of
+ * tmpfile()), or stands at its end and has no close-on-exec mark; with NIGH_LOG_TO_STDERR it always
+ * does. A line that finds no room at once (a full pipe) is lost, and counted as log_lost; so is one
+ * that finds descriptor 2 closed, or become something else, unless that would count as well and has
+ * no close-on-exec mark: so a host may reopen its log with dup2(). A host that has closed its
+ * stderr and opens other things without that mark says `none`.
+ */
 
 /**
  * Receives one message (no newline at its end), of any level, in order, one at a time.
@@ -75,7 +84,7 @@ enum nigh_log_to {
  * It may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED while
  * that closes), and anything at all on others, but nothing else. No longjmp() may leave it. An
  * exception ends where it leaves it; if it ends its thread with pthread_exit(), messages go on from
- * another one.
+ * another one. With threads=none it must not do that in nigh_close(), which could not go on.
  *
  * Threads   one of its own, nigh-log, with all signals blocked; with threads=none whoever calls
  *           nigh_tick() and nigh_close(), which wait for it

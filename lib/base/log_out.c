@@ -4,8 +4,9 @@
  *
  * Descriptor 2 belongs to the host, and need not be its stderr: where a host has closed it, the
  * next file or socket that it opens gets the number, and a line of ours in there would be damage.
- * So it is written to only while it is the file that it was when the cache was opened, and that one
- * must look like a place for messages (is_for_messages()). Its O_NONBLOCK is left as it is, for the
+ * So there must be one when the cache is opened, and it must look like a place for messages
+ * (is_for_messages()), as must what a host puts in its place later: it reopens its log so. Its
+ * O_NONBLOCK is left as it is, for the
  * host's own stdio shares it: we look whether there is room first, and a line that finds none is
  * lost. Nothing of stdio is used, whose locks a host may hold.
  */
@@ -41,14 +42,30 @@ static bool is_journal(int fd)
     return !named || strncmp(peer.sun_path, JOURNAL, sizeof(JOURNAL) - 1) == 0;
 }
 
-/* A file that is open for reading too is somebody's data, not `2>file`. */
-static bool is_for_messages(int fd, struct stat *ret)
+/* What a shell or dup2() has made has no close-on-exec mark; most of what merely gets the number
+ * has one. */
+static bool is_handed_on(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* A file that is open for reading too may be somebody's data. It is none if it has no name
+ * (tmpfile(), memfd_create()) or is only appended to; else a line must hit nothing in its midst. */
+static bool is_log_file(int fd, int flags, const struct stat *file)
+{
+    if ((flags & O_ACCMODE) == O_WRONLY || (flags & O_APPEND) || file->st_nlink == 0)
+        return true;
+    return is_handed_on(fd) && lseek(fd, 0, SEEK_CUR) == file->st_size;
+}
+
+static bool is_for_messages(int fd, enum nigh_log_to to, struct stat *ret)
 {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(fd, ret) != 0)
         return false;
     if (S_ISREG(ret->st_mode))
-        return (flags & O_ACCMODE) == O_WRONLY;
+        return to == NIGH_LOG_TO_STDERR || is_log_file(fd, flags, ret);
     if (S_ISSOCK(ret->st_mode))
         return is_journal(fd);
     return S_ISFIFO(ret->st_mode) || S_ISCHR(ret->st_mode);
@@ -60,7 +77,7 @@ bool log_out_init(struct log_out *out, nigh_log_fn hook, void *arg, enum nigh_lo
     *out = (struct log_out){.hook = hook, .arg = arg, .to = to};
     if (hook || to == NIGH_LOG_TO_SYSLOG)
         return true;
-    if (to != NIGH_LOG_TO_STDERR || !is_for_messages(STDERR_FILENO, &file))
+    if (to == NIGH_LOG_TO_NONE || !is_for_messages(STDERR_FILENO, to, &file))
         return false;
     out->device = file.st_dev;
     out->inode = file.st_ino;
@@ -77,12 +94,25 @@ static const char *level_name(enum nigh_log_level level)
     return level == NIGH_LOG_ERROR ? "error" : "warning";
 }
 
-static bool has_room(const struct log_out *out)
+/* Still, or again: a host that rotates its log by dup2() wants to hear on in the new one. */
+static bool is_stderr(struct log_out *out)
 {
     struct stat now;
+    if (fstat(STDERR_FILENO, &now) != 0)
+        return false;
+    if (now.st_dev == out->device && now.st_ino == out->inode)
+        return true;
+    if (!is_handed_on(STDERR_FILENO) || !is_for_messages(STDERR_FILENO, out->to, &now))
+        return false;
+    out->device = now.st_dev;
+    out->inode = now.st_ino;
+    return true;
+}
+
+static bool has_room(void)
+{
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-    return fstat(STDERR_FILENO, &now) == 0 && now.st_dev == out->device &&
-           now.st_ino == out->inode && poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+    return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
 
 /* A pipe whose reader goes just now raises SIGPIPE, which would end a host whose thread this is. */
@@ -101,14 +131,14 @@ static bool write_without_signal(const char *line, size_t len)
     return whole;
 }
 
-static bool write_stderr(const struct log_out *out, enum nigh_log_level level, const char *message)
+static bool write_stderr(struct log_out *out, enum nigh_log_level level, const char *message)
 {
     char line[LOG_TEXT_BYTES + 32];
     int len = snprintf(line, sizeof(line), "nigh: %s: %s\n", level_name(level), message);
-    return len > 0 && has_room(out) && write_without_signal(line, (size_t)len);
+    return len > 0 && is_stderr(out) && has_room() && write_without_signal(line, (size_t)len);
 }
 
-bool log_out_write(const struct log_out *out, enum nigh_log_level level, const char *message)
+bool log_out_write(struct log_out *out, enum nigh_log_level level, const char *message)
 {
     if (out->hook)
         out->hook(out->arg, level, message);

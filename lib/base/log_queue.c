@@ -46,7 +46,7 @@ struct line {
 
 /* Keys: (c) constant after create   (a) atomic, relaxed   (r) who reads: see the top */
 struct log_queue {
-    struct log_out out;         /* (c) */
+    struct log_out out;         /* (c) but what (r) looks at */
     bool threaded;              /* (c) */
     struct park park;           /* (c) by the kernel's clock: the cache's may go first */
     struct turn reading;        /* without own thread */
@@ -215,7 +215,7 @@ static void hook_ended(void *arg)
 
 /* A line on its way out. */
 struct handing {
-    const struct log_out *out;
+    struct log_out *out;
     enum nigh_log_level level;
     char text[LOG_TEXT_BYTES];
     bool whole;

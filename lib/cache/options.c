@@ -358,7 +358,9 @@ int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
         rc = check(&s);
     if (rc != 0)
         return rc;
+    enum nigh_log_to said = s.log_to;
     put_defaults(&s);
+    s.log_to = said; /* log_out_init() tells a stderr that was asked for from the default */
     rc = check_together(&s);
     if (rc == 0)
         *ret = s;

@@ -63,7 +63,7 @@ static void ear_open(struct ear *e, struct log *log, bool own_thread)
     struct log_out out;
     memset(e, 0, sizeof(*e));
     pthread_mutex_init(&e->lock, NULL);
-    *log = (struct log){0};
+    *log = (struct log){.leave_ns = CLOCK_NEVER_NS}; /* a slow machine is no failure */
     REQUIRE(log_out_init(&out, hear, e, NIGH_LOG_TO_NONE));
     REQUIRE_EQ(log_open(log, &out, own_thread), 0);
 }
@@ -122,6 +122,7 @@ TEST(closing_leaves_a_hook_that_blocks_after_a_second)
     static struct ear blocked;
     struct log log;
     ear_open(&blocked, &log, true);
+    log.leave_ns = 0;
     atomic_store(&blocked.blocked, true);
     push(&log, 0);
     push(&log, 1);
@@ -237,7 +238,7 @@ static void *write_many(void *arg)
 TEST(what_is_heard_and_lost_is_what_was_written)
 {
     struct log_out out;
-    struct log log = {0};
+    struct log log = {.leave_ns = CLOCK_NEVER_NS};
     pthread_t threads[WRITERS];
     REQUIRE(log_out_init(&out, add_up, NULL, NIGH_LOG_TO_NONE));
     REQUIRE_EQ(log_open(&log, &out, true), 0);
@@ -275,7 +276,7 @@ static bool to_stderr(struct log_out *out)
 TEST(stderr_gets_warnings_and_errors_a_line_each)
 {
     struct log_out out;
-    struct log log = {0};
+    struct log log = {.leave_ns = CLOCK_NEVER_NS};
     int ends[2];
     char text[200];
     static struct log_site site;
@@ -343,45 +344,99 @@ TEST(a_pipe_whose_reader_is_gone_raises_no_signal)
     close(stderr_becomes(before));
 }
 
+/* What stands at descriptor 2 while `fd` (closed here) does, by default or when asked for. */
+static bool counts(int fd, enum nigh_log_to to)
+{
+    struct log_out out;
+    REQUIRE(fd >= 0);
+    int before = stderr_becomes(fd);
+    bool is = log_out_init(&out, NULL, NULL, to) && log_out_write(&out, NIGH_LOG_WARN, "heard");
+    close(stderr_becomes(before));
+    return is;
+}
+
 TEST(descriptor_2_was_no_stderr)
 {
     struct log_out out;
-    char path[] = "/tmp/nigh_log_XXXXXX";
-    int pair[2], file = mkstemp(path); /* to be read, too: somebody's data */
-    REQUIRE(file >= 0);
-    int before = stderr_becomes(-1);
-    CHECK(!to_stderr(&out));
-    close(stderr_becomes(file));
-    CHECK(!to_stderr(&out));
-    close(stderr_becomes(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-    CHECK(!to_stderr(&out));
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    close(stderr_becomes(pair[0]));
-    CHECK(to_stderr(&out));
-    close(stderr_becomes(open(path, O_WRONLY | O_CLOEXEC)));
-    CHECK(to_stderr(&out));
+    int pair[2];
+    for (int to = NIGH_LOG_TO_DEFAULT; to <= NIGH_LOG_TO_STDERR; to++) {
+        int before = stderr_becomes(-1);
+        CHECK(!log_out_init(&out, NULL, NULL, to));
+        REQUIRE(dup2(before, STDERR_FILENO) == STDERR_FILENO);
+        close(before);
+        CHECK(!counts(open("/dev/null", O_RDONLY | O_CLOEXEC), to));
+        CHECK(!counts(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), to));
+        REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        CHECK(counts(pair[0], to));
+        close(pair[1]);
+    }
+}
+
+static const char *temporary(char path[24])
+{
+    strcpy(path, "/tmp/nigh_log_XXXXXX");
+    close(mkstemp(path));
+    return path;
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat file;
+    REQUIRE(stat(path, &file) == 0);
+    return file.st_size;
+}
+
+/* 2>f, 2>>f, 2<>f, a test's capture; but not what a host reads and writes under that number. */
+TEST(any_file_that_can_be_one_is_stderr)
+{
+    char path[24];
+    temporary(path);
+    CHECK(counts(open(path, O_RDWR | O_CLOEXEC), NIGH_LOG_TO_DEFAULT)); /* new, and dup2() */
+    off_t one_line = size_of(path);
+    CHECK_GT(one_line, 0);
+    CHECK(!counts(open(path, O_RDWR | O_CLOEXEC), NIGH_LOG_TO_DEFAULT)); /* before the data */
+    CHECK_EQ(size_of(path), one_line);
+    CHECK(counts(open(path, O_RDWR | O_APPEND | O_CLOEXEC), NIGH_LOG_TO_DEFAULT));
+    CHECK_EQ(size_of(path), 2 * one_line);
+    CHECK(counts(open(path, O_WRONLY | O_CLOEXEC), NIGH_LOG_TO_DEFAULT));
+    CHECK(counts(open(path, O_RDWR | O_CLOEXEC), NIGH_LOG_TO_STDERR)); /* as was said */
+    int unnamed = open(path, O_RDWR | O_CLOEXEC);
+    unlink(path);
+    CHECK(counts(unnamed, NIGH_LOG_TO_DEFAULT));
+}
+
+TEST(a_file_that_was_merely_given_the_number_is_none)
+{
+    struct log_out out;
+    char path[24];
+    int file = open(temporary(path), O_RDWR | O_CLOEXEC), before = stderr_becomes(-1);
+    REQUIRE(file >= 0 && dup3(file, STDERR_FILENO, O_CLOEXEC) == STDERR_FILENO);
+    CHECK(!log_out_init(&out, NULL, NULL, NIGH_LOG_TO_DEFAULT));
+    CHECK(log_out_init(&out, NULL, NULL, NIGH_LOG_TO_STDERR));
     close(stderr_becomes(before));
-    close(pair[1]);
+    close(file);
     unlink(path);
 }
 
 TEST(descriptor_2_became_another_file)
 {
     struct log_out out;
-    char paths[2][24] = {"/tmp/nigh_log_XXXXXX", "/tmp/nigh_log_XXXXXX"};
-    struct stat second;
-    for (int i = 0; i < 2; i++)
-        close(mkstemp(paths[i]));
-    int before = stderr_becomes(open(paths[0], O_WRONLY | O_CLOEXEC));
-    REQUIRE(to_stderr(&out));
+    char first[24], second[24], third[24];
+    int before = stderr_becomes(open(temporary(first), O_WRONLY | O_CLOEXEC));
+    REQUIRE(log_out_init(&out, NULL, NULL, NIGH_LOG_TO_DEFAULT));
     CHECK(log_out_write(&out, NIGH_LOG_WARN, "in the first"));
-    close(stderr_becomes(open(paths[1], O_WRONLY | O_CLOEXEC)));
+    int data = open(temporary(second), O_WRONLY | O_CLOEXEC);
+    REQUIRE(dup3(data, STDERR_FILENO, O_CLOEXEC) == STDERR_FILENO);
     CHECK(!log_out_write(&out, NIGH_LOG_WARN, "damage"));
-    close(stderr_becomes(before));
-    REQUIRE(stat(paths[1], &second) == 0);
-    CHECK_EQ(second.st_size, 0);
+    close(stderr_becomes(open(temporary(third), O_WRONLY | O_APPEND | O_CLOEXEC)));
     for (int i = 0; i < 2; i++)
-        unlink(paths[i]);
+        CHECK(log_out_write(&out, NIGH_LOG_WARN, "rotated"));
+    close(stderr_becomes(before));
+    close(data);
+    CHECK_GT(size_of(first), 0);
+    CHECK_EQ(size_of(second), 0);
+    CHECK_GT(size_of(third), size_of(first));
+    unlink(first), unlink(second), unlink(third);
 }
 
 /* ---- syslog: this program's own, in the place of the C library's ---- */
