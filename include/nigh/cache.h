@@ -40,7 +40,8 @@ struct nigh_space;
  *           options->size is not one that this library knows, or a reserve is not 0; NIGH_ENOMEM;
  *           NIGH_ETHREAD
  * Threads   any; open after fork(): a cache inherited by a child answers NIGH_EFORKED
- * Blocks    no: the first connection is made by the cache's own threads
+ * Blocks    no: the first connection is made by the cache's own threads, with threads=none by ticks
+ *           and calls
  * Owns      close with nigh_close()
  */
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
@@ -49,8 +50,9 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  * Close: wait for running loaders and writers, stop the threads, free everything.
  *
  * What does not return is left alone a second after the last deadline of a load (of writers: after
- * the call). Its memory, and little more, stays allocated until it does return; the log names it.
- * If it then calls nigh it gets NIGH_ECLOSED, and so do nigh_write() and nigh_fetch() around it.
+ * the call). Its memory, and little more, stays allocated until it does return; the log names it
+ * (the first 16, and how many they are). If it then calls nigh it gets NIGH_ECLOSED, and so do
+ * nigh_write() and nigh_fetch() around it.
  *
  * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
  * fork() it returns at once and frees nothing: threads and sockets are the parent's.
@@ -141,6 +143,8 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
  *   the host's own loaders fetch.
  * - What a call leaves behind without waiting for it (a fill, a lease given back) is in the socket
  *   when it returns. Its answer is read by the next call that waits, or tick.
+ * - A call that had something for Redis also does what is due, without waiting for it: so a host
+ *   that only calls connects, and connects again, some calls later.
  * - The host should tick when the time is over that the last tick has told, and when nigh_tick_fd()
  *   is readable. A host that does not watch that hears of other nodes' changes only when it ticks
  *   or waits; let it tick as often as these may be late, at least every third of coherence.trust,

@@ -117,7 +117,8 @@ bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
     return running;
 }
 
-uint32_t callbacks_leave(struct nigh *cache, void (*visit)(struct nigh *cache, struct callback *c))
+uint32_t callbacks_leave(struct nigh *cache,
+                         void (*visit)(struct nigh *cache, struct callback *c, uint32_t before))
 {
     struct callbacks *cs = &cache->callbacks;
     uint32_t count = 0;
@@ -129,7 +130,7 @@ uint32_t callbacks_leave(struct nigh *cache, void (*visit)(struct nigh *cache, s
         c->left = true;
         cache_ref(cache);
         c->leave(c);
-        visit(cache, c);
+        visit(cache, c, count);
     }
     pthread_mutex_unlock(&cs->lock);
     return count;

@@ -85,7 +85,8 @@ void callbacks_fini(struct callbacks *cs);
 /* Whether any is under way; if so *ret_deadline_ns becomes the latest of theirs, if it is later. */
 bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);
 /* Go on without those that are under way. Returns how many; `visit` is called for each. */
-uint32_t callbacks_leave(struct nigh *cache, void (*visit)(struct nigh *cache, struct callback *c));
+uint32_t callbacks_leave(struct nigh *cache,
+                         void (*visit)(struct nigh *cache, struct callback *c, uint32_t before));
 
 /* What a thread is in the middle of: exchanged with `other` when one thread, doing the work of
  * several, goes on with that of another. */

@@ -15,6 +15,9 @@
  * driven, looks at both under the lock: if nobody drives and somebody is in the list, the first of
  * it is woken to do so, and it does one of the two itself.
  *
+ * Nobody has to tick. The end of a call that had something for Redis also takes a round if one is
+ * due, or while there is no connection: a host that only calls connects, and beats, by its calls.
+ *
  * Nothing stays unsent. Who finds the wheel taken has queued before it looked, and leaves it to the
  * driver; the driver looks for unsent requests after it has given the wheel back.
  *
@@ -273,12 +276,24 @@ static void give_wheel(struct drive *d)
     pthread_mutex_unlock(&d->lock);
 }
 
+/* Whoever drives sees to it otherwise. */
+static bool is_due(struct drive *d)
+{
+    struct nigh *cache = d->cache;
+    pthread_mutex_lock(&d->lock);
+    bool due = !d->taken && d->linked &&
+               (!l2_connected(cache->l2) || pokes_of(&cache->keeper) != d->keep_seen ||
+                clock_now_ns(&cache->clock) >= d->next_ns);
+    pthread_mutex_unlock(&d->lock);
+    return due;
+}
+
 void drive_flush(struct nigh *cache)
 {
     struct drive *d = cache->drive;
     if (!d || caller_is_left() || !cache->l2)
         return;
-    while (l2_unsent(cache->l2) && take_wheel(d)) {
+    for (bool due = is_due(d); (due || l2_unsent(cache->l2)) && take_wheel(d); due = false) {
         drive_round(d);
         give_wheel(d);
     }

@@ -64,7 +64,8 @@ void drive_unlink(struct nigh *cache);
 void drive_destroy(struct nigh *cache);
 /* A flight has been left to the workers. Only its address is used: it may be gone. */
 void drive_queued(struct nigh *cache, const struct flight *f);
-/* At the end of a call: what it has queued, and does not wait for, is handed to the socket. */
+/* At the end of a call: what it has queued, and does not wait for, is handed to the socket; and
+ * what is due for the link is done. Never waits. */
 void drive_flush(struct nigh *cache);
 
 #endif

@@ -19,6 +19,8 @@
 
 #define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
 #define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
+#define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then their number */
+#define CLOSE_CONNECT_TRIES 50              /* of 5 ms: for a connection that the queue needs */
 #define CLOSE_PATIENCE_NS (900 * NS_PER_MS) /* after the last deadline of what runs */
 #define CLOSE_LAST_NS (100 * NS_PER_MS)     /* then for what is on its way to Redis */
 
@@ -357,15 +359,18 @@ static void print_key(char *text, size_t size, struct bytes key)
     text[n] = 0;
 }
 
-/* What nigh_close() does not wait for any longer. */
-static void note_left(struct nigh *cache, struct callback *c)
+/* What nigh_close() does not wait for any longer. Each is named, for each is a fault of its own. */
+static void note_left(struct nigh *cache, struct callback *c, uint32_t before)
 {
+    struct log_site always = {0};
     char key[64];
-    print_key(key, sizeof(key), c->key);
     workers_leave(&cache->workers, c->thread);
-    LOG(cache->env.log, NIGH_LOG_ERROR,
-        "closed while the %s of space \"%s\", key \"%s\" has not returned: its memory is left",
-        c->what, c->space->name, key);
+    if (before >= CLOSE_NAMES_MAX)
+        return;
+    print_key(key, sizeof(key), c->key);
+    log_write(cache->env.log, NIGH_LOG_ERROR, &always,
+              "closed while the %s of space \"%s\", key \"%s\" has not returned: its memory is "
+              "left", c->what, c->space->name, key);
 }
 
 /* From here on calls are refused: loaders that return late may make some. */
@@ -384,10 +389,11 @@ static void leave_callbacks(struct nigh *cache)
     if (!callbacks_running(&cache->callbacks, &deadline_ns))
         return;
     cache->held_arena = l1_arena(cache->l1); /* before any of them can return */
+    struct log_site always = {0};
     uint32_t count = callbacks_leave(cache, note_left);
     if (count > 1)
-        LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %u loaders and writers have not returned",
-            count);
+        log_write(cache->env.log, NIGH_LOG_ERROR, &always,
+                  "closed while %u loaders and writers have not returned", count);
     refuse_calls(cache);
 }
 
@@ -441,6 +447,18 @@ static void end_log_calls(struct nigh *cache)
     log_flush(cache->env.log);
 }
 
+/* A host that has never ticked may be about to be connected: what it has queued is worth a moment.
+ * Counted, for its clock may stand still. */
+static void connect_for_queue(struct nigh *cache)
+{
+    _Atomic uint32_t never = 0;
+    if (!cache->drive || !cache->coherence)
+        return;
+    for (int i = 0; i < CLOSE_CONNECT_TRIES && !l2_connected(cache->l2) &&
+                    coherence_drain(cache->coherence, 0) != 0; i++)
+        park_wait(cache->env.park, &never, 0, clock_deadline_ns(&cache->clock, 5));
+}
+
 void nigh_close(struct nigh *cache)
 {
     if (!cache)
@@ -452,6 +470,7 @@ void nigh_close(struct nigh *cache)
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     tickets_give_back_all(cache); /* nobody can put any more */
     drain_flights(cache);
+    connect_for_queue(cache);
     check_released(cache);
     end_log_calls(cache);
     close_tiers(cache);

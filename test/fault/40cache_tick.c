@@ -235,6 +235,78 @@ TEST(what_a_call_leaves_is_sent_before_it_returns)
     redis_stop(&server);
 }
 
+/* ---- a host that never ticks ---- */
+
+static void by_fetch(struct world *w, const char *key)
+{
+    CHECK_EQ(ask_fetch(w->space, key, NULL).outcome, NIGH_FRESH);
+}
+
+static void by_get(struct world *w, const char *key)
+{
+    (void)ask_get(w->space, key, NULL);
+}
+
+static void by_put(struct world *w, const char *key)
+{
+    (void)nigh_put(w->space, key, strlen(key), "v", 1, NULL);
+}
+
+static void by_invalidate(struct world *w, const char *key)
+{
+    CHECK_GE(nigh_invalidate(w->space, key, strlen(key), NULL), 0);
+}
+
+/* One more call, always of another key. */
+static bool connects(struct world *w, void (*call)(struct world *w, const char *key))
+{
+    static unsigned count;
+    char key[16];
+    snprintf(key, sizeof(key), "c%u", count++);
+    call(w, key);
+    return world_count(w, "connected") == 1;
+}
+
+TEST(a_host_that_only_calls_connects_and_connects_again)
+{
+    void (*const calls[])(struct world *, const char *) = {by_fetch, by_get, by_put, by_invalidate};
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        struct world w;
+        struct redis server;
+        redis_start(&server, NULL);
+        struct nigh_options o = tick_options(&server);
+        origin_init(&w.origin);
+        world_open_with(&w, &o, NULL, &w.origin);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, connects(&w, calls[i]));
+        redis_kill(&server);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, !connects(&w, calls[i]));
+        redis_restart(&server, REDIS_EMPTY);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, connects(&w, calls[i]));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_invalidate(w.space, "k", 1, NULL) == 0);
+        CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+        world_close(&w);
+        redis_stop(&server);
+    }
+}
+
+TEST(closing_at_once_tries_what_is_queued)
+{
+    struct world reader, w;
+    struct redis server;
+    redis_start(&server, NULL);
+    patient_open(&reader, &server, NULL, NULL);
+    CHECK_EQ(nigh_put(reader.space, "k", 1, "v", 1, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_in_redis(&server, "s:1:k"));
+    struct nigh_options o = tick_options(&server);
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), NIGH_QUEUED);
+    world_close(&w);
+    CHECK(!is_in_redis(&server, "s:1:k"));
+    world_close(&reader);
+    redis_stop(&server);
+}
+
 /* ---- the event loop ---- */
 
 /* One turn of a host that has nothing else to do. Returns whether it was called. */

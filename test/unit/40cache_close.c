@@ -78,7 +78,7 @@ static void ask_held(struct scene *s, int i, const char *key)
     CHECK_WITHIN(WORLD_PATIENCE_MS, s->w.origin.running == running + 1);
 }
 
-/* ---- writers: first, for the log is silent for a second after a message of the same kind ---- */
+/* ---- writers ---- */
 
 static _Atomic bool held, writing;
 
@@ -136,6 +136,11 @@ TEST(many_of_them)
     }
     close_in_time(s);
     CHECK(strstr(s->said, "closed while 8 loaders and writers have not returned"));
+    for (int i = 0; i < 8; i++) {
+        char name[] = "key \"k0\" has";
+        name[6] += (char)i;
+        CHECK(strstr(s->said, name));
+    }
     let_go(s, 8);
     for (int i = 0; i < 8; i++)
         CHECK_EQ(s->askers[i].answer.outcome, NIGH_ECLOSED);
@@ -335,6 +340,7 @@ TEST(a_loader_inside_another_that_returns_after_the_close)
     asker_start(&s->askers[0], s->w.space, "outer", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, s->w.origin.running == 2);
     close_in_time(s);
+    CHECK(strstr(s->said, "key \"inner\" has") && strstr(s->said, "key \"outer\" has"));
     let_go(s, 1);
     CHECK_EQ(s->askers[0].answer.outcome, NIGH_ECLOSED);
 }
