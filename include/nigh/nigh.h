@@ -11,7 +11,8 @@
  *     nigh_invalidate(users, key, key_len, NULL);      after the commit
  *     nigh_close(cache);
  *
- * No call is a cancellation point, and none may be made by a thread whose cancellation is
+ * No call is a cancellation point but nigh_options_print() and nigh_stats_print(), which write with
+ * stdio, and none may be made by a thread whose cancellation is
  * asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS): a thread that is cancelled inside one ends after it,
  * at its next cancellation point, or in the loader or writer that the call runs.
  */

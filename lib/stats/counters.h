@@ -2,9 +2,9 @@
 /*
  * Every counter of nigh, declared once with its documentation.
  *
- * X(NAME, "export_name", "what one count means") per line; text, JSON and the reference in README
- * come from this table, and a check fails for a counter that nothing increments. Counts are per
- * space; what belongs to no space (the link to Redis, the listener) counts in the cache's own set.
+ * X(NAME, "export_name", "what one count means") per line; text and JSON come from this
+ * table, and a check fails for a counter that nothing increments. Counts are per space; what
+ * belongs to no space (the link to Redis, the listener) counts in the cache's own set.
  *
  * A read that asks L1 counts once, and each key of a bulk: in l1_fresh ("does not exist" too) or
  * l1_stale if L1 answers, else in l1_miss, whatever it meets after that: L2, a flight, several
@@ -79,7 +79,7 @@
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue queued invalidations")          \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(FRAME, "frame", "frames heard")                                                              \
-    X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")     \
+    X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")                    \
     X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \
     X(FRAME_GAP, "frame_gap", "gaps in the sequence: at once answered by a beat")                  \
     X(BEAT, "beat", "beats answered")                                                              \
