@@ -6,10 +6,11 @@
  * needs no look at a clock that nothing will have happened by. The others sleep on a futex each, in
  * a list, with the word that they wait for.
  *
- * No wake-up is lost. Whoever changes a word wakes it afterwards, under the lock; who is about to
- * sleep looks at the word under the lock, when it stands in the list, or as the driver's in
- * `asleep_on`. So either the sleeper sees the change, or the waker sees the sleeper. A request that
- * another thread queues while the driver sleeps makes the sockets' descriptor readable (l2_rest()).
+ * No wake-up is lost. Whoever changes a word, or queues the flight that has it, wakes it
+ * afterwards, under the lock; who is about to sleep looks at both under the lock, when it stands in
+ * the list, or as the driver's in `asleep_on`. So either the sleeper sees it, or the waker sees the
+ * sleeper. A request that another thread queues while the driver sleeps makes the sockets'
+ * descriptor readable (l2_rest()).
  *
  * Somebody drives while anybody waits. Who stops driving, and who leaves the list without having
  * driven, looks at both under the lock: if nobody drives and somebody is in the list, the first of
@@ -30,6 +31,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cache/cache.h"
@@ -52,12 +54,14 @@ static bool is_closed(const struct drive *d)
     return atomic_load_explicit(&d->closed, memory_order_relaxed);
 }
 
+/* By syscall(), for write() is a cancellation point, and calls that are too short for
+ * caller_enter() come here, too, with the lock held. */
 static void ring(const struct drive *d, int fd)
 {
     uint64_t one = 1;
     if (is_closed(d))
         return;
-    ssize_t n = write(fd, &one, sizeof(one));
+    long n = syscall(SYS_write, fd, &one, sizeof(one));
     (void)n; /* a full counter is readable already */
 }
 
@@ -190,13 +194,20 @@ static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
     return ready == 0;
 }
 
+/* Whether to look again instead of sleeping: the word has changed, or who waits for it has to run
+ * its flight. REQUIRES(lock): drive_queued() takes it after the flight was queued. */
+static bool has_cause_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected)
+{
+    return changed(word, expected) || workers_have(&d->cache->workers, word);
+}
+
 /* The same. */
 static bool drive_sleep(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
                         uint64_t until_ns)
 {
     struct nigh *cache = d->cache;
     pthread_mutex_lock(&d->lock);
-    bool sleeps = !changed(word, expected) && pokes_of(&cache->keeper) == d->keep_seen;
+    bool sleeps = !has_cause_locked(d, word, expected) && pokes_of(&cache->keeper) == d->keep_seen;
     d->asleep_on = sleeps ? word : NULL;
     pthread_mutex_unlock(&d->lock);
     if (!sleeps)
@@ -331,7 +342,7 @@ static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, 
                                  uint64_t deadline_ns, int *rc)
 {
     *rc = 0;
-    if (changed(word, expected))
+    if (has_cause_locked(d, word, expected))
         return false;
     if (take_locked(d))
         return true;
@@ -342,12 +353,38 @@ static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, 
     return false;
 }
 
+/* A caller that runs the loader of the flight it waits for. */
+struct follower {
+    struct nigh *cache; /* a reference: it may close without the loader */
+    void *landed;       /* the word of the flight */
+};
+
+/* The thread ends in the loader: whose flight it was is seen to, but not that it also waited. */
+static void follower_ended(void *arg)
+{
+    struct follower *self = arg;
+    flight_leave(CONTAINER_OF(self->landed, struct flight, landed));
+    cache_unref(self->cache);
+}
+
+static bool run_own(struct nigh *cache, _Atomic uint32_t *word)
+{
+    struct follower self = {cache, word};
+    bool ran;
+    cache_ref(cache);
+    pthread_cleanup_push(follower_ended, &self);
+    ran = workers_run_for(&cache->workers, word);
+    pthread_cleanup_pop(0);
+    cache_unref(cache);
+    return ran;
+}
+
 /* park.wait: nobody else would change the word, so take everyone's turn, or wait for who has it. */
 static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct nigh *cache = arg;
     struct drive *d = cache->drive;
-    if (workers_run_for(&cache->workers, word))
+    if (run_own(cache, word))
         return 0;
     int rc;
     pthread_mutex_lock(&d->lock);
@@ -395,10 +432,10 @@ static void reclaim_if_due(struct drive *d)
 static int promise(struct drive *d)
 {
     struct nigh *cache = d->cache;
-    bool waits = workers_have(&cache->workers, NULL);
     pthread_mutex_lock(&d->lock);
+    bool waits = workers_have(&cache->workers, NULL); /* or is queued later, and calls the host */
     uint64_t now_ns = clock_now_ns(&cache->clock);
-    uint64_t next_ns = d->taken ? CLOCK_NEVER_NS : waits ? 0 : next_event_locked(d);
+    uint64_t next_ns = waits ? 0 : d->taken ? CLOCK_NEVER_NS : next_event_locked(d);
     uint64_t left_ns = u64_min(next_ns > now_ns ? next_ns - now_ns : 0, TICK_MAX_MS * NS_PER_MS);
     uint64_t ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
     d->promised_ns = now_ns + ms * NS_PER_MS;
@@ -420,6 +457,7 @@ static int tick(struct drive *d)
     if (take_wheel(d)) {
         drive_round(d);
         give_wheel(d);
+        drive_flush(d->cache); /* of who found us driving: our loaders may take long */
     } else {
         sched_yield(); /* the socket may be readable until the one who drives has read it */
     }

@@ -3,9 +3,12 @@
 // one thread or several of the host's, with the test's own time, without and with a real Redis.
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cache/cache.h"
+#include "cache/drive.h"
 #include "support/origin.h"
 
 static unsigned threads(void)
@@ -134,6 +137,74 @@ TEST(refreshes_run_inside_the_tick)
     CHECK_STR(ask_get(w.space, "k", NULL).text, "k=2");
     world_close(&w);
     redis_stop(&server);
+}
+
+/* ---- a caller that runs what it waits for ---- */
+
+/* A refresh of "k" is queued. */
+static void open_with_refresh(struct world *w)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.threads = NIGH_THREADS_NONE;
+    so.soft_ttl_ms = 1;
+    so.stale_ms = 1000000;
+    so.load_deadline_ms = WORLD_PATIENCE_MS;
+    world_open(w, &o, &so);
+    CHECK_ANSWER(ask_fetch(w->space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(w->space, "k", NULL).outcome == NIGH_STALE);
+}
+
+static int exit_once(struct origin *o, struct nigh_fill *fill)
+{
+    (void)fill;
+    o->script = NULL;
+    pthread_exit(NULL);
+}
+
+TEST(a_loader_that_ends_who_waits_for_it_leaves_its_key_usable)
+{
+    struct world w;
+    struct asker asker;
+    struct nigh_call anew = NIGH_CALL_INIT;
+    anew.flags = NIGH_REFRESH;
+    open_with_refresh(&w);
+    w.origin.script = exit_once;
+    asker_start(&asker, w.space, "k", &anew);
+    asker_join(&asker);
+    CHECK(!asker.done);
+    CHECK_EQ(w.origin.loads, 2);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), world_count(&w, "flights") == 0));
+    CHECK_EQ(w.origin.loads, 3);
+    world_close(&w);
+}
+
+/* While another drives, and between the caller's look at the queue and its sleep, the flight is
+ * queued: it is not seen as a change of what it sleeps on. */
+TEST(a_flight_that_is_queued_before_its_caller_sleeps_is_run)
+{
+    struct world w;
+    struct asker asker;
+    struct nigh_call anew = NIGH_CALL_INIT;
+    anew.flags = NIGH_REFRESH;
+    anew.deadline_ms = WORLD_PATIENCE_MS / 2;
+    open_with_refresh(&w);
+    struct drive *drive = w.cache->drive;
+    struct flight *f = w.cache->workers.flight_head;
+    w.cache->workers.flight_head = w.cache->workers.flight_tail = NULL;
+    pthread_mutex_lock(&drive->lock);
+    drive->taken = true;
+    asker_start(&asker, w.space, "k", &anew);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == 1);
+    for (int i = 0; i < 20; i++) /* it comes to the lock; else nothing is shown */
+        check_pause();
+    workers_add_flight(&w.cache->workers, f);
+    pthread_mutex_unlock(&drive->lock);
+    asker_join(&asker);
+    CHECK_EQ(asker.answer.outcome, NIGH_FRESH);
+    drive->taken = false;
+    world_close(&w);
 }
 
 TEST(two_nodes_on_one_thread)
