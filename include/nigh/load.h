@@ -31,8 +31,8 @@ struct nigh_fill;
  *               it ends there, with a warning in the log
  *   longjmp()   to a frame of its own thread: the load has failed. That is noticed at the thread's
  *               next call of nigh (hits, releases and reads of statistics aside) or at its end;
- *               until then others wait for the load, up to its deadline. Not on nigh's own threads,
- *               and not out of a loader that nigh_tick(), or a call with threads=none, runs
+ *               until then others wait for the load, up to its deadline. Not on nigh's own threads;
+ *               out of a loader that nigh_tick() runs it may leave the tick, too
  *   pthread_exit(), cancellation   it is run once more on another thread, then the load fails
  *   never       its callers are bound by their deadlines where it runs on workers; nigh_close()
  *               does not wait for it, see there
@@ -63,7 +63,8 @@ struct nigh_write_op {
  * Commit one write to the origin.
  *
  * It need not return: an exception goes on to who called nigh_write(), a longjmp() is noticed as a
- * loader's. Whether it has committed is then unknown, so the key is invalidated.
+ * loader's, and pthread_exit() or a cancellation ends the thread. Whether it has committed is then
+ * unknown, so the key is invalidated.
  *
  * Returns   0 committed; anything else: not committed, nigh_write() returns NIGH_EWRITER
  * Threads   the one that called nigh_write(); never inside a lock or a read section

@@ -53,6 +53,8 @@ static void ended_holding(struct load *l, enum unwind_how how)
     fill_reset(&l->fill);
     if (how != UNWIND_EXIT && !l->callback.left)
         load_fail(l);
+    if (how == UNWIND_EXCEPTION)
+        l->flight->for_caller = false; /* it is stopped before it reaches that (run_caught()) */
     flight_abandon(l->flight);
 }
 

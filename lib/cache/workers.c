@@ -54,12 +54,15 @@ static struct worker_job *take_job_locked(struct workers *w)
 struct piece {
     struct flight *flight; /* one of the two */
     struct worker_job *job;
+    bool for_caller;       /* who runs the flight waits for it */
 };
 
 static void run_piece(void *arg)
 {
     struct piece *p = arg;
-    if (p->flight)
+    if (p->flight && p->for_caller)
+        flight_run_for_caller(p->flight);
+    else if (p->flight)
         flight_run(p->flight);
     else
         p->job->run(p->job);
@@ -74,7 +77,7 @@ static void run_caught(struct workers *w, struct piece *p)
 /* Run one piece of work without the lock. False: nothing was queued. */
 static bool run_one_locked(struct workers *w)
 {
-    struct piece p = {take_flight_locked(w), NULL};
+    struct piece p = {take_flight_locked(w), NULL, false};
     if (!p.flight)
         p.job = take_job_locked(w);
     if (!p.flight && !p.job)
@@ -286,12 +289,13 @@ static struct flight *take_landing_locked(struct workers *w, const _Atomic uint3
     return f;
 }
 
-/* Neither counted as busy nor marked as a worker: a loader may leave the host's thread by a jump,
+/* Who waits for a landing is a caller of that flight, and gone with a loader that does not return.
+ * Neither counted as busy nor marked as a worker: a loader may leave the host's thread by a jump,
  * and nobody would take either back. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 {
     pthread_mutex_lock(&w->lock);
-    struct piece p = {take_landing_locked(w, landed), NULL};
+    struct piece p = {take_landing_locked(w, landed), NULL, landed != NULL};
     pthread_mutex_unlock(&w->lock);
     if (p.flight)
         run_caught(w, &p);

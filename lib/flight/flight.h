@@ -107,6 +107,7 @@ struct flight {
     uint32_t waiters;              /* (t) callers that joined and have not left, the leader too */
     uint32_t replaced;             /* (h) leaders lost so far */
     bool blocking;                 /* (h) the holder is a caller, not a worker */
+    bool for_caller;               /* (h) stepped like a worker, by a caller that waits for it */
     bool stepping;                 /* (h) inside host->step */
     bool forgotten;                /* (t) nobody may join it any more */
     bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
@@ -203,6 +204,8 @@ void flight_post(struct flight *f, uint32_t events);
 /* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
  * reference that run carried. */
 void flight_run(struct flight *f);
+/* The same on the thread of a caller that is inside flight_wait() for it. */
+void flight_run_for_caller(struct flight *f);
 /* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
  * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
@@ -218,8 +221,8 @@ void flight_land(struct flight *f);
  * which EDEADLK is judged. When the loader does not return the host calls flight_abandon() instead
  * of `end`: the flight, unless the host has landed it, becomes leaderless, a waiter or worker takes
  * it over in state LOAD once, and the second time it lands with NIGH_ELOADER. It also does what the
- * frames that are gone would have done: the step does not return, and a blocking leader's
- * flight_leave() must not follow.
+ * frames that are gone would have done: the step does not return, and the flight_leave() of a
+ * blocking leader, or of a caller that ran it, must not follow.
  */
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);

@@ -142,6 +142,18 @@ void flight_run(struct flight *f)
     flight_unref(f);
 }
 
+void flight_run_for_caller(struct flight *f)
+{
+    do {
+        uint32_t events = flight_mail_take(f);
+        f->for_caller = true;
+        if (events)
+            step(f, events);
+        f->for_caller = false;
+    } while (!flight_mail_release(f));
+    flight_unref(f);
+}
+
 void flight_hand_over(struct flight *f)
 {
     flight_give_to_workers(f);
@@ -189,13 +201,13 @@ static void vacate(struct flight *f, bool caller_gone)
 
 void flight_abandon(struct flight *f)
 {
-    bool caller_gone = f->blocking;
+    bool caller_gone = f->blocking || f->for_caller;
     flight_waits_end(); /* whatever the loader was waiting for */
     flight_load_end(f);
     flight_waits_end(); /* and the loader that waited for this one, on the same thread */
     if (!caller_gone)
         flight_ref(f); /* HELD's reference may go to another: keep one until we are done */
-    f->blocking = false;
+    f->blocking = f->for_caller = false;
     f->stepping = false;
     if (f->state == FLIGHT_LAND) {
         give_back(f);

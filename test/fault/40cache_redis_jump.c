@@ -235,6 +235,115 @@ TEST(a_jump_over_two_loaders)
     in_both(jump_over_both);
 }
 
+/* ---- without own threads: a refresh runs in the tick, or in the call that waits for it ---- */
+
+static void open_ticking(struct world *w, const struct redis *server)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    if (server)
+        o = patient_options(server);
+    o.threads = NIGH_THREADS_NONE;
+    so.load_deadline_ms = 3 * WORLD_PATIENCE_MS;
+    so.error_ttl_ms = NIGH_NONE;
+    origin_init(&w->origin);
+    world_open_with(w, &o, &so, &w->origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w->cache), nigh_health(w->cache) == NIGH_FRESH));
+}
+
+/* A refresh is queued that will jump. */
+static void leave_refresh(struct world *w)
+{
+    struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+    struct nigh_call soft = NIGH_CALL_INIT, anew = NIGH_CALL_INIT;
+    soft.flags = NIGH_SOFT;
+    anew.flags = NIGH_REFRESH;
+    w->origin.script = NULL;
+    CHECK_EQ(ask_fetch(w->space, "k", &anew).outcome, NIGH_FRESH);
+    CHECK_EQ(nigh_invalidate_many(w->cache, &all, 1, &soft), 0);
+    CHECK_EQ(ask_fetch(w->space, "k", NULL).outcome, NIGH_STALE);
+    w->origin.script = load_and_jump;
+}
+
+static __attribute__((noinline)) bool tick_is_left(struct world *w)
+{
+    if (setjmp(point) != 0)
+        return true;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_tick(w->cache) < 0); /* some, for it asks Redis first */
+    return false;
+}
+
+static __attribute__((noinline)) bool wait_is_left(struct world *w)
+{
+    struct nigh_call anew = NIGH_CALL_INIT;
+    anew.flags = NIGH_REFRESH;
+    if (setjmp(point) != 0)
+        return true;
+    (void)ask_fetch(w->space, "k", &anew);
+    return false;
+}
+
+static void jump_from_refresh(const struct redis *server, bool (*is_left)(struct world *w))
+{
+    struct world w;
+    struct nigh_call anew = NIGH_CALL_INIT;
+    anew.flags = NIGH_REFRESH;
+    uint64_t began = check_now_ms();
+    open_ticking(&w, server);
+    for (int i = 0; i < 3; i++) {
+        leave_refresh(&w);
+        CHECK(is_left(&w));
+        w.origin.script = NULL;
+        CHECK_EQ(ask_fetch(w.space, "k", &anew).outcome, NIGH_FRESH);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_tick(w.cache) >= 0 && world_count(&w, "flights") == 0);
+    }
+    CHECK_EQ(world_count(&w, "load_failed"), 3);
+    leave_refresh(&w);
+    CHECK(is_left(&w)); /* and closed after it */
+    world_close(&w);
+    CHECK_LT(check_now_ms() - began, 3 * WORLD_PATIENCE_MS);
+}
+
+TEST(a_jump_from_a_refresh_leaves_the_tick_or_the_call_that_runs_it)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    jump_from_refresh(NULL, tick_is_left);
+    jump_from_refresh(NULL, wait_is_left);
+    jump_from_refresh(&server, tick_is_left);
+    jump_from_refresh(&server, wait_is_left);
+    redis_stop(&server);
+}
+
+static int load_and_end_thread(struct origin *o, struct nigh_fill *fill)
+{
+    (void)fill;
+    o->script = NULL; /* once */
+    pthread_exit(NULL);
+}
+
+static void *wait_and_end(void *arg)
+{
+    CHECK(wait_is_left(arg)); /* does not come back */
+    return arg;
+}
+
+TEST(a_thread_that_ends_in_a_refresh_that_it_waited_for)
+{
+    struct world w;
+    pthread_t thread;
+    void *result;
+    open_ticking(&w, NULL);
+    leave_refresh(&w);
+    w.origin.script = load_and_end_thread;
+    REQUIRE_EQ(pthread_create(&thread, NULL, wait_and_end, &w), 0);
+    pthread_join(thread, &result);
+    CHECK(!result);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_tick(w.cache) >= 0 && world_count(&w, "flights") == 0);
+    CHECK_EQ(w.origin.loads, 3); /* the tick has loaded it again */
+    world_close(&w);
+}
+
 /* ---- two nodes ---- */
 
 TEST(another_node_does_not_wait_for_what_was_left)

@@ -361,6 +361,17 @@ TEST(without_threads_an_exception_of_a_refresh_does_not_leave_the_tick)
     CHECK_WITHIN(PATIENCE_MS, (fetch(space, "k"), nigh_tick(cache) >= 0 && db.throws == 0));
     CHECK_WITHIN(PATIENCE_MS, nigh_tick(cache) >= 0 && fetch(space, "k") >= 0);
     CHECK_EQ(nigh_stats_value(cache, nullptr, "load_failed"), 2);
+    // Nor does it reach a call that waits for the refresh, and runs it: it is not that call's own.
+    struct nigh_call anew = NIGH_CALL_INIT;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    anew.flags = NIGH_REFRESH;
+    CHECK_WITHIN(PATIENCE_MS, (check_pause(), fetch(space, "k") == NIGH_STALE));
+    db.throws = 1;
+    int rc = nigh_fetch(space, "k", 1, &anew, &value);
+    CHECK(rc >= 0 || rc == NIGH_ELOADER); /* it may load once more, itself */
+    nigh_release(&value);
+    CHECK_EQ(db.throws, 0);
+    CHECK_EQ(nigh_stats_value(cache, nullptr, "load_failed"), 3);
     nigh_close(cache);
 }
 
