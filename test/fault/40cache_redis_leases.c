@@ -15,7 +15,7 @@
 
 #define LEASE_MS 10000
 #define SOON_MS 5000
-#define SHORT_MS 500 /* that a request of the impatient node may take; a GET does not */
+#define SHORT_MS 1500 /* that a request of the impatient node may take; a GET does not */
 
 static struct redis server;
 static struct relay relay;
@@ -374,7 +374,7 @@ TEST(a_holder_that_lives_is_waited_for_to_the_end)
     struct asker loads, waits;
     if (getenv("NIGH_TEST_HOLDER"))
         return;
-    so.load_deadline_ms = 9000;
+    so.load_deadline_ms = 12000;
     redis_start(&server, NULL);
     patient_open(&here, &server, NULL, &so);
     patient_open(&there, &server, &here.origin, &so);
@@ -383,7 +383,7 @@ TEST(a_holder_that_lives_is_waited_for_to_the_end)
     CHECK_WITHIN(SOON_MS, here.origin.held_loads == 1);
     uint64_t began_ms = check_now_ms();
     asker_start(&waits, there.space, "k", NULL);
-    while (check_now_ms() - began_ms < 6000)
+    while (check_now_ms() - began_ms < 8000)
         check_pause();
     origin_let_go(&here.origin);
     asker_join(&loads);

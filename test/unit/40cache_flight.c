@@ -307,7 +307,10 @@ TEST(a_loader_that_always_exits_fails_its_key_and_no_more)
         else
             lost++;
     }
-    CHECK_EQ(lost, 2); /* it takes no third */
+    /* Two threads, and no third. The second may be a worker's: a flight without a leader is theirs
+     * when the keeper comes by before a caller of it has woken. */
+    CHECK_LE(lost, 2);
+    CHECK_GE(lost, 1);
     CHECK_EQ(w.origin.loads, 2);
     CHECK_EQ(w.origin.running, 0);
     w.origin.script = NULL;
