@@ -19,7 +19,7 @@ struct owed;
 
 /* Keys: (l) lock */
 struct leases {
-    pthread_mutex_t lock;    /* leaf lock, but for the queue lock of l2 */
+    pthread_mutex_t lock;    /* under it only the queue lock of l2 */
     struct load *first;      /* (l) loads that run under a lease now */
     uint64_t extend_at_ns;   /* (l) when the keeper will look at them */
     struct owed *owed_first; /* (l) releases that Redis may not have executed, oldest first */

@@ -54,7 +54,7 @@ void load_free(void *arg, struct flight *f)
         return;
     if (f->background)
         atomic_fetch_sub_explicit(&l->space->refreshes, 1, memory_order_relaxed);
-    load_release_lease(l); /* still held when two loaders in a row ended their threads */
+    load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
     forget_looked_at(l);

@@ -7,8 +7,8 @@
  * the mailbox and its deadline binds it.
  *
  * A loader that does not return must not poison its key. If it throws or jumps away the load has
- * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) the flight is led
- * anew once, and fails the second time: a thread may be ended for reasons of its own.
+ * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) flight_abandon()
+ * has it tried once more; restart() is the same for a job.
  */
 #include "cache/load.h"
 
