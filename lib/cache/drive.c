@@ -353,38 +353,12 @@ static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, 
     return false;
 }
 
-/* A caller that runs the loader of the flight it waits for. */
-struct follower {
-    struct nigh *cache; /* a reference: it may close without the loader */
-    void *landed;       /* the word of the flight */
-};
-
-/* The thread ends in the loader: whose flight it was is seen to, but not that it also waited. */
-static void follower_ended(void *arg)
-{
-    struct follower *self = arg;
-    flight_leave(CONTAINER_OF(self->landed, struct flight, landed));
-    cache_unref(self->cache);
-}
-
-static bool run_own(struct nigh *cache, _Atomic uint32_t *word)
-{
-    struct follower self = {cache, word};
-    bool ran;
-    cache_ref(cache);
-    pthread_cleanup_push(follower_ended, &self);
-    ran = workers_run_for(&cache->workers, word);
-    pthread_cleanup_pop(0);
-    cache_unref(cache);
-    return ran;
-}
-
 /* park.wait: nobody else would change the word, so take everyone's turn, or wait for who has it. */
 static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct nigh *cache = arg;
     struct drive *d = cache->drive;
-    if (run_own(cache, word))
+    if (workers_run_for(&cache->workers, word))
         return 0;
     int rc;
     pthread_mutex_lock(&d->lock);
