@@ -185,7 +185,7 @@ TEST(a_daemon_gives_up_its_user)
 static void change_root(const struct redis *server)
 {
     struct world w;
-    char command[400], root[100];
+    char command[600], root[100];
     snprintf(root, sizeof(root), "%s/root", server->dir);
     snprintf(command, sizeof(command), "mkdir -p %s%s && ln %s %s%s", root, server->dir,
              server->socket, root, server->socket);
