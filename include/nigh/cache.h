@@ -52,7 +52,8 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  * What does not return is left alone a second after the last deadline of a load (of writers: after
  * the call). Its memory, and little more, stays allocated until it does return; the log names it
  * (the first 16, and how many they are). If it then calls nigh it gets NIGH_ECLOSED, and so do
- * nigh_write() and nigh_fetch() around it.
+ * nigh_write() and nigh_fetch() around it. A call that it is inside of is waited for first, up to
+ * that call's deadline. Values that it holds stay valid until it has returned; it releases them.
  *
  * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
  * fork() it returns at once and frees nothing: threads and sockets are the parent's.

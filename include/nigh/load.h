@@ -32,7 +32,8 @@ struct nigh_fill;
  *   longjmp()   to a frame of its own thread: the load has failed. That is noticed at the thread's
  *               next call of nigh (hits, releases and reads of statistics aside) or at its end;
  *               until then others wait for the load, up to its deadline. Not on nigh's own threads;
- *               out of a loader that nigh_tick() runs it may leave the tick, too
+ *               out of a loader that nigh_tick() runs it may leave the tick, too. On a main thread
+ *               without /proc, which tells where its stack is, only the thread's end is noticed
  *   pthread_exit(), cancellation   it is run once more on another thread, then the load fails
  *   never       its callers are bound by their deadlines where it runs on workers; nigh_close()
  *               does not wait for it, see there

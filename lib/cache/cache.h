@@ -97,7 +97,6 @@ struct nigh {
     struct tickets tickets;
     struct callbacks callbacks;
     _Atomic uint32_t refs;                      /* pair(cache.refs): see cache_unref() */
-    struct mem *held_arena;                     /* of L1, if what is left may look at an entry */
     struct service keeper;
     struct service reclaimer;
     struct drive *drive;                        /* (c) without own threads; else NULL */

@@ -9,13 +9,15 @@
  * that ends after a jump, without calling us again, is looked after by a destructor.
  *
  * `inside` may name a call that is over, after a callback did not return. That is harmless: who
- * enters next sets it anew, and a callback that is still under way knows its own call, and puts it
- * back.
+ * enters next sets it anew, a callback that is still under way knows its own call, and puts it
+ * back, and what is done for one that has ended looks at no call but one that is there.
  *
  * Whether a callback ends or its cache closes without it is decided under the lock of the cache's
  * callbacks, once: either it leaves their list first, and nigh_close() waits for what it does then,
  * or it is marked as left, and its thread touches nothing of the cache's but the memory that it
- * has a reference to.
+ * has a reference to. What it does then is counted in `calls` from the same moment on, and so is a
+ * call that a callback makes, while its thread is in it and not in a callback of that call's: all
+ * of these need the tiers.
  */
 #include "cache/caller.h"
 
@@ -27,6 +29,36 @@ static _Thread_local struct caller_thread self;
 
 static void drop_gone(const struct callback *last);
 
+/* The thread comes into our frames, or leaves them: for the callbacks that it is inside. */
+static void mark(bool calling)
+{
+    for (struct callback *c = self.running; NIGH_UNLIKELY(c); c = c->outer) {
+        struct callbacks *cs = &c->space->cache->callbacks;
+        if (cache_forked(c->space->cache))
+            continue;
+        pthread_mutex_lock(&cs->lock);
+        if (c->calling != calling)
+            cs->calls += calling ? 1 : -1u;
+        c->calling = calling;
+        pthread_mutex_unlock(&cs->lock);
+    }
+}
+
+static void uncount(struct callbacks *cs)
+{
+    pthread_mutex_lock(&cs->lock);
+    cs->calls--;
+    pthread_mutex_unlock(&cs->lock);
+}
+
+static void uncount_call(struct caller *c)
+{
+    if (NIGH_LIKELY(!c->counted))
+        return;
+    uncount(c->counted);
+    c->counted = NULL;
+}
+
 void caller_notice(void)
 {
     if (NIGH_UNLIKELY(self.running))
@@ -37,15 +69,20 @@ void caller_enter(struct caller *c)
 {
     c->outer = self.inside;
     c->own_thread = false;
+    c->catches = false;
     c->left = NULL;
+    c->counted = NULL;
     self.inside = c;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &c->cancel_state);
     caller_notice();
+    mark(true);
 }
 
 void caller_leave(struct caller *c)
 {
     self.inside = c->outer;
+    mark(false);
+    uncount_call(c);
     if (NIGH_UNLIKELY(c->left))
         cache_unref(c->left);
     pthread_setcancelstate(c->cancel_state, NULL);
@@ -54,6 +91,14 @@ void caller_leave(struct caller *c)
 bool caller_is_left(void)
 {
     return self.inside && self.inside->left;
+}
+
+bool caller_set_catches(bool catches)
+{
+    bool was = self.inside && self.inside->catches;
+    if (self.inside)
+        self.inside->catches = catches;
+    return was;
 }
 
 void caller_thread_swap(struct caller_thread *other)
@@ -69,6 +114,7 @@ void callbacks_init(struct callbacks *cs)
 {
     pthread_mutex_init(&cs->lock, NULL);
     cs->first = NULL;
+    cs->calls = 0;
 }
 
 void callbacks_fini(struct callbacks *cs)
@@ -82,6 +128,7 @@ static void list(struct callback *c)
     pthread_mutex_lock(&cs->lock);
     c->thread = pthread_self();
     c->left = false;
+    c->calling = false;
     c->next = cs->first;
     c->link = &cs->first;
     if (c->next)
@@ -90,8 +137,8 @@ static void list(struct callback *c)
     pthread_mutex_unlock(&cs->lock);
 }
 
-/* False: the cache has closed, and has unlisted it. */
-static bool unlist(struct callback *c)
+/* And count what is done then. False: the cache has closed, and has unlisted it. */
+static bool unlist(struct callback *c, bool counts)
 {
     struct callbacks *cs = &c->space->cache->callbacks;
     if (cache_forked(c->space->cache))
@@ -102,6 +149,7 @@ static bool unlist(struct callback *c)
         *c->link = c->next;
         if (c->next)
             c->next->link = c->link;
+        cs->calls += counts;
     }
     pthread_mutex_unlock(&cs->lock);
     return !left;
@@ -112,7 +160,7 @@ bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
     pthread_mutex_lock(&cs->lock);
     for (struct callback *c = cs->first; c; c = c->next)
         *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
-    bool running = cs->first;
+    bool running = cs->first || cs->calls > 0;
     pthread_mutex_unlock(&cs->lock);
     return running;
 }
@@ -121,16 +169,20 @@ uint32_t callbacks_leave(struct nigh *cache,
                          void (*visit)(struct nigh *cache, struct callback *c, uint32_t before))
 {
     struct callbacks *cs = &cache->callbacks;
+    struct callback **at = &cs->first;
     uint32_t count = 0;
     pthread_mutex_lock(&cs->lock);
-    for (struct callback *c; (c = cs->first); count++) {
-        cs->first = c->next;
+    for (struct callback *c; (c = *at);) {
+        if (c->calling || !c->leave(c)) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
         if (c->next)
-            c->next->link = &cs->first;
+            c->next->link = at;
         c->left = true;
         cache_ref(cache);
-        c->leave(c);
-        visit(cache, c, count);
+        visit(cache, c, count++);
     }
     pthread_mutex_unlock(&cs->lock);
     return count;
@@ -147,30 +199,44 @@ static void forget(struct callback *c)
         *link = c->outer;
 }
 
-/* The frames above have nothing to do with the cache any more, unless they are of a thread of ours.
- * After a jump there are none. */
-static void let_go(struct nigh *cache, struct caller *caller, enum unwind_how how)
+/* Whether the frames above have still to do with the cache. After a jump there are none. */
+static bool goes_on(const struct caller *caller, enum unwind_how how)
 {
-    if (how != UNWIND_JUMP && caller && caller->own_thread)
-        caller->left = cache;
-    else
+    return how != UNWIND_JUMP && caller &&
+           (how == UNWIND_EXCEPTION ? caller->catches : caller->own_thread);
+}
+
+/* What the frames above would have done. `left`: the cache has closed without it. */
+static void set_right(struct callback *c, enum unwind_how how, bool left)
+{
+    struct nigh *cache = c->space->cache;
+    struct caller *stays = goes_on(c->caller, how) ? c->caller : NULL;
+    c->ended(c, how); /* and it may be gone */
+    if (!left) {
+        drive_flush(cache); /* the call that would do so is over */
+        uncount(&cache->callbacks);
+    } else if (stays) {
+        stays->left = cache;
+    } else {
         cache_unref(cache);
+    }
 }
 
 /* In a child of fork() there is nobody for whom to set things right. */
 static void end(struct callback *c, enum unwind_how how)
 {
-    struct nigh *cache = c->space->cache;
-    struct caller *caller = c->caller;
+    struct caller *inside = self.inside;
+    bool stays = goes_on(c->caller, how);
     forget(c);
-    if (cache_forked(cache))
+    if (cache_forked(c->space->cache))
         return;
-    bool left = !unlist(c);
-    c->ended(c, how); /* and it may be gone */
-    if (left)
-        let_go(cache, caller, how);
-    else
-        drive_flush(cache); /* the call that would do so is over */
+    mark(true);
+    self.inside = how == UNWIND_JUMP ? NULL : c->caller; /* if it is there */
+    if (how != UNWIND_JUMP)
+        inside = self.inside;
+    set_right(c, how, !unlist(c, true));
+    self.inside = inside;
+    mark(stays); /* else in a frame of theirs, or in none */
 }
 
 /* Of those inside `last`, which is at its end. */
@@ -186,7 +252,7 @@ static void unwound(void *arg)
     enum unwind_how how = unwind_how();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     drop_gone(arg);
-    end(arg, how);
+    end(arg, how); /* of which `inside` is right from here on, whatever calls it made */
     pthread_setcancelstate(state, NULL);
 }
 
@@ -224,10 +290,26 @@ static void run(void *arg)
     c->run(c);
 }
 
+/* It has returned. A thread of ours is waited for anyway. */
+static bool here_again(struct callback *c)
+{
+    struct nigh *cache = c->space->cache;
+    struct caller *host = c->caller && !c->caller->own_thread ? c->caller : NULL;
+    bool here = unlist(c, host);
+    if (here && host && !cache_forked(cache))
+        host->counted = &cache->callbacks;
+    if (!here && c->caller)
+        c->caller->left = cache;
+    return here;
+}
+
 bool callback_run(struct callback *c)
 {
     watch_exit();
     list(c);
+    mark(false);
+    if (self.inside)
+        uncount_call(self.inside);
     c->caller = self.inside;
     c->outer = self.running;
     self.running = c;
@@ -241,8 +323,6 @@ bool callback_run(struct callback *c)
     self.inside = c->caller;
     drop_gone(c);
     forget(c);
-    bool here = unlist(c);
-    if (!here && c->caller)
-        c->caller->left = c->space->cache;
-    return here;
+    mark(true);
+    return here_again(c);
 }

@@ -17,7 +17,8 @@
  *
  * A callback may also not end at all. nigh_close() then goes on without it: `leave` takes from it
  * what the tiers need back, and what its thread will touch when it returns stays allocated until it
- * has (cache_unref()).
+ * has (cache_unref()). But not while its thread is inside a call of ours that it has made: that
+ * one needs the tiers, and comes to its end by itself.
  */
 #ifndef NIGH_CACHE_CALLER_H
 #define NIGH_CACHE_CALLER_H
@@ -35,8 +36,10 @@ struct nigh_space;
 struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
     int cancel_state;     /* of the thread, outside */
-    bool own_thread;      /* frames below it need the cache after an unwinding, too */
+    bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
+    bool catches;         /* the same for an exception, which is caught within the call */
     struct nigh *left;    /* was closed meanwhile; a reference */
+    struct callbacks *counted; /* who waits for it, for a callback of its has returned */
 };
 
 /* Between the two; not a moment longer may the cache be touched. */
@@ -47,6 +50,9 @@ void caller_notice(void);
 /* Whether this thread has returned from a callback to find its cache closed: it may then only let
  * go of what is its own. */
 bool caller_is_left(void);
+/* Whether the call that this thread makes goes on after an exception of its callbacks: told before
+ * and after one is caught. Returns what was set. */
+bool caller_set_catches(bool catches);
 
 /*
  * A loader or writer on its way, in memory that stays.
@@ -60,12 +66,14 @@ struct callback {
     uint64_t deadline_ns;                                   /* (c) of what it does; 0: none */
     void (*run)(struct callback *c);                        /* (c) */
     void (*ended)(struct callback *c, enum unwind_how how); /* (c) it has not returned */
-    void (*leave)(struct callback *c);                      /* (c) the cache closes: locked */
+    bool (*leave)(struct callback *c);                      /* (c) the cache closes: locked; false:
+                                                                   not yet */
     struct unwind_mark mark;                                /* (o) */
     struct caller *caller;                                  /* (o) the call that it is part of */
     struct callback *outer;                                 /* (o) that was running before */
     pthread_t thread;                                       /* (l) */
     bool left;                                              /* (l) the cache has closed */
+    bool calling;                                           /* (l) its thread is in our frames */
     struct callback *next;                                  /* (l) */
     struct callback **link;                                 /* (l) */
 };
@@ -78,13 +86,16 @@ bool callback_run(struct callback *c);
 struct callbacks {
     pthread_mutex_t lock;
     struct callback *first; /* (l) */
+    uint32_t calls;         /* (l) inside callbacks, or after one: they need the tiers */
 };
 
 void callbacks_init(struct callbacks *cs);
 void callbacks_fini(struct callbacks *cs);
-/* Whether any is under way; if so *ret_deadline_ns becomes the latest of theirs, if it is later. */
+/* Whether any is under way, or a call in one; *ret_deadline_ns becomes the latest deadline of
+ * theirs, if that is later. */
 bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);
-/* Go on without those that are under way. Returns how many; `visit` is called for each. */
+/* Go on without those that are under way and may be left. Returns how many; `visit` is called for
+ * each. */
 uint32_t callbacks_leave(struct nigh *cache,
                          void (*visit)(struct nigh *cache, struct callback *c, uint32_t before));
 

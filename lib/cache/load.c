@@ -62,9 +62,7 @@ void load_free(void *arg, struct flight *f)
         l1_entry_unref(l->stale);
     if (l->fresh)
         l1_entry_unref(l->fresh);
-    if (l->fill.previous && l->callback.left)
-        l1_entry_unref_after(l->fill.previous, cache->held_arena, cache->env.mem);
-    else if (l->fill.previous)
+    if (l->fill.previous)
         l1_entry_unref(l->fill.previous);
     fill_reset(&l->fill);
     mem_free(cache->env.mem, NULL, l, sizeof(*l));

@@ -87,23 +87,21 @@ static void ended(struct callback *c, enum unwind_how how)
         ended_holding(l, how);
 }
 
-/* The cache closes. The loader may still look at the previous value; all else goes back. */
-static void leave(struct callback *c)
+/* The cache closes. The lease goes back; entries stay until the loader returns. A flight that
+ * another holds is not touched before that one has landed it, which it does at the deadline. */
+static bool leave(struct callback *c)
 {
     struct load *l = CONTAINER_OF(c, struct load, callback);
     struct flight *f = l->flight;
+    if (l->elsewhere && !flight_has_landed(f))
+        return false;
     uncount(l);
     load_release_lease(l);
-    if (l->stale)
-        l1_entry_unref(l->stale);
-    l->stale = NULL;
     if (!l->elsewhere) {
         f->outcome = NIGH_ECLOSED;
         flight_land_stuck(f);
-    } else if (f->result) { /* landed at its deadline */
-        l1_entry_unref(f->result);
-        f->result = NULL;
     }
+    return true;
 }
 
 static void ask_loader(struct callback *c)

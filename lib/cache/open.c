@@ -234,12 +234,10 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
     return rc == 0 ? start_services(cache) : rc;
 }
 
-static void destroy_l1(struct nigh *cache)
+/* Whether callbacks have been left: they have references. */
+static bool is_shared(struct nigh *cache)
 {
-    if (cache->held_arena)
-        l1_destroy_but_held(cache->l1);
-    else
-        l1_destroy(cache->l1);
+    return atomic_load_explicit(&cache->refs, memory_order_relaxed) > 1;
 }
 
 /* Close what is open, in the order in which things depend on each other. */
@@ -254,8 +252,8 @@ static void close_tiers(struct nigh *cache)
         l2_close(cache->l2);
     workers_stop(&cache->workers);
     service_stop(&cache->reclaimer);
-    if (cache->l1)
-        destroy_l1(cache);
+    if (cache->l1 && is_shared(cache))
+        l1_empty(cache->l1); /* but for what they hold */
     log_close(cache->env.log);
 }
 
@@ -264,8 +262,8 @@ static void destroy(struct nigh *cache)
 {
     if (cache->flights)
         flight_table_destroy(cache->flights);
-    if (cache->held_arena)
-        mem_destroy(cache->held_arena);
+    if (cache->l1)
+        l1_destroy(cache->l1);
     spaces_destroy(cache);
     callbacks_fini(&cache->callbacks);
     workers_fini(&cache->workers);
@@ -373,9 +371,12 @@ static void note_left(struct nigh *cache, struct callback *c, uint32_t before)
               "left", c->what, c->space->name, key);
 }
 
-/* From here on calls are refused: loaders that return late may make some. */
+/* From here on calls are refused: loaders that return late may make some. Those that have begun
+ * come to their end, with the tiers there. */
 static void refuse_calls(struct nigh *cache)
 {
+    if (cache_is_gone(cache))
+        return;
     uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
         cache_stop_plain(cache->spaces[i]);
@@ -388,13 +389,12 @@ static void leave_callbacks(struct nigh *cache)
     uint64_t deadline_ns = 0;
     if (!callbacks_running(&cache->callbacks, &deadline_ns))
         return;
-    cache->held_arena = l1_arena(cache->l1); /* before any of them can return */
     struct log_site always = {0};
+    refuse_calls(cache);
     uint32_t count = callbacks_leave(cache, note_left);
     if (count > 1)
         log_write(cache->env.log, NIGH_LOG_ERROR, &always,
                   "closed while %u loaders and writers have not returned", count);
-    refuse_calls(cache);
 }
 
 static bool is_landed(struct nigh *cache)

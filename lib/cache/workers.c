@@ -70,7 +70,10 @@ static void run_piece(void *arg)
 
 static void run_caught(struct workers *w, struct piece *p)
 {
-    if (unwind_catch(run_piece, p) && !caller_is_left())
+    bool was = caller_set_catches(true);
+    bool thrown = unwind_catch(run_piece, p);
+    caller_set_catches(was);
+    if (thrown && !caller_is_left())
         LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
 }
 

@@ -96,10 +96,11 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
 }
 
 /* The cache closes. The other nodes need not wait for the end of the lease. */
-static void commit_left(struct callback *callback)
+static bool commit_left(struct callback *callback)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
     lower_fence(&c->w);
+    return true;
 }
 
 static struct commit *make_commit(const struct writing *w, bool deletes)

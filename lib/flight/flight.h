@@ -244,6 +244,8 @@ void flight_notify_all(struct flight_table *table, uint32_t events);
  * stayed leaderless to the workers. Returns when to come again; whoever sets an earlier due_ns
  * meanwhile pokes the keeper. */
 uint64_t flight_tick(struct flight_table *table);
+/* Whether it has: then all that its last step did is seen. */
+bool flight_has_landed(const struct flight *f);
 /* Flights that have not landed. */
 uint32_t flight_count(struct flight_table *table);
 

@@ -72,6 +72,11 @@ uint32_t flight_landed(const struct flight *f)
     return atomic_load_explicit(&f->landed, memory_order_acquire);
 }
 
+bool flight_has_landed(const struct flight *f)
+{
+    return flight_landed(f) == FLIGHT_LANDED;
+}
+
 bool flight_take_over(struct flight *f)
 {
     uint32_t expected = FLIGHT_LEADERLESS;

@@ -191,13 +191,6 @@ static void free_unstored(struct l1_entry *e)
     entry_free(l1, NULL, e);
 }
 
-void l1_entry_unref_after(struct l1_entry *e, struct mem *arena, struct mem *general)
-{
-    /* pair(entry.refs) */
-    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
-        mem_free(l1_entry_loose(e) ? general : arena, NULL, e, entry_size(e));
-}
-
 void l1_entry_ref(struct l1_entry *e)
 {
     /* Whoever gives a reference away holds one, or is in a section: nothing to order. */

@@ -233,23 +233,9 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     return 0;
 }
 
-/* Take what somebody has a reference to out of the ring, whose entries are freed. */
-static void spare_held(struct l1_ring *r)
+void l1_destroy(struct l1 *l1)
 {
-    for (uint32_t slot = 0; slot < r->capacity; slot++) {
-        struct l1_entry *e = ring_entry(r, slot);
-        if (!e)
-            continue;
-        /* Relaxed: who gives its reference back later is ordered by its own release. */
-        uint32_t refs = atomic_fetch_and_explicit(&e->refs, ~ENTRY_STORED, memory_order_relaxed);
-        if (refs & ~ENTRY_STORED)
-            r->words[slot] = ring_linked_word(NULL, RING_NONE);
-    }
-}
-
-/* All but the arena. */
-static void finish(struct l1 *l1)
-{
+    struct mem *arena = l1->mem;
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         l1_shard_fini(l1, &l1->shards[i]);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
@@ -261,25 +247,7 @@ static void finish(struct l1 *l1)
     /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
     atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
     mem_pages_free(l1, sizeof(*l1));
-}
-
-void l1_destroy(struct l1 *l1)
-{
-    struct mem *arena = l1->mem;
-    finish(l1);
     mem_destroy(arena);
-}
-
-void l1_destroy_but_held(struct l1 *l1)
-{
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        spare_held(&l1->shards[i].ring);
-    finish(l1);
-}
-
-struct mem *l1_arena(const struct l1 *l1)
-{
-    return l1->mem;
 }
 
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct l1_space *ret)

@@ -58,10 +58,9 @@ struct l1_config {
 int l1_create(const struct l1_config *config, struct l1 **ret_l1);
 /* No reader, no pin, no other call. Frees everything. */
 void l1_destroy(struct l1 *l1);
-/* The same, but for entries that somebody has a reference to, and the arena that they are in: each
- * is to be given back with l1_entry_unref_after(), then the arena with mem_destroy(). */
-void l1_destroy_but_held(struct l1 *l1);
-struct mem *l1_arena(const struct l1 *l1);
+/* Remove and free all entries but those that somebody holds: these stay, to be given back as ever.
+ * Nobody stores any more, and no other thread reclaims. May block for a grace period. */
+void l1_empty(struct l1 *l1);
 
 /* ---- names ---- */
 
@@ -109,8 +108,6 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
  */
 void l1_entry_ref(struct l1_entry *e);
 void l1_entry_unref(struct l1_entry *e);
-/* At and after l1_destroy_but_held(): `arena` is L1's, `general` the environment's memory. */
-void l1_entry_unref_after(struct l1_entry *e, struct mem *arena, struct mem *general);
 
 /*
  * Inline in entry.h: l1_entry_loose, _stamp, _born_ns, _fresh_until_ns, _stale_until_ns, _version,

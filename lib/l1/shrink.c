@@ -330,6 +330,28 @@ static void trim(struct l1 *l1)
     mem_purge(l1->mem);
 }
 
+static void drop_all(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    for (uint32_t slot = 0; slot < s->ring.capacity; slot++) {
+        uint64_t word = s->ring.words[slot];
+        if (ring_is_live(word))
+            l1_shard_drop_locked(l1, s, ring_word_entry(word));
+    }
+    l1_shard_fit_locked(l1, s);
+    l1_shard_unlock(l1, s);
+}
+
+void l1_empty(struct l1 *l1)
+{
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        drop_all(l1, &l1->shards[i]);
+    (void)l1_reclaim(l1); /* then what nobody holds is ready */
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        reclaim_free_all_ready(l1, &l1->shards[i]);
+    trim(l1);
+}
+
 /* All that was retired is freed: see what it brought. */
 static void end_round(struct l1 *l1, bool reached, uint64_t now_ns)
 {

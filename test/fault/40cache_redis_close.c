@@ -181,6 +181,139 @@ TEST(closing_gives_back_the_leases_of_loads_under_way)
     redis_stop(&server);
 }
 
+/* ---- closing under calls that loaders and writers make, and Redis does not answer ---- */
+
+#define SHORT_MS 300 /* the load's deadline */
+#define LONG_MS 3500 /* what a call may take: the close alone would not wait for it */
+
+enum inner { INVALIDATE, DRAIN, FETCH, INNER_COUNT };
+
+struct under {
+    struct world w;
+    enum inner inner;
+    _Atomic bool calling;
+    _Atomic bool held;
+    int rc, late;
+};
+
+static int load_inside(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    struct under *u = arg;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    struct nigh_call call = NIGH_CALL_INIT;
+    size_t len;
+    const char *key = nigh_fill_key(fills[0], &len);
+    (void)n;
+    call.deadline_ms = LONG_MS;
+    if (memcmp(key, "outer", len) != 0)
+        return nigh_fill_value(fills[0], "v", 1);
+    u->calling = true;
+    if (u->inner == INVALIDATE)
+        u->rc = nigh_invalidate(u->w.space, "x", 1, &call);
+    else if (u->inner == DRAIN)
+        u->rc = nigh_drain(u->w.cache, LONG_MS);
+    else
+        u->rc = nigh_fetch(u->w.space, "inner", 5, &call, &value);
+    nigh_release(&value);
+    while (u->held)
+        check_pause();
+    u->late = nigh_invalidate(u->w.space, "x", 1, &call);
+    return nigh_fill_value(fills[0], "v", 1);
+}
+
+static int write_inside(void *arg, const struct nigh_write_op *op)
+{
+    struct under *u = arg;
+    (void)op;
+    u->calling = true;
+    while (u->held)
+        check_pause();
+    return 0;
+}
+
+static void open_under(struct under *u, struct redis *server, enum nigh_threads threads)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.redis_uri = server->uri;
+    o.threads = threads;
+    so.load_deadline_ms = SHORT_MS;
+    so.run_on = NIGH_RUN_CALLER;
+    u->calling = false;
+    u->held = true;
+    REQUIRE_EQ(nigh_open(&o, &u->w.cache), 0);
+    REQUIRE_EQ(nigh_space_open(u->w.cache, "s", &so, load_inside, write_inside, u, &u->w.space), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ((void)(threads == NIGH_THREADS_NONE &&
+                                            nigh_tick(u->w.cache)),
+                                     nigh_health(u->w.cache) == NIGH_FRESH));
+}
+
+/* The close waits for the call, and leaves the loader; what that calls then is refused. */
+static void close_under_a_load(enum inner inner, enum nigh_threads threads)
+{
+    struct redis server;
+    struct under u = {.inner = inner};
+    struct asker asker;
+    redis_start(&server, NULL);
+    open_under(&u, &server, threads);
+    redis_pause(&server);
+    if (inner == DRAIN) {
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.deadline_ms = 10;
+        CHECK_EQ(nigh_invalidate(u.w.space, "x", 1, &call), NIGH_QUEUED);
+    }
+    asker_start(&asker, u.w.space, "outer", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, u.calling);
+    nigh_close(u.w.cache);
+    u.held = false;
+    asker_join(&asker);
+    CHECK_EQ(asker.answer.outcome, NIGH_ECLOSED);
+    CHECK(u.rc == 0 || u.rc == NIGH_QUEUED || u.rc == NIGH_ETIMEDOUT || u.rc == NIGH_EOFFLINE ||
+          u.rc == NIGH_ECLOSED);
+    CHECK_EQ(u.late, NIGH_ECLOSED);
+    redis_resume(&server);
+    redis_stop(&server);
+}
+
+TEST(closing_waits_for_the_call_that_a_loader_is_inside_of)
+{
+    for (enum inner inner = INVALIDATE; inner < INNER_COUNT; inner++)
+        for (enum nigh_threads threads = NIGH_THREADS_OWN; threads <= NIGH_THREADS_NONE; threads++)
+            close_under_a_load(inner, threads);
+}
+
+static void *write_one(void *arg)
+{
+    struct under *u = arg;
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = LONG_MS;
+    u->rc = nigh_write(u->w.space, "k", 1, "v", 1, &call);
+    return NULL;
+}
+
+/* Its writer has returned while the close waited; what it tells Redis then is waited for, too. */
+TEST(closing_waits_for_a_write_whose_writer_has_returned)
+{
+    struct redis server;
+    struct under u = {0};
+    pthread_t writer, closer;
+    redis_start(&server, NULL);
+    open_under(&u, &server, NIGH_THREADS_OWN);
+    REQUIRE_EQ(pthread_create(&writer, NULL, write_one, &u), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, u.calling);
+    redis_pause(&server);
+    struct nigh *cache = u.w.cache;
+    REQUIRE_EQ(pthread_create(&closer, NULL, close_behind, &u.w), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&cache->closing));
+    u.held = false;
+    pthread_join(writer, NULL);
+    pthread_join(closer, NULL);
+    CHECK(u.rc == 0 || u.rc == NIGH_QUEUED || u.rc == NIGH_ECLOSED);
+    redis_resume(&server);
+    redis_stop(&server);
+}
+
 /* ---- signals ---- */
 
 static volatile sig_atomic_t pipes_broken;

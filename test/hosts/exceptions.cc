@@ -315,6 +315,45 @@ TEST(an_exception_after_the_close_ends_quietly)
     }
 }
 
+/* A refresh that hangs is run by a tick, or by a call that waits for it: either goes on when it is
+ * thrown out of. */
+TEST(without_threads_an_exception_after_the_close_ends_in_the_call)
+{
+    for (bool waits : {false, true}) {
+        Database db;
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        struct nigh *cache;
+        struct nigh_space *space;
+        o.l1_memory = 8u << 20;
+        o.threads = NIGH_THREADS_NONE;
+        so.soft_ttl_ms = 1;
+        so.stale_ms = 3600 * 1000;
+        so.load_deadline_ms = 200;
+        REQUIRE_EQ(nigh_open(&o, &cache), 0);
+        REQUIRE_EQ(nigh_space_open(cache, "s", &so, load, nullptr, &db, &space), 0);
+        CHECK_EQ(fetch(space, "k"), NIGH_FRESH);
+        db.held = true;
+        db.throws = -1;
+        db.running = false;
+        CHECK_WITHIN(PATIENCE_MS, (check_pause(), fetch(space, "k") == NIGH_STALE));
+        int rc = 0;
+        std::thread runner([&] {
+            if (waits)
+                rc = fetch(space, "k", NIGH_REFRESH);
+            else
+                while (!db.running)
+                    nigh_tick(cache);
+        });
+        CHECK_WITHIN(PATIENCE_MS, db.running);
+        nigh_close(cache);
+        db.held = false;
+        runner.join();
+        CHECK_EQ(rc, waits ? (int)NIGH_ECLOSED : 0);
+        CHECK_EQ(Guard::alive, 0);
+    }
+}
+
 static std::atomic<int> said;
 
 static void throwing_log(void *, enum nigh_log_level, const char *)
@@ -411,6 +450,8 @@ TEST(a_server_under_load_whose_database_throws)
         CHECK_WITHIN(PATIENCE_MS, a.count("flights") == 0 && b.count("flights") == 0);
         check_note("%d loads on the callers' threads, %d on workers", (int)a.db.loads,
                    (int)b.db.loads);
+        /* A refresh behind a call may have drawn its exception before, and would be joined. */
+        CHECK_WITHIN(PATIENCE_MS, a.count("flights") == 0 && b.count("flights") == 0);
         for (int i = 0; i < 50; i++)
             for (Node *node : {&a, &b})
                 CHECK_EQ(fetch(node->space, "k" + std::to_string(i), NIGH_REFRESH), NIGH_FRESH);

@@ -4,6 +4,7 @@
  * later, by whatever way, they find all that they touch. Under AddressSanitizer: and free it.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct scene {
     struct world w;
     struct asker askers[8];
     char said[2000]; /* to the log */
+    _Atomic bool closed;
 };
 
 static void hear(void *arg, enum nigh_log_level level, const char *message)
@@ -60,6 +62,14 @@ static void close_in_time(struct scene *s)
     uint64_t took = check_now_ms() - began;
     check_note("closed after %u ms", (unsigned)took);
     CHECK_LT(took, CLOSE_MS + WORLD_PATIENCE_MS / 2);
+}
+
+static void *close_beside(void *arg)
+{
+    struct scene *s = arg;
+    nigh_close(s->w.cache);
+    s->closed = true;
+    return NULL;
 }
 
 static void let_go(struct scene *s, int askers)
@@ -207,6 +217,90 @@ TEST(refreshes_that_return_after_the_close_see_the_previous_value)
     close_in_time(s);
     let_go(s, 0);
     CHECK_EQ(s->w.origin.finished, 2);
+}
+
+static _Atomic bool holding;
+
+/* What a loader holds of other keys: of a hit, of a load, and in memory of its own. */
+static int hold_values(struct origin *o, struct nigh_fill *fill)
+{
+    struct scene *s = o->arg;
+    size_t len;
+    const char *key = nigh_fill_key(fill, &len);
+    if (len != 5 || memcmp(key, "outer", 5) != 0)
+        return origin_answer(o, fill);
+    struct nigh_call unstored = NIGH_CALL_INIT;
+    struct nigh_value hit = NIGH_VALUE_INIT, loaded = NIGH_VALUE_INIT, own = NIGH_VALUE_INIT;
+    unstored.flags = NIGH_NO_STORE;
+    CHECK(nigh_get(s->w.space, "there", 5, NULL, &hit) >= 0);
+    CHECK_EQ(nigh_fetch(s->w.space, "new", 3, NULL, &loaded), NIGH_FRESH);
+    CHECK_EQ(nigh_fetch(s->w.space, "odd", 3, &unstored, &own), NIGH_FRESH);
+    holding = true;
+    while (held)
+        check_pause();
+    CHECK_MEM(hit.data, hit.len, "there=1", 7);
+    CHECK_MEM(loaded.data, loaded.len, "new=1", 5);
+    CHECK_MEM(own.data, own.len, "odd=1", 5);
+    CHECK_EQ(nigh_value_tier(&hit), NIGH_TIER_L1);
+    CHECK_EQ(nigh_value_version(&loaded), 0);
+    nigh_release(&hit);
+    nigh_release(&loaded);
+    nigh_release(&own);
+    return origin_answer(o, fill);
+}
+
+TEST(a_loader_gives_values_back_after_the_close)
+{
+    struct scene *s = open_scene(NIGH_RUN_CALLER, NULL), *other;
+    CHECK_EQ(ask_fetch(s->w.space, "there", NULL).outcome, NIGH_FRESH);
+    s->w.origin.script = hold_values;
+    s->w.origin.arg = s;
+    held = true;
+    asker_start(&s->askers[0], s->w.space, "outer", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, holding);
+    close_in_time(s);
+    other = open_scene(NIGH_RUN_CALLER, NULL); /* has what is free now */
+    CHECK_ANSWER(ask_fetch(other->w.space, "k", NULL), NIGH_FRESH, "k=1");
+    held = false;
+    let_go(s, 1);
+    CHECK_EQ(s->askers[0].answer.outcome, NIGH_ECLOSED);
+    CHECK_ANSWER(ask_fetch(other->w.space, "k2", NULL), NIGH_FRESH, "k2=1");
+    nigh_close(other->w.cache);
+    CHECK_STR(other->said, "");
+}
+
+/* A thread that the machine does not let run, in the middle of a call. */
+static _Atomic bool stopped, go_on_running;
+
+static void stop_here(int signal)
+{
+    (void)signal;
+    stopped = true;
+    while (!go_on_running)
+        check_pause();
+}
+
+TEST(a_loader_on_a_worker_is_not_left_before_its_flight_has_landed)
+{
+    struct scene *s = open_scene(NIGH_RUN_WORKER, NULL);
+    struct sigaction action = {.sa_handler = stop_here};
+    REQUIRE_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    ask_held(s, 0, "k");
+    stopped = go_on_running = false;
+    REQUIRE_EQ(pthread_kill(s->askers[0].thread, SIGUSR1), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, stopped);
+    pthread_t closer;
+    REQUIRE_EQ(pthread_create(&closer, NULL, close_beside, s), 0);
+    for (uint64_t began = check_now_ms(); check_now_ms() - began < CLOSE_MS + 500;)
+        check_pause();
+    CHECK_EQ(atomic_load(&s->closed), false);
+    CHECK_STR(s->said, "");
+    go_on_running = true;
+    asker_join(&s->askers[0]);
+    CHECK_EQ(s->askers[0].answer.outcome, NIGH_ETIMEDOUT);
+    pthread_join(closer, NULL);
+    CHECK(strstr(s->said, "key \"k\" has not returned"));
+    let_go(s, 0);
 }
 
 /* ---- other ways to end late ---- */
