@@ -48,6 +48,32 @@ TEST(a_pinned_value_outlives_its_removal)
     cache_close(&c);
 }
 
+/* As a cache is closed whose loader has not returned: it may read on, and give back late. */
+TEST(emptying_keeps_what_is_held_and_nothing_else)
+{
+    struct cache c;
+    struct nigh_value pinned, referred;
+    open_with_value(&c);
+    for (unsigned i = 2; i < 2000; i++)
+        CHECK_EQ(cache_put_size(&c, i, 1000), L1_STORED);
+    REQUIRE(cache_pin(&c, 1, &pinned));
+    REQUIRE(cache_pin(&c, 2, &referred));
+    struct l1_entry *e = l1_pin_entry(referred.pin);
+    rcu_enter();
+    l1_entry_ref(e);
+    rcu_leave();
+    l1_unpin(referred.pin);
+    l1_empty(c.l1);
+    CHECK_EQ(cache_gauges(&c).entries, 0);
+    CHECK_LT(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes + 8192);
+    CHECK_MEM(pinned.data, pinned.len, "precious", 8);
+    CHECK_EQ(l1_entry_value(e).len, 1000);
+    l1_unpin(pinned.pin);
+    l1_entry_unref(e);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 TEST(past_256_a_reader_gets_copies)
 {
     struct cache c;
