@@ -49,11 +49,12 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
 /**
  * Close: wait for running loaders and writers, stop the threads, free everything.
  *
- * What does not return is left alone a second after the last deadline of a load (of writers: after
- * the call). Its memory, and little more, stays allocated until it does return; the log names it
- * (the first 16, and how many they are). If it then calls nigh it gets NIGH_ECLOSED, and so do
- * nigh_write() and nigh_fetch() around it. A call that it is inside of is waited for first, up to
- * that call's deadline. Values that it holds stay valid until it has returned; it releases them.
+ * A loader or writer that does not return is left alone a second after the last deadline of a load
+ * (of writers: after the call). Its memory, and little more, stays allocated until it does return;
+ * the log names it (the first 16, and how many they are). If it then calls nigh it gets
+ * NIGH_ECLOSED, and so do nigh_write() and nigh_fetch() around it. A call that it is inside of is
+ * waited for first, up to that call's deadline. Values that it holds stay valid until it has
+ * returned; it releases them.
  *
  * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
  * fork() it returns at once and frees nothing: threads and sockets are the parent's.
@@ -168,8 +169,8 @@ int nigh_tick(struct nigh *cache);
  *     for (;;)
  *         poll(&fd, 1, nigh_tick(cache));
  *
- * It is an epoll instance, level-triggered, and stays the same until nigh_close(). It is to be
- * polled, or added to another one, and nothing else.
+ * The descriptor is an epoll instance, level-triggered, and stays the same until nigh_close(). Poll
+ * it or add it to another one, and do nothing else with it.
  *
  * Returns   the descriptor; the cache's: not to be closed
  * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED

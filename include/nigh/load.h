@@ -38,7 +38,7 @@ struct nigh_fill;
  *   never       its callers are bound by their deadlines where it runs on workers; nigh_close()
  *               does not wait for it, see there
  *
- * It ends on the thread on which it began: a coroutine must not take it elsewhere.
+ * A loader ends on the thread on which it began: a coroutine must not take it elsewhere.
  *
  * @param arg     as given to nigh_space_open()
  * @param fills   valid until the loader returns
@@ -63,9 +63,9 @@ struct nigh_write_op {
 /**
  * Commit one write to the origin.
  *
- * It need not return: an exception goes on to who called nigh_write(), a longjmp() is noticed as a
- * loader's, and pthread_exit() or a cancellation ends the thread. Whether it has committed is then
- * unknown, so the key is invalidated.
+ * A writer need not return: an exception goes on to who called nigh_write(), a longjmp() is noticed
+ * as a loader's, and pthread_exit() or a cancellation ends the thread. Whether it has committed is
+ * then unknown, so the key is invalidated.
  *
  * Returns   0 committed; anything else: not committed, nigh_write() returns NIGH_EWRITER
  * Threads   the one that called nigh_write(); never inside a lock or a read section

@@ -76,15 +76,15 @@ enum nigh_log_to {
 /**
  * Receives one message (no newline at its end), of any level, in order, one at a time.
  *
- * It may block: no call and no thread that serves waits for it. Of what comes meanwhile 128 lines
- * are kept, more are lost; the next one says how many. nigh_close() hands out what is there and
- * leaves a hook alone that takes longer than a second; that one may touch nothing of nigh's when it
- * goes on. In a child of fork() it is not called.
+ * The hook may block: no call and no thread that serves waits for it. 128 of the lines that come
+ * meanwhile are kept, more are lost; the next one says how many. nigh_close() hands out those that
+ * are there and leaves a hook alone that takes longer than a second; it may touch nothing of nigh's
+ * when it goes on. In a child of fork() it is not called.
  *
- * It may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED while
- * that closes), and anything at all on others, but nothing else. No longjmp() may leave it. An
- * exception ends where it leaves it; if it ends its thread with pthread_exit(), messages go on from
- * another one. With threads=none it must not do that in nigh_close(), which could not go on.
+ * The hook may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED
+ * while that closes), and anything at all on others, but nothing else. No longjmp() may leave it.
+ * An exception ends where it leaves it; if it ends its thread with pthread_exit(), messages go on
+ * from another one. With threads=none it must not do that in nigh_close(), which could not go on.
  *
  * Threads   one of its own, nigh-log, with all signals blocked; with threads=none whoever calls
  *           nigh_tick() and nigh_close(), which wait for it

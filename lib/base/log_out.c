@@ -42,8 +42,8 @@ static bool is_journal(int fd)
     return !named || strncmp(peer.sun_path, JOURNAL, sizeof(JOURNAL) - 1) == 0;
 }
 
-/* What a shell or dup2() has made has no close-on-exec mark; most of what merely gets the number
- * has one. */
+/* Tells a descriptor that was handed to us from one that merely got the number: what a shell or
+ * dup2() has made has no close-on-exec mark, most others have one. */
 static bool is_handed_on(int fd)
 {
     int flags = fcntl(fd, F_GETFD);

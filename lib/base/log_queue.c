@@ -297,7 +297,7 @@ bool log_queue_flush(struct log_queue *q, uint64_t until_ns)
     }
 }
 
-/* What nobody will hand out any more. */
+/* Counts the lines that nobody will hand out any more as lost. */
 static void drop_rest(struct log_queue *q)
 {
     uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
@@ -337,7 +337,7 @@ uint64_t log_queue_lost(const struct log_queue *q)
 
 int log_queue_create(const struct log_out *out, bool own_thread, struct log_queue **ret_queue)
 {
-    /* Of malloc: it may live longer than the cache and its memory. */
+    /* The queue comes from malloc(): it may live longer than the cache and its memory. */
     struct log_queue *q = fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(*q));
     if (!q)
         return NIGH_ENOMEM;

@@ -8,7 +8,7 @@
  * Pushing takes no lock, allocates nothing and waits for nobody; when all places are taken the line
  * is lost, counted, and the next one that finds a place says so.
  *
- * Who owns it: the log, and its thread. A hook that does not return keeps the thread's part alive
+ * The log and its thread own the queue. A hook that does not return keeps the thread's part alive
  * when the log is closed, and nothing of the cache.
  */
 #ifndef NIGH_BASE_LOG_QUEUE_H

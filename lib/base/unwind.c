@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * Noticing, stopping and missing frames, in C.
+ * Notices how calls end, stops exceptions, and tells which frames are gone, in C.
  *
- * An unwinder asks the personality routine of each frame what to do, first of all frames (who has a
- * handler?), then frame by frame. C has no words for that, but any function may be given a routine
- * by a directive of the assembler, as compilers do: noting() hears how a call ends, catching() says
- * that it is the handler, and then jumps to where unwind_catch() was called, which is allowed since
- * by then the frames in between have had their turn. A thread that ends asks nobody for a handler.
- * Source: Itanium C++ ABI, Exception Handling, level I.
+ * An unwinder asks the personality routine of each frame what to do: first whether any frame has a
+ * handler, then once more frame by frame. C cannot express that, but any function may be given a
+ * routine by a directive of the assembler, as compilers do: noting() hears how a call ends,
+ * catching() says that it is the handler, and then jumps to where unwind_catch() was called, which
+ * is allowed since by then the frames in between have had their turn. A thread that ends asks
+ * nobody for a handler. Source: Itanium C++ ABI, Exception Handling, level I.
  *
- * Whether a frame is gone: stacks grow downwards. If its address is below the frame that asks, it
- * has been left. If it is above, the stack is walked: the frame of unwind_watch() is met at that
- * address, or the walk passes by it, and something else is there now. Where the walk ends before
- * (code without unwind tables), it is not known to be gone.
+ * Stacks grow downwards, so a frame whose address is below the frame that asks is gone. For one
+ * above, the stack is walked: the frame of unwind_watch() is met at that address, or the walk
+ * passes by it, and something else is there now. Where the walk ends before (code without unwind
+ * tables), the frame is not known to be gone.
  */
 #include "base/unwind.h"
 
@@ -95,7 +95,7 @@ static __attribute__((noinline)) void call_caught(void (*call)(void *arg), void 
     __asm__ volatile("");
 }
 
-/* C++ counts the exceptions of a thread that are on their way, and its own way ends that. */
+/* C++ counts a thread's exceptions that are on their way, and only its own functions end that. */
 extern void *__cxa_begin_catch(void *exception) __attribute__((weak));
 extern void __cxa_end_catch(void) __attribute__((weak));
 

@@ -151,7 +151,7 @@ static inline bool cache_is_gone(const struct nigh *cache)
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
                          atomic_load_explicit(&cache->fork_count, memory_order_relaxed));
 }
-/* Of one that is gone: NIGH_EFORKED or NIGH_ECLOSED. */
+/* Returns the error for a cache that is gone: NIGH_EFORKED or NIGH_ECLOSED. */
 static inline int cache_why_gone(const struct nigh *cache)
 {
     bool left = atomic_load_explicit(&cache->fork_count, memory_order_relaxed) == CACHE_LEFT;

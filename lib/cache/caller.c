@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a thread is in the middle of: our call that it makes, and the callbacks that it runs, the
- * innermost first.
+ * Keeps for each thread what it is in the middle of: our call that it makes, and the callbacks that
+ * it runs, the innermost first.
  *
  * A callback leaves that list when it has returned, when it is unwound, and when its frame is found
- * to be gone: whoever enters looks at the innermost one, and so does a callback that ends, for one
- * inside it may have jumped to it. If the innermost has its frame, so have the others. A thread
- * that ends after a jump, without calling us again, is looked after by a destructor.
+ * to be gone. Each call looks at the innermost one as it enters, and so does a callback that ends,
+ * for one inside it may have jumped to it. If the frame of the innermost is there, so are those of
+ * the others. A destructor looks after a thread that ends after a jump without calling us again.
  *
- * `inside` may name a call that is over, after a callback did not return. That is harmless: who
- * enters next sets it anew, a callback that is still under way knows its own call, and puts it
- * back, and what is done for one that has ended looks at no call but one that is there.
+ * `inside` may name a call that is over, after a callback did not return. That is harmless: the
+ * next call that enters sets it anew; a callback that is still under way knows its own call, and
+ * puts it back; and the work for a callback that has ended looks only at a call that is still
+ * there.
  *
- * Whether a callback ends or its cache closes without it is decided under the lock of the cache's
- * callbacks, once: either it leaves their list first, and nigh_close() waits for what it does then,
- * or it is marked as left, and its thread touches nothing of the cache's but the memory that it
- * has a reference to. What it does then is counted in `calls` from the same moment on, and so is a
- * call that a callback makes, while its thread is in it and not in a callback of that call's: all
+ * The lock of the cache's callbacks decides, once, whether a callback ends or its cache closes
+ * without it: either it leaves their list first, and nigh_close() waits for what it does then, or
+ * it is marked as left, and its thread touches nothing of the cache's but the memory that it has a
+ * reference to. `calls` counts what it does then from the same moment on. It also counts a call
+ * that a callback makes, while its thread is in that call and not in a callback of the call's. All
  * of these need the tiers.
  */
 #include "cache/caller.h"
@@ -29,7 +30,7 @@ static _Thread_local struct caller_thread self;
 
 static void drop_gone(const struct callback *last);
 
-/* The thread comes into our frames, or leaves them: for the callbacks that it is inside. */
+/* Tells the callbacks that the thread is inside that it enters our frames, or leaves them. */
 static void mark(bool calling)
 {
     for (struct callback *c = self.running; NIGH_UNLIKELY(c); c = c->outer) {
@@ -137,7 +138,8 @@ static void list(struct callback *c)
     pthread_mutex_unlock(&cs->lock);
 }
 
-/* And count what is done then. False: the cache has closed, and has unlisted it. */
+/* Takes it off the list and, if `counts`, counts what is done then. False: the cache has closed,
+ * and has unlisted it. */
 static bool unlist(struct callback *c, bool counts)
 {
     struct callbacks *cs = &c->space->cache->callbacks;
@@ -199,14 +201,14 @@ static void forget(struct callback *c)
         *link = c->outer;
 }
 
-/* Whether the frames above have still to do with the cache. After a jump there are none. */
+/* Whether the frames above still have work to do with the cache. After a jump there are none. */
 static bool goes_on(const struct caller *caller, enum unwind_how how)
 {
     return how != UNWIND_JUMP && caller &&
            (how == UNWIND_EXCEPTION ? caller->catches : caller->own_thread);
 }
 
-/* What the frames above would have done. `left`: the cache has closed without it. */
+/* Does what the frames above would have done. `left`: the cache has closed without the callback. */
 static void set_right(struct callback *c, enum unwind_how how, bool left)
 {
     struct nigh *cache = c->space->cache;
@@ -222,7 +224,7 @@ static void set_right(struct callback *c, enum unwind_how how, bool left)
     }
 }
 
-/* In a child of fork() there is nobody for whom to set things right. */
+/* Ends a callback that has not returned. In a child of fork() nobody needs things set right. */
 static void end(struct callback *c, enum unwind_how how)
 {
     struct caller *inside = self.inside;
@@ -236,10 +238,10 @@ static void end(struct callback *c, enum unwind_how how)
         inside = self.inside;
     set_right(c, how, !unlist(c, true));
     self.inside = inside;
-    mark(stays); /* else in a frame of theirs, or in none */
+    mark(stays); /* else the thread is in a frame of the host's, or in none */
 }
 
-/* Of those inside `last`, which is at its end. */
+/* Ends the callbacks whose frames are gone, up to `last`, which is at its end (NULL: all). */
 static void drop_gone(const struct callback *last)
 {
     while (self.running != last && self.running && unwind_is_gone(&self.running->mark))
@@ -252,7 +254,7 @@ static void unwound(void *arg)
     enum unwind_how how = unwind_how();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     drop_gone(arg);
-    end(arg, how); /* of which `inside` is right from here on, whatever calls it made */
+    end(arg, how); /* and `inside` is right from here on, whatever calls it made */
     pthread_setcancelstate(state, NULL);
 }
 
@@ -261,7 +263,7 @@ static void unwound(void *arg)
 static pthread_key_t at_exit;
 static bool have_at_exit;
 
-/* No frame is left. */
+/* Ends all callbacks of a thread that ends: no frame is left. */
 static void thread_ends(void *arg)
 {
     (void)arg;
@@ -290,7 +292,8 @@ static void run(void *arg)
     c->run(c);
 }
 
-/* It has returned. A thread of ours is waited for anyway. */
+/* Takes a callback that has returned off the list; false: the cache has closed. What a thread of
+ * ours does next is not counted, for that thread is waited for anyway. */
 static bool here_again(struct callback *c)
 {
     struct nigh *cache = c->space->cache;

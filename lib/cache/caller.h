@@ -39,18 +39,18 @@ struct caller {
     bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
     bool catches;         /* the same for an exception, which is caught within the call */
     struct nigh *left;    /* was closed meanwhile; a reference */
-    struct callbacks *counted; /* who waits for it, for a callback of its has returned */
+    struct callbacks *counted; /* their `calls` count it: a callback of its has returned */
 };
 
-/* Between the two; not a moment longer may the cache be touched. */
+/* The cache may be touched between the two, and not a moment longer. */
 void caller_enter(struct caller *c);
 void caller_leave(struct caller *c);
-/* In calls too short for the two: see to callbacks that were left by a jump. */
+/* For calls too short for the two: end the callbacks that were left by a jump. */
 void caller_notice(void);
 /* Whether this thread has returned from a callback to find its cache closed: it may then only let
  * go of what is its own. */
 bool caller_is_left(void);
-/* Whether the call that this thread makes goes on after an exception of its callbacks: told before
+/* Set whether the call that this thread makes goes on after an exception of its callbacks: before
  * and after one is caught. Returns what was set. */
 bool caller_set_catches(bool catches);
 
@@ -82,7 +82,7 @@ struct callback {
  * Fields of key (c) are set. False: the cache was closed meanwhile. */
 bool callback_run(struct callback *c);
 
-/* Those of a cache. Keys: (l) lock */
+/* The callbacks of a cache. Keys: (l) lock */
 struct callbacks {
     pthread_mutex_t lock;
     struct callback *first; /* (l) */
@@ -99,8 +99,8 @@ bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);
 uint32_t callbacks_leave(struct nigh *cache,
                          void (*visit)(struct nigh *cache, struct callback *c, uint32_t before));
 
-/* What a thread is in the middle of: exchanged with `other` when one thread, doing the work of
- * several, goes on with that of another. */
+/* Holds what a thread is in the middle of. One thread that does the work of several exchanges it
+ * with `other` when it goes on with the work of another. */
 struct caller_thread {
     struct caller *inside;
     struct callback *running;

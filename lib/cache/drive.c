@@ -2,30 +2,31 @@
 /*
  * Driving, sleeping, and passing the wheel on.
  *
- * One thread drives at a time. It sleeps in poll(2), on the link's sockets and on its bell, and so
- * needs no look at a clock that nothing will have happened by. The others sleep on a futex each, in
- * a list, with the word that they wait for.
+ * One thread drives at a time: it has the wheel. It sleeps in poll(2), on the link's sockets and on
+ * its bell, so it need not wake up now and then to see whether something has happened. The others
+ * sleep on a futex each, in a list, with the word that they wait for.
  *
- * No wake-up is lost. Whoever changes a word, or queues the flight that has it, wakes it
- * afterwards, under the lock; who is about to sleep looks at both under the lock, when it stands in
- * the list, or as the driver's in `asleep_on`. So either the sleeper sees it, or the waker sees the
- * sleeper. A request that another thread queues while the driver sleeps makes the sockets'
- * descriptor readable (l2_rest()).
+ * No wake-up is lost. A thread that changes a word, or queues the flight that has it, wakes the
+ * word's sleepers afterwards, under the lock. One that is about to sleep looks at both, and enters
+ * the list (the driver: `asleep_on`), while it holds the lock. So either the sleeper sees it, or
+ * the waker sees the sleeper. A request that another thread queues while the driver sleeps makes
+ * the sockets' descriptor readable (l2_rest()).
  *
- * Somebody drives while anybody waits. Who stops driving, and who leaves the list without having
- * driven, looks at both under the lock: if nobody drives and somebody is in the list, the first of
- * it is woken to do so, and it does one of the two itself.
+ * Somebody drives while anybody waits. A thread that stops driving, or leaves the list without
+ * having driven, looks under the lock: if nobody drives and somebody is in the list, it wakes the
+ * first of the list, which drives or does one of these two itself.
  *
  * Nobody has to tick. The end of a call that had something for Redis also takes a round if one is
  * due, or while there is no connection: a host that only calls connects, and beats, by its calls.
  *
- * Nothing stays unsent. Who finds the wheel taken has queued before it looked, and leaves it to the
- * driver; the driver looks for unsent requests after it has given the wheel back.
+ * Nothing stays unsent. A thread that finds the wheel taken has queued before it looked, and leaves
+ * the sending to the driver; the driver looks for unsent requests after it has given the wheel
+ * back.
  *
- * Whose code runs where. A round runs no loader: driving is never nested. A caller runs the loader
- * of its own flight, also in a space that run_on worker; and a flight that it waits for and that
- * lies with the workers (a refresh, one whose leader gave up): workers_run_for(). All other flights
- * there wait for nigh_tick().
+ * Loaders run outside of rounds, so driving is never nested. A caller runs the loader of its own
+ * flight, also in a space with run_on worker, and (workers_run_for()) a flight that it waits for
+ * and that lies with the workers: a refresh, or one whose leader gave up. All other flights there
+ * wait for nigh_tick().
  */
 #include <poll.h>
 #include <sched.h>
@@ -38,7 +39,7 @@
 #include "cache/caller.h"
 #include "cache/drive.h"
 
-/* What a tick promises at most: the channel is asked once a second whether it lives. */
+/* Bounds the pause that a tick allows: the channel is asked once a second whether it lives. */
 #define TICK_MAX_MS 1000u
 /* The host has closed our descriptors (closefrom): look so often instead of sleeping on them. */
 #define CLOSED_NS (5 * NS_PER_MS)
@@ -54,7 +55,7 @@ static bool is_closed(const struct drive *d)
     return atomic_load_explicit(&d->closed, memory_order_relaxed);
 }
 
-/* By syscall(), for write() is a cancellation point, and calls that are too short for
+/* Writes by syscall(), for write() is a cancellation point, and calls that are too short for
  * caller_enter() come here, too, with the lock held. */
 static void ring(const struct drive *d, int fd)
 {
@@ -89,8 +90,8 @@ static void wake_locked(struct drive *d, const _Atomic uint32_t *word)
             wake_sleeper_locked(d, s);
 }
 
-/* There is something to do then: if the host means to tick later, call it. Inside a tick nothing
- * is later: its end looks at everything. */
+/* Calls the host if it means to tick later than `at_ns`, when there is something to do. Inside a
+ * tick nothing is later: its end looks at everything. */
 static void expect_locked(struct drive *d, uint64_t at_ns)
 {
     if (at_ns >= d->promised_ns)
@@ -154,7 +155,7 @@ static void keep_if_due(struct drive *d)
     d->keep_due_ns = cache_keep(cache);
 }
 
-/* Until what the round itself has queued is sent, too. */
+/* Goes round until what the round itself has queued is sent, too. */
 static void drive_round(struct drive *d)
 {
     struct nigh *cache = d->cache;
@@ -171,7 +172,7 @@ static void drive_round(struct drive *d)
     } while (d->linked && l2_unsent(cache->l2));
 }
 
-/* Whether the time has passed. */
+/* Returns whether the time has passed. */
 static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
 {
     struct pollfd fds[] = {
@@ -201,7 +202,7 @@ static bool has_cause_locked(struct drive *d, const _Atomic uint32_t *word, uint
     return changed(word, expected) || workers_have(&d->cache->workers, word);
 }
 
-/* The same. */
+/* Sleeps if there is no cause to look again. Returns whether the time has passed. */
 static bool drive_sleep(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
                         uint64_t until_ns)
 {
@@ -264,7 +265,7 @@ static void appoint_locked(struct drive *d)
         wake_sleeper_locked(d, d->first);
 }
 
-/* When a tick has something to do; REQUIRES(lock), and the wheel, or nobody has it. */
+/* When a tick has something to do. REQUIRES(lock), and that the caller has the wheel, or nobody. */
 static uint64_t next_event_locked(const struct drive *d)
 {
     const struct nigh *cache = d->cache;
@@ -287,7 +288,7 @@ static void give_wheel(struct drive *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* Whoever drives sees to it otherwise. */
+/* Whether a round is due that nobody takes: a thread that drives sees to it itself. */
 static bool is_due(struct drive *d)
 {
     struct nigh *cache = d->cache;
@@ -337,7 +338,8 @@ static int sleep_beside_locked(struct drive *d, const _Atomic uint32_t *word, ui
     return rc;
 }
 
-/* Get the wheel, or sleep until the word changes or there is reason to look. Whether it is ours. */
+/* Get the wheel, or sleep until the word changes or there is reason to look. Returns whether it is
+ * ours. */
 static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
                                  uint64_t deadline_ns, int *rc)
 {
@@ -368,13 +370,14 @@ static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint
         return rc;
     rc = drive_until(d, word, expected, deadline_ns);
     give_wheel(d);
-    drive_flush(cache); /* of who came while we left */
+    drive_flush(cache); /* what others queued while we left */
     return rc;
 }
 
 /* ---- the tick ---- */
 
-/* A host whose call it was looks at everything; what comes from here on calls it again. */
+/* Notes that the host has come: this tick looks at everything, and what comes from here on calls
+ * the host again. */
 static void answer_call(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
@@ -417,7 +420,7 @@ static int promise(struct drive *d)
     return (int)ms;
 }
 
-/* What is left to the workers is not run inside a loader: it would nest without a limit. */
+/* Runs what is left to the workers, but not inside a loader: it would nest without a limit. */
 static void work(struct drive *d)
 {
     bool more = !flight_is_loading();
@@ -431,7 +434,7 @@ static int tick(struct drive *d)
     if (take_wheel(d)) {
         drive_round(d);
         give_wheel(d);
-        drive_flush(d->cache); /* of who found us driving: our loaders may take long */
+        drive_flush(d->cache); /* what others queued meanwhile: our loaders may take long */
     } else {
         sched_yield(); /* the socket may be readable until the one who drives has read it */
     }

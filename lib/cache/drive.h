@@ -57,15 +57,16 @@ struct drive {
 
 /* 0, NIGH_ENOMEM or NIGH_ETHREAD (no descriptors). Puts itself in the place of the park. */
 int drive_create(struct nigh *cache);
-/* The link is open, its sockets are to be watched. 0 or NIGH_ETHREAD. */
+/* Watch the sockets of the link, which is open. 0 or NIGH_ETHREAD. */
 int drive_link(struct nigh *cache);
-/* It is about to be closed. */
+/* Leave the link out from now on: it is about to be closed. */
 void drive_unlink(struct nigh *cache);
 void drive_destroy(struct nigh *cache);
-/* A flight has been left to the workers. Only its address is used: it may be gone. */
+/* Wake who waits for a flight that was left to the workers, and have the host tick. Only its
+ * address is used: it may be gone. */
 void drive_queued(struct nigh *cache, const struct flight *f);
-/* At the end of a call: what it has queued, and does not wait for, is handed to the socket; and
- * what is due for the link is done. Never waits. */
+/* At the end of a call: hand what it has queued, and does not wait for, to the socket, and do what
+ * is due for the link. Never waits. */
 void drive_flush(struct nigh *cache);
 
 #endif

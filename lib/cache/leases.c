@@ -5,14 +5,15 @@
  *
  * A request for a lease whose answer did not come in time may be executed all the same, later: then
  * the lease would be held by nobody for its whole time. So whoever goes without the answer gives
- * the token back at once. One connection executes in the order of its requests: the release comes
- * after what it releases, and where that was never executed it finds another token, or none.
+ * the token back at once. Redis executes the requests of one connection in their order: the release
+ * comes after the request for the lease, and where that was never executed it finds another token,
+ * or none.
  *
- * That order ends with the connection. A release that was not answered is therefore owed, and sent
+ * The order ends with the connection. A release that was not answered is therefore owed, and sent
  * again once the link is up: what the old connection has left behind was executed before. It does
- * no harm twice, nor on another server, for a token is compared. Few are owed at a time (those that
- * were under way as a connection broke); should they be more than OWED_MAX, the oldest are left to
- * end by their own time, and so is one for which there is no memory.
+ * no harm if it is executed twice, or on another server, for the token is compared. Few are owed at
+ * a time (those that were under way as a connection broke); should they be more than OWED_MAX, the
+ * oldest are left to end by their own time, and so is one for which there is no memory.
  */
 #include "cache/leases.h"
 
@@ -153,7 +154,7 @@ void leases_fini(struct leases *l, struct mem *mem)
     pthread_mutex_destroy(&l->lock);
 }
 
-/* Behind the others. Returns the one that has to go for it. */
+/* Puts it behind the others. Returns the one that has to go for it, or NULL. */
 static struct owed *list_locked(struct leases *l, struct owed *o)
 {
     struct owed *oldest = NULL;
@@ -180,7 +181,7 @@ static void list(struct nigh *cache, struct owed *o)
         owed_free(cache->env.mem, oldest);
 }
 
-/* It was not executed, or nobody knows. */
+/* Lists a release to be sent again: it was not executed, or nobody knows. */
 static void owe(struct owed *o, uint64_t due_ns)
 {
     struct nigh *cache = o->space->cache;
@@ -189,16 +190,16 @@ static void owe(struct owed *o, uint64_t due_ns)
     service_poke(&cache->keeper);
 }
 
-/* Who waits here need not depend on the channel, over which all others are told. */
+/* Wakes who waits on this node; they need not depend on the channel, over which others are told. */
 static void wake(const struct owed *o)
 {
     struct flight_key key = {o->space, o->space->id, o->key.hash, o->key.data, o->key.len};
     flight_notify(o->space->cache->flights, &key, FLIGHT_EV_FILLED);
 }
 
-/* Lost with its connection: to be sent as soon as there is another. Out of time: it is still on its
- * way, unless the connection breaks after all, so it is not sent again at once. Anything else comes
- * from Redis, which will not say another thing next time. */
+/* Takes the answer to a release. Lost with its connection: it is sent as soon as there is another.
+ * Out of time: it is still on its way, unless the connection breaks after all, so it is not sent
+ * again at once. Anything else comes from Redis, which will say the same next time. */
 static void given_back(void *arg, struct l2_answer *answer)
 {
     struct owed *o = arg;

@@ -257,7 +257,7 @@ static void close_tiers(struct nigh *cache)
     log_close(cache->env.log);
 }
 
-/* What a callback touches that returns late. */
+/* Frees what a callback touches that returns late. */
 static void destroy(struct nigh *cache)
 {
     if (cache->flights)
@@ -357,7 +357,8 @@ static void print_key(char *text, size_t size, struct bytes key)
     text[n] = 0;
 }
 
-/* What nigh_close() does not wait for any longer. Each is named, for each is a fault of its own. */
+/* Names in the log a callback that nigh_close() does not wait for any longer: each is a fault of
+ * its own. */
 static void note_left(struct nigh *cache, struct callback *c, uint32_t before)
 {
     struct log_site always = {0};
@@ -440,15 +441,16 @@ static void check_released(struct nigh *cache)
         LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %" PRIu64 " values are held", pins);
 }
 
-/* What a log hook asks for now comes from tiers that are whole; what it asks later is refused. */
+/* Refuses what a log hook asks for from here on. What it asked for before comes from tiers that are
+ * whole: the flush waits for it. */
 static void end_log_calls(struct nigh *cache)
 {
     atomic_store_explicit(&cache->closed, true, memory_order_relaxed); /* ordered by the flush */
     log_flush(cache->env.log);
 }
 
-/* A host that has never ticked may be about to be connected: what it has queued is worth a moment.
- * Counted, for its clock may stand still. */
+/* Waits a moment for a connection that the queue needs: a host that has never ticked may be about
+ * to have one. The tries are counted, for the host's clock may stand still. */
 static void connect_for_queue(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;

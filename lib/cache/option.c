@@ -125,7 +125,7 @@ static int no_unit(const struct option *o, const char *value, const char *digits
                       value, n, digits, n, digits);
 }
 
-/* What people write elsewhere, and why it is not read here; "" for anything else. */
+/* Explains why something that people write elsewhere is not read here; "" for anything else. */
 static const char *hint(const struct option *o, const char *rest)
 {
     static const char *const decimal[] = {"kb", "mb", "gb", "tb"};

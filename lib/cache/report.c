@@ -31,7 +31,7 @@ struct gauges {
     uint64_t log_lost;
 };
 
-/* What is asked for a gauge: one of l1.h's, or one of the parts beside it. */
+/* Says what is asked for a gauge: one of l1.h's, or one of the parts beside it. */
 enum {
     ASK_CHEAP = 0, /* what is told in any case */
     ASK_PINS = L1_GAUGE_ALL + 1,

@@ -15,11 +15,11 @@
  *   - when its thread has ended, by whoever would wait for it here, at the latest by the keeper.
  *
  * A ticket may be used on another thread than took it; who has it given back under his hands fills
- * L1 only, as without a lease. One that is not in the list is a matter of its time alone, so no
- * lease is asked for that has no place in it.
+ * L1 only, as without a lease. Only time ends a lease whose ticket is not in the list, so none is
+ * asked for without a place in it.
  *
- * A thread is known by its flight's token, and whether it lives by the kernel's number for it. Both
- * may come to stand for a later thread: that one gives back what is nobody's any more, or the
+ * A thread is known by flight_thread_token(), and whether it lives by the kernel's number for it.
+ * Both may come to stand for a later thread: that one gives back what is nobody's any more, or the
  * keeper takes the ticket's holder to be alive until its time ends it.
  */
 #include "cache/tickets.h"
@@ -168,7 +168,7 @@ static void take_locked(struct tickets *ts, struct ticket **link, const struct w
     }
 }
 
-/* Those of one key; the caller's now. */
+/* Takes out those of one key; they are the caller's now. */
 static struct ticket *take(struct nigh_space *space, const struct l1_key *key, uint64_t token,
                            uint64_t thread, bool orphan)
 {
@@ -233,7 +233,7 @@ bool tickets_give_back_orphans(struct nigh_space *space, const struct l1_key *ke
     return give_back_all(take(space, key, 0, 0, true));
 }
 
-/* Those of any key, in `ret`. Returns how many are left. */
+/* Takes out those of any key, into `ret`. Returns how many are left. */
 static uint32_t take_all(struct nigh *cache, const struct wanted *w, struct ticket **ret)
 {
     struct tickets *ts = &cache->tickets;

@@ -31,22 +31,22 @@ struct tickets {
 void tickets_init(struct tickets *t);
 void tickets_fini(struct tickets *t, struct mem *mem);
 
-/* Before the lease of this token is asked for. False: no room for one more, so it is not to be. */
+/* List a token before its lease is asked for. False: there is no room for it, so do not ask. */
 bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token);
-/* The lease is gone, or it never came to be. */
+/* Take a token off the list: its lease is gone, or never came to be. */
 void tickets_remove(struct nigh_space *space, const struct l1_key *key, uint64_t token);
 /* Give the lease back, if the ticket has one: it is used up then. */
 void tickets_give_back(struct nigh_space *space, const struct l1_key *key, struct nigh_miss *miss);
-/* The same for what this thread still holds of the key: it is about to ask for it anew, and would
- * wait for itself. */
+/* Give back what this thread still holds of the key: it is about to ask for it anew, and would wait
+ * for itself. */
 void tickets_give_back_own(struct nigh_space *space, const struct l1_key *key);
-/* The same for those of threads that have ended: nobody will come back for them. True: there was
- * one of this key. */
+/* Give back the key's tickets of threads that have ended: nobody will come back for them. True:
+ * there was one. */
 bool tickets_give_back_orphans(struct nigh_space *space, const struct l1_key *key);
-/* The same for all that there are. */
+/* Give back all that there are. */
 void tickets_give_back_all(struct nigh *cache);
-/* Keeper: those of threads that have ended, and those that time has ended. Returns when to come
- * again. */
+/* Keeper: give back those of threads that have ended, and those whose time is over. Returns when to
+ * come again. */
 uint64_t tickets_keep(struct nigh *cache);
 
 #endif

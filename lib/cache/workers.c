@@ -101,7 +101,7 @@ static int start_locked(struct workers *w, uint32_t slot)
     return thread_start(&w->threads[slot], "nigh-worker", 8u * THREAD_STACK_BYTES, worker_main, w);
 }
 
-/* What a worker has on its stack. */
+/* Lies on the stack of a worker. */
 struct worker {
     struct workers *workers;
     struct caller caller;
@@ -292,9 +292,10 @@ static struct flight *take_landing_locked(struct workers *w, const _Atomic uint3
     return f;
 }
 
-/* Who waits for a landing is a caller of that flight, and gone with a loader that does not return.
- * Neither counted as busy nor marked as a worker: a loader may leave the host's thread by a jump,
- * and nobody would take either back. */
+/* Runs on this thread a flight left to the workers. Who waits for `landed` is a caller of that
+ * flight, and gone with a loader that does not return. The thread is neither counted as busy nor
+ * marked as a worker: a loader may leave the host's thread by a jump, and nobody would take either
+ * back. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 {
     pthread_mutex_lock(&w->lock);

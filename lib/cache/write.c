@@ -82,8 +82,8 @@ static void call_writer(struct callback *callback)
     c->rc = c->w.space->writer(c->w.space->arg, &c->op);
 }
 
-/* It may have committed before it threw, or jumped: whoever has an old value must not keep it. This
- * gives the lease back, too. */
+/* Invalidates the key of a writer that did not return: it may have committed before it threw, or
+ * jumped, so nobody must keep an old value. This gives the lease back, too. */
 static void commit_ended(struct callback *callback, enum unwind_how how)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);

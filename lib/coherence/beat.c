@@ -29,9 +29,9 @@
 #define BEAT_SPACING_NS (5 * NS_PER_MS)
 #define BEAT_SPACING_MAX_NS (80 * NS_PER_MS)
 #define BEAT_SPACING_JITTER_PERCENT 25u
-/* The same between resyncs, whose answers may be large. One recovery takes up to three of them (a
- * clock met, renewed, followed) and one that is void; those after them come of something that will
- * not end soon. */
+/* Resyncs, whose answers may be large, are spaced in the same way. One recovery takes up to three
+ * of them (a clock met, renewed, followed) and one that is void; those after them come of something
+ * that will not end soon. */
 #define RESYNC_FREE 4u
 #define RESYNC_PAUSE_NS (100 * NS_PER_MS)
 #define RESYNC_PAUSE_MAX_NS (2 * NS_PER_S)

@@ -204,7 +204,7 @@ void flight_post(struct flight *f, uint32_t events);
 /* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
  * reference that run carried. */
 void flight_run(struct flight *f);
-/* The same on the thread of a caller that is inside flight_wait() for it. */
+/* Step it as flight_run() does, on the thread of a caller that is inside flight_wait() for it. */
 void flight_run_for_caller(struct flight *f);
 /* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
  * The caller still has its reference, and leaves when it likes. */

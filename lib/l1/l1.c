@@ -326,7 +326,7 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 
 /* ---- gauges ---- */
 
-/* What the shards keep, summed. */
+/* Sums what the shards keep. */
 struct shard_sums {
     uint64_t spare, limbo_spare, held, tables, unstored, entries;
 };

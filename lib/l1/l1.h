@@ -264,7 +264,7 @@ uint64_t l1_limbo(struct l1 *l1);
 /* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
 
-/* Of what follows, those that cost something: a look at every shard, or the allocator's count. */
+/* Names the gauges that cost something: a look at every shard, or the allocator's count. */
 enum {
     L1_GAUGE_USED = 1,
     L1_GAUGE_TABLES = 2,

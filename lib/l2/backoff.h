@@ -46,13 +46,13 @@ static inline void backoff_begin(struct backoff *b, struct random *random, uint6
     b->again_ns = u64_max(now_ns + pause_ns, b->third_ns);
 }
 
-/* It has failed. */
+/* The attempt has failed. */
 static inline void backoff_failed(struct backoff *b)
 {
     b->next_ns = b->again_ns;
 }
 
-/* It has failed, and it is not the server's absence. */
+/* The attempt has failed, and not because the server is absent. */
 static inline void backoff_failed_alone(struct backoff *b, struct random *random, uint64_t now_ns)
 {
     uint64_t pause_ns = u64_min(BACKOFF_MIN_NS << u64_min(b->alone, 10), BACKOFF_ALONE_MAX_NS);

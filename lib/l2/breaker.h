@@ -8,11 +8,11 @@
  *       +---------------------- an answer was good ---------------------------+  +---+
  *                                                 BREAKER_PROBE_NS over: another reader
  *
- * It protects those who only read: they have a loader to go to. Whatever must reach Redis (a
- * change, what is done with a lease, a beat) never asks here, but its answers count like all
+ * The breaker protects those who only read: they have a loader to go to. Whatever must reach Redis
+ * (a change, what is done with a lease, a beat) never asks here, but its answers count like all
  * others; so a good one of those closes it, without any probe.
  *
- * It opens in two ways, by a bad answer and never before something has been bad for
+ * A bad answer opens it, in two ways, but never before something has been bad for
  * BREAKER_SUSTAIN_NS, for one stall of the server makes everything in flight late and is over
  * before callers could gain from not asking:
  *

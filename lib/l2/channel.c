@@ -5,8 +5,8 @@
 // silent for PING_NS and gives the connection up at DEAD_NS. Messages lost meanwhile are not
 // repeated here: the beat finds the gap (rule 9).
 //
-// It connects when the data connection is up, and is woken by that: see backoff.h. (The other way
-// round there is nothing to be woken: while that one is down this one does not try.)
+// The channel connects when the data connection is up, and is woken by that: see backoff.h. (It
+// need not wake the data connection in turn: while that one is down this one does not try.)
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -36,7 +36,7 @@ static struct env *env_of(struct l2_channel *ch)
     return ch->config.l2->env;
 }
 
-/* Who is woken when the data connection is up; NULL: nobody. */
+/* Sets the channel that is woken when the data connection is up; NULL: none. */
 static void follow(struct l2 *l2, struct l2_channel *ch)
 {
     pthread_mutex_lock(&l2->lock);

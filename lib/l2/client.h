@@ -127,10 +127,11 @@ struct l2 {
 /* ---- pipeline.c ---- */
 
 /*
- * What may be refused. A read while the breaker is open, for who reads has a loader to go to. An
- * update (a change, what is done with a lease) only when so much is in flight that it will not end
- * well, which takes more than reads can bring about: a change that is refused is late at all other
- * nodes. A beat never: it is small, one at a time, and the trust of every reader hangs on it.
+ * The kind says when a request may be refused. A read while the breaker is open, for who reads has
+ * a loader to go to. An update (a change, what is done with a lease) only when so much is in flight
+ * that it will not end well, which takes more than reads can bring about: a change that is refused
+ * is late at all other nodes. A beat never: it is small, one at a time, and the trust of every
+ * reader hangs on it.
  */
 enum submit_kind { SUBMIT_READ, SUBMIT_UPDATE, SUBMIT_BEAT };
 

@@ -98,7 +98,8 @@ static int lost(struct conn *c, const char *what, long error)
     return NIGH_EOFFLINE;
 }
 
-/* Who sleeps on poll_fd is woken by what the socket brings, and by room for what is unsent. */
+/* Watches the socket for who sleeps on poll_fd: what it brings wakes them, and room for what is
+ * unsent. */
 static int watch(struct conn *c)
 {
     uint32_t wanted = EPOLLIN | (conn_wants_write(c) ? EPOLLOUT : 0);

@@ -6,10 +6,10 @@
 //          +----------------------------------+-----------------+ malformed, or given up
 //
 // A connection on which nothing moves for SILENCE_NS while replies are awaited is lost: a stopped
-// server or a cut cable sends no FIN. That the kernel takes what we write is no sign of life, for
-// it has room for a while; only where there was none before, the other side has read. What the
-// kernel has may be on its way for longer, if it is much and the wire is thin (way_ns()). Requests
-// have their own, shorter deadlines.
+// server or a cut cable sends no FIN. The kernel's taking what we write is no sign of life, for it
+// has room for a while; only if it had none before has the other side read. What the kernel has may
+// be on its way for longer, if it is much and the wire is thin (way_ns()). Requests have their own,
+// shorter deadlines.
 //
 // "On line" begins before the up-hook is called and ends before any request of the connection is
 // answered as lost, so a request is never queued for a connection that will not look at it.
@@ -70,7 +70,7 @@ void io_served(struct l2 *l2)
 
 /* ---- connection ---- */
 
-/* The listener waits for this. */
+/* Wakes the listener, which waits for the data connection. */
 static void wake_channel(struct l2 *l2)
 {
     pthread_mutex_lock(&l2->lock);
@@ -85,7 +85,7 @@ void io_found(void *arg)
     wake_channel(arg);
 }
 
-/* How the server is set up, if that will do harm: once, as long as it is the same. */
+/* Warns of a server's setup that will do harm: once, as long as it is the same. */
 static void advise(struct l2 *l2)
 {
     struct log_site own = {0}; /* another cache's line must not hold this one back */
@@ -247,7 +247,7 @@ static int read_in(struct l2 *l2)
     int failed = conn_read(&l2->conn, pipeline_reply, l2);
     if (!failed && !was_up && l2->conn.state == CONN_UP)
         went_up(l2);
-    /* A script whose text was asked for: whoever steps next may do so much later. */
+    /* Send the text of a script that was asked for: the next step may come much later. */
     return failed || !conn_wants_write(&l2->conn) ? failed : conn_flush(&l2->conn);
 }
 

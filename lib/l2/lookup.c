@@ -5,8 +5,9 @@
 // lock is held for copying only. `wake` is called under it, so that once lookup_leave() has
 // returned nobody is called any more.
 //
-// What was found is good for FRESH_NS: both connections of a node are made from one answer, and a
-// name that leads elsewhere after a failover is followed soon. That nothing was found is told once.
+// Addresses that were found are good for FRESH_NS: both connections of a node are made from one
+// answer, and a name that leads elsewhere after a failover is followed soon. A failure to find any
+// is told once.
 
 #include "l2/lookup.h"
 

@@ -26,16 +26,16 @@ bool lookup_is_name(const char *host);
 /* `look_up` runs on the thread, and `wake` too, which must not block. NULL: no memory. */
 struct lookup *lookup_create(const char *host, l2_look_up_fn look_up, void (*wake)(void *arg),
                              void *arg);
-/* `wake` is not called any more. NULL is fine. */
+/* Leave it behind: `wake` is not called any more. NULL is fine. */
 void lookup_leave(struct lookup *l);
 
-/* One of the addresses, the same until it fails: 1. 0: it is being looked up. -errno: it was not
- * found (-ENOENT: there is no such name), or there is no thread to look; the next call tries again.
- * Any thread. */
+/* Returns 1 with one of the addresses, the same until it fails; 0 while it is being looked up;
+ * -errno when it was not found (-ENOENT: there is no such name), or there is no thread to look: the
+ * next call tries again. Any thread. */
 int lookup_address(struct lookup *l, uint64_t now_ns, char ret_address[L2_ADDRESS_BYTES]);
-/* The address was of no use: the next one. Any thread; NULL is fine. */
+/* The address was of no use: take the next one. Any thread; NULL is fine. */
 void lookup_failed(struct lookup *l);
-/* It was good: a later failure begins a new round of all of them. Any thread; NULL is fine. */
+/* The address was good: a later failure begins a new round of all. Any thread; NULL is fine. */
 void lookup_worked(struct lookup *l);
 /* Whether there is one that has not failed in this round: to be tried at once. NULL: no. */
 bool lookup_has_more(struct lookup *l);

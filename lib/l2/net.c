@@ -20,8 +20,8 @@
 
 #include <nigh/error.h>
 
-/* What the kernel may hold unsent: some megabytes else, which take a thin wire half a minute in
- * which we would see nothing move. */
+/* Bounds what the kernel may hold unsent: else it is some megabytes, which take a thin wire half a
+ * minute in which we would see nothing move. */
 static const int unsent_max = 128 << 10;
 
 /* A host that closes all descriptors (closefrom) closes ours, under a sleep that does not end by

@@ -78,7 +78,7 @@ static int start_poll(struct l2 *l2)
     return l2->poll_fd < 0 ? NIGH_ETHREAD : poll_fd_add(l2->poll_fd, l2->wake_fd);
 }
 
-/* Whoever looks names up, if the host is one. */
+/* Creates the look-up, if the host is a name. */
 static int start_lookup(struct l2 *l2)
 {
     const struct l2_net *net = l2->conn_config.net;

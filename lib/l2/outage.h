@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a connection is not there: for the log, each new reason once, and for who asks at any time.
+ * Remembers why a connection is not there: for the log, each new reason once, and for who asks at
+ * any time.
  *
  * An outage often has several reasons after one another: refused, then loading, then a password
  * that is wrong. The last one is what its operator has to mend.
@@ -28,9 +29,9 @@ void outage_init(struct outage *o, const char *reason, uint64_t now_ns);
 void outage_fini(struct outage *o);
 /* An attempt has failed, or a connection was lost. */
 void outage_note(struct outage *o, const char *reason, uint64_t now_ns);
-/* Connected. Returns whether the log has been told that it was not. */
+/* The connection is up. Returns whether the log has been told that it was not. */
 bool outage_end(struct outage *o);
-/* It is over for now: what has been told is not told again before outage_end(). */
+/* The outage is over for now: what has been told is not told again before outage_end(). */
 void outage_over(struct outage *o);
 void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);
 

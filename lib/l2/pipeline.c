@@ -16,11 +16,11 @@
 //     server has answered meanwhile lies in the socket (pipeline_note_own()).
 //
 // Replies come in order, so at any moment exactly one request is the next to be answered, and the
-// time it is so is either excused or not. The sum of what was excused is kept (`excused_ns`); what
-// a request has to answer for is its time under way less the growth of that sum. A server that is
-// late for everybody is so for the small ones, too: however many requests are on the wire, each is
-// next for a short time only, so the few large ones among them excuse little.
-// Two excuses for the same time count twice: a verdict less, not a wrong one.
+// time during which it is the next is either excused or not. The sum of what was excused is kept
+// (`excused_ns`); the server has to answer for a request's time under way less the growth of that
+// sum. A server that is late for everybody is so for the small ones, too: however many requests are
+// on the wire, each is next for a short time only, so the few large ones among them excuse little.
+// Time that is excused twice counts twice: the breaker hears one verdict less, not a wrong one.
 //
 // `done` is called with no lock held and may submit again. Lists are detached before they are
 // walked with callbacks in between.
@@ -31,20 +31,20 @@
 
 /* Far above any number of callers: for a server that takes requests and never answers. */
 #define IN_FLIGHT_MAX 65536u
-/* What a server that reads nothing can make us hold; one larger request may pass alone. Large ones
- * are full for each other only: a read that finds a few values of 64 MiB on their way is late, but
- * Redis is not away. A change that is refused is queued by coherence. */
+/* Bounds what a server that reads nothing can make us hold; one larger request may pass alone.
+ * Large ones take room from each other only: a read that finds a few values of 64 MiB on their way
+ * is late, but Redis is not away. A change that is refused is queued by coherence. */
 #define SMALL_BYTES (64u << 10)
 #define IN_FLIGHT_SMALL_MAX (16u << 20)
 #define IN_FLIGHT_LARGE_MAX (48u << 20)
 /* Reads stop before: callers that miss must not take the room of changes. */
 #define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
 
-/* Takes a slow link, or a script, long enough to make those behind it wait: a tenth of a second at
- * 1 Mbit/s. Ordinary requests have some hundred bytes. */
+/* A request of this size takes a slow link, or a script, long enough to make those behind it wait:
+ * a tenth of a second at 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
 
-/* A round of small requests takes a hundredth of it. */
+/* Our own work is excused from so long on; a round of small requests takes a hundredth of it. */
 #define OWN_NS (2 * NS_PER_MS)
 
 /* A patient request's deadline is put off until bytes have not moved for so long. */
@@ -275,7 +275,7 @@ void pipeline_woken(struct l2 *l2)
     pthread_mutex_unlock(&l2->lock);
 }
 
-/* Of the time since the last reply: that in which the server had no fault. */
+/* Returns how much of the time since the last reply was no fault of the server's. */
 static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now_ns)
 {
     const struct request *next = l2->pending.head;
@@ -284,7 +284,7 @@ static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now
     return coming_in ? now_ns - u64_max(l2->conn.began_ns, l2->awaited_ns) : 0;
 }
 
-/* All of it so far. */
+/* Returns all that is excused so far. */
 static uint64_t excused_ns(const struct l2 *l2, uint64_t now_ns)
 {
     return l2->excused_ns + excused_now_ns(l2, l2->conn.reader.pending > 0, now_ns);
@@ -296,7 +296,7 @@ void pipeline_note_own(struct l2 *l2, uint64_t own_ns)
         l2->excused_ns += own_ns;
 }
 
-/* What a request has to answer for so far; `excused` is the pipeline's sum by now. */
+/* Returns a request's time under way that is not excused; `excused` is the sum by now. */
 static uint64_t unexcused_ns(const struct request *r, uint64_t excused, uint64_t now_ns)
 {
     uint64_t late_ns = now_ns - r->sent_ns;
@@ -362,7 +362,7 @@ static bool is_fatal(const struct reply *reply)
     return false;
 }
 
-/* The server's last words before it closes; the request before which it read them is this one. */
+/* Whether these are the server's last words before it closes: this request was too large for it. */
 static bool is_too_large(const struct reply *reply)
 {
     static const char words[] = "ERR Protocol error: invalid bulk length";
@@ -468,8 +468,8 @@ int pipeline_reply(void *arg, struct reply *reply)
     return failed;
 }
 
-/* The deadline of a pending request has passed. If what it waited for is excused by now, its reply
- * will tell. */
+/* The deadline of a pending request has passed. If its wait is excused so far, the verdict is left
+ * to its reply. */
 static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
     uint64_t under_way_ns = unexcused_ns(r, excused_ns(l2, now_ns), now_ns);
