@@ -46,7 +46,8 @@ function(perf_relocated name symbol as flags)
 endfunction()
 
 add_executable(perf_bench
-    bench/arena.c bench/bars.c bench/ck.c bench/features.c bench/glib.c bench/hit.c bench/lfht.c
+    bench/arena.c bench/bars.c bench/ck.c bench/evicting.c bench/features.c bench/glib.c
+    bench/hit.c bench/lfht.c
     bench/limbo.c bench/limit.c bench/main.c bench/memory.c bench/mutex.c bench/nigh.c
     bench/resize.c bench/settings.c bench/stage.c bench/trace.c bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
@@ -70,6 +71,17 @@ foreach(variant unsafe call_rcu)
     perf_relocated(perf_nigh_${variant} candidate_nigh candidate_${variant} ""
         "${others}" ${weak} $<TARGET_OBJECTS:perf_${variant}>)
 endforeach()
+
+# The floor has nigh's pins and keys, from a build of its own: the library shows neither.
+add_library(perf_floor OBJECT bench/floor.c)
+target_include_directories(perf_floor PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(perf_floor PRIVATE
+    nigh_flags PkgConfig::NIGH_URCU PkgConfig::NIGH_XXHASH)
+target_compile_options(perf_floor PRIVATE -ftls-model=initial-exec)
+set_target_properties(perf_floor PROPERTIES POSITION_INDEPENDENT_CODE ON)
+perf_relocated(perf_nigh_floor candidate_floor candidate_floor ""
+    "$<TARGET_OBJECTS:nigh_objects>" $<TARGET_OBJECTS:nigh_memory_jemalloc>
+    $<TARGET_OBJECTS:perf_floor>)
 
 # nigh inlined into the timing loop: the whole library and core.c as one unit.
 add_library(perf_core OBJECT

@@ -14,6 +14,7 @@ struct bench_settings {
     bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
     const char *only;   /* hit, write: part of the names of the cases to run; NULL: all */
     bool full;          /* 10M entries too */
+    const unsigned *threads; /* hit, write: how many at once, case by case; ends with 0 */
     const char *json;   /* NULL: none */
     /* trace */
     const char *policy; /* NULL: nigh's default */

@@ -38,6 +38,8 @@ struct candidate {
     void (*settle)(struct nigh_space *space);
     /* Puts that were not stored so far; NULL: there never are any. */
     uint64_t (*dropped)(struct nigh_space *space);
+    /* With other threads a reader may see what is being written: wrong values are counted. */
+    bool is_unsafe;
     /* NULL: it has no tags. */
     void (*invalidate_tag)(struct nigh_space *space, const char *tag);
     /* A timing loop of its own, inlined; NULL: the common one. */
@@ -45,6 +47,12 @@ struct candidate {
 };
 
 extern const struct candidate candidate_nigh;     /* libnigh.a, as installed */
+extern const struct candidate candidate_quiet;    /* its reads leave no trace: NIGH_QUIET */
+extern const struct candidate candidate_limbo;    /* its limbo as small as it is by default */
+extern const struct candidate candidate_nigh_lru; /* l1.policy=lru */
+extern const struct candidate candidate_floor;    /* copy on write, freed at once, no more */
+extern const struct candidate candidate_lru;      /* exact LRU, 64 mutexes, copies out */
+extern const struct candidate candidate_tinylfu;  /* W-TinyLFU, the same */
 extern const struct candidate candidate_lfht;     /* bare cds_lfht in an RCU section, call_rcu */
 extern const struct candidate candidate_mutex;    /* 64 mutexes, chains, copies out */
 extern const struct candidate candidate_ck;       /* ck_ht in an RCU section, writers' mutex */

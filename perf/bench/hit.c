@@ -85,7 +85,7 @@ static void measure_all(const struct bench_settings *s, const char *name,
     for (int i = 0; i < ENTRANTS; i++) {
         enum loop_kind kind = chain ? (i == COPY ? LOOP_CHAIN_COPY : LOOP_CHAIN)
                                     : (i == COPY ? LOOP_FREE_COPY : LOOP_FREE);
-        lookups[i] = (struct lookup){candidates[i], {spaces[i], spaces[i]}, sequence, kind,
+        lookups[i] = (struct lookup){candidates[i], {spaces[i]},               sequence, kind,
                                      threads,       chain ? count : 2 * count, 0};
         subjects[i] = (struct subject){.name = titles[i], .run = lookup_round, .arg = &lookups[i]};
     }
@@ -140,26 +140,43 @@ static void measure_batches(const struct bench_settings *s, const char *name,
     fflush(stdout);
 }
 
-/* ---- threads that share against threads that do not ---- */
+/* ---- threads that share one table ---- */
+
+/* What several threads take of the time of one, by hits and by reads of the same table that leave
+ * no trace: no counter moves, no bit of an entry is set. */
+enum { HITS_ALONE, QUIET_ALONE, HITS, QUIET, SHARING };
 
 static void measure_sharing(const struct bench_settings *s, const struct size *size,
-                            struct nigh_space *one, struct nigh_space *other)
+                            struct nigh_space *space, unsigned threads)
 {
     struct sequence sequence;
     char name[56];
-    struct lookup shared = {&candidate_nigh, {one, one}, &sequence, LOOP_FREE, 2, size->count, 0};
-    struct lookup apart = {&candidate_nigh, {one, other}, &sequence, LOOP_FREE, 2, size->count, 0};
-    struct subject subjects[2] = {
-        {.name = "one cache", .run = lookup_round, .arg = &shared},
-        {.name = "a cache each", .run = lookup_round, .arg = &apart},
-    };
+    struct lookup lookups[SHARING];
+    static struct subject subjects[SHARING], grown[2];
     sequence_make(&sequence, KEYS_UNIFORM, size->entries, size->sequence, 3);
-    snprintf(name, sizeof(name), "%s, 2 threads", size->name);
-    rounds_run(name, subjects, 2, s->rounds);
-    result_add_rounds("hit", name, "sharing", METRIC_UNIT, &subjects[0], &subjects[1], s->rounds);
-    printf("%-30s%10.1f%14.1f%22.3f\n", name, median(subjects[0].figures, s->rounds),
-           median(subjects[1].figures, s->rounds),
-           median_ratio(subjects[1].figures, subjects[0].figures, s->rounds));
+    for (int i = 0; i < SHARING; i++) {
+        const struct candidate *c = i % 2 ? &candidate_quiet : &candidate_nigh;
+        lookups[i] = (struct lookup){c, {space}, &sequence, LOOP_FREE,
+                                     i < HITS ? 1 : threads, size->count, 0};
+        subjects[i] =
+            (struct subject){.name = c->name, .run = lookup_round, .arg = &lookups[i]};
+    }
+    snprintf(name, sizeof(name), "%s, %u threads", size->name, threads);
+    rounds_run(name, subjects, SHARING, s->rounds);
+    for (int i = 0; i < 2; i++) {
+        grown[i] = subjects[HITS + i];
+        for (unsigned round = 0; round < s->rounds; round++)
+            grown[i].figures[round] /= subjects[HITS_ALONE + i].figures[round];
+    }
+    result_add_rounds("hit", name, "sharing", "of one thread's time", &grown[0], &grown[1],
+                      s->rounds);
+    printf("%-20s%12.1f%12.1f%12.1f%12.1f%14.3f\n", name,
+           median(subjects[HITS_ALONE].figures, s->rounds),
+           median(subjects[HITS].figures, s->rounds),
+           median(subjects[QUIET_ALONE].figures, s->rounds),
+           median(subjects[QUIET].figures, s->rounds),
+           median_ratio(grown[1].figures, grown[0].figures, s->rounds));
+    fflush(stdout);
     sequence_free(&sequence);
 }
 
@@ -167,15 +184,16 @@ static void bench_sharing(const struct bench_settings *s)
 {
     const struct size *all[] = {&hot_size, &sizes[0], &sizes[1]};
     size_t count = s->quick ? 1 : 3;
-    printf("\ntwo threads in one cache, and each in its own: CPU ns per lookup\n");
-    printf("%-30s%10s%14s%22s\n", "", "shared", "apart", "apart / shared");
+    printf("\nthreads in one table: CPU ns per lookup; quiet: nothing shared is written\n");
+    printf("%-20s%12s%12s%12s%12s%14s\n", "", "hit, 1", "hit, all", "quiet, 1", "quiet, all",
+           "quiet / hit");
     for (size_t i = 0; i < count; i++) {
         struct candidate_need need = {.entries = all[i]->entries, .value_bytes = VALUE_BYTES};
-        struct nigh_space *one = stage_create(&candidate_nigh, &need);
-        struct nigh_space *other = stage_create(&candidate_nigh, &need);
-        measure_sharing(s, all[i], one, other);
-        candidate_nigh.destroy(one);
-        candidate_nigh.destroy(other);
+        struct nigh_space *space = stage_create(&candidate_nigh, &need);
+        for (const unsigned *threads = s->threads; *threads; threads++)
+            if (*threads > 1)
+                measure_sharing(s, all[i], space, *threads);
+        candidate_nigh.destroy(space);
     }
 }
 
@@ -194,17 +212,17 @@ static uint64_t available_bytes(void)
     return (uint64_t)kib << 10;
 }
 
-enum { CASES = 5, BATCHED = CASES - 1 }; /* of a size and an order: four of single lookups */
+#define BATCH 0u /* for a number of threads: one, which asks for many at a call */
 
-static void case_name(const struct size *size, enum keys_order order, int number, char *ret,
-                      size_t bytes)
+static void case_name(const struct size *size, enum keys_order order, unsigned threads, bool chain,
+                      char *ret, size_t bytes)
 {
     const char *keys = order == KEYS_ZIPF ? "zipf" : "uniform";
-    if (number == BATCHED)
+    if (threads == BATCH)
         snprintf(ret, bytes, "%s %s, batch", size->name, keys);
     else
-        snprintf(ret, bytes, "%s %s, %s, %d thread%s", size->name, keys,
-                 number % 2 ? "free" : "chain", number / 2 + 1, number / 2 ? "s" : "");
+        snprintf(ret, bytes, "%s %s, %s, %u thread%s", size->name, keys, chain ? "chain" : "free",
+                 threads, threads > 1 ? "s" : "");
 }
 
 static bool is_wanted(const struct bench_settings *s, const char *name)
@@ -217,20 +235,21 @@ static void lookups_of(const struct bench_settings *s, const struct size *size,
 {
     struct sequence sequence;
     char name[56];
-    sequence_make(&sequence, order, size->entries, size->sequence, 1);
     bool headed = false;
-    for (int i = 0; i < CASES; i++) {
-        case_name(size, order, i, name, sizeof(name));
-        if (!is_wanted(s, name))
-            continue;
-        if (i < BATCHED && !headed)
-            print_heading(size->name, order == KEYS_ZIPF ? "zipf" : "uniform");
-        headed = true;
-        if (i == BATCHED)
-            measure_batches(s, name, spaces, &sequence, size->count);
-        else
-            measure_all(s, name, spaces, &sequence, i % 2 == 0, (unsigned)i / 2 + 1, size->count);
-    }
+    sequence_make(&sequence, order, size->entries, size->sequence, 1);
+    for (const unsigned *threads = s->threads; *threads; threads++)
+        for (int free = 0; free < 2; free++) {
+            case_name(size, order, *threads, !free, name, sizeof(name));
+            if (!is_wanted(s, name))
+                continue;
+            if (!headed)
+                print_heading(size->name, order == KEYS_ZIPF ? "zipf" : "uniform");
+            headed = true;
+            measure_all(s, name, spaces, &sequence, !free, *threads, size->count);
+        }
+    case_name(size, order, BATCH, false, name, sizeof(name));
+    if (is_wanted(s, name))
+        measure_batches(s, name, spaces, &sequence, size->count);
     sequence_free(&sequence);
 }
 
@@ -251,15 +270,23 @@ static void bench_size(const struct bench_settings *s, const struct size *size)
             candidates[i]->destroy(spaces[i]);
 }
 
+static bool order_wanted(const struct bench_settings *s, const struct size *size,
+                         enum keys_order order)
+{
+    char name[56];
+    case_name(size, order, BATCH, false, name, sizeof(name));
+    bool wanted = is_wanted(s, name);
+    for (const unsigned *threads = s->threads; *threads && !wanted; threads++)
+        for (int chain = 0; chain < 2; chain++) {
+            case_name(size, order, *threads, chain, name, sizeof(name));
+            wanted = wanted || is_wanted(s, name);
+        }
+    return wanted;
+}
+
 static bool size_wanted(const struct bench_settings *s, const struct size *size)
 {
-    bool wanted = false;
-    char name[56];
-    for (int i = 0; i < 2 * CASES; i++) {
-        case_name(size, i < CASES ? KEYS_UNIFORM : KEYS_ZIPF, i % CASES, name, sizeof(name));
-        wanted = wanted || is_wanted(s, name);
-    }
-    return wanted;
+    return order_wanted(s, size, KEYS_UNIFORM) || order_wanted(s, size, KEYS_ZIPF);
 }
 
 void bench_hit(const struct bench_settings *s)

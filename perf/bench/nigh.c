@@ -46,13 +46,16 @@ static uint64_t live_for(const struct candidate_need *need)
     return BOUND_FIXED_BYTES + need->entries * (need->value_bytes + BOUND_BYTES);
 }
 
-static struct nigh_space *nigh_create(const struct candidate_need *need)
+/* `limbo_bytes` 0: what is the default. */
+static struct nigh_space *create(const struct candidate_need *need, enum nigh_policy policy,
+                                 uint64_t limbo_bytes)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
     size_t i = find(NULL);
     uint64_t live = live_for(need);
-    options.l1_limbo = live < LIMBO_MAX_BYTES ? live : LIMBO_MAX_BYTES;
-    options.l1_memory = live + options.l1_limbo;
+    options.l1_policy = policy;
+    options.l1_limbo = limbo_bytes;
+    options.l1_memory = limbo_bytes ? live + limbo_bytes : live * 16 / 15;
     if (need->maps_singly)
         options.l1_huge_pages = NIGH_HUGE_NONE;
     options.space.soft_ttl_ms = TTL_MS; /* nothing expires while it is measured */
@@ -61,6 +64,36 @@ static struct nigh_space *nigh_create(const struct candidate_need *need)
     if (nigh_space_open(opened[i].cache, "bench", NULL, NULL, NULL, NULL, &opened[i].space) != 0)
         fail("nigh_space_open failed: %s", nigh_options_error());
     return opened[i].space;
+}
+
+static uint64_t wide_limbo(const struct candidate_need *need)
+{
+    uint64_t live = live_for(need);
+    return live < LIMBO_MAX_BYTES ? live : LIMBO_MAX_BYTES;
+}
+
+static struct nigh_space *nigh_create(const struct candidate_need *need)
+{
+    return create(need, NIGH_POLICY_LFU, wide_limbo(need));
+}
+
+static struct nigh_space *limbo_create(const struct candidate_need *need)
+{
+    return create(need, NIGH_POLICY_LFU, 0);
+}
+
+static struct nigh_space *lru_create(const struct candidate_need *need)
+{
+    return create(need, NIGH_POLICY_LRU, wide_limbo(need));
+}
+
+static int quiet_get(struct nigh_space *space, const void *key, size_t key_len,
+                     const struct nigh_call *call, struct nigh_value *ret)
+{
+    static const struct nigh_call quiet = {.size = sizeof(quiet),
+                                           .flags = NIGH_L1_ONLY | NIGH_QUIET};
+    (void)call;
+    return nigh_get(space, key, key_len, &quiet, ret);
 }
 
 static void nigh_settle(struct nigh_space *space)
@@ -92,15 +125,14 @@ static void nigh_invalidate_tag(struct nigh_space *space, const char *tag)
         fail("nigh_invalidate_many failed");
 }
 
-const struct candidate candidate_nigh = {
-    .name = "nigh",
-    .create = nigh_create,
-    .destroy = nigh_destroy,
-    .get = nigh_get,
-    .get_many = nigh_get_many,
-    .release = nigh_release,
-    .put = nigh_put,
-    .settle = nigh_settle,
-    .dropped = nigh_dropped,
-    .invalidate_tag = nigh_invalidate_tag,
-};
+#define CANDIDATE(title, make, read)                                                               \
+    {                                                                                              \
+        .name = title, .create = make, .destroy = nigh_destroy, .get = read,                       \
+        .get_many = nigh_get_many, .release = nigh_release, .put = nigh_put,                       \
+        .settle = nigh_settle, .dropped = nigh_dropped, .invalidate_tag = nigh_invalidate_tag      \
+    }
+
+const struct candidate candidate_nigh = CANDIDATE("nigh", nigh_create, nigh_get);
+const struct candidate candidate_quiet = CANDIDATE("quiet", nigh_create, quiet_get);
+const struct candidate candidate_limbo = CANDIDATE("limbo", limbo_create, nigh_get);
+const struct candidate candidate_nigh_lru = CANDIDATE("nigh lru", lru_create, nigh_get);

@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/measure.h"
+#include "bench/stage.h"
 #include "support/fail.h"
 
 static const char usage[] =
     "Usage: perf/run COMMAND [OPTION...]\n"
     "\n"
     "  hit       what a lookup costs that finds its key; what each feature of it costs\n"
-    "  write     insert and evict; 95 % and 50 % reads\n"
+    "  write     insert and evict; fill; 95 % and 50 % reads\n"
     "  memory    bytes per entry beyond key and value; the accounting against the allocator's\n"
     "  resize    how long a lock is held while a shard doubles; readers meanwhile\n"
     "  limbo     memory while a reader is stuck, and while values are held\n"
@@ -25,6 +25,7 @@ static const char usage[] =
     "  --rounds N         counted rounds, after one that is not (5)\n"
     "  --quick            smoke run of some seconds: its figures mean nothing\n"
     "  --only TEXT        hit, write: the cases whose names have it\n"
+    "  --threads N,N...   hit, write: so many at once, up to 16 (1,2)\n"
     "  --full             hit: 10M entries too (needs 20 GB of memory)\n"
     "  --pages 2m|tables|4k   of the allocator's memory and nigh's tables, of the latter, of none\n"
     "  --json FILE        write the results as JSON, too\n"
@@ -39,14 +40,15 @@ static const char usage[] =
     "machine. Exit status: 0 measured (bars: all met), 1 a bar was missed, 2 not measured.\n";
 
 enum choice {
-    OPT_ROUNDS = 1, OPT_QUICK, OPT_ONLY, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS, OPT_BYTES,
-    OPT_POLICY, OPT_SHARDS, OPT_REFERENCE, OPT_CACHE, OPT_HELP
+    OPT_ROUNDS = 1, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS,
+    OPT_BYTES, OPT_POLICY, OPT_SHARDS, OPT_REFERENCE, OPT_CACHE, OPT_HELP
 };
 
 static const struct option options[] = {
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"quick", no_argument, NULL, OPT_QUICK},
     {"only", required_argument, NULL, OPT_ONLY},
+    {"threads", required_argument, NULL, OPT_THREADS},
     {"full", no_argument, NULL, OPT_FULL},
     {"pages", required_argument, NULL, OPT_PAGES},
     {"json", required_argument, NULL, OPT_JSON},
@@ -78,6 +80,19 @@ static void take_pages(struct settings *s, const char *text)
     s->huge_tables = strcmp(text, "4k") != 0;
 }
 
+static void take_threads(struct settings *s, const char *text)
+{
+    size_t count = 0;
+    for (const char *at = text; at; at = strchr(at, ','), at = at ? at + 1 : NULL) {
+        char one[8];
+        if (count == SETTINGS_THREADS_MAX)
+            fail("--threads %s: %u numbers at most", text, SETTINGS_THREADS_MAX);
+        snprintf(one, sizeof(one), "%.*s", (int)strcspn(at, ","), at);
+        s->threads[count++] = (unsigned)number("threads", one, 1, STAGE_THREADS_MAX);
+    }
+    s->threads[count] = 0;
+}
+
 static void take(struct settings *s, int choice, const char *name, const char *text)
 {
     struct bench_settings *b = &s->bench;
@@ -85,6 +100,7 @@ static void take(struct settings *s, int choice, const char *name, const char *t
     case OPT_ROUNDS: b->rounds = (unsigned)number(name, text, 1, ROUNDS_MAX); break;
     case OPT_QUICK: b->quick = true; break;
     case OPT_ONLY: b->only = text; break;
+    case OPT_THREADS: take_threads(s, text); break;
     case OPT_FULL: b->full = true; break;
     case OPT_PAGES: take_pages(s, text); break;
     case OPT_JSON: b->json = text; break;
@@ -102,10 +118,12 @@ static void take(struct settings *s, int choice, const char *name, const char *t
 void settings_parse(struct settings *s, int argc, char **argv)
 {
     int choice, index;
-    *s = (struct settings){.bench = {.rounds = 5}, .huge_pages = true, .huge_tables = true};
+    *s = (struct settings){.bench = {.rounds = 5}, .threads = {1, 2},
+                           .huge_pages = true, .huge_tables = true};
     if (argc < 2)
         fail("which benchmark? see --help");
     s->bench.command = argv[1];
+    s->bench.threads = s->threads;
     optind = 2;
     if (argv[1][0] == '-')
         optind = 1; /* --help alone */

@@ -7,8 +7,11 @@
 
 #include "bench/bench.h"
 
+#define SETTINGS_THREADS_MAX 8u /* in a list */
+
 struct settings {
     struct bench_settings bench;
+    unsigned threads[SETTINGS_THREADS_MAX + 1];
     bool huge_pages;  /* for all that the allocator gives */
     bool huge_tables; /* and for nigh's tables */
 };

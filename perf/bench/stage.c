@@ -54,7 +54,7 @@ static void look_up(void *arg, unsigned thread)
     struct team *team = arg;
     const struct lookup *l = team->lookup;
     const struct candidate *c = l->candidate;
-    struct nigh_space *space = l->spaces[thread];
+    struct nigh_space *space = l->spaces[thread] ? l->spaces[thread] : l->spaces[0];
     uint64_t at = l->at + thread * (l->sequence->length / l->threads);
     uint64_t wrong = c->loop[l->kind] ? c->loop[l->kind](space, l->sequence, at, l->count)
                                       : loop_through(c, l->kind, space, l->sequence, at, l->count);

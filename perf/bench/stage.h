@@ -9,7 +9,7 @@
 #include "bench/keys.h"
 #include "bench/measure.h"
 
-#define STAGE_THREADS_MAX 2u
+#define STAGE_THREADS_MAX 16u
 
 /* A candidate with keys 0 .. entries - 1 in it. */
 struct nigh_space *stage_create(const struct candidate *c, const struct candidate_need *need);
@@ -21,7 +21,7 @@ void stage_put(const struct candidate *c, struct nigh_space *space, uint32_t num
  * look up the same keys in each round. */
 struct lookup {
     const struct candidate *candidate;
-    struct nigh_space *spaces[STAGE_THREADS_MAX]; /* of each thread; mostly the same */
+    struct nigh_space *spaces[STAGE_THREADS_MAX]; /* of each thread; NULL: the first's */
     const struct sequence *sequence;
     enum loop_kind kind;
     unsigned threads;
