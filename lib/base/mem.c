@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/fault.h"
 
 #ifndef MADV_POPULATE_WRITE /* since glibc 2.35 */
@@ -27,6 +28,34 @@ void *mem_alloc_zero(struct mem *mem, size_t size)
     void *ptr = mem_alloc(mem, NULL, size);
     return ptr ? memset(ptr, 0, size) : NULL;
 }
+
+/* ---- lines ---- */
+
+static size_t whole_lines(size_t size)
+{
+    return (size + CACHE_LINE_BYTES - 1) & ~(size_t)(CACHE_LINE_BYTES - 1);
+}
+
+/* Blocks are 16-byte aligned, so there is room for the block's own address before the line that
+ * follows its beginning. */
+void *mem_lines_alloc_zero(struct mem *mem, size_t size)
+{
+    char *block = mem_alloc_zero(mem, whole_lines(size) + CACHE_LINE_BYTES);
+    if (!block)
+        return NULL;
+    void **lines = (void *)(((uintptr_t)block + CACHE_LINE_BYTES) &
+                            ~(uintptr_t)(CACHE_LINE_BYTES - 1));
+    lines[-1] = block;
+    return lines;
+}
+
+void mem_lines_free(struct mem *mem, void *ptr, size_t size)
+{
+    if (ptr)
+        mem_free(mem, NULL, ((void **)ptr)[-1], whole_lines(size) + CACHE_LINE_BYTES);
+}
+
+/* ---- pages ---- */
 
 static size_t whole_pages(size_t size)
 {

@@ -38,6 +38,13 @@ void *mem_alloc_zero(struct mem *mem, size_t size);
 /* `size` as given to mem_alloc. NULL ptr is fine. Any cache of the arena will do. */
 void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size);
 
+/*
+ * The same on cache lines of its own, zeroed: nobody else's writes take them away from who reads
+ * them, nor the other way round. Costs up to two lines more. `size` as given.
+ */
+void *mem_lines_alloc_zero(struct mem *mem, size_t size);
+void mem_lines_free(struct mem *mem, void *ptr, size_t size);
+
 /* Bytes the backend really takes for a request of `size`: what accounting charges. */
 size_t mem_charge(const struct mem *mem, size_t size);
 

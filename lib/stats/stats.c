@@ -2,20 +2,32 @@
 /*
  * Counter sets: who has which block, and sums.
  *
- * A thread's table of blocks hangs on one thread-local pointer; the table itself is on the heap,
- * because 2 KiB of initial-exec storage would make dlopen() of the library fail (glibc keeps 1.6
- * KiB for all such libraries). Until a thread has counted, the pointer leads to a table of NULLs
- * shared by all, so counting needs no second test.
+ *     set --> table --> of[1] --> block      a block of counts per thread and set
+ *                       of[2] --> block      the number of a thread that has ended is given to the
+ *                       ...                  next one: numbers stay as few as threads are at once
+ *
+ * Numbers of threads and tables of sets, not the other way round: what a thread knows of a set that
+ * is gone would have to be found and forgotten, or counts of the next set under the same id would
+ * go there; a table goes with its set. And the number is all the thread-local storage there is
+ * (glibc keeps 1.6 KiB for all libraries that are loaded with dlopen).
+ *
+ * Growing. Whoever needs a number beyond the tables' room first puts a larger table into every set
+ * there is, then takes the number; a new set begins with the room that all have. So a count needs
+ * no bounds: a thread that has a number finds the table at least as new as it was then. The table
+ * before stays until its set goes, for threads that have just loaded its address; what they read
+ * there, their own slot, only they change. All of them together are no larger than the last.
  *
  * A block belongs to its set for good. When its thread ends it is only marked free: its counts stay
- * in the sum, and the next thread that starts counting goes on with it. So memory follows the
- * largest number of threads alive at once, not the number of threads there ever were.
+ * in the sum, and the next thread that starts counting there goes on with it. So memory follows the
+ * largest number of threads that count in a set at once, not the number there ever were.
  *
- * One lock for the process: it is taken at a thread's first count in a set, at thread exit, and by
- * reports. It also answers whether a block's set still exists when its thread ends (`live`), and
- * is held across fork(), so that the child can open sets of its own.
+ * One lock for the process: it is taken at a thread's first count in a set, at thread exit, as sets
+ * come and go, and by reports. It is held across fork(); the child then takes what its parent's
+ * other threads had as if they had ended.
  */
 #include "stats/stats.h"
+
+#include <nigh/error.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,117 +38,284 @@ const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
 #undef X
 };
 
-#define TABLE_BLOCKS (STATS_DIRECT_SETS + 1)
+/* Of the first tables: with their heads they fill four lines, and then twice as many. */
+#define ROOM_FIRST 30u
+#define ROOM_MOST (UINT32_MAX / 4) /* more threads than a machine has */
 
-static struct stats_block *no_blocks[TABLE_BLOCKS];
-_Thread_local struct stats_block **stats_blocks = no_blocks;
+/* One for each number. It is never freed: the list of its blocks must stay, should the thread end
+ * without our destructor (glibc calls them four rounds at most). */
+struct stats_thread {
+    uint32_t number;            /* (c) */
+    struct stats_block *blocks; /* (l) */
+    struct stats_thread *next;  /* (c) of all */
+    struct stats_thread *free;  /* (l) next free one */
+    bool taken;                 /* (l) */
+};
 
-/* Keys: (l) lock  (o) written once by `once` */
+/* What a count does not read of a table; its slots follow. On lines of its own, which change only
+ * as threads come and go. Keys: (c) */
+struct table {
+    uint32_t room;         /* (c) numbers are below it */
+    struct table *smaller; /* (c) the one that it has replaced */
+};
+
+_Thread_local uint32_t stats_thread_number;
+
+/* Keys: (l) lock  (o) written once by `once`  (c) constant */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct stats *live[STATS_DIRECT_SETS]; /* (l) by id; NULL: not opened yet, or closed */
-static uint32_t next_id;                      /* (l) */
+static struct stats *sets;              /* (l) all that are open */
+static uint32_t room = ROOM_FIRST;      /* (l) of their tables, at least */
+static struct stats_thread *threads;    /* (l) all, the highest number first */
+static struct stats_thread *free_threads; /* (l) whose number nobody has */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t table_key; /* (o) its destructor is how we hear that a thread ends */
-static bool ready;              /* (o) */
+static pthread_key_t thread_key; /* (o) its destructor is how we hear that a thread ends */
+static bool ready;               /* (o) */
 
-static void lock_all(void)
+/* ---- blocks ---- */
+
+/* At the head of a list: of those that a thread has, or that nobody has. */
+static void link_locked(struct stats_block *b, struct stats_block **list) REQUIRES(lock)
+{
+    b->next_of = *list;
+    b->link_of = list;
+    if (b->next_of)
+        b->next_of->link_of = &b->next_of;
+    *list = b;
+}
+
+static void unlink_locked(struct stats_block *b) REQUIRES(lock)
+{
+    *b->link_of = b->next_of;
+    if (b->next_of)
+        b->next_of->link_of = b->link_of;
+}
+
+static stats_slot_t *slots_of(struct table *table)
+{
+    return (stats_slot_t *)(table + 1);
+}
+
+static struct table *table_locked(struct stats *s) REQUIRES(lock)
+{
+    stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_relaxed);
+    return slots ? (struct table *)(uintptr_t)slots - 1 : NULL;
+}
+
+static stats_slot_t *slot_locked(struct stats *s, const struct stats_thread *t) REQUIRES(lock)
+{
+    return &slots_of(table_locked(s))[t->number];
+}
+
+/* The thread will not count in it any more. */
+static void leave_locked(struct stats_block *b) REQUIRES(lock)
+{
+    atomic_store_explicit(slot_locked(b->set, b->thread), NULL, memory_order_relaxed);
+    b->thread = NULL;
+    unlink_locked(b);
+    link_locked(b, &b->set->free);
+}
+
+static struct stats_block *create_locked(struct stats *s) REQUIRES(lock)
+{
+    struct stats_block *b = mem_lines_alloc_zero(s->mem, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->set = s;
+    b->next = s->blocks;
+    s->blocks = b;
+    link_locked(b, &s->free);
+    return b;
+}
+
+static struct stats_block *take_locked(struct stats *s, struct stats_thread *t) REQUIRES(lock)
+{
+    struct stats_block *b = s->free ? s->free : create_locked(s);
+    if (!b)
+        return NULL;
+    unlink_locked(b);
+    link_locked(b, &t->blocks);
+    b->thread = t;
+    atomic_store_explicit(slot_locked(s, t), b, memory_order_relaxed);
+    return b;
+}
+
+/* ---- numbers ---- */
+
+static void end_locked(struct stats_thread *t) REQUIRES(lock)
+{
+    while (t->blocks)
+        leave_locked(t->blocks);
+    t->taken = false;
+    t->free = free_threads;
+    free_threads = t;
+}
+
+/* Thread exit. A later destructor of the host that counts again takes a number as a new thread
+ * does. */
+static void thread_ends(void *arg)
+{
+    stats_thread_number = 0;
+    pthread_mutex_lock(&lock);
+    end_locked(arg);
+    pthread_mutex_unlock(&lock);
+}
+
+static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
 }
 
-static void unlock_all(void)
+static void after_fork(void)
 {
     pthread_mutex_unlock(&lock);
 }
 
-/* Thread exit. A later destructor of the host that counts again starts a new table. */
-static void table_destroy(void *arg)
+static void after_fork_in_child(void)
 {
-    struct stats_block **table = arg;
-    stats_blocks = no_blocks;
-    lock_all();
-    for (uint32_t id = 0; id < STATS_DIRECT_SETS; id++)
-        if (table[id] && live[id])
-            table[id]->taken = false;
-    unlock_all();
-    free(table);
+    for (struct stats_thread *t = threads; t; t = t->next)
+        if (t->taken && t->number != stats_thread_number)
+            end_locked(t);
+    pthread_mutex_unlock(&lock);
 }
 
 static void prepare(void)
 {
-    ready = pthread_key_create(&table_key, table_destroy) == 0 &&
-            pthread_atfork(lock_all, unlock_all, unlock_all) == 0;
+    ready = pthread_key_create(&thread_key, thread_ends) == 0 &&
+            pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0;
 }
 
-/* This thread's own table, or NULL when there is no memory. From malloc: it outlives sets. */
-static struct stats_block **own_table(void)
+static size_t table_size(uint32_t numbers)
 {
-    if (stats_blocks != no_blocks)
-        return stats_blocks;
-    if (!ready || fault_fires(FAULT_ALLOC))
-        return NULL;
-    struct stats_block **table = calloc(TABLE_BLOCKS, sizeof(*table));
+    return sizeof(struct table) + numbers * sizeof(stats_slot_t);
+}
+
+/* A table of so much room in place of the set's. False: no memory. */
+static bool make_table_locked(struct stats *s, uint32_t numbers) REQUIRES(lock)
+{
+    struct table *old = table_locked(s);
+    struct table *table = mem_lines_alloc_zero(s->mem, table_size(numbers));
     if (!table)
-        return NULL;
-    if (pthread_setspecific(table_key, table) != 0) {
-        free(table);
-        return NULL;
-    }
-    stats_blocks = table;
-    return table;
+        return false;
+    *table = (struct table){numbers, old};
+    for (uint32_t i = 0; old && i < old->room; i++)
+        atomic_init(&slots_of(table)[i],
+                    atomic_load_explicit(&slots_of(old)[i], memory_order_relaxed));
+    /* pair(stats.slots): they are filled */
+    atomic_store_explicit(&s->slots, slots_of(table), memory_order_release);
+    return true;
 }
 
-static struct stats_block *take_free_locked(struct stats *s) REQUIRES(lock)
+/* False: no memory. What has grown by then stays so: it is larger than it need be. */
+static bool grow_locked(void) REQUIRES(lock)
 {
-    for (struct stats_block *b = s->blocks; b; b = b->next)
-        if (!b->taken)
-            return b;
-    return NULL;
+    uint32_t wanted = 2 * (room + 2) - 2;
+    for (struct stats *s = sets; s && room < ROOM_MOST; s = s->next)
+        if (table_locked(s)->room < wanted && !make_table_locked(s, wanted))
+            return false;
+    if (room < ROOM_MOST)
+        room = wanted;
+    return room == wanted;
 }
 
-static struct stats_block *own_block(struct stats *s)
+/* From malloc: it outlives sets. */
+static struct stats_thread *create_thread_locked(void) REQUIRES(lock)
 {
-    struct stats_block **table = s->id < STATS_DIRECT_SETS ? own_table() : NULL;
-    if (!table)
+    uint32_t number = threads ? threads->number + 1 : 1;
+    if ((number >= room && !grow_locked()) || fault_fires(FAULT_ALLOC))
         return NULL;
-    lock_all();
-    struct stats_block *b = take_free_locked(s);
-    if (!b && (b = mem_alloc_zero(s->mem, sizeof(*b)))) {
-        b->next = s->blocks;
-        s->blocks = b;
-    }
-    if (b) {
-        b->taken = true;
-        table[s->id] = b;
-    }
-    unlock_all();
-    return b;
+    struct stats_thread *t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    t->number = number;
+    t->next = threads;
+    threads = t;
+    return t;
 }
+
+/* NULL: no memory. */
+static struct stats_thread *begin_locked(void) REQUIRES(lock)
+{
+    struct stats_thread *t = free_threads;
+    if (t)
+        free_threads = t->free;
+    else if (!ready || !(t = create_thread_locked()))
+        return NULL;
+    if (pthread_setspecific(thread_key, t) != 0) {
+        end_locked(t);
+        return NULL;
+    }
+    t->taken = true;
+    stats_thread_number = t->number;
+    return t;
+}
+
+static struct stats_thread *this_thread_locked(void) REQUIRES(lock)
+{
+    return stats_thread_number ? pthread_getspecific(thread_key) : begin_locked();
+}
+
+/* ---- sets ---- */
+
+#define SHARED_BYTES (STATS_COUNTER_COUNT * sizeof(_Atomic uint64_t))
 
 int stats_init(struct stats *s, struct mem *mem)
 {
     pthread_once(&once, prepare);
     memset(s, 0, sizeof(*s));
     s->mem = mem;
-    lock_all();
-    s->id = next_id < STATS_DIRECT_SETS ? next_id++ : STATS_DIRECT_SETS;
-    if (s->id < STATS_DIRECT_SETS)
-        live[s->id] = s;
-    unlock_all();
-    return 0;
+    s->shared = mem_lines_alloc_zero(mem, SHARED_BYTES);
+    if (!s->shared)
+        return NIGH_ENOMEM;
+    pthread_mutex_lock(&lock);
+    bool made = make_table_locked(s, room);
+    if (made) {
+        s->next = sets;
+        s->link = &sets;
+        if (s->next)
+            s->next->link = &s->next;
+        sets = s;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!made)
+        mem_lines_free(mem, s->shared, SHARED_BYTES);
+    return made ? 0 : NIGH_ENOMEM;
+}
+
+static void forget(struct stats *s)
+{
+    pthread_mutex_lock(&lock);
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    for (struct stats_block *b = s->blocks; b; b = b->next)
+        unlink_locked(b); /* from its thread, which need not know */
+    pthread_mutex_unlock(&lock);
 }
 
 void stats_fini(struct stats *s)
 {
-    lock_all();
-    if (s->id < STATS_DIRECT_SETS)
-        live[s->id] = NULL;
-    unlock_all();
+    forget(s);
     while (s->blocks) {
         struct stats_block *b = s->blocks;
         s->blocks = b->next;
-        mem_free(s->mem, NULL, b, sizeof(*b));
+        mem_lines_free(s->mem, b, sizeof(*b));
     }
+    struct table *table = table_locked(s);
+    while (table) {
+        struct table *smaller = table->smaller;
+        mem_lines_free(s->mem, table, table_size(table->room));
+        table = smaller;
+    }
+    mem_lines_free(s->mem, s->shared, SHARED_BYTES);
+}
+
+static struct stats_block *own_block(struct stats *s)
+{
+    pthread_mutex_lock(&lock);
+    struct stats_thread *t = this_thread_locked();
+    struct stats_block *b = t ? take_locked(s, t) : NULL;
+    pthread_mutex_unlock(&lock);
+    return b;
 }
 
 void stats_add_slow(struct stats *s, enum stats_counter c, uint64_t n)
@@ -145,12 +324,12 @@ void stats_add_slow(struct stats *s, enum stats_counter c, uint64_t n)
     if (b)
         stats_block_add(b, c, n);
     else
-        atomic_fetch_add_explicit(&s->shared.counts[c], n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->shared[c], n, memory_order_relaxed);
 }
 
 static uint64_t sum_locked(const struct stats *s, enum stats_counter c) REQUIRES(lock)
 {
-    uint64_t sum = atomic_load_explicit(&s->shared.counts[c], memory_order_relaxed);
+    uint64_t sum = atomic_load_explicit(&s->shared[c], memory_order_relaxed);
     for (const struct stats_block *b = s->blocks; b; b = b->next)
         sum += atomic_load_explicit(&b->counts[c], memory_order_relaxed);
     return sum;
@@ -158,16 +337,16 @@ static uint64_t sum_locked(const struct stats *s, enum stats_counter c) REQUIRES
 
 uint64_t stats_read(struct stats *s, enum stats_counter c)
 {
-    lock_all();
+    pthread_mutex_lock(&lock);
     uint64_t sum = sum_locked(s, c);
-    unlock_all();
+    pthread_mutex_unlock(&lock);
     return sum;
 }
 
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT])
 {
-    lock_all();
+    pthread_mutex_lock(&lock);
     for (unsigned c = 0; c < STATS_COUNTER_COUNT; c++)
         ret[c] = sum_locked(s, (enum stats_counter)c);
-    unlock_all();
+    pthread_mutex_unlock(&lock);
 }

@@ -2,10 +2,11 @@
 /*
  * Level 1: counters and histograms. Counting never shares a cache line between threads.
  *
- * A `struct stats` is one set (of a space, or of a cache). Each thread that counts has its own
- * block of it, found through a thread-local table by the set's id; a count is a relaxed load and
- * store (0.2 ns measured). Ids are never used twice, so a stale table slot is never followed; a
- * process that opens more than STATS_DIRECT_SETS sets counts the rest in one shared atomic block.
+ * A `struct stats` is one set (of a space, or of a cache). Each thread that counts has a number,
+ * and each set a table by number of its threads' blocks: so a count is three loads that nobody
+ * else's writes disturb, and a store (0.2 ns measured). There may be any number of sets and of
+ * threads: tables grow before a number that is too large for them is given out. A set's blocks are
+ * its own and go with it, so no count can land in a set that comes after it.
  * The block of a thread that has ended keeps its counts and is taken over by a later thread.
  * Reading sums the blocks while they move: totals are monotonic, not a snapshot.
  */
@@ -32,28 +33,40 @@ struct stats_counter_info {
 };
 extern const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT];
 
-#define STATS_DIRECT_SETS 256
+struct stats_thread;
 
-/* Keys: (a) written by the thread that has the block, read by anyone  (l) lock in stats.c */
+/* Keys: (a) written by the thread that has the block, read by anyone  (l) lock in stats.c
+ *       (c) constant. On lines of its own. */
 struct stats_block {
     _Atomic uint64_t counts[STATS_COUNTER_COUNT]; /* (a) */
-    struct stats_block *next;                     /* (l) */
-    bool taken;                                   /* (l) false: its thread has ended */
+    struct stats *set;                            /* (c) */
+    struct stats_block *next;                     /* (l) of all blocks of the set */
+    struct stats_thread *thread;                  /* (l) who has it; NULL: nobody */
+    struct stats_block *next_of;                  /* (l) of those its thread has, or nobody has */
+    struct stats_block **link_of;                 /* (l) what points to it there */
 };
 
-/* Keys: (c) constant after init  (l) lock in stats.c */
+/* Where a thread's block is. Keys: (r) written under the lock by or for the thread of that number,
+ * who reads it without */
+typedef _Atomic(struct stats_block *) stats_slot_t; /* (r) */
+
+/* Keys: (c) constant after init  (l) lock in stats.c  (r) as above */
 struct stats {
-    uint32_t id;                /* (c) index into each thread's table */
-    struct mem *mem;            /* (c) */
-    struct stats_block *blocks; /* (l) */
-    struct stats_block shared;  /* atomic adds: no memory for a block, or id too high */
+    struct mem *mem;               /* (c) */
+    _Atomic(stats_slot_t *) slots; /* (r) pair(stats.slots); by number; [0] is nobody's: NULL.
+                                    * All that a count reads of a set */
+    struct stats_block *blocks;    /* (l) */
+    struct stats_block *free;      /* (l) of them, those that nobody has */
+    struct stats *next;            /* (l) of all sets */
+    struct stats **link;           /* (l) what points to it there */
+    _Atomic uint64_t *shared;      /* (c) by counter, with atomic adds: when there is no memory for
+                                    * a block. On lines of its own */
 };
 
-/* This thread's blocks by set id, all NULL before its first count. The last one, whose id all sets
- * beyond STATS_DIRECT_SETS share, stays NULL. */
-extern NIGH_HIDDEN _Thread_local struct stats_block **stats_blocks;
+/* This thread's number; 0: none yet. */
+extern NIGH_HIDDEN _Thread_local uint32_t stats_thread_number;
 
-/* Returns 0. */
+/* Errors: NIGH_ENOMEM. */
 int stats_init(struct stats *s, struct mem *mem);
 /* No thread may count any more. */
 void stats_fini(struct stats *s);
@@ -70,7 +83,10 @@ static inline void stats_block_add(struct stats_block *b, enum stats_counter c, 
 
 static inline void stats_add(struct stats *s, enum stats_counter c, uint64_t n)
 {
-    struct stats_block *b = stats_blocks[s->id];
+    /* pair(stats.slots): as many as reach our number */
+    stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_acquire);
+    /* relaxed: we have written it ourselves */
+    struct stats_block *b = atomic_load_explicit(&slots[stats_thread_number], memory_order_relaxed);
     if (NIGH_LIKELY(b != NULL))
         stats_block_add(b, c, n);
     else

@@ -212,6 +212,32 @@ TEST(arenas_and_caches_come_and_go)
     }
 }
 
+/* Nobody else's bytes on the lines of such a block, whatever lies around it. */
+TEST(lines_of_its_own_are_zeroed_and_shared_with_nobody)
+{
+    enum { COUNT = 64 };
+    char *lines[COUNT], *others[COUNT];
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t size = 1 + 7 * i, whole = (size + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES;
+        REQUIRE(others[i] = mem_alloc(mem, NULL, size));
+        REQUIRE(lines[i] = mem_lines_alloc_zero(mem, size));
+        memset(others[i], 0xff, size);
+        CHECK_EQ((uintptr_t)lines[i] % CACHE_LINE_BYTES, 0);
+        for (size_t at = 0; at < size; at++)
+            CHECK_EQ(lines[i][at], 0);
+        memset(lines[i], 0xee, whole * CACHE_LINE_BYTES);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        CHECK_EQ((unsigned char)others[i][7 * i], 0xff);
+        mem_free(mem, NULL, others[i], 1 + 7 * i);
+        mem_lines_free(mem, lines[i], 1 + 7 * i);
+    }
+    mem_lines_free(mem, NULL, 1);
+    mem_destroy(mem);
+}
+
 /* ---- pages ---- */
 
 TEST(pages_are_zeroed_and_aligned)

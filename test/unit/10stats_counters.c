@@ -2,7 +2,10 @@
 /*
  * Counters: nothing is lost, by whichever thread, in however many sets, with or without memory.
  */
+#include <nigh/error.h>
+
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,7 +106,7 @@ TEST(no_count_of_any_thread_is_lost)
     pthread_join(watcher, NULL);
     CHECK_EQ(stats_read(&shared_set, STATS_LOAD), THREADS * COUNTS);
     CHECK_EQ(stats_read(&shared_set, STATS_BEAT), 2 * THREADS * COUNTS);
-    CHECK_EQ(atomic_load(&shared_set.shared.counts[STATS_LOAD]), 0); /* nobody had to share */
+    CHECK_EQ(atomic_load(&shared_set.shared[STATS_LOAD]), 0); /* nobody had to share */
     stats_fini(&shared_set);
 }
 
@@ -133,7 +136,7 @@ static void *count_then_close(void *arg)
     return NULL;
 }
 
-/* The thread's table still leads to the block of a set that is gone: its end must not touch it. */
+/* The thread has a block of a set that is gone: its end must not touch it. */
 TEST(set_may_close_before_its_threads_end)
 {
     for (int i = 0; i < 5; i++) {
@@ -176,20 +179,22 @@ TEST(late_destructors_of_the_host_may_count)
 
 static _Atomic bool forked;
 
-static void *keep_reading(void *arg)
+static void *count_and_keep_reading(void *arg)
 {
+    stats_count(arg, STATS_LOAD);
     while (!atomic_load(&forked))
         stats_read(arg, STATS_LOAD);
     return NULL;
 }
 
-static int child(void)
+/* What its parent's other threads had is free in it. */
+static int child(struct stats *parents)
 {
     struct stats s;
     alarm(30); /* a child that hangs ends, and not with 0 */
     open_set(&s);
     stats_count(&s, STATS_LOAD);
-    return stats_read(&s, STATS_LOAD) == 1 ? 0 : 1;
+    return stats_read(&s, STATS_LOAD) == 1 && parents->free && !parents->free->next_of ? 0 : 1;
 }
 
 TEST(child_can_open_and_count)
@@ -197,12 +202,15 @@ TEST(child_can_open_and_count)
     struct stats s;
     pthread_t thread;
     open_set(&s);
-    REQUIRE(pthread_create(&thread, NULL, keep_reading, &s) == 0);
+    stats_count(&s, STATS_LOAD);
+    REQUIRE(pthread_create(&thread, NULL, count_and_keep_reading, &s) == 0);
+    while (stats_read(&s, STATS_LOAD) < 2)
+        sched_yield();
     for (int i = 0; i < 50; i++) {
         int status = -1;
         pid_t pid = fork();
         if (pid == 0)
-            _exit(child());
+            _exit(child(&s));
         REQUIRE(pid > 0);
         CHECK_EQ(waitpid(pid, &status, 0), pid);
         REQUIRE_EQ(status, 0);
@@ -212,12 +220,12 @@ TEST(child_can_open_and_count)
     stats_fini(&s);
 }
 
-/* ---- without memory, and last (it uses the ids up): without ids ---- */
+/* ---- without memory ---- */
 
 #if NIGH_FAULTS
 static void *count_without_memory(void *arg)
 {
-    for (uint64_t nth = 1; nth <= 2; nth++) { /* the table, then the block */
+    for (uint64_t nth = 1; nth <= 2; nth++) { /* the number, if none is free, and the block */
         fault_arm(FAULT_ALLOC, nth);
         stats_count(arg, STATS_LOAD);
     }
@@ -232,12 +240,35 @@ TEST(without_memory_counts_are_shared)
     open_set(&s);
     run_thread(count_without_memory, &s);
     CHECK_EQ(stats_read(&s, STATS_LOAD), 3);
-    CHECK_EQ(atomic_load(&s.shared.counts[STATS_LOAD]), 2);
+    CHECK_GE(atomic_load(&s.shared[STATS_LOAD]), 1);
+    stats_fini(&s);
+}
+
+TEST(set_without_memory_is_not_opened)
+{
+    struct stats s;
+    REQUIRE(mem || (mem = mem_create()));
+    for (uint64_t nth = 1; nth <= 2; nth++) { /* shared counters, then the table */
+        fault_arm(FAULT_ALLOC, nth);
+        CHECK_EQ(stats_init(&s, mem), NIGH_ENOMEM);
+        fault_arm(FAULT_ALLOC, 0);
+    }
+    open_set(&s);
     stats_fini(&s);
 }
 #endif
 
-enum { SETS = STATS_DIRECT_SETS + 50 };
+/* ---- many sets, and threads that see them come and go ---- */
+
+static bool is_shared(const struct stats *s)
+{
+    for (int i = 0; i < STATS_COUNTER_COUNT; i++)
+        if (atomic_load(&s->shared[i]) != 0)
+            return true;
+    return false;
+}
+
+enum { SETS = 2000 };
 static struct stats sets[SETS];
 
 static void *count_in_all(void *arg)
@@ -248,18 +279,158 @@ static void *count_in_all(void *arg)
     return NULL;
 }
 
-TEST(more_sets_than_direct_ones)
+/* The last of many sets counts as the first does, and no thread has to share. */
+TEST(many_sets_at_once)
 {
     pthread_t threads[2];
     for (int i = 0; i < SETS; i++)
         open_set(&sets[i]);
-    CHECK_EQ(sets[SETS - 1].id, STATS_DIRECT_SETS);
     for (int i = 0; i < 2; i++)
         REQUIRE(pthread_create(&threads[i], NULL, count_in_all, NULL) == 0);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    for (int i = 0; i < SETS; i++)
+    for (int i = 0; i < SETS; i++) {
         CHECK_EQ(stats_read(&sets[i], STATS_LOAD), 2 * ((uint64_t)i + 1));
-    for (int i = 0; i < SETS; i++)
+        CHECK(!is_shared(&sets[i]));
+        CHECK(block_count(&sets[i]) <= 2);
         stats_fini(&sets[i]);
+    }
 }
+
+/* Goes on from round to round, while sets come and go around the threads. */
+enum { ROUNDS = 500, LIVE = 7, OLD_THREADS = 3 };
+
+static struct {
+    pthread_barrier_t begin, end;
+    struct stats sets[LIVE];
+    _Atomic bool over;
+} rounds;
+
+static void *count_each_round(void *arg)
+{
+    uint64_t n = (uint64_t)(uintptr_t)arg;
+    for (;;) {
+        pthread_barrier_wait(&rounds.begin);
+        if (atomic_load(&rounds.over))
+            return NULL;
+        for (unsigned i = 0; i < LIVE; i++)
+            stats_add(&rounds.sets[i], STATS_LOAD, n);
+        pthread_barrier_wait(&rounds.end);
+    }
+}
+
+static void *count_young(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < LIVE; i++)
+        stats_count(&rounds.sets[i], STATS_BEAT);
+    return NULL;
+}
+
+static void count_round(void)
+{
+    pthread_t young;
+    REQUIRE(pthread_create(&young, NULL, count_young, NULL) == 0);
+    pthread_barrier_wait(&rounds.begin);
+    pthread_barrier_wait(&rounds.end);
+    pthread_join(young, NULL);
+    for (unsigned i = 0; i < LIVE; i++) {
+        CHECK_EQ(stats_read(&rounds.sets[i], STATS_LOAD), 1 + 2 + 3);
+        CHECK_EQ(stats_read(&rounds.sets[i], STATS_BEAT), 1);
+        CHECK(!is_shared(&rounds.sets[i]));
+    }
+}
+
+/* A set in the place of one that is gone begins at 0, whatever its threads knew of the other. */
+TEST(sets_that_come_and_go_keep_their_counts_apart)
+{
+    pthread_t threads[OLD_THREADS];
+    pthread_barrier_init(&rounds.begin, NULL, OLD_THREADS + 1);
+    pthread_barrier_init(&rounds.end, NULL, OLD_THREADS + 1);
+    for (uintptr_t i = 0; i < OLD_THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, count_each_round, (void *)(i + 1)) == 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < LIVE; i++)
+            open_set(&rounds.sets[i]);
+        count_round();
+        for (unsigned i = 0; i < LIVE; i++) /* in another order each time */
+            stats_fini(&rounds.sets[(i * (1 + round % (LIVE - 1)) + round) % LIVE]);
+    }
+    atomic_store(&rounds.over, true);
+    pthread_barrier_wait(&rounds.begin);
+    for (int i = 0; i < OLD_THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* ---- many threads: tables grow under those that count ---- */
+
+enum { CROWD = 130, CROWD_SETS = 3, CROWD_COUNTS = 2000 };
+static struct stats crowded[CROWD_SETS];
+static pthread_barrier_t crowd;
+
+static void *count_in_a_crowd(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < CROWD_COUNTS; i++)
+        stats_count(&crowded[i % CROWD_SETS], STATS_LOAD);
+    pthread_barrier_wait(&crowd); /* so that no number is used again */
+    return NULL;
+}
+
+TEST(tables_grow_under_threads_that_count)
+{
+    pthread_t threads[CROWD];
+    pthread_barrier_init(&crowd, NULL, CROWD);
+    for (int i = 0; i < CROWD_SETS; i++)
+        open_set(&crowded[i]);
+    for (int i = 0; i < CROWD; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, count_in_a_crowd, NULL) == 0);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    uint64_t sum = 0;
+    for (int i = 0; i < CROWD_SETS; i++) {
+        sum += stats_read(&crowded[i], STATS_LOAD);
+        CHECK_EQ(block_count(&crowded[i]), CROWD);
+        CHECK(!is_shared(&crowded[i]));
+    }
+    CHECK_EQ(sum, (uint64_t)CROWD * CROWD_COUNTS);
+    struct stats later; /* begins with the room that the others have grown to */
+    open_set(&later);
+    run_thread(count_once, &later);
+    CHECK_EQ(stats_read(&later, STATS_LOAD), 1);
+    stats_fini(&later);
+    for (int i = 0; i < CROWD_SETS; i++)
+        stats_fini(&crowded[i]);
+}
+
+#if NIGH_FAULTS
+enum { FEW = 300 };
+static pthread_barrier_t few;
+
+static void *count_and_wait(void *arg)
+{
+    stats_count(arg, STATS_LOAD);
+    pthread_barrier_wait(&few);
+    return NULL;
+}
+
+/* A table that cannot grow: who needed it counts with the others that have none. */
+TEST(counts_are_exact_where_growing_fails)
+{
+    struct stats a, b;
+    pthread_t threads[FEW];
+    open_set(&a);
+    open_set(&b);
+    pthread_barrier_init(&few, NULL, FEW);
+    for (int i = 0; i < FEW; i++) {
+        fault_arm(FAULT_ALLOC, (uint64_t)i % 4 + 1);
+        REQUIRE(pthread_create(&threads[i], NULL, count_and_wait, i % 2 ? &a : &b) == 0);
+    }
+    for (int i = 0; i < FEW; i++)
+        pthread_join(threads[i], NULL);
+    fault_arm(FAULT_ALLOC, 0);
+    CHECK_EQ(stats_read(&a, STATS_LOAD) + stats_read(&b, STATS_LOAD), FEW);
+    stats_fini(&a);
+    stats_fini(&b);
+}
+#endif

@@ -124,6 +124,69 @@ TEST(a_call_that_flies_twice_missed_once)
     world_close(&w);
 }
 
+/* ---- every space counts for itself, and by itself ---- */
+
+enum { REOPENINGS = 500, MANY_SPACES = 300 };
+
+static void put_and_get(struct nigh_space *s, int times)
+{
+    struct nigh_value value;
+    REQUIRE_EQ(nigh_put(s, "k", 1, "v", 1, NULL), 0);
+    for (int i = 0; i < times; i++) {
+        CHECK_EQ(nigh_get(s, "k", 1, NULL, &value), NIGH_FRESH);
+        nigh_release(&value);
+    }
+}
+
+static bool has_shared_counts(const struct nigh_space *s)
+{
+    for (int i = 0; i < STATS_COUNTER_COUNT; i++)
+        if (atomic_load(&s->stats.shared[i]) != 0)
+            return true;
+    return false;
+}
+
+static struct nigh_space *open_numbered(struct world *w, int i)
+{
+    struct nigh_space *s;
+    char name[16];
+    snprintf(name, sizeof(name), "s%d", i);
+    REQUIRE_EQ(nigh_space_open(w->cache, name, NULL, NULL, NULL, NULL, &s), 0);
+    return s;
+}
+
+TEST(the_last_of_many_spaces_counts_like_the_first)
+{
+    struct world w;
+    struct nigh_space *spaces[MANY_SPACES];
+    world_open_exact(&w);
+    for (int i = 0; i < MANY_SPACES; i++)
+        put_and_get(spaces[i] = open_numbered(&w, i), i + 1);
+    for (int i = 0; i < MANY_SPACES; i++) {
+        CHECK_EQ(stats_read(&spaces[i]->stats, STATS_L1_FRESH), (uint64_t)i + 1);
+        CHECK(!has_shared_counts(spaces[i]));
+    }
+    world_close(&w);
+}
+
+/* One thread that lives through them all, and nothing that it counted before comes again. */
+TEST(a_process_may_open_and_close_for_ever)
+{
+    for (int i = 0; i < REOPENINGS; i++) {
+        struct world w;
+        struct nigh_options o = world_options(&w);
+        o.l1_memory = 4u << 20;
+        o.l1_shards = 1;
+        o.group_slots = GROUP_SLOTS_MIN;
+        world_open(&w, &o, NULL);
+        put_and_get(w.space, i % 5);
+        CHECK_EQ(world_count(&w, "l1_fresh"), i % 5);
+        CHECK_EQ(world_count(&w, "l1_store"), 1);
+        CHECK(!has_shared_counts(w.space));
+        world_close(&w);
+    }
+}
+
 /* ---- one gauge ---- */
 
 /* Calls `each` with the name of every gauge (or counter) that nigh_stats_print() lists. */
