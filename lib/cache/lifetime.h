@@ -15,6 +15,13 @@
 
 _Static_assert(NIGH_LIFETIME_MAX_MS <= UINT32_MAX / 2, "what spreads at most doubles it");
 
+/* random_jitter_by(), of what neither overflows nor ends: four steps. */
+static inline uint64_t lifetime_spread(uint64_t ms, uint32_t jitter_percent, uint64_t noise)
+{
+    uint64_t spread = ms * jitter_percent / 100;
+    return ms - spread + (uint64_t)(((unsigned __int128)noise * (2 * spread + 1)) >> 64);
+}
+
 /* `own_ms`: 0: `rule_ms`, where 0 is none, and which the options have cut; NIGH_NONE: none. `noise`
  * spreads it. */
 static inline uint32_t lifetime_ms(uint32_t own_ms, uint32_t rule_ms, uint32_t jitter_percent,
@@ -23,7 +30,7 @@ static inline uint32_t lifetime_ms(uint32_t own_ms, uint32_t rule_ms, uint32_t j
     uint64_t ms = rule_ms;
     if (NIGH_UNLIKELY(own_ms != 0))
         ms = own_ms == NIGH_NONE ? 0 : u64_min(own_ms, NIGH_LIFETIME_MAX_MS);
-    return (uint32_t)random_jitter_by(noise, ms, jitter_percent);
+    return (uint32_t)lifetime_spread(ms, jitter_percent, noise);
 }
 
 /* How long L2 keeps it. Not 0, which Redis does not take. */

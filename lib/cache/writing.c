@@ -153,6 +153,37 @@ static void write_l1(struct writing *w, uint64_t heard)
                 l1_write(w->space->cache->l1, &w->key, &value, w->ticket, heard, w->only_newer));
 }
 
+/* Lifetimes are spread by the key and by the time, which a put reads anyway. */
+int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
+                      struct bytes value)
+{
+    struct nigh *cache = space->cache;
+    const struct rules *rules = &space->rules;
+    uint64_t hash = l1_hash(&space->l1, key, key_len);
+    struct l1_key k = {key, (uint32_t)key_len, space->id, hash};
+    l1_prefetch_write(cache->l1, &k);
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    uint64_t noise = (hash ^ now_ns) * HASH_GOLDEN;
+    uint64_t soft_ms = lifetime_ms(0, rules->soft_ttl_ms, rules->jitter_percent, noise);
+    uint64_t stale_ms =
+        lifetime_ms(0, rules->stale_ms, rules->jitter_percent, noise * HASH_GOLDEN);
+    struct l1_value v = {
+        .bytes = value,
+        .born_ns = (int64_t)now_ns,
+        .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
+        .stale_until_ns = now_ns + (soft_ms + stale_ms) * NS_PER_MS,
+    };
+    enum l1_store_result result = l1_write(cache->l1, &k, &v, L1_TICKET_NOW, 0, false);
+    failures_clear(&cache->failures, hash);
+    if (NIGH_LIKELY(result == L1_STORED)) {
+        stats_count(&space->stats, STATS_L1_STORE);
+        return 0;
+    }
+    struct writing w = {.space = space, .key = k};
+    note_result(&w, &v, result);
+    return writing_outcome(&w);
+}
+
 /* Whether no tag, space or `all` was invalidated since the ticket. */
 static bool groups_current(const struct writing *w)
 {

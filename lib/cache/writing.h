@@ -39,6 +39,16 @@ void writing_fini(struct writing *w);
 /* By the call and the space's rules; again when it turns out to be an absence. */
 void writing_set_lifetimes(struct writing *w, const struct nigh_call *call);
 
+/* All of a put where L1 is all there is, of a value within the space's limit, that says nothing
+ * else about it. Returns what nigh_put() does. */
+int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
+                      struct bytes value);
+/* What that says of one that went the long way. */
+static inline int writing_outcome(const struct writing *w)
+{
+    return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
+}
+
 /* A fenced fill of L1, which need not have it: no memory and a value over its limit are no
  * failure. */
 void writing_fill_l1(struct writing *w);

@@ -86,6 +86,11 @@ static inline uint64_t l1_limit(const _Atomic uint64_t *limit)
 
 /* Bytes for a value of a key. */
 size_t entry_size_of(const struct l1_key *key, const struct l1_value *value);
+/* What it is charged. */
+static inline uint64_t entry_charge(const struct l1 *l1, const struct l1_entry *e)
+{
+    return mem_charge(l1->mem, entry_size(e));
+}
 /* Write header, key, value and extension. `refs`: the creator's, or ENTRY_STORED. */
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                 const struct l1_value *value, uint64_t stamp, uint32_t refs, uint8_t own_flags);

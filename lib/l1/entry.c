@@ -58,10 +58,10 @@ size_t entry_size_of(const struct l1_key *key, const struct l1_value *v)
     return size_of(key->len, value_len(v), wants_extension(v), extended_groups(v));
 }
 
-size_t entry_size(const struct l1_entry *e)
+size_t entry_size_extended(const struct l1_entry *e)
 {
     const struct l1_extension *x = entry_extension(e);
-    return size_of(entry_key_len(e), entry_value_len(e), x, x ? x->group_count : 0);
+    return size_of(entry_key_len(e), entry_value_len(e), true, x->group_count);
 }
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
@@ -80,21 +80,26 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
                            hash_key(&l1->hash, space_id, key, len)};
 }
 
+/* As in an entry. */
+struct times {
+    uint64_t life, fresh, stale;
+};
+
 /* For ever is until the ticks end, when the machine has been up for 18 years. A value may be older
  * than the machine's clock; the end of its fresh time is not, lest it be taken for a late one: what
  * rounding takes from a life then, the birth makes up for. */
-static void fill_times(struct l1_entry *e, const struct l1_value *v)
+static struct times times_of(const struct l1_value *v)
 {
     int64_t born = v->born_ns >> ENTRY_TICK_SHIFT;
     if (NIGH_UNLIKELY(born > FRESH_MAX))
         born = FRESH_MAX;
     uint64_t life = u64_min(ticks_between(born, v->fresh_until_ns), (uint64_t)(FRESH_MAX - born));
-    e->life = ticks_pack(life, ENTRY_LIFE_BITS);
-    int64_t fresh = born + (int64_t)entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
+    life = ticks_pack(life, ENTRY_LIFE_BITS);
+    int64_t fresh = born + (int64_t)entry_ticks_unpack(life, ENTRY_LIFE_BITS);
     if (NIGH_UNLIKELY(fresh < 0))
         fresh = 0;
-    e->fresh = (uint64_t)fresh & FRESH_MAX;
-    e->stale = ticks_pack(ticks_between(fresh, v->stale_until_ns), ENTRY_STALE_BITS);
+    return (struct times){life, (uint64_t)fresh & FRESH_MAX,
+                          ticks_pack(ticks_between(fresh, v->stale_until_ns), ENTRY_STALE_BITS)};
 }
 
 static uint64_t label_of(const struct l1_key *key, const struct l1_value *v)
@@ -114,6 +119,37 @@ static void fill_extension(struct l1_entry *e, const struct l1_value *v)
         memcpy(x->groups, v->groups, x->group_count * sizeof(*v->groups));
 }
 
+static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
+{
+    memcpy((char *)e + index * sizeof(word), &word, sizeof(word));
+}
+
+/* By words: field by field a compiler puts them together in memory, and loads them before the
+ * stores have got there. */
+static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
+                              unsigned flags, struct times times, uint64_t label)
+{
+    store_word(e, 0, refs | (uint64_t)id << 32 | (uint64_t)ENTRY_FREQ_MAX << 56);
+    store_word(e, 1, times.stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
+    store_word(e, 2, times.life | (uint64_t)flags << (ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS) |
+                         times.fresh << (64 - ENTRY_FRESH_BITS));
+    store_word(e, 3, label);
+    NIGH_DCHECK(e->slot == id && e->stale == times.stale && e->life == times.life &&
+                e->flags == flags && e->fresh == times.fresh &&
+                e->stamp == (stamp & ENTRY_STAMP_MASK));
+}
+
+/* Most have 16 to 32 bytes: two moves that overlap, in place of a call. */
+static inline void copy_key(uint8_t *to, const uint8_t *key, size_t len)
+{
+    if (NIGH_LIKELY(len - 16 <= 16)) {
+        memcpy(to, key, 16);
+        memcpy(to + len - 16, key + len - 16, 16);
+    } else {
+        memcpy(to, key, len);
+    }
+}
+
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                 const struct l1_value *v, uint64_t stamp, uint32_t refs, uint8_t own_flags)
 {
@@ -123,20 +159,11 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
                 (v->groups[0] >= GROUP_SLOT_TAGS && v->groups[0] < l1->floors.group_count));
     unsigned flags = own_flags | (wants_extension(v) ? ENTRY_EXTENDED : 0) |
                      (v->group_count > 1 ? ENTRY_MANY_TAGS : 0);
-    /* In registers, and then stored as a whole: field by field each would first be loaded. */
-    struct l1_entry head;
-    atomic_init(&head.refs, refs);
-    atomic_init(&head.spare, ENTRY_FREQ_MAX);
-    head.slot = l1->id & 0xffffff;
-    head.stamp = stamp & ENTRY_STAMP_MASK;
-    head.label = label_of(key, v);
-    head.flags = flags & 7u;
-    fill_times(&head, v);
-    memcpy((void *)e, (const void *)&head, sizeof(head));
-    memcpy(e->bytes, key->data, key->len);
+    store_head(e, refs, l1->id, stamp, flags, times_of(v), label_of(key, v));
+    copy_key(e->bytes, key->data, key->len);
     if (value_len(v))
         memcpy(e->bytes + key->len, v->bytes.data, value_len(v));
-    if (flags & ENTRY_EXTENDED)
+    if (NIGH_UNLIKELY(flags & ENTRY_EXTENDED))
         fill_extension(e, v);
 }
 

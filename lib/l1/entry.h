@@ -272,7 +272,14 @@ static inline void entry_freq_inherit(struct l1_entry *e, const struct l1_entry 
                           memory_order_relaxed);
 }
 
+NIGH_OUTLINED size_t entry_size_extended(const struct l1_entry *e);
+
 /* Bytes asked of the allocator for it. */
-size_t entry_size(const struct l1_entry *e);
+static inline size_t entry_size(const struct l1_entry *e)
+{
+    if (NIGH_UNLIKELY(e->flags & ENTRY_EXTENDED))
+        return entry_size_extended(e);
+    return sizeof(*e) + entry_key_len(e) + entry_value_len(e);
+}
 
 #endif

@@ -203,9 +203,11 @@ static void harvest(struct lfu *l, uint32_t node)
         count(l, l->nodes->hash(l->arg, node));
 }
 
-static uint32_t estimate_of(const struct lfu *l, uint32_t node)
+static uint32_t estimate_of(struct lfu *l, uint32_t node)
 {
-    return sketch_estimate(&l->sketch, l->nodes->hash(l->arg, node));
+    l->hash = l->nodes->hash(l->arg, node);
+    l->hashed = node;
+    return sketch_estimate(&l->sketch, l->hash);
 }
 
 /* 16 x log2, of 1 .. SKETCH_COUNT_MAX. */
@@ -340,8 +342,7 @@ static bool wins(struct lfu *l, uint32_t estimate, uint32_t weight, uint64_t nee
 
 static uint64_t window_share(const struct lfu *l, const struct lfu_choice *choice)
 {
-    uint64_t share = l->capacity / 1000 * choice->window_permille +
-                     l->capacity % 1000 * choice->window_permille / 1000;
+    uint64_t share = l->capacity * choice->window_permille / 1000; /* 48 bits and 10 */
     return l->by_count && share == 0 ? 1 : share;
 }
 
@@ -398,10 +399,13 @@ void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
 {
     uint64_t share = window_share(l, choice);
     uint64_t slack = l->by_count ? 0 : l->capacity / FILL_SLACK_SHARE;
+    uint64_t most = l->capacity - share;
     for (uint32_t moves = 0; moves < SETTLE_MAX && l->weights[LFU_WINDOW] > share; moves++) {
+        if (l->weights[LFU_MAIN] + slack >= most) /* as ever when it is full: no look at the node */
+            return;
         uint32_t node = l->oldest[LFU_WINDOW];
         uint32_t weight = weight_of(l, node);
-        if (l->weights[LFU_MAIN] + weight + slack > l->capacity - share)
+        if (l->weights[LFU_MAIN] + weight + slack > most)
             return;
         look_ahead(l, node);
         harvest(l, node);
@@ -435,14 +439,14 @@ static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_in
 uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
 {
     l->rival = LFU_NONE;
+    l->hashed = LFU_NONE;
     if (l->oldest[LFU_CONDEMNED] == LFU_NONE && !decide(l, choice, incoming))
         return LFU_REFUSED;
     return l->oldest[LFU_CONDEMNED];
 }
 
-void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place)
+void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place place)
 {
-    uint32_t weight = weight_of(l, node);
     l->count++;
     if (place == LFU_PLACED_MAIN)
         push_newest(l, main_queue(weight), node, weight);
@@ -452,10 +456,10 @@ void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place)
         push_newest(l, LFU_WINDOW, node, weight);
 }
 
-void lfu_move(struct lfu *l, uint32_t node, uint32_t old)
+void lfu_move(struct lfu *l, uint32_t node, uint32_t weight, uint32_t old)
 {
     bool in_main = part_of(l, old) == LFU_MAIN;
-    lfu_insert(l, node, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
+    lfu_insert(l, node, weight, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
 }
 
 bool lfu_is_condemned(const struct lfu *l, uint32_t node)
@@ -463,19 +467,18 @@ bool lfu_is_condemned(const struct lfu *l, uint32_t node)
     return l->oldest[LFU_CONDEMNED] != LFU_NONE && part_of(l, node) == LFU_CONDEMNED;
 }
 
-void lfu_renew(struct lfu *l, uint32_t node, uint32_t before)
+void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight)
 {
     bool in_main = part_of(l, node) == LFU_MAIN;
-    uint32_t weight = weight_of(l, node);
     unlink_node(l, node, before);
     push_newest(l, in_main ? main_queue(weight) : LFU_WINDOW, node, weight);
 }
 
-void lfu_remove(struct lfu *l, uint32_t node)
+void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight)
 {
     if (part_of(l, node) != LFU_CONDEMNED)
         harvest(l, node);
-    unlink_node(l, node, weight_of(l, node));
+    unlink_node(l, node, weight);
     l->count--;
 }
 

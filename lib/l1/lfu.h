@@ -108,6 +108,8 @@ struct lfu {
     uint8_t exponent_thirds; /* that the heads were valued with */
     uint32_t count;         /* nodes */
     uint32_t rival;         /* main's last one in a contest of this lfu_victim(); LFU_NONE */
+    uint32_t hashed;        /* the last one whose estimate this lfu_victim() wanted; LFU_NONE */
+    uint64_t hash;          /* its */
     uint64_t weights[LFU_MAIN + 1]; /* window, condemned, main */
     uint32_t occupied; /* classes that have nodes */
     uint32_t valued;   /* classes whose head is valid */
@@ -124,14 +126,14 @@ enum lfu_place {
     LFU_NEXT,  /* its old end: contests next */
     LFU_PLACED_MAIN,
 };
-void lfu_insert(struct lfu *l, uint32_t node, enum lfu_place place);
+void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place place);
 /* `node` takes over from `old`, whose key it has: the same part, at the new end. */
-void lfu_move(struct lfu *l, uint32_t node, uint32_t old);
+void lfu_move(struct lfu *l, uint32_t node, uint32_t weight, uint32_t old);
 /* It is to leave, when room is needed next. */
 bool lfu_is_condemned(const struct lfu *l, uint32_t node);
 /* `node`, which weighed `before`, has another weight, or shall stay after all: the new end. */
-void lfu_renew(struct lfu *l, uint32_t node, uint32_t before);
-void lfu_remove(struct lfu *l, uint32_t node);
+void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight);
+void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight);
 /* Somebody was asked for who is not there. */
 void lfu_note_miss(struct lfu *l, uint64_t hash);
 /* Give main what is free and due to it (a few nodes). */

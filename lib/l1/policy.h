@@ -26,6 +26,7 @@ struct l1_policy_state {
     bool refused;                 /* (s) whoever room was wanted for shall not be stored */
     struct lfu_incoming incoming; /* (s) for whom room is being made, weight 0: a table */
     uint64_t admitted_hash;       /* (s) of who has won its contest and will be stored; 0: nobody */
+    uint64_t victim_hash;         /* (s) of the last victim, if it was at hand; 0: it was not */
     uint32_t slots;               /* (s) of the ring, that the policy has memory for */
     struct policy_lfu *lfu;       /* (c) */
 };
@@ -40,14 +41,16 @@ struct l1_policy {
     uint64_t (*bytes)(const struct l1 *l1, uint32_t slots);
     /* The ring may have grown or been cut: memory for its slots. False: there is no room for it. */
     bool (*prepare)(struct l1 *l1, struct l1_shard *s);
-    /* An entry came to `slot`; `old` (or NULL) is the one of which it is a copy, still in its own
-     * slot. Its counter has been set. */
-    void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
+    /* An entry of so many charged bytes came to `slot`; `old` (or NULL) is the one of which it is a
+     * copy, still in its own slot. Its counter has been set. */
+    void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash, uint64_t bytes,
                    struct l1_entry *old);
-    /* The key of the entry in `slot` has got a new value: it has taken over from `old`. */
-    void (*replace)(struct l1 *l1, struct l1_shard *s, uint32_t slot, const struct l1_entry *old);
-    /* The entry in `slot` leaves; whatever the reason. */
-    void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+    /* The key of the entry in `slot` has got a new value: it has taken over from one that was
+     * charged `before` bytes. */
+    void (*replace)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
+                    uint64_t bytes);
+    /* The entry in `slot`, of so many charged bytes, leaves; whatever the reason. */
+    void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
     /* The slot of the next victim; RING_NONE: there is none. Bounded work. NULL: never evicts. */
     uint32_t (*victim)(struct l1 *l1, struct l1_shard *s);
     /* A hit has changed the counter of a marked entry (ENTRY_SAMPLED). Any thread, in a section;

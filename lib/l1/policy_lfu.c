@@ -35,7 +35,9 @@
 /* Their ages are averaged over about so many. */
 #define RESIDENCE_SHARE 16
 
-/* Inserts until the next try, when there was no room for the shadows. */
+/* Inserts until the next look whether the shadows suit the cache, and until the next try when there
+ * was no room for them. */
+#define SHADOWS_LOOK 16u
 #define SHADOWS_RETRY 1024u
 
 /* Keys: (s) shard lock  (a) atomic, relaxed: approximate on purpose */
@@ -59,9 +61,14 @@ static struct l1_entry *entry_of(const struct policy_lfu *p, uint32_t slot)
     return ring_entry(&p->shard->ring, slot);
 }
 
+static uint32_t weight_by(const struct l1 *l1, uint64_t bytes)
+{
+    return l1->shard_entries_max ? 1 : (uint32_t)bytes;
+}
+
 static uint32_t weight_of(const struct l1 *l1, const struct l1_entry *e)
 {
-    return l1->shard_entries_max ? 1 : (uint32_t)mem_charge(l1->mem, entry_size(e));
+    return l1->shard_entries_max ? 1 : (uint32_t)entry_charge(l1, e);
 }
 
 static uint64_t slot_hash(void *arg, uint32_t slot)
@@ -284,10 +291,7 @@ static void keep_shadows(struct l1 *l1, struct l1_shard *s)
     struct policy_lfu *p = s->policy.lfu;
     if (!p->asked && !p->core.by_count)
         return;
-    if (p->shadows_wait) {
-        p->shadows_wait--;
-        return;
-    }
+    p->shadows_wait = SHADOWS_LOOK;
     if (NIGH_LIKELY(shadows_suit(&l1->shadows, entries_like(l1, p))))
         return;
     /* Under a cap of bytes shards borrow from each other: what this one holds says little. */
@@ -302,7 +306,10 @@ static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 {
     if (NIGH_UNLIKELY(s->policy.slots != s->ring.capacity) && !fit_tables(l1, s))
         return false;
-    keep_shadows(l1, s);
+    if (NIGH_LIKELY(s->policy.lfu->shadows_wait))
+        s->policy.lfu->shadows_wait--;
+    else
+        keep_shadows(l1, s);
     return true;
 }
 
@@ -348,7 +355,8 @@ static bool is_short_lived(const struct policy_lfu *p, const struct l1_entry *e)
     return l1_entry_stale_until_ns(e) - (uint64_t)l1_entry_born_ns(e) < p->residence_ns;
 }
 
-static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint64_t hash)
+static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint64_t hash,
+                       uint32_t weight)
 {
     struct l1_policy_state *state = &p->shard->policy;
     struct l1_entry *e = entry_of(p, slot);
@@ -357,11 +365,11 @@ static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint6
     if (state->admitted_hash == hash) {
         place = LFU_PLACED_MAIN;
         state->admitted_hash = 0;
-    } else if (lfu_contests_at_once(&p->core, &choice, weight_of(l1, e))) {
+    } else if (lfu_contests_at_once(&p->core, &choice, weight)) {
         place = LFU_NEXT;
     }
     reset(l1, e, 0, hash);
-    lfu_insert(&p->core, slot, place);
+    lfu_insert(&p->core, slot, weight, place);
     if (!p->core.by_count && p->core.capacity < lfu_weight(&p->core))
         p->core.capacity = lfu_weight(&p->core);
     if (!is_short_lived(p, e))
@@ -370,38 +378,37 @@ static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint6
 }
 
 static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
-                            struct l1_entry *old)
+                            uint64_t bytes, struct l1_entry *old)
 {
     struct policy_lfu *p = s->policy.lfu;
+    uint32_t weight = weight_by(l1, bytes);
     feed_reports(l1, p);
     if (old) {
         entry_freq_set(old, 0); /* counted once */
-        lfu_move(&p->core, slot, old->slot);
+        lfu_move(&p->core, slot, weight, old->slot);
     } else {
-        insert_new(l1, p, slot, hash);
+        insert_new(l1, p, slot, hash, weight);
         if (shadows_sampled(&l1->shadows, hash))
-            feed(l1, hash, weight_of(l1, entry_of(p, slot)));
+            feed(l1, hash, weight);
     }
     note_weight(p);
 }
 
 /* It has the other's place, and in most cases its weight. */
-static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot,
-                             const struct l1_entry *old)
+static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
+                             uint64_t bytes)
 {
     struct policy_lfu *p = s->policy.lfu;
     feed_reports(l1, p);
-    if (NIGH_LIKELY(entry_size(entry_of(p, slot)) == entry_size(old) &&
-                    !lfu_is_condemned(&p->core, slot)))
+    if (NIGH_LIKELY(before == bytes && !lfu_is_condemned(&p->core, slot)))
         return;
-    lfu_renew(&p->core, slot, weight_of(l1, old));
+    lfu_renew(&p->core, slot, weight_by(l1, before), weight_by(l1, bytes));
     note_weight(p);
 }
 
-static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
-    (void)l1;
-    lfu_remove(&s->policy.lfu->core, slot);
+    lfu_remove(&s->policy.lfu->core, slot, weight_by(l1, bytes));
     note_weight(s->policy.lfu);
 }
 
@@ -441,6 +448,8 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
         note_age(p, entry_of(p, p->core.rival));
     if (slot == LFU_REFUSED)
         return refuse(l1, s);
+    if (slot == p->core.hashed)
+        s->policy.victim_hash = p->core.hash;
     return slot == LFU_NONE ? RING_NONE : slot;
 }
 

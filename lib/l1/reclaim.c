@@ -104,23 +104,15 @@ static void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
         limbo_return_spare_locked(l1, s);
 }
 
-static uint64_t charged_bytes(const struct l1 *l1, const struct l1_entry *e)
+void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
-    return mem_charge(l1->mem, entry_size(e));
-}
-
-uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
-{
-    uint64_t bytes = charged_bytes(l1, ring_entry(&s->ring, slot));
     rcu_retire_mark();
     ring_push(&s->ring, &s->retired, slot);
     limbo_add_locked(l1, s, bytes);
-    return bytes;
 }
 
-void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
-    uint64_t bytes = charged_bytes(l1, ring_entry(&s->ring, slot));
     rcu_retire_mark();
     ring_push(&s->ring, &s->aside, slot);
     if (atomic_fetch_add_explicit(&l1->aside, bytes, memory_order_relaxed) == 0)
@@ -155,7 +147,7 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
         uint32_t slot = ring_pop(&s->ring, &s->ready);
         struct l1_entry *e = ring_entry(&s->ring, slot);
         prefetch_ready_locked(s);
-        bytes += charged_bytes(l1, e);
+        bytes += entry_charge(l1, e);
         entry_free(l1, s->cache, e);
         ring_give(&s->ring, slot);
     }
@@ -166,18 +158,31 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 }
 
 /* Not where there is no cache: malloc has its own, and a sanitizer sees only what is freed. */
+bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    return s->ready.head != RING_NONE && s->cache && !much_waits(l1) &&
+           entry_charge(l1, ring_entry(&s->ring, s->ready.head)) == bytes;
+}
+
+struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
+{
+    s->freeing = true;
+    *ret_slot = ring_pop(&s->ring, &s->ready);
+    prefetch_ready_locked(s);
+    return ring_entry(&s->ring, *ret_slot);
+}
+
+void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
+{
+    rcu_retire_mark();
+    ring_push(&s->ring, &s->retired, slot);
+}
+
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    uint32_t slot = s->ready.head;
-    if (slot == RING_NONE || !s->cache || NIGH_UNLIKELY(much_waits(l1)))
-        return NULL;
-    struct l1_entry *e = ring_entry(&s->ring, slot);
-    if (charged_bytes(l1, e) != bytes)
-        return NULL;
-    s->freeing = true;
-    (void)ring_pop(&s->ring, &s->ready);
+    uint32_t slot;
+    struct l1_entry *e = reclaim_exchange_locked(s, &slot);
     ring_give(&s->ring, slot);
-    prefetch_ready_locked(s);
     limbo_sub_locked(l1, s, bytes);
     return e;
 }
@@ -302,7 +307,7 @@ static void file_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, en
                             bool is_held)
 {
     struct l1_entry *e = ring_entry(&s->ring, slot);
-    uint64_t bytes = charged_bytes(l1, e);
+    uint64_t bytes = entry_charge(l1, e);
     if (!is_held && origin == FROM_LIMBO) {
         ring_push(&s->ring, &s->ready, slot);
         return;

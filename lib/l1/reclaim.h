@@ -32,13 +32,22 @@
 
 #include "l1/shard.h"
 
-/* Put a live slot, already unlinked, into limbo. Never fails. Returns its bytes. */
-uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+/* Put a slot whose entry, of so many charged bytes, is already unlinked into limbo. Never fails. */
+void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
 /* The same when limbo is full and it cannot wait. */
-void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
 void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
-/* Memory of so many charged bytes for a new value, from what is ready; NULL: none is at hand. For
- * one that takes the place of as many live bytes: they are charged as live from now on. */
+/*
+ * Memory for a new value, from what is ready. First: is there any, of so many charged bytes? Then
+ * one of two, before anything else is done with the shard:
+ *   exchange  it takes the place of a live entry of as many bytes, which gets the slot of the one
+ *             that was ready. `*ret_slot` is to be given back by reclaim_retire_exchanged_locked().
+ *             Limbo holds as much as before, and what is live, too: nothing is counted.
+ *   recycle   the bytes are live from now on.
+ */
+bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot);
+void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* What a writer frees on its way: as many as it retires, or more when much is waiting. */
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);

@@ -151,13 +151,20 @@ static inline uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t
     return slot;
 }
 
-/* Put an entry into the slot of another, which gets a free one, in no list; there must be one. */
+/* Put an entry into the slot of another, which gets one that is in no list, and stays so. */
+static inline void ring_exchange(struct l1_ring *r, uint32_t slot, struct l1_entry *e,
+                                 uint16_t tick, uint32_t other)
+{
+    r->words[other] = ring_linked_word(ring_entry(r, slot), RING_NONE);
+    r->words[slot] = ring_live_word(e, tick);
+}
+
+/* The same with a free one; there must be one. */
 static inline uint32_t ring_take_over(struct l1_ring *r, uint32_t slot, struct l1_entry *e,
                                       uint16_t tick)
 {
     uint32_t other = ring_pop(r, &r->free);
-    r->words[other] = ring_linked_word(ring_entry(r, slot), RING_NONE);
-    r->words[slot] = ring_live_word(e, tick);
+    ring_exchange(r, slot, e, tick, other);
     return other;
 }
 

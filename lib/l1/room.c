@@ -133,15 +133,9 @@ static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     evict_some(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
 }
 
-bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+/* Borrowed bytes, from whoever has them or is evicted for them. */
+static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    reclaim_free_some_locked(l1, s);
-    if (l1->policy->victim)
-        evict_in_passing(l1, s, bytes);
-    if (s->policy.refused)
-        return false;
-    if (NIGH_LIKELY(take_spare(l1, s, bytes)))
-        return true;
     if (!l1->policy->victim)
         return false;
     uint32_t own = (uint32_t)(s - l1->shards);
@@ -158,6 +152,40 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
             return true;
     }
     return take_spare(l1, s, bytes);
+}
+
+/* What must be done before bytes are taken. False: whoever they are for is not worth it. */
+static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    if (l1->policy->victim)
+        evict_in_passing(l1, s, bytes);
+    return !s->policy.refused;
+}
+
+bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    reclaim_free_some_locked(l1, s);
+    return prepare(l1, s, bytes) &&
+           (NIGH_LIKELY(take_spare(l1, s, bytes)) || take_evicting(l1, s, bytes));
+}
+
+/* What is ready is charged, but in limbo: it may live again if so many bytes may. */
+static bool may_live(const struct l1 *l1, uint64_t bytes)
+{
+    return room_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
+}
+
+static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
+{
+    bool ready = reclaim_has_ready_locked(l1, s, bytes);
+    if (NIGH_LIKELY(ready) && prepare(l1, s, bytes) && may_live(l1, bytes))
+        return reclaim_recycle_locked(l1, s, bytes);
+    if (s->policy.refused || !room_take_locked(l1, s, bytes))
+        return NULL;
+    struct l1_entry *e = mem_alloc(l1->mem, s->cache, size);
+    if (!e)
+        room_give_locked(l1, s, bytes);
+    return e;
 }
 
 void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t old_size,
@@ -177,11 +205,14 @@ void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t 
     return moved;
 }
 
-bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes)
+struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint64_t *new_hash,
+                                  size_t size, uint64_t bytes)
 {
-    s->policy.incoming = (struct lfu_incoming){.hash = hash, .weight = bytes};
-    bool taken = room_take_locked(l1, s, bytes);
+    if (!new_hash)
+        return make(l1, s, size, bytes);
+    s->policy.incoming = (struct lfu_incoming){.hash = *new_hash, .weight = bytes};
+    struct l1_entry *e = make(l1, s, size, bytes);
     s->policy.incoming.weight = 0;
     s->policy.refused = false;
-    return taken;
+    return e;
 }

@@ -26,8 +26,11 @@
 
 /* Charge `bytes` to the cap, evicting for room (bounded work). */
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
-/* The same for an entry of this hash, which the policy may refuse. */
-bool room_take_entry_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, uint64_t bytes);
+/* Charged memory for an entry of `size`, which is charged `bytes`: from what is ready to be freed,
+ * or the arena. `new_hash`: of its key, if that is new: the policy may refuse it. NULL: no room or
+ * no memory. */
+struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint64_t *new_hash,
+                                  size_t size, uint64_t bytes);
 /* Give charged bytes back. */
 void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /*

@@ -128,7 +128,7 @@ static bool evict_one(struct shadow *s, const struct lfu_choice *choice,
     uint32_t node = lfu_victim(&s->lfu, choice, incoming);
     if (node == LFU_NONE || node == LFU_REFUSED)
         return false;
-    lfu_remove(&s->lfu, node);
+    lfu_remove(&s->lfu, node, s->nodes[node].weight);
     index_remove(s, index_find(s, s->nodes[node].hash));
     s->free[s->free_count++] = (uint16_t)node;
     return true;
@@ -151,7 +151,8 @@ static void admit(struct shadow *s, const struct lfu_choice *choice, uint32_t ha
     s->hit[node] = false;
     s->index[index_find(s, hash)] = (uint16_t)(node + 1);
     bool large = lfu_contests_at_once(&s->lfu, choice, incoming->weight);
-    lfu_insert(&s->lfu, node, incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
+    lfu_insert(&s->lfu, node, (uint32_t)incoming->weight,
+               incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
     lfu_settle(&s->lfu, choice);
 }
 

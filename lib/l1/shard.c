@@ -161,21 +161,16 @@ static const pthread_mutex_t unlocked = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 #endif
 
-void l1_shard_lock(struct l1_shard *s)
-{
-    pthread_mutex_lock(&s->lock);
-}
-
-void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
+void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s)
 {
     bool poke = s->poke;
     bool wants_table = s->wants_table;
     s->poke = false;
     s->wants_table = false;
     pthread_mutex_unlock(&s->lock);
-    if (NIGH_UNLIKELY(poke) && l1->poke)
+    if (poke && l1->poke)
         l1->poke(l1->poke_arg);
-    if (NIGH_UNLIKELY(wants_table))
+    if (wants_table)
         make_next_table(l1, s);
 }
 

@@ -66,9 +66,19 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s);
 /* Bytes of a shard that holds nothing. */
 uint64_t l1_shard_empty_bytes(const struct l1 *l1);
 
-void l1_shard_lock(struct l1_shard *s);
-/* Also pokes the reclaimer when something done under the lock asked for it. */
-void l1_shard_unlock(struct l1 *l1, struct l1_shard *s);
+static inline void l1_shard_lock(struct l1_shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+}
+/* Unlock, and do what was asked for under the lock: poke the reclaimer, make a table. */
+NIGH_OUTLINED void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s);
+static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
+{
+    if (NIGH_UNLIKELY(s->poke | s->wants_table))
+        l1_shard_unlock_slow(l1, s);
+    else
+        pthread_mutex_unlock(&s->lock);
+}
 
 /* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
 bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s);

@@ -79,50 +79,54 @@ void sketch_fold(struct sketch *s, uint32_t blocks)
     }
 }
 
-static uint64_t *block_of(const struct sketch *s, uint64_t hash)
+static inline uint64_t *block_of(const struct sketch *s, uint64_t hash)
 {
     return block_at(s, block_index((uint32_t)hash, s->blocks, s->mask));
 }
 
-/* Where the counter of a row is: the word in the block, and how far to shift it. */
-static unsigned counter_at(uint64_t hash, unsigned row, unsigned *ret_shift)
+/* A counter: where it is, and what it says. */
+struct counter {
+    uint64_t *word;
+    unsigned shift;
+    uint32_t count;
+};
+
+static inline struct counter counter_of(uint64_t *block, uint64_t hash, unsigned row)
 {
     unsigned index = (unsigned)(hash >> (BLOCK_BITS + row * ROW_BITS)) & ((1u << ROW_BITS) - 1);
-    *ret_shift = (index & 15u) * COUNTER_BITS;
-    return row * 2 + (index >> 4);
+    struct counter c = {&block[row * 2 + (index >> 4)], (index & 15u) * COUNTER_BITS, 0};
+    c.count = (uint32_t)(*c.word >> c.shift) & SKETCH_COUNT_MAX;
+    return c;
 }
 
-static uint32_t counter_get(const uint64_t *block, uint64_t hash, unsigned row)
+static inline uint32_t least_of(uint32_t a, uint32_t b)
 {
-    unsigned shift;
-    unsigned word = counter_at(hash, row, &shift);
-    return (uint32_t)(block[word] >> shift) & SKETCH_COUNT_MAX;
+    return a < b ? a : b;
 }
 
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash)
 {
-    const uint64_t *block = block_of(s, hash);
+    uint64_t *block = block_of(s, hash);
     uint32_t least = SKETCH_COUNT_MAX;
-    for (unsigned row = 0; row < ROWS; row++) {
-        uint32_t count = counter_get(block, hash, row);
-        if (count < least)
-            least = count;
-    }
+    for (unsigned row = 0; row < ROWS; row++)
+        least = least_of(least, counter_of(block, hash, row).count);
     return least;
 }
 
 void sketch_add(struct sketch *s, uint64_t hash)
 {
     uint64_t *block = block_of(s, hash);
-    uint32_t before = sketch_estimate(s, hash);
-    if (before == SKETCH_COUNT_MAX)
-        return;
+    struct counter counters[ROWS];
+    uint32_t least = SKETCH_COUNT_MAX;
     for (unsigned row = 0; row < ROWS; row++) {
-        unsigned shift;
-        unsigned word = counter_at(hash, row, &shift);
-        if ((block[word] >> shift & SKETCH_COUNT_MAX) == before)
-            block[word] += UINT64_C(1) << shift;
+        counters[row] = counter_of(block, hash, row);
+        least = least_of(least, counters[row].count);
     }
+    if (least == SKETCH_COUNT_MAX)
+        return;
+    /* Without a branch: which of them are the smallest is anybody's guess. */
+    for (unsigned row = 0; row < ROWS; row++)
+        *counters[row].word += (uint64_t)(counters[row].count == least) << counters[row].shift;
     s->added++;
 }
 

@@ -52,10 +52,9 @@ static void free_entry(struct rcu_head *head)
     l1_shard_unlock(d->l1, s);
 }
 
-uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
     struct deferred *d = head_of(l1, s, slot);
-    uint64_t bytes = mem_charge(l1->mem, entry_size(ring_entry(&s->ring, slot)));
     struct l1_list unlinked = L1_LIST_EMPTY;
     ring_push(&s->ring, &unlinked, slot); /* no longer live: the policy passes it */
     d->l1 = l1;
@@ -63,5 +62,4 @@ uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     d->slot = slot;
     atomic_fetch_add_explicit(&l1->limbo, bytes, memory_order_relaxed);
     urcu_bp_call_rcu(&d->head, free_entry);
-    return bytes;
 }

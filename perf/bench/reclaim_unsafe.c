@@ -8,12 +8,9 @@
 
 #include "l1/room.h"
 
-uint64_t reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
+void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
-    struct l1_entry *e = ring_entry(&s->ring, slot);
-    uint64_t bytes = mem_charge(l1->mem, entry_size(e));
-    entry_free(l1, s->cache, e);
+    entry_free(l1, s->cache, ring_entry(&s->ring, slot));
     ring_give(&s->ring, slot);
     room_give_locked(l1, s, bytes);
-    return bytes;
 }

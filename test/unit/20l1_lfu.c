@@ -90,7 +90,7 @@ static bool evict_one(struct world *w, struct lfu_incoming *incoming)
     uint32_t node = lfu_victim(&w->lfu, &w->choice, incoming);
     if (node == LFU_NONE || node == LFU_REFUSED)
         return false;
-    lfu_remove(&w->lfu, node);
+    lfu_remove(&w->lfu, node, w->sizes[w->keys[node]]);
     w->nodes[w->keys[node]] = LFU_NONE;
     w->free[w->free_count++] = node;
     return true;
@@ -118,7 +118,8 @@ static bool ask(struct world *w, uint32_t key)
     w->hit[node] = false;
     w->nodes[key] = node;
     bool large = lfu_contests_at_once(&w->lfu, &w->choice, w->sizes[key]);
-    lfu_insert(&w->lfu, node, incoming.admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
+    lfu_insert(&w->lfu, node, w->sizes[key],
+               incoming.admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
     lfu_settle(&w->lfu, &w->choice);
     return false;
 }
@@ -275,13 +276,13 @@ TEST(queues_stay_whole_whatever_comes)
         uint32_t key = (uint32_t)(check_random(&random) % 2000);
         if (has(w, key) && check_random(&random) % 8 == 0) {
             uint32_t node = w->nodes[key];
-            lfu_remove(&w->lfu, node);
+            lfu_remove(&w->lfu, node, w->sizes[key]);
             w->nodes[key] = LFU_NONE;
             w->free[w->free_count++] = node;
         } else if (has(w, key) && check_random(&random) % 8 == 0) {
             uint32_t before = w->sizes[key];
             w->sizes[key] = before / 3 + 1;
-            lfu_renew(&w->lfu, w->nodes[key], before);
+            lfu_renew(&w->lfu, w->nodes[key], before, w->sizes[key]);
         } else {
             ask(w, key);
         }
@@ -298,7 +299,7 @@ TEST(a_condemned_one_that_is_renewed_stays)
     struct lfu_incoming incoming = {.hash = hash_of(1000), .weight = 1};
     uint32_t victim = lfu_victim(&w->lfu, &w->choice, &incoming);
     CHECK(lfu_is_condemned(&w->lfu, victim));
-    lfu_renew(&w->lfu, victim, 1);
+    lfu_renew(&w->lfu, victim, 1, 1);
     CHECK(!lfu_is_condemned(&w->lfu, victim));
     CHECK(lfu_is_valid(&w->lfu));
     CHECK_NE(lfu_victim(&w->lfu, &w->choice, &incoming), victim);
