@@ -280,7 +280,7 @@ static bool get_is_sent_and_refused(void)
 {
     struct l2_sync s;
     struct l2_key key = client_key("k");
-    const struct l2_op op = client_op(&c, &s, 1000);
+    const struct l2_op op = client_op(&c, &s, CLIENT_DEADLINE_MS);
     if (l2_get(c.l2, &key, &op))
         return false;
     struct l2_answer *a = l2_sync_wait(&s);
@@ -289,13 +289,24 @@ static bool get_is_sent_and_refused(void)
     return true;
 }
 
+static bool is_busy(void)
+{
+    char *reply = redis_command(&server, "PING");
+    bool busy = reply && strstr(reply, "BUSY");
+    free(reply);
+    return busy;
+}
+
 TEST(a_server_busy_with_a_script_is_left_alone_but_for_beats)
 {
     redis_start(&server, NULL);
     free(redis_command(&server, "CONFIG SET busy-reply-threshold 10"));
     client_open(&c, server.uri);
     struct l2_key key = client_key("k");
-    redis_command(&server, "EVAL %s 0", "while true do end"); /* gives up waiting */
+    server.command_ms = 500; /* it will not answer */
+    free(redis_command(&server, "EVAL %s 0", "while true do end"));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_busy());
+    server.command_ms = 0;
     CHECK_WITHIN(CLIENT_DEADLINE_MS, !get_is_sent_and_refused());
     CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 1);
     free(redis_command(&server, "SCRIPT KILL"));

@@ -160,7 +160,7 @@ TEST(server_time_is_known)
     clock_gettime(CLOCK_REALTIME, &wall);
     int64_t here_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
     int64_t there_ms = (int64_t)coherence_server_time_ms(p.a->c);
-    CHECK_LE(llabs(here_ms - there_ms), 2000); /* the same machine */
+    CHECK_LE(llabs(here_ms - there_ms), NODE_PATIENCE_MS); /* the same machine */
     pair_close(&p);
 }
 
@@ -177,7 +177,8 @@ TEST(killed_and_restarted_empty)
     CHECK_EQ(p.a->keys[3], 9); /* here all the same */
     CHECK(coherence_queued_covers(p.a->c, bytes_of_string("s"), bytes_of_string("k3"), NULL, 0));
     CHECK_WITHIN(NODE_PATIENCE_MS, !trusted(p.a) && !trusted(p.b));
-    CHECK_WITHIN(NODE_PATIENCE_MS, p.a->losses == 1 && p.b->losses == 1);
+    CHECK_WITHIN(NODE_PATIENCE_MS, p.a->losses >= 1 && p.b->losses >= 1);
+    CHECK_EQ(p.a->losses, node_count(p.a, STATS_TRUST_LOST)); /* each is told once */
     redis_restart(&p.server, REDIS_EMPTY);
     CHECK_EQ(coherence_drain(p.a->c, clock_deadline_ns(p.a->env.clock, NODE_PATIENCE_MS)), 0);
     CHECK_WITHIN(NODE_PATIENCE_MS, both_ready(&p));
@@ -232,7 +233,7 @@ TEST(stopped_server_ends_trust_in_its_time)
     pair_open(&p);
     redis_pause(&p.server);
     uint64_t stopped_ns = clock_kernel_ns(CLOCK_MONOTONIC);
-    CHECK_EQ(node_change_key(p.a, 3, 5), NIGH_QUEUED);
+    CHECK_EQ(node_change_key_within(p.a, 3, 5, NODE_SILENCE_MS), NIGH_QUEUED);
     CHECK_WITHIN(NODE_PATIENCE_MS, !trusted(p.a) && !trusted(p.b));
     CHECK_LE(trusted_until(p.b), stopped_ns + TRUST_MS * NS_PER_MS); /* from the sending */
     redis_resume(&p.server);
@@ -443,7 +444,7 @@ TEST(close_while_everything_is_on_its_way)
     struct pair p;
     pair_open(&p);
     redis_pause(&p.server);
-    CHECK_EQ(node_change_key(p.a, 3, 5), NIGH_QUEUED);
+    CHECK_EQ(node_change_key_within(p.a, 3, 5, NODE_SILENCE_MS), NIGH_QUEUED);
     check_pause();
     coherence_drain(p.a->c, clock_deadline_ns(p.a->env.clock, 400)); /* a beat is out by now */
     node_close(p.a);

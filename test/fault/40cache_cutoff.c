@@ -14,10 +14,10 @@
 #include "support/relay.h"
 
 enum {
-    TRUST_MS = 1000, /* longer than a busy machine keeps beats from being answered */
+    TRUST_MS = 2000, /* longer than a busy machine keeps beats from being answered */
     BEAT_MS = 100,
-    L2_MS = 1000, /* of the node that is cut off: the same */
-    SLACK_MS = 20, /* the coarse clock that hits read (at most 10 ms) and reading two clocks */
+    L2_MS = 2000, /* of the node that is cut off: the same */
+    SLACK_MS = 5, /* of rounding; hits read the coarse clock, and so do we where we judge them */
 };
 
 struct scene {
@@ -92,7 +92,7 @@ static uint64_t change_on_b(struct scene *s, const char *key)
 /* Later than any trust that a may still have from before `ms`. */
 static void outlast_trust(struct scene *s, uint64_t ms)
 {
-    while (check_now_ms() <= ms + TRUST_MS + SLACK_MS)
+    while (check_coarse_ms() <= ms + TRUST_MS + SLACK_MS)
         check_pause();
     CHECK_NE(nigh_health(s->a.cache), NIGH_FRESH);
 }
@@ -102,6 +102,12 @@ static struct answer l1_get(struct world *w, const char *key)
     struct nigh_call call = NIGH_CALL_INIT;
     call.flags = NIGH_L1_ONLY;
     return ask_get(w->space, key, &call);
+}
+
+static bool l1_has_fresh(struct world *w, const char *key, const char *row)
+{
+    struct answer got = l1_get(w, key);
+    return got.outcome == NIGH_FRESH && strcmp(got.text, row) == 0;
 }
 
 static bool is_trusted(const struct world *w)
@@ -244,7 +250,7 @@ static void watch_hits_turn_stale(struct scene *s, uint64_t cut_ms)
     struct answer got;
     uint64_t began_ms;
     do {
-        began_ms = check_now_ms();
+        began_ms = check_coarse_ms();
         got = l1_get(&s->a, "k");
         if (got.outcome == NIGH_FRESH && !CHECK_LE(began_ms, cut_ms + TRUST_MS + SLACK_MS))
             break;
@@ -267,7 +273,7 @@ TEST(hits_turn_stale_within_trust_of_the_cut)
         CHECK_EQ(l1_get(&s.a, "k").outcome, NIGH_STALE); /* and stay so */
         relay_go(&s.relay);
         CHECK_WITHIN(WORLD_PATIENCE_MS, caught_up(&s));
-        CHECK_ANSWER(l1_get(&s.a, "k"), NIGH_FRESH, "k=1"); /* it missed nothing about it */
+        CHECK_WITHIN(WORLD_PATIENCE_MS, l1_has_fresh(&s.a, "k", "k=1")); /* nothing is missed */
     }
     close_scene(&s);
 }
@@ -306,7 +312,7 @@ TEST(after_the_cut_what_was_invalidated_is_gone_and_the_rest_is_fresh)
     relay_go(&s.relay);
     CHECK_WITHIN(WORLD_PATIENCE_MS, caught_up(&s));
     CHECK_EQ(l1_get(&s.a, "changed").outcome, NIGH_MISS);
-    CHECK_ANSWER(l1_get(&s.a, "kept"), NIGH_FRESH, "kept=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, l1_has_fresh(&s.a, "kept", "kept=1"));
     CHECK_ANSWER(ask_fetch(s.a.space, "changed", NULL), NIGH_FRESH, "changed=2");
 
     relay_stop(&s.relay);
@@ -330,7 +336,7 @@ TEST(an_absence_ends_within_trust_of_the_cut)
     uint64_t cut_ms = check_now_ms(), began_ms;
     change_on_b(&s, "k");
     do
-        began_ms = check_now_ms();
+        began_ms = check_coarse_ms();
     while (l1_get(&s.a, "k").outcome == NIGH_ABSENT &&
            CHECK_LE(began_ms, cut_ms + TRUST_MS + SLACK_MS));
     CHECK_EQ(l1_get(&s.a, "k").outcome, NIGH_MISS);
@@ -353,7 +359,7 @@ TEST(an_absence_that_nobody_changed_stands_again_after_the_cut)
     CHECK_EQ(l1_get(&s.a, "k").outcome, NIGH_MISS);
     relay_go(&s.relay);
     CHECK_WITHIN(WORLD_PATIENCE_MS, caught_up(&s));
-    CHECK_EQ(l1_get(&s.a, "k").outcome, NIGH_ABSENT);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, l1_get(&s.a, "k").outcome == NIGH_ABSENT);
     CHECK_EQ(s.a.origin.loads, 1);
     close_scene(&s);
 }

@@ -15,7 +15,7 @@
 #include "support/origin.h"
 
 #define NOBODY 65534
-#define SLACK_MS 5000 /* of a busy machine */
+#define SLACK_MS 20000 /* of a busy machine */
 
 static void in_child(void (*run)(const struct redis *server), const struct redis *server)
 {
@@ -99,7 +99,7 @@ static void close_all(const struct redis *server, enum nigh_threads threads)
     use(&w, 10);
     began_ms = check_now_ms();
     world_close(&w);
-    CHECK_LT(check_now_ms() - began_ms, 2 * SLACK_MS);
+    CHECK_LT(check_now_ms() - began_ms, SLACK_MS);
     for (int fd = 3; fd < 64; fd++)
         CHECK_GE(fcntl(fd, F_GETFD), 0); /* they are the host's */
 }
@@ -198,7 +198,8 @@ static void change_root(const struct redis *server)
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_back(&w, connects));
     REQUIRE_EQ(unlink(server->socket), 0);
     struct origin *origin = &w.origin;
-    CHECK_EQ(nigh_health(w.cache), NIGH_FRESH); /* what is connected stays so */
+    /* What is connected stays so. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
     CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
     CHECK_EQ(origin->loads, 1);
     world_close(&w);

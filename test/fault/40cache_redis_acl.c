@@ -109,7 +109,7 @@ static void share_a_long_load(struct world *a, struct world *b)
 {
     struct asker here, there;
     int64_t held = world_count(b, "lease_held");
-    CHECK_EQ(nigh_set(a->cache, "lease.time", "1s"), 0);
+    CHECK_EQ(nigh_set(a->cache, "lease.time", "6s"), 0); /* extended every 2 */
     origin_hold(&a->origin);
     asker_start(&here, a->space, "long", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, a->origin.held_loads == 1);
@@ -173,7 +173,7 @@ TEST(the_user_of_the_readme_can_do_everything_and_needs_it_all)
     put_what_was_missed(&a);
     live_with_old_nodes(&server, &a, &b);
     lose_the_clock(&server, &a, &b);
-    CHECK_EQ(world_count(&a, "queued") + world_count(&b, "queued"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "queued") + world_count(&b, "queued") == 0);
     world_close(&a);
     world_close(&b);
     world_close(&c);
@@ -240,7 +240,8 @@ static void call_everything(struct world *w, const struct redis *server, unsigne
     uint64_t began_ms = check_now_ms();
     int len = snprintf(key, sizeof(key), "held%u", turn); /* as if another node loaded it */
     free(redis_command(server, "SET nigh:!2:!lease:s:%s 0123456789abcdef01234567 PX 100", key));
-    CHECK_EQ(ask_fetch(w->space, key, &call).outcome >= 0, true);
+    int rc = ask_fetch(w->space, key, &call).outcome;
+    CHECK(rc >= 0 || (rc == NIGH_ETIMEDOUT && check_now_ms() - began_ms >= CALL_MS));
     check_timely(began_ms, "fetch");
     began_ms = check_now_ms();
     nigh_put(w->space, key, (size_t)len, "v", 1, &call);

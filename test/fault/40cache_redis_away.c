@@ -10,8 +10,8 @@
 
 #include "support/origin.h"
 
-#define CALL_MS 2000   /* the deadline of the calls made here */
-#define SLACK_MS 3000  /* for a busy machine; a call without deadline would take far longer */
+#define CALL_MS 5000   /* the deadline of the calls made here */
+#define SLACK_MS 20000 /* for a busy machine; a call without deadline would never end */
 
 static int tagged(struct origin *o, struct nigh_fill *fill)
 {
@@ -148,8 +148,8 @@ TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
     struct redis server;
     struct world a, b;
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    patient_open(&a, &server, NULL, NULL);
+    patient_open(&b, &server, &a.origin, NULL);
     a.origin.script = tagged;
     CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_ANSWER(ask_fetch(a.space, "t", NULL), NIGH_FRESH, "t=1");
@@ -181,7 +181,7 @@ TEST(what_is_queued_is_not_read_from_l2)
     struct world w;
     struct nigh_options o;
     redis_start(&server, NULL);
-    o = node_options(&server);
+    o = patient_options(&server);
     o.trust_ms = 60000; /* else doubt, which beats that are refused bring, would hide a mistake */
     o.beat_ms = 200;
     origin_init(&w.origin);
@@ -326,7 +326,8 @@ TEST(flushall_is_noticed)
         free(redis_command(&server, "FLUSHALL"));
         CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&b, "resync") > before);
         origin_commit(&a.origin);
-        CHECK_EQ(timely_invalidate(&a, "k"), 0); /* under the new clock it must still arrive */
+        int rc = timely_invalidate(&a, "k"); /* under the new clock it must still arrive */
+        CHECK(rc == 0 || rc == NIGH_QUEUED);
         CHECK_WITHIN(WORLD_PATIENCE_MS,
                      ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
     }

@@ -103,7 +103,7 @@ TEST(closing_does_not_wait_for_a_redis_that_is_gone)
         origin_let_go(&w.origin);
         uint64_t began_ms = check_now_ms();
         world_close(&w);
-        CHECK_LT(check_now_ms() - began_ms, 10000);
+        CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS);
         CHECK_EQ(w.origin.running, 0);
         if (how == 2)
             redis_resume(&server);
@@ -123,14 +123,15 @@ TEST(closing_ends_a_refresh_that_waits_for_another_node)
     redis_start(&server, NULL);
     node_open(&w, &server, NULL, &so);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (ask_fetch(w.space, "k", NULL), world_count(&w, "l2_fill") >= 1));
     free(redis_command(&server, "SET nigh:!2:!lease:s:k another PX 600000"));
     /* Again and again: on a slow machine a refresh may give up on Redis (20 ms) and load. */
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  (ask_fetch(w.space, "k", NULL), world_count(&w, "lease_held") >= 1));
     uint64_t began_ms = check_now_ms();
     world_close(&w);
-    CHECK_LT(check_now_ms() - began_ms, 10000);
+    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS);
     redis_stop(&server);
 }
 
@@ -183,8 +184,8 @@ TEST(closing_gives_back_the_leases_of_loads_under_way)
 
 /* ---- closing under calls that loaders and writers make, and Redis does not answer ---- */
 
-#define SHORT_MS 300 /* the load's deadline */
-#define LONG_MS 3500 /* what a call may take: the close alone would not wait for it */
+#define SHORT_MS 1000 /* the load's deadline */
+#define LONG_MS 4000  /* what a call may take: the close alone would not wait for it */
 
 enum inner { INVALIDATE, DRAIN, FETCH, INNER_COUNT };
 
@@ -193,6 +194,7 @@ struct under {
     enum inner inner;
     _Atomic bool calling;
     _Atomic bool held;
+    _Atomic bool returned;
     int rc, late;
 };
 
@@ -218,6 +220,7 @@ static int load_inside(void *arg, struct nigh_fill *const fills[], size_t n)
     while (u->held)
         check_pause();
     u->late = nigh_invalidate(u->w.space, "x", 1, &call);
+    u->returned = true;
     return nigh_fill_value(fills[0], "v", 1);
 }
 
@@ -240,7 +243,7 @@ static void open_under(struct under *u, struct redis *server, enum nigh_threads 
     o.threads = threads;
     so.load_deadline_ms = SHORT_MS;
     so.run_on = NIGH_RUN_CALLER;
-    u->calling = false;
+    u->calling = u->returned = false;
     u->held = true;
     REQUIRE_EQ(nigh_open(&o, &u->w.cache), 0);
     REQUIRE_EQ(nigh_space_open(u->w.cache, "s", &so, load_inside, write_inside, u, &u->w.space), 0);
@@ -265,10 +268,12 @@ static void close_under_a_load(enum inner inner, enum nigh_threads threads)
     }
     asker_start(&asker, u.w.space, "outer", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, u.calling);
+    bool gave_up = asker.done; /* before it came to the load, which another does: a busy machine */
     nigh_close(u.w.cache);
     u.held = false;
     asker_join(&asker);
-    CHECK_EQ(asker.answer.outcome, NIGH_ECLOSED);
+    CHECK_EQ(asker.answer.outcome, gave_up ? NIGH_ETIMEDOUT : NIGH_ECLOSED);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, u.returned);
     CHECK(u.rc == 0 || u.rc == NIGH_QUEUED || u.rc == NIGH_ETIMEDOUT || u.rc == NIGH_EOFFLINE ||
           u.rc == NIGH_ECLOSED);
     CHECK_EQ(u.late, NIGH_ECLOSED);
@@ -433,7 +438,7 @@ TEST(a_forked_child_is_refused_and_the_parent_unharmed)
     struct world w;
     pthread_t readers[3];
     redis_start(&server, NULL);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     stop_reading = false;
     for (int i = 0; i < 3; i++)
@@ -442,7 +447,7 @@ TEST(a_forked_child_is_refused_and_the_parent_unharmed)
         pid_t pid = fork();
         REQUIRE(pid >= 0);
         if (pid == 0) {
-            alarm(60);
+            alarm(200);
             _exit(child(&w, server.uri));
         }
         int status;

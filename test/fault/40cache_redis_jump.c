@@ -376,6 +376,14 @@ static struct nigh_space *held_space(struct world *w)
     return space;
 }
 
+/* Well before it would have ended by itself; if the close took so long that it did, all is said. */
+static void check_given_back(const struct redis *server, const char *lease)
+{
+    long long left_ms = redis_integer(server, "PTTL %s", lease);
+    if (left_ms > 400)
+        CHECK_WITHIN((uint64_t)left_ms - 300, redis_integer(server, "EXISTS %s", lease) == 0);
+}
+
 TEST(closing_without_a_loader_gives_its_lease_back)
 {
     struct world w;
@@ -392,7 +400,7 @@ TEST(closing_without_a_loader_gives_its_lease_back)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "lease_extended") > 0);
     CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:!lease:held:k"), 1);
     world_close(&w); /* a second after it, and waits a moment for what it sends */
-    CHECK_WITHIN(1000, redis_integer(&server, "EXISTS nigh:!2:!lease:held:k") == 0);
+    check_given_back(&server, "nigh:!2:!lease:held:k");
     origin_let_go(&w.origin);
     asker_join(&asker);
     CHECK_EQ(asker.answer.outcome, NIGH_ECLOSED);

@@ -13,8 +13,8 @@
 #include "support/origin.h"
 #include "support/relay.h"
 
-#define LEASE_MS 10000
-#define SOON_MS 5000
+#define LEASE_MS 40000
+#define SOON_MS 20000 /* far below, though on any machine */
 #define SHORT_MS 1500 /* that a request of the impatient node may take; a GET does not */
 
 static struct redis server;

@@ -17,7 +17,7 @@
 static void fill_l2(const struct redis *server)
 {
     struct world other;
-    node_open(&other, server, NULL, NULL);
+    patient_open(&other, server, NULL, NULL);
     CHECK_ANSWER(ask_fetch(other.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&other, "l2_fill") == 1);
     world_close(&other);
@@ -56,7 +56,7 @@ static uint64_t process_clock(void *arg)
 /* A node whose clock began when it did: younger than what it reads. */
 static void open_young(struct world *w, const struct redis *server, uint64_t *start_ns)
 {
-    struct nigh_options o = node_options(server);
+    struct nigh_options o = patient_options(server);
     uint64_t zero = 0;
     *start_ns = process_clock(&zero);
     o.clock = process_clock;
@@ -95,41 +95,53 @@ TEST(a_value_older_than_the_hosts_clock_had_its_lifetime_anew)
 
 /* ---- too late ---- */
 
-/* The first load stays away until it is let go; those after it do not wait. */
+struct late {
+    _Atomic bool held;  /* the first load, until it is let go */
+    _Atomic bool taken; /* there is one; those after it do not wait */
+};
+
 static int first_is_late(struct origin *o, struct nigh_fill *fill)
 {
-    _Atomic bool *held = o->arg;
+    struct late *late = o->arg;
     char row[16];
     int len = snprintf(row, sizeof(row), "k=%u", atomic_load(&o->generation));
-    if (atomic_load(&o->loads) == 1)
-        while (atomic_load(held))
+    if (!atomic_exchange(&late->taken, true)) {
+        atomic_fetch_add(&o->held_loads, 1);
+        while (atomic_load(&late->held))
             check_pause();
+    }
     return nigh_fill_value(fill, row, (size_t)len);
+}
+
+/* Once it has come to a load: a busy machine may use up the time before. */
+static bool is_late(struct world *w)
+{
+    CHECK_EQ(ask_fetch(w->space, "k", NULL).outcome, NIGH_ETIMEDOUT);
+    return atomic_load(&w->origin.held_loads) == 1;
 }
 
 static void overrun(const struct redis *server)
 {
     struct world w;
-    _Atomic bool held = true;
+    struct late late = {.held = true};
     struct nigh_options o = NIGH_OPTIONS_INIT;
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     if (server)
-        o = node_options(server);
+        o = patient_options(server);
     o.l1_memory = 8u << 20;
     o.group_slots = 2048;
     so.load_deadline_ms = 200;
     so.run_on = NIGH_RUN_WORKER;
     origin_init(&w.origin);
     w.origin.script = first_is_late;
-    w.origin.arg = &held;
+    w.origin.arg = &late;
     world_open_with(&w, &o, &so, &w.origin);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ETIMEDOUT);
-    CHECK_EQ(w.origin.running, 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_late(&w));
     origin_commit(&w.origin); /* and nobody invalidates: versions aside, only time tells */
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(w.space, "k", NULL).outcome == NIGH_FRESH);
     CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=2");
-    atomic_store(&held, false);
+    atomic_store(&late.held, false);
     CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "load_overrun") >= 1);
     struct nigh_call from_l2 = NIGH_CALL_INIT;
@@ -138,8 +150,10 @@ static void overrun(const struct redis *server)
         CHECK_ANSWER(ask_get(w.space, "k", NULL), NIGH_FRESH, "k=2");
         check_pause();
     }
-    if (server)
-        CHECK_STR(ask_get(w.space, "k", &from_l2).text, "k=2");
+    if (server) { /* which may not have been told in the load's time, but of the late one never */
+        struct answer got = ask_get(w.space, "k", &from_l2);
+        CHECK(got.outcome == NIGH_MISS || strcmp(got.text, "k=2") == 0);
+    }
     world_close(&w);
 }
 
@@ -168,7 +182,7 @@ TEST(a_refresh_that_failed_hid_the_good_value_of_l2)
     call.flags = NIGH_REFRESH;
     redis_start(&server, NULL);
     fill_l2(&server);
-    node_open(&w, &server, NULL, NULL);
+    patient_open(&w, &server, NULL, NULL);
     w.origin.script = fail;
     struct answer got = ask_fetch(w.space, "k", &call);
     CHECK_ANSWER(got, NIGH_STALE, "k=1");

@@ -99,7 +99,7 @@ TEST(two_nodes_that_miss_together_share_one_load)
         CHECK_ANSWER(b[i].answer, NIGH_FRESH, "k=1");
     }
     /* The fill was pushed: nobody waited for the lease to run out. */
-    CHECK_LT(check_now_ms() - let_go_ms, 3000);
+    CHECK_LT(check_now_ms() - let_go_ms, 2 * WORLD_PATIENCE_MS);
     CHECK_EQ(p.a.origin.loads, 1);
     CHECK_EQ(p.a.origin.running_max, 1);
     close_pair(&p);
@@ -178,17 +178,19 @@ TEST(a_long_load_keeps_its_lease)
     struct nigh_options o;
     redis_start(&p.server, NULL);
     o = patient_options(&p.server);
-    o.lease_ms = 600; /* extended every 200 */
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.load_deadline_ms = 3 * WORLD_PATIENCE_MS;
+    o.lease_ms = 3000; /* extended every second: two more for a busy machine */
     origin_init(&p.a.origin);
-    world_open_with(&p.a, &o, NULL, &p.a.origin);
-    world_open_with(&p.b, &o, NULL, &p.a.origin);
+    world_open_with(&p.a, &o, &so, &p.a.origin);
+    world_open_with(&p.b, &o, &so, &p.a.origin);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(p.a.cache) == 0 && nigh_health(p.b.cache) == 0);
     origin_hold(&p.a.origin);
     asker_start(&a, p.a.space, "k", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, p.a.origin.running == 1);
     asker_start(&b, p.b.space, "k", NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "lease_extended") >= 8);
-    CHECK_EQ(p.a.origin.loads, 1); /* several lease times later */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&p.a, "lease_extended") >= 5);
+    CHECK_EQ(p.a.origin.loads, 1); /* more than its time later */
     origin_let_go(&p.a.origin);
     asker_join(&a);
     asker_join(&b);

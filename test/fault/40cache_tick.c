@@ -72,19 +72,23 @@ static uint64_t cpu_ms(const struct rusage *u)
 
 struct effort {
     struct rusage began;
+    uint64_t began_ms;
 };
 
 static void effort_begin(struct effort *e)
 {
+    e->began_ms = check_now_ms();
     getrusage(RUSAGE_SELF, &e->began);
 }
 
-/* What `threads` may have done in the time: slept a few times each, and hardly run. */
-static void effort_end(const struct effort *e, unsigned threads, uint64_t slept_ms)
+/* What `threads` may have done in each second: slept a few times each, and hardly run. */
+static void effort_end(const struct effort *e, unsigned threads)
 {
     struct rusage now;
     getrusage(RUSAGE_SELF, &now);
-    CHECK_LT(now.ru_nvcsw - e->began.ru_nvcsw, 20 * threads + 40); /* with 1 ms each: 1000 */
+    uint64_t slept_ms = check_now_ms() - e->began_ms;
+    uint64_t sleeps = (uint64_t)(now.ru_nvcsw - e->began.ru_nvcsw);
+    CHECK_LT(sleeps, (20 * threads + 40) * slept_ms / 1000); /* with 1 ms each: 1000 */
     CHECK_LT(cpu_ms(&now) - cpu_ms(&e->began), slept_ms / 4);
 }
 
@@ -100,9 +104,10 @@ static void wait_together(struct world *w, struct redis *server, unsigned thread
         snprintf(key, sizeof(key), "%u-%u", threads, i);
         asker_start(&askers[i], w->space, key, NULL);
     }
-    struct timespec silence = {IDLE_MS / 1000, 0};
-    nanosleep(&silence, NULL);
-    effort_end(&effort, threads, IDLE_MS);
+    uint64_t end_ms = effort.began_ms + IDLE_MS;
+    while (check_now_ms() < end_ms)
+        poll(NULL, 0, IDLE_MS); /* one sleep */
+    effort_end(&effort, threads);
     redis_resume(server);
     for (unsigned i = 0; i < threads; i++) {
         asker_join(&askers[i]);
@@ -131,7 +136,9 @@ TEST(a_request_of_another_thread_wakes_the_one_who_drives)
     struct redis server;
     struct asker leader, follower;
     redis_start(&server, NULL);
-    open_ticking(&w, &server, NULL, NULL);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.load_deadline_ms = 6 * WORLD_PATIENCE_MS;
+    open_ticking(&w, &server, NULL, &so);
     origin_hold(&w.origin);
     asker_start(&leader, w.space, "slow", NULL);
     REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1));
@@ -143,7 +150,7 @@ TEST(a_request_of_another_thread_wakes_the_one_who_drives)
         CHECK_EQ(nigh_put(w.space, "p", 1, "put", 3, NULL), 0);
     }
     CHECK_GE(nigh_tick(w.cache), 0);
-    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS); /* not until it wakes by itself */
+    CHECK_LT(check_now_ms() - began_ms, 3 * WORLD_PATIENCE_MS); /* not until it wakes by itself */
     origin_let_go(&w.origin);
     asker_join(&leader);
     asker_join(&follower);
@@ -289,20 +296,28 @@ TEST(a_host_that_only_calls_connects_and_connects_again)
     }
 }
 
-TEST(closing_at_once_tries_what_is_queued)
+/* A cache that is closed before it has connected. */
+static bool close_tells(const struct redis *server, struct world *reader)
 {
-    struct world reader, w;
-    struct redis server;
-    redis_start(&server, NULL);
-    patient_open(&reader, &server, NULL, NULL);
-    CHECK_EQ(nigh_put(reader.space, "k", 1, "v", 1, NULL), 0);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_in_redis(&server, "s:1:k"));
-    struct nigh_options o = tick_options(&server);
+    struct world w;
+    struct nigh_options o = tick_options(server);
+    CHECK_EQ(nigh_put(reader->space, "k", 1, "v", 1, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_in_redis(server, "s:1:k"));
     origin_init(&w.origin);
     world_open_with(&w, &o, NULL, &w.origin);
     CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), NIGH_QUEUED);
     world_close(&w);
-    CHECK(!is_in_redis(&server, "s:1:k"));
+    return !is_in_redis(server, "s:1:k");
+}
+
+/* It tries for a moment; more than once, for a machine that takes the moment. */
+TEST(closing_at_once_tries_what_is_queued)
+{
+    struct world reader;
+    struct redis server;
+    redis_start(&server, NULL);
+    patient_open(&reader, &server, NULL, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, close_tells(&server, &reader));
     world_close(&reader);
     redis_stop(&server);
 }
@@ -337,7 +352,7 @@ TEST(an_event_loop_sleeps_and_is_called)
     effort_begin(&effort);
     for (uint64_t end_ms = check_now_ms() + IDLE_MS; check_now_ms() < end_ms; turns++)
         loop_turn(&w);
-    CHECK_LT(turns, 60);
+    CHECK_LT(turns, 60 * (check_now_ms() - effort.began_ms) / 1000);
     uint64_t began_ms = check_now_ms();
     for (int i = 0; i < 60; i++) {
         CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
@@ -345,7 +360,7 @@ TEST(an_event_loop_sleeps_and_is_called)
         CHECK_WITHIN(WORLD_PATIENCE_MS,
                      (loop_turn(&w), ask_get(w.space, "k", &l1_only).outcome == NIGH_MISS));
     }
-    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS / 2); /* not by the time of a tick */
+    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS); /* not by the time of a tick */
     world_close(&other);
     world_close(&w);
     redis_stop(&server);
@@ -473,7 +488,7 @@ TEST(drain_and_close_end_though_redis_is_silent)
     CHECK_EQ(nigh_drain(w.cache, 100), NIGH_ETIMEDOUT);
     uint64_t began_ms = check_now_ms();
     world_close(&w);
-    CHECK_LT(check_now_ms() - began_ms, 10000);
+    CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS);
     redis_resume(&server);
     redis_stop(&server);
 }

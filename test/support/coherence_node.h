@@ -17,7 +17,7 @@
 #define NODE_SLOTS GROUP_SLOTS_MIN
 #define NODE_KEYS 256
 #define NODE_PATIENCE_MS 20000 /* of a test, never its verdict */
-#define NODE_CHANGE_MS 1000    /* then a change is queued: Redis is silent, not the machine busy */
+#define NODE_SILENCE_MS 1000   /* then a change is queued of who knows that Redis is silent */
 
 struct node {
     struct env env;
@@ -161,19 +161,26 @@ static inline uint64_t node_count(struct node *n, enum stats_counter counter)
     return stats_read(&n->stats, counter);
 }
 
-static inline int node_change(struct node *n, const struct coherence_item *item,
-                              struct coherence_position *ret_position)
+static inline int node_change_within(struct node *n, const struct coherence_item *item, uint32_t ms,
+                                     struct coherence_position *ret_position)
 {
     struct coherence_change change = {
         .items = item,
         .item_count = 1,
-        .deadline_ns = clock_deadline_ns(n->env.clock, NODE_CHANGE_MS),
+        .deadline_ns = clock_deadline_ns(n->env.clock, ms),
     };
     return coherence_change(n->c, &change, ret_position);
 }
 
+static inline int node_change(struct node *n, const struct coherence_item *item,
+                              struct coherence_position *ret_position)
+{
+    return node_change_within(n, item, NODE_PATIENCE_MS, ret_position);
+}
+
 /* Invalidate "k<index>" with that version. */
-static inline int node_change_key(struct node *n, unsigned index, uint64_t version)
+static inline int node_change_key_within(struct node *n, unsigned index, uint64_t version,
+                                         uint32_t ms)
 {
     char key[16];
     snprintf(key, sizeof(key), "k%u", index);
@@ -183,7 +190,12 @@ static inline int node_change_key(struct node *n, unsigned index, uint64_t versi
         .bytes = bytes_of_string(key),
         .version = version,
     };
-    return node_change(n, &item, NULL);
+    return node_change_within(n, &item, ms, NULL);
+}
+
+static inline int node_change_key(struct node *n, unsigned index, uint64_t version)
+{
+    return node_change_key_within(n, index, version, NODE_PATIENCE_MS);
 }
 
 static inline struct coherence_item node_tag(const char *tag, bool soft)

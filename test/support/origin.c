@@ -172,6 +172,7 @@ struct nigh_options patient_options(const struct redis *server)
     o.trust_ms = WORLD_PATIENCE_MS;
     o.l2_deadline_ms = WORLD_PATIENCE_MS;
     o.l2_stale_deadline_ms = WORLD_PATIENCE_MS;
+    o.connect_timeout_ms = WORLD_PATIENCE_MS / 4;
     return o;
 }
 

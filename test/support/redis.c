@@ -29,11 +29,12 @@
 enum {
     ARGS_MAX = 64,
     START_MS = 20000, /* generous: sanitizers and eight other builds on two cores */
-    COMMAND_MS = 2000,
+    COMMAND_MS = 20000, /* the same */
+    PORTS_MAX = 20,
 };
 
-/* A port that was free a moment ago; a collision shows as a server that does not start. */
-static int free_port(void)
+/* A port that was free a moment ago. */
+static void take_port(struct redis *server)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t len = sizeof address;
@@ -43,7 +44,8 @@ static int free_port(void)
     REQUIRE(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
     REQUIRE(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
     close(fd);
-    return ntohs(address.sin_port);
+    server->port = ntohs(address.sin_port);
+    snprintf(server->uri, sizeof server->uri, "redis://127.0.0.1:%d", server->port);
 }
 
 /* In the child: only async-signal-safe calls, for the parent may have threads. */
@@ -123,44 +125,61 @@ static void print_log(const struct redis *server)
         fclose(log);
 }
 
-static void launch(struct redis *server)
+/* Whether it answers in the end; if not, it is gone. */
+static bool comes_up(struct redis *server)
 {
     spawn(server);
     uint64_t end_ms = check_now_ms() + START_MS;
     while (!answers(server)) {
-        if (exited(server) || check_now_ms() > end_ms) {
-            print_log(server);
+        if (exited(server))
+            return false;
+        if (check_now_ms() > end_ms) {
+            redis_kill(server);
+            return false;
+        }
+        check_pause();
+    }
+    return true;
+}
+
+/* Another process may have taken the port, for a moment mostly: of this many tries one will do. */
+static void launch(struct redis *server, bool may_move)
+{
+    for (int tries = server->port ? PORTS_MAX : 1; !comes_up(server); tries--) {
+        print_log(server);
+        if (tries == 1) {
             redis_stop(server);
             REQUIRE(!"redis-server starts");
         }
+        if (may_move)
+            take_port(server);
         check_pause();
     }
 }
 
-static void start(struct redis *server, int port, char *const *args)
+static void start(struct redis *server, bool tcp, char *const *args)
 {
     const char *parent = getenv("TMPDIR");
-    *server = (struct redis){.port = port, .args = args};
+    *server = (struct redis){.args = args};
     if (!parent || strlen(parent) > 30)
         parent = "/tmp"; /* a socket's path is limited to 107 bytes */
     snprintf(server->dir, sizeof server->dir, "%s/nigh-redis-XXXXXX", parent);
     REQUIRE(mkdtemp(server->dir));
     snprintf(server->socket, sizeof server->socket, "%s/redis.sock", server->dir);
-    if (port)
-        snprintf(server->uri, sizeof server->uri, "redis://127.0.0.1:%d", port);
-    else
-        snprintf(server->uri, sizeof server->uri, "unix://%s", server->socket);
-    launch(server);
+    snprintf(server->uri, sizeof server->uri, "unix://%s", server->socket);
+    if (tcp)
+        take_port(server);
+    launch(server, tcp);
 }
 
 void redis_start(struct redis *server, char *const *args)
 {
-    start(server, 0, args);
+    start(server, false, args);
 }
 
 void redis_start_tcp(struct redis *server, char *const *args)
 {
-    start(server, free_port(), args);
+    start(server, true, args);
 }
 
 void server_clock_start(struct redis *server, char *const *args)
@@ -230,14 +249,15 @@ void redis_restart(struct redis *server, enum redis_data data)
     snprintf(path, sizeof path, "%s/dump.rdb", server->dir);
     if (data == REDIS_EMPTY)
         unlink(path);
-    launch(server);
+    launch(server, false);
 }
 
 /* Holds SIGPIPE back, runs the command, and swallows the SIGPIPE it may have caused. */
 static redisReply *command(const struct redis *server, const char *format, va_list args)
 {
     sigset_t pipe_only, before;
-    struct timeval limit = {.tv_sec = COMMAND_MS / 1000};
+    unsigned ms = server->command_ms ? server->command_ms : COMMAND_MS;
+    struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     redisReply *reply = NULL;
     sigemptyset(&pipe_only);
     sigaddset(&pipe_only, SIGPIPE);

@@ -21,6 +21,7 @@ struct redis {
     char dir[64];    /* its folder: redis.sock, redis.log, dump.rdb */
     char socket[96];
     char uri[128];   /* unix://... or, with a port, redis://127.0.0.1:port */
+    unsigned command_ms; /* how long redis_command() waits; 0: for any machine */
     char *const *args;
 };
 
@@ -54,7 +55,7 @@ void redis_restart(struct redis *server, enum redis_data data);
  * Run one command, given as for hiredis ("SET %s %b", ...), on a connection of its own and
  * return the reply as text to free(): a string as it is, an integer in decimals, nil as
  * "(nil)", an error as "(error) ...", an array as its elements joined by newlines. NULL when
- * the server does not answer within two seconds.
+ * the server does not answer: after twenty seconds, or command_ms of a server that will not.
  */
 char *redis_command(const struct redis *server, const char *format, ...);
 

@@ -45,8 +45,10 @@ TEST(redis_paused_is_silent_and_killed_is_gone)
     struct redis server;
     redis_start_tcp(&server, (char *const[]){"--maxmemory", "32mb", NULL});
     redis_pause(&server);
+    server.command_ms = 500;
     CHECK(!redis_command(&server, "PING"));
     redis_resume(&server);
+    server.command_ms = 0;
     char *limit = redis_command(&server, "CONFIG GET maxmemory");
     CHECK_STR(limit, "maxmemory\n33554432");
     free(limit);

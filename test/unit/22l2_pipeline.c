@@ -55,6 +55,8 @@ static void open_threadless(struct client *c, const char *uri)
 
 static struct client c;
 
+static _Atomic unsigned lost; /* answers, with a connection on which a busy machine was silent */
+
 /* Each thread puts under its own key and reads it back: replies must not be swapped. */
 static void *put_and_get(void *arg)
 {
@@ -68,8 +70,13 @@ static void *put_and_get(void *arg)
         const struct l2_change change = {.keys = &key, .key_count = 1, .nonce = 1, .schemas = 1};
         l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
         struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key.key);
-        CHECK_EQ(a->status, 0);
-        CHECK_MEM(a->value.data, a->value.len, envelope.data, envelope.len);
+        if (a->status == NIGH_EOFFLINE) {
+            lost++;
+            i--;
+        } else {
+            CHECK_EQ(a->status, 0);
+            CHECK_MEM(a->value.data, a->value.len, envelope.data, envelope.len);
+        }
         l2_answer_free(a);
         client_envelope_free(envelope);
     }
@@ -79,10 +86,12 @@ static void *put_and_get(void *arg)
 static void run_threads(void *(*run)(void *))
 {
     pthread_t threads[THREADS];
+    lost = 0;
     for (intptr_t i = 0; i < THREADS; i++)
         REQUIRE_EQ(pthread_create(&threads[i], NULL, run, (void *)i), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    CHECK(lost == 0 || stats_read(&c.stats, STATS_L2_LOST) > 0);
 }
 
 TEST(threads_share_writes)
@@ -94,7 +103,8 @@ TEST(threads_share_writes)
     uint64_t requests = stats_read(&c.stats, STATS_L2_REQUEST);
     check_note("%llu requests in %llu writes", (unsigned long long)requests,
                (unsigned long long)atomic_load(&writes_count));
-    CHECK_EQ(requests, 2 * THREADS * ROUNDS);
+    if (lost == 0)
+        CHECK_EQ(requests, 2 * THREADS * ROUNDS);
     CHECK_LT(2 * atomic_load(&writes_count), requests);
     client_close(&c);
     redis_stop(&server);
@@ -296,51 +306,92 @@ TEST(a_waiter_leaves_at_its_deadline_whatever_the_io_thread_does)
 
 /* ---- the breaker on a slow server ---- */
 
+static struct redis slow;
+
 #define LATE_MS 450 /* longer than eight submissions take; three times is less than silence takes */
 
-TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
+static struct l2_sync late[8];
+
+/* Asked of a server that does not answer; all give up at one moment. */
+static void ask_in_vain(void)
 {
-    struct redis server;
     struct l2_key key = client_key("k");
-    struct l2_sync s[8];
-    struct l2_gauges gauges;
-    redis_start(&server, NULL);
-    client_open(&c, server.uri);
-    l2_set_patience(c.l2, LATE_MS);
-    redis_pause(&server);
-    for (int wave = 0; wave < 3; wave++) { /* two are enough, if nobody keeps the I/O thread */
-        l2_gauges_read(c.l2, &gauges);
-        CHECK(gauges.breaker == 0 || wave == 2); /* one wave of late answers is a stall */
-        if (gauges.breaker)
-            break;
-        uint64_t late_ns = clock_deadline_ns(c.env.clock, LATE_MS); /* all at one moment */
-        for (int i = 0; i < 8; i++) {
-            struct l2_op op = client_op(&c, &s[i], 0);
-            op.deadline_ns = late_ns;
-            REQUIRE_EQ(l2_get(c.l2, &key, &op), 0);
-        }
-        for (int i = 0; i < 8; i++)
-            l2_answer_free(l2_sync_wait(&s[i]));
+    uint64_t late_ns = clock_deadline_ns(c.env.clock, LATE_MS);
+    bool asked[8];
+    for (int i = 0; i < 8; i++) {
+        struct l2_op op = client_op(&c, &late[i], 0);
+        op.deadline_ns = late_ns;
+        asked[i] = l2_get(c.l2, &key, &op) == 0; /* else this thread was kept, and it has opened */
     }
+    for (int i = 0; i < 8; i++)
+        if (asked[i])
+            l2_answer_free(l2_sync_wait(&late[i]));
+}
+
+static uint32_t breaker_now(void)
+{
+    struct l2_gauges gauges;
     l2_gauges_read(c.l2, &gauges);
-    CHECK_EQ(gauges.breaker, 2);
-    CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 1);
-    int refused = 0, probes = -1; /* one, if this thread was kept waiting: its time had come */
-    while (!refused && ++probes < 2) {
-        const struct l2_op op = client_op(&c, &s[probes], CLIENT_DEADLINE_MS);
+    return gauges.breaker;
+}
+
+static bool late_waves_open_it(void)
+{
+    for (int wave = 0; wave < 3 && breaker_now() == 0; wave++) {
+        uint64_t began_ms = check_now_ms();
+        ask_in_vain();
+        bool kept = check_now_ms() - began_ms >= 2 * LATE_MS; /* then these may be two waves */
+        CHECK(wave > 0 || kept || breaker_now() == 0); /* one wave of late answers is a stall */
+    }
+    return breaker_now() == 2;
+}
+
+static void check_it_refuses(void)
+{
+    struct l2_key key = client_key("k");
+    uint64_t before = stats_read(&c.stats, STATS_L2_REFUSED);
+    int refused = 0, probes = -1; /* some, if this thread was kept waiting: their time had come */
+    while (!refused && ++probes < 8) {
+        const struct l2_op op = client_op(&c, &late[probes], CLIENT_DEADLINE_MS);
         refused = l2_get(c.l2, &key, &op);
     }
     CHECK_EQ(refused, NIGH_EOFFLINE);
-    CHECK_EQ(stats_read(&c.stats, STATS_L2_REFUSED), 1);
-    redis_resume(&server);
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_REFUSED), before + 1);
+    redis_resume(&slow);
     for (int i = 0; i < probes; i++)
-        l2_answer_free(l2_sync_wait(&s[i]));
+        l2_answer_free(l2_sync_wait(&late[i]));
+}
+
+static bool beat_closes_it(void)
+{
     l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1)));
-    l2_gauges_read(c.l2, &gauges);
-    CHECK_EQ(gauges.breaker, 0);
-    l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
+    return breaker_now() == 0;
+}
+
+/* False: it did not come to that. What is late because our own I/O thread was kept waiting is not
+ * held against the server. */
+static bool opens_and_closes(void)
+{
+    struct l2_key key = client_key("k");
+    redis_start(&slow, NULL);
+    client_open(&c, slow.uri);
+    l2_set_patience(c.l2, LATE_MS);
+    redis_pause(&slow);
+    bool opened = late_waves_open_it();
+    if (opened) {
+        CHECK_EQ(stats_read(&c.stats, STATS_L2_BREAKER_OPEN), 1);
+        check_it_refuses();
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, beat_closes_it()); /* not one that is late itself */
+        l2_answer_free(CLIENT_ASK(&c, l2_get, &key));
+    }
     client_close(&c);
-    redis_stop(&server);
+    redis_stop(&slow);
+    return opened;
+}
+
+TEST(a_slow_server_opens_the_breaker_and_a_beat_closes_it)
+{
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, opens_and_closes());
 }
 
 /* ---- without own threads ---- */

@@ -169,17 +169,24 @@ TEST(on_caller_the_deadline_binds_the_followers)
     world_close(&w);
 }
 
+static bool times_out(struct world *w)
+{
+    struct nigh_call call = within(50);
+    return CHECK_EQ(ask_fetch(w->space, "k", &call).outcome, NIGH_ETIMEDOUT);
+}
+
 TEST(on_worker_the_deadline_binds_everyone_and_the_load_goes_on)
 {
     struct world w;
     open_world(&w, NIGH_RUN_WORKER);
     origin_hold(&w.origin);
-    struct nigh_call call = within(50);
-    CHECK_EQ(ask_fetch(w.space, "k", &call).outcome, NIGH_ETIMEDOUT); /* the leader itself */
-    CHECK_EQ(ask_fetch(w.space, "k", &call).outcome, NIGH_ETIMEDOUT); /* a follower */
+    /* The leader itself, then a follower; again, should the time have passed before it was one. */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, times_out(&w) && world_count(&w, "flight_led") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, times_out(&w) && world_count(&w, "flight_joined") >= 1);
+    int64_t joined = world_count(&w, "flight_joined");
     struct asker patient;
     asker_start(&patient, w.space, "k", NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == 2);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == joined + 1);
     origin_let_go(&w.origin);
     asker_join(&patient);
     CHECK_ANSWER(patient.answer, NIGH_FRESH, "k=1");
@@ -188,12 +195,14 @@ TEST(on_worker_the_deadline_binds_everyone_and_the_load_goes_on)
     world_close(&w);
 }
 
+#define OVERRUN_MS 1500 /* a load has to begin within it, on a busy machine */
+
 TEST(a_flight_past_its_deadline_is_left_and_another_begins)
 {
     struct world w;
     struct asker first;
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    so.load_deadline_ms = 60;
+    so.load_deadline_ms = OVERRUN_MS;
     for (int run_on = NIGH_RUN_CALLER; run_on <= NIGH_RUN_WORKER; run_on++) {
         so.run_on = run_on;
         world_open(&w, NULL, &so);
@@ -201,7 +210,7 @@ TEST(a_flight_past_its_deadline_is_left_and_another_begins)
         struct nigh_call call = within(5000);
         asker_start(&first, w.space, "k", &call);
         CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.running == 1);
-        uint64_t end_ms = check_now_ms() + 80;
+        uint64_t end_ms = check_now_ms() + OVERRUN_MS + 20;
         while (check_now_ms() < end_ms)
             check_pause();
         w.origin.script = slow_is_slow; /* from now on the origin answers */

@@ -94,7 +94,7 @@ TEST(old_nodes_are_told_when_memory_is_full)
         CHECK_WITHIN(BOUND_MS, !shows_fresh(&old, "peek", row, 1));
         CHECK(!shows_anywhere(&old, row, 1));
     }
-    CHECK(is_trusted(&new));
+    MUST_COME(is_trusted(&new));
     CHECK_EQ(site_change(&s, &old, INVALIDATE, 0, 3), 0); /* seen, although beats write then */
     MUST_COME(!is_trusted(&new));
     MUST_COME(is_trusted(&new));

@@ -34,9 +34,18 @@ bool has_fresh(struct node *n, const char *how, unsigned row, uint64_t number)
     return said.outcome == SAID_FRESH && said.number == number;
 }
 
+static const char *const hows[] = {"peek", "look", "fetch"};
+
+bool shows_nowhere(struct node *n, unsigned row, uint64_t number)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (shows_fresh(n, hows[i], row, number))
+            return false;
+    return true;
+}
+
 bool shows_anywhere(struct node *n, unsigned row, uint64_t number)
 {
-    static const char *const hows[] = {"peek", "look", "fetch"};
     bool shown = false;
     for (unsigned i = 0; i < 3; i++) {
         if (!shows_fresh(n, hows[i], row, number))

@@ -30,7 +30,9 @@ long long site_change(struct site *s, struct node *n, enum kind kind, unsigned r
 bool shows_fresh(struct node *n, const char *how, unsigned row, uint64_t number);
 /* Whether it calls exactly this one fresh. */
 bool has_fresh(struct node *n, const char *how, unsigned row, uint64_t number);
-/* Whether peek, look or fetch show it. Says which. */
+/* Whether neither peek nor look nor fetch shows it, to wait for. */
+bool shows_nowhere(struct node *n, unsigned row, uint64_t number);
+/* Whether one of them shows it. Says which. */
 bool shows_anywhere(struct node *n, unsigned row, uint64_t number);
 bool is_trusted(struct node *n);
 
