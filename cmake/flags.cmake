@@ -15,6 +15,7 @@ target_compile_options(nigh_flags INTERFACE
 target_compile_definitions(nigh_flags INTERFACE
     _GNU_SOURCE=
     NIGH_ALLOCATOR_JEMALLOC=$<STREQUAL:${NIGH_ALLOCATOR},jemalloc>
+    NIGH_SANITIZED=$<BOOL:${NIGH_SANITIZE}>
     NIGH_FAULTS=$<CONFIG:Debug>)
 
 if(NIGH_SANITIZE)

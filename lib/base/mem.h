@@ -6,14 +6,23 @@
  * with malloc), whose dirty pages can be purged so that resident memory follows the cap. `system`:
  * malloc, for sanitizers, and for hosts that dlopen us (jemalloc's static TLS forbids that).
  *
- * A `struct mem_cache` is a thread cache owned by whoever holds the lock around it (one per L1
- * shard): an arena without one costs 76 ns a pair, with one 19 (jemalloc 5.3).
+ * An arena that is said to hold many blocks that come and go (mem_add_slabs) has those of up to
+ * 16 KiB in slabs of its own instead: base/slab.h says why. What is never moved is asked for apart
+ * (mem_alloc_apart), lest it keep a slab that everybody else has left. Sanitizers see the ends of
+ * malloc's blocks only: in their builds there are no slabs.
+ *
+ * A `struct mem_cache` is a stock of small blocks owned by whoever holds the lock around it (one in
+ * each L1 shard): then the slabs' locks are taken once for several blocks.
  */
 #ifndef NIGH_BASE_MEM_H
 #define NIGH_BASE_MEM_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/check.h"
 
 struct mem;
 struct mem_cache;
@@ -23,12 +32,15 @@ struct mem *mem_create(void);
 /* Everything allocated from it must have been freed. */
 void mem_destroy(struct mem *mem);
 
+/* Let blocks have slabs. Said before anything is allocated. False: no memory. */
+bool mem_add_slabs(struct mem *mem);
+
 /*
- * A single-owner cache. NULL when there is no memory, and always where the backend has none: that
+ * A single-owner cache. NULL when there is no memory, and always where there are no slabs: that
  * is no error, for NULL is allowed wherever a cache is taken (slower, still right).
  */
 struct mem_cache *mem_cache_create(struct mem *mem);
-/* Give what the cache holds back to its arena (its owner only): before mem_purge, or pages stay. */
+/* Give what the cache holds back to its arena (its owner only): before mem_drain and mem_purge. */
 void mem_cache_flush(struct mem_cache *cache);
 void mem_cache_destroy(struct mem_cache *cache);
 
@@ -38,6 +50,11 @@ void *mem_alloc_zero(struct mem *mem, size_t size);
 /* `size` as given to mem_alloc. NULL ptr is fine. Any cache of the arena will do. */
 void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size);
 
+/* The same for what stays where it is: never in a slab. */
+void *mem_alloc_apart(struct mem *mem, size_t size);
+void mem_free_apart(struct mem *mem, void *ptr, size_t size);
+size_t mem_charge_apart(const struct mem *mem, size_t size);
+
 /*
  * The same on cache lines of its own, zeroed: nobody else's writes take them away from who reads
  * them, nor the other way round. Costs up to two lines more. `size` as given.
@@ -45,12 +62,46 @@ void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size);
 void *mem_lines_alloc_zero(struct mem *mem, size_t size);
 void mem_lines_free(struct mem *mem, void *ptr, size_t size);
 
-/* Bytes the backend really takes for a request of `size`: what accounting charges. */
-size_t mem_charge(const struct mem *mem, size_t size);
+/* What each arena begins with. Keys: (c) constant before the first block  (a) atomic, relaxed */
+struct mem_head {
+    const uint16_t *charges; /* (c) of sizes up to charges_max, by MEM_STEP, rounded up */
+    size_t charges_max;      /* (c) */
+    struct slabs *slabs;     /* (c) NULL: there are none */
+    _Atomic bool drains;     /* (a) some slabs are to become empty */
+};
+
+#define MEM_STEP ((size_t)16)
+
+/* Bytes really taken for a request of `size`: what accounting charges. Each entry's charge is asked
+ * for several times in its life, and the backend takes 100 instructions to answer. */
+static inline size_t mem_charge(const struct mem *mem, size_t size)
+{
+    const struct mem_head *head = (const void *)mem;
+    return NIGH_LIKELY(size <= head->charges_max) ? head->charges[(size + MEM_STEP - 1) / MEM_STEP]
+                                                  : mem_charge_apart(mem, size);
+}
+
+/*
+ * Moving blocks together: from mem_drain() to mem_settle() some slabs get emptier only, and blocks
+ * in them should be moved: allocate, copy, free. False: there is nothing to gain, or no memory.
+ * All of one arena from one thread at a time; caches should be empty.
+ */
+bool mem_drain(struct mem *mem);
+void mem_settle(struct mem *mem);
+/* Pages that it would bring, about. */
+size_t mem_drain_bytes(struct mem *mem);
+/* Whether a block (of `size`, as given to mem_alloc) is one of those to be moved. */
+bool mem_is_draining_slow(const struct mem *mem, const void *ptr, size_t size);
+static inline bool mem_is_draining(const struct mem *mem, const void *ptr, size_t size)
+{
+    const struct mem_head *head = (const void *)mem;
+    return NIGH_UNLIKELY(atomic_load_explicit(&head->drains, memory_order_relaxed)) &&
+           mem_is_draining_slow(mem, ptr, size);
+}
 
 struct mem_stats {
-    size_t allocated_bytes; /* by the backend's own statistics, caches' content included */
-    size_t resident_bytes;  /* both 0 where the backend has none */
+    size_t allocated_bytes; /* by own statistics and the backend's, caches' content included */
+    size_t resident_bytes;  /* both 0 where there are no slabs and the backend has none */
 };
 void mem_stats_read(struct mem *mem, struct mem_stats *ret);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What both memory backends begin their arenas with: where its next whole pages come from.
+ * What both memory backends begin their arenas with: their blocks' slabs, and where the next whole
+ * pages come from.
  *
  * Tables of some hundred KiB each would never fill a page of 2 MiB, so those of an arena lie side
  * by side in a region that is aligned and marked for such pages:
@@ -23,6 +24,7 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 struct mem_region {
+    struct mem_head head; /* first: mem_charge() */
     enum mem_huge huge;      /* constant after mem_set_huge() */
     size_t array_pages_from; /* constant after mem_set_array_pages(): least size that has them */
     pthread_mutex_t lock;    /* for the two */
@@ -30,13 +32,17 @@ struct mem_region {
     char *end;
 };
 
-void mem_region_init(struct mem_region *r);
-/* Unmaps what was never given. */
+/* `charges` and `max`: as in struct mem_head, for the time without slabs. */
+void mem_region_init(struct mem_region *r, const uint16_t *charges, size_t max);
+/* Unmaps what was never given, and all slabs. */
 void mem_region_fini(struct mem_region *r);
 
 /* Of each backend: that of an arena, which begins with it. */
 struct mem_region *mem_region_of(struct mem *mem);
-/* Ask for huge pages for its blocks. */
+/* Ask for huge pages for its blocks that are not in slabs. */
 void mem_blocks_huge(struct mem *mem);
+/* Of each backend: statistics of what is not in slabs, and giving its pages back. */
+void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret);
+void mem_purge_apart(struct mem *mem);
 
 #endif

@@ -26,7 +26,7 @@ struct mem *mem_create(void)
 {
     struct mem *mem = fault_fires(FAULT_ALLOC) ? NULL : calloc(1, sizeof(struct mem));
     if (mem)
-        mem_region_init(&mem->region);
+        mem_region_init(&mem->region, NULL, 0);
     return mem;
 }
 
@@ -54,49 +54,33 @@ void mem_blocks_huge(struct mem *mem)
     (void)mem;
 }
 
-struct mem_cache *mem_cache_create(struct mem *mem)
+void *mem_alloc_apart(struct mem *mem, size_t size)
 {
     (void)mem;
-    return NULL;
-}
-
-void mem_cache_flush(struct mem_cache *cache)
-{
-    (void)cache;
-}
-
-void mem_cache_destroy(struct mem_cache *cache)
-{
-    (void)cache;
-}
-
-void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size)
-{
-    (void)mem, (void)cache;
     return fault_fires(FAULT_ALLOC) ? NULL : malloc(size);
 }
 
-void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
+void mem_free_apart(struct mem *mem, void *ptr, size_t size)
 {
-    (void)mem, (void)cache, (void)size;
+    (void)mem, (void)size;
     free(ptr);
 }
 
 /* An estimate, from glibc's layout: malloc_usable_size() needs the block, and we charge before. */
-size_t mem_charge(const struct mem *mem, size_t size)
+size_t mem_charge_apart(const struct mem *mem, size_t size)
 {
     (void)mem;
     size_t block = (size + HEADER_BYTES + STEP_BYTES - 1) & ~(STEP_BYTES - 1);
     return block < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : block;
 }
 
-void mem_stats_read(struct mem *mem, struct mem_stats *ret)
+void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret)
 {
     (void)mem;
     *ret = (struct mem_stats){0, 0};
 }
 
-void mem_purge(struct mem *mem)
+void mem_purge_apart(struct mem *mem)
 {
     (void)mem;
     malloc_trim(0);

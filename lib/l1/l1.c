@@ -220,7 +220,8 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
         mem_set_huge(l1->mem, huge_of(config->huge_pages));
         if (l1->shard_mask < SHARDS_PAGED_MAX)
             mem_set_array_pages(l1->mem);
-        err = create_parts(l1, config);
+        if (mem_add_slabs(l1->mem))
+            err = create_parts(l1, config);
     }
     if (err) {
         if (l1->mem)

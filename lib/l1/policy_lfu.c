@@ -174,10 +174,10 @@ static inline void feed_reports(struct l1 *l1, struct policy_lfu *p)
  * the shard's cache, where what a growing shard gives back would stay, uncharged. */
 static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
 {
-    uint64_t charge = mem_charge(l1->mem, bytes);
+    uint64_t charge = mem_charge_apart(l1->mem, bytes);
     if (!room_take_locked(l1, s, charge))
         return NULL;
-    void *block = mem_alloc(l1->mem, NULL, bytes);
+    void *block = mem_alloc_apart(l1->mem, bytes);
     if (!block)
         room_give_locked(l1, s, charge);
     return block;
@@ -187,8 +187,8 @@ static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t by
 {
     if (!block)
         return;
-    mem_free(l1->mem, NULL, block, bytes);
-    room_give_locked(l1, s, mem_charge(l1->mem, bytes));
+    mem_free_apart(l1->mem, block, bytes);
+    room_give_locked(l1, s, mem_charge_apart(l1->mem, bytes));
 }
 
 static size_t links_size(uint32_t slots)
@@ -315,7 +315,7 @@ static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 
 static uint64_t lfu_bytes(const struct l1 *l1, uint32_t slots)
 {
-    return mem_charge(l1->mem, sizeof(struct policy_lfu)) +
+    return mem_charge_apart(l1->mem, sizeof(struct policy_lfu)) +
            mem_array_charge(l1->mem, sketch_bytes(sketch_blocks_for(slots))) +
            mem_array_charge(l1->mem, links_size(slots));
 }
@@ -340,7 +340,7 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
     s->policy.lfu = p;
-    s->arrays_bytes += mem_charge(l1->mem, sizeof(*p));
+    s->arrays_bytes += mem_charge_apart(l1->mem, sizeof(*p));
     if (fit_tables(l1, s))
         return 0;
     lfu_fini(l1, s);

@@ -160,8 +160,10 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 /* Not where there is no cache: malloc has its own, and a sanitizer sees only what is freed. */
 bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    return s->ready.head != RING_NONE && s->cache && !much_waits(l1) &&
-           entry_charge(l1, ring_entry(&s->ring, s->ready.head)) == bytes;
+    if (s->ready.head == RING_NONE || !s->cache || much_waits(l1))
+        return false;
+    const struct l1_entry *e = ring_entry(&s->ring, s->ready.head);
+    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e, entry_size(e));
 }
 
 struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
@@ -216,7 +218,7 @@ static void free_tables(struct l1 *l1, struct l1_shard *s)
     while (t) {
         struct l1_table *next = t->next;
         uint64_t bytes = t->charged_bytes;
-        table_destroy(l1->mem, NULL, t);
+        table_destroy(l1->mem, t);
         limbo_sub(l1, bytes);
         room_return(l1, bytes);
         t = next;

@@ -299,7 +299,7 @@ struct shadows_size shadows_size_for(const struct shadows *s, const struct mem *
         k *= 2;
     struct shadows_size size = size_for_sample(entries, k);
     while (k < SAMPLE_FINEST && size.nodes >= NODES_FEWEST &&
-           mem_charge(mem, shadows_bytes(s, size.nodes)) > cap_bytes / CAP_SHARE)
+           mem_charge_apart(mem, shadows_bytes(s, size.nodes)) > cap_bytes / CAP_SHARE)
         size = size_for_sample(entries, k *= 2);
     return size.nodes < NODES_FEWEST ? (struct shadows_size){0, SHADOW_UNSAMPLED} : size;
 }
@@ -366,8 +366,8 @@ uint64_t shadows_shrink(struct shadows *s, struct mem *mem, uint64_t cap_bytes)
     if (!charge)
         return 0;
     pthread_mutex_lock(&s->lock);
-    charge = mem_charge(mem, s->block_bytes);
-    mem_free(mem, NULL, s->all, s->block_bytes);
+    charge = mem_charge_apart(mem, s->block_bytes);
+    mem_free_apart(mem, s->all, s->block_bytes);
     s->all = NULL;
     atomic_store_explicit(&s->mask, SHADOW_UNSAMPLED, memory_order_relaxed);
     atomic_store_explicit(&s->made_for, 0, memory_order_relaxed);
@@ -395,14 +395,14 @@ void shadows_init(struct shadows *s, bool by_count)
 
 void shadows_fini(struct shadows *s, struct mem *mem)
 {
-    mem_free(mem, NULL, s->all, s->block_bytes);
+    mem_free_apart(mem, s->all, s->block_bytes);
     pthread_mutex_destroy(&s->lock);
 }
 
 uint64_t shadows_charge(struct shadows *s, const struct mem *mem)
 {
     pthread_mutex_lock(&s->lock);
-    uint64_t charge = s->all ? mem_charge(mem, s->block_bytes) : 0;
+    uint64_t charge = s->all ? mem_charge_apart(mem, s->block_bytes) : 0;
     pthread_mutex_unlock(&s->lock);
     return charge;
 }

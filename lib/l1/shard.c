@@ -65,7 +65,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
     l1_shard_unlock(l1, s);
     if (!wanted)
         return;
-    struct l1_table *made = table_create(l1->mem, NULL, bits, l1->hit.base_bits);
+    struct l1_table *made = table_create(l1->mem, bits, l1->hit.base_bits);
     l1_shard_lock(s);
     if (made && !s->next_table && shard_table_locked(s)->bits + 1 == bits) {
         s->next_table = made;
@@ -75,7 +75,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
     }
     l1_shard_unlock(l1, s);
     if (made)
-        table_destroy(l1->mem, NULL, made);
+        table_destroy(l1->mem, made);
 }
 
 static void drop_next_table(struct l1 *l1, struct l1_shard *s)
@@ -83,7 +83,7 @@ static void drop_next_table(struct l1 *l1, struct l1_shard *s)
     if (!s->next_table)
         return;
     room_give_locked(l1, s, s->next_table->charged_bytes);
-    table_destroy(l1->mem, NULL, s->next_table);
+    table_destroy(l1->mem, s->next_table);
     s->next_table = NULL;
 }
 
@@ -99,7 +99,7 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
     uint64_t bytes = table_bytes(l1->mem, bits);
     if (!room_take_locked(l1, s, bytes))
         return NULL;
-    t = table_create(l1->mem, s->cache, bits, l1->hit.base_bits);
+    t = table_create(l1->mem, bits, l1->hit.base_bits);
     if (!t)
         room_give_locked(l1, s, bytes);
     return t;
@@ -115,12 +115,12 @@ static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bit
     if (!to)
         return NULL;
     bool room = room_take_locked(l1, s, bytes);
-    if (room && fill(l1->mem, s->cache, shard_table_locked(s), to, extends)) {
+    if (room && fill(l1->mem, shard_table_locked(s), to, extends)) {
         room_give_locked(l1, s, table_bytes(l1->mem, bits) + bytes - to->charged_bytes);
         return to;
     }
     room_give_locked(l1, s, table_bytes(l1->mem, bits) + (room ? bytes : 0));
-    table_destroy(l1->mem, s->cache, to);
+    table_destroy(l1->mem, to);
     return NULL;
 }
 
@@ -183,7 +183,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
         return false;
     struct l1_place place = table_place(shard_table_locked(s), hash);
     if (place.word || /* eviction made one free meanwhile */
-        !table_extend(l1->mem, s->cache, shard_table_locked(s), place.last)) {
+        !table_extend(l1->mem, shard_table_locked(s), place.last)) {
         room_give_locked(l1, s, bytes);
         return place.word;
     }
@@ -313,8 +313,7 @@ void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
     uint32_t bits = fitting_bits(l1, s);
     uint32_t extends = (1u << bits) / FOLD_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
     drop_next_table(l1, s);
-    struct l1_table *to =
-        bits < from->bits ? refilled(l1, s, bits, extends, table_fold) : NULL;
+    struct l1_table *to = bits < from->bits ? refilled(l1, s, bits, extends, table_fold) : NULL;
     if (to) {
         set_table(s, to);
         reclaim_retire_table_locked(l1, s, from);
@@ -367,7 +366,7 @@ static void free_ring(struct l1 *l1, struct l1_shard *s)
 
 int l1_shard_init(struct l1 *l1, struct l1_shard *s)
 {
-    struct l1_table *t = table_create(l1->mem, NULL, l1->hit.base_bits, l1->hit.base_bits);
+    struct l1_table *t = table_create(l1->mem, l1->hit.base_bits, l1->hit.base_bits);
     if (!t)
         return NIGH_ENOMEM;
     s->lock = unlocked;
@@ -376,7 +375,7 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     s->ring.free = L1_LIST_EMPTY;
     if (!grow_ring(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
         free_ring(l1, s);
-        table_destroy(l1->mem, NULL, t);
+        table_destroy(l1->mem, t);
         pthread_mutex_destroy(&s->lock);
         return NIGH_ENOMEM;
     }
@@ -385,11 +384,11 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     return 0;
 }
 
-static void free_tables(struct l1 *l1, struct l1_shard *s, struct l1_table *t)
+static void free_tables(struct l1 *l1, struct l1_table *t)
 {
     while (t) {
         struct l1_table *next = t->next;
-        table_destroy(l1->mem, s->cache, t);
+        table_destroy(l1->mem, t);
         t = next;
     }
 }
@@ -402,10 +401,10 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
     if (l1->policy->fini)
         l1->policy->fini(l1, s);
     free_ring(l1, s);
-    free_tables(l1, s, s->next_table);
-    free_tables(l1, s, s->retired_tables);
-    free_tables(l1, s, s->waiting_tables);
-    table_destroy(l1->mem, s->cache, shard_table_locked(s));
+    free_tables(l1, s->next_table);
+    free_tables(l1, s->retired_tables);
+    free_tables(l1, s->waiting_tables);
+    table_destroy(l1->mem, shard_table_locked(s));
     if (s->cache)
         mem_cache_destroy(s->cache);
     pthread_mutex_destroy(&s->lock);

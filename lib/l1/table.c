@@ -77,13 +77,12 @@ void table_clear(_Atomic uint64_t *word)
 
 uint64_t table_extend_bytes(const struct mem *mem)
 {
-    return mem_charge(mem, sizeof(struct l1_bucket));
+    return mem_charge_apart(mem, sizeof(struct l1_bucket));
 }
 
-bool table_extend(struct mem *mem, struct mem_cache *cache, struct l1_table *t,
-                  struct l1_bucket *last)
+bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last)
 {
-    struct l1_bucket *b = mem_alloc(mem, cache, sizeof(*b));
+    struct l1_bucket *b = mem_alloc_apart(mem, sizeof(*b));
     if (!b)
         return false;
     memset(b, 0, sizeof(*b));
@@ -97,7 +96,6 @@ bool table_extend(struct mem *mem, struct mem_cache *cache, struct l1_table *t,
 /* A table that is being filled: no reader sees it yet. */
 struct filling {
     struct mem *mem;
-    struct mem_cache *cache;
     struct l1_table *to;
     uint32_t extends_left;
 };
@@ -105,7 +103,7 @@ struct filling {
 /* An overflow bucket behind `last`; NULL: none is left, or no memory. */
 static struct l1_bucket *filling_extend(struct filling *f, struct l1_bucket *last)
 {
-    if (!f->extends_left || !table_extend(f->mem, f->cache, f->to, last))
+    if (!f->extends_left || !table_extend(f->mem, f->to, last))
         return NULL;
     f->extends_left--;
     return bucket_more(last);
@@ -145,10 +143,9 @@ static bool double_bucket(struct filling *f, struct l1_table *from, uint64_t ind
     return true;
 }
 
-bool table_double(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
-                  struct l1_table *to, uint32_t extend_max)
+bool table_double(struct mem *mem, struct l1_table *from, struct l1_table *to, uint32_t extend_max)
 {
-    struct filling f = {mem, cache, to, extend_max};
+    struct filling f = {mem, to, extend_max};
     for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
         if (!double_bucket(&f, from, index))
             return false;
@@ -168,10 +165,9 @@ static bool place_unpublished(struct filling *f, uint64_t index, uint64_t word)
 }
 
 /* Buckets whose index differs only in the bits that fall away become one. */
-bool table_fold(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
-                struct l1_table *to, uint32_t extend_max)
+bool table_fold(struct mem *mem, struct l1_table *from, struct l1_table *to, uint32_t extend_max)
 {
-    struct filling f = {mem, cache, to, extend_max};
+    struct filling f = {mem, to, extend_max};
     uint64_t mask = (UINT64_C(1) << to->bits) - 1;
     for (uint64_t index = 0; index < UINT64_C(1) << from->bits; index++)
         for (struct l1_bucket *b = &from->buckets[index]; b; b = bucket_more(b))
@@ -205,14 +201,13 @@ size_t table_pages_bytes(const struct l1_table *t)
 uint64_t table_bytes(const struct mem *mem, uint32_t bits)
 {
     size_t size = block_size(bits);
-    return is_pages(size) ? (size + 4095) & ~(size_t)4095 : mem_charge(mem, size);
+    return is_pages(size) ? (size + 4095) & ~(size_t)4095 : mem_charge_apart(mem, size);
 }
 
-struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t bits,
-                              uint32_t base_bits)
+struct l1_table *table_create(struct mem *mem, uint32_t bits, uint32_t base_bits)
 {
     size_t size = block_size(bits);
-    void *block = is_pages(size) ? mem_pages_alloc_of(mem, size) : mem_alloc(mem, cache, size);
+    void *block = is_pages(size) ? mem_pages_alloc_of(mem, size) : mem_alloc_apart(mem, size);
     if (!block)
         return NULL;
     if (is_pages(size))
@@ -229,21 +224,21 @@ struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t
     return t;
 }
 
-static void free_chain(struct mem *mem, struct mem_cache *cache, struct l1_bucket *b)
+static void free_chain(struct mem *mem, struct l1_bucket *b)
 {
     while (b) {
         struct l1_bucket *more = bucket_more(b);
-        mem_free(mem, cache, b, sizeof(*b));
+        mem_free_apart(mem, b, sizeof(*b));
         b = more;
     }
 }
 
-void table_destroy(struct mem *mem, struct mem_cache *cache, struct l1_table *t)
+void table_destroy(struct mem *mem, struct l1_table *t)
 {
     for (uint64_t i = 0; i < UINT64_C(1) << t->bits; i++)
-        free_chain(mem, cache, bucket_more(&t->buckets[i]));
+        free_chain(mem, bucket_more(&t->buckets[i]));
     if (is_pages(t->block_bytes))
         mem_pages_free(t->block, t->block_bytes);
     else
-        mem_free(mem, cache, t->block, t->block_bytes);
+        mem_free_apart(mem, t->block, t->block_bytes);
 }

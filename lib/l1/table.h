@@ -59,10 +59,9 @@ static inline struct l1_bucket *table_bucket(struct l1_table *t, uint64_t hash)
 /* Bytes that table_create() takes. */
 uint64_t table_bytes(const struct mem *mem, uint32_t bits);
 /* Empty and resident; NULL when there is no memory. The caller has charged table_bytes(). */
-struct l1_table *table_create(struct mem *mem, struct mem_cache *cache, uint32_t bits,
-                              uint32_t base_bits);
+struct l1_table *table_create(struct mem *mem, uint32_t bits, uint32_t base_bits);
 /* With its overflow buckets; entries are not its business. */
-void table_destroy(struct mem *mem, struct mem_cache *cache, struct l1_table *t);
+void table_destroy(struct mem *mem, struct l1_table *t);
 
 /* All below REQUIRES(shard lock). */
 
@@ -75,8 +74,7 @@ struct l1_place table_place(struct l1_table *t, uint64_t hash);
 void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e);
 void table_clear(_Atomic uint64_t *word);
 /* Put a charged overflow bucket behind `last`. False: no memory. */
-bool table_extend(struct mem *mem, struct mem_cache *cache, struct l1_table *t,
-                  struct l1_bucket *last);
+bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last);
 uint64_t table_extend_bytes(const struct mem *mem);
 /* The entry of the chain with the fewest hits: what makes room in a chain at its limit. */
 struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash);
@@ -84,8 +82,8 @@ struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash);
  * Fill `to` (empty) from `from`, with at most `extend_max` overflow buckets. False when that is not
  * enough or there is no memory: `to` is then to be destroyed.
  */
-typedef bool table_fill_fn(struct mem *mem, struct mem_cache *cache, struct l1_table *from,
-                           struct l1_table *to, uint32_t extend_max);
+typedef bool table_fill_fn(struct mem *mem, struct l1_table *from, struct l1_table *to,
+                           uint32_t extend_max);
 table_fill_fn table_double; /* to one twice as large */
 table_fill_fn table_fold;   /* to a smaller one */
 /* Bytes that it takes of whole pages; 0: it is in the arena. */

@@ -167,7 +167,7 @@ TEST(a_wrong_tag_or_an_empty_word_is_no_match)
     struct cache c;
     cache_open(&c, 1 << 20, 1);
     struct mem *mem = c.l1->mem;
-    struct l1_table *t = table_create(mem, NULL, 0, 0);
+    struct l1_table *t = table_create(mem, 0, 0);
     REQUIRE(t);
     struct name name;
     struct l1_key key = cache_key(&c, &name, 3);
@@ -187,7 +187,7 @@ TEST(a_wrong_tag_or_an_empty_word_is_no_match)
     }
     key.hash = 0; /* tag 0 must not match empty words */
     CHECK(!bucket_find_rcu(&t->buckets[0], 0, &key));
-    table_destroy(mem, NULL, t);
+    table_destroy(mem, t);
     l1_entry_unref(e);
     cache_close(&c);
 }

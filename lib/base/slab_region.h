@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions of 2 MiB, cut into slabs of one kind; from a block to its slab; pages given back.
+ *
+ * From an address to its region lead two steps of a table of the process: 13 bits, then 14. (What
+ * lay in the region itself would be at the same place in each, so that all of them would fight for
+ * a few sets of the processor's caches.) It is written before a region's first block is given out,
+ * and whoever has a block got it through something that orders: so it is read without a lock.
+ */
+#ifndef NIGH_BASE_SLAB_REGION_H
+#define NIGH_BASE_SLAB_REGION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/slab.h"
+
+#define REGION_SHIFT 21
+#define REGION_BYTES ((size_t)1 << REGION_SHIFT)
+#define SLAB_KINDS 3u
+#define REGION_SLABS_MAX 128u
+#define SLAB_WORDS_MAX 6u /* 341 blocks of 48 B */
+#define SLAB_PAGE_BYTES ((size_t)4096)
+
+enum slab_state { SLAB_FREE, SLAB_CURRENT, SLAB_LISTED, SLAB_FULL, SLAB_DRAINING };
+
+/* Keys: (c) constant  (h) heap's lock while it is free, else its size's lock
+ *       (a) atomic, written as (h), relaxed: read by who looks where it might be, and checks */
+struct slab {
+    struct slab *next, *prev;  /* (h) in its list */
+    _Atomic uint16_t used;     /* (a) blocks that are out */
+    _Atomic uint8_t class;     /* (a) */
+    _Atomic uint8_t state;     /* (a) */
+    uint8_t level;             /* (h) of its list */
+    uint8_t index;             /* (c) in its region */
+    uint8_t touched_pages;     /* (h) so many from its beginning may be resident */
+    uint64_t out[];            /* (h) a bit for each block; as many words as its kind has */
+};
+
+/* Keys: (c) constant  (h) heap's lock */
+struct slab_region {
+    struct slab_region *next, *prev;         /* (h) among those with as many free slabs, about */
+    struct slab_region *all_next, *all_prev; /* (h) */
+    char *base;                              /* (c) */
+    uint64_t free[REGION_SLABS_MAX / 64];    /* (h) a bit for each slab that may be taken */
+    uint64_t warm[REGION_SLABS_MAX / 64];    /* (h) of them, those that are touched */
+    uint16_t free_count;                     /* (h) */
+    uint8_t kind;                            /* (c) */
+    uint8_t level;                           /* (h) of its list */
+    bool whole;                              /* (h) marked for a huge page */
+};
+
+/* By how many slabs are free: 0 none (not listed), 1 the fewest. */
+#define REGION_LEVELS 9u
+
+/* Keys: (c) constant  (h) lock */
+struct slab_regions {
+    struct mem *mem;      /* (c) */
+    bool huge;            /* (c) */
+    pthread_mutex_t lock; /* a leaf */
+    struct slab_region *levels[SLAB_KINDS][REGION_LEVELS]; /* (h) */
+    struct slab_region *all;                               /* (h) */
+    size_t count;                                          /* (h) */
+    size_t apart_bytes;                                    /* (h) */
+    size_t free_touched_pages;                             /* (h) of free slabs */
+    char *map_next; /* (h) where the next region may be, aligned */
+};
+
+void slab_regions_init(struct slab_regions *r, struct mem *mem, bool huge);
+void slab_regions_fini(struct slab_regions *r);
+
+/* A slab that is free, from the fullest region; NULL: no memory. Its state is the caller's then. */
+struct slab *slab_region_take(struct slab_regions *r, unsigned kind);
+/* It has no blocks out, and is in no list. */
+void slab_region_give(struct slab_regions *r, struct slab *slab);
+void slab_regions_trim(struct slab_regions *r);
+
+unsigned slab_kind_of(unsigned class);
+size_t slab_bytes(unsigned kind);
+unsigned slab_words(unsigned kind);
+/* Of a block that is out. */
+struct slab_region *slab_region_of(const void *block);
+unsigned slab_count(unsigned kind); /* in a region */
+struct slab *slab_at(struct slab_region *region, unsigned index);
+struct slab_region *slab_region_with(struct slab *slab, unsigned kind);
+
+/* What lies in a slab of this region: its number. */
+static inline unsigned slab_index_of(const struct slab_region *region, const void *block)
+{
+    return (unsigned)(((uintptr_t)block & (REGION_BYTES - 1)) / slab_bytes(region->kind));
+}
+
+#endif
