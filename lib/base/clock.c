@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Relaxed: either function is right. */
-_Atomic(clock_gettime_fn *) clock_gettime_direct = clock_gettime;
+struct clock_direct clock_direct = {clock_gettime};
 
 /* The names are the kernel's, by architecture: vdso(7). Where there is none (valgrind, another
  * libc, a program without a dynamic linker) libc's stays. */
@@ -25,7 +25,7 @@ void clock_find_direct(void)
         if (!found)
             continue;
         memcpy(&function, &found, sizeof(function)); /* what POSIX means by converting it */
-        atomic_store_explicit(&clock_gettime_direct, function, memory_order_relaxed);
+        atomic_store_explicit(&clock_direct.gettime, function, memory_order_relaxed);
         break;
     }
 }

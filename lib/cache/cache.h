@@ -57,14 +57,14 @@ struct rules {
     bool run_on_worker;
 };
 
-/* Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
+/* On lines of its own. Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
 struct nigh_space {
-    /* read by every hit */
+    /* read by every hit: nothing on these lines is written while calls are made */
     struct l1_space l1;         /* (c) */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
     uint32_t plain_forks;       /* (c) cache_takes_plain(); but see cache_stop_plain() */
-    struct stats stats;         /* its id */
+    struct stats stats;         /* (c) -> */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
     char schema[NIGH_NAME_MAX + 1]; /* (c) */
@@ -72,55 +72,62 @@ struct nigh_space {
     nigh_loader_fn loader;      /* (c) */
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
-    _Atomic uint32_t loads;     /* (a) running now */
-    _Atomic uint32_t refreshes; /* (a) flights behind callers, from their first request on */
     struct coherence_schema registered; /* with Redis */
+
+    /* written with every load */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t loads; /* (a) running now */
+    _Atomic uint32_t refreshes; /* (a) flights behind callers, from their first request on */
 };
 
+/* On lines of its own. Keys: as above */
 struct nigh {
-    /* read by every hit */
+    /* read by every hit, and by misses: nothing here is written while calls are made */
     struct l1 *l1;                              /* (c) */
     const _Atomic uint64_t *trusted_until;      /* (c) -> (a) */
     struct clock clock;                         /* (c) */
     _Atomic uint32_t fork_count;                /* (a) forks of this process before the open */
     bool doubt_is_miss;                         /* (c) */
-
+    uint32_t group_slots;                       /* (c) */
+    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
     struct env env;                             /* (c) */
     struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
-    struct stats stats;                         /* what belongs to no space */
+    struct stats stats;                         /* (c) -> what belongs to no space */
     struct l2 *l2;                              /* (c) NULL: L1 only */
     struct coherence *coherence;                /* (c) NULL: L1 only */
     struct flight_table *flights;               /* (c) */
-    struct workers workers;
-    struct failures failures;
-    struct leases leases;
-    struct tickets tickets;
-    struct callbacks callbacks;
-    _Atomic uint32_t refs;                      /* pair(cache.refs): see cache_unref() */
-    struct service keeper;
-    struct service reclaimer;
     struct drive *drive;                        /* (c) without own threads; else NULL */
-    _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
-    _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
-    _Atomic bool closing;                       /* (a) no new fill, no new refresh */
-    _Atomic bool closed;                        /* (a) a log hook's questions are refused */
-    _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
-    _Atomic uint32_t sent_behind;               /* (a) see cache_note_sent() */
-    uint32_t group_slots;                       /* (c) */
-    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
     _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
     _Atomic uint32_t lease_ms;                  /* (a) the same */
+    _Atomic bool closing;                       /* (a) no new fill, no new refresh */
+    _Atomic bool closed;                        /* (a) a log hook's questions are refused */
+    _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
+    _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
+    _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
     struct nigh_space_options space_defaults;   /* (c) */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
 
     pthread_mutex_t spaces_lock;                /* for opening and nigh_set(); readers: the count */
     _Atomic uint32_t space_count;               /* (a) released after the slot is set */
     struct nigh_space *spaces[SPACES_MAX];      /* (c) below space_count */
+
+    /* written by misses and by the threads behind: each from a line of its own */
+    _Alignas(CACHE_LINE_BYTES) struct workers workers;
+    _Alignas(CACHE_LINE_BYTES) struct failures failures;
+    _Alignas(CACHE_LINE_BYTES) struct leases leases;
+    _Alignas(CACHE_LINE_BYTES) struct tickets tickets;
+    _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
+    struct service keeper;
+    struct service reclaimer;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
 };
 
 /* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
-extern NIGH_HIDDEN _Atomic uint32_t cache_fork_count;
+struct cache_forks {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count; /* (a) read by every hit: on its own line */
+};
+extern NIGH_HIDDEN struct cache_forks cache_forks;
 
 /* A key as L2 names it, and the hash of that, which its envelope bears. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
@@ -148,7 +155,7 @@ static inline bool cache_call_fits(const struct nigh_call *call)
 /* Whether no call can be served: it is another process's cache, or has closed. One compare. */
 static inline bool cache_is_gone(const struct nigh *cache)
 {
-    return NIGH_UNLIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) !=
+    return NIGH_UNLIKELY(atomic_load_explicit(&cache_forks.count, memory_order_relaxed) !=
                          atomic_load_explicit(&cache->fork_count, memory_order_relaxed));
 }
 /* Returns the error for a cache that is gone: NIGH_EFORKED or NIGH_ECLOSED. */
@@ -172,7 +179,7 @@ static inline int cache_check_open(const struct nigh *cache)
  * field is the cache's fork_count, or a number that is never reached. */
 static inline bool cache_takes_plain(const struct nigh_space *space)
 {
-    return NIGH_LIKELY(atomic_load_explicit(&cache_fork_count, memory_order_relaxed) ==
+    return NIGH_LIKELY(atomic_load_explicit(&cache_forks.count, memory_order_relaxed) ==
                        space->plain_forks);
 }
 /* No read goes the short way any more. Reads may be under way, of loaders that return late: each

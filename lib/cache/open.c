@@ -24,11 +24,11 @@
 #define CLOSE_PATIENCE_NS (900 * NS_PER_MS) /* after the last deadline of what runs */
 #define CLOSE_LAST_NS (100 * NS_PER_MS)     /* then for what is on its way to Redis */
 
-_Atomic uint32_t cache_fork_count;
+struct cache_forks cache_forks;
 
 static void count_fork(void)
 {
-    atomic_fetch_add_explicit(&cache_fork_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cache_forks.count, 1, memory_order_relaxed);
 }
 
 static void watch_forks(void)
@@ -190,7 +190,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->lease_ms = o->lease_ms;
     cache->space_defaults = o->space;
     strcpy(cache->default_schema, o->space.schema ? o->space.schema : "1");
-    cache->fork_count = atomic_load_explicit(&cache_fork_count, memory_order_relaxed);
+    cache->fork_count = atomic_load_explicit(&cache_forks.count, memory_order_relaxed);
 }
 
 static int check_names(const struct nigh_options *o)
@@ -297,9 +297,10 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     if (rc != 0)
         return rc;
     pthread_once(&once, watch_forks);
-    struct nigh *cache = calloc(1, sizeof(*cache));
+    struct nigh *cache = aligned_alloc(CACHE_LINE_BYTES, sizeof(*cache));
     if (!cache)
         return NIGH_ENOMEM;
+    memset(cache, 0, sizeof(*cache));
     rc = init_env(cache, &o, seams);
     if (rc != 0)
         goto undo_alloc;

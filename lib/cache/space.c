@@ -77,11 +77,11 @@ static struct rules rules_of(const struct nigh_space_options *own,
 
 static struct nigh_space *create(struct nigh *cache, const char *name, const char *schema)
 {
-    struct nigh_space *space = mem_alloc_zero(cache->env.mem, sizeof(*space));
+    struct nigh_space *space = mem_lines_alloc_zero(cache->env.mem, sizeof(*space));
     if (!space)
         return NULL;
     if (stats_init(&space->stats, cache->env.mem) != 0) {
-        mem_free(cache->env.mem, NULL, space, sizeof(*space));
+        mem_lines_free(cache->env.mem, space, sizeof(*space));
         return NULL;
     }
     space->cache = cache;
@@ -115,7 +115,7 @@ static void destroy(struct nigh_space *space)
 {
     struct mem *mem = space->cache->env.mem;
     stats_fini(&space->stats);
-    mem_free(mem, NULL, space, sizeof(*space));
+    mem_lines_free(mem, space, sizeof(*space));
 }
 
 static int open_locked(struct nigh *cache, const char *name, const char *schema,

@@ -33,7 +33,7 @@ static void destroy(struct coherence *c)
         mem_pages_free(c->groups, c->config.group_slots * sizeof(*c->groups));
     pthread_mutex_destroy(&c->mail_lock);
     pthread_mutex_destroy(&c->apply_lock);
-    mem_free(mem, NULL, c, sizeof(*c));
+    mem_lines_free(mem, c, sizeof(*c));
 }
 
 void coherence_unref(struct coherence *c)
@@ -56,7 +56,7 @@ static int make_tables(struct coherence *c)
 
 int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence)
 {
-    struct coherence *c = mem_alloc_zero(config->env->mem, sizeof(*c));
+    struct coherence *c = mem_lines_alloc_zero(config->env->mem, sizeof(*c));
     if (!c)
         return NIGH_ENOMEM;
     c->config = *config;

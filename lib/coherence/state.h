@@ -133,7 +133,7 @@ struct coherence_queue {
 };
 
 /* Keys: (c) constant after open  (l) apply lock  (e) written under the apply lock, read between two
- *       looks at epoch  (m) mail lock  (a) atomic */
+ *       looks at epoch  (m) mail lock  (a) atomic. On lines of its own */
 struct coherence {
     struct coherence_config config; /* (c) */
     uint64_t incarnation;           /* (c) of this node in frames */
@@ -157,9 +157,12 @@ struct coherence {
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
     struct coherence_call *own;     /* (l) own calls, direct-mapped by id */
 
-    _Atomic uint64_t trusted_until; /* (a) written by the keeper */
+    /* read by every hit; written with each beat, and nothing else on this line */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t trusted_until; /* (a) written by the keeper */
     _Atomic uint64_t server_offset_ms; /* (a) server's wall time - coarse clock; 0: never told */
-    _Atomic uint64_t calls;         /* (a) ids given to changes */
+
+    /* written with each change */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t calls; /* (a) ids given to changes */
     _Atomic uint32_t rounds;        /* (a) futex word: bumped when a clock is taken */
 
     struct coherence_beat beat;

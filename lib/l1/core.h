@@ -43,8 +43,16 @@ struct l1 {
     struct mem *mem;                /* (c) arena of entries and tables */
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
+    void (*poke)(void *arg);        /* (c) after the first store */
+    void *poke_arg;                 /* (c) */
+    uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */
+    uint64_t fixed_bytes;           /* (c) floors, shards, this */
+    uint64_t least_bytes;           /* (c) a lower cap is refused */
+    size_t shards_block_bytes;      /* (c) with the words of their tables */
+    uint16_t space_slots[L1_SPACES_MAX + 1]; /* (c) from l1_space_init() on: the space's group */
+
     /* limits of now: each stands for itself, so it is no harm to see an old one beside a new one */
-    _Atomic uint64_t cap_bytes;       /* (a) */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t cap_bytes; /* (a) */
     _Atomic uint64_t limbo_cap_bytes; /* (a) */
     _Atomic uint64_t limbo_much_bytes;      /* (a) so much, and the next pass begins at once */
     _Atomic uint64_t limbo_allowance_bytes; /* (a) a shard's part of its count, ahead of need */
@@ -53,19 +61,13 @@ struct l1 {
     _Atomic uint32_t entries_mean;    /* (a) of a shard, at the reclaimer's last pass */
     _Atomic uint64_t reserve_bytes;   /* (a) what a shard may keep borrowed but unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
-    uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */
-    uint64_t fixed_bytes;             /* (c) floors, shards, this */
-    uint64_t least_bytes;             /* (c) a lower cap is refused */
-    size_t shards_block_bytes;      /* (c) with the words of their tables */
-    void (*poke)(void *arg);        /* (c) after the first store */
-    void *poke_arg;                 /* (c) */
-    pthread_mutex_t reclaim_lock;   /* one reclaimer at a time; outermost */
+    /* one reclaimer at a time; outermost */
+    _Alignas(CACHE_LINE_BYTES) pthread_mutex_t reclaim_lock;
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
     struct l1_shrink shrink;
 
     struct l1_floors floors;
-    uint16_t space_slots[L1_SPACES_MAX + 1]; /* (c) from l1_space_init() on: the space's group */
     struct shadows shadows; /* lfu */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */

@@ -112,7 +112,7 @@ static void leave_locked(struct stats_block *b) REQUIRES(lock)
     atomic_store_explicit(slot_locked(b->set, b->thread), NULL, memory_order_relaxed);
     b->thread = NULL;
     unlink_locked(b);
-    link_locked(b, &b->set->free);
+    link_locked(b, &b->set->set->free);
 }
 
 static struct stats_block *create_locked(struct stats *s) REQUIRES(lock)
@@ -121,15 +121,15 @@ static struct stats_block *create_locked(struct stats *s) REQUIRES(lock)
     if (!b)
         return NULL;
     b->set = s;
-    b->next = s->blocks;
-    s->blocks = b;
-    link_locked(b, &s->free);
+    b->next = s->set->blocks;
+    s->set->blocks = b;
+    link_locked(b, &s->set->free);
     return b;
 }
 
 static struct stats_block *take_locked(struct stats *s, struct stats_thread *t) REQUIRES(lock)
 {
-    struct stats_block *b = s->free ? s->free : create_locked(s);
+    struct stats_block *b = s->set->free ? s->set->free : create_locked(s);
     if (!b)
         return NULL;
     unlink_locked(b);
@@ -209,7 +209,7 @@ static bool make_table_locked(struct stats *s, uint32_t numbers) REQUIRES(lock)
 static bool grow_locked(void) REQUIRES(lock)
 {
     uint32_t wanted = 2 * (room + 2) - 2;
-    for (struct stats *s = sets; s && room < ROOM_MOST; s = s->next)
+    for (struct stats *s = sets; s && room < ROOM_MOST; s = s->set->next)
         if (table_locked(s)->room < wanted && !make_table_locked(s, wanted))
             return false;
     if (room < ROOM_MOST)
@@ -256,38 +256,45 @@ static struct stats_thread *this_thread_locked(void) REQUIRES(lock)
 
 /* ---- sets ---- */
 
-#define SHARED_BYTES (STATS_COUNTER_COUNT * sizeof(_Atomic uint64_t))
+static void list_locked(struct stats *s) REQUIRES(lock)
+{
+    s->set->next = sets;
+    s->set->link = &sets;
+    if (sets)
+        sets->set->link = &s->set->next;
+    sets = s;
+}
+
+static void unlist_locked(struct stats *s) REQUIRES(lock)
+{
+    *s->set->link = s->set->next;
+    if (s->set->next)
+        s->set->next->set->link = s->set->link;
+}
 
 int stats_init(struct stats *s, struct mem *mem)
 {
     pthread_once(&once, prepare);
     memset(s, 0, sizeof(*s));
     s->mem = mem;
-    s->shared = mem_lines_alloc_zero(mem, SHARED_BYTES);
-    if (!s->shared)
+    s->set = mem_lines_alloc_zero(mem, sizeof(*s->set));
+    if (!s->set)
         return NIGH_ENOMEM;
     pthread_mutex_lock(&lock);
     bool made = make_table_locked(s, room);
-    if (made) {
-        s->next = sets;
-        s->link = &sets;
-        if (s->next)
-            s->next->link = &s->next;
-        sets = s;
-    }
+    if (made)
+        list_locked(s);
     pthread_mutex_unlock(&lock);
     if (!made)
-        mem_lines_free(mem, s->shared, SHARED_BYTES);
+        mem_lines_free(mem, s->set, sizeof(*s->set));
     return made ? 0 : NIGH_ENOMEM;
 }
 
 static void forget(struct stats *s)
 {
     pthread_mutex_lock(&lock);
-    *s->link = s->next;
-    if (s->next)
-        s->next->link = s->link;
-    for (struct stats_block *b = s->blocks; b; b = b->next)
+    unlist_locked(s);
+    for (struct stats_block *b = s->set->blocks; b; b = b->next)
         unlink_locked(b); /* from its thread, which need not know */
     pthread_mutex_unlock(&lock);
 }
@@ -295,9 +302,9 @@ static void forget(struct stats *s)
 void stats_fini(struct stats *s)
 {
     forget(s);
-    while (s->blocks) {
-        struct stats_block *b = s->blocks;
-        s->blocks = b->next;
+    while (s->set->blocks) {
+        struct stats_block *b = s->set->blocks;
+        s->set->blocks = b->next;
         mem_lines_free(s->mem, b, sizeof(*b));
     }
     struct table *table = table_locked(s);
@@ -306,7 +313,7 @@ void stats_fini(struct stats *s)
         mem_lines_free(s->mem, table, table_size(table->room));
         table = smaller;
     }
-    mem_lines_free(s->mem, s->shared, SHARED_BYTES);
+    mem_lines_free(s->mem, s->set, sizeof(*s->set));
 }
 
 static struct stats_block *own_block(struct stats *s)
@@ -324,13 +331,13 @@ void stats_add_slow(struct stats *s, enum stats_counter c, uint64_t n)
     if (b)
         stats_block_add(b, c, n);
     else
-        atomic_fetch_add_explicit(&s->shared[c], n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->set->shared[c], n, memory_order_relaxed);
 }
 
 static uint64_t sum_locked(const struct stats *s, enum stats_counter c) REQUIRES(lock)
 {
-    uint64_t sum = atomic_load_explicit(&s->shared[c], memory_order_relaxed);
-    for (const struct stats_block *b = s->blocks; b; b = b->next)
+    uint64_t sum = atomic_load_explicit(&s->set->shared[c], memory_order_relaxed);
+    for (const struct stats_block *b = s->set->blocks; b; b = b->next)
         sum += atomic_load_explicit(&b->counts[c], memory_order_relaxed);
     return sum;
 }

@@ -50,17 +50,21 @@ struct stats_block {
  * who reads it without */
 typedef _Atomic(struct stats_block *) stats_slot_t; /* (r) */
 
-/* Keys: (c) constant after init  (l) lock in stats.c  (r) as above */
+/* What changes as threads and sets come and go. On lines of its own. Keys: (l) lock in stats.c */
+struct stats_set {
+    struct stats_block *blocks; /* (l) */
+    struct stats_block *free;   /* (l) of them, those that nobody has */
+    struct stats *next;         /* (l) of all sets */
+    struct stats **link;        /* (l) what points to it there */
+    _Atomic uint64_t shared[STATS_COUNTER_COUNT]; /* with atomic adds: no memory for a block */
+};
+
+/* Keys: (c) constant after init  (r) as above */
 struct stats {
     struct mem *mem;               /* (c) */
     _Atomic(stats_slot_t *) slots; /* (r) pair(stats.slots); by number; [0] is nobody's: NULL.
                                     * All that a count reads of a set */
-    struct stats_block *blocks;    /* (l) */
-    struct stats_block *free;      /* (l) of them, those that nobody has */
-    struct stats *next;            /* (l) of all sets */
-    struct stats **link;           /* (l) what points to it there */
-    _Atomic uint64_t *shared;      /* (c) by counter, with atomic adds: when there is no memory for
-                                    * a block. On lines of its own */
+    struct stats_set *set;         /* (c) -> (l) */
 };
 
 /* This thread's number; 0: none yet. */

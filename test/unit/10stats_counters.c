@@ -24,7 +24,7 @@ static void open_set(struct stats *s)
 static unsigned block_count(const struct stats *s)
 {
     unsigned count = 0;
-    for (const struct stats_block *b = s->blocks; b; b = b->next)
+    for (const struct stats_block *b = s->set->blocks; b; b = b->next)
         count++;
     return count;
 }
@@ -106,7 +106,7 @@ TEST(no_count_of_any_thread_is_lost)
     pthread_join(watcher, NULL);
     CHECK_EQ(stats_read(&shared_set, STATS_LOAD), THREADS * COUNTS);
     CHECK_EQ(stats_read(&shared_set, STATS_BEAT), 2 * THREADS * COUNTS);
-    CHECK_EQ(atomic_load(&shared_set.shared[STATS_LOAD]), 0); /* nobody had to share */
+    CHECK_EQ(atomic_load(&shared_set.set->shared[STATS_LOAD]), 0); /* nobody had to share */
     stats_fini(&shared_set);
 }
 
@@ -194,7 +194,8 @@ static int child(struct stats *parents)
     alarm(30); /* a child that hangs ends, and not with 0 */
     open_set(&s);
     stats_count(&s, STATS_LOAD);
-    return stats_read(&s, STATS_LOAD) == 1 && parents->free && !parents->free->next_of ? 0 : 1;
+    const struct stats_block *free = parents->set->free;
+    return stats_read(&s, STATS_LOAD) == 1 && free && !free->next_of ? 0 : 1;
 }
 
 TEST(child_can_open_and_count)
@@ -240,7 +241,7 @@ TEST(without_memory_counts_are_shared)
     open_set(&s);
     run_thread(count_without_memory, &s);
     CHECK_EQ(stats_read(&s, STATS_LOAD), 3);
-    CHECK_GE(atomic_load(&s.shared[STATS_LOAD]), 1);
+    CHECK_GE(atomic_load(&s.set->shared[STATS_LOAD]), 1);
     stats_fini(&s);
 }
 
@@ -263,7 +264,7 @@ TEST(set_without_memory_is_not_opened)
 static bool is_shared(const struct stats *s)
 {
     for (int i = 0; i < STATS_COUNTER_COUNT; i++)
-        if (atomic_load(&s->shared[i]) != 0)
+        if (atomic_load(&s->set->shared[i]) != 0)
             return true;
     return false;
 }

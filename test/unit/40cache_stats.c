@@ -141,7 +141,7 @@ static void put_and_get(struct nigh_space *s, int times)
 static bool has_shared_counts(const struct nigh_space *s)
 {
     for (int i = 0; i < STATS_COUNTER_COUNT; i++)
-        if (atomic_load(&s->stats.shared[i]) != 0)
+        if (atomic_load(&s->stats.set->shared[i]) != 0)
             return true;
     return false;
 }
