@@ -380,7 +380,7 @@ static struct nigh_space *held_space(struct world *w)
 static void check_given_back(const struct redis *server, const char *lease)
 {
     long long left_ms = redis_integer(server, "PTTL %s", lease);
-    if (left_ms > 400)
+    if (left_ms > 1500)
         CHECK_WITHIN((uint64_t)left_ms - 300, redis_integer(server, "EXISTS %s", lease) == 0);
 }
 

@@ -245,6 +245,7 @@ static void set_up(const struct plan *plan)
     /* Else well below the load deadline: a lease whose fill a stopped Redis has lost must run out
      * before those who wait for it do. */
     o.lease_ms = plan->lease_ms ? plan->lease_ms : 1000;
+    o.space.load_deadline_ms = 2 * plan->lease_ms; /* of which a lease takes half at most */
     o.l2_deadline_ms = plan->l2_deadline_ms;
     for (int i = 0; i < 2; i++) {
         o.redis_uri = plan->relayed && i == 0 ? t.relay.uri : t.server.uri;
