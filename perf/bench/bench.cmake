@@ -4,7 +4,8 @@
 
 # The arithmetic of the harness, apart: a test checks it by hand.
 add_library(perf_bench_maths STATIC EXCLUDE_FROM_ALL
-    bench/keys.c bench/loop.c bench/measure.c bench/results.c bench/simulate.c)
+    bench/keys.c bench/loop.c bench/measure.c bench/results.c bench/simulate.c
+    bench/trace_make.c)
 target_link_libraries(perf_bench_maths PUBLIC perf_support)
 if(TARGET 81perf_maths)
     target_link_libraries(81perf_maths PRIVATE perf_bench_maths)

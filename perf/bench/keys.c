@@ -38,10 +38,10 @@ void value_make(uint32_t number, void *buffer, size_t size)
 
 /* ---- Zipf ---- */
 
-void zipf_weights(uint32_t *weights, uint32_t count)
+void zipf_weights(uint32_t *weights, uint32_t count, double exponent)
 {
     for (uint32_t i = 0; i < count; i++)
-        weights[i] = (uint32_t)lround(UINT32_MAX / pow(i + 1.0, ZIPF_EXPONENT));
+        weights[i] = (uint32_t)lround(UINT32_MAX / pow(i + 1.0, exponent));
 }
 
 double zipf_share(uint32_t rank, uint32_t count)
@@ -73,7 +73,7 @@ static void fill_zipf(struct sequence *s, uint32_t entries, struct random_stream
     struct sampler sampler;
     uint32_t *weights = must_alloc(entries, sizeof(*weights));
     uint32_t *place = scatter(entries);
-    zipf_weights(weights, entries);
+    zipf_weights(weights, entries, ZIPF_EXPONENT);
     sampler_init(&sampler, weights, entries);
     for (uint64_t i = 0; i < s->length; i++)
         key_make(place[sampler_draw(&sampler, r)], &s->steps[i]);

@@ -27,9 +27,9 @@ void sequence_make(struct sequence *s, enum keys_order order, uint32_t entries, 
                    uint64_t seed);
 void sequence_free(struct sequence *s);
 
-/* Weights of ranks 0 .. count - 1, in proportion to 1 / (rank + 1)^ZIPF_EXPONENT. */
-void zipf_weights(uint32_t *weights, uint32_t count);
-/* The share of all draws that rank should have. */
+/* Weights of ranks 0 .. count - 1, in proportion to 1 / (rank + 1)^exponent. */
+void zipf_weights(uint32_t *weights, uint32_t count, double exponent);
+/* The share of all draws that rank should have, with ZIPF_EXPONENT. */
 double zipf_share(uint32_t rank, uint32_t count);
 
 /* Zeroed memory in 2 MiB pages, where the kernel has them: the harness' own misses are few. */

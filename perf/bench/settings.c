@@ -19,7 +19,7 @@ static const char usage[] =
     "  memory    bytes per entry beyond key and value; the accounting against the allocator's\n"
     "  resize    how long a lock is held while a shard doubles; readers meanwhile\n"
     "  limbo     memory while a reader is stuck, and while values are held\n"
-    "  trace     FILE.t8.zst...   hit ratio, beside exact LRU and the optimum\n"
+    "  trace     [FILE.t8.zst...]  hit ratio, beside exact LRU, GDSF and the optimum\n"
     "  bars      all but trace, and which bars are met\n"
     "\n"
     "  --rounds N         counted rounds, after one that is not (5)\n"
@@ -33,6 +33,8 @@ static const char usage[] =
     "  --bytes N          trace: capacity in bytes of payload\n"
     "  --policy NAME      trace: of L1 (its default)\n"
     "  --shards N         trace: of L1 (1)\n"
+    "  --generate SPEC    trace: make one, name=value,...: keys (100000), requests (2000000),\n"
+    "                     zipf (0.9), small (0.7: popular objects are small), seed (1)\n"
     "  --reference FILE   trace: CSV trace,cache_size,unit,policy,hit_ratio: its sizes are run\n"
     "  --help             this text\n"
     "\n"
@@ -41,7 +43,7 @@ static const char usage[] =
 
 enum choice {
     OPT_ROUNDS = 1, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS,
-    OPT_BYTES, OPT_POLICY, OPT_SHARDS, OPT_REFERENCE, OPT_CACHE, OPT_HELP
+    OPT_BYTES, OPT_POLICY, OPT_SHARDS, OPT_GENERATE, OPT_REFERENCE, OPT_CACHE, OPT_HELP
 };
 
 static const struct option options[] = {
@@ -56,6 +58,7 @@ static const struct option options[] = {
     {"bytes", required_argument, NULL, OPT_BYTES},
     {"policy", required_argument, NULL, OPT_POLICY},
     {"shards", required_argument, NULL, OPT_SHARDS},
+    {"generate", required_argument, NULL, OPT_GENERATE},
     {"reference", required_argument, NULL, OPT_REFERENCE},
     {"cache", required_argument, NULL, OPT_CACHE}, /* what every command is given; not used here */
     {"help", no_argument, NULL, OPT_HELP},
@@ -108,6 +111,7 @@ static void take(struct settings *s, int choice, const char *name, const char *t
     case OPT_BYTES: b->bytes = number(name, text, 1, UINT64_MAX >> 16); break;
     case OPT_POLICY: b->policy = text; break;
     case OPT_SHARDS: b->shards = (uint32_t)number(name, text, 1, 65536); break;
+    case OPT_GENERATE: b->generate = text; break;
     case OPT_REFERENCE: b->reference = text; break;
     case OPT_CACHE: break;
     case OPT_HELP: fputs(usage, stdout); exit(0);

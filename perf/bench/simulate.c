@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * Exact LRU as a list through arrays; Belady with a heap of next uses.
+ * Exact LRU as a list through arrays; Belady and GDSF with a heap of who leaves next.
  */
 #include "bench/simulate.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "support/fail.h"
+
+void trace_free(struct trace *t)
+{
+    free(t->requests);
+    *t = (struct trace){0};
+}
 
 /* ---- LRU ---- */
 
@@ -96,6 +103,86 @@ uint64_t simulate_lru_bytes(const struct trace *t, uint64_t capacity_bytes)
     return lru_run(t, capacity_bytes, true);
 }
 
+/* ---- who leaves next ---- */
+
+struct turn {
+    uint64_t rank; /* of the key, when this was pushed: the highest leaves first */
+    uint32_t key;
+};
+
+/* A heap with the highest rank on top. A hit pushes the key anew; the older word is passed over
+ * when it comes to the top. */
+struct heap {
+    struct turn *turns;
+    size_t count, room;
+};
+
+static void heap_push(struct heap *h, struct turn turn)
+{
+    if (h->count == h->room) {
+        h->room = h->room ? 2 * h->room : 1024;
+        h->turns = must_grow(h->turns, h->room, sizeof(*h->turns));
+    }
+    size_t i = h->count++;
+    for (; i > 0 && h->turns[(i - 1) / 2].rank < turn.rank; i = (i - 1) / 2)
+        h->turns[i] = h->turns[(i - 1) / 2];
+    h->turns[i] = turn;
+}
+
+static struct turn heap_pop(struct heap *h)
+{
+    struct turn top = h->turns[0];
+    struct turn last = h->turns[--h->count];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < h->count; i = child) {
+        if (child + 1 < h->count && h->turns[child + 1].rank > h->turns[child].rank)
+            child++;
+        if (h->turns[child].rank <= last.rank)
+            break;
+        h->turns[i] = h->turns[child];
+    }
+    h->turns[i] = last;
+    return top;
+}
+
+struct ranked {
+    struct heap heap;
+    uint64_t *ranks; /* of each key */
+    bool *cached;
+};
+
+static struct ranked ranked_new(const struct trace *t)
+{
+    return (struct ranked){.ranks = must_alloc(t->unique, sizeof(uint64_t)),
+                           .cached = must_alloc(t->unique, sizeof(bool))};
+}
+
+static void ranked_free(struct ranked *r)
+{
+    free(r->heap.turns);
+    free(r->ranks);
+    free(r->cached);
+}
+
+/* It is cached, and its rank is this. */
+static void ranked_set(struct ranked *r, uint32_t key, uint64_t rank)
+{
+    r->cached[key] = true;
+    r->ranks[key] = rank;
+    heap_push(&r->heap, (struct turn){rank, key});
+}
+
+static uint32_t ranked_evict(struct ranked *r)
+{
+    for (;;) {
+        struct turn top = heap_pop(&r->heap);
+        if (r->cached[top.key] && r->ranks[top.key] == top.rank) {
+            r->cached[top.key] = false;
+            return top.key;
+        }
+    }
+}
+
 /* ---- Belady ---- */
 
 #define NEVER UINT32_MAX
@@ -115,87 +202,72 @@ static uint32_t *next_uses(const struct trace *t)
     return next;
 }
 
-struct use {
-    uint32_t at; /* next use of the key, when this was pushed */
-    uint32_t key;
-};
-
-/* A heap with the latest use on top. A hit pushes the key anew; the older word is passed over when
- * it comes to the top. */
-struct heap {
-    struct use *uses;
-    size_t count, room;
-};
-
-static void heap_push(struct heap *h, struct use u)
-{
-    if (h->count == h->room) {
-        h->room = h->room ? 2 * h->room : 1024;
-        h->uses = must_grow(h->uses, h->room, sizeof(*h->uses));
-    }
-    size_t i = h->count++;
-    for (; i > 0 && h->uses[(i - 1) / 2].at < u.at; i = (i - 1) / 2)
-        h->uses[i] = h->uses[(i - 1) / 2];
-    h->uses[i] = u;
-}
-
-static struct use heap_pop(struct heap *h)
-{
-    struct use top = h->uses[0];
-    struct use last = h->uses[--h->count];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < h->count; i = child) {
-        if (child + 1 < h->count && h->uses[child + 1].at > h->uses[child].at)
-            child++;
-        if (h->uses[child].at <= last.at)
-            break;
-        h->uses[i] = h->uses[child];
-    }
-    h->uses[i] = last;
-    return top;
-}
-
-struct belady {
-    struct heap heap;
-    uint32_t *due;  /* next use of each key */
-    bool *cached;
-    uint64_t used;
-};
-
-static void belady_evict(struct belady *b)
-{
-    for (;;) {
-        struct use top = heap_pop(&b->heap);
-        if (b->cached[top.key] && b->due[top.key] == top.at) {
-            b->cached[top.key] = false;
-            b->used--;
-            return;
-        }
-    }
-}
-
 uint64_t simulate_belady(const struct trace *t, uint64_t capacity)
 {
-    struct belady b = {.due = must_alloc(t->unique, sizeof(*b.due)),
-                       .cached = must_alloc(t->unique, sizeof(*b.cached))};
+    struct ranked cache = ranked_new(t);
     uint32_t *next = next_uses(t);
-    uint64_t hits = 0;
+    uint64_t hits = 0, used = 0;
     for (size_t i = 0; i < t->count && capacity > 0; i++) {
         uint32_t key = t->requests[i].key;
-        if (b.cached[key]) {
+        if (cache.cached[key])
             hits++;
-        } else {
-            if (b.used == capacity)
-                belady_evict(&b);
-            b.cached[key] = true;
-            b.used++;
-        }
-        b.due[key] = next[i];
-        heap_push(&b.heap, (struct use){next[i], key});
+        else if (used < capacity)
+            used++;
+        else
+            ranked_evict(&cache);
+        ranked_set(&cache, key, next[i]);
     }
     free(next);
-    free(b.heap.uses);
-    free(b.due);
-    free(b.cached);
+    ranked_free(&cache);
+    return hits;
+}
+
+/* ---- GDSF ---- */
+
+/* High for what is worth little. Doubles above 0 are in the order of their bits. */
+static uint64_t rank_of_worth(double worth)
+{
+    uint64_t bits;
+    memcpy(&bits, &worth, sizeof(bits));
+    return ~bits;
+}
+
+static double worth_of_rank(uint64_t rank)
+{
+    double worth;
+    uint64_t bits = ~rank;
+    memcpy(&worth, &bits, sizeof(worth));
+    return worth;
+}
+
+uint64_t simulate_gdsf(const struct trace *t, uint64_t capacity_bytes)
+{
+    struct ranked cache = ranked_new(t);
+    uint32_t *asked = must_alloc(t->unique, sizeof(*asked)); /* since it came */
+    uint32_t *sizes = must_alloc(t->unique, sizeof(*sizes));
+    uint64_t hits = 0, used = 0;
+    double clock = 0; /* what the last one that left was worth */
+    for (size_t i = 0; i < t->count; i++) {
+        const struct request *q = &t->requests[i];
+        if (cache.cached[q->key]) {
+            hits++;
+            asked[q->key]++;
+        } else {
+            if (q->size > capacity_bytes)
+                continue;
+            while (used + q->size > capacity_bytes) {
+                uint32_t victim = ranked_evict(&cache);
+                used -= sizes[victim];
+                clock = worth_of_rank(cache.ranks[victim]);
+            }
+            used += q->size;
+            sizes[q->key] = q->size;
+            asked[q->key] = 1;
+        }
+        ranked_set(&cache, q->key, rank_of_worth(clock + (double)asked[q->key] / sizes[q->key]));
+    }
+    ranked_free(&cache);
+    free(asked);
+    free(sizes);
     return hits;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * `trace`: what share of real requests does nigh answer from its memory, beside exact LRU and the
- * best that any policy could?
+ * `trace`: what share of requests does nigh answer from its memory, beside exact LRU, GDSF (where
+ * the cap is in bytes) and the best that any policy could (where it is on the count)?
  *
- * Files are replayed through the public API in a cache without Redis: get, and on a miss put. It
- * runs in the mode without own threads, ticked by this one, so the same file gives the same hits.
+ * Traces are replayed through the public API in a cache without Redis: get, and on a miss put. It
+ * runs in the mode without own threads, ticked by this one, so the same trace gives the same hits.
  *
  * A capacity in objects is l1.entries. One in bytes is of payload, while nigh counts everything: so
  * the memory is found by trial with which just so many objects of the mean size fit, and those who
@@ -18,6 +18,7 @@
 #include "bench/candidate.h"
 #include "bench/measure.h"
 #include "bench/trace_file.h"
+#include "bench/trace_make.h"
 #include "support/fail.h"
 
 #define PAYLOAD_MIN_BYTES (16ull << 20)
@@ -25,6 +26,7 @@
 #define OBJECT_ROOM_BYTES 512u  /* so much memory for each is no limit */
 #define OBJECT_OVERHEAD_BYTES 64u
 #define MEMORY_MIN_BYTES (4ull << 20)
+#define OBJECTS_LEAST 16u /* that the memory is found with, if mean ones are larger */
 #define TRIALS_MAX 12u
 #define TRIAL_PRECISION 2000u /* stop within one in so many entries */
 #define TICK_SHARE 64u /* of the capacity, put since the last tick: little is in limbo */
@@ -35,7 +37,8 @@ struct replay {
     struct nigh_space *space;
     uint64_t capacity_bytes;
     uint64_t untended_bytes; /* put since the last tick */
-    char *value;             /* as large as any */
+    uint64_t too_large;      /* puts of more than a value may be */
+    char *value;             /* NIGH_VALUE_MAX bytes */
 };
 
 /* What is asked for: the capacity of one run. */
@@ -52,6 +55,17 @@ struct setting {
     uint64_t scale;        /* bytes of ours per byte of the trace */
     uint64_t entries;      /* objects, by bytes mean ones, that fit */
 };
+
+/* What others reach. */
+static struct {
+    struct reference_cell *cells;
+    size_t count;
+} reference;
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ---- a cache ---- */
 
@@ -77,6 +91,10 @@ static void replay_open(struct replay *r, const struct bench_settings *s, uint64
 
 static void replay_put(struct replay *r, uint32_t key, uint64_t size)
 {
+    if (size > NIGH_VALUE_MAX) {
+        r->too_large++;
+        return;
+    }
     int rc = nigh_put(r->space, &key, sizeof(key), r->value, size, NULL);
     if (rc != 0 && rc != NIGH_REFUSED) /* larger than L1 takes: not stored, as by any policy */
         fail("trace: put failed: %s", nigh_strerror(rc));
@@ -132,12 +150,12 @@ static void find_memory(const struct bench_settings *s, struct replay *r, struct
     }
 }
 
-static uint64_t mean_size(const struct trace *t)
+static uint64_t requested_bytes(const struct trace *t)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < t->count; i++)
         sum += t->requests[i].size;
-    return sum / t->count + 1;
+    return sum;
 }
 
 static struct setting setting_for(const struct bench_settings *s, struct replay *r,
@@ -153,8 +171,10 @@ static struct setting setting_for(const struct bench_settings *s, struct replay 
     }
     while (c.amount * set.scale < PAYLOAD_MIN_BYTES)
         set.scale *= 2;
-    set.object_bytes = mean_size(t) * set.scale;
-    find_memory(s, r, &set, c.amount * set.scale / set.object_bytes);
+    uint64_t payload = c.amount * set.scale;
+    uint64_t mean = (requested_bytes(t) / t->count + 1) * set.scale;
+    set.object_bytes = less(mean, payload / OBJECTS_LEAST);
+    find_memory(s, r, &set, payload / set.object_bytes);
     return set;
 }
 
@@ -162,6 +182,7 @@ static struct setting setting_for(const struct bench_settings *s, struct replay 
 
 struct outcome {
     uint64_t hits;
+    uint64_t hit_bytes;
     uint64_t dropped; /* puts for which there was no room */
 };
 
@@ -172,28 +193,27 @@ static struct outcome replay_trace(const struct bench_settings *s, struct replay
     replay_open(r, s, set->memory_bytes, set->entries_max);
     for (size_t i = 0; i < t->count; i++) {
         const struct request *q = &t->requests[i];
-        if (replay_get(r, q->key))
+        if (replay_get(r, q->key)) {
             o.hits++;
-        else
+            o.hit_bytes += q->size;
+        } else {
             replay_put(r, q->key, by_bytes ? q->size * set->scale : set->object_bytes);
+        }
     }
     o.dropped = (uint64_t)nigh_stats_value(r->cache, NULL, "l1_refused_full");
     nigh_close(r->cache);
     return o;
 }
 
-static uint32_t largest_size(const struct trace *t)
+static double percent(uint64_t part, uint64_t of)
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < t->count; i++)
-        largest = t->requests[i].size > largest ? t->requests[i].size : largest;
-    return largest;
+    return 100.0 * (double)part / (double)of;
 }
 
-static double percent(uint64_t hits, const struct trace *t)
-{
-    return 100.0 * (double)hits / (double)t->count;
-}
+/* What nigh is compared with, in percent; 0: not known. */
+struct others {
+    double lru, optimum, gdsf, field, caffeine;
+};
 
 /* What is summed up over all cells that have a reference. */
 static struct {
@@ -201,22 +221,22 @@ static struct {
     double share, above_lru, least_above_lru, gap, worst_gap, caffeine;
 } total;
 
-static void sum_up(double nigh, double lru, double belady, const struct reference_cell *ref)
+static void sum_up(double nigh, const struct others *o)
 {
-    double above = nigh - lru;
+    double above = nigh - o->lru;
     total.least_above_lru =
         total.cells == 0 || above < total.least_above_lru ? above : total.least_above_lru;
     total.cells++;
-    total.share += belady > 0 ? nigh / belady : 1;
+    total.share += o->optimum > 0 ? nigh / o->optimum : 1;
     total.above_lru += above;
-    if (ref && ref->best > 0) {
-        double gap = 100 * ref->best - nigh;
+    if (o->field > 0) {
+        double gap = o->field - nigh;
         total.worst_gap = total.gaps == 0 || gap > total.worst_gap ? gap : total.worst_gap;
         total.gap += gap;
         total.gaps++;
     }
-    if (ref && ref->caffeine > 0) {
-        total.caffeine += nigh - 100 * ref->caffeine;
+    if (o->caffeine > 0) {
+        total.caffeine += nigh - o->caffeine;
         total.caffeines++;
     }
 }
@@ -229,6 +249,46 @@ static void print_field(double value, bool known)
         printf("%9s", "-");
 }
 
+static struct others others_of(const struct trace *t, uint64_t capacity, bool by_bytes,
+                               const struct reference_cell *ref)
+{
+    struct others o = {0};
+    if (by_bytes) {
+        o.lru = percent(simulate_lru_bytes(t, capacity), t->count);
+        o.gdsf = percent(simulate_gdsf(t, capacity), t->count);
+    } else {
+        o.lru = percent(simulate_lru(t, capacity), t->count);
+        o.optimum = percent(simulate_belady(t, capacity), t->count);
+    }
+    if (ref) {
+        o.field = 100 * ref->best;
+        o.caffeine = 100 * ref->caffeine;
+    }
+    return o;
+}
+
+static void print_row(const char *label, uint64_t capacity, double nigh, const struct others *o)
+{
+    printf("%-26s%11lu%9.2f%9.2f%9.2f", label, (unsigned long)capacity, nigh, o->lru,
+           nigh - o->lru);
+    print_field(o->optimum, o->optimum > 0);
+    print_field(o->optimum > 0 ? nigh / o->optimum : 0, o->optimum > 0);
+    print_field(o->gdsf, o->gdsf > 0);
+    print_field(o->field - nigh, o->field > 0);
+}
+
+static void add_results(const char *label, double nigh, const struct others *o)
+{
+    const struct {
+        const char *name;
+        double percent;
+    } all[] = {{"lru", o->lru},     {"belady", o->optimum},    {"gdsf", o->gdsf},
+               {"field", o->field}, {"caffeine", o->caffeine}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (i == 0 || all[i].percent > 0)
+            result_add("trace", label, "hit ratio", "percent", nigh, all[i].name, all[i].percent);
+}
+
 static void run_one(const struct bench_settings *s, const char *name, const struct trace *t,
                     struct capacity c, const struct reference_cell *ref)
 {
@@ -236,86 +296,103 @@ static void run_one(const struct bench_settings *s, const char *name, const stru
     char label[56];
     snprintf(label, sizeof(label), "%s %lu%s", name, (unsigned long)c.amount,
              c.by_bytes ? " B" : "");
-    r.value = must_alloc(1, c.by_bytes ? largest_size(t) * (PAYLOAD_MIN_BYTES / c.amount + 1) * 2
-                                       : OBJECT_BYTES);
+    r.value = must_alloc(1, NIGH_VALUE_MAX);
     struct setting set = setting_for(s, &r, t, c);
     progress("trace: %s", label);
     struct outcome o = replay_trace(s, &r, t, &set, c.by_bytes);
-    uint64_t fair = c.by_bytes ? set.entries * set.object_bytes / set.scale : set.entries;
-    double nigh = percent(o.hits, t);
-    double lru = percent(c.by_bytes ? simulate_lru_bytes(t, fair) : simulate_lru(t, fair), t);
-    double belady = c.by_bytes ? 0 : percent(simulate_belady(t, fair), t);
-    progress_end();
-    printf("%-26s%11lu", label, (unsigned long)fair);
-    print_field(nigh, true);
-    print_field(lru, true);
-    print_field(nigh - lru, true);
-    print_field(belady, !c.by_bytes);
-    print_field(belady > 0 ? nigh / belady : 0, !c.by_bytes);
-    print_field(ref ? 100 * ref->best - nigh : 0, ref && ref->best > 0);
-    printf("%s\n", o.dropped ? "  (puts dropped)" : "");
-    fflush(stdout);
-    result_add("trace", label, "hit ratio", "percent", nigh, "lru", lru);
-    if (!c.by_bytes) {
-        result_add("trace", label, "hit ratio", "percent", nigh, "belady", belady);
-        sum_up(nigh, lru, belady, ref);
-    }
-    if (ref && ref->best > 0)
-        result_add("trace", label, "hit ratio", "percent", nigh, "field", 100 * ref->best);
-    if (ref && ref->caffeine > 0)
-        result_add("trace", label, "hit ratio", "percent", nigh, "caffeine", 100 * ref->caffeine);
-    result_add("trace", label, "puts dropped", "count", (double)o.dropped, NULL, 0);
     free(r.value);
+    uint64_t fair = c.by_bytes ? set.entries * set.object_bytes / set.scale : set.entries;
+    double nigh = percent(o.hits, t->count);
+    struct others others = others_of(t, fair, c.by_bytes, ref);
+    progress_end();
+    print_row(label, fair, nigh, &others);
+    if (c.by_bytes)
+        printf("%9.2f", percent(o.hit_bytes, requested_bytes(t)));
+    if (o.dropped)
+        printf("  (%lu puts dropped)", (unsigned long)o.dropped);
+    if (r.too_large)
+        printf("  (%lu requests for values above %u MiB, never stored)",
+               (unsigned long)r.too_large, NIGH_VALUE_MAX >> 20);
+    printf("\n");
+    fflush(stdout);
+    add_results(label, nigh, &others);
+    result_add("trace", label, "puts dropped", "count", (double)o.dropped, NULL, 0);
+    if (!c.by_bytes)
+        sum_up(nigh, &others);
 }
 
-static void run_file(const struct bench_settings *s, const char *path,
-                     const struct reference_cell *cells, size_t cell_count)
+/* A hundredth and a tenth of the objects, or of their bytes: where caches live. */
+static void run_usual(const struct bench_settings *s, const char *name, const struct trace *t,
+                      bool by_bytes)
 {
-    struct trace t;
-    char *name = trace_name(path);
+    uint64_t all = by_bytes ? trace_bytes(t) : t->unique;
+    run_one(s, name, t, (struct capacity){all / 100 + 1, by_bytes}, NULL);
+    run_one(s, name, t, (struct capacity){all / 10 + 1, by_bytes}, NULL);
+}
+
+/* `by_bytes`: sizes are what it was made for. */
+static void run_trace(const struct bench_settings *s, const char *name, const struct trace *t,
+                      bool by_bytes)
+{
     bool any = false;
-    trace_read(&t, path);
-    for (size_t i = 0; i < cell_count; i++)
-        if (strcmp(cells[i].trace, name) == 0) {
-            struct capacity c = {cells[i].capacity, cells[i].by_bytes};
-            run_one(s, name, &t, c, &cells[i]);
+    for (size_t i = 0; i < reference.count; i++)
+        if (strcmp(reference.cells[i].trace, name) == 0) {
+            const struct reference_cell *cell = &reference.cells[i];
+            run_one(s, name, t, (struct capacity){cell->capacity, cell->by_bytes}, cell);
             any = true;
         }
-    if (s->objects || s->bytes) {
-        run_one(s, name, &t, (struct capacity){s->objects ? s->objects : s->bytes, !s->objects},
-                NULL);
-    } else if (!any) { /* a hundredth and a tenth of the keys: where caches live */
-        run_one(s, name, &t, (struct capacity){t.unique / 100 + 1, false}, NULL);
-        run_one(s, name, &t, (struct capacity){t.unique / 10 + 1, false}, NULL);
+    if (s->objects)
+        run_one(s, name, t, (struct capacity){s->objects, false}, NULL);
+    if (s->bytes)
+        run_one(s, name, t, (struct capacity){s->bytes, true}, NULL);
+    if (!any && !s->objects && !s->bytes)
+        run_usual(s, name, t, by_bytes);
+}
+
+static void print_heading(const struct bench_settings *s)
+{
+    printf("\ntrace: share of requests answered, %%; policy %s, %u shard%s\n", s->policy ? s->policy
+           : "as by default", s->shards ? s->shards : 1, s->shards > 1 ? "s" : "");
+    printf("%-26s%11s%9s%9s%9s%9s%9s%9s%9s%9s\n", "", "capacity", "nigh", "lru", "-lru", "belady",
+           "share", "gdsf", "gap", "bytes");
+}
+
+static void print_totals(void)
+{
+    if (total.cells > 1) {
+        printf("%-26s%11s%9s%9s%9.2f%9s%9.3f%9s", "mean", "", "", "", total.above_lru / total.cells,
+               "", total.share / total.cells, "");
+        print_field(total.gaps ? total.gap / total.gaps : 0, total.gaps);
+        printf("\n%-26s%11s%9s%9s%9.2f%9s%9s%9s", "worst", "", "", "", total.least_above_lru, "",
+               "", "");
+        print_field(total.worst_gap, total.gaps);
+        printf("\n");
     }
-    trace_free(&t);
-    free(name);
+    if (total.caffeines > 0)
+        printf("above caffeine 2.6.2: %.2f points on average\n",
+               total.caffeine / total.caffeines);
 }
 
 void bench_trace(const struct bench_settings *s)
 {
-    struct reference_cell *cells = NULL;
-    size_t cell_count = s->reference ? reference_read(s->reference, &cells) : 0;
-    if (s->file_count == 0)
-        fail("trace: which file? (perf/run trace FILE.t8.zst ...)");
-    printf("\ntrace: share of requests answered, %%; policy %s, %u shard%s\n%-26s%11s%9s%9s%9s%9s"
-           "%9s%9s\n", s->policy ? s->policy : "as by default", s->shards ? s->shards : 1,
-           s->shards > 1 ? "s" : "", "", "capacity", "nigh", "lru", "-lru", "belady", "share",
-           "gap");
-    for (int i = 0; i < s->file_count; i++)
-        run_file(s, s->files[i], cells, cell_count);
-    if (total.cells > 1)
-        printf("%-26s%11s%9s%9s%9.2f%9s%9.3f", "mean", "", "", "", total.above_lru / total.cells,
-               "", total.share / total.cells);
-    if (total.gaps > 0)
-        printf("%9.2f", total.gap / total.gaps);
-    if (total.cells > 1)
-        printf("\n%-26s%11s%9s%9s%9.2f%9s%9s", "worst", "", "", "", total.least_above_lru, "", "");
-    if (total.gaps > 0)
-        printf("%9.2f", total.worst_gap);
-    printf("\n");
-    if (total.caffeines > 0)
-        printf("above caffeine 2.6.2: %.2f points on average\n",
-               total.caffeine / total.caffeines);
-    free(cells);
+    struct trace t;
+    if (s->file_count == 0 && !s->generate)
+        fail("trace: which file? (perf/run trace FILE.t8.zst ..., or --generate SPEC)");
+    if (s->reference)
+        reference.count = reference_read(s->reference, &reference.cells);
+    print_heading(s);
+    if (s->generate) {
+        trace_make(&t, s->generate);
+        run_trace(s, "made", &t, true);
+        trace_free(&t);
+    }
+    for (int i = 0; i < s->file_count; i++) {
+        char *name = trace_name(s->files[i]);
+        trace_read(&t, s->files[i]);
+        run_trace(s, name, &t, false);
+        trace_free(&t);
+        free(name);
+    }
+    print_totals();
+    free(reference.cells);
 }

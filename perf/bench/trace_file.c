@@ -76,12 +76,6 @@ void trace_read(struct trace *t, const char *path)
     free(r);
 }
 
-void trace_free(struct trace *t)
-{
-    free(t->requests);
-    *t = (struct trace){0};
-}
-
 char *trace_name(const char *path)
 {
     const char *base = strrchr(path, '/');

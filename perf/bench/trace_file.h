@@ -12,7 +12,6 @@
 #include "bench/simulate.h"
 
 void trace_read(struct trace *t, const char *path);
-void trace_free(struct trace *t);
 /* The file's name without folder and endings; the caller frees it. */
 char *trace_name(const char *path);
 

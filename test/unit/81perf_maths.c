@@ -12,6 +12,7 @@
 #include "bench/keys.h"
 #include "bench/measure.h"
 #include "bench/simulate.h"
+#include "bench/trace_make.h"
 
 /* ---- medians ---- */
 
@@ -266,4 +267,97 @@ TEST(lru_by_bytes_makes_room_for_the_newcomer)
     struct trace t = {requests, sizeof(requests) / sizeof(requests[0]), 4};
     /* 2 pushes 1 out, not 0; 1 pushes 2 out; 3 is larger than the cache and pushes nobody out */
     CHECK_EQ(simulate_lru_bytes(&t, 100), 3);
+}
+
+/*
+ * Room for 100. The worth of each is requests / size above that of who left last:
+ *
+ *     0 (40 B) 1/40, then 2/40; 1 (60 B) 1/60; 2 (50 B) pushes 1 out, and begins at 1/60 + 1/50;
+ *     1 pushes 2 out, not 0, which was asked for twice; 3 is larger than the cache
+ */
+TEST(gdsf_by_hand)
+{
+    struct request requests[] = {{0, 40}, {1, 60}, {0, 40}, {2, 50}, {0, 40}, {1, 60}, {3, 200},
+                                 {2, 50}, {0, 40}};
+    struct trace t = {requests, sizeof(requests) / sizeof(requests[0]), 4};
+    CHECK_EQ(simulate_gdsf(&t, 100), 3);
+    CHECK_EQ(simulate_gdsf(&t, 400), 5);
+    CHECK_EQ(simulate_gdsf(&t, 1000), 5);
+}
+
+/* Two small ones in turn, each followed by a large one that nobody asks for again: room for the
+ * large ones is made by large ones. */
+TEST(gdsf_lets_small_ones_stay)
+{
+    struct request requests[64];
+    struct trace t = {requests, 64, 34};
+    for (uint32_t i = 0; i < 64; i++)
+        requests[i] = i % 2 ? (struct request){2 + i / 2, 90} : (struct request){i / 2 % 2, 5};
+    CHECK_EQ(simulate_gdsf(&t, 100), 30);
+    CHECK_EQ(simulate_lru_bytes(&t, 100), 0);
+}
+
+/* ---- made traces ---- */
+
+#define MADE_KEYS 1000u
+
+/* Sums over all objects and over all requests. */
+struct made {
+    uint64_t bytes;
+    uint32_t most; /* requests for the most popular */
+    double object_log, request_log; /* means of log(size) */
+};
+
+static struct made look_at(const struct trace *t)
+{
+    struct made m = {0};
+    uint32_t counts[MADE_KEYS] = {0}, sizes[MADE_KEYS], seen = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct request *q = &t->requests[i];
+        REQUIRE(q->key <= seen && q->key < MADE_KEYS); /* numbered by first appearance */
+        if (q->key == seen) {
+            sizes[seen++] = q->size;
+            m.bytes += q->size;
+            m.object_log += log(q->size);
+        }
+        REQUIRE(q->size == sizes[q->key] && q->size >= 50 && q->size <= 1 << 20);
+        m.request_log += log(q->size) / (double)t->count;
+        if (++counts[q->key] > m.most)
+            m.most = counts[q->key];
+    }
+    m.object_log /= seen;
+    REQUIRE(t->unique == seen);
+    return m;
+}
+
+TEST(made_traces_are_what_their_text_says)
+{
+    struct trace t;
+    trace_make(&t, "keys=1000,requests=100000,zipf=0.99,small=0.7,seed=3");
+    struct made m = look_at(&t);
+    CHECK_EQ(trace_bytes(&t), m.bytes);
+    double expected = zipf_share(0, MADE_KEYS) * 100000;
+    CHECK(fabs(m.most - expected) < 5 * sqrt(expected));
+    CHECK(fabs(m.object_log - log(50.0 * (1 << 20)) / 2) < 0.5);
+    CHECK(m.request_log < m.object_log - 1); /* what is popular is small */
+    trace_free(&t);
+    trace_make(&t, "keys=1000,requests=100000,zipf=0,small=0");
+    m = look_at(&t);
+    CHECK_LT(m.most, 200); /* of 100 each */
+    CHECK(fabs(m.request_log - m.object_log) < 0.2);
+    trace_free(&t);
+}
+
+TEST(made_traces_are_the_same_for_the_same_text)
+{
+    struct trace t, again, other;
+    trace_make(&t, "keys=1000,requests=1000,seed=3");
+    trace_make(&again, "seed=3,small=0.7,zipf=0.9,requests=1000,keys=1000");
+    trace_make(&other, "keys=1000,requests=1000");
+    const size_t bytes = 1000 * sizeof(*t.requests);
+    CHECK_MEM(t.requests, bytes, again.requests, bytes);
+    CHECK(memcmp(t.requests, other.requests, bytes) != 0);
+    trace_free(&t);
+    trace_free(&again);
+    trace_free(&other);
 }
