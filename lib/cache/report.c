@@ -47,7 +47,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
     l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
     if (ask & ASK_PINS)
-        g->pins = l1_pins();
+        g->pins = l1_pins(cache->l1);
     if (ask & ASK_FLIGHTS)
         g->flights = flight_count(cache->flights);
     if (ask & ASK_L2 && cache->l2)

@@ -8,15 +8,33 @@
 #include <pthread.h>
 
 #include "l1/floors.h"
+#include "l1/judge.h"
 #include "l1/l1.h"
 #include "l1/policy.h"
 #include "l1/shadow.h"
+#include "l1/shard_set.h"
 #include "l1/shrink.h"
 
 struct l1_shard;
+struct l1_table;
 
-/* Caches open at once in one process; an entry that is not stored names its cache by number. */
-#define L1_CACHES_MAX 1024u
+/* Keys: (a) atomic  (g) reclaim lock */
+struct l1_reclaim {
+    struct shard_set marked; /* (a) shards that have something in limbo, or a part of its count */
+    struct shard_set held;   /* (g) shards with retired entries that somebody holds */
+    struct shard_set left;   /* (g) shards whose entries were too many for the batch */
+    struct batch batch;      /* (g) */
+    struct l1_table *waiting_tables; /* (g) a grace period is running */
+    _Atomic uint64_t slots;  /* (a) of all pins that a look goes through */
+    uint32_t turn;           /* (g) shard that is visited next though nothing is there */
+    uint64_t entries_sum;    /* (g) of all shards, when each was visited last */
+    uint64_t held_count;     /* (g) entries */
+    uint64_t held_delay_ns;  /* (g) from the last look at them to the next */
+    uint64_t held_look_ns;   /* (g) when that is */
+};
+
+/* Caches open at once in one process; an entry names its cache by number. */
+#define L1_CACHES_MAX (1u << ENTRY_CACHE_BITS)
 
 /*
  * The whole table in this process.
@@ -63,6 +81,7 @@ struct l1 {
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
     /* one reclaimer at a time; outermost */
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t reclaim_lock;
+    struct l1_reclaim reclaim; /* its state: reclaim.c */
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
     struct l1_shrink shrink;

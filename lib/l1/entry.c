@@ -129,7 +129,7 @@ static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
 static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
                               unsigned flags, struct times times, uint64_t label)
 {
-    store_word(e, 0, refs | (uint64_t)id << 32 | (uint64_t)ENTRY_FREQ_MAX << 56);
+    store_word(e, 0, entry_refs_of(id, refs) | (uint64_t)id << 32 | (uint64_t)ENTRY_FREQ_MAX << 56);
     store_word(e, 1, times.stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
     store_word(e, 2, times.life | (uint64_t)flags << (ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS) |
                          times.fresh << (64 - ENTRY_FRESH_BITS));
@@ -192,7 +192,7 @@ struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)
     if (!copy)
         return NULL;
     entry_copy_bytes(copy, e, size);
-    atomic_init(&copy->refs, 1);
+    atomic_init(&copy->refs, entry_refs_of(l1->id, 1));
     copy->slot = l1->id & 0xffffff;
     copy->flags = (copy->flags | ENTRY_LOOSE) & 7u;
     return copy;
@@ -221,14 +221,15 @@ static void free_unstored(struct l1_entry *e)
 void l1_entry_ref(struct l1_entry *e)
 {
     /* Whoever gives a reference away holds one, or is in a section: nothing to order. */
-    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    NIGH_CHECK(entry_refs_count(before) < ENTRY_REFS_MAX);
 }
 
 void l1_entry_unref(struct l1_entry *e)
 {
     /* pair(entry.refs) */
     uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
-    NIGH_DCHECK(before & ~ENTRY_STORED);
-    if (before == 1)
+    NIGH_DCHECK(entry_refs_count(before));
+    if (entry_refs_count(before) == 1 && !(before & ENTRY_STORED))
         free_unstored(e);
 }

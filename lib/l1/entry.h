@@ -75,8 +75,15 @@
 #define LABEL_SPACE_SHIFT (LABEL_KEY_SHIFT + LABEL_KEY_BITS)
 #define LABEL_SPACE_BITS 10
 
-/* In refs: the table or limbo owns the entry too, and reclamation frees it. Never cleared. */
+/*
+ * In refs, from above: whether the table or limbo owns the entry too, and reclamation frees it
+ * (never cleared); the number of its cache (constant); and how many references there are. Two
+ * million are more than can be: each is a caller that waits for this key, or holds what it got.
+ */
 #define ENTRY_STORED (UINT32_C(1) << 31)
+#define ENTRY_CACHE_BITS 10
+#define ENTRY_CACHE_SHIFT 21
+#define ENTRY_REFS_MAX ((UINT32_C(1) << ENTRY_CACHE_SHIFT) - 1)
 #define ENTRY_STAMP_MASK ((UINT64_C(1) << 48) - 1)
 #define ENTRY_FREQ_MAX 3
 #define ENTRY_SAMPLED 4u /* in spare: changes of its counter are reported to the policy */
@@ -88,7 +95,7 @@
 
 /* Keys: (c) constant after publication  (s) shard lock  (a) atomic, relaxed but for named pairs */
 struct l1_entry {
-    _Atomic uint32_t refs;                              /* (a) pair(entry.refs); ENTRY_STORED */
+    _Atomic uint32_t refs;                              /* (a) pair(entry.refs); see above */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
     _Atomic uint8_t spare;                              /* (a) ENTRY_FREQ_MAX - hits; _SAMPLED */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
@@ -117,6 +124,22 @@ _Static_assert(NIGH_VALUE_MAX < LABEL_ABSENT && NIGH_KEY_MAX < 1u << LABEL_KEY_B
                    L1_SPACES_MAX < 1u << LABEL_SPACE_BITS && LABEL_SPACE_SHIFT == 54 &&
                    GROUP_SLOTS_MAX <= 1u << LABEL_TAG_BITS && GROUP_SLOT_ALL == 0,
                "all have their bits, and no tag has slot 0");
+
+static inline uint32_t entry_refs_count(uint32_t refs)
+{
+    return refs & ENTRY_REFS_MAX;
+}
+
+static inline uint32_t entry_refs_cache(uint32_t refs)
+{
+    return refs >> ENTRY_CACHE_SHIFT & ((1u << ENTRY_CACHE_BITS) - 1);
+}
+
+/* Of an entry of this cache: `own` references, and ENTRY_STORED or not. */
+static inline uint32_t entry_refs_of(uint32_t cache_id, uint32_t own)
+{
+    return cache_id << ENTRY_CACHE_SHIFT | own;
+}
 
 /* Of the entries of a space: what their labels have in common. */
 static inline uint64_t label_of_space(uint32_t space)

@@ -31,7 +31,7 @@
  * of a process. */
 #define SHARDS_PAGED_MAX 8192u
 
-/* Entries that are not stored name their cache by number; numbers are used again after destroy. */
+/* Entries name their cache by number; numbers are used again after destroy. */
 static _Atomic(struct l1 *) registry[L1_CACHES_MAX]; /* pair(l1.registry) */
 
 struct l1 *l1_by_id(uint32_t id)
@@ -138,9 +138,11 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
 static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors)
 {
     uint64_t shards = l1->shard_mask + 1u;
-    l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables));
+    l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables)) +
+                             reclaim_sets_bytes((uint32_t)shards);
     l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
-                      shards * table_bytes(l1->mem, l1->hit.base_bits);
+                      shards * table_bytes(l1->mem, l1->hit.base_bits) +
+                      batch_bytes(batch_max_for(l1_limit(&l1->cap_bytes)));
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
     /* The second: shards that are made find room without looking for it in those not made yet. */
@@ -158,6 +160,7 @@ static int create_shards(struct l1 *l1)
         return NIGH_ENOMEM;
     void *words = l1->shards + l1->shard_mask + 1;
     l1->hit.tables = words;
+    reclaim_init_sets(l1, l1->hit.tables + l1->shard_mask + 1);
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         l1->shards[i].table = &l1->hit.tables[i];
         if (l1_shard_init(l1, &l1->shards[i]) == 0)
@@ -181,9 +184,12 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     if (err)
         return err;
     l1->hit.groups = l1->floors.groups;
-    err = create_shards(l1);
+    err = batch_init(&l1->reclaim.batch, batch_max_for(c->memory_bytes));
     if (err)
         goto undo_floors;
+    err = create_shards(l1);
+    if (err)
+        goto undo_batch;
     err = register_id(l1);
     if (err)
         goto undo_shards;
@@ -193,6 +199,8 @@ undo_shards:
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         l1_shard_fini(l1, &l1->shards[i]);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
+undo_batch:
+    batch_fini(&l1->reclaim.batch);
 undo_floors:
     floors_fini(&l1->floors);
     return err;
@@ -237,9 +245,11 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
 void l1_destroy(struct l1 *l1)
 {
     struct mem *arena = l1->mem;
+    pin_forget(l1->id);
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         l1_shard_fini(l1, &l1->shards[i]);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
+    batch_fini(&l1->reclaim.batch);
     floors_fini(&l1->floors);
     shadows_fini(&l1->shadows, l1->mem);
     pthread_mutex_destroy(&l1->reclaim_lock);

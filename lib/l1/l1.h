@@ -127,9 +127,9 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
 NIGH_OUTLINED void l1_report_hit(struct l1 *l1, const struct l1_entry *e);
 
 /*
- * Pin what was found, still inside the section, and fill `ret` (data, len, pin). A thread's first
- * 256 pins are slots; past that a copy is handed out (NIGH_ENOMEM when there is no memory for it;
- * `*ret_copied` says so for the counters).
+ * Pin what was found, still inside the section, and fill `ret` (data, len, pin). When a thread
+ * needs a page for more pins and there is no memory, a copy is handed out (NIGH_ENOMEM: there is
+ * none for that either; `*ret_copied` says so for the counters).
  * A slot keeps only what is or was stored: an entry fresh from l1_entry_create() is freed by its
  * last reference, so hand that out with l1_pin_ref().
  */
@@ -142,8 +142,8 @@ struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
 /* Give back; any thread; 0: nothing. Slot: one release store. Reference: unref. */
 static inline void l1_unpin(uintptr_t pin);
-/* Pins held by all threads now. */
-uint64_t l1_pins(void);
+/* Pins of this cache's values, held by all threads now (about): looks at all of the process. */
+uint64_t l1_pins(const struct l1 *l1);
 /* The same, and bytes of retired entries that only holders keep (about): asks every shard. */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
 

@@ -2,23 +2,26 @@
 /*
  * Pins: how a value handed out stays where it is, for 2 ns and without a write to a shared line.
  *
- * A thread owns a page of 256 slots, opened in blocks of 16. Pinning stores the entry's address in
- * a free slot, inside the read section that found it; releasing stores NULL, from any thread. The
- * reclaimer, after a grace period, frees only what no slot names. Past 256 held values a reader
- * gets a copy of its own.
+ * A thread owns a page of 496 slots, of which it opens 16, then twice as many, and so on; when it
+ * holds more, it gets another page. Pinning stores the entry's address in a free slot, inside the
+ * read section that found it; releasing stores NULL, from any thread. The reclaimer, after a grace
+ * period, frees only what no slot names. Only where there is no memory for a page a reader gets a
+ * copy of its own.
  *
- *     page:   slot | slot | NULL | slot | ... | fence |  (not opened)        1 to 16 blocks
- *                     ^ pin_last_slot
+ *     page:   opened, owner, links | slot | slot | NULL | slot | ... | fence |  (not opened)
+ *                                                  ^ pin_last_slot
  *
  * A thread-local pointer names the slot that was used last: who holds one value at a time uses it
  * again, who holds several takes them in a row, up to the fence, which looks taken, and then from
- * the first on. The page is aligned so that a slot's address says where the first is.
+ * the first on. The page is aligned so that a slot's address says where the first is. What else a
+ * thread has to look for is pin.c's business, and costs it a few looks a pin on average, however
+ * many it holds and in whatever order they are given back.
  *
  *     pin word:   address of the slot                      | 1
  *                 address of the entry     | tier (2 bits) | 0     a reference is held
  *
  * Pages belong to the process, not to a cache: they stay registered for ever, and when a thread
- * exits, its page waits (with what is still pinned in it) for a thread that pins its first value.
+ * exits, its pages wait (with what is still pinned in them) for threads that need one.
  *
  * Why nothing pinned is freed
  *   A pin is stored either inside a section, so that a grace period begun after the entry was
@@ -30,14 +33,22 @@
  *   Release stores NULL with release order; the scan loads with acquire (pair(pin.slot)). The owner
  *   that uses the slot again loads NULL with acquire and stores with release, which carries the
  *   releaser's reads along.
+ * Who may look at what others pin
+ *   Whose values are pinned is counted when somebody asks, not at a hit. The counter must look at
+ *   an entry that its holder may let go at any moment; so it keeps it by a word of its own,
+ *   `asked`, and then sees whether the slot still names it. A scan reads that word last, by an
+ *   exchange too (pair(pin.asked)). If the scan's comes first, what it saw in the slot is seen by
+ *   the counter: the slot was empty, and the entry is not looked at. If the counter's comes first,
+ *   the scan finds the entry there. And a cache that is destroyed while values of its are held
+ *   leaves no address of theirs in a slot: it stays taken until it is given back.
  */
 #ifndef NIGH_L1_PIN_H
 #define NIGH_L1_PIN_H
 
 #include "l1/l1.h"
 
-#define PIN_BLOCK_SLOTS 16u
-#define PIN_SLOTS_MAX 256u
+#define PIN_SLOTS_FIRST 16u
+#define PIN_SLOTS_MAX 496u /* with a fence and the head they fill a page of memory */
 
 #define PIN_SLOT 1u /* what a slot holds is L1's */
 #define PIN_TIER_SHIFT 1
@@ -47,21 +58,32 @@
 
 typedef _Atomic(struct l1_entry *) pin_slot_t;
 
-/* Keys: (c) constant after registration  (a) atomic */
+/* Keys: (c) constant after registration  (o) its owner's  (a) atomic */
 struct pin_page {
-    _Alignas(PIN_PAGE_BYTES) pin_slot_t slots[PIN_SLOTS_MAX + 1]; /* (a) pair(pin.slot); a fence */
-    _Atomic uint32_t opened; /* (a) slots ever used; grows by blocks; bounds what a scan reads */
-    _Atomic bool owned;      /* (a) pair(pin.owner) */
-    struct pin_page *next;   /* (c) */
+    _Alignas(PIN_PAGE_BYTES) _Atomic uint32_t opened; /* (a) slots used so far; what a scan reads */
+    _Atomic bool owned;                        /* (a) pair(pin.owner) */
+    struct pin_page *next;                     /* (c) */
+    struct pin_page *ahead;                    /* (c) some pages on: a scan asks for it now */
+    struct pin_page *mine;                     /* (o) the owner's next one; they are a ring */
+    _Atomic(struct pin_page *) idle_next;      /* (a) without an owner: the next such page */
+    /* (a) pair(pin.slot); the last one is a fence */
+    _Alignas(CACHE_LINE_BYTES) pin_slot_t slots[PIN_SLOTS_MAX + 1];
 };
+_Static_assert(sizeof(struct pin_page) == PIN_PAGE_BYTES, "pages of memory");
 
 /* Where this thread's last pin went. Before its first one: in a page of nobody's, all taken. */
 extern NIGH_HIDDEN _Thread_local pin_slot_t *pin_last_slot;
 
-/* Calls `visit` with every entry that some slot names now. After the references were looked at. */
-void pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
-/* Slots in use by all threads (approximate). */
+/* Calls `visit` with every entry that some slot names now. After the references were looked at.
+ * Returns how many slots there are. */
+uint64_t pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
+/* How often that was done in this process, for tests. */
+uint64_t pin_scans(void);
+/* Slots in use by all threads, of entries of all caches, or of one (approximate). */
 uint64_t pin_count(void);
+uint64_t pin_count_of(uint32_t cache_id);
+/* No slot names an entry of this cache any more: it is about to be destroyed. */
+void pin_forget(uint32_t cache_id);
 
 /* ---- inline: what a hit runs ---- */
 

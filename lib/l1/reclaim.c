@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limbo: retiring, judging after a grace period, freeing.
+ * Limbo: retiring, freeing, and the passes of the reclaimer between the two.
+ *
+ *     a pass:   visit the marked shards: free what is idle, take what was retired
+ *               --> grace period --> judge all of it at once --> file it, shard by shard
  *
  * Ordering: the grace period puts every section that could have found an entry before the judging;
  * references are loaded with acquire (pair(entry.refs)), pin slots too (pair(pin.slot)), so the
  * last use of the entry comes before it is freed. The verdict reaches the writer that frees through
  * the shard lock.
  *
+ * Of 65,536 shards few have anything retired. So who retires marks the shard, once until it is
+ * visited, and a pass visits those that are marked. A shard stays marked while something is ready
+ * there, or a part of limbo's count: this is given back when a pass finds that no writer has come.
+ * What is held is noted in a set of its own, for it is looked at less often.
+ *
  * The lists that a grace period is over (or running) for are changed by reclaimers only, one at a
- * time: they read the heads without the shard's lock. What the slots say they read under it, for
- * the ring may be moved.
+ * time. So an entry is put into the batch before the grace period, when its list is at hand anyway,
+ * and is filed after it: by then the ring may have been moved, but the entry has the same slot.
  */
 #include "l1/reclaim.h"
 
 #include "l1/pin.h"
 #include "l1/room.h"
 #include "l1/shrink.h"
-
-/* Entries judged at once: one scan of all pins for so many (8 KiB of stack). */
-#define BATCH_MAX 256u
-#define BATCH_INDEX 1024u
 
 /* Freed by a writer on its way. One is what it retires itself: the block that it takes is then the
  * one that it has just given back, and the allocator is not asked. More, and it would give blocks
@@ -30,17 +34,45 @@
 /* Freed under one hold of a shard's lock: more overflow the allocator's cache. */
 #define FREE_PER_HOLD 128u
 
-/* What waits in limbo is memory that is written again only when it has left every cache: a pass for
- * each half MiB keeps it in a core's own. */
-#define MUCH_MAX_BYTES (512u * 1024)
+/* A shard from which so few were retired, and to which no writer has come meanwhile, is seldom
+ * written: the reclaimer frees them while it is there, rather than come again for it. */
+#define FEW 4u
 
-/* A pass frees what writers left of the one before; and pins are released without telling us. */
+/* What waits in limbo is memory that is written again only when it has left every cache: a pass for
+ * each half MiB keeps it in a core's own. But a pass looks at all pins: for each 4,096 slots, which
+ * take some 10 us, it may be as much again. Values of 10 kB at 50,000 puts/s would else have 1,000
+ * passes a second. */
+#define MUCH_MAX_BYTES (512u * 1024)
+#define MUCH_MAX_SLOTS 4096u
+
+/* A pass frees what writers left of the one before; and pins are released without telling us. Those
+ * that last are looked at less and less often: a look is at all pins of the process. */
 #define PASS_AGAIN_NS (20 * NS_PER_MS)
+#define HELD_AGAIN_MAX_NS NS_PER_S
+
+/* Shards visited in a pass that have nothing for it. */
+#define VISITS_IN_TURN 16u
 
 /* Of limbo's count, so that writers of different shards need not write one line at each put. What
  * shards are allowed and have not used is never more than such a share of limbo, all together. */
 #define ALLOWANCE_SHARE 32u
 #define ALLOWANCE_MAX_BYTES 4096u
+
+/* ---- where shards are noted ---- */
+
+size_t reclaim_sets_bytes(uint32_t shards)
+{
+    return 3 * shard_set_bytes(shards);
+}
+
+void reclaim_init_sets(struct l1 *l1, void *zeroed)
+{
+    uint32_t shards = l1->shard_mask + 1u;
+    struct shard_set *sets[] = {&l1->reclaim.marked, &l1->reclaim.held, &l1->reclaim.left};
+    char *at = zeroed;
+    for (size_t i = 0; i < ARRAY_COUNT(sets); i++)
+        shard_set_init(sets[i], at + i * shard_set_bytes(shards), shards);
+}
 
 /* ---- retiring ---- */
 
@@ -54,7 +86,9 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
     uint64_t shards = l1->shard_mask + 1u;
     uint64_t allowance = u64_min(cap_bytes / (2 * ALLOWANCE_SHARE) / shards, ALLOWANCE_MAX_BYTES);
     /* A shard's allowance may be unused, and another on top of it. */
-    uint64_t much = u64_min(cap_bytes / 2, MUCH_MAX_BYTES + 2 * allowance * shards);
+    uint64_t slots = l1_limit(&l1->reclaim.slots);
+    uint64_t most = MUCH_MAX_BYTES * (1 + slots / MUCH_MAX_SLOTS) + 2 * allowance * shards;
+    uint64_t much = u64_min(cap_bytes / 2, most);
     atomic_store_explicit(&l1->limbo_cap_bytes, cap_bytes, memory_order_relaxed);
     atomic_store_explicit(&l1->limbo_allowance_bytes, allowance, memory_order_relaxed);
     atomic_store_explicit(&l1->limbo_much_bytes, much, memory_order_relaxed);
@@ -104,10 +138,27 @@ static void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
         limbo_return_spare_locked(l1, s);
 }
 
+/* Tell the reclaimer to visit the shard: once, until it has come. */
+static void mark_locked(struct l1 *l1, struct l1_shard *s)
+{
+    if (NIGH_LIKELY(s->marked))
+        return;
+    s->marked = true;
+    shard_set_add(&l1->reclaim.marked, (uint32_t)(s - l1->shards));
+}
+
+/* There will be something to do without anything being retired. */
+static void mark_if_busy_locked(struct l1 *l1, struct l1_shard *s)
+{
+    if (s->ready.head != RING_NONE || s->limbo_spare_bytes)
+        mark_locked(l1, s);
+}
+
 void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
     rcu_retire_mark();
     ring_push(&s->ring, &s->retired, slot);
+    mark_locked(l1, s);
     limbo_add_locked(l1, s, bytes);
 }
 
@@ -115,6 +166,7 @@ void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, 
 {
     rcu_retire_mark();
     ring_push(&s->ring, &s->aside, slot);
+    mark_locked(l1, s);
     if (atomic_fetch_add_explicit(&l1->aside, bytes, memory_order_relaxed) == 0)
         s->poke = true;
 }
@@ -124,6 +176,7 @@ void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_ta
     rcu_retire_mark();
     t->next = s->retired_tables;
     s->retired_tables = t;
+    mark_locked(l1, s);
     limbo_add_locked(l1, s, t->charged_bytes);
 }
 
@@ -208,13 +261,11 @@ void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
     }
 }
 
-/* Outside the lock: a large table takes a while to walk and to unmap. */
-static void free_tables(struct l1 *l1, struct l1_shard *s)
+/* Under no shard's lock: a large table takes a while to walk and to unmap. */
+static void free_tables(struct l1 *l1)
 {
-    l1_shard_lock(s);
-    struct l1_table *t = s->waiting_tables;
-    s->waiting_tables = NULL;
-    l1_shard_unlock(l1, s);
+    struct l1_table *t = l1->reclaim.waiting_tables;
+    l1->reclaim.waiting_tables = NULL;
     while (t) {
         struct l1_table *next = t->next;
         uint64_t bytes = t->charged_bytes;
@@ -225,206 +276,315 @@ static void free_tables(struct l1 *l1, struct l1_shard *s)
     }
 }
 
-/* ---- judging ---- */
+/* ---- filing ---- */
 
-struct batch {
-    uint32_t count;
-    uint32_t held_count;
-    uint32_t slots[BATCH_MAX];
-    struct l1_entry *entries[BATCH_MAX];
-    bool held[BATCH_MAX];
-    uint16_t index[BATCH_INDEX]; /* open addressing by address: place + 1, 0: empty */
-};
-
-static uint32_t index_of(const struct l1_entry *e)
-{
-    return (uint32_t)((uintptr_t)e * UINT64_C(0x9e3779b97f4a7c15) >> 54) % BATCH_INDEX;
-}
-
-static void batch_add(struct batch *b, uint32_t slot, struct l1_entry *e)
-{
-    uint32_t i = index_of(e);
-    while (b->index[i])
-        i = (i + 1) % BATCH_INDEX;
-    b->slots[b->count] = slot;
-    b->entries[b->count] = e;
-    b->index[i] = (uint16_t)++b->count;
-    __builtin_prefetch(e);
-}
-
-static void hold(struct batch *b, uint32_t i)
-{
-    b->held_count += !b->held[i];
-    b->held[i] = true;
-}
-
-static void mark_pinned(void *arg, const struct l1_entry *e)
-{
-    struct batch *b = arg;
-    for (uint32_t i = index_of(e); b->index[i]; i = (i + 1) % BATCH_INDEX)
-        if (b->entries[b->index[i] - 1] == e)
-            hold(b, b->index[i] - 1u);
-}
-
-/* References of all first, then the pins: see pin.h. */
-static void batch_judge(struct batch *b)
-{
-    for (uint32_t i = 0; i < b->count; i++) {
-        /* pair(entry.refs) */
-        uint32_t refs = atomic_load_explicit(&b->entries[i]->refs, memory_order_acquire);
-        b->held[i] = false;
-        if (refs & ~ENTRY_STORED)
-            hold(b, i);
-    }
-    pin_scan(mark_pinned, b);
-}
-
-/* The first of a list, which stay in it: only a reclaimer changes it. */
-static void batch_fill_locked(struct batch *b, struct l1_shard *s, const struct l1_list *from)
-{
-    b->count = 0;
-    b->held_count = 0;
-    memset(b->index, 0, sizeof(b->index));
-    for (uint32_t slot = from->head; b->count < BATCH_MAX && slot != RING_NONE;
-         slot = ring_next(&s->ring, slot))
-        batch_add(b, slot, ring_entry(&s->ring, slot));
-}
-
-/* Where a batch comes from, which is where its bytes are counted. */
-enum origin { FROM_LIMBO, FROM_ASIDE, FROM_HELD };
-
-static void uncount(struct l1 *l1, struct l1_shard *s, enum origin origin, uint64_t bytes)
+static struct l1_list *list_of(struct l1_shard *s, enum judge_origin origin)
 {
     switch (origin) {
-    case FROM_LIMBO: limbo_sub_locked(l1, s, bytes); break;
+    case FROM_ASIDE: return &s->aside_waiting;
+    case FROM_HELD: return &s->held_waiting;
+    default: return &s->waiting;
+    }
+}
+
+static void uncount(struct l1 *l1, struct l1_shard *s, enum judge_origin origin, uint64_t bytes)
+{
+    switch (origin) {
     case FROM_ASIDE:
         atomic_fetch_sub_explicit(&l1->aside, bytes, memory_order_relaxed);
         break;
     case FROM_HELD: s->held_bytes -= bytes; break;
+    default: limbo_sub_locked(l1, s, bytes); break;
     }
 }
 
 /* What limbo does not count does not pass through it: it is freed here. */
-static void file_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, enum origin origin,
-                            bool is_held)
+static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judged *j)
 {
-    struct l1_entry *e = ring_entry(&s->ring, slot);
-    uint64_t bytes = entry_charge(l1, e);
-    if (!is_held && origin == FROM_LIMBO) {
+    uint32_t slot = ring_pop(&s->ring, list_of(s, j->origin));
+    NIGH_DCHECK(slot == j->slot);
+    uint64_t bytes = entry_charge(l1, j->entry);
+    if (!j->held && j->origin == FROM_LIMBO) {
         ring_push(&s->ring, &s->ready, slot);
         return;
     }
-    uncount(l1, s, origin, bytes);
-    if (is_held) {
+    uncount(l1, s, j->origin, bytes);
+    l1->reclaim.held_count += (uint64_t)j->held - (j->origin == FROM_HELD);
+    if (j->held) {
         s->held_bytes += bytes;
         ring_push(&s->ring, &s->held, slot);
     } else {
-        entry_free(l1, s->cache, e);
+        entry_free(l1, s->cache, j->entry);
         ring_give(&s->ring, slot);
         room_give_locked(l1, s, bytes);
     }
 }
 
-/* As a rule nobody holds any of them: then their slots and heads, which lie in the caches of who
- * retired them and will free them, are left alone. */
-static void file_locked(struct l1 *l1, struct l1_shard *s, const struct batch *b,
-                        struct l1_list *from, enum origin origin)
+/* The last of limbo's count is left for the next pass to give back: whoever counts the first bytes
+ * calls the reclaimer at once, and it would come for each of them. */
+static void free_few_locked(struct l1 *l1, struct l1_shard *s)
 {
-    if (origin == FROM_LIMBO && b->held_count == 0) {
-        ring_move_front(&s->ring, from, b->slots[b->count - 1], &s->ready);
-        return;
-    }
-    for (uint32_t i = 0; i < b->count; i++)
-        file_one_locked(l1, s, ring_pop(&s->ring, from), origin, b->held[i]);
+    free_ready_locked(l1, s, FREE_PER_HOLD);
+    if (s->ready.head == RING_NONE && l1_limit(&l1->limbo) > s->limbo_spare_bytes)
+        limbo_return_spare_locked(l1, s);
 }
 
-/* Judge all of `from`, whose entries are past their grace period. */
-static void judge_list(struct l1 *l1, struct l1_shard *s, struct l1_list *from, enum origin origin)
+/* Those of one shard and origin, which are the first of its list. As a rule nobody holds any of
+ * them: then their slots and heads, which lie in the caches of who retired them and will free them,
+ * are left alone. */
+static void file_run_locked(struct l1 *l1, struct l1_shard *s, const struct judged *run,
+                            uint32_t count)
 {
-    struct batch b;
-    while (from->head != RING_NONE) {
-        l1_shard_lock(s);
-        batch_fill_locked(&b, s, from);
-        l1_shard_unlock(l1, s);
-        batch_judge(&b);
-        l1_shard_lock(s);
-        file_locked(l1, s, &b, from, origin);
-        l1_shard_unlock(l1, s);
+    bool held = false;
+    for (uint32_t i = 0; i < count; i++)
+        held |= run[i].held;
+    if (run->origin == FROM_LIMBO && !held) {
+        ring_move_front(&s->ring, &s->waiting, run[count - 1].slot, &s->ready);
+        return;
     }
+    for (uint32_t i = 0; i < count; i++)
+        file_one_locked(l1, s, &run[i]);
+}
+
+static uint32_t run_length(const struct batch *b, uint32_t first)
+{
+    const struct judged *run = &b->entries[first];
+    uint32_t n = 1;
+    while (first + n < b->count && run[n].shard == run->shard && run[n].origin == run->origin)
+        n++;
+    return n;
+}
+
+static void prefetch_shard(const struct l1_shard *s)
+{
+    const char *at = (const char *)s;
+    for (size_t line = 0; line < offsetof(struct l1_shard, policy); line += CACHE_LINE_BYTES)
+        __builtin_prefetch(at + line, 1);
+}
+
+/* Returns where the next shard's begin. */
+static uint32_t file_shard(struct l1 *l1, const struct batch *b, uint32_t first)
+{
+    uint32_t index = b->entries[first].shard;
+    struct l1_shard *s = &l1->shards[index];
+    uint32_t at = first;
+    l1_shard_lock(s);
+    bool idle = !s->freeing;
+    while (at < b->count && b->entries[at].shard == index) {
+        uint32_t count = run_length(b, at);
+        file_run_locked(l1, s, &b->entries[at], count);
+        at += count;
+    }
+    if (at < b->count)
+        prefetch_shard(&l1->shards[b->entries[at].shard]);
+    if (idle && at - first <= FEW)
+        free_few_locked(l1, s);
+    mark_if_busy_locked(l1, s);
+    if (s->held.head != RING_NONE)
+        shard_set_add(&l1->reclaim.held, index);
+    l1_shard_unlock(l1, s);
+    return at;
+}
+
+static void file_batch(struct l1 *l1, struct batch *b)
+{
+    for (uint32_t at = 0; at < b->count;)
+        at = file_shard(l1, b, at);
+    b->count = 0;
 }
 
 /* ---- a pass ---- */
 
-/* Whether no writer has come since the last pass: then what is ready waits in vain. */
-static bool is_idle(struct l1 *l1, struct l1_shard *s, uint64_t *entries_sum)
+/* What of a list there is room for. It stays in the list, which only a reclaimer changes, under the
+ * same slots: a ring that has been moved meanwhile has not moved them within it. Returns whether
+ * all of it is in the batch. */
+static bool list_locked(struct batch *b, struct l1_shard *s, uint16_t index,
+                        enum judge_origin origin)
 {
-    l1_shard_lock(s);
-    bool idle = !s->freeing;
-    s->freeing = false;
-    *entries_sum += s->entries;
-    l1_shard_unlock(l1, s);
-    return idle;
+    uint32_t slot = list_of(s, origin)->head;
+    for (; slot != RING_NONE && !batch_is_full(b); slot = ring_next(&s->ring, slot))
+        batch_add(b, (struct judged){.entry = ring_entry(&s->ring, slot),
+                                     .slot = slot,
+                                     .shard = index,
+                                     .origin = (uint8_t)origin});
+    return slot == RING_NONE;
 }
 
-static bool begin_grace(struct l1 *l1, struct l1_shard *s)
+/* What is to be judged of a shard; the rest is for another batch. */
+static void list_shard_locked(struct l1 *l1, struct l1_shard *s, uint32_t index)
 {
-    l1_shard_lock(s);
+    bool all = true;
+    for (unsigned origin = 0; origin < JUDGE_ORIGINS; origin++)
+        all &= list_locked(&l1->reclaim.batch, s, (uint16_t)index, (enum judge_origin)origin);
+    if (!all)
+        shard_set_add(&l1->reclaim.left, index);
+}
+
+static void begin_grace_tables_locked(struct l1 *l1, struct l1_shard *s)
+{
+    while (s->retired_tables) {
+        struct l1_table *t = s->retired_tables;
+        s->retired_tables = t->next;
+        t->next = l1->reclaim.waiting_tables;
+        l1->reclaim.waiting_tables = t;
+    }
+}
+
+/* Returns whether anything has to wait for a grace period now. */
+static bool begin_grace_locked(struct l1 *l1, struct l1_shard *s)
+{
     s->waiting = s->retired;
     s->retired = L1_LIST_EMPTY;
     s->aside_waiting = s->aside;
     s->aside = L1_LIST_EMPTY;
-    s->waiting_tables = s->retired_tables;
-    s->retired_tables = NULL;
-    bool any = s->waiting.head != RING_NONE || s->aside_waiting.head != RING_NONE ||
-               s->waiting_tables;
-    l1_shard_unlock(l1, s);
-    return any;
+    begin_grace_tables_locked(l1, s);
+    return s->waiting.head != RING_NONE || s->aside_waiting.head != RING_NONE ||
+           l1->reclaim.waiting_tables;
 }
 
-static bool end_grace(struct l1 *l1, struct l1_shard *s)
+static void count_entries_locked(struct l1 *l1, struct l1_shard *s)
 {
-    struct l1_list held = s->held; /* only a reclaimer changes these lists */
-    s->held = L1_LIST_EMPTY;
-    judge_list(l1, s, &held, FROM_HELD);
-    judge_list(l1, s, &s->waiting, FROM_LIMBO);
-    judge_list(l1, s, &s->aside_waiting, FROM_ASIDE);
-    if (s->waiting_tables)
-        free_tables(l1, s);
-    return s->held.head != RING_NONE;
+    l1->reclaim.entries_sum += (uint64_t)s->entries - s->entries_counted;
+    s->entries_counted = s->entries;
+}
+
+/* If no writer has come since the last pass what is ready waits in vain. Returns whether anything
+ * has to wait for a grace period. */
+static bool begin_visit(struct l1 *l1, uint32_t index)
+{
+    struct l1_shard *s = &l1->shards[index];
+    l1_shard_lock(s);
+    bool frees = !s->freeing || much_waits(l1);
+    s->freeing = false;
+    s->marked = false;
+    if (frees) {
+        free_ready_locked(l1, s, FREE_PER_HOLD);
+        limbo_return_spare_locked(l1, s);
+    }
+    count_entries_locked(l1, s);
+    bool waits = begin_grace_locked(l1, s);
+    list_shard_locked(l1, s, index);
+    bool ready = s->ready.head != RING_NONE;
+    mark_if_busy_locked(l1, s);
+    l1_shard_unlock(l1, s);
+    if (frees && ready)
+        reclaim_free_all_ready(l1, s);
+    return waits;
+}
+
+/* To count their entries: those who have nothing retired are not visited otherwise. */
+static void mark_in_turn(struct l1 *l1)
+{
+    for (uint32_t n = 0; n < VISITS_IN_TURN && n <= l1->shard_mask; n++)
+        shard_set_add(&l1->reclaim.marked, l1->reclaim.turn++ & l1->shard_mask);
+}
+
+static bool begin_pass(struct l1 *l1)
+{
+    bool waiting = false;
+    uint32_t index, next;
+    mark_in_turn(l1);
+    struct shard_walk walk = shard_walk_begin(&l1->reclaim.marked);
+    while (shard_walk_next(&walk, &index)) {
+        if (shard_walk_peek(&walk, &next))
+            prefetch_shard(&l1->shards[next]);
+        waiting |= begin_visit(l1, index);
+    }
+    uint64_t mean = l1->reclaim.entries_sum / (l1->shard_mask + 1u);
+    atomic_store_explicit(&l1->entries_mean, (uint32_t)mean, memory_order_relaxed);
+    return waiting;
+}
+
+/* Bring what is held before the judge again. */
+static void look_at_held(struct l1 *l1)
+{
+    uint32_t index;
+    struct shard_walk walk = shard_walk_begin(&l1->reclaim.held);
+    while (shard_walk_next(&walk, &index)) {
+        struct l1_shard *s = &l1->shards[index];
+        l1_shard_lock(s);
+        s->held_waiting = s->held;
+        s->held = L1_LIST_EMPTY;
+        if (!list_locked(&l1->reclaim.batch, s, (uint16_t)index, FROM_HELD))
+            shard_set_add(&l1->reclaim.left, index);
+        l1_shard_unlock(l1, s);
+    }
+}
+
+/* Fill the batch with what did not fit before. Returns whether there was any. */
+static bool list_left(struct l1 *l1)
+{
+    uint32_t index;
+    struct shard_walk walk = shard_walk_begin(&l1->reclaim.left);
+    while (!batch_is_full(&l1->reclaim.batch) && shard_walk_next(&walk, &index)) {
+        struct l1_shard *s = &l1->shards[index];
+        l1_shard_lock(s);
+        list_shard_locked(l1, s, index);
+        l1_shard_unlock(l1, s);
+    }
+    shard_walk_end(&walk);
+    return l1->reclaim.batch.count > 0;
+}
+
+/* A pass may be worth more, or less, than it was: see MUCH_MAX_BYTES. */
+static void note_slots(struct l1 *l1)
+{
+    uint64_t slots = l1->reclaim.batch.slots_seen;
+    if (slots / MUCH_MAX_SLOTS == l1_limit(&l1->reclaim.slots) / MUCH_MAX_SLOTS)
+        return;
+    atomic_store_explicit(&l1->reclaim.slots, slots, memory_order_relaxed);
+    reclaim_set_limbo(l1, l1_limit(&l1->limbo_cap_bytes));
+}
+
+/* A look that frees an eighth is worth its time, else the next one waits twice as long. */
+static void plan_look(struct l1_reclaim *r, uint64_t now_ns, uint64_t looked_at)
+{
+    uint64_t freed = looked_at - u64_min(looked_at, r->held_count);
+    bool soon = 8 * freed >= looked_at;
+    r->held_delay_ns = soon ? PASS_AGAIN_NS : u64_min(2 * r->held_delay_ns, HELD_AGAIN_MAX_NS);
+    r->held_look_ns = now_ns + r->held_delay_ns;
+}
+
+/* When to come again for what is in limbo, and for what is held. */
+static uint64_t next_pass_ns(const struct l1 *l1, uint64_t now_ns)
+{
+    uint64_t waiting = reclaim_waiting_bytes(l1);
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    if (waiting)
+        next_ns = waiting >= l1_limit(&l1->limbo_much_bytes) ? now_ns : now_ns + PASS_AGAIN_NS;
+    return l1->reclaim.held_count ? u64_min(next_ns, l1->reclaim.held_look_ns) : next_ns;
 }
 
 uint64_t l1_reclaim(struct l1 *l1)
 {
+    struct l1_reclaim *r = &l1->reclaim;
     pthread_mutex_lock(&l1->reclaim_lock);
-    bool waiting = false;
-    bool held = false;
-    uint64_t entries = 0;
-    shrink_begin(l1);
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        if (is_idle(l1, &l1->shards[i], &entries) || much_waits(l1))
-            reclaim_free_all_ready(l1, &l1->shards[i]);
-        waiting |= begin_grace(l1, &l1->shards[i]);
-    }
-    atomic_store_explicit(&l1->entries_mean, (uint32_t)(entries / (l1->shard_mask + 1u)),
-                          memory_order_relaxed);
-    if (waiting)
-        rcu_wait();
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        held |= end_grace(l1, &l1->shards[i]);
-    uint64_t shrink_ns = shrink_end(l1);
-    pthread_mutex_unlock(&l1->reclaim_lock);
-
-    uint64_t limbo = reclaim_waiting_bytes(l1);
-    if (!limbo && !held)
-        return shrink_ns;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
-    bool soon = limbo >= l1_limit(&l1->limbo_much_bytes);
-    return u64_min(shrink_ns, soon ? now_ns : now_ns + PASS_AGAIN_NS);
+    shrink_begin(l1);
+    bool waits = begin_pass(l1);
+    uint64_t held = r->held_count;
+    bool looks = !waits || !held || now_ns >= r->held_look_ns;
+    if (looks)
+        look_at_held(l1);
+    if (waits)
+        rcu_wait();
+    free_tables(l1);
+    do {
+        batch_judge(&r->batch);
+        file_batch(l1, &r->batch);
+    } while (list_left(l1));
+    note_slots(l1);
+    if (looks)
+        plan_look(r, now_ns, held);
+    uint64_t shrink_ns = shrink_end(l1);
+    uint64_t next_ns = next_pass_ns(l1, clock_now_ns(l1->env->clock));
+    pthread_mutex_unlock(&l1->reclaim_lock);
+    return u64_min(shrink_ns, next_ns);
 }
 
-uint64_t l1_pins(void)
+uint64_t l1_pins(const struct l1 *l1)
 {
-    return pin_count();
+    return pin_count_of(l1->id);
 }
 
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
@@ -435,7 +595,7 @@ void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
         bytes += l1->shards[i].held_bytes;
         l1_shard_unlock(l1, &l1->shards[i]);
     }
-    *ret_pins = pin_count();
+    *ret_pins = l1_pins(l1);
     *ret_bytes = bytes;
 }
 

@@ -58,6 +58,10 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */
 bool reclaim_limbo_full(const struct l1 *l1);
 
+/* Bytes of what it knows about shards, and where that is. */
+size_t reclaim_sets_bytes(uint32_t shards);
+void reclaim_init_sets(struct l1 *l1, void *zeroed);
+
 /* All that waits for a grace period, or to be freed after it. */
 uint64_t reclaim_waiting_bytes(const struct l1 *l1);
 

@@ -370,8 +370,8 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     if (!t)
         return NIGH_ENOMEM;
     s->lock = unlocked;
-    s->retired = s->waiting = s->held = s->ready = L1_LIST_EMPTY;
-    s->aside = s->aside_waiting = L1_LIST_EMPTY;
+    s->retired = s->waiting = s->ready = L1_LIST_EMPTY;
+    s->aside = s->aside_waiting = s->held = s->held_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
     if (!grow_ring(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
         free_ring(l1, s);
@@ -403,7 +403,6 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
     free_ring(l1, s);
     free_tables(l1, s->next_table);
     free_tables(l1, s->retired_tables);
-    free_tables(l1, s->waiting_tables);
     table_destroy(l1->mem, shard_table_locked(s));
     if (s->cache)
         mem_cache_destroy(s->cache);

@@ -29,6 +29,8 @@ struct l1_shard {
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
     uint32_t move_at;                /* (s) slot up to which shrink.c has moved */
     bool freeing;                    /* (s) a writer has come since the reclaimer did */
+    bool marked;                     /* (s) the reclaimer has been told to come */
+    uint32_t entries_counted;        /* (s) as it has added them up */
     bool poke;                       /* (s) tell the reclaimer after unlocking */
     bool wants_table;                /* (s) make next_table after unlocking */
     struct l1_table *next_table;     /* (s) empty, for the next doubling; NULL: not made yet */
@@ -39,11 +41,11 @@ struct l1_shard {
     struct l1_list aside;           /* (s) unlinked while limbo was full, no grace period begun */
     struct l1_list aside_waiting;   /* (s) its grace period is running */
     struct l1_list held;            /* (s) unreachable, but referenced or pinned */
+    struct l1_list held_waiting;    /* (s) the same, being looked at again */
     struct l1_list ready;           /* (s) nobody has it, nobody can get it: free at will */
     uint64_t held_bytes;            /* (s) */
     uint64_t limbo_spare_bytes;     /* (s) counted as limbo's, but nothing is there yet */
     struct l1_table *retired_tables; /* (s) */
-    struct l1_table *waiting_tables; /* (s) */
 
     struct l1_policy_state policy; /* (s) */
 };

@@ -347,6 +347,7 @@ void l1_empty(struct l1 *l1)
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         drop_all(l1, &l1->shards[i]);
     (void)l1_reclaim(l1); /* then what nobody holds is ready */
+    (void)l1_reclaim(l1); /* with nothing else to do it looks at what was held */
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         reclaim_free_all_ready(l1, &l1->shards[i]);
     trim(l1);

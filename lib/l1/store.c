@@ -531,7 +531,7 @@ static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
     if (!copy)
         return NULL;
     entry_copy_bytes(copy, e, size);
-    atomic_init(&copy->refs, ENTRY_STORED); /* the shard's alone */
+    atomic_init(&copy->refs, entry_refs_of(l1->id, ENTRY_STORED)); /* the shard's alone */
     return copy;
 }
 

@@ -28,7 +28,7 @@
     X(L2_ERROR, "l2_error", "lookups in L2 that failed or ran out of time")                        \
     X(READ_ABSENT, "read_absent", "reads answered: known not to exist")                            \
     X(READ_ERROR, "read_error", "reads that ended with an error")                                  \
-    X(VALUE_COPIED, "value_copied", "values handed out as copies: the thread held 256 pins")       \
+    X(VALUE_COPIED, "value_copied", "values handed out as copies: no memory for more pins")       \
     /* flights and loads */                                                                        \
     X(FLIGHT_LED, "flight_led", "misses that started a flight")                                    \
     X(FLIGHT_JOINED, "flight_joined", "misses that joined a flight")                               \

@@ -24,7 +24,7 @@
 #define SPACE_SLOT 5u
 #define MEMORY_BYTES (1u << 20) /* half of what all values would take */
 #define VALUE_WORDS_MAX 200u
-#define HELD_MAX 300u /* a little more than slots: the rest are copies */
+#define HELD_MAX 700u /* more than a page of slots */
 #define POOL_MAX 128u
 #define ROUND_MS 1000u /* then a new cache, so that tables grow again */
 

@@ -74,34 +74,256 @@ TEST(emptying_keeps_what_is_held_and_nothing_else)
     cache_close(&c);
 }
 
-TEST(past_256_a_reader_gets_copies)
+/* Pin a value by the path that is taken when no slot is at hand. */
+static void pin_long(struct cache *c, struct l1_entry *e, struct nigh_value *ret)
+{
+    bool copied;
+    REQUIRE_EQ(l1_pin_rcu(c->l1, e, ret, &copied), 0);
+    CHECK(!copied);
+    CHECK(l1_pin_entry(ret->pin) == e);
+}
+
+/* As a hit does: what is at hand, else that. */
+static void pin_one(struct cache *c, struct l1_entry *e, struct nigh_value *ret)
+{
+    ret->pin = l1_hold_rcu(e);
+    if (!ret->pin)
+        pin_long(c, e, ret);
+}
+
+static struct l1_entry *find_rcu(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    return l1_find_rcu(c->l1, &key);
+}
+
+#define MANY 10000u
+
+static void *release_many(void *arg)
+{
+    struct nigh_value *held = arg;
+    uint64_t random = 1;
+    for (unsigned left = MANY; left; left--) {
+        unsigned i = (unsigned)(check_random(&random) % left);
+        CHECK_MEM(held[i].data, held[i].len, "precious", 8);
+        l1_unpin(held[i].pin);
+        held[i] = held[left - 1];
+    }
+    return NULL;
+}
+
+static void run_thread(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    REQUIRE_EQ(pthread_create(&thread, NULL, run, arg), 0);
+    pthread_join(thread, NULL);
+}
+
+TEST(a_thread_holds_as_many_as_it_likes)
+{
+    static struct nigh_value held[MANY];
+    struct cache c;
+    for (int round = 0; round < 3; round++) {
+        open_with_value(&c);
+        rcu_enter();
+        for (unsigned i = 0; i < MANY; i++)
+            pin_long(&c, find_rcu(&c, 1), &held[i]);
+        rcu_leave();
+        CHECK_EQ(pin_count(), MANY);
+        bury(&c);
+        CHECK_GT(bytes_of_pins(&c), 0);
+        run_thread(release_many, held);
+        CHECK_EQ(pin_count(), 0);
+        cache_reclaim(&c);
+        CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+        cache_close(&c);
+    }
+}
+
+/* ---- how many pages that takes ---- */
+
+/* Pages of this thread. */
+static unsigned own_pages(void)
+{
+    const struct pin_page *first = pin_page_of(pin_last_slot);
+    unsigned count = 1;
+    for (const struct pin_page *page = first->mine; page != first; page = page->mine)
+        count++;
+    return count;
+}
+
+struct flow {
+    const char *name;
+    /* Which of `count` values in flight, the oldest first, is given back next. */
+    unsigned (*next)(uint64_t *random, unsigned count);
+    unsigned pages; /* at most, with so many in flight */
+    unsigned count;
+};
+
+static unsigned oldest(uint64_t *random, unsigned count)
+{
+    (void)random, (void)count;
+    return 0;
+}
+
+static unsigned youngest(uint64_t *random, unsigned count)
+{
+    (void)random;
+    return count - 1;
+}
+
+static unsigned any(uint64_t *random, unsigned count)
+{
+    return (unsigned)(check_random(random) % count);
+}
+
+/* Half of them for ever, the others as they came. */
+static unsigned oldest_of_half(uint64_t *random, unsigned count)
+{
+    (void)random;
+    return count / 2;
+}
+
+/* One in eight stays long. */
+static unsigned some_stay(uint64_t *random, unsigned count)
+{
+    return (unsigned)(check_random(random) % (count / 8 + 1)) * 7 % count;
+}
+
+static const struct flow flows[] = {
+    {"oldest first", oldest, 12, 3000},         {"youngest first", youngest, 12, 3000},
+    {"in any order", any, 12, 3000},            {"half of them stay", oldest_of_half, 12, 3000},
+    {"some stay", some_stay, 12, 3000},         {"few, in any order", any, 2, 300},
+    {"few, the oldest first", oldest, 2, 300},
+};
+
+static struct cache *flow_cache;
+
+static void *run_flow(void *arg)
+{
+    const struct flow *flow = arg;
+    static uintptr_t pins[4096];
+    uint64_t random = check_seed();
+    unsigned count = 0;
+    rcu_enter();
+    struct l1_entry *e = find_rcu(flow_cache, 1);
+    for (unsigned step = 0; step < 60 * flow->count; step++) {
+        struct nigh_value v;
+        pin_one(flow_cache, e, &v);
+        pins[count++] = v.pin;
+        if (count == flow->count) { /* some pauses, in which a few are given back at once */
+            for (unsigned n = (unsigned)(check_random(&random) % 8) + 1; n; n--) {
+                unsigned i = flow->next(&random, count);
+                l1_unpin(pins[i]);
+                memmove(&pins[i], &pins[i + 1], (--count - i) * sizeof(*pins));
+            }
+        }
+    }
+    CHECK_EQ(pin_count(), count);
+    rcu_leave();
+    if (!CHECK_LE(own_pages(), flow->pages))
+        check_note("%s: %u pages", flow->name, own_pages());
+    while (count)
+        l1_unpin(pins[--count]);
+    return NULL;
+}
+
+/* 3,000 values fill 6 pages: a quarter more are free slots that make looking for one short. */
+TEST(pages_stay_in_proportion_to_what_is_held)
 {
     struct cache c;
     open_with_value(&c);
-    struct name name;
-    struct l1_key key = cache_key(&c, &name, 1);
-    struct nigh_value held[300];
-    for (unsigned i = 0; i < 300; i++) {
-        bool copied;
-        rcu_enter();
-        struct l1_entry *e = l1_find_rcu(c.l1, &key);
-        REQUIRE_EQ(l1_pin_rcu(c.l1, e, &held[i], &copied), 0);
-        rcu_leave();
-        CHECK_EQ(copied, i >= 256);
-        CHECK_EQ(copied, l1_pin_entry(held[i].pin) != e);
-    }
-    CHECK_EQ(pin_count(), 256);
-    bury(&c);
-    for (unsigned i = 0; i < 300; i++) {
-        CHECK_MEM(held[i].data, held[i].len, "precious", 8);
-        CHECK_EQ(l1_pin_tier(held[i].pin), NIGH_TIER_L1);
-        l1_unpin(held[i].pin);
-    }
+    flow_cache = &c;
+    for (unsigned i = 0; i < ARRAY_COUNT(flows); i++)
+        run_thread(run_flow, (void *)(uintptr_t)&flows[i]);
     CHECK_EQ(pin_count(), 0);
-    cache_reclaim(&c);
-    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
     cache_close(&c);
 }
+
+#define PAGES_MAX 64u
+
+struct pages_seen {
+    uintptr_t pages[PAGES_MAX];
+    unsigned count;
+};
+
+static void see_page(struct pages_seen *seen, uintptr_t page)
+{
+    for (unsigned i = 0; i < seen->count; i++)
+        if (seen->pages[i] == page)
+            return;
+    REQUIRE(seen->count < PAGES_MAX);
+    seen->pages[seen->count++] = page;
+}
+
+static void *hold_and_exit(void *arg)
+{
+    struct nigh_value v[2000];
+    rcu_enter();
+    for (unsigned i = 0; i < ARRAY_COUNT(v); i++) {
+        pin_one(flow_cache, find_rcu(flow_cache, 1), &v[i]);
+        see_page(arg, (uintptr_t)pin_page_of(pin_slot(v[i].pin)));
+    }
+    rcu_leave();
+    for (unsigned i = 0; i < ARRAY_COUNT(v); i++)
+        l1_unpin(v[i].pin);
+    return NULL;
+}
+
+TEST(all_pages_of_a_thread_are_taken_up_by_others)
+{
+    struct cache c;
+    struct pages_seen seen = {.count = 0};
+    open_with_value(&c);
+    flow_cache = &c;
+    run_thread(hold_and_exit, &seen);
+    unsigned first = seen.count;
+    for (int i = 0; i < 10; i++)
+        run_thread(hold_and_exit, &seen);
+    CHECK_EQ(seen.count, first);
+    CHECK_GE(first, 2000 / PIN_SLOTS_MAX);
+    cache_close(&c);
+}
+
+#if NIGH_FAULTS
+
+static void *hold_without_memory(void *arg)
+{
+    struct nigh_value *held = arg;
+    struct l1_entry *e = find_rcu(flow_cache, 1);
+    unsigned i = 0, copies = 0;
+    rcu_enter();
+    for (; i < 40 * PIN_SLOTS_MAX && !copies; i++) {
+        bool copied;
+        fault_arm(FAULT_ALLOC, 1);
+        REQUIRE_EQ(l1_pin_rcu(flow_cache->l1, e, &held[i], &copied), 0);
+        copies += copied;
+        CHECK_EQ(copied, l1_pin_entry(held[i].pin) != e);
+    }
+    fault_arm(FAULT_ALLOC, 0);
+    rcu_leave();
+    CHECK_EQ(copies, 1); /* when the pages that others left were full */
+    CHECK_GE(i, PIN_SLOTS_MAX);
+    while (i--) {
+        CHECK_MEM(held[i].data, held[i].len, "precious", 8);
+        l1_unpin(held[i].pin);
+    }
+    return NULL;
+}
+
+TEST(without_memory_for_pins_a_reader_gets_a_copy)
+{
+    static struct nigh_value held[40 * PIN_SLOTS_MAX];
+    struct cache c;
+    open_with_value(&c);
+    flow_cache = &c;
+    run_thread(hold_without_memory, held);
+    CHECK_EQ(pin_count(), 0);
+    cache_close(&c);
+}
+
+#endif
 
 /* As a hit pins: in the slot used last, the next one, or the first; up to the fence. */
 TEST(slots_are_taken_in_a_row_up_to_the_fence)
@@ -129,7 +351,7 @@ TEST(slots_are_taken_in_a_row_up_to_the_fence)
     l1_unpin(held[0].pin);
     CHECK_EQ(l1_hold_rcu(e), held[0].pin); /* round to the first */
     l1_unpin(held[100].pin);
-    CHECK(!l1_hold_rcu(e)); /* not in reach: for l1_pin_rcu() to search */
+    CHECK(!l1_hold_rcu(e)); /* not in reach: for l1_pin_rcu() to find another */
     REQUIRE_EQ(l1_pin_rcu(c.l1, e, &held[100], &copied), 0);
     CHECK(!copied);
     rcu_leave();
@@ -143,13 +365,6 @@ static void *release(void *arg)
 {
     l1_unpin(*(uintptr_t *)arg);
     return NULL;
-}
-
-static void run_thread(void *(*run)(void *), void *arg)
-{
-    pthread_t thread;
-    REQUIRE_EQ(pthread_create(&thread, NULL, run, arg), 0);
-    pthread_join(thread, NULL);
 }
 
 TEST(released_on_another_thread)
@@ -273,7 +488,11 @@ TEST(two_caches_share_the_pins_of_a_thread)
     open_with_value(&b);
     struct nigh_value va, vb;
     REQUIRE(cache_pin(&a, 1, &va));
+    CHECK_EQ(l1_pins(a.l1), 1);
+    CHECK_EQ(l1_pins(b.l1), 0);
     REQUIRE(cache_pin(&b, 1, &vb));
+    CHECK_EQ(l1_pins(a.l1), 1);
+    CHECK_EQ(l1_pins(b.l1), 1);
     bury(&a);
     bury(&b);
     CHECK_MEM(va.data, va.len, "precious", 8);
@@ -283,6 +502,67 @@ TEST(two_caches_share_the_pins_of_a_thread)
     CHECK_GT(bytes_of_pins(&b), 0);
     CHECK_MEM(vb.data, vb.len, "precious", 8);
     l1_unpin(vb.pin);
+    cache_close(&a);
+    cache_close(&b);
+}
+
+/* Live, replaced, removed, moved to another slot of the ring: it is counted all the same. */
+TEST(each_cache_counts_its_own_pins)
+{
+    struct cache a, b;
+    struct nigh_value va[40], vb[60];
+    open_with_value(&a);
+    open_with_value(&b);
+    for (unsigned i = 0; i < 60; i++) {
+        REQUIRE_EQ(cache_own(&a, i, 100), L1_STORED);
+        REQUIRE_EQ(cache_own(&b, i, 100), L1_STORED);
+    }
+    for (unsigned i = 0; i < 40; i++)
+        REQUIRE(cache_pin(&a, i, &va[i]));
+    for (unsigned i = 0; i < 60; i++)
+        REQUIRE(cache_pin(&b, i, &vb[i]));
+    for (unsigned i = 0; i < 60; i += 2)
+        cache_own(&a, i, 100);
+    for (unsigned i = 0; i < 60; i += 3)
+        cache_remove(&b, i);
+    cache_reclaim(&a);
+    CHECK_EQ(l1_pins(a.l1), 40);
+    CHECK_EQ(l1_pins(b.l1), 60);
+    CHECK_EQ(pin_count(), 100);
+    for (unsigned i = 0; i < 40; i++)
+        l1_unpin(va[i].pin);
+    CHECK_EQ(l1_pins(a.l1), 0);
+    CHECK_EQ(l1_pins(b.l1), 60);
+    cache_close(&a);
+    for (unsigned i = 0; i < 60; i++)
+        l1_unpin(vb[i].pin);
+    CHECK_EQ(l1_pins(b.l1), 0);
+    cache_close(&b);
+}
+
+/* A fault of the host, who is told; but others must be able to count, and to use its number. */
+TEST(a_cache_that_goes_while_values_are_held_leaves_no_address_behind)
+{
+    struct cache a, b;
+    struct nigh_value va, vb;
+    open_with_value(&a);
+    open_with_value(&b);
+    uint32_t id = a.l1->id;
+    REQUIRE(cache_pin(&a, 1, &va));
+    REQUIRE(cache_pin(&b, 1, &vb));
+    cache_close(&a);
+    CHECK_EQ(pin_count(), 1);
+    open_with_value(&a);
+    CHECK_EQ(a.l1->id, id);
+    CHECK_EQ(l1_pins(a.l1), 0);
+    CHECK_EQ(l1_pins(b.l1), 1);
+    l1_unpin(va.pin); /* late */
+    CHECK_MEM(vb.data, vb.len, "precious", 8);
+    REQUIRE(cache_pin(&a, 1, &va)); /* in the same slot, or another */
+    CHECK_EQ(l1_pins(a.l1), 1);
+    l1_unpin(va.pin);
+    l1_unpin(vb.pin);
+    CHECK_EQ(pin_count(), 0);
     cache_close(&a);
     cache_close(&b);
 }

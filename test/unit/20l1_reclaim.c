@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "l1/pin.h"
 #include "l1/reclaim.h"
 #include "support/l1_cache.h"
 
@@ -427,5 +428,147 @@ TEST(allowances_do_not_keep_the_reclaimer_busy)
     CHECK_EQ(pokes, 1); /* that there is something */
     l1_reclaim(c.l1);
     CHECK_GT(l1_reclaim(c.l1), clock_now_ns(c.fake.env.clock));
+    cache_close(&c);
+}
+
+/* ---- what a pass looks at ---- */
+
+TEST(a_pass_looks_at_all_pins_once_however_many_shards_have_something)
+{
+    struct cache c;
+    cache_open(&c, (uint64_t)64 << 20, 256);
+    for (unsigned i = 0; i < 4000; i++)
+        cache_own(&c, i, 100);
+    cache_reclaim(&c);
+    for (unsigned i = 0; i < 4000; i++)
+        cache_own(&c, i, 100);
+    uint64_t scans = pin_scans();
+    l1_reclaim(c.l1);
+    CHECK_EQ(pin_scans() - scans, 1);
+    CHECK_GE(l1_reclaim(c.l1), 1); /* nobody came: freed, and nothing was to be judged */
+    CHECK_EQ(pin_scans() - scans, 1);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Removed while limbo is full and while it is not, held and not, in each of many shards, more than
+ * are judged at once. */
+TEST(more_than_one_batch_from_many_shards)
+{
+    enum { COUNT = 6000, EACH = 13 };
+    static struct nigh_value held[COUNT / EACH + 1];
+    struct cache c;
+    cache_open(&c, MEMORY, 32);
+    CHECK_LT(c.l1->reclaim.batch.max, COUNT / 8);
+    for (int round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < COUNT; i++)
+            REQUIRE_EQ(cache_put(&c, i, &i, sizeof(i)), L1_STORED);
+        for (unsigned i = 0; i < COUNT; i += EACH)
+            REQUIRE(cache_pin(&c, i, &held[i / EACH]));
+        for (unsigned i = 0; i < COUNT; i++)
+            cache_remove(&c, i);
+        CHECK_GT(cache_gauges(&c).aside_bytes, 0);
+        uint64_t scans = pin_scans();
+        cache_reclaim(&c);
+        CHECK_GE(pin_scans() - scans, COUNT / c.l1->reclaim.batch.max);
+        CHECK_EQ(cache_gauges(&c).limbo_bytes, cache_gauges(&c).pinned_bytes);
+        CHECK_EQ(c.l1->reclaim.held_count, COUNT / EACH + 1);
+        cache_audit(&c);
+        for (unsigned i = 0; i < COUNT; i += EACH) {
+            CHECK_EQ(*(const unsigned *)held[i / EACH].data, i);
+            l1_unpin(held[i / EACH].pin);
+        }
+        cache_reclaim(&c);
+        CHECK_EQ(c.l1->reclaim.held_count, 0);
+        CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+        CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+        cache_audit(&c);
+    }
+    cache_close(&c);
+}
+
+/* With the lock of one held here that has nothing to do with it, it would not come back. */
+TEST(a_pass_leaves_shards_alone_that_have_nothing)
+{
+    struct cache c;
+    cache_open(&c, (uint64_t)256 << 20, 4096);
+    struct name name;
+    struct l1_key key = cache_key(&c, &name, 1);
+    struct l1_shard *own = l1_shard_of(c.l1, key.hash);
+    struct l1_shard *other = &c.l1->shards[own == &c.l1->shards[4000] ? 3000 : 4000];
+    cache_reclaim(&c);
+    struct nigh_value v;
+    cache_put_size(&c, 1, 100);
+    REQUIRE(cache_pin(&c, 1, &v));
+    l1_shard_lock(other);
+    cache_remove(&c, 1);
+    for (int pass = 0; pass < 50; pass++)
+        l1_reclaim(c.l1);
+    CHECK_EQ(c.l1->reclaim.held_count, 1);
+    l1_unpin(v.pin);
+    l1_reclaim(c.l1);
+    CHECK_EQ(c.l1->reclaim.held_count, 0);
+    l1_shard_unlock(c.l1, other);
+    cache_close(&c);
+}
+
+/* Passes that the reclaimer makes in so much time, which the test moves on. */
+static unsigned passes_in(struct cache *c, uint64_t ns)
+{
+    uint64_t end_ns = clock_now_ns(c->fake.env.clock) + ns;
+    unsigned passes = 0;
+    for (;;) {
+        uint64_t next_ns = l1_reclaim(c->l1);
+        uint64_t now_ns = clock_now_ns(c->fake.env.clock);
+        passes++;
+        if (next_ns >= end_ns)
+            return passes;
+        fake_env_advance(&c->fake, next_ns > now_ns ? next_ns - now_ns : 0);
+    }
+}
+
+TEST(what_is_held_for_long_is_looked_at_less_often)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    struct nigh_value a, b;
+    for (unsigned i = 1; i <= 20; i++)
+        cache_put_size(&c, i, 100);
+    REQUIRE(cache_pin(&c, 1, &a));
+    cache_remove(&c, 1);
+    CHECK_LE(passes_in(&c, 60 * NS_PER_S), 75); /* 60, and some to find out */
+    /* What is let go comes back within a second, or at once beside something else. */
+    REQUIRE(cache_pin(&c, 2, &b));
+    cache_remove(&c, 2);
+    l1_reclaim(c.l1);
+    l1_unpin(b.pin);
+    CHECK_LE(passes_in(&c, NS_PER_S + NS_PER_MS), 10); /* as it freed something, some soon again */
+    CHECK_EQ(c.l1->reclaim.held_count, 1);
+    l1_unpin(a.pin);
+    passes_in(&c, NS_PER_S + NS_PER_MS);
+    CHECK_EQ(c.l1->reclaim.held_count, 0);
+    CHECK_EQ(l1_reclaim(c.l1), CLOCK_NEVER_NS);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Readers that hold each for a moment: what they hold is gone soon after. */
+TEST(what_is_held_shortly_is_looked_at_soon)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 4);
+    for (unsigned i = 0; i < 100; i++) {
+        struct nigh_value v;
+        cache_put_size(&c, i, 100);
+        REQUIRE(cache_pin(&c, i, &v));
+        cache_remove(&c, i);
+        l1_reclaim(c.l1);
+        CHECK_LE(c.l1->reclaim.held_count, 2);
+        l1_unpin(v.pin);
+        passes_in(&c, 30 * NS_PER_MS);
+        CHECK_EQ(c.l1->reclaim.held_count, 0);
+        fake_env_advance(&c.fake, 30 * NS_PER_MS);
+    }
     cache_close(&c);
 }
