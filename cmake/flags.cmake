@@ -11,11 +11,18 @@ target_compile_options(nigh_flags INTERFACE
     -Wpointer-arith -Wcast-qual -Wvla
     $<$<BOOL:${NIGH_WERROR}>:-Werror>)
 
+# (A list of sanitizers has commas, which a generator expression takes for its own.)
+if(NIGH_SANITIZE)
+    set(sanitized 1)
+else()
+    set(sanitized 0)
+endif()
+
 # The empty values let a file still say `#define _GNU_SOURCE` without a warning.
 target_compile_definitions(nigh_flags INTERFACE
     _GNU_SOURCE=
     NIGH_ALLOCATOR_JEMALLOC=$<STREQUAL:${NIGH_ALLOCATOR},jemalloc>
-    NIGH_SANITIZED=$<BOOL:${NIGH_SANITIZE}>
+    NIGH_SANITIZED=${sanitized}
     NIGH_FAULTS=$<CONFIG:Debug>)
 
 if(NIGH_SANITIZE)
