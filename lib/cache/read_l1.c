@@ -43,7 +43,7 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
         if (rc != 0)
             return rc;
     }
-    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e))
+    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e, l1_generation(&space->l1.hit)))
         l1_report_hit(cache->l1, e);
     if (outcome == NIGH_STALE)
         notes->refresh = wants_refresh(cache, e, freshness);

@@ -47,10 +47,12 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
                                        const void *key, size_t key_len, uint64_t now_ns,
                                        size_t *ret_len)
 {
-    if (NIGH_UNLIKELY(!l1_is_value(&space->l1, e, key, key_len, ret_len) ||
-                      !freshness_is_fresh(space, e, now_ns)))
+    if (NIGH_UNLIKELY(!l1_is_value(&space->l1, e, key, key_len, ret_len)))
         return false;
-    if (NIGH_UNLIKELY(l1_touch(e)))
+    uint8_t generation = l1_generation(&space->l1.hit); /* from the line that comes next */
+    if (NIGH_UNLIKELY(!freshness_is_fresh(space, e, now_ns)))
+        return false;
+    if (NIGH_UNLIKELY(l1_touch(e, generation)))
         l1_report_hit(space->cache->l1, e);
     return true;
 }

@@ -88,6 +88,7 @@ struct l1 {
 
     struct l1_floors floors;
     struct shadows shadows; /* lfu */
+    _Atomic uint32_t quarters; /* (a) lru: that hands have gone, all shards together */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */

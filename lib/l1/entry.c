@@ -69,8 +69,19 @@ uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
     return hash_key(&l1->hash, entry_space(e), e->bytes, entry_key_len(e));
 }
 
+static uint32_t key_differs_4(const uint8_t *a, const uint8_t *b)
+{
+    uint32_t x, y;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x ^ y;
+}
+
 bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len)
 {
+    const uint8_t *a = e->bytes, *b = key;
+    if (len - 4 < 4)
+        return !(key_differs_4(a, b) | key_differs_4(a + len - 4, b + len - 4));
     return memcmp(e->bytes, key, len) == 0;
 }
 
@@ -129,7 +140,7 @@ static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
 static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
                               unsigned flags, struct times times, uint64_t label)
 {
-    store_word(e, 0, entry_refs_of(id, refs) | (uint64_t)id << 32 | (uint64_t)ENTRY_FREQ_MAX << 56);
+    store_word(e, 0, entry_refs_of(id, refs) | (uint64_t)id << 32 | (uint64_t)ENTRY_COUNTED << 56);
     store_word(e, 1, times.stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
     store_word(e, 2, times.life | (uint64_t)flags << (ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS) |
                          times.fresh << (64 - ENTRY_FRESH_BITS));
@@ -182,7 +193,7 @@ void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t si
 {
     size_t skip = sizeof(uint64_t);
     memcpy((char *)copy + skip, (const char *)e + skip, size - skip);
-    atomic_init(&copy->spare, ENTRY_FREQ_MAX);
+    atomic_init(&copy->spare, ENTRY_COUNTED);
 }
 
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)

@@ -36,7 +36,7 @@
  * at most 1/32,768 and 1/1,024 of themselves. `fresh` makes up for what `life` lost, so that birth
  * is exact to a tick: callers may ask for a greatest age.
  *
- * What a hit looks at is at an end of its word, so that a shift alone brings it out: stamp, fresh.
+ * What a hit looks at is at an end of its word, so a shift at most brings it out: stamp, fresh.
  * The upper part of the label has to be as the request says: so above the tag the two labels differ
  * by the value's length, or by more when it is another key's entry, or an absence.
  *
@@ -85,8 +85,12 @@
 #define ENTRY_CACHE_SHIFT 21
 #define ENTRY_REFS_MAX ((UINT32_C(1) << ENTRY_CACHE_SHIFT) - 1)
 #define ENTRY_STAMP_MASK ((UINT64_C(1) << 48) - 1)
-#define ENTRY_FREQ_MAX 3
-#define ENTRY_SAMPLED 4u /* in spare: changes of its counter are reported to the policy */
+#define ENTRY_STAMP_OFFSET 8 /* of its word */
+#define STAMP_WORD(stamp) ((uint64_t)(stamp) << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS))
+#define ENTRY_FREQ_MAX 3u
+#define ENTRY_COUNTED 7u  /* in spare: a bit for each hit that may still be counted */
+#define ENTRY_SAMPLED 56u /* or here: then each is reported to the policy */
+#define ENTRY_SAMPLED_SHIFT 3
 
 /* In `flags`. */
 #define ENTRY_EXTENDED 1u  /* an extension follows the value */
@@ -97,7 +101,7 @@
 struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); see above */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
-    _Atomic uint8_t spare;                              /* (a) ENTRY_FREQ_MAX - hits; _SAMPLED */
+    _Atomic uint8_t spare;                              /* (a) last hit or hits: l1_touch() */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */
@@ -206,6 +210,14 @@ static inline uint64_t l1_entry_stamp(const struct l1_entry *e)
     return e->stamp;
 }
 
+/* The word whose upper part the stamp is: compared with STAMP_WORD(), the rest does not matter. */
+static inline uint64_t entry_stamp_word(const struct l1_entry *e)
+{
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)e + ENTRY_STAMP_OFFSET, sizeof(word));
+    return word;
+}
+
 static inline struct bytes l1_entry_key(const struct l1_entry *e)
 {
     return bytes_of(e->bytes, entry_key_len(e));
@@ -261,38 +273,57 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
 }
 
 /*
- * Note a hit. A lost bump only delays promotion by one touch, so no RMW: a plain load, and a store
- * only while it changes something: hot entries stay unwritten, and their line shared. Returns
- * whether the policy wants to hear of it: l1_report_hit().
+ * What hits have left in `spare`: l1_touch() in hit.h writes it, policies read it and set it anew.
+ * Which of two it is depends on the policy:
  *
- * The counter counts down, because a hit can tell 0 in one step.
+ *   a counter      bits that are left, lowest first: 111, 110, 100, 0. So "counted enough" is 0
+ *                  whether hits are reported or not
+ *   a generation   in which it was hit last, or else was born; never 0 (GENERATION_BIT)
  */
-static inline bool l1_touch(struct l1_entry *e)
+static inline uint8_t entry_spare(const struct l1_entry *e)
 {
-    uint8_t spare = atomic_load_explicit(&e->spare, memory_order_relaxed);
-    if (!(spare & ENTRY_FREQ_MAX))
-        return false;
-    atomic_store_explicit(&e->spare, (uint8_t)(spare - 1), memory_order_relaxed);
-    return spare & ENTRY_SAMPLED;
+    return atomic_load_explicit(&e->spare, memory_order_relaxed);
+}
+
+static inline void entry_spare_set(struct l1_entry *e, uint8_t spare)
+{
+    atomic_store_explicit(&e->spare, spare, memory_order_relaxed);
 }
 
 /* How often it was hit: 0..ENTRY_FREQ_MAX. */
-static inline uint8_t entry_freq(const struct l1_entry *e)
+static inline uint32_t entry_freq(const struct l1_entry *e)
 {
-    return ~atomic_load_explicit(&e->spare, memory_order_relaxed) & ENTRY_FREQ_MAX;
+    uint32_t spare = entry_spare(e);
+    uint32_t left = (spare | spare >> ENTRY_SAMPLED_SHIFT) & ENTRY_COUNTED;
+    return (uint32_t)__builtin_ctz(left | (ENTRY_COUNTED + 1));
 }
 
-/* `freq`: that, and ENTRY_SAMPLED or not. */
-static inline void entry_freq_set(struct l1_entry *e, uint8_t freq)
+static inline void entry_freq_set(struct l1_entry *e, uint32_t freq, bool sampled)
 {
-    atomic_store_explicit(&e->spare, freq ^ ENTRY_FREQ_MAX, memory_order_relaxed);
+    uint32_t left = ENTRY_COUNTED << freq & ENTRY_COUNTED;
+    entry_spare_set(e, (uint8_t)(sampled ? left << ENTRY_SAMPLED_SHIFT : left));
+}
+
+/* Generations go round in six bits. */
+#define GENERATION_MASK 0x3fu
+#define GENERATION_BIT 0x80u
+#define GENERATION_NEW 0x40u /* it is the one of its birth: it has not been hit */
+
+static inline uint8_t generation_plus(uint8_t generation, uint32_t n)
+{
+    return (uint8_t)(((generation + n) & GENERATION_MASK) | GENERATION_BIT);
+}
+
+/* How many generations ago: 0..63. */
+static inline uint32_t generation_age(uint8_t now, uint8_t then)
+{
+    return (uint32_t)(now - then) & GENERATION_MASK;
 }
 
 /* What is known of the popularity of another entry of the same key. */
-static inline void entry_freq_inherit(struct l1_entry *e, const struct l1_entry *old)
+static inline void entry_spare_inherit(struct l1_entry *e, const struct l1_entry *old)
 {
-    atomic_store_explicit(&e->spare, atomic_load_explicit(&old->spare, memory_order_relaxed),
-                          memory_order_relaxed);
+    entry_spare_set(e, entry_spare(old));
 }
 
 NIGH_OUTLINED size_t entry_size_extended(const struct l1_entry *e);

@@ -82,7 +82,7 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
     if (!soft)
         raise_to(&floor->hard, position);
     raise_to(&floor->any, position);
-    raise_to(&f->groups->newest, position);
+    raise_to(&f->groups->newest, STAMP_WORD(position));
     return position;
 }
 

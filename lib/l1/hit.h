@@ -57,7 +57,9 @@ struct group_floor {
 
 /* Floors of all groups, by slot. Keys: (a) as above */
 struct group_floors {
-    _Atomic uint64_t newest; /* (a) pair(floors.newest); read by every hit */
+    _Atomic uint64_t newest; /* (a) pair(floors.newest); STAMP_WORD(); read by every hit */
+    /* no floor, but here for that reason: l1_touch(). 0: hits are counted instead */
+    _Atomic uint8_t generation; /* (a) of now */
     _Alignas(CACHE_LINE_BYTES) struct group_floor of[];
 };
 
@@ -310,14 +312,49 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
     return true;
 }
 
+/* ---- noting ---- */
+
+/* Relaxed: an old one makes an entry a little older than it is. */
+static inline uint8_t l1_generation(const struct l1_hit *hit)
+{
+    return atomic_load_explicit(&hit->groups->generation, memory_order_relaxed);
+}
+
+/*
+ * A lost note only makes an entry a little colder than it is, so no RMW: a plain load, and a store
+ * only while it changes something: hot entries stay unwritten, and their line shared.
+ *
+ * With or without generations: what is there equals what is wanted, and nothing is to be done. A
+ * counter that is full is 0, which is no generation.
+ */
+static inline bool l1_touch(struct l1_entry *e, uint8_t now)
+{
+    uint8_t spare = entry_spare(e);
+    if (NIGH_LIKELY(spare == now))
+        return false;
+    if (now) {
+        entry_spare_set(e, now);
+        return false;
+    }
+    entry_spare_set(e, spare & (uint8_t)(spare - 1)); /* without its lowest bit */
+    return spare & ENTRY_SAMPLED;
+}
+
+/* The higher, the less it is worth keeping. */
+static inline uint32_t entry_coldness(const struct l1_hit *hit, const struct l1_entry *e)
+{
+    uint8_t now = l1_generation(hit);
+    return now ? generation_age(now, entry_spare(e)) : ENTRY_FREQ_MAX - entry_freq(e);
+}
+
 /* ---- judging ---- */
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e);
 
-static inline uint64_t group_floors_newest(const struct group_floors *groups)
+static inline bool group_floors_above_newest(const struct group_floors *groups, uint64_t stamp_word)
 {
     /* pair(floors.newest): if it moved, the floor that moved it is seen */
-    return atomic_load_explicit(&groups->newest, memory_order_acquire);
+    return stamp_word >= atomic_load_explicit(&groups->newest, memory_order_acquire);
 }
 
 static inline bool group_floors_above(const struct group_floors *groups, uint64_t stamp,
@@ -339,15 +376,15 @@ static inline bool hit_above_own(const struct l1_space *s, const struct l1_entry
 
 static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e)
 {
-    return NIGH_LIKELY(e->stamp >= group_floors_newest(l1_hit_of(l1)->groups))
+    return NIGH_LIKELY(group_floors_above_newest(l1_hit_of(l1)->groups, entry_stamp_word(e)))
                ? L1_CURRENT
                : l1_judge_slow(l1, e);
 }
 
 static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e)
 {
-    return NIGH_LIKELY(e->stamp >= group_floors_newest(s->hit.groups)) || hit_above_own(s, e) ||
-           l1_judge_slow(s->l1, e) == L1_CURRENT;
+    return NIGH_LIKELY(group_floors_above_newest(s->hit.groups, entry_stamp_word(e))) ||
+           hit_above_own(s, e) || l1_judge_slow(s->l1, e) == L1_CURRENT;
 }
 
 #endif

@@ -119,8 +119,8 @@ void l1_entry_unref(struct l1_entry *e);
 
 /* In a read section. NULL: not there. Expired or outdated ones are returned: the caller judges. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
-/* l1_touch(e), inline in entry.h: note the hit for the policy; at most one relaxed store, none when
- * the counter is full. */
+/* l1_touch(e, l1_generation(hit)), inline in hit.h: note the hit for the policy; at most one
+ * relaxed store, none when the counter is full, or in the generation of the last one. */
 
 /* When l1_touch() says so: the policy learns from a sample of the keys what suits the traffic. A
  * relaxed store or two. The entry is pinned, or found in a section. */

@@ -2,11 +2,11 @@
 /*
  * Who has to go when room is needed: a small interface, one instance of its state per shard.
  *
- * A hit only sets the entry's 2-bit counter (l1_touch); everything else is done by writers
+ * A hit only sets the entry's counter or generation (l1_touch); everything else is done by writers
  * under the shard lock. A policy that wants more than the ring's order keeps it in its own state.
  * A new value of a key counts as a hit, and changes nothing else unless it has another weight.
  *
- *     lru    first in, first out, with second chances; no state but a hand   policy_lru.c
+ *     lru    who was hit least recently, by generations; no state but hands  policy_lru.c
  *     lfu    frequency and recency: W-TinyLFU with hits that write nothing   policy_lfu.c
  *     ttl    what expires first, by the ring's bounds                        policy_ttl.c
  *     none   nobody: what does not fit is refused                            policy_none.c
@@ -23,6 +23,8 @@ struct policy_lfu;
 /* Keys: (c) constant after init  (s) shard lock */
 struct l1_policy_state {
     uint32_t hand;                /* (s) lru: next slot to look at; ttl: next group */
+    uint32_t never_hit;           /* (s) lru: part of the last victims, in 65,536ths */
+    uint32_t inserts;             /* (s) lru: since the last quarter of its ring */
     bool refused;                 /* (s) whoever room was wanted for shall not be stored */
     struct lfu_incoming incoming; /* (s) for whom room is being made, weight 0: a table */
     uint64_t admitted_hash;       /* (s) of who has won its contest and will be stored; 0: nobody */
@@ -34,6 +36,8 @@ struct l1_policy_state {
 /* All of it REQUIRES(shard lock). NULL where a policy has nothing to do. */
 struct l1_policy {
     const char *name;
+    /* A newcomer is first put in its place, and may then be the victim of the cap on entries. */
+    bool judges_newcomers;
     /* Its own memory. Errors: NIGH_ENOMEM (nothing is left behind). */
     int (*init)(struct l1 *l1, struct l1_shard *s);
     void (*fini)(struct l1 *l1, struct l1_shard *s);
@@ -53,7 +57,7 @@ struct l1_policy {
     void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
     /* The slot of the next victim; RING_NONE: there is none. Bounded work. NULL: never evicts. */
     uint32_t (*victim)(struct l1 *l1, struct l1_shard *s);
-    /* A hit has changed the counter of a marked entry (ENTRY_SAMPLED). Any thread, in a section;
+    /* A hit has changed the counter of a sampled entry (ENTRY_SAMPLED). Any thread, in a section;
      * not under the lock. */
     void (*report)(struct l1_shard *s, const struct l1_entry *e);
 };

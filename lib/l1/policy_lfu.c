@@ -12,8 +12,8 @@
  * age of those in main with whom newcomers contest: a key that expires sooner than it would be
  * evicted misses so often because of its lifetime, not because it is popular.
  *
- * Reports: entries whose hash is in the shadows' sample carry ENTRY_SAMPLED; a reader that raises
- * such an entry's counter leaves its slot in `reports`, which the next writer feeds to the
+ * Reports: entries whose hash is in the shadows' sample count in ENTRY_SAMPLED; a reader that
+ * raises such an entry's counter leaves its slot in `reports`, which the next writer feeds to the
  * shadows. That writer also lowers a full counter to one, so that the next hits are reported too:
  * otherwise what is hot in the cache would vanish from the sample, and the shadows would be left
  * with an easier problem than the cache has. Readers may overwrite each other's reports, and a
@@ -83,10 +83,9 @@ static uint32_t slot_weight(void *arg, uint32_t slot)
     return weight_of(p->l1, entry_of(p, slot));
 }
 
-static void reset(const struct l1 *l1, struct l1_entry *e, uint8_t freq, uint64_t hash)
+static void reset(const struct l1 *l1, struct l1_entry *e, uint32_t freq, uint64_t hash)
 {
-    bool sampled = shadows_sampled(&l1->shadows, hash);
-    entry_freq_set(e, (uint8_t)(freq | (sampled ? ENTRY_SAMPLED : 0)));
+    entry_freq_set(e, freq, shadows_sampled(&l1->shadows, hash));
 }
 
 static bool slot_harvest(void *arg, uint32_t slot)
@@ -384,7 +383,7 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     uint32_t weight = weight_by(l1, bytes);
     feed_reports(l1, p);
     if (old) {
-        entry_freq_set(old, 0); /* counted once */
+        entry_freq_set(old, 0, false); /* counted once */
         lfu_move(&p->core, slot, weight, old->slot);
     } else {
         insert_new(l1, p, slot, hash, weight);
@@ -455,6 +454,7 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
 
 const struct l1_policy policy_lfu = {
     .name = "lfu",
+    .judges_newcomers = true,
     .init = lfu_init_shard,
     .fini = lfu_fini,
     .bytes = lfu_bytes,

@@ -194,7 +194,7 @@ static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
     if (reclaim_limbo_full(l1) || !l1->policy->victim)
         return false;
-    struct l1_entry *e = table_chain_coldest(shard_table_locked(s), hash);
+    struct l1_entry *e = table_chain_coldest(&l1->hit, shard_table_locked(s), hash);
     if (!e)
         return true; /* all of them went when room was sought for one more bucket */
     l1_shard_remove_locked(l1, s, e);

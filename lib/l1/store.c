@@ -147,8 +147,8 @@ static void publish_over(struct l1 *l1, struct l1_shard *s, const struct placing
 {
     p->e->slot = slot & 0xffffff;
     expiry_note_locked(s, slot, tick, p->now_ns);
-    entry_freq_inherit(p->e, p->old);
-    (void)l1_touch(p->e);
+    entry_spare_inherit(p->e, p->old);
+    (void)l1_touch(p->e, l1_generation(&l1->hit));
     if (l1->policy->replace)
         l1->policy->replace(l1, s, slot, p->before, p->bytes);
     publish_in(l1, p->word, p->hash, p->e);
@@ -167,7 +167,7 @@ static void publish(struct l1 *l1, struct l1_shard *s, const struct placing *p)
     retire(l1, s, limbo_slot, p->before);
 }
 
-/* The newcomer may be the one who has to go. */
+/* Where the newcomer may be the one who has to go; the others have made room before. */
 static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
 {
     while (s->entries > entries_most(l1))
@@ -183,6 +183,8 @@ static _Atomic uint64_t *new_word(struct l1 *l1, struct l1_shard *s, uint64_t ha
         return NULL;
     bool evicts = is_at_entries_max(l1, s);
     if (evicts && (!l1->policy->victim || reclaim_limbo_full(l1)))
+        return NULL;
+    if (evicts && !l1->policy->judges_newcomers && !l1_shard_evict_locked(l1, s))
         return NULL;
     return l1_shard_place_locked(l1, s, hash);
 }
@@ -554,7 +556,7 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
         room_give_locked(l1, s, bytes);
         return !word;
     }
-    entry_freq_inherit(copy, old);
+    entry_spare_inherit(copy, old);
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
     publish_new(l1, s, &(struct placing){word, hash, copy, bytes, NULL, 0, now_ns}, old);
     stats_count(l1->stats, STATS_L1_MOVE);

@@ -33,14 +33,14 @@ _Atomic uint64_t *table_word_of_entry(struct l1_table *t, uint64_t hash, const s
     return NULL;
 }
 
-struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash)
+struct l1_entry *table_chain_coldest(const struct l1_hit *hit, struct l1_table *t, uint64_t hash)
 {
     struct l1_entry *coldest = NULL;
     for (struct l1_bucket *b = table_bucket(t, hash); b; b = bucket_more(b))
         for (unsigned i = 0; i < BUCKET_WORDS; i++) {
             struct l1_entry *e =
                 table_word_entry(atomic_load_explicit(&b->words[i], memory_order_relaxed));
-            if (e && (!coldest || entry_freq(e) < entry_freq(coldest)))
+            if (e && (!coldest || entry_coldness(hit, e) > entry_coldness(hit, coldest)))
                 coldest = e;
         }
     return coldest;

@@ -77,7 +77,7 @@ void table_clear(_Atomic uint64_t *word);
 bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last);
 uint64_t table_extend_bytes(const struct mem *mem);
 /* The entry of the chain with the fewest hits: what makes room in a chain at its limit. */
-struct l1_entry *table_chain_coldest(struct l1_table *t, uint64_t hash);
+struct l1_entry *table_chain_coldest(const struct l1_hit *hit, struct l1_table *t, uint64_t hash);
 /*
  * Fill `to` (empty) from `from`, with at most `extend_max` overflow buckets. False when that is not
  * enough or there is no memory: `to` is then to be destroyed.

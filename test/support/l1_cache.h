@@ -177,7 +177,7 @@ static inline void cache_touch(struct cache *c, unsigned number)
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
     for (int i = 0; e && i < 3; i++)
-        l1_touch(e);
+        l1_touch(e, l1_generation(&c->space.hit));
     rcu_leave();
 }
 

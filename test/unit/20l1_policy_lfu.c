@@ -20,7 +20,7 @@ static bool hit(struct cache *c, unsigned number)
     struct l1_key key = cache_key(c, &name, number);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    if (e && l1_touch(e))
+    if (e && l1_touch(e, l1_generation(&c->space.hit)))
         l1_report_hit(c->l1, e);
     rcu_leave();
     return e;
