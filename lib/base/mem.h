@@ -90,13 +90,13 @@ bool mem_drain(struct mem *mem);
 void mem_settle(struct mem *mem);
 /* Pages that it would bring, about. */
 size_t mem_drain_bytes(struct mem *mem);
-/* Whether a block (of `size`, as given to mem_alloc) is one of those to be moved. */
-bool mem_is_draining_slow(const struct mem *mem, const void *ptr, size_t size);
-static inline bool mem_is_draining(const struct mem *mem, const void *ptr, size_t size)
+/* Whether a block is one of those to be moved; it is not touched. */
+bool mem_is_draining_slow(const void *ptr);
+static inline bool mem_is_draining(const struct mem *mem, const void *ptr)
 {
     const struct mem_head *head = (const void *)mem;
     return NIGH_UNLIKELY(atomic_load_explicit(&head->drains, memory_order_relaxed)) &&
-           mem_is_draining_slow(mem, ptr, size);
+           mem_is_draining_slow(ptr);
 }
 
 struct mem_stats {

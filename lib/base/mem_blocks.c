@@ -178,7 +178,7 @@ void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size)
         return;
     }
     unsigned class = slab_class(size);
-    if (cache && class < cache->count && !mem_is_draining(mem, ptr, size)) {
+    if (cache && class < cache->count && !mem_is_draining(mem, ptr)) {
         if (NIGH_UNLIKELY(!cache->rooms[class]))
             give_back(cache, class, cache->most[class] / 2 + 1u);
         stock(cache, class, ptr);
@@ -215,9 +215,9 @@ void mem_settle(struct mem *mem)
     slabs_settle(head->slabs);
 }
 
-bool mem_is_draining_slow(const struct mem *mem, const void *ptr, size_t size)
+bool mem_is_draining_slow(const void *ptr)
 {
-    return slabs_for(mem, size) && slabs_is_draining(ptr);
+    return slabs_is_draining(ptr);
 }
 
 void mem_stats_read(struct mem *mem, struct mem_stats *ret)

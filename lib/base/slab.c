@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "base/slab_region.h"
@@ -181,7 +182,7 @@ static void list(struct size_slabs *z, const struct size *size, struct slab *sla
 static void free_slab(struct slabs *s, struct size_slabs *z, struct slab *slab)
 {
     add(&z->slabs, -1u);
-    add(&z->touched, -(uint32_t)slab->touched_pages);
+    add(&z->touched, -slab_touched_pages(slab));
     slab_region_give(&s->regions, slab);
 }
 
@@ -213,7 +214,7 @@ static struct slab *next_current(struct slabs *s, unsigned class)
         set_used(slab, 0);
         memset(slab->out, 0, slab_words(sizes[class].kind) * sizeof(*slab->out));
         add(&z->slabs, 1);
-        add(&z->touched, slab->touched_pages);
+        add(&z->touched, slab_touched_pages(slab));
     }
     set_state(slab, SLAB_CURRENT);
     z->current = slab;
@@ -222,13 +223,12 @@ static struct slab *next_current(struct slabs *s, unsigned class)
 
 /* ---- taking ---- */
 
-static void touch(struct size_slabs *z, struct slab *slab, size_t end)
+/* The pages of which it is given a part. */
+static void touch(struct slab *slab, size_t begin, size_t end)
 {
-    unsigned pages = (unsigned)((end + SLAB_PAGE_BYTES - 1) / SLAB_PAGE_BYTES);
-    if (pages <= slab->touched_pages)
-        return;
-    add(&z->touched, pages - slab->touched_pages);
-    slab->touched_pages = (uint8_t)pages;
+    unsigned first = (unsigned)(begin / SLAB_PAGE_BYTES);
+    unsigned past = (unsigned)((end + SLAB_PAGE_BYTES - 1) / SLAB_PAGE_BYTES);
+    slab->touched |= slab_page_bits(first, past - first);
 }
 
 static char *base_of(struct slab *slab, unsigned kind)
@@ -242,16 +242,17 @@ static unsigned take_some(struct size_slabs *z, const struct size *size, void **
     struct slab *slab = z->current;
     char *base = base_of(slab, size->kind);
     unsigned left = size->count - used_of(slab);
+    unsigned before = slab_touched_pages(slab);
     unsigned n = 0;
-    unsigned block = 0;
     for (unsigned word = 0; n < want && n < left; word++)
         while (n < want && n < left && slab->out[word] != UINT64_MAX) {
             unsigned bit = (unsigned)__builtin_ctzll(~slab->out[word]);
             slab->out[word] |= UINT64_C(1) << bit;
-            block = word * 64 + bit;
-            ret[n++] = base + (size_t)block * size->size;
+            size_t at = (size_t)(word * 64 + bit) * size->size;
+            ret[n++] = base + at;
+            touch(slab, at, at + size->size);
         }
-    touch(z, slab, (size_t)(block + 1) * size->size);
+    add(&z->touched, slab_touched_pages(slab) - before);
     set_used(slab, used_of(slab) + n);
     add(&z->used, n);
     return n;
@@ -460,13 +461,47 @@ void slabs_settle(struct slabs *s)
 
 bool slabs_is_draining(const void *block)
 {
-    return state_of(slab_of(block)) == SLAB_DRAINING;
+    struct slab_region *region = slab_region_of(block);
+    return region && state_of(slab_at(region, slab_index_of(region, block))) == SLAB_DRAINING;
 }
 
 /* ---- giving back ---- */
 
+/* The touched pages on which no block is out. */
+static uint32_t idle_pages(const struct slab *slab, const struct size *size)
+{
+    uint32_t needed = 0;
+    for (unsigned at = 0; at < size->count; at++)
+        if (slab->out[at / 64] >> at % 64 & 1) {
+            unsigned first = (unsigned)((size_t)at * size->size / SLAB_PAGE_BYTES);
+            unsigned last = (unsigned)(((size_t)(at + 1) * size->size - 1) / SLAB_PAGE_BYTES);
+            needed |= slab_page_bits(first, last + 1 - first);
+        }
+    return slab->touched & ~needed;
+}
+
+/* Of a slab that is neither full nor empty: where blocks are large, whole pages are idle. */
+static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
+{
+    const struct size *size = &sizes[class];
+    if (size->kind == 0 || state_of(slab) == SLAB_FULL || s->regions.huge)
+        return;
+    char *base = base_of(slab, size->kind);
+    for (uint32_t left = idle_pages(slab, size); left;) {
+        unsigned first = (unsigned)__builtin_ctz(left);
+        unsigned count = (unsigned)__builtin_ctzll(~((uint64_t)left >> first));
+        uint32_t row = slab_page_bits(first, count);
+        left &= ~row;
+        if (madvise(base + first * SLAB_PAGE_BYTES, count * SLAB_PAGE_BYTES, MADV_DONTNEED) != 0)
+            continue;
+        slab->touched &= ~row;
+        add(&s->sizes[class].touched, -count);
+    }
+}
+
 void slabs_trim(struct slabs *s)
 {
+    each_slab(s, discard_idle);
     for (unsigned i = 0; i < size_count; i++) {
         struct size_slabs *z = &s->sizes[i];
         pthread_mutex_lock(&z->lock);
@@ -535,7 +570,7 @@ static bool slab_is_valid(const struct slabs *s, struct slab *slab, struct sums 
         out += (unsigned)__builtin_popcountll(slab->out[word]);
     sums[class].used += out;
     sums[class].slabs++;
-    sums[class].touched += slab->touched_pages;
+    sums[class].touched += slab_touched_pages(slab);
     sums[class].listed += state_of(slab) == SLAB_LISTED;
     if (out != used_of(slab))
         return false;
@@ -571,7 +606,7 @@ bool slabs_are_valid(struct slabs *s)
             struct slab *slab = slab_at(region, at);
             if (region->free[at / 64] >> at % 64 & 1) {
                 free++;
-                free_pages += slab->touched_pages;
+                free_pages += slab_touched_pages(slab);
             } else if (!slab_is_valid(s, slab, sums)) {
                 return false;
             }

@@ -88,7 +88,7 @@ size_t slabs_excess_bytes(struct slabs *s);
  */
 bool slabs_drain(struct slabs *s);
 void slabs_settle(struct slabs *s);
-/* Of a block that is out: whether it is to leave its slab. */
+/* Whether it is a block that is to leave its slab. Of anybody's block that is out. */
 bool slabs_is_draining(const void *block);
 /* Give the pages of free slabs back to the kernel, and regions that are empty. */
 void slabs_trim(struct slabs *s);

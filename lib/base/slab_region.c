@@ -55,9 +55,9 @@ struct slab_region *slab_region_with(struct slab *slab, unsigned kind)
     return (struct slab_region *)(void *)first - 1;
 }
 
-static size_t slab_pages(unsigned kind)
+static unsigned slab_pages(unsigned kind)
 {
-    return slab_bytes(kind) / SLAB_PAGE_BYTES;
+    return (unsigned)(slab_bytes(kind) / SLAB_PAGE_BYTES);
 }
 
 /* ---- from an address to its region ---- */
@@ -115,8 +115,10 @@ static bool enter(const void *base, struct slab_region *region)
 struct slab_region *slab_region_of(const void *block)
 {
     uintptr_t number = number_of(block);
-    return atomic_load_explicit(&leaf_of(number)->regions[number & ((1 << LEAF_BITS) - 1)],
-                                memory_order_relaxed);
+    struct leaf *leaf = leaf_of(number);
+    return leaf ? atomic_load_explicit(&leaf->regions[number & ((1 << LEAF_BITS) - 1)],
+                                       memory_order_relaxed)
+                : NULL;
 }
 
 /* ---- mapping ---- */
@@ -262,7 +264,7 @@ static void fill(struct slab_regions *r, struct slab_region *region, unsigned ki
     for (unsigned i = 0; i < count; i++) {
         struct slab *slab = slab_at(region, i);
         slab->index = (uint8_t)i;
-        slab->touched_pages = (uint8_t)(r->huge ? slab_pages(kind) : 0);
+        slab->touched = r->huge ? slab_page_bits(0, slab_pages(kind)) : 0;
         set_bit(region->free, i);
         if (r->huge)
             set_bit(region->warm, i);
@@ -323,7 +325,7 @@ struct slab *slab_region_take(struct slab_regions *r, unsigned kind)
         clear_bit(region->free, index);
         clear_bit(region->warm, index);
         region->free_count--;
-        r->free_touched_pages -= slab->touched_pages;
+        r->free_touched_pages -= slab_touched_pages(slab);
         list(r, region);
         make_whole(r, region);
     }
@@ -335,10 +337,10 @@ static void give_locked(struct slab_regions *r, struct slab_region *region, unsi
 {
     struct slab *slab = slab_at(region, index);
     set_bit(region->free, index);
-    if (slab->touched_pages)
+    if (slab->touched)
         set_bit(region->warm, index);
     region->free_count++;
-    r->free_touched_pages += slab->touched_pages;
+    r->free_touched_pages += slab_touched_pages(slab);
     list(r, region);
 }
 
@@ -390,7 +392,7 @@ static void take_row(struct slab_regions *r, struct slab_region *region, struct 
     for (unsigned i = row.first; i < row.first + row.count; i++) {
         clear_bit(region->free, i);
         clear_bit(region->warm, i);
-        r->free_touched_pages -= slab_at(region, i)->touched_pages;
+        r->free_touched_pages -= slab_touched_pages(slab_at(region, i));
     }
     region->free_count = (uint16_t)(region->free_count - row.count);
     list(r, region);
@@ -400,7 +402,7 @@ static void give_row(struct slab_regions *r, struct slab_region *region, struct 
 {
     for (unsigned i = row.first; i < row.first + row.count; i++) {
         if (cold)
-            slab_at(region, i)->touched_pages = 0;
+            slab_at(region, i)->touched = 0;
         give_locked(r, region, i);
     }
 }

@@ -33,7 +33,7 @@ struct slab {
     _Atomic uint8_t state;     /* (a) */
     uint8_t level;             /* (h) of its list */
     uint8_t index;             /* (c) in its region */
-    uint8_t touched_pages;     /* (h) so many from its beginning may be resident */
+    uint32_t touched;          /* (h) a bit for each page that may be resident */
     uint64_t out[];            /* (h) a bit for each block; as many words as its kind has */
 };
 
@@ -76,13 +76,23 @@ void slab_region_give(struct slab_regions *r, struct slab *slab);
 void slab_regions_trim(struct slab_regions *r);
 
 unsigned slab_kind_of(unsigned class);
+/* Of pages: so many from one on. */
+static inline uint32_t slab_page_bits(unsigned first, unsigned count)
+{
+    return (uint32_t)(((UINT64_C(1) << count) - 1) << first);
+}
 size_t slab_bytes(unsigned kind);
 unsigned slab_words(unsigned kind);
-/* Of a block that is out. */
+/* Of a block that is out; NULL: it is in no slab. */
 struct slab_region *slab_region_of(const void *block);
 unsigned slab_count(unsigned kind); /* in a region */
 struct slab *slab_at(struct slab_region *region, unsigned index);
 struct slab_region *slab_region_with(struct slab *slab, unsigned kind);
+
+static inline unsigned slab_touched_pages(const struct slab *slab)
+{
+    return (unsigned)__builtin_popcount(slab->touched);
+}
 
 /* What lies in a slab of this region: its number. */
 static inline unsigned slab_index_of(const struct slab_region *region, const void *block)

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "l1/compact.h"
 #include "l1/floors.h"
 #include "l1/judge.h"
 #include "l1/l1.h"
@@ -85,6 +86,7 @@ struct l1 {
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
     struct l1_shrink shrink;
+    struct l1_compact compact;
 
     struct l1_floors floors;
     struct shadows shadows; /* lfu */

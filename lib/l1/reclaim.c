@@ -216,7 +216,7 @@ bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     if (s->ready.head == RING_NONE || !s->cache || much_waits(l1))
         return false;
     const struct l1_entry *e = ring_entry(&s->ring, s->ready.head);
-    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e, entry_size(e));
+    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e);
 }
 
 struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
@@ -576,7 +576,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     note_slots(l1);
     if (looks)
         plan_look(r, now_ns, held);
-    uint64_t shrink_ns = shrink_end(l1);
+    uint64_t shrink_ns = shrink_end(l1, waits);
     uint64_t next_ns = next_pass_ns(l1, clock_now_ns(l1->env->clock));
     pthread_mutex_unlock(&l1->reclaim_lock);
     return u64_min(shrink_ns, next_ns);

@@ -70,7 +70,7 @@ void room_return_spare_locked(struct l1 *l1, struct l1_shard *s)
 }
 
 /* Without evicting: from the reserve, else borrow, with a new reserve if there is plenty. */
-static bool take_spare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+bool room_take_spare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (s->spare_bytes < bytes) {
         uint64_t missing = bytes - s->spare_bytes;
@@ -148,10 +148,10 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
             squeeze(l1, s, at, bytes);
         if (s->policy.refused)
             return false;
-        if (take_spare(l1, s, bytes))
+        if (room_take_spare_locked(l1, s, bytes))
             return true;
     }
-    return take_spare(l1, s, bytes);
+    return room_take_spare_locked(l1, s, bytes);
 }
 
 /* What must be done before bytes are taken. False: whoever they are for is not worth it. */
@@ -166,7 +166,7 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     reclaim_free_some_locked(l1, s);
     return prepare(l1, s, bytes) &&
-           (NIGH_LIKELY(take_spare(l1, s, bytes)) || take_evicting(l1, s, bytes));
+           (NIGH_LIKELY(room_take_spare_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
 }
 
 /* What is ready is charged, but in limbo: it may live again if so many bytes may. */

@@ -31,6 +31,8 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
  * no memory. */
 struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint64_t *new_hash,
                                   size_t size, uint64_t bytes);
+/* The same without evicting, for a copy: what it is a copy of leaves at once. */
+bool room_take_spare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* Give charged bytes back. */
 void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /*

@@ -27,7 +27,7 @@ struct l1_shard {
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
     _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
-    uint32_t move_at;                /* (s) slot up to which shrink.c has moved */
+    uint32_t move_at;                /* (s) slot up to which compact.c has moved */
     bool freeing;                    /* (s) a writer has come since the reclaimer did */
     bool marked;                     /* (s) the reclaimer has been told to come */
     uint32_t entries_counted;        /* (s) as it has added them up */
@@ -117,6 +117,8 @@ void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
  * takes it for a refreshed value. False: no room, no free slot, or no memory; nothing was done.
  */
 bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
+/* The same under its own slot: nothing changes but where it lies, and nobody is evicted for it. */
+bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash);
 
 /* An entry that was charged but never stored is about to be freed. Takes no lock. */
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);

@@ -4,6 +4,7 @@
  */
 #include "l1/shrink.h"
 
+#include "l1/compact.h"
 #include "l1/core.h"
 #include "l1/reclaim.h"
 #include "l1/room.h"
@@ -21,21 +22,20 @@
 #define SLICES_MAX 32u
 #define SLICE_LEAST_BYTES (256u * 1024)
 
-/* Work under one hold of a shard's lock. */
+/* Victims under one hold of a shard's lock. */
 #define SHED_PER_HOLD 64u
-#define MOVES_PER_HOLD 32u
-#define SLOTS_PER_HOLD 1024u
-
-/* Larger ones lie on pages of their own (jemalloc: size classes from 16 KiB on). */
-#define MOVE_MAX_BYTES (16u * 1024)
 
 /* Resident memory above so much of the cap is brought down; the promise is 1.10. */
 #define RESIDENT_PERCENT 105u
-/* Blocks in allocator caches are not charged: above this share of the cap they are flushed. */
-#define CACHED_SHARE 64u
+/* Slabs are emptied after a shrink for such a share of the cap; less is not worth the moves. */
+#define DRAIN_SHARE 32u
+/* ... when resident memory is too high, for that. */
+#define DRAIN_LEAST_SHARE 128u
+/* Blocks in stocks are not charged: above this share of the cap they are given back. */
+#define STOCKED_SHARE 64u
 
 #define LOOK_AGAIN_NS NS_PER_S
-#define MOVED_LOOK_AGAIN_NS (10 * NS_PER_S) /* if moving did not help, it will not in a second */
+#define MOVE_AGAIN_NS (10 * NS_PER_S) /* if moving did not help, it will not in a second */
 #define RETRY_NS (100 * NS_PER_MS)
 
 /* ---- limits ---- */
@@ -164,7 +164,6 @@ static bool follow(struct l1 *l1)
 static void enter(struct l1 *l1, enum l1_shrink_phase phase)
 {
     l1->shrink.phase = phase;
-    l1->shrink.shard = 0;
 }
 
 static uint64_t slack_bytes(struct l1 *l1)
@@ -178,116 +177,90 @@ static uint64_t slack_bytes(struct l1 *l1)
     return sum + shadows_excess(&l1->shadows, l1->mem, l1_memory(l1));
 }
 
-/* Begin to work on `bytes`. */
-static void set_slice(struct l1 *l1, uint64_t bytes)
+static uint64_t slice_of(uint64_t bytes)
 {
-    l1->shrink.slice_bytes = u64_max(bytes / SLICES_MAX, SLICE_LEAST_BYTES);
+    return u64_max(bytes / SLICES_MAX, SLICE_LEAST_BYTES);
 }
 
-/* Up to `wanted` bytes, from shard after shard. Returns what there was. */
-static uint64_t shed(struct l1 *l1, uint64_t wanted)
+/* The next shards, of which each is to give up the same part of its entries. */
+static void open_window(struct l1 *l1, uint64_t excess)
+{
+    struct l1_shrink *k = &l1->shrink;
+    uint64_t live = room_live_bytes(l1);
+    uint64_t entries_bytes = live - u64_min(live - 1, l1->fixed_bytes);
+    double part = (double)excess / (double)entries_bytes;
+    for (uint32_t i = 0; i < SHRINK_WINDOW; i++) {
+        struct l1_shard *s = &l1->shards[(k->shard + i) & l1->shard_mask];
+        l1_shard_lock(s);
+        k->quotas[i] = i <= l1->shard_mask ? (uint32_t)((double)s->entries * part) + 1 : 0;
+        l1_shard_unlock(l1, s);
+    }
+    k->at = 0;
+}
+
+/* Victims of one shard of the window, as many as one hold allows. */
+static uint64_t shed_some(struct l1 *l1)
+{
+    struct l1_shrink *k = &l1->shrink;
+    uint32_t *quota = &k->quotas[k->at];
+    struct l1_shard *s = &l1->shards[(k->shard + k->at) & l1->shard_mask];
+    uint32_t most = *quota < SHED_PER_HOLD ? *quota : SHED_PER_HOLD;
+    k->at = (k->at + 1) % SHRINK_WINDOW;
+    if (!most)
+        return 0;
+    l1_shard_lock(s);
+    uint64_t bytes = l1_shard_shed_locked(l1, s, most);
+    room_return_spare_locked(l1, s);
+    l1_shard_unlock(l1, s);
+    *quota = bytes ? *quota - most : 0;
+    return bytes;
+}
+
+static bool window_is_done(const struct l1_shrink *k)
+{
+    for (uint32_t i = 0; i < SHRINK_WINDOW; i++)
+        if (k->quotas[i])
+            return false;
+    return true;
+}
+
+/* Up to `wanted` bytes, a few shards after the other. Returns what there was. */
+static uint64_t shed(struct l1 *l1, uint64_t excess, uint64_t wanted)
 {
     struct l1_shrink *k = &l1->shrink;
     uint64_t sum = 0;
-    for (uint32_t idle = 0; sum < wanted && idle <= l1->shard_mask;) {
-        struct l1_shard *s = &l1->shards[k->shard];
-        l1_shard_lock(s);
-        uint64_t bytes = l1_shard_shed_locked(l1, s, SHED_PER_HOLD);
-        room_return_spare_locked(l1, s);
-        l1_shard_unlock(l1, s);
-        idle = bytes ? 0 : idle + 1;
-        sum += bytes;
-        k->shard = (k->shard + 1) & l1->shard_mask;
+    for (uint32_t idle = 0; sum < wanted && idle <= l1->shard_mask / SHRINK_WINDOW + 1;) {
+        uint64_t before = sum;
+        while (sum < wanted && !window_is_done(k))
+            sum += shed_some(l1);
+        if (!window_is_done(k))
+            break;
+        idle = sum > before ? 0 : idle + 1;
+        k->shard = (k->shard + SHRINK_WINDOW) & l1->shard_mask;
+        open_window(l1, excess - u64_min(excess, sum));
     }
     return sum;
 }
 
-/* Returns whether there is more to evict. */
+/* Returns whether there is more to evict. Half of what is left at most: tables that may be folded
+ * meanwhile give back much at once. */
 static bool evict_slice(struct l1 *l1)
 {
     uint64_t excess = excess_bytes(l1);
     excess -= u64_min(excess, slack_bytes(l1));
-    return excess && shed(l1, u64_min(excess, l1->shrink.slice_bytes));
+    uint64_t slice = u64_min(l1->shrink.slice_bytes, u64_max(excess / 2, SLICE_LEAST_BYTES));
+    return excess && shed(l1, excess, u64_min(excess, slice));
 }
 
-/* ---- move ---- */
+/* ---- move, trim ---- */
 
-static bool wants_move(const struct l1_shrink *k, const struct l1_shard *s, uint32_t slot)
+static void begin_move(struct l1 *l1, uint64_t drain_share)
 {
-    uint64_t word = s->ring.words[slot];
-    if (!ring_is_live(word))
-        return false;
-    return slot >= s->ring.limit ||
-           (k->move_all && entry_size(ring_word_entry(word)) < MOVE_MAX_BYTES);
-}
-
-/* Goes on at s->move_at. False: no slot or room is left before the next grace period. */
-static bool move_some_locked(struct l1 *l1, struct l1_shard *s)
-{
-    struct l1_shrink *k = &l1->shrink;
-    uint32_t moves = 0;
-    uint32_t end = (uint32_t)u64_min(s->ring.capacity, (uint64_t)s->move_at + SLOTS_PER_HOLD);
-    for (; s->move_at < end && moves < MOVES_PER_HOLD; s->move_at++) {
-        if (!wants_move(k, s, s->move_at))
-            continue;
-        if (!l1_shard_move_locked(l1, s, s->move_at))
-            return false;
-        moves++;
-    }
-    return true;
-}
-
-/* A visit. Returns whether it got on; `*ret_left`: whether something is left to do. */
-static bool move_visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
-{
-    l1_shard_lock(s);
-    uint32_t from = s->move_at;
-    if (from == 0)
-        l1_shard_fit_locked(l1, s);
-    /* Whoever sought room for a copy may have evicted the original. */
-    if (!move_some_locked(l1, s) && l1->shrink.stuck &&
-        ring_is_live(s->ring.words[s->move_at])) {
-        l1_shard_remove_locked(l1, s, ring_entry(&s->ring, s->move_at++));
-        stats_count(l1->stats, STATS_L1_EVICT);
-    }
-    bool got_on = s->move_at != from;
-    *ret_left |= s->move_at < s->ring.capacity;
-    l1_shard_unlock(l1, s);
-    return got_on;
-}
-
-/* From shard to shard, until a slice is in limbo or nobody gets on. What does not get on although
- * limbo has been emptied meanwhile (pins hold the slots or the room) is evicted. */
-static void move_slice(struct l1 *l1)
-{
-    struct l1_shrink *k = &l1->shrink;
-    uint64_t full = reclaim_waiting_bytes(l1) + k->slice_bytes;
-    bool got_on = false;
-    bool left = false;
-    uint32_t idle = 0;
-    while (idle <= l1->shard_mask && reclaim_waiting_bytes(l1) < full) {
-        bool visited = move_visit(l1, &l1->shards[k->shard], &left);
-        k->shard = (k->shard + 1) & l1->shard_mask;
-        idle = visited ? 0 : idle + 1;
-        got_on |= visited;
-    }
-    k->stuck = !got_on;
-    if (!got_on && !left)
-        enter(l1, SHRINK_TRIM);
-}
-
-static void begin_move(struct l1 *l1, bool all)
-{
-    set_slice(l1, l1_memory(l1));
-    l1->shrink.move_all = all;
-    l1->shrink.stuck = false;
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        l1->shards[i].move_at = 0;
-    room_return(l1, shadows_shrink(&l1->shadows, l1->mem, l1_memory(l1)));
+    uint64_t goal = l1_memory(l1);
+    compact_begin(l1, slice_of(goal), goal / drain_share);
+    room_return(l1, shadows_shrink(&l1->shadows, l1->mem, goal));
     enter(l1, SHRINK_MOVE);
 }
-
-/* ---- trim ---- */
 
 uint64_t shrink_pages_bytes(struct l1 *l1)
 {
@@ -299,35 +272,6 @@ uint64_t shrink_pages_bytes(struct l1 *l1)
         l1_shard_unlock(l1, &l1->shards[i]);
     }
     return sum;
-}
-
-static void flush_caches(struct l1 *l1)
-{
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        l1_shard_lock(&l1->shards[i]);
-        mem_cache_flush(l1->shards[i].cache);
-        l1_shard_unlock(l1, &l1->shards[i]);
-    }
-}
-
-static bool resident_too_high(struct l1 *l1)
-{
-    struct mem_stats stats;
-    mem_stats_read(l1->mem, &stats);
-    uint64_t resident = stats.resident_bytes + shrink_pages_bytes(l1);
-    return resident > l1_memory(l1) / 100 * RESIDENT_PERCENT;
-}
-
-static void trim(struct l1 *l1)
-{
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        l1_shard_lock(&l1->shards[i]);
-        l1_shard_trim_locked(l1, &l1->shards[i]);
-        room_return_spare_locked(l1, &l1->shards[i]);
-        l1_shard_unlock(l1, &l1->shards[i]);
-    }
-    flush_caches(l1);
-    mem_purge(l1->mem);
 }
 
 static void drop_all(struct l1 *l1, struct l1_shard *s)
@@ -350,46 +294,51 @@ void l1_empty(struct l1 *l1)
     (void)l1_reclaim(l1); /* with nothing else to do it looks at what was held */
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
         reclaim_free_all_ready(l1, &l1->shards[i]);
-    trim(l1);
+    compact_trim(l1);
 }
 
-/* All that was retired is freed: see what it brought. */
+/* All that was retired is free. If it does not suffice, it is looked at again. */
 static void end_round(struct l1 *l1, bool reached, uint64_t now_ns)
 {
     struct l1_shrink *k = &l1->shrink;
-    trim(l1);
+    compact_end(l1);
     reached = reached || follow(l1);
-    if (!k->move_all && now_ns >= k->look_ns && resident_too_high(l1)) {
-        begin_move(l1, true);
-        return;
-    }
-    k->look_ns = now_ns + (k->move_all ? MOVED_LOOK_AGAIN_NS : LOOK_AGAIN_NS);
     k->retry_ns = reached ? 0 : now_ns + RETRY_NS;
+    k->look_ns = now_ns;
     enter(l1, SHRINK_IDLE);
 }
 
 /* ---- a look now and then ---- */
 
-static bool caches_hold_much(struct l1 *l1)
+/* What resident memory is above its bound; `*ret_stocked`: much lies in stocks. */
+static bool resident_too_high(struct l1 *l1, bool *ret_stocked)
 {
     struct mem_stats stats;
+    uint64_t pages = shrink_pages_bytes(l1);
+    uint64_t cap = l1_memory(l1);
     mem_stats_read(l1->mem, &stats);
-    uint64_t charged = l1_limit(&l1->used) - shrink_pages_bytes(l1);
-    return stats.allocated_bytes > charged + l1_limit(&l1->cap_bytes) / CACHED_SHARE;
+    *ret_stocked = stats.allocated_bytes > l1_limit(&l1->used) - pages + cap / STOCKED_SHARE;
+    return stats.resident_bytes && stats.resident_bytes + pages > cap / 100 * RESIDENT_PERCENT;
 }
 
+/* What goes for nothing goes first. Then whoever is in the way is moved, once in a while. */
 static void look(struct l1 *l1, uint64_t now_ns)
 {
-    l1->shrink.look_ns = now_ns + LOOK_AGAIN_NS;
-    if (caches_hold_much(l1))
-        flush_caches(l1);
-    if (!resident_too_high(l1))
+    struct l1_shrink *k = &l1->shrink;
+    bool stocked;
+    bool high = resident_too_high(l1, &stocked);
+    k->look_ns = CLOCK_NEVER_NS;
+    if (!high && !stocked)
         return;
-    flush_caches(l1);
-    mem_purge(l1->mem);
-    if (!resident_too_high(l1))
+    compact_trim(l1);
+    if (!high || !resident_too_high(l1, &stocked) ||
+        mem_drain_bytes(l1->mem) < l1_memory(l1) / DRAIN_LEAST_SHARE)
         return;
-    begin_move(l1, true);
+    k->look_ns = k->move_again_ns;
+    if (now_ns < k->move_again_ns)
+        return;
+    k->move_again_ns = now_ns + MOVE_AGAIN_NS;
+    begin_move(l1, DRAIN_LEAST_SHARE);
 }
 
 /* ---- a pass ---- */
@@ -399,24 +348,24 @@ void shrink_begin(struct l1 *l1)
     struct l1_shrink *k = &l1->shrink;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
     if (k->phase == SHRINK_IDLE && now_ns >= k->retry_ns && !follow(l1)) {
-        if (!k->retry_ns)
-            k->look_ns = now_ns; /* a new goal: if it takes moving everything, then once */
-        set_slice(l1, excess_bytes(l1));
+        k->slice_bytes = slice_of(excess_bytes(l1));
         enter(l1, SHRINK_EVICT);
     }
     if (k->phase == SHRINK_EVICT && !evict_slice(l1))
-        begin_move(l1, false);
-    if (k->phase == SHRINK_MOVE)
-        move_slice(l1);
+        begin_move(l1, DRAIN_SHARE);
+    if (k->phase == SHRINK_MOVE && compact_slice(l1))
+        enter(l1, SHRINK_TRIM);
 }
 
-uint64_t shrink_end(struct l1 *l1)
+uint64_t shrink_end(struct l1 *l1, bool freed)
 {
     struct l1_shrink *k = &l1->shrink;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
     if (k->phase == SHRINK_IDLE) {
         if (now_ns >= k->look_ns)
             look(l1, now_ns);
+        else if (freed && k->look_ns == CLOCK_NEVER_NS)
+            k->look_ns = now_ns + LOOK_AGAIN_NS;
     } else {
         for (uint32_t i = 0; i <= l1->shard_mask; i++)
             reclaim_free_all_ready(l1, &l1->shards[i]);
@@ -426,5 +375,5 @@ uint64_t shrink_end(struct l1 *l1)
     }
     if (k->phase != SHRINK_IDLE)
         return now_ns;
-    return k->retry_ns ? k->retry_ns : CLOCK_NEVER_NS;
+    return k->retry_ns ? u64_min(k->retry_ns, k->look_ns) : k->look_ns;
 }

@@ -7,28 +7,18 @@
  * its limit. The reclaimer does the work, a slice in each of its passes:
  *
  *     idle --> evict --> move --> trim --> idle    (and again later, if pins were in the way)
- *                         ^        |
- *                         +--------+  resident memory is still too high: move everything, once
  *
- *   evict   the policy's victims from all shards in turn, until what is live, less what move and
- *           trim will give back, is under the goal
- *   move    fold tables, limit rings, and move the entries that lie above a ring's limit
- *   trim    cut rings, flush the allocator's caches, purge
+ *   evict   the policy's victims, until what is live, less what move and trim will give back, is
+ *           under the goal. From each shard the same part; from eight shards in turn, until they
+ *           have given it: then what a victim touches of them stays in the processor's caches, and
+ *           yet none is locked for long: 64 victims, and then the seven others.
+ *   move    what is left is moved together, once: compact.h
+ *   trim    rings are cut, stocks and pages given back
  *
- * Why entries are moved at all. Pages go back only when everything on them is free, and what a
- * policy leaves is scattered: after freeing a random 90 % of small blocks 104 MB stayed active for
- * 10 MB allocated (jemalloc 5.3). Evicting by region would fight the policy, and evicting until
- * pages fall empty by chance would leave next to nothing. But entries are immutable: a copy may
- * take an entry's place at any time, and the arena gives out the fullest pages first. So after one
- * round of moving everything, what is left lies densely on a few pages, and the others are free.
- * It costs about 0.3 us per entry that stays, and only when it is needed: large values have pages
- * of their own, and a cache that evicts in order of arrival often frees whole pages.
- *
- * The same is done without a change of the cap when resident memory is found above it: sizes that
- * drift leave pages of the old sizes half used.
- *
- * No lock is held for more than a visit's work: 64 victims or 32 moves in a shard, or the folding
- * of its table (as long as doubling it).
+ * Moving, and what is given back for nothing before, happen without a change of the cap too, when
+ * resident memory is found above it: sizes that drift leave slabs of the old sizes half used. It is
+ * looked at a second after something was freed, so an idle cache is looked at once, and left alone
+ * when it is as it should be.
  */
 #ifndef NIGH_L1_SHRINK_H
 #define NIGH_L1_SHRINK_H
@@ -41,17 +31,20 @@ struct l1;
 
 enum l1_shrink_phase { SHRINK_IDLE, SHRINK_EVICT, SHRINK_MOVE, SHRINK_TRIM };
 
+#define SHRINK_WINDOW 8u /* shards that are evicted from in turn */
+
 /* Keys: (l) its lock  (g) reclaim lock */
 struct l1_shrink {
     pthread_mutex_t lock;       /* leaf: the goal, and bringing the limits to it */
     uint64_t goal_bytes;        /* (l) l1.memory */
     uint64_t limbo_bytes;       /* (l) l1.limbo; 0: a share of the cap */
     enum l1_shrink_phase phase; /* (g) */
-    bool move_all;              /* (g) also what is not in the way: resident memory is too high */
-    bool stuck;                 /* (g) the last slice moved nothing */
-    uint32_t shard;             /* (g) where the next slice begins */
+    uint32_t shard;             /* (g) the window's first */
+    uint32_t at;                /* (g) whose turn it is in the window */
+    uint32_t quotas[SHRINK_WINDOW]; /* (g) entries that they have still to give up */
     uint64_t slice_bytes;       /* (g) */
-    uint64_t look_ns;           /* (g) when resident memory is next looked at */
+    uint64_t look_ns;           /* (g) when resident memory is next looked at; never: later */
+    uint64_t move_again_ns;     /* (g) not before, for resident memory alone */
     uint64_t retry_ns;          /* (g) not before, when a round did not reach the goal */
 };
 
@@ -61,8 +54,8 @@ void shrink_fini(struct l1 *l1);
 
 /* Both REQUIRE(reclaim_lock). At the beginning of a reclaimer's pass: retire a slice. */
 void shrink_begin(struct l1 *l1);
-/* At its end. Returns when to come again. */
-uint64_t shrink_end(struct l1 *l1);
+/* At its end; `freed`: it had something to free. Returns when to come again. */
+uint64_t shrink_end(struct l1 *l1, bool freed);
 
 /* Whole pages outside the arena: floors, shards, large tables and arrays. */
 uint64_t shrink_pages_bytes(struct l1 *l1);

@@ -525,7 +525,7 @@ uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 
 /* ---- moving ---- */
 
-/* Not through the cache: it holds blocks of sparse pages, and the arena gives the fullest first. */
+/* Not through the cache, which is for the sizes that come and go now. */
 static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
 {
     size_t size = entry_size(e);
@@ -559,6 +559,30 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     entry_spare_inherit(copy, old);
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
     publish_new(l1, s, &(struct placing){word, hash, copy, bytes, NULL, 0, now_ns}, old);
+    stats_count(l1->stats, STATS_L1_MOVE);
+    return true;
+}
+
+bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash)
+{
+    struct l1_entry *old = ring_entry(&s->ring, slot);
+    uint64_t bytes = entry_charge(l1, old);
+    if (s->ring.free.head == RING_NONE || reclaim_limbo_full(l1) ||
+        !room_take_spare_locked(l1, s, bytes))
+        return false;
+    struct l1_entry *copy = copy_charged(l1, old);
+    if (!copy) {
+        room_give_locked(l1, s, bytes);
+        return false;
+    }
+    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
+    NIGH_CHECK(word);
+    uint16_t tick = ring_word_tick(s->ring.words[slot]);
+    uint32_t limbo_slot = ring_take_over(&s->ring, slot, copy, tick);
+    copy->slot = slot & 0xffffff;
+    entry_freq_inherit(copy, old);
+    publish_in(l1, word, hash, copy);
+    retire(l1, s, limbo_slot, bytes);
     stats_count(l1->stats, STATS_L1_MOVE);
     return true;
 }

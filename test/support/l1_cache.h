@@ -202,6 +202,17 @@ static inline void cache_reclaim(struct cache *c)
         l1_reclaim(c->l1);
 }
 
+/* Whether the reclaimer, when it has had a last look at resident memory, would not come again. */
+static inline bool cache_rests(struct cache *c)
+{
+    uint64_t next_ns = l1_reclaim(c->l1);
+    uint64_t now_ns = clock_now_ns(c->fake.env.clock);
+    if (next_ns == CLOCK_NEVER_NS || next_ns < now_ns)
+        return next_ns == CLOCK_NEVER_NS;
+    fake_env_advance(&c->fake, next_ns - now_ns);
+    return l1_reclaim(c->l1) == CLOCK_NEVER_NS;
+}
+
 /* What the rings hold, live or retired: entries and their bytes. */
 static inline uint64_t cache_walk(struct cache *c, bool live, uint64_t *ret_entries)
 {

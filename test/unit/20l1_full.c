@@ -157,7 +157,7 @@ TEST(a_full_bucket_whose_entries_all_go_for_its_overflow)
     CHECK_EQ(times, 3);
 }
 
-/* Everything is being moved, and the last slice got nowhere; room for a copy costs the original. */
+/* Rings are to be cut, and the last slice got nowhere; room for a copy costs the original. */
 TEST(a_move_whose_entry_goes_for_its_copy)
 {
     open_full(2, 0);
@@ -171,9 +171,9 @@ TEST(a_move_whose_entry_goes_for_its_copy)
     l1_reclaim(f.c.l1);
     hog_all(64);
     f.c.l1->shrink.phase = SHRINK_MOVE;
-    f.c.l1->shrink.move_all = true;
-    f.c.l1->shrink.stuck = true;
-    f.c.l1->shrink.slice_bytes = MIB / 4;
+    f.c.l1->compact = (struct l1_compact){.stuck = true, .slice_bytes = MIB / 4};
+    for (uint32_t i = 0; i <= f.c.l1->shard_mask; i++)
+        ring_set_limit(&f.c.l1->shards[i].ring, 8);
     uint64_t before = stats_read(&f.c.stats, STATS_L1_EVICT);
     l1_reclaim(f.c.l1);
     if (NIGH_ALLOCATOR_JEMALLOC) /* malloc's charges leave room for copies */

@@ -329,4 +329,67 @@ TEST(resident_memory_stays_under_a_cap_while_sizes_drift)
     cache_close(&c);
 }
 
+/* Passes when the last one asked for them, and no others, until none is asked for. */
+static void idle(struct cache *c)
+{
+    for (int pass = 0; pass < PASSES_MAX; pass++) {
+        uint64_t next_ns = l1_reclaim(c->l1);
+        if (next_ns == CLOCK_NEVER_NS)
+            return;
+        uint64_t now_ns = clock_now_ns(c->fake.env.clock);
+        fake_env_advance(&c->fake, next_ns > now_ns ? next_ns - now_ns : NS_PER_MS);
+    }
+    CHECK(!"it never rests");
+}
+
+static size_t mixed_size(unsigned number, unsigned largest)
+{
+    uint64_t random = number;
+    uint64_t r = check_random(&random);
+    return 16 + (r % 8 ? r / 8 % 600 : r / 8 % largest);
+}
+
+/* A random tenth of the bytes stays, of sizes from 16 B to 40 KB: one walk over it suffices. */
+TEST(resident_memory_follows_with_mixed_sizes)
+{
+    struct cache c;
+    cache_open(&c, 64 * MIB, 16);
+    for (unsigned i = 0; i < 60000; i++) {
+        cache_put_size(&c, i, mixed_size(i, 40000));
+        if (i % 512 == 0)
+            l1_reclaim(c.l1);
+    }
+    CHECK_GE(cache_gauges(&c).resident_bytes, 50 * MIB);
+    REQUIRE_EQ(l1_set_memory(c.l1, 16 * MIB, 0), 0);
+    idle(&c);
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_LE(g.resident_bytes, 16 * MIB * 110 / 100);
+    CHECK_GE(g.used_bytes, 16 * MIB * 75 / 100);
+    CHECK_LE(stats_read(&c.stats, STATS_L1_MOVE), 2 * g.entries);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Nobody writes any more, and nobody has asked for less: what went leaves half-empty slabs. */
+TEST(an_idle_cache_gives_back_what_it_does_not_use)
+{
+    enum { SMALL_ONES = 100000 };
+    struct cache c;
+    cache_open(&c, 24 * MIB, 16);
+    for (unsigned i = 0; i < SMALL_ONES; i++)
+        cache_put_size(&c, i, 100);
+    cache_reclaim(&c);
+    for (unsigned i = 0; i < SMALL_ONES; i++)
+        if (i % 5)
+            cache_remove(&c, i);
+    cache_reclaim(&c);
+    for (unsigned i = SMALL_ONES; i < SMALL_ONES + 6000; i++)
+        cache_put_size(&c, i, 3000);
+    idle(&c);
+    struct l1_gauges g = cache_gauges(&c);
+    CHECK_LE(g.resident_bytes, g.cap_bytes * 110 / 100);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 #endif
