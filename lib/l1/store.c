@@ -580,7 +580,7 @@ bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, 
     uint16_t tick = ring_word_tick(s->ring.words[slot]);
     uint32_t limbo_slot = ring_take_over(&s->ring, slot, copy, tick);
     copy->slot = slot & 0xffffff;
-    entry_freq_inherit(copy, old);
+    entry_spare_inherit(copy, old);
     publish_in(l1, word, hash, copy);
     retire(l1, s, limbo_slot, bytes);
     stats_count(l1->stats, STATS_L1_MOVE);
