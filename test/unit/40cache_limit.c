@@ -136,6 +136,7 @@ TEST(it_is_said_at_the_opening_and_when_it_is_set)
 
     o.l1_memory = most + (1u << 20);
     REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_WITHIN(20000, heard(&h, text) == 2);
     nigh_close(cache);
     CHECK_EQ(heard(&h, text), 2);
 }
