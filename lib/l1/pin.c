@@ -95,7 +95,8 @@ static struct pin_page *page_adopt(void)
 static void page_open_first(struct pin_page *page)
 {
     atomic_store_explicit(&page->slots[PIN_SLOTS_FIRST], TAKEN, memory_order_relaxed);
-    atomic_store_explicit(&page->opened, PIN_SLOTS_FIRST, memory_order_relaxed);
+    /* pair(pin.opened): of the slots behind it no scan sees any more that they were given back */
+    atomic_store_explicit(&page->opened, PIN_SLOTS_FIRST, memory_order_release);
 }
 
 static struct pin_page *page_ahead(struct pin_page *page)
@@ -225,8 +226,9 @@ static pin_slot_t *page_open_more(struct pin_page *page)
     if (more == opened)
         return NULL;
     atomic_store_explicit(&page->slots[more], TAKEN, memory_order_relaxed);
-    /* Ordered like the pin that follows it: by the section, or by the reference. */
-    atomic_store_explicit(&page->opened, more, memory_order_relaxed);
+    /* Ordered like the pin that follows it: by the section, or by the reference.
+     * pair(pin.opened): who had more of them open before may have left the page to us */
+    atomic_store_explicit(&page->opened, more, memory_order_release);
     return &page->slots[opened];
 }
 
@@ -391,7 +393,8 @@ static NIGH_INLINED void slots_each(void (*visit)(void *arg, pin_slot_t *slot), 
     struct pin_page *page = atomic_load_explicit(&pages, memory_order_acquire);
     for (; page; page = page->next) {
         prefetch_page(page->ahead);
-        uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
+        /* pair(pin.opened): all that was read by who pinned behind them */
+        uint32_t opened = atomic_load_explicit(&page->opened, memory_order_acquire);
         for (uint32_t i = 0; i < opened; i++)
             visit(arg, &page->slots[i]);
     }

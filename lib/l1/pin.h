@@ -32,7 +32,8 @@
  * Why it is freed after the last use
  *   Release stores NULL with release order; the scan loads with acquire (pair(pin.slot)). The owner
  *   that uses the slot again loads NULL with acquire and stores with release, which carries the
- *   releaser's reads along.
+ *   releaser's reads along. Of slots that are closed again, with the page of a thread that ends,
+ *   the number of open ones tells in the same way (pair(pin.opened)).
  * Who may look at what others pin
  *   Whose values are pinned is counted when somebody asks, not at a hit. The counter must look at
  *   an entry that its holder may let go at any moment; so it keeps it by a word of its own,
