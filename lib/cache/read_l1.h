@@ -33,26 +33,27 @@ int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nig
 /* What a call may say without being more than a plain hit can answer. */
 #define PLAIN_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT)
 
-/* Whether a call takes any fresh value, and leaves its trace: as most do. */
-static inline bool read_takes_any(const struct nigh_call *call)
+/* Whether a call takes any fresh value, as most do, and says `quiet`: 0, or NIGH_QUIET. */
+static inline bool read_takes_any(const struct nigh_call *call, uint32_t quiet)
 {
-    return !call ||
-           (cache_call_size_fits(call) &&
-            !((call->flags & ~PLAIN_FLAGS) | call->max_age_ms | call->min_version));
+    if (!call)
+        return !quiet;
+    return cache_call_size_fits(call) && !(((call->flags ^ quiet) & ~PLAIN_FLAGS) |
+                                           call->max_age_ms | call->min_version);
 }
 
-/* Whether a held entry is what the key asks for, simply fresh. Then the hit is noted: all is done
- * but counting. */
+/* Whether a held entry is what the key asks for, simply fresh. Then the hit is noted, if
+ * `quiet` is 0: all is done but counting. */
 static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry *e,
                                        const void *key, size_t key_len, uint64_t now_ns,
-                                       size_t *ret_len)
+                                       uint32_t quiet, size_t *ret_len)
 {
     if (NIGH_UNLIKELY(!l1_is_value(&space->l1, e, key, key_len, ret_len)))
         return false;
     uint8_t generation = l1_generation(&space->l1.hit); /* from the line that comes next */
     if (NIGH_UNLIKELY(!freshness_is_fresh(space, e, now_ns)))
         return false;
-    if (NIGH_UNLIKELY(l1_touch(e, generation)))
+    if (!quiet && NIGH_UNLIKELY(l1_touch(e, generation)))
         l1_report_hit(space->cache->l1, e);
     return true;
 }
@@ -65,13 +66,16 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
  * The entry is on its way from memory while the section is left and the clock read: the more there
  * is to do between the request for a line and its use, the further a processor gets into the next
  * lookup before it has to wait.
+ *
+ * `quiet`, a constant: 0, or NIGH_QUIET, for calls that leave no trace.
  */
-static NIGH_INLINED bool read_hit(struct nigh_space *space, const void *key, size_t key_len,
-                                  const struct nigh_call *call, struct nigh_value *ret)
+static NIGH_INLINED bool read_hit_as(uint32_t quiet, struct nigh_space *space, const void *key,
+                                     size_t key_len, const struct nigh_call *call,
+                                     struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
     struct rcu_section section;
-    if (NIGH_UNLIKELY(!cache_takes_plain(space) || !read_takes_any(call) ||
+    if (NIGH_UNLIKELY(!cache_takes_plain(space) || !read_takes_any(call, quiet) ||
                       !cache_key_fits(key, key_len) || !rcu_enter_short(&section)))
         return false;
     uint64_t trusted_until_ns = freshness_trusted_until(cache);
@@ -85,13 +89,21 @@ static NIGH_INLINED bool read_hit(struct nigh_space *space, const void *key, siz
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     size_t len;
     if (NIGH_UNLIKELY(now_ns >= trusted_until_ns ||
-                      !read_is_plain(space, e, key, key_len, now_ns, &len))) {
+                      !read_is_plain(space, e, key, key_len, now_ns, quiet, &len))) {
         l1_unpin(pin);
         return false;
     }
     *ret = (struct nigh_value){e->bytes + key_len, len, pin};
-    stats_count(&space->stats, STATS_L1_FRESH);
+    if (!quiet)
+        stats_count(&space->stats, STATS_L1_FRESH);
     return true;
+}
+
+static NIGH_INLINED bool read_hit(struct nigh_space *space, const void *key, size_t key_len,
+                                  const struct nigh_call *call, struct nigh_value *ret)
+{
+    return NIGH_LIKELY(read_hit_as(0, space, key, key_len, call, ret)) ||
+           read_hit_as(NIGH_QUIET, space, key, key_len, call, ret);
 }
 
 #endif

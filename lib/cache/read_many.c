@@ -78,11 +78,12 @@ static uint64_t hold_batch(struct nigh_space *space, const struct nigh_key *keys
 
 /* Hand out what is held, if it is a plain hit: else it is let go. */
 static NIGH_INLINED bool take_held(struct nigh_space *space, const struct nigh_key *key,
-                                   struct l1_entry *e, uint64_t now_ns, struct nigh_value *value)
+                                   struct l1_entry *e, uint64_t now_ns, uint32_t quiet,
+                                   struct nigh_value *value)
 {
     size_t len;
     if (NIGH_UNLIKELY(!e) ||
-        NIGH_UNLIKELY(!read_is_plain(space, e, key->data, key->len, now_ns, &len))) {
+        NIGH_UNLIKELY(!read_is_plain(space, e, key->data, key->len, now_ns, quiet, &len))) {
         l1_unpin(value->pin);
         return false;
     }
@@ -110,8 +111,9 @@ static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
 }
 
 /* So many keys from `from` on: plain hits together, the others one by one. Returns how many are
- * missing. */
-static size_t read_batch(const struct many *m, size_t from, uint32_t count, bool may_be_plain)
+ * missing. `quiet`: as in read_hit_as(). */
+static NIGH_INLINED size_t read_batch(const struct many *m, size_t from, uint32_t count,
+                                      uint32_t quiet, bool may_be_plain)
 {
     struct nigh_space *space = m->space;
     const struct nigh_key *keys = m->keys + from;
@@ -123,7 +125,8 @@ static size_t read_batch(const struct many *m, size_t from, uint32_t count, bool
     uint64_t now_ns = may_be_plain ? hold_batch(space, keys, count, values, &batch) : UINT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
         if (NIGH_LIKELY(i < batch.count) &&
-            NIGH_LIKELY(take_held(space, &keys[i], batch.entries[i], now_ns, &values[i]))) {
+            NIGH_LIKELY(take_held(space, &keys[i], batch.entries[i], now_ns, quiet,
+                                  &values[i]))) {
             outcomes[i] = NIGH_FRESH;
             hits++;
             continue;
@@ -131,19 +134,33 @@ static size_t read_batch(const struct many *m, size_t from, uint32_t count, bool
         read_one(m, from + i);
         misses += outcomes[i] == NIGH_MISS;
     }
-    stats_add(&space->stats, STATS_L1_FRESH, hits);
+    if (!quiet)
+        stats_add(&space->stats, STATS_L1_FRESH, hits);
     return misses;
 }
 
 /* Every key that may be had from L1 is; the others are NIGH_MISS, or NIGH_EKEY. Returns how many
  * are missing. */
-static size_t read_all_l1(const struct many *m, size_t count)
+static NIGH_INLINED size_t read_all_as(uint32_t quiet, const struct many *m, size_t count)
 {
     size_t misses = 0;
-    bool may_be_plain = cache_takes_plain(m->space) && read_takes_any(m->call);
+    bool may_be_plain = cache_takes_plain(m->space) && read_takes_any(m->call, quiet);
     for (size_t from = 0; from < count; from += BATCH_KEYS)
-        misses += read_batch(m, from, (uint32_t)u64_min(count - from, BATCH_KEYS), may_be_plain);
+        misses +=
+            read_batch(m, from, (uint32_t)u64_min(count - from, BATCH_KEYS), quiet, may_be_plain);
     return misses;
+}
+
+static NIGH_OUTLINED size_t read_all_quiet(const struct many *m, size_t count)
+{
+    return read_all_as(NIGH_QUIET, m, count);
+}
+
+static size_t read_all_l1(const struct many *m, size_t count)
+{
+    if (NIGH_UNLIKELY(FLAGS_OF(m->call) & NIGH_QUIET))
+        return read_all_quiet(m, count);
+    return read_all_as(0, m, count);
 }
 
 /* ---- L2 ---- */
