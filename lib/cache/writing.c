@@ -173,7 +173,7 @@ int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + (soft_ms + stale_ms) * NS_PER_MS,
     };
-    enum l1_store_result result = l1_write(cache->l1, &k, &v, L1_TICKET_NOW, 0, false);
+    enum l1_store_result result = l1_put(cache->l1, &k, &v);
     failures_clear(&cache->failures, hash);
     if (NIGH_LIKELY(result == L1_STORED)) {
         stats_count(&space->stats, STATS_L1_STORE);

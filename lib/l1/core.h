@@ -118,6 +118,9 @@ static inline uint64_t entry_charge(const struct l1 *l1, const struct l1_entry *
 /* Write header, key, value and extension. `refs`: the creator's, or ENTRY_STORED. */
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                 const struct l1_value *value, uint64_t stamp, uint32_t refs, uint8_t own_flags);
+/* The same for a value without version and tags that the shard stores. */
+void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
+                      const struct l1_value *value, uint64_t stamp);
 /* From general memory; NULL: none. */
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);

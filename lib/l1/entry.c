@@ -178,6 +178,18 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
         fill_extension(e, v);
 }
 
+void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
+                      const struct l1_value *v, uint64_t stamp)
+{
+    uint64_t label = label_of_space(key->space) | label_of_key(key->len) |
+                     v->bytes.len << LABEL_VALUE_SHIFT;
+    NIGH_DCHECK(!v->flags && !v->group_count && !v->version);
+    store_head(e, ENTRY_STORED, l1->id, stamp, 0, times_of(v), label);
+    copy_key(e->bytes, key->data, key->len);
+    if (NIGH_LIKELY(v->bytes.len))
+        memcpy(e->bytes + key->len, v->bytes.data, v->bytes.len);
+}
+
 /* ---- loose entries ---- */
 
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,

@@ -232,7 +232,9 @@ enum l1_store_result {
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                               const struct l1_value *value, uint64_t ticket, uint64_t heard,
                               bool only_newer);
-/* Ahead of it: ask for the lines that it will need, while the value is being made. */
+/* The same of a value without version and tags, with L1_TICKET_NOW: REFUSED_FULL at most. */
+enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, const struct l1_value *value);
+/* Ahead of them: ask for the lines that they will need, while the value is being made. */
 void l1_prefetch_write(struct l1 *l1, const struct l1_key *key);
 
 /* Whether a full cache makes room for who comes. */

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/check.h"
+
 #define PASSES_MAX 64u
 #define CONTEST_MAX 64u
 #define SETTLE_MAX 16u
@@ -395,14 +397,23 @@ static void adopt(struct lfu *l, const struct lfu_choice *choice)
     l->exponent_thirds = (uint8_t)choice->exponent_thirds;
 }
 
-void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
+static uint64_t slack_of(const struct lfu *l)
 {
-    uint64_t share = window_share(l, choice);
-    uint64_t slack = l->by_count ? 0 : l->capacity / FILL_SLACK_SHARE;
+    return l->by_count ? 0 : l->capacity / FILL_SLACK_SHARE;
+}
+
+/* Whether somebody may be due, whatever he weighs. As a rule main is full. */
+static bool may_settle(const struct lfu *l, uint64_t share)
+{
+    return l->weights[LFU_WINDOW] > share &&
+           l->weights[LFU_MAIN] + slack_of(l) < l->capacity - share;
+}
+
+static NIGH_OUTLINED void settle(struct lfu *l, uint64_t share)
+{
+    uint64_t slack = slack_of(l);
     uint64_t most = l->capacity - share;
     for (uint32_t moves = 0; moves < SETTLE_MAX && l->weights[LFU_WINDOW] > share; moves++) {
-        if (l->weights[LFU_MAIN] + slack >= most) /* as ever when it is full: no look at the node */
-            return;
         uint32_t node = l->oldest[LFU_WINDOW];
         uint32_t weight = weight_of(l, node);
         if (l->weights[LFU_MAIN] + weight + slack > most)
@@ -411,6 +422,13 @@ void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
         harvest(l, node);
         move_to_main(l, node, weight);
     }
+}
+
+void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
+{
+    uint64_t share = window_share(l, choice);
+    if (NIGH_UNLIKELY(may_settle(l, share)))
+        settle(l, share);
 }
 
 /* Put somebody into the queue of the condemned. False: the incoming one has lost. */
@@ -427,7 +445,8 @@ static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_in
                                   main_needs(l, share, incoming->weight));
         return incoming->admitted;
     }
-    lfu_settle(l, choice);
+    if (NIGH_UNLIKELY(may_settle(l, share)))
+        settle(l, share);
     uint64_t window = l->weights[LFU_WINDOW] + (incoming->admitted ? 0 : incoming->weight);
     if (window > share && l->oldest[LFU_WINDOW] != LFU_NONE)
         contest_oldest(l, share);

@@ -129,7 +129,12 @@ enum lfu_place {
 void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place place);
 /* `node` takes over from `old`, whose key it has: the same part, at the new end. */
 void lfu_move(struct lfu *l, uint32_t node, uint32_t weight, uint32_t old);
-/* It is to leave, when room is needed next. */
+/* Somebody is to leave, when room is needed next. */
+static inline bool lfu_has_condemned(const struct lfu *l)
+{
+    return l->oldest[LFU_CONDEMNED] != LFU_NONE;
+}
+/* It is. */
 bool lfu_is_condemned(const struct lfu *l, uint32_t node);
 /* `node`, which weighed `before`, has another weight, or shall stay after all: the new end. */
 void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight);

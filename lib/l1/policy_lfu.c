@@ -32,8 +32,9 @@
  * cache lost the same keys each time, and the shadows thought that everything fits (-30 points). */
 #define REPORTS 128u
 
-/* Their ages are averaged over about so many. */
+/* The ages of main's rivals are averaged over about so many, of whom one in AGE_EVERY is asked. */
 #define RESIDENCE_SHARE 16
+#define AGE_EVERY 4
 
 /* Inserts until the next look whether the shadows suit the cache, and until the next try when there
  * was no room for them. */
@@ -48,6 +49,7 @@ struct policy_lfu {
     uint32_t shadows_wait;       /* (s) inserts */
     uint32_t reports_read;       /* (s) */
     bool asked;                  /* (s) for a victim: the cache was full */
+    uint32_t rivals;             /* (s) so far */
     uint64_t residence_ns;       /* (s) how old main's rivals are, on average */
     _Atomic uint64_t weight;     /* (a) written (s): core's, for who adds up all shards */
     _Atomic uint32_t reports_next;
@@ -393,16 +395,24 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     note_weight(p);
 }
 
-/* It has the other's place, and in most cases its weight. */
+static NIGH_OUTLINED void replace_slow(struct l1 *l1, struct policy_lfu *p, uint32_t slot,
+                                       uint64_t before, uint64_t bytes)
+{
+    feed_reports(l1, p);
+    if (before == bytes && !lfu_is_condemned(&p->core, slot))
+        return;
+    lfu_renew(&p->core, slot, weight_by(l1, before), weight_by(l1, bytes));
+    note_weight(p);
+}
+
+/* It has the other's place, and in most cases its weight; and nobody was condemned or reported. */
 static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
                              uint64_t bytes)
 {
     struct policy_lfu *p = s->policy.lfu;
-    feed_reports(l1, p);
-    if (NIGH_LIKELY(before == bytes && !lfu_is_condemned(&p->core, slot)))
-        return;
-    lfu_renew(&p->core, slot, weight_by(l1, before), weight_by(l1, bytes));
-    note_weight(p);
+    uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
+    if (NIGH_UNLIKELY(before != bytes || next != p->reports_read || lfu_has_condemned(&p->core)))
+        replace_slow(l1, p, slot, before, bytes);
 }
 
 static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
@@ -427,7 +437,8 @@ static void note_age(struct policy_lfu *p, const struct l1_entry *e)
     int64_t now_ns = (int64_t)clock_coarse_ns(p->l1->env->clock);
     int64_t born_ns = l1_entry_born_ns(e);
     uint64_t age_ns = now_ns > born_ns ? (uint64_t)(now_ns - born_ns) : 0;
-    p->residence_ns += age_ns / RESIDENCE_SHARE - p->residence_ns / RESIDENCE_SHARE;
+    p->residence_ns += age_ns / (RESIDENCE_SHARE / AGE_EVERY) -
+                       p->residence_ns / (RESIDENCE_SHARE / AGE_EVERY);
 }
 
 static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
@@ -443,7 +454,7 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
     uint32_t slot = lfu_victim(&p->core, &choice, incoming);
     if (incoming->admitted)
         s->policy.admitted_hash = incoming->hash;
-    if (p->core.rival != LFU_NONE)
+    if (p->core.rival != LFU_NONE && ++p->rivals % AGE_EVERY == 0)
         note_age(p, entry_of(p, p->core.rival));
     if (slot == LFU_REFUSED)
         return refuse(l1, s);

@@ -139,6 +139,17 @@ static inline uint32_t ring_pop(struct l1_ring *r, struct l1_list *list)
     return slot;
 }
 
+/* Make the slot that follows `before` the first of its list. */
+static inline void ring_to_front(struct l1_ring *r, struct l1_list *list, uint32_t before)
+{
+    uint32_t slot = ring_next(r, before);
+    ring_set_next(r, before, ring_next(r, slot));
+    if (list->tail == slot)
+        list->tail = before;
+    ring_set_next(r, slot, list->head);
+    list->head = slot;
+}
+
 /* Move the first slots of a list, up to `last`, behind another: two words are written. */
 void ring_move_front(struct l1_ring *r, struct l1_list *from, uint32_t last, struct l1_list *to);
 

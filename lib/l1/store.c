@@ -124,8 +124,8 @@ static uint16_t tick_of(const struct placing *p)
 }
 
 /* Make it the ring's youngest and publish it. `copied`: of whom it is a copy, or NULL. */
-static void publish_new(struct l1 *l1, struct l1_shard *s, const struct placing *p,
-                        struct l1_entry *copied)
+static NIGH_INLINED void publish_new(struct l1 *l1, struct l1_shard *s, const struct placing *p,
+                                     struct l1_entry *copied)
 {
     uint16_t tick = tick_of(p);
     uint32_t slot = ring_take(&s->ring, p->e, tick);
@@ -142,8 +142,8 @@ static void publish_new(struct l1 *l1, struct l1_shard *s, const struct placing 
 
 /* Publish it in the place of `old`, whose slot it has taken over, and so its age and its place with
  * the policy. A write is a use. */
-static void publish_over(struct l1 *l1, struct l1_shard *s, const struct placing *p, uint32_t slot,
-                         uint16_t tick)
+static NIGH_INLINED void publish_over(struct l1 *l1, struct l1_shard *s, const struct placing *p,
+                                      uint32_t slot, uint16_t tick)
 {
     p->e->slot = slot & 0xffffff;
     expiry_note_locked(s, slot, tick, p->now_ns);
@@ -168,7 +168,7 @@ static void publish(struct l1 *l1, struct l1_shard *s, const struct placing *p)
 }
 
 /* Where the newcomer may be the one who has to go; the others have made room before. */
-static void keep_entries_max(struct l1 *l1, struct l1_shard *s)
+static NIGH_INLINED void keep_entries_max(struct l1 *l1, struct l1_shard *s)
 {
     while (s->entries > entries_most(l1))
         if (!l1_shard_evict_locked(l1, s))
@@ -336,6 +336,13 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     return ok ? L1_STORED : L1_REFUSED_FLOOR;
 }
 
+static void unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, size_t size,
+                          uint64_t bytes)
+{
+    mem_free(l1->mem, s->cache, e, size);
+    room_give_locked(l1, s, bytes);
+}
+
 /* It is not stored: what is there goes, unless it is as new, and `e`, or NULL, was made in vain. (A
  * large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
@@ -346,13 +353,31 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
         l1_shard_drop_locked(l1, s, old);
         stats_count(l1->stats, STATS_L1_REMOVE);
     }
-    if (!e || is_large(w))
-        return;
-    mem_free(l1->mem, s->cache, e, w->size);
-    room_give_locked(l1, s, w->bytes);
+    if (e && !is_large(w))
+        unmake_locked(l1, s, e, w->size, w->bytes);
 }
 
-/* The short way: `old` is as large, and something as large is ready to be freed. */
+/* Whether the short way is open: `old` is as large, and something as large is ready to be freed. */
+static NIGH_INLINED bool may_exchange_locked(struct l1 *l1, struct l1_shard *s,
+                                             const struct l1_entry *old, size_t size,
+                                             uint64_t bytes)
+{
+    return NIGH_LIKELY(reclaim_has_ready_locked(l1, s, bytes)) &&
+           NIGH_LIKELY(entry_size(old) == size || entry_charge(l1, old) == bytes);
+}
+
+/* Publish `e`, of as many bytes and complete, in the place of `old`. `limbo_slot`: whose memory it
+ * got. */
+static NIGH_INLINED void publish_exchanged(struct l1 *l1, struct l1_shard *s,
+                                           const struct placing *p, uint32_t limbo_slot)
+{
+    uint32_t slot = p->old->slot;
+    uint16_t tick = tick_of(p);
+    ring_exchange(&s->ring, slot, p->e, tick, limbo_slot);
+    publish_over(l1, s, p, slot, tick);
+    reclaim_retire_exchanged_locked(s, limbo_slot);
+}
+
 static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, _Atomic uint64_t *word,
                                             struct l1_entry *old)
@@ -363,16 +388,11 @@ static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
         not_stored_locked(l1, s, w, NULL, old);
         return result;
     }
-    uint32_t slot = old->slot;
     uint32_t limbo_slot;
     struct l1_entry *e = reclaim_exchange_locked(s, &limbo_slot);
     entry_fill(e, l1, w->key, w->value, stamp, ENTRY_STORED, 0);
-    struct placing p = {word,     w->key->hash, e, w->bytes, old,
-                        w->bytes, (uint64_t)w->value->born_ns};
-    uint16_t tick = tick_of(&p);
-    ring_exchange(&s->ring, slot, e, tick, limbo_slot);
-    publish_over(l1, s, &p, slot, tick);
-    reclaim_retire_exchanged_locked(s, limbo_slot);
+    publish_exchanged(l1, s, &(struct placing){word, w->key->hash, e, w->bytes, old, w->bytes,
+                                               (uint64_t)w->value->born_ns}, limbo_slot);
     return L1_STORED;
 }
 
@@ -413,8 +433,7 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
     struct l1_entry *old = entry_in(word);
     if (old)
         ring_prefetch(&s->ring, old->slot);
-    bool short_way = old && !is_large(w) && reclaim_has_ready_locked(l1, s, w->bytes) &&
-                     (entry_size(old) == w->size || entry_charge(l1, old) == w->bytes);
+    bool short_way = old && !is_large(w) && may_exchange_locked(l1, s, old, w->size, w->bytes);
     return NIGH_LIKELY(short_way) ? exchange_locked(l1, s, w, word, old)
                                   : write_long_locked(l1, s, w, word);
 }
@@ -441,6 +460,82 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
     l1_shard_unlock(l1, s);
     if (w.made)
         l1_entry_unref(w.made);
+    return result;
+}
+
+/* ---- a plain put: as of now, without version or tags ---- */
+
+/* Nothing that is there keeps it out, and no floor is above it: all that is left of judging is to
+ * raise the key's. */
+static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
+{
+    bool ok;
+    return floors_raise_key(&l1->floors, key->hash, L1_TICKET_NOW, &ok);
+}
+
+/* Evicting for it brings no entry of its key. */
+static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
+                                           const struct l1_key *key, const struct l1_value *value,
+                                           size_t size, uint64_t bytes)
+{
+    bool has_slot = l1_shard_has_slot_locked(l1, s);
+    struct l1_entry *e = has_slot ? make_locked(l1, s, key->hash, false, size, bytes) : NULL;
+    uint64_t stamp = raise_for_put(l1, key);
+    _Atomic uint64_t *word = e ? new_word(l1, s, key->hash) : NULL;
+    if (NIGH_UNLIKELY(!word)) {
+        if (e)
+            unmake_locked(l1, s, e, size, bytes);
+        return L1_REFUSED_FULL;
+    }
+    entry_fill_plain(e, l1, key, value, stamp);
+    publish_new(l1, s, &(struct placing){word, key->hash, e, bytes, NULL, 0,
+                                         (uint64_t)value->born_ns}, NULL);
+    keep_entries_max(l1, s);
+    return L1_STORED;
+}
+
+static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct l1_key *key,
+                            const struct l1_value *value, _Atomic uint64_t *word,
+                            struct l1_entry *old, uint64_t bytes)
+{
+    uint32_t limbo_slot;
+    uint64_t stamp = raise_for_put(l1, key);
+    struct l1_entry *e = reclaim_exchange_locked(s, &limbo_slot);
+    entry_fill_plain(e, l1, key, value, stamp);
+    publish_exchanged(l1, s, &(struct placing){word, key->hash, e, bytes, old, bytes,
+                                               (uint64_t)value->born_ns}, limbo_slot);
+}
+
+static NIGH_OUTLINED enum l1_store_result put_long_locked(struct l1 *l1, struct l1_shard *s,
+                                                          const struct l1_key *key,
+                                                          const struct l1_value *value,
+                                                          _Atomic uint64_t *word, size_t size,
+                                                          uint64_t bytes)
+{
+    struct own_write w = {key, value, L1_TICKET_NOW, 0, false, size, bytes, NULL};
+    return write_long_locked(l1, s, &w, word);
+}
+
+enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, const struct l1_value *value)
+{
+    size_t size = sizeof(struct l1_entry) + key->len + value->bytes.len;
+    if (NIGH_UNLIKELY(size > COPY_LOCKED_MAX))
+        return l1_write(l1, key, value, L1_TICKET_NOW, 0, false);
+    uint64_t bytes = mem_charge(l1->mem, size);
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    enum l1_store_result result = L1_STORED;
+    l1_shard_lock(s);
+    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
+    struct l1_entry *old = entry_in(word);
+    if (old)
+        ring_prefetch(&s->ring, old->slot);
+    if (!old)
+        result = put_new_locked(l1, s, key, value, size, bytes);
+    else if (may_exchange_locked(l1, s, old, size, bytes))
+        put_over_locked(l1, s, key, value, word, old, bytes);
+    else
+        result = put_long_locked(l1, s, key, value, word, size, bytes);
+    l1_shard_unlock(l1, s);
     return result;
 }
 

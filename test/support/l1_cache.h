@@ -125,7 +125,7 @@ static inline enum l1_store_result cache_own(struct cache *c, unsigned number, s
     REQUIRE(len <= sizeof(bytes));
     memset(bytes, bytes[0] + 1, sizeof(bytes));
     struct l1_value value = cache_value(c, bytes, len);
-    return l1_write(c->l1, &key, &value, L1_TICKET_NOW, 0, false);
+    return l1_put(c->l1, &key, &value);
 }
 
 static inline bool cache_pin(struct cache *c, unsigned number, struct nigh_value *ret)

@@ -396,6 +396,35 @@ TEST(memory_of_a_held_value_is_not_used_again)
     cache_close(&c);
 }
 
+/* What is ready first may have another size: one behind it is taken, and none is lost. */
+TEST(values_of_several_sizes_take_the_memory_of_their_like)
+{
+    struct cache c;
+    cache_open(&c, MEMORY, 1);
+    static const size_t sizes[] = {100, 100, 300, 100, 100, 700};
+    struct nigh_value held[10];
+    char before[10][100];
+    for (unsigned round = 0; round < 60; round++) {
+        for (unsigned i = 0; i < 200; i++)
+            REQUIRE_EQ(cache_own(&c, i, sizes[(i + round / 20) % ARRAY_COUNT(sizes)]), L1_STORED);
+        for (unsigned i = 0; round == 30 && i < 10; i++) {
+            REQUIRE(cache_pin(&c, i * 7, &held[i]));
+            memcpy(before[i], held[i].data, 100);
+        }
+        l1_reclaim(c.l1);
+        CHECK_EQ(cache_gauges(&c).entries, 200);
+        cache_audit(&c);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK(memcmp(before[i], held[i].data, 100) == 0);
+        l1_unpin(held[i].pin);
+    }
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 /* Shards count in advance what they will retire: what is left of it goes back when they rest. */
 TEST(allowances_are_given_back)
 {

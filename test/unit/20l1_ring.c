@@ -155,3 +155,26 @@ TEST(the_front_of_a_list_moves_as_a_whole)
     }
     drop(&r);
 }
+
+TEST(one_of_a_list_comes_to_its_front)
+{
+    struct l1_ring r = {.free = L1_LIST_EMPTY};
+    struct l1_list list = L1_LIST_EMPTY;
+    grow(&r);
+    for (unsigned i = 0; i < 4; i++) {
+        ring_take(&r, fake_entry(i), 0);
+        ring_push(&r, &list, i);
+    }
+    ring_to_front(&r, &list, 1); /* 2 */
+    CHECK_EQ(list_length(&r, &list), 4);
+    ring_to_front(&r, &list, 1); /* 3, the last */
+    CHECK_EQ(list_length(&r, &list), 4);
+    ring_to_front(&r, &list, 3); /* 2 again, the second */
+    CHECK_EQ(list_length(&r, &list), 4);
+    static const unsigned order[] = {2, 3, 0, 1};
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_EQ(ring_pop(&r, &list), order[i]);
+        CHECK(ring_entry(&r, order[i]) == fake_entry(order[i]));
+    }
+    drop(&r);
+}

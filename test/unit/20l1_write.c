@@ -97,6 +97,29 @@ TEST(a_load_from_before_a_write_is_not_stored_after_it)
     cache_close(&c);
 }
 
+TEST(a_load_from_before_a_plain_put_is_not_stored_after_it)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++)
+        for (unsigned there = 0; there < 2; there++) {
+            struct cache c;
+            struct name name;
+            unsigned buffer[LARGE / sizeof(unsigned)];
+            cache_open(&c, 4 << 20, 2);
+            struct l1_key key = cache_key(&c, &name, 1);
+            if (there)
+                write_number(&c, 1, 10, sizes[i]);
+            struct l1_value loading = cache_value(&c, "old", 3);
+            struct l1_value v = value_of(&c, buffer, 11, sizes[i]);
+            CHECK_EQ(l1_put(c.l1, &key, &v), L1_STORED);
+            CHECK(!l1_key_current(c.l1, &key, loading.stamp));
+            CHECK_EQ(cache_store(&c, 1, &loading), L1_REFUSED_FLOOR);
+            CHECK_EQ(read_number(&c, 1), 11);
+            CHECK_EQ(cache_gauges(&c).entries, 1);
+            cache_audit(&c);
+            cache_close(&c);
+        }
+}
+
 /* The message about the write may be here before its writer is. */
 TEST(a_floor_that_the_value_itself_has_raised_does_not_keep_it_out)
 {
