@@ -77,17 +77,16 @@ static void note_quarter(struct l1 *l1, struct l1_shard *s)
     atomic_store_explicit(generation_of(l1), next, memory_order_relaxed);
 }
 
-static uint32_t hand_next(struct l1 *l1, struct l1_shard *s)
+/* The hand has come to a slot. Rings grow by 64 slots, so quarters end at multiples of 16, and as a
+ * rule there is nothing to divide. */
+static inline void note_hand(struct l1 *l1, struct l1_shard *s, uint32_t hand)
 {
-    const struct l1_ring *ring = &s->ring;
-    uint32_t slot = s->policy.hand < ring->capacity ? s->policy.hand : 0;
-    s->policy.hand = slot + 1;
-    if (s->policy.hand % (ring->capacity / QUARTERS) == 0)
+    s->policy.hand = hand;
+    if (hand % (RING_GROUP / QUARTERS) == 0 && hand % (s->ring.capacity / QUARTERS) == 0)
         note_quarter(l1, s);
-    return slot;
 }
 
-static void look_ahead(const struct l1_ring *ring, uint32_t slot)
+static inline void look_ahead(const struct l1_ring *ring, uint32_t slot)
 {
     uint32_t ahead = slot + LOOK_AHEAD < ring->capacity ? slot + LOOK_AHEAD : 0;
     __builtin_prefetch(ring_entry(ring, ahead));
@@ -116,11 +115,13 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
     uint32_t oldest = RING_NONE, oldest_age = 0, extra = new_age(s);
     uint32_t looks = 0;
     for (uint32_t steps = 0; steps < ring->capacity && looks < LOOKS_MAX; steps++) {
-        uint32_t slot = hand_next(l1, s);
+        uint32_t slot = s->policy.hand < ring->capacity ? s->policy.hand : 0;
+        note_hand(l1, s, slot + 1);
         look_ahead(ring, slot);
-        if (!ring_is_live(ring->words[slot]))
+        uint64_t word = ring->words[slot];
+        if (!ring_is_live(word))
             continue;
-        uint8_t hit = entry_spare(ring_entry(ring, slot));
+        uint8_t hit = entry_spare(ring_word_entry(word));
         uint32_t age = generation_age(ahead, hit) + (hit & GENERATION_NEW ? extra : 0);
         if (age >= AHEAD + AGE_MAX)
             return slot;

@@ -7,8 +7,10 @@
 #include "support/l1_cache.h"
 
 #define KEYS 60000u
-#define ASKS_PER_ENTRY 25u
-#define RECLAIM_EVERY 96u /* puts: so little is in limbo that it is no part of the result */
+#define ASKS_PER_ENTRY 20u
+#define BYTES (512u << 10)
+#define FILL 5000u /* entries, more than fit into so much */
+#define RECLAIM_BYTES 12000u /* put: so little is in limbo that it is no part of the result */
 
 /* ---- the model ---- */
 
@@ -162,14 +164,17 @@ static size_t size_mixed(uint32_t key)
 
 static bool cache_ask(const struct run *r, uint32_t key)
 {
-    static unsigned puts;
+    static size_t bytes;
     if (cache_has(r->cache, key)) {
         cache_touch(r->cache, key);
         return true;
     }
     cache_put_size(r->cache, key, r->size(key));
-    if (++puts % RECLAIM_EVERY == 0)
+    bytes += r->size(key);
+    if (bytes > RECLAIM_BYTES) {
         l1_reclaim(r->cache->l1);
+        bytes = 0;
+    }
     return false;
 }
 
@@ -247,9 +252,9 @@ static void compare_by_bytes(uint32_t shards, size_t (*size)(uint32_t key), doub
 {
     for (size_t i = 0; i < TRAFFICS; i++) {
         struct cache c;
-        cache_open_policy(&c, NIGH_POLICY_LRU, 1u << 20, shards);
+        cache_open_policy(&c, NIGH_POLICY_LRU, BYTES, shards);
         struct run r = {&traffics[i], &c, 0, size};
-        for (uint32_t key = 0; key < KEYS / 4; key++)
+        for (uint32_t key = 0; key < FILL; key++)
             cache_ask(&r, KEYS / 2 + key);
         uint64_t entries;
         uint64_t bytes = cache_walk(&c, true, &entries);
