@@ -7,10 +7,10 @@
 #include "support/l1_cache.h"
 
 #define KEYS 60000u
-#define ASKS_PER_ENTRY 20u
+#define ASKS_PER_ENTRY 14u
 #define BYTES (512u << 10)
 #define FILL 5000u /* entries, more than fit into so much */
-#define RECLAIM_BYTES 12000u /* put: so little is in limbo that it is no part of the result */
+#define RECLAIM_BYTES 16000u /* put: so little is in limbo that it is no part of the result */
 
 /* ---- the model ---- */
 
