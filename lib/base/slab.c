@@ -484,7 +484,8 @@ static uint32_t idle_pages(const struct slab *slab, const struct size *size)
 static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
 {
     const struct size *size = &sizes[class];
-    if (size->kind == 0 || state_of(slab) == SLAB_FULL || s->regions.huge)
+    if (size->kind == 0 || state_of(slab) == SLAB_FULL ||
+        slab_region_is_whole(&s->regions, slab_region_with(slab, size->kind)))
         return;
     char *base = base_of(slab, size->kind);
     for (uint32_t left = idle_pages(slab, size); left;) {
@@ -501,7 +502,6 @@ static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
 
 void slabs_trim(struct slabs *s)
 {
-    each_slab(s, discard_idle);
     for (unsigned i = 0; i < size_count; i++) {
         struct size_slabs *z = &s->sizes[i];
         pthread_mutex_lock(&z->lock);
@@ -512,6 +512,7 @@ void slabs_trim(struct slabs *s)
         pthread_mutex_unlock(&z->lock);
     }
     slab_regions_trim(&s->regions);
+    each_slab(s, discard_idle);
 }
 
 void slabs_stats_read(struct slabs *s, struct slabs_stats *ret)

@@ -462,6 +462,14 @@ void slab_regions_trim(struct slab_regions *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+bool slab_region_is_whole(struct slab_regions *r, const struct slab_region *region)
+{
+    pthread_mutex_lock(&r->lock);
+    bool whole = region->whole;
+    pthread_mutex_unlock(&r->lock);
+    return whole;
+}
+
 /* ---- init, fini ---- */
 
 void slab_regions_init(struct slab_regions *r, struct mem *mem, bool huge)

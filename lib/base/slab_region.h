@@ -74,6 +74,8 @@ struct slab *slab_region_take(struct slab_regions *r, unsigned kind);
 /* It has no blocks out, and is in no list. */
 void slab_region_give(struct slab_regions *r, struct slab *slab);
 void slab_regions_trim(struct slab_regions *r);
+/* Whether it is a huge page, so that nothing of it should be given back alone. */
+bool slab_region_is_whole(struct slab_regions *r, const struct slab_region *region);
 
 unsigned slab_kind_of(unsigned class);
 /* Of pages: so many from one on. */

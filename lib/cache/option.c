@@ -28,7 +28,7 @@ static void format_number(const struct option *o, uint64_t n, char *text, size_t
 
 void option_default_text(const struct option *o, char *text, size_t size)
 {
-    if (o->type == OPTION_WORD) {
+    if (o->type == OPTION_WORD && o->otherwise != 0) {
         const char *w = o->words;
         for (uint64_t place = 1; place < o->otherwise; place++)
             w += strcspn(w, ",") + 1;

@@ -17,7 +17,9 @@
  *            overflow bucket (one in seven at most), the next table while it is made ahead (0.7)
  *       8.2  its word in the ring: arrival order, limbo link and expiry in one
  *      ----
- *      59.9  (what the allocator rounds up comes on top, and is charged)
+ *      59.9  (what blocks are rounded up comes on top, and is charged: up to 15 B in blocks up to
+ *            256 B, a 30th on average in those up to 8 KiB, a 16th up to 16 KiB (base/slab.h); in
+ *            jemalloc's size classes from there on an eighth and a page)
  *       5.1  lfu: its links
  *       8.2       and its counters in the sketch
  *       0.5       and the rest of their last pages, and the policy's own struct

@@ -27,6 +27,9 @@
 
 #define FIXED_MAX_SHARE 2u /* of the cap */
 
+/* From here on values lie in huge pages, unless somebody has said otherwise. */
+#define HUGE_FROM_BYTES ((uint64_t)256 << 20)
+
 /* With more, the three arrays of a shard lie in the arena: their mappings would come near the limit
  * of a process. */
 #define SHARDS_PAGED_MAX 8192u
@@ -113,12 +116,15 @@ static const struct l1_policy *policy_of(enum nigh_policy policy)
     }
 }
 
-static enum mem_huge huge_of(enum nigh_huge_pages huge)
+/* With values in huge pages a hit in 1M of them takes 0.72 to 0.80 of its time, and 0.5 % more is
+ * resident. A small cache has too few whole ones: of each kind of slabs it may use a part. */
+static enum mem_huge huge_of(enum nigh_huge_pages huge, uint64_t memory_bytes)
 {
     switch (huge) {
     case NIGH_HUGE_NONE: return MEM_HUGE_NONE;
+    case NIGH_HUGE_TABLES: return MEM_HUGE_PAGES;
     case NIGH_HUGE_ALL: return MEM_HUGE_ALL;
-    default: return MEM_HUGE_PAGES;
+    default: return memory_bytes >= HUGE_FROM_BYTES ? MEM_HUGE_ALL : MEM_HUGE_PAGES;
     }
 }
 
@@ -225,7 +231,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     int err = NIGH_ENOMEM;
     l1->mem = mem_create();
     if (l1->mem) {
-        mem_set_huge(l1->mem, huge_of(config->huge_pages));
+        mem_set_huge(l1->mem, huge_of(config->huge_pages, config->memory_bytes));
         if (l1->shard_mask < SHARDS_PAGED_MAX)
             mem_set_array_pages(l1->mem);
         if (mem_add_slabs(l1->mem))

@@ -49,7 +49,7 @@ struct l1_config {
                              * (which at most 458,745 can be) */
     uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
     enum nigh_policy policy;
-    enum nigh_huge_pages huge_pages; /* DEFAULT: of tables */
+    enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on their number, by shards; 0: none but memory */
 };
