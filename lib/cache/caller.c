@@ -30,6 +30,20 @@ static _Thread_local struct caller_thread self;
 
 static void drop_gone(const struct callback *last);
 
+/* Under the lock: a call becomes one that is counted as it leaves the list, or enters us; who looks
+ * at both sees one of them. */
+static void count_locked(struct callbacks *cs)
+{
+    atomic_fetch_add_explicit(&cs->calls, 1, memory_order_relaxed);
+}
+
+/* The last look at the cache: it may be closed, and gone, from here on. */
+static void uncount(struct callbacks *cs)
+{
+    /* pair(callbacks.calls): all that the call has done there comes before */
+    atomic_fetch_sub_explicit(&cs->calls, 1, memory_order_release);
+}
+
 /* Tells the callbacks that the thread is inside that it enters our frames, or leaves them. */
 static void mark(bool calling)
 {
@@ -38,18 +52,13 @@ static void mark(bool calling)
         if (cache_forked(c->space->cache))
             continue;
         pthread_mutex_lock(&cs->lock);
-        if (c->calling != calling)
-            cs->calls += calling ? 1 : -1u;
+        if (c->calling != calling && calling)
+            count_locked(cs);
+        else if (c->calling != calling)
+            uncount(cs);
         c->calling = calling;
         pthread_mutex_unlock(&cs->lock);
     }
-}
-
-static void uncount(struct callbacks *cs)
-{
-    pthread_mutex_lock(&cs->lock);
-    cs->calls--;
-    pthread_mutex_unlock(&cs->lock);
 }
 
 static void uncount_call(struct caller *c)
@@ -115,7 +124,7 @@ void callbacks_init(struct callbacks *cs)
 {
     pthread_mutex_init(&cs->lock, NULL);
     cs->first = NULL;
-    cs->calls = 0;
+    atomic_init(&cs->calls, 0);
 }
 
 void callbacks_fini(struct callbacks *cs)
@@ -151,7 +160,8 @@ static bool unlist(struct callback *c, bool counts)
         *c->link = c->next;
         if (c->next)
             c->next->link = c->link;
-        cs->calls += counts;
+        if (counts)
+            count_locked(cs);
     }
     pthread_mutex_unlock(&cs->lock);
     return !left;
@@ -162,7 +172,8 @@ bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
     pthread_mutex_lock(&cs->lock);
     for (struct callback *c = cs->first; c; c = c->next)
         *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
-    bool running = cs->first || cs->calls > 0;
+    /* pair(callbacks.calls): what those that are over have done is done */
+    bool running = cs->first || atomic_load_explicit(&cs->calls, memory_order_acquire) > 0;
     pthread_mutex_unlock(&cs->lock);
     return running;
 }

@@ -24,6 +24,7 @@
 #define NIGH_CACHE_CALLER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -86,7 +87,8 @@ bool callback_run(struct callback *c);
 struct callbacks {
     pthread_mutex_t lock;
     struct callback *first; /* (l) */
-    uint32_t calls;         /* (l) inside callbacks, or after one: they need the tiers */
+    _Atomic uint32_t calls; /* inside callbacks, or after one: they need the tiers. Rises (l);
+                             * pair(callbacks.calls) */
 };
 
 void callbacks_init(struct callbacks *cs);

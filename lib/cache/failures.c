@@ -24,13 +24,27 @@ static bool none(struct failures *f)
     return atomic_load_explicit(&f->used, memory_order_relaxed) == 0;
 }
 
+static bool is_of(const struct failure *slot, uint64_t hash)
+{
+    return atomic_load_explicit(&slot->hash, memory_order_relaxed) == hash;
+}
+
+/* Under the lock. */
+static void reset(struct failure *slot, uint64_t hash)
+{
+    atomic_store_explicit(&slot->hash, hash, memory_order_relaxed);
+    slot->until_ns = slot->forget_ns = 0;
+    slot->error = 0;
+    slot->count = 0;
+}
+
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error)
 {
-    if (NIGH_LIKELY(none(f)))
+    struct failure *slot = slot_of(f, hash);
+    if (NIGH_LIKELY(none(f)) || !is_of(slot, hash))
         return false;
     pthread_mutex_lock(&f->lock);
-    struct failure *slot = slot_of(f, hash);
-    bool found = slot->hash == hash && slot->count > 0 && now_ns < slot->until_ns;
+    bool found = is_of(slot, hash) && slot->count > 0 && now_ns < slot->until_ns;
     if (found)
         *ret_error = slot->error;
     pthread_mutex_unlock(&f->lock);
@@ -46,8 +60,8 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
     struct failure *slot = slot_of(f, hash);
     if (slot->count == 0)
         atomic_fetch_add_explicit(&f->used, 1, memory_order_relaxed);
-    if (slot->hash != hash)
-        *slot = (struct failure){.hash = hash};
+    if (!is_of(slot, hash))
+        reset(slot, hash);
     uint32_t doublings = slot->count < 16 ? slot->count : 16;
     uint64_t longest_ms = u64_max(max_ms, first_ms);
     uint64_t wait_ms = u64_min((uint64_t)first_ms << doublings, longest_ms);
@@ -61,7 +75,7 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
 /* Under the lock. */
 static void free_slot(struct failures *f, struct failure *slot)
 {
-    *slot = (struct failure){0};
+    reset(slot, 0);
     atomic_fetch_sub_explicit(&f->used, 1, memory_order_relaxed);
 }
 
@@ -78,11 +92,11 @@ void failures_expire(struct failures *f, uint64_t now_ns)
 
 void failures_clear(struct failures *f, uint64_t hash)
 {
-    if (NIGH_LIKELY(none(f)))
+    struct failure *slot = slot_of(f, hash);
+    if (NIGH_LIKELY(none(f)) || !is_of(slot, hash))
         return;
     pthread_mutex_lock(&f->lock);
-    struct failure *slot = slot_of(f, hash);
-    if (slot->hash == hash && slot->count > 0)
+    if (is_of(slot, hash) && slot->count > 0)
         free_slot(f, slot);
     pthread_mutex_unlock(&f->lock);
 }

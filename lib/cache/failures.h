@@ -18,15 +18,18 @@
 
 #define FAILURE_SLOTS 1024u /* 32 KiB; more keys failing at once share the origin's trouble */
 
+/* Keys: as below */
 struct failure {
-    uint64_t hash; /* of the key; 0: free */
+    _Atomic uint64_t hash; /* (a) written (l): of the key; 0: free */
     uint64_t until_ns;
     uint64_t forget_ns; /* no failure since: the next one counts as the first */
     int error;     /* the loader's own */
     uint32_t count;
 };
 
-/* Keys: (l) lock  (a) relaxed: whether a look is worth the lock */
+/* Keys: (l) lock  (a) relaxed: whether a look is worth the lock. Who misses a failure that another
+ * notes at this moment loads once more, as if it had come a moment earlier. So a key that fails
+ * costs the misses of other keys no lock: only those that share its slot's hash take it. */
 struct failures {
     pthread_mutex_t lock;
     _Atomic uint32_t used;               /* (a) */

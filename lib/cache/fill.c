@@ -23,17 +23,27 @@ void cache_set_load_error(int error)
     last_load_error = error;
 }
 
+static void free_groups(struct nigh_fill *fill)
+{
+    if (fill->group_room)
+        mem_free(fill->env->mem, NULL, fill->groups, 8 * (size_t)fill->group_room);
+}
+
 void fill_reset(struct nigh_fill *fill)
 {
-    mem_free(fill->env->mem, NULL, fill->bytes, fill->len);
-    mem_free(fill->env->mem, NULL, fill->groups, 8 * (size_t)fill->group_room);
-    *fill = (struct nigh_fill){
-        .env = fill->env,
-        .key = fill->key,
-        .key_len = fill->key_len,
-        .deadline_ns = fill->deadline_ns,
-        .previous = fill->previous,
-    };
+    if (fill->bytes != fill->small)
+        mem_free(fill->env->mem, NULL, fill->bytes, fill->len);
+    free_groups(fill);
+    fill->kind = FILL_OPEN;
+    fill->error = 0;
+    fill->bytes = NULL;
+    fill->len = 0;
+    fill->soft_ttl_ms = 0;
+    fill->stale_ms = 0;
+    fill->version = 0;
+    fill->groups = NULL;
+    fill->group_count = 0;
+    fill->group_room = 0;
 }
 
 const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len)
@@ -77,15 +87,20 @@ int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version)
     return 0;
 }
 
+/* A list that is full: the first few are in the fill itself. */
 static int grow_groups(struct nigh_fill *fill)
 {
-    uint32_t room = fill->group_room ? 2 * fill->group_room : 16;
+    if (!fill->groups) {
+        fill->groups = fill->few;
+        return 0;
+    }
+    uint32_t room = fill->group_room ? 2 * fill->group_room : 4 * FILL_GROUPS_FEW;
     uint8_t *groups = mem_alloc(fill->env->mem, NULL, 8 * (size_t)room);
     if (!groups)
         return NIGH_ENOMEM;
     if (fill->group_count)
         memcpy(groups, fill->groups, 8 * (size_t)fill->group_count);
-    mem_free(fill->env->mem, NULL, fill->groups, 8 * (size_t)fill->group_room);
+    free_groups(fill);
     fill->groups = groups;
     fill->group_room = room;
     return 0;
@@ -98,7 +113,8 @@ int fill_add_group(struct nigh_fill *fill, const char *tag)
         return NIGH_EINVAL;
     if (fill->group_count == NIGH_TAGS_MAX)
         return NIGH_ETAGS;
-    int rc = fill->group_count == fill->group_room ? grow_groups(fill) : 0;
+    uint32_t room = !fill->groups ? 0 : fill->group_room ? fill->group_room : FILL_GROUPS_FEW;
+    int rc = fill->group_count == room ? grow_groups(fill) : 0;
     if (rc != 0)
         return rc;
     uint64_t hash = hash_wire(WIRE_TAG, bytes_of("", 0), bytes_of(tag, len));
@@ -120,7 +136,8 @@ static int answer_bytes(struct nigh_fill *fill, enum fill_kind kind, const void 
     if (len > NIGH_VALUE_MAX)
         return NIGH_EVALUE;
     if (len > 0) {
-        fill->bytes = mem_alloc(fill->env->mem, NULL, len);
+        fill->bytes = len <= sizeof(fill->small) ? fill->small
+                                                 : mem_alloc(fill->env->mem, NULL, len);
         if (!fill->bytes)
             return NIGH_ENOMEM;
         memcpy(fill->bytes, value, len);

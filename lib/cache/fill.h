@@ -7,6 +7,9 @@
 
 #include "cache/cache.h"
 
+#define FILL_SMALL_BYTES 512u
+#define FILL_GROUPS_FEW 4u
+
 enum fill_kind {
     FILL_OPEN, /* not answered yet */
     FILL_VALUE,
@@ -26,14 +29,17 @@ struct nigh_fill {
 
     enum fill_kind kind;
     int error;
-    void *bytes;                  /* copy of the value, `len` > 0 bytes of env->mem */
+    void *bytes;                  /* copy of the value: `small`, or `len` bytes of env->mem */
     size_t len;
     uint32_t soft_ttl_ms;         /* 0: the space's */
     uint32_t stale_ms;            /* 0: the space's, NIGH_NONE: none */
     uint64_t version;
     uint8_t *groups;              /* wire hashes of the tags, 8 B each, little-endian */
     uint32_t group_count;
-    uint32_t group_room;
+    uint32_t group_room;          /* 0: they are in `few` */
+
+    uint8_t few[8 * FILL_GROUPS_FEW]; /* what most loads need, without the allocator */
+    uint8_t small[FILL_SMALL_BYTES];
 };
 
 /* Forget the answer (not what is asked): before a load is run again, and at the end. */

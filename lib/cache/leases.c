@@ -80,16 +80,16 @@ void leases_add(struct leases *l, struct load *load, uint64_t now_ns)
 
 void leases_remove(struct leases *l, struct load *load)
 {
+    if (!load->lease_listed) /* changed only by who steps the load, as we do */
+        return;
     pthread_mutex_lock(&l->lock);
-    if (load->lease_listed) {
-        if (load->lease_prev)
-            load->lease_prev->lease_next = load->lease_next;
-        else
-            l->first = load->lease_next;
-        if (load->lease_next)
-            load->lease_next->lease_prev = load->lease_prev;
-        load->lease_listed = false;
-    }
+    if (load->lease_prev)
+        load->lease_prev->lease_next = load->lease_next;
+    else
+        l->first = load->lease_next;
+    if (load->lease_next)
+        load->lease_next->lease_prev = load->lease_prev;
+    load->lease_listed = false;
     pthread_mutex_unlock(&l->lock);
 }
 

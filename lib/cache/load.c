@@ -13,13 +13,11 @@
 
 #include "cache/freshness.h"
 
-struct load *load_create(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
-                         bool answer_stale)
+void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
+               bool answer_stale)
 {
     struct nigh *cache = space->cache;
-    struct load *l = mem_alloc_zero(cache->env.mem, sizeof(*l));
-    if (!l)
-        return NULL;
+    struct load *l = f->room;
     l->flight = f;
     l->space = space;
     l->key = (struct l1_key){f->key, f->key_len, space->id, f->hash};
@@ -31,10 +29,11 @@ struct load *load_create(struct nigh_space *space, struct flight *f, const struc
     l->call.tags = NULL;
     l->call.tag_count = 0;
     l->answer_stale = answer_stale;
-    l->fill = (struct nigh_fill){
-        .env = &cache->env, .key = f->key, .key_len = f->key_len, .deadline_ns = f->deadline_ns};
+    l->fill.env = &cache->env;
+    l->fill.key = f->key;
+    l->fill.key_len = f->key_len;
+    l->fill.deadline_ns = f->deadline_ns;
     f->work = l;
-    return l;
 }
 
 static void forget_looked_at(struct load *l)
@@ -47,7 +46,7 @@ static void forget_looked_at(struct load *l)
 void load_free(void *arg, struct flight *f)
 {
     struct load *l = f->work;
-    struct nigh *cache = arg;
+    (void)arg;
     if (f->result)
         l1_entry_unref(f->result);
     if (!l)
@@ -65,13 +64,6 @@ void load_free(void *arg, struct flight *f)
     if (l->fill.previous)
         l1_entry_unref(l->fill.previous);
     fill_reset(&l->fill);
-    mem_free(cache->env.mem, NULL, l, sizeof(*l));
-}
-
-void load_land_bare(struct flight *f, int outcome)
-{
-    f->outcome = outcome;
-    flight_land(f);
 }
 
 /* ---- requests ---- */
@@ -433,12 +425,9 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key)
     struct flight *f;
     if (flight_join(cache->flights, &join, &f) != FLIGHT_LEADER)
         return;
-    if (load_create(space, f, NULL, false)) {
-        atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
-        stats_count(&space->stats, STATS_REFRESH);
-        flight_hand_over(f);
-    } else {
-        load_land_bare(f, NIGH_ENOMEM);
-    }
+    load_init(space, f, NULL, false);
+    atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
+    stats_count(&space->stats, STATS_REFRESH);
+    flight_hand_over(f);
     flight_leave(f);
 }

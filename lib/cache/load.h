@@ -71,11 +71,9 @@ struct load {
     uint64_t extend_at_ns;
 };
 
-/* The work of a new flight. `call` may be NULL. NULL: no memory. */
-struct load *load_create(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
-                         bool answer_stale);
-/* Land a new flight that got no load. */
-void load_land_bare(struct flight *f, int outcome);
+/* The work of a new flight, in its record. `call` may be NULL. */
+void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
+               bool answer_stale);
 /* flight_host.step and .free_result */
 void load_step(void *arg, struct flight *f, uint32_t events);
 void load_free(void *arg, struct flight *f);

@@ -136,7 +136,7 @@ static int open_flights(struct nigh *cache)
 {
     struct flight_table_config config = {
         .env = &cache->env,
-        .host = {run_flight, load_step, load_free, cache},
+        .host = {run_flight, load_step, load_free, cache, sizeof(struct load)},
     };
     return flight_table_create(&config, &cache->flights);
 }

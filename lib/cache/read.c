@@ -177,10 +177,8 @@ static int lead(struct nigh_space *space, struct flight *f, const struct nigh_ca
 {
     bool answer_stale = !(FLAGS_OF(call) & NIGH_REFRESH);
     stats_count(&space->stats, STATS_FLIGHT_LED);
-    if (load_create(space, f, call, answer_stale))
-        return flight_lead(f, deadline_ns);
-    load_land_bare(f, NIGH_ENOMEM);
-    return 0;
+    load_init(space, f, call, answer_stale);
+    return flight_lead(f, deadline_ns);
 }
 
 static int count_refused(struct nigh_space *space, int rc)

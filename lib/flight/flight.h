@@ -81,6 +81,7 @@ struct flight_host {
     /* The last reference to the flight is gone. */
     void (*free_result)(void *arg, struct flight *f);
     void *arg;
+    size_t room_bytes; /* that it wants in each record, zeroed: flight.room; or 0 */
 };
 
 /* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
@@ -94,6 +95,7 @@ struct flight {
     uint64_t hash;                 /* (c) of the key */
     uint32_t key_len;              /* (c) */
     const uint8_t *key;            /* (c) behind the record, one allocation */
+    void *room;                    /* (c) the host's, behind the record, too */
     uint64_t ticket;               /* (c) position of this node when it began */
     uint64_t deadline_ns;          /* (c) of the flight, not of its callers */
     bool background;               /* (c) began without a caller (refresh): loads run on a worker */

@@ -17,18 +17,79 @@
 #include "flight/deadlock.h"
 #include "flight/mailbox.h"
 #include "flight/table.h"
+#include "stats/stats.h"
 
-static size_t record_size(uint32_t key_len)
+/* Records of keys up to here are alike, and are used again. */
+#define KEY_ROOM_BYTES 64u
+
+static size_t aligned(size_t size)
 {
-    return sizeof(struct flight) + key_len;
+    return (size + 15) & ~(size_t)15;
+}
+
+/* | struct flight | the host's room | key | */
+static size_t room_offset(void)
+{
+    return aligned(sizeof(struct flight));
+}
+
+static size_t key_offset(const struct flight_table *table)
+{
+    return room_offset() + aligned(table->host.room_bytes);
+}
+
+static bool is_usual(uint32_t key_len)
+{
+    return !NIGH_SANITIZED && key_len <= KEY_ROOM_BYTES;
+}
+
+static size_t record_size(const struct flight_table *table, uint32_t key_len)
+{
+    return key_offset(table) + (is_usual(key_len) ? KEY_ROOM_BYTES : key_len);
+}
+
+static _Atomic(void *) *spare_of_thread(struct flight_table *table)
+{
+    return &table->spares[stats_thread_number % FLIGHT_SPARES].record;
+}
+
+/* Zeroed but for the key. */
+static void *record_take(struct flight_table *table, uint32_t key_len)
+{
+    /* pair(flight.spare): who left it is done with it */
+    void *record = is_usual(key_len) ? atomic_exchange_explicit(spare_of_thread(table), NULL,
+                                                                memory_order_acquire)
+                                     : NULL;
+    if (record)
+        return memset(record, 0, key_offset(table));
+    return mem_lines_alloc_zero(table->env->mem, record_size(table, key_len));
+}
+
+static void record_leave(struct flight_table *table, void *record, uint32_t key_len)
+{
+    void *none = NULL;
+    if (is_usual(key_len) &&
+        atomic_compare_exchange_strong_explicit(spare_of_thread(table), &none, record,
+                                                memory_order_release, /* pair(flight.spare) */
+                                                memory_order_relaxed))
+        return;
+    mem_lines_free(table->env->mem, record, record_size(table, key_len));
+}
+
+void flight_spares_free(struct flight_table *table)
+{
+    for (unsigned i = 0; i < FLIGHT_SPARES; i++) {
+        void *record = atomic_load_explicit(&table->spares[i].record, memory_order_relaxed);
+        mem_lines_free(table->env->mem, record, record_size(table, KEY_ROOM_BYTES));
+    }
 }
 
 struct flight *flight_create(struct flight_table *table, const struct flight_join *join)
 {
-    struct flight *f = mem_alloc_zero(table->env->mem, record_size(join->key.len));
+    struct flight *f = record_take(table, join->key.len);
     if (!f)
         return NULL;
-    uint8_t *key = (uint8_t *)(f + 1);
+    uint8_t *key = (uint8_t *)f + key_offset(table);
     memcpy(key, join->key.data, join->key.len);
     f->table = table;
     f->env = table->env;
@@ -36,6 +97,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     f->space_id = join->key.space_id;
     f->hash = join->key.hash;
     f->key = key;
+    f->room = (uint8_t *)f + room_offset();
     f->key_len = join->key.len;
     f->ticket = join->ticket;
     f->deadline_ns = join->deadline_ns;
@@ -45,7 +107,6 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     atomic_init(&f->due_ns, CLOCK_NEVER_NS);
     atomic_init(&f->mail, flight_mail_first());
     atomic_init(&f->refs, 3); /* table, HELD, caller */
-    atomic_fetch_add_explicit(&table->records, 1, memory_order_relaxed);
     return f;
 }
 
@@ -62,8 +123,7 @@ void flight_unref(struct flight *f)
     NIGH_DCHECK(flight_landed(f) == FLIGHT_LANDED);
     struct flight_table *table = f->table;
     table->host.free_result(table->host.arg, f);
-    mem_free(table->env->mem, NULL, f, record_size(f->key_len));
-    atomic_fetch_sub_explicit(&table->records, 1, memory_order_relaxed);
+    record_leave(table, f, f->key_len);
 }
 
 uint32_t flight_landed(const struct flight *f)

@@ -16,17 +16,36 @@
 #include "flight/deadlock.h"
 #include "flight/mailbox.h"
 
+static uint32_t shards_wanted(void)
+{
+    uint32_t wanted = FLIGHT_SHARDS_PER_CPU * cpus_usable(""), shards = FLIGHT_SHARDS_LEAST;
+    while (shards < wanted && shards < FLIGHT_SHARDS_MOST)
+        shards *= 2;
+    return shards;
+}
+
+static size_t shards_bytes(const struct flight_table *table)
+{
+    return (table->shard_mask + 1u) * sizeof(*table->shards);
+}
+
 int flight_table_create(const struct flight_table_config *config, struct flight_table **ret_table)
 {
     int error = flight_graph_init();
     if (error)
         return error;
-    struct flight_table *table = mem_alloc_zero(config->env->mem, sizeof(*table));
+    struct flight_table *table = mem_lines_alloc_zero(config->env->mem, sizeof(*table));
     if (!table)
         return NIGH_ENOMEM;
     table->env = config->env;
     table->host = config->host;
-    for (unsigned i = 0; i < FLIGHT_SHARDS; i++)
+    table->shard_mask = shards_wanted() - 1;
+    table->shards = mem_lines_alloc_zero(table->env->mem, shards_bytes(table));
+    if (!table->shards) {
+        mem_lines_free(table->env->mem, table, sizeof(*table));
+        return NIGH_ENOMEM;
+    }
+    for (unsigned i = 0; i <= table->shard_mask; i++)
         pthread_mutex_init(&table->shards[i].lock, NULL);
     *ret_table = table;
     return 0;
@@ -35,25 +54,36 @@ int flight_table_create(const struct flight_table_config *config, struct flight_
 void flight_table_destroy(struct flight_table *table)
 {
     NIGH_CHECK(flight_count(table) == 0);
-    NIGH_DCHECK(atomic_load_explicit(&table->records, memory_order_relaxed) == 0);
-    for (unsigned i = 0; i < FLIGHT_SHARDS; i++)
+    flight_spares_free(table);
+    for (unsigned i = 0; i <= table->shard_mask; i++)
         pthread_mutex_destroy(&table->shards[i].lock);
-    mem_free(table->env->mem, NULL, table, sizeof(*table));
+    mem_lines_free(table->env->mem, table->shards, shards_bytes(table));
+    mem_lines_free(table->env->mem, table, sizeof(*table));
 }
 
 struct flight_shard *flight_shard_of(struct flight_table *table, uint64_t hash)
 {
-    return &table->shards[hash % FLIGHT_SHARDS];
+    return &table->shards[hash & table->shard_mask];
 }
 
 static struct flight **chain_of(struct flight_shard *shard, uint64_t hash)
 {
-    return &shard->chains[hash / FLIGHT_SHARDS % FLIGHT_CHAINS];
+    return &shard->chains[hash / FLIGHT_SHARDS_MOST % FLIGHT_CHAINS];
 }
 
 uint32_t flight_count(struct flight_table *table)
 {
-    return atomic_load_explicit(&table->count, memory_order_relaxed);
+    uint32_t count = 0;
+    for (unsigned i = 0; i <= table->shard_mask; i++)
+        count += atomic_load_explicit(&table->shards[i].count, memory_order_relaxed);
+    return count;
+}
+
+/* Only under the lock, so no RMW. */
+static void count_locked(struct flight_shard *shard, uint32_t more)
+{
+    uint32_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
+    atomic_store_explicit(&shard->count, count + more, memory_order_relaxed);
 }
 
 /* ---- join ---- */
@@ -92,7 +122,7 @@ static int start_locked(struct flight_table *table, struct flight_shard *shard,
     struct flight **chain = chain_of(shard, f->hash);
     f->next = *chain;
     *chain = f;
-    atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+    count_locked(shard, 1);
     *ret_flight = f;
     return FLIGHT_LEADER;
 }
@@ -130,8 +160,8 @@ uint32_t flight_table_remove(struct flight *f)
         link = &(*link)->next;
     *link = f->next;
     uint32_t callers = f->waiters;
+    count_locked(shard, -1u);
     pthread_mutex_unlock(&shard->lock);
-    atomic_fetch_sub_explicit(&f->table->count, 1, memory_order_relaxed);
     return callers;
 }
 
@@ -180,7 +210,7 @@ void flight_notify(struct flight_table *table, const struct flight_key *key, uin
 static void visit_all(struct flight_table *table,
                       void (*visit)(void *arg, struct flight *f, struct taken *taken), void *arg)
 {
-    for (unsigned i = 0; i < FLIGHT_SHARDS; i++) {
+    for (unsigned i = 0; i <= table->shard_mask; i++) {
         struct flight_shard *shard = &table->shards[i];
         struct taken taken = {NULL};
         pthread_mutex_lock(&shard->lock);

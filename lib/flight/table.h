@@ -9,24 +9,39 @@
 
 #include "flight/flight.h"
 
-/* Power of two each. Flights are as many as threads that miss (and refreshes): hundreds, rarely
- * thousands. 64 locks keep two misses apart; 16 chains a lock keep the walks at one record. */
-#define FLIGHT_SHARDS 64u
-#define FLIGHT_CHAINS 16u
+/* Powers of two. Flights are as many as threads that miss (and refreshes): hundreds, rarely
+ * thousands. 16 locks for each CPU keep two misses apart; 8 chains a lock keep the walks at one
+ * record. */
+#define FLIGHT_SHARDS_LEAST 64u
+#define FLIGHT_SHARDS_MOST 4096u
+#define FLIGHT_SHARDS_PER_CPU 16u
+#define FLIGHT_CHAINS 8u
 
-/* Keys: (t) lock of the shard */
+/* On lines of its own. Keys: (t) lock of the shard  (a) atomic, relaxed */
 struct flight_shard {
+    _Alignas(CACHE_LINE_BYTES)
     pthread_mutex_t lock;                  /* last in the lock order but for the wait graph's */
+    _Atomic uint32_t count;                /* (a) written (t): flights in the chains */
     struct flight *chains[FLIGHT_CHAINS];  /* (t) newest first */
 };
 
-/* Keys: (c) constant after creation  (a) atomic, relaxed */
+/*
+ * A record that is done with stays here for the next miss of the same thread, so that a miss asks
+ * the allocator for none, and touches lines that are its own core's. Taken and left by one atomic
+ * exchange each, so that two threads whose numbers meet here cannot disturb one another.
+ */
+#define FLIGHT_SPARES 64u
+struct flight_spare {
+    _Alignas(CACHE_LINE_BYTES) _Atomic(void *) record; /* pair(flight.spare); NULL: none */
+};
+
+/* Keys: (c) constant after creation */
 struct flight_table {
-    struct env *env;           /* (c) */
-    struct flight_host host;   /* (c) */
-    _Atomic uint32_t count;    /* (a) flights in the chains */
-    _Atomic uint32_t records;  /* (a) flights not freed yet */
-    struct flight_shard shards[FLIGHT_SHARDS];
+    struct env *env;             /* (c) */
+    struct flight_host host;     /* (c) */
+    uint32_t shard_mask;         /* (c) */
+    struct flight_shard *shards; /* (c) */
+    struct flight_spare spares[FLIGHT_SPARES];
 };
 
 enum flight_landed {
@@ -35,6 +50,8 @@ enum flight_landed {
     FLIGHT_LEADERLESS, /* HELD by nobody: whoever swaps this for FLYING holds it */
 };
 
+/* Free the records that wait for their next use. */
+void flight_spares_free(struct flight_table *table);
 /* A new flight as its leader gets it: HELD with START in the mail; references for the table, for
  * HELD and for the caller. NULL: no memory. */
 struct flight *flight_create(struct flight_table *table, const struct flight_join *join);

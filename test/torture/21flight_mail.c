@@ -91,7 +91,7 @@ static void hammer(void *(*hold)(void *), unsigned count)
     struct env env;
     struct flight_table *table;
     REQUIRE_EQ(env_init_real(&env, true), 0);
-    struct flight_table_config config = {&env, {run, step, free_result, NULL}};
+    struct flight_table_config config = {&env, {run, step, free_result, NULL, 0}};
     REQUIRE_EQ(flight_table_create(&config, &table), 0);
     struct flight_join join = {
         .key = {.data = "a", .len = 1}, .deadline_ns = CLOCK_NEVER_NS, .waiters_max = 1};

@@ -406,7 +406,7 @@ TEST(flights)
 {
     seed = check_seed();
     REQUIRE_EQ(env_init_real(&env, true), 0);
-    struct flight_table_config config = {&env, {give_to_workers, step, free_result, NULL}};
+    struct flight_table_config config = {&env, {give_to_workers, step, free_result, NULL, 0}};
     REQUIRE_EQ(flight_table_create(&config, &table), 0);
 
     struct slot slots[CALLERS + WORKERS] = {0};

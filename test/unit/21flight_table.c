@@ -352,7 +352,7 @@ TEST(table_without_memory_is_not_created)
 {
     struct fake_env fake;
     fake_env_init(&fake, check_seed());
-    struct flight_table_config config = {&fake.env, {NULL, NULL, NULL, NULL}};
+    struct flight_table_config config = {&fake.env, {NULL, NULL, NULL, NULL, 0}};
     struct flight_table *table = NULL;
     fault_arm(FAULT_ALLOC, 1);
     CHECK_EQ(flight_table_create(&config, &table), NIGH_ENOMEM);

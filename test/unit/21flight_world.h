@@ -62,7 +62,7 @@ static inline void world_open(struct world *w, struct env *env,
     w->env = env;
     w->script = script;
     pthread_mutex_init(&w->lock, NULL);
-    struct flight_table_config config = {env, {world_run, world_step, world_free, w}};
+    struct flight_table_config config = {env, {world_run, world_step, world_free, w, 0}};
     REQUIRE_EQ(flight_table_create(&config, &w->table), 0);
 }
 
