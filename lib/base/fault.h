@@ -14,6 +14,7 @@
 
 enum fault_site {
     FAULT_ALLOC,
+    FAULT_ADDRESS, /* an entry's memory lies where its address does not fit */
     FAULT_SOCKET,
     FAULT_CONNECT,
     FAULT_READ,

@@ -6,6 +6,15 @@
  * parent, and its locks may be held by threads that no longer exist; its handlers hold the locks
  * across the fork and clean the registry. Handlers stay installed: libnigh is linked with
  * -z nodelete, so they cannot outlive their code.
+ *
+ * So fork() waits for a grace period that is running: microseconds while readers have cores of
+ * their own, but as long as a reader is preempted inside a section, and liburcu then sleeps by 10
+ * ms; with more busy readers than cores that was 7 ms on average and 40 at worst. It cannot be had
+ * cheaper. urcu_bp_synchronize_rcu() keeps one lock throughout, and while it waits the readers are
+ * in lists on its own stack: a child that was made meanwhile would have a registry without its own
+ * thread in it, and free what that reads. Nor can a wait that has begun be called off. What would
+ * help is a registry of our own; or a host that starts programs by posix_spawn(), which (as
+ * system() and popen() of glibc) runs no fork handlers and does not wait.
  */
 #include "base/rcu.h"
 

@@ -56,6 +56,7 @@ struct l1 {
     struct l1_hit hit;              /* first: hit.h knows no more of it */
     struct hash hash;               /* (c) */
     struct l1_shard *shards;        /* (c) */
+    _Atomic uint16_t *dues;         /* (c) -> (a) of all shards: see l1_shard.due */
     uint32_t shard_mask;            /* (c) */
     uint32_t id;                    /* (c) 0 .. L1_CACHES_MAX - 1 */
     const struct l1_policy *policy; /* (c) */
@@ -85,6 +86,7 @@ struct l1 {
     struct l1_reclaim reclaim; /* its state: reclaim.c */
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
+    uint64_t expire_ns;   /* expire_lock: when it was looked last */
     struct l1_shrink shrink;
     struct l1_compact compact;
 
@@ -128,6 +130,21 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
 void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t size);
 /* A loose one with the same content and one reference. */
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e);
+/*
+ * From the arena, for a charge that has been taken; not yet filled. NULL: no memory.
+ *
+ * A table's word has 48 bits for an address, a ring's 44 for one by 16. That is what the kernel
+ * gives whoever does not ask for more, also with five levels of pages; but the host may run under
+ * an allocator or a tool that marks addresses in their upper bits. Such memory is none for us.
+ */
+static inline struct l1_entry *entry_alloc(struct l1 *l1, struct mem_cache *cache, size_t size)
+{
+    struct l1_entry *e = mem_alloc(l1->mem, cache, size);
+    if (NIGH_LIKELY(!((uintptr_t)e & ~(WORD_POINTER_MASK - 15))) && !fault_fires(FAULT_ADDRESS))
+        return e;
+    mem_free(l1->mem, cache, e, size);
+    return NULL;
+}
 /* Back to the arena. The caller's accounting has been done. */
 void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e);
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e);

@@ -13,7 +13,11 @@
  * entries), and the bookkeeping 1/32 byte.
  *
  * Ticks are 16 bits and compared as differences, which spans 2.4 hours; a later expiry is entered
- * as RECHECK_TICKS from now, and entered again when it comes up.
+ * as RECHECK_TICKS from now, and entered again when it comes up. So a sweep that comes 18 minutes
+ * late takes some that have expired for some that have hours left: a process that was stopped, a
+ * machine that slept under a clock that counts it, a host that has not ticked. Then nothing that
+ * ticks say is believed: all entries are due, and are entered again by their exact times. That
+ * costs a look at each, once.
  */
 #ifndef NIGH_L1_EXPIRY_H
 #define NIGH_L1_EXPIRY_H
@@ -22,6 +26,8 @@
 
 #define EXPIRY_TICK_SHIFT 28 /* 0.27 s */
 #define EXPIRY_LEFT_MAX 0x7fff
+/* So long after the last sweep ticks are not believed: half of what they bear. */
+#define EXPIRY_GAP_NS (UINT64_C(0x800) << EXPIRY_TICK_SHIFT)
 
 static inline uint16_t expiry_tick_at(uint64_t ns)
 {

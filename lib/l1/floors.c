@@ -56,10 +56,15 @@ void floors_fini(struct l1_floors *f)
 
 /* ---- raising ---- */
 
+/* Stamps of entries have 48 bits. A million changes a second take nine years to use them up, and
+ * twenty million, as many as a machine's cores can draw from one word, 163 days of nothing else.
+ * Wrapped, all that was invalidated would be fresh again: so this is the end. */
 static uint64_t draw(struct l1_floors *f)
 {
     /* pair(floors.now) */
-    return atomic_fetch_add_explicit(&f->now, 1, memory_order_acq_rel) + 1;
+    uint64_t position = atomic_fetch_add_explicit(&f->now, 1, memory_order_acq_rel) + 1;
+    NIGH_CHECK(position <= ENTRY_STAMP_MASK);
+    return position;
 }
 
 /* Returns what it was. */

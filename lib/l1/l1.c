@@ -145,7 +145,7 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
 {
     uint64_t shards = l1->shard_mask + 1u;
     l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables)) +
-                             reclaim_sets_bytes((uint32_t)shards);
+                             reclaim_sets_bytes((uint32_t)shards) + shards * sizeof(*l1->dues);
     l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
                       shards * table_bytes(l1->mem, l1->hit.base_bits) +
                       batch_bytes(batch_max_for(l1_limit(&l1->cap_bytes)));
@@ -166,9 +166,13 @@ static int create_shards(struct l1 *l1)
         return NIGH_ENOMEM;
     void *words = l1->shards + l1->shard_mask + 1;
     l1->hit.tables = words;
-    reclaim_init_sets(l1, l1->hit.tables + l1->shard_mask + 1);
+    words = l1->hit.tables + l1->shard_mask + 1;
+    reclaim_init_sets(l1, words);
+    words = (char *)words + reclaim_sets_bytes(l1->shard_mask + 1);
+    l1->dues = words;
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         l1->shards[i].table = &l1->hit.tables[i];
+        l1->shards[i].due = &l1->dues[i];
         if (l1_shard_init(l1, &l1->shards[i]) == 0)
             continue;
         while (i--)
@@ -224,6 +228,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->policy = policy_of(config->policy);
     hash_init(&l1->hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
               random_id(config->env->random), random_id(config->env->random));
+    l1->expire_ns = clock_now_ns(config->env->clock);
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);

@@ -182,7 +182,7 @@ static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uin
         return reclaim_recycle_locked(l1, s, bytes);
     if (s->policy.refused || !room_take_locked(l1, s, bytes))
         return NULL;
-    struct l1_entry *e = mem_alloc(l1->mem, s->cache, size);
+    struct l1_entry *e = entry_alloc(l1, s->cache, size);
     if (!e)
         room_give_locked(l1, s, bytes);
     return e;

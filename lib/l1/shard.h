@@ -26,7 +26,7 @@ struct l1_shard {
     uint64_t arrays_pages_bytes; /* (s) of it, what is not in the arena */
     uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
-    _Atomic uint16_t due;            /* (a) written (s): tick before which nothing expires here */
+    _Atomic uint16_t *due; /* (c) -> (a) written (s): tick before which nothing expires here */
     uint32_t move_at;                /* (s) slot up to which compact.c has moved */
     bool freeing;                    /* (s) a writer has come since the reclaimer did */
     bool marked;                     /* (s) the reclaimer has been told to come */

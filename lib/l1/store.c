@@ -624,7 +624,7 @@ uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
 {
     size_t size = entry_size(e);
-    struct l1_entry *copy = mem_alloc(l1->mem, NULL, size);
+    struct l1_entry *copy = entry_alloc(l1, NULL, size);
     if (!copy)
         return NULL;
     entry_copy_bytes(copy, e, size);

@@ -133,6 +133,36 @@ TEST(opening_survives_each_failed_allocation)
     fake_env_fini(&c.fake);
 }
 
+/* Such memory is given back, and counts as none: a put is refused, a load's value is handed out. */
+TEST(an_entry_does_not_lie_where_its_address_has_no_room)
+{
+    struct cache c;
+    struct name name;
+    cache_open(&c, 1 << 20, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        struct l1_key key = cache_key(&c, &name, i);
+        struct l1_value v = cache_value(&c, name.text, sizeof(name.text));
+        struct l1_entry *e;
+        fault_arm(FAULT_ADDRESS, 1);
+        REQUIRE_EQ(l1_entry_create(c.l1, &key, &v, &e), 0);
+        CHECK(l1_entry_loose(e));
+        CHECK_EQ(l1_store(c.l1, &key, e), L1_REFUSED_FULL);
+        l1_entry_unref(e);
+        fault_arm(FAULT_ADDRESS, 1);
+        CHECK_EQ(l1_write(c.l1, &key, &v, L1_TICKET_NOW, 0, false), L1_REFUSED_FULL);
+        CHECK(!cache_has(&c, i));
+        CHECK_EQ(fault_count(FAULT_ADDRESS), 1);
+        CHECK_EQ(cache_own(&c, i, 20), L1_STORED);
+    }
+    fault_arm(FAULT_ADDRESS, 0);
+    cache_audit(&c);
+    for (unsigned i = 0; i < 200; i++)
+        cache_remove(&c, i);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_close(&c);
+}
+
 /* Fill, overflow, double, replace, remove and hand out copies. Returns how many stores worked. */
 static unsigned exercise(struct cache *c)
 {

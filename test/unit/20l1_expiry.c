@@ -134,3 +134,102 @@ TEST(ticks_compare_across_their_wrap)
         CHECK(far > 0x6000 && far < 0x8000);
     }
 }
+
+/* ---- a process that was stopped ---- */
+
+static const uint64_t lifetimes_s[] = {1, 60, 3600, 2 * 3600, 3 * 3600, 5 * 3600, 8 * 3600,
+                                       12 * 3600, 30 * 3600, 4 * 86400, 1000000000};
+#define LIFETIMES ARRAY_COUNT(lifetimes_s)
+#define EACH 50u
+
+static uint64_t lifetime_ns(unsigned i)
+{
+    return lifetimes_s[i % LIFETIMES] * NS_PER_S;
+}
+
+/* As the keeper comes: now, and at once again while it is told to. */
+static void sweep(struct cache *c)
+{
+    for (unsigned n = 0; n < 1000; n++)
+        if (l1_expire(c->l1, 100) > clock_now_ns(c->fake.env.clock))
+            return;
+    CHECK(false);
+}
+
+/* Lifetimes are rounded down by 1/1,024 of themselves. */
+static void check_what_is_left(struct cache *c, unsigned count, uint64_t age_ns)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (cache_has(c, i))
+            CHECK_GT(lifetime_ns(i) + NS_PER_S, age_ns);
+        else
+            CHECK_LE(lifetime_ns(i) - lifetime_ns(i) / 1000, age_ns);
+    }
+}
+
+static void jump(enum nigh_policy policy, uint64_t jump_ns)
+{
+    struct cache c;
+    cache_open_policy(&c, policy, 4 << 20, 4);
+    uint64_t start = clock_now_ns(c.fake.env.clock);
+    unsigned count = EACH * LIFETIMES;
+    for (unsigned i = 0; i < count; i++)
+        put_until(&c, i, lifetime_ns(i));
+    sweep(&c);
+    fake_env_advance(&c.fake, jump_ns);
+    for (unsigned i = count; i < count + 20; i++) /* a writer is there before the keeper */
+        put_until(&c, i, 60 * NS_PER_S);
+    sweep(&c);
+    check_what_is_left(&c, count, jump_ns);
+    for (unsigned i = count; i < count + 20; i++)
+        CHECK(cache_has(&c, i));
+    run_until(&c, start + jump_ns + 62 * NS_PER_S); /* and goes on as ever */
+    sweep(&c);
+    for (unsigned i = count; i < count + 20; i++)
+        CHECK(!cache_has(&c, i));
+    check_what_is_left(&c, count, clock_now_ns(c.fake.env.clock) - start);
+    cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Ticks come round every 4.9 hours, and say nothing after 2.4. */
+TEST(nothing_is_lost_by_a_stop_of_hours_or_days)
+{
+    static const unsigned minutes[] = {5,   8,   10,  18,   60,   146,  150,  275,  290, 300,
+                                       330, 420, 430, 600, 1200, 1440, 5 * 1440, 33 * 1440};
+    for (unsigned i = 0; i < ARRAY_COUNT(minutes); i++) {
+        jump(NIGH_POLICY_LFU, minutes[i] * 60 * NS_PER_S);
+        jump(NIGH_POLICY_TTL, minutes[i] * 60 * NS_PER_S + 17 * NS_PER_S);
+    }
+}
+
+/* A clock of the host's may go back. */
+TEST(nothing_is_lost_by_a_clock_that_goes_back)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 4);
+    fake_env_advance(&c.fake, 100 * HOUR_NS);
+    sweep(&c);
+    fake_env_advance(&c.fake, -(90 * HOUR_NS));
+    put_until(&c, 1, 60 * NS_PER_S);
+    fake_env_advance(&c.fake, 62 * NS_PER_S);
+    sweep(&c);
+    CHECK(!cache_has(&c, 1));
+    cache_close(&c);
+}
+
+/* Only the ticks of shards that rest are looked at. */
+TEST(a_sweep_leaves_shards_alone_where_nothing_ends)
+{
+    struct cache c;
+    cache_open(&c, 64 << 20, 64);
+    sweep(&c);
+    for (unsigned i = 0; i < 1000; i++)
+        put_until(&c, i, 3600 * NS_PER_S);
+    fake_env_advance(&c.fake, 10 * NS_PER_S);
+    l1_shard_lock(&c.l1->shards[7]);
+    sweep(&c);
+    l1_shard_unlock(c.l1, &c.l1->shards[7]);
+    CHECK_EQ(cache_gauges(&c).entries, 1000);
+    cache_close(&c);
+}

@@ -2,6 +2,8 @@
 // Stamps against floors: what an invalidation covers is never stored, nor judged current, again.
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "l1/floors.h"
 #include "support/l1_cache.h"
@@ -262,4 +264,27 @@ TEST(key_floors_scale_with_memory)
     CHECK_EQ(floors_key_count(UINT64_C(1) << 40), KEY_FLOORS_MAX);
     for (uint64_t memory = 1 << 20; memory < UINT64_C(1) << 34; memory *= 2)
         CHECK_LE(floors_bytes(0, floors_key_count(memory)) - floors_bytes(0, 0), memory / 64);
+}
+
+/* Stamps have 48 bits. The last one is as good as any; what comes after it would be older than all
+ * that was invalidated, and is never drawn. */
+TEST(positions_end_where_stamps_do)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    atomic_store_explicit(&c.l1->floors.now, ENTRY_STAMP_MASK - 2, memory_order_relaxed);
+    CHECK_EQ(cache_put(&c, 1, "x", 1), L1_STORED);
+    CHECK_EQ(cache_own(&c, 2, 1), L1_STORED);
+    cache_remove(&c, 1);
+    CHECK(!cache_has(&c, 1) && cache_has(&c, 2));
+    CHECK_EQ(l1_ticket(c.l1), ENTRY_STAMP_MASK);
+    pid_t child = fork();
+    if (child == 0) {
+        cache_remove(&c, 2);
+        _exit(0); /* never */
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+    cache_close(&c);
 }
