@@ -444,7 +444,8 @@ static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
         return NULL;
     /* pair(pin.asked) */
     atomic_exchange_explicit(&asked, (uintptr_t)e, memory_order_acq_rel);
-    if (atomic_load_explicit(slot, memory_order_relaxed) != e)
+    /* pair(pin.slot): what its holder saw of the entry when he found it */
+    if (atomic_load_explicit(slot, memory_order_acquire) != e)
         return NULL;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
     return entry_refs_cache(refs) == cache_id ? e : NULL;
