@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "base/check.h"
+#include "base/base.h"
 
 #define PASSES_MAX 64u
 #define CONTEST_MAX 64u
