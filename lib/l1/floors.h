@@ -34,11 +34,12 @@
  *   floor.
  *
  * All puts of a process draw from the one `now`: a locked add to a line that goes from core to
- * core, 10 to 20 million a second at most. (A put takes that line and two more: perf/run lines.) Drawing
- * ahead breaks rule 1: a writer has drawn 100 to 107; a load takes its ticket, 107, and reads the
- * origin; the writer commits and invalidates with 101, which is below: the old value is stored as
- * fresh. A `now` for each shard breaks rule 3: an entry's stamp is compared with floors of groups,
- * which all shards share; it would be a position of each shard, or a raise would draw in them all.
+ * core, 10 to 20 million a second at most. (A put takes that line and two more: perf/run lines.)
+ * Drawing ahead breaks rule 1: a writer has drawn 100 to 107; a load takes its ticket, 107, and
+ * reads the origin; the writer commits and invalidates with 101, which is below: the old value is
+ * stored as fresh. A `now` for each shard breaks rule 3: an entry's stamp is compared with floors
+ * of groups, which all shards share; it would be a position of each shard, or a raise would draw in
+ * them all.
  */
 #ifndef NIGH_L1_FLOORS_H
 #define NIGH_L1_FLOORS_H
