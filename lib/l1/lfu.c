@@ -205,6 +205,7 @@ static void harvest(struct lfu *l, uint32_t node)
         count(l, l->nodes->hash(l->arg, node));
 }
 
+/* A level of the sketch. */
 static uint32_t estimate_of(struct lfu *l, uint32_t node)
 {
     l->hash = l->nodes->hash(l->arg, node);
@@ -212,9 +213,9 @@ static uint32_t estimate_of(struct lfu *l, uint32_t node)
     return sketch_estimate(&l->sketch, l->hash);
 }
 
-/* 16 x log2, of 1 .. SKETCH_COUNT_MAX. */
-static const uint8_t count_log[SKETCH_COUNT_MAX + 1] = {0,  0,  16, 25, 32, 37, 41, 45,
-                                                        48, 51, 53, 55, 57, 59, 61, 63};
+/* 16 x log2 of the count that a level stands for. */
+static const uint8_t level_log[SKETCH_LEVEL_MAX + 1] = {0,  0,  16, 25, 32, 37, 41, 45,
+                                                        48, 56, 64, 72, 80, 88, 96, 104};
 
 /* The same of a weight, straight between powers of two: never off by more than 1.4. */
 static int32_t weight_log(uint32_t weight)
@@ -229,7 +230,7 @@ static int32_t value_of(const struct lfu *l, uint32_t estimate, uint32_t weight)
 {
     if (estimate == 0)
         return WORTHLESS;
-    return 3 * count_log[estimate] - l->exponent_thirds * weight_log(weight);
+    return 3 * level_log[estimate] - l->exponent_thirds * weight_log(weight);
 }
 
 /* ---- main's hands ---- */
@@ -298,13 +299,14 @@ struct contest {
     uint64_t needed; /* weight of victims */
     uint64_t freed;
     uint32_t victims;
-    uint32_t victims_estimate;
+    uint32_t victims_count;
 };
 
 static bool loses_to(const struct lfu *l, const struct contest *c, const struct lfu_head *rival)
 {
     return l->exponent_thirds ? rival->value >= c->value
-                              : c->victims_estimate + rival->estimate + LEAD >= c->estimate;
+                              : c->victims_count + sketch_count(rival->estimate) + LEAD >=
+                                    sketch_count(c->estimate);
 }
 
 /* Who was condemned for a candidate that lost in the end goes back to where it stood. */
@@ -335,7 +337,7 @@ static bool wins(struct lfu *l, uint32_t estimate, uint32_t weight, uint64_t nee
             return false;
         }
         c.freed += l->heads[class].weight;
-        c.victims_estimate += l->heads[class].estimate;
+        c.victims_count += sketch_count(l->heads[class].estimate);
         c.victims++;
         condemn(l, l->oldest[LFU_MAIN + class], l->heads[class].weight);
     }
@@ -440,7 +442,7 @@ static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_in
         lfu_contests_at_once(l, choice, incoming->weight)) {
         /* The miss that brings it is noted when it is stored, but counts already. */
         uint32_t estimate = sketch_estimate(&l->sketch, incoming->hash);
-        incoming->admitted = wins(l, estimate < SKETCH_COUNT_MAX ? estimate + 1 : estimate,
+        incoming->admitted = wins(l, estimate < SKETCH_EXACT_MAX ? estimate + 1 : estimate,
                                   (uint32_t)incoming->weight,
                                   main_needs(l, share, incoming->weight));
         return incoming->admitted;

@@ -15,7 +15,7 @@
  * When the window has outgrown its share, its oldest node contests with main's weakest: the hand of
  * each class stands at the oldest node that was not hit, and of those the one with the least
  *
- *     estimate / weight^a          a is 0, 1/3 or 1
+ *     estimate / weight^a          a is 0, 2/3 or 1
  *
  * is the victim. The newcomer wins only if it is worth more than each victim it needs (a > 0), or
  * than all of them together and one more (a = 0). A tie is lost: otherwise a scan, whose keys are
@@ -81,7 +81,7 @@ struct lfu_nodes {
 /* What may be tuned: see shadow.h. */
 struct lfu_choice {
     uint16_t window_permille;
-    uint16_t exponent_thirds; /* 0, 1, 3 */
+    uint16_t exponent_thirds; /* 0, 2, 3 */
 };
 
 /* Somebody for whom room is made. */

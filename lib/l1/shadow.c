@@ -16,6 +16,8 @@
 /* With fewer they would say nothing: then there are none. */
 #define NODES_FEWEST 32u
 #define CAP_SHARE 64u /* of the cap: what they should take at most */
+/* More nodes are wanted when they were short for so many requests, as a share of a period. */
+#define STARVED_SHARE 16u
 #define SAMPLE_FINE 64u
 #define SAMPLE_FINEST 65536u
 
@@ -27,17 +29,19 @@
 /* The lead that another choice needs, in deviations and as a part of the current one's score. */
 #define LEAD_DEVIATIONS 1.5
 #define LEAD_PART 0.002
-/* With another exponent, which changes more at once, and fewer large values are in a sample: at 3
- * two runs in five over cloudphysics_io at 203 MB were misled, and lost up to six points. */
-#define LEAD_DEVIATIONS_OTHER 4.0
-#define LEAD_PART_OTHER 0.01
+/* With another exponent, which changes more at once, and fewer large values are in a sample: at 4
+ * every other run over a made trace (Zipf 1, five decades of sizes) was misled, by 4 points. */
+#define LEAD_DEVIATIONS_OTHER 6.0
+#define LEAD_PART_OTHER 0.02
+
+#define WINDOW_STEP 50u /* permille: what a window grows at most from one look to the next */
 
 #define FIRST_CHOICE 1u         /* of objects */
-#define FIRST_CHOICE_SIZED 6u
+#define FIRST_CHOICE_SIZED 6u /* nearly by density: not far off anywhere */
 
 static const struct lfu_choice choices[SHADOWS_MAX] = {
     {5, 0}, {50, 0}, {200, 0}, {400, 0}, {800, 0}, /* caps on the count of entries: only these */
-    {5, 1}, {50, 1}, {200, 1}, {400, 1}, {800, 1},
+    {5, 2}, {50, 2}, {200, 2}, {400, 2}, {800, 2},
     {5, 3}, {50, 3}, {200, 3}, {400, 3}, {800, 3},
 };
 #define CHOICES_BY_COUNT 5u
@@ -55,6 +59,7 @@ struct shadow {
     uint16_t *free;
     uint32_t index_mask;
     uint32_t free_count;
+    uint32_t starved; /* requests for which nodes were short, not bytes */
 };
 
 /* ---- nodes ---- */
@@ -137,6 +142,7 @@ static bool evict_one(struct shadow *s, const struct lfu_choice *choice,
 static bool make_room(struct shadow *s, const struct lfu_choice *choice,
                       struct lfu_incoming *incoming)
 {
+    s->starved += !s->free_count && lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
     while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
         if (!evict_one(s, choice, incoming))
             return false;
@@ -189,6 +195,16 @@ static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
            (other ? LEAD_PART_OTHER : LEAD_PART) * s->score[current];
 }
 
+/* They are made anew, larger, if a choice holds more entries than it has nodes for. */
+static void note_starved(struct shadows *s)
+{
+    uint32_t starved = 0;
+    for (uint32_t i = 0; i < s->count; i++)
+        starved += s->all[i].starved;
+    if (starved > s->period / STARVED_SHARE)
+        atomic_store_explicit(&s->made_for, 0, memory_order_relaxed);
+}
+
 static void choose(struct shadows *s)
 {
     uint32_t current = atomic_load_explicit(&s->choice, memory_order_relaxed);
@@ -202,9 +218,14 @@ static void choose(struct shadows *s)
         if (i != current && s->score[i] > s->score[best] &&
             s->score[i] - s->score[current] > lead_needed(s, i, current))
             best = i;
+    note_starved(s);
     s->doubt[current] = s->doubt[best]; /* as far apart as before, seen from the other side */
     s->fed = 0;
     atomic_store_explicit(&s->choice, best, memory_order_relaxed);
+    uint32_t window = atomic_load_explicit(&s->window_permille, memory_order_relaxed) + WINDOW_STEP;
+    if (window > choices[best].window_permille)
+        window = choices[best].window_permille;
+    atomic_store_explicit(&s->window_permille, window, memory_order_relaxed);
 }
 
 static void score(struct shadows *s, uint32_t found)
@@ -239,7 +260,10 @@ bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight)
 
 struct lfu_choice shadows_choice(const struct shadows *s)
 {
-    return choices[atomic_load_explicit(&s->choice, memory_order_relaxed)];
+    struct lfu_choice choice = choices[atomic_load_explicit(&s->choice, memory_order_relaxed)];
+    choice.window_permille =
+        (uint16_t)atomic_load_explicit(&s->window_permille, memory_order_relaxed);
+    return choice;
 }
 
 /* ---- sizes ---- */
@@ -289,10 +313,23 @@ static struct shadows_size size_for_sample(uint64_t entries, uint32_t k)
     return (struct shadows_size){(uint32_t)nodes, k - 1};
 }
 
-struct shadows_size shadows_size_for(const struct shadows *s, const struct mem *mem,
+/* Entries of a cache with the choice that holds the most; a guess where nodes are short. */
+static uint64_t entries_held(struct shadows *s)
+{
+    uint64_t most = 0;
+    pthread_mutex_lock(&s->lock);
+    uint64_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + UINT64_C(1);
+    for (uint32_t i = 0; s->all && i < s->count; i++)
+        most = u64_max(most, s->all[i].lfu.count * k * (s->all[i].starved ? 2 : 1));
+    pthread_mutex_unlock(&s->lock);
+    return most;
+}
+
+struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
                                      uint64_t entries, uint64_t cap_bytes)
 {
     uint32_t k = 1;
+    entries = u64_max(entries, entries_held(s));
     while (k < SAMPLE_FINE && entries / (2 * k) >= NODES_LEAST)
         k *= 2;
     while (k < SAMPLE_FINEST && entries / k > NODES_MOST)
@@ -324,6 +361,7 @@ static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
     memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
     s->index_mask = index_slots(nodes) - 1;
     s->free_count = nodes;
+    s->starved = 0;
     for (uint32_t node = 0; node < nodes; node++)
         s->free[node] = (uint16_t)node;
 }
@@ -389,7 +427,9 @@ void shadows_init(struct shadows *s, bool by_count)
     pthread_mutex_init(&s->lock, NULL);
     s->by_count = by_count;
     s->count = by_count ? CHOICES_BY_COUNT : SHADOWS_MAX;
-    atomic_init(&s->choice, by_count ? FIRST_CHOICE : FIRST_CHOICE_SIZED);
+    uint32_t first = by_count ? FIRST_CHOICE : FIRST_CHOICE_SIZED;
+    atomic_init(&s->choice, first);
+    atomic_init(&s->window_permille, choices[first].window_permille);
     atomic_init(&s->mask, SHADOW_UNSAMPLED);
 }
 

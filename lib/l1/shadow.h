@@ -16,11 +16,20 @@
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
  *
+ * A larger window takes its bytes from main, which gives up what was found to be worth keeping. So
+ * a window grows by a twentieth of the capacity from one look to the next, however large the one
+ * that was chosen: should that be a mistake, little is lost before it is seen.
+ *
  * Memory: up to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB). Where that is
  * more than 1/64 of the cap they are fewer, down to a sample of 1/64. With less than 2 MiB or so
  * that would be of no use: then there are none, and the first choice stays. They are made when the
  * cache is first full, and made anew when its number of entries has left what k suits, or its cap
  * has come down.
+ *
+ * Where sizes vary a choice that prefers small values holds many times the entries of one that does
+ * not, and would seem to be worth less than it is if it ran out of nodes before it runs out of
+ * bytes. That is noticed at the next look, and they are made anew for twice as many entries, with a
+ * finer sample.
  *
  * Thread-safety: the lock is a leaf, taken under a shard's lock.
  * Keys: (l) lock  (a) atomic, relaxed  (c) constant after init
@@ -43,9 +52,10 @@ struct shadows {
     pthread_mutex_t lock;
     bool by_count;            /* (c) */
     uint32_t count;           /* (c) */
-    _Atomic uint32_t choice;  /* (a) written (l): index of what the shards use */
+    _Atomic uint32_t choice;  /* (a) written (l): index of what the shards use, or move towards */
+    _Atomic uint32_t window_permille; /* (a) written (l): of what they use now */
     _Atomic uint32_t mask;    /* (a) written (l): sampled are hashes with 0 in it; _UNSAMPLED */
-    _Atomic uint64_t made_for; /* (a) entries of the cache; 0: not made yet */
+    _Atomic uint64_t made_for; /* (a) entries of the cache; 0: (anew) to be made */
     struct shadow *all;       /* (l) NULL: not made yet */
     size_t block_bytes;       /* (l) */
     uint32_t period;          /* (l) sampled requests between two looks */
@@ -73,7 +83,7 @@ struct shadows_size {
     uint32_t mask;  /* of the sample */
 };
 /* How large for a cache of so many entries under such a cap. */
-struct shadows_size shadows_size_for(const struct shadows *s, const struct mem *mem,
+struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
                                      uint64_t entries, uint64_t cap_bytes);
 size_t shadows_bytes(const struct shadows *s, uint32_t nodes);
 /*

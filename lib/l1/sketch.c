@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
  * Counters in words: looking, adding, halving, moving.
+ *
+ * `level` is what is in a counter, `count` what that stands for.
  */
 #include "l1/sketch.h"
 
 #include <string.h>
 
+#include "base/base.h"
+
 #define ROWS 4u
 #define COUNTER_BITS 4u
 #define ROW_BITS 5u   /* of the hash: 32 counters per row and block */
 #define BLOCK_BITS 32 /* the hash's low bits are for blocks */
-#define HALF_MASK UINT64_C(0x7777777777777777)
+#define LEVELS (SKETCH_LEVEL_MAX + 1)
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static const uint8_t counts[LEVELS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 23, 32, 45, 64, 90};
 
 size_t sketch_bytes(uint32_t blocks)
 {
@@ -88,14 +96,14 @@ static inline uint64_t *block_of(const struct sketch *s, uint64_t hash)
 struct counter {
     uint64_t *word;
     unsigned shift;
-    uint32_t count;
+    uint32_t level;
 };
 
 static inline struct counter counter_of(uint64_t *block, uint64_t hash, unsigned row)
 {
     unsigned index = (unsigned)(hash >> (BLOCK_BITS + row * ROW_BITS)) & ((1u << ROW_BITS) - 1);
     struct counter c = {&block[row * 2 + (index >> 4)], (index & 15u) * COUNTER_BITS, 0};
-    c.count = (uint32_t)(*c.word >> c.shift) & SKETCH_COUNT_MAX;
+    c.level = (uint32_t)(*c.word >> c.shift) & SKETCH_LEVEL_MAX;
     return c;
 }
 
@@ -107,27 +115,51 @@ static inline uint32_t least_of(uint32_t a, uint32_t b)
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash)
 {
     uint64_t *block = block_of(s, hash);
-    uint32_t least = SKETCH_COUNT_MAX;
+    uint32_t least = SKETCH_LEVEL_MAX;
     for (unsigned row = 0; row < ROWS; row++)
-        least = least_of(least, counter_of(block, hash, row).count);
+        least = least_of(least, counter_of(block, hash, row).level);
     return least;
+}
+
+uint32_t sketch_count(uint32_t level)
+{
+    return counts[level];
+}
+
+/* Once in as many times as the next level stands for more. */
+static bool chance_lets(struct sketch *s, uint32_t level)
+{
+    s->chance = s->chance * 1664525u + 1013904223u; /* Numerical Recipes: its high bits are good */
+    return !((uint64_t)s->chance * (counts[level + 1] - counts[level]) >> 32);
 }
 
 void sketch_add(struct sketch *s, uint64_t hash)
 {
     uint64_t *block = block_of(s, hash);
     struct counter counters[ROWS];
-    uint32_t least = SKETCH_COUNT_MAX;
+    uint32_t least = SKETCH_LEVEL_MAX;
     for (unsigned row = 0; row < ROWS; row++) {
         counters[row] = counter_of(block, hash, row);
-        least = least_of(least, counters[row].count);
+        least = least_of(least, counters[row].level);
     }
-    if (least == SKETCH_COUNT_MAX)
+    if (least == SKETCH_LEVEL_MAX)
+        return;
+    s->added++;
+    if (NIGH_UNLIKELY(least >= SKETCH_EXACT_MAX) && !chance_lets(s, least))
         return;
     /* Without a branch: which of them are the smallest is anybody's guess. */
     for (unsigned row = 0; row < ROWS; row++)
-        *counters[row].word += (uint64_t)(counters[row].count == least) << counters[row].shift;
-    s->added++;
+        *counters[row].word += (uint64_t)(counters[row].level == least) << counters[row].shift;
+}
+
+/* Of eight levels, a byte each, those of half as much: 0 .. 8 by division, 9 to 6, above it two
+ * less. A byte's top bit says whether it is large; what is shifted out of one is masked. */
+static uint64_t halved(uint64_t levels)
+{
+    uint64_t above8 = (levels + EACH(0x80 - 9)) >> 7 & EACH(1);
+    uint64_t above9 = (levels + EACH(0x80 - 10)) >> 7 & EACH(1);
+    uint64_t mask = above8 * 0xff;
+    return (levels >> 1 & EACH(7) & ~mask) | ((levels - above8 * 3 + above9) & mask);
 }
 
 bool sketch_age(struct sketch *s, uint32_t entries)
@@ -135,7 +167,7 @@ bool sketch_age(struct sketch *s, uint32_t entries)
     if (s->added / SKETCH_PERIOD < entries)
         return false;
     for (size_t i = 0; i < (size_t)s->blocks * SKETCH_BLOCK_WORDS; i++)
-        s->words[i] = s->words[i] >> 1 & HALF_MASK;
+        s->words[i] = halved(s->words[i] & EACH(15)) | halved(s->words[i] >> 4 & EACH(15)) << 4;
     s->added /= 2;
     return true;
 }

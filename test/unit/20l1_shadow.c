@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shadow caches find the window that suits the traffic, and find another when it changes; they
-// stay within their part of the cap.
+// have nodes enough for every choice, and stay within their part of the cap.
 
 #include "l1/shadow.h"
 #include "support/l1_cache.h"
@@ -65,19 +65,58 @@ TEST(the_window_follows_the_traffic)
     mem_destroy(mem);
 }
 
-/* Small values and large ones that are asked for a little more: density matters for requests. */
-TEST(the_exponent_follows_the_sizes)
+/* A chosen window that is too large has cost little by the time it is seen. */
+TEST(a_window_grows_step_by_step)
+{
+    struct shadows s;
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    make(&s, mem, true, ENTRIES);
+    unsigned before = shadows_choice(&s).window_permille, most = before;
+    for (uint64_t key = 1 << 20; key < (1 << 20) + 30000; key++) {
+        feed(&s, key + 128, 1);
+        feed(&s, key, 1);
+        unsigned window = shadows_choice(&s).window_permille;
+        CHECK_LE(window, before + 50);
+        before = window;
+        most = window > most ? window : most;
+    }
+    CHECK_GE(most, 400);
+    shadows_fini(&s, mem);
+    mem_destroy(mem);
+}
+
+/* Small values and large ones that are asked for alike: density matters for requests. */
+TEST(the_exponent_stays_where_sizes_matter)
 {
     struct shadows s;
     struct mem *mem = mem_create();
     REQUIRE(mem);
     make(&s, mem, false, ENTRIES * 1000);
     uint64_t random = check_seed();
-    for (unsigned i = 0; i < 400000; i++) {
+    for (unsigned i = 0; i < 100000; i++) {
         uint64_t key = check_random(&random) % 2000;
         feed(&s, key, key % 2 ? 8000 : 100);
     }
     CHECK_GT(shadows_choice(&s).exponent_thirds, 0);
+    shadows_fini(&s, mem);
+    mem_destroy(mem);
+}
+
+/* A choice that prefers small values holds more of them than the others hold in all. */
+TEST(they_are_made_anew_when_nodes_are_short)
+{
+    struct shadows s;
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    make(&s, mem, false, ENTRIES * 1000);
+    uint32_t mask = shadows_size_for(&s, mem, ENTRIES, 64u << 20).mask;
+    uint64_t random = check_seed();
+    CHECK(shadows_suit(&s, ENTRIES));
+    for (unsigned i = 0; i < 100000 && shadows_suit(&s, ENTRIES); i++)
+        feed(&s, check_random(&random) % 20000, 100);
+    CHECK(!shadows_suit(&s, ENTRIES)); /* 5,120 would fit */
+    CHECK_GT(shadows_size_for(&s, mem, ENTRIES, 64u << 20).mask, mask);
     shadows_fini(&s, mem);
     mem_destroy(mem);
 }
