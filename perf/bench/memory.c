@@ -3,16 +3,18 @@
  * `memory`: how many bytes does an entry take beyond its key and value, and does the accounting
  * tell the truth?
  *
- * Entries are added to a cache that has room for all, and looked at whenever their number has grown
- * by an eighth, over a whole doubling of the tables: their load moves by a factor of two, so a
- * single look says nothing. "Bookkeeping" is header, bucket and queue; what the allocator rounds up
- * is beside it, and both are in nigh's own count.
+ * Entries are added to a cache that has room for all, and looked at whenever their number has
+ * grown by an eighth, over a whole doubling of the tables: their load moves by a factor of two, so
+ * a single look says nothing. "Bookkeeping" is header, bucket and queue; what blocks are rounded
+ * up is beside it, and both are in nigh's own count. "Lost" is what is counted beyond key and
+ * value, as a share of them.
  *
- * That count is compared with the arena's statistics and with what is mapped outside the allocator,
- * which the kernel counts, in a cache whose tables are mapped one by one. By default they lie side
- * by side in regions of 16 MiB, which are mapped long before they are used: the kernel's count
- * would be off by up to a region, either way. (So it was: 1.17 at 16 B, because the region was
- * there when the count began.) The other comparison, with resident memory, is made as by default.
+ * That count is compared with the arena's statistics and with what is mapped outside the allocator
+ * (slabs, in regions of 2 MiB), which the kernel counts, in a cache whose tables are mapped one by
+ * one. By default they lie side by side in regions of 16 MiB, which are mapped long before they
+ * are used: the kernel's count would be off by up to a region, either way. (So it was: 1.17 at 16
+ * B, because the region was there when the count began.) The other comparison, with resident
+ * memory, is made as by default.
  */
 #include <stdio.h>
 
@@ -36,7 +38,8 @@ struct account {
 
 struct figures {
     double bookkeeping; /* bytes per entry: header, bucket, queue */
-    double rounding;    /* by the allocator */
+    double rounding;    /* of blocks */
+    double lost;        /* nigh's count beyond key and value, as a share of them */
     double accounted;   /* nigh's count / allocator's and kernel's */
     double resident;    /* resident / nigh's count */
     double worst_accounted;
@@ -55,26 +58,19 @@ static struct account look(struct nigh *cache)
     };
 }
 
-/* What the allocator rounds up for an entry, on average over the lengths of keys. */
-static double rounding_of(uint32_t value_bytes)
-{
-    double sum = 0;
-    for (uint32_t len = KEY_BYTES_MIN; len <= KEY_BYTES_MAX; len++) {
-        uint64_t size = sizeof(struct l1_entry) + len + value_bytes;
-        sum += (double)(arena_charge(size) - size);
-    }
-    return sum / (KEY_BYTES_MAX - KEY_BYTES_MIN + 1);
-}
-
 static void add_look(struct figures *f, const struct account *begin, const struct account *now,
                      uint32_t value_bytes)
 {
     double used = now->used_bytes - begin->used_bytes;
     double real = now->arena_bytes - begin->arena_bytes + now->outside_bytes -
                   begin->outside_bytes;
-    double over = used / now->entries - KEY_BYTES_MEAN - value_bytes;
-    f->rounding += rounding_of(value_bytes) / LOOKS;
-    f->bookkeeping += (over - rounding_of(value_bytes)) / LOOKS;
+    double asked = KEY_BYTES_MEAN + value_bytes;
+    double over = used / now->entries - asked;
+    double tables = (now->tables_bytes - begin->tables_bytes) / now->entries;
+    double rounding = over - tables - (double)sizeof(struct l1_entry);
+    f->rounding += rounding / LOOKS;
+    f->bookkeeping += (over - rounding) / LOOKS;
+    f->lost += over / asked / LOOKS;
     f->accounted += used / real / LOOKS;
     f->resident += (now->resident_bytes - begin->resident_bytes) / used / LOOKS;
     double off = used > real ? used / real : real / used;
@@ -109,11 +105,12 @@ static void report(uint32_t value_bytes, const struct figures *f)
 {
     char name[56];
     snprintf(name, sizeof(name), "%u B values", value_bytes);
-    printf("%-16s%14.1f%14.1f%16.3f%16.3f%14.2f\n", name, f->bookkeeping, f->rounding,
-           f->accounted, f->worst_accounted, f->resident);
+    printf("%-16s%14.1f%14.1f%10.1f%16.3f%16.3f%14.2f\n", name, f->bookkeeping, f->rounding,
+           f->lost * 100, f->accounted, f->worst_accounted, f->resident);
     fflush(stdout);
     result_add("memory", name, "bookkeeping", "bytes/entry", f->bookkeeping, NULL, 0);
     result_add("memory", name, "rounding", "bytes/entry", f->rounding, NULL, 0);
+    result_add("memory", name, "lost", "share of key and value", f->lost, NULL, 0);
     result_add("memory", name, "accounted", "share of the allocator's", f->accounted, NULL, 0);
     result_add("memory", name, "worst accounted", "factor", f->worst_accounted, NULL, 0);
     result_add("memory", name, "resident", "share of the accounted", f->resident, NULL, 0);
@@ -121,12 +118,15 @@ static void report(uint32_t value_bytes, const struct figures *f)
 
 void bench_memory(const struct bench_settings *s)
 {
-    static const uint32_t sizes[] = {16, 64, 100, 256, 1024, 4096};
+    static const uint32_t sizes[] = {16,   64,   100,  256,  400,   700,   1024, 1500,
+                                     2048, 3000, 4096, 8192, 12000, 16384, 32768, 65536};
     printf("\nmemory: bytes per entry beyond key and value; nigh's count against the "
-           "allocator's\n%-16s%14s%14s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
-           "accounted/real", "worst factor", "resident/acc");
+           "allocator's\n%-16s%14s%14s%10s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
+           "lost %", "accounted/real", "worst factor", "resident/acc");
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 100000 : 1000000;
+        if (sizes[i] > 5000)
+            entries = (s->quick ? 64u << 20 : 400u << 20) / sizes[i];
         struct figures f = measure(sizes[i], entries, true);
         f.resident = measure(sizes[i], entries, false).resident;
         report(sizes[i], &f);
