@@ -16,7 +16,7 @@ struct parts {
 
 int env_init_real(struct env *env, bool own_threads)
 {
-    int rc = rcu_install_fork_handlers();
+    int rc = rcu_install();
     if (rc < 0)
         return rc;
     clock_find_direct();

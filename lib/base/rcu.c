@@ -19,6 +19,9 @@
 #include "base/rcu.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <nigh/error.h>
 
@@ -26,19 +29,32 @@
 char rcu_tsan_token;
 #endif
 
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static int fork_result;
+static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool has_handlers, has_records; /* install_lock */
 
-static void install(void)
+/* liburcu aborts where it finds no memory for the records of its first eight readers. So they are
+ * made here, by reading once, after a look whether there is any. */
+static bool make_records(void)
 {
-    fork_result =
-        pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent, urcu_bp_after_fork_child);
+    size_t enough = 16 * (size_t)sysconf(_SC_PAGESIZE);
+    void *probe = mmap(NULL, enough, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe == MAP_FAILED)
+        return false;
+    munmap(probe, enough);
+    rcu_enter();
+    rcu_leave();
+    return true;
 }
 
-int rcu_install_fork_handlers(void)
+int rcu_install(void)
 {
-    pthread_once(&fork_once, install);
-    return fork_result ? NIGH_ENOMEM : 0;
+    pthread_mutex_lock(&install_lock);
+    has_handlers = has_handlers || pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent,
+                                                  urcu_bp_after_fork_child) == 0;
+    has_records = has_records || (has_handlers && make_records());
+    bool installed = has_records;
+    pthread_mutex_unlock(&install_lock);
+    return installed ? 0 : NIGH_ENOMEM;
 }
 
 void rcu_wait(void)

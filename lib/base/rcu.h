@@ -133,8 +133,13 @@ static inline void rcu_retire_mark(void)
 /* Wait for every section that is open now. Never from an application thread, never in a section. */
 void rcu_wait(void);
 
-/* Fork handlers of the flavour, installed once per process (pthread_atfork); idempotent. */
-int rcu_install_fork_handlers(void);
+/*
+ * Once per process, before the first section: fork handlers of the flavour (pthread_atfork), and
+ * memory for the records of eight readers. Idempotent. liburcu makes further records as threads
+ * read for the first time (for the 9th, and at later doublings), and aborts where the system has
+ * no memory for them. Errors: NIGH_ENOMEM.
+ */
+int rcu_install(void);
 
 #define RCU_LINK(type) _Atomic(type *)
 /* pair(rcu.link): who dereferences sees what was written before publication */

@@ -223,6 +223,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     struct l1 *l1 = mem_pages_alloc(sizeof(*l1));
     if (!l1)
         return NIGH_ENOMEM;
+    pin_prepare();
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = policy_of(config->policy);

@@ -172,11 +172,15 @@ static void prepare(void)
                   pthread_atfork(lock_asking, unlock_asking, unlock_asking) == 0;
 }
 
+void pin_prepare(void)
+{
+    pthread_once(&prepare_once, prepare);
+}
+
 /* Without a way to learn of the thread's end its pages would be lost: then copies are handed
  * out. */
 static struct pin_page *pages_enter(void)
 {
-    pthread_once(&prepare_once, prepare);
     if (!is_prepared)
         return NULL;
     struct pin_page *page = page_take();
@@ -453,14 +457,14 @@ static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
 
 static void ask_begin(void)
 {
-    pthread_once(&prepare_once, prepare);
     lock_asking();
 }
 
 static void ask_end(void)
 {
-    /* pair(pin.asked): what was asked for may be freed now */
-    atomic_store_explicit(&asked, 0, memory_order_release);
+    /* pair(pin.asked): what was asked for may be freed now. An exchange, so that a scan's before it
+     * is still seen by who asks next. */
+    atomic_exchange_explicit(&asked, 0, memory_order_acq_rel);
     unlock_asking();
 }
 

@@ -75,6 +75,9 @@ _Static_assert(sizeof(struct pin_page) == PIN_PAGE_BYTES, "pages of memory");
 /* Where this thread's last pin went. Before its first one: in a page of nobody's, all taken. */
 extern NIGH_HIDDEN _Thread_local pin_slot_t *pin_last_slot;
 
+/* Once per process, before the first pin and in no section: fork() holds a lock that this takes
+ * while it waits for sections. Without memory for it values are handed out as copies. */
+void pin_prepare(void);
 /* Calls `visit` with every entry that some slot names now. After the references were looked at.
  * Returns how many slots there are. */
 uint64_t pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);

@@ -559,7 +559,9 @@ static void note_slots(struct l1 *l1)
     if (slots / MUCH_MAX_SLOTS == l1_limit(&l1->reclaim.slots) / MUCH_MAX_SLOTS)
         return;
     atomic_store_explicit(&l1->reclaim.slots, slots, memory_order_relaxed);
+    pthread_mutex_lock(&l1->shrink.lock); /* or a new cap would be put back to the one of before */
     reclaim_set_limbo(l1, l1_limit(&l1->limbo_cap_bytes));
+    pthread_mutex_unlock(&l1->shrink.lock);
 }
 
 /* A look that frees an eighth is worth its time, else the next one waits twice as long. */

@@ -252,8 +252,8 @@ static int child(void)
 TEST(child_of_a_process_with_readers_can_wait)
 {
     pthread_t threads[READERS];
-    REQUIRE_EQ(rcu_install_fork_handlers(), 0);
-    CHECK_EQ(rcu_install_fork_handlers(), 0);
+    REQUIRE_EQ(rcu_install(), 0);
+    CHECK_EQ(rcu_install(), 0);
     for (int i = 0; i < READERS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, read_on, NULL) == 0);
     for (int i = 0; i < 50; i++) {
