@@ -361,12 +361,15 @@ static bool is_empty(const struct slab_region *region)
     return region->free_count == slab_count(region->kind);
 }
 
-/* Nobody has a block of it, and it is in no list. False: the kernel keeps it. */
+/*
+ * Nobody has a block of it, and it is in no list. False: the kernel keeps it. Its entry goes first:
+ * as soon as it is unmapped the addresses, and so the entry, may be another heap's.
+ */
 static bool unmap(struct slab_regions *r, struct slab_region *region)
 {
+    (void)enter(region->base, NULL);
     if (munmap(region->base, REGION_BYTES) != 0)
         return false;
-    (void)enter(region->base, NULL);
     mem_free_apart(r->mem, region, region_bytes(region->kind));
     return true;
 }
@@ -441,6 +444,7 @@ static void unmap_locked(struct slab_regions *r, struct slab_region *region)
     pthread_mutex_lock(&r->lock);
     if (gone)
         return;
+    (void)enter(region->base, region); /* there is a leaf for it */
     note_all(r, region);
     give_row(r, region, all, false);
     discard_free_locked(r, region);

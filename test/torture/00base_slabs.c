@@ -2,7 +2,8 @@
 /*
  * Everybody takes, writes, checks and gives back blocks of all sizes, while one drains, moves,
  * settles and trims again and again. Blocks are handed from thread to thread; each says what is in
- * it, so one that was given out twice, or whose pages went back, shows.
+ * it, so one that was given out twice, or whose pages went back, shows. And heaps come and go, so
+ * that one's addresses are soon another's.
  */
 #include <pthread.h>
 #include <string.h>
@@ -167,4 +168,58 @@ TEST(blocks_are_nobody_elses)
     CHECK_EQ(stats.mapped_bytes, 0);
     slabs_destroy(w.slabs);
     mem_destroy(w.mem);
+}
+
+/* ---- heaps that come and go ---- */
+
+enum { HEAPS = 2, AT_ONCE = 16, BLOCK_BYTES = 1000 };
+
+struct comer {
+    struct mem *mem;
+    uint64_t end_ms, rounds;
+    bool trims; /* its region goes then, not when all of it does */
+};
+
+static void come_and_go(struct comer *c)
+{
+    void *blocks[AT_ONCE];
+    struct slabs *slabs = slabs_create(c->mem, false);
+    if (!CHECK(slabs))
+        return;
+    unsigned class = slab_class(BLOCK_BYTES);
+    unsigned count = slabs_take(slabs, class, blocks, AT_ONCE);
+    CHECK_EQ(count, AT_ONCE);
+    for (unsigned i = 0; i < count; i++)
+        memset(blocks[i], 1, BLOCK_BYTES);
+    for (unsigned i = 0; i < count; i++)
+        CHECK(!slabs_is_draining(blocks[i]));
+    slabs_give(slabs, class, blocks, count);
+    if (c->trims)
+        slabs_trim(slabs);
+    slabs_destroy(slabs);
+}
+
+static void *come(void *arg)
+{
+    struct comer *c = arg;
+    for (; check_now_ms() < c->end_ms; c->rounds++)
+        come_and_go(c);
+    return NULL;
+}
+
+TEST(addresses_of_a_heap_that_went_are_anothers)
+{
+    pthread_t threads[HEAPS];
+    struct comer comers[HEAPS];
+    uint64_t end_ms = check_now_ms() + 1000ull * check_seconds(2);
+    for (int i = 0; i < HEAPS; i++) {
+        comers[i] = (struct comer){.mem = mem_create(), .end_ms = end_ms, .trims = i % 2};
+        REQUIRE(comers[i].mem);
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, come, &comers[i]), 0);
+    }
+    for (int i = 0; i < HEAPS; i++) {
+        pthread_join(threads[i], NULL);
+        check_note("%lu heaps", (unsigned long)comers[i].rounds);
+        mem_destroy(comers[i].mem);
+    }
 }
