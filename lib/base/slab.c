@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "base/slab_region.h"
@@ -95,13 +94,14 @@ unsigned slab_kind_of(unsigned class)
 
 /* Keys: (l) its lock  (a) atomic, written (l): read by who adds up */
 struct size_slabs {
+    /* The first line is all that taking from the current slab needs. */
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock;
     struct slab *current;        /* (l) NULL: none */
+    _Atomic uint64_t used;       /* (a) blocks that are out */
+    _Atomic uint64_t touched;    /* (a) pages of its slabs */
+    _Atomic uint64_t slabs;      /* (a) */
+    uint32_t occupied;           /* (l) a bit for each level that has some */
     struct slab *levels[LEVELS]; /* (l) by how full: the last are the fullest */
-    uint32_t occupied;           /* (l) a bit for each of them */
-    _Atomic uint32_t used;       /* (a) blocks that are out */
-    _Atomic uint32_t slabs;      /* (a) */
-    _Atomic uint32_t touched;    /* (a) their pages */
 };
 
 struct slabs {
@@ -109,15 +109,15 @@ struct slabs {
     struct size_slabs sizes[SLAB_CLASSES_MAX];
 };
 
-static uint32_t number(const _Atomic uint32_t *count)
+static uint64_t number(const _Atomic uint64_t *count)
 {
     return atomic_load_explicit(count, memory_order_relaxed);
 }
 
 /* Under the size's lock, so no locked addition. */
-static void add(_Atomic uint32_t *count, uint32_t n)
+static void add(_Atomic uint64_t *count, int64_t n)
 {
-    atomic_store_explicit(count, number(count) + n, memory_order_relaxed);
+    atomic_store_explicit(count, number(count) + (uint64_t)n, memory_order_relaxed);
 }
 
 static unsigned used_of(const struct slab *slab)
@@ -181,8 +181,8 @@ static void list(struct size_slabs *z, const struct size *size, struct slab *sla
 
 static void free_slab(struct slabs *s, struct size_slabs *z, struct slab *slab)
 {
-    add(&z->slabs, -1u);
-    add(&z->touched, -slab_touched_pages(slab));
+    add(&z->slabs, -1);
+    add(&z->touched, -(int64_t)slab_touched_pages(slab));
     slab_region_give(&s->regions, slab);
 }
 
@@ -314,7 +314,7 @@ void slabs_give(struct slabs *s, unsigned class, void *const *blocks, unsigned c
     pthread_mutex_lock(&z->lock);
     for (unsigned i = 0; i < count; i++)
         give_one(s, class, blocks[i]);
-    add(&z->used, -count);
+    add(&z->used, -(int64_t)count);
     pthread_mutex_unlock(&z->lock);
 }
 
@@ -323,14 +323,14 @@ void slabs_give(struct slabs *s, unsigned class, void *const *blocks, unsigned c
 /* Fewer than such a part of a size's slabs are not worth it: they are there for the next blocks. */
 #define SPARE_SHARE 32u
 
-static uint32_t slabs_needed(const struct size_slabs *z, const struct size *size)
+static uint64_t slabs_needed(const struct size_slabs *z, const struct size *size)
 {
     return (number(&z->used) + size->count - 1) / size->count;
 }
 
-static uint32_t slabs_excess(const struct size_slabs *z, const struct size *size)
+static uint64_t slabs_excess(const struct size_slabs *z, const struct size *size)
 {
-    uint32_t needed = slabs_needed(z, size);
+    uint64_t needed = slabs_needed(z, size);
     needed += needed / SPARE_SHARE;
     return number(&z->slabs) > needed ? number(&z->slabs) - needed : 0;
 }
@@ -389,7 +389,7 @@ static void begin_to_drain(struct slabs *s, struct size_slabs *z, struct slab *s
 }
 
 /* It stays, if so many are left to stay, or its blocks are to leave it. Whether it drains. */
-static bool choose(struct slabs *s, struct slab *slab, uint32_t *left)
+static bool choose(struct slabs *s, struct slab *slab, uint64_t *left)
 {
     if (state_of(slab) == SLAB_FREE)
         return false;
@@ -409,7 +409,7 @@ static bool choose(struct slabs *s, struct slab *slab, uint32_t *left)
 
 bool slabs_drain(struct slabs *s)
 {
-    uint32_t left[SLAB_CLASSES_MAX];
+    uint64_t left[SLAB_CLASSES_MAX];
     size_t count;
     struct slab_region *region = first_region(s, &count);
     size_t bytes = (count + 1) * sizeof(struct filled);
@@ -432,11 +432,12 @@ bool slabs_drain(struct slabs *s)
 /* What is to be done with each slab that a size has. REQUIRES(the size's lock). */
 typedef void slab_fn(struct slabs *s, unsigned class, struct slab *slab);
 
-static void each_slab(struct slabs *s, slab_fn *fn)
+/* Of this kind, or of larger blocks. */
+static void each_slab(struct slabs *s, unsigned kind, slab_fn *fn)
 {
     size_t count;
     for (struct slab_region *region = first_region(s, &count); region; region = region->all_next)
-        for (unsigned at = 0; at < slab_count(region->kind); at++) {
+        for (unsigned at = 0; region->kind >= kind && at < slab_count(region->kind); at++) {
             struct slab *slab = slab_at(region, at);
             if (state_of(slab) == SLAB_FREE)
                 continue;
@@ -456,7 +457,7 @@ static void stop_draining(struct slabs *s, unsigned class, struct slab *slab)
 
 void slabs_settle(struct slabs *s)
 {
-    each_slab(s, stop_draining);
+    each_slab(s, 0, stop_draining);
 }
 
 bool slabs_is_draining(const void *block)
@@ -484,19 +485,20 @@ static uint32_t idle_pages(const struct slab *slab, const struct size *size)
 static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
 {
     const struct size *size = &sizes[class];
-    if (size->kind == 0 || state_of(slab) == SLAB_FULL ||
-        slab_region_is_whole(&s->regions, slab_region_with(slab, size->kind)))
+    uint32_t left = state_of(slab) == SLAB_FULL ? 0 : idle_pages(slab, size);
+    struct slab_region *region = slab_region_with(slab, size->kind);
+    if (!left || !slab_region_open_gap(&s->regions, region, slab->index))
         return;
     char *base = base_of(slab, size->kind);
-    for (uint32_t left = idle_pages(slab, size); left;) {
+    while (left) {
         unsigned first = (unsigned)__builtin_ctz(left);
         unsigned count = (unsigned)__builtin_ctzll(~((uint64_t)left >> first));
         uint32_t row = slab_page_bits(first, count);
         left &= ~row;
-        if (madvise(base + first * SLAB_PAGE_BYTES, count * SLAB_PAGE_BYTES, MADV_DONTNEED) != 0)
+        if (!slab_pages_give_back(base + first * SLAB_PAGE_BYTES, count * SLAB_PAGE_BYTES))
             continue;
         slab->touched &= ~row;
-        add(&s->sizes[class].touched, -count);
+        add(&s->sizes[class].touched, -(int64_t)count);
     }
 }
 
@@ -512,7 +514,7 @@ void slabs_trim(struct slabs *s)
         pthread_mutex_unlock(&z->lock);
     }
     slab_regions_trim(&s->regions);
-    each_slab(s, discard_idle);
+    each_slab(s, 1, discard_idle); /* on a page of others are too many blocks */
 }
 
 void slabs_stats_read(struct slabs *s, struct slabs_stats *ret)
@@ -559,7 +561,7 @@ void slabs_destroy(struct slabs *s)
 
 /* What a size's slabs add up to. */
 struct sums {
-    uint32_t used, slabs, touched, listed;
+    uint64_t used, slabs, touched, listed;
 };
 
 static bool slab_is_valid(const struct slabs *s, struct slab *slab, struct sums *sums)
@@ -585,7 +587,7 @@ static bool slab_is_valid(const struct slabs *s, struct slab *slab, struct sums 
 
 static bool size_is_valid(const struct size_slabs *z, const struct sums *sums)
 {
-    uint32_t listed = 0;
+    uint64_t listed = 0;
     for (unsigned level = 0; level < LEVELS; level++) {
         for (const struct slab *slab = z->levels[level]; slab; slab = slab->next)
             listed++;
@@ -608,6 +610,8 @@ bool slabs_are_valid(struct slabs *s)
             if (region->free[at / 64] >> at % 64 & 1) {
                 free++;
                 free_pages += slab_touched_pages(slab);
+                if (region->gaps[at / 64] >> at % 64 & 1)
+                    return false;
             } else if (!slab_is_valid(s, slab, sums)) {
                 return false;
             }

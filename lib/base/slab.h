@@ -39,6 +39,13 @@
  *   - pages are to be huge: a region is one. Giving a part of it back splits it, so such a region
  *     is taken from the kernel's collector of huge pages until it is full again: it would fill what
  *     was given back.
+ *   - regions go here and there: one unmapped between two others splits a mapping, of which a
+ *     process may have 65530 (vm.max_map_count). So many holes are 128 GiB that went between 128
+ *     GiB that stay, or more where they are larger; and so is each huge region that is split
+ *     between whole ones. Then regions stay, their pages alone go, and nothing else in the process
+ *     can map either: raise the limit where caches are that large, and shrink.
+ *   - the system's pages have more than 4 KiB: what is no multiple of them stays. With 16 KiB most
+ *     of what is free goes, with 64 KiB slabs of the larger kinds and regions.
  *   - a sanitizer watches: it sees the ends of malloc's blocks, not those of ours, so such builds
  *     have no slabs (mem.h) but those of their own tests.
  *

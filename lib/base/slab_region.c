@@ -4,11 +4,16 @@
  *
  * The lock is not held over what the kernel does with many pages: slabs whose pages are given back
  * are taken out of their region's free ones meanwhile, and a region that goes is in no list.
+ *
+ * A region that was split is a huge page again when no page of it is given back: the kernel fills
+ * all of it, so what it fills must be counted. A slab that is taken counts whole then, which is too
+ * much by the end of a size's current one; a slab with blocks that lacks pages is a gap.
  */
 #include "base/slab_region.h"
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/mem.h"
@@ -305,10 +310,15 @@ static struct slab_region *fullest(struct slab_regions *r, unsigned kind)
     return NULL;
 }
 
-/* All its pages are wanted again: it may be a huge one again. */
+static bool has_any(const uint64_t *bits)
+{
+    return (bits[0] | bits[1]) != 0;
+}
+
+/* All its pages are wanted again, and counted: it may be a huge one again. */
 static void make_whole(struct slab_regions *r, struct slab_region *region)
 {
-    if (r->huge && !region->whole && region->free_count == 0)
+    if (r->huge && !region->whole && region->free_count == 0 && !has_any(region->gaps))
         region->whole = madvise(region->base, REGION_BYTES, MADV_HUGEPAGE) == 0;
 }
 
@@ -326,6 +336,8 @@ struct slab *slab_region_take(struct slab_regions *r, unsigned kind)
         clear_bit(region->warm, index);
         region->free_count--;
         r->free_touched_pages -= slab_touched_pages(slab);
+        if (r->huge)
+            slab->touched = slab_page_bits(0, slab_pages(kind));
         list(r, region);
         make_whole(r, region);
     }
@@ -337,6 +349,7 @@ static void give_locked(struct slab_regions *r, struct slab_region *region, unsi
 {
     struct slab *slab = slab_at(region, index);
     set_bit(region->free, index);
+    clear_bit(region->gaps, index);
     if (slab->touched)
         set_bit(region->warm, index);
     region->free_count++;
@@ -395,6 +408,7 @@ static void take_row(struct slab_regions *r, struct slab_region *region, struct 
     for (unsigned i = row.first; i < row.first + row.count; i++) {
         clear_bit(region->free, i);
         clear_bit(region->warm, i);
+        set_bit(region->gaps, i);
         r->free_touched_pages -= slab_touched_pages(slab_at(region, i));
     }
     region->free_count = (uint16_t)(region->free_count - row.count);
@@ -410,16 +424,27 @@ static void give_row(struct slab_regions *r, struct slab_region *region, struct 
     }
 }
 
+/* The kernel would round the end up, and take what is in use. */
+bool slab_pages_give_back(char *at, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if ((((uintptr_t)at | bytes) & (page - 1)) != 0)
+        return false;
+    return madvise(at, bytes, MADV_DONTNEED) == 0;
+}
+
 static bool discard(struct slab_region *region, struct row row)
 {
     size_t bytes = slab_bytes(region->kind);
-    return madvise(region->base + row.first * bytes, row.count * bytes, MADV_DONTNEED) == 0;
+    return slab_pages_give_back(region->base + row.first * bytes, row.count * bytes);
 }
 
 /* The free slabs of a region that has others. REQUIRES(lock), which is left and taken again. */
 static void discard_free_locked(struct slab_regions *r, struct slab_region *region)
 {
     struct row row = {0, 0};
+    if (!has_any(region->warm))
+        return;
     while ((row = next_row(region, row.first + row.count)).count) {
         if (region->whole) { /* else the kernel would fill the gap again */
             madvise(region->base, REGION_BYTES, MADV_NOHUGEPAGE);
@@ -450,28 +475,35 @@ static void unmap_locked(struct slab_regions *r, struct slab_region *region)
     discard_free_locked(r, region);
 }
 
-/* Others only add regions meanwhile, at the front. */
+/*
+ * Others only add regions meanwhile, at the front, so what follows a region is read without the
+ * lock: it is left after each, since who needs a slab would wait for a walk of all of them.
+ */
 void slab_regions_trim(struct slab_regions *r)
 {
     pthread_mutex_lock(&r->lock);
     struct slab_region *region = r->all;
+    pthread_mutex_unlock(&r->lock);
     while (region) {
         struct slab_region *next = region->all_next;
+        pthread_mutex_lock(&r->lock);
         if (is_empty(region))
             unmap_locked(r, region);
         else
             discard_free_locked(r, region);
+        pthread_mutex_unlock(&r->lock);
         region = next;
     }
-    pthread_mutex_unlock(&r->lock);
 }
 
-bool slab_region_is_whole(struct slab_regions *r, const struct slab_region *region)
+bool slab_region_open_gap(struct slab_regions *r, struct slab_region *region, unsigned index)
 {
     pthread_mutex_lock(&r->lock);
-    bool whole = region->whole;
+    bool may = !region->whole;
+    if (may)
+        set_bit(region->gaps, index);
     pthread_mutex_unlock(&r->lock);
-    return whole;
+    return may;
 }
 
 /* ---- init, fini ---- */

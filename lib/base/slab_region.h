@@ -20,7 +20,7 @@
 #define SLAB_KINDS 3u
 #define REGION_SLABS_MAX 128u
 #define SLAB_WORDS_MAX 6u /* 341 blocks of 48 B */
-#define SLAB_PAGE_BYTES ((size_t)4096)
+#define SLAB_PAGE_BYTES ((size_t)4096) /* what is counted in; the system's may be larger */
 
 enum slab_state { SLAB_FREE, SLAB_CURRENT, SLAB_LISTED, SLAB_FULL, SLAB_DRAINING };
 
@@ -44,6 +44,7 @@ struct slab_region {
     char *base;                              /* (c) */
     uint64_t free[REGION_SLABS_MAX / 64];    /* (h) a bit for each slab that may be taken */
     uint64_t warm[REGION_SLABS_MAX / 64];    /* (h) of them, those that are touched */
+    uint64_t gaps[REGION_SLABS_MAX / 64];    /* (h) of the others, those that lack pages */
     uint16_t free_count;                     /* (h) */
     uint8_t kind;                            /* (c) */
     uint8_t level;                           /* (h) of its list */
@@ -74,8 +75,10 @@ struct slab *slab_region_take(struct slab_regions *r, unsigned kind);
 /* It has no blocks out, and is in no list. */
 void slab_region_give(struct slab_regions *r, struct slab *slab);
 void slab_regions_trim(struct slab_regions *r);
-/* Whether it is a huge page, so that nothing of it should be given back alone. */
-bool slab_region_is_whole(struct slab_regions *r, const struct slab_region *region);
+/* Pages of a slab with blocks are to go. False: its region is a huge page, so nothing should. */
+bool slab_region_open_gap(struct slab_regions *r, struct slab_region *region, unsigned index);
+/* False: the kernel keeps them. */
+bool slab_pages_give_back(char *at, size_t bytes);
 
 unsigned slab_kind_of(unsigned class);
 /* Of pages: so many from one on. */

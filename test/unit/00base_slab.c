@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/slab.h"
@@ -192,6 +193,56 @@ TEST(pages_of_free_slabs_go_back)
         }
         heap_close(&h);
     }
+}
+
+/* The kernel would round up, to what is another's. */
+TEST(a_part_of_a_page_does_not_go_back)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(at != MAP_FAILED);
+    memset(at, 1, page);
+    CHECK(!slab_pages_give_back(at, page / 2));
+    CHECK(!slab_pages_give_back(at + page / 2, page / 2));
+    CHECK_EQ(at[0], 1);
+    CHECK_EQ(at[page - 1], 1);
+    CHECK(slab_pages_give_back(at, page));
+    CHECK_EQ(at[0], 0);
+    munmap(at, page);
+}
+
+/* Or the kernel would fill what was given back, and nobody would count it. */
+TEST(a_region_is_whole_again_without_gaps_only)
+{
+    enum { SIZE = 4096, PER_SLAB = 16, SLABS = 32 };
+    static void *blocks[SLABS][PER_SLAB];
+    struct heap h;
+    heap_open(&h, true);
+    for (int i = 0; i < SLABS; i++)
+        for (int k = 0; k < PER_SLAB; k++)
+            memset(blocks[i][k] = take(&h, SIZE), 1, SIZE);
+    const struct slab_region *region = slab_region_of(blocks[0][0]);
+    CHECK(region->whole);
+    CHECK_EQ(stats_of(&h).resident_bytes, REGION_BYTES);
+    for (int gaps = 0; gaps < 2; gaps++) {
+        for (int k = 0; k < PER_SLAB; k++)
+            give(&h, SIZE, blocks[0][k]);
+        if (gaps)
+            give(&h, SIZE, blocks[1][1]);
+        slabs_trim(h.slabs);
+        CHECK(!region->whole);
+        size_t gone = slab_bytes(1) + (gaps ? SIZE : 0);
+        CHECK_EQ(stats_of(&h).resident_bytes, REGION_BYTES - gone);
+        if (gaps) /* the fullest slab is filled first */
+            blocks[1][1] = take(&h, SIZE);
+        for (int k = 0; k < PER_SLAB; k++)
+            blocks[0][k] = take(&h, SIZE);
+        CHECK_EQ(region->free_count, 0);
+        CHECK_EQ(stats_of(&h).resident_bytes, REGION_BYTES);
+        CHECK(!gaps || !region->whole);
+        CHECK(slabs_are_valid(h.slabs));
+    }
+    heap_close(&h);
 }
 
 /* ---- draining ---- */
