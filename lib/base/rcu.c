@@ -29,8 +29,15 @@
 char rcu_tsan_token;
 #endif
 
-static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool has_handlers, has_records; /* install_lock */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static int fork_result;
+static _Atomic bool has_records;
+
+static void install(void)
+{
+    fork_result =
+        pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent, urcu_bp_after_fork_child);
+}
 
 /* liburcu aborts where it finds no memory for the records of its first eight readers. So they are
  * made here, by reading once, after a look whether there is any. */
@@ -48,13 +55,16 @@ static bool make_records(void)
 
 int rcu_install(void)
 {
-    pthread_mutex_lock(&install_lock);
-    has_handlers = has_handlers || pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent,
-                                                  urcu_bp_after_fork_child) == 0;
-    has_records = has_records || (has_handlers && make_records());
-    bool installed = has_records;
-    pthread_mutex_unlock(&install_lock);
-    return installed ? 0 : NIGH_ENOMEM;
+    pthread_once(&fork_once, install);
+    if (fork_result)
+        return NIGH_ENOMEM;
+    /* No lock, which a fork might leave taken in the child: it does no harm to make them twice. */
+    if (!atomic_load_explicit(&has_records, memory_order_relaxed)) {
+        if (!make_records())
+            return NIGH_ENOMEM;
+        atomic_store_explicit(&has_records, true, memory_order_relaxed);
+    }
+    return 0;
 }
 
 void rcu_wait(void)

@@ -125,7 +125,7 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
         uint32_t age = generation_age(ahead, hit) + (hit & GENERATION_NEW ? extra : 0);
         if (age >= AHEAD + AGE_MAX)
             return slot;
-        if (age > oldest_age) {
+        if (oldest == RING_NONE || age > oldest_age) { /* ages go round: all may be 0 */
             oldest = slot;
             oldest_age = age;
         }

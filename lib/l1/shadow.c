@@ -59,7 +59,8 @@ struct shadow {
     uint16_t *free;
     uint32_t index_mask;
     uint32_t free_count;
-    uint32_t starved; /* requests for which nodes were short, not bytes */
+    uint32_t starved; /* requests since the last look for which nodes were short, not bytes */
+    bool was_starved; /* by any since it was made */
 };
 
 /* ---- nodes ---- */
@@ -199,8 +200,11 @@ static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
 static void note_starved(struct shadows *s)
 {
     uint32_t starved = 0;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++) {
         starved += s->all[i].starved;
+        s->all[i].was_starved |= s->all[i].starved;
+        s->all[i].starved = 0;
+    }
     if (starved > s->period / STARVED_SHARE)
         atomic_store_explicit(&s->made_for, 0, memory_order_relaxed);
 }
@@ -320,7 +324,7 @@ static uint64_t entries_held(struct shadows *s)
     pthread_mutex_lock(&s->lock);
     uint64_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + UINT64_C(1);
     for (uint32_t i = 0; s->all && i < s->count; i++)
-        most = u64_max(most, s->all[i].lfu.count * k * (s->all[i].starved ? 2 : 1));
+        most = u64_max(most, s->all[i].lfu.count * k * (s->all[i].was_starved ? 2 : 1));
     pthread_mutex_unlock(&s->lock);
     return most;
 }
@@ -362,6 +366,7 @@ static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
     s->index_mask = index_slots(nodes) - 1;
     s->free_count = nodes;
     s->starved = 0;
+    s->was_starved = false;
     for (uint32_t node = 0; node < nodes; node++)
         s->free[node] = (uint16_t)node;
 }

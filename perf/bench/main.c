@@ -38,8 +38,12 @@ static void choose_pages(const struct settings *s, char **argv)
         return;
     setenv(PAGES_VARIABLE,
            s->huge_pages ? "thp:always,metadata_thp:auto" : "thp:never,metadata_thp:disabled", 1);
-    if (!s->huge_tables) /* nigh's tables are not the allocator's: 4 KiB pages for all alike */
-        setenv(NIGH_VARIABLE, "l1.huge_pages=none", 0);
+    /* nigh's tables and blocks are not the allocator's: the same pages for all alike */
+    setenv(NIGH_VARIABLE,
+           !s->huge_tables  ? "l1.huge_pages=none"
+           : !s->huge_pages ? "l1.huge_pages=tables"
+                            : "l1.huge_pages=all",
+           0);
     execv("/proc/self/exe", argv);
     fail("cannot start anew");
 }

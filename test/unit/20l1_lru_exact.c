@@ -369,3 +369,34 @@ TEST(without_room_in_limbo_it_is_refused)
     cache_audit(&c);
     cache_close(&c);
 }
+
+/* Fills `keys` with such of a shard. */
+static void keys_of_shard(struct cache *c, uint32_t shard, unsigned *keys, unsigned count)
+{
+    unsigned found = 0;
+    for (unsigned number = 0; found < count; number++) {
+        struct name name;
+        struct l1_key key = cache_key(c, &name, number);
+        if (l1_shard_of(c->l1, key.hash) == &c->l1->shards[shard])
+            keys[found++] = number;
+    }
+}
+
+/* Ages go round: whoever has come to the age that reads as 0 is a victim like any other. */
+TEST(a_newcomer_stays_however_old_the_other_is)
+{
+    enum { ROUNDS = 80 };
+    unsigned quiet[ROUNDS], busy[ROUNDS];
+    struct cache c;
+    open_counted(&c, NIGH_POLICY_LRU, 2, 2);
+    keys_of_shard(&c, 0, quiet, ROUNDS);
+    keys_of_shard(&c, 1, busy, ROUNDS);
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        for (unsigned i = 0; i < n; i++)
+            CHECK_EQ(cache_own(&c, busy[i], 16), L1_STORED);
+        CHECK_EQ(cache_own(&c, quiet[n], 16), L1_STORED);
+        CHECK(cache_has(&c, quiet[n]));
+        l1_reclaim(c.l1);
+    }
+    cache_close(&c);
+}
