@@ -276,16 +276,20 @@ static unsigned any_key(struct actor *a)
     return space * KEYS_EACH + (unsigned)chance(a, chance(a, 2) ? KEYS_EACH : KEYS_EACH / 10);
 }
 
-static void read_one(struct actor *a)
+static void read_key(struct actor *a, unsigned key)
 {
     struct nigh_call call = NIGH_CALL_INIT;
     struct nigh_value v = NIGH_VALUE_INIT;
-    unsigned key = any_key(a);
     struct nigh_space *space = a->w->spaces[key / KEYS_EACH];
     call.flags = chance(a, 8) == 0 ? NIGH_QUIET : 0;
     struct before b = look(a->w, key);
     int rc = (chance(a, 4) ? nigh_fetch : nigh_get)(space, &key, sizeof(key), &call, &v);
     judge(a, &b, rc, &v);
+}
+
+static void read_one(struct actor *a)
+{
+    read_key(a, any_key(a));
 }
 
 static void read_many(struct actor *a)
@@ -378,35 +382,57 @@ static void note_times(struct record *r, uint64_t seq, uint64_t now_ns, const st
     atomic_store(&r->seq, seq);
 }
 
+/* Whether that number has no tags: if it is not a fenced fill either, it is put without options,
+ * the way of its own that most puts take. Both kinds replace both. */
+static bool is_bare(unsigned key, uint64_t seq)
+{
+    return key < KEYS_EACH && (key ^ seq) & 2;
+}
+
 /* `miss`: a fenced fill, which leaves what is there when it is refused. */
-static void put_one(struct actor *a, unsigned key, struct nigh_miss *miss)
+static void put_number(struct actor *a, unsigned key, uint64_t seq, struct nigh_miss *miss)
 {
     struct world *w = a->w;
     struct row *row = &w->rows[key];
     struct nigh_call call = NIGH_CALL_INIT;
     char tag[16];
     const char *tags[] = {tag};
-    uint64_t seq = atomic_load(&row->begun) + 1;
+    bool bare = is_bare(key, seq), plain = bare && !miss;
     size_t len = any_size(a);
     write_value(a->buffer, len, key, seq);
     snprintf(tag, sizeof(tag), "tag%u", key % TAGS);
     call.tags = tags;
-    call.tag_count = 1;
+    call.tag_count = bare ? 0 : 1;
     call.miss = miss;
     call.version = key / KEYS_EACH == 1 ? seq : 0;
-    call.soft_ttl_ms = chance(a, 8) == 0 ? 1 + (uint32_t)chance(a, SOFT_MS) : 0;
-    call.stale_ms = chance(a, 8) == 0 ? NIGH_NONE : 0;
-    atomic_store(&row->begun, seq);
+    call.soft_ttl_ms = !plain && chance(a, 8) == 0 ? 1 + (uint32_t)chance(a, SOFT_MS) : 0;
+    call.stale_ms = !plain && chance(a, 8) == 0 ? NIGH_NONE : 0;
+    raise_to(&row->begun, seq);
     pthread_rwlock_rdlock(&w->time);
     note_times(&row->records[seq % RECORDS], seq, atomic_load(&w->now_ns), &call);
-    int rc = nigh_put(w->spaces[key / KEYS_EACH], &key, sizeof(key), a->buffer, len, &call);
+    int rc = nigh_put(w->spaces[key / KEYS_EACH], &key, sizeof(key), a->buffer, len,
+                      plain ? NULL : &call);
     pthread_rwlock_unlock(&w->time);
     CHECK(rc == 0 || rc == NIGH_REFUSED || rc == NIGH_EFULL || rc == NIGH_ENOMEM);
     atomic_fetch_add_explicit(rc == 0 ? &w->puts : &w->refused, 1, memory_order_relaxed);
     if (rc == 0)
-        atomic_store(&row->done, seq);
+        raise_to(&row->done, seq);
     if (rc == 0 || (!miss && rc != NIGH_ENOMEM))
         raise_to(&row->gone, seq);
+}
+
+static void put_one(struct actor *a, unsigned key, struct nigh_miss *miss)
+{
+    put_number(a, key, atomic_load(&a->w->rows[key].begun) + 1, miss);
+}
+
+/* A fenced fill of what its source said before a change, which is put meanwhile. */
+static void put_too_late(struct actor *a, unsigned key, struct nigh_miss *miss)
+{
+    uint64_t seq = atomic_load(&a->w->rows[key].begun) + 1;
+    put_number(a, key, seq + 1, NULL);
+    put_number(a, key, seq, miss);
+    read_key(a, key); /* not what came too late */
 }
 
 static void put_what_is_missed(struct actor *a, unsigned key)
@@ -419,7 +445,7 @@ static void put_what_is_missed(struct actor *a, unsigned key)
     int rc = nigh_get(a->w->spaces[key / KEYS_EACH], &key, sizeof(key), &call, &v);
     judge(a, &b, rc, &v);
     if (rc == NIGH_MISS)
-        put_one(a, key, &miss);
+        (chance(a, 2) ? put_one : put_too_late)(a, key, &miss);
 }
 
 static void invalidate_one(struct actor *a, unsigned key)
@@ -470,12 +496,14 @@ static void *change_on(void *arg)
 
 /* ---- many at once ---- */
 
-static bool covers(const struct nigh_target *t, const struct world *w, unsigned key)
+/* Whether it invalidates that number of the key. */
+static bool covers(const struct nigh_target *t, const struct world *w, unsigned key, uint64_t seq)
 {
     char tag[16];
     int len = snprintf(tag, sizeof(tag), "tag%u", key % TAGS);
     if (t->kind == NIGH_TARGET_TAG)
-        return t->name_len == (size_t)len && memcmp(t->name, tag, t->name_len) == 0;
+        return !is_bare(key, seq) && t->name_len == (size_t)len &&
+               memcmp(t->name, tag, t->name_len) == 0;
     return t->kind == NIGH_TARGET_ALL || t->space == w->spaces[key / KEYS_EACH];
 }
 
@@ -490,7 +518,7 @@ static void invalidate_many(struct actor *a, const struct nigh_target *target, b
         done[key] = atomic_load(&w->rows[key].done);
     CHECK_EQ(nigh_invalidate_many(w->cache, target, 1, &call), 0);
     for (unsigned key = 0; key < LOADED * KEYS_EACH; key++)
-        if (done[key] && covers(target, w, key))
+        if (done[key] && covers(target, w, key, done[key]))
             raise_to(soft ? &w->rows[key].stale : &w->rows[key].gone, done[key] + 1);
 }
 
