@@ -9,13 +9,16 @@
 #include "support/fail.h"
 
 #define PROGRESS_EVERY 65536u
+#define VALUE_MAX_BYTES 65536u /* larger than what is looked up: `memory` fills only */
 
 void stage_put(const struct candidate *c, struct nigh_space *space, uint32_t number,
                const struct candidate_need *need)
 {
     struct step step;
-    char value[LOOP_VALUE_MAX];
+    static _Thread_local char value[VALUE_MAX_BYTES];
     struct nigh_call call = NIGH_CALL_INIT;
+    if (need->value_bytes > sizeof(value))
+        fail("values of %zu bytes are more than a stage takes", (size_t)need->value_bytes);
     if (need->tag) {
         call.tags = &need->tag;
         call.tag_count = 1;
