@@ -2,6 +2,9 @@
 // What has expired gives its memory back within a second; nothing goes before its time.
 
 #include "l1/expiry.h"
+
+#include <pthread.h>
+
 #include "support/l1_cache.h"
 
 #define HOUR_NS (3600 * NS_PER_S)
@@ -218,18 +221,40 @@ TEST(nothing_is_lost_by_a_clock_that_goes_back)
     cache_close(&c);
 }
 
+struct holder {
+    struct cache *cache;
+    pthread_barrier_t meet;
+};
+
+static void *hold_a_shard(void *arg)
+{
+    struct holder *h = arg;
+    struct l1_shard *s = &h->cache->l1->shards[7];
+    l1_shard_lock(s);
+    pthread_barrier_wait(&h->meet);
+    pthread_barrier_wait(&h->meet);
+    l1_shard_unlock(h->cache->l1, s);
+    return NULL;
+}
+
 /* Only the ticks of shards that rest are looked at. */
 TEST(a_sweep_leaves_shards_alone_where_nothing_ends)
 {
     struct cache c;
+    struct holder holder = {.cache = &c};
+    pthread_t thread;
     cache_open(&c, 64 << 20, 64);
     sweep(&c);
     for (unsigned i = 0; i < 1000; i++)
         put_until(&c, i, 3600 * NS_PER_S);
     fake_env_advance(&c.fake, 10 * NS_PER_S);
-    l1_shard_lock(&c.l1->shards[7]);
+    REQUIRE_EQ(pthread_barrier_init(&holder.meet, NULL, 2), 0);
+    REQUIRE_EQ(pthread_create(&thread, NULL, hold_a_shard, &holder), 0);
+    pthread_barrier_wait(&holder.meet);
     sweep(&c);
-    l1_shard_unlock(c.l1, &c.l1->shards[7]);
+    pthread_barrier_wait(&holder.meet);
+    REQUIRE_EQ(pthread_join(thread, NULL), 0);
+    pthread_barrier_destroy(&holder.meet);
     CHECK_EQ(cache_gauges(&c).entries, 1000);
     cache_close(&c);
 }
