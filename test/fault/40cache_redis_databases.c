@@ -246,6 +246,7 @@ TEST(who_missed_a_small_change_learns_it_from_the_log)
     origin_commit(m.origin);
     cut_off(&m, tell_one);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees(&m.b, "k", "k=2"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&m.b)); /* not merely loaded in doubt */
     CHECK(peer_sees(&m.b, "bystander", "bystander=1"));
     CHECK_EQ(world_count(&m.b, "resync"), m.resyncs);
     close_missing(&m);

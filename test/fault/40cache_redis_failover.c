@@ -110,6 +110,7 @@ TEST(writes_and_puts_are_told_again_as_invalidations)
     fail_over(&f);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees(&f.b, "put", "put=2"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees(&f.b, "write", "write=2"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&f.b)); /* not merely loaded in doubt */
     CHECK(peer_sees(&f.b, "other", "other=1")); /* no more than that is told */
     close_failover(&f);
 }
