@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How many instructions a call takes: counted, not timed, so a busy machine does not matter.
+ *
+ * valgrind's tool callgrind counts what is executed between the entry of a function of the public
+ * interface and its end. Each row is a process of its own that repeats one operation; what it did to
+ * get there is thrown away (loops.h). In valgrind a process asks the kernel for the time, which costs
+ * it few instructions of its own; without, the kernel's page costs it about 40 more.
+ *
+ *     perf_instructions [OPTION...]          a table
+ *     perf_instructions --loop ROW POLICY    what is counted
+ *
+ * Ends with 1 where a limit is exceeded, with 2 where there is no valgrind. Other options are
+ * ignored, for there is nothing to be set.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "instructions/loops.h"
+#include "support/fail.h"
+#include "support/folder.h"
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+#define ROOMY (64ul << 20)
+#define FULL (8ul << 20) /* 30,000 entries */
+#define RUNS 3 /* of each; shown is the one in the middle */
+#define POLICIES 2
+static const char *const policies[POLICIES] = {"lfu", "lru"};
+
+/* Counted are calls of two functions, the second of which ends what the first began. */
+static const struct row {
+    const char *name;
+    const char *calls[2];
+    struct loop loop;
+    unsigned per;          /* an operation is so many of what is shown */
+    double most[POLICIES]; /* 0: no limit */
+} rows[] = {
+    {"hit", {"nigh_fetch", "nigh_release"},
+     {loop_hit, 20000, 1000, 1000, ROOMY, KEYS_24}, 1, {210, 210}},
+    {"hit, key of 5 bytes", {"nigh_fetch", "nigh_release"},
+     {loop_hit, 20000, 1000, 1000, ROOMY, KEYS_5}, 1, {280, 280}},
+    {"hit, NIGH_L1_ONLY", {"nigh_fetch", "nigh_release"},
+     {loop_hit_l1_only, 20000, 1000, 1000, ROOMY, KEYS_24}, 1, {0}},
+    {"hit, NIGH_L1_ONLY | NIGH_QUIET", {"nigh_fetch", "nigh_release"},
+     {loop_hit_quiet, 20000, 1000, 1000, ROOMY, KEYS_24}, 1, {0}},
+    {"hit, of 16 in nigh_get_many()", {"nigh_get_many", "nigh_release"},
+     {loop_many, 2000, 100, 1024, ROOMY, KEYS_24}, LOOP_BATCH, {0}},
+    {"put of a known key", {"nigh_put"},
+     {loop_put, 10000, 20000, 10000, ROOMY, KEYS_24}, 1, {900, 900}},
+    {"put of a known key, sizes differ", {"nigh_put"},
+     {loop_put, 10000, 20000, 10000, ROOMY, KEYS_17_TO_32}, 1, {0}},
+    {"put of a new key, full", {"nigh_put"},
+     {loop_put, 10000, 90000, 0, FULL, KEYS_24}, 1, {2200, 1300}},
+    {"put of a new key, full, sizes differ", {"nigh_put"},
+     {loop_put, 10000, 90000, 0, FULL, KEYS_17_TO_32}, 1, {0}},
+    {"miss that loads", {"nigh_fetch", "nigh_release"},
+     {loop_miss, 5000, 10000, 0, ROOMY, KEYS_24}, 1, {0}},
+};
+
+#define ROWS (sizeof(rows) / sizeof(*rows))
+
+static const char *own_path;
+
+struct count {
+    double instructions; /* per call */
+    double other;        /* part of the operations that did something else */
+};
+
+/* ---- the counted process ---- */
+
+static int run_loop(const char *row, const char *policy)
+{
+    unsigned long index = strtoul(row, NULL, 10);
+    if (index >= ROWS)
+        fail("there is no row %s", row);
+    return loop_run(&rows[index].loop, policy);
+}
+
+static void become_loop(const struct row *row, const char *policy, const char *folder)
+{
+    char *index = must_print("%zu", (size_t)(row - rows));
+    char *first = must_print("--toggle-collect=%s", row->calls[0]);
+    char *second = must_print("--toggle-collect=%s", row->calls[row->calls[1] ? 1 : 0]);
+    char *counts = must_print("--callgrind-out-file=%s/counts", folder);
+    char *log = must_print("--log-file=%s/log", folder);
+    char *said = must_print("%s/said", folder);
+    if (!freopen(said, "w", stdout))
+        fail("cannot write to %s", said);
+    execlp("valgrind", "valgrind", "--tool=callgrind", "--zero-before=" LOOP_BEGINS, first, second,
+           counts, log, own_path, "--loop", index, policy, (char *)NULL);
+    _exit(127);
+}
+
+/* The number behind a word at the beginning of a line of the file. */
+static double read_number(const char *folder, const char *file, const char *word)
+{
+    char *path = must_print("%s/%s", folder, file);
+    FILE *in = fopen(path, "r");
+    char text[4096];
+    double number = -1;
+    size_t len = strlen(word);
+    while (in && fgets(text, sizeof(text), in))
+        if (strncmp(text, word, len) == 0)
+            number = strtod(text + len, NULL);
+    if (number < 0)
+        fail("no '%s' in %s", word, path);
+    fclose(in);
+    free(path);
+    return number;
+}
+
+static struct count count_once(const struct row *row, const char *policy, const char *folder)
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        become_loop(row, policy, folder);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        fail("%s: the counted process has failed", row->name);
+    double operations = (double)row->loop.operations;
+    return (struct count){
+        .instructions = read_number(folder, "counts", "totals:") / (operations * row->per),
+        .other = read_number(folder, "said", "other") / operations,
+    };
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const struct count *x = a, *y = b;
+    return x->instructions < y->instructions ? -1 : x->instructions > y->instructions;
+}
+
+/* Each process hashes with another seed: other keys meet in a bucket or in the sketch. */
+static struct count count_loop(const struct row *row, const char *policy, const char *folder)
+{
+    struct count counts[RUNS];
+    for (unsigned i = 0; i < RUNS; i++)
+        counts[i] = count_once(row, policy, folder);
+    qsort(counts, RUNS, sizeof(*counts), by_count);
+    return counts[RUNS / 2];
+}
+
+/* ---- the table ---- */
+
+/* Whether it is within its limit. */
+static bool show(const struct count *count, double most)
+{
+    bool met = most == 0 || count->instructions <= most;
+    printf(" %9.0f %-6s", count->instructions, met ? "" : "MISSED");
+    return met;
+}
+
+static unsigned show_row(const struct row *row, const char *folder)
+{
+    unsigned missed = 0;
+    double other = 0;
+    printf("%-38s", row->name);
+    for (unsigned i = 0; i < POLICIES; i++) {
+        struct count count = count_loop(row, policies[i], folder);
+        missed += !show(&count, row->most[i]);
+        other = count.other > other ? count.other : other;
+    }
+    if (row->most[0] != 0)
+        printf(" %8.0f %6.0f", row->most[0], row->most[1]);
+    if (other > 0)
+        printf("  (%.1f %% did something else)", 100 * other);
+    printf("\n");
+    return missed;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned missed = 0;
+    if (argc == 4 && strcmp(argv[1], "--loop") == 0)
+        return run_loop(argv[2], argv[3]);
+    if (IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    if (system("valgrind --version >/dev/null 2>&1") != 0)
+        fail("there is no valgrind here");
+    own_path = argv[0];
+    const char *folder = folder_create("nigh-instructions");
+    printf("instructions per call                  %9s %16s         at most\n", policies[0],
+           policies[1]);
+    for (unsigned i = 0; i < ROWS; i++)
+        missed += show_row(&rows[i], folder);
+    return missed ? 1 : 0;
+}
