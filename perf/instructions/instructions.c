@@ -3,9 +3,9 @@
  * How many instructions a call takes: counted, not timed, so a busy machine does not matter.
  *
  * valgrind's tool callgrind counts what is executed between the entry of a function of the public
- * interface and its end. Each row is a process of its own that repeats one operation; what it did to
- * get there is thrown away (loops.h). In valgrind a process asks the kernel for the time, which costs
- * it few instructions of its own; without, the kernel's page costs it about 40 more.
+ * interface and its end. Each row is a process of its own that repeats one operation; what it did
+ * to get there is thrown away (loops.h). In valgrind a process asks the kernel for the time, which
+ * costs it few instructions of its own; without, the kernel's page costs it about 40 more.
  *
  *     perf_instructions [OPTION...]          a table
  *     perf_instructions --loop ROW POLICY    what is counted
