@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the READMEs name exists, and README's options are those of the library. What comments cite of
-# the protocol exists: rules, sections, documents.
+# What the READMEs name exists. README has the options of the library, and all log lines by which it
+# warns. What comments cite of the protocol exists: rules, sections, documents.
 # Usage: docs.sh SOURCE [CC SHARED_LIBRARY]; without a library the options are not compared.
 #
 # Names are known by their form: name(), folder/file.c, `folder/`, IN_CAPITALS, `struct name`,
@@ -49,6 +49,61 @@ done
 each README.md '\<nigh_[a-z0-9_]+\(' is_public
 sed -n '/^## Counters/,/^## /s/^| *\(`[^|]*\)|.*/\1/p' README.md >"$work/counters"
 each "$work/counters" '`[a-z0-9_]+`' is_counter
+
+# literals PATTERN: every string of lib, "..." in place of what printf fills in, one a line; of the
+# statements that match the pattern.
+literals() {
+    find lib -name '*.c' | sort | while read -r file; do
+        awk -v pattern="$1" '
+            { text = text $0 "\n" }
+            END {
+                while (match(text, /\/\*([^*]|\*+[^*\/])*\*+\//))
+                    text = substr(text, 1, RSTART - 1) substr(text, RSTART + RLENGTH)
+                gsub(/(^|\n)[ \t]*\/\/[^\n]*/, "", text)
+                gsub(/\047"\047/, "", text)
+                gsub(/%[0-9]*"[ \n]*PRI[A-Za-z0-9]+/, "...\"", text)
+                gsub(/"[ \n]+"/, "", text)
+                gsub(/%[-0-9.*]*[lz]*[sdux]/, "...", text)
+                while (match(text, pattern)) {
+                    part = substr(text, RSTART, RLENGTH)
+                    text = substr(text, RSTART + RLENGTH)
+                    while (match(part, /"([^"\\\n]|\\.)*"/)) {
+                        literal = substr(part, RSTART + 1, RLENGTH - 2)
+                        part = substr(part, RSTART + RLENGTH)
+                        gsub(/\\"/, "\"", literal)
+                        if (literal != "") print literal
+                    }
+                }
+            }' "$file"
+    done
+}
+
+# Troubleshooting: what the first columns quote is said somewhere, and each warning has its line.
+literals '(.|\n)+' >"$work/literals"
+literals '(LOG|log_write)\([^;]*NIGH_LOG_(WARN|ERROR)[^;]*;' >"$work/warnings"
+sed -n '/^## Troubleshooting/,/^## /s/^| \([^|]*\) | .*/\1/p' README.md |
+    awk '{ while (match($0, /`[^`]*`/)) {
+        print substr($0, RSTART + 1, RLENGTH - 2); $0 = substr($0, RSTART + RLENGTH) } }' \
+        >"$work/lines"
+is_said() { # each part of it that is not filled in
+    echo "$1" | awk '{ gsub(/:? ?\.\.\.:? ?/, "\n"); print }' | while read -r part; do
+        grep -qF -e "$part" "$work/literals" || exit 1
+    done
+}
+while read -r line; do
+    is_said "$line" && continue
+    echo "README.md: nothing says $line"
+    failed=1
+done <"$work/lines"
+while read -r warning; do
+    glob=$(echo "$warning" | sed 's/[][*?\\]/\\&/g; s/\.\.\./*/g')
+    found=
+    while read -r line; do
+        # shellcheck disable=SC2254 # a pattern on purpose
+        case $line in $glob) found=1 ;; esac
+    done <"$work/lines"
+    [ -n "$found" ] || { echo "README.md: its troubleshooting lacks: $warning"; failed=1; }
+done <"$work/warnings"
 
 # The map is whole: each file has a line, or its header has.
 for file in lib/*/*.[ch]; do
