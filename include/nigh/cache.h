@@ -23,7 +23,9 @@ struct nigh_space;
  *
  * A daemon opens it after it has become one. What holds if it does not:
  *
- * - fork(): the child answers NIGH_EFORKED, and opens its own.
+ * - fork(): in the child calls answer NIGH_EFORKED, and it opens its own. Values that it inherited
+ *   it may read, for its memory is a copy, and release, which gives back nothing: neither its own
+ *   memory nor the parent's. A ticket that it inherited is the parent's, who puts or releases it.
  * - closefrom() and the like: within a second the cache finds that its descriptors are gone, logs
  *   it, and goes on without Redis until it is closed; it opens and closes none any more. Within
  *   that second it may write a few bytes into what the host has opened under their numbers: nobody

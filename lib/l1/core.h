@@ -151,6 +151,7 @@ uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e);
 
 /* ---- l1.c ---- */
 
+/* NULL: it is the cache of a parent, from before fork(). */
 struct l1 *l1_by_id(uint32_t id);
 
 #endif

@@ -236,6 +236,8 @@ void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
 static void free_unstored(struct l1_entry *e)
 {
     struct l1 *l1 = l1_by_id(e->slot);
+    if (!l1) /* threads that the child has not got may have held the locks that freeing takes */
+        return;
     if (!l1_entry_loose(e))
         l1_shard_forget_unstored(l1, e);
     entry_free(l1, NULL, e);

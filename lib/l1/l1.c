@@ -36,11 +36,29 @@
 
 /* Entries name their cache by number; numbers are used again after destroy. */
 static _Atomic(struct l1 *) registry[L1_CACHES_MAX]; /* pair(l1.registry) */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+/* Stands for the caches that a child of fork() has from its parent. */
+#define INHERITED ((struct l1 *)(uintptr_t)1)
 
 struct l1 *l1_by_id(uint32_t id)
 {
     /* Relaxed: whoever got the entry got it through something that orders more. */
-    return atomic_load_explicit(&registry[id], memory_order_relaxed);
+    struct l1 *l1 = atomic_load_explicit(&registry[id], memory_order_relaxed);
+    return l1 == INHERITED ? NULL : l1;
+}
+
+/* Runs in the child: no cache of its own gets a number that values it inherited bear. */
+static void note_inherited(void)
+{
+    for (uint32_t id = 0; id < L1_CACHES_MAX; id++)
+        if (atomic_load_explicit(&registry[id], memory_order_relaxed))
+            atomic_store_explicit(&registry[id], INHERITED, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, note_inherited);
 }
 
 static int register_id(struct l1 *l1)
@@ -224,6 +242,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     if (!l1)
         return NIGH_ENOMEM;
     pin_prepare();
+    pthread_once(&fork_once, watch_forks);
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = policy_of(config->policy);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * A host that forks: the parent has a cache of its own, open before the children are made. A child
- * finds that the one it inherits answers NIGH_EFORKED, opens its own, serves, and ends: by exit
- * with everything closed, by exit with nothing closed, or by SIGKILL in the middle of a load. In
- * the middle Redis is killed, and starts again.
+ * finds that the one it inherits answers NIGH_EFORKED, reads and releases the values that it
+ * inherited, opens its own, serves, and ends: by exit with everything closed, by exit with nothing
+ * closed, or by SIGKILL in the middle of a load. In the middle Redis is killed, and starts again.
  *
  * What is promised: the parent's cache works throughout; a key whose loader died with its child is
  * loaded by others when its lease has run out, and no later; no descriptor of the parent's is shut
@@ -29,9 +29,11 @@ struct shared {
     _Atomic unsigned loading;      /* (a) children that are inside their last load */
 };
 
-enum { ALL_RIGHT, NOT_FORKED, NOT_OPENED, NOT_SERVED };
+enum { ALL_RIGHT, NOT_FORKED, NOT_KEPT, NOT_OPENED, NOT_SERVED };
 
 static struct shared *shared;
+/* What the parent holds when it forks: of a load, and of a hit. */
+static struct nigh_value held[2];
 
 static struct nigh_options host_options(const struct redis *redis)
 {
@@ -61,6 +63,17 @@ static bool serves(struct nigh_space *space, const char *key)
     return (a.outcome == NIGH_FRESH || a.outcome == NIGH_STALE) && strcmp(a.text, row) == 0;
 }
 
+/* Whether what was handed out to the parent is still there, and can be given back. */
+static bool releases_inherited(void)
+{
+    bool whole = held[0].len > 2 && held[0].len == held[1].len &&
+                 memcmp(held[0].data, "h", 1) == 0 &&
+                 memcmp(held[0].data, held[1].data, held[0].len) == 0;
+    nigh_release(&held[0]);
+    nigh_release(&held[1]);
+    return whole;
+}
+
 static int child_main(const struct redis *redis, struct nigh_space *inherited, struct nigh *parents,
                       int number)
 {
@@ -71,6 +84,8 @@ static int child_main(const struct redis *redis, struct nigh_space *inherited, s
     if (nigh_fetch(inherited, "a", 1, NULL, &value) != NIGH_EFORKED ||
         nigh_invalidate(inherited, "a", 1, NULL) != NIGH_EFORKED)
         return NOT_FORKED;
+    if (!releases_inherited())
+        return NOT_KEPT;
     nigh_close(parents); /* does nothing */
     if (nigh_open(&o, &cache) != 0 ||
         nigh_space_open(cache, "s", NULL, load_or_hang, NULL, shared, &space) != 0)
@@ -129,8 +144,14 @@ static void live_a_generation(const struct redis *redis, struct world *w)
 {
     pid_t children[CHILDREN];
     unsigned loading = shared->loading;
+    char key[16];
+    snprintf(key, sizeof(key), "h%u", loading);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(nigh_fetch(w->space, key, strlen(key), NULL, &held[i]) >= 0);
     for (int i = 0; i < CHILDREN; i++)
         children[i] = make_child(redis, w, i);
+    for (int i = 0; i < 2; i++)
+        nigh_release(&held[i]);
     for (int i = 1; i < CHILDREN; i++)
         reap(children[i], false);
     CHECK_WITHIN(WORLD_PATIENCE_MS, shared->loading == loading + 1);

@@ -2,6 +2,8 @@
 // An entry gives back what it was made of, and its memory when the last holder lets go.
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "support/l1_cache.h"
 
@@ -249,6 +251,43 @@ TEST(unstored_entries_are_charged_until_the_last_unref)
     l1_entry_unref(e);
     CHECK_EQ(cache_gauges(&c).unstored_bytes, 0);
     CHECK_EQ(cache_gauges(&c).used_bytes, cache_gauges(&c).tables_bytes);
+    cache_close(&c);
+}
+
+/* The last unref of an inherited entry changes nothing; of one of a cache of its own it frees. */
+static int child_of_fork(struct cache *parents, struct l1_entry *inherited)
+{
+    uint64_t bytes = cache_gauges(parents).unstored_bytes;
+    l1_entry_unref(inherited);
+    struct bytes text = l1_entry_value(inherited);
+    if (cache_gauges(parents).unstored_bytes != bytes || memcmp(text.data, "hello", 5) != 0)
+        return 1;
+    struct cache own;
+    cache_open(&own, 1 << 20, 1);
+    if (own.l1->id == parents->l1->id)
+        return 2;
+    struct l1_value v = cache_value(&own, "world", 5);
+    struct l1_entry *e = create(&own, &v);
+    l1_entry_unref(e);
+    return cache_gauges(&own).unstored_bytes == 0 ? 0 : 3;
+}
+
+TEST(a_child_of_fork_may_let_go_of_what_it_inherited)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    struct l1_value v = cache_value(&c, "hello", 5);
+    struct l1_entry *e = create(&c, &v);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(child_of_fork(&c, e));
+    int status = -1;
+    REQUIRE(pid > 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    CHECK_GT(cache_gauges(&c).unstored_bytes, 0);
+    l1_entry_unref(e);
+    CHECK_EQ(cache_gauges(&c).unstored_bytes, 0);
     cache_close(&c);
 }
 
