@@ -2,9 +2,11 @@
 /*
  * Every counter of nigh, declared once with its documentation.
  *
- * X(NAME, "export_name", "what one count means") per line; text and JSON come from this
- * table, and a check fails for a counter that nothing increments. Counts are per space; what
- * belongs to no space (the link to Redis, the listener) counts in the cache's own set.
+ * X(NAME, "export_name", "what one count means") per line; text, JSON and nigh_counters(7) come
+ * from this table, and a check fails for a counter that nothing increments.
+ *
+ * Counts are per space; what belongs to no space (the link to Redis, the listener) counts in the
+ * cache's own set.
  *
  * A read that asks L1 counts once, and each key of a bulk: in l1_fresh ("does not exist" too) or
  * l1_stale if L1 answers, else in l1_miss, whatever it meets after that: L2, a flight, several

@@ -27,6 +27,10 @@ fail() {
     exit 1
 }
 
+for page in nigh nigh_fetch nigh_invalidate_many; do
+    [ -e "$(find "$prefix" -path "*/man/man3/$page.3")" ] || fail "$page(3) is not installed"
+done
+
 # What ldconfig, run after the installation, makes of it: programs find their library by its
 # soname. (With a cache of its own: it is the system's that README renews.)
 dirname "$(find "$prefix" -name libnigh.so)" >"$work/ld.so.conf"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+# Makes nigh_counters(7): awk -v version=V -v date=D -f man_counters.awk counters.h report.c
+#
+# A table is what follows "#define ...(X)" up to a line without a backslash. An entry's name is the
+# first text in quotes, or the word after "X(" where there is but one; its meaning is the last.
+
+function prose(s) {
+    gsub(/\\/, "\\e", s)
+    return s
+}
+function entries(s,    entry, name, what) {
+    while (match(s, /\/\*[^*]*\*\/|X\([^"]*"[^"]*"(, "[^"]*")?\)/)) {
+        entry = substr(s, RSTART, RLENGTH)
+        s = substr(s, RSTART + RLENGTH)
+        if (entry ~ /^\//) { # a title within the table
+            gsub(/^\/\* | \*\/$/, "", entry)
+            print ".SS " toupper(substr(entry, 1, 1)) substr(entry, 2)
+            continue
+        }
+        what = entry
+        sub(/"\)$/, "", what)
+        sub(/.*"/, "", what)
+        name = entry
+        if (sub(/^X\([A-Z0-9_]+, "/, "", name)) sub(/".*/, "", name)
+        else {
+            sub(/^X\(/, "", name)
+            sub(/,.*/, "", name)
+        }
+        print ".TP 22\n\\fB" name "\\fP\n" prose(what)
+    }
+}
+
+BEGIN {
+    print ".\\\" Made from lib/stats/counters.h and lib/cache/report.c: do not edit."
+    print ".TH NIGH_COUNTERS 7 \"" date "\" \"nigh " version "\" \"nigh\""
+    print ".nh\n.ad l\n.SH NAME\nnigh_counters \\- what nigh counts and gauges"
+    print ".SH DESCRIPTION\n.BR nigh_stats (3)"
+    print "writes all of them, nigh_stats_value() gives one by name."
+}
+# The comment at the top of counters.h, from its third paragraph.
+FILENAME ~ /counters\.h$/ && /^ \*$/ && ++paragraph > 1 { print ".PP"; next }
+paragraph && /^ \*\// { paragraph = 0 }
+paragraph > 1 && /^ \*   / { sub(/^ \* +/, ""); print ".IP \\(bu 2"; print prose($0); next }
+paragraph > 1 { sub(/^ \* /, ""); print prose($0) }
+
+/^#define [A-Z_]+\(X\)/ {
+    print ".SH " ($0 ~ /GAUGES/ ? "GAUGES" : "COUNTERS")
+    table = 1
+    text = ""
+    next
+}
+table {
+    row = $0
+    ends = !sub(/\\$/, "", row)
+    text = text row
+    if (ends) {
+        entries(text)
+        table = 0
+    }
+}
