@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run link`: the client of Redis, and what changes cost, beside others.
+ */
+#include <getopt.h>
+#include <regex.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "link/plain.h"
+#include "support/fail.h"
+#include "support/folder.h"
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+#define EVICT_SAMPLES_PER_S 40.0
+
+static const char usage[] =
+    "Usage: perf/run link [OPTION...]\n"
+    "\n"
+    "What nigh's client of Redis takes beside plain hiredis and others, in one table: GETs from 1\n"
+    "to 64 threads, get_many, changes, the scripts of a load, and how soon another process has\n"
+    "evicted. Starts a private redis-server.\n"
+    "\n"
+    "  --seconds S     of each side of each row, in all its rounds (1)\n"
+    "  --rounds N      in which they take turns, after one that is not counted (5)\n"
+    "  --only REGEX    the rows whose names match ('evict': the last ones)\n"
+    "  --json FILE     write the results as JSON, too\n"
+    "  --help          this text\n"
+    "\n"
+    "Exit status: 0 measured, whatever the goals in brackets say, 2 not measured.\n";
+
+struct settings {
+    double seconds;
+    const char *json;
+    bool all;
+    regex_t only;
+};
+
+struct link link_world;
+static const char *why_not;
+
+void link_why(const char *text)
+{
+    why_not = text;
+}
+
+/* ---- the command line ---- */
+
+static double number(const char *name, const char *text, double least, double most)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= least && value <= most))
+        fail("--%s %s: a number from %g to %g is wanted", name, text, least, most);
+    return value;
+}
+
+static void take(struct settings *s, int choice)
+{
+    switch (choice) {
+    case 's': s->seconds = number("seconds", optarg, 0.01, 3600); break;
+    case 'r': link_world.rounds = (unsigned)number("rounds", optarg, 1, ROUNDS_MAX); break;
+    case 'j': s->json = optarg; break;
+    case 'c': break;
+    case 'h': fputs(usage, stdout); exit(0);
+    case 'o':
+        s->all = false;
+        if (regcomp(&s->only, optarg, REG_EXTENDED | REG_NOSUB) == 0)
+            break;
+        fail("--only %s: a regular expression is wanted", optarg);
+    default: fail("see --help");
+    }
+}
+
+static void parse(struct settings *s, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"seconds", required_argument, NULL, 's'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"only", required_argument, NULL, 'o'},
+        {"json", required_argument, NULL, 'j'},
+        {"cache", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int choice;
+    *s = (struct settings){.seconds = 1, .all = true};
+    link_world.rounds = 5;
+    while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1)
+        take(s, choice);
+    if (optind < argc)
+        fail("'%s' is no option; see --help", argv[optind]);
+    link_world.round_ns = (uint64_t)(s->seconds * 1e9 / link_world.rounds);
+}
+
+static bool is_wanted(const struct settings *s, const char *name)
+{
+    return s->all || regexec(&s->only, name, 0, NULL, 0) == 0;
+}
+
+/* ---- what is asked for ---- */
+
+static void make_keys(struct nigh_key *keys, const char *format)
+{
+    for (unsigned i = 0; i < LINK_KEYS + LINK_BATCH_MAX; i++) {
+        char *name = must_print("%s%06u", format, i % LINK_KEYS);
+        keys[i] = (struct nigh_key){name, strlen(name)};
+    }
+}
+
+static void fill_plain(void)
+{
+    redisContext *c = redisConnectUnix(link_world.server.socket);
+    for (unsigned i = 0; i < LINK_KEYS; i++) {
+        const struct nigh_key *k = &link_world.plain[i];
+        redisReply *r = c ? redisCommand(c, "SET %b %b", k->data, k->len, link_world.value,
+                                         sizeof(link_world.value))
+                          : NULL;
+        if (!r)
+            fail("redis-server takes no values");
+        freeReplyObject(r);
+    }
+    redisFree(c);
+}
+
+/* ---- rows ---- */
+
+static size_t open_sides(const struct row *row, struct entrant *entrants)
+{
+    size_t count = 0;
+    for (; row->sides[count]; count++) {
+        struct entrant *e = &entrants[count];
+        *e = (struct entrant){.side = row->sides[count]};
+        for (size_t m = 0; m < METRICS; m++)
+            e->figures[m].name = e->side->name;
+        progress("%s: %s", row->name, e->side->name);
+        e->self = e->side->open(row);
+        e->why = why_not;
+    }
+    return count;
+}
+
+static void run_sides(const struct row *row, struct entrant *entrants, size_t count)
+{
+    double figures[METRICS];
+    for (unsigned round = 0; round <= link_world.rounds; round++)
+        for (size_t i = 0; i < count; i++) {
+            struct entrant *e = &entrants[(i + round) % count];
+            if (!e->self)
+                continue;
+            progress("%s: round %u of %u: %s", row->name, round, link_world.rounds, e->side->name);
+            link_round(row, e->side, e->self, figures);
+            for (size_t m = 0; m < METRICS && round > 0; m++)
+                e->figures[m].figures[round - 1] = figures[m];
+        }
+    progress_end();
+}
+
+static unsigned run_row(const struct row *row, unsigned *bars)
+{
+    static struct entrant entrants[LINK_SIDES_MAX];
+    size_t count = open_sides(row, entrants);
+    run_sides(row, entrants, count);
+    unsigned missed = link_show(row, entrants, count, bars);
+    for (size_t i = 0; i < count; i++)
+        if (entrants[i].self)
+            entrants[i].side->close(entrants[i].self);
+    return missed;
+}
+
+static void run(const struct settings *s)
+{
+    unsigned missed = 0, bars = 0, rows = 0;
+    for (size_t i = 0; i < link_row_count; i++) {
+        if (!is_wanted(s, link_rows[i].name))
+            continue;
+        if (rows++ == 0)
+            link_heading();
+        missed += run_row(&link_rows[i], &bars);
+    }
+    if (is_wanted(s, "evict"))
+        missed += evict_run((unsigned)(s->seconds * EVICT_SAMPLES_PER_S) + 3, &bars);
+    printf("goals met: %u of %u\n", bars - missed, bars);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    parse(&settings, argc, argv);
+    if (IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    redis_server_start(&link_world.server, folder_create("nigh-link"));
+    redis_server_wait(&link_world.server);
+    make_keys(link_world.plain, "plain:!2:data:1:key:");
+    make_keys(link_world.keys, "key:");
+    memset(link_world.value, 'v', sizeof(link_world.value));
+    fill_plain();
+    audience_begin();
+    evict_begin();
+    printf("Redis %s, values of %u B, medians of %u rounds of %.2f s\n", redis_server_version(),
+           LINK_VALUE_BYTES, link_world.rounds, (double)link_world.round_ns / 1e9);
+    run(&settings);
+    evict_end();
+    audience_end();
+    redis_server_stop(&link_world.server);
+    if (settings.json)
+        results_write(settings.json);
+    return 0;
+}

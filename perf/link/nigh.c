@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nigh itself, by its public calls. NIGH_REFRESH makes a read ask Redis whatever L1 has, and
+ * NIGH_NO_STORE keeps what it brings out of L1, so each of these reads goes to Redis and back.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "link/link.h"
+#include "support/fail.h"
+
+#define TRUST_NS      (20 * PERF_NS_PER_S)
+#define LOOK_EVERY_NS PERF_NS_PER_MS
+/* Nobody here wants to know what a busy machine does to a deadline of 250 ms. */
+#define DEADLINE_MS   20000u
+
+struct near {
+    const struct row *row;
+    struct nigh *cache;
+    struct nigh_space *space;
+};
+
+static const struct nigh_call asks_redis = {.size = sizeof(struct nigh_call),
+                                            .flags = NIGH_REFRESH | NIGH_NO_STORE};
+
+struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space)
+{
+    struct nigh_options options = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    char *uri = must_print("unix://%s", link_world.server.socket);
+    options.l1_memory = 64u << 20;
+    options.redis_uri = uri;
+    options.redis_prefix = prefix;
+    options.l2_deadline_ms = DEADLINE_MS;
+    options.space.soft_ttl_ms = 3600u * 1000;
+    int rc = nigh_open(&options, &cache);
+    if (rc == 0)
+        rc = nigh_space_open(cache, "data", NULL, NULL, NULL, NULL, ret_space);
+    if (rc != 0)
+        fail("nigh does not open: %s", nigh_strerror(rc));
+    free(uri);
+    for (uint64_t until = now_ns() + TRUST_NS; nigh_health(cache) != NIGH_FRESH;
+         sleep_ns(LOOK_EVERY_NS))
+        if (now_ns() > until)
+            fail("nigh does not come to trust: %s", nigh_strerror(nigh_health(cache)));
+    return cache;
+}
+
+static void *open_near(const struct row *row)
+{
+    struct near *s = must_alloc(1, sizeof(*s));
+    s->row = row;
+    s->cache = link_cache_open(link_prefix(row->audience), &s->space);
+    return s;
+}
+
+static void close_near(void *self)
+{
+    struct near *s = self;
+    nigh_close(s->cache);
+    free(s);
+}
+
+/* ---- reading ---- */
+
+static void *open_filled(const struct row *row)
+{
+    struct near *s = open_near(row);
+    for (unsigned i = 0; i < LINK_KEYS; i++) {
+        const struct nigh_key *k = &link_world.keys[i];
+        int rc = nigh_put(s->space, k->data, k->len, link_world.value, LINK_VALUE_BYTES, NULL);
+        if (rc != NIGH_OK)
+            fail("nigh_put: %s", nigh_strerror(rc));
+    }
+    return s;
+}
+
+static void judge(int outcome, const struct nigh_value *value)
+{
+    if (outcome != NIGH_FRESH || value->len != LINK_VALUE_BYTES ||
+        nigh_value_tier(value) != NIGH_TIER_L2)
+        fail("nigh: a read from Redis was: %s", nigh_strerror(outcome));
+}
+
+static void get(void *self, unsigned thread, uint64_t n)
+{
+    struct near *s = self;
+    const struct nigh_key *k = &link_world.keys[link_at(thread, n, 1)];
+    struct nigh_value value = NIGH_VALUE_INIT;
+    judge(nigh_get(s->space, k->data, k->len, &asks_redis, &value), &value);
+    nigh_release(&value);
+}
+
+static void get_many(void *self, unsigned thread, uint64_t n)
+{
+    struct near *s = self;
+    struct nigh_value values[LINK_BATCH_MAX];
+    int outcomes[LINK_BATCH_MAX];
+    unsigned count = s->row->keys;
+    const struct nigh_key *keys = &link_world.keys[link_at(thread, n, count)];
+    int rc = nigh_get_many(s->space, keys, count, &asks_redis, values, outcomes);
+    if (rc != 0)
+        fail("nigh_get_many: %s", nigh_strerror(rc));
+    for (unsigned i = 0; i < count; i++) {
+        judge(outcomes[i], &values[i]);
+        nigh_release(&values[i]);
+    }
+}
+
+/* ---- changing ---- */
+
+static void change(struct near *s, const struct nigh_target *targets, size_t count)
+{
+    int rc = nigh_invalidate_many(s->cache, targets, count, NULL);
+    if (rc != NIGH_OK)
+        fail("nigh_invalidate_many: %s", nigh_strerror(rc));
+}
+
+static void change_key(void *self, unsigned thread, uint64_t n)
+{
+    struct near *s = self;
+    const struct nigh_key *k = &link_world.keys[link_at(thread, n, 1)];
+    int rc = nigh_invalidate(s->space, k->data, k->len, NULL);
+    if (rc != NIGH_OK)
+        fail("nigh_invalidate: %s", nigh_strerror(rc));
+}
+
+static void change_tag(void *self, unsigned thread, uint64_t n)
+{
+    const struct nigh_key *k = &link_world.keys[link_at(thread, n, 1)];
+    struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = k->data, .name_len = k->len};
+    change(self, &tag, 1);
+}
+
+static void change_keys(void *self, unsigned thread, uint64_t n)
+{
+    struct near *s = self;
+    struct nigh_target targets[LINK_BATCH_MAX];
+    unsigned at = link_at(thread, n, s->row->keys);
+    for (unsigned i = 0; i < s->row->keys; i++) {
+        const struct nigh_key *k = &link_world.keys[at + i];
+        targets[i] = (struct nigh_target){NIGH_TARGET_KEY, s->space, k->data, k->len, 0};
+    }
+    change(s, targets, s->row->keys);
+}
+
+/* clang-format off */
+const struct side side_nigh_get = {
+    "nigh", "get", .open = open_filled, .call = get, .close = close_near};
+const struct side side_nigh_many = {
+    "nigh", "get mget", .open = open_filled, .call = get_many, .close = close_near};
+const struct side side_nigh_key = {
+    "nigh", "evalsha", .open = open_near, .call = change_key, .close = close_near};
+const struct side side_nigh_tag = {
+    "nigh, a tag", "evalsha", .open = open_near, .call = change_tag, .close = close_near};
+const struct side side_nigh_keys = {
+    "nigh", "evalsha", .open = open_near, .call = change_keys, .close = close_near};
+/* clang-format on */

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table of rows: what is asked, who answers it, and the goals. A limit of 0 is none: the ratio
+ * is shown.
+ */
+#include "link/link.h"
+
+#define GETS    &side_hiredis_get, &side_nigh_get, &side_async, &side_memcached, &side_benchmark
+#define BATCHES &side_hiredis_singles, &side_nigh_many, &side_hiredis_mget, &side_hiredis_pipeline
+#define ONE_KEY &side_del, &side_nigh_key, &side_multi, &side_script, &side_del_pipeline
+#define TAG     &side_script, &side_nigh_tag, &side_nigh_key
+#define KEYS    &side_del_pipeline, &side_nigh_keys, &side_del_many, &side_multi, &side_script
+
+#define NEVER_SLOWER                                                                               \
+    {                                                                                              \
+        "hiredis async", METRIC_OPS, 1                                                             \
+    }
+
+/* clang-format off */
+const struct row link_rows[] = {
+    {"GET, 1 thread", 1, 1, 0, {GETS},
+     {{"hiredis", METRIC_P50, 1.15}, {"hiredis", METRIC_CLIENT, 1.2}, NEVER_SLOWER}},
+    {"GET, 4 threads", 4, 1, 0, {GETS}, {NEVER_SLOWER}},
+    {"GET, 16 threads", 16, 1, 0, {GETS},
+     {{"hiredis", METRIC_OPS, 1.8}, {"hiredis", METRIC_P99, 0.5}, NEVER_SLOWER}},
+    {"GET, 64 threads", 64, 1, 0, {GETS},
+     {{"hiredis", METRIC_OPS, 2.4}, {"hiredis", METRIC_P99, 0.35},
+      {"hiredis", METRIC_SERVER, 0.2}, NEVER_SLOWER}},
+    {"get_many of 8", 1, 8, 0, {BATCHES}, {{"hiredis MGET", METRIC_OPS, 0.8}}},
+    {"get_many of 32", 1, 32, 0, {BATCHES},
+     {{"hiredis GETs", METRIC_OPS, 8}, {"hiredis MGET", METRIC_OPS, 0.8}}},
+    {"get_many of 128", 1, 128, 0, {BATCHES}, {{"hiredis MGET", METRIC_OPS, 0.8}}},
+    {"a key, 1 subscriber", 1, 1, 1, {ONE_KEY},
+     {{"DEL", METRIC_SERVER, 10}, {"Lua", METRIC_SERVER, 1.4}, {"Lua", METRIC_P50, 1.5},
+      {"DELs pipelined", METRIC_SERVER, 0}}},
+    {"a key, 8 subscribers", 1, 1, 8, {ONE_KEY}, {{"Lua", METRIC_SERVER, 1.4}}},
+    {"a tag, 1 subscriber", 1, 1, 1, {TAG}, {{"nigh", METRIC_SERVER, 1}}},
+    {"a tag, 8 subscribers", 1, 1, 8, {TAG}, {{"nigh", METRIC_SERVER, 1}}},
+    {"16 keys, 1 subscriber", 1, 16, 1, {KEYS},
+     {{"DELs pipelined", METRIC_SERVER, 2}, {"Lua", METRIC_SERVER, 0}}},
+    {"16 keys, 8 subscribers", 1, 16, 8, {KEYS}, {{"DELs pipelined", METRIC_SERVER, 2}}},
+    {"32 threads, a key each, 1 subscriber", 32, 1, 1, {ONE_KEY},
+     {{"DELs pipelined", METRIC_SERVER, 5}, {"Lua", METRIC_OPS, 0}}},
+    {"32 threads, a key each, 8 subscribers", 32, 1, 8, {ONE_KEY},
+     {{"DELs pipelined", METRIC_SERVER, 5}}},
+    {"a load's lease where no value is, 32 under way", 1, LINK_PIPELINE, 0,
+     {&side_hiredis_misses, &side_lease}, {{"GETs of no key", METRIC_SERVER, 8}}},
+    {"a load's fill, 32 under way", 1, LINK_PIPELINE, 0, {&side_set_script, &side_fill},
+     {{"Lua SET, DEL", METRIC_SERVER, 1.5}}},
+};
+/* clang-format on */
+const size_t link_row_count = sizeof(link_rows) / sizeof(link_rows[0]);
