@@ -8,6 +8,7 @@
  *   fill      the loader's side of a load                   leases    extended, given back
  *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads
+ *   draft     a value on its way in, whoever brings it    tags      its tags
  *   put, write, and writing: what both do                 invalidate
  *   sink      what other nodes said, into L1 and flights    report    nigh_stats
  *   drive     whose turn it is without own threads

@@ -23,17 +23,11 @@ void cache_set_load_error(int error)
     last_load_error = error;
 }
 
-static void free_groups(struct nigh_fill *fill)
-{
-    if (fill->group_room)
-        mem_free(fill->env->mem, NULL, fill->groups, 8 * (size_t)fill->group_room);
-}
-
 void fill_reset(struct nigh_fill *fill)
 {
     if (fill->bytes != fill->small)
         mem_free(fill->env->mem, NULL, fill->bytes, fill->len);
-    free_groups(fill);
+    tags_fini(&fill->tags, fill->env->mem);
     fill->kind = FILL_OPEN;
     fill->error = 0;
     fill->bytes = NULL;
@@ -41,9 +35,6 @@ void fill_reset(struct nigh_fill *fill)
     fill->soft_ttl_ms = 0;
     fill->stale_ms = 0;
     fill->version = 0;
-    fill->groups = NULL;
-    fill->group_count = 0;
-    fill->group_room = 0;
 }
 
 const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len)
@@ -87,46 +78,11 @@ int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version)
     return 0;
 }
 
-/* A list that is full: the first few are in the fill itself. */
-static int grow_groups(struct nigh_fill *fill)
-{
-    if (!fill->groups) {
-        fill->groups = fill->few;
-        return 0;
-    }
-    uint32_t room = fill->group_room ? 2 * fill->group_room : 4 * FILL_GROUPS_FEW;
-    uint8_t *groups = mem_alloc(fill->env->mem, NULL, 8 * (size_t)room);
-    if (!groups)
-        return NIGH_ENOMEM;
-    if (fill->group_count)
-        memcpy(groups, fill->groups, 8 * (size_t)fill->group_count);
-    free_groups(fill);
-    fill->groups = groups;
-    fill->group_room = room;
-    return 0;
-}
-
-int fill_add_group(struct nigh_fill *fill, const char *tag)
-{
-    size_t len = tag ? strnlen(tag, NIGH_KEY_MAX + 1) : 0;
-    if (len == 0 || len > NIGH_KEY_MAX)
-        return NIGH_EINVAL;
-    if (fill->group_count == NIGH_TAGS_MAX)
-        return NIGH_ETAGS;
-    uint32_t room = !fill->groups ? 0 : fill->group_room ? fill->group_room : FILL_GROUPS_FEW;
-    int rc = fill->group_count == room ? grow_groups(fill) : 0;
-    if (rc != 0)
-        return rc;
-    uint64_t hash = hash_wire(WIRE_TAG, bytes_of("", 0), bytes_of(tag, len));
-    put_le64(fill->groups + 8 * (size_t)fill->group_count++, hash);
-    return 0;
-}
-
 int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag)
 {
     if (fill->kind != FILL_OPEN)
         return NIGH_EINVAL;
-    return fill_add_group(fill, tag);
+    return tags_add(&fill->tags, fill->env->mem, tag);
 }
 
 static int answer_bytes(struct nigh_fill *fill, enum fill_kind kind, const void *value, size_t len)

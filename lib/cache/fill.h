@@ -6,9 +6,9 @@
 #define NIGH_CACHE_FILL_H
 
 #include "cache/cache.h"
+#include "cache/tags.h"
 
 #define FILL_SMALL_BYTES 512u
-#define FILL_GROUPS_FEW 4u
 
 enum fill_kind {
     FILL_OPEN, /* not answered yet */
@@ -34,18 +34,12 @@ struct nigh_fill {
     uint32_t soft_ttl_ms;         /* 0: the space's */
     uint32_t stale_ms;            /* 0: the space's, NIGH_NONE: none */
     uint64_t version;
-    uint8_t *groups;              /* wire hashes of the tags, 8 B each, little-endian */
-    uint32_t group_count;
-    uint32_t group_room;          /* 0: they are in `few` */
-
-    uint8_t few[8 * FILL_GROUPS_FEW]; /* what most loads need, without the allocator */
-    uint8_t small[FILL_SMALL_BYTES];
+    struct tags tags;
+    uint8_t small[FILL_SMALL_BYTES]; /* what most loads need, without the allocator */
 };
 
 /* Forget the answer (not what is asked): before a load is run again, and at the end. */
 void fill_reset(struct nigh_fill *fill);
-/* Add one tag's wire hash to a list that grows. Errors: NIGH_ETAGS, NIGH_ENOMEM, NIGH_EINVAL. */
-int fill_add_group(struct nigh_fill *fill, const char *tag);
 /* The bytes that the answer stands for. */
 struct bytes fill_payload(const struct nigh_fill *fill);
 

@@ -9,8 +9,8 @@
  */
 #include "cache/load.h"
 
+#include "cache/draft.h"
 #include "cache/freshness.h"
-#include "cache/lifetime.h"
 
 void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier)
 {
@@ -52,17 +52,6 @@ void load_release_lease(struct load *l)
     l->token = 0;
 }
 
-static void count_fill(struct nigh_space *space, const struct l2_answer *answer)
-{
-    coherence_registered(space->cache->coherence, &space->registered, answer);
-    if (answer->status != 0)
-        stats_count(&space->stats, STATS_L2_FILL_ERROR);
-    else if (answer->verdict == L2_STORED)
-        stats_count(&space->stats, STATS_L2_FILL);
-    else
-        stats_count(&space->stats, STATS_L2_FILL_REFUSED);
-}
-
 /* A fill drops its lease, unless it was lost, or comes too late for its connection. */
 static void drop_lease(const struct load *l, const struct l2_answer *answer)
 {
@@ -84,95 +73,36 @@ static void filled_behind(void *flight, struct l2_answer *answer)
     struct load *l = f->work;
     struct nigh *cache = l->space->cache;
     drop_lease(l, answer);
-    count_fill(l->space, answer);
-    if (answer->status == 0)
-        coherence_note(cache->coherence, answer);
+    draft_note_filled(l->space, answer);
     l2_answer_free(answer);
     flight_unref(f);
     cache_note_answered(cache);
 }
 
-static struct l2_envelope envelope_of(const struct load *l, uint32_t soft_ms, uint32_t stale_ms)
-{
-    const struct nigh_fill *fill = &l->fill;
-    bool absent = fill->kind == FILL_ABSENT;
-    uint64_t cost_us = (clock_now_ns(&l->space->cache->clock) - l->began_ns) / 1000;
-    return (struct l2_envelope){
-        .name = cache_name_hash(l->space, &l->key),
-        .flags = (absent ? L2_ENVELOPE_ABSENT : 0) | (fill->group_count ? L2_ENVELOPE_TAGGED : 0),
-        .home = l->home,
-        .identity = l->position.identity,
-        .sequence = l->position.sequence,
-        .fill_id = l->token,
-        .version = fill->version,
-        .server_time_ms = coherence_server_time_ms(l->space->cache->coherence),
-        .soft_ms = soft_ms,
-        .stale_ms = stale_ms,
-        .keep_ms = absent ? 0 : l->space->rules.keep_ms,
-        .cost_us = (uint32_t)u64_min(cost_us, UINT32_MAX),
-        .groups = fill->groups,
-        .group_count = fill->group_count,
-        .payload = fill_payload(fill),
-    };
-}
-
 /* Send the fill. False: it could not be sent. */
-static bool send_fill(struct load *l, const struct l2_envelope *e, const struct l2_op *op)
+static bool send_fill(struct load *l, const struct draft *d, const struct l2_op *op)
 {
-    struct nigh *cache = l->space->cache;
-    size_t size = l2_envelope_size(e);
-    void *buffer = mem_alloc(cache->env.mem, NULL, size);
-    if (!buffer)
-        return false;
-    l2_envelope_encode(e, buffer);
-    uint8_t frame[COHERENCE_FILL_FRAME_MAX];
-    struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
-    struct l2_fill fill = {
-        .token = l->token,
-        .connection = l->connection,
-        .version = e->version,
-        .hard_ms = lifetime_hard_ms(e->soft_ms, e->stale_ms, e->keep_ms),
-        .envelope = bytes_of(buffer, size),
-        .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
-    };
-    fill.registration =
-        coherence_register(cache->coherence, &l->space->registered, fill.hard_ms);
     l->fill_token = l->token;
-    int rc = l2_fill(cache->l2, &key, &fill, op);
-    mem_free(cache->env.mem, NULL, buffer, size);
-    if (rc == 0)
-        l->token = 0; /* the fill drops the lease */
-    return rc == 0;
+    if (draft_fill_l2(d, op) != 0)
+        return false;
+    l->token = 0; /* the fill drops the lease */
+    return true;
 }
 
 /* Whether L2 may have this answer. */
-static bool may_fill(const struct load *l)
+static bool may_fill(const struct load *l, const struct draft *d)
 {
-    const struct nigh_fill *fill = &l->fill;
-    if (!l->token || !lookup_l2_usable(l->space, &l->key))
-        return false;
-    const uint16_t *groups;
-    bool tags_unknown = fill->kind == FILL_NOT_MODIFIED && fill->group_count == 0 &&
-                        l1_entry_groups(fill->previous, &groups) > 0;
-    return !tags_unknown &&
-           !coherence_queued_covers(l->space->cache->coherence,
-                                    bytes_of(l->space->name, l->space->name_len),
-                                    bytes_of(l->key.data, l->key.len), fill->groups,
-                                    fill->group_count);
+    return l->token && draft_knows_tags(d) && lookup_l2_usable(l->space, &l->key) &&
+           !lookup_l2_covered(l->space, &l->key, d->tags, d->tag_count) && draft_fits_l2(d);
 }
 
 /* True: the flight waits for the verdict in state FILL. */
-static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
+static bool fill_l2(struct load *l, const struct draft *d)
 {
     struct nigh *cache = l->space->cache;
-    if (!may_fill(l))
+    if (!may_fill(l, d))
         return false;
-    struct l2_envelope e = envelope_of(l, soft_ms, stale_ms);
-    if (!l2_takes(cache->l2, l2_envelope_size(&e))) {
-        stats_count(&l->space->stats, STATS_L2_OVERSIZE);
-        return false;
-    }
-    bool wait = e.version != 0 && l->flight->state != FLIGHT_LAND;
+    bool wait = d->version != 0 && l->flight->state != FLIGHT_LAND;
     struct l2_op op = l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms),
                                wait ? filled : filled_behind, l->flight);
     flight_ref(l->flight);
@@ -180,7 +110,7 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
         flight_enter(l->flight, FLIGHT_FILL);
     else
         cache_note_sent(cache);
-    if (send_fill(l, &e, &op))
+    if (send_fill(l, d, &op))
         return wait;
     stats_count(&l->space->stats, STATS_L2_FILL_ERROR);
     flight_unref(l->flight);
@@ -190,40 +120,6 @@ static bool fill_l2(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
 }
 
 /* ---- L1 ---- */
-
-/* Slots of the answer's tags: those it set, or those of the previous value it confirmed. */
-static uint32_t slots_of(const struct load *l, uint16_t own[NIGH_TAGS_MAX], const uint16_t **ret)
-{
-    const struct nigh_fill *fill = &l->fill;
-    if (fill->kind == FILL_NOT_MODIFIED && fill->group_count == 0)
-        return l1_entry_groups(fill->previous, ret);
-    for (uint32_t i = 0; i < fill->group_count; i++)
-        own[i] = hash_group_slot(WIRE_TAG, get_le64(fill->groups + 8 * (size_t)i),
-                                 l->space->cache->group_slots);
-    *ret = own;
-    return fill->group_count;
-}
-
-static int make_entry(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
-{
-    struct nigh *cache = l->space->cache;
-    uint16_t own[NIGH_TAGS_MAX];
-    const uint16_t *slots;
-    uint32_t slot_count = slots_of(l, own, &slots);
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    struct l1_value value = {
-        .bytes = fill_payload(&l->fill),
-        .stamp = l->flight->ticket,
-        .born_ns = (int64_t)u64_min(l->began_ns, now_ns), /* it may be as old as the load's start */
-        .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
-        .stale_until_ns = now_ns + ((uint64_t)soft_ms + stale_ms) * NS_PER_MS,
-        .version = l->fill.version,
-        .groups = slots,
-        .group_count = slot_count,
-        .flags = l->fill.kind == FILL_ABSENT ? L1_ABSENT : 0,
-    };
-    return l1_entry_create(cache->l1, &l->key, &value, &l->fresh);
-}
 
 static void land_fresh(struct load *l)
 {
@@ -236,9 +132,7 @@ void load_filled(struct load *l)
 {
     struct l2_answer *answer = l->answer;
     l->answer = NULL;
-    count_fill(l->space, answer);
-    if (answer->status == 0)
-        coherence_note(l->space->cache->coherence, answer);
+    draft_note_filled(l->space, answer);
     if (answer->status != 0 || answer->verdict == L2_STORED || answer->verdict == L2_CROWDED)
         lookup_store(l->space, &l->key, l->fresh);
     l2_answer_free(answer);
@@ -259,18 +153,37 @@ void load_fail(struct load *l)
     load_land_stale(l, NIGH_ELOADER);
 }
 
-/* Lifetimes of the answer: its own, or the space's, spread so that keys do not expire in step. */
-static void lifetimes(const struct load *l, uint32_t *ret_soft_ms, uint32_t *ret_stale_ms)
+/* Describe the answer. Its lifetimes are spread so that keys do not expire in step; it may be as
+ * old as the load's start. */
+static struct draft draft_of(const struct load *l)
 {
-    const struct rules *rules = &l->space->rules;
+    const struct nigh *cache = l->space->cache;
     const struct nigh_fill *fill = &l->fill;
-    bool absent = fill->kind == FILL_ABSENT;
-    uint32_t rule_ms = absent ? rules->absent_ttl_ms : rules->soft_ttl_ms;
-    struct random *random = l->space->cache->env.random;
-    *ret_soft_ms = lifetime_ms(fill->soft_ttl_ms, rule_ms, rules->jitter_percent,
-                               random_below(random, UINT64_MAX));
-    *ret_stale_ms = lifetime_ms(absent ? NIGH_NONE : fill->stale_ms, rules->stale_ms,
-                                rules->jitter_percent, random_below(random, UINT64_MAX));
+    bool confirms = fill->kind == FILL_NOT_MODIFIED;
+    uint64_t took_ns = clock_now_ns(&cache->clock) - l->began_ns;
+    uint64_t soft_noise = random_below(cache->env.random, UINT64_MAX);
+    uint64_t stale_noise = random_below(cache->env.random, UINT64_MAX);
+    struct draft d = {
+        .space = l->space,
+        .key = l->key,
+        .bytes = fill_payload(fill),
+        .absent = fill->kind == FILL_ABSENT,
+        .version = confirms && !fill->version ? l1_entry_version(fill->previous) : fill->version,
+        .tags = tags_hashes(&fill->tags),
+        .tag_count = fill->tags.count,
+        .confirmed = confirms ? fill->previous : NULL,
+        .cost_us = (uint32_t)u64_min(took_ns / 1000, UINT32_MAX),
+        .ticket = l->flight->ticket,
+        .position = l->position,
+        .home = l->home,
+        .token = l->token,
+        .connection = l->connection,
+    };
+    draft_set_lifetimes(&d, fill->soft_ttl_ms, fill->stale_ms, soft_noise, stale_noise);
+    draft_begin_now(&d);
+    if (d.born_ns > (int64_t)l->began_ns) /* the coarse clock may lag behind it */
+        d.born_ns = (int64_t)l->began_ns;
+    return d;
 }
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer
@@ -288,38 +201,29 @@ static bool superseded(struct load *l)
 }
 
 /* Whether the answer may be kept at all. */
-static bool storable(struct load *l, uint32_t soft_ms, uint32_t stale_ms)
+static bool storable(const struct load *l, const struct draft *d)
 {
-    struct bytes payload = fill_payload(&l->fill);
-    if (payload.len > l->space->rules.value_max) {
-        stats_count(&l->space->stats, STATS_L1_OVERSIZE);
-        return false;
-    }
-    return l->fill.kind != FILL_UNCACHEABLE && !(l->call.flags & NIGH_NO_STORE) &&
-           (uint64_t)soft_ms + stale_ms > 0;
+    return draft_within_limit(d) && l->fill.kind != FILL_UNCACHEABLE &&
+           !(l->call.flags & NIGH_NO_STORE) && (uint64_t)d->soft_ms + d->stale_ms > 0;
 }
 
 void load_finish(struct load *l)
 {
-    uint32_t soft_ms;
-    uint32_t stale_ms;
     if (clock_now_ns(&l->space->cache->clock) > l->flight->deadline_ns)
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);
     if (l->fill.kind == FILL_ERROR) {
         load_fail(l);
         return;
     }
-    if (l->fill.kind == FILL_NOT_MODIFIED && l->fill.version == 0)
-        l->fill.version = l1_entry_version(l->fill.previous);
     failures_clear(&l->space->cache->failures, l->key.hash);
-    lifetimes(l, &soft_ms, &stale_ms);
-    int rc = make_entry(l, soft_ms, stale_ms);
+    struct draft d = draft_of(l);
+    int rc = draft_entry(&d, &l->fresh);
     if (rc != 0) {
         load_land_stale(l, rc);
         return;
     }
-    if (storable(l, soft_ms, stale_ms) && !superseded(l)) {
-        if (fill_l2(l, soft_ms, stale_ms))
+    if (storable(l, &d) && !superseded(l)) {
+        if (fill_l2(l, &d))
             return;
         lookup_store(l->space, &l->key, l->fresh);
     }

@@ -3,26 +3,15 @@
  * What an answer of L2 is worth here.
  *
  * Lifetimes travel as durations from the fill, measured on the server's clock. Here they become
- * points on this node's clock; L1 never outlives L2 because both count from the same fill.
+ * points on this node's clock (draft.c), counted from that fill.
  */
 #include "cache/lookup.h"
 
-#include <string.h>
-
+#include "cache/draft.h"
 #include "cache/freshness.h"
 
 /* Bounds an age: three lifetimes of 32 bits, 149 days; nothing so old lives. Small in ns. */
 #define AGE_MAX_MS (3 * (uint64_t)UINT32_MAX)
-
-/* Slots of the tags, for the L1 entry. */
-static uint32_t slots_of(const struct nigh *cache, const struct l2_envelope *e,
-                         uint16_t slots[NIGH_TAGS_MAX])
-{
-    for (uint32_t i = 0; i < e->group_count; i++)
-        slots[i] = hash_group_slot(WIRE_TAG, get_le64(e->groups + 8 * (size_t)i),
-                                   cache->group_slots);
-    return e->group_count;
-}
 
 /* How long ago, by the server's clock, the value was filled, or AGE_MAX_MS. 0 when that cannot be
  * told: then it is judged stale by its clock identity anyway. */
@@ -42,53 +31,47 @@ static bool is_of_the_future(const struct nigh *cache, const struct l2_envelope 
            e->server_time_ms - now_ms > cache->time_error_ms;
 }
 
-/* When a lifetime ends that began `age_ns` ago, which may be before this node's clock did. */
-static uint64_t ends_ns(uint64_t now_ns, uint64_t age_ns, uint64_t lifetime_ms)
+/* Describe what an envelope holds. */
+static struct draft draft_of(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                             const struct l2_envelope *e, uint64_t now_ns)
 {
-    uint64_t ends_ns = now_ns + lifetime_ms * NS_PER_MS;
-    return ends_ns > age_ns ? ends_ns - age_ns : 0;
-}
-
-static int make_entry(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                      const struct l2_envelope *e, uint64_t now_ns, struct l1_entry **ret)
-{
-    uint16_t slots[NIGH_TAGS_MAX];
-    uint32_t count = slots_of(space->cache, e, slots);
-    uint64_t age_ns = age_ms(space->cache, e) * NS_PER_MS;
-    struct l1_value value = {
+    int64_t filled_ns = (int64_t)now_ns - (int64_t)(age_ms(space->cache, e) * NS_PER_MS);
+    return (struct draft){
+        .space = space,
+        .key = *key,
         .bytes = e->payload,
-        .stamp = ticket,
-        .born_ns = (int64_t)now_ns - (int64_t)age_ns,
-        .fresh_until_ns = ends_ns(now_ns, age_ns, e->soft_ms),
-        .stale_until_ns = ends_ns(now_ns, age_ns, (uint64_t)e->soft_ms + e->stale_ms),
+        .absent = e->flags & L2_ENVELOPE_ABSENT,
         .version = e->version,
-        .groups = slots,
-        .group_count = count,
-        .flags = e->flags & L2_ENVELOPE_ABSENT ? L1_ABSENT : 0,
+        .tags = e->groups,
+        .tag_count = e->group_count,
+        .soft_ms = e->soft_ms,
+        .stale_ms = e->stale_ms,
+        .born_ns = filled_ns,
+        .filled_ns = filled_ns,
+        .ticket = ticket,
     };
-    return l1_entry_create(space->cache->l1, key, &value, ret);
 }
 
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                  const struct l2_answer *answer, const struct l2_envelope *e, struct lookup *ret)
 {
     struct nigh *cache = space->cache;
-    struct bytes name = bytes_of(space->name, space->name_len);
     /* Rule 11 holds for every stored value. Trust first, as in freshness.c: what it vouches for is
      * in the positions that are read after it. */
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
-    enum coherence_verdict verdict = coherence_judge(cache->coherence, e, name, answer->home);
+    enum coherence_verdict verdict = coherence_judge(
+        cache->coherence, e, bytes_of(space->name, space->name_len), answer->home);
     /* Filled in the future: the server's clock was set back since, and what is left of the value's
      * lifetime cannot be told. It would live on for as long as that step was. */
     if (verdict == COHERENCE_GONE || is_of_the_future(cache, e) ||
-        coherence_queued_covers(cache->coherence, name, bytes_of(key->data, key->len), e->groups,
-                                e->group_count) ||
+        lookup_l2_covered(space, key, e->groups, e->group_count) ||
         (!trusted && cache->doubt_is_miss))
         return 0;
 
     struct l1_entry *entry;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    int rc = make_entry(space, key, ticket, e, now_ns, &entry);
+    struct draft d = draft_of(space, key, ticket, e, now_ns);
+    int rc = draft_entry(&d, &entry);
     if (rc != 0)
         return rc;
     bool fresh = trusted && verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
@@ -140,12 +123,19 @@ int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t t
     return 0;
 }
 
+bool lookup_l2_covered(const struct nigh_space *space, const struct l1_key *key,
+                       const uint8_t *tags, uint32_t tag_count)
+{
+    return coherence_queued_covers(space->cache->coherence,
+                                   bytes_of(space->name, space->name_len),
+                                   bytes_of(key->data, key->len), tags, tag_count);
+}
+
 bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key)
 {
     const struct nigh *cache = space->cache;
     return cache->l2 && !atomic_load_explicit(&cache->closing, memory_order_relaxed) &&
-           !coherence_queued_covers(cache->coherence, bytes_of(space->name, space->name_len),
-                                    bytes_of(key->data, key->len), NULL, 0);
+           !lookup_l2_covered(space, key, NULL, 0);
 }
 
 void lookup_count_store(struct nigh_space *space, enum l1_store_result result)

@@ -26,6 +26,9 @@ struct lookup {
 int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                   const struct l2_answer *answer, struct lookup *ret);
 
+/* Whether a queued change will invalidate it in Redis: the key, or a value with these tags. */
+bool lookup_l2_covered(const struct nigh_space *space, const struct l1_key *key,
+                       const uint8_t *tags, uint32_t tag_count);
 /* Whether L2 may be asked about (and given) this key now. */
 bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key);
 

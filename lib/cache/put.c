@@ -12,62 +12,40 @@
 
 /* Fill L2 under the token of a miss, which is used up if Redis has answered: the fill drops the
  * lease. L2_REFUSED also when it could not be sent. */
-static enum l2_verdict fill_l2(struct writing *w, struct nigh_miss *miss, uint64_t deadline_ns)
+static enum l2_verdict fill_l2(const struct draft *d, struct nigh_miss *miss, uint64_t deadline_ns)
 {
-    struct nigh *cache = w->space->cache;
-    size_t size;
-    void *envelope = writing_envelope(w, &size);
-    if (!envelope)
-        return L2_REFUSED;
-    uint8_t frame[COHERENCE_FILL_FRAME_MAX];
-    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
-    struct l2_fill fill = {
-        .token = miss->token,
-        .connection = miss->connection,
-        .version = w->version,
-        .hard_ms = writing_hard_ms(w),
-        .envelope = bytes_of(envelope, size),
-        .frame = coherence_fill_frame(cache->coherence, key.space, key.key, frame),
-        .registration =
-            coherence_register(cache->coherence, &w->space->registered, writing_hard_ms(w)),
-    };
     struct l2_sync sync;
-    struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
-    int rc = l2_fill(cache->l2, &key, &fill, &op);
-    mem_free(cache->env.mem, NULL, envelope, size);
-    if (rc != 0)
+    struct l2_op op = l2_sync_op(&sync, &d->space->cache->env, deadline_ns);
+    if (draft_fill_l2(d, &op) != 0)
         return L2_REFUSED;
     struct l2_answer *answer = l2_sync_wait(&sync);
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
+    draft_note_filled(d->space, answer);
     if (answer->status == 0) {
-        coherence_note(cache->coherence, answer);
-        tickets_remove(w->space, &w->key, miss->token);
+        tickets_remove(d->space, &d->key, miss->token);
         miss->token = 0;
     }
-    coherence_registered(cache->coherence, &w->space->registered, answer);
     l2_answer_free(answer);
-    bool refused = verdict == L2_REFUSED || verdict == L2_CROWDED;
-    stats_count(&w->space->stats, verdict == L2_STORED ? STATS_L2_FILL
-                                  : refused            ? STATS_L2_FILL_REFUSED
-                                                       : STATS_L2_FILL_ERROR);
     return verdict;
 }
 
 /* The fenced fill of get + own read + put. Whatever comes of it, the lease is gone afterwards. */
 static int put_missed(struct writing *w, const struct nigh_call *call)
 {
-    struct nigh *cache = w->space->cache;
+    struct draft *d = &w->draft;
+    struct nigh *cache = d->space->cache;
     struct nigh_miss *miss = call->miss;
     enum l2_verdict verdict = L2_NONE;
-    w->ticket = miss->stamp;
-    w->position = (struct coherence_position){miss->clock, miss->sequence};
-    w->home = miss->home;
-    w->token = miss->token;
-    bool oversize = w->value.len > w->space->rules.value_max;
-    if (miss->token && !oversize && lookup_l2_usable(w->space, &w->key) && writing_fits_l2(w))
-        verdict = fill_l2(w, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
-    tickets_give_back(w->space, &w->key, miss);
-    if (verdict == L2_REFUSED && w->version != 0)
+    d->ticket = miss->stamp;
+    d->position = (struct coherence_position){miss->clock, miss->sequence};
+    d->home = miss->home;
+    d->token = miss->token;
+    d->connection = miss->connection;
+    bool oversize = d->bytes.len > d->space->rules.value_max;
+    if (d->token && !oversize && lookup_l2_usable(d->space, &d->key) && draft_fits_l2(d))
+        verdict = fill_l2(d, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    tickets_give_back(d->space, &d->key, miss);
+    if (verdict == L2_REFUSED && d->version != 0)
         return NIGH_REFUSED;
     writing_fill_l1(w);
     if (verdict == L2_REFUSED || verdict == L2_CROWDED || w->refused)
@@ -77,8 +55,8 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
 
 static int put_l1_only(struct writing *w)
 {
-    w->ticket = L1_TICKET_NOW; /* the last arrival wins: nothing that came before it counts */
-    w->only_newer = true;      /* where versions can be compared */
+    w->draft.ticket = L1_TICKET_NOW; /* the last arrival wins: nothing that came before it counts */
+    w->only_newer = true;            /* where versions can be compared */
     writing_change_l1_only(w, true);
     return writing_outcome(w);
 }
@@ -93,28 +71,29 @@ static bool is_plain(const struct nigh_space *space, size_t len, const struct ni
 
 static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
+    struct draft *d = &w->draft;
     if (call && call->miss)
         return put_missed(w, call);
-    w->token = coherence_token(w->space->cache->coherence);
-    w->home = coherence_home(w->space->cache->coherence);
-    if (w->value.len > w->space->rules.value_max || !writing_fits_l2(w)) {
+    d->token = coherence_token(d->space->cache->coherence);
+    d->home = coherence_home(d->space->cache->coherence);
+    if (d->bytes.len > d->space->rules.value_max || !draft_fits_l2(d)) {
         int rc = writing_change(w, L2_DELETE, call);
         return rc == 0 ? NIGH_REFUSED : rc;
     }
-    return writing_change(w, w->version != 0 ? L2_SET_NEWER : L2_SET, call);
+    return writing_change(w, d->version != 0 ? L2_SET_NEWER : L2_SET, call);
 }
 
 /* Without Redis nothing in it can be cancelled, and it is too short to pay for that. */
 static int put(struct writing *w, const struct nigh_call *call)
 {
     struct caller caller;
-    if (!w->space->cache->coherence) {
+    if (!w->draft.space->cache->coherence) {
         caller_notice();
         return call && call->miss ? put_missed(w, call) : put_l1_only(w);
     }
     caller_enter(&caller);
     int rc = put_with_l2(w, call);
-    drive_flush(w->space->cache);
+    drive_flush(w->draft.space->cache);
     caller_leave(&caller);
     return rc;
 }
@@ -166,9 +145,9 @@ int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
     rc = writing_init(&w, space, key, key_len, bytes_of("", 0), call);
     if (rc != 0)
         return put_nothing(space, key, key_len, call, rc);
-    w.absent = true;
+    w.draft.absent = true;
     writing_set_lifetimes(&w, call);
-    if (w.soft_ms == 0)
+    if (w.draft.soft_ms == 0)
         rc = put_nothing(space, key, key_len, call, NIGH_REFUSED);
     else
         rc = put(&w, call);

@@ -20,21 +20,21 @@
  * after our commit, then another writer's commit and its script may lie in between, and ours would
  * find its token in the lease and set the older value.
  */
-static bool fence(struct writing *w, uint64_t deadline_ns)
+static bool fence(struct draft *d, uint64_t deadline_ns)
 {
-    struct nigh *cache = w->space->cache;
-    struct l2_key key = cache_l2_key(w->space, w->key.data, w->key.len);
+    struct nigh *cache = d->space->cache;
+    struct l2_key key = cache_l2_key(d->space, d->key.data, d->key.len);
     struct l2_sync sync;
     struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
     uint64_t token = coherence_token(cache->coherence);
-    if (l2_override(cache->l2, &key, token, leases_time_ms(w->space), &op) != 0)
+    if (l2_override(cache->l2, &key, token, leases_time_ms(d->space), &op) != 0)
         return false;
-    w->token = token;
+    d->token = token;
     struct l2_answer *answer = l2_sync_wait(&sync);
     bool fenced = answer->status == 0;
     if (fenced) {
         coherence_note(cache->coherence, answer);
-        w->home = answer->home;
+        d->home = answer->home;
     }
     l2_answer_free(answer);
     return fenced;
@@ -42,11 +42,11 @@ static bool fence(struct writing *w, uint64_t deadline_ns)
 
 /* No change has dropped it, or not yet. What loads of before the commit read they cannot fill: the
  * fence has taken their leases. */
-static void lower_fence(struct writing *w)
+static void lower_fence(struct draft *d)
 {
-    if (w->token)
-        leases_give_back(w->space, &w->key, w->token);
-    w->token = 0;
+    if (d->token)
+        leases_give_back(d->space, &d->key, d->token);
+    d->token = 0;
 }
 
 /* After the commit. Where its schema has no place the value is not stored: no failure. */
@@ -56,7 +56,7 @@ static int tell(struct writing *w, enum l2_change_mode mode, const struct nigh_c
     if (rc == NIGH_REFUSED)
         return 0;
     if (rc != 0)
-        lower_fence(w);
+        lower_fence(&w->draft);
     return rc;
 }
 
@@ -72,14 +72,17 @@ struct commit {
 
 static void free_commit(struct commit *c)
 {
+    struct mem *mem = c->w.draft.space->cache->env.mem;
+    size_t size = sizeof(*c) + c->w.draft.key.len;
     writing_fini(&c->w);
-    mem_free(c->w.space->cache->env.mem, NULL, c, sizeof(*c) + c->w.key.len);
+    mem_free(mem, NULL, c, size);
 }
 
 static void call_writer(struct callback *callback)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
-    c->rc = c->w.space->writer(c->w.space->arg, &c->op);
+    const struct nigh_space *space = c->w.draft.space;
+    c->rc = space->writer(space->arg, &c->op);
 }
 
 /* Invalidates the key of a writer that did not return: it may have committed before it threw, or
@@ -88,7 +91,7 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
     (void)how;
-    if (!callback->left && c->w.space->cache->coherence)
+    if (!callback->left && c->w.draft.space->cache->coherence)
         (void)tell(&c->w, L2_DELETE, NULL);
     else if (!callback->left)
         writing_change_l1_only(&c->w, false);
@@ -99,21 +102,27 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
 static bool commit_left(struct callback *callback)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
-    lower_fence(&c->w);
+    lower_fence(&c->w.draft);
     return true;
 }
 
-static struct commit *make_commit(const struct writing *w, bool deletes)
+/* Errors: NIGH_ENOMEM; as writing_init(). */
+static int make_commit(struct nigh_space *space, struct bytes key, struct bytes value,
+                       const struct nigh_call *call, struct commit **ret)
 {
-    struct nigh *cache = w->space->cache;
-    struct commit *c = mem_alloc(cache->env.mem, NULL, sizeof(*c) + w->key.len);
+    struct mem *mem = space->cache->env.mem;
+    struct commit *c = mem_alloc(mem, NULL, sizeof(*c) + key.len);
     if (!c)
-        return NULL;
-    c->w = *w;
-    c->w.key.data = memcpy(c->key, w->key.data, w->key.len);
+        return NIGH_ENOMEM;
+    memcpy(c->key, key.data, key.len);
+    int rc = writing_init(&c->w, space, c->key, key.len, value, call);
+    if (rc != 0) {
+        mem_free(mem, NULL, c, sizeof(*c) + key.len);
+        return rc;
+    }
     c->callback = (struct callback){
-        .space = w->space,
-        .key = bytes_of(c->key, w->key.len),
+        .space = space,
+        .key = bytes_of(c->key, key.len),
         .what = "writer",
         .run = call_writer,
         .ended = commit_ended,
@@ -122,39 +131,41 @@ static struct commit *make_commit(const struct writing *w, bool deletes)
     c->op = (struct nigh_write_op){
         .size = sizeof(c->op),
         .key = c->key,
-        .key_len = w->key.len,
-        .value = deletes ? NULL : w->value.data,
-        .value_len = w->value.len,
-        .version = w->version,
+        .key_len = key.len,
+        .value = value.data,
+        .value_len = value.len,
+        .version = c->w.draft.version,
     };
-    return c;
+    *ret = c;
+    return 0;
 }
 
-static int commit(struct writing *w)
+static int commit(struct commit *c)
 {
-    struct commit *c = CONTAINER_OF(w, struct commit, w);
     if (!callback_run(&c->callback))
         return NIGH_ECLOSED;
     return c->rc == 0 ? 0 : NIGH_EWRITER;
 }
 
-static int write_through(struct writing *w, bool deletes, const struct nigh_call *call)
+static int write_through(struct commit *c, const struct nigh_call *call)
 {
-    struct nigh *cache = w->space->cache;
-    bool keep = !deletes && w->version != 0 && w->value.len <= w->space->rules.value_max;
-    bool fenced = cache->l2 && fence(w, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
-    int rc = commit(w);
+    struct writing *w = &c->w;
+    struct draft *d = &w->draft;
+    struct nigh *cache = d->space->cache;
+    bool keep = d->bytes.data && d->version != 0 && d->bytes.len <= d->space->rules.value_max;
+    bool fenced = cache->l2 && fence(d, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    int rc = commit(c);
     if (rc == NIGH_ECLOSED)
         return rc;
     if (rc != 0) {
-        lower_fence(w);
+        lower_fence(d);
         return rc;
     }
     if (!cache->coherence) {
         writing_change_l1_only(w, keep);
         return 0;
     }
-    return tell(w, keep && fenced && writing_fits_l2(w) ? L2_SET_TOKEN : L2_DELETE, call);
+    return tell(w, keep && fenced && draft_fits_l2(d) ? L2_SET_TOKEN : L2_DELETE, call);
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
@@ -165,18 +176,13 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
         return rc;
     if (!space->writer || (!value && len > 0))
         return NIGH_EINVAL;
-    struct writing w;
-    rc = writing_init(&w, space, key, key_len, bytes_of(value, len), call);
+    struct commit *c;
+    rc = make_commit(space, bytes_of(key, key_len), bytes_of(value, len), call, &c);
     if (rc != 0)
         return rc;
-    struct commit *c = make_commit(&w, !value);
-    if (!c) {
-        writing_fini(&w);
-        return NIGH_ENOMEM;
-    }
     struct caller caller;
     caller_enter(&caller);
-    rc = write_through(&c->w, !value, call);
+    rc = write_through(c, call);
     drive_flush(space->cache);
     free_commit(c);
     caller_leave(&caller);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A value on its way into the tiers: what a loader answered, what a caller put or wrote, what L2
+ * had.
+ *
+ * Whoever brings it describes it once. All that is stored of it is made from the description: the
+ * entry of L1, the envelope in Redis, and the fill that carries the envelope there.
+ */
+#ifndef NIGH_CACHE_DRAFT_H
+#define NIGH_CACHE_DRAFT_H
+
+#include "cache/cache.h"
+
+/* What is left zero is not known, or not so. */
+struct draft {
+    struct nigh_space *space;
+    struct l1_key key;
+    struct bytes bytes;                 /* not the draft's: they outlive it */
+    bool absent;                        /* "does not exist": no bytes, not stale at its end */
+    uint64_t version;
+
+    const uint8_t *tags;                /* wire hashes, as in an envelope; not the draft's */
+    uint32_t tag_count;
+    const struct l1_entry *confirmed;   /* without tags: has them, but knows only their slots */
+
+    uint32_t soft_ms;
+    uint32_t stale_ms;
+    int64_t born_ns;                    /* when the origin was asked; before the clock: negative */
+    int64_t filled_ns;                  /* from when its lifetimes count; as above */
+    uint32_t cost_us;                   /* of its load */
+
+    uint64_t ticket;                    /* taken before anybody looked (rule 1) ... */
+    struct coherence_position position; /* ... and where Redis' clock was then */
+    uint64_t home;
+    uint64_t token;                     /* of the lease; the envelope's fill id */
+    uint64_t connection;                /* that granted the lease */
+};
+
+/* By what its bringer says, else by the space's rules for a value or an absence (set before), each
+ * spread by a noise of its own. */
+void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
+                         uint64_t soft_noise, uint64_t stale_noise);
+/* It is as of now, and its lifetimes begin. */
+void draft_begin_now(struct draft *d);
+
+/* Slots of its tags: into `own`, or where they lie already (*ret). Returns how many. */
+uint32_t draft_slots(const struct draft *d, uint16_t own[NIGH_TAGS_MAX], const uint16_t **ret);
+/* Whether all its tags are there, not only their slots. */
+bool draft_knows_tags(const struct draft *d);
+/* What L1 stores of it; `slots` is where its tags' may lie. */
+struct l1_value draft_l1_value(const struct draft *d, uint16_t slots[NIGH_TAGS_MAX]);
+/* An entry with one reference. Errors: as l1_entry_create(). */
+int draft_entry(const struct draft *d, struct l1_entry **ret);
+
+/* Whether it is within the space's limit for values, which it is counted against. */
+bool draft_within_limit(const struct draft *d);
+/* Whether Redis may have it, as far as its size goes; counted. */
+bool draft_fits_l2(const struct draft *d);
+/* An envelope in general memory (*ret_size bytes), or NULL. */
+void *draft_envelope(const struct draft *d, size_t *ret_size);
+/* How long Redis keeps it. */
+uint32_t draft_hard_ms(const struct draft *d);
+/* Send the fill under its token. Errors: NIGH_ENOMEM; as l2_fill(). */
+int draft_fill_l2(const struct draft *d, const struct l2_op *op);
+/* Learn from the answer to a fill, and count it. */
+void draft_note_filled(struct nigh_space *space, const struct l2_answer *answer);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tags of a value on its way in, as the wire hashes of their names.
+ */
+#ifndef NIGH_CACHE_TAGS_H
+#define NIGH_CACHE_TAGS_H
+
+#include "base/base.h"
+
+#define TAGS_FEW 4u
+
+/* All zero: none. A copy by value is the list then; only one of the two is given to tags_fini(). */
+struct tags {
+    uint32_t count;
+    uint32_t room;             /* of `many`; 0: they are in `few` */
+    uint8_t *many;             /* 8 B each, little-endian, as an envelope has them */
+    uint8_t few[8 * TAGS_FEW]; /* what most values need, without the allocator */
+};
+
+/* Add one. Errors: NIGH_ETAGS, NIGH_ENOMEM; NIGH_EINVAL for a name that no tag has. */
+int tags_add(struct tags *t, struct mem *mem, const char *tag);
+/* Frees the list, which is empty then. */
+void tags_fini(struct tags *t, struct mem *mem);
+
+static inline const uint8_t *tags_hashes(const struct tags *t)
+{
+    return t->room ? t->many : t->few;
+}
+
+#endif
