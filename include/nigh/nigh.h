@@ -5,16 +5,20 @@
  *
  *     struct nigh *cache;
  *     struct nigh_space *users;
+ *     struct nigh_value value;
  *     nigh_open(&options, &cache);
  *     nigh_space_open(cache, "users", NULL, load_user, NULL, db, &users);
- *     if (nigh_fetch(users, key, key_len, NULL, &value) == NIGH_FRESH) ... nigh_release(&value);
- *     nigh_invalidate(users, key, key_len, NULL);      after the commit
+ *     if (nigh_fetch(users, key, key_len, NULL, &value) >= 0) { // fresh, stale or absent
+ *         use(value.data, value.len);
+ *         nigh_release(&value);
+ *     }
+ *     nigh_invalidate(users, key, key_len, NULL); // after the commit
  *     nigh_close(cache);
  *
  * No call is a cancellation point but nigh_options_print() and nigh_stats_print(), which write with
- * stdio, and none may be made by a thread whose cancellation is
- * asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS): a thread that is cancelled inside one ends after it,
- * at its next cancellation point, or in the loader or writer that the call runs.
+ * stdio, and none may be made by a thread whose cancellation is asynchronous
+ * (PTHREAD_CANCEL_ASYNCHRONOUS): a thread that is cancelled inside one ends after it, at its next
+ * cancellation point, or in the loader or writer that the call runs.
  */
 #ifndef NIGH_NIGH_H
 #define NIGH_NIGH_H

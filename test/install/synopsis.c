@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The examples in the public headers, with what stands around them in a program. See synopsis.sh.
+ */
+#include <nigh/nigh.h>
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition);                        \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static unsigned loads, uses, releases, complaints;
+
+static void complain(void *arg, enum nigh_log_level level, const char *message)
+{
+    (void)arg;
+    if (level <= NIGH_LOG_WARN)
+        complaints++;
+    fprintf(stderr, "%s\n", message);
+}
+
+static int load_user(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    (void)n;
+    loads++;
+    return nigh_fill_value(fills[0], arg, strlen(arg));
+}
+
+static void use(const void *data, size_t len)
+{
+    if (data && len == 3 && memcmp(data, "Ada", 3) == 0)
+        uses++;
+}
+
+/* Whatever a read hands out is released: stale values are what programs forget. */
+static int fetch_stale(struct nigh_space *space, const void *key, size_t key_len,
+                       const struct nigh_call *call, struct nigh_value *ret_value)
+{
+    int rc = nigh_fetch(space, key, key_len, call, ret_value);
+    CHECK(rc == NIGH_FRESH);
+    return NIGH_STALE;
+}
+
+static void count_release(struct nigh_value *value)
+{
+    CHECK(value->data);
+    nigh_release(value);
+    releases++;
+}
+
+#define nigh_fetch fetch_stale
+#define nigh_release count_release
+static void begin(struct nigh_options options, char *db, const char *key, size_t key_len)
+{
+#include "nigh_1.inc"
+}
+#undef nigh_fetch
+#undef nigh_release
+
+/* The loop has no end of its own. */
+static jmp_buf enough;
+static int polls;
+
+static int poll_thrice(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    CHECK(fds->fd >= 0 && timeout_ms >= 0 && timeout_ms <= 1000);
+    if (++polls == 3)
+        longjmp(enough, 1);
+    return poll(fds, n, timeout_ms < 10 ? timeout_ms : 10);
+}
+
+#define poll poll_thrice
+static void tick(struct nigh *cache)
+{
+#include "cache_1.inc"
+}
+#undef poll
+
+int main(void)
+{
+    struct nigh_options options = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    char db[] = "Ada";
+    options.log = complain;
+    begin(options, db, "user:1", 6);
+    CHECK(loads == 1 && uses == 1 && releases == 1);
+
+    options.threads = NIGH_THREADS_NONE;
+    CHECK(nigh_open(&options, &cache) == 0);
+    if (setjmp(enough) == 0)
+        tick(cache);
+    CHECK(polls == 3);
+    nigh_close(cache);
+    CHECK(complaints == 0);
+}
