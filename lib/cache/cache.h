@@ -4,7 +4,7 @@
  *
  *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
  *   read      get, fetch, the hit                           value     what was handed out
- *   freshness may this be called fresh (pure)               load      the miss: steps a flight
+ *   freshness may this be called fresh                      load      the miss: steps a flight
  *   fill      the loader's side of a load                   leases    extended, given back
  *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads

@@ -37,7 +37,7 @@ struct drive {
     int call;                          /* (c) eventfd: readable while nigh_tick() has to come */
     int fd;                            /* (c) epoll of the sockets and `call`: nigh_tick_fd() */
 
-    pthread_mutex_t lock;              /* leaf: held for a few stores and wakes */
+    pthread_mutex_t lock;              /* for stores and wakes; workers lock under it */
     bool taken;                        /* (l) somebody drives */
     const _Atomic uint32_t *asleep_on; /* (l) the driver sleeps, until this changes; NULL: not */
     struct drive_sleeper *first;       /* (l) in the order of their coming */

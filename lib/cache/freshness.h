@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * May this entry be called fresh? A pure function of the entry, the time, the floors and trust.
+ * Says whether an entry may be called fresh, from the entry, the time, the floors and trust; and
+ * marks when a doubt began.
  */
 #ifndef NIGH_CACHE_FRESHNESS_H
 #define NIGH_CACHE_FRESHNESS_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * What other nodes said, put into L1 and the flights.
+ * Puts what other nodes said into L1 and the flights.
  *
- * Called under coherence's apply lock by the listener, the keeper (beats) and writers: no loader,
- * no request, no wait, no allocation here.
+ * The listener, the keeper (beats) and writers call it: apply_group() and apply_key() under
+ * coherence's apply lock, the others under none. No loader, no request, no wait, no allocation.
  */
 #include "cache/sink.h"
 

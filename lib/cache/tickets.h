@@ -22,7 +22,7 @@ struct ticket;
 
 /* Keys: (l) lock  (a) atomic, relaxed: who looks for his own has counted it himself */
 struct tickets {
-    pthread_mutex_t lock;                   /* leaf lock */
+    pthread_mutex_t lock;                   /* a leaf */
     _Atomic uint32_t count;                 /* (a) */
     uint64_t look_at_ns;                    /* (l) when the keeper looks through them next */
     struct ticket *chains[TICKETS_CHAINS];  /* (l) by the key's hash, newest first */

@@ -26,7 +26,7 @@ struct worker_job {
 /* Keys: (c) constant after start  (l) lock */
 struct workers {
     struct env *env;               /* (c) */
-    pthread_mutex_t lock;          /* leaf lock */
+    pthread_mutex_t lock;          /* a leaf */
     pthread_cond_t wanted;         /* (l) work or stop */
     struct flight *flight_head;    /* (l) */
     struct flight *flight_tail;    /* (l) */

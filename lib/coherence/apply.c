@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Applying what nodes said, in the order in which Redis executed it (rules 2, 7, 8).
 //
-// A says up to where this node has applied everything; it moves in steps of one, whether a step
-// comes by the channel, by the log of a beat, or by the local step of a change of this node that
-// happens to be the next. What arrives again is dropped by A; what arrives early is not applied but
-// makes a beat fetch what is missing, for nothing may be vouched for with a hole below it.
+// `applied` says up to where this node has applied everything; it moves in steps of one, whether a
+// step comes by the channel, by the log of a beat, or by the local step of a change of this node
+// that happens to be the next. What arrives again is not above it, and dropped; what arrives early
+// is not applied but makes a beat fetch what is missing, for nothing may be vouched for with a hole
+// below it.
 //
 // The changes are a chain: each frame has a nonce and names that of the one before it. Where a
 // frame or an answer says another nonce of a position than is known here, it tells another history:
 // an older copy of the data was loaded in place, and has grown again. Nothing that was stamped
 // before can be trusted then (rule 16). What is compared: the predecessor of what is applied next;
 // each entry of a beat that has come by the channel meanwhile, for that may have been the old
-// history's; and K, for a change of ours may have been accepted ahead of A.
+// history's; and what is known, for a change of ours may have been accepted ahead of `applied`.
 //
 // Own changes do their local step when the answer comes, out of order with what others did. That is
 // sound: group positions and floors only rise, so early is as good as in time. Their frame is then
@@ -30,8 +31,9 @@ static void raise_position(_Atomic uint64_t *position, uint64_t sequence)
 }
 
 /*
- * G, then F. The other way round a reader could take a ticket above F, get the old value from L2,
- * judge it by the old G as fresh and store it: it would be above every floor.
+ * Raises the group's position in Redis' order, then its floor here. The other way round a reader
+ * could take a ticket above the floor, get the old value from L2, judge it by the old position as
+ * fresh and store it: it would be above every floor.
  */
 static void apply_group_locked(struct coherence *c, const struct coherence_item *item,
                                uint64_t sequence)

@@ -14,7 +14,7 @@
 // script, which is some time after the sending and any time before the answer is looked at.
 //
 // Why a resync starts from no clock: its answer replaces the groups. Were a clock followed while it
-// is on its way, a change of ours could be accepted and noted in G, and then be overwritten by the
+// is on its way, a change of ours could be accepted and noted there, and then be overwritten by the
 // answer, which is older. Without a clock that change moves the epoch and the answer is discarded.
 
 #include <inttypes.h>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Changing the truth: one script in Redis, then the local step before the call returns (rule 6).
 //
-//   accepted, our clock      G, F, A and K if it is the next, the call is finished
-//   accepted, another clock  follow none, F; then wait for a beat that is younger than the change
+//   accepted, our clock      positions, floors; applied, if it is the next; the call is finished
+//   accepted, another clock  follow none, floors; then wait for a beat younger than the change
 //   refused (newer there)    the same: what is older than the refused value is older than the truth
 //   moved                    nothing yet: Redis lists other schemas than keys were named by; again
 //   outlived                 a later answer shows another clock: its server was left; as the next
-//   anything else            queue, then F: L2 is not believed for what is queued, and that must
-//                            hold before a reader can take a ticket above F (as G before F)
+//   anything else            queue, then floors: L2 is not believed for what is queued, and that
+//                            must hold before a reader can take a ticket above the floor (as a
+//                            group's position before its floor)
 //
 // A call whose outcome is unknown is not finished: should its frame come after all, it is applied
 // like another node's, at its position, which the local step did not know.
@@ -169,8 +170,8 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
             recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
 }
 
-/* Accepted under the clock that is followed. If it is the next after A, the one before it must be
- * what is at A, and at its own position nothing else may have been seen: else the history is
+/* Accepted under the clock that is followed. If it is the next one, the change before it must
+ * be the last applied, and at its own position nothing else may have been seen: else the history is
  * another. (It will be told again: see note_recent_locked().) */
 static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
 {

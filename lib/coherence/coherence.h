@@ -3,16 +3,17 @@
  * Level 3: what the nodes tell each other. Knows the wire and Redis' clock, not L1: what it learns
  * goes into a sink that the cache fills in.
  *
- * README.md beside this file is the protocol. State, under the apply lock: C identity of the Redis
- * clock this node follows (0: none), A last sequence applied, K highest sequence known to have
- * executed, G[slot] {hard, soft} global positions of the last bumps applied. `trusted_until` is one
- * atomic word that each hit reads.
+ * README.md beside this file is the protocol. State, under the apply lock: the identity of the
+ * clock in Redis that this node follows (0: none), the last sequence `applied`, the highest `known`
+ * to have been executed, and per slot of `groups` {hard, soft}, the positions in Redis' order of
+ * the last bumps applied. `trusted_until` is one atomic word that each hit reads.
  *
- *   push   frame from the listener: C equal and seq = A + 1 -> apply; seq <= A -> drop; else a beat
- *   beat   each beat_ms and on demand, on the data connection: dense and same C -> apply the log
- *          entries; otherwise resync. Then trusted_until = max(it, time of the SEND + trust)
- *   apply  in seq order: group: G, then the sink raises F. Key: the sink raises F, then removes.
- *          Then A, K
+ *   push   frame from the listener, of the clock followed: the next after `applied` -> apply; at or
+ *          below it -> drop; anything else -> a beat
+ *   beat   each beat_ms and on demand, on the data connection: the same clock and no hole -> apply
+ *          the log entries; otherwise resync. Then trusted_until = max(it, time of SEND + trust)
+ *   apply  in order. A group: its position, then the sink raises its floor. A key: the sink raises
+ *          its floor, then removes. Then `applied` and `known`
  *   own    frames of this node are skipped only if the issuing call has done its local step
  *   queue  invalidations that Redis has not accepted: applied here, retried, and while queued L2 is
  *          treated as empty for what they cover
@@ -85,7 +86,8 @@ void coherence_set_poke(struct coherence *c, void (*poke)(void *arg), void *arg)
  * (pair(coherence.trust)): who sees it extended sees the floors of what was applied before. */
 const _Atomic uint64_t *coherence_trusted_until(const struct coherence *c);
 
-/* The ticket's s = (C, K). C is 0 when no clock is followed. */
+/* Where a read or write began in the order of Redis: what goes into the stamp of its value in L2
+ * (rule 1). Identity 0: no clock is followed. */
 struct coherence_position {
     uint64_t identity;
     uint64_t sequence;
@@ -109,7 +111,7 @@ enum coherence_verdict {
 enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
                                        struct bytes space, uint64_t home);
 
-/* Learn from the clock in a script's answer: K, or a foreign C (rule 8). */
+/* Learn from the clock in a script's answer: more is known, or the clock is another (rule 8). */
 void coherence_note(struct coherence *c, const struct l2_answer *answer);
 
 /* Whether a queued invalidation covers the key (or a tag of `tags`, its space, all): L2 is then
@@ -157,7 +159,7 @@ struct coherence_change {
 };
 
 /**
- * Change the truth: one script in Redis, then floors here (G, then F), before returning.
+ * Change the truth: one script in Redis, then positions and floors here, before returning.
  *
  * @param ret_position   may be NULL; where the change stands, when accepted
  *
@@ -184,8 +186,8 @@ uint64_t coherence_token(struct coherence *c);
 
 struct coherence_gauges {
     uint64_t identity;
-    uint64_t applied;      /* A */
-    uint64_t known;        /* K */
+    uint64_t applied;      /* all up to here */
+    uint64_t known;        /* the highest that was executed */
     bool trusted;
     bool listening;
     uint32_t queued;

@@ -8,7 +8,7 @@
 // same even epoch before and after has read one clock's values; any other follows no clock.
 //
 // Why forgetting raises soft `all` after the epoch: who takes a ticket above that floor judges what
-// it reads from L2 by an epoch at least as new, that is, as stale (rule 2: G, then F).
+// it reads from L2 by an epoch at least as new, that is, as stale (rule 2).
 //
 // Why a clock is not always followed as it is: met.h, and rule 16 of README.md.
 

@@ -58,7 +58,7 @@ struct coherence_call {
     uint64_t floor;     /* (l) which raised this, of its last key */
 };
 
-/* G: where the last bump of a group that was applied here stands. Keys: (e) */
+/* Where the last bump of a group that was applied here stands in Redis' order. Keys: (e) */
 struct coherence_group {
     _Atomic uint64_t hard;
     _Atomic uint64_t soft;
@@ -77,8 +77,8 @@ struct coherence_beat {
     bool resync;          /* (k) what is outstanding is a resync */
     bool resync_next;     /* (k) the trail is lost: the next request is one */
     uint64_t epoch;       /* (k) when it was sent */
-    uint64_t after_seq;   /* (k) A when it was sent */
-    struct coherence_point known; /* (k) K then: what the answer must go on from */
+    uint64_t after_seq;   /* (k) `applied` when it was sent */
+    struct coherence_point known; /* (k) what was known then: the answer must go on from it */
     uint64_t large_ns;    /* (k) since when beats find a large frame not yet heard; or 0 */
     _Atomic bool old_told; /* (a) of changes by nodes of wire version 1: this one, and the log */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
@@ -140,14 +140,14 @@ struct coherence {
 
     pthread_mutex_t apply_lock;
     _Atomic uint64_t epoch;         /* (l) odd: no clock is followed */
-    _Atomic uint64_t identity;      /* (e) C */
-    _Atomic uint64_t home;          /* (e) hash of the replid of C */
-    _Atomic uint64_t known;         /* (e) K */
-    struct coherence_group *groups; /* (e) G */
-    uint64_t applied;               /* (l) A */
-    uint64_t *nonces;               /* (l) of the changes up to A, direct-mapped by position */
+    _Atomic uint64_t identity;      /* (e) of the clock followed; 0: none */
+    _Atomic uint64_t home;          /* (e) hash of its server's replid */
+    _Atomic uint64_t known;         /* (e) highest position that was executed */
+    struct coherence_group *groups; /* (e) positions of their last bumps */
+    uint64_t applied;               /* (l) position up to which all changes are applied */
+    uint64_t *nonces;               /* (l) of the last applied, direct-mapped by position */
     uint64_t nonces_from;           /* (l) they are known from here on */
-    uint64_t known_nonce;           /* (l) of the change at K */
+    uint64_t known_nonce;           /* (l) of the change at `known` */
     uint64_t clk_id;                /* (l) of the clock last followed; 0: none */
     uint8_t replid[L2_REPLID_BYTES]; /* (l) of its server */
     uint64_t renew;                 /* (l) id of a clock that may not be followed as it is, or 0 */
@@ -204,7 +204,7 @@ bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
 bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
-/* `known`: K of the clock last followed, when it was asked. Whether what a resync shows may be
+/* `known`: of the clock last followed, when it was asked. Whether what a resync shows may be
  * followed as it is; else it is renewed first (rule 16). */
 bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
                                  const struct coherence_point *known) REQUIRES(apply_lock);
@@ -216,21 +216,22 @@ void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
 
 /* ---- apply.c ---- */
 
-/* Rule 2 for one item: G, then the sink's floor. Sequence 0: its position is unknown. Returns the
- * floor of a key. */
+/* Applies rule 2 to one item: a group's position, then the sink's floor. Sequence 0: its position
+ * is unknown. Returns the floor of a key. */
 uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
                                  uint64_t sequence) REQUIRES(apply_lock);
-/* A and K, after the items of `sequence`. */
+/* Moves `applied` and `known`, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(apply_lock);
-/* Whether what was executed at a position can be what is known to have been, up to A (rule 16). */
+/* Whether what was executed at a position can be what is known to have been, up to
+ * `applied` (rule 16). */
 bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(apply_lock);
 /* The clock of an answer that was asked for when `known` had been executed: whether it does not
  * stand before that, and nowhere with another change than the one known here. */
 bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
                               const struct coherence_point *known) REQUIRES(apply_lock);
-/* Whether the change after A says of the one at A what is known here (rule 16). */
+/* Whether the change after the last applied says of that one what is known here (rule 16). */
 bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous) REQUIRES(apply_lock);
 /* The floor that the frame of a call of ours has raised before its local step; 0: none. */
 uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call) REQUIRES(apply_lock);
@@ -244,7 +245,7 @@ enum coherence_trail {
     COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
     COHERENCE_TRAIL_REWOUND, /* what was applied or accepted here is not in its history */
 };
-/* The log entries of a beat. `known`: K when it was sent, so that its answer must show it. */
+/* Applies the log entries of a beat. `known`: when it was sent, so its answer must show that. */
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
                                                 const struct coherence_point *known)
     REQUIRES(apply_lock);

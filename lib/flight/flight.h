@@ -73,8 +73,8 @@ struct flight_table;
 
 struct flight_host {
     /* Queue the (HELD) flight for a worker, which calls flight_run(). Any thread; must not block or
-     * step it here. Carries one reference. NIGH_ECLOSED etc. never: a queue that cannot grow is
-     * intrusive (f->run_next is the host's while queued). */
+     * step it here. Carries one reference. It cannot fail: the queue is intrusive (f->run_next is
+     * the host's while queued). */
     void (*run)(void *arg, struct flight *f);
     /* Handle `events` in f->state; may step through several states. HELD by the caller. */
     void (*step)(void *arg, struct flight *f, uint32_t events);

@@ -8,10 +8,10 @@
  * The one rule: every entry carries the stamp at which its load began; an invalidation
  * raises a floor. `now` counts invalidations applied by this node; a ticket is its value.
  *
- *   ticket  t = l1_ticket()            before looking anywhere
- *   store   iff t >= every hard and soft floor over the value (key's slot, groups, space, all)
- *   key     F(key) = ++now, THEN remove the entry under the shard lock
- *   group   F(slot) = ++now, nothing else: entries below are gone by judgement
+ *   ticket  ticket = l1_ticket()       before looking anywhere
+ *   store   iff ticket >= every hard and soft floor over the value (key, groups, space, all)
+ *   key     its floor = ++now, THEN remove the entry under the shard lock
+ *   group   its floor = ++now, nothing else: entries below are gone by judgement
  *
  * Why no older value survives: a storer checks the floors under the shard lock. If its section
  * comes first, the remover (which takes the lock after raising) finds the entry; if it comes
@@ -21,8 +21,8 @@
  * Memory: one byte count for the whole l1 (room.h): tables, entries, entries retired but not yet
  * freed (limbo), pinned, and unpublished (created, not stored). It never exceeds the cap.
  *
- * Lock order: reclaim lock, expire lock -> shard lock -> (leaf) the shrink's and the shadows' lock.
- * Floors and pins have none.
+ * Lock order: reclaim lock, expire lock -> shard lock -> shrink lock, shadows lock -> the arena's
+ * (base/slab.h). Floors have none; pins one, for who counts them, and nothing is taken under it.
  */
 #ifndef NIGH_L1_L1_H
 #define NIGH_L1_L1_H

@@ -96,10 +96,10 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
 /* Unlink one that has to go: when limbo is full it is set aside (reclaim.h). */
 void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
-/* The same for the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
+/* Removes the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
 
-/* The same, up to `most` victims, whatever limbo holds: for a cap that comes down. */
+/* Removes up to `most` victims, whatever limbo holds: for a cap that comes down. */
 uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
 
 /* Charged for tables and arrays. */

@@ -87,7 +87,7 @@ struct l2 {
     bool threaded;                        /* (c) */
 
     pthread_mutex_t sync_lock; /* leaf: see sync.c */
-    pthread_mutex_t lock;      /* leaf: held for a few stores */
+    pthread_mutex_t lock;      /* for a few stores, wakes, and the up hook (its own lock) */
     struct request_list queue; /* (q) */
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */

@@ -3,7 +3,7 @@
 // payload:
 //
 //      0  "NIGH"             4  u8 format (2)      5  u8 flags          6  u16 groups
-//      8  u64 home          16  u64 stamp: C      24  u64 stamp: seq   32  u64 fill id
+//      8  u64 home          16  u64 stamp: clock  24  u64 stamp: seq   32  u64 fill id
 //     40  u64 user version  48  u64 server time at fill, ms
 //     56  u32 soft ms       60  u32 stale ms      64  u32 keep ms      68  u32 load cost us
 //     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  u64 name
