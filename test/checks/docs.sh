@@ -178,6 +178,32 @@ while IFS='|' read -r kind file what; do
     failed=1
 done <"$work/cited"
 
+# What would notice: a row for each rule; all mutants of the simulation, under their rule, and of
+# the model; tests that are there.
+sed -n '/^## What would notice/,/^## /s/^| *\([0-9]*\) *| *\(.*\) *|$/\1|\2/p' $protocol \
+    >"$work/rows"
+column() { # number: "rule word" for each word of a column
+    awk -F ' *[|] *' -v n="$1" '{ gsub(/[`,]/, " ", $n); split($n, w, " ")
+        for (i = 1; i in w; i++) if (w[i] != "-") print $1, w[i] }' "$work/rows" | sort
+}
+if [ -f test/sim/mutants.txt ]; then
+    cut -d'|' -f1 "$work/rows" >"$work/one"
+    sed -n 's/^### Rule \([0-9]*\):.*/\1/p' $protocol | diff "$work/one" - || failed=1
+    column 2 >"$work/one"
+    sed -n 's/^rule \([0-9]* [^ ]*\).*/\1/p' test/sim/mutants.txt | sort | diff "$work/one" - ||
+        { echo "$protocol: its mutants (<) are not those of test/sim/mutants.txt (>)"; failed=1; }
+    column 3 | cut -d' ' -f2 | sort >"$work/one"
+    sed -n '/^configurations()/,/^END/s/^[a-z0-9]*:[^:]*: *//p' test/model/run.sh |
+        tr ' ' '\n' | grep -E '^[0-9]{2,}$' | sort | diff "$work/one" - ||
+        { echo "$protocol: its mutants (<) are not those of test/model/run.sh (>)"; failed=1; }
+fi
+grep -oE '`[0-9a-z_]+: [a-z0-9_]+`' "$work/rows" | tr -d '`:' | sort -u >"$work/tests"
+while read -r file name; do
+    cat test/*/"$file.c" 2>/dev/null | grep -qF "TEST($name)" && continue
+    echo "$protocol: there is no TEST($name) in $file.c"
+    failed=1
+done <"$work/tests"
+
 # The table, row by row and word by word, against what the library prints.
 options() {
     cat >"$work/options.c" <<'END'

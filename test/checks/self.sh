@@ -90,6 +90,8 @@ offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 3: c\n## Words\n'
 offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n'
 offence docs lib/coherence/README.md \
     '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n## Words\ngone()\n'
+offence docs lib/coherence/README.md '### Rule 1: a\n### Rule 2: b\n### Rule 3: c\n## Words\n
+## What would notice\n| 1 | - | - | `10stats_gone: no_such_test` |\n'
 offence docs lib/l2/cites.h '/* (rule 4) */\n'
 offence docs lib/l2/cites.h '/* as rule\n * 4 says */\n'
 offence docs lib/l2/cites.h '/* rules 1 and 4 */\n'
