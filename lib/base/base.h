@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/park.h"
+#include "base/pool.h"
 #include "base/random.h"
 #include "base/rcu.h"
 #include "base/thread.h"

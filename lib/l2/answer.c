@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#include "l2/client.h"
 #include "l2/conn.h"
 #include "l2/script.h"
 
@@ -24,22 +23,15 @@ enum {
 
 _Static_assert(L2_REPLID_BYTES == REPLID_BYTES, "one number in two headers");
 
-struct answer *answer_create(struct mem *mem)
+void answer_init(struct answer *answer, struct mem *mem)
 {
-    struct answer *a = mem_alloc_zero(mem, sizeof(*a));
-    if (a)
-        a->mem = mem;
-    return a;
+    *answer = (struct answer){.mem = mem};
 }
 
-void l2_answer_free(struct l2_answer *answer)
+void answer_fini(struct answer *answer)
 {
-    if (!answer || sync_is_late(answer))
-        return;
-    struct answer *a = CONTAINER_OF(answer, struct answer, public);
-    reply_free(a->reply);
-    mem_free(a->mem, NULL, a->public.entries, a->entries_size);
-    mem_free(a->mem, NULL, a, sizeof(*a));
+    reply_free(answer->reply);
+    mem_free(answer->mem, NULL, answer->public.entries, answer->entries_size);
 }
 
 int answer_decode_get(struct answer *answer, const struct reply *reply)

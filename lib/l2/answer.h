@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers: what `done` is given, made before the request is queued so that no failure of memory can
- * lose a callback, and the decoding of replies into them.
+ * Answers: what `done` is given, and the decoding of replies into them. An answer lies in the block
+ * of its request, which is there before it is queued: no failure of memory can lose a callback.
  */
 #ifndef NIGH_L2_ANSWER_H
 #define NIGH_L2_ANSWER_H
@@ -16,7 +16,9 @@ struct answer {
     size_t entries_size;
 };
 
-struct answer *answer_create(struct mem *mem);
+void answer_init(struct answer *answer, struct mem *mem);
+/* Frees what it holds. */
+void answer_fini(struct answer *answer);
 
 /*
  * Take a reply that is no error into the answer. The reply stays with the caller, who hangs it into

@@ -17,7 +17,7 @@ int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
         .kind = SUBMIT_BEAT,
     };
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_BEAT, 4, 8, 8 + 4 * COMMAND_NUMBER_BYTES))
+    if (script_begin(l2, &c, SCRIPT_BEAT, 4))
         return NIGH_ENOMEM;
     command_bytes(&c, l2->keys.log);
     command_bytes(&c, l2->keys.nil);
@@ -44,7 +44,7 @@ int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op 
         .kind = SUBMIT_BEAT,
     };
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_RESYNC, 4, 7, 3 * 8 + 2 * COMMAND_NUMBER_BYTES))
+    if (script_begin(l2, &c, SCRIPT_RESYNC, 4))
         return NIGH_ENOMEM;
     command_bytes(&c, l2->keys.log);
     command_bytes(&c, l2->keys.nil);

@@ -5,31 +5,11 @@
 #include "l2/client.h"
 
 #define CHANGE_FIXED_KEYS 2u /* beside the clock */
-#define CHANGE_FIXED_ARGS 12u /* beside the number */
-#define CHANGE_KEY_ARGS 6u
 
 /* Names of one key in the order of one wire version: its lease, and a value in each schema. */
 static uint32_t names_of(const struct l2_change_key *k)
 {
     return 1 + 1 + k->schema_count;
-}
-
-static size_t names_scratch(const struct l2 *l2, const struct l2_change_key *k)
-{
-    size_t bytes = keys_scratch(&l2->keys, &k->key, 0) +
-                   keys_scratch(&l2->keys, &k->key, k->key.schema.len);
-    for (uint32_t i = 0; i < k->schema_count; i++)
-        bytes += keys_scratch(&l2->keys, &k->key, k->schemas[i].len);
-    return bytes;
-}
-
-static size_t scratch_bytes(const struct l2 *l2, const struct l2_change *change)
-{
-    size_t bytes = 3 * 8 + (3 + change->group_count) * COMMAND_NUMBER_BYTES;
-    for (uint32_t i = 0; i < change->key_count; i++)
-        bytes += names_scratch(l2, &change->keys[i]) * (change->old_nodes ? 2 : 1) + 2 * 8 +
-                 3 * COMMAND_NUMBER_BYTES;
-    return bytes;
 }
 
 static void add_names(const struct key_names *names, struct command *c,
@@ -106,9 +86,7 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
     };
     struct command c;
     uint32_t keys = CHANGE_FIXED_KEYS + count_keys(change);
-    uint32_t args =
-        CHANGE_FIXED_ARGS + CHANGE_KEY_ARGS * change->key_count + change->group_count;
-    if (script_begin(l2, &c, SCRIPT_CHANGE, keys, args, scratch_bytes(l2, change)))
+    if (script_begin(l2, &c, SCRIPT_CHANGE, keys))
         return NIGH_ENOMEM;
     add_keys(l2, &c, change);
     script_args(&c);

@@ -108,25 +108,6 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
         ch->config.down(ch->config.arg);
 }
 
-static int append(struct l2_channel *ch, const char *verb, struct bytes arg, struct bytes more)
-{
-    struct command c;
-    char *wire;
-    size_t len;
-    if (command_init(&c, env_of(ch)->mem, 3, 0))
-        return NIGH_ENOMEM;
-    command_text(&c, verb);
-    if (arg.data)
-        command_bytes(&c, arg);
-    if (more.data)
-        command_bytes(&c, more);
-    if (command_finish(&c, &wire, &len))
-        return NIGH_ENOMEM;
-    int failed = conn_append(&ch->conn, wire, len);
-    command_wire_free(wire);
-    return failed;
-}
-
 /* When a connection has to go that was sent a PING and is silent still. It has had its time to
  * answer, also where we were stopped before we asked. */
 static uint64_t dead_ns(const struct l2_channel *ch)
@@ -175,7 +156,7 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
 static int attend(struct l2_channel *ch, uint64_t now_ns)
 {
     const struct keys *keys = &ch->config.l2->keys;
-    struct bytes none = bytes_of(NULL, 0);
+    const struct bytes ping = bytes_of("PING", 4);
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
         return l2_is_gone(ch->config.l2) ? 0 : attend_closed(ch, now_ns);
@@ -183,14 +164,16 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
         return NIGH_EOFFLINE;
     if (c->state == CONN_UP && !ch->subscribing) {
         ch->subscribing = true;
-        return append(ch, "SUBSCRIBE", keys->now.channel, keys->old.channel);
+        const struct bytes args[] = {bytes_of("SUBSCRIBE", 9), keys->now.channel,
+                                     keys->old.channel};
+        return conn_command(c, args, 3);
     }
     if (now_ns < next_event_ns(ch) || is_pinged(ch))
         return 0;
     if (!ch->subscribed)
         return fail_silent(ch);
     ch->pinged_ns = now_ns;
-    return append(ch, "PING", none, none);
+    return conn_command(c, &ping, 1);
 }
 
 /* ---- messages ---- */

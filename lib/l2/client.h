@@ -25,32 +25,8 @@
 #include "l2/keys.h"
 #include "l2/l2.h"
 #include "l2/outage.h"
+#include "l2/request.h"
 #include "l2/script.h"
-
-/* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock. */
-struct request {
-    struct request *next;        /* of its list */
-    struct answer *answer;       /* (i) NULL: given away */
-    l2_done_fn done;             /* (c) NULL: somebody waits, or waited */
-    void *arg;                   /* (c) */
-    struct l2_sync *sync;        /* (s) who waits; NULL: nobody, or no longer */
-    answer_decode_fn decode;     /* (c) */
-    const struct script *script; /* (c) NULL: a plain command */
-    char *wire;                  /* (i) NULL: written and not needed again */
-    size_t wire_len;             /* (c) */
-    uint64_t sent_ns;            /* (i) */
-    uint64_t excused_ns;         /* (i) of the pipeline, when it was sent: see "evidence" there */
-    uint64_t deadline_ns;        /* (c) */
-    bool patient;                /* (c) not given up while bytes move */
-    uint64_t number;             /* (c) that its answer begins with, if it is a script */
-    bool judged;                 /* (i) the breaker has its verdict, or will have none */
-};
-
-struct request_list {
-    struct request *head;
-    struct request **tail;
-    uint32_t count;
-};
 
 /*
  * How long a request of so many bytes may be on its way, and then at work, through no fault of the
@@ -65,11 +41,6 @@ static inline uint64_t way_ns(uint64_t bytes)
     return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
 }
 
-static inline void request_list_init(struct request_list *l)
-{
-    *l = (struct request_list){.tail = &l->head};
-}
-
 /*
  * Keys: (c) constant after open   (q) `lock`   (i) I/O thread, which is whoever holds `stepping`
  *       (a) atomic, relaxed unless a pair is named
@@ -80,6 +51,7 @@ struct l2 {
     struct uri uri;                       /* (c) */
     struct conn_config conn_config;       /* (c) */
     struct keys keys;                     /* (c) */
+    struct pool *pool;                    /* (c) of requests */
     uint32_t group_slots;                 /* (c) */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
     int poll_fd;                          /* (c) without own threads: see l2_poll_fd(); else -1 */
@@ -135,8 +107,10 @@ struct l2 {
  */
 enum submit_kind { SUBMIT_READ, SUBMIT_UPDATE, SUBMIT_BEAT };
 
-/* Build and queue a request. `connection`: 0 or the only one it may be sent on. Takes the command.
- * 0, or < 0 and `done` is never called. */
+/* Begin a request whose command is to be written next. 0 or NIGH_ENOMEM. */
+int pipeline_begin(struct l2 *l2, struct command *command);
+/* Queue it. `connection`: 0 or the only one it may be sent on. Takes the command, whether or not
+ * there was memory for all of it. 0, or < 0 and `done` is never called. */
 struct submit {
     const struct l2_op *op;
     answer_decode_fn decode;
@@ -197,14 +171,13 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 /* ---- shared by the operations ---- */
 
 /*
- * Begin EVALSHA with the clock and `keys` names, then the call's number and `args` arguments:
+ * Begin EVALSHA with the clock and `keys` names, then the call's number and the arguments:
  *
  *     script_begin(), the names, script_args(), the arguments
  *
  * 0 or NIGH_ENOMEM.
  */
-int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
-                 size_t scratch_bytes);
+int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys);
 void script_args(struct command *c);
 
 #endif

@@ -1,41 +1,93 @@
 // SPDX-License-Identifier: MIT
-// Commands for the wire, formatted by hiredis from arguments that lie in one allocation.
+// Commands for the wire. In RESP a command is an array of strings, each behind its length:
+//
+//     *2 CRLF  $3 CRLF GET CRLF  $7 CRLF <the key> CRLF
+//
+// Written here, not by hiredis: its redisFormatCommandArgv() wants a table of arguments that lie
+// somewhere and makes another copy of them in memory from malloc(), which took a fifth of a
+// request. What is written is the same to the byte (a test compares). How many arguments there are
+// is known last, so there is room for the head before them, which is filled from its end.
 
 #include "l2/command.h"
 
-#include <hiredis/hiredis.h>
-#include <stdio.h>
-
 #include <nigh/error.h>
 
-#define COMMAND_MAX_BYTES (1u << 30) /* Redis itself takes no string above 512 MiB */
+#define COMMAND_MAX_BYTES ((size_t)1 << 30) /* Redis itself takes no string above 512 MiB */
+#define DIGITS_MAX 20u                      /* of a u64 */
+#define HEAD_BYTES 16u                      /* "*4294967295\r\n", so that what follows is aligned */
+#define GROW_BYTES 4096u
 
-int command_init(struct command *c, struct mem *mem, uint32_t args_max, size_t scratch_bytes)
+void command_init(struct command *c, struct mem *mem, void *room, size_t size)
 {
-    size_t table = args_max * (sizeof(char *) + sizeof(size_t));
-    size_t size = table + scratch_bytes;
-    char *block = mem_alloc(mem, NULL, size);
-    if (!block)
-        return NIGH_ENOMEM;
-    *c = (struct command){
-        .mem = mem,
-        .block = block,
-        .block_size = size,
-        .argv = (const char **)(void *)block,
-        .lens = (size_t *)(void *)(block + args_max * sizeof(char *)),
-        .max = args_max,
-        .scratch = block + table,
-        .scratch_left = scratch_bytes,
-    };
-    return 0;
+    NIGH_CHECK(size >= HEAD_BYTES);
+    *c = (struct command){.mem = mem, .buffer = room, .size = size, .len = HEAD_BYTES};
+}
+
+static void free_block(struct command *c)
+{
+    if (c->block_size)
+        mem_free(c->mem, NULL, c->buffer, c->block_size);
+    c->block_size = 0;
+}
+
+/* Room for `more` bytes: a large argument gets what it takes, many small ones a half more. */
+static NIGH_OUTLINED void grow(struct command *c, size_t more)
+{
+    size_t size = c->len + more + (more > c->len ? 0 : c->len / 2) + GROW_BYTES;
+    bool allowed = more < COMMAND_MAX_BYTES && c->len + more < COMMAND_MAX_BYTES;
+    char *grown = allowed ? mem_alloc(c->mem, NULL, size) : NULL;
+    if (!grown) {
+        c->no_memory = true;
+        return;
+    }
+    memcpy(grown, c->buffer, c->len);
+    free_block(c);
+    c->buffer = grown;
+    c->size = c->block_size = size;
+}
+
+/* Writes the digits so that they end before `end`; returns where they begin. */
+static char *digits_before(char *end, uint64_t v)
+{
+    do {
+        *--end = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    return end;
+}
+
+static char *put_crlf(char *at)
+{
+    memcpy(at, "\r\n", 2);
+    return at + 2;
+}
+
+/* Begins an argument of `len` bytes; returns where they go, NULL: there is no memory for them. */
+static char *begin(struct command *c, size_t len)
+{
+    char digits[DIGITS_MAX];
+    size_t most = 1 + DIGITS_MAX + 2 + 2;
+    if (NIGH_UNLIKELY(len > c->size - c->len || most > c->size - c->len - len))
+        grow(c, len + most);
+    if (c->no_memory)
+        return NULL;
+    const char *first = digits_before(digits + sizeof(digits), len);
+    size_t count = (size_t)(digits + sizeof(digits) - first);
+    char *at = c->buffer + c->len;
+    *at = '$';
+    memcpy(at + 1, first, count);
+    c->count++;
+    return put_crlf(at + 1 + count);
+}
+
+static void end(struct command *c, char *at)
+{
+    c->len = (size_t)(put_crlf(at) - c->buffer);
 }
 
 void command_bytes(struct command *c, struct bytes b)
 {
-    NIGH_CHECK(c->count < c->max);
-    c->argv[c->count] = b.len ? b.data : "";
-    c->lens[c->count] = b.len;
-    c->count++;
+    command_joined(c, &b, 1);
 }
 
 void command_text(struct command *c, const char *text)
@@ -43,63 +95,54 @@ void command_text(struct command *c, const char *text)
     command_bytes(c, bytes_of_string(text));
 }
 
-static char *take_scratch(struct command *c, size_t len)
-{
-    NIGH_CHECK(len <= c->scratch_left);
-    char *p = c->scratch;
-    c->scratch += len;
-    c->scratch_left -= len;
-    return p;
-}
-
 void command_number(struct command *c, uint64_t v)
 {
-    char digits[COMMAND_NUMBER_BYTES + 1];
-    int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)v);
-    char *p = take_scratch(c, (size_t)len);
-    memcpy(p, digits, (size_t)len);
-    command_bytes(c, bytes_of(p, (size_t)len));
+    char digits[DIGITS_MAX];
+    const char *first = digits_before(digits + sizeof(digits), v);
+    command_bytes(c, bytes_of(first, (size_t)(digits + sizeof(digits) - first)));
 }
 
 void command_le64(struct command *c, uint64_t v)
 {
-    char *p = take_scratch(c, 8);
-    put_le64(p, v);
-    command_bytes(c, bytes_of(p, 8));
+    uint8_t bytes[8];
+    put_le64(bytes, v);
+    command_bytes(c, bytes_of(bytes, sizeof(bytes)));
 }
 
 void command_joined(struct command *c, const struct bytes *parts, uint32_t count)
 {
-    char *start = c->scratch;
     size_t len = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        char *p = take_scratch(c, parts[i].len);
-        if (parts[i].len > 0)
-            memcpy(p, parts[i].data, parts[i].len);
+    for (uint32_t i = 0; i < count; i++)
         len += parts[i].len;
-    }
-    command_bytes(c, bytes_of(start, len));
+    char *at = begin(c, len);
+    if (!at)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        at = (char *)put_bytes(at, parts[i]);
+    end(c, at);
 }
 
-int command_finish(struct command *c, char **ret_wire, size_t *ret_len)
+int command_finish(struct command *c, struct command_wire *ret)
 {
-    char *wire = NULL;
-    long long len = -1;
-    size_t total = 0;
-    for (uint32_t i = 0; i < c->count; i++)
-        total += c->lens[i];
-    /* hiredis uses malloc(), out of reach of mem's fault point; 0.14 counts bytes in an int. */
-    if (!fault_fires(FAULT_ALLOC) && total < COMMAND_MAX_BYTES)
-        len = redisFormatCommandArgv(&wire, (int)c->count, c->argv, c->lens);
-    mem_free(c->mem, NULL, c->block, c->block_size);
-    if (len < 0)
+    if (c->no_memory) {
+        free_block(c);
         return NIGH_ENOMEM;
-    *ret_wire = wire;
-    *ret_len = (size_t)len;
+    }
+    char *args = c->buffer + HEAD_BYTES;
+    put_crlf(args - 2);
+    char *head = digits_before(args - 2, c->count);
+    *--head = '*';
+    *ret = (struct command_wire){
+        .data = head,
+        .len = (size_t)(c->buffer + c->len - head),
+        .block = c->block_size ? c->buffer : NULL,
+        .block_size = c->block_size,
+    };
     return 0;
 }
 
-void command_wire_free(char *wire)
+void command_wire_free(struct mem *mem, struct command_wire *wire)
 {
-    redisFreeCommand(wire);
+    mem_free(mem, NULL, wire->block, wire->block_size);
+    *wire = (struct command_wire){.data = NULL};
 }

@@ -17,6 +17,7 @@
 #define READS_MAX 64 /* in one go: a flood must not keep the thread from everything else */
 #define OUT_MIN_BYTES 4096u
 #define OUT_KEEP_BYTES (256u << 10)
+#define COMMAND_ROOM_BYTES 512u
 #define CLIENT_NAME "nigh"
 #define LIMIT_NAME "proto-max-bulk-len"
 
@@ -147,21 +148,26 @@ int conn_flush(struct conn *c)
 
 /* ---- handshake ---- */
 
-static int send_step(struct conn *c, enum step step, const struct bytes *args, uint32_t count)
+int conn_command(struct conn *c, const struct bytes *args, uint32_t count)
 {
     struct command command;
-    char *wire;
-    size_t len;
-    if (command_init(&command, c->config->env->mem, count, 0))
-        return NIGH_ENOMEM;
+    struct mem *mem = c->config->env->mem;
+    struct command_wire wire;
+    char room[COMMAND_ROOM_BYTES];
+    command_init(&command, mem, room, sizeof(room));
     for (uint32_t i = 0; i < count; i++)
         command_bytes(&command, args[i]);
-    if (command_finish(&command, &wire, &len))
+    if (command_finish(&command, &wire))
         return NIGH_ENOMEM;
-    int failed = conn_append(c, wire, len);
-    command_wire_free(wire);
-    c->steps[c->step_count++] = (uint8_t)step;
+    int failed = conn_append(c, wire.data, wire.len);
+    command_wire_free(mem, &wire);
     return failed;
+}
+
+static int send_step(struct conn *c, enum step step, const struct bytes *args, uint32_t count)
+{
+    c->steps[c->step_count++] = (uint8_t)step;
+    return conn_command(c, args, count);
 }
 
 static int send_auth(struct conn *c)

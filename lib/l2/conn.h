@@ -82,6 +82,8 @@ void conn_disown(struct conn *c);
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
+/* The same of a command. */
+int conn_command(struct conn *c, const struct bytes *args, uint32_t count);
 /* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
  * it is lost: then read what the server may have said before, with conn_last_words(). */
 int conn_flush(struct conn *c);

@@ -66,8 +66,3 @@ void keys_add_lease(const struct key_names *n, struct command *c, const struct l
     const struct bytes parts[] = {n->lease, key->space, COLON, key->key};
     command_joined(c, parts, ARRAY_COUNT(parts));
 }
-
-size_t keys_scratch(const struct keys *k, const struct l2_key *key, size_t schema_len)
-{
-    return k->now.lease.len + 2 * COLON.len + key->space.len + schema_len + key->key.len;
-}

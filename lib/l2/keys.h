@@ -48,12 +48,9 @@ struct keys {
 int keys_init(struct keys *k, struct mem *mem, const char *prefix, uint32_t db);
 void keys_fini(struct keys *k);
 
-/* Add a name as an argument; scratch needed: keys_scratch(). `schema`: another one than the key's
- * own. */
+/* Add a name as an argument. `schema`: another one than the key's own. */
 void keys_add_data(const struct key_names *names, struct command *c, const struct l2_key *key,
                    struct bytes schema);
 void keys_add_lease(const struct key_names *names, struct command *c, const struct l2_key *key);
-/* Scratch for one name of a key, whichever it is. */
-size_t keys_scratch(const struct keys *k, const struct l2_key *key, size_t schema_len);
 
 #endif

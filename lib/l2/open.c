@@ -59,6 +59,7 @@ static void destroy(struct l2 *l2)
     pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
+    pool_drop(l2->pool);
     mem_free(mem, NULL, l2, sizeof(*l2));
 }
 
@@ -120,16 +121,17 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
     l2->uri = uri;
     config_fill(l2, config);
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
-    int failed = keys_init(&l2->keys, l2->env->mem, prefix, uri.db);
-    if (failed) {
+    l2->pool = request_pool_create(l2->env->mem);
+    if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, uri.db)) {
+        pool_drop(l2->pool);
         outage_fini(&l2->outage);
         outage_fini(&l2->refusal);
         mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
-        return failed;
+        return NIGH_ENOMEM;
     }
     pthread_mutex_init(&l2->lock, NULL);
     pthread_mutex_init(&l2->sync_lock, NULL);
-    failed = start(l2);
+    int failed = start(l2);
     if (failed) {
         destroy(l2);
         return failed;

@@ -52,54 +52,6 @@
 
 /* ---- requests ---- */
 
-static void list_push(struct request_list *l, struct request *r)
-{
-    r->next = NULL;
-    *l->tail = r;
-    l->tail = &r->next;
-    l->count++;
-}
-
-static struct request *list_pop(struct request_list *l)
-{
-    struct request *r = l->head;
-    if (!r)
-        return NULL;
-    l->head = r->next;
-    if (!l->head)
-        l->tail = &l->head;
-    l->count--;
-    return r;
-}
-
-/* All of `from` into the empty `to`. */
-static void list_move(struct request_list *to, struct request_list *from)
-{
-    request_list_init(to);
-    if (from->head) {
-        to->head = from->head;
-        to->tail = from->tail;
-        to->count = from->count;
-    }
-    request_list_init(from);
-}
-
-static void wire_free(struct request *r)
-{
-    if (r->wire)
-        command_wire_free(r->wire);
-    r->wire = NULL;
-}
-
-/* A request that never came to be queued, or is over. */
-static void request_free(struct l2 *l2, struct request *r)
-{
-    if (r->answer)
-        l2_answer_free(&r->answer->public);
-    wire_free(r);
-    mem_free(l2->env->mem, NULL, r, sizeof(*r));
-}
-
 static bool is_large(size_t wire_len)
 {
     return wire_len > SMALL_BYTES;
@@ -110,7 +62,7 @@ static void request_done(struct l2 *l2, struct request *r)
     atomic_fetch_sub_explicit(&l2->in_flight, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
                               memory_order_relaxed);
-    request_free(l2, r);
+    request_end(r);
 }
 
 /* Give the answer away. The request may have no answer left: then nobody waits any more. */
@@ -132,35 +84,29 @@ static void give(struct l2 *l2, struct request *r, int status)
 
 /* ---- submission: any thread ---- */
 
-static struct request *request_create(struct l2 *l2, struct command *command,
-                                      const struct submit *submit)
+int pipeline_begin(struct l2 *l2, struct command *command)
 {
-    char *wire;
-    size_t wire_len;
-    uint64_t number = command->number;
-    if (command_finish(command, &wire, &wire_len))
-        return NULL;
-    struct request *r = mem_alloc(l2->env->mem, NULL, sizeof(*r));
-    if (!r) {
-        command_wire_free(wire);
+    return request_create(l2->pool, l2->env->mem, command) ? 0 : NIGH_ENOMEM;
+}
+
+/* The request whose command has been written. NULL: there was no memory for all of it. */
+static struct request *request_of(struct command *command, const struct submit *submit)
+{
+    struct request *r = command->request;
+    if (command_finish(command, &r->wire)) {
+        request_end(r);
         return NULL;
     }
-    *r = (struct request){
-        .answer = answer_create(l2->env->mem),
-        .done = submit->op->done,
-        .arg = submit->op->arg,
-        .decode = submit->decode,
-        .script = submit->script,
-        .wire = wire,
-        .wire_len = wire_len,
-        .deadline_ns = submit->op->deadline_ns,
-        .patient = submit->op->patient,
-        .number = number,
-    };
-    if (r->answer)
-        return r;
-    request_free(l2, r);
-    return NULL;
+    r->done = submit->op->done;
+    r->arg = submit->op->arg;
+    r->decode = submit->decode;
+    r->script = submit->script;
+    r->wire_len = r->wire.len;
+    r->reply_at = request_room_used(r);
+    r->deadline_ns = submit->op->deadline_ns;
+    r->patient = submit->op->patient;
+    r->number = command->number;
+    return r;
 }
 
 static bool has_room_for(const struct l2 *l2, size_t wire_len)
@@ -196,7 +142,7 @@ static int admit_locked(struct l2 *l2, const struct submit *submit, const struct
 
 int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit)
 {
-    struct request *r = request_create(l2, command, submit);
+    struct request *r = request_of(command, submit);
     if (!r)
         return NIGH_ENOMEM;
     if (submit->op->sync)
@@ -205,7 +151,7 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     int refused = admit_locked(l2, submit, r);
     bool wake = false, counts = l2->tried; /* a start is no outage */
     if (!refused) {
-        list_push(&l2->queue, r);
+        request_list_push(&l2->queue, r);
         atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
                                   memory_order_relaxed);
@@ -216,7 +162,7 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     if (refused) {
         if (counts && refused != NIGH_EBUSY) /* who has something so large says what it did */
             stats_count(l2->stats, STATS_L2_REFUSED);
-        request_free(l2, r);
+        request_end(r);
     }
     if (wake)
         io_wake(l2);
@@ -303,18 +249,34 @@ static uint64_t unexcused_ns(const struct request *r, uint64_t excused, uint64_t
     return late_ns - u64_min(late_ns, excused - r->excused_ns);
 }
 
+/* The reply that comes next is read into the block of its request. Nobody else's: a reply of which
+ * a part is here is that of the oldest request, which stays so until it is whole, and the reader
+ * ends before the requests do (lose() in io.c). */
+static void use_room(struct l2 *l2)
+{
+    struct request *next = l2->pending.head;
+    if (next)
+        reader_use_room(&l2->conn.reader, next->room + next->reply_at,
+                        REQUEST_ROOM - next->reply_at);
+    else
+        reader_use_room(&l2->conn.reader, NULL, 0);
+}
+
 /* One request to the output. It is pending from here on: part of it may reach the server. */
 static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
-    int failed = conn_append(&l2->conn, r->wire, r->wire_len);
-    if (!l2->pending.head)
+    bool is_next = !l2->pending.head;
+    int failed = conn_append(&l2->conn, r->wire.data, r->wire_len);
+    if (is_next)
         l2->awaited_ns = now_ns;
     r->sent_ns = now_ns;
     r->excused_ns = excused_ns(l2, now_ns);
-    list_push(&l2->pending, r);
+    request_list_push(&l2->pending, r);
     l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
-    if (!r->script)
-        wire_free(r); /* a script's is kept: Redis may not know the script */
+    if (is_next)
+        use_room(l2);
+    if (!r->script) /* whose bytes are kept: Redis may not know it */
+        command_wire_free(l2->env->mem, &r->wire);
     return failed;
 }
 
@@ -324,12 +286,12 @@ int pipeline_send(struct l2 *l2)
     struct request *r;
     int failed = 0;
     pthread_mutex_lock(&l2->lock);
-    list_move(&batch, &l2->queue);
+    request_list_move(&batch, &l2->queue);
     pthread_mutex_unlock(&l2->lock);
     if (batch.count)
         stats_add(l2->stats, STATS_L2_REQUEST, batch.count);
     uint64_t now_ns = batch.count ? clock_now_ns(l2->env->clock) : 0;
-    while ((r = list_pop(&batch)))
+    while ((r = request_list_pop(&batch)))
         failed = send_one(l2, r, now_ns) ? NIGH_ENOMEM : failed;
     return failed;
 }
@@ -339,15 +301,16 @@ static int send_text(struct l2 *l2, struct request *r)
 {
     static const char by_digest[] = "$7\r\nEVALSHA\r\n$40\r\n";
     char head[64];
-    const char *count_end = memchr(r->wire, '\n', r->wire_len);
-    size_t count_len = (size_t)(count_end - r->wire) + 1;
+    const char *count_end = memchr(r->wire.data, '\n', r->wire_len);
+    size_t count_len = (size_t)(count_end - r->wire.data) + 1;
     size_t rest = count_len + sizeof(by_digest) - 1 + SCRIPT_SHA1_BYTES;
     int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->text.len);
-    int failed = conn_append(&l2->conn, r->wire, count_len);
+    int failed = conn_append(&l2->conn, r->wire.data, count_len);
     failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);
     failed = failed ? failed : conn_append(&l2->conn, r->script->text.data, r->script->text.len);
-    failed = failed ? failed : conn_append(&l2->conn, r->wire + rest, r->wire_len - rest);
-    list_push(&l2->pending, r);
+    failed = failed ? failed : conn_append(&l2->conn, r->wire.data + rest, r->wire_len - rest);
+    request_list_push(&l2->pending, r);
+    use_room(l2);
     return failed;
 }
 
@@ -451,7 +414,8 @@ int pipeline_reply(void *arg, struct reply *reply)
         return NIGH_EREDIS;
     }
     judge(l2, l2->pending.head, !is_sick(reply), now_ns);
-    struct request *r = list_pop(&l2->pending);
+    struct request *r = request_list_pop(&l2->pending);
+    use_room(l2);
     if (r->script && r->answer && reply_is_error(reply, "NOSCRIPT")) {
         reply_free(reply);
         return send_text(l2, r);
@@ -517,12 +481,12 @@ void pipeline_fail(struct l2 *l2, int status)
     l2->online = 0;
     l2->tried = true;
     atomic_store_explicit(&l2->connection, 0, memory_order_relaxed);
-    list_move(&lost[1], &l2->queue);
+    request_list_move(&lost[1], &l2->queue);
     pthread_mutex_unlock(&l2->lock);
-    list_move(&lost[0], &l2->pending);
+    request_list_move(&lost[0], &l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     for (size_t i = 0; i < ARRAY_COUNT(lost); i++) {
-        while ((r = list_pop(&lost[i]))) {
+        while ((r = request_list_pop(&lost[i]))) {
             give(l2, r, status);
             request_done(l2, r);
         }

@@ -35,15 +35,30 @@ typedef size_t array_count;
 typedef int array_count;
 #endif
 
+#define ROOM_STEP ((size_t)16)
+
+static struct reply *node_in_room(struct reader *r, size_t size)
+{
+    size_t rounded = (size + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+    if (rounded > r->room_left)
+        return NULL;
+    struct reply *n = (void *)r->room;
+    r->room += rounded;
+    r->room_left -= rounded;
+    return n;
+}
+
 static struct reply *node_new(struct reader *r, enum reply_type type, size_t tail_bytes)
 {
     size_t size = sizeof(struct reply) + tail_bytes;
-    struct reply *n = mem_alloc(r->mem, NULL, size);
+    struct reply *n = node_in_room(r, size);
+    struct mem *mem = n ? NULL : r->mem;
+    n = n ? n : mem_alloc(mem, NULL, size);
     if (!n) {
         r->no_memory = true;
         return NULL;
     }
-    *n = (struct reply){.type = type, .mem = r->mem, .size = size};
+    *n = (struct reply){.type = type, .mem = mem, .size = size};
     return n;
 }
 
@@ -149,7 +164,8 @@ void reply_free(struct reply *reply)
         return;
     for (uint32_t i = 0; i < reply->count; i++)
         reply_free(reply->elements[i]); /* no deeper than DEPTH_MAX */
-    mem_free(reply->mem, NULL, reply, reply->size);
+    if (reply->mem)
+        mem_free(reply->mem, NULL, reply, reply->size);
 }
 
 struct bytes reply_string_at(const struct reply *array, uint32_t i, size_t len)
@@ -202,6 +218,12 @@ void reader_fini(struct reader *r)
     if (r->hiredis)
         redisReaderFree(r->hiredis);
     r->hiredis = NULL;
+}
+
+void reader_use_room(struct reader *r, void *room, size_t size)
+{
+    r->room = room;
+    r->room_left = size;
 }
 
 /* Between replies, give a buffer that one large reply has grown back to the allocator. */

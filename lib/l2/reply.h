@@ -13,12 +13,12 @@
 
 enum reply_type { REPLY_NIL, REPLY_STATUS, REPLY_ERROR, REPLY_STRING, REPLY_INTEGER, REPLY_ARRAY };
 
-/* One node; what it holds lies behind it in the same allocation. */
+/* One node; what it holds lies behind it in the same piece of memory. */
 struct reply {
     enum reply_type type;
     uint32_t count; /* ARRAY */
-    struct mem *mem;
-    size_t size;             /* of the allocation */
+    struct mem *mem; /* that it is from; NULL: it lies in a room (reader_use_room) */
+    size_t size;             /* of the allocation, if it is one */
     int64_t integer;         /* INTEGER */
     struct bytes bytes;      /* STATUS, ERROR, STRING */
     struct reply **elements; /* ARRAY */
@@ -46,11 +46,17 @@ struct reader {
     size_t largest;      /* most that was pending: what the buffer has grown to */
     uint32_t nodes_left; /* elements that the reply being read may still announce */
     bool no_memory;
+    char *room; /* where the next node goes, if it fits */
+    size_t room_left;
 };
 
 /* 0 or NIGH_ENOMEM. */
 int reader_init(struct reader *r, struct mem *mem, size_t bulk_max);
 void reader_fini(struct reader *r);
+
+/* Where nodes go from here on, if they fit: memory (16-byte aligned) of who gets the reply. Until
+ * it is told otherwise, and not beyond reader_fini(). */
+void reader_use_room(struct reader *r, void *room, size_t size);
 
 /* Add bytes from the wire. 0 or NIGH_ENOMEM. */
 int reader_feed(struct reader *r, const void *data, size_t len);

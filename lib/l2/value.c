@@ -3,11 +3,9 @@
 
 #include "l2/client.h"
 
-int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys, uint32_t args,
-                 size_t scratch_bytes)
+int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys)
 {
-    scratch_bytes += COMMAND_NUMBER_BYTES + 8;
-    int failed = command_init(c, l2->env->mem, 3 + 1 + keys + 1 + args, scratch_bytes);
+    int failed = pipeline_begin(l2, c);
     if (failed)
         return failed;
     c->number = 1 + atomic_fetch_add_explicit(&l2->numbers, 1, memory_order_relaxed);
@@ -40,7 +38,7 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
 {
     const struct submit submit = {.op = op, .decode = answer_decode_get, .kind = SUBMIT_READ};
     struct command c;
-    if (command_init(&c, l2->env->mem, 2, keys_scratch(&l2->keys, key, key->schema.len)))
+    if (pipeline_begin(l2, &c))
         return NIGH_ENOMEM;
     command_text(&c, "GET");
     keys_add_data(&l2->keys.now, &c, key, key->schema);
@@ -51,9 +49,7 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
              const struct l2_op *op)
 {
     struct command c;
-    size_t scratch =
-        2 * keys_scratch(&l2->keys, key, key->schema.len) + 2 * 8 + 2 * COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, SCRIPT_LEASE, 2, 4, scratch))
+    if (script_begin(l2, &c, SCRIPT_LEASE, 2))
         return NIGH_ENOMEM;
     keys_add_data(&l2->keys.now, &c, key, key->schema);
     keys_add_lease(&l2->keys.now, &c, key);
@@ -70,8 +66,7 @@ static int submit_token(struct l2 *l2, enum script_id id, const struct l2_key *k
                         uint32_t lease_ms, const struct l2_op *op)
 {
     struct command c;
-    size_t scratch = keys_scratch(&l2->keys, key, 0) + 8 + COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, id, 1, 2, scratch))
+    if (script_begin(l2, &c, id, 1))
         return NIGH_ENOMEM;
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
@@ -96,7 +91,7 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op)
 {
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_RELEASE, 1, 4, keys_scratch(&l2->keys, key, 0) + 8))
+    if (script_begin(l2, &c, SCRIPT_RELEASE, 1))
         return NIGH_ENOMEM;
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
@@ -111,9 +106,7 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
             const struct l2_op *op)
 {
     struct command c;
-    size_t scratch =
-        2 * keys_scratch(&l2->keys, key, key->schema.len) + 4 * 8 + 2 * COMMAND_NUMBER_BYTES;
-    if (script_begin(l2, &c, SCRIPT_FILL, 2, 12, scratch))
+    if (script_begin(l2, &c, SCRIPT_FILL, 2))
         return NIGH_ENOMEM;
     keys_add_data(&l2->keys.now, &c, key, key->schema);
     keys_add_lease(&l2->keys.now, &c, key);

@@ -40,15 +40,14 @@ static void check_pages(const struct l2_answer *a)
 
 static void try_decode(struct mem *mem, const struct reply *reply, answer_decode_fn decode)
 {
-    struct answer *a = answer_create(mem);
-    if (!a)
-        return;
-    if (decode(a, reply) == 0) {
-        read_answer(&a->public);
+    struct answer a;
+    answer_init(&a, mem);
+    if (decode(&a, reply) == 0) {
+        read_answer(&a.public);
         if (decode == answer_decode_resync)
-            check_pages(&a->public);
+            check_pages(&a.public);
     }
-    l2_answer_free(&a->public);
+    answer_fini(&a);
 }
 
 static int take_replies(struct reader *reader, struct mem *mem)

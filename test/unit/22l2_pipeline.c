@@ -304,6 +304,25 @@ TEST(a_waiter_leaves_at_its_deadline_whatever_the_io_thread_does)
     redis_stop(&server);
 }
 
+TEST(an_answer_may_be_kept_longer_than_its_client)
+{
+    struct redis server;
+    struct l2_key key = client_key("k");
+    redis_start(&server, NULL);
+    client_open(&c, server.uri);
+    struct l2_answer *script = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 1, 1));
+    struct l2_answer *get = CLIENT_ASK(&c, l2_get, &key);
+    l2_close(c.l2);
+    CHECK_EQ(script->status, 0);
+    CHECK_EQ(script->clock.replid.len, L2_REPLID_BYTES);
+    CHECK_EQ(strnlen(script->clock.replid.data, L2_REPLID_BYTES), L2_REPLID_BYTES);
+    CHECK_EQ(get->verdict, L2_NONE);
+    l2_answer_free(script);
+    l2_answer_free(get);
+    client_fini(&c);
+    redis_stop(&server);
+}
+
 /* ---- the breaker on a slow server ---- */
 
 static struct redis slow;

@@ -177,6 +177,53 @@ TEST(a_large_reply_leaves_no_large_buffer)
     end(&r);
 }
 
+/* ---- a room ---- */
+
+static bool lies_in(const void *at, const char *room, size_t size)
+{
+    return (const char *)at >= room && (const char *)at < room + size;
+}
+
+TEST(a_reply_goes_into_the_room_as_far_as_it_fits)
+{
+    static const char text[] = "*3\r\n$5\r\nhello\r\n:7\r\n$300\r\n";
+    _Alignas(16) char room[512], large[302];
+    struct reader r;
+    struct reply *reply;
+    begin(&r);
+    memset(large, 'x', 300);
+    memcpy(large + 300, "\r\n", 2);
+    for (size_t size = 0; size <= sizeof(room); size += 16) {
+        reader_use_room(&r, room, size);
+        feed(&r, text);
+        CHECK_EQ(reader_next(&r, &reply), 0); /* a part is in the room */
+        CHECK_EQ(reader_feed(&r, large, sizeof(large)), 0);
+        REQUIRE_EQ(reader_next(&r, &reply), 1);
+        REQUIRE_EQ(reply->count, 3);
+        CHECK_MEM(reply->elements[0]->bytes.data, reply->elements[0]->bytes.len, "hello", 5);
+        CHECK_EQ(reply_integer_at(reply, 1, 0), 7);
+        CHECK_MEM(reply->elements[2]->bytes.data, reply->elements[2]->bytes.len, large, 300);
+        for (uint32_t i = 0; i < 3; i++)
+            CHECK_EQ(lies_in(reply->elements[i], room, sizeof(room)), !reply->elements[i]->mem);
+        CHECK(size < 100 || lies_in(reply, room, size));
+        reply_free(reply);
+    }
+    end(&r);
+}
+
+TEST(a_reader_ends_with_a_part_of_a_reply_in_the_room)
+{
+    static const char text[] = "*3\r\n$5\r\nhello\r\n$4\r\nab";
+    _Alignas(16) char room[128];
+    struct reader r;
+    struct reply *reply;
+    begin(&r);
+    reader_use_room(&r, room, sizeof(room));
+    feed(&r, text);
+    CHECK_EQ(reader_next(&r, &reply), 0);
+    end(&r);
+}
+
 #if NIGH_FAULTS
 TEST(memory_that_runs_out_at_every_point)
 {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A pool: an array of slots, each of which holds a block or none.
+ *
+ * Taking is an exchange with nothing, giving a compare-and-swap of nothing, so a block is in one
+ * place at any moment, and there is no list whose head could be another one of the same address
+ * (ABA). A slot that changes behind the one who searches costs a block from the arena, or one given
+ * back to it, at worst.
+ *
+ * Each block that is out holds a reference, and so does the owner; who brings the last one frees
+ * the pool. A giver puts its block down before its reference, so whoever frees finds all blocks in
+ * the slots.
+ */
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/mem.h"
+
+#define PAGE_SHIFT 12
+
+/* What is before the bytes. Keys: who has it. */
+struct block {
+    unsigned home; /* the slot at which its taker begins: where it goes back, whoever gives it */
+    _Alignas(16) char bytes[];
+};
+
+/* Keys: (c) constant after creation   (a) atomic */
+struct pool {
+    struct mem *mem;       /* (c) */
+    size_t size;           /* (c) of a block and what is before it */
+    unsigned keep;         /* (c) */
+    _Atomic uint32_t refs; /* pair(pool.refs): the owner's, and one of each block that is out */
+    /* pair(pool.slot): what is in the block before its place */
+    _Atomic(struct block *) slots[POOL_SLOTS];
+};
+
+struct pool *pool_create(struct mem *mem, size_t size, unsigned keep)
+{
+    NIGH_CHECK(keep <= POOL_SLOTS);
+    struct pool *pool = mem_alloc_zero(mem, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    pool->mem = mem;
+    pool->size = sizeof(struct block) + size;
+    pool->keep = keep;
+    atomic_init(&pool->refs, 1);
+    return pool;
+}
+
+static void destroy(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->keep; i++)
+        mem_free(pool->mem, NULL, atomic_load_explicit(&pool->slots[i], memory_order_relaxed),
+                 pool->size);
+    mem_free(pool->mem, NULL, pool, sizeof(*pool));
+}
+
+static void unref(struct pool *pool)
+{
+    /* pair(pool.refs): release what was put down, acquire it all as the last */
+    if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) == 1)
+        destroy(pool);
+}
+
+void pool_drop(struct pool *pool)
+{
+    if (pool)
+        unref(pool);
+}
+
+/* Threads' descriptors lie at the ends of their stacks, which are an odd number of pages apart: so
+ * each thread has another slot. */
+static unsigned home_slot(const struct pool *pool)
+{
+    return (unsigned)((uintptr_t)pthread_self() >> PAGE_SHIFT) % pool->keep;
+}
+
+static unsigned next_slot(const struct pool *pool, unsigned at)
+{
+    return at + 1 < pool->keep ? at + 1 : 0;
+}
+
+static struct block *take_kept(struct pool *pool, unsigned at)
+{
+    for (unsigned i = 0; i < pool->keep; i++, at = next_slot(pool, at)) {
+        if (!atomic_load_explicit(&pool->slots[at], memory_order_relaxed))
+            continue;
+        /* pair(pool.slot): who gave it has done with it */
+        struct block *b = atomic_exchange_explicit(&pool->slots[at], NULL, memory_order_acquire);
+        if (b)
+            return b;
+    }
+    return NULL;
+}
+
+void *pool_take(struct pool *pool)
+{
+    if (fault_fires(FAULT_ALLOC))
+        return NULL;
+    unsigned home = pool->keep ? home_slot(pool) : 0;
+    struct block *block = take_kept(pool, home);
+    block = block ? block : mem_alloc(pool->mem, NULL, pool->size);
+    if (!block)
+        return NULL;
+    block->home = home;
+    atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+    return block->bytes;
+}
+
+static bool keep_block(struct pool *pool, struct block *block)
+{
+    unsigned at = block->home;
+    for (unsigned i = 0; i < pool->keep; i++, at = next_slot(pool, at)) {
+        struct block *none = atomic_load_explicit(&pool->slots[at], memory_order_relaxed);
+        /* pair(pool.slot): done with it, before anybody else has it */
+        if (!none && atomic_compare_exchange_strong_explicit(&pool->slots[at], &none, block,
+                                                             memory_order_release,
+                                                             memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+void pool_give(struct pool *pool, void *bytes)
+{
+    struct block *block = CONTAINER_OF(bytes, struct block, bytes);
+    if (!keep_block(pool, block))
+        mem_free(pool->mem, NULL, block, pool->size);
+    unref(pool);
+}
