@@ -32,9 +32,9 @@ nigh_add_objects(nigh_objects ${NIGH_SOURCES})
 foreach(backend ${NIGH_BACKENDS})
     nigh_add_objects(nigh_memory_${backend} ${PROJECT_SOURCE_DIR}/lib/base/mem_${backend}.c)
 endforeach()
-# What hits and puts lie in: the register and the five instructions of a frame are worth 3 % of a hit,
-# and a put has twenty of them. With wide types split, gcc 12 sends the hash's product of 128 bits
-# through memory.
+# What hits and puts lie in: the register and the five instructions of a frame are worth 3 % of a
+# hit, and a put has twenty of them. With wide types split, gcc 12 sends the hash's product of 128
+# bits through memory.
 set_source_files_properties(
     ${PROJECT_SOURCE_DIR}/lib/cache/read.c ${PROJECT_SOURCE_DIR}/lib/cache/read_many.c
     PROPERTIES COMPILE_OPTIONS

@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/latch.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/park.h"

@@ -108,14 +108,14 @@ static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted)
 /* Let another shard give up what it does not use and some of its entries. */
 static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, uint64_t bytes)
 {
-    if (pthread_mutex_trylock(&other->lock) != 0)
+    if (!latch_try(&other->lock))
         return;
     reclaim_free_some_locked(l1, other);
     room_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
     s->poke |= other->poke; /* told when our own lock is free too */
     other->poke = false;
-    pthread_mutex_unlock(&other->lock);
+    latch_unlock(&other->lock);
 }
 
 static bool is_limbo_half_full(const struct l1 *l1)

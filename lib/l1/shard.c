@@ -154,20 +154,13 @@ static void grow_soon_locked(struct l1 *l1, struct l1_shard *s)
 
 /* ---- lock ---- */
 
-/* A hold is shorter than the system calls of a sleep: spin a little first, where that exists. */
-#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-static const pthread_mutex_t unlocked = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
-#else
-static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
-#endif
-
 void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s)
 {
     bool poke = s->poke;
     bool wants_table = s->wants_table;
     s->poke = false;
     s->wants_table = false;
-    pthread_mutex_unlock(&s->lock);
+    latch_unlock(&s->lock);
     if (poke && l1->poke)
         l1->poke(l1->poke_arg);
     if (wants_table)
@@ -369,14 +362,12 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     struct l1_table *t = table_create(l1->mem, l1->hit.base_bits, l1->hit.base_bits);
     if (!t)
         return NIGH_ENOMEM;
-    s->lock = unlocked;
     s->retired = s->waiting = s->ready = L1_LIST_EMPTY;
     s->aside = s->aside_waiting = s->held = s->held_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
     if (!grow_ring(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
         free_ring(l1, s);
         table_destroy(l1->mem, t);
-        pthread_mutex_destroy(&s->lock);
         return NIGH_ENOMEM;
     }
     s->cache = mem_cache_create(l1->mem); /* NULL is slower, not wrong */
@@ -406,5 +397,4 @@ void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
     table_destroy(l1->mem, shard_table_locked(s));
     if (s->cache)
         mem_cache_destroy(s->cache);
-    pthread_mutex_destroy(&s->lock);
 }

@@ -14,7 +14,7 @@
 
 /* Keys: (r) written under the shard lock, read in an RCU section  (s) shard lock  (a) atomic */
 struct l1_shard {
-    _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock;
+    _Alignas(CACHE_LINE_BYTES) struct latch lock;
     _Atomic uintptr_t *table; /* (c) -> (r) its word among l1_hit.tables */
     struct mem_cache *cache; /* (s) */
     struct l1_ring ring;     /* (s) */
@@ -70,7 +70,7 @@ uint64_t l1_shard_empty_bytes(const struct l1 *l1);
 
 static inline void l1_shard_lock(struct l1_shard *s)
 {
-    pthread_mutex_lock(&s->lock);
+    latch_lock(&s->lock);
 }
 /* Unlock, and do what was asked for under the lock: poke the reclaimer, make a table. */
 NIGH_OUTLINED void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s);
@@ -79,7 +79,7 @@ static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
     if (NIGH_UNLIKELY(s->poke | s->wants_table))
         l1_shard_unlock_slow(l1, s);
     else
-        pthread_mutex_unlock(&s->lock);
+        latch_unlock(&s->lock);
 }
 
 /* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */

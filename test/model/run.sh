@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Checks the models: every configuration exhaustively, and that each rule left out is missed.
-# Usage: run.sh flight | coherence [CONFIGURATION...] | coherence long
+# Usage: run.sh latch | flight | coherence [CONFIGURATION...] | coherence long
 #
 # Prints a line for each search and one total. Ends with 77 where spin or a compiler is missing.
 # What must hold is searched to the end. What must break is a protocol without a rule (a mutant, see
@@ -47,6 +47,16 @@ search() {
         "$1" "${states:-?}" "${seconds:-?}" $says $verdict
     searches=$((searches + 1))
     total=$((total + ${states:-0}))
+}
+
+latch() {
+    reduce=
+    build latch.pml
+    search latch 0
+    for mutant in 1 2 3 4; do
+        build latch.pml -DMUTANT=$mutant
+        search "latch, mutant $mutant" 1
+    done
 }
 
 flight() {
@@ -118,6 +128,7 @@ coherence() {
 }
 
 case ${1:-} in
+    latch) latch ;;
     flight) flight ;;
     coherence)
         shift
