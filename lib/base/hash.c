@@ -13,21 +13,14 @@
 #include "base/check.h"
 #include "base/siphash.h"
 
-#define INLINED_LENGTHS 16u /* 17 to 32, and half as many: 9 to 16 */
-
 void hash_init(struct hash *h, enum hash_kind kind, uint64_t seed, uint64_t more_seed)
 {
     *h = (struct hash){{seed, more_seed}, kind};
 }
 
-static uint64_t seed_of(const struct hash *h, uint32_t space_id)
-{
-    return h->seed[0] ^ space_id * HASH_GOLDEN;
-}
-
 uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size_t len)
 {
-    uint64_t seed[2] = {seed_of(h, space_id), h->seed[1]};
+    uint64_t seed[2] = {hash_seed_of(h, space_id), h->seed[1]};
     if (h->kind == HASH_SIPHASH)
         return siphash_1_3(seed, key, len);
     return XXH3_64bits_withSeed(key, len, seed[0]);
@@ -35,15 +28,14 @@ uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size
 
 void space_hash_init(struct space_hash *s, const struct hash *hash, uint32_t space_id)
 {
-    uint64_t seed = seed_of(hash, space_id);
+    uint64_t seed = hash_seed_of(hash, space_id);
     *s = (struct space_hash){
-        .long_words = {0xbe4ba423396cfeb8ull + seed, 0x1cad21f72c81017cull - seed,
-                       0xdb979083e96dd4deull + seed, 0x1f67b3b7a4a44072ull - seed},
         .short_words = {0x6782737bea4239b9ull + seed, 0xaf56bc3b0996523aull - seed},
         .hash = hash,
         .space_id = space_id,
-        .inlined_lengths = hash->kind == HASH_XXH3 ? INLINED_LENGTHS : 0,
+        .inlined_lengths = hash->kind == HASH_XXH3 ? HASH_INLINED_LENGTHS : 0,
     };
+    hash_long_words(seed, s->long_words);
 }
 
 uint64_t hash_bytes(struct bytes b)

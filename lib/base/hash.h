@@ -48,6 +48,8 @@ uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size
  * Tests compare the two for every length.
  */
 
+#define HASH_INLINED_LENGTHS 16u /* 17 to 32, and half as many: 9 to 16 */
+
 /* Keys: (c) constant after space_hash_init() */
 struct space_hash {
     uint64_t long_words[4];   /* (c) for 17 to 32 bytes */
@@ -93,6 +95,32 @@ static NIGH_INLINED uint64_t hash_17_to_32(const uint64_t words[4], const uint8_
     uint64_t last =
         hash_multiply_fold(hash_read_64(end) ^ words[2], hash_read_64(end + 8) ^ words[3]);
     return hash_avalanche(len * 0x9E3779B185EBCA87ull + first + last);
+}
+
+/* The specification's secret, with a seed in it. */
+static inline void hash_long_words(uint64_t seed, uint64_t ret_words[4])
+{
+    ret_words[0] = 0xbe4ba423396cfeb8ull + seed;
+    ret_words[1] = 0x1cad21f72c81017cull - seed;
+    ret_words[2] = 0xdb979083e96dd4deull + seed;
+    ret_words[3] = 0x1f67b3b7a4a44072ull - seed;
+}
+
+static inline uint64_t hash_seed_of(const struct hash *h, uint32_t space_id)
+{
+    return h->seed[0] ^ space_id * HASH_GOLDEN;
+}
+
+/* hash_key() where no struct space_hash is at hand: of victims, for which it was a twentieth of a
+ * put. */
+static inline uint64_t hash_key_again(const struct hash *h, uint32_t space_id, const void *key,
+                                      size_t len)
+{
+    uint64_t words[4];
+    if (NIGH_UNLIKELY(len - 17 >= HASH_INLINED_LENGTHS || h->kind != HASH_XXH3))
+        return hash_key(h, space_id, key, len);
+    hash_long_words(hash_seed_of(h, space_id), words);
+    return hash_17_to_32(words, key, len);
 }
 
 static NIGH_INLINED uint64_t space_hash_key(const struct space_hash *s, const void *key,

@@ -66,7 +66,7 @@ size_t entry_size_extended(const struct l1_entry *e)
 
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e)
 {
-    return hash_key(&l1->hash, entry_space(e), e->bytes, entry_key_len(e));
+    return hash_key_again(&l1->hash, entry_space(e), e->bytes, entry_key_len(e));
 }
 
 static uint32_t key_differs_4(const uint8_t *a, const uint8_t *b)

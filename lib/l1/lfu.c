@@ -369,7 +369,7 @@ static void move_to_main(struct lfu *l, uint32_t node, uint32_t weight)
     push_newest(l, main_queue(weight), node, weight);
 }
 
-/* The window's oldest against main; one of them is condemned. */
+/* The window's oldest against main: who is beaten is condemned, if not he is the loser. */
 static void contest_oldest(struct lfu *l, uint64_t share)
 {
     uint32_t node = l->oldest[LFU_WINDOW];
@@ -379,7 +379,7 @@ static void contest_oldest(struct lfu *l, uint64_t share)
     if (wins(l, estimate_of(l, node), weight, main_needs(l, share, weight)))
         move_to_main(l, node, weight);
     else
-        condemn(l, node, weight);
+        l->loser = node;
 }
 
 static void condemn_weakest(struct lfu *l)
@@ -433,7 +433,7 @@ void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
         settle(l, share);
 }
 
-/* Put somebody into the queue of the condemned. False: the incoming one has lost. */
+/* Put somebody into the queue of the condemned, or find the loser. False: it is who comes. */
 static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
 {
     adopt(l, choice);
@@ -459,11 +459,10 @@ static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_in
 
 uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
 {
-    l->rival = LFU_NONE;
-    l->hashed = LFU_NONE;
+    l->loser = l->rival = l->hashed = LFU_NONE;
     if (l->oldest[LFU_CONDEMNED] == LFU_NONE && !decide(l, choice, incoming))
         return LFU_REFUSED;
-    return l->oldest[LFU_CONDEMNED];
+    return l->loser != LFU_NONE ? l->loser : l->oldest[LFU_CONDEMNED];
 }
 
 void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place place)
@@ -497,8 +496,9 @@ void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight)
 
 void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    if (part_of(l, node) != LFU_CONDEMNED)
+    if (node != l->loser && part_of(l, node) != LFU_CONDEMNED)
         harvest(l, node);
+    l->loser = LFU_NONE;
     unlink_node(l, node, weight);
     l->count--;
 }
@@ -514,6 +514,7 @@ void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_c
     l->nodes = nodes;
     l->arg = arg;
     l->by_count = by_count;
+    l->loser = LFU_NONE;
     for (uint32_t queue = 0; queue < LFU_QUEUES; queue++)
         l->oldest[queue] = l->newest[queue] = LFU_NONE;
 }

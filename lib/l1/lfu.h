@@ -31,7 +31,8 @@
  * a large victim leaves free must not let the next ones in without a contest either, so under a cap
  * of bytes main is filled freely only while a 32nd of all is free.
  *
- * The losers wait in a queue of their own, `condemned`, until room is really needed.
+ * A candidate that loses leaves at once, from where it stands. Who is beaten may be several, and
+ * waits in a queue of its own, `condemned`, until room is really needed.
  *
  * Nodes are numbers; what they stand for is behind `struct lfu_nodes`: the entries of a shard
  * (policy_lfu.c), or the metadata of a shadow cache (shadow.c). Bits per node: 40 in its link, 64
@@ -107,6 +108,7 @@ struct lfu {
     bool by_count;          /* every weight is 1 */
     uint8_t exponent_thirds; /* that the heads were valued with */
     uint32_t count;         /* nodes */
+    uint32_t loser;         /* of the window, this lfu_victim()'s: harvested already; LFU_NONE */
     uint32_t rival;         /* main's last one in a contest of this lfu_victim(); LFU_NONE */
     uint32_t hashed;        /* the last one whose estimate this lfu_victim() wanted; LFU_NONE */
     uint64_t hash;          /* its */
@@ -144,8 +146,8 @@ void lfu_note_miss(struct lfu *l, uint64_t hash);
 /* Give main what is free and due to it (a few nodes). */
 void lfu_settle(struct lfu *l, const struct lfu_choice *choice);
 /*
- * Who has to go next; it is still there (lfu_remove it). LFU_NONE: nobody is left. LFU_REFUSED: the
- * incoming one, which is too large to wait in the window, has lost its contest.
+ * Who has to go next; it is still there (lfu_remove it, before anything else). LFU_NONE: nobody is
+ * left. LFU_REFUSED: the incoming one, too large to wait in the window, has lost its contest.
  */
 uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming);
 /* Too large to wait in the window: it contests at once. */

@@ -297,11 +297,39 @@ TEST(a_condemned_one_that_is_renewed_stays)
     struct world *w = world_open(100, true, small_window);
     ask_range(w, 0, 100);
     struct lfu_incoming incoming = {.hash = hash_of(1000), .weight = 1};
+    for (unsigned i = 0; i < 4; i++) /* the window's oldest wins */
+        lfu_note_miss(&w->lfu, hash_of(w->keys[w->lfu.oldest[LFU_WINDOW]]));
     uint32_t victim = lfu_victim(&w->lfu, &w->choice, &incoming);
     CHECK(lfu_is_condemned(&w->lfu, victim));
     lfu_renew(&w->lfu, victim, 1, 1);
     CHECK(!lfu_is_condemned(&w->lfu, victim));
     CHECK(lfu_is_valid(&w->lfu));
     CHECK_NE(lfu_victim(&w->lfu, &w->choice, &incoming), victim);
+    world_close(w);
+}
+
+/* It was counted for its last hits when it contested, and not once more when it goes. */
+TEST(a_loser_leaves_from_where_it_stands)
+{
+    struct world *w = world_open(100, true, small_window);
+    ask_range(w, 0, 100);
+    uint32_t oldest = w->lfu.oldest[LFU_WINDOW];
+    uint64_t hash = hash_of(w->keys[oldest]);
+    w->hit[oldest] = true;
+    for (uint32_t node = 0; node < 100; node++) /* as popular as it is going to be */
+        if (node != oldest)
+            lfu_note_miss(&w->lfu, hash_of(w->keys[node]));
+    struct lfu_incoming incoming = {.hash = hash_of(1000), .weight = 1};
+    uint32_t before = sketch_estimate(&w->lfu.sketch, hash);
+    CHECK_EQ(lfu_victim(&w->lfu, &w->choice, &incoming), oldest);
+    CHECK(!lfu_is_condemned(&w->lfu, oldest));
+    CHECK_EQ(sketch_estimate(&w->lfu.sketch, hash), before + 1);
+    w->hit[oldest] = true;
+    lfu_remove(&w->lfu, oldest, 1);
+    CHECK_EQ(sketch_estimate(&w->lfu.sketch, hash), before + 1);
+    CHECK_EQ(lfu_weight(&w->lfu), 99);
+    CHECK(lfu_is_valid(&w->lfu));
+    w->nodes[w->keys[oldest]] = LFU_NONE;
+    w->free[w->free_count++] = oldest;
     world_close(w);
 }

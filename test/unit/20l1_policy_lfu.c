@@ -222,8 +222,8 @@ static bool slots_are_the_policys(const struct l1_shard *s)
     return true;
 }
 
-/* Who has to go next: it is condemned now. */
-static unsigned condemned(struct cache *c, struct l1_shard *s)
+/* Who has to go next: it will be found again. */
+static unsigned next_victim(struct cache *c, struct l1_shard *s)
 {
     struct lfu_choice choice = shadows_choice(&c->l1->shadows);
     struct lfu_incoming nobody = {.weight = 0};
@@ -252,7 +252,7 @@ TEST(a_value_whose_old_one_was_evicted_for_it_is_a_new_one)
             l1_reclaim(c.l1);
     }
     cache_reclaim(&c);
-    unsigned number = condemned(&c, s);
+    unsigned number = next_victim(&c, s);
     REQUIRE(cache_has(&c, number));
     uint64_t evicted = stats_read(&c.stats, STATS_L1_EVICT);
     uint32_t capacity = s->ring.capacity;
