@@ -4,7 +4,8 @@
  *
  *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
  *   read      get, fetch, the hit                           value     what was handed out
- *   freshness may this be called fresh                      load      the miss: steps a flight
+ *   verdict   what was found is worth what (pure)           load      the miss: steps a flight
+ *   freshness ... in L1: time, trust, the call's limits
  *   fill      the loader's side of a load                   leases    extended, given back
  *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads

@@ -7,15 +7,39 @@
  */
 #include "cache/freshness.h"
 
-enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e,
-                            const struct moment *moment)
+struct moment freshness_moment(struct nigh *cache)
 {
-    enum l1_standing standing = l1_judge(cache->l1, e);
-    if (standing == L1_BELOW_HARD || moment->now_ns >= l1_entry_stale_until_ns(e))
-        return FRESHNESS_GONE;
-    if (standing == L1_BELOW_SOFT || moment->now_ns >= l1_entry_fresh_until_ns(e))
-        return FRESHNESS_STALE;
-    return moment->is_trusted ? FRESHNESS_FRESH : FRESHNESS_DOUBTED;
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct moment moment = {now_ns, freshness_trusted(cache, now_ns)};
+    if (!moment.is_trusted)
+        freshness_note_doubt(cache);
+    return moment;
+}
+
+enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
+                                   uint64_t stamp)
+{
+    if (moment->is_trusted)
+        return TRUST_HELD;
+    if (cache->doubt_is_miss)
+        return TRUST_MISS;
+    return freshness_learnt_since(cache, stamp) ? TRUST_LEARNT : TRUST_DOUBT;
+}
+
+enum verdict_lifetime freshness_lifetime(const struct l1_entry *e, uint64_t now_ns,
+                                         enum verdict_lifetime after)
+{
+    if (now_ns < l1_entry_fresh_until_ns(e))
+        return LIFETIME_FRESH;
+    return now_ns < l1_entry_stale_until_ns(e) ? LIFETIME_STALE : after;
+}
+
+enum verdict freshness_verdict(const struct nigh *cache, const struct l1_entry *e,
+                               const struct moment *moment)
+{
+    return verdict_of(l1_judge(cache->l1, e),
+                      freshness_lifetime(e, moment->now_ns, LIFETIME_OVER),
+                      freshness_trust(cache, moment, l1_entry_stamp(e)), l1_entry_absent(e));
 }
 
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns)
@@ -33,7 +57,8 @@ void freshness_note_doubt(struct nigh *cache)
 {
     /* pair(coherence.trust): only compared here */
     uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
-    if (atomic_load_explicit(&cache->lost_until, memory_order_relaxed) == until_ns)
+    bool came_back = clock_coarse_ns(&cache->clock) < until_ns;
+    if (came_back || atomic_load_explicit(&cache->lost_until, memory_order_relaxed) == until_ns)
         return;
     /* Two at once only mark twice: what was loaded in between is loaded once more. */
     atomic_store_explicit(&cache->lost_stamp, l1_mark(cache->l1), memory_order_relaxed);

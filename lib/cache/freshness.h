@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Says whether an entry may be called fresh, from the entry, the time, the floors and trust; and
- * marks when a doubt began.
+ * Says what a read knows of the time, of trust and of its call's limits, from which a verdict is
+ * made; and marks when a doubt began.
  */
 #ifndef NIGH_CACHE_FRESHNESS_H
 #define NIGH_CACHE_FRESHNESS_H
 
 #include "cache/cache.h"
-
-enum freshness {
-    FRESHNESS_FRESH,   /* stamp at or above its groups' floors, within TTL, trusted */
-    FRESHNESS_STALE,   /* out of its soft lifetime or below a soft floor */
-    FRESHNESS_DOUBTED, /* fresh but for trust */
-    FRESHNESS_GONE,    /* below a hard floor, or out of its stale window */
-};
+#include "cache/verdict.h"
 
 /*
  * How long the last word from Redis lets anything stored be called fresh. A read asks BEFORE it
@@ -41,18 +35,22 @@ struct moment {
     bool is_trusted;
 };
 
-static inline struct moment freshness_moment(const struct nigh *cache)
-{
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    return (struct moment){now_ns, freshness_trusted(cache, now_ns)};
-}
-
-enum freshness freshness_of(const struct nigh *cache, const struct l1_entry *e,
-                            const struct moment *moment);
+/* The moment of a read. If it is in doubt the doubt's beginning is marked: so that what the read
+ * brings counts as learnt since. */
+struct moment freshness_moment(struct nigh *cache);
+/* What trust says of something with this stamp, at that moment. */
+enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
+                                   uint64_t stamp);
+/* Where it is in its lifetime; `after`: what it is past its stale window. */
+enum verdict_lifetime freshness_lifetime(const struct l1_entry *e, uint64_t now_ns,
+                                         enum verdict_lifetime after);
+/* What an entry of L1 is worth. */
+enum verdict freshness_verdict(const struct nigh *cache, const struct l1_entry *e,
+                               const struct moment *moment);
 
 /*
- * freshness_of() == FRESHNESS_FRESH at a trusted moment, for a hit. An entry that is within its
- * soft lifetime is within its stale window; and only L1_CURRENT is above all floors.
+ * freshness_verdict() == VERDICT_FRESH of a value at a trusted moment, for a hit. An entry that is
+ * within its soft lifetime is within its stale window; and only L1_CURRENT is above all floors.
  */
 static inline bool freshness_is_fresh(const struct nigh_space *space, const struct l1_entry *e,
                                       uint64_t now_ns)

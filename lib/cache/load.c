@@ -99,22 +99,6 @@ static void unasked(struct load *l)
     load_start(l);
 }
 
-/* What may be had from L1 now: an outcome, or NIGH_MISS. In doubt what was learnt since stands. */
-static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
-                         const struct moment *moment)
-{
-    const struct nigh *cache = l->space->cache;
-    enum freshness freshness = freshness_of(cache, e, moment);
-    bool since = freshness_learnt_since(cache, l1_entry_stamp(e));
-    bool doubted = freshness == FRESHNESS_DOUBTED && since && !cache->doubt_is_miss;
-    if ((freshness != FRESHNESS_FRESH && !doubted) ||
-        !freshness_acceptable(e, &l->call, moment->now_ns))
-        return NIGH_MISS;
-    if (l1_entry_absent(e))
-        return NIGH_ABSENT;
-    return doubted ? NIGH_STALE : NIGH_FRESH;
-}
-
 /*
  * Between its caller's look at L1 and the start of this flight another one may have landed, and
  * left its value there. Without a second look that value would be loaded once more: the third
@@ -125,14 +109,19 @@ static int outcome_in_l1(const struct load *l, const struct l1_entry *e,
  */
 static bool land_from_l1(struct load *l)
 {
+    struct nigh *cache = l->space->cache;
+    enum verdict verdict = VERDICT_GONE;
     int outcome = NIGH_MISS;
     if (l->call.flags & NIGH_REFRESH)
         return false;
-    struct moment moment = freshness_moment(l->space->cache);
+    struct moment moment = freshness_moment(cache);
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(l->space->cache->l1, &l->key);
-    if (e && l1_key_current(l->space->cache->l1, &l->key, l1_entry_stamp(e)))
-        outcome = outcome_in_l1(l, e, &moment);
+    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    if (e && l1_key_current(cache->l1, &l->key, l1_entry_stamp(e)))
+        verdict = freshness_verdict(cache, e, &moment);
+    if (verdict >= VERDICT_LEARNT) /* else a load can bring something better */
+        outcome = verdict_outcome(verdict, l1_entry_absent(e),
+                                  freshness_acceptable(e, &l->call, moment.now_ns));
     if (outcome != NIGH_MISS)
         l1_entry_ref(e);
     rcu_leave();
@@ -204,32 +193,32 @@ static void show_to_loader(struct load *l, struct l1_entry *e)
     l->fill.previous = e;
 }
 
-static void store(struct load *l, const struct lookup *found)
+/* What L2 had and is no answer: it may do should the load fail, or help the loader. */
+static void keep_found(struct load *l, const struct lookup *found)
 {
-    if (found->storable && !(l->call.flags & NIGH_NO_STORE))
-        lookup_store(l->space, &l->key, found->entry);
+    if (found->verdict == VERDICT_KEPT)
+        show_to_loader(l, found->entry);
+    else if (l1_entry_absent(found->entry))
+        l1_entry_unref(found->entry);
+    else
+        keep_stale(l, found->entry);
 }
 
 /* Land with what L2 had, if that will do. False: go on. */
 static bool land_found(struct load *l, const struct lookup *found)
 {
-    if (found->verdict == LOOKUP_KEPT)
-        show_to_loader(l, found->entry);
-    if (found->verdict != LOOKUP_FRESH && found->verdict != LOOKUP_STALE)
+    if (!found->entry)
         return false;
-    bool absent = l1_entry_absent(found->entry);
-    if (!wanted(l, found->entry) || (found->verdict == LOOKUP_STALE && !l->answer_stale)) {
-        if (absent)
-            l1_entry_unref(found->entry);
-        else
-            keep_stale(l, found->entry); /* should the load fail, and the call accept it */
+    int outcome = verdict_outcome(found->verdict, l1_entry_absent(found->entry),
+                                  wanted(l, found->entry));
+    if (outcome == NIGH_MISS || (outcome == NIGH_STALE && !l->answer_stale)) {
+        keep_found(l, found);
         return false;
     }
-    store(l, found);
-    int fresh = absent ? NIGH_ABSENT : NIGH_FRESH;
-    bool is_fresh = found->verdict == LOOKUP_FRESH;
-    load_land(l, is_fresh ? fresh : NIGH_STALE, found->entry, NIGH_TIER_L2);
-    if (!is_fresh)
+    if (found->storable && !(l->call.flags & NIGH_NO_STORE))
+        lookup_store(l->space, &l->key, found->entry);
+    load_land(l, outcome, found->entry, NIGH_TIER_L2);
+    if (outcome == NIGH_STALE)
         load_refresh(l->space, &l->key);
     return true;
 }
@@ -244,7 +233,7 @@ static bool look(struct load *l, const struct l2_answer *answer)
         return true;
     }
     l->rejected = found.fill_id;
-    l->unreadable = found.verdict == LOOKUP_BAD && !l2_envelope_foreign(answer->value);
+    l->unreadable = found.bad && !l2_envelope_foreign(answer->value);
     return land_found(l, &found);
 }
 

@@ -29,10 +29,11 @@ void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_t
 
 void load_land_stale(struct load *l, int otherwise)
 {
+    struct nigh *cache = l->space->cache;
     struct l1_entry *e = l->stale;
-    struct moment moment = freshness_moment(l->space->cache);
-    if (e && freshness_of(l->space->cache, e, &moment) != FRESHNESS_GONE &&
-        freshness_acceptable(e, &l->call, moment.now_ns)) {
+    struct moment moment = freshness_moment(cache);
+    if (e && verdict_outcome(freshness_verdict(cache, e, &moment), false,
+                             freshness_acceptable(e, &l->call, moment.now_ns)) != NIGH_MISS) {
         l->stale = NULL;
         load_land(l, NIGH_STALE, e, l->stale_tier);
     } else {

@@ -165,8 +165,8 @@ static struct l1_entry *previous(struct load *l)
     struct moment moment = freshness_moment(cache);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
-    if (e && (freshness_of(cache, e, &moment) == FRESHNESS_GONE ||
-              l1_entry_absent(e)))
+    enum verdict verdict = e ? freshness_verdict(cache, e, &moment) : VERDICT_GONE;
+    if (verdict == VERDICT_GONE || l1_entry_absent(e))
         e = NULL;
     if (e)
         l1_entry_ref(e);

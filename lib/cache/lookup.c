@@ -52,20 +52,34 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
     };
 }
 
+/* How the positions that stand in Redis for floors let the value pass (rule 4). */
+static enum l1_standing standing_of(struct nigh_space *space, const struct l2_answer *answer,
+                                    const struct l2_envelope *e)
+{
+    static const enum l1_standing standings[] = {
+        [COHERENCE_FRESH] = L1_CURRENT,
+        [COHERENCE_STALE] = L1_BELOW_SOFT,
+        [COHERENCE_GONE] = L1_BELOW_HARD,
+    };
+    return standings[coherence_judge(space->cache->coherence, e,
+                                     bytes_of(space->name, space->name_len), answer->home)];
+}
+
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                  const struct l2_answer *answer, const struct l2_envelope *e, struct lookup *ret)
 {
     struct nigh *cache = space->cache;
     /* Rule 11 holds for every stored value. Trust first, as in freshness.c: what it vouches for is
-     * in the positions that are read after it. */
+     * in the positions that are read after it. Nothing in Redis was learnt by this node. */
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
-    enum coherence_verdict verdict = coherence_judge(
-        cache->coherence, e, bytes_of(space->name, space->name_len), answer->home);
+    enum verdict_trust trust = trusted                ? TRUST_HELD
+                               : cache->doubt_is_miss ? TRUST_MISS
+                                                      : TRUST_DOUBT;
+    enum l1_standing standing = standing_of(space, answer, e);
     /* Filled in the future: the server's clock was set back since, and what is left of the value's
      * lifetime cannot be told. It would live on for as long as that step was. */
-    if (verdict == COHERENCE_GONE || is_of_the_future(cache, e) ||
-        lookup_l2_covered(space, key, e->groups, e->group_count) ||
-        (!trusted && cache->doubt_is_miss))
+    if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
+        lookup_l2_covered(space, key, e->groups, e->group_count))
         return 0;
 
     struct l1_entry *entry;
@@ -74,36 +88,32 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     int rc = draft_entry(&d, &entry);
     if (rc != 0)
         return rc;
-    bool fresh = trusted && verdict == COHERENCE_FRESH && now_ns < l1_entry_fresh_until_ns(entry);
-    bool kept = now_ns >= l1_entry_stale_until_ns(entry);
-    /* A negative entry is good while it is fresh and never hides a value after that. */
-    if (!fresh && (e->flags & L2_ENVELOPE_ABSENT)) {
+    ret->verdict = verdict_of(standing, freshness_lifetime(entry, now_ns, LIFETIME_KEPT), trust,
+                              d.absent);
+    if (ret->verdict == VERDICT_GONE) {
         l1_entry_unref(entry);
         return 0;
     }
-    ret->verdict = fresh ? LOOKUP_FRESH : kept ? LOOKUP_KEPT : LOOKUP_STALE;
-    ret->storable = verdict == COHERENCE_FRESH && !kept && !l1_entry_loose(entry) &&
-                    e->payload.len <= space->rules.value_max;
+    ret->storable = standing == L1_CURRENT && ret->verdict != VERDICT_KEPT &&
+                    !l1_entry_loose(entry) && d.bytes.len <= space->rules.value_max;
     ret->entry = entry;
     return 0;
 }
 
-static void count(struct nigh_space *space, enum lookup_verdict verdict)
+static void count(struct nigh_space *space, const struct lookup *found)
 {
     static const enum stats_counter counters[] = {
-        [LOOKUP_NOTHING] = STATS_L2_MISS,
-        [LOOKUP_BAD] = STATS_ENVELOPE_BAD,
-        [LOOKUP_KEPT] = STATS_L2_MISS,
-        [LOOKUP_STALE] = STATS_L2_STALE,
-        [LOOKUP_FRESH] = STATS_L2_FRESH,
+        [VERDICT_GONE] = STATS_L2_MISS,    [VERDICT_KEPT] = STATS_L2_MISS,
+        [VERDICT_STALE] = STATS_L2_STALE,  [VERDICT_LEARNT] = STATS_L2_STALE,
+        [VERDICT_FRESH] = STATS_L2_FRESH,
     };
-    stats_count(&space->stats, counters[verdict]);
+    stats_count(&space->stats, found->bad ? STATS_ENVELOPE_BAD : counters[found->verdict]);
 }
 
 int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                   const struct l2_answer *answer, struct lookup *ret)
 {
-    struct lookup result = {.verdict = LOOKUP_NOTHING};
+    struct lookup result = {.verdict = VERDICT_GONE};
     struct l2_envelope e;
     int rc = 0;
     if (answer->verdict == L2_VALUE) {
@@ -112,13 +122,13 @@ int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t t
             result.fill_id = e.fill_id;
             rc = judge(space, key, ticket, answer, &e, &result);
         } else {
-            result.verdict = LOOKUP_BAD;
+            result.bad = true;
             result.fill_id = l2_envelope_fill_id(answer->value);
         }
     }
     if (rc != 0)
         return rc;
-    count(space, result.verdict);
+    count(space, &result);
     *ret = result;
     return 0;
 }

@@ -6,20 +6,14 @@
 #define NIGH_CACHE_LOOKUP_H
 
 #include "cache/cache.h"
-
-enum lookup_verdict {
-    LOOKUP_NOTHING, /* none, expired, of the future, below a hard position, or queued */
-    LOOKUP_BAD,     /* bytes that are no envelope, or a value above NIGH_VALUE_MAX */
-    LOOKUP_KEPT,    /* past its stale window: only to show to the loader (space.keep) */
-    LOOKUP_STALE,   /* may be handed out as stale */
-    LOOKUP_FRESH,
-};
+#include "cache/verdict.h"
 
 struct lookup {
-    enum lookup_verdict verdict;
-    struct l1_entry *entry; /* KEPT, STALE, FRESH: with one reference, the caller's */
-    uint64_t fill_id;       /* of what was looked at, as the scripts see it; 0: none */
+    enum verdict verdict;
+    bool bad;               /* GONE: no envelope, or a value above NIGH_VALUE_MAX */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
+    struct l1_entry *entry; /* with one reference, the caller's; NULL if GONE */
+    uint64_t fill_id;       /* of what was looked at, as the scripts see it; 0: none */
 };
 
 /* Errors: NIGH_ENOMEM. `ticket` was taken before the answer was asked for. */

@@ -116,13 +116,19 @@ static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *ke
                                above_floors(space, key, f, e));
 }
 
-/* "Does not exist" has no stale form: not vouched for, it stands if learnt since the doubt. */
-static int in_doubt(const struct nigh_space *space, const struct flight *f, int outcome)
+/* What a landed result is worth to this call: GONE, and it is no answer to it. */
+static enum verdict verdict_on(const struct nigh_space *space, const struct l1_key *key,
+                               const struct flight *f, const struct joined *joined,
+                               const struct l1_entry *e)
 {
-    if (outcome == NIGH_FRESH)
-        return NIGH_STALE;
-    bool stands = freshness_learnt_since(space->cache, f->ticket);
-    return outcome == NIGH_ABSENT && !stands ? NIGH_PENDING : outcome;
+    bool own = as_of(f, e) == joined->ticket;
+    bool passes = own || above_floors(space, key, f, e);
+    enum verdict_trust trust = TRUST_HELD;
+    if (!may_be_fresh(space, key, f, joined, e))
+        trust = freshness_learnt_since(space->cache, f->ticket) ? TRUST_LEARNT : TRUST_DOUBT;
+    return verdict_of(passes ? L1_CURRENT : L1_BELOW_HARD,
+                      f->outcome == NIGH_STALE ? LIFETIME_STALE : LIFETIME_FRESH, trust,
+                      f->outcome == NIGH_ABSENT);
 }
 
 /* Whether it is young and new enough for a call of whose limits the flight may have known nothing.
@@ -154,12 +160,9 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key, struc
         cache_set_load_error(f->error);
     if (outcome < 0 || outcome == NIGH_MISS)
         return outcome;
-    bool own = as_of(f, e) == joined->ticket;
-    if ((!own && !above_floors(space, key, f, e)) || !within_limits(space, f, joined, call, e))
-        return NIGH_PENDING;
-    if (!may_be_fresh(space, key, f, joined, e))
-        outcome = in_doubt(space, f, outcome);
-    if (outcome == NIGH_PENDING)
+    outcome = verdict_outcome(verdict_on(space, key, f, joined, e), outcome == NIGH_ABSENT,
+                              within_limits(space, f, joined, call, e));
+    if (outcome == NIGH_MISS)
         return NIGH_PENDING;
     const struct load *l = f->work;
     if (outcome == NIGH_ABSENT) {
@@ -196,10 +199,8 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
 {
     struct nigh *cache = space->cache;
     /* Trust before the ticket: what it vouches for is in the floors that the ticket stands on. */
-    bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
-    if (!trusted)
-        freshness_note_doubt(cache); /* so that what this call brings counts as learnt since */
-    struct joined joined = {l1_ticket(cache->l1), false, trusted};
+    struct moment moment = freshness_moment(cache);
+    struct joined joined = {l1_ticket(cache->l1), false, moment.is_trusted};
     struct flight_join join = {
         .key = {space, space->id, key->hash, key->data, key->len},
         .ticket = joined.ticket,

@@ -4,36 +4,13 @@
  */
 #include "cache/read_l1.h"
 
-/* What an entry of L1 means for a call: an outcome, or NIGH_MISS. */
-static int outcome_of(const struct nigh *cache, const struct l1_entry *e, enum freshness freshness,
-                      const struct nigh_call *call, uint64_t now_ns)
-{
-    if (freshness == FRESHNESS_GONE || !freshness_acceptable(e, call, now_ns))
-        return NIGH_MISS;
-    if (freshness == FRESHNESS_DOUBTED && cache->doubt_is_miss)
-        return NIGH_MISS;
-    if (!l1_entry_absent(e))
-        return freshness == FRESHNESS_FRESH ? NIGH_FRESH : NIGH_STALE;
-    /* "Does not exist" has no stale form: in doubt it stands if it was learnt since. */
-    bool good = freshness == FRESHNESS_FRESH || (freshness == FRESHNESS_DOUBTED &&
-                                                 freshness_learnt_since(cache, l1_entry_stamp(e)));
-    return good ? NIGH_ABSENT : NIGH_MISS;
-}
-
-/* Whether a stale entry is worth a refresh: in doubt only once (rule 11), else always. */
-static bool wants_refresh(const struct nigh *cache, const struct l1_entry *e,
-                          enum freshness freshness)
-{
-    return freshness != FRESHNESS_DOUBTED ||
-           l1_entry_stamp(e) < atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
-}
-
 int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
                     const struct moment *moment, struct nigh_value *ret, struct read_notes *notes)
 {
     struct nigh *cache = space->cache;
-    enum freshness freshness = freshness_of(cache, e, moment);
-    int outcome = outcome_of(cache, e, freshness, call, moment->now_ns);
+    enum verdict verdict = freshness_verdict(cache, e, moment);
+    int outcome = verdict_outcome(verdict, l1_entry_absent(e),
+                                  freshness_acceptable(e, call, moment->now_ns));
     if (outcome == NIGH_MISS)
         return NIGH_MISS;
     if (outcome == NIGH_ABSENT) {
@@ -45,8 +22,7 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
     }
     if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e, l1_generation(&space->l1.hit)))
         l1_report_hit(cache->l1, e);
-    if (outcome == NIGH_STALE)
-        notes->refresh = wants_refresh(cache, e, freshness);
+    notes->refresh = verdict == VERDICT_STALE; /* in doubt only once (rule 11) */
     return outcome;
 }
 

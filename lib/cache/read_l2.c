@@ -60,17 +60,14 @@ static int hand_out(struct nigh_space *space, const struct l1_key *key, struct l
 {
     struct l1_entry *e = found->entry;
     uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
-    int outcome = found->verdict == LOOKUP_FRESH ? NIGH_FRESH : NIGH_STALE;
+    int outcome = verdict_outcome(found->verdict, l1_entry_absent(e),
+                                  freshness_acceptable(e, call, now_ns));
     if (found->storable && !(FLAGS_OF(call) & NIGH_NO_STORE))
         lookup_store(space, key, e);
-    if (!freshness_acceptable(e, call, now_ns)) {
-        outcome = NIGH_MISS;
-    } else if (l1_entry_absent(e)) {
+    if (outcome == NIGH_ABSENT)
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
-        outcome = NIGH_ABSENT;
-    } else {
+    else if (outcome != NIGH_MISS)
         l1_pin_ref(e, NIGH_TIER_L2, ret);
-    }
     l1_entry_unref(e);
     return outcome;
 }
@@ -86,11 +83,7 @@ static int take_answer(struct nigh_space *space, const struct l1_key *key, uint6
     int rc = lookup_answer(space, key, ticket, answer, found);
     if (rc != 0)
         return rc;
-    if (found->verdict == LOOKUP_FRESH || found->verdict == LOOKUP_STALE)
-        return hand_out(space, key, found, call, ret);
-    if (found->verdict == LOOKUP_KEPT)
-        l1_entry_unref(found->entry);
-    return NIGH_MISS;
+    return found->entry ? hand_out(space, key, found, call, ret) : NIGH_MISS;
 }
 
 /* What a miss knows of this node and of Redis: what its put will be judged by. */
@@ -125,7 +118,7 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
                 struct read_l2 *r, struct nigh_value *ret)
 {
     struct l2_answer *answer = l2_sync_wait(&r->sync);
-    struct lookup found = {.verdict = LOOKUP_NOTHING};
+    struct lookup found = {.verdict = VERDICT_GONE};
     int rc = take_answer(space, key, r->ticket, answer, call, &found, ret);
     l2_answer_free(answer);
     if (rc != NIGH_MISS || !call || !call->miss)

@@ -94,7 +94,7 @@ static struct l1_entry *entry_of(const struct draft *d)
 /* What another node makes of its envelope. */
 static struct l1_entry *looked_up(const struct draft *d)
 {
-    struct lookup found = {.verdict = LOOKUP_NOTHING};
+    struct lookup found = {.verdict = VERDICT_GONE};
     size_t size = 0;
     void *envelope = draft_envelope(d, &size);
     REQUIRE(envelope);
@@ -102,7 +102,7 @@ static struct l1_entry *looked_up(const struct draft *d)
         .verdict = L2_VALUE, .value = bytes_of(envelope, size), .home = d->home};
     CHECK_EQ(lookup_answer(d->space, &d->key, d->ticket, &answer, &found), 0);
     mem_free(d->space->cache->env.mem, NULL, envelope, size);
-    REQUIRE_EQ(found.verdict, LOOKUP_FRESH);
+    REQUIRE_EQ(found.verdict, VERDICT_FRESH);
     CHECK_EQ(found.fill_id, d->token);
     return found.entry;
 }

@@ -34,7 +34,7 @@ static struct lookup look(struct world *w, const struct l2_envelope *e)
     struct l1_key key = l1_key_of(cache->l1, w->space->id, "k", 1);
     size_t size = l2_envelope_size(e);
     void *bytes = malloc(size);
-    struct lookup ret = {.verdict = LOOKUP_NOTHING};
+    struct lookup ret = {.verdict = VERDICT_GONE};
     REQUIRE(bytes);
     l2_envelope_encode(e, bytes);
     struct l2_answer answer = {
@@ -45,11 +45,11 @@ static struct lookup look(struct world *w, const struct l2_envelope *e)
 }
 
 /* Looks, and lets the entry go. */
-static enum lookup_verdict verdict_of(struct world *w, const struct l2_envelope *e)
+static enum verdict judged(struct world *w, const struct l2_envelope *e)
 {
     struct lookup found = look(w, e);
     CHECK_EQ(found.fill_id, e->fill_id); /* a lease does not hand it out again */
-    CHECK_EQ(found.entry != NULL, found.verdict >= LOOKUP_KEPT);
+    CHECK_EQ(found.entry != NULL, found.verdict >= VERDICT_KEPT);
     if (found.entry)
         l1_entry_unref(found.entry);
     return found.verdict;
@@ -64,16 +64,16 @@ TEST(a_value_filled_in_the_future_lived_on_until_then)
     uint32_t error_ms = w.cache->time_error_ms;
     struct l2_envelope e = filled(&w);
     CHECK_EQ(error_ms, WORLD_PATIENCE_MS / 2);
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_FRESH);
+    CHECK_EQ(judged(&w, &e), VERDICT_FRESH);
     e.server_time_ms += error_ms; /* and the clock has gone on since */
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_FRESH);
+    CHECK_EQ(judged(&w, &e), VERDICT_FRESH);
     int64_t missed = world_count(&w, "l2_miss");
     e.server_time_ms += WORLD_PATIENCE_MS;
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_NOTHING);
+    CHECK_EQ(judged(&w, &e), VERDICT_GONE);
     e.server_time_ms += 86400000;
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_NOTHING);
+    CHECK_EQ(judged(&w, &e), VERDICT_GONE);
     e.server_time_ms = UINT64_MAX;
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_NOTHING);
+    CHECK_EQ(judged(&w, &e), VERDICT_GONE);
     CHECK_EQ(world_count(&w, "l2_miss"), missed + 3);
     world_close(&w);
     redis_stop(&server);
@@ -91,11 +91,11 @@ TEST(ages_are_told_whatever_time_an_envelope_names)
     for (size_t i = 0; i < ARRAY_COUNT(ages_ms); i++) {
         struct l2_envelope e = now;
         e.server_time_ms -= u64_min(ages_ms[i], now.server_time_ms); /* 0 for the last */
-        CHECK_EQ(verdict_of(&w, &e), LOOKUP_KEPT);
+        CHECK_EQ(judged(&w, &e), VERDICT_KEPT);
         e.soft_ms = e.stale_ms = e.keep_ms = UINT32_MAX;
-        CHECK_EQ(verdict_of(&w, &e), i == 0   ? LOOKUP_FRESH
-                                     : i == 1 ? LOOKUP_STALE
-                                              : LOOKUP_KEPT);
+        CHECK_EQ(judged(&w, &e), i == 0   ? VERDICT_FRESH
+                                     : i == 1 ? VERDICT_STALE
+                                              : VERDICT_KEPT);
     }
     world_close(&w);
     redis_stop(&server);
@@ -114,7 +114,7 @@ TEST(a_value_older_than_the_machine_was_young_enough)
     e.server_time_ms -= age_ms;
     e.soft_ms = UINT32_MAX;
     struct lookup found = look(&w, &e);
-    REQUIRE_EQ(found.verdict, LOOKUP_FRESH);
+    REQUIRE_EQ(found.verdict, VERDICT_FRESH);
     uint64_t now_ns = clock_coarse_ns(&w.cache->clock);
     int64_t age_ns = (int64_t)now_ns - l1_entry_born_ns(found.entry);
     CHECK_GE(age_ns, age_ms * (int64_t)NS_PER_MS);
@@ -143,11 +143,14 @@ TEST(a_value_above_the_formats_limit_is_unreadable)
     void *large = calloc(1, NIGH_VALUE_MAX + 1);
     REQUIRE(large);
     e.payload = bytes_of(large, NIGH_VALUE_MAX);
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_FRESH);
+    CHECK_EQ(judged(&w, &e), VERDICT_FRESH);
     e.payload = bytes_of(large, NIGH_VALUE_MAX + 1);
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_BAD);
+    struct lookup found = look(&w, &e);
+    CHECK(found.bad);
+    CHECK_EQ(found.verdict, VERDICT_GONE);
+    CHECK_EQ(found.fill_id, e.fill_id);
     e.payload = bytes_of(large, 0);
-    CHECK_EQ(verdict_of(&w, &e), LOOKUP_FRESH);
+    CHECK_EQ(judged(&w, &e), VERDICT_FRESH);
     free(large);
     world_close(&w);
     redis_stop(&server);

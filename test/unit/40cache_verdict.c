@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// The tables of what a found value is worth: every combination, against the rows of the header; and
+// through the calls what a row says that no other test does.
+
+#include "cache/verdict.h"
+
+#include "cache/freshness.h"
+#include "support/origin.h"
+#include "support/redis.h"
+
+#define ANY (-1)
+
+struct row {
+    int floors, lifetime, trust;
+    enum verdict value, absence;
+};
+
+/* As they are drawn: the first that fits. */
+static const struct row rows[] = {
+    {L1_BELOW_HARD, ANY, ANY, VERDICT_GONE, VERDICT_GONE},
+    {ANY, LIFETIME_OVER, ANY, VERDICT_GONE, VERDICT_GONE},
+    {ANY, LIFETIME_KEPT, ANY, VERDICT_KEPT, VERDICT_GONE},
+    {ANY, ANY, TRUST_MISS, VERDICT_KEPT, VERDICT_GONE},
+    {L1_BELOW_SOFT, ANY, ANY, VERDICT_STALE, VERDICT_GONE},
+    {L1_CURRENT, LIFETIME_STALE, ANY, VERDICT_STALE, VERDICT_GONE},
+    {L1_CURRENT, LIFETIME_FRESH, TRUST_DOUBT, VERDICT_STALE, VERDICT_GONE},
+    {L1_CURRENT, LIFETIME_FRESH, TRUST_LEARNT, VERDICT_LEARNT, VERDICT_LEARNT},
+    {L1_CURRENT, LIFETIME_FRESH, TRUST_HELD, VERDICT_FRESH, VERDICT_FRESH},
+};
+
+static bool fits(int wanted, int got)
+{
+    return wanted == ANY || wanted == got;
+}
+
+static const struct row *row_of(int floors, int lifetime, int trust)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (fits(rows[i].floors, floors) && fits(rows[i].lifetime, lifetime) &&
+            fits(rows[i].trust, trust))
+            return &rows[i];
+    return NULL;
+}
+
+static void check_combination(enum l1_standing floors, enum verdict_lifetime lifetime,
+                              enum verdict_trust trust, bool used[])
+{
+    const struct row *row = row_of((int)floors, (int)lifetime, (int)trust);
+    REQUIRE(row);
+    used[row - rows] = true;
+    if (!CHECK_EQ(verdict_of(floors, lifetime, trust, false), row->value) ||
+        !CHECK_EQ(verdict_of(floors, lifetime, trust, true), row->absence))
+        check_note("was floors %d, lifetime %d, trust %d", (int)floors, (int)lifetime,
+                   (int)trust);
+}
+
+TEST(every_row_of_the_table_of_verdicts)
+{
+    bool used[sizeof(rows) / sizeof(rows[0])] = {false};
+    for (int floors = L1_CURRENT; floors <= L1_BELOW_HARD; floors++)
+        for (int lifetime = LIFETIME_FRESH; lifetime <= LIFETIME_OVER; lifetime++)
+            for (int trust = TRUST_HELD; trust <= TRUST_MISS; trust++)
+                check_combination((enum l1_standing)floors, (enum verdict_lifetime)lifetime,
+                                  (enum verdict_trust)trust, used);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (!CHECK(used[i]))
+            check_note("row %zu never fits first", i);
+}
+
+TEST(every_row_of_the_table_of_outcomes)
+{
+    static const int outcomes[][2] = {
+        [VERDICT_GONE] = {NIGH_MISS, NIGH_MISS},
+        [VERDICT_KEPT] = {NIGH_MISS, NIGH_MISS},
+        [VERDICT_STALE] = {NIGH_STALE, NIGH_ABSENT}, /* of an absence it does not come to be */
+        [VERDICT_LEARNT] = {NIGH_STALE, NIGH_ABSENT},
+        [VERDICT_FRESH] = {NIGH_FRESH, NIGH_ABSENT},
+    };
+    for (int v = VERDICT_GONE; v <= VERDICT_FRESH; v++) {
+        for (int absent = 0; absent < 2; absent++) {
+            CHECK_EQ(verdict_outcome((enum verdict)v, absent, true), outcomes[v][absent]);
+            CHECK_EQ(verdict_outcome((enum verdict)v, absent, false), NIGH_MISS);
+        }
+    }
+}
+
+/* ---- through the calls ---- */
+
+/* A node whose time is the test's: its trust ends when the test says so, and nothing renews it. */
+static void open_node(struct world *w, struct redis *server, enum nigh_on_doubt on_doubt)
+{
+    struct nigh_space_options so = exact_space();
+    so.soft_ttl_ms = 10000;
+    so.stale_ms = 100000;
+    redis_start(server, NULL);
+    struct nigh_options o = world_options(w);
+    o.redis_uri = server->uri;
+    o.on_doubt = on_doubt;
+    world_open(w, &o, &so);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(w), nigh_health(w->cache) == NIGH_FRESH));
+}
+
+static int l1_outcome(struct world *w, const char *key)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = NIGH_L1_ONLY;
+    return ask_get(w->space, key, &call).outcome;
+}
+
+TEST(in_doubt_what_is_past_its_soft_lifetime_was_served_in_spite_of_on_doubt_miss)
+{
+    static const enum nigh_on_doubt words[] = {NIGH_DOUBT_STALE, NIGH_DOUBT_MISS};
+    for (size_t i = 0; i < 2; i++) {
+        struct redis server;
+        struct world w;
+        open_node(&w, &server, words[i]);
+        CHECK_EQ(nigh_put(w.space, "k", 1, "v", 1, NULL), 0);
+        world_advance(&w, 60000); /* past trust and soft_ttl, not past stale */
+        CHECK_EQ(l1_outcome(&w, "k"), words[i] == NIGH_DOUBT_STALE ? NIGH_STALE : NIGH_MISS);
+        world_close(&w);
+        redis_stop(&server);
+    }
+}
+
+static int fail(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    size_t len;
+    uint64_t version;
+    const void *previous = nigh_fill_previous(fill, &len, &version);
+    CHECK(previous); /* it may be compared with, all the same */
+    return nigh_fill_error(fill, 7);
+}
+
+TEST(in_doubt_a_failed_load_served_what_was_stored_in_spite_of_on_doubt_miss)
+{
+    static const enum nigh_on_doubt words[] = {NIGH_DOUBT_STALE, NIGH_DOUBT_MISS};
+    for (size_t i = 0; i < 2; i++) {
+        struct redis server;
+        struct world w;
+        struct nigh_call call = NIGH_CALL_INIT;
+        open_node(&w, &server, words[i]);
+        CHECK_EQ(nigh_put(w.space, "k", 1, "v", 1, NULL), 0);
+        redis_stop(&server);
+        world_advance(&w, 60000);
+        w.origin.script = fail;
+        call.flags = NIGH_REFRESH;
+        CHECK_EQ(ask_fetch(w.space, "k", &call).outcome,
+                 words[i] == NIGH_DOUBT_STALE ? NIGH_STALE : NIGH_ELOADER);
+        CHECK_EQ(w.origin.loads, 1);
+        world_close(&w);
+    }
+}
+
+/* The first read in doubt marks its beginning, so one refresh is enough. */
+TEST(in_doubt_each_key_is_refreshed_once_whoever_notices_the_doubt)
+{
+    struct redis server;
+    struct world w;
+    open_node(&w, &server, NIGH_DOUBT_STALE);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    redis_stop(&server);
+    world_advance(&w, 9000); /* within soft_ttl */
+    struct moment moment = freshness_moment(w.cache);
+    if (!CHECK(!moment.is_trusted))
+        check_note("trust is longer than this test supposes");
+    origin_commit(&w.origin);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=1"); /* and a refresh behind */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&w), l1_outcome(&w, "k"), w.origin.finished == 2));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&w), world_count(&w, "flights") == 0));
+    int64_t refreshes = world_count(&w, "refresh");
+    for (int i = 0; i < 10; i++) {
+        CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_STALE, "k=2");
+        world_tick(&w);
+    }
+    CHECK_EQ(world_count(&w, "refresh"), refreshes);
+    CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+}
