@@ -11,7 +11,8 @@ cd "$1" || exit 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-cat include/nigh/*.h lib/*/*.[ch] $(find lib -name '*.lua') >"$work/code"
+find include lib test/support -name '*.[ch]' -o -name '*.lua' -o -name '*.map' 2>/dev/null |
+    xargs cat >"$work/code"
 
 # each DOCUMENT PATTERN TEST: every match of the pattern (quotes and parentheses off) must pass.
 each() {
@@ -35,7 +36,7 @@ is_option() { grep -qF "{\"$1\"," lib/cache/options.c; }
 is_field() { sed -n '/^struct nigh_call {/,/^}/p' include/nigh/options.h | grep -qw "${1#call.}"; }
 is_counter() { grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/cache/report.c; }
 
-for document in README.md lib/README.md lib/coherence/README.md lib/l2/README.md; do
+for document in README.md .github/*.md lib/README.md lib/coherence/README.md lib/l2/README.md; do
     [ -f $document ] || continue
     each $document '\<[a-z][a-z0-9_]*\(\)' is_function
     each $document '\<[a-z0-9_]+(/[a-z0-9_]+)+\.(h|c|sh|lua|cmake)\>' is_file
