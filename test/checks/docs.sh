@@ -106,6 +106,17 @@ while read -r warning; do
     [ -n "$found" ] || { echo "README.md: its troubleshooting lacks: $warning"; failed=1; }
 done <"$work/warnings"
 
+# Requirements: the versions that CMake wants.
+{
+    sed -n 's/^cmake_minimum_required(VERSION \([0-9.]*\)).*/CMake \1/p' CMakeLists.txt
+    sed -n 's/^ *nigh_find([A-Z_]* \([a-z]*\)[-a-z]*>=\([0-9.]*\) .*/\1[^|]* | \2 |/p' cmake/*.cmake
+} >"$work/versions"
+while read -r version; do
+    sed -n '/^### Requirements/,/^## /p' README.md | grep -q -e "$version" && continue
+    echo "README.md: its requirements lack $version"
+    failed=1
+done <"$work/versions"
+
 # The map is whole: each file has a line, or its header has.
 for file in lib/*/*.[ch]; do
     stem=${file#lib/}

@@ -200,7 +200,7 @@ TEST(forgotten_call_is_applied_again)
     world_close(&w);
 }
 
-/* ---- L2 value older than a tag bump, heard or not heard of: G, stamp from K ---- */
+/* ---- L2 value older than a tag bump, heard of or not: positions, stamp of what is known ---- */
 
 TEST(value_below_a_bump_is_not_fresh)
 {
@@ -389,7 +389,7 @@ TEST(repeated_frames_are_dropped)
     world_close(&w);
 }
 
-/* ---- clk lost; log lost alone; failover with restored data: one clk key, C ---- */
+/* ---- clk lost; log lost alone; failover with restored data: the identity of the clock ---- */
 
 TEST(clk_deleted)
 {
