@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The benchmarks of perf/run hit, write, memory, resize, limbo, trace and bars: one program.
+# The benchmarks of perf/run hit, write, memory, resize, limbo, shrink, trace and bars: one program.
 # Where the baselines' packages are missing it is left out, and says so.
 
 # The arithmetic of the harness, apart: a test checks it by hand.
@@ -50,7 +50,8 @@ add_executable(perf_bench
     bench/arena.c bench/bars.c bench/ck.c bench/evicting.c bench/features.c bench/glib.c
     bench/hit.c bench/lfht.c
     bench/limbo.c bench/limit.c bench/main.c bench/memory.c bench/mutex.c bench/nigh.c
-    bench/resize.c bench/settings.c bench/stage.c bench/trace.c bench/trace_file.c bench/write.c)
+    bench/resize.c bench/settings.c bench/shrink.c bench/stage.c bench/trace.c
+    bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
     perf_bench_maths perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
     PkgConfig::PERF_libzstd PkgConfig::PERF_liburcu_cds Threads::Threads)

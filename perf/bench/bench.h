@@ -12,8 +12,8 @@ struct bench_settings {
     const char *command;
     unsigned rounds;
     bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
-    const char *only;   /* hit, write: part of the names of the cases to run; NULL: all */
-    bool full;          /* 10M entries too */
+    const char *only;   /* hit, write, shrink: part of the names of the cases to run; NULL: all */
+    bool full;          /* 10M entries too; a shrink of 2 GiB */
     const unsigned *threads; /* hit, write: how many at once, case by case; ends with 0 */
     const char *json;   /* NULL: none */
     /* trace */
@@ -34,6 +34,7 @@ void bench_write(const struct bench_settings *s);
 void bench_memory(const struct bench_settings *s);
 void bench_resize(const struct bench_settings *s);
 void bench_limbo(const struct bench_settings *s);
+void bench_shrink(const struct bench_settings *s);
 void bench_trace(const struct bench_settings *s);
 /* Judge what the others left behind; returns how many bars are missed. */
 unsigned bench_bars(const struct bench_settings *s);

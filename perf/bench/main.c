@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * `perf/run hit`, `write`, `memory`, `resize`, `limbo`, `trace` and `bars`: one program.
+ * `perf/run hit`, `write`, `memory`, `resize`, `limbo`, `shrink`, `trace` and `bars`: one program.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static const struct {
 } commands[] = {
     {"memory", bench_memory}, /* first: the resident memory of others would be in its figures */
     {"hit", bench_hit},       {"write", bench_write}, {"resize", bench_resize},
-    {"limbo", bench_limbo},   {"trace", bench_trace},
+    {"limbo", bench_limbo},   {"shrink", bench_shrink}, {"trace", bench_trace},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -74,7 +74,8 @@ int main(int argc, char **argv)
     settings_parse(&settings, argc, argv);
     if (IS_DEBUG_BUILD)
         fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
-    choose_pages(&settings, argv);
+    if (strcmp(settings.bench.command, "shrink") != 0)
+        choose_pages(&settings, argv);
     arenas_begin();
     if (settings.bench.quick)
         printf("--quick: a smoke run; its figures mean nothing\n");
