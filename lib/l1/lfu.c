@@ -5,6 +5,10 @@
  * Work per call is bounded: a hand passes at most PASSES_MAX hit nodes, a contest takes at most
  * CONTEST_MAX victims, at most SETTLE_MAX nodes move to main freely. On average a victim costs one
  * contest, and a contest one look at the sketch: the values of the hands' nodes are kept.
+ *
+ * A cap that comes down evicts most of a cache. There a contest for each would cost two misses, of
+ * the sketch and of the entry, one after the other (340 ns in all, and half of that without), and
+ * says little: who loses now would have lost to the next one. So victims are taken in rows.
  */
 #include "l1/lfu.h"
 
@@ -16,6 +20,11 @@
 #define CONTEST_MAX 64u
 #define SETTLE_MAX 16u
 #define LOOK_AHEAD 4u
+
+/* Many victims are taken in rows of one queue, before it is asked again which is too long; and so
+ * many that were hit are passed for a call. */
+#define ROW 16u
+#define MANY_PASSES_MAX 128u
 
 /* Main is filled freely only while more than such a share is free (caps of bytes). */
 #define FILL_SLACK_SHARE 32u
@@ -463,6 +472,66 @@ uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_i
     if (l->oldest[LFU_CONDEMNED] == LFU_NONE && !decide(l, choice, incoming))
         return LFU_REFUSED;
     return l->loser != LFU_NONE ? l->loser : l->oldest[LFU_CONDEMNED];
+}
+
+/* The condemned, those that wait longest first. */
+static uint32_t list_condemned(const struct lfu *l, uint32_t *ret_nodes, uint32_t most)
+{
+    uint32_t n = 0;
+    uint32_t node = l->oldest[LFU_CONDEMNED];
+    for (; n < most && node != LFU_NONE; node = next_of(l, node))
+        ret_nodes[n++] = node;
+    return n;
+}
+
+/* The queue that is too long by its share. LFU_QUEUES: nobody is left. */
+static uint32_t queue_to_cut(struct lfu *l, uint64_t share)
+{
+    if (l->weights[LFU_WINDOW] > share && l->oldest[LFU_WINDOW] != LFU_NONE)
+        return LFU_WINDOW;
+    uint32_t class = weakest_class(l);
+    if (class != LFU_CLASSES)
+        return LFU_MAIN + class;
+    return l->oldest[LFU_WINDOW] != LFU_NONE ? (uint32_t)LFU_WINDOW : (uint32_t)LFU_QUEUES;
+}
+
+/* So many from the old end: all are asked for before the first is looked at. Who was hit goes to
+ * main, while `*passes` last. Returns how many were condemned. */
+static uint32_t condemn_row(struct lfu *l, uint32_t queue, uint32_t length, uint32_t *passes)
+{
+    uint32_t condemned = 0;
+    uint32_t node = l->oldest[queue];
+    for (uint32_t n = 0; n < length && node != LFU_NONE; n++, node = next_of(l, node))
+        l->nodes->prefetch(l->arg, node);
+    for (uint32_t n = 0; n < length && l->oldest[queue] != LFU_NONE; n++) {
+        node = l->oldest[queue];
+        uint32_t weight = weight_of(l, node);
+        if (*passes && l->nodes->harvest(l->arg, node)) {
+            --*passes;
+            count(l, l->nodes->hash(l->arg, node));
+            move_to_main(l, node, weight);
+        } else {
+            condemn(l, node, weight);
+            condemned++;
+        }
+    }
+    return condemned;
+}
+
+uint32_t lfu_victims(struct lfu *l, const struct lfu_choice *choice, uint32_t *ret_nodes,
+                     uint32_t most)
+{
+    adopt(l, choice);
+    uint64_t share = window_share(l, choice);
+    uint32_t passes = MANY_PASSES_MAX;
+    uint32_t n = list_condemned(l, ret_nodes, most);
+    while (n < most) {
+        uint32_t queue = queue_to_cut(l, share);
+        if (queue == LFU_QUEUES)
+            break;
+        n += condemn_row(l, queue, most - n < ROW ? most - n : ROW, &passes);
+    }
+    return list_condemned(l, ret_nodes, most);
 }
 
 void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place place)

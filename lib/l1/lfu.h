@@ -150,6 +150,14 @@ void lfu_settle(struct lfu *l, const struct lfu_choice *choice);
  * left. LFU_REFUSED: the incoming one, too large to wait in the window, has lost its contest.
  */
 uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming);
+/*
+ * Who has to go, up to `most` (<= LFU_MANY) at once: for a cap that comes down, where nobody waits
+ * for the room. Without contests: who was hit stays, the others go in the order of their queues.
+ * They are still there (lfu_remove them). Returns how many; fewer: nobody else is left.
+ */
+#define LFU_MANY 64u
+uint32_t lfu_victims(struct lfu *l, const struct lfu_choice *choice, uint32_t *ret_nodes,
+                     uint32_t most);
 /* Too large to wait in the window: it contests at once. */
 bool lfu_contests_at_once(const struct lfu *l, const struct lfu_choice *choice, uint64_t weight);
 

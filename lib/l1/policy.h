@@ -57,6 +57,9 @@ struct l1_policy {
     void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
     /* The slot of the next victim; RING_NONE: there is none. Bounded work. NULL: never evicts. */
     uint32_t (*victim)(struct l1 *l1, struct l1_shard *s);
+    /* Up to `most` victims at once, who are still there; fewer: there are no more. For a cap that
+     * comes down. NULL: as victim(), one by one. */
+    uint32_t (*victims)(struct l1 *l1, struct l1_shard *s, uint32_t *ret_slots, uint32_t most);
     /* A hit has changed the counter of a sampled entry (ENTRY_SAMPLED). Any thread, in a section;
      * not under the lock. */
     void (*report)(struct l1_shard *s, const struct l1_entry *e);

@@ -103,7 +103,9 @@ static bool slot_harvest(void *arg, uint32_t slot)
 static void slot_prefetch(void *arg, uint32_t slot)
 {
     const struct policy_lfu *p = arg;
-    __builtin_prefetch(entry_of(p, slot));
+    const char *e = (const char *)entry_of(p, slot);
+    __builtin_prefetch(e);
+    __builtin_prefetch(e + CACHE_LINE_BYTES); /* its key may end there */
 }
 
 static const struct lfu_nodes slot_nodes = {slot_hash, slot_weight, slot_harvest, slot_prefetch};
@@ -463,6 +465,16 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
     return slot == LFU_NONE ? RING_NONE : slot;
 }
 
+static uint32_t lfu_victims_slots(struct l1 *l1, struct l1_shard *s, uint32_t *ret_slots,
+                                  uint32_t most)
+{
+    struct policy_lfu *p = s->policy.lfu;
+    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    if (!p->core.by_count)
+        p->core.capacity = lfu_weight(&p->core);
+    return lfu_victims(&p->core, &choice, ret_slots, most);
+}
+
 const struct l1_policy policy_lfu = {
     .name = "lfu",
     .judges_newcomers = true,
@@ -474,5 +486,6 @@ const struct l1_policy policy_lfu = {
     .replace = lfu_replace_slot,
     .remove = lfu_remove_slot,
     .victim = lfu_victim_slot,
+    .victims = lfu_victims_slots,
     .report = lfu_report,
 };

@@ -38,6 +38,12 @@
 /* Freed under one hold of a shard's lock: more overflow the allocator's cache. */
 #define FREE_PER_HOLD 128u
 
+/* Listed, or filed, under one hold: what a shrink has evicted is thousands in each of some shards,
+ * and a put would wait for all of them (200 us at 16,384). Then the next shard has its turn, of so
+ * many: whoever waits for a lock that is left and taken again at once does not get it. */
+#define PER_HOLD 256u
+#define ERRANDS_MAX 8u
+
 /* A shard from which so few were retired, and to which no writer has come meanwhile, is seldom
  * written: the reclaimer frees them while it is there, rather than come again for it. */
 #define FEW 4u
@@ -275,15 +281,27 @@ void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s)
         free_ready_locked(l1, s, NIGH_UNLIKELY(much_waits(l1)) ? FREE_MANY : FREE_ONE);
 }
 
-void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s)
+/* Returns whether there is more. */
+static bool free_ready(struct l1 *l1, struct l1_shard *s)
 {
-    bool more = true;
-    while (more) {
-        l1_shard_lock(s);
-        free_ready_locked(l1, s, FREE_PER_HOLD);
-        more = s->ready.head != RING_NONE;
-        limbo_return_spare_locked(l1, s);
-        l1_shard_unlock(l1, s);
+    l1_shard_lock(s);
+    free_ready_locked(l1, s, FREE_PER_HOLD);
+    bool more = s->ready.head != RING_NONE;
+    limbo_return_spare_locked(l1, s);
+    l1_shard_unlock(l1, s);
+    return more;
+}
+
+/* Some shards in turn, until they have no more. */
+void reclaim_free_all_ready(struct l1 *l1)
+{
+    for (uint32_t first = 0; first <= l1->shard_mask; first += ERRANDS_MAX) {
+        bool more = true;
+        while (more) {
+            more = false;
+            for (uint32_t i = first; i < first + ERRANDS_MAX && i <= l1->shard_mask; i++)
+                more |= free_ready(l1, &l1->shards[i]);
+        }
     }
 }
 
@@ -376,7 +394,8 @@ static uint32_t run_length(const struct batch *b, uint32_t first)
 {
     const struct judged *run = &b->entries[first];
     uint32_t n = 1;
-    while (first + n < b->count && run[n].shard == run->shard && run[n].origin == run->origin)
+    while (n < PER_HOLD && first + n < b->count && run[n].shard == run->shard &&
+           run[n].origin == run->origin)
         n++;
     return n;
 }
@@ -388,7 +407,7 @@ static void prefetch_shard(const struct l1_shard *s)
         __builtin_prefetch(at + line, 1);
 }
 
-/* Returns where the next shard's begin. */
+/* As many as one hold allows. Returns where the next begin. */
 static uint32_t file_shard(struct l1 *l1, const struct batch *b, uint32_t first)
 {
     uint32_t index = b->entries[first].shard;
@@ -396,7 +415,7 @@ static uint32_t file_shard(struct l1 *l1, const struct batch *b, uint32_t first)
     uint32_t at = first;
     l1_shard_lock(s);
     bool idle = !s->freeing;
-    while (at < b->count && b->entries[at].shard == index) {
+    while (at < b->count && b->entries[at].shard == index && at - first < PER_HOLD) {
         uint32_t count = run_length(b, at);
         file_run_locked(l1, s, &b->entries[at], count);
         at += count;
@@ -421,29 +440,87 @@ static void file_batch(struct l1 *l1, struct batch *b)
 
 /* ---- a pass ---- */
 
-/* What of a list there is room for. It stays in the list, which only a reclaimer changes, under the
- * same slots: a ring that has been moved meanwhile has not moved them within it. Returns whether
- * all of it is in the batch. */
-static bool list_locked(struct batch *b, struct l1_shard *s, uint16_t index,
-                        enum judge_origin origin)
+/* What is left to do in a shard that is visited: to list what is to be judged, and to free. */
+struct errand {
+    uint32_t index;
+    uint32_t slot; /* the next to be listed */
+    uint8_t origin; /* JUDGE_ORIGINS: all is listed */
+    bool frees;
+};
+
+/* Shards that are visited alternately: see PER_HOLD. */
+struct errands {
+    uint32_t count;
+    struct errand at[ERRANDS_MAX];
+};
+
+static void errand_begin_locked(struct errand *todo, struct l1_shard *s, uint32_t index,
+                                enum judge_origin origin)
 {
-    uint32_t slot = list_of(s, origin)->head;
-    for (; slot != RING_NONE && !batch_is_full(b); slot = ring_next(&s->ring, slot))
-        batch_add(b, (struct judged){.entry = ring_entry(&s->ring, slot),
-                                     .slot = slot,
-                                     .shard = index,
-                                     .origin = (uint8_t)origin});
-    return slot == RING_NONE;
+    *todo = (struct errand){
+        .index = index, .slot = list_of(s, origin)->head, .origin = (uint8_t)origin};
 }
 
-/* What is to be judged of a shard; the rest is for another batch. */
-static void list_shard_locked(struct l1 *l1, struct l1_shard *s, uint32_t index)
+/* Into the batch, while there is room and not too much under one hold. An entry stays in its list,
+ * which only a reclaimer changes, under the same slot: a ring that has been moved meanwhile has not
+ * moved it within it. */
+static void list_some_locked(struct l1 *l1, struct l1_shard *s, struct errand *todo)
 {
-    bool all = true;
-    for (unsigned origin = 0; origin < JUDGE_ORIGINS; origin++)
-        all &= list_locked(&l1->reclaim.batch, s, (uint16_t)index, (enum judge_origin)origin);
-    if (!all)
-        shard_set_add(&l1->reclaim.left, index);
+    struct batch *b = &l1->reclaim.batch;
+    uint32_t left = PER_HOLD;
+    while (todo->origin < JUDGE_ORIGINS) {
+        for (; todo->slot != RING_NONE && left && !batch_is_full(b); left--) {
+            batch_add(b, (struct judged){.entry = ring_entry(&s->ring, todo->slot),
+                                         .slot = todo->slot,
+                                         .shard = (uint16_t)todo->index,
+                                         .origin = todo->origin});
+            todo->slot = ring_next(&s->ring, todo->slot);
+        }
+        if (todo->slot != RING_NONE && left) { /* the rest is for another batch */
+            shard_set_add(&l1->reclaim.left, todo->index);
+            todo->origin = JUDGE_ORIGINS;
+        } else if (todo->slot != RING_NONE) {
+            return;
+        } else if (++todo->origin < JUDGE_ORIGINS) {
+            todo->slot = list_of(s, (enum judge_origin)todo->origin)->head;
+        }
+    }
+}
+
+/* Returns whether that was all. */
+static bool run_errand(struct l1 *l1, struct errand *todo)
+{
+    struct l1_shard *s = &l1->shards[todo->index];
+    l1_shard_lock(s);
+    list_some_locked(l1, s, todo);
+    if (todo->frees) {
+        free_ready_locked(l1, s, FREE_PER_HOLD);
+        limbo_return_spare_locked(l1, s);
+        todo->frees = s->ready.head != RING_NONE;
+    }
+    l1_shard_unlock(l1, s);
+    return todo->origin == JUDGE_ORIGINS && !todo->frees;
+}
+
+static void run_errands(struct l1 *l1, struct errands *errands)
+{
+    while (errands->count)
+        for (uint32_t i = 0; i < errands->count;) {
+            if (run_errand(l1, &errands->at[i]))
+                errands->at[i] = errands->at[--errands->count];
+            else
+                i++;
+        }
+}
+
+/* What one hold did not suffice for. */
+static void add_errand(struct l1 *l1, struct errands *errands, const struct errand *todo)
+{
+    if (todo->origin == JUDGE_ORIGINS && !todo->frees)
+        return;
+    errands->at[errands->count++] = *todo;
+    if (errands->count == ERRANDS_MAX)
+        run_errands(l1, errands);
 }
 
 static void begin_grace_tables_locked(struct l1 *l1, struct l1_shard *s)
@@ -476,8 +553,9 @@ static void count_entries_locked(struct l1 *l1, struct l1_shard *s)
 
 /* If no writer has come since the last pass what is ready waits in vain. Returns whether anything
  * has to wait for a grace period. */
-static bool begin_visit(struct l1 *l1, uint32_t index)
+static bool begin_visit(struct l1 *l1, uint32_t index, struct errands *errands)
 {
+    struct errand errand;
     struct l1_shard *s = &l1->shards[index];
     l1_shard_lock(s);
     bool frees = !s->freeing || much_waits(l1);
@@ -489,12 +567,12 @@ static bool begin_visit(struct l1 *l1, uint32_t index)
     }
     count_entries_locked(l1, s);
     bool waits = begin_grace_locked(l1, s);
-    list_shard_locked(l1, s, index);
-    bool ready = s->ready.head != RING_NONE;
+    errand_begin_locked(&errand, s, index, FROM_LIMBO);
+    list_some_locked(l1, s, &errand);
+    errand.frees = frees && s->ready.head != RING_NONE;
     mark_if_busy_locked(l1, s);
     l1_shard_unlock(l1, s);
-    if (frees && ready)
-        reclaim_free_all_ready(l1, s);
+    add_errand(l1, errands, &errand);
     return waits;
 }
 
@@ -507,6 +585,7 @@ static void mark_in_turn(struct l1 *l1)
 
 static bool begin_pass(struct l1 *l1)
 {
+    struct errands errands = {.count = 0};
     bool waiting = false;
     uint32_t index, next;
     mark_in_turn(l1);
@@ -514,8 +593,9 @@ static bool begin_pass(struct l1 *l1)
     while (shard_walk_next(&walk, &index)) {
         if (shard_walk_peek(&walk, &next))
             prefetch_shard(&l1->shards[next]);
-        waiting |= begin_visit(l1, index);
+        waiting |= begin_visit(l1, index, &errands);
     }
+    run_errands(l1, &errands);
     uint64_t mean = l1->reclaim.entries_sum / (l1->shard_mask + 1u);
     atomic_store_explicit(&l1->entries_mean, (uint32_t)mean, memory_order_relaxed);
     return waiting;
@@ -524,6 +604,8 @@ static bool begin_pass(struct l1 *l1)
 /* Bring what is held before the judge again. */
 static void look_at_held(struct l1 *l1)
 {
+    struct errands errands = {.count = 0};
+    struct errand errand;
     uint32_t index;
     struct shard_walk walk = shard_walk_begin(&l1->reclaim.held);
     while (shard_walk_next(&walk, &index)) {
@@ -531,23 +613,30 @@ static void look_at_held(struct l1 *l1)
         l1_shard_lock(s);
         s->held_waiting = s->held;
         s->held = L1_LIST_EMPTY;
-        if (!list_locked(&l1->reclaim.batch, s, (uint16_t)index, FROM_HELD))
-            shard_set_add(&l1->reclaim.left, index);
+        errand_begin_locked(&errand, s, index, FROM_HELD);
+        list_some_locked(l1, s, &errand);
         l1_shard_unlock(l1, s);
+        add_errand(l1, &errands, &errand);
     }
+    run_errands(l1, &errands);
 }
 
 /* Fill the batch with what did not fit before. Returns whether there was any. */
 static bool list_left(struct l1 *l1)
 {
+    struct errands errands = {.count = 0};
+    struct errand errand;
     uint32_t index;
     struct shard_walk walk = shard_walk_begin(&l1->reclaim.left);
     while (!batch_is_full(&l1->reclaim.batch) && shard_walk_next(&walk, &index)) {
         struct l1_shard *s = &l1->shards[index];
         l1_shard_lock(s);
-        list_shard_locked(l1, s, index);
+        errand_begin_locked(&errand, s, index, FROM_LIMBO);
+        list_some_locked(l1, s, &errand);
         l1_shard_unlock(l1, s);
+        add_errand(l1, &errands, &errand);
     }
+    run_errands(l1, &errands);
     shard_walk_end(&walk);
     return l1->reclaim.batch.count > 0;
 }

@@ -51,8 +51,8 @@ void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* What a writer frees on its way: as many as it retires, or more when much is waiting. */
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);
-/* All that are ready, in portions; the caller holds no lock. */
-void reclaim_free_all_ready(struct l1 *l1, struct l1_shard *s);
+/* All that are ready, of all shards, in portions; the caller holds no lock. */
+void reclaim_free_all_ready(struct l1 *l1);
 /* Limbo may hold so much. */
 void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */

@@ -292,8 +292,7 @@ void l1_empty(struct l1 *l1)
         drop_all(l1, &l1->shards[i]);
     (void)l1_reclaim(l1); /* then what nobody holds is ready */
     (void)l1_reclaim(l1); /* with nothing else to do it looks at what was held */
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        reclaim_free_all_ready(l1, &l1->shards[i]);
+    reclaim_free_all_ready(l1);
     compact_trim(l1);
 }
 
@@ -367,8 +366,7 @@ uint64_t shrink_end(struct l1 *l1, bool freed)
         else if (freed && k->look_ns == CLOCK_NEVER_NS)
             k->look_ns = now_ns + LOOK_AGAIN_NS;
     } else {
-        for (uint32_t i = 0; i <= l1->shard_mask; i++)
-            reclaim_free_all_ready(l1, &l1->shards[i]);
+        reclaim_free_all_ready(l1);
         bool reached = follow(l1);
         if (k->phase == SHRINK_TRIM)
             end_round(l1, reached, now_ns);

@@ -610,9 +610,32 @@ uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
     return reclaim_limbo_full(l1) ? 0 : evict(l1, s);
 }
 
+/* Their buckets are asked for before the first is removed: one wait for memory, not 64. */
+static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
+{
+    uint32_t slots[LFU_MANY];
+    uint64_t hashes[LFU_MANY];
+    uint32_t count = l1->policy->victims(l1, s, slots, most < LFU_MANY ? most : LFU_MANY);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = entry_hash(l1, ring_entry(&s->ring, slots[i]));
+        __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        sum += remove_hashed(l1, s, ring_entry(&s->ring, slots[i]), hashes[i]);
+    stats_add(l1->stats, STATS_L1_EVICT, count);
+    *ret_count = count;
+    return sum;
+}
+
 uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 {
     uint64_t sum = 0;
+    for (uint32_t count; l1->policy->victims && most; most -= count) {
+        sum += shed_row(l1, s, most, &count);
+        if (!count)
+            return sum;
+    }
     for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
         sum += bytes;
     return sum;

@@ -333,3 +333,65 @@ TEST(a_loser_leaves_from_where_it_stands)
     w->free[w->free_count++] = oldest;
     world_close(w);
 }
+
+/* For a cap that comes down. Returns how many left. */
+static uint32_t evict_many(struct world *w, uint32_t most)
+{
+    uint32_t victims[LFU_MANY];
+    uint32_t n = lfu_victims(&w->lfu, &w->choice, victims, most);
+    CHECK_LE(n, most);
+    for (uint32_t i = 0; i < n; i++) {
+        CHECK(lfu_is_condemned(&w->lfu, victims[i]));
+        lfu_remove(&w->lfu, victims[i], w->sizes[w->keys[victims[i]]]);
+        w->nodes[w->keys[victims[i]]] = LFU_NONE;
+        w->free[w->free_count++] = victims[i];
+    }
+    CHECK(lfu_is_valid(&w->lfu));
+    return n;
+}
+
+TEST(of_many_victims_at_once_none_was_hit)
+{
+    enum { ENTRIES = 1000 };
+    struct world *w = world_open(ENTRIES, true, small_window);
+    ask_range(w, 0, ENTRIES);
+    for (uint32_t key = 0; key < ENTRIES; key += 10)
+        ask(w, key);
+    for (unsigned evicted = 0; evicted < 800;)
+        evicted += evict_many(w, evicted % 3 ? LFU_MANY : 7);
+    for (uint32_t key = 0; key < ENTRIES; key += 10)
+        CHECK(has(w, key));
+    world_close(w);
+}
+
+TEST(many_victims_are_found_also_where_all_were_hit)
+{
+    enum { ENTRIES = 2000 };
+    struct world *w = world_open(ENTRIES, true, small_window);
+    ask_range(w, 0, ENTRIES);
+    ask_range(w, 0, ENTRIES);
+    CHECK_EQ(evict_many(w, LFU_MANY), LFU_MANY);
+    unsigned evicted = LFU_MANY;
+    for (uint32_t n = 1; n > 0; evicted += n)
+        n = evict_many(w, LFU_MANY);
+    CHECK_EQ(evicted, ENTRIES);
+    CHECK_EQ(lfu_weight(&w->lfu), 0);
+    world_close(w);
+}
+
+TEST(many_victims_of_all_sizes)
+{
+    struct world *w = world_open(50000, false, (struct lfu_choice){200, 2});
+    uint64_t random = check_seed();
+    for (uint32_t key = 0; key < KEYS_MAX; key++)
+        w->sizes[key] = 1 + (uint32_t)(check_random(&random) % 4000);
+    for (unsigned i = 0; i < 20000; i++) {
+        ask(w, (uint32_t)(check_random(&random) % 400));
+        if (i % 500 == 0)
+            evict_many(w, 1 + (uint32_t)(check_random(&random) % LFU_MANY));
+    }
+    while (evict_many(w, LFU_MANY))
+        continue;
+    CHECK_EQ(lfu_weight(&w->lfu), 0);
+    world_close(w);
+}
