@@ -115,8 +115,15 @@ struct nigh_target {
     uint64_t version;         /* KEY: as in nigh_invalidate(); 0 = none */
 };
 
+/* So many targets of one call are invalidated as one step: what Redis does at once takes it less
+ * than a millisecond. */
+#define NIGH_ATOMIC_TARGETS 256u
+
 /**
- * Invalidate any mix of keys, tags, spaces and all, as one step: one frame, one script.
+ * Invalidate any mix of keys, tags, spaces and all; up to NIGH_ATOMIC_TARGETS as one step:
+ * one frame, one script. More are several, one after the other: tags, spaces and all first, then
+ * keys, each in the order given. Each that Redis does not accept is queued and retried
+ * as any other, and the next is tried.
  *
  * A tag, space or all is one raised floor, however many values it covers. NIGH_SOFT makes the
  * values of tags, spaces and all stale instead of gone.
@@ -124,7 +131,8 @@ struct nigh_target {
  * @param n      1 .. 4096
  * @param call   NULL or options: deadline, NIGH_SOFT
  *
- * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
+ * Returns   0 all accepted by Redis (and applied here); NIGH_QUEUED all applied here, retrying what
+ *           was not accepted
  * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_EFORKED: nothing was done; NIGH_ENOMEM: nothing was done
  *           (more than 16 targets), or applied here and not even queued: then all values are made
  *           stale, here at once and by Redis when it can be told

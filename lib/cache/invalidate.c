@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Invalidating: any mix of keys, tags, spaces and all, as one change.
+ * Invalidating: any mix of keys, tags, spaces and all, as one change, or as several where they are
+ * so many that Redis would do nothing else for too long.
  *
  * With Redis: one script, then the floors here before returning (coherence_change keeps the order).
  * Without: the floors here are all there is.
@@ -47,6 +48,43 @@ static struct coherence_item item_of(const struct nigh_target *t, bool soft)
     };
 }
 
+/* Groups before keys, where they will be several steps: a group may be all that matters. */
+static void put_items(struct coherence_item *items, const struct nigh_target *targets, size_t n,
+                      bool soft)
+{
+    size_t at = 0;
+    if (n <= NIGH_ATOMIC_TARGETS) {
+        for (size_t i = 0; i < n; i++)
+            items[i] = item_of(&targets[i], soft);
+        return;
+    }
+    for (int keys = 0; keys <= 1; keys++)
+        for (size_t i = 0; i < n; i++)
+            if ((targets[i].kind == NIGH_TARGET_KEY) == keys)
+                items[at++] = item_of(&targets[i], soft);
+}
+
+/* What is said of several steps: the worst of them. */
+static int worse(int a, int b)
+{
+    return a < 0 || (a != 0 && b >= 0) ? a : b;
+}
+
+static int change(struct nigh *cache, const struct coherence_item *items, size_t n,
+                  uint64_t deadline_ns)
+{
+    int rc = 0;
+    for (size_t from = 0; from < n; from += NIGH_ATOMIC_TARGETS) {
+        struct coherence_change step = {
+            .items = items + from,
+            .item_count = (uint32_t)u64_min(n - from, NIGH_ATOMIC_TARGETS),
+            .deadline_ns = deadline_ns,
+        };
+        rc = worse(rc, coherence_change(cache->coherence, &step, NULL));
+    }
+    return rc;
+}
+
 static int apply(struct nigh *cache, const struct coherence_item *items, size_t n,
                  const struct nigh_call *call)
 {
@@ -56,14 +94,9 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
             sink_apply(cache, &items[i]);
         return 0;
     }
-    struct coherence_change change = {
-        .items = items,
-        .item_count = (uint32_t)n,
-        .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
-    };
     struct caller caller;
     caller_enter(&caller);
-    int rc = coherence_change(cache->coherence, &change, NULL);
+    int rc = change(cache, items, n, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
     drive_flush(cache);
     caller_leave(&caller);
     return rc;
@@ -87,9 +120,7 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
         items = mem_alloc(cache->env.mem, NULL, n * sizeof(*items));
     if (!items)
         return NIGH_ENOMEM;
-    bool soft = call && (call->flags & NIGH_SOFT);
-    for (size_t i = 0; i < n; i++)
-        items[i] = item_of(&targets[i], soft);
+    put_items(items, targets, n, call && (call->flags & NIGH_SOFT));
     int rc = apply(cache, items, n, call);
     if (items != few)
         mem_free(cache->env.mem, NULL, items, n * sizeof(*items));

@@ -393,6 +393,67 @@ TEST_BOTH(thousands_at_once)
     CHECK_EQ(ask_get(w->space, "k4095", NULL).outcome, NIGH_MISS);
 }
 
+/* Keys named by their numbers, the last target a tag. */
+static int tell_many(struct world *w, size_t keys)
+{
+    static struct nigh_target many[2 * NIGH_ATOMIC_TARGETS + 2];
+    static char names[2 * NIGH_ATOMIC_TARGETS + 1][8];
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    for (size_t i = 0; i < keys; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "k%zu", i);
+        many[i] = (struct nigh_target){.kind = NIGH_TARGET_KEY, .space = w->space,
+                                       .name = names[i], .name_len = (size_t)len};
+    }
+    many[keys] = (struct nigh_target){.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
+    return nigh_invalidate_many(w->cache, many, keys + 1, &call);
+}
+
+TEST_BOTH(so_many_targets_are_one_step)
+{
+    static const struct {
+        size_t keys;
+        int steps;
+    } cases[] = {{NIGH_ATOMIC_TARGETS - 1, 1}, {NIGH_ATOMIC_TARGETS, 2},
+                 {2 * NIGH_ATOMIC_TARGETS - 1, 2}, {2 * NIGH_ATOMIC_TARGETS, 3}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        int64_t before = with_redis ? world_count(w, "sequence") : 0;
+        CHECK_EQ(nigh_put(w->space, "k0", 2, "v", 1, NULL), 0);
+        CHECK_EQ(tell_many(w, cases[i].keys), 0);
+        CHECK_EQ(ask_get(w->space, "k0", NULL).outcome, NIGH_MISS);
+        if (with_redis)
+            CHECK_EQ(world_count(w, "sequence"), before + 1 + cases[i].steps);
+    }
+}
+
+/* The last position of any group, in the clock. */
+static long long last_of_groups(const struct redis *server)
+{
+    static const char text[] =
+        "local last = 0 "
+        "for at = 128, 639, 8 do "
+        "    local its = struct.unpack('<I8', redis.call('GETRANGE', KEYS[1], at, at + 7)) "
+        "    last = math.max(last, its) "
+        "end "
+        "return last";
+    return redis_integer(server, "EVAL %s 1 nigh:!2:!clk", text);
+}
+
+TEST(groups_are_told_before_the_keys_of_a_large_call)
+{
+    struct world w;
+    struct redis server;
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    CHECK_EQ(tell_many(&w, NIGH_ATOMIC_TARGETS - 1), 0);
+    CHECK_EQ(last_of_groups(&server), 1);
+    CHECK_EQ(tell_many(&w, 2 * NIGH_ATOMIC_TARGETS), 0);
+    CHECK_EQ(world_count(&w, "sequence"), 4);
+    CHECK_EQ(last_of_groups(&server), 2);
+    world_close(&w);
+    redis_stop(&server);
+}
+
 TEST_BOTH(one_wrong_target_and_nothing_is_done)
 {
     struct nigh_target good = {.kind = NIGH_TARGET_KEY, .space = w->space, .name = "k",
