@@ -202,7 +202,7 @@ static bool push_locked(struct coherence *c, const struct coherence_message *m)
         return false;
     c->heard = u64_max(c->heard, m->sequence);
     if (m->sequence <= c->applied)
-        return true;
+        return coherence_agrees_locked(c, m->sequence, m->nonce);
     if (m->sequence != c->applied + 1) {
         coherence_known_raise_locked(c, m->sequence, m->nonce);
         stats_count(c->config.stats, STATS_FRAME_GAP);

@@ -743,6 +743,19 @@ TEST(rewound_as_a_frame_tells)
     rewinding_end(&t);
 }
 
+/* At a position that has been applied, but not this: nothing to apply, and no time to lose. */
+TEST(rewound_as_an_old_frame_tells)
+{
+    struct rewinding t;
+    rewinding_begin(&t, 1);
+    world_load(&t.w, &t.copy);
+    world_other(&t.w, world_key("y2"));
+    world_hear(&t.w);
+    CHECK_STR(world_notes(&t.w), "");
+    world_pass(&t.w, 10);
+    rewinding_end(&t);
+}
+
 TEST(rewound_as_an_own_change_tells)
 {
     struct rewinding t;
