@@ -2,9 +2,10 @@
 # The Lua scripts of lib/l2/scripts/, as C: generated/l2/script_texts.h in the build folder.
 #
 # A file with a line `-- needs: A B` is a script: the text that goes to Redis is A.lua, then
-# B.lua, then the file itself. For each there are NAME_text and NAME_sha1, the digest by which
-# Redis knows it. For each `local CAPITALS = NUMBER`, of any file, there is LUA_CAPITALS: what
-# Lua and C must agree on can be compared at compile time.
+# B.lua, then the file itself. A line `-- include: C` in it stands for C.lua: what is made there,
+# functions above all, is made only where the script gets so far. For each script there are
+# NAME_text and NAME_sha1, the digest by which Redis knows it. For each `local CAPITALS = NUMBER`,
+# of any file, there is LUA_CAPITALS: what Lua and C must agree on can be compared at compile time.
 #
 # Made when CMake runs, which it does again when a file changes, comes, or goes.
 
@@ -32,14 +33,20 @@ foreach(file ${script_files})
         string(APPEND script_constants "${define}")
     endforeach()
 
-    if(text MATCHES "\n-- needs: ([a-z ]+)\n")
-        string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
+    if(text MATCHES "\n-- needs:([a-z_ ]*)\n")
+        string(REGEX MATCHALL "[a-z_]+" needs "${CMAKE_MATCH_1}")
         set(whole "")
         foreach(piece ${needs})
             file(READ ${scripts_dir}/${piece}.lua piece_text)
             string(APPEND whole "${piece_text}\n")
         endforeach()
         string(APPEND whole "${text}")
+        string(REGEX MATCHALL "-- include: [a-z_]+" includes "${whole}")
+        foreach(include ${includes})
+            string(REPLACE "-- include: " "" piece "${include}")
+            file(READ ${scripts_dir}/${piece}.lua piece_text)
+            string(REPLACE "${include}\n" "${piece_text}" whole "${whole}")
+        endforeach()
         string(SHA1 sha1 "${whole}")
         nigh_c_string("${whole}" literal)
         get_filename_component(name ${file} NAME_WE)

@@ -19,6 +19,15 @@ enum {
     HEAD_SCHEMAS = 32,
     HEAD_OLD = 40,
     HEAD_MOVED = 56,
+    HEAD_MAGIC = 72,
+};
+
+/* An answer that is one string. */
+enum {
+    SHORT_NUMBER = 8,
+    SHORT_VERDICT = SHORT_NUMBER + 1,
+    SHORT_BYTES = SHORT_VERDICT + SCRIPT_HEAD_BYTES,
+    TOLD_BYTES = SHORT_NUMBER + HEAD_OLD,
 };
 
 _Static_assert(L2_REPLID_BYTES == REPLID_BYTES, "one number in two headers");
@@ -47,42 +56,52 @@ int answer_decode_get(struct answer *answer, const struct reply *reply)
 
 bool answer_is_to(const struct reply *reply, uint64_t number)
 {
-    struct bytes echo = reply_string_at(reply, AT_NUMBER, 8);
+    if (reply->type == REPLY_STRING)
+        return reply->bytes.len >= SHORT_NUMBER && get_le64(reply->bytes.data) == number;
+    struct bytes echo = reply_string_at(reply, AT_NUMBER, SHORT_NUMBER);
     return reply->type == REPLY_ARRAY && echo.data && get_le64(echo.data) == number;
 }
 
 /* hash(replid, id); 0 is kept for "no clock". */
-static uint64_t clock_identity(struct bytes replid, const uint8_t *id)
+static uint64_t clock_identity(const char *replid, const uint8_t *id)
 {
     uint8_t both[REPLID_BYTES + 8];
-    memcpy(both, replid.data, REPLID_BYTES);
+    memcpy(both, replid, REPLID_BYTES);
     memcpy(both + REPLID_BYTES, id, 8);
     uint64_t hash = hash_bytes(bytes_of(both, sizeof(both)));
     return hash ? hash : 1;
 }
 
-static void decode_head(struct l2_clock *clock, const uint8_t *head)
+static void decode_place(struct l2_clock *clock, const char *replid, const uint8_t *head)
 {
-    clock->identity = clock_identity(clock->replid, head + HEAD_ID);
+    clock->identity = clock_identity(replid, head + HEAD_ID);
     clock->id = get_le64(head + HEAD_ID);
     clock->sequence = get_le64(head + HEAD_SEQ);
     clock->nonce = get_le64(head + HEAD_NONCE);
     clock->schemas = get_le64(head + HEAD_SCHEMAS);
+}
+
+static void decode_head(struct l2_clock *clock, const char *replid, const uint8_t *head)
+{
+    decode_place(clock, replid, head);
     clock->old_nodes = (get_le64(head + HEAD_OLD) | get_le64(head + HEAD_OLD + 8)) != 0;
     clock->old_moved = get_le64(head + HEAD_MOVED) != 0;
 }
 
-static int decode_clock(struct l2_clock *clock, const struct reply *reply)
+/* Who the server is, only some scripts ask: else it is who it was when one last did. */
+static int decode_clock(struct answer *answer, const struct reply *reply)
 {
+    struct l2_clock *clock = &answer->public.clock;
     struct bytes head = reply_string_at(reply, AT_HEAD, SCRIPT_TOLD_BYTES);
     int64_t time_ms = reply_integer_at(reply, AT_TIME, -1);
     clock->replid = reply_string_at(reply, AT_REPLID, REPLID_BYTES);
-    if (!clock->replid.data || time_ms < 0)
+    const char *replid = clock->replid.data ? clock->replid.data : answer->replid;
+    if (!replid || time_ms < 0)
         return NIGH_EREDIS;
-    clock->home = hash_bytes(clock->replid);
+    clock->home = hash_bytes(bytes_of(replid, REPLID_BYTES));
     clock->server_time_ms = (uint64_t)time_ms;
     if (head.data)
-        decode_head(clock, head.data);
+        decode_head(clock, replid, head.data);
     return 0;
 }
 
@@ -98,7 +117,7 @@ static int decode_common(struct answer *answer, const struct reply *reply)
     struct l2_answer *public = &answer->public;
     int64_t verdict = reply_integer_at(reply, AT_VERDICT, -1);
     int64_t registered_ms = reply_integer_at(reply, AT_REGISTERED, 0);
-    if (reply->type != REPLY_ARRAY || decode_clock(&public->clock, reply) || verdict < 0 ||
+    if (reply->type != REPLY_ARRAY || decode_clock(answer, reply) || verdict < 0 ||
         verdict > L2_CROWDED || registered_ms < 0 || registered_ms > UINT32_MAX)
         return NIGH_EREDIS;
     public->verdict = (enum l2_verdict)verdict;
@@ -106,9 +125,27 @@ static int decode_common(struct answer *answer, const struct reply *reply)
     return 0;
 }
 
+/* Number, verdict, head of the clock, or what is there instead. */
+static int decode_short(struct answer *answer, struct bytes text)
+{
+    const uint8_t *at = text.data;
+    struct l2_answer *public = &answer->public;
+    bool known = text.len == SHORT_BYTES && answer->replid &&
+                 (at[SHORT_NUMBER] == L2_GRANTED || at[SHORT_NUMBER] == L2_STORED);
+    if (!known)
+        return NIGH_EREDIS;
+    public->verdict = (enum l2_verdict)at[SHORT_NUMBER];
+    public->clock.home = hash_bytes(bytes_of(answer->replid, REPLID_BYTES));
+    if (memcmp(at + SHORT_VERDICT + HEAD_MAGIC, "NIG2", 4) == 0)
+        decode_head(&public->clock, answer->replid, at + SHORT_VERDICT);
+    return 0;
+}
+
 int answer_decode_script(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
+    if (reply->type == REPLY_STRING)
+        return decode_short(answer, reply->bytes);
     if (decode_common(answer, reply))
         return NIGH_EREDIS;
     struct bytes more = reply_string_at(reply, AT_MORE, SIZE_MAX);
@@ -121,6 +158,22 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
     } else if (more.len == 8) {
         public->previous = get_le64(more.data);
     }
+    return 0;
+}
+
+int answer_decode_tell(struct answer *answer, const struct reply *reply)
+{
+    struct l2_clock *clock = &answer->public.clock;
+    const uint8_t *at = reply->bytes.data;
+    if (reply->type != REPLY_STRING)
+        return answer_decode_script(answer, reply);
+    if (reply->bytes.len != TOLD_BYTES || !answer->replid)
+        return NIGH_EREDIS;
+    decode_place(clock, answer->replid, at + SHORT_NUMBER);
+    clock->home = hash_bytes(bytes_of(answer->replid, REPLID_BYTES));
+    answer->public.previous = clock->nonce;
+    clock->nonce = get_le64(at);
+    clock->sequence++;
     return 0;
 }
 
@@ -162,7 +215,7 @@ static const struct reply *more_of(const struct reply *reply)
 
 int answer_decode_beat(struct answer *answer, const struct reply *reply)
 {
-    if (decode_common(answer, reply) || !more_of(reply))
+    if (decode_common(answer, reply) || !answer->public.clock.replid.data || !more_of(reply))
         return NIGH_EREDIS;
     return decode_entries(answer, more_of(reply), 0);
 }
@@ -172,7 +225,8 @@ int answer_decode_resync(struct answer *answer, const struct reply *reply)
     enum { SCHEMAS, SLOTS, PARTIAL, FIRST_PAGE };
     struct l2_answer *public = &answer->public;
     const struct reply *more = more_of(reply);
-    if (decode_common(answer, reply) || !more || more->count < FIRST_PAGE)
+    if (decode_common(answer, reply) || !public->clock.replid.data || !more ||
+        more->count < FIRST_PAGE)
         return NIGH_EREDIS;
     int64_t slots = reply_integer_at(more, SLOTS, -1);
     public->value = reply_string_at(more, SCHEMAS, SIZE_MAX);

@@ -13,6 +13,7 @@ struct answer {
     struct l2_answer public;
     struct mem *mem;
     struct reply *reply; /* what public.value and public.entries point into */
+    const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
 };
 
@@ -27,8 +28,11 @@ void answer_fini(struct answer *answer);
 typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
 
 int answer_decode_get(struct answer *answer, const struct reply *reply);
-/* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. */
+/* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. What
+ * is usual of LEASE and FILL is one string: number, verdict, clock. */
 int answer_decode_script(struct answer *answer, const struct reply *reply);
+/* The same; what is usual of TELL is one string: number, the clock as it was before. */
+int answer_decode_tell(struct answer *answer, const struct reply *reply);
 /* The same; more: log entries, each after its sequence number. */
 int answer_decode_beat(struct answer *answer, const struct reply *reply);
 /* The same; more: the schemas, the number of slots, whether pages that are missing are as they

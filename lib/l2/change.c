@@ -46,14 +46,15 @@ static void add_key_args(struct command *c, const struct l2_change_key *k)
     command_number(c, 1 + k->schema_count);
 }
 
-static void add_args(const struct l2 *l2, struct command *c, const struct l2_change *change)
+static void add_args(const struct l2 *l2, struct command *c, const struct l2_change *change,
+                     struct bytes front)
 {
     const struct l2_key *first = change->key_count ? &change->keys[0].key : NULL;
     struct bytes none = bytes_of("", 0);
     command_le64(c, change->nonce);
     command_le64(c, change->schemas);
     command_bytes(c, l2->keys.now.channel);
-    command_bytes(c, change->frame.head);
+    command_bytes(c, front);
     command_bytes(c, change->frame.tail);
     command_number(c, l2->group_slots);
     command_number(c, change->key_count);
@@ -76,20 +77,90 @@ static uint32_t count_keys(const struct l2_change *change)
     return change->old_nodes ? 2 * count + 2 : count;
 }
 
-int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
+static int judge(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
+    enum script_id id = change->old_nodes ? SCRIPT_CHANGE_OLD : SCRIPT_CHANGE;
     const struct submit submit = {
         .op = op,
         .decode = answer_decode_script,
-        .script = &script_table[SCRIPT_CHANGE],
+        .script = &script_table[id],
         .kind = SUBMIT_UPDATE,
     };
     struct command c;
+    char front[FRONT_BYTES];
     uint32_t keys = CHANGE_FIXED_KEYS + count_keys(change);
-    if (script_begin(l2, &c, SCRIPT_CHANGE, keys))
+    if (script_begin(l2, &c, id, keys))
         return NIGH_ENOMEM;
     add_keys(l2, &c, change);
     script_args(&c);
-    add_args(l2, &c, change);
+    add_args(l2, &c, change, frame_front(l2, &change->frame, front));
     return pipeline_submit(l2, &c, &submit);
+}
+
+/* ---- what only deletes ---- */
+
+/* Whether nothing is to be judged: all that is named goes, whatever is there. */
+static bool only_deletes(const struct l2_change *change)
+{
+    uint32_t names = 0;
+    for (uint32_t i = 0; i < change->key_count; i++) {
+        const struct l2_change_key *k = &change->keys[i];
+        if (k->mode != L2_DELETE || k->version != 0)
+            return false;
+        names += names_of(k);
+    }
+    return !change->old_nodes && names <= SCRIPT_DEL_MAX;
+}
+
+static void add_gone(const struct l2 *l2, struct command *c, const struct l2_change *change)
+{
+    command_bytes(c, l2->keys.log);
+    for (uint32_t i = 0; i < change->key_count; i++)
+        add_names(&l2->keys.now, c, &change->keys[i]);
+    if (change->key_count == 0)
+        command_bytes(c, l2->keys.nil);
+}
+
+/* Each group's place in the clock, and that of its page. */
+static void add_places(const struct l2 *l2, struct command *c, const struct l2_change *change)
+{
+    uint64_t pages = 0;
+    for (uint32_t i = 0; i < change->group_count; i++) {
+        const struct l2_change_group *g = &change->groups[i];
+        uint32_t page = g->slot / (l2->group_slots / L2_PAGES);
+        command_number(c, SCRIPT_GROUPS_AT + 8 * (2u * g->slot + g->soft));
+        if (!(pages >> page & 1))
+            command_number(c, SCRIPT_PAGES_AT + 8 * page);
+        pages |= UINT64_C(1) << page;
+    }
+}
+
+static int tell(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
+{
+    const struct submit submit = {
+        .op = op,
+        .decode = answer_decode_tell,
+        .script = &script_table[SCRIPT_TELL],
+        .kind = SUBMIT_UPDATE,
+    };
+    struct command c;
+    char front[FRONT_BYTES];
+    uint32_t names = change->key_count ? count_keys(change) : 1;
+    if (script_begin(l2, &c, SCRIPT_TELL, 1 + names))
+        return NIGH_ENOMEM;
+    c.number = change->nonce;
+    add_gone(l2, &c, change);
+    script_args(&c);
+    command_bytes(&c, frame_front(l2, &change->frame, front));
+    command_bytes(&c, change->frame.tail);
+    command_le64(&c, change->schemas);
+    command_bytes(&c, l2->keys.now.channel);
+    command_number(&c, l2->group_slots);
+    add_places(l2, &c, change);
+    return pipeline_submit(l2, &c, &submit);
+}
+
+int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
+{
+    return only_deletes(change) ? tell(l2, change, op) : judge(l2, change, op);
 }

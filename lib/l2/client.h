@@ -62,6 +62,7 @@ struct l2 {
     pthread_mutex_t lock;      /* for a few stores, wakes, and the up hook (its own lock) */
     struct request_list queue; /* (q) */
     uint64_t online;           /* (q) number of the usable connection; 0: none */
+    char replid[REPLID_BYTES]; /* (q) that it has told last */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     bool closing;              /* (q) */
     bool tried;                /* (q) an attempt to connect has ended, in whatever way */
@@ -179,5 +180,8 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
  */
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys);
 void script_args(struct command *c);
+/* What a frame begins with, up to the replid that the connection has told last. */
+#define FRONT_BYTES (4 + REPLID_BYTES)
+struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES]);
 
 #endif

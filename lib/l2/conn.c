@@ -262,6 +262,7 @@ static int learn_role(struct conn *c, const struct reply *reply)
         return NIGH_EOFFLINE;
     }
     c->home = hash_bytes(replid);
+    memcpy(c->replid, replid.data, REPLID_BYTES);
     c->advice = advice_of(info);
     return 0;
 }

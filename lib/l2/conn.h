@@ -63,6 +63,7 @@ struct conn {
     bool full;         /* it took no more at the last write */
     uint64_t began_ns; /* first byte of the reply of which a part is here */
     uint64_t home;     /* hash of the replid */
+    char replid[REPLID_BYTES]; /* last told, by the handshake, a beat or a resync */
     bool asks_limit;   /* it has reason to ask for proto-max-bulk-len; of all to come */
     uint64_t limit;    /* that, as told by this server; 0: it was not */
     bool one_section;  /* INFO takes no more; of all connections to come */

@@ -102,6 +102,7 @@ static void went_up(struct l2 *l2)
     l2->connections++;
     pthread_mutex_lock(&l2->lock);
     l2->online = l2->connections;
+    memcpy(l2->replid, l2->conn.replid, sizeof(l2->replid));
     l2->tried = true;
     l2->up_due = true;
     pthread_mutex_unlock(&l2->lock);

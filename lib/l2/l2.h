@@ -111,8 +111,8 @@ struct l2_key {
 
 /* The Redis clock as a script saw it. identity = hash(replid, id); 0: not told or not there. */
 struct l2_clock {
-    struct bytes replid;     /* L2_REPLID_BYTES, in the answer */
-    uint64_t home;           /* hash of the replid */
+    struct bytes replid;     /* L2_REPLID_BYTES, in the answer; of a beat or a resync alone */
+    uint64_t home;           /* hash of the replid, as last told by the connection */
     uint64_t identity;       /* hash of replid and id */
     uint64_t id;             /* of the clock alone, drawn by who made it */
     uint64_t sequence;       /* position of the last change */
@@ -120,7 +120,7 @@ struct l2_clock {
     uint64_t schemas;        /* token of the list of schemas */
     bool old_nodes;          /* nodes of wire version 1 are on this prefix ... */
     bool old_moved;          /* ... and have changed something a short while ago */
-    uint64_t server_time_ms; /* wall time of the server, for lifetimes only */
+    uint64_t server_time_ms; /* wall time of the server, for lifetimes only; 0: it was not asked */
 };
 
 enum l2_verdict {

@@ -369,6 +369,19 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
     return fatal ? NIGH_EOFFLINE : 0;
 }
 
+/* The server has another name than when it was asked last: where it was made a replica and a master
+ * again, its data may be another's. */
+static void note_server(struct l2 *l2, const struct l2_clock *clock)
+{
+    if (!clock->replid.data || clock->home == l2->conn.home)
+        return;
+    l2->conn.home = clock->home;
+    memcpy(l2->conn.replid, clock->replid.data, REPLID_BYTES);
+    pthread_mutex_lock(&l2->lock);
+    memcpy(l2->replid, clock->replid.data, REPLID_BYTES);
+    pthread_mutex_unlock(&l2->lock);
+}
+
 /*
  * A reply that should be what was asked for. < 0: it is not, and what follows cannot be trusted:
  * the replies may be shifted by one, because somebody else wrote into our socket. Scripts are known
@@ -377,14 +390,15 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
 static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
 {
     int status = r->script && !answer_is_to(reply, r->number) ? NIGH_EREDIS : 0;
-    if (r->answer && status == 0)
+    if (r->answer && status == 0) {
+        r->answer->replid = l2->conn.replid;
         status = r->decode(r->answer, reply);
+    }
     if (r->answer && status == 0) {
         r->answer->reply = reply;
         if (r->script)
             io_served(l2);
-        if (r->answer->public.clock.home)
-            l2->conn.home = r->answer->public.clock.home;
+        note_server(l2, &r->answer->public.clock);
     } else {
         reply_free(reply);
     }

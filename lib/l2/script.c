@@ -33,6 +33,10 @@ _Static_assert(LUA_SLOTS_MIN == GROUP_SLOTS_MIN, "clock.lua");
 _Static_assert(LUA_SLOTS_MAX == GROUP_SLOTS_MAX, "clock.lua");
 _Static_assert(LUA_LOG_MAX == SCRIPT_LOG_MAX, "clock.lua");
 _Static_assert(LUA_PAGES == L2_PAGES, "clock.lua");
+_Static_assert(LUA_HEAD_BYTES == SCRIPT_HEAD_BYTES, "common.lua");
+_Static_assert(LUA_PAGES_AT == SCRIPT_PAGES_AT, "clock.lua");
+_Static_assert(LUA_GROUPS_AT == SCRIPT_GROUPS_AT, "clock.lua");
+_Static_assert(LUA_DEL_MAX == SCRIPT_DEL_MAX, "change.lua");
 _Static_assert(LUA_TOLD_BYTES == SCRIPT_TOLD_BYTES, "common.lua");
 _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a SHA-1");
 
@@ -44,7 +48,9 @@ const struct script script_table[SCRIPT_COUNT] = {
     [SCRIPT_EXTEND] = SCRIPT(extend),
     [SCRIPT_RELEASE] = SCRIPT(release),
     [SCRIPT_FILL] = SCRIPT(fill),
+    [SCRIPT_TELL] = SCRIPT(tell),
     [SCRIPT_CHANGE] = SCRIPT(change),
+    [SCRIPT_CHANGE_OLD] = SCRIPT(change_old),
     [SCRIPT_BEAT] = SCRIPT(beat),
     [SCRIPT_RESYNC] = SCRIPT(resync),
 };

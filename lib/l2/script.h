@@ -10,6 +10,10 @@
 #define SCRIPT_SHA1_BYTES 40  /* in hexadecimal */
 #define SCRIPT_LOG_MAX 16384u /* frames that the log keeps, if they are small */
 #define SCRIPT_TOLD_BYTES 64u /* of the clock, in every answer: see clock.lua */
+#define SCRIPT_HEAD_BYTES 128u
+#define SCRIPT_PAGES_AT 128u
+#define SCRIPT_GROUPS_AT 640u
+#define SCRIPT_DEL_MAX 4000u  /* names that one command of a script may have */
 
 enum script_id {
     SCRIPT_LEASE,
@@ -17,7 +21,9 @@ enum script_id {
     SCRIPT_EXTEND,
     SCRIPT_RELEASE,
     SCRIPT_FILL,
+    SCRIPT_TELL,
     SCRIPT_CHANGE,
+    SCRIPT_CHANGE_OLD,
     SCRIPT_BEAT,
     SCRIPT_RESYNC,
     SCRIPT_COUNT

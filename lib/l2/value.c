@@ -3,6 +3,9 @@
 
 #include "l2/client.h"
 
+#define LEASE_BYTES 17u
+#define REST_FIXED_BYTES (6 * 4 + 8)
+
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys)
 {
     int failed = pipeline_begin(l2, c);
@@ -19,6 +22,25 @@ int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t k
 void script_args(struct command *c)
 {
     command_le64(c, c->number);
+}
+
+struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES])
+{
+    size_t head = u64_min(frame->head.len, FRONT_BYTES - REPLID_BYTES);
+    memcpy(buffer, frame->head.data, head);
+    pthread_mutex_lock(&l2->lock);
+    memcpy(buffer + head, l2->replid, REPLID_BYTES);
+    pthread_mutex_unlock(&l2->lock);
+    return bytes_of(buffer, head + REPLID_BYTES);
+}
+
+/* What a lease holds: see lease.lua. */
+static void add_lease_text(struct command *c, uint64_t token, uint32_t lease_ms)
+{
+    char text[LEASE_BYTES] = {0};
+    put_le64(text, token);
+    put_le64(text + 9, lease_ms);
+    command_bytes(c, bytes_of(text, sizeof(text)));
 }
 
 static int submit_script(struct l2 *l2, struct command *c, enum script_id id, uint64_t connection,
@@ -49,57 +71,76 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
              const struct l2_op *op)
 {
     struct command c;
+    char rejected[9];
     if (script_begin(l2, &c, SCRIPT_LEASE, 2))
         return NIGH_ENOMEM;
+    put_le64(rejected, lease->rejected);
+    rejected[8] = lease->drop;
     keys_add_data(&l2->keys.now, &c, key, key->schema);
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
-    command_le64(&c, lease->token);
-    command_le64(&c, lease->rejected);
+    add_lease_text(&c, lease->token, lease->lease_ms);
     command_number(&c, lease->lease_ms);
-    command_number(&c, lease->drop);
+    command_bytes(&c, bytes_of(rejected, sizeof(rejected)));
     return submit_script(l2, &c, SCRIPT_LEASE, 0, op);
-}
-
-/* OVERRIDE and EXTEND are about the lease alone. */
-static int submit_token(struct l2 *l2, enum script_id id, const struct l2_key *key, uint64_t token,
-                        uint32_t lease_ms, const struct l2_op *op)
-{
-    struct command c;
-    if (script_begin(l2, &c, id, 1))
-        return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys.now, &c, key);
-    script_args(&c);
-    command_le64(&c, token);
-    command_number(&c, lease_ms);
-    return submit_script(l2, &c, id, 0, op);
 }
 
 int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
                 const struct l2_op *op)
 {
-    return submit_token(l2, SCRIPT_OVERRIDE, key, token, lease_ms, op);
+    struct command c;
+    if (script_begin(l2, &c, SCRIPT_OVERRIDE, 1))
+        return NIGH_ENOMEM;
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
+    add_lease_text(&c, token, lease_ms);
+    command_number(&c, lease_ms);
+    return submit_script(l2, &c, SCRIPT_OVERRIDE, 0, op);
 }
 
 int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
               const struct l2_op *op)
 {
-    return submit_token(l2, SCRIPT_EXTEND, key, token, lease_ms, op);
+    struct command c;
+    if (script_begin(l2, &c, SCRIPT_EXTEND, 1))
+        return NIGH_ENOMEM;
+    keys_add_lease(&l2->keys.now, &c, key);
+    script_args(&c);
+    command_le64(&c, token);
+    command_number(&c, lease_ms);
+    return submit_script(l2, &c, SCRIPT_EXTEND, 0, op);
 }
 
 int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op)
 {
     struct command c;
+    char front[FRONT_BYTES];
     if (script_begin(l2, &c, SCRIPT_RELEASE, 1))
         return NIGH_ENOMEM;
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
     command_le64(&c, token);
     command_bytes(&c, l2->keys.now.channel);
-    command_bytes(&c, frame->head);
+    command_bytes(&c, frame_front(l2, frame, front));
     command_bytes(&c, frame->tail);
     return submit_script(l2, &c, SCRIPT_RELEASE, 0, op);
+}
+
+/* What FILL seldom wants, as one argument: see fill.lua. */
+static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
+                     const struct l2_fill *fill)
+{
+    char front[FRONT_BYTES], fixed[REST_FIXED_BYTES] = {0};
+    const struct bytes parts[] = {
+        bytes_of(fixed, sizeof(fixed)), l2->keys.now.channel, frame_front(l2, &fill->frame, front),
+        fill->frame.tail, key->space, key->schema,
+    };
+    put_le32(fixed, fill->registration.ms);
+    for (size_t i = 1; i < ARRAY_COUNT(parts); i++)
+        put_le32(fixed + 4 * i, (uint32_t)parts[i].len);
+    put_le64(fixed + 4 * ARRAY_COUNT(parts), fill->registration.nonce);
+    command_joined(c, parts, ARRAY_COUNT(parts));
 }
 
 int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
@@ -111,17 +152,9 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
     keys_add_data(&l2->keys.now, &c, key, key->schema);
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
-    command_le64(&c, fill->token);
-    command_le64(&c, fill->version);
     command_number(&c, fill->hard_ms);
     command_bytes(&c, fill->envelope);
-    command_bytes(&c, l2->keys.now.channel);
-    command_bytes(&c, fill->frame.head);
-    command_bytes(&c, fill->frame.tail);
-    command_bytes(&c, key->space);
-    command_bytes(&c, key->schema);
-    command_number(&c, fill->registration.ms);
     command_le64(&c, fill->registration.token);
-    command_le64(&c, fill->registration.nonce);
+    add_rest(l2, &c, key, fill);
     return submit_script(l2, &c, SCRIPT_FILL, fill->connection, op);
 }

@@ -42,6 +42,7 @@ static void try_decode(struct mem *mem, const struct reply *reply, answer_decode
 {
     struct answer a;
     answer_init(&a, mem);
+    a.replid = "0123456789012345678901234567890123456789";
     if (decode(&a, reply) == 0) {
         read_answer(&a.public);
         if (decode == answer_decode_resync)
@@ -57,6 +58,7 @@ static int take_replies(struct reader *reader, struct mem *mem)
     while ((got = reader_next(reader, &reply)) > 0) {
         try_decode(mem, reply, answer_decode_get);
         try_decode(mem, reply, answer_decode_script);
+        try_decode(mem, reply, answer_decode_tell);
         try_decode(mem, reply, answer_decode_beat);
         try_decode(mem, reply, answer_decode_resync);
         sum += answer_is_to(reply, 1);

@@ -257,6 +257,16 @@ static void reload(void)
     lost(f.primary, f.copied_ns);
 }
 
+/* It has another name then, and what the other had. Whoever writes meanwhile is refused, and the
+ * connection ends; who does not has no reason to look before the next beat. */
+static void demote(void)
+{
+    if (!f.has_copy || is_disturbed())
+        return;
+    reload();
+    server_new_replid(primary());
+}
+
 static void swap_away(const struct step *step)
 {
     if (is_disturbed())
@@ -321,6 +331,7 @@ void fault_start(const struct step *step)
         break;
     case STEP_SPLIT: split(step); break;
     case STEP_RELOAD: reload(); break;
+    case STEP_DEMOTE: demote(); break;
     case STEP_SWAPDB: swap_away(step); break;
     case STEP_WALL: step_wall(step->by_ms); break;
     default: disturb(step);

@@ -64,6 +64,9 @@ const struct scenario scenarios[] = {
     {"reloads", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
      .soft_ttl_ms = 90000,
      .weights = {CALLS, NOISE, [STEP_RELOAD] = 5, [STEP_COPY] = 6, [STEP_CUT] = 2}},
+    {"demotions", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
+     .soft_ttl_ms = 90000,
+     .weights = {CALLS, NOISE, [STEP_DEMOTE] = 5, [STEP_COPY] = 6, [STEP_CUT] = 2}},
     {"swapdb", .nodes_min = 2, .nodes_max = 3, .steps = 50, .seconds = 12,
      .soft_ttl_ms = 90000,
      .weights = {CALLS, NOISE, [STEP_SWAPDB] = 4, [STEP_CUT] = 2}},
@@ -143,7 +146,7 @@ static bool shakes(const struct step *s)
 {
     return s->kind == STEP_CUT || s->kind == STEP_FAILOVER || s->kind == STEP_FLAP ||
            s->kind == STEP_FLAP_ALL || s->kind == STEP_SPLIT || s->kind == STEP_RELOAD ||
-           s->kind == STEP_SWAPDB;
+           s->kind == STEP_SWAPDB || s->kind == STEP_DEMOTE;
 }
 
 /* Steps come in bursts: what races must come close together. */
@@ -223,6 +226,7 @@ static const struct {
     [STEP_FLAP_ALL] = {"all flap to the promoted replica", .ms = true},
     [STEP_SPLIT] = {"failover, nodes follow one by one", .ms = true},
     [STEP_RELOAD] = {"the copy is loaded in place"},
+    [STEP_DEMOTE] = {"redis a replica of the copy, and a master again"},
     [STEP_SWAPDB] = {"SWAPDB away", .ms = true},
     [STEP_WALL] = {"redis' wall clock steps"},
 };

@@ -43,6 +43,7 @@ enum step_kind {
     STEP_FLAP_ALL,
     STEP_SPLIT,      /* a failover that nodes learn of one by one */
     STEP_RELOAD,
+    STEP_DEMOTE,     /* made a replica, and a master again: no connection ends */
     STEP_SWAPDB,
     STEP_WALL,       /* the server's wall clock steps by `by_ms` */
     STEP_KINDS

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- needs: common clock old
+-- needs: common server time log clock old
 --
 -- The clock, made if it is not there, and what the log holds after a position.
 --
@@ -14,7 +14,7 @@ redis.call('DEL', KEYS[3]) -- a write: a master that has been demoted refuses it
 ensure({KEYS[2], KEYS[5]}, slots, ARGV[2])
 if not foreign(slots) then
     local k = {log = KEYS[2], old_clk = KEYS[4], aside = KEYS[5]}
-    watch_old(k, ARGV[7], ARGV[9], ARGV[2], ARGV[8], slots)
+    watch_old(k, ARGV[7], ARGV[9], ARGV[2], ARGV[8] .. replid, slots)
 end
 local log = old_seen() == OLD_NOTHING and KEYS[2] or KEYS[5]
 

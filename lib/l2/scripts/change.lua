@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- needs: common envelope clock schemas old
+-- needs: common time envelope log clock schemas
 --
 -- A change of the truth: values and leases, then the clock and the groups that got its position,
--- then the log and the channel. Everything is read and judged before anything is written.
+-- then the log and the channel. Everything is read and judged before anything is written. (Changes
+-- that only delete, whatever is there, go by tell.lua.)
 --
 -- KEYS  clk log nil, then per key: lease, its data in each schema, ours first;
---       with old nodes: `log` is the one aside, their lease and data are behind those of each key,
---       their clk and log behind all
--- ARGV  number nonce token channel head tail slots keys old_channel space schema register_ms
+--       with old nodes (change_old.lua): `log` is the one aside, their lease and data are behind
+--       those of each key, their clk and log behind all
+-- ARGV  number nonce token channel front tail slots keys old_channel space schema register_ms
 --       schemas,
 --       then per key: mode version token ms envelope schemas,
 --       then per group: 2 x its slot, + 1 if soft
@@ -28,7 +29,7 @@ local PER_KEY = 6
 local DEL_MAX = 4000  -- names in one DEL: Lua's unpack() takes less than 8000
 
 local log, nothing = KEYS[2], KEYS[3]
-local nonce, token, channel, frame_head, tail = unpack(ARGV, 2, 6)
+local nonce, token, channel, front, tail = unpack(ARGV, 2, 6)
 local slots, keys, old_channel = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local old = old_channel ~= ''
 
@@ -118,6 +119,6 @@ end
 local groups = {}
 for i = FIXED + PER_KEY * keys + 1, #ARGV do groups[#groups + 1] = tonumber(ARGV[i]) end
 local previous = string.sub(head, 17, 24)
-if old then tell_old(KEYS[#KEYS - 1], KEYS[#KEYS], old_channel, slots, groups, tail) end
-append(log, channel, nonce, frame_head, tail, slots, groups)
+if old then tell_old(KEYS[#KEYS - 1], KEYS[#KEYS], old_channel, slots, groups, front, tail) end
+append(log, channel, nonce, front, tail, slots, groups)
 return answer(verdict, previous, registered)

@@ -23,11 +23,6 @@ local GROUPS_AT = 640
 local SLOTS_MIN = 2048
 local SLOTS_MAX = 65536
 
-local LOG_MAX = 16384         -- frames kept, at least: Redis trims whole nodes of the stream
-local LOG_MIN = 256
-local LOG_BYTES = 8388608     -- ... and about so many bytes
-local FRAME_LOGGED_MAX = 65536 -- a larger one is logged as lost: who has missed it reads the clock
-
 local function foreign(slots)
     return head ~= '' and struct.unpack('<I4', head, 65) ~= slots
 end
@@ -51,26 +46,12 @@ local function ensure(logs, slots, new_id)
     put_head(1, HEAD_BYTES)
 end
 
-local function log_limit(weight)
-    return math.max(LOG_MIN, math.min(LOG_MAX, math.floor(LOG_BYTES * 64 / weight)))
-end
-
-local function add_to_log(log, limit, seq, frame)
-    local id = string.format('%.0f-0', seq)
-    local entry = {'XADD', log, 'MAXLEN', '~', limit, id, 'f', frame}
-    local added = redis.pcall(unpack(entry))
-    if type(added) == 'table' and added.err then
-        -- It is that of another clock, further on, or no stream at all.
-        redis.call('DEL', log)
-        redis.call(unpack(entry))
-    end
-end
-
 -- One more change: its position and nonce into the clock, its frame into the log and the channel.
--- groups: numbers 2 x slot, + 1 if soft.
+-- groups: numbers 2 x slot, + 1 if soft. front: of the frame, up to the replid. For most changes
+-- tell.lua does the same.
 --
 -- Counted in a double: exact below 2^53, which is 285 years at a million changes a second.
-local function append(log, channel, nonce, frame_head, tail, slots, groups)
+local function append(log, channel, nonce, front, tail, slots, groups)
     local seq = struct.unpack('<I8', head, 9) + 1
     local packed, pages = struct.pack('<I8', seq), {}
     for _, group in ipairs(groups) do
@@ -80,7 +61,7 @@ local function append(log, channel, nonce, frame_head, tail, slots, groups)
         pages[page] = true
     end
 
-    local frame = frame_head .. replid .. string.sub(head, 1, 8) .. packed ..
+    local frame = front .. string.sub(head, 1, 8) .. packed ..
         string.sub(head, 17, 24) .. nonce .. tail
     local logged = #frame <= FRAME_LOGGED_MAX and frame or ''
     local weight = struct.unpack('<I4', head, 25)

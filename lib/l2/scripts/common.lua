@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What every script begins with: who the server is, its time, the clock, and the form of answers.
+-- What most scripts begin with: the clock, and the form of answers. (Those that run for each miss
+-- and each change do without until something is not as usual: lease, fill and tell.)
 --
 -- KEYS[1] is the clock and ARGV[1] the call's number, in every script. The answer is
 --
@@ -8,6 +9,7 @@
 -- The number comes first so that an answer which belongs to another call is known by it. `head` is
 -- what nodes read of the clock (below), in the same atomic step as what was asked, or '' when there
 -- is no clock; it travels as raw bytes, so nothing passes through Lua's doubles on its way out.
+-- Replid and time are told by scripts that ask for them (server.lua, time.lua), else false and 0.
 --
 -- Full memory: Redis refuses a script's first write if it may need memory, and lets the rest pass
 -- once a script has written. So scripts that must run then begin with a DEL.
@@ -29,9 +31,7 @@ local HEAD_BYTES = 128 -- of the clock: all but its positions
 local TOLD_BYTES = 64  -- ... of which every answer tells the first
 
 local ZERO = string.rep('\0', 8)
-local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local replid, now = false, 0
 local clk = KEYS[1]
 
 -- A key of another type is as good as none. Any other error ends the script: a user who may not

@@ -1,44 +1,66 @@
 -- SPDX-License-Identifier: MIT
--- needs: common envelope
+-- needs:
 --
 -- The value if a good one is there, else the right to load it.
 --
 -- KEYS  clk data lease
--- ARGV  number token rejected ms drop
+-- ARGV  number text ms rejected
 --
--- rejected: fill id of a value that was seen and is not wanted.
--- drop: what is there is no envelope anyone can read; nobody else would ever end it.
---
--- A lease holds its token, a byte that says whether it is awaited, and the time at which it was
--- granted: one granted (much) later than now outlives its time by as much as the server's clock was
--- set back.
+-- text: what the lease holds: its token, a byte that says whether it is awaited, and the ms that it
+-- was last given. One that has much more than those left outlives its time by as much as the
+-- server's clock was set back. (Nodes before that wrote the time at which it was granted.)
+-- rejected: fill id of a value that was seen and is not wanted; and a byte, 1: what is there is no
+-- envelope anyone can read, and nobody else would ever end it.
 --
 -- When memory is full this must not run: a loader that could not fill learns it before it loads.
 -- So the first write is a SET.
+--
+-- Where nothing is there and nobody has the lease the answer is one string: number, verdict, clock.
+
+local head = redis.pcall('GETRANGE', KEYS[1], '0', '127')
+local value = redis.pcall('GETRANGE', KEYS[2], '0', '95')
+if value == '' and #head == 128 then
+    if redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3], 'NX') then
+        return ARGV[1] .. '\2' .. head
+    end
+end
+
+-- include: common
+-- include: envelope
+
+local TIMES_ABOVE = 1099511627776 -- ms: no lease has so many, and no server a time before that
 
 local data, lease = KEYS[2], KEYS[3]
-local token, rejected, ms, drop = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
+local text, ms = ARGV[2], ARGV[3]
+local token, rejected = string.sub(text, 1, 8), string.sub(ARGV[4], 1, 8)
 
 local id = fill_id(data)
 if id ~= '' and id ~= ZERO and id ~= rejected then
     return answer(VALUE, redis.call('GET', data))
 end
 
-local function ours(awaited) return token .. awaited .. struct.pack('<I8', now) end
-
 local function granted()
-    if drop then redis.call('DEL', data) end
+    if string.sub(ARGV[4], 9, 9) == '\1' then redis.call('DEL', data) end
     return answer(GRANTED)
 end
 
-if redis.call('SET', lease, ours('\0'), 'PX', ms, 'NX') then return granted() end
+-- Whether it has more time left than it was given.
+local function outlives(held, left)
+    if #held ~= 17 then return false end
+    local given = struct.unpack('<I8', held, 10)
+    if given < TIMES_ABOVE then return left > given + AHEAD_MAX_MS end
+    -- include: time
+    return given > now + AHEAD_MAX_MS
+end
+
+if redis.call('SET', lease, text, 'PX', ms, 'NX') then return granted() end
 
 local left, held = redis.call('PTTL', lease), bytes(lease, 0, 16)
-local later = #held == 17 and struct.unpack('<I8', held, 10) > now + AHEAD_MAX_MS
-if left < 0 or later then
+if left < 0 or outlives(held, left) then
     -- A lease without a TTL is none of ours: nobody would ever give it back.
     -- Who waits for it does so still.
-    redis.call('SET', lease, ours(string.sub(held, 9, 9) == '\1' and '\1' or '\0'), 'PX', ms)
+    if string.sub(held, 9, 9) == '\1' then text = token .. '\1' .. string.sub(text, 10) end
+    redis.call('SET', lease, text, 'PX', ms)
     return granted()
 end
 if string.sub(held, 1, 8) == token then return granted() end -- asked again: the reply was lost

@@ -40,7 +40,7 @@ local function old_moved()
 end
 
 -- The same change in the order of the old nodes. Call id 0 marks it as ours, in the frame.
-local function tell_old(old_clk, old_log, old_channel, slots, groups, tail)
+local function tell_old(old_clk, old_log, old_channel, slots, groups, front, tail)
     local there = old_now(old_clk)
     if there == OLD_NOTHING then return end -- the next beat will see it
     if there ~= old_seen() then old_moved() end
@@ -52,8 +52,8 @@ local function tell_old(old_clk, old_log, old_channel, slots, groups, tail)
     local packed, id = struct.pack('<I8', seq), string.sub(there, 1, 8)
     redis.call('SETRANGE', old_clk, 8, packed)
     for _, group in ipairs(groups) do redis.call('SETRANGE', old_clk, 16 + 8 * group, packed) end
-    local frame = OLD_HEAD .. replid .. id .. packed .. string.sub(tail, 1, 8) .. ZERO ..
-        string.sub(tail, 17)
+    local frame = OLD_HEAD .. string.sub(front, 5) .. id .. packed .. string.sub(tail, 1, 8) ..
+        ZERO .. string.sub(tail, 17)
     add_to_log(old_log, LOG_MAX, seq, frame)
     redis.call('PUBLISH', old_channel, frame)
     set_head(OLD_AT, id .. packed)
@@ -67,7 +67,7 @@ local function take_log_back(k)
 end
 
 -- A beat's look at their clock. What they did before they were seen is unknown: it counts as moved.
-local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
+local function watch_old(k, channel, old_channel, nonce, front, slots)
     local there, seen = old_now(k.old_clk), old_seen()
     local moved = struct.unpack('<I8', head, OLD_MOVED_AT)
     if there == OLD_NOTHING and seen == OLD_NOTHING and moved == 0 then return end
@@ -77,12 +77,13 @@ local function watch_old(k, channel, old_channel, nonce, frame_head, slots)
         if there == OLD_NOTHING or seen == OLD_NOTHING then set_head(33, nonce) end
         if there == OLD_NOTHING then take_log_back(k) end
         if seen == OLD_NOTHING then
-            tell_old(k.old_clk, k.log, old_channel, slots, {SOFT_ALL_GROUP}, SOFT_ALL)
+            tell_old(k.old_clk, k.log, old_channel, slots, {SOFT_ALL_GROUP}, front,
+                     SOFT_ALL)
         end
         put_head(9, TOLD_BYTES)
     elseif moved > 0 and (now - moved > OLD_QUIET_MS or now < moved) then
         set_head(OLD_MOVED_AT, ZERO)
-        append(seen == OLD_NOTHING and k.log or k.aside, channel, nonce, frame_head, SOFT_ALL,
+        append(seen == OLD_NOTHING and k.log or k.aside, channel, nonce, front, SOFT_ALL,
                slots, {SOFT_ALL_GROUP})
     end
     if there ~= OLD_NOTHING then redis.call('PEXPIRE', k.old_clk, OLD_DAY_MS, 'NX') end

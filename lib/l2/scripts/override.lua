@@ -5,9 +5,12 @@
 -- now for the writer's frame, or for his release if he fails: so the mark stays.
 --
 -- KEYS  clk lease
--- ARGV  number token ms
+-- ARGV  number text ms
 
-local awaited = bytes(KEYS[2], 8, 8) == '\1' and '\1' or '\0'
+local text = ARGV[2]
+if bytes(KEYS[2], 8, 8) == '\1' then
+    text = string.sub(text, 1, 8) .. '\1' .. string.sub(text, 10)
+end
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[2], ARGV[2] .. awaited .. struct.pack('<I8', now), 'PX', ARGV[3])
+redis.call('SET', KEYS[2], text, 'PX', ARGV[3])
 return answer(GRANTED)

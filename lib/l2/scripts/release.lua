@@ -4,7 +4,7 @@
 -- Give the lease back, if it still holds the token.
 --
 -- KEYS  clk lease
--- ARGV  number token channel head tail
+-- ARGV  number token channel front tail
 
 local held = bytes(KEYS[2], 0, 8)
 if string.sub(held, 1, 8) ~= ARGV[2] then return answer(NONE) end

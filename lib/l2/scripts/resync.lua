@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- needs: common clock schemas old
+-- needs: common server time log clock schemas old
 --
 -- The clock, made if it is not there, its schemas, and the positions of groups.
 --

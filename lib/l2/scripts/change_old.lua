@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: MIT
+-- needs: common time envelope log clock schemas old change
+--
+-- A change while nodes of wire version 1 are there: as change.lua says, and told to them.
