@@ -106,6 +106,14 @@ while read -r warning; do
     [ -n "$found" ] || { echo "README.md: its troubleshooting lacks: $warning"; failed=1; }
 done <"$work/warnings"
 
+# Links within README lead to a heading, in the form that sites give it.
+sed -n 's/^##* //p' README.md | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9\n-' >"$work/anchors"
+for anchor in $(grep -oE '\]\(#[^)]*\)' README.md | tr -d ']()#'); do
+    grep -qx -e "$anchor" "$work/anchors" && continue
+    echo "README.md: no heading is #$anchor"
+    failed=1
+done
+
 # Requirements: the versions that CMake wants.
 {
     sed -n 's/^cmake_minimum_required(VERSION \([0-9.]*\)).*/CMake \1/p' CMakeLists.txt
