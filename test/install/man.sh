@@ -43,10 +43,10 @@ for name in $(sed -n 's/^ *X([A-Z0-9_]*, "\([a-z0-9_]*\)".*/\1/p' "$source/lib/s
     grep -qx "\\\\fB$name\\\\fP" "$man/man7/nigh_counters.7" || complain "nigh_counters lacks $name"
 done
 
-# warned TOOL PAGE
+# warned TOOL PAGE. (Not of lines that groff could not fill well: that depends on its version.)
 warned() {
     case $1 in
-        groff) groff -man -Tutf8 -ww -z "$2" ;;
+        groff) groff -man -Tutf8 -ww -Wbreak -z "$2" ;;
         mandoc) mandoc -T lint -W warning "$2" ;;
     esac 2>&1
 }
