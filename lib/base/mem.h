@@ -7,7 +7,7 @@
  * malloc, for sanitizers, and for hosts that dlopen us (jemalloc's static TLS forbids that).
  *
  * An arena that is said to hold many blocks that come and go (mem_add_slabs) has those of up to
- * 16 KiB in slabs of its own instead: base/slab.h says why. What is never moved is asked for apart
+ * 42 KiB in slabs of its own instead: base/slab.h says why. What is never moved is asked for apart
  * (mem_alloc_apart), lest it keep a slab that everybody else has left. Sanitizers see the ends of
  * malloc's blocks only: in their builds there are no slabs.
  *

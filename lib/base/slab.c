@@ -21,7 +21,7 @@
 #define NEAR_SHARE 16u /* ... from here the next is such a part larger, or more ... */
 #define FAR_SHARE 10u  /* ... but not more than such a part, where slabs can be cut so */
 
-static const uint16_t kind_sizes_max[SLAB_KINDS] = {1024, 4096, SLAB_BLOCK_MAX};
+static const uint16_t kind_sizes_max[SLAB_KINDS] = {1024, 4096, 16384, SLAB_BLOCK_MAX};
 
 /* Constant once made. */
 struct size {
@@ -469,9 +469,9 @@ bool slabs_is_draining(const void *block)
 /* ---- giving back ---- */
 
 /* The touched pages on which no block is out. */
-static uint32_t idle_pages(const struct slab *slab, const struct size *size)
+static uint64_t idle_pages(const struct slab *slab, const struct size *size)
 {
-    uint32_t needed = 0;
+    uint64_t needed = 0;
     for (unsigned at = 0; at < size->count; at++)
         if (slab->out[at / 64] >> at % 64 & 1) {
             unsigned first = (unsigned)((size_t)at * size->size / SLAB_PAGE_BYTES);
@@ -485,15 +485,16 @@ static uint32_t idle_pages(const struct slab *slab, const struct size *size)
 static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
 {
     const struct size *size = &sizes[class];
-    uint32_t left = state_of(slab) == SLAB_FULL ? 0 : idle_pages(slab, size);
+    uint64_t left = state_of(slab) == SLAB_FULL ? 0 : idle_pages(slab, size);
     struct slab_region *region = slab_region_with(slab, size->kind);
     if (!left || !slab_region_open_gap(&s->regions, region, slab->index))
         return;
     char *base = base_of(slab, size->kind);
     while (left) {
-        unsigned first = (unsigned)__builtin_ctz(left);
-        unsigned count = (unsigned)__builtin_ctzll(~((uint64_t)left >> first));
-        uint32_t row = slab_page_bits(first, count);
+        unsigned first = (unsigned)__builtin_ctzll(left);
+        uint64_t others = ~(left >> first);
+        unsigned count = others ? (unsigned)__builtin_ctzll(others) : SLAB_PAGES_MAX;
+        uint64_t row = slab_page_bits(first, count);
         left &= ~row;
         if (!slab_pages_give_back(base + first * SLAB_PAGE_BYTES, count * SLAB_PAGE_BYTES))
             continue;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of up to 16 KiB, in slabs of one size each.
+ * Blocks of up to 42 KiB, in slabs of one size each.
  *
  * Why not the allocator that has the rest: what a cache evicts lies scattered, so pages come back
  * only if what is left is moved together; and an allocator that fills its slabs by address, not the
@@ -13,12 +13,16 @@
  *     | 112 B  | 304 B  | warm   | 48 B   | given  |         |   0      16 KiB   48 B .. 1 KiB
  *     |        |        |        |        | back   |         |   1      64 KiB   .. 4 KiB
  *     +--------+--------+--------+--------+--------+-- ... --+   2      128 KiB  .. 16 KiB
- *         |        \
+ *         |        \                                              3      256 KiB  .. 42 KiB
  *         |         one bit a block, outside: a block that is not out is never touched
  *      descriptors, apart:   used | state | blocks that are out
  *
- * Sizes are steps of 16 B up to 256 B, then a 16th to a 10th apart (an eighth above 8 KiB). A block
- * is charged what it takes of its slab, so that charges add up to whole slabs.
+ * Sizes are steps of 16 B up to 256 B, then a 16th to a 10th apart (an eighth above 8 KiB, a sixth
+ * above 30 KiB). A block is charged what it takes of its slab, so that charges add up to slabs.
+ *
+ * Why they end at 42 KiB: beyond 16 KiB the allocator has a class for each quarter, and each
+ * block has a page more: half of a value of 16 KiB was lost. A slab of 256 KiB has six blocks of 42
+ * KiB; with fewer in a slab sizes would be as far apart here.
  *
  * A slab is in one place:
  *     free      of its region's, for any size of the kind
@@ -61,7 +65,7 @@
 
 #include "base/check.h"
 
-#define SLAB_BLOCK_MAX ((size_t)16 * 1024)
+#define SLAB_BLOCK_MAX ((size_t)43680) /* six in 256 KiB */
 #define SLAB_STEP 16u
 #define SLAB_CLASSES_MAX 96u
 

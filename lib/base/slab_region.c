@@ -20,8 +20,8 @@
 
 /* ---- kinds ---- */
 
-static const uint8_t kind_shifts[SLAB_KINDS] = {14, 16, 17};
-static const uint8_t kind_words[SLAB_KINDS] = {SLAB_WORDS_MAX, 1, 1};
+static const uint8_t kind_shifts[SLAB_KINDS] = {14, 16, 17, 18};
+static const uint8_t kind_words[SLAB_KINDS] = {SLAB_WORDS_MAX, 1, 1, 1};
 
 size_t slab_bytes(unsigned kind)
 {

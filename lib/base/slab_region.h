@@ -17,10 +17,11 @@
 
 #define REGION_SHIFT 21
 #define REGION_BYTES ((size_t)1 << REGION_SHIFT)
-#define SLAB_KINDS 3u
+#define SLAB_KINDS 4u
 #define REGION_SLABS_MAX 128u
 #define SLAB_WORDS_MAX 6u /* 341 blocks of 48 B */
 #define SLAB_PAGE_BYTES ((size_t)4096) /* what is counted in; the system's may be larger */
+#define SLAB_PAGES_MAX 64u
 
 enum slab_state { SLAB_FREE, SLAB_CURRENT, SLAB_LISTED, SLAB_FULL, SLAB_DRAINING };
 
@@ -33,7 +34,7 @@ struct slab {
     _Atomic uint8_t state;     /* (a) */
     uint8_t level;             /* (h) of its list */
     uint8_t index;             /* (c) in its region */
-    uint32_t touched;          /* (h) a bit for each page that may be resident */
+    uint64_t touched;          /* (h) a bit for each page that may be resident */
     uint64_t out[];            /* (h) a bit for each block; as many words as its kind has */
 };
 
@@ -81,10 +82,10 @@ bool slab_region_open_gap(struct slab_regions *r, struct slab_region *region, un
 bool slab_pages_give_back(char *at, size_t bytes);
 
 unsigned slab_kind_of(unsigned class);
-/* Of pages: so many from one on. */
-static inline uint32_t slab_page_bits(unsigned first, unsigned count)
+/* Of pages: so many (> 0) from one on. */
+static inline uint64_t slab_page_bits(unsigned first, unsigned count)
 {
-    return (uint32_t)(((UINT64_C(1) << count) - 1) << first);
+    return ~UINT64_C(0) >> (SLAB_PAGES_MAX - count) << first;
 }
 size_t slab_bytes(unsigned kind);
 unsigned slab_words(unsigned kind);
@@ -96,7 +97,7 @@ struct slab_region *slab_region_with(struct slab *slab, unsigned kind);
 
 static inline unsigned slab_touched_pages(const struct slab *slab)
 {
-    return (unsigned)__builtin_popcount(slab->touched);
+    return (unsigned)__builtin_popcountll(slab->touched);
 }
 
 /* What lies in a slab of this region: its number. */

@@ -18,7 +18,7 @@
  *       8.2  its word in the ring: arrival order, limbo link and expiry in one
  *      ----
  *      59.9  (what blocks are rounded up comes on top, and is charged: up to 15 B in blocks up to
- *            256 B, a 30th on average in those up to 8 KiB, a 16th up to 16 KiB (base/slab.h); in
+ *            256 B, a 30th on average in those up to 8 KiB, a 15th up to 42 KiB (base/slab.h); in
  *            jemalloc's size classes from there on an eighth and a page)
  *       5.1  lfu: its links
  *       8.2       and its counters in the sketch

@@ -12,7 +12,7 @@ struct bench_settings {
     const char *command;
     unsigned rounds;
     bool quick;         /* smoke: small sizes, few lookups; its figures mean nothing */
-    const char *only;   /* hit, write, shrink: part of the names of the cases to run; NULL: all */
+    const char *only;   /* hit, write, memory, shrink: part of the cases' names; NULL: all */
     bool full;          /* 10M entries too; a shrink of 2 GiB */
     const unsigned *threads; /* hit, write: how many at once, case by case; ends with 0 */
     const char *json;   /* NULL: none */

@@ -17,6 +17,7 @@
  * memory, is made as by default.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/arena.h"
 #include "bench/bench.h"
@@ -101,10 +102,8 @@ static struct figures measure(uint32_t value_bytes, uint64_t entries, bool maps_
     return f;
 }
 
-static void report(uint32_t value_bytes, const struct figures *f)
+static void report(const char *name, const struct figures *f)
 {
-    char name[56];
-    snprintf(name, sizeof(name), "%u B values", value_bytes);
     printf("%-16s%14.1f%14.1f%10.1f%16.3f%16.3f%14.2f\n", name, f->bookkeeping, f->rounding,
            f->lost * 100, f->accounted, f->worst_accounted, f->resident);
     fflush(stdout);
@@ -118,8 +117,9 @@ static void report(uint32_t value_bytes, const struct figures *f)
 
 void bench_memory(const struct bench_settings *s)
 {
-    static const uint32_t sizes[] = {16,   64,   100,  256,  400,   700,   1024, 1500,
-                                     2048, 3000, 4096, 8192, 12000, 16384, 32768, 65536};
+    static const uint32_t sizes[] = {16,   64,    100,   256,   400,   700,   1024,
+                                     1500, 2048,  3000,  4096,  8192,  12000, 16384,
+                                     20000, 24000, 28000, 32768, 40000, 49152, 65536};
     printf("\nmemory: bytes per entry beyond key and value; nigh's count against the "
            "allocator's\n%-16s%14s%14s%10s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
            "lost %", "accounted/real", "worst factor", "resident/acc");
@@ -127,8 +127,12 @@ void bench_memory(const struct bench_settings *s)
         uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 100000 : 1000000;
         if (sizes[i] > 5000)
             entries = (s->quick ? 64u << 20 : 400u << 20) / sizes[i];
+        char name[56];
+        snprintf(name, sizeof(name), "%u B values", sizes[i]);
+        if (s->only && !strstr(name, s->only))
+            continue;
         struct figures f = measure(sizes[i], entries, true);
         f.resident = measure(sizes[i], entries, false).resident;
-        report(sizes[i], &f);
+        report(name, &f);
     }
 }

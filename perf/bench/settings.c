@@ -25,7 +25,7 @@ static const char usage[] =
     "\n"
     "  --rounds N         counted rounds, after one that is not (5)\n"
     "  --quick            smoke run of some seconds: its figures mean nothing\n"
-    "  --only TEXT        hit, write, shrink: the cases whose names have it\n"
+    "  --only TEXT        hit, write, memory, shrink: cases whose names have it\n"
     "  --threads N,N...   hit, write: so many at once, up to 16 (1,2)\n"
     "  --full             hit: 10M entries too (needs 20 GB of memory); shrink: 2 GiB\n"
     "  --pages 2m|tables|4k   of the allocator's memory and nigh's tables, of the latter, of none\n"
