@@ -79,6 +79,7 @@ struct nigh_space {
     /* written with every load */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t loads; /* (a) running now */
     _Atomic uint32_t refreshes; /* (a) flights behind callers, from their first request on */
+    _Atomic uint32_t value_bytes; /* (a) of one in L2, about: see read_l2.c; 0: none was seen */
 };
 
 /* On lines of its own. Keys: as above */

@@ -71,7 +71,8 @@ int draft_entry(const struct draft *d, struct l1_entry **ret)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = draft_l1_value(d, slots);
-    return l1_entry_create(d->space->cache->l1, &d->key, &value, ret);
+    return d->passes ? l1_entry_create_loose(d->space->cache->l1, &d->key, &value, ret)
+                     : l1_entry_create(d->space->cache->l1, &d->key, &value, ret);
 }
 
 bool draft_within_limit(const struct draft *d)

@@ -17,6 +17,7 @@ struct draft {
     struct l1_key key;
     struct bytes bytes;                 /* not the draft's: they outlive it */
     bool absent;                        /* "does not exist": no bytes, not stale at its end */
+    bool passes;                        /* it is handed out, and not stored in L1 */
     uint64_t version;
 
     const uint8_t *tags;                /* wire hashes, as in an envelope; not the draft's */
@@ -49,7 +50,7 @@ uint32_t draft_slots(const struct draft *d, uint16_t own[NIGH_TAGS_MAX], const u
 bool draft_knows_tags(const struct draft *d);
 /* What L1 stores of it; `slots` is where its tags' may lie. */
 struct l1_value draft_l1_value(const struct draft *d, uint16_t slots[NIGH_TAGS_MAX]);
-/* An entry with one reference. Errors: as l1_entry_create(). */
+/* An entry with one reference, loose if it only passes. Errors: as l1_entry_create(). */
 int draft_entry(const struct draft *d, struct l1_entry **ret);
 
 /* Whether it is within the space's limit for values, which it is counted against. */

@@ -53,7 +53,7 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
 }
 
 /* How the positions that stand in Redis for floors let the value pass (rule 4). */
-static enum l1_standing standing_of(struct nigh_space *space, const struct l2_answer *answer,
+static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
                                     const struct l2_envelope *e)
 {
     static const enum l1_standing standings[] = {
@@ -62,11 +62,11 @@ static enum l1_standing standing_of(struct nigh_space *space, const struct l2_an
         [COHERENCE_GONE] = L1_BELOW_HARD,
     };
     return standings[coherence_judge(space->cache->coherence, e,
-                                     bytes_of(space->name, space->name_len), answer->home)];
+                                     bytes_of(space->name, space->name_len), home)];
 }
 
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                 const struct l2_answer *answer, const struct l2_envelope *e, struct lookup *ret)
+                 const struct lookup_of *of, const struct l2_envelope *e, struct lookup *ret)
 {
     struct nigh *cache = space->cache;
     /* Rule 11 holds for every stored value. Trust first, as in freshness.c: what it vouches for is
@@ -75,7 +75,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     enum verdict_trust trust = trusted                ? TRUST_HELD
                                : cache->doubt_is_miss ? TRUST_MISS
                                                       : TRUST_DOUBT;
-    enum l1_standing standing = standing_of(space, answer, e);
+    enum l1_standing standing = standing_of(space, of->home, e);
     /* Filled in the future: the server's clock was set back since, and what is left of the value's
      * lifetime cannot be told. It would live on for as long as that step was. */
     if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
@@ -85,6 +85,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     struct l1_entry *entry;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     struct draft d = draft_of(space, key, ticket, e, now_ns);
+    d.passes = of->passes;
     int rc = draft_entry(&d, &entry);
     if (rc != 0)
         return rc;
@@ -110,20 +111,20 @@ static void count(struct nigh_space *space, const struct lookup *found)
     stats_count(&space->stats, found->bad ? STATS_ENVELOPE_BAD : counters[found->verdict]);
 }
 
-int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                  const struct l2_answer *answer, struct lookup *ret)
+int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                 const struct lookup_of *of, struct lookup *ret)
 {
     struct lookup result = {.verdict = VERDICT_GONE};
     struct l2_envelope e;
     int rc = 0;
-    if (answer->verdict == L2_VALUE) {
-        if (l2_envelope_decode(answer->value, cache_name_hash(space, key), &e) &&
+    if (of->verdict == L2_VALUE) {
+        if (l2_envelope_decode(of->value, cache_name_hash(space, key), &e) &&
             e.payload.len <= NIGH_VALUE_MAX) {
             result.fill_id = e.fill_id;
-            rc = judge(space, key, ticket, answer, &e, &result);
+            rc = judge(space, key, ticket, of, &e, &result);
         } else {
             result.bad = true;
-            result.fill_id = l2_envelope_fill_id(answer->value);
+            result.fill_id = l2_envelope_fill_id(of->value);
         }
     }
     if (rc != 0)

@@ -16,9 +16,25 @@ struct lookup {
     uint64_t fill_id;       /* of what was looked at, as the scripts see it; 0: none */
 };
 
+/* What is looked at. */
+struct lookup_of {
+    enum l2_verdict verdict;
+    struct bytes value; /* L2_VALUE */
+    uint64_t home;      /* the answer's */
+    bool passes;        /* it is handed out and not stored: then it is not L1's memory */
+};
+
 /* Errors: NIGH_ENOMEM. `ticket` was taken before the answer was asked for. */
-int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                  const struct l2_answer *answer, struct lookup *ret);
+int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                 const struct lookup_of *of, struct lookup *ret);
+
+/* The same of an answer about one key, for who stores what it finds. */
+static inline int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                                const struct l2_answer *answer, struct lookup *ret)
+{
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, false};
+    return lookup_value(space, key, ticket, &of, ret);
+}
 
 /* Whether a queued change will invalidate it in Redis: the key, or a value with these tags. */
 bool lookup_l2_covered(const struct nigh_space *space, const struct l1_key *key,

@@ -29,7 +29,8 @@ static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
     if (call && call->miss)
         tickets_give_back_own(space, key);
     read_l2_init(space, call, &r);
-    int rc = read_l2_begin(space, key, &r);
+    int rc = read_l2_may(space, key);
+    rc = rc ? rc : read_l2_begin(space, key, &r);
     if (rc == 0)
         rc = read_l2_end(space, key, call, &r, ret);
     drive_flush(space->cache);

@@ -72,19 +72,83 @@ static int hand_out(struct nigh_space *space, const struct l1_key *key, struct l
     return outcome;
 }
 
-static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                       const struct l2_answer *answer, const struct nigh_call *call,
-                       struct lookup *found, struct nigh_value *ret)
+static bool passes(const struct nigh_call *call)
 {
-    if (answer->status != 0) {
-        stats_count(&space->stats, STATS_L2_ERROR);
-        return answer->status;
-    }
-    int rc = lookup_answer(space, key, ticket, answer, found);
+    return FLAGS_OF(call) & NIGH_NO_STORE;
+}
+
+static int take_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                      const struct lookup_of *of, const struct nigh_call *call,
+                      struct lookup *found, struct nigh_value *ret)
+{
+    int rc = lookup_value(space, key, ticket, of, found);
     if (rc != 0)
         return rc;
     return found->entry ? hand_out(space, key, found, call, ret) : NIGH_MISS;
 }
+
+static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                       const struct l2_answer *answer, const struct nigh_call *call,
+                       struct lookup *found, struct nigh_value *ret)
+{
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call)};
+    if (answer->status == 0)
+        return take_value(space, key, ticket, &of, call, found, ret);
+    stats_count(&space->stats, STATS_L2_ERROR);
+    return answer->status;
+}
+
+/* ---- how large values are ---- */
+
+/*
+ * Nobody knows beforehand how large the values are that a request asks for, and its reply comes
+ * whole: whoever asked for less waits behind it, and who waits for it gets nothing of it before its
+ * end. So a reply should have REPLY_BYTES; what a value of the space takes is the largest that was
+ * seen, which is forgotten by and by, and at first ONE_BYTES. A reply that did not come in time may
+ * have been larger than that.
+ */
+#define REPLY_BYTES (64u << 10)
+#define ONE_BYTES (4u << 10)
+#define FORGOTTEN 16u /* of it, with each reply: so many parts of what it is above */
+
+uint32_t read_l2_many_count(const struct nigh_space *space)
+{
+    uint32_t bytes = atomic_load_explicit(&space->value_bytes, memory_order_relaxed);
+    return (uint32_t)u64_min(REPLY_BYTES / (bytes ? bytes : ONE_BYTES), L2_MANY_MAX);
+}
+
+/* Lost updates do no harm: the next reply says it again. */
+static void learn(struct nigh_space *space, size_t largest)
+{
+    uint32_t bytes = atomic_load_explicit(&space->value_bytes, memory_order_relaxed);
+    uint32_t seen = (uint32_t)u64_min(largest, REPLY_BYTES);
+    uint32_t next = seen >= bytes ? seen : bytes - (bytes - seen) / FORGOTTEN;
+    if (next != bytes)
+        atomic_store_explicit(&space->value_bytes, next, memory_order_relaxed);
+}
+
+/* A reply for so many has not come. */
+static void learn_late(struct nigh_space *space, uint32_t count)
+{
+    uint32_t bytes = REPLY_BYTES / ((count + 3) / 4);
+    if (bytes > atomic_load_explicit(&space->value_bytes, memory_order_relaxed))
+        learn(space, bytes);
+}
+
+static void learn_answer(struct nigh_space *space, struct l2_answer *answer, uint32_t count)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes value;
+        enum l2_verdict verdict = l2_answer_at(answer, i, &value);
+        size_t len = verdict == L2_LEFT ? REPLY_BYTES : value.len;
+        largest = len > largest ? len : largest;
+    }
+    if (largest > 0)
+        learn(space, largest);
+}
+
+/* ---- one ---- */
 
 /* What a miss knows of this node and of Redis: what its put will be judged by. */
 static void fill_miss(const struct nigh *cache, uint64_t ticket, struct nigh_miss *miss)
@@ -104,11 +168,17 @@ void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct
         fill_miss(cache, ret->ticket, call->miss);
 }
 
+int read_l2_may(struct nigh_space *space, const struct l1_key *key)
+{
+    struct nigh *cache = space->cache;
+    if (lookup_l2_usable(space, key))
+        return 0;
+    return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
+}
+
 int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct read_l2 *r)
 {
     struct nigh *cache = space->cache;
-    if (!lookup_l2_usable(space, key))
-        return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
     struct l2_key l2_key = cache_l2_key(space, key->data, key->len);
     struct l2_op op = l2_sync_op(&r->sync, &cache->env, r->deadline_ns);
     return l2_get(cache->l2, &l2_key, &op);
@@ -120,6 +190,8 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
     struct l2_answer *answer = l2_sync_wait(&r->sync);
     struct lookup found = {.verdict = VERDICT_GONE};
     int rc = take_answer(space, key, r->ticket, answer, call, &found, ret);
+    if (answer->status == 0 && answer->value.len > 0)
+        learn(space, answer->value.len);
     l2_answer_free(answer);
     if (rc != NIGH_MISS || !call || !call->miss)
         return rc;
@@ -130,4 +202,46 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
     rc = take_answer(space, key, r->ticket, value, call, &found, ret);
     l2_answer_free(value);
     return rc;
+}
+
+/* ---- many at once ---- */
+
+int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,
+                       struct read_l2 *r)
+{
+    struct nigh *cache = space->cache;
+    struct bytes names[L2_MANY_MAX];
+    struct l2_op op = l2_sync_op(&r->sync, &cache->env, r->deadline_ns);
+    for (uint32_t i = 0; i < count; i++)
+        names[i] = bytes_of(keys[i].data, keys[i].len);
+    return l2_get_many(cache->l2, bytes_of(space->name, space->name_len),
+                       bytes_of_string(space->schema), names, count, &op);
+}
+
+struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, struct read_l2 *r,
+                                    int *ret_error)
+{
+    struct l2_answer *answer = l2_sync_wait(&r->sync);
+    int rc = answer->status;
+    if (rc == 0) {
+        learn_answer(space, answer, count);
+        return answer;
+    }
+    l2_answer_free(answer);
+    stats_count(&space->stats, STATS_L2_ERROR);
+    if (rc == NIGH_ETIMEDOUT || rc == NIGH_EOFFLINE)
+        learn_late(space, count);
+    *ret_error = rc == NIGH_EREDIS && !l2_takes_many(space->cache->l2) ? NIGH_PENDING : rc;
+    return NULL;
+}
+
+int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
+                      struct l2_answer *answer, const struct nigh_call *call,
+                      uint64_t ticket, struct nigh_value *ret)
+{
+    struct lookup_of of = {.home = answer->home, .passes = passes(call)};
+    struct lookup found = {.verdict = VERDICT_GONE};
+    of.verdict = l2_answer_at(answer, i, &of.value);
+    return of.verdict == L2_LEFT ? NIGH_PENDING
+                                 : take_value(space, key, ticket, &of, call, &found, ret);
 }

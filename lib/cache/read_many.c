@@ -7,13 +7,16 @@
  * keeps under way; one read section spans it (a microsecond or two).
  *
  * L2 in windows: all requests of a window are queued before the first answer is awaited, and the
- * I/O thread writes what is queued in one go.
+ * I/O thread writes what is queued in one go. A request asks for as many keys as may be expected to
+ * have a small reply (read_l2.c); what cannot be had that way is asked for key by key, again all at
+ * once.
  */
 #include "cache/caller.h"
 #include "cache/read_l1.h"
 #include "cache/read_l2.h"
 
 #define BATCH_KEYS 16u
+#define WINDOW_KEYS 256u
 #define WINDOW_REQUESTS 64u
 
 /* What a call of nigh_get_many() works on. */
@@ -165,55 +168,137 @@ static size_t read_all_l1(const struct many *m, size_t count)
 
 /* ---- L2 ---- */
 
+/* Keys that L1 has not. What is PENDING is yet to be asked for. */
 struct window {
+    const struct many *many;
+    struct read_l2 ticket; /* of all requests: copied */
     uint32_t count;
-    uint32_t indices[WINDOW_REQUESTS];
-    struct l1_key keys[WINDOW_REQUESTS];
-    struct read_l2 reads[WINDOW_REQUESTS];
+    uint32_t indices[WINDOW_KEYS];
+    struct l1_key keys[WINDOW_KEYS];
 };
 
-static void take_answers(const struct many *m, struct window *w)
+/* A part of a window, in one request. */
+struct part {
+    uint32_t from;
+    uint32_t count;
+    struct read_l2 read;
+};
+
+static void set_outcome(const struct window *w, uint32_t n, int rc)
 {
-    for (uint32_t n = 0; n < w->count; n++) {
-        uint32_t i = w->indices[n];
-        int rc = read_l2_end(m->space, &w->keys[n], m->call, &w->reads[n], &m->values[i]);
-        m->outcomes[i] = rc;
-        if (rc < 0)
-            stats_count(&m->space->stats, STATS_READ_ERROR);
+    w->many->outcomes[w->indices[n]] = rc;
+    if (rc < 0)
+        stats_count(&w->many->space->stats, STATS_READ_ERROR);
+}
+
+static void set_outcomes(const struct window *w, const struct part *p, int rc)
+{
+    for (uint32_t n = p->from; n < p->from + p->count; n++)
+        set_outcome(w, n, rc);
+}
+
+static int ask(const struct window *w, struct part *p)
+{
+    struct nigh_space *space = w->many->space;
+    p->read = w->ticket;
+    return p->count > 1 ? read_l2_many_begin(space, &w->keys[p->from], p->count, &p->read)
+                        : read_l2_begin(space, &w->keys[p->from], &p->read);
+}
+
+static void take_many(const struct window *w, struct part *p)
+{
+    const struct many *m = w->many;
+    int error;
+    struct l2_answer *answer = read_l2_many_wait(m->space, p->count, &p->read, &error);
+    if (!answer) {
+        set_outcomes(w, p, error);
+        return;
     }
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t n = p->from + i;
+        set_outcome(w, n, read_l2_many_take(m->space, &w->keys[n], i, answer, m->call,
+                                            p->read.ticket, &m->values[w->indices[n]]));
+    }
+    l2_answer_free(answer);
+}
+
+static void take(const struct window *w, struct part *p)
+{
+    const struct many *m = w->many;
+    if (p->count > 1)
+        take_many(w, p);
+    else
+        set_outcome(w, p->from, read_l2_end(m->space, &w->keys[p->from], m->call, &p->read,
+                                            &m->values[w->indices[p->from]]));
+}
+
+/* The next keys that are pending, up to `most`, side by side. */
+static bool next_part(const struct window *w, uint32_t most, uint32_t *at, struct part *ret)
+{
+    const int *outcomes = w->many->outcomes;
+    while (*at < w->count && outcomes[w->indices[*at]] != NIGH_PENDING)
+        ++*at;
+    *ret = (struct part){.from = *at};
+    while (*at < w->count && ret->count < most && outcomes[w->indices[*at]] == NIGH_PENDING) {
+        ++*at;
+        ret->count++;
+    }
+    return ret->count > 0;
+}
+
+/* Ask for all that is pending, up to `most` keys a request. What is pending then was asked for in
+ * vain. */
+static void ask_pending(const struct window *w, uint32_t most)
+{
+    struct part parts[WINDOW_REQUESTS];
+    for (uint32_t at = 0; at < w->count;) {
+        uint32_t asked = 0;
+        while (asked < WINDOW_REQUESTS && next_part(w, most, &at, &parts[asked])) {
+            int rc = ask(w, &parts[asked]);
+            if (rc == 0)
+                asked++;
+            else
+                set_outcomes(w, &parts[asked], rc);
+        }
+        for (uint32_t i = 0; i < asked; i++)
+            take(w, &parts[i]);
+    }
+}
+
+static void read_window(struct window *w)
+{
+    const struct nigh_space *space = w->many->space;
+    if (w->count && l2_takes_many(space->cache->l2))
+        ask_pending(w, read_l2_many_count(space));
+    ask_pending(w, 1);
     w->count = 0;
 }
 
-static void ask(const struct many *m, struct window *w, uint32_t i, const struct read_l2 *ticket)
+/* What may not be asked for keeps its outcome. */
+static void add_missed(struct window *w, uint32_t i)
 {
-    uint32_t n = w->count;
-    w->keys[n] = key_of(m, i);
-    w->reads[n] = *ticket;
-    int rc = read_l2_begin(m->space, &w->keys[n], &w->reads[n]);
-    if (rc == 0) {
-        w->indices[n] = i;
-        w->count++;
-        return;
-    }
-    m->outcomes[i] = rc;
-    if (rc < 0)
-        stats_count(&m->space->stats, STATS_READ_ERROR);
+    const struct many *m = w->many;
+    struct l1_key *key = &w->keys[w->count];
+    *key = key_of(m, i);
+    int rc = read_l2_may(m->space, key);
+    w->indices[w->count] = i;
+    set_outcome(w, w->count, rc == 0 ? NIGH_PENDING : rc);
+    w->count += rc == 0;
 }
 
 static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
 {
     struct caller caller;
-    struct window w = {.count = 0};
-    struct read_l2 ticket;
+    struct window w = {.many = m};
     caller_enter(&caller);
-    read_l2_init(m->space, m->call, &ticket);
+    read_l2_init(m->space, m->call, &w.ticket);
     for (size_t i = 0; i < count; i++) {
         if (m->outcomes[i] == NIGH_MISS)
-            ask(m, &w, (uint32_t)i, &ticket);
-        if (w.count == WINDOW_REQUESTS)
-            take_answers(m, &w);
+            add_missed(&w, (uint32_t)i);
+        if (w.count == WINDOW_KEYS)
+            read_window(&w);
     }
-    take_answers(m, &w);
+    read_window(&w);
     drive_flush(m->space->cache);
     caller_leave(&caller);
 }

@@ -100,6 +100,10 @@ struct l1_value {
 int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                     struct l1_entry **ret_entry);
 
+/* A loose one at once, for what is handed out and never stored. Errors: NIGH_ENOMEM. */
+int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                          struct l1_entry **ret_entry);
+
 /*
  * References are for entries held outside a read section by other means than a pin: the result of a
  * flight, a copy. The last unref frees an entry that was never stored; a stored one is freed by

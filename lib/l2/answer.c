@@ -54,6 +54,29 @@ int answer_decode_get(struct answer *answer, const struct reply *reply)
     return 0;
 }
 
+static bool may_be_of_many(const struct reply *e)
+{
+    return e->type == REPLY_STRING || e->type == REPLY_NIL || e->type == REPLY_LEFT;
+}
+
+int answer_decode_many(struct answer *answer, const struct reply *reply)
+{
+    if (reply->type != REPLY_ARRAY || reply->count != answer->asked)
+        return NIGH_EREDIS;
+    for (uint32_t i = 0; i < reply->count; i++)
+        if (!may_be_of_many(reply->elements[i]))
+            return NIGH_EREDIS;
+    return 0;
+}
+
+enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value)
+{
+    struct answer *a = CONTAINER_OF(answer, struct answer, public);
+    const struct reply *e = a->reply->elements[i];
+    *ret_value = e->bytes;
+    return e->type == REPLY_STRING ? L2_VALUE : e->type == REPLY_LEFT ? L2_LEFT : L2_NONE;
+}
+
 bool answer_is_to(const struct reply *reply, uint64_t number)
 {
     if (reply->type == REPLY_STRING)

@@ -15,6 +15,7 @@ struct answer {
     struct reply *reply; /* what public.value and public.entries point into */
     const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
+    uint32_t asked; /* many: for how many */
 };
 
 void answer_init(struct answer *answer, struct mem *mem);
@@ -28,6 +29,7 @@ void answer_fini(struct answer *answer);
 typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
 
 int answer_decode_get(struct answer *answer, const struct reply *reply);
+int answer_decode_many(struct answer *answer, const struct reply *reply);
 /* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. What
  * is usual of LEASE and FILL is one string: number, verdict, clock. */
 int answer_decode_script(struct answer *answer, const struct reply *reply);

@@ -80,6 +80,7 @@ struct l2 {
     _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
     _Atomic uint64_t in_flight_bytes[2]; /* (a) the same, of their wire forms: small, large ones */
     _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
+    _Atomic uint64_t many_refused;    /* (a) number of a connection: l2_takes_many() */
 
     struct conn conn;            /* (i) */
     struct request_list pending; /* (i) */

@@ -132,6 +132,7 @@ enum l2_verdict {
     L2_REFUSED, /* it was not: token lost, or a newer version is there */
     L2_MOVED,   /* nothing was done: the schemas are others; `value` lists them */
     L2_CROWDED, /* the value was not set: too many schemas are in use */
+    L2_LEFT,    /* of many: too much came with it, ask for it alone */
 };
 
 /* Owned by whoever `done` gave it to: free with l2_answer_free(). */
@@ -179,6 +180,18 @@ static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void 
 
 /* GET: L2_VALUE or L2_NONE. */
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
+
+#define L2_MANY_MAX 64u
+/*
+ * MGET of up to L2_MANY_MAX keys of one space and schema; l2_answer_at() has the answer for each:
+ * L2_VALUE, L2_NONE (also where there is something but a value), or L2_LEFT: the strings of one
+ * reply are taken up to a limit. NIGH_EREDIS: if l2_takes_many() has become false, GET may do.
+ */
+int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
+                uint32_t count, const struct l2_op *op);
+enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value);
+/* Whether this connection's server lets us use MGET, as far as is known. */
+bool l2_takes_many(const struct l2 *l2);
 
 struct l2_lease {
     uint64_t token;

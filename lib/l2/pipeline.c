@@ -185,6 +185,13 @@ bool l2_takes(const struct l2 *l2, size_t bytes)
     return bytes <= l2_argument_max(l2) && has_room_for(l2, bytes);
 }
 
+bool l2_takes_many(const struct l2 *l2)
+{
+    uint64_t refused_by = atomic_load_explicit(&l2->many_refused, memory_order_relaxed);
+    return refused_by == 0 ||
+           refused_by != atomic_load_explicit(&l2->connection, memory_order_relaxed);
+}
+
 bool pipeline_awaits_large(const struct l2 *l2)
 {
     for (const struct request *r = l2->pending.head; r; r = r->next)
@@ -355,6 +362,14 @@ static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns
         io_judge(l2, served && quick, now_ns);
 }
 
+/* Whether it refuses MGET as such: the user has no permission for it, or it goes by another name.
+ * GET is tried then, and says what else may be wrong. */
+static bool is_of_many(const struct request *r, const struct reply *reply)
+{
+    return r->decode == answer_decode_many &&
+           (reply_is_error(reply, "NOPERM") || reply_is_error(reply, "ERR"));
+}
+
 /* An error reply. < 0: the connection has to go. */
 static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
 {
@@ -363,6 +378,8 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
         learn_argument(l2, r);
     if (fatal)
         conn_problem(&l2->conn, "", reply->bytes);
+    else if (is_of_many(r, reply))
+        atomic_store_explicit(&l2->many_refused, l2->connections, memory_order_relaxed);
     else if (!reply_is_error(reply, "NOSCRIPT")) /* to one that nobody waits for any more */
         io_refused(l2);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);

@@ -36,6 +36,7 @@ typedef int array_count;
 #endif
 
 #define ROOM_STEP ((size_t)16)
+#define CHUNK_MAX ((size_t)16 << 10)
 
 static struct reply *node_in_room(struct reader *r, size_t size)
 {
@@ -48,18 +49,37 @@ static struct reply *node_in_room(struct reader *r, size_t size)
     return n;
 }
 
-static struct reply *node_new(struct reader *r, enum reply_type type, size_t tail_bytes)
+/* How much is worth having at once: an array's other elements are like this one, often. */
+static size_t chunk_size(size_t size, uint64_t others)
 {
-    size_t size = sizeof(struct reply) + tail_bytes;
+    return size + (size_t)u64_min(others * size, size < CHUNK_MAX ? CHUNK_MAX - size : 0);
+}
+
+/* `others`: how many more nodes may follow in this reply. They lie behind it in its allocation, as
+ * far as they fit; reply_free() comes to them first. */
+static struct reply *node_new(struct reader *r, enum reply_type type, size_t tail_bytes,
+                              uint64_t others)
+{
+    size_t size = (sizeof(struct reply) + tail_bytes + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
     struct reply *n = node_in_room(r, size);
     struct mem *mem = n ? NULL : r->mem;
-    n = n ? n : mem_alloc(mem, NULL, size);
+    size_t whole = n ? size : chunk_size(size, others);
+    n = n ? n : mem_alloc(mem, NULL, whole);
     if (!n) {
         r->no_memory = true;
         return NULL;
     }
-    *n = (struct reply){.type = type, .mem = mem, .size = size};
+    if (whole > size) {
+        reader_use_room(r, (char *)n + size, whole - size);
+        r->room_is_replys = true;
+    }
+    *n = (struct reply){.type = type, .mem = mem, .size = whole};
     return n;
+}
+
+static uint64_t others_of(const redisReadTask *task)
+{
+    return task->parent ? (uint64_t)(task->parent->elements - task->idx - 1) : 0;
 }
 
 /* hiredis keeps the root; everybody else hangs in its parent. */
@@ -88,9 +108,14 @@ static void *create_string(const redisReadTask *task, char *text, size_t len)
                                                              : REPLY_STRING;
     if (len > r->bulk_max || (type == REPLY_STRING && task->type != REDIS_REPLY_STRING))
         return NULL;
-    struct reply *n = node_new(r, type, len);
+    if (task->parent && r->kept + len > r->reply_max) {
+        r->left += len;
+        return attach(task, node_new(r, REPLY_LEFT, 0, 0));
+    }
+    struct reply *n = node_new(r, type, len, others_of(task));
     if (!n)
         return NULL;
+    r->kept += len;
     if (len > 0)
         memcpy(n + 1, text, len);
     n->bytes = bytes_of(n + 1, len);
@@ -105,7 +130,7 @@ static void *create_array(const redisReadTask *task, array_count count)
         return NULL;
     r->nodes_left -= (uint32_t)count;
     size_t tail = (size_t)count * sizeof(struct reply *);
-    struct reply *n = node_new(r, REPLY_ARRAY, tail);
+    struct reply *n = node_new(r, REPLY_ARRAY, tail, 0);
     if (!n)
         return NULL;
     n->count = (uint32_t)count;
@@ -115,7 +140,7 @@ static void *create_array(const redisReadTask *task, array_count count)
 
 static void *create_integer(const redisReadTask *task, long long value)
 {
-    struct reply *n = node_new(task->privdata, REPLY_INTEGER, 0);
+    struct reply *n = node_new(task->privdata, REPLY_INTEGER, 0, others_of(task));
     if (n)
         n->integer = value;
     return attach(task, n);
@@ -123,7 +148,7 @@ static void *create_integer(const redisReadTask *task, long long value)
 
 static void *create_nil(const redisReadTask *task)
 {
-    return attach(task, node_new(task->privdata, REPLY_NIL, 0));
+    return attach(task, node_new(task->privdata, REPLY_NIL, 0, others_of(task)));
 }
 
 static void free_object(void *object)
@@ -162,8 +187,8 @@ void reply_free(struct reply *reply)
 {
     if (!reply)
         return;
-    for (uint32_t i = 0; i < reply->count; i++)
-        reply_free(reply->elements[i]); /* no deeper than DEPTH_MAX */
+    for (uint32_t i = reply->count; i > 0; i--) /* the last first: it may lie behind another */
+        reply_free(reply->elements[i - 1]);     /* no deeper than DEPTH_MAX */
     if (reply->mem)
         mem_free(reply->mem, NULL, reply, reply->size);
 }
@@ -224,6 +249,7 @@ void reader_use_room(struct reader *r, void *room, size_t size)
 {
     r->room = room;
     r->room_left = size;
+    r->room_is_replys = false;
 }
 
 /* Between replies, give a buffer that one large reply has grown back to the allocator. */
@@ -271,14 +297,23 @@ static bool head_too_large(const struct reader *r)
     return false;
 }
 
+/* Whether more has come than the strings so far account for, the next one, and all heads. */
+static bool is_too_large(const struct reader *r)
+{
+    return r->pending - r->kept - r->left > r->reply_max;
+}
+
 int reader_next(struct reader *r, struct reply **ret_reply)
 {
     void *object = NULL;
     if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
         return r->no_memory ? NIGH_ENOMEM : NIGH_EREDIS;
     if (!object)
-        return r->pending > r->reply_max || head_too_large(r) ? NIGH_EREDIS : 0;
+        return is_too_large(r) || head_too_large(r) ? NIGH_EREDIS : 0;
     r->pending = r->hiredis->len - r->hiredis->pos;
+    r->kept = r->left = 0;
+    if (r->room_is_replys)
+        reader_use_room(r, NULL, 0);
     r->nodes_left = NODES_MAX;
     *ret_reply = object;
     return 1;

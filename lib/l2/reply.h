@@ -11,7 +11,15 @@
 
 #include "base/base.h"
 
-enum reply_type { REPLY_NIL, REPLY_STATUS, REPLY_ERROR, REPLY_STRING, REPLY_INTEGER, REPLY_ARRAY };
+enum reply_type {
+    REPLY_NIL,
+    REPLY_STATUS,
+    REPLY_ERROR,
+    REPLY_STRING,
+    REPLY_INTEGER,
+    REPLY_ARRAY,
+    REPLY_LEFT, /* a string of an array for which there was no room under the limit */
+};
 
 /* One node; what it holds lies behind it in the same piece of memory. */
 struct reply {
@@ -41,13 +49,16 @@ struct reader {
     struct redisReader *hiredis;
     struct mem *mem;
     size_t bulk_max;     /* largest string */
-    size_t reply_max;    /* bytes on the wire of one whole reply */
+    size_t reply_max;    /* bytes of an array's strings; bytes on the wire beside them */
     size_t pending;      /* bytes fed since the last whole reply */
+    size_t kept;         /* of them in strings that were taken ... */
+    size_t left;         /* ... and in those that were not */
     size_t largest;      /* most that was pending: what the buffer has grown to */
     uint32_t nodes_left; /* elements that the reply being read may still announce */
     bool no_memory;
     char *room; /* where the next node goes, if it fits */
     size_t room_left;
+    bool room_is_replys; /* it is part of the reply that is being read */
 };
 
 /* 0 or NIGH_ENOMEM. */

@@ -67,6 +67,23 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
     return pipeline_submit(l2, &c, &submit);
 }
 
+int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
+                uint32_t count, const struct l2_op *op)
+{
+    const struct submit submit = {.op = op, .decode = answer_decode_many, .kind = SUBMIT_READ};
+    struct command c;
+    NIGH_DCHECK(count >= 1 && count <= L2_MANY_MAX);
+    if (pipeline_begin(l2, &c))
+        return NIGH_ENOMEM;
+    c.request->own.asked = count;
+    command_text(&c, "MGET");
+    for (uint32_t i = 0; i < count; i++) {
+        struct l2_key key = {space, schema, keys[i]};
+        keys_add_data(&l2->keys.now, &c, &key, schema);
+    }
+    return pipeline_submit(l2, &c, &submit);
+}
+
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
              const struct l2_op *op)
 {

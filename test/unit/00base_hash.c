@@ -52,6 +52,25 @@ TEST(wire_hash_and_slots_are_the_protocols)
     }
 }
 
+/* Put together here, in one piece; there, in pieces or in one by its length. */
+TEST(wire_hash_is_the_same_for_names_of_every_length)
+{
+    uint8_t text[1024], joined[1024], space[300];
+    counting(text, sizeof(text));
+    memset(space, 's', sizeof(space));
+    for (size_t space_len = 0; space_len <= sizeof(space); space_len += 25)
+        for (size_t len = 0; len < 700; len++) {
+            joined[0] = WIRE_KEY;
+            put_le32(joined + 1, (uint32_t)space_len);
+            memcpy(joined + 5, space, space_len);
+            put_le32(joined + 5 + space_len, (uint32_t)len);
+            memcpy(joined + 9 + space_len, text, len);
+            if (!CHECK_EQ(hash_wire(WIRE_KEY, bytes_of(space, space_len), bytes_of(text, len)),
+                          hash_bytes(bytes_of(joined, 9 + space_len + len))))
+                return;
+        }
+}
+
 TEST(slots_of_each_kind_keep_to_their_range)
 {
     uint64_t seed = check_seed();

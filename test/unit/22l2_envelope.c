@@ -63,6 +63,25 @@ TEST(bytes_are_as_documented)
     free(b);
 }
 
+TEST(its_checksum_is_the_same_at_every_length)
+{
+    uint8_t joined[2048], payload[1500];
+    memset(payload, 'p', sizeof(payload));
+    for (size_t payload_len = 0; payload_len <= sizeof(payload); payload_len++) {
+        struct l2_envelope e = sample, decoded;
+        size_t len;
+        e.payload = bytes_of(payload, payload_len);
+        uint8_t *b = encode(&e, &len);
+        memcpy(joined, b, 80);
+        memcpy(joined + 80, b + 88, len - 88);
+        CHECK_EQ(get_le64(b + 80), hash_bytes(bytes_of(joined, len - 8)));
+        CHECK(l2_envelope_decode(bytes_of(b, len), NAME, &decoded));
+        b[len - 1] ^= 1;
+        CHECK(!l2_envelope_decode(bytes_of(b, len), NAME, &decoded));
+        free(b);
+    }
+}
+
 TEST(decodes_what_it_encodes)
 {
     size_t len;
