@@ -5,7 +5,7 @@
 #include "cache/option.h"
 
 #include <inttypes.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,26 +208,31 @@ static unsigned parse_word(const struct option *o, const char *value)
     return 0;
 }
 
-/* Strings set by name outlive every options struct: kept for the life of the process, each once. */
+/* Keeps a string for the life of the process: set by name, it outlives every options struct. Each
+ * is kept once, or by two threads at the same moment twice: a lock might be held at a fork, and the
+ * child opens a cache of its own. */
 static const char *keep_string(const char *text)
 {
     struct kept {
         struct kept *next;
         char text[];
     };
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct kept *first;
-    pthread_mutex_lock(&lock);
-    struct kept *k = first;
-    while (k && strcmp(k->text, text) != 0)
-        k = k->next;
-    if (!k && (k = malloc(sizeof(*k) + strlen(text) + 1))) {
-        memcpy(k->text, text, strlen(text) + 1);
-        k->next = first;
-        first = k;
-    }
-    pthread_mutex_unlock(&lock);
-    return k ? k->text : NULL;
+    static _Atomic(struct kept *) first;
+    /* pair(option.kept): the string is whole */
+    struct kept *before = atomic_load_explicit(&first, memory_order_acquire);
+    for (const struct kept *k = before; k; k = k->next)
+        if (strcmp(k->text, text) == 0)
+            return k->text;
+    struct kept *k = malloc(sizeof(*k) + strlen(text) + 1);
+    if (!k)
+        return NULL;
+    memcpy(k->text, text, strlen(text) + 1);
+    do
+        k->next = before;
+    while (!atomic_compare_exchange_weak_explicit(&first, &before, k,
+                                                  memory_order_release, /* pair(option.kept) */
+                                                  memory_order_relaxed));
+    return k->text;
 }
 
 int option_set(const struct option *o, struct nigh_options *s, const char *value)

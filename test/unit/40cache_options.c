@@ -2,6 +2,7 @@
 // Options by name, by string, by environment and by struct: what is right takes effect, what is
 // wrong names itself and its value and changes nothing.
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,31 @@ TEST(strings_are_copied)
     CHECK_EQ(nigh_options_set(&o, "space.schema", "v7"), 0);
     CHECK_STR(o.redis_prefix, "p");
     CHECK_STR(o.space.schema, "v7");
+}
+
+static void *set_strings(void *arg)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    for (int i = 0; i < 200; i++) {
+        char prefix[16];
+        snprintf(prefix, sizeof(prefix), "p%d", i);
+        CHECK_EQ(nigh_options_set(&o, "redis.prefix", prefix), 0);
+        CHECK_STR(o.redis_prefix, prefix);
+    }
+    return arg;
+}
+
+TEST(strings_may_be_set_by_many_threads_at_once)
+{
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, set_strings, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    struct nigh_options a = NIGH_OPTIONS_INIT, b = NIGH_OPTIONS_INIT;
+    CHECK_EQ(nigh_options_set(&a, "redis.prefix", "p7"), 0);
+    CHECK_EQ(nigh_options_set(&b, "redis.prefix", "p7"), 0);
+    CHECK(a.redis_prefix == b.redis_prefix); /* kept already */
 }
 
 TEST(a_wrong_value_names_the_option_and_itself_and_changes_nothing)
