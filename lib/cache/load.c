@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * GET, LEASE, WAIT: does anybody have the key, or may this flight load it.
+ * The loop that steps a flight; and GET, LEASE, WAIT: does anybody have the key, or may this flight
+ * load it.
  *
  *   GET     plain GET (2.9 us for a lease script on a hit, 0.7 us for a GET: so GET first)
  *   LEASE   names the value it saw and does not want; gets another value, the lease, or "held"
@@ -36,13 +37,6 @@ void load_init(struct nigh_space *space, struct flight *f, const struct nigh_cal
     f->work = l;
 }
 
-static void forget_looked_at(struct load *l)
-{
-    if (l->looked_at)
-        l2_answer_free(l->looked_at);
-    l->looked_at = NULL;
-}
-
 void load_free(void *arg, struct flight *f)
 {
     struct load *l = f->work;
@@ -56,7 +50,6 @@ void load_free(void *arg, struct flight *f)
     load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
-    forget_looked_at(l);
     if (l->stale)
         l1_entry_unref(l->stale);
     if (l->fresh)
@@ -68,16 +61,7 @@ void load_free(void *arg, struct flight *f)
 
 /* ---- requests ---- */
 
-void load_replied(void *flight, struct l2_answer *answer)
-{
-    struct flight *f = flight;
-    struct load *l = f->work;
-    l->answer = answer;
-    flight_post(f, FLIGHT_EV_REPLY);
-    flight_unref(f);
-}
-
-uint64_t load_request_deadline_ns(const struct load *l)
+static uint64_t request_deadline_ns(const struct load *l)
 {
     const struct nigh *cache = l->space->cache;
     bool waited_for = l->stale && !l->flight->background;
@@ -88,15 +72,15 @@ uint64_t load_request_deadline_ns(const struct load *l)
 static struct l2_op op_of(struct load *l)
 {
     flight_ref(l->flight);
-    return l2_op_of(load_request_deadline_ns(l), load_replied, l->flight);
+    return l2_op_of(request_deadline_ns(l), load_replied, l->flight);
 }
 
 /* A request that could not be made: without L2 then. */
-static void unasked(struct load *l)
+static enum load_next unasked(struct load *l)
 {
     flight_unref(l->flight);
     stats_count(&l->space->stats, STATS_L2_ERROR);
-    load_start(l);
+    return LOAD_RUN;
 }
 
 /*
@@ -107,7 +91,7 @@ static void unasked(struct load *l)
  * It must be above the key's floor: one that is about to be removed would pass for as new as the
  * flight's ticket, which may be the very position of that removal.
  */
-static bool land_from_l1(struct load *l)
+static bool found_in_l1(struct load *l)
 {
     struct nigh *cache = l->space->cache;
     enum verdict verdict = VERDICT_GONE;
@@ -127,44 +111,39 @@ static bool land_from_l1(struct load *l)
     rcu_leave();
     if (outcome == NIGH_MISS)
         return false;
-    load_land(l, outcome, e, NIGH_TIER_L1);
+    load_land_with(l, outcome, e, NIGH_TIER_L1);
     return true;
 }
 
-static void ask(struct load *l)
+static enum load_next ask(struct load *l)
 {
-    if (land_from_l1(l))
-        return;
-    if (!lookup_l2_usable(l->space, &l->key)) {
-        load_start(l);
-        return;
-    }
+    if (found_in_l1(l))
+        return LOAD_LAND;
+    if (!lookup_l2_usable(l->space, &l->key))
+        return LOAD_RUN;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = op_of(l);
-    if (l2_get(l->space->cache->l2, &key, &op) != 0)
-        unasked(l);
+    return l2_get(l->space->cache->l2, &key, &op) == 0 ? LOAD_REST : unasked(l);
 }
 
-static void ask_lease(struct load *l)
+static enum load_next ask_lease(struct load *l)
 {
     struct nigh *cache = l->space->cache;
     if (l->flight->state != FLIGHT_LEASE)
         flight_enter(l->flight, FLIGHT_LEASE);
     if (load_failed_lately(l))
-        return;
-    if (l->lease_tries >= LOAD_LEASE_TRIES || !lookup_l2_usable(l->space, &l->key)) {
-        load_start(l);
-        return;
-    }
+        return load_land_stale(l, NIGH_ELOADER);
+    if (l->lease_tries >= LOAD_LEASE_TRIES || !lookup_l2_usable(l->space, &l->key))
+        return LOAD_RUN;
     l->heard = false;
     l->token = coherence_token(cache->coherence);
     struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_op op = op_of(l);
-    if (l2_lease(cache->l2, &key, &lease, &op) != 0) {
-        l->token = 0;
-        unasked(l);
-    }
+    if (l2_lease(cache->l2, &key, &lease, &op) != 0)
+        return unasked(l);
+    l->lease = LOAD_LEASE_ASKED;
+    return LOAD_REST;
 }
 
 /* ---- what L2 said ---- */
@@ -204,47 +183,35 @@ static void keep_found(struct load *l, const struct lookup *found)
         keep_stale(l, found->entry);
 }
 
-/* Land with what L2 had, if that will do. False: go on. */
-static bool land_found(struct load *l, const struct lookup *found)
-{
-    if (!found->entry)
-        return false;
-    int outcome = verdict_outcome(found->verdict, l1_entry_absent(found->entry),
-                                  wanted(l, found->entry));
-    if (outcome == NIGH_MISS || (outcome == NIGH_STALE && !l->answer_stale)) {
-        keep_found(l, found);
-        return false;
-    }
-    if (found->storable && !(l->call.flags & NIGH_NO_STORE))
-        lookup_store(l->space, &l->key, found->entry);
-    load_land(l, outcome, found->entry, NIGH_TIER_L2);
-    if (outcome == NIGH_STALE)
-        load_refresh(l->space, &l->key);
-    return true;
-}
-
-/* Look at the value in an answer. True: the flight has landed. */
-static bool look(struct load *l, const struct l2_answer *answer)
+/* Look at the value in an answer: land with it, if that will do; else go on to the lease. */
+static enum load_next look(struct load *l, const struct l2_answer *answer)
 {
     struct lookup found;
     int rc = lookup_answer(l->space, &l->key, l->flight->ticket, answer, &found);
-    if (rc != 0) {
-        load_land(l, rc, NULL, NIGH_TIER_NONE);
-        return true;
-    }
+    if (rc != 0)
+        return load_land_with(l, rc, NULL, NIGH_TIER_NONE);
     l->rejected = found.fill_id;
     l->unreadable = found.bad && !l2_envelope_foreign(answer->value);
-    return land_found(l, &found);
+    if (!found.entry)
+        return LOAD_LEASE;
+    int outcome =
+        verdict_outcome(found.verdict, l1_entry_absent(found.entry), wanted(l, found.entry));
+    if (outcome == NIGH_MISS || (outcome == NIGH_STALE && !l->answer_stale)) {
+        keep_found(l, &found);
+        return LOAD_LEASE;
+    }
+    if (found.storable && !(l->call.flags & NIGH_NO_STORE))
+        lookup_store(l->space, &l->key, found.entry);
+    l->refresh_behind = outcome == NIGH_STALE;
+    return load_land_with(l, outcome, found.entry, NIGH_TIER_L2);
 }
 
-static void got(struct load *l, const struct l2_answer *answer)
+static enum load_next got(struct load *l, const struct l2_answer *answer)
 {
-    if (answer->status != 0) {
-        stats_count(&l->space->stats, STATS_L2_ERROR);
-        load_start(l);
-    } else if (!look(l, answer)) {
-        ask_lease(l);
-    }
+    if (answer->status == 0)
+        return look(l, answer);
+    stats_count(&l->space->stats, STATS_L2_ERROR);
+    return LOAD_RUN;
 }
 
 /* What an answer says of another's lease: was it extended since it was first looked at? */
@@ -281,89 +248,107 @@ static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
     return now_ns < turn_ns ? u64_min(now_ns + held_ns, turn_ns) : 0;
 }
 
-static void wait_for_fill(struct load *l, uint32_t held_ms)
+static enum load_next wait_for_fill(struct load *l, uint32_t held_ms)
 {
     stats_count(&l->space->stats, STATS_LEASE_HELD);
-    l->token = 0;
-    if (l->heard) { /* the fill came while the answer was on its way */
-        ask_lease(l);
-        return;
-    }
-    if (tickets_give_back_orphans(l->space, &l->key)) {
-        ask_lease(l);
-        return;
-    }
+    /* or the fill came while the answer was on its way */
+    if (l->heard || tickets_give_back_orphans(l->space, &l->key))
+        return LOAD_LEASE;
     uint64_t due_ns = wait_until_ns(l, held_ms);
     if (due_ns == 0) {
         stats_count(&l->space->stats, STATS_LEASE_PASSED_BY);
-        load_start(l);
-        return;
+        return LOAD_RUN;
     }
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
     service_poke(&l->space->cache->keeper); /* its next visit may be later than that */
+    return LOAD_REST;
 }
 
-static void lease_answered(struct load *l, const struct l2_answer *answer)
+static enum load_next lease_answered(struct load *l, const struct l2_answer *answer)
 {
-    struct nigh *cache = l->space->cache;
     if (answer->status != 0) {
         stats_count(&l->space->stats, STATS_L2_ERROR);
         load_release_lease(l); /* it may have been granted, or be */
-        load_start(l);
-        return;
+        return LOAD_RUN;
     }
-    coherence_note(cache->coherence, answer);
+    coherence_note(l->space->cache->coherence, answer);
+    l->lease = answer->verdict == L2_GRANTED ? LOAD_LEASE_OURS : LOAD_LEASE_NONE;
     switch (answer->verdict) {
     case L2_GRANTED:
         stats_count(&l->space->stats, STATS_LEASE_GRANTED);
         l->connection = answer->connection;
         l->home = answer->home;
-        load_start(l);
-        break;
+        return LOAD_RUN;
     case L2_HELD:
-        wait_for_fill(l, answer->held_ms);
-        break;
+        return wait_for_fill(l, answer->held_ms);
     default:
-        l->token = 0;
         l->lease_tries++;
-        if (!look(l, answer))
-            ask_lease(l);
+        return look(l, answer);
     }
-}
-
-bool load_failed_lately(struct load *l)
-{
-    struct nigh *cache = l->space->cache;
-    int error;
-    if ((l->call.flags & NIGH_REFRESH) ||
-        !failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
-        return false;
-    stats_count(&l->space->stats, STATS_ERROR_SERVED);
-    l->flight->error = error;
-    load_land_stale(l, NIGH_ELOADER);
-    return true;
 }
 
 /* ---- the machine ---- */
 
-static void replied(struct load *l)
+/* A loader is to be run, or has answered. */
+static enum load_next started(struct load *l, uint32_t events)
 {
-    struct l2_answer *answer = l->answer;
+    enum flight_state state = l->flight->state;
+    if ((events & FLIGHT_EV_ANSWER) || (state == FLIGHT_LOAD && (events & FLIGHT_EV_START)))
+        return load_continue(l, events);
+    return state == FLIGHT_GET && (events & FLIGHT_EV_START) ? LOAD_ASK : LOAD_REST;
+}
+
+/* L2 has answered: the answer is the I/O thread's until its event is taken. Too late for a flight
+ * that has landed. */
+static enum load_next replied(struct load *l, uint32_t events)
+{
+    struct l2_answer *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
+    enum load_next next = LOAD_REST;
     if (!answer)
-        return;
-    if (l->flight->state == FLIGHT_FILL) {
-        load_filled(l);
-        return;
-    }
+        return LOAD_REST;
     l->answer = NULL;
-    forget_looked_at(l);
-    l->looked_at = answer; /* the loader may run in here, and not return */
     if (l->flight->state == FLIGHT_GET)
-        got(l, answer);
+        next = got(l, answer);
     else if (l->flight->state == FLIGHT_LEASE)
-        lease_answered(l, answer);
-    forget_looked_at(l);
+        next = lease_answered(l, answer);
+    else if (l->flight->state == FLIGHT_FILL)
+        next = load_filled(l, answer);
+    l2_answer_free(answer);
+    return next;
+}
+
+static enum load_next woken(struct load *l, uint32_t events)
+{
+    bool wakes = l->heard || (events & FLIGHT_EV_TIMER);
+    return wakes && l->flight->state == FLIGHT_WAIT ? LOAD_LEASE : LOAD_REST;
+}
+
+static enum load_next overdue(struct load *l, uint32_t events)
+{
+    bool ends = (events & FLIGHT_EV_DEADLINE) && l->flight->state != FLIGHT_LAND;
+    return ends ? load_land_stale(l, NIGH_ETIMEDOUT) : LOAD_REST;
+}
+
+/* A stale value of L2 is handed out first: no flight begins while one of the key flies. */
+static enum load_next land(struct load *l)
+{
+    bool refresh = l->refresh_behind;
+    load_land(l);
+    if (refresh)
+        load_refresh(l->space, &l->key);
+    return LOAD_REST;
+}
+
+/* The loop. A step may not come back from the loader: then nothing is left behind here. */
+static void go(struct load *l, enum load_next next)
+{
+    static enum load_next (*const steps[])(struct load *l) = {
+        [LOAD_ASK] = ask,        [LOAD_LEASE] = ask_lease, [LOAD_RUN] = load_run,
+        [LOAD_KEEP] = load_keep, [LOAD_LAND] = land,
+    };
+    while (next != LOAD_REST)
+        next = steps[next](l);
 }
 
 void load_step(void *arg, struct flight *f, uint32_t events)
@@ -372,17 +357,13 @@ void load_step(void *arg, struct flight *f, uint32_t events)
     struct load *l = f->work;
     if (events & (FLIGHT_EV_FILLED | FLIGHT_EV_INVALIDATED))
         l->heard = true;
-    if ((events & FLIGHT_EV_ANSWER) || (f->state == FLIGHT_LOAD && (events & FLIGHT_EV_START)))
-        load_continue(l, events);
-    else if (f->state == FLIGHT_GET && (events & FLIGHT_EV_START))
-        ask(l);
-    if (events & FLIGHT_EV_REPLY)
-        replied(l);
-    if (f->state == FLIGHT_WAIT && (l->heard || (events & FLIGHT_EV_TIMER)))
-        ask_lease(l);
-    if ((events & FLIGHT_EV_DEADLINE) && f->state != FLIGHT_LAND)
-        load_land_stale(l, NIGH_ETIMEDOUT);
+    go(l, started(l, events));
+    go(l, replied(l, events));
+    go(l, woken(l, events));
+    go(l, overdue(l, events));
 }
+
+/* ---- refreshes ---- */
 
 /* Whether a stale value is to be left as it is for now. */
 static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The miss: what a flight does in each of its states.
+ * The miss: steps a flight through its states.
  *
- *   load.c         GET, LEASE, WAIT: does anybody have it, or may I load it
+ *   load.c         the loop; GET, LEASE, WAIT: does anybody have it, or may I load it
  *   load_run.c     LOAD: running the loader, here or on a worker; a loader that does not return
  *   load_finish.c  FILL, LAND: the answer into L2 (fenced by the token), L1 (fenced by the ticket)
+ *
+ * Each step is a function that does its part and returns the next step; the loop in load_step()
+ * takes them until one rests, because it waits for an event or all is done. No step calls another:
+ * whoever answers a step later (Redis, a worker, the keeper) posts an event, and the loop goes on
+ * on the thread that holds the flight then.
+ *
+ *   ASK ---> LEASE <--> WAIT              each may lead to RUN (without L2), and to LAND
+ *               |
+ *               +-----> RUN ---> KEEP ---> LAND
  *
  * A load belongs to its flight (flight->work). Whoever holds the flight owns all fields, with two
  * exceptions: an outstanding request leaves `answer`, and a loader on a worker owns `fill`, until
@@ -26,6 +35,24 @@ struct load_watch {
     uint64_t alive_ns; /* its holder is taken to live until then: it has extended it */
 };
 
+/* Whose the lease is that `token` stands for. */
+enum load_lease {
+    LOAD_LEASE_NONE,  /* nobody's: it was not asked for, or another has it */
+    LOAD_LEASE_ASKED, /* ours, perhaps: given back if no answer comes */
+    LOAD_LEASE_OURS,
+    LOAD_LEASE_SPENT, /* the fill's that was sent, which drops it */
+};
+
+/* What a flight has brought to all who wait for it, as they see it once it has landed. */
+struct landing {
+    uint64_t ticket;
+    int outcome;            /* enum nigh_result */
+    int error;              /* the loader's own */
+    struct l1_entry *entry; /* the flight's reference; NULL: none */
+    enum nigh_tier tier;    /* who gave it */
+    bool refreshed;         /* it was not to be what was there before */
+};
+
 struct load {
     struct flight *flight;
     struct nigh_space *space;
@@ -38,15 +65,14 @@ struct load {
 
     /* L2 */
     struct l2_answer *answer;           /* of the outstanding request */
-    struct l2_answer *looked_at;        /* an earlier one: its step may not come to its end */
     uint64_t rejected;                  /* fill id of the value that was there and is not wanted */
-    uint64_t token;                     /* of the lease; 0: none */
+    enum load_lease lease;
+    uint64_t token;                     /* of the lease that was asked for last */
     uint64_t connection;                /* that granted it */
     uint64_t home;
     bool unreadable;                    /* it does not decode, and is of no other version either */
     uint32_t lease_tries;
     struct load_watch watch;
-    uint64_t fill_token;                /* of the fill that was sent; 0: none was */
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
 
     /* the loader */
@@ -61,8 +87,10 @@ struct load {
     /* what there is to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
     enum nigh_tier stale_tier;          /* where it was */
-    struct l1_entry *fresh;             /* the answer; a reference */
-    enum nigh_tier tier;                /* who gave the flight's result */
+    struct l1_entry *fresh;             /* the answer, until L2 has taken it; a reference */
+    struct landing to_land;             /* what LAND hands out; a reference */
+    bool refresh_behind;                /* ... and another flight is to bring something better */
+    enum nigh_tier tier;                /* who gave the flight's result; constant once it landed */
 
     /* leases list (leases lock) */
     struct load *lease_next;
@@ -85,30 +113,46 @@ void load_free(void *arg, struct flight *f);
  */
 void load_refresh(struct nigh_space *space, const struct l1_key *key);
 
-/* ---- between the three files ---- */
+/* What a flight that has landed brought. */
+struct landing load_landing(const struct flight *f);
 
-/* Enter LOAD: run the loader, or land when that cannot be. */
-void load_start(struct load *l);
+/* ---- between the three files: the steps ---- */
+
+enum load_next {
+    LOAD_REST,  /* no step: an event will come, or all is done */
+    LOAD_ASK,   /* enter GET: what do L1 and L2 have */
+    LOAD_LEASE, /* enter LEASE: may it be loaded */
+    LOAD_RUN,   /* enter LOAD: run the loader */
+    LOAD_KEEP,  /* the loader has answered: into the tiers, in state FILL or after the landing */
+    LOAD_LAND,  /* l->to_land is what all get */
+};
+
+enum load_next load_run(struct load *l);
+enum load_next load_keep(struct load *l);
+enum load_next load_land(struct load *l);
+
 /* A loader elsewhere answered (after a landing too) or was lost, or the flight was taken over. */
-void load_continue(struct load *l, uint32_t events);
-/* The loader has returned: its answer into the tiers, land. */
-void load_finish(struct load *l);
-/* It has failed: remember that, land. */
-void load_fail(struct load *l);
+enum load_next load_continue(struct load *l, uint32_t events);
+/* The loader has failed: remember that. */
+enum load_next load_fail(struct load *l);
 /* In state FILL: L2 has answered a versioned fill. */
-void load_filled(struct load *l);
-/* Land with this outcome; `result` (may be NULL) passes its reference. */
-void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier);
-/* Land with the stale value if there is one that may be handed out, else with `otherwise`. */
-void load_land_stale(struct load *l, int otherwise);
+enum load_next load_filled(struct load *l, const struct l2_answer *answer);
+
+/* ---- how a step lands ---- */
+
+/* With this; `entry` (may be NULL) passes its reference. */
+enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entry,
+                              enum nigh_tier tier);
+/* With the stale value if there is one that may be handed out, else with `otherwise`. */
+enum load_next load_land_stale(struct load *l, int otherwise);
+/* Whether the key's last load failed so lately that the origin is to be spared: the step then lands
+ * stale, with NIGH_ELOADER otherwise. Asked after L2, lest a remembered error hide what another
+ * node has loaded since. */
+bool load_failed_lately(struct load *l);
+
 /* done of every request of the flight: keep the answer, post REPLY, drop the reference. */
 void load_replied(void *flight, struct l2_answer *answer);
-/* Deadline of one request to L2 made now. */
-uint64_t load_request_deadline_ns(const struct load *l);
-/* Whether the key's last load failed so lately that the origin is to be spared: the flight has then
- * landed. Asked after L2, lest a remembered error hide what another node has loaded since. */
-bool load_failed_lately(struct load *l);
-/* Give the lease back, if one is held. */
+/* Give the lease back, if it is ours or may be. */
 void load_release_lease(struct load *l);
 
 #endif

@@ -12,22 +12,45 @@
 #include "cache/draft.h"
 #include "cache/freshness.h"
 
-void load_land(struct load *l, int outcome, struct l1_entry *result, enum nigh_tier tier)
+struct landing load_landing(const struct flight *f)
 {
-    struct flight *f = l->flight;
-    load_release_lease(l);
-    if (f->state == FLIGHT_LAND) { /* a load that overran: its flight has landed without it */
-        if (result)
-            l1_entry_unref(result);
-        return;
-    }
-    f->outcome = outcome;
-    f->result = result;
-    l->tier = tier;
-    flight_land(f);
+    const struct load *l = f->work;
+    return (struct landing){
+        .ticket = f->ticket,
+        .outcome = f->outcome,
+        .error = f->error,
+        .entry = f->result,
+        .tier = l->tier,
+        .refreshed = l->call.flags & NIGH_REFRESH,
+    };
 }
 
-void load_land_stale(struct load *l, int otherwise)
+enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entry,
+                              enum nigh_tier tier)
+{
+    l->to_land = (struct landing){.outcome = outcome, .entry = entry, .tier = tier};
+    return LOAD_LAND;
+}
+
+enum load_next load_land(struct load *l)
+{
+    struct flight *f = l->flight;
+    struct landing landing = l->to_land;
+    l->to_land.entry = NULL;
+    load_release_lease(l);
+    if (f->state == FLIGHT_LAND) { /* a load that overran: its flight has landed without it */
+        if (landing.entry)
+            l1_entry_unref(landing.entry);
+        return LOAD_REST;
+    }
+    f->outcome = landing.outcome;
+    f->result = landing.entry;
+    l->tier = landing.tier;
+    flight_land(f);
+    return LOAD_REST;
+}
+
+enum load_next load_land_stale(struct load *l, int otherwise)
 {
     struct nigh *cache = l->space->cache;
     struct l1_entry *e = l->stale;
@@ -35,29 +58,51 @@ void load_land_stale(struct load *l, int otherwise)
     if (e && verdict_outcome(freshness_verdict(cache, e, &moment), false,
                              freshness_acceptable(e, &l->call, moment.now_ns)) != NIGH_MISS) {
         l->stale = NULL;
-        load_land(l, NIGH_STALE, e, l->stale_tier);
-    } else {
-        load_land(l, otherwise, NULL, NIGH_TIER_NONE);
+        return load_land_with(l, NIGH_STALE, e, l->stale_tier);
     }
+    return load_land_with(l, otherwise, NULL, NIGH_TIER_NONE);
+}
+
+bool load_failed_lately(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    int error;
+    if ((l->call.flags & NIGH_REFRESH) ||
+        !failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
+        return false;
+    stats_count(&l->space->stats, STATS_ERROR_SERVED);
+    l->flight->error = error;
+    return true;
 }
 
 /* ---- L2 ---- */
 
+void load_replied(void *flight, struct l2_answer *answer)
+{
+    struct flight *f = flight;
+    struct load *l = f->work;
+    l->answer = answer;
+    flight_post(f, FLIGHT_EV_REPLY);
+    flight_unref(f);
+}
+
 void load_release_lease(struct load *l)
 {
     struct nigh *cache = l->space->cache;
-    if (l->token && !atomic_load_explicit(&cache->l2_closed, memory_order_relaxed)) {
-        leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
-        leases_give_back(l->space, &l->key, l->token);
-    }
-    l->token = 0;
+    if (l->lease != LOAD_LEASE_ASKED && l->lease != LOAD_LEASE_OURS)
+        return;
+    l->lease = LOAD_LEASE_NONE;
+    if (atomic_load_explicit(&cache->l2_closed, memory_order_relaxed))
+        return;
+    leases_remove(&cache->leases, l); /* a load that overruns may still be listed */
+    leases_give_back(l->space, &l->key, l->token);
 }
 
 /* A fill drops its lease, unless it was lost, or comes too late for its connection. */
 static void drop_lease(const struct load *l, const struct l2_answer *answer)
 {
     if (answer->status == NIGH_EOFFLINE || answer->status == NIGH_ETIMEDOUT)
-        leases_give_back(l->space, &l->key, l->fill_token);
+        leases_give_back(l->space, &l->key, l->token);
 }
 
 /* done of a fill that the flight waits for. */
@@ -80,20 +125,11 @@ static void filled_behind(void *flight, struct l2_answer *answer)
     cache_note_answered(cache);
 }
 
-/* Send the fill. False: it could not be sent. */
-static bool send_fill(struct load *l, const struct draft *d, const struct l2_op *op)
-{
-    l->fill_token = l->token;
-    if (draft_fill_l2(d, op) != 0)
-        return false;
-    l->token = 0; /* the fill drops the lease */
-    return true;
-}
-
 /* Whether L2 may have this answer. */
 static bool may_fill(const struct load *l, const struct draft *d)
 {
-    return l->token && draft_knows_tags(d) && lookup_l2_usable(l->space, &l->key) &&
+    return l->lease == LOAD_LEASE_OURS && draft_knows_tags(d) &&
+           lookup_l2_usable(l->space, &l->key) &&
            !lookup_l2_covered(l->space, &l->key, d->tags, d->tag_count) && draft_fits_l2(d);
 }
 
@@ -111,8 +147,10 @@ static bool fill_l2(struct load *l, const struct draft *d)
         flight_enter(l->flight, FLIGHT_FILL);
     else
         cache_note_sent(cache);
-    if (send_fill(l, d, &op))
+    l->lease = LOAD_LEASE_SPENT;
+    if (draft_fill_l2(d, &op) == 0)
         return wait;
+    l->lease = LOAD_LEASE_OURS;
     stats_count(&l->space->stats, STATS_L2_FILL_ERROR);
     flight_unref(l->flight);
     if (!wait)
@@ -122,27 +160,25 @@ static bool fill_l2(struct load *l, const struct draft *d)
 
 /* ---- L1 ---- */
 
-static void land_fresh(struct load *l)
+static enum load_next land_fresh(struct load *l)
 {
     struct l1_entry *e = l->fresh;
     l->fresh = NULL;
-    load_land(l, l->fill.kind == FILL_ABSENT ? NIGH_ABSENT : NIGH_FRESH, e, NIGH_TIER_LOADER);
+    int outcome = l->fill.kind == FILL_ABSENT ? NIGH_ABSENT : NIGH_FRESH;
+    return load_land_with(l, outcome, e, NIGH_TIER_LOADER);
 }
 
-void load_filled(struct load *l)
+enum load_next load_filled(struct load *l, const struct l2_answer *answer)
 {
-    struct l2_answer *answer = l->answer;
-    l->answer = NULL;
     draft_note_filled(l->space, answer);
     if (answer->status != 0 || answer->verdict == L2_STORED || answer->verdict == L2_CROWDED)
         lookup_store(l->space, &l->key, l->fresh);
-    l2_answer_free(answer);
-    land_fresh(l);
+    return land_fresh(l);
 }
 
 /* ---- the answer ---- */
 
-void load_fail(struct load *l)
+enum load_next load_fail(struct load *l)
 {
     struct nigh_space *space = l->space;
     stats_count(&space->stats, STATS_LOAD_FAILED);
@@ -151,7 +187,7 @@ void load_fail(struct load *l)
     failures_note(&space->cache->failures, l->key.hash, l->fill.error,
                   clock_now_ns(&space->cache->clock), space->rules.error_ttl_ms,
                   space->rules.error_ttl_max_ms);
-    load_land_stale(l, NIGH_ELOADER);
+    return load_land_stale(l, NIGH_ELOADER);
 }
 
 /* Describe the answer. Its lifetimes are spread so that keys do not expire in step; it may be as
@@ -208,25 +244,21 @@ static bool storable(const struct load *l, const struct draft *d)
            !(l->call.flags & NIGH_NO_STORE) && (uint64_t)d->soft_ms + d->stale_ms > 0;
 }
 
-void load_finish(struct load *l)
+enum load_next load_keep(struct load *l)
 {
     if (clock_now_ns(&l->space->cache->clock) > l->flight->deadline_ns)
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);
-    if (l->fill.kind == FILL_ERROR) {
-        load_fail(l);
-        return;
-    }
+    if (l->fill.kind == FILL_ERROR)
+        return load_fail(l);
     failures_clear(&l->space->cache->failures, l->key.hash);
     struct draft d = draft_of(l);
     int rc = draft_entry(&d, &l->fresh);
-    if (rc != 0) {
-        load_land_stale(l, rc);
-        return;
-    }
+    if (rc != 0)
+        return load_land_stale(l, rc);
     if (storable(l, &d) && !superseded(l)) {
         if (fill_l2(l, &d))
-            return;
+            return LOAD_REST;
         lookup_store(l->space, &l->key, l->fresh);
     }
-    land_fresh(l);
+    return land_fresh(l);
 }

@@ -34,7 +34,7 @@ static bool admit(struct load *l)
     }
     l->counted = true;
     l->began_ns = clock_now_ns(&l->space->cache->clock);
-    if (l->token)
+    if (l->lease == LOAD_LEASE_OURS)
         leases_add(&l->space->cache->leases, l, l->began_ns);
     return true;
 }
@@ -51,8 +51,10 @@ static void ended_holding(struct load *l, enum unwind_how how)
 {
     uncount(l);
     fill_reset(&l->fill);
-    if (how != UNWIND_EXIT && !l->callback.left)
+    if (how != UNWIND_EXIT && !l->callback.left) {
         load_fail(l);
+        load_land(l); /* here, for the loop is gone with its frame */
+    }
     if (how == UNWIND_EXCEPTION)
         l->flight->for_caller = false; /* it is stopped before it reaches that (run_caught()) */
     flight_abandon(l->flight);
@@ -141,19 +143,19 @@ static void run_job(struct worker_job *job)
     answer(l);
 }
 
-static void run(struct load *l)
+static enum load_next run(struct load *l)
 {
     bool here = workers_on_worker() || l->space->cache->drive; /* there is no worker */
     if (here || (!l->space->rules.run_on_worker && !l->flight->background)) {
         if (!call_loader(l, false))
-            return;
+            return LOAD_REST;
         uncount(l);
-        load_finish(l);
-        return;
+        return LOAD_KEEP;
     }
     flight_ref(l->flight);
     l->job.run = run_job;
     workers_add_job(&l->space->cache->workers, &l->job);
+    return LOAD_REST;
 }
 
 /* ---- entering LOAD ---- */
@@ -174,7 +176,7 @@ static struct l1_entry *previous(struct load *l)
     return e;
 }
 
-void load_start(struct load *l)
+enum load_next load_run(struct load *l)
 {
     if (l->flight->state != FLIGHT_LOAD)
         flight_enter(l->flight, FLIGHT_LOAD);
@@ -182,52 +184,41 @@ void load_start(struct load *l)
         l->stale = previous(l);
         l->stale_tier = NIGH_TIER_L1;
     }
-    if (!l->space->loader) {
-        load_land_stale(l, NIGH_MISS);
-        return;
-    }
-    if (is_closing(l)) { /* nigh_close() waits for loaders that run, and lets none begin */
-        load_land_stale(l, NIGH_ECLOSED);
-        return;
-    }
+    if (!l->space->loader)
+        return load_land_stale(l, NIGH_MISS);
+    if (is_closing(l)) /* nigh_close() waits for loaders that run, and lets none begin */
+        return load_land_stale(l, NIGH_ECLOSED);
     if (load_failed_lately(l))
-        return;
+        return load_land_stale(l, NIGH_ELOADER);
     if (!admit(l)) {
         stats_count(&l->space->stats, STATS_LOAD_BUSY);
-        load_land_stale(l, NIGH_EBUSY);
-        return;
+        return load_land_stale(l, NIGH_EBUSY);
     }
     if (!l->fill.previous && l->stale) {
         l1_entry_ref(l->stale);
         l->fill.previous = l->stale;
     }
-    run(l);
+    return run(l);
 }
 
 /* The worker that ran the loader is gone: once more on another, then give up. */
-static void restart(struct load *l)
+static enum load_next restart(struct load *l)
 {
     l->lost = false;
     if (l->flight->state == FLIGHT_LAND)
-        return;
-    if (l->flight->replaced++ > 0) {
-        load_land_stale(l, NIGH_ELOADER);
-        return;
-    }
+        return LOAD_REST;
+    if (l->flight->replaced++ > 0)
+        return load_land_stale(l, NIGH_ELOADER);
     stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
-    load_start(l);
+    return LOAD_RUN;
 }
 
-void load_continue(struct load *l, uint32_t events)
+enum load_next load_continue(struct load *l, uint32_t events)
 {
     if (!(events & FLIGHT_EV_ANSWER)) { /* taken over from a leader that was lost */
         stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
-        load_start(l);
-        return;
+        return LOAD_RUN;
     }
     uncount(l);
-    if (l->lost)
-        restart(l);
-    else
-        load_finish(l);
+    return l->lost ? restart(l) : LOAD_KEEP;
 }

@@ -85,20 +85,19 @@ struct joined {
 };
 
 /* The position that vouches for what a flight brought: its ticket, if it looked beyond L1. */
-static uint64_t as_of(const struct flight *f, const struct l1_entry *e)
+static uint64_t as_of(const struct landing *landed)
 {
-    const struct load *l = f->work;
-    bool from_l1 = l->tier == NIGH_TIER_L1 && f->outcome != NIGH_STALE;
-    return from_l1 ? l1_entry_stamp(e) : f->ticket;
+    bool from_l1 = landed->tier == NIGH_TIER_L1 && landed->outcome != NIGH_STALE;
+    return from_l1 ? l1_entry_stamp(landed->entry) : landed->ticket;
 }
 
 /* Whether nothing that this node has applied outdates what the flight brought. */
 static bool above_floors(const struct nigh_space *space, const struct l1_key *key,
-                         const struct flight *f, const struct l1_entry *e)
+                         const struct landing *landed)
 {
     const uint16_t *groups;
-    uint32_t count = l1_entry_groups(e, &groups);
-    uint64_t position = as_of(f, e);
+    uint32_t count = l1_entry_groups(landed->entry, &groups);
+    uint64_t position = as_of(landed);
     return l1_key_current(space->cache->l1, key, position) &&
            l1_judge_groups(&space->l1, position, groups, count) == L1_CURRENT;
 }
@@ -109,70 +108,64 @@ static bool above_floors(const struct nigh_space *space, const struct l1_key *ke
  * back by the landing, and the floors that it vouches for must let the result pass.
  */
 static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *key,
-                         const struct flight *f, const struct joined *joined,
-                         const struct l1_entry *e)
+                         const struct landing *landed, const struct joined *joined)
 {
     const struct nigh *cache = space->cache;
     return joined->vouched || (freshness_trusted(cache, clock_coarse_ns(&cache->clock)) &&
-                               above_floors(space, key, f, e));
+                               above_floors(space, key, landed));
 }
 
 /* What a landed result is worth to this call: GONE, and it is no answer to it. */
 static enum verdict verdict_on(const struct nigh_space *space, const struct l1_key *key,
-                               const struct flight *f, const struct joined *joined,
-                               const struct l1_entry *e)
+                               const struct landing *landed, const struct joined *joined)
 {
-    bool own = as_of(f, e) == joined->ticket;
-    bool passes = own || above_floors(space, key, f, e);
+    bool own = as_of(landed) == joined->ticket;
+    bool passes = own || above_floors(space, key, landed);
     enum verdict_trust trust = TRUST_HELD;
-    if (!may_be_fresh(space, key, f, joined, e))
-        trust = freshness_learnt_since(space->cache, f->ticket) ? TRUST_LEARNT : TRUST_DOUBT;
+    if (!may_be_fresh(space, key, landed, joined))
+        trust = freshness_learnt_since(space->cache, landed->ticket) ? TRUST_LEARNT : TRUST_DOUBT;
     return verdict_of(passes ? L1_CURRENT : L1_BELOW_HARD,
-                      f->outcome == NIGH_STALE ? LIFETIME_STALE : LIFETIME_FRESH, trust,
-                      f->outcome == NIGH_ABSENT);
+                      landed->outcome == NIGH_STALE ? LIFETIME_STALE : LIFETIME_FRESH, trust,
+                      landed->outcome == NIGH_ABSENT);
 }
 
 /* Whether it is young and new enough for a call of whose limits the flight may have known nothing.
  * What was loaded is taken while nothing was invalidated since, however long the load took: calls
  * that want it younger would load one after the other. A flight that was to refresh has brought
  * what a call that refreshes would have got. */
-static bool within_limits(const struct nigh_space *space, const struct flight *f,
-                          const struct joined *joined, const struct nigh_call *call,
-                          const struct l1_entry *e)
+static bool within_limits(const struct nigh_space *space, const struct landing *landed,
+                          const struct joined *joined, const struct nigh_call *call)
 {
-    const struct load *l = f->work;
-    bool loaded = l->tier == NIGH_TIER_LOADER;
-    if (loaded && f->ticket == joined->ticket)
+    bool loaded = landed->tier == NIGH_TIER_LOADER;
+    if (loaded && landed->ticket == joined->ticket)
         return true;
     bool refreshes = FLAGS_OF(call) & NIGH_REFRESH;
-    if (!loaded && !joined->leads && refreshes && !(l->call.flags & NIGH_REFRESH))
+    if (!loaded && !joined->leads && refreshes && !landed->refreshed)
         return false;
-    return freshness_acceptable(e, call, clock_coarse_ns(&space->cache->clock));
+    return freshness_acceptable(landed->entry, call, clock_coarse_ns(&space->cache->clock));
 }
 
-/* Take the result of a landed flight. NIGH_PENDING: it is no answer to this call, fly again. */
-static int take_landed(struct nigh_space *space, const struct l1_key *key, struct flight *f,
-                       const struct joined *joined, const struct nigh_call *call,
-                       struct nigh_value *ret)
+/* Take what a flight has brought. NIGH_PENDING: it is no answer to this call, fly again. */
+static int take_landed(struct nigh_space *space, const struct l1_key *key,
+                       const struct landing *landed, const struct joined *joined,
+                       const struct nigh_call *call, struct nigh_value *ret)
 {
-    int outcome = f->outcome;
-    struct l1_entry *e = f->result;
+    int outcome = landed->outcome;
     if (outcome == NIGH_ELOADER)
-        cache_set_load_error(f->error);
+        cache_set_load_error(landed->error);
     if (outcome < 0 || outcome == NIGH_MISS)
         return outcome;
-    outcome = verdict_outcome(verdict_on(space, key, f, joined, e), outcome == NIGH_ABSENT,
-                              within_limits(space, f, joined, call, e));
+    outcome = verdict_outcome(verdict_on(space, key, landed, joined), outcome == NIGH_ABSENT,
+                              within_limits(space, landed, joined, call));
     if (outcome == NIGH_MISS)
         return NIGH_PENDING;
-    const struct load *l = f->work;
     if (outcome == NIGH_ABSENT) {
         stats_count(&space->stats, STATS_READ_ABSENT);
         return NIGH_ABSENT;
     }
-    l1_pin_ref(e, l->tier, ret);
+    l1_pin_ref(landed->entry, landed->tier, ret);
     /* Just loaded and still older than what the caller knows to exist: the origin lags. */
-    bool lags = call && l1_entry_version(e) < call->min_version;
+    bool lags = call && l1_entry_version(landed->entry) < call->min_version;
     return lags ? NIGH_STALE : outcome;
 }
 
@@ -221,8 +214,10 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
         stats_count(&space->stats, STATS_FLIGHT_JOINED);
         rc = count_refused(space, flight_wait(f, deadline_ns));
     }
-    if (rc == 0)
-        rc = take_landed(space, key, f, &joined, call, ret);
+    if (rc == 0) {
+        struct landing landed = load_landing(f);
+        rc = take_landed(space, key, &landed, &joined, call, ret);
+    }
     flight_leave(f);
     return rc;
 }
