@@ -87,7 +87,7 @@ void nigh_close(struct nigh *cache);
  *           with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED. All but the last
  *           two are explained by nigh_options_error()
  * Threads   any
- * Blocks    no
+ * Blocks    no; with a space.memory, where L1 is full, until there is room for its tables
  * Owns      the cache; lives until nigh_close()
  */
 int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
@@ -100,14 +100,34 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
  * Which ones can: the column "live" of nigh_options_print(). A larger l1.memory holds at once; to a
  * smaller one the cache shrinks in slices, while calls go on: evicting, then giving pages back, so
  * that resident memory follows (the gauges memory_bytes and resident_bytes tell how far it is).
+ * space.memory is changed for all spaces that have none of their own, see nigh_space_set().
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or l1.memory too
- *           small for the tables or for l1.limbo: nigh_options_error() says which; NIGH_EFORKED
+ *           small for the tables or for l1.limbo: nigh_options_error() says which; NIGH_ENOMEM no
+ *           room for tables of spaces; NIGH_EFORKED
  * Threads   any
- * Blocks    for short locks
+ * Blocks    for short locks; a first space.memory as nigh_space_set()
  */
 int nigh_set(struct nigh *cache, const char *name, const char *value);
+
+/**
+ * Change an option of an open space, which is then its own, whatever nigh_set() says for all.
+ *
+ * It is space.memory: a smaller one comes down as l1.memory does, and evicts of this space alone. A
+ * space that gets its first one while it is open begins with an empty table of its own, and has one
+ * from then on: what L1 had of it is gone, loads that are under way are not stored. So it is better
+ * said when the space is opened; "none" leaves what there is.
+ *
+ * Returns   0
+ * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or too small for the
+ *           tables: nigh_options_error() says which; NIGH_ENOMEM no room for a table of its own;
+ *           NIGH_EFORKED
+ * Threads   any; not in a log hook
+ * Blocks    for short locks; for the first space.memory until hits that are under way have ended,
+ *           and others have made room for its tables: up to some seconds where L1 is full
+ */
+int nigh_space_set(struct nigh_space *space, const char *name, const char *value);
 
 /**
  * Whether nigh's link to Redis works and its trust holds.

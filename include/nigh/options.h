@@ -25,6 +25,8 @@ extern "C" {
 
 #define NIGH_NONE UINT32_MAX /* "no such time" where 0 means inherit */
 
+#define NIGH_UNCAPPED UINT64_MAX /* "no cap" where 0 means inherit */
+
 #define NIGH_LIFETIME_MAX_MS (15u * 24 * 3600 * 1000) /* of each lifetime, before its jitter */
 
 #define NIGH_KEY_MAX 1024u                    /* bytes */
@@ -137,12 +139,14 @@ struct nigh_space_options {
     uint32_t loads_max;         /* loads at once in this process */
     uint32_t value_max;         /* bytes; larger values are returned, not stored */
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
-    uint32_t reserved[8];       /* 0: it is part of struct nigh_options and may grow in place */
+    uint64_t memory;            /* bytes of l1_memory that its values may have at most, in a table
+                                   of their own (NIGH_UNCAPPED: as many as others leave) */
+    uint32_t reserved[6];       /* 0: it is part of struct nigh_options and may grow in place */
 };
 /* clang-format off */
 #define NIGH_SPACE_OPTIONS_INIT \
     { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT, \
-      { 0 } }
+      0, { 0 } }
 /* clang-format on */
 
 struct nigh_options {

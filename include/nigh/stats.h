@@ -47,8 +47,9 @@ void nigh_stats_print(FILE *out);
 /**
  * One counter or gauge by name, such as "l1_fresh" or "memory_bytes".
  *
- * @param space   name of a space, counters only; NULL: gauges, and counters as the sum over all
- *                spaces and the cache itself
+ * @param space   name of a space: counters, and if it has (or had) a space.memory the gauges
+ *                memory_bytes, memory_cap_bytes, resident_bytes, entries; NULL: gauges, and
+ *                counters as the sum over all spaces and the cache itself
  *
  * Returns   its value
  * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()

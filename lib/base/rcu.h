@@ -130,7 +130,7 @@ static inline void rcu_retire_mark(void)
     RCU_TSAN_RELEASE();
 }
 
-/* Wait for every section that is open now. Never from an application thread, never in a section. */
+/* Wait for every section that is open now: milliseconds. Never in a section. */
 void rcu_wait(void);
 
 /*

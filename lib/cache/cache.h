@@ -12,6 +12,7 @@
  *   draft     a value on its way in, whoever brings it    tags      its tags
  *   put, write, and writing: what both do                 invalidate
  *   sink      what other nodes said, into L1 and flights    report    nigh_stats
+ *   space_l1  in which table a space's entries are
  *   drive     whose turn it is without own threads
  *   options   the table                                     lookup    what an answer of L2 is worth
  *
@@ -62,15 +63,18 @@ struct rules {
 /* On lines of its own. Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
 struct nigh_space {
     /* read by every hit: nothing on these lines is written while calls are made */
-    struct l1_space l1;         /* (c) */
+    struct l1_space l1;         /* (c) but for a move: space_l1.h */
     struct nigh *cache;         /* (c) */
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
-    uint32_t plain_forks;       /* (c) cache_takes_plain(); but see cache_stop_plain() */
+    _Atomic uint32_t plain_forks; /* (a) pair(space.plain): cache_takes_plain() */
+    _Atomic(struct l1 *) home;  /* (a) pair(space.home): see space_l1.h */
+    _Atomic(struct l1 *) seen;  /* (a) pair(space.seen): the same */
     struct stats stats;         /* (c) -> */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
     char schema[NIGH_NAME_MAX + 1]; /* (c) */
     struct rules rules;         /* (c) */
+    uint64_t own_memory;        /* spaces_lock: its own space.memory; 0: as the cache's default */
     nigh_loader_fn loader;      /* (c) */
     nigh_writer_fn writer;      /* (c) */
     void *arg;                  /* (c) */
@@ -107,7 +111,7 @@ struct nigh {
     _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
     _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
     _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
-    struct nigh_space_options space_defaults;   /* (c) */
+    struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
 
     pthread_mutex_t spaces_lock;                /* for opening and nigh_set(); readers: the count */
@@ -179,17 +183,19 @@ static inline int cache_check_open(const struct nigh *cache)
     return atomic_load_explicit(&cache->closed, memory_order_relaxed) ? NIGH_ECLOSED : 0;
 }
 /* Whether reads may go the short way: not in a child, and not where there is no short section. The
- * field is the cache's fork_count, or a number that is never reached. */
+ * field is the cache's fork_count, or a number that is never reached. In a section: who stops them
+ * waits for those that have seen that they may. */
 static inline bool cache_takes_plain(const struct nigh_space *space)
 {
+    /* pair(space.plain): what the short way reads of the space, if it has changed */
     return NIGH_LIKELY(atomic_load_explicit(&cache_forks.count, memory_order_relaxed) ==
-                       space->plain_forks);
+                       atomic_load_explicit(&space->plain_forks, memory_order_acquire));
 }
-/* No read goes the short way any more. Reads may be under way, of loaders that return late: each
- * sees the one number or the other. An atomic field would cost each hit an instruction. */
-static inline void cache_stop_plain(struct nigh_space *space)
+/* From then on, or not from then on. */
+static inline void cache_set_plain(struct nigh_space *space, uint32_t plain_forks)
 {
-    __atomic_store_n(&space->plain_forks, CACHE_LEFT, __ATOMIC_RELAXED);
+    /* pair(space.plain): what has changed meanwhile */
+    atomic_store_explicit(&space->plain_forks, plain_forks, memory_order_release);
 }
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {

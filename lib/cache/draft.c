@@ -8,6 +8,7 @@
 #include "cache/draft.h"
 
 #include "cache/lifetime.h"
+#include "cache/space_l1.h"
 
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
                          uint64_t soft_noise, uint64_t stale_noise)
@@ -71,8 +72,9 @@ int draft_entry(const struct draft *d, struct l1_entry **ret)
 {
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = draft_l1_value(d, slots);
-    return d->passes ? l1_entry_create_loose(d->space->cache->l1, &d->key, &value, ret)
-                     : l1_entry_create(d->space->cache->l1, &d->key, &value, ret);
+    struct l1 *l1 = space_l1(d->space);
+    return d->passes ? l1_entry_create_loose(l1, &d->key, &value, ret)
+                     : l1_entry_create(l1, &d->key, &value, ret);
 }
 
 bool draft_within_limit(const struct draft *d)

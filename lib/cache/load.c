@@ -13,6 +13,7 @@
 #include "cache/load.h"
 
 #include "cache/freshness.h"
+#include "cache/space_l1.h"
 
 void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
                bool answer_stale)
@@ -100,7 +101,7 @@ static bool found_in_l1(struct load *l)
         return false;
     struct moment moment = freshness_moment(cache);
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    struct l1_entry *e = space_l1_find_rcu(l->space, &l->key);
     if (e && l1_key_current(cache->l1, &l->key, l1_entry_stamp(e)))
         verdict = freshness_verdict(cache, e, &moment);
     if (verdict >= VERDICT_LEARNT) /* else a load can bring something better */

@@ -11,6 +11,7 @@
 
 #include "cache/draft.h"
 #include "cache/freshness.h"
+#include "cache/space_l1.h"
 
 struct landing load_landing(const struct flight *f)
 {
@@ -231,7 +232,7 @@ static bool superseded(struct load *l)
     if (clock_now_ns(&cache->clock) <= l->flight->deadline_ns)
         return false;
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    struct l1_entry *e = space_l1_find_rcu(l->space, &l->key);
     bool later = e && l1_entry_born_ns(e) > l1_entry_born_ns(l->fresh);
     rcu_leave();
     return later;

@@ -13,6 +13,7 @@
 #include "cache/load.h"
 
 #include "cache/freshness.h"
+#include "cache/space_l1.h"
 
 /* Its load has ended, one way or another: leave the space's count and the keeper's list. */
 static void uncount(struct load *l)
@@ -166,7 +167,7 @@ static struct l1_entry *previous(struct load *l)
     struct nigh *cache = l->space->cache;
     struct moment moment = freshness_moment(cache);
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(cache->l1, &l->key);
+    struct l1_entry *e = space_l1_find_rcu(l->space, &l->key);
     enum verdict verdict = e ? freshness_verdict(cache, e, &moment) : VERDICT_GONE;
     if (verdict == VERDICT_GONE || l1_entry_absent(e))
         e = NULL;

@@ -9,6 +9,7 @@
 
 #include "cache/draft.h"
 #include "cache/freshness.h"
+#include "cache/space_l1.h"
 
 /* Bounds an age: three lifetimes of 32 bits, 149 days; nothing so old lives. Small in ns. */
 #define AGE_MAX_MS (3 * (uint64_t)UINT32_MAX)
@@ -163,7 +164,7 @@ void lookup_count_store(struct nigh_space *space, enum l1_store_result result)
 enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
                                   struct l1_entry *e)
 {
-    enum l1_store_result result = l1_store(space->cache->l1, key, e);
+    enum l1_store_result result = space_l1_store(space, key, e);
     lookup_count_store(space, result);
     return result;
 }

@@ -381,7 +381,7 @@ static void refuse_calls(struct nigh *cache)
         return;
     uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
-        cache_stop_plain(cache->spaces[i]);
+        cache_set_plain(cache->spaces[i], CACHE_LEFT);
     atomic_store_explicit(&cache->fork_count, CACHE_LEFT, memory_order_relaxed);
     rcu_wait(); /* hits that had begun */
 }

@@ -50,11 +50,9 @@ void option_range_text(const struct option *o, char *text, size_t size)
     }
     format_number(o, o->min, low, sizeof(low));
     format_number(o, o->max, high, sizeof(high));
-    if (o->max == OPTION_BYTES_MAX)
-        snprintf(text, size, "%s ..", low);
-    else
-        snprintf(text, size, "%s .. %s%s", low, high,
-                 o->type == OPTION_U32_OR_NONE ? ", none" : "");
+    bool endless = o->max == OPTION_BYTES_MAX;
+    snprintf(text, size, "%s ..%s%s%s", low, endless ? "" : " ", endless ? "" : high,
+             option_may_be_none(o) ? ", none" : "");
 }
 
 /* ---- reading a value ---- */
@@ -103,11 +101,6 @@ static bool find_scale(enum option_unit unit, const char *suffix, size_t len, ui
     return false;
 }
 
-static bool none_may_be_said(const struct option *o)
-{
-    return o->type == OPTION_U32_OR_NONE;
-}
-
 static int wrong_word(const struct option *o, const char *value)
 {
     return error_note(NIGH_EOPTION, "%s=%.60s: one of %s", o->name, value, o->words);
@@ -118,7 +111,7 @@ static int no_unit(const struct option *o, const char *value, const char *digits
 {
     int n = (int)(len < 20 ? len : 20);
     bool zero = strspn(digits, "0") >= len;
-    if (zero && none_may_be_said(o))
+    if (zero && option_may_be_none(o))
         return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit; no time at all is none",
                           o->name, value);
     return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit: %.*sms or %.*ss", o->name,
@@ -144,7 +137,7 @@ static const char *hint(const struct option *o, const char *rest)
 static int wrong_syntax(const struct option *o, const char *value, const char *rest)
 {
     return error_note(NIGH_EOPTION, "%s=%.60s: %s%s%s", o->name, value, units[o->unit].wanted,
-                      none_may_be_said(o) ? ", or none" : "", hint(o, rest));
+                      option_may_be_none(o) ? ", or none" : "", hint(o, rest));
 }
 
 int option_out_of_range(const struct option *o, const char *value)
@@ -178,8 +171,8 @@ static int parse_number(const struct option *o, const char *value, uint64_t *ret
     const char *unit = text + digits + strspn(text + digits, OPTION_BLANKS);
     size_t unit_len = option_trimmed(unit);
     uint64_t factor;
-    if (none_may_be_said(o) && is_word(text, option_trimmed(text), "none")) {
-        *ret = NIGH_NONE;
+    if (option_may_be_none(o) && is_word(text, option_trimmed(text), "none")) {
+        *ret = option_none(o);
         return 0;
     }
     if (digits > 0 && unit_len == 0 && o->unit == UNIT_MS)
@@ -187,6 +180,10 @@ static int parse_number(const struct option *o, const char *value, uint64_t *ret
     if (digits == 0 || !find_scale(o->unit, unit, unit_len, &factor))
         return wrong_syntax(o, value, unit);
     uint64_t number = strtoull(text, NULL, 10); /* UINT64_MAX when it is larger: out of range */
+    if (number == 0 && o->type == OPTION_U64_OR_NONE) { /* no cap, as some write it */
+        *ret = option_none(o);
+        return 0;
+    }
     if (number > o->max / factor || number * factor < o->min)
         return option_out_of_range(o, value);
     *ret = number * factor;
@@ -255,7 +252,7 @@ int option_set(const struct option *o, struct nigh_options *s, const char *value
         rc = parse_number(o, value, &number);
         if (rc != 0)
             return rc;
-        if (o->type == OPTION_U64)
+        if (option_is_64(o))
             *(uint64_t *)field = number;
         else
             *(uint32_t *)field = (uint32_t)number;

@@ -9,7 +9,14 @@
 
 #include "base/base.h"
 
-enum option_type { OPTION_U32, OPTION_U32_OR_NONE, OPTION_U64, OPTION_STRING, OPTION_WORD };
+enum option_type {
+    OPTION_U32,
+    OPTION_U32_OR_NONE,
+    OPTION_U64,
+    OPTION_U64_OR_NONE,
+    OPTION_STRING,
+    OPTION_WORD
+};
 enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
 
 struct option {
@@ -27,6 +34,22 @@ struct option {
 #define OPTION_DAY_MS (24u * 3600 * 1000)
 #define OPTION_BLANKS " \t\r\n"
 #define OPTION_BYTES_MAX (1ull << 46) /* as good as none: its range is printed without an end */
+
+static inline bool option_is_64(const struct option *o)
+{
+    return o->type == OPTION_U64 || o->type == OPTION_U64_OR_NONE;
+}
+
+static inline bool option_may_be_none(const struct option *o)
+{
+    return o->type == OPTION_U32_OR_NONE || o->type == OPTION_U64_OR_NONE;
+}
+
+/* What "none" is in its field. */
+static inline uint64_t option_none(const struct option *o)
+{
+    return option_is_64(o) ? NIGH_UNCAPPED : NIGH_NONE;
+}
 
 static inline void *option_field(const struct option *o, struct nigh_options *s)
 {

@@ -29,6 +29,7 @@
 #define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
 #define LIVE_U32(field) OPTION_U32, AT(field), true
 #define LIVE_U64(field) OPTION_U64, AT(field), true
+#define LIVE_U64_OR_NONE(field) OPTION_U64_OR_NONE, AT(field), true
 #define STRING(field) OPTION_STRING, AT(field), false
 #define WORD(field) OPTION_WORD, AT(field), false
 
@@ -118,6 +119,8 @@ static const struct option options[] = {
      "larger values are returned, not stored"},
     {"space.run_on", WORD(space.run_on), UNIT_NONE, 0, 0, NIGH_RUN_CALLER, "caller,worker",
      "where the loader of a blocking call runs; on worker the deadline binds its caller too"},
+    {"space.memory", LIVE_U64_OR_NONE(space.memory), UNIT_BYTES, 1u << 20, BYTES_MAX, 0, NULL,
+     "cap inside l1.memory on a space's values and tables: it evicts its own; by default none"},
 };
 /* clang-format on */
 
@@ -169,6 +172,18 @@ int options_change(struct nigh_options *s, const char *name, const char *value)
     return option_set(o, s, value);
 }
 
+int options_change_space(struct nigh_space_options *s, const char *name, const char *value)
+{
+    struct nigh_options all = NIGH_OPTIONS_INIT;
+    const struct option *o = name ? find(name) : NULL;
+    if (o && !of_space(o))
+        return error_note(NIGH_EOPTION, "%s: no option of a space", name);
+    int rc = options_change(&all, name, value);
+    if (rc == 0)
+        *s = all.space;
+    return rc;
+}
+
 static char *trim(char *text)
 {
     text += strspn(text, OPTION_BLANKS);
@@ -212,15 +227,15 @@ int nigh_options_parse(struct nigh_options *s, const char *text)
 static uint64_t number_of(const struct option *o, struct nigh_options *s)
 {
     void *field = option_field(o, s);
-    return o->type == OPTION_U64 ? *(uint64_t *)field : *(uint32_t *)field;
+    return option_is_64(o) ? *(uint64_t *)field : *(uint32_t *)field;
 }
 
 static int check_number(const struct option *o, struct nigh_options *s)
 {
     uint64_t number = number_of(o, s);
-    bool is_none = o->type != OPTION_U64 && number == NIGH_NONE;
+    bool is_none = o->type != OPTION_U64 && number == option_none(o);
     char text[32] = "none";
-    if (number == 0 || (is_none && o->type == OPTION_U32_OR_NONE) ||
+    if (number == 0 || (is_none && option_may_be_none(o)) ||
         (number >= o->min && number <= o->max))
         return 0;
     if (!is_none)
@@ -276,6 +291,9 @@ static int check_together(const struct nigh_options *s)
     if (s->l1_entries && s->l1_entries < s->l1_shards)
         return error_note(NIGH_EOPTION, "l1.entries=%u: at least one for each of l1.shards=%u",
                           s->l1_entries, s->l1_shards);
+    if (s->l1_entries && s->space.memory && s->space.memory != NIGH_UNCAPPED)
+        return error_note(NIGH_EOPTION, "space.memory=%" PRIu64 ": not with l1.entries",
+                          s->space.memory);
     if (!power_of_two(s->group_slots))
         return error_note(NIGH_EOPTION, "coherence.group_slots=%u: a power of two", s->group_slots);
     if (s->beat_ms >= s->trust_ms)
@@ -297,7 +315,7 @@ static void put_defaults(struct nigh_options *s)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
         uint32_t otherwise = (uint32_t)o->otherwise;
-        if (o->type != OPTION_STRING && o->type != OPTION_U64 && !of_space(o) &&
+        if (o->type != OPTION_STRING && !option_is_64(o) && !of_space(o) &&
             number_of(o, s) == 0)
             memcpy(option_field(o, s), &otherwise, sizeof(otherwise));
     }

@@ -12,6 +12,8 @@
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
 /* nigh_options_set() of what may change while a cache is open; else NIGH_EOPTION (explained). */
 int options_change(struct nigh_options *s, const char *name, const char *value);
+/* The same for one of a space's own. */
+int options_change_space(struct nigh_space_options *s, const char *name, const char *value);
 /* Errors: NIGH_EOPTION (explained): l1.limbo is more than half of l1.memory. */
 int options_check_limbo(const struct nigh_options *s);
 /* NIGH_EOPTION, explained: L1 found that l1.memory does not hold its tables. */

@@ -4,6 +4,8 @@
  */
 #include "cache/read_l1.h"
 
+#include "cache/space_l1.h"
+
 int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
                     const struct moment *moment, struct nigh_value *ret, struct read_notes *notes)
 {
@@ -21,7 +23,7 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
             return rc;
     }
     if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e, l1_generation(&space->l1.hit)))
-        l1_report_hit(cache->l1, e);
+        l1_report_hit(e);
     notes->refresh = verdict == VERDICT_STALE; /* in doubt only once (rule 11) */
     return outcome;
 }
@@ -54,7 +56,7 @@ int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nig
     int outcome = NIGH_MISS;
     struct moment moment = freshness_moment(space->cache);
     rcu_enter();
-    struct l1_entry *e = l1_find_rcu(space->cache->l1, key);
+    struct l1_entry *e = space_l1_find_rcu(space, key);
     if (e)
         outcome = read_judged_rcu(space, e, call, &moment, ret, &notes);
     rcu_leave();

@@ -54,7 +54,7 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
     if (NIGH_UNLIKELY(!freshness_is_fresh(space, e, now_ns)))
         return false;
     if (!quiet && NIGH_UNLIKELY(l1_touch(e, generation)))
-        l1_report_hit(space->cache->l1, e);
+        l1_report_hit(e);
     return true;
 }
 
@@ -75,9 +75,13 @@ static NIGH_INLINED bool read_hit_as(uint32_t quiet, struct nigh_space *space, c
 {
     struct nigh *cache = space->cache;
     struct rcu_section section;
-    if (NIGH_UNLIKELY(!cache_takes_plain(space) || !read_takes_any(call, quiet) ||
-                      !cache_key_fits(key, key_len) || !rcu_enter_short(&section)))
+    if (NIGH_UNLIKELY(!read_takes_any(call, quiet) || !cache_key_fits(key, key_len) ||
+                      !rcu_enter_short(&section)))
         return false;
+    if (NIGH_UNLIKELY(!cache_takes_plain(space))) {
+        rcu_leave_short(section);
+        return false;
+    }
     uint64_t trusted_until_ns = freshness_trusted_until(cache);
     uint64_t hash = l1_hash(&space->l1, key, key_len);
     struct l1_entry *e = l1_likely_rcu(&space->l1, l1_bucket_rcu(&space->l1, hash), hash);

@@ -73,7 +73,8 @@ static uint64_t hold_batch(struct nigh_space *space, const struct nigh_key *keys
     if (NIGH_UNLIKELY(!rcu_enter_short(&section)))
         return UINT64_MAX;
     uint64_t trusted_until_ns = freshness_trusted_until(space->cache);
-    hold_batch_rcu(&space->l1, keys, count, values, ret);
+    if (NIGH_LIKELY(cache_takes_plain(space)))
+        hold_batch_rcu(&space->l1, keys, count, values, ret);
     rcu_leave_short(section);
     uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
     return NIGH_LIKELY(now_ns < trusted_until_ns) ? now_ns : UINT64_MAX;

@@ -19,6 +19,7 @@
 
 #include "cache/cache.h"
 #include "cache/space.h"
+#include "cache/space_l1.h"
 
 /* ---- gauges ---- */
 
@@ -106,6 +107,38 @@ static const struct gauge gauges[] = {
 #undef X
 };
 #define GAUGE_COUNT ARRAY_COUNT(gauges)
+
+/* ---- of a space with a cap of its own ---- */
+
+static const char *const own_gauges[] = {"memory_bytes", "memory_cap_bytes", "resident_bytes",
+                                         "entries"};
+
+static const struct gauge *find_gauge(const char *name)
+{
+    for (size_t i = 0; i < GAUGE_COUNT; i++)
+        if (strcmp(gauges[i].name, name) == 0)
+            return &gauges[i];
+    return NULL;
+}
+
+static uint64_t own_value(struct l1 *apart, const char *name)
+{
+    const struct gauge *gauge = find_gauge(name);
+    struct gauges g;
+    memset(&g, 0, sizeof(g));
+    l1_gauges_read(apart, gauge->ask & L1_GAUGE_ALL, &g.l1);
+    return gauge->value(&g);
+}
+
+/* NIGH_EINVAL: it has no cap of its own, or this is none of its gauges. */
+static int64_t own_gauge(const struct nigh_space *space, const char *name)
+{
+    struct l1 *apart = space_l1_apart(space);
+    for (size_t i = 0; i < ARRAY_COUNT(own_gauges) && apart; i++)
+        if (strcmp(own_gauges[i], name) == 0)
+            return (int64_t)own_value(apart, name);
+    return NIGH_EINVAL;
+}
 
 /* ---- what is wrong with the link ---- */
 
@@ -234,6 +267,14 @@ static void text_counters(struct writer *w, struct stats *stats)
                  stats_counter_infos[i].doc);
 }
 
+static void text_own_gauges(struct writer *w, const struct nigh_space *space)
+{
+    struct l1 *apart = space_l1_apart(space);
+    for (size_t i = 0; i < ARRAY_COUNT(own_gauges) && apart; i++)
+        emit(w, "  %-18s %14" PRIu64 "  %s\n", own_gauges[i], own_value(apart, own_gauges[i]),
+             find_gauge(own_gauges[i])->what);
+}
+
 static void write_text(struct nigh *cache, struct writer *w)
 {
     text_gauges(cache, w);
@@ -244,6 +285,7 @@ static void write_text(struct nigh *cache, struct writer *w)
         emit(w, "\nspace ");
         text_name(w, cache->spaces[i]->name);
         emit(w, "\n");
+        text_own_gauges(w, cache->spaces[i]);
         text_counters(w, &cache->spaces[i]->stats);
     }
 }
@@ -254,10 +296,15 @@ static void json_counters(struct writer *w, struct stats *stats)
 {
     uint64_t counts[STATS_COUNTER_COUNT];
     stats_read_all(stats, counts);
-    emit(w, "{");
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name, counts[i]);
-    emit(w, "}");
+}
+
+static void json_own_gauges(struct writer *w, const struct nigh_space *space)
+{
+    struct l1 *apart = space_l1_apart(space);
+    for (size_t i = 0; i < ARRAY_COUNT(own_gauges) && apart; i++)
+        emit(w, ", \"%s\": %" PRIu64, own_gauges[i], own_value(apart, own_gauges[i]));
 }
 
 static void json_problems(struct nigh *cache, struct writer *w)
@@ -280,14 +327,16 @@ static void write_json(struct nigh *cache, struct writer *w)
         emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges[i].name, gauges[i].value(&g));
     emit(w, "}");
     json_problems(cache, w);
-    emit(w, ", \"cache\": ");
+    emit(w, ", \"cache\": {");
     json_counters(w, &cache->stats);
-    emit(w, ", \"spaces\": {");
+    emit(w, "}, \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {
         emit(w, "%s", i ? ", " : "");
         json_string(w, cache->spaces[i]->name);
-        emit(w, ": ");
+        emit(w, ": {");
         json_counters(w, &cache->spaces[i]->stats);
+        json_own_gauges(w, cache->spaces[i]);
+        emit(w, "}");
     }
     emit(w, "}}\n");
 }
@@ -336,14 +385,12 @@ static int64_t counter_sum(struct nigh *cache, enum stats_counter c)
 
 static int64_t gauge_value(struct nigh *cache, const char *name)
 {
-    for (size_t i = 0; i < GAUGE_COUNT; i++) {
-        if (strcmp(gauges[i].name, name) != 0)
-            continue;
-        struct gauges g;
-        read_gauges(cache, gauges[i].ask, &g);
-        return (int64_t)gauges[i].value(&g);
-    }
-    return NIGH_EINVAL;
+    const struct gauge *gauge = find_gauge(name);
+    struct gauges g;
+    if (!gauge)
+        return NIGH_EINVAL;
+    read_gauges(cache, gauge->ask, &g);
+    return (int64_t)gauge->value(&g);
 }
 
 int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char *name)
@@ -358,7 +405,8 @@ int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char 
         return counter >= 0 ? counter_sum(cache, (enum stats_counter)counter)
                             : gauge_value(cache, name);
     struct nigh_space *space = space_find(cache, bytes_of_string(space_name));
-    if (!space || counter < 0)
+    if (!space)
         return NIGH_EINVAL;
-    return (int64_t)stats_read(&space->stats, (enum stats_counter)counter);
+    return counter >= 0 ? (int64_t)stats_read(&space->stats, (enum stats_counter)counter)
+                        : own_gauge(space, name);
 }

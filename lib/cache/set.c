@@ -11,6 +11,7 @@
 #include "cache/limit.h"
 #include "cache/option.h"
 #include "cache/options.h"
+#include "cache/space.h"
 
 static uint32_t read_ms(const _Atomic uint32_t *field)
 {
@@ -29,6 +30,7 @@ static void read_live(struct nigh *cache, struct nigh_options *o)
     o->l2_deadline_ms = read_ms(&cache->l2_deadline_ms);
     o->l2_stale_deadline_ms = read_ms(&cache->l2_stale_deadline_ms);
     o->lease_ms = read_ms(&cache->lease_ms);
+    o->space.memory = cache->space_defaults.memory;
 }
 
 static int set_memory(struct nigh *cache, const struct nigh_options *o)
@@ -50,6 +52,8 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
 static int write_live(struct nigh *cache, const struct nigh_options *o)
 {
     int rc = set_memory(cache, o);
+    if (rc == 0 && o->space.memory != cache->space_defaults.memory)
+        rc = spaces_change_memory(cache, o->space.memory);
     if (rc != 0)
         return rc;
     write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
@@ -58,6 +62,13 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
     write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
     write_ms(&cache->lease_ms, o->lease_ms);
     return 0;
+}
+
+static void note_change(struct nigh *cache, const struct nigh_space *space, const char *name,
+                        const char *value)
+{
+    LOG(cache->env.log, NIGH_LOG_INFO, "%s%s%s is now %.*s", space ? space->name : "",
+        space ? ": " : "", name, (int)u64_min(option_trimmed(value), 60), value);
 }
 
 int nigh_set(struct nigh *cache, const char *name, const char *value)
@@ -74,8 +85,27 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
         rc = write_live(cache, &o);
     pthread_mutex_unlock(&cache->spaces_lock);
     if (rc == 0)
-        LOG(cache->env.log, NIGH_LOG_INFO, "%s is now %.*s", name,
-            (int)u64_min(option_trimmed(value), 60), value);
+        note_change(cache, NULL, name, value);
+    caller_leave(&caller);
+    return rc;
+}
+
+int nigh_space_set(struct nigh_space *space, const char *name, const char *value)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache = space->cache;
+    if (cache_is_gone(cache))
+        return cache_why_gone(cache);
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = options_change_space(&o.space, name, value);
+    if (rc == 0) {
+        pthread_mutex_lock(&cache->spaces_lock);
+        rc = space_change_memory(space, o.space.memory);
+        pthread_mutex_unlock(&cache->spaces_lock);
+    }
+    if (rc == 0)
+        note_change(cache, space, name, value);
     caller_leave(&caller);
     return rc;
 }

@@ -7,11 +7,13 @@
  */
 #include "cache/space.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cache/caller.h"
 #include "cache/options.h"
+#include "cache/space_l1.h"
 
 uint32_t space_count(const struct nigh *cache)
 {
@@ -85,7 +87,7 @@ static struct nigh_space *create(struct nigh *cache, const char *name, const cha
         return NULL;
     }
     space->cache = cache;
-    space->plain_forks = rcu_has_short() ? cache->fork_count : ~cache->fork_count;
+    cache_set_plain(space, rcu_has_short() ? cache->fork_count : ~cache->fork_count);
     space->name_len = (uint32_t)strlen(name);
     memcpy(space->name, name, space->name_len);
     memcpy(space->schema, schema, strlen(schema));
@@ -98,13 +100,31 @@ static uint16_t group_slot_of(const struct nigh_space *space)
     return hash_group_slot(WIRE_SPACE, hash, space->cache->group_slots);
 }
 
+/* Its cap at most; 0: none. */
+static uint64_t space_memory(const struct nigh_space *space) REQUIRES(spaces_lock)
+{
+    uint64_t own = space->own_memory ? space->own_memory : space->cache->space_defaults.memory;
+    return own == NIGH_UNCAPPED ? 0 : own;
+}
+
+static int note_memory(int rc, uint64_t memory)
+{
+    if (rc != NIGH_EINVAL)
+        return rc;
+    return error_note(NIGH_EOPTION, "space.memory=%" PRIu64 ": too little for the tables, or not "
+                                    "with l1.entries", memory);
+}
+
 static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spaces_lock)
 {
     uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
     if (count == SPACES_MAX)
         return error_note(NIGH_EINVAL, "more than %u spaces", SPACES_MAX);
     space->id = count + 1;
-    l1_space_init(cache->l1, space->id, group_slot_of(space), &space->l1);
+    uint64_t memory = space_memory(space);
+    int rc = space_l1_open(space, group_slot_of(space), memory);
+    if (rc != 0)
+        return note_memory(rc, memory);
     cache->spaces[count] = space;
     /* pair(cache.spaces): the slot before the count */
     atomic_store_explicit(&cache->space_count, count + 1, memory_order_release);
@@ -136,6 +156,7 @@ static int open_locked(struct nigh *cache, const char *name, const char *schema,
     if (!space)
         return NIGH_ENOMEM;
     space->rules = wanted->rules;
+    space->own_memory = wanted->own_memory;
     space->loader = wanted->loader;
     space->writer = wanted->writer;
     space->arg = wanted->arg;
@@ -160,6 +181,7 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
     const char *schema = own.schema ? own.schema : cache->default_schema;
     struct nigh_space wanted = {
         .rules = rules_of(&own, &cache->space_defaults),
+        .own_memory = own.memory,
         .loader = loader,
         .writer = writer,
         .arg = arg,
@@ -175,6 +197,44 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
     rc = open_locked(cache, name, schema, &wanted, ret_space);
     pthread_mutex_unlock(&cache->spaces_lock);
     caller_leave(&caller);
+    return rc;
+}
+
+/* ---- while it is open ---- */
+
+static int apply_memory(struct nigh_space *space) REQUIRES(spaces_lock)
+{
+    uint64_t memory = space_memory(space);
+    return note_memory(space_l1_set_memory(space, memory), memory);
+}
+
+int space_change_memory(struct nigh_space *space, uint64_t memory)
+{
+    uint64_t before = space->own_memory;
+    space->own_memory = memory;
+    int rc = apply_memory(space);
+    if (rc != 0)
+        space->own_memory = before;
+    return rc;
+}
+
+static int apply_default(struct nigh *cache, uint64_t memory)
+{
+    uint32_t count = space_count(cache);
+    int rc = 0;
+    cache->space_defaults.memory = memory;
+    for (uint32_t i = 0; i < count && rc == 0; i++)
+        if (!cache->spaces[i]->own_memory)
+            rc = apply_memory(cache->spaces[i]);
+    return rc;
+}
+
+int spaces_change_memory(struct nigh *cache, uint64_t memory)
+{
+    uint64_t before = cache->space_defaults.memory;
+    int rc = apply_default(cache, memory);
+    if (rc != 0)
+        (void)apply_default(cache, before); /* those that have it already */
     return rc;
 }
 

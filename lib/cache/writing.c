@@ -10,6 +10,7 @@
 
 #include "cache/lifetime.h"
 #include "cache/lookup.h"
+#include "cache/space_l1.h"
 
 /* Spread by what differs from key to key and from put to put: a number drawn from the cache's
  * generator would be a write to a line that all writers share. */
@@ -46,7 +47,7 @@ int writing_init(struct writing *w, struct nigh_space *space, const void *key, s
         call = &none;
     if (value.len > NIGH_VALUE_MAX)
         return NIGH_EVALUE;
-    l1_prefetch_write(cache->l1, &k);
+    l1_prefetch_write(space_l1(space), &k);
     *w = (struct writing){.draft = {
                               .space = space,
                               .key = k,
@@ -84,7 +85,8 @@ static void note_result(struct writing *w, const struct l1_value *value,
         w->refused = w->full = false;
         return;
     }
-    bool too_large = result == L1_REFUSED_FULL && !l1_takes(cache->l1, &w->draft.key, value);
+    bool too_large = result == L1_REFUSED_FULL &&
+                     !l1_takes(space_l1(w->draft.space), &w->draft.key, value);
     if (too_large)
         stats_count(&w->draft.space->stats, STATS_L1_OVERSIZE);
     else
@@ -96,14 +98,13 @@ static void note_result(struct writing *w, const struct l1_value *value,
 
 void writing_fill_l1(struct writing *w)
 {
-    struct l1 *l1 = w->draft.space->cache->l1;
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_now(w, slots);
     struct l1_entry *e;
     w->refused = !draft_within_limit(&w->draft);
-    if (w->refused || l1_entry_create(l1, &w->draft.key, &value, &e) != 0)
+    if (w->refused || l1_entry_create(space_l1(w->draft.space), &w->draft.key, &value, &e) != 0)
         return;
-    note_result(w, &value, l1_store(l1, &w->draft.key, e));
+    note_result(w, &value, space_l1_store(w->draft.space, &w->draft.key, e));
     l1_entry_unref(e);
 }
 
@@ -114,7 +115,7 @@ static void write_l1(struct writing *w, uint64_t heard)
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_now(w, slots);
     note_result(w, &value,
-                l1_write(d->space->cache->l1, &d->key, &value, d->ticket, heard, w->only_newer));
+                space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer));
 }
 
 /* Lifetimes are spread by the key and by the time, which a put reads anyway. */
@@ -125,7 +126,8 @@ int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
     const struct rules *rules = &space->rules;
     uint64_t hash = l1_hash(&space->l1, key, key_len);
     struct l1_key k = {key, (uint32_t)key_len, space->id, hash};
-    l1_prefetch_write(cache->l1, &k);
+    struct l1 *l1 = space_l1(space);
+    l1_prefetch_write(l1, &k);
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     uint64_t noise = (hash ^ now_ns) * HASH_GOLDEN;
     uint64_t soft_ms = lifetime_ms(0, rules->soft_ttl_ms, rules->jitter_percent, noise);
@@ -137,7 +139,7 @@ int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
         .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
         .stale_until_ns = now_ns + (soft_ms + stale_ms) * NS_PER_MS,
     };
-    enum l1_store_result result = l1_put(cache->l1, &k, &v);
+    enum l1_store_result result = space_l1_put(space, l1, &k, &v);
     failures_clear(&cache->failures, hash);
     if (NIGH_LIKELY(result == L1_STORED)) {
         stats_count(&space->stats, STATS_L1_STORE);
@@ -161,7 +163,7 @@ static void remove_l1(struct writing *w, uint64_t version)
 {
     struct draft *d = &w->draft;
     bool ok;
-    l1_invalidate_key(d->space->cache->l1, &d->key, version, d->ticket, &ok);
+    space_l1_invalidate(d->space, &d->key, version, d->ticket, &ok);
     w->refused = !ok || !groups_current(d);
 }
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "l1/compact.h"
+#include "l1/family.h"
 #include "l1/floors.h"
 #include "l1/judge.h"
 #include "l1/l1.h"
@@ -32,6 +33,9 @@ struct l1_reclaim {
     uint64_t held_count;     /* (g) entries */
     uint64_t held_delay_ns;  /* (g) from the last look at them to the next */
     uint64_t held_look_ns;   /* (g) when that is */
+    uint64_t held_before;    /* (g) entries, at the beginning of this pass */
+    bool looks;              /* (g) this pass looks at them */
+    bool waits;              /* (g) it has something for the grace period */
 };
 
 /* Caches open at once in one process; an entry names its cache by number. */
@@ -63,6 +67,7 @@ struct l1 {
     struct mem *mem;                /* (c) arena of entries and tables */
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
+    struct l1_floors *floors;       /* (c) its own, or those of the table of all */
     void (*poke)(void *arg);        /* (c) after the first store */
     void *poke_arg;                 /* (c) */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */
@@ -89,8 +94,10 @@ struct l1 {
     uint64_t expire_ns;   /* expire_lock: when it was looked last */
     struct l1_shrink shrink;
     struct l1_compact compact;
+    struct l1_member member;
+    struct l1_family family; /* in the table of all */
 
-    struct l1_floors floors;
+    struct l1_floors own_floors; /* in the table of all */
     struct shadows shadows; /* lfu */
     _Atomic uint32_t quarters; /* (a) lru: that hands have gone, all shards together */
 
@@ -99,6 +106,8 @@ struct l1 {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limbo; /* (a) without what is held or
                                                         * aside; with shards' allowances */
     _Atomic uint64_t aside;                            /* (a) */
+    /* lru, in the tables of capped spaces: hit.generation */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint8_t own_generation; /* (a) */
 };
 
 _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");

@@ -167,7 +167,7 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     NIGH_DCHECK(key->len && key->len <= NIGH_KEY_MAX && v->bytes.len <= NIGH_VALUE_MAX);
     NIGH_DCHECK(key->space <= L1_SPACES_MAX && v->group_count <= NIGH_TAGS_MAX);
     NIGH_DCHECK(!v->group_count ||
-                (v->groups[0] >= GROUP_SLOT_TAGS && v->groups[0] < l1->floors.group_count));
+                (v->groups[0] >= GROUP_SLOT_TAGS && v->groups[0] < l1->floors->group_count));
     unsigned flags = own_flags | (wants_extension(v) ? ENTRY_EXTENDED : 0) |
                      (v->group_count > 1 ? ENTRY_MANY_TAGS : 0);
     store_head(e, refs, l1->id, stamp, flags, times_of(v), label_of(key, v));

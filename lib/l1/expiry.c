@@ -173,7 +173,7 @@ static void check_gap_locked(struct l1 *l1, uint64_t now_ns)
         shard_all_due(l1, &l1->shards[i], expiry_tick_at(now_ns));
 }
 
-uint64_t l1_expire(struct l1 *l1, uint32_t budget)
+static uint64_t expire_table(struct l1 *l1, uint32_t budget)
 {
     pthread_mutex_lock(&l1->expire_lock);
     uint64_t now_ns = clock_now_ns(l1->env->clock);
@@ -187,4 +187,13 @@ uint64_t l1_expire(struct l1 *l1, uint32_t budget)
     }
     pthread_mutex_unlock(&l1->expire_lock);
     return next_sweep_ns(l1, now_ns);
+}
+
+/* Each table has the whole budget: one that is due for long must not starve the others. */
+uint64_t l1_expire(struct l1 *l1, uint32_t budget)
+{
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    for (; l1; l1 = family_next(l1))
+        next_ns = u64_min(next_ns, expire_table(l1, budget));
+    return next_ns;
 }

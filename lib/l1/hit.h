@@ -58,8 +58,8 @@ struct group_floor {
 /* Floors of all groups, by slot. Keys: (a) as above */
 struct group_floors {
     _Atomic uint64_t newest; /* (a) pair(floors.newest); STAMP_WORD(); read by every hit */
-    /* no floor, but here for that reason: l1_touch(). 0: hits are counted instead */
-    _Atomic uint8_t generation; /* (a) of now */
+    /* no floor, but here for that reason: l1_hit.generation of the table of all */
+    _Atomic uint8_t generation; /* (a) */
     _Alignas(CACHE_LINE_BYTES) struct group_floor of[];
 };
 
@@ -73,17 +73,20 @@ struct group_floors {
 struct l1_hit {
     _Atomic uintptr_t *tables;         /* (c) -> (r) pair(shard.table), one for each shard */
     const struct group_floors *groups; /* (c) -> (a) */
+    /* (c) -> (a) of now; 0: hits are counted instead. pair(l1.generation) */
+    _Atomic(_Atomic uint8_t *) generation;
     uint32_t shard_shift;              /* (c) of the hash, less one: a shift by 64 has no bits */
     uint32_t base_bits;                /* (c) log2 of the buckets a shard begins with */
 };
 
-/* What a hit of a space needs to know, side by side. Keys: (c) constant after l1_space_init() */
+/* What a hit of a space needs to know, side by side. Keys: (c) constant after l1_space_init()
+ * (m) but for l1_space_move(), while nobody reads by it */
 struct l1_space {
     struct space_hash hash; /* (c) */
-    struct l1_hit hit;      /* (c) */
+    struct l1_hit hit;      /* (m) */
     uint64_t label;         /* (c) of its entries: label_of_space() */
     uint32_t group_slot;    /* (c) of the space itself */
-    const struct l1 *l1;    /* (c) */
+    const struct l1 *l1;    /* (c) the table of all: for floors */
 };
 
 static inline const struct l1_hit *l1_hit_of(const struct l1 *l1)
@@ -314,10 +317,13 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
 
 /* ---- noting ---- */
 
-/* Relaxed: an old one makes an entry a little older than it is. */
+/* Relaxed: an old one makes an entry a little older than it is. A hit whose space moves meanwhile
+ * may read that of either table. */
 static inline uint8_t l1_generation(const struct l1_hit *hit)
 {
-    return atomic_load_explicit(&hit->groups->generation, memory_order_relaxed);
+    /* pair(l1.generation) */
+    const _Atomic uint8_t *at = atomic_load_explicit(&hit->generation, memory_order_acquire);
+    return atomic_load_explicit(at, memory_order_relaxed);
 }
 
 /*

@@ -149,6 +149,8 @@ static enum mem_huge huge_of(enum nigh_huge_pages huge, uint64_t memory_bytes)
 static void set_sizes(struct l1 *l1, const struct l1_config *c)
 {
     uint32_t shards = c->shards ? c->shards : default_shards(c->memory_bytes, c->entries);
+    if (c->root && shards > c->root->shard_mask)
+        shards = c->root->shard_mask + 1;
     l1->hit.shard_shift = 63 - log2_of(shards);
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
@@ -164,9 +166,11 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
     uint64_t shards = l1->shard_mask + 1u;
     l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables)) +
                              reclaim_sets_bytes((uint32_t)shards) + shards * sizeof(*l1->dues);
-    l1->fixed_bytes = sizeof(*l1) + floors_bytes(group_slots, key_floors) + l1->shards_block_bytes +
+    l1->fixed_bytes = sizeof(*l1) + l1->shards_block_bytes +
                       shards * table_bytes(l1->mem, l1->hit.base_bits) +
                       batch_bytes(batch_max_for(l1_limit(&l1->cap_bytes)));
+    if (l1->floors == &l1->own_floors)
+        l1->fixed_bytes += floors_bytes(group_slots, key_floors);
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
     /* The second: shards that are made find room without looking for it in those not made yet. */
@@ -201,6 +205,24 @@ static int create_shards(struct l1 *l1)
     return 0;
 }
 
+/* Those of the table of all are everybody's; but each has generations of its own. */
+static int open_floors(struct l1 *l1, const struct l1_config *c, uint32_t key_floors)
+{
+    int err = c->root ? 0 : floors_init(&l1->own_floors, c->group_slots, key_floors);
+    if (err)
+        return err;
+    struct group_floors *groups = l1->floors->groups;
+    l1->hit.groups = groups;
+    l1->hit.generation = c->root ? &l1->own_generation : &groups->generation;
+    return 0;
+}
+
+static void close_floors(struct l1 *l1)
+{
+    if (l1->floors == &l1->own_floors)
+        floors_fini(l1->floors);
+}
+
 /* The parts that need unwinding, in order. */
 static int create_parts(struct l1 *l1, const struct l1_config *c)
 {
@@ -208,10 +230,9 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     int err = charge_fixed(l1, c->group_slots, key_floors);
     if (err)
         return err;
-    err = floors_init(&l1->floors, c->group_slots, key_floors);
+    err = open_floors(l1, c, key_floors);
     if (err)
         return err;
-    l1->hit.groups = l1->floors.groups;
     err = batch_init(&l1->reclaim.batch, batch_max_for(c->memory_bytes));
     if (err)
         goto undo_floors;
@@ -230,7 +251,7 @@ undo_shards:
 undo_batch:
     batch_fini(&l1->reclaim.batch);
 undo_floors:
-    floors_fini(&l1->floors);
+    close_floors(l1);
     return err;
 }
 
@@ -246,8 +267,15 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     l1->env = config->env;
     l1->stats = config->stats;
     l1->policy = policy_of(config->policy);
-    hash_init(&l1->hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
-              random_id(config->env->random), random_id(config->env->random));
+    l1->floors = config->root ? config->root->floors : &l1->own_floors;
+    if (config->root)
+        l1->hash = config->root->hash;
+    else
+        hash_init(&l1->hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
+                  random_id(config->env->random), random_id(config->env->random));
+    if (config->root)
+        l1_set_reclaim_poke(l1, config->root->poke, config->root->poke_arg);
+    family_init(l1, config);
     l1->expire_ns = clock_now_ns(config->env->clock);
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
@@ -266,6 +294,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
         if (l1->mem)
             mem_destroy(l1->mem);
         shrink_fini(l1);
+        family_fini(l1);
         mem_pages_free(l1, sizeof(*l1));
         return err;
     }
@@ -273,7 +302,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     return 0;
 }
 
-void l1_destroy(struct l1 *l1)
+static void destroy_table(struct l1 *l1)
 {
     struct mem *arena = l1->mem;
     pin_forget(l1->id);
@@ -281,15 +310,26 @@ void l1_destroy(struct l1 *l1)
         l1_shard_fini(l1, &l1->shards[i]);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
     batch_fini(&l1->reclaim.batch);
-    floors_fini(&l1->floors);
+    close_floors(l1);
     shadows_fini(&l1->shadows, l1->mem);
     pthread_mutex_destroy(&l1->reclaim_lock);
     pthread_mutex_destroy(&l1->expire_lock);
     shrink_fini(l1);
+    family_fini(l1);
     /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
     atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
     mem_pages_free(l1, sizeof(*l1));
     mem_destroy(arena);
+}
+
+void l1_destroy(struct l1 *l1)
+{
+    struct l1 *apart;
+    while ((apart = family_next(l1))) {
+        atomic_store_explicit(&l1->member.next, family_next(apart), memory_order_relaxed);
+        destroy_table(apart);
+    }
+    destroy_table(l1);
 }
 
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct l1_space *ret)
@@ -303,6 +343,18 @@ void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct
     ret->group_slot = group_slot;
 }
 
+/* What is the same for all tables stays unwritten: others read that meanwhile. */
+void l1_space_move(struct l1_space *s, const struct l1 *to)
+{
+    s->hit.tables = to->hit.tables;
+    s->hit.shard_shift = to->hit.shard_shift;
+    s->hit.base_bits = to->hit.base_bits;
+    /* pair(l1.generation): the table is made */
+    atomic_store_explicit(&s->hit.generation,
+                          atomic_load_explicit(&to->hit.generation, memory_order_relaxed),
+                          memory_order_release);
+}
+
 /* ---- reaching a shard ---- */
 
 bool l1_evicts(const struct l1 *l1)
@@ -310,8 +362,14 @@ bool l1_evicts(const struct l1 *l1)
     return l1->policy->victim;
 }
 
-void l1_report_hit(struct l1 *l1, const struct l1_entry *e)
+struct l1 *l1_of_entry(const struct l1_entry *e)
 {
+    return l1_by_id(entry_refs_cache(atomic_load_explicit(&e->refs, memory_order_relaxed)));
+}
+
+void l1_report_hit(const struct l1_entry *e)
+{
+    struct l1 *l1 = l1_of_entry(e);
     if (l1->policy->report)
         l1->policy->report(l1_shard_of(l1, entry_hash(l1, e)), e);
 }
@@ -329,7 +387,7 @@ enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1
 
 uint64_t l1_ticket(const struct l1 *l1)
 {
-    return floors_now(&l1->floors);
+    return floors_now(l1->floors);
 }
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e)
@@ -337,33 +395,33 @@ enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e)
     const uint16_t *groups;
     uint32_t count = l1_entry_groups(e, &groups);
     uint16_t space_slot = l1->space_slots[entry_space(e)];
-    return floors_judge_slow(&l1->floors, e->stamp, space_slot, groups, count);
+    return floors_judge_slow(l1->floors, e->stamp, space_slot, groups, count);
 }
 
 enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const uint16_t *groups,
                                  uint32_t group_count)
 {
-    return floors_judge(&s->l1->floors, stamp, s->group_slot, groups, group_count);
+    return floors_judge(s->l1->floors, stamp, s->group_slot, groups, group_count);
 }
 
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp)
 {
-    return stamp >= floors_of_key(&l1->floors, key->hash);
+    return stamp >= floors_of_key(l1->floors, key->hash);
 }
 
 uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key)
 {
-    return floors_of_key(&l1->floors, key->hash);
+    return floors_of_key(l1->floors, key->hash);
 }
 
 uint64_t l1_mark(struct l1 *l1)
 {
-    return floors_mark(&l1->floors);
+    return floors_mark(l1->floors);
 }
 
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 {
-    return floors_raise_group(&l1->floors, slot, soft);
+    return floors_raise_group(l1->floors, slot, soft);
 }
 
 /* ---- gauges ---- */
@@ -425,10 +483,10 @@ static uint64_t less(uint64_t sum, uint64_t part)
     return sum - u64_min(part, sum); /* they are read one after the other */
 }
 
-void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
+static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
 {
     struct shard_sums sums = sum_shards(l1, which);
-    struct l1_gauges g = {.cap_bytes = l1_memory(l1), .shards = l1->shard_mask + 1};
+    struct l1_gauges g = {.shards = l1->shard_mask + 1};
     g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
     g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);
     if (which & L1_GAUGE_USED)
@@ -448,4 +506,30 @@ void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
         g.pinned_bytes = sums.held;
     g.unstored_bytes = sums.unstored;
     *ret = g;
+}
+
+static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
+{
+    sum->used_bytes += g->used_bytes;
+    sum->peak_bytes += g->peak_bytes;
+    sum->resident_bytes += g->resident_bytes;
+    sum->tables_bytes += g->tables_bytes;
+    sum->limbo_bytes += g->limbo_bytes;
+    sum->aside_bytes += g->aside_bytes;
+    sum->unstored_bytes += g->unstored_bytes;
+    sum->pinned_bytes += g->pinned_bytes;
+    sum->entries += g->entries;
+    sum->shards += g->shards;
+}
+
+void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
+{
+    struct l1_gauges sum, g;
+    read_table(l1, which, &sum);
+    sum.cap_bytes = l1_memory(l1);
+    for (struct l1 *m = l1; l1 == l1->member.root && (m = family_next(m));) {
+        read_table(m, which, &g);
+        add_gauges(&sum, &g);
+    }
+    *ret = sum;
 }

@@ -52,6 +52,8 @@ struct l1_config {
     enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on their number, by shards; 0: none but memory */
+    struct l1 *root;        /* NULL, or the table of all, of which this one shares what is one for
+                             * the cache: floors, hash, reclaimer. See l1_create_apart() */
 };
 
 /* Errors: NIGH_ENOMEM; NIGH_EINVAL sizes out of range, or memory too small for the fixed tables */
@@ -128,7 +130,7 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
 
 /* When l1_touch() says so: the policy learns from a sample of the keys what suits the traffic. A
  * relaxed store or two. The entry is pinned, or found in a section. */
-NIGH_OUTLINED void l1_report_hit(struct l1 *l1, const struct l1_entry *e);
+NIGH_OUTLINED void l1_report_hit(const struct l1_entry *e);
 
 /*
  * Pin what was found, still inside the section, and fill `ret` (data, len, pin). When a thread
@@ -163,6 +165,8 @@ struct l1_space;
  * it comes before the first of them. */
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot,
                    struct l1_space *ret);
+/* Its entries are in another table of the family from now on. No hit is under way. */
+void l1_space_move(struct l1_space *s, const struct l1 *to);
 static NIGH_INLINED uint64_t l1_hash(const struct l1_space *s, const void *key, size_t len);
 static inline const struct l1_bucket *l1_bucket_rcu(const struct l1_space *s, uint64_t hash);
 /* An entry that may be the key's: one in 200 is not. NULL: it is not there, or hard to find. */
@@ -266,6 +270,24 @@ uint64_t l1_reclaim(struct l1 *l1);
 int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes);
 /* Both as set. */
 uint64_t l1_memory(struct l1 *l1);
+
+/* ---- spaces with a cap of their own: family.h ---- */
+
+/*
+ * A table for one space, of at most so many of l1's bytes, which counts in `stats`. It goes with
+ * l1, whose housekeeping and gauges are those of all tables. May wait for grace periods, to have
+ * room for it. The space does not use it before l1_space_move().
+ * Errors: NIGH_ENOMEM, no room either; NIGH_EINVAL: too little for its fixed tables, or there is a
+ * cap on entries.
+ */
+int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats,
+                    uint64_t memory_bytes, struct l1 **ret_apart);
+/* Another cap, as l1_set_memory(); UINT64_MAX: none but l1.memory. Errors: NIGH_EINVAL. */
+int l1_set_most(struct l1 *apart, uint64_t memory_bytes);
+/* Remove a space's entries from a table in which nobody looks for them any more. */
+void l1_drop_space(struct l1 *l1, uint32_t space_id);
+/* The table of an entry. */
+struct l1 *l1_of_entry(const struct l1_entry *e);
 uint64_t l1_limbo(struct l1 *l1);
 /* Called (any thread, outside locks if possible) when limbo wants a reclaim soon. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
@@ -282,7 +304,8 @@ enum {
     L1_GAUGE_ALL = 127,
 };
 struct l1_gauges {
-    uint64_t cap_bytes;       /* as set; while it comes down, used_bytes may be above it */
+    uint64_t cap_bytes;       /* as set; while it comes down, used_bytes may be above it. Of a
+                               * table apart: its most */
     uint64_t used_bytes;      /* everything charged */
     uint64_t peak_bytes;      /* highest used_bytes since the cap was last changed, or reached */
     uint64_t resident_bytes;  /* pages of the arena and the tables; 0: the backend does not know */
@@ -294,7 +317,8 @@ struct l1_gauges {
     uint64_t entries;
     uint32_t shards;
 };
-/* Those of `which` (L1_GAUGE_...), and those that cost nothing; the others are 0. */
+/* Those of `which` (L1_GAUGE_...), and those that cost nothing; the others are 0. Of a table apart,
+ * or of all tables. */
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
 
 /* What is declared `static inline` above. */

@@ -259,7 +259,7 @@ static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 
 static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
 {
-    struct shadows_size size = shadows_size_for(&l1->shadows, l1->mem, entries, l1_memory(l1));
+    struct shadows_size size = shadows_size_for(&l1->shadows, l1->mem, entries, shrink_goal(l1));
     if (!size.nodes)
         return; /* the cache is too small: the first choice stays */
     void *block = block_take(l1, s, shadows_bytes(&l1->shadows, size.nodes));

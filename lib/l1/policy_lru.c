@@ -57,7 +57,7 @@
 
 static _Atomic uint8_t *generation_of(const struct l1 *l1)
 {
-    return &l1->floors.groups->generation;
+    return atomic_load_explicit(&l1->hit.generation, memory_order_relaxed);
 }
 
 static uint8_t generation_now(const struct l1 *l1)

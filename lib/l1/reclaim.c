@@ -672,48 +672,69 @@ static uint64_t next_pass_ns(const struct l1 *l1, uint64_t now_ns)
     return l1->reclaim.held_count ? u64_min(next_ns, l1->reclaim.held_look_ns) : next_ns;
 }
 
-uint64_t l1_reclaim(struct l1 *l1)
+/* What comes before the grace period. Returns whether anything has to wait for it. */
+static bool begin_table(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_reclaim *r = &l1->reclaim;
-    pthread_mutex_lock(&l1->reclaim_lock);
-    uint64_t now_ns = clock_now_ns(l1->env->clock);
     shrink_begin(l1);
-    bool waits = begin_pass(l1);
-    uint64_t held = r->held_count;
-    bool looks = !waits || !held || now_ns >= r->held_look_ns;
-    if (looks)
+    r->waits = begin_pass(l1);
+    r->held_before = r->held_count;
+    r->looks = !r->waits || !r->held_count || now_ns >= r->held_look_ns;
+    if (r->looks)
         look_at_held(l1);
-    if (waits)
-        rcu_wait();
+    return r->waits;
+}
+
+/* What comes after it. Returns when to come again. */
+static uint64_t end_table(struct l1 *l1, uint64_t now_ns)
+{
+    struct l1_reclaim *r = &l1->reclaim;
     free_tables(l1);
     do {
         batch_judge(&r->batch);
         file_batch(l1, &r->batch);
     } while (list_left(l1));
     note_slots(l1);
-    if (looks)
-        plan_look(r, now_ns, held);
-    uint64_t shrink_ns = shrink_end(l1, waits);
-    uint64_t next_ns = next_pass_ns(l1, clock_now_ns(l1->env->clock));
+    if (r->looks)
+        plan_look(r, now_ns, r->held_before);
+    uint64_t shrink_ns = shrink_end(l1, r->waits);
+    r->looks = r->waits = false; /* a table that is made now has not begun the next pass */
+    return u64_min(shrink_ns, next_pass_ns(l1, clock_now_ns(l1->env->clock)));
+}
+
+/* All tables of a cache wait for one grace period. */
+uint64_t l1_reclaim(struct l1 *l1)
+{
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    bool waits = false;
+    pthread_mutex_lock(&l1->reclaim_lock);
+    uint64_t now_ns = clock_now_ns(l1->env->clock);
+    for (struct l1 *m = l1; m; m = family_next(m))
+        waits |= begin_table(m, now_ns);
+    if (waits)
+        rcu_wait();
+    for (struct l1 *m = l1; m; m = family_next(m))
+        next_ns = u64_min(next_ns, end_table(m, now_ns));
+    if (family_balance(l1))
+        next_ns = now_ns;
     pthread_mutex_unlock(&l1->reclaim_lock);
-    return u64_min(shrink_ns, next_ns);
+    return next_ns;
 }
 
 uint64_t l1_pins(const struct l1 *l1)
 {
-    return pin_count_of(l1->id);
+    uint64_t sum = 0;
+    for (; l1; l1 = family_next(l1))
+        sum += pin_count_of(l1->id);
+    return sum;
 }
 
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        l1_shard_lock(&l1->shards[i]);
-        bytes += l1->shards[i].held_bytes;
-        l1_shard_unlock(l1, &l1->shards[i]);
-    }
+    struct l1_gauges g;
+    l1_gauges_read(l1, L1_GAUGE_PINNED, &g);
     *ret_pins = l1_pins(l1);
-    *ret_bytes = bytes;
+    *ret_bytes = g.pinned_bytes;
 }
 
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)

@@ -123,10 +123,26 @@ static bool is_limbo_half_full(const struct l1 *l1)
     return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_cap_bytes) / 2;
 }
 
+/* A larger cap, where it is not yet as large as it may be. */
+static NIGH_OUTLINED bool grow(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    bool poke = false;
+    bool grown = family_grow(l1, bytes, &poke);
+    s->poke |= poke;
+    return grown;
+}
+
+static bool may_grow(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->member.may_grow, memory_order_relaxed);
+}
+
 /* Towards the target, as much as is taken; from the larger shards twice as much. */
 static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
+    if (excess && NIGH_UNLIKELY(may_grow(l1)) && grow(l1, s, bytes))
+        excess = excess_bytes(l1, &l1->target_bytes, bytes);
     if (!excess || is_limbo_half_full(l1))
         return;
     uint32_t mean = atomic_load_explicit(&l1->entries_mean, memory_order_relaxed);
@@ -136,6 +152,9 @@ static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 /* Borrowed bytes, from whoever has them or is evicted for them. */
 static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
+    while (may_grow(l1) && grow(l1, s, bytes))
+        if (room_take_spare_locked(l1, s, bytes))
+            return true;
     if (!l1->policy->victim)
         return false;
     uint32_t own = (uint32_t)(s - l1->shards);

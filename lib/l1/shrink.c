@@ -14,6 +14,9 @@
 #define RESERVE_SHARE 128u /* of a shard's share, so that all reserves are 1/128 of the cap */
 #define ENTRY_MAX_SHARE 8u /* of the cap: one value must not evict everything */
 
+/* What is not used is given away but for so much of what is. */
+#define KEEP_SHARE 16u
+
 /* While it comes down, the cap in force is what is used and so much more: limbo's share, about. */
 #define FOLLOW_SHARE 12u
 
@@ -24,6 +27,8 @@
 
 /* Victims under one hold of a shard's lock. */
 #define SHED_PER_HOLD 64u
+/* Slots looked at under one, for entries that have to go. */
+#define DROP_PER_HOLD 256u
 
 /* Resident memory above so much of the cap is brought down; the promise is 1.10. */
 #define RESIDENT_PERCENT 105u
@@ -66,13 +71,13 @@ static void set_cap(struct l1 *l1, uint64_t cap)
     store(&l1->reserve_bytes, sizes.reserve);
     store(&l1->live_max_bytes, sizes.live_max);
     store(&l1->target_bytes, sizes.target);
-    store(&l1->entry_max_bytes, cap / ENTRY_MAX_SHARE);
+    store(&l1->entry_max_bytes, l1->shrink.largest_bytes / ENTRY_MAX_SHARE);
 }
 
 void shrink_init(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes)
 {
     pthread_mutex_init(&l1->shrink.lock, NULL);
-    l1->shrink.goal_bytes = memory_bytes;
+    l1->shrink.goal_bytes = l1->shrink.largest_bytes = memory_bytes;
     l1->shrink.limbo_bytes = limbo_bytes;
     set_cap(l1, memory_bytes);
 }
@@ -88,28 +93,61 @@ static void forget_peak(struct l1 *l1)
     store(&l1->peak, l1_limit(&l1->used));
 }
 
-int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes)
+static void set_goal_locked(struct l1 *l1, uint64_t goal_bytes)
 {
-    if (memory_bytes < l1->least_bytes || limbo_bytes > memory_bytes / 2)
-        return NIGH_EINVAL;
-    struct l1_shrink *k = &l1->shrink;
-    pthread_mutex_lock(&k->lock);
-    k->goal_bytes = memory_bytes;
-    k->limbo_bytes = limbo_bytes;
-    set_cap(l1, u64_max(memory_bytes, l1_limit(&l1->cap_bytes)));
+    l1->shrink.goal_bytes = goal_bytes;
+    set_cap(l1, u64_max(goal_bytes, l1_limit(&l1->cap_bytes)));
     forget_peak(l1);
-    pthread_mutex_unlock(&k->lock);
-    if (l1->poke)
-        l1->poke(l1->poke_arg);
-    return 0;
 }
 
-uint64_t l1_memory(struct l1 *l1)
+void shrink_set_goal(struct l1 *l1, uint64_t goal_bytes, uint64_t limbo_bytes)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    l1->shrink.limbo_bytes = limbo_bytes;
+    set_goal_locked(l1, goal_bytes);
+    pthread_mutex_unlock(&l1->shrink.lock);
+}
+
+void shrink_grow(struct l1 *l1, uint64_t bytes)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    l1->shrink.goal_bytes += bytes;
+    set_cap(l1, u64_max(l1->shrink.goal_bytes, l1_limit(&l1->cap_bytes)));
+    pthread_mutex_unlock(&l1->shrink.lock);
+}
+
+void shrink_start(struct l1 *l1, uint64_t cap_bytes)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    l1->shrink.goal_bytes = cap_bytes;
+    set_cap(l1, cap_bytes);
+    forget_peak(l1);
+    pthread_mutex_unlock(&l1->shrink.lock);
+}
+
+void shrink_set_largest(struct l1 *l1, uint64_t cap_bytes)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    l1->shrink.largest_bytes = cap_bytes;
+    set_cap(l1, l1_limit(&l1->cap_bytes));
+    pthread_mutex_unlock(&l1->shrink.lock);
+}
+
+uint64_t shrink_goal(struct l1 *l1)
 {
     pthread_mutex_lock(&l1->shrink.lock);
     uint64_t goal = l1->shrink.goal_bytes;
     pthread_mutex_unlock(&l1->shrink.lock);
     return goal;
+}
+
+/* Under the lock: a cap that is being lowered may be put back to what it was. */
+uint64_t shrink_reserved(struct l1 *l1)
+{
+    pthread_mutex_lock(&l1->shrink.lock);
+    uint64_t reserved = u64_max(l1->shrink.goal_bytes, l1_limit(&l1->cap_bytes));
+    pthread_mutex_unlock(&l1->shrink.lock);
+    return reserved;
 }
 
 uint64_t l1_limbo(struct l1 *l1)
@@ -136,6 +174,18 @@ static uint64_t excess_bytes(struct l1 *l1)
     return excess;
 }
 
+/* If more than that has been used just now it stays as it is. REQUIRES(the shrink's lock) */
+static void lower_cap(struct l1 *l1, uint64_t cap, uint64_t lower)
+{
+    set_cap(l1, lower);
+    /* pair(l1.cap): whoever borrowed meanwhile sees the new cap, or is seen here */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (l1_limit(&l1->used) > lower)
+        set_cap(l1, cap);
+    else if (lower < cap)
+        forget_peak(l1);
+}
+
 /* Bring the cap in force down to what is used now. Returns whether it is at its goal. */
 static bool follow(struct l1 *l1)
 {
@@ -143,20 +193,42 @@ static bool follow(struct l1 *l1)
     pthread_mutex_lock(&k->lock);
     uint64_t cap = l1_limit(&l1->cap_bytes);
     uint64_t used = l1_limit(&l1->used);
-    if (cap > k->goal_bytes && excess_locked(l1) == 0 && used <= k->goal_bytes) {
-        set_cap(l1, k->goal_bytes);
-        forget_peak(l1);
-    } else if (cap > k->goal_bytes) {
-        uint64_t needed = used + used / FOLLOW_SHARE + k->limbo_bytes;
-        set_cap(l1, u64_min(cap, u64_max(needed, k->goal_bytes)));
-    }
-    /* pair(l1.cap): whoever borrowed meanwhile sees the new cap, or is seen here */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (l1_limit(&l1->used) > l1_limit(&l1->cap_bytes))
-        set_cap(l1, cap);
+    uint64_t needed = used + used / FOLLOW_SHARE + k->limbo_bytes;
+    uint64_t lower = u64_min(cap, u64_max(needed, k->goal_bytes));
+    if (cap > k->goal_bytes && excess_locked(l1) == 0 && used <= k->goal_bytes)
+        lower = k->goal_bytes;
+    lower_cap(l1, cap, lower);
     bool reached = l1_limit(&l1->cap_bytes) <= k->goal_bytes;
     pthread_mutex_unlock(&k->lock);
     return reached;
+}
+
+/* What it needs to go on as it is: what lives, a 16th more, and room for limbo and reserves. */
+static uint64_t needed_locked(const struct l1 *l1)
+{
+    uint64_t live = room_live_bytes(l1);
+    uint64_t needed = live + live / KEEP_SHARE + l1->shrink.limbo_bytes;
+    needed += needed / KEEP_SHARE + needed / RESERVE_SHARE;
+    return u64_max(u64_max(needed, l1_limit(&l1->used)), l1->least_bytes);
+}
+
+uint64_t shrink_give(struct l1 *l1, uint64_t most_bytes)
+{
+    struct l1_shrink *k = &l1->shrink;
+    pthread_mutex_lock(&k->lock);
+    uint64_t cap = l1_limit(&l1->cap_bytes);
+    uint64_t needed = needed_locked(l1);
+    uint64_t give = cap == k->goal_bytes && cap > needed ? u64_min(most_bytes, cap - needed) : 0;
+    if (give) {
+        k->goal_bytes = cap - give;
+        lower_cap(l1, cap, cap - give);
+        if (l1_limit(&l1->cap_bytes) == cap) { /* it has just been used */
+            k->goal_bytes = cap;
+            give = 0;
+        }
+    }
+    pthread_mutex_unlock(&k->lock);
+    return give;
 }
 
 /* ---- evict ---- */
@@ -174,7 +246,7 @@ static uint64_t slack_bytes(struct l1 *l1)
         sum += l1_shard_slack_locked(l1, &l1->shards[i]);
         l1_shard_unlock(l1, &l1->shards[i]);
     }
-    return sum + shadows_excess(&l1->shadows, l1->mem, l1_memory(l1));
+    return sum + shadows_excess(&l1->shadows, l1->mem, shrink_goal(l1));
 }
 
 static uint64_t slice_of(uint64_t bytes)
@@ -256,7 +328,7 @@ static bool evict_slice(struct l1 *l1)
 
 static void begin_move(struct l1 *l1, uint64_t drain_share)
 {
-    uint64_t goal = l1_memory(l1);
+    uint64_t goal = shrink_goal(l1);
     compact_begin(l1, slice_of(goal), goal / drain_share);
     room_return(l1, shadows_shrink(&l1->shadows, l1->mem, goal));
     enter(l1, SHRINK_MOVE);
@@ -274,26 +346,53 @@ uint64_t shrink_pages_bytes(struct l1 *l1)
     return sum;
 }
 
-static void drop_all(struct l1 *l1, struct l1_shard *s)
+/* Entries of one space, or 0: of all, from a slot on. Returns where to go on; RING_NONE: done. */
+static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint32_t space_id)
 {
+    uint32_t end = slot + DROP_PER_HOLD;
     l1_shard_lock(s);
-    for (uint32_t slot = 0; slot < s->ring.capacity; slot++) {
+    for (; slot < end && slot < s->ring.capacity; slot++) {
         uint64_t word = s->ring.words[slot];
-        if (ring_is_live(word))
+        if (ring_is_live(word) && (!space_id || entry_space(ring_word_entry(word)) == space_id))
             l1_shard_drop_locked(l1, s, ring_word_entry(word));
     }
-    l1_shard_fit_locked(l1, s);
+    if (slot >= s->ring.capacity)
+        slot = RING_NONE;
     l1_shard_unlock(l1, s);
+    return slot;
+}
+
+void l1_drop_space(struct l1 *l1, uint32_t space_id)
+{
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        for (uint32_t slot = 0; slot != RING_NONE;)
+            slot = drop_some(l1, &l1->shards[i], slot, space_id);
+}
+
+static void drop_all(struct l1 *l1)
+{
+    l1_drop_space(l1, 0);
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        l1_shard_lock(&l1->shards[i]);
+        l1_shard_fit_locked(l1, &l1->shards[i]);
+        l1_shard_unlock(l1, &l1->shards[i]);
+    }
+}
+
+static void free_all(struct l1 *l1)
+{
+    reclaim_free_all_ready(l1);
+    compact_trim(l1);
 }
 
 void l1_empty(struct l1 *l1)
 {
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        drop_all(l1, &l1->shards[i]);
+    for (struct l1 *m = l1; m; m = family_next(m))
+        drop_all(m);
     (void)l1_reclaim(l1); /* then what nobody holds is ready */
     (void)l1_reclaim(l1); /* with nothing else to do it looks at what was held */
-    reclaim_free_all_ready(l1);
-    compact_trim(l1);
+    for (struct l1 *m = l1; m; m = family_next(m))
+        free_all(m);
 }
 
 /* All that was retired is free. If it does not suffice, it is looked at again. */
@@ -314,7 +413,7 @@ static bool resident_too_high(struct l1 *l1, bool *ret_stocked)
 {
     struct mem_stats stats;
     uint64_t pages = shrink_pages_bytes(l1);
-    uint64_t cap = l1_memory(l1);
+    uint64_t cap = shrink_goal(l1);
     mem_stats_read(l1->mem, &stats);
     *ret_stocked = stats.allocated_bytes > l1_limit(&l1->used) - pages + cap / STOCKED_SHARE;
     return stats.resident_bytes && stats.resident_bytes + pages > cap / 100 * RESIDENT_PERCENT;
@@ -331,7 +430,7 @@ static void look(struct l1 *l1, uint64_t now_ns)
         return;
     compact_trim(l1);
     if (!high || !resident_too_high(l1, &stocked) ||
-        mem_drain_bytes(l1->mem) < l1_memory(l1) / DRAIN_LEAST_SHARE)
+        mem_drain_bytes(l1->mem) < shrink_goal(l1) / DRAIN_LEAST_SHARE)
         return;
     k->look_ns = k->move_again_ns;
     if (now_ns < k->move_again_ns)

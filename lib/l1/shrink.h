@@ -36,7 +36,8 @@ enum l1_shrink_phase { SHRINK_IDLE, SHRINK_EVICT, SHRINK_MOVE, SHRINK_TRIM };
 /* Keys: (l) its lock  (g) reclaim lock */
 struct l1_shrink {
     pthread_mutex_t lock;       /* leaf: the goal, and bringing the limits to it */
-    uint64_t goal_bytes;        /* (l) l1.memory */
+    uint64_t goal_bytes;        /* (l) what the cap shall be */
+    uint64_t largest_bytes;     /* (l) cap by which an entry may be too large */
     uint64_t limbo_bytes;       /* (l) l1.limbo; 0: a share of the cap */
     enum l1_shrink_phase phase; /* (g) */
     uint32_t shard;             /* (g) the window's first */
@@ -51,6 +52,23 @@ struct l1_shrink {
 /* Limits for a cap of so much. Only before the first use. */
 void shrink_init(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes);
 void shrink_fini(struct l1 *l1);
+
+/*
+ * The goal, and what is reserved: that or the cap in force, while it comes down. Any thread; but
+ * only who has the family's lock (family.h) changes a goal.
+ */
+uint64_t shrink_goal(struct l1 *l1);
+uint64_t shrink_reserved(struct l1 *l1);
+/* Another goal; a larger one is in force at once. */
+void shrink_set_goal(struct l1 *l1, uint64_t goal_bytes, uint64_t limbo_bytes);
+/* So much more, of a cap that is at its goal; or that comes down, and then less far. */
+void shrink_grow(struct l1 *l1, uint64_t bytes);
+/* Lower the cap at once by up to so many bytes that are not used. Returns how many. */
+uint64_t shrink_give(struct l1 *l1, uint64_t most_bytes);
+/* The cap of a table that nobody uses yet. */
+void shrink_start(struct l1 *l1, uint64_t cap_bytes);
+/* Values may be as large as under a cap of so much. */
+void shrink_set_largest(struct l1 *l1, uint64_t cap_bytes);
 
 /* Both REQUIRE(reclaim_lock). At the beginning of a reclaimer's pass: retire a slice. */
 void shrink_begin(struct l1 *l1);

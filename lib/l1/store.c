@@ -56,7 +56,7 @@ static bool survives(const struct l1_entry *e, uint64_t version)
 
 static bool is_current(const struct l1 *l1, const struct l1_key *key, const struct l1_entry *e)
 {
-    return e->stamp >= floors_of_key(&l1->floors, key->hash) && l1_judge(l1, e) == L1_CURRENT;
+    return e->stamp >= floors_of_key(l1->floors, key->hash) && l1_judge(l1, e) == L1_CURRENT;
 }
 
 /* The cap on entries, or what leaves limbo slots enough. */
@@ -334,14 +334,14 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     uint64_t now_ns = (uint64_t)v->born_ns; /* it is born as it is written */
     bool ok;
     uint64_t position =
-        floors_raise_key(&l1->floors, w->key->hash, u64_max(w->ticket, w->heard), &ok);
+        floors_raise_key(l1->floors, w->key->hash, u64_max(w->ticket, w->heard), &ok);
     /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
      * stand yet, outdates it. (It is below its own key's floor then: a flight that finds it does
      * not take it, and loads.) */
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, now_ns))
         return L1_REFUSED_VERSION;
-    ok = ok && floors_judge(&l1->floors, w->ticket, l1->space_slots[w->key->space], v->groups,
+    ok = ok && floors_judge(l1->floors, w->ticket, l1->space_slots[w->key->space], v->groups,
                             v->group_count) == L1_CURRENT;
     return ok ? L1_STORED : L1_REFUSED_FLOOR;
 }
@@ -451,7 +451,7 @@ static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
 void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
 {
     __builtin_prefetch(hit_bucket_rcu(hit_table_rcu(&l1->hit, key->hash), key->hash));
-    floors_prefetch_key(&l1->floors, key->hash);
+    floors_prefetch_key(l1->floors, key->hash);
     __builtin_prefetch(l1_shard_of(l1, key->hash), 1);
 }
 
@@ -480,7 +480,7 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
 static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
 {
     bool ok;
-    return floors_raise_key(&l1->floors, key->hash, L1_TICKET_NOW, &ok);
+    return floors_raise_key(l1->floors, key->hash, L1_TICKET_NOW, &ok);
 }
 
 /* Evicting for it brings no entry of its key. */
@@ -585,7 +585,7 @@ uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t ver
                            uint64_t ticket, bool *ret_ticket_ok)
 {
     bool ok;
-    uint64_t position = floors_raise_key(&l1->floors, key->hash, ticket, &ok);
+    uint64_t position = floors_raise_key(l1->floors, key->hash, ticket, &ok);
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
     struct l1_entry *e = entry_in(table_word_of_key(shard_table_locked(s), key));

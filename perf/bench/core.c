@@ -34,7 +34,7 @@ static inline bool core_judge(enum core_feature upto, struct nigh_space *space, 
     if (upto >= CORE_FLOORS && NIGH_UNLIKELY(!l1_is_current(&space->l1, e)))
         return false;
     if (upto >= CORE_TOUCH && NIGH_UNLIKELY(l1_touch(e, l1_generation(&space->l1.hit))))
-        l1_report_hit(space->cache->l1, e);
+        l1_report_hit(e);
     return true;
 }
 

@@ -60,7 +60,7 @@ static bool is_mine(const struct actor *a, const char *key)
     const struct l1 *l1 = work.cache->l1;
     struct l1_key k = l1_key_of(l1, work.space->id, key, strlen(key));
     uint64_t shard = hit_shard_index(&l1->hit, k.hash);
-    uint64_t floor = (k.hash >> 34 & (l1->floors.key_count - 1)) / 8;
+    uint64_t floor = (k.hash >> 34 & (l1->floors->key_count - 1)) / 8;
     return shard / (SHARDS / 2) == a->index && floor % 2 == a->index;
 }
 
@@ -152,9 +152,9 @@ static void tell_all(void)
     tell("cache", work.cache, sizeof(*work.cache));
     tell("l1", l1, sizeof(*l1));
     tell("shards", l1->shards, l1->shards_block_bytes);
-    tell("groups", l1->floors.groups,
-         sizeof(struct group_floors) + l1->floors.group_count * sizeof(struct group_floor));
-    tell("keys", l1->floors.keys, l1->floors.key_count * sizeof(*l1->floors.keys));
+    tell("groups", l1->floors->groups,
+         sizeof(struct group_floors) + l1->floors->group_count * sizeof(struct group_floor));
+    tell("keys", l1->floors->keys, l1->floors->key_count * sizeof(*l1->floors->keys));
     fflush(stdout);
 }
 

@@ -168,7 +168,7 @@ static void release_all(struct actor *a)
 static bool judge(struct world *w, struct l1_entry *e)
 {
     if (l1_touch(e, l1_generation(&w->space.hit)))
-        l1_report_hit(w->l1, e);
+        l1_report_hit(e);
     return l1_is_current(&w->space, e) || l1_judge(w->l1, e) != L1_BELOW_HARD;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Everybody at once through the public API, against a shadow model: under each policy, with caps
- * that move, values that are held, threads that come and go, and time that the test drives.
+ * that move, of all and of a space, values that are held, threads that come and go, and time that
+ * the test drives.
  *
  * Keys are numbered across the spaces. Each has one owner, who changes it, so what a key's values
  * say counts up, and per key the model has
@@ -30,9 +31,10 @@
 
 #include "support/check.h"
 
-#define SPACES 3u
-#define LOADED 2u /* the space with a loader */
-#define KEYS_EACH 4000u /* so many that all together need more than the largest cap */
+#define SPACES 4u
+#define CAPPED 2u /* the space whose space.memory moves */
+#define LOADED 3u /* the one with a loader; gets one once */
+#define KEYS_EACH 3000u /* so many that all together need more than the largest cap */
 #define KEYS (SPACES * KEYS_EACH)
 #define TAGS 16u
 #define OWNERS 2u
@@ -49,6 +51,8 @@
 #define STALE_MS 1000u
 #define TIME_FACTOR 4u /* of the test's time, compared with the wall's */
 #define PATIENCE_MS 20000u
+
+static const char *const space_names[SPACES] = {"plain", "versions", "capped", "loaded"};
 
 /* When number `seq` ends. Keys: (o) by the owner, before the put; readers look at seq twice */
 struct record {
@@ -576,6 +580,27 @@ static void move_cap(struct world *w, uint64_t *last_ms, unsigned mib)
     w->caps++;
 }
 
+static bool space_is_below(struct world *w, const char *space, uint64_t *last_ms, int64_t bytes)
+{
+    pass_time(w, last_ms);
+    return nigh_stats_value(w->cache, space, "memory_bytes") <= bytes;
+}
+
+/* Its first cap may find a cache in which nobody makes room. */
+static void move_space_cap(struct world *w, uint64_t *last_ms, unsigned space, unsigned mib)
+{
+    const char *name = space_names[space];
+    char text[16] = "none";
+    if (mib)
+        snprintf(text, sizeof(text), "%uMiB", mib);
+    bool first = nigh_stats_value(w->cache, name, "memory_bytes") < 0;
+    int rc = nigh_space_set(w->spaces[space], "space.memory", text);
+    CHECK(rc == 0 || (first && rc == NIGH_ENOMEM));
+    if (rc == 0 && mib)
+        CHECK_WITHIN(PATIENCE_MS, space_is_below(w, name, last_ms, (int64_t)mib << 20));
+    w->caps++;
+}
+
 static void move_on(struct world *w, uint64_t *random)
 {
     uint64_t end_ms = check_now_ms() + check_seconds(5) * 1000u, last_ms = check_now_ms();
@@ -583,6 +608,9 @@ static void move_on(struct world *w, uint64_t *random)
     while (check_now_ms() < end_ms) {
         if (check_now_ms() >= next_ms) {
             move_cap(w, &last_ms, 5 + (unsigned)(check_random(random) % 11));
+            move_space_cap(w, &last_ms, CAPPED, (unsigned)(check_random(random) % 5));
+            if (check_random(random) % 4 == 0)
+                move_space_cap(w, &last_ms, LOADED, 1 + (unsigned)(check_random(random) % 8));
             next_ms = check_now_ms() + 50 + check_random(random) % 400;
         }
         pass_time(w, &last_ms);
@@ -594,7 +622,6 @@ static void move_on(struct world *w, uint64_t *random)
 
 static void open_world(struct world *w, enum nigh_policy policy)
 {
-    static const char *const names[SPACES] = {"plain", "versions", "loaded"};
     struct nigh_options o = NIGH_OPTIONS_INIT;
     memset(w, 0, sizeof(*w));
     w->now_ns = 1000000000;
@@ -615,7 +642,7 @@ static void open_world(struct world *w, enum nigh_policy policy)
     o.space.load_deadline_ms = TIME_FACTOR * 10 * PATIENCE_MS;
     REQUIRE_EQ(nigh_open(&o, &w->cache), 0);
     for (unsigned i = 0; i < SPACES; i++)
-        REQUIRE_EQ(nigh_space_open(w->cache, names[i], NULL, i == LOADED ? load_row : NULL,
+        REQUIRE_EQ(nigh_space_open(w->cache, space_names[i], NULL, i == LOADED ? load_row : NULL,
                                    i == LOADED ? write_row : NULL, w, &w->spaces[i]), 0);
 }
 

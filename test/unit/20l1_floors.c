@@ -272,7 +272,7 @@ TEST(positions_end_where_stamps_do)
 {
     struct cache c;
     cache_open(&c, 1 << 20, 1);
-    atomic_store_explicit(&c.l1->floors.now, ENTRY_STAMP_MASK - 2, memory_order_relaxed);
+    atomic_store_explicit(&c.l1->floors->now, ENTRY_STAMP_MASK - 2, memory_order_relaxed);
     CHECK_EQ(cache_put(&c, 1, "x", 1), L1_STORED);
     CHECK_EQ(cache_own(&c, 2, 1), L1_STORED);
     cache_remove(&c, 1);

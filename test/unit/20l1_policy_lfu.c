@@ -21,7 +21,7 @@ static bool hit(struct cache *c, unsigned number)
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
     if (e && l1_touch(e, l1_generation(&c->space.hit)))
-        l1_report_hit(c->l1, e);
+        l1_report_hit(e);
     rcu_leave();
     return e;
 }

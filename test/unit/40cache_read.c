@@ -87,7 +87,7 @@ static uint64_t others_clock(void *arg)
         struct l1 *l1 = o->w->cache->l1;
         CHECK_EQ(nigh_put(o->w->space, "k", 1, "k=1", 3, NULL), 0);
         struct l1_key key = l1_key_of(l1, o->w->space->id, "k", 1);
-        floors_raise_key(&l1->floors, key.hash, 0, &ok);
+        floors_raise_key(l1->floors, key.hash, 0, &ok);
     }
     return atomic_load(&o->w->now_ns);
 }

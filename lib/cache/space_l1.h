@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which table of L1 has the entries of a space: that of all, or one apart (space.memory).
+ *
+ * Whoever stores or removes an entry asks here, and whoever looks for one (but the plain hit, to
+ * which l1_space tells it). A table apart is made with its space; or later, live, once: then the
+ * space moves, and what it had in the table of all is not looked for any more.
+ *
+ * Moving, beside reads, puts, loads and invalidations that do not wait:
+ *
+ *     seen    where reads look               all | nowhere          |  apart
+ *     home    where entries come and go      all | all |    apart
+ *                                                      ^ p: the space's floor rises, hard
+ *
+ * Why no invalidated value is read. Of an invalidation that draws position f, raises the key's
+ * floor, and then removes the entry from the home that it finds:
+ *   - A read that begins after it returned and looks in the table of all began before `seen` left
+ *     it. Then home was that table when the invalidation asked, for it has left later.
+ *   - One that looks in the table apart has seen p's floor stand: what it may find has a stamp s
+ *     >= p. If that is older, s < f, so f was drawn after p; and who draws a position sees what
+ *     was done before earlier ones were drawn (pair(floors.now)): home was the table apart. There
+ *     the entry was removed, or met the floor when it was stored.
+ *   - Who writes, raises the floor under the lock of the home that it asked for before. So it asks
+ *     again: by the same argument it then sees the move if anybody can see what it should have
+ *     replaced, and invalidates the key there.
+ * A store that was on its way puts its entry where nobody looks any more.
+ *
+ * The plain hit has a copy of what it needs, which cannot be written at once. So it is stopped for
+ * as long (cache_takes_plain()), and a grace period sees to it that none is under way.
+ */
+#ifndef NIGH_CACHE_SPACE_L1_H
+#define NIGH_CACHE_SPACE_L1_H
+
+#include "cache/cache.h"
+
+/* Where its entries come and go. */
+static inline struct l1 *space_l1(const struct nigh_space *space)
+{
+    return atomic_load_explicit(&space->home, memory_order_acquire); /* pair(space.home) */
+}
+
+/* In a section. NULL: not there. */
+static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
+                                                 const struct l1_key *key)
+{
+    /* pair(space.seen): the floor that has risen, the entries that have gone */
+    const struct l1 *l1 = atomic_load_explicit(&space->seen, memory_order_acquire);
+    return NIGH_LIKELY(l1) ? l1_find_rcu(l1, key) : NULL;
+}
+
+/* As l1_store(), l1_put(), l1_write(), l1_invalidate_key(). */
+enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,
+                                    struct l1_entry *e);
+enum l1_store_result space_l1_write(struct nigh_space *space, const struct l1_key *key,
+                                    const struct l1_value *value, uint64_t ticket, uint64_t heard,
+                                    bool only_newer);
+uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key, uint64_t version,
+                             uint64_t ticket, bool *ret_ticket_ok);
+
+NIGH_OUTLINED void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key,
+                                       uint64_t version, const struct l1 *l1);
+
+static inline enum l1_store_result space_l1_put(struct nigh_space *space, struct l1 *l1,
+                                                const struct l1_key *key,
+                                                const struct l1_value *value)
+{
+    enum l1_store_result result = l1_put(l1, key, value);
+    if (NIGH_UNLIKELY(space_l1(space) != l1)) /* it moved meanwhile */
+        space_l1_follow_put(space, key, 0, l1);
+    return result;
+}
+
+/* All REQUIRE(spaces_lock). */
+
+/* Of a space that is being opened: `slot` is that of its group. */
+int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes);
+/*
+ * Another cap, while it is used; 0: none. Errors: NIGH_EINVAL it is too small for the tables, or
+ * there is a cap on the number of entries; NIGH_ENOMEM: no room for a table.
+ */
+int space_l1_set_memory(struct nigh_space *space, uint64_t memory_bytes);
+/* Its table apart; NULL: it has none. */
+struct l1 *space_l1_apart(const struct nigh_space *space);
+
+#endif

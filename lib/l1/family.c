@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Caps that move between the tables of a cache.
+ *
+ * Invariant, under the family's lock: what all tables have reserved, the larger of the cap in force
+ * and its goal, is together at most l1.memory, or on its way down to it. Only here, and where
+ * l1.memory is set, does a cap rise, and by no more than what is left; the reclaimer only lowers
+ * the cap in force towards the goal (shrink.c), which is seen here later, or not yet.
+ */
+#include "l1/family.h"
+
+#include "l1/core.h"
+#include "l1/shard.h"
+
+/* A cap grows by a part of itself: few steps, and little that somebody else has to ask back. */
+#define STEP_SHARE 8u
+#define STEP_LEAST_BYTES (64u * 1024)
+
+/* Passes of the reclaimer that a new table waits for room: as long as a shrink of a cap of
+ * some MiB takes. With fewer than that, somebody holds what is in the way. */
+#define MAKE_PASSES 200u
+
+void family_init(struct l1 *l1, const struct l1_config *config)
+{
+    pthread_mutex_init(&l1->family.lock, NULL);
+    l1->family.config = *config;
+    l1->family.memory_bytes = config->memory_bytes;
+    l1->member.root = config->root ? config->root : l1;
+    l1->member.most_bytes = config->memory_bytes;
+}
+
+void family_fini(struct l1 *l1)
+{
+    pthread_mutex_destroy(&l1->family.lock);
+}
+
+struct l1 *family_next(const struct l1 *l1)
+{
+    /* pair(family.next): a table is whole before it is in the list */
+    return atomic_load_explicit(&l1->member.next, memory_order_acquire);
+}
+
+static void lock(struct l1 *root)
+{
+    pthread_mutex_lock(&root->family.lock);
+}
+
+static void unlock(struct l1 *root)
+{
+    pthread_mutex_unlock(&root->family.lock);
+}
+
+static bool is_apart(const struct l1 *l1)
+{
+    return l1->member.root != l1;
+}
+
+/* ---- sums; all REQUIRE(family lock) ---- */
+
+/* What may be a member's at most now. */
+static uint64_t most_of(const struct l1 *l1)
+{
+    return u64_min(l1->member.most_bytes, l1->member.root->family.memory_bytes);
+}
+
+static uint64_t unreserved(struct l1 *root)
+{
+    uint64_t sum = 0;
+    for (struct l1 *m = root; m; m = family_next(m))
+        sum += shrink_reserved(m);
+    return root->family.memory_bytes - u64_min(root->family.memory_bytes, sum);
+}
+
+static uint64_t share_of(const struct l1 *l1)
+{
+    const struct l1 *root = l1->member.root;
+    double sum = 0;
+    for (const struct l1 *m = root; m; m = family_next(m))
+        sum += (double)most_of(m);
+    return (uint64_t)((double)root->family.memory_bytes * ((double)most_of(l1) / sum));
+}
+
+static bool somebody_else_starves(const struct l1 *l1)
+{
+    for (const struct l1 *m = l1->member.root; m; m = family_next(m))
+        if (m != l1 && (m->member.starves || m->member.asked))
+            return true;
+    return false;
+}
+
+static uint64_t above(uint64_t bytes, uint64_t limit)
+{
+    return bytes > limit ? bytes - limit : 0;
+}
+
+static void set_may_grow(struct l1 *l1, bool may)
+{
+    atomic_store_explicit(&l1->member.may_grow, may, memory_order_relaxed);
+}
+
+/* Whoever is below its most may ask: there is something new. */
+static void let_grow(struct l1 *root)
+{
+    for (struct l1 *m = root; m; m = family_next(m))
+        set_may_grow(m, shrink_reserved(m) < most_of(m));
+}
+
+/* ---- growing ---- */
+
+/* Up to so much of what nobody has, or what others have and do not use. */
+static uint64_t collect(struct l1 *l1, uint64_t wanted)
+{
+    uint64_t got = u64_min(wanted, unreserved(l1->member.root));
+    for (struct l1 *m = l1->member.root; m && got < wanted; m = family_next(m))
+        if (m != l1)
+            got += shrink_give(m, wanted - got);
+    return got;
+}
+
+static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
+{
+    uint64_t has = shrink_reserved(l1);
+    uint64_t share = share_of(l1);
+    uint64_t most = somebody_else_starves(l1) ? u64_min(share, most_of(l1)) : most_of(l1);
+    uint64_t step = u64_max(u64_max(2 * bytes, has / STEP_SHARE), STEP_LEAST_BYTES);
+    uint64_t wanted = u64_min(step, above(most, has));
+    uint64_t got = wanted ? collect(l1, wanted) : 0;
+    if (got)
+        shrink_grow(l1, got);
+    if (got < step)
+        set_may_grow(l1, false);
+    if (got < wanted && has + got < share && !l1->member.asked) {
+        l1->member.asked = true;
+        *ret_poke = true;
+    }
+    return got;
+}
+
+bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke)
+{
+    struct l1 *root = l1->member.root;
+    lock(root);
+    bool got = atomic_load_explicit(&l1->member.may_grow, memory_order_relaxed) &&
+               grow_locked(l1, bytes, ret_poke);
+    unlock(root);
+    return got;
+}
+
+/* ---- fair shares ---- */
+
+/* So much is wanted by those who starve: others come down towards their shares, each by the same
+ * part of what it has above. Returns whether anybody does. */
+static bool take_from_others(struct l1 *root, uint64_t wanted)
+{
+    double sum = 0;
+    bool takes = false;
+    for (struct l1 *m = root; m; m = family_next(m))
+        sum += (double)above(shrink_goal(m), share_of(m));
+    for (struct l1 *m = root; m && sum > 0; m = family_next(m)) {
+        uint64_t goal = shrink_goal(m);
+        uint64_t most = above(goal, u64_max(share_of(m), m->least_bytes));
+        uint64_t part = (uint64_t)((double)wanted * ((double)above(goal, share_of(m)) / sum));
+        if (most && part) {
+            shrink_set_goal(m, goal - u64_min(part, most), m->shrink.limbo_bytes);
+            takes = true;
+        }
+    }
+    return takes;
+}
+
+bool family_balance(struct l1 *root)
+{
+    uint64_t wanted = 0;
+    if (!family_next(root))
+        return false;
+    lock(root);
+    for (struct l1 *m = root; m; m = family_next(m)) {
+        m->member.starves = m->member.asked;
+        m->member.asked = false;
+        if (m->member.starves)
+            wanted += above(share_of(m), shrink_reserved(m));
+    }
+    uint64_t coming = unreserved(root);
+    for (struct l1 *m = root; m; m = family_next(m))
+        coming += shrink_reserved(m) - shrink_goal(m);
+    bool takes = wanted > coming && l1_evicts(root) && take_from_others(root, wanted - coming);
+    let_grow(root);
+    unlock(root);
+    return takes;
+}
+
+/* ---- l1.memory ---- */
+
+static uint64_t least_of_all(const struct l1 *root)
+{
+    uint64_t sum = 0;
+    for (const struct l1 *m = root; m; m = family_next(m))
+        sum += m->least_bytes;
+    return sum;
+}
+
+/* Each gives up the same part of what it can; the table of all what rounding leaves. */
+static void cut_all(struct l1 *root, uint64_t over, uint64_t limbo_bytes)
+{
+    double sum = 0;
+    uint64_t rest = over;
+    for (struct l1 *m = root; m; m = family_next(m))
+        sum += (double)above(shrink_goal(m), m->least_bytes);
+    for (struct l1 *m = family_next(root); m && over; m = family_next(m)) {
+        uint64_t goal = shrink_goal(m);
+        uint64_t part =
+            (uint64_t)((double)over * ((double)above(goal, m->least_bytes) / sum));
+        shrink_set_goal(m, goal - part, 0);
+        rest -= part;
+    }
+    shrink_set_goal(root, shrink_goal(root) - rest, limbo_bytes);
+}
+
+static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t limbo_bytes)
+{
+    uint64_t before = root->family.memory_bytes;
+    uint64_t goals = 0;
+    for (struct l1 *m = root; m; m = family_next(m))
+        goals += shrink_goal(m);
+    root->family.memory_bytes = root->member.most_bytes = memory_bytes;
+    for (struct l1 *m = root; m; m = family_next(m))
+        shrink_set_largest(m, most_of(m));
+    if (memory_bytes > before) /* the table of all has what is new until others ask for it */
+        shrink_set_goal(root, shrink_goal(root) + memory_bytes - before, limbo_bytes);
+    else
+        cut_all(root, above(goals, memory_bytes), limbo_bytes);
+    let_grow(root);
+}
+
+static void poke(struct l1 *l1)
+{
+    if (l1->poke)
+        l1->poke(l1->poke_arg);
+}
+
+int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes)
+{
+    int err = 0;
+    lock(l1);
+    if (memory_bytes < least_of_all(l1) || limbo_bytes > memory_bytes / 2)
+        err = NIGH_EINVAL;
+    else
+        set_memory_locked(l1, memory_bytes, limbo_bytes);
+    unlock(l1);
+    if (!err)
+        poke(l1);
+    return err;
+}
+
+uint64_t l1_memory(struct l1 *l1)
+{
+    struct l1 *root = l1->member.root;
+    lock(root);
+    uint64_t bytes = is_apart(l1) ? most_of(l1) : root->family.memory_bytes;
+    unlock(root);
+    return bytes;
+}
+
+/* ---- a table apart ---- */
+
+int l1_set_most(struct l1 *apart, uint64_t memory_bytes)
+{
+    struct l1 *root = apart->member.root;
+    if (memory_bytes < apart->least_bytes)
+        return NIGH_EINVAL;
+    lock(root);
+    apart->member.most_bytes = memory_bytes;
+    shrink_set_largest(apart, most_of(apart));
+    if (shrink_goal(apart) > most_of(apart))
+        shrink_set_goal(apart, most_of(apart), 0);
+    let_grow(root);
+    unlock(root);
+    poke(root);
+    return 0;
+}
+
+/* Its first cap, from what is unused. False: others have to come down first, and are told to. */
+static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes)
+{
+    lock(root);
+    uint64_t got = collect(apart, bytes);
+    bool enough = got == bytes;
+    if (enough) {
+        shrink_start(apart, bytes);
+        atomic_store_explicit(&apart->member.next, family_next(root), memory_order_relaxed);
+        /* pair(family.next) */
+        atomic_store_explicit(&root->member.next, apart, memory_order_release);
+        let_grow(root);
+    } else {
+        /* What was given is nobody's now, and so is what the table of all is told to give. */
+        uint64_t goal = shrink_goal(root);
+        shrink_set_goal(root, goal - u64_min(bytes - got, above(goal, root->least_bytes)),
+                        root->shrink.limbo_bytes);
+    }
+    unlock(root);
+    return enough;
+}
+
+static bool add_in_time(struct l1 *root, struct l1 *apart, uint64_t bytes)
+{
+    bool added = add(root, apart, bytes);
+    for (unsigned n = 0; !added && n < MAKE_PASSES && l1_evicts(root); n++) {
+        (void)l1_reclaim(root);
+        lock(root);
+        bool enough = unreserved(root) >= bytes;
+        unlock(root);
+        added = enough && add(root, apart, bytes);
+    }
+    return added;
+}
+
+int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats,
+                    uint64_t memory_bytes, struct l1 **ret_apart)
+{
+    struct l1_config config = l1->family.config;
+    struct l1 *apart;
+    if (config.entries)
+        return NIGH_EINVAL;
+    config.stats = stats;
+    config.root = l1;
+    config.memory_bytes = u64_min(memory_bytes, l1_memory(l1));
+    config.limbo_bytes = 0;
+    config.shards = 0;
+    config.entries = 0;
+    int err = l1_create(&config, &apart);
+    if (err)
+        return err;
+    apart->member.most_bytes = memory_bytes;
+    apart->space_slots[s->label >> LABEL_SPACE_SHIFT] = (uint16_t)s->group_slot;
+    uint64_t first = u64_max(apart->least_bytes, STEP_LEAST_BYTES);
+    if (!add_in_time(l1, apart, first)) {
+        lock(l1);
+        let_grow(l1); /* it may have back what it gave */
+        unlock(l1);
+        l1_destroy(apart);
+        return NIGH_ENOMEM;
+    }
+    *ret_apart = apart;
+    return 0;
+}
