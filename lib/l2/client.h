@@ -7,6 +7,9 @@
  *    submit --> queue ---> pending --- reply ---> decode --> done(answer)
  *               (lock)     (FIFO: replies come in the order of the requests)
  *
+ * A caller that finds nothing in flight, and waits for its answer, is the I/O thread of its own
+ * request: solo.c.
+ *
  * A request is in exactly one of the two lists. Its answer leaves it exactly once: with the reply,
  * at the deadline, or when the connection is lost. A request that has lost its answer to the
  * deadline stays in `pending` to swallow its reply.
@@ -28,6 +31,13 @@
 #include "l2/request.h"
 #include "l2/script.h"
 
+/* Words of waiters who are to be woken: their frames may be gone by then, which does no harm. */
+#define WAKES_MAX 64u
+struct wakes {
+    uint32_t count;
+    _Atomic uint32_t *words[WAKES_MAX];
+};
+
 /*
  * How long a request of so many bytes may be on its way, and then at work, through no fault of the
  * server's: a wire of 1 Mbit/s is the thinnest that we mean to serve. Bounded, for a server that is
@@ -41,9 +51,19 @@ static inline uint64_t way_ns(uint64_t bytes)
     return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
 }
 
+/* Whose the connection is, and with it all that is marked (i): see solo.c. */
+enum driver {
+    DRIVER_IO,     /* the I/O thread's */
+    DRIVER_NONE,   /* whoever comes first: nothing is in flight */
+    DRIVER_CALLER, /* a caller's, who is in a system call of ours */
+    DRIVER_TAKES,  /* a caller's, who takes what it has read */
+    DRIVER_WAITS,  /* a caller's, who sleeps on the socket: the I/O thread may take it from him */
+};
+
 /*
- * Keys: (c) constant after open   (q) `lock`   (i) I/O thread, which is whoever holds `stepping`
- *       (a) atomic, relaxed unless a pair is named
+ * Keys: (c) constant after open   (q) `lock`   (a) atomic, relaxed unless a pair is named
+ *       (i) who drives: with own threads see `driver`, else whoever holds `stepping`
+ *       (t) I/O thread, or whoever holds `stepping`
  */
 struct l2 {
     struct env *env;                      /* (c) */
@@ -54,6 +74,7 @@ struct l2 {
     struct pool *pool;                    /* (c) of requests */
     uint32_t group_slots;                 /* (c) */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
+    int solo_fd;                          /* (c) eventfd: ends that of a caller who drives; or -1 */
     int poll_fd;                          /* (c) without own threads: see l2_poll_fd(); else -1 */
     pthread_t thread;                     /* (c) */
     bool threaded;                        /* (c) */
@@ -64,6 +85,14 @@ struct l2 {
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     char replid[REPLID_BYTES]; /* (q) that it has told last */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
+    enum driver driver;        /* (q) whoever drives may read it without */
+    bool wanted;               /* (q) by the I/O thread: to be woken when it gets the connection */
+    struct request *solo;      /* (q) of the caller who drives; NULL: none does */
+    bool polled;               /* (q) a caller may be asleep on the socket and solo_fd */
+    uint64_t solo_turn;        /* (q) counts system calls of such callers */
+    uint64_t solo_until_ns;    /* (q) until when it looks at the socket */
+    uint64_t solo_from_ns;     /* (q) no caller drives before */
+    uint32_t calm;             /* (q) so often one request was alone, in a row */
     bool closing;              /* (q) */
     bool tried;                /* (q) an attempt to connect has ended, in whatever way */
     void (*up)(void *arg);     /* (q) */
@@ -86,6 +115,12 @@ struct l2 {
     struct request_list pending; /* (i) */
     struct breaker breaker;      /* its own keys */
     struct backoff backoff;      /* (i) */
+    bool solo_failed;            /* (i) the connection has to go, a caller says */
+    uint32_t most;               /* (i) in flight, since nothing last was */
+    uint64_t stuck_turn;         /* (t) the system call that is waited for ... */
+    uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
+    uint32_t stuck_looks;        /* (t) ... and how often it was the same */
+    struct wakes wakes;          /* (t) */
     uint64_t connections;        /* (i) how many there have been */
     uint64_t answers;            /* (i) given, of all connections */
     uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
@@ -136,9 +171,15 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns);
 void pipeline_fail(struct l2 *l2, int status);
 /* So much time has gone by since the socket was last looked at. */
 void pipeline_note_own(struct l2 *l2, uint64_t own_ns);
-/* Whether the I/O thread may sleep; if so the next submit wakes it. */
-bool pipeline_may_sleep(struct l2 *l2);
+/* Whether the I/O thread may sleep; if so the next submit wakes it, or, if it rests, drives. */
+enum pipeline_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
+enum pipeline_sleep pipeline_may_sleep(struct l2 *l2);
 void pipeline_woken(struct l2 *l2);
+/* A request is under way: it is pending, and what comes next is expected to be its reply, if no
+ * other is. */
+void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns);
+/* I/O thread, whoever drives: requests that were never sent are late. */
+void pipeline_time_out(struct l2 *l2, struct request_list *late);
 
 /* ---- open.c ---- */
 
@@ -149,12 +190,36 @@ int poll_fd_add(int poll_fd, int fd);
 
 /* The request will be waited for. Before it is queued. */
 void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
-/* I/O thread: leave the answer. False: nobody waits any longer; it is still the caller's. */
+/* I/O thread, or the waiter: leave the answer. False: nobody waits any longer; it is still the
+ * caller's. Who parks is woken by sync_wake(), which follows soon: all that a read has brought is
+ * there before anybody runs. */
 bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
+void sync_wake(struct l2 *l2);
 /* Whether it is the answer of who did not wait any longer: nobody's memory. */
 bool sync_is_late(const struct l2_answer *answer);
 
+/* ---- solo.c ---- */
+
+/* The submit of a request that `s` (NULL: nobody) waits for. REQUIRES(lock). True: it is the
+ * caller's to send, with solo_send(), after the lock is released. */
+bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r);
+void solo_send(struct l2_sync *s);
+/* Wait as long as it is the caller's. */
+void solo_wait(struct l2_sync *s);
+
+/* I/O thread: */
+/* REQUIRES(lock), nothing in flight. Whether callers may drive meanwhile. */
+bool solo_may_rest_locked(struct l2 *l2);
+/* Take the connection. False: a caller is at work on it, and wakes us when it has done. */
+bool solo_own(struct l2 *l2);
+/* Wait for that. True: it takes too long. The connection is ours then, and has to go. */
+bool solo_await(struct l2 *l2);
+
 /* ---- io.c ---- */
+
+/* After a wait: empties the wake-up, and notes whether descriptors were closed. */
+void io_heed(struct l2 *l2, int ready);
+void io_empty(int wake_fd);
 
 /* One round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
 uint64_t io_step(struct l2 *l2, uint64_t until_ns);

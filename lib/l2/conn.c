@@ -417,6 +417,13 @@ void conn_disown(struct conn *c)
              "open the cache after that");
 }
 
+void conn_abandon(struct conn *c)
+{
+    c->fd = -1;
+    c->watched = 0;
+    snprintf(c->problem, sizeof(c->problem), "a caller stood still while it had the connection");
+}
+
 /* ---- input ---- */
 
 static void note_words(struct conn *c, const struct reply *reply)
@@ -444,24 +451,29 @@ static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
     return got;
 }
 
+int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, void *arg)
+{
+    if (n < 0 && is_transient(n))
+        return 0;
+    if (n <= 0)
+        return lost(c, "read", n);
+    c->heard_ns = clock_now_ns(c->config->env->clock);
+    if (c->reader.pending == 0)
+        c->began_ns = c->heard_ns;
+    int failed = reader_feed(&c->reader, data, (size_t)n);
+    return failed ? failed : read_replies(c, on_reply, arg);
+}
+
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
     const struct l2_net *net = c->config->net;
     char chunk[READ_BYTES];
     for (int i = 0; i < READS_MAX; i++) {
         long n = net->read(net->arg, c->fd, chunk, sizeof(chunk));
-        if (n < 0 && is_transient(n))
-            return 0;
-        if (n <= 0)
-            return lost(c, "read", n);
-        c->heard_ns = clock_now_ns(c->config->env->clock);
-        if (c->reader.pending == 0)
-            c->began_ns = c->heard_ns;
-        int failed = reader_feed(&c->reader, chunk, (size_t)n);
-        failed = failed ? failed : read_replies(c, on_reply, arg);
+        int failed = conn_take(c, chunk, n, on_reply, arg);
         if (failed)
             return failed;
-        if ((size_t)n < sizeof(chunk))
+        if (n < (long)sizeof(chunk))
             break;
     }
     return 0; /* what is left, or comes later, makes the socket ready again */

@@ -81,6 +81,9 @@ void conn_close(struct conn *c);
 /* Its descriptor is not ours any more: not to be closed, nor written to. */
 void conn_disown(struct conn *c);
 
+/* The same, for it is left to who is in a system call on it, and closes it. */
+void conn_abandon(struct conn *c);
+
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
 /* The same of a command. */
@@ -106,6 +109,9 @@ typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
  * NIGH_EOFFLINE closed by the peer or refused in the handshake; NIGH_EREDIS malformed;
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
+
+/* Take what somebody else has read from its socket: `n` as net->read returned it. Same. */
+int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, void *arg);
 
 /* Writing has failed: read what the server has said before it went away, and still answered. */
 void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg);

@@ -35,6 +35,21 @@ void io_ring(struct l2 *l2, int wake_fd)
     (void)n; /* a full counter has woken it already */
 }
 
+void io_empty(int wake_fd)
+{
+    uint64_t count;
+    ssize_t n = read(wake_fd, &count, sizeof(count));
+    (void)n; /* nobody asks how often */
+}
+
+void io_heed(struct l2 *l2, int ready)
+{
+    if (ready & L2_NET_GONE)
+        atomic_store_explicit(&l2->gone, true, memory_order_relaxed);
+    if (ready & L2_NET_WOKEN)
+        io_empty(l2->wake_fd);
+}
+
 void io_wake(struct l2 *l2)
 {
     io_ring(l2, l2->wake_fd);
@@ -248,33 +263,53 @@ static int read_in(struct l2 *l2)
     int failed = conn_read(&l2->conn, pipeline_reply, l2);
     if (!failed && !was_up && l2->conn.state == CONN_UP)
         went_up(l2);
+    sync_wake(l2);
     /* Send the text of a script that was asked for: the next step may come much later. */
     return failed || !conn_wants_write(&l2->conn) ? failed : conn_flush(&l2->conn);
 }
 
-/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. */
+/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. At rest, a
+ * caller may have the connection when it returns. */
 static int sleep_until(struct l2 *l2, uint64_t until_ns)
 {
     const struct l2_net *net = l2->conn_config.net;
     uint64_t now_ns = clock_now_ns(l2->env->clock);
-    bool stay = !pipeline_may_sleep(l2) || until_ns <= now_ns;
+    int fd = l2->conn.fd, wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
+    bool want_write = conn_wants_write(&l2->conn);
+    enum pipeline_sleep may = pipeline_may_sleep(l2);
+    bool stay = may == SLEEP_NOT || until_ns <= now_ns;
     uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;
-    int wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
-    int ready = net->wait(net->arg, l2->conn.fd, conn_wants_write(&l2->conn), wake_fd, wait_ns);
-    pipeline_woken(l2);
-    if (ready & L2_NET_GONE)
-        atomic_store_explicit(&l2->gone, true, memory_order_relaxed);
-    if (ready & L2_NET_WOKEN) {
-        uint64_t count;
-        ssize_t n = read(l2->wake_fd, &count, sizeof(count));
-        (void)n; /* only empties it */
-    }
+    int ready = may == SLEEP_AT_REST ? net->wait_end(net->arg, fd, wake_fd, wait_ns)
+                                     : net->wait(net->arg, fd, want_write, wake_fd, wait_ns);
+    io_heed(l2, ready);
     return ready;
+}
+
+/* Begins a round: see solo.c. False: a caller has the connection still. */
+static bool begin(struct l2 *l2, uint64_t now_ns)
+{
+    if (l2->env->own_threads && !solo_own(l2) && !solo_await(l2))
+        return false;
+    if (l2->solo_failed)
+        lose(l2, now_ns);
+    l2->solo_failed = false;
+    return true;
+}
+
+/* After the sleep. False: a caller has the connection by now. */
+static bool go_on(struct l2 *l2)
+{
+    if (l2->env->own_threads)
+        return solo_own(l2);
+    pipeline_woken(l2);
+    return true;
 }
 
 uint64_t io_step(struct l2 *l2, uint64_t until_ns)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);
+    if (!begin(l2, now_ns))
+        return 0;
     check_connection(l2, now_ns);
     tell_up(l2);
     if (write_out(l2)) {
@@ -283,6 +318,8 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     }
     pipeline_note_own(l2, clock_now_ns(l2->env->clock) - now_ns);
     int ready = sleep_until(l2, u64_min(until_ns, next_event_ns(l2)));
+    if (!go_on(l2))
+        return 0;
     bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);
     check_gone(l2, now_ns);

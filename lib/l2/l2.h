@@ -55,6 +55,9 @@ struct l2_net {
      * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN | L2_NET_GONE; may
      * return early. */
     int (*wait)(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
+    /* The same, but not for what comes in: until the other side has closed. NULL: callers never
+     * read themselves. */
+    int (*wait_end)(void *arg, int fd, int wake_fd, uint64_t wait_ns);
     void *arg;
 };
 #define L2_NET_READY 1
@@ -321,15 +324,24 @@ void l2_drop_connection(struct l2 *l2);
  *     if (l2_get(l2, &key, &op) == 0)
  *         answer = l2_sync_wait(&sync);
  *
- * Keys: (c) constant after the submit; (d) written before `word` becomes 1; (s) sync lock of l2
+ * Keys: (c) constant after the submit; (d) written before `word` says so; (s) sync lock of l2
  */
 struct l2_sync {
     struct env *env;          /* (c) */
     struct l2 *l2;            /* (c) set by the submit */
     uint64_t deadline_ns;     /* (c) */
     struct request *request;  /* (s) that will be answered; NULL: it is, or nobody waits */
-    _Atomic uint32_t word;    /* pair(l2.sync): 1 once `answer` is there */
+    _Atomic uint32_t word;    /* pair(l2.sync): enum l2_sync_word */
     struct l2_answer *answer; /* (d) */
+    struct request *solo;     /* its waiter's: that he sends and receives himself; NULL: none */
+    uint64_t solo_until_ns;   /* (c) ... until then */
+    int fd;                   /* (c) ... on this socket */
+};
+enum l2_sync_word {
+    SYNC_PARKS,    /* who waits is woken by the futex */
+    SYNC_ANSWERED, /* `answer` is there */
+    SYNC_POLLS,    /* who waits sleeps on the socket */
+    SYNC_TAKES,    /* who waits is the one who answers */
 };
 /* Begins `s`; returns the op for its submit. */
 struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns);

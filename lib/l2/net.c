@@ -140,11 +140,10 @@ static int wait_for(struct pollfd fds[2], uint64_t wait_ns)
     return ppoll(fds, 2, &limit, NULL);
 }
 
-static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int wait_on(int fd, short events, int wake_fd, uint64_t wait_ns)
 {
-    (void)arg;
     struct pollfd fds[2] = {
-        {.fd = fd, .events = (short)(POLLIN | (want_write ? POLLOUT : 0))},
+        {.fd = fd, .events = events},
         {.fd = wake_fd, .events = POLLIN},
     };
     if (wait_for(fds, u64_min(wait_ns, WAIT_MAX_NS)) <= 0)
@@ -154,6 +153,18 @@ static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wa
     return (fds[0].revents ? L2_NET_READY : 0) | (fds[1].revents ? L2_NET_WOKEN : 0);
 }
 
+static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+{
+    (void)arg;
+    return wait_on(fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), wake_fd, wait_ns);
+}
+
+static int net_wait_end(void *arg, int fd, int wake_fd, uint64_t wait_ns)
+{
+    (void)arg;
+    return wait_on(fd, POLLRDHUP, wake_fd, wait_ns);
+}
+
 const struct l2_net net_kernel = {
     .look_up = net_look_up,
     .connect = net_connect,
@@ -161,4 +172,5 @@ const struct l2_net net_kernel = {
     .write = net_write,
     .close = net_close,
     .wait = net_wait,
+    .wait_end = net_wait_end,
 };

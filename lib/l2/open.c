@@ -36,7 +36,7 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
         .bulk_max = config->reply_max_bytes,
         .poll_fd = -1,
     };
-    l2->wake_fd = l2->poll_fd = -1;
+    l2->wake_fd = l2->poll_fd = l2->solo_fd = -1;
     request_list_init(&l2->queue);
     request_list_init(&l2->pending);
     l2->next_deadline_ns = CLOCK_NEVER_NS;
@@ -54,6 +54,8 @@ static void destroy(struct l2 *l2)
         close(l2->wake_fd);
     if (ours && l2->poll_fd >= 0)
         close(l2->poll_fd);
+    if (ours && l2->solo_fd >= 0)
+        close(l2->solo_fd);
     outage_fini(&l2->outage);
     outage_fini(&l2->refusal);
     pthread_mutex_destroy(&l2->lock);
@@ -98,6 +100,9 @@ static int start(struct l2 *l2)
     int failed = start_lookup(l2);
     if (failed || !l2->env->own_threads)
         return failed ? failed : start_poll(l2);
+    l2->solo_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (l2->solo_fd < 0)
+        return NIGH_ETHREAD;
     atomic_store_explicit(&l2->stepping, true, memory_order_relaxed);
     failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
     l2->threaded = !failed;
@@ -175,7 +180,7 @@ int l2_poll_fd(const struct l2 *l2)
 
 bool l2_rest(struct l2 *l2)
 {
-    return pipeline_may_sleep(l2);
+    return pipeline_may_sleep(l2) != SLEEP_NOT;
 }
 
 void l2_rested(struct l2 *l2)

@@ -65,21 +65,29 @@ static void request_done(struct l2 *l2, struct request *r)
     request_end(r);
 }
 
-/* Give the answer away. The request may have no answer left: then nobody waits any more. */
+/* Give the answer away, with nothing in it but the status. */
+static void hand(struct l2 *l2, struct request *r, int status)
+{
+    struct answer *a = r->answer;
+    r->answer = NULL;
+    a->public.status = status;
+    if (r->done)
+        r->done(r->arg, &a->public);
+    else if (!sync_answer(l2, r, &a->public))
+        l2_answer_free(&a->public);
+}
+
+/* The same, with what is known of the server. The request may have no answer left: then nobody
+ * waits any more. */
 static void give(struct l2 *l2, struct request *r, int status)
 {
     struct answer *a = r->answer;
     if (!a)
         return;
-    r->answer = NULL;
-    a->public.status = status;
     a->public.connection = l2->connections;
     a->public.home = l2->conn.home;
     a->public.order = ++l2->answers;
-    if (r->done)
-        r->done(r->arg, &a->public);
-    else if (!sync_answer(l2, r, &a->public))
-        l2_answer_free(&a->public);
+    hand(l2, r, status);
 }
 
 /* ---- submission: any thread ---- */
@@ -149,12 +157,15 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
         sync_begin(l2, submit->op->sync, r);
     pthread_mutex_lock(&l2->lock);
     int refused = admit_locked(l2, submit, r);
-    bool wake = false, counts = l2->tried; /* a start is no outage */
+    bool wake = false, alone = false, counts = l2->tried; /* a start is no outage */
     if (!refused) {
-        request_list_push(&l2->queue, r);
         atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
                                   memory_order_relaxed);
+        alone = solo_claim_locked(l2, submit->op->sync, r);
+    }
+    if (!refused && !alone) {
+        request_list_push(&l2->queue, r);
         wake = l2->asleep;
         l2->asleep = false; /* one wake-up brings everything that is queued until it comes */
     }
@@ -166,6 +177,8 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     }
     if (wake)
         io_wake(l2);
+    if (alone)
+        solo_send(submit->op->sync);
     return refused;
 }
 
@@ -212,11 +225,22 @@ static void learn_argument(struct l2 *l2, const struct request *r)
 
 /* ---- I/O thread ---- */
 
-bool pipeline_may_sleep(struct l2 *l2)
+/* Whether nothing is left to do on the connection, from either side. */
+static bool is_idle(const struct l2 *l2)
 {
+    return l2->conn.state == CONN_UP && !l2->pending.head && l2->conn.reader.pending == 0 &&
+           !conn_wants_write(&l2->conn);
+}
+
+enum pipeline_sleep pipeline_may_sleep(struct l2 *l2)
+{
+    enum pipeline_sleep may = SLEEP_NOT;
     pthread_mutex_lock(&l2->lock);
     l2->asleep = !l2->queue.head;
-    bool may = l2->asleep;
+    if (l2->asleep)
+        may = is_idle(l2) && solo_may_rest_locked(l2) ? SLEEP_AT_REST : SLEEP_UNTIL_WOKEN;
+    if (may == SLEEP_AT_REST)
+        l2->driver = DRIVER_NONE;
     pthread_mutex_unlock(&l2->lock);
     return may;
 }
@@ -269,11 +293,9 @@ static void use_room(struct l2 *l2)
         reader_use_room(&l2->conn.reader, NULL, 0);
 }
 
-/* One request to the output. It is pending from here on: part of it may reach the server. */
-static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
+void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
     bool is_next = !l2->pending.head;
-    int failed = conn_append(&l2->conn, r->wire.data, r->wire_len);
     if (is_next)
         l2->awaited_ns = now_ns;
     r->sent_ns = now_ns;
@@ -282,6 +304,14 @@ static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
     l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
     if (is_next)
         use_room(l2);
+    stats_count(l2->stats, STATS_L2_REQUEST);
+}
+
+/* One request to the output. It is pending from here on: part of it may reach the server. */
+static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
+{
+    int failed = conn_append(&l2->conn, r->wire.data, r->wire_len);
+    pipeline_sent(l2, r, now_ns);
     if (!r->script) /* whose bytes are kept: Redis may not know it */
         command_wire_free(l2->env->mem, &r->wire);
     return failed;
@@ -295,11 +325,10 @@ int pipeline_send(struct l2 *l2)
     pthread_mutex_lock(&l2->lock);
     request_list_move(&batch, &l2->queue);
     pthread_mutex_unlock(&l2->lock);
-    if (batch.count)
-        stats_add(l2->stats, STATS_L2_REQUEST, batch.count);
     uint64_t now_ns = batch.count ? clock_now_ns(l2->env->clock) : 0;
     while ((r = request_list_pop(&batch)))
         failed = send_one(l2, r, now_ns) ? NIGH_ENOMEM : failed;
+    l2->most = l2->pending.count > l2->most ? l2->pending.count : l2->most;
     return failed;
 }
 
@@ -502,6 +531,18 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
             next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }
     l2->next_deadline_ns = next_ns;
+    sync_wake(l2);
+}
+
+void pipeline_time_out(struct l2 *l2, struct request_list *late)
+{
+    struct request *r;
+    while ((r = request_list_pop(late))) {
+        stats_count(l2->stats, STATS_L2_TIMEOUT);
+        hand(l2, r, NIGH_ETIMEDOUT);
+        request_done(l2, r);
+    }
+    sync_wake(l2);
 }
 
 void pipeline_fail(struct l2 *l2, int status)
@@ -522,4 +563,5 @@ void pipeline_fail(struct l2 *l2, int status)
             request_done(l2, r);
         }
     }
+    sync_wake(l2);
 }

@@ -6,8 +6,10 @@
 // waiter's frame which either side may cut, under the sync lock: the I/O thread when it leaves the
 // answer, the waiter when it goes without. The lock is held for these few stores only.
 //
-// The word is stored last and the park is looked up before it: once the waiter sees it, its frame,
-// the l2_sync with it, may be gone. Waking an address that is no longer a futex does no harm.
+// The word is stored last: once the waiter sees it, its frame, the l2_sync with it, may be gone.
+// Waking an address that is no longer a futex does no harm.
+//
+// A waiter who drives (solo.c) sleeps on a descriptor, or answers himself; the word says so.
 
 #include "l2/client.h"
 
@@ -28,20 +30,39 @@ void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r)
     r->sync = s;
 }
 
+void sync_wake(struct l2 *l2)
+{
+    struct wakes *w = &l2->wakes;
+    for (uint32_t i = 0; i < w->count; i++)
+        park_wake(l2->env->park, w->words[i], PARK_ALL);
+    w->count = 0;
+}
+
+static void wake_later(struct l2 *l2, _Atomic uint32_t *word)
+{
+    struct wakes *w = &l2->wakes;
+    if (w->count == WAKES_MAX)
+        sync_wake(l2);
+    w->words[w->count++] = word;
+}
+
 bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer)
 {
-    struct park *park = l2->env->park;
+    uint32_t was = SYNC_TAKES;
     pthread_mutex_lock(&l2->sync_lock);
     struct l2_sync *s = r->sync;
     r->sync = NULL;
     if (s) {
         s->request = NULL;
         s->answer = answer;
-        atomic_store_explicit(&s->word, 1, memory_order_release); /* pair(l2.sync): answer first */
+        /* pair(l2.sync): answer first */
+        was = atomic_exchange_explicit(&s->word, SYNC_ANSWERED, memory_order_release);
     }
     pthread_mutex_unlock(&l2->sync_lock);
-    if (s)
-        park_wake(park, &s->word, PARK_ALL);
+    if (was == SYNC_PARKS)
+        wake_later(l2, &s->word);
+    else if (was == SYNC_POLLS)
+        io_ring(l2, l2->solo_fd);
     return s != NULL;
 }
 
@@ -56,7 +77,7 @@ bool sync_is_late(const struct l2_answer *answer)
 static bool answered(struct l2_sync *s)
 {
     /* pair(l2.sync): the answer is there when the word is */
-    return atomic_load_explicit(&s->word, memory_order_acquire) != 0;
+    return atomic_load_explicit(&s->word, memory_order_acquire) == SYNC_ANSWERED;
 }
 
 /* Go without the answer, unless it has come. */
@@ -82,13 +103,15 @@ struct l2_answer *l2_sync_wait(struct l2_sync *s)
 {
     struct env *env = s->env;
     uint64_t until_ns = patience_ns(s);
+    if (s->solo)
+        solo_wait(s);
     while (!answered(s)) {
         uint64_t now_ns = clock_now_ns(env->clock);
         if (now_ns >= until_ns) {
             leave(s);
             break;
         }
-        park_wait(env->park, &s->word, 0, until_ns);
+        park_wait(env->park, &s->word, SYNC_PARKS, until_ns);
     }
     return s->answer;
 }

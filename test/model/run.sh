@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Checks the models: every configuration exhaustively, and that each rule left out is missed.
-# Usage: run.sh latch | flight | coherence [CONFIGURATION...] | coherence long
+# Usage: run.sh latch | flight | link | coherence [CONFIGURATION...] | coherence long
 #
 # Prints a line for each search and one total. Ends with 77 where spin or a compiler is missing.
 # What must hold is searched to the end. What must break is a protocol without a rule (a mutant, see
@@ -14,6 +14,7 @@ command -v "$cc" >/dev/null || { echo "model: there is no $cc here"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
+ends=-E # states in which nothing can move any more are judged by the model itself
 failed=0
 searches=0
 total=0
@@ -31,7 +32,7 @@ build() {
 
 # search NAME WANTED: runs $work/pan; WANTED is the number of errors that there are to be.
 search() {
-    out=$(cd "$work" && ./pan -m1000000 -w20 -n -E 2>&1)
+    out=$(cd "$work" && ./pan -m1000000 -w20 -n $ends 2>&1)
     states=$(echo "$out" | sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p')
     errors=$(echo "$out" | sed -n 's/.*errors: \([0-9]*\).*/\1/p')
     seconds=$(echo "$out" | sed -n 's/.*elapsed time \([0-9.e+-]*\) sec.*/\1/p')
@@ -68,6 +69,19 @@ flight() {
     for mutant in 1 2 3 "4 -DPATIENT" 5 6 "7 -DPATIENT"; do
         build flight.pml -DMUTANT=$mutant
         search "flight, mutant $mutant" 1
+    done
+}
+
+link() {
+    reduce=
+    ends=
+    for kept in "" -DKEPT; do
+        optimise=1 build link.pml $kept
+        search "link $kept" 0
+    done
+    for mutant in 1 2 3 4 5 6 7 "8 -DKEPT" "9 -DKEPT" "10 -DKEPT" 11; do
+        build link.pml -DMUTANT=$mutant
+        search "link, mutant $mutant" 1
     done
 }
 
@@ -130,6 +144,7 @@ coherence() {
 case ${1:-} in
     latch) latch ;;
     flight) flight ;;
+    link) link ;;
     coherence)
         shift
         case ${1:-} in

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+// A caller alone: on an idle connection it writes its own request and reads its own reply.
+//
+// Two threads that hand a request to and fro cost more than the request: a wake-up each way. So
+// who finds nothing in flight does what the I/O thread would do, and the I/O thread sleeps on. As
+// soon as another request is queued the connection is the I/O thread's again, for many requests
+// are written and read at once only by one who sees them all. `driver` says whose the connection
+// is, with all fields marked (i); it changes under the lock.
+//
+//                        nothing in flight, I/O thread sleeps
+//         +--> DRIVER_IO ----------------------------------> DRIVER_NONE <-------+
+//         |        ^                                            |                |
+//         |        | wakes          claimed: request is pending |                | answered
+//         |        |                                            v                |
+//         |        +------------- DRIVER_WAITS <---------> DRIVER_CALLER --> DRIVER_TAKES
+//         |                       sleeps on the socket     writes, reads     hears the reply
+//         |                                                     |                |
+//         +-----------------------------------------------------+----------------+
+//                       another is queued, or it failed, or it lasts
+//
+// - The I/O thread takes the connection from a caller that sleeps (WAITS), and from nobody else. A
+//   caller in a system call (CALLER) is told that it is wanted, and hands it over at the end of the
+//   call. So a request that is queued never waits for the reply to another one.
+// - The request is in `pending` from the beginning, so whoever has the connection has all that is
+//   needed to go on with it. Its block is held by the caller until it has its answer.
+// - While a caller has the connection only its own request is pending. No callback runs there.
+// - It does not wait for longer than SOLO_NS: whatever is about time (deadlines, silence, evidence
+//   against the server) is the I/O thread's.
+//
+// No wake-up is lost. The I/O thread sleeps as the one who may be woken (`asleep`), or as the one
+// who wants the connection (`wanted`), and says so under the lock under which it saw that there
+// was nothing to do. A caller that lets go sees both under the same lock. A caller that sleeps on
+// the socket says so in its word (SYNC_POLLS) before, and who answers it then rings `solo_fd`.
+//
+// A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
+// Then the I/O thread answers what is queued at its deadlines, and after STUCK_LOOKS gives the
+// connection up. Of the old one the caller has nothing left but the descriptor, which nobody else
+// touches any more and which it closes when it comes back; its request has been answered. For
+// SOLO_PAUSE_NS after that, callers leave the connection to the I/O thread.
+
+#include "l2/client.h"
+
+#include <unistd.h>
+
+/* A reply to a small request takes some 20 us; what takes so long is no matter of wake-ups. */
+#define SOLO_NS (5 * NS_PER_MS)
+/* 2 s, as with a silent server; in looks, for who was stopped himself has not looked. */
+#define STUCK_LOOKS 20u
+#define LOOK_NS (100 * NS_PER_MS)
+#define SOLO_PAUSE_NS (10 * NS_PER_S)
+#define SOLO_READ_BYTES 4096u
+
+/* So many times in a row the connection has been idle again after one request, before callers try:
+ * two callers that take turns are no reason to. */
+#define CALM_MIN 8u
+
+/* ---- whose it is ---- */
+
+/* REQUIRES(lock), and that the caller has the connection, or takes it from one that sleeps on it.
+ * While a caller was kept from looking, a reply may have lain in the socket. */
+static void excuse_late_locked(struct l2 *l2, uint64_t now_ns)
+{
+    if (now_ns > l2->solo_until_ns)
+        pipeline_note_own(l2, now_ns - l2->solo_until_ns);
+}
+
+/* REQUIRES(lock). Returns whether the I/O thread has to be woken for what is left to it. */
+static bool leave_to_io_locked(struct l2 *l2)
+{
+    bool wake = l2->asleep || l2->wanted;
+    l2->driver = DRIVER_IO;
+    l2->solo = NULL;
+    l2->asleep = l2->wanted = false;
+    return wake;
+}
+
+bool solo_may_rest_locked(struct l2 *l2)
+{
+    if (l2->most > 1)
+        l2->calm = 0;
+    else
+        l2->calm += l2->most;
+    l2->most = 0;
+    return l2->calm >= CALM_MIN && l2->env->own_threads && l2->conn_config.net->wait_end;
+}
+
+bool solo_own(struct l2 *l2)
+{
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    pthread_mutex_lock(&l2->lock);
+    bool free = l2->driver == DRIVER_NONE || l2->driver == DRIVER_WAITS;
+    if (l2->driver == DRIVER_WAITS)
+        excuse_late_locked(l2, now_ns);
+    if (free)
+        leave_to_io_locked(l2);
+    bool own = l2->driver == DRIVER_IO;
+    l2->wanted = !own;
+    pthread_mutex_unlock(&l2->lock);
+    return own;
+}
+
+/* ---- the I/O thread, while a caller does not let go ---- */
+
+/* A patient one waits for bytes to move, which is not to be seen from here. */
+static uint64_t end_of(const struct request *r)
+{
+    return r->deadline_ns + (r->patient ? u64_min(NS_PER_S, CLOCK_NEVER_NS - r->deadline_ns) : 0);
+}
+
+/* REQUIRES(lock). Takes what has waited in the queue until its deadline; returns when the next one
+ * ends. */
+static uint64_t take_expired_locked(struct l2 *l2, uint64_t now_ns, struct request_list *ret)
+{
+    struct request_list all;
+    struct request *r;
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    request_list_move(&all, &l2->queue);
+    request_list_init(ret);
+    while ((r = request_list_pop(&all))) {
+        bool late = end_of(r) <= now_ns;
+        next_ns = late ? next_ns : u64_min(next_ns, end_of(r));
+        request_list_push(late ? ret : &l2->queue, r);
+    }
+    return next_ns;
+}
+
+/* REQUIRES(lock). Whether the caller has been in one system call for too long. */
+static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns)
+{
+    if (l2->stuck_turn != l2->solo_turn)
+        l2->stuck_looks = 0;
+    else if (now_ns < l2->stuck_looked_ns + LOOK_NS)
+        return false;
+    else
+        l2->stuck_looks++;
+    l2->stuck_turn = l2->solo_turn;
+    l2->stuck_looked_ns = now_ns;
+    return l2->driver == DRIVER_CALLER && l2->stuck_looks >= STUCK_LOOKS;
+}
+
+/* REQUIRES(lock). The connection is ours then, and its descriptor the caller's. */
+static bool give_up_stuck_locked(struct l2 *l2, uint64_t now_ns)
+{
+    if (!is_stuck_locked(l2, now_ns))
+        return false;
+    l2->solo_from_ns = now_ns + SOLO_PAUSE_NS;
+    leave_to_io_locked(l2);
+    conn_abandon(&l2->conn);
+    l2->solo_failed = true;
+    return true;
+}
+
+bool solo_await(struct l2 *l2)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    struct request_list expired;
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    pthread_mutex_lock(&l2->lock);
+    bool wanted = l2->wanted; /* else it has let go */
+    bool stuck = wanted && give_up_stuck_locked(l2, now_ns);
+    l2->asleep = wanted && !stuck; /* whose deadline is near wakes us */
+    uint64_t until_ns = u64_min(take_expired_locked(l2, now_ns, &expired), now_ns + LOOK_NS);
+    pthread_mutex_unlock(&l2->lock);
+    pipeline_time_out(l2, &expired);
+    if (stuck || !wanted)
+        return stuck;
+    int wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
+    int ready = net->wait(net->arg, -1, false, wake_fd, until_ns - now_ns);
+    io_heed(l2, ready);
+    return false;
+}
+
+/* ---- a caller's steps ---- */
+
+/* REQUIRES(lock), and that nobody else may answer, or look, before it is released. */
+static void set_word(struct l2_sync *s, uint32_t word)
+{
+    atomic_store_explicit(&s->word, word, memory_order_relaxed);
+}
+
+bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
+{
+    if (l2->driver != DRIVER_NONE) {
+        l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* it is not alone */
+        return false;
+    }
+    if (!s || l2->queue.head || l2->polled || r->patient || r->wire.block)
+        return false;
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    if (now_ns < l2->solo_from_ns)
+        return false;
+    l2->driver = DRIVER_CALLER;
+    l2->solo = r;
+    l2->polled = true;
+    l2->solo_turn++;
+    l2->solo_until_ns = u64_min(now_ns + SOLO_NS, r->deadline_ns);
+    s->solo = r;
+    s->solo_until_ns = l2->solo_until_ns;
+    s->fd = l2->conn.fd;
+    set_word(s, SYNC_POLLS);
+    pipeline_sent(l2, r, now_ns);
+    return true;
+}
+
+/* What a step has come to. */
+enum outcome { GOES_ON, LEAVES, FAILS };
+
+/* REQUIRES(lock). Goes on to sleep on the socket, or lets go. Returns whether the I/O thread has to
+ * be woken. */
+static bool end_step_locked(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
+{
+    bool answered = l2->pending.head != s->solo;
+    l2->solo_failed = outcome == FAILS;
+    l2->polled = !answered;
+    if (answered)
+        s->solo = NULL;
+    else
+        set_word(s, SYNC_POLLS);
+    if (outcome != GOES_ON || l2->queue.head || l2->wanted)
+        return leave_to_io_locked(l2);
+    l2->driver = answered ? DRIVER_NONE : DRIVER_WAITS;
+    if (answered)
+        l2->solo = NULL;
+    return false;
+}
+
+static void end_step(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
+{
+    pthread_mutex_lock(&l2->lock);
+    bool wake = end_step_locked(l2, s, outcome);
+    pthread_mutex_unlock(&l2->lock);
+    if (wake)
+        io_wake(l2);
+}
+
+/* After a system call. False: the connection has been given up meanwhile, and what is left of it
+ * was ours to close. */
+static bool begin_taking(struct l2 *l2, struct l2_sync *s)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    pthread_mutex_lock(&l2->lock);
+    bool mine = l2->solo == s->solo;
+    if (mine) {
+        l2->driver = DRIVER_TAKES;
+        set_word(s, SYNC_TAKES);
+    }
+    pthread_mutex_unlock(&l2->lock);
+    if (!mine)
+        net->close(net->arg, s->fd);
+    return mine;
+}
+
+void solo_send(struct l2_sync *s)
+{
+    struct l2 *l2 = s->l2;
+    struct request *r = s->solo;
+    const struct l2_net *net = l2->conn_config.net;
+    long n = net->write(net->arg, s->fd, r->wire.data, r->wire_len);
+    if (!begin_taking(l2, s))
+        return;
+    size_t gone = n > 0 ? (size_t)n : 0; /* an error is met again, by who can deal with it */
+    if (gone == r->wire_len)
+        end_step(l2, s, GOES_ON);
+    else if (conn_append(&l2->conn, r->wire.data + gone, r->wire_len - gone))
+        end_step(l2, s, FAILS);
+    else
+        end_step(l2, s, LEAVES);
+}
+
+static bool begin_reading(struct l2 *l2, struct l2_sync *s)
+{
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    pthread_mutex_lock(&l2->lock);
+    bool mine = l2->solo == s->solo;
+    if (mine) {
+        excuse_late_locked(l2, now_ns);
+        l2->driver = DRIVER_CALLER;
+        l2->solo_turn++;
+    }
+    pthread_mutex_unlock(&l2->lock);
+    return mine;
+}
+
+/* The socket is readable. False: it is no longer ours. */
+static bool take_reply(struct l2 *l2, struct l2_sync *s)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    char chunk[SOLO_READ_BYTES];
+    if (!begin_reading(l2, s))
+        return false;
+    long n = net->read(net->arg, s->fd, chunk, sizeof(chunk));
+    if (!begin_taking(l2, s))
+        return false;
+    bool failed = conn_take(&l2->conn, chunk, n, pipeline_reply, l2) != 0;
+    bool more = n == (long)sizeof(chunk) || conn_wants_write(&l2->conn);
+    end_step(l2, s, failed ? FAILS : more ? LEAVES : GOES_ON);
+    return true;
+}
+
+static void let_go(struct l2 *l2, struct l2_sync *s, uint64_t now_ns)
+{
+    pthread_mutex_lock(&l2->lock);
+    bool mine = l2->solo == s->solo;
+    if (mine)
+        excuse_late_locked(l2, now_ns);
+    bool wake = mine && leave_to_io_locked(l2);
+    pthread_mutex_unlock(&l2->lock);
+    if (wake)
+        io_wake(l2);
+}
+
+static bool polls(const struct l2_sync *s)
+{
+    /* pair(l2.sync): the answer is there when the word says so */
+    return atomic_load_explicit(&s->word, memory_order_acquire) == SYNC_POLLS;
+}
+
+/* Whoever answers from here on wakes a futex; and others may poll, who would have emptied solo_fd
+ * before we looked. */
+static void poll_no_more(struct l2 *l2, struct l2_sync *s)
+{
+    uint32_t word = SYNC_POLLS;
+    pthread_mutex_lock(&l2->lock);
+    l2->polled = false;
+    pthread_mutex_unlock(&l2->lock);
+    /* pair(l2.sync): or the answer is there */
+    atomic_compare_exchange_strong_explicit(&s->word, &word, SYNC_PARKS, memory_order_acquire,
+                                            memory_order_acquire);
+}
+
+void solo_wait(struct l2_sync *s)
+{
+    struct l2 *l2 = s->l2;
+    const struct l2_net *net = l2->conn_config.net;
+    bool goes_on = true;
+    while (goes_on && polls(s)) {
+        uint64_t now_ns = clock_now_ns(s->env->clock);
+        if (now_ns >= s->solo_until_ns || l2_is_gone(l2)) {
+            let_go(l2, s, now_ns);
+            break;
+        }
+        int ready = net->wait(net->arg, s->fd, false, l2->solo_fd, s->solo_until_ns - now_ns);
+        if (ready & L2_NET_WOKEN)
+            io_empty(l2->solo_fd);
+        if (ready & L2_NET_READY)
+            goes_on = take_reply(l2, s);
+        if (ready & L2_NET_GONE) { /* or the I/O thread has closed it: it knows */
+            let_go(l2, s, now_ns);
+            break;
+        }
+    }
+    if (s->solo)
+        poll_no_more(l2, s);
+}
