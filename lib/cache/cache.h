@@ -139,6 +139,19 @@ extern NIGH_HIDDEN struct cache_forks cache_forks;
 /* A key as L2 names it, and the hash of that, which its envelope bears. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
 uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key);
+/* A key as flights know it. */
+static inline struct flight_key cache_flight_key(struct nigh_space *space,
+                                                 const struct l1_key *key)
+{
+    return (struct flight_key){space, space->id, key->hash, key->data, key->len};
+}
+/* Tell the flight of a key, if one flies. */
+static inline void cache_notify(struct nigh_space *space, const struct l1_key *key,
+                                uint32_t events)
+{
+    struct flight_key flight_key = cache_flight_key(space, key);
+    flight_notify(space->cache->flights, &flight_key, events);
+}
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#include "cache/read.h"
-
 static _Thread_local int last_load_error;
 
 int nigh_load_error(void)

@@ -40,6 +40,8 @@ struct nigh_fill {
 
 /* Forget the answer (not what is asked): before a load is run again, and at the end. */
 void fill_reset(struct nigh_fill *fill);
+/* What nigh_load_error() says on this thread from now on. */
+void cache_set_load_error(int error);
 /* The bytes that the answer stands for. */
 struct bytes fill_payload(const struct nigh_fill *fill);
 

@@ -190,13 +190,6 @@ static void owe(struct owed *o, uint64_t due_ns)
     service_poke(&cache->keeper);
 }
 
-/* Wakes who waits on this node; they need not depend on the channel, over which others are told. */
-static void wake(const struct owed *o)
-{
-    struct flight_key key = {o->space, o->space->id, o->key.hash, o->key.data, o->key.len};
-    flight_notify(o->space->cache->flights, &key, FLIGHT_EV_FILLED);
-}
-
 /* Takes the answer to a release. Lost with its connection: it is sent as soon as there is another.
  * Out of time: it is still on its way, unless the connection breaks after all, so it is not sent
  * again at once. Anything else comes from Redis, which will say the same next time. */
@@ -205,8 +198,8 @@ static void given_back(void *arg, struct l2_answer *answer)
     struct owed *o = arg;
     struct nigh *cache = o->space->cache;
     uint64_t now_ns = clock_now_ns(&cache->clock);
-    if (answer->status == 0)
-        wake(o);
+    if (answer->status == 0) /* who waits here need not depend on the channel, as others must */
+        cache_notify(o->space, &o->key, FLIGHT_EV_FILLED);
     if (answer->status == NIGH_EOFFLINE)
         owe(o, now_ns);
     else if (answer->status == NIGH_ETIMEDOUT)

@@ -15,6 +15,18 @@
 #include "cache/freshness.h"
 #include "cache/space_l1.h"
 
+struct flight_join load_join_of(struct nigh_space *space, const struct l1_key *key, uint64_t ticket)
+{
+    const struct nigh *cache = space->cache;
+    return (struct flight_join){
+        .key = cache_flight_key(space, key),
+        .ticket = ticket,
+        .key_floor_ok = l1_key_floor(cache->l1, key),
+        .deadline_ns = clock_deadline_ns(&cache->clock, space->rules.load_deadline_ms),
+        .waiters_max = space->rules.waiters_max,
+    };
+}
+
 void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
                bool answer_stale)
 {
@@ -385,15 +397,9 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key)
     struct nigh *cache = space->cache;
     if (spares_refresh(space, key))
         return;
-    struct flight_join join = {
-        .key = {space, space->id, key->hash, key->data, key->len},
-        .ticket = l1_ticket(cache->l1),
-        .key_floor_ok = l1_key_floor(cache->l1, key),
-        .deadline_ns = clock_deadline_ns(&cache->clock, space->rules.load_deadline_ms),
-        .waiters_max = space->rules.waiters_max,
-        .background = true,
-    };
+    struct flight_join join = load_join_of(space, key, l1_ticket(cache->l1));
     struct flight *f;
+    join.background = true;
     if (flight_join(cache->flights, &join, &f) != FLIGHT_LEADER)
         return;
     load_init(space, f, NULL, false);

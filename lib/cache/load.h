@@ -99,6 +99,9 @@ struct load {
     uint64_t extend_at_ns;
 };
 
+/* How to join the flight of a key, or begin one, for who has taken this ticket. */
+struct flight_join load_join_of(struct nigh_space *space, const struct l1_key *key,
+                                uint64_t ticket);
 /* The work of a new flight, in its record. `call` may be NULL. */
 void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
                bool answer_stale);

@@ -14,7 +14,6 @@
 #include "cache/caller.h"
 #include "cache/freshness.h"
 #include "cache/load.h"
-#include "cache/read.h"
 #include "cache/read_l1.h"
 #include "cache/read_l2.h"
 
@@ -195,13 +194,7 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
     /* Trust before the ticket: what it vouches for is in the floors that the ticket stands on. */
     struct moment moment = freshness_moment(cache);
     struct joined joined = {l1_ticket(cache->l1), false, moment.is_trusted};
-    struct flight_join join = {
-        .key = {space, space->id, key->hash, key->data, key->len},
-        .ticket = joined.ticket,
-        .key_floor_ok = l1_key_floor(cache->l1, key),
-        .deadline_ns = clock_deadline_ns(&cache->clock, space->rules.load_deadline_ms),
-        .waiters_max = space->rules.waiters_max,
-    };
+    struct flight_join join = load_join_of(space, key, joined.ticket);
     struct flight *f;
     int role = flight_join(cache->flights, &join, &f);
     if (role < 0)

@@ -17,13 +17,6 @@ static void apply_group(void *arg, uint16_t slot, bool soft)
     l1_raise_group(cache->l1, slot, soft);
 }
 
-static void notify(struct nigh *cache, struct nigh_space *space, const struct l1_key *key,
-                   uint32_t events)
-{
-    struct flight_key flight_key = {space, space->id, key->hash, key->data, key->len};
-    flight_notify(cache->flights, &flight_key, events);
-}
-
 static uint64_t apply_key(void *arg, const struct coherence_item *item)
 {
     struct nigh *cache = arg;
@@ -33,7 +26,7 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
     uint64_t floor = space_l1_invalidate(space, &key, item->version, 0, NULL);
     failures_clear(&cache->failures, key.hash);
-    notify(cache, space, &key, FLIGHT_EV_INVALIDATED);
+    cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
     return floor;
 }
 
@@ -44,7 +37,7 @@ static void apply_fill(void *arg, const struct coherence_item *item)
     if (!space)
         return;
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
-    notify(cache, space, &key, FLIGHT_EV_FILLED);
+    cache_notify(space, &key, FLIGHT_EV_FILLED);
 }
 
 static void wake(void *arg)

@@ -178,8 +178,7 @@ static void write_here(void *arg, const struct coherence_item *item, bool stored
     else
         remove_l1(w, item->version);
     failures_clear(&cache->failures, key->hash);
-    struct flight_key flight_key = {w->draft.space, key->space, key->hash, key->data, key->len};
-    flight_notify(cache->flights, &flight_key, FLIGHT_EV_INVALIDATED);
+    cache_notify(w->draft.space, key, FLIGHT_EV_INVALIDATED);
 }
 
 /* ---- L2 ---- */
