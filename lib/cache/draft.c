@@ -73,7 +73,7 @@ int draft_entry(const struct draft *d, struct l1_entry **ret)
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = draft_l1_value(d, slots);
     struct l1 *l1 = space_l1(d->space);
-    return d->passes ? l1_entry_create_loose(l1, &d->key, &value, ret)
+    return d->passes ? l1_entry_create_loose(l1, &d->key, &value, d->shared, ret)
                      : l1_entry_create(l1, &d->key, &value, ret);
 }
 

@@ -17,7 +17,8 @@ struct draft {
     struct l1_key key;
     struct bytes bytes;                 /* not the draft's: they outlive it */
     bool absent;                        /* "does not exist": no bytes, not stale at its end */
-    bool passes;                        /* it is handed out, and not stored in L1 */
+    bool passes;                        /* it is handed out, and not stored in L1 ... */
+    struct l1_shared *shared;           /* ... where others are that pass; NULL: alone */
     uint64_t version;
 
     const uint8_t *tags;                /* wire hashes, as in an envelope; not the draft's */

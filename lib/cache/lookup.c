@@ -87,6 +87,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     struct draft d = draft_of(space, key, ticket, e, now_ns);
     d.passes = of->passes;
+    d.shared = of->shared;
     int rc = draft_entry(&d, &entry);
     if (rc != 0)
         return rc;

@@ -21,7 +21,8 @@ struct lookup_of {
     enum l2_verdict verdict;
     struct bytes value; /* L2_VALUE */
     uint64_t home;      /* the answer's */
-    bool passes;        /* it is handed out and not stored: then it is not L1's memory */
+    bool passes;        /* it is handed out and not stored: then it is not L1's memory ... */
+    struct l1_shared *shared; /* ... but in this, with others; NULL: alone */
 };
 
 /* Errors: NIGH_ENOMEM. `ticket` was taken before the answer was asked for. */
@@ -32,7 +33,7 @@ int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ti
 static inline int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                                 const struct l2_answer *answer, struct lookup *ret)
 {
-    struct lookup_of of = {answer->verdict, answer->value, answer->home, false};
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, false, NULL};
     return lookup_value(space, key, ticket, &of, ret);
 }
 

@@ -91,7 +91,7 @@ static int take_answer(struct nigh_space *space, const struct l1_key *key, uint6
                        const struct l2_answer *answer, const struct nigh_call *call,
                        struct lookup *found, struct nigh_value *ret)
 {
-    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call)};
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call), NULL};
     if (answer->status == 0)
         return take_value(space, key, ticket, &of, call, found, ret);
     stats_count(&space->stats, STATS_L2_ERROR);
@@ -206,6 +206,9 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
 
 /* ---- many at once ---- */
 
+/* Who keeps one value keeps so much at most. */
+#define SHARED_MAX_BYTES (2 * REPLY_BYTES)
+
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,
                        struct read_l2 *r)
 {
@@ -235,11 +238,26 @@ struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, st
     return NULL;
 }
 
+struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
+                                     uint32_t count, struct l2_answer *answer,
+                                     const struct nigh_call *call)
+{
+    size_t bytes = 0;
+    if (!passes(call))
+        return NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes value;
+        l2_answer_at(answer, i, &value);
+        bytes += keys[i].len + value.len;
+    }
+    return bytes <= SHARED_MAX_BYTES ? l1_shared_create(space->cache->l1, count, bytes) : NULL;
+}
+
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,
-                      uint64_t ticket, struct nigh_value *ret)
+                      struct l1_shared *shared, uint64_t ticket, struct nigh_value *ret)
 {
-    struct lookup_of of = {.home = answer->home, .passes = passes(call)};
+    struct lookup_of of = {.home = answer->home, .passes = passes(call), .shared = shared};
     struct lookup found = {.verdict = VERDICT_GONE};
     of.verdict = l2_answer_at(answer, i, &of.value);
     return of.verdict == L2_LEFT ? NIGH_PENDING

@@ -37,9 +37,13 @@ int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint
  * NIGH_PENDING: ask for each alone. */
 struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, struct read_l2 *r,
                                     int *ret_error);
+/* Memory for what is found, if it is not stored; NULL: each has its own. To be ended. */
+struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
+                                     uint32_t count, struct l2_answer *answer,
+                                     const struct nigh_call *call);
 /* As read_l2_end(), or NIGH_PENDING: ask for it alone. */
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,
-                      uint64_t ticket, struct nigh_value *ret);
+                      struct l1_shared *shared, uint64_t ticket, struct nigh_value *ret);
 
 #endif

@@ -215,11 +215,14 @@ static void take_many(const struct window *w, struct part *p)
         set_outcomes(w, p, error);
         return;
     }
+    struct l1_shared *shared =
+        read_l2_many_share(m->space, &w->keys[p->from], p->count, answer, m->call);
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t n = p->from + i;
-        set_outcome(w, n, read_l2_many_take(m->space, &w->keys[n], i, answer, m->call,
+        set_outcome(w, n, read_l2_many_take(m->space, &w->keys[n], i, answer, m->call, shared,
                                             p->read.ticket, &m->values[w->indices[n]]));
     }
+    l1_shared_end(shared);
     l2_answer_free(answer);
 }
 

@@ -201,6 +201,75 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
     return e;
 }
 
+/*
+ *     | l1_shared | -> shared | entry ... | -> shared | entry ... |
+ *
+ * Keys: (c) constant   (o) who makes entries   (a) pair(l1.shared)
+ */
+struct l1_shared {
+    struct mem *mem;       /* (c) */
+    size_t size;           /* (c) of all */
+    size_t used;           /* (o) */
+    _Atomic uint32_t refs; /* (a) its maker's, and one of each entry */
+    _Alignas(8) char bytes[];
+};
+
+/* What an entry may take beside key and value, and its pointer. */
+#define SHARED_MORE_BYTES (sizeof(struct l1_entry) + sizeof(struct l1_extension) + 32u)
+
+struct l1_shared *l1_shared_create(struct l1 *l1, uint32_t count, size_t bytes)
+{
+    size_t size = sizeof(struct l1_shared) + count * SHARED_MORE_BYTES + bytes;
+    struct l1_shared *s = mem_alloc(l1->env->mem, NULL, size);
+    if (s) {
+        *s = (struct l1_shared){.mem = l1->env->mem, .size = size};
+        atomic_init(&s->refs, 1);
+    }
+    return s;
+}
+
+void l1_shared_end(struct l1_shared *s)
+{
+    /* pair(l1.shared): release what was read there, acquire it all as the last */
+    if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(s->mem, NULL, s, s->size);
+}
+
+static struct l1_entry *create_shared(struct l1_shared *s, size_t entry_size)
+{
+    size_t size = sizeof(s) + (entry_size + 7) / 8 * 8;
+    char *at = s->bytes + s->used;
+    if (size > s->size - sizeof(*s) - s->used)
+        return NULL;
+    memcpy(at, &s, sizeof(s));
+    s->used += size;
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed); /* its maker holds it */
+    return (void *)(at + sizeof(s));
+}
+
+static void free_shared(const struct l1_entry *e)
+{
+    struct l1_shared *s;
+    memcpy(&s, (const char *)e - sizeof(s), sizeof(s));
+    l1_shared_end(s);
+}
+
+int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                          struct l1_shared *shared, struct l1_entry **ret_entry)
+{
+    struct l1_entry *e = shared ? create_shared(shared, entry_size_of(key, value)) : NULL;
+    if (e) {
+        entry_fill(e, l1, key, value, value->stamp, 1, ENTRY_LOOSE);
+        entry_spare_set(e, ENTRY_SHARED);
+    } else {
+        e = entry_create_loose(l1, key, value);
+    }
+    if (!e)
+        return NIGH_ENOMEM;
+    *ret_entry = e;
+    return 0;
+}
+
 void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t size)
 {
     size_t skip = sizeof(uint64_t);
@@ -227,10 +296,14 @@ void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
 {
     size_t size = entry_size(e);
     struct mem *mem = l1_entry_loose(e) ? l1->env->mem : l1->mem;
+    bool shared = l1_entry_loose(e) && entry_spare(e) == ENTRY_SHARED;
 #ifndef NDEBUG
     memset(e, FREED_BYTE, size); /* a reader that is late finds no plausible value */
 #endif
-    mem_free(mem, cache, e, size);
+    if (shared)
+        free_shared(e);
+    else
+        mem_free(mem, cache, e, size);
 }
 
 static void free_unstored(struct l1_entry *e)

@@ -91,6 +91,7 @@
 #define STAMP_WORD(stamp) ((uint64_t)(stamp) << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS))
 #define ENTRY_FREQ_MAX 3u
 #define ENTRY_COUNTED 7u  /* in spare: a bit for each hit that may still be counted */
+#define ENTRY_SHARED 255u /* in spare of a loose one, which no hit counts: see l1_shared */
 #define ENTRY_SAMPLED 56u /* or here: then each is reported to the policy */
 #define ENTRY_SAMPLED_SHIFT 3
 

@@ -102,9 +102,21 @@ struct l1_value {
 int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                     struct l1_entry **ret_entry);
 
-/* A loose one at once, for what is handed out and never stored. Errors: NIGH_ENOMEM. */
+/*
+ * One allocation that loose entries made together share: it is there until the last of them is let
+ * go, and so is every other. By one thread.
+ */
+struct l1_shared;
+/* Room for entries whose keys and values are `bytes` long together. NULL: no memory; they have
+ * theirs apart then. */
+struct l1_shared *l1_shared_create(struct l1 *l1, uint32_t count, size_t bytes);
+/* No more entries are made there. NULL is fine. */
+void l1_shared_end(struct l1_shared *shared);
+
+/* A loose one at once, for what is handed out and never stored; in `shared`, if that is not NULL
+ * and it fits. Errors: NIGH_ENOMEM. */
 int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
-                          struct l1_entry **ret_entry);
+                          struct l1_shared *shared, struct l1_entry **ret_entry);
 
 /*
  * References are for entries held outside a read section by other means than a pin: the result of a

@@ -269,16 +269,6 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
     return 0;
 }
 
-int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
-                          struct l1_entry **ret_entry)
-{
-    struct l1_entry *e = entry_create_loose(l1, key, value);
-    if (!e)
-        return NIGH_ENOMEM;
-    *ret_entry = e;
-    return 0;
-}
-
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)
 {
     struct l1_shard *s = l1_shard_of(l1, entry_hash(l1, e));

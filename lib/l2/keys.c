@@ -6,8 +6,11 @@
 #include <stdio.h>
 
 #include <nigh/error.h>
+#include <nigh/options.h>
 
 #define COLON bytes_of(":", 1)
+/* Prefix, "!2", space and schema, and what parts them. */
+#define COMMON_BYTES (3 * NIGH_NAME_MAX + 8)
 
 /* Each with the prefix and, if it wants one, the database. */
 struct name {
@@ -59,6 +62,24 @@ void keys_add_data(const struct key_names *n, struct command *c, const struct l2
 {
     const struct bytes parts[] = {n->base, key->space, COLON, schema, COLON, key->key};
     command_joined(c, parts, ARRAY_COUNT(parts));
+}
+
+/* What they have in common is put together once: the names of space and schema are short. */
+void keys_add_many(const struct key_names *n, struct command *c, struct bytes space,
+                   struct bytes schema, const struct bytes *keys, uint32_t count)
+{
+    char text[COMMON_BYTES];
+    const struct bytes parts[] = {n->base, space, COLON, schema, COLON};
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(parts) && len + parts[i].len <= sizeof(text); i++) {
+        memcpy(text + len, parts[i].data, parts[i].len);
+        len += parts[i].len;
+    }
+    NIGH_CHECK(len == n->base.len + space.len + schema.len + 2);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bytes both[] = {bytes_of(text, len), keys[i]};
+        command_joined(c, both, ARRAY_COUNT(both));
+    }
 }
 
 void keys_add_lease(const struct key_names *n, struct command *c, const struct l2_key *key)

@@ -51,6 +51,9 @@ void keys_fini(struct keys *k);
 /* Add a name as an argument. `schema`: another one than the key's own. */
 void keys_add_data(const struct key_names *names, struct command *c, const struct l2_key *key,
                    struct bytes schema);
+/* The names of many values of one space and schema. */
+void keys_add_many(const struct key_names *names, struct command *c, struct bytes space,
+                   struct bytes schema, const struct bytes *keys, uint32_t count);
 void keys_add_lease(const struct key_names *names, struct command *c, const struct l2_key *key);
 
 #endif

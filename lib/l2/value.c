@@ -77,10 +77,7 @@ int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const st
         return NIGH_ENOMEM;
     c.request->own.asked = count;
     command_text(&c, "MGET");
-    for (uint32_t i = 0; i < count; i++) {
-        struct l2_key key = {space, schema, keys[i]};
-        keys_add_data(&l2->keys.now, &c, &key, schema);
-    }
+    keys_add_many(&l2->keys.now, &c, space, schema, keys, count);
     return pipeline_submit(l2, &c, &submit);
 }
 

@@ -312,3 +312,66 @@ TEST(an_entry_too_large_to_store_is_loose)
     cache_audit(&c);
     cache_close(&c);
 }
+
+/* ---- those that share an allocation ---- */
+
+enum { SHARING = 40 };
+
+static struct l1_entry *create_shared(struct cache *c, struct l1_shared *shared, uint32_t i)
+{
+    struct name name;
+    char text[SHARING];
+    struct l1_key key = cache_key(c, &name, i);
+    struct l1_value v = cache_value(c, memset(text, 'a', sizeof(text)), i);
+    struct l1_entry *e;
+    v.version = i % 3 ? 0 : i;
+    v.groups = tags;
+    v.group_count = i % 2 ? 3 : 0;
+    REQUIRE_EQ(l1_entry_create_loose(c->l1, &key, &v, shared, &e), 0);
+    return e;
+}
+
+static void check_whole(const struct l1_entry *e, uint32_t i)
+{
+    const uint16_t *groups;
+    char name[16];
+    snprintf(name, sizeof(name), "key:%08u", i);
+    CHECK(l1_entry_loose(e));
+    CHECK_MEM(l1_entry_key(e).data, l1_entry_key(e).len, name, 12);
+    CHECK_EQ(l1_entry_value(e).len, i);
+    CHECK_EQ(l1_entry_version(e), i % 3 ? 0 : i);
+    CHECK_EQ(l1_entry_groups(e, &groups), i % 2 ? 3 : 0);
+}
+
+/* `room`: of what they want; the others have memory of their own. */
+static void share(struct cache *c, size_t room, bool end_first)
+{
+    struct l1_entry *e[SHARING];
+    struct l1_shared *shared = l1_shared_create(c->l1, SHARING / 2, room);
+    REQUIRE(shared);
+    for (uint32_t i = 0; i < SHARING; i++)
+        e[i] = create_shared(c, shared, i);
+    if (end_first)
+        l1_shared_end(shared);
+    for (uint32_t n = 0; n < SHARING; n++) {
+        uint32_t i = n * 17 % SHARING; /* in no order */
+        check_whole(e[i], i);
+        l1_entry_unref(e[i]);
+    }
+    if (!end_first)
+        l1_shared_end(shared);
+}
+
+TEST(loose_entries_share_an_allocation_and_are_let_go_in_any_order)
+{
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    for (size_t room = 0; room < 4000; room += 500) {
+        share(&c, room, true);
+        share(&c, room, false);
+    }
+    l1_shared_end(l1_shared_create(c.l1, 1, 0));
+    l1_shared_end(NULL);
+    cache_audit(&c);
+    cache_close(&c);
+}
