@@ -9,6 +9,12 @@
  * often is in slabs and their stocks (mem_blocks.c), so little is lost: without a cache a pair of
  * calls takes 76 ns.
  *
+ * One thing remains when memory is short. A thread's first call of jemalloc, whichever it is, makes
+ * that thread's automatic cache, for an arena which, for the first threads of a process (four for a
+ * processor), is made then too; if there is no memory for it jemalloc 5.3 goes on with none, and
+ * ends with a fault (tcache_arena_associate). The host's malloc does the same where jemalloc is it.
+ * To make all of those arenas when a cache is opened would cost each host some 40 kB for each.
+ *
  * Source: jemalloc(3) 5.3, "mallctl namespace".
  */
 #include "base/mem_region.h"

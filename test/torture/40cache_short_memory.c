@@ -3,14 +3,18 @@
  * The kernel gives no more memory, now and then or for a while: calls say so or do not store, and
  * nothing else happens. Afterwards all is as it was.
  *
- * The fault point is below the allocators: this program's own mmap(), mremap() and madvise() fail
- * every n-th time, as they do under RLIMIT_AS, strict overcommit, or with too many mappings.
+ * The fault point is below the allocators: this program's own mmap(), mremap(), munmap(),
+ * sbrk() and madvise() fail every n-th time, as they do under RLIMIT_AS, strict overcommit, or with
+ * too many mappings (then one cannot be split, so munmap() fails too).
  * Sanitizers need these calls for themselves: there nothing fails.
  */
+#undef _FILE_OFFSET_BITS /* mmap() and mmap64() are two names: the allocator calls one, nigh one */
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -49,11 +53,29 @@ void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offse
     return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
 }
 
+void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset)
+{
+    return mmap(at, size, protection, flags, fd, offset);
+}
+
 void *mremap(void *at, size_t size, size_t wanted, int flags, ...)
 {
     if (wanted > size && fails())
         return MAP_FAILED;
     return (void *)syscall(SYS_mremap, at, size, wanted, flags, NULL);
+}
+
+int munmap(void *at, size_t size)
+{
+    return fails() ? -1 : (int)syscall(SYS_munmap, at, size);
+}
+
+/* Where jemalloc looks when mmap() fails. */
+extern void *__sbrk(intptr_t by);
+
+void *sbrk(intptr_t by)
+{
+    return by > 0 && fails() ? (void *)-1 : __sbrk(by);
 }
 
 int madvise(void *at, size_t size, int advice)
@@ -136,6 +158,35 @@ static struct nigh *open_cache(const char *memory)
     return rc == 0 ? opened : NULL;
 }
 
+/*
+ * jemalloc makes an arena for each of the first threads of a process, four for a processor, and
+ * ends with a fault in one that allocates for the first time while there is no memory for that
+ * (5.3: tcache_arena_associate). No library can help it, so they are made before.
+ */
+static pthread_barrier_t all_there;
+
+static void *allocate(void *arg)
+{
+    (void)arg;
+    void *volatile block = malloc(1);
+    pthread_barrier_wait(&all_there);
+    free(block);
+    return NULL;
+}
+
+static void make_arenas(void)
+{
+    pthread_t threads[4 * 64];
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = (unsigned)(processors < 64 ? 4 * processors : 4 * 64);
+    pthread_barrier_init(&all_there, NULL, count);
+    for (unsigned i = 0; i < count; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, allocate, NULL), 0);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&all_there);
+}
+
 /* Caps go up and down, and other caches come and go. */
 static void resize_and_open(uint64_t *random)
 {
@@ -171,6 +222,7 @@ static void check_all_works(void)
 TEST(calls_say_that_there_is_no_memory)
 {
     uint64_t random = check_seed();
+    make_arenas();
     REQUIRE(cache = open_cache("64m"));
     REQUIRE_EQ(nigh_space_open(cache, "s", NULL, load, NULL, NULL, &space), 0);
     pthread_t threads[WRITERS];
@@ -196,3 +248,45 @@ TEST(calls_say_that_there_is_no_memory)
     check_all_works();
     nigh_close(cache);
 }
+
+/* ---- what a call says ---- */
+
+#if NIGH_ALLOCATOR_JEMALLOC && !NIGH_SANITIZED /* else nothing fails */
+
+static int load_much(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    static const char bytes[VALUE_MAX];
+    (void)arg;
+    (void)n;
+    return nigh_fill_value(fills[0], bytes, sizeof(bytes));
+}
+
+/* Values that are held need memory, beside the cap in the end; and so does another cache. */
+TEST(what_needs_memory_says_that_there_is_none)
+{
+    enum { HELD_MAX = 20000 };
+    static struct nigh_value held[HELD_MAX];
+    struct nigh *full = open_cache("64m");
+    struct nigh_space *s;
+    unsigned n = 0;
+    int rc = 0;
+    make_arenas();
+    REQUIRE(full);
+    REQUIRE_EQ(nigh_space_open(full, "s", NULL, load_much, NULL, NULL, &s), 0);
+    atomic_store_explicit(&fail_each, 1, memory_order_relaxed);
+    CHECK(!open_cache("8m"));
+    for (; rc >= 0 && n < HELD_MAX; n += rc >= 0) {
+        char key[32];
+        rc = nigh_fetch(s, key, key_of(key, n), NULL, &held[n]);
+    }
+    CHECK_EQ(rc, NIGH_ENOMEM);
+    atomic_store_explicit(&fail_each, 0, memory_order_relaxed);
+    check_note("%u values held, and no memory for another", n);
+    while (n > 0)
+        nigh_release(&held[--n]);
+    CHECK_WITHIN(60000, (rc = nigh_fetch(s, "again", 5, NULL, &held[0])) == NIGH_FRESH);
+    nigh_release(&held[0]);
+    nigh_close(full);
+}
+
+#endif
