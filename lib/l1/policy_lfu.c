@@ -428,6 +428,7 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_policy_state *state = &s->policy;
     state->refused = true;
+    stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
     lfu_note_miss(&state->lfu->core, state->incoming.hash);
     if (shadows_sampled(&l1->shadows, state->incoming.hash))
         feed(l1, state->incoming.hash, (uint32_t)state->incoming.weight);

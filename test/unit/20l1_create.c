@@ -57,6 +57,24 @@ TEST(defaults_fit_every_size)
     }
 }
 
+/* Each has its part of a cap on entries, and evicts among its own. */
+TEST(few_entries_are_in_one_shard)
+{
+    static const struct {
+        uint64_t entries;
+        uint32_t shards_max;
+    } cases[] = {{1, 1}, {56, 1}, {200, 1}, {2000, 8}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct cache c;
+        fake_env_init(&c.fake, check_seed());
+        struct l1_config config = cache_config(&c, 8 << 20, 0);
+        config.entries = cases[i].entries;
+        cache_open_config(&c, config);
+        CHECK_LE(cache_gauges(&c).shards, cases[i].shards_max);
+        cache_close(&c);
+    }
+}
+
 TEST(the_default_group_table_fits_a_small_cache)
 {
     struct cache c;

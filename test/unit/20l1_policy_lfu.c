@@ -267,3 +267,30 @@ TEST(a_value_whose_old_one_was_evicted_for_it_is_a_new_one)
     CHECK(lfu_is_valid(core_of(&c)));
     cache_close(&c);
 }
+
+/* Who asks why values were not stored can tell a contest from a lack of room. */
+TEST(newcomers_that_lose_are_counted)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    for (unsigned i = 0; i < 3000; i++)
+        cache_put_size(&c, i, 1000);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 3000; i++)
+            hit(&c, i);
+    for (unsigned i = 0; i < 2000; i++) { /* until it is full, and its hands have seen the hits */
+        cache_put_size(&c, 10000 + i, 1000);
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+    }
+    CHECK_EQ(stats_read(&c.stats, STATS_L1_REFUSED_POLICY), 0); /* these wait in the window */
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        refused += cache_put_size(&c, 20000 + i, 100000) == L1_REFUSED_FULL;
+        l1_reclaim(c.l1);
+    }
+    CHECK_GE(refused, 1);
+    CHECK_EQ(stats_read(&c.stats, STATS_L1_REFUSED_POLICY), refused);
+    cache_audit(&c);
+    cache_close(&c);
+}
