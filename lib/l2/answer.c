@@ -19,15 +19,19 @@ enum {
     HEAD_SCHEMAS = 32,
     HEAD_OLD = 40,
     HEAD_MOVED = 56,
-    HEAD_MAGIC = 72,
 };
 
-/* An answer that is one string. */
+/* Answers that are one string: number, verdict, the beginning of the head; and of TELL the stamp of
+ * its frame, which ends with the number. */
 enum {
-    SHORT_NUMBER = 8,
-    SHORT_VERDICT = SHORT_NUMBER + 1,
-    SHORT_BYTES = SHORT_VERDICT + SCRIPT_HEAD_BYTES,
-    TOLD_BYTES = SHORT_NUMBER + HEAD_OLD,
+    SHORT_VERDICT = 8,
+    SHORT_HEAD = 9,
+    SHORT_BYTES = SHORT_HEAD + HEAD_OLD,
+    STAMP_ID = 0,
+    STAMP_SEQ = 8,
+    STAMP_PREVIOUS = 16,
+    STAMP_NONCE = 24,
+    STAMP_BYTES = 32,
 };
 
 _Static_assert(L2_REPLID_BYTES == REPLID_BYTES, "one number in two headers");
@@ -79,9 +83,12 @@ enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes 
 
 bool answer_is_to(const struct reply *reply, uint64_t number)
 {
-    if (reply->type == REPLY_STRING)
-        return reply->bytes.len >= SHORT_NUMBER && get_le64(reply->bytes.data) == number;
-    struct bytes echo = reply_string_at(reply, AT_NUMBER, SHORT_NUMBER);
+    const uint8_t *text = reply->bytes.data;
+    if (reply->type == REPLY_STRING && reply->bytes.len == SHORT_BYTES)
+        return get_le64(text) == number;
+    if (reply->type == REPLY_STRING && reply->bytes.len == STAMP_BYTES)
+        return get_le64(text + STAMP_NONCE) == number;
+    struct bytes echo = reply_string_at(reply, AT_NUMBER, 8);
     return reply->type == REPLY_ARRAY && echo.data && get_le64(echo.data) == number;
 }
 
@@ -95,6 +102,7 @@ static uint64_t clock_identity(const char *replid, const uint8_t *id)
     return hash ? hash : 1;
 }
 
+/* All but what is known of old nodes, which only whoever judges a beat wants to know. */
 static void decode_place(struct l2_clock *clock, const char *replid, const uint8_t *head)
 {
     clock->identity = clock_identity(replid, head + HEAD_ID);
@@ -148,19 +156,17 @@ static int decode_common(struct answer *answer, const struct reply *reply)
     return 0;
 }
 
-/* Number, verdict, head of the clock, or what is there instead. */
 static int decode_short(struct answer *answer, struct bytes text)
 {
     const uint8_t *at = text.data;
     struct l2_answer *public = &answer->public;
     bool known = text.len == SHORT_BYTES && answer->replid &&
-                 (at[SHORT_NUMBER] == L2_GRANTED || at[SHORT_NUMBER] == L2_STORED);
+                 (at[SHORT_VERDICT] == L2_GRANTED || at[SHORT_VERDICT] == L2_STORED);
     if (!known)
         return NIGH_EREDIS;
-    public->verdict = (enum l2_verdict)at[SHORT_NUMBER];
+    public->verdict = (enum l2_verdict)at[SHORT_VERDICT];
     public->clock.home = hash_bytes(bytes_of(answer->replid, REPLID_BYTES));
-    if (memcmp(at + SHORT_VERDICT + HEAD_MAGIC, "NIG2", 4) == 0)
-        decode_head(&public->clock, answer->replid, at + SHORT_VERDICT);
+    decode_place(&public->clock, answer->replid, at + SHORT_HEAD);
     return 0;
 }
 
@@ -190,13 +196,14 @@ int answer_decode_tell(struct answer *answer, const struct reply *reply)
     const uint8_t *at = reply->bytes.data;
     if (reply->type != REPLY_STRING)
         return answer_decode_script(answer, reply);
-    if (reply->bytes.len != TOLD_BYTES || !answer->replid)
+    if (reply->bytes.len != STAMP_BYTES || !answer->replid)
         return NIGH_EREDIS;
-    decode_place(clock, answer->replid, at + SHORT_NUMBER);
     clock->home = hash_bytes(bytes_of(answer->replid, REPLID_BYTES));
-    answer->public.previous = clock->nonce;
-    clock->nonce = get_le64(at);
-    clock->sequence++;
+    clock->identity = clock_identity(answer->replid, at + STAMP_ID);
+    clock->id = get_le64(at + STAMP_ID);
+    clock->sequence = get_le64(at + STAMP_SEQ);
+    clock->nonce = get_le64(at + STAMP_NONCE);
+    answer->public.previous = get_le64(at + STAMP_PREVIOUS);
     return 0;
 }
 

@@ -33,7 +33,7 @@ int answer_decode_many(struct answer *answer, const struct reply *reply);
 /* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. What
  * is usual of LEASE and FILL is one string: number, verdict, clock. */
 int answer_decode_script(struct answer *answer, const struct reply *reply);
-/* The same; what is usual of TELL is one string: number, the clock as it was before. */
+/* The same; what is usual of TELL is one string: the stamp of its frame. */
 int answer_decode_tell(struct answer *answer, const struct reply *reply);
 /* The same; more: log entries, each after its sequence number. */
 int answer_decode_beat(struct answer *answer, const struct reply *reply);

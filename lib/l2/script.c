@@ -33,7 +33,6 @@ _Static_assert(LUA_SLOTS_MIN == GROUP_SLOTS_MIN, "clock.lua");
 _Static_assert(LUA_SLOTS_MAX == GROUP_SLOTS_MAX, "clock.lua");
 _Static_assert(LUA_LOG_MAX == SCRIPT_LOG_MAX, "clock.lua");
 _Static_assert(LUA_PAGES == L2_PAGES, "clock.lua");
-_Static_assert(LUA_HEAD_BYTES == SCRIPT_HEAD_BYTES, "common.lua");
 _Static_assert(LUA_PAGES_AT == SCRIPT_PAGES_AT, "clock.lua");
 _Static_assert(LUA_GROUPS_AT == SCRIPT_GROUPS_AT, "clock.lua");
 _Static_assert(LUA_DEL_MAX == SCRIPT_DEL_MAX, "change.lua");

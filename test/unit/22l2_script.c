@@ -756,7 +756,8 @@ TEST(each_change_names_the_one_before_it)
 
 /* ---- the number of the call ---- */
 
-/* A script as it was asked: its reply begins with the number. */
+/* A script as it was asked: its reply begins with the number. (That of TELL ends with it, and
+ * begins with the id of the clock: here TELL makes it, and gives it that number, too.) */
 static void check_echo(enum script_id id, const char *keys_and_args)
 {
     char format[512];

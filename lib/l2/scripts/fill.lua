@@ -16,18 +16,18 @@
 -- publishes too: whoever waits had better look at what is there.
 --
 -- Where nobody waits, there is no version, and the schema is known the answer is one string:
--- number, verdict, clock.
+-- number, verdict, the beginning of the clock.
 
 local data, lease, ms, envelope = KEYS[2], KEYS[3], ARGV[2], ARGV[3]
 local token, ours, filled = struct.unpack('<c8c8I8', envelope, 33)
 local held = redis.pcall('GETRANGE', lease, '0', '8')
 if ours == '\0\0\0\0\0\0\0\0' and held == token .. '\0' then
-    local head = redis.pcall('GETRANGE', KEYS[1], '0', '127')
-    if #head == 128 and string.sub(head, 33, 40) == ARGV[4] and
+    local told = redis.pcall('GETRANGE', KEYS[1], '0', '39')
+    if #told == 40 and string.sub(told, 33) == ARGV[4] and
         filled < redis.call('TIME')[1] * 1000 + 2000 then
         redis.call('DEL', lease)
         redis.call('SET', data, envelope, 'PX', ms)
-        return ARGV[1] .. '\4' .. head
+        return ARGV[1] .. '\4' .. told
     end
 end
 

@@ -15,13 +15,14 @@
 -- When memory is full this must not run: a loader that could not fill learns it before it loads.
 -- So the first write is a SET.
 --
--- Where nothing is there and nobody has the lease the answer is one string: number, verdict, clock.
+-- Where nothing is there and nobody has the lease the answer is one string: number, verdict, and
+-- the beginning of the clock (of what is no clock, if that is there: as good as another one).
 
-local head = redis.pcall('GETRANGE', KEYS[1], '0', '127')
+local told = redis.pcall('GETRANGE', KEYS[1], '0', '39')
 local value = redis.pcall('GETRANGE', KEYS[2], '0', '95')
-if value == '' and #head == 128 then
+if value == '' and #told == 40 then
     if redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3], 'NX') then
-        return ARGV[1] .. '\2' .. head
+        return ARGV[1] .. '\2' .. told
     end
 end
 

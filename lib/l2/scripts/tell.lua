@@ -11,15 +11,21 @@
 -- telling them. It is random, so a clock that has it is the one that the caller knows: nothing more
 -- is asked of it. front: of the frame, up to the replid.
 --
--- The answer is one string: the nonce, which is the call's number, and the beginning of the clock
--- as it was before. The first write is a DEL, which passes when memory is full.
+-- The answer is one string, what the frame has behind the replid: id, position, nonce of the change
+-- before, nonce; the last is the call's number. The first write is a DEL, which passes when memory
+-- is full. Id and nonce are taken as two numbers each, of which no string has to be made.
 --
 -- The log is trimmed, and the mean of its frames taken, at each 32nd change and at large ones.
 
 local call, keys, argv = redis.call, KEYS, ARGV
 local clk, nonce = keys[1], argv[1]
 local told = redis.pcall('GETRANGE', clk, '0', '39')
-if #told < 40 or string.sub(told, 33) ~= argv[4] then
+local id_low, id_high, seq, previous_low, previous_high, weight, token
+if #told == 40 then
+    id_low, id_high, seq, previous_low, previous_high, weight, token =
+        struct.unpack('<I4I4I8I4I4I4xxxxc8', told)
+end
+if token ~= argv[4] then
     -- include: common
     -- include: clock
     -- include: schemas
@@ -28,18 +34,22 @@ if #told < 40 or string.sub(told, 33) ~= argv[4] then
     if head ~= '' then return answer(MOVED, schemas()) end
     call('DEL', keys[3])
     ensure({keys[2]}, slots, nonce)
-    told = string.sub(head, 1, 40)
+    id_low, id_high, seq, previous_low, previous_high, weight =
+        struct.unpack('<I4I4I8I4I4I4', head)
 end
 
 call('DEL', unpack(keys, 3))
-local id, seq, previous = struct.unpack('<c8I8c8', told)
 seq = seq + 1
-local packed = struct.pack('<I8', seq)
-for i = 7, #argv do call('SETRANGE', clk, argv[i], packed) end
+if argv[7] then
+    local packed = struct.pack('<I8', seq)
+    for i = 7, #argv do call('SETRANGE', clk, argv[i], packed) end
+end
 local entry = string.format('%d-0', seq)
-local frame = argv[2] .. id .. packed .. previous .. nonce .. argv[3]
+local stamp =
+    struct.pack('<I4I4I8I4I4c8', id_low, id_high, seq, previous_low, previous_high, nonce)
+local frame = argv[2] .. stamp .. argv[3]
 if seq % 32 > 0 and #frame <= 1024 then
-    call('SETRANGE', clk, '8', packed .. nonce)
+    call('SETRANGE', clk, '8', struct.pack('<I8c8', seq, nonce))
     if redis.pcall('XADD', keys[2], entry, 'f', frame) ~= entry then
         call('DEL', keys[2]) -- that of another clock, further on, or no stream at all
         call('XADD', keys[2], entry, 'f', frame)
@@ -47,11 +57,10 @@ if seq % 32 > 0 and #frame <= 1024 then
 else
     -- include: log
     local logged = #frame <= FRAME_LOGGED_MAX and frame or ''
-    local weight = struct.unpack('<I4', told, 25)
     local changes = #frame <= 1024 and 32 or 1
     weight = math.max(1, weight + changes * (#logged - math.floor(weight / 64)))
-    call('SETRANGE', clk, '8', packed .. nonce .. struct.pack('<I4', weight))
+    call('SETRANGE', clk, '8', struct.pack('<I8c8I4', seq, nonce, weight))
     add_to_log(keys[2], log_limit(weight), seq, logged)
 end
 call('PUBLISH', argv[5], frame)
-return nonce .. told
+return stamp
