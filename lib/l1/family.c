@@ -20,6 +20,10 @@
  * some MiB takes. With fewer than that, somebody holds what is in the way. */
 #define MAKE_PASSES 200u
 
+/* Below, the tables of a space would leave most of a page of 2 MiB unused; and there may be many
+ * such spaces. */
+#define HUGE_FROM_BYTES ((uint64_t)64 << 20)
+
 void family_init(struct l1 *l1, const struct l1_config *config)
 {
     pthread_mutex_init(&l1->family.lock, NULL);
@@ -327,6 +331,8 @@ int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats
     config.limbo_bytes = 0;
     config.shards = 0;
     config.entries = 0;
+    if (memory_bytes < HUGE_FROM_BYTES)
+        config.huge_pages = NIGH_HUGE_NONE;
     int err = l1_create(&config, &apart);
     if (err)
         return err;

@@ -632,6 +632,7 @@ static void open_world(struct world *w, enum nigh_policy policy)
     pthread_mutex_init(&w->pool_lock, NULL);
     o.l1_memory = 8u << 20;
     o.l1_policy = policy;
+    o.l1_shards = 16; /* of more, the tables need more than the smallest cap of a space */
     o.group_slots = 2048;
     o.workers = 1;
     o.clock = read_clock;

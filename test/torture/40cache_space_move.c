@@ -192,6 +192,7 @@ static void open_world(struct world *w, enum nigh_policy policy)
     memset(w, 0, sizeof(*w));
     o.l1_memory = 32u << 20;
     o.l1_policy = policy;
+    o.l1_shards = 16; /* of more, the tables need more than the smallest cap */
     o.group_slots = 2048;
     o.workers = 1;
     o.space.load_deadline_ms = 120 * 1000;

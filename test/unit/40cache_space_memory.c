@@ -25,6 +25,7 @@ static void open_under(struct world *w, enum nigh_policy policy)
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     o.l1_memory = 16u << 20;
     o.l1_policy = policy;
+    o.l1_shards = 4; /* the same on any machine */
     o.group_slots = 2048;
     so.soft_ttl_ms = 3600 * 1000;
     world_open(w, &o, &so);
