@@ -70,6 +70,7 @@ struct l1 {
     struct l1_floors *floors;       /* (c) its own, or those of the table of all */
     void (*poke)(void *arg);        /* (c) after the first store */
     void *poke_arg;                 /* (c) */
+    struct pool *loose;             /* (c) of small loose entries */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: there is none */
     uint64_t fixed_bytes;           /* (c) floors, shards, this */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
@@ -133,6 +134,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                       const struct l1_value *value, uint64_t stamp);
 /* From general memory; NULL: none. */
+/* Of them. NULL: no memory. */
+struct pool *entry_loose_pool_create(struct mem *mem);
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);
 /* All but refs, slot and spare, which others may be writing. */

@@ -192,10 +192,37 @@ void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_k
 
 /* ---- loose entries ---- */
 
+/* One is made for each read that stores nothing, and gone when its value is released. Sanitizers
+ * are to see their ends, so there they come from the arena. */
+#define LOOSE_POOLED_BYTES ((size_t)512)
+
+static bool is_pooled(size_t size)
+{
+    return !NIGH_SANITIZED && size <= LOOSE_POOLED_BYTES;
+}
+
+struct pool *entry_loose_pool_create(struct mem *mem)
+{
+    return pool_create(mem, LOOSE_POOLED_BYTES, POOL_SLOTS);
+}
+
+static struct l1_entry *alloc_loose(struct l1 *l1, size_t size)
+{
+    return is_pooled(size) ? pool_take(l1->loose) : mem_alloc(l1->env->mem, NULL, size);
+}
+
+static void free_loose(struct l1 *l1, struct l1_entry *e, size_t size)
+{
+    if (is_pooled(size))
+        pool_give(l1->loose, e);
+    else
+        mem_free(l1->env->mem, NULL, e, size);
+}
+
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value)
 {
-    struct l1_entry *e = mem_alloc(l1->env->mem, NULL, entry_size_of(key, value));
+    struct l1_entry *e = alloc_loose(l1, entry_size_of(key, value));
     if (e)
         entry_fill(e, l1, key, value, value->stamp, 1, ENTRY_LOOSE);
     return e;
@@ -280,7 +307,7 @@ void entry_copy_bytes(struct l1_entry *copy, const struct l1_entry *e, size_t si
 struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)
 {
     size_t size = entry_size(e);
-    struct l1_entry *copy = mem_alloc(l1->env->mem, NULL, size);
+    struct l1_entry *copy = alloc_loose(l1, size);
     if (!copy)
         return NULL;
     entry_copy_bytes(copy, e, size);
@@ -295,15 +322,16 @@ struct l1_entry *entry_copy(struct l1 *l1, const struct l1_entry *e)
 void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
 {
     size_t size = entry_size(e);
-    struct mem *mem = l1_entry_loose(e) ? l1->env->mem : l1->mem;
-    bool shared = l1_entry_loose(e) && entry_spare(e) == ENTRY_SHARED;
+    bool loose = l1_entry_loose(e), shared = loose && entry_spare(e) == ENTRY_SHARED;
 #ifndef NDEBUG
     memset(e, FREED_BYTE, size); /* a reader that is late finds no plausible value */
 #endif
     if (shared)
         free_shared(e);
+    else if (loose)
+        free_loose(l1, e, size);
     else
-        mem_free(mem, cache, e, size);
+        mem_free(l1->mem, cache, e, size);
 }
 
 static void free_unstored(struct l1_entry *e)

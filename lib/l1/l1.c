@@ -282,7 +282,8 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     pthread_mutex_init(&l1->expire_lock, NULL);
     shadows_init(&l1->shadows, l1->shard_entries_max != 0);
     int err = NIGH_ENOMEM;
-    l1->mem = mem_create();
+    l1->loose = entry_loose_pool_create(config->env->mem);
+    l1->mem = l1->loose ? mem_create() : NULL;
     if (l1->mem) {
         mem_set_huge(l1->mem, huge_of(config->huge_pages, config->memory_bytes));
         if (l1->shard_mask < SHARDS_PAGED_MAX)
@@ -293,6 +294,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     if (err) {
         if (l1->mem)
             mem_destroy(l1->mem);
+        pool_drop(l1->loose);
         shrink_fini(l1);
         family_fini(l1);
         mem_pages_free(l1, sizeof(*l1));
@@ -318,6 +320,7 @@ static void destroy_table(struct l1 *l1)
     family_fini(l1);
     /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
     atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
+    pool_drop(l1->loose);
     mem_pages_free(l1, sizeof(*l1));
     mem_destroy(arena);
 }
