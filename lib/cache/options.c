@@ -50,7 +50,7 @@ static const struct option options[] = {
     {"l1.hash", WORD(l1_hash), UNIT_NONE, 0, 0, NIGH_HASH_XXH3, "xxh3,siphash",
      "of keys, seeded; siphash, which is slower, for keys that enemies choose and time"},
     {"l1.huge_pages", WORD(l1_huge_pages), UNIT_NONE, 0, 0, 0, "none,tables,all",
-     "what lies in pages of 2 MiB; by default tables, opened with l1.memory=256m or more: all"},
+     "what lies in pages of 2 MiB; by default tables, opened with l1.memory=128m or more: all"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
      "redis://[user[:password]@]host[:port][/db] or unix://path[?db=n]; by default L1 only"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
