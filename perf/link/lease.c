@@ -13,7 +13,9 @@
 #define DEADLINE_MS 20000u
 #define CONNECT_NS  (20 * PERF_NS_PER_S)
 #define LEASE_MS    60000u
-#define FILL_MS     60000u
+#define FILL_MS 60000u
+#define ENVELOPE_BYTES (96 + LINK_VALUE_BYTES)
+#define SCHEMAS 77u /* what the list of schemas is called */
 #define FILLS_MAX   256u /* calls of a round: each wants its leases before */
 #define PATIENCE_MS 20000u
 
@@ -21,11 +23,14 @@ struct client {
     struct env env;
     struct stats stats;
     struct l2 *l2;
-    struct bytes envelope;
+    uint64_t schemas; /* token of the list in which ours is, once a fill has put it there */
     uint64_t connection;
     uint64_t token;  /* the last one that has a lease */
     uint64_t filled; /* the last one that was filled */
 };
+
+/* The leases of one client are not those of the next: they last longer than it does. */
+static uint64_t last_token;
 
 static struct l2_key key_of(uint64_t token, char *buffer, size_t size)
 {
@@ -46,6 +51,8 @@ static void judge(struct client *c, struct l2_sync *sync, enum l2_verdict wanted
     if (answer->status != 0 || answer->verdict != wanted)
         fail("l2: %s, verdict %d", nigh_strerror(answer->status), (int)answer->verdict);
     c->connection = answer->connection;
+    if (answer->verdict == L2_STORED)
+        c->schemas = answer->clock.schemas;
     l2_answer_free(answer);
 }
 
@@ -66,16 +73,23 @@ static void submit_lease(struct client *c, uint64_t token, struct l2_sync *sync)
 
 static void submit_fill(struct client *c, uint64_t token, struct l2_sync *sync)
 {
-    char buffer[32];
+    char buffer[32], envelope[ENVELOPE_BYTES];
     struct l2_op op = op_of(c, sync);
     struct l2_key key = key_of(token, buffer, sizeof(buffer));
+    const struct l2_envelope e = {
+        .fill_id = token,
+        .soft_ms = FILL_MS,
+        .payload = bytes_of(link_world.value, LINK_VALUE_BYTES),
+    };
     struct l2_fill fill = {
         .token = token,
         .connection = c->connection,
         .hard_ms = FILL_MS,
-        .envelope = c->envelope,
+        .envelope = bytes_of(envelope, l2_envelope_size(&e)),
         .frame = {bytes_of_string("head"), bytes_of_string("tail")},
+        .registration = {.ms = FILL_MS, .token = c->schemas, .nonce = SCHEMAS},
     };
+    l2_envelope_encode(&e, envelope);
     must_submit(l2_fill(c->l2, &key, &fill, &op));
 }
 
@@ -91,22 +105,20 @@ static void run_all(struct client *c, uint64_t first,
         judge(c, &syncs[i], wanted);
 }
 
-static void encode(struct client *c)
+/* There always is one where there are nodes. */
+static void make_clock(struct client *c)
 {
-    const struct l2_envelope e = {
-        .fill_id = 1,
-        .soft_ms = FILL_MS,
-        .payload = bytes_of(link_world.value, LINK_VALUE_BYTES),
-    };
-    size_t len = l2_envelope_size(&e);
-    void *buffer = must_alloc(1, len);
-    l2_envelope_encode(&e, buffer);
-    c->envelope = bytes_of(buffer, len);
+    struct l2_sync sync;
+    struct l2_op op = op_of(c, &sync);
+    struct l2_beat beat = {.limit = 1, .nonce = 1, .frame_head = bytes_of_string("head")};
+    must_submit(l2_beat(c->l2, &beat, &op));
+    judge(c, &sync, L2_NONE);
 }
 
 static void *open_client(const struct row *row)
 {
     struct client *c = must_alloc(1, sizeof(*c));
+    c->token = last_token;
     char *uri = must_print("unix://%s", link_world.server.socket);
     (void)row;
     if (env_init_real(&c->env, true) != 0 || stats_init(&c->stats, c->env.mem) != 0)
@@ -126,7 +138,7 @@ static void *open_client(const struct row *row)
     for (uint64_t until = now_ns() + CONNECT_NS; !l2_connected(c->l2); sleep_ns(PERF_NS_PER_MS))
         if (now_ns() > until)
             fail("l2 does not connect");
-    encode(c);
+    make_clock(c);
     free(uri);
     return c;
 }
@@ -134,14 +146,10 @@ static void *open_client(const struct row *row)
 static void close_client(void *self)
 {
     struct client *c = self;
-    union {
-        const void *in;
-        void *out;
-    } envelope = {c->envelope.data};
+    last_token = c->token;
     l2_close(c->l2);
     stats_fini(&c->stats);
     env_fini(&c->env);
-    free(envelope.out);
     free(c);
 }
 
