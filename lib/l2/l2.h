@@ -240,7 +240,7 @@ struct l2_fill {
     uint64_t connection;   /* that granted the lease: sent on no other */
     uint64_t version;      /* refused iff the stored one is higher; 0: none */
     uint32_t hard_ms;      /* TTL in Redis */
-    struct bytes envelope;
+    struct bytes envelope; /* its fill id is the token, its version the version */
     struct l2_frame frame; /* published (seq 0) if the lease is awaited */
     struct l2_register registration;
 };
