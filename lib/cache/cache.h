@@ -58,6 +58,7 @@ struct rules {
     uint32_t loads_max;
     uint32_t value_max;
     bool run_on_worker;
+    struct l1_lifetimes plain; /* of what is put without any of its own */
 };
 
 /* On lines of its own. Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */

@@ -11,7 +11,7 @@
 
 #include <nigh/options.h>
 
-#include "base/base.h"
+#include "l1/l1.h"
 
 _Static_assert(NIGH_LIFETIME_MAX_MS <= UINT32_MAX / 2, "what spreads at most doubles it");
 
@@ -20,6 +20,13 @@ static inline uint64_t lifetime_spread(uint64_t ms, uint32_t jitter_percent, uin
 {
     uint64_t spread = ms * jitter_percent / 100;
     return ms - spread + (uint64_t)(((unsigned __int128)noise * (2 * spread + 1)) >> 64);
+}
+
+/* What lifetime_ms() may come to when nothing is said but the rule. */
+static inline struct l1_span lifetime_span(uint32_t rule_ms, uint32_t jitter_percent)
+{
+    uint64_t spread = (uint64_t)rule_ms * jitter_percent / 100;
+    return l1_span_of((rule_ms - spread) * NS_PER_MS, 2 * spread * NS_PER_MS);
 }
 
 /* `own_ms`: 0: `rule_ms`, where 0 is none, and which the options have cut; NIGH_NONE: none. `noise`

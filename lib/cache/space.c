@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cache/caller.h"
+#include "cache/lifetime.h"
 #include "cache/options.h"
 #include "cache/space_l1.h"
 
@@ -73,6 +74,12 @@ static struct rules rules_of(const struct nigh_space_options *own,
         .run_on_worker = run_on == NIGH_RUN_WORKER,
     };
 #undef PICK
+}
+
+static struct l1_lifetimes plain_lifetimes(const struct rules *r)
+{
+    return (struct l1_lifetimes){lifetime_span(r->soft_ttl_ms, r->jitter_percent),
+                                 lifetime_span(r->stale_ms, r->jitter_percent)};
 }
 
 /* ---- opening ---- */
@@ -186,6 +193,7 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
         .writer = writer,
         .arg = arg,
     };
+    wanted.rules.plain = plain_lifetimes(&wanted.rules);
     rc = space_check_name("space", name);
     if (rc == 0)
         rc = space_check_name("schema", schema);

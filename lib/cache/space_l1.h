@@ -60,11 +60,11 @@ uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key,
 NIGH_OUTLINED void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key,
                                        uint64_t version, const struct l1 *l1);
 
+/* `l1`: its home when it was asked for. */
 static inline enum l1_store_result space_l1_put(struct nigh_space *space, struct l1 *l1,
-                                                const struct l1_key *key,
-                                                const struct l1_value *value)
+                                                const struct l1_key *key, struct bytes value)
 {
-    enum l1_store_result result = l1_put(l1, key, value);
+    enum l1_store_result result = l1_put(l1, key, value, &space->rules.plain);
     if (NIGH_UNLIKELY(space_l1(space) != l1)) /* it moved meanwhile */
         space_l1_follow_put(space, key, 0, l1);
     return result;

@@ -8,7 +8,6 @@
  */
 #include "cache/writing.h"
 
-#include "cache/lifetime.h"
 #include "cache/lookup.h"
 #include "cache/space_l1.h"
 
@@ -118,36 +117,25 @@ static void write_l1(struct writing *w, uint64_t heard)
                 space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer));
 }
 
-/* Lifetimes are spread by the key and by the time, which a put reads anyway. */
+static NIGH_OUTLINED int plain_refused(struct nigh_space *space, const struct l1_key *key,
+                                       struct bytes value, enum l1_store_result result)
+{
+    struct writing w = {.draft = {.space = space, .key = *key}};
+    note_result(&w, &(struct l1_value){.bytes = value}, result);
+    return writing_outcome(&w);
+}
+
 int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
                       struct bytes value)
 {
-    struct nigh *cache = space->cache;
-    const struct rules *rules = &space->rules;
-    uint64_t hash = l1_hash(&space->l1, key, key_len);
-    struct l1_key k = {key, (uint32_t)key_len, space->id, hash};
-    struct l1 *l1 = space_l1(space);
-    l1_prefetch_write(l1, &k);
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    uint64_t noise = (hash ^ now_ns) * HASH_GOLDEN;
-    uint64_t soft_ms = lifetime_ms(0, rules->soft_ttl_ms, rules->jitter_percent, noise);
-    uint64_t stale_ms =
-        lifetime_ms(0, rules->stale_ms, rules->jitter_percent, noise * HASH_GOLDEN);
-    struct l1_value v = {
-        .bytes = value,
-        .born_ns = (int64_t)now_ns,
-        .fresh_until_ns = now_ns + soft_ms * NS_PER_MS,
-        .stale_until_ns = now_ns + (soft_ms + stale_ms) * NS_PER_MS,
-    };
-    enum l1_store_result result = space_l1_put(space, l1, &k, &v);
-    failures_clear(&cache->failures, hash);
+    struct l1_key k = {key, (uint32_t)key_len, space->id, l1_hash(&space->l1, key, key_len)};
+    enum l1_store_result result = space_l1_put(space, space_l1(space), &k, value);
+    failures_clear(&space->cache->failures, k.hash);
     if (NIGH_LIKELY(result == L1_STORED)) {
         stats_count(&space->stats, STATS_L1_STORE);
         return 0;
     }
-    struct writing w = {.draft = {.space = space, .key = k}};
-    note_result(&w, &v, result);
-    return writing_outcome(&w);
+    return plain_refused(space, &k, value, result);
 }
 
 /* Whether no tag, space or `all` was invalidated since the ticket. */

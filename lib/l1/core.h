@@ -130,9 +130,13 @@ static inline uint64_t entry_charge(const struct l1 *l1, const struct l1_entry *
 /* Write header, key, value and extension. `refs`: the creator's, or ENTRY_STORED. */
 void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                 const struct l1_value *value, uint64_t stamp, uint32_t refs, uint8_t own_flags);
+/* Lifetimes, as in an entry. */
+struct entry_times {
+    uint64_t life, fresh, stale;
+};
 /* The same for a value without version and tags that the shard stores. */
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                      const struct l1_value *value, uint64_t stamp);
+                      struct bytes value, struct entry_times times, uint64_t stamp);
 /* From general memory; NULL: none. */
 /* Of them. NULL: no memory. */
 struct pool *entry_loose_pool_create(struct mem *mem);

@@ -10,18 +10,7 @@
 #include "l1/shard.h"
 
 #define FRESH_MAX ((INT64_C(1) << ENTRY_FRESH_BITS) - 1)
-#define EXPONENT_MAX ((1u << ENTRY_EXPONENT_BITS) - 1)
 #define FREED_BYTE 0xdb
-
-/* Round down to a mantissa of `bits`; what is too long becomes the longest. */
-static uint64_t ticks_pack(uint64_t ticks, unsigned bits)
-{
-    unsigned width = ticks ? 64 - (unsigned)__builtin_clzll(ticks) : 0;
-    unsigned exponent = width > bits ? width - bits : 0;
-    if (exponent > EXPONENT_MAX)
-        return (UINT64_C(1) << (bits + ENTRY_EXPONENT_BITS)) - 1;
-    return ticks >> exponent | (uint64_t)exponent << bits;
-}
 
 static uint64_t ticks_between(int64_t from_ticks, uint64_t until_ns)
 {
@@ -91,26 +80,21 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
                            hash_key(&l1->hash, space_id, key, len)};
 }
 
-/* As in an entry. */
-struct times {
-    uint64_t life, fresh, stale;
-};
-
 /* For ever is until the ticks end, when the machine has been up for 18 years. A value may be older
  * than the machine's clock; the end of its fresh time is not, lest it be taken for a late one: what
  * rounding takes from a life then, the birth makes up for. */
-static struct times times_of(const struct l1_value *v)
+static struct entry_times times_of(const struct l1_value *v)
 {
     int64_t born = v->born_ns >> ENTRY_TICK_SHIFT;
     if (NIGH_UNLIKELY(born > FRESH_MAX))
         born = FRESH_MAX;
     uint64_t life = u64_min(ticks_between(born, v->fresh_until_ns), (uint64_t)(FRESH_MAX - born));
-    life = ticks_pack(life, ENTRY_LIFE_BITS);
+    life = entry_ticks_pack(life, ENTRY_LIFE_BITS);
     int64_t fresh = born + (int64_t)entry_ticks_unpack(life, ENTRY_LIFE_BITS);
     if (NIGH_UNLIKELY(fresh < 0))
         fresh = 0;
-    return (struct times){life, (uint64_t)fresh & FRESH_MAX,
-                          ticks_pack(ticks_between(fresh, v->stale_until_ns), ENTRY_STALE_BITS)};
+    uint64_t stale = entry_ticks_pack(ticks_between(fresh, v->stale_until_ns), ENTRY_STALE_BITS);
+    return (struct entry_times){life, (uint64_t)fresh & FRESH_MAX, stale};
 }
 
 static uint64_t label_of(const struct l1_key *key, const struct l1_value *v)
@@ -138,7 +122,7 @@ static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
 /* By words: field by field a compiler puts them together in memory, and loads them before the
  * stores have got there. */
 static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
-                              unsigned flags, struct times times, uint64_t label)
+                              unsigned flags, struct entry_times times, uint64_t label)
 {
     store_word(e, 0, entry_refs_of(id, refs) | (uint64_t)id << 32 | (uint64_t)ENTRY_COUNTED << 56);
     store_word(e, 1, times.stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
@@ -179,15 +163,14 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 }
 
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                      const struct l1_value *v, uint64_t stamp)
+                      struct bytes value, struct entry_times times, uint64_t stamp)
 {
     uint64_t label = label_of_space(key->space) | label_of_key(key->len) |
-                     v->bytes.len << LABEL_VALUE_SHIFT;
-    NIGH_DCHECK(!v->flags && !v->group_count && !v->version);
-    store_head(e, ENTRY_STORED, l1->id, stamp, 0, times_of(v), label);
+                     value.len << LABEL_VALUE_SHIFT;
+    store_head(e, ENTRY_STORED, l1->id, stamp, 0, times, label);
     copy_key(e->bytes, key->data, key->len);
-    if (NIGH_LIKELY(v->bytes.len))
-        memcpy(e->bytes + key->len, v->bytes.data, v->bytes.len);
+    if (NIGH_LIKELY(value.len))
+        memcpy(e->bytes + key->len, value.data, value.len);
 }
 
 /* ---- loose entries ---- */

@@ -185,6 +185,29 @@ static inline uint64_t entry_ticks_unpack(uint64_t packed, unsigned bits)
     return (packed & ((UINT64_C(1) << bits) - 1)) << (packed >> bits);
 }
 
+/* Round down to a mantissa of `bits`; what is too long becomes the longest. */
+static inline uint64_t entry_ticks_pack(uint64_t ticks, unsigned bits)
+{
+    unsigned width = 64 - (unsigned)__builtin_clzll(ticks | 1);
+    unsigned exponent = width > bits ? width - bits : 0;
+    if (NIGH_UNLIKELY(exponent >= 1u << ENTRY_EXPONENT_BITS))
+        return (UINT64_C(1) << (bits + ENTRY_EXPONENT_BITS)) - 1;
+    return ticks >> exponent | (uint64_t)exponent << bits;
+}
+
+/* Durations from `least` on, up to `spread` more: in ticks, for what is drawn from them with each
+ * put. None is longer than 26 days. */
+struct l1_span {
+    uint32_t least, spread;
+};
+
+static inline struct l1_span l1_span_of(uint64_t least_ns, uint64_t spread_ns)
+{
+    NIGH_DCHECK((least_ns + spread_ns) >> ENTRY_TICK_SHIFT <= UINT32_MAX);
+    return (struct l1_span){(uint32_t)(least_ns >> ENTRY_TICK_SHIFT),
+                            (uint32_t)(spread_ns >> ENTRY_TICK_SHIFT)};
+}
+
 /* Negative: before this machine's clock began. */
 static inline int64_t l1_entry_born_ns(const struct l1_entry *e)
 {

@@ -8,43 +8,11 @@
  */
 #include "l1/expiry.h"
 
-/* Far enough for few rechecks, near enough that a sweep that comes late still sees it as past. */
-#define RECHECK_TICKS 0x7000u
-
 /* At most this long until the next look, whatever is stored meanwhile. */
 #define SWEEP_AGAIN_NS NS_PER_S
 
 /* Looked at under one hold of a shard's lock. */
 #define EXPIRE_PER_HOLD 256u
-
-uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns)
-{
-    uint64_t now = now_ns >> EXPIRY_TICK_SHIFT;
-    uint64_t until = until_ns >> EXPIRY_TICK_SHIFT; /* its tick is over one later */
-    uint64_t left = until >= now ? until - now + 1 : 0;
-    return (uint16_t)(now + u64_min(left, RECHECK_TICKS));
-}
-
-static uint16_t shard_due(const struct l1_shard *s)
-{
-    /* Relaxed: seen too late it costs one sweep interval. */
-    return atomic_load_explicit(s->due, memory_order_relaxed);
-}
-
-static void set_shard_due(struct l1_shard *s, uint16_t tick)
-{
-    atomic_store_explicit(s->due, tick, memory_order_relaxed);
-}
-
-void expiry_note_locked(struct l1_shard *s, uint32_t slot, uint16_t tick, uint64_t now_ns)
-{
-    uint16_t now = expiry_tick_at(now_ns);
-    uint16_t *due = &s->ring.due[slot / RING_GROUP];
-    if (expiry_left(tick, now) < expiry_left(*due, now))
-        *due = tick;
-    if (expiry_left(tick, now) < expiry_left(shard_due(s), now))
-        set_shard_due(s, tick);
-}
 
 /* ---- the sweep ---- */
 
@@ -103,7 +71,7 @@ static bool sweep_shard_locked(struct sweep *w)
         if (left < least)
             least = left;
     }
-    set_shard_due(w->shard, (uint16_t)(w->now + least));
+    expiry_set_shard_due(w->shard, (uint16_t)(w->now + least));
     return least > 0;
 }
 
@@ -111,7 +79,7 @@ static bool sweep_shard_locked(struct sweep *w)
 static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, uint32_t budget)
 {
     uint32_t seen = 0;
-    bool done = expiry_left(shard_due(s), expiry_tick_at(now_ns)) > 0;
+    bool done = expiry_left(expiry_shard_due(s), expiry_tick_at(now_ns)) > 0;
     while (!done && seen < budget) {
         uint32_t portion = budget - seen < EXPIRE_PER_HOLD ? budget - seen : EXPIRE_PER_HOLD;
         struct sweep w = {l1, s, now_ns, expiry_tick_at(now_ns), portion};
@@ -158,7 +126,7 @@ static void shard_all_due(struct l1 *l1, struct l1_shard *s, uint16_t now)
             ring_set_tick(ring, slot, now);
     for (uint32_t group = 0; group < ring->capacity / RING_GROUP; group++)
         ring->due[group] = now;
-    set_shard_due(s, now);
+    expiry_set_shard_due(s, now);
     l1_shard_unlock(l1, s);
 }
 

@@ -13,11 +13,11 @@
  * entries), and the bookkeeping 1/32 byte.
  *
  * Ticks are 16 bits and compared as differences, which spans 2.4 hours; a later expiry is entered
- * as RECHECK_TICKS from now, and entered again when it comes up. So a sweep that comes 18 minutes
- * late takes some that have expired for some that have hours left: a process that was stopped, a
- * machine that slept under a clock that counts it, a host that has not ticked. Then nothing that
- * ticks say is believed: all entries are due, and are entered again by their exact times. That
- * costs a look at each, once.
+ * as EXPIRY_RECHECK_TICKS from now, and entered again when it comes up. So a sweep that comes 18
+ * minutes late takes some that have expired for some that have hours left: a process that was
+ * stopped, a machine that slept under a clock that counts it, a host that has not ticked. Then
+ * nothing that ticks say is believed: all entries are due, and are entered again by their exact
+ * times. That costs a look at each, once.
  */
 #ifndef NIGH_L1_EXPIRY_H
 #define NIGH_L1_EXPIRY_H
@@ -40,9 +40,40 @@ static inline int32_t expiry_left(uint16_t tick, uint16_t now)
     return (int16_t)(uint16_t)(tick - now);
 }
 
+/* Far enough for few rechecks, near enough that a sweep that comes late still sees it as past. */
+#define EXPIRY_RECHECK_TICKS 0x7000u
+
 /* The tick to enter for an entry that expires at `until_ns`. */
-uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns);
-/* A live entry with this tick came to `slot`. */
-void expiry_note_locked(struct l1_shard *s, uint32_t slot, uint16_t tick, uint64_t now_ns);
+static inline uint16_t expiry_tick(uint64_t until_ns, uint64_t now_ns)
+{
+    uint64_t now = now_ns >> EXPIRY_TICK_SHIFT;
+    uint64_t until = until_ns >> EXPIRY_TICK_SHIFT; /* its tick is over one later */
+    uint64_t left = until >= now ? until - now + 1 : 0;
+    return (uint16_t)(now + u64_min(left, EXPIRY_RECHECK_TICKS));
+}
+
+static inline uint16_t expiry_shard_due(const struct l1_shard *s)
+{
+    /* Relaxed: seen too late it costs one sweep interval. */
+    return atomic_load_explicit(s->due, memory_order_relaxed);
+}
+
+static inline void expiry_set_shard_due(struct l1_shard *s, uint16_t tick)
+{
+    atomic_store_explicit(s->due, tick, memory_order_relaxed);
+}
+
+/* A live entry with this tick came to `slot`. Its group's bound may be too early, as where the ring
+ * has grown: so the shard's is looked at in any case. */
+static inline void expiry_note_locked(struct l1_shard *s, uint32_t slot, uint16_t tick,
+                                      uint64_t now_ns)
+{
+    uint16_t now = expiry_tick_at(now_ns);
+    uint16_t *due = &s->ring.due[slot / RING_GROUP];
+    if (expiry_left(tick, now) < expiry_left(*due, now))
+        *due = tick;
+    if (expiry_left(tick, now) < expiry_left(expiry_shard_due(s), now))
+        expiry_set_shard_due(s, tick);
+}
 
 #endif

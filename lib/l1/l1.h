@@ -94,6 +94,12 @@ struct l1_value {
     uint8_t flags;           /* enum l1_flags */
 };
 
+/* What those of plain puts are drawn from (entry.h: l1_span_of()). */
+struct l1_lifetimes {
+    struct l1_span fresh; /* from when it is put */
+    struct l1_span stale; /* from then on */
+};
+
 /*
  * Make an entry with one reference, charged to the cap (evicting for room); when there is no room
  * or the value is larger than a shard may hold, a `loose` one from general memory, which can be
@@ -252,9 +258,11 @@ enum l1_store_result {
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                               const struct l1_value *value, uint64_t ticket, uint64_t heard,
                               bool only_newer);
-/* The same of a value without version and tags, with L1_TICKET_NOW: REFUSED_FULL at most. */
-enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, const struct l1_value *value);
-/* Ahead of them: ask for the lines that they will need, while the value is being made. */
+/* The same of a value without version and tags, with L1_TICKET_NOW: REFUSED_FULL at most. Its
+ * lifetimes are drawn by key and time. */
+enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct bytes value,
+                            const struct l1_lifetimes *lifetimes);
+/* Ahead of l1_write(): ask for the lines that it will need, while the value is being made. */
 void l1_prefetch_write(struct l1 *l1, const struct l1_key *key);
 
 /* Whether a full cache makes room for who comes. */

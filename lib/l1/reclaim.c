@@ -86,11 +86,6 @@ void reclaim_init_sets(struct l1 *l1, void *zeroed)
 
 /* ---- retiring ---- */
 
-bool reclaim_limbo_full(const struct l1 *l1)
-{
-    return atomic_load_explicit(&l1->limbo, memory_order_relaxed) >= l1_limit(&l1->limbo_cap_bytes);
-}
-
 void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
 {
     uint64_t shards = l1->shard_mask + 1u;
@@ -102,11 +97,6 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
     atomic_store_explicit(&l1->limbo_cap_bytes, cap_bytes, memory_order_relaxed);
     atomic_store_explicit(&l1->limbo_allowance_bytes, allowance, memory_order_relaxed);
     atomic_store_explicit(&l1->limbo_much_bytes, much, memory_order_relaxed);
-}
-
-static bool much_waits(const struct l1 *l1)
-{
-    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
 }
 
 uint64_t reclaim_waiting_bytes(const struct l1 *l1)
@@ -192,24 +182,13 @@ void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_ta
 
 /* ---- freeing ---- */
 
-/* Who comes next reads its head, and writes its block. */
-static void prefetch_ready_locked(struct l1_shard *s)
-{
-    if (s->ready.head == RING_NONE)
-        return;
-    const char *e = (const char *)ring_entry(&s->ring, s->ready.head);
-    __builtin_prefetch(e, 1);
-    __builtin_prefetch(e + CACHE_LINE_BYTES, 1);
-    __builtin_prefetch(e + 2 * CACHE_LINE_BYTES, 1);
-}
-
 static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 {
     uint64_t bytes = 0;
     for (; most && s->ready.head != RING_NONE; most--) {
         uint32_t slot = ring_pop(&s->ring, &s->ready);
         struct l1_entry *e = ring_entry(&s->ring, slot);
-        prefetch_ready_locked(s);
+        reclaim_prefetch_ready_locked(s);
         bytes += entry_charge(l1, e);
         entry_free(l1, s->cache, e);
         ring_give(&s->ring, slot);
@@ -220,49 +199,21 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     }
 }
 
-static bool suits(const struct l1 *l1, const struct l1_entry *e, uint64_t bytes)
-{
-    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e);
-}
-
 /* It becomes the first. */
-static bool find_ready_behind(struct l1 *l1, struct l1_shard *s, uint32_t before, uint64_t bytes)
+bool reclaim_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
+    uint32_t before = s->ready.head;
     for (uint32_t looks = 1; looks < READY_LOOKS; looks++) {
         uint32_t slot = ring_next(&s->ring, before);
         if (slot == RING_NONE)
             return false;
-        if (suits(l1, ring_entry(&s->ring, slot), bytes)) {
+        if (reclaim_suits(l1, ring_entry(&s->ring, slot), bytes)) {
             ring_to_front(&s->ring, &s->ready, before);
             return true;
         }
         before = slot;
     }
     return false;
-}
-
-/* Not where there is no cache: malloc has its own, and a sanitizer sees only what is freed. */
-bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
-{
-    uint32_t slot = s->ready.head;
-    if (NIGH_UNLIKELY(slot == RING_NONE || !s->cache || much_waits(l1)))
-        return false;
-    return NIGH_LIKELY(suits(l1, ring_entry(&s->ring, slot), bytes)) ||
-           find_ready_behind(l1, s, slot, bytes);
-}
-
-struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
-{
-    s->freeing = true;
-    *ret_slot = ring_pop(&s->ring, &s->ready);
-    prefetch_ready_locked(s);
-    return ring_entry(&s->ring, *ret_slot);
-}
-
-void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
-{
-    rcu_retire_mark();
-    ring_push(&s->ring, &s->retired, slot);
 }
 
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
@@ -278,7 +229,7 @@ void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s)
 {
     s->freeing = true;
     if (s->ready.head != RING_NONE)
-        free_ready_locked(l1, s, NIGH_UNLIKELY(much_waits(l1)) ? FREE_MANY : FREE_ONE);
+        free_ready_locked(l1, s, NIGH_UNLIKELY(reclaim_much_waits(l1)) ? FREE_MANY : FREE_ONE);
 }
 
 /* Returns whether there is more. */
@@ -558,7 +509,7 @@ static bool begin_visit(struct l1 *l1, uint32_t index, struct errands *errands)
     struct errand errand;
     struct l1_shard *s = &l1->shards[index];
     l1_shard_lock(s);
-    bool frees = !s->freeing || much_waits(l1);
+    bool frees = !s->freeing || reclaim_much_waits(l1);
     s->freeing = false;
     s->marked = false;
     if (frees) {

@@ -45,9 +45,9 @@ void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_ta
  *             Limbo holds as much as before, and what is live, too: nothing is counted.
  *   recycle   the bytes are live from now on.
  */
-bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
-struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot);
-void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
+static inline bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+static inline struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot);
+static inline void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
 struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* What a writer frees on its way: as many as it retires, or more when much is waiting. */
 void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);
@@ -56,7 +56,15 @@ void reclaim_free_all_ready(struct l1 *l1);
 /* Limbo may hold so much. */
 void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */
-bool reclaim_limbo_full(const struct l1 *l1);
+static inline bool reclaim_limbo_full(const struct l1 *l1)
+{
+    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_cap_bytes);
+}
+/* So much that the next pass begins at once. */
+static inline bool reclaim_much_waits(const struct l1 *l1)
+{
+    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
+}
 
 /* Bytes of what it knows about shards, and where that is. */
 size_t reclaim_sets_bytes(uint32_t shards);
@@ -64,5 +72,51 @@ void reclaim_init_sets(struct l1 *l1, void *zeroed);
 
 /* All that waits for a grace period, or to be freed after it. */
 uint64_t reclaim_waiting_bytes(const struct l1 *l1);
+
+/* ---- what is declared `static inline` above: parts of a put ---- */
+
+static inline bool reclaim_suits(const struct l1 *l1, const struct l1_entry *e, uint64_t bytes)
+{
+    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e);
+}
+
+/* Whether there is one among the next few: it becomes the first. */
+NIGH_OUTLINED bool reclaim_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s,
+                                                    uint64_t bytes);
+
+/* Not where there is no cache: malloc has its own, and a sanitizer sees only what is freed. */
+static inline bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+{
+    uint32_t slot = s->ready.head;
+    if (NIGH_UNLIKELY(slot == RING_NONE || !s->cache || reclaim_much_waits(l1)))
+        return false;
+    return NIGH_LIKELY(reclaim_suits(l1, ring_entry(&s->ring, slot), bytes)) ||
+           reclaim_find_ready_behind_locked(l1, s, bytes);
+}
+
+/* Who comes next reads its head, and writes its block. */
+static inline void reclaim_prefetch_ready_locked(struct l1_shard *s)
+{
+    if (s->ready.head == RING_NONE)
+        return;
+    const char *e = (const char *)ring_entry(&s->ring, s->ready.head);
+    __builtin_prefetch(e, 1);
+    __builtin_prefetch(e + CACHE_LINE_BYTES, 1);
+    __builtin_prefetch(e + 2 * CACHE_LINE_BYTES, 1);
+}
+
+static inline struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
+{
+    s->freeing = true;
+    *ret_slot = ring_pop(&s->ring, &s->ready);
+    reclaim_prefetch_ready_locked(s);
+    return ring_entry(&s->ring, *ret_slot);
+}
+
+static inline void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
+{
+    rcu_retire_mark();
+    ring_push(&s->ring, &s->retired, slot);
+}
 
 #endif

@@ -142,7 +142,7 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
 }
 
 /* The table is (nearly) full. */
-static void grow_soon_locked(struct l1 *l1, struct l1_shard *s)
+void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->entries >= s->grow_at) {
         grow_locked(l1, s); /* if not, chains get longer, up to their limit */
@@ -195,7 +195,7 @@ static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     return true;
 }
 
-_Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+_Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
     struct l1_place place = table_place(shard_table_locked(s), hash);
     if (NIGH_LIKELY(place.word))
@@ -231,11 +231,11 @@ static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity)
     return true;
 }
 
-static bool grow_ring(struct l1 *l1, struct l1_shard *s)
+bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->ring.limit < s->ring.capacity) { /* it was to be cut, and is needed again */
         ring_set_limit(&s->ring, s->ring.capacity);
-        return s->ring.free.head != RING_NONE || grow_ring(l1, s);
+        return s->ring.free.head != RING_NONE || l1_shard_grow_ring_locked(l1, s);
     }
     uint32_t capacity = ring_next_capacity(&s->ring);
     if (!capacity)
@@ -248,20 +248,6 @@ static bool grow_ring(struct l1 *l1, struct l1_shard *s)
         return false;
     ring_grow(&s->ring, words, capacity);
     return true;
-}
-
-bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s)
-{
-    return NIGH_LIKELY(s->ring.free.head != RING_NONE) || grow_ring(l1, s);
-}
-
-bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
-{
-    if (NIGH_UNLIKELY(s->entries >= s->make_at))
-        grow_soon_locked(l1, s);
-    if (!l1_shard_has_slot_locked(l1, s))
-        return false;
-    return !l1->policy->prepare || l1->policy->prepare(l1, s);
 }
 
 /* ---- shrinking ---- */
@@ -365,7 +351,7 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s)
     s->retired = s->waiting = s->ready = L1_LIST_EMPTY;
     s->aside = s->aside_waiting = s->held = s->held_waiting = L1_LIST_EMPTY;
     s->ring.free = L1_LIST_EMPTY;
-    if (!grow_ring(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
+    if (!l1_shard_grow_ring_locked(l1, s) || (l1->policy->init && l1->policy->init(l1, s) != 0)) {
         free_ring(l1, s);
         table_destroy(l1->mem, t);
         return NIGH_ENOMEM;

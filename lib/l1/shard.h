@@ -82,12 +82,30 @@ static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
         latch_unlock(&s->lock);
 }
 
-/* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
-bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s);
 /* The ring has a slot. False: there is no room for it. */
-bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s);
+NIGH_OUTLINED bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s);
+static inline bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return NIGH_LIKELY(s->ring.free.head != RING_NONE) || l1_shard_grow_ring_locked(l1, s);
+}
+/* The table is (nearly) full. */
+NIGH_OUTLINED void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s);
+/* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
+static inline bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
+{
+    if (NIGH_UNLIKELY(s->entries >= s->make_at))
+        l1_shard_grow_soon_locked(l1, s);
+    return l1_shard_has_slot_locked(l1, s) && (!l1->policy->prepare || l1->policy->prepare(l1, s));
+}
 /* A free word for one more entry of this hash; NULL: no room. */
-_Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash);
+NIGH_OUTLINED _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s,
+                                                           uint64_t hash);
+static inline _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s,
+                                                      uint64_t hash)
+{
+    _Atomic uint64_t *word = table_place_first(shard_table_locked(s), hash);
+    return NIGH_LIKELY(word != NULL) ? word : l1_shard_place_slow_locked(l1, s, hash);
+}
 
 /* All from here to move: store.c. */
 enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,

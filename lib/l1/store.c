@@ -116,11 +116,12 @@ struct placing {
     struct l1_entry *old;
     uint64_t before;
     uint64_t now_ns;
+    uint64_t until_ns; /* its end */
 };
 
 static uint16_t tick_of(const struct placing *p)
 {
-    return expiry_tick(l1_entry_stale_until_ns(p->e), p->now_ns);
+    return expiry_tick(p->until_ns, p->now_ns);
 }
 
 /* Make it the ring's youngest and publish it. `copied`: of whom it is a copy, or NULL. */
@@ -215,7 +216,8 @@ enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
     uint64_t bytes = entry_charge(l1, e);
     uint64_t before = old ? entry_charge(l1, old) : 0;
     charge_stored(s, e, bytes);
-    publish(l1, s, &(struct placing){word, key->hash, e, bytes, old, before, now_ns});
+    publish(l1, s, &(struct placing){word, key->hash, e, bytes, old, before, now_ns,
+                                     l1_entry_stale_until_ns(e)});
     keep_entries_max(l1, s);
     return L1_STORED;
 }
@@ -392,7 +394,8 @@ static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
     struct l1_entry *e = reclaim_exchange_locked(s, &limbo_slot);
     entry_fill(e, l1, w->key, w->value, stamp, ENTRY_STORED, 0);
     publish_exchanged(l1, s, &(struct placing){word, w->key->hash, e, w->bytes, old, w->bytes,
-                                               (uint64_t)w->value->born_ns}, limbo_slot);
+                                               (uint64_t)w->value->born_ns,
+                                               l1_entry_stale_until_ns(e)}, limbo_slot);
     return L1_STORED;
 }
 
@@ -421,7 +424,7 @@ static NIGH_OUTLINED enum l1_store_result write_long_locked(struct l1 *l1, struc
     uint64_t before = old ? entry_charge(l1, old) : 0;
     complete_own(l1, s, w, e, stamp);
     publish(l1, s, &(struct placing){word, w->key->hash, e, w->bytes, old, before,
-                                     (uint64_t)w->value->born_ns});
+                                     (uint64_t)w->value->born_ns, l1_entry_stale_until_ns(e)});
     keep_entries_max(l1, s);
     return L1_STORED;
 }
@@ -465,6 +468,53 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
 
 /* ---- a plain put: as of now, without version or tags ---- */
 
+struct plain_put {
+    const struct l1_key *key;
+    struct bytes value;
+    struct entry_times times;
+    uint64_t now_ns;
+    size_t size;
+    uint64_t bytes; /* charged */
+};
+
+/* So near the end of an entry's ticks, 18 years, they may not do for what is put. */
+#define PLAIN_BORN_MAX ((UINT64_C(1) << ENTRY_FRESH_BITS) - 2 * (UINT64_C(1) << 32))
+
+/* `noise`: of which the upper bits matter. */
+static uint64_t draw_from(struct l1_span span, uint64_t noise)
+{
+    return span.least + (uint64_t)((unsigned __int128)noise * (span.spread + UINT64_C(1)) >> 64);
+}
+
+static struct entry_times plain_times(const struct l1_lifetimes *l, uint64_t now_ns, uint64_t hash)
+{
+    uint64_t noise = (hash ^ now_ns) * HASH_GOLDEN;
+    uint64_t life = entry_ticks_pack(draw_from(l->fresh, noise), ENTRY_LIFE_BITS);
+    uint64_t stale = draw_from(l->stale, noise * HASH_GOLDEN);
+    return (struct entry_times){
+        .life = life,
+        .fresh = (now_ns >> ENTRY_TICK_SHIFT) + entry_ticks_unpack(life, ENTRY_LIFE_BITS),
+        .stale = entry_ticks_pack(stale, ENTRY_STALE_BITS),
+    };
+}
+
+static uint64_t plain_until_ns(const struct plain_put *p)
+{
+    return (p->times.fresh + entry_ticks_unpack(p->times.stale, ENTRY_STALE_BITS))
+           << ENTRY_TICK_SHIFT;
+}
+
+/* Where it goes the long way after all. */
+static struct l1_value value_of_plain(const struct plain_put *p)
+{
+    return (struct l1_value){
+        .bytes = p->value,
+        .born_ns = (int64_t)p->now_ns,
+        .fresh_until_ns = p->times.fresh << ENTRY_TICK_SHIFT,
+        .stale_until_ns = plain_until_ns(p),
+    };
+}
+
 /* Nothing that is there keeps it out, and no floor is above it: all that is left of judging is to
  * raise the key's. */
 static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
@@ -475,66 +525,82 @@ static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
 
 /* Evicting for it brings no entry of its key. */
 static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
-                                           const struct l1_key *key, const struct l1_value *value,
-                                           size_t size, uint64_t bytes)
+                                           const struct plain_put *p)
 {
+    uint64_t hash = p->key->hash;
     bool has_slot = l1_shard_has_slot_locked(l1, s);
-    struct l1_entry *e = has_slot ? make_locked(l1, s, key->hash, false, size, bytes) : NULL;
-    uint64_t stamp = raise_for_put(l1, key);
-    _Atomic uint64_t *word = e ? new_word(l1, s, key->hash) : NULL;
+    struct l1_entry *e = has_slot ? make_locked(l1, s, hash, false, p->size, p->bytes) : NULL;
+    uint64_t stamp = raise_for_put(l1, p->key);
+    _Atomic uint64_t *word = e ? new_word(l1, s, hash) : NULL;
     if (NIGH_UNLIKELY(!word)) {
         if (e)
-            unmake_locked(l1, s, e, size, bytes);
+            unmake_locked(l1, s, e, p->size, p->bytes);
         return L1_REFUSED_FULL;
     }
-    entry_fill_plain(e, l1, key, value, stamp);
-    publish_new(l1, s, &(struct placing){word, key->hash, e, bytes, NULL, 0,
-                                         (uint64_t)value->born_ns}, NULL);
+    entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
+    publish_new(l1, s, &(struct placing){word, hash, e, p->bytes, NULL, 0, p->now_ns,
+                                         plain_until_ns(p)}, NULL);
     keep_entries_max(l1, s);
     return L1_STORED;
 }
 
-static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct l1_key *key,
-                            const struct l1_value *value, _Atomic uint64_t *word,
-                            struct l1_entry *old, uint64_t bytes)
+static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct plain_put *p,
+                            _Atomic uint64_t *word, struct l1_entry *old)
 {
     uint32_t limbo_slot;
-    uint64_t stamp = raise_for_put(l1, key);
+    uint64_t stamp = raise_for_put(l1, p->key);
     struct l1_entry *e = reclaim_exchange_locked(s, &limbo_slot);
-    entry_fill_plain(e, l1, key, value, stamp);
-    publish_exchanged(l1, s, &(struct placing){word, key->hash, e, bytes, old, bytes,
-                                               (uint64_t)value->born_ns}, limbo_slot);
+    entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
+    publish_exchanged(l1, s, &(struct placing){word, p->key->hash, e, p->bytes, old, p->bytes,
+                                               p->now_ns, plain_until_ns(p)}, limbo_slot);
 }
 
 static NIGH_OUTLINED enum l1_store_result put_long_locked(struct l1 *l1, struct l1_shard *s,
-                                                          const struct l1_key *key,
-                                                          const struct l1_value *value,
-                                                          _Atomic uint64_t *word, size_t size,
-                                                          uint64_t bytes)
+                                                          const struct plain_put *p,
+                                                          _Atomic uint64_t *word)
 {
-    struct own_write w = {key, value, L1_TICKET_NOW, 0, false, size, bytes, NULL};
+    struct l1_value value = value_of_plain(p);
+    struct own_write w = {p->key, &value, L1_TICKET_NOW, 0, false, p->size, p->bytes, NULL};
     return write_long_locked(l1, s, &w, word);
 }
 
-enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, const struct l1_value *value)
+static NIGH_OUTLINED enum l1_store_result put_long(struct l1 *l1, const struct plain_put *p)
 {
-    size_t size = sizeof(struct l1_entry) + key->len + value->bytes.len;
-    if (NIGH_UNLIKELY(size > COPY_LOCKED_MAX))
-        return l1_write(l1, key, value, L1_TICKET_NOW, 0, false);
-    uint64_t bytes = mem_charge(l1->mem, size);
-    struct l1_shard *s = l1_shard_of(l1, key->hash);
-    enum l1_store_result result = L1_STORED;
-    l1_shard_lock(s);
-    _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
+    struct l1_value value = value_of_plain(p);
+    return l1_write(l1, p->key, &value, L1_TICKET_NOW, 0, false);
+}
+
+static enum l1_store_result put_locked(struct l1 *l1, struct l1_shard *s,
+                                       const struct plain_put *p)
+{
+    _Atomic uint64_t *word = table_find_word(shard_table_locked(s), p->key);
     struct l1_entry *old = entry_in(word);
-    if (old)
-        ring_prefetch(&s->ring, old->slot);
     if (!old)
-        result = put_new_locked(l1, s, key, value, size, bytes);
-    else if (may_exchange_locked(l1, s, old, size, bytes))
-        put_over_locked(l1, s, key, value, word, old, bytes);
-    else
-        result = put_long_locked(l1, s, key, value, word, size, bytes);
+        return put_new_locked(l1, s, p);
+    ring_prefetch(&s->ring, old->slot);
+    if (NIGH_UNLIKELY(!may_exchange_locked(l1, s, old, p->size, p->bytes)))
+        return put_long_locked(l1, s, p, word);
+    put_over_locked(l1, s, p, word, old);
+    return L1_STORED;
+}
+
+/* The lines that it will need are on their way while the clock is read and its times are made. */
+enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct bytes value,
+                            const struct l1_lifetimes *lifetimes)
+{
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    __builtin_prefetch(s, 1);
+    __builtin_prefetch(hit_bucket_rcu(hit_table_rcu(&l1->hit, key->hash), key->hash));
+    floors_prefetch_key(l1->floors, key->hash);
+    struct plain_put p = {.key = key, .value = value};
+    p.now_ns = clock_coarse_ns(l1->env->clock);
+    p.times = plain_times(lifetimes, p.now_ns, key->hash);
+    p.size = sizeof(struct l1_entry) + key->len + value.len;
+    if (NIGH_UNLIKELY(p.size > COPY_LOCKED_MAX || p.now_ns >> ENTRY_TICK_SHIFT > PLAIN_BORN_MAX))
+        return put_long(l1, &p);
+    p.bytes = mem_charge(l1->mem, p.size);
+    l1_shard_lock(s);
+    enum l1_store_result result = put_locked(l1, s, &p);
     l1_shard_unlock(l1, s);
     return result;
 }
@@ -676,7 +742,8 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     }
     entry_spare_inherit(copy, old);
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
-    publish_new(l1, s, &(struct placing){word, hash, copy, bytes, NULL, 0, now_ns}, old);
+    publish_new(l1, s, &(struct placing){word, hash, copy, bytes, NULL, 0, now_ns,
+                                         l1_entry_stale_until_ns(copy)}, old);
     stats_count(l1->stats, STATS_L1_MOVE);
     return true;
 }

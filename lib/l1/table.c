@@ -11,16 +11,7 @@
 
 _Atomic uint64_t *table_word_of_key(struct l1_table *t, const struct l1_key *key)
 {
-    uint64_t tag = table_tag(key->hash, t->base_bits);
-    for (struct l1_bucket *b = table_bucket(t, key->hash); b; b = bucket_more(b))
-        for (uint64_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
-            _Atomic uint64_t *word = &b->words[MATCH_INDEX(mask)];
-            struct l1_entry *e =
-                table_word_entry(atomic_load_explicit(word, memory_order_relaxed));
-            if (e && entry_has_key(e, key))
-                return word;
-        }
-    return NULL;
+    return table_find_word(t, key);
 }
 
 _Atomic uint64_t *table_word_of_entry(struct l1_table *t, uint64_t hash, const struct l1_entry *e)

@@ -65,9 +65,32 @@ void table_destroy(struct mem *mem, struct l1_table *t);
 
 /* All below REQUIRES(shard lock). */
 
-/* The word that holds the key's entry, or exactly this entry; NULL: not there. */
+/* The word that holds the key's entry, or exactly this entry; NULL: not there. The first is there
+ * as a part of its caller, too. */
+static NIGH_INLINED _Atomic uint64_t *table_find_word(struct l1_table *t, const struct l1_key *key)
+{
+    uint64_t tag = table_tag(key->hash, t->base_bits);
+    for (struct l1_bucket *b = table_bucket(t, key->hash); b; b = bucket_more(b))
+        for (uint64_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
+            _Atomic uint64_t *word = &b->words[MATCH_INDEX(mask)];
+            struct l1_entry *e =
+                table_word_entry(atomic_load_explicit(word, memory_order_relaxed));
+            if (e && entry_has_key(e, key))
+                return word;
+        }
+    return NULL;
+}
 _Atomic uint64_t *table_word_of_key(struct l1_table *t, const struct l1_key *key);
 _Atomic uint64_t *table_word_of_entry(struct l1_table *t, uint64_t hash, const struct l1_entry *e);
+/* A free word in the first bucket of the chain; NULL: look further. */
+static inline _Atomic uint64_t *table_place_first(struct l1_table *t, uint64_t hash)
+{
+    struct l1_bucket *b = table_bucket(t, hash);
+    for (unsigned i = 0; i < BUCKET_WORDS; i++)
+        if (!atomic_load_explicit(&b->words[i], memory_order_relaxed))
+            return &b->words[i];
+    return NULL;
+}
 /* A place for one more entry of this hash. */
 struct l1_place table_place(struct l1_table *t, uint64_t hash);
 /* Publish: what was written to the entry before is seen by who finds it. */

@@ -116,6 +116,9 @@ static inline enum l1_store_result cache_put_size(struct cache *c, unsigned numb
     return cache_put(c, number, zeros, len);
 }
 
+/* As long as they can be: 26 days. */
+static const struct l1_lifetimes cache_lifetimes = {{UINT32_MAX, 0}, {0, 0}};
+
 /* A writer's own value: `len` bytes, each of another write. */
 static inline enum l1_store_result cache_own(struct cache *c, unsigned number, size_t len)
 {
@@ -124,8 +127,7 @@ static inline enum l1_store_result cache_own(struct cache *c, unsigned number, s
     struct l1_key key = cache_key(c, &name, number);
     REQUIRE(len <= sizeof(bytes));
     memset(bytes, bytes[0] + 1, sizeof(bytes));
-    struct l1_value value = cache_value(c, bytes, len);
-    return l1_put(c->l1, &key, &value);
+    return l1_put(c->l1, &key, bytes_of(bytes, len), &cache_lifetimes);
 }
 
 static inline bool cache_pin(struct cache *c, unsigned number, struct nigh_value *ret)

@@ -127,6 +127,25 @@ TEST(what_is_short_lived_and_comes_after_a_look_at_nothing_expires_in_time)
     cache_close(&c);
 }
 
+/* The bounds of groups that are new say nothing, neither in the first half of the ticks' span, when
+ * they seem to be due, nor in the second. */
+TEST(what_comes_into_a_ring_that_has_grown_expires_in_time)
+{
+    for (uint64_t half = 0; half < 2; half++) {
+        struct cache c;
+        cache_open(&c, 4 << 20, 1);
+        fake_env_advance(&c.fake, half * (UINT64_C(0x8000) << EXPIRY_TICK_SHIFT));
+        l1_expire(c.l1, PLENTY);
+        uint64_t start = clock_now_ns(c.fake.env.clock);
+        for (unsigned i = 0; i < 1000; i++)
+            put_until(&c, i, i < RING_GROUP ? HOUR_NS : 5 * NS_PER_S);
+        run_until(&c, start + 7 * NS_PER_S);
+        CHECK_EQ(cache_gauges(&c).entries, RING_GROUP);
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
 TEST(ticks_compare_across_their_wrap)
 {
     uint64_t tick_ns = UINT64_C(1) << 28;

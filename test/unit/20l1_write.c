@@ -110,7 +110,7 @@ TEST(a_load_from_before_a_plain_put_is_not_stored_after_it)
                 write_number(&c, 1, 10, sizes[i]);
             struct l1_value loading = cache_value(&c, "old", 3);
             struct l1_value v = value_of(&c, buffer, 11, sizes[i]);
-            CHECK_EQ(l1_put(c.l1, &key, &v), L1_STORED);
+            CHECK_EQ(l1_put(c.l1, &key, v.bytes, &cache_lifetimes), L1_STORED);
             CHECK(!l1_key_current(c.l1, &key, loading.stamp));
             CHECK_EQ(cache_store(&c, 1, &loading), L1_REFUSED_FLOOR);
             CHECK_EQ(read_number(&c, 1), 11);
@@ -118,6 +118,67 @@ TEST(a_load_from_before_a_plain_put_is_not_stored_after_it)
             cache_audit(&c);
             cache_close(&c);
         }
+}
+
+/* Puts with lifetimes of their own, and looks how long they are. */
+static struct l1_entry *put_plain(struct cache *c, unsigned number, size_t len,
+                                  const struct l1_lifetimes *lifetimes)
+{
+    static unsigned buffer[LARGE / sizeof(unsigned)];
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    REQUIRE_EQ(l1_put(c->l1, &key, bytes_of(buffer, len), lifetimes), L1_STORED);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    rcu_leave();
+    REQUIRE(e);
+    return e; /* nobody frees it meanwhile */
+}
+
+TEST(a_plain_put_lives_as_long_as_its_range_allows)
+{
+    const uint64_t ms = 1000 * 1000, tick = UINT64_C(1) << ENTRY_TICK_SHIFT;
+    const struct l1_lifetimes lifetimes = {l1_span_of(9000 * ms, 2000 * ms),
+                                           l1_span_of(400 * ms, 200 * ms)};
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        uint64_t shortest = UINT64_MAX, longest = 0;
+        for (unsigned n = 0; n < 400; n++) {
+            fake_env_advance(&c.fake, 7 * ms);
+            uint64_t now = clock_now_ns(c.fake.env.clock);
+            struct l1_entry *e = put_plain(&c, n % 100, sizes[i], &lifetimes);
+            uint64_t fresh = l1_entry_fresh_until_ns(e);
+            uint64_t stale = l1_entry_stale_until_ns(e) - fresh;
+            CHECK_LE((uint64_t)l1_entry_born_ns(e), now);
+            CHECK_GT((uint64_t)l1_entry_born_ns(e) + tick, now);
+            CHECK_GT(fresh + 2 * tick, now + 9000 * ms);
+            CHECK_LE(fresh, now + 11000 * ms);
+            CHECK_GT(stale + 2 * tick, 400 * ms);
+            CHECK_LE(stale, 600 * ms);
+            shortest = u64_min(shortest, fresh - now);
+            longest = u64_max(longest, fresh - now);
+        }
+        CHECK_LT(shortest, 9300 * ms); /* 400 draws */
+        CHECK_GT(longest, 10700 * ms);
+        cache_reclaim(&c);
+    }
+    cache_close(&c);
+}
+
+/* A host's clock may be anywhere. */
+TEST(a_plain_put_at_the_end_of_all_ticks_ends_there)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 2);
+    uint64_t end_ns = (UINT64_C(1) << (ENTRY_FRESH_BITS + ENTRY_TICK_SHIFT)) - 1;
+    fake_env_advance(&c.fake, end_ns - NS_PER_S - clock_now_ns(c.fake.env.clock));
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct l1_entry *e = put_plain(&c, (unsigned)i, sizes[i], &cache_lifetimes);
+        CHECK_GT(l1_entry_fresh_until_ns(e), end_ns - NS_PER_S);
+        CHECK_LE(l1_entry_fresh_until_ns(e), end_ns);
+    }
+    cache_close(&c);
 }
 
 /* The message about the write may be here before its writer is. */

@@ -34,6 +34,22 @@ TEST(jitter_never_wraps)
     CHECK_EQ(lifetime_ms(1, 1, 50, UINT64_MAX), 1);
 }
 
+TEST(the_range_of_plain_puts_is_what_the_rule_may_come_to)
+{
+    static const uint32_t rules[] = {1, 20, 60000, MAX};
+    static const uint32_t jitters[] = {0, 10, 50};
+    for (size_t i = 0; i < ARRAY_COUNT(rules); i++)
+        for (size_t j = 0; j < ARRAY_COUNT(jitters); j++) {
+            struct l1_span span = lifetime_span(rules[i], jitters[j]);
+            uint64_t least = lifetime_ms(0, rules[i], jitters[j], 0) * NS_PER_MS;
+            uint64_t most = lifetime_ms(0, rules[i], jitters[j], UINT64_MAX) * NS_PER_MS;
+            uint64_t sum = (uint64_t)span.least + span.spread;
+            CHECK_EQ(span.least, least >> ENTRY_TICK_SHIFT);
+            CHECK_LE(sum, most >> ENTRY_TICK_SHIFT);
+            CHECK_GE(sum + 1, most >> ENTRY_TICK_SHIFT);
+        }
+}
+
 TEST(the_hard_lifetime_saturates)
 {
     CHECK_EQ(lifetime_hard_ms(0, 0, 0), 1); /* Redis takes no 0 */
