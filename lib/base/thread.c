@@ -19,6 +19,17 @@
 
 #define NAME_MAX_BYTES 15 /* TASK_COMM_LEN without its NUL */
 
+static _Thread_local uint32_t stripe_number; /* 0: none yet */
+
+uint32_t thread_stripe(void)
+{
+    static _Atomic uint32_t threads;
+    if (NIGH_UNLIKELY(!stripe_number))
+        stripe_number =
+            atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) | THREAD_STRIPES;
+    return stripe_number % THREAD_STRIPES;
+}
+
 /* glibc takes thread-local storage and guard out of the stack; the host may have much of it. */
 static size_t whole_stack(size_t usable_bytes)
 {

@@ -21,6 +21,11 @@ struct env;
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),
                  void *arg);
 
+/* What many threads write is laid out in so many parts, each on a line of its own. This thread's:
+ * the same for as long as it lives, and as a rule nobody else's. */
+#define THREAD_STRIPES 32u
+uint32_t thread_stripe(void);
+
 /* Returns the time (clock_now_ns) of its next work; CLOCK_NEVER_NS: only when poked. */
 typedef uint64_t (*service_step_fn)(void *arg);
 

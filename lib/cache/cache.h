@@ -39,6 +39,7 @@
 #include "cache/drive.h"
 #include "cache/failures.h"
 #include "cache/leases.h"
+#include "cache/permits.h"
 #include "cache/tickets.h"
 #include "cache/workers.h"
 
@@ -81,9 +82,10 @@ struct nigh_space {
     void *arg;                  /* (c) */
     struct coherence_schema registered; /* with Redis */
 
-    /* written with every load */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t loads; /* (a) running now */
-    _Atomic uint32_t refreshes; /* (a) flights behind callers, from their first request on */
+    struct permits loads;       /* as many as may run at once */
+    /* written now and then */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refreshes; /* (a) flights behind callers, from
+                                                            * their first request on */
     _Atomic uint32_t value_bytes; /* (a) of one in L2, about: see read_l2.c; 0: none was seen */
 };
 

@@ -19,6 +19,11 @@
  * reference to. `calls` counts what it does then from the same moment on. It also counts a call
  * that a callback makes, while its thread is in that call and not in a callback of the call's. All
  * of these need the tiers.
+ *
+ * Lists, counts and locks are one for each stripe of threads: one for all was a line that every
+ * miss took from the one before it, twice. A callback stays where it was listed, and so do the
+ * calls that are counted in its place: whoever looks at one stripe after the other misses nothing
+ * that moves, for nothing does.
  */
 #include "cache/caller.h"
 
@@ -32,32 +37,31 @@ static void drop_gone(const struct callback *last);
 
 /* Under the lock: a call becomes one that is counted as it leaves the list, or enters us; who looks
  * at both sees one of them. */
-static void count_locked(struct callbacks *cs)
+static void count_locked(struct callbacks_stripe *at)
 {
-    atomic_fetch_add_explicit(&cs->calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&at->calls, 1, memory_order_relaxed);
 }
 
 /* The last look at the cache: it may be closed, and gone, from here on. */
-static void uncount(struct callbacks *cs)
+static void uncount(struct callbacks_stripe *at)
 {
     /* pair(callbacks.calls): all that the call has done there comes before */
-    atomic_fetch_sub_explicit(&cs->calls, 1, memory_order_release);
+    atomic_fetch_sub_explicit(&at->calls, 1, memory_order_release);
 }
 
 /* Tells the callbacks that the thread is inside that it enters our frames, or leaves them. */
 static void mark(bool calling)
 {
     for (struct callback *c = self.running; NIGH_UNLIKELY(c); c = c->outer) {
-        struct callbacks *cs = &c->space->cache->callbacks;
         if (cache_forked(c->space->cache))
             continue;
-        pthread_mutex_lock(&cs->lock);
+        latch_lock(&c->listed->lock);
         if (c->calling != calling && calling)
-            count_locked(cs);
+            count_locked(c->listed);
         else if (c->calling != calling)
-            uncount(cs);
+            uncount(c->listed);
         c->calling = calling;
-        pthread_mutex_unlock(&cs->lock);
+        latch_unlock(&c->listed->lock);
     }
 }
 
@@ -120,71 +124,68 @@ void caller_thread_swap(struct caller_thread *other)
 
 /* ---- the callbacks of a cache ---- */
 
-void callbacks_init(struct callbacks *cs)
-{
-    pthread_mutex_init(&cs->lock, NULL);
-    cs->first = NULL;
-    atomic_init(&cs->calls, 0);
-}
-
-void callbacks_fini(struct callbacks *cs)
-{
-    pthread_mutex_destroy(&cs->lock);
-}
-
 static void list(struct callback *c)
 {
-    struct callbacks *cs = &c->space->cache->callbacks;
-    pthread_mutex_lock(&cs->lock);
+    struct callbacks_stripe *at = &c->space->cache->callbacks.stripes[thread_stripe()];
+    latch_lock(&at->lock);
+    c->listed = at;
     c->thread = pthread_self();
     c->left = false;
     c->calling = false;
-    c->next = cs->first;
-    c->link = &cs->first;
+    c->next = at->first;
+    c->link = &at->first;
     if (c->next)
         c->next->link = &c->next;
-    cs->first = c;
-    pthread_mutex_unlock(&cs->lock);
+    at->first = c;
+    latch_unlock(&at->lock);
 }
 
 /* Takes it off the list and, if `counts`, counts what is done then. False: the cache has closed,
  * and has unlisted it. */
 static bool unlist(struct callback *c, bool counts)
 {
-    struct callbacks *cs = &c->space->cache->callbacks;
+    struct callbacks_stripe *at = c->listed;
     if (cache_forked(c->space->cache))
         return true;
-    pthread_mutex_lock(&cs->lock);
+    latch_lock(&at->lock);
     bool left = c->left;
     if (!left) {
         *c->link = c->next;
         if (c->next)
             c->next->link = c->link;
         if (counts)
-            count_locked(cs);
+            count_locked(at);
     }
-    pthread_mutex_unlock(&cs->lock);
+    latch_unlock(&at->lock);
     return !left;
+}
+
+static bool stripe_running(struct callbacks_stripe *at, uint64_t *ret_deadline_ns)
+{
+    latch_lock(&at->lock);
+    for (struct callback *c = at->first; c; c = c->next)
+        *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
+    /* pair(callbacks.calls): what those that are over have done is done */
+    bool running = at->first || atomic_load_explicit(&at->calls, memory_order_acquire) > 0;
+    latch_unlock(&at->lock);
+    return running;
 }
 
 bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
 {
-    pthread_mutex_lock(&cs->lock);
-    for (struct callback *c = cs->first; c; c = c->next)
-        *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
-    /* pair(callbacks.calls): what those that are over have done is done */
-    bool running = cs->first || atomic_load_explicit(&cs->calls, memory_order_acquire) > 0;
-    pthread_mutex_unlock(&cs->lock);
+    bool running = false;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        running |= stripe_running(&cs->stripes[i], ret_deadline_ns);
     return running;
 }
 
-uint32_t callbacks_leave(struct nigh *cache,
-                         void (*visit)(struct nigh *cache, struct callback *c, uint32_t before))
+/* Returns how many there are with these. */
+static uint32_t leave_stripe(struct nigh *cache, struct callbacks_stripe *stripe, uint32_t count,
+                             void (*visit)(struct nigh *cache, struct callback *c,
+                                           uint32_t before))
 {
-    struct callbacks *cs = &cache->callbacks;
-    struct callback **at = &cs->first;
-    uint32_t count = 0;
-    pthread_mutex_lock(&cs->lock);
+    struct callback **at = &stripe->first;
+    latch_lock(&stripe->lock);
     for (struct callback *c; (c = *at);) {
         if (c->calling || !c->leave(c)) {
             at = &c->next;
@@ -197,7 +198,16 @@ uint32_t callbacks_leave(struct nigh *cache,
         cache_ref(cache);
         visit(cache, c, count++);
     }
-    pthread_mutex_unlock(&cs->lock);
+    latch_unlock(&stripe->lock);
+    return count;
+}
+
+uint32_t callbacks_leave(struct nigh *cache,
+                         void (*visit)(struct nigh *cache, struct callback *c, uint32_t before))
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        count = leave_stripe(cache, &cache->callbacks.stripes[i], count, visit);
     return count;
 }
 
@@ -223,11 +233,12 @@ static bool goes_on(const struct caller *caller, enum unwind_how how)
 static void set_right(struct callback *c, enum unwind_how how, bool left)
 {
     struct nigh *cache = c->space->cache;
+    struct callbacks_stripe *listed = c->listed;
     struct caller *stays = goes_on(c->caller, how) ? c->caller : NULL;
     c->ended(c, how); /* and it may be gone */
     if (!left) {
         drive_flush(cache); /* the call that would do so is over */
-        uncount(&cache->callbacks);
+        uncount(listed);
     } else if (stays) {
         stays->left = cache;
     } else {
@@ -311,7 +322,7 @@ static bool here_again(struct callback *c)
     struct caller *host = c->caller && !c->caller->own_thread ? c->caller : NULL;
     bool here = unlist(c, host);
     if (here && host && !cache_forked(cache))
-        host->counted = &cache->callbacks;
+        host->counted = c->listed;
     if (!here && c->caller)
         c->caller->left = cache;
     return here;

@@ -40,7 +40,7 @@ struct caller {
     bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
     bool catches;         /* the same for an exception, which is caught within the call */
     struct nigh *left;    /* was closed meanwhile; a reference */
-    struct callbacks *counted; /* their `calls` count it: a callback of its has returned */
+    struct callbacks_stripe *counted; /* its `calls` count it: a callback of its has returned */
 };
 
 /* The cache may be touched between the two, and not a moment longer. */
@@ -70,6 +70,7 @@ struct callback {
     bool (*leave)(struct callback *c);                      /* (c) the cache closes: locked; false:
                                                                    not yet */
     struct unwind_mark mark;                                /* (o) */
+    struct callbacks_stripe *listed;                        /* (o) where: its thread's */
     struct caller *caller;                                  /* (o) the call that it is part of */
     struct callback *outer;                                 /* (o) that was running before */
     pthread_t thread;                                       /* (l) */
@@ -83,16 +84,17 @@ struct callback {
  * Fields of key (c) are set. False: the cache was closed meanwhile. */
 bool callback_run(struct callback *c);
 
-/* The callbacks of a cache. Keys: (l) lock */
-struct callbacks {
-    pthread_mutex_t lock;
-    struct callback *first; /* (l) */
+/* The callbacks of a cache, by threads. Zeroed: there are none. Keys: (l) lock */
+struct callbacks_stripe {
+    _Alignas(CACHE_LINE_BYTES) struct latch lock;
     _Atomic uint32_t calls; /* inside callbacks, or after one: they need the tiers. Rises (l);
                              * pair(callbacks.calls) */
+    struct callback *first; /* (l) */
+};
+struct callbacks {
+    struct callbacks_stripe stripes[THREAD_STRIPES];
 };
 
-void callbacks_init(struct callbacks *cs);
-void callbacks_fini(struct callbacks *cs);
 /* Whether any is under way, or a call in one; *ret_deadline_ns becomes the latest deadline of
  * theirs, if that is later. */
 bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);

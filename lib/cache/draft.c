@@ -8,6 +8,7 @@
 #include "cache/draft.h"
 
 #include "cache/lifetime.h"
+#include "cache/lookup.h"
 #include "cache/space_l1.h"
 
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
@@ -75,6 +76,17 @@ int draft_entry(const struct draft *d, struct l1_entry **ret)
     struct l1 *l1 = space_l1(d->space);
     return d->passes ? l1_entry_create_loose(l1, &d->key, &value, d->shared, ret)
                      : l1_entry_create(l1, &d->key, &value, ret);
+}
+
+int draft_entry_stored(const struct draft *d, struct l1_entry **ret)
+{
+    uint16_t slots[NIGH_TAGS_MAX];
+    struct l1_value value = draft_l1_value(d, slots);
+    enum l1_store_result result;
+    int rc = l1_entry_create_stored(space_l1(d->space), &d->key, &value, ret, &result);
+    if (rc == 0)
+        lookup_count_store(d->space, result);
+    return rc;
 }
 
 bool draft_within_limit(const struct draft *d)

@@ -53,6 +53,8 @@ bool draft_knows_tags(const struct draft *d);
 struct l1_value draft_l1_value(const struct draft *d, uint16_t slots[NIGH_TAGS_MAX]);
 /* An entry with one reference, loose if it only passes. Errors: as l1_entry_create(). */
 int draft_entry(const struct draft *d, struct l1_entry **ret);
+/* The same, stored in L1, if L1 takes it; counted. */
+int draft_entry_stored(const struct draft *d, struct l1_entry **ret);
 
 /* Whether it is within the space's limit for values, which it is counted against. */
 bool draft_within_limit(const struct draft *d);

@@ -80,7 +80,8 @@ struct load {
     struct callback callback;
     struct worker_job job;
     uint64_t began_ns;
-    bool counted;                       /* in space->loads */
+    bool counted;                       /* has a permit of space->loads ... */
+    uint32_t stripe;                    /* ... from there */
     bool elsewhere;                     /* it runs as a job: the flight is another's, or nobody's */
     bool lost;                          /* its thread ended inside the loader */
 

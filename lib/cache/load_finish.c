@@ -191,16 +191,15 @@ enum load_next load_fail(struct load *l)
     return load_land_stale(l, NIGH_ELOADER);
 }
 
-/* Describe the answer. Its lifetimes are spread so that keys do not expire in step; it may be as
- * old as the load's start. */
+/* Describe the answer. Its lifetimes are spread so that keys do not expire in step, by key and
+ * time: to draw a number is to write where all misses do. It may be as old as the load's start. */
 static struct draft draft_of(const struct load *l)
 {
     const struct nigh *cache = l->space->cache;
     const struct nigh_fill *fill = &l->fill;
     bool confirms = fill->kind == FILL_NOT_MODIFIED;
     uint64_t took_ns = clock_now_ns(&cache->clock) - l->began_ns;
-    uint64_t soft_noise = random_below(cache->env.random, UINT64_MAX);
-    uint64_t stale_noise = random_below(cache->env.random, UINT64_MAX);
+    uint64_t noise = (l->key.hash ^ l->began_ns) * HASH_GOLDEN;
     struct draft d = {
         .space = l->space,
         .key = l->key,
@@ -217,7 +216,7 @@ static struct draft draft_of(const struct load *l)
         .token = l->token,
         .connection = l->connection,
     };
-    draft_set_lifetimes(&d, fill->soft_ttl_ms, fill->stale_ms, soft_noise, stale_noise);
+    draft_set_lifetimes(&d, fill->soft_ttl_ms, fill->stale_ms, noise, noise * HASH_GOLDEN);
     draft_begin_now(&d);
     if (d.born_ns > (int64_t)l->began_ns) /* the coarse clock may lag behind it */
         d.born_ns = (int64_t)l->began_ns;
@@ -226,14 +225,14 @@ static struct draft draft_of(const struct load *l)
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer
  * value, has left its answer in L1. Both stamps are above every floor, so nothing else tells. */
-static bool superseded(struct load *l)
+static bool superseded(const struct load *l, const struct draft *d)
 {
     struct nigh *cache = l->space->cache;
     if (clock_now_ns(&cache->clock) <= l->flight->deadline_ns)
         return false;
     rcu_enter();
     struct l1_entry *e = space_l1_find_rcu(l->space, &l->key);
-    bool later = e && l1_entry_born_ns(e) > l1_entry_born_ns(l->fresh);
+    bool later = e && l1_entry_born_ns(e) > d->born_ns;
     rcu_leave();
     return later;
 }
@@ -253,10 +252,12 @@ enum load_next load_keep(struct load *l)
         return load_fail(l);
     failures_clear(&l->space->cache->failures, l->key.hash);
     struct draft d = draft_of(l);
-    int rc = draft_entry(&d, &l->fresh);
+    bool stores = storable(l, &d) && !superseded(l, &d);
+    bool at_once = stores && !l->token; /* there is nothing to tell L2 before */
+    int rc = at_once ? draft_entry_stored(&d, &l->fresh) : draft_entry(&d, &l->fresh);
     if (rc != 0)
         return load_land_stale(l, rc);
-    if (storable(l, &d) && !superseded(l)) {
+    if (stores && !at_once) {
         if (fill_l2(l, &d))
             return LOAD_REST;
         lookup_store(l->space, &l->key, l->fresh);

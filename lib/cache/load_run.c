@@ -15,24 +15,21 @@
 #include "cache/freshness.h"
 #include "cache/space_l1.h"
 
-/* Its load has ended, one way or another: leave the space's count and the keeper's list. */
+/* Its load has ended, one way or another: give the permit back, and leave the keeper's list. */
 static void uncount(struct load *l)
 {
     if (!l->counted)
         return;
     l->counted = false;
-    atomic_fetch_sub_explicit(&l->space->loads, 1, memory_order_relaxed);
+    permits_give(&l->space->loads, l->stripe);
     leases_remove(&l->space->cache->leases, l);
 }
 
-/* Count it in, unless the space already loads as much as it may. */
+/* Take a permit, unless the space already loads as much as it may. */
 static bool admit(struct load *l)
 {
-    uint32_t running = atomic_fetch_add_explicit(&l->space->loads, 1, memory_order_relaxed);
-    if (running >= l->space->rules.loads_max) {
-        atomic_fetch_sub_explicit(&l->space->loads, 1, memory_order_relaxed);
+    if (!permits_take(&l->space->loads, &l->stripe))
         return false;
-    }
     l->counted = true;
     l->began_ns = clock_now_ns(&l->space->cache->clock);
     if (l->lease == LOAD_LEASE_OURS)

@@ -265,7 +265,6 @@ static void destroy(struct nigh *cache)
     if (cache->l1)
         l1_destroy(cache->l1);
     spaces_destroy(cache);
-    callbacks_fini(&cache->callbacks);
     workers_fini(&cache->workers);
     tickets_fini(&cache->tickets, cache->env.mem);
     leases_fini(&cache->leases, cache->env.mem);
@@ -312,7 +311,6 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);
-    callbacks_init(&cache->callbacks);
     atomic_init(&cache->refs, 1);
     take_options(cache, &o);
     rc = open_tiers(cache, &o, seams);

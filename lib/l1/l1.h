@@ -273,6 +273,9 @@ bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_val
 
 /* Publish an entry in place of what is there. It keeps the caller's reference. */
 enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e);
+/* l1_entry_create(), and then l1_store(), in one step where the value is small. */
+int l1_entry_create_stored(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                           struct l1_entry **ret_entry, enum l1_store_result *ret_result);
 
 /* ---- housekeeping: called by the keeper's and reclaimer's steps ---- */
 

@@ -15,11 +15,11 @@
  * key, too, goes into memory that is ready, if so many bytes more may live. And what an entry is
  * charged is asked once and carried along.
  *
- * A loaded value is made in two holds of the lock, room first, so that its bytes are copied between
- * them. A writer's own takes one: the floor rises, the version is judged and the entry is replaced
- * in one step. That is cheaper than raise, remove, make and store (four holds), and right where
- * those were not: readers see the old value or the new one, never a hole in which they would miss
- * and load.
+ * A loaded value is made in two holds of the lock, room first, so that its bytes are copied
+ * between them; a small one that nobody else has to hear of first takes one. A writer's own takes
+ * one: the floor rises, the version is judged and the entry is replaced in one step. That is
+ * cheaper than raise, remove, make and store (four holds), and right where those were not: readers
+ * see the old value or the new one, never a hole in which they would miss and load.
  *
  *   Why one step keeps the rule. The floor rises under the lock, before the word is stored. A load
  *   that began earlier stores either in a hold before this one, and is replaced, or after it, and
@@ -244,15 +244,22 @@ static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, uint64_t 
                : NULL;
 }
 
-static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
+static struct l1_entry *create_charged_locked(struct l1 *l1, struct l1_shard *s,
+                                              const struct l1_key *key, size_t size)
 {
-    struct l1_shard *s = l1_shard_of(l1, key->hash);
     uint64_t bytes = mem_charge(l1->mem, size);
-    l1_shard_lock(s);
     bool replaces = table_word_of_key(shard_table_locked(s), key);
     struct l1_entry *e = make_locked(l1, s, key->hash, replaces, size, bytes);
     if (e)
         atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+    return e;
+}
+
+static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
+{
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    struct l1_entry *e = create_charged_locked(l1, s, key, size);
     l1_shard_unlock(l1, s);
     return e;
 }
@@ -269,6 +276,39 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
         return NIGH_ENOMEM;
     *ret_entry = e;
     return 0;
+}
+
+/* The two holds of a small value in one, as if nobody had come between them. */
+static struct l1_entry *create_and_store(struct l1 *l1, const struct l1_key *key,
+                                         const struct l1_value *value, size_t size,
+                                         enum l1_store_result *ret_result)
+{
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    struct l1_entry *e = create_charged_locked(l1, s, key, size);
+    if (e) {
+        entry_fill(e, l1, key, value, value->stamp, 1, 0);
+        *ret_result = l1_shard_store_locked(l1, s, key, e);
+    }
+    l1_shard_unlock(l1, s);
+    return e;
+}
+
+int l1_entry_create_stored(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
+                           struct l1_entry **ret_entry, enum l1_store_result *ret_result)
+{
+    size_t size = entry_size_of(key, value);
+    struct l1_entry *e = NULL;
+    if (NIGH_LIKELY(size <= COPY_LOCKED_MAX))
+        e = create_and_store(l1, key, value, size, ret_result);
+    if (e) {
+        *ret_entry = e;
+        return 0;
+    }
+    int rc = l1_entry_create(l1, key, value, ret_entry);
+    if (rc == 0)
+        *ret_result = l1_store(l1, key, *ret_entry);
+    return rc;
 }
 
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)

@@ -35,7 +35,7 @@ void __wrap_mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t
     __real_mem_free(mem, cache, ptr, size);
 }
 
-enum { WARM = 50, MISSES = 201, LOCKS_MOST = 6 };
+enum { WARM = 50, MISSES = 201, LOCKS_MOST = 5 };
 
 struct cost {
     unsigned locks, allocations;
