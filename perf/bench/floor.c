@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The floor of copying on write: what a map costs at least whose values stay where they are while
- * they are read. It has nigh's entries, buckets and pins, and 64 mutexes for writers. A new value
+ * they are read. It has nigh's entries, buckets, pins and latches, 64 of them. A new value
  * is a new entry, published by one store; the old one is freed at once, and its block is the next
  * one to be written.
  *
@@ -12,6 +12,7 @@
  */
 #include <pthread.h>
 
+#include "base/latch.h"
 #include "base/rcu.h"
 #include "bench/baseline.h"
 #include "bench/keys.h"
@@ -30,7 +31,7 @@ struct block {
 };
 
 struct stripe {
-    _Alignas(64) pthread_mutex_t lock;
+    _Alignas(64) struct latch lock;
     struct arrivals arrivals;
     struct block *stocks[STOCKS]; /* by size */
 };
@@ -70,15 +71,14 @@ static struct nigh_space *floor_create(const struct candidate_need *need)
     if (!map)
         fail("no memory");
     memset((void *)map, 0, sizeof(*map));
+    pin_prepare(); /* as an L1 does when it is made */
     uint64_t buckets = baseline_power_of_two(need->entries / PER_BUCKET);
     map->bucket_count = buckets < STRIPES ? STRIPES : buckets;
     while (UINT64_C(1) << map->base_bits < map->bucket_count)
         map->base_bits++;
     map->buckets = huge_alloc(map->bucket_count * sizeof(*map->buckets));
-    for (unsigned i = 0; i < STRIPES; i++) {
-        pthread_mutex_init(&map->stripes[i].lock, NULL);
+    for (unsigned i = 0; i < STRIPES; i++)
         arrivals_init(&map->stripes[i].arrivals, need->bounded ? need->entries / STRIPES + 1 : 0);
-    }
     return (void *)map;
 }
 
@@ -255,7 +255,7 @@ static int floor_put(struct nigh_space *space, const void *key, size_t key_len, 
     struct l1_key k = key_of(key, key_len);
     struct stripe *s = stripe_of(map, k.hash);
     (void)call;
-    pthread_mutex_lock(&s->lock);
+    latch_lock(&s->lock);
     _Atomic uint64_t *word = word_of_key(map, &k);
     struct l1_entry *old = word ? table_word_entry(*word) : NULL;
     struct l1_entry *e = take(s, sizeof(*e) + key_len + len);
@@ -270,7 +270,7 @@ static int floor_put(struct nigh_space *space, const void *key, size_t key_len, 
         if (oldest)
             evict(map, s, oldest);
     }
-    pthread_mutex_unlock(&s->lock);
+    latch_unlock(&s->lock);
     return 0;
 }
 

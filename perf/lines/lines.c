@@ -65,7 +65,7 @@ static const struct limit {
     {{{WORK_HIT, WORK_PUT}}, {0, 0}},
     {{{WORK_HIT, WORK_MISS}}, {0, 0}},
     {{{WORK_PUT, WORK_PUT}}, {4, 4}},
-    {{{WORK_MISS, WORK_MISS}}, {6, 6}},
+    {{{WORK_MISS, WORK_MISS}}, {2, 2}},
 };
 
 #define LIMITS (sizeof(limits) / sizeof(*limits))
