@@ -15,6 +15,7 @@
 enum fault_site {
     FAULT_ALLOC,
     FAULT_ADDRESS, /* an entry's memory lies where its address does not fit */
+    FAULT_RENEW,   /* the allocator's statistics stay as they were read before */
     FAULT_SOCKET,
     FAULT_CONNECT,
     FAULT_READ,

@@ -103,6 +103,13 @@ struct mem_stats {
     size_t allocated_bytes; /* by own statistics and the backend's, caches' content included */
     size_t resident_bytes;  /* both 0 where there are no slabs and the backend has none */
 };
+/*
+ * The backend's part is as of when it was renewed last, by anybody. Renewing costs about as much as
+ * there are arenas in the process: who reads many of them does it once for all.
+ */
+void mem_stats_renew(void);
+void mem_stats_peek(struct mem *mem, struct mem_stats *ret);
+/* Both. */
 void mem_stats_read(struct mem *mem, struct mem_stats *ret);
 
 /* Give unused pages back to the kernel now. Slow (ms); never on an application thread's hit. */

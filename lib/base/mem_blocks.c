@@ -220,15 +220,27 @@ bool mem_is_draining_slow(const void *ptr)
     return slabs_is_draining(ptr);
 }
 
+void mem_stats_renew(void)
+{
+    if (!fault_fires(FAULT_RENEW))
+        mem_stats_renew_apart();
+}
+
 void mem_stats_read(struct mem *mem, struct mem_stats *ret)
+{
+    mem_stats_renew();
+    mem_stats_peek(mem, ret);
+}
+
+void mem_stats_peek(struct mem *mem, struct mem_stats *ret)
 {
     mem_stats_read_apart(mem, ret);
     if (!slabs_of(mem))
         return;
     struct slabs_stats slabs;
     slabs_stats_read(slabs_of(mem), &slabs);
-    if (ret->allocated_bytes)
-        ret->allocated_bytes -= slabs.apart_bytes;
+    /* It may be older than what slabs took since. */
+    ret->allocated_bytes -= u64_min(ret->allocated_bytes, slabs.apart_bytes);
     ret->allocated_bytes += slabs.used_bytes;
     ret->resident_bytes += slabs.resident_bytes;
 }

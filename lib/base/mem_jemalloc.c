@@ -199,10 +199,15 @@ size_t mem_charge_apart(const struct mem *mem, size_t size)
     return block > mem->small_max ? block + mem->large_pad_bytes : block;
 }
 
-void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret)
+/* Statistics are a snapshot of all arenas. */
+void mem_stats_renew_apart(void)
 {
     uint64_t epoch = 1;
-    mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)); /* statistics are a snapshot: renew it */
+    mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
+}
+
+void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret)
+{
     size_t large = arena_stat(mem->arena, "large.nmalloc");
     large -= arena_stat(mem->arena, "large.ndalloc");
     ret->allocated_bytes = arena_stat(mem->arena, "small.allocated") +

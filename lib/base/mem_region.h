@@ -41,7 +41,8 @@ void mem_region_fini(struct mem_region *r);
 struct mem_region *mem_region_of(struct mem *mem);
 /* Ask for huge pages for its blocks that are not in slabs. */
 void mem_blocks_huge(struct mem *mem);
-/* Of each backend: statistics of what is not in slabs, and giving its pages back. */
+/* Of each backend: statistics of what is not in slabs, as renewed last; giving its pages back. */
+void mem_stats_renew_apart(void);
 void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret);
 void mem_purge_apart(struct mem *mem);
 

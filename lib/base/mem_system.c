@@ -74,6 +74,10 @@ size_t mem_charge_apart(const struct mem *mem, size_t size)
     return block < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : block;
 }
 
+void mem_stats_renew_apart(void)
+{
+}
+
 void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret)
 {
     (void)mem;

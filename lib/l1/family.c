@@ -20,9 +20,16 @@
  * some MiB takes. With fewer than that, somebody holds what is in the way. */
 #define MAKE_PASSES 200u
 
+/* Passes for which others stay out of what somebody has been refused: who puts seldom does not ask
+ * in each, and would find it taken again. */
+#define STARVE_PASSES 64u
+
 /* Below, the tables of a space would leave most of a page of 2 MiB unused; and there may be many
  * such spaces. */
 #define HUGE_FROM_BYTES ((uint64_t)64 << 20)
+
+/* Renewing statistics may take a part of the reclaimer's time. */
+#define RENEW_SHARE 8u
 
 void family_init(struct l1 *l1, const struct l1_config *config)
 {
@@ -42,6 +49,20 @@ struct l1 *family_next(const struct l1 *l1)
 {
     /* pair(family.next): a table is whole before it is in the list */
     return atomic_load_explicit(&l1->member.next, memory_order_acquire);
+}
+
+bool family_renew_stats(struct l1 *root, bool again)
+{
+    struct l1_family *f = &root->family;
+    uint64_t now_ns = clock_now_ns(root->env->clock);
+    if (f->renewed < (again ? 2 : 1) && now_ns >= f->renew_again_ns) {
+        mem_stats_renew();
+        f->renewed++;
+        uint64_t end_ns = clock_now_ns(root->env->clock);
+        f->renew_again_ns = end_ns + RENEW_SHARE * (end_ns - now_ns);
+        return true;
+    }
+    return f->renewed > 0 && !again;
 }
 
 static void lock(struct l1 *root)
@@ -75,13 +96,19 @@ static uint64_t unreserved(struct l1 *root)
     return root->family.memory_bytes - u64_min(root->family.memory_bytes, sum);
 }
 
-static uint64_t share_of(const struct l1 *l1)
+static double sum_of_mosts(const struct l1 *root)
 {
-    const struct l1 *root = l1->member.root;
     double sum = 0;
     for (const struct l1 *m = root; m; m = family_next(m))
         sum += (double)most_of(m);
-    return (uint64_t)((double)root->family.memory_bytes * ((double)most_of(l1) / sum));
+    return sum;
+}
+
+/* `mosts`: of all. */
+static uint64_t share_of(const struct l1 *l1, double mosts)
+{
+    uint64_t memory_bytes = l1->member.root->family.memory_bytes;
+    return (uint64_t)((double)memory_bytes * ((double)most_of(l1) / mosts));
 }
 
 static bool somebody_else_starves(const struct l1 *l1)
@@ -124,7 +151,7 @@ static uint64_t collect(struct l1 *l1, uint64_t wanted)
 static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
 {
     uint64_t has = shrink_reserved(l1);
-    uint64_t share = share_of(l1);
+    uint64_t share = share_of(l1, sum_of_mosts(l1->member.root));
     uint64_t most = somebody_else_starves(l1) ? u64_min(share, most_of(l1)) : most_of(l1);
     uint64_t step = u64_max(u64_max(2 * bytes, has / STEP_SHARE), STEP_LEAST_BYTES);
     uint64_t wanted = u64_min(step, above(most, has));
@@ -156,14 +183,16 @@ bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke)
  * part of what it has above. Returns whether anybody does. */
 static bool take_from_others(struct l1 *root, uint64_t wanted)
 {
+    double mosts = sum_of_mosts(root);
     double sum = 0;
     bool takes = false;
     for (struct l1 *m = root; m; m = family_next(m))
-        sum += (double)above(shrink_goal(m), share_of(m));
+        sum += (double)above(shrink_goal(m), share_of(m, mosts));
     for (struct l1 *m = root; m && sum > 0; m = family_next(m)) {
         uint64_t goal = shrink_goal(m);
-        uint64_t most = above(goal, u64_max(share_of(m), m->least_bytes));
-        uint64_t part = (uint64_t)((double)wanted * ((double)above(goal, share_of(m)) / sum));
+        uint64_t share = share_of(m, mosts);
+        uint64_t most = above(goal, u64_max(share, m->least_bytes));
+        uint64_t part = (uint64_t)((double)wanted * ((double)above(goal, share) / sum));
         if (most && part) {
             shrink_set_goal(m, goal - u64_min(part, most), m->shrink.limbo_bytes);
             takes = true;
@@ -172,18 +201,30 @@ static bool take_from_others(struct l1 *root, uint64_t wanted)
     return takes;
 }
 
+/* Returns how much it is below its share, if it wants that. */
+static uint64_t note_starving(struct l1 *l1, uint64_t share)
+{
+    struct l1_member *m = &l1->member;
+    uint64_t missing = above(share, shrink_reserved(l1));
+    if (m->asked)
+        m->starves = STARVE_PASSES;
+    else if (m->starves)
+        m->starves--;
+    if (!missing)
+        m->starves = 0;
+    m->asked = false;
+    return m->starves ? missing : 0;
+}
+
 bool family_balance(struct l1 *root)
 {
     uint64_t wanted = 0;
     if (!family_next(root))
         return false;
     lock(root);
-    for (struct l1 *m = root; m; m = family_next(m)) {
-        m->member.starves = m->member.asked;
-        m->member.asked = false;
-        if (m->member.starves)
-            wanted += above(share_of(m), shrink_reserved(m));
-    }
+    double mosts = sum_of_mosts(root);
+    for (struct l1 *m = root; m; m = family_next(m))
+        wanted += note_starving(m, share_of(m, mosts));
     uint64_t coming = unreserved(root);
     for (struct l1 *m = root; m; m = family_next(m))
         coming += shrink_reserved(m) - shrink_goal(m);
@@ -283,8 +324,32 @@ int l1_set_most(struct l1 *apart, uint64_t memory_bytes)
     return 0;
 }
 
-/* Its first cap, from what is unused. False: others have to come down first, and are told to. */
-static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes)
+/* The table of all comes down by so much, if it can. Returns by how much. */
+static uint64_t ask_root(struct l1 *root, uint64_t bytes)
+{
+    uint64_t goal = shrink_goal(root);
+    uint64_t less = l1_evicts(root) ? u64_min(bytes, above(goal, root->least_bytes)) : 0;
+    if (less)
+        shrink_set_goal(root, goal - less, root->shrink.limbo_bytes);
+    return less;
+}
+
+/* ... and keeps what it has not come down by yet, unless l1.memory is less meanwhile. */
+static void stop_asking(struct l1 *root, uint64_t asked)
+{
+    uint64_t goals = 0;
+    for (struct l1 *m = root; m; m = family_next(m))
+        goals += shrink_goal(m);
+    uint64_t goal = shrink_goal(root);
+    uint64_t more = u64_min(asked, u64_min(above(shrink_reserved(root), goal),
+                                           above(root->family.memory_bytes, goals)));
+    if (more)
+        shrink_set_goal(root, goal + more, root->shrink.limbo_bytes);
+}
+
+/* Its first cap, from what is unused. False: others have to come down first, and are told to; by
+ * how much, is added up. */
+static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked)
 {
     lock(root);
     uint64_t got = collect(apart, bytes);
@@ -295,11 +360,8 @@ static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes)
         /* pair(family.next) */
         atomic_store_explicit(&root->member.next, apart, memory_order_release);
         let_grow(root);
-    } else {
-        /* What was given is nobody's now, and so is what the table of all is told to give. */
-        uint64_t goal = shrink_goal(root);
-        shrink_set_goal(root, goal - u64_min(bytes - got, above(goal, root->least_bytes)),
-                        root->shrink.limbo_bytes);
+    } else { /* what was given is nobody's now */
+        *asked += ask_root(root, bytes - got);
     }
     unlock(root);
     return enough;
@@ -307,13 +369,20 @@ static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes)
 
 static bool add_in_time(struct l1 *root, struct l1 *apart, uint64_t bytes)
 {
-    bool added = add(root, apart, bytes);
+    uint64_t asked = 0;
+    bool added = add(root, apart, bytes, &asked);
     for (unsigned n = 0; !added && n < MAKE_PASSES && l1_evicts(root); n++) {
         (void)l1_reclaim(root);
         lock(root);
         bool enough = unreserved(root) >= bytes;
         unlock(root);
-        added = enough && add(root, apart, bytes);
+        added = enough && add(root, apart, bytes, &asked);
+    }
+    if (!added) {
+        lock(root);
+        stop_asking(root, asked);
+        let_grow(root); /* who gave may have it back */
+        unlock(root);
     }
     return added;
 }
@@ -340,9 +409,6 @@ int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats
     apart->space_slots[s->label >> LABEL_SPACE_SHIFT] = (uint16_t)s->group_slot;
     uint64_t first = u64_max(apart->least_bytes, STEP_LEAST_BYTES);
     if (!add_in_time(l1, apart, first)) {
-        lock(l1);
-        let_grow(l1); /* it may have back what it gave */
-        unlock(l1);
         l1_destroy(apart);
         return NIGH_ENOMEM;
     }

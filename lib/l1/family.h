@@ -40,11 +40,13 @@
 
 #include "l1/l1.h"
 
-/* In the table of all. Keys: (c) constant after creation  (l) its lock */
+/* In the table of all. Keys: (c) constant after creation  (l) its lock  (g) reclaim lock */
 struct l1_family {
     pthread_mutex_t lock;
     struct l1_config config; /* (c) of the table of all */
     uint64_t memory_bytes;   /* (l) l1.memory */
+    uint32_t renewed;        /* (g) times, the allocator's statistics, in this pass */
+    uint64_t renew_again_ns; /* (g) not before */
 };
 
 /* In each table. Keys: (c) as above  (l) the family's lock  (a) atomic */
@@ -53,12 +55,18 @@ struct l1_member {
     _Atomic(struct l1 *) next; /* (a) pair(family.next): the one made before */
     _Atomic bool may_grow;    /* (a) below its most, and not refused since the last pass */
     bool asked;               /* (l) refused below its share since the last pass */
-    bool starves;             /* (l) refused in the pass before */
+    uint32_t starves;         /* (l) passes for which what it has been refused is kept for it */
     uint64_t most_bytes;      /* (l) its cap; the present one is the shrink's goal */
 };
 
 void family_init(struct l1 *l1, const struct l1_config *config);
 void family_fini(struct l1 *l1);
+
+/*
+ * The statistics that mem_stats_peek() reads are of this pass: all tables of a cache look at the
+ * same, unless they are renewed `again`, once. False: it is too early. REQUIRES(reclaim lock)
+ */
+bool family_renew_stats(struct l1 *root, bool again);
 
 /* The tables, that of all first. Any thread: they are only ever added. */
 struct l1 *family_next(const struct l1 *l1);

@@ -479,7 +479,7 @@ static struct shard_sums sum_shards(struct l1 *l1, unsigned which)
 static uint64_t resident_bytes(struct l1 *l1)
 {
     struct mem_stats stats;
-    mem_stats_read(l1->mem, &stats);
+    mem_stats_peek(l1->mem, &stats);
     return stats.resident_bytes ? stats.resident_bytes + shrink_pages_bytes(l1) : 0;
 }
 
@@ -530,6 +530,8 @@ static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
 {
     struct l1_gauges sum, g;
+    if (which & L1_GAUGE_RESIDENT)
+        mem_stats_renew(); /* once for all tables */
     read_table(l1, which, &sum);
     sum.cap_bytes = l1_memory(l1);
     for (struct l1 *m = l1; l1 == l1->member.root && (m = family_next(m));) {

@@ -660,6 +660,7 @@ uint64_t l1_reclaim(struct l1 *l1)
     bool waits = false;
     pthread_mutex_lock(&l1->reclaim_lock);
     uint64_t now_ns = clock_now_ns(l1->env->clock);
+    l1->family.renewed = 0;
     for (struct l1 *m = l1; m; m = family_next(m))
         waits |= begin_table(m, now_ns);
     if (waits)

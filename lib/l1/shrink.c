@@ -414,29 +414,52 @@ static bool resident_too_high(struct l1 *l1, bool *ret_stocked)
     struct mem_stats stats;
     uint64_t pages = shrink_pages_bytes(l1);
     uint64_t cap = shrink_goal(l1);
-    mem_stats_read(l1->mem, &stats);
+    mem_stats_peek(l1->mem, &stats);
     *ret_stocked = stats.allocated_bytes > l1_limit(&l1->used) - pages + cap / STOCKED_SHARE;
     return stats.resident_bytes && stats.resident_bytes + pages > cap / 100 * RESIDENT_PERCENT;
 }
 
-/* What goes for nothing goes first. Then whoever is in the way is moved, once in a while. */
+/* What goes for nothing goes first. Returns whether resident memory is too high without it. That
+ * may be known at the next look only: `*ret_again`. */
+static bool still_too_high(struct l1 *l1, bool *ret_again)
+{
+    bool trimmed = l1->shrink.trimmed;
+    bool stocked;
+    bool high = resident_too_high(l1, &stocked);
+    *ret_again = false;
+    if (trimmed || !(high || stocked))
+        return high;
+    compact_trim(l1);
+    *ret_again = high && !family_renew_stats(l1->member.root, true);
+    return high && !*ret_again && resident_too_high(l1, &stocked);
+}
+
+/* Then whoever is in the way is moved, once in a while. */
 static void look(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_shrink *k = &l1->shrink;
-    bool stocked;
-    bool high = resident_too_high(l1, &stocked);
-    k->look_ns = CLOCK_NEVER_NS;
-    if (!high && !stocked)
-        return;
-    compact_trim(l1);
-    if (!high || !resident_too_high(l1, &stocked) ||
-        mem_drain_bytes(l1->mem) < shrink_goal(l1) / DRAIN_LEAST_SHARE)
+    bool high = still_too_high(l1, &k->trimmed);
+    k->look_ns = k->trimmed ? now_ns : CLOCK_NEVER_NS;
+    if (!high || mem_drain_bytes(l1->mem) < shrink_goal(l1) / DRAIN_LEAST_SHARE)
         return;
     k->look_ns = k->move_again_ns;
     if (now_ns < k->move_again_ns)
         return;
     k->move_again_ns = now_ns + MOVE_AGAIN_NS;
     begin_move(l1, DRAIN_LEAST_SHARE);
+}
+
+/* Comes to look again where the goal is lower than in the pass before: a cap that is given away at
+ * once, or of which nothing is used, is reached without a round. */
+static void watch_goal(struct l1 *l1, uint64_t now_ns)
+{
+    struct l1_shrink *k = &l1->shrink;
+    uint64_t goal = shrink_goal(l1);
+    if (goal < k->seen_goal_bytes) {
+        k->look_ns = u64_min(k->look_ns, now_ns + RETRY_NS);
+        k->move_again_ns = 0;
+    }
+    k->seen_goal_bytes = goal;
 }
 
 /* ---- a pass ---- */
@@ -459,8 +482,9 @@ uint64_t shrink_end(struct l1 *l1, bool freed)
 {
     struct l1_shrink *k = &l1->shrink;
     uint64_t now_ns = clock_now_ns(l1->env->clock);
+    watch_goal(l1, now_ns);
     if (k->phase == SHRINK_IDLE) {
-        if (now_ns >= k->look_ns)
+        if (now_ns >= k->look_ns && family_renew_stats(l1->member.root, false))
             look(l1, now_ns);
         else if (freed && k->look_ns == CLOCK_NEVER_NS)
             k->look_ns = now_ns + LOOK_AGAIN_NS;
@@ -472,5 +496,6 @@ uint64_t shrink_end(struct l1 *l1, bool freed)
     }
     if (k->phase != SHRINK_IDLE)
         return now_ns;
-    return k->retry_ns ? u64_min(k->retry_ns, k->look_ns) : k->look_ns;
+    uint64_t look_ns = u64_max(k->look_ns, l1->member.root->family.renew_again_ns);
+    return k->retry_ns ? u64_min(k->retry_ns, look_ns) : look_ns;
 }

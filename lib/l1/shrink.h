@@ -45,6 +45,8 @@ struct l1_shrink {
     uint32_t quotas[SHRINK_WINDOW]; /* (g) entries that they have still to give up */
     uint64_t slice_bytes;       /* (g) */
     uint64_t look_ns;           /* (g) when resident memory is next looked at; never: later */
+    uint64_t seen_goal_bytes;   /* (g) the goal in the pass before */
+    bool trimmed;               /* (g) by the last look: the next one says what it brought */
     uint64_t move_again_ns;     /* (g) not before, for resident memory alone */
     uint64_t retry_ns;          /* (g) not before, when a round did not reach the goal */
 };

@@ -2,6 +2,7 @@
 // Tables of spaces with a cap of their own: none above its cap, all together within l1.memory; each
 // evicts its own, gets what nobody uses at once, and its share in the end.
 
+#include "base/fault.h"
 #include "l1/family.h"
 #include "l1/shrink.h"
 #include "support/l1_cache.h"
@@ -65,7 +66,7 @@ static void flood(struct family *f, struct cache *c, unsigned from, unsigned cou
         if (i % 256 == 0) {
             fake_env_advance(&f->all.fake, NS_PER_MS);
             l1_reclaim(f->all.l1);
-            check_caps(f, ALL);
+            check_caps(f, l1_memory(f->all.l1));
         }
     }
 }
@@ -165,6 +166,31 @@ TEST(the_table_of_all_gets_its_share)
         flood(&f, &f.all, at, 512);
     CHECK_GE(cap(&f.all), share / 100 * 98);
     cache_close(&f.all);
+}
+
+/* One puts seldom, the other without end: what is given up for the one is not taken by the other
+ * meanwhile. */
+TEST(who_puts_seldom_gets_its_share_from_a_flood)
+{
+    static const unsigned every[] = {1, 20};
+    const uint64_t share = ALL * MOST / (ALL + MOST);
+    for (size_t e = 0; e < ARRAY_COUNT(every); e++) {
+        struct family f;
+        unsigned at = 0, rare = 0;
+        open_family(&f, NIGH_POLICY_LRU);
+        flood(&f, &f.all, 0, 2 * fitting(ALL));
+        for (unsigned n = 0; rare < fitting(MOST); n++) {
+            for (unsigned i = 0; i < 8; i++)
+                cache_own(&f.all, 4 * fitting(ALL) + at++, VALUE);
+            if (n % every[e] == 0)
+                cache_own(&f.apart, rare++, VALUE);
+            fake_env_advance(&f.all.fake, NS_PER_MS);
+            l1_reclaim(f.all.l1);
+        }
+        CHECK_GE(cap(&f.apart), share / 100 * 98);
+        check_caps(&f, ALL);
+        cache_close(&f.all);
+    }
 }
 
 /* What is not used any more is given back when others need it. */
@@ -293,6 +319,100 @@ TEST(a_full_cache_from_which_nobody_has_to_go_does_not)
     CHECK(!apart);
     CHECK_EQ(found(&f.all, 0, 2 * fitting(ALL)), before);
     check_caps(&f, ALL);
+
+    /* It costs nothing, however often: nothing is moved, and all of it can be used. */
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ(l1_create_apart(f.all.l1, &f.all.space, &f.all.stats, ALL, &apart), NIGH_ENOMEM);
+    for (unsigned n = 0; n < 1000; n++) {
+        fake_env_advance(&f.all.fake, NS_PER_MS);
+        l1_reclaim(f.all.l1);
+        REQUIRE_EQ(f.all.l1->shrink.phase, SHRINK_IDLE);
+    }
+    l1_drop_space(f.all.l1, CACHE_SPACE);
+    cache_reclaim(&f.all);
+    flood(&f, &f.all, 0, 2 * fitting(ALL));
+    CHECK_EQ(cap(&f.all), ALL);
+    CHECK_EQ(shrink_goal(f.all.l1), ALL);
+    cache_close(&f.all);
+}
+
+/* Values that are held stay where they are: in the end there is no room for another table. */
+TEST(a_table_for_which_no_room_could_be_made_takes_none)
+{
+    enum { HELD = 8 * 1024, TABLES_MAX = 100 };
+    static struct nigh_value held[HELD];
+    struct family f;
+    struct l1 *apart;
+    unsigned count = 0;
+    int rc = 0;
+    cache_open_policy(&f.all, NIGH_POLICY_LRU, ALL, 4);
+    flood(&f, &f.all, 0, 2 * fitting(ALL));
+    for (unsigned i = 0; i < 2 * fitting(ALL) && count < HELD; i++)
+        count += cache_pin(&f.all, i, &held[count]);
+    for (unsigned n = 0; n < TABLES_MAX && rc == 0; n++)
+        rc = l1_create_apart(f.all.l1, &f.all.space, &f.all.stats, ALL, &apart);
+    CHECK_EQ(rc, NIGH_ENOMEM);
+    CHECK_EQ(shrink_goal(f.all.l1), shrink_reserved(f.all.l1)); /* it need not come down */
+    check_caps(&f, ALL);
+    for (unsigned i = 0; i < count; i++)
+        l1_unpin(held[i].pin);
+    flood(&f, &f.all, 4 * fitting(ALL), 4 * fitting(ALL));
+    CHECK_GE(cap(&f.all), ALL / 2);
+    cache_close(&f.all);
+}
+
+/* As many tables as there are, the allocator is asked once a pass. */
+TEST(all_tables_are_looked_at_together)
+{
+    enum { TABLES = 20, PASSES = 300 };
+    struct cache all[TABLES];
+    struct family f;
+    cache_open_policy(&f.all, NIGH_POLICY_LRU, 4 * ALL, 4);
+    for (unsigned i = 0; i < TABLES; i++)
+        all[i] = make_apart(&f, MOST);
+    fault_arm(FAULT_RENEW, 0);
+    for (unsigned n = 0; n < PASSES; n++) {
+        for (unsigned i = 0; i < TABLES; i++) {
+            cache_own(&all[i], n, VALUE);
+            cache_remove(&all[i], n);
+        }
+        fake_env_advance(&f.all.fake, 100 * NS_PER_MS);
+        l1_reclaim(f.all.l1);
+    }
+#if NIGH_FAULTS
+    CHECK_GT(fault_count(FAULT_RENEW), 0);
+    CHECK_LE(fault_count(FAULT_RENEW), 2 * PASSES); /* and again, where that was too much */
+    fault_arm(FAULT_RENEW, 0);
+    cache_gauges(&f.all);
+    CHECK_EQ(fault_count(FAULT_RENEW), 1);
+#endif
+    cache_close(&f.all);
+}
+
+/* It is reached without a shrink, for what it lowers is not used. But pages may be. */
+TEST(resident_memory_follows_a_cap_that_is_given_away)
+{
+    struct family f;
+    struct l1_gauges g;
+    cache_open_policy(&f.all, NIGH_POLICY_LRU, 4 * ALL, 4);
+    f.apart = make_apart(&f, 2 * ALL);
+    unsigned count = fitting(2 * ALL) / 8 * 7;
+    flood(&f, &f.apart, 0, count);
+    for (unsigned i = 0; i < count; i++)
+        if (i % 10)
+            cache_remove(&f.apart, i);
+    for (unsigned n = 0; n < 30; n++) { /* looked at while its cap is large */
+        fake_env_advance(&f.all.fake, 100 * NS_PER_MS);
+        l1_reclaim(f.all.l1);
+    }
+    flood(&f, &f.all, 0, 3 * fitting(4 * ALL));
+    CHECK_LT(cap(&f.apart), ALL);
+    for (unsigned n = 0; n < 300; n++) {
+        fake_env_advance(&f.all.fake, 100 * NS_PER_MS);
+        l1_reclaim(f.all.l1);
+    }
+    l1_gauges_read(f.apart.l1, L1_GAUGE_ALL, &g); /* 0: the allocator does not know */
+    CHECK_LE(g.resident_bytes, cap(&f.apart) + cap(&f.apart) / 10 + 256 * 1024);
     cache_close(&f.all);
 }
 
