@@ -124,6 +124,7 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
                    .old_nodes = list && list->old_nodes,
                    .frame = {coherence_message_head(), bytes_of(tail, tail_size)}},
         .call = call,
+        .known = coherence_position(c),
     };
     struct making m = {
         .c = c,
@@ -170,15 +171,24 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
             recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
 }
 
-/* Accepted under the clock that is followed. If it is the next one, the change before it must
- * be the last applied, and at its own position nothing else may have been seen: else the history is
- * another. (It will be told again: see note_recent_locked().) */
+/* Accepted under the clock that is followed. Its position must be above those that were known when
+ * it was made; if it is the next one, the change before it must be the last applied; and at its
+ * position nothing else may have been seen: else the history is another. (It will be told again:
+ * see note_recent_locked().) */
+static bool is_rewound_locked(const struct coherence *c, const struct coherence_accepted *a)
+{
+    const struct l2_clock *clock = &a->answer->clock;
+    if (a->known.identity == clock->identity && clock->sequence <= a->known.sequence)
+        return true;
+    return !coherence_agrees_locked(c, clock->sequence, a->nonce) ||
+           (clock->sequence == c->applied + 1 &&
+            !coherence_is_next_of_locked(c, a->answer->previous));
+}
+
 static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
 {
     uint64_t sequence = a->answer->clock.sequence;
-    bool rewound = !coherence_agrees_locked(c, sequence, a->nonce) ||
-                   (sequence == c->applied + 1 &&
-                    !coherence_is_next_of_locked(c, a->answer->previous));
+    bool rewound = is_rewound_locked(c, a);
     settle_items(c, a, sequence);
     if (rewound)
         coherence_rewound_locked(c);
@@ -291,6 +301,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         .answer = answer,
         .call = s->call,
         .nonce = s->change.nonce,
+        .known = s->known,
         .stored = answer->verdict == L2_STORED,
         .key = change->local_key,
         .arg = change->local_arg,

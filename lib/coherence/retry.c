@@ -37,6 +37,7 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
         .answer = answer,
         .call = q->batch->call,
         .nonce = q->batch->nonce,
+        .known = q->batch->known,
         .noted = q->batch->noted,
     };
     coherence_settle(c, &a);
@@ -70,6 +71,7 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
         return rc;
     batch->call = script.call;
     batch->nonce = script.change.nonce;
+    batch->known = script.known;
     rc = send_script(c, &script, now_ns);
     coherence_script_free(c, &script);
     return rc;

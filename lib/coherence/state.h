@@ -105,6 +105,7 @@ struct coherence_batch {
     uint32_t count;                                              /* (k) */
     uint64_t call;                                               /* (k) */
     uint64_t nonce;                                              /* (k) */
+    struct coherence_position known;                             /* (k) of its script */
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
     bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) told again: in `recent` */
@@ -281,6 +282,7 @@ struct coherence_script {
     struct schema_list *schemas; /* that its keys are named by; a reference */
     struct l2_change change;
     uint64_t call;
+    struct coherence_position known; /* when it was made: it gets a later one, if all is well */
     bool dropped; /* the value that it should have had */
 };
 /* `write`: of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
@@ -299,6 +301,7 @@ struct coherence_accepted {
     const struct l2_answer *answer;
     uint64_t call;
     uint64_t nonce;
+    struct coherence_position known; /* of its script */
     const bool *noted; /* which of the items `recent` has; NULL: none */
     bool stored;
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);

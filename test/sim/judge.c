@@ -321,6 +321,18 @@ void judge_published(struct server *s, struct bytes channel, struct bytes payloa
     }
 }
 
+/* Whether what it covers was executed since then: a call may have been queued for long before. */
+static bool executed_since(const struct cover *c, uint64_t since_ns)
+{
+    for (uint32_t i = 0; i < j.issued_count; i++) {
+        const struct issued *d = &j.issued[i];
+        if (d->node == c->node && d->key == c->key && d->version == c->version &&
+            d->executed_ns >= since_ns)
+            return true;
+    }
+    return false;
+}
+
 void judge_lost(int server, uint64_t since_ns)
 {
     uint64_t from_ns = world_now() + LOST_NS;
@@ -328,7 +340,8 @@ void judge_lost(int server, uint64_t since_ns)
         j.losses[j.loss_count++] = (struct loss){since_ns, world_now()};
     for (uint32_t i = 0; i < j.cover_count; i++) {
         struct cover *c = &j.covers[i];
-        if ((c->server == server || c->server == -1) && c->done_ns >= since_ns)
+        if ((c->server == server || c->server == -1) &&
+            (c->done_ns >= since_ns || executed_since(c, since_ns)))
             c->from_ns = from_ns;
     }
     memset(j.stored_floor[server], 0, sizeof(j.stored_floor[server]));

@@ -477,7 +477,7 @@ const struct l2_net *net_of(int node)
 {
     n.nodes[node] = node;
     n.nets[node] = (struct l2_net){NULL, node_connect, node_read, node_write, node_close, node_wait,
-                                   NULL, &n.nodes[node]};
+                                   NULL, NULL, &n.nodes[node]};
     return &n.nets[node];
 }
 
