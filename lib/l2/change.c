@@ -80,7 +80,7 @@ static uint32_t count_keys(const struct l2_change *change)
 static int judge(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
     enum script_id id = change->old_nodes ? SCRIPT_CHANGE_OLD : SCRIPT_CHANGE;
-    const struct submit submit = {
+    struct submit submit = {
         .op = op,
         .decode = answer_decode_script,
         .script = &script_table[id],
@@ -93,7 +93,7 @@ static int judge(struct l2 *l2, const struct l2_change *change, const struct l2_
         return NIGH_ENOMEM;
     add_keys(l2, &c, change);
     script_args(&c);
-    add_args(l2, &c, change, frame_front(l2, &change->frame, front));
+    add_args(l2, &c, change, frame_front(l2, &change->frame, front, &submit.connection));
     return pipeline_submit(l2, &c, &submit);
 }
 
@@ -137,7 +137,7 @@ static void add_places(const struct l2 *l2, struct command *c, const struct l2_c
 
 static int tell(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
-    const struct submit submit = {
+    struct submit submit = {
         .op = op,
         .decode = answer_decode_tell,
         .script = &script_table[SCRIPT_TELL],
@@ -151,7 +151,7 @@ static int tell(struct l2 *l2, const struct l2_change *change, const struct l2_o
     c.number = change->nonce;
     add_gone(l2, &c, change);
     script_args(&c);
-    command_bytes(&c, frame_front(l2, &change->frame, front));
+    command_bytes(&c, frame_front(l2, &change->frame, front, &submit.connection));
     command_bytes(&c, change->frame.tail);
     command_le64(&c, change->schemas);
     command_bytes(&c, l2->keys.now.channel);

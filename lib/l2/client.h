@@ -246,8 +246,11 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
  */
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys);
 void script_args(struct command *c);
-/* What a frame begins with, up to the replid that the connection has told last. */
+#define NO_CONNECTION UINT64_MAX /* the only one that a request may be sent on: it never is */
+/* What a frame begins with, up to the replid that the connection has told last; it may be sent on
+ * `*ret_connection` only, for on another one that replid may be another server's. */
 #define FRONT_BYTES (4 + REPLID_BYTES)
-struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES]);
+struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
+                         uint64_t *ret_connection);
 
 #endif

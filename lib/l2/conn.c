@@ -419,6 +419,7 @@ void conn_disown(struct conn *c)
 
 void conn_abandon(struct conn *c)
 {
+    c->config->net->cut(c->config->net->arg, c->fd);
     c->fd = -1;
     c->watched = 0;
     snprintf(c->problem, sizeof(c->problem), "a caller stood still while it had the connection");

@@ -158,6 +158,7 @@ static void lose(struct l2 *l2, uint64_t now_ns)
 {
     bool was_up = l2->conn.state == CONN_UP;
     l2->conn.asks_limit = l2->conn.asks_limit || pipeline_awaits_large(l2);
+    l2->solo_failed = false;
     conn_close(&l2->conn);
     if (!was_up && lookup_has_more(l2->conn_config.lookup)) {
         l2->backoff.next_ns = now_ns; /* no outage yet: the host has other addresses */
@@ -292,7 +293,6 @@ static bool begin(struct l2 *l2, uint64_t now_ns)
         return false;
     if (l2->solo_failed)
         lose(l2, now_ns);
-    l2->solo_failed = false;
     return true;
 }
 
@@ -323,6 +323,8 @@ uint64_t io_step(struct l2 *l2, uint64_t until_ns)
     bool silent = !(ready & L2_NET_READY) && is_silent(l2, now_ns);
     now_ns = clock_now_ns(l2->env->clock);
     check_gone(l2, now_ns);
+    if (l2->solo_failed) /* nothing more is read from it: its replies may be another call's */
+        lose(l2, now_ns);
     if (l2->conn.state != CONN_CLOSED && (ready & L2_NET_READY) && read_in(l2))
         lose(l2, now_ns);
     if (silent)

@@ -58,6 +58,8 @@ struct l2_net {
     /* The same, but not for what comes in: until the other side has closed. NULL: callers never
      * read themselves. */
     int (*wait_end)(void *arg, int fd, int wake_fd, uint64_t wait_ns);
+    /* Ends the connection in both directions; fd stays to be closed. With wait_end only. */
+    void (*cut)(void *arg, int fd);
     void *arg;
 };
 #define L2_NET_READY 1

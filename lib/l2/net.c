@@ -131,6 +131,12 @@ static void net_close(void *arg, int fd)
     close(fd);
 }
 
+static void net_cut(void *arg, int fd)
+{
+    (void)arg;
+    shutdown(fd, SHUT_RDWR);
+}
+
 static int wait_for(struct pollfd fds[2], uint64_t wait_ns)
 {
     struct timespec limit = {
@@ -173,4 +179,5 @@ const struct l2_net net_kernel = {
     .close = net_close,
     .wait = net_wait,
     .wait_end = net_wait_end,
+    .cut = net_cut,
 };

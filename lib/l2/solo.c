@@ -34,9 +34,12 @@
 //
 // A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
 // Then the I/O thread answers what is queued at its deadlines, and after STUCK_LOOKS gives the
-// connection up. Of the old one the caller has nothing left but the descriptor, which nobody else
-// touches any more and which it closes when it comes back; its request has been answered. For
-// SOLO_PAUSE_NS after that, callers leave the connection to the I/O thread.
+// connection up. It is cut, so that nothing is sent on it any more, and of the old one the caller
+// has nothing left but the descriptor, which nobody else touches and which it closes when it comes
+// back; its request has been answered. For SOLO_PAUSE_NS after that, callers leave the connection
+// to the I/O thread. One that is kept from running between the calls, while it takes what it has
+// read (TAKES), cannot be given up, for it is at work on our memory: others' requests end at their
+// deadlines for as long.
 
 #include "l2/client.h"
 
@@ -95,6 +98,8 @@ bool solo_own(struct l2 *l2)
         leave_to_io_locked(l2);
     bool own = l2->driver == DRIVER_IO;
     l2->wanted = !own;
+    if (own)
+        l2->asleep = false; /* it looks at the queue before it sleeps again */
     pthread_mutex_unlock(&l2->lock);
     return own;
 }

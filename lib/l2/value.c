@@ -24,12 +24,14 @@ void script_args(struct command *c)
     command_le64(c, c->number);
 }
 
-struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES])
+struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
+                         uint64_t *ret_connection)
 {
     size_t head = u64_min(frame->head.len, FRONT_BYTES - REPLID_BYTES);
     memcpy(buffer, frame->head.data, head);
     pthread_mutex_lock(&l2->lock);
     memcpy(buffer + head, l2->replid, REPLID_BYTES);
+    *ret_connection = l2->online ? l2->online : NO_CONNECTION;
     pthread_mutex_unlock(&l2->lock);
     return bytes_of(buffer, head + REPLID_BYTES);
 }
@@ -130,15 +132,16 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
 {
     struct command c;
     char front[FRONT_BYTES];
+    uint64_t connection;
     if (script_begin(l2, &c, SCRIPT_RELEASE, 1))
         return NIGH_ENOMEM;
     keys_add_lease(&l2->keys.now, &c, key);
     script_args(&c);
     command_le64(&c, token);
     command_bytes(&c, l2->keys.now.channel);
-    command_bytes(&c, frame_front(l2, frame, front));
+    command_bytes(&c, frame_front(l2, frame, front, &connection));
     command_bytes(&c, frame->tail);
-    return submit_script(l2, &c, SCRIPT_RELEASE, 0, op);
+    return submit_script(l2, &c, SCRIPT_RELEASE, connection, op);
 }
 
 /* What FILL seldom wants, as one argument: see fill.lua. */
@@ -146,9 +149,14 @@ static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
                      const struct l2_fill *fill)
 {
     char front[FRONT_BYTES], fixed[REST_FIXED_BYTES] = {0};
+    uint64_t connection; /* fill->connection, or it is not sent */
     const struct bytes parts[] = {
-        bytes_of(fixed, sizeof(fixed)), l2->keys.now.channel, frame_front(l2, &fill->frame, front),
-        fill->frame.tail, key->space, key->schema,
+        bytes_of(fixed, sizeof(fixed)),
+        l2->keys.now.channel,
+        frame_front(l2, &fill->frame, front, &connection),
+        fill->frame.tail,
+        key->space,
+        key->schema,
     };
     put_le32(fixed, fill->registration.ms);
     for (size_t i = 1; i < ARRAY_COUNT(parts); i++)

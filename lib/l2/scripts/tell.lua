@@ -44,7 +44,7 @@ if argv[7] then
     local packed = struct.pack('<I8', seq)
     for i = 7, #argv do call('SETRANGE', clk, argv[i], packed) end
 end
-local entry = string.format('%d-0', seq)
+local entry = string.format('%.0f-0', seq)
 local stamp =
     struct.pack('<I4I4I8I4I4c8', id_low, id_high, seq, previous_low, previous_high, nonce)
 local frame = argv[2] .. stamp .. argv[3]
