@@ -87,7 +87,9 @@ void nigh_close(struct nigh *cache);
  *           with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED. All but the last
  *           two are explained by nigh_options_error()
  * Threads   any
- * Blocks    no; with a space.memory, where L1 is full, until there is room for its tables
+ * Blocks    no; with a space.memory, where L1 is full, until there is room for its tables, and
+ *           then others that open or set a space wait too. Each such space takes one of the 1,024
+ *           tables that a process may have
  * Owns      the cache; lives until nigh_close()
  */
 int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
@@ -107,7 +109,8 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
  *           small for the tables or for l1.limbo: nigh_options_error() says which; NIGH_ENOMEM no
  *           room for tables of spaces; NIGH_EFORKED
  * Threads   any
- * Blocks    for short locks; a first space.memory as nigh_space_set()
+ * Blocks    for short locks, and while others open or set a space; a first space.memory as
+ *           nigh_space_set()
  */
 int nigh_set(struct nigh *cache, const char *name, const char *value);
 
@@ -125,7 +128,8 @@ int nigh_set(struct nigh *cache, const char *name, const char *value);
  *           NIGH_EFORKED
  * Threads   any; not in a log hook
  * Blocks    for short locks; for the first space.memory until hits that are under way have ended,
- *           and others have made room for its tables: up to some seconds where L1 is full
+ *           and others have made room for its tables: up to some seconds where L1 is full. Others
+ *           that open or set a space wait as long
  */
 int nigh_space_set(struct nigh_space *space, const char *name, const char *value);
 

@@ -175,6 +175,8 @@ static inline bool cache_call_fits(const struct nigh_call *call)
 }
 /* In place of the count of forks, when a cache has closed and its struct is still there. */
 #define CACHE_LEFT UINT32_MAX
+/* ... in a space that is moving. */
+#define CACHE_MOVES (UINT32_MAX - 1)
 /* Whether no call can be served: it is another process's cache, or has closed. One compare. */
 static inline bool cache_is_gone(const struct nigh *cache)
 {
@@ -212,6 +214,13 @@ static inline void cache_set_plain(struct nigh_space *space, uint32_t plain_fork
 {
     /* pair(space.plain): what has changed meanwhile */
     atomic_store_explicit(&space->plain_forks, plain_forks, memory_order_release);
+}
+/* From one to the other, unless a close has come first. */
+static inline void cache_turn_plain(struct nigh_space *space, uint32_t from, uint32_t to)
+{
+    /* pair(space.plain): what has changed meanwhile */
+    atomic_compare_exchange_strong_explicit(&space->plain_forks, &from, to, memory_order_release,
+                                            memory_order_relaxed);
 }
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {

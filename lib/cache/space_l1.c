@@ -76,14 +76,14 @@ static void move(struct nigh_space *space, struct l1 *apart)
 {
     struct l1 *all = space->cache->l1;
     uint32_t plain = atomic_load_explicit(&space->plain_forks, memory_order_relaxed);
-    cache_set_plain(space, CACHE_LEFT);
+    cache_turn_plain(space, plain, CACHE_MOVES);
     rcu_wait(); /* no plain hit is under way now, and none begins */
     set(&space->seen, NULL);
     set(&space->home, apart);
     l1_raise_group(all, (uint16_t)space->l1.group_slot, false);
     l1_space_move(&space->l1, apart);
     set(&space->seen, apart);
-    cache_set_plain(space, plain);
+    cache_turn_plain(space, CACHE_MOVES, plain);
     l1_drop_space(all, space->id);
 }
 

@@ -137,9 +137,9 @@ struct entry_times {
 /* The same for a value without version and tags that the shard stores. */
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
                       struct bytes value, struct entry_times times, uint64_t stamp);
-/* From general memory; NULL: none. */
-/* Of them. NULL: no memory. */
+/* Of small loose entries. NULL: no memory. */
 struct pool *entry_loose_pool_create(struct mem *mem);
+/* From general memory; NULL: none. */
 struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
                                     const struct l1_value *value);
 /* All but refs, slot and spare, which others may be writing. */

@@ -493,7 +493,9 @@ static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
     struct shard_sums sums = sum_shards(l1, which);
     struct l1_gauges g = {.shards = l1->shard_mask + 1};
     g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
-    g.peak_bytes = atomic_load_explicit(&l1->peak, memory_order_relaxed);
+    /* Whoever used so much may have noted it after the cap came down. */
+    g.peak_bytes = u64_min(atomic_load_explicit(&l1->peak, memory_order_relaxed),
+                           l1_limit(&l1->cap_bytes));
     if (which & L1_GAUGE_USED)
         g.used_bytes = less(atomic_load_explicit(&l1->used, memory_order_relaxed), sums.spare);
     if (which & L1_GAUGE_TABLES) /* the first tables are fixed bytes */

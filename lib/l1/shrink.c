@@ -346,26 +346,26 @@ uint64_t shrink_pages_bytes(struct l1 *l1)
     return sum;
 }
 
-/* Entries of one space, or 0: of all, from a slot on. Returns where to go on; RING_NONE: done. */
-static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint32_t space_id)
+/* Entries of one space, or 0: of all, below a slot. Returns where to go on; 0: done. Downwards, for
+ * who is moved between two holds gets a lower one (compact.h). */
+static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t end, uint32_t space_id)
 {
-    uint32_t end = slot + DROP_PER_HOLD;
     l1_shard_lock(s);
-    for (; slot < end && slot < s->ring.capacity; slot++) {
+    end = end < s->ring.capacity ? end : s->ring.capacity;
+    uint32_t from = end > DROP_PER_HOLD ? end - DROP_PER_HOLD : 0;
+    for (uint32_t slot = from; slot < end; slot++) {
         uint64_t word = s->ring.words[slot];
         if (ring_is_live(word) && (!space_id || entry_space(ring_word_entry(word)) == space_id))
             l1_shard_drop_locked(l1, s, ring_word_entry(word));
     }
-    if (slot >= s->ring.capacity)
-        slot = RING_NONE;
     l1_shard_unlock(l1, s);
-    return slot;
+    return from;
 }
 
 void l1_drop_space(struct l1 *l1, uint32_t space_id)
 {
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        for (uint32_t slot = 0; slot != RING_NONE;)
+        for (uint32_t slot = UINT32_MAX; slot != 0;)
             slot = drop_some(l1, &l1->shards[i], slot, space_id);
 }
 
