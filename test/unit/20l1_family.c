@@ -172,25 +172,23 @@ TEST(the_table_of_all_gets_its_share)
  * meanwhile. */
 TEST(who_puts_seldom_gets_its_share_from_a_flood)
 {
-    static const unsigned every[] = {1, 20};
-    const uint64_t share = ALL * MOST / (ALL + MOST);
-    for (size_t e = 0; e < ARRAY_COUNT(every); e++) {
-        struct family f;
-        unsigned at = 0, rare = 0;
-        open_family(&f, NIGH_POLICY_LRU);
-        flood(&f, &f.all, 0, 2 * fitting(ALL));
-        for (unsigned n = 0; rare < fitting(MOST); n++) {
-            for (unsigned i = 0; i < 8; i++)
-                cache_own(&f.all, 4 * fitting(ALL) + at++, VALUE);
-            if (n % every[e] == 0)
-                cache_own(&f.apart, rare++, VALUE);
-            fake_env_advance(&f.all.fake, NS_PER_MS);
-            l1_reclaim(f.all.l1);
-        }
-        CHECK_GE(cap(&f.apart), share / 100 * 98);
-        check_caps(&f, ALL);
-        cache_close(&f.all);
+    const uint64_t most = MOST / 2, share = ALL * most / (ALL + most);
+    struct family f;
+    unsigned at = 2 * fitting(ALL), rare = 0;
+    cache_open_policy(&f.all, NIGH_POLICY_LRU, ALL, 4);
+    f.apart = make_apart(&f, most);
+    flood(&f, &f.all, 0, at);
+    for (unsigned n = 0; rare < fitting(most); n++) {
+        for (unsigned i = 0; i < 8; i++)
+            cache_own(&f.all, at++, VALUE);
+        if (n % 20 == 0)
+            cache_own(&f.apart, rare++, VALUE);
+        fake_env_advance(&f.all.fake, NS_PER_MS);
+        l1_reclaim(f.all.l1);
     }
+    CHECK_GE(cap(&f.apart), share / 100 * 98);
+    check_caps(&f, ALL);
+    cache_close(&f.all);
 }
 
 /* What is not used any more is given back when others need it. */
@@ -356,7 +354,7 @@ TEST(a_table_for_which_no_room_could_be_made_takes_none)
     check_caps(&f, ALL);
     for (unsigned i = 0; i < count; i++)
         l1_unpin(held[i].pin);
-    flood(&f, &f.all, 4 * fitting(ALL), 4 * fitting(ALL));
+    flood(&f, &f.all, 4 * fitting(ALL), 2 * fitting(ALL));
     CHECK_GE(cap(&f.all), ALL / 2);
     cache_close(&f.all);
 }
