@@ -78,10 +78,10 @@ static const struct bar *bar_of(const struct row *row, const char *against, size
 /* "1.46[1.8]", ".4" for 0.4 */
 static void print_ratio(double ratio, const struct bar *bar, int columns)
 {
-    char text[CELL_BYTES], limit[CELL_BYTES] = "";
+    char text[CELL_BYTES], limit[16] = "";
     int decimals = ratio < 9.995 ? 2 : 1;
     if (bar) {
-        char digits[16];
+        char digits[12];
         snprintf(digits, sizeof(digits), "%.3g", bar->limit);
         snprintf(limit, sizeof(limit), "[%s]", digits[0] == '0' ? digits + 1 : digits);
     }

@@ -359,6 +359,7 @@ TEST(a_table_for_which_no_room_could_be_made_takes_none)
     cache_close(&f.all);
 }
 
+#if NIGH_FAULTS
 /* As many tables as there are, the allocator is asked once a pass. */
 TEST(all_tables_are_looked_at_together)
 {
@@ -377,15 +378,14 @@ TEST(all_tables_are_looked_at_together)
         fake_env_advance(&f.all.fake, 100 * NS_PER_MS);
         l1_reclaim(f.all.l1);
     }
-#if NIGH_FAULTS
     CHECK_GT(fault_count(FAULT_RENEW), 0);
     CHECK_LE(fault_count(FAULT_RENEW), 2 * PASSES); /* and again, where that was too much */
     fault_arm(FAULT_RENEW, 0);
     cache_gauges(&f.all);
     CHECK_EQ(fault_count(FAULT_RENEW), 1);
-#endif
     cache_close(&f.all);
 }
+#endif
 
 /* It is reached without a shrink, for what it lowers is not used. But pages may be. */
 TEST(resident_memory_follows_a_cap_that_is_given_away)
