@@ -21,29 +21,32 @@ struct nigh_space;
 /**
  * Open a cache. Redis need not be there: the cache starts without it and connects when it can.
  *
- * A daemon opens it after it has become one. What holds if it does not:
+ * A daemon opens the cache after it has gone into the background. If the process changes after the
+ * cache was opened, this holds:
  *
- * - fork(): in the child calls answer NIGH_EFORKED, and it opens its own. Values that it inherited
- *   it may read, for its memory is a copy, and release, which gives back nothing: neither its own
- *   memory nor the parent's. A ticket that it inherited is the parent's, who puts or releases it.
- * - closefrom() and the like: within a second the cache finds that its descriptors are gone, logs
- *   it, and goes on without Redis until it is closed; it opens and closes none any more. Within
- *   that second it may write a few bytes into what the host has opened under their numbers: nobody
- *   could know better.
- * - setuid(), setgid(): connections are kept; later ones are made as the new user, who needs write
- *   permission to a unix socket.
- * - chroot(): the same; a unix socket's path is looked up inside, and so is what a host name needs.
+ * - fork(): in the child, calls on the inherited cache return NIGH_EFORKED; the child opens a cache
+ *   of its own. It may read values that it inherited, for its memory is a copy. It may also release
+ *   them, which frees nothing, in the child or in the parent. An inherited ticket still belongs to
+ *   the parent, which puts or releases it.
+ * - closefrom() and the like: within a second the cache notices that its descriptors are gone, logs
+ *   it, and goes on without Redis until it is closed; from then on it opens and closes none. During
+ *   that second it may write a few bytes into what the host has opened under the same numbers,
+ *   which it cannot tell from its own.
+ * - setuid(), setgid(): open connections are kept; later ones are made as the new user, who needs
+ *   write permission to a unix socket.
+ * - chroot(): open connections are kept; for later ones the path of a unix socket, and the files
+ *   that finding a host name needs, are looked up inside the new root.
  *
  * @param options     NULL: all defaults; NIGH_CONF from the environment is applied on top
  * @param ret_cache   untouched on error
  *
  * Returns   0
- * Errors    NIGH_EOPTION, NIGH_EURI: nigh_options_error() says which and why; so for NIGH_EINVAL
- *           options->size is not one that this library knows, or a reserve is not 0; NIGH_ENOMEM;
- *           NIGH_ETHREAD
+ * Errors    NIGH_EOPTION an option is wrong; NIGH_EURI redis.uri is wrong; NIGH_EINVAL this library
+ *           does not know options->size, or a reserved field is not 0 (nigh_options_error()
+ *           explains each of these three); NIGH_ENOMEM; NIGH_ETHREAD
  * Threads   any; open after fork(): a cache inherited by a child answers NIGH_EFORKED
- * Blocks    no: the first connection is made by the cache's own threads, with threads=none by ticks
- *           and calls
+ * Blocks    no: the cache's own threads make the first connection; with threads=none ticks and
+ *           calls do
  * Owns      close with nigh_close()
  */
 int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
@@ -51,29 +54,30 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
 /**
  * Close: wait for running loaders and writers, stop the threads, free everything.
  *
- * A loader or writer that does not return is left alone a second after the last deadline of a load
- * (of writers: after the call). Its memory, and little more, stays allocated until it does return;
- * the log names it (the first 16, and how many they are). If it then calls nigh it gets
- * NIGH_ECLOSED, and so do nigh_write() and nigh_fetch() around it. A call that it is inside of is
- * waited for first, up to that call's deadline. Values that it holds stay valid until it has
- * returned; it releases them.
+ * nigh_close() does not wait for ever for a loader or writer that is stuck: it goes on without a
+ * loader a second after the last load deadline, and without a writer a second after nigh_close()
+ * was called. The log then names the first 16 and says how many there are. The memory of such a
+ * callback, and little more, stays allocated until the callback returns. If the callback calls nigh
+ * after that it gets NIGH_ECLOSED, and so do the nigh_write() or nigh_fetch() around it. If it is
+ * inside a call of nigh, nigh_close() first waits for that call, up to the call's deadline. Values
+ * that the callback has stay valid until it returns; it must release them.
  *
- * Queued invalidations are tried once more; nigh_drain() before it waits for them. In a child of
- * fork() it returns at once and frees nothing: threads and sockets are the parent's.
+ * Queued invalidations are tried once more; to wait for them, call nigh_drain() first. In a child
+ * of fork() nigh_close() returns at once and frees nothing: threads and sockets are the parent's.
  *
  * @param cache   NULL: nothing is done
  *
- * Threads   one; no other call may be running on the cache, every value must be released (values
- *           held after a hit are an error in the log: their bytes are gone)
+ * Threads   one; no other call may be running on the cache, and every value must have been released
+ *           (values of hits that were not are an error in the log: their bytes are gone)
  * Blocks    until running loaders and writers have returned, as told above; up to a second for
- *           what Redis has not answered
+ *           answers of Redis that are still to come
  */
 void nigh_close(struct nigh *cache);
 
 /**
  * Open a space, or get the one that is already open under this name.
  *
- * Its rules are those of the first opening: a second one gets the space as it is.
+ * The options of the first opening apply: a second opening gets the space as it is.
  *
  * @param name      1 .. NIGH_NAME_MAX bytes without ':', '{', '}', not beginning with '!'
  * @param options   NULL: all inherited from the cache
@@ -82,15 +86,15 @@ void nigh_close(struct nigh *cache);
  * @param arg       handed to loader and writer
  *
  * Returns   0
- * Errors    NIGH_EINVAL bad name or schema, 1023 spaces are open, or the size or the reserve of
- *           options is not as this library knows it; NIGH_EOPTION; NIGH_EEXIST open
- *           with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED. All but the last
- *           two are explained by nigh_options_error()
+ * Errors    NIGH_EINVAL bad name or schema, 1023 spaces are open already, this library does not
+ *           know options->size, or a reserved field is not 0; NIGH_EOPTION; NIGH_EEXIST the space
+ *           is open with another loader, writer, arg or schema; NIGH_ENOMEM; NIGH_EFORKED.
+ *           nigh_options_error() explains all but the last two
  * Threads   any
- * Blocks    no; with a space.memory, where L1 is full, until there is room for its tables, and
- *           then others that open or set a space wait too. Each such space takes one of the 1,024
- *           tables that a process may have
- * Owns      the cache; lives until nigh_close()
+ * Blocks    no, unless the space has a space.memory and L1 is full: then until there is room for
+ *           the space's tables, and other calls that open or set a space wait too. Each such space
+ *           takes one of the 1,024 tables that a process may have
+ * Owns      the cache owns the space, which lives until nigh_close()
  */
 int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_space_options *options,
                     nigh_loader_fn loader, nigh_writer_fn writer, void *arg,
@@ -99,42 +103,45 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
 /**
  * Change an option of an open cache, by its name in nigh_options_set().
  *
- * Which ones can: the column "live" of nigh_options_print(). A larger l1.memory holds at once; to a
- * smaller one the cache shrinks in slices, while calls go on: evicting, then giving pages back, so
- * that resident memory follows (the gauges memory_bytes and resident_bytes tell how far it is).
- * space.memory is changed for all spaces that have none of their own, see nigh_space_set().
+ * The column "live" of nigh_options_print() shows which options can be changed. A larger l1.memory
+ * applies at once. To a smaller one the cache shrinks in slices, while calls go on: it evicts, then
+ * gives pages back, so that resident memory follows (the gauges memory_bytes and resident_bytes
+ * show how far it has come). Setting space.memory here changes it for all spaces that have none of
+ * their own, see nigh_space_set().
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or l1.memory too
  *           small for the tables or for l1.limbo: nigh_options_error() says which; NIGH_ENOMEM no
  *           room for tables of spaces; NIGH_EFORKED
  * Threads   any
- * Blocks    for short locks, and while others open or set a space; a first space.memory as
- *           nigh_space_set()
+ * Blocks    for short locks, and while others open or set a space; for a first space.memory as long
+ *           as nigh_space_set()
  */
 int nigh_set(struct nigh *cache, const char *name, const char *value);
 
 /**
- * Change an option of an open space, which is then its own, whatever nigh_set() says for all.
+ * Change an option of one open space. From then on nigh_set() no longer changes that option for
+ * this space.
  *
- * It is space.memory: a smaller one comes down as l1.memory does, and evicts of this space alone. A
- * space that gets its first one while it is open begins with an empty table of its own, and has one
- * from then on: what L1 had of it is gone, loads that are under way are not stored. So it is better
- * said when the space is opened; "none" leaves what there is.
+ * The only such option is space.memory. To a smaller cap the space shrinks as L1 does to a smaller
+ * l1.memory, evicting only entries of this space. A space that gets its first cap while it is open
+ * changes to a table of its own, which begins empty: L1 loses its values of this space, and
+ * loads under way are not stored. So it is better to give the cap when the space is opened.
+ * The value "none" takes the cap away, and evicts and moves nothing.
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or too small for the
  *           tables: nigh_options_error() says which; NIGH_ENOMEM no room for a table of its own;
  *           NIGH_EFORKED
  * Threads   any; not in a log hook
- * Blocks    for short locks; for the first space.memory until hits that are under way have ended,
- *           and others have made room for its tables: up to some seconds where L1 is full. Others
- *           that open or set a space wait as long
+ * Blocks    for short locks; for the first space.memory until hits that are under way have ended
+ *           and there is room for the space's tables: up to some seconds where L1 is full. Other
+ *           calls that open or set a space wait as long
  */
 int nigh_space_set(struct nigh_space *space, const char *name, const char *value);
 
 /**
- * Whether nigh's link to Redis works and its trust holds.
+ * Tell whether the link to Redis works and values may be called fresh (trust holds).
  *
  * Returns   NIGH_FRESH trusted, always so without Redis; NIGH_STALE in doubt: nothing stored is
  *           called fresh
@@ -158,38 +165,40 @@ int nigh_health(struct nigh *cache);
 int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
 
 /**
- * In the mode without own threads (threads=none): do what is due: I/O, beats, expiry, reclamation,
- * refreshes, lines of the log.
+ * Do the work that is due, in the mode without own threads (threads=none): I/O, beats, expiry,
+ * reclamation, refreshes, lines of the log.
  *
  * In this mode the host's threads do all work, inside nigh_tick() and inside calls that wait.
  *
- * - Any thread may make any call, also while another ticks. Of the calls that wait one does the I/O
- *   for all, and sleeps in poll until its answer, its deadline, or the next event; the others sleep
- *   until they have theirs, or it leaves and one of them goes on in its place.
- * - A call that waits runs the loader of its own key, also where run_on is worker, and no other: a
- *   refresh is left to the next tick, unless it is what the call waits for. So loaders nest only as
- *   the host's own loaders fetch.
- * - What a call leaves behind without waiting for it (a fill, a lease given back) is in the socket
- *   when it returns. Its answer is read by the next call that waits, or tick.
- * - A call that had something for Redis also does what is due, without waiting for it: so a host
- *   that only calls connects, and connects again, some calls later.
- * - The host should tick when the time is over that the last tick has told, and when nigh_tick_fd()
- *   is readable. A host that does not watch that hears of other nodes' changes only when it ticks
- *   or waits; let it tick as often as these may be late, at least every third of coherence.trust,
- *   or nothing stored is called fresh.
+ * - Any thread may make any call, also while another thread ticks. One of the calls that wait does
+ *   the I/O for all of them, and sleeps in poll until its answer, its deadline, or the next event.
+ *   The others sleep until they have their answers, or until that call returns and one of them
+ *   takes over the I/O.
+ * - A call that waits runs the loader of its own key, also where run_on is worker, and no other
+ *   loader: a refresh is left to the next tick, unless the call waits for that refresh. So loaders
+ *   nest only where the host's own loaders fetch.
+ * - A request for whose answer a call does not wait (a fill, a lease given back) is in the socket
+ *   when the call returns. The next call that waits, or the next tick, reads the answer.
+ * - A call that had something to send to Redis also does what else is due, without waiting for it:
+ *   so a host that never ticks gets its connection, and a new one when it is lost, some calls
+ *   later.
+ * - The host should tick when the time that the last tick returned is over, and when nigh_tick_fd()
+ *   is readable. A host that does not watch the descriptor hears of other nodes' changes only when
+ *   it ticks or waits: it should tick as often as it wants to hear of them, and at least every
+ *   third of coherence.trust, else nothing stored is called fresh.
  *
  * Returns   milliseconds until it should be called again, 0 (at once) to 1000
  * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
- * Threads   any; one that finds another at the I/O leaves it to that one. Not in a callback of nigh
- *           (inside a loader it runs no other loader)
- * Blocks    no socket is waited for; loaders of refreshes run inside, and it may wait for readers
- *           (an RCU grace period, some ms) before memory is freed
+ * Threads   any; a thread that finds another one at the I/O leaves the I/O to that one. Not in a
+ *           callback of nigh (inside a loader it runs no other loader)
+ * Blocks    not for a socket; but loaders of refreshes run inside, and it may wait for readers (an
+ *           RCU grace period, some ms) before it frees memory
  */
 int nigh_tick(struct nigh *cache);
 
 /**
- * A descriptor for event loops in the mode without own threads: readable while nigh_tick() has
- * something to do, be it that Redis has sent something or that a call has left work.
+ * Get a descriptor for event loops, in the mode without own threads. It is readable while
+ * nigh_tick() has something to do: Redis has sent something, or a call has left work.
  *
  *     struct pollfd fd = {.fd = nigh_tick_fd(cache), .events = POLLIN};
  *     for (;;)
@@ -198,7 +207,7 @@ int nigh_tick(struct nigh *cache);
  * The descriptor is an epoll instance, level-triggered, and stays the same until nigh_close(). Poll
  * it or add it to another one, and do nothing else with it.
  *
- * Returns   the descriptor; the cache's: not to be closed
+ * Returns   the descriptor; it belongs to the cache: do not close it
  * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
  * Threads   any
  * Blocks    never

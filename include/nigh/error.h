@@ -2,8 +2,8 @@
 /*
  * Outcomes and errors: one table each, from which the enum and the texts come.
  *
- * A call returns >= 0 when it did what was asked (the outcome says how), < 0 when it did not. 0 is
- * NIGH_FRESH for a read and NIGH_OK for everything else.
+ * A call returns an outcome (>= 0) when it did what was asked, and the outcome says how; it returns
+ * an error (< 0) when it did not. 0 is NIGH_FRESH for a read and NIGH_OK for everything else.
  */
 #ifndef NIGH_ERROR_H
 #define NIGH_ERROR_H
@@ -51,7 +51,7 @@ enum nigh_result {
 };
 
 /**
- * Text of an outcome or error.
+ * Get the text of an outcome or error, in English.
  *
  * Returns   a constant string, never NULL
  * Threads   any
@@ -59,7 +59,7 @@ enum nigh_result {
 const char *nigh_strerror(int result);
 
 /**
- * Its name, such as "NIGH_EBUSY".
+ * Get the name of an outcome or error, such as "NIGH_EBUSY".
  *
  * Returns   a constant string, never NULL ("unknown")
  * Threads   any

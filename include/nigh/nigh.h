@@ -15,10 +15,10 @@
  *     nigh_invalidate(users, key, key_len, NULL); // after the commit
  *     nigh_close(cache);
  *
- * No call is a cancellation point but nigh_options_print() and nigh_stats_print(), which write with
- * stdio, and none may be made by a thread whose cancellation is asynchronous
- * (PTHREAD_CANCEL_ASYNCHRONOUS): a thread that is cancelled inside one ends after it, at its next
- * cancellation point, or in the loader or writer that the call runs.
+ * Cancellation: a thread that is cancelled inside a call ends after it, at its next cancellation
+ * point, or in the loader or writer that the call runs. Only nigh_options_print() and
+ * nigh_stats_print(), which write with stdio, are cancellation points themselves. A thread whose
+ * cancellation is asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS) must not call nigh.
  */
 #ifndef NIGH_NIGH_H
 #define NIGH_NIGH_H

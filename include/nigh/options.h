@@ -4,11 +4,11 @@
  *
  * Every struct begins with its size (set by its _INIT macro), so that a program built against an
  * older header keeps working. A size that this library does not know is refused, and so is a
- * reserve that is not 0: a newer header's fields would be ignored otherwise, and who set them would
- * believe in them. Zero means "inherit": a call inherits from its space, a space from
- * its cache's space defaults, a cache from the NIGH_DEFAULT_ macros. To say "none" where zero would
- * inherit, use NIGH_NONE. The table in lib/cache/options.c gives each option its name, unit,
- * range and reason; nigh_options_print() shows it.
+ * reserved field that is not 0: otherwise the library would ignore fields of a newer header without
+ * a word to the program that set them. Zero means "inherit": a call inherits from its space, a
+ * space from its cache's space defaults, a cache from the NIGH_DEFAULT_ macros. To say "none" where
+ * zero would inherit, use NIGH_NONE. The table in lib/cache/options.c gives each option its name,
+ * unit, range and reason; nigh_options_print() shows it.
  */
 #ifndef NIGH_OPTIONS_H
 #define NIGH_OPTIONS_H
@@ -27,7 +27,7 @@ extern "C" {
 
 #define NIGH_UNCAPPED UINT64_MAX /* "no cap" where 0 means inherit */
 
-#define NIGH_LIFETIME_MAX_MS (15u * 24 * 3600 * 1000) /* of each lifetime, before its jitter */
+#define NIGH_LIFETIME_MAX_MS (15u * 24 * 3600 * 1000) /* longest lifetime, before its jitter */
 
 #define NIGH_KEY_MAX 1024u                    /* bytes */
 #define NIGH_VALUE_MAX (64u * 1024 * 1024)    /* bytes; the format's limit, not the default */
@@ -41,7 +41,7 @@ extern "C" {
 #define NIGH_DEFAULT_CONNECT_TIMEOUT_MS 1000u
 #define NIGH_DEFAULT_TRUST_MS 3000u
 #define NIGH_DEFAULT_BEAT_MS 1000u
-#define NIGH_DEFAULT_LEASE_MS 2000u /* below the load deadline: who waits for a dead one loads */
+#define NIGH_DEFAULT_LEASE_MS 2000u /* < load deadline: a waiter can outlast a dead node and load */
 #define NIGH_DEFAULT_GROUP_SLOTS 65536u
 #define NIGH_DEFAULT_QUEUE_ITEMS 16384u
 #define NIGH_DEFAULT_WORKERS 4u
@@ -57,47 +57,52 @@ extern "C" {
 
 enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEBUG };
 
-/* Where messages go that no hook takes: warnings and errors, one line each. */
+/* Where messages go when there is no hook: warnings and errors only, one line each. */
 enum nigh_log_to {
     NIGH_LOG_TO_DEFAULT, /* stderr */
     NIGH_LOG_TO_STDERR,  /* see below */
-    NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); a full one is waited for */
+    NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); waits while it is full */
     NIGH_LOG_TO_NONE,
 };
 /*
- * Stderr is descriptor 2 if it is one at nigh_open(): a pipe, terminal or other device, a journal's
- * socket or one end of a socketpair, or a file open for writing. By default a file that is open for
- * reading too counts only if it can hardly be the host's data: if it has O_APPEND or no name (as of
- * tmpfile()), or stands at its end and has no close-on-exec mark; with NIGH_LOG_TO_STDERR it always
- * does. A line that finds no room at once (a full pipe) is lost, and counted as log_lost; so is one
- * that finds descriptor 2 closed, or become something else, unless that would count as well and has
- * no close-on-exec mark: so a host may reopen its log with dup2(). A host that has closed its
- * stderr and opens other things without that mark says `none`.
+ * nigh writes to descriptor 2 if that looks like a place for messages at nigh_open(): a pipe, a
+ * terminal or other device, a journal's socket or one end of a socketpair, or a file open for
+ * writing. A file that is open for reading too might be the host's data. By default it counts only
+ * if it has O_APPEND or no name (as of tmpfile()), or stands at its end and has no close-on-exec
+ * mark; with NIGH_LOG_TO_STDERR it always counts.
+ *
+ * A line that finds no room at once (a full pipe) is lost, and counted as log_lost. So is a line
+ * that finds descriptor 2 closed or become another file. Only if that file would have counted at
+ * nigh_open(), too, and has no close-on-exec mark, does nigh go on in it: so a host may reopen its
+ * log with dup2(). A host that has closed its stderr and opens other things without that mark
+ * should set `none`.
  */
 
 /**
- * Receives one message (no newline at its end), of any level, in order, one at a time.
+ * Receive one message of the log (no newline at its end). The hook gets messages of every level, in
+ * order, one at a time.
  *
- * The hook may block: no call and no thread that serves waits for it. 128 of the lines that come
- * meanwhile are kept, more are lost; the next one says how many. nigh_close() hands out those that
- * are there and leaves a hook alone that takes longer than a second; it may touch nothing of nigh's
- * when it goes on. In a child of fork() it is not called.
+ * The hook may block: no call waits for it, and no thread that serves calls. Meanwhile 128 lines
+ * are kept and further ones are lost; the next line says how many. nigh_close() hands out the lines
+ * that are left, but waits at most a second for the hook; a hook that takes longer must not touch
+ * anything of nigh when it goes on. In a child of fork() the hook is not called.
  *
- * The hook may call nigh_health(), nigh_stats() and nigh_stats_value() on its cache (NIGH_ECLOSED
- * while that closes), and anything at all on others, but nothing else. No longjmp() may leave it.
- * An exception ends where it leaves it; if it ends its thread with pthread_exit(), messages go on
- * from another one. With threads=none it must not do that in nigh_close(), which could not go on.
+ * On its own cache the hook may call nigh_health(), nigh_stats() and nigh_stats_value(), which
+ * return NIGH_ECLOSED while that cache closes, and nothing else; on other caches it may call
+ * anything. It must not leave by longjmp(). An exception that leaves the hook is caught. If the
+ * hook ends its thread with pthread_exit(), another thread hands out the next messages; with
+ * threads=none it must not do so inside nigh_close(), which could not go on.
  *
- * Threads   one of its own, nigh-log, with all signals blocked; with threads=none whoever calls
- *           nigh_tick() and nigh_close(), which wait for it
+ * Threads   one of its own, nigh-log, with all signals blocked; with threads=none the threads that
+ *           call nigh_tick() and nigh_close(), which wait for the hook
  */
 typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *message);
 
 /**
- * Receives time: nanoseconds of a clock that never goes back. It may begin anywhere: what counts is
- * by how much it has gone on since nigh_open(), up to 17 years. (If it does go back, lifetimes and
- * trust last so much longer.) It must return: no exception, no longjmp(), no end of its thread, for
- * it is asked in the middle of anything.
+ * Tell the time, in nanoseconds, of a clock that never goes back. It may begin anywhere: nigh looks
+ * only at how much it has gone on since nigh_open(), up to 17 years. (If the clock does go
+ * back, lifetimes and trust last longer by as much.) The function must return, without exception,
+ * longjmp() or end of its thread, for nigh may call it at any point of its work.
  *
  * Threads   any; must not block
  */
@@ -124,24 +129,25 @@ enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 /* Freshness and load rules of a space; also the defaults that a cache gives its spaces. */
 struct nigh_space_options {
     size_t size;
-    const char *schema;         /* version of the values' format: each has its own values in L2, a
-                                   change reaches those of all in use (8 of a space at most) */
-    uint32_t soft_ttl_ms;       /* fresh for so long */
-    uint32_t stale_ms;          /* then may be served stale for so long (NIGH_NONE: not at all) */
-    uint32_t keep_ms;           /* then kept in L2 only, for a loader that answers "not modified" */
-    uint32_t jitter_percent;    /* each lifetime is spread by so much, 1..50 (NIGH_NONE: not) */
-    uint32_t absent_ttl_ms;     /* "does not exist" is remembered for so long (NIGH_NONE: not) */
-    uint32_t error_ttl_ms;      /* a failed load is not repeated for so long, doubling ... */
-    uint32_t error_ttl_max_ms;  /* ... up to so long, or to error_ttl_ms where that is longer
-                                   (NIGH_NONE in either: errors are not kept) */
-    uint32_t load_deadline_ms;  /* a flight ends after so long */
+    const char *schema;         /* version of the values' format: values of each schema are apart
+                                   in L2, a change reaches all schemas in use (8 at most) */
+    uint32_t soft_ttl_ms;       /* how long a value is fresh */
+    uint32_t stale_ms;          /* how long after that it may be served stale (NIGH_NONE: never) */
+    uint32_t keep_ms;           /* how long after that L2 keeps it, not to be served, but for a
+                                   loader that answers "not modified" */
+    uint32_t jitter_percent;    /* by how much each lifetime is spread, 1..50 (NIGH_NONE: not) */
+    uint32_t absent_ttl_ms;     /* how long "does not exist" is remembered (NIGH_NONE: not) */
+    uint32_t error_ttl_ms;      /* how long a failed load is not repeated; doubles each time ... */
+    uint32_t error_ttl_max_ms;  /* ... up to this, or to error_ttl_ms where that is longer
+                                   (NIGH_NONE in either: errors are not remembered) */
+    uint32_t load_deadline_ms;  /* how long callers wait for one load */
     uint32_t waiters_max;       /* callers that may wait for one key */
     uint32_t loads_max;         /* loads at once in this process */
     uint32_t value_max;         /* bytes; larger values are returned, not stored */
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
-    uint64_t memory;            /* bytes of l1_memory that its values may have at most, in a table
-                                   of their own (NIGH_UNCAPPED: as many as others leave) */
-    uint32_t reserved[6];       /* 0: it is part of struct nigh_options and may grow in place */
+    uint64_t memory;            /* cap in bytes on the space's values in L1, inside l1_memory, in a
+                                   table of their own (NIGH_UNCAPPED: what other spaces leave) */
+    uint32_t reserved[6];       /* must be 0: room for later fields inside struct nigh_options */
 };
 /* clang-format off */
 #define NIGH_SPACE_OPTIONS_INIT \
@@ -152,23 +158,23 @@ struct nigh_space_options {
 struct nigh_options {
     size_t size;
     uint64_t l1_memory;            /* bytes: L1's tables and values, retired and pinned ones too */
-    uint32_t l1_shards;            /* power of two; 0: from CPUs and memory */
+    uint32_t l1_shards;            /* power of two; 0: chosen from CPUs and memory */
     enum nigh_policy l1_policy;
     uint64_t l1_limbo;             /* bytes retired but not yet freed; 0: 1/16 of l1_memory */
-    uint32_t l1_entries;           /* cap on their number beside that on memory; 0: none */
+    uint32_t l1_entries;           /* cap on the number of values, beside l1_memory; 0: none */
     const char *redis_uri;         /* NULL: L1 only */
-    const char *redis_prefix;      /* of every Redis key; default "nigh" */
+    const char *redis_prefix;      /* first part of every Redis key; default "nigh" */
     uint32_t l2_deadline_ms;       /* for one request */
-    uint32_t l2_stale_deadline_ms; /* the same when a stale value is at hand */
+    uint32_t l2_stale_deadline_ms; /* for one request while a stale value is at hand */
     uint32_t connect_timeout_ms;
     uint32_t trust_ms;             /* how long after a beat anything may be called fresh */
-    uint32_t beat_ms;              /* period of the beat */
-    enum nigh_on_doubt on_doubt;   /* what a stored value is when trust has run out */
+    uint32_t beat_ms;              /* period of the beat: asks Redis what other nodes changed */
+    enum nigh_on_doubt on_doubt;   /* how stored values are answered when trust has run out */
     uint32_t group_slots;          /* power of two; the same in every node of a prefix */
     uint32_t queue_items;          /* invalidations kept for retry */
     uint32_t lease_ms;             /* time of a load lease; extended while the load runs. A space
-                                      takes half of its load_deadline_ms at most (and 100 ms at
-                                      least): who waits for a dead node has time left to load */
+                                      takes at most half of its load_deadline_ms (and at least 100
+                                      ms): those who waited for a dead node can still load */
     uint32_t workers;              /* threads that run refreshes and WORKER loads */
     enum nigh_threads threads;     /* NONE: the host calls nigh_tick(), see there */
     struct nigh_space_options space; /* defaults of the spaces */
@@ -176,8 +182,8 @@ struct nigh_options {
     void *log_arg;
     nigh_clock_fn clock;           /* NULL: the kernel's monotonic clocks */
     void *clock_arg;
-    enum nigh_hash l1_hash;        /* of keys, with a seed of this process; never on the wire */
-    enum nigh_huge_pages l1_huge_pages; /* what of L1 lies in pages of 2 MiB */
+    enum nigh_hash l1_hash;        /* hash of keys in L1, seeded by process; never on the wire */
+    enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
 };
 /* clang-format off */
@@ -188,10 +194,10 @@ struct nigh_options {
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
-#define NIGH_NO_STORE 0x02u    /* do not store what this call brings, for itself and who joins it */
-#define NIGH_SOFT 0x04u        /* an invalidation makes stale instead of gone (tags, spaces, all) */
+#define NIGH_NO_STORE 0x02u    /* do not store what this call, and those that join it, receive */
+#define NIGH_SOFT 0x04u        /* invalidate to stale, not to gone (tags, spaces, all) */
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
-#define NIGH_QUIET 0x10u       /* leave no trace in L1: its reads are not counted, no recency */
+#define NIGH_QUIET 0x10u       /* leave no trace in L1: not counted, not noted for eviction */
 
 struct nigh_miss;
 
@@ -199,15 +205,15 @@ struct nigh_miss;
 struct nigh_call {
     size_t size;
     uint32_t flags;             /* NIGH_L1_ONLY ... */
-    uint32_t deadline_ms;       /* 0: load_deadline of a fetch, others L2's; NIGH_NONE: for ever */
-    uint32_t max_age_ms;        /* what was loaded longer ago is not fresh enough; 0: any is */
+    uint32_t deadline_ms;       /* 0: a fetch: load_deadline, others: L2's; NIGH_NONE: for ever */
+    uint32_t max_age_ms;        /* values loaded longer ago are not fresh enough; 0: any age is */
     uint32_t soft_ttl_ms;       /* lifetimes of what this call stores, as nigh_fill_set_ttl(): */
     uint32_t stale_ms;          /* 0: the space's; NIGH_NONE: none; cut to NIGH_LIFETIME_MAX_MS */
-    uint64_t version;           /* of the value put, written or invalidated; 0 = none */
-    uint64_t min_version;       /* a value below is not fresh enough; 0 = any */
-    const char *const *tags;    /* of the value put or written; NUL-ended strings */
+    uint64_t version;           /* version of the value put, written or invalidated; 0 = none */
+    uint64_t min_version;       /* values of a lower version are not fresh enough; 0 = any is */
+    const char *const *tags;    /* tags of the value put or written; NUL-ended strings */
     size_t tag_count;           /* 0 .. NIGH_TAGS_MAX */
-    struct nigh_miss *miss;     /* get: a miss writes its ticket here; put: the ticket it had */
+    struct nigh_miss *miss;     /* get: a miss writes its ticket here; put: the ticket of a get */
 };
 /* clang-format off */
 #define NIGH_CALL_INIT { sizeof(struct nigh_call), 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL }
@@ -216,22 +222,22 @@ struct nigh_call {
 /**
  * Set one option by name, such as ("l1.memory", "1GiB") or ("space.soft_ttl", "30s").
  *
- * @param value   sizes take k, m, g, t or KiB, MiB, GiB, TiB (a plain number: bytes); times need
- *                ms, s, m, h or d ("60" is refused: 60 of what?); switches their words; strings
- *                are copied and live as long as the process
+ * @param value   a size takes k, m, g, t or KiB, MiB, GiB, TiB (a plain number: bytes); a time
+ *                needs ms, s, m, h or d ("60" is refused: 60 of what?); a choice is one of its
+ *                words; strings are copied and live as long as the process
  *
  * Returns   0
- * Errors    NIGH_EOPTION the name is unknown or the value wrong, or one of them NULL:
+ * Errors    NIGH_EOPTION the name is unknown, the value is wrong, or one of them is NULL:
  *           nigh_options_error() says which; NIGH_ENOMEM
  * Threads   one per options struct
  */
 int nigh_options_set(struct nigh_options *options, const char *name, const char *value);
 
 /**
- * Set several, as "l1.memory=1g,l1.shards=64,redis.uri=unix:///run/redis.sock".
+ * Set several options, as "l1.memory=1g,l1.shards=64,redis.uri=unix:///run/redis.sock".
  *
- * nigh_open() does the same with the environment variable NIGH_CONF, on top of what it is given.
- * Nothing is changed when one of them is wrong.
+ * nigh_open() does the same with the environment variable NIGH_CONF, on top of the options that it
+ * is given. If one of them is wrong, none is changed.
  *
  * Returns   0
  * Errors    NIGH_EOPTION as nigh_options_set(), or a part that is no name=value; NIGH_ENOMEM
@@ -240,10 +246,10 @@ int nigh_options_set(struct nigh_options *options, const char *name, const char 
 int nigh_options_parse(struct nigh_options *options, const char *text);
 
 /**
- * What was wrong with the last NIGH_EOPTION, NIGH_EURI, NIGH_EEXIST or bad name of this thread;
- * names both the option and its value.
+ * Explain this thread's last NIGH_EOPTION, NIGH_EURI, NIGH_EEXIST or bad name. The text names both
+ * the option and its value.
  *
- * Returns   a string that lives until this thread's next such failure; "" when none
+ * Returns   a string that lives until this thread's next such failure; "" if there was none
  * Threads   any: each has its own
  */
 const char *nigh_options_error(void);

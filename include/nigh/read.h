@@ -16,12 +16,13 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /*
- * A value as handed out: bytes that stay where they are until it is released, whatever is evicted
- * or invalidated meanwhile. May be kept, sent with writev, released on any thread; they are not
- * aligned. Empty (data NULL) on NIGH_ABSENT and NIGH_MISS; releasing an empty value does nothing.
+ * A value as handed out: its bytes stay where they are until the value is released, whatever is
+ * evicted or invalidated meanwhile. It may be kept, sent with writev, and released on any thread.
+ * The bytes are not aligned. On NIGH_ABSENT and NIGH_MISS the value is empty (data NULL); releasing
+ * an empty value does nothing.
  *
- * The struct is the right to the bytes: move it, do not copy it. Of two copies release exactly one;
- * to release both gives back a hold that may by then be another reader's.
+ * The struct is the right to the bytes: move it, do not copy it. Of two copies release exactly one:
+ * a second release gives back a pin that may by then belong to another reader.
  */
 struct nigh_value {
     const void *data;
@@ -33,23 +34,25 @@ struct nigh_value {
 /* clang-format on */
 
 /*
- * The ticket of a miss, in the caller's memory: makes get + own read + put a fenced fill.
+ * The ticket of a miss, in the caller's memory. With it nigh_get(), the caller's own read of the
+ * origin, and nigh_put() are as safe as a load: an invalidation in between refuses the put (a
+ * fenced fill).
  *
- * With Redis it usually holds the load lease of the key: until it ends, nobody else loads the key
- * in any process, for nigh_fetch() waits for the put. It ends with one of
+ * With Redis a ticket usually comes with the load lease of the key: until the ticket ends, nobody
+ * else loads the key in any process, for nigh_fetch() waits for the put. End it with one of
  *
  *     nigh_put()           the value, or a refusal of any kind
  *     nigh_put_absent()    there is none
  *     nigh_miss_release()  the read failed, or is not wanted any more
  *
- * or, for who has forgotten it, when the thread that took it asks for the key again (nigh_fetch(),
- * or nigh_get() for a ticket: neither waits for its own), when that thread ends, with nigh_close(),
- * and after lease.time. What is put with a ticket that has ended enters L1 only, and is refused if
- * anything has invalidated the key since.
+ * A ticket that was forgotten ends when the thread that took it asks for the key again (with
+ * nigh_fetch(), or nigh_get() for a ticket: neither waits for its own), when that thread ends, with
+ * nigh_close(), and after lease.time. A value put with a ticket that has ended enters L1 only, and
+ * is refused if anything has invalidated the key since.
  *
- * A ticket may be copied and used on another thread; end it once. nigh_get() overwrites what is
- * here without looking at it, so release the old ticket first: it may be of another key. Begin with
- * NIGH_MISS_INIT where a ticket is released that nigh_get() may not have written.
+ * A ticket may be copied and used on another thread; end it once. nigh_get() overwrites this struct
+ * without looking at it, so release an old ticket first: it may be of another key. Begin with
+ * NIGH_MISS_INIT if you release a ticket that nigh_get() may not have written.
  */
 struct nigh_miss {
     uint64_t stamp;      /* private: position of this node when the miss began */
@@ -57,7 +60,7 @@ struct nigh_miss {
     uint64_t sequence;   /* ... position of the Redis clock */
     uint64_t home;       /* private: the server that granted the lease */
     uint64_t connection; /* private: the connection that granted the lease */
-    uint64_t token;      /* private: 0: no lease, a put fills L1 only */
+    uint64_t token;      /* private: 0 without a lease: a put fills L1 only */
 };
 /* clang-format off */
 #define NIGH_MISS_INIT { 0, 0, 0, 0, 0, 0 }
@@ -71,11 +74,11 @@ struct nigh_miss {
  *                    (ask L2 although L1 has it)
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
- * With call->miss a miss in both tiers takes the load lease, if it is free, and writes the ticket
- * for nigh_put(). Not with NIGH_L1_ONLY. A ticket of this thread for the same key ends.
+ * With call->miss, and without NIGH_L1_ONLY, a miss in both tiers takes the load lease if it is
+ * free, and writes the ticket for nigh_put(). An older ticket of this thread for the same key ends.
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
- * Errors    NIGH_EKEY; NIGH_EINVAL call: a size or a flag that is none; NIGH_ETIMEDOUT,
+ * Errors    NIGH_EKEY; NIGH_EINVAL call->size or a flag is not known; NIGH_ETIMEDOUT,
  *           NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
  * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
@@ -84,20 +87,20 @@ struct nigh_miss {
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
              const struct nigh_call *call, struct nigh_value *ret_value);
 
-/* One of many keys. */
+/* A key of a nigh_get_many(). */
 struct nigh_key {
     const void *data;
     size_t len; /* bytes, 1 .. NIGH_KEY_MAX */
 };
 
 /**
- * Read many keys as nigh_get() reads one. What L1 has is found several at a time, up to four times
- * as fast as one by one; what it has not is asked of L2 all at once. Never loads.
+ * Read many keys as nigh_get() reads one. Keys that L1 has are found several at a time, up to four
+ * times as fast as one by one; L2 is asked for all the others at once. Never loads.
  *
  * @param keys           in any order; one may occur twice
  * @param count          0 .. 2^32 - 1
- * @param call           NULL or options for all of them, as for nigh_get(); without call->miss: a
- *                       ticket is of one key
+ * @param call           NULL or options for all keys, as for nigh_get(); call->miss must be NULL: a
+ *                       ticket is for one key
  * @param ret_values     one for each key: pinned, or empty. All may be released
  * @param ret_outcomes   one for each key: what nigh_get() returns, NIGH_EKEY and other errors too
  *
@@ -105,7 +108,8 @@ struct nigh_key {
  * Errors    NIGH_EINVAL call, count, or one of the arrays is NULL; NIGH_EFORKED. Nothing is written
  *           then
  * Threads   any
- * Blocks    never when L1 has all or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
+ * Blocks    never when L1 has all keys, or with NIGH_L1_ONLY; else up to the deadline (default:
+ *           L2's)
  * Owns      release each of ret_values with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
@@ -114,24 +118,25 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
 /**
  * Read a key, loading it if no tier has it fresh.
  *
- * A value past its lifetime is returned as NIGH_STALE at once and refreshed behind, on a worker.
- * (One that is stale only because Redis does not answer is not: it would be loaded on every read.)
- * All callers of one key share one load. What is stored and beyond max_age_ms or min_version is
- * loaded anew; what that brings is taken, as NIGH_STALE if it is below min_version.
+ * A value past its lifetime is returned as NIGH_STALE at once, and a worker refreshes it behind the
+ * caller. (A value that is stale only because Redis does not answer is not refreshed: that would be
+ * a load for every read.) All callers of one key share one load. A stored value that is older than
+ * max_age_ms or below min_version is loaded anew; the loaded value is returned in any case, as
+ * NIGH_STALE if it is still below min_version.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH; with
- *                    NIGH_L1_ONLY it neither blocks nor loads, here or behind
+ *                    NIGH_L1_ONLY the call neither blocks nor loads, nor starts a refresh
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
  * Errors    NIGH_EKEY; NIGH_EINVAL as nigh_get(); NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER
- *           loader failed, now or within error_ttl, and nothing stale was left: nigh_load_error();
- *           NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a loader that this key
- *           waits for; NIGH_ENOMEM; NIGH_EFORKED
+ *           the loader failed, now or within error_ttl, and nothing stale was left (see
+ *           nigh_load_error()); NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a
+ *           loader that this key waits for; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
- * Blocks    never on a hit; otherwise up to the deadline; a leader that runs the loader itself,
- *           until the loader returns
+ * Blocks    never on a hit; otherwise up to the deadline; a call that runs the loader itself, until
+ *           the loader returns
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
@@ -148,7 +153,7 @@ void nigh_release(struct nigh_value *value);
 enum nigh_tier { NIGH_TIER_NONE, NIGH_TIER_L1, NIGH_TIER_L2, NIGH_TIER_LOADER };
 
 /**
- * Who answered this read.
+ * Tell which tier answered this read.
  *
  * Returns   the tier; NIGH_TIER_NONE for an empty value
  * Threads   any that may use the value
@@ -157,7 +162,7 @@ enum nigh_tier { NIGH_TIER_NONE, NIGH_TIER_L1, NIGH_TIER_L2, NIGH_TIER_LOADER };
 enum nigh_tier nigh_value_tier(const struct nigh_value *value);
 
 /**
- * The version that its loader or writer gave it.
+ * Get the version that the value's loader or writer gave it.
  *
  * Returns   0: none, or the value is empty
  * Threads   any that may use the value
@@ -166,7 +171,7 @@ enum nigh_tier nigh_value_tier(const struct nigh_value *value);
 uint64_t nigh_value_version(const struct nigh_value *value);
 
 /**
- * How long ago it was loaded, in whichever process that was.
+ * Tell how long ago the value was loaded, in whichever process that was.
  *
  * Returns   ms; 0 for an empty value
  * Threads   any that may use the value
@@ -175,18 +180,19 @@ uint64_t nigh_value_version(const struct nigh_value *value);
 int64_t nigh_value_age_ms(struct nigh *cache, const struct nigh_value *value);
 
 /**
- * What is left of its fresh time. Invalidations and doubt are judged at the read, not here.
+ * Tell how much is left of the value's fresh time. This looks at the lifetime only: invalidations
+ * and trust counted when the value was read.
  *
- * Returns   ms; negative: past; 0 for an empty value
+ * Returns   ms; negative: the time is over; 0 for an empty value
  * Threads   any that may use the value
  * Blocks    never
  */
 int64_t nigh_value_fresh_ms(struct nigh *cache, const struct nigh_value *value);
 
 /**
- * What is left until it may not even be served stale.
+ * Tell how long it is until the value may not even be served stale.
  *
- * Returns   ms; negative: past; 0 for an empty value
+ * Returns   ms; negative: the time is over; 0 for an empty value
  * Threads   any that may use the value
  * Blocks    never
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing and invalidating: what changes the truth, and how every node learns it.
+ * Writing and invalidating: calls that change values, and tell every node of the change.
  */
 #ifndef NIGH_WRITE_H
 #define NIGH_WRITE_H
@@ -15,27 +15,29 @@ extern "C" {
 /**
  * Put a value that the caller already has.
  *
- * With call->miss (the ticket of a NIGH_MISS): a fenced fill, refused if anything invalidated the
- * key or its tags since. The ticket is used up and its lease gone, whatever is returned but
- * NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself: a second put with it would be one
- * without a lease. Otherwise, with a version: stored if newer. With neither: the last arrival
- * wins, which suits only values that have no origin.
+ * With call->miss (the ticket of a NIGH_MISS) this is a fenced fill: it is refused if anything has
+ * invalidated the key or its tags since the miss. The put uses the ticket up and ends its lease,
+ * whatever it returns except NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself; a second
+ * put with the same ticket would have no lease. Without a ticket but with a version, the value is
+ * stored if it is newer. With neither, the last arrival wins, which suits only values that have no
+ * origin.
  *
- * @param value  not NULL: an empty one is any pointer and len 0
+ * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline
  *
- * Returns   0 stored; NIGH_REFUSED a version that is not older is there (what is older is gone, in
- *           every L1), the ticket is out of date, 8 other schemas of the space are in use in Redis,
- *           or the value is larger than the space takes, or without Redis than L1 does (in the
- *           last three the old value is gone; not with call->miss, which leaves what is there). A
- *           policy may drop what is stored at once, as it may later;
- *           NIGH_QUEUED not stored: Redis could not be told; the old value is gone here, and will
- *           be everywhere
- * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, call as for nigh_get(), or a tag
+ * Returns   0 stored (the eviction policy may drop the value at once, as at any later time);
+ *           NIGH_REFUSED not stored, because a version that is not older is there (older ones are
+ *           removed from every L1), the ticket is out of date, 8 other schemas of the space are in
+ *           use in Redis, the value is larger than the space takes, or there is no Redis and the
+ *           value is larger than L1 takes. In the last three cases the old value is removed, too,
+ *           but not by a put with call->miss;
+ *           NIGH_QUEUED not stored, because Redis could not be told: the old value is gone here,
+ *           and will be gone everywhere
+ * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, call as for nigh_get(), or a tag is
  *           NULL, empty or too long; NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy
- *           `none`: L1 is full, and Redis has not got it either; the old value is gone (with
- *           call->miss it stays)
+ *           `none`: L1 is full, and Redis has not stored the value either; the old value is gone
+ *           (with call->miss it stays)
  * Threads   any
  * Blocks    up to the L2 deadline
  */
@@ -43,11 +45,12 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
              size_t len, const struct nigh_call *call);
 
 /**
- * Put that the key does not exist, as a loader's nigh_fill_absent() does: what a read of one's own
- * has found after a NIGH_MISS. Remembered for space.absent_ttl, or call->soft_ttl_ms.
+ * Put that the key does not exist, when that is what the caller's own read has found after a
+ * NIGH_MISS. It is the counterpart of a loader's nigh_fill_absent(), and is remembered for
+ * space.absent_ttl, or call->soft_ttl_ms.
  *
- * @param call   with the ticket in call->miss, which is used up; else version, tags, soft_ttl_ms,
- *               deadline as for nigh_put()
+ * @param call   must have the ticket in call->miss, which is used up; also version, tags,
+ *               soft_ttl_ms, deadline as for nigh_put()
  *
  * Returns   0 stored; NIGH_REFUSED as nigh_put() with a ticket, or space.absent_ttl is none
  * Errors    NIGH_EINVAL also without call->miss; else as nigh_put() with a ticket
@@ -58,11 +61,12 @@ int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call);
 
 /**
- * Give the lease of a ticket back, when there is nothing to put: whoever waits for it loads.
+ * Give the lease of a ticket back when there is nothing to put: one of those who wait for the key
+ * then loads it.
  *
- * @param key    the one that the ticket is of
- * @param miss   empty afterwards, and may be released again; NULL does nothing, and so does one
- *               that was used up
+ * @param key    the key of the ticket
+ * @param miss   empty afterwards, and may be released again; releasing NULL, or a ticket that was
+ *               used up, does nothing
  *
  * Threads   any; one at a time may use a ticket
  * Blocks    never
@@ -73,18 +77,18 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
 /**
  * Write through: fence the key, let the space's writer commit, then tell every node.
  *
- * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without,
- *                the old one is deleted and the next read loads.
+ * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without
+ *                it the old value is deleted and the next read loads.
  * @param len     0 .. NIGH_VALUE_MAX
  * @param call    NULL or options: version, tags, lifetimes, deadline
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
  *           not told yet
- * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_EFORKED,
- *           NIGH_EINVAL the space has no writer, or value, call or a tag is wrong: the writer was
- *           not called; NIGH_ENOMEM the writer was not called, or it committed and there was no
- *           memory to queue the invalidation: then all values are made stale, here at once and by
- *           Redis when it can be told
+ * Errors    NIGH_EWRITER not committed; NIGH_EKEY, NIGH_EVALUE, NIGH_ETAGS, NIGH_EFORKED: the
+ *           writer was not called; NIGH_EINVAL the space has no writer, or value, call or a tag is
+ *           wrong: the writer was not called; NIGH_ENOMEM the writer was not called, or it
+ *           committed and there was no memory to queue the invalidation: then all values are made
+ *           stale, here at once, and in the other nodes when Redis can be told
  * Threads   any
  * Blocks    up to the L2 deadline, the writer's time, up to the L2 deadline again
  */
@@ -106,7 +110,7 @@ int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
 
 enum nigh_target_kind { NIGH_TARGET_KEY = 1, NIGH_TARGET_TAG, NIGH_TARGET_SPACE, NIGH_TARGET_ALL };
 
-/* One thing to invalidate: a KEY of a space, a TAG of the cache, a whole SPACE, or ALL. */
+/* A target of an invalidation: a KEY of a space, a TAG of the cache, a whole SPACE, or ALL. */
 struct nigh_target {
     enum nigh_target_kind kind;
     struct nigh_space *space; /* KEY, SPACE */
@@ -115,27 +119,27 @@ struct nigh_target {
     uint64_t version;         /* KEY: as in nigh_invalidate(); 0 = none */
 };
 
-/* So many targets of one call are invalidated as one step: what Redis does at once takes it less
- * than a millisecond. */
+/* Up to this many targets of one call are invalidated in one step, which takes Redis less than a
+ * millisecond. */
 #define NIGH_ATOMIC_TARGETS 256u
 
 /**
- * Invalidate any mix of keys, tags, spaces and all; up to NIGH_ATOMIC_TARGETS as one step:
- * one frame, one script. More are several, one after the other: tags, spaces and all first, then
- * keys, each in the order given. Each that Redis does not accept is queued and retried
- * as any other, and the next is tried.
+ * Invalidate any mix of keys, tags, spaces and all. Up to NIGH_ATOMIC_TARGETS targets are one step:
+ * one script in Redis, one message to the other nodes. More targets take several steps, one after
+ * the other: tags, spaces and all first, then keys, each in the order given. A step that Redis does
+ * not accept is queued and retried as any other invalidation, and the next step is tried.
  *
- * A tag, space or all is one raised floor, however many values it covers. NIGH_SOFT makes the
- * values of tags, spaces and all stale instead of gone.
+ * The cost of a tag, a space or all does not depend on how many values it covers. NIGH_SOFT makes
+ * the values of tags, spaces and all stale instead of gone.
  *
  * @param n      1 .. 4096
  * @param call   NULL or options: deadline, NIGH_SOFT
  *
- * Returns   0 all accepted by Redis (and applied here); NIGH_QUEUED all applied here, retrying what
- *           was not accepted
+ * Returns   0 all accepted by Redis (and applied here); NIGH_QUEUED all applied here; steps that
+ *           Redis did not accept are retried
  * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_EFORKED: nothing was done; NIGH_ENOMEM: nothing was done
  *           (more than 16 targets), or applied here and not even queued: then all values are made
- *           stale, here at once and by Redis when it can be told
+ *           stale, here at once, and in the other nodes when Redis can be told
  * Threads   any
  * Blocks    up to the L2 deadline
  */
