@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk.
+ * The walk through all shards that moves entries.
  *
- * Entries, buckets and copies come from memory, so a visit collects what it is to move first and
- * asks for all of it: then it waits for memory once, and not 32 times.
+ * Entries, buckets and copies come from memory, not from the processor's caches. So a visit first
+ * lists what it is to move and prefetches all of it: then it waits for memory once, not 32 times.
  */
 #include "l1/compact.h"
 
@@ -12,7 +12,7 @@
 #include "l1/room.h"
 #include "l1/shard.h"
 
-/* Work under one hold of a shard's lock. */
+/* The most work under one hold of a shard's lock. */
 #define MOVES_PER_HOLD 32u
 #define SLOTS_PER_HOLD 1024u
 
@@ -31,7 +31,7 @@ static bool wants_move(const struct l1 *l1, const struct l1_shard *s, uint32_t s
            (slot >= s->ring.limit || mem_is_draining(l1->mem, ring_word_entry(word)));
 }
 
-/* Goes on at s->move_at. */
+/* List the slots to move, from s->move_at on. */
 static void collect_locked(struct l1 *l1, struct l1_shard *s, struct visit *v)
 {
     uint32_t end = (uint32_t)u64_min(s->ring.capacity, (uint64_t)s->move_at + SLOTS_PER_HOLD);
@@ -52,13 +52,13 @@ static void collect_locked(struct l1 *l1, struct l1_shard *s, struct visit *v)
 
 static bool move_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash)
 {
-    if (!wants_move(l1, s, slot)) /* who sought room for another may have evicted it */
+    if (!wants_move(l1, s, slot)) /* making room for another may have evicted it */
         return true;
     return slot < s->ring.limit ? l1_shard_relocate_locked(l1, s, slot, hash)
                                 : l1_shard_move_locked(l1, s, slot);
 }
 
-/* False: no slot, room or memory is left before the next grace period. */
+/* Returns false when no slot, room or memory is left before the next grace period. */
 static bool move_some_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct visit v;
@@ -71,8 +71,8 @@ static bool move_some_locked(struct l1 *l1, struct l1_shard *s)
     return true;
 }
 
-/* Nothing gets on although limbo has been emptied: pins hold the slots or the room. What has to
- * leave the end of a ring is evicted; a slab can keep what is in it. */
+/* Get on where nothing moves although limbo has been emptied: pinned entries take the slots or the
+ * room. An entry that has to leave the end of a ring is evicted; one in a slab may stay there. */
 static void force_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->move_at >= s->ring.limit && ring_is_live(s->ring.words[s->move_at])) {
@@ -82,7 +82,7 @@ static void force_locked(struct l1 *l1, struct l1_shard *s)
     s->move_at++;
 }
 
-/* Returns whether it got on; `*ret_left`: whether something is left to do. */
+/* Move some of a shard's entries. Returns whether it got on; `*ret_left` is set if work is left. */
 static bool visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
 {
     l1_shard_lock(s);
@@ -99,7 +99,7 @@ static bool visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
 
 /* ---- the walk ---- */
 
-/* From shard to shard, until a slice is in limbo or nobody gets on. */
+/* Go from shard to shard, until a slice is in limbo or no shard gets on. */
 bool compact_slice(struct l1 *l1)
 {
     struct l1_compact *c = &l1->compact;

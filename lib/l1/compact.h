@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving what is left together, so that pages become free as a whole.
+ * Compaction: the entries that are left are moved together, so that whole pages become free.
  *
- * Why entries are moved at all. Pages go back only when everything on them is free, and what a
- * policy leaves is scattered: after evicting a random three quarters every page still holds some.
+ * Why entries are moved at all. A page goes back only when everything on it is free, and a policy
+ * leaves entries scattered: after evicting a random three quarters every page still has some.
  * Evicting by region would fight the policy, and evicting until pages fall empty by chance would
  * leave next to nothing. But entries are immutable: a copy may take an entry's place at any time.
  *
  *   begin   stocks are given back; the arena says which slabs the entries can do without, and gives
  *           out nothing of them from now on (mem_drain)
  *   slice   one walk through all rings, a slice in each of the reclaimer's passes: tables are
- *           folded and rings limited; what lies in such a slab, or above a ring's limit, is copied,
- *           and the original goes to limbo like any other. A slice is what limbo takes, so the cap
- *           holds with both; nobody is evicted for a copy, unless nothing else gets on.
- *   end     what was not moved, because it is held (only its own slab stays) or retired, is let be;
- *           pages are given back
+ *           folded and rings limited; an entry in such a slab, or above a ring's limit, is copied,
+ *           and the original goes to limbo like any other. A slice is as much as limbo takes, so
+ *           the cap holds with both; no entry is evicted for a copy, unless there is no other way
+ *           to get on.
+ *   end     entries that were not moved, because they are retired or held (pinned or referenced:
+ *           only their own slabs stay), are left where they are; pages are given back
  *
- * One walk is enough: it brings the entries of each size into as many slabs as they fill. It costs
+ * One walk is enough: it brings the entries of each size into as few slabs as they fill. It costs
  * some 0.3 us for each entry that is moved, and the look at a ring's word and a slab's state for
- * each that is not. No lock is held for more than 32 moves, 1,024 looks, or the folding of a table.
+ * each that is not. No lock is kept for more than 32 moves, 1,024 looks, or the folding of a table.
  */
 #ifndef NIGH_L1_COMPACT_H
 #define NIGH_L1_COMPACT_H
@@ -37,13 +38,13 @@ struct l1_compact {
 
 /* All REQUIRE(reclaim_lock). */
 
-/* Slabs are emptied if that brings `least_bytes`. */
+/* Begin a walk at the first shard. Slabs are emptied too, if that frees `least_bytes`. */
 void compact_begin(struct l1 *l1, uint64_t slice_bytes, uint64_t least_bytes);
-/* At the beginning of a pass. True: that was the last. */
+/* Do a slice, at the beginning of a pass. Returns whether it was the last. */
 bool compact_slice(struct l1 *l1);
-/* What the slices have retired is free. */
+/* End the walk, when all that its slices have retired is free. */
 void compact_end(struct l1 *l1);
-/* Give back what is free as it is: the ends of rings, stocks, pages. */
+/* Give back memory that is free without moving anything: the ends of rings, stocks, pages. */
 void compact_trim(struct l1 *l1);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making entries, counting who holds them, letting go of those that were never stored.
+ * Making entries, counting references to them, freeing those that were never stored.
  *
- * Ordering: an unref releases, the one that frees acquires (pair(entry.refs)), so every holder's
- * reads come before the bytes are gone. Reclamation acquires the same way (reclaim.c).
+ * Ordering: an unref releases, and the one that frees acquires (pair(entry.refs)), so every
+ * holder's reads come before the bytes are freed. Reclamation acquires the same way (reclaim.c).
  */
 #include "l1/core.h"
 
@@ -18,7 +18,7 @@ static uint64_t ticks_between(int64_t from_ticks, uint64_t until_ns)
     return until > from_ticks ? (uint64_t)(until - from_ticks) : 0;
 }
 
-/* Groups that are kept in the extension: a single one has its place in the header. */
+/* How many groups the extension has: a single one is in the header. */
 static uint32_t extended_groups(const struct l1_value *v)
 {
     return v->group_count > 1 ? v->group_count : 0;
@@ -80,9 +80,10 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
                            hash_key(&l1->hash, space_id, key, len)};
 }
 
-/* For ever is until the ticks end, when the machine has been up for 18 years. A value may be older
- * than the machine's clock; the end of its fresh time is not, lest it be taken for a late one: what
- * rounding takes from a life then, the birth makes up for. */
+/* The lifetimes of a value, as an entry has them. "For ever" lasts until the ticks end, when the
+ * machine has been up for 18 years. A value may be older than the machine's clock, but the end of
+ * its fresh time is at least 0, or it would be taken for a late one: there the birth moves by what
+ * rounding took from the life. */
 static struct entry_times times_of(const struct l1_value *v)
 {
     int64_t born = v->born_ns >> ENTRY_TICK_SHIFT;
@@ -119,8 +120,8 @@ static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
     memcpy((char *)e + index * sizeof(word), &word, sizeof(word));
 }
 
-/* By words: field by field a compiler puts them together in memory, and loads them before the
- * stores have got there. */
+/* Write the header in whole words: from single fields a compiler builds words in memory, and loads
+ * them before the stores have got there. */
 static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
                               unsigned flags, struct entry_times times, uint64_t label)
 {
@@ -134,7 +135,7 @@ static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, ui
                 e->stamp == (stamp & ENTRY_STAMP_MASK));
 }
 
-/* Most have 16 to 32 bytes: two moves that overlap, in place of a call. */
+/* Copy a key. Most have 16 to 32 bytes: for these two moves that overlap, in place of a call. */
 static inline void copy_key(uint8_t *to, const uint8_t *key, size_t len)
 {
     if (NIGH_LIKELY(len - 16 <= 16)) {
@@ -175,8 +176,9 @@ void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_k
 
 /* ---- loose entries ---- */
 
-/* One is made for each read that stores nothing, and gone when its value is released. Sanitizers
- * are to see their ends, so there they come from the arena. */
+/* Up to this size loose entries come from a pool: each read that stores nothing makes one, which is
+ * freed when its value is released. Sanitizers are to see where an entry ends: under them none is
+ * pooled. */
 #define LOOSE_POOLED_BYTES ((size_t)512)
 
 static bool is_pooled(size_t size)
@@ -214,17 +216,17 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
 /*
  *     | l1_shared | -> shared | entry ... | -> shared | entry ... |
  *
- * Keys: (c) constant   (o) who makes entries   (a) pair(l1.shared)
+ * Keys: (c) constant   (o) the thread that makes entries   (a) pair(l1.shared)
  */
 struct l1_shared {
     struct mem *mem;       /* (c) */
-    size_t size;           /* (c) of all */
-    size_t used;           /* (o) */
-    _Atomic uint32_t refs; /* (a) its maker's, and one of each entry */
+    size_t size;           /* (c) bytes of the whole block */
+    size_t used;           /* (o) bytes of `bytes` */
+    _Atomic uint32_t refs; /* (a) the maker's, and one of each entry */
     _Alignas(8) char bytes[];
 };
 
-/* What an entry may take beside key and value, and its pointer. */
+/* The most that an entry takes beside key and value: header, extension, pointer, rounding. */
 #define SHARED_MORE_BYTES (sizeof(struct l1_entry) + sizeof(struct l1_extension) + 32u)
 
 struct l1_shared *l1_shared_create(struct l1 *l1, uint32_t count, size_t bytes)
@@ -240,7 +242,7 @@ struct l1_shared *l1_shared_create(struct l1 *l1, uint32_t count, size_t bytes)
 
 void l1_shared_end(struct l1_shared *s)
 {
-    /* pair(l1.shared): release what was read there, acquire it all as the last */
+    /* pair(l1.shared): release this holder's reads; the last one acquires all of them */
     if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
         mem_free(s->mem, NULL, s, s->size);
 }
@@ -253,7 +255,7 @@ static struct l1_entry *create_shared(struct l1_shared *s, size_t entry_size)
         return NULL;
     memcpy(at, &s, sizeof(s));
     s->used += size;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed); /* its maker holds it */
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed); /* the maker has a reference */
     return (void *)(at + sizeof(s));
 }
 
@@ -307,7 +309,7 @@ void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
     size_t size = entry_size(e);
     bool loose = l1_entry_loose(e), shared = loose && entry_spare(e) == ENTRY_SHARED;
 #ifndef NDEBUG
-    memset(e, FREED_BYTE, size); /* a reader that is late finds no plausible value */
+    memset(e, FREED_BYTE, size); /* a late reader finds no plausible value */
 #endif
     if (shared)
         free_shared(e);
@@ -320,7 +322,7 @@ void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
 static void free_unstored(struct l1_entry *e)
 {
     struct l1 *l1 = l1_by_id(e->slot);
-    if (!l1) /* threads that the child has not got may have held the locks that freeing takes */
+    if (!l1) /* inherited by fork: threads that are no more may have held the locks needed here */
         return;
     if (!l1_entry_loose(e))
         l1_shard_forget_unstored(l1, e);
@@ -329,7 +331,7 @@ static void free_unstored(struct l1_entry *e)
 
 void l1_entry_ref(struct l1_entry *e)
 {
-    /* Whoever gives a reference away holds one, or is in a section: nothing to order. */
+    /* Relaxed: the caller has a reference itself, or is in a section, so nothing needs an order. */
     uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
     NIGH_CHECK(entry_refs_count(before) < ENTRY_REFS_MAX);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An entry: one allocation of header, key, value and, only when used, an extension: its version,
- * and its tags if they are several. One tag alone is in the header: a hit that has to judge it
- * would wait for another line otherwise.
+ * and its tags if they are several. A single tag is in the header: otherwise a hit that has to
+ * compare it with its floor would wait for another line.
  *
  *      0        8         16       24        32      32 + key_len      8-aligned
  *      | refs   | stale   | life   | label   | key   | value           | extension: version, tags |
@@ -20,14 +20,14 @@
  *      59.9  (what blocks are rounded up comes on top, and is charged: up to 15 B in blocks up to
  *            256 B, a 30th on average in those up to 8 KiB, a 15th up to 42 KiB (base/slab.h); in
  *            jemalloc's size classes from there on an eighth and a page)
- *       5.1  lfu: its links
- *       8.2       and its counters in the sketch
- *       0.5       and the rest of their last pages, and the policy's own struct
+ *       5.1  lfu: links
+ *       8.2       counters in the sketch
+ *       0.5       the unused ends of their last pages, and the policy's own struct
  *      ----
  *      73.7
  *
- * What less would cost. A header of 24 bytes has no room for refs, so who is referenced would have
- * to be looked up by everybody who frees, and the times would lose precision that callers see.
+ * The price of fewer bytes. A header of 24 bytes has no room for refs, so each thread that frees
+ * would have to look references up elsewhere, and times would lose precision that callers see.
  * Buckets that double at 6 entries instead of 5.25 save 1.7 bytes; 4.0 % of the entries instead of
  * 2.4 are then in a second bucket. A sketch of 4 bytes an entry saves 4, and costs 0.28 points of
  * hit ratio on average: more than the room for 2 % more values brings.
@@ -38,15 +38,16 @@
  * at most 1/32,768 and 1/1,024 of themselves. `fresh` makes up for what `life` lost, so that birth
  * is exact to a tick: callers may ask for a greatest age.
  *
- * What a hit looks at is at an end of its word, so a shift at most brings it out: stamp, fresh.
- * The upper part of the label has to be as the request says: so above the tag the two labels differ
- * by the value's length, or by more when it is another key's entry, or an absence.
+ * Fields that a hit reads (stamp, fresh) are at an end of their word, so one shift at most extracts
+ * them. The label's part above the tag is compared with one made from the request, whose length of
+ * the value is 0: the difference is the value's length, or more if the entry is another key's or an
+ * absence.
  *
  *      label:  space (10) | key's length (11) | value's length, or LABEL_ABSENT (27) | tag (16)
  *
- * The bits are just enough. What is not here, the group of its space, l1 knows by the space.
+ * No bit is left over. The group of an entry's space is not here: l1 knows it by the space.
  *
- * Constant once published: all but refs, slot and spare. The value's bytes are not aligned.
+ * Once published, all is constant but refs, slot and spare. The value's bytes are not aligned.
  */
 #ifndef NIGH_L1_ENTRY_H
 #define NIGH_L1_ENTRY_H
@@ -71,31 +72,32 @@
 #define LABEL_TAG_BITS 16
 #define LABEL_VALUE_SHIFT LABEL_TAG_BITS
 #define LABEL_VALUE_BITS 27
-#define LABEL_ABSENT ((UINT64_C(1) << LABEL_VALUE_BITS) - 1) /* for a length: no value has it */
+#define LABEL_ABSENT ((UINT64_C(1) << LABEL_VALUE_BITS) - 1) /* for a length: longer than any */
 #define LABEL_KEY_SHIFT (LABEL_VALUE_SHIFT + LABEL_VALUE_BITS)
 #define LABEL_KEY_BITS 11
 #define LABEL_SPACE_SHIFT (LABEL_KEY_SHIFT + LABEL_KEY_BITS)
 #define LABEL_SPACE_BITS 10
 
 /*
- * In refs, from above: whether the table or limbo owns the entry too, and reclamation frees it
- * (never cleared); the number of its cache (constant); and how many references there are. Two
- * million are more than can be: each is a caller that waits for this key, or holds what it got.
+ * `refs`, from the highest bit: whether the entry was stored, so that table or limbo owns it too
+ * and reclamation frees it (never cleared); the number of its cache (constant); how many references
+ * there are. Two million are more than can be: each is a caller that waits for this key, or that
+ * has not yet given back the value it got.
  */
 #define ENTRY_STORED (UINT32_C(1) << 31)
 #define ENTRY_CACHE_BITS 10
 #define ENTRY_CACHE_SHIFT 21
 #define ENTRY_REFS_MAX ((UINT32_C(1) << ENTRY_CACHE_SHIFT) - 1)
 #define ENTRY_STAMP_MASK ((UINT64_C(1) << 48) - 1)
-#define ENTRY_STAMP_OFFSET 8 /* of its word */
+#define ENTRY_STAMP_OFFSET 8 /* bytes from the header's start to the stamp's word */
 #define STAMP_WORD(stamp) ((uint64_t)(stamp) << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS))
 #define ENTRY_FREQ_MAX 3u
-#define ENTRY_COUNTED 7u  /* in spare: a bit for each hit that may still be counted */
-#define ENTRY_SHARED 255u /* in spare of a loose one, which no hit counts: see l1_shared */
-#define ENTRY_SAMPLED 56u /* or here: then each is reported to the policy */
+#define ENTRY_COUNTED 7u  /* in `spare`: a bit for each hit that may still be counted */
+#define ENTRY_SHARED 255u /* `spare` of a loose entry, which no hit counts: see l1_shared */
+#define ENTRY_SAMPLED 56u /* the counter's bits of a sampled entry: the policy is told each hit */
 #define ENTRY_SAMPLED_SHIFT 3
 
-/* In `flags`. */
+/* Bits of `flags`. */
 #define ENTRY_EXTENDED 1u  /* an extension follows the value */
 #define ENTRY_LOOSE 2u     /* from general memory, not charged, never stored */
 #define ENTRY_MANY_TAGS 4u /* several: all of them are in the extension, and `tag` is 0 */
@@ -104,7 +106,7 @@
 struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); see above */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
-    _Atomic uint8_t spare;                              /* (a) last hit or hits: l1_touch() */
+    _Atomic uint8_t spare;                              /* (a) of the last hits: l1_touch() */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */
@@ -112,12 +114,12 @@ struct l1_entry {
     uint64_t fresh : ENTRY_FRESH_BITS;                  /* (c) tick */
     union {
         uint64_t label;                                 /* (c) */
-        uint16_t tag;                                   /* (c) of it: the group's slot; 0: none */
+        uint16_t tag;                                   /* (c) low bits of label: slot; 0: none */
     };
     uint8_t bytes[];                                    /* (c) key, value, extension */
 };
 
-/* Behind the value, 8-aligned. Groups: those of several tags, or none. */
+/* Lies behind the value, 8-aligned. `groups`: the slots of several tags, or empty. */
 struct l1_extension {
     uint64_t version;
     uint32_t group_count;
@@ -142,13 +144,13 @@ static inline uint32_t entry_refs_cache(uint32_t refs)
     return refs >> ENTRY_CACHE_SHIFT & ((1u << ENTRY_CACHE_BITS) - 1);
 }
 
-/* Of an entry of this cache: `own` references, and ENTRY_STORED or not. */
+/* The word `refs` of an entry of this cache. `own`: references, and ENTRY_STORED or not. */
 static inline uint32_t entry_refs_of(uint32_t cache_id, uint32_t own)
 {
     return cache_id << ENTRY_CACHE_SHIFT | own;
 }
 
-/* Of the entries of a space: what their labels have in common. */
+/* The part of a label that all entries of a space have in common. */
 static inline uint64_t label_of_space(uint32_t space)
 {
     return (uint64_t)space << LABEL_SPACE_SHIFT;
@@ -185,7 +187,7 @@ static inline uint64_t entry_ticks_unpack(uint64_t packed, unsigned bits)
     return (packed & ((UINT64_C(1) << bits) - 1)) << (packed >> bits);
 }
 
-/* Round down to a mantissa of `bits`; what is too long becomes the longest. */
+/* Round down to a mantissa of `bits`; a duration that is too long becomes the longest. */
 static inline uint64_t entry_ticks_pack(uint64_t ticks, unsigned bits)
 {
     unsigned width = 64 - (unsigned)__builtin_clzll(ticks | 1);
@@ -195,8 +197,8 @@ static inline uint64_t entry_ticks_pack(uint64_t ticks, unsigned bits)
     return ticks >> exponent | (uint64_t)exponent << bits;
 }
 
-/* Durations from `least` on, up to `spread` more: in ticks, for what is drawn from them with each
- * put. None is longer than 26 days. */
+/* A range in ticks, from `least` to `spread` more, from which each put draws a duration. None is
+ * longer than 26 days. */
 struct l1_span {
     uint32_t least, spread;
 };
@@ -208,7 +210,7 @@ static inline struct l1_span l1_span_of(uint64_t least_ns, uint64_t spread_ns)
                             (uint32_t)(spread_ns >> ENTRY_TICK_SHIFT)};
 }
 
-/* Negative: before this machine's clock began. */
+/* When the value was loaded. Negative: before this machine's clock began. */
 static inline int64_t l1_entry_born_ns(const struct l1_entry *e)
 {
     int64_t life = (int64_t)entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
@@ -236,7 +238,8 @@ static inline uint64_t l1_entry_stamp(const struct l1_entry *e)
     return e->stamp;
 }
 
-/* The word whose upper part the stamp is: compared with STAMP_WORD(), the rest does not matter. */
+/* The word whose upper part is the stamp: to compare with STAMP_WORD(), where the lower part does
+ * not matter. */
 static inline uint64_t entry_stamp_word(const struct l1_entry *e)
 {
     uint64_t word;
@@ -254,8 +257,8 @@ static inline struct bytes l1_entry_value(const struct l1_entry *e)
     return bytes_of(e->bytes + entry_key_len(e), entry_value_len(e));
 }
 
-/* Ask for what a hit reads. Where the value begins follows from the request: its line is asked for
- * before the header has arrived. */
+/* Prefetch the lines that a hit reads. The request tells where the value begins, so its line is
+ * asked for before the header has arrived. */
 static inline void l1_entry_prefetch(const struct l1_entry *e, size_t key_len)
 {
     __builtin_prefetch(e);
@@ -267,7 +270,7 @@ static inline size_t entry_extension_offset(size_t key_len, size_t value_len)
     return (sizeof(struct l1_entry) + key_len + value_len + 7) & ~(size_t)7;
 }
 
-/* NULL when it has neither a version nor several tags. */
+/* NULL: the entry has neither a version nor several tags. */
 static inline const struct l1_extension *entry_extension(const struct l1_entry *e)
 {
     if (!(e->flags & ENTRY_EXTENDED))
@@ -299,12 +302,12 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
 }
 
 /*
- * What hits have left in `spare`: l1_touch() in hit.h writes it, policies read it and set it anew.
- * Which of two it is depends on the policy:
+ * The note that hits leave in `spare`: l1_touch() in hit.h writes it, policies read it and set it
+ * anew. It depends on the policy:
  *
- *   a counter      bits that are left, lowest first: 111, 110, 100, 0. So "counted enough" is 0
- *                  whether hits are reported or not
- *   a generation   in which it was hit last, or else was born; never 0 (GENERATION_BIT)
+ *   a counter      a bit for each hit still to count, cleared lowest first: 111, 110, 100, 0. So a
+ *                  full counter is 0 whether hits are reported or not
+ *   a generation   the one in which the entry was last hit, else born; never 0 (GENERATION_BIT)
  */
 static inline uint8_t entry_spare(const struct l1_entry *e)
 {
@@ -316,7 +319,7 @@ static inline void entry_spare_set(struct l1_entry *e, uint8_t spare)
     atomic_store_explicit(&e->spare, spare, memory_order_relaxed);
 }
 
-/* How often it was hit: 0..ENTRY_FREQ_MAX. */
+/* How often the entry was hit: 0..ENTRY_FREQ_MAX. */
 static inline uint32_t entry_freq(const struct l1_entry *e)
 {
     uint32_t spare = entry_spare(e);
@@ -330,23 +333,23 @@ static inline void entry_freq_set(struct l1_entry *e, uint32_t freq, bool sample
     entry_spare_set(e, (uint8_t)(sampled ? left << ENTRY_SAMPLED_SHIFT : left));
 }
 
-/* Generations go round in six bits. */
+/* Generations are counted in six bits, and wrap. */
 #define GENERATION_MASK 0x3fu
 #define GENERATION_BIT 0x80u
-#define GENERATION_NEW 0x40u /* it is the one of its birth: it has not been hit */
+#define GENERATION_NEW 0x40u /* not hit since birth: the generation is that of the birth */
 
 static inline uint8_t generation_plus(uint8_t generation, uint32_t n)
 {
     return (uint8_t)(((generation + n) & GENERATION_MASK) | GENERATION_BIT);
 }
 
-/* How many generations ago: 0..63. */
+/* How many generations `then` lies before `now`: 0..63. */
 static inline uint32_t generation_age(uint8_t now, uint8_t then)
 {
     return (uint32_t)(now - then) & GENERATION_MASK;
 }
 
-/* What is known of the popularity of another entry of the same key. */
+/* Take over the popularity of another entry of the same key. */
 static inline void entry_spare_inherit(struct l1_entry *e, const struct l1_entry *old)
 {
     entry_spare_set(e, entry_spare(old));
@@ -354,7 +357,7 @@ static inline void entry_spare_inherit(struct l1_entry *e, const struct l1_entry
 
 NIGH_OUTLINED size_t entry_size_extended(const struct l1_entry *e);
 
-/* Bytes asked of the allocator for it. */
+/* Bytes asked of the allocator for an entry. */
 static inline size_t entry_size(const struct l1_entry *e)
 {
     if (NIGH_UNLIKELY(e->flags & ENTRY_EXTENDED))

@@ -3,15 +3,15 @@
  * Ticks, their bounds, and the sweep.
  *
  * Invariant, under the shard lock: for every live slot, s->due <= due[its group] <= its tick, all
- * as differences to now. Bounds of groups whose entries have gone may be too early: then a sweep
- * opens the group for nothing, once, and sets it right.
+ * as differences to now. The bound of a group whose entries were removed may be too early: then a
+ * sweep opens the group for nothing, once, and corrects the bound.
  */
 #include "l1/expiry.h"
 
-/* At most this long until the next look, whatever is stored meanwhile. */
+/* The longest time until the next sweep, whatever is stored meanwhile. */
 #define SWEEP_AGAIN_NS NS_PER_S
 
-/* Looked at under one hold of a shard's lock. */
+/* Entries looked at under one hold of a shard's lock. */
 #define EXPIRE_PER_HOLD 256u
 
 /* ---- the sweep ---- */
@@ -40,7 +40,7 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot)
     return EXPIRY_LEFT_MAX;
 }
 
-/* Returns the ticks left to the earliest of the group. */
+/* Sweep a group. Returns the ticks left to its earliest entry. */
 static int32_t sweep_group(struct sweep *w, uint32_t group)
 {
     struct l1_ring *ring = &w->shard->ring;
@@ -59,7 +59,7 @@ static int32_t sweep_group(struct sweep *w, uint32_t group)
     return least;
 }
 
-/* Returns true when the shard is done, false when the budget ended it. */
+/* Sweep a shard. Returns true when it is done, false when the budget ended first. */
 static bool sweep_shard_locked(struct sweep *w)
 {
     struct l1_ring *ring = &w->shard->ring;
@@ -75,7 +75,7 @@ static bool sweep_shard_locked(struct sweep *w)
     return least > 0;
 }
 
-/* Returns how many entries were looked at. */
+/* Sweep a shard in portions. Returns how many entries were looked at. */
 static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, uint32_t budget)
 {
     uint32_t seen = 0;
@@ -91,14 +91,14 @@ static uint32_t sweep_shard(struct l1 *l1, struct l1_shard *s, uint64_t now_ns, 
     return seen;
 }
 
-/* Whether a shard has nothing to do. All shards' ticks lie side by side: of 65,536 that rest, each
- * once a second, only these are touched. */
+/* Whether a shard has something to sweep. The ticks of all shards lie side by side: of up to 65,536
+ * idle shards only these ticks are touched, once a second. */
 static bool is_due(const struct l1 *l1, uint32_t shard, uint16_t now)
 {
     return expiry_left(atomic_load_explicit(&l1->dues[shard], memory_order_relaxed), now) <= 0;
 }
 
-/* When the earliest entry of all is due: never later than a second from now. */
+/* When the earliest entry of all shards is due, but no later than a second from now. */
 static uint64_t next_sweep_ns(const struct l1 *l1, uint64_t now_ns)
 {
     int32_t least = EXPIRY_LEFT_MAX;
@@ -116,7 +116,7 @@ static uint64_t next_sweep_ns(const struct l1 *l1, uint64_t now_ns)
 
 /* ---- after a gap ---- */
 
-/* A pass over the ring under one hold: 20 us for 16k entries. */
+/* Make all of a shard's entries due: a pass over the ring under one hold, 20 us for 16k entries. */
 static void shard_all_due(struct l1 *l1, struct l1_shard *s, uint16_t now)
 {
     struct l1_ring *ring = &s->ring;
@@ -130,7 +130,8 @@ static void shard_all_due(struct l1 *l1, struct l1_shard *s, uint16_t now)
     l1_shard_unlock(l1, s);
 }
 
-/* A clock that goes back is as bad: what ends in a minute then ends in hours, by its tick. */
+/* Make all entries due after a gap. A clock that goes back is as bad: by its tick, an entry that
+ * ends in a minute would then end in hours. */
 static void check_gap_locked(struct l1 *l1, uint64_t now_ns)
 {
     uint64_t last_ns = l1->expire_ns;
@@ -157,7 +158,7 @@ static uint64_t expire_table(struct l1 *l1, uint32_t budget)
     return next_sweep_ns(l1, now_ns);
 }
 
-/* Each table has the whole budget: one that is due for long must not starve the others. */
+/* Give each table the whole budget: one that is due for long must not starve the others. */
 uint64_t l1_expire(struct l1 *l1, uint32_t budget)
 {
     uint64_t next_ns = CLOCK_NEVER_NS;

@@ -2,33 +2,33 @@
 /*
  * Caps that move between the tables of a cache.
  *
- * Invariant, under the family's lock: what all tables have reserved, the larger of the cap in force
- * and its goal, is together at most l1.memory, or on its way down to it. Only here, and where
- * l1.memory is set, does a cap rise, and by no more than what is left; the reclaimer only lowers
- * the cap in force towards the goal (shrink.c), which is seen here later, or not yet.
+ * Invariant, under the family's lock: the bytes that all tables have reserved (each the larger of
+ * its cap in force and its goal) are together at most l1.memory, or on their way down to it. A cap
+ * rises only in this file, by no more than is left; the reclaimer only lowers the cap in force
+ * towards the goal (shrink.c), which may be seen here later.
  */
 #include "l1/family.h"
 
 #include "l1/core.h"
 #include "l1/shard.h"
 
-/* A cap grows by a part of itself: few steps, and little that somebody else has to ask back. */
+/* A cap grows by 1/8 of itself: few steps, and little that another member has to ask back. */
 #define STEP_SHARE 8u
 #define STEP_LEAST_BYTES (64u * 1024)
 
-/* Passes of the reclaimer that a new table waits for room: as long as a shrink of a cap of
- * some MiB takes. With fewer than that, somebody holds what is in the way. */
+/* Passes of the reclaimer for which a new table waits for room: as many as lowering a cap of some
+ * MiB takes. If there is no room by then, pins or references keep the bytes that are in the way. */
 #define MAKE_PASSES 200u
 
-/* Passes for which others stay out of what somebody has been refused: who puts seldom does not ask
- * in each, and would find it taken again. */
+/* Passes for which others do not take the bytes that a member has been refused: one that seldom
+ * puts does not ask in each pass, and would find them taken again. */
 #define STARVE_PASSES 64u
 
-/* Below, the tables of a space would leave most of a page of 2 MiB unused; and there may be many
- * such spaces. */
+/* Spaces with smaller caps get no huge pages: their tables would leave most of a page of 2 MiB
+ * unused; and there may be many such spaces. */
 #define HUGE_FROM_BYTES ((uint64_t)64 << 20)
 
-/* Renewing statistics may take a part of the reclaimer's time. */
+/* Renewing statistics may take 1/8 of the reclaimer's time. */
 #define RENEW_SHARE 8u
 
 void family_init(struct l1 *l1, const struct l1_config *config)
@@ -82,7 +82,7 @@ static bool is_apart(const struct l1 *l1)
 
 /* ---- sums; all REQUIRE(family lock) ---- */
 
-/* What may be a member's at most now. */
+/* The most that a member's cap may be now. */
 static uint64_t most_of(const struct l1 *l1)
 {
     return u64_min(l1->member.most_bytes, l1->member.root->family.memory_bytes);
@@ -104,7 +104,7 @@ static double sum_of_mosts(const struct l1 *root)
     return sum;
 }
 
-/* `mosts`: of all. */
+/* A member's share of l1.memory. `mosts`: the sum of all members' mosts. */
 static uint64_t share_of(const struct l1 *l1, double mosts)
 {
     uint64_t memory_bytes = l1->member.root->family.memory_bytes;
@@ -129,7 +129,7 @@ static void set_may_grow(struct l1 *l1, bool may)
     atomic_store_explicit(&l1->member.may_grow, may, memory_order_relaxed);
 }
 
-/* Whoever is below its most may ask: there is something new. */
+/* Let each member that is below its most ask again, because something has changed. */
 static void let_grow(struct l1 *root)
 {
     for (struct l1 *m = root; m; m = family_next(m))
@@ -138,7 +138,7 @@ static void let_grow(struct l1 *root)
 
 /* ---- growing ---- */
 
-/* Up to so much of what nobody has, or what others have and do not use. */
+/* Take up to `wanted` bytes that are in no cap, or that others have and do not use. */
 static uint64_t collect(struct l1 *l1, uint64_t wanted)
 {
     uint64_t got = u64_min(wanted, unreserved(l1->member.root));
@@ -179,8 +179,8 @@ bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke)
 
 /* ---- fair shares ---- */
 
-/* So much is wanted by those who starve: others come down towards their shares, each by the same
- * part of what it has above. Returns whether anybody does. */
+/* Lower the others' goals towards their shares, by the bytes that starving members want: each by
+ * the same part of what it has above its share. Returns whether any goal was lowered. */
 static bool take_from_others(struct l1 *root, uint64_t wanted)
 {
     double mosts = sum_of_mosts(root);
@@ -201,7 +201,7 @@ static bool take_from_others(struct l1 *root, uint64_t wanted)
     return takes;
 }
 
-/* Returns how much it is below its share, if it wants that. */
+/* Count a member's passes of starving. Returns how much it is below its share, if it wants that. */
 static uint64_t note_starving(struct l1 *l1, uint64_t share)
 {
     struct l1_member *m = &l1->member;
@@ -244,7 +244,8 @@ static uint64_t least_of_all(const struct l1 *root)
     return sum;
 }
 
-/* Each gives up the same part of what it can; the table of all what rounding leaves. */
+/* Lower all goals by `over` together: each member gives up the same part of what it can, and the
+ * table of all what rounding leaves. */
 static void cut_all(struct l1 *root, uint64_t over, uint64_t limbo_bytes)
 {
     double sum = 0;
@@ -270,7 +271,7 @@ static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t l
     root->family.memory_bytes = root->member.most_bytes = memory_bytes;
     for (struct l1 *m = root; m; m = family_next(m))
         shrink_set_largest(m, most_of(m));
-    if (memory_bytes > before) /* the table of all has what is new until others ask for it */
+    if (memory_bytes > before) /* new bytes are the table of all's until others ask */
         shrink_set_goal(root, shrink_goal(root) + memory_bytes - before, limbo_bytes);
     else
         cut_all(root, above(goals, memory_bytes), limbo_bytes);
@@ -324,7 +325,7 @@ int l1_set_most(struct l1 *apart, uint64_t memory_bytes)
     return 0;
 }
 
-/* The table of all comes down by so much, if it can. Returns by how much. */
+/* Lower the goal of the table of all by `bytes`, or as far as it can be. Returns by how much. */
 static uint64_t ask_root(struct l1 *root, uint64_t bytes)
 {
     uint64_t goal = shrink_goal(root);
@@ -334,7 +335,7 @@ static uint64_t ask_root(struct l1 *root, uint64_t bytes)
     return less;
 }
 
-/* ... and keeps what it has not come down by yet, unless l1.memory is less meanwhile. */
+/* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
 static void stop_asking(struct l1 *root, uint64_t asked)
 {
     uint64_t goals = 0;
@@ -347,8 +348,8 @@ static void stop_asking(struct l1 *root, uint64_t asked)
         shrink_set_goal(root, goal + more, root->shrink.limbo_bytes);
 }
 
-/* Its first cap, from what is unused. False: others have to come down first, and are told to; by
- * how much, is added up. */
+/* Give a new table its first cap, from unused bytes, and list it. Returns false when the table of
+ * all has to come down first: then its goal is lowered, and `*asked` grows by how much. */
 static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked)
 {
     lock(root);
@@ -360,7 +361,7 @@ static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *ask
         /* pair(family.next) */
         atomic_store_explicit(&root->member.next, apart, memory_order_release);
         let_grow(root);
-    } else { /* what was given is nobody's now */
+    } else { /* bytes that members gave are in no cap now */
         *asked += ask_root(root, bytes - got);
     }
     unlock(root);
@@ -381,7 +382,7 @@ static bool add_in_time(struct l1 *root, struct l1 *apart, uint64_t bytes)
     if (!added) {
         lock(root);
         stop_asking(root, asked);
-        let_grow(root); /* who gave may have it back */
+        let_grow(root); /* members that gave bytes may have them back */
         unlock(root);
     }
     return added;

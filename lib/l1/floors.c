@@ -56,9 +56,10 @@ void floors_fini(struct l1_floors *f)
 
 /* ---- raising ---- */
 
-/* Stamps of entries have 48 bits. A million changes a second take nine years to use them up, and
- * twenty million, as many as a machine's cores can draw from one word, 163 days of nothing else.
- * Wrapped, all that was invalidated would be fresh again: so this is the end. */
+/* Draw the next position. Stamps of entries have 48 bits. A million changes a second take nine
+ * years to use them up; twenty million, as many as a machine's cores can draw from one word, 163
+ * days of nothing else. If positions wrapped, invalidated entries would be fresh again: so the
+ * check ends the process. */
 static uint64_t draw(struct l1_floors *f)
 {
     /* pair(floors.now) */
@@ -67,12 +68,12 @@ static uint64_t draw(struct l1_floors *f)
     return position;
 }
 
-/* Returns what it was. */
+/* Raise a floor to `position`, if it is lower. Returns the floor as it was. */
 static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
 {
     uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
-    /* pair(floors.newest), pair(floors.any): after what was raised before it, so that who is sent
-     * there finds it; nobody needs an order with any other */
+    /* pair(floors.newest), pair(floors.any): after the floors that were raised before it, so that a
+     * reader that goes on to them finds them raised; no other order is needed */
     while (was < position &&
            !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
                                                   memory_order_relaxed))
@@ -91,8 +92,8 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
     return position;
 }
 
-/* Bits that neither shard, bucket nor tag of a usual table use, so a crowded bucket is no crowded
- * floor. */
+/* The floor of a key: by bits of the hash that a usual table uses for neither shard, bucket nor
+ * tag, so the keys of a crowded bucket do not share a floor. */
 static _Atomic uint64_t *key_floor(const struct l1_floors *f, uint64_t hash)
 {
     return &f->keys[hash >> 34 & (f->key_count - 1)];
@@ -108,7 +109,7 @@ uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, b
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
 {
     __builtin_prefetch(key_floor(f, hash), 1);
-    __builtin_prefetch(&f->now, 1); /* another writer has it */
+    __builtin_prefetch(&f->now, 1); /* most likely in another writer's cache */
 }
 
 uint64_t floors_mark(struct l1_floors *f)
@@ -127,7 +128,7 @@ uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash)
 static enum l1_standing judge_one(const struct l1_floors *f, uint64_t stamp, uint16_t slot)
 {
     const struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];
-    /* pair(floors.any): if it moved, and `hard` with it, that is seen */
+    /* pair(floors.any): if `any` has risen, and `hard` with it, both are seen */
     if (stamp >= atomic_load_explicit(&floor->any, memory_order_acquire))
         return L1_CURRENT;
     bool is_hard = stamp < atomic_load_explicit(&floor->hard, memory_order_relaxed);

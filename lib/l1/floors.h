@@ -3,43 +3,45 @@
  * Floors: what has been invalidated, in constant memory (rules 1 to 3).
  *
  *   now           position of this node: invalidations applied so far; a ticket is its value
- *   groups        newest: the highest of all: a stamp at or above it is above every one of them
+ *   groups        newest: the highest floor of all groups: a stamp at or above it is below none
  *     of[slot]    {any, hard}: positions of the last invalidation of a tag, a space, or all, and of
  *                 the last hard one. So a hit looks at `any` alone
  *   keys[slot]    position of the last invalidation of a key that hashes here
  *
- * A key needs one floor, not two: key floors are judged where soft and hard mean the same (a store,
- * a join and a landing all ask "did it begin before the invalidation"), never at a hit.
+ * A key needs one floor, not two: key floors are compared where soft and hard mean the same (a
+ * store, a join and a landing all ask "did it begin before the invalidation"), never at a hit.
  * A collision of slots refuses one fill, or expires values of another group; it never serves an old
  * value.
  *
  * Raising takes no lock: a position is drawn from `now`, then the floor is brought up to it. Two
- * that meet at one slot may come in any order, so a floor takes the highest: floors only rise.
+ * raises that meet at one slot may come in any order, so a floor takes the higher position: floors
+ * only rise.
  *
  * Ordering
  *   now            drawn with release and acquire, a ticket loaded with acquire (pair(floors.now)):
- *                  who holds a ticket of p sees what was done before p was drawn (rule 2: a group's
- *                  position in Redis, then its floor here; a load that began at p or later judges
- *                  what Redis has by that position). That the floor itself comes after the draw
- *                  of its position lets a ticket of p be taken before the floor stands. That is
- *                  harmless while a stamp is a ticket under which nothing was taken from L1 that is
- *                  older: what has ticket p is not below the floor. So the stamp of a writer's own
- *                  value is no newer than its ticket if a position was drawn in between (store.c),
- *                  and what a flight finds in L1 and calls fresh counts with its own stamp
- *                  (cache/read.c).
+ *                  a thread with a ticket of p sees what was done before p was drawn (rule 2: a
+ *                  group's position in Redis, then its floor here; a load that began at p or later
+ *                  compares what Redis has with that position). The floor itself is raised after
+ *                  its position is drawn, so a ticket of p may be taken before the floor is there.
+ *                  That is harmless while a stamp is a ticket under which nothing older was taken
+ *                  from L1: a value with ticket p is not below the floor. So the stamp of a
+ *                  writer's own value is no newer than its ticket if a position was drawn in
+ *                  between (store.c), and a value that a flight finds in L1 and calls fresh counts
+ *                  with its own stamp (cache/read.c).
  *   groups         hard, any, newest, each raised with release after the one before, and looked at
  *                  in the opposite order, `newest` and `any` with acquire (pair(floors.newest),
- *                  pair(floors.any)): who sees that something rose sees what, and how hard.
- *   A raise is complete when it returns: whoever learns of the return from this thread sees the
- *   floor.
+ *                  pair(floors.any)): a reader that sees that something rose sees which floor, and
+ *                  how hard.
+ *   A raise is complete when it returns: a thread that learns of the return from this thread sees
+ *   the floor.
  *
  * All puts of a process draw from the one `now`: a locked add to a line that goes from core to
  * core, 10 to 20 million a second at most. (A put takes that line and two more: perf/run lines.)
  * Drawing ahead breaks rule 1: a writer has drawn 100 to 107; a load takes its ticket, 107, and
  * reads the origin; the writer commits and invalidates with 101, which is below: the old value is
  * stored as fresh. A `now` for each shard breaks rule 3: an entry's stamp is compared with floors
- * of groups, which all shards share; it would be a position of each shard, or a raise would draw in
- * them all.
+ * of groups, which all shards share; a floor would have to be a position of each shard, or a raise
+ * would have to draw in all of them.
  */
 #ifndef NIGH_L1_FLOORS_H
 #define NIGH_L1_FLOORS_H
@@ -55,11 +57,11 @@ struct l1_floors {
     _Atomic uint64_t *keys;      /* (c) -> (a) */
     uint32_t group_count;        /* (c) power of two */
     uint32_t key_count;          /* (c) power of two */
-    /* moves with every key invalidated: not on a line that hits read */
+    /* written by every invalidation and put: not on a line that hits read */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (a) */
 };
 
-/* How many key floors suit so much memory: the tables stay a small share of it. */
+/* The number of key floors for a cap: their table stays a small share of it. */
 uint32_t floors_key_count(uint64_t memory_bytes);
 /* Bytes of the two tables. */
 uint64_t floors_bytes(uint32_t group_count, uint32_t key_count);
@@ -68,11 +70,12 @@ int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count);
 void floors_fini(struct l1_floors *f);
 
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
-/* `*ret_ok`: whether `ticket` was at or above the floor just before. */
+/* Raise the floor of a key. `*ret_ok`: whether `ticket` was at or above it just before. Returns the
+ * new position. */
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
-/* Draws a position, and raises no floor. */
+/* Draw a position without raising any floor. */
 uint64_t floors_mark(struct l1_floors *f);
 enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,
                                    const uint16_t *groups, uint32_t group_count);

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a hit runs of this module, inline: hash, find, judge. (Its pin is in pin.h.)
+ * The hit path of this module, inline: hash, find, judge (compare with the floors). Pins: pin.h.
  *
  * A hit through calls of these small functions spent half its instructions on passing arguments;
- * inlined into the one function that reads they cost what they do. Nothing here is for others to
- * build on: whoever includes l1.h uses the functions that l1.h declares.
+ * inlined into the one function that reads, they cost no more than their own work. Other modules
+ * use only the functions that l1.h declares, and build on nothing else here.
  *
  *     struct l1_space --> tables[shard] --> bucket --> entry --> value
  *     (two lines)         (dense)           a miss     a miss    the same line or the next
  *
- * A hit takes the first entry whose tag matches and holds it before it has looked at it: so it can
- * leave its section, and read the clock, while the entry comes from memory. What it then finds not
- * to be a plain hit it lets go, and begins anew with l1_find_rcu(), which looks at all that match.
+ * A hit takes the first entry whose tag matches and pins it before it has looked at it: so it can
+ * leave its section, and read the clock, while the entry comes from memory. If the entry then turns
+ * out not to be the key's, or not fresh, the hit unpins it and begins anew with l1_find_rcu(),
+ * which looks at all entries whose tags match.
  *
  * A scan compares seven tags at once and gives a bit mask of candidates; a wrong tag costs nothing,
  * a chance match (5 in 2^10 at a table's planned size) one look at an entry's header. The vector
- * scan reads the words without atomics: it only proposes. Each candidate's word is then loaded
- * with acquire, and what it names now is judged by its key: its tag may have changed meanwhile, and
- * does not matter any more. Under ThreadSanitizer the scalar scan is used, which is also the
- * fallback of other machines.
+ * scan reads the words without atomics: it only proposes candidates. Each candidate's word is then
+ * loaded with acquire, and the key of the entry that it names now is compared: the tag may have
+ * changed meanwhile, and does not matter any more. Under ThreadSanitizer the scalar scan is used,
+ * which is also the fallback of other machines.
  */
 #ifndef NIGH_L1_HIT_H
 #define NIGH_L1_HIT_H
@@ -45,7 +46,8 @@ struct l1_bucket {
 };
 _Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucket");
 
-/* Behind the address of a table in its word: log2 of its buckets. They follow one line later. */
+/* The low bits of a table's word, below its address: log2 of its buckets, which begin one cache
+ * line behind that address. */
 #define TABLE_BITS_MASK ((uintptr_t)CACHE_LINE_BYTES - 1)
 #define TABLE_HEADER_BYTES ((size_t)CACHE_LINE_BYTES)
 
@@ -58,13 +60,13 @@ struct group_floor {
 /* Floors of all groups, by slot. Keys: (a) as above */
 struct group_floors {
     _Atomic uint64_t newest; /* (a) pair(floors.newest); STAMP_WORD(); read by every hit */
-    /* no floor, but here for that reason: l1_hit.generation of the table of all */
+    /* no floor, but every hit reads this line: l1_hit.generation of the table of all */
     _Atomic uint8_t generation; /* (a) */
     _Alignas(CACHE_LINE_BYTES) struct group_floor of[];
 };
 
 /*
- * What a search reads of the table; struct l1 begins with it, and each space has a copy.
+ * The part of a table that a search reads: struct l1 begins with it, and each space has a copy.
  *
  * The words of all shards lie side by side, away from the locks: they change only when a shard
  * doubles, so sharing a line costs nothing and eight of them need only one.
@@ -73,20 +75,20 @@ struct group_floors {
 struct l1_hit {
     _Atomic uintptr_t *tables;         /* (c) -> (r) pair(shard.table), one for each shard */
     const struct group_floors *groups; /* (c) -> (a) */
-    /* (c) -> (a) of now; 0: hits are counted instead. pair(l1.generation) */
+    /* (c) -> (a) the present generation; 0: hits are counted instead. pair(l1.generation) */
     _Atomic(_Atomic uint8_t *) generation;
-    uint32_t shard_shift;              /* (c) of the hash, less one: a shift by 64 has no bits */
-    uint32_t base_bits;                /* (c) log2 of the buckets a shard begins with */
+    uint32_t shard_shift;              /* (c) hash to shard, less one: no shift by 64 */
+    uint32_t base_bits;                /* (c) log2 of the buckets that a shard begins with */
 };
 
-/* What a hit of a space needs to know, side by side. Keys: (c) constant after l1_space_init()
- * (m) but for l1_space_move(), while nobody reads by it */
+/* All that a hit needs to know of its space, side by side. Keys: (c) constant after
+ * l1_space_init()  (m) changed by l1_space_move() alone, while no hit reads it */
 struct l1_space {
     struct space_hash hash; /* (c) */
     struct l1_hit hit;      /* (m) */
-    uint64_t label;         /* (c) of its entries: label_of_space() */
-    uint32_t group_slot;    /* (c) of the space itself */
-    const struct l1 *l1;    /* (c) the table of all: for floors */
+    uint64_t label;         /* (c) the part that its entries' labels share: label_of_space() */
+    uint32_t group_slot;    /* (c) the slot of the space's own group */
+    const struct l1 *l1;    /* (c) the table of all: for its floors */
 };
 
 static inline const struct l1_hit *l1_hit_of(const struct l1 *l1)
@@ -120,11 +122,11 @@ static inline struct l1_bucket *bucket_more(const struct l1_bucket *b)
 /*
  * ---- the scan ----
  *
- * A mask has a bit for each word whose tag may be `tag`, MATCH_INDEX() says for which the lowest
- * is. Where the bits are is what each way of finding them gives for nothing.
+ * A mask has a bit for each word whose tag may be `tag`; MATCH_INDEX() gives the word's index for
+ * the lowest bit. Each way to scan puts the bits where they cost it nothing.
  */
 
-/* Bit i. */
+/* Word i sets bit i. */
 static inline uint64_t bucket_match_scalar(const struct l1_bucket *b, uint64_t tag)
 {
     uint64_t mask = 0;
@@ -139,14 +141,15 @@ static inline uint64_t bucket_match_scalar(const struct l1_bucket *b, uint64_t t
 
 #define MATCH_INDEX(mask) ((unsigned)__builtin_ctz((unsigned)(mask)) >> 1)
 
-/* The upper halves of four words side by side: their tags are every other 16 bits. */
+/* Bring the upper halves of four words side by side: every other 16 bits are a tag. */
 static inline __m128i upper_halves(const struct l1_bucket *b, unsigned half)
 {
     const float *at = (const float *)(const void *)b + 8 * half;
     return _mm_castps_si128(_mm_shuffle_ps(_mm_load_ps(at), _mm_load_ps(at + 4), 0xdd));
 }
 
-/* Bit 2 * i + 1: the sign of 32 bits that end in a match. The eighth word is the link. */
+/* Word i sets bit 2 * i + 1: the sign of 32 bits whose upper half matches. The eighth word is
+ * `more`, and is masked out. */
 static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
 {
     __m128i wanted = _mm_set1_epi16((short)tag);
@@ -159,7 +162,7 @@ static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
 
 #define MATCH_INDEX(mask) ((unsigned)__builtin_ctzll(mask) >> 3)
 
-/* Bit 8 * i + 7. The load takes every fourth of 16 bits apart: the tags. */
+/* Word i sets bit 8 * i + 7. The load puts every fourth 16 bits into a register: the tags. */
 static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
 {
     uint16x8x4_t line = vld4q_u16((const uint16_t *)(const void *)b);
@@ -188,7 +191,7 @@ static inline uint64_t key_differs_8(const uint8_t *a, const uint8_t *b)
     return x ^ y;
 }
 
-/* 16 to 32 bytes. */
+/* Compare keys of 16 to 32 bytes. */
 #if defined(HIT_SSE2)
 
 static inline __m128i key_same_16(const uint8_t *a, const uint8_t *b)
@@ -217,10 +220,10 @@ static inline bool key_equal_32(const uint8_t *a, const uint8_t *b, size_t len)
 
 #endif
 
-/* Shorter than 8 bytes or longer than 32. */
+/* Compare keys shorter than 8 bytes or longer than 32. */
 NIGH_OUTLINED bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len);
 
-/* memcmp() costs a call and keys are short, so: whole words, the last ones overlapping. */
+/* Compare whole words, the last ones overlapping: memcmp() costs a call, and keys are short. */
 static inline bool entry_key_equal(const struct l1_entry *e, const uint8_t *key, size_t len)
 {
     const uint8_t *own = e->bytes;
@@ -252,7 +255,8 @@ static inline const struct l1_bucket *hit_bucket_rcu(uintptr_t table_word, uint6
     return (struct l1_bucket *)at + (hash & ~(UINT64_MAX << (table_word & TABLE_BITS_MASK)));
 }
 
-/* What the first match names now; NULL: it has been cleared, or was empty and the tag is 0. */
+/* The entry that the first matching word names now. NULL: the word has been cleared meanwhile, or
+ * it was empty and the tag is 0. */
 static inline struct l1_entry *hit_candidate_rcu(const struct l1_bucket *b, uint64_t mask)
 {
     /* pair(table.word) */
@@ -260,7 +264,7 @@ static inline struct l1_entry *hit_candidate_rcu(const struct l1_bucket *b, uint
         atomic_load_explicit(&b->words[MATCH_INDEX(mask)], memory_order_acquire));
 }
 
-/* The entry of a key, of which the search begins at a bucket. */
+/* Find a key's entry in a bucket and those linked behind it. */
 static inline struct l1_entry *bucket_find_rcu(const struct l1_bucket *b, uint32_t base_bits,
                                                const struct l1_key *key)
 {
@@ -317,8 +321,8 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
 
 /* ---- noting ---- */
 
-/* Relaxed: an old one makes an entry a little older than it is. A hit whose space moves meanwhile
- * may read that of either table. */
+/* The value may be read relaxed: an old one makes an entry seem a little older than it is. A hit
+ * whose space moves meanwhile may read the generation of either table. */
 static inline uint8_t l1_generation(const struct l1_hit *hit)
 {
     /* pair(l1.generation) */
@@ -330,8 +334,10 @@ static inline uint8_t l1_generation(const struct l1_hit *hit)
  * A lost note only makes an entry a little colder than it is, so no RMW: a plain load, and a store
  * only while it changes something: hot entries stay unwritten, and their line shared.
  *
- * With or without generations: what is there equals what is wanted, and nothing is to be done. A
- * counter that is full is 0, which is no generation.
+ * The first comparison serves both kinds of note: `spare` is as wanted, and nothing is to be done.
+ * Without generations `now` is 0, which is also a full counter, and never a generation.
+ *
+ * Returns whether the hit is to be reported: l1_report_hit().
  */
 static inline bool l1_touch(struct l1_entry *e, uint8_t now)
 {
@@ -346,7 +352,7 @@ static inline bool l1_touch(struct l1_entry *e, uint8_t now)
     return spare & ENTRY_SAMPLED;
 }
 
-/* The higher, the less it is worth keeping. */
+/* How little an entry is worth keeping: higher is colder. */
 static inline uint32_t entry_coldness(const struct l1_hit *hit, const struct l1_entry *e)
 {
     uint8_t now = l1_generation(hit);
@@ -366,12 +372,12 @@ static inline bool group_floors_above_newest(const struct group_floors *groups, 
 static inline bool group_floors_above(const struct group_floors *groups, uint64_t stamp,
                                       uint32_t slot)
 {
-    /* relaxed: only who goes on to `hard` needs an order */
+    /* relaxed: only a caller that goes on to `hard` needs an order */
     return stamp >= atomic_load_explicit(&groups->of[slot].any, memory_order_relaxed);
 }
 
-/* Whether it is above the floors of its tag, its space and all. An entry without tags names the
- * floor of all in place of a tag's. False when there are several: they are not at hand. */
+/* Whether the entry is above the floors of its tag, its space and all. Without tags, `tag` is 0:
+ * the slot of all. Several tags are not at hand: then the answer is false. */
 static inline bool hit_above_own(const struct l1_space *s, const struct l1_entry *e)
 {
     const struct group_floors *groups = s->hit.groups;

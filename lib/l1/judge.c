@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * References of all, then slots of all pins.
+ * Deciding which entries are held: the references of all are loaded, then the slots of all pins.
  */
 #include "l1/judge.h"
 
@@ -8,14 +8,14 @@
 
 #include "l1/pin.h"
 
-/* At 20 bytes an entry 1/400 of the cap or less. The most is what is retired before a pass begins
- * (half a MiB) in values of 32 bytes; and a place in the index is told in 16 bits. */
+/* At 20 bytes an entry, a batch takes 1/400 of the cap or less. Its largest size is what is retired
+ * before a pass begins (half a MiB) in values of 32 bytes; and a place in the index has 16 bits. */
 #define MEMORY_PER_ENTRY 8192u
 #define BATCH_LEAST 256u
 #define BATCH_MOST 16384u
 
 #define INDEX_BITS_LEAST 6u
-#define AHEAD 8u /* entries whose heads are asked for before they are needed */
+#define AHEAD 8u /* entries whose headers are prefetched */
 
 uint32_t batch_max_for(uint64_t memory_bytes)
 {
@@ -45,7 +45,8 @@ void batch_fini(struct batch *b)
     mem_pages_free(b->entries, batch_bytes(b->max));
 }
 
-/* Twice as many places as entries, of those that there are: a small batch clears few. */
+/* Clear the index, and use only twice as many of its places as there are entries: a small batch
+ * clears few. */
 static void index_clear(struct batch *b)
 {
     uint32_t bits = INDEX_BITS_LEAST;

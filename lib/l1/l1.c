@@ -10,30 +10,30 @@
 #include "l1/room.h"
 #include "l1/shard.h"
 
-/* What an entry is expected to take, for sizing only: wrong by some factor it costs a few doublings
- * or a few bits of the tags. */
+/* Bytes that an entry is expected to take, for sizing only: if this is wrong by some factor, it
+ * costs a few doublings or a few bits of the tags. */
 #define ENTRY_EXPECTED_BYTES 256u
 
 #define SHARDS_MIN 16u
 #define SHARDS_MAX 65536u
 #define SHARDS_PER_CPU 4u
 #define SHARD_ENTRIES_MOST 16384u /* doubling a shard must not take long */
-#define SHARD_ENTRIES_LEAST 128u  /* below, eviction is too local: 4.6 points of hit ratio at 32 */
+#define SHARD_ENTRIES_LEAST 128u  /* with fewer, eviction is too local: -4.6 points at 32 */
 
 /* A table begins at 1/64 of its expected size: six doublings take six bits of the sixteen of the
  * tags, and leave one chance match in 200 lookups. */
 #define TABLE_BEGIN_SHIFT 6u
 #define TABLE_EXPECTED_LOAD 4u
 
-#define FIXED_MAX_SHARE 2u /* of the cap */
+#define FIXED_MAX_SHARE 2u /* the fixed tables may take half of the cap */
 
-/* From here on values lie in huge pages, if nobody has said otherwise. Hits take 0.7 to 0.8 of
+/* With this cap or a larger one values lie in huge pages by default. Hits then take 0.7 to 0.8 of
  * the time, in smaller caches too; but there regions that are not full make 1.07 to 1.11 of the cap
- * resident (64 MiB), and from here on 1.05 at most: perf/README.md. */
+ * resident (64 MiB), and from this cap on 1.05 at most: perf/README.md. */
 #define HUGE_FROM_BYTES ((uint64_t)128 << 20)
 
-/* With more, the three arrays of a shard lie in the arena: their mappings would come near the limit
- * of a process. */
+/* With so many shards or more, the three arrays of a shard lie in the arena: mappings of their own
+ * would come near the limit of a process. */
 #define SHARDS_PAGED_MAX 8192u
 
 /* Entries name their cache by number; numbers are used again after destroy. */
@@ -45,12 +45,12 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 struct l1 *l1_by_id(uint32_t id)
 {
-    /* Relaxed: whoever got the entry got it through something that orders more. */
+    /* Relaxed: the caller has got the entry in a way that orders more than this. */
     struct l1 *l1 = atomic_load_explicit(&registry[id], memory_order_relaxed);
     return l1 == INHERITED ? NULL : l1;
 }
 
-/* Runs in the child: no cache of its own gets a number that values it inherited bear. */
+/* Runs in the child of a fork: no cache of the child's gets a number that inherited values bear. */
 static void note_inherited(void)
 {
     for (uint32_t id = 0; id < L1_CACHES_MAX; id++)
@@ -136,8 +136,9 @@ static const struct l1_policy *policy_of(enum nigh_policy policy)
     }
 }
 
-/* With values in huge pages a hit in 1M of them takes 0.72 to 0.80 of its time, and 0.5 % more is
- * resident. A small cache has too few whole ones: of each kind of slabs it may use a part. */
+/* Choose the huge pages to use. With values in them, a hit in 1M values takes 0.72 to 0.80 of its
+ * time, and 0.5 % more is resident. A small cache has too few whole ones: of each kind of slab it
+ * may use a part of a page. */
 static enum mem_huge huge_of(enum nigh_huge_pages huge, uint64_t memory_bytes)
 {
     switch (huge) {
@@ -162,7 +163,8 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
 
 /* ---- create, destroy ---- */
 
-/* The shards' block; what it and the tables take is charged for ever. Too little: NIGH_EINVAL. */
+/* Size the shards' block, and charge it and the fixed tables, for ever. Errors: NIGH_EINVAL: the
+ * cap is too small. */
 static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors)
 {
     uint64_t shards = l1->shard_mask + 1u;
@@ -175,7 +177,7 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
         l1->fixed_bytes += floors_bytes(group_slots, key_floors);
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
-    /* The second: shards that are made find room without looking for it in those not made yet. */
+    /* The second condition: new shards find room without looking for it in those not made yet. */
     if (l1->least_bytes > l1_limit(&l1->cap_bytes) || empty > l1_limit(&l1->target_bytes))
         return NIGH_EINVAL;
     atomic_init(&l1->used, l1->fixed_bytes);
@@ -207,7 +209,8 @@ static int create_shards(struct l1 *l1)
     return 0;
 }
 
-/* Those of the table of all are everybody's; but each has generations of its own. */
+/* Make the floors, in the table of all: other tables share them. But each table has its own
+ * generation. */
 static int open_floors(struct l1 *l1, const struct l1_config *c, uint32_t key_floors)
 {
     int err = c->root ? 0 : floors_init(&l1->own_floors, c->group_slots, key_floors);
@@ -225,7 +228,7 @@ static void close_floors(struct l1 *l1)
         floors_fini(l1->floors);
 }
 
-/* The parts that need unwinding, in order. */
+/* Create the parts that need unwinding, in order. */
 static int create_parts(struct l1 *l1, const struct l1_config *c)
 {
     uint32_t key_floors = floors_key_count(c->memory_bytes);
@@ -320,7 +323,7 @@ static void destroy_table(struct l1 *l1)
     pthread_mutex_destroy(&l1->expire_lock);
     shrink_fini(l1);
     family_fini(l1);
-    /* pair(l1.registry): whoever takes the number finds nothing of this cache in use */
+    /* pair(l1.registry): a cache that takes the number finds nothing of this one in use */
     atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
     pool_drop(l1->loose);
     mem_pages_free(l1, sizeof(*l1));
@@ -348,7 +351,7 @@ void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct
     ret->group_slot = group_slot;
 }
 
-/* What is the same for all tables stays unwritten: others read that meanwhile. */
+/* Write only the fields in which tables differ: other threads read the others meanwhile. */
 void l1_space_move(struct l1_space *s, const struct l1 *to)
 {
     s->hit.tables = to->hit.tables;
@@ -431,12 +434,12 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 
 /* ---- gauges ---- */
 
-/* Sums what the shards keep. */
+/* Sums over the shards of a table. */
 struct shard_sums {
     uint64_t spare, limbo_spare, held, tables, unstored, entries;
 };
 
-#define GAUGES_AHEAD 4u /* shards whose lines are asked for before they are needed */
+#define GAUGES_AHEAD 4u /* shards whose lines are prefetched */
 #define GAUGES_LOCKED                                                                              \
     (L1_GAUGE_USED | L1_GAUGE_TABLES | L1_GAUGE_LIMBO | L1_GAUGE_PINNED | L1_GAUGE_ENTRIES)
 
@@ -458,8 +461,8 @@ static void sum_shard(struct l1 *l1, struct l1_shard *s, unsigned which, struct 
     l1_shard_unlock(l1, s);
 }
 
-/* Each gauge costs the lines that it needs of each shard: with the most shards they are in no
- * cache, so they are fetched ahead. */
+/* Each gauge costs the lines that it needs of each shard. With very many shards they are in none of
+ * the processor's caches, so they are fetched ahead. */
 static struct shard_sums sum_shards(struct l1 *l1, unsigned which)
 {
     struct shard_sums sums = {0};
@@ -485,7 +488,7 @@ static uint64_t resident_bytes(struct l1 *l1)
 
 static uint64_t less(uint64_t sum, uint64_t part)
 {
-    return sum - u64_min(part, sum); /* they are read one after the other */
+    return sum - u64_min(part, sum); /* not read at one time: `part` may be the larger */
 }
 
 static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
@@ -493,7 +496,7 @@ static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
     struct shard_sums sums = sum_shards(l1, which);
     struct l1_gauges g = {.shards = l1->shard_mask + 1};
     g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
-    /* Whoever used so much may have noted it after the cap came down. */
+    /* A thread that used so much may have noted it after the cap came down. */
     g.peak_bytes = u64_min(atomic_load_explicit(&l1->peak, memory_order_relaxed),
                            l1_limit(&l1->cap_bytes));
     if (which & L1_GAUGE_USED)

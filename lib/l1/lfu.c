@@ -6,9 +6,10 @@
  * CONTEST_MAX victims, at most SETTLE_MAX nodes move to main freely. On average a victim costs one
  * contest, and a contest one look at the sketch: the values of the hands' nodes are kept.
  *
- * A cap that comes down evicts most of a cache. There a contest for each would cost two misses, of
- * the sketch and of the entry, one after the other (340 ns in all, and half of that without), and
- * says little: who loses now would have lost to the next one. So victims are taken in rows.
+ * A cap that comes down evicts most of a cache. There a contest for each victim would cost two
+ * misses of the processor's caches, for the sketch and for the entry, one after the other (340 ns a
+ * victim, half of that without contests), and say little: a loser would have lost to the next node
+ * too. So victims are taken in rows.
  */
 #include "l1/lfu.h"
 
@@ -21,24 +22,24 @@
 #define SETTLE_MAX 16u
 #define LOOK_AHEAD 4u
 
-/* Many victims are taken in rows of one queue, before it is asked again which is too long; and so
- * many that were hit are passed for a call. */
+/* lfu_victims() takes a row from one queue before it asks again which queue is too long, and passes
+ * at most so many nodes that were hit in a call. */
 #define ROW 16u
 #define MANY_PASSES_MAX 128u
 
-/* Main is filled freely only while more than such a share is free (caps of bytes). */
+/* Under a cap of bytes, main is filled freely only while it has 1/32 of the capacity free. */
 #define FILL_SLACK_SHARE 32u
-/* A newcomer larger than such a part of the window's share does not wait in it. */
+/* A newcomer larger than 1/4 of the window's share does not wait in the window. */
 #define LARGE_PART 4u
 
-/* By how much a newcomer must be worth more than its victims: see lfu.h, "phase". */
+/* How much more than its victims a newcomer must be worth: see lfu.h, "phase". */
 #define LEAD 1u
 
-#define WORTHLESS INT32_MIN /* nobody asked for it: a tie at any weight */
+#define WORTHLESS INT32_MIN /* a key never asked for: a tie at any weight */
 
 /* ---- links ---- */
 
-/* The five bytes as a number: | part (2 bits) | prev | next: towards the newest | */
+/* The five bytes of a link as a number: | part (2 bits) | prev | next (towards the newest) | */
 #define PREV_SHIFT LFU_NODE_BITS
 #define PART_SHIFT (2 * LFU_NODE_BITS)
 #define NODE_MASK ((UINT64_C(1) << LFU_NODE_BITS) - 1)
@@ -74,7 +75,7 @@ static uint32_t link_prev(uint64_t link)
     return (uint32_t)(link >> PREV_SHIFT & NODE_MASK);
 }
 
-/* LFU_WINDOW, LFU_CONDEMNED, or LFU_MAIN for each of its classes. */
+/* LFU_WINDOW, LFU_CONDEMNED, or LFU_MAIN for all of main's classes. */
 static uint32_t link_part(uint64_t link)
 {
     return (uint32_t)(link >> PART_SHIFT);
@@ -190,7 +191,7 @@ static void unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
     note_occupied(l, queue);
 }
 
-/* Ask for a node that will be looked at in a while. */
+/* Prefetch the node that will be looked at in LOOK_AHEAD steps. */
 static void look_ahead(const struct lfu *l, uint32_t node)
 {
     for (uint32_t step = 0; step < LOOK_AHEAD && node != LFU_NONE; step++)
@@ -214,7 +215,7 @@ static void harvest(struct lfu *l, uint32_t node)
         count(l, l->nodes->hash(l->arg, node));
 }
 
-/* A level of the sketch. */
+/* How often a node's key was asked for lately, as a level of the sketch. */
 static uint32_t estimate_of(struct lfu *l, uint32_t node)
 {
     l->hash = l->nodes->hash(l->arg, node);
@@ -226,7 +227,7 @@ static uint32_t estimate_of(struct lfu *l, uint32_t node)
 static const uint8_t level_log[SKETCH_LEVEL_MAX + 1] = {0,  0,  16, 25, 32, 37, 41, 45,
                                                         48, 56, 64, 72, 80, 88, 96, 104};
 
-/* The same of a weight, straight between powers of two: never off by more than 1.4. */
+/* 16 x log2 of a weight, linear between powers of two: never off by more than 1.4. */
 static int32_t weight_log(uint32_t weight)
 {
     uint32_t log = class_of(weight);
@@ -234,7 +235,7 @@ static int32_t weight_log(uint32_t weight)
     return (int32_t)(log * 16 + (rest & 15u));
 }
 
-/* 48 x log2(estimate / weight^a): compared only. */
+/* 48 x log2(estimate / weight^a): a number that is only ever compared. */
 static int32_t value_of(const struct lfu *l, uint32_t estimate, uint32_t weight)
 {
     if (estimate == 0)
@@ -244,7 +245,7 @@ static int32_t value_of(const struct lfu *l, uint32_t estimate, uint32_t weight)
 
 /* ---- main's hands ---- */
 
-/* Pass what was hit, and value who stands there then. The class is not empty. */
+/* Pass nodes that were hit, and value the one where the hand stops. The class is not empty. */
 static void value_head(struct lfu *l, uint32_t class)
 {
     uint32_t queue = LFU_MAIN + class;
@@ -266,7 +267,7 @@ static void value_head(struct lfu *l, uint32_t class)
     l->valued |= UINT32_C(1) << class;
 }
 
-/* The class whose head is worth least; of equals the heaviest. LFU_CLASSES: main is empty. */
+/* The class whose head is worth least; of equals, the heaviest. LFU_CLASSES: main is empty. */
 static uint32_t weakest_class(struct lfu *l)
 {
     uint32_t weakest = LFU_CLASSES;
@@ -281,7 +282,7 @@ static uint32_t weakest_class(struct lfu *l)
     return weakest;
 }
 
-/* Its head was hit since it was valued: it is passed after all. */
+/* Pass the class's head after all, if it was hit since it was valued. Returns whether it was. */
 static bool was_hit(struct lfu *l, uint32_t class)
 {
     uint32_t node = l->oldest[LFU_MAIN + class];
@@ -305,10 +306,10 @@ static void condemn(struct lfu *l, uint32_t node, uint32_t weight)
 struct contest {
     uint32_t estimate; /* the candidate's */
     int32_t value;
-    uint64_t needed; /* weight of victims */
-    uint64_t freed;
-    uint32_t victims;
-    uint32_t victims_count;
+    uint64_t needed;        /* weight that victims have to free */
+    uint64_t freed;         /* weight of victims so far */
+    uint32_t victims;       /* number of victims so far */
+    uint32_t victims_count; /* sum of the counts that the sketch has for them */
 };
 
 static bool loses_to(const struct lfu *l, const struct contest *c, const struct lfu_head *rival)
@@ -318,7 +319,7 @@ static bool loses_to(const struct lfu *l, const struct contest *c, const struct 
                                     sketch_count(c->estimate);
 }
 
-/* Who was condemned for a candidate that lost in the end goes back to where it stood. */
+/* Put the victims condemned for a candidate that then lost back to the places where they stood. */
 static void spare_condemned(struct lfu *l)
 {
     while (l->newest[LFU_CONDEMNED] != LFU_NONE) {
@@ -364,7 +365,7 @@ bool lfu_contests_at_once(const struct lfu *l, const struct lfu_choice *choice, 
     return !l->by_count && weight > window_share(l, choice) / LARGE_PART;
 }
 
-/* What main must give up to take a node of this weight and keep to its share; at least 1. */
+/* The weight that main must give up to take a node of `weight` within its share; at least 1. */
 static uint64_t main_needs(const struct lfu *l, uint64_t share, uint64_t weight)
 {
     uint64_t wanted = l->weights[LFU_MAIN] + weight;
@@ -378,7 +379,8 @@ static void move_to_main(struct lfu *l, uint32_t node, uint32_t weight)
     push_newest(l, main_queue(weight), node, weight);
 }
 
-/* The window's oldest against main: who is beaten is condemned, if not he is the loser. */
+/* Let the window's oldest node contest with main: the nodes it beats are condemned, and it moves to
+ * main; else it is the loser. */
 static void contest_oldest(struct lfu *l, uint64_t share)
 {
     uint32_t node = l->oldest[LFU_WINDOW];
@@ -413,7 +415,7 @@ static uint64_t slack_of(const struct lfu *l)
     return l->by_count ? 0 : l->capacity / FILL_SLACK_SHARE;
 }
 
-/* Whether somebody may be due, whatever he weighs. As a rule main is full. */
+/* Whether a node may be due to move to main, whatever its weight. As a rule main is full. */
 static bool may_settle(const struct lfu *l, uint64_t share)
 {
     return l->weights[LFU_WINDOW] > share &&
@@ -442,14 +444,14 @@ void lfu_settle(struct lfu *l, const struct lfu_choice *choice)
         settle(l, share);
 }
 
-/* Put somebody into the queue of the condemned, or find the loser. False: it is who comes. */
+/* Condemn a node, or find the loser. False: the newcomer itself has lost. */
 static bool decide(struct lfu *l, const struct lfu_choice *choice, struct lfu_incoming *incoming)
 {
     adopt(l, choice);
     uint64_t share = window_share(l, choice);
     if (!incoming->admitted && incoming->weight &&
         lfu_contests_at_once(l, choice, incoming->weight)) {
-        /* The miss that brings it is noted when it is stored, but counts already. */
+        /* The miss that brings the newcomer is noted when it is stored, but counts already. */
         uint32_t estimate = sketch_estimate(&l->sketch, incoming->hash);
         incoming->admitted = wins(l, estimate < SKETCH_EXACT_MAX ? estimate + 1 : estimate,
                                   (uint32_t)incoming->weight,
@@ -474,7 +476,7 @@ uint32_t lfu_victim(struct lfu *l, const struct lfu_choice *choice, struct lfu_i
     return l->loser != LFU_NONE ? l->loser : l->oldest[LFU_CONDEMNED];
 }
 
-/* The condemned, those that wait longest first. */
+/* List the condemned nodes, those that have waited longest first. */
 static uint32_t list_condemned(const struct lfu *l, uint32_t *ret_nodes, uint32_t most)
 {
     uint32_t n = 0;
@@ -484,7 +486,8 @@ static uint32_t list_condemned(const struct lfu *l, uint32_t *ret_nodes, uint32_
     return n;
 }
 
-/* The queue that is too long by its share. LFU_QUEUES: nobody is left. */
+/* The queue to take a row from: the window if it is above its share, else main's weakest class.
+ * LFU_QUEUES: no node is left. */
 static uint32_t queue_to_cut(struct lfu *l, uint64_t share)
 {
     if (l->weights[LFU_WINDOW] > share && l->oldest[LFU_WINDOW] != LFU_NONE)
@@ -495,8 +498,8 @@ static uint32_t queue_to_cut(struct lfu *l, uint64_t share)
     return l->oldest[LFU_WINDOW] != LFU_NONE ? (uint32_t)LFU_WINDOW : (uint32_t)LFU_QUEUES;
 }
 
-/* So many from the old end: all are asked for before the first is looked at. Who was hit goes to
- * main, while `*passes` last. Returns how many were condemned. */
+/* Condemn `length` nodes from a queue's old end; all are prefetched before the first is looked at.
+ * A node that was hit goes to main instead, while `*passes` last. Returns how many it condemned. */
 static uint32_t condemn_row(struct lfu *l, uint32_t queue, uint32_t length, uint32_t *passes)
 {
     uint32_t condemned = 0;
