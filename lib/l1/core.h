@@ -68,7 +68,7 @@ struct l1 {
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
     struct l1_floors *floors;       /* (c) own_floors, or those of the table of all */
-    void (*poke)(void *arg);        /* (c) after the first store */
+    void (*poke)(void *arg);        /* (c) from the first store on */
     void *poke_arg;                 /* (c) */
     struct pool *loose;             /* (c) memory of small loose entries */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: no such cap */

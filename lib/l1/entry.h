@@ -106,7 +106,7 @@
 struct l1_entry {
     _Atomic uint32_t refs;                              /* (a) pair(entry.refs); see above */
     uint32_t slot : 24;                                 /* (s) in the ring; not stored: id of l1 */
-    _Atomic uint8_t spare;                              /* (a) of the last hits: l1_touch() */
+    _Atomic uint8_t spare;                              /* (a) note of last hits: l1_touch() */
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */

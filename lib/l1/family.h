@@ -57,7 +57,7 @@ struct l1_member {
     _Atomic bool may_grow;    /* (a) below its most, and not refused since the last pass */
     bool asked;               /* (l) refused below its share since the last pass */
     uint32_t starves;         /* (l) passes for which bytes refused to it are still kept for it */
-    uint64_t most_bytes;      /* (l) the upper limit of its cap, which is the shrink's goal */
+    uint64_t most_bytes;      /* (l) limit of its cap; the cap itself is the shrink's goal */
 };
 
 void family_init(struct l1 *l1, const struct l1_config *config);

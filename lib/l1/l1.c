@@ -18,7 +18,7 @@
 #define SHARDS_MAX 65536u
 #define SHARDS_PER_CPU 4u
 #define SHARD_ENTRIES_MOST 16384u /* doubling a shard must not take long */
-#define SHARD_ENTRIES_LEAST 128u  /* with fewer, eviction is too local: -4.6 points at 32 */
+#define SHARD_ENTRIES_LEAST 128u  /* below, eviction is too local: 4.6 points of hit ratio at 32 */
 
 /* A table begins at 1/64 of its expected size: six doublings take six bits of the sixteen of the
  * tags, and leave one chance match in 200 lookups. */
@@ -32,7 +32,7 @@
  * resident (64 MiB), and from this cap on 1.05 at most: perf/README.md. */
 #define HUGE_FROM_BYTES ((uint64_t)128 << 20)
 
-/* With so many shards or more, the three arrays of a shard lie in the arena: mappings of their own
+/* With more shards than this, the three arrays of a shard lie in the arena: mappings of their own
  * would come near the limit of a process. */
 #define SHARDS_PAGED_MAX 8192u
 

@@ -98,7 +98,7 @@ struct l1_value {
     uint8_t flags;           /* enum l1_flags */
 };
 
-/* The ranges from which a plain put draws its value's lifetimes (entry.h: l1_span_of()). */
+/* The ranges from which l1_put() draws a value's lifetimes (entry.h: l1_span_of()). */
 struct l1_lifetimes {
     struct l1_span fresh; /* begins at the put */
     struct l1_span stale; /* begins when `fresh` ends */
