@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 0: what every module stands on, and the only header of base that they include.
+ * Level 0: the base of every module, and the only header of base that modules include.
  *
- * `struct env` carries the four things a test wants to hold in its hand (time, parking, randomness,
+ * `struct env` carries the four things that a test replaces by its own (time, parking, randomness,
  * memory) plus the log. A module is given one at init and keeps the pointer; nobody reads the
- * kernel's clock, parks a thread or draws randomness by another way, so a whole cache can be driven
- * by a unit test without one sleep.
+ * kernel's clock, parks a thread or draws randomness in another way, so a unit test can drive a
+ * whole cache without one sleep.
  */
 #ifndef NIGH_BASE_BASE_H
 #define NIGH_BASE_BASE_H
@@ -36,8 +36,8 @@ struct env {
     struct mem *mem;       /* (c) general memory of the cache; L1 has its own arena */
     struct log *log;       /* (c) */
     /*
-     * (c) false: nothing starts a thread, and yet calls park as if there were some. Whoever opened
-     * us takes their turns: inside the park (cache/drive.c), or around it (a simulation).
+     * (c) false: the library starts no thread, and yet its calls park as if there were some. The
+     * host does the threads' work: inside the park (cache/drive.c), or around it (a simulation).
      */
     bool own_threads;
 };

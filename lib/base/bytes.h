@@ -51,7 +51,7 @@ static inline void put_le64(void *p, uint64_t v)
     put_le32((uint8_t *)p + 4, (uint32_t)(v >> 32));
 }
 
-/* Returns where the next field goes. */
+/* Copies `b` to `at`. Returns where the next field goes. */
 static inline uint8_t *put_bytes(void *at, struct bytes b)
 {
     if (b.len > 0)
@@ -86,7 +86,7 @@ static inline struct byte_reader byte_reader_of(struct bytes b)
     return (struct byte_reader){b.data, b.len, false};
 }
 
-/* The next `len` bytes in place; NULL and `bad` past the end. */
+/* Returns the next `len` bytes in place; NULL, and sets `bad`, past the end. */
 static inline const uint8_t *byte_reader_take(struct byte_reader *r, size_t len)
 {
     if (r->bad || len > r->left) {

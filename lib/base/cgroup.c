@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Walking up from the process's groups.
+ * Limits of control groups, found by a walk from the process's own groups up to the root.
  */
 #include "base/cgroup.h"
 
@@ -19,7 +19,7 @@ typedef uint64_t (*limit_fn)(const char *folder);
 
 /* ---- one folder ---- */
 
-/* Up to two numbers at the beginning of a file. Returns how many there are. */
+/* Reads up to two numbers at the beginning of a file. Returns how many there are. */
 static int read_numbers(const char *folder, const char *name, uint64_t *ret_a, uint64_t *ret_b)
 {
     char path[FILE_MAX + 64];
@@ -113,7 +113,8 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* One line, "number:controllers:/group"; version 2 has no controllers. */
+/* Parses a line "number:controllers:/group" (version 2 names no controllers): the least limit of
+ * `c` in that group and above it. */
 static uint64_t limit_of_line(const char *root, char *line, const struct controller *c)
 {
     char mount[FILE_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this process may use: memory and CPUs, by its control groups and its affinity.
+ * The memory and CPUs that this process may use, by its control groups and its affinity.
  *
  * A limit binds a group and all below it, so the least on the way from the process's own group to
  * the root counts. Reading only the root's file (which a container shows as its own) misses the
@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-/* `root` stands for /: "" but in tests. */
+/* `root` is a prefix of all paths: "", except in tests. */
 
 /* Bytes; UINT64_MAX: no limit. */
 uint64_t cgroup_memory_limit(const char *root);
@@ -26,7 +26,7 @@ uint64_t cgroup_memory_limit(const char *root);
 uint64_t physical_memory(const char *root);
 /* CPUs' worth of time, rounded up; UINT32_MAX: no limit. */
 uint32_t cgroup_cpu_limit(const char *root);
-/* CPUs that this process may run on and has the time of; at least 1. */
+/* CPUs that this process may run on, at most as many as its CPU limit pays for; at least 1. */
 uint32_t cpus_usable(const char *root);
 
 #endif

@@ -15,10 +15,11 @@
 #define NIGH_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NIGH_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* For the path of a hit: part of its callers whatever the size, or never part of them. */
+/* For the path of a hit: always inlined whatever the size, or never inlined. */
 #define NIGH_INLINED inline __attribute__((always_inline))
 #define NIGH_OUTLINED __attribute__((noinline))
-/* For variables that a hit reads: an address within the library, no look into its table of them. */
+/* For variables that a hit reads: their address is known within the library, so that no look into
+ * the table of global offsets (GOT) is needed. */
 #define NIGH_HIDDEN __attribute__((visibility("hidden")))
 
 #define NIGH_CHECK(x) (NIGH_LIKELY(x) ? (void)0 : check_failed())
@@ -38,7 +39,8 @@ __attribute__((noreturn)) static inline void check_failed(void)
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define CACHE_LINE_BYTES 64
 
-/* Documentation that clang checks where it can: the caller holds the named lock. */
+/* States for readers that the caller holds the named lock. No tool checks it: clang only keeps it
+ * as an annotation. */
 #if defined(__clang__)
 #define REQUIRES(lock) __attribute__((annotate("requires " #lock)))
 #else

@@ -10,11 +10,11 @@
 #include <dlfcn.h>
 #include <string.h>
 
-/* Relaxed: either function is right. */
+/* Read and written relaxed: libc's function and the kernel's are both right. */
 struct clock_direct clock_direct = {clock_gettime};
 
-/* The names are the kernel's, by architecture: vdso(7). Where there is none (valgrind, another
- * libc, a program without a dynamic linker) libc's stays. */
+/* The kernel names the function differently by architecture: vdso(7). Where it is not found
+ * (valgrind, another libc, a program without a dynamic linker) libc's function stays in use. */
 void clock_find_direct(void)
 {
     static const char *const names[] = {"__vdso_clock_gettime", "__kernel_clock_gettime"};
@@ -24,7 +24,7 @@ void clock_find_direct(void)
         clock_gettime_fn *function;
         if (!found)
             continue;
-        memcpy(&function, &found, sizeof(function)); /* what POSIX means by converting it */
+        memcpy(&function, &found, sizeof(function)); /* POSIX' way to make a function of it */
         atomic_store_explicit(&clock_direct.gettime, function, memory_order_relaxed);
         break;
     }
@@ -35,7 +35,7 @@ void clock_hook_init(struct clock_hook *hook, uint64_t (*read)(void *arg), void 
     *hook = (struct clock_hook){read, arg, read(arg)};
 }
 
-/* The difference has a sign, and no end: a clock that runs over begins at 0 again. */
+/* Takes the difference modulo 2^64 and as signed: so the host's clock may run over, and go back. */
 uint64_t clock_hook_ns(void *hook)
 {
     const struct clock_hook *h = hook;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The real environment: one block of memory that holds all four parts of it.
+ * The real environment: clock, park, randomness and log in one block of memory.
  *
  * A host's clock or log is put in afterwards (`env->clock->read = ...`) before any thread starts;
  * park and log follow the clock because they point at it.

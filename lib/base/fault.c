@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fault points of Debug builds: each site counts its calls, and one count is the one that fails.
+ * Fault points of Debug builds: each site counts its calls, and the call of one number fails.
  *
  * A call learns its number from the same atomic add that counts it, so exactly one call fails
  * however many threads arrive together. Number 0 does not exist: an nth of 0 never fires.
@@ -25,7 +25,7 @@ bool fault_fires(enum fault_site site)
 
 void fault_arm(enum fault_site site, uint64_t nth)
 {
-    /* Disarmed while the count restarts, or an old number could fire. */
+    /* Disarms the site while the count restarts, lest the old `nth` fire at a new number. */
     atomic_store_explicit(&sites[site].nth, 0, memory_order_relaxed);
     atomic_store_explicit(&sites[site].seen, 0, memory_order_relaxed);
     atomic_store_explicit(&sites[site].nth, nth, memory_order_relaxed);

@@ -14,8 +14,8 @@
 
 enum fault_site {
     FAULT_ALLOC,
-    FAULT_ADDRESS, /* an entry's memory lies where its address does not fit */
-    FAULT_RENEW,   /* the allocator's statistics stay as they were read before */
+    FAULT_ADDRESS, /* an entry's memory lies at an address that does not fit into a bucket */
+    FAULT_RENEW,   /* the allocator's statistics are not renewed */
     FAULT_SOCKET,
     FAULT_CONNECT,
     FAULT_READ,

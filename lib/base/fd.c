@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Moving a descriptor out of the way of the standard ones.
+ * Moving a descriptor away from the numbers of the standard ones.
  *
- * Between its opening and its closing here the low number is ours, for two system calls: what
- * another thread prints meanwhile goes to a socket that is not connected yet, or is refused.
+ * From its opening until its closing here, for two system calls, the low number is ours: if another
+ * thread prints meanwhile, the text goes to a socket that is not connected yet, or is refused.
  */
 #include "base/fd.h"
 

@@ -43,7 +43,7 @@ uint64_t hash_bytes(struct bytes b)
     return XXH3_64bits(b.data, b.len);
 }
 
-/* What most names fit in, so that they are hashed in one go: a stream takes three times as long. */
+/* Room for most names, which are then hashed in one go: a stream takes three times as long. */
 #define WIRE_TEXT_BYTES 240u
 
 static size_t append(uint8_t *text, size_t len, struct bytes b)

@@ -4,7 +4,7 @@
  * cannot be crafted against it); the wire hash has seed 0 and is part of the protocol.
  *
  * Both are XXH3-64 from the packaged header (https://xxhash.com, doc/xxhash_spec.md); the L1 hash
- * can be SipHash instead, which was made to stay unpredictable for who sees its effects.
+ * can be SipHash instead, which was made to stay unpredictable for an enemy who sees its effects.
  */
 #ifndef NIGH_BASE_HASH_H
 #define NIGH_BASE_HASH_H
@@ -22,7 +22,7 @@
 
 enum hash_kind { HASH_XXH3, HASH_SIPHASH };
 
-/* What an L1 hashes with. Keys: (c) constant after hash_init(). */
+/* The hash function of an L1, with its seed. Keys: (c) constant after hash_init(). */
 struct hash {
     uint64_t seed[2];    /* (c) XXH3 takes the first */
     enum hash_kind kind; /* (c) */
@@ -39,13 +39,13 @@ void hash_init(struct hash *h, enum hash_kind kind, uint64_t seed, uint64_t more
 uint64_t hash_key(const struct hash *h, uint32_t space_id, const void *key, size_t len);
 
 /*
- * ---- the same, for the path of a hit ----
+ * ---- hash_key() for the path of a hit ----
  *
- * The packaged header decides by itself what it inlines, and a call is a third of the work. So the
- * way of keys of 9 to 32 bytes is here as the specification has it ("9-16 byte input", "17-128 byte
- * input" in doc/xxhash_spec.md); all others call. The seed of a space is mixed into the words of
- * the specification's secret once, when the space is opened: a quarter of the instructions.
- * Tests compare the two for every length.
+ * The packaged header decides by itself what it inlines, and a call is a third of the work. So keys
+ * of 9 to 32 bytes are hashed here as the specification says ("9-16 byte input", "17-128 byte
+ * input" in doc/xxhash_spec.md); all others call hash_key(). The seed of a space is mixed into the
+ * words of the specification's secret once, when the space is opened, which saves a quarter of the
+ * instructions. Tests compare both ways for every length.
  */
 
 #define HASH_INLINED_LENGTHS 16u /* 17 to 32, and half as many: 9 to 16 */
@@ -56,7 +56,7 @@ struct space_hash {
     uint64_t short_words[2];  /* (c) for 9 to 16 */
     const struct hash *hash;  /* (c) */
     uint32_t space_id;        /* (c) */
-    uint32_t inlined_lengths; /* (c) 16; 0: all is left to hash_key() */
+    uint32_t inlined_lengths; /* (c) 16; 0: all lengths are left to hash_key() */
 };
 
 void space_hash_init(struct space_hash *s, const struct hash *hash, uint32_t space_id);
@@ -111,8 +111,8 @@ static inline uint64_t hash_seed_of(const struct hash *h, uint32_t space_id)
     return h->seed[0] ^ space_id * HASH_GOLDEN;
 }
 
-/* hash_key() where no struct space_hash is at hand: of victims, for which it was a twentieth of a
- * put. */
+/* hash_key() where no struct space_hash is at hand: for victims of an eviction, whose hashes took a
+ * twentieth of a put. */
 static inline uint64_t hash_key_again(const struct hash *h, uint32_t space_id, const void *key,
                                       size_t len)
 {

@@ -2,8 +2,9 @@
 /*
  * Waiting for a latch, and waking.
  *
- * A hold is shorter than the system calls of a sleep: so who waits looks for a while first, and
- * writes only when it has seen the word free, for the holder has its line.
+ * A latch is held for less time than the system calls of a sleep take. So a waiter spins for a
+ * while first, and writes the word only when it has seen it free, for a write would take the cache
+ * line away from the holder.
  */
 #include "base/latch.h"
 
@@ -12,13 +13,14 @@
 #include "base/clock.h"
 #include "base/park.h"
 
-/* Looks, each with a pause of some 40 ns: as long as a put holds it, several times over. */
+/* How often a waiter looks, with a pause of some 40 ns each: several times as long as a put holds
+ * the latch. */
 #define LOOKS 100u
 
 #if defined(__x86_64__)
 #define PAUSE() __builtin_ia32_pause()
 #elif defined(__aarch64__)
-#define PAUSE() __asm__ volatile("isb") /* its yield takes no time */
+#define PAUSE() __asm__ volatile("isb") /* arm64's `yield` takes no time */
 #else
 #define PAUSE() ((void)0)
 #endif
@@ -38,7 +40,7 @@ void latch_lock_slow(struct latch *l)
     if (try_looking(l))
         return;
     int before = errno;
-    /* pair(latch.word): as in latch_try(), but whoever leaves it next will wake somebody */
+    /* pair(latch.word): as in latch_try(), but AWAITED makes the next unlock wake a waiter */
     while (atomic_exchange_explicit(&l->word, LATCH_AWAITED, memory_order_acquire) != LATCH_FREE)
         park_futex.wait(NULL, &l->word, LATCH_AWAITED, CLOCK_NEVER_NS);
     NIGH_DCHECK(latch_note_taken());

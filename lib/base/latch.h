@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lock of one word, for short sections that are entered often: a shard's.
+ * A lock of one word, for short sections that are entered often: the lock of a shard.
  *
  *     0 free | 1 held | 2 held, and somebody may be asleep for it
  *
  * A pthread mutex asks for its kind, notes owner and count, and is called: 62 instructions to enter
- * and leave when nobody is there, a fifteenth of a put. This is ten of them, inlined. What is given
- * up: it does not know who holds it, so who locks twice sleeps for ever and nobody says so, and
- * checkers know no order of such locks. (lib/README.md has the order.)
+ * and leave when nobody is there, a fifteenth of a put. A latch takes ten, inlined. The price: it
+ * does not know its holder, so a thread that locks twice sleeps for ever without any message, and
+ * checkers of lock order do not know latches. (lib/README.md has the order.)
  *
  * Ordering: entered with acquire, left with release (pair(latch.word)), so each holder sees what
- * those before it wrote. That is all that ThreadSanitizer wants, too.
+ * those before it wrote. ThreadSanitizer needs no more than that.
  *
- * Why nobody sleeps for ever. A thread sleeps only while the word is 2, which the kernel compares
- * in one step with going to sleep; who leaves takes the word to 0 in one step, and if it was 2
- * wakes one. Who was asleep enters with 2, for there may be others: that is one wake in vain at
- * most, when there were none. (test/model/latch.pml tries every interleaving.)
+ * Why nobody sleeps for ever. A thread sleeps only while the word is 2; the kernel compares the
+ * word and puts the thread to sleep in one step. The holder leaves by exchanging the word for 0, in
+ * one step, and wakes a thread if it was 2. A thread that was asleep enters with 2, for others may
+ * sleep still; if there were none, that costs one wake in vain. (test/model/latch.pml tries every
+ * interleaving.)
  *
- * Not fair, as a mutex is not: who comes by takes a free one before those that are being woken.
+ * A latch is not fair, as a mutex is not: a thread that comes by may take a free latch before the
+ * threads that are being woken for it.
  *
  * Source: U. Drepper, Futexes Are Tricky (2011), its second mutex.
  */
@@ -34,20 +36,22 @@
 #define LATCH_HELD 1u
 #define LATCH_AWAITED 2u
 
-/* Zeroed is free. Keys: (a) atomic, pair(latch.word) */
+/* A zeroed latch is free. Keys: (a) atomic, pair(latch.word) */
 struct latch {
     _Atomic uint32_t word; /* (a) */
 };
 
-/* Waiting and waking; whoever wants to know how long one waits asks here. Leave errno alone. */
+/* Wait for the latch; wake a waiter. Neither changes errno. (To measure how long threads wait,
+ * measure these.) */
 NIGH_OUTLINED void latch_lock_slow(struct latch *l);
 NIGH_OUTLINED void latch_wake(struct latch *l);
 
-/* How many this thread has taken, for tests of what an operation costs: Debug builds count them. */
+/* Latches that this thread has taken, for tests of what an operation costs. Counted in Debug builds
+ * only, by latch_note_taken(), which returns true. */
 uint64_t latch_taken(void);
 bool latch_note_taken(void);
 
-/* False: somebody has it. */
+/* Take the latch if it is free. False: somebody holds it. */
 static inline bool latch_try(struct latch *l)
 {
     uint32_t word = LATCH_FREE;

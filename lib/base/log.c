@@ -2,9 +2,9 @@
 /*
  * Messages to the host, at most one a second from each call site.
  *
- * Of threads that reach a site together one wins the compare-and-swap of its next time and speaks;
- * the others count themselves as held. A count that arrives between the winner's exchange and its
- * message belongs to the next one: no message is lost from the sum.
+ * When threads reach a site together, one of them wins the compare-and-swap of the site's next time
+ * and speaks; each of the others counts its message as held back. A count that arrives after the
+ * winner's exchange belongs to the next message, so no message is missing from the sum.
  */
 #include "base/log.h"
 
@@ -20,18 +20,19 @@ static uint64_t log_time_ns(const struct log *log)
 }
 
 /*
- * A site is one for all caches, whose clocks may be several: a next time that is further away than
- * two pauses is another clock's, and silence until then could last for years. (Of one clock it is
- * at most one.) The clock is read after the site: a thread that is stopped between the two would
- * come with a time long past, take the next time for another clock's, and speak too early.
+ * Decides whether a message of this site may go out now. All caches share a site, but each may have
+ * a clock of its own. By one clock the next time is at most one pause away, so a next time that is
+ * more than two pauses away comes from another clock, and silence until then could last for years.
+ * The site is read before the clock. In the other order a thread that is stopped in between would
+ * compare a time long past, take the next time for another clock's, and speak too early.
  */
 static bool may_speak(const struct log *log, struct log_site *site)
 {
-    /* pair(log.site): whose time is looked at here had read the clock before we do */
+    /* pair(log.site): the thread that wrote this time had read the clock before we read it */
     uint64_t next = atomic_load_explicit(&site->next_ns, memory_order_acquire);
     uint64_t now = log_time_ns(log);
     return (now >= next || next - now > 2 * SITE_PAUSE_NS) &&
-           /* pair(log.site): after our look at the clock */
+           /* pair(log.site): published after our reading of the clock */
            atomic_compare_exchange_strong_explicit(&site->next_ns, &next, now + SITE_PAUSE_NS,
                                                    memory_order_release, memory_order_relaxed);
 }
@@ -66,7 +67,7 @@ bool log_write(struct log *log, enum nigh_log_level level, struct log_site *site
     return true;
 }
 
-/* ---- the queue behind it ---- */
+/* ---- the queue of messages ---- */
 
 int log_open(struct log *log, const struct log_out *out, bool own_thread)
 {

@@ -4,11 +4,11 @@
  *
  * Descriptor 2 belongs to the host, and need not be its stderr: where a host has closed it, the
  * next file or socket that it opens gets the number, and a line of ours in there would be damage.
- * So there must be one when the cache is opened, and it must look like a place for messages
- * (is_for_messages()), as must what a host puts in its place later: it reopens its log so. Its
- * O_NONBLOCK is left as it is, for the
- * host's own stdio shares it: we look whether there is room first, and a line that finds none is
- * lost. Nothing of stdio is used, whose locks a host may hold.
+ * So descriptor 2 must be open when the cache is opened, and must look like a place for messages
+ * (is_for_messages()). The same holds for a file that the host puts in its place later, as it does
+ * to reopen its log. O_NONBLOCK is left as it is, for the host's own stdio shares it: we look
+ * whether there is room first, and a line that finds none is lost. Nothing of stdio is used, whose
+ * locks a host may hold.
  */
 #include "base/log_out.h"
 
@@ -30,8 +30,8 @@
 
 #define JOURNAL "/run/systemd/"
 
-/* A socket is one for messages if it is systemd's, or one end of a socketpair (node.js gives those
- * to its children). Any other goes to somebody who does not expect words of ours. */
+/* A socket is for messages if it is systemd's, or one end of a socketpair (node.js gives those to
+ * its children). Any other socket leads to a peer that does not expect our messages. */
 static bool is_journal(int fd)
 {
     struct sockaddr_un peer = {0};
@@ -42,16 +42,17 @@ static bool is_journal(int fd)
     return !named || strncmp(peer.sun_path, JOURNAL, sizeof(JOURNAL) - 1) == 0;
 }
 
-/* Tells a descriptor that was handed to us from one that merely got the number: what a shell or
- * dup2() has made has no close-on-exec mark, most others have one. */
+/* Tells a descriptor that was handed to us from one that merely got the number: descriptors made by
+ * a shell or dup2() have no close-on-exec mark, most others have one. */
 static bool is_handed_on(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
     return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-/* A file that is open for reading too may be somebody's data. It is none if it has no name
- * (tmpfile(), memfd_create()) or is only appended to; else a line must hit nothing in its midst. */
+/* A file that is open for reading too may be somebody's data. It is not if it has no name
+ * (tmpfile(), memfd_create()) or is only appended to. Any other file must stand at its end, so that
+ * a line overwrites nothing. */
 static bool is_log_file(int fd, int flags, const struct stat *file)
 {
     if ((flags & O_ACCMODE) == O_WRONLY || (flags & O_APPEND) || file->st_nlink == 0)
@@ -94,7 +95,8 @@ static const char *level_name(enum nigh_log_level level)
     return level == NIGH_LOG_ERROR ? "error" : "warning";
 }
 
-/* Still, or again: a host that rotates its log by dup2() wants to hear on in the new one. */
+/* Whether descriptor 2 is a place for messages now: still the same file, or a new one, since a host
+ * that rotates its log by dup2() wants further messages in the new file. */
 static bool is_stderr(struct log_out *out)
 {
     struct stat now;
@@ -115,7 +117,8 @@ static bool has_room(void)
     return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
 
-/* A pipe whose reader goes just now raises SIGPIPE, which would end a host whose thread this is. */
+/* Writes the line without raising SIGPIPE: a pipe whose reader goes away just now raises it, and
+ * that would end the host, since the thread may be the host's. */
 static bool write_without_signal(const char *line, size_t len)
 {
     static const struct timespec at_once;

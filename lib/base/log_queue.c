@@ -4,12 +4,13 @@
  *
  * Every place has a turn number: `at` when it is free for the line number `at`, `at` + 1 when that
  * line is in it. Writers take line numbers from `tail` by compare-and-swap, and only for a place
- * that is free, so a queue that is full is noticed before anything is taken. Only one thread reads
- * at a time: ours, or who has the turn.
+ * that is free, so a writer notices that the queue is full before it takes a number. Only one
+ * thread reads at a time: ours, or a host's thread that has taken the turn.
  * Source: D. Vyukov, "Bounded MPMC queue" (1024cores.net, 2010).
  *
- * A hook may end the thread that it runs on, with pthread_exit(). Its line counts as handed out;
- * our thread then starts another in its place (hook_ended()), and a host's only gives up the turn.
+ * A hook may end the thread that it runs on, with pthread_exit(). Its line counts as handed out.
+ * Our thread then starts another one in its place (hook_ended()); a host's thread only gives up the
+ * turn.
  * An exception that leaves a hook ends here, and its line counts as handed out, too.
  *
  * How the thread ends: it marks the queue ENDED and is joined. If it does not come within the time,
@@ -31,12 +32,12 @@
 
 enum state {
     RUNNING,
-    ENDED,     /* the thread is over and to be joined */
-    GONE,      /* it is over, detached, and there is no other */
-    ABANDONED, /* the log is closed; whoever is still at it is alone */
+    ENDED,     /* the thread has ended and is to be joined */
+    GONE,      /* the thread has ended, detached, and there is no other */
+    ABANDONED, /* the log is closed; a thread still in a hook has the queue to itself */
 };
 
-/* Keys: (p) whoever has the place, by its turn number. */
+/* Keys: (p) only the thread that has the place, by its turn number. */
 struct line {
     _Atomic uint32_t turn; /* pair(log.line) */
     enum nigh_log_level level;  /* (p) */
@@ -44,30 +45,30 @@ struct line {
     char text[LOG_LINE_BYTES];  /* (p) */
 };
 
-/* Keys: (c) constant after create   (a) atomic, relaxed   (r) who reads: see the top */
+/* Keys: (c) constant after create  (a) atomic, relaxed  (r) only the reading thread: see the top */
 struct log_queue {
-    struct log_out out;         /* (c) but what (r) looks at */
+    struct log_out out;         /* (c), except its fields for the writer of messages: (r) */
     bool threaded;              /* (c) */
-    struct park park;           /* (c) by the kernel's clock: the cache's may go first */
-    struct turn reading;        /* without own thread */
-    pthread_t thread;           /* (r) itself, of RUNNING and ENDED */
-    _Atomic uint32_t begun;     /* pair(log.begun): its starter has let go of it; futex word */
+    struct park park;           /* (c) by the kernel's clock: the queue may outlive the cache's */
+    struct turn reading;        /* the right to read, without own thread */
+    pthread_t thread;           /* (r) the reading thread, while RUNNING or ENDED */
+    _Atomic uint32_t begun;     /* pair(log.begun): 1: the starter needs it no more; futex word */
     uint32_t head;              /* (r) next line to be read */
-    uint32_t unsaid;            /* (r) lost where they went to, and not told yet */
+    uint32_t unsaid;            /* (r) lines lost in writing them out, to be told with the next */
     _Atomic uint32_t tail;      /* (a) next line to be written */
     _Atomic uint32_t handed;    /* pair(log.handed): lines handed out; futex word */
     _Atomic uint32_t pokes;     /* pair(log.poke): futex word of the thread */
     _Atomic uint32_t state;     /* pair(log.state): enum state */
     _Atomic bool stop;          /* (a) */
     _Atomic uint32_t users;     /* pair(log.users): the log, the thread */
-    _Atomic uint32_t lost;      /* (a) since the last line that found a place */
+    _Atomic uint32_t lost;      /* (a) lines lost since the last one that found a place */
     _Atomic uint64_t lost_all;  /* (a) */
     struct line lines[LINES];
 };
 
 static void release(struct log_queue *q)
 {
-    /* pair(log.users): the last one frees what the others have left */
+    /* pair(log.users): the last user frees the queue, after all that the others did with it */
     if (atomic_fetch_sub_explicit(&q->users, 1, memory_order_acq_rel) == 1)
         free(q);
 }
@@ -81,12 +82,12 @@ bool log_queue_wants(const struct log_queue *q, enum nigh_log_level level)
 
 static void poke(struct log_queue *q)
 {
-    /* pair(log.poke): what was written before is seen by the round that this asks for */
+    /* pair(log.poke): the round that this asks for sees everything written before */
     atomic_fetch_add_explicit(&q->pokes, 1, memory_order_release);
     park_wake(&q->park, &q->pokes, 1);
 }
 
-/* The place for one more line, and its number; NULL: there is none. */
+/* Takes a place for one more line, and its number. NULL: the queue is full. */
 static struct line *take_place(struct log_queue *q, uint32_t *ret_at)
 {
     uint32_t at = atomic_load_explicit(&q->tail, memory_order_relaxed);
@@ -124,7 +125,7 @@ void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *
     l->lost = atomic_exchange_explicit(&q->lost, 0, memory_order_relaxed);
     memccpy(l->text, message, 0, sizeof(l->text));
     l->text[sizeof(l->text) - 1] = 0;
-    atomic_store_explicit(&l->turn, at + 1, memory_order_release); /* pair(log.line): it is there */
+    atomic_store_explicit(&l->turn, at + 1, memory_order_release); /* pair(log.line): line is in */
     poke(q);
 }
 
@@ -132,7 +133,7 @@ void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *
 
 static void *run(void *arg);
 
-/* The next line, copied, for its place is wanted. `text` has LOG_TEXT_BYTES. */
+/* Takes the next line, copied so that its place is free at once. `text` has LOG_TEXT_BYTES. */
 static bool take_line(struct log_queue *q, enum nigh_log_level *level, char *text, uint32_t *lost)
 {
     struct line *l = &q->lines[q->head % LINES];
@@ -145,7 +146,7 @@ static bool take_line(struct log_queue *q, enum nigh_log_level *level, char *tex
     if (*lost)
         snprintf(text + len, LOG_TEXT_BYTES - (size_t)len, " (%u lines before it were lost)",
                  *lost);
-    /* pair(log.line): it is out */
+    /* pair(log.line): the line is out, its place is free */
     atomic_store_explicit(&l->turn, q->head + LINES, memory_order_release);
     q->head++;
     return true;
@@ -153,7 +154,7 @@ static bool take_line(struct log_queue *q, enum nigh_log_level *level, char *tex
 
 static void note_handed(struct log_queue *q)
 {
-    /* pair(log.handed): the hook is done with it */
+    /* pair(log.handed): the hook is done with the lines before `head` */
     atomic_store_explicit(&q->handed, q->head, memory_order_release);
     park_wake(&q->park, &q->handed, PARK_ALL);
 }
@@ -163,20 +164,20 @@ static bool is_abandoned(struct log_queue *q)
     return atomic_load_explicit(&q->state, memory_order_relaxed) == ABANDONED;
 }
 
-/* There is no thread any more, and none to be joined. */
+/* Notes that there is no thread any more, and none to be joined. */
 static void go(struct log_queue *q)
 {
-    /* pair(log.state): nothing of the thread comes after it */
+    /* pair(log.state): the thread does nothing more after this store */
     uint32_t before = RUNNING;
     atomic_compare_exchange_strong_explicit(&q->state, &before, GONE, memory_order_release,
                                             memory_order_relaxed);
     park_wake(&q->park, &q->state, PARK_ALL);
-    note_handed(q); /* who waits for lines looks again, too */
+    note_handed(q); /* wakes log_queue_flush(), which looks at the state, too */
     release(q);
 }
 
-/* The thread waits until its starter is through with it: a hook could end the new one at once, and
- * it would be named when it is gone. */
+/* Starts a thread, which waits until begin_thread() is through with it. Otherwise a hook could end
+ * the new thread at once, and thread_start() would then name a thread that is gone. */
 static int begin_thread(struct log_queue *q)
 {
     pthread_t thread;
@@ -193,11 +194,11 @@ static void await_starter(struct log_queue *q)
     /* pair(log.begun): the starter is through */
     while (atomic_load_explicit(&q->begun, memory_order_acquire) == 0)
         park_wait(&q->park, &q->begun, 0, CLOCK_NEVER_NS);
-    atomic_store_explicit(&q->begun, 0, memory_order_relaxed); /* for the next, if we start it */
+    atomic_store_explicit(&q->begun, 0, memory_order_relaxed); /* for a next thread */
     q->thread = pthread_self();
 }
 
-/* The hook has ended its thread. */
+/* Cleanup handler: the hook is ending its thread. */
 static void hook_ended(void *arg)
 {
     struct log_queue *q = arg;
@@ -207,7 +208,7 @@ static void hook_ended(void *arg)
         return;
     }
     pthread_detach(pthread_self());
-    atomic_fetch_add_explicit(&q->users, 1, memory_order_relaxed); /* the next one's */
+    atomic_fetch_add_explicit(&q->users, 1, memory_order_relaxed); /* for the next thread */
     if (is_abandoned(q) || begin_thread(q) != 0)
         go(q);
     release(q);
@@ -232,7 +233,7 @@ static void hand_out(struct log_queue *q)
     struct handing h = {.out = &q->out};
     uint32_t lost;
     while (!is_abandoned(q) && take_line(q, &h.level, h.text, &lost)) {
-        h.whole = true; /* whatever it says when it throws */
+        h.whole = true; /* if the hook throws, the line counts as handed out */
         pthread_cleanup_push(hook_ended, q);
         unwind_catch(write_line, &h);
         pthread_cleanup_pop(0);
@@ -258,7 +259,7 @@ static void *run(void *arg)
         park_wait(&q->park, &q->pokes, seen, CLOCK_NEVER_NS);
     }
     uint32_t before = RUNNING;
-    /* pair(log.state): nothing of ours comes after it but the end */
+    /* pair(log.state): after this store our thread only ends */
     if (!atomic_compare_exchange_strong_explicit(&q->state, &before, ENDED, memory_order_release,
                                                  memory_order_relaxed))
         pthread_detach(pthread_self());
@@ -287,7 +288,7 @@ bool log_queue_flush(struct log_queue *q, uint64_t until_ns)
     uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
     log_queue_turn(q);
     for (;;) {
-        /* pair(log.handed): what the hook did is over */
+        /* pair(log.handed): the hook's work on those lines is over */
         uint32_t handed = atomic_load_explicit(&q->handed, memory_order_acquire);
         if ((int32_t)(tail - handed) <= 0)
             return true;
@@ -309,12 +310,12 @@ static void end_thread(struct log_queue *q, uint64_t until_ns)
     uint32_t state;
     atomic_store_explicit(&q->stop, true, memory_order_relaxed);
     poke(q);
-    /* pair(log.state): its thread, and no other, is to be joined */
+    /* pair(log.state): with ENDED comes the thread that is to be joined */
     while ((state = atomic_load_explicit(&q->state, memory_order_acquire)) == RUNNING)
         if (!wait_for(q, &q->state, RUNNING, until_ns))
             break;
     if (state == RUNNING)
-        /* pair(log.state): it may have ended just now */
+        /* pair(log.state): the thread may have ended just now; then its state stays */
         atomic_compare_exchange_strong_explicit(&q->state, &state, ABANDONED, memory_order_acquire,
                                                 memory_order_acquire);
     if (state == ENDED)

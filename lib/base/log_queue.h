@@ -5,8 +5,8 @@
  *     any thread                                 nigh-log, or whoever takes the turn
  *     log_queue_push --> [ | | | | ] 128 lines --> log_out_write: hook, stderr, syslog
  *
- * Pushing takes no lock, allocates nothing and waits for nobody; when all places are taken the line
- * is lost, counted, and the next one that finds a place says so.
+ * Pushing takes no lock, allocates nothing and waits for nobody. When all places are taken the line
+ * is lost and counted, and the next line that finds a place says how many were.
  *
  * The log and its thread own the queue. A hook that does not return keeps the thread's part alive
  * when the log is closed, and nothing of the cache.
@@ -19,22 +19,22 @@
 
 #include "base/log_out.h"
 
-#define LOG_LINE_BYTES 512u                   /* of one message; longer text is cut */
+#define LOG_LINE_BYTES 512u                   /* longest message; longer text is cut */
 #define LOG_TEXT_BYTES (LOG_LINE_BYTES + 48u) /* with how many were lost before it */
 
 struct log_queue;
 
 /* Errors: NIGH_ENOMEM, NIGH_ETHREAD. */
 int log_queue_create(const struct log_out *out, bool own_thread, struct log_queue **ret_queue);
-/* End it; as log_queue_flush(). Nobody may push any more. */
+/* Flush the queue until `until_ns` at most, and end it. Nobody may push any more. */
 void log_queue_destroy(struct log_queue *q, uint64_t until_ns);
 
 bool log_queue_wants(const struct log_queue *q, enum nigh_log_level level);
 void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *message);
-/* Without own thread: hand out what is there. Another thread that is at it is not waited for. */
+/* Without own thread: hand out the lines that are there, unless another thread is doing that. */
 void log_queue_turn(struct log_queue *q);
-/* Until all that was pushed before has been handed out, or `until_ns` by the kernel's monotonic
- * clock. Whether it has. */
+/* Wait until all lines pushed before have been handed out, or until `until_ns` by the kernel's
+ * monotonic clock. Returns whether they have been. */
 bool log_queue_flush(struct log_queue *q, uint64_t until_ns);
 uint64_t log_queue_lost(const struct log_queue *q);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What both memory backends share of whole pages: straight from the kernel.
+ * Whole pages, cache lines and arrays, for both memory backends: pages come straight from the
+ * kernel.
  *
  * Huge pages: a random load in 1 GiB takes 182 ns with them and 284 without, and a hit in a table
  * of 1M entries 0.89 of its time when its buckets lie in them. Nothing is lost where the kernel
@@ -21,7 +22,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Address space only: what is not touched costs nothing. */
+/* Size of a region in address space only: pages that are not touched cost nothing. */
 #define REGION_BYTES (8 * HUGE_PAGE_BYTES)
 
 /* ---- lines ---- */
@@ -31,8 +32,8 @@ static size_t whole_lines(size_t size)
     return (size + CACHE_LINE_BYTES - 1) & ~(size_t)(CACHE_LINE_BYTES - 1);
 }
 
-/* Blocks are 16-byte aligned, so there is room for the block's own address before the line that
- * follows its beginning. */
+/* Stores the block's own address just before the first whole line in it, for mem_lines_free():
+ * blocks are 16-byte aligned, so there is room. */
 void *mem_lines_alloc_zero(struct mem *mem, size_t size)
 {
     char *block = mem_alloc_apart(mem, whole_lines(size) + CACHE_LINE_BYTES);
@@ -65,7 +66,8 @@ static void *map(size_t size)
     return ptr == MAP_FAILED ? NULL : ptr;
 }
 
-/* Maps too much and cuts both ends off: mmap has no alignment to ask for. */
+/* Maps an area aligned to huge pages. Maps too much and cuts both ends off, since mmap cannot be
+ * asked for an alignment. */
 static void *map_huge(size_t size)
 {
     char *area = map(size + HUGE_PAGE_BYTES);
@@ -80,7 +82,7 @@ static void *map_huge(size_t size)
     return area + before;
 }
 
-/* Whole pages, or 0: such a size cannot be had. */
+/* Rounds a size up to whole pages. 0: there is no memory of this size. */
 static size_t pages_wanted(size_t size)
 {
     return size == 0 || size > SIZE_MAX / 2 || fault_fires(FAULT_ALLOC) ? 0 : whole_pages(size);
@@ -151,7 +153,7 @@ void mem_set_huge(struct mem *mem, enum mem_huge huge)
         mem_blocks_huge(mem);
 }
 
-/* All at once takes the kernel a third of what it takes page by page (Linux 5.14). */
+/* Touches all pages in one call (since Linux 5.14), in a third of the time that one by one takes. */
 void mem_pages_touch(void *ptr, size_t size)
 {
     if (madvise(ptr, size, MADV_POPULATE_WRITE) == 0)
@@ -192,7 +194,7 @@ size_t mem_array_resize_charge(const struct mem *mem, size_t old_size, size_t ne
 {
     size_t after = mem_array_charge(mem, new_size);
     if (!has_pages(mem, old_size) || !has_pages(mem, new_size))
-        return after; /* both are there for a while */
+        return after; /* the old and the new array exist together for a while */
     size_t before = mem_array_charge(mem, old_size);
     return after > before ? after - before : 0;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks: from a stock, from a slab, or apart.
+ * Allocates blocks: from a stock, from a slab, or apart.
  *
- * A stock is what a shard has of a size: what is freed last is used first, since it is in a core's
- * cache. It is filled and emptied by halves, so that a slab's lock is taken once for several
- * blocks. By its bytes it is 54 KiB of all sizes together, charged to nobody.
+ * A stock is a shard's list of free blocks of one size: the block freed last is used first, since
+ * it is in a core's cache. A stock is filled and emptied by halves, so that a slab's lock is taken
+ * once for several blocks. Stocks of all sizes together have at most 54 KiB, charged to nobody.
  */
 #include "base/mem_region.h"
 
@@ -16,7 +16,7 @@
 #define STOCK_MAX 16u
 #define STOCK_MAX_BYTES 4096u
 #define STOCKED_MAX_BYTES ((size_t)1024)
-#define STOCKS 48u /* sizes up to that */
+#define STOCKS 48u /* sizes up to STOCKED_MAX_BYTES */
 #define LINE_BYTES 64u
 
 struct block {
@@ -26,9 +26,9 @@ struct block {
 /* Keys: (c) constant after creation, the rest its owner's. Lives in the arena. */
 struct mem_cache {
     struct mem *mem;        /* (c) */
-    unsigned count;         /* (c) of stocks */
-    uint8_t rooms[STOCKS];  /* places left */
-    uint8_t most[STOCKS];   /* (c) places */
+    unsigned count;         /* (c) number of stocks */
+    uint8_t rooms[STOCKS];  /* places left in each */
+    uint8_t most[STOCKS];   /* (c) all places of each */
     struct block *stocks[STOCKS];
 };
 
@@ -85,7 +85,7 @@ struct mem_cache *mem_cache_create(struct mem *mem)
     return cache;
 }
 
-/* So many blocks of a stock go back. */
+/* Gives up to `count` blocks of a stock back to their slabs. */
 static void give_back(struct mem_cache *cache, unsigned class, unsigned count)
 {
     void *blocks[STOCK_MAX];
@@ -121,7 +121,7 @@ static void stock(struct mem_cache *cache, unsigned class, void *ptr)
     cache->rooms[class]--;
 }
 
-/* One for the caller, and some for the next. */
+/* Takes a block for the caller, and fills half of the stock for the next calls. */
 static NIGH_OUTLINED void *restock(struct mem_cache *cache, unsigned class)
 {
     void *blocks[STOCK_MAX];
@@ -131,7 +131,7 @@ static NIGH_OUTLINED void *restock(struct mem_cache *cache, unsigned class)
     return n ? blocks[0] : NULL;
 }
 
-/* The next one to be given out will be written from end to end. */
+/* Prefetches the next block of a stock: whoever gets it will write it from end to end. */
 static void prefetch_block(const struct block *b, size_t size)
 {
     for (size_t at = 0; at < size; at += LINE_BYTES)
@@ -199,7 +199,7 @@ bool mem_drain(struct mem *mem)
     struct mem_head *head = &mem_region_of(mem)->head;
     if (!head->slabs)
         return false;
-    atomic_store_explicit(&head->drains, true, memory_order_relaxed); /* before the first is */
+    atomic_store_explicit(&head->drains, true, memory_order_relaxed); /* before a slab drains */
     bool any = slabs_drain(head->slabs);
     if (!any)
         atomic_store_explicit(&head->drains, false, memory_order_relaxed);
@@ -239,7 +239,7 @@ void mem_stats_peek(struct mem *mem, struct mem_stats *ret)
         return;
     struct slabs_stats slabs;
     slabs_stats_read(slabs_of(mem), &slabs);
-    /* It may be older than what slabs took since. */
+    /* Guards against underflow: the backend's number may be older than the slabs' own. */
     ret->allocated_bytes -= u64_min(ret->allocated_bytes, slabs.apart_bytes);
     ret->allocated_bytes += slabs.used_bytes;
     ret->resident_bytes += slabs.resident_bytes;

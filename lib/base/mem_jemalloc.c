@@ -4,16 +4,17 @@
  *
  * Every call names the arena and no thread cache. With the automatic cache of the calling thread,
  * blocks of ours would wait in caches that nobody can flush, and the arena could not be destroyed.
- * Explicit caches end the process when memory is short (5.3: a flushed one is made anew when it is
- * used next, and what finds none then aborts), and there are 4,093 in a process. What is asked for
- * often is in slabs and their stocks (mem_blocks.c), so little is lost: without a cache a pair of
- * calls takes 76 ns.
+ * Explicit caches end the process when memory is short (5.3 makes a flushed cache anew when it is
+ * used next, and aborts if there is no memory for it), and a process has only 4,093 of them. Little
+ * is lost, for blocks that are asked for often are in slabs and their stocks (mem_blocks.c);
+ * without a thread cache a pair of calls takes 76 ns.
  *
- * One thing remains when memory is short. A thread's first call of jemalloc, whichever it is, makes
- * that thread's automatic cache, for an arena which, for the first threads of a process (four for a
- * processor), is made then too; if there is no memory for it jemalloc 5.3 goes on with none, and
- * ends with a fault (tcache_arena_associate). The host's malloc does the same where jemalloc is it.
- * To make all of those arenas when a cache is opened would cost each host some 40 kB for each.
+ * One weakness remains when memory is short. A thread's first call of jemalloc, whichever it is,
+ * makes the automatic cache of that thread, and for the first threads of a process (four for each
+ * processor) an automatic arena, too. If there is no memory for that arena jemalloc 5.3 goes on
+ * without one, and crashes (tcache_arena_associate). The host's malloc does the same where it is
+ * jemalloc. To make all of those arenas when a cache is opened would cost each host some 40 kB for
+ * each of them.
  *
  * Source: jemalloc(3) 5.3, "mallctl namespace".
  */
@@ -31,7 +32,7 @@
 /* The class of 8 bytes is only 8-byte aligned; all others are multiples of 16. */
 #define SIZE_MIN_BYTES ((size_t)16)
 #define NAME_BYTES 64
-/* nallocx() takes 100 instructions: for blocks up to this size the answers are kept. */
+/* Answers of nallocx(), which takes 100 instructions, are kept for blocks up to this size. */
 #define CHARGES_MAX_BYTES ((size_t)2048)
 #define CHARGES (CHARGES_MAX_BYTES / MEM_STEP + 1)
 
@@ -54,7 +55,7 @@ static int uncached(unsigned arena)
     return (int)(MALLOCX_ARENA(arena) | MALLOCX_TCACHE_NONE);
 }
 
-/* "arena.<i>.<verb>", which takes and gives nothing. */
+/* Calls "arena.<i>.<verb>", which takes and returns no value. */
 static void arena_do(unsigned arena, const char *verb)
 {
     char name[NAME_BYTES];
@@ -82,9 +83,9 @@ static size_t small_max(void)
     return mallctl(name, &size, &len, NULL, 0) == 0 ? size : SIZE_MAX;
 }
 
-/* With opt.cache_oblivious (the default; not to be asked before 5.3) a large block has a page more
- * than nallocx() says and the arena's "allocated" counts: 1.12 of the cap was resident with values
- * of 16 KiB while it was not charged. */
+/* Returns by how much a large block is larger than nallocx() and the arena's "allocated" say: by a
+ * page with opt.cache_oblivious (the default; cannot be queried before 5.3). While that page was
+ * not charged, 1.12 of the cap was resident with values of 16 KiB. */
 static size_t large_pad_bytes(void)
 {
     bool oblivious = true;
@@ -128,8 +129,8 @@ struct mem_region *mem_region_of(struct mem *mem)
     return &mem->region;
 }
 
-/* Larger blocks than this have pages and a page more each (large_pad_bytes()), in size classes that
- * are up to a quarter apart. */
+/* Arrays from this size on have pages of their own. As blocks they would each have a page more
+ * (large_pad_bytes()), in size classes that are up to a quarter apart. */
 #define ARRAY_PAGES_BYTES ((size_t)16 * 1024)
 
 void mem_set_array_pages(struct mem *mem)
@@ -139,10 +140,10 @@ void mem_set_array_pages(struct mem *mem)
 
 /* ---- huge pages for blocks ---- */
 
-/* An arena asks the kernel for address space in pieces of 2 MiB and more, through hooks: ours are
- * its own, but what they bring is aligned and marked. */
+/* An arena asks the kernel for address space in pieces of 2 MiB and more, through hooks. Ours are
+ * jemalloc's own, except that the pieces are aligned and marked for huge pages. */
 static extent_hooks_t huge_hooks;
-static extent_hooks_t *own_hooks; /* what every arena begins with */
+static extent_hooks_t *own_hooks; /* jemalloc's own hooks */
 static pthread_once_t huge_once = PTHREAD_ONCE_INIT;
 
 static void *alloc_huge(extent_hooks_t *hooks, void *at, size_t size, size_t alignment, bool *zero,
@@ -199,7 +200,7 @@ size_t mem_charge_apart(const struct mem *mem, size_t size)
     return block > mem->small_max ? block + mem->large_pad_bytes : block;
 }
 
-/* Statistics are a snapshot of all arenas. */
+/* Takes a new snapshot of the statistics of all arenas. */
 void mem_stats_renew_apart(void)
 {
     uint64_t epoch = 1;

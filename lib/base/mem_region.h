@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What both memory backends begin their arenas with: their blocks' slabs, and where the next whole
- * pages come from.
+ * The beginning of an arena in both memory backends: the slabs of its blocks, and the region from
+ * which the next whole pages come.
  *
  * Tables of some hundred KiB each would never fill a page of 2 MiB, so those of an arena lie side
  * by side in a region that is aligned and marked for such pages:
@@ -9,10 +9,10 @@
  *     | given | given | given back (unmapped) | given | ...        | not touched yet |
  *     ^ 2 MiB         ^ 2 MiB                 ^ next               ^ end
  *
- * Addresses are never given twice: what is given back is unmapped, and the kernel has its memory
- * again. So there is nothing to keep in order, and a page that all its tables have left (the shards
- * of a table double at about the same time) is free as a whole. What is wasted is the rest of the
- * page of 2 MiB that was touched last.
+ * No address is given twice: memory that is given back is unmapped and returns to the kernel. So
+ * there is no list of free pieces, and a huge page that all its tables have left (the shards of a
+ * table double at about the same time) is free as a whole. The only waste is the rest of the page
+ * of 2 MiB that was touched last.
  */
 #ifndef NIGH_BASE_MEM_REGION_H
 #define NIGH_BASE_MEM_REGION_H
@@ -24,24 +24,26 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 struct mem_region {
-    struct mem_head head; /* first: mem_charge() */
+    struct mem_head head; /* must be first, for mem_charge() */
     enum mem_huge huge;      /* constant after mem_set_huge() */
     size_t array_pages_from; /* constant after mem_set_array_pages(): least size that has them */
-    pthread_mutex_t lock;    /* for the two */
+    pthread_mutex_t lock;    /* for `next` and `end` */
     char *next;
     char *end;
 };
 
-/* `charges` and `max`: as in struct mem_head, for the time without slabs. */
+/* `charges` and `max`: as in struct mem_head, used until the arena has slabs. */
 void mem_region_init(struct mem_region *r, const uint16_t *charges, size_t max);
-/* Unmaps what was never given, and all slabs. */
+/* Unmaps the rest of the region, and all slabs. */
 void mem_region_fini(struct mem_region *r);
 
-/* Of each backend: that of an arena, which begins with it. */
+/* Each backend defines the functions below. */
+
+/* Returns the struct at the beginning of an arena. */
 struct mem_region *mem_region_of(struct mem *mem);
-/* Ask for huge pages for its blocks that are not in slabs. */
+/* Ask for huge pages for the arena's blocks that are not in slabs. */
 void mem_blocks_huge(struct mem *mem);
-/* Of each backend: statistics of what is not in slabs, as renewed last; giving its pages back. */
+/* Renew and read the statistics of memory that is not in slabs; give its unused pages back. */
 void mem_stats_renew_apart(void);
 void mem_stats_read_apart(struct mem *mem, struct mem_stats *ret);
 void mem_purge_apart(struct mem *mem);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory from malloc: for sanitizers, which do not see into jemalloc, and for what is loaded by
- * dlopen (libnigh-system).
+ * Memory from malloc: for sanitizers, which do not see into jemalloc, and for plugins that are
+ * loaded by dlopen (libnigh-system).
  *
- * malloc has neither arenas nor caches to name, so a cache is always NULL and purging trims the
- * whole process. Statistics of malloc are those of the process, so none are given.
+ * malloc has no arenas, so purging trims the whole process. Statistics of malloc are those of the
+ * process, so none are given.
  */
 #include "base/mem_region.h"
 
@@ -42,13 +42,13 @@ struct mem_region *mem_region_of(struct mem *mem)
     return &mem->region;
 }
 
-/* Sanitizers see the ends of blocks, not those of pages. */
+/* Does nothing: sanitizers see the ends of blocks, not those of pages. */
 void mem_set_array_pages(struct mem *mem)
 {
     (void)mem;
 }
 
-/* malloc's pages are the host's business (GLIBC_TUNABLES=glibc.malloc.hugetlb=1). */
+/* Does nothing: malloc's pages are the host's choice (GLIBC_TUNABLES=glibc.malloc.hugetlb=1). */
 void mem_blocks_huge(struct mem *mem)
 {
     (void)mem;
@@ -66,7 +66,7 @@ void mem_free_apart(struct mem *mem, void *ptr, size_t size)
     free(ptr);
 }
 
-/* An estimate, from glibc's layout: malloc_usable_size() needs the block, and we charge before. */
+/* Estimates from glibc's layout: malloc_usable_size() needs the block, and we charge before. */
 size_t mem_charge_apart(const struct mem *mem, size_t size)
 {
     (void)mem;

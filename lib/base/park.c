@@ -2,12 +2,12 @@
 /*
  * Parking on a futex, with absolute deadlines.
  *
- * Absolute, because a relative wait that a signal interrupts would begin anew, and because the
- * deadline of a call is one point in time however often it parks. FUTEX_WAIT_BITSET is the
- * operation that takes one, on CLOCK_MONOTONIC, the clock of clock_now_ns().
+ * Deadlines are absolute because a relative wait that a signal interrupts would begin anew, and
+ * because the deadline of a call is one point in time however often it parks. FUTEX_WAIT_BITSET
+ * takes an absolute time, on CLOCK_MONOTONIC, the clock of clock_now_ns().
  *
- * A host may bring a clock of its own (arg): then the deadline is carried over to the kernel's
- * clock by what is left until it, and a sleep that ends early by the host's clock is a spurious
+ * A host may bring a clock of its own (arg). Then the time that is left until the deadline is
+ * carried over to the kernel's clock. A sleep that ends too early by the host's clock is a spurious
  * wake-up, which callers expect.
  */
 #include "base/park.h"

@@ -23,8 +23,8 @@ struct park {
 };
 
 /*
- * FUTEX_WAIT_BITSET on CLOCK_MONOTONIC / FUTEX_WAKE, process-private. In a copy of it, `arg` may
- * point to the `struct clock` that deadlines are given by, when that is not the kernel's.
+ * FUTEX_WAIT_BITSET on CLOCK_MONOTONIC / FUTEX_WAKE, process-private. When deadlines are times of
+ * another clock than the kernel's, `arg` in a copy of this struct points to that `struct clock`.
  */
 extern const struct park park_futex;
 

@@ -2,14 +2,14 @@
 /*
  * A pool: an array of slots, each of which holds a block or none.
  *
- * Taking is an exchange with nothing, giving a compare-and-swap of nothing, so a block is in one
- * place at any moment, and there is no list whose head could be another one of the same address
- * (ABA). A slot that changes behind the one who searches costs a block from the arena, or one given
- * back to it, at worst.
+ * Taking exchanges a slot with NULL, giving compares it with NULL and swaps, so a block is in one
+ * place at any moment, and there is no list whose head could be another block at the same address
+ * (ABA). At worst a slot that changes behind a searcher costs an allocation from the arena, or a
+ * block given back to it.
  *
- * Each block that is out holds a reference, and so does the owner; who brings the last one frees
- * the pool. A giver puts its block down before its reference, so whoever frees finds all blocks in
- * the slots.
+ * Each block that is out has a reference to the pool, and so has the owner; whoever drops the last
+ * one frees the pool. A giver puts its block into a slot before it drops its reference, so that the
+ * last one finds all blocks in the slots.
  */
 #include "base/pool.h"
 
@@ -22,19 +22,19 @@
 
 #define PAGE_SHIFT 12
 
-/* What is before the bytes. Keys: who has it. */
+/* A block: a header before the caller's bytes. Only the thread that has the block touches it. */
 struct block {
-    unsigned home; /* the slot at which its taker begins: where it goes back, whoever gives it */
+    unsigned home; /* its taker's first slot, to which it goes back whoever gives it */
     _Alignas(16) char bytes[];
 };
 
 /* Keys: (c) constant after creation   (a) atomic */
 struct pool {
     struct mem *mem;       /* (c) */
-    size_t size;           /* (c) of a block and what is before it */
+    size_t size;           /* (c) bytes of a block, header included */
     unsigned keep;         /* (c) */
     _Atomic uint32_t refs; /* pair(pool.refs): the owner's, and one of each block that is out */
-    /* pair(pool.slot): what is in the block before its place */
+    /* pair(pool.slot): a block's content is written before its address is in a slot */
     _Atomic(struct block *) slots[POOL_SLOTS];
 };
 
@@ -61,7 +61,7 @@ static void destroy(struct pool *pool)
 
 static void unref(struct pool *pool)
 {
-    /* pair(pool.refs): release what was put down, acquire it all as the last */
+    /* pair(pool.refs): releases the block in its slot; the last one acquires all of them */
     if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) == 1)
         destroy(pool);
 }
@@ -72,8 +72,8 @@ void pool_drop(struct pool *pool)
         unref(pool);
 }
 
-/* Threads' descriptors lie at the ends of their stacks, which are an odd number of pages apart: so
- * each thread has another slot. */
+/* The slot at which this thread begins. Descriptors of threads lie at the ends of their stacks,
+ * which are an odd number of pages apart, so each thread has another slot. */
 static unsigned home_slot(const struct pool *pool)
 {
     return (unsigned)((uintptr_t)pthread_self() >> PAGE_SHIFT) % pool->keep;
@@ -89,7 +89,7 @@ static struct block *take_kept(struct pool *pool, unsigned at)
     for (unsigned i = 0; i < pool->keep; i++, at = next_slot(pool, at)) {
         if (!atomic_load_explicit(&pool->slots[at], memory_order_relaxed))
             continue;
-        /* pair(pool.slot): who gave it has done with it */
+        /* pair(pool.slot): the giver's use of the block comes before ours */
         struct block *b = atomic_exchange_explicit(&pool->slots[at], NULL, memory_order_acquire);
         if (b)
             return b;
@@ -116,7 +116,7 @@ static bool keep_block(struct pool *pool, struct block *block)
     unsigned at = block->home;
     for (unsigned i = 0; i < pool->keep; i++, at = next_slot(pool, at)) {
         struct block *none = atomic_load_explicit(&pool->slots[at], memory_order_relaxed);
-        /* pair(pool.slot): done with it, before anybody else has it */
+        /* pair(pool.slot): our use of the block comes before anybody else has it */
         if (!none && atomic_compare_exchange_strong_explicit(&pool->slots[at], &none, block,
                                                              memory_order_release,
                                                              memory_order_relaxed))

@@ -24,7 +24,7 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Where seccomp denies getrandom: unique by process, instant and place, though not secret. */
+/* An id where seccomp denies getrandom: unique by process, instant and place, though not secret. */
 static uint64_t guess(void)
 {
     uint64_t here = (uintptr_t)&here;
@@ -82,10 +82,10 @@ uint64_t random_below(struct random *r, uint64_t bound)
 
 uint64_t random_jitter_by(uint64_t noise, uint64_t value, unsigned percent)
 {
-    uint64_t room = u64_min(value, UINT64_MAX - value); /* neither below 0 nor past the end */
+    uint64_t room = u64_min(value, UINT64_MAX - value); /* the result stays within 64 bits */
     uint64_t wanted;
     if (NIGH_UNLIKELY(__builtin_mul_overflow(value, (uint64_t)percent, &wanted)))
-        wanted = value / 100 * percent; /* so large that the rest is nothing */
+        wanted = value / 100 * percent; /* so large that rounding is nothing */
     else
         wanted /= 100;
     uint64_t spread = u64_min(wanted, room);

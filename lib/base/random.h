@@ -24,7 +24,7 @@ uint64_t random_id(struct random *r);
 uint64_t random_below(struct random *r, uint64_t bound);
 /* value spread over value * (1 +- percent/100). */
 uint64_t random_jitter(struct random *r, uint64_t value, unsigned percent);
-/* The same by a number of the caller's, by its top bits above all. */
+/* random_jitter() with the caller's random number in place of a drawn one; its top bits count. */
 uint64_t random_jitter_by(uint64_t noise, uint64_t value, unsigned percent);
 
 #endif

@@ -7,14 +7,14 @@
  * across the fork and clean the registry. Handlers stay installed: libnigh is linked with
  * -z nodelete, so they cannot outlive their code.
  *
- * So fork() waits for a grace period that is running: microseconds while readers have cores of
- * their own, but as long as a reader is preempted inside a section, and liburcu then sleeps by 10
- * ms; with more busy readers than cores that was 7 ms on average and 40 at worst. It cannot be had
- * cheaper. urcu_bp_synchronize_rcu() keeps one lock throughout, and while it waits the readers are
- * in lists on its own stack: a child that was made meanwhile would have a registry without its own
- * thread in it, and free what that reads. Nor can a wait that has begun be called off. What would
- * help is a registry of our own; or a host that starts programs by posix_spawn(), which (as
- * system() and popen() of glibc) runs no fork handlers and does not wait.
+ * So fork() waits for a grace period that is running. That takes microseconds while readers have
+ * cores of their own; but it lasts as long as a reader is preempted inside a section, and liburcu
+ * then sleeps by 10 ms: with more busy readers than cores it was 7 ms on average and 40 at worst.
+ * There is no cheaper way. urcu_bp_synchronize_rcu() keeps one lock throughout, and while it waits
+ * the readers are in lists on its own stack: a child made meanwhile would have a registry without
+ * its own thread in it, and would free memory that this thread reads. Nor can a wait that has begun
+ * be called off. A registry of our own would help; so does a host that starts programs by
+ * posix_spawn(), which (as system() and popen() of glibc) runs no fork handlers and does not wait.
  */
 #include "base/rcu.h"
 
@@ -39,8 +39,8 @@ static void install(void)
         pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent, urcu_bp_after_fork_child);
 }
 
-/* liburcu aborts where it finds no memory for the records of its first eight readers. So they are
- * made here, by reading once, after a look whether there is any. */
+/* Makes the records of liburcu's first eight readers, by entering a section once. liburcu aborts
+ * when it finds no memory for them, so this first looks whether there is some. */
 static bool make_records(void)
 {
     size_t enough = 16 * (size_t)sysconf(_SC_PAGESIZE);
@@ -58,7 +58,7 @@ int rcu_install(void)
     pthread_once(&fork_once, install);
     if (fork_result)
         return NIGH_ENOMEM;
-    /* No lock, which a fork might leave taken in the child: it does no harm to make them twice. */
+    /* Takes no lock, which a fork might leave taken in the child: making them twice is harmless. */
     if (!atomic_load_explicit(&has_records, memory_order_relaxed)) {
         if (!make_records())
             return NIGH_ENOMEM;

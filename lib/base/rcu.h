@@ -3,15 +3,18 @@
  * RCU read sections and publication, from liburcu's bp flavour: no registration by host threads,
  * threads may exit and processes fork.
  *
- * The one file that sees liburcu, and that defines _LGPL_SOURCE (inlined read side: 0.9 ns against
- * 9; the LGPL allows it for any licence). Links are our own C11 atomics, so that ThreadSanitizer
- * understands them; the section itself is annotated for it (its barriers are invisible to TSan).
+ * This is the one file that sees liburcu, and that defines _LGPL_SOURCE (inlined read side: 0.9 ns
+ * against 9; the LGPL allows it for any licence). Links are our own C11 atomics, so that
+ * ThreadSanitizer understands them; the section itself is annotated for it (its barriers are
+ * invisible to TSan).
  *
  * Ordering guarantees
- *   publish  release store; what was written before it is seen by who dereferences (pair(rcu.link))
+ *   publish  release store; a thread that dereferences the link sees everything written before the
+ *            store (pair(rcu.link))
  *   deref    acquire load (consume in spirit; acquire is free on x86 and ldar on arm64)
- *   section  what a section saw reachable is not freed before rcu_wait() begun after its removal
- *            returns; every store made inside a section that ended before is visible after it.
+ *   section  an object that a section saw reachable is not freed before an rcu_wait() that began
+ *            after its removal returns; after that rcu_wait() every store is visible that was made
+ *            inside a section which ended before.
  */
 #ifndef NIGH_BASE_RCU_H
 #define NIGH_BASE_RCU_H
@@ -26,8 +29,9 @@
 #define RCU_TSAN 1
 #endif
 
-/* liburcu declares its reader records 128-byte aligned and puts them 32 bytes apart from that. It
- * is harmless, but stops UBSan where inlined: builds for ASan+UBSan call the packaged functions. */
+/* liburcu declares its reader records 128-byte aligned and puts them 32 bytes off such an address.
+ * That is harmless, but UBSan stops at it in inlined code, so builds for ASan+UBSan call the
+ * packaged functions. */
 #if !defined(__SANITIZE_ADDRESS__) && !RCU_HAS_FEATURE(address_sanitizer)
 #define _LGPL_SOURCE 1
 #ifndef RCU_TSAN
@@ -64,12 +68,12 @@ static inline void rcu_leave(void)
 }
 
 /*
- * For the path of a hit: a section opened the short way, where the kernel lets us (has membarrier).
- * Not for a thread's first section nor for one within another: who gets false takes a longer path,
- * with rcu_enter().
+ * A read section opened the short way, for the path of a hit, where the kernel has membarrier. It
+ * does not work for a thread's first section nor for one inside another: then rcu_enter_short()
+ * returns false, and the caller takes a longer path, with rcu_enter().
  *
- * What _urcu_bp_read_lock() and _unlock() do, but the reader's record is looked up once instead of
- * three times; and as no section surrounds this one, the end of it is that of all.
+ * It does what _urcu_bp_read_lock() and _unlock() do, but looks the reader's record up once instead
+ * of three times. As no section surrounds it, its end stores 0 instead of counting down.
  */
 struct rcu_section {
     struct urcu_bp_reader *reader;
@@ -82,7 +86,7 @@ static inline bool rcu_has_short(void)
     return urcu_bp_has_sys_membarrier;
 }
 
-/* Only if rcu_has_short(). */
+/* Open a section the short way; call it only if rcu_has_short(). False: use rcu_enter(). */
 static inline bool rcu_enter_short(struct rcu_section *ret)
 {
     struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
@@ -90,14 +94,14 @@ static inline bool rcu_enter_short(struct rcu_section *ret)
         NIGH_UNLIKELY(_CMM_LOAD_SHARED(reader->ctr) & URCU_BP_GP_CTR_NEST_MASK))
         return false;
     _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
-    cmm_barrier(); /* who waits for readers makes all of them execute a full one: membarrier */
+    cmm_barrier(); /* the compiler's: rcu_wait() makes all readers run a full one (membarrier) */
     ret->reader = reader;
     return true;
 }
 
 static inline void rcu_leave_short(struct rcu_section section)
 {
-    cmm_barrier(); /* the same */
+    cmm_barrier(); /* the compiler's, as above */
     _CMM_STORE_SHARED(section.reader->ctr, 0);
     cmm_barrier();
 }
@@ -124,7 +128,8 @@ static inline void rcu_leave_short(struct rcu_section section)
 
 #endif
 
-/* Before an object is handed to the reclaimer, by the thread that unlinked it. */
+/* Tells TSan that an object is retired: called by the thread that unlinked it, before it hands the
+ * object to the reclaimer. */
 static inline void rcu_retire_mark(void)
 {
     RCU_TSAN_RELEASE();
@@ -134,15 +139,15 @@ static inline void rcu_retire_mark(void)
 void rcu_wait(void);
 
 /*
- * Once per process, before the first section: fork handlers of the flavour (pthread_atfork), and
- * memory for the records of eight readers. Idempotent. liburcu makes further records as threads
+ * Install liburcu's fork handlers (pthread_atfork) and make the records of eight readers: once per
+ * process, before the first section. Idempotent. liburcu makes further records as threads
  * read for the first time (for the 9th, and at later doublings), and aborts where the system has
  * no memory for them. Errors: NIGH_ENOMEM.
  */
 int rcu_install(void);
 
 #define RCU_LINK(type) _Atomic(type *)
-/* pair(rcu.link): who dereferences sees what was written before publication */
+/* pair(rcu.link): a thread that dereferences sees everything written before publication */
 #define rcu_deref(link) atomic_load_explicit((link), memory_order_acquire)
 #define rcu_publish(link, ptr) atomic_store_explicit((link), (ptr), memory_order_release)
 

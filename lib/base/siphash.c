@@ -36,7 +36,8 @@ static inline void absorb(struct state *s, uint64_t word)
     s->v0 ^= word;
 }
 
-/* What is left of the last word, with the length on top. Little-endian, as all of nigh. */
+/* Returns the rest of the data as the last word, with the length in its top byte. Little-endian, as
+ * all of nigh. */
 static inline uint64_t last_word(const uint8_t *at, size_t len)
 {
     uint64_t word = 0;

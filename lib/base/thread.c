@@ -30,14 +30,16 @@ uint32_t thread_stripe(void)
     return stripe_number % THREAD_STRIPES;
 }
 
-/* glibc takes thread-local storage and guard out of the stack; the host may have much of it. */
+/* Adds the room that glibc takes out of a stack for thread-local storage and the guard page: the
+ * host may have much of such storage. */
 static size_t whole_stack(size_t usable_bytes)
 {
     long overhead = sysconf(_SC_THREAD_STACK_MIN);
     return usable_bytes + (overhead > 0 ? (size_t)overhead : 0);
 }
 
-/* Signals are blocked before the thread exists: blocking them in it would leave a gap. */
+/* Creates the thread with all signals blocked: they are blocked here before it exists, for blocking
+ * them inside it would leave a gap. */
 static int create_masked(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
                          void *arg)
 {
@@ -72,7 +74,7 @@ static void *serve(void *arg)
 {
     struct service *s = arg;
     for (;;) {
-        /* pair(service.pokes): the step sees whatever was written before a poke counted here */
+        /* pair(service.pokes): the step sees everything written before a poke counted here */
         uint32_t seen = atomic_load_explicit(&s->pokes, memory_order_acquire);
         if (atomic_load_explicit(&s->stop, memory_order_relaxed)) /* ordered by the poke after it */
             return NULL;

@@ -3,7 +3,7 @@
  * Threads of the library: named, all signals blocked, an explicit stack size.
  *
  * A service is a loop of `step(arg)`, which returns until when it may sleep; `service_poke` ends
- * the sleep. The same step function is what nigh_tick() calls when the host gave us no threads.
+ * the sleep. In the mode without own threads nigh_tick() calls the same step function.
  */
 #ifndef NIGH_BASE_THREAD_H
 #define NIGH_BASE_THREAD_H
@@ -21,12 +21,13 @@ struct env;
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),
                  void *arg);
 
-/* What many threads write is laid out in so many parts, each on a line of its own. This thread's:
- * the same for as long as it lives, and as a rule nobody else's. */
+/* Data that many threads write is cut into this many stripes, each on a cache line of its own.
+ * thread_stripe() returns this thread's: the same all its life, and as a rule no other thread's. */
 #define THREAD_STRIPES 32u
 uint32_t thread_stripe(void);
 
-/* Returns the time (clock_now_ns) of its next work; CLOCK_NEVER_NS: only when poked. */
+/* Does the work that is due. Returns the time (clock_now_ns) of the next work; CLOCK_NEVER_NS: only
+ * when poked. */
 typedef uint64_t (*service_step_fn)(void *arg);
 
 /* Keys: (c) constant after start; (a) atomic */
@@ -35,7 +36,7 @@ struct service {
     service_step_fn step;   /* (c) */
     void *arg;              /* (c) */
     pthread_t thread;       /* (c) */
-    bool running;           /* who starts and stops it; false in the mode without own threads */
+    bool running;           /* for the starter and stopper only; false without own threads */
     _Atomic uint32_t pokes; /* (a) futex word: bumped by poke; odd/even means nothing */
     _Atomic bool stop;      /* (a) */
 };
@@ -43,17 +44,18 @@ struct service {
 /* Starts the thread, if there are own threads; else only remembers (nigh_tick calls step). */
 int service_start(struct service *s, struct env *env, const char *name, service_step_fn step,
                   void *arg);
-/* Make the step run soon, and see what was written before. Any thread; never blocks. */
+/* Make the step run soon, and see everything written before. Any thread; never blocks. */
 void service_poke(struct service *s);
 /* Ask the thread to end and join it. Idempotent, also on a zeroed struct; one caller at a time. */
 void service_stop(struct service *s);
 
 /*
- * A turn: work that one thread does at a time and that nobody waits for. Who finds it taken goes
- * away. For what has an own thread normally, and any of the host's threads where there are none.
+ * A turn: the right to do some work that one thread does at a time and that nobody waits for. A
+ * thread that finds the turn taken leaves the work to its taker. Used for work that normally has a
+ * thread of its own, and that any thread of the host does where the library has none.
  */
 struct turn {
-    _Atomic bool taken; /* pair(thread.turn): what the last one did is seen by the next */
+    _Atomic bool taken; /* pair(thread.turn): each taker sees what the one before it did */
 };
 
 static inline bool turn_take(struct turn *t)

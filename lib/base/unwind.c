@@ -9,10 +9,10 @@
  * is allowed since by then the frames in between have had their turn. A thread that ends asks
  * nobody for a handler. Source: Itanium C++ ABI, Exception Handling, level I.
  *
- * Stacks grow downwards, so a frame whose address is below the frame that asks is gone. For one
- * above, the stack is walked: the frame of unwind_watch() is met at that address, or the walk
- * passes by it, and something else is there now. Where the walk ends before (code without unwind
- * tables), the frame is not known to be gone.
+ * Stacks grow downwards, so a frame whose address is below the frame that asks is gone. For a frame
+ * above, unwind_is_gone() walks the stack: either it meets the frame of unwind_watch() at that
+ * address, or it passes the address, and another frame is there now. Where the walk ends before
+ * (code without unwind tables), the frame is not known to be gone.
  */
 #include "base/unwind.h"
 
@@ -34,7 +34,8 @@ static _Thread_local struct catcher *catcher;
 
 /* ---- personality routines ---- */
 
-/* A hidden symbol is near: its distance in 32 bits (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
+/* Gives the function a personality routine. 0x1b: as a distance in 32 bits, which suffices for a
+ * hidden symbol (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
 #define PERSONALITY(routine) __asm__ volatile(".cfi_personality 0x1b, " #routine)
 
 NIGH_HIDDEN _Unwind_Reason_Code unwind_noting(int version, _Unwind_Action actions,
@@ -78,7 +79,7 @@ __attribute__((noinline)) void unwind_watch(struct unwind_mark *mark, void (*cal
     PERSONALITY(unwind_noting);
     mark->frame = (uintptr_t)__builtin_frame_address(0);
     call(arg);
-    __asm__ volatile(""); /* or the call would be a jump, and this no frame */
+    __asm__ volatile(""); /* or the call would become a jump, and this function have no frame */
 }
 
 enum unwind_how unwind_how(void)
@@ -95,7 +96,7 @@ static __attribute__((noinline)) void call_caught(void (*call)(void *arg), void 
     __asm__ volatile("");
 }
 
-/* C++ counts a thread's exceptions that are on their way, and only its own functions end that. */
+/* C++ counts the exceptions under way in a thread; only these functions count them down. */
 extern void *__cxa_begin_catch(void *exception) __attribute__((weak));
 extern void __cxa_end_catch(void) __attribute__((weak));
 
@@ -162,11 +163,11 @@ static bool is_own(uintptr_t at)
 
 struct walk {
     uintptr_t frame;
-    bool watching; /* the frame before was one of unwind_watch() */
+    bool watching; /* the frame visited last was one of unwind_watch() */
     bool gone;
 };
 
-/* An unwinder's "CFA" of a frame is its lowest address. */
+/* Visits a frame. (Unwinders call the lowest address of a frame its "CFA".) */
 static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *arg)
 {
     struct walk *w = arg;

@@ -20,9 +20,9 @@ struct unwind_mark {
     uintptr_t frame;
 };
 
-/* Call it, and mark where. */
+/* Run `call(arg)`, and note in the mark where on the stack. */
 void unwind_watch(struct unwind_mark *mark, void (*call)(void *arg), void *arg);
-/* In a cleanup handler right above unwind_watch(): EXCEPTION or EXIT. */
+/* Tell, in a cleanup handler right above unwind_watch(), how the call ends: EXCEPTION or EXIT. */
 enum unwind_how unwind_how(void);
 /*
  * Whether a watched call of this thread ended by a jump. False also when that cannot be told: for a
@@ -30,7 +30,7 @@ enum unwind_how unwind_how(void);
  */
 bool unwind_is_gone(const struct unwind_mark *mark);
 
-/* Call it, and stop an exception that comes out of it here. True: one came, and is no more. */
+/* Run `call(arg)`, and catch an exception that leaves it. True: there was one; it is dropped. */
 bool unwind_catch(void (*call)(void *arg), void *arg);
 
 #endif
