@@ -153,7 +153,7 @@ void mem_set_huge(struct mem *mem, enum mem_huge huge)
         mem_blocks_huge(mem);
 }
 
-/* Touches all pages in one call (since Linux 5.14), in a third of the time that one by one takes. */
+/* Touches all pages in one call (since Linux 5.14): a third of the time that one by one takes. */
 void mem_pages_touch(void *ptr, size_t size)
 {
     if (madvise(ptr, size, MADV_POPULATE_WRITE) == 0)

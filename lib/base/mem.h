@@ -50,7 +50,7 @@ void *mem_alloc_zero(struct mem *mem, size_t size);
 /* Free a block: `size` as given to mem_alloc. NULL ptr is fine. Any cache of the arena will do. */
 void mem_free(struct mem *mem, struct mem_cache *cache, void *ptr, size_t size);
 
-/* The same for blocks that are never moved: these never lie in a slab. */
+/* Allocate and free blocks that are never moved: these never lie in a slab. */
 void *mem_alloc_apart(struct mem *mem, size_t size);
 void mem_free_apart(struct mem *mem, void *ptr, size_t size);
 size_t mem_charge_apart(const struct mem *mem, size_t size);

@@ -24,7 +24,7 @@
 
 /* A block: a header before the caller's bytes. Only the thread that has the block touches it. */
 struct block {
-    unsigned home; /* its taker's first slot, to which it goes back whoever gives it */
+    unsigned home; /* first slot of its taker, to which it goes back whoever gives it */
     _Alignas(16) char bytes[];
 };
 
