@@ -10,27 +10,27 @@
 
 #include <pthread.h>
 
-static _Atomic(struct pin_page *) pages; /* pair(pin.pages): complete before it is listed */
-/* Pages without an owner, a stack: the address of the first, and in the bits that are 0 in it a
- * count of changes, so that who takes the first notices that others were faster. */
+static _Atomic(struct pin_page *) pages; /* pair(pin.pages): a page is complete when listed */
+/* A stack of pages without an owner: the address of the first, and in the bits that are 0 in it a
+ * count of changes, so that a thread that takes the first notices when others were faster. */
 static _Atomic uintptr_t idle_pages; /* pair(pin.idle) */
-/* No thread's: what an inlined pin looks at is taken, so a thread's first goes the slow way without
- * a test. */
+/* A page of no thread. The slots that an inlined pin looks at are taken, so a thread's first pin
+ * goes the slow way without a test for it. */
 #define TAKEN ((struct l1_entry *)&no_page)
 static struct pin_page no_page = {.slots = {TAKEN, TAKEN}};
 _Thread_local pin_slot_t *pin_last_slot = no_page.slots;
-/* Slots of its page below this one have been looked at since it was come to. */
+/* Slots of this thread's page below this index have been looked at since it came to the page. */
 static _Thread_local uint32_t search_from;
 
-/* A scan asks so many pages ahead for their first lines: of a page that lies in no cache it would
- * wait for its head, and then for its slots. */
+/* A scan prefetches the first lines of a page so many pages ahead: on a page that lies in no cache
+ * it would wait for the head, and then for the slots. */
 #define AHEAD 8u
 
 /* Pages in a row that are looked at for one with room, and the part that has to be free there. */
 #define PAGES_LOOKED_AT 4u
 #define ROOM_SHARE 4u
 
-/* A counter's own pin, see pin.h. */
+/* The entry that a counting thread looks at: its own pin, see pin.h. */
 static _Atomic uintptr_t asked; /* pair(pin.asked) */
 static pthread_mutex_t ask_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -47,7 +47,7 @@ static struct pin_page *idle_first(uintptr_t idle)
     return (struct pin_page *)at;
 }
 
-/* The same with another first page, and counted. */
+/* The stack's word with another first page, and one more change counted. */
 static uintptr_t idle_with(uintptr_t idle, const struct pin_page *page)
 {
     return (uintptr_t)page | ((idle + 1) & (PIN_PAGE_BYTES - 1));
@@ -55,7 +55,7 @@ static uintptr_t idle_with(uintptr_t idle, const struct pin_page *page)
 
 static void page_give_up(struct pin_page *page)
 {
-    /* pair(pin.owner): what this thread did with the page is done */
+    /* pair(pin.owner): this thread is done with the page */
     atomic_store_explicit(&page->owned, false, memory_order_release);
     uintptr_t idle = atomic_load_explicit(&idle_pages, memory_order_relaxed);
     do
@@ -65,12 +65,12 @@ static void page_give_up(struct pin_page *page)
                                                   memory_order_relaxed));
 }
 
-/* Pages are never unmapped, so whoever comes late reads an old link, and his exchange fails. Should
- * the count have come round to the same meanwhile, a page may be listed twice, or lost: but it has
- * one owner. */
+/* Take a page that has no owner; NULL: there is none. Pages are never unmapped, so a thread that
+ * comes late reads an old link, and its exchange fails. Should the count of changes have come round
+ * to the same value meanwhile, a page may be listed twice, or lost: but it has one owner. */
 static struct pin_page *page_adopt(void)
 {
-    /* pair(pin.idle): its link */
+    /* pair(pin.idle): the link of the first page */
     uintptr_t idle = atomic_load_explicit(&idle_pages, memory_order_acquire);
     struct pin_page *page;
     while ((page = idle_first(idle)) != NULL) {
@@ -91,11 +91,13 @@ static struct pin_page *page_adopt(void)
 
 /* ---- pages ---- */
 
-/* Nothing is pinned there. A scan that finds the fence finds a pin of what nobody ever retires. */
+/* Open the first slots of a page in which nothing is pinned. A scan that reads the fence finds a
+ * pin of TAKEN, which nobody ever retires. */
 static void page_open_first(struct pin_page *page)
 {
     atomic_store_explicit(&page->slots[PIN_SLOTS_FIRST], TAKEN, memory_order_relaxed);
-    /* pair(pin.opened): of the slots behind it no scan sees any more that they were given back */
+    /* pair(pin.opened): a scan that skips the slots behind knows by this that they were given
+     * back */
     atomic_store_explicit(&page->opened, PIN_SLOTS_FIRST, memory_order_release);
 }
 
@@ -113,7 +115,7 @@ static struct pin_page *page_create(void)
         return NULL;
     page_open_first(page);
     atomic_init(&page->owned, true);
-    /* pair(pin.pages): the links of those behind it */
+    /* pair(pin.pages): the links of the pages behind it */
     struct pin_page *head = atomic_load_explicit(&pages, memory_order_acquire);
     do {
         page->next = head;
@@ -130,7 +132,7 @@ static struct pin_page *page_take(void)
     return page ? page : page_create();
 }
 
-/* Free slots, of those opened; counting stops at `most`. */
+/* Free slots among those opened; counting stops at `most`. */
 static uint32_t page_free_count(struct pin_page *page, uint32_t most)
 {
     uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
@@ -140,7 +142,8 @@ static uint32_t page_free_count(struct pin_page *page, uint32_t most)
     return count;
 }
 
-/* The pages of a thread that ends. An empty one is as good as new: a scan need not read it all. */
+/* Give up the pages of a thread that ends. An empty one is made as good as new: a scan need not
+ * read it all. */
 static void pages_leave(void *arg)
 {
     struct pin_page *page = arg;
@@ -177,8 +180,8 @@ void pin_prepare(void)
     pthread_once(&prepare_once, prepare);
 }
 
-/* Without a way to learn of the thread's end its pages would be lost: then copies are handed
- * out. */
+/* A thread's first page; NULL: values are handed out as copies. Without a way to learn of the
+ * thread's end its pages would be lost. */
 static struct pin_page *pages_enter(void)
 {
     if (!is_prepared)
@@ -197,12 +200,12 @@ static struct pin_page *pages_enter(void)
 /*
  * ---- slots ----
  *
- * A page is gone through once, from its first slot to the fence; each free slot on the way is
- * taken. Then its owner goes on in another of its pages, in a ring, if a quarter is free there. So
- * looking at a page, and going through it, is paid for by the pins of a quarter of it. It looks at
- * four in a row at most: if they are all fuller, it puts a new one in before the fourth, where it
- * will find it again. So of four pages in a row one has room, and there are no more of them than
- * the thread has use for.
+ * A thread goes through a page once, from the first slot to the fence, and takes each free slot on
+ * the way. Then it goes on in another of its pages, which are a ring, if a quarter is free there.
+ * So looking at a page, and going through it, is paid for by the pins of a quarter of it. The
+ * thread looks at four pages in a row at most: if all are fuller, it puts a new one in before the
+ * fourth, where it will find it again. So of four pages in a row one has room, and there are no
+ * more of them than the thread has use for.
  */
 
 /* The first free slot from an index on; NULL: there is none. */
@@ -221,8 +224,8 @@ static bool page_has_room(struct pin_page *page)
     return page_free_count(page, wanted) == wanted;
 }
 
-/* As many slots again. The fence becomes the slot that is taken now, after another one was put up
- * behind it. NULL: all are open. */
+/* Open as many slots again. A new fence is put up behind them, then the old one becomes the slot
+ * that is taken now. NULL: all are open. */
 static pin_slot_t *page_open_more(struct pin_page *page)
 {
     uint32_t opened = atomic_load_explicit(&page->opened, memory_order_relaxed);
@@ -230,8 +233,8 @@ static pin_slot_t *page_open_more(struct pin_page *page)
     if (more == opened)
         return NULL;
     atomic_store_explicit(&page->slots[more], TAKEN, memory_order_relaxed);
-    /* Ordered like the pin that follows it: by the section, or by the reference.
-     * pair(pin.opened): who had more of them open before may have left the page to us */
+    /* Ordered like the pin that follows it: by the section, or by the reference. pair(pin.opened):
+     * a thread that had more slots open before may have left the page to us */
     atomic_store_explicit(&page->opened, more, memory_order_release);
     return &page->slots[opened];
 }
@@ -242,7 +245,7 @@ static pin_slot_t *page_any_slot(struct pin_page *page)
     return slot ? slot : page_open_more(page);
 }
 
-/* Pages that others have left may be full of what they pinned. */
+/* Take pages until one has a slot: those that other threads have left may be full of their pins. */
 static pin_slot_t *slot_in_more_pages(struct pin_page *before)
 {
     struct pin_page *page;
@@ -256,7 +259,7 @@ static pin_slot_t *slot_in_more_pages(struct pin_page *before)
     return NULL;
 }
 
-/* There is no memory: then whatever can be found. */
+/* Without memory for a page: any free slot in the pages of this thread. */
 static pin_slot_t *slot_anywhere(struct pin_page *page)
 {
     struct pin_page *at = page;
@@ -267,7 +270,8 @@ static pin_slot_t *slot_anywhere(struct pin_page *page)
     return slot;
 }
 
-/* When a page has been gone through. */
+/* The next slot when a page has been gone through: in the same page if it has room or can open
+ * more, else in another one. */
 static pin_slot_t *slot_elsewhere(struct pin_page *page)
 {
     if (page_has_room(page))
@@ -292,7 +296,7 @@ static uint32_t slot_index(const pin_slot_t *slot)
     return (uint32_t)(slot - pin_page_of(slot)->slots);
 }
 
-/* A thread's first. */
+/* A thread's first slot. */
 static pin_slot_t *slot_first(void)
 {
     struct pin_page *page = pages_enter();
@@ -331,7 +335,7 @@ static void hand_out(struct l1_entry *e, uintptr_t pin, struct nigh_value *ret)
     ret->pin = pin;
 }
 
-/* The reference goes along. */
+/* Hand out a value with a reference, which goes along. */
 static void hand_out_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret)
 {
     hand_out(e, (uintptr_t)e | (uintptr_t)tier << PIN_TIER_SHIFT, ret);
@@ -341,13 +345,13 @@ int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, struct nigh_value *ret, bool *
 {
     pin_slot_t *slot = slot_take();
     if (NIGH_LIKELY(slot)) {
-        /* pair(pin.slot): carries along the reads of who gave the slot back */
+        /* pair(pin.slot): carries along the reads of the thread that gave the slot back */
         atomic_store_explicit(slot, e, memory_order_release);
         hand_out(e, pin_of_slot(slot), ret);
         *ret_copied = false;
         return 0;
     }
-    struct l1_entry *copy = entry_copy(l1, e); /* no memory for a page, but for this there may be */
+    struct l1_entry *copy = entry_copy(l1, e); /* no memory for a page; maybe for this */
     if (!copy)
         return NIGH_ENOMEM;
     hand_out_ref(copy, NIGH_TIER_L1, ret);
@@ -386,7 +390,7 @@ enum nigh_tier l1_pin_tier(uintptr_t pin)
 static void prefetch_page(const struct pin_page *page)
 {
     const char *at = (const char *)page;
-    for (unsigned line = 0; line < 3; line++) /* its head and its first slots */
+    for (unsigned line = 0; line < 3; line++) /* the head and the first slots */
         __builtin_prefetch(at + line * CACHE_LINE_BYTES);
 }
 
@@ -397,7 +401,7 @@ static NIGH_INLINED void slots_each(void (*visit)(void *arg, pin_slot_t *slot), 
     struct pin_page *page = atomic_load_explicit(&pages, memory_order_acquire);
     for (; page; page = page->next) {
         prefetch_page(page->ahead);
-        /* pair(pin.opened): all that was read by who pinned behind them */
+        /* pair(pin.opened): the reads of those who pinned in slots that are closed again */
         uint32_t opened = atomic_load_explicit(&page->opened, memory_order_acquire);
         for (uint32_t i = 0; i < opened; i++)
             visit(arg, &page->slots[i]);
@@ -437,10 +441,10 @@ uint64_t pin_scans(void)
     return atomic_load_explicit(&scans, memory_order_relaxed);
 }
 
-/* ---- asking whose they are ---- */
+/* ---- counting the pins of one cache ---- */
 
-/* The entry that a slot names, if it is of this cache: kept until another is asked for; else
- * NULL. */
+/* The entry that a slot names, if it is of this cache; else NULL. It stays allocated until another
+ * one is asked for. */
 static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
 {
     struct l1_entry *e = atomic_load_explicit(slot, memory_order_relaxed);
@@ -448,7 +452,7 @@ static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
         return NULL;
     /* pair(pin.asked) */
     atomic_exchange_explicit(&asked, (uintptr_t)e, memory_order_acq_rel);
-    /* pair(pin.slot): what its holder saw of the entry when he found it */
+    /* pair(pin.slot): the entry as its holder found it */
     if (atomic_load_explicit(slot, memory_order_acquire) != e)
         return NULL;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
@@ -462,8 +466,8 @@ static void ask_begin(void)
 
 static void ask_end(void)
 {
-    /* pair(pin.asked): what was asked for may be freed now. An exchange, so that a scan's before it
-     * is still seen by who asks next. */
+    /* pair(pin.asked): the entry asked for may be freed now. An exchange, so that the next counting
+     * thread still sees a scan's before it. */
     atomic_exchange_explicit(&asked, 0, memory_order_acq_rel);
     unlock_asking();
 }
@@ -486,7 +490,8 @@ static inline void count_slot_of(void *arg, pin_slot_t *slot)
     count->sum += ask_locked(slot, count->cache_id) != NULL;
 }
 
-/* Whoever gives it back meanwhile is faster, and right. */
+/* Mark the slot as taken instead. If it is given back meanwhile, the exchange fails, as it
+ * should. */
 static inline void forget_slot(void *arg, pin_slot_t *slot)
 {
     const struct count *count = arg;

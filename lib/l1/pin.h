@@ -11,11 +11,11 @@
  *     page:   opened, owner, links | slot | slot | NULL | slot | ... | fence |  (not opened)
  *                                                  ^ pin_last_slot
  *
- * A thread-local pointer names the slot that was used last: who holds one value at a time uses it
- * again, who holds several takes them in a row, up to the fence, which looks taken, and then from
- * the first on. The page is aligned so that a slot's address says where the first is. What else a
- * thread has to look for is pin.c's business, and costs it a few looks a pin on average, however
- * many it holds and in whatever order they are given back.
+ * A thread-local pointer names the slot that was used last: a thread that holds one value at a time
+ * uses it again, one that holds several takes slots in a row, up to the fence, which looks taken,
+ * and then from the first on. The page is aligned so that a slot's address says where the first is.
+ * Any further search is in pin.c, and costs a thread a few looks a pin on average, however many it
+ * holds and in whatever order they are given back.
  *
  *     pin word:   address of the slot                      | 1
  *                 address of the entry     | tier (2 bits) | 0     a reference is held
@@ -32,16 +32,17 @@
  * Why it is freed after the last use
  *   Release stores NULL with release order; the scan loads with acquire (pair(pin.slot)). The owner
  *   that uses the slot again loads NULL with acquire and stores with release, which carries the
- *   releaser's reads along. Of slots that are closed again, with the page of a thread that ends,
- *   the number of open ones tells in the same way (pair(pin.opened)).
- * Who may look at what others pin
- *   Whose values are pinned is counted when somebody asks, not at a hit. The counter must look at
- *   an entry that its holder may let go at any moment; so it keeps it by a word of its own,
+ *   releaser's reads along. When slots are closed again, with the page of a thread that ends, the
+ *   number of open ones carries those reads in the same way (pair(pin.opened)).
+ * How the pins of one cache are counted
+ *   A hit does not note whose value it pins; a thread that counts finds out. It must look at an
+ *   entry that its holder may let go at any moment; so it protects the entry by a word of its own,
  *   `asked`, and then sees whether the slot still names it. A scan reads that word last, by an
- *   exchange too (pair(pin.asked)). If the scan's comes first, what it saw in the slot is seen by
- *   the counter: the slot was empty, and the entry is not looked at. If the counter's comes first,
- *   the scan finds the entry there. And a cache that is destroyed while values of its are held
- *   leaves no address of theirs in a slot: it stays taken until it is given back.
+ *   exchange too (pair(pin.asked)). If the scan's comes first, the counting thread sees what the
+ *   scan saw in the slot: it was empty, and the entry is not looked at. If the counting thread's
+ *   comes first, the scan finds the entry in `asked`. And a cache that is destroyed while its
+ *   values are held leaves no address of theirs in a slot (pin_forget()): the slot stays taken
+ *   until it is given back.
  */
 #ifndef NIGH_L1_PIN_H
 #define NIGH_L1_PIN_H
@@ -51,11 +52,11 @@
 #define PIN_SLOTS_FIRST 16u
 #define PIN_SLOTS_MAX 496u /* with a fence and the head they fill a page of memory */
 
-#define PIN_SLOT 1u /* what a slot holds is L1's */
+#define PIN_SLOT 1u /* in a pin word: it names a slot, whose value is L1's */
 #define PIN_TIER_SHIFT 1
 #define PIN_TIER_MASK (3u << PIN_TIER_SHIFT)
 
-#define PIN_PAGE_BYTES 4096u /* their alignment: that of pages of memory, in which they come */
+#define PIN_PAGE_BYTES 4096u /* size and alignment: pages of memory */
 
 typedef _Atomic(struct l1_entry *) pin_slot_t;
 
@@ -64,36 +65,38 @@ struct pin_page {
     _Alignas(PIN_PAGE_BYTES) _Atomic uint32_t opened; /* (a) slots used so far; what a scan reads */
     _Atomic bool owned;                        /* (a) pair(pin.owner) */
     struct pin_page *next;                     /* (c) */
-    struct pin_page *ahead;                    /* (c) some pages on: a scan asks for it now */
-    struct pin_page *mine;                     /* (o) the owner's next one; they are a ring */
+    struct pin_page *ahead;                    /* (c) some pages on: a scan prefetches it */
+    struct pin_page *mine;                     /* (o) the owner's next page; they are a ring */
     _Atomic(struct pin_page *) idle_next;      /* (a) without an owner: the next such page */
     /* (a) pair(pin.slot); the last one is a fence */
     _Alignas(CACHE_LINE_BYTES) pin_slot_t slots[PIN_SLOTS_MAX + 1];
 };
 _Static_assert(sizeof(struct pin_page) == PIN_PAGE_BYTES, "pages of memory");
 
-/* Where this thread's last pin went. Before its first one: in a page of nobody's, all taken. */
+/* Slot of this thread's last pin. Before its first one: in a page of no thread, where all look
+ * taken. */
 extern NIGH_HIDDEN _Thread_local pin_slot_t *pin_last_slot;
 
-/* Once per process, before the first pin and in no section: fork() holds a lock that this takes
- * while it waits for sections. Without memory for it values are handed out as copies. */
+/* Prepare this process for pins: once, before the first pin and in no section, because it takes a
+ * lock that fork() holds while it waits for sections. Without memory for it values are handed out
+ * as copies. */
 void pin_prepare(void);
-/* Calls `visit` with every entry that some slot names now. After the references were looked at.
- * Returns how many slots there are. */
+/* Calls `visit` with every entry that some slot names now; the references must have been looked at
+ * before. Returns how many slots there are. */
 uint64_t pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
-/* How often that was done in this process, for tests. */
+/* Scans in this process so far, for tests. */
 uint64_t pin_scans(void);
 /* Slots in use by all threads, of entries of all caches, or of one (approximate). */
 uint64_t pin_count(void);
 uint64_t pin_count_of(uint32_t cache_id);
-/* No slot names an entry of this cache any more: it is about to be destroyed. */
+/* Take the addresses of this cache's entries out of all slots: it is about to be destroyed. */
 void pin_forget(uint32_t cache_id);
 
 /* ---- inline: what a hit runs ---- */
 
 static inline bool pin_slot_is_free(const pin_slot_t *slot)
 {
-    /* pair(pin.slot): the reads of who gave it back come before our use, see above */
+    /* pair(pin.slot): the reads of the thread that gave it back come before our use, see above */
     return !atomic_load_explicit(slot, memory_order_acquire);
 }
 
@@ -124,7 +127,7 @@ static inline uintptr_t l1_hold_rcu(struct l1_entry *e)
             return 0;
         pin_last_slot = slot;
     }
-    /* pair(pin.slot): carries along the reads of who gave the slot back */
+    /* pair(pin.slot): carries along the reads of the thread that gave the slot back */
     atomic_store_explicit(slot, e, memory_order_release);
     return pin_of_slot(slot);
 }
