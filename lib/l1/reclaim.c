@@ -10,14 +10,15 @@
  * last use of the entry comes before it is freed. The verdict reaches the writer that frees through
  * the shard lock.
  *
- * Of 65,536 shards few have anything retired. So who retires marks the shard, once until it is
- * visited, and a pass visits those that are marked. A shard stays marked while something is ready
- * there, or a part of limbo's count: this is given back when a pass finds that no writer has come.
- * What is held is noted in a set of its own, for it is looked at less often.
+ * Of 65,536 shards few have anything retired. So a writer that retires an entry marks the shard,
+ * once until it is visited, and a pass visits the marked ones. A shard stays marked while it has
+ * ready entries, or a part of limbo's count: this is given back when a pass finds that no writer
+ * has come. Shards with held entries are noted in a set of their own, for they are looked at less
+ * often.
  *
- * The lists that a grace period is over (or running) for are changed by reclaimers only, one at a
- * time. So an entry is put into the batch before the grace period, when its list is at hand anyway,
- * and is filed after it: by then the ring may have been moved, but the entry has the same slot.
+ * Lists whose grace period is running, or over, are changed by reclaimers only, one at a time. So
+ * an entry is put into the batch before the grace period, when its list is at hand anyway, and is
+ * filed after it: by then the ring may have been moved, but the entry has the same slot.
  */
 #include "l1/reclaim.h"
 
@@ -25,22 +26,23 @@
 #include "l1/room.h"
 #include "l1/shrink.h"
 
-/* Freed by a writer on its way. One is what it retires itself: the block that it takes is then the
- * one that it has just given back, and the allocator is not asked. More, and it would give blocks
- * to the allocator in one phase to fetch them again in the next. */
+/* Ready entries that a writer frees on its way. One is what it retires itself: the block that it
+ * takes is then the one that it has just given back, and the allocator is not asked. With more, it
+ * would give blocks to the allocator in one phase and fetch them again in the next. */
 #define FREE_ONE 1u
 #define FREE_MANY 8u
 
-/* Looked at for one that is as large as a new value: where a fourth of the values have another size
- * than the rest, every third put would find the wrong one first. */
+/* Ready entries looked at for one that is as large as a new value: where a fourth of the values
+ * have another size than the rest, every third put would find the wrong one first. */
 #define READY_LOOKS 4u
 
-/* Freed under one hold of a shard's lock: more overflow the allocator's cache. */
+/* Entries freed under one hold of a shard's lock: more overflow the allocator's cache. */
 #define FREE_PER_HOLD 128u
 
-/* Listed, or filed, under one hold: what a shrink has evicted is thousands in each of some shards,
- * and a put would wait for all of them (200 us at 16,384). Then the next shard has its turn, of so
- * many: whoever waits for a lock that is left and taken again at once does not get it. */
+/* Entries listed, or filed, under one hold: a shrink evicts thousands in each of some shards, and a
+ * put would wait for all of them (200 us at 16,384). Then the next of up to ERRANDS_MAX shards has
+ * its turn: a lock that is left and taken again at once does not go to the thread that waits for
+ * it. */
 #define PER_HOLD 256u
 #define ERRANDS_MAX 8u
 
@@ -48,23 +50,25 @@
  * written: the reclaimer frees them while it is there, rather than come again for it. */
 #define FEW 4u
 
-/* What waits in limbo is memory that is written again only when it has left every cache: a pass for
- * each half MiB keeps it in a core's own. But a pass looks at all pins: for each 4,096 slots, which
- * take some 10 us, it may be as much again. Values of 10 kB at 50,000 puts/s would else have 1,000
- * passes a second. */
+/* Bytes in limbo at which the next pass begins at once. Memory that waits there longer has left
+ * every cache when it is written again: a pass for each half MiB keeps it in a core's own. But a
+ * pass looks at all pins: for each 4,096 slots, which take some 10 us, the bound is as much again.
+ * Values of 10 kB at 50,000 puts/s would otherwise have 1,000 passes a second. */
 #define MUCH_MAX_BYTES (512u * 1024)
 #define MUCH_MAX_SLOTS 4096u
 
-/* A pass frees what writers left of the one before; and pins are released without telling us. Those
- * that last are looked at less and less often: a look is at all pins of the process. */
+/* The next pass frees what writers left of the one before; and pins are released without a word to
+ * the reclaimer. Entries that stay held are looked at less and less often: each look is at all pins
+ * of the process. */
 #define PASS_AGAIN_NS (20 * NS_PER_MS)
 #define HELD_AGAIN_MAX_NS NS_PER_S
 
-/* Shards visited in a pass that have nothing for it. */
+/* Shards visited in a pass that are not marked, by turns. */
 #define VISITS_IN_TURN 16u
 
-/* Of limbo's count, so that writers of different shards need not write one line at each put. What
- * shards are allowed and have not used is never more than such a share of limbo, all together. */
+/* A shard's allowance on limbo's count, so that writers of different shards need not write one line
+ * at each put. All allowances that are not used are together never more than such a share of
+ * limbo. */
 #define ALLOWANCE_SHARE 32u
 #define ALLOWANCE_MAX_BYTES 4096u
 
@@ -90,7 +94,7 @@ void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes)
 {
     uint64_t shards = l1->shard_mask + 1u;
     uint64_t allowance = u64_min(cap_bytes / (2 * ALLOWANCE_SHARE) / shards, ALLOWANCE_MAX_BYTES);
-    /* A shard's allowance may be unused, and another on top of it. */
+    /* A shard may have two allowances, both not used: limbo_sub_locked(). */
     uint64_t slots = l1_limit(&l1->reclaim.slots);
     uint64_t most = MUCH_MAX_BYTES * (1 + slots / MUCH_MAX_SLOTS) + 2 * allowance * shards;
     uint64_t much = u64_min(cap_bytes / 2, most);
@@ -105,7 +109,8 @@ uint64_t reclaim_waiting_bytes(const struct l1 *l1)
            atomic_load_explicit(&l1->aside, memory_order_relaxed);
 }
 
-/* Who retires as much as it frees does not touch the count of all. */
+/* Count retired bytes, from the shard's allowance where it suffices: a shard that retires as much
+ * as it frees does not touch the count of all. */
 static void limbo_add_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (NIGH_LIKELY(s->limbo_spare_bytes >= bytes)) {
@@ -147,7 +152,7 @@ static void mark_locked(struct l1 *l1, struct l1_shard *s)
     shard_set_add(&l1->reclaim.marked, (uint32_t)(s - l1->shards));
 }
 
-/* There will be something to do without anything being retired. */
+/* Mark a shard that has something to do although nothing is retired there. */
 static void mark_if_busy_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->ready.head != RING_NONE || s->limbo_spare_bytes)
@@ -199,7 +204,7 @@ static void free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     }
 }
 
-/* It becomes the first. */
+/* Moves the one that it finds to the front. */
 bool reclaim_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint32_t before = s->ready.head;
@@ -243,7 +248,7 @@ static bool free_ready(struct l1 *l1, struct l1_shard *s)
     return more;
 }
 
-/* Some shards in turn, until they have no more. */
+/* Frees in some shards by turns until they have no more ready entries, then in the next ones. */
 void reclaim_free_all_ready(struct l1 *l1)
 {
     for (uint32_t first = 0; first <= l1->shard_mask; first += ERRANDS_MAX) {
@@ -256,7 +261,8 @@ void reclaim_free_all_ready(struct l1 *l1)
     }
 }
 
-/* Under no shard's lock: a large table takes a while to walk and to unmap. */
+/* Free tables whose grace period is over, under no shard's lock: a large one takes a while to walk
+ * and to unmap. */
 static void free_tables(struct l1 *l1)
 {
     struct l1_table *t = l1->reclaim.waiting_tables;
@@ -293,7 +299,8 @@ static void uncount(struct l1 *l1, struct l1_shard *s, enum judge_origin origin,
     }
 }
 
-/* What limbo does not count does not pass through it: it is freed here. */
+/* File one entry as judged: held, ready, or freed here. Only limbo's entries become ready; limbo
+ * does not count those that were aside or held. */
 static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judged *j)
 {
     uint32_t slot = ring_pop(&s->ring, list_of(s, j->origin));
@@ -315,8 +322,9 @@ static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judg
     }
 }
 
-/* The last of limbo's count is left for the next pass to give back: whoever counts the first bytes
- * calls the reclaimer at once, and it would come for each of them. */
+/* Free the few ready entries, but leave the last of limbo's count for the next pass to give back: a
+ * writer that counts the first bytes pokes the reclaimer at once, and it would come for each of
+ * them. */
 static void free_few_locked(struct l1 *l1, struct l1_shard *s)
 {
     free_ready_locked(l1, s, FREE_PER_HOLD);
@@ -324,9 +332,9 @@ static void free_few_locked(struct l1 *l1, struct l1_shard *s)
         limbo_return_spare_locked(l1, s);
 }
 
-/* Those of one shard and origin, which are the first of its list. As a rule nobody holds any of
- * them: then their slots and heads, which lie in the caches of who retired them and will free them,
- * are left alone. */
+/* File a run: entries of one shard and origin, the first of their list. As a rule none of them is
+ * held: then their slots and heads, which lie in the caches of the threads that retired them and
+ * will free them, are left alone. */
 static void file_run_locked(struct l1 *l1, struct l1_shard *s, const struct judged *run,
                             uint32_t count)
 {
@@ -358,7 +366,8 @@ static void prefetch_shard(const struct l1_shard *s)
         __builtin_prefetch(at + line, 1);
 }
 
-/* As many as one hold allows. Returns where the next begin. */
+/* File as many entries of one shard as one hold allows. Returns where the next begin in the
+ * batch. */
 static uint32_t file_shard(struct l1 *l1, const struct batch *b, uint32_t first)
 {
     uint32_t index = b->entries[first].shard;
@@ -391,7 +400,8 @@ static void file_batch(struct l1 *l1, struct batch *b)
 
 /* ---- a pass ---- */
 
-/* What is left to do in a shard that is visited: to list what is to be judged, and to free. */
+/* Work that is left in a visited shard: entries to be listed for the judge, ready ones to be
+ * freed. */
 struct errand {
     uint32_t index;
     uint32_t slot; /* the next to be listed */
@@ -399,7 +409,7 @@ struct errand {
     bool frees;
 };
 
-/* Shards that are visited alternately: see PER_HOLD. */
+/* Shards that are visited by turns: see PER_HOLD. */
 struct errands {
     uint32_t count;
     struct errand at[ERRANDS_MAX];
@@ -412,9 +422,9 @@ static void errand_begin_locked(struct errand *todo, struct l1_shard *s, uint32_
         .index = index, .slot = list_of(s, origin)->head, .origin = (uint8_t)origin};
 }
 
-/* Into the batch, while there is room and not too much under one hold. An entry stays in its list,
- * which only a reclaimer changes, under the same slot: a ring that has been moved meanwhile has not
- * moved it within it. */
+/* Put entries into the batch, while it has room and not too many under one hold. An entry stays in
+ * its list, which only a reclaimer changes, and in its slot: a ring may be moved meanwhile, but
+ * nothing within it. */
 static void list_some_locked(struct l1 *l1, struct l1_shard *s, struct errand *todo)
 {
     struct batch *b = &l1->reclaim.batch;
@@ -438,7 +448,7 @@ static void list_some_locked(struct l1 *l1, struct l1_shard *s, struct errand *t
     }
 }
 
-/* Returns whether that was all. */
+/* Returns whether the errand is done. */
 static bool run_errand(struct l1 *l1, struct errand *todo)
 {
     struct l1_shard *s = &l1->shards[todo->index];
@@ -464,7 +474,7 @@ static void run_errands(struct l1 *l1, struct errands *errands)
         }
 }
 
-/* What one hold did not suffice for. */
+/* Note the rest of a visit for which one hold did not suffice; enough of them are run together. */
 static void add_errand(struct l1 *l1, struct errands *errands, const struct errand *todo)
 {
     if (todo->origin == JUDGE_ORIGINS && !todo->frees)
@@ -502,8 +512,9 @@ static void count_entries_locked(struct l1 *l1, struct l1_shard *s)
     s->entries_counted = s->entries;
 }
 
-/* If no writer has come since the last pass what is ready waits in vain. Returns whether anything
- * has to wait for a grace period. */
+/* Visit a marked shard before the grace period. If no writer has come since the last pass, its
+ * ready entries wait in vain: they are freed. Returns whether anything has to wait for a grace
+ * period. */
 static bool begin_visit(struct l1 *l1, uint32_t index, struct errands *errands)
 {
     struct errand errand;
@@ -527,7 +538,8 @@ static bool begin_visit(struct l1 *l1, uint32_t index, struct errands *errands)
     return waits;
 }
 
-/* To count their entries: those who have nothing retired are not visited otherwise. */
+/* Mark some shards by turns, so that their entries are counted: those in which nothing is retired
+ * are not visited otherwise. */
 static void mark_in_turn(struct l1 *l1)
 {
     for (uint32_t n = 0; n < VISITS_IN_TURN && n <= l1->shard_mask; n++)
@@ -552,7 +564,7 @@ static bool begin_pass(struct l1 *l1)
     return waiting;
 }
 
-/* Bring what is held before the judge again. */
+/* List all held entries, to be judged again. */
 static void look_at_held(struct l1 *l1)
 {
     struct errands errands = {.count = 0};
@@ -592,19 +604,20 @@ static bool list_left(struct l1 *l1)
     return l1->reclaim.batch.count > 0;
 }
 
-/* A pass may be worth more, or less, than it was: see MUCH_MAX_BYTES. */
+/* Fit limbo's bounds to the number of pin slots, if that has changed much: see MUCH_MAX_BYTES. */
 static void note_slots(struct l1 *l1)
 {
     uint64_t slots = l1->reclaim.batch.slots_seen;
     if (slots / MUCH_MAX_SLOTS == l1_limit(&l1->reclaim.slots) / MUCH_MAX_SLOTS)
         return;
     atomic_store_explicit(&l1->reclaim.slots, slots, memory_order_relaxed);
-    pthread_mutex_lock(&l1->shrink.lock); /* or a new cap would be put back to the one of before */
+    pthread_mutex_lock(&l1->shrink.lock); /* or a new cap could be overwritten by the old one */
     reclaim_set_limbo(l1, l1_limit(&l1->limbo_cap_bytes));
     pthread_mutex_unlock(&l1->shrink.lock);
 }
 
-/* A look that frees an eighth is worth its time, else the next one waits twice as long. */
+/* Plan the next look at held entries: soon after one that freed an eighth and so was worth its
+ * time, else after twice the last delay. */
 static void plan_look(struct l1_reclaim *r, uint64_t now_ns, uint64_t looked_at)
 {
     uint64_t freed = looked_at - u64_min(looked_at, r->held_count);
@@ -623,7 +636,8 @@ static uint64_t next_pass_ns(const struct l1 *l1, uint64_t now_ns)
     return l1->reclaim.held_count ? u64_min(next_ns, l1->reclaim.held_look_ns) : next_ns;
 }
 
-/* What comes before the grace period. Returns whether anything has to wait for it. */
+/* Do a table's part of a pass before the grace period. Returns whether anything has to wait for
+ * it. */
 static bool begin_table(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_reclaim *r = &l1->reclaim;
@@ -636,7 +650,7 @@ static bool begin_table(struct l1 *l1, uint64_t now_ns)
     return r->waits;
 }
 
-/* What comes after it. Returns when to come again. */
+/* Do a table's part of a pass after the grace period. Returns when to come again. */
 static uint64_t end_table(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_reclaim *r = &l1->reclaim;
@@ -649,7 +663,7 @@ static uint64_t end_table(struct l1 *l1, uint64_t now_ns)
     if (r->looks)
         plan_look(r, now_ns, r->held_before);
     uint64_t shrink_ns = shrink_end(l1, r->waits);
-    r->looks = r->waits = false; /* a table that is made now has not begun the next pass */
+    r->looks = r->waits = false; /* a table that is made during a pass has not begun it */
     return u64_min(shrink_ns, next_pass_ns(l1, clock_now_ns(l1->env->clock)));
 }
 

@@ -8,7 +8,8 @@
 
 /* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
  * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small
- * ones; a larger one succeeds in steps. (lfu asks before that what it is worth: lfu.c.) */
+ * ones; a larger one succeeds in steps. (Before that, lfu asks whether the value is worth it:
+ * lfu.c.) */
 #define VICTIMS_PER_VISIT 64u
 #define VISITS_MAX 64u
 
@@ -38,7 +39,7 @@ bool room_borrow(struct l1 *l1, uint64_t bytes)
         /* pair(l1.cap): before the load below, as the other side's store is before its fence */
     } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
                                                     memory_order_seq_cst, memory_order_relaxed));
-    /* It may have come down meanwhile. */
+    /* The cap may have come down meanwhile. */
     if (NIGH_UNLIKELY(used + bytes >
                       atomic_load_explicit(&l1->cap_bytes, memory_order_seq_cst))) {
         room_return(l1, bytes);
@@ -69,7 +70,7 @@ void room_return_spare_locked(struct l1 *l1, struct l1_shard *s)
     s->spare_bytes = 0;
 }
 
-/* Without evicting: from the reserve, else borrow, with a new reserve if there is plenty. */
+/* Take from the reserve, else borrow, and a new reserve with it if there is plenty; never evict. */
 bool room_take_spare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (s->spare_bytes < bytes) {
@@ -105,7 +106,7 @@ static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted)
     }
 }
 
-/* Let another shard give up what it does not use and some of its entries. */
+/* Let another shard give up its reserve and some of its entries. */
 static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, uint64_t bytes)
 {
     if (!latch_try(&other->lock))
@@ -113,7 +114,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
     reclaim_free_some_locked(l1, other);
     room_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
-    s->poke |= other->poke; /* told when our own lock is free too */
+    s->poke |= other->poke; /* the reclaimer is told when our own lock is free too */
     other->poke = false;
     latch_unlock(&other->lock);
 }
@@ -123,7 +124,7 @@ static bool is_limbo_half_full(const struct l1 *l1)
     return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_cap_bytes) / 2;
 }
 
-/* A larger cap, where it is not yet as large as it may be. */
+/* Ask the family for a larger cap, where it is not yet as large as it may be. */
 static NIGH_OUTLINED bool grow(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     bool poke = false;
@@ -137,7 +138,7 @@ static bool may_grow(const struct l1 *l1)
     return atomic_load_explicit(&l1->member.may_grow, memory_order_relaxed);
 }
 
-/* Towards the target, as much as is taken; from the larger shards twice as much. */
+/* Evict towards the target, as much as is taken; in the larger shards twice as much. */
 static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
@@ -149,7 +150,8 @@ static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     evict_some(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
 }
 
-/* Borrowed bytes, from whoever has them or is evicted for them. */
+/* Borrow bytes after making the cap larger, where it may grow, or evicting: in this shard first,
+ * then in the others. */
 static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     while (may_grow(l1) && grow(l1, s, bytes))
@@ -173,7 +175,7 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
     return room_take_spare_locked(l1, s, bytes);
 }
 
-/* What must be done before bytes are taken. False: whoever they are for is not worth it. */
+/* Evict in passing, before bytes are taken. False: the policy refuses the newcomer. */
 static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (l1->policy->victim)
@@ -188,7 +190,7 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
            (NIGH_LIKELY(room_take_spare_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
 }
 
-/* What is ready is charged, but in limbo: it may live again if so many bytes may. */
+/* Whether so many bytes more may be live: a ready entry's are charged already, but as limbo's. */
 static bool may_live(const struct l1 *l1, uint64_t bytes)
 {
     return room_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
