@@ -4,8 +4,9 @@
  */
 #include "l1/ring.h"
 
-/* The first size. Later by an eighth, while it is small and is copied (64 bytes an insert); then by
- * a 32nd, which is a page or two that its pages get more (base/mem.h): slack stays near 1.6 %. */
+/* The first capacity. A ring grows by an eighth while it is small and is copied (64 bytes an
+ * insert); then by a 32nd, which is a page or two that its pages get more (base/mem.h): slack stays
+ * near 1.6 %. */
 #define RING_FIRST 64u
 #define STEP_SHARE 8u
 #define LARGE 4096u /* slots */

@@ -13,10 +13,10 @@
  *     grew, an entry may be passed before or after its turn: a matter of hit ratio only.) Being an
  *     array, it lets the hand ask for entries several ahead, which a list cannot.
  *   - limbo: a retired entry has a slot until it is freed, so retiring never needs memory and
- *     cannot fail. It is its own, or, when a new value of its key took that over, a free one.
+ *     cannot fail. The slot is its own, or, when a new value of its key took that over, a free one.
  *   - expiry: a dense array of ticks, see expiry.h.
  *
- * Only writers see it, under the shard lock; so it may be resized in place, and moved.
+ * Only writers see the ring, under the shard lock; so it may be resized in place, and moved.
  */
 #ifndef NIGH_L1_RING_H
 #define NIGH_L1_RING_H
@@ -38,8 +38,8 @@ struct l1_list {
 /* Keys: (s) shard lock */
 struct l1_ring {
     uint64_t *words;     /* (s) */
-    uint16_t *due;       /* (s) per group: no live slot of it is due before */
-    uint32_t due_groups; /* (s) that there is memory for; at least the capacity's */
+    uint16_t *due;       /* (s) per group: no live slot in it is due before */
+    uint32_t due_groups; /* (s) groups with memory for a bound; at least the capacity's */
     uint32_t capacity;   /* (s) */
     uint32_t limit;      /* (s) slots from here on are not given out: the ring is to be cut */
     struct l1_list free; /* (s) */
@@ -66,7 +66,7 @@ static inline struct l1_entry *ring_entry(const struct l1_ring *r, uint32_t slot
     return ring_word_entry(r->words[slot]);
 }
 
-/* Of its two arrays, whose memory is its owner's. */
+/* Sizes of the ring's two arrays, whose memory is its owner's. */
 static inline size_t ring_words_size(uint32_t capacity)
 {
     return capacity * sizeof(uint64_t);
@@ -79,7 +79,8 @@ static inline size_t ring_due_size(uint32_t groups)
 
 /* The capacity to grow to; 0: it has reached its limit. */
 uint32_t ring_next_capacity(const struct l1_ring *r);
-/* Both arrays have room for so many slots (the words may have moved): give out the new ones. */
+/* Give out the new slots of a ring whose arrays have got room for so many (the words may have
+ * moved). */
 void ring_grow(struct l1_ring *r, void *words, uint32_t capacity);
 
 /* Give out slots below `limit` only; the capacity: all. */
@@ -127,7 +128,7 @@ static inline void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t s
     list->tail = slot;
 }
 
-/* RING_NONE: it is empty. */
+/* Take the first slot out of a list; RING_NONE: it is empty. */
 static inline uint32_t ring_pop(struct l1_ring *r, struct l1_list *list)
 {
     uint32_t slot = list->head;
@@ -162,7 +163,7 @@ static inline uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t
     return slot;
 }
 
-/* Put an entry into the slot of another, which gets one that is in no list, and stays so. */
+/* Put an entry into the slot of another, which moves to a slot that is in no list, and stays so. */
 static inline void ring_exchange(struct l1_ring *r, uint32_t slot, struct l1_entry *e,
                                  uint16_t tick, uint32_t other)
 {
@@ -170,7 +171,8 @@ static inline void ring_exchange(struct l1_ring *r, uint32_t slot, struct l1_ent
     r->words[slot] = ring_live_word(e, tick);
 }
 
-/* The same with a free one; there must be one. */
+/* Put an entry into the slot of another, which moves to a free slot; there must be one. Returns the
+ * slot that was free. */
 static inline uint32_t ring_take_over(struct l1_ring *r, uint32_t slot, struct l1_entry *e,
                                       uint16_t tick)
 {

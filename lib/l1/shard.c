@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shard's lock, its table and its ring: growing them with what is stored, and giving back what is
- * too much. (Entries come and go in store.c.)
+ * A shard's lock, its table and its ring: growing them with the entries, and giving back what these
+ * do not need. (Entries come and go in store.c.)
  */
 #include "l1/shard.h"
 
@@ -46,16 +46,16 @@ static void set_table(struct l1_shard *s, struct l1_table *t)
     atomic_store_explicit(s->table, (uintptr_t)t | t->bits, memory_order_release);
 }
 
-/* Index bits beyond the tag would have to come from the keys; a shard's ring ends there too. And a
- * table goes to limbo when it is replaced. */
+/* Whether the table may double. Index bits beyond the tag would have to come from the keys, and a
+ * shard's ring ends there too. And the old table goes to limbo, which must have room. */
 static bool may_grow(const struct l1 *l1, struct l1_shard *s)
 {
     return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS &&
            !reclaim_limbo_full(l1);
 }
 
-/* For the next doubling, outside the lock: memory that is new is zeroed by the kernel page by page,
- * which took half of the time that the lock was held. */
+/* Make the table for the next doubling, outside the lock: the kernel zeroes new memory page by
+ * page, which took half of the time that the lock was held. */
 static void make_next_table(struct l1 *l1, struct l1_shard *s)
 {
     l1_shard_lock(s);
@@ -87,7 +87,7 @@ static void drop_next_table(struct l1 *l1, struct l1_shard *s)
     s->next_table = NULL;
 }
 
-/* An empty one, charged; NULL: no room or no memory. */
+/* Take an empty table, charged; NULL: no room or no memory. */
 static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t bits)
 {
     struct l1_table *t = s->next_table;
@@ -105,8 +105,8 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
     return t;
 }
 
-/* Fill it from the present one by `fill`, which may need so many overflow buckets; NULL: no room,
- * no memory, or an unhappy hash. */
+/* Make a table of another size and fill it from the present one by `fill`, which may need so many
+ * overflow buckets. NULL: no room, no memory, or a hash that needs more of them. */
 static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bits,
                                  uint32_t extends, table_fill_fn *fill)
 {
@@ -124,7 +124,8 @@ static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bit
     return NULL;
 }
 
-/* Double the table; readers go on in the old one meanwhile. Failed: try again an eighth later. */
+/* Double the table; readers go on in the old one meanwhile. If that fails, the next try comes when
+ * there are an eighth more entries. */
 static bool grow_locked(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_table *from = shard_table_locked(s);
@@ -141,13 +142,12 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
     return true;
 }
 
-/* The table is (nearly) full. */
 void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (s->entries >= s->grow_at) {
-        grow_locked(l1, s); /* if not, chains get longer, up to their limit */
+        grow_locked(l1, s); /* if that fails, chains get longer, up to their limit */
     } else {
-        s->wants_table = true; /* from whoever unlocks */
+        s->wants_table = true; /* made by the thread that unlocks */
         s->make_at = s->grow_at;
     }
 }
@@ -175,7 +175,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     if (!room_take_locked(l1, s, bytes))
         return false;
     struct l1_place place = table_place(shard_table_locked(s), hash);
-    if (place.word || /* eviction made one free meanwhile */
+    if (place.word || /* eviction has freed a word meanwhile */
         !table_extend(l1->mem, shard_table_locked(s), place.last)) {
         room_give_locked(l1, s, bytes);
         return place.word;
@@ -189,7 +189,7 @@ static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
         return false;
     struct l1_entry *e = table_chain_coldest(&l1->hit, shard_table_locked(s), hash);
     if (!e)
-        return true; /* all of them went when room was sought for one more bucket */
+        return true; /* the whole chain went when room was sought for one more bucket */
     l1_shard_remove_locked(l1, s, e);
     stats_count(l1->stats, STATS_L1_EVICT);
     return true;
@@ -215,7 +215,8 @@ _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s, 
 
 /* ---- ring ---- */
 
-/* Bounds for so many slots; twice as many as were, as they are few bytes. */
+/* Make room for the expiry bounds of so many slots; for twice as many as before at least, as they
+ * take few bytes. */
 static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity)
 {
     struct l1_ring *r = &s->ring;
@@ -233,7 +234,7 @@ static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity)
 
 bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s)
 {
-    if (s->ring.limit < s->ring.capacity) { /* it was to be cut, and is needed again */
+    if (s->ring.limit < s->ring.capacity) { /* the ring was to be cut, and is needed again */
         ring_set_limit(&s->ring, s->ring.capacity);
         return s->ring.free.head != RING_NONE || l1_shard_grow_ring_locked(l1, s);
     }
@@ -252,7 +253,7 @@ bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s)
 
 /* ---- shrinking ---- */
 
-/* The size at which so many entries load the table as planned. */
+/* Size of the table (log2 of its buckets) at which the shard's entries load it as planned. */
 static uint32_t fitting_bits(const struct l1 *l1, const struct l1_shard *s)
 {
     uint32_t bits = l1->hit.base_bits;
@@ -261,7 +262,8 @@ static uint32_t fitting_bits(const struct l1 *l1, const struct l1_shard *s)
     return bits;
 }
 
-/* With an eighth of free slots, so that what comes next need not grow it again. */
+/* Capacity of the ring for the shard's entries and an eighth of free slots, so that the next
+ * entries need not grow it again; the present one where that saves less than a quarter. */
 static uint32_t fitting_capacity(const struct l1_shard *s)
 {
     uint32_t slots = s->entries + s->entries / 8 + RING_GROUP;
@@ -269,7 +271,8 @@ static uint32_t fitting_capacity(const struct l1_shard *s)
     return slots < s->ring.capacity / 4 * 3 ? slots : s->ring.capacity;
 }
 
-/* Of a ring and a policy for so many slots, without the bounds, which are not cut. */
+/* Bytes charged for a ring and a policy of so many slots, without the expiry bounds, which are not
+ * cut. */
 static uint64_t arrays_bytes(const struct l1 *l1, uint32_t slots)
 {
     return mem_array_charge(l1->mem, ring_words_size(slots)) +
@@ -281,7 +284,7 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s)
     uint64_t arrays = arrays_bytes(l1, s->ring.capacity) - arrays_bytes(l1, fitting_capacity(s));
     const struct l1_table *t = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
-    /* What it has in overflow buckets alone would be there after a fold, too. */
+    /* Overflow buckets alone are no slack: they would be there after a fold, too. */
     uint64_t next = s->next_table ? s->next_table->charged_bytes : 0;
     return arrays + next + (bits < t->bits ? t->charged_bytes - table_bytes(l1->mem, bits) : 0);
 }
@@ -312,7 +315,7 @@ void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s)
         return;
     ring_cut(&s->ring, words);
     if (l1->policy->prepare)
-        l1->policy->prepare(l1, s); /* if it fails, it has more than it needs */
+        l1->policy->prepare(l1, s); /* if it fails, the policy has more memory than it needs */
 }
 
 /* ---- init, fini ---- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shard: a table that readers use without asking, and everything that writers keep about it.
+ * A shard: a table that readers use without a lock, and everything that writers keep about it.
  *
  * Thread-safety: l1_find_rcu() reads the table word in a section; all else happens under the lock.
- * A `_locked` function REQUIRES(shard lock). Two shards are never locked waiting: who looks for
- * room in another shard uses trylock.
+ * A `_locked` function REQUIRES(shard lock). No thread waits for a second shard's lock: one that
+ * looks for room in another shard uses trylock.
  */
 #ifndef NIGH_L1_SHARD_H
 #define NIGH_L1_SHARD_H
@@ -15,22 +15,22 @@
 /* Keys: (r) written under the shard lock, read in an RCU section  (s) shard lock  (a) atomic */
 struct l1_shard {
     _Alignas(CACHE_LINE_BYTES) struct latch lock;
-    _Atomic uintptr_t *table; /* (c) -> (r) its word among l1_hit.tables */
+    _Atomic uintptr_t *table; /* (c) -> (r) the shard's word in l1_hit.tables */
     struct mem_cache *cache; /* (s) */
     struct l1_ring ring;     /* (s) */
-    uint32_t entries;        /* (s) live ones */
-    uint32_t grow_at;        /* (s) so many entries, and the table doubles */
-    uint32_t make_at;        /* (s) so many, and the next table is made; <= grow_at */
-    uint32_t removals;       /* (s) so far: whether a word found before still stands */
+    uint32_t entries;        /* (s) live entries */
+    uint32_t grow_at;        /* (s) at so many entries the table doubles */
+    uint32_t make_at;        /* (s) at so many the next table is made; <= grow_at */
+    uint32_t removals;       /* (s) so far; unchanged: a word found before is still good */
     uint64_t arrays_bytes;   /* (s) charged for the ring, and for what the policy keeps */
-    uint64_t arrays_pages_bytes; /* (s) of it, what is not in the arena */
-    uint64_t spare_bytes;    /* (s) borrowed from the cap, not used */
-    _Atomic uint64_t unstored_bytes; /* (a) of entries made for this shard, not stored yet */
+    uint64_t arrays_pages_bytes; /* (s) the part outside the arena */
+    uint64_t spare_bytes;    /* (s) the reserve: borrowed from the cap, not used */
+    _Atomic uint64_t unstored_bytes; /* (a) charge of entries made here, not stored yet */
     _Atomic uint16_t *due; /* (c) -> (a) written (s): tick before which nothing expires here */
     uint32_t move_at;                /* (s) slot up to which compact.c has moved */
-    bool freeing;                    /* (s) a writer has come since the reclaimer did */
+    bool freeing;                    /* (s) a writer has come since the reclaimer's last visit */
     bool marked;                     /* (s) the reclaimer has been told to come */
-    uint32_t entries_counted;        /* (s) as it has added them up */
+    uint32_t entries_counted;        /* (s) `entries` when the reclaimer last added them up */
     bool poke;                       /* (s) tell the reclaimer after unlocking */
     bool wants_table;                /* (s) make next_table after unlocking */
     struct l1_table *next_table;     /* (s) empty, for the next doubling; NULL: not made yet */
@@ -39,12 +39,12 @@ struct l1_shard {
     struct l1_list retired;         /* (s) unlinked, no grace period begun */
     struct l1_list waiting;         /* (s) a grace period is running */
     struct l1_list aside;           /* (s) unlinked while limbo was full, no grace period begun */
-    struct l1_list aside_waiting;   /* (s) its grace period is running */
+    struct l1_list aside_waiting;   /* (s) set aside, a grace period is running */
     struct l1_list held;            /* (s) unreachable, but referenced or pinned */
-    struct l1_list held_waiting;    /* (s) the same, being looked at again */
-    struct l1_list ready;           /* (s) nobody has it, nobody can get it: free at will */
+    struct l1_list held_waiting;    /* (s) held, being looked at again */
+    struct l1_list ready;           /* (s) neither held nor to be found: free at will */
     uint64_t held_bytes;            /* (s) */
-    uint64_t limbo_spare_bytes;     /* (s) counted as limbo's, but nothing is there yet */
+    uint64_t limbo_spare_bytes;     /* (s) allowance: counted as limbo's before it is used */
     struct l1_table *retired_tables; /* (s) */
 
     struct l1_policy_state policy; /* (s) */
@@ -61,11 +61,12 @@ static inline struct l1_table *shard_table_locked(struct l1_shard *s)
     return (struct l1_table *)at;
 }
 
-/* Zeroed before, but for `table`. Errors: NIGH_ENOMEM (nothing is left behind). */
+/* Make an empty shard of a struct that is zeroed but for `table`. Errors: NIGH_ENOMEM (nothing is
+ * left behind). */
 int l1_shard_init(struct l1 *l1, struct l1_shard *s);
 /* Frees every entry and table. */
 void l1_shard_fini(struct l1 *l1, struct l1_shard *s);
-/* Bytes of a shard that holds nothing. */
+/* Bytes charged for an empty shard. */
 uint64_t l1_shard_empty_bytes(const struct l1 *l1);
 
 static inline void l1_shard_lock(struct l1_shard *s)
@@ -82,15 +83,16 @@ static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
         latch_unlock(&s->lock);
 }
 
-/* The ring has a slot. False: there is no room for it. */
+/* See that the ring has a free slot. False: there is no room for a larger ring. */
 NIGH_OUTLINED bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s);
 static inline bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s)
 {
     return NIGH_LIKELY(s->ring.free.head != RING_NONE) || l1_shard_grow_ring_locked(l1, s);
 }
-/* The table is (nearly) full. */
+/* Double a table that is full; have the next one made for a table that is nearly full. */
 NIGH_OUTLINED void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s);
-/* The ring has a slot, the table its size, the policy what it needs. False: there is no room. */
+/* Get for one more entry a slot in the ring, a table of the right size, and what the policy needs.
+ * False: there is no room. */
 static inline bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
 {
     if (NIGH_UNLIKELY(s->entries >= s->make_at))
@@ -107,22 +109,23 @@ static inline _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_s
     return NIGH_LIKELY(word != NULL) ? word : l1_shard_place_slow_locked(l1, s, hash);
 }
 
-/* All from here to move: store.c. */
+/* From here on, what stores, removes, evicts or moves entries is in store.c; the rest in
+ * shard.c. */
 enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
                                            const struct l1_key *key, struct l1_entry *e);
 /* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
-/* Unlink one that has to go: when limbo is full it is set aside (reclaim.h). */
+/* Unlink and retire an entry that cannot stay: when limbo is full it is set aside (reclaim.h). */
 void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
-/* Removes the policy's next victim. Returns its bytes; 0: nobody there, or limbo is full. */
+/* Removes the policy's next victim. Returns its bytes; 0: there is no victim, or limbo is full. */
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
 
 /* Removes up to `most` victims, whatever limbo holds: for a cap that comes down. */
 uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
 
-/* Charged for tables and arrays. */
+/* Bytes charged for tables and arrays. */
 uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s);
-/* Of it, what lies on pages outside the arena. */
+/* The part of these bytes on pages outside the arena. */
 uint64_t l1_shard_pages_bytes_locked(struct l1_shard *s);
 /* Bytes that l1_shard_fit_locked() and l1_shard_trim_locked() would give back. */
 uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
@@ -135,10 +138,12 @@ void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
  * takes it for a refreshed value. False: no room, no free slot, or no memory; nothing was done.
  */
 bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
-/* The same under its own slot: nothing changes but where it lies, and nobody is evicted for it. */
+/* Put a copy in place of the live entry in `slot`, under the same slot: only its memory changes,
+ * and nothing is evicted for it. False: no room, no free slot, no memory, or limbo is full. */
 bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash);
 
-/* An entry that was charged but never stored is about to be freed. Takes no lock. */
+/* Give back the charge of an entry that was never stored and is about to be freed. Takes no
+ * lock. */
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);
 
 #endif

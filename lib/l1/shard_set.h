@@ -3,7 +3,7 @@
  * A set of shards, a bit each: 65,536 of them are 8 KiB, which are read through in a microsecond.
  *
  * Thread-safety: any thread adds; taking a word takes its members out. Membership carries no data:
- * what a member is in the set for is read under its shard's lock, so nothing here is ordered.
+ * the reason for which a shard is in the set is read under its lock, so nothing here is ordered.
  */
 #ifndef NIGH_L1_SHARD_SET_H
 #define NIGH_L1_SHARD_SET_H
@@ -36,11 +36,12 @@ static inline void shard_set_add(struct shard_set *set, uint32_t shard)
                              memory_order_relaxed);
 }
 
-/* Takes the members out one after the other, in their order; who is added meanwhile may be met. */
+/* A walk takes the members out one after the other, in their order; a shard that is added meanwhile
+ * may be met. */
 struct shard_walk {
     struct shard_set *set;
     uint32_t next_word;
-    uint64_t bits; /* taken and not told yet: of the word before next_word */
+    uint64_t bits; /* taken out and not told yet: of the word before next_word */
 };
 
 static inline struct shard_walk shard_walk_begin(struct shard_set *set)
@@ -48,7 +49,7 @@ static inline struct shard_walk shard_walk_begin(struct shard_set *set)
     return (struct shard_walk){set, 0, 0};
 }
 
-/* False: nobody is left. */
+/* Take the next member out. False: none is left. */
 static inline bool shard_walk_next(struct shard_walk *walk, uint32_t *ret_shard)
 {
     struct shard_set *set = walk->set;
@@ -73,7 +74,7 @@ static inline bool shard_walk_peek(const struct shard_walk *walk, uint32_t *ret_
     return true;
 }
 
-/* Leave off: who was taken and not told is a member again. */
+/* End a walk early: members that were taken out and not told are put back. */
 static inline void shard_walk_end(const struct shard_walk *walk)
 {
     if (walk->bits)

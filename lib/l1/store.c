@@ -4,27 +4,28 @@
  *
  * Anything that makes room may evict, also the entry that a store is about to replace. So a store
  * first gets what it needs in any case (a slot in the ring, memory), and trusts what it found
- * before only while s->removals has not moved. What only a new key needs (a table of the right
- * size, the policy's place for a slot) it gets last: then nothing was found that could be evicted.
+ * before only while s->removals has not moved. It gets last what only a new key needs (a table of
+ * the right size, the policy's place for a slot): then there is no entry of the key that could be
+ * evicted.
  *
  * A new value takes over the slot of the one that it replaces, and with it age, popularity and its
- * place in the policy's queues: nothing there moves, unless its weight is another. The old one goes
- * to limbo under a slot that was free. And where both are as large, and something as large is ready
- * to be freed, the two change places (the short way): its memory becomes the new entry's, its slot
- * the old one's. Neither the allocator, the cap, limbo's count nor the free slots are asked. A new
- * key, too, goes into memory that is ready, if so many bytes more may live. And what an entry is
- * charged is asked once and carried along.
+ * place in the policy's queues: nothing there moves, unless its weight is another. The old entry
+ * goes to limbo under a slot that was free. Where both are equally large, and an entry as large is
+ * ready to be freed, that one and the old one change places (the short way): the ready one's memory
+ * becomes the new entry's, its slot the old one's. Neither the allocator, the cap, limbo's count
+ * nor the free slots are asked. A new key, too, goes into memory that is ready, if so many bytes
+ * more may live. And the charge of an entry is asked for once and carried along.
  *
- * A loaded value is made in two holds of the lock, room first, so that its bytes are copied
- * between them; a small one that nobody else has to hear of first takes one. A writer's own takes
+ * A loaded value is made in two holds of the lock, room first, so that its bytes are copied between
+ * them; a small one that nobody else has to hear of first takes one. A writer's own value takes
  * one: the floor rises, the version is judged and the entry is replaced in one step. That is
  * cheaper than raise, remove, make and store (four holds), and right where those were not: readers
  * see the old value or the new one, never a hole in which they would miss and load.
  *
  *   Why one step keeps the rule. The floor rises under the lock, before the word is stored. A load
  *   that began earlier stores either in a hold before this one, and is replaced, or after it, and
- *   meets the floor. Who joins or lands a flight looks at the floor without the lock: it sees it at
- *   the latest when the write has returned, which is when it counts.
+ *   meets the floor. A thread that joins or lands a flight looks at the floor without the lock: it
+ *   sees the new one at the latest when the write has returned, which is when it counts.
  */
 #include "l1/shard.h"
 
@@ -32,14 +33,14 @@
 #include "l1/reclaim.h"
 #include "l1/room.h"
 
-/* An own value up to this size is copied under the lock: 1 KiB takes about as long as the second
- * hold that is saved. */
+/* A value up to this size is copied under the lock: 1 KiB takes about as long as the second hold
+ * that is saved. */
 #define COPY_LOCKED_MAX 1024u
 
 /* ---- judging ---- */
 
-/* Whether what is there keeps a version out. Unversioned values cannot be compared, and what has
- * expired or was invalidated with a group is no longer there. */
+/* Whether the entry there keeps a value of this version out. Unversioned values cannot be compared,
+ * and an entry that has expired or was invalidated with a group is no longer there. */
 static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_t version,
                       bool same_too, uint64_t now_ns)
 {
@@ -48,7 +49,8 @@ static bool keeps_out(const struct l1 *l1, const struct l1_entry *there, uint64_
            now_ns < l1_entry_stale_until_ns(there) && l1_judge(l1, there) != L1_BELOW_HARD;
 }
 
-/* Rule 15: a version below or none is deleted, an equal or newer one stays. */
+/* Whether an entry stays when its key is written or invalidated with a version. Rule 15: a version
+ * below or none is deleted, an equal or newer one stays. */
 static bool survives(const struct l1_entry *e, uint64_t version)
 {
     return version && l1_entry_version(e) >= version;
@@ -59,13 +61,13 @@ static bool is_current(const struct l1 *l1, const struct l1_key *key, const stru
     return e->stamp >= floors_of_key(l1->floors, key->hash) && l1_judge(l1, e) == L1_CURRENT;
 }
 
-/* The cap on entries, or what leaves limbo slots enough. */
+/* The cap on a shard's entries, or the number that leaves limbo enough slots. */
 static uint32_t entries_most(const struct l1 *l1)
 {
     return l1->shard_entries_max ? l1->shard_entries_max : RING_LIVE_MAX;
 }
 
-/* One entry more is one too many. */
+/* Whether one entry more is one too many. */
 static bool is_at_entries_max(const struct l1 *l1, const struct l1_shard *s)
 {
     return s->entries >= entries_most(l1);
@@ -79,7 +81,7 @@ static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint
         l1->policy->remove(l1, s, slot, bytes);
 }
 
-/* What nobody finds any more, and could not stay: if limbo is full it is set aside. */
+/* Retire an unlinked entry that could not stay: into limbo, or aside if limbo is full. */
 static void retire(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
     if (NIGH_UNLIKELY(reclaim_limbo_full(l1)))
@@ -106,8 +108,8 @@ static void publish_in(struct l1 *l1, _Atomic uint64_t *word, uint64_t hash,
     table_publish(word, table_tag(hash, l1->hit.base_bits), e);
 }
 
-/* An entry, charged so many bytes, that takes the place of `old`, charged `before`. NULL and 0: of
- * nobody. */
+/* An entry to be published, charged `bytes`, and the one whose place it takes, `old`, charged
+ * `before`; NULL and 0: none. */
 struct placing {
     _Atomic uint64_t *word;
     uint64_t hash;
@@ -116,7 +118,7 @@ struct placing {
     struct l1_entry *old;
     uint64_t before;
     uint64_t now_ns;
-    uint64_t until_ns; /* its end */
+    uint64_t until_ns; /* the end of its life */
 };
 
 static uint16_t tick_of(const struct placing *p)
@@ -124,7 +126,8 @@ static uint16_t tick_of(const struct placing *p)
     return expiry_tick(p->until_ns, p->now_ns);
 }
 
-/* Make it the ring's youngest and publish it. `copied`: of whom it is a copy, or NULL. */
+/* Make the entry the ring's youngest and publish it. `copied`: the entry of which it is a copy, or
+ * NULL. */
 static NIGH_INLINED void publish_new(struct l1 *l1, struct l1_shard *s, const struct placing *p,
                                      struct l1_entry *copied)
 {
@@ -141,8 +144,8 @@ static NIGH_INLINED void publish_new(struct l1 *l1, struct l1_shard *s, const st
         s->entries++;
 }
 
-/* Publish it in the place of `old`, whose slot it has taken over, and so its age and its place with
- * the policy. A write is a use. */
+/* Publish the entry in the place of `old`, whose slot it has taken over, and so its age and its
+ * place with the policy. A write is a use. */
 static NIGH_INLINED void publish_over(struct l1 *l1, struct l1_shard *s, const struct placing *p,
                                       uint32_t slot, uint16_t tick)
 {
@@ -168,7 +171,8 @@ static void publish(struct l1 *l1, struct l1_shard *s, const struct placing *p)
     retire(l1, s, limbo_slot, p->before);
 }
 
-/* Where the newcomer may be the one who has to go; the others have made room before. */
+/* Evict down to the cap on entries, where the newcomer itself may have to go (judges_newcomers);
+ * other policies have made room before. */
 static NIGH_INLINED void keep_entries_max(struct l1 *l1, struct l1_shard *s)
 {
     while (s->entries > entries_most(l1))
@@ -176,8 +180,8 @@ static NIGH_INLINED void keep_entries_max(struct l1 *l1, struct l1_shard *s)
             return;
 }
 
-/* A word for one entry more, and what else it takes beside a slot and memory; NULL: there is none,
- * and nobody may be evicted for it. */
+/* Get a word of the table for a new key, and all that it needs beside a slot and memory; NULL:
+ * there is no room, and no entry may be evicted for it. */
 static _Atomic uint64_t *new_word(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
     if (!l1_shard_prepare_locked(l1, s))
@@ -234,8 +238,8 @@ bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_val
     return may_be_so_large(l1, mem_charge(l1->mem, entry_size_of(key, value)));
 }
 
-/* Charged, its bytes not yet written; NULL: no room or no memory. The policy may refuse a new key,
- * but not a new value of one that it has admitted. */
+/* Make an entry, charged, its bytes not yet written; NULL: no room or no memory. The policy may
+ * refuse a new key, but not a new value of one that it has admitted. */
 static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
                                     size_t size, uint64_t bytes)
 {
@@ -278,7 +282,7 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
     return 0;
 }
 
-/* The two holds of a small value in one, as if nobody had come between them. */
+/* Create and store a small value in one hold, as if nobody had come between the two. */
 static struct l1_entry *create_and_store(struct l1 *l1, const struct l1_key *key,
                                          const struct l1_value *value, size_t size,
                                          enum l1_store_result *ret_result)
@@ -326,10 +330,10 @@ struct own_write {
     const struct l1_value *value;
     uint64_t ticket;
     uint64_t heard;  /* floor of the key that it has raised already; 0: none */
-    bool only_newer; /* than what is there */
+    bool only_newer; /* an equal version is refused, too */
     size_t size;
     uint64_t bytes;        /* charged */
-    struct l1_entry *made; /* a large one, made before: with a reference; NULL: none */
+    struct l1_entry *made; /* large: made before, with a reference; NULL: none */
 };
 
 static bool is_large(const struct own_write *w)
@@ -337,7 +341,7 @@ static bool is_large(const struct own_write *w)
     return w->size > COPY_LOCKED_MAX;
 }
 
-/* The entry to store, or memory for it; NULL: none, or no room. */
+/* The entry to be stored, or memory for it; NULL: none, or no room. */
 static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
                                   const struct l1_entry *old)
 {
@@ -346,30 +350,32 @@ static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struc
     return make_locked(l1, s, w->key->hash, old, w->size, w->bytes);
 }
 
-/* After the floor was raised: a locked instruction waits for stores to memory that no cache has. */
+/* Complete an entry. This comes after the floor was raised: a locked instruction waits for stores
+ * to memory that no cache has. */
 static void complete_own(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
                          struct l1_entry *e, uint64_t stamp)
 {
     if (is_large(w)) {
         charge_stored(s, e, w->bytes);
         e->stamp = stamp & ENTRY_STAMP_MASK;
-    } else { /* nobody's but the shard's */
+    } else { /* no reference but the shard's */
         entry_fill(e, l1, w->key, w->value, stamp, ENTRY_STORED, 0);
     }
 }
 
-/* Whether floors and version let it be stored: L1_STORED, or why not. Raises the key's floor. */
+/* Whether floors and version let the value be stored: L1_STORED, or why not. Raises the key's
+ * floor. */
 static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
                                       const struct l1_entry *old, uint64_t *ret_stamp)
 {
     const struct l1_value *v = w->value;
-    uint64_t now_ns = (uint64_t)v->born_ns; /* it is born as it is written */
+    uint64_t now_ns = (uint64_t)v->born_ns; /* a written value is born now */
     bool ok;
     uint64_t position =
         floors_raise_key(l1->floors, w->key->hash, u64_max(w->ticket, w->heard), &ok);
-    /* No newer than its ticket, if a position was drawn in between: a group's, whose floor does not
-     * stand yet, outdates it. (It is below its own key's floor then: a flight that finds it does
-     * not take it, and loads.) */
+    /* The stamp is no newer than the ticket, if a position was drawn in between: a group's, whose
+     * floor does not stand yet, outdates the value. (The value is below its own key's floor then: a
+     * flight that finds it does not take it, and loads.) */
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
     if (old && keeps_out(l1, old, v->version, w->only_newer, now_ns))
         return L1_REFUSED_VERSION;
@@ -385,8 +391,8 @@ static void unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
     room_give_locked(l1, s, bytes);
 }
 
-/* It is not stored: what is there goes, unless it is as new, and `e`, or NULL, was made in vain. (A
- * large one goes with its reference.) */
+/* End a write that is not stored: the entry there goes, unless it is as new; and `e`, or NULL, was
+ * made in vain. (A large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, struct l1_entry *e,
                                             struct l1_entry *old)
@@ -399,7 +405,7 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
         unmake_locked(l1, s, e, w->size, w->bytes);
 }
 
-/* Whether the short way is open: `old` is as large, and something as large is ready to be freed. */
+/* Whether the short way is open: `old` is as large, and an entry as large is ready to be freed. */
 static NIGH_INLINED bool may_exchange_locked(struct l1 *l1, struct l1_shard *s,
                                              const struct l1_entry *old, size_t size,
                                              uint64_t bytes)
@@ -408,8 +414,8 @@ static NIGH_INLINED bool may_exchange_locked(struct l1 *l1, struct l1_shard *s,
            NIGH_LIKELY(entry_size(old) == size || entry_charge(l1, old) == bytes);
 }
 
-/* Publish `e`, of as many bytes and complete, in the place of `old`. `limbo_slot`: whose memory it
- * got. */
+/* Publish `e`, complete and charged as much, in the place of `old`. `limbo_slot`: that of the ready
+ * entry whose memory it got; it becomes the slot of `old`. */
 static NIGH_INLINED void publish_exchanged(struct l1 *l1, struct l1_shard *s,
                                            const struct placing *p, uint32_t limbo_slot)
 {
@@ -497,7 +503,7 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                           heard, only_newer, size, mem_charge(l1->mem, size), NULL};
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
-        w.made = NULL; /* not stored, but what is there goes all the same */
+        w.made = NULL; /* not stored, but the entry there goes all the same */
     l1_shard_lock(s);
     enum l1_store_result result = write_locked(l1, s, &w);
     l1_shard_unlock(l1, s);
@@ -517,10 +523,11 @@ struct plain_put {
     uint64_t bytes; /* charged */
 };
 
-/* So near the end of an entry's ticks, 18 years, they may not do for what is put. */
+/* Values put later than this are so near the end of an entry's ticks, 18 years, that these may not
+ * suffice for their lifetimes. */
 #define PLAIN_BORN_MAX ((UINT64_C(1) << ENTRY_FRESH_BITS) - 2 * (UINT64_C(1) << 32))
 
-/* `noise`: of which the upper bits matter. */
+/* Draw from a span; the upper bits of `noise` matter. */
 static uint64_t draw_from(struct l1_span span, uint64_t noise)
 {
     return span.least + (uint64_t)((unsigned __int128)noise * (span.spread + UINT64_C(1)) >> 64);
@@ -544,7 +551,7 @@ static uint64_t plain_until_ns(const struct plain_put *p)
            << ENTRY_TICK_SHIFT;
 }
 
-/* Where it goes the long way after all. */
+/* A plain put as a value, for the long way. */
 static struct l1_value value_of_plain(const struct plain_put *p)
 {
     return (struct l1_value){
@@ -555,15 +562,15 @@ static struct l1_value value_of_plain(const struct plain_put *p)
     };
 }
 
-/* Nothing that is there keeps it out, and no floor is above it: all that is left of judging is to
- * raise the key's. */
+/* Raise the key's floor: all that is left of judging, for no entry keeps a plain put out, and no
+ * floor is above it. */
 static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
 {
     bool ok;
     return floors_raise_key(l1->floors, key->hash, L1_TICKET_NOW, &ok);
 }
 
-/* Evicting for it brings no entry of its key. */
+/* Store a new key. Evicting for it brings no entry of the key, so there is no second look. */
 static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
                                            const struct plain_put *p)
 {
@@ -624,7 +631,8 @@ static enum l1_store_result put_locked(struct l1 *l1, struct l1_shard *s,
     return L1_STORED;
 }
 
-/* The lines that it will need are on their way while the clock is read and its times are made. */
+/* Put a value; the lines that this needs are on their way while the clock is read and the times are
+ * made. */
 enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct bytes value,
                             const struct l1_lifetimes *lifetimes)
 {
@@ -647,7 +655,7 @@ enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct byte
 
 /* ---- removing ---- */
 
-/* Nobody finds it any more. */
+/* Clear an entry's word in the table: nobody finds it any more. */
 static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
 {
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, e);
@@ -716,7 +724,8 @@ uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
     return reclaim_limbo_full(l1) ? 0 : evict(l1, s);
 }
 
-/* Their buckets are asked for before the first is removed: one wait for memory, not 64. */
+/* Remove some victims. All their buckets are prefetched before the first is removed: one wait for
+ * memory, not 64. */
 static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
 {
     uint32_t slots[LFU_MANY];
@@ -749,7 +758,8 @@ uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 
 /* ---- moving ---- */
 
-/* Not through the cache, which is for the sizes that come and go now. */
+/* Copy an entry into new memory. Not through the shard's cache of blocks, which is for the sizes
+ * that come and go now. */
 static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
 {
     size_t size = entry_size(e);
@@ -763,7 +773,8 @@ static struct l1_entry *copy_charged(struct l1 *l1, const struct l1_entry *e)
 
 bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
 {
-    /* A ring that has grown may have slots for which the policy had no room. That, too, evicts. */
+    /* The policy may have had no room for the slots of a ring that has grown. Preparing it evicts,
+     * too. */
     if (s->ring.free.head == RING_NONE || (l1->policy->prepare && !l1->policy->prepare(l1, s)))
         return false;
     if (!ring_is_live(s->ring.words[slot]))
@@ -773,7 +784,7 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     uint64_t bytes = entry_charge(l1, old);
     if (!room_take_locked(l1, s, bytes))
         return false;
-    /* Making room may have taken this very entry. */
+    /* Making room may have evicted this very entry. */
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
     struct l1_entry *copy = word ? copy_charged(l1, old) : NULL;
     if (!copy) {

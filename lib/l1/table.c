@@ -4,7 +4,7 @@
  */
 #include "l1/table.h"
 
-/* From here on tables come as whole pages: they are given back to the kernel when they go. */
+/* Tables from this size on are whole pages, which go back to the kernel with them. */
 #define TABLE_PAGES_BYTES (64u * 1024)
 
 /* ---- finding, under the lock (readers: hit.h) ---- */
@@ -62,7 +62,7 @@ void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *
 
 void table_clear(_Atomic uint64_t *word)
 {
-    /* Nothing is handed over by absence, so no order is needed. */
+    /* An empty word hands nothing over, so no order is needed. */
     atomic_store_explicit(word, 0, memory_order_relaxed);
 }
 
@@ -78,7 +78,8 @@ bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last)
         return false;
     memset(b, 0, sizeof(*b));
     t->charged_bytes += table_extend_bytes(mem);
-    atomic_store_explicit(&last->more, b, memory_order_release); /* pair(table.more): it is empty */
+    /* pair(table.more): the bucket is empty before a reader finds it */
+    atomic_store_explicit(&last->more, b, memory_order_release);
     return true;
 }
 
@@ -100,7 +101,7 @@ static struct l1_bucket *filling_extend(struct filling *f, struct l1_bucket *las
     return bucket_more(last);
 }
 
-/* The end of a chain to which only one is adding. */
+/* The end of a chain that gets entries from one bucket only. */
 struct chain_end {
     struct l1_bucket *last;
     unsigned used; /* words of it */
@@ -118,7 +119,7 @@ static bool chain_add(struct filling *f, struct chain_end *end, uint64_t word)
     return true;
 }
 
-/* One bucket becomes two, which get entries from nowhere else: so both are filled from the front,
+/* Split a bucket into two, which get entries from nowhere else: so both are filled from the front,
  * without a look at what is there. */
 static bool double_bucket(struct filling *f, struct l1_table *from, uint64_t index)
 {
@@ -143,7 +144,7 @@ bool table_double(struct mem *mem, struct l1_table *from, struct l1_table *to, u
     return true;
 }
 
-/* Put a word into a chain that gets entries from several. */
+/* Put a word into a chain that gets entries from several buckets. */
 static bool place_unpublished(struct filling *f, uint64_t index, uint64_t word)
 {
     struct l1_place place = table_place(f->to, index);

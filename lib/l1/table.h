@@ -29,7 +29,7 @@
 
 /* Keys: (c) constant after creation  (s) shard lock */
 struct l1_table {
-    _Alignas(CACHE_LINE_BYTES) struct l1_table *next; /* (s) in limbo */
+    _Alignas(CACHE_LINE_BYTES) struct l1_table *next; /* (s) next old table in limbo */
     void *block;          /* (c) as allocated */
     size_t block_bytes;   /* (c) */
     uint64_t charged_bytes; /* (s) with its overflow buckets */
@@ -42,7 +42,7 @@ _Static_assert(offsetof(struct l1_table, buckets) == TABLE_HEADER_BYTES, "each f
 /* Where the search for a place ended. */
 struct l1_place {
     _Atomic uint64_t *word; /* free one, or NULL */
-    struct l1_bucket *last; /* of the chain */
+    struct l1_bucket *last; /* last bucket of the chain, or that of the word */
     uint32_t length;        /* buckets in the chain */
 };
 
@@ -58,15 +58,15 @@ static inline struct l1_bucket *table_bucket(struct l1_table *t, uint64_t hash)
 
 /* Bytes that table_create() takes. */
 uint64_t table_bytes(const struct mem *mem, uint32_t bits);
-/* Empty and resident; NULL when there is no memory. The caller has charged table_bytes(). */
+/* Make an empty table, resident; NULL: no memory. The caller has charged table_bytes(). */
 struct l1_table *table_create(struct mem *mem, uint32_t bits, uint32_t base_bits);
-/* With its overflow buckets; entries are not its business. */
+/* Free a table with its overflow buckets; entries are not its business. */
 void table_destroy(struct mem *mem, struct l1_table *t);
 
 /* All below REQUIRES(shard lock). */
 
-/* The word that holds the key's entry, or exactly this entry; NULL: not there. The first is there
- * as a part of its caller, too. */
+/* The word that holds the key's entry, or exactly this entry; NULL: not there. table_find_word() is
+ * table_word_of_key() as a part of its caller. */
 static NIGH_INLINED _Atomic uint64_t *table_find_word(struct l1_table *t, const struct l1_key *key)
 {
     uint64_t tag = table_tag(key->hash, t->base_bits);
@@ -93,13 +93,13 @@ static inline _Atomic uint64_t *table_place_first(struct l1_table *t, uint64_t h
 }
 /* A place for one more entry of this hash. */
 struct l1_place table_place(struct l1_table *t, uint64_t hash);
-/* Publish: what was written to the entry before is seen by who finds it. */
+/* Publish an entry: a reader that finds it sees what was written to it before. */
 void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e);
 void table_clear(_Atomic uint64_t *word);
 /* Put a charged overflow bucket behind `last`. False: no memory. */
 bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last);
 uint64_t table_extend_bytes(const struct mem *mem);
-/* The entry of the chain with the fewest hits: what makes room in a chain at its limit. */
+/* The coldest entry of the chain (entry_coldness()): it makes room in a chain at its limit. */
 struct l1_entry *table_chain_coldest(const struct l1_hit *hit, struct l1_table *t, uint64_t hash);
 /*
  * Fill `to` (empty) from `from`, with at most `extend_max` overflow buckets. False when that is not
@@ -109,7 +109,7 @@ typedef bool table_fill_fn(struct mem *mem, struct l1_table *from, struct l1_tab
                            uint32_t extend_max);
 table_fill_fn table_double; /* to one twice as large */
 table_fill_fn table_fold;   /* to a smaller one */
-/* Bytes that it takes of whole pages; 0: it is in the arena. */
+/* Bytes that a table takes of whole pages; 0: it is in the arena. */
 size_t table_pages_bytes(const struct l1_table *t);
 
 #endif
