@@ -2,15 +2,15 @@
 /*
  * `lfu`: a write-free W-TinyLFU (lfu.h) over the slots of a shard's ring.
  *
- * The ring gives an entry its number; here it gets its place in the queues (5 bytes a slot) and
- * its count in the sketch (8 bytes a slot): two arrays, which grow and are cut with the ring.
- * Weights are charged bytes, or 1 where there is a cap on the number of entries (l1.entries).
- * Under a cap of bytes alone a shard's capacity is what it holds when it is asked to give somebody
- * up: the cap is one for all, and shards borrow.
+ * The ring gives an entry its number; here it gets its place in the queues (5 bytes a slot) and its
+ * count in the sketch (8 bytes a slot): two arrays, which grow and are cut with the ring. Weights
+ * are charged bytes, or 1 where there is a cap on the number of entries (l1.entries). Under a cap
+ * of bytes alone a shard's capacity is what it holds when it is asked for a victim: the cap is one
+ * for all, and shards borrow.
  *
  * Misses count in the sketch when a loaded value is stored, unless its lifetime is shorter than the
- * age of those in main with whom newcomers contest: a key that expires sooner than it would be
- * evicted misses so often because of its lifetime, not because it is popular.
+ * age of main's entries, against which newcomers contest: a key that expires sooner than it would
+ * be evicted misses so often because of its lifetime, not because it is popular.
  *
  * Reports: entries whose hash is in the shadows' sample count in ENTRY_SAMPLED; a reader that
  * raises such an entry's counter leaves its slot in `reports`, which the next writer feeds to the
@@ -28,11 +28,12 @@
 #include "l1/shadow.h"
 #include "l1/shard.h"
 
-/* Per shard, between two writers; the rest is lost. With 32, a loop over a little more than the
- * cache lost the same keys each time, and the shadows thought that everything fits (-30 points). */
+/* Reports kept per shard between two writers; more are lost. With 32, a loop over a little more
+ * than the cache lost the same keys each time, and the shadows thought that everything fits (-30
+ * points). */
 #define REPORTS 128u
 
-/* The ages of main's rivals are averaged over about so many, of whom one in AGE_EVERY is asked. */
+/* The ages of main's rivals are averaged over about so many, of which one in AGE_EVERY is asked. */
 #define RESIDENCE_SHARE 16
 #define AGE_EVERY 4
 
@@ -48,10 +49,10 @@ struct policy_lfu {
     struct l1_shard *shard;
     uint32_t shadows_wait;       /* (s) inserts */
     uint32_t reports_read;       /* (s) */
-    bool asked;                  /* (s) for a victim: the cache was full */
-    uint32_t rivals;             /* (s) so far */
+    bool asked;                  /* (s) for a victim so far: the cache was full */
+    uint32_t rivals;             /* (s) seen so far */
     uint64_t residence_ns;       /* (s) how old main's rivals are, on average */
-    _Atomic uint64_t weight;     /* (a) written (s): core's, for who adds up all shards */
+    _Atomic uint64_t weight;     /* (a) written (s): core's, for all_weight() */
     _Atomic uint32_t reports_next;
     _Atomic uint32_t reports[REPORTS]; /* slots */
 };
@@ -105,7 +106,7 @@ static void slot_prefetch(void *arg, uint32_t slot)
     const struct policy_lfu *p = arg;
     const char *e = (const char *)entry_of(p, slot);
     __builtin_prefetch(e);
-    __builtin_prefetch(e + CACHE_LINE_BYTES); /* its key may end there */
+    __builtin_prefetch(e + CACHE_LINE_BYTES); /* the key may end there */
 }
 
 static const struct lfu_nodes slot_nodes = {slot_hash, slot_weight, slot_harvest, slot_prefetch};
@@ -127,7 +128,7 @@ static void lfu_report(struct l1_shard *s, const struct l1_entry *e)
 
 /* ---- shadows ---- */
 
-/* What the whole cache may hold. */
+/* Weight of the whole cache: what it may hold, or under a cap of bytes what it holds. */
 static uint64_t all_weight(const struct l1 *l1)
 {
     if (l1->shard_entries_max)
@@ -173,8 +174,9 @@ static inline void feed_reports(struct l1 *l1, struct policy_lfu *p)
 
 /* ---- memory ---- */
 
-/* Charged memory in place of a block that is used meanwhile; NULL: no room or no memory. Not from
- * the shard's cache, where what a growing shard gives back would stay, uncharged. */
+/* Take charged memory, while a block that it replaces is still used; NULL: no room or no memory.
+ * Not from the shard's cache of blocks, where those that a growing shard gives back would stay,
+ * uncharged. */
 static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
 {
     uint64_t charge = mem_charge_apart(l1->mem, bytes);
@@ -199,7 +201,7 @@ static size_t links_size(uint32_t slots)
     return slots * sizeof(struct lfu_link);
 }
 
-/* Links for so many slots. False: as before. */
+/* Resize the links for so many slots. False: they are as before. */
 static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
     struct lfu *core = &s->policy.lfu->core;
@@ -231,7 +233,7 @@ static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
     return resize_links(l1, s, slots);
 }
 
-/* If it fails, it has more than it needs. */
+/* Cut the links and the sketch. If that fails, they are larger than is needed. */
 static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
     struct sketch *sketch = &s->policy.lfu->core.sketch;
@@ -247,7 +249,7 @@ static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
         sketch_grow(sketch, sketch->words, before);
 }
 
-/* For what follows the ring's size. */
+/* Fit the links and the sketch to the ring's size. */
 static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 {
     uint32_t slots = s->ring.capacity;
@@ -273,13 +275,13 @@ static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
     block_give(l1, s, old, old_bytes);
 }
 
-/* If all shards were as full as this one. */
+/* Entries of the cache, if all shards were as full as this one. */
 static uint64_t entries_like(const struct l1 *l1, const struct policy_lfu *p)
 {
     return (p->core.by_count ? p->core.capacity : p->core.count) * (l1->shard_mask + 1u);
 }
 
-/* By all shards' weight and the mean of this one. */
+/* Entries of the cache, by all shards' weight and the mean entry of this one. */
 static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
 {
     uint64_t weight = lfu_weight(&p->core);
@@ -288,7 +290,8 @@ static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
     return all_weight(l1) / u64_max(weight / p->core.count, 1);
 }
 
-/* Made when the cache is first full, or has a known size, and anew when that has changed much. */
+/* Make the shadows when the cache is first full, or has a known size, and anew when that has
+ * changed much. */
 static void keep_shadows(struct l1 *l1, struct l1_shard *s)
 {
     struct policy_lfu *p = s->policy.lfu;
@@ -352,7 +355,8 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
 
 /* ---- entries come and go ---- */
 
-/* It would expire before main evicts it: its misses say nothing about its popularity. */
+/* Whether an entry expires before main would evict it: then its misses say nothing about its
+ * popularity. */
 static bool is_short_lived(const struct policy_lfu *p, const struct l1_entry *e)
 {
     return l1_entry_stale_until_ns(e) - (uint64_t)l1_entry_born_ns(e) < p->residence_ns;
@@ -387,7 +391,7 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     uint32_t weight = weight_by(l1, bytes);
     feed_reports(l1, p);
     if (old) {
-        entry_freq_set(old, 0, false); /* counted once */
+        entry_freq_set(old, 0, false); /* its hits went along, and count once */
         lfu_move(&p->core, slot, weight, old->slot);
     } else {
         insert_new(l1, p, slot, hash, weight);
@@ -407,7 +411,8 @@ static NIGH_OUTLINED void replace_slow(struct l1 *l1, struct policy_lfu *p, uint
     note_weight(p);
 }
 
-/* It has the other's place, and in most cases its weight; and nobody was condemned or reported. */
+/* A new value has the old one's place, and in most cases its weight. Then there is nothing to do,
+ * unless an entry was condemned or reported. */
 static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
                              uint64_t bytes)
 {
@@ -423,7 +428,7 @@ static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     note_weight(s->policy.lfu);
 }
 
-/* The incoming one has lost: it is not stored, but was asked for. */
+/* The newcomer has lost its contest: it is not stored, but the request for it counts. */
 static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 {
     struct l1_policy_state *state = &s->policy;
@@ -452,7 +457,7 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
     if (!p->core.by_count)
         p->core.capacity = lfu_weight(&p->core);
     struct lfu_incoming *incoming = &s->policy.incoming;
-    if (p->core.by_count) /* it will get its place when it is there */
+    if (p->core.by_count) /* a newcomer gets its place when it is stored */
         incoming->weight = 0;
     uint32_t slot = lfu_victim(&p->core, &choice, incoming);
     if (incoming->admitted)

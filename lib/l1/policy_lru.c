@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `lru`: who was hit least recently goes first, by generations.
+ * `lru`: the entry hit least recently goes first, by generations.
  *
  * A hit stores the generation of now in its entry, if it is not there already: at most one store
  * per entry and generation, and none that is ordered. A hand goes round the ring, which is in order
- * of arrival, and takes whoever's generation is AGE_MAX behind or more; all others stay where they
- * are. Time is what the hands go, a generation a quarter of a round on average over all shards: so
- * it runs as fast as victims are needed and hard to find, and nothing has to be tuned. Where nine
- * of ten are hot the hand goes ten times as far for a victim, and time runs ten times as fast.
- * (While a shard fills and the hand rests, a quarter more entries are a generation, too.)
+ * of arrival, and takes an entry whose generation is AGE_MAX behind or more; all others stay where
+ * they are. Time is how far the hands go: a generation is a quarter of a round, on average over all
+ * shards. So it runs as fast as victims are needed and hard to find, and nothing has to be tuned.
+ * Where nine of ten are hot the hand goes ten times as far for a victim, and time runs ten times as
+ * fast. (While a shard fills and the hand rests, a quarter more entries are a generation, too.)
  *
  * Why not a bit or a counter and second chances (CLOCK, which this was). The hand then knows that
- * an entry was hit in the last round, but not when: what was hot and is over leaves up to three
- * rounds late: 5 points below exact LRU where a working set moves on, by simulation, and 20 by
- * bytes, as measured. Here rounds are short against an entry's life, and the last hit is known to a
- * quarter of one: it leaves 12 to 16 quarters after that.
+ * an entry was hit in the last round, but not when: an entry that was hot and is no more leaves up
+ * to three rounds late: 5 points below exact LRU where a working set moves on, by simulation, and
+ * 20 by bytes, as measured. Here rounds are short against an entry's life, and the last hit is
+ * known to a quarter of one: an entry leaves 12 to 16 quarters after its last hit.
  *
- * What was never hit counts as older, by up to two rounds, if most of the last victims had never
- * been hit either: then newcomers are worth less than what was, and exact LRU pays for waiting for
- * them: 0.7 points on average on thirty traces and sizes, 6 where a third of what is asked for is a
- * scan, 30 and more in a loop that does not quite fit. If few of them are, as where each key is
- * asked for again and then never more, newcomers get the same time: as a constant, the same
- * handicap would cost 2 to 9 points there. (All by simulation.)
+ * An entry that was never hit counts as older, by up to two rounds, if most of the last victims had
+ * never been hit either: then newcomers are worth less than the entries before them, and exact LRU
+ * pays for waiting for them: 0.7 points on average on thirty traces and sizes, 6 where a third of
+ * what is asked for is a scan, 30 and more in a loop that does not quite fit. If few of them are,
+ * as where each key is asked for again and then never more, newcomers get the same time: as a
+ * constant, the same handicap would cost 2 to 9 points there. (All by simulation.)
  *
- * What it costs: 2 to 6 looks per victim, one line from memory each, which is asked for ahead; at
- * most LOOKS_MAX, when nearly all is hot, and then the one of the oldest generation goes. A list in
+ * Cost: 2 to 6 looks per victim, one line from memory each, which is asked for ahead; at most
+ * LOOKS_MAX, when nearly all is hot, and then the one of the oldest generation goes. A list in
  * order of use would need a write to shared memory on every hit, and 5 bytes an entry.
  *
  * Sources: F. Corbato, A Paging Experiment with the Multics System (1968); R. Carr, J. Hennessy,
@@ -39,16 +39,18 @@
 #define LOOK_AHEAD 8u
 
 #define QUARTERS 4u            /* generations in a round of the hands */
-#define AGE_MAX (3 * QUARTERS) /* three rounds: who is as old goes at once */
+#define AGE_MAX (3 * QUARTERS) /* three rounds: an entry as old goes at once */
 
-/* For who was never hit: nothing while these are 30 % of the victims, all from 80 % on. With more
- * than two rounds, newcomers of less than one round would have to go, in no order any more. */
+/* Extra age of an entry that was never hit: none while such are 30 % of the victims, all of it from
+ * 80 % on. With more than two rounds, newcomers of less than one round would have to go, in no
+ * order any more. */
 #define NEW_AGE_MAX (2 * QUARTERS)
 #define NEVER_HIT_FEW 19661u  /* in 65,536ths */
 #define NEW_AGE_STEP 4096u
 #define NEVER_HIT_SHARE 64    /* victims that they are averaged over, about */
 
-/* So much ahead of now is counted from: then what is hit meanwhile is not of a time to come. */
+/* Ages are counted from so many generations ahead of now, so that an entry hit meanwhile is not
+ * from a time to come. */
 #define AHEAD 16u
 
 /* Entries looked at per victim. A burst of hits on everything must not turn one insert into a walk
@@ -65,8 +67,9 @@ static uint8_t generation_now(const struct l1 *l1)
     return atomic_load_explicit(generation_of(l1), memory_order_relaxed);
 }
 
-/* A hand has gone a quarter of its ring. The shards' last one of this time makes all older; should
- * two such meet, and one be lost, then the quarter was longer. */
+/* Note that a hand has gone a quarter of its ring. With as many quarters as there are shards all
+ * entries become a generation older; should two threads do that at once, and one step be lost, then
+ * the generation was longer. */
 static void note_quarter(struct l1 *l1, struct l1_shard *s)
 {
     s->policy.inserts = 0;
@@ -92,7 +95,7 @@ static inline void look_ahead(const struct l1_ring *ring, uint32_t slot)
     __builtin_prefetch(ring_entry(ring, ahead));
 }
 
-/* By how much what was never hit counts as older. */
+/* By how much an entry that was never hit counts as older. */
 static uint32_t new_age(const struct l1_shard *s)
 {
     uint32_t part = s->policy.never_hit;
@@ -107,7 +110,8 @@ static void note_victim(struct l1_shard *s, const struct l1_entry *e)
     s->policy.never_hit = (uint32_t)(never_hit + (now - never_hit) / NEVER_HIT_SHARE);
 }
 
-/* Who is found by the hand. While it goes, time may go on: ages are those of when it began. */
+/* The slot of the entry that the hand finds. Time may go on meanwhile: ages are those of when the
+ * hand set out. */
 static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
 {
     const struct l1_ring *ring = &s->ring;
@@ -132,7 +136,7 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
         looks++;
     }
     if (oldest != RING_NONE)
-        s->policy.hand = oldest + 1; /* the others after it have their turn */
+        s->policy.hand = oldest + 1; /* the slots after it have their turn */
     return oldest;
 }
 
@@ -157,7 +161,7 @@ static void lru_insert(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_
     (void)hash;
     (void)bytes;
     if (old)
-        return; /* it has its generation */
+        return; /* the copy has its generation */
     entry_spare_set(ring_entry(&s->ring, slot), generation_now(l1) | GENERATION_NEW);
     if (++s->policy.inserts > s->entries / QUARTERS)
         note_quarter(l1, s);

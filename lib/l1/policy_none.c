@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * `none`: nobody has to go. What does not fit is refused (NIGH_EFULL where a caller puts it).
+ * `none`: no entry has to go. A value that does not fit is refused (NIGH_EFULL where a caller puts
+ * it).
  *
  * For data that is put once and must stay, such as a table that fits: then a cap reached is an
  * error to hear of, not a lower hit ratio to find out about. Expiry and invalidation make room.

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * `ttl`: who expires first goes first, whatever its popularity.
+ * `ttl`: the entry that expires first goes first, whatever its popularity.
  *
- * For values whose lifetime says how much they are worth: sessions, tokens, quotes. It needs no
- * order of its own: the ring has the expiry tick of every slot and for each 64 slots a lower bound
- * (expiry.h). A victim is the earliest slot of the group with the earliest bound among the next
- * GROUPS_MAX: one group in 64 slots is looked at, eight cache lines of bounds for 16k entries.
- * A bound may be too early (its entry has gone): then the group is opened for nothing, once, the
- * bound is set right, and another one looked for.
+ * For values whose lifetime says how much they are worth: sessions, tokens, quotes. The policy
+ * needs no order of its own: the ring has the expiry tick of every slot and for each 64 slots a
+ * lower bound (expiry.h). A victim is the earliest slot of the group with the earliest bound among
+ * the next GROUPS_MAX: one group in 64 slots is looked at, eight cache lines of bounds for 16k
+ * entries. A bound may be too early (its entry has gone): then the group is opened for nothing,
+ * once, the bound is set right, and another one looked for.
  *
- * Approximate: to a tick (0.27 s); what expires more than two hours ahead is ordered by when it was
- * stored or last rechecked; and a shard of more than 64k entries is looked at in parts, by turns.
+ * Approximate: to a tick (0.27 s); entries that expire more than two hours ahead are ordered by
+ * when they were stored or last rechecked; and a shard of more than 64k entries is looked at in
+ * parts, by turns.
  */
 #include "l1/policy.h"
 
@@ -25,7 +26,7 @@ static uint32_t groups_of(const struct l1_ring *ring)
     return ring->capacity / RING_GROUP;
 }
 
-/* Of the next groups, the one whose bound comes first. */
+/* The group among the next ones whose bound comes first. */
 static uint32_t earliest_group(struct l1_shard *s, uint16_t now)
 {
     uint32_t count = groups_of(&s->ring);
@@ -42,7 +43,8 @@ static uint32_t earliest_group(struct l1_shard *s, uint16_t now)
     return best;
 }
 
-/* The live slot of a group that expires first, and its ticks; RING_NONE: all are gone. */
+/* The live slot of a group that expires first, and the ticks left to it; RING_NONE: all are
+ * gone. */
 static uint32_t earliest_slot(const struct l1_ring *ring, uint32_t group, uint16_t now,
                               int32_t *ret_left)
 {

@@ -13,15 +13,15 @@
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
 #define NODES_LEAST 128u
 #define NODES_MOST 1024u
-/* With fewer they would say nothing: then there are none. */
+/* With fewer, shadows would say nothing: then there are none. */
 #define NODES_FEWEST 32u
-#define CAP_SHARE 64u /* of the cap: what they should take at most */
+#define CAP_SHARE 64u /* part of the cap that shadows take at most */
 /* More nodes are wanted when they were short for so many requests, as a share of a period. */
 #define STARVED_SHARE 16u
 #define SAMPLE_FINE 64u
 #define SAMPLE_FINEST 65536u
 
-/* They are made anew when the cache has so many times more or fewer entries. */
+/* Shadows are made anew when the cache has so many times more or fewer entries. */
 #define GROWN 2u
 #define SHRUNK 4u
 
@@ -29,15 +29,16 @@
 /* The lead that another choice needs, in deviations and as a part of the current one's score. */
 #define LEAD_DEVIATIONS 1.5
 #define LEAD_PART 0.002
-/* With another exponent, which changes more at once, and fewer large values are in a sample: at 3
- * two runs in five over cloudphysics_io at 203 MB were misled, and lost up to six points; at 6 and
- * 2 % kv_meta_synth at 198 KB stayed with the first one, 2.5 points below the better. */
+/* The lead that a choice with another exponent needs: it changes more at once, and fewer large
+ * values are in a sample. At 3 deviations two runs in five over cloudphysics_io at 203 MB were
+ * misled, and lost up to six points; at 6 and 2 % kv_meta_synth at 198 KB stayed with the first
+ * one, 2.5 points below the better. */
 #define LEAD_DEVIATIONS_OTHER 4.0
 #define LEAD_PART_OTHER 0.01
 
-#define WINDOW_STEP 50u /* permille: what a window grows at most from one look to the next */
+#define WINDOW_STEP 50u /* permille by which a window grows at most from one look to the next */
 
-#define FIRST_CHOICE 1u       /* of objects */
+#define FIRST_CHOICE 1u       /* under a cap on the count of entries */
 #define FIRST_CHOICE_SIZED 6u /* nearly by density: not far off anywhere */
 
 static const struct lfu_choice choices[SHADOWS_MAX] = {
@@ -61,7 +62,7 @@ struct shadow {
     uint32_t index_mask;
     uint32_t free_count;
     uint32_t starved; /* requests since the last look for which nodes were short, not bytes */
-    bool was_starved; /* by any since it was made */
+    bool was_starved; /* starved at a look since it was made */
 };
 
 /* ---- nodes ---- */
@@ -74,7 +75,8 @@ static uint64_t spread(uint32_t hash)
 static uint64_t node_hash(void *arg, uint32_t node)
 {
     const struct shadow *s = arg;
-    /* The sketch takes its bits from both ends of the middle. */
+    /* The sketch reads 52 bits: the lowest eight, which depend on the fewest bits of the hash, are
+     * left out. */
     return spread(s->nodes[node].hash) >> 8;
 }
 
@@ -114,7 +116,7 @@ static uint32_t index_find(const struct shadow *s, uint32_t hash)
             return i;
 }
 
-/* Close the gap: what comes behind it and belongs before it moves up. */
+/* Close a gap: a node that comes behind it and belongs before moves up. */
 static void index_remove(struct shadow *s, uint32_t gap)
 {
     for (uint32_t i = (gap + 1) & s->index_mask; s->index[i]; i = (i + 1) & s->index_mask) {
@@ -197,7 +199,7 @@ static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
            (other ? LEAD_PART_OTHER : LEAD_PART) * s->score[current];
 }
 
-/* They are made anew, larger, if a choice holds more entries than it has nodes for. */
+/* Have the shadows made anew, larger, if a choice holds more entries than it has nodes for. */
 static void note_starved(struct shadows *s)
 {
     uint32_t starved = 0;
@@ -246,7 +248,7 @@ static void score(struct shadows *s, uint32_t found)
 bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight)
 {
     if (pthread_mutex_trylock(&s->lock) != 0)
-        return false; /* one request less in the sample */
+        return false; /* the sample lacks one request */
     bool over = false;
     if (s->all && shadows_sampled(s, hash)) {
         uint32_t found = 0;

@@ -1,37 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which window share suits the traffic? A few shadow caches, of metadata only, try them all.
+ * A few shadow caches, of metadata only, each with another window share, find the one that suits
+ * the traffic.
  *
  * Each shadow is a W-TinyLFU (lfu.h) with another choice of window share w and, where the cap is in
  * bytes, of the exponent a. It sees the keys whose hash falls into a sample of 1/k and holds 1/k of
  * what the cache holds, so its hit ratio is about what the cache would have with that choice. One
  * choice is made for all shards: a shard's own sample would be too small to decide on.
  *
- * What they are told: misses by the writer that stores, hits by readers: a reader that raises the
- * counter of a sampled entry leaves its slot in a small buffer of the shard, where the next writer
- * finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones, whose
- * counters are full. What is lost is lost to all shadows alike.
+ * Shadows are told of misses by the writer that stores, and of hits by readers: a reader that
+ * raises the counter of a sampled entry leaves its slot in a small buffer of the shard, where the
+ * next writer finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones,
+ * whose counters are full. A request that is lost is lost to all shadows alike.
  *
  * After as many sampled requests as a shadow has entries, hits and differences are looked at and
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
  *
- * A larger window takes its bytes from main, which gives up what was found to be worth keeping. So
- * a window grows by a twentieth of the capacity from one look to the next, however large the one
- * that was chosen: should that be a mistake, little is lost before it is seen.
+ * A larger window takes its bytes from main, which gives up entries that were found to be worth
+ * keeping. So a window grows by a twentieth of the capacity from one look to the next, however
+ * large the one that was chosen: should that be a mistake, little is lost before it is seen.
  *
  * Memory: up to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB). Where that is
- * more than 1/64 of the cap they are fewer, down to a sample of 1/64. With less than 2 MiB or so
- * that would be of no use: then there are none, and the first choice stays. They are made when the
- * cache is first full, and made anew when its number of entries has left what k suits, or its cap
- * has come down.
+ * more than 1/64 of the cap the sample is finer and the nodes are fewer. Fewer than 32, as with
+ * less than 2 MiB or so, would be of no use: then there are none, and the first choice stays.
+ * Shadows are made when the cache is first full, and made anew when its number of entries has left
+ * what k suits, or its cap has come down.
  *
  * Where sizes vary a choice that prefers small values holds many times the entries of one that does
  * not, and would seem to be worth less than it is if it ran out of nodes before it runs out of
- * bytes. That is noticed at the next look, and they are made anew for twice as many entries, with a
- * finer sample.
+ * bytes. That is noticed at the next look, and the shadows are made anew for twice as many entries,
+ * with a finer sample.
  *
- * Thread-safety: the lock is a leaf, taken under a shard's lock.
+ * Thread-safety: the lock is taken under a shard's lock; below it are only those of memory.
  * Keys: (l) lock  (a) atomic, relaxed  (c) constant after init
  */
 #ifndef NIGH_L1_SHADOW_H
@@ -53,36 +54,37 @@ struct shadows {
     bool by_count;            /* (c) */
     uint32_t count;           /* (c) */
     _Atomic uint32_t choice;  /* (a) written (l): index of what the shards use, or move towards */
-    _Atomic uint32_t window_permille; /* (a) written (l): of what they use now */
-    _Atomic uint32_t mask;    /* (a) written (l): sampled are hashes with 0 in it; _UNSAMPLED */
-    _Atomic uint64_t made_for; /* (a) entries of the cache; 0: (anew) to be made */
+    _Atomic uint32_t window_permille; /* (a) written (l): window share in use now */
+    _Atomic uint32_t mask;    /* (a) written (l): a hash with 0 in it is sampled; or _UNSAMPLED */
+    _Atomic uint64_t made_for; /* (a) for a cache of so many entries; 0: to be made (anew) */
     struct shadow *all;       /* (l) NULL: not made yet */
     size_t block_bytes;       /* (l) */
     uint32_t period;          /* (l) sampled requests between two looks */
-    uint32_t fed;             /* (l) since the last look */
+    uint32_t fed;             /* (l) sampled requests since the last look */
     uint32_t hits[SHADOWS_MAX];    /* (l) since the last look */
-    uint32_t differs[SHADOWS_MAX]; /* (l) requests on which it and the current one differed */
+    uint32_t differs[SHADOWS_MAX]; /* (l) requests on which it and the choice differed */
     double score[SHADOWS_MAX];     /* (l) hits, fading */
     double doubt[SHADOWS_MAX];     /* (l) differences, fading */
 };
 
 void shadows_init(struct shadows *s, bool by_count);
 void shadows_fini(struct shadows *s, struct mem *mem);
-/* Bytes charged for them. */
+/* Bytes charged for the shadows. */
 uint64_t shadows_charge(struct shadows *s, const struct mem *mem);
 
-/* What the shards shall use now. */
+/* The choice that shards use now. */
 struct lfu_choice shadows_choice(const struct shadows *s);
 
-/* Whether they suit a cache of so many entries. */
+/* Whether the shadows suit a cache of so many entries. */
 bool shadows_suit(const struct shadows *s, uint64_t entries);
-/* Who changes this makes them. False: somebody else does. 0: it could not be done. */
+/* Claim the making of shadows for a cache of so many entries. True: the caller makes them; false:
+ * somebody else does. With 0 entries: tell that they could not be made. */
 bool shadows_claim(struct shadows *s, uint64_t entries);
 struct shadows_size {
     uint32_t nodes; /* per shadow; 0: none */
-    uint32_t mask;  /* of the sample */
+    uint32_t mask;  /* the sample's, see struct shadows */
 };
-/* How large for a cache of so many entries under such a cap. */
+/* The size of shadows for a cache of so many entries under such a cap. */
 struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
                                      uint64_t entries, uint64_t cap_bytes);
 size_t shadows_bytes(const struct shadows *s, uint32_t nodes);
@@ -92,16 +94,17 @@ size_t shadows_bytes(const struct shadows *s, uint32_t nodes);
  */
 void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uint64_t weight,
                    size_t *ret_old_bytes);
-/* What they take, if that is too much under such a cap; else 0. */
+/* Bytes that the shadows take, if that is too much under such a cap; else 0. */
 uint64_t shadows_excess(struct shadows *s, const struct mem *mem, uint64_t cap_bytes);
-/* Free them if so: the next insert makes smaller ones. Returns the bytes to give back. */
+/* Free shadows that take too much: the next insert makes smaller ones. Returns the bytes to give
+ * back. */
 uint64_t shadows_shrink(struct shadows *s, struct mem *mem, uint64_t cap_bytes);
 /* The cache's weight has changed. */
 void shadows_resize(struct shadows *s, uint64_t weight);
 
 static inline bool shadows_sampled(const struct shadows *s, uint64_t hash)
 {
-    /* Not the bits that choose a bucket, nor, up to 256 shards, those that choose a shard. */
+    /* Samples by other bits than those that choose a bucket and, up to 256 shards, a shard. */
     uint32_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
     return mask != SHADOW_UNSAMPLED && !((uint32_t)(hash >> 36) & mask);
 }

@@ -2,7 +2,7 @@
 /*
  * Counters in words: looking, adding, halving, moving.
  *
- * `level` is what is in a counter, `count` what that stands for.
+ * `level` is the content of a counter, `count` the number that it stands for.
  */
 #include "l1/sketch.h"
 
@@ -12,7 +12,7 @@
 
 #define ROWS 4u
 #define COUNTER_BITS 4u
-#define ROW_BITS 5u   /* of the hash: 32 counters per row and block */
+#define ROW_BITS 5u   /* hash bits of a row: it has 32 counters in a block */
 #define BLOCK_BITS 32 /* the hash's low bits are for blocks */
 #define LEVELS (SKETCH_LEVEL_MAX + 1)
 
@@ -126,7 +126,7 @@ uint32_t sketch_count(uint32_t level)
     return counts[level];
 }
 
-/* Once in as many times as the next level stands for more. */
+/* Whether chance lets a counter rise: once in as many times as the next level stands for more. */
 static bool chance_lets(struct sketch *s, uint32_t level)
 {
     s->chance = s->chance * 1664525u + 1013904223u; /* Numerical Recipes: its high bits are good */
@@ -147,13 +147,13 @@ void sketch_add(struct sketch *s, uint64_t hash)
     s->added++;
     if (NIGH_UNLIKELY(least >= SKETCH_EXACT_MAX) && !chance_lets(s, least))
         return;
-    /* Without a branch: which of them are the smallest is anybody's guess. */
+    /* Without a branch: it cannot be predicted which of them are the smallest. */
     for (unsigned row = 0; row < ROWS; row++)
         *counters[row].word += (uint64_t)(counters[row].level == least) << counters[row].shift;
 }
 
-/* Of eight levels, a byte each, those of half as much: 0 .. 8 by division, 9 to 6, above it two
- * less. A byte's top bit says whether it is large; what is shifted out of one is masked. */
+/* Halve what eight levels, a byte each, stand for: 0 .. 8 by division, 9 to 6, above it two less. A
+ * byte's top bit says whether it is large; bits shifted out of one byte into another are masked. */
 static uint64_t halved(uint64_t levels)
 {
     uint64_t above8 = (levels + EACH(0x80 - 9)) >> 7 & EACH(1);

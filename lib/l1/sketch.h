@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often was a key asked for lately? A count-min sketch of 4-bit counters: 8 bytes per entry,
+ * How often a key was asked for lately: a count-min sketch of 4-bit counters. 8 bytes per entry,
  * seldom too high, and too low only by chance where it counts coarsely.
  *
  *     block (one cache line) = 8 words of 16 counters; row r of 4 is words 2r and 2r + 1
  *
  * The low bits of a hash choose the block, five bits for each row a counter in it: one line per
- * look. An add raises only the counters that are smallest (a conservative update): what a key
- * shares with a hotter one is left alone.
+ * look. An add raises only the counters that are smallest (a conservative update): a counter that
+ * the key shares with a hotter one is left alone.
  *
  * Up to 8 a counter is exact; above, each level is half an octave, up to 90, and is reached by
- * chance: one addition in 3, 5, 7 ... So what is asked for five times as often as another can be
- * told from it where that matters: where a large value must be worth as much as many small ones.
- * With counters that end at 15 caches whose sizes spread over five decades answered up to 8 % less
- * of all requests.
+ * chance: one addition in 3, 5, 7 ... So a key asked for five times as often as another can be told
+ * from it where that matters: where a large value must be worth as much as many small ones. With
+ * counters that end at 15 caches whose sizes spread over five decades answered up to 8 % less of
+ * all requests.
  *
- * What all counters say is halved after 16 additions per entry: the past fades. (12 to 60 are
- * within a tenth of a point of it for objects; where sizes vary and keys are many, 40 loses one.)
+ * All counts are halved after 16 additions per entry: the past fades. (12 to 60 are within a tenth
+ * of a point of that for objects; where sizes vary and keys are many, 40 loses one.)
  *
- * It has as many blocks as its owner's tables have room for, and grows and shrinks with them, as in
- * linear hashing: a hash whose block is not there uses the one with the highest bit left out. So a
- * new block begins as a copy of the one it splits, and every key finds its old counters; a block
- * that goes is merged into that one, and no estimate falls.
+ * A sketch has as many blocks as its owner's tables have room for, and grows and shrinks with them,
+ * as in linear hashing: a hash whose block is not there uses the one with the highest bit left out.
+ * So a new block begins as a copy of the one it splits, and every key finds its old counters; a
+ * block that goes is merged into that one, and no estimate falls.
  *
  * Why 8 bytes: with 4 the mean hit ratio of thirty pairs of trace and size is 0.28 points lower, up
  * to 1.3 (two rows instead of four make no difference to that).
@@ -46,7 +46,7 @@
 /* Keys: as its owner's */
 struct sketch {
     uint64_t *words;
-    uint32_t blocks; /* > 0, but for one that is all zero: it has no words yet */
+    uint32_t blocks; /* 0: all is zero, there are no words yet */
     uint32_t mask;   /* the power of two above blocks - 1, less 1 */
     uint32_t added;  /* since the last halving, less what it halved */
     uint32_t chance; /* the last draw */
@@ -55,16 +55,17 @@ struct sketch {
 size_t sketch_bytes(uint32_t blocks);
 /* Blocks for so many entries. */
 uint32_t sketch_blocks_for(uint32_t entries);
-/* `words` begins with what it holds (at first: nothing) and has room for so many blocks. */
+/* Grow to so many blocks. `words` has room for them, and begins with the present ones (at first:
+ * none). */
 void sketch_grow(struct sketch *s, void *words, uint32_t blocks);
-/* Merge into the first `blocks` what is behind them, so that it may be cut. */
+/* Merge the blocks behind the first `blocks` into these, so that they may be cut. */
 void sketch_fold(struct sketch *s, uint32_t blocks);
 
 /* A level, 0 .. SKETCH_LEVEL_MAX; and the count that it stands for. */
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash);
 uint32_t sketch_count(uint32_t level);
 void sketch_add(struct sketch *s, uint64_t hash);
-/* Halve everything when it is time for a cache of so many entries. True: it was. */
+/* Halve all counts when it is time for a cache of so many entries. True: it was. */
 bool sketch_age(struct sketch *s, uint32_t entries);
 
 #endif
