@@ -10,31 +10,33 @@
 #include "l1/room.h"
 #include "l1/shard.h"
 
-#define LIMBO_SHARE 16u    /* of the cap */
-#define RESERVE_SHARE 128u /* of a shard's share, so that all reserves are 1/128 of the cap */
-#define ENTRY_MAX_SHARE 8u /* of the cap: one value must not evict everything */
+#define LIMBO_SHARE 16u    /* limbo is such a share of the cap */
+#define RESERVE_SHARE 128u /* a reserve, of a shard's share: all reserves are 1/128 of the cap */
+#define ENTRY_MAX_SHARE 8u /* the largest entry, of the cap: one value must not evict everything */
 
-/* What is not used is given away but for so much of what is. */
+/* A table gives unused bytes away, but for such a share of the used ones. */
 #define KEEP_SHARE 16u
 
-/* While it comes down, the cap in force is what is used and so much more: limbo's share, about. */
+/* While the cap comes down, the cap in force is the used bytes and so much more: limbo's share,
+ * about. */
 #define FOLLOW_SHARE 12u
 
 /* Evicting takes about so many slices, and so does moving, each with a grace period (10 ms while
- * readers are busy). Where that is more than limbo holds, inserts are dropped meanwhile. */
+ * readers are busy). Where a slice is more than limbo holds, inserts are dropped meanwhile. */
 #define SLICES_MAX 32u
 #define SLICE_LEAST_BYTES (256u * 1024)
 
 /* Victims under one hold of a shard's lock. */
 #define SHED_PER_HOLD 64u
-/* Slots looked at under one, for entries that have to go. */
+/* Slots looked at under one hold, for entries that have to go. */
 #define DROP_PER_HOLD 256u
 
 /* Resident memory above so much of the cap is brought down; the promise is 1.10. */
 #define RESIDENT_PERCENT 105u
-/* Slabs are emptied after a shrink for such a share of the cap; less is not worth the moves. */
+/* After a shrink slabs are emptied if that frees such a share of the cap; less is not worth the
+ * moves. */
 #define DRAIN_SHARE 32u
-/* ... when resident memory is too high, for that. */
+/* Such a share is enough when slabs are emptied because resident memory is too high. */
 #define DRAIN_LEAST_SHARE 128u
 /* Blocks in stocks are not charged: above this share of the cap they are given back. */
 #define STOCKED_SHARE 64u
@@ -87,7 +89,7 @@ void shrink_fini(struct l1 *l1)
     pthread_mutex_destroy(&l1->shrink.lock);
 }
 
-/* The peak is that of the present cap. */
+/* Begin the peak anew: it is that of the present cap. */
 static void forget_peak(struct l1 *l1)
 {
     store(&l1->peak, l1_limit(&l1->used));
@@ -141,7 +143,7 @@ uint64_t shrink_goal(struct l1 *l1)
     return goal;
 }
 
-/* Under the lock: a cap that is being lowered may be put back to what it was. */
+/* Read under the lock: a cap that is being lowered may be put back to what it was. */
 uint64_t shrink_reserved(struct l1 *l1)
 {
     pthread_mutex_lock(&l1->shrink.lock);
@@ -174,11 +176,12 @@ static uint64_t excess_bytes(struct l1 *l1)
     return excess;
 }
 
-/* If more than that has been used just now it stays as it is. REQUIRES(the shrink's lock) */
+/* Lower the cap; if more than that has been used just now it stays as it is. REQUIRES(the shrink's
+ * lock) */
 static void lower_cap(struct l1 *l1, uint64_t cap, uint64_t lower)
 {
     set_cap(l1, lower);
-    /* pair(l1.cap): whoever borrowed meanwhile sees the new cap, or is seen here */
+    /* pair(l1.cap): a thread that borrowed meanwhile sees the new cap, or is seen here */
     atomic_thread_fence(memory_order_seq_cst);
     if (l1_limit(&l1->used) > lower)
         set_cap(l1, cap);
@@ -203,7 +206,8 @@ static bool follow(struct l1 *l1)
     return reached;
 }
 
-/* What it needs to go on as it is: what lives, a 16th more, and room for limbo and reserves. */
+/* Bytes that a table needs to go on as it is: live ones, a 16th more, and room for limbo and
+ * reserves. */
 static uint64_t needed_locked(const struct l1 *l1)
 {
     uint64_t live = room_live_bytes(l1);
@@ -222,7 +226,7 @@ uint64_t shrink_give(struct l1 *l1, uint64_t most_bytes)
     if (give) {
         k->goal_bytes = cap - give;
         lower_cap(l1, cap, cap - give);
-        if (l1_limit(&l1->cap_bytes) == cap) { /* it has just been used */
+        if (l1_limit(&l1->cap_bytes) == cap) { /* those bytes have just been used */
             k->goal_bytes = cap;
             give = 0;
         }
@@ -254,7 +258,7 @@ static uint64_t slice_of(uint64_t bytes)
     return u64_max(bytes / SLICES_MAX, SLICE_LEAST_BYTES);
 }
 
-/* The next shards, of which each is to give up the same part of its entries. */
+/* Open a window on the next shards, of which each is to give up the same part of its entries. */
 static void open_window(struct l1 *l1, uint64_t excess)
 {
     struct l1_shrink *k = &l1->shrink;
@@ -270,7 +274,7 @@ static void open_window(struct l1 *l1, uint64_t excess)
     k->at = 0;
 }
 
-/* Victims of one shard of the window, as many as one hold allows. */
+/* Evict victims of one shard of the window, as many as one hold allows. */
 static uint64_t shed_some(struct l1 *l1)
 {
     struct l1_shrink *k = &l1->shrink;
@@ -296,7 +300,7 @@ static bool window_is_done(const struct l1_shrink *k)
     return true;
 }
 
-/* Up to `wanted` bytes, a few shards after the other. Returns what there was. */
+/* Evict up to `wanted` bytes, from a window of shards after the other. Returns how many. */
 static uint64_t shed(struct l1 *l1, uint64_t excess, uint64_t wanted)
 {
     struct l1_shrink *k = &l1->shrink;
@@ -314,8 +318,8 @@ static uint64_t shed(struct l1 *l1, uint64_t excess, uint64_t wanted)
     return sum;
 }
 
-/* Returns whether there is more to evict. Half of what is left at most: tables that may be folded
- * meanwhile give back much at once. */
+/* Evict a slice: half of what is left at most, for tables that may be folded meanwhile give back
+ * much at once. Returns whether there is more to evict. */
 static bool evict_slice(struct l1 *l1)
 {
     uint64_t excess = excess_bytes(l1);
@@ -346,8 +350,8 @@ uint64_t shrink_pages_bytes(struct l1 *l1)
     return sum;
 }
 
-/* Entries of one space, or 0: of all, below a slot. Returns where to go on; 0: done. Downwards, for
- * who is moved between two holds gets a lower one (compact.h). */
+/* Drop entries of one space (0: of all) in slots below `end`. Returns where to go on; 0: done.
+ * Downwards, because an entry that is moved between two holds gets a lower slot (compact.h). */
 static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t end, uint32_t space_id)
 {
     l1_shard_lock(s);
@@ -389,13 +393,13 @@ void l1_empty(struct l1 *l1)
 {
     for (struct l1 *m = l1; m; m = family_next(m))
         drop_all(m);
-    (void)l1_reclaim(l1); /* then what nobody holds is ready */
-    (void)l1_reclaim(l1); /* with nothing else to do it looks at what was held */
+    (void)l1_reclaim(l1); /* then all that nobody holds is ready */
+    (void)l1_reclaim(l1); /* with nothing else to do, a pass looks at held entries */
     for (struct l1 *m = l1; m; m = family_next(m))
         free_all(m);
 }
 
-/* All that was retired is free. If it does not suffice, it is looked at again. */
+/* End a round: all that was retired is free. If that does not suffice, another round follows. */
 static void end_round(struct l1 *l1, bool reached, uint64_t now_ns)
 {
     struct l1_shrink *k = &l1->shrink;
@@ -408,7 +412,7 @@ static void end_round(struct l1 *l1, bool reached, uint64_t now_ns)
 
 /* ---- a look now and then ---- */
 
-/* What resident memory is above its bound; `*ret_stocked`: much lies in stocks. */
+/* Whether resident memory is above its bound; `*ret_stocked`: much lies in stocks. */
 static bool resident_too_high(struct l1 *l1, bool *ret_stocked)
 {
     struct mem_stats stats;
@@ -419,7 +423,7 @@ static bool resident_too_high(struct l1 *l1, bool *ret_stocked)
     return stats.resident_bytes && stats.resident_bytes + pages > cap / 100 * RESIDENT_PERCENT;
 }
 
-/* What goes for nothing goes first. Returns whether resident memory is too high without it. That
+/* Give back first what costs nothing. Returns whether resident memory is too high without it. That
  * may be known at the next look only: `*ret_again`. */
 static bool still_too_high(struct l1 *l1, bool *ret_again)
 {
@@ -434,7 +438,8 @@ static bool still_too_high(struct l1 *l1, bool *ret_again)
     return high && !*ret_again && resident_too_high(l1, &stocked);
 }
 
-/* Then whoever is in the way is moved, once in a while. */
+/* Look at resident memory; if giving back does not suffice, move entries that are in the way, once
+ * in a while. */
 static void look(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_shrink *k = &l1->shrink;
@@ -449,8 +454,8 @@ static void look(struct l1 *l1, uint64_t now_ns)
     begin_move(l1, DRAIN_LEAST_SHARE);
 }
 
-/* Comes to look again where the goal is lower than in the pass before: a cap that is given away at
- * once, or of which nothing is used, is reached without a round. */
+/* Plan a look where the goal is lower than in the pass before: a cap that is given away at once, or
+ * of which nothing is used, is reached without a round. */
 static void watch_goal(struct l1 *l1, uint64_t now_ns)
 {
     struct l1_shrink *k = &l1->shrink;
