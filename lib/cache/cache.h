@@ -4,17 +4,17 @@
  *
  *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
  *   read      get, fetch, the hit                           value     what was handed out
- *   verdict   what was found is worth what (pure)           load      the miss: steps a flight
- *   freshness ... in L1: time, trust, the call's limits
+ *   verdict   the worth of what was found (pure)            load      the miss: steps a flight
+ *   freshness its inputs in L1: time, trust, the call's limits
  *   fill      the loader's side of a load                   leases    extended, given back
  *   tickets   leases taken for a put
  *   failures  remembered loader errors                      workers   threads that run loads
  *   draft     a value on its way in, whoever brings it    tags      its tags
  *   put, write, and writing: what both do                 invalidate
- *   sink      what other nodes said, into L1 and flights    report    nigh_stats
+ *   sink      applies what other nodes said                 report    nigh_stats
  *   space_l1  in which table a space's entries are
  *   drive     whose turn it is without own threads
- *   options   the table                                     lookup    what an answer of L2 is worth
+ *   options   the table                                     lookup    judges an answer of L2
  *
  * Calls go down (load -> l1 | flight | l2 -> base), results come back up; only the flight and the
  * sink call back, through the structs they were given at init.
@@ -59,10 +59,12 @@ struct rules {
     uint32_t loads_max;
     uint32_t value_max;
     bool run_on_worker;
-    struct l1_lifetimes plain; /* of what is put without any of its own */
+    struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
 };
 
-/* On lines of its own. Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
+/* Lies on cache lines of its own.
+ *
+ * Keys: (c) constant after open  (a) atomic, relaxed unless a pair is named */
 struct nigh_space {
     /* read by every hit: nothing on these lines is written while calls are made */
     struct l1_space l1;         /* (c) but for a move: space_l1.h */
@@ -70,7 +72,7 @@ struct nigh_space {
     uint32_t id;                /* (c) 1 .. SPACES_MAX */
     _Atomic uint32_t plain_forks; /* (a) pair(space.plain): cache_takes_plain() */
     _Atomic(struct l1 *) home;  /* (a) pair(space.home): see space_l1.h */
-    _Atomic(struct l1 *) seen;  /* (a) pair(space.seen): the same */
+    _Atomic(struct l1 *) seen;  /* (a) pair(space.seen): see space_l1.h */
     struct stats stats;         /* (c) -> */
     uint32_t name_len;          /* (c) */
     char name[NIGH_NAME_MAX + 1];   /* (c) */
@@ -84,21 +86,22 @@ struct nigh_space {
 
     struct permits loads;       /* as many as may run at once */
     /* written now and then */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refreshes; /* (a) flights behind callers, from
-                                                            * their first request on */
-    _Atomic uint32_t value_bytes; /* (a) of one in L2, about: see read_l2.c; 0: none was seen */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refreshes; /* (a) refreshes behind callers,
+                                                            * until their flights are freed */
+    _Atomic uint32_t value_bytes; /* (a) about the largest value seen in L2 (read_l2.c); 0: none */
 };
 
-/* On lines of its own. Keys: as above */
+/* Lies on cache lines of its own. Keys: as above */
 struct nigh {
     /* read by every hit, and by misses: nothing here is written while calls are made */
     struct l1 *l1;                              /* (c) */
     const _Atomic uint64_t *trusted_until;      /* (c) -> (a) */
     struct clock clock;                         /* (c) */
-    _Atomic uint32_t fork_count;                /* (a) forks of this process before the open */
+    _Atomic uint32_t fork_count;                /* (a) forks before the open; then CACHE_LEFT */
     bool doubt_is_miss;                         /* (c) */
     uint32_t group_slots;                       /* (c) */
-    uint32_t time_error_ms;                     /* (c) of Redis' time here: a beat's whole time */
+    uint32_t time_error_ms;                     /* (c) error of Redis' time as known here, at most:
+                                                 * how long the answer to a beat is awaited */
     struct env env;                             /* (c) */
     struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
     struct stats stats;                         /* (c) -> what belongs to no space */
@@ -107,17 +110,18 @@ struct nigh {
     struct flight_table *flights;               /* (c) */
     struct drive *drive;                        /* (c) without own threads; else NULL */
     _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
-    _Atomic uint32_t l2_stale_deadline_ms;      /* (a) the same */
-    _Atomic uint32_t lease_ms;                  /* (a) the same */
+    _Atomic uint32_t l2_stale_deadline_ms;      /* (a) nigh_set(), as l2_deadline_ms */
+    _Atomic uint32_t lease_ms;                  /* (a) nigh_set(), as l2_deadline_ms */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
-    _Atomic bool closed;                        /* (a) a log hook's questions are refused */
-    _Atomic bool l2_closed;                     /* (a) what still flies must not touch the link */
-    _Atomic uint64_t lost_stamp;                /* (a) older entries are refreshed in doubt */
-    _Atomic uint64_t lost_until;                /* (a) the trusted_until whose end it marks */
+    _Atomic bool closed;                        /* (a) calls made by a log hook are refused */
+    _Atomic bool l2_closed;                     /* (a) flights must not touch the link any more */
+    _Atomic uint64_t lost_stamp;                /* (a) in doubt, older entries are refreshed */
+    _Atomic uint64_t lost_until;                /* (a) the trusted_until at whose end lost_stamp
+                                                 * was taken */
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
 
-    pthread_mutex_t spaces_lock;                /* for opening and nigh_set(); readers: the count */
+    pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */
     _Atomic uint32_t space_count;               /* (a) released after the slot is set */
     struct nigh_space *spaces[SPACES_MAX];      /* (c) below space_count */
 
@@ -133,16 +137,16 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
 };
 
-/* Forks of this process so far (pthread_atfork): how an inherited cache knows itself. */
+/* Counts the forks of this process (pthread_atfork), by which an inherited cache is recognized. */
 struct cache_forks {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count; /* (a) read by every hit: on its own line */
 };
 extern NIGH_HIDDEN struct cache_forks cache_forks;
 
-/* A key as L2 names it, and the hash of that, which its envelope bears. */
+/* Name a key as L2 does; and hash that name, for the value's envelope. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
 uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key);
-/* A key as flights know it. */
+/* Name a key as the table of flights does. */
 static inline struct flight_key cache_flight_key(struct nigh_space *space,
                                                  const struct l1_key *key)
 {
@@ -158,26 +162,27 @@ static inline void cache_notify(struct nigh_space *space, const struct l1_key *k
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
-/* Up to the last field of the first version: what a program may not leave out. A field that is
- * added later is read only where `size` covers it. */
+/* Size of the struct's first version, up to its last field: the least that a program may pass. A
+ * field that is added later is read only where `size` covers it. */
 #define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))
 #define CALL_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET)
-/* Whether it has all fields that this version reads, and none that it does not know: one compare,
- * for a hit makes it. */
+/* Whether the call's `size` covers the first version's fields, and none that this library does not
+ * know. One compare, because every hit makes it. */
 static inline bool cache_call_size_fits(const struct nigh_call *call)
 {
     return call->size - CALL_SIZE_FIRST <= sizeof(*call) - CALL_SIZE_FIRST;
 }
-/* That, and no flag that it does not know. */
+/* Whether the call, if there is one, has a fitting size and only known flags. */
 static inline bool cache_call_fits(const struct nigh_call *call)
 {
     return !call || (cache_call_size_fits(call) && (call->flags & ~CALL_FLAGS) == 0);
 }
-/* In place of the count of forks, when a cache has closed and its struct is still there. */
+/* Stands in the place of the count of forks when a cache has closed and its struct remains. */
 #define CACHE_LEFT UINT32_MAX
-/* ... in a space that is moving. */
+/* Stands in `plain_forks` while the space moves to another table (space_l1.h). */
 #define CACHE_MOVES (UINT32_MAX - 1)
-/* Whether no call can be served: it is another process's cache, or has closed. One compare. */
+/* Whether no call can be served, because the cache is another process's or has closed. One
+ * compare. */
 static inline bool cache_is_gone(const struct nigh *cache)
 {
     return NIGH_UNLIKELY(atomic_load_explicit(&cache_forks.count, memory_order_relaxed) !=
@@ -193,32 +198,33 @@ static inline bool cache_forked(const struct nigh *cache)
 {
     return cache_is_gone(cache) && cache_why_gone(cache) == NIGH_EFORKED;
 }
-/* For calls that a log hook may make: NIGH_EFORKED, NIGH_ECLOSED. */
+/* Returns 0, or why a call that a log hook makes is refused: NIGH_EFORKED, NIGH_ECLOSED. */
 static inline int cache_check_open(const struct nigh *cache)
 {
     if (cache_is_gone(cache))
         return cache_why_gone(cache);
     return atomic_load_explicit(&cache->closed, memory_order_relaxed) ? NIGH_ECLOSED : 0;
 }
-/* Whether reads may go the short way: not in a child, and not where there is no short section. The
- * field is the cache's fork_count, or a number that is never reached. In a section: who stops them
- * waits for those that have seen that they may. */
+/* Whether reads may take the short path (the plain hit): not in a child of fork(), not where there
+ * is no short section, and not while the space moves. If they may, `plain_forks` is the cache's
+ * fork_count, else a number that the count of forks never reaches. Called in a section: a thread
+ * that stops short reads waits for the sections that have been let through. */
 static inline bool cache_takes_plain(const struct nigh_space *space)
 {
-    /* pair(space.plain): what the short way reads of the space, if it has changed */
+    /* pair(space.plain): acquire what the short path reads of the space, if that has changed */
     return NIGH_LIKELY(atomic_load_explicit(&cache_forks.count, memory_order_relaxed) ==
                        atomic_load_explicit(&space->plain_forks, memory_order_acquire));
 }
-/* From then on, or not from then on. */
+/* Set `plain_forks`: whether reads may take the short path from now on. */
 static inline void cache_set_plain(struct nigh_space *space, uint32_t plain_forks)
 {
-    /* pair(space.plain): what has changed meanwhile */
+    /* pair(space.plain): release what has changed in the space meanwhile */
     atomic_store_explicit(&space->plain_forks, plain_forks, memory_order_release);
 }
-/* From one to the other, unless a close has come first. */
+/* Turn `plain_forks` from one to the other, unless a close has set it first. */
 static inline void cache_turn_plain(struct nigh_space *space, uint32_t from, uint32_t to)
 {
-    /* pair(space.plain): what has changed meanwhile */
+    /* pair(space.plain): release what has changed in the space meanwhile */
     atomic_compare_exchange_strong_explicit(&space->plain_forks, &from, to, memory_order_release,
                                             memory_order_relaxed);
 }
@@ -253,25 +259,25 @@ static inline void cache_note_answered(struct nigh *cache)
 }
 
 /*
- * What a simulation puts in the place of its process's surroundings; the clock is an option. Calls
- * park as in a process with threads, but there are none: the simulation takes their turns, with
+ * Replaces the surroundings of the process in a simulation; the clock is an option. Calls park as
+ * in a process with own threads, but there are none: the simulation takes their turns, with
  * l2_step(), coherence_listen_step(), cache_keep(), l1_reclaim() and workers_turn().
  */
 struct cache_seams {
     const struct park *park;
     const struct l2_net *net;
-    uint64_t seed; /* of all ids and jitter */
+    uint64_t seed; /* for all ids and jitter */
 };
-/* nigh_open(); `seams` NULL: none, else all of it outlives the cache. */
+/* Open a cache as nigh_open() does. `seams` may be NULL; else all of it outlives the cache. */
 int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
                struct nigh **ret_cache);
 
-/* References: the opener's until nigh_close(), and one for each callback that it does not wait for.
- * The last one frees what close_tiers() has left. */
+/* Count references: the opener's until nigh_close(), and one for each callback that nigh_close()
+ * does not wait for. The last one frees what close_tiers() has left. */
 void cache_ref(struct nigh *cache);
 void cache_unref(struct nigh *cache);
 
-/* The keeper's step. */
+/* Take the keeper's turn. Returns when the next one is due. */
 uint64_t cache_keep(void *arg);
 
 #endif

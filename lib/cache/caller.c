@@ -35,8 +35,8 @@ static _Thread_local struct caller_thread self;
 
 static void drop_gone(const struct callback *last);
 
-/* Under the lock: a call becomes one that is counted as it leaves the list, or enters us; who looks
- * at both sees one of them. */
+/* Counts a call, under the lock under which its callback leaves the list, or enters our frames: a
+ * thread that looks at list and count sees it in one of them. */
 static void count_locked(struct callbacks_stripe *at)
 {
     atomic_fetch_add_explicit(&at->calls, 1, memory_order_relaxed);
@@ -140,8 +140,8 @@ static void list(struct callback *c)
     latch_unlock(&at->lock);
 }
 
-/* Takes it off the list and, if `counts`, counts what is done then. False: the cache has closed,
- * and has unlisted it. */
+/* Takes a callback off the list and, if `counts`, counts what its thread does from then on. False:
+ * the cache has closed, and has unlisted it. */
 static bool unlist(struct callback *c, bool counts)
 {
     struct callbacks_stripe *at = c->listed;
@@ -165,7 +165,7 @@ static bool stripe_running(struct callbacks_stripe *at, uint64_t *ret_deadline_n
     latch_lock(&at->lock);
     for (struct callback *c = at->first; c; c = c->next)
         *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
-    /* pair(callbacks.calls): what those that are over have done is done */
+    /* pair(callbacks.calls): acquire all that calls which are over have done */
     bool running = at->first || atomic_load_explicit(&at->calls, memory_order_acquire) > 0;
     latch_unlock(&at->lock);
     return running;
@@ -179,7 +179,7 @@ bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns)
     return running;
 }
 
-/* Returns how many there are with these. */
+/* Leaves the callbacks of one stripe. Returns `count` and their number together. */
 static uint32_t leave_stripe(struct nigh *cache, struct callbacks_stripe *stripe, uint32_t count,
                              void (*visit)(struct nigh *cache, struct callback *c,
                                            uint32_t before))
@@ -235,7 +235,7 @@ static void set_right(struct callback *c, enum unwind_how how, bool left)
     struct nigh *cache = c->space->cache;
     struct callbacks_stripe *listed = c->listed;
     struct caller *stays = goes_on(c->caller, how) ? c->caller : NULL;
-    c->ended(c, how); /* and it may be gone */
+    c->ended(c, how); /* c may be gone from here on */
     if (!left) {
         drive_flush(cache); /* the call that would do so is over */
         uncount(listed);
@@ -255,7 +255,7 @@ static void end(struct callback *c, enum unwind_how how)
     if (cache_forked(c->space->cache))
         return;
     mark(true);
-    self.inside = how == UNWIND_JUMP ? NULL : c->caller; /* if it is there */
+    self.inside = how == UNWIND_JUMP ? NULL : c->caller; /* after a jump its frame is gone */
     if (how != UNWIND_JUMP)
         inside = self.inside;
     set_right(c, how, !unlist(c, true));

@@ -33,20 +33,20 @@
 struct nigh;
 struct nigh_space;
 
-/* A call on its way, in the frame of who makes it; or the life of one of our threads. */
+/* A call under way, in the frame of its caller; or the life of one of our threads. */
 struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
-    int cancel_state;     /* of the thread, outside */
+    int cancel_state;     /* the thread's own, to be restored */
     bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
-    bool catches;         /* the same for an exception, which is caught within the call */
-    struct nigh *left;    /* was closed meanwhile; a reference */
-    struct callbacks_stripe *counted; /* its `calls` count it: a callback of its has returned */
+    bool catches;         /* frames stay after an exception, which is caught within the call */
+    struct nigh *left;    /* cache that was closed meanwhile; a reference */
+    struct callbacks_stripe *counted; /* counts the call in `calls`: a callback has returned */
 };
 
-/* The cache may be touched between the two, and not a moment longer. */
+/* Enter and leave a call. The cache may be touched between the two, and not a moment longer. */
 void caller_enter(struct caller *c);
 void caller_leave(struct caller *c);
-/* For calls too short for the two: end the callbacks that were left by a jump. */
+/* End the callbacks that were left by a jump. For calls too short for caller_enter(). */
 void caller_notice(void);
 /* Whether this thread has returned from a callback to find its cache closed: it may then only let
  * go of what is its own. */
@@ -64,18 +64,18 @@ struct callback {
     struct nigh_space *space;                               /* (c) */
     struct bytes key;                                       /* (c) */
     const char *what;                                       /* (c) for the log */
-    uint64_t deadline_ns;                                   /* (c) of what it does; 0: none */
+    uint64_t deadline_ns;                                   /* (c) when it should end; 0: none */
     void (*run)(struct callback *c);                        /* (c) */
-    void (*ended)(struct callback *c, enum unwind_how how); /* (c) it has not returned */
-    bool (*leave)(struct callback *c);                      /* (c) the cache closes: locked; false:
-                                                                   not yet */
+    void (*ended)(struct callback *c, enum unwind_how how); /* (c) if it has not returned */
+    bool (*leave)(struct callback *c);                      /* (c) as the cache closes, under the
+                                                             * lock; false: not yet */
     struct unwind_mark mark;                                /* (o) */
-    struct callbacks_stripe *listed;                        /* (o) where: its thread's */
+    struct callbacks_stripe *listed;                        /* (o) the stripe of its thread */
     struct caller *caller;                                  /* (o) the call that it is part of */
-    struct callback *outer;                                 /* (o) that was running before */
+    struct callback *outer;                                 /* (o) the callback around it */
     pthread_t thread;                                       /* (l) */
     bool left;                                              /* (l) the cache has closed */
-    bool calling;                                           /* (l) its thread is in our frames */
+    bool calling;                                           /* (l) the thread is in our frames */
     struct callback *next;                                  /* (l) */
     struct callback **link;                                 /* (l) */
 };
@@ -87,19 +87,19 @@ bool callback_run(struct callback *c);
 /* The callbacks of a cache, by threads. Zeroed: there are none. Keys: (l) lock */
 struct callbacks_stripe {
     _Alignas(CACHE_LINE_BYTES) struct latch lock;
-    _Atomic uint32_t calls; /* inside callbacks, or after one: they need the tiers. Rises (l);
-                             * pair(callbacks.calls) */
+    _Atomic uint32_t calls; /* calls inside callbacks, or after one, which need the tiers. Rises
+                             * (l); pair(callbacks.calls) */
     struct callback *first; /* (l) */
 };
 struct callbacks {
     struct callbacks_stripe stripes[THREAD_STRIPES];
 };
 
-/* Whether any is under way, or a call in one; *ret_deadline_ns becomes the latest deadline of
- * theirs, if that is later. */
+/* Whether any callback is under way, or a call that one makes. *ret_deadline_ns is raised to the
+ * latest of their deadlines. */
 bool callbacks_running(struct callbacks *cs, uint64_t *ret_deadline_ns);
-/* Go on without those that are under way and may be left. Returns how many; `visit` is called for
- * each. */
+/* Go on without the callbacks that are under way and may be left. Returns how many; `visit` is
+ * called for each, with the number of those before it. */
 uint32_t callbacks_leave(struct nigh *cache,
                          void (*visit)(struct nigh *cache, struct callback *c, uint32_t before));
 

@@ -45,7 +45,8 @@ bool draft_knows_tags(const struct draft *d)
     return d->tag_count > 0 || !d->confirmed || l1_entry_groups(d->confirmed, &slots) == 0;
 }
 
-/* When a lifetime ends that began at the fill: 0 if that is before this node's clock did. */
+/* Returns when a lifetime that began at the fill ends; 0 if that is before this node's clock
+ * began. */
 static uint64_t ends_ns(const struct draft *d, uint64_t lifetime_ms)
 {
     int64_t ends_ns = d->filled_ns + (int64_t)(lifetime_ms * NS_PER_MS);

@@ -11,14 +11,14 @@
 
 #include "cache/cache.h"
 
-/* What is left zero is not known, or not so. */
+/* A value and all that is known of it. A field left zero means: not known, or not so. */
 struct draft {
     struct nigh_space *space;
     struct l1_key key;
     struct bytes bytes;                 /* not the draft's: they outlive it */
     bool absent;                        /* "does not exist": no bytes, not stale at its end */
-    bool passes;                        /* it is handed out, and not stored in L1 ... */
-    struct l1_shared *shared;           /* ... where others are that pass; NULL: alone */
+    bool passes;                        /* only handed out, not stored in L1 ... */
+    struct l1_shared *shared;           /* ... in memory with others that pass; NULL: in its own */
     uint64_t version;
 
     const uint8_t *tags;                /* wire hashes, as in an envelope; not the draft's */
@@ -29,40 +29,43 @@ struct draft {
     uint32_t stale_ms;
     int64_t born_ns;                    /* when the origin was asked; before the clock: negative */
     int64_t filled_ns;                  /* from when its lifetimes count; as above */
-    uint32_t cost_us;                   /* of its load */
+    uint32_t cost_us;                   /* how long its load took */
 
     uint64_t ticket;                    /* taken before anybody looked (rule 1) ... */
     struct coherence_position position; /* ... and where Redis' clock was then */
     uint64_t home;
-    uint64_t token;                     /* of the lease; the envelope's fill id */
-    uint64_t connection;                /* that granted the lease */
+    uint64_t token;                     /* names the lease; the envelope's fill id */
+    uint64_t connection;                /* connection that granted the lease */
 };
 
-/* By what its bringer says, else by the space's rules for a value or an absence (set before), each
- * spread by a noise of its own. */
+/* Set both lifetimes: what the bringer says, else the space's rule for a value or an absence
+ * (`absent` is set before), each spread by a noise of its own. */
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
                          uint64_t soft_noise, uint64_t stale_noise);
-/* It is as of now, and its lifetimes begin. */
+/* Declare the value to be as of now: its lifetimes begin. */
 void draft_begin_now(struct draft *d);
 
-/* Slots of its tags: into `own`, or where they lie already (*ret). Returns how many. */
+/* Find the slots of its tags: computed into `own`, or where they lie already; *ret is where.
+ * Returns how many. */
 uint32_t draft_slots(const struct draft *d, uint16_t own[NIGH_TAGS_MAX], const uint16_t **ret);
 /* Whether all its tags are there, not only their slots. */
 bool draft_knows_tags(const struct draft *d);
-/* What L1 stores of it; `slots` is where its tags' may lie. */
+/* Describe the value to L1; the slots of its tags may lie in `slots`. */
 struct l1_value draft_l1_value(const struct draft *d, uint16_t slots[NIGH_TAGS_MAX]);
-/* An entry with one reference, loose if it only passes. Errors: as l1_entry_create(). */
+/* Create an entry with one reference, loose (outside the arena) if the value only passes. Errors:
+ * as l1_entry_create(). */
 int draft_entry(const struct draft *d, struct l1_entry **ret);
-/* The same, stored in L1, if L1 takes it; counted. */
+/* Create an entry with one reference and store it in L1, if L1 takes it; how that went is
+ * counted. */
 int draft_entry_stored(const struct draft *d, struct l1_entry **ret);
 
-/* Whether it is within the space's limit for values, which it is counted against. */
+/* Whether the value is within the space's limit (space.value_max); counted if it is not. */
 bool draft_within_limit(const struct draft *d);
-/* Whether Redis may have it, as far as its size goes; counted. */
+/* Whether the value is small enough for Redis; counted if it is not. */
 bool draft_fits_l2(const struct draft *d);
-/* An envelope in general memory (*ret_size bytes), or NULL. */
+/* Returns the value's envelope, in general memory (*ret_size bytes), or NULL. */
 void *draft_envelope(const struct draft *d, size_t *ret_size);
-/* How long Redis keeps it. */
+/* Returns how long Redis keeps the value. */
 uint32_t draft_hard_ms(const struct draft *d);
 /* Send the fill under its token. Errors: NIGH_ENOMEM; as l2_fill(). */
 int draft_fill_l2(const struct draft *d, const struct l2_op *op);

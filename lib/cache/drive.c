@@ -102,8 +102,8 @@ static void expect_locked(struct drive *d, uint64_t at_ns)
     d->called = true;
 }
 
-/* A service has been poked. The keeper is the driver's, the reclaimer the tick's; who drives looks
- * at both when it leaves. */
+/* Handles a poke of a service. The driver takes the keeper's turns, the tick the reclaimer's; the
+ * driver looks at both when it stops driving. */
 static void poked_locked(struct drive *d, bool keeper)
 {
     if (!d->taken)
@@ -117,7 +117,7 @@ static void drive_wake(void *arg, _Atomic uint32_t *word, int count)
 {
     struct nigh *cache = arg;
     struct drive *d = cache->drive;
-    (void)count; /* of one word's sleepers all are woken: they look, and sleep again */
+    (void)count; /* all sleepers of the word are woken: they look, and sleep again */
     pthread_mutex_lock(&d->lock);
     if (word == &cache->keeper.pokes || word == &cache->reclaimer.pokes)
         poked_locked(d, word == &cache->keeper.pokes);
@@ -132,7 +132,7 @@ void drive_queued(struct nigh *cache, const struct flight *f)
     if (!d)
         return;
     pthread_mutex_lock(&d->lock);
-    wake_locked(d, &f->landed); /* who waits for it steps it */
+    wake_locked(d, &f->landed); /* a caller that waits for the flight steps it */
     expect_locked(d, 0);
     pthread_mutex_unlock(&d->lock);
 }
@@ -195,8 +195,8 @@ static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
     return ready == 0;
 }
 
-/* Whether to look again instead of sleeping: the word has changed, or who waits for it has to run
- * its flight. REQUIRES(lock): drive_queued() takes it after the flight was queued. */
+/* Whether to look again instead of sleeping: the word has changed, or the thread that waits for it
+ * has to run its flight. REQUIRES(lock): drive_queued() takes it after the flight was queued. */
 static bool has_cause_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected)
 {
     return changed(word, expected) || workers_have(&d->cache->workers, word);
@@ -222,8 +222,9 @@ static bool drive_sleep(struct drive *d, const _Atomic uint32_t *word, uint32_t 
     return passed;
 }
 
-/* A host's clock may stand still (options.clock): who has slept until its deadline is then sent
- * back without it having passed, as from a futex. */
+/* Drives until the word changes or the deadline passes. A host's clock may stand still
+ * (options.clock): a thread that has slept until its deadline then returns although the deadline
+ * has not passed, as from a futex. */
 static int drive_until(struct drive *d, _Atomic uint32_t *word, uint32_t expected,
                        uint64_t deadline_ns)
 {
@@ -265,7 +266,8 @@ static void appoint_locked(struct drive *d)
         wake_sleeper_locked(d, d->first);
 }
 
-/* When a tick has something to do. REQUIRES(lock), and that the caller has the wheel, or nobody. */
+/* Returns when a tick has something to do. REQUIRES(lock), and that the wheel is the caller's or
+ * nobody's. */
 static uint64_t next_event_locked(const struct drive *d)
 {
     const struct nigh *cache = d->cache;
@@ -326,7 +328,7 @@ static void delist_locked(struct drive *d, struct drive_sleeper *s)
     *(s->next ? &s->next->prev : &d->last) = s->prev;
 }
 
-/* The lock is released meanwhile. */
+/* Sleeps until woken, while another thread drives. The lock is released meanwhile. */
 static int sleep_beside_locked(struct drive *d, const _Atomic uint32_t *word, uint64_t deadline_ns)
 {
     struct drive_sleeper s = {.word = word};
@@ -351,11 +353,12 @@ static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, 
     *rc = sleep_beside_locked(d, word, deadline_ns);
     if (*rc == 0 && !changed(word, expected) && take_locked(d))
         return true;
-    appoint_locked(d); /* we may have been the one */
+    appoint_locked(d); /* we may have been the one that was woken to drive */
     return false;
 }
 
-/* park.wait: nobody else would change the word, so take everyone's turn, or wait for who has it. */
+/* park.wait: nobody else would change the word, so take everyone's turn, or wait for the thread
+ * that does. */
 static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct nigh *cache = arg;
@@ -370,7 +373,7 @@ static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint
         return rc;
     rc = drive_until(d, word, expected, deadline_ns);
     give_wheel(d);
-    drive_flush(cache); /* what others queued while we left */
+    drive_flush(cache); /* sends what others queued while we left */
     return rc;
 }
 
@@ -434,7 +437,7 @@ static int tick(struct drive *d)
     if (take_wheel(d)) {
         drive_round(d);
         give_wheel(d);
-        drive_flush(d->cache); /* what others queued meanwhile: our loaders may take long */
+        drive_flush(d->cache); /* sends what others queued meanwhile: our loaders may take long */
     } else {
         sched_yield(); /* the socket may be readable until the one who drives has read it */
     }

@@ -25,11 +25,11 @@ struct flight;
 struct drive_sleeper {
     struct drive_sleeper *prev;     /* (l) */
     struct drive_sleeper *next;     /* (l) */
-    const _Atomic uint32_t *word;   /* (l) what it waits for */
+    const _Atomic uint32_t *word;   /* (l) changes when it may go on */
     _Atomic uint32_t woken;         /* futex word: 1 when the word has changed, or it may drive */
 };
 
-/* Keys: (c) constant after open  (l) lock  (d) who drives  (a) atomic */
+/* Keys: (c) constant after open  (l) lock  (d) the thread that drives  (a) atomic */
 struct drive {
     struct nigh *cache;                /* (c) */
     struct park futex;                 /* (c) sleeps, and takes no turns */
@@ -38,7 +38,7 @@ struct drive {
     int fd;                            /* (c) epoll of the sockets and `call`: nigh_tick_fd() */
 
     pthread_mutex_t lock;              /* for stores and wakes; workers lock under it */
-    bool taken;                        /* (l) somebody drives */
+    bool taken;                        /* (l) a thread drives */
     const _Atomic uint32_t *asleep_on; /* (l) the driver sleeps, until this changes; NULL: not */
     struct drive_sleeper *first;       /* (l) in the order of their coming */
     struct drive_sleeper *last;        /* (l) */
@@ -51,8 +51,8 @@ struct drive {
 
     bool linked;                       /* (d) the link takes part */
     uint64_t next_ns;                  /* (d) when the link and the keeper have to do something */
-    uint64_t keep_due_ns;              /* (d) of it the keeper's */
-    uint32_t keep_seen;                /* (d) its pokes when it last ran */
+    uint64_t keep_due_ns;              /* (d) when the keeper has to */
+    uint32_t keep_seen;                /* (d) pokes of the keeper when it last ran */
 };
 
 /* 0, NIGH_ENOMEM or NIGH_ETHREAD (no descriptors). Puts itself in the place of the park. */
@@ -62,11 +62,11 @@ int drive_link(struct nigh *cache);
 /* Leave the link out from now on: it is about to be closed. */
 void drive_unlink(struct nigh *cache);
 void drive_destroy(struct nigh *cache);
-/* Wake who waits for a flight that was left to the workers, and have the host tick. Only its
- * address is used: it may be gone. */
+/* Wake the callers that wait for a flight which was left to the workers, and call the host to
+ * tick. Only the address of `f` is used: the flight may be gone. */
 void drive_queued(struct nigh *cache, const struct flight *f);
-/* At the end of a call: hand what it has queued, and does not wait for, to the socket, and do what
- * is due for the link. Never waits. */
+/* At the end of a call: hand to the socket what the call has queued and does not wait for, and do
+ * what is due for the link. Never waits. */
 void drive_flush(struct nigh *cache);
 
 #endif

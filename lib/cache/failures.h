@@ -22,14 +22,14 @@
 struct failure {
     _Atomic uint64_t hash; /* (a) written (l): of the key; 0: free */
     uint64_t until_ns;
-    uint64_t forget_ns; /* no failure since: the next one counts as the first */
+    uint64_t forget_ns; /* from then on the next failure counts as the first */
     int error;     /* the loader's own */
     uint32_t count;
 };
 
-/* Keys: (l) lock  (a) relaxed: whether a look is worth the lock. Who misses a failure that another
- * notes at this moment loads once more, as if it had come a moment earlier. So a key that fails
- * costs the misses of other keys no lock: only those that share its slot's hash take it. */
+/* Keys: (l) lock  (a) relaxed: whether a look is worth the lock. A thread that misses a failure
+ * being noted at this moment loads once more, as if it had come a moment earlier. So a key that
+ * fails costs the misses of other keys no lock: only those with its very hash take it. */
 struct failures {
     pthread_mutex_t lock;
     _Atomic uint32_t used;               /* (a) */
@@ -41,13 +41,13 @@ void failures_fini(struct failures *f);
 
 /* Whether the key failed lately; then *ret_error is the loader's error. */
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
-/* It failed (again): leave it alone for first_ms, doubling up to max_ms, which first_ms may exceed.
- * 0 in either: not. */
+/* Note that the key's load failed (again): the key is left alone for first_ms, doubling up to
+ * max_ms, which first_ms may exceed. 0 in either: nothing is noted. */
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms);
-/* Keeper: forget what lies long enough back, so that nobody takes the lock for it. */
+/* Keeper: forget failures that lie long enough back, so that nobody takes the lock for them. */
 void failures_expire(struct failures *f, uint64_t now_ns);
-/* It was loaded, or invalidated: try at once next time. */
+/* Forget a key's failure, as it was loaded or invalidated: the next load is tried at once. */
 void failures_clear(struct failures *f, uint64_t hash);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The loader's side of a load.
  *
- * The answer only collects: nothing leaves the fill before the loader has returned, so that a
+ * The fill only collects the answer: nothing leaves it before the loader has returned, so that a
  * loader which exits its thread half way has changed nothing.
  */
 #include "cache/fill.h"

@@ -35,14 +35,14 @@ struct nigh_fill {
     uint32_t stale_ms;            /* 0: the space's, NIGH_NONE: none */
     uint64_t version;
     struct tags tags;
-    uint8_t small[FILL_SMALL_BYTES]; /* what most loads need, without the allocator */
+    uint8_t small[FILL_SMALL_BYTES]; /* holds most values, without the allocator */
 };
 
-/* Forget the answer (not what is asked): before a load is run again, and at the end. */
+/* Forget the answer, but not the request: before a load is run again, and at the end. */
 void fill_reset(struct nigh_fill *fill);
-/* What nigh_load_error() says on this thread from now on. */
+/* Set what nigh_load_error() says on this thread from now on. */
 void cache_set_load_error(int error);
-/* The bytes that the answer stands for. */
+/* Returns the bytes of the answer: the previous value's if the loader has confirmed that one. */
 struct bytes fill_payload(const struct nigh_fill *fill);
 
 #endif

@@ -60,9 +60,9 @@ void freshness_note_doubt(struct nigh *cache)
     bool came_back = clock_coarse_ns(&cache->clock) < until_ns;
     if (came_back || atomic_load_explicit(&cache->lost_until, memory_order_relaxed) == until_ns)
         return;
-    /* Two at once only mark twice: what was loaded in between is loaded once more. */
+    /* Two threads at once only mark twice: what was loaded in between is loaded once more. */
     atomic_store_explicit(&cache->lost_stamp, l1_mark(cache->l1), memory_order_relaxed);
-    /* pair(cache.lost): the stamp before what says that it holds */
+    /* pair(cache.lost): release the stamp before the word that says that it holds */
     atomic_store_explicit(&cache->lost_until, until_ns, memory_order_release);
 }
 
@@ -70,7 +70,7 @@ bool freshness_learnt_since(const struct nigh *cache, uint64_t stamp)
 {
     /* pair(coherence.trust): only compared here */
     uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
-    /* pair(cache.lost): then the stamp is of this doubt, or of a later one */
+    /* pair(cache.lost): if equal, the stamp acquired is of this doubt, or of a later one */
     return atomic_load_explicit(&cache->lost_until, memory_order_acquire) == until_ns &&
            stamp >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
 }

@@ -48,7 +48,7 @@ static struct coherence_item item_of(const struct nigh_target *t, bool soft)
     };
 }
 
-/* Groups before keys, where they will be several steps: a group may be all that matters. */
+/* Puts groups before keys, where there will be several steps: a group may be all that matters. */
 static void put_items(struct coherence_item *items, const struct nigh_target *targets, size_t n,
                       bool soft)
 {
@@ -64,7 +64,7 @@ static void put_items(struct coherence_item *items, const struct nigh_target *ta
                 items[at++] = item_of(&targets[i], soft);
 }
 
-/* What is said of several steps: the worst of them. */
+/* Returns the worse of two results: a change of several steps reports its worst step. */
 static int worse(int a, int b)
 {
     return a < 0 || (a != 0 && b >= 0) ? a : b;

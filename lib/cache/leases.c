@@ -4,8 +4,8 @@
  * passed: a loader that hangs must not keep the key from every other node. And how they end early.
  *
  * A request for a lease whose answer did not come in time may be executed all the same, later: then
- * the lease would be held by nobody for its whole time. So whoever goes without the answer gives
- * the token back at once. Redis executes the requests of one connection in their order: the release
+ * the lease would be held by nobody for its whole time. So a caller that goes on without the answer
+ * gives the token back at once. Redis executes a connection's requests in their order: the release
  * comes after the request for the lease, and where that was never executed it finds another token,
  * or none.
  *
@@ -22,17 +22,17 @@
 #include "cache/load.h"
 
 #define OWED_MAX 1024u
-/* Between two attempts on a connection that is up and does not answer. */
+/* Pause between two attempts on a connection that is up and does not answer. */
 #define OWED_AGAIN_NS NS_PER_S
 /* The least that lease.time may be. */
 #define LEASE_MIN_MS 100u
 
-/* One release, from its first sending until Redis has answered it. */
+/* A release, from its first sending until Redis has answered it. */
 struct owed {
     struct nigh_space *space;
-    struct l1_key key; /* its bytes are behind the record */
+    struct l1_key key; /* with its bytes behind the record */
     uint64_t token;
-    uint64_t due_ns;   /* while it is listed */
+    uint64_t due_ns;   /* when to send it again, while it is listed */
     struct owed *next;
 };
 
@@ -43,8 +43,8 @@ void leases_init(struct leases *l)
 }
 
 /*
- * Bounds lease.time for a space: who waits for the lease of a dead node needs time to load in after
- * it. Half of the load deadline leaves the other half.
+ * Bounds lease.time for a space: a flight that waits for a dead node's lease needs time to load
+ * after it. Half of the load deadline leaves the other half.
  */
 uint32_t leases_time_ms(const struct nigh_space *space)
 {
@@ -80,7 +80,7 @@ void leases_add(struct leases *l, struct load *load, uint64_t now_ns)
 
 void leases_remove(struct leases *l, struct load *load)
 {
-    if (!load->lease_listed) /* changed only by who steps the load, as we do */
+    if (!load->lease_listed) /* changed only by the thread that steps the load: us */
         return;
     pthread_mutex_lock(&l->lock);
     if (load->lease_prev)
@@ -107,7 +107,7 @@ static void extend_locked(struct nigh *cache, struct load *load, uint64_t now_ns
     struct l2_key key = cache_l2_key(load->space, load->key.data, load->key.len);
     struct l2_op op =
         l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, extended, load->space);
-    /* or it runs out */
+    /* if this fails the lease runs out */
     (void)l2_extend(cache->l2, &key, load->token, leases_time_ms(load->space), &op);
     load->extend_at_ns = now_ns + period_ns(load->space);
 }
@@ -154,7 +154,7 @@ void leases_fini(struct leases *l, struct mem *mem)
     pthread_mutex_destroy(&l->lock);
 }
 
-/* Puts it behind the others. Returns the one that has to go for it, or NULL. */
+/* Puts a release behind the others. Returns the oldest if that has to make room, or NULL. */
 static struct owed *list_locked(struct leases *l, struct owed *o)
 {
     struct owed *oldest = NULL;
@@ -190,15 +190,16 @@ static void owe(struct owed *o, uint64_t due_ns)
     service_poke(&cache->keeper);
 }
 
-/* Takes the answer to a release. Lost with its connection: it is sent as soon as there is another.
- * Out of time: it is still on its way, unless the connection breaks after all, so it is not sent
- * again at once. Anything else comes from Redis, which will say the same next time. */
+/* Takes the answer to a release. A release that was lost with its connection is sent as soon as
+ * there is another. One that ran out of time is still on its way, unless the connection breaks
+ * after all, so it is not sent again at once. Any other answer comes from Redis, which will say the
+ * same next time. */
 static void given_back(void *arg, struct l2_answer *answer)
 {
     struct owed *o = arg;
     struct nigh *cache = o->space->cache;
     uint64_t now_ns = clock_now_ns(&cache->clock);
-    if (answer->status == 0) /* who waits here need not depend on the channel, as others must */
+    if (answer->status == 0) /* waiters here need not depend on the channel, as others must */
         cache_notify(o->space, &o->key, FLIGHT_EV_FILLED);
     if (answer->status == NIGH_EOFFLINE)
         owe(o, now_ns);

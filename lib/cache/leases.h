@@ -29,9 +29,9 @@ struct leases {
 
 void leases_init(struct leases *l);
 void leases_fini(struct leases *l, struct mem *mem);
-/* The time of a lease that this space takes. */
+/* Returns the time for which this space takes a lease. */
 uint32_t leases_time_ms(const struct nigh_space *space);
-/* From the start of a load under a lease to its end. */
+/* List a load under a lease, from its start to its end, so that the keeper extends the lease. */
 void leases_add(struct leases *l, struct load *load, uint64_t now_ns);
 void leases_remove(struct leases *l, struct load *load);
 /* Release the lease, or a writer's fence, of this token, whether or not Redis has it (yet): whoever

@@ -3,8 +3,8 @@
  * How long a value lives: what its loader or caller said, else what its space says; cut to
  * NIGH_LIFETIME_MAX_MS, then spread, so that what was stored together does not expire together.
  *
- * All of it fits 32 bits, which is what the envelope has: spread by the most that space.jitter can
- * say it is half as long again. Only the sum of three may not, and ends there.
+ * Each lifetime fits 32 bits, which is what the envelope has: spread by the most that space.jitter
+ * can say it is half as long again. Only the sum of three may not fit, and is cut to 32 bits.
  */
 #ifndef NIGH_CACHE_LIFETIME_H
 #define NIGH_CACHE_LIFETIME_H
@@ -15,22 +15,23 @@
 
 _Static_assert(NIGH_LIFETIME_MAX_MS <= UINT32_MAX / 2, "what spreads at most doubles it");
 
-/* random_jitter_by(), of what neither overflows nor ends: four steps. */
+/* Spread a time as random_jitter_by() does, in four steps, for it can neither overflow nor reach
+ * past the end. */
 static inline uint64_t lifetime_spread(uint64_t ms, uint32_t jitter_percent, uint64_t noise)
 {
     uint64_t spread = ms * jitter_percent / 100;
     return ms - spread + (uint64_t)(((unsigned __int128)noise * (2 * spread + 1)) >> 64);
 }
 
-/* What lifetime_ms() may come to when nothing is said but the rule. */
+/* Returns the span in which lifetime_ms() lies when nothing is said but the rule. */
 static inline struct l1_span lifetime_span(uint32_t rule_ms, uint32_t jitter_percent)
 {
     uint64_t spread = (uint64_t)rule_ms * jitter_percent / 100;
     return l1_span_of((rule_ms - spread) * NS_PER_MS, 2 * spread * NS_PER_MS);
 }
 
-/* `own_ms`: 0: `rule_ms`, where 0 is none, and which the options have cut; NIGH_NONE: none. `noise`
- * spreads it. */
+/* Returns the lifetime of a value: `own_ms`; if that is 0, `rule_ms` (0: none), which the options
+ * have cut; if it is NIGH_NONE, none. `noise` spreads it. */
 static inline uint32_t lifetime_ms(uint32_t own_ms, uint32_t rule_ms, uint32_t jitter_percent,
                                    uint64_t noise)
 {
@@ -40,7 +41,7 @@ static inline uint32_t lifetime_ms(uint32_t own_ms, uint32_t rule_ms, uint32_t j
     return (uint32_t)lifetime_spread(ms, jitter_percent, noise);
 }
 
-/* How long L2 keeps it. Not 0, which Redis does not take. */
+/* Returns how long L2 keeps a value. Never 0, which Redis does not take. */
 static inline uint32_t lifetime_hard_ms(uint32_t soft_ms, uint32_t stale_ms, uint32_t keep_ms)
 {
     uint64_t ms = (uint64_t)soft_ms + stale_ms + keep_ms;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A cap that is larger than what there is to cap is none: the kernel acts long before L1 evicts.
+ * A cap larger than the memory that there is caps nothing: the kernel acts long before L1 evicts.
  *
  * It is a warning, not an error: a limit may be raised while the process runs, and a cache may stay
  * small. Equal is too much as well, for a process has other memory too.
@@ -13,7 +13,7 @@
 
 void limit_warn(struct log *log, uint64_t memory_bytes, const char *root)
 {
-    struct log_site always = {0}; /* each opening says it: there is nothing to hold back */
+    struct log_site always = {0}; /* each opening warns: nothing is held back */
     uint64_t group = cgroup_memory_limit(root);
     uint64_t machine = physical_memory(root);
     if (memory_bytes >= group && group <= machine)

@@ -88,7 +88,7 @@ static struct l2_op op_of(struct load *l)
     return l2_op_of(request_deadline_ns(l), load_replied, l->flight);
 }
 
-/* A request that could not be made: without L2 then. */
+/* Go on without L2, as a request could not be made. */
 static enum load_next unasked(struct load *l)
 {
     flight_unref(l->flight);
@@ -101,8 +101,8 @@ static enum load_next unasked(struct load *l)
  * left its value there. Without a second look that value would be loaded once more: the third
  * caller of golang#31420. From here on no other flight of the key lands.
  *
- * It must be above the key's floor: one that is about to be removed would pass for as new as the
- * flight's ticket, which may be the very position of that removal.
+ * The entry must be above the key's floor: one that is about to be removed would pass for as new as
+ * the flight's ticket, which may be the very position of that removal.
  */
 static bool found_in_l1(struct load *l)
 {
@@ -177,7 +177,7 @@ static void keep_stale(struct load *l, struct l1_entry *e)
     l->stale_tier = NIGH_TIER_L2;
 }
 
-/* Takes the reference. */
+/* Show an old value to the loader; takes the reference. */
 static void show_to_loader(struct load *l, struct l1_entry *e)
 {
     if (l->fill.previous)
@@ -185,7 +185,7 @@ static void show_to_loader(struct load *l, struct l1_entry *e)
     l->fill.previous = e;
 }
 
-/* What L2 had and is no answer: it may do should the load fail, or help the loader. */
+/* Keep a value of L2 that is no answer: it may do should the load fail, or help the loader. */
 static void keep_found(struct load *l, const struct lookup *found)
 {
     if (found->verdict == VERDICT_KEPT)
@@ -227,7 +227,7 @@ static enum load_next got(struct load *l, const struct l2_answer *answer)
     return LOAD_RUN;
 }
 
-/* What an answer says of another's lease: was it extended since it was first looked at? */
+/* Watch another's lease by an answer about it: was it extended since it was first looked at? */
 static void watch_lease(struct load *l, uint64_t now_ns, uint64_t held_ns)
 {
     struct load_watch *w = &l->watch;
@@ -244,10 +244,10 @@ static void watch_lease(struct load *l, uint64_t now_ns, uint64_t held_ns)
  * Until when to wait for another's lease, which has `held_ms` left; 0: not at all.
  *
  * To its end, if that leaves 3/8 of a flight's time for a load. It does where all nodes have the
- * same settings, for the time of a lease is half of that at most. Beyond that only for who is seen
- * to live: a load that runs extends its lease at each third of its time, so at any moment within
- * half of what is left of it, and has done so when it is asked for again after two thirds. The
- * lease of a dead one is not extended, nor is that of a ticket or a writer.
+ * same settings, for the time of a lease is half of that at most. Beyond that only for a load that
+ * is seen to live: it extends its lease at each third of the lease's time, so at any moment within
+ * half of what is left of it, and has done so when the lease is asked for again after two thirds.
+ * The lease of a dead load is not extended, nor is that of a ticket or a writer.
  */
 static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
 {
@@ -264,7 +264,7 @@ static uint64_t wait_until_ns(struct load *l, uint32_t held_ms)
 static enum load_next wait_for_fill(struct load *l, uint32_t held_ms)
 {
     stats_count(&l->space->stats, STATS_LEASE_HELD);
-    /* or the fill came while the answer was on its way */
+    /* the fill may have come while the answer was on its way */
     if (l->heard || tickets_give_back_orphans(l->space, &l->key))
         return LOAD_LEASE;
     uint64_t due_ns = wait_until_ns(l, held_ms);
@@ -274,7 +274,7 @@ static enum load_next wait_for_fill(struct load *l, uint32_t held_ms)
     }
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
-    service_poke(&l->space->cache->keeper); /* its next visit may be later than that */
+    service_poke(&l->space->cache->keeper); /* the keeper's next visit may be later */
     return LOAD_REST;
 }
 
@@ -282,7 +282,7 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
 {
     if (answer->status != 0) {
         stats_count(&l->space->stats, STATS_L2_ERROR);
-        load_release_lease(l); /* it may have been granted, or be */
+        load_release_lease(l); /* the lease may have been granted, or be yet */
         return LOAD_RUN;
     }
     coherence_note(l->space->cache->coherence, answer);
@@ -303,7 +303,7 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
 
 /* ---- the machine ---- */
 
-/* A loader is to be run, or has answered. */
+/* Begin the flight, run its loader, or take what the loader has answered. */
 static enum load_next started(struct load *l, uint32_t events)
 {
     enum flight_state state = l->flight->state;
@@ -312,8 +312,8 @@ static enum load_next started(struct load *l, uint32_t events)
     return state == FLIGHT_GET && (events & FLIGHT_EV_START) ? LOAD_ASK : LOAD_REST;
 }
 
-/* L2 has answered: the answer is the I/O thread's until its event is taken. Too late for a flight
- * that has landed. */
+/* Take an answer of L2, which is the I/O thread's until its event is taken. It comes too late for a
+ * flight that has landed. */
 static enum load_next replied(struct load *l, uint32_t events)
 {
     struct l2_answer *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
@@ -343,7 +343,8 @@ static enum load_next overdue(struct load *l, uint32_t events)
     return ends ? load_land_stale(l, NIGH_ETIMEDOUT) : LOAD_REST;
 }
 
-/* A stale value of L2 is handed out first: no flight begins while one of the key flies. */
+/* Hand a stale value of L2 out before its refresh begins: no flight begins while one of the key
+ * flies. */
 static enum load_next land(struct load *l)
 {
     bool refresh = l->refresh_behind;
@@ -353,7 +354,8 @@ static enum load_next land(struct load *l)
     return LOAD_REST;
 }
 
-/* The loop. A step may not come back from the loader: then nothing is left behind here. */
+/* Take steps until one rests. If a step does not come back from the loader, nothing is left behind
+ * here. */
 static void go(struct load *l, enum load_next next)
 {
     static enum load_next (*const steps[])(struct load *l) = {

@@ -8,14 +8,14 @@
  *
  * Each step is a function that does its part and returns the next step; the loop in load_step()
  * takes them until one rests, because it waits for an event or all is done. No step calls another:
- * whoever answers a step later (Redis, a worker, the keeper) posts an event, and the loop goes on
- * on the thread that holds the flight then.
+ * a later answer to a step (from Redis, a worker, the keeper) is posted as an event, and the loop
+ * goes on, on the thread that holds the flight then.
  *
  *   ASK ---> LEASE <--> WAIT              each may lead to RUN (without L2), and to LAND
  *               |
  *               +-----> RUN ---> KEEP ---> LAND
  *
- * A load belongs to its flight (flight->work). Whoever holds the flight owns all fields, with two
+ * A load belongs to its flight (flight->work). The flight's holder owns all fields, with two
  * exceptions: an outstanding request leaves `answer`, and a loader on a worker owns `fill`, until
  * each posts its event (pair(flight.mail) orders both).
  */
@@ -31,26 +31,26 @@
 
 /* Another's lease, as a flight that waits for it sees it. */
 struct load_watch {
-    uint64_t ends_ns;  /* as told; 0: never yet */
-    uint64_t alive_ns; /* its holder is taken to live until then: it has extended it */
+    uint64_t ends_ns;  /* end of the lease, as Redis told it; 0: never told yet */
+    uint64_t alive_ns; /* until then its holder counts as alive, for it has extended the lease */
 };
 
-/* Whose the lease is that `token` stands for. */
+/* States of the lease that `token` names: whose it is. */
 enum load_lease {
-    LOAD_LEASE_NONE,  /* nobody's: it was not asked for, or another has it */
+    LOAD_LEASE_NONE,  /* not ours: it was not asked for, or another has it */
     LOAD_LEASE_ASKED, /* ours, perhaps: given back if no answer comes */
     LOAD_LEASE_OURS,
-    LOAD_LEASE_SPENT, /* the fill's that was sent, which drops it */
+    LOAD_LEASE_SPENT, /* left to the fill that was sent, which drops it */
 };
 
-/* What a flight has brought to all who wait for it, as they see it once it has landed. */
+/* The result that a flight brings to all who wait for it, as they see it once it has landed. */
 struct landing {
     uint64_t ticket;
     int outcome;            /* enum nigh_result */
     int error;              /* the loader's own */
     struct l1_entry *entry; /* the flight's reference; NULL: none */
-    enum nigh_tier tier;    /* who gave it */
-    bool refreshed;         /* it was not to be what was there before */
+    enum nigh_tier tier;    /* where the result came from */
+    bool refreshed;         /* the leader wanted nothing that was there before (NIGH_REFRESH) */
 };
 
 struct load {
@@ -59,18 +59,18 @@ struct load {
     struct l1_key key;                  /* points into the flight */
     struct coherence_position position; /* in Redis, with the ticket (rule 1) */
 
-    /* what the leader asked for */
-    struct nigh_call call;              /* its limits and flags; pointers cleared */
+    /* the leader's request */
+    struct nigh_call call;              /* limits and flags; pointers cleared */
     bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
 
     /* L2 */
-    struct l2_answer *answer;           /* of the outstanding request */
+    struct l2_answer *answer;           /* answer to the outstanding request */
     uint64_t rejected;                  /* fill id of the value that was there and is not wanted */
     enum load_lease lease;
-    uint64_t token;                     /* of the lease that was asked for last */
-    uint64_t connection;                /* that granted it */
+    uint64_t token;                     /* names the lease that was asked for last */
+    uint64_t connection;                /* connection that granted the lease */
     uint64_t home;
-    bool unreadable;                    /* it does not decode, and is of no other version either */
+    bool unreadable;                    /* L2's value does not decode, nor is of another version */
     uint32_t lease_tries;
     struct load_watch watch;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
@@ -81,17 +81,17 @@ struct load {
     struct worker_job job;
     uint64_t began_ns;
     bool counted;                       /* has a permit of space->loads ... */
-    uint32_t stripe;                    /* ... from there */
-    bool elsewhere;                     /* it runs as a job: the flight is another's, or nobody's */
-    bool lost;                          /* its thread ended inside the loader */
+    uint32_t stripe;                    /* ... to be given back to this stripe */
+    bool elsewhere;                     /* runs as a job: the flight is HELD by another, or not */
+    bool lost;                          /* the loader's thread ended inside it */
 
-    /* what there is to hand out */
+    /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
-    enum nigh_tier stale_tier;          /* where it was */
+    enum nigh_tier stale_tier;          /* where the stale value was found */
     struct l1_entry *fresh;             /* the answer, until L2 has taken it; a reference */
-    struct landing to_land;             /* what LAND hands out; a reference */
+    struct landing to_land;             /* handed out by LAND; a reference */
     bool refresh_behind;                /* ... and another flight is to bring something better */
-    enum nigh_tier tier;                /* who gave the flight's result; constant once it landed */
+    enum nigh_tier tier;                /* where the result came from; constant once landed */
 
     /* leases list (leases lock) */
     struct load *lease_next;
@@ -100,13 +100,13 @@ struct load {
     uint64_t extend_at_ns;
 };
 
-/* How to join the flight of a key, or begin one, for who has taken this ticket. */
+/* Describe how a caller that has taken this ticket joins the flight of a key, or begins one. */
 struct flight_join load_join_of(struct nigh_space *space, const struct l1_key *key,
                                 uint64_t ticket);
-/* The work of a new flight, in its record. `call` may be NULL. */
+/* Begin the load of a new flight, in the flight's record. `call` may be NULL. */
 void load_init(struct nigh_space *space, struct flight *f, const struct nigh_call *call,
                bool answer_stale);
-/* flight_host.step and .free_result */
+/* The functions of the flight's host: flight_host.step and .free_result. */
 void load_step(void *arg, struct flight *f, uint32_t events);
 void load_free(void *arg, struct flight *f);
 
@@ -117,7 +117,7 @@ void load_free(void *arg, struct flight *f);
  */
 void load_refresh(struct nigh_space *space, const struct l1_key *key);
 
-/* What a flight that has landed brought. */
+/* Returns the result of a flight that has landed. */
 struct landing load_landing(const struct flight *f);
 
 /* ---- between the three files: the steps ---- */
@@ -128,14 +128,15 @@ enum load_next {
     LOAD_LEASE, /* enter LEASE: may it be loaded */
     LOAD_RUN,   /* enter LOAD: run the loader */
     LOAD_KEEP,  /* the loader has answered: into the tiers, in state FILL or after the landing */
-    LOAD_LAND,  /* l->to_land is what all get */
+    LOAD_LAND,  /* all callers get l->to_land */
 };
 
 enum load_next load_run(struct load *l);
 enum load_next load_keep(struct load *l);
 enum load_next load_land(struct load *l);
 
-/* A loader elsewhere answered (after a landing too) or was lost, or the flight was taken over. */
+/* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the
+ * flight was taken over. */
 enum load_next load_continue(struct load *l, uint32_t events);
 /* The loader has failed: remember that. */
 enum load_next load_fail(struct load *l);
@@ -144,17 +145,17 @@ enum load_next load_filled(struct load *l, const struct l2_answer *answer);
 
 /* ---- how a step lands ---- */
 
-/* With this; `entry` (may be NULL) passes its reference. */
+/* Land with this outcome; the reference of `entry` (may be NULL) goes over to the landing. */
 enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entry,
                               enum nigh_tier tier);
-/* With the stale value if there is one that may be handed out, else with `otherwise`. */
+/* Land with the stale value if there is one that may be handed out, else with `otherwise`. */
 enum load_next load_land_stale(struct load *l, int otherwise);
 /* Whether the key's last load failed so lately that the origin is to be spared: the step then lands
  * stale, with NIGH_ELOADER otherwise. Asked after L2, lest a remembered error hide what another
  * node has loaded since. */
 bool load_failed_lately(struct load *l);
 
-/* done of every request of the flight: keep the answer, post REPLY, drop the reference. */
+/* The `done` of every request of the flight: keep the answer, post REPLY, drop the reference. */
 void load_replied(void *flight, struct l2_answer *answer);
 /* Give the lease back, if it is ours or may be. */
 void load_release_lease(struct load *l);

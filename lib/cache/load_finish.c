@@ -106,14 +106,14 @@ static void drop_lease(const struct load *l, const struct l2_answer *answer)
         leases_give_back(l->space, &l->key, l->token);
 }
 
-/* done of a fill that the flight waits for. */
+/* The `done` of a fill that the flight waits for. */
 static void filled(void *flight, struct l2_answer *answer)
 {
     drop_lease(((struct flight *)flight)->work, answer);
     load_replied(flight, answer);
 }
 
-/* done of a fill that nobody waits for. */
+/* The `done` of a fill that nobody waits for. */
 static void filled_behind(void *flight, struct l2_answer *answer)
 {
     struct flight *f = flight;
@@ -134,7 +134,7 @@ static bool may_fill(const struct load *l, const struct draft *d)
            !lookup_l2_covered(l->space, &l->key, d->tags, d->tag_count) && draft_fits_l2(d);
 }
 
-/* True: the flight waits for the verdict in state FILL. */
+/* Send the fill, if L2 may have it. True: the flight waits for the verdict in state FILL. */
 static bool fill_l2(struct load *l, const struct draft *d)
 {
     struct nigh *cache = l->space->cache;
@@ -192,7 +192,8 @@ enum load_next load_fail(struct load *l)
 }
 
 /* Describe the answer. Its lifetimes are spread so that keys do not expire in step, by key and
- * time: to draw a number is to write where all misses do. It may be as old as the load's start. */
+ * time: to draw a random number would be to write where all misses do. The value may be as old as
+ * the load's start. */
 static struct draft draft_of(const struct load *l)
 {
     const struct nigh *cache = l->space->cache;
@@ -253,7 +254,7 @@ enum load_next load_keep(struct load *l)
     failures_clear(&l->space->cache->failures, l->key.hash);
     struct draft d = draft_of(l);
     bool stores = storable(l, &d) && !superseded(l, &d);
-    bool at_once = stores && !l->token; /* there is nothing to tell L2 before */
+    bool at_once = stores && !l->token; /* L2 need not be told before */
     int rc = at_once ? draft_entry_stored(&d, &l->fresh) : draft_entry(&d, &l->fresh);
     if (rc != 0)
         return load_land_stale(l, rc);

@@ -2,9 +2,9 @@
 /*
  * LOAD: running the loader.
  *
- * It runs on the thread that steps the flight, when that is a worker or a caller of a space that
- * lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then waits in
- * the mailbox and its deadline binds it.
+ * The loader runs on the thread that steps the flight, when that is a worker or a caller of a space
+ * that lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then
+ * waits in the mailbox and its deadline binds it.
  *
  * A loader that does not return must not poison its key. If it throws or jumps away the load has
  * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) flight_abandon()
@@ -15,7 +15,8 @@
 #include "cache/freshness.h"
 #include "cache/space_l1.h"
 
-/* Its load has ended, one way or another: give the permit back, and leave the keeper's list. */
+/* Give back the permit of a load that has ended, one way or another, and take the load off the
+ * keeper's list. */
 static void uncount(struct load *l)
 {
     if (!l->counted)
@@ -44,7 +45,7 @@ static bool is_closing(const struct load *l)
 
 /* ---- the loader's call ---- */
 
-/* The loader of the flight that its thread holds has not returned. */
+/* Set things right when a loader has not returned whose thread holds the flight. */
 static void ended_holding(struct load *l, enum unwind_how how)
 {
     uncount(l);
@@ -54,11 +55,11 @@ static void ended_holding(struct load *l, enum unwind_how how)
         load_land(l); /* here, for the loop is gone with its frame */
     }
     if (how == UNWIND_EXCEPTION)
-        l->flight->for_caller = false; /* it is stopped before it reaches that (run_caught()) */
+        l->flight->for_caller = false; /* the caller stays: run_caught() stops the exception */
     flight_abandon(l->flight);
 }
 
-/* It answers a flight that another holds, or nobody. */
+/* Answer a flight that another thread holds, or nobody. */
 static void answer(struct load *l)
 {
     struct flight *f = l->flight;
@@ -67,7 +68,7 @@ static void answer(struct load *l)
     flight_unref(f);
 }
 
-/* The loader of such a flight has not returned. */
+/* Set things right when the loader of such a flight has not returned. */
 static void ended_elsewhere(struct load *l, enum unwind_how how)
 {
     flight_load_end(l->flight);
@@ -87,8 +88,9 @@ static void ended(struct callback *c, enum unwind_how how)
         ended_holding(l, how);
 }
 
-/* The cache closes. The lease goes back; entries stay until the loader returns. A flight that
- * another holds is not touched before that one has landed it, which it does at the deadline. */
+/* Leave a loader, as the cache closes. The lease goes back; entries stay until the loader returns.
+ * A flight that another thread holds is not touched before that one has landed it, which it does at
+ * the deadline. */
 static bool leave(struct callback *c)
 {
     struct load *l = CONTAINER_OF(c, struct load, callback);
@@ -113,7 +115,7 @@ static void ask_loader(struct callback *c)
         nigh_fill_error(&l->fill, rc);
 }
 
-/* False: the cache has closed meanwhile. */
+/* Call the loader on this thread. False: the cache has closed meanwhile. */
 static bool call_loader(struct load *l, bool elsewhere)
 {
     l->elsewhere = elsewhere;
@@ -158,7 +160,8 @@ static enum load_next run(struct load *l)
 
 /* ---- entering LOAD ---- */
 
-/* What L1 still has of the key, if it may be shown to the loader or handed out as stale. */
+/* Find the value that L1 still has of the key, if the loader may see it or it may be handed out as
+ * stale. */
 static struct l1_entry *previous(struct load *l)
 {
     struct nigh *cache = l->space->cache;
@@ -199,7 +202,7 @@ enum load_next load_run(struct load *l)
     return run(l);
 }
 
-/* The worker that ran the loader is gone: once more on another, then give up. */
+/* Run the loader once more, as the worker that ran it is gone; the second time, give up. */
 static enum load_next restart(struct load *l)
 {
     l->lost = false;

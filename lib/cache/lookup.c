@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What an answer of L2 is worth here.
+ * Judging an answer of L2.
  *
  * Lifetimes travel as durations from the fill, measured on the server's clock. Here they become
  * points on this node's clock (draft.c), counted from that fill.
@@ -14,8 +14,8 @@
 /* Bounds an age: three lifetimes of 32 bits, 149 days; nothing so old lives. Small in ns. */
 #define AGE_MAX_MS (3 * (uint64_t)UINT32_MAX)
 
-/* How long ago, by the server's clock, the value was filled, or AGE_MAX_MS. 0 when that cannot be
- * told: then it is judged stale by its clock identity anyway. */
+/* Returns how long ago, by the server's clock, the value was filled, or AGE_MAX_MS. 0 when that
+ * cannot be told: then the value is judged stale by its clock identity anyway. */
 static uint64_t age_ms(const struct nigh *cache, const struct l2_envelope *e)
 {
     uint64_t now_ms = coherence_server_time_ms(cache->coherence);
@@ -23,8 +23,8 @@ static uint64_t age_ms(const struct nigh *cache, const struct l2_envelope *e)
     return u64_min(age_ms, AGE_MAX_MS);
 }
 
-/* Whether it was filled later than now, by more than two nodes' ideas of the server's time differ:
- * see time_error_ms. */
+/* Whether the value was filled later than now, by more than two nodes' ideas of the server's time
+ * differ: see time_error_ms. */
 static bool is_of_the_future(const struct nigh *cache, const struct l2_envelope *e)
 {
     uint64_t now_ms = coherence_server_time_ms(cache->coherence);
@@ -70,15 +70,16 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
                  const struct lookup_of *of, const struct l2_envelope *e, struct lookup *ret)
 {
     struct nigh *cache = space->cache;
-    /* Rule 11 holds for every stored value. Trust first, as in freshness.c: what it vouches for is
-     * in the positions that are read after it. Nothing in Redis was learnt by this node. */
+    /* Rule 11 holds for every stored value. Trust is read first (freshness.h): what it vouches for
+     * is in the positions that are read after it. No value in Redis counts as learnt: this node has
+     * not loaded it. */
     bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
     enum verdict_trust trust = trusted                ? TRUST_HELD
                                : cache->doubt_is_miss ? TRUST_MISS
                                                       : TRUST_DOUBT;
     enum l1_standing standing = standing_of(space, of->home, e);
-    /* Filled in the future: the server's clock was set back since, and what is left of the value's
-     * lifetime cannot be told. It would live on for as long as that step was. */
+    /* If the value was filled in the future, the server's clock was set back since, and what is
+     * left of its lifetime cannot be told. It would live on for as long as that step was. */
     if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
         lookup_l2_covered(space, key, e->groups, e->group_count))
         return 0;

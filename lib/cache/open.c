@@ -19,8 +19,8 @@
 
 #define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
 #define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
-#define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then their number */
-#define CLOSE_CONNECT_TRIES 50              /* of 5 ms: for a connection that the queue needs */
+#define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then only counted */
+#define CLOSE_CONNECT_TRIES 50              /* 5 ms each, for a connection that the queue needs */
 #define CLOSE_PATIENCE_NS (900 * NS_PER_MS) /* after the last deadline of what runs */
 #define CLOSE_LAST_NS (100 * NS_PER_MS)     /* then for what is on its way to Redis */
 
@@ -202,7 +202,7 @@ static int check_names(const struct nigh_options *o)
 }
 
 /* A service may be poked once it is started, not before: the link may be up, and want a beat, by
- * now. What it wanted before the keeper could be told, one more poke makes up for. */
+ * now. One more poke makes up for what the link wanted before the keeper could be told. */
 static int start_services(struct nigh *cache)
 {
     int rc = service_start(&cache->reclaimer, &cache->env, "nigh-reclaim", reclaim, cache);
@@ -253,7 +253,7 @@ static void close_tiers(struct nigh *cache)
     workers_stop(&cache->workers);
     service_stop(&cache->reclaimer);
     if (cache->l1 && is_shared(cache))
-        l1_empty(cache->l1); /* but for what they hold */
+        l1_empty(cache->l1); /* but for what the callbacks hold */
     log_close(cache->env.log);
 }
 
@@ -345,7 +345,7 @@ void cache_unref(struct nigh *cache)
         destroy(cache);
 }
 
-/* A key as part of a message: what is no plain character becomes a point. */
+/* Prints a key as part of a message: bytes that are no printable ASCII become points. */
 static void print_key(char *text, size_t size, struct bytes key)
 {
     size_t n = u64_min(key.len, size - 1);
@@ -356,8 +356,8 @@ static void print_key(char *text, size_t size, struct bytes key)
     text[n] = 0;
 }
 
-/* Names in the log a callback that nigh_close() does not wait for any longer: each is a fault of
- * its own. */
+/* Names in the log a callback that nigh_close() does not wait for any longer: each is a fault by
+ * itself. */
 static void note_left(struct nigh *cache, struct callback *c, uint32_t before)
 {
     struct log_site always = {0};
@@ -371,8 +371,8 @@ static void note_left(struct nigh *cache, struct callback *c, uint32_t before)
               "left", c->what, c->space->name, key);
 }
 
-/* From here on calls are refused: loaders that return late may make some. Those that have begun
- * come to their end, with the tiers there. */
+/* Refuses calls from here on: loaders that return late may make some. Calls that have begun come to
+ * their end, with the tiers there. */
 static void refuse_calls(struct nigh *cache)
 {
     if (cache_is_gone(cache))
@@ -414,7 +414,7 @@ static void drain_flights(struct nigh *cache)
 {
     _Atomic uint32_t never = 0;
     uint64_t end_ns = clock_now_ns(&cache->clock);
-    /* pair(cache.sent_behind): what their answers touched is not freed before */
+    /* pair(cache.sent_behind): acquire what the answers touched, before it is freed */
     while (!is_landed(cache) ||
            atomic_load_explicit(&cache->sent_behind, memory_order_acquire) > 0) {
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
@@ -430,7 +430,8 @@ static void drain_flights(struct nigh *cache)
     }
 }
 
-/* Only hits are counted: what a load handed out holds a reference. */
+/* Reports values that are still held. Only hits are counted: what a load handed out has a
+ * reference. */
 static void check_released(struct nigh *cache)
 {
     uint64_t pins;
@@ -469,7 +470,7 @@ void nigh_close(struct nigh *cache)
     struct caller caller;
     caller_enter(&caller);
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
-    tickets_give_back_all(cache); /* nobody can put any more */
+    tickets_give_back_all(cache); /* no put can use them any more */
     drain_flights(cache);
     connect_for_queue(cache);
     check_released(cache);

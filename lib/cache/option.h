@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One option: its row in the table of options.c, and its value from text and as text.
+ * An option: its row in the table of options.c, and its value from text and as text.
  */
 #ifndef NIGH_CACHE_OPTION_H
 #define NIGH_CACHE_OPTION_H
@@ -25,7 +25,7 @@ struct option {
     size_t offset;
     bool live;             /* nigh_set() may change it while the cache is open */
     enum option_unit unit;
-    uint64_t min, max;     /* of a number that is said */
+    uint64_t min, max;     /* bounds of a number that is given */
     uint64_t otherwise;    /* default; 0: explained in `why` */
     const char *words;     /* OPTION_WORD: "first,second" for 1, 2 */
     const char *why;
@@ -45,7 +45,7 @@ static inline bool option_may_be_none(const struct option *o)
     return o->type == OPTION_U32_OR_NONE || o->type == OPTION_U64_OR_NONE;
 }
 
-/* What "none" is in its field. */
+/* Returns how the option's field holds "none". */
 static inline uint64_t option_none(const struct option *o)
 {
     return option_is_64(o) ? NIGH_UNCAPPED : NIGH_NONE;
@@ -58,13 +58,13 @@ static inline void *option_field(const struct option *o, struct nigh_options *s)
 
 /* Read `text` into its field. Errors, explained by error_note(): NIGH_EOPTION; NIGH_ENOMEM. */
 int option_set(const struct option *o, struct nigh_options *s, const char *text);
-/* That error, for a value that is `text`. */
+/* Returns NIGH_EOPTION, explained: the value `text` is out of the option's range. */
 int option_out_of_range(const struct option *o, const char *text);
 
-/* Length of a text without the blanks at its end. */
+/* Returns the length of a text without the blanks at its end. */
 size_t option_trimmed(const char *text);
 
-/* For the printed table: 24 and 64 bytes are enough. */
+/* Write default and range for the printed table: 24 and 64 bytes are enough. */
 void option_default_text(const struct option *o, char *text, size_t size);
 void option_range_text(const struct option *o, char *text, size_t size);
 

@@ -22,7 +22,7 @@
 #define TTL_MAX_MS NIGH_LIFETIME_MAX_MS
 #define BYTES_MAX OPTION_BYTES_MAX
 
-/* Up to the last field of the first version: what a program may not leave out. */
+/* Size of the struct's first version, up to its last field: the least that a program may pass. */
 #define OPTIONS_SIZE_FIRST (offsetof(struct nigh_options, clock_arg) + sizeof(void *))
 
 #define U32(field) OPTION_U32, AT(field), false
@@ -199,7 +199,7 @@ static int parse_pair(struct nigh_options *s, char *pair)
     char *equals = strchr(name, '=');
     if (!equals && find(name))
         return error_note(NIGH_EOPTION, "%s: name=value is wanted", name);
-    if (!equals) /* it may be the rest of a password */
+    if (!equals) /* not quoted: `name` may be the rest of a password */
         return error_note(NIGH_EOPTION, "name=value,... is wanted; a comma in a redis.uri is %%2C");
     *equals = '\0';
     return nigh_options_set(s, trim(name), trim(equals + 1));
@@ -323,7 +323,7 @@ static void put_defaults(struct nigh_options *s)
         s->redis_prefix = "nigh";
 }
 
-/* An error there is none of the program's: it says so. */
+/* Apply NIGH_CONF. An error in it is not the program's, so its text begins with that name. */
 static int parse_environment(struct nigh_options *s)
 {
     const char *conf = getenv("NIGH_CONF");
@@ -335,7 +335,7 @@ static int parse_environment(struct nigh_options *s)
     return error_note(rc, "NIGH_CONF: %.*s", (int)sizeof(why) - 16, why);
 }
 
-/* Versions of a struct differ by whole multiples of its alignment: any other size is none's. */
+/* Versions of a struct differ by whole multiples of its alignment: no version has another size. */
 static int check_size(const char *what, size_t size, size_t first, size_t known)
 {
     if (size >= first && size <= known && size % _Alignof(struct nigh_options) == 0)
@@ -344,7 +344,8 @@ static int check_size(const char *what, size_t size, size_t first, size_t known)
                       known);
 }
 
-/* It grows in place, into its reserve: who says something there means what is not known here. */
+/* Check size and reserve of a space's options. The struct grows in place, into its reserve: a
+ * program that sets a field there means an option that is not known here. */
 static int check_space(const struct nigh_space_options *s)
 {
     for (size_t i = 0; i < ARRAY_COUNT(s->reserved); i++)
@@ -361,7 +362,7 @@ static int take(const struct nigh_options *given, struct nigh_options *s)
         return rc;
     memcpy(s, given, given->size);
     s->size = sizeof(*s);
-    if (s->space.size == 0) /* not said: it is a part of this struct */
+    if (s->space.size == 0) /* not given: the space's options are a part of this struct */
         s->space.size = sizeof(s->space);
     return check_space(&s->space);
 }

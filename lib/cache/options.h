@@ -10,15 +10,17 @@
 /* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges.
  * Errors, all explained: NIGH_EINVAL a size is wrong, or a reserve not 0; NIGH_EOPTION. */
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
-/* nigh_options_set() of what may change while a cache is open; else NIGH_EOPTION (explained). */
+/* Set an option as nigh_options_set() does, if it may change while a cache is open; else
+ * NIGH_EOPTION (explained). */
 int options_change(struct nigh_options *s, const char *name, const char *value);
-/* The same for one of a space's own. */
+/* Set an option of a space's own in the same way. */
 int options_change_space(struct nigh_space_options *s, const char *name, const char *value);
 /* Errors: NIGH_EOPTION (explained): l1.limbo is more than half of l1.memory. */
 int options_check_limbo(const struct nigh_options *s);
-/* NIGH_EOPTION, explained: L1 found that l1.memory does not hold its tables. */
+/* Returns NIGH_EOPTION, explained: L1 found that l1.memory does not hold its tables. */
 int options_memory_too_small(const struct nigh_options *s);
-/* As options_resolve(), for a space's own; what it leaves out is still 0. NULL: all of it. */
+/* Resolve the options of a space as options_resolve() does; those that it leaves out (NULL: all)
+ * are still 0. */
 int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Permits: at most so many of something at once, without a word that all who ask write.
+ * Permits: at most so many of something at once, without one word that every taker writes.
  *
  * There are as many as were given at the beginning, and each is at one place: in the pool, in a
- * stripe, or with who took it. Who takes looks into its thread's stripe first, then into the pool,
- * then into all other stripes; and gives back to its own. So threads that take and give back again
- * and again write each a line of its own, and the pool is for the beginning.
+ * stripe, or with its taker. A taker looks into its thread's stripe first, then into the pool, then
+ * into all other stripes; and gives back to its own. So threads that take and give back again and
+ * again each write a line of their own, and the pool is for the beginning.
  *
- * Why there are never too many: a permit moves by one locked instruction that takes it where it
- * was, and one that puts it where it is then. And who is refused has looked everywhere: a permit
- * that he missed was given back after he began, so he might as well have come before that.
+ * Why there are never too many: a permit moves by one locked instruction that takes it from where
+ * it was, and one that puts it where it is then. And a taker that is refused has looked everywhere:
+ * a permit that it missed was given back after it began, so it might as well have come before that.
  *
  * Thread-safety: all of it, but for permits_init().
  */
@@ -27,7 +27,7 @@ struct permits {
 };
 
 void permits_init(struct permits *p, uint32_t count);
-/* Take one; `*ret_stripe`: where it is to be given back. False: none is left. */
+/* Take a permit; `*ret_stripe`: where it is to be given back. False: none is left. */
 bool permits_take(struct permits *p, uint32_t *ret_stripe);
 void permits_give(struct permits *p, uint32_t stripe);
 

@@ -61,7 +61,8 @@ static int put_l1_only(struct writing *w)
     return writing_outcome(w);
 }
 
-/* Most puts of a cache without Redis are: they take a third of the steps. */
+/* Whether a put without Redis asks for nothing special. Most do not: they take a third of the
+ * steps. */
 static bool is_plain(const struct nigh_space *space, size_t len, const struct nigh_call *call)
 {
     return !space->cache->coherence && len <= space->rules.value_max &&
@@ -83,7 +84,8 @@ static int put_with_l2(struct writing *w, const struct nigh_call *call)
     return writing_change(w, d->version != 0 ? L2_SET_NEWER : L2_SET, call);
 }
 
-/* Without Redis nothing in it can be cancelled, and it is too short to pay for that. */
+/* Put with or without Redis. Without it no step can be cancelled, and the call is too short to pay
+ * for caller_enter(). */
 static int put(struct writing *w, const struct nigh_call *call)
 {
     struct caller caller;
@@ -98,7 +100,7 @@ static int put(struct writing *w, const struct nigh_call *call)
     return rc;
 }
 
-/* The call's key and options are good, but nothing was put: so goes its ticket. */
+/* Give back the ticket of a call whose key and options are good, but which has put nothing. */
 static int put_nothing(struct nigh_space *space, const void *key, size_t key_len,
                        const struct nigh_call *call, int rc)
 {

@@ -2,13 +2,13 @@
 /*
  * Reading: get and fetch.
  *
- * The hit finds and pins in a read section, then judges (read_hit()). What is no plain hit begins
- * anew: errors of the call are found there, L1 is looked at once more, and what that costs is
+ * The hit finds and pins in a read section, then judges (read_hit()). A read that is no plain hit
+ * begins anew: there the errors of the call are found and L1 is looked at once more, which costs
  * nothing beside what follows, while a hit carries nothing along for it.
  *
  * Everything after a miss takes its ticket first (rule 1): looking in L1 before the ticket is
- * harmless, since what L1 gave was judged there; what must come after the ticket is every look at
- * L2 and at the origin.
+ * harmless, since what L1 gave was judged there; but every look at L2 and at the origin must come
+ * after the ticket.
  */
 #include "cache/cache.h"
 #include "cache/caller.h"
@@ -76,14 +76,15 @@ int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
 
 /* ---- fetch: the flight ---- */
 
-/* What a caller knew when it joined: what a result must be measured by. */
+/* Holds what a caller knew when it joined a flight: the result is measured by it. */
 struct joined {
     uint64_t ticket;
     bool leads;
-    bool vouched; /* it leads, or trust held before the ticket: floors as old as that will do */
+    bool vouched; /* leads, or trust held before the ticket: floors as old as that will do */
 };
 
-/* The position that vouches for what a flight brought: its ticket, if it looked beyond L1. */
+/* Returns the position as of which a flight's result is right: its ticket; or if the result came
+ * from L1 (and is not stale), the entry's stamp. */
 static uint64_t as_of(const struct landing *landed)
 {
     bool from_l1 = landed->tier == NIGH_TIER_L1 && landed->outcome != NIGH_STALE;
@@ -102,9 +103,11 @@ static bool above_floors(const struct nigh_space *space, const struct l1_key *ke
 }
 
 /*
- * Whether a result that rule 10 lets pass may be called fresh. In doubt no floor moves, so equal
- * tickets say nothing about a load that began before this call (rule 11): then trust must have come
- * back by the landing, and the floors that it vouches for must let the result pass.
+ * Whether a result that rule 10 lets pass may be called fresh. It may if this caller leads, since
+ * the load began within its call; or if trust held when the caller joined. Otherwise the call began
+ * in doubt, in which no floor moves, so that equal tickets say nothing about a load that began
+ * before the call (rule 11): then trust must have come back by the landing, and the floors that the
+ * returned trust vouches for must let the result pass.
  */
 static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *key,
                          const struct landing *landed, const struct joined *joined)
@@ -114,7 +117,7 @@ static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *ke
                                above_floors(space, key, landed));
 }
 
-/* What a landed result is worth to this call: GONE, and it is no answer to it. */
+/* Judge a landed result for this call. GONE: the result is no answer to it. */
 static enum verdict verdict_on(const struct nigh_space *space, const struct l1_key *key,
                                const struct landing *landed, const struct joined *joined)
 {
@@ -128,10 +131,10 @@ static enum verdict verdict_on(const struct nigh_space *space, const struct l1_k
                       landed->outcome == NIGH_ABSENT);
 }
 
-/* Whether it is young and new enough for a call of whose limits the flight may have known nothing.
- * What was loaded is taken while nothing was invalidated since, however long the load took: calls
- * that want it younger would load one after the other. A flight that was to refresh has brought
- * what a call that refreshes would have got. */
+/* Whether the result is young and new enough for a call of whose limits the flight may have known
+ * nothing. A loaded value is taken if nothing was invalidated since, however long the load took:
+ * calls that want it younger would load one after the other. A flight that was to refresh has
+ * brought what a call that refreshes would have got. */
 static bool within_limits(const struct nigh_space *space, const struct landing *landed,
                           const struct joined *joined, const struct nigh_call *call)
 {
@@ -144,7 +147,7 @@ static bool within_limits(const struct nigh_space *space, const struct landing *
     return freshness_acceptable(landed->entry, call, clock_coarse_ns(&space->cache->clock));
 }
 
-/* Take what a flight has brought. NIGH_PENDING: it is no answer to this call, fly again. */
+/* Take the result of a flight. NIGH_PENDING: it is no answer to this call, fly again. */
 static int take_landed(struct nigh_space *space, const struct l1_key *key,
                        const struct landing *landed, const struct joined *joined,
                        const struct nigh_call *call, struct nigh_value *ret)
@@ -163,7 +166,7 @@ static int take_landed(struct nigh_space *space, const struct l1_key *key,
         return NIGH_ABSENT;
     }
     l1_pin_ref(landed->entry, landed->tier, ret);
-    /* Just loaded and still older than what the caller knows to exist: the origin lags. */
+    /* A value just loaded and still older than what the caller knows to exist: the origin lags. */
     bool lags = call && l1_entry_version(landed->entry) < call->min_version;
     return lags ? NIGH_STALE : outcome;
 }
@@ -191,7 +194,7 @@ static int fly(struct nigh_space *space, const struct l1_key *key, const struct 
                uint64_t deadline_ns, struct nigh_value *ret)
 {
     struct nigh *cache = space->cache;
-    /* Trust before the ticket: what it vouches for is in the floors that the ticket stands on. */
+    /* Read trust before the ticket: what it vouches for is in the floors as of the ticket. */
     struct moment moment = freshness_moment(cache);
     struct joined joined = {l1_ticket(cache->l1), false, moment.is_trusted};
     struct flight_join join = load_join_of(space, key, joined.ticket);

@@ -24,7 +24,7 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
     }
     if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e, l1_generation(&space->l1.hit)))
         l1_report_hit(e);
-    notes->refresh = verdict == VERDICT_STALE; /* in doubt only once (rule 11) */
+    notes->refresh = verdict == VERDICT_STALE; /* in doubt once: then it is LEARNT (rule 11) */
     return outcome;
 }
 

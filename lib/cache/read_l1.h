@@ -10,30 +10,32 @@
 
 #define FLAGS_OF(call) ((call) ? (call)->flags : 0u)
 
-/* What is done about a read when its section has ended. */
+/* Notes about a read, for what is done when its section has ended. */
 struct read_notes {
     bool copied;  /* the value is a copy: count it */
     bool refresh; /* stale, and worth a refresh */
 };
 
-/* Judge what was found in full, and hand it out if it may be. An outcome; NIGH_ENOMEM. */
+/* Judge the found entry in full, and hand it out if it may be. Returns an outcome, or
+ * NIGH_ENOMEM. */
 NIGH_OUTLINED int read_judged_rcu(struct nigh_space *space, struct l1_entry *e,
                                   const struct nigh_call *call, const struct moment *moment,
                                   struct nigh_value *ret, struct read_notes *notes);
-/* Count its outcome. Not in a section: a thread's first count takes a lock. */
+/* Count the outcome of a read. Not in a section: a thread's first count takes a lock. */
 void read_count(struct nigh_space *space, const struct nigh_call *call, int outcome,
                 const struct read_notes *notes);
 /* Count reads that L1 did not answer: by the rule in stats/counters.h. */
 void read_count_missed(struct nigh_space *space, const struct nigh_call *call, uint64_t count);
-/* The read of L1, whatever is there. NIGH_MISS: nothing that this call may have; `ret` is then
+/* Read L1, whatever is there. NIGH_MISS: nothing that this call may have; `ret` is then
  * untouched. */
 int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
             struct nigh_value *ret, bool *ret_refresh);
 
-/* What a call may say without being more than a plain hit can answer. */
+/* The flags that a call may have and still be answered by a plain hit. */
 #define PLAIN_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT)
 
-/* Whether a call takes any fresh value, as most do, and says `quiet`: 0, or NIGH_QUIET. */
+/* Whether a call takes any fresh value, as most do, and its NIGH_QUIET flag is as in `quiet`: not
+ * set (0), or set (NIGH_QUIET). */
 static inline bool read_takes_any(const struct nigh_call *call, uint32_t quiet)
 {
     if (!call)
@@ -42,8 +44,8 @@ static inline bool read_takes_any(const struct nigh_call *call, uint32_t quiet)
                                            call->max_age_ms | call->min_version);
 }
 
-/* Whether a held entry is what the key asks for, simply fresh. Then the hit is noted, if
- * `quiet` is 0: all is done but counting. */
+/* Whether a pinned entry is a value of the key, and simply fresh. If so, and `quiet` is 0, the hit
+ * is noted in the entry and for the policy, too: only the counting is left to do. */
 static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry *e,
                                        const void *key, size_t key_len, uint64_t now_ns,
                                        uint32_t quiet, size_t *ret_len)
@@ -59,9 +61,9 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
 }
 
 /*
- * The plain hit, whole: present, fresh, nothing special asked, a pin slot at hand. That is the path
- * that has to be short, so it is inlined into its callers, and holds nothing for others: if it
- * returns false nothing was done, and who called goes the long way from its beginning.
+ * The whole plain hit: present, fresh, nothing special asked, a pin slot at hand. This is the path
+ * that has to be short, so it is inlined into its callers, and holds nothing for other cases: if it
+ * returns false nothing was done, and the caller takes the long path from its beginning.
  *
  * The entry is on its way from memory while the section is left and the clock read: the more there
  * is to do between the request for a line and its use, the further a processor gets into the next

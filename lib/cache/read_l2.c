@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reading L2 for who does not load: ask, judge, hand out, keep.
+ * Reading L2 for calls that do not load: ask, judge, hand out, store in L1.
  */
 #include "cache/read_l2.h"
 
@@ -8,7 +8,7 @@
 #include "cache/lookup.h"
 #include "cache/read_l1.h"
 
-/* Ask for the lease. The answer, or NULL: it could not be asked for. */
+/* Ask for the lease. Returns the answer, or NULL: the lease could not be asked for. */
 static struct l2_answer *ask_lease(struct nigh_space *space, const struct l1_key *key,
                                    uint64_t token, uint64_t rejected, uint64_t deadline_ns)
 {
@@ -25,8 +25,8 @@ static struct l2_answer *ask_lease(struct nigh_space *space, const struct l1_key
     return answer;
 }
 
-/* The caller of get has a ticket in its own memory: take the lease for its put. One that may have
- * been granted, or be yet, is given back. */
+/* Take the lease for the put of a caller that has a ticket in its own memory (call->miss). A lease
+ * that may have been granted, or be yet, is given back. */
 static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
                          struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
 {
@@ -101,15 +101,15 @@ static int take_answer(struct nigh_space *space, const struct l1_key *key, uint6
 /* ---- how large values are ---- */
 
 /*
- * Nobody knows beforehand how large the values are that a request asks for, and its reply comes
- * whole: whoever asked for less waits behind it, and who waits for it gets nothing of it before its
- * end. So a reply should have REPLY_BYTES; what a value of the space takes is the largest that was
- * seen, which is forgotten by and by, and at first ONE_BYTES. A reply that did not come in time may
- * have been larger than that.
+ * Sizes requests for many keys. How large the values are is not known beforehand, and a reply comes
+ * whole: requests for less wait behind it, and its own caller gets nothing of it before its end. So
+ * a reply should have REPLY_BYTES. A value of the space is taken to be as large as the largest that
+ * was seen, which is forgotten by and by; at first, as ONE_BYTES. A reply that did not come in time
+ * may have been larger than that.
  */
 #define REPLY_BYTES (64u << 10)
 #define ONE_BYTES (4u << 10)
-#define FORGOTTEN 16u /* of it, with each reply: so many parts of what it is above */
+#define FORGOTTEN 16u /* each reply lowers the largest by 1/16 of its lead over that reply's */
 
 uint32_t read_l2_many_count(const struct nigh_space *space)
 {
@@ -117,7 +117,8 @@ uint32_t read_l2_many_count(const struct nigh_space *space)
     return (uint32_t)u64_min(REPLY_BYTES / (bytes ? bytes : ONE_BYTES), L2_MANY_MAX);
 }
 
-/* Lost updates do no harm: the next reply says it again. */
+/* Learn from the largest value of a reply. A lost update does no harm: the next reply tells it
+ * again. */
 static void learn(struct nigh_space *space, size_t largest)
 {
     uint32_t bytes = atomic_load_explicit(&space->value_bytes, memory_order_relaxed);
@@ -127,7 +128,7 @@ static void learn(struct nigh_space *space, size_t largest)
         atomic_store_explicit(&space->value_bytes, next, memory_order_relaxed);
 }
 
-/* A reply for so many has not come. */
+/* Learn that a reply for so many keys has not come in time: its values may be large. */
 static void learn_late(struct nigh_space *space, uint32_t count)
 {
     uint32_t bytes = REPLY_BYTES / ((count + 3) / 4);
@@ -150,7 +151,7 @@ static void learn_answer(struct nigh_space *space, struct l2_answer *answer, uin
 
 /* ---- one ---- */
 
-/* What a miss knows of this node and of Redis: what its put will be judged by. */
+/* Note what a miss knows of this node and of Redis, by which its put will be judged. */
 static void fill_miss(const struct nigh *cache, uint64_t ticket, struct nigh_miss *miss)
 {
     struct coherence_position at = {0, 0};
@@ -206,7 +207,7 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
 
 /* ---- many at once ---- */
 
-/* Who keeps one value keeps so much at most. */
+/* Bounds shared memory: a caller that holds one value holds so much in memory at most. */
 #define SHARED_MAX_BYTES (2 * REPLY_BYTES)
 
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading L2 for who does not load, in two steps: so that many keys can be asked for at once, each
- * alone or all in one request.
+ * Reading L2 for calls that do not load, in two steps: so that many keys can be asked for at once,
+ * each alone or all in one request.
  */
 #ifndef NIGH_CACHE_READ_L2_H
 #define NIGH_CACHE_READ_L2_H
 
 #include "cache/cache.h"
 
-/* One request under way. It stays where it is until its end. */
+/* A request under way. The struct must not move before the request's end. */
 struct read_l2 {
     uint64_t ticket; /* taken before the request (rule 1) */
     uint64_t deadline_ns;
     struct l2_sync sync;
 };
 
-/* How many keys are worth asking for at once: a reply of so many bytes keeps nobody behind it. */
+/* Returns how many keys are worth asking for in one request, so that nobody waits long behind its
+ * reply. */
 uint32_t read_l2_many_count(const struct nigh_space *space);
 
 /* Take ticket and deadline; with call->miss the ticket is written there. A bulk call takes one, and
@@ -23,25 +24,27 @@ uint32_t read_l2_many_count(const struct nigh_space *space);
 void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct read_l2 *ret);
 /* Whether L2 may be asked: 0, NIGH_MISS or NIGH_EOFFLINE. */
 int read_l2_may(struct nigh_space *space, const struct l1_key *key);
-/* Ask, if so. 0: read_l2_end() must follow. Errors: as nigh_get(). */
+/* Ask for a key that read_l2_may() allows. 0: read_l2_end() must follow. Errors: as nigh_get(). */
 int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct read_l2 *r);
 /* Wait for the answer and take it. An outcome (`ret` written but on NIGH_MISS), or an error. With
  * call->miss a miss takes the lease, if it is free. */
 int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
                 struct read_l2 *r, struct nigh_value *ret);
 
-/* The same for `count` (2 .. L2_MANY_MAX) keys at once. Ask; about each of them L2 may be asked. */
+/* Ask for `count` (2 .. L2_MANY_MAX) keys in one request; read_l2_may() allows each of them. 0:
+ * read_l2_many_wait() must follow. */
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,
                        struct read_l2 *r);
-/* Wait; then take the answer for each, and let it go. NULL: there is none, and *ret_error says why;
- * NIGH_PENDING: ask for each alone. */
+/* Wait for the answer, from which the caller takes each key's part, and which it frees. NULL: there
+ * is none, and *ret_error says why; NIGH_PENDING: ask for each alone. */
 struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, struct read_l2 *r,
                                     int *ret_error);
-/* Memory for what is found, if it is not stored; NULL: each has its own. To be ended. */
+/* Create memory for the values found, if they are not stored; NULL: each has its own. The caller
+ * ends it with l1_shared_end(). */
 struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
                                      uint32_t count, struct l2_answer *answer,
                                      const struct nigh_call *call);
-/* As read_l2_end(), or NIGH_PENDING: ask for it alone. */
+/* Take the i-th part of the answer: as read_l2_end(), or NIGH_PENDING: ask for the key alone. */
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,
                       struct l1_shared *shared, uint64_t ticket, struct nigh_value *ret);

@@ -19,7 +19,7 @@
 #define WINDOW_KEYS 256u
 #define WINDOW_REQUESTS 64u
 
-/* What a call of nigh_get_many() works on. */
+/* The arguments of a call of nigh_get_many(). */
 struct many {
     struct nigh_space *space;
     const struct nigh_key *keys;
@@ -30,13 +30,13 @@ struct many {
 
 /* ---- L1 ---- */
 
-/* Of the keys of a batch, those before the first that is not in order. */
+/* The usable keys of a batch: those before the first that is malformed, or gets no pin. */
 struct batch {
     uint32_t count;
-    struct l1_entry *entries[BATCH_KEYS]; /* held, whatever they are; NULL: nothing */
+    struct l1_entry *entries[BATCH_KEYS]; /* pinned, not judged yet; NULL: none was found */
 };
 
-/* Hold the entry that may be the key's, for each; the pin goes into its value. */
+/* Pin, for each key, the entry that may be the key's; the pin goes into the key's value. */
 static void hold_batch_rcu(const struct l1_space *l1, const struct nigh_key *keys, uint32_t count,
                            struct nigh_value *values, struct batch *ret)
 {
@@ -63,8 +63,8 @@ static void hold_batch_rcu(const struct l1_space *l1, const struct nigh_key *key
     ret->count = held;
 }
 
-/* Returns the time at which what is held may be judged: later than anything is fresh, if trust had
- * run out. */
+/* Pin the entries of a batch, in one read section. Returns the time at which they may be judged:
+ * later than anything is fresh, if trust had run out. */
 static uint64_t hold_batch(struct nigh_space *space, const struct nigh_key *keys, uint32_t count,
                            struct nigh_value *values, struct batch *ret)
 {
@@ -80,7 +80,7 @@ static uint64_t hold_batch(struct nigh_space *space, const struct nigh_key *keys
     return NIGH_LIKELY(now_ns < trusted_until_ns) ? now_ns : UINT64_MAX;
 }
 
-/* Hand out what is held, if it is a plain hit: else it is let go. */
+/* Hand out a pinned entry if it is a plain hit, else unpin it. */
 static NIGH_INLINED bool take_held(struct nigh_space *space, const struct nigh_key *key,
                                    struct l1_entry *e, uint64_t now_ns, uint32_t quiet,
                                    struct nigh_value *value)
@@ -114,8 +114,8 @@ static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
     }
 }
 
-/* So many keys from `from` on: plain hits together, the others one by one. Returns how many are
- * missing. `quiet`: as in read_hit_as(). */
+/* Read `count` keys from `from` on: plain hits together, the others one by one. Returns how many
+ * are missing. `quiet`: as in read_hit_as(). */
 static NIGH_INLINED size_t read_batch(const struct many *m, size_t from, uint32_t count,
                                       uint32_t quiet, bool may_be_plain)
 {
@@ -143,8 +143,8 @@ static NIGH_INLINED size_t read_batch(const struct many *m, size_t from, uint32_
     return misses;
 }
 
-/* Every key that may be had from L1 is; the others are NIGH_MISS, or NIGH_EKEY. Returns how many
- * are missing. */
+/* Read every key that may be had from L1; the others become NIGH_MISS, or NIGH_EKEY. Returns how
+ * many are missing. */
 static NIGH_INLINED size_t read_all_as(uint32_t quiet, const struct many *m, size_t count)
 {
     size_t misses = 0;
@@ -169,10 +169,10 @@ static size_t read_all_l1(const struct many *m, size_t count)
 
 /* ---- L2 ---- */
 
-/* Keys that L1 has not. What is PENDING is yet to be asked for. */
+/* Keys that L1 does not have. Those whose outcome is NIGH_PENDING are yet to be asked for. */
 struct window {
     const struct many *many;
-    struct read_l2 ticket; /* of all requests: copied */
+    struct read_l2 ticket; /* ticket and deadline, copied into each request */
     uint32_t count;
     uint32_t indices[WINDOW_KEYS];
     struct l1_key keys[WINDOW_KEYS];
@@ -236,7 +236,7 @@ static void take(const struct window *w, struct part *p)
                                             &m->values[w->indices[p->from]]));
 }
 
-/* The next keys that are pending, up to `most`, side by side. */
+/* Find the next keys that are pending, up to `most`, side by side. False: there is none. */
 static bool next_part(const struct window *w, uint32_t most, uint32_t *at, struct part *ret)
 {
     const int *outcomes = w->many->outcomes;
@@ -250,8 +250,8 @@ static bool next_part(const struct window *w, uint32_t most, uint32_t *at, struc
     return ret->count > 0;
 }
 
-/* Ask for all that is pending, up to `most` keys a request. What is pending then was asked for in
- * vain. */
+/* Ask for all keys that are pending, up to `most` in a request. Keys that are pending afterwards
+ * were asked for in vain. */
 static void ask_pending(const struct window *w, uint32_t most)
 {
     struct part parts[WINDOW_REQUESTS];
@@ -278,7 +278,7 @@ static void read_window(struct window *w)
     w->count = 0;
 }
 
-/* What may not be asked for keeps its outcome. */
+/* Add a missed key to the window. If L2 may not be asked about it, its outcome says so already. */
 static void add_missed(struct window *w, uint32_t i)
 {
     const struct many *m = w->many;

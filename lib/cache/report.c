@@ -34,7 +34,7 @@ struct gauges {
 
 /* Says what is asked for a gauge: one of l1.h's, or one of the parts beside it. */
 enum {
-    ASK_CHEAP = 0, /* what is told in any case */
+    ASK_CHEAP = 0, /* nothing: the gauge is told in any case */
     ASK_PINS = L1_GAUGE_ALL + 1,
     ASK_FLIGHTS = ASK_PINS << 1,
     ASK_L2 = ASK_PINS << 2,
@@ -108,7 +108,7 @@ static const struct gauge gauges[] = {
 };
 #define GAUGE_COUNT ARRAY_COUNT(gauges)
 
-/* ---- of a space with a cap of its own ---- */
+/* ---- gauges of a space with a cap of its own ---- */
 
 static const char *const own_gauges[] = {"memory_bytes", "memory_cap_bytes", "resident_bytes",
                                          "entries"};
@@ -130,7 +130,7 @@ static uint64_t own_value(struct l1 *apart, const char *name)
     return gauge->value(&g);
 }
 
-/* NIGH_EINVAL: it has no cap of its own, or this is none of its gauges. */
+/* Read a gauge of a space. NIGH_EINVAL: the space has no cap of its own, or no such gauge. */
 static int64_t own_gauge(const struct nigh_space *space, const char *name)
 {
     struct l1 *apart = space_l1_apart(space);

@@ -7,9 +7,9 @@
 
 #include "cache/cache.h"
 
-/* The sink that coherence calls: which of its functions under the apply lock, see there. */
+/* Returns the sink that coherence calls; coherence.h says which functions under the apply lock. */
 struct coherence_sink sink_of(struct nigh *cache);
-/* The local half of one item of an invalidation: what sink.key and sink.group do. */
+/* Do the local half of one item of an invalidation, as sink.key and sink.group do. */
 void sink_apply(struct nigh *cache, const struct coherence_item *item);
 
 #endif

@@ -47,7 +47,7 @@ int space_check_name(const char *what, const char *name)
 
 /* ---- rules ---- */
 
-/* The first of space, cache and built-in that says something; NIGH_NONE says "none". */
+/* Returns the first of space, cache and built-in that says something; NIGH_NONE says "none". */
 static uint32_t pick(uint32_t space, uint32_t cache, uint32_t builtin)
 {
     uint32_t value = space ? space : cache ? cache : builtin;
@@ -107,7 +107,7 @@ static uint16_t group_slot_of(const struct nigh_space *space)
     return hash_group_slot(WIRE_SPACE, hash, space->cache->group_slots);
 }
 
-/* Its cap at most; 0: none. */
+/* Returns the cap of the space's memory; 0: none. */
 static uint64_t space_memory(const struct nigh_space *space) REQUIRES(spaces_lock)
 {
     uint64_t own = space->own_memory ? space->own_memory : space->cache->space_defaults.memory;
@@ -243,7 +243,7 @@ int spaces_change_memory(struct nigh *cache, uint64_t memory)
     uint64_t before = cache->space_defaults.memory;
     int rc = apply_default(cache, memory);
     if (rc != 0)
-        (void)apply_default(cache, before); /* those that have it already */
+        (void)apply_default(cache, before); /* back, in the spaces that have it already */
     return rc;
 }
 

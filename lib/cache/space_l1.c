@@ -8,7 +8,8 @@
 
 /* ---- entries ---- */
 
-/* One that was made for another table than it would be looked for in is not stored at all. */
+/* An entry that was created for another table than it would be looked for in is not stored at
+ * all. */
 enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,
                                     struct l1_entry *e)
 {

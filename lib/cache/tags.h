@@ -9,15 +9,16 @@
 
 #define TAGS_FEW 4u
 
-/* All zero: none. A copy by value is the list then; only one of the two is given to tags_fini(). */
+/* A list of tags; all zero, it is empty. A copy by value takes its place: only one of the two is
+ * given to tags_fini(). */
 struct tags {
     uint32_t count;
-    uint32_t room;             /* of `many`; 0: they are in `few` */
+    uint32_t room;             /* tags that `many` can hold; 0: they are in `few` */
     uint8_t *many;             /* 8 B each, little-endian, as an envelope has them */
-    uint8_t few[8 * TAGS_FEW]; /* what most values need, without the allocator */
+    uint8_t few[8 * TAGS_FEW]; /* enough for most values, without the allocator */
 };
 
-/* Add one. Errors: NIGH_ETAGS, NIGH_ENOMEM; NIGH_EINVAL for a name that no tag has. */
+/* Add a tag. Errors: NIGH_ETAGS, NIGH_ENOMEM; NIGH_EINVAL for a name that no tag can have. */
 int tags_add(struct tags *t, struct mem *mem, const char *tag);
 /* Frees the list, which is empty then. */
 void tags_fini(struct tags *t, struct mem *mem);

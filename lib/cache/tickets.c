@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
 /*
- * Tickets: who holds a lease that no load of ours runs under.
+ * Tickets: the holders of leases that no load of ours runs under.
  *
- * A ticket lies in the caller's memory, and nothing says that he will come back with it: his read
- * of the origin failed, another branch was taken, his thread has ended. The lease would then keep
- * everyone from loading for its whole time, him first. So they are listed here, with the thread
- * that took each, and given back
+ * A ticket lies in the caller's memory, and nothing says that the caller will come back with it:
+ * its read of the origin failed, another branch was taken, its thread has ended. The lease would
+ * then keep everyone from loading for its whole time, the caller first. So tickets are listed here,
+ * with the thread that took each, and given back
  *
- *   - by the call that uses it up, or gives it back in so many words;
+ *   - by the call that uses the ticket up, or gives it back in so many words;
  *   - when its thread asks for the key again: with the first ticket still out that call would wait
  *     for itself. Redis executes the release before that call's request for the lease, as both go
  *     over one connection in this order, and a GET between them: should Redis not know the script
  *     of the release, it has been sent its text by the time that this is answered;
- *   - when its thread has ended, by whoever would wait for it here, at the latest by the keeper.
+ *   - when its thread has ended, by a flight that would wait for its lease here, at the latest by
+ *     the keeper.
  *
- * A ticket may be used on another thread than took it; who has it given back under his hands fills
+ * A ticket may be used on another thread than took it; if it is given back meanwhile its put fills
  * L1 only, as without a lease. Only time ends a lease whose ticket is not in the list, so none is
  * asked for without a place in it.
  *
  * A thread is known by flight_thread_token(), and whether it lives by the kernel's number for it.
- * Both may come to stand for a later thread: that one gives back what is nobody's any more, or the
- * keeper takes the ticket's holder to be alive until its time ends it.
+ * Both may come to stand for a later thread: then the later thread gives back a ticket that is
+ * nobody's any more, or the keeper takes the ticket's holder to be alive until time ends the lease.
  */
 #include "cache/tickets.h"
 
@@ -38,11 +39,11 @@
 
 struct ticket {
     struct nigh_space *space;
-    struct l1_key key;    /* its bytes are behind the record */
+    struct l1_key key;    /* with its bytes behind the record */
     uint64_t token;
-    uint64_t thread;      /* that took it: as flights know it ... */
+    uint64_t thread;      /* the thread that took it, as flights know it ... */
     pid_t thread_number;  /* ... and as the kernel does */
-    uint64_t until_ns;    /* its lease has ended by then, unless the request for it is late */
+    uint64_t until_ns;    /* by then the lease has ended, unless the request for it is late */
     struct ticket *next;
 };
 
@@ -124,7 +125,7 @@ bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t to
 
 /* ---- taking out ---- */
 
-/* Which tickets are meant: those that fit all of this, and those whose time is over. */
+/* Selects tickets: those that fit all of this, and those whose time is over. */
 struct wanted {
     const struct nigh_space *space;
     const struct l1_key *key; /* NULL: any */
@@ -151,7 +152,7 @@ static bool is_wanted(const struct ticket *t, const struct wanted *w)
            (!w->thread || t->thread == w->thread) && (!w->orphan || !is_alive(t));
 }
 
-/* Move the wanted ones of a chain to `ret`. */
+/* Move the wanted tickets of a chain to `ret`. */
 static void take_locked(struct tickets *ts, struct ticket **link, const struct wanted *w,
                         struct ticket **ret)
 {
@@ -168,7 +169,7 @@ static void take_locked(struct tickets *ts, struct ticket **link, const struct w
     }
 }
 
-/* Takes out those of one key; they are the caller's now. */
+/* Takes out the wanted tickets of one key; they are the caller's now. */
 static struct ticket *take(struct nigh_space *space, const struct l1_key *key, uint64_t token,
                            uint64_t thread, bool orphan)
 {
@@ -190,7 +191,7 @@ void tickets_remove(struct nigh_space *space, const struct l1_key *key, uint64_t
 
 /* ---- giving back ---- */
 
-/* Returns whether there was one. */
+/* Gives back the leases of taken tickets, and frees the tickets. Returns whether there was one. */
 static bool give_back_all(struct ticket *first)
 {
     for (const struct ticket *t = first; t; t = t->next)
@@ -233,7 +234,7 @@ bool tickets_give_back_orphans(struct nigh_space *space, const struct l1_key *ke
     return give_back_all(take(space, key, 0, 0, true));
 }
 
-/* Takes out those of any key, into `ret`. Returns how many are left. */
+/* Takes out the wanted tickets of any key, into `ret`. Returns how many are left. */
 static uint32_t take_all(struct nigh *cache, const struct wanted *w, struct ticket **ret)
 {
     struct tickets *ts = &cache->tickets;

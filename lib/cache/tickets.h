@@ -20,7 +20,7 @@ struct ticket;
 
 #define TICKETS_CHAINS 256u
 
-/* Keys: (l) lock  (a) atomic, relaxed: who looks for his own has counted it himself */
+/* Keys: (l) lock  (a) atomic, relaxed: a thread that looks for its own has counted it itself */
 struct tickets {
     pthread_mutex_t lock;                   /* a leaf */
     _Atomic uint32_t count;                 /* (a) */
@@ -35,18 +35,18 @@ void tickets_fini(struct tickets *t, struct mem *mem);
 bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token);
 /* Take a token off the list: its lease is gone, or never came to be. */
 void tickets_remove(struct nigh_space *space, const struct l1_key *key, uint64_t token);
-/* Give the lease back, if the ticket has one: it is used up then. */
+/* Give back the lease of a ticket, if it has one; the ticket is used up then. */
 void tickets_give_back(struct nigh_space *space, const struct l1_key *key, struct nigh_miss *miss);
-/* Give back what this thread still holds of the key: it is about to ask for it anew, and would wait
- * for itself. */
+/* Give back the tickets that this thread still has of the key: it is about to ask for the key anew,
+ * and would wait for itself. */
 void tickets_give_back_own(struct nigh_space *space, const struct l1_key *key);
 /* Give back the key's tickets of threads that have ended: nobody will come back for them. True:
  * there was one. */
 bool tickets_give_back_orphans(struct nigh_space *space, const struct l1_key *key);
-/* Give back all that there are. */
+/* Give back all tickets. */
 void tickets_give_back_all(struct nigh *cache);
-/* Keeper: give back those of threads that have ended, and those whose time is over. Returns when to
- * come again. */
+/* Keeper: give back the tickets of threads that have ended, and those whose time is over. Returns
+ * when to come again. */
 uint64_t tickets_keep(struct nigh *cache);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What was handed out: giving it back, and what it tells about itself.
+ * Values that were handed out: giving one back, and asking about it.
  */
 #include "cache/cache.h"
 

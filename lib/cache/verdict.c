@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a value is worth that was found: the tables of the header, row by row.
+ * Judging a value that was found: the tables of the header, row by row.
  */
 #include "cache/verdict.h"
 

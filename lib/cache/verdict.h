@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a value is worth that was found in L1, in L2, or in a flight that has landed: two tables,
- * for whoever found it. How each input is come by is the finder's business (freshness.h, lookup.h).
+ * Judges a value that was found in L1, in L2, or in a flight that has landed: two tables, the same
+ * for every finder. How each input is come by is the finder's business (freshness.h, lookup.h).
  *
  * The verdict: the first row that fits.
  *
@@ -19,7 +19,7 @@
  *
  * "Does not exist" has no stale form: a reader cannot tell that it is old by looking at it.
  *
- * What a call is told, whose own limits (max_age, min_version) may be narrower:
+ * The outcome that a call is told; its own limits (max_age, min_version) may be narrower:
  *
  *   verdict          within the call's limits                  beyond them
  *                    a value          "does not exist"
@@ -29,7 +29,7 @@
  *   STALE            NIGH_STALE                                NIGH_MISS
  *   KEPT, GONE       NIGH_MISS        NIGH_MISS                NIGH_MISS
  *
- * A plain hit is the row of FRESH alone, and takes a way of its own: freshness_is_fresh().
+ * A plain hit tests the row of FRESH alone, on a path of its own: freshness_is_fresh().
  */
 #ifndef NIGH_CACHE_VERDICT_H
 #define NIGH_CACHE_VERDICT_H
@@ -44,13 +44,13 @@ enum verdict_lifetime {
 };
 
 enum verdict_trust {
-    TRUST_HELD,   /* floors and positions are all that there are */
-    TRUST_LEARNT, /* in doubt; its load began since then */
+    TRUST_HELD,   /* no floor or position is missing here */
+    TRUST_LEARNT, /* in doubt, but the value's load began after the doubt did */
     TRUST_DOUBT,
     TRUST_MISS,   /* in doubt, and coherence.on_doubt is miss */
 };
 
-/* In order of worth. */
+/* Verdicts in order of worth, the least first. */
 enum verdict {
     VERDICT_GONE,   /* as if nothing was there */
     VERDICT_KEPT,   /* for a loader to see, and nobody else */
@@ -61,7 +61,7 @@ enum verdict {
 
 enum verdict verdict_of(enum l1_standing floors, enum verdict_lifetime lifetime,
                         enum verdict_trust trust, bool absent);
-/* An outcome of a read, or NIGH_MISS. */
+/* Returns what a call is told: the outcome of a read, or NIGH_MISS. */
 int verdict_outcome(enum verdict verdict, bool absent, bool within_limits);
 
 #endif

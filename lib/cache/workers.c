@@ -6,8 +6,8 @@
  * deadline and no test needs to fake its sleep (the mode without threads calls workers_turn).
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
- * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for nobody
- * is above who could have a handler; the load has failed by then (load_run.c).
+ * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for no
+ * frame above could have a handler; the load has failed by then (load_run.c).
  */
 #include "cache/workers.h"
 
@@ -52,9 +52,9 @@ static struct worker_job *take_job_locked(struct workers *w)
 }
 
 struct piece {
-    struct flight *flight; /* one of the two */
-    struct worker_job *job;
-    bool for_caller;       /* who runs the flight waits for it */
+    struct flight *flight; /* a flight ... */
+    struct worker_job *job; /* ... or a job */
+    bool for_caller;       /* the thread that runs the flight waits for it */
 };
 
 static void run_piece(void *arg)
@@ -89,7 +89,7 @@ static bool run_one_locked(struct workers *w)
     pthread_mutex_unlock(&w->lock);
     run_caught(w, &p);
     pthread_mutex_lock(&w->lock);
-    if (!caller_is_left()) /* else nobody counts us any more */
+    if (!caller_is_left()) /* else workers_leave() has done that */
         w->busy--;
     return true;
 }
@@ -107,7 +107,7 @@ struct worker {
     struct caller caller;
 };
 
-/* Its slot; `count`: it has none. */
+/* Returns the slot of a worker's thread; `count`: the thread has none. */
 static uint32_t slot_of_locked(const struct workers *w, pthread_t thread)
 {
     uint32_t i = 0;
@@ -116,7 +116,7 @@ static uint32_t slot_of_locked(const struct workers *w, pthread_t thread)
     return i;
 }
 
-/* The thread ends inside a loader: the lock is not held, and somebody must take its place. */
+/* Starts a successor to this thread, which ends inside a loader; the lock is not held. */
 static void succeed(void *arg)
 {
     struct worker *self = arg;
@@ -191,7 +191,7 @@ void workers_repair(struct workers *w)
 {
     pthread_mutex_lock(&w->lock);
     if (!w->stop)
-        (void)fill_up_locked(w); /* or at the next turn */
+        (void)fill_up_locked(w); /* if it fails, the next turn tries again */
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -207,7 +207,7 @@ void workers_stop(struct workers *w)
         pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);
-    workers_turn(w); /* what no thread was there to run */
+    workers_turn(w); /* runs what no thread was there to run */
 }
 
 void workers_leave(struct workers *w, pthread_t thread)
@@ -292,8 +292,8 @@ static struct flight *take_landing_locked(struct workers *w, const _Atomic uint3
     return f;
 }
 
-/* Runs on this thread a flight left to the workers. Who waits for `landed` is a caller of that
- * flight, and gone with a loader that does not return. The thread is neither counted as busy nor
+/* Runs on this thread a flight left to the workers. A thread that waits for `landed` is a caller of
+ * that flight, gone if its loader does not return. The thread is neither counted as busy nor
  * marked as a worker: a loader may leave the host's thread by a jump, and nobody would take either
  * back. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)

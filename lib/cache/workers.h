@@ -53,16 +53,17 @@ void workers_add_job(struct workers *w, struct worker_job *job);
 void workers_turn(struct workers *w);
 /* Whether a flight is queued whose landing changes this word; NULL: any. */
 bool workers_have(struct workers *w, const _Atomic uint32_t *landed);
-/* On a thread of the host's: the same, and step it here, loader and all. */
+/* On a thread of the host's: step such a flight here, loader and all. Returns whether there was
+ * one. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed);
-/* Go on without a thread that is inside a loader: nobody waits for it. Does nothing if it is none
- * of these. */
+/* Go on without a thread that is inside a loader: nobody waits for it any more. Does nothing if it
+ * is none of the workers. */
 void workers_leave(struct workers *w, pthread_t thread);
-/* Nothing queued and nobody running. */
+/* Whether nothing is queued and no worker runs anything. */
 bool workers_idle(struct workers *w);
 /* Whether the calling thread is running worker work now (of any cache). */
 bool workers_on_worker(void);
-/* Sets that, and tells what it was: for who runs several threads' work on one. */
+/* Set whether it is, and return what was set before: for a thread that does the work of several. */
 bool workers_swap_on_worker(bool on);
 
 #endif

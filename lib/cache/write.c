@@ -40,8 +40,8 @@ static bool fence(struct draft *d, uint64_t deadline_ns)
     return fenced;
 }
 
-/* No change has dropped it, or not yet. What loads of before the commit read they cannot fill: the
- * fence has taken their leases. */
+/* Give back the fence's lease, which no change has dropped, or not yet. Loads that began before the
+ * commit cannot fill what they read: the fence has taken their leases. */
 static void lower_fence(struct draft *d)
 {
     if (d->token)
@@ -49,7 +49,8 @@ static void lower_fence(struct draft *d)
     d->token = 0;
 }
 
-/* After the commit. Where its schema has no place the value is not stored: no failure. */
+/* Tell Redis and every node, after the commit. If the value is not stored, because there is no
+ * place for its schema, that is no failure. */
 static int tell(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
 {
     int rc = writing_change(w, mode, call);
@@ -60,8 +61,8 @@ static int tell(struct writing *w, enum l2_change_mode mode, const struct nigh_c
     return rc;
 }
 
-/* The writer on its way. On the heap, with its key, since it may not return: then the call's frame,
- * and its caller's, may be gone. */
+/* A writer's run. It lies on the heap, with its key, since the writer may not return: then the
+ * call's frame, and its caller's, may be gone. */
 struct commit {
     struct callback callback;
     struct writing w;
@@ -98,7 +99,7 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
     free_commit(c);
 }
 
-/* The cache closes. The other nodes need not wait for the end of the lease. */
+/* Leave the writer, as the cache closes. The other nodes need not wait for the end of the lease. */
 static bool commit_left(struct callback *callback)
 {
     struct commit *c = CONTAINER_OF(callback, struct commit, callback);
@@ -106,7 +107,7 @@ static bool commit_left(struct callback *callback)
     return true;
 }
 
-/* Errors: NIGH_ENOMEM; as writing_init(). */
+/* Make the record of a writer's run. Errors: NIGH_ENOMEM; as writing_init(). */
 static int make_commit(struct nigh_space *space, struct bytes key, struct bytes value,
                        const struct nigh_call *call, struct commit **ret)
 {

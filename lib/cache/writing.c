@@ -11,8 +11,8 @@
 #include "cache/lookup.h"
 #include "cache/space_l1.h"
 
-/* Spread by what differs from key to key and from put to put: a number drawn from the cache's
- * generator would be a write to a line that all writers share. */
+/* Lifetimes are spread by what differs from key to key and from put to put: a number drawn from the
+ * cache's generator would be a write to a line that all writers share. */
 void writing_set_lifetimes(struct writing *w, const struct nigh_call *call)
 {
     uint64_t noise = (w->draft.key.hash ^ w->draft.ticket) * HASH_GOLDEN;
@@ -67,14 +67,15 @@ void writing_fini(struct writing *w)
 
 /* ---- L1 ---- */
 
-/* As of now; `slots` is where its groups lie. */
+/* Describe the value to L1, as of now; the slots of its groups lie in `slots`. */
 static struct l1_value l1_value_now(struct writing *w, uint16_t slots[NIGH_TAGS_MAX])
 {
     draft_begin_now(&w->draft);
     return draft_l1_value(&w->draft, slots);
 }
 
-/* Without Redis L1 is all there is: what it never takes is refused. */
+/* Note and count how a store went. Without Redis L1 is all there is: a value that it never takes is
+ * refused. */
 static void note_result(struct writing *w, const struct l1_value *value,
                         enum l1_store_result result)
 {
@@ -107,7 +108,8 @@ void writing_fill_l1(struct writing *w)
     l1_entry_unref(e);
 }
 
-/* The value in place of what is there. `heard`: the floor that its own frame has raised, or 0. */
+/* Write the value in place of what L1 has. `heard`: the floor that its own frame has raised, or
+ * 0. */
 static void write_l1(struct writing *w, uint64_t heard)
 {
     struct draft *d = &w->draft;
@@ -155,7 +157,7 @@ static void remove_l1(struct writing *w, uint64_t version)
     w->refused = !ok || !groups_current(d);
 }
 
-/* The local step of a change that carries a value. Under the apply lock. */
+/* Do the local step of a change that carries a value. Under the apply lock. */
 static void write_here(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
 {
     struct writing *w = arg;
