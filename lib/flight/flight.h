@@ -6,9 +6,9 @@
  *   GET -> LEASE -> (WAIT -> LEASE)* -> LOAD -> FILL -> LAND       any state may go to LAND
  *
  * The flight knows neither tiers nor loaders: it is the record, its place in a small sharded table,
- * its waiters, its mailbox and its deadline. What a state does is the stepper's business
- * (cache/load), given at init; that blocking, refreshing and later async callers share one machine
- * follows from the mailbox:
+ * its waiters, its mailbox and its deadline. What a state does is the business of the stepper
+ * (cache/load), given at init. Through the mailbox, blocking, refreshing and later async callers
+ * share one machine:
  *
  *   mail    one 32-bit futex word: bit 31 HELD, bit 30 PARKED, low bits events. flight_post() sets
  *           an event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
@@ -54,8 +54,9 @@ enum flight_state {
 };
 
 /*
- * Several may come in one step, and in any state: what comes too early (FILLED before the reply
- * that says "held") the stepper keeps in mind, what comes too late (an old TIMER) it ignores.
+ * Events. Several may come in one step, and in any state: the stepper keeps in mind an event that
+ * comes too early (FILLED before the reply that says "held"), and ignores one that comes too late
+ * (an old TIMER).
  */
 enum flight_event {
     FLIGHT_EV_START = 1 << 0,       /* first step in GET; again in LOAD: run the loader */
@@ -81,26 +82,26 @@ struct flight_host {
     /* The last reference to the flight is gone. */
     void (*free_result)(void *arg, struct flight *f);
     void *arg;
-    size_t room_bytes; /* that it wants in each record, zeroed: flight.room; or 0 */
+    size_t room_bytes; /* bytes that the host wants in each record (flight.room), zeroed; or 0 */
 };
 
 /* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
  *       (a) atomic  (g) lock of the wait graph  (o) the thread that loads for it */
 struct flight {
-    /* who */
+    /* identity */
     struct flight_table *table;    /* (c) */
-    struct env *env;               /* (c) of the table */
+    struct env *env;               /* (c) the table's */
     void *space;                   /* (c) opaque to this module */
     uint32_t space_id;             /* (c) */
-    uint64_t hash;                 /* (c) of the key */
+    uint64_t hash;                 /* (c) the key's */
     uint32_t key_len;              /* (c) */
     const uint8_t *key;            /* (c) behind the record, one allocation */
     void *room;                    /* (c) the host's, behind the record, too */
     uint64_t ticket;               /* (c) position of this node when it began */
-    uint64_t deadline_ns;          /* (c) of the flight, not of its callers */
+    uint64_t deadline_ns;          /* (c) the flight's own, not its callers' */
     bool background;               /* (c) began without a caller (refresh): loads run on a worker */
 
-    /* where it stands */
+    /* progress */
     enum flight_state state;       /* (h) */
     _Atomic uint64_t due_ns;       /* (a) set by the holder: post FLIGHT_EV_TIMER then */
     _Atomic uint32_t mail;         /* (a) futex word of the holder */
@@ -111,7 +112,7 @@ struct flight {
     bool blocking;                 /* (h) the holder is a caller, not a worker */
     bool for_caller;               /* (h) stepped like a worker, by a caller that waits for it */
     bool stepping;                 /* (h) inside host->step */
-    bool forgotten;                /* (t) nobody may join it any more */
+    bool forgotten;                /* (t) cannot be joined any more */
     bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
     _Atomic uint64_t leader;       /* (a) thread token of who runs the loader now, 0: nobody */
 
@@ -124,8 +125,8 @@ struct flight {
     /* links */
     struct flight *next;           /* (t) hash chain */
     struct flight *run_next;       /* the host's queue */
-    struct flight *outer;          /* (o) whose loader asked for this one, on the same thread */
-    struct flight *waits_for;      /* (g) what the loader of this one is waiting for */
+    struct flight *outer;          /* (o) the flight whose loader, on this thread, asked for it */
+    struct flight *waits_for;      /* (g) the flight that this one's loader waits for */
 };
 
 struct flight_table_config {
@@ -154,8 +155,8 @@ struct flight_join {
     struct flight_key key;
     uint64_t ticket;          /* taken before looking anywhere */
     uint64_t key_floor_ok;    /* oldest ticket that may be joined: the key's floor now */
-    uint64_t deadline_ns;     /* of a new flight */
-    uint32_t waiters_max;     /* callers at one time, whoever leads included; a leader always may */
+    uint64_t deadline_ns;     /* deadline of a new flight */
+    uint32_t waiters_max;     /* callers at one time, the leader included; a leader always may */
     bool background;          /* a refresh: joins nobody; if one flies, nothing to do */
 };
 
@@ -164,8 +165,8 @@ struct flight_join {
  *
  * A flight whose ticket is below `key_floor_ok` began before an invalidation: it is forgotten (its
  * callers still get its result) and a new one starts (rule 10). So is one past its
- * deadline. A flight that has landed is not there any more: who looked into L1 before it landed and
- * comes here after it leads a new one, so the first step looks into L1 again.
+ * deadline. A flight that has landed is not there any more: a caller that looked into L1 before it
+ * landed and comes here afterwards leads a new one, so the first step looks into L1 again.
  *
  * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight. A leader goes on
  *           with flight_lead or flight_hand_over, a follower with flight_wait; both end with
@@ -195,7 +196,7 @@ int flight_lead(struct flight *f, uint64_t deadline_ns);
  */
 int flight_wait(struct flight *f, uint64_t deadline_ns);
 
-/* A caller is done with it: once per successful join, after it took what it wanted. */
+/* Leave a flight: once per successful join, after the caller took what it wanted. */
 void flight_leave(struct flight *f);
 
 void flight_ref(struct flight *f);
@@ -206,25 +207,26 @@ void flight_post(struct flight *f, uint32_t events);
 /* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
  * reference that run carried. */
 void flight_run(struct flight *f);
-/* Step it as flight_run() does, on the thread of a caller that is inside flight_wait() for it. */
+/* Step a flight as flight_run() does, on the thread of a caller inside flight_wait() for it. */
 void flight_run_for_caller(struct flight *f);
 /* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
  * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
 
-/* By the stepper, HELD: go to another state (checks that it is a legal step). */
+/* By the stepper, HELD: go to another state (checks that the step is legal). */
 void flight_enter(struct flight *f, enum flight_state state);
-/* By the stepper, HELD, once: the result is in f->outcome, error, result: land it, wake everyone.
- * Or by who just started it and cannot even step it: this gives HELD back too. */
+/* By the stepper, HELD, once: land the flight, whose result is in f->outcome, error, result, and
+ * wake everyone. Or by a caller that just started it and cannot even step it: then HELD is given
+ * back, too. */
 void flight_land(struct flight *f);
 
 /*
  * Around the loader, by the stepper: from `begin` to `end` this thread is known to load for f, by
  * which EDEADLK is judged. When the loader does not return the host calls flight_abandon() instead
  * of `end`: the flight, unless the host has landed it, becomes leaderless, a waiter or worker takes
- * it over in state LOAD once, and the second time it lands with NIGH_ELOADER. It also does what the
- * frames that are gone would have done: the step does not return, and the flight_leave() of a
- * blocking leader, or of a caller that ran it, must not follow.
+ * it over in state LOAD once, and the second time it lands with NIGH_ELOADER. flight_abandon() also
+ * does what the frames that are gone would have done: the step does not return, and the
+ * flight_leave() of a blocking leader, or of a caller that ran the flight, must not follow.
  */
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);
@@ -232,9 +234,9 @@ void flight_abandon(struct flight *f);
 /* Whether this thread is inside a loader. */
 bool flight_is_loading(void);
 
-/* Land a flight whose holder is inside a loader that nobody waits for any longer, on behalf of it:
- * when the loader returns its flight has landed, and has no mail. The host sees to it that it does
- * not return meanwhile. */
+/* Land a flight whose holder is inside a loader that nobody waits for any longer, on the holder's
+ * behalf: when the loader returns its flight has landed, and has no mail. The host sees to it that
+ * the loader does not return meanwhile. */
 void flight_land_stuck(struct flight *f);
 
 /* Post `events` to the flight of this key, if one flies. For fill frames and invalidations. */
@@ -242,25 +244,25 @@ void flight_notify(struct flight_table *table, const struct flight_key *key, uin
 /* Post `events` to every flight, whatever its state (the listener reconnected): one that is about
  * to enter WAIT must not miss it. */
 void flight_notify_all(struct flight_table *table, uint32_t events);
-/* Post TIMER (once per due_ns) and DEADLINE (once) to those that are due, and hand flights that
- * stayed leaderless to the workers. Returns when to come again; whoever sets an earlier due_ns
- * meanwhile pokes the keeper. */
+/* Post TIMER (once per due_ns) and DEADLINE (once) to the flights that are due, and hand flights
+ * that stayed leaderless to the workers. Returns when to come again; a thread that sets an earlier
+ * due_ns meanwhile pokes the keeper. */
 uint64_t flight_tick(struct flight_table *table);
-/* Whether it has: then all that its last step did is seen. */
+/* Whether the flight has landed: then all that its last step did is seen. */
 bool flight_has_landed(const struct flight *f);
-/* Flights that have not landed. */
+/* Returns how many flights have not landed. */
 uint32_t flight_count(struct flight_table *table);
 
 /*
- * What a thread is in the middle of: exchanged with `other` when one thread, doing the work of
- * several, goes on with that of another.
+ * Holds what a thread is in the middle of. One thread that does the work of several exchanges it
+ * with `other` when it goes on with the work of another.
  */
 struct flight_thread {
     struct flight *loading; /* the innermost flight whose loader it runs */
-    uint64_t token;         /* tells one from the other; 0: the thread's own */
+    uint64_t token;         /* tells such threads apart; 0: the thread's own */
 };
 void flight_thread_swap(struct flight_thread *other);
-/* The token of the calling thread: not 0, and no other's while it lives. */
+/* Returns the token of the calling thread: not 0, and no other thread's while it lives. */
 uint64_t flight_thread_token(void);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who brings a flight on: a blocking leader, a follower that took over, or a worker; and how each
+ * Bringing a flight on, by a blocking leader, a follower that took over, or a worker; and how each
  * of them lets go.
  *
  *              join                                     flight_run
@@ -15,14 +15,14 @@
  *        |      v did not return for another reason the flight has landed, and HELD is given back)
  *        +-- leaderless: HELD by nobody, mail START; if no caller is left, to a worker instead
  *
- * Whoever lets go of HELD does it in one of three ways, and each passes the reference of HELD on or
- * drops it: a release without mail (drop), host->run (pass), leaderless (pass).
+ * A holder lets go of HELD in one of three ways, and each passes the reference of HELD on or drops
+ * it: a release without mail (drop), host->run (pass), leaderless (pass).
  *
  * Landing: the result is written, then `landed` with release; a caller reads `landed` with acquire,
  * then the result (pair(flight.landed)). The flight leaves the table first: nobody joins a landed
  * one, and the callers counted at that moment are all there will ever be, so a flight with no
- * caller but its blocking leader costs no wake. Afterwards HELD is given back as ever: what is on
- * its way (the answer of a loader that overran, a reply) finds a flight in state LAND, and is
+ * caller but its blocking leader costs no wake. Afterwards HELD is given back as ever: an answer
+ * still on its way (of a loader that overran, or of L2) finds a flight in state LAND, and is
  * stepped.
  *
  * Leaderless and leaving exclude one another by the shard lock. The count of callers only drops
@@ -61,7 +61,7 @@ static void give_back(struct flight *f)
         flight_give_to_workers(f);
 }
 
-/* As the holder, on a caller's thread: until it lands or time is up. Then no longer the holder. */
+/* As the holder, on a caller's thread: step until the flight lands or time is up, then let go. */
 static int hold(struct flight *f, uint64_t deadline_ns)
 {
     f->blocking = true;
@@ -168,7 +168,7 @@ void flight_land(struct flight *f)
     atomic_store_explicit(&f->landed, FLIGHT_LANDED, memory_order_release);
     if (callers > (f->blocking ? 1 : 0))
         park_wake(f->env->park, &f->landed, PARK_ALL);
-    if (!f->stepping) { /* nobody else will let go */
+    if (!f->stepping) { /* no step is under way whose thread would let go afterwards */
         flight_mail_drop(f, FLIGHT_EV_START);
         give_back(f);
     }
@@ -182,7 +182,7 @@ void flight_land_stuck(struct flight *f)
     flight_mail_drop(f, FLIGHT_EV_ALL);
 }
 
-/* Leaderless if a caller is there to take it over, else to the workers. */
+/* Leave a flight leaderless if a caller is there to take it over, else give it to the workers. */
 static void vacate(struct flight *f, bool caller_gone)
 {
     struct flight_shard *shard = flight_shard_of(f->table, f->hash);

@@ -27,7 +27,7 @@
  *
  * Ordering (pair(flight.mail)): a post is release, a take is acquire: the answer that an I/O thread
  * left in the record is seen by the stepper. Several posts before one take form a release sequence,
- * so all of them are. The release of HELD is release and the post that takes HELD over is acquire:
+ * so all are seen. The release of HELD is release and the post that takes HELD over is acquire:
  * what the last holder wrote is seen by the next one.
  *
  * test/model/flight.pml has the same steps, for every interleaving.

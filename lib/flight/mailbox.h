@@ -7,11 +7,12 @@
 
 #include "flight/flight.h"
 
-/* Mail of a new flight: held by who made it, with its first event inside. */
+/* Returns the mail of a new flight: HELD by its creator, with its first event inside. */
 uint32_t flight_mail_first(void);
-/* Leave events. True: nobody held the flight; the caller does now, with a reference for run(). */
+/* Leave events. True: the flight was not HELD; the caller holds it now, with a reference for
+ * run(). */
 bool flight_mail_post(struct flight *f, uint32_t events);
-/* As the holder: the events that came since the last time, maybe none. */
+/* As the holder: take the events that came since the last time, maybe none. */
 uint32_t flight_mail_take(struct flight *f);
 /* As the holder: leave an event for the next holder. */
 void flight_mail_keep(struct flight *f, uint32_t events);

@@ -4,13 +4,13 @@
  *
  * References (who may touch the record):
  *   table    from creation until it lands
- *   HELD     whoever holds the flight; passed on with it, dropped when HELD is given back. A
- *            leaderless flight keeps it for who takes it over.
+ *   HELD     the holder's; passed on with HELD, dropped when HELD is given back. A leaderless
+ *            flight keeps it for the thread that takes the flight over.
  *   caller   one per successful join
  *   other    flight_ref() around an operation
- * While it flies the table's is there, so the last drop comes after the landing. Each drop releases
- * what its owner did and the last one acquires it all (pair(flight.refs)): free_result sees the
- * complete result.
+ * While a flight flies the table's reference is there, so the last drop comes after the landing.
+ * Each drop releases what its owner did and the last one acquires it all (pair(flight.refs)):
+ * free_result sees the complete result.
  */
 #include <string.h>
 
@@ -53,10 +53,10 @@ static _Atomic(void *) *spare_of_thread(struct flight_table *table)
     return &table->spares[stats_thread_number % FLIGHT_SPARES].record;
 }
 
-/* Zeroed but for the key. */
+/* Get a record, zeroed but for the key. */
 static void *record_take(struct flight_table *table, uint32_t key_len)
 {
-    /* pair(flight.spare): who left it is done with it */
+    /* pair(flight.spare): acquire what the thread that left the record did with it */
     void *record = is_usual(key_len) ? atomic_exchange_explicit(spare_of_thread(table), NULL,
                                                                 memory_order_acquire)
                                      : NULL;
@@ -156,8 +156,8 @@ static uint32_t bit(enum flight_state state)
     return UINT32_C(1) << state;
 }
 
-/* Without Redis there is no lease to ask for: LEASE is passed by. LEASE is asked again when it
- * answered with a value that will not do, LOAD is begun again by who takes it over. */
+/* Without Redis there is no lease to ask for: LEASE is passed by. LEASE is asked again when the
+ * answer was a value that will not do, LOAD is begun again by the thread that takes it over. */
 static bool may_follow(enum flight_state from, enum flight_state to)
 {
     const uint32_t after[] = {

@@ -79,7 +79,7 @@ uint32_t flight_count(struct flight_table *table)
     return count;
 }
 
-/* Only under the lock, so no RMW. */
+/* Changes the count only under the lock, so no RMW. */
 static void count_locked(struct flight_shard *shard, uint32_t more)
 {
     uint32_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
@@ -267,7 +267,7 @@ static void visit_tick(void *arg, struct flight *f, struct taken *taken)
                       (deadline_fires(f, tick) ? FLIGHT_EV_DEADLINE : 0);
     if (events)
         post_locked(f, events, taken);
-    /* Its callers had their chance: they are busy elsewhere. */
+    /* Callers that have not taken it over by now are busy elsewhere. */
     if (flight_landed(f) == FLIGHT_LEADERLESS && flight_take_over(f))
         taken_add(taken, f);
 }

@@ -17,7 +17,7 @@
 #define FLIGHT_SHARDS_PER_CPU 16u
 #define FLIGHT_CHAINS 8u
 
-/* On lines of its own. Keys: (t) lock of the shard  (a) atomic, relaxed */
+/* Lies on cache lines of its own. Keys: (t) lock of the shard  (a) atomic, relaxed */
 struct flight_shard {
     _Alignas(CACHE_LINE_BYTES)
     pthread_mutex_t lock;                  /* last in the lock order but for the wait graph's */
@@ -26,8 +26,8 @@ struct flight_shard {
 };
 
 /*
- * A record that is done with stays here for the next miss of the same thread, so that a miss asks
- * the allocator for none, and touches lines that are its own core's. Taken and left by one atomic
+ * Keeps a record that is done with for the next miss of the same thread, so that a miss asks the
+ * allocator for none, and touches lines that are its own core's. It is taken and left by one atomic
  * exchange each, so that two threads whose numbers meet here cannot disturb one another.
  */
 #define FLIGHT_SPARES 64u
@@ -45,14 +45,14 @@ struct flight_table {
 };
 
 enum flight_landed {
-    FLIGHT_FLYING,     /* somebody holds it or an event will bring it on */
+    FLIGHT_FLYING,     /* HELD, or an event will bring it on */
     FLIGHT_LANDED,     /* for good: the result is there */
-    FLIGHT_LEADERLESS, /* HELD by nobody: whoever swaps this for FLYING holds it */
+    FLIGHT_LEADERLESS, /* HELD by nobody: a thread that swaps this for FLYING holds it */
 };
 
 /* Free the records that wait for their next use. */
 void flight_spares_free(struct flight_table *table);
-/* A new flight as its leader gets it: HELD with START in the mail; references for the table, for
+/* Create a flight as its leader gets it: HELD with START in the mail; references for the table, for
  * HELD and for the caller. NULL: no memory. */
 struct flight *flight_create(struct flight_table *table, const struct flight_join *join);
 
@@ -63,7 +63,8 @@ bool flight_take_over(struct flight *f);
 void flight_give_to_workers(struct flight *f);
 
 struct flight_shard *flight_shard_of(struct flight_table *table, uint64_t hash);
-/* Out of its chain: it is landing. Returns how many callers are in it; more cannot join. */
+/* Take a flight that is landing out of its chain. Returns how many callers are in it; more cannot
+ * join. */
 uint32_t flight_table_remove(struct flight *f);
 
 #endif
