@@ -21,8 +21,8 @@ enum {
     HEAD_MOVED = 56,
 };
 
-/* Answers that are one string: number, verdict, the beginning of the head; and of TELL the stamp of
- * its frame, which ends with the number. */
+/* Offsets in answers that are one string: number, verdict, the beginning of the head; TELL's is the
+ * stamp of its frame, which ends with the number. */
 enum {
     SHORT_VERDICT = 8,
     SHORT_HEAD = 9,
@@ -102,7 +102,8 @@ static uint64_t clock_identity(const char *replid, const uint8_t *id)
     return hash ? hash : 1;
 }
 
-/* All but what is known of old nodes, which only whoever judges a beat wants to know. */
+/* Decodes the part of the head that every answer has, short ones too: all but what it says of old
+ * nodes. */
 static void decode_place(struct l2_clock *clock, const char *replid, const uint8_t *head)
 {
     clock->identity = clock_identity(replid, head + HEAD_ID);
@@ -119,7 +120,8 @@ static void decode_head(struct l2_clock *clock, const char *replid, const uint8_
     clock->old_moved = get_le64(head + HEAD_MOVED) != 0;
 }
 
-/* Who the server is, only some scripts ask: else it is who it was when one last did. */
+/* Decodes the clock. Only some scripts ask for the replid: in the answers of the others the server
+ * is the one that it was when it was last asked. */
 static int decode_clock(struct answer *answer, const struct reply *reply)
 {
     struct l2_clock *clock = &answer->public.clock;
@@ -136,7 +138,7 @@ static int decode_clock(struct answer *answer, const struct reply *reply)
     return 0;
 }
 
-/* Never 0: who waits for "no time" asks again in a loop. */
+/* Returns at least 1: a node that waits for "no time" would ask again in a loop. */
 static uint32_t held_ms(int64_t left_ms)
 {
     return left_ms < 1 ? 1 : (uint32_t)u64_min((uint64_t)left_ms, UINT32_MAX - 1);
@@ -207,7 +209,7 @@ int answer_decode_tell(struct answer *answer, const struct reply *reply)
     return 0;
 }
 
-/* Pairs of a decimal number and bytes, from element `from` on. */
+/* Decodes pairs of a decimal number and bytes, from element `from` on. */
 static int decode_entries(struct answer *answer, const struct reply *flat, uint32_t from)
 {
     struct l2_answer *public = &answer->public;
@@ -235,7 +237,7 @@ static int decode_entries(struct answer *answer, const struct reply *flat, uint3
     return 0;
 }
 
-/* The array that an answer to the keeper carries; NULL: it is none. */
+/* Returns the array that an answer to the keeper carries; NULL: there is none. */
 static const struct reply *more_of(const struct reply *reply)
 {
     if (reply->count <= AT_MORE || reply->elements[AT_MORE]->type != REPLY_ARRAY)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Answers: what `done` is given, and the decoding of replies into them. An answer lies in the block
- * of its request, which is there before it is queued: no failure of memory can lose a callback.
+ * of its request, which is taken before that is queued: no failure of memory can lose a callback.
  */
 #ifndef NIGH_L2_ANSWER_H
 #define NIGH_L2_ANSWER_H
@@ -12,10 +12,10 @@
 struct answer {
     struct l2_answer public;
     struct mem *mem;
-    struct reply *reply; /* what public.value and public.entries point into */
+    struct reply *reply; /* public.value and public.entries point into it */
     const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
-    uint32_t asked; /* many: for how many */
+    uint32_t asked; /* MGET: how many keys were asked for */
 };
 
 void answer_init(struct answer *answer, struct mem *mem);
@@ -30,15 +30,15 @@ typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply
 
 int answer_decode_get(struct answer *answer, const struct reply *reply);
 int answer_decode_many(struct answer *answer, const struct reply *reply);
-/* {number, replid, head, time_ms, verdict, more, registered}: all scripts. `more` by verdict. What
- * is usual of LEASE and FILL is one string: number, verdict, clock. */
+/* Takes {number, replid, head, time_ms, verdict, more, registered}, from any script; the verdict
+ * says what `more` is. The usual answer to LEASE and FILL is one string: number, verdict, clock. */
 int answer_decode_script(struct answer *answer, const struct reply *reply);
-/* The same; what is usual of TELL is one string: the stamp of its frame. */
+/* As answer_decode_script(); the usual answer to TELL is one string: the stamp of its frame. */
 int answer_decode_tell(struct answer *answer, const struct reply *reply);
-/* The same; more: log entries, each after its sequence number. */
+/* As answer_decode_script(); `more`: log entries, each after its sequence number. */
 int answer_decode_beat(struct answer *answer, const struct reply *reply);
-/* The same; more: the schemas, the number of slots, whether pages that are missing are as they
- * were, pages after their numbers. */
+/* As answer_decode_script(); `more`: the schemas, the number of slots, whether missing pages have
+ * not changed, and the pages, each after its number. */
 int answer_decode_resync(struct answer *answer, const struct reply *reply);
 
 /* Whether a script's reply is to the call of this number. */

@@ -26,12 +26,12 @@
 #define BACKOFF_MIN_NS (550 * NS_PER_MS)
 #define BACKOFF_MAX_NS (900 * NS_PER_MS)
 #define BACKOFF_ALONE_MAX_NS (5 * NS_PER_S)
-#define BACKOFF_TWO_NS NS_PER_S /* in which there are two attempts at most */
+#define BACKOFF_TWO_NS NS_PER_S /* two attempts at most in this time */
 
 /* Keys: all by the thread that connects. */
 struct backoff {
     uint64_t next_ns;  /* no attempt before this time */
-    uint64_t again_ns; /* the same, if the last attempt fails; 0: there was none */
+    uint64_t again_ns; /* no attempt before this time, if the last one fails; 0: there was none */
     uint64_t third_ns; /* no attempt before this time, however the last one ends */
     uint64_t began_ns; /* the last attempt */
     uint32_t alone;    /* failures of a listener beside one data connection */

@@ -6,7 +6,7 @@
 #include "l2/client.h"
 
 #define BEAT_ENTRIES_MAX SCRIPT_LOG_MAX
-#define BEAT_ENTRIES_BYTES (2u << 20) /* of frames in one beat: within the reader's limit */
+#define BEAT_ENTRIES_BYTES (2u << 20) /* frames in one beat: within the reader's limit */
 
 int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
 {

@@ -19,9 +19,9 @@
  *     half of the last 64 answers (8 at least) are bad    many callers, some of whom are served
  *     BREAKER_RUN bad ones, and no good one between       few callers, whatever went before
  *
- * Bad is an answer that says the server cannot serve, or that was slow. Slow is what takes 100 ms
- * where callers wait for 250 ms, and as much of what they wait where that is more, up to 1 s: who
- * waits longer has a server that is far away. A caller's own short deadline is no evidence: such a
+ * Bad is an answer that says the server cannot serve, or that was slow. Slow is one that takes two
+ * fifths of the time that callers usually wait (100 ms of 250 ms), at least 100 ms and at most 1 s:
+ * callers that wait longer have a server that is far away. A short deadline is no evidence: such a
  * request is judged when its late reply comes, or when it has waited that long without one. What is
  * measured is the server's time (pipeline.c, "evidence"), not the wait behind our own large
  * requests and not the way of a large reply.
@@ -40,7 +40,7 @@
 #define BREAKER_SLOW_NS (100 * NS_PER_MS) /* at least */
 #define BREAKER_SLOW_MAX_NS NS_PER_S      /* below what is borne as silence */
 #define BREAKER_SUSTAIN_NS (400 * NS_PER_MS)
-#define BREAKER_RUN 3u /* one call at a time, 200 ms each: noticed in 0.6 s */
+#define BREAKER_RUN 3u /* with one call at a time, 200 ms each, noticed in 0.6 s */
 #define BREAKER_PROBE_NS NS_PER_S
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
@@ -48,7 +48,7 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 struct breaker {
     _Atomic uint32_t state;       /* (a) enum breaker_state */
     _Atomic uint64_t retry_at_ns; /* (a) not CLOSED: when one caller may probe */
-    _Atomic uint64_t patience_ns; /* (a) of callers */
+    _Atomic uint64_t patience_ns; /* (a) how long callers usually wait */
     uint64_t history;             /* (i) the last 64 answers, 1 = bad */
     uint32_t samples;             /* (i) how many of them there are */
     uint64_t half_since_ns;       /* (i) since when half of them are bad; 0: they are not */
@@ -57,15 +57,15 @@ struct breaker {
     uint64_t pause_ns;            /* (i) doubles while probes fail */
 };
 
-/* How long callers usually wait. Any thread. */
+/* Sets how long callers usually wait. Any thread. */
 void breaker_set_patience(struct breaker *b, uint64_t patience_ns);
-/* An answer that takes so long is bad. */
+/* Returns how long an answer takes that is bad because it is slow. */
 uint64_t breaker_slow_ns(const struct breaker *b);
 /* A new connection has proved itself: forget the old one's sins. I/O thread. */
 void breaker_reset(struct breaker *b);
 /* Whether a read may be sent. Any thread. Turns the caller into the probe when it is time. */
 bool breaker_allows(struct breaker *b, uint64_t now_ns);
-/* An answer, good or bad. I/O thread. True when the state has changed (to be logged once). */
+/* Counts an answer, good or bad. I/O thread. True when the state has changed (to be logged). */
 bool breaker_record(struct breaker *b, struct random *random, bool good, uint64_t now_ns);
 enum breaker_state breaker_state(const struct breaker *b);
 

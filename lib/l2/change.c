@@ -6,7 +6,7 @@
 
 #define CHANGE_FIXED_KEYS 2u /* beside the clock */
 
-/* Names of one key in the order of one wire version: its lease, and a value in each schema. */
+/* Counts the names that a key has in one wire version: its lease, and a value in each schema. */
 static uint32_t names_of(const struct l2_change_key *k)
 {
     return 1 + 1 + k->schema_count;
@@ -121,7 +121,7 @@ static void add_gone(const struct l2 *l2, struct command *c, const struct l2_cha
         command_bytes(c, l2->keys.nil);
 }
 
-/* Each group's place in the clock, and that of its page. */
+/* Adds each group's place in the clock, and each page's, once. */
 static void add_places(const struct l2 *l2, struct command *c, const struct l2_change *change)
 {
     uint64_t pages = 0;

@@ -21,12 +21,12 @@
 struct l2_channel {
     struct l2_channel_config config; /* (c) */
     int wake_fd;                     /* (c) eventfd */
-    _Atomic bool reconnect;          /* (a) somebody wants a new connection */
+    _Atomic bool reconnect;          /* (a) a new connection is wanted */
     struct conn conn;                /* (s) */
     struct backoff backoff;          /* (s) */
     bool subscribing;                /* (s) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (s) and confirmed */
-    struct outage outage;            /* its own keys */
+    struct outage outage;            /* keys: see outage.h */
     uint64_t beside;                 /* (s) the data connection that it follows */
     uint64_t pinged_ns;              /* (s) last PING; older than heard_ns: answered */
 };
@@ -108,8 +108,8 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
         ch->config.down(ch->config.arg);
 }
 
-/* When a connection has to go that was sent a PING and is silent still. It has had its time to
- * answer, also where we were stopped before we asked. */
+/* Returns when a connection that was sent a PING, and is silent still, has to go: it gets its time
+ * to answer, also where we were stopped before we asked. */
 static uint64_t dead_ns(const struct l2_channel *ch)
 {
     return u64_max(ch->conn.heard_ns + DEAD_NS, ch->pinged_ns + (DEAD_NS - PING_NS));
@@ -120,7 +120,7 @@ static bool is_pinged(const struct l2_channel *ch)
     return ch->subscribed && ch->pinged_ns > ch->conn.heard_ns;
 }
 
-/* When a silent connection wants something done. */
+/* Returns when a silent connection wants something done. */
 static uint64_t next_event_ns(const struct l2_channel *ch)
 {
     const struct conn *c = &ch->conn;
@@ -152,7 +152,7 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
     return conn_open(&ch->conn);
 }
 
-/* What the state of the connection and the time ask for. < 0: it has to go. */
+/* Does what the state of the connection, and the time, ask for. < 0: the connection has to go. */
 static int attend(struct l2_channel *ch, uint64_t now_ns)
 {
     const struct keys *keys = &ch->config.l2->keys;
@@ -206,8 +206,8 @@ static int take(void *arg, struct reply *reply)
     return failed;
 }
 
-/* `overdue`: an answer to PING was, before the socket was looked at. (It may be there, if we were
- * stopped ourselves.) */
+/* Reads and writes. `overdue`: the answer to PING was late before the socket was looked at. (It may
+ * be there, if we were stopped ourselves.) */
 static int transfer(struct l2_channel *ch, int ready, bool overdue)
 {
     struct conn *c = &ch->conn;
@@ -227,7 +227,7 @@ void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
     outage_read(&ch->outage, clock_now_ns(env_of(ch)->clock), ret);
 }
 
-/* As of the data connection: see io.c. */
+/* Does for this connection what check_gone() in io.c does for the data connection. */
 static void check_gone(struct l2_channel *ch, uint64_t now_ns)
 {
     if (!l2_is_gone(ch->config.l2) || ch->conn.state == CONN_CLOSED)

@@ -51,13 +51,13 @@ static inline uint64_t way_ns(uint64_t bytes)
     return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
 }
 
-/* Whose the connection is, and with it all that is marked (i): see solo.c. */
+/* Says who has the connection, and with it all fields marked (i): see solo.c. */
 enum driver {
-    DRIVER_IO,     /* the I/O thread's */
-    DRIVER_NONE,   /* whoever comes first: nothing is in flight */
-    DRIVER_CALLER, /* a caller's, who is in a system call of ours */
-    DRIVER_TAKES,  /* a caller's, who takes what it has read */
-    DRIVER_WAITS,  /* a caller's, who sleeps on the socket: the I/O thread may take it from him */
+    DRIVER_IO,     /* the I/O thread */
+    DRIVER_NONE,   /* free for the first who comes: nothing is in flight */
+    DRIVER_CALLER, /* a caller, who is in a system call of ours */
+    DRIVER_TAKES,  /* a caller, who takes what he has read */
+    DRIVER_WAITS,  /* a caller, who sleeps on the socket: the I/O thread may take it from him */
 };
 
 /*
@@ -71,10 +71,10 @@ struct l2 {
     struct uri uri;                       /* (c) */
     struct conn_config conn_config;       /* (c) */
     struct keys keys;                     /* (c) */
-    struct pool *pool;                    /* (c) of requests */
+    struct pool *pool;                    /* (c) blocks of requests */
     uint32_t group_slots;                 /* (c) */
     int wake_fd;                          /* (c) eventfd: ends the I/O thread's wait */
-    int solo_fd;                          /* (c) eventfd: ends that of a caller who drives; or -1 */
+    int solo_fd;                          /* (c) eventfd: ends a driving caller's wait; or -1 */
     int poll_fd;                          /* (c) without own threads: see l2_poll_fd(); else -1 */
     pthread_t thread;                     /* (c) */
     bool threaded;                        /* (c) */
@@ -83,16 +83,16 @@ struct l2 {
     pthread_mutex_t lock;      /* for a few stores, wakes, and the up hook (its own lock) */
     struct request_list queue; /* (q) */
     uint64_t online;           /* (q) number of the usable connection; 0: none */
-    char replid[REPLID_BYTES]; /* (q) that it has told last */
+    char replid[REPLID_BYTES]; /* (q) last told by that connection */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
-    enum driver driver;        /* (q) whoever drives may read it without */
-    bool wanted;               /* (q) by the I/O thread: to be woken when it gets the connection */
-    struct request *solo;      /* (q) of the caller who drives; NULL: none does */
+    enum driver driver;        /* (q) but the driver may read it without the lock */
+    bool wanted;               /* (q) the I/O thread waits to be given the connection, and woken */
+    struct request *solo;      /* (q) the request of the caller who drives; NULL: none does */
     bool polled;               /* (q) a caller may be asleep on the socket and solo_fd */
-    uint64_t solo_turn;        /* (q) counts system calls of such callers */
-    uint64_t solo_until_ns;    /* (q) until when it looks at the socket */
-    uint64_t solo_from_ns;     /* (q) no caller drives before */
-    uint32_t calm;             /* (q) so often one request was alone, in a row */
+    uint64_t solo_turn;        /* (q) counts system calls of callers who drive */
+    uint64_t solo_until_ns;    /* (q) until when such a caller looks at the socket */
+    uint64_t solo_from_ns;     /* (q) no caller drives before this time */
+    uint32_t calm;             /* (q) how often in a row a request was alone */
     bool closing;              /* (q) */
     bool tried;                /* (q) an attempt to connect has ended, in whatever way */
     void (*up)(void *arg);     /* (q) */
@@ -102,52 +102,52 @@ struct l2 {
 
     _Atomic bool stop;                /* (a) */
     _Atomic bool gone;                /* (a) the host has closed our descriptors: see io.c */
-    _Atomic bool drop;                /* (a) somebody wants the connection given up */
-    _Atomic bool stepping;            /* pair(l2.step): one thread steps at a time */
-    _Atomic uint64_t numbers;         /* (a) given to scripts */
+    _Atomic bool drop;                /* (a) set to have the connection given up */
+    _Atomic bool stepping;            /* pair(l2.step): set by the one thread that steps */
+    _Atomic uint64_t numbers;         /* (a) call numbers given to scripts */
     _Atomic uint64_t connection;      /* (a) `online` for gauges */
     _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
-    _Atomic uint64_t in_flight_bytes[2]; /* (a) the same, of their wire forms: small, large ones */
+    _Atomic uint64_t in_flight_bytes[2]; /* (a) bytes of these on the wire: small, large ones */
     _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
     _Atomic uint64_t many_refused;    /* (a) number of a connection: l2_takes_many() */
 
     struct conn conn;            /* (i) */
     struct request_list pending; /* (i) */
-    struct breaker breaker;      /* its own keys */
+    struct breaker breaker;      /* keys: see breaker.h */
     struct backoff backoff;      /* (i) */
-    bool solo_failed;            /* (i) the connection has to go, a caller says */
-    uint32_t most;               /* (i) in flight, since nothing last was */
-    uint64_t stuck_turn;         /* (t) the system call that is waited for ... */
+    bool solo_failed;            /* (i) a caller has found that the connection has to go */
+    uint32_t most;               /* (i) most requests in flight since none was */
+    uint64_t stuck_turn;         /* (t) the caller's system call that is waited for ... */
     uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
     uint32_t stuck_looks;        /* (t) ... and how often it was the same */
     struct wakes wakes;          /* (t) */
     uint64_t connections;        /* (i) how many there have been */
-    uint64_t answers;            /* (i) given, of all connections */
+    uint64_t answers;            /* (i) answers given, of all connections */
     uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
     uint64_t awaited_ns;         /* (i) since when the next reply has been awaited */
-    uint64_t excused_ns;         /* (i) time in which waiting was no fault of the server's, all */
+    uint64_t excused_ns;         /* (i) sum of waiting that was no fault of the server's */
     bool proven;                 /* (i) the connection has answered a request */
-    struct outage outage;        /* its own keys */
-    struct outage refusal;       /* its own keys: why requests are refused while it is connected */
-    bool refused;                /* (i) the last script was */
-    const char *advised;         /* (i) what the log has advised last */
+    struct outage outage;        /* keys: see outage.h */
+    struct outage refusal;       /* why requests are refused while connected; keys: as above */
+    bool refused;                /* (i) requests were refused since a script was last executed */
+    const char *advised;         /* (i) the last advice in the log */
 };
 
 /* ---- pipeline.c ---- */
 
 /*
- * The kind says when a request may be refused. A read while the breaker is open, for who reads has
- * a loader to go to. An update (a change, what is done with a lease) only when so much is in flight
- * that it will not end well, which takes more than reads can bring about: a change that is refused
- * is late at all other nodes. A beat never: it is small, one at a time, and the trust of every
- * reader hangs on it.
+ * The kind says when a request may be refused. A read is refused while the breaker is open, for a
+ * reader has a loader to go to. An update (a change, what is done with a lease) is refused only
+ * when so much is in flight that it will not end well, which takes more than reads can bring about:
+ * a change that is refused is late at all other nodes. A beat never is: it is small, one at a time,
+ * and the trust of every reader hangs on it.
  */
 enum submit_kind { SUBMIT_READ, SUBMIT_UPDATE, SUBMIT_BEAT };
 
 /* Begin a request whose command is to be written next. 0 or NIGH_ENOMEM. */
 int pipeline_begin(struct l2 *l2, struct command *command);
-/* Queue it. `connection`: 0 or the only one it may be sent on. Takes the command, whether or not
- * there was memory for all of it. 0, or < 0 and `done` is never called. */
+/* Queue it. `connection`: 0, or the number of the only one that it may be sent on. Takes the
+ * command, whether or not there was memory for all of it. 0, or < 0 and `done` is never called. */
 struct submit {
     const struct l2_op *op;
     answer_decode_fn decode;
@@ -169,50 +169,49 @@ int pipeline_reply(void *l2, struct reply *reply);
 void pipeline_expire(struct l2 *l2, uint64_t now_ns);
 /* Take the client off line: answer everything with `status`. */
 void pipeline_fail(struct l2 *l2, int status);
-/* So much time has gone by since the socket was last looked at. */
+/* Notes that the socket has not been looked at for so long. */
 void pipeline_note_own(struct l2 *l2, uint64_t own_ns);
 /* Whether the I/O thread may sleep; if so the next submit wakes it, or, if it rests, drives. */
 enum pipeline_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
 enum pipeline_sleep pipeline_may_sleep(struct l2 *l2);
 void pipeline_woken(struct l2 *l2);
-/* A request is under way: it is pending, and what comes next is expected to be its reply, if no
- * other is. */
+/* Makes a request pending: it is under way. If no other is, the next reply should be its own. */
 void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns);
-/* I/O thread, whoever drives: requests that were never sent are late. */
+/* I/O thread, whoever drives: answers requests that are late and were never sent. */
 void pipeline_time_out(struct l2 *l2, struct request_list *late);
 
 /* ---- open.c ---- */
 
-/* Let an epoll instance (< 0: none) know a descriptor, readable. 0 or NIGH_ETHREAD. */
+/* Makes an epoll instance (< 0: none) watch a descriptor for input. 0 or NIGH_ETHREAD. */
 int poll_fd_add(int poll_fd, int fd);
 
 /* ---- sync.c ---- */
 
-/* The request will be waited for. Before it is queued. */
+/* Makes `s` wait for the request. To be called before the request is queued. */
 void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
 /* I/O thread, or the waiter: leave the answer. False: nobody waits any longer; it is still the
- * caller's. Who parks is woken by sync_wake(), which follows soon: all that a read has brought is
- * there before anybody runs. */
+ * caller's. A waiter that parks is woken by sync_wake(), which follows soon: all that a read has
+ * brought is there before any waiter runs. */
 bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
 void sync_wake(struct l2 *l2);
-/* Whether it is the answer of who did not wait any longer: nobody's memory. */
+/* Whether it is the shared answer of waiters that have left, which nobody owns. */
 bool sync_is_late(const struct l2_answer *answer);
 
 /* ---- solo.c ---- */
 
-/* The submit of a request that `s` (NULL: nobody) waits for. REQUIRES(lock). True: it is the
- * caller's to send, with solo_send(), after the lock is released. */
+/* Whether the caller who submits a request, and waits for it with `s` (NULL: nobody waits), is to
+ * send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
 bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r);
 void solo_send(struct l2_sync *s);
-/* Wait as long as it is the caller's. */
+/* Waits on the socket as long as the request is the caller's to receive. */
 void solo_wait(struct l2_sync *s);
 
 /* I/O thread: */
-/* REQUIRES(lock), nothing in flight. Whether callers may drive meanwhile. */
+/* REQUIRES(lock), nothing in flight. Whether callers may drive while the I/O thread sleeps. */
 bool solo_may_rest_locked(struct l2 *l2);
 /* Take the connection. False: a caller is at work on it, and wakes us when it has done. */
 bool solo_own(struct l2 *l2);
-/* Wait for that. True: it takes too long. The connection is ours then, and has to go. */
+/* Wait for that caller. True: he takes too long. The connection is ours then, and has to go. */
 bool solo_await(struct l2 *l2);
 
 /* ---- io.c ---- */
@@ -221,15 +220,16 @@ bool solo_await(struct l2 *l2);
 void io_heed(struct l2 *l2, int ready);
 void io_empty(int wake_fd);
 
-/* One round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
+/* Makes a round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
 uint64_t io_step(struct l2 *l2, uint64_t until_ns);
 void io_wake(struct l2 *l2);
 /* Make the descriptor of a wake-up readable, if it is still ours. */
 void io_ring(struct l2 *l2, int wake_fd);
 /* Wakes whoever may wait for the address of `l2`'s host. */
 void io_found(void *l2);
-/* The server has refused a request for reasons of its own (its words are the connection's), which
- * the log hears once for each connection and the figures show until it executes a script. */
+/* Notes that the server has refused a request for reasons of its own (conn.words has them): the log
+ * hears of it once for each connection, and l2_problem_read() tells it until io_served() notes that
+ * the server has executed a script. */
 void io_refused(struct l2 *l2);
 void io_served(struct l2 *l2);
 /* The breaker's view of an answer; logs a transition. */
@@ -247,8 +247,8 @@ void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys);
 void script_args(struct command *c);
 #define NO_CONNECTION UINT64_MAX /* the only one that a request may be sent on: it never is */
-/* What a frame begins with, up to the replid that the connection has told last; it may be sent on
- * `*ret_connection` only, for on another one that replid may be another server's. */
+/* Returns the beginning of a frame, up to the replid that the connection has told last; it may be
+ * sent on `*ret_connection` only, for on another one that replid may be another server's. */
 #define FRONT_BYTES (4 + REPLID_BYTES)
 struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
                          uint64_t *ret_connection);

@@ -5,15 +5,15 @@
 //
 // Written here, not by hiredis: its redisFormatCommandArgv() wants a table of arguments that lie
 // somewhere and makes another copy of them in memory from malloc(), which took a fifth of a
-// request. What is written is the same to the byte (a test compares). How many arguments there are
-// is known last, so there is room for the head before them, which is filled from its end.
+// request. The bytes are the same (a test compares). The number of arguments, which the head tells,
+// is known last, so room for the head is left before them, and filled from its end.
 
 #include "l2/command.h"
 
 #include <nigh/error.h>
 
 #define COMMAND_MAX_BYTES ((size_t)1 << 30) /* Redis itself takes no string above 512 MiB */
-#define DIGITS_MAX 20u                      /* of a u64 */
+#define DIGITS_MAX 20u                      /* decimals of a u64 */
 #define HEAD_BYTES 16u                      /* "*4294967295\r\n", so that what follows is aligned */
 #define GROW_BYTES 4096u
 

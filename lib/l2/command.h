@@ -10,8 +10,8 @@
  *     ... wire.data, wire.len ...
  *     command_wire_free(mem, &wire);
  *
- * What does not fit into the room moves to a block of `mem`. When there is none, the rest is left
- * out, and command_finish() says so: in between nothing needs to be checked.
+ * A command that does not fit into the room moves to a block of `mem`. When there is none, the rest
+ * is left out, and command_finish() says so: in between nothing needs to be checked.
  */
 #ifndef NIGH_L2_COMMAND_H
 #define NIGH_L2_COMMAND_H
@@ -25,21 +25,21 @@ struct command {
     char *buffer;      /* the head, which comes last, then the arguments */
     size_t size;
     size_t len;
-    size_t block_size; /* of the buffer, if it is a block of mem; 0: it is the room */
-    uint32_t count;    /* of arguments */
+    size_t block_size; /* the buffer's, if it is a block of mem; 0: it is the room */
+    uint32_t count;    /* arguments so far */
     bool no_memory;
-    uint64_t number;   /* that a script's answer begins with; 0: a plain command */
-    struct request *request; /* that it becomes; NULL: none */
+    uint64_t number;   /* call number of a script: its answer begins with it; 0: no script */
+    struct request *request; /* becomes this request; NULL: none */
 };
 
 void command_init(struct command *c, struct mem *mem, void *room, size_t size);
 
 void command_bytes(struct command *c, struct bytes b);
 void command_text(struct command *c, const char *text);
-/* In decimals, or as 8 bytes little-endian. */
+/* A number in decimals, or as 8 bytes little-endian. */
 void command_number(struct command *c, uint64_t v);
 void command_le64(struct command *c, uint64_t v);
-/* The parts joined into one argument. */
+/* Joins the parts into one argument. */
 void command_joined(struct command *c, const struct bytes *parts, uint32_t count);
 
 /* The bytes for the wire; `data` lies in the room, or in the block. */

@@ -72,7 +72,8 @@ static bool is_transient(long error)
     return error == -EAGAIN || error == -EWOULDBLOCK || error == -EINTR;
 }
 
-/* A server's words go into logs and reports of the host's: no line ends, nothing but ASCII. */
+/* Copies a server's words, which go into logs and reports of the host's: no line ends, nothing but
+ * ASCII. */
 static void copy_words(char *text, size_t size, struct bytes words)
 {
     size_t len = words.len < size - 1 ? words.len : size - 1;
@@ -99,7 +100,7 @@ static int lost(struct conn *c, const char *what, long error)
     return NIGH_EOFFLINE;
 }
 
-/* Watches the socket for who sleeps on poll_fd: what it brings wakes them, and room for what is
+/* Makes poll_fd watch the socket: input wakes whoever sleeps there, and so does room for what is
  * unsent. */
 static int watch(struct conn *c)
 {
@@ -114,7 +115,7 @@ static int watch(struct conn *c)
     return 0;
 }
 
-/* Not left to the closing: a child of fork() may hold the socket, too, and then it would stay. */
+/* Ends the watch, before the close: that would not, while a child of fork() holds the socket. */
 static void unwatch(struct conn *c)
 {
     if (c->watched)
@@ -211,7 +212,7 @@ static int send_handshake(struct conn *c)
     return failed ? failed : send_step(c, STEP_PING, ping, 1);
 }
 
-/* A line "name:value" of INFO; its value up to the end of the line. */
+/* Returns the value of a line "name:value" of INFO, up to the end of the line. */
 static struct bytes info_field(struct bytes info, const char *name)
 {
     size_t name_len = strlen(name);
@@ -231,7 +232,8 @@ static bool field_is(struct bytes info, const char *name, const char *value)
     return bytes_equal(info_field(info, name), bytes_of_string(value));
 }
 
-/* Policies other than volatile-* lose more than values when memory is full, or stop everything. */
+/* Advises against policies that lose more than values when memory is full, or stop everything: all
+ * but volatile-*. */
 static const char *advice_of(struct bytes info)
 {
     struct bytes policy = info_field(info, "maxmemory_policy");
@@ -275,7 +277,7 @@ static int learn_limit(struct conn *c, const struct reply *reply)
         copy_words(digits, sizeof(digits), value);
         c->limit = strtoull(digits, NULL, 10);
     }
-    return 0; /* whatever it was: we only wanted to know */
+    return 0; /* whatever the reply was: we only wanted to know */
 }
 
 static bool bytes_contain(struct bytes b, const char *text)
@@ -283,7 +285,7 @@ static bool bytes_contain(struct bytes b, const char *text)
     return memmem(b.data, b.len, text, strlen(text)) != NULL;
 }
 
-/* An error where none may be. */
+/* Ends the handshake for an error where none may be. */
 static int refuse_step(struct conn *c, enum step step, const struct reply *reply)
 {
     char what[64];
@@ -300,7 +302,7 @@ static int refuse_step(struct conn *c, enum step step, const struct reply *reply
     return NIGH_EOFFLINE;
 }
 
-/* The reply to a step: whether the connection may go on. */
+/* Checks the reply to a step. 0: the connection may go on. */
 static int check_step(struct conn *c, enum step step, const struct reply *reply)
 {
     if (step == STEP_NAME || (step == STEP_LIMIT && reply->type == REPLY_ERROR))
@@ -335,7 +337,7 @@ uint64_t conn_handshake_deadline_ns(const struct conn *c)
 
 /* ---- life ---- */
 
-/* 1 and the address to connect to; 0: not yet; < 0: none. */
+/* Finds the address to connect to. 1: here it is; 0: not yet; < 0: there is none. */
 static int find_place(struct conn *c, char address[L2_ADDRESS_BYTES], const char **ret_place)
 {
     const struct conn_config *config = c->config;
@@ -477,7 +479,7 @@ int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
         if (n < (long)sizeof(chunk))
             break;
     }
-    return 0; /* what is left, or comes later, makes the socket ready again */
+    return 0; /* bytes that are left, or come later, make the socket ready again */
 }
 
 void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection to Redis: socket, output buffer, reader, and the handshake that makes it usable.
+ * A connection to Redis: socket, output buffer, reader, and the handshake that makes it usable.
  *
  *     CLOSED --- conn_open ---> HANDSHAKE --- every reply as it should be ---> UP
  *        ^                          |                                           |
@@ -48,45 +48,46 @@ struct conn {
     enum conn_state state;
     int fd; /* -1 while CLOSED, and while `seeks` */
     bool seeks; /* in HANDSHAKE: the host's name is still being looked up */
-    uint32_t watched; /* the events by which poll_fd knows it; 0: not */
+    uint32_t watched; /* events for which poll_fd watches the socket; 0: it does not */
     struct reader reader;
-    char *out; /* what is to be written: out[out_at .. out_len) */
+    char *out; /* out[out_at .. out_len) is still to be written */
     size_t out_at;
     size_t out_len;
     size_t out_size;
-    uint8_t steps[CONN_STEPS_MAX]; /* whose replies are outstanding, in order */
+    uint8_t steps[CONN_STEPS_MAX]; /* handshake steps sent, in the order of their replies */
     uint8_t step_count;
     uint8_t step_at;
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
     uint64_t wrote_ns; /* last byte that the socket took after it had been full */
-    bool full;         /* it took no more at the last write */
-    uint64_t began_ns; /* first byte of the reply of which a part is here */
+    bool full;         /* the socket took no more at the last write */
+    uint64_t began_ns; /* first byte of the reply that is partly here */
     uint64_t home;     /* hash of the replid */
     char replid[REPLID_BYTES]; /* last told, by the handshake, a beat or a resync */
-    bool asks_limit;   /* it has reason to ask for proto-max-bulk-len; of all to come */
-    uint64_t limit;    /* that, as told by this server; 0: it was not */
-    bool one_section;  /* INFO takes no more; of all connections to come */
-    const char *advice; /* what the operator should change; NULL: nothing that is seen */
-    char words[CONN_WORDS_BYTES];   /* the last reply was an error: its text; else "" */
+    bool asks_limit;   /* the next handshakes have reason to ask for proto-max-bulk-len */
+    uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: it was not asked */
+    bool one_section;  /* INFO takes no more sections; the next handshakes know */
+    const char *advice; /* for the operator, on what to change; NULL: none */
+    char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
     char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */
 };
 
 void conn_init(struct conn *c, const struct conn_config *config);
 /* Start to connect. 0, or < 0 and CLOSED. */
 int conn_open(struct conn *c);
-/* Go on, if the name has been found by now; else, and where none is sought, do nothing. Same. */
+/* Go on, if the host's name has been found by now; else, and where none is sought, do nothing.
+ * Returns as conn_open(). */
 int conn_seek(struct conn *c);
 void conn_close(struct conn *c);
-/* Its descriptor is not ours any more: not to be closed, nor written to. */
+/* Forget the descriptor, which is not ours any more: neither close it nor write to it. */
 void conn_disown(struct conn *c);
 
-/* The same, for it is left to who is in a system call on it, and closes it. */
+/* Cut the connection and forget the descriptor: the caller in a system call on it closes it. */
 void conn_abandon(struct conn *c);
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
-/* The same of a command. */
+/* Append a command to the output. 0 or NIGH_ENOMEM. */
 int conn_command(struct conn *c, const struct bytes *args, uint32_t count);
 /* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
  * it is lost: then read what the server may have said before, with conn_last_words(). */
@@ -110,10 +111,11 @@ typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
 
-/* Take what somebody else has read from its socket: `n` as net->read returned it. Same. */
+/* Take what somebody else has read from its socket: `n` as net->read returned it. Returns as
+ * conn_read(). */
 int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, void *arg);
 
-/* Writing has failed: read what the server has said before it went away, and still answered. */
+/* Writing has failed: read what the server said, and still answered, before it went away. */
 void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg);
 
 /* Set `problem` to `what`, and behind it a server's words, if there are any. */

@@ -11,7 +11,7 @@
 //
 // The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a
 // soft invalidation sets that bit in place. The name is a hash of space, schema and key: should the
-// replies of a connection ever be shifted by one, another key's value is nobody's. Anything that is
+// replies of a connection ever be shifted by one, no key takes another's value. Anything that is
 // not exactly this is not an envelope: whoever shares the Redis, or an older or newer nigh, may
 // have written it.
 
@@ -25,7 +25,7 @@
 #define FORMAT 2
 #define HEADER_BYTES 96u
 #define CHECKSUM_AT 80u
-#define NAME_AT 88u /* the second part of what is summed begins here */
+#define NAME_AT 88u /* the second part that is summed begins here */
 #define FLAGS_AT 5u
 #define FLAGS_KNOWN                                                                                \
     (L2_ENVELOPE_ABSENT | L2_ENVELOPE_UNCACHEABLE | L2_ENVELOPE_COMPRESSED | L2_ENVELOPE_TAGGED |  \
@@ -33,8 +33,8 @@
 
 static const uint8_t magic[4] = {'N', 'I', 'G', 'H'};
 
-/* What is summed lies together but for the sum itself. A short one is put together and summed in
- * one go: what a stream keeps takes longer to set up. */
+/* The summed bytes lie together but for the sum itself. Those of a short envelope are copied
+ * together and summed in one go: the state of a stream takes longer to set up. */
 #define SUMMED_AT_ONCE 1024u
 
 static uint64_t checksum_short(const uint8_t *b, size_t len)

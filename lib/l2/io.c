@@ -39,7 +39,7 @@ void io_empty(int wake_fd)
 {
     uint64_t count;
     ssize_t n = read(wake_fd, &count, sizeof(count));
-    (void)n; /* nobody asks how often */
+    (void)n; /* how often it was rung does not matter */
 }
 
 void io_heed(struct l2 *l2, int ready)
@@ -100,7 +100,7 @@ void io_found(void *arg)
     wake_channel(arg);
 }
 
-/* Warns of a server's setup that will do harm: once, as long as it is the same. */
+/* Warns of a server's setup that will do harm: once, until the advice is another. */
 static void advise(struct l2 *l2)
 {
     struct log_site own = {0}; /* another cache's line must not hold this one back */
@@ -242,8 +242,9 @@ static uint64_t next_event_ns(const struct l2 *l2)
 
 /* ---- the round ---- */
 
-/* At a moment after which the socket was looked at, and found empty: who was stopped himself for so
- * long (a debugger, a busy machine) finds the answers there. */
+/* Whether the server was silent for too long by `before_ns`, after which the socket was looked at
+ * and found empty: if it was we who were stopped for so long (a debugger, a busy machine), the
+ * answers are there. */
 static bool is_silent(const struct l2 *l2, uint64_t before_ns)
 {
     return l2->conn.state == CONN_UP && l2->pending.head && before_ns >= silent_at_ns(l2);
@@ -269,8 +270,8 @@ static int read_in(struct l2 *l2)
     return failed || !conn_wants_write(&l2->conn) ? failed : conn_flush(&l2->conn);
 }
 
-/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. At rest, a
- * caller may have the connection when it returns. */
+/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. After
+ * SLEEP_AT_REST a caller may have the connection when it returns. */
 static int sleep_until(struct l2 *l2, uint64_t until_ns)
 {
     const struct l2_net *net = l2->conn_config.net;

@@ -12,7 +12,7 @@
 /* Prefix, "!2", space and schema, and what parts them. */
 #define COMMON_BYTES (3 * NIGH_NAME_MAX + 8)
 
-/* Each with the prefix and, if it wants one, the database. */
+/* The format of a name takes the prefix and, if it wants one, the database. */
 struct name {
     const char *format;
     size_t at; /* in struct keys */
@@ -64,7 +64,7 @@ void keys_add_data(const struct key_names *n, struct command *c, const struct l2
     command_joined(c, parts, ARRAY_COUNT(parts));
 }
 
-/* What they have in common is put together once: the names of space and schema are short. */
+/* Puts the names' common part together once: it is short, as names of spaces and schemas are. */
 void keys_add_many(const struct key_names *n, struct command *c, struct bytes space,
                    struct bytes schema, const struct bytes *keys, uint32_t count)
 {

@@ -38,8 +38,8 @@ struct keys {
     char *block;
     size_t block_size;
     struct key_names now;
-    struct key_names old; /* of wire version 1 */
-    struct bytes log;     /* of one of them */
+    struct key_names old; /* wire version 1's */
+    struct bytes log;     /* version 1's log while it has one, else ours */
     struct bytes log_aside;
     struct bytes nil;
 };
@@ -48,10 +48,10 @@ struct keys {
 int keys_init(struct keys *k, struct mem *mem, const char *prefix, uint32_t db);
 void keys_fini(struct keys *k);
 
-/* Add a name as an argument. `schema`: another one than the key's own. */
+/* Add a name as an argument. `schema`: the key's own, or another one. */
 void keys_add_data(const struct key_names *names, struct command *c, const struct l2_key *key,
                    struct bytes schema);
-/* The names of many values of one space and schema. */
+/* Add the names of many values of one space and schema. */
 void keys_add_many(const struct key_names *names, struct command *c, struct bytes space,
                    struct bytes schema, const struct bytes *keys, uint32_t count);
 void keys_add_lease(const struct key_names *names, struct command *c, const struct l2_key *key);

@@ -3,21 +3,21 @@
  * Level 2: the client of Redis. One multiplexed data connection with automatic pipelining, the
  * envelope, the key names and the scripts of the protocol.
  *
- * Every operation is asynchronous: it is queued from any thread, an I/O thread writes what has been
- * queued in one go, and hands each answer to `done` on the I/O thread, which must not block: it
- * leaves the answer somewhere and posts an event. l2_sync_* waits for one. Returning 0 promises
- * that `done` is called exactly once, at the latest when the deadline passes (`patient`: later, if
- * bytes of the connection still move then, and stop a second before); a negative return
- * (NIGH_EOFFLINE not connected, too much in flight, or a read while the breaker is open;
- * NIGH_EBUSY no room for one so large beside others; NIGH_ENOMEM) promises that it never is.
+ * Every operation is asynchronous: any thread queues it, and the I/O thread writes all that is
+ * queued in one go and hands each answer to `done`. That runs on the I/O thread and must not block:
+ * it leaves the answer somewhere and posts an event. l2_sync_* waits for one. Returning 0 promises
+ * that `done` is called exactly once, at the latest when the deadline passes (`patient`: not before
+ * the connection's bytes have stood still for a second); a negative return (NIGH_EOFFLINE not
+ * connected, too much in flight, or a read while the breaker is open; NIGH_EBUSY a large request,
+ * for which other large ones leave no room; NIGH_ENOMEM) promises that it never is.
  *
- * hiredis parses (redisReader with our own reply functions and limits) and formats; the socket is
- * ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too large
- * costs the connection, never the process.
+ * hiredis parses (redisReader with our own reply functions and limits), command.c formats; the
+ * socket is ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too
+ * large costs the connection, never the process.
  *
- * What a connection is: `connection` counts them (1, 2, ...), `home` is the hash of the replication
- * id its server last reported. A fill names the connection that granted its lease and is dropped
- * when that one is gone (rule 5).
+ * Connections are counted (`connection`: 1, 2, ...); `home` is the hash of the replication id that
+ * the server last reported. A fill names the connection that granted its lease and is dropped when
+ * that one is gone (rule 5).
  */
 #ifndef NIGH_L2_L2_H
 #define NIGH_L2_L2_H
@@ -32,14 +32,14 @@
 
 struct l2;
 
-/* Where a host may be reached, as text: what connect takes, too. */
+/* Addresses of a host, as text; l2_net.connect takes the same form. */
 #define L2_ADDRESSES_MAX 16u
 #define L2_ADDRESS_BYTES 64u
 struct l2_addresses {
     unsigned count;
     char text[L2_ADDRESSES_MAX][L2_ADDRESS_BYTES];
 };
-/* May block for long. 0 or -errno. */
+/* Looks a host up; may block for long. 0 or -errno. */
 typedef int (*l2_look_up_fn)(const char *host, struct l2_addresses *ret);
 
 /* The socket calls, so that a simulation can be the network. NULL in the config: the kernel's. */
@@ -55,8 +55,8 @@ struct l2_net {
      * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN | L2_NET_GONE; may
      * return early. */
     int (*wait)(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
-    /* The same, but not for what comes in: until the other side has closed. NULL: callers never
-     * read themselves. */
+    /* As wait(), but input does not end it, only the other side's closing, wake_fd or the time.
+     * NULL: callers never read themselves. */
     int (*wait_end)(void *arg, int fd, int wake_fd, uint64_t wait_ns);
     /* Ends the connection in both directions; fd stays to be closed. With wait_end only. */
     void (*cut)(void *arg, int fd);
@@ -64,14 +64,14 @@ struct l2_net {
 };
 #define L2_NET_READY 1
 #define L2_NET_WOKEN 2
-#define L2_NET_GONE 4 /* one of the two is no descriptor any more: somebody else has closed it */
+#define L2_NET_GONE 4 /* fd or wake_fd is no descriptor any more: somebody else has closed it */
 
 struct l2_config {
     struct env *env;
-    struct stats *stats;         /* of the cache */
+    struct stats *stats;         /* the cache's */
     const struct l2_net *net;    /* NULL: the kernel */
     const char *uri;             /* as in l2/uri.h */
-    const char *prefix;          /* of all keys and of the channel */
+    const char *prefix;          /* begins all keys and the channel's name */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
     size_t reply_max_bytes;      /* largest bulk accepted */
@@ -80,8 +80,8 @@ struct l2_config {
 /* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too),
  * NIGH_ENOMEM, NIGH_ETHREAD. Never waits for the server. */
 int l2_open(const struct l2_config *config, struct l2 **ret_l2);
-/* How long callers usually wait for an answer, which tells the breaker what is slow; 250 ms when it
- * is not told. Any thread. */
+/* Tells the breaker how long callers usually wait for an answer, and so what is slow; 250 ms when
+ * it is not told. Any thread. */
 void l2_set_patience(struct l2 *l2, uint32_t deadline_ms);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
@@ -90,14 +90,15 @@ void l2_close(struct l2 *l2);
 uint64_t l2_step(struct l2 *l2, uint64_t wait_ns);
 /*
  * Without own threads: a descriptor to sleep on between rounds, an epoll instance that is readable
- * while a socket of ours (the channel's too) wants a round. Before the sleep l2_rest(), after it
- * l2_rested(): a request that is queued in between makes it readable, too. False: one is queued by
- * now, so a round is wanted at once. -1: the sockets are not the kernel's.
+ * while a socket of ours (the channel's too) wants a round; -1: the sockets are not the kernel's.
+ * Call l2_rest() before the sleep and l2_rested() after it: a request that is queued in between
+ * makes the descriptor readable, too. l2_rest() is false when a request is queued already, so that
+ * a round is wanted at once.
  */
 int l2_poll_fd(const struct l2 *l2);
 bool l2_rest(struct l2 *l2);
 void l2_rested(struct l2 *l2);
-/* Whether the host was found to have closed our descriptors: the numbers are not ours any more. */
+/* Whether the host was found to have closed our descriptors: their numbers are ours no more. */
 bool l2_is_gone(const struct l2 *l2);
 /* Whether requests are queued that no round has sent. */
 bool l2_unsent(struct l2 *l2);
@@ -116,16 +117,16 @@ struct l2_key {
 
 /* The Redis clock as a script saw it. identity = hash(replid, id); 0: not told or not there. */
 struct l2_clock {
-    struct bytes replid;     /* L2_REPLID_BYTES, in the answer; of a beat or a resync alone */
+    struct bytes replid;     /* L2_REPLID_BYTES, in the answer; told by a beat or a resync only */
     uint64_t home;           /* hash of the replid, as last told by the connection */
     uint64_t identity;       /* hash of replid and id */
-    uint64_t id;             /* of the clock alone, drawn by who made it */
+    uint64_t id;             /* the clock's own, drawn by the node that made it */
     uint64_t sequence;       /* position of the last change */
-    uint64_t nonce;          /* of the last change */
+    uint64_t nonce;          /* nonce of the last change */
     uint64_t schemas;        /* token of the list of schemas */
     bool old_nodes;          /* nodes of wire version 1 are on this prefix ... */
     bool old_moved;          /* ... and have changed something a short while ago */
-    uint64_t server_time_ms; /* wall time of the server, for lifetimes only; 0: it was not asked */
+    uint64_t server_time_ms; /* wall time of the server, for lifetimes only; 0: not told */
 };
 
 enum l2_verdict {
@@ -134,30 +135,30 @@ enum l2_verdict {
     L2_GRANTED, /* the lease is yours */
     L2_HELD,    /* another loader has the lease for `held_ms` more; it will publish its fill */
     L2_STORED,  /* the value was set */
-    L2_REFUSED, /* it was not: token lost, or a newer version is there */
-    L2_MOVED,   /* nothing was done: the schemas are others; `value` lists them */
+    L2_REFUSED, /* the value was not set: token lost, or a newer version is there */
+    L2_MOVED,   /* nothing was done: Redis has other schemas; `value` lists them */
     L2_CROWDED, /* the value was not set: too many schemas are in use */
-    L2_LEFT,    /* of many: too much came with it, ask for it alone */
+    L2_LEFT,    /* left out of a reply for many keys, as too large: ask for it alone */
 };
 
 /* Owned by whoever `done` gave it to: free with l2_answer_free(). */
 struct l2_answer {
     int status;              /* 0; NIGH_ETIMEDOUT, NIGH_EOFFLINE (lost), NIGH_EREDIS, NIGH_ENOMEM,
-                                NIGH_ECLOSED. A write that was lost or timed out may be done */
+                                NIGH_ECLOSED. A write that was lost or timed out may have run */
     enum l2_verdict verdict;
     struct l2_clock clock;   /* scripts only */
-    uint64_t connection;     /* that answered */
-    uint64_t order;          /* rises from answer to answer: which of two Redis executed later */
-    uint64_t home;           /* last reported by it, this answer included; all answers */
+    uint64_t connection;     /* number of the connection that answered */
+    uint64_t order;          /* rises from answer to answer: tells which of two Redis ran later */
+    uint64_t home;           /* as that connection last told it, now included; in all answers */
     struct bytes value;      /* L2_VALUE: the envelope; L2_MOVED, resync: the schemas */
     uint32_t held_ms;
-    uint64_t previous;       /* change: nonce of the one before it */
+    uint64_t previous;       /* change: nonce of the change before it */
     uint32_t registered_ms;  /* fill, change: the schema is registered for so long from now */
-    uint32_t slots;          /* resync: of groups */
-    bool partial;            /* resync: pages that are not there are as they were */
+    uint32_t slots;          /* resync: number of group slots */
+    bool partial;            /* resync: pages that were left out have not changed */
     struct bytes *entries;   /* beat: the frames after the position asked for, in order. Resync:
                                 pages of the groups; the slots are in L2_PAGES equal pages */
-    uint64_t *entry_seqs;    /* their sequence numbers; the numbers of the pages */
+    uint64_t *entry_seqs;    /* beat: sequence numbers of the frames. Resync: pages' numbers */
     uint32_t entry_count;
 };
 #define L2_PAGES 64u
@@ -167,13 +168,13 @@ typedef void (*l2_done_fn)(void *arg, struct l2_answer *answer);
 
 struct l2_sync;
 
-/* Where an operation ends up and how long it may take. */
+/* Says where an operation's answer goes, and how long it may take. */
 struct l2_op {
     uint64_t deadline_ns; /* clock_now_ns */
-    bool patient;         /* not given up while bytes move: it may be large, the wire thin */
+    bool patient;         /* not given up while bytes move: for large answers on a thin wire */
     l2_done_fn done;      /* on the I/O thread (or in l2_step); must not block */
     void *arg;
-    struct l2_sync *sync; /* instead of `done`: who waits for the answer */
+    struct l2_sync *sync; /* instead of `done`: the waiter */
 };
 
 static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void *arg)
@@ -189,8 +190,9 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
 #define L2_MANY_MAX 64u
 /*
  * MGET of up to L2_MANY_MAX keys of one space and schema; l2_answer_at() has the answer for each:
- * L2_VALUE, L2_NONE (also where there is something but a value), or L2_LEFT: the strings of one
- * reply are taken up to a limit. NIGH_EREDIS: if l2_takes_many() has become false, GET may do.
+ * L2_VALUE, L2_NONE (also where the key holds something other than a string), or L2_LEFT: the
+ * strings of one reply are taken up to a limit. NIGH_EREDIS: if l2_takes_many() has become false,
+ * GET may work.
  */
 int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
                 uint32_t count, const struct l2_op *op);
@@ -202,13 +204,13 @@ struct l2_lease {
     uint64_t token;
     uint64_t rejected; /* fill id of a value that was seen and is not wanted; 0: none seen */
     uint32_t lease_ms;
-    bool drop;         /* it cannot be read: delete it if the lease is granted */
+    bool drop;         /* the value cannot be read: delete it if the lease is granted */
 };
 /* L2_VALUE: a value other than the rejected one is there. Else L2_GRANTED or L2_HELD (the lease is
  * then marked as awaited). */
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
              const struct l2_op *op);
-/* Take the lease whoever has it: a writer, before it commits. L2_GRANTED. */
+/* Takes the lease from whoever has it, for a writer before it commits. L2_GRANTED. */
 int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
                 const struct l2_op *op);
 /* L2_STORED if the lease still holds the token. */
@@ -228,21 +230,21 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
                const struct l2_frame *frame, const struct l2_op *op);
 
 /*
- * A script that stores a value registers its schema (rule 17), unless the list of them has the
- * token that it had when that was done before.
+ * A script that stores a value registers the value's schema (rule 17), unless the list of schemas
+ * still has the token that it had at the last registration.
  */
 struct l2_register {
-    uint32_t ms;    /* for so long; 0: not at all */
-    uint64_t token; /* 0: it is not registered, or not for long enough */
+    uint32_t ms;    /* registered for so long; 0: not at all */
+    uint64_t token; /* the list's at that time; 0: not registered, or not for long enough */
     uint64_t nonce; /* the token that the list gets if it becomes another */
 };
 
 struct l2_fill {
     uint64_t token;
-    uint64_t connection;   /* that granted the lease: sent on no other */
+    uint64_t connection;   /* number of the one that granted the lease: sent on no other */
     uint64_t version;      /* refused iff the stored one is higher; 0: none */
     uint32_t hard_ms;      /* TTL in Redis */
-    struct bytes envelope; /* its fill id is the token, its version the version */
+    struct bytes envelope; /* with this token as its fill id, and this version */
     struct l2_frame frame; /* published (seq 0) if the lease is awaited */
     struct l2_register registration;
 };
@@ -261,7 +263,7 @@ enum l2_change_mode {
 
 struct l2_change_key {
     struct l2_key key;
-    const struct bytes *schemas; /* the others whose value goes */
+    const struct bytes *schemas; /* in which its value is deleted, beside its own */
     uint32_t schema_count;
     enum l2_change_mode mode;
     uint64_t version;
@@ -280,10 +282,10 @@ struct l2_change {
     uint32_t key_count;
     const struct l2_change_group *groups;
     uint32_t group_count;
-    uint64_t nonce;           /* of this change; id of the clock, should it have to be created */
+    uint64_t nonce;           /* names the change; id of the clock, should it have to be created */
     uint64_t schemas;         /* token of the list of schemas that the keys were named by */
-    bool old_nodes;           /* it said that nodes of wire version 1 are there: tell them too */
-    struct l2_register registration; /* of the first key's schema, if its value is set */
+    bool old_nodes;           /* nodes of wire version 1 are there, as that list said: tell them */
+    struct l2_register registration; /* for the first key's schema, if its value is set */
     struct l2_frame frame;
 };
 /* L2_STORED if the (first) key's value was set, L2_CROWDED if it was deleted instead, L2_REFUSED if
@@ -295,22 +297,23 @@ struct l2_beat {
     uint64_t after_seq;
     uint32_t limit;
     uint64_t nonce;          /* id of the clock, should it have to be created */
-    struct bytes frame_head; /* of a change that the beat itself makes */
+    struct bytes frame_head; /* for a change that the beat itself makes */
 };
-/* A write (so that a demoted master refuses), the clock (created if missing), and up to `limit` log
- * entries after `after_seq`. Never refused while there is a connection. */
+/* Makes a write (so that a demoted master refuses), and fetches the clock (created if missing) and
+ * up to `limit` log entries after `after_seq`. Never refused while there is a connection. */
 int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op);
 
 struct l2_resync {
     uint64_t nonce;       /* id of the clock, should it have to be created or renewed */
-    struct bytes replid;  /* of the clock that was followed; empty: none */
-    uint64_t id;
-    uint64_t after_seq;   /* up to where */
-    uint64_t renew;            /* a clock with this id gets another (compare and set) ... */
-    struct bytes renew_replid; /* ... on this server; 0: none does */
+    struct bytes replid;  /* the followed clock's; empty: none was followed */
+    uint64_t id;          /* ... and its id */
+    uint64_t after_seq;   /* ... and up to where its changes are applied */
+    uint64_t renew;            /* a clock with this id (0: none) gets another (compare and set) */
+    struct bytes renew_replid; /* ... if it is on this server */
 };
-/* The clock, its schemas, and pages of its positions: those that may have changed since the clock
- * that was followed, if it is still the same; else those in which any has been raised. */
+/* Fetches the clock, its schemas, and pages of its positions: those that may have changed since
+ * `after_seq`, if it is still the clock that was followed; else those in which any position has
+ * been raised. */
 int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op *op);
 
 /* Give up the data connection (READONLY, NOREPLICAS and role changes do so by themselves). */
@@ -332,18 +335,18 @@ struct l2_sync {
     struct env *env;          /* (c) */
     struct l2 *l2;            /* (c) set by the submit */
     uint64_t deadline_ns;     /* (c) */
-    struct request *request;  /* (s) that will be answered; NULL: it is, or nobody waits */
+    struct request *request;  /* (s) the one to be answered; NULL: answered, or nobody waits */
     _Atomic uint32_t word;    /* pair(l2.sync): enum l2_sync_word */
     struct l2_answer *answer; /* (d) */
-    struct request *solo;     /* its waiter's: that he sends and receives himself; NULL: none */
+    struct request *solo;     /* waiter only: the one that he sends and receives himself, or NULL */
     uint64_t solo_until_ns;   /* (c) ... until then */
     int fd;                   /* (c) ... on this socket */
 };
 enum l2_sync_word {
-    SYNC_PARKS,    /* who waits is woken by the futex */
+    SYNC_PARKS,    /* the waiter is woken by the futex */
     SYNC_ANSWERED, /* `answer` is there */
-    SYNC_POLLS,    /* who waits sleeps on the socket */
-    SYNC_TAKES,    /* who waits is the one who answers */
+    SYNC_POLLS,    /* the waiter sleeps on the socket */
+    SYNC_TAKES,    /* the waiter takes the reply, and answers, himself */
 };
 /* Begins `s`; returns the op for its submit. */
 struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns);
@@ -366,9 +369,9 @@ struct l2_channel_config {
 };
 struct l2_channel;
 int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel);
-/* One round on the caller's thread: (re)connect when the data connection is up, read, call back;
- * waits at most `wait_ns`. Returns when it wants to be called again. Sends PING when silent for
- * long. */
+/* Makes one round on the caller's thread: (re)connects when the data connection is up, reads, calls
+ * back; waits at most `wait_ns`. Returns when it wants to be called again. Sends PING when silent
+ * for long. */
 uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns);
 /* End a wait in l2_channel_step. Any thread. */
 void l2_channel_wake(struct l2_channel *ch);
@@ -398,20 +401,21 @@ struct l2_envelope {
     uint32_t soft_ms;        /* additive lifetimes */
     uint32_t stale_ms;
     uint32_t keep_ms;
-    uint32_t cost_us;        /* of the load */
+    uint32_t cost_us;        /* cost of the load */
     const uint8_t *groups;   /* group_count x 8 B wire hashes of the tags, little-endian */
     uint32_t group_count;
     struct bytes payload;
 };
 
-/* Hashes space, schema and key: an envelope bears it, so that another key's is never taken. */
+/* Hashes space, schema and key. An envelope bears this name, so that it is never taken for the
+ * value of another key. */
 uint64_t l2_name_hash(const struct l2_key *key);
 size_t l2_envelope_size(const struct l2_envelope *e);
 void l2_envelope_encode(const struct l2_envelope *e, void *buffer);
-/* In place. False: wrong magic, version, length or checksum, or it is of another key than the one
- * of this name (to be counted, and a miss). */
+/* Decodes in place. False: wrong magic, version, length or checksum, or the envelope of another key
+ * than the one of this name (to be counted, and a miss). */
 bool l2_envelope_decode(struct bytes b, uint64_t name, struct l2_envelope *ret);
-/* Whether it is an envelope of another format: nothing that we should end. */
+/* Whether it is an envelope of another format: not ours to delete. */
 bool l2_envelope_foreign(struct bytes b);
 /* The fill id as scripts see it, also of an envelope that does not decode; 0: they see none. */
 uint64_t l2_envelope_fill_id(struct bytes b);
@@ -429,14 +433,14 @@ struct l2_gauges {
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
 /*
- * Whether a value of so many bytes (of its envelope) may be sent. Not: it is above what the server
- * takes as one argument (proto-max-bulk-len), which is learnt when it has closed a connection for
- * one; or so much is on its way to it that there is no room. Any thread; a hint about the room.
+ * Whether a value whose envelope has so many bytes may be sent. False: the server takes no argument
+ * so large (proto-max-bulk-len, which is learnt when it has closed a connection for one); or so
+ * much is on its way to the server that there is no room. Any thread; a hint about the room.
  */
 bool l2_takes(const struct l2 *l2, size_t bytes);
 /* The largest argument that the server is known, or believed, to take. Never less than 1 MiB. */
 size_t l2_argument_max(const struct l2 *l2);
-/* Why there is no connection, as a line for people; the listener's has its own. Any thread. */
+/* Why there is no connection, as a line for people; the listener's has one, too. Any thread. */
 #define L2_PROBLEM_BYTES 200
 struct l2_problem {
     char text[L2_PROBLEM_BYTES]; /* "" while connected; printable ASCII */
@@ -445,7 +449,8 @@ struct l2_problem {
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
 bool l2_connected(const struct l2 *l2);
-/* Called (I/O thread, under a lock: must not call l2) when the data connection is up. */
+/* Sets the hook that is called when the data connection is up (on the I/O thread, under a lock: it
+ * must not call l2). */
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);
 
 #endif

@@ -28,9 +28,9 @@ struct lookup {
     bool running;                   /* (l) */
     bool found;                     /* (l) `addresses` are good until `until_ns` */
     int error;                      /* (l) to be told once; 0: none */
-    uint64_t until_ns;              /* (l) 0: nobody has looked at them yet */
-    unsigned turn;                  /* (l) which address is used */
-    unsigned failed;                /* (l) one after the other since one was good */
+    uint64_t until_ns;              /* (l) 0: no caller has taken one of them yet */
+    unsigned turn;                  /* (l) number, modulo their count, of the address in use */
+    unsigned failed;                /* (l) addresses that failed in a row since one was good */
     struct l2_addresses addresses;  /* (l) */
 };
 

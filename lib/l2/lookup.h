@@ -37,7 +37,7 @@ int lookup_address(struct lookup *l, uint64_t now_ns, char ret_address[L2_ADDRES
 void lookup_failed(struct lookup *l);
 /* The address was good: a later failure begins a new round of all. Any thread; NULL is fine. */
 void lookup_worked(struct lookup *l);
-/* Whether there is one that has not failed in this round: to be tried at once. NULL: no. */
+/* Whether an address has not failed in this round: to be tried at once. NULL: no. */
 bool lookup_has_more(struct lookup *l);
 
 #endif

@@ -24,8 +24,8 @@
  * minute in which we would see nothing move. */
 static const int unsent_max = 128 << 10;
 
-/* A host that closes all descriptors (closefrom) closes ours, under a sleep that does not end by
- * that, and that nobody can end any more. */
+/* Bounds a sleep: a host that closes all descriptors (closefrom) closes ours, which does not end
+ * the sleep on them, and then nobody can. */
 #define WAIT_MAX_NS NS_PER_S
 
 static int connect_to(const struct sockaddr *address, socklen_t len)

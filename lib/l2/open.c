@@ -49,7 +49,7 @@ static void destroy(struct l2 *l2)
 {
     struct mem *mem = l2->env->mem;
     bool ours = !l2_is_gone(l2);
-    lookup_leave(l2->conn_config.lookup); /* it would still ring */
+    lookup_leave(l2->conn_config.lookup); /* first: its thread would still ring wake_fd */
     if (ours && l2->wake_fd >= 0)
         close(l2->wake_fd);
     if (ours && l2->poll_fd >= 0)
@@ -71,7 +71,7 @@ int poll_fd_add(int poll_fd, int fd)
     return poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : NIGH_ETHREAD;
 }
 
-/* For hosts that sleep in our place: of the kernel's own sockets. */
+/* Makes poll_fd, for hosts that sleep in our place, if the sockets are the kernel's. */
 static int start_poll(struct l2 *l2)
 {
     if (l2->conn_config.net != &net_kernel)
@@ -91,7 +91,7 @@ static int start_lookup(struct l2 *l2)
     return l2->conn_config.lookup ? 0 : NIGH_ENOMEM;
 }
 
-/* The wake-up and the thread, of a client that is otherwise complete. */
+/* Makes the wake-up and the thread of a client that is otherwise complete. */
 static int start(struct l2 *l2)
 {
     l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -207,7 +207,7 @@ void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg)
     pthread_mutex_lock(&l2->lock);
     l2->up = up;
     l2->up_arg = arg;
-    l2->up_due = l2->online != 0; /* it may have come up before anybody could listen */
+    l2->up_due = l2->online != 0; /* the connection may have come up before the hook was set */
     pthread_mutex_unlock(&l2->lock);
     io_wake(l2);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Remembers why a connection is not there: for the log, each new reason once, and for who asks at
- * any time.
+ * Remembers why a connection is not there: for the log, each new reason once, and for anybody who
+ * asks at any time.
  *
  * An outage often has several reasons after one another: refused, then loading, then a password
  * that is wrong. The last one is what its operator has to mend.
@@ -24,7 +24,7 @@ struct outage {
     uint32_t told_count;          /* (i) */
 };
 
-/* Begins with this reason; "": there is none. */
+/* Begins with this reason; "": no outage. */
 void outage_init(struct outage *o, const char *reason, uint64_t now_ns);
 void outage_fini(struct outage *o);
 /* An attempt has failed, or a connection was lost. */

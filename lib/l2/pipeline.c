@@ -29,7 +29,8 @@
 
 #include <stdio.h>
 
-/* Far above any number of callers: for a server that takes requests and never answers. */
+/* Requests in flight: far above any number of callers, for a server that takes requests and never
+ * answers. */
 #define IN_FLIGHT_MAX 65536u
 /* Bounds what a server that reads nothing can make us hold; one larger request may pass alone.
  * Large ones take room from each other only: a read that finds a few values of 64 MiB on their way
@@ -37,14 +38,14 @@
 #define SMALL_BYTES (64u << 10)
 #define IN_FLIGHT_SMALL_MAX (16u << 20)
 #define IN_FLIGHT_LARGE_MAX (48u << 20)
-/* Reads stop before: callers that miss must not take the room of changes. */
+/* Reads stop earlier: callers that miss must not take the room of changes. */
 #define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
 
 /* A request of this size takes a slow link, or a script, long enough to make those behind it wait:
  * a tenth of a second at 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
 
-/* Our own work is excused from so long on; a round of small requests takes a hundredth of it. */
+/* Our own work is excused if it takes this long; a round of small requests takes a hundredth. */
 #define OWN_NS (2 * NS_PER_MS)
 
 /* A patient request's deadline is put off until bytes have not moved for so long. */
@@ -77,8 +78,8 @@ static void hand(struct l2 *l2, struct request *r, int status)
         l2_answer_free(&a->public);
 }
 
-/* The same, with what is known of the server. The request may have no answer left: then nobody
- * waits any more. */
+/* Gives the answer away, with what is known of the server. The request may have no answer left:
+ * then nobody waits any more. */
 static void give(struct l2 *l2, struct request *r, int status)
 {
     struct answer *a = r->answer;
@@ -97,7 +98,7 @@ int pipeline_begin(struct l2 *l2, struct command *command)
     return request_create(l2->pool, l2->env->mem, command) ? 0 : NIGH_ENOMEM;
 }
 
-/* The request whose command has been written. NULL: there was no memory for all of it. */
+/* Completes the request whose command has been written. NULL: there was no memory for all of it. */
 static struct request *request_of(struct command *command, const struct submit *submit)
 {
     struct request *r = command->request;
@@ -167,11 +168,11 @@ int pipeline_submit(struct l2 *l2, struct command *command, const struct submit 
     if (!refused && !alone) {
         request_list_push(&l2->queue, r);
         wake = l2->asleep;
-        l2->asleep = false; /* one wake-up brings everything that is queued until it comes */
+        l2->asleep = false; /* a single wake-up serves all that is queued until it comes */
     }
     pthread_mutex_unlock(&l2->lock);
     if (refused) {
-        if (counts && refused != NIGH_EBUSY) /* who has something so large says what it did */
+        if (counts && refused != NIGH_EBUSY) /* a sender of large values says what it did */
             stats_count(l2->stats, STATS_L2_REFUSED);
         request_end(r);
     }
@@ -213,8 +214,9 @@ bool pipeline_awaits_large(const struct l2 *l2)
     return false;
 }
 
-/* An argument of this request was too large. How much too large is told by the next handshake, if
- * we may ask; half of it is safe to believe: a few values more are kept out than need be. */
+/* Learns that an argument of this request was too large. The next handshake tells the limit, if we
+ * may ask; till then half of the request is believed to be safe, which keeps out a few values more
+ * than need be. */
 static void learn_argument(struct l2 *l2, const struct request *r)
 {
     uint64_t most = u64_min(r->wire_len, l2_argument_max(l2)) / 2;
@@ -280,9 +282,9 @@ static uint64_t unexcused_ns(const struct request *r, uint64_t excused, uint64_t
     return late_ns - u64_min(late_ns, excused - r->excused_ns);
 }
 
-/* The reply that comes next is read into the block of its request. Nobody else's: a reply of which
- * a part is here is that of the oldest request, which stays so until it is whole, and the reader
- * ends before the requests do (lose() in io.c). */
+/* Makes the reader put the next reply into the block of its request. No other reply can get there:
+ * one that is partly here belongs to the oldest request, which stays the oldest until the reply is
+ * whole, and the reader ends before the requests do (lose() in io.c). */
 static void use_room(struct l2 *l2)
 {
     struct request *next = l2->pending.head;
@@ -307,12 +309,12 @@ void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns)
     stats_count(l2->stats, STATS_L2_REQUEST);
 }
 
-/* One request to the output. It is pending from here on: part of it may reach the server. */
+/* Appends a request to the output. It is pending from here on: part of it may reach the server. */
 static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
     int failed = conn_append(&l2->conn, r->wire.data, r->wire_len);
     pipeline_sent(l2, r, now_ns);
-    if (!r->script) /* whose bytes are kept: Redis may not know it */
+    if (!r->script) /* a script's bytes are kept: Redis may not know the script */
         command_wire_free(l2->env->mem, &r->wire);
     return failed;
 }
@@ -350,7 +352,7 @@ static int send_text(struct l2 *l2, struct request *r)
     return failed;
 }
 
-/* Answers that mean: this server is not, or no longer, one that can serve us. */
+/* Whether an error means that this server cannot, or can no longer, serve us. */
 static bool is_fatal(const struct reply *reply)
 {
     static const char *const codes[] = {"READONLY", "NOREPLICAS", "MASTERDOWN",
@@ -370,14 +372,15 @@ static bool is_too_large(const struct reply *reply)
            memcmp(reply->bytes.data, words, len) == 0;
 }
 
-/* Errors that speak of the server rather than of the request. */
+/* Whether an error speaks of the server rather than of the request. */
 static bool is_sick(const struct reply *reply)
 {
     return reply_is_error(reply, "BUSY") || reply_is_error(reply, "MISCONF") ||
            reply_is_error(reply, "TRYAGAIN") || reply_is_error(reply, "CLUSTERDOWN");
 }
 
-/* A reply has come: a quick one is good evidence, a late one only if the server took its time. */
+/* Judges the server by a reply that has come: a quick one speaks for it, a late one against it, but
+ * only if it was the server that took the time. */
 static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns)
 {
     uint64_t slow_ns = breaker_slow_ns(&l2->breaker);
@@ -391,15 +394,15 @@ static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns
         io_judge(l2, served && quick, now_ns);
 }
 
-/* Whether it refuses MGET as such: the user has no permission for it, or it goes by another name.
- * GET is tried then, and says what else may be wrong. */
+/* Whether the server refuses MGET as such: the user has no permission for it, or it goes by another
+ * name. GET is tried then, and says what else may be wrong. */
 static bool is_of_many(const struct request *r, const struct reply *reply)
 {
     return r->decode == answer_decode_many &&
            (reply_is_error(reply, "NOPERM") || reply_is_error(reply, "ERR"));
 }
 
-/* An error reply. < 0: the connection has to go. */
+/* Takes an error reply. < 0: the connection has to go. */
 static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
 {
     bool fatal = is_fatal(reply);
@@ -409,14 +412,14 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
         conn_problem(&l2->conn, "", reply->bytes);
     else if (is_of_many(r, reply))
         atomic_store_explicit(&l2->many_refused, l2->connections, memory_order_relaxed);
-    else if (!reply_is_error(reply, "NOSCRIPT")) /* to one that nobody waits for any more */
+    else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
         io_refused(l2);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
 
-/* The server has another name than when it was asked last: where it was made a replica and a master
- * again, its data may be another's. */
+/* Notes the server's replid, if it is another than when it was asked last: a server that was made a
+ * replica, and a master again, may have another's data. */
 static void note_server(struct l2 *l2, const struct l2_clock *clock)
 {
     if (!clock->replid.data || clock->home == l2->conn.home)
@@ -429,9 +432,10 @@ static void note_server(struct l2 *l2, const struct l2_clock *clock)
 }
 
 /*
- * A reply that should be what was asked for. < 0: it is not, and what follows cannot be trusted:
- * the replies may be shifted by one, because somebody else wrote into our socket. Scripts are known
- * by their number; what a GET before them got of another key is known by its envelope.
+ * Takes a reply that should be what was asked for. < 0: it is not, and what follows cannot be
+ * trusted: the replies may be shifted by one, because somebody else wrote into our socket. A script
+ * is known by its number; a value of another key, which a GET before it may have got, is known by
+ * its envelope.
  */
 static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
 {
@@ -507,7 +511,8 @@ static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
     give(l2, r, NIGH_ETIMEDOUT);
 }
 
-/* Replies come in order, so bytes that come in are of its reply, or of one before it. */
+/* Returns when a pending request ends: a patient one not while bytes move. Replies come in order,
+ * so bytes that come in belong to its reply, or to one before it. */
 static uint64_t deadline_of(const struct l2 *l2, const struct request *r)
 {
     uint64_t moves_ns = conn_moved_ns(&l2->conn) + MOVES_NS;
@@ -526,7 +531,7 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
             expire_one(l2, r, now_ns);
         else
             next_ns = u64_min(next_ns, deadline_ns);
-        /* judged when slow, not when impatient */
+        /* the server is judged when it is slow, not when a caller is impatient */
         if (!r->judged && deadline_ns <= now_ns && r->sent_ns + slow_ns > now_ns)
             next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }

@@ -49,7 +49,7 @@ static struct reply *node_in_room(struct reader *r, size_t size)
     return n;
 }
 
-/* How much is worth having at once: an array's other elements are like this one, often. */
+/* Returns how much to allocate at once: an array's other elements are like this one, often. */
 static size_t chunk_size(size_t size, uint64_t others)
 {
     return size + (size_t)u64_min(others * size, size < CHUNK_MAX ? CHUNK_MAX - size : 0);
@@ -82,7 +82,7 @@ static uint64_t others_of(const redisReadTask *task)
     return task->parent ? (uint64_t)(task->parent->elements - task->idx - 1) : 0;
 }
 
-/* hiredis keeps the root; everybody else hangs in its parent. */
+/* Hangs a node in its parent; the root is kept by hiredis. */
 static void *attach(const redisReadTask *task, struct reply *n)
 {
     if (n && task->parent) {
@@ -157,7 +157,8 @@ static void free_object(void *object)
 }
 
 #if HIREDIS_MAJOR >= 1
-/* RESP3 only: refused. Left NULL, hiredis would put an integer where a pointer of ours belongs. */
+/* Refuses types of RESP3. Without these functions hiredis would put an integer where a pointer of
+ * ours belongs. */
 static void *refuse_double(const redisReadTask *task, double value, char *text, size_t len)
 {
     (void)task, (void)value, (void)text, (void)len;
@@ -275,7 +276,7 @@ int reader_feed(struct reader *r, const void *data, size_t len)
 }
 
 /*
- * Whether the reader waits for a string that will be too long. What hiredis leaves unread is a line
+ * Whether the reader waits for a string that will be too long. Unread by hiredis is either a line
  * without its end, or a string's length (its type byte is gone) and the part of it that has come;
  * so a line that has its end is such a length.
  */
@@ -297,7 +298,7 @@ static bool head_too_large(const struct reader *r)
     return false;
 }
 
-/* Whether more has come than the strings so far account for, the next one, and all heads. */
+/* Whether more bytes have come than the strings so far, the next one and all heads account for. */
 static bool is_too_large(const struct reader *r)
 {
     return r->pending - r->kept - r->left > r->reply_max;

@@ -21,12 +21,12 @@ enum reply_type {
     REPLY_LEFT, /* a string of an array for which there was no room under the limit */
 };
 
-/* One node; what it holds lies behind it in the same piece of memory. */
+/* A node; its bytes or elements lie behind it in the same piece of memory. */
 struct reply {
     enum reply_type type;
     uint32_t count; /* ARRAY */
-    struct mem *mem; /* that it is from; NULL: it lies in a room (reader_use_room) */
-    size_t size;             /* of the allocation, if it is one */
+    struct mem *mem; /* allocated from here; NULL: it lies in a room (reader_use_room) */
+    size_t size;             /* bytes, if it was allocated */
     int64_t integer;         /* INTEGER */
     struct bytes bytes;      /* STATUS, ERROR, STRING */
     struct reply **elements; /* ARRAY */
@@ -51,22 +51,22 @@ struct reader {
     size_t bulk_max;     /* largest string */
     size_t reply_max;    /* bytes of an array's strings; bytes on the wire beside them */
     size_t pending;      /* bytes fed since the last whole reply */
-    size_t kept;         /* of them in strings that were taken ... */
-    size_t left;         /* ... and in those that were not */
+    size_t kept;         /* bytes of the reply in strings that were taken ... */
+    size_t left;         /* ... and in strings that were left out */
     size_t largest;      /* most that was pending: what the buffer has grown to */
     uint32_t nodes_left; /* elements that the reply being read may still announce */
     bool no_memory;
     char *room; /* where the next node goes, if it fits */
     size_t room_left;
-    bool room_is_replys; /* it is part of the reply that is being read */
+    bool room_is_replys; /* the room is part of the reply that is being read */
 };
 
 /* 0 or NIGH_ENOMEM. */
 int reader_init(struct reader *r, struct mem *mem, size_t bulk_max);
 void reader_fini(struct reader *r);
 
-/* Where nodes go from here on, if they fit: memory (16-byte aligned) of who gets the reply. Until
- * it is told otherwise, and not beyond reader_fini(). */
+/* Sets where nodes go from here on, if they fit: memory (16-byte aligned) of the reply's receiver.
+ * Until it is told otherwise, and not beyond reader_fini(). */
 void reader_use_room(struct reader *r, void *room, size_t size);
 
 /* Add bytes from the wire. 0 or NIGH_ENOMEM. */

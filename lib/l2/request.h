@@ -6,11 +6,11 @@
  *     | request | answer | bytes for the wire | the reply, if it fits behind |
  *     +---------+--------+--------------------------------------------------+
  *
- * Who waits gives up at the deadline, and who got the answer keeps it as long as he likes, while
- * the request stays on its way until its reply has come; so the block is held by both: by the
- * pipeline until it is done with the request, and by whoever has the answer until l2_answer_free().
- * The last of them gives it back. In steady state nothing else is allocated for a request, unless
- * it is larger than the room, or its reply is.
+ * A waiter gives up at the deadline, and a receiver keeps the answer as long as he likes, while the
+ * request stays on its way until its reply has come. So the block has two holders: the pipeline,
+ * until it is done with the request, and whoever has the answer, until l2_answer_free(). The last
+ * of them gives it back. In steady state nothing else is allocated for a request, unless it is
+ * larger than the room, or its reply is.
  */
 #ifndef NIGH_L2_REQUEST_H
 #define NIGH_L2_REQUEST_H
@@ -22,43 +22,43 @@
 
 /* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock; (a) atomic. */
 struct request {
-    struct request *next;        /* of its list */
+    struct request *next;        /* next in its list */
     struct answer *answer;       /* (i) `own`, until it is given away; then NULL */
     l2_done_fn done;             /* (c) NULL: somebody waits, or waited */
     void *arg;                   /* (c) */
-    struct l2_sync *sync;        /* (s) who waits; NULL: nobody, or no longer */
+    struct l2_sync *sync;        /* (s) the waiter; NULL: none, or no longer */
     answer_decode_fn decode;     /* (c) */
-    const struct script *script; /* (c) NULL: a plain command */
-    struct command_wire wire;            /* (i) none: written and not needed again */
+    const struct script *script; /* (c) NULL: a command that is no script */
+    struct command_wire wire;            /* (i) empty: written and not needed again */
     size_t wire_len;             /* (c) */
     uint64_t sent_ns;            /* (i) */
-    uint64_t excused_ns;         /* (i) of the pipeline, when it was sent: see "evidence" there */
+    uint64_t excused_ns;         /* (i) the pipeline's, when it was sent: see "evidence" there */
     uint64_t deadline_ns;        /* (c) */
     bool patient;                /* (c) not given up while bytes move */
-    uint64_t number;             /* (c) that its answer begins with, if it is a script */
+    uint64_t number;             /* (c) call number of a script: its answer begins with it */
     bool judged;                 /* (i) the breaker has its verdict, or will have none */
     struct pool *pool;           /* (c) */
     _Atomic uint32_t holders;    /* pair(l2.request): the pipeline, and who has the answer */
-    struct answer own;           /* whose the answer is */
-    size_t reply_at;             /* (c) in `room`: from where on it is the reply's */
+    struct answer own;           /* belongs to whoever has the answer */
+    size_t reply_at;             /* (c) where in `room` the reply's part begins */
     _Alignas(16) char room[];
 };
 
-/* Room for ordinary ones: a lease and its answer are some 300 and 700 bytes. */
+/* Fits ordinary requests: a lease and its answer are some 300 and 700 bytes. */
 #define REQUEST_BYTES 2048u
 #define REQUEST_ROOM (REQUEST_BYTES - offsetof(struct request, room))
 
-/* Of such blocks. NULL: no memory. */
+/* Makes the pool of such blocks. NULL: no memory. */
 struct pool *request_pool_create(struct mem *mem);
 
-/* A block with nothing in it but an empty answer; begins the command in its room. NULL: no
- * memory. */
+/* Takes a block, with nothing in it but an empty answer, and begins the command in its room. NULL:
+ * no memory. */
 struct request *request_create(struct pool *pool, struct mem *mem, struct command *command);
-/* The pipeline is done with it, or never had it. Its answer, if it has not been given away, is
- * nobody's. */
+/* Drops the pipeline's hold: it is done with the request, or never had it. An answer that has not
+ * been given away is freed. */
 void request_end(struct request *r);
 
-/* From where on its room is free, once the command is written. */
+/* Returns where the free part of its room begins, once the command is written. */
 static inline size_t request_room_used(const struct request *r)
 {
     size_t used = r->wire.block ? 0 : (size_t)(r->wire.data + r->wire.len - r->room);
@@ -85,7 +85,7 @@ static inline void request_list_push(struct request_list *l, struct request *r)
 }
 
 struct request *request_list_pop(struct request_list *l);
-/* All of `from` into the empty `to`. */
+/* Moves all of `from` into the empty `to`. */
 void request_list_move(struct request_list *to, struct request_list *from);
 
 #endif

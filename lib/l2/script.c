@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The scripts of the protocol (rules 5, 6, 9 and 15 to 18). Each runs atomically in Redis.
 //
-// What they do is in scripts/, one .lua file each, with keys and arguments; cmake/scripts.cmake
-// makes C strings of them. Here it is made sure that both languages mean the same numbers.
+// Their texts are in scripts/, one .lua file each, with keys and arguments; cmake/scripts.cmake
+// makes C strings of them. This file makes sure that both languages mean the same numbers.
 
 #include "l2/script.h"
 

@@ -9,7 +9,7 @@
 
 #define SCRIPT_SHA1_BYTES 40  /* in hexadecimal */
 #define SCRIPT_LOG_MAX 16384u /* frames that the log keeps, if they are small */
-#define SCRIPT_TOLD_BYTES 64u /* of the clock, in every answer: see clock.lua */
+#define SCRIPT_TOLD_BYTES 64u /* head of the clock, in every answer: see clock.lua */
 #define SCRIPT_PAGES_AT 128u
 #define SCRIPT_GROUPS_AT 640u
 #define SCRIPT_DEL_MAX 4000u  /* names that one command of a script may have */

@@ -2,10 +2,10 @@
 // A caller alone: on an idle connection it writes its own request and reads its own reply.
 //
 // Two threads that hand a request to and fro cost more than the request: a wake-up each way. So
-// who finds nothing in flight does what the I/O thread would do, and the I/O thread sleeps on. As
-// soon as another request is queued the connection is the I/O thread's again, for many requests
-// are written and read at once only by one who sees them all. `driver` says whose the connection
-// is, with all fields marked (i); it changes under the lock.
+// a caller that finds nothing in flight does what the I/O thread would do, and the I/O thread
+// sleeps on. As soon as another request is queued the connection is the I/O thread's again, for
+// many requests are written and read at once only by a thread that sees them all. `driver` says
+// who has the connection, and with it all fields marked (i); it changes under the lock.
 //
 //                        nothing in flight, I/O thread sleeps
 //         +--> DRIVER_IO ----------------------------------> DRIVER_NONE <-------+
@@ -24,13 +24,13 @@
 // - The request is in `pending` from the beginning, so whoever has the connection has all that is
 //   needed to go on with it. Its block is held by the caller until it has its answer.
 // - While a caller has the connection only its own request is pending. No callback runs there.
-// - It does not wait for longer than SOLO_NS: whatever is about time (deadlines, silence, evidence
-//   against the server) is the I/O thread's.
+// - The caller does not wait for longer than SOLO_NS: whatever is about time (deadlines, silence,
+//   evidence against the server) is the I/O thread's business.
 //
 // No wake-up is lost. The I/O thread sleeps as the one who may be woken (`asleep`), or as the one
 // who wants the connection (`wanted`), and says so under the lock under which it saw that there
 // was nothing to do. A caller that lets go sees both under the same lock. A caller that sleeps on
-// the socket says so in its word (SYNC_POLLS) before, and who answers it then rings `solo_fd`.
+// the socket says so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`.
 //
 // A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
 // Then the I/O thread answers what is queued at its deadlines, and after STUCK_LOOKS gives the
@@ -45,22 +45,22 @@
 
 #include <unistd.h>
 
-/* A reply to a small request takes some 20 us; what takes so long is no matter of wake-ups. */
+/* A reply to a small request takes some 20 us; beside a reply this slow a wake-up is cheap. */
 #define SOLO_NS (5 * NS_PER_MS)
-/* 2 s, as with a silent server; in looks, for who was stopped himself has not looked. */
+/* 2 s, as with a silent server; in looks, for a thread that was itself stopped has not looked. */
 #define STUCK_LOOKS 20u
 #define LOOK_NS (100 * NS_PER_MS)
 #define SOLO_PAUSE_NS (10 * NS_PER_S)
 #define SOLO_READ_BYTES 4096u
 
-/* So many times in a row the connection has been idle again after one request, before callers try:
- * two callers that take turns are no reason to. */
+/* Callers begin to drive when the connection has been idle again after one request so many times in
+ * a row: two callers that take turns are no reason to. */
 #define CALM_MIN 8u
 
-/* ---- whose it is ---- */
+/* ---- who has the connection ---- */
 
 /* REQUIRES(lock), and that the caller has the connection, or takes it from one that sleeps on it.
- * While a caller was kept from looking, a reply may have lain in the socket. */
+ * Excuses the time for which he was kept from looking: a reply may have lain in the socket. */
 static void excuse_late_locked(struct l2 *l2, uint64_t now_ns)
 {
     if (now_ns > l2->solo_until_ns)
@@ -99,14 +99,15 @@ bool solo_own(struct l2 *l2)
     bool own = l2->driver == DRIVER_IO;
     l2->wanted = !own;
     if (own)
-        l2->asleep = false; /* it looks at the queue before it sleeps again */
+        l2->asleep = false; /* we look at the queue before we sleep again */
     pthread_mutex_unlock(&l2->lock);
     return own;
 }
 
 /* ---- the I/O thread, while a caller does not let go ---- */
 
-/* A patient one waits for bytes to move, which is not to be seen from here. */
+/* Returns when a queued request ends. A patient one should wait while bytes move, which cannot be
+ * seen from here: it gets a second more. */
 static uint64_t end_of(const struct request *r)
 {
     return r->deadline_ns + (r->patient ? u64_min(NS_PER_S, CLOCK_NEVER_NS - r->deadline_ns) : 0);
@@ -143,7 +144,7 @@ static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns)
     return l2->driver == DRIVER_CALLER && l2->stuck_looks >= STUCK_LOOKS;
 }
 
-/* REQUIRES(lock). The connection is ours then, and its descriptor the caller's. */
+/* REQUIRES(lock). True: the connection is ours now, and its descriptor the stuck caller's. */
 static bool give_up_stuck_locked(struct l2 *l2, uint64_t now_ns)
 {
     if (!is_stuck_locked(l2, now_ns))
@@ -161,9 +162,9 @@ bool solo_await(struct l2 *l2)
     struct request_list expired;
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     pthread_mutex_lock(&l2->lock);
-    bool wanted = l2->wanted; /* else it has let go */
+    bool wanted = l2->wanted; /* else the caller has let go */
     bool stuck = wanted && give_up_stuck_locked(l2, now_ns);
-    l2->asleep = wanted && !stuck; /* whose deadline is near wakes us */
+    l2->asleep = wanted && !stuck; /* a new request wakes us: its deadline may be near */
     uint64_t until_ns = u64_min(take_expired_locked(l2, now_ns, &expired), now_ns + LOOK_NS);
     pthread_mutex_unlock(&l2->lock);
     pipeline_time_out(l2, &expired);
@@ -186,7 +187,7 @@ static void set_word(struct l2_sync *s, uint32_t word)
 bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
 {
     if (l2->driver != DRIVER_NONE) {
-        l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* it is not alone */
+        l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* a caller drives: not alone */
         return false;
     }
     if (!s || l2->queue.head || l2->polled || r->patient || r->wire.block)
@@ -207,7 +208,7 @@ bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
     return true;
 }
 
-/* What a step has come to. */
+/* How a step has ended. */
 enum outcome { GOES_ON, LEAVES, FAILS };
 
 /* REQUIRES(lock). Goes on to sleep on the socket, or lets go. Returns whether the I/O thread has to
@@ -238,8 +239,8 @@ static void end_step(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
         io_wake(l2);
 }
 
-/* After a system call. False: the connection has been given up meanwhile, and what is left of it
- * was ours to close. */
+/* Goes on after a system call. False: the connection has been given up meanwhile, and its
+ * descriptor, which was left to us, is closed. */
 static bool begin_taking(struct l2 *l2, struct l2_sync *s)
 {
     const struct l2_net *net = l2->conn_config.net;
@@ -263,7 +264,7 @@ void solo_send(struct l2_sync *s)
     long n = net->write(net->arg, s->fd, r->wire.data, r->wire_len);
     if (!begin_taking(l2, s))
         return;
-    size_t gone = n > 0 ? (size_t)n : 0; /* an error is met again, by who can deal with it */
+    size_t gone = n > 0 ? (size_t)n : 0; /* an error is left for the I/O thread to meet again */
     if (gone == r->wire_len)
         end_step(l2, s, GOES_ON);
     else if (conn_append(&l2->conn, r->wire.data + gone, r->wire_len - gone))
@@ -286,7 +287,7 @@ static bool begin_reading(struct l2 *l2, struct l2_sync *s)
     return mine;
 }
 
-/* The socket is readable. False: it is no longer ours. */
+/* Reads from the socket, which is readable. False: it is no longer ours. */
 static bool take_reply(struct l2 *l2, struct l2_sync *s)
 {
     const struct l2_net *net = l2->conn_config.net;
@@ -320,8 +321,8 @@ static bool polls(const struct l2_sync *s)
     return atomic_load_explicit(&s->word, memory_order_acquire) == SYNC_POLLS;
 }
 
-/* Whoever answers from here on wakes a futex; and others may poll, who would have emptied solo_fd
- * before we looked. */
+/* Makes an answer from here on wake the futex, and lets other callers poll: before this they would
+ * have emptied solo_fd under us. */
 static void poll_no_more(struct l2 *l2, struct l2_sync *s)
 {
     uint32_t word = SYNC_POLLS;
@@ -349,7 +350,7 @@ void solo_wait(struct l2_sync *s)
             io_empty(l2->solo_fd);
         if (ready & L2_NET_READY)
             goes_on = take_reply(l2, s);
-        if (ready & L2_NET_GONE) { /* or the I/O thread has closed it: it knows */
+        if (ready & L2_NET_GONE) { /* or the I/O thread has closed it, and knows */
             let_go(l2, s, now_ns);
             break;
         }

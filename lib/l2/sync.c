@@ -13,7 +13,7 @@
 
 #include "l2/client.h"
 
-/* The I/O thread answers at the deadline itself, and knows more of the request: it goes first. */
+/* Lets the I/O thread go first: it answers at the deadline, and knows more of the request. */
 #define GRACE_NS (10 * NS_PER_MS)
 
 struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns)

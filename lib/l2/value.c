@@ -36,7 +36,7 @@ struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffe
     return bytes_of(buffer, head + REPLID_BYTES);
 }
 
-/* What a lease holds: see lease.lua. */
+/* Adds the text of a lease: see lease.lua. */
 static void add_lease_text(struct command *c, uint64_t token, uint32_t lease_ms)
 {
     char text[LEASE_BYTES] = {0};
@@ -144,7 +144,7 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
     return submit_script(l2, &c, SCRIPT_RELEASE, connection, op);
 }
 
-/* What FILL seldom wants, as one argument: see fill.lua. */
+/* Adds, as one argument, all that FILL seldom needs: see fill.lua. */
 static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
                      const struct l2_fill *fill)
 {
