@@ -3,16 +3,16 @@
 //
 // `applied` says up to where this node has applied everything; it moves in steps of one, whether a
 // step comes by the channel, by the log of a beat, or by the local step of a change of this node
-// that happens to be the next. What arrives again is not above it, and dropped; what arrives early
-// is not applied but makes a beat fetch what is missing, for nothing may be vouched for with a hole
-// below it.
+// that happens to be the next. A change that arrives again is not above it, and is dropped; one
+// that arrives early is not applied but makes a beat fetch those that are missing, for nothing may
+// be vouched for with a hole below it.
 //
 // The changes are a chain: each frame has a nonce and names that of the one before it. Where a
 // frame or an answer says another nonce of a position than is known here, it tells another history:
 // an older copy of the data was loaded in place, and has grown again. Nothing that was stamped
-// before can be trusted then (rule 16). What is compared: the predecessor of what is applied next;
+// before can be trusted then (rule 16). Compared are the predecessor of the change applied next;
 // each entry of a beat that has come by the channel meanwhile, for that may have been the old
-// history's; and what is known, for a change of ours may have been accepted ahead of `applied`.
+// history's; and `known`, for a change of ours may have been accepted ahead of `applied`.
 //
 // Own changes do their local step when the answer comes, out of order with what others did. That is
 // sound: group positions and floors only rise, so early is as good as in time. Their frame is then
@@ -67,7 +67,7 @@ bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous)
     return previous == c->nonces[c->applied % COHERENCE_NONCES];
 }
 
-/* Whether the nonce of a position up to A is remembered. */
+/* Whether the nonce of a position up to `applied` is remembered. */
 static bool remembers_locked(const struct coherence *c, uint64_t sequence)
 {
     return sequence <= c->applied && sequence >= c->nonces_from &&
@@ -116,7 +116,7 @@ static bool is_done_here_locked(const struct coherence *c, const struct coherenc
     return is_own(c, m) && own_call(c, m->call)->finished == m->call;
 }
 
-/* The frame after A. Returns how many items were applied. */
+/* Applies the frame after `applied`. Returns how many items were applied. */
 static uint32_t apply_next_locked(struct coherence *c, struct coherence_message m)
 {
     struct coherence_item item;
@@ -126,7 +126,7 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
         count = m.item_count;
         while (coherence_message_next(&m, &item))
             floor = coherence_apply_item_locked(c, &item, m.sequence);
-        if (is_own(c, &m)) { /* its writer's thread is on its way with the answer */
+        if (is_own(c, &m)) { /* the local step is still to come, and asks for this */
             own_call(c, m.call)->heard = m.call;
             own_call(c, m.call)->floor = floor;
         }
@@ -137,8 +137,9 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
 
 /* ---- the log, as a beat brought it ---- */
 
-/* One entry: WHOLE if it is applied. One that was written under another clock is a hole like one
- * that is missing; an empty one was too large to be logged, and may still come by the channel. */
+/* Applies an entry: WHOLE if it is applied. An entry that was written under another clock is a
+ * hole, as a missing one is; an empty one was too large to be logged, and may still come by the
+ * channel. */
 static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes frame,
                                                uint64_t sequence,
                                                const struct coherence_point *known)
@@ -216,7 +217,8 @@ static bool push_locked(struct coherence *c, const struct coherence_message *m)
     return true;
 }
 
-/* A fill wakes who waits for the lease of its key: they ask Redis, so nothing is judged here. */
+/* A fill wakes those that wait for the lease of its key: they ask Redis, so nothing is judged
+ * here. */
 static void hear_fill(struct coherence *c, struct coherence_message m)
 {
     struct coherence_item item;
@@ -230,7 +232,7 @@ void coherence_push(struct coherence *c, struct bytes payload)
     stats_count(c->config.stats, STATS_FRAME);
     if (!coherence_message_decode(payload, &m)) {
         stats_count(c->config.stats, STATS_FRAME_BAD);
-        coherence_beat_want(c); /* it may have been an invalidation */
+        coherence_beat_want(c); /* the bad frame may have been an invalidation */
         return;
     }
     if (m.sequence == 0) {
@@ -244,8 +246,8 @@ void coherence_push(struct coherence *c, struct bytes payload)
         coherence_beat_want(c);
 }
 
-/* Only a beat's look says that a node of wire version 1 has changed something. Once it has, the
- * next ones of its frames, at whatever rate, say nothing more. */
+/* Only a beat's look tells that a node of wire version 1 has changed something. Once it has told
+ * that, more frames of such nodes, at whatever rate, say nothing new. */
 void coherence_push_old(struct coherence *c, struct bytes payload)
 {
     bool told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);

@@ -6,7 +6,7 @@
 //   sent -> answer -> whole trail     trust counts from the time it was sent
 //                  -> more            the next beat at once, no trust yet
 //                  -> trail lost      forget the clock; a resync at once: trust from its sending
-//                  -> rewound         the same, and the clock gets a new identity (rule 16)
+//                  -> rewound         as if lost, and the clock gets a new identity (rule 16)
 //                  -> failed          the next beat in its time
 //                  -> epoch moved     discarded; another beat
 //
@@ -23,9 +23,9 @@
 
 /* Entries asked for at once: an answer of some 100 KiB, applied in well under a millisecond. */
 #define BEAT_ENTRIES 512u
-/* Between beats on demand: gaps and bad frames may come at any rate, and one beat answers many. The
- * first is sent at once; while demands go on it is twice as long each time, so that a hundred nodes
- * that all miss something all the time ask Redis some thousand times a second, not 20,000. */
+/* Least time between beats on demand: gaps and bad frames may come at any rate, and one beat
+ * answers many. The first is sent at once; while demands go on the time doubles, so that a hundred
+ * nodes that all miss something all the time ask Redis some thousand times a second, not 20,000. */
 #define BEAT_SPACING_NS (5 * NS_PER_MS)
 #define BEAT_SPACING_MAX_NS (80 * NS_PER_MS)
 #define BEAT_SPACING_JITTER_PERCENT 25u
@@ -47,7 +47,7 @@ static uint64_t beat_period_ns(const struct coherence *c)
 
 void coherence_beat_want(struct coherence *c)
 {
-    /* pair(coherence.beat): what made us want it happened before the beat that is sent for it */
+    /* pair(coherence.beat): the reason for the wish comes before the beat that is sent for it */
     if (!atomic_exchange_explicit(&c->beat.wanted, true, memory_order_release))
         coherence_poke(c);
 }
@@ -69,7 +69,7 @@ static uint64_t send_due_ns(const struct coherence *c)
     return b->resync_next ? u64_max(due_ns, b->resync_at_ns) : due_ns;
 }
 
-/* A demand that comes when the next one was just allowed is one of many. */
+/* Spaces beats on demand: a demand that comes when the next one was just allowed is one of many. */
 static void space_demands(struct coherence *c, bool wanted, uint64_t now_ns)
 {
     struct coherence_beat *b = &c->beat;
@@ -128,7 +128,7 @@ static int queue_resync(struct coherence *c, const struct l2_op *op)
     return l2_resync(c->config.l2, &resync, op);
 }
 
-/* Half of the trust: a later answer would leave little of it, and a lost one costs only one try.
+/* Gives half of the trust: a later answer would leave little of it, a lost one costs only one try.
  * (It is patient: on a thin wire a resync may take longer than trust, and a beat goes after it.) */
 static uint64_t answer_deadline_ns(const struct coherence *c, uint64_t now_ns)
 {
@@ -175,7 +175,7 @@ static void extend_trust(struct coherence *c)
     struct coherence_beat *b = &c->beat;
     uint64_t until_ns = b->sent_ns + c->config.trust_ms * NS_PER_MS;
     if (until_ns > atomic_load_explicit(&c->trusted_until, memory_order_relaxed))
-        /* pair(coherence.trust): who sees it sees the floors of all that was applied before */
+        /* pair(coherence.trust): a hit that sees it sees the floors of all applied before */
         atomic_store_explicit(&c->trusted_until, until_ns, memory_order_release);
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
     if (until_ns <= now_ns)
@@ -209,8 +209,9 @@ static uint64_t watch_trust(struct coherence *c)
 
 /* ---- answers ---- */
 
-/* The server's time was read after the sending, so this runs ahead by at most the way there. Where
- * both clocks agree (options.clock may be the wall clock) it runs 1 ms ahead: 0 is "never told". */
+/* Notes how far the server's clock is ahead of ours. Its time was read after the sending, so this
+ * is too much by at most the way there. Where both clocks agree (options.clock may be the wall
+ * clock) it is 1 ms too much: 0 is "never told". */
 static void learn_server_time(struct coherence *c, const struct l2_clock *clock)
 {
     uint64_t offset_ms = clock->server_time_ms - c->beat.sent_ns / NS_PER_MS;
@@ -246,7 +247,7 @@ static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t hear
     b->checked_ns = b->sent_ns;
 }
 
-/* Whether the answer may be used at all; REQUIRES nothing of its content. */
+/* Whether the answer may be used at all, whatever is in it. */
 static bool usable(struct coherence *c, const struct l2_answer *a)
 {
     if (a->status == 0 && a->clock.identity != 0)
@@ -256,8 +257,9 @@ static bool usable(struct coherence *c, const struct l2_answer *a)
 }
 
 /*
- * Something was met since it was sent that it may be older than: another one, then. A later answer
- * with the same clock is nothing of the kind: where writers are busy there is always one.
+ * Whether the answer may be older than something that was met since its request was sent: then
+ * another beat is wanted. A later answer with the same clock is nothing of the kind: where writers
+ * are busy there is always one.
  */
 static bool outdated_locked(struct coherence *c, const struct l2_answer *a)
 {
@@ -276,7 +278,8 @@ static void again_at_once(struct coherence *c, bool resync)
     atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
 }
 
-/* Changes by nodes of wire version 1 are not in our order: none is vouched for before they rest. */
+/* Extends trust, but not while nodes of wire version 1 change values: those changes are not in our
+ * order, and nothing is vouched for before such nodes rest. */
 static void vouch(struct coherence *c, const struct l2_answer *a)
 {
     bool old_told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);
@@ -298,7 +301,8 @@ static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t 
     watch_listener(c, a->clock.sequence, heard);
 }
 
-/* A large frame may be on its way to the listener: other beats, before the trail is lost. */
+/* Gives a large frame time, for it may be on its way to the listener: beats are sent for a while,
+ * and only then is the trail lost. */
 static enum coherence_trail patient(struct coherence *c, enum coherence_trail trail)
 {
     struct coherence_beat *b = &c->beat;
@@ -337,7 +341,8 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
         again_at_once(c, trail != COHERENCE_TRAIL_MORE);
 }
 
-/* A node with another number of groups would look for them elsewhere: there is no safe reading. */
+/* Whether the clock has our number of group slots. A node with another number would look for groups
+ * elsewhere: there is no safe reading. */
 static bool clk_fits(struct coherence *c, const struct l2_answer *a)
 {
     if (a->slots == c->config.group_slots)
@@ -345,7 +350,7 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
     LOG(c->config.env->log, NIGH_LOG_ERROR,
         "group_slots is %u here but %u in Redis: no value is called fresh until they agree",
         c->config.group_slots, a->slots);
-    c->beat.earliest_ns = c->beat.due_ns; /* it will not change soon, and is a large answer */
+    c->beat.earliest_ns = c->beat.due_ns; /* the next will be the same, and answers are large */
     fail(c);
     return false;
 }
@@ -367,12 +372,13 @@ static void clock_taken(struct coherence *c, const struct l2_answer *a)
 
 static void tell_again(void *arg, const struct coherence_item *item)
 {
-    coherence_queue_put(arg, item, true); /* what does not fit is folded there */
+    coherence_queue_put(arg, item, true); /* an item that does not fit is folded there */
 }
 
 /*
- * Rule 13. Before the clock is followed: while it is queued, L2 is not believed for what the server
- * that we come from had accepted and this one may not know.
+ * Rule 13. Queues own changes of the last seconds before the clock is followed: while they are
+ * queued, L2 is not believed for what they cover. The server that we come from had accepted them,
+ * and this one may not know them.
  */
 static void tell_recent_locked(struct coherence *c, uint64_t identity)
 {

@@ -22,7 +22,7 @@ static bool is_key(const struct coherence_item *item)
     return item->kind == WIRE_KEY;
 }
 
-/* Runs of keys of one space: each needs the schemas of that space once. */
+/* Counts runs of keys of one space: each needs the schemas of that space once. */
 static uint32_t count_runs(const struct coherence_item *items, uint32_t count)
 {
     uint32_t runs = 0;
@@ -40,7 +40,7 @@ static uint32_t count_runs(const struct coherence_item *items, uint32_t count)
 struct making {
     struct coherence *c;
     const struct coherence_write *write;
-    struct bytes text; /* of the schemas */
+    struct bytes text; /* the list of schemas, as Redis has it */
     struct l2_change_key *keys;
     struct l2_change_group *groups;
     struct bytes *schemas; /* room for the next run */
@@ -162,7 +162,7 @@ static void settle_items(struct coherence *c, const struct coherence_accepted *a
         settle_item_locked(c, a, &a->items[i], sequence);
 }
 
-/* Rule 13: it may have to be told again. */
+/* Rule 13: notes the change, which may have to be told again. */
 static void note_recent_locked(struct coherence *c, const struct coherence_accepted *a)
 {
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
@@ -171,10 +171,10 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
             recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
 }
 
-/* Accepted under the clock that is followed. Its position must be above those that were known when
- * it was made; if it is the next one, the change before it must be the last applied; and at its
- * position nothing else may have been seen: else the history is another. (It will be told again:
- * see note_recent_locked().) */
+/* Whether a change that was accepted under the followed clock shows another history. Its position
+ * must be above those that were known when it was made; if it is the next one, the change before it
+ * must be the last applied; and at its position nothing else may have been seen. (It will be told
+ * again: see note_recent_locked().) */
 static bool is_rewound_locked(const struct coherence *c, const struct coherence_accepted *a)
 {
     const struct l2_clock *clock = &a->answer->clock;
@@ -265,8 +265,8 @@ static int send_script(struct coherence *c, const struct coherence_change *chang
     return rc;
 }
 
-/* The answer, whatever it says; NULL: the script was not sent. Where there is no room for a value
- * on its way there is for the news of it. */
+/* Runs the script. Returns the answer, whatever it says; NULL: the script was not sent. Where there
+ * is no room in flight for a value, there is for the news of the change. */
 static struct l2_answer *run_script(struct coherence *c, const struct coherence_change *change,
                                     struct coherence_script *ret)
 {
@@ -279,7 +279,7 @@ static struct l2_answer *run_script(struct coherence *c, const struct coherence_
     return rc < 0 ? NULL : l2_sync_wait(&sync);
 }
 
-/* The same, until the schemas that it names are those that Redis knows. */
+/* Runs the script, again if need be, until the schemas that it names are those that Redis knows. */
 static struct l2_answer *run_until_named(struct coherence *c, const struct coherence_change *change,
                                          struct coherence_script *ret)
 {

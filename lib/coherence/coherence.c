@@ -6,7 +6,7 @@
 
 #include "coherence/state.h"
 
-/* What is queued at close is tried once more, for so long: closing should not take longer. */
+/* Bounds the last try of the queue at close: closing should not take longer. */
 #define CLOSE_MS 250u
 
 static void link_up(void *arg)
@@ -117,7 +117,7 @@ void coherence_close(struct coherence *c)
     l2_set_up_hook(c->config.l2, NULL, NULL);
     coherence_listener_stop(c);
     pthread_mutex_lock(&c->mail_lock);
-    c->closed = true; /* no poke from here on: who is poked may be gone */
+    c->closed = true; /* no poke from here on: its receiver may be gone */
     pthread_mutex_unlock(&c->mail_lock);
     try_queue_once(c);
     coherence_unref(c);

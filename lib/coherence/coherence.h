@@ -35,7 +35,7 @@
 
 struct coherence;
 
-/* One thing that an invalidation (or fill) names. */
+/* A thing that an invalidation (or fill) names. */
 struct coherence_item {
     enum wire_kind kind;
     bool soft;
@@ -47,7 +47,7 @@ struct coherence_item {
 struct coherence_sink {
     /* Under the apply lock: */
     void (*group)(void *arg, uint16_t slot, bool soft);         /* raise the local floor */
-    /* Raise its floor, remove it. Returns the floor: a position of this node. */
+    /* Raise the key's floor, remove its entry. Returns the floor: a position of this node. */
     uint64_t (*key)(void *arg, const struct coherence_item *item);
     /* Under no lock: */
     void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */
@@ -60,7 +60,7 @@ struct coherence_sink {
 
 struct coherence_config {
     struct env *env;
-    struct stats *stats;   /* of the cache */
+    struct stats *stats;   /* the cache's */
     struct l2 *l2;
     struct coherence_sink sink;
     uint32_t trust_ms;
@@ -74,32 +74,34 @@ int coherence_open(const struct coherence_config *config, struct coherence **ret
 /* Ends the listener. To be called before l2_close(), after the keeper has ended. Queued
  * invalidations are tried once more (250 ms). */
 void coherence_close(struct coherence *c);
-/* Keeper, one thread at a time (a second goes away): send the beat if due, judge what was answered,
- * retry the queue, notice lost trust. Returns when to come again. */
+/* Keeper, one thread at a time (a second returns at once): send the beat if due, judge what was
+ * answered, retry the queue, notice lost trust. Returns when to come again. */
 uint64_t coherence_tick(struct coherence *c);
 /* Without own threads: one round of the listener. */
 uint64_t coherence_listen_step(struct coherence *c, uint64_t wait_ns);
-/* Called when coherence_tick should run soon (a beat is wanted). */
+/* Sets what is called when coherence_tick should run soon (a beat is wanted). */
 void coherence_set_poke(struct coherence *c, void (*poke)(void *arg), void *arg);
 
-/* The word a hit compares the coarse clock with: fresh only before it. To be loaded with acquire
- * (pair(coherence.trust)): who sees it extended sees the floors of what was applied before. */
+/* Returns the word with which a hit compares the coarse clock: fresh only before it. To be loaded
+ * with acquire (pair(coherence.trust)): a reader that sees it extended sees the floors of all that
+ * was applied before. */
 const _Atomic uint64_t *coherence_trusted_until(const struct coherence *c);
 
-/* Where a read or write began in the order of Redis: what goes into the stamp of its value in L2
- * (rule 1). Identity 0: no clock is followed. */
+/* A position in the order of Redis, at which a read or write began: it goes into the stamp of the
+ * value in L2 (rule 1). Identity 0: no clock is followed. */
 struct coherence_position {
     uint64_t identity;
     uint64_t sequence;
 };
 struct coherence_position coherence_position(struct coherence *c);
 
-/* Home of the clock that is followed: for the envelope of a value that needs no lease. Read apart
- * from the position it may be another clock's: the value is then stale, never wrongly fresh. */
+/* Returns the home of the followed clock, for the envelope of a value that needs no lease. Read
+ * apart from the position it may be another clock's: the value is then stale, never wrongly
+ * fresh. */
 uint64_t coherence_home(const struct coherence *c);
 
-/* Server's wall time now by this node's reckoning (ms; error at most one round trip); 0 when it
- * never told. For lifetimes only. */
+/* Returns the server's wall time now by this node's reckoning (ms; error at most one round trip); 0
+ * when the server never told. For lifetimes only. */
 uint64_t coherence_server_time_ms(struct coherence *c);
 
 enum coherence_verdict {
@@ -120,18 +122,20 @@ bool coherence_queued_covers(struct coherence *c, struct bytes space, struct byt
                              const uint8_t *group_hashes, uint32_t group_count);
 
 /*
- * This node's schema of a space: since when Redis knows that values of it are stored, so that every
- * change deletes them (rule 17). In the caller's memory, zeroed. Keys: (s) schemas lock
+ * Registration of this node's schema of a space: while it lasts Redis knows that values of the
+ * schema are stored, so that every change deletes them (rule 17). In the caller's memory, zeroed.
+ * Keys: (s) schemas lock
  */
 struct coherence_schema {
-    uint64_t identity; /* (s) of the clock that it is registered with ... */
-    uint64_t token;    /* (s) ... in the list of this token */
-    uint64_t until_ms; /* (s) server time */
+    uint64_t identity; /* (s) the clock that has the registration ... */
+    uint64_t token;    /* (s) ... in the list with this token ... */
+    uint64_t until_ms; /* (s) ... until this time of the server */
 };
 /* Returns what a script that stores a value for `hard_ms` sends to register its schema. */
 struct l2_register coherence_register(struct coherence *c, const struct coherence_schema *s,
                                       uint32_t hard_ms);
-/* Keeps what the answer to such a script says of that. True: too many schemas are in use. */
+/* Notes the registration that the answer to such a script tells. True: too many schemas are in
+ * use. */
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer);
 
@@ -152,7 +156,7 @@ struct coherence_change {
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
      * inserts its own value. `stored`: Redis has set the value. `heard`: the floor that the
-     * change's own frame has raised, which came first; 0: it has not come.
+     * change's own frame has raised, if it came before the answer; else 0.
      */
     void (*local_key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *local_arg;
@@ -177,7 +181,7 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 
 /* The `fill` frame that l2_fill publishes for waiters: written into `buffer` of at least
  * COHERENCE_FILL_FRAME_MAX bytes. */
-#define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024) /* its tail */
+#define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024) /* the frame's tail */
 struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
                                      void *buffer);
 
@@ -186,14 +190,14 @@ uint64_t coherence_token(struct coherence *c);
 
 struct coherence_gauges {
     uint64_t identity;
-    uint64_t applied;      /* all up to here */
-    uint64_t known;        /* the highest that was executed */
+    uint64_t applied;      /* position up to which all changes are applied */
+    uint64_t known;        /* highest position known to be executed */
     bool trusted;
     bool listening;
     uint32_t queued;
 };
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
-/* Why the listener hears nothing. */
+/* Tells why the listener hears nothing. */
 void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
 
 #endif

@@ -2,8 +2,8 @@
 // The listener: a thread around the channel's own connection.
 //
 // It runs no code of the application and waits for nothing but its socket and, for the time of one
-// frame, the apply lock. That it hears nothing is never a danger, only a delay: beats fetch what it
-// misses. Each time it has subscribed anew it asks for one, for what was said meanwhile.
+// frame, the apply lock. A listener that hears nothing is never a danger, only a delay: beats fetch
+// what it misses. Each time it has subscribed anew it asks for a beat, for what was said meanwhile.
 
 #include "coherence/state.h"
 
@@ -32,7 +32,7 @@ static void down(void *arg)
 {
     struct coherence *c = arg;
     if (!COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)))
-        return; /* it never came up */
+        return; /* the channel never came up */
     atomic_fetch_add_explicit(&c->listens, 1, memory_order_relaxed); /* odd -> even */
     stats_count(c->config.stats, STATS_LISTENER_LOST);
 }

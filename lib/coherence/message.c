@@ -10,7 +10,7 @@
 #include <nigh/options.h>
 
 #define FRAME_VERSION 2
-#define OLD_CALL_AT 68u /* of a frame of version 1: behind head, identity, seq, incarnation */
+#define OLD_CALL_AT 68u /* in a frame of version 1: behind head, identity, seq, incarnation */
 #define FLAG_SOFT 1
 #define IDENTITY_BYTES 48 /* replid and id */
 
@@ -122,7 +122,7 @@ static bool item_read(struct byte_reader *r, struct coherence_item *ret)
     return item_shape_ok(ret);
 }
 
-/* Every item is whole and of the frame's sort, and nothing follows the last. */
+/* Whether every item is whole and of the frame's sort, and nothing follows the last. */
 static bool items_ok(const struct coherence_message *m)
 {
     struct byte_reader r = m->reader;

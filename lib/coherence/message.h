@@ -23,12 +23,12 @@
 #define COHERENCE_ITEM_BYTES 16u /* without its strings */
 
 struct coherence_message {
-    uint64_t identity;         /* of the clock that stamped it: hash(replid, id) */
+    uint64_t identity;         /* the stamping clock's: hash(replid, id) */
     uint64_t sequence;         /* 0: a fill frame */
     uint64_t previous;         /* nonce of the change before it */
-    uint64_t nonce;            /* its own */
-    uint64_t incarnation;      /* of the node that sent it */
-    uint64_t call;             /* of that node */
+    uint64_t nonce;            /* nonce of this change */
+    uint64_t incarnation;      /* the sending node's */
+    uint64_t call;             /* number of the call, counted by that node */
     uint32_t item_count;       /* items not yet taken */
     struct byte_reader reader; /* where they are */
 };

@@ -29,8 +29,8 @@
 
 /* Keys: (l) all. */
 struct met {
-    uint64_t order;          /* (l) of the newest answer that was noted */
-    uint64_t identity;       /* (l) what it showed; 0: none has yet */
+    uint64_t order;          /* (l) order of the newest answer that was noted */
+    uint64_t identity;       /* (l) identity that this answer showed; 0: no clock, or no answer */
     uint64_t left[MET_LEFT]; /* (l) a ring; 0: free */
     uint32_t next;           /* (l) where the next one goes */
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Invalidations that Redis has not accepted yet: what they are, and what they cover.
 //
-// They are applied here, and retried until Redis has them (retry.c). Meanwhile what Redis holds for
-// what they cover is not believed (coherence_queued_covers): it would be older than the change.
+// They are applied here, and retried until Redis has them (retry.c). Meanwhile the values of Redis
+// that they cover are not believed (coherence_queued_covers): they would be older than the change.
 //
-// Bounded and deduplicated: one item per thing named, found by its wire hash. When there is no room
-// or no memory, an item folds into the one of ALL (soft), which is part of the queue and needs
-// neither.
+// The queue is bounded and has one item per thing named, found by its wire hash. When there is no
+// room or no memory, an item folds into the item of ALL (soft), which is part of the queue and
+// needs neither.
 //
 // An item named again while an attempt is on its way stays for another: that attempt may have been
 // executed before the second change was committed.
@@ -15,7 +15,7 @@
 
 /* Keys: (c) constant while queued  (q) queue lock */
 struct coherence_queue_item {
-    struct coherence_queue_item *chain; /* (q) same head */
+    struct coherence_queue_item *chain; /* (q) next under the same head */
     struct coherence_queue_item *prev;  /* (q) */
     struct coherence_queue_item *next;  /* (q) */
     uint64_t hash;                      /* (c) wire hash */
@@ -23,7 +23,7 @@ struct coherence_queue_item {
     bool queued;                        /* (q) false: the item of ALL, at rest */
     bool sent;                          /* (q) an attempt that covers it is on its way */
     bool soft;                          /* (q) */
-    bool noted;                         /* (q) it is in `recent`, and nothing else is meant */
+    bool noted;                         /* (q) queued only to be told again: `recent` has it */
     uint64_t version;                   /* (q) */
     uint32_t space_len;                 /* (c) */
     uint32_t bytes_len;                 /* (c) */
@@ -105,8 +105,8 @@ static bool has_hash(struct coherence_queue *q, uint64_t hash)
     return false;
 }
 
-/* Relaxed: a reader whom this matters to has a ticket above the floor that was raised after the
- * put, and sees the count through that. */
+/* Stores relaxed: a reader to whom the count matters has a ticket above the floor that was raised
+ * after the put, and sees the count through that. */
 static void set_count(struct coherence_queue *q, int by)
 {
     uint32_t count = atomic_load_explicit(&q->count, memory_order_relaxed);

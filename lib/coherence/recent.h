@@ -28,7 +28,7 @@ struct recent {
     uint8_t *block;             /* (c) two halves; pages that nobody uses stay untouched */
     struct recent_half half[2]; /* (l) */
     uint32_t current;           /* (l) */
-    uint64_t dropped_ns;        /* (l) when something younger than RECENT_NS was; 0: never */
+    uint64_t dropped_ns;        /* (l) when a note younger than RECENT_NS was lost; 0: never */
     uint64_t dropped_told;      /* (l) the identity under which soft ALL was told for it */
 };
 
@@ -37,8 +37,9 @@ int recent_init(struct recent *r);
 void recent_fini(struct recent *r);
 void recent_note(struct recent *r, const struct coherence_item *item, uint64_t identity,
                  uint64_t now_ns);
-/* Hand out what is young enough and was accepted under another identity, and a soft ALL if some of
- * it was dropped. It counts as accepted under this one from here on: it is queued until it is. */
+/* Hands out the changes that are young enough and were accepted under another identity, and a soft
+ * ALL if some were dropped. They count as accepted under this one from here on: they are queued
+ * until they are. */
 void recent_each(struct recent *r, uint64_t identity, uint64_t now_ns,
                  void (*each)(void *arg, const struct coherence_item *item), void *arg);
 

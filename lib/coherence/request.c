@@ -36,7 +36,7 @@ static void request_done(void *arg, struct l2_answer *answer)
     struct coherence *c = r->coherence;
     pthread_mutex_lock(&c->mail_lock);
     r->answer = answer;
-    /* pair(coherence.mail): who sees the new word finds the answer under the lock */
+    /* pair(coherence.mail): a thread that sees the new word finds the answer under the lock */
     atomic_fetch_add_explicit(&c->mail, 1, memory_order_release);
     park_wake(c->config.env->park, &c->mail, PARK_ALL);
     poke_locked(c);
@@ -50,7 +50,7 @@ struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadl
     r->busy = true;
     atomic_fetch_add_explicit(&r->coherence->refs, 1, memory_order_relaxed);
     struct l2_op op = l2_op_of(deadline_ns, request_done, r);
-    op.patient = true; /* nobody stands and waits, and to ask again would only add to it */
+    op.patient = true; /* no caller waits, and asking again would only add to the load */
     return op;
 }
 

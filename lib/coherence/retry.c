@@ -85,7 +85,7 @@ static void take_answer(struct coherence *c, uint64_t now_ns)
     bool told = coherence_told_schemas(c, answer);
     c->queue.moved = told ? c->queue.moved + 1 : 0;
     if (told && c->queue.moved < COHERENCE_NAMED_TRIES)
-        c->queue.due_ns = 0; /* the same once more, with all names */
+        c->queue.due_ns = 0; /* send it once more, with all names */
     else if (answer->status == 0 && !told && !coherence_outlived(c, answer))
         accepted(c, answer);
     else

@@ -14,10 +14,10 @@
 
 #include "coherence/state.h"
 
-/* A value lives on Redis' clock, which this node knows only so well; and a request may reach Redis
- * late. */
+/* Slack, for a value lives on Redis' clock, which this node knows only so well, and a request may
+ * reach Redis late. */
 #define COVER_SLACK_MS 10000u
-/* Beyond what the value needs, so that not every fill renews it. */
+/* Registered beyond what the value needs, so that not every fill renews it. */
 #define COVER_MORE_MS 60000u
 
 void schemas_init(struct schemas *s)

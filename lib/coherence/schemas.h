@@ -3,9 +3,9 @@
  * The schemas in use, per space, as the clock lists them (l2/scripts/schemas.lua): what a change
  * has to delete in Redis (rule 17).
  *
- * The list that this node knows is one block that nobody changes: who names keys by it holds a
- * reference, and whoever learns another list puts it in its place. Which one was used travels with
- * the change as its token; if Redis' list is another by then, nothing is done, and Redis tells it.
+ * The list that this node knows is one block that nobody changes: a change that names keys by it
+ * holds a reference, and whoever learns another list puts that in its place. The list's token
+ * travels with the change; if Redis' list is another by then, nothing is done, and Redis tells it.
  */
 #ifndef NIGH_COHERENCE_SCHEMAS_H
 #define NIGH_COHERENCE_SCHEMAS_H
@@ -14,7 +14,7 @@
 
 #include "coherence/coherence.h"
 
-#define SCHEMAS_MAX 8u /* of one space */
+#define SCHEMAS_MAX 8u /* per space */
 
 /* Keys: (c) but refs. */
 struct schema_list {

@@ -7,8 +7,8 @@
 // groups only rise, so any mixture of their values is a state that was true. A reader that saw the
 // same even epoch before and after has read one clock's values; any other follows no clock.
 //
-// Why forgetting raises soft `all` after the epoch: who takes a ticket above that floor judges what
-// it reads from L2 by an epoch at least as new, that is, as stale (rule 2).
+// Why forgetting raises soft `all` after the epoch: a read that takes a ticket above that floor
+// judges what it gets from L2 by an epoch at least as new, that is, as stale (rule 2).
 //
 // Why a clock is not always followed as it is: met.h, and rule 16 of README.md.
 
@@ -23,7 +23,7 @@ static uint64_t epoch_locked(const struct coherence *c)
 
 static void store_shown(_Atomic uint64_t *word, uint64_t value)
 {
-    /* pair(coherence.epoch): whoever sees the value sees the odd epoch stored before it */
+    /* pair(coherence.epoch): a reader that sees the value sees the odd epoch stored before it */
     atomic_store_explicit(word, value, memory_order_release);
 }
 
@@ -111,10 +111,11 @@ bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clo
 }
 
 /*
- * Positions of another clock cannot be compared: what L1 holds is covered by soft `all` alone.
- * Of the same one (it survived a restart, or only the log was lost) each hard bump that was
- * missed shows, and what it covers is gone, not stale. "Differs" rather than "rose": after a
- * failover that lost a tail, a new bump may stand below the one that was lost.
+ * Takes the positions of a group. Those of another clock cannot be compared: what L1 holds is
+ * covered by soft `all` alone. Those of the same clock (it survived a restart, or only the log was
+ * lost) show each hard bump that was missed, and what it covers is gone, not stale. "Differs"
+ * rather than "rose": after a failover that lost a tail, a new bump may stand below the one that
+ * was lost.
  */
 static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard, uint64_t soft,
                               bool comparable)
@@ -129,7 +130,7 @@ static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard,
         c->config.sink.group(c->config.sink.arg, (uint16_t)slot, false);
 }
 
-/* One page of the groups; `at`: its positions, NULL: none of them was ever raised. */
+/* Takes a page of the groups. `at`: its positions; NULL: none of them was ever raised. */
 static void take_page_locked(struct coherence *c, uint32_t page, const uint8_t *at, bool comparable)
 {
     uint32_t count = c->config.group_slots / L2_PAGES;
@@ -164,7 +165,7 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
     store_shown(&c->known, clock->sequence);
     store_shown(&c->home, clock->home);
     store_shown(&c->identity, clock->identity);
-    /* pair(coherence.epoch): who sees it even sees all that was stored while it was odd */
+    /* pair(coherence.epoch): a reader that sees it even sees all that was stored while odd */
     atomic_store_explicit(&c->epoch, epoch_locked(c) + 1, memory_order_release);
     c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
@@ -174,7 +175,7 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
 /* First look: false when no clock is followed. */
 static bool epoch_enter(const struct coherence *c, uint64_t *ret_epoch)
 {
-    /* pair(coherence.epoch): what is read next is at least as new */
+    /* pair(coherence.epoch): all that is read after it is at least as new */
     *ret_epoch = atomic_load_explicit(&c->epoch, memory_order_acquire);
     return !EPOCH_NONE_FOLLOWED(*ret_epoch);
 }
@@ -240,7 +241,7 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
 
-/* The clock in an answer when nothing of it is news: most of them, so without the lock. */
+/* Whether the clock in an answer is no news, as in most of them, hence without the lock. */
 static bool is_known(struct coherence *c, const struct l2_clock *clock)
 {
     struct coherence_position p = coherence_position(c);
@@ -269,8 +270,8 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
         coherence_beat_want(c);
 }
 
-/* Rule 8. The writer is safe without it, for L2 is stale to who follows no clock; it waits so that
- * what it reads and fills next counts. */
+/* Rule 8. A writer is safe without this wait, for to a node that follows no clock all of L2 is
+ * stale; he waits so that what he reads and fills next counts. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns)
 {
     for (;;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a node remembers of the Redis clock, its outstanding requests, and its locks. Private to
- * coherence.
+ * The state of a node: the clock of Redis as it remembers it, its outstanding requests, its locks.
+ * Private to coherence.
  *
  * The clock followed. `epoch` is odd while none is followed and moves whenever what is known
  * becomes incomparable: a clock is forgotten, another is taken, or a change of ours is accepted
@@ -54,8 +54,8 @@ struct coherence_point {
 /* Remembers one of our calls. Keys: (l) */
 struct coherence_call {
     uint64_t finished;  /* (l) the id of the call whose local step is done ... */
-    uint64_t heard;     /* (l) ... of the one whose frame came before that */
-    uint64_t floor;     /* (l) which raised this, of its last key */
+    uint64_t heard;     /* (l) ... of the call whose frame came before that step ... */
+    uint64_t floor;     /* (l) ... and the floor that this frame raised for its last key */
 };
 
 /* Where the last bump of a group that was applied here stands in Redis' order. Keys: (e) */
@@ -64,7 +64,7 @@ struct coherence_group {
     _Atomic uint64_t soft;
 };
 
-/* One outstanding request of the keeper. Keys: (c), (k) keeper, (m) mail lock */
+/* An outstanding request of the keeper. Keys: (c), (k) keeper, (m) mail lock */
 struct coherence_request {
     struct coherence *coherence; /* (c) referenced while busy */
     bool busy;                   /* (k) */
@@ -74,27 +74,27 @@ struct coherence_request {
 /* Keys: (k) keeper  (a) atomic, any thread */
 struct coherence_beat {
     struct coherence_request request;
-    bool resync;          /* (k) what is outstanding is a resync */
+    bool resync;          /* (k) the outstanding request is a resync */
     bool resync_next;     /* (k) the trail is lost: the next request is one */
-    uint64_t epoch;       /* (k) when it was sent */
+    uint64_t epoch;       /* (k) `epoch` when it was sent */
     uint64_t after_seq;   /* (k) `applied` when it was sent */
-    struct coherence_point known; /* (k) what was known then: the answer must go on from it */
+    struct coherence_point known; /* (k) `known` when it was sent: the answer goes on from it */
     uint64_t large_ns;    /* (k) since when beats find a large frame not yet heard; or 0 */
-    _Atomic bool old_told; /* (a) of changes by nodes of wire version 1: this one, and the log */
+    _Atomic bool old_told; /* (a) nodes of wire version 1 change values: seen here, and logged */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
-    uint64_t due_ns;      /* (k) the next regular one */
-    uint64_t earliest_ns; /* (k) no demand is answered before */
-    uint64_t spacing_ns;  /* (k) between demands, now */
+    uint64_t due_ns;      /* (k) when the next regular beat is due */
+    uint64_t earliest_ns; /* (k) no beat on demand is sent before */
+    uint64_t spacing_ns;  /* (k) least time between beats on demand, now */
     uint64_t resync_at_ns; /* (k) no resync is sent before */
-    uint32_t resyncs;     /* (k) of late: without a pause of some seconds between them */
+    uint32_t resyncs;     /* (k) resyncs of late: without a pause of some seconds in between */
     _Atomic bool link_new; /* (a) the connection is another: no spacing holds */
     uint64_t checked_ns;  /* (k) when the listener was last looked after ... */
     uint64_t checked_seq; /* (k) ... and what Redis had then: to be heard by the next look */
-    uint64_t heard_base;  /* (k) what Redis had when the listener had just subscribed */
+    uint64_t heard_base;  /* (k) position of Redis when the listener had just subscribed */
     uint32_t checked_listens; /* (k) `listens` then */
     uint64_t lost_ns;     /* (k) when trust ran out; 0: it has not, or never was */
-    bool trusted;         /* (k) the sink has not been told that trust is lost */
-    _Atomic bool wanted;  /* (a) */
+    bool trusted;         /* (k) trust holds, as far as the sink has been told */
+    _Atomic bool wanted;  /* (a) a beat is wanted now */
 };
 
 struct coherence_queue_item;
@@ -105,14 +105,14 @@ struct coherence_batch {
     uint32_t count;                                              /* (k) */
     uint64_t call;                                               /* (k) */
     uint64_t nonce;                                              /* (k) */
-    struct coherence_position known;                             /* (k) of its script */
+    struct coherence_position known;                             /* (k) when its script was made */
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
-    bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) told again: in `recent` */
+    bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) `recent` has the item */
 };
 
-/* A list of schemas that has moved so often between question and answer: a caller leaves the change
- * to the queue, and the queue waits as after a failure. */
+/* Tries of a change while the list of schemas moves between question and answer. Then a caller
+ * leaves the change to the queue, and the queue waits as after a failure. */
 #define COHERENCE_NAMED_TRIES 4u
 
 /* Keys: (c)  (q) queue lock  (k) keeper  (a) atomic */
@@ -122,7 +122,7 @@ struct coherence_queue {
     uint32_t head_count;                 /* (c) power of two */
     struct coherence_queue_item *first;  /* (q) oldest */
     struct coherence_queue_item *last;   /* (q) */
-    struct coherence_queue_item *all;    /* (c) the item of ALL: always there, queued or not */
+    struct coherence_queue_item *all;    /* (c) the item of ALL: always exists, queued or not */
     struct coherence_batch *batch;       /* (k) */
     struct coherence_request request;
     uint64_t due_ns;                     /* (k) the next attempt */
@@ -137,22 +137,22 @@ struct coherence_queue {
  *       looks at epoch  (m) mail lock  (a) atomic. On lines of its own */
 struct coherence {
     struct coherence_config config; /* (c) */
-    uint64_t incarnation;           /* (c) of this node in frames */
+    uint64_t incarnation;           /* (c) names this node in its frames */
 
     pthread_mutex_t apply_lock;
     _Atomic uint64_t epoch;         /* (l) odd: no clock is followed */
-    _Atomic uint64_t identity;      /* (e) of the clock followed; 0: none */
-    _Atomic uint64_t home;          /* (e) hash of its server's replid */
+    _Atomic uint64_t identity;      /* (e) the followed clock's; 0: none */
+    _Atomic uint64_t home;          /* (e) hash of the replid of its server */
     _Atomic uint64_t known;         /* (e) highest position that was executed */
     struct coherence_group *groups; /* (e) positions of their last bumps */
     uint64_t applied;               /* (l) position up to which all changes are applied */
-    uint64_t *nonces;               /* (l) of the last applied, direct-mapped by position */
-    uint64_t nonces_from;           /* (l) they are known from here on */
-    uint64_t known_nonce;           /* (l) of the change at `known` */
-    uint64_t clk_id;                /* (l) of the clock last followed; 0: none */
-    uint8_t replid[L2_REPLID_BYTES]; /* (l) of its server */
+    uint64_t *nonces;               /* (l) nonces of the last changes applied, by position */
+    uint64_t nonces_from;           /* (l) first position whose nonce is known */
+    uint64_t known_nonce;           /* (l) nonce of the change at `known` */
+    uint64_t clk_id;                /* (l) id of the clock last followed; 0: none */
+    uint8_t replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
     uint64_t renew;                 /* (l) id of a clock that may not be followed as it is, or 0 */
-    uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) and of its server */
+    uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
     struct met met;                 /* (l) identities that answers have shown */
     struct recent recent;           /* (l) own changes of the last seconds */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
@@ -170,7 +170,7 @@ struct coherence {
     struct coherence_queue queue;
     struct schemas schemas;
 
-    struct turn ticking;            /* whose the fields of the keeper are */
+    struct turn ticking;            /* taken by the keeper, for all that is marked (k) */
     struct turn listening;
     struct l2_channel *channel;     /* (c) */
     struct service listener;        /* (c) */
@@ -194,7 +194,8 @@ void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64
 struct coherence_point coherence_known_locked(const struct coherence *c) REQUIRES(apply_lock);
 /* A clock other than the one followed was met (rule 8): follow none, void the beat on its way. */
 void coherence_forget_locked(struct coherence *c) REQUIRES(apply_lock);
-/* The same: the history of the clock followed is not the one that was applied here (rule 16). */
+/* Forget the clock, and have it renewed: its history is not the one that was applied here
+ * (rule 16). */
 void coherence_rewound_locked(struct coherence *c) REQUIRES(apply_lock);
 /* An answer of the data connection shows a clock. False: a later one has been seen already, and it
  * may have shown another. */
@@ -205,8 +206,8 @@ bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
 bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
     REQUIRES(apply_lock);
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
-/* `known`: of the clock last followed, when it was asked. Whether what a resync shows may be
- * followed as it is; else it is renewed first (rule 16). */
+/* Whether the clock that a resync shows may be followed as it is; else it is renewed first
+ * (rule 16). `known`: the last followed clock's, when the resync was sent. */
 bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
                                  const struct coherence_point *known) REQUIRES(apply_lock);
 /* Follow the clock of a resync. */
@@ -224,33 +225,34 @@ uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence
 /* Moves `applied` and `known`, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(apply_lock);
-/* Whether what was executed at a position can be what is known to have been, up to
- * `applied` (rule 16). */
+/* Whether a change at this position, up to `applied`, can be the one that is known there
+ * (rule 16). */
 bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(apply_lock);
-/* The clock of an answer that was asked for when `known` had been executed: whether it does not
- * stand before that, and nowhere with another change than the one known here. */
+/* Whether the clock in an answer goes on from `known`, which had been executed when the answer was
+ * asked for: it does not stand before that, nor with another change than the one known there. */
 bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
                               const struct coherence_point *known) REQUIRES(apply_lock);
-/* Whether the change after the last applied says of that one what is known here (rule 16). */
+/* Whether `previous`, which the change after the last applied names, is the nonce that is known of
+ * the last applied (rule 16). */
 bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous) REQUIRES(apply_lock);
-/* The floor that the frame of a call of ours has raised before its local step; 0: none. */
+/* Returns the floor that the frame of a call of ours has raised before its local step; 0: none. */
 uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call) REQUIRES(apply_lock);
-/* The local step of a call of ours is done at its position: its frame may be skipped. */
+/* Notes that the local step of a call of ours is done at its position: its frame may be skipped. */
 void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(apply_lock);
 
 enum coherence_trail {
     COHERENCE_TRAIL_WHOLE, /* everything Redis had is applied */
-    COHERENCE_TRAIL_MORE,  /* it goes on beyond what the answer holds */
-    COHERENCE_TRAIL_LARGE, /* what comes next was too large for the log */
-    COHERENCE_TRAIL_LOST,  /* what is missing is not in the log, or the clock is another */
-    COHERENCE_TRAIL_REWOUND, /* what was applied or accepted here is not in its history */
+    COHERENCE_TRAIL_MORE,  /* the trail goes on beyond what the answer holds */
+    COHERENCE_TRAIL_LARGE, /* the next frame was too large for the log */
+    COHERENCE_TRAIL_LOST,  /* missing changes are not in the log, or the clock is another */
+    COHERENCE_TRAIL_REWOUND, /* a change applied or accepted here is not in its history */
 };
-/* Applies the log entries of a beat. `known`: when it was sent, so its answer must show that. */
+/* Applies the log entries of a beat. `known`: when the beat was sent; the answer must show it. */
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
                                                 const struct coherence_point *known)
     REQUIRES(apply_lock);
-/* What the listener heard, and what nodes of wire version 1 say on their channel. */
+/* Take a frame that the listener heard, and one that it heard on the channel of wire version 1. */
 void coherence_push(struct coherence *c, struct bytes payload);
 void coherence_push_old(struct coherence *c, struct bytes payload);
 
@@ -258,18 +260,18 @@ void coherence_push_old(struct coherence *c, struct bytes payload);
 
 /* The link is up: whatever was spaced out before, ask now. Any thread. */
 void coherence_beat_anew(struct coherence *c);
-/* A beat is wanted now. Any thread; several wishes are one. */
+/* Asks for a beat now. Any thread; several wishes are one. */
 void coherence_beat_want(struct coherence *c);
 uint64_t coherence_beat_step(struct coherence *c);
 
 /* ---- request.c ---- */
 
 void coherence_poke(struct coherence *c);
-/* Before queueing an operation with coherence_request_done(request): busy, referenced. */
+/* Begins a request, which is then busy and referenced. Returns the op for its operation. */
 struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadline_ns);
-/* It was not queued. */
+/* Undoes that: the operation was not queued. */
 void coherence_request_undo(struct coherence_request *r);
-/* Keeper: the answer, if it has come (the caller's to free); busy no more. */
+/* Keeper: takes the answer, if it has come (the caller's to free); then busy no more. */
 struct l2_answer *coherence_request_take(struct coherence_request *r);
 void coherence_unref(struct coherence *c);
 
@@ -279,21 +281,21 @@ void coherence_unref(struct coherence *c);
 struct coherence_script {
     void *block;
     size_t size;
-    struct schema_list *schemas; /* that its keys are named by; a reference */
+    struct schema_list *schemas; /* names its keys in all schemas; a reference */
     struct l2_change change;
     uint64_t call;
     struct coherence_position known; /* when it was made: it gets a later one, if all is well */
-    bool dropped; /* the value that it should have had */
+    bool dropped; /* sent without the value that it should have had */
 };
-/* `write`: of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
+/* `write`: the value of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
                           const struct coherence_write *write, struct coherence_script *ret);
 void coherence_script_free(struct coherence *c, struct coherence_script *s);
 
 /*
- * The local step of an accepted change: note its clock, raise floors, finish the call. `key` does
- * what sink.key would; NULL: sink.key itself. True: its clock is not the one followed, so that the
- * caller should wait for one.
+ * Settles an accepted change, that is, does its local step: note its clock, raise floors, finish
+ * the call. `key` does what sink.key would; NULL: sink.key itself. True: its clock is not the one
+ * followed, so that the caller should wait for one.
  */
 struct coherence_accepted {
     const struct coherence_item *items;
@@ -301,8 +303,8 @@ struct coherence_accepted {
     const struct l2_answer *answer;
     uint64_t call;
     uint64_t nonce;
-    struct coherence_position known; /* of its script */
-    const bool *noted; /* which of the items `recent` has; NULL: none */
+    struct coherence_position known; /* when its script was made */
+    const bool *noted; /* per item: `recent` has it; NULL: it has none */
     bool stored;
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
@@ -321,7 +323,7 @@ void coherence_queue_fini(struct coherence *c);
 /* Queue one item; `noted`: it is in `recent`, being told again. 0, or NIGH_ENOMEM / NIGH_REFUSED
  * (full): folded into a soft ALL. */
 int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
-/* The oldest items: marked as sent. */
+/* Fills a batch with the oldest items, and marks them as sent. */
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
 /* Take out what was accepted, but for items named again since. True: nothing is left. */
 bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch);
