@@ -2,8 +2,8 @@
 /*
  * Limbo: retiring, freeing, and the passes of the reclaimer between the two.
  *
- *     a pass:   visit the marked shards: free what is idle, take what was retired
- *               --> grace period --> judge all of it at once --> file it, shard by shard
+ *     a pass:   visit the marked shards: free ready entries of idle ones, list retired ones
+ *               --> grace period --> judge all at once --> file them, shard by shard
  *
  * Ordering: the grace period puts every section that could have found an entry before the judging;
  * references are loaded with acquire (pair(entry.refs)), pin slots too (pair(pin.slot)), so the
@@ -12,9 +12,9 @@
  *
  * Of 65,536 shards few have anything retired. So a writer that retires an entry marks the shard,
  * once until it is visited, and a pass visits the marked ones. A shard stays marked while it has
- * ready entries, or a part of limbo's count: this is given back when a pass finds that no writer
- * has come. Shards with held entries are noted in a set of their own, for they are looked at less
- * often.
+ * ready entries, or an allowance on limbo's count: this is given back when a pass finds that no
+ * writer has come. Shards with held entries are noted in a set of their own, for they are looked at
+ * less often.
  *
  * Lists whose grace period is running, or over, are changed by reclaimers only, one at a time. So
  * an entry is put into the batch before the grace period, when its list is at hand anyway, and is

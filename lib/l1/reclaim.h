@@ -70,7 +70,7 @@ static inline bool reclaim_much_waits(const struct l1 *l1)
     return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
 }
 
-/* Bytes of the sets in which the reclaimer notes shards; and placing them in such memory. */
+/* Bytes of the sets in which the reclaimer notes shards; and making them in such memory. */
 size_t reclaim_sets_bytes(uint32_t shards);
 void reclaim_init_sets(struct l1 *l1, void *zeroed);
 
@@ -88,7 +88,7 @@ static inline bool reclaim_suits(const struct l1 *l1, const struct l1_entry *e, 
 NIGH_OUTLINED bool reclaim_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s,
                                                     uint64_t bytes);
 
-/* Whether the first ready entry suits, or can be made to by moving another to the front. Never
+/* Whether the first ready entry suits; one of the next that does is moved to the front. Never
  * without a cache of blocks: malloc has its own, and a sanitizer sees only what is freed. */
 static inline bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {

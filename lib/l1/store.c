@@ -329,7 +329,7 @@ struct own_write {
     const struct l1_key *key;
     const struct l1_value *value;
     uint64_t ticket;
-    uint64_t heard;  /* floor of the key that it has raised already; 0: none */
+    uint64_t heard;  /* floor of the key that the writer has raised already; 0: none */
     bool only_newer; /* an equal version is refused, too */
     size_t size;
     uint64_t bytes;        /* charged */
@@ -392,7 +392,7 @@ static void unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 }
 
 /* End a write that is not stored: the entry there goes, unless it is as new; and `e`, or NULL, was
- * made in vain. (A large one goes with its reference.) */
+ * made in vain and is given back. (A large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, struct l1_entry *e,
                                             struct l1_entry *old)
