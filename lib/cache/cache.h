@@ -97,14 +97,14 @@ struct nigh {
     struct l1 *l1;                              /* (c) */
     const _Atomic uint64_t *trusted_until;      /* (c) -> (a) */
     struct clock clock;                         /* (c) */
-    _Atomic uint32_t fork_count;                /* (a) forks before the open; then CACHE_LEFT */
+    _Atomic uint32_t fork_count;                /* (a) forks before the open, or CACHE_LEFT */
     bool doubt_is_miss;                         /* (c) */
     uint32_t group_slots;                       /* (c) */
     uint32_t time_error_ms;                     /* (c) error of Redis' time as known here, at most:
                                                  * how long the answer to a beat is awaited */
     struct env env;                             /* (c) */
     struct clock_hook clock_hook;               /* (c) options.clock, behind `clock` */
-    struct stats stats;                         /* (c) -> what belongs to no space */
+    struct stats stats;                         /* (c) -> counts that belong to no space */
     struct l2 *l2;                              /* (c) NULL: L1 only */
     struct coherence *coherence;                /* (c) NULL: L1 only */
     struct flight_table *flights;               /* (c) */

@@ -22,8 +22,8 @@
  *
  * Lists, counts and locks are one for each stripe of threads: one for all was a line that every
  * miss took from the one before it, twice. A callback stays where it was listed, and so do the
- * calls that are counted in its place: whoever looks at one stripe after the other misses nothing
- * that moves, for nothing does.
+ * calls that are counted in its place: a look at one stripe after the other misses nothing, for
+ * nothing moves between them.
  */
 #include "cache/caller.h"
 

@@ -38,7 +38,7 @@ struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
     int cancel_state;     /* the thread's own, to be restored */
     bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
-    bool catches;         /* frames stay after an exception, which is caught within the call */
+    bool catches;         /* those frames stay after an exception, too, caught within the call */
     struct nigh *left;    /* cache that was closed meanwhile; a reference */
     struct callbacks_stripe *counted; /* counts the call in `calls`: a callback has returned */
 };

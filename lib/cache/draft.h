@@ -3,7 +3,7 @@
  * A value on its way into the tiers: what a loader answered, what a caller put or wrote, what L2
  * had.
  *
- * Whoever brings it describes it once. All that is stored of it is made from the description: the
+ * Its bringer describes it once. Everything that is stored of it is made from the description: the
  * entry of L1, the envelope in Redis, and the fill that carries the envelope there.
  */
 #ifndef NIGH_CACHE_DRAFT_H

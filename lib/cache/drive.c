@@ -439,7 +439,7 @@ static int tick(struct drive *d)
         give_wheel(d);
         drive_flush(d->cache); /* sends what others queued meanwhile: our loaders may take long */
     } else {
-        sched_yield(); /* the socket may be readable until the one who drives has read it */
+        sched_yield(); /* the socket may be readable until the thread that drives has read it */
     }
     reclaim_if_due(d);
     work(d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * May this entry be called fresh? (rules 3 and 11)
+ * Whether an entry may be called fresh (rules 3 and 11).
  *
  * Key floors are absent on purpose: they are judged at store, join and landing. An entry that is in
  * the table has not been invalidated by key, because the invalidation would have removed it.

@@ -34,9 +34,9 @@ uint32_t leases_time_ms(const struct nigh_space *space);
 /* List a load under a lease, from its start to its end, so that the keeper extends the lease. */
 void leases_add(struct leases *l, struct load *load, uint64_t now_ns);
 void leases_remove(struct leases *l, struct load *load);
-/* Release the lease, or a writer's fence, of this token, whether or not Redis has it (yet): whoever
- * waits for it looks again, here and elsewhere. Nobody waits for the answer. What cannot be sent,
- * or is lost with its connection, is sent again later. Never blocks. */
+/* Release the lease, or a writer's fence, of this token, whether or not Redis has it (yet): flights
+ * that wait for it look again, here and on other nodes. Nobody waits for the answer. A release that
+ * cannot be sent, or is lost with its connection, is sent again later. Never blocks. */
 void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token);
 /* Keeper: send the extensions and the releases that are due. Returns when the next one is. */
 uint64_t leases_keep(struct nigh *cache);

@@ -8,7 +8,7 @@
  *   WAIT    another process loads: sleep until its fill, an invalidation, the end of its lease
  *
  * Any trouble with L2 leads to LOAD without a lease: the value then enters L1 only. The flight's
- * deadline may come in any state; what is outstanding then finds the flight landed.
+ * deadline may come in any state; an answer that is outstanding then finds the flight landed.
  */
 #include "cache/load.h"
 
@@ -380,7 +380,7 @@ void load_step(void *arg, struct flight *f, uint32_t events)
 
 /* ---- refreshes ---- */
 
-/* Whether a stale value is to be left as it is for now. */
+/* Whether a stale value is not to be refreshed now. */
 static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
 {
     struct nigh *cache = space->cache;

@@ -111,9 +111,10 @@ void load_step(void *arg, struct flight *f, uint32_t events);
 void load_free(void *arg, struct flight *f);
 
 /*
- * Refresh a key behind its caller, unless one flies, failed lately, or the cache closes. At most
- * `space.loads` at a time: when all is stale at once, thousands that ask Redis together would wait
- * for one another beyond their deadlines, and load without a lease. The next read begins another.
+ * Refresh a key behind its caller, unless a flight of the key is under way, its load failed lately,
+ * or the cache closes. At most `space.loads` refreshes at a time: when all is stale at once,
+ * thousands that ask Redis together would wait for one another beyond their deadlines, and load
+ * without a lease. A key left out is refreshed by a later read.
  */
 void load_refresh(struct nigh_space *space, const struct l1_key *key);
 

@@ -53,7 +53,7 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
     };
 }
 
-/* How the positions that stand in Redis for floors let the value pass (rule 4). */
+/* Returns how the positions that stand in Redis for floors let the value pass (rule 4). */
 static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
                                     const struct l2_envelope *e)
 {

@@ -405,7 +405,7 @@ static bool is_landed(struct nigh *cache)
 }
 
 /*
- * Land what flies: waits for loaders and writers that run, but not for ever; wakes flights that
+ * Lands the flights: waits for loaders and writers that run, but not for ever; wakes flights that
  * wait for other nodes; and lets fills and leases given back reach Redis, lest the leases stay
  * behind. No loader begins any more, so the closer may take the workers' turns: all of them may be
  * inside one.
@@ -441,8 +441,8 @@ static void check_released(struct nigh *cache)
         LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %" PRIu64 " values are held", pins);
 }
 
-/* Refuses what a log hook asks for from here on. What it asked for before comes from tiers that are
- * whole: the flush waits for it. */
+/* Refuses the calls that a log hook makes from here on. Its earlier calls find the tiers whole: the
+ * flush waits for them. */
 static void end_log_calls(struct nigh *cache)
 {
     atomic_store_explicit(&cache->closed, true, memory_order_relaxed); /* ordered by the flush */

@@ -63,7 +63,7 @@ struct scale {
 };
 
 /* The units of a number, up to the one without a suffix. A time has no bare form: "60" was meant as
- * seconds by who wrote it and read as milliseconds. Bytes are what a bare size means anywhere. */
+ * seconds by its writer and read as milliseconds. A bare size means bytes everywhere. */
 static const struct scale byte_scales[] = {
     {"b", 1},          {"k", 1u << 10},  {"kib", 1u << 10}, {"m", 1u << 20},   {"mib", 1u << 20},
     {"g", 1u << 30},   {"gib", 1u << 30}, {"t", 1ull << 40}, {"tib", 1ull << 40}, {"", 1},
@@ -190,7 +190,7 @@ static int parse_number(const struct option *o, const char *value, uint64_t *ret
     return 0;
 }
 
-/* 1-based place of the word in the option's list; 0: none of them. */
+/* Returns the 1-based place of the word in the option's list; 0: it is none of them. */
 static unsigned parse_word(const struct option *o, const char *value)
 {
     const char *text = value + strspn(value, OPTION_BLANKS);

@@ -29,7 +29,8 @@ static enum l2_verdict fill_l2(const struct draft *d, struct nigh_miss *miss, ui
     return verdict;
 }
 
-/* The fenced fill of get + own read + put. Whatever comes of it, the lease is gone afterwards. */
+/* Do the fenced fill of get + own read + put. Whatever comes of it, the ticket's lease is gone
+ * afterwards. */
 static int put_missed(struct writing *w, const struct nigh_call *call)
 {
     struct draft *d = &w->draft;

@@ -32,7 +32,7 @@ struct gauges {
     uint64_t log_lost;
 };
 
-/* Says what is asked for a gauge: one of l1.h's, or one of the parts beside it. */
+/* Names the part that is asked for a gauge: one of l1.h's, or one of those beside it. */
 enum {
     ASK_CHEAP = 0, /* nothing: the gauge is told in any case */
     ASK_PINS = L1_GAUGE_ALL + 1,
@@ -183,7 +183,7 @@ __attribute__((format(printf, 2, 3))) static void emit(struct writer *w, const c
 
 /* ---- names ---- */
 
-/* Length of the character at `s` if it is well-formed UTF-8 (RFC 3629); 0: it is not. */
+/* Returns the length of the character at `s`; 0: it is no well-formed UTF-8 (RFC 3629). */
 static size_t utf8_len(const unsigned char *s)
 {
     size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;

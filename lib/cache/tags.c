@@ -2,8 +2,9 @@
 /*
  * The tags of a value on its way in.
  *
- * Kept as hashes and not as names: that is all that an envelope has, and the slots of an entry are
- * computed from it. The list doubles, so that the most a value may have costs a few allocations.
+ * They are kept as hashes and not as names: hashes are all that an envelope has, and the slots of
+ * an entry are computed from them. The list doubles, so that the most a value may have costs a few
+ * allocations.
  */
 #include "cache/tags.h"
 

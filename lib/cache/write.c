@@ -16,7 +16,7 @@
  * Fence the key: no loader that read the origin before now may fill it. Best effort: without it the
  * script still deletes what such a loader has filled.
  *
- * True: Redis has executed it, so the token is worth something. If the lease is taken only later,
+ * True: Redis has executed the fence, so its token counts. If the lease is taken only later,
  * after our commit, then another writer's commit and its script may lie in between, and ours would
  * find its token in the lease and set the older value.
  */

@@ -17,8 +17,8 @@
  * adding happen under the lock, so of two threads that close a circle from both ends exactly one is
  * refused. By induction there never is a circle of flights that fly, and the walk ends.
  *
- * Edges lie between flights, not threads, because who loads g may change (a worker, a waiter that
- * took it over) while the edge stays true. No edge outlives the call that waits: a wait that timed
+ * Edges lie between flights, not threads, because g's loading thread may change (a worker, a waiter
+ * that took it over) while the edge stays true. No edge outlives the waiting call: one that timed
  * out is no reason to refuse anything. A flight that has landed (its deadline came while a worker
  * still loads for it) keeps nobody waiting: the walk ends there. A leader that waits for an answer
  * of L2 waits for no flight: no edge. So nothing is refused that would have ended by itself.

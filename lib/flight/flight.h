@@ -114,7 +114,7 @@ struct flight {
     bool stepping;                 /* (h) inside host->step */
     bool forgotten;                /* (t) cannot be joined any more */
     bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
-    _Atomic uint64_t leader;       /* (a) thread token of who runs the loader now, 0: nobody */
+    _Atomic uint64_t leader;       /* (a) token of the thread that runs the loader now, 0: none */
 
     /* the result */
     int outcome;                   /* (l) enum nigh_result */

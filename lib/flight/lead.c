@@ -190,7 +190,7 @@ static void vacate(struct flight *f, bool caller_gone)
     if (caller_gone)
         f->waiters--;
     bool vacant = f->waiters > 0;
-    if (vacant) /* pair(flight.landed): release the record to who takes it over */
+    if (vacant) /* pair(flight.landed): release the record to the thread that takes it over */
         atomic_store_explicit(&f->landed, FLIGHT_LEADERLESS, memory_order_release);
     pthread_mutex_unlock(&shard->lock);
     if (vacant)
