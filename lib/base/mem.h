@@ -102,7 +102,7 @@ static inline bool mem_is_draining(const struct mem *mem, const void *ptr)
 
 struct mem_stats {
     size_t allocated_bytes; /* by own statistics and the backend's, caches' content included */
-    size_t resident_bytes;  /* both are 0 where neither slabs nor backend have statistics */
+    size_t resident_bytes;  /* 0, as above, where neither slabs nor backend have statistics */
 };
 /*
  * mem_stats_peek() reads the backend's part as it was renewed last, by anybody. The cost of

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes; taking, giving; draining.
+ * Sizes of blocks; taking and giving blocks; draining slabs.
  *
- * Blocks are taken lowest address first, so what a slab has never given out is at its end, and
- * stays untouched.
+ * Blocks are taken lowest address first, so the blocks that a slab has never given out are at its
+ * end, and stay untouched.
  */
 #include "base/slab.h"
 
@@ -15,19 +15,19 @@
 
 /* ---- sizes ---- */
 
-/* No smaller block: what is asked for is rarely below, and a slab has a bit for each. */
+/* Smallest block: requests are rarely smaller, and a slab has a bit for each of its blocks. */
 #define SIZE_MIN 48u
 #define STEPS_MAX 256u  /* up to here every multiple of SLAB_STEP is a size ... */
-#define NEAR_SHARE 16u /* ... from here the next is such a part larger, or more ... */
-#define FAR_SHARE 10u  /* ... but not more than such a part, where slabs can be cut so */
+#define NEAR_SHARE 16u /* ... beyond, the next size is larger by at least a 16th ... */
+#define FAR_SHARE 10u  /* ... and by at most a 10th, where slabs can be cut so */
 
 static const uint16_t kind_sizes_max[SLAB_KINDS] = {1024, 4096, 16384, SLAB_BLOCK_MAX};
 
-/* Constant once made. */
+/* A size of blocks. Constant once made. */
 struct size {
     uint32_t size;
     uint32_t inverse; /* 2^32 / size, rounded up: offset * inverse >> 32 is the block's number */
-    uint16_t count;   /* of blocks in a slab */
+    uint16_t count;   /* blocks in a slab */
     uint8_t kind;
 };
 
@@ -48,13 +48,13 @@ static void add_size(uint32_t size, unsigned kind)
     };
 }
 
-/* The largest block of which so many are in a slab. */
+/* The largest size of which `count` blocks fit into a slab. */
 static uint32_t size_of_count(unsigned kind, uint32_t count)
 {
     return (uint32_t)(slab_bytes(kind) / count) & ~(SLAB_STEP - 1);
 }
 
-/* Those that leave next to nothing of a slab. */
+/* Adds a kind's sizes above `last`: sizes that leave next to nothing of a slab unused. */
 static void add_sizes(unsigned kind, uint32_t last)
 {
     uint32_t count = (uint32_t)(slab_bytes(kind) / (last + 1));
@@ -92,15 +92,15 @@ unsigned slab_kind_of(unsigned class)
 
 #define LEVELS 8u
 
-/* Keys: (l) its lock  (a) atomic, written (l): read by who adds up */
+/* The slabs of a size. Keys: (l) its lock  (a) atomic, written (l), read by those who add up */
 struct size_slabs {
-    /* The first line is all that taking from the current slab needs. */
+    /* Taking from the current slab needs the first cache line only. */
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock;
     struct slab *current;        /* (l) NULL: none */
     _Atomic uint64_t used;       /* (a) blocks that are out */
     _Atomic uint64_t touched;    /* (a) pages of its slabs */
     _Atomic uint64_t slabs;      /* (a) */
-    uint32_t occupied;           /* (l) a bit for each level that has some */
+    uint32_t occupied;           /* (l) a bit for each level that has slabs */
     struct slab *levels[LEVELS]; /* (l) by how full: the last are the fullest */
 };
 
@@ -114,7 +114,7 @@ static uint64_t number(const _Atomic uint64_t *count)
     return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-/* Under the size's lock, so no locked addition. */
+/* Adds without a locked instruction: the caller has the size's lock. */
 static void add(_Atomic uint64_t *count, int64_t n)
 {
     atomic_store_explicit(count, number(count) + (uint64_t)n, memory_order_relaxed);
@@ -132,7 +132,7 @@ static void set_used(struct slab *slab, unsigned used)
 
 static enum slab_state state_of(const struct slab *slab)
 {
-    /* pair(slab.state): who sees it taken sees by which size */
+    /* pair(slab.state): a thread that sees the slab taken also sees its class */
     return (enum slab_state)atomic_load_explicit(&slab->state, memory_order_acquire);
 }
 
@@ -186,7 +186,7 @@ static void free_slab(struct slabs *s, struct size_slabs *z, struct slab *slab)
     slab_region_give(&s->regions, slab);
 }
 
-/* Where it belongs by the blocks that are out: listed, full, or gone. */
+/* Puts a slab where it belongs by its number of blocks that are out: listed, full, or free. */
 static void file(struct slabs *s, unsigned class, struct slab *slab)
 {
     struct size_slabs *z = &s->sizes[class];
@@ -198,7 +198,7 @@ static void file(struct slabs *s, unsigned class, struct slab *slab)
         list(z, &sizes[class], slab);
 }
 
-/* A slab with blocks that are not out becomes the current one. */
+/* Makes a slab with free blocks the current one: the fullest that is listed, or a new one. */
 static struct slab *next_current(struct slabs *s, unsigned class)
 {
     struct size_slabs *z = &s->sizes[class];
@@ -223,7 +223,7 @@ static struct slab *next_current(struct slabs *s, unsigned class)
 
 /* ---- taking ---- */
 
-/* The pages of which it is given a part. */
+/* Marks the pages of a block as touched. */
 static void touch(struct slab *slab, size_t begin, size_t end)
 {
     unsigned first = (unsigned)(begin / SLAB_PAGE_BYTES);
@@ -236,7 +236,7 @@ static char *base_of(struct slab *slab, unsigned kind)
     return slab_region_with(slab, kind)->base + slab->index * slab_bytes(kind);
 }
 
-/* Of the current slab, which has some. Returns how many. */
+/* Takes up to `want` blocks of the current slab, which has some. Returns how many. */
 static unsigned take_some(struct size_slabs *z, const struct size *size, void **ret, unsigned want)
 {
     struct slab *slab = z->current;
@@ -304,7 +304,7 @@ static void give_one(struct slabs *s, unsigned class, const void *block)
         if (!used_of(slab))
             free_slab(s, z, slab);
         break;
-    default: break; /* the current one is taken from again */
+    default: break; /* the current slab: its blocks are taken again */
     }
 }
 
@@ -320,7 +320,8 @@ void slabs_give(struct slabs *s, unsigned class, void *const *blocks, unsigned c
 
 /* ---- draining ---- */
 
-/* Fewer than such a part of a size's slabs are not worth it: they are there for the next blocks. */
+/* A size may keep a 32nd of its slabs beyond its need, for the next blocks: to drain these is not
+ * worth the work. */
 #define SPARE_SHARE 32u
 
 static uint64_t slabs_needed(const struct size_slabs *z, const struct size *size)
@@ -343,7 +344,7 @@ size_t slabs_excess_bytes(struct slabs *s)
     return sum;
 }
 
-/* A region and the bytes that are out, when it was looked at. */
+/* A region, and the bytes of its blocks that were out when it was looked at. */
 struct filled {
     struct slab_region *region;
     size_t used_bytes;
@@ -366,7 +367,8 @@ static int fullest_first(const void *a, const void *b)
     return x->used_bytes < y->used_bytes ? 1 : -(x->used_bytes > y->used_bytes);
 }
 
-/* Others add regions in front; they go in slabs_trim() only. */
+/* Returns the first region, for a walk without the lock: other threads only add regions, in front;
+ * only slabs_trim() removes them. */
 static struct slab_region *first_region(struct slabs *s, size_t *ret_count)
 {
     pthread_mutex_lock(&s->regions.lock);
@@ -388,7 +390,8 @@ static void begin_to_drain(struct slabs *s, struct size_slabs *z, struct slab *s
         free_slab(s, z, slab);
 }
 
-/* It stays, if so many are left to stay, or its blocks are to leave it. Whether it drains. */
+/* Decides about a slab: it stays if left[class], the number of slabs that may still stay, is not 0;
+ * otherwise it begins to drain. Returns whether it drains. */
 static bool choose(struct slabs *s, struct slab *slab, uint64_t *left)
 {
     if (state_of(slab) == SLAB_FREE)
@@ -396,7 +399,7 @@ static bool choose(struct slabs *s, struct slab *slab, uint64_t *left)
     unsigned class = class_of(slab);
     struct size_slabs *z = &s->sizes[class];
     pthread_mutex_lock(&z->lock);
-    enum slab_state state = state_of(slab); /* and then its size: another may have it by now */
+    enum slab_state state = state_of(slab); /* before the class: another size may have it by now */
     bool is_its = state != SLAB_FREE && class_of(slab) == class;
     bool drains = is_its && !left[class];
     if (drains && state != SLAB_DRAINING)
@@ -429,10 +432,10 @@ bool slabs_drain(struct slabs *s)
     return any;
 }
 
-/* What is to be done with each slab that a size has. REQUIRES(the size's lock). */
+/* Work on a slab that a size has. REQUIRES(the size's lock). */
 typedef void slab_fn(struct slabs *s, unsigned class, struct slab *slab);
 
-/* Of this kind, or of larger blocks. */
+/* Calls `fn` for each slab that is not free, of this kind and the kinds of larger blocks. */
 static void each_slab(struct slabs *s, unsigned kind, slab_fn *fn)
 {
     size_t count;
@@ -468,7 +471,7 @@ bool slabs_is_draining(const void *block)
 
 /* ---- giving back ---- */
 
-/* The touched pages on which no block is out. */
+/* Returns the touched pages on which no block is out. */
 static uint64_t idle_pages(const struct slab *slab, const struct size *size)
 {
     uint64_t needed = 0;
@@ -481,7 +484,8 @@ static uint64_t idle_pages(const struct slab *slab, const struct size *size)
     return slab->touched & ~needed;
 }
 
-/* Of a slab that is neither full nor empty: where blocks are large, whole pages are idle. */
+/* Gives back the idle pages of a slab that is neither full nor empty: where blocks are large, whole
+ * pages are idle. */
 static void discard_idle(struct slabs *s, unsigned class, struct slab *slab)
 {
     const struct size *size = &sizes[class];
@@ -515,7 +519,7 @@ void slabs_trim(struct slabs *s)
         pthread_mutex_unlock(&z->lock);
     }
     slab_regions_trim(&s->regions);
-    each_slab(s, 1, discard_idle); /* on a page of others are too many blocks */
+    each_slab(s, 1, discard_idle); /* kind 0 has too many blocks on a page for idle pages */
 }
 
 void slabs_stats_read(struct slabs *s, struct slabs_stats *ret)
@@ -560,7 +564,7 @@ void slabs_destroy(struct slabs *s)
 
 /* ---- walking ---- */
 
-/* What a size's slabs add up to. */
+/* Sums over all slabs of a size. */
 struct sums {
     uint64_t used, slabs, touched, listed;
 };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mapping, listing, giving back.
+ * Maps regions, lists them, gives pages and regions back.
  *
- * The lock is not held over what the kernel does with many pages: slabs whose pages are given back
- * are taken out of their region's free ones meanwhile, and a region that goes is in no list.
+ * The lock is not held while the kernel works on many pages. Meanwhile slabs whose pages are given
+ * back are not among their region's free ones, and a region that is unmapped is in no list.
  *
- * A region that was split is a huge page again when no page of it is given back: the kernel fills
- * all of it, so what it fills must be counted. A slab that is taken counts whole then, which is too
- * much by the end of a size's current one; a slab with blocks that lacks pages is a gap.
+ * A region that was split is made a huge page again when all its pages are wanted: the kernel then
+ * fills all of it, so all its pages must be counted as resident. So with huge pages a slab counts
+ * whole when it is taken, which is too much by the untouched end of a size's current slab; and a
+ * slab with blocks that lacks pages is a gap, which keeps its region split.
  */
 #include "base/slab_region.h"
 
@@ -75,7 +76,7 @@ struct leaf {
     _Atomic(struct slab_region *) regions[1 << LEAF_BITS];
 };
 
-/* Leaves are never freed: one is for 32 GiB of addresses, and touched where there are regions. */
+/* Leaves are never freed: each is for 32 GiB of addresses, and touched only where regions are. */
 static _Atomic(struct leaf *) root[1 << ROOT_BITS]; /* pair(slab.leaf) */
 
 static uintptr_t number_of(const void *at)
@@ -85,7 +86,8 @@ static uintptr_t number_of(const void *at)
 
 static struct leaf *leaf_of(uintptr_t number)
 {
-    /* pair(slab.leaf): zeroed by the kernel, which needs no order; others' entries are not read */
+    /* pair(slab.leaf): the kernel has zeroed the leaf, which needs no order; the caller reads only
+     * the entry of a block that it has */
     return atomic_load_explicit(&root[number >> LEAF_BITS], memory_order_acquire);
 }
 
@@ -102,7 +104,7 @@ static struct leaf *make_leaf(uintptr_t number)
     return expected;
 }
 
-/* False: no memory, or an address beyond what there is a table for. */
+/* Enters a region into the table, or NULL. False: no memory, or an address beyond the table. */
 static bool enter(const void *base, struct slab_region *region)
 {
     uintptr_t number = number_of(base);
@@ -139,7 +141,8 @@ static bool is_aligned(const char *at)
     return ((uintptr_t)at & (REGION_BYTES - 1)) == 0;
 }
 
-/* Too much, and both ends off. (What cannot be cut off was never touched.) */
+/* Maps an aligned region: maps too much and cuts both ends off. (An end that cannot be cut off was
+ * never touched.) */
 static char *map_and_cut(void)
 {
     char *area = map(NULL, 2 * REGION_BYTES);
@@ -152,7 +155,8 @@ static char *map_and_cut(void)
     return area + before;
 }
 
-/* Below the one before, where the kernel would put it anyway: then they are one mapping. */
+/* Maps a region below the previous one, where the kernel would put it anyway: then both are one
+ * mapping. */
 static char *map_region(struct slab_regions *r)
 {
     char *at = fault_fires(FAULT_ALLOC) ? NULL : map(r->map_next, REGION_BYTES);
@@ -218,7 +222,7 @@ static bool has_bit(const uint64_t *bits, unsigned at)
     return bits[at / 64] >> at % 64 & 1;
 }
 
-/* A touched one if there is one. */
+/* Returns the number of a free slab: a touched one if there is one. */
 static unsigned first_free(const struct slab_region *region)
 {
     for (unsigned i = 0; i < REGION_SLABS_MAX / 64; i++)
@@ -253,7 +257,7 @@ static void forget_all(struct slab_regions *r, struct slab_region *region)
     r->apart_bytes -= mem_charge_apart(r->mem, region_bytes(region->kind));
 }
 
-/* The first touch of a huge page brings all of it. */
+/* Tells the kernel whether the region is to be a huge page, all of which its first touch brings. */
 static void mark(struct slab_regions *r, struct slab_region *region)
 {
     region->whole = r->huge;
@@ -301,7 +305,7 @@ undo_region:
     return NULL;
 }
 
-/* The fullest that has a free slab. */
+/* Returns the fullest region that has a free slab; NULL: none has. */
 static struct slab_region *fullest(struct slab_regions *r, unsigned kind)
 {
     for (unsigned level = 1; level < REGION_LEVELS; level++)
@@ -315,7 +319,7 @@ static bool has_any(const uint64_t *bits)
     return (bits[0] | bits[1]) != 0;
 }
 
-/* All its pages are wanted again, and counted: it may be a huge one again. */
+/* Makes a split region a huge page again if all its pages are wanted, and so are counted. */
 static void make_whole(struct slab_regions *r, struct slab_region *region)
 {
     if (r->huge && !region->whole && region->free_count == 0 && !has_any(region->gaps))
@@ -375,8 +379,9 @@ static bool is_empty(const struct slab_region *region)
 }
 
 /*
- * Nobody has a block of it, and it is in no list. False: the kernel keeps it. Its entry goes first:
- * as soon as it is unmapped the addresses, and so the entry, may be another heap's.
+ * Unmaps a region of which no block is out, and which is in no list. False: the kernel keeps it.
+ * The entry is cleared first: as soon as the region is unmapped its addresses, and so the entry,
+ * may belong to another heap.
  */
 static bool unmap(struct slab_regions *r, struct slab_region *region)
 {
@@ -387,7 +392,7 @@ static bool unmap(struct slab_regions *r, struct slab_region *region)
     return true;
 }
 
-/* A row of warm slabs, taken from the free ones: one call for all of it. */
+/* A row of warm slabs, taken from the free ones: one call of the kernel gives all of it back. */
 struct row {
     unsigned first, count;
 };
@@ -424,7 +429,8 @@ static void give_row(struct slab_regions *r, struct slab_region *region, struct 
     }
 }
 
-/* The kernel would round the end up, and take what is in use. */
+/* Gives back only whole pages of the system: the kernel would round the end up, and take pages that
+ * are in use. */
 bool slab_pages_give_back(char *at, size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -439,7 +445,7 @@ static bool discard(struct slab_region *region, struct row row)
     return slab_pages_give_back(region->base + row.first * bytes, row.count * bytes);
 }
 
-/* The free slabs of a region that has others. REQUIRES(lock), which is left and taken again. */
+/* Gives back the pages of a region's free slabs. REQUIRES(lock), which is left and taken again. */
 static void discard_free_locked(struct slab_regions *r, struct slab_region *region)
 {
     struct row row = {0, 0};
@@ -458,7 +464,8 @@ static void discard_free_locked(struct slab_regions *r, struct slab_region *regi
     }
 }
 
-/* REQUIRES(lock), which is left and taken again. */
+/* Unmaps an empty region; if the kernel keeps it, gives its pages back. REQUIRES(lock), which is
+ * left and taken again. */
 static void unmap_locked(struct slab_regions *r, struct slab_region *region)
 {
     struct row all = {0, slab_count(region->kind)};
@@ -469,15 +476,16 @@ static void unmap_locked(struct slab_regions *r, struct slab_region *region)
     pthread_mutex_lock(&r->lock);
     if (gone)
         return;
-    (void)enter(region->base, region); /* there is a leaf for it */
+    (void)enter(region->base, region); /* cannot fail: its leaf exists */
     note_all(r, region);
     give_row(r, region, all, false);
     discard_free_locked(r, region);
 }
 
 /*
- * Others only add regions meanwhile, at the front, so what follows a region is read without the
- * lock: it is left after each, since who needs a slab would wait for a walk of all of them.
+ * Walks all regions. Other threads only add regions meanwhile, at the front, so the next region is
+ * read without the lock. The lock is released after each region, lest a thread that needs a slab
+ * wait for the whole walk.
  */
 void slab_regions_trim(struct slab_regions *r)
 {

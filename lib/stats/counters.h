@@ -5,13 +5,14 @@
  * X(NAME, "export_name", "what one count means") per line; text, JSON and nigh_counters(7) come
  * from this table, and a check fails for a counter that nothing increments.
  *
- * Counts are per space; what belongs to no space (the link to Redis, the listener) counts in the
- * cache's own set.
+ * Counts are per space; events that belong to no space (of the link to Redis, of the listener)
+ * count in the cache's own set.
  *
- * A read that asks L1 counts once, and each key of a bulk: in l1_fresh ("does not exist" too) or
- * l1_stale if L1 answers, else in l1_miss, whatever it meets after that: L2, a flight, several
- * flights. So (l1_fresh + l1_stale) / (l1_fresh + l1_stale + l1_miss) is the hit ratio. Not in it:
- *   a probe that misses: who looks on asks again, and that call counts the same miss;
+ * A read that asks L1 counts once, and so does each key of nigh_get_many(): in l1_fresh ("does not
+ * exist" too) or l1_stale if L1 answers, else in l1_miss, whatever the read meets after that: L2, a
+ * flight, several flights. So (l1_fresh + l1_stale) / (l1_fresh + l1_stale + l1_miss) is the hit
+ * ratio. These are not in it:
+ *   a probe (NIGH_L1_ONLY) that misses: if its caller then asks further, that call counts a miss;
  *   NIGH_REFRESH, which does not ask L1, and refreshes behind a stale value;
  *   NIGH_QUIET; calls with wrong arguments; a value for which there was no memory (read_error).
  */

@@ -6,8 +6,8 @@
  *   bucket    0 .. 15 | 16 ..... 31 | 32 ..... 47 | 48 ...... 63 | ...
  *   width       1     |      1      |      2      |      4       |
  *
- * Below 32 it is exact; above, a bucket is 1/16 of its lower edge wide at most, and a quantile is
- * told as the bucket's upper edge: never too small, and at most 6.25 % too large.
+ * Below 32 the histogram is exact; above, a bucket is at most 1/16 of its lower edge wide. A
+ * quantile is told as the bucket's upper edge: never too small, and at most 6.25 % too large.
  */
 #include "stats/stats.h"
 
@@ -53,7 +53,7 @@ uint64_t histogram_count(const struct histogram *h)
     return count;
 }
 
-/* How many samples the quantile covers: at least one, at most all. */
+/* The number of samples that the quantile covers: at least one, at most all. */
 static uint64_t rank_of(uint64_t count, double fraction)
 {
     if (!(fraction > 0)) /* NaN too */

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: MIT
 /*
- * Counter sets: who has which block, and sums.
+ * Counter sets: the blocks that threads have in them, and sums over blocks.
  *
  *     set --> table --> of[1] --> block      a block of counts per thread and set
  *                       of[2] --> block      the number of a thread that has ended is given to the
  *                       ...                  next one: numbers stay as few as threads are at once
  *
- * Numbers of threads and tables of sets, not the other way round: what a thread knows of a set that
- * is gone would have to be found and forgotten, or counts of the next set under the same id would
- * go there; a table goes with its set. And the number is all the thread-local storage there is
- * (glibc keeps 1.6 KiB for all libraries that are loaded with dlopen).
+ * Why threads have numbers and sets have tables, not the other way round: with tables of threads,
+ * a thread's entry for a set that is gone would have to be found and cleared, or counts for the
+ * next set under the same id would go to the old block; a set's table goes with its set. And the
+ * number is all the thread-local storage that we need (glibc keeps 1.6 KiB for all libraries that
+ * are loaded with dlopen).
  *
- * Growing. Whoever needs a number beyond the tables' room first puts a larger table into every set
- * there is, then takes the number; a new set begins with the room that all have. So a count needs
- * no bounds: a thread that has a number finds the table at least as new as it was then. The table
- * before stays until its set goes, for threads that have just loaded its address; what they read
- * there, their own slot, only they change. All of them together are no larger than the last.
+ * Growing. A thread that needs a number beyond the tables' room first puts a larger table into
+ * every set, then takes the number; a new set begins with the room that all have. So a count needs
+ * no check of bounds: a thread that has a number finds the table at least as new as it was then. An
+ * old table stays until its set goes, for threads that have just loaded its address; they read only
+ * their own slot there, and only they change it. All old tables of a set together are no larger
+ * than the last one.
  *
  * A block belongs to its set for good. When its thread ends it is only marked free: its counts stay
  * in the sum, and the next thread that starts counting there goes on with it. So memory follows the
  * largest number of threads that count in a set at once, not the number there ever were.
  *
  * One lock for the process: it is taken at a thread's first count in a set, at thread exit, as sets
- * come and go, and by reports. It is held across fork(); the child then takes what its parent's
- * other threads had as if they had ended.
+ * come and go, and by reports. It is held across fork(); the child then treats the parent's other
+ * threads as if they had ended.
  */
 #include "stats/stats.h"
 
@@ -38,25 +40,25 @@ const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
 #undef X
 };
 
-/* Of the first tables: with their heads they fill four lines, and then twice as many. */
+/* Room of the first tables: with its head a table fills four cache lines, then twice as many. */
 #define ROOM_FIRST 30u
 #define ROOM_MOST (UINT32_MAX / 4) /* more threads than a machine has */
 
-/* One for each number. It is never freed: the list of its blocks must stay, should the thread end
- * without our destructor (glibc calls them four rounds at most). */
+/* A number, and the thread that has it. Never freed: the list of its blocks must stay, should the
+ * thread end without our destructor (glibc calls destructors four rounds at most). */
 struct stats_thread {
     uint32_t number;            /* (c) */
     struct stats_block *blocks; /* (l) */
-    struct stats_thread *next;  /* (c) of all */
+    struct stats_thread *next;  /* (c) in the list of all */
     struct stats_thread *free;  /* (l) next free one */
     bool taken;                 /* (l) */
 };
 
-/* What a count does not read of a table; its slots follow. On lines of its own, which change only
- * as threads come and go. Keys: (c) */
+/* The head of a table, which a count does not read; the slots follow. On cache lines of its own,
+ * which change only as threads come and go. Keys: (c) */
 struct table {
-    uint32_t room;         /* (c) numbers are below it */
-    struct table *smaller; /* (c) the one that it has replaced */
+    uint32_t room;         /* (c) numbers are below this */
+    struct table *smaller; /* (c) the table that this one has replaced */
 };
 
 _Thread_local uint32_t stats_thread_number;
@@ -64,16 +66,16 @@ _Thread_local uint32_t stats_thread_number;
 /* Keys: (l) lock  (o) written once by `once`  (c) constant */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stats *sets;              /* (l) all that are open */
-static uint32_t room = ROOM_FIRST;      /* (l) of their tables, at least */
+static uint32_t room = ROOM_FIRST;      /* (l) least room of any set's table */
 static struct stats_thread *threads;    /* (l) all, the highest number first */
-static struct stats_thread *free_threads; /* (l) whose number nobody has */
+static struct stats_thread *free_threads; /* (l) numbers that no thread has */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t thread_key; /* (o) its destructor is how we hear that a thread ends */
+static pthread_key_t thread_key; /* (o) for its destructor, which runs when a thread ends */
 static bool ready;               /* (o) */
 
 /* ---- blocks ---- */
 
-/* At the head of a list: of those that a thread has, or that nobody has. */
+/* Puts a block at the head of a list: of its thread's blocks, or of the set's free ones. */
 static void link_locked(struct stats_block *b, struct stats_block **list) REQUIRES(lock)
 {
     b->next_of = *list;
@@ -106,7 +108,7 @@ static stats_slot_t *slot_locked(struct stats *s, const struct stats_thread *t) 
     return &slots_of(table_locked(s))[t->number];
 }
 
-/* The thread will not count in it any more. */
+/* Makes a thread's block free: the thread will not count in it any more. */
 static void leave_locked(struct stats_block *b) REQUIRES(lock)
 {
     atomic_store_explicit(slot_locked(b->set, b->thread), NULL, memory_order_relaxed);
@@ -150,8 +152,8 @@ static void end_locked(struct stats_thread *t) REQUIRES(lock)
     free_threads = t;
 }
 
-/* Thread exit. A later destructor of the host that counts again takes a number as a new thread
- * does. */
+/* Ends a thread's number, at thread exit. If a later destructor of the host counts again, it takes
+ * a number as a new thread does. */
 static void thread_ends(void *arg)
 {
     stats_thread_number = 0;
@@ -189,7 +191,7 @@ static size_t table_size(uint32_t numbers)
     return sizeof(struct table) + numbers * sizeof(stats_slot_t);
 }
 
-/* A table of so much room in place of the set's. False: no memory. */
+/* Replaces the set's table by one with room for `numbers`. False: no memory. */
 static bool make_table_locked(struct stats *s, uint32_t numbers) REQUIRES(lock)
 {
     struct table *old = table_locked(s);
@@ -200,12 +202,13 @@ static bool make_table_locked(struct stats *s, uint32_t numbers) REQUIRES(lock)
     for (uint32_t i = 0; old && i < old->room; i++)
         atomic_init(&slots_of(table)[i],
                     atomic_load_explicit(&slots_of(old)[i], memory_order_relaxed));
-    /* pair(stats.slots): they are filled */
+    /* pair(stats.slots): the slots are filled */
     atomic_store_explicit(&s->slots, slots_of(table), memory_order_release);
     return true;
 }
 
-/* False: no memory. What has grown by then stays so: it is larger than it need be. */
+/* Grows the tables of all sets. False: no memory. Tables that have grown by then stay so, larger
+ * than they need be. */
 static bool grow_locked(void) REQUIRES(lock)
 {
     uint32_t wanted = 2 * (room + 2) - 2;
@@ -217,7 +220,7 @@ static bool grow_locked(void) REQUIRES(lock)
     return room == wanted;
 }
 
-/* From malloc: it outlives sets. */
+/* Makes the struct of a new number, from malloc since it outlives sets. NULL: no memory. */
 static struct stats_thread *create_thread_locked(void) REQUIRES(lock)
 {
     uint32_t number = threads ? threads->number + 1 : 1;
@@ -232,7 +235,7 @@ static struct stats_thread *create_thread_locked(void) REQUIRES(lock)
     return t;
 }
 
-/* NULL: no memory. */
+/* Gives this thread a number. NULL: no memory. */
 static struct stats_thread *begin_locked(void) REQUIRES(lock)
 {
     struct stats_thread *t = free_threads;

@@ -2,13 +2,14 @@
 /*
  * Level 1: counters and histograms. Counting never shares a cache line between threads.
  *
- * A `struct stats` is one set (of a space, or of a cache). Each thread that counts has a number,
- * and each set a table by number of its threads' blocks: so a count is three loads that nobody
- * else's writes disturb, and a store (0.2 ns measured). There may be any number of sets and of
- * threads: tables grow before a number that is too large for them is given out. A set's blocks are
- * its own and go with it, so no count can land in a set that comes after it.
+ * A `struct stats` is one set of counters (of a space, or of a cache). Each thread that counts has
+ * a number, and each set has a table that leads from a thread's number to its block of counters. So
+ * a count is three loads that no other thread's writes disturb, and a store (0.2 ns measured).
+ * There may be any number of sets and of threads: tables grow before a number that is too large for
+ * them is given out. Blocks belong to one set and are freed with it, so no count can land in a set
+ * that comes after it.
  * The block of a thread that has ended keeps its counts and is taken over by a later thread.
- * Reading sums the blocks while they move: totals are monotonic, not a snapshot.
+ * Reading sums the blocks while threads go on counting: totals are monotonic, not a snapshot.
  */
 #ifndef NIGH_STATS_STATS_H
 #define NIGH_STATS_STATS_H
@@ -40,23 +41,24 @@ struct stats_thread;
 struct stats_block {
     _Atomic uint64_t counts[STATS_COUNTER_COUNT]; /* (a) */
     struct stats *set;                            /* (c) */
-    struct stats_block *next;                     /* (l) of all blocks of the set */
-    struct stats_thread *thread;                  /* (l) who has it; NULL: nobody */
-    struct stats_block *next_of;                  /* (l) of those its thread has, or nobody has */
-    struct stats_block **link_of;                 /* (l) what points to it there */
+    struct stats_block *next;                     /* (l) in the list of all blocks of the set */
+    struct stats_thread *thread;                  /* (l) the thread that has it; NULL: none */
+    struct stats_block *next_of;                  /* (l) in its thread's list, or the free one */
+    struct stats_block **link_of;                 /* (l) pointer to this block in that list */
 };
 
-/* Where a thread's block is. Keys: (r) written under the lock by or for the thread of that number,
- * who reads it without */
+/* A slot of a set's table: the address of a thread's block. Keys: (r) written under the lock by or
+ * for the thread of that number, which reads it without the lock */
 typedef _Atomic(struct stats_block *) stats_slot_t; /* (r) */
 
-/* What changes as threads and sets come and go. On lines of its own. Keys: (l) lock in stats.c */
+/* The part of a set that changes as threads and sets come and go. On cache lines of its own.
+ * Keys: (l) lock in stats.c */
 struct stats_set {
-    struct stats_block *blocks; /* (l) */
-    struct stats_block *free;   /* (l) of them, those that nobody has */
-    struct stats *next;         /* (l) of all sets */
-    struct stats **link;        /* (l) what points to it there */
-    _Atomic uint64_t shared[STATS_COUNTER_COUNT]; /* with atomic adds: no memory for a block */
+    struct stats_block *blocks; /* (l) all blocks */
+    struct stats_block *free;   /* (l) blocks that no thread has */
+    struct stats *next;         /* (l) in the list of all sets */
+    struct stats **link;        /* (l) pointer to this set in that list */
+    _Atomic uint64_t shared[STATS_COUNTER_COUNT]; /* by atomic adds, without memory for a block */
 };
 
 /* Keys: (c) constant after init  (r) as above */
@@ -67,7 +69,7 @@ struct stats {
     struct stats_set *set;         /* (c) -> (l) */
 };
 
-/* This thread's number; 0: none yet. */
+/* Number of this thread; 0: none yet. */
 extern NIGH_HIDDEN _Thread_local uint32_t stats_thread_number;
 
 /* Errors: NIGH_ENOMEM. */
@@ -87,7 +89,7 @@ static inline void stats_block_add(struct stats_block *b, enum stats_counter c, 
 
 static inline void stats_add(struct stats *s, enum stats_counter c, uint64_t n)
 {
-    /* pair(stats.slots): as many as reach our number */
+    /* pair(stats.slots): the table is large enough for our number */
     stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_acquire);
     /* relaxed: we have written it ourselves */
     struct stats_block *b = atomic_load_explicit(&slots[stats_thread_number], memory_order_relaxed);
