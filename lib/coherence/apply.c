@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Applying what nodes said, in the order in which Redis executed it (rules 2, 7, 8).
+// Applying the changes of all nodes, in the order in which Redis executed them (rules 2, 7, 8).
 //
 // `applied` says up to where this node has applied everything; it moves in steps of one, whether a
 // step comes by the channel, by the log of a beat, or by the local step of a change of this node
@@ -192,7 +192,7 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
 /* ---- the channel ---- */
 
 /*
- * Rule 8. False: a beat must tell what this frame alone does not.
+ * Takes a frame of the channel (rule 8). False: a beat must tell what this frame alone does not.
  *
  * A frame of another clock is no reason to forget the one that is followed: the listener may hear
  * another server than the one that answers (one that was left, say). The beat tells.

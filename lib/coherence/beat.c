@@ -227,9 +227,10 @@ uint64_t coherence_server_time_ms(struct coherence *c)
 }
 
 /*
- * A listener that has not heard by now what Redis had a whole beat ago hears nothing, whatever its
- * socket says. Beats pull what it misses, so this is about delay, not about truth. What was said
- * before it subscribed, or under another clock, proves nothing: the count starts anew.
+ * Reconnects a listener that has not heard by now the changes that Redis had a whole beat ago: it
+ * hears nothing, whatever its socket says. Beats pull what it misses, so this is about delay, not
+ * about truth. Changes from before it subscribed, or under another clock, prove nothing: the count
+ * starts anew.
  */
 static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t heard)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 3: what the nodes tell each other. Knows the wire and Redis' clock, not L1: what it learns
- * goes into a sink that the cache fills in.
+ * Level 3: what the nodes tell each other. This module knows the wire and Redis' clock, not L1: the
+ * invalidations that it learns of go into a sink, whose functions are the cache's.
  *
  * README.md beside this file is the protocol. State, under the apply lock: the identity of the
  * clock in Redis that this node follows (0: none), the last sequence `applied`, the highest `known`
@@ -117,7 +117,7 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
 void coherence_note(struct coherence *c, const struct l2_answer *answer);
 
 /* Whether a queued invalidation covers the key (or a tag of `tags`, its space, all): L2 is then
- * treated as empty and not filled. One load when nothing is queued. */
+ * treated as empty and not filled. Costs a load of one word when nothing is queued. */
 bool coherence_queued_covers(struct coherence *c, struct bytes space, struct bytes key,
                              const uint8_t *group_hashes, uint32_t group_count);
 
@@ -131,7 +131,7 @@ struct coherence_schema {
     uint64_t token;    /* (s) ... in the list with this token ... */
     uint64_t until_ms; /* (s) ... until this time of the server */
 };
-/* Returns what a script that stores a value for `hard_ms` sends to register its schema. */
+/* Returns the registration that a script sends which stores a value for `hard_ms`. */
 struct l2_register coherence_register(struct coherence *c, const struct coherence_schema *s,
                                       uint32_t hard_ms);
 /* Notes the registration that the answer to such a script tells. True: too many schemas are in

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Frames: encoding of our own, decoding of what comes from outside.
 //
-// The script lets nothing through but what a client gave it, and anybody may publish on a channel:
-// a decoder meets every byte string there is. All limits are checked in one pass (item_read), which
+// A script passes on whatever a client gave it, and anybody may publish on a channel: a decoder
+// meets every byte string there is. All limits are checked in one pass (item_read), which
 // the applying pass then repeats on bytes known to be good.
 
 #include "coherence/message.h"

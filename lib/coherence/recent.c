@@ -31,7 +31,7 @@ static uint8_t *half_at(const struct recent *r, uint32_t half)
     return r->block + (size_t)half * RECENT_HALF_BYTES;
 }
 
-/* Begin the other half: what it holds is forgotten. */
+/* Begin the other half, whose notes are forgotten. */
 static void turn(struct recent *r, uint64_t now_ns)
 {
     struct recent_half *full = &r->half[r->current];

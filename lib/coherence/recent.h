@@ -5,8 +5,8 @@
  * that accepted them may have died with its tail, or have been no master any more.
  *
  * Two halves of a fixed block: notes go into one; when it is full, or RECENT_NS old, the other is
- * emptied and takes its place. So what is younger than RECENT_NS is there unless a half filled up
- * faster than that; then `dropped_ns` says when, and the answer is to tell a soft `all`.
+ * emptied and takes its place. So a note younger than RECENT_NS is there, unless a half has filled
+ * up in less time; then `dropped_ns` says when, and a soft `all` is told instead.
  *
  * Thread-safety: none; under the apply lock.
  */

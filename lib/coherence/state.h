@@ -3,14 +3,14 @@
  * The state of a node: the clock of Redis as it remembers it, its outstanding requests, its locks.
  * Private to coherence.
  *
- * The clock followed. `epoch` is odd while none is followed and moves whenever what is known
- * becomes incomparable: a clock is forgotten, another is taken, or a change of ours is accepted
- * under a clock that is not followed. It does two services:
+ * The clock followed. `epoch` is odd while none is followed, and moves whenever the positions known
+ * can no longer be compared: a clock is forgotten, another is taken, or a change of ours is
+ * accepted under a clock that is not followed. It serves two:
  *
  *   readers   look at it before and after reading identity, home, known and groups; if it is odd or
  *             moved they know nothing (no lock, no retry: "no clock" is always a safe answer)
  *   beats     a request remembers it when sent; an answer that comes back to another epoch may be
- *             older than what has been met since, and is discarded (rule 8)
+ *             older than a clock that has been met since, and is discarded (rule 8)
  *
  * Locks, none held across I/O or a callback of the application:
  *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
@@ -33,7 +33,8 @@
 #include "coherence/schemas.h"
 
 /* A finished call is looked for when its frame comes back, microseconds later: this many are
- * remembered. One forgotten is applied again, which costs a reload of its keys and nothing else. */
+ * remembered. The frame of a forgotten call is applied again, which costs a reload of its keys and
+ * nothing else. */
 #define COHERENCE_FINISHED_CALLS 4096u
 
 /* Nonces of the last changes applied: more than arrive by the channel while a beat is on its way.
@@ -89,7 +90,7 @@ struct coherence_beat {
     uint32_t resyncs;     /* (k) resyncs of late: without a pause of some seconds in between */
     _Atomic bool link_new; /* (a) the connection is another: no spacing holds */
     uint64_t checked_ns;  /* (k) when the listener was last looked after ... */
-    uint64_t checked_seq; /* (k) ... and what Redis had then: to be heard by the next look */
+    uint64_t checked_seq; /* (k) ... and Redis' position then: to be heard by the next look */
     uint64_t heard_base;  /* (k) position of Redis when the listener had just subscribed */
     uint32_t checked_listens; /* (k) `listens` then */
     uint64_t lost_ns;     /* (k) when trust ran out; 0: it has not, or never was */
@@ -325,7 +326,7 @@ void coherence_queue_fini(struct coherence *c);
 int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
 /* Fills a batch with the oldest items, and marks them as sent. */
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
-/* Take out what was accepted, but for items named again since. True: nothing is left. */
+/* Take out the accepted items, but for those named again since. True: nothing is left. */
 bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch);
 
 /* ---- retry.c ---- */

@@ -144,7 +144,7 @@ static uint32_t held_ms(int64_t left_ms)
     return left_ms < 1 ? 1 : (uint32_t)u64_min((uint64_t)left_ms, UINT32_MAX - 1);
 }
 
-/* Decodes what every script says. */
+/* Decodes the fields that every script's answer has. */
 static int decode_common(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reading the clock: the beat brings what followed a position, the resync brings all of it.
+// Reading the clock: a beat brings the changes after a position, a resync brings all of the clock.
 //
 // Both are sent whatever is in flight: they are rare, and the trust of every reader hangs on them.
 

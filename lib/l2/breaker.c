@@ -3,8 +3,8 @@
 //
 // The history is a word: a shift per answer, a population count to judge. Eight samples at least,
 // so that one slow answer after a quiet night opens nothing; half of them bad, so that a server
-// that still answers most callers is used. Eight good ones in a row end what was before them: of a
-// stall in the afternoon nothing is left by night, however few calls there were meanwhile.
+// that still answers most callers is used. Eight good ones in a row clear the history before them:
+// nothing of a stall in the afternoon is left by night, however few calls there were meanwhile.
 
 #include "l2/breaker.h"
 

@@ -21,9 +21,9 @@
  *
  * Bad is an answer that says the server cannot serve, or that was slow. Slow is one that takes two
  * fifths of the time that callers usually wait (100 ms of 250 ms), at least 100 ms and at most 1 s:
- * callers that wait longer have a server that is far away. A short deadline is no evidence: such a
- * request is judged when its late reply comes, or when it has waited that long without one. What is
- * measured is the server's time (pipeline.c, "evidence"), not the wait behind our own large
+ * callers that wait longer have a server that is far away. A request's own short deadline is no
+ * evidence: it is judged when its late reply comes, or when it has waited that long without one.
+ * The time that counts is the server's (pipeline.c, "evidence"), not the wait behind our own large
  * requests and not the way of a large reply.
  *
  * A probe may come to nothing: it is not sent after all, it is never answered, or its answer is no
@@ -38,7 +38,7 @@
 #include "base/base.h"
 
 #define BREAKER_SLOW_NS (100 * NS_PER_MS) /* at least */
-#define BREAKER_SLOW_MAX_NS NS_PER_S      /* below what is borne as silence */
+#define BREAKER_SLOW_MAX_NS NS_PER_S      /* less than the silence that ends a connection */
 #define BREAKER_SUSTAIN_NS (400 * NS_PER_MS)
 #define BREAKER_RUN 3u /* with one call at a time, 200 ms each, noticed in 0.6 s */
 #define BREAKER_PROBE_NS NS_PER_S

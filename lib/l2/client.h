@@ -106,7 +106,7 @@ struct l2 {
     _Atomic bool stepping;            /* pair(l2.step): set by the one thread that steps */
     _Atomic uint64_t numbers;         /* (a) call numbers given to scripts */
     _Atomic uint64_t connection;      /* (a) `online` for gauges */
-    _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse what would never end */
+    _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse more than would ever end */
     _Atomic uint64_t in_flight_bytes[2]; /* (a) bytes of these on the wire: small, large ones */
     _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
     _Atomic uint64_t many_refused;    /* (a) number of a connection: l2_takes_many() */

@@ -30,7 +30,7 @@ static void free_block(struct command *c)
     c->block_size = 0;
 }
 
-/* Room for `more` bytes: a large argument gets what it takes, many small ones a half more. */
+/* Makes room for `more` bytes: a large argument gets as much, many small ones half as much more. */
 static NIGH_OUTLINED void grow(struct command *c, size_t more)
 {
     size_t size = c->len + more + (more > c->len ? 0 : c->len / 2) + GROW_BYTES;

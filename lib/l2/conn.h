@@ -6,14 +6,14 @@
  *        ^                          |                                           |
  *        +---- conn_close ----------+-------------------------------------------+
  *
- * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It wants a master
+ * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It asks for a master
  * (nothing that nigh does works on a replica), no node of a cluster (a script's keys would be on
  * several), and a PONG (a server that is loading, or a replica without its master, answers PING
  * with an error). Servers older than Redis 7 take one section of INFO only, and are asked so the
  * next time.
  *
  * A server that closes often says why before: an error that answers nothing, or answers the wrong
- * request. Its last words are kept, and are what `problem` tells then.
+ * request. These last words are kept, and `problem` tells them then.
  *
  * Thread-safety: none; each connection belongs to the thread that steps it.
  */

@@ -6,10 +6,10 @@
 //          +----------------------------------+-----------------+ malformed, or given up
 //
 // A connection on which nothing moves for SILENCE_NS while replies are awaited is lost: a stopped
-// server or a cut cable sends no FIN. The kernel's taking what we write is no sign of life, for it
-// has room for a while; only if it had none before has the other side read. What the kernel has may
-// be on its way for longer, if it is much and the wire is thin (way_ns()). Requests have their own,
-// shorter deadlines.
+// server or a cut cable sends no FIN. A write that the kernel takes is no sign of life, for it has
+// room for a while; only where it had none before has the other side read. Bytes that the kernel
+// has may be on their way for longer, if they are many and the wire is thin (way_ns()). Requests
+// have their own, shorter deadlines.
 //
 // "On line" begins before the up-hook is called and ends before any request of the connection is
 // answered as lost, so a request is never queued for a connection that will not look at it.

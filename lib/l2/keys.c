@@ -9,7 +9,7 @@
 #include <nigh/options.h>
 
 #define COLON bytes_of(":", 1)
-/* Prefix, "!2", space and schema, and what parts them. */
+/* Prefix, "!2", space and schema, and the colons between. */
 #define COMMON_BYTES (3 * NIGH_NAME_MAX + 8)
 
 /* The format of a name takes the prefix and, if it wants one, the database. */

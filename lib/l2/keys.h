@@ -8,7 +8,7 @@
  *     <prefix>:!2:!clk                       the clock with the group table
  *     <prefix>:!:log                         the log; <prefix>:!2:!log while version 1 has that one
  *     <prefix>:!2:!inv:<db>                  the channel: channels know no databases
- *     <prefix>:!2:!nil                       never exists: what a script deletes to be a write
+ *     <prefix>:!2:!nil                       never exists: a script deletes it, to be a write
  *
  * and those of version 1, which a change names too while such nodes are there:
  *

@@ -9,7 +9,7 @@
  * getaddrinfo() takes as long as it likes, tens of seconds where a name server is dead, and there
  * is no way to end it. So it has a thread of its own, one at a time per client, also where the
  * library starts no threads otherwise (threads=none): signals blocked, detached, gone when it has
- * answered. A client that closes leaves it behind; what both use is freed by the last.
+ * answered. A client that closes leaves it behind; the last of both frees the record they share.
  *
  * Numeric hosts and unix sockets need none of this.
  */

@@ -20,8 +20,8 @@
 
 #include <nigh/error.h>
 
-/* Bounds what the kernel may hold unsent: else it is some megabytes, which take a thin wire half a
- * minute in which we would see nothing move. */
+/* Bounds the bytes that the kernel may hold unsent: otherwise some megabytes, which take a thin
+ * wire half a minute in which we would see nothing move. */
 static const int unsent_max = 128 << 10;
 
 /* Bounds a sleep: a host that closes all descriptors (closefrom) closes ours, which does not end

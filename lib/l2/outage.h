@@ -4,7 +4,7 @@
  * asks at any time.
  *
  * An outage often has several reasons after one another: refused, then loading, then a password
- * that is wrong. The last one is what its operator has to mend.
+ * that is wrong. The last of them is for the operator to mend.
  */
 #ifndef NIGH_L2_OUTAGE_H
 #define NIGH_L2_OUTAGE_H
@@ -31,7 +31,7 @@ void outage_fini(struct outage *o);
 void outage_note(struct outage *o, const char *reason, uint64_t now_ns);
 /* The connection is up. Returns whether the log has been told that it was not. */
 bool outage_end(struct outage *o);
-/* The outage is over for now: what has been told is not told again before outage_end(). */
+/* The outage is over for now: a reason that has been told is not told again before outage_end(). */
 void outage_over(struct outage *o);
 void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);
 

@@ -32,9 +32,9 @@
 /* Requests in flight: far above any number of callers, for a server that takes requests and never
  * answers. */
 #define IN_FLIGHT_MAX 65536u
-/* Bounds what a server that reads nothing can make us hold; one larger request may pass alone.
- * Large ones take room from each other only: a read that finds a few values of 64 MiB on their way
- * is late, but Redis is not away. A change that is refused is queued by coherence. */
+/* Bounds the bytes that a server which reads nothing can make us hold; a larger request may pass
+ * alone. Large requests take room from each other only: a read that finds a few values of 64 MiB on
+ * their way is late, but Redis is not away. A change that is refused is queued by coherence. */
 #define SMALL_BYTES (64u << 10)
 #define IN_FLIGHT_SMALL_MAX (16u << 20)
 #define IN_FLIGHT_LARGE_MAX (48u << 20)
@@ -432,7 +432,7 @@ static void note_server(struct l2 *l2, const struct l2_clock *clock)
 }
 
 /*
- * Takes a reply that should be what was asked for. < 0: it is not, and what follows cannot be
+ * Takes a reply, which should answer the request. < 0: it does not, and no later reply can be
  * trusted: the replies may be shifted by one, because somebody else wrote into our socket. A script
  * is known by its number; a value of another key, which a GET before it may have got, is known by
  * its envelope.

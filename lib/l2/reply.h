@@ -53,7 +53,7 @@ struct reader {
     size_t pending;      /* bytes fed since the last whole reply */
     size_t kept;         /* bytes of the reply in strings that were taken ... */
     size_t left;         /* ... and in strings that were left out */
-    size_t largest;      /* most that was pending: what the buffer has grown to */
+    size_t largest;      /* most bytes that were pending: the buffer has grown to this */
     uint32_t nodes_left; /* elements that the reply being read may still announce */
     bool no_memory;
     char *room; /* where the next node goes, if it fits */

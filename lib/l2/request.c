@@ -28,7 +28,7 @@ struct request *request_create(struct pool *pool, struct mem *mem, struct comman
 
 static void let_go(struct request *r)
 {
-    /* pair(l2.request): release what each read and wrote there, acquire it all as the last */
+    /* pair(l2.request): each holder releases what it did there, the last acquires all of it */
     if (atomic_fetch_sub_explicit(&r->holders, 1, memory_order_acq_rel) == 1)
         pool_give(r->pool, r);
 }

@@ -24,7 +24,7 @@
 struct request {
     struct request *next;        /* next in its list */
     struct answer *answer;       /* (i) `own`, until it is given away; then NULL */
-    l2_done_fn done;             /* (c) NULL: somebody waits, or waited */
+    l2_done_fn done;             /* (c) NULL: a waiter gets the answer, or has left */
     void *arg;                   /* (c) */
     struct l2_sync *sync;        /* (s) the waiter; NULL: none, or no longer */
     answer_decode_fn decode;     /* (c) */
@@ -38,7 +38,7 @@ struct request {
     uint64_t number;             /* (c) call number of a script: its answer begins with it */
     bool judged;                 /* (i) the breaker has its verdict, or will have none */
     struct pool *pool;           /* (c) */
-    _Atomic uint32_t holders;    /* pair(l2.request): the pipeline, and who has the answer */
+    _Atomic uint32_t holders;    /* pair(l2.request): the pipeline, and the answer's owner */
     struct answer own;           /* belongs to whoever has the answer */
     size_t reply_at;             /* (c) where in `room` the reply's part begins */
     _Alignas(16) char room[];

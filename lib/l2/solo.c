@@ -27,19 +27,19 @@
 // - The caller does not wait for longer than SOLO_NS: whatever is about time (deadlines, silence,
 //   evidence against the server) is the I/O thread's business.
 //
-// No wake-up is lost. The I/O thread sleeps as the one who may be woken (`asleep`), or as the one
-// who wants the connection (`wanted`), and says so under the lock under which it saw that there
-// was nothing to do. A caller that lets go sees both under the same lock. A caller that sleeps on
-// the socket says so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`.
+// No wake-up is lost. Before the I/O thread sleeps it says that it may be woken (`asleep`), or that
+// it wants the connection (`wanted`), under the lock under which it saw that there was nothing to
+// do. A caller that lets go sees both under the same lock. A caller that sleeps on the socket says
+// so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`.
 //
 // A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
-// Then the I/O thread answers what is queued at its deadlines, and after STUCK_LOOKS gives the
-// connection up. It is cut, so that nothing is sent on it any more, and of the old one the caller
-// has nothing left but the descriptor, which nobody else touches and which it closes when it comes
+// Then the I/O thread answers queued requests at their deadlines, and after STUCK_LOOKS gives the
+// connection up: it is cut, so that nothing is sent on it any more, and the caller has nothing left
+// of it but the descriptor, which nobody else touches and which the caller closes when it comes
 // back; its request has been answered. For SOLO_PAUSE_NS after that, callers leave the connection
-// to the I/O thread. One that is kept from running between the calls, while it takes what it has
-// read (TAKES), cannot be given up, for it is at work on our memory: others' requests end at their
-// deadlines for as long.
+// to the I/O thread. A caller that is kept from running between the calls, while it takes what it
+// has read (TAKES), keeps the connection, for it is at work on our memory: for as long, others'
+// requests end at their deadlines.
 
 #include "l2/client.h"
 
@@ -113,8 +113,8 @@ static uint64_t end_of(const struct request *r)
     return r->deadline_ns + (r->patient ? u64_min(NS_PER_S, CLOCK_NEVER_NS - r->deadline_ns) : 0);
 }
 
-/* REQUIRES(lock). Takes what has waited in the queue until its deadline; returns when the next one
- * ends. */
+/* REQUIRES(lock). Takes the requests that have waited in the queue until their deadlines; returns
+ * when the next one ends. */
 static uint64_t take_expired_locked(struct l2 *l2, uint64_t now_ns, struct request_list *ret)
 {
     struct request_list all;

@@ -73,7 +73,7 @@ static bool parse_number(const char *text, size_t len, uint32_t max, uint32_t *r
     return true;
 }
 
-/* "user:password" or ":password"; a password is what makes a login. */
+/* Takes "user:password" or ":password": there is no login without a password. */
 static const char *parse_login(const char *text, size_t len, struct uri *uri)
 {
     const char *colon = memchr(text, ':', len);
