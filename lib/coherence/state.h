@@ -16,7 +16,7 @@
  *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
  *   queue lock   the queue's items (leaf)
  *   schemas lock the list of schemas in use, and how long ours are registered (leaf)
- *   mail lock    answers left by the I/O thread, the poke (leaf)
+ *   mail lock    answers left by the I/O thread, the poke; only wakes are under it (drive lock)
  *
  * Threads: the keeper runs coherence_tick, the listener hears frames, the I/O thread only leaves
  * answers, any thread asks, notes and changes.

@@ -65,7 +65,7 @@ struct conn {
     uint64_t home;     /* hash of the replid */
     char replid[REPLID_BYTES]; /* last told, by the handshake, a beat or a resync */
     bool asks_limit;   /* the next handshakes have reason to ask for proto-max-bulk-len */
-    uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: it was not asked */
+    uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: not told */
     bool one_section;  /* INFO takes no more sections; the next handshakes know */
     const char *advice; /* for the operator, on what to change; NULL: none */
     char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
