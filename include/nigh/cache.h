@@ -21,17 +21,17 @@ struct nigh_space;
 /**
  * Open a cache. Redis need not be there: the cache starts without it and connects when it can.
  *
- * A daemon opens the cache after it has gone into the background. If the process changes after the
- * cache was opened, this holds:
+ * A daemon should open its cache after it has gone into the background. If a process does any of
+ * these while its cache is open:
  *
  * - fork(): in the child, calls on the inherited cache return NIGH_EFORKED; the child opens a cache
- *   of its own. It may read values that it inherited, for its memory is a copy. It may also release
- *   them, which frees nothing, in the child or in the parent. An inherited ticket still belongs to
- *   the parent, which puts or releases it.
+ *   of its own. The child may read values that it inherited, for its memory is a copy. It may also
+ *   release them, which frees nothing, in the child or in the parent. An inherited ticket still
+ *   belongs to the parent, which puts or releases it.
  * - closefrom() and the like: within a second the cache notices that its descriptors are gone, logs
  *   it, and goes on without Redis until it is closed; from then on it opens and closes none. During
- *   that second it may write a few bytes into what the host has opened under the same numbers,
- *   which it cannot tell from its own.
+ *   that second it may write a few bytes into files or sockets that the host has opened under the
+ *   same numbers, which it cannot tell from its own.
  * - setuid(), setgid(): open connections are kept; later ones are made as the new user, who needs
  *   write permission to a unix socket.
  * - chroot(): open connections are kept; for later ones the path of a unix socket, and the files
@@ -125,9 +125,9 @@ int nigh_set(struct nigh *cache, const char *name, const char *value);
  *
  * The only such option is space.memory. To a smaller cap the space shrinks as L1 does to a smaller
  * l1.memory, evicting only entries of this space. A space that gets its first cap while it is open
- * changes to a table of its own, which begins empty: L1 loses its values of this space, and
- * loads under way are not stored. So it is better to give the cap when the space is opened.
- * The value "none" takes the cap away, and evicts and moves nothing.
+ * changes to a table of its own, which begins empty: L1 loses its values of this space, and loads
+ * under way are not stored. So it is better to give the cap when the space is opened. The value
+ * "none" takes the cap away, and evicts and moves nothing.
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or too small for the
@@ -155,7 +155,7 @@ int nigh_health(struct nigh *cache);
 /**
  * Wait until every queued invalidation has been accepted by Redis.
  *
- * @param deadline_ms   0: only look; NIGH_NONE: for ever
+ * @param deadline_ms   how long to wait; 0: not at all, only look; NIGH_NONE: for ever
  *
  * Returns   0; at once without Redis
  * Errors    NIGH_ETIMEDOUT some are still queued; NIGH_EFORKED

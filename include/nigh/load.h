@@ -75,7 +75,7 @@ struct nigh_write_op {
  */
 typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
 
-/* ---- what the fill asks for ---- */
+/* ---- the request: what to load ---- */
 
 /**
  * Get the key to load.
@@ -105,7 +105,7 @@ uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill);
 const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
                                uint64_t *ret_version);
 
-/* ---- what the answer carries: call these before the answer ---- */
+/* ---- properties of the answer: set them before it ---- */
 
 /**
  * Give the value lifetimes of its own.

@@ -53,7 +53,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  *               soft_ttl_ms, deadline as for nigh_put()
  *
  * Returns   0 stored; NIGH_REFUSED as nigh_put() with a ticket, or space.absent_ttl is none
- * Errors    NIGH_EINVAL also without call->miss; else as nigh_put() with a ticket
+ * Errors    as nigh_put() with a ticket; NIGH_EINVAL also if call->miss is missing
  * Threads   any
  * Blocks    up to the L2 deadline
  */
@@ -98,7 +98,7 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
 /**
  * Tell every node that a key has changed. Commit to the origin first.
  *
- * @param call   version: entries at least as new stay
+ * @param call   NULL or options: deadline, version (stored values of this version or above stay)
  *
  * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
  * Errors    NIGH_EKEY; NIGH_EINVAL call; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many()
@@ -116,7 +116,7 @@ struct nigh_target {
     struct nigh_space *space; /* KEY, SPACE */
     const void *name;         /* KEY: the key, TAG: the tag */
     size_t name_len;
-    uint64_t version;         /* KEY: as in nigh_invalidate(); 0 = none */
+    uint64_t version;         /* KEY: as call->version of nigh_invalidate(); 0 = none */
 };
 
 /* Up to this many targets of one call are invalidated in one step, which takes Redis less than a

@@ -28,7 +28,7 @@
 #include "base/thread.h"
 #include "base/unwind.h"
 
-/* Keys: (c) constant after init; what it points to is thread-safe. */
+/* Keys: (c) constant after init; the objects behind the pointers are thread-safe. */
 struct env {
     struct clock *clock;   /* (c) */
     struct park *park;     /* (c) */

@@ -2,7 +2,7 @@
 /*
  * Assertions about programmer errors, and the annotations that say what a function needs.
  *
- * CHECK stays on in every build: it guards what would corrupt memory. DCHECK is for Debug.
+ * CHECK stays on in every build: it stops errors that would corrupt memory. DCHECK is for Debug.
  * Neither may be reached by bad input: input gets an error code.
  */
 #ifndef NIGH_BASE_CHECK_H

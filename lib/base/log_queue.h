@@ -2,7 +2,7 @@
 /*
  * Lines of the log on their way: from any thread, in order, to one that may be kept waiting.
  *
- *     any thread                                 nigh-log, or whoever takes the turn
+ *     any thread                                 nigh-log, or a thread that takes the turn
  *     log_queue_push --> [ | | | | ] 128 lines --> log_out_write: hook, stderr, syslog
  *
  * Pushing takes no lock, allocates nothing and waits for nobody. When all places are taken the line
