@@ -28,7 +28,8 @@ struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffe
                          uint64_t *ret_connection)
 {
     size_t head = u64_min(frame->head.len, FRONT_BYTES - REPLID_BYTES);
-    memcpy(buffer, frame->head.data, head);
+    if (head)
+        memcpy(buffer, frame->head.data, head);
     pthread_mutex_lock(&l2->lock);
     memcpy(buffer + head, l2->replid, REPLID_BYTES);
     *ret_connection = l2->online ? l2->online : NO_CONNECTION;
