@@ -94,7 +94,7 @@ static int judge(struct l2 *l2, const struct l2_change *change, const struct l2_
     add_keys(l2, &c, change);
     script_args(&c);
     add_args(l2, &c, change, frame_front(l2, &change->frame, front, &submit.connection));
-    return pipeline_submit(l2, &c, &submit);
+    return submit_queue(l2, &c, &submit);
 }
 
 /* ---- what only deletes ---- */
@@ -157,7 +157,7 @@ static int tell(struct l2 *l2, const struct l2_change *change, const struct l2_o
     command_bytes(&c, l2->keys.now.channel);
     command_number(&c, l2->group_slots);
     add_places(l2, &c, change);
-    return pipeline_submit(l2, &c, &submit);
+    return submit_queue(l2, &c, &submit);
 }
 
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)

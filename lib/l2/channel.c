@@ -53,7 +53,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
     conn_init(&ch->conn, &config->l2->conn_config);
     outage_init(&ch->outage, "not connected yet", clock_now_ns(config->l2->env->clock));
     ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (ch->wake_fd >= 0 && poll_fd_add(config->l2->poll_fd, ch->wake_fd) == 0) {
+    if (ch->wake_fd >= 0 && wake_watch(config->l2->poll_fd, ch->wake_fd) == 0) {
         follow(config->l2, ch);
         *ret_channel = ch;
         return 0;
@@ -79,7 +79,7 @@ void l2_channel_destroy(struct l2_channel *ch)
 
 void l2_channel_wake(struct l2_channel *ch)
 {
-    io_ring(ch->config.l2, ch->wake_fd);
+    wake_ring(ch->config.l2, ch->wake_fd);
 }
 
 void l2_channel_reconnect(struct l2_channel *ch)

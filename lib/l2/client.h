@@ -133,7 +133,7 @@ struct l2 {
     const char *advised;         /* (i) the last advice in the log */
 };
 
-/* ---- pipeline.c ---- */
+/* ---- submit.c ---- */
 
 /*
  * The kind says when a request may be refused. A read is refused while the breaker is open, for a
@@ -145,7 +145,7 @@ struct l2 {
 enum submit_kind { SUBMIT_READ, SUBMIT_UPDATE, SUBMIT_BEAT };
 
 /* Begin a request whose command is to be written next. 0 or NIGH_ENOMEM. */
-int pipeline_begin(struct l2 *l2, struct command *command);
+int submit_begin(struct l2 *l2, struct command *command);
 /* Queue it. `connection`: 0, or the number of the only one that it may be sent on. Takes the
  * command, whether or not there was memory for all of it. 0, or < 0 and `done` is never called. */
 struct submit {
@@ -155,9 +155,23 @@ struct submit {
     uint64_t connection;
     enum submit_kind kind;
 };
-int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit);
+int submit_queue(struct l2 *l2, struct command *command, const struct submit *submit);
 
-/* I/O thread: */
+/* ---- limits.c ---- */
+
+#define LIMITS_ARGUMENT_LEAST (1u << 20) /* proto-max-bulk-len cannot be set to less */
+
+bool limits_is_large(size_t wire_len);
+/* Whether one more of so many bytes may be on its way; and one more at all. */
+bool limits_have_room(const struct l2 *l2, size_t wire_len);
+bool limits_may_count(const struct l2 *l2, bool reads);
+void limits_add(struct l2 *l2, size_t wire_len);
+void limits_remove(struct l2 *l2, size_t wire_len);
+/* Learns that an argument of a request of so many bytes was too large. */
+void limits_learn(struct l2 *l2, size_t wire_len);
+
+/* ---- pipeline.c: whoever drives ---- */
+
 /* Before the connection is given up: whether a large argument may have been the reason, so that the
  * next handshake had better ask for the limit. */
 bool pipeline_awaits_large(const struct l2 *l2);
@@ -171,31 +185,34 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns);
 void pipeline_fail(struct l2 *l2, int status);
 /* Notes that the socket has not been looked at for so long. */
 void pipeline_note_own(struct l2 *l2, uint64_t own_ns);
-/* Whether the I/O thread may sleep; if so the next submit wakes it, or, if it rests, drives. */
-enum pipeline_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
-enum pipeline_sleep pipeline_may_sleep(struct l2 *l2);
-void pipeline_woken(struct l2 *l2);
 /* Makes a request pending: it is under way. If no other is, the next reply should be its own. */
 void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns);
 /* I/O thread, whoever drives: answers requests that are late and were never sent. */
 void pipeline_time_out(struct l2 *l2, struct request_list *late);
 
-/* ---- open.c ---- */
+/* ---- health.c ---- */
 
-/* Makes an epoll instance (< 0: none) watch a descriptor for input. 0 or NIGH_ETHREAD. */
-int poll_fd_add(int poll_fd, int fd);
+/* The breaker's view of an answer; logs a transition. */
+void health_judge(struct l2 *l2, bool good, uint64_t now_ns);
+/* Notes that the server has refused a request for reasons of its own (conn.words has them): the log
+ * hears of it once for each connection, and l2_problem_read() tells it until health_served() notes
+ * that the server has executed a script. */
+void health_refused(struct l2 *l2);
+void health_served(struct l2 *l2);
 
-/* ---- sync.c ---- */
+/* ---- waiter.c ---- */
 
 /* Makes `s` wait for the request. To be called before the request is queued. */
-void sync_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
+void waiter_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
 /* I/O thread, or the waiter: leave the answer. False: nobody waits any longer; it is still the
- * caller's. A waiter that parks is woken by sync_wake(), which follows soon: all that a read has
- * brought is there before any waiter runs. */
-bool sync_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
-void sync_wake(struct l2 *l2);
+ * caller's. A waiter that parks is woken by waiter_wake_all(), which follows soon: all that a read
+ * has brought is there before any waiter runs. */
+bool waiter_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
+void waiter_wake_all(struct l2 *l2);
+/* The waiter goes without the answer, unless it has come. */
+void waiter_leave(struct l2_sync *s);
 /* Whether it is the shared answer of waiters that have left, which nobody owns. */
-bool sync_is_late(const struct l2_answer *answer);
+bool waiter_is_late(const struct l2_answer *answer);
 
 /* ---- solo.c ---- */
 
@@ -214,26 +231,28 @@ bool solo_own(struct l2 *l2);
 /* Wait for that caller. True: he takes too long. The connection is ours then, and has to go. */
 bool solo_await(struct l2 *l2);
 
-/* ---- io.c ---- */
+/* ---- wake.c ---- */
 
-/* After a wait: empties the wake-up, and notes whether descriptors were closed. */
-void io_heed(struct l2 *l2, int ready);
-void io_empty(int wake_fd);
+/* Makes the descriptor of a wake-up readable, if it is still ours. */
+void wake_ring(struct l2 *l2, int wake_fd);
+void wake_empty(int wake_fd);
+/* Wakes the I/O thread. */
+void wake_io(struct l2 *l2);
+/* After a wait: empties the I/O thread's wake-up, and notes whether descriptors were closed. */
+void wake_heed(struct l2 *l2, int ready);
+/* Makes an epoll instance (< 0: none) watch a descriptor for input. 0 or NIGH_ETHREAD. */
+int wake_watch(int poll_fd, int fd);
+
+/* ---- io.c ---- */
 
 /* Makes a round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
 uint64_t io_step(struct l2 *l2, uint64_t until_ns);
-void io_wake(struct l2 *l2);
-/* Make the descriptor of a wake-up readable, if it is still ours. */
-void io_ring(struct l2 *l2, int wake_fd);
+/* Whether the I/O thread may sleep; if so the next submit wakes it, or, if it rests, drives. */
+enum io_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
+enum io_sleep io_may_sleep(struct l2 *l2);
+void io_woken(struct l2 *l2);
 /* Wakes whoever may wait for the address of `l2`'s host. */
 void io_found(void *l2);
-/* Notes that the server has refused a request for reasons of its own (conn.words has them): the log
- * hears of it once for each connection, and l2_problem_read() tells it until io_served() notes that
- * the server has executed a script. */
-void io_refused(struct l2 *l2);
-void io_served(struct l2 *l2);
-/* The breaker's view of an answer; logs a transition. */
-void io_judge(struct l2 *l2, bool good, uint64_t now_ns);
 
 /* ---- shared by the operations ---- */
 

@@ -17,71 +17,8 @@
 #include "l2/client.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define SILENCE_NS (2 * NS_PER_S)
-
-bool l2_is_gone(const struct l2 *l2)
-{
-    return atomic_load_explicit(&l2->gone, memory_order_relaxed);
-}
-
-void io_ring(struct l2 *l2, int wake_fd)
-{
-    uint64_t one = 1;
-    if (l2_is_gone(l2))
-        return;
-    ssize_t n = write(wake_fd, &one, sizeof(one));
-    (void)n; /* a full counter has woken it already */
-}
-
-void io_empty(int wake_fd)
-{
-    uint64_t count;
-    ssize_t n = read(wake_fd, &count, sizeof(count));
-    (void)n; /* how often it was rung does not matter */
-}
-
-void io_heed(struct l2 *l2, int ready)
-{
-    if (ready & L2_NET_GONE)
-        atomic_store_explicit(&l2->gone, true, memory_order_relaxed);
-    if (ready & L2_NET_WOKEN)
-        io_empty(l2->wake_fd);
-}
-
-void io_wake(struct l2 *l2)
-{
-    io_ring(l2, l2->wake_fd);
-}
-
-void io_judge(struct l2 *l2, bool good, uint64_t now_ns)
-{
-    if (!breaker_record(&l2->breaker, l2->env->random, good, now_ns))
-        return;
-    bool open = breaker_state(&l2->breaker) == BREAKER_OPEN;
-    if (open)
-        stats_count(l2->stats, STATS_L2_BREAKER_OPEN);
-    LOG(l2->env->log, NIGH_LOG_WARN, open ? "redis is slow or failing: asking it only now and then"
-                                          : "redis answers again");
-}
-
-void io_refused(struct l2 *l2)
-{
-    const char *words = l2->conn.words;
-    outage_note(&l2->refusal, words, l2->conn.heard_ns);
-    l2->refused = true;
-    if (outage_is_news(&l2->refusal, words) &&
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", l2->uri.shown, words))
-        outage_told(&l2->refusal, words);
-}
-
-void io_served(struct l2 *l2)
-{
-    if (l2->refused)
-        outage_over(&l2->refusal);
-    l2->refused = false;
-}
 
 /* ---- connection ---- */
 
@@ -96,7 +33,7 @@ static void wake_channel(struct l2 *l2)
 
 void io_found(void *arg)
 {
-    io_wake(arg);
+    wake_io(arg);
     wake_channel(arg);
 }
 
@@ -265,9 +202,36 @@ static int read_in(struct l2 *l2)
     int failed = conn_read(&l2->conn, pipeline_reply, l2);
     if (!failed && !was_up && l2->conn.state == CONN_UP)
         went_up(l2);
-    sync_wake(l2);
+    waiter_wake_all(l2);
     /* Send the text of a script that was asked for: the next step may come much later. */
     return failed || !conn_wants_write(&l2->conn) ? failed : conn_flush(&l2->conn);
+}
+
+/* Whether nothing is left to do on the connection, from either side. */
+static bool is_idle(const struct l2 *l2)
+{
+    return l2->conn.state == CONN_UP && !l2->pending.head && l2->conn.reader.pending == 0 &&
+           !conn_wants_write(&l2->conn);
+}
+
+enum io_sleep io_may_sleep(struct l2 *l2)
+{
+    enum io_sleep may = SLEEP_NOT;
+    pthread_mutex_lock(&l2->lock);
+    l2->asleep = !l2->queue.head;
+    if (l2->asleep)
+        may = is_idle(l2) && solo_may_rest_locked(l2) ? SLEEP_AT_REST : SLEEP_UNTIL_WOKEN;
+    if (may == SLEEP_AT_REST)
+        l2->driver = DRIVER_NONE;
+    pthread_mutex_unlock(&l2->lock);
+    return may;
+}
+
+void io_woken(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    l2->asleep = false;
+    pthread_mutex_unlock(&l2->lock);
 }
 
 /* Sleep until the socket, a request or the time wants us. Returns what net->wait did. After
@@ -278,12 +242,12 @@ static int sleep_until(struct l2 *l2, uint64_t until_ns)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     int fd = l2->conn.fd, wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
     bool want_write = conn_wants_write(&l2->conn);
-    enum pipeline_sleep may = pipeline_may_sleep(l2);
+    enum io_sleep may = io_may_sleep(l2);
     bool stay = may == SLEEP_NOT || until_ns <= now_ns;
     uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;
     int ready = may == SLEEP_AT_REST ? net->wait_end(net->arg, fd, wake_fd, wait_ns)
                                      : net->wait(net->arg, fd, want_write, wake_fd, wait_ns);
-    io_heed(l2, ready);
+    wake_heed(l2, ready);
     return ready;
 }
 
@@ -302,7 +266,7 @@ static bool go_on(struct l2 *l2)
 {
     if (l2->env->own_threads)
         return solo_own(l2);
-    pipeline_woken(l2);
+    io_woken(l2);
     return true;
 }
 

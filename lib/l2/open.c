@@ -65,12 +65,6 @@ static void destroy(struct l2 *l2)
     mem_free(mem, NULL, l2, sizeof(*l2));
 }
 
-int poll_fd_add(int poll_fd, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    return poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : NIGH_ETHREAD;
-}
-
 /* Makes poll_fd, for hosts that sleep in our place, if the sockets are the kernel's. */
 static int start_poll(struct l2 *l2)
 {
@@ -78,7 +72,7 @@ static int start_poll(struct l2 *l2)
         return 0;
     l2->poll_fd = fd_above_standard(epoll_create1(EPOLL_CLOEXEC));
     l2->conn_config.poll_fd = l2->poll_fd;
-    return l2->poll_fd < 0 ? NIGH_ETHREAD : poll_fd_add(l2->poll_fd, l2->wake_fd);
+    return l2->poll_fd < 0 ? NIGH_ETHREAD : wake_watch(l2->poll_fd, l2->wake_fd);
 }
 
 /* Creates the look-up, if the host is a name. */
@@ -151,7 +145,7 @@ void l2_close(struct l2 *l2)
     l2->closing = true;
     pthread_mutex_unlock(&l2->lock);
     atomic_store_explicit(&l2->stop, true, memory_order_relaxed);
-    io_wake(l2);
+    wake_io(l2);
     if (l2->threaded)
         pthread_join(l2->thread, NULL);
     if (l2_is_gone(l2))
@@ -180,12 +174,12 @@ int l2_poll_fd(const struct l2 *l2)
 
 bool l2_rest(struct l2 *l2)
 {
-    return pipeline_may_sleep(l2) != SLEEP_NOT;
+    return io_may_sleep(l2) != SLEEP_NOT;
 }
 
 void l2_rested(struct l2 *l2)
 {
-    pipeline_woken(l2);
+    io_woken(l2);
 }
 
 bool l2_unsent(struct l2 *l2)
@@ -199,7 +193,7 @@ bool l2_unsent(struct l2 *l2)
 void l2_drop_connection(struct l2 *l2)
 {
     atomic_store_explicit(&l2->drop, true, memory_order_relaxed);
-    io_wake(l2);
+    wake_io(l2);
 }
 
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg)
@@ -209,7 +203,7 @@ void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg)
     l2->up_arg = arg;
     l2->up_due = l2->online != 0; /* the connection may have come up before the hook was set */
     pthread_mutex_unlock(&l2->lock);
-    io_wake(l2);
+    wake_io(l2);
 }
 
 bool l2_connected(const struct l2 *l2)

@@ -29,18 +29,6 @@
 
 #include <stdio.h>
 
-/* Requests in flight: far above any number of callers, for a server that takes requests and never
- * answers. */
-#define IN_FLIGHT_MAX 65536u
-/* Bounds the bytes that a server which reads nothing can make us hold; a larger request may pass
- * alone. Large requests take room from each other only: a read that finds a few values of 64 MiB on
- * their way is late, but Redis is not away. A change that is refused is queued by coherence. */
-#define SMALL_BYTES (64u << 10)
-#define IN_FLIGHT_SMALL_MAX (16u << 20)
-#define IN_FLIGHT_LARGE_MAX (48u << 20)
-/* Reads stop earlier: callers that miss must not take the room of changes. */
-#define IN_FLIGHT_READS_MAX (IN_FLIGHT_MAX / 4 * 3)
-
 /* A request of this size takes a slow link, or a script, long enough to make those behind it wait:
  * a tenth of a second at 1 Mbit/s. Ordinary requests have some hundred bytes. */
 #define LARGE_BYTES (16u << 10)
@@ -53,16 +41,9 @@
 
 /* ---- requests ---- */
 
-static bool is_large(size_t wire_len)
-{
-    return wire_len > SMALL_BYTES;
-}
-
 static void request_done(struct l2 *l2, struct request *r)
 {
-    atomic_fetch_sub_explicit(&l2->in_flight, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
-                              memory_order_relaxed);
+    limits_remove(l2, r->wire_len);
     request_end(r);
 }
 
@@ -74,7 +55,7 @@ static void hand(struct l2 *l2, struct request *r, int status)
     a->public.status = status;
     if (r->done)
         r->done(r->arg, &a->public);
-    else if (!sync_answer(l2, r, &a->public))
+    else if (!waiter_answer(l2, r, &a->public))
         l2_answer_free(&a->public);
 }
 
@@ -91,168 +72,15 @@ static void give(struct l2 *l2, struct request *r, int status)
     hand(l2, r, status);
 }
 
-/* ---- submission: any thread ---- */
-
-int pipeline_begin(struct l2 *l2, struct command *command)
-{
-    return request_create(l2->pool, l2->env->mem, command) ? 0 : NIGH_ENOMEM;
-}
-
-/* Completes the request whose command has been written. NULL: there was no memory for all of it. */
-static struct request *request_of(struct command *command, const struct submit *submit)
-{
-    struct request *r = command->request;
-    if (command_finish(command, &r->wire)) {
-        request_end(r);
-        return NULL;
-    }
-    r->done = submit->op->done;
-    r->arg = submit->op->arg;
-    r->decode = submit->decode;
-    r->script = submit->script;
-    r->wire_len = r->wire.len;
-    r->reply_at = request_room_used(r);
-    r->deadline_ns = submit->op->deadline_ns;
-    r->patient = submit->op->patient;
-    r->number = command->number;
-    return r;
-}
-
-static bool has_room_for(const struct l2 *l2, size_t wire_len)
-{
-    bool large = is_large(wire_len);
-    uint64_t bytes = atomic_load_explicit(&l2->in_flight_bytes[large], memory_order_relaxed);
-    return bytes == 0 || bytes + wire_len <= (large ? IN_FLIGHT_LARGE_MAX : IN_FLIGHT_SMALL_MAX);
-}
-
-static bool may_count(const struct l2 *l2, enum submit_kind kind)
-{
-    uint32_t count = atomic_load_explicit(&l2->in_flight, memory_order_relaxed);
-    return count < (kind == SUBMIT_READ ? IN_FLIGHT_READS_MAX : IN_FLIGHT_MAX);
-}
-
-/* REQUIRES(lock). Whether the request may be queued. */
-static int admit_locked(struct l2 *l2, const struct submit *submit, const struct request *r)
-{
-    if (l2->closing)
-        return NIGH_ECLOSED;
-    if (!l2->online || (submit->connection && submit->connection != l2->online))
-        return NIGH_EOFFLINE;
-    if (submit->kind == SUBMIT_BEAT)
-        return 0;
-    if (!has_room_for(l2, r->wire_len))
-        return is_large(r->wire_len) ? NIGH_EBUSY : NIGH_EOFFLINE;
-    if (!may_count(l2, submit->kind))
-        return NIGH_EOFFLINE;
-    bool reads = submit->kind == SUBMIT_READ;
-    return !reads || breaker_allows(&l2->breaker, clock_now_ns(l2->env->clock)) ? 0
-                                                                                : NIGH_EOFFLINE;
-}
-
-int pipeline_submit(struct l2 *l2, struct command *command, const struct submit *submit)
-{
-    struct request *r = request_of(command, submit);
-    if (!r)
-        return NIGH_ENOMEM;
-    if (submit->op->sync)
-        sync_begin(l2, submit->op->sync, r);
-    pthread_mutex_lock(&l2->lock);
-    int refused = admit_locked(l2, submit, r);
-    bool wake = false, alone = false, counts = l2->tried; /* a start is no outage */
-    if (!refused) {
-        atomic_fetch_add_explicit(&l2->in_flight, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&l2->in_flight_bytes[is_large(r->wire_len)], r->wire_len,
-                                  memory_order_relaxed);
-        alone = solo_claim_locked(l2, submit->op->sync, r);
-    }
-    if (!refused && !alone) {
-        request_list_push(&l2->queue, r);
-        wake = l2->asleep;
-        l2->asleep = false; /* a single wake-up serves all that is queued until it comes */
-    }
-    pthread_mutex_unlock(&l2->lock);
-    if (refused) {
-        if (counts && refused != NIGH_EBUSY) /* a sender of large values says what it did */
-            stats_count(l2->stats, STATS_L2_REFUSED);
-        request_end(r);
-    }
-    if (wake)
-        io_wake(l2);
-    if (alone)
-        solo_send(submit->op->sync);
-    return refused;
-}
-
-/* ---- what the server takes ---- */
-
-/* proto-max-bulk-len cannot be set to less. */
-#define ARGUMENT_MAX_LEAST (1u << 20)
-
-size_t l2_argument_max(const struct l2 *l2)
-{
-    uint64_t learnt = atomic_load_explicit(&l2->argument_max, memory_order_relaxed);
-    return learnt ? learnt : SIZE_MAX;
-}
-
-bool l2_takes(const struct l2 *l2, size_t bytes)
-{
-    return bytes <= l2_argument_max(l2) && has_room_for(l2, bytes);
-}
-
-bool l2_takes_many(const struct l2 *l2)
-{
-    uint64_t refused_by = atomic_load_explicit(&l2->many_refused, memory_order_relaxed);
-    return refused_by == 0 ||
-           refused_by != atomic_load_explicit(&l2->connection, memory_order_relaxed);
-}
-
 bool pipeline_awaits_large(const struct l2 *l2)
 {
     for (const struct request *r = l2->pending.head; r; r = r->next)
-        if (r->wire_len > ARGUMENT_MAX_LEAST)
+        if (r->wire_len > LIMITS_ARGUMENT_LEAST)
             return true;
     return false;
 }
 
-/* Learns that an argument of this request was too large. The next handshake tells the limit, if we
- * may ask; till then half of the request is believed to be safe, which keeps out a few values more
- * than need be. */
-static void learn_argument(struct l2 *l2, const struct request *r)
-{
-    uint64_t most = u64_min(r->wire_len, l2_argument_max(l2)) / 2;
-    atomic_store_explicit(&l2->argument_max, u64_max(most, ARGUMENT_MAX_LEAST),
-                          memory_order_relaxed);
-    l2->conn.asks_limit = true;
-}
-
 /* ---- I/O thread ---- */
-
-/* Whether nothing is left to do on the connection, from either side. */
-static bool is_idle(const struct l2 *l2)
-{
-    return l2->conn.state == CONN_UP && !l2->pending.head && l2->conn.reader.pending == 0 &&
-           !conn_wants_write(&l2->conn);
-}
-
-enum pipeline_sleep pipeline_may_sleep(struct l2 *l2)
-{
-    enum pipeline_sleep may = SLEEP_NOT;
-    pthread_mutex_lock(&l2->lock);
-    l2->asleep = !l2->queue.head;
-    if (l2->asleep)
-        may = is_idle(l2) && solo_may_rest_locked(l2) ? SLEEP_AT_REST : SLEEP_UNTIL_WOKEN;
-    if (may == SLEEP_AT_REST)
-        l2->driver = DRIVER_NONE;
-    pthread_mutex_unlock(&l2->lock);
-    return may;
-}
-
-void pipeline_woken(struct l2 *l2)
-{
-    pthread_mutex_lock(&l2->lock);
-    l2->asleep = false;
-    pthread_mutex_unlock(&l2->lock);
-}
 
 /* Returns how much of the time since the last reply was no fault of the server's. */
 static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now_ns)
@@ -352,6 +180,14 @@ static int send_text(struct l2 *l2, struct request *r)
     return failed;
 }
 
+/* Learns that an argument of this request was too large. The next handshake tells the limit, if we
+ * may ask. */
+static void learn_argument(struct l2 *l2, const struct request *r)
+{
+    limits_learn(l2, r->wire_len);
+    l2->conn.asks_limit = true;
+}
+
 /* Whether an error means that this server cannot, or can no longer, serve us. */
 static bool is_fatal(const struct reply *reply)
 {
@@ -391,7 +227,7 @@ static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns
         return;
     r->judged = true;
     if (!served || quick || unexcused_ns(r, l2->excused_ns, now_ns) >= slow_ns)
-        io_judge(l2, served && quick, now_ns);
+        health_judge(l2, served && quick, now_ns);
 }
 
 /* Whether the server refuses MGET as such: the user has no permission for it, or it goes by another
@@ -413,7 +249,7 @@ static int take_error(struct l2 *l2, struct request *r, const struct reply *repl
     else if (is_of_many(r, reply))
         atomic_store_explicit(&l2->many_refused, l2->connections, memory_order_relaxed);
     else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
-        io_refused(l2);
+        health_refused(l2);
     give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
@@ -447,7 +283,7 @@ static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
     if (r->answer && status == 0) {
         r->answer->reply = reply;
         if (r->script)
-            io_served(l2);
+            health_served(l2);
         note_server(l2, &r->answer->public.clock);
     } else {
         reply_free(reply);
@@ -503,7 +339,7 @@ static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
     uint64_t under_way_ns = unexcused_ns(r, excused_ns(l2, now_ns), now_ns);
     if (!r->judged && under_way_ns >= breaker_slow_ns(&l2->breaker)) {
         r->judged = true;
-        io_judge(l2, false, now_ns);
+        health_judge(l2, false, now_ns);
     }
     if (!r->answer)
         return;
@@ -536,7 +372,7 @@ void pipeline_expire(struct l2 *l2, uint64_t now_ns)
             next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }
     l2->next_deadline_ns = next_ns;
-    sync_wake(l2);
+    waiter_wake_all(l2);
 }
 
 void pipeline_time_out(struct l2 *l2, struct request_list *late)
@@ -547,7 +383,7 @@ void pipeline_time_out(struct l2 *l2, struct request_list *late)
         hand(l2, r, NIGH_ETIMEDOUT);
         request_done(l2, r);
     }
-    sync_wake(l2);
+    waiter_wake_all(l2);
 }
 
 void pipeline_fail(struct l2 *l2, int status)
@@ -568,5 +404,5 @@ void pipeline_fail(struct l2 *l2, int status)
             request_done(l2, r);
         }
     }
-    sync_wake(l2);
+    waiter_wake_all(l2);
 }

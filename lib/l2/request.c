@@ -35,7 +35,7 @@ static void let_go(struct request *r)
 
 void l2_answer_free(struct l2_answer *answer)
 {
-    if (!answer || sync_is_late(answer))
+    if (!answer || waiter_is_late(answer))
         return;
     struct answer *a = CONTAINER_OF(answer, struct answer, public);
     answer_fini(a);

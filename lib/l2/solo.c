@@ -172,7 +172,7 @@ bool solo_await(struct l2 *l2)
         return stuck;
     int wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
     int ready = net->wait(net->arg, -1, false, wake_fd, until_ns - now_ns);
-    io_heed(l2, ready);
+    wake_heed(l2, ready);
     return false;
 }
 
@@ -236,7 +236,7 @@ static void end_step(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
     bool wake = end_step_locked(l2, s, outcome);
     pthread_mutex_unlock(&l2->lock);
     if (wake)
-        io_wake(l2);
+        wake_io(l2);
 }
 
 /* Goes on after a system call. False: the connection has been given up meanwhile, and its
@@ -312,7 +312,7 @@ static void let_go(struct l2 *l2, struct l2_sync *s, uint64_t now_ns)
     bool wake = mine && leave_to_io_locked(l2);
     pthread_mutex_unlock(&l2->lock);
     if (wake)
-        io_wake(l2);
+        wake_io(l2);
 }
 
 static bool polls(const struct l2_sync *s)
@@ -347,7 +347,7 @@ void solo_wait(struct l2_sync *s)
         }
         int ready = net->wait(net->arg, s->fd, false, l2->solo_fd, s->solo_until_ns - now_ns);
         if (ready & L2_NET_WOKEN)
-            io_empty(l2->solo_fd);
+            wake_empty(l2->solo_fd);
         if (ready & L2_NET_READY)
             goes_on = take_reply(l2, s);
         if (ready & L2_NET_GONE) { /* or the I/O thread has closed it, and knows */

@@ -8,7 +8,7 @@
 
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys)
 {
-    int failed = pipeline_begin(l2, c);
+    int failed = submit_begin(l2, c);
     if (failed)
         return failed;
     c->number = 1 + atomic_fetch_add_explicit(&l2->numbers, 1, memory_order_relaxed);
@@ -56,18 +56,18 @@ static int submit_script(struct l2 *l2, struct command *c, enum script_id id, ui
         .connection = connection,
         .kind = id == SCRIPT_LEASE ? SUBMIT_READ : SUBMIT_UPDATE,
     };
-    return pipeline_submit(l2, c, &submit);
+    return submit_queue(l2, c, &submit);
 }
 
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
 {
     const struct submit submit = {.op = op, .decode = answer_decode_get, .kind = SUBMIT_READ};
     struct command c;
-    if (pipeline_begin(l2, &c))
+    if (submit_begin(l2, &c))
         return NIGH_ENOMEM;
     command_text(&c, "GET");
     keys_add_data(&l2->keys.now, &c, key, key->schema);
-    return pipeline_submit(l2, &c, &submit);
+    return submit_queue(l2, &c, &submit);
 }
 
 int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
@@ -76,12 +76,12 @@ int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const st
     const struct submit submit = {.op = op, .decode = answer_decode_many, .kind = SUBMIT_READ};
     struct command c;
     NIGH_DCHECK(count >= 1 && count <= L2_MANY_MAX);
-    if (pipeline_begin(l2, &c))
+    if (submit_begin(l2, &c))
         return NIGH_ENOMEM;
     c.request->own.asked = count;
     command_text(&c, "MGET");
     keys_add_many(&l2->keys.now, &c, space, schema, keys, count);
-    return pipeline_submit(l2, &c, &submit);
+    return submit_queue(l2, &c, &submit);
 }
 
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,

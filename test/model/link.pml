@@ -153,7 +153,7 @@ inline begin_taking() {
 #endif
 }
 
-/* pipeline_submit() */
+/* submit_queue() */
 inline submit() {
     atomic {
         wake = false;
@@ -337,7 +337,7 @@ end_wanted:
     atomic { got = replies; replies = 0; taken = taken | got; pending = pending & ~got };
     answer_all(got);
     atomic { pending = pending | queue; queue = 0; unsent = 0 }; /* pipeline_send() */
-    atomic { /* pipeline_may_sleep() */
+    atomic { /* io_may_sleep() */
         LET_GO;
         asleep = queue == 0;
         stay = queue != 0;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// A waiter as his request sees him: answered, or gone.
+//
+// A request that is waited for holds a pointer to the waiter's frame which either side may cut,
+// under the sync lock: the I/O thread when it leaves the answer, the waiter when it goes without.
+// The lock is held for these few stores only.
+//
+// The word is stored last: once the waiter sees it, its frame, the l2_sync with it, may be gone.
+// Waking an address that is no longer a futex does no harm.
+
+#include "l2/client.h"
+
+void waiter_begin(struct l2 *l2, struct l2_sync *s, struct request *r)
+{
+    s->l2 = l2;
+    s->deadline_ns = r->deadline_ns;
+    s->request = r;
+    r->sync = s;
+}
+
+void waiter_wake_all(struct l2 *l2)
+{
+    struct wakes *w = &l2->wakes;
+    for (uint32_t i = 0; i < w->count; i++)
+        park_wake(l2->env->park, w->words[i], PARK_ALL);
+    w->count = 0;
+}
+
+static void wake_later(struct l2 *l2, _Atomic uint32_t *word)
+{
+    struct wakes *w = &l2->wakes;
+    if (w->count == WAKES_MAX)
+        waiter_wake_all(l2);
+    w->words[w->count++] = word;
+}
+
+bool waiter_answer(struct l2 *l2, struct request *r, struct l2_answer *answer)
+{
+    uint32_t was = SYNC_TAKES;
+    pthread_mutex_lock(&l2->sync_lock);
+    struct l2_sync *s = r->sync;
+    r->sync = NULL;
+    if (s) {
+        s->request = NULL;
+        s->answer = answer;
+        /* pair(l2.sync): answer first */
+        was = atomic_exchange_explicit(&s->word, SYNC_ANSWERED, memory_order_release);
+    }
+    pthread_mutex_unlock(&l2->sync_lock);
+    if (was == SYNC_PARKS)
+        wake_later(l2, &s->word);
+    else if (was == SYNC_POLLS)
+        wake_ring(l2, l2->solo_fd);
+    return s != NULL;
+}
+
+/* Answers a waiter that has left at its deadline. Shared, and never written to. */
+static struct answer late = {.public = {.status = NIGH_ETIMEDOUT}};
+
+bool waiter_is_late(const struct l2_answer *answer)
+{
+    return answer == &late.public;
+}
+
+/* Go without the answer, unless it has come. */
+void waiter_leave(struct l2_sync *s)
+{
+    pthread_mutex_lock(&s->l2->sync_lock);
+    if (s->request) {
+        s->request->sync = NULL;
+        s->request = NULL;
+        s->answer = &late.public;
+    }
+    pthread_mutex_unlock(&s->l2->sync_lock);
+    if (waiter_is_late(s->answer))
+        stats_count(s->l2->stats, STATS_L2_TIMEOUT);
+}
