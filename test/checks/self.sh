@@ -113,4 +113,45 @@ offence style lib/l1/a.c 'int x; \n'
 offence style lib/l2/scripts/a.lua "-- $(repeat 98 x)\n"
 offence style lib/l2/scripts/a.lua '\tlocal x\n'
 offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')\n}\n"
+
+# A library whose objects are lists of symbols, as nm would print them.
+# object NAME SYMBOLS
+object() {
+    printf '%b' "$2" >"$tree/lib/l1/$1.c.o"
+    echo "$tree/lib/l1/$1.c.o" >>"$tree/objects"
+}
+
+# circles STEPS WHAT STATUS: the check, with these steps in its list, over the objects made so far.
+circles() {
+    printf '#!/bin/sh\ncat "$2"\n' >"$tree/nm"
+    chmod +x "$tree/nm"
+    awk -v steps="$1" '/^END$/ { skipped = 0 } !skipped { print }
+        /<<END$/ { skipped = 1; print steps }' "$here/circles.sh" >"$tree/circles.sh"
+    sh "$tree/circles.sh" "$tree/nm" "$tree/objects" >/dev/null 2>&1
+    [ $? -eq "$3" ] && return
+    echo "self: circles, $2"
+    failed=1
+}
+
+clean_tree
+circles '' 'no objects' 1
+object a '0 T a_top\n  U b_one\n  U memcpy\n'
+object b '0 T b_one\n  U c_one\n'
+object c '0 D c_one\n0 R c_two\n'
+circles '' 'a clean library' 0
+circles 'l1/b l1/a a reason' 'a step that is not there' 1
+circles 'l1/a l1/b a reason' 'a step that closes no circle' 1
+echo "$tree/lib/l1/gone.c.o" >>"$tree/objects"
+circles '' 'an object that is missing' 1
+clean_tree
+rm -f "$tree/objects"
+object a '0 T a_top\n  U b_one\n'
+object b '0 T b_one\n  U c_one\n'
+object c '0 D c_one\n  U a_top\n'
+circles '' 'a circle of three' 1
+circles 'l1/c l1/a a reason' 'a circle that is meant' 0
+circles 'l1/c l1/a' 'a step without a reason' 1
+object d '0 T d_one\n  U a_top\n'
+object b '0 T b_one\n  U c_one\n  U d_one\n'
+circles 'l1/c l1/a a reason' 'a second circle' 1
 exit "${failed:-0}"

@@ -1,0 +1,112 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Calls go down within a module too: no file of lib/ uses one that uses it, directly or through
+# others. Usage: circles.sh NM OBJECTS
+#
+# OBJECTS names the objects of the library, one on a line; CMake writes such a file. To run this
+# alone, after a build of the library or of any test:
+#
+#     ctest --test-dir BUILD -R check_circles --output-on-failure
+#     test/checks/circles.sh nm BUILD/test/circles.objects
+#
+# Two files that use each other are one thing in two places, or parts of both are in the wrong one;
+# whoever reads one has to read the other. What the linker sees is what counts: an inline function
+# belongs to each file that calls it, and a function that is handed down as a pointer is not used.
+#
+# A recursion that is meant is listed here by the step that goes up, FROM TO REASON. There must be
+# no circle without the steps listed. Each of them must close one, or else it is to be deleted.
+nm=$1 objects=$2
+
+steps() {
+    cat <<END
+base/mem base/slab              destroying an arena destroys the slabs that were added to it
+base/mem_jemalloc base/mem      a backend begins with what both have in common
+base/slab_region base/slab      a region asks what kind of blocks a slab has
+cache/caller cache/drive        the last caller to leave takes over what waits
+cache/caller cache/open         counts forks; a caller has a reference to the cache
+cache/draft cache/lookup        counts what became of a store
+cache/drive cache/open          who drives does what the keeper would do
+cache/space cache/open          counts forks
+cache/tickets cache/open        counts forks
+coherence/apply coherence/beat     asks for a beat
+coherence/beat coherence/schemas   a beat brings the schemas in use
+coherence/request coherence/coherence  a request has a reference
+coherence/state coherence/apply    whether a clock goes on from what was applied
+coherence/state coherence/beat     asks for a beat
+flight/mailbox flight/record       a letter has a reference to its flight
+l1/entry l1/l1                  from an entry to its cache
+l1/entry l1/store               the last reference to what was never stored gives its charge back
+l1/family l1/l1                 a table apart is made like any other
+l1/family l1/reclaim            a new table waits for passes of the reclaimer
+l1/family l1/shrink             caps that move are the members' goals
+l1/reclaim l1/l1                the gauges
+l1/reclaim l1/room              what is freed is room again
+l1/reclaim l1/shard             leaving a lock does what was asked for under it
+l1/reclaim l1/shrink            a pass does a slice of a shrink
+l1/room l1/store                room is made by evicting
+l1/shard l1/store               a chain at its limit loses an entry
+l1/store l1/l1                  judging
+END
+}
+
+# Print "D FILE SYMBOL" for each symbol that an object defines, "U ..." for each that it uses.
+symbols() {
+    while read -r object; do
+        file=${object##*/lib/}
+        [ -f "$object" ] || echo "missing $object"
+        "$nm" -g "$object" | awk -v file="${file%.c.o*}" '
+            NF >= 2 { print $(NF - 1) ~ /^[Uvw]$/ ? "U" : "D", file, $NF }'
+    done <"$objects"
+}
+
+{
+    steps | sed 's/^/S /'
+    symbols
+} | awk '
+    function offence(text) { print "circles: " text; failed = 1 }
+    # Whether files use one another down to `to`. `seen` is the files visited, empty at first.
+    function leads(from, to, seen,    todo, top, at, i) {
+        todo[top = 1] = from
+        while (top) {
+            at = todo[top--]
+            if (at == to) return 1
+            for (i = 1; i <= below[at]; i++)
+                if (!(down[at, i] in seen)) { seen[down[at, i]]; todo[++top] = down[at, i] }
+        }
+        return 0
+    }
+    $1 == "S" && NF > 1 {
+        if (NF < 4) offence("a step without a reason: " $2 " " $3)
+        steps[$2 SUBSEP $3]
+    }
+    $1 == "missing" { offence("there is no " $2) }
+    $1 == "D" { home[$3] = $2 }
+    $1 == "U" { user[++uses] = $2; used[uses] = $3 }
+    END {
+        for (i = 1; i <= uses; i++) {
+            edge = user[i] SUBSEP home[used[i]]
+            if (!(used[i] in home) || user[i] == home[used[i]]) continue
+            if (!(edge in why)) edges[++count] = edge
+            why[edge] = why[edge] " " used[i]
+        }
+        for (i = 1; i <= count; i++)
+            if (!(edges[i] in steps)) {
+                split(edges[i], file, SUBSEP)
+                down[file[1], ++below[file[1]]] = file[2]
+            }
+        for (i = 1; i <= count; i++) {
+            split(edges[i], file, SUBSEP)
+            split("", seen)
+            if (!leads(file[2], file[1], seen)) continue
+            closes[edges[i]]
+            if (!(edges[i] in steps))
+                offence(file[1] " -> " file[2] " is on a circle; it uses" why[edges[i]])
+        }
+        for (edge in steps)
+            if (!(edge in closes)) {
+                split(edge, file, SUBSEP)
+                offence(file[1] " -> " file[2] " closes no circle: delete it here")
+            }
+        if (!count) offence("no symbols were read")
+        exit failed
+    }'
