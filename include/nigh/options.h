@@ -108,12 +108,19 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
  */
 typedef uint64_t (*nigh_clock_fn)(void *arg);
 
+/*
+ * Which value leaves L1 when room is needed.
+ *
+ * LRU approximates the least recently used: it knows a value's last hit to a quarter of a round of
+ * eviction. Its hit ratio is within 3 points of exact LRU's (5 where sizes vary), and on most
+ * traces above it, for values that were never hit have less time while few of those are.
+ */
 enum nigh_policy {
-    NIGH_POLICY_DEFAULT,
+    NIGH_POLICY_DEFAULT, /* LFU */
     NIGH_POLICY_LRU,
-    NIGH_POLICY_LFU,
-    NIGH_POLICY_TTL,
-    NIGH_POLICY_NONE,
+    NIGH_POLICY_LFU,  /* a W-TinyLFU: frequency and recency; asks if the newcomer is worth it */
+    NIGH_POLICY_TTL,  /* what expires first */
+    NIGH_POLICY_NONE, /* nothing: what does not fit is refused */
 };
 enum nigh_hash { NIGH_HASH_DEFAULT, NIGH_HASH_XXH3, NIGH_HASH_SIPHASH };
 enum nigh_huge_pages {

@@ -16,11 +16,21 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "l1/l1.h"
 
 #define AT(field) offsetof(struct nigh_options, field)
 #define DAY_MS OPTION_DAY_MS
 #define TTL_MAX_MS NIGH_LIFETIME_MAX_MS
 #define BYTES_MAX OPTION_BYTES_MAX
+
+/* "lru,lfu,...": a word's place in the list is its value, so they must be in the enum's order. */
+#define POLICY_WORD(value, word) "," #word
+#define POLICY_WORDS (L1_POLICIES(POLICY_WORD) + 1)
+#define POLICY_PLACE(value, word) PLACE_##value,
+enum { PLACE_DEFAULT, L1_POLICIES(POLICY_PLACE) };
+#define POLICY_IN_ORDER(value, word)                                                               \
+    _Static_assert((int)PLACE_##value == NIGH_POLICY_##value, #word);
+L1_POLICIES(POLICY_IN_ORDER)
 
 /* Size of the struct's first version, up to its last field: the least that a program may pass. */
 #define OPTIONS_SIZE_FIRST (offsetof(struct nigh_options, clock_arg) + sizeof(void *))
@@ -41,8 +51,9 @@ static const struct option options[] = {
     {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
      "locks for writers, a power of two; by default 4 per CPU and about 16k entries each "
      "(458,745 at most)"},
-    {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LFU, "lru,lfu,ttl,none",
-     "who leaves when room is needed; lfu also asks whether the newcomer is worth it"},
+    {"l1.policy", WORD(l1_policy), UNIT_NONE, 0, 0, NIGH_POLICY_LFU, POLICY_WORDS,
+     "who leaves when room is needed; lru is exact LRU to a quarter of a round (hit ratio within "
+     "3 points); lfu also asks whether the newcomer is worth it"},
     {"l1.limbo", LIVE_U64(l1_limbo), UNIT_BYTES, 64u << 10, BYTES_MAX, 0, NULL,
      "retired bytes that may wait for readers; by default 1/16 of l1.memory, part of it"},
     {"l1.entries", U32(l1_entries), UNIT_NONE, 1, 1u << 31, 0, NULL,

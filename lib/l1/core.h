@@ -13,7 +13,6 @@
 #include "l1/judge.h"
 #include "l1/l1.h"
 #include "l1/policy.h"
-#include "l1/shadow.h"
 #include "l1/shard_set.h"
 #include "l1/shrink.h"
 
@@ -64,6 +63,7 @@ struct l1 {
     uint32_t shard_mask;            /* (c) */
     uint32_t id;                    /* (c) 0 .. L1_CACHES_MAX - 1 */
     const struct l1_policy *policy; /* (c) */
+    void *policy_common;            /* (c) -> the policy's state for all shards */
     struct mem *mem;                /* (c) arena of entries and tables */
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
@@ -74,7 +74,7 @@ struct l1 {
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: no such cap */
     uint64_t fixed_bytes;           /* (c) floors, shards, this struct */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
-    size_t shards_block_bytes;      /* (c) shards, their table words, sets and dues */
+    size_t shards_block_bytes;      /* (c) shards, table words, sets, dues, policy's states */
     uint16_t space_slots[L1_SPACES_MAX + 1]; /* (c) from l1_space_init() on: its group */
 
     /* present limits: none depends on another, so an old one may be seen beside a new one */
@@ -99,8 +99,6 @@ struct l1 {
     struct l1_family family; /* in the table of all */
 
     struct l1_floors own_floors; /* in the table of all */
-    struct shadows shadows; /* lfu */
-    _Atomic uint32_t quarters; /* (a) lru: quarters that the hands of all shards have gone */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */

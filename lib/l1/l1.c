@@ -117,23 +117,26 @@ static bool is_power_of_two(uint64_t n)
     return n && !(n & (n - 1));
 }
 
+#define AT_ITS_VALUE(value, word) [NIGH_POLICY_##value] = &policy_##word,
+static const struct l1_policy *const policies[] = {
+    [NIGH_POLICY_DEFAULT] = &policy_lfu,
+    L1_POLICIES(AT_ITS_VALUE)
+};
+#undef AT_ITS_VALUE
+
 static bool config_is_valid(const struct l1_config *c)
 {
-    return c->env && c->stats && c->memory_bytes && c->limbo_bytes <= c->memory_bytes / 2 &&
+    return c->env && c->stats && c->policy < ARRAY_COUNT(policies) && c->memory_bytes &&
+           c->limbo_bytes <= c->memory_bytes / 2 &&
            (c->shards == 0 || (is_power_of_two(c->shards) && c->shards <= SHARDS_MAX)) &&
            (c->entries == 0 || c->entries >= c->shards) &&
            is_power_of_two(c->group_slots) && c->group_slots >= GROUP_SLOTS_MIN &&
            c->group_slots <= GROUP_SLOTS_MAX;
 }
 
-static const struct l1_policy *policy_of(enum nigh_policy policy)
+static const struct l1_policy *policy_of(const struct l1_config *c)
 {
-    switch (policy) {
-    case NIGH_POLICY_LRU: return &policy_lru;
-    case NIGH_POLICY_TTL: return &policy_ttl;
-    case NIGH_POLICY_NONE: return &policy_none;
-    default: return &policy_lfu;
-    }
+    return c->own_policy ? c->own_policy : policies[c->policy];
 }
 
 /* Choose the huge pages to use. With values in them, a hit in 1M values takes 0.72 to 0.80 of its
@@ -163,13 +166,34 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
 
 /* ---- create, destroy ---- */
 
+/* Offsets in the shards' block: the shards first, then an array for each of these. */
+struct block {
+    size_t tables, sets, dues, states, common, end;
+};
+
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+}
+
+static struct block lay_out_block(const struct l1 *l1)
+{
+    size_t shards = l1->shard_mask + 1u;
+    struct block b = {.tables = shards * sizeof(struct l1_shard)};
+    b.sets = b.tables + shards * sizeof(*l1->hit.tables);
+    b.dues = b.sets + reclaim_sets_bytes((uint32_t)shards);
+    b.states = whole_lines(b.dues + shards * sizeof(*l1->dues));
+    b.common = b.states + shards * whole_lines(l1->policy->state_bytes);
+    b.end = b.common + whole_lines(l1->policy->common_bytes);
+    return b;
+}
+
 /* Size the shards' block, and charge it and the fixed tables, for ever. Errors: NIGH_EINVAL: the
  * cap is too small. */
 static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors)
 {
     uint64_t shards = l1->shard_mask + 1u;
-    l1->shards_block_bytes = shards * (sizeof(struct l1_shard) + sizeof(*l1->hit.tables)) +
-                             reclaim_sets_bytes((uint32_t)shards) + shards * sizeof(*l1->dues);
+    l1->shards_block_bytes = lay_out_block(l1).end;
     l1->fixed_bytes = sizeof(*l1) + l1->shards_block_bytes +
                       shards * table_bytes(l1->mem, l1->hit.base_bits) +
                       batch_bytes(batch_max_for(l1_limit(&l1->cap_bytes)));
@@ -185,27 +209,45 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
     return 0;
 }
 
+/* Tell the table and each shard which parts of the block are theirs. */
+static void set_parts(struct l1 *l1)
+{
+    struct block b = lay_out_block(l1);
+    char *at = (char *)l1->shards;
+    l1->hit.tables = (void *)(at + b.tables);
+    reclaim_init_sets(l1, at + b.sets);
+    l1->dues = (void *)(at + b.dues);
+    l1->policy_common = at + b.common;
+    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+        l1->shards[i].table = &l1->hit.tables[i];
+        l1->shards[i].due = &l1->dues[i];
+        l1->shards[i].policy = at + b.states + i * whole_lines(l1->policy->state_bytes);
+    }
+}
+
+/* Destroy the first `count` shards, all that were made. */
+static void destroy_shards(struct l1 *l1, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        l1_shard_fini(l1, &l1->shards[i]);
+    if (l1->policy->fini_common)
+        l1->policy->fini_common(l1);
+    mem_pages_free(l1->shards, l1->shards_block_bytes);
+}
+
 static int create_shards(struct l1 *l1)
 {
     l1->shards = mem_pages_alloc_of(l1->mem, l1->shards_block_bytes);
     if (!l1->shards)
         return NIGH_ENOMEM;
-    void *words = l1->shards + l1->shard_mask + 1;
-    l1->hit.tables = words;
-    words = l1->hit.tables + l1->shard_mask + 1;
-    reclaim_init_sets(l1, words);
-    words = (char *)words + reclaim_sets_bytes(l1->shard_mask + 1);
-    l1->dues = words;
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        l1->shards[i].table = &l1->hit.tables[i];
-        l1->shards[i].due = &l1->dues[i];
-        if (l1_shard_init(l1, &l1->shards[i]) == 0)
-            continue;
-        while (i--)
-            l1_shard_fini(l1, &l1->shards[i]);
-        mem_pages_free(l1->shards, l1->shards_block_bytes);
-        return NIGH_ENOMEM;
-    }
+    set_parts(l1);
+    if (l1->policy->init_common)
+        l1->policy->init_common(l1);
+    for (uint32_t i = 0; i <= l1->shard_mask; i++)
+        if (l1_shard_init(l1, &l1->shards[i]) != 0) {
+            destroy_shards(l1, i);
+            return NIGH_ENOMEM;
+        }
     return 0;
 }
 
@@ -250,9 +292,7 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     return 0;
 
 undo_shards:
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        l1_shard_fini(l1, &l1->shards[i]);
-    mem_pages_free(l1->shards, l1->shards_block_bytes);
+    destroy_shards(l1, l1->shard_mask + 1);
 undo_batch:
     batch_fini(&l1->reclaim.batch);
 undo_floors:
@@ -271,7 +311,7 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     pthread_once(&fork_once, watch_forks);
     l1->env = config->env;
     l1->stats = config->stats;
-    l1->policy = policy_of(config->policy);
+    l1->policy = policy_of(config);
     l1->floors = config->root ? config->root->floors : &l1->own_floors;
     if (config->root)
         l1->hash = config->root->hash;
@@ -285,7 +325,6 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     set_sizes(l1, config);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);
-    shadows_init(&l1->shadows, l1->shard_entries_max != 0);
     int err = NIGH_ENOMEM;
     l1->loose = entry_loose_pool_create(config->env->mem);
     l1->mem = l1->loose ? mem_create() : NULL;
@@ -313,12 +352,9 @@ static void destroy_table(struct l1 *l1)
 {
     struct mem *arena = l1->mem;
     pin_forget(l1->id);
-    for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        l1_shard_fini(l1, &l1->shards[i]);
-    mem_pages_free(l1->shards, l1->shards_block_bytes);
+    destroy_shards(l1, l1->shard_mask + 1);
     batch_fini(&l1->reclaim.batch);
     close_floors(l1);
-    shadows_fini(&l1->shadows, l1->mem);
     pthread_mutex_destroy(&l1->reclaim_lock);
     pthread_mutex_destroy(&l1->expire_lock);
     shrink_fini(l1);
@@ -491,6 +527,11 @@ static uint64_t less(uint64_t sum, uint64_t part)
     return sum - u64_min(part, sum); /* not read at one time: `part` may be the larger */
 }
 
+static uint64_t policy_charge(struct l1 *l1)
+{
+    return l1->policy->common_charge ? l1->policy->common_charge(l1) : 0;
+}
+
 static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
 {
     struct shard_sums sums = sum_shards(l1, which);
@@ -502,7 +543,7 @@ static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
     if (which & L1_GAUGE_USED)
         g.used_bytes = less(atomic_load_explicit(&l1->used, memory_order_relaxed), sums.spare);
     if (which & L1_GAUGE_TABLES) /* the first tables are fixed bytes */
-        g.tables_bytes = l1->fixed_bytes + shadows_charge(&l1->shadows, l1->mem) + sums.tables -
+        g.tables_bytes = l1->fixed_bytes + policy_charge(l1) + sums.tables -
                          (uint64_t)g.shards * table_bytes(l1->mem, l1->hit.base_bits);
     if (which & L1_GAUGE_LIMBO)
         g.limbo_bytes = sums.held + g.aside_bytes +

@@ -42,6 +42,15 @@
 
 struct l1;
 struct l1_entry;
+struct l1_policy;
+
+/* All policies: the name of a value of enum nigh_policy, in the order of these, and the word of
+ * l1.policy, which is also that of its file, policy_WORD.c. */
+#define L1_POLICIES(X)                                                                             \
+    X(LRU, lru)                                                                                    \
+    X(LFU, lfu)                                                                                    \
+    X(TTL, ttl)                                                                                    \
+    X(NONE, none)
 
 struct l1_config {
     struct env *env;
@@ -51,7 +60,8 @@ struct l1_config {
     uint32_t shards;        /* power of two, 0: max(16, 4 x usable CPUs), ~16k entries a shard
                              * (a shard can have 458,745 at most) */
     uint32_t group_slots;   /* GROUP_SLOTS_MIN .. GROUP_SLOTS_MAX, power of two */
-    enum nigh_policy policy;
+    enum nigh_policy policy;            /* DEFAULT: lfu */
+    const struct l1_policy *own_policy; /* NULL, or one that is in no table: for tests */
     enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on the number of entries, divided among shards; 0: no cap */

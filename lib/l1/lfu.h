@@ -102,6 +102,7 @@ struct lfu {
     const struct lfu_nodes *nodes;
     void *arg;
     struct lfu_link *links; /* by node */
+    uint32_t slots;         /* nodes that the owner has got links for; its business alone */
     struct sketch sketch;
     uint64_t capacity;      /* greatest total weight */
     bool by_count;          /* every weight is 1 */

@@ -42,20 +42,30 @@
 #define SHADOWS_LOOK 16u
 #define SHADOWS_RETRY 1024u
 
-/* Keys: (s) shard lock  (a) atomic, relaxed: approximate on purpose */
+/* A shard's state. Keys: (c) constant after init  (s) shard lock  (a) atomic, relaxed: approximate
+ * on purpose */
 struct policy_lfu {
     struct lfu core; /* (s) */
-    struct l1 *l1;
-    struct l1_shard *shard;
+    struct l1 *l1;          /* (c) */
+    struct l1_shard *shard; /* (c) */
     uint32_t shadows_wait;       /* (s) inserts */
     uint32_t reports_read;       /* (s) */
     bool asked;                  /* (s) for a victim so far: the cache was full */
     uint32_t rivals;             /* (s) seen so far */
     uint64_t residence_ns;       /* (s) how old main's rivals are, on average */
+    uint64_t admitted_hash;      /* (s) newcomer that won its contest, to be stored; 0: none */
     _Atomic uint64_t weight;     /* (a) written (s): core's, for all_weight() */
     _Atomic uint32_t reports_next;
     _Atomic uint32_t reports[REPORTS]; /* slots */
 };
+
+_Static_assert(LFU_NONE == RING_NONE && LFU_MANY >= L1_VICTIMS_MOST, "nodes are slots");
+
+/* The state of all shards. */
+static struct shadows *shadows_of(const struct l1 *l1)
+{
+    return l1->policy_common;
+}
 
 /* ---- entries as nodes ---- */
 
@@ -88,7 +98,7 @@ static uint32_t slot_weight(void *arg, uint32_t slot)
 
 static void reset(const struct l1 *l1, struct l1_entry *e, uint32_t freq, uint64_t hash)
 {
-    entry_freq_set(e, freq, shadows_sampled(&l1->shadows, hash));
+    entry_freq_set(e, freq, shadows_sampled(shadows_of(l1), hash));
 }
 
 static bool slot_harvest(void *arg, uint32_t slot)
@@ -120,13 +130,20 @@ static void note_weight(struct policy_lfu *p)
 
 static void lfu_report(struct l1_shard *s, const struct l1_entry *e)
 {
-    struct policy_lfu *p = s->policy.lfu;
+    struct policy_lfu *p = s->policy;
     uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
     atomic_store_explicit(&p->reports[next % REPORTS], e->slot, memory_order_relaxed);
     atomic_store_explicit(&p->reports_next, next + 1, memory_order_relaxed);
 }
 
 /* ---- shadows ---- */
+
+/* A shard's weight, as it was just now. */
+static uint64_t weight_in(const struct l1_shard *s)
+{
+    const struct policy_lfu *p = s->policy;
+    return atomic_load_explicit(&p->weight, memory_order_relaxed);
+}
 
 /* Weight of the whole cache: what it may hold, or under a cap of bytes what it holds. */
 static uint64_t all_weight(const struct l1 *l1)
@@ -135,14 +152,14 @@ static uint64_t all_weight(const struct l1 *l1)
         return (uint64_t)l1->shard_entries_max * (l1->shard_mask + 1u);
     uint64_t sum = 0;
     for (uint32_t i = 0; i <= l1->shard_mask; i++)
-        sum += atomic_load_explicit(&l1->shards[i].policy.lfu->weight, memory_order_relaxed);
+        sum += weight_in(&l1->shards[i]);
     return sum;
 }
 
 static void feed(struct l1 *l1, uint64_t hash, uint32_t weight)
 {
-    if (shadows_feed(&l1->shadows, hash, weight) && !l1->shard_entries_max)
-        shadows_resize(&l1->shadows, all_weight(l1));
+    if (shadows_feed(shadows_of(l1), hash, weight) && !l1->shard_entries_max)
+        shadows_resize(shadows_of(l1), all_weight(l1));
 }
 
 static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
@@ -204,19 +221,21 @@ static size_t links_size(uint32_t slots)
 /* Resize the links for so many slots. False: they are as before. */
 static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
-    struct lfu *core = &s->policy.lfu->core;
-    void *links = room_resize_locked(l1, s, core->links, links_size(s->policy.slots),
+    struct policy_lfu *p = s->policy;
+    struct lfu *core = &p->core;
+    void *links = room_resize_locked(l1, s, core->links, links_size(core->slots),
                                      links_size(slots));
     if (!links)
         return false;
     core->links = links;
-    s->policy.slots = slots;
+    core->slots = slots;
     return true;
 }
 
 static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks)
 {
-    struct sketch *sketch = &s->policy.lfu->core.sketch;
+    struct policy_lfu *p = s->policy;
+    struct sketch *sketch = &p->core.sketch;
     void *words = room_resize_locked(l1, s, sketch->words, sketch_bytes(sketch->blocks),
                                      sketch_bytes(blocks));
     if (!words)
@@ -227,8 +246,9 @@ static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks)
 
 static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
+    const struct policy_lfu *p = s->policy;
     uint32_t blocks = sketch_blocks_for(slots);
-    if (blocks > s->policy.lfu->core.sketch.blocks && !grow_sketch(l1, s, blocks))
+    if (blocks > p->core.sketch.blocks && !grow_sketch(l1, s, blocks))
         return false;
     return resize_links(l1, s, slots);
 }
@@ -236,7 +256,8 @@ static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 /* Cut the links and the sketch. If that fails, they are larger than is needed. */
 static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 {
-    struct sketch *sketch = &s->policy.lfu->core.sketch;
+    struct policy_lfu *p = s->policy;
+    struct sketch *sketch = &p->core.sketch;
     uint32_t before = sketch->blocks;
     if (!resize_links(l1, s, slots))
         return;
@@ -252,8 +273,9 @@ static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 /* Fit the links and the sketch to the ring's size. */
 static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 {
+    const struct policy_lfu *p = s->policy;
     uint32_t slots = s->ring.capacity;
-    if (slots > s->policy.slots)
+    if (slots > p->core.slots)
         return grow_tables(l1, s, slots);
     cut_tables(l1, s, slots);
     return true;
@@ -261,17 +283,18 @@ static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 
 static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
 {
-    struct shadows_size size = shadows_size_for(&l1->shadows, l1->mem, entries, shrink_goal(l1));
+    struct policy_lfu *p = s->policy;
+    struct shadows_size size = shadows_size_for(shadows_of(l1), l1->mem, entries, shrink_goal(l1));
     if (!size.nodes)
         return; /* the cache is too small: the first choice stays */
-    void *block = block_take(l1, s, shadows_bytes(&l1->shadows, size.nodes));
+    void *block = block_take(l1, s, shadows_bytes(shadows_of(l1), size.nodes));
     if (!block) {
-        shadows_claim(&l1->shadows, 0);
-        s->policy.lfu->shadows_wait = SHADOWS_RETRY;
+        shadows_claim(shadows_of(l1), 0);
+        p->shadows_wait = SHADOWS_RETRY;
         return;
     }
     size_t old_bytes;
-    void *old = shadows_move(&l1->shadows, block, size, all_weight(l1), &old_bytes);
+    void *old = shadows_move(shadows_of(l1), block, size, all_weight(l1), &old_bytes);
     block_give(l1, s, old, old_bytes);
 }
 
@@ -294,26 +317,27 @@ static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
  * changed much. */
 static void keep_shadows(struct l1 *l1, struct l1_shard *s)
 {
-    struct policy_lfu *p = s->policy.lfu;
+    struct policy_lfu *p = s->policy;
     if (!p->asked && !p->core.by_count)
         return;
     p->shadows_wait = SHADOWS_LOOK;
-    if (NIGH_LIKELY(shadows_suit(&l1->shadows, entries_like(l1, p))))
+    if (NIGH_LIKELY(shadows_suit(shadows_of(l1), entries_like(l1, p))))
         return;
     /* Under a cap of bytes shards borrow from each other: what this one holds says little. */
     uint64_t entries = entries_all(l1, p);
-    if (shadows_suit(&l1->shadows, entries))
+    if (shadows_suit(shadows_of(l1), entries))
         p->shadows_wait = SHADOWS_RETRY;
-    else if (shadows_claim(&l1->shadows, entries))
+    else if (shadows_claim(shadows_of(l1), entries))
         make_shadows(l1, s, entries);
 }
 
 static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 {
-    if (NIGH_UNLIKELY(s->policy.slots != s->ring.capacity) && !fit_tables(l1, s))
+    struct policy_lfu *p = s->policy;
+    if (NIGH_UNLIKELY(p->core.slots != s->ring.capacity) && !fit_tables(l1, s))
         return false;
-    if (NIGH_LIKELY(s->policy.lfu->shadows_wait))
-        s->policy.lfu->shadows_wait--;
+    if (NIGH_LIKELY(p->shadows_wait))
+        p->shadows_wait--;
     else
         keep_shadows(l1, s);
     return true;
@@ -321,32 +345,24 @@ static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
 
 static uint64_t lfu_bytes(const struct l1 *l1, uint32_t slots)
 {
-    return mem_charge_apart(l1->mem, sizeof(struct policy_lfu)) +
-           mem_array_charge(l1->mem, sketch_bytes(sketch_blocks_for(slots))) +
+    return mem_array_charge(l1->mem, sketch_bytes(sketch_blocks_for(slots))) +
            mem_array_charge(l1->mem, links_size(slots));
 }
 
 static void lfu_fini(struct l1 *l1, struct l1_shard *s)
 {
-    struct policy_lfu *p = s->policy.lfu;
+    struct policy_lfu *p = s->policy;
     mem_array_free(l1->mem, p->core.sketch.words, sketch_bytes(p->core.sketch.blocks));
-    mem_array_free(l1->mem, p->core.links, links_size(s->policy.slots));
-    block_give(l1, s, p, sizeof(*p));
-    s->policy.lfu = NULL;
+    mem_array_free(l1->mem, p->core.links, links_size(p->core.slots));
 }
 
 static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
 {
-    struct policy_lfu *p = block_take(l1, s, sizeof(*p));
-    if (!p)
-        return NIGH_ENOMEM;
-    memset(p, 0, sizeof(*p));
+    struct policy_lfu *p = s->policy;
     lfu_init(&p->core, &slot_nodes, p, l1->shard_entries_max != 0);
     p->l1 = l1;
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
-    s->policy.lfu = p;
-    s->arrays_bytes += mem_charge_apart(l1->mem, sizeof(*p));
     if (fit_tables(l1, s))
         return 0;
     lfu_fini(l1, s);
@@ -365,13 +381,12 @@ static bool is_short_lived(const struct policy_lfu *p, const struct l1_entry *e)
 static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint64_t hash,
                        uint32_t weight)
 {
-    struct l1_policy_state *state = &p->shard->policy;
     struct l1_entry *e = entry_of(p, slot);
-    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    struct lfu_choice choice = shadows_choice(shadows_of(l1));
     enum lfu_place place = LFU_YOUNG;
-    if (state->admitted_hash == hash) {
+    if (p->admitted_hash == hash) {
         place = LFU_PLACED_MAIN;
-        state->admitted_hash = 0;
+        p->admitted_hash = 0;
     } else if (lfu_contests_at_once(&p->core, &choice, weight)) {
         place = LFU_NEXT;
     }
@@ -387,7 +402,7 @@ static void insert_new(struct l1 *l1, struct policy_lfu *p, uint32_t slot, uint6
 static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash,
                             uint64_t bytes, struct l1_entry *old)
 {
-    struct policy_lfu *p = s->policy.lfu;
+    struct policy_lfu *p = s->policy;
     uint32_t weight = weight_by(l1, bytes);
     feed_reports(l1, p);
     if (old) {
@@ -395,7 +410,7 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
         lfu_move(&p->core, slot, weight, old->slot);
     } else {
         insert_new(l1, p, slot, hash, weight);
-        if (shadows_sampled(&l1->shadows, hash))
+        if (shadows_sampled(shadows_of(l1), hash))
             feed(l1, hash, weight);
     }
     note_weight(p);
@@ -416,7 +431,7 @@ static NIGH_OUTLINED void replace_slow(struct l1 *l1, struct policy_lfu *p, uint
 static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
                              uint64_t bytes)
 {
-    struct policy_lfu *p = s->policy.lfu;
+    struct policy_lfu *p = s->policy;
     uint32_t next = atomic_load_explicit(&p->reports_next, memory_order_relaxed);
     if (NIGH_UNLIKELY(before != bytes || next != p->reports_read || lfu_has_condemned(&p->core)))
         replace_slow(l1, p, slot, before, bytes);
@@ -424,19 +439,20 @@ static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, u
 
 static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
-    lfu_remove(&s->policy.lfu->core, slot, weight_by(l1, bytes));
-    note_weight(s->policy.lfu);
+    struct policy_lfu *p = s->policy;
+    lfu_remove(&p->core, slot, weight_by(l1, bytes));
+    note_weight(p);
 }
 
 /* The newcomer has lost its contest: it is not stored, but the request for it counts. */
 static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
 {
-    struct l1_policy_state *state = &s->policy;
-    state->refused = true;
-    stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
-    lfu_note_miss(&state->lfu->core, state->incoming.hash);
-    if (shadows_sampled(&l1->shadows, state->incoming.hash))
-        feed(l1, state->incoming.hash, (uint32_t)state->incoming.weight);
+    struct policy_lfu *p = s->policy;
+    struct l1_newcomer *newcomer = &s->newcomer;
+    newcomer->verdict = L1_REFUSED;
+    lfu_note_miss(&p->core, newcomer->hash);
+    if (shadows_sampled(shadows_of(l1), newcomer->hash))
+        feed(l1, newcomer->hash, (uint32_t)newcomer->bytes);
     return RING_NONE;
 }
 
@@ -449,41 +465,88 @@ static void note_age(struct policy_lfu *p, const struct l1_entry *e)
                        p->residence_ns / (RESIDENCE_SHARE / AGE_EVERY);
 }
 
-static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s)
+/* The newcomer that contests. Where there is a cap on entries it does so when it is stored. */
+static struct lfu_incoming incoming_of(const struct policy_lfu *p)
 {
-    struct policy_lfu *p = s->policy.lfu;
-    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    const struct l1_newcomer *newcomer = &p->shard->newcomer;
+    return (struct lfu_incoming){.hash = newcomer->hash,
+                                 .weight = p->core.by_count ? 0 : newcomer->bytes,
+                                 .admitted = newcomer->verdict == L1_ADMITTED};
+}
+
+static void note_admitted(struct policy_lfu *p)
+{
+    p->shard->newcomer.verdict = L1_ADMITTED;
+    p->admitted_hash = p->shard->newcomer.hash;
+}
+
+static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash)
+{
+    struct policy_lfu *p = s->policy;
+    struct lfu_choice choice = shadows_choice(shadows_of(l1));
     p->asked = true;
     if (!p->core.by_count)
         p->core.capacity = lfu_weight(&p->core);
-    struct lfu_incoming *incoming = &s->policy.incoming;
-    if (p->core.by_count) /* a newcomer gets its place when it is stored */
-        incoming->weight = 0;
-    uint32_t slot = lfu_victim(&p->core, &choice, incoming);
-    if (incoming->admitted)
-        s->policy.admitted_hash = incoming->hash;
+    struct lfu_incoming incoming = incoming_of(p);
+    uint32_t slot = lfu_victim(&p->core, &choice, &incoming);
+    if (incoming.admitted)
+        note_admitted(p);
     if (p->core.rival != LFU_NONE && ++p->rivals % AGE_EVERY == 0)
         note_age(p, entry_of(p, p->core.rival));
     if (slot == LFU_REFUSED)
         return refuse(l1, s);
     if (slot == p->core.hashed)
-        s->policy.victim_hash = p->core.hash;
-    return slot == LFU_NONE ? RING_NONE : slot;
+        *ret_hash = p->core.hash;
+    return slot;
 }
 
 static uint32_t lfu_victims_slots(struct l1 *l1, struct l1_shard *s, uint32_t *ret_slots,
                                   uint32_t most)
 {
-    struct policy_lfu *p = s->policy.lfu;
-    struct lfu_choice choice = shadows_choice(&l1->shadows);
+    struct policy_lfu *p = s->policy;
+    struct lfu_choice choice = shadows_choice(shadows_of(l1));
     if (!p->core.by_count)
         p->core.capacity = lfu_weight(&p->core);
     return lfu_victims(&p->core, &choice, ret_slots, most);
 }
 
+/* ---- all shards ---- */
+
+static void lfu_init_common(struct l1 *l1)
+{
+    shadows_init(shadows_of(l1), l1->shard_entries_max != 0);
+}
+
+static void lfu_fini_common(struct l1 *l1)
+{
+    shadows_fini(shadows_of(l1), l1->mem);
+}
+
+static uint64_t lfu_common_charge(struct l1 *l1)
+{
+    return shadows_charge(shadows_of(l1), l1->mem);
+}
+
+static uint64_t lfu_excess(struct l1 *l1, uint64_t cap_bytes)
+{
+    return shadows_excess(shadows_of(l1), l1->mem, cap_bytes);
+}
+
+static uint64_t lfu_shrink(struct l1 *l1, uint64_t cap_bytes)
+{
+    return shadows_shrink(shadows_of(l1), l1->mem, cap_bytes);
+}
+
 const struct l1_policy policy_lfu = {
     .name = "lfu",
+    .state_bytes = sizeof(struct policy_lfu),
+    .common_bytes = sizeof(struct shadows),
     .judges_newcomers = true,
+    .init_common = lfu_init_common,
+    .fini_common = lfu_fini_common,
+    .common_charge = lfu_common_charge,
+    .excess = lfu_excess,
+    .shrink = lfu_shrink,
     .init = lfu_init_shard,
     .fini = lfu_fini,
     .bytes = lfu_bytes,

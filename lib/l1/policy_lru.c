@@ -57,6 +57,23 @@
  * round the ring under the lock. */
 #define LOOKS_MAX 128u
 
+/* A shard's state. Keys: (s) shard lock */
+struct lru {
+    uint32_t never_hit; /* (s) part of the last victims, in 65,536ths */
+    uint32_t hand;      /* (s) next slot to look at */
+    uint32_t inserts;   /* (s) since the last quarter of its ring */
+};
+
+/* The state of all shards. Keys: (a) atomic */
+struct lru_common {
+    _Atomic uint32_t quarters; /* (a) that the hands of all shards have gone */
+};
+
+static struct lru *lru_of(struct l1_shard *s)
+{
+    return s->policy;
+}
+
 static _Atomic uint8_t *generation_of(const struct l1 *l1)
 {
     return atomic_load_explicit(&l1->hit.generation, memory_order_relaxed);
@@ -72,8 +89,10 @@ static uint8_t generation_now(const struct l1 *l1)
  * the generation was longer. */
 static void note_quarter(struct l1 *l1, struct l1_shard *s)
 {
-    s->policy.inserts = 0;
-    uint32_t quarters = atomic_fetch_add_explicit(&l1->quarters, 1, memory_order_relaxed) + 1;
+    struct lru_common *common = l1->policy_common;
+    lru_of(s)->inserts = 0;
+    uint32_t quarters =
+        atomic_fetch_add_explicit(&common->quarters, 1, memory_order_relaxed) + 1;
     if (quarters & l1->shard_mask)
         return;
     uint8_t next = generation_plus(generation_now(l1), 1);
@@ -84,7 +103,7 @@ static void note_quarter(struct l1 *l1, struct l1_shard *s)
  * rule there is nothing to divide. */
 static inline void note_hand(struct l1 *l1, struct l1_shard *s, uint32_t hand)
 {
-    s->policy.hand = hand;
+    lru_of(s)->hand = hand;
     if (hand % (RING_GROUP / QUARTERS) == 0 && hand % (s->ring.capacity / QUARTERS) == 0)
         note_quarter(l1, s);
 }
@@ -96,30 +115,31 @@ static inline void look_ahead(const struct l1_ring *ring, uint32_t slot)
 }
 
 /* By how much an entry that was never hit counts as older. */
-static uint32_t new_age(const struct l1_shard *s)
+static uint32_t new_age(const struct lru *lru)
 {
-    uint32_t part = s->policy.never_hit;
+    uint32_t part = lru->never_hit;
     uint32_t over = part > NEVER_HIT_FEW ? part - NEVER_HIT_FEW : 0;
     return over < NEW_AGE_MAX * NEW_AGE_STEP ? over / NEW_AGE_STEP : NEW_AGE_MAX;
 }
 
-static void note_victim(struct l1_shard *s, const struct l1_entry *e)
+static void note_victim(struct lru *lru, const struct l1_entry *e)
 {
-    int32_t never_hit = (int32_t)s->policy.never_hit;
+    int32_t never_hit = (int32_t)lru->never_hit;
     int32_t now = entry_spare(e) & GENERATION_NEW ? UINT16_MAX : 0;
-    s->policy.never_hit = (uint32_t)(never_hit + (now - never_hit) / NEVER_HIT_SHARE);
+    lru->never_hit = (uint32_t)(never_hit + (now - never_hit) / NEVER_HIT_SHARE);
 }
 
 /* The slot of the entry that the hand finds. Time may go on meanwhile: ages are those of when the
  * hand set out. */
 static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
 {
+    struct lru *lru = lru_of(s);
     const struct l1_ring *ring = &s->ring;
     uint8_t ahead = generation_plus(generation_now(l1), AHEAD);
-    uint32_t oldest = RING_NONE, oldest_age = 0, extra = new_age(s);
+    uint32_t oldest = RING_NONE, oldest_age = 0, extra = new_age(lru);
     uint32_t looks = 0;
     for (uint32_t steps = 0; steps < ring->capacity && looks < LOOKS_MAX; steps++) {
-        uint32_t slot = s->policy.hand < ring->capacity ? s->policy.hand : 0;
+        uint32_t slot = lru->hand < ring->capacity ? lru->hand : 0;
         note_hand(l1, s, slot + 1);
         look_ahead(ring, slot);
         uint64_t word = ring->words[slot];
@@ -136,15 +156,16 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
         looks++;
     }
     if (oldest != RING_NONE)
-        s->policy.hand = oldest + 1; /* the slots after it have their turn */
+        lru->hand = oldest + 1; /* the slots after it have their turn */
     return oldest;
 }
 
-static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s)
+static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash)
 {
+    (void)ret_hash;
     uint32_t slot = find_victim(l1, s);
     if (slot != RING_NONE)
-        note_victim(s, ring_entry(&s->ring, slot));
+        note_victim(lru_of(s), ring_entry(&s->ring, slot));
     return slot;
 }
 
@@ -163,12 +184,14 @@ static void lru_insert(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_
     if (old)
         return; /* the copy has its generation */
     entry_spare_set(ring_entry(&s->ring, slot), generation_now(l1) | GENERATION_NEW);
-    if (++s->policy.inserts > s->entries / QUARTERS)
+    if (++lru_of(s)->inserts > s->entries / QUARTERS)
         note_quarter(l1, s);
 }
 
 const struct l1_policy policy_lru = {
     .name = "lru",
+    .state_bytes = sizeof(struct lru),
+    .common_bytes = sizeof(struct lru_common),
     .init = lru_init,
     .insert = lru_insert,
     .victim = lru_victim,

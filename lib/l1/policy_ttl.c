@@ -21,6 +21,11 @@
 #define GROUPS_MAX 1024u /* bounds looked at for one victim */
 #define OPEN_MAX 8u      /* groups opened for one victim, the last one taken as it is */
 
+/* A shard's state. Keys: (s) shard lock */
+struct ttl {
+    uint32_t hand; /* (s) next group */
+};
+
 static uint32_t groups_of(const struct l1_ring *ring)
 {
     return ring->capacity / RING_GROUP;
@@ -31,7 +36,8 @@ static uint32_t earliest_group(struct l1_shard *s, uint16_t now)
 {
     uint32_t count = groups_of(&s->ring);
     uint32_t looks = count < GROUPS_MAX ? count : GROUPS_MAX;
-    uint32_t at = s->policy.hand < count ? s->policy.hand : 0;
+    struct ttl *ttl = s->policy;
+    uint32_t at = ttl->hand < count ? ttl->hand : 0;
     uint32_t best = at;
     for (uint32_t i = 0; i < looks; i++) {
         if (expiry_left(s->ring.due[at], now) < expiry_left(s->ring.due[best], now))
@@ -39,7 +45,7 @@ static uint32_t earliest_group(struct l1_shard *s, uint16_t now)
         at = at + 1 < count ? at + 1 : 0;
     }
     if (looks < count)
-        s->policy.hand = at;
+        ttl->hand = at;
     return best;
 }
 
@@ -61,8 +67,9 @@ static uint32_t earliest_slot(const struct l1_ring *ring, uint32_t group, uint16
     return best;
 }
 
-static uint32_t ttl_victim(struct l1 *l1, struct l1_shard *s)
+static uint32_t ttl_victim(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash)
 {
+    (void)ret_hash;
     uint16_t now = expiry_tick_at(clock_coarse_ns(l1->env->clock));
     uint32_t found = RING_NONE;
     for (uint32_t opened = 0; opened < OPEN_MAX || found == RING_NONE; opened++) {
@@ -83,5 +90,6 @@ static uint32_t ttl_victim(struct l1 *l1, struct l1_shard *s)
 
 const struct l1_policy policy_ttl = {
     .name = "ttl",
+    .state_bytes = sizeof(struct ttl),
     .victim = ttl_victim,
 };

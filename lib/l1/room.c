@@ -167,7 +167,7 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
                                            bytes - u64_min(bytes, s->spare_bytes)));
         else
             squeeze(l1, s, at, bytes);
-        if (s->policy.refused)
+        if (s->newcomer.verdict == L1_REFUSED)
             return false;
         if (room_take_spare_locked(l1, s, bytes))
             return true;
@@ -180,7 +180,7 @@ static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     if (l1->policy->victim)
         evict_in_passing(l1, s, bytes);
-    return !s->policy.refused;
+    return s->newcomer.verdict != L1_REFUSED;
 }
 
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
@@ -201,7 +201,7 @@ static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uin
     bool ready = reclaim_has_ready_locked(l1, s, bytes);
     if (NIGH_LIKELY(ready) && prepare(l1, s, bytes) && may_live(l1, bytes))
         return reclaim_recycle_locked(l1, s, bytes);
-    if (s->policy.refused || !room_take_locked(l1, s, bytes))
+    if (s->newcomer.verdict == L1_REFUSED || !room_take_locked(l1, s, bytes))
         return NULL;
     struct l1_entry *e = entry_alloc(l1, s->cache, size);
     if (!e)
@@ -231,9 +231,11 @@ struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint6
 {
     if (!new_hash)
         return make(l1, s, size, bytes);
-    s->policy.incoming = (struct lfu_incoming){.hash = *new_hash, .weight = bytes};
+    s->newcomer = (struct l1_newcomer){*new_hash, bytes, L1_UNDECIDED};
     struct l1_entry *e = make(l1, s, size, bytes);
-    s->policy.incoming.weight = 0;
-    s->policy.refused = false;
+    if (NIGH_UNLIKELY(s->newcomer.verdict == L1_REFUSED))
+        stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
+    s->newcomer.bytes = 0;
+    s->newcomer.verdict = L1_UNDECIDED;
     return e;
 }

@@ -47,7 +47,8 @@ struct l1_shard {
     uint64_t limbo_spare_bytes;     /* (s) allowance: counted as limbo's before it is used */
     struct l1_table *retired_tables; /* (s) */
 
-    struct l1_policy_state policy; /* (s) */
+    void *policy; /* (c) -> the policy's state, as it says */
+    struct l1_newcomer newcomer; /* (s) */
 };
 
 static inline struct l1_shard *l1_shard_of(const struct l1 *l1, uint64_t hash)

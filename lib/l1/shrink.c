@@ -250,7 +250,7 @@ static uint64_t slack_bytes(struct l1 *l1)
         sum += l1_shard_slack_locked(l1, &l1->shards[i]);
         l1_shard_unlock(l1, &l1->shards[i]);
     }
-    return sum + shadows_excess(&l1->shadows, l1->mem, shrink_goal(l1));
+    return sum + (l1->policy->excess ? l1->policy->excess(l1, shrink_goal(l1)) : 0);
 }
 
 static uint64_t slice_of(uint64_t bytes)
@@ -334,7 +334,8 @@ static void begin_move(struct l1 *l1, uint64_t drain_share)
 {
     uint64_t goal = shrink_goal(l1);
     compact_begin(l1, slice_of(goal), goal / drain_share);
-    room_return(l1, shadows_shrink(&l1->shadows, l1->mem, goal));
+    if (l1->policy->shrink)
+        room_return(l1, l1->policy->shrink(l1, goal));
     enter(l1, SHRINK_MOVE);
 }
 

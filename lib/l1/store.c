@@ -709,12 +709,13 @@ static uint64_t evict(struct l1 *l1, struct l1_shard *s)
 {
     if (!s->entries || !l1->policy->victim)
         return 0;
-    s->policy.victim_hash = 0;
-    uint32_t slot = l1->policy->victim(l1, s);
+    uint64_t hash = 0;
+    uint32_t slot = l1->policy->victim(l1, s, &hash);
     if (slot == RING_NONE)
         return 0;
     struct l1_entry *e = ring_entry(&s->ring, slot);
-    uint64_t hash = s->policy.victim_hash ? s->policy.victim_hash : entry_hash(l1, e);
+    if (!hash)
+        hash = entry_hash(l1, e);
     stats_count(l1->stats, STATS_L1_EVICT);
     return remove_hashed(l1, s, e, hash);
 }
@@ -728,9 +729,10 @@ uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
  * memory, not 64. */
 static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
 {
-    uint32_t slots[LFU_MANY];
-    uint64_t hashes[LFU_MANY];
-    uint32_t count = l1->policy->victims(l1, s, slots, most < LFU_MANY ? most : LFU_MANY);
+    uint32_t slots[L1_VICTIMS_MOST];
+    uint64_t hashes[L1_VICTIMS_MOST];
+    most = most < L1_VICTIMS_MOST ? most : L1_VICTIMS_MOST;
+    uint32_t count = l1->policy->victims(l1, s, slots, most);
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count; i++) {
         hashes[i] = entry_hash(l1, ring_entry(&s->ring, slots[i]));

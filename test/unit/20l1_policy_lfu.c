@@ -2,8 +2,22 @@
 // `lfu` over a real shard: readers' hits arrive in the sketch and in the shadows, short lifetimes
 // do not pass for popularity, and its tables grow and are cut with the ring.
 
+#include "l1/lfu.h"
 #include "l1/room.h"
+#include "l1/shadow.h"
 #include "support/l1_cache.h"
+
+/* The first thing in a shard's state. */
+static const struct lfu *core_of(struct cache *c)
+{
+    return c->l1->shards[0].policy;
+}
+
+/* The state of all shards. */
+static struct shadows *shadows_of(struct cache *c)
+{
+    return c->l1->policy_common;
+}
 
 static void open_counted(struct cache *c, uint64_t entries, uint32_t shards)
 {
@@ -94,10 +108,10 @@ TEST(shards_use_the_window_that_shadows_choose)
         ask(&c, (1u << 20) + i + 300);
         ask(&c, (1u << 20) + i);
     }
-    CHECK_GE(shadows_choice(&c.l1->shadows).window_permille, 400);
+    CHECK_GE(shadows_choice(shadows_of(&c)).window_permille, 400);
     for (unsigned round = 0; round < 80; round++)
         ask_range(&c, 0, 1000);
-    CHECK_LE(shadows_choice(&c.l1->shadows).window_permille, 50);
+    CHECK_LE(shadows_choice(shadows_of(&c)).window_permille, 50);
     CHECK_GE(ask_range(&c, 0, 1000), 690);
     cache_close(&c);
 }
@@ -107,7 +121,7 @@ TEST(hits_of_readers_reach_the_shadows)
 {
     struct cache c;
     open_counted(&c, 768, 1);
-    struct shadows *s = &c.l1->shadows;
+    struct shadows *s = shadows_of(&c);
     for (unsigned round = 0; round < 100; round++) {
         ask_range(&c, 0, 100);
         ask(&c, 10000 + round);
@@ -168,25 +182,19 @@ TEST(tables_are_cut_with_the_ring)
     cache_open(&c, 16 << 20, 4);
     for (unsigned i = 0; i < 60000; i++)
         ask(&c, i);
-    uint32_t most = c.l1->shards[0].policy.slots;
+    uint32_t most = core_of(&c)->slots;
     CHECK_EQ(most, c.l1->shards[0].ring.capacity);
     REQUIRE_EQ(l1_set_memory(c.l1, 4 << 20, 0), 0);
     for (int pass = 0; pass < 300; pass++) {
         l1_reclaim(c.l1);
         fake_env_advance(&c.fake, NS_PER_MS);
     }
-    CHECK_LT(c.l1->shards[0].policy.slots, most * 3 / 4);
-    CHECK_EQ(c.l1->shards[0].policy.slots, c.l1->shards[0].ring.capacity);
+    CHECK_LT(core_of(&c)->slots, most * 3 / 4);
+    CHECK_EQ(core_of(&c)->slots, c.l1->shards[0].ring.capacity);
     cache_audit(&c);
     ask_range(&c, 0, 30000);
     cache_audit(&c);
     cache_close(&c);
-}
-
-/* The first thing in its state. */
-static const struct lfu *core_of(struct cache *c)
-{
-    return (const void *)c->l1->shards[0].policy.lfu;
 }
 
 /* In place, and weighed anew where that has changed. */
@@ -216,7 +224,7 @@ TEST(replaced_values_of_all_sizes_leave_the_queues_whole)
 /* A shard's ring may be larger than what the policy has memory for: only limbo lies up there. */
 static bool slots_are_the_policys(const struct l1_shard *s)
 {
-    for (uint32_t slot = s->policy.slots; slot < s->ring.capacity; slot++)
+    for (uint32_t slot = ((const struct lfu *)s->policy)->slots; slot < s->ring.capacity; slot++)
         if (ring_is_live(s->ring.words[slot]))
             return false;
     return true;
@@ -225,9 +233,9 @@ static bool slots_are_the_policys(const struct l1_shard *s)
 /* Who has to go next: it will be found again. */
 static unsigned next_victim(struct cache *c, struct l1_shard *s)
 {
-    struct lfu_choice choice = shadows_choice(&c->l1->shadows);
+    struct lfu_choice choice = shadows_choice(shadows_of(c));
     struct lfu_incoming nobody = {.weight = 0};
-    struct lfu *core = (void *)s->policy.lfu;
+    struct lfu *core = s->policy;
     unsigned number = 0;
     l1_shard_lock(s);
     uint32_t slot = lfu_victim(core, &choice, &nobody);
