@@ -8,7 +8,9 @@
 #include "l1/compact.h"
 
 #include "l1/core.h"
-#include "l1/reclaim.h"
+#include "l1/leave.h"
+#include "l1/limbo.h"
+#include "l1/move.h"
 #include "l1/room.h"
 #include "l1/shard.h"
 
@@ -103,11 +105,11 @@ static bool visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
 bool compact_slice(struct l1 *l1)
 {
     struct l1_compact *c = &l1->compact;
-    uint64_t full = reclaim_waiting_bytes(l1) + c->slice_bytes;
+    uint64_t full = limbo_waiting_bytes(l1) + c->slice_bytes;
     bool got_on = false;
     bool left = false;
     uint32_t idle = 0;
-    while (idle <= l1->shard_mask && reclaim_waiting_bytes(l1) < full) {
+    while (idle <= l1->shard_mask && limbo_waiting_bytes(l1) < full) {
         bool visited = visit(l1, &l1->shards[c->shard], &left);
         c->shard = (c->shard + 1) & l1->shard_mask;
         idle = visited ? 0 : idle + 1;

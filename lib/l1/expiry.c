@@ -8,6 +8,8 @@
  */
 #include "l1/expiry.h"
 
+#include "l1/leave.h"
+
 /* The longest time until the next sweep, whatever is stored meanwhile. */
 #define SWEEP_AGAIN_NS NS_PER_S
 

@@ -26,7 +26,7 @@
  *                  That is harmless while a stamp is a ticket under which nothing older was taken
  *                  from L1: a value with ticket p is not below the floor. So the stamp of a
  *                  writer's own value is no newer than its ticket if a position was drawn in
- *                  between (store.c), and a value that a flight finds in L1 and calls fresh counts
+ *                  between (write.c), and a value that a flight finds in L1 and calls fresh counts
  *                  with its own stamp (cache/read.c).
  *   groups         hard, any, newest, each raised with release after the one before, and looked at
  *                  in the opposite order, `newest` and `any` with acquire (pair(floors.newest),

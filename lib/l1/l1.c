@@ -418,15 +418,6 @@ void l1_report_hit(const struct l1_entry *e)
         l1->policy->report(l1_shard_of(l1, entry_hash(l1, e)), e);
 }
 
-enum l1_store_result l1_store(struct l1 *l1, const struct l1_key *key, struct l1_entry *e)
-{
-    struct l1_shard *s = l1_shard_of(l1, key->hash);
-    l1_shard_lock(s);
-    enum l1_store_result result = l1_shard_store_locked(l1, s, key, e);
-    l1_shard_unlock(l1, s);
-    return result;
-}
-
 /* ---- floors ---- */
 
 uint64_t l1_ticket(const struct l1 *l1)
@@ -585,4 +576,26 @@ void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
         add_gauges(&sum, &g);
     }
     *ret = sum;
+}
+
+uint64_t l1_pins(const struct l1 *l1)
+{
+    uint64_t sum = 0;
+    for (; l1; l1 = family_next(l1))
+        sum += pin_count_of(l1->id);
+    return sum;
+}
+
+void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
+{
+    struct l1_gauges g;
+    l1_gauges_read(l1, L1_GAUGE_PINNED, &g);
+    *ret_pins = l1_pins(l1);
+    *ret_bytes = g.pinned_bytes;
+}
+
+void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)
+{
+    l1->poke_arg = arg;
+    l1->poke = poke;
 }

@@ -1,127 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From unlinked to free: what a retired entry passes through.
+ * The passes of the reclaimer: l1_reclaim() takes what is in limbo over a grace period.
  *
- *     retired --(grace period begins)--> waiting --(it ends)--> is it held?
- *         no:  ready   freed by the next writers of the shard; in an idle shard by the next pass
- *         yes: held    looked at again in every pass
- *
- * "Held" is decided once, for a batch: first the references of all, then the slots of all pins
- * (pin.h says why in this order). After a grace period nobody can find the entry any more, so one
- * that is not held then will never be: "ready" is final, and a writer frees it without a look.
- * Writers free so that memory is used again by the core that has it in its cache, and so that the
- * reclaimer is no bottleneck; a new value of a key goes straight into such memory, if it is as
- * large as the one that it replaces. Old tables go the same way but are never held.
- *
- * Limbo (retired, waiting, ready) is bounded: at its cap nobody evicts, and an insert that would
- * have to is dropped. An entry that is removed or replaced meanwhile cannot stay: it is unlinked
- * like any other, but set aside. That is, it stays charged as live, as it was, until it is freed,
- * and so makes no room for others: limbo is for evicted entries, and the cap on all bytes bounds
- * the rest.
- *
- *     aside --(grace period)--> held, or freed at once by the reclaimer
- *
- * A writer that retires an entry counts its bytes as limbo's. To write one count at each put would
- * cost two writers more than all else, so a shard counts some bytes ahead, its allowance, and keeps
- * what it frees for what it retires next. A shard to which no writer comes gives its allowance
- * back, or the reclaimer would never sleep.
- *
- * Held bytes count as live too: an application that pins for long gets a smaller cache, not one
- * that cannot evict.
+ *     a pass:   visit the marked shards: free ready entries of idle ones, list retired ones
+ *               --> grace period --> judge all at once --> file them, shard by shard
  */
 #ifndef NIGH_L1_RECLAIM_H
 #define NIGH_L1_RECLAIM_H
 
-#include "l1/shard.h"
-
-/* Put a slot into limbo whose entry, charged `bytes`, is already unlinked. Never fails. */
-void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
-/* Set a slot aside whose entry, charged `bytes`, is already unlinked: limbo is full and it cannot
- * stay. */
-void reclaim_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
-void reclaim_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
-/*
- * Reusing a ready entry's memory for a new value. First ask whether there is one of so many charged
- * bytes: reclaim_has_ready_locked(). Then call one of two, before anything else is done with the
- * shard:
- *   exchange  for a value that takes the place of a live entry of as many bytes; that one gets the
- *             slot of the ready one. Give `*ret_slot` back by reclaim_retire_exchanged_locked().
- *             Limbo holds as much as before, and so does what is live: nothing is counted.
- *   recycle   for any other: the bytes are live from now on.
- */
-static inline bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
-static inline struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot);
-static inline void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
-struct l1_entry *reclaim_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
-/* Free as many ready entries as a writer retires on its way, or more when much is waiting. */
-void reclaim_free_some_locked(struct l1 *l1, struct l1_shard *s);
-/* Free all ready entries of all shards, in portions; the caller holds no lock. */
-void reclaim_free_all_ready(struct l1 *l1);
-/* Set limbo's cap, and what follows from it. */
-void reclaim_set_limbo(struct l1 *l1, uint64_t cap_bytes);
-/* Whether evicting must stop. */
-static inline bool reclaim_limbo_full(const struct l1 *l1)
-{
-    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_cap_bytes);
-}
-/* Whether so much is in limbo that the next pass begins at once. */
-static inline bool reclaim_much_waits(const struct l1 *l1)
-{
-    return l1_limit(&l1->limbo) >= l1_limit(&l1->limbo_much_bytes);
-}
+#include "l1/core.h"
 
 /* Bytes of the sets in which the reclaimer notes shards; and making them in such memory. */
 size_t reclaim_sets_bytes(uint32_t shards);
 void reclaim_init_sets(struct l1 *l1, void *zeroed);
-
-/* Bytes of all that waits for a grace period, or to be freed after it: in limbo or set aside. */
-uint64_t reclaim_waiting_bytes(const struct l1 *l1);
-
-/* ---- parts of a put, declared above ---- */
-
-static inline bool reclaim_suits(const struct l1 *l1, const struct l1_entry *e, uint64_t bytes)
-{
-    return entry_charge(l1, e) == bytes && !mem_is_draining(l1->mem, e);
-}
-
-/* Whether a suitable entry is among the next few ready ones; moves it to the front. */
-NIGH_OUTLINED bool reclaim_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s,
-                                                    uint64_t bytes);
-
-/* Whether the first ready entry suits; one of the next that does is moved to the front. Never
- * without a cache of blocks: malloc has its own, and a sanitizer sees only what is freed. */
-static inline bool reclaim_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
-{
-    uint32_t slot = s->ready.head;
-    if (NIGH_UNLIKELY(slot == RING_NONE || !s->cache || reclaim_much_waits(l1)))
-        return false;
-    return NIGH_LIKELY(reclaim_suits(l1, ring_entry(&s->ring, slot), bytes)) ||
-           reclaim_find_ready_behind_locked(l1, s, bytes);
-}
-
-/* Prefetch the next ready entry: the next writer reads its head and writes its block. */
-static inline void reclaim_prefetch_ready_locked(struct l1_shard *s)
-{
-    if (s->ready.head == RING_NONE)
-        return;
-    const char *e = (const char *)ring_entry(&s->ring, s->ready.head);
-    __builtin_prefetch(e, 1);
-    __builtin_prefetch(e + CACHE_LINE_BYTES, 1);
-    __builtin_prefetch(e + 2 * CACHE_LINE_BYTES, 1);
-}
-
-static inline struct l1_entry *reclaim_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
-{
-    s->freeing = true;
-    *ret_slot = ring_pop(&s->ring, &s->ready);
-    reclaim_prefetch_ready_locked(s);
-    return ring_entry(&s->ring, *ret_slot);
-}
-
-static inline void reclaim_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
-{
-    rcu_retire_mark();
-    ring_push(&s->ring, &s->retired, slot);
-}
 
 #endif

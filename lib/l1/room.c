@@ -4,7 +4,8 @@
  */
 #include "l1/room.h"
 
-#include "l1/reclaim.h"
+#include "l1/leave.h"
+#include "l1/limbo.h"
 
 /* Bounds of the work for one insert: victims per visit to a shard, and visits, the key's own shard
  * first and then round and round. 64 x 64 victims make room for a value of 400 KiB among small
@@ -111,7 +112,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
 {
     if (!latch_try(&other->lock))
         return;
-    reclaim_free_some_locked(l1, other);
+    limbo_free_some_locked(l1, other);
     room_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
     s->poke |= other->poke; /* the reclaimer is told when our own lock is free too */
@@ -160,7 +161,7 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
     if (!l1->policy->victim)
         return false;
     uint32_t own = (uint32_t)(s - l1->shards);
-    for (uint32_t visit = 0; visit < VISITS_MAX && !reclaim_limbo_full(l1); visit++) {
+    for (uint32_t visit = 0; visit < VISITS_MAX && !limbo_is_full(l1); visit++) {
         struct l1_shard *at = &l1->shards[(own + visit) & l1->shard_mask];
         if (at == s)
             evict_some(l1, s, excess_bytes(l1, &l1->live_max_bytes,
@@ -185,7 +186,7 @@ static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    reclaim_free_some_locked(l1, s);
+    limbo_free_some_locked(l1, s);
     return prepare(l1, s, bytes) &&
            (NIGH_LIKELY(room_take_spare_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
 }
@@ -198,9 +199,9 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
 
 static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
 {
-    bool ready = reclaim_has_ready_locked(l1, s, bytes);
+    bool ready = limbo_has_ready_locked(l1, s, bytes);
     if (NIGH_LIKELY(ready) && prepare(l1, s, bytes) && may_live(l1, bytes))
-        return reclaim_recycle_locked(l1, s, bytes);
+        return limbo_recycle_locked(l1, s, bytes);
     if (s->newcomer.verdict == L1_REFUSED || !room_take_locked(l1, s, bytes))
         return NULL;
     struct l1_entry *e = entry_alloc(l1, s->cache, size);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A shard's lock, its table and its ring: growing them with the entries, and giving back what these
- * do not need. (Entries come and go in store.c.)
+ * do not need. (Entries enter and leave in files of their own: enter.h, leave.h.)
  */
 #include "l1/shard.h"
 
 #include "l1/expiry.h"
-#include "l1/reclaim.h"
+#include "l1/leave.h"
+#include "l1/limbo.h"
 #include "l1/room.h"
 
 /* The table doubles when buckets hold 5.25 entries on average: 15 % of them then have overflowed,
@@ -51,7 +52,7 @@ static void set_table(struct l1_shard *s, struct l1_table *t)
 static bool may_grow(const struct l1 *l1, struct l1_shard *s)
 {
     return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS &&
-           !reclaim_limbo_full(l1);
+           !limbo_is_full(l1);
 }
 
 /* Make the table for the next doubling, outside the lock: the kernel zeroes new memory page by
@@ -137,7 +138,7 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s)
         return false;
     }
     set_table(s, to);
-    reclaim_retire_table_locked(l1, s, from);
+    limbo_retire_table_locked(l1, s, from);
     stats_count(l1->stats, STATS_L1_GROW);
     return true;
 }
@@ -185,7 +186,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 
 static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
 {
-    if (reclaim_limbo_full(l1) || !l1->policy->victim)
+    if (limbo_is_full(l1) || !l1->policy->victim)
         return false;
     struct l1_entry *e = table_chain_coldest(&l1->hit, shard_table_locked(s), hash);
     if (!e)
@@ -298,7 +299,7 @@ void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
     struct l1_table *to = bits < from->bits ? refilled(l1, s, bits, extends, table_fold) : NULL;
     if (to) {
         set_table(s, to);
-        reclaim_retire_table_locked(l1, s, from);
+        limbo_retire_table_locked(l1, s, from);
     }
     uint32_t capacity = fitting_capacity(s);
     if (capacity < s->ring.limit)

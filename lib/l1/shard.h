@@ -12,6 +12,10 @@
 #include "l1/core.h"
 #include "l1/table.h"
 
+/* Shards that are visited by turns, where one visit does not suffice: a lock that is left and taken
+ * again at once does not go to the thread that waits for it. */
+#define SHARDS_BY_TURNS 8u
+
 /* Keys: (r) written under the shard lock, read in an RCU section  (s) shard lock  (a) atomic */
 struct l1_shard {
     _Alignas(CACHE_LINE_BYTES) struct latch lock;
@@ -35,7 +39,7 @@ struct l1_shard {
     bool wants_table;                /* (s) make next_table after unlocking */
     struct l1_table *next_table;     /* (s) empty, for the next doubling; NULL: not made yet */
 
-    /* retired entries, by how far they are; see reclaim.h */
+    /* retired entries, by how far they are; see limbo.h */
     struct l1_list retired;         /* (s) unlinked, no grace period begun */
     struct l1_list waiting;         /* (s) a grace period is running */
     struct l1_list aside;           /* (s) unlinked while limbo was full, no grace period begun */
@@ -69,6 +73,14 @@ int l1_shard_init(struct l1 *l1, struct l1_shard *s);
 void l1_shard_fini(struct l1 *l1, struct l1_shard *s);
 /* Bytes charged for an empty shard. */
 uint64_t l1_shard_empty_bytes(const struct l1 *l1);
+
+/* Prefetch the lines that the reclaimer writes in a visit. */
+static inline void l1_shard_prefetch(const struct l1_shard *s)
+{
+    const char *at = (const char *)s;
+    for (size_t line = 0; line < offsetof(struct l1_shard, policy); line += CACHE_LINE_BYTES)
+        __builtin_prefetch(at + line, 1);
+}
 
 static inline void l1_shard_lock(struct l1_shard *s)
 {
@@ -110,20 +122,6 @@ static inline _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_s
     return NIGH_LIKELY(word != NULL) ? word : l1_shard_place_slow_locked(l1, s, hash);
 }
 
-/* From here on, what stores, removes, evicts or moves entries is in store.c; the rest in
- * shard.c. */
-enum l1_store_result l1_shard_store_locked(struct l1 *l1, struct l1_shard *s,
-                                           const struct l1_key *key, struct l1_entry *e);
-/* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
-uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
-/* Unlink and retire an entry that cannot stay: when limbo is full it is set aside (reclaim.h). */
-void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
-/* Removes the policy's next victim. Returns its bytes; 0: there is no victim, or limbo is full. */
-uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
-
-/* Removes up to `most` victims, whatever limbo holds: for a cap that comes down. */
-uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
-
 /* Bytes charged for tables and arrays. */
 uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s);
 /* The part of these bytes on pages outside the arena. */
@@ -134,15 +132,6 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
 void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s);
 /* Cut the ring at its limit, when nothing lies above. */
 void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
-/*
- * Put a copy in place of the live entry in `slot`: in other memory, under another slot; the policy
- * takes it for a refreshed value. False: no room, no free slot, or no memory; nothing was done.
- */
-bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot);
-/* Put a copy in place of the live entry in `slot`, under the same slot: only its memory changes,
- * and nothing is evicted for it. False: no room, no free slot, no memory, or limbo is full. */
-bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash);
-
 /* Give back the charge of an entry that was never stored and is about to be freed. Takes no
  * lock. */
 void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);

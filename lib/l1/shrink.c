@@ -6,7 +6,8 @@
 
 #include "l1/compact.h"
 #include "l1/core.h"
-#include "l1/reclaim.h"
+#include "l1/leave.h"
+#include "l1/limbo.h"
 #include "l1/room.h"
 #include "l1/shard.h"
 
@@ -69,7 +70,7 @@ static void set_cap(struct l1 *l1, uint64_t cap)
 {
     struct sizes sizes = sizes_for(l1, cap);
     store(&l1->cap_bytes, cap);
-    reclaim_set_limbo(l1, sizes.limbo);
+    limbo_set_cap(l1, sizes.limbo);
     store(&l1->reserve_bytes, sizes.reserve);
     store(&l1->live_max_bytes, sizes.live_max);
     store(&l1->target_bytes, sizes.target);
@@ -386,7 +387,7 @@ static void drop_all(struct l1 *l1)
 
 static void free_all(struct l1 *l1)
 {
-    reclaim_free_all_ready(l1);
+    limbo_free_all_ready(l1);
     compact_trim(l1);
 }
 
@@ -495,7 +496,7 @@ uint64_t shrink_end(struct l1 *l1, bool freed)
         else if (freed && k->look_ns == CLOCK_NEVER_NS)
             k->look_ns = now_ns + LOOK_AGAIN_NS;
     } else {
-        reclaim_free_all_ready(l1);
+        limbo_free_all_ready(l1);
         bool reached = follow(l1);
         if (k->phase == SHRINK_TRIM)
             end_round(l1, reached, now_ns);

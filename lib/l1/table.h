@@ -51,6 +51,12 @@ static inline uint64_t table_word_of(uint64_t tag, const struct l1_entry *e)
     return tag << WORD_POINTER_BITS | (uintptr_t)e;
 }
 
+/* The entry that a word holds; NULL: none, or there is no word. REQUIRES(shard lock) */
+static inline struct l1_entry *table_entry_in(const _Atomic uint64_t *word)
+{
+    return word ? table_word_entry(atomic_load_explicit(word, memory_order_relaxed)) : NULL;
+}
+
 static inline struct l1_bucket *table_bucket(struct l1_table *t, uint64_t hash)
 {
     return &t->buckets[hash & ((UINT64_C(1) << t->bits) - 1)];

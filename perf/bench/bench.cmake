@@ -57,13 +57,13 @@ target_link_libraries(perf_bench PRIVATE
     PkgConfig::PERF_libzstd PkgConfig::PERF_liburcu_cds Threads::Threads)
 
 # nigh with another way of freeing: its own gives way where the variant has a function of the name.
-set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_reclaim.o)
-set(reclaim "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,INCLUDE,l1/reclaim[.]c[.]o$>")
-set(others "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/reclaim[.]c[.]o$>"
+set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_limbo.o)
+set(limbo "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,INCLUDE,l1/limbo[.]c[.]o$>")
+set(others "$<FILTER:$<TARGET_OBJECTS:nigh_objects>,EXCLUDE,l1/limbo[.]c[.]o$>"
     $<TARGET_OBJECTS:nigh_memory_jemalloc>)
 add_custom_command(OUTPUT ${weak}
-    COMMAND ${CMAKE_OBJCOPY} --weaken-symbol=reclaim_retire_locked ${reclaim} ${weak}
-    DEPENDS ${reclaim} COMMENT "Weakening reclaim" VERBATIM)
+    COMMAND ${CMAKE_OBJCOPY} --weaken-symbol=limbo_retire_locked ${limbo} ${weak}
+    DEPENDS ${limbo} COMMENT "Weakening limbo" VERBATIM)
 foreach(variant unsafe call_rcu)
     add_library(perf_${variant} OBJECT bench/reclaim_${variant}.c bench/nigh.c)
     target_include_directories(perf_${variant} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})

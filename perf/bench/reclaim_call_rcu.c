@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * In place of one function of lib/l1/reclaim.c: a call_rcu() for each retired entry, whose callback
+ * In place of one function of lib/l1/limbo.c: a call_rcu() for each retired entry, whose callback
  * frees it.
  *
  * The heads lie outside the entries, which have no room for them: one for each slot of each shard's
  * ring, in memory that is reserved as a whole and touched by use. Pins are not looked at: whoever
  * measures with this holds no value while he writes.
  */
-#include "l1/reclaim.h"
+#include "l1/limbo.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static void free_entry(struct rcu_head *head)
     l1_shard_unlock(d->l1, s);
 }
 
-void reclaim_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
+void limbo_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
     struct deferred *d = head_of(l1, s, slot);
     struct l1_list unlinked = L1_LIST_EMPTY;

@@ -39,13 +39,9 @@ l1/entry l1/store               the last reference to what was never stored give
 l1/family l1/l1                 a table apart is made like any other
 l1/family l1/reclaim            a new table waits for passes of the reclaimer
 l1/family l1/shrink             caps that move are the members' goals
-l1/reclaim l1/l1                the gauges
-l1/reclaim l1/room              what is freed is room again
-l1/reclaim l1/shard             leaving a lock does what was asked for under it
-l1/reclaim l1/shrink            a pass does a slice of a shrink
-l1/room l1/store                room is made by evicting
-l1/shard l1/store               a chain at its limit loses an entry
-l1/store l1/l1                  judging
+l1/limbo l1/room                what is freed is room again
+l1/limbo l1/shard               leaving a lock does what was asked for under it
+l1/shrink l1/reclaim            emptying a table takes passes of the reclaimer
 END
 }
 

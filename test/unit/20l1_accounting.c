@@ -2,7 +2,7 @@
 // Bytes charged are bytes taken, for every size of value: what the arena says, and what each kind
 // of charge adds up to at each stage of an entry's life.
 
-#include "l1/reclaim.h"
+#include "l1/limbo.h"
 #include "l1/shrink.h"
 #include "support/l1_cache.h"
 

@@ -2,7 +2,7 @@
 // What is referenced or not stored yet fills the cache to the brim: whoever wants room then evicts
 // everything else, also what he had in mind himself, and nothing comes to harm.
 
-#include "l1/reclaim.h"
+#include "l1/limbo.h"
 #include "l1/room.h"
 #include "support/l1_cache.h"
 

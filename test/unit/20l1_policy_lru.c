@@ -2,6 +2,7 @@
 // `lru` evicts who was hit least recently: what a hand does with generations.
 // (How near it comes to an exact order is in 20l1_lru_exact.c.)
 
+#include "l1/leave.h"
 #include "l1/room.h"
 #include "support/l1_cache.h"
 

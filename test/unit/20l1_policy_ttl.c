@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `ttl` evicts what expires first, whatever its popularity; `none` evicts nobody.
 
+#include "l1/leave.h"
 #include "support/l1_cache.h"
 
 #define ENTRIES 400u

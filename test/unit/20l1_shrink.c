@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "l1/reclaim.h"
+#include "l1/limbo.h"
 #include "l1/shrink.h"
 #include "support/l1_cache.h"
 

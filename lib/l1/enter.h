@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How an entry enters a shard: what it needs, and publishing it. Inline: these are parts of a put.
+ *
+ * Anything that makes room may evict, also the entry that a store is about to replace. So a store
+ * first gets what it needs in any case (a slot in the ring, memory), and trusts what it found
+ * before only while s->removals has not moved. It gets last what only a new key needs (a table of
+ * the right size, the policy's place for a slot): then there is no entry of the key that could be
+ * evicted.
+ *
+ * A new value takes over the slot of the one that it replaces, and with it age, popularity and its
+ * place in the policy's queues: nothing there moves, unless its weight is another. The old entry
+ * goes to limbo under a slot that was free. Where both are equally large, and an entry as large is
+ * ready to be freed, that one and the old one change places (the short way): the ready one's memory
+ * becomes the new entry's, its slot the old one's. Neither the allocator, the cap, limbo's count
+ * nor the free slots are asked. A new key, too, goes into memory that is ready, if so many bytes
+ * more may live. And the charge of an entry is asked for once and carried along.
+ *
+ * All functions here REQUIRE(shard lock).
+ */
+#ifndef NIGH_L1_ENTER_H
+#define NIGH_L1_ENTER_H
+
+#include "l1/expiry.h"
+#include "l1/leave.h"
+#include "l1/limbo.h"
+#include "l1/room.h"
+#include "l1/shard.h"
+
+/* A value up to this size is copied under the lock: 1 KiB takes about as long as the second hold
+ * that is saved. */
+#define COPY_LOCKED_MAX 1024u
+
+/* Whether the entry there keeps a value of this version out. Unversioned values cannot be compared,
+ * and an entry that has expired or was invalidated with a group is no longer there. */
+static inline bool enter_keeps_out(const struct l1 *l1, const struct l1_entry *there,
+                                   uint64_t version, bool same_too, uint64_t now_ns)
+{
+    uint64_t has = version ? l1_entry_version(there) : 0;
+    return has && (has > version || (same_too && has == version)) &&
+           now_ns < l1_entry_stale_until_ns(there) && l1_judge(l1, there) != L1_BELOW_HARD;
+}
+
+/* ---- memory ---- */
+
+static inline bool enter_may_be_so_large(const struct l1 *l1, uint64_t charged_bytes)
+{
+    return charged_bytes <= l1_limit(&l1->entry_max_bytes);
+}
+
+/* Make an entry, charged, its bytes not yet written; NULL: no room or no memory. The policy may
+ * refuse a new key, but not a new value of one that it has admitted. */
+static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
+                                                 bool replaces, size_t size, uint64_t bytes)
+{
+    return enter_may_be_so_large(l1, bytes)
+               ? room_make_locked(l1, s, replaces ? NULL : &hash, size, bytes)
+               : NULL;
+}
+
+static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
+                                       size_t size, uint64_t bytes)
+{
+    mem_free(l1->mem, s->cache, e, size);
+    room_give_locked(l1, s, bytes);
+}
+
+static inline void enter_charge_stored(struct l1_shard *s, struct l1_entry *e, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_or_explicit(&e->refs, ENTRY_STORED, memory_order_relaxed);
+}
+
+/* ---- a word of the table ---- */
+
+/* The cap on a shard's entries, or the number that leaves limbo enough slots. */
+static inline uint32_t enter_entries_most(const struct l1 *l1)
+{
+    return l1->shard_entries_max ? l1->shard_entries_max : RING_LIVE_MAX;
+}
+
+/* Whether one entry more is one too many. */
+static inline bool enter_is_at_max(const struct l1 *l1, const struct l1_shard *s)
+{
+    return s->entries >= enter_entries_most(l1);
+}
+
+/* Get a word of the table for a new key, and all that it needs beside a slot and memory; NULL:
+ * there is no room, and no entry may be evicted for it. */
+static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+{
+    if (!l1_shard_prepare_locked(l1, s))
+        return NULL;
+    bool evicts = enter_is_at_max(l1, s);
+    if (evicts && (!l1->policy->victim || limbo_is_full(l1)))
+        return NULL;
+    if (evicts && !l1->policy->judges_newcomers && !l1_shard_evict_locked(l1, s))
+        return NULL;
+    return l1_shard_place_locked(l1, s, hash);
+}
+
+/* Evict down to the cap on entries, where the newcomer itself may have to go (judges_newcomers);
+ * other policies have made room before. */
+static NIGH_INLINED void enter_keep_max_locked(struct l1 *l1, struct l1_shard *s)
+{
+    while (s->entries > enter_entries_most(l1))
+        if (!l1_shard_evict_locked(l1, s))
+            return;
+}
+
+/* ---- publishing ---- */
+
+static inline void enter_publish_word(struct l1 *l1, _Atomic uint64_t *word, uint64_t hash,
+                                      const struct l1_entry *e)
+{
+    table_publish(word, table_tag(hash, l1->hit.base_bits), e);
+}
+
+/* An entry to be published, charged `bytes`, and the one whose place it takes, `old`, charged
+ * `before`; NULL and 0: none. */
+struct entering {
+    _Atomic uint64_t *word;
+    uint64_t hash;
+    struct l1_entry *e;
+    uint64_t bytes;
+    struct l1_entry *old;
+    uint64_t before;
+    uint64_t now_ns;
+    uint64_t until_ns; /* the end of its life */
+};
+
+static inline uint16_t enter_tick(const struct entering *p)
+{
+    return expiry_tick(p->until_ns, p->now_ns);
+}
+
+/* Make the entry the ring's youngest and publish it. `copied`: the entry of which it is a copy, or
+ * NULL. */
+static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard *s,
+                                                  const struct entering *p, struct l1_entry *copied)
+{
+    uint16_t tick = enter_tick(p);
+    uint32_t slot = ring_take(&s->ring, p->e, tick);
+    p->e->slot = slot & 0xffffff;
+    expiry_note_locked(s, slot, tick, p->now_ns);
+    if (l1->policy->insert)
+        l1->policy->insert(l1, s, slot, p->hash, p->bytes, copied);
+    enter_publish_word(l1, p->word, p->hash, p->e);
+    if (copied)
+        l1_shard_let_go_locked(l1, s, copied);
+    else
+        s->entries++;
+}
+
+/* Publish the entry in the place of `old`, whose slot it has taken over, and so its age and its
+ * place with the policy. A write is a use. */
+static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shard *s,
+                                                   const struct entering *p, uint32_t slot,
+                                                   uint16_t tick)
+{
+    p->e->slot = slot & 0xffffff;
+    expiry_note_locked(s, slot, tick, p->now_ns);
+    entry_spare_inherit(p->e, p->old);
+    (void)l1_touch(p->e, l1_generation(&l1->hit));
+    if (l1->policy->replace)
+        l1->policy->replace(l1, s, slot, p->before, p->bytes);
+    enter_publish_word(l1, p->word, p->hash, p->e);
+}
+
+static inline void enter_publish_locked(struct l1 *l1, struct l1_shard *s, const struct entering *p)
+{
+    if (!p->old) {
+        enter_publish_new_locked(l1, s, p, NULL);
+        return;
+    }
+    uint16_t tick = enter_tick(p);
+    uint32_t slot = p->old->slot;
+    uint32_t limbo_slot = ring_take_over(&s->ring, slot, p->e, tick);
+    enter_publish_over_locked(l1, s, p, slot, tick);
+    limbo_retire_or_aside_locked(l1, s, limbo_slot, p->before);
+}
+
+/* ---- the short way ---- */
+
+/* Whether the short way is open: `old` is as large, and an entry as large is ready to be freed. */
+static NIGH_INLINED bool enter_may_exchange_locked(struct l1 *l1, struct l1_shard *s,
+                                                   const struct l1_entry *old, size_t size,
+                                                   uint64_t bytes)
+{
+    return NIGH_LIKELY(limbo_has_ready_locked(l1, s, bytes)) &&
+           NIGH_LIKELY(entry_size(old) == size || entry_charge(l1, old) == bytes);
+}
+
+/* Publish `e`, complete and charged as much, in the place of `old`. `limbo_slot`: that of the ready
+ * entry whose memory it got; it becomes the slot of `old`. */
+static NIGH_INLINED void enter_publish_exchanged_locked(struct l1 *l1, struct l1_shard *s,
+                                                        const struct entering *p,
+                                                        uint32_t limbo_slot)
+{
+    uint32_t slot = p->old->slot;
+    uint16_t tick = enter_tick(p);
+    ring_exchange(&s->ring, slot, p->e, tick, limbo_slot);
+    enter_publish_over_locked(l1, s, p, slot, tick);
+    limbo_retire_exchanged_locked(s, limbo_slot);
+}
+
+#endif

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Unlinking, telling the policy, retiring; and the policy's victims, one or many at a time.
+ */
+#include "l1/leave.h"
+
+#include "l1/limbo.h"
+
+static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
+{
+    if (l1->policy->remove)
+        l1->policy->remove(l1, s, slot, bytes);
+}
+
+void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    uint64_t bytes = entry_charge(l1, e);
+    policy_remove(l1, s, e->slot, bytes);
+    limbo_retire_or_aside_locked(l1, s, e->slot, bytes);
+}
+
+/* ---- removing ---- */
+
+/* Clear an entry's word in the table: nobody finds it any more. */
+static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
+{
+    _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, e);
+    NIGH_CHECK(word);
+    table_clear(word);
+    s->entries--;
+    s->removals++;
+}
+
+static uint64_t remove_hashed(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, uint64_t hash)
+{
+    uint64_t bytes = entry_charge(l1, e);
+    unlink_locked(s, e, hash);
+    policy_remove(l1, s, e->slot, bytes);
+    limbo_retire_locked(l1, s, e->slot, bytes);
+    return bytes;
+}
+
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    return remove_hashed(l1, s, e, entry_hash(l1, e));
+}
+
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+{
+    unlink_locked(s, e, entry_hash(l1, e));
+    l1_shard_let_go_locked(l1, s, e);
+}
+
+/* ---- evicting ---- */
+
+static uint64_t evict(struct l1 *l1, struct l1_shard *s)
+{
+    if (!s->entries || !l1->policy->victim)
+        return 0;
+    uint64_t hash = 0;
+    uint32_t slot = l1->policy->victim(l1, s, &hash);
+    if (slot == RING_NONE)
+        return 0;
+    struct l1_entry *e = ring_entry(&s->ring, slot);
+    if (!hash)
+        hash = entry_hash(l1, e);
+    stats_count(l1->stats, STATS_L1_EVICT);
+    return remove_hashed(l1, s, e, hash);
+}
+
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
+{
+    return limbo_is_full(l1) ? 0 : evict(l1, s);
+}
+
+/* Remove some victims. All their buckets are prefetched before the first is removed: one wait for
+ * memory, not 64. */
+static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
+{
+    uint32_t slots[L1_VICTIMS_MOST];
+    uint64_t hashes[L1_VICTIMS_MOST];
+    most = most < L1_VICTIMS_MOST ? most : L1_VICTIMS_MOST;
+    uint32_t count = l1->policy->victims(l1, s, slots, most);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = entry_hash(l1, ring_entry(&s->ring, slots[i]));
+        __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        sum += remove_hashed(l1, s, ring_entry(&s->ring, slots[i]), hashes[i]);
+    stats_add(l1->stats, STATS_L1_EVICT, count);
+    *ret_count = count;
+    return sum;
+}
+
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
+{
+    uint64_t sum = 0;
+    for (uint32_t count; l1->policy->victims && most; most -= count) {
+        sum += shed_row(l1, s, most, &count);
+        if (!count)
+            return sum;
+    }
+    for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
+        sum += bytes;
+    return sum;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How entries leave a shard: removed on purpose, dropped because they cannot stay, evicted for
+ * room.
+ *
+ * Unlinked first, so that nobody finds them any more; then the policy hears of it; then they are in
+ * limbo (limbo.h). All functions REQUIRE(shard lock).
+ */
+#ifndef NIGH_L1_LEAVE_H
+#define NIGH_L1_LEAVE_H
+
+#include "l1/shard.h"
+
+/* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+/* Unlink and retire an entry that cannot stay: when limbo is full it is set aside. */
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+/* Retire an entry whose word has been cleared, or names another: as l1_shard_drop_locked(). */
+void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+/* Remove the policy's next victim. Returns its bytes; 0: there is no victim, or limbo is full. */
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
+/* Remove up to `most` victims, whatever limbo holds: for a cap that comes down. */
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
+
+#endif
