@@ -13,6 +13,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/freshness.h"
+#include "cache/hit.h"
 #include "cache/load.h"
 #include "cache/read_l1.h"
 #include "cache/read_l2.h"

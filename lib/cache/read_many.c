@@ -12,6 +12,7 @@
  * once.
  */
 #include "cache/caller.h"
+#include "cache/hit.h"
 #include "cache/read_l1.h"
 #include "cache/read_l2.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hit path of this module, inline: hash, find, judge (compare with the floors). Pins: pin.h.
+ * The path of a hit in this module, inline: hash, find, note, judge (compare with the floors). What
+ * a bucket is and how it is searched: bucket.h; pins: pin.h; the whole hit: cache/hit.h.
  *
  * A hit through calls of these small functions spent half its instructions on passing arguments;
  * inlined into the one function that reads, they cost no more than their own work. Other modules
@@ -13,38 +14,12 @@
  * leave its section, and read the clock, while the entry comes from memory. If the entry then turns
  * out not to be the key's, or not fresh, the hit unpins it and begins anew with l1_find_rcu(),
  * which looks at all entries whose tags match.
- *
- * A scan compares seven tags at once and gives a bit mask of candidates; a wrong tag costs nothing,
- * a chance match (5 in 2^10 at a table's planned size) one look at an entry's header. The vector
- * scan reads the words without atomics: it only proposes candidates. Each candidate's word is then
- * loaded with acquire, and the key of the entry that it names now is compared: the tag may have
- * changed meanwhile, and does not matter any more. Under ThreadSanitizer the scalar scan is used,
- * which is also the fallback of other machines.
  */
 #ifndef NIGH_L1_HIT_H
 #define NIGH_L1_HIT_H
 
+#include "l1/bucket.h"
 #include "l1/l1.h"
-
-#if defined(__SSE2__) && !defined(RCU_TSAN)
-#define HIT_SSE2 1
-#include <emmintrin.h>
-#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(RCU_TSAN)
-#define HIT_NEON 1
-#include <arm_neon.h>
-#endif
-
-#define BUCKET_WORDS 7
-#define TABLE_TAG_BITS 16
-#define WORD_POINTER_BITS 48
-#define WORD_POINTER_MASK ((UINT64_C(1) << WORD_POINTER_BITS) - 1)
-
-/* Keys: (r) written under the shard lock, read in an RCU section */
-struct l1_bucket {
-    _Atomic uint64_t words[BUCKET_WORDS]; /* (r) pair(table.word); 0: empty */
-    _Atomic(struct l1_bucket *) more;     /* (r) pair(table.more) */
-};
-_Static_assert(sizeof(struct l1_bucket) == CACHE_LINE_BYTES, "one miss per bucket");
 
 /* The low bits of a table's word, below its address: log2 of its buckets, which begin one cache
  * line behind that address. */
@@ -70,7 +45,7 @@ struct group_floors {
  *
  * The words of all shards lie side by side, away from the locks: they change only when a shard
  * doubles, so sharing a line costs nothing and eight of them need only one.
- * Keys: (c) constant after creation  (r) as above
+ * Keys: (c) constant after creation  (r) written under the shard lock, read in an RCU section
  */
 struct l1_hit {
     _Atomic uintptr_t *tables;         /* (c) -> (r) pair(shard.table), one for each shard */
@@ -101,138 +76,7 @@ static inline uint64_t hit_shard_index(const struct l1_hit *hit, uint64_t hash)
     return hash >> 1 >> hit->shard_shift;
 }
 
-/* ---- words ---- */
-
-static inline struct l1_entry *table_word_entry(uint64_t word)
-{
-    uintptr_t at = (uintptr_t)(word & WORD_POINTER_MASK);
-    return (struct l1_entry *)at;
-}
-
-static inline uint64_t table_tag(uint64_t hash, uint32_t base_bits)
-{
-    return hash >> base_bits & ((1u << TABLE_TAG_BITS) - 1);
-}
-
-static inline struct l1_bucket *bucket_more(const struct l1_bucket *b)
-{
-    return atomic_load_explicit(&b->more, memory_order_acquire); /* pair(table.more) */
-}
-
-/*
- * ---- the scan ----
- *
- * A mask has a bit for each word whose tag may be `tag`; MATCH_INDEX() gives the word's index for
- * the lowest bit. Each way to scan puts the bits where they cost it nothing.
- */
-
-/* Word i sets bit i. */
-static inline uint64_t bucket_match_scalar(const struct l1_bucket *b, uint64_t tag)
-{
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < BUCKET_WORDS; i++) {
-        uint64_t word = atomic_load_explicit(&b->words[i], memory_order_relaxed);
-        mask |= (uint64_t)(word >> WORD_POINTER_BITS == tag) << i;
-    }
-    return mask;
-}
-
-#if defined(HIT_SSE2)
-
-#define MATCH_INDEX(mask) ((unsigned)__builtin_ctz((unsigned)(mask)) >> 1)
-
-/* Bring the upper halves of four words side by side: every other 16 bits are a tag. */
-static inline __m128i upper_halves(const struct l1_bucket *b, unsigned half)
-{
-    const float *at = (const float *)(const void *)b + 8 * half;
-    return _mm_castps_si128(_mm_shuffle_ps(_mm_load_ps(at), _mm_load_ps(at + 4), 0xdd));
-}
-
-/* Word i sets bit 2 * i + 1: the sign of 32 bits whose upper half matches. The eighth word is
- * `more`, and is masked out. */
-static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
-{
-    __m128i wanted = _mm_set1_epi16((short)tag);
-    __m128i low = _mm_cmpeq_epi16(upper_halves(b, 0), wanted);
-    __m128i high = _mm_cmpeq_epi16(upper_halves(b, 1), wanted);
-    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi32(low, high)) & 0x2aaau;
-}
-
-#elif defined(HIT_NEON)
-
-#define MATCH_INDEX(mask) ((unsigned)__builtin_ctzll(mask) >> 3)
-
-/* Word i sets bit 8 * i + 7. The load puts every fourth 16 bits into a register: the tags. */
-static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
-{
-    uint16x8x4_t line = vld4q_u16((const uint16_t *)(const void *)b);
-    uint16x8_t same = vceqq_u16(line.val[3], vdupq_n_u16((uint16_t)tag));
-    return vget_lane_u64(vreinterpret_u64_u8(vmovn_u16(same)), 0) & 0x0080808080808080u;
-}
-
-#else
-
-#define MATCH_INDEX(mask) ((unsigned)__builtin_ctzll(mask))
-
-static inline uint64_t bucket_match(const struct l1_bucket *b, uint64_t tag)
-{
-    return bucket_match_scalar(b, tag);
-}
-
-#endif
-
-/* ---- keys ---- */
-
-static inline uint64_t key_differs_8(const uint8_t *a, const uint8_t *b)
-{
-    uint64_t x, y;
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return x ^ y;
-}
-
-/* Compare keys of 16 to 32 bytes. */
-#if defined(HIT_SSE2)
-
-static inline __m128i key_same_16(const uint8_t *a, const uint8_t *b)
-{
-    return _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)a),
-                          _mm_loadu_si128((const __m128i *)(const void *)b));
-}
-
-static inline bool key_equal_32(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    __m128i same = _mm_and_si128(key_same_16(a, b), key_same_16(a + len - 16, b + len - 16));
-    return _mm_movemask_epi8(same) == 0xffff;
-}
-
-#else
-
-static inline uint64_t key_differs_16(const uint8_t *a, const uint8_t *b)
-{
-    return key_differs_8(a, b) | key_differs_8(a + 8, b + 8);
-}
-
-static inline bool key_equal_32(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    return !(key_differs_16(a, b) | key_differs_16(a + len - 16, b + len - 16));
-}
-
-#endif
-
-/* Compare keys shorter than 8 bytes or longer than 32. */
-NIGH_OUTLINED bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len);
-
-/* Compare whole words, the last ones overlapping: memcmp() costs a call, and keys are short. */
-static inline bool entry_key_equal(const struct l1_entry *e, const uint8_t *key, size_t len)
-{
-    const uint8_t *own = e->bytes;
-    if (NIGH_LIKELY(len - 16 <= 16))
-        return NIGH_LIKELY(key_equal_32(own, key, len));
-    if (NIGH_LIKELY(len - 8 <= 8))
-        return !(key_differs_8(own, key) | key_differs_8(own + len - 8, key + len - 8));
-    return entry_key_equal_odd(e, key, len);
-}
+/* ---- finding ---- */
 
 static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *key)
 {
@@ -240,8 +84,6 @@ static inline bool entry_has_key(const struct l1_entry *e, const struct l1_key *
     return NIGH_LIKELY(!(differs >> LABEL_KEY_SHIFT)) &&
            NIGH_LIKELY(entry_key_equal(e, key->data, key->len));
 }
-
-/* ---- finding ---- */
 
 static inline uintptr_t hit_table_rcu(const struct l1_hit *hit, uint64_t hash)
 {
@@ -255,15 +97,6 @@ static inline const struct l1_bucket *hit_bucket_rcu(uintptr_t table_word, uint6
     return (struct l1_bucket *)at + (hash & ~(UINT64_MAX << (table_word & TABLE_BITS_MASK)));
 }
 
-/* The entry that the first matching word names now. NULL: the word has been cleared meanwhile, or
- * it was empty and the tag is 0. */
-static inline struct l1_entry *hit_candidate_rcu(const struct l1_bucket *b, uint64_t mask)
-{
-    /* pair(table.word) */
-    return table_word_entry(
-        atomic_load_explicit(&b->words[MATCH_INDEX(mask)], memory_order_acquire));
-}
-
 /* Find a key's entry in a bucket and those linked behind it. */
 static inline struct l1_entry *bucket_find_rcu(const struct l1_bucket *b, uint32_t base_bits,
                                                const struct l1_key *key)
@@ -271,7 +104,7 @@ static inline struct l1_entry *bucket_find_rcu(const struct l1_bucket *b, uint32
     uint64_t tag = table_tag(key->hash, base_bits);
     for (; b; b = bucket_more(b))
         for (uint64_t mask = bucket_match(b, tag); mask; mask &= mask - 1) {
-            struct l1_entry *e = hit_candidate_rcu(b, mask);
+            struct l1_entry *e = bucket_candidate_rcu(b, mask);
             if (e && entry_has_key(e, key))
                 return e;
         }
@@ -306,7 +139,7 @@ static inline struct l1_entry *l1_likely_rcu(const struct l1_space *s, const str
         if (NIGH_UNLIKELY(!b))
             return NULL;
     }
-    return hit_candidate_rcu(b, mask);
+    return bucket_candidate_rcu(b, mask);
 }
 
 static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_entry *e,
