@@ -82,10 +82,19 @@ static uint64_t request_deadline_ns(const struct load *l)
     return u64_min(clock_deadline_ns(&cache->clock, ms), l->flight->deadline_ns);
 }
 
-static struct l2_op op_of(struct load *l)
+/* Describes a request; a leader, who waits for its answer anyway, lends his thread to it. */
+static struct l2_op op_of(struct load *l, struct l2_sync *sync)
 {
     flight_ref(l->flight);
-    return l2_op_of(request_deadline_ns(l), load_replied, l->flight);
+    return l2_lend(sync, &l->space->cache->env, flight_lent_until_ns(l->flight),
+                   l2_op_of(request_deadline_ns(l), load_replied, l->flight));
+}
+
+/* Waits for an answer where that is quicker than to be woken; it is posted all the same. */
+static enum load_next sent(struct l2_sync *sync)
+{
+    l2_drive(sync);
+    return LOAD_REST;
 }
 
 /* Go on without L2, as a request could not be made. */
@@ -135,8 +144,9 @@ static enum load_next ask(struct load *l)
     if (!lookup_l2_usable(l->space, &l->key))
         return LOAD_RUN;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
-    struct l2_op op = op_of(l);
-    return l2_get(l->space->cache->l2, &key, &op) == 0 ? LOAD_REST : unasked(l);
+    struct l2_sync sync;
+    struct l2_op op = op_of(l, &sync);
+    return l2_get(l->space->cache->l2, &key, &op) == 0 ? sent(&sync) : unasked(l);
 }
 
 static enum load_next ask_lease(struct load *l)
@@ -152,11 +162,12 @@ static enum load_next ask_lease(struct load *l)
     l->token = coherence_token(cache->coherence);
     struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
-    struct l2_op op = op_of(l);
+    struct l2_sync sync;
+    struct l2_op op = op_of(l, &sync);
     if (l2_lease(cache->l2, &key, &lease, &op) != 0)
         return unasked(l);
     l->lease = LOAD_LEASE_ASKED;
-    return LOAD_REST;
+    return sent(&sync);
 }
 
 /* ---- what L2 said ---- */

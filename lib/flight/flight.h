@@ -109,7 +109,8 @@ struct flight {
     _Atomic uint32_t refs;         /* (a) */
     uint32_t waiters;              /* (t) callers that joined and have not left, the leader too */
     uint32_t replaced;             /* (h) leaders lost so far */
-    bool blocking;                 /* (h) the holder is a caller, not a worker */
+    bool blocking;                 /* (h) the holder is a caller, not a worker ... */
+    uint64_t until_ns;             /* (h) ... and stays until then */
     bool for_caller;               /* (h) stepped like a worker, by a caller that waits for it */
     bool stepping;                 /* (h) inside host->step */
     bool forgotten;                /* (t) cannot be joined any more */
@@ -213,6 +214,12 @@ void flight_run_for_caller(struct flight *f);
  * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
 
+/* By the stepper, HELD: until when this thread has nothing to do but wait for the flight's events;
+ * 0: it is a worker's. */
+static inline uint64_t flight_lent_until_ns(const struct flight *f)
+{
+    return f->blocking ? f->until_ns : 0;
+}
 /* By the stepper, HELD: go to another state (checks that the step is legal). */
 void flight_enter(struct flight *f, enum flight_state state);
 /* By the stepper, HELD, once: land the flight, whose result is in f->outcome, error, result, and

@@ -65,6 +65,7 @@ static void give_back(struct flight *f)
 static int hold(struct flight *f, uint64_t deadline_ns)
 {
     f->blocking = true;
+    f->until_ns = deadline_ns;
     int result = NIGH_ETIMEDOUT;
     while (result != 0 && !is_past(f, deadline_ns)) {
         uint32_t events = flight_mail_take(f);

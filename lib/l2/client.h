@@ -7,8 +7,8 @@
  *    submit --> queue ---> pending --- reply ---> decode --> done(answer)
  *               (lock)     (FIFO: replies come in the order of the requests)
  *
- * A caller that finds nothing in flight, and waits for its answer, is the I/O thread of its own
- * request: solo.c.
+ * A caller that finds nothing in flight, and waits for its answer or lends its thread, is the I/O
+ * thread of its own request: solo.c.
  *
  * A request is in exactly one of the two lists. Its answer leaves it exactly once: with the reply,
  * at the deadline, or when the connection is lost. A request that has lost its answer to the
@@ -116,7 +116,8 @@ struct l2 {
     struct breaker breaker;      /* keys: see breaker.h */
     struct backoff backoff;      /* (i) */
     bool solo_failed;            /* (i) a caller has found that the connection has to go */
-    uint32_t most;               /* (i) most requests in flight since none was */
+    uint32_t callers;            /* (i) pending requests whose caller does nothing else meanwhile */
+    uint32_t most;               /* (i) most such requests in flight since none was */
     uint64_t stuck_turn;         /* (t) the caller's system call that is waited for ... */
     uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
     uint32_t stuck_looks;        /* (t) ... and how often it was the same */
@@ -202,7 +203,7 @@ void health_served(struct l2 *l2);
 
 /* ---- waiter.c ---- */
 
-/* Makes `s` wait for the request. To be called before the request is queued. */
+/* Makes `s` wait for the request, or drive for it. To be called before the request is queued. */
 void waiter_begin(struct l2 *l2, struct l2_sync *s, struct request *r);
 /* I/O thread, or the waiter: leave the answer. False: nobody waits any longer; it is still the
  * caller's. A waiter that parks is woken by waiter_wake_all(), which follows soon: all that a read
@@ -211,13 +212,15 @@ bool waiter_answer(struct l2 *l2, struct request *r, struct l2_answer *answer);
 void waiter_wake_all(struct l2 *l2);
 /* The waiter goes without the answer, unless it has come. */
 void waiter_leave(struct l2_sync *s);
+/* Who has lent his thread goes on; `done` was called, or will be. */
+void waiter_cut(struct l2_sync *s);
 /* Whether it is the shared answer of waiters that have left, which nobody owns. */
 bool waiter_is_late(const struct l2_answer *answer);
 
 /* ---- solo.c ---- */
 
-/* Whether the caller who submits a request, and waits for it with `s` (NULL: nobody waits), is to
- * send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
+/* Whether the caller who submits a request, and waits for it with `s`, or lends his thread (NULL:
+ * neither), is to send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
 bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r);
 void solo_send(struct l2_sync *s);
 /* Waits on the socket as long as the request is the caller's to receive. */

@@ -172,9 +172,9 @@ struct l2_sync;
 struct l2_op {
     uint64_t deadline_ns; /* clock_now_ns */
     bool patient;         /* not given up while bytes move: for large answers on a thin wire */
-    l2_done_fn done;      /* on the I/O thread (or in l2_step); must not block */
+    l2_done_fn done;      /* on the I/O thread (or in l2_step, l2_drive); must not block */
     void *arg;
-    struct l2_sync *sync; /* instead of `done`: the waiter */
+    struct l2_sync *sync; /* instead of `done`: the waiter; beside it: who lends his thread */
 };
 
 static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void *arg)
@@ -329,12 +329,18 @@ void l2_drop_connection(struct l2 *l2);
  *     if (l2_get(l2, &key, &op) == 0)
  *         answer = l2_sync_wait(&sync);
  *
+ * Who only waits until a `done` was called may lend his thread for that time:
+ *
+ *     struct l2_op op = l2_lend(&sync, env, until_ns, l2_op_of(deadline_ns, done, arg));
+ *     if (l2_get(l2, &key, &op) == 0)
+ *         l2_drive(&sync);
+ *
  * Keys: (c) constant after the submit; (d) written before `word` says so; (s) sync lock of l2
  */
 struct l2_sync {
     struct env *env;          /* (c) */
     struct l2 *l2;            /* (c) set by the submit */
-    uint64_t deadline_ns;     /* (c) */
+    uint64_t deadline_ns;     /* (c) until when a waiter waits, or a thread is lent */
     struct request *request;  /* (s) the one to be answered; NULL: answered, or nobody waits */
     _Atomic uint32_t word;    /* pair(l2.sync): enum l2_sync_word */
     struct l2_answer *answer; /* (d) */
@@ -356,6 +362,14 @@ struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns
  * caller's to free.
  */
 struct l2_answer *l2_sync_wait(struct l2_sync *s);
+/* Begins `s`; returns the op, which has a `done`, with this thread lent to it until then (0: not at
+ * all). */
+struct l2_op l2_lend(struct l2_sync *s, struct env *env, uint64_t until_ns, struct l2_op op);
+/*
+ * Sends and receives the request, if the connection is idle; then `done` is called here. Returns
+ * once it has been, or as soon as the I/O thread has to do it: a few milliseconds, or `until_ns`.
+ */
+void l2_drive(struct l2_sync *s);
 
 /* ---- a subscription: the listener's own connection ---- */
 

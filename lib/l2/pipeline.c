@@ -53,10 +53,15 @@ static void hand(struct l2 *l2, struct request *r, int status)
     struct answer *a = r->answer;
     r->answer = NULL;
     a->public.status = status;
-    if (r->done)
+    if (r->done) {
+        if (status == NIGH_ETIMEDOUT)
+            stats_count(l2->stats, STATS_L2_TIMEOUT);
         r->done(r->arg, &a->public);
-    else if (!waiter_answer(l2, r, &a->public))
+        if (r->lent)
+            waiter_answer(l2, r, NULL);
+    } else if (!waiter_answer(l2, r, &a->public)) {
         l2_answer_free(&a->public);
+    }
 }
 
 /* Gives the answer away, with what is known of the server. The request may have no answer left:
@@ -123,6 +128,13 @@ static void use_room(struct l2 *l2)
         reader_use_room(&l2->conn.reader, NULL, 0);
 }
 
+static void push_pending(struct l2 *l2, struct request *r)
+{
+    request_list_push(&l2->pending, r);
+    l2->callers += r->holds_caller;
+    l2->most = l2->callers > l2->most ? l2->callers : l2->most;
+}
+
 void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns)
 {
     bool is_next = !l2->pending.head;
@@ -130,7 +142,7 @@ void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns)
         l2->awaited_ns = now_ns;
     r->sent_ns = now_ns;
     r->excused_ns = excused_ns(l2, now_ns);
-    request_list_push(&l2->pending, r);
+    push_pending(l2, r);
     l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
     if (is_next)
         use_room(l2);
@@ -158,7 +170,6 @@ int pipeline_send(struct l2 *l2)
     uint64_t now_ns = batch.count ? clock_now_ns(l2->env->clock) : 0;
     while ((r = request_list_pop(&batch)))
         failed = send_one(l2, r, now_ns) ? NIGH_ENOMEM : failed;
-    l2->most = l2->pending.count > l2->most ? l2->pending.count : l2->most;
     return failed;
 }
 
@@ -175,7 +186,7 @@ static int send_text(struct l2 *l2, struct request *r)
     failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);
     failed = failed ? failed : conn_append(&l2->conn, r->script->text.data, r->script->text.len);
     failed = failed ? failed : conn_append(&l2->conn, r->wire.data + rest, r->wire_len - rest);
-    request_list_push(&l2->pending, r);
+    push_pending(l2, r);
     use_room(l2);
     return failed;
 }
@@ -315,6 +326,7 @@ int pipeline_reply(void *arg, struct reply *reply)
     }
     judge(l2, l2->pending.head, !is_sick(reply), now_ns);
     struct request *r = request_list_pop(&l2->pending);
+    l2->callers -= r->holds_caller;
     use_room(l2);
     if (r->script && r->answer && reply_is_error(reply, "NOSCRIPT")) {
         reply_free(reply);
@@ -341,9 +353,6 @@ static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
         r->judged = true;
         health_judge(l2, false, now_ns);
     }
-    if (!r->answer)
-        return;
-    stats_count(l2->stats, STATS_L2_TIMEOUT);
     give(l2, r, NIGH_ETIMEDOUT);
 }
 
@@ -379,7 +388,6 @@ void pipeline_time_out(struct l2 *l2, struct request_list *late)
 {
     struct request *r;
     while ((r = request_list_pop(late))) {
-        stats_count(l2->stats, STATS_L2_TIMEOUT);
         hand(l2, r, NIGH_ETIMEDOUT);
         request_done(l2, r);
     }
@@ -397,6 +405,7 @@ void pipeline_fail(struct l2 *l2, int status)
     request_list_move(&lost[1], &l2->queue);
     pthread_mutex_unlock(&l2->lock);
     request_list_move(&lost[0], &l2->pending);
+    l2->callers = 0;
     l2->next_deadline_ns = CLOCK_NEVER_NS;
     for (size_t i = 0; i < ARRAY_COUNT(lost); i++) {
         while ((r = request_list_pop(&lost[i]))) {

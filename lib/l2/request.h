@@ -26,7 +26,9 @@ struct request {
     struct answer *answer;       /* (i) `own`, until it is given away; then NULL */
     l2_done_fn done;             /* (c) NULL: a waiter gets the answer, or has left */
     void *arg;                   /* (c) */
-    struct l2_sync *sync;        /* (s) the waiter; NULL: none, or no longer */
+    struct l2_sync *sync;        /* (s) waiter, or who drives for `done`; NULL: not, or no longer */
+    bool holds_caller;           /* (c) somebody does nothing else until it is answered */
+    bool lent;                   /* (c) it has a `done`, and was begun by a caller who drives */
     answer_decode_fn decode;     /* (c) */
     const struct script *script; /* (c) NULL: a command that is no script */
     struct command_wire wire;            /* (i) empty: written and not needed again */

@@ -23,7 +23,8 @@
 //   call. So a request that is queued never waits for the reply to another one.
 // - The request is in `pending` from the beginning, so whoever has the connection has all that is
 //   needed to go on with it. Its block is held by the caller until it has its answer.
-// - While a caller has the connection only its own request is pending. No callback runs there.
+// - While a caller has the connection only its own request is pending, so no callback runs there
+//   but that of a request for which the thread was lent.
 // - The caller does not wait for longer than SOLO_NS: whatever is about time (deadlines, silence,
 //   evidence against the server) is the I/O thread's business.
 //
@@ -53,8 +54,9 @@
 #define SOLO_PAUSE_NS (10 * NS_PER_S)
 #define SOLO_READ_BYTES 4096u
 
-/* Callers begin to drive when the connection has been idle again after one request so many times in
- * a row: two callers that take turns are no reason to. */
+/* Callers begin to drive when the connection has been idle again after a request of one caller so
+ * many times in a row: two callers that take turns are no reason to. Requests behind which nobody
+ * waits, the fill of a miss, do not count: whose thread they were made on asks the next thing. */
 #define CALM_MIN 8u
 
 /* ---- who has the connection ---- */
@@ -186,20 +188,25 @@ static void set_word(struct l2_sync *s, uint32_t word)
 
 bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
 {
+    if (!s)
+        return false;
     if (l2->driver != DRIVER_NONE) {
         l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* a caller drives: not alone */
         return false;
     }
-    if (!s || l2->queue.head || l2->polled || r->patient || r->wire.block)
+    if (l2->queue.head || l2->polled || r->patient || r->wire.block)
         return false;
     uint64_t now_ns = clock_now_ns(l2->env->clock);
-    if (now_ns < l2->solo_from_ns)
+    if (now_ns < l2->solo_from_ns || now_ns >= s->deadline_ns)
         return false;
+    r->lent = r->done;
+    if (r->lent)
+        waiter_begin(l2, s, r);
     l2->driver = DRIVER_CALLER;
     l2->solo = r;
     l2->polled = true;
     l2->solo_turn++;
-    l2->solo_until_ns = u64_min(now_ns + SOLO_NS, r->deadline_ns);
+    l2->solo_until_ns = u64_min(now_ns + SOLO_NS, s->deadline_ns);
     s->solo = r;
     s->solo_until_ns = l2->solo_until_ns;
     s->fd = l2->conn.fd;

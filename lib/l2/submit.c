@@ -26,6 +26,7 @@ static struct request *request_of(struct command *command, const struct submit *
     r->deadline_ns = submit->op->deadline_ns;
     r->patient = submit->op->patient;
     r->number = command->number;
+    r->holds_caller = submit->op->sync;
     return r;
 }
 
@@ -52,7 +53,7 @@ int submit_queue(struct l2 *l2, struct command *command, const struct submit *su
     struct request *r = request_of(command, submit);
     if (!r)
         return NIGH_ENOMEM;
-    if (submit->op->sync)
+    if (submit->op->sync && !r->done)
         waiter_begin(l2, submit->op->sync, r);
     pthread_mutex_lock(&l2->lock);
     int refused = admit_locked(l2, submit, r);

@@ -28,6 +28,22 @@ static uint64_t patience_ns(const struct l2_sync *s)
     return s->deadline_ns > CLOCK_NEVER_NS - GRACE_NS ? CLOCK_NEVER_NS : s->deadline_ns + GRACE_NS;
 }
 
+struct l2_op l2_lend(struct l2_sync *s, struct env *env, uint64_t until_ns, struct l2_op op)
+{
+    *s = (struct l2_sync){.env = env, .deadline_ns = until_ns};
+    op.sync = until_ns ? s : NULL;
+    return op;
+}
+
+void l2_drive(struct l2_sync *s)
+{
+    if (!s->solo)
+        return; /* the connection was not idle */
+    solo_wait(s);
+    if (s->solo) /* it is the I/O thread's now, and whose frame this is goes on without it */
+        waiter_cut(s);
+}
+
 struct l2_answer *l2_sync_wait(struct l2_sync *s)
 {
     struct env *env = s->env;

@@ -7,13 +7,16 @@
 //
 // The word is stored last: once the waiter sees it, its frame, the l2_sync with it, may be gone.
 // Waking an address that is no longer a futex does no harm.
+//
+// Who lends his thread to a request with a `done` is bound to it only while he drives: the word
+// tells him that `done` has been called. He leaves whenever he likes, in the same way.
 
 #include "l2/client.h"
 
 void waiter_begin(struct l2 *l2, struct l2_sync *s, struct request *r)
 {
     s->l2 = l2;
-    s->deadline_ns = r->deadline_ns;
+    s->deadline_ns = r->done ? u64_min(s->deadline_ns, r->deadline_ns) : r->deadline_ns;
     s->request = r;
     r->sync = s;
 }
@@ -41,6 +44,8 @@ bool waiter_answer(struct l2 *l2, struct request *r, struct l2_answer *answer)
     struct l2_sync *s = r->sync;
     r->sync = NULL;
     if (s) {
+        if (answer && answer->status == NIGH_ETIMEDOUT) /* a waiter that has left has counted it */
+            stats_count(l2->stats, STATS_L2_TIMEOUT);
         s->request = NULL;
         s->answer = answer;
         /* pair(l2.sync): answer first */
@@ -74,4 +79,13 @@ void waiter_leave(struct l2_sync *s)
     pthread_mutex_unlock(&s->l2->sync_lock);
     if (waiter_is_late(s->answer))
         stats_count(s->l2->stats, STATS_L2_TIMEOUT);
+}
+
+void waiter_cut(struct l2_sync *s)
+{
+    pthread_mutex_lock(&s->l2->sync_lock);
+    if (s->request)
+        s->request->sync = NULL;
+    s->request = NULL;
+    pthread_mutex_unlock(&s->l2->sync_lock);
 }

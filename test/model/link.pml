@@ -6,15 +6,18 @@
  *
  * in an empty folder, since it leaves files behind; "errors: 0" is expected. Options of spin:
  *
- *     -DCALLERS=n      2 by default, each with one request: 90 thousand states; 3: 9 million
+ *     -DCALLERS=n      2 by default, each with one request: 110 thousand states; 3: 9 million
  *     -DKEPT           the first caller may stand still in a system call for ever
- *     -DMUTANT=n       breaks the protocol, each must give "errors: 1" (8 to 10 with -DKEPT):
+ *     -DLENT           the first caller lends its thread to a request that has a `done`
+ *     -DMUTANT=n       breaks the protocol, each must give "errors: 1" (8 to 10 with -DKEPT, 12 and
+ *                      13 with -DLENT):
  *                      1 lets go without waking who wants it   6 parks as one who polls
  *                      2 rests without looking at the queue    7 answers a poller by the futex
  *                      3 takes it from one in a system call    8 waits for who stands still
  *                      4 sleeps without saying so              9 touches what was given up
  *                      5 queues without waking                 10 gives up who takes a reply
  *                      11 drives while another still polls
+ *                      12 goes on with its frame bound  13 calls `done` and tells no driver
  *
  * The names are those of lib/l2: solo.c (claim, own, await, begin, end), pipeline.c (submit,
  * may_sleep), sync.c (answer, wait). What is done under the lock is one step; a system call is one
@@ -23,7 +26,8 @@
  * Sequential consistency: which acquire and release are needed is judged by ThreadSanitizer.
  *
  * Checked: one drives at a time; no reply is taken twice; nobody touches a connection that was given
- * up; and when nothing can move any more every caller has its answer (but who stands still).
+ * up, nor the frame of a lender who has gone on; and when nothing can move any more every caller has
+ * its answer (but who stands still).
  */
 #ifndef CALLERS
 #define CALLERS 2
@@ -52,12 +56,21 @@ byte unsent;         /* of those that are pending: not yet with the server */
 byte replies;        /* in the socket ... */
 byte taken;          /* ... and those that have been there */
 byte word[CALLERS];
-bool futex[CALLERS]; /* asleep there */
+bool futex[CALLERS]; /* asleep there, or, who has lent its thread, on what `done` sets */
+bool bound[CALLERS]; /* the request of who has lent its thread points into its frame */
+bool mail[CALLERS];  /* its `done` was called */
+bool went_on[CALLERS];
 bool asleep, wanted, bell, solo_bell;
 bool polled;         /* a caller sleeps on the socket, or may */
 bool gone;           /* the connection was given up */
 byte done;
 byte driving;        /* ghost: who thinks that the connection is his */
+
+#ifdef LENT
+#define IS_LENT(n) ((n) == 0)
+#else
+#define IS_LENT(n) false
+#endif
 
 #define BIT(n) (1 << (n))
 #define DRIVE driving++; assert(driving == 1)
@@ -81,21 +94,39 @@ end:
     od
 }
 
-/* Publishes an answer, and wakes. */
+/* Publishes an answer, and wakes. hand(), waiter_answer() */
 inline answer(who) {
     atomic {
         assert((done & BIT(who)) == 0);
         done = done | BIT(who);
         if
-#if MUTANT != 7
-        :: word[who] == POLLS -> solo_bell = true
-        :: word[who] != POLLS -> futex[who] = false
-#else
-        :: futex[who] = false
+        :: IS_LENT(who) -> mail[who] = true; futex[who] = false
+        :: else
+        fi
+    };
+    atomic {
+        if
+        :: IS_LENT(who) && !bound[who]
+#if MUTANT == 13
+        :: IS_LENT(who)
 #endif
-        fi;
-        word[who] = ANSWERED
+        :: !IS_LENT(who) || bound[who] -> tell(who)
+        fi
     }
+}
+
+inline tell(who) {
+    assert(!went_on[who]);
+    bound[who] = false;
+    if
+#if MUTANT != 7
+    :: word[who] == POLLS -> solo_bell = true
+    :: word[who] != POLLS -> futex[who] = false
+#else
+    :: futex[who] = false
+#endif
+    fi;
+    word[who] = ANSWERED
 }
 
 inline leave_to_io() {
@@ -159,7 +190,7 @@ inline submit() {
         wake = false;
         mine = false;
         if
-        :: gone -> done = done | BIT(me); word[me] = ANSWERED
+        :: gone -> done = done | BIT(me); word[me] = ANSWERED; mail[me] = true
 #if MUTANT == 11
         :: !gone && driver == NONE && queue == 0 ->
 #else
@@ -168,7 +199,7 @@ inline submit() {
             mine = true;
             polled = true;
             DRIVE;
-            driver = CALLER; solo = me; word[me] = POLLS;
+            driver = CALLER; solo = me; word[me] = POLLS; bound[me] = IS_LENT(me);
             pending = pending | BIT(me); unsent = unsent | BIT(me)
         :: else ->
             queue = queue | BIT(me);
@@ -264,15 +295,19 @@ polls_no_more:
         :: else
         fi
     };
+#if MUTANT != 12
+    bound[me] = false; /* cut() */
+#endif
 parks:
     atomic {
+        went_on[me] = IS_LENT(me);
         if
-        :: word[me] != ANSWERED -> futex[me] = true
+        :: (IS_LENT(me) && !mail[me]) || (!IS_LENT(me) && word[me] != ANSWERED) -> futex[me] = true
         :: else
         fi
     };
     !futex[me];
-    assert(word[me] == ANSWERED);
+    assert((IS_LENT(me) && mail[me]) || (!IS_LENT(me) && word[me] == ANSWERED));
     goto over;
 end_still:
     false; /* but the I/O thread may give it up */

@@ -233,6 +233,91 @@ TEST(a_connection_that_ends_under_a_caller_is_lost_once)
     end();
 }
 
+/* ---- for a callback ---- */
+
+struct told {
+    _Atomic unsigned times;
+    _Atomic int status;
+    _Atomic bool by_caller;
+};
+
+static void be_told(void *arg, struct l2_answer *answer)
+{
+    struct told *t = arg;
+    atomic_store(&t->status, answer->status);
+    atomic_store(&t->by_caller, is_caller);
+    l2_answer_free(answer);
+    atomic_fetch_add(&t->times, 1);
+}
+
+/* Makes a request, and lends this thread to it for so long. */
+static void lend(struct told *t, uint32_t ms)
+{
+    struct l2_key key = client_key("k");
+    struct l2_sync s;
+    struct l2_op op;
+    REQUIRE(CHECK_WITHIN(
+        CLIENT_DEADLINE_MS,
+        (op = l2_lend(&s, &c.env, clock_deadline_ns(c.env.clock, ms),
+                      l2_op_of(clock_deadline_ns(c.env.clock, CLIENT_DEADLINE_MS), be_told, t)),
+         l2_get(c.l2, &key, &op) == 0)));
+    l2_drive(&s);
+    memset(&s, 0xa5, sizeof(s)); /* whoever comes too late finds nothing that he could use */
+}
+
+static bool is_told_here(void)
+{
+    struct told t = {.status = 1};
+    unsigned writes = own_writes, reads = own_reads;
+    lend(&t, CLIENT_DEADLINE_MS);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&t.times) == 1));
+    CHECK_EQ(t.status, 0);
+    CHECK(!t.by_caller || (own_writes > writes && own_reads > reads));
+    return t.by_caller;
+}
+
+TEST(who_lends_his_thread_writes_reads_and_is_told_there)
+{
+    begin();
+    REQUIRE_ALONE();
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, is_told_here()));
+    end();
+}
+
+/* Requests behind which nobody waits come and go, and callers still drive. */
+TEST(requests_that_nobody_waits_for_do_not_end_it)
+{
+    static struct told t;
+    struct l2_key key = client_key("k");
+    begin();
+    REQUIRE_ALONE();
+    t.times = 0;
+    for (unsigned i = 1; i <= 50; i++) {
+        const struct l2_op op =
+            l2_op_of(clock_deadline_ns(c.env.clock, CLIENT_DEADLINE_MS), be_told, &t);
+        REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_get(c.l2, &key, &op) == 0));
+        ask(); /* beside it */
+        REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&t.times) == i));
+        REQUIRE_ALONE();
+    }
+    end();
+}
+
+TEST(a_lender_goes_on_when_his_time_is_over)
+{
+    struct told late = {.status = 1};
+    begin();
+    REQUIRE_ALONE();
+    redis_pause(&server);
+    lend(&late, 1);
+    redis_resume(&server);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&late.times) == 1));
+    CHECK(late.status == 0 || late.status == NIGH_EOFFLINE); /* paused for long */
+    ask();
+    CHECK_EQ(late.times, 1);
+    end();
+}
+
 /* ---- with others ---- */
 
 /* From a server that is paused: for too long, on a machine that keeps all of us waiting. */
@@ -306,6 +391,19 @@ TEST(callers_come_and_go)
 
 static _Atomic int stuck_status;
 
+static void *lend_and_stand_still(void *arg)
+{
+    is_caller = true;
+    kept = pthread_self();
+    for (atomic_store(&keep, (enum keep)(uintptr_t)arg); atomic_load(&entered) == 0;) {
+        struct told t = {.status = 1};
+        lend(&t, CLIENT_DEADLINE_MS);
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, atomic_load(&t.times) == 1);
+        atomic_store(&stuck_status, t.status);
+    }
+    return NULL;
+}
+
 static void *stand_still(void *arg)
 {
     struct l2_key key = client_key("k");
@@ -361,13 +459,13 @@ static void check_others_end_in_time(void)
     l2_answer_free(a);
 }
 
-static void check_standing_still(enum keep where)
+static void check_standing_still(void *(*run)(void *), enum keep where)
 {
     pthread_t thread;
     begin();
     REQUIRE_ALONE();
     uint64_t before = stuck_connection = connection_now();
-    REQUIRE_EQ(pthread_create(&thread, NULL, stand_still, (void *)(uintptr_t)where), 0);
+    REQUIRE_EQ(pthread_create(&thread, NULL, run, (void *)(uintptr_t)where), 0);
     REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, entered == 1));
     check_others_end_in_time();
     REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, connection_now() > before));
@@ -386,12 +484,17 @@ static void check_standing_still(enum keep where)
 
 TEST(who_stands_still_in_a_write_holds_nobody_up)
 {
-    check_standing_still(KEEP_IN_WRITE);
+    check_standing_still(stand_still, KEEP_IN_WRITE);
 }
 
 TEST(who_stands_still_in_a_read_holds_nobody_up)
 {
-    check_standing_still(KEEP_IN_READ);
+    check_standing_still(stand_still, KEEP_IN_READ);
+}
+
+TEST(who_stands_still_with_a_lent_thread_holds_nobody_up)
+{
+    check_standing_still(lend_and_stand_still, KEEP_IN_READ);
 }
 
 /* The reply is there, and its caller is not: that is no slow server. */
