@@ -3,11 +3,19 @@
  * Memory from a jemalloc arena of our own, so that purging it touches nobody else's pages.
  *
  * Every call names the arena and no thread cache. With the automatic cache of the calling thread,
- * blocks of ours would wait in caches that nobody can flush, and the arena could not be destroyed.
+ * blocks of ours would wait in caches that nobody can flush, and the arena could not be used again.
  * Explicit caches end the process when memory is short (5.3 makes a flushed cache anew when it is
  * used next, and aborts if there is no memory for it), and a process has only 4,093 of them. Little
  * is lost, for blocks that are asked for often are in slabs and their stocks (mem_blocks.c);
  * without a thread cache a pair of calls takes 76 ns.
+ *
+ * Arenas are used again. jemalloc (5.3) keeps 4 MiB of address space, in two mappings, and 12 kB
+ * of memory of each arena that was destroyed: after some 16,000 caches that were opened and closed
+ * a process had no mappings left. So an arena whose owner is done is emptied, purged and stocked.
+ * Its pages are with the kernel then; it keeps their addresses, and the descriptors of what it had.
+ * Of an arena that has grown large these are no trifle (and would count as resident memory of the
+ * next owner), so that one is destroyed. Arenas whose addresses are marked for huge pages have a
+ * stock of their own. A stock is words that are exchanged: a child of fork() meets no lock there.
  *
  * One weakness remains when memory is short. A thread's first call of jemalloc, whichever it is,
  * makes the automatic cache of that thread, and for the first threads of a process (four for each
@@ -20,8 +28,11 @@
  */
 #include "base/mem_region.h"
 
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include <jemalloc/jemalloc.h>
@@ -36,10 +47,21 @@
 #define CHARGES_MAX_BYTES ((size_t)2048)
 #define CHARGES (CHARGES_MAX_BYTES / MEM_STEP + 1)
 
-/* Keys: (c) constant after creation. Lives in its own arena. */
+/* Arenas in each stock at most. A cache has one, and one more for each space with a cap. */
+#define STOCK_MAX 256u
+/* An arena is stocked without a look at its statistics, which takes some us for each arena of the
+ * process, if its large blocks were so many bytes in all; */
+#define UNSEEN_MAX_BYTES ((size_t)16 << 20)
+/* ... else if its descriptors and the addresses that it keeps are no more than this. */
+#define STOCKED_BASE_BYTES ((size_t)256 << 10)
+#define STOCKED_RETAINED_BYTES ((size_t)256 << 20)
+
+/* Keys: (c) constant after creation and mem_set_huge()  (a) atomic, relaxed: a sum */
 struct mem {
     struct mem_region region;
     unsigned arena;         /* (c) */
+    bool huge;              /* (c) whether its addresses are marked for huge pages */
+    _Atomic size_t taken_bytes; /* (a) of all large blocks so far */
     size_t small_max;       /* (c) larger blocks have pages of their own ... */
     size_t large_pad_bytes; /* (c) ... and a page more, to begin at different cache lines */
     uint16_t charges[CHARGES]; /* (c) by size / MEM_STEP, rounded up */
@@ -96,15 +118,81 @@ static size_t large_pad_bytes(void)
     return oblivious ? page : 0;
 }
 
-struct mem *mem_create(void)
+/* ---- arenas in stock ---- */
+
+#define NO_ARENA UINT_MAX
+
+/* By `huge`. An arena's number and 1; 0: a free place. */
+static _Atomic unsigned stocks[2][STOCK_MAX];
+
+static unsigned unstock(bool huge)
+{
+    for (unsigned i = 0; i < STOCK_MAX; i++) {
+        _Atomic unsigned *place = &stocks[huge][i];
+        if (atomic_load_explicit(place, memory_order_relaxed) == 0)
+            continue;
+        /* pair(mem.stock): its last owner has emptied it */
+        unsigned number = atomic_exchange_explicit(place, 0, memory_order_acquire);
+        if (number)
+            return number - 1;
+    }
+    return NO_ARENA;
+}
+
+/* Returns false when the stock is full. */
+static bool stock(unsigned arena, bool huge)
+{
+    for (unsigned i = 0; i < STOCK_MAX; i++) {
+        unsigned none = 0;
+        /* pair(mem.stock) */
+        if (atomic_compare_exchange_strong_explicit(&stocks[huge][i], &none, arena + 1,
+                                                    memory_order_release, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+static unsigned arena_make(void)
 {
     unsigned arena;
     size_t len = sizeof(arena);
-    if (fault_fires(FAULT_ALLOC) || mallctl("arenas.create", &arena, &len, NULL, 0) != 0)
+    return mallctl("arenas.create", &arena, &len, NULL, 0) == 0 ? arena : NO_ARENA;
+}
+
+static unsigned arena_take(void)
+{
+    unsigned arena = unstock(false);
+    return arena != NO_ARENA ? arena : arena_make();
+}
+
+static bool is_small(const struct mem *mem)
+{
+    if (atomic_load_explicit(&mem->taken_bytes, memory_order_relaxed) <= UNSEEN_MAX_BYTES)
+        return true;
+    mem_stats_renew_apart();
+    return arena_stat(mem->arena, "base") <= STOCKED_BASE_BYTES &&
+           arena_stat(mem->arena, "retained") <= STOCKED_RETAINED_BYTES;
+}
+
+/* Frees what is left in an arena, gives its pages back, and stocks or destroys it. */
+static void arena_leave(const struct mem *mem)
+{
+    arena_do(mem->arena, "reset");
+    arena_do(mem->arena, "purge");
+    if (!is_small(mem) || !stock(mem->arena, mem->huge))
+        arena_do(mem->arena, "destroy");
+}
+
+/* ---- an arena and what we know about it ---- */
+
+struct mem *mem_create(void)
+{
+    if (fault_fires(FAULT_ALLOC))
         return NULL;
-    struct mem *mem = mallocx(sizeof(*mem), uncached(arena));
-    if (!mem) {
-        arena_do(arena, "destroy");
+    struct mem *mem = calloc(1, sizeof(*mem)); /* not in the arena, which may be changed */
+    unsigned arena = mem ? arena_take() : NO_ARENA;
+    if (arena == NO_ARENA) {
+        free(mem);
         return NULL;
     }
     mem->arena = arena;
@@ -121,7 +209,8 @@ void mem_destroy(struct mem *mem)
     if (!mem)
         return;
     mem_region_fini(&mem->region);
-    arena_do(mem->arena, "destroy"); /* the struct goes with it */
+    arena_leave(mem);
+    free(mem);
 }
 
 struct mem_region *mem_region_of(struct mem *mem)
@@ -168,21 +257,37 @@ static void huge_hooks_make(void)
     huge_hooks.alloc = alloc_huge;
 }
 
-void mem_blocks_huge(struct mem *mem)
+/* Takes or makes an arena with those hooks. */
+static unsigned huge_arena(void)
 {
     char name[NAME_BYTES];
     extent_hooks_t *hooks = &huge_hooks;
-    pthread_once(&huge_once, huge_hooks_make);
-    if (!own_hooks)
-        return;
-    snprintf(name, sizeof(name), "arena.%u.extent_hooks", mem->arena);
+    unsigned arena = unstock(true);
+    if (arena != NO_ARENA || (arena = arena_make()) == NO_ARENA)
+        return arena;
+    snprintf(name, sizeof(name), "arena.%u.extent_hooks", arena);
     mallctl(name, NULL, NULL, &hooks, sizeof(hooks));
+    return arena;
+}
+
+/* Exchanges the arena, in which there is nothing yet: it may keep addresses that are not marked. */
+void mem_blocks_huge(struct mem *mem)
+{
+    pthread_once(&huge_once, huge_hooks_make);
+    unsigned arena = own_hooks ? huge_arena() : NO_ARENA;
+    if (arena == NO_ARENA)
+        return;
+    arena_leave(mem);
+    mem->arena = arena;
+    mem->huge = true;
 }
 
 void *mem_alloc_apart(struct mem *mem, size_t size)
 {
     if (fault_fires(FAULT_ALLOC))
         return NULL;
+    if (size > mem->small_max)
+        atomic_fetch_add_explicit(&mem->taken_bytes, size, memory_order_relaxed);
     return mallocx(at_least_min(size), uncached(mem->arena));
 }
 
