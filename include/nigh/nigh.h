@@ -27,6 +27,7 @@
 #include <nigh/error.h>
 #include <nigh/load.h>
 #include <nigh/options.h>
+#include <nigh/queue.h>
 #include <nigh/read.h>
 #include <nigh/stats.h>
 #include <nigh/write.h>

@@ -45,6 +45,7 @@ extern "C" {
 #define NIGH_DEFAULT_GROUP_SLOTS 65536u
 #define NIGH_DEFAULT_QUEUE_ITEMS 16384u
 #define NIGH_DEFAULT_WORKERS 4u
+#define NIGH_DEFAULT_ASYNC_MAX 65536u
 #define NIGH_DEFAULT_SOFT_TTL_MS 60000u
 #define NIGH_DEFAULT_STALE_MS 60000u
 #define NIGH_DEFAULT_JITTER_PERCENT 10u
@@ -192,12 +193,13 @@ struct nigh_options {
     enum nigh_hash l1_hash;        /* hash of keys in L1, seeded by process; never on the wire */
     enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
+    uint32_t async_max;            /* calls pending on completion queues, or not polled */
 };
 /* clang-format off */
 #define NIGH_OPTIONS_INIT \
     { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, \
       NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
-      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT, NIGH_LOG_TO_DEFAULT }
+      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT, NIGH_LOG_TO_DEFAULT, 0 }
 /* clang-format on */
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */

@@ -26,6 +26,7 @@
 #include "base/random.h"
 #include "base/rcu.h"
 #include "base/thread.h"
+#include "base/timers.h"
 #include "base/unwind.h"
 
 /* Keys: (c) constant after init; the objects behind the pointers are thread-safe. */

@@ -14,6 +14,7 @@
  *   sink      applies what other nodes said                 report    nigh_stats
  *   space_l1  in which table a space's entries are
  *   drive     whose turn it is without own threads
+ *   queue     completions, for calls that do not wait     async     those calls
  *   options   the table                                     lookup    judges an answer of L2
  *
  * Calls go down (load -> l1 | flight | l2 -> base), results come back up; only the flight and the
@@ -40,6 +41,7 @@
 #include "cache/failures.h"
 #include "cache/leases.h"
 #include "cache/permits.h"
+#include "cache/queue.h"
 #include "cache/tickets.h"
 #include "cache/workers.h"
 
@@ -131,6 +133,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct leases leases;
     _Alignas(CACHE_LINE_BYTES) struct tickets tickets;
     _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
+    _Alignas(CACHE_LINE_BYTES) struct queues queues;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
     struct service reclaimer;

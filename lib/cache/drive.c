@@ -431,9 +431,8 @@ static void work(struct drive *d)
         more = workers_run_for(&d->cache->workers, NULL);
 }
 
-static int tick(struct drive *d)
+static void take_turn(struct drive *d)
 {
-    answer_call(d);
     if (take_wheel(d)) {
         drive_round(d);
         give_wheel(d);
@@ -445,6 +444,17 @@ static int tick(struct drive *d)
     work(d);
     log_turn(d->cache->env.log);
     drive_flush(d->cache);
+}
+
+void drive_turn(struct nigh *cache)
+{
+    take_turn(cache->drive);
+}
+
+static int tick(struct drive *d)
+{
+    answer_call(d);
+    take_turn(d);
     return promise(d);
 }
 

@@ -68,5 +68,7 @@ void drive_queued(struct nigh *cache, const struct flight *f);
 /* At the end of a call: hand to the socket what the call has queued and does not wait for, and do
  * what is due for the link. Never waits. */
 void drive_flush(struct nigh *cache);
+/* Do what a tick does, for a call that polls. The host still ticks when it meant to. */
+void drive_turn(struct nigh *cache);
 
 #endif

@@ -62,6 +62,7 @@ struct load {
     /* the leader's request */
     struct nigh_call call;              /* limits and flags; pointers cleared */
     bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
+    bool async;                         /* began by a call that does not wait */
 
     /* L2 */
     struct l2_answer *answer;           /* answer to the outstanding request */
@@ -84,6 +85,7 @@ struct load {
     uint32_t stripe;                    /* ... to be given back to this stripe */
     bool elsewhere;                     /* runs as a job: the flight is HELD by another, or not */
     bool lost;                          /* the loader's thread ended inside it */
+    bool refused;                       /* the loader has not been called: too many, or too late */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */

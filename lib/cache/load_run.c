@@ -6,6 +6,10 @@
  * that lets callers load; otherwise as a job of the workers, which post ANSWER: the caller then
  * waits in the mailbox and its deadline binds it.
  *
+ * A load for calls that do not wait is always a job, so that the flight, which nobody holds
+ * meanwhile, can land at its deadline. Thousands of such jobs may be queued, so they take their
+ * permit when a worker has come to them; one whose flight has landed by then is not run.
+ *
  * A loader that does not return must not poison its key. If it throws or jumps away the load has
  * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) flight_abandon()
  * has it tried once more; restart() is the same for a job.
@@ -19,10 +23,9 @@
  * keeper's list. */
 static void uncount(struct load *l)
 {
-    if (!l->counted)
-        return;
+    if (l->counted)
+        permits_give(&l->space->loads, l->stripe);
     l->counted = false;
-    permits_give(&l->space->loads, l->stripe);
     leases_remove(&l->space->cache->leases, l);
 }
 
@@ -33,9 +36,15 @@ static bool admit(struct load *l)
         return false;
     l->counted = true;
     l->began_ns = clock_now_ns(&l->space->cache->clock);
-    if (l->lease == LOAD_LEASE_OURS)
-        leases_add(&l->space->cache->leases, l, l->began_ns);
     return true;
+}
+
+/* Have the lease extended until the load has ended. */
+static void list_lease(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    if (l->lease == LOAD_LEASE_OURS)
+        leases_add(&cache->leases, l, clock_now_ns(&cache->clock));
 }
 
 static bool is_closing(const struct load *l)
@@ -136,17 +145,28 @@ static bool call_loader(struct load *l, bool elsewhere)
 static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
+    l->refused = !l->counted && (flight_has_landed(l->flight) || !admit(l));
     if (is_closing(l))
         nigh_fill_error(&l->fill, 0);
-    else
+    else if (!l->refused)
         call_loader(l, true);
     answer(l);
 }
 
-static enum load_next run(struct load *l)
+/* Whether the loader runs on this thread. */
+static bool runs_here(const struct load *l)
 {
-    bool here = workers_on_worker() || l->space->cache->drive; /* there is no worker */
-    if (here || (!l->space->rules.run_on_worker && !l->flight->background)) {
+    if (l->space->cache->drive)
+        return true; /* there is no worker */
+    if (l->async && !l->flight->blocking)
+        return false;
+    return workers_on_worker() || (!l->space->rules.run_on_worker && !l->flight->background);
+}
+
+static enum load_next run(struct load *l, bool here)
+{
+    list_lease(l);
+    if (here) {
         if (!call_loader(l, false))
             return LOAD_REST;
         uncount(l);
@@ -177,6 +197,12 @@ static struct l1_entry *previous(struct load *l)
     return e;
 }
 
+static enum load_next too_many(struct load *l)
+{
+    stats_count(&l->space->stats, STATS_LOAD_BUSY);
+    return load_land_stale(l, NIGH_EBUSY);
+}
+
 enum load_next load_run(struct load *l)
 {
     if (l->flight->state != FLIGHT_LOAD)
@@ -191,15 +217,22 @@ enum load_next load_run(struct load *l)
         return load_land_stale(l, NIGH_ECLOSED);
     if (load_failed_lately(l))
         return load_land_stale(l, NIGH_ELOADER);
-    if (!admit(l)) {
-        stats_count(&l->space->stats, STATS_LOAD_BUSY);
-        return load_land_stale(l, NIGH_EBUSY);
-    }
+    bool here = runs_here(l);
+    if ((here || !l->async) && !admit(l))
+        return too_many(l);
     if (!l->fill.previous && l->stale) {
         l1_entry_ref(l->stale);
         l->fill.previous = l->stale;
     }
-    return run(l);
+    return run(l, here);
+}
+
+/* End a load that was not run, as its flight had landed. */
+static enum load_next unrun(struct load *l)
+{
+    fill_reset(&l->fill);
+    load_release_lease(l);
+    return LOAD_REST;
 }
 
 /* Run the loader once more, as the worker that ran it is gone; the second time, give up. */
@@ -221,5 +254,7 @@ enum load_next load_continue(struct load *l, uint32_t events)
         return LOAD_RUN;
     }
     uncount(l);
+    if (l->refused)
+        return l->flight->state == FLIGHT_LAND ? unrun(l) : too_many(l);
     return l->lost ? restart(l) : LOAD_KEEP;
 }

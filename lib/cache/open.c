@@ -43,6 +43,7 @@ uint64_t cache_keep(void *arg)
     struct nigh *cache = arg;
     uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
     next_ns = u64_min(next_ns, flight_tick(cache->flights));
+    next_ns = u64_min(next_ns, queues_keep(cache));
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     if (cache->coherence) {
@@ -71,6 +72,8 @@ static void run_flight(void *arg, struct flight *f)
     struct nigh *cache = arg;
     workers_add_flight(&cache->workers, f);
     drive_queued(cache, f);
+    if (cache->drive)
+        queues_rouse(cache);
 }
 
 static void take_seams(struct env *env, const struct cache_seams *seams)
@@ -234,7 +237,7 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
     return rc == 0 ? start_services(cache) : rc;
 }
 
-/* Whether callbacks have been left: they have references. */
+/* Whether callbacks have been left, or queues are open: they have references. */
 static bool is_shared(struct nigh *cache)
 {
     return atomic_load_explicit(&cache->refs, memory_order_relaxed) > 1;
@@ -253,7 +256,7 @@ static void close_tiers(struct nigh *cache)
     workers_stop(&cache->workers);
     service_stop(&cache->reclaimer);
     if (cache->l1 && is_shared(cache))
-        l1_empty(cache->l1); /* but for what the callbacks hold */
+        l1_empty(cache->l1); /* but for what callbacks and completions hold */
     log_close(cache->env.log);
 }
 
@@ -266,6 +269,7 @@ static void destroy(struct nigh *cache)
         l1_destroy(cache->l1);
     spaces_destroy(cache);
     workers_fini(&cache->workers);
+    queues_fini(&cache->queues);
     tickets_fini(&cache->tickets, cache->env.mem);
     leases_fini(&cache->leases, cache->env.mem);
     failures_fini(&cache->failures);
@@ -311,6 +315,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);
+    queues_init(&cache->queues, o.async_max);
     atomic_init(&cache->refs, 1);
     take_options(cache, &o);
     rc = open_tiers(cache, &o, seams);
@@ -470,6 +475,7 @@ void nigh_close(struct nigh *cache)
     struct caller caller;
     caller_enter(&caller);
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
+    queues_shut(cache);
     tickets_give_back_all(cache); /* no put can use them any more */
     drain_flights(cache);
     connect_for_queue(cache);

@@ -30,6 +30,7 @@ struct gauges {
     uint64_t pins;
     uint64_t flights;
     uint64_t log_lost;
+    uint64_t async;
 };
 
 /* Names the part that is asked for a gauge: one of l1.h's, or one of those beside it. */
@@ -47,6 +48,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
     memset(g, 0, sizeof(*g));
     l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
+    g->async = atomic_load_explicit(&cache->queues.count, memory_order_relaxed);
     if (ask & ASK_PINS)
         g->pins = l1_pins(cache->l1);
     if (ask & ASK_FLIGHTS)
@@ -74,6 +76,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
     X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
+    X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled") \
     X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
     X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
     X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \

@@ -7,8 +7,8 @@
  *
  * The flight knows neither tiers nor loaders: it is the record, its place in a small sharded table,
  * its waiters, its mailbox and its deadline. What a state does is the business of the stepper
- * (cache/load), given at init. Through the mailbox, blocking, refreshing and later async callers
- * share one machine:
+ * (cache/load), given at init. Through the mailbox, blocking, refreshing and async callers share
+ * one machine:
  *
  *   mail    one 32-bit futex word: bit 31 HELD, bit 30 PARKED, low bits events. flight_post() sets
  *           an event; if nobody holds the flight it takes HELD and hands the flight to host->run (a
@@ -28,6 +28,10 @@
  *
  * A forgotten flight stays in the table until it lands, so that timers and notices still reach it;
  * it only cannot be joined. At most one flight of a key can.
+ *
+ * A caller that does not wait leaves a `watch` in the flight, which the landing calls. It is no
+ * waiter: it counts for no cap, and can take nothing over. Either the landing has the watch or its
+ * owner, who takes it back: one flag says which, under the shard lock.
  *
  * Known bugs of others, each a test here: dead or exiting leader (golang#33519), forgotten flight
  * and a third caller (golang#31420), one key's load blocking another's (caffeine#672), recursion
@@ -85,6 +89,19 @@ struct flight_host {
     size_t room_bytes; /* bytes that the host wants in each record (flight.room), zeroed; or 0 */
 };
 
+/*
+ * A caller of a flight that does not wait for it. Zeroed but for `landed`: it watches nothing.
+ *
+ * Keys: (c) constant  (o) its owner, and join while it is joined  (t) table shard lock
+ */
+struct flight_watch {
+    void (*landed)(struct flight_watch *w); /* (c) called once, when the flight has landed, on the
+                                             * thread that has landed it; unless taken back */
+    struct flight *flight;                  /* (o) with a reference, which the owner drops */
+    struct flight_watch *next;              /* (t) */
+    struct flight_watch **link;             /* (t) */
+};
+
 /* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
  *       (a) atomic  (g) lock of the wait graph  (o) the thread that loads for it */
 struct flight {
@@ -107,7 +124,10 @@ struct flight {
     _Atomic uint32_t mail;         /* (a) futex word of the holder */
     _Atomic uint32_t landed;       /* (a) futex word of the waiters */
     _Atomic uint32_t refs;         /* (a) */
-    uint32_t waiters;              /* (t) callers that joined and have not left, the leader too */
+    uint32_t waiters;              /* (t) callers that joined and have not left, the leader too;
+                                    * but none that watches */
+    struct flight_watch *watches;  /* (t) newest first; the landing's, once it is `landing` */
+    bool landing;                  /* (t) out of the table: its watches cannot be taken back */
     uint32_t replaced;             /* (h) leaders lost so far */
     bool blocking;                 /* (h) the holder is a caller, not a worker ... */
     uint64_t until_ns;             /* (h) ... and stays until then */
@@ -159,6 +179,7 @@ struct flight_join {
     uint64_t deadline_ns;     /* deadline of a new flight */
     uint32_t waiters_max;     /* callers at one time, the leader included; a leader always may */
     bool background;          /* a refresh: joins nobody; if one flies, nothing to do */
+    struct flight_watch *watch; /* instead of waiting: watch the flight; NULL: a blocking caller */
 };
 
 /**
@@ -171,7 +192,8 @@ struct flight_join {
  *
  * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight. A leader goes on
  *           with flight_lead or flight_hand_over, a follower with flight_wait; both end with
- *           flight_leave
+ *           flight_leave. With a watch the reference is the watch's: a leader goes on with
+ *           flight_begin or flight_hand_over, a follower with nothing
  * Errors    NIGH_EBUSY waiters_max reached; NIGH_EDEADLK this thread is running the loader of this
  *           very key; NIGH_ENOMEM; for background: NIGH_EBUSY if one flies already
  */
@@ -199,6 +221,8 @@ int flight_wait(struct flight *f, uint64_t deadline_ns);
 
 /* Leave a flight: once per successful join, after the caller took what it wanted. */
 void flight_leave(struct flight *f);
+/* Take a watch back. False: the flight is landing, and `landed` is called, or was. */
+bool flight_unwatch(struct flight_watch *w);
 
 void flight_ref(struct flight *f);
 void flight_unref(struct flight *f);
@@ -213,6 +237,9 @@ void flight_run_for_caller(struct flight *f);
 /* Give a flight that was just started (LEADER) to the workers, instead of leading it: a refresh.
  * The caller still has its reference, and leaves when it likes. */
 void flight_hand_over(struct flight *f);
+/* Take the first step of such a flight here, and no other: what comes after it is the workers'.
+ * Returns whether the flight has landed by it. */
+bool flight_begin(struct flight *f);
 
 /* By the stepper, HELD: until when this thread has nothing to do but wait for the flight's events;
  * 0: it is a worker's. */

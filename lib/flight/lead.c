@@ -160,6 +160,23 @@ void flight_hand_over(struct flight *f)
     flight_give_to_workers(f);
 }
 
+bool flight_begin(struct flight *f)
+{
+    step(f, flight_mail_take(f));
+    bool landed = f->state == FLIGHT_LAND;
+    give_back(f);
+    return landed;
+}
+
+/* Calls those who watch, each of which may be gone when it has been called. */
+static void call_watches(struct flight *f)
+{
+    for (struct flight_watch *w = f->watches, *next; w; w = next) {
+        next = w->next;
+        w->landed(w);
+    }
+}
+
 void flight_land(struct flight *f)
 {
     NIGH_CHECK(flight_landed(f) != FLIGHT_LANDED);
@@ -169,6 +186,7 @@ void flight_land(struct flight *f)
     atomic_store_explicit(&f->landed, FLIGHT_LANDED, memory_order_release);
     if (callers > (f->blocking ? 1 : 0))
         park_wake(f->env->park, &f->landed, PARK_ALL);
+    call_watches(f);
     if (!f->stepping) { /* no step is under way whose thread would let go afterwards */
         flight_mail_drop(f, FLIGHT_EV_START);
         give_back(f);

@@ -6,7 +6,7 @@
  *   table    from creation until it lands
  *   HELD     the holder's; passed on with HELD, dropped when HELD is given back. A leaderless
  *            flight keeps it for the thread that takes the flight over.
- *   caller   one per successful join
+ *   caller   one per successful join; a watch's is dropped by its owner
  *   other    flight_ref() around an operation
  * While a flight flies the table's reference is there, so the last drop comes after the landing.
  * Each drop releases what its owner did and the last one acquires it all (pair(flight.refs)):
@@ -103,7 +103,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     f->deadline_ns = join->deadline_ns;
     f->background = join->background;
     f->state = FLIGHT_GET;
-    f->waiters = 1;
+    f->waiters = join->watch ? 0 : 1;
     atomic_init(&f->due_ns, CLOCK_NEVER_NS);
     atomic_init(&f->mail, flight_mail_first());
     atomic_init(&f->refs, 3); /* table, HELD, caller */

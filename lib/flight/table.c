@@ -102,12 +102,25 @@ static bool is_outdated(const struct flight *f, const struct flight_join *join)
     return f->ticket < join->key_floor_ok || clock_now_ns(f->env->clock) >= f->deadline_ns;
 }
 
+static void watch_locked(struct flight *f, struct flight_watch *w)
+{
+    w->flight = f;
+    w->next = f->watches;
+    w->link = &f->watches;
+    if (w->next)
+        w->next->link = &w->next;
+    f->watches = w;
+}
+
 static int follow_locked(struct flight *f, const struct flight_join *join,
                          struct flight **ret_flight)
 {
-    if (join->background || f->waiters >= join->waiters_max)
+    if (join->background || (!join->watch && f->waiters >= join->waiters_max))
         return NIGH_EBUSY;
-    f->waiters++;
+    if (join->watch)
+        watch_locked(f, join->watch);
+    else
+        f->waiters++;
     flight_ref(f);
     *ret_flight = f;
     return FLIGHT_FOLLOWER;
@@ -122,6 +135,8 @@ static int start_locked(struct flight_table *table, struct flight_shard *shard,
     struct flight **chain = chain_of(shard, f->hash);
     f->next = *chain;
     *chain = f;
+    if (join->watch)
+        watch_locked(f, join->watch);
     count_locked(shard, 1);
     *ret_flight = f;
     return FLIGHT_LEADER;
@@ -159,10 +174,26 @@ uint32_t flight_table_remove(struct flight *f)
     while (*link != f)
         link = &(*link)->next;
     *link = f->next;
+    f->landing = true;
     uint32_t callers = f->waiters;
     count_locked(shard, -1u);
     pthread_mutex_unlock(&shard->lock);
     return callers;
+}
+
+bool flight_unwatch(struct flight_watch *w)
+{
+    struct flight *f = w->flight;
+    struct flight_shard *shard = flight_shard_of(f->table, f->hash);
+    pthread_mutex_lock(&shard->lock);
+    bool ours = !f->landing;
+    if (ours) {
+        *w->link = w->next;
+        if (w->next)
+            w->next->link = w->link;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return ours;
 }
 
 /* ---- notices and timers ---- */

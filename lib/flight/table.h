@@ -64,7 +64,7 @@ void flight_give_to_workers(struct flight *f);
 
 struct flight_shard *flight_shard_of(struct flight_table *table, uint64_t hash);
 /* Take a flight that is landing out of its chain. Returns how many callers are in it; more cannot
- * join. */
+ * join. Its watches are the landing's from here on. */
 uint32_t flight_table_remove(struct flight *f);
 
 #endif

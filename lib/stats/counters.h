@@ -38,6 +38,9 @@
     X(FLIGHT_BUSY, "flight_busy", "calls refused: too many waiters on the key")                    \
     X(FLIGHT_DEADLOCK, "flight_deadlock", "calls refused: a loader waited for its own key")        \
     X(FLIGHT_REPLACED, "flight_replaced", "flights given a new leader: the first one was lost")    \
+    X(ASYNC_BEGUN, "async_begun", "calls that were pending: their answers come by a queue")        \
+    X(ASYNC_BUSY, "async_busy", "calls refused: async.max are pending, or not polled")             \
+    X(ASYNC_CANCELLED, "async_cancelled", "pending calls cancelled")                               \
     X(LOAD, "load", "calls of the loader")                                                         \
     X(LOAD_FAILED, "load_failed", "loads that gave an error or no answer")                         \
     X(LOAD_OVERRUN, "load_overrun", "loads that ended after their deadline")                       \

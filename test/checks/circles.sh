@@ -26,6 +26,7 @@ cache/caller cache/drive        the last caller to leave takes over what waits
 cache/caller cache/open         counts forks; a caller has a reference to the cache
 cache/draft cache/lookup        counts what became of a store
 cache/drive cache/open          who drives does what the keeper would do
+cache/queue cache/open          counts forks; a queue has a reference to the cache
 cache/space cache/open          counts forks
 cache/tickets cache/open        counts forks
 coherence/apply coherence/beat     asks for a beat

@@ -85,6 +85,44 @@ static void tick(struct nigh *cache)
 }
 #undef poll
 
+static unsigned replies;
+
+static void reply(void *request, int outcome, struct nigh_value *value)
+{
+    CHECK(request == &replies && outcome == NIGH_FRESH);
+    use(value->data, value->len);
+    nigh_release(value);
+    replies++;
+}
+
+static void ask(struct nigh_queue *queue, struct nigh_space *users, const char *key, size_t key_len,
+                void *request)
+{
+    struct nigh_value value;
+#include "queue_1.inc"
+}
+
+static void answer(struct nigh_queue *queue)
+{
+#include "queue_2.inc"
+}
+
+static void serve(struct nigh *cache, char *db)
+{
+    struct nigh_queue *queue;
+    struct nigh_space *users;
+    CHECK(nigh_queue_open(cache, &queue) == 0);
+    CHECK(nigh_space_open(cache, "users", NULL, load_user, NULL, db, &users) == 0);
+    struct pollfd fd = {.fd = nigh_queue_fd(queue), .events = POLLIN};
+    ask(queue, users, "user:2", 6, &replies);
+    CHECK(replies == 0 && poll(&fd, 1, -1) == 1);
+    answer(queue);
+    CHECK(replies == 1 && poll(&fd, 1, 0) == 0);
+    ask(queue, users, "user:2", 6, &replies);
+    CHECK(replies == 2 && uses == 3);
+    nigh_queue_close(queue);
+}
+
 int main(void)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
@@ -93,6 +131,10 @@ int main(void)
     options.log = complain;
     begin(options, db, "user:1", 6);
     CHECK(loads == 1 && uses == 1 && releases == 1);
+
+    CHECK(nigh_open(&options, &cache) == 0);
+    serve(cache, db);
+    nigh_close(cache);
 
     options.threads = NIGH_THREADS_NONE;
     CHECK(nigh_open(&options, &cache) == 0);

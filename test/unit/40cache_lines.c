@@ -79,6 +79,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, leases, MOVES),
     FIELD(nigh, tickets, MOVES),
     FIELD(nigh, callbacks, MOVES),
+    FIELD(nigh, queues, MOVES),
     FIELD(nigh, refs, MOVES),
     FIELD(nigh, keeper, MOVES),
     FIELD(nigh, reclaimer, MOVES),

@@ -42,6 +42,7 @@ static const struct row rows[] = {
     {"coherence.queue", "100", AT(queue_items), 100, {NO_NUMBER, "15", "2000000"}},
     {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99ms", "1h"}},
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
+    {"async.max", "7", AT(async_max), 7, {NO_NUMBER, "0", "16777217"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
     {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
     {"space.stale", "none", AT(space.stale_ms), NIGH_NONE, {NO_NUMBER, "0", "16d"}},

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Completion queues: reading without waiting, for event loops.
+ *
+ * Where nigh_fetch() would wait, nigh_fetch_async() returns NIGH_PENDING at once. The answer comes
+ * later as one completion, on the queue that the call named, when that queue is polled:
+ *
+ *     int rc = nigh_fetch_async(queue, users, key, key_len, NULL, request, &value, NULL);
+ *     if (rc != NIGH_PENDING) // as a rule a hit
+ *         reply(request, rc, &value);
+ *
+ * and, when the descriptor nigh_queue_fd(queue) is readable:
+ *
+ *     struct nigh_completion done[64];
+ *     int n = nigh_queue_poll(queue, done, 64, 0);
+ *     for (int i = 0; i < n; i++)
+ *         reply(done[i].arg, done[i].outcome, &done[i].value);
+ *
+ * No thread waits for a call that is pending, and it costs the memory of one small struct and its
+ * key. Ten thousand of them on a queue are ordinary. `async.max` is the cap on all that have begun
+ * and whose completions have not been polled.
+ */
+#ifndef NIGH_QUEUE_H
+#define NIGH_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nigh/cache.h>
+#include <nigh/read.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct nigh_queue;
+
+/* The end of a call that was pending. */
+struct nigh_completion {
+    uint64_t id;             /* as the call told it */
+    void *arg;               /* as given to the call */
+    int outcome;             /* what the blocking call would have returned, or NIGH_ECLOSED */
+    int load_error;          /* with NIGH_ELOADER: the loader's own error */
+    struct nigh_value value; /* empty on NIGH_ABSENT, NIGH_MISS and errors */
+};
+
+/**
+ * Open a completion queue. A queue for each thread that polls is best; it may have any number.
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL an argument is NULL; NIGH_ENOMEM; NIGH_ECLOSED; NIGH_EFORKED
+ * Threads   any
+ * Blocks    never
+ * Owns      close with nigh_queue_close(), before or after nigh_close()
+ */
+int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue);
+
+/**
+ * Close a queue. What is pending on it is dropped: loads go on, for others and for the cache, but
+ * nobody is told. Values in completions that were not polled are released; tickets are given back.
+ *
+ * In a child of fork() nothing is done for a queue that it inherited.
+ *
+ * @param queue   NULL: nothing is done
+ *
+ * Threads   one; no other call may be running on the queue
+ * Blocks    never
+ */
+void nigh_queue_close(struct nigh_queue *queue);
+
+/**
+ * Get a descriptor that is readable exactly while the queue has completions, for poll(), epoll and
+ * the like. nigh reads and writes it; the host only waits for it.
+ *
+ * With level-triggered waiting, poll the queue whenever the descriptor is readable. With
+ * edge-triggered waiting, then poll until fewer completions come than there was room for: it
+ * becomes readable anew only when a completion enters an empty queue.
+ *
+ * Returns   the descriptor, which stays the same and lives as long as the queue
+ * Errors    NIGH_EINVAL no queue; NIGH_ETHREAD the process has no descriptor left; NIGH_EFORKED
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_queue_fd(struct nigh_queue *queue);
+
+/**
+ * Take completions, the oldest first. Each is handed out once, to one of the threads that poll.
+ *
+ * With threads=none the call also does what nigh_tick() does, while it waits, too: the loaders of
+ * pending calls then run inside it.
+ *
+ * @param ret_completions   room for `count`; may be NULL if that is 0
+ * @param count             most that are taken; 0: the call takes none and does not wait
+ * @param timeout_ms        how long to wait for the first; 0: not at all; NIGH_NONE: for ever
+ *
+ * Returns   how many were taken; 0 if none came in time
+ * Errors    NIGH_EINVAL no queue, or no room; NIGH_ECLOSED the cache has closed, and all its
+ *           completions have been taken; NIGH_EFORKED
+ * Threads   any, several at once too
+ * Blocks    up to the timeout; with threads=none also until a loader that it runs returns
+ * Owns      release each value with nigh_release(), on any thread, before nigh_close(); those that
+ *           were polled after that, before nigh_queue_close()
+ */
+int nigh_queue_poll(struct nigh_queue *queue, struct nigh_completion *ret_completions, size_t count,
+                    uint32_t timeout_ms);
+
+/**
+ * Read a key as nigh_fetch() does, loading it if no tier has it fresh, but without waiting.
+ *
+ * What L1 can answer is answered at once, fresh or stale, and a stale value is refreshed behind the
+ * call. So is an error of the call. Otherwise the call is pending: it shares the load of the key
+ * with all others who ask for it, blocking or not. Its loader runs on one of nigh's workers (with
+ * threads=none in nigh_tick() and nigh_queue_poll()), whatever run_on says. At the deadline it
+ * completes with NIGH_ETIMEDOUT; the load goes on.
+ *
+ * nigh_close() completes what is pending with NIGH_ECLOSED. Calls that are pending do not count for
+ * space.waiters.
+ *
+ * @param key         copied
+ * @param call        as for nigh_fetch(); copied
+ * @param arg         comes back in the completion
+ * @param ret_value   as of nigh_fetch(); untouched on NIGH_PENDING and on error
+ * @param ret_id      names the call for nigh_cancel(); never 0, never used again in this queue;
+ *                    written only on NIGH_PENDING; may be NULL
+ *
+ * Returns   as nigh_fetch(), or NIGH_PENDING: one completion will come, unless it is cancelled
+ * Errors    as nigh_fetch(); NIGH_EINVAL also a queue of another cache, or NULL where an object is
+ *           wanted; NIGH_EBUSY also async.max reached; NIGH_ECLOSED. No completion comes then
+ * Threads   any
+ * Blocks    never
+ * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                     size_t key_len, const struct nigh_call *call, void *arg,
+                     struct nigh_value *ret_value, uint64_t *ret_id);
+
+/**
+ * Cancel a pending call. The load goes on, for others who wait for it and for the cache. A
+ * completion that has come and was not polled yet is cancelled, too, and its value released.
+ *
+ * Returns   0: its completion will not be handed out, also not by a poll that runs now; NIGH_MISS:
+ *           it was handed out already, or the call was cancelled before, or the queue never had it
+ * Errors    NIGH_EINVAL no queue; NIGH_EFORKED
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_cancel(struct nigh_queue *queue, uint64_t id);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fetching without waiting.
+ *
+ * An asynchronous fetch is a caller of a flight like any other, but one that watches the flight
+ * instead of waiting for it. What it knew when it joined, its limits and its deadline lie in its
+ * operation instead of a frame; the landing judges the result for it as it judges for those who
+ * wait (landed.h), and completes it. If the result is no answer to it, it joins the next flight, on
+ * the thread of the landing.
+ *
+ * The leader's thread begins the flight itself, up to where it has to wait for Redis, or for the
+ * loader, which is left to a worker. So a miss costs the caller one request that is queued, and
+ * wakes no worker before there is something to do. If the beginning is the end, because the value
+ * has come to L1 meanwhile, or no load may begin, the call is answered like a hit. Without own
+ * threads even that is left to the next turn, for there it is whoever steps a flight that runs its
+ * loader.
+ *
+ * Who has the operation: its queue, whose lock is held whenever that changes. A landing that has
+ * begun cannot be kept from coming; it then finds the operation OVER, and frees it. The flight that
+ * is watched changes under the lock, too, so that it is there when somebody wants to leave it.
+ */
+#include "cache/cache.h"
+#include "cache/caller.h"
+#include "cache/freshness.h"
+#include "cache/hit.h"
+#include "cache/landed.h"
+#include "cache/load.h"
+#include "cache/queue.h"
+#include "cache/read_l1.h"
+
+#include <string.h>
+
+/* Keys: (c) constant once begun  (q) lock of the queue; or by a landing, which has the operation */
+struct fetch {
+    struct queue_op op;
+    struct flight_watch watch; /* (q) */
+    struct joined joined;      /* (q) */
+    struct nigh_call call;     /* (c) limits and flags */
+    uint64_t deadline_ns;      /* (c) */
+    struct l1_key key;         /* (c) its bytes lie behind the struct */
+};
+
+/* ---- the flight ---- */
+
+static bool detach(struct queue_op *op, struct flight **ret_left)
+{
+    struct fetch *o = CONTAINER_OF(op, struct fetch, op);
+    if (!flight_unwatch(&o->watch))
+        return false;
+    *ret_left = o->watch.flight;
+    return true;
+}
+
+static const struct queue_verb fetch_verb = {.detach = detach};
+
+static void lead_locked(struct fetch *o, struct flight *f)
+{
+    struct nigh_space *space = o->op.space;
+    stats_count(&space->stats, STATS_FLIGHT_LED);
+    o->joined.leads = o->joined.vouched = true; /* the load begins within its call */
+    load_init(space, f, &o->call, !(o->call.flags & NIGH_REFRESH));
+    ((struct load *)f->work)->async = true;
+}
+
+/* Joins the flight of the key, and watches it. A leader's flight is to be run, or handed over. */
+static int join_locked(struct fetch *o, struct flight **ret_flight)
+{
+    struct nigh_space *space = o->op.space;
+    struct nigh *cache = space->cache;
+    /* Read trust before the ticket: what it vouches for is in the floors as of the ticket. */
+    struct moment moment = freshness_moment(cache);
+    o->joined = (struct joined){l1_ticket(cache->l1), false, moment.is_trusted};
+    struct flight_join join = load_join_of(space, &o->key, o->joined.ticket);
+    join.watch = &o->watch;
+    int role = flight_join(cache->flights, &join, ret_flight);
+    if (role == FLIGHT_LEADER)
+        lead_locked(o, *ret_flight);
+    else if (role == FLIGHT_FOLLOWER)
+        stats_count(&space->stats, STATS_FLIGHT_JOINED);
+    else if (role == NIGH_EDEADLK)
+        stats_count(&space->stats, STATS_FLIGHT_DEADLOCK);
+    return role;
+}
+
+/* Joins the next flight, if there is time. NIGH_PENDING: it has; *ret_led is to be handed over, if
+ * there is one. */
+static int again_locked(struct fetch *o, struct flight **ret_led)
+{
+    struct nigh *cache = o->op.space->cache;
+    struct flight_thread other = {NULL, 0}; /* the thread that lands does not ask for itself */
+    struct flight *f;
+    if (o->op.state == QUEUE_OVER || o->op.overdue ||
+        clock_now_ns(&cache->clock) >= o->deadline_ns)
+        return NIGH_ETIMEDOUT;
+    int role = queue_may_locked(o->op.queue);
+    if (role != 0)
+        return role;
+    flight_thread_swap(&other);
+    role = join_locked(o, &f);
+    flight_thread_swap(&other);
+    if (role == FLIGHT_LEADER)
+        *ret_led = f;
+    return role < 0 ? role : NIGH_PENDING;
+}
+
+/* flight_watch.landed */
+static void landed(struct flight_watch *w)
+{
+    struct fetch *o = CONTAINER_OF(w, struct fetch, watch);
+    struct nigh_queue *q = o->op.queue;
+    struct flight *f = w->flight, *led = NULL;
+    struct landing landing = load_landing(f);
+    struct nigh_value value = NIGH_VALUE_INIT;
+    enum queue_end end = QUEUE_TAKEN;
+    int rc = landed_take(o->op.space, &o->key, &landing, &o->joined, &o->call, &value);
+    queue_lock(q);
+    if (rc == NIGH_PENDING)
+        rc = again_locked(o, &led);
+    if (rc != NIGH_PENDING)
+        end = queue_end_locked(&o->op, rc, rc == NIGH_ELOADER ? landing.error : 0, &value);
+    queue_unlock(q);
+    if (end == QUEUE_GONE) {
+        nigh_release(&value);
+        queue_op_free(&o->op);
+    }
+    if (led)
+        flight_hand_over(led);
+    flight_unref(f);
+}
+
+/* Begins a flight. Returns whether that was all. No loader runs in it, also not if this thread, now
+ * inside another loader, is a worker. */
+static bool begin_here(struct flight *f)
+{
+    bool was = workers_swap_on_worker(false);
+    bool landed_at_once = flight_begin(f);
+    workers_swap_on_worker(was);
+    return landed_at_once;
+}
+
+/* ---- the call ---- */
+
+static int create(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
+                  const struct nigh_call *call, void *arg, struct fetch **ret)
+{
+    struct queue_op *op;
+    size_t bytes = sizeof(struct fetch) + key->len;
+    int rc = queue_op_create(q, &fetch_verb, space, arg, bytes, &op);
+    if (rc != 0)
+        return rc;
+    struct fetch *o = CONTAINER_OF(op, struct fetch, op);
+    o->watch = (struct flight_watch){.landed = landed};
+    o->call = call ? *call : (struct nigh_call)NIGH_CALL_INIT;
+    o->deadline_ns = cache_deadline_ns(space->cache, call, space->rules.load_deadline_ms);
+    o->key = *key;
+    o->key.data = memcpy(o + 1, key->data, key->len);
+    *ret = o;
+    return 0;
+}
+
+/* Answers a call whose flight has landed within it. */
+static int answer(struct fetch *o, struct nigh_value *ret)
+{
+    int outcome = o->op.outcome;
+    if (outcome == NIGH_ELOADER)
+        cache_set_load_error(o->op.load_error);
+    if (outcome >= 0)
+        *ret = o->op.value;
+    queue_op_free(&o->op);
+    return outcome;
+}
+
+static int begin(struct fetch *o, struct nigh_value *ret_value, uint64_t *ret_id)
+{
+    struct nigh_queue *q = o->op.queue;
+    bool steps = !o->op.space->cache->drive;
+    struct flight *f;
+    queue_lock(q);
+    int rc = queue_may_locked(q);
+    int role = rc == 0 ? join_locked(o, &f) : rc;
+    steps = steps && role == FLIGHT_LEADER;
+    if (role >= 0)
+        queue_begin_locked(&o->op, steps ? QUEUE_BEGINNING : QUEUE_PENDING, o->deadline_ns,
+                           f->deadline_ns);
+    uint64_t id = o->op.id;
+    queue_unlock(q);
+    if (role < 0) {
+        stats_count(&o->op.space->stats, STATS_READ_ERROR);
+        queue_op_free(&o->op);
+        return role;
+    }
+    if (!steps && role == FLIGHT_LEADER)
+        flight_hand_over(f);
+    if (steps && queue_begun(&o->op, begin_here(f)))
+        return answer(o, ret_value);
+    if (ret_id)
+        *ret_id = id;
+    return NIGH_PENDING;
+}
+
+static int fetch_missed(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
+                        const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
+                        uint64_t *ret_id)
+{
+    read_count_missed(space, call, 1);
+    if (FLAGS_OF(call) & NIGH_L1_ONLY) {
+        *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
+        return NIGH_MISS;
+    }
+    struct caller caller;
+    struct fetch *o;
+    caller_enter(&caller);
+    tickets_give_back_own(space, key);
+    int rc = create(q, space, key, call, arg, &o);
+    if (rc == 0)
+        rc = begin(o, ret_value, ret_id);
+    else
+        stats_count(&space->stats, STATS_READ_ERROR);
+    drive_flush(space->cache);
+    caller_leave(&caller);
+    return rc;
+}
+
+static NIGH_OUTLINED int fetch_long(struct nigh_queue *q, struct nigh_space *space, const void *key,
+                                    size_t key_len, const struct nigh_call *call, void *arg,
+                                    struct nigh_value *ret_value, uint64_t *ret_id)
+{
+    int rc = cache_check(space, key, key_len, call);
+    if (rc != 0)
+        return rc;
+    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
+    bool refresh = false;
+    rc = NIGH_MISS;
+    if (!(FLAGS_OF(call) & NIGH_REFRESH))
+        rc = read_l1(space, &k, call, ret_value, &refresh);
+    if (refresh && !(FLAGS_OF(call) & NIGH_L1_ONLY))
+        load_refresh(space, &k);
+    return rc == NIGH_MISS ? fetch_missed(q, space, &k, call, arg, ret_value, ret_id) : rc;
+}
+
+int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                     size_t key_len, const struct nigh_call *call, void *arg,
+                     struct nigh_value *ret_value, uint64_t *ret_id)
+{
+    if (NIGH_UNLIKELY(!queue || !space || !ret_value || queue_cache(queue) != space->cache))
+        return NIGH_EINVAL;
+    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
+        return NIGH_FRESH;
+    return fetch_long(queue, space, key, key_len, call, arg, ret_value, ret_id);
+}
