@@ -209,16 +209,21 @@ static void count(struct lfu *l, uint64_t hash)
         l->valued = 0;
 }
 
+static uint64_t hash_of(const struct lfu *l, uint32_t node)
+{
+    return node == l->next ? l->next_hash : l->nodes->hash(l->arg, node);
+}
+
 static void harvest(struct lfu *l, uint32_t node)
 {
     if (l->nodes->harvest(l->arg, node))
-        count(l, l->nodes->hash(l->arg, node));
+        count(l, hash_of(l, node));
 }
 
 /* How often a node's key was asked for lately, as a level of the sketch. */
 static uint32_t estimate_of(struct lfu *l, uint32_t node)
 {
-    l->hash = l->nodes->hash(l->arg, node);
+    l->hash = hash_of(l, node);
     l->hashed = node;
     return sketch_estimate(&l->sketch, l->hash);
 }
@@ -379,6 +384,19 @@ static void move_to_main(struct lfu *l, uint32_t node, uint32_t weight)
     push_newest(l, main_queue(weight), node, weight);
 }
 
+/* Prepare the node that contests after `node`: its hash leads to two lines, in the sketch and at
+ * home, that would be waited for one after the other. The node itself is at hand by now. */
+static void prepare_next(struct lfu *l, uint32_t node)
+{
+    l->next = next_of(l, node);
+    if (l->next == LFU_NONE)
+        return;
+    l->next_hash = l->nodes->hash(l->arg, l->next);
+    sketch_prefetch(&l->sketch, l->next_hash);
+    if (l->nodes->prefetch_home)
+        l->nodes->prefetch_home(l->arg, l->next_hash);
+}
+
 /* Let the window's oldest node contest with main: the nodes it beats are condemned, and it moves to
  * main; else it is the loser. */
 static void contest_oldest(struct lfu *l, uint64_t share)
@@ -387,7 +405,9 @@ static void contest_oldest(struct lfu *l, uint64_t share)
     uint32_t weight = weight_of(l, node);
     look_ahead(l, node);
     harvest(l, node);
-    if (wins(l, estimate_of(l, node), weight, main_needs(l, share, weight)))
+    uint32_t estimate = estimate_of(l, node);
+    prepare_next(l, node);
+    if (wins(l, estimate, weight, main_needs(l, share, weight)))
         move_to_main(l, node, weight);
     else
         l->loser = node;
@@ -571,6 +591,8 @@ void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight)
     if (node != l->loser && part_of(l, node) != LFU_CONDEMNED)
         harvest(l, node);
     l->loser = LFU_NONE;
+    if (node == l->next)
+        l->next = LFU_NONE; /* another key may become a node of this number */
     unlink_node(l, node, weight);
     l->count--;
 }
@@ -586,7 +608,7 @@ void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_c
     l->nodes = nodes;
     l->arg = arg;
     l->by_count = by_count;
-    l->loser = LFU_NONE;
+    l->loser = l->next = LFU_NONE;
     for (uint32_t queue = 0; queue < LFU_QUEUES; queue++)
         l->oldest[queue] = l->newest[queue] = LFU_NONE;
 }

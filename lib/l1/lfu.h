@@ -76,6 +76,8 @@ struct lfu_nodes {
     uint32_t (*weight)(void *arg, uint32_t node); /* > 0; lfu_renew() tells of a change */
     bool (*harvest)(void *arg, uint32_t node);     /* whether it was hit since last asked */
     void (*prefetch)(void *arg, uint32_t node);    /* ask for a node needed soon */
+    /* Ask for what is needed to remove a node of this hash soon. NULL: nothing. */
+    void (*prefetch_home)(void *arg, uint64_t hash);
 };
 
 /* Parameters that shadows tune at run time: see shadow.h. */
@@ -113,6 +115,8 @@ struct lfu {
     uint32_t rival;         /* main's last node in a contest */
     uint32_t hashed;        /* last node whose estimate was looked up */
     uint64_t hash;          /* hash of `hashed` */
+    uint32_t next;          /* node that contests next, if it is prepared; else LFU_NONE */
+    uint64_t next_hash;     /* hash of `next` */
     uint64_t weights[LFU_MAIN + 1]; /* window, condemned, main */
     uint32_t occupied; /* bit for each class that has nodes */
     uint32_t valued;   /* bit for each class whose head is valid */

@@ -65,6 +65,8 @@ struct l1_policy {
     /* Fit the policy's memory to the ring's slots: the ring may have grown or been cut. False:
      * there is no room for it. */
     bool (*prepare)(struct l1 *l1, struct l1_shard *s);
+    /* A newcomer of this hash is on its way: prefetch. It may find no room. */
+    void (*expect)(struct l1_shard *s, uint64_t hash);
     /* An entry, charged `bytes`, came to `slot`; `old` (or NULL) is the one of which it is a copy,
      * still in its own slot. The new entry's counter has been set. */
     void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash, uint64_t bytes,

@@ -119,7 +119,14 @@ static void slot_prefetch(void *arg, uint32_t slot)
     __builtin_prefetch(e + CACHE_LINE_BYTES); /* the key may end there */
 }
 
-static const struct lfu_nodes slot_nodes = {slot_hash, slot_weight, slot_harvest, slot_prefetch};
+static void slot_prefetch_home(void *arg, uint64_t hash)
+{
+    const struct policy_lfu *p = arg;
+    __builtin_prefetch(table_bucket(shard_table_locked(p->shard), hash), 1);
+}
+
+static const struct lfu_nodes slot_nodes = {slot_hash, slot_weight, slot_harvest, slot_prefetch,
+                                            slot_prefetch_home};
 
 static void note_weight(struct policy_lfu *p)
 {
@@ -416,6 +423,12 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     note_weight(p);
 }
 
+static void lfu_expect(struct l1_shard *s, uint64_t hash)
+{
+    const struct policy_lfu *p = s->policy;
+    sketch_prefetch(&p->core.sketch, hash);
+}
+
 static NIGH_OUTLINED void replace_slow(struct l1 *l1, struct policy_lfu *p, uint32_t slot,
                                        uint64_t before, uint64_t bytes)
 {
@@ -551,6 +564,7 @@ const struct l1_policy policy_lfu = {
     .fini = lfu_fini,
     .bytes = lfu_bytes,
     .prepare = lfu_prepare,
+    .expect = lfu_expect,
     .insert = lfu_insert_slot,
     .replace = lfu_replace_slot,
     .remove = lfu_remove_slot,

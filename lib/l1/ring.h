@@ -158,8 +158,11 @@ void ring_move_front(struct l1_ring *r, struct l1_list *from, uint32_t last, str
 static inline uint32_t ring_take(struct l1_ring *r, struct l1_entry *e, uint16_t tick)
 {
     uint32_t slot = ring_pop(r, &r->free);
-    if (slot != RING_NONE)
-        r->words[slot] = ring_live_word(e, tick);
+    if (slot == RING_NONE)
+        return slot;
+    r->words[slot] = ring_live_word(e, tick);
+    if (r->free.head != RING_NONE)
+        ring_prefetch(r, r->free.head); /* the next newcomer's */
     return slot;
 }
 

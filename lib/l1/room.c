@@ -232,6 +232,8 @@ struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint6
 {
     if (!new_hash)
         return make(l1, s, size, bytes);
+    if (l1->policy->expect)
+        l1->policy->expect(s, *new_hash);
     s->newcomer = (struct l1_newcomer){*new_hash, bytes, L1_UNDECIDED};
     struct l1_entry *e = make(l1, s, size, bytes);
     if (NIGH_UNLIKELY(s->newcomer.verdict == L1_REFUSED))

@@ -100,7 +100,8 @@ static void node_prefetch(void *arg, uint32_t node)
     (void)node;
 }
 
-static const struct lfu_nodes shadow_nodes = {node_hash, node_weight, node_harvest, node_prefetch};
+static const struct lfu_nodes shadow_nodes = {node_hash, node_weight, node_harvest, node_prefetch,
+                                              NULL};
 
 /* ---- index ---- */
 

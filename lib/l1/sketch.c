@@ -112,6 +112,11 @@ static inline uint32_t least_of(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+void sketch_prefetch(const struct sketch *s, uint64_t hash)
+{
+    __builtin_prefetch(block_of(s, hash), 1);
+}
+
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash)
 {
     uint64_t *block = block_of(s, hash);

@@ -61,6 +61,8 @@ void sketch_grow(struct sketch *s, void *words, uint32_t blocks);
 /* Merge the blocks behind the first `blocks` into these, so that they may be cut. */
 void sketch_fold(struct sketch *s, uint32_t blocks);
 
+/* Ask for the line that the next two will look at. */
+void sketch_prefetch(const struct sketch *s, uint64_t hash);
 /* A level, 0 .. SKETCH_LEVEL_MAX; and the count that it stands for. */
 uint32_t sketch_estimate(const struct sketch *s, uint64_t hash);
 uint32_t sketch_count(uint32_t level);

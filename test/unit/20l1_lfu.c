@@ -55,7 +55,7 @@ static void node_prefetch(void *arg, uint32_t node)
     (void)node;
 }
 
-static const struct lfu_nodes nodes = {node_hash, node_weight, node_harvest, node_prefetch};
+static const struct lfu_nodes nodes = {node_hash, node_weight, node_harvest, node_prefetch, NULL};
 
 static struct world *world_open(uint64_t capacity, bool by_count, struct lfu_choice choice)
 {
