@@ -106,6 +106,11 @@ void service_poke(struct service *s)
     park_wake(s->env->park, &s->pokes, 1);
 }
 
+uint64_t service_turn(struct service *s)
+{
+    return s->step ? s->step(s->arg) : CLOCK_NEVER_NS;
+}
+
 void service_stop(struct service *s)
 {
     if (!s->running)

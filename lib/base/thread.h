@@ -3,7 +3,7 @@
  * Threads of the library: named, all signals blocked, an explicit stack size.
  *
  * A service is a loop of `step(arg)`, which returns until when it may sleep; `service_poke` ends
- * the sleep. In the mode without own threads nigh_tick() calls the same step function.
+ * the sleep. In the mode without own threads, one that drives takes the turns of the service.
  */
 #ifndef NIGH_BASE_THREAD_H
 #define NIGH_BASE_THREAD_H
@@ -41,11 +41,13 @@ struct service {
     _Atomic bool stop;      /* (a) */
 };
 
-/* Starts the thread, if there are own threads; else only remembers (nigh_tick calls step). */
+/* Starts the thread, if there are own threads; else only remembers (see service_turn()). */
 int service_start(struct service *s, struct env *env, const char *name, service_step_fn step,
                   void *arg);
 /* Make the step run soon, and see everything written before. Any thread; never blocks. */
 void service_poke(struct service *s);
+/* Take a turn of a service that has no thread. Nothing is due before it has been started. */
+uint64_t service_turn(struct service *s);
 /* Ask the thread to end and join it. Idempotent, also on a zeroed struct; one caller at a time. */
 void service_stop(struct service *s);
 

@@ -135,6 +135,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
     _Alignas(CACHE_LINE_BYTES) struct queues queues;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
+    void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
     struct service keeper;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
@@ -145,6 +146,8 @@ struct cache_forks {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count; /* (a) read by every hit: on its own line */
 };
 extern NIGH_HIDDEN struct cache_forks cache_forks;
+/* Begin to count. Does nothing after the first time. */
+void cache_watch_forks(void);
 
 /* Name a key as L2 does; and hash that name, for the value's envelope. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);

@@ -236,14 +236,12 @@ static void set_right(struct callback *c, enum unwind_how how, bool left)
     struct callbacks_stripe *listed = c->listed;
     struct caller *stays = goes_on(c->caller, how) ? c->caller : NULL;
     c->ended(c, how); /* c may be gone from here on */
-    if (!left) {
-        drive_flush(cache); /* the call that would do so is over */
+    if (!left)
         uncount(listed);
-    } else if (stays) {
+    else if (stays)
         stays->left = cache;
-    } else {
+    else
         cache_unref(cache);
-    }
 }
 
 /* Ends a callback that has not returned. In a child of fork() nobody needs things set right. */

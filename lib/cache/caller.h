@@ -66,7 +66,9 @@ struct callback {
     const char *what;                                       /* (c) for the log */
     uint64_t deadline_ns;                                   /* (c) when it should end; 0: none */
     void (*run)(struct callback *c);                        /* (c) */
-    void (*ended)(struct callback *c, enum unwind_how how); /* (c) if it has not returned */
+    void (*ended)(struct callback *c, enum unwind_how how); /* (c) if it has not returned: as the
+                                                             * call that is over, with its
+                                                             * drive_flush() */
     bool (*leave)(struct callback *c);                      /* (c) as the cache closes, under the
                                                              * lock; false: not yet */
     struct unwind_mark mark;                                /* (o) */

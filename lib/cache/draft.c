@@ -8,7 +8,6 @@
 #include "cache/draft.h"
 
 #include "cache/lifetime.h"
-#include "cache/lookup.h"
 #include "cache/space_l1.h"
 
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
@@ -86,7 +85,7 @@ int draft_entry_stored(const struct draft *d, struct l1_entry **ret)
     enum l1_store_result result;
     int rc = l1_entry_create_stored(space_l1(d->space), &d->key, &value, ret, &result);
     if (rc == 0)
-        lookup_count_store(d->space, result);
+        space_l1_count_store(d->space, result);
     return rc;
 }
 

@@ -152,7 +152,7 @@ static void keep_if_due(struct drive *d)
     if (pokes == d->keep_seen && clock_now_ns(&cache->clock) < d->keep_due_ns)
         return;
     d->keep_seen = pokes;
-    d->keep_due_ns = cache_keep(cache);
+    d->keep_due_ns = service_turn(&cache->keeper);
 }
 
 /* Goes round until what the round itself has queued is sent, too. */

@@ -91,10 +91,13 @@ static void ended_elsewhere(struct load *l, enum unwind_how how)
 static void ended(struct callback *c, enum unwind_how how)
 {
     struct load *l = CONTAINER_OF(c, struct load, callback);
+    struct nigh *cache = c->left ? NULL : c->space->cache;
     if (l->elsewhere)
         ended_elsewhere(l, how);
     else
         ended_holding(l, how);
+    if (cache) /* the load may be gone */
+        drive_flush(cache);
 }
 
 /* Leave a loader, as the cache closes. The lease goes back; entries stay until the loader returns.

@@ -152,21 +152,10 @@ bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key)
            !lookup_l2_covered(space, key, NULL, 0);
 }
 
-void lookup_count_store(struct nigh_space *space, enum l1_store_result result)
-{
-    static const enum stats_counter counters[] = {
-        [L1_STORED] = STATS_L1_STORE,
-        [L1_REFUSED_FLOOR] = STATS_L1_REFUSED_FLOOR,
-        [L1_REFUSED_VERSION] = STATS_L1_REFUSED_VERSION,
-        [L1_REFUSED_FULL] = STATS_L1_REFUSED_FULL,
-    };
-    stats_count(&space->stats, counters[result]);
-}
-
 enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
                                   struct l1_entry *e)
 {
     enum l1_store_result result = space_l1_store(space, key, e);
-    lookup_count_store(space, result);
+    space_l1_count_store(space, result);
     return result;
 }

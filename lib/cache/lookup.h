@@ -48,7 +48,5 @@ bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key);
 /* Put an entry into L1 and count how it went; `key` is the entry's own. */
 enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,
                                   struct l1_entry *e);
-/* Count how a store went. */
-void lookup_count_store(struct nigh_space *space, enum l1_store_result result);
 
 #endif

@@ -24,18 +24,6 @@
 #define CLOSE_PATIENCE_NS (900 * NS_PER_MS) /* after the last deadline of what runs */
 #define CLOSE_LAST_NS (100 * NS_PER_MS)     /* then for what is on its way to Redis */
 
-struct cache_forks cache_forks;
-
-static void count_fork(void)
-{
-    atomic_fetch_add_explicit(&cache_forks.count, 1, memory_order_relaxed);
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, count_fork);
-}
-
 /* ---- turns ---- */
 
 uint64_t cache_keep(void *arg)
@@ -292,14 +280,13 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache)
 int cache_open(const struct nigh_options *options, const struct cache_seams *seams,
                struct nigh **ret_cache)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct nigh_options o;
     int rc = options_resolve(options, &o);
     if (rc == 0)
         rc = check_names(&o);
     if (rc != 0)
         return rc;
-    pthread_once(&once, watch_forks);
+    cache_watch_forks();
     struct nigh *cache = aligned_alloc(CACHE_LINE_BYTES, sizeof(*cache));
     if (!cache)
         return NIGH_ENOMEM;
@@ -317,6 +304,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     tickets_init(&cache->tickets);
     queues_init(&cache->queues, o.async_max);
     atomic_init(&cache->refs, 1);
+    cache->destroy = destroy;
     take_options(cache, &o);
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
@@ -337,18 +325,6 @@ undo_alloc:
 }
 
 /* ---- closing ---- */
-
-void cache_ref(struct nigh *cache)
-{
-    atomic_fetch_add_explicit(&cache->refs, 1, memory_order_relaxed);
-}
-
-void cache_unref(struct nigh *cache)
-{
-    /* pair(cache.refs): release what each did with it, acquire it all as the last */
-    if (atomic_fetch_sub_explicit(&cache->refs, 1, memory_order_acq_rel) == 1)
-        destroy(cache);
-}
 
 /* Prints a key as part of a message: bytes that are no printable ASCII become points. */
 static void print_key(char *text, size_t size, struct bytes key)
@@ -486,14 +462,7 @@ void nigh_close(struct nigh *cache)
     caller_leave(&caller);
 }
 
-/* ---- small things every call needs ---- */
-
-uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
-                           uint32_t otherwise_ms)
-{
-    uint32_t ms = call && call->deadline_ms ? call->deadline_ms : otherwise_ms;
-    return clock_deadline_ns(&cache->clock, ms);
-}
+/* ---- while it is open ---- */
 
 int nigh_health(struct nigh *cache)
 {

@@ -253,15 +253,3 @@ void spaces_destroy(struct nigh *cache)
     for (uint32_t i = 0; i < count; i++)
         destroy(cache->spaces[i]);
 }
-
-struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len)
-{
-    return (struct l2_key){bytes_of(space->name, space->name_len), bytes_of_string(space->schema),
-                           bytes_of(key, len)};
-}
-
-uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key)
-{
-    struct l2_key name = cache_l2_key(space, key->data, key->len);
-    return l2_name_hash(&name);
-}

@@ -19,6 +19,17 @@ enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_ke
     return l1_store(l1, key, e);
 }
 
+void space_l1_count_store(struct nigh_space *space, enum l1_store_result result)
+{
+    static const enum stats_counter counters[] = {
+        [L1_STORED] = STATS_L1_STORE,
+        [L1_REFUSED_FLOOR] = STATS_L1_REFUSED_FLOOR,
+        [L1_REFUSED_VERSION] = STATS_L1_REFUSED_VERSION,
+        [L1_REFUSED_FULL] = STATS_L1_REFUSED_FULL,
+    };
+    stats_count(&space->stats, counters[result]);
+}
+
 void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key, uint64_t version,
                          const struct l1 *l1)
 {

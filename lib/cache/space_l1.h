@@ -50,7 +50,10 @@ static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
     return NIGH_LIKELY(l1) ? l1_find_rcu(l1, key) : NULL;
 }
 
-/* As l1_store(), l1_write(), l1_invalidate_key(), in the space's home. */
+/* Count how a store went. */
+void space_l1_count_store(struct nigh_space *space, enum l1_store_result result);
+
+/* As l1_store(), l1_write(), l1_invalidate_key(), in the space's home. None of them counts. */
 enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,
                                     struct l1_entry *e);
 enum l1_store_result space_l1_write(struct nigh_space *space, const struct l1_key *key,

@@ -96,6 +96,8 @@ static void commit_ended(struct callback *callback, enum unwind_how how)
         (void)tell(&c->w, L2_DELETE, NULL);
     else if (!callback->left)
         writing_change_l1_only(&c->w, false);
+    if (!callback->left)
+        drive_flush(c->w.draft.space->cache);
     free_commit(c);
 }
 

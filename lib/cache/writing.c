@@ -8,7 +8,6 @@
  */
 #include "cache/writing.h"
 
-#include "cache/lookup.h"
 #include "cache/space_l1.h"
 
 /* Lifetimes are spread by what differs from key to key and from put to put: a number drawn from the
@@ -90,7 +89,7 @@ static void note_result(struct writing *w, const struct l1_value *value,
     if (too_large)
         stats_count(&w->draft.space->stats, STATS_L1_OVERSIZE);
     else
-        lookup_count_store(w->draft.space, result);
+        space_l1_count_store(w->draft.space, result);
     w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION ||
                  (too_large && !cache->coherence);
     w->full = result == L1_REFUSED_FULL && !too_large && !l1_evicts(cache->l1);

@@ -22,13 +22,6 @@ steps() {
 base/mem base/slab              destroying an arena destroys the slabs that were added to it
 base/mem_jemalloc base/mem      a backend begins with what both have in common
 base/slab_region base/slab      a region asks what kind of blocks a slab has
-cache/caller cache/drive        the last caller to leave takes over what waits
-cache/caller cache/open         counts forks; a caller has a reference to the cache
-cache/draft cache/lookup        counts what became of a store
-cache/drive cache/open          who drives does what the keeper would do
-cache/queue cache/open          counts forks; a queue has a reference to the cache
-cache/space cache/open          counts forks
-cache/tickets cache/open        counts forks
 coherence/apply coherence/beat     asks for a beat
 coherence/beat coherence/schemas   a beat brings the schemas in use
 coherence/request coherence/coherence  a request has a reference
