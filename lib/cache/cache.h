@@ -111,9 +111,9 @@ struct nigh {
     struct coherence *coherence;                /* (c) NULL: L1 only */
     struct flight_table *flights;               /* (c) */
     struct drive *drive;                        /* (c) without own threads; else NULL */
-    _Atomic uint32_t l2_deadline_ms;            /* (a) nigh_set(); each read stands for itself */
-    _Atomic uint32_t l2_stale_deadline_ms;      /* (a) nigh_set(), as l2_deadline_ms */
-    _Atomic uint32_t lease_ms;                  /* (a) nigh_set(), as l2_deadline_ms */
+    _Atomic uint32_t l2_deadline_ms;            /* (a) cache_read_ms() */
+    _Atomic uint32_t l2_stale_deadline_ms;      /* (a) cache_read_ms() */
+    _Atomic uint32_t lease_ms;                  /* (a) cache_read_ms() */
     _Atomic bool closing;                       /* (a) no new fill, no new refresh */
     _Atomic bool closed;                        /* (a) calls made by a log hook are refused */
     _Atomic bool l2_closed;                     /* (a) flights must not touch the link any more */
@@ -122,6 +122,7 @@ struct nigh {
                                                  * was taken */
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
+    void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */
     _Atomic uint32_t space_count;               /* (a) released after the slot is set */
@@ -135,7 +136,6 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
     _Alignas(CACHE_LINE_BYTES) struct queues queues;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
-    void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
     struct service keeper;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
@@ -165,9 +165,24 @@ static inline void cache_notify(struct nigh_space *space, const struct l1_key *k
     struct flight_key flight_key = cache_flight_key(space, key);
     flight_notify(space->cache->flights, &flight_key, events);
 }
+/* Read and write a duration that nigh_set() changes while calls read it. Relaxed: each read stands
+ * for itself, and nothing else is told by it. */
+static inline uint32_t cache_read_ms(const _Atomic uint32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_relaxed);
+}
+static inline void cache_write_ms(_Atomic uint32_t *field, uint32_t ms)
+{
+    atomic_store_explicit(field, ms, memory_order_relaxed);
+}
 /* Deadline of a call in ns: its own, or `otherwise_ms` from now. */
 uint64_t cache_deadline_ns(const struct nigh *cache, const struct nigh_call *call,
                            uint32_t otherwise_ms);
+/* Deadline of a call that needs only L2's answer: its own, or the one for L2 from now. */
+static inline uint64_t cache_l2_deadline_ns(const struct nigh *cache, const struct nigh_call *call)
+{
+    return cache_deadline_ns(cache, call, cache_read_ms(&cache->l2_deadline_ms));
+}
 /* Size of the struct's first version, up to its last field: the least that a program may pass. A
  * field that is added later is read only where `size` covers it. */
 #define CALL_SIZE_FIRST (offsetof(struct nigh_call, miss) + sizeof(void *))

@@ -96,7 +96,7 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
     }
     struct caller caller;
     caller_enter(&caller);
-    int rc = change(cache, items, n, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    int rc = change(cache, items, n, cache_l2_deadline_ns(cache, call));
     drive_flush(cache);
     caller_leave(&caller);
     return rc;

@@ -106,7 +106,7 @@ static void extend_locked(struct nigh *cache, struct load *load, uint64_t now_ns
 {
     struct l2_key key = cache_l2_key(load->space, load->key.data, load->key.len);
     struct l2_op op =
-        l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, extended, load->space);
+        l2_op_of(now_ns + cache_read_ms(&cache->l2_deadline_ms) * NS_PER_MS, extended, load->space);
     /* if this fails the lease runs out */
     (void)l2_extend(cache->l2, &key, load->token, leases_time_ms(load->space), &op);
     load->extend_at_ns = now_ns + period_ns(load->space);
@@ -216,7 +216,8 @@ static void send(struct owed *o)
     struct nigh *cache = o->space->cache;
     struct l2_key name = cache_l2_key(o->space, o->key.data, o->key.len);
     uint64_t now_ns = clock_now_ns(&cache->clock);
-    struct l2_op op = l2_op_of(now_ns + cache->l2_deadline_ms * NS_PER_MS, given_back, o);
+    uint64_t deadline_ns = now_ns + cache_read_ms(&cache->l2_deadline_ms) * NS_PER_MS;
+    struct l2_op op = l2_op_of(deadline_ns, given_back, o);
     uint8_t buffer[COHERENCE_FILL_FRAME_MAX];
     struct l2_frame frame = coherence_fill_frame(cache->coherence, name.space, name.key, buffer);
     cache_note_sent(cache);

@@ -78,7 +78,7 @@ static uint64_t request_deadline_ns(const struct load *l)
 {
     const struct nigh *cache = l->space->cache;
     bool waited_for = l->stale && !l->flight->background;
-    uint32_t ms = waited_for ? cache->l2_stale_deadline_ms : cache->l2_deadline_ms;
+    uint32_t ms = cache_read_ms(waited_for ? &cache->l2_stale_deadline_ms : &cache->l2_deadline_ms);
     return u64_min(clock_deadline_ns(&cache->clock, ms), l->flight->deadline_ns);
 }
 

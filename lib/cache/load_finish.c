@@ -141,8 +141,8 @@ static bool fill_l2(struct load *l, const struct draft *d)
     if (!may_fill(l, d))
         return false;
     bool wait = d->version != 0 && l->flight->state != FLIGHT_LAND;
-    struct l2_op op = l2_op_of(clock_deadline_ns(&cache->clock, cache->l2_deadline_ms),
-                               wait ? filled : filled_behind, l->flight);
+    struct l2_op op = l2_op_of(cache_l2_deadline_ns(cache, NULL), wait ? filled : filled_behind,
+                               l->flight);
     flight_ref(l->flight);
     if (wait)
         flight_enter(l->flight, FLIGHT_FILL);

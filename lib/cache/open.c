@@ -176,12 +176,13 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
     cache->group_slots = o->group_slots;
     cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */
-    cache->l2_deadline_ms = o->l2_deadline_ms;
-    cache->l2_stale_deadline_ms = o->l2_stale_deadline_ms;
-    cache->lease_ms = o->lease_ms;
+    cache_write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
+    cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
+    cache_write_ms(&cache->lease_ms, o->lease_ms);
     cache->space_defaults = o->space;
     strcpy(cache->default_schema, o->space.schema ? o->space.schema : "1");
-    cache->fork_count = atomic_load_explicit(&cache_forks.count, memory_order_relaxed);
+    atomic_init(&cache->fork_count,
+                atomic_load_explicit(&cache_forks.count, memory_order_relaxed));
 }
 
 static int check_names(const struct nigh_options *o)

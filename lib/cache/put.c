@@ -44,7 +44,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     d->connection = miss->connection;
     bool oversize = d->bytes.len > d->space->rules.value_max;
     if (d->token && !oversize && lookup_l2_usable(d->space, &d->key) && draft_fits_l2(d))
-        verdict = fill_l2(d, miss, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+        verdict = fill_l2(d, miss, cache_l2_deadline_ns(cache, call));
     tickets_give_back(d->space, &d->key, miss);
     if (verdict == L2_REFUSED && d->version != 0)
         return NIGH_REFUSED;

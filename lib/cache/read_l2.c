@@ -164,7 +164,7 @@ void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct
 {
     struct nigh *cache = space->cache;
     ret->ticket = l1_ticket(cache->l1);
-    ret->deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms);
+    ret->deadline_ns = cache_l2_deadline_ns(cache, call);
     if (call && call->miss)
         fill_miss(cache, ret->ticket, call->miss);
 }

@@ -13,23 +13,13 @@
 #include "cache/options.h"
 #include "cache/space.h"
 
-static uint32_t read_ms(const _Atomic uint32_t *field)
-{
-    return atomic_load_explicit(field, memory_order_relaxed);
-}
-
-static void write_ms(_Atomic uint32_t *field, uint32_t ms)
-{
-    atomic_store_explicit(field, ms, memory_order_relaxed);
-}
-
 static void read_live(struct nigh *cache, struct nigh_options *o)
 {
     o->l1_memory = l1_memory(cache->l1);
     o->l1_limbo = l1_limbo(cache->l1);
-    o->l2_deadline_ms = read_ms(&cache->l2_deadline_ms);
-    o->l2_stale_deadline_ms = read_ms(&cache->l2_stale_deadline_ms);
-    o->lease_ms = read_ms(&cache->lease_ms);
+    o->l2_deadline_ms = cache_read_ms(&cache->l2_deadline_ms);
+    o->l2_stale_deadline_ms = cache_read_ms(&cache->l2_stale_deadline_ms);
+    o->lease_ms = cache_read_ms(&cache->lease_ms);
     o->space.memory = cache->space_defaults.memory;
 }
 
@@ -56,11 +46,11 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
         rc = spaces_change_memory(cache, o->space.memory);
     if (rc != 0)
         return rc;
-    write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
+    cache_write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
     if (cache->l2)
         l2_set_patience(cache->l2, o->l2_deadline_ms);
-    write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
-    write_ms(&cache->lease_ms, o->lease_ms);
+    cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
+    cache_write_ms(&cache->lease_ms, o->lease_ms);
     return 0;
 }
 

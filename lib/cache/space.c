@@ -93,8 +93,9 @@ static struct nigh_space *create(struct nigh *cache, const char *name, const cha
         mem_lines_free(cache->env.mem, space, sizeof(*space));
         return NULL;
     }
+    uint32_t forks = atomic_load_explicit(&cache->fork_count, memory_order_relaxed);
     space->cache = cache;
-    cache_set_plain(space, rcu_has_short() ? cache->fork_count : ~cache->fork_count);
+    cache_set_plain(space, rcu_has_short() ? forks : ~forks);
     space->name_len = (uint32_t)strlen(name);
     memcpy(space->name, name, space->name_len);
     memcpy(space->schema, schema, strlen(schema));

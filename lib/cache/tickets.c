@@ -93,8 +93,8 @@ static struct ticket *create(struct nigh_space *space, const struct l1_key *key,
         .token = token,
         .thread = flight_thread_token(),
         .thread_number = (pid_t)syscall(SYS_gettid),
-        .until_ns = clock_deadline_ns(&cache->clock,
-                                      cache->l2_deadline_ms + leases_time_ms(space)),
+        .until_ns = clock_deadline_ns(&cache->clock, cache_read_ms(&cache->l2_deadline_ms) +
+                                                         leases_time_ms(space)),
     };
     t->key.data = memcpy(t + 1, key->data, key->len);
     return t;

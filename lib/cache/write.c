@@ -156,7 +156,7 @@ static int write_through(struct commit *c, const struct nigh_call *call)
     struct draft *d = &w->draft;
     struct nigh *cache = d->space->cache;
     bool keep = d->bytes.data && d->version != 0 && d->bytes.len <= d->space->rules.value_max;
-    bool fenced = cache->l2 && fence(d, cache_deadline_ns(cache, call, cache->l2_deadline_ms));
+    bool fenced = cache->l2 && fence(d, cache_l2_deadline_ns(cache, call));
     int rc = commit(c);
     if (rc == NIGH_ECLOSED)
         return rc;

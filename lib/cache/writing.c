@@ -192,7 +192,7 @@ int writing_change(struct writing *w, enum l2_change_mode mode, const struct nig
         .items = &item,
         .item_count = 1,
         .write = mode == L2_DELETE ? NULL : &write,
-        .deadline_ns = cache_deadline_ns(cache, call, cache->l2_deadline_ms),
+        .deadline_ns = cache_l2_deadline_ns(cache, call),
         .local_key = write_here,
         .local_arg = w,
     };

@@ -260,7 +260,7 @@ static int open_floors(struct l1 *l1, const struct l1_config *c, uint32_t key_fl
         return err;
     struct group_floors *groups = l1->floors->groups;
     l1->hit.groups = groups;
-    l1->hit.generation = c->root ? &l1->own_generation : &groups->generation;
+    atomic_init(&l1->hit.generation, c->root ? &l1->own_generation : &groups->generation);
     return 0;
 }
 
