@@ -207,8 +207,9 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
 
 /* ---- many at once ---- */
 
-/* Bounds shared memory: a caller that holds one value holds so much in memory at most. */
-#define SHARED_MAX_BYTES (2 * REPLY_BYTES)
+/* Bounds shared memory: a caller that holds one value holds so much in memory at most, or that value
+ * alone. Some dozens of small ones are enough to share the cost of an allocation. */
+#define SHARED_MAX_BYTES ((size_t)8 << 10)
 
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,
                        struct read_l2 *r)
@@ -239,19 +240,28 @@ struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, st
     return NULL;
 }
 
-struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
-                                     uint32_t count, struct l2_answer *answer,
-                                     const struct nigh_call *call)
+static size_t bytes_at(const struct l1_key *keys, uint32_t i, struct l2_answer *answer)
 {
-    size_t bytes = 0;
+    struct bytes value;
+    l2_answer_at(answer, i, &value);
+    return keys[i].len + value.len;
+}
+
+struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
+                                     uint32_t from, uint32_t count, struct l2_answer *answer,
+                                     const struct nigh_call *call, uint32_t *ret_end)
+{
+    size_t bytes = 0, more;
+    uint32_t end = from;
+    *ret_end = count;
     if (!passes(call))
         return NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes value;
-        l2_answer_at(answer, i, &value);
-        bytes += keys[i].len + value.len;
+    while (end < count && bytes + (more = bytes_at(keys, end, answer)) <= SHARED_MAX_BYTES) {
+        bytes += more;
+        end++;
     }
-    return bytes <= SHARED_MAX_BYTES ? l1_shared_create(space->cache->l1, count, bytes) : NULL;
+    *ret_end = end > from ? end : from + 1;
+    return end > from + 1 ? l1_shared_create(space->cache->l1, end - from, bytes) : NULL;
 }
 
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,

@@ -39,11 +39,11 @@ int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint
  * is none, and *ret_error says why; NIGH_PENDING: ask for each alone. */
 struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, struct read_l2 *r,
                                     int *ret_error);
-/* Create memory for the values found, if they are not stored; NULL: each has its own. The caller
- * ends it with l1_shared_end(). */
+/* Create memory for the values found of keys[from .. *ret_end), if they are not stored; NULL: each
+ * has its own. The caller ends it with l1_shared_end(). */
 struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
-                                     uint32_t count, struct l2_answer *answer,
-                                     const struct nigh_call *call);
+                                     uint32_t from, uint32_t count, struct l2_answer *answer,
+                                     const struct nigh_call *call, uint32_t *ret_end);
 /* Take the i-th part of the answer: as read_l2_end(), or NIGH_PENDING: ask for the key alone. */
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,

@@ -207,23 +207,33 @@ static int ask(const struct window *w, struct part *p)
                         : read_l2_begin(space, &w->keys[p->from], &p->read);
 }
 
-static void take_many(const struct window *w, struct part *p)
+/* Take some parts of an answer, from the i-th on. Returns which is the next. */
+static uint32_t take_some(const struct window *w, const struct part *p, uint32_t i,
+                          struct l2_answer *answer)
 {
     const struct many *m = w->many;
-    int error;
-    struct l2_answer *answer = read_l2_many_wait(m->space, p->count, &p->read, &error);
-    if (!answer) {
-        set_outcomes(w, p, error);
-        return;
-    }
+    uint32_t end;
     struct l1_shared *shared =
-        read_l2_many_share(m->space, &w->keys[p->from], p->count, answer, m->call);
-    for (uint32_t i = 0; i < p->count; i++) {
+        read_l2_many_share(m->space, &w->keys[p->from], i, p->count, answer, m->call, &end);
+    for (; i < end; i++) {
         uint32_t n = p->from + i;
         set_outcome(w, n, read_l2_many_take(m->space, &w->keys[n], i, answer, m->call, shared,
                                             p->read.ticket, &m->values[w->indices[n]]));
     }
     l1_shared_end(shared);
+    return end;
+}
+
+static void take_many(const struct window *w, struct part *p)
+{
+    int error;
+    struct l2_answer *answer = read_l2_many_wait(w->many->space, p->count, &p->read, &error);
+    if (!answer) {
+        set_outcomes(w, p, error);
+        return;
+    }
+    for (uint32_t i = 0; i < p->count;)
+        i = take_some(w, p, i, answer);
     l2_answer_free(answer);
 }
 

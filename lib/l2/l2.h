@@ -187,7 +187,7 @@ static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void 
 /* GET: L2_VALUE or L2_NONE. */
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
 
-#define L2_MANY_MAX 64u
+#define L2_MANY_MAX 128u
 /*
  * MGET of up to L2_MANY_MAX keys of one space and schema; l2_answer_at() has the answer for each:
  * L2_VALUE, L2_NONE (also where the key holds something other than a string), or L2_LEFT: the

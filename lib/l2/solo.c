@@ -52,7 +52,10 @@
 #define STUCK_LOOKS 20u
 #define LOOK_NS (100 * NS_PER_MS)
 #define SOLO_PAUSE_NS (10 * NS_PER_S)
-#define SOLO_READ_BYTES 4096u
+/* A reply for many keys comes in a few reads, each of which may fill this. */
+#define SOLO_READ_BYTES 16384u
+/* What is larger may not go into the socket at once, and the rest is the I/O thread's to write. */
+#define SOLO_WRITE_BYTES 16384u
 
 /* Callers begin to drive when the connection has been idle again after a request of one caller so
  * many times in a row: two callers that take turns are no reason to. Requests behind which nobody
@@ -194,7 +197,7 @@ bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
         l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* a caller drives: not alone */
         return false;
     }
-    if (l2->queue.head || l2->polled || r->patient || r->wire.block)
+    if (l2->queue.head || l2->polled || r->patient || r->wire_len > SOLO_WRITE_BYTES)
         return false;
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     if (now_ns < l2->solo_from_ns || now_ns >= s->deadline_ns)
@@ -305,8 +308,7 @@ static bool take_reply(struct l2 *l2, struct l2_sync *s)
     if (!begin_taking(l2, s))
         return false;
     bool failed = conn_take(&l2->conn, chunk, n, pipeline_reply, l2) != 0;
-    bool more = n == (long)sizeof(chunk) || conn_wants_write(&l2->conn);
-    end_step(l2, s, failed ? FAILS : more ? LEAVES : GOES_ON);
+    end_step(l2, s, failed ? FAILS : conn_wants_write(&l2->conn) ? LEAVES : GOES_ON);
     return true;
 }
 
