@@ -7,11 +7,11 @@
  */
 #include "l1/compact.h"
 
+#include "l1/budget.h"
 #include "l1/core.h"
 #include "l1/leave.h"
 #include "l1/limbo.h"
 #include "l1/move.h"
-#include "l1/room.h"
 #include "l1/shard.h"
 
 /* The most work under one hold of a shard's lock. */
@@ -143,7 +143,7 @@ void compact_trim(struct l1 *l1)
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         l1_shard_lock(&l1->shards[i]);
         l1_shard_trim_locked(l1, &l1->shards[i]);
-        room_return_spare_locked(l1, &l1->shards[i]);
+        budget_return_spare_locked(l1, &l1->shards[i]);
         mem_cache_flush(l1->shards[i].cache);
         l1_shard_unlock(l1, &l1->shards[i]);
     }

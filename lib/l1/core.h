@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "l1/cap.h"
 #include "l1/compact.h"
 #include "l1/family.h"
 #include "l1/floors.h"
@@ -93,6 +94,7 @@ struct l1 {
     pthread_mutex_t expire_lock;
     uint32_t expire_next; /* expire_lock: shard to go on with */
     uint64_t expire_ns;   /* expire_lock: when the last sweep looked at the clock */
+    struct l1_cap cap;
     struct l1_shrink shrink;
     struct l1_compact compact;
     struct l1_member member;
@@ -164,10 +166,5 @@ static inline struct l1_entry *entry_alloc(struct l1 *l1, struct mem_cache *cach
  * accounting. */
 void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e);
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e);
-
-/* ---- l1.c ---- */
-
-/* The cache of this number. NULL: a cache inherited from the parent of a fork(). */
-struct l1 *l1_by_id(uint32_t id);
 
 #endif

@@ -62,7 +62,7 @@ static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct
                                        size_t size, uint64_t bytes)
 {
     mem_free(l1->mem, s->cache, e, size);
-    room_give_locked(l1, s, bytes);
+    budget_give_locked(l1, s, bytes);
 }
 
 static inline void enter_charge_stored(struct l1_shard *s, struct l1_entry *e, uint64_t bytes)

@@ -7,7 +7,8 @@
  */
 #include "l1/core.h"
 
-#include "l1/shard.h"
+#include "l1/budget.h"
+#include "l1/registry.h"
 
 #define FRESH_MAX ((INT64_C(1) << ENTRY_FRESH_BITS) - 1)
 #define FREED_BYTE 0xdb
@@ -319,13 +320,23 @@ void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e)
         mem_free(l1->mem, cache, e, size);
 }
 
+/* Give back the charge of an entry that was never stored and is about to be freed. Takes no
+ * lock. */
+static void forget_unstored(struct l1 *l1, const struct l1_entry *e)
+{
+    struct l1_shard *s = l1_shard_of(l1, entry_hash(l1, e));
+    uint64_t bytes = entry_charge(l1, e);
+    atomic_fetch_sub_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+    budget_return(l1, bytes);
+}
+
 static void free_unstored(struct l1_entry *e)
 {
     struct l1 *l1 = l1_by_id(e->slot);
     if (!l1) /* inherited by fork: threads that are no more may have held the locks needed here */
         return;
     if (!l1_entry_loose(e))
-        l1_shard_forget_unstored(l1, e);
+        forget_unstored(l1, e);
     entry_free(l1, NULL, e);
 }
 

@@ -78,3 +78,27 @@ void errands_add(struct l1 *l1, struct errands *errands, const struct errand *to
     if (errands->count == SHARDS_BY_TURNS)
         errands_run(l1, errands);
 }
+
+/* Returns whether there is more. */
+static bool free_ready(struct l1 *l1, struct l1_shard *s)
+{
+    l1_shard_lock(s);
+    limbo_free_ready_locked(l1, s, LIMBO_FREE_PER_HOLD);
+    bool more = s->ready.head != RING_NONE;
+    limbo_return_spare_locked(l1, s);
+    l1_shard_unlock(l1, s);
+    return more;
+}
+
+/* Frees in some shards by turns until they have no more ready entries, then in the next ones. */
+void errand_free_all_ready(struct l1 *l1)
+{
+    for (uint32_t first = 0; first <= l1->shard_mask; first += SHARDS_BY_TURNS) {
+        bool more = true;
+        while (more) {
+            more = false;
+            for (uint32_t i = first; i < first + SHARDS_BY_TURNS && i <= l1->shard_mask; i++)
+                more |= free_ready(l1, &l1->shards[i]);
+        }
+    }
+}

@@ -38,4 +38,7 @@ void errand_list_locked(struct l1 *l1, struct l1_shard *s, struct errand *todo);
 void errands_add(struct l1 *l1, struct errands *errands, const struct errand *todo);
 void errands_run(struct l1 *l1, struct errands *errands);
 
+/* Free all ready entries of all shards, in portions; the caller holds no lock. */
+void errand_free_all_ready(struct l1 *l1);
+
 #endif

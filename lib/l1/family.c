@@ -10,23 +10,13 @@
 #include "l1/family.h"
 
 #include "l1/core.h"
-#include "l1/shard.h"
 
 /* A cap grows by 1/8 of itself: few steps, and little that another member has to ask back. */
 #define STEP_SHARE 8u
-#define STEP_LEAST_BYTES (64u * 1024)
-
-/* Passes of the reclaimer for which a new table waits for room: as many as lowering a cap of some
- * MiB takes. If there is no room by then, pins or references keep the bytes that are in the way. */
-#define MAKE_PASSES 200u
 
 /* Passes for which others do not take the bytes that a member has been refused: one that seldom
  * puts does not ask in each pass, and would find them taken again. */
 #define STARVE_PASSES 64u
-
-/* Spaces with smaller caps get no huge pages: their tables would leave most of a page of 2 MiB
- * unused; and there may be many such spaces. */
-#define HUGE_FROM_BYTES ((uint64_t)64 << 20)
 
 /* Renewing statistics may take 1/8 of the reclaimer's time. */
 #define RENEW_SHARE 8u
@@ -92,7 +82,7 @@ static uint64_t unreserved(struct l1 *root)
 {
     uint64_t sum = 0;
     for (struct l1 *m = root; m; m = family_next(m))
-        sum += shrink_reserved(m);
+        sum += cap_reserved(m);
     return root->family.memory_bytes - u64_min(root->family.memory_bytes, sum);
 }
 
@@ -133,7 +123,7 @@ static void set_may_grow(struct l1 *l1, bool may)
 static void let_grow(struct l1 *root)
 {
     for (struct l1 *m = root; m; m = family_next(m))
-        set_may_grow(m, shrink_reserved(m) < most_of(m));
+        set_may_grow(m, cap_reserved(m) < most_of(m));
 }
 
 /* ---- growing ---- */
@@ -144,20 +134,20 @@ static uint64_t collect(struct l1 *l1, uint64_t wanted)
     uint64_t got = u64_min(wanted, unreserved(l1->member.root));
     for (struct l1 *m = l1->member.root; m && got < wanted; m = family_next(m))
         if (m != l1)
-            got += shrink_give(m, wanted - got);
+            got += cap_give(m, wanted - got);
     return got;
 }
 
 static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
 {
-    uint64_t has = shrink_reserved(l1);
+    uint64_t has = cap_reserved(l1);
     uint64_t share = share_of(l1, sum_of_mosts(l1->member.root));
     uint64_t most = somebody_else_starves(l1) ? u64_min(share, most_of(l1)) : most_of(l1);
-    uint64_t step = u64_max(u64_max(2 * bytes, has / STEP_SHARE), STEP_LEAST_BYTES);
+    uint64_t step = u64_max(u64_max(2 * bytes, has / STEP_SHARE), FAMILY_STEP_LEAST_BYTES);
     uint64_t wanted = u64_min(step, above(most, has));
     uint64_t got = wanted ? collect(l1, wanted) : 0;
     if (got)
-        shrink_grow(l1, got);
+        cap_grow(l1, got);
     if (got < step)
         set_may_grow(l1, false);
     if (got < wanted && has + got < share && !l1->member.asked) {
@@ -187,14 +177,14 @@ static bool take_from_others(struct l1 *root, uint64_t wanted)
     double sum = 0;
     bool takes = false;
     for (struct l1 *m = root; m; m = family_next(m))
-        sum += (double)above(shrink_goal(m), share_of(m, mosts));
+        sum += (double)above(cap_goal(m), share_of(m, mosts));
     for (struct l1 *m = root; m && sum > 0; m = family_next(m)) {
-        uint64_t goal = shrink_goal(m);
+        uint64_t goal = cap_goal(m);
         uint64_t share = share_of(m, mosts);
         uint64_t most = above(goal, u64_max(share, m->least_bytes));
         uint64_t part = (uint64_t)((double)wanted * ((double)above(goal, share) / sum));
         if (most && part) {
-            shrink_set_goal(m, goal - u64_min(part, most), m->shrink.limbo_bytes);
+            cap_set_goal(m, goal - u64_min(part, most), m->cap.limbo_bytes);
             takes = true;
         }
     }
@@ -205,7 +195,7 @@ static bool take_from_others(struct l1 *root, uint64_t wanted)
 static uint64_t note_starving(struct l1 *l1, uint64_t share)
 {
     struct l1_member *m = &l1->member;
-    uint64_t missing = above(share, shrink_reserved(l1));
+    uint64_t missing = above(share, cap_reserved(l1));
     if (m->asked)
         m->starves = STARVE_PASSES;
     else if (m->starves)
@@ -227,8 +217,8 @@ bool family_balance(struct l1 *root)
         wanted += note_starving(m, share_of(m, mosts));
     uint64_t coming = unreserved(root);
     for (struct l1 *m = root; m; m = family_next(m))
-        coming += shrink_reserved(m) - shrink_goal(m);
-    bool takes = wanted > coming && l1_evicts(root) && take_from_others(root, wanted - coming);
+        coming += cap_reserved(m) - cap_goal(m);
+    bool takes = wanted > coming && root->policy->victim && take_from_others(root, wanted - coming);
     let_grow(root);
     unlock(root);
     return takes;
@@ -251,15 +241,15 @@ static void cut_all(struct l1 *root, uint64_t over, uint64_t limbo_bytes)
     double sum = 0;
     uint64_t rest = over;
     for (struct l1 *m = root; m; m = family_next(m))
-        sum += (double)above(shrink_goal(m), m->least_bytes);
+        sum += (double)above(cap_goal(m), m->least_bytes);
     for (struct l1 *m = family_next(root); m && over; m = family_next(m)) {
-        uint64_t goal = shrink_goal(m);
+        uint64_t goal = cap_goal(m);
         uint64_t part =
             (uint64_t)((double)over * ((double)above(goal, m->least_bytes) / sum));
-        shrink_set_goal(m, goal - part, 0);
+        cap_set_goal(m, goal - part, 0);
         rest -= part;
     }
-    shrink_set_goal(root, shrink_goal(root) - rest, limbo_bytes);
+    cap_set_goal(root, cap_goal(root) - rest, limbo_bytes);
 }
 
 static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t limbo_bytes)
@@ -267,12 +257,12 @@ static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t l
     uint64_t before = root->family.memory_bytes;
     uint64_t goals = 0;
     for (struct l1 *m = root; m; m = family_next(m))
-        goals += shrink_goal(m);
+        goals += cap_goal(m);
     root->family.memory_bytes = root->member.most_bytes = memory_bytes;
     for (struct l1 *m = root; m; m = family_next(m))
-        shrink_set_largest(m, most_of(m));
+        cap_set_largest(m, most_of(m));
     if (memory_bytes > before) /* new bytes are the table of all's until others ask */
-        shrink_set_goal(root, shrink_goal(root) + memory_bytes - before, limbo_bytes);
+        cap_set_goal(root, cap_goal(root) + memory_bytes - before, limbo_bytes);
     else
         cut_all(root, above(goals, memory_bytes), limbo_bytes);
     let_grow(root);
@@ -307,8 +297,6 @@ uint64_t l1_memory(struct l1 *l1)
     return bytes;
 }
 
-/* ---- a table apart ---- */
-
 int l1_set_most(struct l1 *apart, uint64_t memory_bytes)
 {
     struct l1 *root = apart->member.root;
@@ -316,47 +304,46 @@ int l1_set_most(struct l1 *apart, uint64_t memory_bytes)
         return NIGH_EINVAL;
     lock(root);
     apart->member.most_bytes = memory_bytes;
-    shrink_set_largest(apart, most_of(apart));
-    if (shrink_goal(apart) > most_of(apart))
-        shrink_set_goal(apart, most_of(apart), 0);
+    cap_set_largest(apart, most_of(apart));
+    if (cap_goal(apart) > most_of(apart))
+        cap_set_goal(apart, most_of(apart), 0);
     let_grow(root);
     unlock(root);
     poke(root);
     return 0;
 }
 
+/* ---- a new table ---- */
+
 /* Lower the goal of the table of all by `bytes`, or as far as it can be. Returns by how much. */
 static uint64_t ask_root(struct l1 *root, uint64_t bytes)
 {
-    uint64_t goal = shrink_goal(root);
-    uint64_t less = l1_evicts(root) ? u64_min(bytes, above(goal, root->least_bytes)) : 0;
+    uint64_t goal = cap_goal(root);
+    uint64_t less = root->policy->victim ? u64_min(bytes, above(goal, root->least_bytes)) : 0;
     if (less)
-        shrink_set_goal(root, goal - less, root->shrink.limbo_bytes);
+        cap_set_goal(root, goal - less, root->cap.limbo_bytes);
     return less;
 }
 
-/* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
-static void stop_asking(struct l1 *root, uint64_t asked)
+static void stop_asking_locked(struct l1 *root, uint64_t asked)
 {
     uint64_t goals = 0;
     for (struct l1 *m = root; m; m = family_next(m))
-        goals += shrink_goal(m);
-    uint64_t goal = shrink_goal(root);
-    uint64_t more = u64_min(asked, u64_min(above(shrink_reserved(root), goal),
+        goals += cap_goal(m);
+    uint64_t goal = cap_goal(root);
+    uint64_t more = u64_min(asked, u64_min(above(cap_reserved(root), goal),
                                            above(root->family.memory_bytes, goals)));
     if (more)
-        shrink_set_goal(root, goal + more, root->shrink.limbo_bytes);
+        cap_set_goal(root, goal + more, root->cap.limbo_bytes);
 }
 
-/* Give a new table its first cap, from unused bytes, and list it. Returns false when the table of
- * all has to come down first: then its goal is lowered, and `*asked` grows by how much. */
-static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked)
+bool family_add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked)
 {
     lock(root);
     uint64_t got = collect(apart, bytes);
     bool enough = got == bytes;
     if (enough) {
-        shrink_start(apart, bytes);
+        cap_start(apart, bytes);
         atomic_store_explicit(&apart->member.next, family_next(root), memory_order_relaxed);
         /* pair(family.next) */
         atomic_store_explicit(&root->member.next, apart, memory_order_release);
@@ -368,51 +355,18 @@ static bool add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *ask
     return enough;
 }
 
-static bool add_in_time(struct l1 *root, struct l1 *apart, uint64_t bytes)
+bool family_has_room(struct l1 *root, uint64_t bytes)
 {
-    uint64_t asked = 0;
-    bool added = add(root, apart, bytes, &asked);
-    for (unsigned n = 0; !added && n < MAKE_PASSES && l1_evicts(root); n++) {
-        (void)l1_reclaim(root);
-        lock(root);
-        bool enough = unreserved(root) >= bytes;
-        unlock(root);
-        added = enough && add(root, apart, bytes, &asked);
-    }
-    if (!added) {
-        lock(root);
-        stop_asking(root, asked);
-        let_grow(root); /* members that gave bytes may have them back */
-        unlock(root);
-    }
-    return added;
+    lock(root);
+    bool enough = unreserved(root) >= bytes;
+    unlock(root);
+    return enough;
 }
 
-int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats,
-                    uint64_t memory_bytes, struct l1 **ret_apart)
+void family_stop_asking(struct l1 *root, uint64_t asked)
 {
-    struct l1_config config = l1->family.config;
-    struct l1 *apart;
-    if (config.entries)
-        return NIGH_EINVAL;
-    config.stats = stats;
-    config.root = l1;
-    config.memory_bytes = u64_min(memory_bytes, l1_memory(l1));
-    config.limbo_bytes = 0;
-    config.shards = 0;
-    config.entries = 0;
-    if (memory_bytes < HUGE_FROM_BYTES)
-        config.huge_pages = NIGH_HUGE_NONE;
-    int err = l1_create(&config, &apart);
-    if (err)
-        return err;
-    apart->member.most_bytes = memory_bytes;
-    apart->space_slots[s->label >> LABEL_SPACE_SHIFT] = (uint16_t)s->group_slot;
-    uint64_t first = u64_max(apart->least_bytes, STEP_LEAST_BYTES);
-    if (!add_in_time(l1, apart, first)) {
-        l1_destroy(apart);
-        return NIGH_ENOMEM;
-    }
-    *ret_apart = apart;
-    return 0;
+    lock(root);
+    stop_asking_locked(root, asked);
+    let_grow(root); /* members that gave bytes may have them back */
+    unlock(root);
 }

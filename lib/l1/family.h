@@ -29,7 +29,7 @@
  * if the entry is from before.
  *
  * Thread-safety: all functions from any thread. A thread may have a shard's lock when it takes the
- * family's, and under the family's takes only the shrink's.
+ * family's, and under the family's takes only the cap's.
  */
 #ifndef NIGH_L1_FAMILY_H
 #define NIGH_L1_FAMILY_H
@@ -40,6 +40,9 @@
 #include <stdint.h>
 
 #include "l1/l1.h"
+
+/* The least by which a cap grows, and with which a table begins. */
+#define FAMILY_STEP_LEAST_BYTES (64u * 1024)
 
 /* In the table of all. Keys: (c) constant after creation  (l) its lock  (g) reclaim lock */
 struct l1_family {
@@ -57,7 +60,7 @@ struct l1_member {
     _Atomic bool may_grow;    /* (a) below its most, and not refused since the last pass */
     bool asked;               /* (l) refused below its share since the last pass */
     uint32_t starves;         /* (l) passes for which bytes refused to it are still kept for it */
-    uint64_t most_bytes;      /* (l) limit of its cap; the cap itself is the shrink's goal */
+    uint64_t most_bytes;      /* (l) limit of its cap; the cap itself: cap_goal() */
 };
 
 void family_init(struct l1 *l1, const struct l1_config *config);
@@ -76,6 +79,14 @@ struct l1 *family_next(const struct l1 *l1);
 /* Raise the cap of a table that needs `bytes` more; REQUIRES(shard lock). Returns false when there
  * is nothing to be had. `*ret_poke`: the reclaimer should come, to take from others. */
 bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke);
+
+/* Give a new table its first cap, from unused bytes, and list it. Returns false when the table of
+ * all has to come down first: then its goal is lowered, and `*asked` grows by how much. */
+bool family_add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked);
+/* Whether so many bytes are in no cap. */
+bool family_has_room(struct l1 *root, uint64_t bytes);
+/* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
+void family_stop_asking(struct l1 *root, uint64_t asked);
 
 /* After a pass of the reclaimer: let members that were refused ask again, and give them what others
  * have above their shares. Returns whether those are to come down from the next pass on. */

@@ -8,9 +8,9 @@
  */
 #include "l1/filing.h"
 
+#include "l1/budget.h"
 #include "l1/errand.h"
 #include "l1/limbo.h"
-#include "l1/room.h"
 
 /* A shard from which so few were retired, and to which no writer has come meanwhile, is seldom
  * written: the reclaimer frees them while it is there, rather than come again for it. */
@@ -44,7 +44,7 @@ static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judg
     } else {
         entry_free(l1, s->cache, j->entry);
         ring_give(&s->ring, slot);
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
     }
 }
 

@@ -7,7 +7,7 @@
 #include "l1/core.h"
 #include "l1/pin.h"
 #include "l1/reclaim.h"
-#include "l1/room.h"
+#include "l1/registry.h"
 #include "l1/shard.h"
 
 /* Bytes that an entry is expected to take, for sizing only: if this is wrong by some factor, it
@@ -35,47 +35,6 @@
 /* With more shards than this, the three arrays of a shard lie in the arena: mappings of their own
  * would come near the limit of a process. */
 #define SHARDS_PAGED_MAX 8192u
-
-/* Entries name their cache by number; numbers are used again after destroy. */
-static _Atomic(struct l1 *) registry[L1_CACHES_MAX]; /* pair(l1.registry) */
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
-/* Stands for the caches that a child of fork() has from its parent. */
-#define INHERITED ((struct l1 *)(uintptr_t)1)
-
-struct l1 *l1_by_id(uint32_t id)
-{
-    /* Relaxed: the caller has got the entry in a way that orders more than this. */
-    struct l1 *l1 = atomic_load_explicit(&registry[id], memory_order_relaxed);
-    return l1 == INHERITED ? NULL : l1;
-}
-
-/* Runs in the child of a fork: no cache of the child's gets a number that inherited values bear. */
-static void note_inherited(void)
-{
-    for (uint32_t id = 0; id < L1_CACHES_MAX; id++)
-        if (atomic_load_explicit(&registry[id], memory_order_relaxed))
-            atomic_store_explicit(&registry[id], INHERITED, memory_order_relaxed);
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, note_inherited);
-}
-
-static int register_id(struct l1 *l1)
-{
-    for (uint32_t id = 0; id < L1_CACHES_MAX; id++) {
-        struct l1 *expected = NULL;
-        if (atomic_compare_exchange_strong_explicit(&registry[id], &expected, l1,
-                                                    memory_order_acq_rel, /* pair(l1.registry) */
-                                                    memory_order_relaxed)) {
-            l1->id = id;
-            return 0;
-        }
-    }
-    return NIGH_ENOMEM;
-}
 
 /* ---- sizes ---- */
 
@@ -160,7 +119,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.shard_shift = 63 - log2_of(shards);
     l1->shard_mask = shards - 1;
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
-    shrink_init(l1, c->memory_bytes, c->limbo_bytes);
+    cap_init(l1, c->memory_bytes, c->limbo_bytes);
     l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
 }
 
@@ -286,7 +245,7 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     err = create_shards(l1);
     if (err)
         goto undo_batch;
-    err = register_id(l1);
+    err = registry_add(l1);
     if (err)
         goto undo_shards;
     return 0;
@@ -300,6 +259,65 @@ undo_floors:
     return err;
 }
 
+/* What a table of the family shares with the table of all, or has of its own. */
+static void set_shared(struct l1 *l1, const struct l1_config *c)
+{
+    l1->floors = c->root ? c->root->floors : &l1->own_floors;
+    if (c->root) {
+        l1->hash = c->root->hash;
+        l1_set_reclaim_poke(l1, c->root->poke, c->root->poke_arg);
+    } else {
+        hash_init(&l1->hash, c->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
+                  random_id(c->env->random), random_id(c->env->random));
+    }
+}
+
+/* Begin all that cannot fail: fields, sizes, locks. */
+static void begin(struct l1 *l1, const struct l1_config *c)
+{
+    l1->env = c->env;
+    l1->stats = c->stats;
+    l1->policy = policy_of(c);
+    set_shared(l1, c);
+    family_init(l1, c);
+    set_sizes(l1, c);
+    l1->expire_ns = clock_now_ns(c->env->clock);
+    pthread_mutex_init(&l1->reclaim_lock, NULL);
+    pthread_mutex_init(&l1->expire_lock, NULL);
+}
+
+static void end(struct l1 *l1)
+{
+    pthread_mutex_destroy(&l1->reclaim_lock);
+    pthread_mutex_destroy(&l1->expire_lock);
+    cap_fini(l1);
+    family_fini(l1);
+    mem_pages_free(l1, sizeof(*l1));
+}
+
+/* Create the arena, and the pool beside it. */
+static int create_memory(struct l1 *l1, const struct l1_config *c)
+{
+    l1->loose = entry_loose_pool_create(c->env->mem);
+    if (!l1->loose)
+        return NIGH_ENOMEM;
+    l1->mem = mem_create();
+    if (!l1->mem)
+        goto undo_pool;
+    mem_set_huge(l1->mem, huge_of(c->huge_pages, c->memory_bytes));
+    if (l1->shard_mask < SHARDS_PAGED_MAX)
+        mem_set_array_pages(l1->mem);
+    if (!mem_add_slabs(l1->mem))
+        goto undo_arena;
+    return 0;
+
+undo_arena:
+    mem_destroy(l1->mem);
+undo_pool:
+    pool_drop(l1->loose);
+    return NIGH_ENOMEM;
+}
+
 int l1_create(const struct l1_config *config, struct l1 **ret_l1)
 {
     if (!config_is_valid(config))
@@ -308,44 +326,22 @@ int l1_create(const struct l1_config *config, struct l1 **ret_l1)
     if (!l1)
         return NIGH_ENOMEM;
     pin_prepare();
-    pthread_once(&fork_once, watch_forks);
-    l1->env = config->env;
-    l1->stats = config->stats;
-    l1->policy = policy_of(config);
-    l1->floors = config->root ? config->root->floors : &l1->own_floors;
-    if (config->root)
-        l1->hash = config->root->hash;
-    else
-        hash_init(&l1->hash, config->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
-                  random_id(config->env->random), random_id(config->env->random));
-    if (config->root)
-        l1_set_reclaim_poke(l1, config->root->poke, config->root->poke_arg);
-    family_init(l1, config);
-    l1->expire_ns = clock_now_ns(config->env->clock);
-    set_sizes(l1, config);
-    pthread_mutex_init(&l1->reclaim_lock, NULL);
-    pthread_mutex_init(&l1->expire_lock, NULL);
-    int err = NIGH_ENOMEM;
-    l1->loose = entry_loose_pool_create(config->env->mem);
-    l1->mem = l1->loose ? mem_create() : NULL;
-    if (l1->mem) {
-        mem_set_huge(l1->mem, huge_of(config->huge_pages, config->memory_bytes));
-        if (l1->shard_mask < SHARDS_PAGED_MAX)
-            mem_set_array_pages(l1->mem);
-        if (mem_add_slabs(l1->mem))
-            err = create_parts(l1, config);
-    }
-    if (err) {
-        if (l1->mem)
-            mem_destroy(l1->mem);
-        pool_drop(l1->loose);
-        shrink_fini(l1);
-        family_fini(l1);
-        mem_pages_free(l1, sizeof(*l1));
-        return err;
-    }
+    begin(l1, config);
+    int err = create_memory(l1, config);
+    if (err)
+        goto undo_begin;
+    err = create_parts(l1, config);
+    if (err)
+        goto undo_memory;
     *ret_l1 = l1;
     return 0;
+
+undo_memory:
+    mem_destroy(l1->mem);
+    pool_drop(l1->loose);
+undo_begin:
+    end(l1);
+    return err;
 }
 
 static void destroy_table(struct l1 *l1)
@@ -355,14 +351,9 @@ static void destroy_table(struct l1 *l1)
     destroy_shards(l1, l1->shard_mask + 1);
     batch_fini(&l1->reclaim.batch);
     close_floors(l1);
-    pthread_mutex_destroy(&l1->reclaim_lock);
-    pthread_mutex_destroy(&l1->expire_lock);
-    shrink_fini(l1);
-    family_fini(l1);
-    /* pair(l1.registry): a cache that takes the number finds nothing of this one in use */
-    atomic_store_explicit(&registry[l1->id], NULL, memory_order_release);
+    registry_remove(l1);
     pool_drop(l1->loose);
-    mem_pages_free(l1, sizeof(*l1));
+    end(l1);
     mem_destroy(arena);
 }
 
@@ -457,141 +448,6 @@ uint64_t l1_mark(struct l1 *l1)
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 {
     return floors_raise_group(l1->floors, slot, soft);
-}
-
-/* ---- gauges ---- */
-
-/* Sums over the shards of a table. */
-struct shard_sums {
-    uint64_t spare, limbo_spare, held, tables, unstored, entries;
-};
-
-#define GAUGES_AHEAD 4u /* shards whose lines are prefetched */
-#define GAUGES_LOCKED                                                                              \
-    (L1_GAUGE_USED | L1_GAUGE_TABLES | L1_GAUGE_LIMBO | L1_GAUGE_PINNED | L1_GAUGE_ENTRIES)
-
-static void sum_shard(struct l1 *l1, struct l1_shard *s, unsigned which, struct shard_sums *sums)
-{
-    if (which & L1_GAUGE_UNSTORED)
-        sums->unstored += atomic_load_explicit(&s->unstored_bytes, memory_order_relaxed);
-    if (!(which & GAUGES_LOCKED))
-        return;
-    l1_shard_lock(s);
-    sums->spare += s->spare_bytes;
-    sums->entries += s->entries;
-    if (which & (L1_GAUGE_LIMBO | L1_GAUGE_PINNED)) {
-        sums->limbo_spare += s->limbo_spare_bytes;
-        sums->held += s->held_bytes;
-    }
-    if (which & L1_GAUGE_TABLES)
-        sums->tables += l1_shard_tables_bytes_locked(s);
-    l1_shard_unlock(l1, s);
-}
-
-/* Each gauge costs the lines that it needs of each shard. With very many shards they are in none of
- * the processor's caches, so they are fetched ahead. */
-static struct shard_sums sum_shards(struct l1 *l1, unsigned which)
-{
-    struct shard_sums sums = {0};
-    if (!(which & (GAUGES_LOCKED | L1_GAUGE_UNSTORED)))
-        return sums;
-    for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        const struct l1_shard *ahead = &l1->shards[(i + GAUGES_AHEAD) & l1->shard_mask];
-        __builtin_prefetch(&ahead->lock, 1);
-        __builtin_prefetch(&ahead->spare_bytes);
-        if (which & (L1_GAUGE_LIMBO | L1_GAUGE_PINNED))
-            __builtin_prefetch(&ahead->held_bytes);
-        sum_shard(l1, &l1->shards[i], which, &sums);
-    }
-    return sums;
-}
-
-static uint64_t resident_bytes(struct l1 *l1)
-{
-    struct mem_stats stats;
-    mem_stats_peek(l1->mem, &stats);
-    return stats.resident_bytes ? stats.resident_bytes + shrink_pages_bytes(l1) : 0;
-}
-
-static uint64_t less(uint64_t sum, uint64_t part)
-{
-    return sum - u64_min(part, sum); /* not read at one time: `part` may be the larger */
-}
-
-static uint64_t policy_charge(struct l1 *l1)
-{
-    return l1->policy->common_charge ? l1->policy->common_charge(l1) : 0;
-}
-
-static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
-{
-    struct shard_sums sums = sum_shards(l1, which);
-    struct l1_gauges g = {.shards = l1->shard_mask + 1};
-    g.aside_bytes = atomic_load_explicit(&l1->aside, memory_order_relaxed);
-    /* A thread that used so much may have noted it after the cap came down. */
-    g.peak_bytes = u64_min(atomic_load_explicit(&l1->peak, memory_order_relaxed),
-                           l1_limit(&l1->cap_bytes));
-    if (which & L1_GAUGE_USED)
-        g.used_bytes = less(atomic_load_explicit(&l1->used, memory_order_relaxed), sums.spare);
-    if (which & L1_GAUGE_TABLES) /* the first tables are fixed bytes */
-        g.tables_bytes = l1->fixed_bytes + policy_charge(l1) + sums.tables -
-                         (uint64_t)g.shards * table_bytes(l1->mem, l1->hit.base_bits);
-    if (which & L1_GAUGE_LIMBO)
-        g.limbo_bytes = sums.held + g.aside_bytes +
-                        less(atomic_load_explicit(&l1->limbo, memory_order_relaxed),
-                             sums.limbo_spare);
-    if (which & L1_GAUGE_RESIDENT)
-        g.resident_bytes = resident_bytes(l1);
-    if (which & L1_GAUGE_ENTRIES)
-        g.entries = sums.entries;
-    if (which & L1_GAUGE_PINNED)
-        g.pinned_bytes = sums.held;
-    g.unstored_bytes = sums.unstored;
-    *ret = g;
-}
-
-static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
-{
-    sum->used_bytes += g->used_bytes;
-    sum->peak_bytes += g->peak_bytes;
-    sum->resident_bytes += g->resident_bytes;
-    sum->tables_bytes += g->tables_bytes;
-    sum->limbo_bytes += g->limbo_bytes;
-    sum->aside_bytes += g->aside_bytes;
-    sum->unstored_bytes += g->unstored_bytes;
-    sum->pinned_bytes += g->pinned_bytes;
-    sum->entries += g->entries;
-    sum->shards += g->shards;
-}
-
-void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
-{
-    struct l1_gauges sum, g;
-    if (which & L1_GAUGE_RESIDENT)
-        mem_stats_renew(); /* once for all tables */
-    read_table(l1, which, &sum);
-    sum.cap_bytes = l1_memory(l1);
-    for (struct l1 *m = l1; l1 == l1->member.root && (m = family_next(m));) {
-        read_table(m, which, &g);
-        add_gauges(&sum, &g);
-    }
-    *ret = sum;
-}
-
-uint64_t l1_pins(const struct l1 *l1)
-{
-    uint64_t sum = 0;
-    for (; l1; l1 = family_next(l1))
-        sum += pin_count_of(l1->id);
-    return sum;
-}
-
-void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes)
-{
-    struct l1_gauges g;
-    l1_gauges_read(l1, L1_GAUGE_PINNED, &g);
-    *ret_pins = l1_pins(l1);
-    *ret_bytes = g.pinned_bytes;
 }
 
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)

@@ -19,11 +19,11 @@
  * second, the lock's acquire shows it the raised floor. Group floors are compared at each hit, so
  * for them the order does not matter.
  *
- * Memory: one byte count for the whole l1 (room.h): tables and all entries, whether stored, retired
- * but not yet freed (limbo), pinned, or unpublished (created, not stored). The count never exceeds
- * the cap.
+ * Memory: one byte count for the whole l1 (budget.h): tables and all entries, whether stored,
+ * retired but not yet freed (limbo), pinned, or unpublished (created, not stored). The count never
+ * exceeds the cap.
  *
- * Lock order: reclaim lock, expire lock -> shard lock -> shadows lock, family lock -> shrink lock
+ * Lock order: reclaim lock, expire lock -> shard lock -> shadows lock, family lock -> cap lock
  * -> the arena's (base/slab.h). Floors have no lock. Pins have one, for the threads that count
  * them, and no other is taken under it.
  */

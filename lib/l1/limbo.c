@@ -12,7 +12,7 @@
  */
 #include "l1/limbo.h"
 
-#include "l1/room.h"
+#include "l1/budget.h"
 
 /* Ready entries that a writer frees on its way. One is what it retires itself: the block that it
  * takes is then the one that it has just given back, and the allocator is not asked. With more, it
@@ -58,9 +58,9 @@ void limbo_note_slots(struct l1 *l1, uint64_t slots)
     if (slots / MUCH_MAX_SLOTS == l1_limit(&l1->reclaim.slots) / MUCH_MAX_SLOTS)
         return;
     atomic_store_explicit(&l1->reclaim.slots, slots, memory_order_relaxed);
-    pthread_mutex_lock(&l1->shrink.lock); /* or a new cap could be overwritten by the old one */
+    pthread_mutex_lock(&l1->cap.lock); /* or a new cap could be overwritten by the old one */
     limbo_set_cap(l1, l1_limit(&l1->limbo_cap_bytes));
-    pthread_mutex_unlock(&l1->shrink.lock);
+    pthread_mutex_unlock(&l1->cap.lock);
 }
 
 uint64_t limbo_waiting_bytes(const struct l1 *l1)
@@ -162,7 +162,7 @@ void limbo_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
     }
     if (bytes) {
         limbo_sub_locked(l1, s, bytes);
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
     }
 }
 
@@ -197,28 +197,4 @@ void limbo_free_some_locked(struct l1 *l1, struct l1_shard *s)
     s->freeing = true;
     if (s->ready.head != RING_NONE)
         limbo_free_ready_locked(l1, s, NIGH_UNLIKELY(limbo_much_waits(l1)) ? FREE_MANY : FREE_ONE);
-}
-
-/* Returns whether there is more. */
-static bool free_ready(struct l1 *l1, struct l1_shard *s)
-{
-    l1_shard_lock(s);
-    limbo_free_ready_locked(l1, s, LIMBO_FREE_PER_HOLD);
-    bool more = s->ready.head != RING_NONE;
-    limbo_return_spare_locked(l1, s);
-    l1_shard_unlock(l1, s);
-    return more;
-}
-
-/* Frees in some shards by turns until they have no more ready entries, then in the next ones. */
-void limbo_free_all_ready(struct l1 *l1)
-{
-    for (uint32_t first = 0; first <= l1->shard_mask; first += SHARDS_BY_TURNS) {
-        bool more = true;
-        while (more) {
-            more = false;
-            for (uint32_t i = first; i < first + SHARDS_BY_TURNS && i <= l1->shard_mask; i++)
-                more |= free_ready(l1, &l1->shards[i]);
-        }
-    }
 }

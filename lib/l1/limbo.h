@@ -55,8 +55,6 @@ static inline void limbo_retire_exchanged_locked(struct l1_shard *s, uint32_t sl
 struct l1_entry *limbo_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
 /* Free as many ready entries as a writer retires on its way, or more when much is waiting. */
 void limbo_free_some_locked(struct l1 *l1, struct l1_shard *s);
-/* Free all ready entries of all shards, in portions; the caller holds no lock. */
-void limbo_free_all_ready(struct l1 *l1);
 /* Set limbo's cap, and what follows from it. */
 void limbo_set_cap(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */

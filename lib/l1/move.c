@@ -37,7 +37,7 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);
     struct l1_entry *copy = word ? copy_charged(l1, old) : NULL;
     if (!copy) {
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
         return !word;
     }
     entry_spare_inherit(copy, old);
@@ -53,11 +53,11 @@ bool l1_shard_relocate_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, 
     struct l1_entry *old = ring_entry(&s->ring, slot);
     uint64_t bytes = entry_charge(l1, old);
     if (s->ring.free.head == RING_NONE || limbo_is_full(l1) ||
-        !room_take_spare_locked(l1, s, bytes))
+        !budget_take_locked(l1, s, bytes))
         return false;
     struct l1_entry *copy = copy_charged(l1, old);
     if (!copy) {
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
         return false;
     }
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, old);

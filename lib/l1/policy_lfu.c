@@ -208,7 +208,7 @@ static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
         return NULL;
     void *block = mem_alloc_apart(l1->mem, bytes);
     if (!block)
-        room_give_locked(l1, s, charge);
+        budget_give_locked(l1, s, charge);
     return block;
 }
 
@@ -217,7 +217,7 @@ static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t by
     if (!block)
         return;
     mem_free_apart(l1->mem, block, bytes);
-    room_give_locked(l1, s, mem_charge_apart(l1->mem, bytes));
+    budget_give_locked(l1, s, mem_charge_apart(l1->mem, bytes));
 }
 
 static size_t links_size(uint32_t slots)
@@ -291,7 +291,7 @@ static bool fit_tables(struct l1 *l1, struct l1_shard *s)
 static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
 {
     struct policy_lfu *p = s->policy;
-    struct shadows_size size = shadows_size_for(shadows_of(l1), l1->mem, entries, shrink_goal(l1));
+    struct shadows_size size = shadows_size_for(shadows_of(l1), l1->mem, entries, cap_goal(l1));
     if (!size.nodes)
         return; /* the cache is too small: the first choice stays */
     void *block = block_take(l1, s, shadows_bytes(shadows_of(l1), size.nodes));

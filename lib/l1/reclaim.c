@@ -8,10 +8,11 @@
  */
 #include "l1/reclaim.h"
 
+#include "l1/budget.h"
 #include "l1/errand.h"
 #include "l1/filing.h"
 #include "l1/limbo.h"
-#include "l1/room.h"
+#include "l1/shrink.h"
 
 /* The next pass frees what writers left of the one before; and pins are released without a word to
  * the reclaimer. Entries that stay held are looked at less and less often: each look is at all pins
@@ -171,7 +172,7 @@ static void free_tables(struct l1 *l1)
         uint64_t bytes = t->charged_bytes;
         table_destroy(l1->mem, t);
         limbo_sub(l1, bytes);
-        room_return(l1, bytes);
+        budget_return(l1, bytes);
         t = next;
     }
 }

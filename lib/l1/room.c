@@ -14,84 +14,10 @@
 #define VICTIMS_PER_VISIT 64u
 #define VISITS_MAX 64u
 
-static void note_peak(struct l1 *l1, uint64_t used)
-{
-    uint64_t peak = atomic_load_explicit(&l1->peak, memory_order_relaxed);
-    while (used > peak && !atomic_compare_exchange_weak_explicit(
-                              &l1->peak, &peak, used, memory_order_relaxed, memory_order_relaxed))
-        continue;
-}
-
-uint64_t room_live_bytes(const struct l1 *l1)
-{
-    uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
-    return used - u64_min(used, atomic_load_explicit(&l1->limbo, memory_order_relaxed));
-}
-
-bool room_borrow(struct l1 *l1, uint64_t bytes)
-{
-    uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
-    do {
-        uint64_t limbo = atomic_load_explicit(&l1->limbo, memory_order_relaxed);
-        uint64_t live = used - u64_min(limbo, used);
-        if (used + bytes > l1_limit(&l1->cap_bytes) ||
-            live + bytes > l1_limit(&l1->live_max_bytes))
-            return false;
-        /* pair(l1.cap): before the load below, as the other side's store is before its fence */
-    } while (!atomic_compare_exchange_weak_explicit(&l1->used, &used, used + bytes,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    /* The cap may have come down meanwhile. */
-    if (NIGH_UNLIKELY(used + bytes >
-                      atomic_load_explicit(&l1->cap_bytes, memory_order_seq_cst))) {
-        room_return(l1, bytes);
-        return false;
-    }
-    note_peak(l1, used + bytes);
-    return true;
-}
-
-void room_return(struct l1 *l1, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&l1->used, bytes, memory_order_relaxed);
-}
-
-void room_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
-{
-    uint64_t reserve = l1_limit(&l1->reserve_bytes);
-    s->spare_bytes += bytes;
-    if (s->spare_bytes > reserve) {
-        room_return(l1, s->spare_bytes - reserve / 2);
-        s->spare_bytes = reserve / 2;
-    }
-}
-
-void room_return_spare_locked(struct l1 *l1, struct l1_shard *s)
-{
-    room_return(l1, s->spare_bytes);
-    s->spare_bytes = 0;
-}
-
-/* Take from the reserve, else borrow, and a new reserve with it if there is plenty; never evict. */
-bool room_take_spare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
-{
-    if (s->spare_bytes < bytes) {
-        uint64_t missing = bytes - s->spare_bytes;
-        uint64_t more = l1_limit(&l1->reserve_bytes) / 2;
-        if (room_borrow(l1, missing + more))
-            s->spare_bytes += missing + more;
-        else if (room_borrow(l1, missing))
-            s->spare_bytes += missing;
-        else
-            return false;
-    }
-    s->spare_bytes -= bytes;
-    return true;
-}
-
 /* Bytes by which live ones must shrink before so many are within a limit. */
 static uint64_t excess_bytes(const struct l1 *l1, const _Atomic uint64_t *limit, uint64_t bytes)
 {
-    uint64_t live = room_live_bytes(l1) + bytes;
+    uint64_t live = budget_live_bytes(l1) + bytes;
     uint64_t most = l1_limit(limit);
     return live > most ? live - most : 0;
 }
@@ -113,7 +39,7 @@ static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, u
     if (!latch_try(&other->lock))
         return;
     limbo_free_some_locked(l1, other);
-    room_return_spare_locked(l1, other);
+    budget_return_spare_locked(l1, other);
     evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
     s->poke |= other->poke; /* the reclaimer is told when our own lock is free too */
     other->poke = false;
@@ -156,7 +82,7 @@ static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     while (may_grow(l1) && grow(l1, s, bytes))
-        if (room_take_spare_locked(l1, s, bytes))
+        if (budget_take_locked(l1, s, bytes))
             return true;
     if (!l1->policy->victim)
         return false;
@@ -170,10 +96,10 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
             squeeze(l1, s, at, bytes);
         if (s->newcomer.verdict == L1_REFUSED)
             return false;
-        if (room_take_spare_locked(l1, s, bytes))
+        if (budget_take_locked(l1, s, bytes))
             return true;
     }
-    return room_take_spare_locked(l1, s, bytes);
+    return budget_take_locked(l1, s, bytes);
 }
 
 /* Evict in passing, before bytes are taken. False: the policy refuses the newcomer. */
@@ -188,13 +114,13 @@ bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     limbo_free_some_locked(l1, s);
     return prepare(l1, s, bytes) &&
-           (NIGH_LIKELY(room_take_spare_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
+           (NIGH_LIKELY(budget_take_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
 }
 
 /* Whether so many bytes more may be live: a ready entry's are charged already, but as limbo's. */
 static bool may_live(const struct l1 *l1, uint64_t bytes)
 {
-    return room_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
+    return budget_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
 }
 
 static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
@@ -206,7 +132,7 @@ static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uin
         return NULL;
     struct l1_entry *e = entry_alloc(l1, s->cache, size);
     if (!e)
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
     return e;
 }
 
@@ -220,7 +146,7 @@ void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t 
     void *moved = mem_array_resize(l1->mem, array, old_size, new_size);
     size_t size = moved ? new_size : old_size;
     uint64_t after = mem_array_charge(l1->mem, size);
-    room_give_locked(l1, s, before + taken - after);
+    budget_give_locked(l1, s, before + taken - after);
     s->arrays_bytes += after - before;
     s->arrays_pages_bytes += mem_array_pages_bytes(l1->mem, size) -
                              mem_array_pages_bytes(l1->mem, old_size);

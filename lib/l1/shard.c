@@ -72,7 +72,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
         s->next_table = made;
         made = NULL;
     } else {
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
     }
     l1_shard_unlock(l1, s);
     if (made)
@@ -83,7 +83,7 @@ static void drop_next_table(struct l1 *l1, struct l1_shard *s)
 {
     if (!s->next_table)
         return;
-    room_give_locked(l1, s, s->next_table->charged_bytes);
+    budget_give_locked(l1, s, s->next_table->charged_bytes);
     table_destroy(l1->mem, s->next_table);
     s->next_table = NULL;
 }
@@ -102,7 +102,7 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
         return NULL;
     t = table_create(l1->mem, bits, l1->hit.base_bits);
     if (!t)
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
     return t;
 }
 
@@ -117,10 +117,10 @@ static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bit
         return NULL;
     bool room = room_take_locked(l1, s, bytes);
     if (room && fill(l1->mem, shard_table_locked(s), to, extends)) {
-        room_give_locked(l1, s, table_bytes(l1->mem, bits) + bytes - to->charged_bytes);
+        budget_give_locked(l1, s, table_bytes(l1->mem, bits) + bytes - to->charged_bytes);
         return to;
     }
-    room_give_locked(l1, s, table_bytes(l1->mem, bits) + (room ? bytes : 0));
+    budget_give_locked(l1, s, table_bytes(l1->mem, bits) + (room ? bytes : 0));
     table_destroy(l1->mem, to);
     return NULL;
 }
@@ -178,7 +178,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     struct l1_place place = table_place(shard_table_locked(s), hash);
     if (place.word || /* eviction has freed a word meanwhile */
         !table_extend(l1->mem, shard_table_locked(s), place.last)) {
-        room_give_locked(l1, s, bytes);
+        budget_give_locked(l1, s, bytes);
         return place.word;
     }
     return true;

@@ -132,8 +132,5 @@ uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
 void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s);
 /* Cut the ring at its limit, when nothing lies above. */
 void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
-/* Give back the charge of an entry that was never stored and is about to be freed. Takes no
- * lock. */
-void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e);
 
 #endif

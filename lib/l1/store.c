@@ -119,11 +119,3 @@ int l1_entry_create_stored(struct l1 *l1, const struct l1_key *key, const struct
         *ret_result = l1_store(l1, key, *ret_entry);
     return rc;
 }
-
-void l1_shard_forget_unstored(struct l1 *l1, const struct l1_entry *e)
-{
-    struct l1_shard *s = l1_shard_of(l1, entry_hash(l1, e));
-    uint64_t bytes = entry_charge(l1, e);
-    atomic_fetch_sub_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
-    room_return(l1, bytes);
-}

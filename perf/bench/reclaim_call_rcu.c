@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "l1/room.h"
+#include "l1/budget.h"
 
 #define SLOTS_MAX (UINT64_C(1) << 18) /* of a shard */
 #define SHARDS_MAX 256u
@@ -48,7 +48,7 @@ static void free_entry(struct rcu_head *head)
     entry_free(d->l1, s->cache, e);
     ring_give(&s->ring, d->slot);
     atomic_fetch_sub_explicit(&d->l1->limbo, bytes, memory_order_relaxed);
-    room_give_locked(d->l1, s, bytes);
+    budget_give_locked(d->l1, s, bytes);
     l1_shard_unlock(d->l1, s);
 }
 

@@ -6,11 +6,11 @@
  */
 #include "l1/limbo.h"
 
-#include "l1/room.h"
+#include "l1/budget.h"
 
 void limbo_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
     entry_free(l1, s->cache, ring_entry(&s->ring, slot));
     ring_give(&s->ring, slot);
-    room_give_locked(l1, s, bytes);
+    budget_give_locked(l1, s, bytes);
 }

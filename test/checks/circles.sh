@@ -28,14 +28,6 @@ coherence/request coherence/coherence  a request has a reference
 coherence/state coherence/apply    whether a clock goes on from what was applied
 coherence/state coherence/beat     asks for a beat
 flight/mailbox flight/record       a letter has a reference to its flight
-l1/entry l1/l1                  from an entry to its cache
-l1/entry l1/store               the last reference to what was never stored gives its charge back
-l1/family l1/l1                 a table apart is made like any other
-l1/family l1/reclaim            a new table waits for passes of the reclaimer
-l1/family l1/shrink             caps that move are the members' goals
-l1/limbo l1/room                what is freed is room again
-l1/limbo l1/shard               leaving a lock does what was asked for under it
-l1/shrink l1/reclaim            emptying a table takes passes of the reclaimer
 END
 }
 

@@ -2,6 +2,7 @@
 // Bytes charged are bytes taken, for every size of value: what the arena says, and what each kind
 // of charge adds up to at each stage of an entry's life.
 
+#include "l1/gauges.h"
 #include "l1/limbo.h"
 #include "l1/shrink.h"
 #include "support/l1_cache.h"
@@ -39,7 +40,7 @@ static void check_arena(struct cache *c, size_t size)
     struct mem_stats stats;
     mem_stats_read(c->l1->mem, &stats);
     struct l1_gauges g = cache_gauges(c);
-    uint64_t charged = g.used_bytes - shrink_pages_bytes(c->l1);
+    uint64_t charged = g.used_bytes - gauges_pages_bytes(c->l1);
     check_note("%6zu B: charged %8lu, the arena %8lu: %+.2f %%, resident / cap %.3f, %.1f B beside "
                "key and value", size, (unsigned long)charged, (unsigned long)stats.allocated_bytes,
                100.0 * (double)stats.allocated_bytes / (double)charged - 100,

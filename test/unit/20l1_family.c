@@ -53,7 +53,7 @@ static void check_caps(struct family *f, uint64_t memory_bytes)
     uint64_t sum = 0;
     for (struct l1 *m = f->all.l1; m; m = family_next(m)) {
         CHECK_LE(l1_limit(&m->used), l1_limit(&m->cap_bytes));
-        sum += shrink_reserved(m);
+        sum += cap_reserved(m);
     }
     CHECK_LE(sum, memory_bytes);
 }
@@ -241,7 +241,7 @@ static void settle(struct family *f)
         fake_env_advance(&f->all.fake, NS_PER_MS);
         done = true;
         for (struct l1 *m = f->all.l1; m; m = family_next(m))
-            done &= m->shrink.phase == SHRINK_IDLE && l1_limit(&m->cap_bytes) == shrink_goal(m);
+            done &= m->shrink.phase == SHRINK_IDLE && l1_limit(&m->cap_bytes) == cap_goal(m);
     }
     CHECK(done);
 }
@@ -330,7 +330,7 @@ TEST(a_full_cache_from_which_nobody_has_to_go_does_not)
     cache_reclaim(&f.all);
     flood(&f, &f.all, 0, 2 * fitting(ALL));
     CHECK_EQ(cap(&f.all), ALL);
-    CHECK_EQ(shrink_goal(f.all.l1), ALL);
+    CHECK_EQ(cap_goal(f.all.l1), ALL);
     cache_close(&f.all);
 }
 
@@ -350,7 +350,7 @@ TEST(a_table_for_which_no_room_could_be_made_takes_none)
     for (unsigned n = 0; n < TABLES_MAX && rc == 0; n++)
         rc = l1_create_apart(f.all.l1, &f.all.space, &f.all.stats, ALL, &apart);
     CHECK_EQ(rc, NIGH_ENOMEM);
-    CHECK_EQ(shrink_goal(f.all.l1), shrink_reserved(f.all.l1)); /* it need not come down */
+    CHECK_EQ(cap_goal(f.all.l1), cap_reserved(f.all.l1)); /* it need not come down */
     check_caps(&f, ALL);
     for (unsigned i = 0; i < count; i++)
         l1_unpin(held[i].pin);

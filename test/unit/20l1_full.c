@@ -55,7 +55,7 @@ static bool hog_some(const struct l1_shard *s, uint64_t charge)
 /* As many as both limits allow. */
 static uint64_t may_borrow(const struct l1 *l1)
 {
-    uint64_t live = room_live_bytes(l1), used = l1_limit(&l1->used);
+    uint64_t live = budget_live_bytes(l1), used = l1_limit(&l1->used);
     uint64_t most = l1_limit(&l1->live_max_bytes), cap = l1_limit(&l1->cap_bytes);
     return live < most && used < cap ? u64_min(most - live, cap - used) : 0;
 }

@@ -266,7 +266,7 @@ TEST(a_value_whose_old_one_was_evicted_for_it_is_a_new_one)
     uint32_t capacity = s->ring.capacity;
     s->ring.free = L1_LIST_EMPTY; /* so the ring grows, and there is no room for that either */
     s->spare_bytes = 0;
-    while (room_borrow(c.l1, 16))
+    while (budget_borrow(c.l1, 16))
         continue;
     cache_own(&c, number, 100);
     CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), evicted);

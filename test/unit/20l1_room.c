@@ -152,12 +152,12 @@ TEST(borrowing_is_exact_at_the_edge)
     struct cache c;
     cache_open(&c, 1 << 20, 1);
     uint64_t left = c.l1->live_max_bytes - atomic_load_explicit(&c.l1->used, memory_order_relaxed);
-    CHECK(!room_borrow(c.l1, left + 1));
-    CHECK(room_borrow(c.l1, left));
-    CHECK(!room_borrow(c.l1, 1));
-    room_return(c.l1, left);
-    CHECK(room_borrow(c.l1, 1));
-    room_return(c.l1, 1);
+    CHECK(!budget_borrow(c.l1, left + 1));
+    CHECK(budget_borrow(c.l1, left));
+    CHECK(!budget_borrow(c.l1, 1));
+    budget_return(c.l1, left);
+    CHECK(budget_borrow(c.l1, 1));
+    budget_return(c.l1, 1);
     cache_close(&c);
 }
 

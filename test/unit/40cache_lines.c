@@ -122,6 +122,7 @@ static const struct field l1_fields[] = {
     FIELD(l1, expire_lock, MOVES),
     FIELD(l1, expire_next, MOVES),
     FIELD(l1, expire_ns, MOVES),
+    FIELD(l1, cap, MOVES),
     FIELD(l1, shrink, MOVES),
     FIELD(l1, compact, MOVES),
     FIELD(l1, member, MOVES),

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gauge that is read for a shrink, too: bytes that the arena does not know of.
+ */
+#ifndef NIGH_L1_GAUGES_H
+#define NIGH_L1_GAUGES_H
+
+#include "l1/core.h"
+
+/* Sum up the whole pages outside the arena: floors, shards, large tables and arrays. */
+uint64_t gauges_pages_bytes(struct l1 *l1);
+
+#endif
