@@ -207,8 +207,8 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
 
 /* ---- many at once ---- */
 
-/* Bounds shared memory: a caller that holds one value holds so much in memory at most, or that value
- * alone. Some dozens of small ones are enough to share the cost of an allocation. */
+/* Bounds shared memory: a caller that holds one value holds so much in memory at most, or only that
+ * value. Some dozens of small ones are enough to share the cost of an allocation. */
 #define SHARED_MAX_BYTES ((size_t)8 << 10)
 
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,
