@@ -19,6 +19,10 @@
 // skipped, but only if the step is done: between script and answer the writer's thread may be
 // paused while a beat applies the log and vouches for it.
 
+#include "coherence/apply.h"
+#include "coherence/beat.h"
+#include "coherence/keeper.h"
+#include "coherence/message.h"
 #include "coherence/state.h"
 
 /* ---- one item ---- */
@@ -39,7 +43,7 @@ static void apply_group_locked(struct coherence *c, const struct coherence_item 
                                uint64_t sequence)
 {
     uint16_t slot = coherence_item_slot(item, c->config.group_slots);
-    struct coherence_group *g = &c->groups[slot];
+    struct coherence_group *g = &c->state->groups[slot];
     raise_position(item->soft ? &g->soft : &g->hard, sequence);
     c->config.sink.group(c->config.sink.arg, slot, item->soft);
 }
@@ -55,44 +59,15 @@ uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence
 
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
 {
-    if (sequence == c->applied + 1) {
-        c->applied = sequence;
-        c->nonces[sequence % COHERENCE_NONCES] = nonce;
-    }
+    coherence_chain_advance(&c->state->chain, sequence, nonce);
     coherence_known_raise_locked(c, sequence, nonce);
-}
-
-bool coherence_is_next_of_locked(const struct coherence *c, uint64_t previous)
-{
-    return previous == c->nonces[c->applied % COHERENCE_NONCES];
-}
-
-/* Whether the nonce of a position up to `applied` is remembered. */
-static bool remembers_locked(const struct coherence *c, uint64_t sequence)
-{
-    return sequence <= c->applied && sequence >= c->nonces_from &&
-           c->applied - sequence < COHERENCE_NONCES;
-}
-
-bool coherence_agrees_locked(const struct coherence *c, uint64_t sequence, uint64_t nonce)
-{
-    return !remembers_locked(c, sequence) || nonce == c->nonces[sequence % COHERENCE_NONCES];
-}
-
-/* Whether a change at this position can be the one that is known here. */
-static bool agrees_locked(const struct coherence *c, const struct coherence_point *known,
-                          uint64_t sequence, uint64_t nonce)
-{
-    if (sequence == known->sequence && nonce != known->nonce)
-        return false;
-    return coherence_agrees_locked(c, sequence, nonce);
 }
 
 /* ---- one frame ---- */
 
 static struct coherence_call *own_call(const struct coherence *c, uint64_t call)
 {
-    return &c->own[call % COHERENCE_FINISHED_CALLS];
+    return &c->apply->own[call % COHERENCE_FINISHED_CALLS];
 }
 
 void coherence_finish_call_locked(struct coherence *c, uint64_t call)
@@ -144,49 +119,45 @@ static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes
                                                uint64_t sequence,
                                                const struct coherence_point *known)
 {
+    const struct coherence_chain *chain = &c->state->chain;
     struct coherence_message m;
     bool whole = coherence_message_decode(frame, &m) && m.sequence == sequence &&
                  coherence_follows_locked(c, m.identity);
-    if (whole && !agrees_locked(c, known, sequence, m.nonce))
+    if (whole && !coherence_chain_agrees_beyond(chain, known, sequence, m.nonce))
         return COHERENCE_TRAIL_REWOUND;
-    if (sequence <= c->applied)
+    if (sequence <= chain->applied)
         return COHERENCE_TRAIL_WHOLE; /* came by the channel meanwhile */
-    if (sequence == c->applied + 1 && frame.len == 0)
+    if (sequence == chain->applied + 1 && frame.len == 0)
         return COHERENCE_TRAIL_LARGE;
-    if (sequence != c->applied + 1 || !whole)
+    if (sequence != chain->applied + 1 || !whole)
         return COHERENCE_TRAIL_LOST;
-    if (!coherence_is_next_of_locked(c, m.previous))
+    if (!coherence_chain_goes_on_from(chain, m.previous))
         return COHERENCE_TRAIL_REWOUND;
     stats_add(c->config.stats, STATS_BEAT_APPLIED, apply_next_locked(c, m));
     return COHERENCE_TRAIL_WHOLE;
-}
-
-bool coherence_goes_on_locked(const struct coherence *c, const struct l2_clock *clock,
-                              const struct coherence_point *known)
-{
-    return clock->sequence >= known->sequence &&
-           agrees_locked(c, known, clock->sequence, clock->nonce);
 }
 
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
                                                 const struct coherence_point *known)
 {
     const struct l2_clock *clock = &answer->clock;
+    const struct coherence_chain *chain = &c->state->chain;
     enum coherence_trail trail = COHERENCE_TRAIL_WHOLE;
     if (!coherence_follows_locked(c, clock->identity))
         return COHERENCE_TRAIL_LOST;
-    if (!coherence_goes_on_locked(c, clock, known))
+    if (!coherence_chain_reaches(chain, clock, known))
         return COHERENCE_TRAIL_REWOUND;
     for (uint32_t i = 0; i < answer->entry_count && trail == COHERENCE_TRAIL_WHOLE; i++)
         trail = apply_entry_locked(c, answer->entries[i], answer->entry_seqs[i], known);
     if (trail != COHERENCE_TRAIL_WHOLE)
         return trail;
-    if (!coherence_goes_on_locked(c, clock, known)) /* now that more has been applied */
+    if (!coherence_chain_reaches(chain, clock, known)) /* now that more has been applied */
         return COHERENCE_TRAIL_REWOUND;
     coherence_known_raise_locked(c, clock->sequence, clock->nonce);
-    if (clock->sequence > c->applied)
+    if (clock->sequence > chain->applied)
         return answer->entry_count > 0 ? COHERENCE_TRAIL_MORE : COHERENCE_TRAIL_LOST;
-    return remembers_locked(c, clock->sequence) ? COHERENCE_TRAIL_WHOLE : COHERENCE_TRAIL_MORE;
+    bool remembered = coherence_chain_remembers(chain, clock->sequence);
+    return remembered ? COHERENCE_TRAIL_WHOLE : COHERENCE_TRAIL_MORE;
 }
 
 /* ---- the channel ---- */
@@ -199,17 +170,18 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
  */
 static bool push_locked(struct coherence *c, const struct coherence_message *m)
 {
+    const struct coherence_chain *chain = &c->state->chain;
     if (!coherence_follows_locked(c, m->identity))
         return false;
-    c->heard = u64_max(c->heard, m->sequence);
-    if (m->sequence <= c->applied)
-        return coherence_agrees_locked(c, m->sequence, m->nonce);
-    if (m->sequence != c->applied + 1) {
+    c->state->heard = u64_max(c->state->heard, m->sequence);
+    if (m->sequence <= chain->applied)
+        return coherence_chain_agrees(chain, m->sequence, m->nonce);
+    if (m->sequence != chain->applied + 1) {
         coherence_known_raise_locked(c, m->sequence, m->nonce);
         stats_count(c->config.stats, STATS_FRAME_GAP);
         return false;
     }
-    if (!coherence_is_next_of_locked(c, m->previous)) {
+    if (!coherence_chain_goes_on_from(chain, m->previous)) {
         coherence_rewound_locked(c);
         return false;
     }
@@ -232,25 +204,38 @@ void coherence_push(struct coherence *c, struct bytes payload)
     stats_count(c->config.stats, STATS_FRAME);
     if (!coherence_message_decode(payload, &m)) {
         stats_count(c->config.stats, STATS_FRAME_BAD);
-        coherence_beat_want(c); /* the bad frame may have been an invalidation */
+        coherence_keeper_want_beat(c); /* the bad frame may have been an invalidation */
         return;
     }
     if (m.sequence == 0) {
         hear_fill(c, m);
         return;
     }
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     bool in_order = push_locked(c, &m);
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     if (!in_order)
-        coherence_beat_want(c);
+        coherence_keeper_want_beat(c);
 }
 
 /* Only a beat's look tells that a node of wire version 1 has changed something. Once it has told
  * that, more frames of such nodes, at whatever rate, say nothing new. */
 void coherence_push_old(struct coherence *c, struct bytes payload)
 {
-    bool told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);
+    bool told = atomic_load_explicit(&c->beat->old_told, memory_order_relaxed);
     if (!told && coherence_message_of_old_node(payload))
-        coherence_beat_want(c);
+        coherence_keeper_want_beat(c);
+}
+
+/* ---- life ---- */
+
+int coherence_apply_init(struct coherence_apply *a, struct mem *mem)
+{
+    a->own = mem_alloc_zero(mem, COHERENCE_FINISHED_CALLS * sizeof(*a->own));
+    return a->own ? 0 : NIGH_ENOMEM;
+}
+
+void coherence_apply_fini(struct coherence_apply *a, struct mem *mem)
+{
+    mem_free(mem, NULL, a->own, COHERENCE_FINISHED_CALLS * sizeof(*a->own));
 }

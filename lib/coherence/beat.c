@@ -17,9 +17,16 @@
 // is on its way, a change of ours could be accepted and noted there, and then be overwritten by the
 // answer, which is older. Without a clock that change moves the epoch and the answer is discarded.
 
-#include <inttypes.h>
-
+#include "coherence/beat.h"
+#include "coherence/apply.h"
+#include "coherence/keeper.h"
+#include "coherence/listener.h"
+#include "coherence/message.h"
+#include "coherence/queue.h"
+#include "coherence/recent.h"
+#include "coherence/schemas.h"
 #include "coherence/state.h"
+#include "coherence/trust.h"
 
 /* Entries asked for at once: an answer of some 100 KiB, applied in well under a millisecond. */
 #define BEAT_ENTRIES 512u
@@ -45,26 +52,26 @@ static uint64_t beat_period_ns(const struct coherence *c)
     return c->config.beat_ms * NS_PER_MS;
 }
 
-void coherence_beat_want(struct coherence *c)
+/* Keeper: wishes for a beat, which needs no poke. */
+static void want_another(struct coherence *c)
 {
-    /* pair(coherence.beat): the reason for the wish comes before the beat that is sent for it */
-    if (!atomic_exchange_explicit(&c->beat.wanted, true, memory_order_release))
-        coherence_poke(c);
+    atomic_store_explicit(&c->keeper->beat_wanted, true, memory_order_relaxed);
 }
 
 void coherence_beat_anew(struct coherence *c)
 {
     /* before the wish, which orders it: pair(coherence.beat) */
-    atomic_store_explicit(&c->beat.link_new, true, memory_order_relaxed);
-    coherence_beat_want(c);
+    atomic_store_explicit(&c->beat->link_new, true, memory_order_relaxed);
+    coherence_keeper_want_beat(c);
 }
 
 /* ---- sending ---- */
 
 static uint64_t send_due_ns(const struct coherence *c)
 {
-    const struct coherence_beat *b = &c->beat;
-    bool wanted = atomic_load_explicit(&b->wanted, memory_order_relaxed); /* setters poke */
+    const struct coherence_beat *b = c->beat;
+    /* who sets it pokes us */
+    bool wanted = atomic_load_explicit(&c->keeper->beat_wanted, memory_order_relaxed);
     uint64_t due_ns = wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
     return b->resync_next ? u64_max(due_ns, b->resync_at_ns) : due_ns;
 }
@@ -72,7 +79,7 @@ static uint64_t send_due_ns(const struct coherence *c)
 /* Spaces beats on demand: a demand that comes when the next one was just allowed is one of many. */
 static void space_demands(struct coherence *c, bool wanted, uint64_t now_ns)
 {
-    struct coherence_beat *b = &c->beat;
+    struct coherence_beat *b = c->beat;
     if (now_ns >= b->earliest_ns + b->spacing_ns)
         b->spacing_ns = BEAT_SPACING_NS;
     else if (wanted)
@@ -83,7 +90,7 @@ static void space_demands(struct coherence *c, bool wanted, uint64_t now_ns)
 
 static void space_resyncs(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_beat *b = &c->beat;
+    struct coherence_beat *b = c->beat;
     uint64_t pause_ns = 0;
     if (now_ns >= b->resync_at_ns + RESYNC_PAUSE_MAX_NS)
         b->resyncs = 0;
@@ -104,7 +111,7 @@ static void forget_spacing(struct coherence_beat *b)
 static int queue_beat(struct coherence *c, const struct l2_op *op)
 {
     struct l2_beat beat = {
-        .after_seq = c->beat.after_seq,
+        .after_seq = c->beat->after_seq,
         .limit = BEAT_ENTRIES,
         .nonce = random_id(c->config.env->random),
         .frame_head = coherence_message_head(),
@@ -116,15 +123,15 @@ static int queue_resync(struct coherence *c, const struct l2_op *op)
 {
     struct l2_resync resync = {.nonce = random_id(c->config.env->random)};
     uint8_t replid[L2_REPLID_BYTES], renew_replid[L2_REPLID_BYTES];
-    pthread_mutex_lock(&c->apply_lock);
-    memcpy(replid, c->replid, sizeof(replid));
+    pthread_mutex_lock(&c->state->apply_lock);
+    memcpy(replid, c->state->replid, sizeof(replid));
     resync.replid = bytes_of(replid, sizeof(replid));
-    resync.id = c->clk_id;
-    resync.after_seq = c->applied;
-    resync.renew = c->renew;
-    memcpy(renew_replid, c->renew_replid, sizeof(renew_replid));
+    resync.id = c->state->clk_id;
+    resync.after_seq = c->state->chain.applied;
+    resync.renew = c->state->renew;
+    memcpy(renew_replid, c->state->renew_replid, sizeof(renew_replid));
     resync.renew_replid = bytes_of(renew_replid, sizeof(renew_replid));
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     return l2_resync(c->config.l2, &resync, op);
 }
 
@@ -140,90 +147,44 @@ static void fail(struct coherence *c)
     stats_count(c->config.stats, STATS_BEAT_FAILED);
 }
 
+/* Whether no clock has been followed yet. */
+static bool is_start(const struct coherence *c)
+{
+    return atomic_load_explicit(&c->state->rounds, memory_order_relaxed) == 0;
+}
+
 static void send(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_beat *b = &c->beat;
+    struct coherence_beat *b = c->beat;
     struct env *env = c->config.env;
     /* pair(coherence.beat): wishes from here on want another beat */
-    bool wanted = atomic_exchange_explicit(&b->wanted, false, memory_order_acquire);
+    bool wanted = atomic_exchange_explicit(&c->keeper->beat_wanted, false, memory_order_acquire);
     b->resync = b->resync_next;
     b->resync_next = false;
     space_demands(c, wanted, now_ns);
     if (b->resync)
         space_resyncs(c, now_ns);
     b->due_ns = now_ns + random_jitter(env->random, beat_period_ns(c), BEAT_JITTER_PERCENT);
-    pthread_mutex_lock(&c->apply_lock);
-    b->epoch = atomic_load_explicit(&c->epoch, memory_order_relaxed);
-    b->after_seq = c->applied;
+    pthread_mutex_lock(&c->state->apply_lock);
+    b->epoch = atomic_load_explicit(&c->state->epoch, memory_order_relaxed);
+    b->after_seq = c->state->chain.applied;
     b->known = coherence_known_locked(c);
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
     int rc = b->resync ? queue_resync(c, &op) : queue_beat(c, &op);
     if (rc < 0)
         coherence_request_undo(&b->request);
-    bool starts = atomic_load_explicit(&c->rounds, memory_order_relaxed) == 0;
-    if (rc < 0 && !(starts && rc == NIGH_EOFFLINE)) /* a link that is not there yet is no failure */
+    bool no_link_yet = rc == NIGH_EOFFLINE && is_start(c);
+    if (rc < 0 && !no_link_yet)
         fail(c);
-}
-
-/* ---- trust ---- */
-
-/* (An answer that took longer than trust lasts gives none. The next beat is long due then.) */
-static void extend_trust(struct coherence *c)
-{
-    struct coherence_beat *b = &c->beat;
-    uint64_t until_ns = b->sent_ns + c->config.trust_ms * NS_PER_MS;
-    if (until_ns > atomic_load_explicit(&c->trusted_until, memory_order_relaxed))
-        /* pair(coherence.trust): a hit that sees it sees the floors of all applied before */
-        atomic_store_explicit(&c->trusted_until, until_ns, memory_order_release);
-    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
-    if (until_ns <= now_ns)
-        return;
-    if (b->lost_ns) {
-        uint64_t away_ms = (now_ns - b->lost_ns) / NS_PER_MS;
-        LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
-            away_ms / 1000, away_ms % 1000);
-    }
-    b->lost_ns = 0;
-    b->trusted = true;
-}
-
-/* Tell the sink once when trust has run out. Hits see it by themselves, in time. */
-static uint64_t watch_trust(struct coherence *c)
-{
-    struct coherence_beat *b = &c->beat;
-    if (!b->trusted)
-        return CLOCK_NEVER_NS;
-    uint64_t until_ns = atomic_load_explicit(&c->trusted_until, memory_order_relaxed);
-    if (clock_coarse_ns(c->config.env->clock) < until_ns)
-        return until_ns;
-    b->trusted = false;
-    b->lost_ns = until_ns;
-    stats_count(c->config.stats, STATS_TRUST_LOST);
-    LOG(c->config.env->log, NIGH_LOG_WARN,
-        "trust lost: nothing stored is fresh until redis answers");
-    c->config.sink.lost(c->config.sink.arg);
-    return CLOCK_NEVER_NS;
 }
 
 /* ---- answers ---- */
 
-/* Notes how far the server's clock is ahead of ours. Its time was read after the sending, so this
- * is too much by at most the way there. Where both clocks agree (options.clock may be the wall
- * clock) it is 1 ms too much: 0 is "never told". */
-static void learn_server_time(struct coherence *c, const struct l2_clock *clock)
+static uint32_t listens_now(const struct coherence *c)
 {
-    uint64_t offset_ms = clock->server_time_ms - c->beat.sent_ns / NS_PER_MS;
-    if (clock->server_time_ms)
-        atomic_store_explicit(&c->server_offset_ms, offset_ms ? offset_ms : 1,
-                              memory_order_relaxed);
-}
-
-uint64_t coherence_server_time_ms(struct coherence *c)
-{
-    uint64_t offset_ms = atomic_load_explicit(&c->server_offset_ms, memory_order_relaxed);
-    return offset_ms ? clock_coarse_ns(c->config.env->clock) / NS_PER_MS + offset_ms : 0;
+    return atomic_load_explicit(&c->listener->listens, memory_order_relaxed); /* just a hint */
 }
 
 /*
@@ -234,15 +195,15 @@ uint64_t coherence_server_time_ms(struct coherence *c)
  */
 static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t heard)
 {
-    struct coherence_beat *b = &c->beat;
-    uint32_t listens = atomic_load_explicit(&c->listens, memory_order_relaxed); /* just a hint */
+    struct coherence_beat *b = c->beat;
+    uint32_t listens = listens_now(c);
     uint64_t apart_ns = beat_period_ns(c) * (100 - BEAT_JITTER_PERCENT) / 100;
     if (listens != b->checked_listens)
         b->heard_base = sequence;
     else if (b->sent_ns - b->checked_ns < apart_ns)
         return;
     else if (COHERENCE_LISTENING(listens) && u64_max(heard, b->heard_base) < b->checked_seq)
-        l2_channel_reconnect(c->channel);
+        l2_channel_reconnect(c->listener->channel);
     b->checked_listens = listens;
     b->checked_seq = sequence;
     b->checked_ns = b->sent_ns;
@@ -265,35 +226,35 @@ static bool usable(struct coherence *c, const struct l2_answer *a)
 static bool outdated_locked(struct coherence *c, const struct l2_answer *a)
 {
     bool outlived = coherence_outlived_locked(c, a);
-    if (!outlived && c->beat.epoch == atomic_load_explicit(&c->epoch, memory_order_relaxed))
+    if (!outlived && c->beat->epoch == atomic_load_explicit(&c->state->epoch, memory_order_relaxed))
         return false;
     fail(c);
-    atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
+    want_another(c);
     return true;
 }
 
 static void again_at_once(struct coherence *c, bool resync)
 {
-    c->beat.resync_next = resync;
-    c->beat.earliest_ns = 0;
-    atomic_store_explicit(&c->beat.wanted, true, memory_order_relaxed); /* the keeper is us */
+    c->beat->resync_next = resync;
+    c->beat->earliest_ns = 0;
+    want_another(c);
 }
 
 /* Extends trust, but not while nodes of wire version 1 change values: those changes are not in our
  * order, and nothing is vouched for before such nodes rest. */
 static void vouch(struct coherence *c, const struct l2_answer *a)
 {
-    bool old_told = atomic_load_explicit(&c->beat.old_told, memory_order_relaxed);
+    bool old_told = atomic_load_explicit(&c->beat->old_told, memory_order_relaxed);
     stats_count(c->config.stats, STATS_BEAT);
-    learn_server_time(c, &a->clock);
+    coherence_trust_learn_time(c, &a->clock, c->beat->sent_ns);
     if (!a->clock.old_moved)
-        extend_trust(c);
+        coherence_trust_extend(c, c->beat->sent_ns);
     if (a->clock.old_moved && !old_told)
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "nodes of an older nigh change values under this prefix: nothing stored is fresh while "
             "they do");
     /* just a hint to the listener; regular beats look by themselves */
-    atomic_store_explicit(&c->beat.old_told, a->clock.old_moved, memory_order_relaxed);
+    atomic_store_explicit(&c->beat->old_told, a->clock.old_moved, memory_order_relaxed);
 }
 
 static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t heard)
@@ -306,14 +267,13 @@ static void beat_whole(struct coherence *c, const struct l2_answer *a, uint64_t 
  * and only then is the trail lost. */
 static enum coherence_trail patient(struct coherence *c, enum coherence_trail trail)
 {
-    struct coherence_beat *b = &c->beat;
+    struct coherence_beat *b = c->beat;
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     if (trail != COHERENCE_TRAIL_LARGE)
         b->large_ns = 0;
     else if (b->large_ns == 0)
         b->large_ns = now_ns;
-    bool waits = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed)) &&
-                 now_ns - b->large_ns < BEAT_LARGE_NS; /* a hint */
+    bool waits = COHERENCE_LISTENING(listens_now(c)) && now_ns - b->large_ns < BEAT_LARGE_NS;
     return trail == COHERENCE_TRAIL_LARGE && !waits ? COHERENCE_TRAIL_LOST : trail;
 }
 
@@ -321,23 +281,23 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a))
         return;
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     bool outdated = outdated_locked(c, a);
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
-        trail = patient(c, coherence_apply_log_locked(c, a, &c->beat.known));
+        trail = patient(c, coherence_apply_log_locked(c, a, &c->beat->known));
     if (!outdated && trail == COHERENCE_TRAIL_LOST)
         coherence_forget_locked(c);
     if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
         coherence_rewound_locked(c);
-    uint64_t heard = c->heard;
-    pthread_mutex_unlock(&c->apply_lock);
+    uint64_t heard = c->state->heard;
+    pthread_mutex_unlock(&c->state->apply_lock);
     if (outdated)
         return;
     if (trail == COHERENCE_TRAIL_WHOLE)
         beat_whole(c, a, heard);
     else if (trail == COHERENCE_TRAIL_LARGE)
-        coherence_beat_want(c);
+        coherence_keeper_want_beat(c);
     else
         again_at_once(c, trail != COHERENCE_TRAIL_MORE);
 }
@@ -351,23 +311,23 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
     LOG(c->config.env->log, NIGH_LOG_ERROR,
         "group_slots is %u here but %u in Redis: no value is called fresh until they agree",
         c->config.group_slots, a->slots);
-    c->beat.earliest_ns = c->beat.due_ns; /* the next will be the same, and answers are large */
+    c->beat->earliest_ns = c->beat->due_ns; /* the next will be the same, and answers are large */
     fail(c);
     return false;
 }
 
 static void clock_taken(struct coherence *c, const struct l2_answer *a)
 {
-    if (atomic_load_explicit(&c->rounds, memory_order_relaxed) > 0) { /* not when it starts */
+    if (!is_start(c)) {
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "redis is another, or has lost the trail: what was stored before is stale");
         stats_count(c->config.stats, STATS_RESYNC);
     }
     vouch(c, a);
-    c->beat.checked_listens = COHERENCE_LISTENS_NEVER;
+    c->beat->checked_listens = COHERENCE_LISTENS_NEVER;
     /* pair(coherence.rounds): the clock was taken before the word changes */
-    atomic_fetch_add_explicit(&c->rounds, 1, memory_order_release);
-    park_wake(c->config.env->park, &c->rounds, PARK_ALL);
+    atomic_fetch_add_explicit(&c->state->rounds, 1, memory_order_release);
+    park_wake(c->config.env->park, &c->state->rounds, PARK_ALL);
     c->config.sink.wake(c->config.sink.arg);
 }
 
@@ -383,22 +343,22 @@ static void tell_again(void *arg, const struct coherence_item *item)
  */
 static void tell_recent_locked(struct coherence *c, uint64_t identity)
 {
-    recent_each(&c->recent, identity, clock_now_ns(c->config.env->clock), tell_again, c);
+    recent_each(c->recent, identity, clock_now_ns(c->config.env->clock), tell_again, c);
 }
 
 static void resync_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a) || !clk_fits(c, a))
         return;
-    schemas_learn(&c->schemas, c->config.env->mem, &a->clock, a->value);
-    pthread_mutex_lock(&c->apply_lock);
+    schemas_learn(c->schemas, c->config.env->mem, &a->clock, a->value);
+    pthread_mutex_lock(&c->state->apply_lock);
     bool outdated = outdated_locked(c, a);
-    bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat.known);
+    bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat->known);
     if (follow) {
         tell_recent_locked(c, a->clock.identity);
         coherence_follow_locked(c, a);
     }
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     if (follow)
         clock_taken(c, a);
     else
@@ -407,7 +367,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
 
 uint64_t coherence_beat_step(struct coherence *c)
 {
-    struct coherence_beat *b = &c->beat;
+    struct coherence_beat *b = c->beat;
     struct l2_answer *answer = coherence_request_take(&b->request);
     if (answer) {
         if (b->resync)
@@ -421,6 +381,20 @@ uint64_t coherence_beat_step(struct coherence *c)
         forget_spacing(b);
     if (!b->request.busy && now_ns >= send_due_ns(c))
         send(c, now_ns);
-    uint64_t trust_ns = watch_trust(c);
+    uint64_t trust_ns = coherence_trust_watch(c);
     return b->request.busy ? trust_ns : u64_min(trust_ns, send_due_ns(c));
+}
+
+/* ---- life ---- */
+
+void coherence_beat_init(struct coherence *c)
+{
+    c->beat->request.coherence = c;
+    c->beat->checked_listens = COHERENCE_LISTENS_NEVER;
+}
+
+void coherence_beat_fini(struct coherence_beat *b)
+{
+    if (b->request.answer)
+        l2_answer_free(b->request.answer);
 }

@@ -13,6 +13,13 @@
 // A call whose outcome is unknown is not finished: should its frame come after all, it is applied
 // like another node's, at its position, which the local step did not know.
 
+#include "coherence/change.h"
+#include "coherence/apply.h"
+#include "coherence/keeper.h"
+#include "coherence/message.h"
+#include "coherence/queue.h"
+#include "coherence/recent.h"
+#include "coherence/schemas.h"
 #include "coherence/state.h"
 
 /* ---- the script's arguments ---- */
@@ -110,9 +117,9 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
         return NIGH_ENOMEM;
     uint8_t *groups = block + keys_size + schemas_size;
     uint8_t *tail = groups + groups_size;
-    uint64_t call = 1 + atomic_fetch_add_explicit(&c->calls, 1, memory_order_relaxed);
+    uint64_t call = 1 + atomic_fetch_add_explicit(&c->changes->calls, 1, memory_order_relaxed);
     coherence_tail_encode(tail, c->incarnation, call, items, count);
-    struct schema_list *list = schemas_take(&c->schemas);
+    struct schema_list *list = schemas_take(c->schemas);
     *ret = (struct coherence_script){
         .block = block,
         .size = size,
@@ -168,7 +175,7 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     for (uint32_t i = 0; i < a->item_count; i++)
         if (!a->noted || !a->noted[i])
-            recent_note(&c->recent, &a->items[i], a->answer->clock.identity, now_ns);
+            recent_note(c->recent, &a->items[i], a->answer->clock.identity, now_ns);
 }
 
 /* Whether a change that was accepted under the followed clock shows another history. Its position
@@ -180,9 +187,9 @@ static bool is_rewound_locked(const struct coherence *c, const struct coherence_
     const struct l2_clock *clock = &a->answer->clock;
     if (a->known.identity == clock->identity && clock->sequence <= a->known.sequence)
         return true;
-    return !coherence_agrees_locked(c, clock->sequence, a->nonce) ||
-           (clock->sequence == c->applied + 1 &&
-            !coherence_is_next_of_locked(c, a->answer->previous));
+    return !coherence_chain_agrees(&c->state->chain, clock->sequence, a->nonce) ||
+           (clock->sequence == c->state->chain.applied + 1 &&
+            !coherence_chain_goes_on_from(&c->state->chain, a->answer->previous));
 }
 
 static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
@@ -199,7 +206,7 @@ static void settle_followed_locked(struct coherence *c, const struct coherence_a
 
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
 {
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     coherence_meet_locked(c, a->answer);
     note_recent_locked(c, a);
     if (coherence_follows_locked(c, a->answer->clock.identity)) {
@@ -209,10 +216,10 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
         settle_items(c, a, 0);
     }
     bool followed = coherence_follows_locked(c, a->answer->clock.identity);
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     stats_add(c->config.stats, STATS_INVALIDATE, a->item_count);
     if (!followed)
-        coherence_beat_want(c);
+        coherence_keeper_want_beat(c);
     return !followed;
 }
 
@@ -240,13 +247,13 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
         .arg = change->local_arg,
     };
     int folded = queue_items(c, change);
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     settle_items(c, &here, 0);
     if (folded)
         coherence_apply_item_locked(c, &all_soft, 0);
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
-    coherence_poke(c);
+    coherence_keeper_poke(c);
     return folded == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
 }
 

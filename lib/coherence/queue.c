@@ -11,7 +11,8 @@
 // An item named again while an attempt is on its way stays for another: that attempt may have been
 // executed before the second change was committed.
 
-#include "coherence/state.h"
+#include "coherence/queue.h"
+#include "coherence/message.h"
 
 /* Keys: (c) constant while queued  (q) queue lock */
 struct coherence_queue_item {
@@ -162,7 +163,7 @@ static void put_all(struct coherence_queue *q, bool soft)
 
 static int put_locked(struct coherence *c, const struct coherence_item *item, bool noted)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     struct coherence_queue_item *i = find(q, coherence_item_hash(item), item);
     if (i) {
         merge(i, item->soft, item->version);
@@ -181,7 +182,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
 
 int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     int rc = 0;
     pthread_mutex_lock(&q->lock);
     if (item->kind == WIRE_ALL)
@@ -214,7 +215,7 @@ static bool covers_locked(struct coherence_queue *q, struct bytes space, struct 
 bool coherence_queued_covers(struct coherence *c, struct bytes space, struct bytes key,
                              const uint8_t *group_hashes, uint32_t group_count)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     if (NIGH_LIKELY(atomic_load_explicit(&q->count, memory_order_relaxed) == 0)) /* see set_count */
         return false;
     pthread_mutex_lock(&q->lock);
@@ -227,7 +228,7 @@ bool coherence_queued_covers(struct coherence *c, struct bytes space, struct byt
 
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     uint32_t n = 0;
     pthread_mutex_lock(&q->lock);
     for (struct coherence_queue_item *i = q->first; i && n < COHERENCE_BATCH_ITEMS; i = i->next) {
@@ -242,7 +243,7 @@ void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch)
 
 bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     pthread_mutex_lock(&q->lock);
     for (uint32_t n = 0; n < batch->count; n++) {
         struct coherence_queue_item *i = batch->members[n];
@@ -269,7 +270,7 @@ static uint32_t heads_for(uint32_t items)
 
 int coherence_queue_init(struct coherence *c)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     struct mem *mem = c->config.env->mem;
     struct coherence_item all = {.kind = WIRE_ALL, .soft = true};
     q->request.coherence = c;
@@ -284,7 +285,7 @@ int coherence_queue_init(struct coherence *c)
 /* Also after a failed init. */
 void coherence_queue_fini(struct coherence *c)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     struct mem *mem = c->config.env->mem;
     while (q->first) {
         struct coherence_queue_item *i = q->first;
@@ -294,6 +295,8 @@ void coherence_queue_fini(struct coherence *c)
     }
     if (q->all)
         item_free(c, q->all);
+    if (q->request.answer)
+        l2_answer_free(q->request.answer);
     mem_free(mem, NULL, q->batch, sizeof(*q->batch));
     mem_free(mem, NULL, q->heads, q->head_count * sizeof(*q->heads));
     pthread_mutex_destroy(&q->lock);

@@ -7,6 +7,11 @@
 //
 // A failed attempt waits, twice as long each time, unless the connection is new.
 
+#include "coherence/queue.h"
+#include "coherence/beat.h"
+#include "coherence/change.h"
+#include "coherence/keeper.h"
+#include "coherence/schemas.h"
 #include "coherence/state.h"
 
 #define ATTEMPT_MS 1000u
@@ -16,12 +21,12 @@
 
 static uint32_t queued_count(const struct coherence *c)
 {
-    return atomic_load_explicit(&c->queue.count, memory_order_relaxed);
+    return atomic_load_explicit(&c->queue->count, memory_order_relaxed);
 }
 
 static void failed(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     uint32_t next_ms = q->backoff_ms ? q->backoff_ms * 2 : BACKOFF_FIRST_MS;
     q->backoff_ms = next_ms < BACKOFF_LAST_MS ? next_ms : BACKOFF_LAST_MS;
     q->due_ns = now_ns + random_jitter(c->config.env->random, q->backoff_ms * NS_PER_MS,
@@ -30,7 +35,7 @@ static void failed(struct coherence *c, uint64_t now_ns)
 
 static void accepted(struct coherence *c, const struct l2_answer *answer)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     struct coherence_accepted a = {
         .items = q->batch->items,
         .item_count = q->batch->count,
@@ -52,7 +57,7 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
 
 static int send_script(struct coherence *c, const struct coherence_script *s, uint64_t now_ns)
 {
-    struct coherence_request *request = &c->queue.request;
+    struct coherence_request *request = &c->queue->request;
     struct l2_op op = coherence_request_begin(request, now_ns + ATTEMPT_MS * NS_PER_MS);
     int rc = l2_change(c->config.l2, &s->change, &op);
     if (rc < 0)
@@ -62,7 +67,7 @@ static int send_script(struct coherence *c, const struct coherence_script *s, ui
 
 static int send_batch(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_batch *batch = c->queue.batch;
+    struct coherence_batch *batch = c->queue->batch;
     struct coherence_script script;
     coherence_queue_batch(c, batch);
     stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
@@ -79,13 +84,13 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
 
 static void take_answer(struct coherence *c, uint64_t now_ns)
 {
-    struct l2_answer *answer = coherence_request_take(&c->queue.request);
+    struct l2_answer *answer = coherence_request_take(&c->queue->request);
     if (!answer)
         return;
     bool told = coherence_told_schemas(c, answer);
-    c->queue.moved = told ? c->queue.moved + 1 : 0;
-    if (told && c->queue.moved < COHERENCE_NAMED_TRIES)
-        c->queue.due_ns = 0; /* send it once more, with all names */
+    c->queue->moved = told ? c->queue->moved + 1 : 0;
+    if (told && c->queue->moved < COHERENCE_NAMED_TRIES)
+        c->queue->due_ns = 0; /* send it once more, with all names */
     else if (answer->status == 0 && !told && !coherence_outlived(c, answer))
         accepted(c, answer);
     else
@@ -96,12 +101,12 @@ static void take_answer(struct coherence *c, uint64_t now_ns)
 /* A batch accepted while no clock is followed voids the resync on its way: let that come first. */
 static bool must_wait(struct coherence *c)
 {
-    return c->beat.request.busy && coherence_position(c).identity == 0;
+    return c->beat->request.busy && coherence_position(c).identity == 0;
 }
 
 uint64_t coherence_queue_step(struct coherence *c)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     take_answer(c, now_ns);
     if (atomic_exchange_explicit(&q->retry_now, false, memory_order_relaxed))
@@ -120,12 +125,12 @@ uint64_t coherence_queue_step(struct coherence *c)
 
 void coherence_queue_retry_now(struct coherence *c)
 {
-    atomic_store_explicit(&c->queue.retry_now, true, memory_order_relaxed);
+    atomic_store_explicit(&c->queue->retry_now, true, memory_order_relaxed);
 }
 
 int coherence_drain(struct coherence *c, uint64_t deadline_ns)
 {
-    struct coherence_queue *q = &c->queue;
+    struct coherence_queue *q = c->queue;
     for (;;) {
         /* pair(coherence.emptied): a queue that runs empty after this look changes the word */
         uint32_t emptied = atomic_load_explicit(&q->emptied, memory_order_acquire);

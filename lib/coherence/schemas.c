@@ -12,7 +12,9 @@
 
 #include <nigh/options.h>
 
+#include "coherence/schemas.h"
 #include "coherence/state.h"
+#include "coherence/trust.h"
 
 /* Slack, for a value lives on Redis' clock, which this node knows only so well, and a request may
  * reach Redis late. */
@@ -92,7 +94,7 @@ bool coherence_told_schemas(struct coherence *c, const struct l2_answer *answer)
 {
     if (answer->status != 0 || answer->verdict != L2_MOVED)
         return false;
-    schemas_learn(&c->schemas, c->config.env->mem, &answer->clock, answer->value);
+    schemas_learn(c->schemas, c->config.env->mem, &answer->clock, answer->value);
     return true;
 }
 
@@ -101,11 +103,11 @@ struct l2_register coherence_register(struct coherence *c, const struct coherenc
 {
     uint64_t now_ms = coherence_server_time_ms(c);
     uint64_t identity = coherence_position(c).identity;
-    pthread_mutex_lock(&c->schemas.lock);
+    pthread_mutex_lock(&c->schemas->lock);
     bool covered = identity != 0 && identity == s->identity && now_ms != 0 &&
                    now_ms + hard_ms + COVER_SLACK_MS <= s->until_ms;
     uint64_t token = covered ? s->token : 0;
-    pthread_mutex_unlock(&c->schemas.lock);
+    pthread_mutex_unlock(&c->schemas->lock);
     uint64_t ms = (uint64_t)hard_ms + hard_ms / 4 + COVER_MORE_MS;
     return (struct l2_register){(uint32_t)u64_min(ms, UINT32_MAX), token,
                                 random_id(c->config.env->random)};
@@ -122,10 +124,10 @@ bool coherence_registered(struct coherence *c, struct coherence_schema *s,
     }
     if (answer->status != 0 || answer->registered_ms == 0)
         return false;
-    pthread_mutex_lock(&c->schemas.lock);
+    pthread_mutex_lock(&c->schemas->lock);
     s->identity = answer->clock.identity;
     s->token = answer->clock.schemas;
     s->until_ms = answer->clock.server_time_ms + answer->registered_ms;
-    pthread_mutex_unlock(&c->schemas.lock);
+    pthread_mutex_unlock(&c->schemas->lock);
     return false;
 }

@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "coherence/coherence.h"
+#include "coherence/core.h"
 
 #define SCHEMAS_MAX 8u /* per space */
 
@@ -44,5 +44,8 @@ void schemas_learn(struct schemas *s, struct mem *mem, const struct l2_clock *cl
 /* The schemas of a space but `own`. Returns how many (at most SCHEMAS_MAX). */
 uint32_t schemas_of(struct bytes text, struct bytes space, struct bytes own,
                     struct bytes ret[SCHEMAS_MAX]);
+
+/* True: the answer to a change says only which schemas there are. They are known now. */
+bool coherence_told_schemas(struct coherence *c, const struct l2_answer *answer);
 
 #endif

@@ -13,12 +13,32 @@
 // Why a clock is not always followed as it is: met.h, and rule 16 of README.md.
 
 #include "coherence/state.h"
+#include "coherence/keeper.h"
+#include "coherence/message.h"
 
 #define EPOCH_NONE_FOLLOWED(epoch) ((epoch) & 1)
+#define CLK_SLOT_BYTES 16u /* hard, soft */
+
+int coherence_state_init(struct coherence_state *s, const struct coherence_config *config)
+{
+    pthread_mutex_init(&s->apply_lock, NULL);
+    atomic_store_explicit(&s->epoch, 1, memory_order_relaxed); /* odd: no clock yet */
+    s->groups = mem_pages_alloc(config->group_slots * sizeof(*s->groups));
+    int failed = coherence_chain_init(&s->chain, config->env->mem);
+    return s->groups ? failed : NIGH_ENOMEM;
+}
+
+void coherence_state_fini(struct coherence_state *s, const struct coherence_config *config)
+{
+    coherence_chain_fini(&s->chain, config->env->mem);
+    if (s->groups)
+        mem_pages_free(s->groups, config->group_slots * sizeof(*s->groups));
+    pthread_mutex_destroy(&s->apply_lock);
+}
 
 static uint64_t epoch_locked(const struct coherence *c)
 {
-    return atomic_load_explicit(&c->epoch, memory_order_relaxed);
+    return atomic_load_explicit(&c->state->epoch, memory_order_relaxed);
 }
 
 static void store_shown(_Atomic uint64_t *word, uint64_t value)
@@ -35,35 +55,35 @@ static uint64_t load_shown(const _Atomic uint64_t *word)
 
 bool coherence_follows_locked(const struct coherence *c, uint64_t identity)
 {
-    return !EPOCH_NONE_FOLLOWED(epoch_locked(c)) && load_shown(&c->identity) == identity;
+    return !EPOCH_NONE_FOLLOWED(epoch_locked(c)) && load_shown(&c->state->identity) == identity;
 }
 
 void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
 {
-    if (sequence <= load_shown(&c->known))
+    if (sequence <= load_shown(&c->state->known))
         return;
-    c->known_nonce = nonce;
-    store_shown(&c->known, sequence);
+    c->state->known_nonce = nonce;
+    store_shown(&c->state->known, sequence);
 }
 
 struct coherence_point coherence_known_locked(const struct coherence *c)
 {
-    return (struct coherence_point){load_shown(&c->known), c->known_nonce};
+    return (struct coherence_point){load_shown(&c->state->known), c->state->known_nonce};
 }
 
 void coherence_forget_locked(struct coherence *c)
 {
     uint64_t epoch = epoch_locked(c);
     bool followed = !EPOCH_NONE_FOLLOWED(epoch);
-    atomic_store_explicit(&c->epoch, followed ? epoch + 1 : epoch + 2, memory_order_relaxed);
+    atomic_store_explicit(&c->state->epoch, followed ? epoch + 1 : epoch + 2, memory_order_relaxed);
     if (followed)
         c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
 void coherence_rewound_locked(struct coherence *c)
 {
-    c->renew = c->clk_id;
-    memcpy(c->renew_replid, c->replid, sizeof(c->renew_replid));
+    c->state->renew = c->state->clk_id;
+    memcpy(c->state->renew_replid, c->state->replid, sizeof(c->state->renew_replid));
     coherence_forget_locked(c);
 }
 
@@ -71,42 +91,43 @@ void coherence_rewound_locked(struct coherence *c)
 
 bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
 {
-    return met_note(&c->met, answer->clock.identity, answer->order);
+    return met_note(&c->state->met, answer->clock.identity, answer->order);
 }
 
 bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
 {
-    return !coherence_meet_locked(c, answer) && c->met.identity != answer->clock.identity;
+    return !coherence_meet_locked(c, answer) && c->state->met.identity != answer->clock.identity;
 }
 
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer)
 {
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     bool outlived = coherence_outlived_locked(c, answer);
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     return outlived;
 }
 
 /* Whether it is the clock last followed. */
 static bool is_last_locked(const struct coherence *c, const struct l2_clock *clock)
 {
-    return clock->id == c->clk_id &&
-           memcmp(clock->replid.data, c->replid, sizeof(c->replid)) == 0;
+    return clock->id == c->state->clk_id &&
+           memcmp(clock->replid.data, c->state->replid, sizeof(c->state->replid)) == 0;
 }
 
 static bool is_to_renew_locked(const struct coherence *c, const struct l2_clock *clock)
 {
-    return clock->id == c->renew &&
-           memcmp(clock->replid.data, c->renew_replid, sizeof(c->renew_replid)) == 0;
+    return clock->id == c->state->renew &&
+           memcmp(clock->replid.data, c->state->renew_replid, sizeof(c->state->renew_replid)) == 0;
 }
 
 bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
                                  const struct coherence_point *known)
 {
-    bool rewound = is_last_locked(c, clock) && !coherence_goes_on_locked(c, clock, known);
-    bool again = rewound || is_to_renew_locked(c, clock) || met_has_left(&c->met, clock->identity);
-    c->renew = again ? clock->id : 0;
-    memcpy(c->renew_replid, clock->replid.data, sizeof(c->renew_replid));
+    struct coherence_state *s = c->state;
+    bool rewound = is_last_locked(c, clock) && !coherence_chain_reaches(&s->chain, clock, known);
+    bool again = rewound || is_to_renew_locked(c, clock) || met_has_left(&s->met, clock->identity);
+    s->renew = again ? clock->id : 0;
+    memcpy(s->renew_replid, clock->replid.data, sizeof(s->renew_replid));
     return !again;
 }
 
@@ -120,7 +141,7 @@ bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clo
 static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard, uint64_t soft,
                               bool comparable)
 {
-    struct coherence_group *g = &c->groups[slot];
+    struct coherence_group *g = &c->state->groups[slot];
     bool bumped = hard != load_shown(&g->hard);
     if (bumped)
         store_shown(&g->hard, hard);
@@ -155,18 +176,17 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
 {
     const struct l2_clock *clock = &answer->clock;
     NIGH_DCHECK(EPOCH_NONE_FOLLOWED(epoch_locked(c)));
-    take_groups_locked(c, answer, clock->id == c->clk_id);
-    memcpy(c->replid, clock->replid.data, sizeof(c->replid));
-    c->clk_id = clock->id;
-    c->applied = c->nonces_from = clock->sequence;
-    c->nonces[c->applied % COHERENCE_NONCES] = clock->nonce;
-    c->known_nonce = clock->nonce;
-    c->heard = 0;
-    store_shown(&c->known, clock->sequence);
-    store_shown(&c->home, clock->home);
-    store_shown(&c->identity, clock->identity);
+    take_groups_locked(c, answer, clock->id == c->state->clk_id);
+    memcpy(c->state->replid, clock->replid.data, sizeof(c->state->replid));
+    c->state->clk_id = clock->id;
+    coherence_chain_begin(&c->state->chain, clock->sequence, clock->nonce);
+    c->state->known_nonce = clock->nonce;
+    c->state->heard = 0;
+    store_shown(&c->state->known, clock->sequence);
+    store_shown(&c->state->home, clock->home);
+    store_shown(&c->state->identity, clock->identity);
     /* pair(coherence.epoch): a reader that sees it even sees all that was stored while odd */
-    atomic_store_explicit(&c->epoch, epoch_locked(c) + 1, memory_order_release);
+    atomic_store_explicit(&c->state->epoch, epoch_locked(c) + 1, memory_order_release);
     c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
@@ -176,14 +196,14 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
 static bool epoch_enter(const struct coherence *c, uint64_t *ret_epoch)
 {
     /* pair(coherence.epoch): all that is read after it is at least as new */
-    *ret_epoch = atomic_load_explicit(&c->epoch, memory_order_acquire);
+    *ret_epoch = atomic_load_explicit(&c->state->epoch, memory_order_acquire);
     return !EPOCH_NONE_FOLLOWED(*ret_epoch);
 }
 
 /* Second look: whether all that was read in between belongs together. */
 static bool epoch_held(const struct coherence *c, uint64_t epoch)
 {
-    return atomic_load_explicit(&c->epoch, memory_order_relaxed) == epoch;
+    return atomic_load_explicit(&c->state->epoch, memory_order_relaxed) == epoch;
 }
 
 struct coherence_position coherence_position(struct coherence *c)
@@ -192,18 +212,18 @@ struct coherence_position coherence_position(struct coherence *c)
     uint64_t epoch;
     if (!epoch_enter(c, &epoch))
         return none;
-    struct coherence_position p = {load_shown(&c->identity), load_shown(&c->known)};
+    struct coherence_position p = {load_shown(&c->state->identity), load_shown(&c->state->known)};
     return epoch_held(c, epoch) ? p : none;
 }
 
 uint64_t coherence_home(const struct coherence *c)
 {
-    return load_shown(&c->home);
+    return load_shown(&c->state->home);
 }
 
 static bool group_below(const struct coherence *c, uint32_t slot, uint64_t sequence, bool soft)
 {
-    const struct coherence_group *g = &c->groups[slot];
+    const struct coherence_group *g = &c->state->groups[slot];
     return sequence < load_shown(soft ? &g->soft : &g->hard);
 }
 
@@ -231,8 +251,8 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
     uint64_t epoch;
     if (!epoch_enter(c, &epoch))
         return COHERENCE_STALE;
-    uint64_t own_home = load_shown(&c->home);
-    bool comparable = e->identity == load_shown(&c->identity) && e->home == own_home &&
+    uint64_t own_home = load_shown(&c->state->home);
+    bool comparable = e->identity == load_shown(&c->state->identity) && e->home == own_home &&
                       home == own_home;
     bool gone = comparable && below(c, e, space_slot, false);
     bool stale = !comparable || (e->flags & L2_ENVELOPE_SOFT) || below(c, e, space_slot, true);
@@ -254,10 +274,10 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
     if (answer->status != 0 || is_known(c, clock))
         return;
     bool followed = false;
-    pthread_mutex_lock(&c->apply_lock);
+    pthread_mutex_lock(&c->state->apply_lock);
     bool newest = coherence_meet_locked(c, answer);
     if (coherence_follows_locked(c, clock->identity) &&
-        !coherence_agrees_locked(c, clock->sequence, clock->nonce)) {
+        !coherence_chain_agrees(&c->state->chain, clock->sequence, clock->nonce)) {
         coherence_rewound_locked(c);
     } else if (coherence_follows_locked(c, clock->identity)) {
         followed = true;
@@ -265,35 +285,22 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
     } else if (newest && !EPOCH_NONE_FOLLOWED(epoch_locked(c))) {
         coherence_forget_locked(c);
     }
-    pthread_mutex_unlock(&c->apply_lock);
+    pthread_mutex_unlock(&c->state->apply_lock);
     if (!followed)
-        coherence_beat_want(c);
+        coherence_keeper_want_beat(c);
 }
 
 /* Rule 8. A writer is safe without this wait, for to a node that follows no clock all of L2 is
  * stale; he waits so that what he reads and fills next counts. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns)
 {
+    _Atomic uint32_t *word = &c->state->rounds;
     for (;;) {
         /* pair(coherence.rounds): a clock taken after this look changes the word */
-        uint32_t rounds = atomic_load_explicit(&c->rounds, memory_order_acquire);
+        uint32_t rounds = atomic_load_explicit(word, memory_order_acquire);
         if (coherence_position(c).identity != 0)
             return;
-        if (park_wait(c->config.env->park, &c->rounds, rounds, deadline_ns) == NIGH_ETIMEDOUT)
+        if (park_wait(c->config.env->park, word, rounds, deadline_ns) == NIGH_ETIMEDOUT)
             return;
     }
-}
-
-void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
-{
-    pthread_mutex_lock(&c->apply_lock);
-    ret->identity = coherence_position(c).identity;
-    ret->known = load_shown(&c->known);
-    ret->applied = c->applied;
-    pthread_mutex_unlock(&c->apply_lock);
-    /* pair(coherence.trust): the floors of what the beat brought are raised */
-    uint64_t until_ns = atomic_load_explicit(&c->trusted_until, memory_order_acquire);
-    ret->trusted = clock_coarse_ns(c->config.env->clock) < until_ns;
-    ret->listening = COHERENCE_LISTENING(atomic_load_explicit(&c->listens, memory_order_relaxed));
-    ret->queued = atomic_load_explicit(&c->queue.count, memory_order_relaxed);
 }

@@ -22,11 +22,6 @@ steps() {
 base/mem base/slab              destroying an arena destroys the slabs that were added to it
 base/mem_jemalloc base/mem      a backend begins with what both have in common
 base/slab_region base/slab      a region asks what kind of blocks a slab has
-coherence/apply coherence/beat     asks for a beat
-coherence/beat coherence/schemas   a beat brings the schemas in use
-coherence/request coherence/coherence  a request has a reference
-coherence/state coherence/apply    whether a clock goes on from what was applied
-coherence/state coherence/beat     asks for a beat
 flight/mailbox flight/record       a letter has a reference to its flight
 END
 }

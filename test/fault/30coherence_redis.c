@@ -20,8 +20,8 @@ static void pair_open_with(struct pair *p, uint32_t trust_ms, uint32_t beat_ms)
 {
     redis_start(&p->server, NULL);
     struct node_options o = {.uri = p->server.uri, .trust_ms = trust_ms, .beat_ms = beat_ms};
-    p->a = node_open(o);
-    p->b = node_open(o);
+    p->a = node_start(o);
+    p->b = node_start(o);
     REQUIRE(CHECK_WITHIN(NODE_PATIENCE_MS, node_ready(p->a) && node_ready(p->b)));
 }
 
@@ -38,8 +38,8 @@ static void pair_open_trusting(struct pair *p)
 
 static void pair_close(struct pair *p)
 {
-    node_close(p->a);
-    node_close(p->b);
+    node_stop(p->a);
+    node_stop(p->b);
     redis_stop(&p->server);
 }
 
@@ -197,10 +197,10 @@ TEST(killed_and_restarted_with_its_data)
     uint16_t slot = coherence_item_slot(&item, NODE_SLOTS);
     /* By a node that is gone then: else it would tell it again. */
     struct node_options o = {.uri = p.server.uri, .trust_ms = TRUST_MS, .beat_ms = BEAT_MS};
-    struct node *issuer = node_open(o);
+    struct node *issuer = node_start(o);
     CHECK_WITHIN(NODE_PATIENCE_MS, trusted(issuer));
     CHECK_EQ(node_change(issuer, &item, NULL), 0);
-    node_close(issuer);
+    node_stop(issuer);
     CHECK_WITHIN(NODE_PATIENCE_MS, p.b->groups[slot][false] == 1);
     redis_save(&p.server);
     redis_restart(&p.server, REDIS_SAVED);
@@ -218,8 +218,8 @@ TEST(opened_before_the_server)
     redis_start(&p.server, NULL);
     redis_kill(&p.server);
     struct node_options o = {.uri = p.server.uri, .trust_ms = TRUST_MS, .beat_ms = BEAT_MS};
-    p.a = node_open(o);
-    p.b = node_open(o);
+    p.a = node_start(o);
+    p.b = node_start(o);
     CHECK_EQ(node_change_key(p.a, 3, 9), NIGH_QUEUED);
     CHECK(!trusted(p.a));
     redis_restart(&p.server, REDIS_EMPTY);
@@ -447,7 +447,7 @@ TEST(close_while_everything_is_on_its_way)
     CHECK_EQ(node_change_key_within(p.a, 3, 5, NODE_SILENCE_MS), NIGH_QUEUED);
     check_pause();
     coherence_drain(p.a->c, clock_deadline_ns(p.a->env.clock, 400)); /* a beat is out by now */
-    node_close(p.a);
-    node_close(p.b);
+    node_stop(p.a);
+    node_stop(p.b);
     redis_stop(&p.server);
 }

@@ -6,7 +6,7 @@
 
 #include "cache/cache.h"
 #include "cache/space.h"
-#include "coherence/state.h"
+#include "coherence/change.h"
 #include "sim/net.h"
 #include "sim/op.h"
 
@@ -293,5 +293,5 @@ uint64_t node_clock(int index)
 uint64_t node_next_call(int index)
 {
     struct coherence *c = nodes[index].cache->coherence;
-    return atomic_load_explicit(&c->calls, memory_order_relaxed) + 1;
+    return atomic_load_explicit(&c->changes->calls, memory_order_relaxed) + 1;
 }

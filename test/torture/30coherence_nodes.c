@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "coherence/message.h"
 #include "coherence/state.h"
 #include "support/coherence_node.h"
 #include "support/redis.h"
@@ -128,7 +129,7 @@ static void judge_tag(unsigned node, unsigned index)
     pthread_mutex_lock(&a->lock);
     if (a->version != 0 && vouches(n, a->accepted_ns)) {
         struct l2_envelope e = {
-            .home = n->c->home,
+            .home = n->c->state->home,
             .identity = a->position.identity,
             .sequence = a->position.sequence - 1,
             .groups = hash,
@@ -214,8 +215,8 @@ static void check_positions(void)
 {
     for (unsigned slot = 0; slot < NODE_SLOTS; slot++)
         for (unsigned node = 0; node < 2; node++) {
-            struct coherence_group *own = &nodes[node]->c->groups[slot];
-            struct coherence_group *first = &nodes[0]->c->groups[slot];
+            struct coherence_group *own = &nodes[node]->c->state->groups[slot];
+            struct coherence_group *first = &nodes[0]->c->state->groups[slot];
             CHECK_EQ(own->hard, first->hard);
             CHECK_EQ(own->soft, first->soft);
         }
@@ -239,7 +240,7 @@ static void open_nodes(void)
     redis_start(&server, NULL);
     struct node_options o = {.uri = server.uri, .trust_ms = TRUST_MS, .beat_ms = BEAT_MS};
     for (unsigned i = 0; i < 2; i++)
-        nodes[i] = node_open(o);
+        nodes[i] = node_start(o);
     for (unsigned i = 0; i < WRITERS * KEYS_PER_WRITER; i++)
         pthread_mutex_init(&keys[i].lock, NULL);
     for (unsigned i = 0; i < WRITERS * TAGS_PER_WRITER; i++)
@@ -277,6 +278,6 @@ TEST(what_trust_vouches_for_has_been_applied)
                (unsigned long long)node_count(nodes[1], STATS_FRAME_GAP));
     CHECK_GT(judged_count, 0);
     for (unsigned i = 0; i < 2; i++)
-        node_close(nodes[i]);
+        node_stop(nodes[i]);
     redis_stop(&server);
 }

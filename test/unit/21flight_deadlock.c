@@ -4,7 +4,7 @@
 #include <semaphore.h>
 #include <string.h>
 
-#include "unit/21flight_world.h"
+#include "worlds/flight.h"
 
 #define FAR_NS (60 * NS_PER_S) /* a wait that reaches it has hung */
 #define KEYS 4

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Leaders, followers, workers and how each lets go. Fake time; a thread only where one must exit.
 
-#include "unit/21flight_world.h"
+#include "worlds/flight.h"
 
 /* ---- one leader ---- */
 

@@ -2,7 +2,7 @@
 // The mailbox word: who becomes the holder, and that no event is lost when it lets go. Fake time.
 
 #include "flight/mailbox.h"
-#include "unit/21flight_world.h"
+#include "worlds/flight.h"
 
 /* A flight whose mail is empty and held by the test. */
 static struct flight *held(struct world *w)

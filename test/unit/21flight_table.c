@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The table: who leads, who follows, what is forgotten, who hears a notice. Fake time.
 
-#include "unit/21flight_world.h"
+#include "worlds/flight.h"
 
 static void keep_flying(struct world *w, struct flight *f, uint32_t events)
 {

@@ -2,7 +2,7 @@
 // Nodes of wire version 1 on the same prefix, against a real server: seen when they come, told what
 // happens here, waited for while they change values, and forgotten when they are gone.
 
-#include "22l2_script.h"
+#include "worlds/l2_script.h"
 
 #define OLD_SEEN_AT 40  /* in our clock */
 #define OLD_MOVED_AT 56
@@ -17,8 +17,8 @@ static const char old_clk[] = "t:!:clk";
 static void old_node_at(uint64_t seq)
 {
     free(redis_command(&server, "SETRANGE %s %u %b", old_clk, OLD_CLK_BYTES - 1, "", (size_t)1));
-    put_le64_at(&server, old_clk, 0, OLD_ID);
-    put_le64_at(&server, old_clk, 8, seq);
+    script_put_le64_at(&server, old_clk, 0, OLD_ID);
+    script_put_le64_at(&server, old_clk, 8, seq);
 }
 
 static struct l2_answer *beat_after(uint64_t after)
@@ -45,9 +45,9 @@ static struct seen beat(void)
 /* They moved so long ago. */
 static void rest(uint64_t ms)
 {
-    uint64_t moved_ms = le64_at(&server, "t:!2:!clk", OLD_MOVED_AT);
+    uint64_t moved_ms = script_le64_at(&server, "t:!2:!clk", OLD_MOVED_AT);
     CHECK_NE(moved_ms, 0);
-    put_le64_at(&server, "t:!2:!clk", OLD_MOVED_AT, moved_ms - ms);
+    script_put_le64_at(&server, "t:!2:!clk", OLD_MOVED_AT, moved_ms - ms);
 }
 
 /* Our clock, theirs seen, and quiet. */
@@ -83,7 +83,7 @@ static struct l2_answer *change_old(bool old_nodes, enum l2_change_mode mode)
         .groups = groups,
         .group_count = 2,
         .nonce = 4243,
-        .schemas = le64_at(&server, "t:!2:!clk", 32),
+        .schemas = script_le64_at(&server, "t:!2:!clk", 32),
         .old_nodes = old_nodes,
         .frame = {{"HEAD", 4}, {"INCARNAT" "CALLCALL" "ITEMS", 21}},
     };
@@ -137,7 +137,7 @@ TEST(without_old_nodes_nothing_of_theirs_is_touched)
     CHECK(!seen.nodes && !seen.moved);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk t:!:log t:!2:!log"), 0);
     free(redis_command(&server, "SET t:s:1:k theirs"));
-    CHECK_EQ(verdict_of(change_old(false, L2_DELETE)), L2_NONE);
+    CHECK_EQ(script_verdict(change_old(false, L2_DELETE)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 1);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk"), 0);
     end();
@@ -155,9 +155,9 @@ TEST(their_appearance_is_told_to_both)
     CHECK(seen.nodes);
     CHECK(seen.moved);
     CHECK_NE(seen.token, before.token); /* every change learns it */
-    CHECK_EQ(le64_at(&server, old_clk, 8), 101);
-    CHECK_EQ(le64_at(&server, old_clk, OLD_GROUPS_AT + 8), 101); /* ALL, soft */
-    CHECK_EQ(le64_at(&server, old_clk, OLD_GROUPS_AT), 0);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), 101);
+    CHECK_EQ(script_le64_at(&server, old_clk, OLD_GROUPS_AT + 8), 101); /* ALL, soft */
+    CHECK_EQ(script_le64_at(&server, old_clk, OLD_GROUPS_AT), 0);
     CHECK_EQ(newest("t:!:log", f, sizeof(f), &len), 101);
     const uint8_t *items = check_old_frame(f, len, 101) + 4;
     CHECK_EQ(get_le32(items - 4), 1);
@@ -166,11 +166,11 @@ TEST(their_appearance_is_told_to_both)
     CHECK_EQ(items[2] + items[3] + get_le32(items + 4), 0);
     CHECK_EQ(get_le64(items + 8), 0);
     CHECK_EQ(len, OLD_FRAME_HEAD + 16);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", OLD_SEEN_AT), OLD_ID);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", OLD_SEEN_AT + 8), 101);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", OLD_SEEN_AT), OLD_ID);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", OLD_SEEN_AT + 8), 101);
     seen = beat();
     CHECK_EQ(seen.seq, 0); /* nothing in our order yet */
-    CHECK_EQ(le64_at(&server, old_clk, 8), 101); /* once */
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), 101); /* once */
     end();
 }
 
@@ -196,25 +196,26 @@ TEST(a_change_is_told_in_their_order_too)
     uint8_t f[256];
     size_t len;
     begin_beside_old();
-    uint64_t old_seq = le64_at(&server, old_clk, 8), seq = le64_at(&server, "t:!2:!clk", 8);
+    uint64_t old_seq = script_le64_at(&server, old_clk, 8);
+    uint64_t seq = script_le64_at(&server, "t:!2:!clk", 8);
     free(redis_command(&server, "MSET t:s:1:k a t:s:v2:k b t:!:lease:s:k c t:s:1:other d"));
     free(redis_command(&server, "MSET t:!2:s:1:k a t:!2:s:v2:k b t:!2:!lease:s:k c"));
-    CHECK_EQ(verdict_of(change_old(true, L2_SET)), L2_STORED);
+    CHECK_EQ(script_verdict(change_old(true, L2_SET)), L2_STORED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k t:s:v2:k t:!:lease:s:k"), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v2:k t:!2:!lease:s:k"), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:s:1:other"), 2);
 
-    CHECK_EQ(le64_at(&server, old_clk, 8), old_seq + 1);
-    CHECK_EQ(le64_at(&server, old_clk, OLD_GROUPS_AT + 16 * 7), old_seq + 1);
-    CHECK_EQ(le64_at(&server, old_clk, OLD_GROUPS_AT + 16 * 7 + 8), 0);
-    CHECK_EQ(le64_at(&server, old_clk, OLD_CLK_BYTES - 8), old_seq + 1);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), old_seq + 1);
+    CHECK_EQ(script_le64_at(&server, old_clk, OLD_GROUPS_AT + 16 * 7), old_seq + 1);
+    CHECK_EQ(script_le64_at(&server, old_clk, OLD_GROUPS_AT + 16 * 7 + 8), 0);
+    CHECK_EQ(script_le64_at(&server, old_clk, OLD_CLK_BYTES - 8), old_seq + 1);
     CHECK_EQ(redis_integer(&server, "STRLEN t:!:clk"), OLD_CLK_BYTES);
     CHECK_EQ(newest("t:!:log", f, sizeof(f), &len), old_seq + 1);
     check_old_frame(f, len, old_seq + 1);
     CHECK_MEM(f + 60, 8, "INCARNAT", 8);
     CHECK_MEM(f + 76, len - 76, "ITEMS", 5);
 
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", 8), seq + 1);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", 8), seq + 1);
     CHECK_EQ(newest("t:!2:!log", f, sizeof(f), &len), seq + 1);
     CHECK_MEM(f, 4, "HEAD", 4);
     CHECK_MEM(f + 76, len - 76, "INCARNATCALLCALLITEMS", 21);
@@ -225,7 +226,7 @@ TEST(a_change_is_told_in_their_order_too)
 TEST(our_log_lies_aside_while_they_are_there)
 {
     begin_beside_old();
-    uint64_t seq = le64_at(&server, "t:!2:!clk", 8);
+    uint64_t seq = script_le64_at(&server, "t:!2:!clk", 8);
     l2_answer_free(change_old(true, L2_DELETE));
     l2_answer_free(change_old(true, L2_DELETE));
     struct l2_answer *a = beat_after(seq);
@@ -245,12 +246,12 @@ TEST(a_change_that_does_not_know_of_them_is_told)
     beat();
     const struct l2_change_key key = {.key = client_key("k"), .mode = L2_DELETE};
     const struct l2_change change = {.keys = &key, .key_count = 1, .nonce = 5,
-                                     .schemas = before.token, .frame = frame};
+                                     .schemas = before.token, .frame = script_frame};
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->verdict, L2_MOVED);
     CHECK(a->clock.old_nodes);
     l2_answer_free(a);
-    CHECK_EQ(le64_at(&server, old_clk, 8), 101);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), 101);
     end();
 }
 
@@ -259,7 +260,7 @@ TEST(their_clock_with_other_groups_is_ended)
 {
     begin_beside_old();
     free(redis_command(&server, "SETRANGE %s %u x", old_clk, OLD_CLK_BYTES));
-    CHECK_EQ(verdict_of(change_old(true, L2_DELETE)), L2_NONE);
+    CHECK_EQ(script_verdict(change_old(true, L2_DELETE)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk t:!:log"), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!log"), 1);
     end();
@@ -270,21 +271,21 @@ TEST(their_clock_with_other_groups_is_ended)
 TEST(what_they_change_is_seen_by_the_next_beat)
 {
     begin_beside_old();
-    uint64_t old_seq = le64_at(&server, old_clk, 8);
+    uint64_t old_seq = script_le64_at(&server, old_clk, 8);
     struct seen before = beat();
     CHECK(!before.moved);
     old_node_at(old_seq + 1);
     struct seen seen = beat();
     CHECK(seen.moved && seen.nodes);
     CHECK_EQ(seen.token, before.token); /* they are there as before */
-    CHECK_EQ(le64_at(&server, old_clk, 8), old_seq + 1);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), old_seq + 1);
     end();
 }
 
 TEST(what_they_change_is_seen_by_the_next_change)
 {
     begin_beside_old();
-    old_node_at(le64_at(&server, old_clk, 8) + 1);
+    old_node_at(script_le64_at(&server, old_clk, 8) + 1);
     struct l2_answer *a = change_old(true, L2_DELETE);
     CHECK(a->clock.old_moved); /* else our position would hide theirs */
     l2_answer_free(a);
@@ -312,9 +313,9 @@ TEST(quiet_after_three_seconds_and_told_as_soft_all)
     CHECK_EQ(f[76 + 20], WIRE_ALL);
     CHECK_EQ(f[76 + 21], 1);
     CHECK_EQ(len, 76 + 20 + 16);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT + 8), quiet.seq);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT), 0);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", 128), quiet.seq); /* its page */
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT + 8), quiet.seq);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT), 0);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", 128), quiet.seq); /* its page */
     CHECK_EQ(beat().seq, quiet.seq); /* once */
     end();
 }
@@ -325,7 +326,7 @@ TEST(a_move_in_the_future_is_over)
     begin_beside_old();
     old_node_at(500);
     CHECK(beat().moved);
-    put_le64_at(&server, "t:!2:!clk", OLD_MOVED_AT, UINT64_C(1) << 50);
+    script_put_le64_at(&server, "t:!2:!clk", OLD_MOVED_AT, UINT64_C(1) << 50);
     CHECK(!beat().moved);
     end();
 }
@@ -345,7 +346,7 @@ TEST(when_they_are_gone_every_change_learns_it)
     struct seen quiet = beat();
     CHECK(!quiet.nodes && !quiet.moved);
     CHECK_EQ(quiet.seq, seen.seq + 1);
-    CHECK_EQ(verdict_of(change_old(false, L2_DELETE)), L2_NONE);
+    CHECK_EQ(script_verdict(change_old(false, L2_DELETE)), L2_NONE);
     struct l2_answer *a = beat_after(seen.seq);
     CHECK_EQ(a->entry_count, 2); /* in the one log again */
     l2_answer_free(a);
@@ -358,8 +359,8 @@ TEST(when_they_are_gone_every_change_learns_it)
 TEST(when_they_are_gone_our_log_takes_its_place)
 {
     begin_beside_old();
-    uint64_t seq = le64_at(&server, "t:!2:!clk", 8);
-    CHECK_LT(seq + 2, le64_at(&server, old_clk, 8));
+    uint64_t seq = script_le64_at(&server, "t:!2:!clk", 8);
+    CHECK_LT(seq + 2, script_le64_at(&server, old_clk, 8));
     l2_answer_free(change_old(true, L2_DELETE));
     free(redis_command(&server, "DEL t:!:clk"));
     l2_answer_free(change_old(true, L2_DELETE));
@@ -393,7 +394,7 @@ TEST(a_change_after_they_are_gone_makes_no_clock_for_them)
 {
     begin_beside_old();
     free(redis_command(&server, "DEL t:!:clk"));
-    CHECK_EQ(verdict_of(change_old(true, L2_DELETE)), L2_NONE);
+    CHECK_EQ(script_verdict(change_old(true, L2_DELETE)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:clk"), 0);
     CHECK(beat().moved);
     end();
@@ -462,10 +463,10 @@ TEST(they_are_seen_and_told_when_memory_is_full)
     free(redis_command(&server, "SET t:s:1:k theirs"));
     free(redis_command(&server, "CONFIG SET maxmemory 1"));
     CHECK(beat().nodes);
-    CHECK_EQ(le64_at(&server, old_clk, 8), 101);
-    CHECK_EQ(verdict_of(change_old(true, L2_DELETE)), L2_NONE);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), 101);
+    CHECK_EQ(script_verdict(change_old(true, L2_DELETE)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:s:1:k"), 0);
-    CHECK_EQ(le64_at(&server, old_clk, 8), 102);
+    CHECK_EQ(script_le64_at(&server, old_clk, 8), 102);
     free(redis_command(&server, "CONFIG SET maxmemory 0"));
     rest(5000);
     free(redis_command(&server, "CONFIG SET maxmemory 1"));

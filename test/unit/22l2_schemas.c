@@ -2,7 +2,7 @@
 // The list of schemas in the clock, against a real server: who comes in, for how long, who is told
 // when it moves, and what a change does to the values of other schemas.
 
-#include "22l2_script.h"
+#include "worlds/l2_script.h"
 
 #define LIST_AT CLIENT_CLK_BYTES /* in the clock */
 #define TOKEN_AT 32
@@ -17,7 +17,7 @@ static struct l2_key key_of(const char *schema, const char *key)
 
 static uint64_t token_now(void)
 {
-    return le64_at(&server, "t:!2:!clk", TOKEN_AT);
+    return script_le64_at(&server, "t:!2:!clk", TOKEN_AT);
 }
 
 /* A change of `key`, registering its schema for `ms` if it knows no better token. */
@@ -35,7 +35,7 @@ static struct l2_answer *change(struct l2_change_key key, uint32_t ms, uint64_t 
         .nonce = nonce,
         .schemas = redis_integer(&server, "EXISTS t:!2:!clk") ? token_now() : 0,
         .registration = {ms, token, 0},
-        .frame = frame,
+        .frame = script_frame,
     };
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     client_envelope_free(envelope);
@@ -46,7 +46,7 @@ static struct l2_answer *change(struct l2_change_key key, uint32_t ms, uint64_t 
 static int set_in(const char *schema, uint32_t ms)
 {
     struct l2_change_key key = {.key = key_of(schema, "k"), .mode = L2_SET};
-    return verdict_of(change(key, ms, 0));
+    return script_verdict(change(key, ms, 0));
 }
 
 static struct l2_answer *fill_in(const char *schema, const char *name, uint32_t ms, uint64_t token)
@@ -54,13 +54,13 @@ static struct l2_answer *fill_in(const char *schema, const char *name, uint32_t 
     struct l2_key key = key_of(schema, name);
     struct bytes envelope = client_envelope(1, 0, "filled");
     const struct l2_lease l = {.token = 1, .lease_ms = 5000};
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
     const struct l2_fill f = {
         .token = 1,
         .connection = 1,
         .hard_ms = 60000,
         .envelope = envelope,
-        .frame = frame,
+        .frame = script_frame,
         .registration = {ms, token, ++nonces},
     };
     struct l2_answer *a = CLIENT_ASK(&c, l2_fill, &key, &f);
@@ -100,7 +100,7 @@ static uint64_t until_of(const char *schema)
 {
     unsigned at;
     records_of(schema, &at);
-    return at ? le64_at(&server, "t:!2:!clk", at + 8) : 0;
+    return at ? script_le64_at(&server, "t:!2:!clk", at + 8) : 0;
 }
 
 static unsigned count_of_records(void)
@@ -115,7 +115,7 @@ static void lapse(const char *schema)
     unsigned at;
     records_of(schema, &at);
     REQUIRE(at > 0);
-    put_le64_at(&server, "t:!2:!clk", at + 8, 1000);
+    script_put_le64_at(&server, "t:!2:!clk", at + 8, 1000);
 }
 
 /* ---- registering ---- */
@@ -270,7 +270,7 @@ TEST(a_lapse_makes_room_and_other_spaces_take_none)
     fill_the_list();
     struct l2_change_key elsewhere = {.key = key_of("v9", "k"), .mode = L2_SET};
     elsewhere.key.space = bytes_of_string("other");
-    CHECK_EQ(verdict_of(change(elsewhere, MINUTE_MS, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(change(elsewhere, MINUTE_MS, 0)), L2_STORED);
     CHECK_EQ(count_of_records(), 9);
     CHECK_EQ(set_in("v9", MINUTE_MS), L2_CROWDED);
     lapse("v3");
@@ -288,7 +288,7 @@ TEST(a_change_named_by_another_list_does_nothing)
     set_in("v1", MINUTE_MS);
     uint64_t token = token_now();
     set_in("v2", MINUTE_MS);
-    CHECK_EQ(verdict_of(lease(&c, "k", 5, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 5, 0)), L2_GRANTED);
     static const struct l2_change_group group = {5, false};
     const struct l2_change_key key = {.key = key_of("v1", "k"), .mode = L2_DELETE};
     const struct l2_change change = {
@@ -298,7 +298,7 @@ TEST(a_change_named_by_another_list_does_nothing)
         .group_count = 1,
         .nonce = ++nonces,
         .schemas = token,
-        .frame = frame,
+        .frame = script_frame,
     };
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->verdict, L2_MOVED);
@@ -310,14 +310,14 @@ TEST(a_change_named_by_another_list_does_nothing)
     l2_answer_free(a);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v1:k t:!2:s:v2:k t:!2:!lease:s:k"), 3);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 2);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT + 16 * 5), 0);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", CLIENT_GROUPS_AT + 16 * 5), 0);
     end();
 }
 
 TEST(an_empty_list_is_told_as_such)
 {
     begin_with_clock();
-    const struct l2_change change = {.nonce = ++nonces, .schemas = 1, .frame = frame};
+    const struct l2_change change = {.nonce = ++nonces, .schemas = 1, .frame = script_frame};
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->verdict, L2_MOVED);
     CHECK(a->value.data != NULL);
@@ -356,13 +356,13 @@ TEST(a_delete_takes_older_values_of_other_schemas)
 {
     begin_with_clock();
     put_others(6);
-    CHECK_EQ(verdict_of(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
     CHECK_EQ(others_left(), 0);
     put_others(7);
-    CHECK_EQ(verdict_of(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
     CHECK_EQ(others_left(), 1); /* at least as new */
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v2:k"), 1);
-    CHECK_EQ(verdict_of(change(among_others(L2_DELETE, 0), 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(change(among_others(L2_DELETE, 0), 0, 0)), L2_NONE);
     CHECK_EQ(others_left(), 0); /* whatever its version */
     end();
 }
@@ -371,9 +371,9 @@ TEST(each_schema_is_spared_or_deleted_by_its_own_version)
 {
     begin_with_clock();
     struct l2_change_key own = {.key = key_of("v1", "k"), .mode = L2_SET, .version = 9};
-    CHECK_EQ(verdict_of(change(own, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(change(own, 0, 0)), L2_STORED);
     put_others(6);
-    CHECK_EQ(verdict_of(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(change(among_others(L2_DELETE, 7), 0, 0)), L2_NONE);
     CHECK_EQ(others_left(), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v1:k"), 1);
     end();
@@ -383,16 +383,16 @@ TEST(a_write_ends_the_values_of_other_schemas)
 {
     begin_with_clock();
     put_others(99);
-    CHECK_EQ(verdict_of(change(among_others(L2_SET, 7), 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(change(among_others(L2_SET, 7), 0, 0)), L2_STORED);
     CHECK_EQ(others_left(), 0); /* set whatever is there */
     put_others(99);
     struct l2_change_key key = among_others(L2_SET_TOKEN, 0);
     key.token = 5;
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key.key, 5, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change(key, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key.key, 5, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(change(key, 0, 0)), L2_STORED);
     CHECK_EQ(others_left(), 0);
     put_others(99);
-    CHECK_EQ(verdict_of(change(key, 0, 0)), L2_NONE); /* the token is gone */
+    CHECK_EQ(script_verdict(change(key, 0, 0)), L2_NONE); /* the token is gone */
     CHECK_EQ(others_left(), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v1:k"), 0);
     end();
@@ -415,15 +415,15 @@ TEST(put_if_newer_looks_at_every_schema)
                    (unsigned long long)cases[i].other);
         struct l2_change_key own = {
             .key = key_of("v1", "k"), .mode = L2_SET, .version = cases[i].own};
-        CHECK_EQ(verdict_of(change(own, 0, 0)), L2_STORED);
+        CHECK_EQ(script_verdict(change(own, 0, 0)), L2_STORED);
         put_others(cases[i].other);
-        uint64_t seq = le64_at(&server, "t:!2:!clk", 8);
+        uint64_t seq = script_le64_at(&server, "t:!2:!clk", 8);
         struct l2_change_key key = among_others(L2_SET_NEWER, cases[i].ours);
-        CHECK_EQ(verdict_of(change(key, 0, 0)), cases[i].verdict);
+        CHECK_EQ(script_verdict(change(key, 0, 0)), cases[i].verdict);
         CHECK_EQ(others_left(), cases[i].left);
         bool stays = cases[i].verdict == L2_STORED || cases[i].own >= cases[i].ours;
         CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v1:k"), stays); /* or was older */
-        CHECK_EQ(le64_at(&server, "t:!2:!clk", 8), seq + 1); /* told in any case */
+        CHECK_EQ(script_le64_at(&server, "t:!2:!clk", 8), seq + 1); /* told in any case */
     }
     end();
 }
@@ -445,9 +445,9 @@ TEST(the_first_key_registers_and_each_names_its_own_schemas)
         .nonce = ++nonces,
         .schemas = token_now(),
         .registration = {MINUTE_MS, 0, 0},
-        .frame = frame,
+        .frame = script_frame,
     };
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_STORED);
     client_envelope_free(envelope);
     CHECK_EQ(others_left(), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v9:j"), 0);
@@ -466,8 +466,8 @@ TEST(schemas_are_registered_when_memory_is_full)
     const struct l2_lease l = {.token = 1, .lease_ms = 60000};
     struct bytes envelope = client_envelope(1, 0, "filled");
     const struct l2_fill f = {.token = 1, .connection = 1, .hard_ms = 60000, .envelope = envelope,
-                              .frame = frame, .registration = {MINUTE_MS, 0, ++nonces}};
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &leased, &l)), L2_GRANTED);
+                              .frame = script_frame, .registration = {MINUTE_MS, 0, ++nonces}};
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_lease, &leased, &l)), L2_GRANTED);
     free(redis_command(&server, "CONFIG SET maxmemory 1"));
     struct l2_answer *a = CLIENT_ASK(&c, l2_fill, &leased, &f);
     CHECK_EQ(a->status, 0);

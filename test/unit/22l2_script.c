@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The scripts against a real server: what each does, what it refuses, and what it leaves behind.
 
-#include "22l2_script.h"
+#include "worlds/l2_script.h"
 
 /* ---- values and leases ---- */
 
@@ -12,9 +12,9 @@ TEST(get_of_nothing_and_of_something)
 {
     begin(NULL);
     struct l2_envelope e;
-    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-    struct l2_answer *a = get(&c, "k");
+    CHECK_EQ(script_verdict(script_get(&c, "k")), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    struct l2_answer *a = script_get(&c, "k");
     CHECK_EQ(a->verdict, L2_VALUE);
     CHECK_EQ(a->connection, 1);
     CHECK_NE(a->home, 0);
@@ -29,17 +29,18 @@ TEST(get_of_nothing_and_of_something)
 TEST(lease_is_granted_once_and_then_held)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED); /* asked again after a lost reply */
-    struct l2_answer *held = lease(&c, "k", 2, 0);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    /* asked again after a lost reply */
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    struct l2_answer *held = script_lease(&c, "k", 2, 0);
     CHECK_EQ(held->verdict, L2_HELD);
     CHECK_GT(held->held_ms, 0);
     CHECK_LE(held->held_ms, 5000);
     l2_answer_free(held);
-    CHECK_EQ(verdict_of(fill(&c, "k", 2, 0, 1)), L2_REFUSED);
-    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
-    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
-    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 2, 0, 1)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_get(&c, "k")), L2_NONE);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_REFUSED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     end();
 }
@@ -47,16 +48,16 @@ TEST(lease_is_granted_once_and_then_held)
 TEST(lease_gives_the_value_unless_it_was_rejected)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
-    struct l2_answer *a = lease(&c, "k", 3, 0);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_STORED);
+    struct l2_answer *a = script_lease(&c, "k", 3, 0);
     CHECK_EQ(a->verdict, L2_VALUE);
     struct l2_envelope e;
     if (CHECK(l2_envelope_decode(a->value, 0, &e)))
         CHECK_EQ(e.fill_id, 1);
     l2_answer_free(a);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 2)), L2_VALUE);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 1)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 2)), L2_VALUE);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 1)), L2_GRANTED);
     end();
 }
 
@@ -65,21 +66,22 @@ TEST(the_mark_awaited_outlasts_a_writer_and_more_time)
 {
     begin(NULL);
     struct l2_key key = client_key("k");
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 0);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_HELD);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 0)), L2_HELD);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 4, 9000)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 4, 0)), L2_GRANTED); /* asked again */
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 4, 9000)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 4, 0)), L2_GRANTED); /* asked again */
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
     free(redis_command(&server, "PERSIST t:!2:!lease:s:k")); /* anybody's then */
-    CHECK_EQ(verdict_of(lease(&c, "k", 5, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 5, 0)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 1);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 5, &frame)), L2_NONE);
-    CHECK_EQ(verdict_of(lease(&c, "k", 6, 0)), L2_GRANTED); /* all were woken, and ask anew */
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 5, &script_frame)), L2_NONE);
+    /* all were woken, and ask anew */
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 6, 0)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k", mark), 0);
     end();
 }
@@ -94,17 +96,17 @@ TEST(a_lease_with_more_left_than_it_was_given_is_anybodys)
 {
     begin(NULL);
     struct l2_key key = client_key("k");
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
     lease_has_left("6500");
-    CHECK_EQ(verdict_of(lease(&c, "k", 2, 0)), L2_HELD);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 2, 0)), L2_HELD);
     lease_has_left("60000");
-    CHECK_EQ(verdict_of(lease(&c, "k", 2, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_HELD);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 2, 60000)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_HELD);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 2, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 0)), L2_HELD);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 2, 60000)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 0)), L2_HELD);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
     lease_has_left("60000");
-    CHECK_EQ(verdict_of(lease(&c, "k", 3, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 3, 0)), L2_GRANTED);
     end();
 }
 
@@ -118,9 +120,9 @@ TEST(a_lease_of_an_older_build)
         "return 1";
     begin(NULL);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k 0", text), 1);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_HELD);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_HELD);
     CHECK_EQ(redis_integer(&server, "EVAL %s 1 t:!2:!lease:s:k 600000", text), 1);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
     end();
 }
 
@@ -131,17 +133,17 @@ TEST(what_is_no_envelope_does_not_keep_the_lease_away)
     free(redis_command(&server, "SET t:!2:s:1:text hello"));
     free(redis_command(&server, "RPUSH t:!2:s:1:list hello"));
     free(redis_command(&server, "SET t:!2:!lease:s:eternal abc"));
-    struct l2_answer *a = get(&c, "list");
+    struct l2_answer *a = script_get(&c, "list");
     CHECK_EQ(a->verdict, L2_VALUE); /* of no bytes, so that a load ends it */
     CHECK_EQ(a->value.len, 0);
     l2_answer_free(a);
-    CHECK_EQ(verdict_of(lease(&c, "text", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(fill(&c, "text", 1, 5, 1)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "list", 2, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(fill(&c, "list", 2, 5, 1)), L2_STORED);
-    CHECK_EQ(verdict_of(get(&c, "list")), L2_VALUE);
-    CHECK_EQ(verdict_of(lease(&c, "eternal", 3, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(fill(&c, "eternal", 3, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "text", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_fill(&c, "text", 1, 5, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "list", 2, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_fill(&c, "list", 2, 5, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_get(&c, "list")), L2_VALUE);
+    CHECK_EQ(script_verdict(script_lease(&c, "eternal", 3, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_fill(&c, "eternal", 3, 0, 1)), L2_STORED);
     end();
 }
 
@@ -151,15 +153,15 @@ TEST(what_cannot_be_read_is_dropped_with_the_grant_only)
     begin(NULL);
     struct l2_key key = client_key("k");
     struct l2_lease l = {.token = 1, .rejected = 777, .lease_ms = 5000};
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     l.token = 2;
     l.drop = true;
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_HELD);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_HELD);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     l.token = 1;
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_lease, &key, &l)), L2_GRANTED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
     end();
 }
@@ -168,16 +170,16 @@ TEST(lease_is_extended_and_released_by_its_token_only)
 {
     begin(NULL);
     struct l2_key key = client_key("k");
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 2, 90000)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 2, 90000)), L2_REFUSED);
     CHECK_LE(redis_integer(&server, "PTTL t:!2:!lease:s:k"), 5000);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_STORED);
     CHECK_GT(redis_integer(&server, "PTTL t:!2:!lease:s:k"), 5000);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2, &frame)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 2, &script_frame)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 1);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 1, &frame)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 1, &script_frame)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_REFUSED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 1, 90000)), L2_REFUSED);
     end();
 }
 
@@ -185,15 +187,16 @@ TEST(a_lost_token_fills_nothing)
 {
     begin(NULL);
     struct l2_key key = client_key("k");
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 9, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_REFUSED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE); /* drops the lease */
-    CHECK_EQ(verdict_of(fill(&c, "k", 9, 0, 1)), L2_REFUSED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 2, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 9, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_REFUSED);
+    /* drops the lease */
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 9, 0, 1)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 2, 0)), L2_GRANTED);
     free(redis_command(&server, "DEL t:!2:!lease:s:k")); /* evicted */
-    CHECK_EQ(verdict_of(fill(&c, "k", 2, 0, 1)), L2_REFUSED);
-    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 2, 0, 1)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_get(&c, "k")), L2_NONE);
     end();
 }
 
@@ -205,7 +208,7 @@ TEST(a_fill_goes_out_on_the_connection_of_its_lease_only)
     struct bytes envelope = client_envelope(1, 0, "v");
     const struct l2_fill f = {.token = 1, .connection = 7, .hard_ms = 1000, .envelope = envelope};
     const struct l2_op op = client_op(&c, &s, CLIENT_DEADLINE_MS);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
     CHECK_EQ(l2_fill(c.l2, &key, &f, &op), NIGH_EOFFLINE);
     client_envelope_free(envelope);
     end();
@@ -229,9 +232,9 @@ TEST(a_fill_is_refused_by_a_newer_version_only)
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         check_note("stored %#llx, ours %#llx", (unsigned long long)cases[i].stored,
                    (unsigned long long)cases[i].ours);
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, cases[i].stored, 0)), L2_STORED);
-        CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
-        CHECK_EQ(verdict_of(fill(&c, "k", 1, cases[i].ours, 1)), cases[i].verdict);
+        CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, cases[i].stored, 0)), L2_STORED);
+        CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 777)), L2_GRANTED);
+        CHECK_EQ(script_verdict(script_fill(&c, "k", 1, cases[i].ours, 1)), cases[i].verdict);
         CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
     }
     end();
@@ -242,9 +245,9 @@ TEST(a_fill_is_refused_by_a_newer_version_only)
 TEST(delete_takes_the_value_and_its_lease)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 777)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:!2:!lease:s:k"), 0);
     end();
 }
@@ -252,13 +255,13 @@ TEST(delete_takes_the_value_and_its_lease)
 TEST(delete_with_a_version_spares_what_is_as_new)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 7, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 7, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 7, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 7, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 8, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 8, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 1, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 1, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 5); /* each was published all the same */
     end();
@@ -268,13 +271,13 @@ TEST(a_writer_sets_with_its_token_and_deletes_without)
 {
     begin(NULL);
     struct l2_key key = client_key("k");
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_STORED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 1, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_TOKEN, 0, 1)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:!2:!lease:s:k"), 0);
     end();
 }
@@ -283,14 +286,14 @@ TEST(a_writer_sets_with_its_token_and_deletes_without)
 TEST(put_if_newer_that_is_refused_spares_and_tells)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 777)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_NEWER, 7, 0)), L2_REFUSED);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!lease:s:k"), 0);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 6, 0)), L2_REFUSED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_NEWER, 6, 0)), L2_REFUSED);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 3);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET_NEWER, 8, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET_NEWER, 8, 0)), L2_STORED);
     end();
 }
 
@@ -309,9 +312,9 @@ TEST(groups_get_the_position_of_their_change)
     static const struct l2_change_group groups[] = {
         {0, true}, {5, false}, {CLIENT_SLOTS - 1, true}};
     const struct l2_change change = {
-        .groups = groups, .group_count = 3, .nonce = 42, .schemas = 42, .frame = frame};
+        .groups = groups, .group_count = 3, .nonce = 42, .schemas = 42, .frame = script_frame};
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
     CHECK_EQ(a->clock.sequence, 2);
     CHECK_EQ(a->verdict, L2_NONE);
@@ -338,7 +341,7 @@ TEST(a_resync_brings_what_may_be_new)
 {
     static const struct l2_change_group low = {5, false}, high = {CLIENT_SLOTS - 1, true};
     struct l2_change change = {
-        .groups = &low, .group_count = 1, .nonce = 42, .schemas = 42, .frame = frame};
+        .groups = &low, .group_count = 1, .nonce = 42, .schemas = 42, .frame = script_frame};
     begin(NULL);
     l2_answer_free(CLIENT_ASK(&c, l2_change, &change));
     struct l2_answer *a = CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(43)); /* who the server is, too */
@@ -371,7 +374,7 @@ TEST(many_keys_in_one_change)
     static struct l2_change_key keys[KEYS];
     static char names[KEYS][16];
     const struct l2_change change = {
-        .keys = keys, .key_count = KEYS, .nonce = 42, .schemas = 42, .frame = frame};
+        .keys = keys, .key_count = KEYS, .nonce = 42, .schemas = 42, .frame = script_frame};
     begin(NULL);
     for (int i = 0; i < KEYS; i++) {
         snprintf(names[i], sizeof(names[i]), "k%d", i);
@@ -400,7 +403,7 @@ TEST(beat_makes_the_clock_and_brings_what_followed)
     CHECK_EQ(first->entry_count, 0);
     CHECK_EQ(redis_integer(&server, "STRLEN t:!2:!clk"), CLIENT_CLK_BYTES);
     for (int i = 0; i < 3; i++)
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+        CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     struct l2_answer *second = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(1, 100, 43));
     CHECK_EQ(second->clock.identity, first->clock.identity);
     CHECK_EQ(second->clock.sequence, 3);
@@ -426,7 +429,7 @@ TEST(a_beat_brings_no_more_than_asked_for)
 {
     begin(NULL);
     for (int i = 0; i < 5; i++)
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+        CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 2, 42));
     CHECK_EQ(a->entry_count, 2);
     CHECK_EQ(a->clock.sequence, 5);
@@ -448,7 +451,7 @@ TEST(positions_above_32_bits)
     put_le64(le, start);
     free(redis_command(&server, "SETRANGE t:!2:!clk 8 %b", le, sizeof(le)));
     for (uint64_t i = 1; i <= 4; i++) {
-        struct l2_answer *a = change_key(&c, "k", L2_DELETE, 0, 0);
+        struct l2_answer *a = script_change_key(&c, "k", L2_DELETE, 0, 0);
         CHECK_EQ(a->status, 0);
         CHECK_EQ(a->clock.sequence, start + i);
         l2_answer_free(a);
@@ -480,7 +483,8 @@ TEST(a_clock_lost_cut_or_replaced_is_another_clock)
     begin(NULL);
     uint64_t last = identity_after_beat(42);
     for (size_t i = 0; i < ARRAY_COUNT(accidents); i++) {
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), i == 0 ? L2_STORED : L2_MOVED);
+        CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)),
+                 i == 0 ? L2_STORED : L2_MOVED);
         if (i == 3)
             free(redis_command(&server, "DEL t:!2:!clk"));
         free(redis_command(&server, accidents[i]));
@@ -504,7 +508,7 @@ TEST(a_clock_with_other_group_slots_is_left_alone)
     CHECK_EQ(a->slots, 4096); /* which tells the node what is wrong */
     l2_answer_free(a);
     l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 8)));
-    a = change_key(&c, "k", L2_SET, 0, 0);
+    a = script_change_key(&c, "k", L2_SET, 0, 0);
     CHECK_EQ(a->status, NIGH_EREDIS);
     l2_answer_free(a);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
@@ -515,7 +519,7 @@ TEST(a_clock_with_other_group_slots_is_left_alone)
 TEST(without_a_clock_there_is_no_identity)
 {
     begin(NULL);
-    struct l2_answer *a = lease(&c, "k", 1, 0);
+    struct l2_answer *a = script_lease(&c, "k", 1, 0);
     CHECK_EQ(a->verdict, L2_GRANTED);
     CHECK_EQ(a->clock.identity, 0);
     CHECK_NE(a->clock.home, 0);
@@ -527,13 +531,13 @@ TEST(without_a_clock_there_is_no_identity)
 TEST(a_log_lost_or_of_another_clock_does_not_stop_changes)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     free(redis_command(&server, "XADD t:!:log 99-0 f x"));
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
     free(redis_command(&server, "DEL t:!:log"));
     free(redis_command(&server, "SET t:!:log x"));
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 1);
     end();
 }
@@ -544,11 +548,11 @@ TEST(the_log_is_bounded)
     for (int i = 0; i < 20000; i += 100) {
         static struct l2_sync syncs[100];
         for (int j = 0; j < 100; j++) {
-            const struct l2_change change = {.nonce = 42, .schemas = 42, .frame = frame};
+            const struct l2_change change = {.nonce = 42, .schemas = 42, .frame = script_frame};
             CLIENT_SUBMIT(&c, &syncs[j], l2_change, &change);
         }
         for (int j = 0; j < 100; j++)
-            CHECK_EQ(verdict_of(l2_sync_wait(&syncs[j])), L2_NONE);
+            CHECK_EQ(script_verdict(l2_sync_wait(&syncs[j])), L2_NONE);
     }
     CHECK_LE(redis_integer(&server, "XLEN t:!:log"), 17000);
     struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(10000, 100000, 42));
@@ -573,7 +577,7 @@ TEST(the_log_keeps_fewer_of_larger_frames)
             .nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, cases[i].bytes}}};
         begin(NULL);
         for (int n = 0; n < cases[i].changes; n++)
-            CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+            CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
         CHECK_GE(redis_integer(&server, "XLEN t:!:log"), cases[i].least);
         CHECK_LE(redis_integer(&server, "XLEN t:!:log"), cases[i].most);
         end();
@@ -585,11 +589,11 @@ TEST(the_log_keeps_fewer_of_larger_frames)
 TEST(the_log_goes_by_the_mean_size)
 {
     static char tail[60000];
-    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = frame};
+    struct l2_change change = {.nonce = 42, .schemas = 42, .frame = script_frame};
     begin(NULL);
     for (int n = 0; n < 2000; n++) {
         change.frame.tail = bytes_of(tail, n == 1000 ? sizeof(tail) : 4);
-        CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+        CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
     }
     CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 2000);
     end();
@@ -602,11 +606,11 @@ TEST(a_frame_above_64_kib_is_logged_as_lost)
     enum { FITS = 65536 - 4 - 40 - 4 * 8 };
     struct l2_change change = {.nonce = 42, .schemas = 42, .frame = {{"HEAD", 4}, {tail, FITS}}};
     begin(NULL);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
     change.frame.tail.len++;
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
     change.frame.tail.len = 4;
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &change)), L2_NONE);
     struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 100, 42));
     REQUIRE_EQ(a->entry_count, 3);
     CHECK_EQ(a->entries[0].len, 65536);
@@ -634,10 +638,10 @@ static struct l2_answer *clock_to_renew(void)
         .nonce = 42,
         .schemas = 42,
         .registration = {60000, 0, 0},
-        .frame = frame,
+        .frame = script_frame,
     };
     struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
-    CHECK_EQ(verdict_of(a), L2_STORED);
+    CHECK_EQ(script_verdict(a), L2_STORED);
     client_envelope_free(envelope);
     return CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(43));
 }
@@ -666,10 +670,10 @@ TEST(a_renewed_clock_has_another_id_and_all_else)
     CHECK_EQ(get_le64(page_slot(a, 5)), 1);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!:log t:!2:!log"), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 1); /* stale to everybody */
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", 0), 4711);
-    CHECK_EQ(le64_at(&server, "t:!2:!clk", 16), 4711);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", 0), 4711);
+    CHECK_EQ(script_le64_at(&server, "t:!2:!clk", 16), 4711);
     l2_answer_free(a);
-    a = change_key(&c, "k", L2_DELETE, 0, 0);
+    a = script_change_key(&c, "k", L2_DELETE, 0, 0);
     CHECK_EQ(a->clock.sequence, 2);
     CHECK_EQ(a->previous, 4711); /* the chain goes on from there */
     l2_answer_free(a);
@@ -735,7 +739,7 @@ TEST(each_change_names_the_one_before_it)
     begin(NULL);
     uint64_t previous = 100; /* of the clock that the first one makes */
     for (uint64_t nonce = 100; nonce < 104; nonce++) {
-        const struct l2_change change = {.nonce = nonce, .schemas = 100, .frame = frame};
+        const struct l2_change change = {.nonce = nonce, .schemas = 100, .frame = script_frame};
         struct l2_answer *a = CLIENT_ASK(&c, l2_change, &change);
         CHECK_EQ(a->previous, previous);
         CHECK_EQ(a->clock.nonce, nonce);
@@ -821,16 +825,16 @@ static void ask_every_script(void)
     struct l2_key key = client_key("k");
     l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
     l2_answer_free(CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(42)));
-    CHECK_EQ(verdict_of(lease(&c, "k", 1, 0)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_extend, &key, 1, 5000)), L2_STORED);
-    CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_release, &key, 2, &frame)), L2_NONE);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
-    CHECK_EQ(verdict_of(change_key(&c, "other", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 1, 5000)), L2_STORED);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 2, &script_frame)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_change_key(&c, "other", L2_SET, 0, 0)), L2_STORED);
     const struct l2_change told = {
-        .nonce = 43, .schemas = 42, .old_nodes = true, .frame = frame};
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_change, &told)), L2_NONE);
+        .nonce = 43, .schemas = 42, .old_nodes = true, .frame = script_frame};
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &told)), L2_NONE);
 }
 
 /* How often Redis has been sent a script's text. */
@@ -861,9 +865,9 @@ TEST(scripts_survive_being_forgotten)
     begin(NULL);
     for (int i = 0; i < 3; i++) {
         free(redis_command(&server, "SCRIPT FLUSH"));
-        CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-        CHECK_EQ(verdict_of(lease(&c, "k", 1, 777)), L2_GRANTED);
-        CHECK_EQ(verdict_of(fill(&c, "k", 1, 0, 1)), L2_STORED);
+        CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+        CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 777)), L2_GRANTED);
+        CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_STORED);
         l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
     }
     CHECK_EQ(stats_read(&c.stats, STATS_L2_LOST), 0);
@@ -874,21 +878,21 @@ TEST(scripts_survive_being_forgotten)
 TEST(full_memory)
 {
     begin(NULL);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
-    CHECK_EQ(verdict_of(lease(&c, "leased", 1, 0)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "leased", 1, 0)), L2_GRANTED);
     free(redis_command(&server, "CONFIG SET maxmemory 1"));
     char *refused = redis_command(&server, "SET x y");
     REQUIRE(refused && strstr(refused, "OOM"));
     free(refused);
     struct l2_key key = client_key("w");
-    CHECK_EQ(verdict_of(get(&c, "k")), L2_VALUE);
-    CHECK_EQ(verdict_of(lease(&c, "fresh", 2, 0)), NIGH_EREDIS);
-    CHECK_EQ(verdict_of(lease(&c, "leased", 3, 0)), NIGH_EREDIS);
-    CHECK_EQ(verdict_of(change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
-    CHECK_EQ(verdict_of(get(&c, "k")), L2_NONE);
-    CHECK_EQ(verdict_of(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
-    CHECK_EQ(verdict_of(change_key(&c, "w", L2_SET_TOKEN, 0, 4)), L2_STORED);
-    CHECK_EQ(verdict_of(fill(&c, "leased", 1, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_get(&c, "k")), L2_VALUE);
+    CHECK_EQ(script_verdict(script_lease(&c, "fresh", 2, 0)), NIGH_EREDIS);
+    CHECK_EQ(script_verdict(script_lease(&c, "leased", 3, 0)), NIGH_EREDIS);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
+    CHECK_EQ(script_verdict(script_get(&c, "k")), L2_NONE);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 4, 5000)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "w", L2_SET_TOKEN, 0, 4)), L2_STORED);
+    CHECK_EQ(script_verdict(script_fill(&c, "leased", 1, 0, 1)), L2_STORED);
     struct l2_answer *a = CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42));
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->clock.sequence, 3);

@@ -2,7 +2,8 @@
 // Rules 13 and 16 to 18: a clock that is met again or was rewound, what is told again then, lists
 // of schemas that move, and nodes of wire version 1.
 
-#include "30coherence_world.h"
+#include "coherence/change.h"
+#include "worlds/coherence.h"
 
 static uint64_t followed(world *w)
 {
@@ -58,7 +59,7 @@ static void check_well(world *w)
     CHECK_NE(followed(w), 0);
     CHECK_EQ(followed(w), shown(w));
     CHECK(world_trusts(w));
-    CHECK_EQ(w->c->renew, 0);
+    CHECK_EQ(w->c->state->renew, 0);
 }
 
 /* ---- rule 16: a clock met again ---- */
@@ -453,7 +454,7 @@ TEST(a_beat_older_than_all_nonces_vouches_for_nothing)
     world_execute(&w, r);
     world_hear(&w);
     w.on_key = NULL;
-    for (unsigned i = 0; i < COHERENCE_NONCES; i++) {
+    for (unsigned i = 0; i < COHERENCE_CHAIN_NONCES; i++) {
         world_other(&w, world_key("b"));
         world_hear(&w);
         if (w.log.count > 8)
@@ -782,7 +783,7 @@ TEST(rewound_and_then_replaced)
     coherence_tick(t.w.c);
     CHECK(world_serve_one(&t.w, WORLD_BEAT));
     coherence_tick(t.w.c);
-    CHECK_NE(t.w.c->renew, 0);
+    CHECK_NE(t.w.c->state->renew, 0);
     t.w.id = 4711;
     world_settle(&t.w);
     CHECK_EQ(t.w.renewed, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // When beats are sent, what follows from them, and what becomes of them at close.
 
-#include "30coherence_world.h"
+#include "worlds/coherence.h"
 
 static unsigned requests_count(const world *w)
 {
@@ -67,12 +67,12 @@ TEST(many_wishes_are_one_beat_and_one_that_follows)
     fake_env_advance(&w.fake, 10 * NS_PER_MS);
     unsigned pokes = w.pokes;
     for (int i = 0; i < 10; i++)
-        coherence_beat_want(w.c);
+        coherence_keeper_want_beat(w.c);
     CHECK_EQ(w.pokes, pokes + 1);
     coherence_tick(w.c);
     CHECK_EQ(requests_count(&w), 1);
     for (int i = 0; i < 10; i++) {
-        coherence_beat_want(w.c);
+        coherence_keeper_want_beat(w.c);
         fake_env_advance(&w.fake, 10 * NS_PER_MS);
         coherence_tick(w.c);
     }
@@ -195,7 +195,7 @@ TEST(clk_of_other_group_slots)
     CHECK_EQ(w.fake.log_level, NIGH_LOG_ERROR);
     CHECK(strstr(w.fake.log_last, "2048") && strstr(w.fake.log_last, "4096"));
     for (int i = 0; i < 10; i++) { /* wished for, but not fetched at every wish */
-        coherence_beat_want(w.c);
+        coherence_keeper_want_beat(w.c);
         world_pass(&w, 10);
     }
     CHECK_EQ(stats_read(&w.stats, STATS_BEAT_FAILED), 1);
@@ -242,7 +242,7 @@ TEST(listener_behind_in_two_beats_is_reconnected)
     beat(&w);
     CHECK_EQ(w.channel->reconnects, 0);
     for (int i = 0; i < 10; i++) { /* beats on demand are no measure of time */
-        coherence_beat_want(w.c);
+        coherence_keeper_want_beat(w.c);
         world_pass(&w, 6);
     }
     CHECK_EQ(w.channel->reconnects, 0);

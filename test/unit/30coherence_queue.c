@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Invalidations that Redis has not accepted: applied here, covered, retried, and in what order.
 
-#include "30coherence_world.h"
+#include "worlds/coherence.h"
 
 static uint32_t queued(world *w)
 {
@@ -252,7 +252,7 @@ TEST(queued_twice_is_one)
     CHECK_EQ(world_change(&w, &soft, 1), NIGH_QUEUED);
     CHECK_EQ(queued(&w), 2);
 
-    struct coherence_batch *batch = w.c->queue.batch;
+    struct coherence_batch *batch = w.c->queue->batch;
     coherence_queue_batch(w.c, batch);
     REQUIRE_EQ(batch->count, 2);
     CHECK_EQ(batch->items[0].version, 7);

@@ -2,7 +2,9 @@
 // The table "What breaks without each rule" of the protocol, as far as it is coherence's: each case
 // drives the interleaving that its rule is there for.
 
-#include "30coherence_world.h"
+#include "coherence/apply.h"
+#include "coherence/change.h"
+#include "worlds/coherence.h"
 
 static uint64_t trusted_until(world *w)
 {
@@ -190,9 +192,9 @@ TEST(forgotten_call_is_applied_again)
     struct coherence_item item = world_key("a");
     world_other(&w, world_key("b"));
     CHECK_EQ(world_change(&w, &item, 1), 0);
-    pthread_mutex_lock(&w.c->apply_lock);
+    pthread_mutex_lock(&w.c->state->apply_lock);
     coherence_finish_call_locked(w.c, 1 + COHERENCE_FINISHED_CALLS); /* takes its place */
-    pthread_mutex_unlock(&w.c->apply_lock);
+    pthread_mutex_unlock(&w.c->state->apply_lock);
     world_notes(&w);
     world_hear(&w);
     CHECK_STR(world_notes(&w), "key s/b key s/a");

@@ -3,7 +3,7 @@
 
 #include <nigh/options.h>
 
-#include "30coherence_world.h"
+#include "worlds/coherence.h"
 
 /* ---- the text ---- */
 

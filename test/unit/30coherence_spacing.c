@@ -3,7 +3,7 @@
 // often while there is no end of them; and what follows from an answer that takes longer than
 // trust.
 
-#include "30coherence_world.h"
+#include "worlds/coherence.h"
 
 /* Something is missed all the time, for so long: how many beats that takes. */
 static uint64_t demand_for(world *w, uint64_t ms)
@@ -44,7 +44,7 @@ static uint64_t resyncs_in_vain(world *w, uint64_t ms)
 {
     uint64_t sent = 0;
     w->id = 0; /* the clock is lost */
-    coherence_beat_want(w->c);
+    coherence_keeper_want_beat(w->c);
     for (uint64_t i = 0; i < ms; i++, fake_env_advance(&w->fake, NS_PER_MS)) {
         coherence_tick(w->c);
         while (world_serve_one(w, WORLD_BEAT))
@@ -54,7 +54,7 @@ static uint64_t resyncs_in_vain(world *w, uint64_t ms)
             continue;
         r = world_take(w, WORLD_RESYNC);
         world_execute(w, r);
-        atomic_fetch_add(&w->c->epoch, 2);
+        atomic_fetch_add(&w->c->state->epoch, 2);
         world_deliver(r, 0);
         sent++;
     }

@@ -4,7 +4,9 @@
 // reads costs the other a hundred nanoseconds each time: many times a hit.
 
 #include "cache/cache.h"
+#include "coherence/keeper.h"
 #include "coherence/state.h"
+#include "coherence/trust.h"
 #include "l1/core.h"
 #include "support/check.h"
 
@@ -142,43 +144,53 @@ static const struct field l1_fields[] = {
 static const struct field coherence_fields[] = {
     FIELD(coherence, config, STILL),
     FIELD(coherence, incarnation, STILL),
-    FIELD(coherence, apply_lock, MOVES),
-    FIELD(coherence, epoch, MOVES),
-    FIELD(coherence, identity, MOVES),
-    FIELD(coherence, home, MOVES),
-    FIELD(coherence, known, MOVES),
-    FIELD(coherence, groups, STILL),
-    FIELD(coherence, applied, MOVES),
-    FIELD(coherence, nonces, STILL),
-    FIELD(coherence, nonces_from, MOVES),
-    FIELD(coherence, known_nonce, MOVES),
-    FIELD(coherence, clk_id, MOVES),
-    FIELD(coherence, replid, MOVES),
-    FIELD(coherence, renew, MOVES),
-    FIELD(coherence, renew_replid, MOVES),
-    FIELD(coherence, met, MOVES),
-    FIELD(coherence, recent, MOVES),
-    FIELD(coherence, heard, MOVES),
-    FIELD(coherence, own, MOVES),
-    FIELD(coherence, trusted_until, HIT),
-    FIELD(coherence, server_offset_ms, STILL),
-    FIELD(coherence, calls, MOVES),
-    FIELD(coherence, rounds, MOVES),
-    FIELD(coherence, beat, MOVES),
-    FIELD(coherence, queue, MOVES),
-    FIELD(coherence, schemas, MOVES),
-    FIELD(coherence, ticking, MOVES),
-    FIELD(coherence, listening, MOVES),
-    FIELD(coherence, channel, STILL),
-    FIELD(coherence, listener, MOVES),
-    FIELD(coherence, listens, MOVES),
-    FIELD(coherence, stopping, STILL),
-    FIELD(coherence, mail_lock, MOVES),
-    FIELD(coherence, closed, MOVES),
-    FIELD(coherence, poke, MOVES),
-    FIELD(coherence, poke_arg, MOVES),
-    FIELD(coherence, mail, MOVES),
-    FIELD(coherence, refs, MOVES),
+    FIELD(coherence, keeper, STILL),
+    FIELD(coherence, trust, STILL),
+    FIELD(coherence, state, STILL),
+    FIELD(coherence, apply, STILL),
+    FIELD(coherence, recent, STILL),
+    FIELD(coherence, schemas, STILL),
+    FIELD(coherence, beat, STILL),
+    FIELD(coherence, changes, STILL),
+    FIELD(coherence, queue, STILL),
+    FIELD(coherence, listener, STILL),
+};
+
+static const struct field trust_fields[] = {
+    FIELD(coherence_trust, trusted_until, HIT),
+    FIELD(coherence_trust, server_offset_ms, STILL),
+    FIELD(coherence_trust, lost_ns, MOVES),
+    FIELD(coherence_trust, held, MOVES),
+};
+
+static const struct field state_fields[] = {
+    FIELD(coherence_state, apply_lock, MOVES),
+    FIELD(coherence_state, epoch, MOVES),
+    FIELD(coherence_state, identity, MOVES),
+    FIELD(coherence_state, home, MOVES),
+    FIELD(coherence_state, known, MOVES),
+    FIELD(coherence_state, groups, STILL),
+    FIELD(coherence_state, chain, MOVES),
+    FIELD(coherence_state, known_nonce, MOVES),
+    FIELD(coherence_state, clk_id, MOVES),
+    FIELD(coherence_state, replid, MOVES),
+    FIELD(coherence_state, renew, MOVES),
+    FIELD(coherence_state, renew_replid, MOVES),
+    FIELD(coherence_state, heard, MOVES),
+    FIELD(coherence_state, met, MOVES),
+    FIELD(coherence_state, rounds, MOVES),
+};
+
+static const struct field keeper_fields[] = {
+    FIELD(coherence_keeper, ticking, MOVES),
+    FIELD(coherence_keeper, mail_lock, MOVES),
+    FIELD(coherence_keeper, closed, MOVES),
+    FIELD(coherence_keeper, poke, MOVES),
+    FIELD(coherence_keeper, poke_arg, MOVES),
+    FIELD(coherence_keeper, mail, MOVES),
+    FIELD(coherence_keeper, refs, MOVES),
+    FIELD(coherence_keeper, destroy, STILL),
+    FIELD(coherence_keeper, beat_wanted, MOVES),
 };
 
 static bool share_a_line(const struct field *a, const struct field *b)
@@ -215,6 +227,9 @@ TEST(what_a_hit_reads_shares_no_line_with_what_moves)
     CHECK_STRUCT(cache_fields, nigh);
     CHECK_STRUCT(l1_fields, l1);
     CHECK_STRUCT(coherence_fields, coherence);
+    CHECK_STRUCT(trust_fields, coherence_trust);
+    CHECK_STRUCT(state_fields, coherence_state);
+    CHECK_STRUCT(keeper_fields, coherence_keeper);
 }
 
 /* ... and these begin at lines, and fill them. */
@@ -226,7 +241,8 @@ TEST(what_is_laid_out_by_lines_begins_and_ends_with_one)
     CHECK_EQ(_Alignof(struct nigh_space), CACHE_LINE_BYTES);
     CHECK_EQ(_Alignof(struct nigh), CACHE_LINE_BYTES);
     CHECK_EQ(_Alignof(struct l1), CACHE_LINE_BYTES);
-    CHECK_EQ(_Alignof(struct coherence), CACHE_LINE_BYTES);
+    CHECK_EQ(_Alignof(struct coherence_trust), CACHE_LINE_BYTES);
+    CHECK_EQ(sizeof(struct coherence_trust), 2 * CACHE_LINE_BYTES);
 }
 
 static size_t offset_in_line(const void *at)

@@ -1,122 +1,11 @@
-/* SPDX-License-Identifier: MIT */
-/*
- * What the tests of lib/coherence share: a Redis in a few arrays behind the functions of l2.h, and
- * a sink that writes down what it is told.
- *
- * A request waits in a line until the test executes it (the server's moment) and delivers the
- * answer (the client's): what comes between the two is what the tests are about. Published frames
- * wait until the test lets the channel hear or lose them. Time moves by fake_env_advance alone.
- *
- * Two nodes on one Redis: world_open_beside(). Each has a world of its own, of which the second
- * uses only the node's half; frames reach both.
- *
- * The sink's notes read like "key s/a #1500! all~ wake": a key, a hard group slot, soft `all`.
- */
-#ifndef NIGH_TEST_COHERENCE_WORLD_H
-#define NIGH_TEST_COHERENCE_WORLD_H
+// SPDX-License-Identifier: MIT
+// Redis in a few arrays, a link whose requests wait, and a sink that takes notes.
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "coherence/state.h"
-#include "support/check.h"
-#include "support/fake_env.h"
-
-#define WORLD_SLOTS GROUP_SLOTS_MIN
-#define WORLD_FRAMES_MAX 64
-#define WORLD_TRUST_MS 3000u
-#define WORLD_BEAT_MS 1000u
-#define WORLD_OTHER 0x0123456789abcdefull /* incarnation of the other node */
-
-enum world_kind { WORLD_BEAT, WORLD_RESYNC, WORLD_CHANGE };
-
-struct world_frame {
-    uint64_t seq;
-    size_t len;
-    uint8_t *bytes;
-};
-
-struct world_line {
-    struct world_frame frames[WORLD_FRAMES_MAX];
-    unsigned count;
-};
-
-struct world_request {
-    enum world_kind kind;
-    struct l2_op op;
-    uint64_t after_seq;
-    uint64_t nonce;
-    uint64_t renew;              /* resync */
-    char renew_replid[40];
-    uint64_t schemas;            /* change: the token it was made with */
-    uint32_t schema_count;       /* other schemas of the first key */
-    uint32_t register_ms;
-    uint64_t register_token;
-    bool old_nodes;
-    struct l2_change_group groups[16];
-    uint32_t group_count;
-    uint32_t key_count;
-    enum l2_change_mode mode;    /* of the first key */
-    struct l2_key key;           /* its names: lengths only stay valid during the call */
-    char schema[16];
-    struct world_frame tail;
-    struct l2_answer *answer;    /* executed */
-    struct world_request *next;
-};
-
-struct l2_channel {
-    struct l2_channel_config config;
-    unsigned reconnects;
-};
-
-/* The world is the link: `struct l2` is whatever l2.h's functions say it is. */
-typedef struct l2 world;
-struct l2 {
-    struct fake_env fake;
-    struct stats stats;
-    struct coherence *c;
-    world *server; /* whose Redis this node uses */
-    world *beside; /* the node that uses ours, too */
-
-    bool connected;
-    unsigned entries_max; /* of one beat's answer */
-    char replid[40];
-    uint64_t id; /* of clk; 0: it is not there */
-    uint64_t seq;
-    uint64_t nonce;                 /* of the last change */
-    uint64_t nonces;                /* drawn for other nodes' changes */
-    uint64_t schemas;               /* token of the list */
-    char schemas_text[256];
-    size_t schemas_len;
-    bool old_nodes, old_moved;
-    bool crowded;                   /* no room for a schema more */
-    uint64_t floors;                /* raised by the sink, of keys */
-    unsigned renewed;               /* clocks that got another id */
-    uint64_t order;                 /* of answers */
-    uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
-    uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
-    uint64_t time_ms;
-    struct world_line log;
-    struct world_line said; /* published, neither heard nor lost */
-    bool refuse_newer;
-
-    struct world_request *requests; /* oldest first */
-    void (*up)(void *arg);
-    void *up_arg;
-    struct l2_channel *channel;
-    void (*waiting)(struct l2 *w); /* a thread waits for its answer */
-    unsigned pokes;
-
-    char notes[4096];
-    void (*on_group)(struct l2 *w, uint16_t slot, bool soft); /* while the sink is told */
-    void (*on_key)(struct l2 *w, const struct coherence_item *item);
-};
+#include "worlds/coherence.h"
 
 /* ---- the sink ---- */
 
-__attribute__((format(printf, 2, 3))) static inline void world_note(world *w, const char *format,
-                                                                    ...)
+void world_note(world *w, const char *format, ...)
 {
     size_t len = strlen(w->notes);
     va_list args;
@@ -127,8 +16,7 @@ __attribute__((format(printf, 2, 3))) static inline void world_note(world *w, co
     va_end(args);
 }
 
-/* The notes since the last look. */
-static inline const char *world_notes(world *w)
+const char *world_notes(world *w)
 {
     static char taken[sizeof(w->notes)];
     memcpy(taken, w->notes, sizeof(taken));
@@ -136,7 +24,7 @@ static inline const char *world_notes(world *w)
     return taken;
 }
 
-static inline void world_sink_group(void *arg, uint16_t slot, bool soft)
+static void world_sink_group(void *arg, uint16_t slot, bool soft)
 {
     world *w = arg;
     if (slot == GROUP_SLOT_ALL)
@@ -147,7 +35,7 @@ static inline void world_sink_group(void *arg, uint16_t slot, bool soft)
         w->on_group(w, slot, soft);
 }
 
-static inline uint64_t world_sink_key(void *arg, const struct coherence_item *item)
+static uint64_t world_sink_key(void *arg, const struct coherence_item *item)
 {
     world *w = arg;
     world_note(w, "key %.*s/%.*s", (int)item->space.len, (const char *)item->space.data,
@@ -157,22 +45,22 @@ static inline uint64_t world_sink_key(void *arg, const struct coherence_item *it
     return ++w->floors;
 }
 
-static inline void world_sink_fill(void *arg, const struct coherence_item *item)
+static void world_sink_fill(void *arg, const struct coherence_item *item)
 {
     world_note(arg, "fill %.*s", (int)item->bytes.len, (const char *)item->bytes.data);
 }
 
-static inline void world_sink_wake(void *arg)
+static void world_sink_wake(void *arg)
 {
     world_note(arg, "wake");
 }
 
-static inline void world_sink_lost(void *arg)
+static void world_sink_lost(void *arg)
 {
     world_note(arg, "lost");
 }
 
-static inline struct bytes world_sink_schema(void *arg, struct bytes space)
+static struct bytes world_sink_schema(void *arg, struct bytes space)
 {
     (void)arg, (void)space;
     return bytes_of_string("v1");
@@ -180,8 +68,7 @@ static inline struct bytes world_sink_schema(void *arg, struct bytes space)
 
 /* ---- frames ---- */
 
-static inline void world_line_add(struct world_line *line, uint64_t seq, const uint8_t *bytes,
-                                  size_t len)
+static void world_line_add(struct world_line *line, uint64_t seq, const uint8_t *bytes, size_t len)
 {
     REQUIRE(line->count < WORLD_FRAMES_MAX);
     uint8_t *copy = malloc(len);
@@ -189,14 +76,14 @@ static inline void world_line_add(struct world_line *line, uint64_t seq, const u
     line->frames[line->count++] = (struct world_frame){seq, len, copy};
 }
 
-static inline void world_line_clear(struct world_line *line)
+void world_line_clear(struct world_line *line)
 {
     for (unsigned i = 0; i < line->count; i++)
         free(line->frames[i].bytes);
     line->count = 0;
 }
 
-static inline struct world_frame world_line_take(struct world_line *line)
+static struct world_frame world_line_take(struct world_line *line)
 {
     REQUIRE(line->count > 0);
     struct world_frame first = line->frames[0];
@@ -205,9 +92,8 @@ static inline struct world_frame world_line_take(struct world_line *line)
     return first;
 }
 
-/* Head, stamp and tail as the scripts put them together; to be freed. */
-static inline uint8_t *world_frame_make(world *w, uint64_t seq, uint64_t previous,
-                                        const void *tail, size_t tail_len, size_t *ret_len)
+uint8_t *world_frame_make(world *w, uint64_t seq, uint64_t previous, const void *tail,
+                          size_t tail_len, size_t *ret_len)
 {
     uint8_t *frame = malloc(76 + tail_len);
     memcpy(frame, coherence_message_head().data, 4);
@@ -221,7 +107,7 @@ static inline uint8_t *world_frame_make(world *w, uint64_t seq, uint64_t previou
     return frame;
 }
 
-static inline void world_clock_ensure(world *w, uint64_t nonce)
+void world_clock_ensure(world *w, uint64_t nonce)
 {
     if (w->id != 0)
         return;
@@ -232,9 +118,8 @@ static inline void world_clock_ensure(world *w, uint64_t nonce)
     world_line_clear(&w->log);
 }
 
-/* A change as Redis executes it. */
-static inline void world_accept(world *w, uint64_t nonce, const struct l2_change_group *groups,
-                                uint32_t count, const void *tail, size_t tail_len)
+void world_accept(world *w, uint64_t nonce, const struct l2_change_group *groups, uint32_t count,
+                  const void *tail, size_t tail_len)
 {
     size_t len;
     uint64_t previous = w->nonce;
@@ -250,8 +135,7 @@ static inline void world_accept(world *w, uint64_t nonce, const struct l2_change
     free(frame);
 }
 
-/* The other node changes something. */
-static inline void world_other(world *w, struct coherence_item item)
+void world_other(world *w, struct coherence_item item)
 {
     uint8_t tail[2048];
     struct l2_change_group group = {0};
@@ -264,19 +148,18 @@ static inline void world_other(world *w, struct coherence_item item)
                  coherence_tail_size(&item, 1));
 }
 
-static inline struct coherence_item world_key(const char *key)
+struct coherence_item world_key(const char *key)
 {
     return (struct coherence_item){
         .kind = WIRE_KEY, .space = bytes_of_string("s"), .bytes = bytes_of_string(key)};
 }
 
-static inline struct coherence_item world_tag(const char *tag, bool soft)
+struct coherence_item world_tag(const char *tag, bool soft)
 {
     return (struct coherence_item){.kind = WIRE_TAG, .soft = soft, .bytes = bytes_of_string(tag)};
 }
 
-/* "#1500!": how the sink notes a tag's slot. */
-static inline const char *world_tag_note(const char *tag, bool soft)
+const char *world_tag_note(const char *tag, bool soft)
 {
     static char note[2][16];
     static unsigned turn;
@@ -286,48 +169,41 @@ static inline const char *world_tag_note(const char *tag, bool soft)
     return text;
 }
 
-/* The channel hears what was said first; all of it. */
-static inline void world_hear_one(world *w)
+void world_hear_one(world *w)
 {
     struct world_frame frame = world_line_take(&w->said);
     w->channel->config.message(w->channel->config.arg, bytes_of(frame.bytes, frame.len));
     free(frame.bytes);
 }
 
-static inline void world_hear(world *w)
+void world_hear(world *w)
 {
     while (w->said.count > 0)
         world_hear_one(w);
 }
 
-static inline void world_lose_one(world *w)
+void world_lose_one(world *w)
 {
     free(world_line_take(&w->said).bytes);
 }
 
 /* ---- copies: a history that is loaded in place later ---- */
 
-struct world_copy {
-    uint64_t id, seq, nonce;
-    struct world_line log;
-};
-
-static inline void world_log_copy(struct world_line *to, const struct world_line *from)
+static void world_log_copy(struct world_line *to, const struct world_line *from)
 {
     world_line_clear(to);
     for (unsigned i = 0; i < from->count; i++)
         world_line_add(to, from->frames[i].seq, from->frames[i].bytes, from->frames[i].len);
 }
 
-static inline struct world_copy world_save(const world *w)
+struct world_copy world_save(const world *w)
 {
     struct world_copy copy = {.id = w->id, .seq = w->seq, .nonce = w->nonce};
     world_log_copy(&copy.log, &w->log);
     return copy;
 }
 
-/* The copy is used up. Positions of groups stay: they play no part where this is used. */
-static inline void world_load(world *w, struct world_copy *copy)
+void world_load(world *w, struct world_copy *copy)
 {
     w->id = copy->id;
     w->seq = copy->seq;
@@ -338,7 +214,7 @@ static inline void world_load(world *w, struct world_copy *copy)
 
 /* ---- requests ---- */
 
-static inline int world_submit(world *w, struct world_request request, const struct l2_op *op)
+static int world_submit(world *w, struct world_request request, const struct l2_op *op)
 {
     if (!w->connected) {
         free(request.tail.bytes);
@@ -354,8 +230,7 @@ static inline int world_submit(world *w, struct world_request request, const str
     return 0;
 }
 
-/* The oldest request of the kind, out of the line; NULL: there is none. */
-static inline struct world_request *world_take(world *w, enum world_kind kind)
+struct world_request *world_take(world *w, enum world_kind kind)
 {
     for (struct world_request **at = &w->requests; *at; at = &(*at)->next)
         if ((*at)->kind == kind) {
@@ -367,7 +242,7 @@ static inline struct world_request *world_take(world *w, enum world_kind kind)
     return NULL;
 }
 
-static inline struct l2_clock world_clock(const world *w)
+struct l2_clock world_clock(const world *w)
 {
     uint8_t both[48];
     memcpy(both, w->replid, 40);
@@ -386,7 +261,7 @@ static inline struct l2_clock world_clock(const world *w)
     };
 }
 
-static inline void world_answer_text(const world *w, struct l2_answer *a)
+static void world_answer_text(const world *w, struct l2_answer *a)
 {
     char *text = malloc(sizeof(w->schemas_text));
     memcpy(text, w->schemas_text, sizeof(w->schemas_text));
@@ -395,7 +270,7 @@ static inline void world_answer_text(const world *w, struct l2_answer *a)
 
 /* Every page in which a position was ever raised. (Which of them a real server leaves out is seen
  * in 22l2_script.) */
-static inline void world_answer_clk(const world *w, struct l2_answer *a)
+static void world_answer_clk(const world *w, struct l2_answer *a)
 {
     enum { PAGE_SLOTS = WORLD_SLOTS / L2_PAGES };
     world_answer_text(w, a);
@@ -420,8 +295,7 @@ static inline void world_answer_clk(const world *w, struct l2_answer *a)
     }
 }
 
-static inline void world_answer_log(const world *w, const struct world_request *r,
-                                    struct l2_answer *a)
+static void world_answer_log(const world *w, const struct world_request *r, struct l2_answer *a)
 {
     a->entries = calloc(WORLD_FRAMES_MAX, sizeof(*a->entries));
     a->entry_seqs = calloc(WORLD_FRAMES_MAX, sizeof(*a->entry_seqs));
@@ -437,8 +311,7 @@ static inline void world_answer_log(const world *w, const struct world_request *
 }
 
 /* A change: its verdict. */
-static inline enum l2_verdict world_execute_change(world *w, struct world_request *r,
-                                                   struct l2_answer *a)
+static enum l2_verdict world_execute_change(world *w, struct world_request *r, struct l2_answer *a)
 {
     if (w->seq + w->schemas_len > 0 && r->schemas != w->schemas) {
         world_answer_text(w, a);
@@ -455,8 +328,7 @@ static inline enum l2_verdict world_execute_change(world *w, struct world_reques
     return asked && w->crowded ? L2_CROWDED : L2_STORED;
 }
 
-/* The server's moment. */
-static inline void world_execute(world *node, struct world_request *r)
+void world_execute(world *node, struct world_request *r)
 {
     world *w = node->server;
     struct l2_answer *a = calloc(1, sizeof(*a));
@@ -480,8 +352,7 @@ static inline void world_execute(world *node, struct world_request *r)
     r->answer = a;
 }
 
-/* The client's moment; a request not executed comes back as `status`. */
-static inline void world_deliver(struct world_request *r, int status)
+void world_deliver(struct world_request *r, int status)
 {
     struct l2_answer *a = r->answer;
     if (status != 0) {
@@ -498,7 +369,7 @@ static inline void world_deliver(struct world_request *r, int status)
     free(r);
 }
 
-static inline bool world_serve_one(world *w, enum world_kind kind)
+bool world_serve_one(world *w, enum world_kind kind)
 {
     struct world_request *r = world_take(w, kind);
     if (!r)
@@ -508,8 +379,7 @@ static inline bool world_serve_one(world *w, enum world_kind kind)
     return true;
 }
 
-/* Serve and judge until nothing is to be done at this time. */
-static inline void world_settle(world *w)
+void world_settle(world *w)
 {
     do
         coherence_tick(w->c);
@@ -518,7 +388,7 @@ static inline void world_settle(world *w)
 }
 
 /* A fake_step_fn: the same while somebody is parked. */
-static inline uint64_t world_go_on(void *arg)
+static uint64_t world_go_on(void *arg)
 {
     world *w = arg;
     uint64_t next_ns = coherence_tick(w->c);
@@ -527,14 +397,13 @@ static inline uint64_t world_go_on(void *arg)
     return served ? 0 : next_ns;
 }
 
-static inline void world_goes_on(world *w)
+void world_goes_on(world *w)
 {
     w->fake.step = world_go_on;
     w->fake.step_arg = w;
 }
 
-/* Let demands be answered again (beats keep a distance), and settle. */
-static inline void world_pass(world *w, uint64_t ms)
+void world_pass(world *w, uint64_t ms)
 {
     fake_env_advance(&w->fake, ms * NS_PER_MS);
     world_settle(w);
@@ -678,12 +547,12 @@ void l2_channel_destroy(struct l2_channel *ch)
 
 /* ---- life ---- */
 
-static inline void world_poke(void *arg)
+static void world_poke(void *arg)
 {
     ((world *)arg)->pokes++;
 }
 
-static inline void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
+static void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
 {
     *w = (world){.server = w, .entries_max = WORLD_FRAMES_MAX, .time_ms = 1700000000000};
     memset(w->replid, 'a', sizeof(w->replid));
@@ -704,19 +573,18 @@ static inline void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
     coherence_set_poke(w->c, world_poke, w);
 }
 
-static inline void world_init(world *w, uint32_t queue_items)
+void world_init(world *w, uint32_t queue_items)
 {
     world_init_as(w, queue_items, check_seed());
 }
 
-static inline void world_connect(world *w)
+void world_connect(world *w)
 {
     w->connected = true;
     w->up(w->up_arg);
 }
 
-/* Open, connected, listening, and trusted. */
-static inline void world_open(world *w)
+void world_open(world *w)
 {
     world_init(w, 64);
     world_connect(w);
@@ -727,8 +595,7 @@ static inline void world_open(world *w)
     world_notes(w);
 }
 
-/* Another node, with ids of its own, on the Redis of `first`. */
-static inline void world_open_beside(world *w, world *first)
+void world_open_beside(world *w, world *first)
 {
     world_init_as(w, 64, check_seed() + 1);
     w->server = first;
@@ -741,7 +608,7 @@ static inline void world_open_beside(world *w, world *first)
     world_notes(w);
 }
 
-static inline void world_fini(world *w)
+void world_fini(world *w)
 {
     while (w->requests) {
         struct world_request *r = w->requests;
@@ -754,7 +621,7 @@ static inline void world_fini(world *w)
     fake_env_fini(&w->fake);
 }
 
-static inline void world_close(world *w)
+void world_close(world *w)
 {
     coherence_close(w->c);
     world_fini(w);
@@ -762,7 +629,7 @@ static inline void world_close(world *w)
 
 /* ---- asking ---- */
 
-static inline int world_change(world *w, const struct coherence_item *items, uint32_t count)
+int world_change(world *w, const struct coherence_item *items, uint32_t count)
 {
     struct coherence_change change = {
         .items = items,
@@ -772,8 +639,7 @@ static inline int world_change(world *w, const struct coherence_item *items, uin
     return coherence_change(w->c, &change, NULL);
 }
 
-/* What L2 holds under tag "t", stamped `sequence` behind us by the clock that Redis shows now. */
-static inline enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag)
+enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag)
 {
     uint8_t group[8];
     struct coherence_item item = world_tag(tag, false);
@@ -789,23 +655,21 @@ static inline enum coherence_verdict world_judge(world *w, uint64_t sequence, co
     return coherence_judge(w->c, &e, bytes_of_string("s"), clock.home);
 }
 
-static inline bool world_trusts(world *w)
+bool world_trusts(world *w)
 {
     struct coherence_gauges g;
     coherence_gauges_read(w->c, &g);
     return g.trusted;
 }
 
-static inline uint64_t world_applied(world *w)
+uint64_t world_applied(world *w)
 {
     struct coherence_gauges g;
     coherence_gauges_read(w->c, &g);
     return g.applied;
 }
 
-static inline bool world_covers(world *w, const char *key)
+bool world_covers(world *w, const char *key)
 {
     return coherence_queued_covers(w->c, bytes_of_string("s"), bytes_of_string(key), NULL, 0);
 }
-
-#endif

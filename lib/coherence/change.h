@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes of our own: the script, and the local step once Redis has accepted it. Private to
+ * coherence.
+ */
+#ifndef NIGH_COHERENCE_CHANGE_H
+#define NIGH_COHERENCE_CHANGE_H
+
+#include "coherence/core.h"
+
+/* Tries of a change while the list of schemas moves between question and answer. Then a caller
+ * leaves the change to the queue, and the queue waits as after a failure. */
+#define COHERENCE_NAMED_TRIES 4u
+
+struct coherence_changes {
+    _Atomic uint64_t calls; /* (a) ids given to changes: written with each, so on its own line */
+};
+
+/* A change ready to be sent: its script's arguments in one block. */
+struct coherence_script {
+    void *block;
+    size_t size;
+    struct schema_list *schemas; /* names its keys in all schemas; a reference */
+    struct l2_change change;
+    uint64_t call;
+    struct coherence_position known; /* when it was made: it gets a later one, if all is well */
+    bool dropped; /* sent without the value that it should have had */
+};
+/* `write`: the value of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
+int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
+                          const struct coherence_write *write, struct coherence_script *ret);
+void coherence_script_free(struct coherence *c, struct coherence_script *s);
+
+/*
+ * Settles an accepted change, that is, does its local step: note its clock, raise floors, finish
+ * the call. `key` does what sink.key would; NULL: sink.key itself. True: its clock is not the one
+ * followed, so that the caller should wait for one.
+ */
+struct coherence_accepted {
+    const struct coherence_item *items;
+    uint32_t item_count;
+    const struct l2_answer *answer;
+    uint64_t call;
+    uint64_t nonce;
+    struct coherence_position known; /* when its script was made */
+    const bool *noted; /* per item: `recent` has it; NULL: it has none */
+    bool stored;
+    void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
+    void *arg;
+};
+bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);
+
+#endif

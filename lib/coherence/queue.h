@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue: own changes that Redis has not accepted yet. Private to coherence.
+ */
+#ifndef NIGH_COHERENCE_QUEUE_H
+#define NIGH_COHERENCE_QUEUE_H
+
+#include <pthread.h>
+
+#include "coherence/core.h"
+#include "coherence/keeper.h"
+
+struct coherence_queue_item;
+
+/* Queued items on their way: a script of some 30 KiB with ordinary keys. */
+#define COHERENCE_BATCH_ITEMS 256u
+struct coherence_batch {
+    uint32_t count;                                              /* (k) */
+    uint64_t call;                                               /* (k) */
+    uint64_t nonce;                                              /* (k) */
+    struct coherence_position known;                             /* (k) when its script was made */
+    struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
+    struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
+    bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) `recent` has the item */
+};
+
+struct coherence_queue {
+    pthread_mutex_t lock;
+    struct coherence_queue_item **heads; /* (q) chains by wire hash */
+    uint32_t head_count;                 /* (c) power of two */
+    struct coherence_queue_item *first;  /* (q) oldest */
+    struct coherence_queue_item *last;   /* (q) */
+    struct coherence_queue_item *all;    /* (c) the item of ALL: always exists, queued or not */
+    struct coherence_batch *batch;       /* (k) */
+    struct coherence_request request;
+    uint64_t due_ns;                     /* (k) the next attempt */
+    uint32_t backoff_ms;                 /* (k) 0: the last attempt succeeded */
+    uint32_t moved;                      /* (k) answers in a row that told only the schemas */
+    _Atomic bool retry_now;              /* (a) the connection is new: no need to wait */
+    _Atomic uint32_t count;              /* (a) written under the queue lock */
+    _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
+};
+
+int coherence_queue_init(struct coherence *c);
+void coherence_queue_fini(struct coherence *c);
+/* Queue one item; `noted`: it is in `recent`, being told again. 0, or NIGH_ENOMEM / NIGH_REFUSED
+ * (full): folded into a soft ALL. */
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
+/* Fills a batch with the oldest items, and marks them as sent. */
+void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
+/* Take out the accepted items, but for those named again since. True: nothing is left. */
+bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch);
+
+/* ---- retry.c ---- */
+
+uint64_t coherence_queue_step(struct coherence *c);
+/* Do not wait for the time of the next attempt. Any thread. */
+void coherence_queue_retry_now(struct coherence *c);
+
+#endif
