@@ -162,8 +162,18 @@ static inline struct l1_entry *entry_alloc(struct l1 *l1, struct mem_cache *cach
     mem_free(l1->mem, cache, e, size);
     return NULL;
 }
-/* Give an entry's memory back: to the arena, or where a loose one is from. The caller has done the
- * accounting. */
+/*
+ * Give an entry's memory back: to the arena, or where a loose one is from. The caller has done the
+ * accounting. An entry's life ends in one of these ways:
+ *
+ *   limbo_free_ready_locked()  it was found past its grace period, and not held: a writer of the
+ *                              shard frees it on its way, or a pass does where none comes
+ *   limbo_exchange_locked(), limbo_recycle_locked()  the same, but a new entry gets the memory
+ *   file_one_locked()          the same, but it was set aside, or held before: by the pass
+ *   l1_entry_unref()           it was never stored: by its last holder
+ *   enter_unmake_locked()      it was made in vain, under the lock, and nobody has seen it
+ *   l1_shard_fini()            the table is destroyed
+ */
 void entry_free(struct l1 *l1, struct mem_cache *cache, struct l1_entry *e);
 uint64_t entry_hash(const struct l1 *l1, const struct l1_entry *e);
 

@@ -26,6 +26,14 @@
  * Lock order: reclaim lock, expire lock -> shard lock -> shadows lock, family lock -> cap lock
  * -> the arena's (base/slab.h). Floors have no lock. Pins have one, for the threads that count
  * them, and no other is taken under it.
+ *
+ * Each function, or the group that it is in, says who may call it and what it locks:
+ *   Threads  any: several at once, too. In a section: a read section of the caller's. One: alone,
+ *            or beside those calls only that the text allows.
+ *   Locks    of l1, by the names above; the allocator's are not named. Shard: with it may be taken
+ *            what is below it, and while room is made other shards' by trylock. Whatever takes a
+ *            lock is called outside of read sections, for the reclaimer waits for their end under
+ *            its own.
  */
 #ifndef NIGH_L1_L1_H
 #define NIGH_L1_L1_H
@@ -69,18 +77,28 @@ struct l1_config {
                              * shares. See l1_create_apart() */
 };
 
-/* Errors: NIGH_ENOMEM; NIGH_EINVAL sizes out of range, or memory too small for the fixed tables */
+/*
+ * Create a table, empty.
+ * Errors   NIGH_ENOMEM; NIGH_EINVAL sizes out of range, or memory too small for the fixed tables
+ * Threads  any
+ * Locks    none
+ */
 int l1_create(const struct l1_config *config, struct l1 **ret_l1);
-/* Free everything. No reader, pin or other call is left. */
+/* Free everything, the tables apart too. Threads: one; no reader, pin or other call is left. Locks:
+ * none, but that of who counts pins. */
 void l1_destroy(struct l1 *l1);
-/* Remove all entries, and free those that are neither pinned nor referenced; the others stay until
- * their holders give them back as usual. No thread stores any more, and no other one reclaims. May
- * block for a grace period. */
+/*
+ * Remove all entries, and free those that are neither pinned nor referenced; the others stay until
+ * their holders give them back as usual. May block for a grace period.
+ * Threads  one: no thread stores any more, and no other one reclaims
+ * Locks    reclaim, shard
+ */
 void l1_empty(struct l1 *l1);
 
 /* ---- names ---- */
 
-/* A key of a space. l1_key_of() hashes it, once for each look at the table. */
+/* A key of a space. l1_key_of() hashes it, once for each look at the table. Threads: any. Locks:
+ * none. */
 struct l1_key {
     const void *data;
     uint32_t len;
@@ -117,14 +135,17 @@ struct l1_lifetimes {
 /*
  * Make an entry with one reference, charged to the cap (evicting for room). If there is no room, or
  * the entry is larger than l1_takes() allows, it is a `loose` one from general memory, which can be
- * handed out but never stored. Errors: NIGH_ENOMEM.
+ * handed out but never stored.
+ * Errors   NIGH_ENOMEM
+ * Threads  any
+ * Locks    shard
  */
 int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                     struct l1_entry **ret_entry);
 
 /*
- * An allocation shared by loose entries that are made together, by one thread. It is freed, with
- * all of them, when the last of them has been given back.
+ * An allocation shared by loose entries that are made together. It is freed, with all of them, when
+ * the last of them has been given back. Threads: one, the maker. Locks: none.
  */
 struct l1_shared;
 /* Allocate room for `count` entries, whose keys and values are `bytes` long together. NULL: no
@@ -134,7 +155,7 @@ struct l1_shared *l1_shared_create(struct l1 *l1, uint32_t count, size_t bytes);
 void l1_shared_end(struct l1_shared *shared);
 
 /* Make a loose entry, to be handed out and never stored; in `shared`, if that is not NULL and has
- * room. Errors: NIGH_ENOMEM. */
+ * room. Errors: NIGH_ENOMEM. Threads: any. Locks: none. */
 int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                           struct l1_shared *shared, struct l1_entry **ret_entry);
 
@@ -143,6 +164,8 @@ int l1_entry_create_loose(struct l1 *l1, const struct l1_key *key, const struct 
  * flight, a copy. The last unref frees an entry that was never stored; a stored one is freed by
  * reclamation, which looks at refs first and then at the pins (so that a pin taken under a
  * reference is always seen).
+ * Threads  any; a reference is taken under another one, or in the section that found the entry
+ * Locks    none
  */
 void l1_entry_ref(struct l1_entry *e);
 void l1_entry_unref(struct l1_entry *e);
@@ -155,15 +178,15 @@ void l1_entry_unref(struct l1_entry *e);
 
 /* ---- reading ---- */
 
-/* Find a key's entry, in a read section. NULL: not there. Expired and outdated entries are returned
- * too: the caller decides. */
+/* Find a key's entry. NULL: not there. Expired and outdated entries are returned too: the caller
+ * decides. Threads: any, in a section. Locks: none. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
 /* l1_touch(e, l1_generation(hit)), inline in hit.h: note the hit for the policy. At most one
- * relaxed store; none when the counter is full, or the last hit was in the same generation. */
+ * relaxed store; none when the counter is full, or the last hit was in the same generation. As the
+ * next one, for an entry that is pinned, or was found in the caller's section. */
 
 /* Report a hit to the policy, when l1_touch() returned true: from a sample of the keys the policy
- * learns what suits the traffic. A relaxed store or two. The entry is pinned, or was found in the
- * caller's section. */
+ * learns what suits the traffic. A relaxed store or two. Threads: any. Locks: none. */
 NIGH_OUTLINED void l1_report_hit(const struct l1_entry *e);
 
 /*
@@ -172,22 +195,25 @@ NIGH_OUTLINED void l1_report_hit(const struct l1_entry *e);
  * so, for the counters. Errors: NIGH_ENOMEM: no memory for the copy either.
  * A slot protects only an entry that is or was stored: one fresh from l1_entry_create() is freed by
  * its last reference, so hand that out with l1_pin_ref().
+ * Threads  any, in the section that found the entry
+ * Locks    none
  */
 int l1_pin_rcu(struct l1 *l1, struct l1_entry *e, struct nigh_value *ret, bool *ret_copied);
 /* Fill `ret` like l1_pin_rcu(), but take a reference instead of a slot: for an entry to which the
- * caller has a reference. `tier` travels in the pin's low bits. */
+ * caller has a reference. `tier` travels in the pin's low bits. Threads: any. Locks: none. */
 void l1_pin_ref(struct l1_entry *e, enum nigh_tier tier, struct nigh_value *ret);
-/* The entry behind a pin, and the tier it was read from. */
+/* The entry behind a pin, and the tier it was read from. Threads: any that has the pin. Locks:
+ * none. */
 struct l1_entry *l1_pin_entry(uintptr_t pin);
 enum nigh_tier l1_pin_tier(uintptr_t pin);
-/* Give a pin back, on any thread. 0: nothing to do. A slot is emptied with one release store, a
- * reference given up with l1_entry_unref(). */
+/* Give a pin back. 0: nothing to do. A slot is emptied with one release store, a reference given up
+ * with l1_entry_unref(). Threads: any. Locks: none. */
 static inline void l1_unpin(uintptr_t pin);
 /* About how many pins of this cache's values all threads have now: looks at every pin of the
- * process. */
+ * process. Threads: any. Locks: that of who counts pins, for each. */
 uint64_t l1_pins(const struct l1 *l1);
 /* Count l1_pins(), and about how many bytes are of retired entries that only pins or references
- * keep: asks every shard. */
+ * keep: asks every shard. Threads: any. Locks: that one; shard. */
 void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
 
 /*
@@ -196,14 +222,17 @@ void l1_pins_read(struct l1 *l1, uint64_t *ret_pins, uint64_t *ret_bytes);
  * Inside a section: hash the key, find its bucket, take the entry that the bucket suggests, and pin
  * it (hold), whatever it is. Then, outside: is it the key's, and fresh? If not, unpin it and begin
  * anew with l1_find_rcu().
+ * Threads  any; those with `_rcu` in a section
+ * Locks    none
  */
 
 struct l1_space;
 /* Fill in what a hit needs to know of one space. From now on the space's entries belong to the
- * group `group_slot`; so this is called before there are any. */
+ * group `group_slot`. Threads: one, before the space has any entry. */
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot,
                    struct l1_space *ret);
-/* Let hits of the space search another table of the family from now on. No hit is under way. */
+/* Let hits of the space search another table of the family from now on. Threads: one, while no hit
+ * of the space is under way. */
 void l1_space_move(struct l1_space *s, const struct l1 *to);
 static NIGH_INLINED uint64_t l1_hash(const struct l1_space *s, const void *key, size_t len);
 static inline const struct l1_bucket *l1_bucket_rcu(const struct l1_space *s, uint64_t hash);
@@ -219,8 +248,15 @@ static NIGH_INLINED bool l1_is_value(const struct l1_space *s, const struct l1_e
 /* Whether l1_judge() is L1_CURRENT. */
 static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e);
 
-/* ---- floors ---- */
+/*
+ * ---- floors ----
+ *
+ * Threads  any; l1_judge() and its kin for an entry that is pinned, referenced, or found in the
+ *          caller's section
+ * Locks    none, but for l1_invalidate_key()
+ */
 
+/* Take a ticket, before looking anywhere. */
 uint64_t l1_ticket(const struct l1 *l1);
 
 enum l1_standing {
@@ -244,18 +280,27 @@ uint64_t l1_key_floor(const struct l1 *l1, const struct l1_key *key);
  * trust was lost). */
 uint64_t l1_mark(struct l1 *l1);
 
-/* Raise the floor of a group, on any thread. Returns the new position. */
+/* Raise the floor of a group. Returns the new position. */
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
 /*
  * Raise the key's floor, then remove its entry unless that is of `version` or newer (0: always).
  * When the entry stays because of its version, the floor is raised all the same (rule 15).
  * `*ret_ticket_ok` (may be NULL): whether `ticket` was at or above the key's floor just before.
  * Returns the new position.
+ * Locks    shard, after the floor was raised
  */
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
                            uint64_t ticket, bool *ret_ticket_ok);
 
-/* ---- storing ---- */
+/*
+ * ---- storing ----
+ *
+ * Who may store: whoever took the ticket before he looked anywhere, and has it still. In the layer
+ * above only two files call these (`test/checks/layers.sh`): one that asks for the space's table
+ * (cache/space_l1.h), and one that makes a draft an entry (cache/draft.h).
+ * Threads  any
+ * Locks    shard; l1_prefetch_write(), l1_evicts() and l1_takes(): none
+ */
 
 enum l1_store_result {
     L1_STORED,
@@ -301,20 +346,26 @@ int l1_entry_create_stored(struct l1 *l1, const struct l1_key *key, const struct
 
 /* ---- housekeeping: called by the keeper's and reclaimer's steps ---- */
 
-/* Remove expired entries, looking at no more than `budget` that may be. Returns when to come
- * again. */
+/* Remove expired entries, looking at no more than `budget` that may be. Returns when to come again.
+ * Threads: any; others wait. Locks: expire, shard. */
 uint64_t l1_expire(struct l1 *l1, uint32_t budget);
-/* Let a grace period pass for the entries in limbo, then free those neither pinned nor referenced.
+/*
+ * Let a grace period pass for the entries in limbo, then free those neither pinned nor referenced.
  * May block for the period. Returns when to come again (CLOCK_NEVER_NS: when the hook of
- * l1_set_reclaim_poke() is called). */
+ * l1_set_reclaim_poke() is called).
+ * Threads  any; others wait
+ * Locks    reclaim, during the grace period too; shard, and what is below
+ */
 uint64_t l1_reclaim(struct l1 *l1);
 /*
  * Change the cap (and limbo's; 0: its share). A larger cap is in force when this returns; a smaller
  * one is reached by l1_reclaim(), in slices (shrink.h). The number of shards does not change.
- * Errors: NIGH_EINVAL: too little for the fixed tables, or limbo is more than half of the cap.
+ * Errors   NIGH_EINVAL too little for the fixed tables, or limbo is more than half of the cap
+ * Threads  any
+ * Locks    family, cap
  */
 int l1_set_memory(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes);
-/* The cap as set: l1.memory, or of a table apart its most. */
+/* The cap as set: l1.memory, or of a table apart its most. Threads: any. Locks: family. */
 uint64_t l1_memory(struct l1 *l1);
 
 /* ---- spaces with a cap of their own: family.h ---- */
@@ -323,21 +374,26 @@ uint64_t l1_memory(struct l1 *l1);
  * Create a table for one space, of at most `memory_bytes` of l1's bytes, which counts in `stats`.
  * It is destroyed with l1, whose housekeeping and gauges take in all tables. May wait for grace
  * periods, until there is room for it. The space does not use it before l1_space_move().
- * Errors: NIGH_ENOMEM: no memory, or no room under the cap; NIGH_EINVAL: too little for its fixed
- * tables, or there is a cap on entries.
+ * Errors   NIGH_ENOMEM no memory, or no room under the cap; NIGH_EINVAL too little for its fixed
+ *          tables, or there is a cap on entries
+ * Threads  any, beside all but l1_destroy()
+ * Locks    reclaim; shard; family, cap
  */
 int l1_create_apart(struct l1 *l1, const struct l1_space *s, struct stats *stats,
                     uint64_t memory_bytes, struct l1 **ret_apart);
-/* Change a space's cap, as l1_set_memory() does; UINT64_MAX: none but l1.memory.
- * Errors: NIGH_EINVAL: too little for the fixed tables. */
+/* Change a space's cap, as l1_set_memory() does; UINT64_MAX: none but l1.memory. Errors:
+ * NIGH_EINVAL: too little for the fixed tables. Threads: any. Locks: family, cap. */
 int l1_set_most(struct l1 *apart, uint64_t memory_bytes);
-/* Remove a space's entries from a table in which no reader looks for them any more. */
+/* Remove a space's entries from a table in which no reader looks for them any more. Threads: any.
+ * Locks: shard. */
 void l1_drop_space(struct l1 *l1, uint32_t space_id);
-/* The table that an entry was made for. */
+/* The table that an entry was made for; NULL: one inherited by fork(). Threads: any. Locks:
+ * none. */
 struct l1 *l1_of_entry(const struct l1_entry *e);
+/* Limbo's cap as set; 0: its share. Threads: any. Locks: cap. */
 uint64_t l1_limbo(struct l1 *l1);
 /* Set the hook that is called (any thread, outside locks if possible) when limbo wants a reclaim
- * soon. */
+ * soon. Threads: one, before anything is stored. */
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg);
 
 /* The gauges that cost something: a look at every shard, or the allocator's count. */
@@ -365,7 +421,8 @@ struct l1_gauges {
     uint32_t shards;
 };
 /* Read the gauges of `which` (L1_GAUGE_...) and those that cost nothing; the others are 0. `l1`:
- * the table of all, for the sums over all tables; or a table apart, for its own. */
+ * the table of all, for the sums over all tables; or a table apart, for its own. Threads: any.
+ * Locks: shard, each in turn, and shadows, for some of them; family. */
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
 
 /* Define the functions declared `static inline` above. */

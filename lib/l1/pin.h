@@ -43,6 +43,14 @@
  *   comes first, the scan finds the entry in `asked`. And a cache that is destroyed while its
  *   values are held leaves no address of theirs in a slot (pin_forget()): the slot stays taken
  *   until it is given back.
+ * What a child of fork() has of the pins
+ *   Slots and entries lie in memory of the process, so the child has a copy of both: a value that
+ *   was held at the fork is whole there for as long as the child lives, because nothing inherited
+ *   is freed (registry.h). To give it back empties the child's slot, or lowers the child's count of
+ *   references; the parent notices neither, and its own holder still has the value. Threads that
+ *   the child has not got left their pages taken: these stay so, and the child's scans read them.
+ *   No inherited entry is mistaken for one of the child's caches, for its address is in use, and
+ *   so is the number of its cache.
  */
 #ifndef NIGH_L1_PIN_H
 #define NIGH_L1_PIN_H
