@@ -12,16 +12,26 @@
  * unused; and there may be many such spaces. */
 #define HUGE_FROM_BYTES ((uint64_t)64 << 20)
 
+/* Have tables whose caps are on their way down try again in the next pass, not later. */
+static void hurry(struct l1 *root)
+{
+    pthread_mutex_lock(&root->reclaim_lock);
+    for (struct l1 *m = root; m; m = family_next(m))
+        m->shrink.retry_ns = 0;
+    pthread_mutex_unlock(&root->reclaim_lock);
+}
+
 static bool add_in_time(struct l1 *root, struct l1 *apart, uint64_t bytes)
 {
     uint64_t asked = 0;
+    family_promise(root, bytes);
     bool added = family_add(root, apart, bytes, &asked);
     for (unsigned n = 0; !added && n < MAKE_PASSES && l1_evicts(root); n++) {
+        hurry(root);
         (void)l1_reclaim(root);
         added = family_has_room(root, bytes) && family_add(root, apart, bytes, &asked);
     }
-    if (!added)
-        family_stop_asking(root, asked);
+    family_settle_promise(root, bytes, added, asked);
     return added;
 }
 

@@ -26,6 +26,7 @@ void family_init(struct l1 *l1, const struct l1_config *config)
     pthread_mutex_init(&l1->family.lock, NULL);
     l1->family.config = *config;
     l1->family.memory_bytes = config->memory_bytes;
+    l1->family.mosts = (double)config->memory_bytes;
     l1->member.root = config->root ? config->root : l1;
     l1->member.most_bytes = config->memory_bytes;
 }
@@ -86,27 +87,21 @@ static uint64_t unreserved(struct l1 *root)
     return root->family.memory_bytes - u64_min(root->family.memory_bytes, sum);
 }
 
-static double sum_of_mosts(const struct l1 *root)
+/* A member's share of l1.memory. */
+static uint64_t share_of(const struct l1 *l1)
 {
-    double sum = 0;
-    for (const struct l1 *m = root; m; m = family_next(m))
-        sum += (double)most_of(m);
-    return sum;
+    const struct l1_family *f = &l1->member.root->family;
+    return (uint64_t)((double)f->memory_bytes * ((double)most_of(l1) / f->mosts));
 }
 
-/* A member's share of l1.memory. `mosts`: the sum of all members' mosts. */
-static uint64_t share_of(const struct l1 *l1, double mosts)
+static bool is_starving(const struct l1 *l1)
 {
-    uint64_t memory_bytes = l1->member.root->family.memory_bytes;
-    return (uint64_t)((double)memory_bytes * ((double)most_of(l1) / mosts));
+    return l1->member.starves || l1->member.asked;
 }
 
 static bool somebody_else_starves(const struct l1 *l1)
 {
-    for (const struct l1 *m = l1->member.root; m; m = family_next(m))
-        if (m != l1 && (m->member.starves || m->member.asked))
-            return true;
-    return false;
+    return l1->member.root->family.starving > is_starving(l1);
 }
 
 static uint64_t above(uint64_t bytes, uint64_t limit)
@@ -119,39 +114,75 @@ static void set_may_grow(struct l1 *l1, bool may)
     atomic_store_explicit(&l1->member.may_grow, may, memory_order_relaxed);
 }
 
-/* Let each member that is below its most ask again, because something has changed. */
+/* Let each member that is below its most ask again, because something has changed, and sum up. */
 static void let_grow(struct l1 *root)
 {
-    for (struct l1 *m = root; m; m = family_next(m))
+    struct l1_family *f = &root->family;
+    f->mosts = 0;
+    f->starving = 0;
+    f->exhausted = false;
+    f->free_bytes = unreserved(root);
+    for (struct l1 *m = root; m; m = family_next(m)) {
+        f->mosts += (double)most_of(m);
+        f->starving += is_starving(m);
         set_may_grow(m, cap_reserved(m) < most_of(m));
+    }
 }
 
 /* ---- growing ---- */
 
-/* Take up to `wanted` bytes that are in no cap, or that others have and do not use. */
-static uint64_t collect(struct l1 *l1, uint64_t wanted)
+/* Ask the others, each once, for bytes that they do not use. Returns how many they gave. */
+static uint64_t ask_around(const struct l1 *l1, uint64_t wanted)
 {
-    uint64_t got = u64_min(wanted, unreserved(l1->member.root));
-    for (struct l1 *m = l1->member.root; m && got < wanted; m = family_next(m))
+    struct l1 *root = l1->member.root;
+    struct l1 *first = root->family.giver ? root->family.giver : root;
+    struct l1 *m = first;
+    uint64_t got = 0;
+    do {
         if (m != l1)
             got += cap_give(m, wanted - got);
+        root->family.giver = m;
+        m = family_next(m);
+        m = m ? m : root;
+    } while (got < wanted && m != first);
     return got;
+}
+
+/* Take up to `wanted` bytes that are in no cap, but for those promised to somebody else, or that
+ * others have and do not use. */
+static uint64_t collect(const struct l1 *l1, uint64_t wanted, uint64_t promised)
+{
+    struct l1_family *f = &l1->member.root->family;
+    uint64_t got = u64_min(wanted, above(f->free_bytes, promised));
+    f->free_bytes -= got;
+    if (got < wanted && !f->exhausted) {
+        got += ask_around(l1, wanted - got);
+        f->exhausted = got < wanted;
+    }
+    return got;
+}
+
+static void note_refused(struct l1 *l1)
+{
+    l1->member.root->family.starving += !is_starving(l1);
+    l1->member.asked = true;
 }
 
 static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
 {
+    const struct l1 *root = l1->member.root;
     uint64_t has = cap_reserved(l1);
-    uint64_t share = share_of(l1, sum_of_mosts(l1->member.root));
+    uint64_t share = share_of(l1);
     uint64_t most = somebody_else_starves(l1) ? u64_min(share, most_of(l1)) : most_of(l1);
     uint64_t step = u64_max(u64_max(2 * bytes, has / STEP_SHARE), FAMILY_STEP_LEAST_BYTES);
     uint64_t wanted = u64_min(step, above(most, has));
-    uint64_t got = wanted ? collect(l1, wanted) : 0;
+    uint64_t got = wanted ? collect(l1, wanted, root->family.promised_bytes) : 0;
     if (got)
         cap_grow(l1, got);
     if (got < step)
         set_may_grow(l1, false);
     if (got < wanted && has + got < share && !l1->member.asked) {
-        l1->member.asked = true;
+        note_refused(l1);
         *ret_poke = true;
     }
     return got;
@@ -173,14 +204,13 @@ bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke)
  * the same part of what it has above its share. Returns whether any goal was lowered. */
 static bool take_from_others(struct l1 *root, uint64_t wanted)
 {
-    double mosts = sum_of_mosts(root);
     double sum = 0;
     bool takes = false;
     for (struct l1 *m = root; m; m = family_next(m))
-        sum += (double)above(cap_goal(m), share_of(m, mosts));
+        sum += (double)above(cap_goal(m), share_of(m));
     for (struct l1 *m = root; m && sum > 0; m = family_next(m)) {
         uint64_t goal = cap_goal(m);
-        uint64_t share = share_of(m, mosts);
+        uint64_t share = share_of(m);
         uint64_t most = above(goal, u64_max(share, m->least_bytes));
         uint64_t part = (uint64_t)((double)wanted * ((double)above(goal, share) / sum));
         if (most && part) {
@@ -212,9 +242,8 @@ bool family_balance(struct l1 *root)
     if (!family_next(root))
         return false;
     lock(root);
-    double mosts = sum_of_mosts(root);
     for (struct l1 *m = root; m; m = family_next(m))
-        wanted += note_starving(m, share_of(m, mosts));
+        wanted += note_starving(m, share_of(m));
     uint64_t coming = unreserved(root);
     for (struct l1 *m = root; m; m = family_next(m))
         coming += cap_reserved(m) - cap_goal(m);
@@ -252,6 +281,15 @@ static void cut_all(struct l1 *root, uint64_t over, uint64_t limbo_bytes)
     cap_set_goal(root, cap_goal(root) - rest, limbo_bytes);
 }
 
+/* New bytes are the table of all's until others ask for them. Not those that others have still to
+ * give up for a smaller l1.memory of before: who wants these gets them when they are there. */
+static void raise_root(struct l1 *root, uint64_t bytes, uint64_t limbo_bytes)
+{
+    uint64_t goal = cap_goal(root);
+    uint64_t has = unreserved(root) + above(cap_reserved(root), goal);
+    cap_set_goal(root, goal + u64_min(bytes, has), limbo_bytes);
+}
+
 static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t limbo_bytes)
 {
     uint64_t before = root->family.memory_bytes;
@@ -261,8 +299,8 @@ static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t l
     root->family.memory_bytes = root->member.most_bytes = memory_bytes;
     for (struct l1 *m = root; m; m = family_next(m))
         cap_set_largest(m, most_of(m));
-    if (memory_bytes > before) /* new bytes are the table of all's until others ask */
-        cap_set_goal(root, cap_goal(root) + memory_bytes - before, limbo_bytes);
+    if (memory_bytes > before)
+        raise_root(root, memory_bytes - before, limbo_bytes);
     else
         cut_all(root, above(goals, memory_bytes), limbo_bytes);
     let_grow(root);
@@ -325,6 +363,7 @@ static uint64_t ask_root(struct l1 *root, uint64_t bytes)
     return less;
 }
 
+/* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
 static void stop_asking_locked(struct l1 *root, uint64_t asked)
 {
     uint64_t goals = 0;
@@ -337,10 +376,19 @@ static void stop_asking_locked(struct l1 *root, uint64_t asked)
         cap_set_goal(root, goal + more, root->cap.limbo_bytes);
 }
 
+void family_promise(struct l1 *root, uint64_t bytes)
+{
+    lock(root);
+    root->family.promised_bytes += bytes;
+    unlock(root);
+}
+
 bool family_add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked)
 {
     lock(root);
-    uint64_t got = collect(apart, bytes);
+    root->family.exhausted = false; /* no pass of a cache with one table has said so */
+    root->family.free_bytes = unreserved(root);
+    uint64_t got = collect(apart, bytes, root->family.promised_bytes - bytes);
     bool enough = got == bytes;
     if (enough) {
         cap_start(apart, bytes);
@@ -348,7 +396,8 @@ bool family_add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *ask
         /* pair(family.next) */
         atomic_store_explicit(&root->member.next, apart, memory_order_release);
         let_grow(root);
-    } else { /* bytes that members gave are in no cap now */
+    } else {
+        root->family.free_bytes += got;
         *asked += ask_root(root, bytes - got);
     }
     unlock(root);
@@ -363,10 +412,12 @@ bool family_has_room(struct l1 *root, uint64_t bytes)
     return enough;
 }
 
-void family_stop_asking(struct l1 *root, uint64_t asked)
+void family_settle_promise(struct l1 *root, uint64_t bytes, bool added, uint64_t asked)
 {
     lock(root);
-    stop_asking_locked(root, asked);
+    root->family.promised_bytes -= bytes;
+    if (!added)
+        stop_asking_locked(root, asked);
     let_grow(root); /* members that gave bytes may have them back */
     unlock(root);
 }

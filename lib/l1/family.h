@@ -24,6 +24,10 @@
  *     member is below, another is above. A member that does not ask keeps no more than it uses.
  *   - With the policy `none` no member gives up bytes that it uses: first come, first served.
  *
+ * There may be hundreds of tables, and who lets one grow holds a shard's lock. So sums over all are
+ * kept, and renewed in each pass of the reclaimer; for bytes that are not used the table that gave
+ * last is asked first; and when all have been asked nobody asks again before the next pass.
+ *
  * A table is made once for a space, and stays: if the space's cap is taken away, the table's most
  * is l1.memory. So an entry lies in the one table that its space has had since, or in that of all
  * if the entry is from before.
@@ -51,6 +55,12 @@ struct l1_family {
     uint64_t memory_bytes;   /* (l) l1.memory */
     uint32_t renewed;        /* (g) how often this pass has renewed the allocator's statistics */
     uint64_t renew_again_ns; /* (g) no renewal before this */
+    double mosts;            /* (l) sum of what the tables' caps may be at most */
+    uint64_t free_bytes;     /* (l) in no cap; there may be more, which the next pass finds */
+    uint64_t promised_bytes; /* (l) of those, or to come: for new tables that wait for room */
+    uint32_t starving;       /* (l) tables that were refused bytes lately: `asked` or `starves` */
+    struct l1 *giver;        /* (l) the table to ask first for bytes that it does not use */
+    bool exhausted;          /* (l) since the last pass all were asked, and gave what they had */
 };
 
 /* In each table. Keys: (c) as above  (l) the family's lock  (a) atomic */
@@ -80,13 +90,17 @@ struct l1 *family_next(const struct l1 *l1);
  * is nothing to be had. `*ret_poke`: the reclaimer should come, to take from others. */
 bool family_grow(struct l1 *l1, uint64_t bytes, bool *ret_poke);
 
-/* Give a new table its first cap, from unused bytes, and list it. Returns false when the table of
- * all has to come down first: then its goal is lowered, and `*asked` grows by how much. */
+/* Promise bytes to a new table: from now on nobody else takes these when they become free. */
+void family_promise(struct l1 *root, uint64_t bytes);
+/* Give a new table its first cap, from promised or unused bytes, and list it. Returns false when
+ * the table of all has to come down first: then its goal is lowered, and `*asked` grows by how
+ * much. */
 bool family_add(struct l1 *root, struct l1 *apart, uint64_t bytes, uint64_t *asked);
 /* Whether so many bytes are in no cap. */
 bool family_has_room(struct l1 *root, uint64_t bytes);
-/* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
-void family_stop_asking(struct l1 *root, uint64_t asked);
+/* End a promise: the table was added; or it was not, and what the table of all was asked for is its
+ * own again. */
+void family_settle_promise(struct l1 *root, uint64_t bytes, bool added, uint64_t asked);
 
 /* After a pass of the reclaimer: let members that were refused ask again, and give them what others
  * have above their shares. Returns whether those are to come down from the next pass on. */

@@ -123,6 +123,42 @@ TEST(a_flood_of_either_leaves_the_other_alone)
     }
 }
 
+/* While a table has still to come down, another is not given the same bytes. */
+TEST(l1_memory_is_raised_before_it_has_come_down)
+{
+    for (size_t p = 0; p < ARRAY_COUNT(policies); p++) {
+        struct family f;
+        cache_open_policy(&f.all, policies[p], ALL, 4);
+        f.apart = make_apart(&f, ALL);
+        for (unsigned i = 0; i < fitting(ALL / 4 * 3); i++)
+            REQUIRE_EQ(cache_own(&f.apart, i, VALUE), L1_STORED);
+        REQUIRE_EQ(l1_set_memory(f.all.l1, ALL / 2, 0), 0);
+        CHECK_GT(cap(&f.apart), ALL / 2);
+        REQUIRE_EQ(l1_set_memory(f.all.l1, ALL, 0), 0);
+        check_caps(&f, ALL);
+        for (unsigned i = 0; i < fitting(ALL / 2); i++)
+            cache_own(&f.all, i, VALUE);
+        check_caps(&f, ALL);
+        flood(&f, &f.all, 0, 2 * fitting(ALL));
+        if (policies[p] != NIGH_POLICY_NONE)
+            CHECK_GT(cap(&f.all), ALL / 2);
+        cache_close(&f.all);
+    }
+}
+
+TEST(a_table_alone_has_all_of_a_raised_l1_memory)
+{
+    struct cache all;
+    cache_open_policy(&all, NIGH_POLICY_LRU, ALL, 4);
+    for (unsigned i = 0; i < fitting(ALL); i++)
+        cache_own(&all, i, VALUE);
+    REQUIRE_EQ(l1_set_memory(all.l1, ALL / 2, 0), 0);
+    REQUIRE_EQ(l1_set_memory(all.l1, ALL, 0), 0);
+    CHECK_EQ(cap_goal(all.l1), ALL);
+    CHECK_EQ(cap(&all), ALL);
+    cache_close(&all);
+}
+
 /* Of 8 MiB 8 : 2 are 1.6 MiB. Before, the table of all has it all. */
 TEST(who_is_late_gets_its_share_of_a_full_cache)
 {
