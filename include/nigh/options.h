@@ -207,6 +207,7 @@ struct nigh_options {
 #define NIGH_SOFT 0x04u        /* invalidate to stale, not to gone (tags, spaces, all) */
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
 #define NIGH_QUIET 0x10u       /* leave no trace in L1: not counted, not noted for eviction */
+#define NIGH_NO_WAIT 0x20u     /* of reads: a miss begins what it needs, and does not wait */
 
 struct nigh_miss;
 

@@ -118,7 +118,7 @@ int nigh_queue_poll(struct nigh_queue *queue, struct nigh_completion *ret_comple
  * space.waiters.
  *
  * @param key         copied
- * @param call        as for nigh_fetch(); copied
+ * @param call        as for nigh_fetch(); copied; not with NIGH_NO_WAIT
  * @param arg         comes back in the completion
  * @param ret_value   as of nigh_fetch(); untouched on NIGH_PENDING and on error
  * @param ret_id      names the call for nigh_cancel(); never 0, never used again in this queue;
@@ -134,6 +134,29 @@ int nigh_queue_poll(struct nigh_queue *queue, struct nigh_completion *ret_comple
 int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
                      size_t key_len, const struct nigh_call *call, void *arg,
                      struct nigh_value *ret_value, uint64_t *ret_id);
+
+/**
+ * Read a key as nigh_get() does, from L1, else from L2, but without waiting. Never loads.
+ *
+ * With call->miss a miss takes the load lease if it is free. The ticket is written when the
+ * completion is handed out, so the struct must be there until then, or until the call is cancelled.
+ * It is of the thread that made the call. So a loop can read its own database, and put.
+ *
+ * @param key         copied
+ * @param call        as for nigh_get(); copied; not with NIGH_NO_WAIT
+ * @param arg         comes back in the completion
+ * @param ret_value   as of nigh_get(); untouched on NIGH_PENDING and on error
+ * @param ret_id      as of nigh_fetch_async()
+ *
+ * Returns   as nigh_get(), or NIGH_PENDING: one completion will come, unless it is cancelled
+ * Errors    as nigh_get(); NIGH_EINVAL, NIGH_EBUSY and NIGH_ECLOSED as nigh_fetch_async()
+ * Threads   any
+ * Blocks    never
+ * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_get_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                   size_t key_len, const struct nigh_call *call, void *arg,
+                   struct nigh_value *ret_value, uint64_t *ret_id);
 
 /**
  * Cancel a pending call. The load goes on, for others who wait for it and for the cache. A

@@ -71,17 +71,22 @@ struct nigh_miss {
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_L1_ONLY, NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
- *                    (ask L2 although L1 has it)
+ *                    (ask L2 although L1 has it), NIGH_NO_WAIT
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
  * With call->miss, and without NIGH_L1_ONLY, a miss in both tiers takes the load lease if it is
  * free, and writes the ticket for nigh_put(). An older ticket of this thread for the same key ends.
  *
- * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT or NIGH_MISS
- * Errors    NIGH_EKEY; NIGH_EINVAL call->size or a flag is not known; NIGH_ETIMEDOUT,
- *           NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked; NIGH_ENOMEM; NIGH_EFORKED
+ * With NIGH_NO_WAIT the answer is that of L1. A miss begins to ask L2, whose value enters L1, and
+ * returns NIGH_PENDING; nobody is told when it has come. Not with NIGH_NO_STORE or call->miss.
+ *
+ * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT, NIGH_MISS; or NIGH_PENDING
+ * Errors    NIGH_EKEY; NIGH_EINVAL call->size or a flag is not known, or they do not go together;
+ *           NIGH_ETIMEDOUT, NIGH_EOFFLINE, NIGH_EREDIS L2 could not be asked; NIGH_EBUSY only with
+ *           NIGH_NO_WAIT: async.max; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
- * Blocks    never on a hit in L1 or with NIGH_L1_ONLY; else up to the deadline (default: L2's)
+ * Blocks    never on a hit in L1, with NIGH_L1_ONLY or NIGH_NO_WAIT; else up to the deadline
+ *           (default: L2's)
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
@@ -125,18 +130,25 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  * NIGH_STALE if it is still below min_version.
  *
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
- * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH; with
- *                    NIGH_L1_ONLY the call neither blocks nor loads, nor starts a refresh
+ * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH, NIGH_NO_WAIT;
+ *                    with NIGH_L1_ONLY the call neither blocks nor loads, nor starts a refresh
  * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
  *
- * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader
+ * With NIGH_NO_WAIT a hit or a stale value is returned as ever, and refreshed as ever. A miss
+ * begins the load on nigh's workers and returns NIGH_PENDING; nobody is told when it has ended
+ * (nigh_fetch_async() tells). At most space.loads loads and refreshes run so, more are refused with
+ * NIGH_EBUSY. While a failed load is remembered the call returns NIGH_ELOADER. Not with
+ * NIGH_NO_STORE.
+ *
+ * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader; NIGH_PENDING
+ *           with NIGH_NO_WAIT
  * Errors    NIGH_EKEY; NIGH_EINVAL as nigh_get(); NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER
  *           the loader failed, now or within error_ttl, and nothing stale was left (see
  *           nigh_load_error()); NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a
  *           loader that this key waits for; NIGH_ENOMEM; NIGH_EFORKED
  * Threads   any
- * Blocks    never on a hit; otherwise up to the deadline; a call that runs the loader itself, until
- *           the loader returns
+ * Blocks    never on a hit or with NIGH_NO_WAIT; otherwise up to the deadline; a call that runs the
+ *           loader itself, until the loader returns
  * Owns      release ret_value with nigh_release(), on any thread, before nigh_close()
  */
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,

@@ -249,6 +249,14 @@ static inline void cache_turn_plain(struct nigh_space *space, uint32_t from, uin
     atomic_compare_exchange_strong_explicit(&space->plain_forks, &from, to, memory_order_release,
                                             memory_order_relaxed);
 }
+/* Whether the call of a read fits. It may be told not to wait, and then keeps what it begins. */
+static inline bool cache_read_call_fits(const struct nigh_call *call)
+{
+    if (!call || !cache_call_size_fits(call) || !(call->flags & NIGH_NO_WAIT))
+        return cache_call_fits(call);
+    return !(call->flags & ~(CALL_FLAGS | NIGH_NO_WAIT)) && !(call->flags & NIGH_NO_STORE) &&
+           !call->miss;
+}
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {
     return NIGH_LIKELY(key) && NIGH_LIKELY(key_len - 1 < NIGH_KEY_MAX);
@@ -260,6 +268,16 @@ static inline int cache_check(const struct nigh_space *space, const void *key, s
     if (cache_is_gone(space->cache))
         return cache_why_gone(space->cache);
     if (NIGH_UNLIKELY(!cache_call_fits(call)))
+        return NIGH_EINVAL;
+    return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
+}
+/* The same for a read that may wait. */
+static inline int cache_check_read(const struct nigh_space *space, const void *key, size_t key_len,
+                                   const struct nigh_call *call)
+{
+    if (cache_is_gone(space->cache))
+        return cache_why_gone(space->cache);
+    if (NIGH_UNLIKELY(!cache_read_call_fits(call)))
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
 }

@@ -11,7 +11,7 @@
 #include "cache/freshness.h"
 
 /* The flags that a call may have and still be answered by a plain hit. */
-#define PLAIN_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT)
+#define PLAIN_FLAGS (NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_NO_WAIT)
 
 /* Whether a call takes any fresh value, as most do, and its NIGH_QUIET flag is as in `quiet`: not
  * set (0), or set (NIGH_QUIET). */

@@ -391,15 +391,50 @@ void load_step(void *arg, struct flight *f, uint32_t events)
 
 /* ---- refreshes ---- */
 
+/* Whether as many flights of the space fly without a caller as may. */
+static bool too_many_behind(struct nigh_space *space)
+{
+    return atomic_load_explicit(&space->refreshes, memory_order_relaxed) >= space->rules.loads_max;
+}
+
+static bool failed_lately(struct nigh_space *space, const struct l1_key *key, int *ret_error)
+{
+    struct nigh *cache = space->cache;
+    return failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), ret_error);
+}
+
+static bool is_closing(const struct nigh_space *space)
+{
+    return atomic_load_explicit(&space->cache->closing, memory_order_relaxed);
+}
+
+/* Begin a flight without a caller, unless one of the key flies. 0 or NIGH_ENOMEM; *ret_began: it
+ * did. */
+static int begin_behind(struct nigh_space *space, const struct l1_key *key,
+                        const struct nigh_call *call, bool answer_stale, bool *ret_began)
+{
+    struct nigh *cache = space->cache;
+    struct flight_join join = load_join_of(space, key, l1_ticket(cache->l1));
+    struct flight *f;
+    join.background = true;
+    int role = flight_join(cache->flights, &join, &f);
+    *ret_began = role == FLIGHT_LEADER;
+    if (role != FLIGHT_LEADER)
+        return role == NIGH_EBUSY ? 0 : role;
+    load_init(space, f, call, answer_stale);
+    atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
+    flight_hand_over(f);
+    flight_leave(f);
+    return 0;
+}
+
 /* Whether a stale value is not to be refreshed now. */
 static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
 {
-    struct nigh *cache = space->cache;
     int error;
-    if (!space->loader || atomic_load_explicit(&cache->closing, memory_order_relaxed) ||
-        failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), &error))
+    if (!space->loader || is_closing(space) || failed_lately(space, key, &error))
         return true;
-    if (atomic_load_explicit(&space->refreshes, memory_order_relaxed) < space->rules.loads_max)
+    if (!too_many_behind(space))
         return false;
     stats_count(&space->stats, STATS_REFRESH_BUSY);
     return true;
@@ -407,17 +442,29 @@ static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
 
 void load_refresh(struct nigh_space *space, const struct l1_key *key)
 {
-    struct nigh *cache = space->cache;
-    if (spares_refresh(space, key))
-        return;
-    struct flight_join join = load_join_of(space, key, l1_ticket(cache->l1));
-    struct flight *f;
-    join.background = true;
-    if (flight_join(cache->flights, &join, &f) != FLIGHT_LEADER)
-        return;
-    load_init(space, f, NULL, false);
-    atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
-    stats_count(&space->stats, STATS_REFRESH);
-    flight_hand_over(f);
-    flight_leave(f);
+    bool began;
+    if (!spares_refresh(space, key) && begin_behind(space, key, NULL, false, &began) == 0 && began)
+        stats_count(&space->stats, STATS_REFRESH);
+}
+
+int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call)
+{
+    int error;
+    bool refreshes = call->flags & NIGH_REFRESH, began;
+    if (is_closing(space))
+        return NIGH_ECLOSED;
+    if (!space->loader && !space->cache->l2)
+        return NIGH_MISS;
+    if (too_many_behind(space)) {
+        stats_count(&space->stats, STATS_LOAD_BUSY);
+        return NIGH_EBUSY;
+    }
+    bool failed = !refreshes && failed_lately(space, key, &error);
+    int rc = begin_behind(space, key, call, !refreshes, &began);
+    if (rc != 0)
+        return rc;
+    stats_count(&space->stats, began ? STATS_FLIGHT_LED : STATS_FLIGHT_JOINED);
+    if (failed)
+        cache_set_load_error(error);
+    return failed ? NIGH_ELOADER : NIGH_PENDING;
 }

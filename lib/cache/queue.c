@@ -72,6 +72,14 @@ void queue_unlock(struct nigh_queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+bool queue_is_over(struct queue_op *op)
+{
+    queue_lock(op->queue);
+    bool over = op->state == QUEUE_OVER;
+    queue_unlock(op->queue);
+    return over;
+}
+
 int queue_may_locked(const struct nigh_queue *q)
 {
     return q->shut ? NIGH_ECLOSED : 0;
@@ -350,13 +358,11 @@ void queue_unbegin(struct queue_op *op)
 
 /* ---- the host's calls ---- */
 
-int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue)
+/* REQUIRES(lock of the queues) */
+static int open_locked(struct nigh *cache, struct nigh_queue **ret_queue)
 {
-    if (!cache || !ret_queue)
-        return NIGH_EINVAL;
-    int rc = cache_check_open(cache);
-    if (rc != 0)
-        return rc;
+    if (cache->queues.shut)
+        return NIGH_ECLOSED;
     struct nigh_queue *q = mem_alloc_zero(cache->env.mem, sizeof(*q));
     if (!q)
         return NIGH_ENOMEM;
@@ -364,16 +370,34 @@ int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue)
     q->fd = -1;
     atomic_init(&q->refs, 1);
     pthread_mutex_init(&q->lock, NULL);
-    pthread_mutex_lock(&cache->queues.lock);
-    rc = cache->queues.shut ? NIGH_ECLOSED : 0;
     cache_ref(cache);
     q->next = cache->queues.first;
     cache->queues.first = q;
+    *ret_queue = q;
+    return 0;
+}
+
+int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue)
+{
+    if (!cache || !ret_queue)
+        return NIGH_EINVAL;
+    int rc = cache_check_open(cache);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&cache->queues.lock);
+    rc = open_locked(cache, ret_queue);
     pthread_mutex_unlock(&cache->queues.lock);
+    return rc;
+}
+
+int queues_nobodys(struct nigh *cache, struct nigh_queue **ret_queue)
+{
+    struct queues *qs = &cache->queues;
+    pthread_mutex_lock(&qs->lock);
+    int rc = qs->nobodys ? 0 : open_locked(cache, &qs->nobodys);
     if (rc == 0)
-        *ret_queue = q;
-    else
-        unref(q);
+        *ret_queue = qs->nobodys;
+    pthread_mutex_unlock(&qs->lock);
     return rc;
 }
 
@@ -636,8 +660,12 @@ void queues_shut(struct nigh *cache)
 {
     struct queues *qs = &cache->queues;
     pthread_mutex_lock(&qs->lock);
+    struct nigh_queue *nobodys = qs->nobodys;
+    qs->nobodys = NULL;
     qs->shut = true;
     pthread_mutex_unlock(&qs->lock);
+    if (nobodys)
+        unref(nobodys);
     for (struct nigh_queue *q = next_queue(qs, NULL); q; q = next_queue(qs, q))
         shut(q);
 }

@@ -70,6 +70,7 @@ struct queue_op {
 struct queues {
     pthread_mutex_t lock;
     struct nigh_queue *first; /* (l) */
+    struct nigh_queue *nobodys; /* (l) the cache's own; NULL: none was needed yet */
     bool shut;                /* (l) no queue is opened any more */
     uint32_t max;             /* constant after open: async.max */
     _Atomic uint32_t count;   /* (a) operations there are */
@@ -82,6 +83,8 @@ void queues_fini(struct queues *qs);
 uint64_t queues_keep(struct nigh *cache);
 /* As the cache closes: complete all that is pending with NIGH_ECLOSED. Nothing begins any more. */
 void queues_shut(struct nigh *cache);
+/* Get the queue of operations of which nobody wants to be told. 0, NIGH_ENOMEM or NIGH_ECLOSED. */
+int queues_nobodys(struct nigh *cache, struct nigh_queue **ret_queue);
 /* Without own threads: something was left to the workers, for which threads that poll are to
  * look. */
 void queues_rouse(struct nigh *cache);
@@ -95,6 +98,8 @@ void queue_op_free(struct queue_op *op);
 struct nigh *queue_cache(const struct nigh_queue *q);
 void queue_lock(struct nigh_queue *q);
 void queue_unlock(struct nigh_queue *q);
+/* Whether nobody wants the answer of an operation any more. */
+bool queue_is_over(struct queue_op *op);
 /* Whether an operation may begin, or go on: 0 or NIGH_ECLOSED. */
 int queue_may_locked(const struct nigh_queue *q);
 /* Begin: from here on the operation can be found by its id, and comes to its deadline. The keeper

@@ -10,6 +10,7 @@
  * harmless, since what L1 gave was judged there; but every look at L2 and at the origin must come
  * after the ticket.
  */
+#include "cache/async.h"
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/freshness.h"
@@ -21,19 +22,25 @@
 
 /* ---- get: L1, then L2 ---- */
 
-static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
-                       const struct nigh_call *call, struct nigh_value *ret)
+static int ask_l2(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                  struct nigh_value *ret)
 {
-    struct caller caller;
     struct read_l2 r;
-    caller_enter(&caller);
     if (call && call->miss)
         tickets_give_back_own(space, key);
     read_l2_init(space, call, &r);
     int rc = read_l2_may(space, key);
     rc = rc ? rc : read_l2_begin(space, key, &r);
-    if (rc == 0)
-        rc = read_l2_end(space, key, call, &r, ret);
+    return rc ? rc : read_l2_end(space, key, call, &r, ret);
+}
+
+static int get_from_l2(struct nigh_space *space, const struct l1_key *key,
+                       const struct nigh_call *call, struct nigh_value *ret)
+{
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = FLAGS_OF(call) & NIGH_NO_WAIT ? async_look_behind(space, key, call)
+                                           : ask_l2(space, key, call, ret);
     drive_flush(space->cache);
     caller_leave(&caller);
     return rc;
@@ -57,7 +64,7 @@ static int get_missed(struct nigh_space *space, const struct l1_key *key,
 static NIGH_OUTLINED int get_long(struct nigh_space *space, const void *key, size_t key_len,
                                   const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    int rc = cache_check(space, key, key_len, call);
+    int rc = cache_check_read(space, key, key_len, call);
     if (rc != 0)
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
@@ -152,7 +159,8 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
     }
     struct caller caller;
     caller_enter(&caller);
-    int rc = fly_until_answered(space, key, call, &value);
+    int rc = FLAGS_OF(call) & NIGH_NO_WAIT ? load_behind(space, key, call)
+                                           : fly_until_answered(space, key, call, &value);
     if (rc < 0)
         stats_count(&space->stats, STATS_READ_ERROR);
     else
@@ -164,7 +172,7 @@ static int fetch_missed(struct nigh_space *space, const struct l1_key *key,
 static NIGH_OUTLINED int fetch_long(struct nigh_space *space, const void *key, size_t key_len,
                                     const struct nigh_call *call, struct nigh_value *ret_value)
 {
-    int rc = cache_check(space, key, key_len, call);
+    int rc = cache_check_read(space, key, key_len, call);
     if (rc != 0)
         return rc;
     struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);

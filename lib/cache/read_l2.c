@@ -17,40 +17,47 @@ static struct l2_answer *ask_lease(struct nigh_space *space, const struct l1_key
     struct l2_lease lease = {token, rejected, leases_time_ms(space), false};
     struct l2_sync sync;
     struct l2_op op = l2_sync_op(&sync, &cache->env, deadline_ns);
-    if (l2_lease(cache->l2, &l2_key, &lease, &op) != 0)
-        return NULL;
-    struct l2_answer *answer = l2_sync_wait(&sync);
-    if (answer->status == 0)
-        coherence_note(cache->coherence, answer);
-    return answer;
+    return l2_lease(cache->l2, &l2_key, &lease, &op) == 0 ? l2_sync_wait(&sync) : NULL;
 }
 
-/* Take the lease for the put of a caller that has a ticket in its own memory (call->miss). A lease
- * that may have been granted, or be yet, is given back. */
-static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
-                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+bool read_l2_granted(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                     const struct l2_answer *answer, struct nigh_miss *miss)
 {
-    uint64_t token = coherence_token(space->cache->coherence);
-    if (!tickets_add(space, key, token))
-        return NIGH_MISS;
-    struct l2_answer *answer = ask_lease(space, key, token, rejected, deadline_ns);
-    if (answer && answer->status == 0 && answer->verdict == L2_GRANTED) {
+    struct nigh *cache = space->cache;
+    if (answer->status == 0)
+        coherence_note(cache->coherence, answer);
+    if (answer->status == 0 && answer->verdict == L2_GRANTED) {
         stats_count(&space->stats, STATS_LEASE_GRANTED);
         miss->token = token;
         miss->connection = answer->connection;
         miss->home = answer->home;
-        l2_answer_free(answer);
-        return NIGH_MISS;
+        return true;
     }
     tickets_remove(space, key, token);
-    if (answer && answer->status == 0 && answer->verdict == L2_VALUE) {
+    if (answer->status != 0 && !atomic_load_explicit(&cache->l2_closed, memory_order_relaxed))
+        leases_give_back(space, key, token);
+    return false;
+}
+
+/* Take the lease for the put of a caller that has a ticket in its own memory (call->miss). */
+static int lease_for_put(struct nigh_space *space, const struct l1_key *key, uint64_t rejected,
+                         struct nigh_miss *miss, uint64_t deadline_ns, struct l2_answer **ret)
+{
+    uint64_t token = coherence_token(space->cache->coherence);
+    struct ticket_holder holder = tickets_holder();
+    if (!tickets_add(space, key, token, &holder))
+        return NIGH_MISS;
+    struct l2_answer *answer = ask_lease(space, key, token, rejected, deadline_ns);
+    if (!answer) {
+        tickets_remove(space, key, token);
+        return NIGH_MISS;
+    }
+    if (!read_l2_granted(space, key, token, answer, miss) && answer->status == 0 &&
+        answer->verdict == L2_VALUE) {
         *ret = answer;
         return NIGH_FRESH;
     }
-    if (answer && answer->status != 0)
-        leases_give_back(space, key, token);
-    if (answer)
-        l2_answer_free(answer);
+    l2_answer_free(answer);
     return NIGH_MISS;
 }
 
@@ -85,17 +92,6 @@ static int take_value(struct nigh_space *space, const struct l1_key *key, uint64
     if (rc != 0)
         return rc;
     return found->entry ? hand_out(space, key, found, call, ret) : NIGH_MISS;
-}
-
-static int take_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                       const struct l2_answer *answer, const struct nigh_call *call,
-                       struct lookup *found, struct nigh_value *ret)
-{
-    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call), NULL};
-    if (answer->status == 0)
-        return take_value(space, key, ticket, &of, call, found, ret);
-    stats_count(&space->stats, STATS_L2_ERROR);
-    return answer->status;
 }
 
 /* ---- how large values are ---- */
@@ -185,22 +181,38 @@ int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct rea
     return l2_get(cache->l2, &l2_key, &op);
 }
 
+int read_l2_take(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                 uint64_t ticket, const struct l2_answer *answer, uint64_t *ret_rejected,
+                 struct nigh_value *ret)
+{
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call), NULL};
+    struct lookup found = {.verdict = VERDICT_GONE};
+    *ret_rejected = 0;
+    if (answer->status != 0) {
+        stats_count(&space->stats, STATS_L2_ERROR);
+        return answer->status;
+    }
+    int rc = take_value(space, key, ticket, &of, call, &found, ret);
+    if (answer->value.len > 0)
+        learn(space, answer->value.len);
+    *ret_rejected = found.fill_id;
+    return rc;
+}
+
 int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
                 struct read_l2 *r, struct nigh_value *ret)
 {
     struct l2_answer *answer = l2_sync_wait(&r->sync);
-    struct lookup found = {.verdict = VERDICT_GONE};
-    int rc = take_answer(space, key, r->ticket, answer, call, &found, ret);
-    if (answer->status == 0 && answer->value.len > 0)
-        learn(space, answer->value.len);
+    uint64_t rejected;
+    int rc = read_l2_take(space, key, call, r->ticket, answer, &rejected, ret);
     l2_answer_free(answer);
     if (rc != NIGH_MISS || !call || !call->miss)
         return rc;
     struct l2_answer *value;
-    rc = lease_for_put(space, key, found.fill_id, call->miss, r->deadline_ns, &value);
+    rc = lease_for_put(space, key, rejected, call->miss, r->deadline_ns, &value);
     if (rc == NIGH_MISS)
         return NIGH_MISS;
-    rc = take_answer(space, key, r->ticket, value, call, &found, ret);
+    rc = read_l2_take(space, key, call, r->ticket, value, &rejected, ret);
     l2_answer_free(value);
     return rc;
 }

@@ -31,6 +31,16 @@ int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct rea
 int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
                 struct read_l2 *r, struct nigh_value *ret);
 
+/* Take an answer: an outcome (`ret` written but on NIGH_MISS), or an error. *ret_rejected: the
+ * value that was there and is not wanted, as a request for the lease names it. */
+int read_l2_take(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                 uint64_t ticket, const struct l2_answer *answer, uint64_t *ret_rejected,
+                 struct nigh_value *ret);
+/* Take the answer to a request for a ticket's lease. True: `miss` has it. Else the ticket is off
+ * the list, and a lease that may have been granted, or be yet, is given back. */
+bool read_l2_granted(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                     const struct l2_answer *answer, struct nigh_miss *miss);
+
 /* Ask for `count` (2 .. L2_MANY_MAX) keys in one request; read_l2_may() allows each of them. 0:
  * read_l2_many_wait() must follow. */
 int read_l2_many_begin(struct nigh_space *space, const struct l1_key *keys, uint32_t count,

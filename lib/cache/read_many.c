@@ -11,6 +11,7 @@
  * have a small reply (read_l2.c); what cannot be had that way is asked for key by key, again all at
  * once.
  */
+#include "cache/async.h"
 #include "cache/caller.h"
 #include "cache/hit.h"
 #include "cache/read_l1.h"
@@ -318,18 +319,39 @@ static NIGH_OUTLINED void read_missed_l2(const struct many *m, size_t count)
     caller_leave(&caller);
 }
 
+/* Asks L2 for each missed key, and waits for none. */
+static NIGH_OUTLINED void look_behind(const struct many *m, size_t count)
+{
+    struct caller caller;
+    caller_enter(&caller);
+    for (size_t i = 0; i < count; i++) {
+        if (m->outcomes[i] != NIGH_MISS)
+            continue;
+        struct l1_key key = key_of(m, i);
+        m->outcomes[i] = async_look_behind(m->space, &key, m->call);
+        if (m->outcomes[i] < 0)
+            stats_count(&m->space->stats, STATS_READ_ERROR);
+    }
+    drive_flush(m->space->cache);
+    caller_leave(&caller);
+}
+
 int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
                   const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes)
 {
     struct many m = {space, keys, call, ret_values, ret_outcomes};
     if (cache_is_gone(space->cache))
         return cache_why_gone(space->cache);
-    if (!cache_call_fits(call) || (call && call->miss) || count > UINT32_MAX ||
+    if (!cache_read_call_fits(call) || (call && call->miss) || count > UINT32_MAX ||
         (count > 0 && (!keys || !ret_values || !ret_outcomes)))
         return NIGH_EINVAL;
     size_t misses = read_all_l1(&m, count);
     read_count_missed(space, call, misses);
-    if (misses && !(FLAGS_OF(call) & NIGH_L1_ONLY))
+    if (!misses || (FLAGS_OF(call) & NIGH_L1_ONLY))
+        return 0;
+    if (FLAGS_OF(call) & NIGH_NO_WAIT)
+        look_behind(&m, count);
+    else
         read_missed_l2(&m, count);
     return 0;
 }

@@ -41,8 +41,7 @@ struct ticket {
     struct nigh_space *space;
     struct l1_key key;    /* with its bytes behind the record */
     uint64_t token;
-    uint64_t thread;      /* the thread that took it, as flights know it ... */
-    pid_t thread_number;  /* ... and as the kernel does */
+    struct ticket_holder holder; /* the thread that took it */
     uint64_t until_ns;    /* by then the lease has ended, unless the request for it is late */
     struct ticket *next;
 };
@@ -81,7 +80,13 @@ static struct ticket **chain_of(struct tickets *t, const struct l1_key *key)
 
 /* ---- adding ---- */
 
-static struct ticket *create(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+struct ticket_holder tickets_holder(void)
+{
+    return (struct ticket_holder){flight_thread_token(), (pid_t)syscall(SYS_gettid)};
+}
+
+static struct ticket *create(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                             const struct ticket_holder *holder)
 {
     struct nigh *cache = space->cache;
     struct ticket *t = mem_alloc(cache->env.mem, NULL, sizeof(*t) + key->len);
@@ -91,8 +96,7 @@ static struct ticket *create(struct nigh_space *space, const struct l1_key *key,
         .space = space,
         .key = *key,
         .token = token,
-        .thread = flight_thread_token(),
-        .thread_number = (pid_t)syscall(SYS_gettid),
+        .holder = *holder,
         .until_ns = clock_deadline_ns(&cache->clock, cache_read_ms(&cache->l2_deadline_ms) +
                                                          leases_time_ms(space)),
     };
@@ -100,13 +104,14 @@ static struct ticket *create(struct nigh_space *space, const struct l1_key *key,
     return t;
 }
 
-bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                 const struct ticket_holder *holder)
 {
     struct nigh *cache = space->cache;
     struct tickets *ts = &cache->tickets;
     if (atomic_load_explicit(&ts->count, memory_order_relaxed) >= TICKETS_MAX)
         return false;
-    struct ticket *t = create(space, key, token);
+    struct ticket *t = create(space, key, token, holder);
     if (!t)
         return false;
     struct ticket **chain = chain_of(ts, key);
@@ -137,7 +142,7 @@ struct wanted {
 
 static bool is_alive(const struct ticket *t)
 {
-    return syscall(SYS_tgkill, getpid(), t->thread_number, 0) == 0 || errno != ESRCH;
+    return syscall(SYS_tgkill, getpid(), t->holder.number, 0) == 0 || errno != ESRCH;
 }
 
 static bool is_of_key(const struct ticket *t, const struct wanted *w)
@@ -149,7 +154,7 @@ static bool is_of_key(const struct ticket *t, const struct wanted *w)
 static bool is_wanted(const struct ticket *t, const struct wanted *w)
 {
     return (!w->key || is_of_key(t, w)) && (!w->token || t->token == w->token) &&
-           (!w->thread || t->thread == w->thread) && (!w->orphan || !is_alive(t));
+           (!w->thread || t->holder.thread == w->thread) && (!w->orphan || !is_alive(t));
 }
 
 /* Move the wanted tickets of a chain to `ret`. */

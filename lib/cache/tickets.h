@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 
@@ -28,11 +29,20 @@ struct tickets {
     struct ticket *chains[TICKETS_CHAINS];  /* (l) by the key's hash, newest first */
 };
 
+/* The thread whose a ticket is. */
+struct ticket_holder {
+    uint64_t thread; /* as flights know it */
+    pid_t number;    /* as the kernel does */
+};
+/* Returns the calling thread. */
+struct ticket_holder tickets_holder(void);
+
 void tickets_init(struct tickets *t);
 void tickets_fini(struct tickets *t, struct mem *mem);
 
 /* List a token before its lease is asked for. False: there is no room for it, so do not ask. */
-bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token);
+bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                 const struct ticket_holder *holder);
 /* Take a token off the list: its lease is gone, or never came to be. */
 void tickets_remove(struct nigh_space *space, const struct l1_key *key, uint64_t token);
 /* Give back the lease of a ticket, if it has one; the ticket is used up then. */

@@ -29,7 +29,7 @@ static void refuse(struct world *w, const struct nigh_call *call)
 TEST(unknown_flags_were_ignored)
 {
     const uint32_t known =
-        NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET;
+        NIGH_L1_ONLY | NIGH_NO_STORE | NIGH_SOFT | NIGH_REFRESH | NIGH_QUIET | NIGH_NO_WAIT;
     struct world w;
     world_open(&w, NULL, NULL);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Asking L2 without waiting, for calls that do not load.
+ *
+ * One request, or two: a miss whose caller wants a ticket then asks for the lease. The answers come
+ * on the I/O thread, which leaves them to a worker; without own threads the turn that has received
+ * them takes them. The deadline is that of the requests. Until the last answer has come the
+ * operation stays, `busy`, also if it has been cancelled, or completed because the cache closes:
+ * what the answer then brings, a lease perhaps, is given back.
+ *
+ * The ticket is written to the caller's memory as the completion is handed out, not before: after
+ * nigh_cancel() that memory may be anything.
+ */
+#include "cache/async.h"
+
+#include "cache/caller.h"
+#include "cache/hit.h"
+#include "cache/lookup.h"
+#include "cache/queue.h"
+#include "cache/read_l1.h"
+#include "cache/read_l2.h"
+
+#include <string.h>
+
+/* Keys: (c) constant once begun  (r) whoever sends a request, or takes its answer */
+struct get {
+    struct queue_op op;
+    struct worker_job job;       /* (r) */
+    struct nigh_call call;       /* (c) limits and flags */
+    struct nigh_miss *ret_miss;  /* (c) the caller's, or NULL */
+    struct ticket_holder holder; /* (c) its thread */
+    struct nigh_miss miss;       /* (r) */
+    uint64_t ticket;             /* (c) */
+    uint64_t deadline_ns;        /* (c) */
+    uint64_t token;              /* (r) of the lease that was asked for; 0: none */
+    struct l2_answer *answer;    /* (r) */
+    struct l1_key key;           /* (c) its bytes lie behind the struct */
+};
+
+static bool detach(struct queue_op *op, struct flight **ret_left)
+{
+    (void)op;
+    (void)ret_left;
+    return true;
+}
+
+/* Gives the lease back that a ticket has which nobody gets. */
+static void give_back(struct get *g)
+{
+    struct nigh *cache = g->op.space->cache;
+    if (g->miss.token && !atomic_load_explicit(&cache->l2_closed, memory_order_relaxed))
+        tickets_give_back(g->op.space, &g->key, &g->miss);
+}
+
+static void end(struct queue_op *op, bool handed_out)
+{
+    struct get *g = CONTAINER_OF(op, struct get, op);
+    if (handed_out && g->ret_miss)
+        *g->ret_miss = g->miss;
+    else if (!handed_out)
+        give_back(g);
+}
+
+static const struct queue_verb get_verb = {detach, end};
+
+/* ---- answers ---- */
+
+static void finish(struct get *g, int outcome, struct nigh_value *value)
+{
+    struct nigh_queue *q = g->op.queue;
+    queue_lock(q);
+    g->op.busy = false;
+    enum queue_end how = queue_end_locked(&g->op, outcome, 0, value);
+    g->op.busy = how != QUEUE_TAKEN;
+    queue_unlock(q);
+    if (how == QUEUE_TAKEN)
+        return;
+    nigh_release(value);
+    give_back(g);
+    queue_lock(q);
+    g->op.busy = false;
+    bool over = g->op.state == QUEUE_OVER;
+    queue_unlock(q);
+    if (over)
+        queue_op_free(&g->op);
+}
+
+static void done(void *arg, struct l2_answer *answer);
+
+/* Asks for the lease. False: it is not to be had, or nobody wants it any more. */
+static bool ask_lease(struct get *g, uint64_t rejected)
+{
+    struct nigh_space *space = g->op.space;
+    struct nigh *cache = space->cache;
+    if (!g->ret_miss || queue_is_over(&g->op))
+        return false;
+    uint64_t token = coherence_token(cache->coherence);
+    if (!tickets_add(space, &g->key, token, &g->holder))
+        return false;
+    struct l2_key key = cache_l2_key(space, g->key.data, g->key.len);
+    struct l2_lease lease = {token, rejected, leases_time_ms(space), false};
+    struct l2_op op = l2_op_of(g->deadline_ns, done, g);
+    g->token = token;
+    cache_note_sent(cache);
+    if (l2_lease(cache->l2, &key, &lease, &op) == 0)
+        return true;
+    cache_note_answered(cache);
+    tickets_remove(space, &g->key, token);
+    return false;
+}
+
+static void take_value(struct get *g, const struct l2_answer *answer)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    uint64_t rejected = 0;
+    int rc = read_l2_take(g->op.space, &g->key, &g->call, g->ticket, answer, &rejected, &value);
+    if (rc != NIGH_MISS || !ask_lease(g, rejected))
+        finish(g, rc, &value);
+}
+
+static void take_lease(struct get *g, const struct l2_answer *answer)
+{
+    struct nigh_space *space = g->op.space;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    uint64_t rejected;
+    int rc = NIGH_MISS;
+    if (!read_l2_granted(space, &g->key, g->token, answer, &g->miss) && answer->status == 0 &&
+        answer->verdict == L2_VALUE)
+        rc = read_l2_take(space, &g->key, &g->call, g->ticket, answer, &rejected, &value);
+    finish(g, rc, &value);
+}
+
+static void take(struct get *g)
+{
+    struct nigh *cache = g->op.space->cache;
+    struct l2_answer *answer = g->answer;
+    if (g->token)
+        take_lease(g, answer);
+    else
+        take_value(g, answer);
+    l2_answer_free(answer);
+    cache_note_answered(cache);
+}
+
+static void take_job(struct worker_job *job)
+{
+    take(CONTAINER_OF(job, struct get, job));
+}
+
+/* The `done` of both requests. */
+static void done(void *arg, struct l2_answer *answer)
+{
+    struct get *g = arg;
+    struct nigh *cache = g->op.space->cache;
+    g->answer = answer;
+    g->job.run = take_job;
+    if (cache->drive)
+        take(g);
+    else
+        workers_add_job(&cache->workers, &g->job);
+}
+
+/* ---- the call ---- */
+
+static int create(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
+                  const struct nigh_call *call, void *arg, struct get **ret)
+{
+    struct queue_op *op;
+    int rc = queue_op_create(q, &get_verb, space, arg, sizeof(struct get) + key->len, &op);
+    if (rc != 0)
+        return rc;
+    struct get *g = CONTAINER_OF(op, struct get, op);
+    struct read_l2 r;
+    g->call = call ? *call : (struct nigh_call)NIGH_CALL_INIT;
+    g->ret_miss = g->call.miss;
+    g->call.miss = &g->miss;
+    g->miss = (struct nigh_miss)NIGH_MISS_INIT;
+    read_l2_init(space, &g->call, &r);
+    g->ticket = r.ticket;
+    g->deadline_ns = r.deadline_ns;
+    g->call.miss = NULL;
+    g->holder = g->ret_miss ? tickets_holder() : (struct ticket_holder){0, 0};
+    g->token = 0;
+    g->key = *key;
+    g->key.data = memcpy(g + 1, key->data, key->len);
+    g->op.busy = true;
+    *ret = g;
+    return 0;
+}
+
+/* Sends the first request. Until that is answered the operation stays. */
+static int send(struct get *g)
+{
+    struct nigh *cache = g->op.space->cache;
+    struct l2_key key = cache_l2_key(g->op.space, g->key.data, g->key.len);
+    struct l2_op op = l2_op_of(g->deadline_ns, done, g);
+    cache_note_sent(cache);
+    int rc = l2_get(cache->l2, &key, &op);
+    if (rc != 0)
+        cache_note_answered(cache);
+    return rc;
+}
+
+static int begin(struct get *g, uint64_t *ret_id)
+{
+    struct nigh_queue *q = g->op.queue;
+    queue_lock(q);
+    int rc = queue_may_locked(q);
+    if (rc == 0)
+        queue_begin_locked(&g->op, QUEUE_BEGINNING, CLOCK_NEVER_NS, CLOCK_NEVER_NS);
+    uint64_t id = g->op.id;
+    queue_unlock(q);
+    if (rc == 0) {
+        rc = send(g);
+        if (rc == 0)
+            queue_begun(&g->op, false);
+        else
+            queue_unbegin(&g->op);
+    }
+    if (rc != 0) {
+        queue_op_free(&g->op);
+        return rc;
+    }
+    if (ret_id)
+        *ret_id = id;
+    return NIGH_PENDING;
+}
+
+int async_look_behind(struct nigh_space *space, const struct l1_key *key,
+                      const struct nigh_call *call)
+{
+    struct get *g;
+    struct nigh_queue *nobodys;
+    int rc = read_l2_may(space, key);
+    if (rc == 0)
+        rc = queues_nobodys(space->cache, &nobodys);
+    if (rc == 0)
+        rc = create(nobodys, space, key, call, NULL, &g);
+    if (rc != 0)
+        return rc;
+    g->op.state = QUEUE_OVER; /* from its beginning: nobody wants it */
+    rc = send(g);
+    if (rc != 0)
+        queue_op_free(&g->op);
+    return rc == 0 ? NIGH_PENDING : rc;
+}
+
+/* A miss at once has a ticket, too, but no lease. */
+static int miss_at_once(struct nigh_space *space, const struct nigh_call *call,
+                        struct nigh_value *ret_value)
+{
+    struct read_l2 r;
+    read_l2_init(space, call, &r);
+    *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
+    return NIGH_MISS;
+}
+
+static int ask_l2(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
+                  const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
+                  uint64_t *ret_id)
+{
+    struct get *g;
+    if (call && call->miss)
+        tickets_give_back_own(space, key);
+    int rc = read_l2_may(space, key);
+    if (rc == NIGH_MISS)
+        return miss_at_once(space, call, ret_value);
+    if (rc == 0)
+        rc = create(q, space, key, call, arg, &g);
+    return rc == 0 ? begin(g, ret_id) : rc;
+}
+
+static int get_missed(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
+                      const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
+                      uint64_t *ret_id)
+{
+    read_count_missed(space, call, 1);
+    if (FLAGS_OF(call) & NIGH_L1_ONLY) {
+        *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
+        return NIGH_MISS;
+    }
+    struct caller caller;
+    caller_enter(&caller);
+    int rc = ask_l2(q, space, key, call, arg, ret_value, ret_id);
+    if (rc < 0)
+        stats_count(&space->stats, STATS_READ_ERROR);
+    drive_flush(space->cache);
+    caller_leave(&caller);
+    return rc;
+}
+
+static NIGH_OUTLINED int get_long(struct nigh_queue *q, struct nigh_space *space, const void *key,
+                                  size_t key_len, const struct nigh_call *call, void *arg,
+                                  struct nigh_value *ret_value, uint64_t *ret_id)
+{
+    int rc = cache_check(space, key, key_len, call);
+    if (rc != 0)
+        return rc;
+    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
+    bool refresh;
+    rc = NIGH_MISS;
+    if (!(FLAGS_OF(call) & NIGH_REFRESH))
+        rc = read_l1(space, &k, call, ret_value, &refresh);
+    return rc == NIGH_MISS ? get_missed(q, space, &k, call, arg, ret_value, ret_id) : rc;
+}
+
+int nigh_get_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                   size_t key_len, const struct nigh_call *call, void *arg,
+                   struct nigh_value *ret_value, uint64_t *ret_id)
+{
+    if (NIGH_UNLIKELY(!queue || !space || !ret_value || queue_cache(queue) != space->cache))
+        return NIGH_EINVAL;
+    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
+        return NIGH_FRESH;
+    return get_long(queue, space, key, key_len, call, arg, ret_value, ret_id);
+}
