@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -50,4 +51,10 @@ static void futex_wake(void *arg, _Atomic uint32_t *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
 }
 
-const struct park park_futex = {futex_wait, futex_wake, NULL};
+static void futex_yield(void *arg)
+{
+    (void)arg;
+    sched_yield();
+}
+
+const struct park park_futex = {futex_wait, futex_wake, futex_yield, NULL};

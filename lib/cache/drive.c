@@ -519,7 +519,7 @@ int drive_create(struct nigh *cache)
     }
     pthread_mutex_init(&d->lock, NULL);
     cache->drive = d;
-    *cache->env.park = (struct park){drive_wait, drive_wake, cache};
+    *cache->env.park = (struct park){drive_wait, drive_wake, NULL, cache};
     return 0;
 }
 

@@ -139,6 +139,7 @@ enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct byte
     if (NIGH_UNLIKELY(p.size > COPY_LOCKED_MAX || p.now_ns >> ENTRY_TICK_SHIFT > PLAIN_BORN_MAX))
         return put_long(l1, &p);
     p.bytes = mem_charge(l1->mem, p.size);
+    limbo_yield(l1);
     l1_shard_lock(s);
     enum l1_store_result result = put_locked(l1, s, &p);
     l1_shard_unlock(l1, s);

@@ -6,7 +6,7 @@
  * An evicted entry is not free before a grace period, so the count of live bytes is kept below
  * live_max, which leaves limbo its room: in a full cache an insert evicts one entry, and takes
  * bytes that a reclaim some time ago gave back. When limbo is full too, evicting stops and the
- * insert is dropped: nobody waits.
+ * insert is dropped: nobody waits, though its thread has yielded (limbo_yield).
  *
  * Bytes freed from limbo return to a shard's reserve, where they count as live: live bytes rise
  * although no insert has asked for them. So an insert that takes room while live bytes are above

@@ -108,6 +108,7 @@ int l1_entry_create_stored(struct l1 *l1, const struct l1_key *key, const struct
 {
     size_t size = entry_size_of(key, value);
     struct l1_entry *e = NULL;
+    limbo_yield(l1);
     if (NIGH_LIKELY(size <= COPY_LOCKED_MAX))
         e = create_and_store(l1, key, value, size, ret_result);
     if (e) {

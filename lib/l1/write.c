@@ -160,6 +160,7 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key, const str
     struct own_write w = {key, value, ticket, heard, only_newer, size, mem_charge(l1->mem, size),
                           NULL};
     struct l1_shard *s = l1_shard_of(l1, key->hash);
+    limbo_yield(l1);
     if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
         w.made = NULL; /* not stored, but the entry there goes all the same */
     l1_shard_lock(s);

@@ -219,7 +219,7 @@ void node_open(int index, const struct node_options *options)
     struct node *node = &nodes[index];
     *node = (struct node){.index = index, .chance = {options->seed}};
     node->clock_offset_ns = chance_below(&node->chance, 1000000 * SIM_S);
-    node->park = (struct park){park, unpark, node};
+    node->park = (struct park){park, unpark, NULL, node};
     node->seams = (struct cache_seams){&node->park, net_of(index), chance_next(&node->chance) | 1};
     struct nigh_options o = options_of(node, options);
     node->opened_ns = world_now();

@@ -60,6 +60,14 @@ static void wake(void *arg, _Atomic uint32_t *word, int count)
     f->wake_count++;
 }
 
+static void yield(void *arg)
+{
+    struct fake_env *f = arg;
+    f->yield_count++;
+    if (f->step)
+        f->step(f->step_arg);
+}
+
 static void keep_message(void *arg, enum nigh_log_level level, const char *message)
 {
     struct fake_env *f = arg;
@@ -72,7 +80,7 @@ void fake_env_init(struct fake_env *f, uint64_t seed)
 {
     *f = (struct fake_env){.now_ns = FAKE_ENV_START_NS};
     f->clock = (struct clock){read_clock, f};
-    f->park = (struct park){park, wake, f};
+    f->park = (struct park){park, wake, yield, f};
     f->log = (struct log){.fn = keep_message, .arg = f, .clock = &f->clock};
     random_init(&f->random, seed ? seed : 1);
     struct mem *mem = mem_create();

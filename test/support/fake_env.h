@@ -23,11 +23,12 @@ typedef uint64_t (*fake_step_fn)(void *arg);
 
 struct fake_env {
     struct env env;         /* give this to the module under test; own_threads is false */
-    fake_step_fn step;      /* runs while somebody is parked; NULL: nothing but time goes on */
+    fake_step_fn step;      /* runs while somebody is parked or yields; NULL: only time goes on */
     void *step_arg;
     _Atomic uint64_t now_ns; /* begins at FAKE_ENV_START_NS */
     uint64_t park_count;    /* waits that found their word unchanged */
     uint64_t wake_count;
+    uint64_t yield_count;
     unsigned log_count;
     enum nigh_log_level log_level; /* of the last message */
     char log_last[512];

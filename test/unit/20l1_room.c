@@ -184,3 +184,78 @@ TEST(accounted_bytes_are_what_the_allocator_says)
     cache_close(&c);
 }
 #endif
+
+/* As the reclaimer's thread: passes, until it may sleep. */
+static uint64_t reclaim_all(void *arg)
+{
+    struct cache *c = arg;
+    for (int pass = 0; pass < 8; pass++)
+        if (l1_reclaim(c->l1) > clock_now_ns(c->fake.env.clock))
+            break;
+    return CLOCK_NEVER_NS;
+}
+
+static enum l1_store_result create_stored(struct cache *c, unsigned number, size_t len)
+{
+    static const char zeros[2048];
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    struct l1_value value = cache_value(c, zeros, len);
+    enum l1_store_result result = L1_REFUSED_FULL;
+    struct l1_entry *e;
+    REQUIRE_EQ(l1_entry_create_stored(c->l1, &key, &value, &e, &result), 0);
+    l1_entry_unref(e);
+    return result;
+}
+
+/* Puts of new keys, by turns in each of the ways there are. Returns how many in 1,000 were refused.
+ * Nobody reclaims but at a yield. */
+static unsigned storm(struct cache *c, unsigned count)
+{
+    static const char large[1500];
+    unsigned refused = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct name name;
+        struct l1_key key = cache_key(c, &name, i);
+        struct l1_value value = cache_value(c, large, sizeof(large));
+        enum l1_store_result result =
+            i % 3 == 0   ? cache_own(c, i, 150)
+            : i % 3 == 1 ? create_stored(c, i, 150)
+                         : l1_write(c->l1, &key, &value, L1_TICKET_NOW, 0, false);
+        refused += result == L1_REFUSED_FULL;
+    }
+    return refused * 1000 / count;
+}
+
+/* A reclaimer that gets no processor of its own gets that of the put which it keeps out. */
+TEST(a_put_that_finds_limbo_full_lets_the_reclaimer_run)
+{
+    static const uint64_t caps[] = {2u << 20, 6u << 20};
+    for (size_t i = 0; i < ARRAY_COUNT(caps); i++) {
+        struct cache c;
+        cache_open_policy(&c, NIGH_POLICY_LRU, caps[i], 0);
+        c.fake.step = reclaim_all;
+        c.fake.step_arg = &c;
+        CHECK_LE(storm(&c, 20000), 10);
+        CHECK_GT(c.fake.yield_count, 10);
+        c.fake.park.yield = NULL; /* nobody runs beside this thread */
+        CHECK_GE(storm(&c, 20000), 900);
+        cache_reclaim(&c);
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
+TEST(a_put_that_finds_room_in_limbo_goes_on)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_LRU, 4u << 20, 0);
+    for (unsigned i = 0; i < 60000; i++) {
+        CHECK_EQ(cache_own(&c, i, 150), L1_STORED);
+        if (i % 256 == 0)
+            reclaim_all(&c);
+    }
+    CHECK_GT(stats_read(&c.stats, STATS_L1_EVICT), 30000);
+    CHECK_EQ(c.fake.yield_count, 0);
+    cache_close(&c);
+}

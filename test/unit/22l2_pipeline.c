@@ -53,7 +53,7 @@ static int step_and_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, u
 static void open_threadless(struct client *c, const char *uri)
 {
     client_init(c, false);
-    *c->env.park = (struct park){step_and_wait, c->env.park->wake, c};
+    *c->env.park = (struct park){step_and_wait, c->env.park->wake, NULL, c};
     struct l2_config config = client_config(c, uri);
     REQUIRE_EQ(l2_open(&config, &c->l2), 0);
     CHECK(!l2_connected(c->l2));
