@@ -8,6 +8,7 @@
 #ifndef NIGH_BASE_CHECK_H
 #define NIGH_BASE_CHECK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,12 +40,33 @@ __attribute__((noreturn)) static inline void check_failed(void)
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define CACHE_LINE_BYTES 64
 
-/* States for readers that the caller holds the named lock. No tool checks it: clang only keeps it
- * as an annotation. */
+/*
+ * Locks, for readers and for clang -Wthread-safety (test/checks/clang.sh): what a function needs,
+ * takes or gives back. A lock is named as in C, by the parameters: REQUIRES(c->lock).
+ *
+ * C cannot say in a struct by which of its own locks a field is guarded (clang 14): that stays with
+ * the key letters. A lock that is known by an expression only, like that of a stripe, is compared
+ * by its kind: any lock of that field will do.
+ */
 #if defined(__clang__)
-#define REQUIRES(lock) __attribute__((annotate("requires " #lock)))
+#define LOCKING(attribute) __attribute__((attribute))
 #else
-#define REQUIRES(lock)
+#define LOCKING(attribute)
+#endif
+#define LOCK_TYPE LOCKING(capability("lock"))
+#define GUARDED_BY(lock) LOCKING(guarded_by(lock))
+#define REQUIRES(...) LOCKING(requires_capability(__VA_ARGS__))
+#define ACQUIRES(...) LOCKING(acquire_capability(__VA_ARGS__))
+#define ACQUIRES_IF(result, ...) LOCKING(try_acquire_capability(result, __VA_ARGS__))
+#define RELEASES(...) LOCKING(release_capability(__VA_ARGS__))
+/* For a function that takes or leaves locks in a way that cannot be said: it says in words why. */
+#define LOCKS_UNCHECKED LOCKING(no_thread_safety_analysis)
+
+#if defined(__clang__)
+extern int pthread_mutex_lock(pthread_mutex_t *mutex) ACQUIRES(*mutex);
+extern int pthread_mutex_trylock(pthread_mutex_t *mutex) ACQUIRES_IF(0, *mutex);
+extern int pthread_mutex_unlock(pthread_mutex_t *mutex) RELEASES(*mutex);
+extern int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex) REQUIRES(*mutex);
 #endif
 
 static inline uint64_t u64_min(uint64_t a, uint64_t b)

@@ -25,7 +25,7 @@
 #define PAUSE() ((void)0)
 #endif
 
-static bool try_looking(struct latch *l)
+static bool try_looking(struct latch *l) ACQUIRES_IF(true, *l)
 {
     for (uint32_t looks = 0; looks < LOOKS; looks++) {
         if (atomic_load_explicit(&l->word, memory_order_relaxed) == LATCH_FREE && latch_try(l))
@@ -35,7 +35,7 @@ static bool try_looking(struct latch *l)
     return false;
 }
 
-void latch_lock_slow(struct latch *l)
+void latch_lock_slow(struct latch *l) LOCKS_UNCHECKED
 {
     if (try_looking(l))
         return;

@@ -37,13 +37,13 @@
 #define LATCH_AWAITED 2u
 
 /* A zeroed latch is free. Keys: (a) atomic, pair(latch.word) */
-struct latch {
+struct LOCK_TYPE latch {
     _Atomic uint32_t word; /* (a) */
 };
 
 /* Wait for the latch; wake a waiter. Neither changes errno. (To measure how long threads wait,
  * measure these.) */
-NIGH_OUTLINED void latch_lock_slow(struct latch *l);
+NIGH_OUTLINED void latch_lock_slow(struct latch *l) ACQUIRES(*l);
 NIGH_OUTLINED void latch_wake(struct latch *l);
 
 /* Latches that this thread has taken, for tests of what an operation costs. Counted in Debug builds
@@ -52,7 +52,7 @@ uint64_t latch_taken(void);
 bool latch_note_taken(void);
 
 /* Take the latch if it is free. False: somebody holds it. */
-static inline bool latch_try(struct latch *l)
+static inline bool latch_try(struct latch *l) ACQUIRES_IF(true, *l) LOCKS_UNCHECKED
 {
     uint32_t word = LATCH_FREE;
     /* pair(latch.word) */
@@ -62,13 +62,13 @@ static inline bool latch_try(struct latch *l)
     return taken;
 }
 
-static inline void latch_lock(struct latch *l)
+static inline void latch_lock(struct latch *l) ACQUIRES(*l)
 {
     if (NIGH_UNLIKELY(!latch_try(l)))
         latch_lock_slow(l);
 }
 
-static inline void latch_unlock(struct latch *l)
+static inline void latch_unlock(struct latch *l) RELEASES(*l) LOCKS_UNCHECKED
 {
     /* pair(latch.word) */
     uint32_t word = atomic_exchange_explicit(&l->word, LATCH_FREE, memory_order_release);

@@ -280,7 +280,7 @@ static void fill(struct slab_regions *r, struct slab_region *region, unsigned ki
     }
 }
 
-static struct slab_region *make_locked(struct slab_regions *r, unsigned kind)
+static struct slab_region *make_locked(struct slab_regions *r, unsigned kind) REQUIRES(r->lock)
 {
     struct slab_region *region = mem_alloc_apart(r->mem, region_bytes(kind));
     if (!region)
@@ -350,6 +350,7 @@ struct slab *slab_region_take(struct slab_regions *r, unsigned kind)
 }
 
 static void give_locked(struct slab_regions *r, struct slab_region *region, unsigned index)
+    REQUIRES(r->lock)
 {
     struct slab *slab = slab_at(region, index);
     set_bit(region->free, index);
@@ -421,6 +422,7 @@ static void take_row(struct slab_regions *r, struct slab_region *region, struct 
 }
 
 static void give_row(struct slab_regions *r, struct slab_region *region, struct row row, bool cold)
+    REQUIRES(r->lock)
 {
     for (unsigned i = row.first; i < row.first + row.count; i++) {
         if (cold)
@@ -445,8 +447,9 @@ static bool discard(struct slab_region *region, struct row row)
     return slab_pages_give_back(region->base + row.first * bytes, row.count * bytes);
 }
 
-/* Gives back the pages of a region's free slabs. REQUIRES(lock), which is left and taken again. */
+/* Gives back the pages of a region's free slabs. The lock is left and taken again. */
 static void discard_free_locked(struct slab_regions *r, struct slab_region *region)
+    REQUIRES(r->lock)
 {
     struct row row = {0, 0};
     if (!has_any(region->warm))
@@ -464,9 +467,9 @@ static void discard_free_locked(struct slab_regions *r, struct slab_region *regi
     }
 }
 
-/* Unmaps an empty region; if the kernel keeps it, gives its pages back. REQUIRES(lock), which is
- * left and taken again. */
-static void unmap_locked(struct slab_regions *r, struct slab_region *region)
+/* Unmaps an empty region; if the kernel keeps it, gives its pages back. The lock is left and taken
+ * again. */
+static void unmap_locked(struct slab_regions *r, struct slab_region *region) REQUIRES(r->lock)
 {
     struct row all = {0, slab_count(region->kind)};
     take_row(r, region, all);

@@ -37,7 +37,7 @@ static void drop_gone(const struct callback *last);
 
 /* Counts a call, under the lock under which its callback leaves the list, or enters our frames: a
  * thread that looks at list and count sees it in one of them. */
-static void count_locked(struct callbacks_stripe *at)
+static void count_locked(struct callbacks_stripe *at) REQUIRES(at->lock)
 {
     atomic_fetch_add_explicit(&at->calls, 1, memory_order_relaxed);
 }

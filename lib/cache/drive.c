@@ -75,13 +75,13 @@ static void answer(int fd)
 
 /* ---- waking ---- */
 
-static void wake_sleeper_locked(struct drive *d, struct drive_sleeper *s)
+static void wake_sleeper_locked(struct drive *d, struct drive_sleeper *s) REQUIRES(d->lock)
 {
     atomic_store_explicit(&s->woken, 1, memory_order_relaxed); /* the lock orders what it means */
     park_wake(&d->futex, &s->woken, 1);
 }
 
-static void wake_locked(struct drive *d, const _Atomic uint32_t *word)
+static void wake_locked(struct drive *d, const _Atomic uint32_t *word) REQUIRES(d->lock)
 {
     if (d->asleep_on == word)
         ring(d, d->bell);
@@ -92,7 +92,7 @@ static void wake_locked(struct drive *d, const _Atomic uint32_t *word)
 
 /* Calls the host if it means to tick later than `at_ns`, when there is something to do. Inside a
  * tick nothing is later: its end looks at everything. */
-static void expect_locked(struct drive *d, uint64_t at_ns)
+static void expect_locked(struct drive *d, uint64_t at_ns) REQUIRES(d->lock)
 {
     if (at_ns >= d->promised_ns)
         return;
@@ -104,7 +104,7 @@ static void expect_locked(struct drive *d, uint64_t at_ns)
 
 /* Handles a poke of a service. The driver takes the keeper's turns, the tick the reclaimer's; the
  * driver looks at both when it stops driving. */
-static void poked_locked(struct drive *d, bool keeper)
+static void poked_locked(struct drive *d, bool keeper) REQUIRES(d->lock)
 {
     if (!d->taken)
         expect_locked(d, 0);
@@ -198,6 +198,7 @@ static bool sleep_on_sockets(struct drive *d, uint64_t until_ns)
 /* Whether to look again instead of sleeping: the word has changed, or the thread that waits for it
  * has to run its flight. REQUIRES(lock): drive_queued() takes it after the flight was queued. */
 static bool has_cause_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected)
+    REQUIRES(d->lock)
 {
     return changed(word, expected) || workers_have(&d->cache->workers, word);
 }
@@ -244,7 +245,7 @@ static int drive_until(struct drive *d, _Atomic uint32_t *word, uint32_t expecte
 
 /* ---- the wheel ---- */
 
-static bool take_locked(struct drive *d)
+static bool take_locked(struct drive *d) REQUIRES(d->lock)
 {
     if (d->taken)
         return false;
@@ -260,7 +261,7 @@ static bool take_wheel(struct drive *d)
     return taken;
 }
 
-static void appoint_locked(struct drive *d)
+static void appoint_locked(struct drive *d) REQUIRES(d->lock)
 {
     if (!d->taken && d->first)
         wake_sleeper_locked(d, d->first);
@@ -268,7 +269,7 @@ static void appoint_locked(struct drive *d)
 
 /* Returns when a tick has something to do. REQUIRES(lock), and that the wheel is the caller's or
  * nobody's. */
-static uint64_t next_event_locked(const struct drive *d)
+static uint64_t next_event_locked(const struct drive *d) REQUIRES(d->lock)
 {
     const struct nigh *cache = d->cache;
     bool at_once = pokes_of(&cache->keeper) != d->keep_seen ||
@@ -276,7 +277,7 @@ static uint64_t next_event_locked(const struct drive *d)
     return at_once ? 0 : u64_min(d->next_ns, d->reclaim_due_ns);
 }
 
-static void give_locked(struct drive *d)
+static void give_locked(struct drive *d) REQUIRES(d->lock)
 {
     expect_locked(d, next_event_locked(d));
     d->taken = false;
@@ -315,14 +316,14 @@ void drive_flush(struct nigh *cache)
 
 /* ---- sleeping while another drives ---- */
 
-static void enlist_locked(struct drive *d, struct drive_sleeper *s)
+static void enlist_locked(struct drive *d, struct drive_sleeper *s) REQUIRES(d->lock)
 {
     s->prev = d->last;
     *(d->last ? &d->last->next : &d->first) = s;
     d->last = s;
 }
 
-static void delist_locked(struct drive *d, struct drive_sleeper *s)
+static void delist_locked(struct drive *d, struct drive_sleeper *s) REQUIRES(d->lock)
 {
     *(s->prev ? &s->prev->next : &d->first) = s->next;
     *(s->next ? &s->next->prev : &d->last) = s->prev;
@@ -330,6 +331,7 @@ static void delist_locked(struct drive *d, struct drive_sleeper *s)
 
 /* Sleeps until woken, while another thread drives. The lock is released meanwhile. */
 static int sleep_beside_locked(struct drive *d, const _Atomic uint32_t *word, uint64_t deadline_ns)
+    REQUIRES(d->lock)
 {
     struct drive_sleeper s = {.word = word};
     enlist_locked(d, &s);
@@ -343,7 +345,7 @@ static int sleep_beside_locked(struct drive *d, const _Atomic uint32_t *word, ui
 /* Get the wheel, or sleep until the word changes or there is reason to look. Returns whether it is
  * ours. */
 static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, uint32_t expected,
-                                 uint64_t deadline_ns, int *rc)
+                                 uint64_t deadline_ns, int *rc) REQUIRES(d->lock)
 {
     *rc = 0;
     if (has_cause_locked(d, word, expected))

@@ -103,6 +103,7 @@ static void extended(void *arg, struct l2_answer *answer)
 
 /* Under the lock, so that the load cannot end meanwhile; queueing a request does not block. */
 static void extend_locked(struct nigh *cache, struct load *load, uint64_t now_ns)
+    REQUIRES(cache->leases.lock)
 {
     struct l2_key key = cache_l2_key(load->space, load->key.data, load->key.len);
     struct l2_op op =
@@ -155,7 +156,7 @@ void leases_fini(struct leases *l, struct mem *mem)
 }
 
 /* Puts a release behind the others. Returns the oldest if that has to make room, or NULL. */
-static struct owed *list_locked(struct leases *l, struct owed *o)
+static struct owed *list_locked(struct leases *l, struct owed *o) REQUIRES(l->lock)
 {
     struct owed *oldest = NULL;
     o->next = NULL;

@@ -25,7 +25,7 @@
 
 /* "lru,lfu,...": a word's place in the list is its value, so they must be in the enum's order. */
 #define POLICY_WORD(value, word) "," #word
-#define POLICY_WORDS (L1_POLICIES(POLICY_WORD) + 1)
+#define POLICY_WORDS (&(L1_POLICIES(POLICY_WORD))[1]) /* without the first comma */
 #define POLICY_PLACE(value, word) PLACE_##value,
 enum { PLACE_DEFAULT, L1_POLICIES(POLICY_PLACE) };
 #define POLICY_IN_ORDER(value, word)                                                               \

@@ -62,12 +62,13 @@ struct nigh *queue_cache(const struct nigh_queue *q)
     return q->cache;
 }
 
-void queue_lock(struct nigh_queue *q)
+/* Unchecked: users of a queue do not see its lock. */
+void queue_lock(struct nigh_queue *q) LOCKS_UNCHECKED
 {
     pthread_mutex_lock(&q->lock);
 }
 
-void queue_unlock(struct nigh_queue *q)
+void queue_unlock(struct nigh_queue *q) LOCKS_UNCHECKED
 {
     pthread_mutex_unlock(&q->lock);
 }

@@ -40,6 +40,7 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
 }
 
 static int write_live(struct nigh *cache, const struct nigh_options *o)
+    REQUIRES(cache->spaces_lock)
 {
     int rc = set_memory(cache, o);
     if (rc == 0 && o->space.memory != cache->space_defaults.memory)

@@ -109,7 +109,7 @@ static uint16_t group_slot_of(const struct nigh_space *space)
 }
 
 /* Returns the cap of the space's memory; 0: none. */
-static uint64_t space_memory(const struct nigh_space *space) REQUIRES(spaces_lock)
+static uint64_t space_memory(const struct nigh_space *space) REQUIRES(space->cache->spaces_lock)
 {
     uint64_t own = space->own_memory ? space->own_memory : space->cache->space_defaults.memory;
     return own == NIGH_UNCAPPED ? 0 : own;
@@ -123,7 +123,8 @@ static int note_memory(int rc, uint64_t memory)
                                     "with l1.entries", memory);
 }
 
-static int add_locked(struct nigh *cache, struct nigh_space *space) REQUIRES(spaces_lock)
+static int add_locked(struct nigh *cache, struct nigh_space *space)
+    REQUIRES(cache->spaces_lock)
 {
     uint32_t count = atomic_load_explicit(&cache->space_count, memory_order_relaxed);
     if (count == SPACES_MAX)
@@ -148,7 +149,7 @@ static void destroy(struct nigh_space *space)
 
 static int open_locked(struct nigh *cache, const char *name, const char *schema,
                        const struct nigh_space *wanted, struct nigh_space **ret)
-    REQUIRES(spaces_lock)
+    REQUIRES(cache->spaces_lock)
 {
     struct nigh_space *space = space_find(cache, bytes_of_string(name));
     if (space) {
@@ -212,7 +213,7 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
 
 /* ---- while it is open ---- */
 
-static int apply_memory(struct nigh_space *space) REQUIRES(spaces_lock)
+static int apply_memory(struct nigh_space *space) REQUIRES(space->cache->spaces_lock)
 {
     uint64_t memory = space_memory(space);
     return note_memory(space_l1_set_memory(space, memory), memory);
@@ -228,7 +229,7 @@ int space_change_memory(struct nigh_space *space, uint64_t memory)
     return rc;
 }
 
-static int apply_default(struct nigh *cache, uint64_t memory)
+static int apply_default(struct nigh *cache, uint64_t memory) REQUIRES(cache->spaces_lock)
 {
     uint32_t count = space_count(cache);
     int rc = 0;

@@ -11,10 +11,11 @@
 struct nigh_space *space_find(struct nigh *cache, struct bytes name);
 /* The open spaces, in order of opening: 0 .. space_count(). */
 uint32_t space_count(const struct nigh *cache);
-/* Set another space.memory, for one space, or for all that have none of their own. Both
- * REQUIRE(spaces_lock). Errors: NIGH_EOPTION, explained; NIGH_ENOMEM. */
-int space_change_memory(struct nigh_space *space, uint64_t memory);
-int spaces_change_memory(struct nigh *cache, uint64_t memory);
+/* Set another space.memory, for one space, or for all that have none of their own. Errors:
+ * NIGH_EOPTION, explained; NIGH_ENOMEM. */
+int space_change_memory(struct nigh_space *space, uint64_t memory)
+    REQUIRES(space->cache->spaces_lock);
+int spaces_change_memory(struct nigh *cache, uint64_t memory) REQUIRES(cache->spaces_lock);
 void spaces_destroy(struct nigh *cache);
 /* Check the name of a prefix, space or schema. Returns 0, or NIGH_EINVAL with an explanation. */
 int space_check_name(const char *what, const char *name);

@@ -84,7 +84,7 @@ int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes
     return 0;
 }
 
-static void move(struct nigh_space *space, struct l1 *apart)
+static void move(struct nigh_space *space, struct l1 *apart) REQUIRES(space->cache->spaces_lock)
 {
     struct l1 *all = space->cache->l1;
     uint32_t plain = atomic_load_explicit(&space->plain_forks, memory_order_relaxed);

@@ -75,15 +75,15 @@ static inline enum l1_store_result space_l1_put(struct nigh_space *space, struct
     return result;
 }
 
-/* All REQUIRE(spaces_lock). */
-
 /* Set the tables of a space that is being opened; `slot` is that of its group. */
-int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes);
+int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes)
+    REQUIRES(space->cache->spaces_lock);
 /*
  * Set another cap, while the space is used; 0: none. Errors: NIGH_EINVAL the cap is too small for
  * the tables, or there is a cap on the number of entries; NIGH_ENOMEM: no room for a table.
  */
-int space_l1_set_memory(struct nigh_space *space, uint64_t memory_bytes);
+int space_l1_set_memory(struct nigh_space *space, uint64_t memory_bytes)
+    REQUIRES(space->cache->spaces_lock);
 /* Returns the space's table apart; NULL: it has none. */
 struct l1 *space_l1_apart(const struct nigh_space *space);
 

@@ -159,7 +159,7 @@ static bool is_wanted(const struct ticket *t, const struct wanted *w)
 
 /* Move the wanted tickets of a chain to `ret`. */
 static void take_locked(struct tickets *ts, struct ticket **link, const struct wanted *w,
-                        struct ticket **ret)
+                        struct ticket **ret) REQUIRES(ts->lock)
 {
     while (*link) {
         struct ticket *t = *link;

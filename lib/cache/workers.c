@@ -27,7 +27,7 @@ bool workers_swap_on_worker(bool on)
     return was;
 }
 
-static struct flight *take_flight_locked(struct workers *w)
+static struct flight *take_flight_locked(struct workers *w) REQUIRES(w->lock)
 {
     struct flight *f = w->flight_head;
     if (f) {
@@ -39,7 +39,7 @@ static struct flight *take_flight_locked(struct workers *w)
     return f;
 }
 
-static struct worker_job *take_job_locked(struct workers *w)
+static struct worker_job *take_job_locked(struct workers *w) REQUIRES(w->lock)
 {
     struct worker_job *job = w->job_head;
     if (job) {
@@ -78,7 +78,7 @@ static void run_caught(struct workers *w, struct piece *p)
 }
 
 /* Run one piece of work without the lock. False: nothing was queued. */
-static bool run_one_locked(struct workers *w)
+static bool run_one_locked(struct workers *w) REQUIRES(w->lock)
 {
     struct piece p = {take_flight_locked(w), NULL, false};
     if (!p.flight)
@@ -96,7 +96,7 @@ static bool run_one_locked(struct workers *w)
 
 static void *worker_main(void *arg);
 
-static int start_locked(struct workers *w, uint32_t slot)
+static int start_locked(struct workers *w, uint32_t slot) REQUIRES(w->lock)
 {
     return thread_start(&w->threads[slot], "nigh-worker", 8u * THREAD_STACK_BYTES, worker_main, w);
 }
@@ -108,7 +108,7 @@ struct worker {
 };
 
 /* Returns the slot of a worker's thread; `count`: the thread has none. */
-static uint32_t slot_of_locked(const struct workers *w, pthread_t thread)
+static uint32_t slot_of_locked(const struct workers *w, pthread_t thread) REQUIRES(w->lock)
 {
     uint32_t i = 0;
     while (i < w->count && !pthread_equal(w->threads[i], thread))
@@ -167,7 +167,7 @@ void workers_init(struct workers *w, struct env *env)
     pthread_cond_init(&w->wanted, NULL);
 }
 
-static int fill_up_locked(struct workers *w)
+static int fill_up_locked(struct workers *w) REQUIRES(w->lock)
 {
     int rc = 0;
     while (rc == 0 && w->count < w->size) {
@@ -265,6 +265,7 @@ void workers_turn(struct workers *w)
 }
 
 static struct flight **find_locked(struct workers *w, const _Atomic uint32_t *landed)
+    REQUIRES(w->lock)
 {
     struct flight **at = &w->flight_head;
     while (*at && landed && &(*at)->landed != landed)
@@ -281,6 +282,7 @@ bool workers_have(struct workers *w, const _Atomic uint32_t *landed)
 }
 
 static struct flight *take_landing_locked(struct workers *w, const _Atomic uint32_t *landed)
+    REQUIRES(w->lock)
 {
     struct flight **at = find_locked(w, landed), *f = *at;
     if (!f)

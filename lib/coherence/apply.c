@@ -40,7 +40,7 @@ static void raise_position(_Atomic uint64_t *position, uint64_t sequence)
  * fresh and store it: it would be above every floor.
  */
 static void apply_group_locked(struct coherence *c, const struct coherence_item *item,
-                               uint64_t sequence)
+                               uint64_t sequence) REQUIRES(c->state->apply_lock)
 {
     uint16_t slot = coherence_item_slot(item, c->config.group_slots);
     struct coherence_group *g = &c->state->groups[slot];
@@ -87,12 +87,14 @@ static bool is_own(const struct coherence *c, const struct coherence_message *m)
 }
 
 static bool is_done_here_locked(const struct coherence *c, const struct coherence_message *m)
+    REQUIRES(c->state->apply_lock)
 {
     return is_own(c, m) && own_call(c, m->call)->finished == m->call;
 }
 
 /* Applies the frame after `applied`. Returns how many items were applied. */
 static uint32_t apply_next_locked(struct coherence *c, struct coherence_message m)
+    REQUIRES(c->state->apply_lock)
 {
     struct coherence_item item;
     uint32_t count = 0;
@@ -118,6 +120,7 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
 static enum coherence_trail apply_entry_locked(struct coherence *c, struct bytes frame,
                                                uint64_t sequence,
                                                const struct coherence_point *known)
+    REQUIRES(c->state->apply_lock)
 {
     const struct coherence_chain *chain = &c->state->chain;
     struct coherence_message m;
@@ -169,6 +172,7 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
  * another server than the one that answers (one that was left, say). The beat tells.
  */
 static bool push_locked(struct coherence *c, const struct coherence_message *m)
+    REQUIRES(c->state->apply_lock)
 {
     const struct coherence_chain *chain = &c->state->chain;
     if (!coherence_follows_locked(c, m->identity))

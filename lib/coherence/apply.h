@@ -7,6 +7,7 @@
 
 #include "coherence/chain.h"
 #include "coherence/core.h"
+#include "coherence/state.h"
 
 /* A finished call is looked for when its frame comes back, microseconds later: this many are
  * remembered. The frame of a forgotten call is applied again, which costs a reload of its keys and
@@ -31,14 +32,16 @@ void coherence_apply_fini(struct coherence_apply *a, struct mem *mem);
 /* Applies rule 2 to one item: a group's position, then the sink's floor. Sequence 0: its position
  * is unknown. Returns the floor of a key. */
 uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
-                                     uint64_t sequence) REQUIRES(apply_lock);
+                                     uint64_t sequence) REQUIRES(c->state->apply_lock);
 /* Moves `applied` and `known`, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
-    REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
 /* Returns the floor that the frame of a call of ours has raised before its local step; 0: none. */
-uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call) REQUIRES(apply_lock);
+uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call)
+    REQUIRES(c->state->apply_lock);
 /* Notes that the local step of a call of ours is done at its position: its frame may be skipped. */
-void coherence_finish_call_locked(struct coherence *c, uint64_t call) REQUIRES(apply_lock);
+void coherence_finish_call_locked(struct coherence *c, uint64_t call)
+    REQUIRES(c->state->apply_lock);
 
 enum coherence_trail {
     COHERENCE_TRAIL_WHOLE, /* everything Redis had is applied */
@@ -50,7 +53,7 @@ enum coherence_trail {
 /* Applies the log entries of a beat. `known`: when the beat was sent; the answer must show it. */
 enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struct l2_answer *answer,
                                                 const struct coherence_point *known)
-    REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
 /* Take a frame that the listener heard, and one that it heard on the channel of wire version 1. */
 void coherence_push(struct coherence *c, struct bytes payload);
 void coherence_push_old(struct coherence *c, struct bytes payload);

@@ -224,6 +224,7 @@ static bool usable(struct coherence *c, const struct l2_answer *a)
  * are busy there is always one.
  */
 static bool outdated_locked(struct coherence *c, const struct l2_answer *a)
+    REQUIRES(c->state->apply_lock)
 {
     bool outlived = coherence_outlived_locked(c, a);
     if (!outlived && c->beat->epoch == atomic_load_explicit(&c->state->epoch, memory_order_relaxed))
@@ -342,6 +343,7 @@ static void tell_again(void *arg, const struct coherence_item *item)
  * and this one may not know them.
  */
 static void tell_recent_locked(struct coherence *c, uint64_t identity)
+    REQUIRES(c->state->apply_lock)
 {
     recent_each(c->recent, identity, clock_now_ns(c->config.env->clock), tell_again, c);
 }

@@ -156,6 +156,7 @@ void coherence_script_free(struct coherence *c, struct coherence_script *s)
 
 static void settle_item_locked(struct coherence *c, const struct coherence_accepted *a,
                                const struct coherence_item *item, uint64_t sequence)
+    REQUIRES(c->state->apply_lock)
 {
     if (is_key(item) && a->key)
         a->key(a->arg, item, a->stored, sequence ? coherence_heard_locked(c, a->call) : 0);
@@ -164,6 +165,7 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
 }
 
 static void settle_items(struct coherence *c, const struct coherence_accepted *a, uint64_t sequence)
+    REQUIRES(c->state->apply_lock)
 {
     for (uint32_t i = 0; i < a->item_count; i++)
         settle_item_locked(c, a, &a->items[i], sequence);
@@ -171,6 +173,7 @@ static void settle_items(struct coherence *c, const struct coherence_accepted *a
 
 /* Rule 13: notes the change, which may have to be told again. */
 static void note_recent_locked(struct coherence *c, const struct coherence_accepted *a)
+    REQUIRES(c->state->apply_lock)
 {
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     for (uint32_t i = 0; i < a->item_count; i++)
@@ -183,6 +186,7 @@ static void note_recent_locked(struct coherence *c, const struct coherence_accep
  * must be the last applied; and at its position nothing else may have been seen. (It will be told
  * again: see note_recent_locked().) */
 static bool is_rewound_locked(const struct coherence *c, const struct coherence_accepted *a)
+    REQUIRES(c->state->apply_lock)
 {
     const struct l2_clock *clock = &a->answer->clock;
     if (a->known.identity == clock->identity && clock->sequence <= a->known.sequence)
@@ -193,6 +197,7 @@ static bool is_rewound_locked(const struct coherence *c, const struct coherence_
 }
 
 static void settle_followed_locked(struct coherence *c, const struct coherence_accepted *a)
+    REQUIRES(c->state->apply_lock)
 {
     uint64_t sequence = a->answer->clock.sequence;
     bool rewound = is_rewound_locked(c, a);

@@ -22,7 +22,7 @@ void coherence_keeper_fini(struct coherence_keeper *k)
 
 /* ---- the poke ---- */
 
-static void poke_locked(struct coherence_keeper *k)
+static void poke_locked(struct coherence_keeper *k) REQUIRES(k->mail_lock)
 {
     if (!k->closed && k->poke)
         k->poke(k->poke_arg);

@@ -200,7 +200,7 @@ int coherence_queue_put(struct coherence *c, const struct coherence_item *item, 
 /* ---- asking ---- */
 
 static bool covers_locked(struct coherence_queue *q, struct bytes space, struct bytes key,
-                          const uint8_t *group_hashes, uint32_t group_count)
+                          const uint8_t *group_hashes, uint32_t group_count) REQUIRES(q->lock)
 {
     struct bytes none = bytes_of("", 0);
     if (q->all->queued || has_hash(q, hash_wire(WIRE_KEY, space, key)) ||

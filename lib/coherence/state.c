@@ -36,7 +36,7 @@ void coherence_state_fini(struct coherence_state *s, const struct coherence_conf
     pthread_mutex_destroy(&s->apply_lock);
 }
 
-static uint64_t epoch_locked(const struct coherence *c)
+static uint64_t epoch_locked(const struct coherence *c) REQUIRES(c->state->apply_lock)
 {
     return atomic_load_explicit(&c->state->epoch, memory_order_relaxed);
 }
@@ -109,12 +109,14 @@ bool coherence_outlived(struct coherence *c, const struct l2_answer *answer)
 
 /* Whether it is the clock last followed. */
 static bool is_last_locked(const struct coherence *c, const struct l2_clock *clock)
+    REQUIRES(c->state->apply_lock)
 {
     return clock->id == c->state->clk_id &&
            memcmp(clock->replid.data, c->state->replid, sizeof(c->state->replid)) == 0;
 }
 
 static bool is_to_renew_locked(const struct coherence *c, const struct l2_clock *clock)
+    REQUIRES(c->state->apply_lock)
 {
     return clock->id == c->state->renew &&
            memcmp(clock->replid.data, c->state->renew_replid, sizeof(c->state->renew_replid)) == 0;
@@ -139,7 +141,7 @@ bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clo
  * was lost.
  */
 static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard, uint64_t soft,
-                              bool comparable)
+                              bool comparable) REQUIRES(c->state->apply_lock)
 {
     struct coherence_group *g = &c->state->groups[slot];
     bool bumped = hard != load_shown(&g->hard);
@@ -153,6 +155,7 @@ static void take_group_locked(struct coherence *c, uint32_t slot, uint64_t hard,
 
 /* Takes a page of the groups. `at`: its positions; NULL: none of them was ever raised. */
 static void take_page_locked(struct coherence *c, uint32_t page, const uint8_t *at, bool comparable)
+    REQUIRES(c->state->apply_lock)
 {
     uint32_t count = c->config.group_slots / L2_PAGES;
     for (uint32_t i = 0; i < count; i++) {
@@ -163,6 +166,7 @@ static void take_page_locked(struct coherence *c, uint32_t page, const uint8_t *
 }
 
 static void take_groups_locked(struct coherence *c, const struct l2_answer *answer, bool comparable)
+    REQUIRES(c->state->apply_lock)
 {
     const uint8_t *pages[L2_PAGES] = {NULL};
     for (uint32_t i = 0; i < answer->entry_count; i++)

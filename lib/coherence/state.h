@@ -49,31 +49,34 @@ int coherence_state_init(struct coherence_state *s, const struct coherence_confi
 void coherence_state_fini(struct coherence_state *s, const struct coherence_config *config);
 
 /* Whether `identity` is the clock followed now. */
-bool coherence_follows_locked(const struct coherence *c, uint64_t identity) REQUIRES(apply_lock);
+bool coherence_follows_locked(const struct coherence *c, uint64_t identity)
+    REQUIRES(c->state->apply_lock);
 void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
-    REQUIRES(apply_lock);
-struct coherence_point coherence_known_locked(const struct coherence *c) REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
+struct coherence_point coherence_known_locked(const struct coherence *c)
+    REQUIRES(c->state->apply_lock);
 /* A clock other than the one followed was met (rule 8): follow none, void the beat on its way. */
-void coherence_forget_locked(struct coherence *c) REQUIRES(apply_lock);
+void coherence_forget_locked(struct coherence *c) REQUIRES(c->state->apply_lock);
 /* Forget the clock, and have it renewed: its history is not the one that was applied here
  * (rule 16). */
-void coherence_rewound_locked(struct coherence *c) REQUIRES(apply_lock);
+void coherence_rewound_locked(struct coherence *c) REQUIRES(c->state->apply_lock);
 /* An answer of the data connection shows a clock. False: a later one has been seen already, and it
  * may have shown another. */
 bool coherence_meet_locked(struct coherence *c, const struct l2_answer *answer)
-    REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
 /* Whether an answer comes from a clock that has been left by now: later answers show another, which
  * does not know of a change that was accepted there. */
 bool coherence_outlived_locked(struct coherence *c, const struct l2_answer *answer)
-    REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
 bool coherence_outlived(struct coherence *c, const struct l2_answer *answer);
 /* Whether the clock that a resync shows may be followed as it is; else it is renewed first
  * (rule 16). `known`: the last followed clock's, when the resync was sent. */
 bool coherence_may_follow_locked(struct coherence *c, const struct l2_clock *clock,
-                                 const struct coherence_point *known) REQUIRES(apply_lock);
+                                 const struct coherence_point *known)
+    REQUIRES(c->state->apply_lock);
 /* Follow the clock of a resync. */
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
-    REQUIRES(apply_lock);
+    REQUIRES(c->state->apply_lock);
 /* Park until a clock is followed or the deadline. */
 void coherence_wait_for_clock(struct coherence *c, uint64_t deadline_ns);
 

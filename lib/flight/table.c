@@ -80,7 +80,7 @@ uint32_t flight_count(struct flight_table *table)
 }
 
 /* Changes the count only under the lock, so no RMW. */
-static void count_locked(struct flight_shard *shard, uint32_t more)
+static void count_locked(struct flight_shard *shard, uint32_t more) REQUIRES(shard->lock)
 {
     uint32_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
     atomic_store_explicit(&shard->count, count + more, memory_order_relaxed);
@@ -90,6 +90,7 @@ static void count_locked(struct flight_shard *shard, uint32_t more)
 
 /* The one flight of the key that may still be joined, or NULL. */
 static struct flight *find_locked(struct flight_shard *shard, const struct flight_key *key)
+    REQUIRES(shard->lock)
 {
     for (struct flight *f = *chain_of(shard, key->hash); f; f = f->next)
         if (!f->forgotten && flight_has_key(f, key))
@@ -128,6 +129,7 @@ static int follow_locked(struct flight *f, const struct flight_join *join,
 
 static int start_locked(struct flight_table *table, struct flight_shard *shard,
                         const struct flight_join *join, struct flight **ret_flight)
+    REQUIRES(shard->lock)
 {
     struct flight *f = flight_create(table, join);
     if (!f)
@@ -144,6 +146,7 @@ static int start_locked(struct flight_table *table, struct flight_shard *shard,
 
 static int join_locked(struct flight_table *table, struct flight_shard *shard,
                        const struct flight_join *join, struct flight **ret_flight)
+    REQUIRES(shard->lock)
 {
     struct flight *f = find_locked(shard, &join->key);
     if (f && !is_outdated(f, join))

@@ -14,11 +14,11 @@
 #include "l1/shard.h"
 
 /* Charge `bytes` without evicting: from the reserve, else borrowed. False: there is no room. */
-bool budget_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+bool budget_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock);
 /* Give charged bytes back. */
-void budget_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+void budget_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock);
 /* Give back what the shard has borrowed and does not use: its reserve. */
-void budget_return_spare_locked(struct l1 *l1, struct l1_shard *s);
+void budget_return_spare_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Charge bytes to the count of all shards, and give them back, past the shards' reserves. */
 bool budget_borrow(struct l1 *l1, uint64_t bytes);
 void budget_return(struct l1 *l1, uint64_t bytes);

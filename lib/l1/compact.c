@@ -34,7 +34,7 @@ static bool wants_move(const struct l1 *l1, const struct l1_shard *s, uint32_t s
 }
 
 /* List the slots to move, from s->move_at on. */
-static void collect_locked(struct l1 *l1, struct l1_shard *s, struct visit *v)
+static void collect_locked(struct l1 *l1, struct l1_shard *s, struct visit *v) REQUIRES(s->lock)
 {
     uint32_t end = (uint32_t)u64_min(s->ring.capacity, (uint64_t)s->move_at + SLOTS_PER_HOLD);
     v->count = 0;
@@ -53,6 +53,7 @@ static void collect_locked(struct l1 *l1, struct l1_shard *s, struct visit *v)
 }
 
 static bool move_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash)
+    REQUIRES(s->lock)
 {
     if (!wants_move(l1, s, slot)) /* making room for another may have evicted it */
         return true;
@@ -61,7 +62,7 @@ static bool move_one_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
 }
 
 /* Returns false when no slot, room or memory is left before the next grace period. */
-static bool move_some_locked(struct l1 *l1, struct l1_shard *s)
+static bool move_some_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct visit v;
     collect_locked(l1, s, &v);
@@ -75,7 +76,7 @@ static bool move_some_locked(struct l1 *l1, struct l1_shard *s)
 
 /* Get on where nothing moves although limbo has been emptied: pinned entries take the slots or the
  * room. An entry that has to leave the end of a ring is evicted; one in a slab may stay there. */
-static void force_locked(struct l1 *l1, struct l1_shard *s)
+static void force_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (s->move_at >= s->ring.limit && ring_is_live(s->ring.words[s->move_at])) {
         l1_shard_remove_locked(l1, s, ring_entry(&s->ring, s->move_at));

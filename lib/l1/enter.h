@@ -52,6 +52,7 @@ static inline bool enter_may_be_so_large(const struct l1 *l1, uint64_t charged_b
  * refuse a new key, but not a new value of one that it has admitted. */
 static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
                                                  bool replaces, size_t size, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     return enter_may_be_so_large(l1, bytes)
                ? room_make_locked(l1, s, replaces ? NULL : &hash, size, bytes)
@@ -59,7 +60,7 @@ static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard 
 }
 
 static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
-                                       size_t size, uint64_t bytes)
+                                       size_t size, uint64_t bytes) REQUIRES(s->lock)
 {
     mem_free(l1->mem, s->cache, e, size);
     budget_give_locked(l1, s, bytes);
@@ -88,6 +89,7 @@ static inline bool enter_is_at_max(const struct l1 *l1, const struct l1_shard *s
 /* Get a word of the table for a new key, and all that it needs beside a slot and memory; NULL:
  * there is no room, and no entry may be evicted for it. */
 static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+    REQUIRES(s->lock)
 {
     if (!l1_shard_prepare_locked(l1, s))
         return NULL;
@@ -101,7 +103,7 @@ static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard
 
 /* Evict down to the cap on entries, where the newcomer itself may have to go (judges_newcomers);
  * other policies have made room before. */
-static NIGH_INLINED void enter_keep_max_locked(struct l1 *l1, struct l1_shard *s)
+static NIGH_INLINED void enter_keep_max_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     while (s->entries > enter_entries_most(l1))
         if (!l1_shard_evict_locked(l1, s))
@@ -138,6 +140,7 @@ static inline uint16_t enter_tick(const struct entering *p)
  * NULL. */
 static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard *s,
                                                   const struct entering *p, struct l1_entry *copied)
+    REQUIRES(s->lock)
 {
     uint16_t tick = enter_tick(p);
     uint32_t slot = ring_take(&s->ring, p->e, tick);
@@ -156,7 +159,7 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
  * place with the policy. A write is a use. */
 static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shard *s,
                                                    const struct entering *p, uint32_t slot,
-                                                   uint16_t tick)
+                                                   uint16_t tick) REQUIRES(s->lock)
 {
     p->e->slot = slot & 0xffffff;
     expiry_note_locked(s, slot, tick, p->now_ns);
@@ -168,6 +171,7 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
 }
 
 static inline void enter_publish_locked(struct l1 *l1, struct l1_shard *s, const struct entering *p)
+    REQUIRES(s->lock)
 {
     if (!p->old) {
         enter_publish_new_locked(l1, s, p, NULL);
@@ -185,7 +189,7 @@ static inline void enter_publish_locked(struct l1 *l1, struct l1_shard *s, const
 /* Whether the short way is open: `old` is as large, and an entry as large is ready to be freed. */
 static NIGH_INLINED bool enter_may_exchange_locked(struct l1 *l1, struct l1_shard *s,
                                                    const struct l1_entry *old, size_t size,
-                                                   uint64_t bytes)
+                                                   uint64_t bytes) REQUIRES(s->lock)
 {
     return NIGH_LIKELY(limbo_has_ready_locked(l1, s, bytes)) &&
            NIGH_LIKELY(entry_size(old) == size || entry_charge(l1, old) == bytes);
@@ -195,7 +199,7 @@ static NIGH_INLINED bool enter_may_exchange_locked(struct l1 *l1, struct l1_shar
  * entry whose memory it got; it becomes the slot of `old`. */
 static NIGH_INLINED void enter_publish_exchanged_locked(struct l1 *l1, struct l1_shard *s,
                                                         const struct entering *p,
-                                                        uint32_t limbo_slot)
+                                                        uint32_t limbo_slot) REQUIRES(s->lock)
 {
     uint32_t slot = p->old->slot;
     uint16_t tick = enter_tick(p);

@@ -31,9 +31,9 @@ struct errands {
 
 /* Begin to list a shard's entries, from this origin on. */
 void errand_begin_locked(struct errand *todo, struct l1_shard *s, uint32_t index,
-                         enum judge_origin origin);
+                         enum judge_origin origin) REQUIRES(s->lock);
 /* Put entries into the batch, while it has room and not too many under one hold. */
-void errand_list_locked(struct l1 *l1, struct l1_shard *s, struct errand *todo);
+void errand_list_locked(struct l1 *l1, struct l1_shard *s, struct errand *todo) REQUIRES(s->lock);
 /* Note the rest of a visit for which one hold did not suffice; enough of them are run together. */
 void errands_add(struct l1 *l1, struct errands *errands, const struct errand *todo);
 void errands_run(struct l1 *l1, struct errands *errands);

@@ -27,7 +27,7 @@ struct sweep {
 };
 
 /* Remove the entry of a due slot, or enter the rest of its time. Returns the ticks it has left. */
-static int32_t sweep_slot(struct sweep *w, uint32_t slot)
+static int32_t sweep_slot(struct sweep *w, uint32_t slot) REQUIRES(w->shard->lock)
 {
     struct l1_ring *ring = &w->shard->ring;
     struct l1_entry *e = ring_entry(ring, slot);
@@ -43,7 +43,7 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot)
 }
 
 /* Sweep a group. Returns the ticks left to its earliest entry. */
-static int32_t sweep_group(struct sweep *w, uint32_t group)
+static int32_t sweep_group(struct sweep *w, uint32_t group) REQUIRES(w->shard->lock)
 {
     struct l1_ring *ring = &w->shard->ring;
     int32_t least = EXPIRY_LEFT_MAX;
@@ -62,7 +62,7 @@ static int32_t sweep_group(struct sweep *w, uint32_t group)
 }
 
 /* Sweep a shard. Returns true when it is done, false when the budget ended first. */
-static bool sweep_shard_locked(struct sweep *w)
+static bool sweep_shard_locked(struct sweep *w) REQUIRES(w->shard->lock)
 {
     struct l1_ring *ring = &w->shard->ring;
     int32_t least = EXPIRY_LEFT_MAX;

@@ -66,7 +66,7 @@ static inline void expiry_set_shard_due(struct l1_shard *s, uint16_t tick)
 /* Note that a live entry with this tick came to `slot`. Its group's bound may be too early already,
  * for instance where the ring has grown: so the shard's bound is compared in any case. */
 static inline void expiry_note_locked(struct l1_shard *s, uint32_t slot, uint16_t tick,
-                                      uint64_t now_ns)
+                                      uint64_t now_ns) REQUIRES(s->lock)
 {
     uint16_t now = expiry_tick_at(now_ns);
     uint16_t *due = &s->ring.due[slot / RING_GROUP];

@@ -56,12 +56,12 @@ bool family_renew_stats(struct l1 *root, bool again)
     return f->renewed > 0 && !again;
 }
 
-static void lock(struct l1 *root)
+static void lock(struct l1 *root) ACQUIRES(root->family.lock)
 {
     pthread_mutex_lock(&root->family.lock);
 }
 
-static void unlock(struct l1 *root)
+static void unlock(struct l1 *root) RELEASES(root->family.lock)
 {
     pthread_mutex_unlock(&root->family.lock);
 }

@@ -17,6 +17,7 @@
 #define FEW 4u
 
 static void uncount(struct l1 *l1, struct l1_shard *s, enum judge_origin origin, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     switch (origin) {
     case FROM_ASIDE: atomic_fetch_sub_explicit(&l1->aside, bytes, memory_order_relaxed); break;
@@ -28,6 +29,7 @@ static void uncount(struct l1 *l1, struct l1_shard *s, enum judge_origin origin,
 /* File one entry as judged: held, ready, or freed here. Only limbo's entries become ready; limbo
  * does not count those that were aside or held. */
 static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judged *j)
+    REQUIRES(s->lock)
 {
     uint32_t slot = ring_pop(&s->ring, limbo_list_of(s, j->origin));
     NIGH_DCHECK(slot == j->slot);
@@ -51,7 +53,7 @@ static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judg
 /* Free the few ready entries, but leave the last of limbo's count for the next pass to give back: a
  * writer that counts the first bytes pokes the reclaimer at once, and it would come for each of
  * them. */
-static void free_few_locked(struct l1 *l1, struct l1_shard *s)
+static void free_few_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     limbo_free_ready_locked(l1, s, LIMBO_FREE_PER_HOLD);
     if (s->ready.head == RING_NONE && l1_limit(&l1->limbo) > s->limbo_spare_bytes)
@@ -62,7 +64,7 @@ static void free_few_locked(struct l1 *l1, struct l1_shard *s)
  * held: then their slots and heads, which lie in the caches of the threads that retired them and
  * will free them, are left alone. */
 static void file_run_locked(struct l1 *l1, struct l1_shard *s, const struct judged *run,
-                            uint32_t count)
+                            uint32_t count) REQUIRES(s->lock)
 {
     bool held = false;
     for (uint32_t i = 0; i < count; i++)

@@ -22,7 +22,7 @@ void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *
 /* ---- removing ---- */
 
 /* Clear an entry's word in the table: nobody finds it any more. */
-static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
+static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash) REQUIRES(s->lock)
 {
     _Atomic uint64_t *word = table_word_of_entry(shard_table_locked(s), hash, e);
     NIGH_CHECK(word);
@@ -32,6 +32,7 @@ static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
 }
 
 static uint64_t remove_hashed(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, uint64_t hash)
+    REQUIRES(s->lock)
 {
     uint64_t bytes = entry_charge(l1, e);
     unlink_locked(s, e, hash);
@@ -53,7 +54,7 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 
 /* ---- evicting ---- */
 
-static uint64_t evict(struct l1 *l1, struct l1_shard *s)
+static uint64_t evict(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (!s->entries || !l1->policy->victim)
         return 0;
@@ -76,6 +77,7 @@ uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
 /* Remove some victims. All their buckets are prefetched before the first is removed: one wait for
  * memory, not 64. */
 static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
+    REQUIRES(s->lock)
 {
     uint32_t slots[L1_VICTIMS_MOST];
     uint64_t hashes[L1_VICTIMS_MOST];

@@ -12,14 +12,16 @@
 #include "l1/shard.h"
 
 /* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
-uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+    REQUIRES(s->lock);
 /* Unlink and retire an entry that cannot stay: when limbo is full it is set aside. */
-void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e) REQUIRES(s->lock);
 /* Retire an entry whose word has been cleared, or names another: as l1_shard_drop_locked(). */
-void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e);
+void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+    REQUIRES(s->lock);
 /* Remove the policy's next victim. Returns its bytes; 0: there is no victim, or limbo is full. */
-uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s);
+uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Remove up to `most` victims, whatever limbo holds: for a cap that comes down. */
-uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
+uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most) REQUIRES(s->lock);
 
 #endif

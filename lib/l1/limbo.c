@@ -71,7 +71,7 @@ uint64_t limbo_waiting_bytes(const struct l1 *l1)
 
 /* Count retired bytes, from the shard's allowance where it suffices: a shard that retires as much
  * as it frees does not touch the count of all. */
-static void limbo_add_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static void limbo_add_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
 {
     if (NIGH_LIKELY(s->limbo_spare_bytes >= bytes)) {
         s->limbo_spare_bytes -= bytes;
@@ -106,7 +106,7 @@ void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 /* ---- retiring ---- */
 
 /* Tell the reclaimer to visit the shard: once, until it has come. */
-static void mark_locked(struct l1 *l1, struct l1_shard *s)
+static void mark_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (NIGH_LIKELY(s->marked))
         return;

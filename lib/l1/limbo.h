@@ -38,11 +38,14 @@
 #include "l1/shard.h"
 
 /* Put a slot into limbo whose entry, charged `bytes`, is already unlinked. Never fails. */
-void limbo_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
+void limbo_retire_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
+    REQUIRES(s->lock);
 /* Set a slot aside whose entry, charged `bytes`, is already unlinked: limbo is full and it cannot
  * stay. */
-void limbo_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
-void limbo_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t);
+void limbo_set_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
+    REQUIRES(s->lock);
+void limbo_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_table *t)
+    REQUIRES(s->lock);
 /*
  * Reusing a ready entry's memory for a new value. First ask whether there is one of so many charged
  * bytes: limbo_has_ready_locked(). Then call one of two, before anything else is done with the
@@ -52,12 +55,16 @@ void limbo_retire_table_locked(struct l1 *l1, struct l1_shard *s, struct l1_tabl
  *             Limbo holds as much as before, and so does what is live: nothing is counted.
  *   recycle   for any other: the bytes are live from now on.
  */
-static inline bool limbo_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
-static inline struct l1_entry *limbo_exchange_locked(struct l1_shard *s, uint32_t *ret_slot);
-static inline void limbo_retire_exchanged_locked(struct l1_shard *s, uint32_t slot);
-struct l1_entry *limbo_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+static inline bool limbo_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock);
+static inline struct l1_entry *limbo_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
+    REQUIRES(s->lock);
+static inline void limbo_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
+    REQUIRES(s->lock);
+struct l1_entry *limbo_recycle_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock);
 /* Free as many ready entries as a writer retires on its way, or more when much is waiting. */
-void limbo_free_some_locked(struct l1 *l1, struct l1_shard *s);
+void limbo_free_some_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Set limbo's cap, and what follows from it. */
 void limbo_set_cap(struct l1 *l1, uint64_t cap_bytes);
 /* Whether evicting must stop. */
@@ -83,7 +90,7 @@ static inline bool limbo_much_waits(const struct l1 *l1)
 
 /* Retire an unlinked entry that could not stay: into limbo, or aside if limbo is full. */
 static inline void limbo_retire_or_aside_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot,
-                                                uint64_t bytes)
+                                                uint64_t bytes) REQUIRES(s->lock)
 {
     if (NIGH_UNLIKELY(limbo_is_full(l1)))
         limbo_set_aside_locked(l1, s, slot, bytes);
@@ -100,14 +107,14 @@ uint64_t limbo_waiting_bytes(const struct l1 *l1);
 #define LIMBO_FREE_PER_HOLD 128u
 
 /* Free up to `most` ready entries. */
-void limbo_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most);
+void limbo_free_ready_locked(struct l1 *l1, struct l1_shard *s, uint32_t most) REQUIRES(s->lock);
 /* Count bytes as no longer in limbo: from a shard, or past the shards' allowances. */
-void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes);
+void limbo_sub_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock);
 void limbo_sub(struct l1 *l1, uint64_t bytes);
 /* Give a shard's allowance back. */
-void limbo_return_spare_locked(struct l1 *l1, struct l1_shard *s);
+void limbo_return_spare_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Mark a shard that has something to do although nothing is retired there. */
-void limbo_mark_if_busy_locked(struct l1 *l1, struct l1_shard *s);
+void limbo_mark_if_busy_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Fit limbo's bounds to the number of pin slots that a look at all pins reads. */
 void limbo_note_slots(struct l1 *l1, uint64_t slots);
 
@@ -130,11 +137,12 @@ static inline bool limbo_suits(const struct l1 *l1, const struct l1_entry *e, ui
 
 /* Whether a suitable entry is among the next few ready ones; moves it to the front. */
 NIGH_OUTLINED bool limbo_find_ready_behind_locked(struct l1 *l1, struct l1_shard *s,
-                                                    uint64_t bytes);
+                                                    uint64_t bytes) REQUIRES(s->lock);
 
 /* Whether the first ready entry suits; one of the next that does is moved to the front. Never
  * without a cache of blocks: malloc has its own, and a sanitizer sees only what is freed. */
 static inline bool limbo_has_ready_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     uint32_t slot = s->ready.head;
     if (NIGH_UNLIKELY(slot == RING_NONE || !s->cache || limbo_much_waits(l1)))
@@ -144,7 +152,7 @@ static inline bool limbo_has_ready_locked(struct l1 *l1, struct l1_shard *s, uin
 }
 
 /* Prefetch the next ready entry: the next writer reads its head and writes its block. */
-static inline void limbo_prefetch_ready_locked(struct l1_shard *s)
+static inline void limbo_prefetch_ready_locked(struct l1_shard *s) REQUIRES(s->lock)
 {
     if (s->ready.head == RING_NONE)
         return;
@@ -155,6 +163,7 @@ static inline void limbo_prefetch_ready_locked(struct l1_shard *s)
 }
 
 static inline struct l1_entry *limbo_exchange_locked(struct l1_shard *s, uint32_t *ret_slot)
+    REQUIRES(s->lock)
 {
     s->freeing = true;
     *ret_slot = ring_pop(&s->ring, &s->ready);
@@ -163,6 +172,7 @@ static inline struct l1_entry *limbo_exchange_locked(struct l1_shard *s, uint32_
 }
 
 static inline void limbo_retire_exchanged_locked(struct l1_shard *s, uint32_t slot)
+    REQUIRES(s->lock)
 {
     rcu_retire_mark();
     ring_push(&s->ring, &s->retired, slot);

@@ -159,12 +159,12 @@ static void pages_leave(void *arg)
     } while (page != arg);
 }
 
-static void lock_asking(void)
+static void lock_asking(void) ACQUIRES(ask_lock)
 {
     pthread_mutex_lock(&ask_lock);
 }
 
-static void unlock_asking(void)
+static void unlock_asking(void) RELEASES(ask_lock)
 {
     pthread_mutex_unlock(&ask_lock);
 }
@@ -459,12 +459,12 @@ static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
     return entry_refs_cache(refs) == cache_id ? e : NULL;
 }
 
-static void ask_begin(void)
+static void ask_begin(void) ACQUIRES(ask_lock)
 {
     lock_asking();
 }
 
-static void ask_end(void)
+static void ask_end(void) RELEASES(ask_lock)
 {
     /* pair(pin.asked): the entry asked for may be freed now. An exchange, so that the next counting
      * thread still sees a scan's before it. */

@@ -119,7 +119,8 @@ static void slot_prefetch(void *arg, uint32_t slot)
     __builtin_prefetch(e + CACHE_LINE_BYTES); /* the key may end there */
 }
 
-static void slot_prefetch_home(void *arg, uint64_t hash)
+/* Unchecked: whoever asks the policy has the shard lock. */
+static void slot_prefetch_home(void *arg, uint64_t hash) LOCKS_UNCHECKED
 {
     const struct policy_lfu *p = arg;
     __builtin_prefetch(table_bucket(shard_table_locked(p->shard), hash), 1);
@@ -201,7 +202,7 @@ static inline void feed_reports(struct l1 *l1, struct policy_lfu *p)
 /* Take charged memory, while a block that it replaces is still used; NULL: no room or no memory.
  * Not from the shard's cache of blocks, where those that a growing shard gives back would stay,
  * uncharged. */
-static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
+static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes) REQUIRES(s->lock)
 {
     uint64_t charge = mem_charge_apart(l1->mem, bytes);
     if (!room_take_locked(l1, s, charge))
@@ -213,6 +214,7 @@ static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes)
 }
 
 static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t bytes)
+    REQUIRES(s->lock)
 {
     if (!block)
         return;
@@ -226,7 +228,7 @@ static size_t links_size(uint32_t slots)
 }
 
 /* Resize the links for so many slots. False: they are as before. */
-static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots)
+static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct lfu *core = &p->core;
@@ -239,7 +241,7 @@ static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots)
     return true;
 }
 
-static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks)
+static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct sketch *sketch = &p->core.sketch;
@@ -251,7 +253,7 @@ static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks)
     return true;
 }
 
-static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
+static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     const struct policy_lfu *p = s->policy;
     uint32_t blocks = sketch_blocks_for(slots);
@@ -261,7 +263,7 @@ static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 }
 
 /* Cut the links and the sketch. If that fails, they are larger than is needed. */
-static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
+static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct sketch *sketch = &p->core.sketch;
@@ -278,7 +280,7 @@ static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots)
 }
 
 /* Fit the links and the sketch to the ring's size. */
-static bool fit_tables(struct l1 *l1, struct l1_shard *s)
+static bool fit_tables(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     const struct policy_lfu *p = s->policy;
     uint32_t slots = s->ring.capacity;
@@ -288,7 +290,7 @@ static bool fit_tables(struct l1 *l1, struct l1_shard *s)
     return true;
 }
 
-static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries)
+static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct shadows_size size = shadows_size_for(shadows_of(l1), l1->mem, entries, cap_goal(l1));
@@ -322,7 +324,7 @@ static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
 
 /* Make the shadows when the cache is first full, or has a known size, and anew when that has
  * changed much. */
-static void keep_shadows(struct l1 *l1, struct l1_shard *s)
+static void keep_shadows(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     if (!p->asked && !p->core.by_count)
@@ -338,7 +340,7 @@ static void keep_shadows(struct l1 *l1, struct l1_shard *s)
         make_shadows(l1, s, entries);
 }
 
-static bool lfu_prepare(struct l1 *l1, struct l1_shard *s)
+static bool lfu_prepare(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     if (NIGH_UNLIKELY(p->core.slots != s->ring.capacity) && !fit_tables(l1, s))
@@ -363,7 +365,8 @@ static void lfu_fini(struct l1 *l1, struct l1_shard *s)
     mem_array_free(l1->mem, p->core.links, links_size(p->core.slots));
 }
 
-static int lfu_init_shard(struct l1 *l1, struct l1_shard *s)
+/* Unchecked: nobody else sees the shard yet. */
+static int lfu_init_shard(struct l1 *l1, struct l1_shard *s) LOCKS_UNCHECKED
 {
     struct policy_lfu *p = s->policy;
     lfu_init(&p->core, &slot_nodes, p, l1->shard_entries_max != 0);

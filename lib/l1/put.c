@@ -64,7 +64,7 @@ static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
 
 /* Store a new key. Evicting for it brings no entry of the key, so there is no second look. */
 static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
-                                           const struct plain_put *p)
+                                           const struct plain_put *p) REQUIRES(s->lock)
 {
     uint64_t hash = p->key->hash;
     bool has_slot = l1_shard_has_slot_locked(l1, s);
@@ -84,7 +84,7 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
 }
 
 static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct plain_put *p,
-                            _Atomic uint64_t *word, struct l1_entry *old)
+                            _Atomic uint64_t *word, struct l1_entry *old) REQUIRES(s->lock)
 {
     uint32_t limbo_slot;
     uint64_t stamp = raise_for_put(l1, p->key);
@@ -97,7 +97,7 @@ static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct plai
 
 static NIGH_OUTLINED enum l1_store_result put_long_locked(struct l1 *l1, struct l1_shard *s,
                                                           const struct plain_put *p,
-                                                          _Atomic uint64_t *word)
+                                                          _Atomic uint64_t *word) REQUIRES(s->lock)
 {
     struct l1_value value = value_of_plain(p);
     struct own_write w = {p->key, &value, L1_TICKET_NOW, 0, false, p->size, p->bytes, NULL};
@@ -111,6 +111,7 @@ static NIGH_OUTLINED enum l1_store_result put_long(struct l1 *l1, const struct p
 }
 
 static enum l1_store_result put_locked(struct l1 *l1, struct l1_shard *s, const struct plain_put *p)
+    REQUIRES(s->lock)
 {
     _Atomic uint64_t *word = table_find_word(shard_table_locked(s), p->key);
     struct l1_entry *old = table_entry_in(word);

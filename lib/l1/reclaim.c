@@ -39,7 +39,7 @@ void reclaim_init_sets(struct l1 *l1, void *zeroed)
 
 /* ---- before the grace period ---- */
 
-static void begin_grace_tables_locked(struct l1 *l1, struct l1_shard *s)
+static void begin_grace_tables_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     while (s->retired_tables) {
         struct l1_table *t = s->retired_tables;
@@ -50,7 +50,7 @@ static void begin_grace_tables_locked(struct l1 *l1, struct l1_shard *s)
 }
 
 /* Returns whether anything has to wait for a grace period now. */
-static bool begin_grace_locked(struct l1 *l1, struct l1_shard *s)
+static bool begin_grace_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     s->waiting = s->retired;
     s->retired = L1_LIST_EMPTY;
@@ -61,7 +61,7 @@ static bool begin_grace_locked(struct l1 *l1, struct l1_shard *s)
            l1->reclaim.waiting_tables;
 }
 
-static void count_entries_locked(struct l1 *l1, struct l1_shard *s)
+static void count_entries_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     l1->reclaim.entries_sum += (uint64_t)s->entries - s->entries_counted;
     s->entries_counted = s->entries;

@@ -23,7 +23,7 @@ static uint64_t excess_bytes(const struct l1 *l1, const _Atomic uint64_t *limit,
 }
 
 /* Evict until live bytes have shrunk so far, or the portion is used up. */
-static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted)
+static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted) REQUIRES(s->lock)
 {
     for (uint32_t n = 0; n < VICTIMS_PER_VISIT && wanted; n++) {
         uint64_t evicted = l1_shard_evict_locked(l1, s);
@@ -66,7 +66,7 @@ static bool may_grow(const struct l1 *l1)
 }
 
 /* Evict towards the target, as much as is taken; in the larger shards twice as much. */
-static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
     if (excess && NIGH_UNLIKELY(may_grow(l1)) && grow(l1, s, bytes))
@@ -80,6 +80,7 @@ static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 /* Borrow bytes after making the cap larger, where it may grow, or evicting: in this shard first,
  * then in the others. */
 static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     while (may_grow(l1) && grow(l1, s, bytes))
         if (budget_take_locked(l1, s, bytes))
@@ -103,7 +104,7 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
 }
 
 /* Evict in passing, before bytes are taken. False: the policy refuses the newcomer. */
-static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
 {
     if (l1->policy->victim)
         evict_in_passing(l1, s, bytes);
@@ -124,6 +125,7 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
 }
 
 static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     bool ready = limbo_has_ready_locked(l1, s, bytes);
     if (NIGH_LIKELY(ready) && prepare(l1, s, bytes) && may_live(l1, bytes))

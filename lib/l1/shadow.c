@@ -375,7 +375,7 @@ static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
         s->free[node] = (uint16_t)node;
 }
 
-static void set_capacity_locked(struct shadows *s, uint64_t weight)
+static void set_capacity_locked(struct shadows *s, uint64_t weight) REQUIRES(s->lock)
 {
     uint32_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + 1;
     for (uint32_t i = 0; i < s->count; i++)

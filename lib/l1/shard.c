@@ -49,7 +49,7 @@ static void set_table(struct l1_shard *s, struct l1_table *t)
 
 /* Whether the table may double. Index bits beyond the tag would have to come from the keys, and a
  * shard's ring ends there too. And the old table goes to limbo, which must have room. */
-static bool may_grow(const struct l1 *l1, struct l1_shard *s)
+static bool may_grow(const struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS &&
            !limbo_is_full(l1);
@@ -79,7 +79,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
         table_destroy(l1->mem, made);
 }
 
-static void drop_next_table(struct l1 *l1, struct l1_shard *s)
+static void drop_next_table(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (!s->next_table)
         return;
@@ -90,6 +90,7 @@ static void drop_next_table(struct l1 *l1, struct l1_shard *s)
 
 /* Take an empty table, charged; NULL: no room or no memory. */
 static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t bits)
+    REQUIRES(s->lock)
 {
     struct l1_table *t = s->next_table;
     if (t && t->bits == bits) {
@@ -109,7 +110,7 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
 /* Make a table of another size and fill it from the present one by `fill`, which may need so many
  * overflow buckets. NULL: no room, no memory, or a hash that needs more of them. */
 static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bits,
-                                 uint32_t extends, table_fill_fn *fill)
+                                 uint32_t extends, table_fill_fn *fill) REQUIRES(s->lock)
 {
     uint64_t bytes = extends * table_extend_bytes(l1->mem);
     struct l1_table *to = take_table(l1, s, bits);
@@ -127,7 +128,7 @@ static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bit
 
 /* Double the table; readers go on in the old one meanwhile. If that fails, the next try comes when
  * there are an eighth more entries. */
-static bool grow_locked(struct l1 *l1, struct l1_shard *s)
+static bool grow_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct l1_table *from = shard_table_locked(s);
     uint32_t extends = (1u << from->bits) / DOUBLE_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
@@ -170,7 +171,7 @@ void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s)
 
 /* ---- places ---- */
 
-static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUIRES(s->lock)
 {
     uint64_t bytes = table_extend_bytes(l1->mem);
     if (!room_take_locked(l1, s, bytes))
@@ -184,7 +185,7 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     return true;
 }
 
-static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUIRES(s->lock)
 {
     if (limbo_is_full(l1) || !l1->policy->victim)
         return false;
@@ -218,7 +219,7 @@ _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s, 
 
 /* Make room for the expiry bounds of so many slots; for twice as many as before at least, as they
  * take few bytes. */
-static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity)
+static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity) REQUIRES(s->lock)
 {
     struct l1_ring *r = &s->ring;
     if (capacity / RING_GROUP <= r->due_groups)
@@ -347,7 +348,8 @@ static void free_ring(struct l1 *l1, struct l1_shard *s)
     mem_array_free(l1->mem, s->ring.due, ring_due_size(s->ring.due_groups));
 }
 
-int l1_shard_init(struct l1 *l1, struct l1_shard *s)
+/* Unchecked: nobody else sees the shard yet. */
+int l1_shard_init(struct l1 *l1, struct l1_shard *s) LOCKS_UNCHECKED
 {
     struct l1_table *t = table_create(l1->mem, l1->hit.base_bits, l1->hit.base_bits);
     if (!t)
@@ -374,7 +376,8 @@ static void free_tables(struct l1 *l1, struct l1_table *t)
     }
 }
 
-void l1_shard_fini(struct l1 *l1, struct l1_shard *s)
+/* Unchecked: nobody else sees the shard any more. */
+void l1_shard_fini(struct l1 *l1, struct l1_shard *s) LOCKS_UNCHECKED
 {
     for (uint32_t slot = 0; slot < s->ring.capacity; slot++)
         if (ring_entry(&s->ring, slot))

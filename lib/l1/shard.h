@@ -60,7 +60,7 @@ static inline struct l1_shard *l1_shard_of(const struct l1 *l1, uint64_t hash)
     return &l1->shards[hit_shard_index(&l1->hit, hash)];
 }
 
-static inline struct l1_table *shard_table_locked(struct l1_shard *s)
+static inline struct l1_table *shard_table_locked(struct l1_shard *s) REQUIRES(s->lock)
 {
     uintptr_t at = atomic_load_explicit(s->table, memory_order_relaxed) & ~TABLE_BITS_MASK;
     return (struct l1_table *)at;
@@ -82,13 +82,13 @@ static inline void l1_shard_prefetch(const struct l1_shard *s)
         __builtin_prefetch(at + line, 1);
 }
 
-static inline void l1_shard_lock(struct l1_shard *s)
+static inline void l1_shard_lock(struct l1_shard *s) ACQUIRES(s->lock)
 {
     latch_lock(&s->lock);
 }
 /* Unlock, and do what was asked for under the lock: poke the reclaimer, make a table. */
-NIGH_OUTLINED void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s);
-static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
+NIGH_OUTLINED void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s) RELEASES(s->lock);
+static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s) RELEASES(s->lock)
 {
     if (NIGH_UNLIKELY(s->poke | s->wants_table))
         l1_shard_unlock_slow(l1, s);
@@ -97,16 +97,16 @@ static inline void l1_shard_unlock(struct l1 *l1, struct l1_shard *s)
 }
 
 /* See that the ring has a free slot. False: there is no room for a larger ring. */
-NIGH_OUTLINED bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s);
-static inline bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s)
+NIGH_OUTLINED bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
+static inline bool l1_shard_has_slot_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     return NIGH_LIKELY(s->ring.free.head != RING_NONE) || l1_shard_grow_ring_locked(l1, s);
 }
 /* Double a table that is full; have the next one made for a table that is nearly full. */
-NIGH_OUTLINED void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s);
+NIGH_OUTLINED void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Get for one more entry a slot in the ring, a table of the right size, and what the policy needs.
  * False: there is no room. */
-static inline bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
+static inline bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (NIGH_UNLIKELY(s->entries >= s->make_at))
         l1_shard_grow_soon_locked(l1, s);
@@ -114,23 +114,23 @@ static inline bool l1_shard_prepare_locked(struct l1 *l1, struct l1_shard *s)
 }
 /* A free word for one more entry of this hash; NULL: no room. */
 NIGH_OUTLINED _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s,
-                                                           uint64_t hash);
+                                                           uint64_t hash) REQUIRES(s->lock);
 static inline _Atomic uint64_t *l1_shard_place_locked(struct l1 *l1, struct l1_shard *s,
-                                                      uint64_t hash)
+                                                      uint64_t hash) REQUIRES(s->lock)
 {
     _Atomic uint64_t *word = table_place_first(shard_table_locked(s), hash);
     return NIGH_LIKELY(word != NULL) ? word : l1_shard_place_slow_locked(l1, s, hash);
 }
 
 /* Bytes charged for tables and arrays. */
-uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s);
+uint64_t l1_shard_tables_bytes_locked(struct l1_shard *s) REQUIRES(s->lock);
 /* The part of these bytes on pages outside the arena. */
-uint64_t l1_shard_pages_bytes_locked(struct l1_shard *s);
+uint64_t l1_shard_pages_bytes_locked(struct l1_shard *s) REQUIRES(s->lock);
 /* Bytes that l1_shard_fit_locked() and l1_shard_trim_locked() would give back. */
-uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s);
+uint64_t l1_shard_slack_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Fold a table, and limit a ring, that are too large for the entries there are. */
-void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s);
+void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Cut the ring at its limit, when nothing lies above. */
-void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s);
+void l1_shard_trim_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 
 #endif

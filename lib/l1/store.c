@@ -14,6 +14,7 @@ static bool is_current(const struct l1 *l1, const struct l1_key *key, const stru
 
 static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
                                          const struct l1_key *key, struct l1_entry *e)
+    REQUIRES(s->lock)
 {
     if (!is_current(l1, key, e))
         return L1_REFUSED_FLOOR;
@@ -55,6 +56,7 @@ bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_val
 
 static struct l1_entry *create_charged_locked(struct l1 *l1, struct l1_shard *s,
                                               const struct l1_key *key, size_t size)
+    REQUIRES(s->lock)
 {
     uint64_t bytes = mem_charge(l1->mem, size);
     bool replaces = table_word_of_key(shard_table_locked(s), key);

@@ -29,7 +29,7 @@ static bool is_large(const struct own_write *w)
 
 /* The entry to be stored, or memory for it; NULL: none, or no room. */
 static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
-                                  const struct l1_entry *old)
+                                  const struct l1_entry *old) REQUIRES(s->lock)
 {
     if (is_large(w))
         return w->made && !l1_entry_loose(w->made) ? w->made : NULL;
@@ -74,7 +74,7 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
  * made in vain and is given back. (A large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, struct l1_entry *e,
-                                            struct l1_entry *old)
+                                            struct l1_entry *old) REQUIRES(s->lock)
 {
     if (old && !survives(old, w->value->version)) {
         l1_shard_drop_locked(l1, s, old);
@@ -86,7 +86,7 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
 
 static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, _Atomic uint64_t *word,
-                                            struct l1_entry *old)
+                                            struct l1_entry *old) REQUIRES(s->lock)
 {
     uint64_t stamp;
     enum l1_store_result result = judge_own(l1, w, old, &stamp);
@@ -134,7 +134,7 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
 }
 
 static enum l1_store_result write_locked(struct l1 *l1, struct l1_shard *s,
-                                         const struct own_write *w)
+                                         const struct own_write *w) REQUIRES(s->lock)
 {
     _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), w->key);
     struct l1_entry *old = table_entry_in(word);

@@ -22,6 +22,6 @@ struct own_write {
  * is large made before. */
 NIGH_OUTLINED enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s,
                                                      const struct own_write *w,
-                                                     _Atomic uint64_t *word);
+                                                     _Atomic uint64_t *word) REQUIRES(s->lock);
 
 #endif

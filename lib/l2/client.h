@@ -221,14 +221,14 @@ bool waiter_is_late(const struct l2_answer *answer);
 
 /* Whether the caller who submits a request, and waits for it with `s`, or lends his thread (NULL:
  * neither), is to send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
-bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r);
+bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r) REQUIRES(l2->lock);
 void solo_send(struct l2_sync *s);
 /* Waits on the socket as long as the request is the caller's to receive. */
 void solo_wait(struct l2_sync *s);
 
 /* I/O thread: */
 /* REQUIRES(lock), nothing in flight. Whether callers may drive while the I/O thread sleeps. */
-bool solo_may_rest_locked(struct l2 *l2);
+bool solo_may_rest_locked(struct l2 *l2) REQUIRES(l2->lock);
 /* Take the connection. False: a caller is at work on it, and wakes us when it has done. */
 bool solo_own(struct l2 *l2);
 /* Wait for that caller. True: he takes too long. The connection is ours then, and has to go. */

@@ -55,8 +55,7 @@ struct lookup *lookup_create(const char *host, l2_look_up_fn look_up, void (*wak
     return l;
 }
 
-/* REQUIRES(lock), and gives it back. */
-static void unref_locked(struct lookup *l)
+static void unref_locked(struct lookup *l) RELEASES(l->lock)
 {
     bool last = --l->refs == 0;
     pthread_mutex_unlock(&l->lock);
@@ -92,7 +91,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int begin_locked(struct lookup *l)
+static int begin_locked(struct lookup *l) REQUIRES(l->lock)
 {
     pthread_t thread;
     l->running = true;
@@ -106,7 +105,7 @@ static int begin_locked(struct lookup *l)
     return -EAGAIN;
 }
 
-static int take_locked(struct lookup *l, uint64_t now_ns, char *ret_address)
+static int take_locked(struct lookup *l, uint64_t now_ns, char *ret_address) REQUIRES(l->lock)
 {
     int error = l->error;
     l->error = 0;

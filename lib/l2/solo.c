@@ -66,14 +66,14 @@
 
 /* REQUIRES(lock), and that the caller has the connection, or takes it from one that sleeps on it.
  * Excuses the time for which he was kept from looking: a reply may have lain in the socket. */
-static void excuse_late_locked(struct l2 *l2, uint64_t now_ns)
+static void excuse_late_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
 {
     if (now_ns > l2->solo_until_ns)
         pipeline_note_own(l2, now_ns - l2->solo_until_ns);
 }
 
 /* REQUIRES(lock). Returns whether the I/O thread has to be woken for what is left to it. */
-static bool leave_to_io_locked(struct l2 *l2)
+static bool leave_to_io_locked(struct l2 *l2) REQUIRES(l2->lock)
 {
     bool wake = l2->asleep || l2->wanted;
     l2->driver = DRIVER_IO;
@@ -121,6 +121,7 @@ static uint64_t end_of(const struct request *r)
 /* REQUIRES(lock). Takes the requests that have waited in the queue until their deadlines; returns
  * when the next one ends. */
 static uint64_t take_expired_locked(struct l2 *l2, uint64_t now_ns, struct request_list *ret)
+    REQUIRES(l2->lock)
 {
     struct request_list all;
     struct request *r;
@@ -136,7 +137,7 @@ static uint64_t take_expired_locked(struct l2 *l2, uint64_t now_ns, struct reque
 }
 
 /* REQUIRES(lock). Whether the caller has been in one system call for too long. */
-static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns)
+static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
 {
     if (l2->stuck_turn != l2->solo_turn)
         l2->stuck_looks = 0;
@@ -150,7 +151,7 @@ static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns)
 }
 
 /* REQUIRES(lock). True: the connection is ours now, and its descriptor the stuck caller's. */
-static bool give_up_stuck_locked(struct l2 *l2, uint64_t now_ns)
+static bool give_up_stuck_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
 {
     if (!is_stuck_locked(l2, now_ns))
         return false;
@@ -224,6 +225,7 @@ enum outcome { GOES_ON, LEAVES, FAILS };
 /* REQUIRES(lock). Goes on to sleep on the socket, or lets go. Returns whether the I/O thread has to
  * be woken. */
 static bool end_step_locked(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
+    REQUIRES(l2->lock)
 {
     bool answered = l2->pending.head != s->solo;
     l2->solo_failed = outcome == FAILS;

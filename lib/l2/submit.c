@@ -32,6 +32,7 @@ static struct request *request_of(struct command *command, const struct submit *
 
 /* REQUIRES(lock). Whether the request may be queued. */
 static int admit_locked(struct l2 *l2, const struct submit *submit, const struct request *r)
+    REQUIRES(l2->lock)
 {
     if (l2->closing)
         return NIGH_ECLOSED;

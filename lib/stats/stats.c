@@ -65,10 +65,10 @@ _Thread_local uint32_t stats_thread_number;
 
 /* Keys: (l) lock  (o) written once by `once`  (c) constant */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct stats *sets;              /* (l) all that are open */
-static uint32_t room = ROOM_FIRST;      /* (l) least room of any set's table */
-static struct stats_thread *threads;    /* (l) all, the highest number first */
-static struct stats_thread *free_threads; /* (l) numbers that no thread has */
+static struct stats *sets GUARDED_BY(lock);               /* all that are open */
+static uint32_t room GUARDED_BY(lock) = ROOM_FIRST;       /* least room of any set's table */
+static struct stats_thread *threads GUARDED_BY(lock);     /* all, the highest number first */
+static struct stats_thread *free_threads GUARDED_BY(lock); /* numbers that no thread has */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_key; /* (o) for its destructor, which runs when a thread ends */
 static bool ready;               /* (o) */
@@ -97,7 +97,7 @@ static stats_slot_t *slots_of(struct table *table)
     return (stats_slot_t *)(table + 1);
 }
 
-static struct table *table_locked(struct stats *s) REQUIRES(lock)
+static struct table *table_of(struct stats *s)
 {
     stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_relaxed);
     return slots ? (struct table *)(uintptr_t)slots - 1 : NULL;
@@ -105,7 +105,7 @@ static struct table *table_locked(struct stats *s) REQUIRES(lock)
 
 static stats_slot_t *slot_locked(struct stats *s, const struct stats_thread *t) REQUIRES(lock)
 {
-    return &slots_of(table_locked(s))[t->number];
+    return &slots_of(table_of(s))[t->number];
 }
 
 /* Makes a thread's block free: the thread will not count in it any more. */
@@ -162,17 +162,17 @@ static void thread_ends(void *arg)
     pthread_mutex_unlock(&lock);
 }
 
-static void before_fork(void)
+static void before_fork(void) ACQUIRES(lock)
 {
     pthread_mutex_lock(&lock);
 }
 
-static void after_fork(void)
+static void after_fork(void) RELEASES(lock)
 {
     pthread_mutex_unlock(&lock);
 }
 
-static void after_fork_in_child(void)
+static void after_fork_in_child(void) RELEASES(lock)
 {
     for (struct stats_thread *t = threads; t; t = t->next)
         if (t->taken && t->number != stats_thread_number)
@@ -194,7 +194,7 @@ static size_t table_size(uint32_t numbers)
 /* Replaces the set's table by one with room for `numbers`. False: no memory. */
 static bool make_table_locked(struct stats *s, uint32_t numbers) REQUIRES(lock)
 {
-    struct table *old = table_locked(s);
+    struct table *old = table_of(s);
     struct table *table = mem_lines_alloc_zero(s->mem, table_size(numbers));
     if (!table)
         return false;
@@ -213,7 +213,7 @@ static bool grow_locked(void) REQUIRES(lock)
 {
     uint32_t wanted = 2 * (room + 2) - 2;
     for (struct stats *s = sets; s && room < ROOM_MOST; s = s->set->next)
-        if (table_locked(s)->room < wanted && !make_table_locked(s, wanted))
+        if (table_of(s)->room < wanted && !make_table_locked(s, wanted))
             return false;
     if (room < ROOM_MOST)
         room = wanted;
@@ -310,7 +310,7 @@ void stats_fini(struct stats *s)
         s->set->blocks = b->next;
         mem_lines_free(s->mem, b, sizeof(*b));
     }
-    struct table *table = table_locked(s);
+    struct table *table = table_of(s);
     while (table) {
         struct table *smaller = table->smaller;
         mem_lines_free(s->mem, table, table_size(table->room));

@@ -134,6 +134,29 @@ circles() {
     failed=1
 }
 
+# clang WHAT STATUS TEXT: its check, over a file with the text that sees our words for locks.
+clang() {
+    clean_tree
+    cp "$here/../../lib/base/check.h" "$tree/lib/base/check.h"
+    file lib/l1/a.c "#include \"base/check.h\"\n#include <stdatomic.h>\n
+struct a { pthread_mutex_t lock; _Atomic int x; };
+static void one_locked(struct a *a) REQUIRES(a->lock) { (void)a; }
+void f(struct a *a);\nvoid f(struct a *a) { $3 }\n"
+    file lib/l2/one.c ''
+    file lib/l1/good.c ''
+    "$here/clang.sh" "$tree" clang -Ilib >/dev/null 2>&1
+    [ $? -eq "$2" ] && return
+    echo "self: clang, $1"
+    failed=1
+}
+if command -v clang >/dev/null; then
+    clang 'a clean file' 0 \
+        'pthread_mutex_lock(&a->lock); one_locked(a); pthread_mutex_unlock(&a->lock);'
+    clang 'a lock that is not held' 123 'one_locked(a);'
+    clang 'a lock that is left' 123 'pthread_mutex_lock(&a->lock); one_locked(a);'
+    clang 'a plain write of an atomic' 123 'a->x = 1;'
+fi
+
 clean_tree
 circles '' 'no objects' 1
 object a '0 T a_top\n  U b_one\n  U memcpy\n'
