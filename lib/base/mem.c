@@ -16,7 +16,6 @@
 
 #include "base/check.h"
 #include "base/fault.h"
-#include "base/slab.h"
 
 #ifndef MADV_POPULATE_WRITE /* since glibc 2.35 */
 #define MADV_POPULATE_WRITE 23
@@ -96,18 +95,8 @@ void *mem_pages_alloc(size_t size)
 
 /* ---- regions ---- */
 
-void mem_region_init(struct mem_region *r, const uint16_t *charges, size_t max)
-{
-    *r = (struct mem_region){.head = {.charges = charges, .charges_max = max},
-                             .huge = MEM_HUGE_NONE,
-                             .array_pages_from = SIZE_MAX};
-    pthread_mutex_init(&r->lock, NULL);
-}
-
 void mem_region_fini(struct mem_region *r)
 {
-    if (r->head.slabs)
-        slabs_destroy(r->head.slabs);
     mem_pages_free(r->next, (size_t)(r->end - r->next));
     pthread_mutex_destroy(&r->lock);
 }

@@ -43,6 +43,16 @@ static struct slabs *slabs_for(const struct mem *mem, size_t size)
     return size <= SLAB_BLOCK_MAX ? slabs_of(mem) : NULL;
 }
 
+void mem_destroy(struct mem *mem)
+{
+    if (!mem)
+        return;
+    if (slabs_of(mem))
+        slabs_destroy(slabs_of(mem));
+    mem_region_fini(mem_region_of(mem));
+    mem_destroy_apart(mem);
+}
+
 /* ---- with and without ---- */
 
 #if NIGH_SANITIZED

@@ -204,11 +204,8 @@ struct mem *mem_create(void)
     return mem;
 }
 
-void mem_destroy(struct mem *mem)
+void mem_destroy_apart(struct mem *mem)
 {
-    if (!mem)
-        return;
-    mem_region_fini(&mem->region);
     arena_leave(mem);
     free(mem);
 }

@@ -33,12 +33,20 @@ struct mem_region {
 };
 
 /* `charges` and `max`: as in struct mem_head, used until the arena has slabs. */
-void mem_region_init(struct mem_region *r, const uint16_t *charges, size_t max);
-/* Unmaps the rest of the region, and all slabs. */
+static inline void mem_region_init(struct mem_region *r, const uint16_t *charges, size_t max)
+{
+    *r = (struct mem_region){.head = {.charges = charges, .charges_max = max},
+                             .huge = MEM_HUGE_NONE,
+                             .array_pages_from = SIZE_MAX};
+    pthread_mutex_init(&r->lock, NULL);
+}
+/* Unmaps the rest of the region; the slabs are destroyed. */
 void mem_region_fini(struct mem_region *r);
 
 /* Each backend defines the functions below. */
 
+/* Destroy what is left of an arena: all but its region and slabs. */
+void mem_destroy_apart(struct mem *mem);
 /* Returns the struct at the beginning of an arena. */
 struct mem_region *mem_region_of(struct mem *mem);
 /* Ask for huge pages for the arena's blocks that are not in slabs. */

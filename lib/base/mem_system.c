@@ -30,10 +30,8 @@ struct mem *mem_create(void)
     return mem;
 }
 
-void mem_destroy(struct mem *mem)
+void mem_destroy_apart(struct mem *mem)
 {
-    if (mem)
-        mem_region_fini(&mem->region);
     free(mem);
 }
 

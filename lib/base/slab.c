@@ -183,7 +183,7 @@ static void free_slab(struct slabs *s, struct size_slabs *z, struct slab *slab)
 {
     add(&z->slabs, -1);
     add(&z->touched, -(int64_t)slab_touched_pages(slab));
-    slab_region_give(&s->regions, slab);
+    slab_region_give(&s->regions, slab, slab_kind_of(class_of(slab)));
 }
 
 /* Puts a slab where it belongs by its number of blocks that are out: listed, full, or free. */

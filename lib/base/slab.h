@@ -90,6 +90,8 @@ static inline unsigned slab_class(size_t size)
 {
     return slab_classes[(size + SLAB_STEP - 1) / SLAB_STEP];
 }
+/* The kind of the slabs in which blocks of a class lie: slab_region.h. */
+unsigned slab_kind_of(unsigned class);
 
 /* Take up to `want` blocks of a size, 16-byte aligned. Returns how many; fewer: no memory. */
 unsigned slabs_take(struct slabs *s, unsigned class, void **ret_blocks, unsigned want);

@@ -362,10 +362,9 @@ static void give_locked(struct slab_regions *r, struct slab_region *region, unsi
     list(r, region);
 }
 
-void slab_region_give(struct slab_regions *r, struct slab *slab)
+void slab_region_give(struct slab_regions *r, struct slab *slab, unsigned kind)
 {
-    unsigned class = atomic_load_explicit(&slab->class, memory_order_relaxed);
-    struct slab_region *region = slab_region_with(slab, slab_kind_of(class));
+    struct slab_region *region = slab_region_with(slab, kind);
     atomic_store_explicit(&slab->state, SLAB_FREE, memory_order_release); /* pair(slab.state) */
     pthread_mutex_lock(&r->lock);
     give_locked(r, region, slab->index);

@@ -75,7 +75,7 @@ void slab_regions_fini(struct slab_regions *r);
 /* Take a free slab, from the fullest region; NULL: no memory. The caller then sets its state. */
 struct slab *slab_region_take(struct slab_regions *r, unsigned kind);
 /* Give a slab back that has no blocks out and is in no list. */
-void slab_region_give(struct slab_regions *r, struct slab *slab);
+void slab_region_give(struct slab_regions *r, struct slab *slab, unsigned kind);
 void slab_regions_trim(struct slab_regions *r);
 /* Note that some pages of a slab with blocks are to be given back. False: none should be, for the
  * region is a whole huge page. */
@@ -83,7 +83,6 @@ bool slab_region_open_gap(struct slab_regions *r, struct slab_region *region, un
 /* Give pages back to the kernel. False: it does not take them. */
 bool slab_pages_give_back(char *at, size_t bytes);
 
-unsigned slab_kind_of(unsigned class);
 /* A set of pages: `count` (> 0) of them from `first` on. */
 static inline uint64_t slab_page_bits(unsigned first, unsigned count)
 {

@@ -34,14 +34,9 @@
  */
 #include "flight/mailbox.h"
 
-#define MAIL_HELD (UINT32_C(1) << 31)
+#define MAIL_HELD FLIGHT_MAIL_HELD
 #define MAIL_PARKED (UINT32_C(1) << 30)
 #define MAIL_EVENTS (MAIL_PARKED - 1)
-
-uint32_t flight_mail_first(void)
-{
-    return MAIL_HELD | FLIGHT_EV_START;
-}
 
 bool flight_mail_post(struct flight *f, uint32_t events)
 {

@@ -7,8 +7,9 @@
 
 #include "flight/flight.h"
 
-/* Returns the mail of a new flight: HELD by its creator, with its first event inside. */
-uint32_t flight_mail_first(void);
+#define FLIGHT_MAIL_HELD (UINT32_C(1) << 31)
+/* The mail of a new flight: HELD by its creator, with its first event inside. */
+#define FLIGHT_MAIL_FIRST (FLIGHT_MAIL_HELD | FLIGHT_EV_START)
 /* Leave events. True: the flight was not HELD; the caller holds it now, with a reference for
  * run(). */
 bool flight_mail_post(struct flight *f, uint32_t events);

@@ -105,7 +105,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     f->state = FLIGHT_GET;
     f->waiters = join->watch ? 0 : 1;
     atomic_init(&f->due_ns, CLOCK_NEVER_NS);
-    atomic_init(&f->mail, flight_mail_first());
+    atomic_init(&f->mail, FLIGHT_MAIL_FIRST);
     atomic_init(&f->refs, 3); /* table, HELD, caller */
     return f;
 }

@@ -19,10 +19,6 @@ nm=$1 objects=$2
 
 steps() {
     cat <<END
-base/mem base/slab              destroying an arena destroys the slabs that were added to it
-base/mem_jemalloc base/mem      a backend begins with what both have in common
-base/slab_region base/slab      a region asks what kind of blocks a slab has
-flight/mailbox flight/record       a letter has a reference to its flight
 END
 }
 
