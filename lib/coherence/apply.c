@@ -29,7 +29,7 @@
 
 static void raise_position(_Atomic uint64_t *position, uint64_t sequence)
 {
-    /* pair(coherence.epoch): readers look again at epoch after loading it; we hold the lock */
+    /* pair(coherence.view): readers look again at view after loading it; we hold the lock */
     if (sequence > atomic_load_explicit(position, memory_order_relaxed))
         atomic_store_explicit(position, sequence, memory_order_release);
 }

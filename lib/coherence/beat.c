@@ -8,14 +8,14 @@
 //                  -> trail lost      forget the clock; a resync at once: trust from its sending
 //                  -> rewound         as if lost, and the clock gets a new identity (rule 16)
 //                  -> failed          the next beat in its time
-//                  -> epoch moved     discarded; another beat
+//                  -> voided          discarded; another beat
 //
 // Why trust counts from the sending: Redis answered for what it had executed when it ran the
 // script, which is some time after the sending and any time before the answer is looked at.
 //
 // Why a resync starts from no clock: its answer replaces the groups. Were a clock followed while it
 // is on its way, a change of ours could be accepted and noted there, and then be overwritten by the
-// answer, which is older. Without a clock that change moves the epoch and the answer is discarded.
+// answer, which is older. Without a clock that change moves `voids` and the answer is discarded.
 
 #include "coherence/beat.h"
 #include "coherence/apply.h"
@@ -166,7 +166,7 @@ static void send(struct coherence *c, uint64_t now_ns)
         space_resyncs(c, now_ns);
     b->due_ns = now_ns + random_jitter(env->random, beat_period_ns(c), BEAT_JITTER_PERCENT);
     pthread_mutex_lock(&c->state->apply_lock);
-    b->epoch = atomic_load_explicit(&c->state->epoch, memory_order_relaxed);
+    b->voids = c->state->voids;
     b->after_seq = c->state->chain.applied;
     b->known = coherence_known_locked(c);
     pthread_mutex_unlock(&c->state->apply_lock);
@@ -227,7 +227,7 @@ static bool outdated_locked(struct coherence *c, const struct l2_answer *a)
     REQUIRES(c->state->apply_lock)
 {
     bool outlived = coherence_outlived_locked(c, a);
-    if (!outlived && c->beat->epoch == atomic_load_explicit(&c->state->epoch, memory_order_relaxed))
+    if (!outlived && c->beat->voids == c->state->voids)
         return false;
     fail(c);
     want_another(c);

@@ -14,7 +14,7 @@ struct coherence_beat {
     struct coherence_request request;
     bool resync;          /* (k) the outstanding request is a resync */
     bool resync_next;     /* (k) the trail is lost: the next request is one */
-    uint64_t epoch;       /* (k) `epoch` when it was sent */
+    uint64_t voids;       /* (k) `voids` when it was sent */
     uint64_t after_seq;   /* (k) `applied` when it was sent */
     struct coherence_point known; /* (k) `known` when it was sent: the answer goes on from it */
     uint64_t large_ns;    /* (k) since when beats find a large frame not yet heard; or 0 */

@@ -28,7 +28,7 @@
  *   (a) atomic, any thread                (q) queue lock
  *   (k) keeper, that is, `ticking`        (s) schemas lock
  *   (e) written under the apply lock,     (m) mail lock
- *       read between two looks at epoch
+ *       read between two looks at `view`
  */
 #ifndef NIGH_COHERENCE_CORE_H
 #define NIGH_COHERENCE_CORE_H

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 // The clock that this node follows: met, taken, forgotten, and shown to readers.
 //
-// Why a reader needs no lock. `epoch` is a sequence lock whose writers never make a reader wait:
+// Why a reader needs no lock. `view` is a sequence lock whose writers never make a reader wait:
 // forgetting stores it odd and only then may identity, home, known or a group go down; taking
-// another clock stores all of them and only then makes it even. Within one even epoch known and the
+// another clock stores all of them and only then makes it even. Within one even view known and the
 // groups only rise, so any mixture of their values is a state that was true. A reader that saw the
-// same even epoch before and after has read one clock's values; any other follows no clock.
+// same even view before and after has read one clock's values; any other follows no clock.
 //
-// Why forgetting raises soft `all` after the epoch: a read that takes a ticket above that floor
-// judges what it gets from L2 by an epoch at least as new, that is, as stale (rule 2).
+// Why forgetting raises soft `all` after the view: a read that takes a ticket above that floor
+// judges what it gets from L2 by a view at least as new, that is, as stale (rule 2).
+//
+// Who moves what. Forgetting a clock moves both: readers must not compare any more, and a request
+// on its way was sent by a node that still followed. Forgetting when none is followed (a change of
+// ours was accepted under a clock that we do not know) moves `voids` alone: readers know nothing
+// anyway, but the answer of a resync that was sent before would take back what the change did.
+// Following moves the view alone: the keeper has one request at a time, and the one on its way is
+// that whose answer is followed.
 //
 // Why a clock is not always followed as it is: met.h, and rule 16 of README.md.
 
@@ -16,13 +23,13 @@
 #include "coherence/keeper.h"
 #include "coherence/message.h"
 
-#define EPOCH_NONE_FOLLOWED(epoch) ((epoch) & 1)
+#define VIEW_IS_NONE(view) ((view) & 1)
 #define CLK_SLOT_BYTES 16u /* hard, soft */
 
 int coherence_state_init(struct coherence_state *s, const struct coherence_config *config)
 {
     pthread_mutex_init(&s->apply_lock, NULL);
-    atomic_store_explicit(&s->epoch, 1, memory_order_relaxed); /* odd: no clock yet */
+    atomic_store_explicit(&s->view, 1, memory_order_relaxed); /* odd: no clock yet */
     s->groups = mem_pages_alloc(config->group_slots * sizeof(*s->groups));
     int failed = coherence_chain_init(&s->chain, config->env->mem);
     return s->groups ? failed : NIGH_ENOMEM;
@@ -36,26 +43,26 @@ void coherence_state_fini(struct coherence_state *s, const struct coherence_conf
     pthread_mutex_destroy(&s->apply_lock);
 }
 
-static uint64_t epoch_locked(const struct coherence *c) REQUIRES(c->state->apply_lock)
+static uint64_t view_locked(const struct coherence *c) REQUIRES(c->state->apply_lock)
 {
-    return atomic_load_explicit(&c->state->epoch, memory_order_relaxed);
+    return atomic_load_explicit(&c->state->view, memory_order_relaxed);
 }
 
 static void store_shown(_Atomic uint64_t *word, uint64_t value)
 {
-    /* pair(coherence.epoch): a reader that sees the value sees the odd epoch stored before it */
+    /* pair(coherence.view): a reader that sees the value sees the odd view stored before it */
     atomic_store_explicit(word, value, memory_order_release);
 }
 
 static uint64_t load_shown(const _Atomic uint64_t *word)
 {
-    /* pair(coherence.epoch): the second look at epoch comes after this load */
+    /* pair(coherence.view): the second look at view comes after this load */
     return atomic_load_explicit(word, memory_order_acquire);
 }
 
 bool coherence_follows_locked(const struct coherence *c, uint64_t identity)
 {
-    return !EPOCH_NONE_FOLLOWED(epoch_locked(c)) && load_shown(&c->state->identity) == identity;
+    return !VIEW_IS_NONE(view_locked(c)) && load_shown(&c->state->identity) == identity;
 }
 
 void coherence_known_raise_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
@@ -73,11 +80,13 @@ struct coherence_point coherence_known_locked(const struct coherence *c)
 
 void coherence_forget_locked(struct coherence *c)
 {
-    uint64_t epoch = epoch_locked(c);
-    bool followed = !EPOCH_NONE_FOLLOWED(epoch);
-    atomic_store_explicit(&c->state->epoch, followed ? epoch + 1 : epoch + 2, memory_order_relaxed);
-    if (followed)
-        c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+    uint64_t view = view_locked(c);
+    c->state->voids++;
+    if (VIEW_IS_NONE(view))
+        return;
+    /* before what it covers may go down: store_shown() orders it, pair(coherence.view) */
+    atomic_store_explicit(&c->state->view, view + 1, memory_order_relaxed);
+    c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
 void coherence_rewound_locked(struct coherence *c)
@@ -179,7 +188,7 @@ static void take_groups_locked(struct coherence *c, const struct l2_answer *answ
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
 {
     const struct l2_clock *clock = &answer->clock;
-    NIGH_DCHECK(EPOCH_NONE_FOLLOWED(epoch_locked(c)));
+    NIGH_DCHECK(VIEW_IS_NONE(view_locked(c)));
     take_groups_locked(c, answer, clock->id == c->state->clk_id);
     memcpy(c->state->replid, clock->replid.data, sizeof(c->state->replid));
     c->state->clk_id = clock->id;
@@ -189,35 +198,35 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
     store_shown(&c->state->known, clock->sequence);
     store_shown(&c->state->home, clock->home);
     store_shown(&c->state->identity, clock->identity);
-    /* pair(coherence.epoch): a reader that sees it even sees all that was stored while odd */
-    atomic_store_explicit(&c->state->epoch, epoch_locked(c) + 1, memory_order_release);
+    /* pair(coherence.view): a reader that sees it even sees all that was stored while odd */
+    atomic_store_explicit(&c->state->view, view_locked(c) + 1, memory_order_release);
     c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
 /* ---- readers ---- */
 
 /* First look: false when no clock is followed. */
-static bool epoch_enter(const struct coherence *c, uint64_t *ret_epoch)
+static bool view_enter(const struct coherence *c, uint64_t *ret_view)
 {
-    /* pair(coherence.epoch): all that is read after it is at least as new */
-    *ret_epoch = atomic_load_explicit(&c->state->epoch, memory_order_acquire);
-    return !EPOCH_NONE_FOLLOWED(*ret_epoch);
+    /* pair(coherence.view): all that is read after it is at least as new */
+    *ret_view = atomic_load_explicit(&c->state->view, memory_order_acquire);
+    return !VIEW_IS_NONE(*ret_view);
 }
 
 /* Second look: whether all that was read in between belongs together. */
-static bool epoch_held(const struct coherence *c, uint64_t epoch)
+static bool view_held(const struct coherence *c, uint64_t view)
 {
-    return atomic_load_explicit(&c->state->epoch, memory_order_relaxed) == epoch;
+    return atomic_load_explicit(&c->state->view, memory_order_relaxed) == view;
 }
 
 struct coherence_position coherence_position(struct coherence *c)
 {
     struct coherence_position none = {0, 0};
-    uint64_t epoch;
-    if (!epoch_enter(c, &epoch))
+    uint64_t view;
+    if (!view_enter(c, &view))
         return none;
     struct coherence_position p = {load_shown(&c->state->identity), load_shown(&c->state->known)};
-    return epoch_held(c, epoch) ? p : none;
+    return view_held(c, view) ? p : none;
 }
 
 uint64_t coherence_home(const struct coherence *c)
@@ -252,15 +261,15 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
 {
     struct coherence_item group = {.kind = WIRE_SPACE, .space = space};
     uint16_t space_slot = coherence_item_slot(&group, c->config.group_slots);
-    uint64_t epoch;
-    if (!epoch_enter(c, &epoch))
+    uint64_t view;
+    if (!view_enter(c, &view))
         return COHERENCE_STALE;
     uint64_t own_home = load_shown(&c->state->home);
     bool comparable = e->identity == load_shown(&c->state->identity) && e->home == own_home &&
                       home == own_home;
     bool gone = comparable && below(c, e, space_slot, false);
     bool stale = !comparable || (e->flags & L2_ENVELOPE_SOFT) || below(c, e, space_slot, true);
-    if (!epoch_held(c, epoch))
+    if (!view_held(c, view))
         return COHERENCE_STALE;
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
@@ -286,7 +295,7 @@ void coherence_note(struct coherence *c, const struct l2_answer *answer)
     } else if (coherence_follows_locked(c, clock->identity)) {
         followed = true;
         coherence_known_raise_locked(c, clock->sequence, clock->nonce);
-    } else if (newest && !EPOCH_NONE_FOLLOWED(epoch_locked(c))) {
+    } else if (newest && !VIEW_IS_NONE(view_locked(c))) {
         coherence_forget_locked(c);
     }
     pthread_mutex_unlock(&c->state->apply_lock);

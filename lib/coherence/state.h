@@ -2,14 +2,17 @@
 /*
  * The clock of Redis as this node knows it. Private to coherence.
  *
- * `epoch` is odd while none is followed, and moves whenever the positions known can no longer be
- * compared: a clock is forgotten, another is taken, or a change of ours is accepted under a clock
- * that is not followed. It serves two:
+ * Two words say when what was known of it is void, each to those who cannot hold the apply lock
+ * for so long:
  *
- *   readers   look at it before and after reading identity, home, known and groups; if it is odd or
- *             moved they know nothing (no lock, no retry: "no clock" is always a safe answer)
- *   beats     a request remembers it when sent; an answer that comes back to another epoch may be
- *             older than a clock that has been met since, and is discarded (rule 8)
+ *   view    for readers: they look at it before and after reading identity, home, known and groups.
+ *           Odd: no clock is followed. If it is odd or has moved they know nothing (no lock, no
+ *           retry: "no clock" is always a safe answer)
+ *   voids   for the keeper's request: it remembers the word when it is sent; if the word has moved
+ *           when the answer comes, the answer may be older than something met since, and is
+ *           discarded (rule 8)
+ *
+ * state.c says which of them moves when.
  */
 #ifndef NIGH_COHERENCE_STATE_H
 #define NIGH_COHERENCE_STATE_H
@@ -28,7 +31,8 @@ struct coherence_group {
 
 struct coherence_state {
     pthread_mutex_t apply_lock;
-    _Atomic uint64_t epoch;         /* (l) odd: no clock is followed */
+    _Atomic uint64_t view;          /* (e) odd: no clock is followed. pair(coherence.view) */
+    uint64_t voids;                 /* (l) counts what makes a request on its way void */
     _Atomic uint64_t identity;      /* (e) the followed clock's; 0: none */
     _Atomic uint64_t home;          /* (e) hash of the replid of its server */
     _Atomic uint64_t known;         /* (e) highest position that was executed */

@@ -165,7 +165,8 @@ static const struct field trust_fields[] = {
 
 static const struct field state_fields[] = {
     FIELD(coherence_state, apply_lock, MOVES),
-    FIELD(coherence_state, epoch, MOVES),
+    FIELD(coherence_state, view, MOVES),
+    FIELD(coherence_state, voids, MOVES),
     FIELD(coherence_state, identity, MOVES),
     FIELD(coherence_state, home, MOVES),
     FIELD(coherence_state, known, MOVES),
