@@ -62,8 +62,8 @@ static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
         [COHERENCE_STALE] = L1_BELOW_SOFT,
         [COHERENCE_GONE] = L1_BELOW_HARD,
     };
-    return standings[coherence_judge(space->cache->coherence, e,
-                                     bytes_of(space->name, space->name_len), home)];
+    return standings[coherence_judge(space->cache->coherence, e, (uint16_t)space->l1.group_slot,
+                                     home)];
 }
 
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,

@@ -109,9 +109,10 @@ enum coherence_verdict {
     COHERENCE_STALE,
     COHERENCE_GONE,  /* below a hard position: as if nothing was there */
 };
-/* Judge a value from L2, after its reply; `home` is the answer's, `space` the space's name. */
+/* Judge a value from L2, after its reply; `home` is the answer's, `space_slot` the slot of the
+ * space's group. */
 enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
-                                       struct bytes space, uint64_t home);
+                                       uint16_t space_slot, uint64_t home);
 
 /* Learn from the clock in a script's answer: more is known, or the clock is another (rule 8). */
 void coherence_note(struct coherence *c, const struct l2_answer *answer);

@@ -21,7 +21,6 @@
 
 #include "coherence/state.h"
 #include "coherence/keeper.h"
-#include "coherence/message.h"
 
 #define VIEW_IS_NONE(view) ((view) & 1)
 #define CLK_SLOT_BYTES 16u /* hard, soft */
@@ -257,10 +256,8 @@ static bool below(const struct coherence *c, const struct l2_envelope *e, uint16
 }
 
 enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_envelope *e,
-                                       struct bytes space, uint64_t home)
+                                       uint16_t space_slot, uint64_t home)
 {
-    struct coherence_item group = {.kind = WIRE_SPACE, .space = space};
-    uint16_t space_slot = coherence_item_slot(&group, c->config.group_slots);
     uint64_t view;
     if (!view_enter(c, &view))
         return COHERENCE_STALE;

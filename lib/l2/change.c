@@ -5,6 +5,7 @@
 #include "l2/client.h"
 
 #define CHANGE_FIXED_KEYS 2u /* beside the clock */
+#define TELL_FIXED_KEYS 1u
 
 /* Counts the names that a key has in one wire version: its lease, and a value in each schema. */
 static uint32_t names_of(const struct l2_change_key *k)
@@ -20,6 +21,16 @@ static void add_names(const struct key_names *names, struct command *c,
     for (uint32_t i = 0; i < k->schema_count; i++)
         keys_add_data(names, c, &k->key, k->schemas[i]);
 }
+
+static uint32_t count_keys(const struct l2_change *change)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < change->key_count; i++)
+        count += names_of(&change->keys[i]);
+    return change->old_nodes ? 2 * count + 2 : count;
+}
+
+/* ---- what judges the values that are there ---- */
 
 static void add_keys(const struct l2 *l2, struct command *c, const struct l2_change *change)
 {
@@ -69,34 +80,6 @@ static void add_args(const struct l2 *l2, struct command *c, const struct l2_cha
         command_number(c, 2u * change->groups[i].slot + change->groups[i].soft);
 }
 
-static uint32_t count_keys(const struct l2_change *change)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < change->key_count; i++)
-        count += names_of(&change->keys[i]);
-    return change->old_nodes ? 2 * count + 2 : count;
-}
-
-static int judge(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
-{
-    enum script_id id = change->old_nodes ? SCRIPT_CHANGE_OLD : SCRIPT_CHANGE;
-    struct submit submit = {
-        .op = op,
-        .decode = answer_decode_script,
-        .script = &script_table[id],
-        .kind = SUBMIT_UPDATE,
-    };
-    struct command c;
-    char front[FRONT_BYTES];
-    uint32_t keys = CHANGE_FIXED_KEYS + count_keys(change);
-    if (script_begin(l2, &c, id, keys))
-        return NIGH_ENOMEM;
-    add_keys(l2, &c, change);
-    script_args(&c);
-    add_args(l2, &c, change, frame_front(l2, &change->frame, front, &submit.connection));
-    return submit_queue(l2, &c, &submit);
-}
-
 /* ---- what only deletes ---- */
 
 /* Whether nothing is to be judged: all that is named goes, whatever is there. */
@@ -135,32 +118,67 @@ static void add_places(const struct l2 *l2, struct command *c, const struct l2_c
     }
 }
 
-static int tell(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
+static void add_told(const struct l2 *l2, struct command *c, const struct l2_change *change,
+                     struct bytes front)
 {
-    struct submit submit = {
-        .op = op,
-        .decode = answer_decode_tell,
-        .script = &script_table[SCRIPT_TELL],
-        .kind = SUBMIT_UPDATE,
+    command_bytes(c, front);
+    command_bytes(c, change->frame.tail);
+    command_le64(c, change->schemas);
+    command_bytes(c, l2->keys.now.channel);
+    command_number(c, l2->group_slots);
+    add_places(l2, c, change);
+}
+
+/* ---- the call ---- */
+
+/* One of the scripts: how it is named its keys and told its arguments. */
+struct form {
+    enum script_id id;
+    answer_decode_fn decode;
+    uint32_t names;  /* beside the clock */
+    uint64_t number; /* that it answers with; 0: the next of the client's */
+    void (*add_names)(const struct l2 *l2, struct command *c, const struct l2_change *change);
+    void (*add_args)(const struct l2 *l2, struct command *c, const struct l2_change *change,
+                     struct bytes front);
+};
+
+static struct form form_of(const struct l2_change *change)
+{
+    if (only_deletes(change))
+        return (struct form){
+            .id = SCRIPT_TELL,
+            .decode = answer_decode_tell,
+            .names = TELL_FIXED_KEYS + (change->key_count ? count_keys(change) : 1),
+            .number = change->nonce,
+            .add_names = add_gone,
+            .add_args = add_told,
+        };
+    return (struct form){
+        .id = change->old_nodes ? SCRIPT_CHANGE_OLD : SCRIPT_CHANGE,
+        .decode = answer_decode_script,
+        .names = CHANGE_FIXED_KEYS + count_keys(change),
+        .add_names = add_keys,
+        .add_args = add_args,
     };
-    struct command c;
-    char front[FRONT_BYTES];
-    uint32_t names = change->key_count ? count_keys(change) : 1;
-    if (script_begin(l2, &c, SCRIPT_TELL, 1 + names))
-        return NIGH_ENOMEM;
-    c.number = change->nonce;
-    add_gone(l2, &c, change);
-    script_args(&c);
-    command_bytes(&c, frame_front(l2, &change->frame, front, &submit.connection));
-    command_bytes(&c, change->frame.tail);
-    command_le64(&c, change->schemas);
-    command_bytes(&c, l2->keys.now.channel);
-    command_number(&c, l2->group_slots);
-    add_places(l2, &c, change);
-    return submit_queue(l2, &c, &submit);
 }
 
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
-    return only_deletes(change) ? tell(l2, change, op) : judge(l2, change, op);
+    struct form form = form_of(change);
+    struct submit submit = {
+        .op = op,
+        .decode = form.decode,
+        .script = &script_table[form.id],
+        .kind = SUBMIT_UPDATE,
+    };
+    struct command c;
+    char front[FRONT_BYTES];
+    if (script_begin(l2, &c, form.id, form.names))
+        return NIGH_ENOMEM;
+    if (form.number)
+        c.number = form.number;
+    form.add_names(l2, &c, change);
+    script_args(&c);
+    form.add_args(l2, &c, change, frame_front(l2, &change->frame, front, &submit.connection));
+    return submit_queue(l2, &c, &submit);
 }

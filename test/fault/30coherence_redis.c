@@ -115,7 +115,7 @@ TEST(groups_have_one_position_everywhere)
     REQUIRE(info && strstr(info, "master_replid:"));
     e.home = hash_bytes(bytes_of(strstr(info, "master_replid:") + 14, 40));
     free(info);
-    struct bytes space = bytes_of_string("s");
+    uint16_t space = node_space_slot();
     e.sequence = at.sequence - 1;
     CHECK_EQ(coherence_judge(p.b->c, &e, space, e.home), COHERENCE_GONE);
     e.sequence = at.sequence;

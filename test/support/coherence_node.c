@@ -162,3 +162,9 @@ struct coherence_item node_tag(const char *tag, bool soft)
 {
     return (struct coherence_item){.kind = WIRE_TAG, .soft = soft, .bytes = bytes_of_string(tag)};
 }
+
+uint16_t node_space_slot(void)
+{
+    uint64_t hash = hash_wire(WIRE_SPACE, bytes_of_string("s"), bytes_of("", 0));
+    return hash_group_slot(WIRE_SPACE, hash, NODE_SLOTS);
+}

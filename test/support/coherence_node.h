@@ -66,4 +66,7 @@ int node_change_key_within(struct node *n, unsigned index, uint64_t version, uin
 int node_change_key(struct node *n, unsigned index, uint64_t version);
 struct coherence_item node_tag(const char *tag, bool soft);
 
+/* Slot of the group of space "s", where the number of slots is NODE_SLOTS. */
+uint16_t node_space_slot(void);
+
 #endif

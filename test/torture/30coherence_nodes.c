@@ -136,7 +136,7 @@ static void judge_tag(unsigned node, unsigned index)
             .group_count = 1,
         };
         judged_count++;
-        CHECK_NE(coherence_judge(n->c, &e, bytes_of_string("s"), e.home), COHERENCE_FRESH);
+        CHECK_NE(coherence_judge(n->c, &e, node_space_slot(), e.home), COHERENCE_FRESH);
     }
     pthread_mutex_unlock(&a->lock);
 }

@@ -39,7 +39,7 @@ static enum coherence_verdict judge_stamp(world *w, uint64_t identity)
 {
     uint64_t home = coherence_home(w->c);
     struct l2_envelope e = {.home = home, .identity = identity, .sequence = UINT64_MAX};
-    return coherence_judge(w->c, &e, bytes_of_string("s"), home);
+    return coherence_judge(w->c, &e, world_space_slot(), home);
 }
 
 static void lose_frames(world *w)

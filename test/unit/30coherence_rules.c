@@ -236,7 +236,7 @@ TEST(soft_flag_in_the_envelope_is_stale)
     struct l2_clock clock = world_clock(&w);
     struct l2_envelope e = {
         .flags = L2_ENVELOPE_SOFT, .home = clock.home, .identity = clock.identity};
-    CHECK_EQ(coherence_judge(w.c, &e, bytes_of_string("s"), clock.home), COHERENCE_STALE);
+    CHECK_EQ(coherence_judge(w.c, &e, world_space_slot(), clock.home), COHERENCE_STALE);
     world_close(&w);
 }
 
@@ -483,7 +483,7 @@ TEST(value_of_another_home_is_stale)
     world_open(&w);
     struct l2_clock clock = world_clock(&w);
     struct l2_envelope e = {.home = clock.home, .identity = clock.identity, .sequence = 9};
-    struct bytes space = bytes_of_string("s");
+    uint16_t space = world_space_slot();
     CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_FRESH);
     CHECK_EQ(coherence_judge(w.c, &e, space, clock.home + 1), COHERENCE_STALE);
     e.home++;

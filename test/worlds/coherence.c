@@ -639,6 +639,12 @@ int world_change(world *w, const struct coherence_item *items, uint32_t count)
     return coherence_change(w->c, &change, NULL);
 }
 
+uint16_t world_space_slot(void)
+{
+    struct coherence_item space = {.kind = WIRE_SPACE, .space = bytes_of_string("s")};
+    return coherence_item_slot(&space, WORLD_SLOTS);
+}
+
 enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag)
 {
     uint8_t group[8];
@@ -652,7 +658,7 @@ enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag)
         .groups = group,
         .group_count = 1,
     };
-    return coherence_judge(w->c, &e, bytes_of_string("s"), clock.home);
+    return coherence_judge(w->c, &e, world_space_slot(), clock.home);
 }
 
 bool world_trusts(world *w)

@@ -200,6 +200,9 @@ void world_close(world *w);
 
 int world_change(world *w, const struct coherence_item *items, uint32_t count);
 
+/* Slot of the group of space "s". */
+uint16_t world_space_slot(void);
+
 /* What L2 holds under tag "t", stamped `sequence` behind us by the clock that Redis shows now. */
 enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag);
 bool world_trusts(world *w);
