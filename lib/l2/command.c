@@ -143,6 +143,7 @@ int command_finish(struct command *c, struct command_wire *ret)
 
 void command_wire_free(struct mem *mem, struct command_wire *wire)
 {
-    mem_free(mem, NULL, wire->block, wire->block_size);
+    if (wire->block)
+        mem_free(mem, NULL, wire->block, wire->block_size);
     *wire = (struct command_wire){.data = NULL};
 }

@@ -435,17 +435,40 @@ static void note_words(struct conn *c, const struct reply *reply)
     copy_words(c->words, sizeof(c->words), error ? reply->bytes : bytes_of("", 0));
 }
 
+static int hand_out(struct conn *c, struct reply *reply, conn_reply_fn on_reply, void *arg)
+{
+    note_words(c, reply);
+    int failed = c->state == CONN_UP ? on_reply(arg, reply) : handshake_reply(c, reply);
+    c->began_ns = c->heard_ns;
+    return failed;
+}
+
+/* Hand out the replies that need no parser. 1: all; 0: data[*ret_at ..] is for the parser. */
+static int take_usual(struct conn *c, const char *data, size_t len, conn_reply_fn on_reply,
+                      void *arg, size_t *ret_at)
+{
+    struct reply *reply;
+    for (*ret_at = 0; *ret_at < len;) {
+        long got = reader_take(&c->reader, data + *ret_at, len - *ret_at, &reply);
+        if (got <= 0)
+            return (int)got;
+        *ret_at += (size_t)got;
+        int failed = hand_out(c, reply, on_reply, arg);
+        if (failed)
+            return failed;
+    }
+    return 1;
+}
+
 /* Hand out every reply that is complete. */
 static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
     struct reply *reply;
     int got;
     while ((got = reader_next(&c->reader, &reply)) > 0) {
-        note_words(c, reply);
-        int failed = c->state == CONN_UP ? on_reply(arg, reply) : handshake_reply(c, reply);
+        int failed = hand_out(c, reply, on_reply, arg);
         if (failed)
             return failed;
-        c->began_ns = c->heard_ns;
     }
     if (got == NIGH_EREDIS) {
         snprintf(c->problem, sizeof(c->problem), "a reply is malformed or too large");
@@ -463,7 +486,11 @@ int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, 
     c->heard_ns = clock_now_ns(c->config->env->clock);
     if (c->reader.pending == 0)
         c->began_ns = c->heard_ns;
-    int failed = reader_feed(&c->reader, data, (size_t)n);
+    size_t at;
+    int done = take_usual(c, data, (size_t)n, on_reply, arg, &at);
+    if (done != 0)
+        return done < 0 ? done : 0;
+    int failed = reader_feed(&c->reader, data + at, (size_t)n - at);
     return failed ? failed : read_replies(c, on_reply, arg);
 }
 

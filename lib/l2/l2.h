@@ -11,7 +11,8 @@
  * connected, too much in flight, or a read while the breaker is open; NIGH_EBUSY a large request,
  * for which other large ones leave no room; NIGH_ENOMEM) promises that it never is.
  *
- * hiredis parses (redisReader with our own reply functions and limits), command.c formats; the
+ * hiredis parses (redisReader with our own reply functions and limits), but for strings that are
+ * whole; command.c formats; the
  * socket is ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too
  * large costs the connection, never the process.
  *

@@ -13,6 +13,11 @@
 // is used here. RESP3 is never asked for; its types are refused. A create function that returns
 // NULL makes hiredis give up the reply, and it frees what was already attached to the root.
 
+// What is usual, a string, nil, or an array of these, all in one piece of what was read, is taken
+// as it lies there: hiredis would copy it into a buffer of its own first, and call three functions
+// for each string. Whatever is not exactly that, and all that is cut, is left to hiredis, whose
+// word holds. A test compares the two.
+
 #include "l2/reply.h"
 
 #include <hiredis/hiredis.h>
@@ -208,11 +213,10 @@ int64_t reply_integer_at(const struct reply *array, uint32_t i, int64_t otherwis
     return e && e->type == REPLY_INTEGER ? e->integer : otherwise;
 }
 
-bool reply_is_error(const struct reply *reply, const char *code)
+bool reply_has_code(const struct reply *reply, const char *code)
 {
     size_t len = strlen(code);
-    return reply->type == REPLY_ERROR && reply->bytes.len >= len &&
-           memcmp(reply->bytes.data, code, len) == 0 &&
+    return reply->bytes.len >= len && memcmp(reply->bytes.data, code, len) == 0 &&
            (reply->bytes.len == len || ((const char *)reply->bytes.data)[len] == ' ');
 }
 
@@ -318,4 +322,111 @@ int reader_next(struct reader *r, struct reply **ret_reply)
     r->nodes_left = NODES_MAX;
     *ret_reply = object;
     return 1;
+}
+
+/* ---- without hiredis ---- */
+
+#define USUAL_DIGITS_MAX 9 /* of what fits everywhere */
+
+/* Reads a head: its type, decimals as Redis writes them, and CR LF. Returns its length; 0: it is no
+ * such head, or not whole. */
+static inline size_t read_head(const char *at, size_t len, char type, size_t *ret)
+{
+    size_t n = 1, value = 0, end = len < 1 + USUAL_DIGITS_MAX ? len : 1 + USUAL_DIGITS_MAX;
+    if (len == 0 || at[0] != type)
+        return 0;
+    for (unsigned digit; n < end && (digit = (unsigned char)at[n] - (unsigned)'0') <= 9; n++)
+        value = value * 10 + digit;
+    bool padded = n > 2 && at[1] == '0';
+    if (n == 1 || padded || len - n < 2 || at[n] != '\r' || at[n + 1] != '\n')
+        return 0;
+    *ret = value;
+    return n + 2;
+}
+
+/* A string or nil, as it lies on the wire. */
+struct usual {
+    size_t wire_len; /* 0: it is neither, or not whole */
+    struct bytes bytes; /* NULL data: nil */
+};
+
+static inline struct usual read_usual(const struct reader *r, const char *at, size_t len)
+{
+    static const char nil[] = {'$', '-', '1', '\r', '\n'};
+    size_t size = 0, head = read_head(at, len, '$', &size);
+    if (head && size <= r->bulk_max && len - head >= size + 2 && at[head + size] == '\r' &&
+        at[head + size + 1] == '\n')
+        return (struct usual){head + size + 2, bytes_of(at + head, size)};
+    bool is_nil = !head && len >= sizeof(nil) && memcmp(at, nil, sizeof(nil)) == 0;
+    return (struct usual){is_nil ? sizeof(nil) : 0, bytes_of(NULL, 0)};
+}
+
+static struct reply *make_usual(struct reader *r, struct usual u, uint64_t others)
+{
+    bool is_nil = !u.bytes.data;
+    struct reply *n = node_new(r, is_nil ? REPLY_NIL : REPLY_STRING, u.bytes.len, others);
+    if (!n || is_nil)
+        return n;
+    put_bytes(n + 1, u.bytes);
+    n->bytes = bytes_of(n + 1, u.bytes.len);
+    return n;
+}
+
+/* Fills an array. Returns its length on the wire; 0: it is not whole, or is another, or too large;
+ * NIGH_ENOMEM. */
+static long fill_array(struct reader *r, struct reply *array, const char *at, size_t len)
+{
+    size_t used = 0, sum = 0;
+    for (uint32_t i = 0; i < array->count; i++) {
+        struct usual u = read_usual(r, at + used, len - used);
+        used += u.wire_len;
+        sum += u.bytes.len;
+        if (u.wire_len == 0 || sum > r->reply_max)
+            return 0;
+        array->elements[i] = make_usual(r, u, array->count - i - 1);
+        if (!array->elements[i])
+            return NIGH_ENOMEM;
+    }
+    return (long)used;
+}
+
+static long take_array(struct reader *r, const char *at, size_t len, struct reply **ret_reply)
+{
+    char *room = r->room;
+    size_t count, room_left = r->room_left, head = read_head(at, len, '*', &count);
+    bool room_is_replys = r->room_is_replys;
+    if (!head || count > r->nodes_left)
+        return 0;
+    struct reply *n = node_new(r, REPLY_ARRAY, count * sizeof(struct reply *), 0);
+    if (!n)
+        return NIGH_ENOMEM;
+    n->count = (uint32_t)count;
+    n->elements = memset(n + 1, 0, count * sizeof(struct reply *));
+    long got = fill_array(r, n, at + head, len - head);
+    if (got > 0 || (got == 0 && count == 0)) {
+        *ret_reply = n;
+        return (long)head + got;
+    }
+    reply_free(n);
+    reader_use_room(r, room, room_left);
+    r->room_is_replys = room_is_replys;
+    return got;
+}
+
+static long take_string(struct reader *r, const char *at, size_t len, struct reply **ret_reply)
+{
+    struct usual u = read_usual(r, at, len);
+    *ret_reply = u.wire_len ? make_usual(r, u, 0) : NULL;
+    return *ret_reply || !u.wire_len ? (long)u.wire_len : NIGH_ENOMEM;
+}
+
+long reader_take(struct reader *r, const char *data, size_t len, struct reply **ret_reply)
+{
+    if (r->pending > 0 || len == 0)
+        return 0;
+    long taken = data[0] == '*' ? take_array(r, data, len, ret_reply)
+                                : take_string(r, data, len, ret_reply);
+    if (taken > 0 && r->room_is_replys)
+        reader_use_room(r, NULL, 0);
+    return taken;
 }

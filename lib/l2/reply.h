@@ -40,7 +40,11 @@ struct bytes reply_string_at(const struct reply *array, uint32_t i, size_t len);
 /* Element i if it is an integer, else `otherwise`. */
 int64_t reply_integer_at(const struct reply *array, uint32_t i, int64_t otherwise);
 /* Whether it is an error whose first word is `code`. */
-bool reply_is_error(const struct reply *reply, const char *code);
+bool reply_has_code(const struct reply *error, const char *code);
+static inline bool reply_is_error(const struct reply *reply, const char *code)
+{
+    return reply->type == REPLY_ERROR && reply_has_code(reply, code);
+}
 
 struct redisReader;
 
@@ -69,6 +73,9 @@ void reader_fini(struct reader *r);
  * Until it is told otherwise, and not beyond reader_fini(). */
 void reader_use_room(struct reader *r, void *room, size_t size);
 
+/* Take one reply from the beginning of data[0 .. len), if it is of the usual kind, whole there, and
+ * nothing is pending. Returns the bytes that it had; 0: feed the rest; NIGH_ENOMEM. */
+long reader_take(struct reader *r, const char *data, size_t len, struct reply **ret_reply);
 /* Add bytes from the wire. 0 or NIGH_ENOMEM. */
 int reader_feed(struct reader *r, const void *data, size_t len);
 /* 1 and a reply; 0 not there yet; NIGH_EREDIS malformed or over a limit; NIGH_ENOMEM. */

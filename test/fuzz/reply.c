@@ -51,19 +51,29 @@ static void try_decode(struct mem *mem, const struct reply *reply, answer_decode
     answer_fini(&a);
 }
 
-static int take_replies(struct reader *reader, struct mem *mem)
+static void use(struct mem *mem, struct reply *reply)
+{
+    try_decode(mem, reply, answer_decode_get);
+    try_decode(mem, reply, answer_decode_script);
+    try_decode(mem, reply, answer_decode_tell);
+    try_decode(mem, reply, answer_decode_beat);
+    try_decode(mem, reply, answer_decode_resync);
+    sum += answer_is_to(reply, 1);
+    reply_free(reply);
+}
+
+/* Takes a piece of the stream as a connection does. */
+static int take_piece(struct reader *reader, struct mem *mem, const char *at, size_t len)
 {
     struct reply *reply;
+    long took;
     int got;
-    while ((got = reader_next(reader, &reply)) > 0) {
-        try_decode(mem, reply, answer_decode_get);
-        try_decode(mem, reply, answer_decode_script);
-        try_decode(mem, reply, answer_decode_tell);
-        try_decode(mem, reply, answer_decode_beat);
-        try_decode(mem, reply, answer_decode_resync);
-        sum += answer_is_to(reply, 1);
-        reply_free(reply);
-    }
+    for (; (took = reader_take(reader, at, len, &reply)) > 0; at += took, len -= (size_t)took)
+        use(mem, reply);
+    if (took < 0 || reader_feed(reader, at, len) != 0)
+        return -1;
+    while ((got = reader_next(reader, &reply)) > 0)
+        use(mem, reply);
     return got;
 }
 
@@ -76,10 +86,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (!mem)
         return 0;
     size_t cut = data[0] < len - 1 ? data[0] : len - 1;
+    const char *text = (const char *)data + 1;
     if (reader_init(&reader, mem, 4096) == 0) {
-        if (reader_feed(&reader, data + 1, cut) == 0 && take_replies(&reader, mem) == 0 &&
-            reader_feed(&reader, data + 1 + cut, len - 1 - cut) == 0)
-            take_replies(&reader, mem);
+        if (take_piece(&reader, mem, text, cut) == 0)
+            take_piece(&reader, mem, text + cut, len - 1 - cut);
         reader_fini(&reader);
     }
     mem_destroy(mem);

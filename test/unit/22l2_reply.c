@@ -94,6 +94,132 @@ TEST(cut_at_every_byte)
     }
 }
 
+/* ---- with and without hiredis ---- */
+
+static void show(FILE *f, const struct reply *reply)
+{
+    fprintf(f, "(%d %lld %u ", (int)reply->type, (long long)reply->integer, reply->count);
+    fwrite(reply->bytes.data, 1, reply->bytes.len, f);
+    for (uint32_t i = 0; i < reply->count; i++)
+        show(f, reply->elements[i]);
+    fputc(')', f);
+}
+
+/* Reads `text` in pieces, as a connection does: whole replies are taken from each piece, if
+ * `takes`, and the rest is fed. Writes what came of it. */
+static void read_pieces(const char *text, size_t len, size_t piece, bool takes, FILE *f)
+{
+    _Alignas(16) char room[256];
+    struct reader r;
+    struct reply *reply;
+    int got = 0;
+    begin(&r);
+    reader_use_room(&r, room, sizeof(room));
+    for (size_t at = 0; at < len && got == 0;) {
+        size_t end = at + piece < len ? at + piece : len;
+        long took = 0;
+        while (takes && at < end && (took = reader_take(&r, text + at, end - at, &reply)) > 0) {
+            at += (size_t)took;
+            show(f, reply);
+            reply_free(reply);
+            reader_use_room(&r, room, sizeof(room));
+        }
+        CHECK(took >= 0);
+        if (at < end)
+            CHECK_EQ(reader_feed(&r, text + at, end - at), 0);
+        at = end;
+        while ((got = reader_next(&r, &reply)) > 0) {
+            show(f, reply);
+            reply_free(reply);
+            reader_use_room(&r, room, sizeof(room));
+        }
+    }
+    fprintf(f, " %d", got);
+    end(&r);
+}
+
+static void compare(const char *text, size_t len, size_t piece)
+{
+    char *with = NULL, *without = NULL;
+    size_t with_len, without_len;
+    FILE *f = open_memstream(&with, &with_len), *g = open_memstream(&without, &without_len);
+    REQUIRE(f && g);
+    read_pieces(text, len, piece, false, f);
+    read_pieces(text, len, piece, true, g);
+    fclose(f);
+    fclose(g);
+    if (!CHECK_MEM(without, without_len, with, with_len))
+        check_note("pieces of %zu of: %.*s", piece, (int)len, text);
+    free(with);
+    free(without);
+}
+
+/* Puts a reply, most often one of the usual kind, which may be wrong somewhere. */
+static size_t put_reply(struct random *dice, char *at, unsigned depth)
+{
+    static const char *const odd[] = {
+        /* as it should be */
+        "$-1\r\n", "$-1\r\n", "$-1\r\n", ":7\r\n", "+OK\r\n", "-ERR no\r\n", "*-1\r\n", "*0\r\n",
+        "$0\r\n\r\n",
+        /* or not */
+        "$-2\r\n", "$00\r\n\r\n", "$03\r\nabc\r\n", "$\r\n", "*\r\n", "$+1\r\nx\r\n", "$1\rx\r\n",
+        "$2\r\nxyz", "$1001\r\n", "$ 1\r\nx\r\n", "*99999\r\n", "?\r\n", "$2147483648\r\n",
+        "$18446744073709551617\r\n",
+    };
+    size_t len = 0;
+    if (random_below(dice, 4) == 0) {
+        bool broken = random_below(dice, 8) == 0;
+        const char *text = odd[random_below(dice, broken ? ARRAY_COUNT(odd) : 9)];
+        return (size_t)sprintf(at, "%s", text);
+    }
+    if (depth < 3 && random_below(dice, 3) == 0) {
+        unsigned count = (unsigned)random_below(dice, 6);
+        len = (size_t)sprintf(at, "*%u\r\n", count);
+        for (unsigned i = 0; i < count; i++)
+            len += put_reply(dice, at + len, depth + 1);
+        return len;
+    }
+    unsigned size = (unsigned)random_below(dice, 40);
+    len = (size_t)sprintf(at, "$%u\r\n", size);
+    for (unsigned i = 0; i < size; i++)
+        at[len++] = "\r\n$*12abc"[random_below(dice, 9)];
+    return len + (size_t)sprintf(at + len, "\r\n");
+}
+
+TEST(what_is_taken_as_it_lies_there_is_what_hiredis_says)
+{
+    static char text[64 << 10];
+    struct random dice;
+    random_init(&dice, check_seed());
+    for (int round = 0; round < 3000; round++) {
+        size_t len = 0;
+        for (uint64_t n = 1 + random_below(&dice, 5); n > 0; n--)
+            len += put_reply(&dice, text + len, 0);
+        compare(text, len, len);
+        compare(text, len, 1 + (size_t)random_below(&dice, len));
+    }
+}
+
+/* The usual kind never gets to hiredis, which would find it with reader_next(). */
+TEST(the_usual_is_taken_as_it_lies_there)
+{
+    static const char *const texts[] = {"$0\r\n\r\n", "$3\r\nabc\r\n", "$-1\r\n", "*0\r\n",
+                                        "*2\r\n$1\r\nx\r\n$-1\r\n"};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct reader r;
+        struct reply *reply;
+        begin(&r);
+        CHECK_EQ(reader_take(&r, texts[i], strlen(texts[i]), &reply), (long)strlen(texts[i]));
+        reply_free(reply);
+        CHECK_EQ(reader_take(&r, texts[i], strlen(texts[i]) - 1, &reply), 0);
+        feed(&r, "$");
+        CHECK_EQ(reader_take(&r, texts[i], strlen(texts[i]), &reply), 0); /* inside another */
+        end(&r);
+    }
+}
+
+/* ---- limits ---- */
+
 TEST(sizes_that_no_reply_of_ours_has)
 {
     CHECK_EQ(verdict("$1000\r\n"), 0);
@@ -331,6 +457,30 @@ TEST(memory_that_runs_out_at_every_point)
         fault_arm(FAULT_ALLOC, 0);
         CHECK(got == 1 || got == NIGH_ENOMEM);
         reply_free(reply);
+        end(&r);
+    }
+}
+
+TEST(memory_that_runs_out_without_hiredis)
+{
+    static char text[20100] = "*2\r\n$10000\r\n"; /* each in an allocation of its own */
+    size_t len = strlen(text);
+    memset(text + len, 'x', 10000);
+    len += 10000;
+    len += (size_t)sprintf(text + len, "\r\n$10000\r\n") + 10000;
+    memset(text + len - 10000, 'y', 10000);
+    len += (size_t)sprintf(text + len, "\r\n");
+    for (uint64_t nth = 1; nth < 6; nth++) {
+        struct reader r;
+        struct reply *reply = NULL;
+        mem = mem_create();
+        REQUIRE(mem);
+        REQUIRE_EQ(reader_init(&r, mem, 10000), 0);
+        fault_arm(FAULT_ALLOC, nth);
+        long got = reader_take(&r, text, len, &reply);
+        fault_arm(FAULT_ALLOC, 0);
+        CHECK(nth == 1 ? got == NIGH_ENOMEM : got == (long)len || got == NIGH_ENOMEM);
+        reply_free(got > 0 ? reply : NULL);
         end(&r);
     }
 }
