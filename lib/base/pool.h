@@ -6,7 +6,8 @@
  * Used for blocks that each request needs, and needs too shortly to be worth an arena's locks. A
  * thread begins its search at a slot of its own. A block that it took goes back to that slot,
  * whoever gives it back, so that the thread gets the same block again, warm; when the slot is empty
- * it takes from other slots. A block that finds no free slot goes back to the arena.
+ * it takes from other slots, which are found at once. A block that finds no free slot goes back to
+ * the arena.
  *
  * A block may outlive its pool's owner: the pool stays until its last block has come back.
  *

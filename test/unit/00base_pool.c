@@ -3,6 +3,8 @@
 
 #include "base/base.h"
 
+#include <stdlib.h>
+
 #include "support/check.h"
 
 #define BLOCK_BYTES 256u
@@ -51,6 +53,33 @@ TEST(it_keeps_no_more_than_it_was_told)
         mem_destroy(mem); /* leaks, if any, are found here by sanitizers */
     }
     pool_drop(NULL);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)*(void *const *)a, y = (uintptr_t)*(void *const *)b;
+    return x < y ? -1 : x > y;
+}
+
+TEST(all_that_one_thread_had_at_once_are_had_again)
+{
+    void *first[POOL_SLOTS], *again[POOL_SLOTS];
+    begin(POOL_SLOTS);
+    for (int round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < POOL_SLOTS; i++)
+            REQUIRE(first[i] = pool_take(pool));
+        for (unsigned i = 0; i < POOL_SLOTS; i++)
+            pool_give(pool, first[(i * 7 + 5) % POOL_SLOTS]);
+        for (unsigned i = 0; i < POOL_SLOTS; i++)
+            REQUIRE(again[i] = pool_take(pool));
+        qsort(first, POOL_SLOTS, sizeof(void *), by_address);
+        qsort(again, POOL_SLOTS, sizeof(void *), by_address);
+        CHECK_MEM(again, sizeof(again), first, sizeof(first));
+        for (unsigned i = 0; i < POOL_SLOTS; i++)
+            pool_give(pool, again[i]);
+    }
+    pool_drop(pool);
+    mem_destroy(mem);
 }
 
 TEST(a_block_outlives_the_owner_of_its_pool)
