@@ -134,7 +134,25 @@ enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 
-/* Freshness and load rules of a space; also the defaults that a cache gives its spaces. */
+/* A struct of which only the size is said, so that all else is inherited. */
+#ifdef __cplusplus
+extern "C++" {
+template <typename T>
+inline T nigh_sized()
+{
+    T all = T();
+    all.size = sizeof(T);
+    return all;
+}
+}
+#define NIGH_SIZED(type) nigh_sized<type>()
+#else
+#define NIGH_SIZED(type) { .size = sizeof(type) }
+#endif
+
+/* Freshness and load rules of a space; also the defaults that a cache gives its spaces. It is a
+ * part of struct nigh_options, so it does not grow: a later field takes the place of a reserved
+ * one. */
 struct nigh_space_options {
     size_t size;
     const char *schema;         /* version of the values' format: values of each schema are apart
@@ -157,11 +175,7 @@ struct nigh_space_options {
                                    table of their own (NIGH_UNCAPPED: what other spaces leave) */
     uint32_t reserved[6];       /* must be 0: room for later fields inside struct nigh_options */
 };
-/* clang-format off */
-#define NIGH_SPACE_OPTIONS_INIT \
-    { sizeof(struct nigh_space_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NIGH_RUN_DEFAULT, \
-      0, { 0 } }
-/* clang-format on */
+#define NIGH_SPACE_OPTIONS_INIT NIGH_SIZED(struct nigh_space_options)
 
 struct nigh_options {
     size_t size;
@@ -194,13 +208,25 @@ struct nigh_options {
     enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
     uint32_t async_max;            /* calls pending on completion queues, or not polled */
+    /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
+     * it: versions differ by their size, and padding would belong to two of them. */
 };
-/* clang-format off */
+#ifdef __cplusplus
+extern "C++" {
+template <>
+inline struct nigh_options nigh_sized<struct nigh_options>()
+{
+    struct nigh_options options = nigh_options();
+    options.size = sizeof(options);
+    options.space.size = sizeof(options.space);
+    return options;
+}
+}
+#define NIGH_OPTIONS_INIT NIGH_SIZED(struct nigh_options)
+#else
 #define NIGH_OPTIONS_INIT \
-    { sizeof(struct nigh_options), 0, 0, NIGH_POLICY_DEFAULT, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, \
-      NIGH_DOUBT_DEFAULT, 0, 0, 0, 0, NIGH_THREADS_DEFAULT, NIGH_SPACE_OPTIONS_INIT, \
-      NULL, NULL, NULL, NULL, NIGH_HASH_DEFAULT, NIGH_HUGE_DEFAULT, NIGH_LOG_TO_DEFAULT, 0 }
-/* clang-format on */
+    { .size = sizeof(struct nigh_options), .space = NIGH_SPACE_OPTIONS_INIT }
+#endif
 
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
 #define NIGH_NO_STORE 0x02u    /* do not store what this call, and those that join it, receive */
@@ -224,10 +250,9 @@ struct nigh_call {
     const char *const *tags;    /* tags of the value put or written; NUL-ended strings */
     size_t tag_count;           /* 0 .. NIGH_TAGS_MAX */
     struct nigh_miss *miss;     /* get: a miss writes its ticket here; put: the ticket of a get */
+    /* The next field begins here, as in struct nigh_options. */
 };
-/* clang-format off */
-#define NIGH_CALL_INIT { sizeof(struct nigh_call), 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL }
-/* clang-format on */
+#define NIGH_CALL_INIT NIGH_SIZED(struct nigh_call)
 
 /**
  * Set one option by name, such as ("l1.memory", "1GiB") or ("space.soft_ttl", "30s").

@@ -35,6 +35,14 @@ L1_POLICIES(POLICY_IN_ORDER)
 /* Size of the struct's first version, up to its last field: the least that a program may pass. */
 #define OPTIONS_SIZE_FIRST (offsetof(struct nigh_options, clock_arg) + sizeof(void *))
 
+/* The structs end with their last fields: padding would be a place that a later field takes without
+ * a new size, and an older program has left unset. */
+#define ENDS_WITH(type, field)                                                                     \
+    _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
+ENDS_WITH(struct nigh_options, async_max);
+ENDS_WITH(struct nigh_space_options, reserved);
+ENDS_WITH(struct nigh_call, miss);
+
 #define U32(field) OPTION_U32, AT(field), false
 #define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
 #define LIVE_U32(field) OPTION_U32, AT(field), true
@@ -410,6 +418,23 @@ int options_resolve_space(const struct nigh_space_options *given, struct nigh_sp
     if (rc == 0)
         *ret = s.space;
     return rc;
+}
+
+void options_inherit(struct nigh_space_options *space, const struct nigh_space_options *defaults)
+{
+    struct nigh_options own = {.space = *space};
+    struct nigh_options base = {.space = *defaults};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        if (!of_space(o) || o->type == OPTION_STRING || option_is_64(o))
+            continue;
+        uint64_t value = number_of(o, &own) ? number_of(o, &own) : number_of(o, &base);
+        if (value == 0)
+            value = o->otherwise;
+        uint32_t resolved = option_may_be_none(o) && value == option_none(o) ? 0 : (uint32_t)value;
+        memcpy(option_field(o, &own), &resolved, sizeof(resolved));
+    }
+    *space = own.space;
 }
 
 /* ---- printing ---- */

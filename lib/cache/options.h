@@ -22,5 +22,8 @@ int options_memory_too_small(const struct nigh_options *s);
 /* Resolve the options of a space as options_resolve() does; those that it leaves out (NULL: all)
  * are still 0. */
 int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret);
+/* Fill in what a space leaves out, and say "none" by 0: from its cache's defaults, then from the
+ * table. Memory and schema stay as they are. */
+void options_inherit(struct nigh_space_options *space, const struct nigh_space_options *defaults);
 
 #endif

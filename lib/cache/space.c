@@ -47,33 +47,25 @@ int space_check_name(const char *what, const char *name)
 
 /* ---- rules ---- */
 
-/* Returns the first of space, cache and built-in that says something; NIGH_NONE says "none". */
-static uint32_t pick(uint32_t space, uint32_t cache, uint32_t builtin)
-{
-    uint32_t value = space ? space : cache ? cache : builtin;
-    return value == NIGH_NONE ? 0 : value;
-}
-
 static struct rules rules_of(const struct nigh_space_options *own,
-                             const struct nigh_space_options *base)
+                             const struct nigh_space_options *cache_defaults)
 {
-#define PICK(field, builtin) pick(own->field, base->field, builtin)
-    enum nigh_run_on run_on = own->run_on ? own->run_on : base->run_on;
+    struct nigh_space_options all = *own;
+    options_inherit(&all, cache_defaults);
     return (struct rules){
-        .soft_ttl_ms = PICK(soft_ttl_ms, NIGH_DEFAULT_SOFT_TTL_MS),
-        .stale_ms = PICK(stale_ms, NIGH_DEFAULT_STALE_MS),
-        .keep_ms = PICK(keep_ms, 0),
-        .jitter_percent = PICK(jitter_percent, NIGH_DEFAULT_JITTER_PERCENT),
-        .absent_ttl_ms = PICK(absent_ttl_ms, NIGH_DEFAULT_ABSENT_TTL_MS),
-        .error_ttl_ms = PICK(error_ttl_ms, NIGH_DEFAULT_ERROR_TTL_MS),
-        .error_ttl_max_ms = PICK(error_ttl_max_ms, NIGH_DEFAULT_ERROR_TTL_MAX_MS),
-        .load_deadline_ms = PICK(load_deadline_ms, NIGH_DEFAULT_LOAD_DEADLINE_MS),
-        .waiters_max = PICK(waiters_max, NIGH_DEFAULT_WAITERS_MAX),
-        .loads_max = PICK(loads_max, NIGH_DEFAULT_LOADS_MAX),
-        .value_max = PICK(value_max, NIGH_DEFAULT_VALUE_MAX),
-        .run_on_worker = run_on == NIGH_RUN_WORKER,
+        .soft_ttl_ms = all.soft_ttl_ms,
+        .stale_ms = all.stale_ms,
+        .keep_ms = all.keep_ms,
+        .jitter_percent = all.jitter_percent,
+        .absent_ttl_ms = all.absent_ttl_ms,
+        .error_ttl_ms = all.error_ttl_ms,
+        .error_ttl_max_ms = all.error_ttl_max_ms,
+        .load_deadline_ms = all.load_deadline_ms,
+        .waiters_max = all.waiters_max,
+        .loads_max = all.loads_max,
+        .value_max = all.value_max,
+        .run_on_worker = all.run_on == NIGH_RUN_WORKER,
     };
-#undef PICK
 }
 
 static struct l1_lifetimes plain_lifetimes(const struct rules *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 1: counters and histograms. Counting never shares a cache line between threads.
+ * Level 1: counters. Counting never shares a cache line between threads.
  *
  * A `struct stats` is one set of counters (of a space, or of a cache). Each thread that counts has
  * a number, and each set has a table that leads from a thread's number to its block of counters. So
@@ -107,22 +107,5 @@ static inline void stats_count(struct stats *s, enum stats_counter c)
 /* Sum of all threads, those that have ended included. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);
-
-/*
- * A log-linear histogram: 16 steps per power of two (error <= 6.25 %), up to 31 * 2^38 ns (2.3 h).
- * Source: the HDR idea (Tene, hdrhistogram.org), fixed size. Adds are relaxed atomics.
- */
-#define HISTOGRAM_STEPS 16
-#define HISTOGRAM_POWERS 40
-
-struct histogram {
-    _Atomic uint64_t buckets[HISTOGRAM_POWERS * HISTOGRAM_STEPS]; /* (a) */
-    _Atomic uint64_t max;                                         /* (a) */
-};
-
-void histogram_add(struct histogram *h, uint64_t value);
-uint64_t histogram_count(const struct histogram *h);
-/* Value at or below which `fraction` (0..1) of the samples lie; 0 when empty. */
-uint64_t histogram_quantile(const struct histogram *h, double fraction);
 
 #endif

@@ -13,6 +13,7 @@
 #include "bench/measure.h"
 #include "bench/simulate.h"
 #include "bench/trace_make.h"
+#include "support/hist.h"
 
 /* ---- medians ---- */
 
@@ -360,4 +361,62 @@ TEST(made_traces_are_the_same_for_the_same_text)
     trace_free(&t);
     trace_free(&again);
     trace_free(&other);
+}
+
+/* ---- histograms ---- */
+
+static struct hist told;
+
+static uint64_t only_value_told(uint64_t value)
+{
+    memset(&told, 0, sizeof(told));
+    hist_add(&told, value);
+    hist_add(&told, UINT64_MAX); /* or the maximum would round down for us */
+    return hist_quantile(&told, 0.5);
+}
+
+TEST(quantile_is_never_too_small_and_at_most_a_32nd_too_large)
+{
+    uint64_t seed = check_seed();
+    for (uint64_t value = 0; value < 64; value++)
+        CHECK_EQ(only_value_told(value), value);
+    for (unsigned power = 6; power < HIST_POWERS; power++) {
+        for (uint64_t i = 0; i < 50; i++) {
+            uint64_t base = (uint64_t)1 << power;
+            uint64_t value = i < 3 ? base + i : base + check_random(&seed) % base;
+            CHECK_GE(only_value_told(value), value);
+            CHECK_LE(only_value_told(value) - value, value / HIST_STEPS);
+        }
+    }
+}
+
+TEST(quantiles_of_known_samples)
+{
+    static struct hist merged;
+    memset(&told, 0, sizeof(told));
+    CHECK_EQ(hist_quantile(&told, 0.5), 0);
+    for (uint64_t value = 1; value <= 100000; value++)
+        hist_add(&told, value);
+    for (unsigned permille = 1; permille < 1000; permille++) {
+        CHECK_GE(hist_quantile(&told, permille / 1000.0), permille * 100);
+        CHECK_LE(hist_quantile(&told, permille / 1000.0), permille * 100 * 33 / 32);
+    }
+    CHECK_EQ(hist_quantile(&told, 0), 1);
+    CHECK_EQ(hist_quantile(&told, 1), 100000); /* the maximum is kept exactly */
+    hist_merge(&merged, &told);
+    hist_merge(&merged, &told);
+    CHECK_EQ(merged.count, 200000);
+    CHECK_EQ(merged.max, 100000);
+    CHECK_EQ(hist_quantile(&merged, 0.5), hist_quantile(&told, 0.5));
+    CHECK_EQ(hist_above(&merged, 63), 2 * (100000 - 63));
+}
+
+TEST(values_beyond_the_last_edge_are_told_as_the_maximum)
+{
+    memset(&told, 0, sizeof(told));
+    hist_add(&told, UINT64_MAX);
+    hist_add(&told, (uint64_t)1 << 50);
+    CHECK_EQ(told.count, 2);
+    CHECK_GE(hist_quantile(&told, 0.5), (uint64_t)1 << 39);
+    CHECK_EQ(told.max, UINT64_MAX);
 }
