@@ -8,7 +8,7 @@
  *
  * A load for calls that do not wait is always a job, so that the flight, which nobody holds
  * meanwhile, can land at its deadline. Thousands of such jobs may be queued, so they take their
- * permit when a worker has come to them; one whose flight has landed by then is not run.
+ * permit when a worker has come to them; one whose flight's time is over by then is not run.
  *
  * A loader that does not return must not poison its key. If it throws or jumps away the load has
  * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) flight_abandon()
@@ -145,10 +145,17 @@ static bool call_loader(struct load *l, bool elsewhere)
     return here;
 }
 
+/* Whether the flight's time is over, so that a load which begins now is for nobody. */
+static bool comes_too_late(const struct load *l)
+{
+    const struct flight *f = l->flight;
+    return flight_has_landed(f) || clock_now_ns(&l->space->cache->clock) >= f->deadline_ns;
+}
+
 static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
-    l->refused = !l->counted && (flight_has_landed(l->flight) || !admit(l));
+    l->refused = !l->counted && (comes_too_late(l) || !admit(l));
     if (is_closing(l))
         nigh_fill_error(&l->fill, 0);
     else if (!l->refused)
@@ -230,12 +237,14 @@ enum load_next load_run(struct load *l)
     return run(l, here);
 }
 
-/* End a load that was not run, as its flight had landed. */
+/* End a load that was not run: it came too late, or there were too many. */
 static enum load_next unrun(struct load *l)
 {
     fill_reset(&l->fill);
+    if (!comes_too_late(l))
+        return too_many(l);
     load_release_lease(l);
-    return LOAD_REST;
+    return l->flight->state == FLIGHT_LAND ? LOAD_REST : load_land_stale(l, NIGH_ETIMEDOUT);
 }
 
 /* Run the loader once more, as the worker that ran it is gone; the second time, give up. */
@@ -258,6 +267,6 @@ enum load_next load_continue(struct load *l, uint32_t events)
     }
     uncount(l);
     if (l->refused)
-        return l->flight->state == FLIGHT_LAND ? unrun(l) : too_many(l);
+        return unrun(l);
     return l->lost ? restart(l) : LOAD_KEEP;
 }

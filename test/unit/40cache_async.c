@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "support/async.h"
 
 #define NOW 0
@@ -379,6 +380,32 @@ TEST(a_call_without_a_deadline_ends_with_its_flight)
     close_loop(&l);
 }
 
+/* With one worker, which is kept by "a", until the time of "b" is over. */
+TEST(a_load_that_comes_too_late_for_all_is_not_begun)
+{
+    struct loop l;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    o.workers = 1;
+    so.load_deadline_ms = 1000;
+    open_loop_with(&l, &o, &so);
+    origin_hold(&l.w.origin);
+    pend(&l, "a", 1);
+    CHECK_WITHIN(PATIENTLY, l.w.origin.held_loads == 1);
+    pend(&l, "b", 2);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(poll_one(l.queue, PATIENTLY).answer.outcome, NIGH_ETIMEDOUT);
+    uint64_t over_ms = check_now_ms() + 20; /* flights began a moment after their calls */
+    while (check_now_ms() < over_ms)
+        check_pause();
+    origin_let_go(&l.w.origin);
+    CHECK_WITHIN(PATIENTLY, world_count(&l.w, "flights") == 0);
+    CHECK_WITHIN(PATIENTLY, ask_fetch(l.w.space, "c", NULL).outcome == NIGH_FRESH);
+    CHECK_WITHIN(PATIENTLY, l.w.origin.running == 0);
+    CHECK_EQ(ask_get(l.w.space, "b", NULL).outcome, NIGH_MISS);
+    close_loop(&l);
+}
+
 TEST(beyond_the_cap_calls_are_refused_at_once)
 {
     struct loop l;
@@ -736,3 +763,30 @@ TEST(a_queue_that_a_child_inherits_is_dead)
     CHECK_ANSWER(poll_one(l.queue, NOW).answer, NIGH_FRESH, "k=1");
     close_loop(&l);
 }
+
+#if NIGH_FAULTS
+/* Each allocation of a pending call fails in turn: it is refused, or it completes. */
+TEST(a_call_without_memory_is_refused_or_completes)
+{
+    struct loop l;
+    struct nigh_queue *none = NULL;
+    open_loop(&l);
+    fault_arm(FAULT_ALLOC, 1);
+    CHECK_EQ(nigh_queue_open(l.w.cache, &none), NIGH_ENOMEM);
+    CHECK(!none);
+    for (unsigned nth = 1; nth <= 8; nth++) {
+        char key[2] = {(char)('a' + nth), 0};
+        fault_arm(FAULT_ALLOC, nth);
+        int rc = fetch(&l, key, nth, NULL).outcome;
+        struct ended e = {.answer = {.outcome = rc}};
+        if (rc == NIGH_PENDING)
+            e = poll_one(l.queue, PATIENTLY);
+        fault_arm(FAULT_ALLOC, 0);
+        rc = e.answer.outcome;
+        if (!CHECK(rc == NIGH_FRESH || rc == NIGH_ENOMEM || rc == NIGH_ELOADER))
+            check_note("allocation %u: %s", nth, nigh_result_name(rc));
+        CHECK_WITHIN(PATIENTLY, world_count(&l.w, "flights") == 0);
+    }
+    close_loop(&l);
+}
+#endif

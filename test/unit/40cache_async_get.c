@@ -162,6 +162,24 @@ TEST_NODES(a_cancelled_call_writes_no_ticket_and_gives_its_lease_back)
     CHECK_EQ(poll_one(queue, NOW).polled, 0);
 }
 
+/* Redis executes no script for a while, so the lease is granted when nobody wants it any more. */
+TEST_NODES(a_lease_that_comes_after_the_cancelling_goes_back)
+{
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    struct nigh_call call = with(&miss);
+    free(redis_command(&server, "CLIENT PAUSE 60000 WRITE"));
+    uint64_t id = pend("k", &call);
+    CHECK_WITHIN(SOON_MS, world_count(&b, "l2_miss") == 1);
+    for (int i = 0; i < 50; i++) /* then the lease has been asked for, as a rule */
+        check_pause();
+    CHECK_EQ(nigh_cancel(queue, id), 0);
+    free(redis_command(&server, "CLIENT UNPAUSE"));
+    CHECK_WITHIN(SOON_MS, world_count(&b, "async") == 0 && !is_leased("k"));
+    CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_EQ(world_count(&a, "lease_held"), 0);
+    CHECK_EQ(miss.token, 0);
+}
+
 TEST_NODES(a_closed_queue_gives_the_leases_of_its_completions_back)
 {
     struct nigh_miss misses[10];
