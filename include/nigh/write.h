@@ -125,9 +125,11 @@ struct nigh_target {
 
 /**
  * Invalidate any mix of keys, tags, spaces and all. Up to NIGH_ATOMIC_TARGETS targets are one step:
- * one script in Redis, one message to the other nodes. More targets take several steps, one after
- * the other: tags, spaces and all first, then keys, each in the order given. A step that Redis does
- * not accept is queued and retried as any other invalidation, and the next step is tried.
+ * one script in Redis, one message to the other nodes. Calls of several threads at once may share a
+ * step, which saves Redis work; each is told its own outcome. More targets take several steps, one
+ * after the other: tags, spaces and all first, then keys, each in the order given. A step that
+ * Redis does not accept is queued and retried as any other invalidation, and the next step is
+ * tried.
  *
  * The cost of a tag, a space or all does not depend on how many values it covers. NIGH_SOFT makes
  * the values of tags, spaces and all stale instead of gone.

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Changing the truth: one script in Redis, then the local step before the call returns (rule 6).
+// What a change consists of: one script in Redis, then the local step before the call returns
+// (rule 6). Who sends the one and does the other: issue.c, combine.c, retry.c.
 //
 //   accepted, our clock      positions, floors; applied, if it is the next; the call is finished
-//   accepted, another clock  follow none, floors; then wait for a beat younger than the change
+//   accepted, another clock  follow none, floors
 //   refused (newer there)    the same: what is older than the refused value is older than the truth
-//   moved                    nothing yet: Redis lists other schemas than keys were named by; again
-//   outlived                 a later answer shows another clock: its server was left; as the next
-//   anything else            queue, then floors: L2 is not believed for what is queued, and that
-//                            must hold before a reader can take a ticket above the floor (as a
-//                            group's position before its floor)
 //
 // A call whose outcome is unknown is not finished: should its frame come after all, it is applied
 // like another node's, at its position, which the local step did not know.
@@ -17,7 +13,6 @@
 #include "coherence/apply.h"
 #include "coherence/keeper.h"
 #include "coherence/message.h"
-#include "coherence/queue.h"
 #include "coherence/recent.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
@@ -228,127 +223,14 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
     return !followed;
 }
 
-/* ---- not accepted ---- */
-
-/* Returns the worst that happened to an item: 0 all queued, NIGH_REFUSED full, NIGH_ENOMEM. */
-static int queue_items(struct coherence *c, const struct coherence_change *change)
-{
-    int worst = 0;
-    for (uint32_t i = 0; i < change->item_count; i++) {
-        int rc = coherence_queue_put(c, &change->items[i], false);
-        if (rc == NIGH_ENOMEM || (rc != 0 && worst == 0))
-            worst = rc;
-    }
-    return worst;
-}
-
-static int queue_change(struct coherence *c, const struct coherence_change *change)
+void coherence_settle_queued(struct coherence *c, const struct coherence_accepted *a, bool folded)
 {
     static const struct coherence_item all_soft = {.kind = WIRE_ALL, .soft = true};
-    struct coherence_accepted here = {
-        .items = change->items,
-        .item_count = change->item_count,
-        .key = change->local_key,
-        .arg = change->local_arg,
-    };
-    int folded = queue_items(c, change);
     pthread_mutex_lock(&c->state->apply_lock);
-    settle_items(c, &here, 0);
+    settle_items(c, a, 0);
     if (folded)
         coherence_apply_item_locked(c, &all_soft, 0);
     pthread_mutex_unlock(&c->state->apply_lock);
-    stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
-    coherence_keeper_poke(c);
-    return folded == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
-}
-
-/* ---- the call ---- */
-
-static int send_script(struct coherence *c, const struct coherence_change *change,
-                       const struct coherence_write *write, struct l2_sync *sync,
-                       struct coherence_script *ret)
-{
-    int rc = coherence_script_make(c, change->items, change->item_count, write, ret);
-    if (rc < 0)
-        return rc;
-    struct l2_op op = l2_sync_op(sync, c->config.env, change->deadline_ns);
-    rc = l2_change(c->config.l2, &ret->change, &op);
-    coherence_script_free(c, ret);
-    return rc;
-}
-
-/* Runs the script. Returns the answer, whatever it says; NULL: the script was not sent. Where there
- * is no room in flight for a value, there is for the news of the change. */
-static struct l2_answer *run_script(struct coherence *c, const struct coherence_change *change,
-                                    struct coherence_script *ret)
-{
-    struct l2_sync sync;
-    int rc = send_script(c, change, change->write, &sync, ret);
-    bool drops = rc == NIGH_EBUSY && change->write;
-    if (drops)
-        rc = send_script(c, change, NULL, &sync, ret);
-    ret->dropped = drops;
-    return rc < 0 ? NULL : l2_sync_wait(&sync);
-}
-
-/* Runs the script, again if need be, until the schemas that it names are those that Redis knows. */
-static struct l2_answer *run_until_named(struct coherence *c, const struct coherence_change *change,
-                                         struct coherence_script *ret)
-{
-    for (int turn = 1;; turn++) {
-        struct l2_answer *answer = run_script(c, change, ret);
-        if (!answer || !coherence_told_schemas(c, answer) || turn == COHERENCE_NAMED_TRIES)
-            return answer;
-        l2_answer_free(answer);
-    }
-}
-
-static int accepted(struct coherence *c, const struct coherence_change *change,
-                    const struct l2_answer *answer, const struct coherence_script *s,
-                    struct coherence_position *ret_position)
-{
-    struct coherence_accepted a = {
-        .items = change->items,
-        .item_count = change->item_count,
-        .answer = answer,
-        .call = s->call,
-        .nonce = s->change.nonce,
-        .known = s->known,
-        .stored = answer->verdict == L2_STORED,
-        .key = change->local_key,
-        .arg = change->local_arg,
-    };
-    if (coherence_settle(c, &a))
-        coherence_wait_for_clock(c, change->deadline_ns);
-    if (ret_position)
-        *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
-    bool wrote = change->write && !s->dropped;
-    bool crowded = wrote && coherence_registered(c, change->write->schema, answer);
-    return crowded || s->dropped || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
-}
-
-static int judge_answer(struct coherence *c, const struct coherence_change *change,
-                        const struct l2_answer *answer, const struct coherence_script *s,
-                        struct coherence_position *ret_position)
-{
-    if (answer->status != 0 || answer->verdict == L2_MOVED || coherence_outlived(c, answer))
-        return queue_change(c, change);
-    return accepted(c, change, answer, s, ret_position);
-}
-
-int coherence_change(struct coherence *c, const struct coherence_change *change,
-                     struct coherence_position *ret_position)
-{
-    struct coherence_script script;
-    NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
-    if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
-        return queue_change(c, change); /* many long names: the queue sends fewer at once */
-    struct l2_answer *answer = run_until_named(c, change, &script);
-    if (!answer)
-        return queue_change(c, change);
-    int rc = judge_answer(c, change, answer, &script, ret_position);
-    l2_answer_free(answer);
-    return rc;
 }
 
 /* ---- what fills need ---- */

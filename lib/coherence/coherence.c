@@ -7,6 +7,7 @@
 #include "coherence/apply.h"
 #include "coherence/beat.h"
 #include "coherence/change.h"
+#include "coherence/combine.h"
 #include "coherence/core.h"
 #include "coherence/keeper.h"
 #include "coherence/listener.h"
@@ -26,6 +27,7 @@ struct whole {
     _Alignas(CACHE_LINE_BYTES) struct coherence_trust trust;
     _Alignas(CACHE_LINE_BYTES) struct coherence_state state;
     _Alignas(CACHE_LINE_BYTES) struct coherence_changes changes;
+    _Alignas(CACHE_LINE_BYTES) struct coherence_combine combine;
     _Alignas(CACHE_LINE_BYTES) struct coherence_apply apply;
     _Alignas(CACHE_LINE_BYTES) struct coherence_keeper keeper;
     _Alignas(CACHE_LINE_BYTES) struct coherence_beat beat;
@@ -48,6 +50,7 @@ static void destroy(struct coherence *c)
     struct mem *mem = c->config.env->mem;
     coherence_beat_fini(c->beat);
     coherence_queue_fini(c);
+    coherence_combine_fini(c->combine, mem);
     recent_fini(c->recent);
     schemas_fini(c->schemas, mem);
     coherence_apply_fini(c->apply, mem);
@@ -73,6 +76,7 @@ static struct coherence *create(const struct coherence_config *config)
         .schemas = &w->schemas,
         .beat = &w->beat,
         .changes = &w->changes,
+        .combine = &w->combine,
         .queue = &w->queue,
         .listener = &w->listener,
     };
@@ -86,6 +90,7 @@ static int init_parts(struct coherence *c)
     coherence_keeper_init(c->keeper, destroy);
     coherence_beat_init(c);
     schemas_init(c->schemas);
+    coherence_combine_init(c->combine);
     int failed = coherence_state_init(c->state, &c->config);
     failed |= coherence_apply_init(c->apply, mem);
     failed |= coherence_queue_init(c);

@@ -11,6 +11,7 @@
  *   schemas.h    what a change has to delete
  *   beat.h       the request that extends trust
  *   change.h     numbers of own changes
+ *   combine.h    own changes that travel together
  *   queue.h      changes that Redis has not accepted
  *   listener.h   the channel and its thread
  *
@@ -18,6 +19,7 @@
  *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
  *   queue lock   the queue's items (leaf)
  *   schemas lock the list of schemas in use, and how long ours are registered (leaf)
+ *   combine lock changes that wait to travel together (leaf)
  *   mail lock    answers left by the I/O thread, the poke; only wakes are under it (drive lock)
  *
  * Threads: the keeper runs coherence_tick, the listener hears frames, the I/O thread only leaves
@@ -47,6 +49,7 @@ struct coherence {
     struct schemas *schemas;             /* (c) */
     struct coherence_beat *beat;         /* (c) */
     struct coherence_changes *changes;   /* (c) */
+    struct coherence_combine *combine;   /* (c) */
     struct coherence_queue *queue;       /* (c) */
     struct coherence_listener *listener; /* (c) */
 };

@@ -60,6 +60,11 @@ void coherence_keeper_want_beat(struct coherence *c)
         coherence_keeper_poke(c);
 }
 
+void coherence_keeper_ref(struct coherence *c)
+{
+    atomic_fetch_add_explicit(&c->keeper->refs, 1, memory_order_relaxed);
+}
+
 void coherence_keeper_unref(struct coherence *c)
 {
     /* pair(coherence.refs): releases what we did with it, and acquires what the others did if we
@@ -89,7 +94,7 @@ struct l2_op coherence_request_begin(struct coherence_request *r, uint64_t deadl
 {
     NIGH_DCHECK(!r->busy);
     r->busy = true;
-    atomic_fetch_add_explicit(&r->coherence->keeper->refs, 1, memory_order_relaxed);
+    coherence_keeper_ref(r->coherence);
     struct l2_op op = l2_op_of(deadline_ns, request_done, r);
     op.patient = true; /* no caller waits, and asking again would only add to the load */
     return op;

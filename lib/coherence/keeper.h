@@ -36,6 +36,8 @@ void coherence_keeper_close(struct coherence_keeper *k);
 void coherence_keeper_poke(struct coherence *c);
 /* Asks for a beat now. Any thread; several wishes are one. */
 void coherence_keeper_want_beat(struct coherence *c);
+/* A reference for a request whose answer does not come back to the keeper. */
+void coherence_keeper_ref(struct coherence *c);
 void coherence_keeper_unref(struct coherence *c);
 
 /* Begins a request, which is then busy and referenced. Returns the op for its operation. */

@@ -22,7 +22,8 @@
 
 enum {
     KEYS = 48,
-    WRITERS = 2,
+    KEYS_MAX = 64, /* of which two may share a group slot */
+    WRITERS_MAX = 32,
     READERS_MAX = 24, /* per node */
     VERSIONS_MAX = 200000,
     SLACK_MS = 5, /* of rounding: hits read the coarse clock, and so does who judges them */
@@ -43,6 +44,7 @@ struct plan {
     uint32_t l2_deadline_ms;
     uint32_t lease_ms;
     unsigned keys;
+    unsigned writers;      /* 0: 2; each has so many keys of its own */
     unsigned readers;      /* per node */
     uint32_t load_ms_max;  /* half of the loads take up to so long, the others less; 0: no time */
     uint32_t write_ms_max; /* writers rest up to so long between two writes; 0: now and then 1 ms */
@@ -55,7 +57,7 @@ struct torture {
     struct redis server;
     struct relay relay;
     struct world nodes[2];
-    struct row rows[KEYS];
+    struct row rows[KEYS_MAX];
     uint64_t start_ms;
     _Atomic bool stop;
     _Atomic uint64_t reads, fresh, stale, errors, writes, queued, latest_ms;
@@ -128,7 +130,8 @@ static void *run_writer(void *arg)
     unsigned id = (unsigned)(uintptr_t)arg;
     uint64_t random = check_seed() + id;
     while (!atomic_load(&t.stop)) {
-        unsigned k = (unsigned)(check_random(&random) % (t.plan.keys / WRITERS)) * WRITERS + id;
+        unsigned writers = t.plan.writers;
+        unsigned k = (unsigned)(check_random(&random) % (t.plan.keys / writers)) * writers + id;
         unsigned node = check_random(&random) % 2;
         struct row *row = &t.rows[k];
         uint64_t v = atomic_load(&row->version) + 1;
@@ -227,11 +230,12 @@ static void set_up(const struct plan *plan)
 {
     struct nigh_options o;
     t.plan = *plan;
+    t.plan.writers = plan->writers ? plan->writers : 2;
     memset(&t.rows, 0, sizeof(t.rows));
     t.reads = t.fresh = t.stale = t.errors = t.writes = t.queued = t.latest_ms = 0;
     t.stop = false;
     t.start_ms = check_now_ms();
-    for (unsigned i = 0; i < KEYS; i++) {
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
         t.rows[i].version = 1;
         REQUIRE(t.rows[i].accepted_ms = calloc(VERSIONS_MAX, sizeof(uint32_t)));
     }
@@ -270,15 +274,15 @@ static void tear_down(void)
     if (t.plan.relayed)
         relay_close(&t.relay);
     redis_stop(&t.server);
-    for (unsigned i = 0; i < KEYS; i++)
+    for (unsigned i = 0; i < KEYS_MAX; i++)
         free(t.rows[i].accepted_ms);
 }
 
 static void run(void (*meanwhile)(uint64_t end_ms))
 {
-    pthread_t threads[WRITERS + 2 * READERS_MAX];
+    pthread_t threads[WRITERS_MAX + 2 * READERS_MAX];
     unsigned count = 0;
-    for (unsigned i = 0; i < WRITERS; i++)
+    for (unsigned i = 0; i < t.plan.writers; i++)
         REQUIRE_EQ(pthread_create(&threads[count++], NULL, run_writer, (void *)(uintptr_t)i), 0);
     for (unsigned i = 0; i < 2 * t.plan.readers; i++)
         REQUIRE_EQ(pthread_create(&threads[count++], NULL, run_reader, (void *)(uintptr_t)i), 0);
@@ -366,6 +370,26 @@ TEST(with_redis_there_all_the_time)
     tear_down();
 }
 
+/* More than are sent one by one: most of their changes travel together. */
+TEST(with_many_writers)
+{
+    set_up(&(struct plan){
+        .trust_ms = 1000,
+        .l2_deadline_ms = WORLD_PATIENCE_MS,
+        .lease_ms = WORLD_PATIENCE_MS,
+        .keys = KEYS_MAX,
+        .writers = WRITERS_MAX,
+        .readers = 3,
+    });
+    run(nothing);
+    CHECK_EQ(t.queued, 0);
+    CHECK_EQ(t.errors, 0);
+    CHECK_GT(world_count(&t.nodes[0], "invalidate_combined"), 0);
+    CHECK_GT(world_count(&t.nodes[1], "invalidate_combined"), 0);
+    converge();
+    tear_down();
+}
+
 static void kill_now_and_then(uint64_t end_ms)
 {
     uint64_t random = check_seed() + 77;
@@ -420,6 +444,18 @@ TEST(with_redis_stopped_now_and_then)
                           .redis_fails = true});
     run(stop_now_and_then);
     CHECK_GT(t.fresh, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(t.nodes[i].cache) == NIGH_FRESH);
+    converge();
+    tear_down();
+}
+
+TEST(with_many_writers_and_redis_stopped_now_and_then)
+{
+    set_up(&(struct plan){.trust_ms = 1000, .keys = KEYS_MAX, .writers = WRITERS_MAX,
+                          .readers = 3, .redis_fails = true});
+    run(stop_now_and_then);
+    CHECK_GT(world_count(&t.nodes[0], "invalidate_combined"), 0);
     for (int i = 0; i < 2; i++)
         CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(t.nodes[i].cache) == NIGH_FRESH);
     converge();

@@ -152,6 +152,7 @@ static const struct field coherence_fields[] = {
     FIELD(coherence, schemas, STILL),
     FIELD(coherence, beat, STILL),
     FIELD(coherence, changes, STILL),
+    FIELD(coherence, combine, STILL),
     FIELD(coherence, queue, STILL),
     FIELD(coherence, listener, STILL),
 };

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Issuing a change: alone, with others, or by the queue.
+//
+//   accepted       0; under a clock that is not followed: wait for a beat younger than the change
+//   refused        NIGH_REFUSED: accepted, but for the value
+//   moved          nothing yet: Redis lists other schemas than keys were named by; again
+//   outlived       a later answer shows another clock: its server was left; as the next
+//   anything else  queue, then floors: L2 is not believed for what is queued, and that must hold
+//                  before a reader can take a ticket above the floor (as a group's position before
+//                  its floor)
+
+#include "coherence/change.h"
+#include "coherence/combine.h"
+#include "coherence/keeper.h"
+#include "coherence/message.h"
+#include "coherence/queue.h"
+#include "coherence/schemas.h"
+#include "coherence/state.h"
+
+/* ---- not accepted ---- */
+
+/* Returns the worst that happened to an item: 0 all queued, NIGH_REFUSED full, NIGH_ENOMEM. */
+static int queue_items(struct coherence *c, const struct coherence_change *change)
+{
+    int worst = 0;
+    for (uint32_t i = 0; i < change->item_count; i++) {
+        int rc = coherence_queue_put(c, &change->items[i], false);
+        if (rc == NIGH_ENOMEM || (rc != 0 && worst == 0))
+            worst = rc;
+    }
+    return worst;
+}
+
+static int queue_change(struct coherence *c, const struct coherence_change *change)
+{
+    struct coherence_accepted here = {
+        .items = change->items,
+        .item_count = change->item_count,
+        .key = change->local_key,
+        .arg = change->local_arg,
+    };
+    int folded = queue_items(c, change);
+    coherence_settle_queued(c, &here, folded);
+    stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
+    coherence_keeper_poke(c);
+    return folded == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
+}
+
+/* ---- the call ---- */
+
+static int send_script(struct coherence *c, const struct coherence_change *change,
+                       const struct coherence_write *write, struct l2_sync *sync,
+                       struct coherence_script *ret)
+{
+    int rc = coherence_script_make(c, change->items, change->item_count, write, ret);
+    if (rc < 0)
+        return rc;
+    struct l2_op op = l2_sync_op(sync, c->config.env, change->deadline_ns);
+    rc = l2_change(c->config.l2, &ret->change, &op);
+    coherence_script_free(c, ret);
+    return rc;
+}
+
+/* Runs the script. Returns the answer, whatever it says; NULL: the script was not sent. Where there
+ * is no room in flight for a value, there is for the news of the change. */
+static struct l2_answer *run_script(struct coherence *c, const struct coherence_change *change,
+                                    struct coherence_script *ret)
+{
+    struct l2_sync sync;
+    int rc = send_script(c, change, change->write, &sync, ret);
+    bool drops = rc == NIGH_EBUSY && change->write;
+    if (drops)
+        rc = send_script(c, change, NULL, &sync, ret);
+    ret->dropped = drops;
+    return rc < 0 ? NULL : l2_sync_wait(&sync);
+}
+
+/* Runs the script, again if need be, until the schemas that it names are those that Redis knows. */
+static struct l2_answer *run_until_named(struct coherence *c, const struct coherence_change *change,
+                                         struct coherence_script *ret)
+{
+    for (int turn = 1;; turn++) {
+        struct l2_answer *answer = run_script(c, change, ret);
+        if (!answer || !coherence_told_schemas(c, answer) || turn == COHERENCE_NAMED_TRIES)
+            return answer;
+        l2_answer_free(answer);
+    }
+}
+
+static int accepted(struct coherence *c, const struct coherence_change *change,
+                    const struct l2_answer *answer, const struct coherence_script *s,
+                    struct coherence_position *ret_position)
+{
+    struct coherence_accepted a = {
+        .items = change->items,
+        .item_count = change->item_count,
+        .answer = answer,
+        .call = s->call,
+        .nonce = s->change.nonce,
+        .known = s->known,
+        .stored = answer->verdict == L2_STORED,
+        .key = change->local_key,
+        .arg = change->local_arg,
+    };
+    if (coherence_settle(c, &a))
+        coherence_wait_for_clock(c, change->deadline_ns);
+    if (ret_position)
+        *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
+    bool wrote = change->write && !s->dropped;
+    bool crowded = wrote && coherence_registered(c, change->write->schema, answer);
+    return crowded || s->dropped || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
+}
+
+static int judge_answer(struct coherence *c, const struct coherence_change *change,
+                        const struct l2_answer *answer, const struct coherence_script *s,
+                        struct coherence_position *ret_position)
+{
+    if (answer->status != 0 || answer->verdict == L2_MOVED || coherence_outlived(c, answer))
+        return queue_change(c, change);
+    return accepted(c, change, answer, s, ret_position);
+}
+
+static int change_alone(struct coherence *c, const struct coherence_change *change, bool counts,
+                        struct coherence_position *ret_position)
+{
+    struct coherence_script script;
+    struct l2_answer *answer = run_until_named(c, change, &script);
+    if (counts)
+        coherence_combine_end(c);
+    if (!answer)
+        return queue_change(c, change);
+    int rc = judge_answer(c, change, answer, &script, ret_position);
+    l2_answer_free(answer);
+    return rc;
+}
+
+/* The local step is done, with that of the others. */
+static int change_combined(struct coherence *c, const struct coherence_change *change,
+                           const struct combine_outcome *outcome,
+                           struct coherence_position *ret_position)
+{
+    if (outcome->unfollowed)
+        coherence_wait_for_clock(c, change->deadline_ns);
+    if (ret_position)
+        *ret_position = outcome->position;
+    return 0;
+}
+
+int coherence_change(struct coherence *c, const struct coherence_change *change,
+                     struct coherence_position *ret_position)
+{
+    struct combine_outcome outcome;
+    NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
+    if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
+        return queue_change(c, change); /* many long names: the queue sends fewer at once */
+    switch (coherence_combine(c, change, &outcome)) {
+    case COMBINE_ALONE: return change_alone(c, change, true, ret_position);
+    case COMBINE_APART: return change_alone(c, change, false, ret_position);
+    case COMBINE_SETTLED: return change_combined(c, change, &outcome, ret_position);
+    case COMBINE_UNKNOWN: break;
+    }
+    return queue_change(c, change);
+}
