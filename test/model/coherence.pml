@@ -28,13 +28,15 @@
  *   - The origin is read in the step of LEASE, and committed to in the step of the script: nobody
  *     is helped by reading earlier, or by an earlier commit.
  *   - A beat that would change nothing, whenever its answer came, is not sent.
+ *   - Calls that share a script: one names the key or the tag (PAIRED) and may leave, the other
+ *     something else; together two would be settled by each other's step.
  *   - Frames: that a node hears its own (OWN_FRAMES), and that applying has two steps (HALVES), is
  *     tried where it matters; INSTANT nodes have their beats answered at once.
  *   - 10 s, the memory of rule 13, are longer than everything (REISSUE) or shorter.
  *
- * Thousands of states: key 29, tag 219, gap 155, join 48, write 319, unknown 67 + 7, clk 336,
- * failover 806, failclk 604, flap 660, start 355, rollback 556 + 48, schemas 308 + 3 + 57 + 91.
- * Together 4.7 million in 13 s, and 1.8 million of the mutants in 6 s, with an unoptimised build of
+ * Thousands of states: key 29, tag 219, gap 155, join 48, write 319, unknown 67 + 7,
+ * pair 220 + 50 + 6, clk 336, failover 806, failclk 604, flap 660, start 355, rollback 556 + 48,
+ * schemas 308 + 3 + 57 + 91. Together 5.0 million in 14 s, and 1.8 million of the mutants in 6 s, with an unoptimised build of
  * each, which takes a second; 40 s in all on one core of a server that had other things to do.
  *
  * Checked, by assertions:
@@ -60,6 +62,8 @@
  *   6      60 overriding lease                       61 t >= floors before inserting
  *          62 L2 is nothing while queued             63 floors raised when the queue is accepted
  *          64 floors raised on the answer            65 unknown outcomes are queued
+ *          66 who leaves others queues its items     67 one settles for all of them
+ *          68 nobody returns before                  69 the script names what all of them do
  *   7      70 own frames are skipped only when done
  *   8      80 a gap is no next frame      81 a beat on its way is void      82 foreign C is noticed
  *   9      90 trust from the sending                 91 a hole in the log is noticed
@@ -117,6 +121,12 @@
 #endif
 #ifndef WRITES1
 #define WRITES1 0
+#endif
+#ifndef PAIRS1 /* node 1's scripts for two calls: one names PAIRED, the other something else */
+#define PAIRS1 0
+#endif
+#ifndef PAIRED
+#define PAIRED KEY
 #endif
 #ifndef UNKNOWN /* changes whose outcome the issuer does not learn */
 #define UNKNOWN 0
@@ -183,7 +193,8 @@
 #else
 #define COPIES 0
 #endif
-#define CHANGES (KEYS0 + KEYS1 + TAGS0 + TAGS1 + OTHERS0 + OTHERS1 + WRITES0 + WRITES1)
+#define CHANGES (KEYS0 + KEYS1 + TAGS0 + TAGS1 + OTHERS0 + OTHERS1 + WRITES0 + WRITES1 + \
+                 PAIRS1)
 #ifndef RECORDS
 #define RECORDS (CHANGES + UNKNOWN) /* changes that Redis can execute, retries included */
 #endif
@@ -319,11 +330,13 @@ typedef node_t {
     unsigned tags : 2;
     unsigned others : 2;
     unsigned writes : 2;
+    unsigned pairs : 2;
     unsigned wp : 2;
     unsigned wkind : 2;
     unsigned wset : 1; /* a write; once answered: Redis has set the value */
     unsigned wv : 3;
     unsigned wrec : 3;
+    unsigned mate : 2; /* kinds of a call that goes with it and has not left */
     unsigned wshows : 3;
     unsigned wera : 3;
     unsigned wlow : 1; /* a floor was raised since its ticket */
@@ -993,12 +1006,15 @@ inline accepted_at(n, rec) {
     fi
 }
 
+/* Who settles does so for all whose items the script has. */
+#define ITEMS_TO_SETTLE(n, rec) (mutant == 67 && PAIRS1 -> 0 : R[rec].kind)
+
 /* An answered change: record rec, executed at `then`. */
 inline settle(n, rec, then, value, insert) {
     note_identity(n, R[rec].c, then);
     if
     :: N[n].follows && R[rec].c == N[n].c ->
-        settle_items(n, R[rec].kind, R[rec].seq, value, insert);
+        settle_items(n, ITEMS_TO_SETTLE(n, rec), R[rec].seq, value, insert);
         R[rec].done = true;
         accepted_at(n, rec);
         remember(n, R[rec].kind, R[rec].c)
@@ -1011,7 +1027,7 @@ inline settle(n, rec, then, value, insert) {
         :: !ok && new && mutant != 131 -> queue(n, R[rec].kind, value)
         :: else -> remember(n, R[rec].kind, R[rec].c)
         fi;
-        settle_items(n, R[rec].kind, 0, value, insert)
+        settle_items(n, ITEMS_TO_SETTLE(n, rec), 0, value, insert)
     fi
 }
 
@@ -1034,7 +1050,7 @@ inline write_fence(n) {
 inline write_end(n) {
     HIT(n);
     N[n].wp = 0; N[n].wkind = 0; N[n].wset = false; N[n].wv = 0; N[n].wrec = 0; N[n].wshows = 0;
-    N[n].wera = 0; N[n].wlow = false; N[n].wc = 0; N[n].wk = 0; N[n].whome = 0
+    N[n].mate = 0; N[n].wera = 0; N[n].wlow = false; N[n].wc = 0; N[n].wk = 0; N[n].whome = 0
 }
 
 /* The script, with its answer on the way. */
@@ -1045,7 +1061,7 @@ inline write_execute(n) {
         N[n].reg = S[s].reg; N[n].rtok = S[s].rtok /* MOVED */
     :: else ->
         N[n].wset = N[n].wset && (LEASE(n) == WRITER(n) || mutant == 60);
-        execute(n, N[n].wkind, N[n].wv);
+        execute(n, (mutant == 69 && N[n].mate -> 0 : N[n].wkind), N[n].wv);
         if
         :: N[n].wset -> store(n, N[n].wv + 1, N[n].wc, N[n].wk, N[n].whome, WRITER(n))
         :: else
@@ -1073,6 +1089,32 @@ inline invalidate(n, kinds) {
 #if SCHEMAS == 1
     write_execute(n)
 #endif
+}
+
+/* Two calls in one script, which waits to be sent. */
+inline join_pair(n) {
+    N[n].pairs--;
+    write_commit(n, PAIRED);
+    N[n].mate = PAIRED
+}
+
+/* One of them leaves at its deadline: it queues its own items, and does its local step, whatever
+ * becomes of the script. */
+inline leave_pair(n) {
+    if
+    :: mutant != 66 -> queue(n, N[n].mate, N[n].wv)
+    :: else
+    fi;
+    settle_items(n, N[n].mate, 0, N[n].wv, false);
+    N[n].mate = 0;
+    HIT(n)
+}
+
+/* ... or (mutant 68) returns when the answer is there, before anybody has settled it. */
+inline return_early(n) {
+    N[n].own = (recovered && N[n].wv > N[n].own -> N[n].wv : N[n].own);
+    N[n].mate = 0;
+    HIT(n)
 }
 
 /* Its outcome is unknown: queue first, then F. */
@@ -1186,6 +1228,11 @@ proctype node(byte n) {
 #if WRITES0 + WRITES1
     :: d_step { N[n].wp == 0 && N[n].writes -> write_fence(n) }
     :: d_step { N[n].wp == 1 -> write_commit(n, KEY) }
+#endif
+#if PAIRS1
+    :: d_step { N[n].wp == 0 && N[n].pairs && CAN_CHANGE(n) -> join_pair(n) }
+    :: d_step { N[n].mate && FREE(n) -> leave_pair(n) }
+    :: d_step { mutant == 68 && N[n].mate && N[n].wp == 3 -> return_early(n) }
 #endif
     :: d_step { N[n].wp == 2 && CAN_CHANGE(n) -> write_execute(n) }
     :: d_step { N[n].wp == 3 && FREE(n) -> write_answered(n) }
@@ -1325,6 +1372,7 @@ init {
             N[0].tags = TAGS0; N[1].tags = TAGS1;
             N[0].others = OTHERS0; N[1].others = OTHERS1;
             N[0].writes = WRITES0; N[1].writes = WRITES1;
+            N[1].pairs = PAIRS1;
 #if MOVES
             N[0].moves = MOVES0; N[1].moves = MOVES1;
 #endif

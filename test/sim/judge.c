@@ -42,6 +42,7 @@ struct cover {
 
 struct issued {
     int node, key;
+    uint32_t id;
     uint64_t call;
     uint32_t version;
     bool put;
@@ -63,6 +64,7 @@ static struct {
     uint32_t cover_count;
     struct issued issued[ISSUED_MAX];
     uint32_t issued_count;
+    uint32_t ids;
     struct loss losses[LOSSES_MAX];
     uint32_t loss_count;
     uint64_t incarnations[SIM_NODES_MAX];
@@ -87,7 +89,7 @@ void judge_init(const struct judge_config *config)
     memset(j.absent, 0, sizeof(j.absent));
     j.config = *config;
     j.load_count = j.cover_count = j.issued_count = j.fill_count = j.loss_count = 0;
-    j.clock_count = 0;
+    j.clock_count = j.ids = 0;
     j.stepped_ns = 0;
     j.ending = false;
     memset(j.end_loads, 0, sizeof(j.end_loads));
@@ -188,15 +190,17 @@ static bool is_target(enum target target, int which, int key)
            (target == TARGET_SPACE && which == key_space(key));
 }
 
-void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
-                  bool put)
+uint32_t judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
+                      bool put)
 {
+    j.ids++;
     for (int k = 0; k < KEYS; k++) {
         if (!is_target(target, which, k) || j.issued_count == ISSUED_MAX)
             continue;
         j.issued[j.issued_count++] =
-            (struct issued){node, k, call, version ? version : j.version[k], put, 0};
+            (struct issued){node, k, j.ids, call, version ? version : j.version[k], put, 0};
     }
+    return j.ids;
 }
 
 static struct cover *add_cover(int key, int node, int server, uint32_t version, uint64_t from_ns)
@@ -220,11 +224,11 @@ static uint64_t counts_from_ns(const struct issued *d)
     return from_ns;
 }
 
-void judge_applied(int node, uint64_t call)
+void judge_applied(int node, uint32_t id)
 {
     for (uint32_t i = 0; i < j.issued_count; i++) {
         const struct issued *d = &j.issued[i];
-        if (d->node == node && d->call == call)
+        if (d->id == id)
             add_cover(d->key, node, -1, d->version, counts_from_ns(d));
     }
 }

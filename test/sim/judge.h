@@ -62,11 +62,12 @@ void origin_text(int node, int key, uint32_t version, bool put, char *text, size
 
 /* ---- changes ---- */
 
-/* A node's call issues a change under this number (`call` of its frame). */
-void judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
-                  bool put);
+/* A node's call issues a change under this number (`call` of its frame), or, if it goes with
+ * others, under a later one that nobody has had yet. Returns what the call is known by. */
+uint32_t judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
+                      bool put);
 /* The call has returned: its node has applied it. */
-void judge_applied(int node, uint64_t call);
+void judge_applied(int node, uint32_t id);
 /* Which node an incarnation is. */
 void judge_node(int node, uint64_t incarnation);
 

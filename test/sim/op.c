@@ -18,7 +18,8 @@ struct op {
     unsigned tries;
     char name[8]; /* of the key */
     size_t name_len;
-    uint64_t call;
+    uint32_t issued; /* what the judge knows the change by; 0: none */
+    uint32_t deadline_ms;
     uint64_t began_ns;
 };
 
@@ -108,9 +109,9 @@ static void run_get_put(struct op *o)
 
 static void issue(struct op *o, enum target target, int which, uint32_t version)
 {
-    o->call = node_next_call(o->step.node);
+    uint64_t call = node_next_call(o->step.node);
     bool put = o->step.kind == STEP_PUT;
-    judge_issued(o->step.node, o->call, target, which, version, put);
+    o->issued = judge_issued(o->step.node, call, target, which, version, put);
 }
 
 static void changed(struct op *o, int rc)
@@ -120,8 +121,8 @@ static void changed(struct op *o, int rc)
         step_print(&o->step, what, sizeof(what));
         TRACE(o->step.node, "%s -> %s", what, rc ? nigh_result_name(rc) : "OK");
     }
-    if ((rc == 0 || rc == NIGH_QUEUED) && o->call)
-        judge_applied(o->step.node, o->call);
+    if ((rc == 0 || rc == NIGH_QUEUED) && o->issued)
+        judge_applied(o->step.node, o->issued);
 }
 
 static void commit(int key, bool absent)
@@ -134,6 +135,7 @@ static void run_invalidate(struct op *o)
 {
     struct nigh_call call = NIGH_CALL_INIT;
     int key = o->step.key;
+    call.deadline_ms = o->deadline_ms;
     commit(key, o->step.b == 1);
     task_sleep(100 * SIM_US);
     if (key_space(key) == 1 && o->step.b == 2)
@@ -168,6 +170,7 @@ static void run_group(struct op *o)
         t.space = node_space_of(o->step.node, key);
     }
     call.flags = o->step.b ? NIGH_SOFT : 0;
+    call.deadline_ms = o->deadline_ms;
     issue(o, target, which, 0);
     changed(o, nigh_invalidate_many(node_cache(o->step.node), &t, 1, &call));
 }
@@ -274,24 +277,40 @@ static void run_final(void *arg)
     running--;
 }
 
-static void start(const struct step *step, bool final)
+static void start(const struct step *step, uint32_t deadline_ms, bool final)
 {
     struct op *o = calloc(1, sizeof(*o));
     if (!o)
         abort();
     o->step = *step;
+    o->deadline_ms = deadline_ms;
     o->final = final;
     running++;
     task_start(step->node, "call", final ? run_final : run, o, SIM_US);
 }
 
+/* Calls of several threads at once: more than are sent alone. Some are in a hurry. */
+static void start_together(const struct step *step)
+{
+    for (int i = 0; i < 4 + step->b; i++) {
+        struct step s = *step;
+        s.kind = i % 3 == 2 ? STEP_TAG : STEP_INVALIDATE;
+        s.key = (step->key + i) % KEYS;
+        s.b = 0;
+        start(&s, i % 2 ? 1 + step->ms % 8 : 0, false);
+    }
+}
+
 void op_start(const struct step *step)
 {
-    start(step, false);
+    if (step->kind == STEP_TOGETHER)
+        start_together(step);
+    else
+        start(step, 0, false);
 }
 
 void op_start_final(int nodes)
 {
     for (int i = 0; i < nodes; i++)
-        start(&(struct step){.kind = STEP_FETCH, .node = i}, true);
+        start(&(struct step){.kind = STEP_FETCH, .node = i}, 0, true);
 }

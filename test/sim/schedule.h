@@ -20,6 +20,7 @@ enum step_kind {
                         b: 1 give it back */
     STEP_INVALIDATE, /* commit, then invalidate the key */
     STEP_TAG,        /* commit to all keys of the tag, then invalidate it; b: soft */
+    STEP_TOGETHER,   /* the like of both for several keys at once, b + 4 calls */
     STEP_SPACE,
     STEP_ALL,
     STEP_WRITE,
