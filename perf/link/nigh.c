@@ -13,11 +13,14 @@
 #define LOOK_EVERY_NS PERF_NS_PER_MS
 /* Nobody here wants to know what a busy machine does to a deadline of 250 ms. */
 #define DEADLINE_MS   20000u
+#define HEARD_BEHIND  16
+#define HEARD_LOOK_NS (20 * PERF_NS_PER_US)
 
 struct near {
     const struct row *row;
     struct nigh *cache;
     struct nigh_space *space;
+    struct nigh *hearer; /* another node, or NULL */
 };
 
 static const struct nigh_call asks_redis = {.size = sizeof(struct nigh_call),
@@ -58,6 +61,8 @@ static void close_near(void *self)
 {
     struct near *s = self;
     nigh_close(s->cache);
+    if (s->hearer)
+        nigh_close(s->hearer);
     free(s);
 }
 
@@ -144,6 +149,31 @@ static void change_keys(void *self, unsigned thread, uint64_t n)
     change(s, targets, s->row->keys);
 }
 
+/* ---- hearing ---- */
+
+static void *open_heard(const struct row *row)
+{
+    struct nigh_space *space;
+    struct near *s = open_near(row);
+    s->hearer = link_cache_open(link_prefix(row->audience), &space);
+    return s;
+}
+
+static int64_t applied(struct nigh *cache)
+{
+    return nigh_stats_value(cache, NULL, "sequence");
+}
+
+/* Goes on when the other node has applied nearly all: what it does not keep up with would be in
+ * buffers, or fetched from the log. */
+static void change_heard_keys(void *self, unsigned thread, uint64_t n)
+{
+    struct near *s = self;
+    change_keys(self, thread, n);
+    while (applied(s->hearer) + HEARD_BEHIND < applied(s->cache))
+        sleep_ns(HEARD_LOOK_NS);
+}
+
 /* clang-format off */
 const struct side side_nigh_get = {
     "nigh", "get", .open = open_filled, .call = get, .close = close_near};
@@ -153,6 +183,8 @@ const struct side side_nigh_key = {
     "nigh", "evalsha", .open = open_near, .call = change_key, .close = close_near};
 const struct side side_nigh_tag = {
     "nigh, a tag", "evalsha", .open = open_near, .call = change_tag, .close = close_near};
+const struct side side_nigh_heard = {
+    "nigh, heard", "evalsha", .open = open_heard, .call = change_heard_keys, .close = close_near};
 const struct side side_nigh_keys = {
     "nigh", "evalsha", .open = open_near, .call = change_keys, .close = close_near};
 /* clang-format on */
