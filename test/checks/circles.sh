@@ -22,19 +22,10 @@ steps() {
 END
 }
 
-# Print "D FILE SYMBOL" for each symbol that an object defines, "U ..." for each that it uses.
-symbols() {
-    while read -r object; do
-        file=${object##*/lib/}
-        [ -f "$object" ] || echo "missing $object"
-        "$nm" -g "$object" | awk -v file="${file%.c.o*}" '
-            NF >= 2 { print $(NF - 1) ~ /^[Uvw]$/ ? "U" : "D", file, $NF }'
-    done <"$objects"
-}
-
+# nm begins each line with "OBJECT:"; a symbol is the last word, its kind the one before.
 {
-    steps | sed 's/^/S /'
-    symbols
+    steps | sed 's/^/step /'
+    xargs -d '\n' "$nm" -gA <"$objects" || echo 'missing'
 } | awk '
     function offence(text) { print "circles: " text; failed = 1 }
     # Whether files use one another down to `to`. `seen` is the files visited, empty at first.
@@ -48,13 +39,17 @@ symbols() {
         }
         return 0
     }
-    $1 == "S" && NF > 1 {
+    $1 == "step" && NF > 1 {
         if (NF < 4) offence("a step without a reason: " $2 " " $3)
         steps[$2 SUBSEP $3]
     }
-    $1 == "missing" { offence("there is no " $2) }
-    $1 == "D" { home[$3] = $2 }
-    $1 == "U" { user[++uses] = $2; used[uses] = $3 }
+    $1 == "missing" { offence("not every object could be read") }
+    match($0, /\/lib\/[a-z0-9_]+\/[a-z0-9_]+\.c\.o(bj)?:/) {
+        file = substr($0, RSTART + 5, RLENGTH - 5)
+        sub(/\.c\.o(bj)?:$/, "", file)
+        if ($(NF - 1) ~ /[Uvw]$/) { user[++uses] = file; used[uses] = $NF }
+        else home[$NF] = file
+    }
     END {
         for (i = 1; i <= uses; i++) {
             edge = user[i] SUBSEP home[used[i]]
@@ -64,21 +59,21 @@ symbols() {
         }
         for (i = 1; i <= count; i++)
             if (!(edges[i] in steps)) {
-                split(edges[i], file, SUBSEP)
-                down[file[1], ++below[file[1]]] = file[2]
+                split(edges[i], ends, SUBSEP)
+                down[ends[1], ++below[ends[1]]] = ends[2]
             }
         for (i = 1; i <= count; i++) {
-            split(edges[i], file, SUBSEP)
+            split(edges[i], ends, SUBSEP)
             split("", seen)
-            if (!leads(file[2], file[1], seen)) continue
+            if (!leads(ends[2], ends[1], seen)) continue
             closes[edges[i]]
             if (!(edges[i] in steps))
-                offence(file[1] " -> " file[2] " is on a circle; it uses" why[edges[i]])
+                offence(ends[1] " -> " ends[2] " is on a circle; it uses" why[edges[i]])
         }
         for (edge in steps)
             if (!(edge in closes)) {
-                split(edge, file, SUBSEP)
-                offence(file[1] " -> " file[2] " closes no circle: delete it here")
+                split(edge, ends, SUBSEP)
+                offence(ends[1] " -> " ends[2] " closes no circle: delete it here")
             }
         if (!count) offence("no symbols were read")
         exit failed

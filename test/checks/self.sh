@@ -115,7 +115,7 @@ offence style lib/l2/scripts/a.lua "-- $(repeat 98 x)\n"
 offence style lib/l2/scripts/a.lua '\tlocal x\n'
 offence style lib/l1/a.c "{\n$(repeat 81 'x;\n')\n}\n"
 
-# A library whose objects are lists of symbols, as nm would print them.
+# A library whose objects are lists of symbols, which nm would print with their paths.
 # object NAME SYMBOLS
 object() {
     printf '%b' "$2" >"$tree/lib/l1/$1.c.o"
@@ -124,7 +124,7 @@ object() {
 
 # circles STEPS WHAT STATUS: the check, with these steps in its list, over the objects made so far.
 circles() {
-    printf '#!/bin/sh\ncat "$2"\n' >"$tree/nm"
+    printf '#!/bin/sh\nshift\ngrep -H "" "$@"\n' >"$tree/nm"
     chmod +x "$tree/nm"
     awk -v steps="$1" '/^END$/ { skipped = 0 } !skipped { print }
         /<<END$/ { skipped = 1; print steps }' "$here/circles.sh" >"$tree/circles.sh"
