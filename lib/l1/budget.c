@@ -12,12 +12,6 @@ static void note_peak(struct l1 *l1, uint64_t used)
         continue;
 }
 
-uint64_t budget_live_bytes(const struct l1 *l1)
-{
-    uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
-    return used - u64_min(used, atomic_load_explicit(&l1->limbo, memory_order_relaxed));
-}
-
 bool budget_borrow(struct l1 *l1, uint64_t bytes)
 {
     uint64_t used = atomic_load_explicit(&l1->used, memory_order_relaxed);
@@ -40,40 +34,22 @@ bool budget_borrow(struct l1 *l1, uint64_t bytes)
     return true;
 }
 
-void budget_return(struct l1 *l1, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&l1->used, bytes, memory_order_relaxed);
-}
-
-void budget_give_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
-{
-    uint64_t reserve = l1_limit(&l1->reserve_bytes);
-    s->spare_bytes += bytes;
-    if (s->spare_bytes > reserve) {
-        budget_return(l1, s->spare_bytes - reserve / 2);
-        s->spare_bytes = reserve / 2;
-    }
-}
-
 void budget_return_spare_locked(struct l1 *l1, struct l1_shard *s)
 {
     budget_return(l1, s->spare_bytes);
     s->spare_bytes = 0;
 }
 
-/* Take from the reserve, else borrow, and a new reserve with it if there is plenty; never evict. */
-bool budget_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+/* Borrows a new reserve along with what is missing, if there is plenty. */
+bool budget_borrow_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
-    if (s->spare_bytes < bytes) {
-        uint64_t missing = bytes - s->spare_bytes;
-        uint64_t more = l1_limit(&l1->reserve_bytes) / 2;
-        if (budget_borrow(l1, missing + more))
-            s->spare_bytes += missing + more;
-        else if (budget_borrow(l1, missing))
-            s->spare_bytes += missing;
-        else
-            return false;
-    }
-    s->spare_bytes -= bytes;
+    uint64_t missing = bytes - s->spare_bytes;
+    uint64_t more = l1_limit(&l1->reserve_bytes) / 2;
+    if (budget_borrow(l1, missing + more))
+        s->spare_bytes += missing + more;
+    else if (budget_borrow(l1, missing))
+        s->spare_bytes += missing;
+    else
+        return false;
     return true;
 }
