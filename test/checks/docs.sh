@@ -106,6 +106,23 @@ while read -r warning; do
     [ -n "$found" ] || { echo "README.md: its troubleshooting lacks: $warning"; failed=1; }
 done <"$work/warnings"
 
+# Documented parameters are parameters of the function below.
+find include lib -name '*.h' -print0 | sort -z | xargs -0 awk '
+    function check(    i, parameters) {
+        parameters = text
+        for (i = 1; i <= documented; i++)
+            if (parameters !~ "[^A-Za-z0-9_]" name[i] "[^A-Za-z0-9_]") {
+                printf "%s:%d: @param %s is no parameter\n", FILENAME, line[i], name[i]; failed = 1
+            }
+        documented = 0; text = ""
+    }
+    /^ *\/\*\*/ { documented = 0; text = ""; inside = 1 }
+    inside && /@param / { name[++documented] = $3; line[documented] = FNR }
+    inside && /\*\// { inside = 0; next }
+    !inside && documented { text = text " " $0 " "; if (/;|\{|^#/) check() }
+    END { exit failed }
+' || failed=1
+
 # Links within README lead to a heading, in the form that sites give it.
 sed -n 's/^##* //p' README.md | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9\n-' >"$work/anchors"
 for anchor in $(grep -oE '\]\(#[^)]*\)' README.md | tr -d ']()#'); do

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "support/check.h"
+#include "support/raise.h"
 
 #define SPACES 4u
 #define CAPPED 2u /* the space whose space.memory moves */
@@ -101,13 +102,6 @@ static struct actor actors[OWNERS + READERS + 2];
 static uint64_t chance(struct actor *a, uint64_t below)
 {
     return check_random(&a->random) % below;
-}
-
-static void raise_to(_Atomic uint64_t *at, uint64_t value)
-{
-    uint64_t before = atomic_load(at);
-    while (before < value && !atomic_compare_exchange_weak(at, &before, value))
-        continue;
 }
 
 static uint64_t read_clock(void *arg)

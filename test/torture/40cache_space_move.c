@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "support/check.h"
+#include "support/raise.h"
 
 #define ROUNDS 12u /* spaces of a cache */
 #define KEYS 32u
@@ -51,13 +52,6 @@ static struct world world;
 static uint64_t chance(struct actor *a, uint64_t below)
 {
     return check_random(&a->random) % below;
-}
-
-static void raise_to(_Atomic uint64_t *at, uint64_t value)
-{
-    uint64_t before = atomic_load(at);
-    while (before < value && !atomic_compare_exchange_weak(at, &before, value))
-        continue;
 }
 
 static int load_row(void *arg, struct nigh_fill *const fills[], size_t n)
