@@ -7,7 +7,7 @@
  * then a storm while values are held by pins for seconds.
  *
  * What is removed or replaced while limbo is full can be neither kept nor freed: nigh sets it
- * aside, charged as live (lib/l1/reclaim.h). So it is shown beside limbo, and under the same cap.
+ * aside, charged as live (lib/l1/limbo.h). So it is shown beside limbo, and under the same cap.
  * The stuck reader opens its section in liburcu itself: nigh's sections are of the same flavour.
  */
 #include <urcu/urcu-bp.h>
