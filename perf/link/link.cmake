@@ -4,8 +4,8 @@
 # around the function that does it.
 add_executable(perf_link
     link/async.c link/audience.c link/benchmark.c link/changes.c link/evict.c link/lease.c
-    link/main.c link/memcached.c link/nigh.c link/plain.c link/round.c link/rows.c link/show.c
-    link/usage.c)
+    link/main.c link/memcached.c link/miss.c link/nigh.c link/plain.c link/round.c link/rows.c
+    link/show.c link/usage.c)
 target_link_libraries(perf_link PRIVATE
     perf_bench_maths perf_support nigh_internal Threads::Threads)
 target_link_options(perf_link PRIVATE -Wl,--wrap=coherence_push)

@@ -74,6 +74,7 @@ struct row {
 extern const struct side side_nigh_get, side_nigh_many, side_nigh_key, side_nigh_tag,
     side_nigh_keys, side_nigh_heard;
 extern const struct side side_lease, side_fill;
+extern const struct side side_nigh_miss, side_hiredis_miss;
 extern const struct side side_hiredis_get, side_hiredis_singles;
 extern const struct side side_hiredis_mget, side_hiredis_pipeline, side_hiredis_misses;
 extern const struct side side_del, side_del_pipeline, side_del_many, side_multi, side_script;
