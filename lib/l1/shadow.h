@@ -16,6 +16,7 @@
  * After as many sampled requests as a shadow has entries, hits and differences are looked at and
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
+ * Those for one hot key all fall the same way, and weigh more (shadow.c).
  *
  * A larger window takes its bytes from main, which gives up entries that were found to be worth
  * keeping. So a window grows by a twentieth of the capacity from one look to the next, however
