@@ -84,11 +84,25 @@ void flight_spares_free(struct flight_table *table)
     }
 }
 
+/* Count what must be given back before the table goes; `more` is 1 or -1. */
+#ifdef NDEBUG
+static void note_records(struct flight_table *table, int more)
+{
+    (void)table, (void)more;
+}
+#else
+static void note_records(struct flight_table *table, int more)
+{
+    atomic_fetch_add_explicit(&table->records, (uint32_t)more, memory_order_relaxed);
+}
+#endif
+
 struct flight *flight_create(struct flight_table *table, const struct flight_join *join)
 {
     struct flight *f = record_take(table, join->key.len);
     if (!f)
         return NULL;
+    note_records(table, 1);
     uint8_t *key = (uint8_t *)f + key_offset(table);
     memcpy(key, join->key.data, join->key.len);
     f->table = table;
@@ -124,6 +138,7 @@ void flight_unref(struct flight *f)
     struct flight_table *table = f->table;
     table->host.free_result(table->host.arg, f);
     record_leave(table, f, f->key_len);
+    note_records(table, -1);
 }
 
 uint32_t flight_landed(const struct flight *f)

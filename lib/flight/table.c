@@ -54,6 +54,8 @@ int flight_table_create(const struct flight_table_config *config, struct flight_
 void flight_table_destroy(struct flight_table *table)
 {
     NIGH_CHECK(flight_count(table) == 0);
+    /* A landed flight that somebody still refers to would be used after its table is gone. */
+    NIGH_DCHECK(atomic_load_explicit(&table->records, memory_order_relaxed) == 0);
     flight_spares_free(table);
     for (unsigned i = 0; i <= table->shard_mask; i++)
         pthread_mutex_destroy(&table->shards[i].lock);

@@ -35,12 +35,13 @@ struct flight_spare {
     _Alignas(CACHE_LINE_BYTES) _Atomic(void *) record; /* pair(flight.spare); NULL: none */
 };
 
-/* Keys: (c) constant after creation */
+/* Keys: (c) constant after creation  (a) atomic, relaxed: a count */
 struct flight_table {
     struct env *env;             /* (c) */
     struct flight_host host;     /* (c) */
     uint32_t shard_mask;         /* (c) */
     struct flight_shard *shards; /* (c) */
+    _Atomic uint32_t records;    /* (a) that are referred to; counted by Debug builds only */
     struct flight_spare spares[FLIGHT_SPARES];
 };
 
