@@ -36,7 +36,7 @@ static void open_loop(void)
 
 static void close_loop(void)
 {
-    CHECK_EQ(world_count(&w, "async"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "async") == 0);
     nigh_queue_close(queue);
     world_close(&w);
     redis_stop(&server);
