@@ -53,17 +53,34 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
     };
 }
 
+/* Returns how the floors of this node let a value pass whose stamp cannot be compared. Nobody knows
+ * how old it is; but if this node has invalidated a group of its since all was last renewed here
+ * (which is done when a clock is lost), then a caller who knows of that must not see it, not even
+ * marked as stale. While no clock is followed any invalidation counts: the server may have lost it.
+ * Those of the last seconds are told to it again, and cover the value until they are (rule 13). */
+static enum l1_standing standing_unknown(struct nigh_space *space, const struct draft *d)
+{
+    uint16_t own[NIGH_TAGS_MAX];
+    const uint16_t *slots;
+    uint32_t count = draft_slots(d, own, &slots);
+    bool followed = coherence_position(space->cache->coherence).identity != 0;
+    uint64_t stamp = followed ? l1_renewed(space->cache->l1) : 0;
+    return l1_judge_groups(&space->l1, stamp, slots, count) == L1_BELOW_HARD ? L1_BELOW_HARD
+                                                                               : L1_BELOW_SOFT;
+}
+
 /* Returns how the positions that stand in Redis for floors let the value pass (rule 4). */
 static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
-                                    const struct l2_envelope *e)
+                                    const struct l2_envelope *e, const struct draft *d)
 {
-    static const enum l1_standing standings[] = {
-        [COHERENCE_FRESH] = L1_CURRENT,
-        [COHERENCE_STALE] = L1_BELOW_SOFT,
-        [COHERENCE_GONE] = L1_BELOW_HARD,
-    };
-    return standings[coherence_judge(space->cache->coherence, e, (uint16_t)space->l1.group_slot,
-                                     home)];
+    uint16_t space_slot = (uint16_t)space->l1.group_slot;
+    switch (coherence_judge(space->cache->coherence, e, space_slot, home)) {
+    case COHERENCE_FRESH: return L1_CURRENT;
+    case COHERENCE_STALE: return L1_BELOW_SOFT;
+    case COHERENCE_GONE: return L1_BELOW_HARD;
+    case COHERENCE_UNKNOWN: break;
+    }
+    return standing_unknown(space, d);
 }
 
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
@@ -77,7 +94,9 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     enum verdict_trust trust = trusted                ? TRUST_HELD
                                : cache->doubt_is_miss ? TRUST_MISS
                                                       : TRUST_DOUBT;
-    enum l1_standing standing = standing_of(space, of->home, e);
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct draft d = draft_of(space, key, ticket, e, now_ns);
+    enum l1_standing standing = standing_of(space, of->home, e, &d);
     /* If the value was filled in the future, the server's clock was set back since, and what is
      * left of its lifetime cannot be told. It would live on for as long as that step was. */
     if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
@@ -85,8 +104,6 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
         return 0;
 
     struct l1_entry *entry;
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
-    struct draft d = draft_of(space, key, ticket, e, now_ns);
     d.passes = of->passes;
     d.shared = of->shared;
     int rc = draft_entry(&d, &entry);

@@ -108,6 +108,8 @@ enum coherence_verdict {
     COHERENCE_FRESH, /* by rule 4; lifetimes are the caller's business */
     COHERENCE_STALE,
     COHERENCE_GONE,  /* below a hard position: as if nothing was there */
+    COHERENCE_UNKNOWN, /* its stamp is of no clock that is followed: stale, if not gone by what this
+                          node has applied itself */
 };
 /* Judge a value from L2, after its reply; `home` is the answer's, `space_slot` the slot of the
  * space's group. */

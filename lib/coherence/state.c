@@ -260,14 +260,14 @@ enum coherence_verdict coherence_judge(struct coherence *c, const struct l2_enve
 {
     uint64_t view;
     if (!view_enter(c, &view))
-        return COHERENCE_STALE;
+        return COHERENCE_UNKNOWN;
     uint64_t own_home = load_shown(&c->state->home);
     bool comparable = e->identity == load_shown(&c->state->identity) && e->home == own_home &&
                       home == own_home;
-    bool gone = comparable && below(c, e, space_slot, false);
-    bool stale = !comparable || (e->flags & L2_ENVELOPE_SOFT) || below(c, e, space_slot, true);
-    if (!view_held(c, view))
-        return COHERENCE_STALE;
+    bool gone = below(c, e, space_slot, false);
+    bool stale = (e->flags & L2_ENVELOPE_SOFT) || below(c, e, space_slot, true);
+    if (!view_held(c, view) || !comparable)
+        return COHERENCE_UNKNOWN;
     return gone ? COHERENCE_GONE : stale ? COHERENCE_STALE : COHERENCE_FRESH;
 }
 

@@ -112,6 +112,15 @@ void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
     __builtin_prefetch(&f->now, 1); /* most likely in another writer's cache */
 }
 
+uint64_t floors_renewed(const struct l1_floors *f)
+{
+    const struct group_floor *all = &f->groups->of[GROUP_SLOT_ALL];
+    /* pair(floors.any): if `any` has risen, and `hard` with it, both are seen */
+    uint64_t any = atomic_load_explicit(&all->any, memory_order_acquire);
+    uint64_t hard = atomic_load_explicit(&all->hard, memory_order_relaxed);
+    return any > 0 && hard >= any ? any - 1 : any;
+}
+
 uint64_t floors_mark(struct l1_floors *f)
 {
     return draw(f);

@@ -75,6 +75,8 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
+/* When all was last made stale, or just before, if it was removed; 0: never. */
+uint64_t floors_renewed(const struct l1_floors *f);
 /* Draw a position without raising any floor. */
 uint64_t floors_mark(struct l1_floors *f);
 enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,

@@ -430,6 +430,11 @@ enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const
     return floors_judge(s->l1->floors, stamp, s->group_slot, groups, group_count);
 }
 
+uint64_t l1_renewed(const struct l1 *l1)
+{
+    return floors_renewed(l1->floors);
+}
+
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp)
 {
     return stamp >= floors_of_key(l1->floors, key->hash);

@@ -271,6 +271,9 @@ static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_ent
 /* l1_judge() for any stamp, such as a flight's, and the groups of a value of the space. */
 enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const uint16_t *groups,
                                  uint32_t group_count);
+/* Returns the stamp to judge a value by of which nobody knows how old it is: when all was last made
+ * stale, or just before, if it was removed. 0: neither was ever done. */
+uint64_t l1_renewed(const struct l1 *l1);
 /* Whether a stamp is at or above the key's floor: for stores, joins, landings; never at a hit. */
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp);
 

@@ -79,7 +79,7 @@ TEST(back_on_a_server_that_was_left)
     CHECK_EQ(w.renewed, 1);
     check_well(&w);
     CHECK_NE(followed(&w), first);
-    CHECK_EQ(judge_stamp(&w, first), COHERENCE_STALE);
+    CHECK_EQ(judge_stamp(&w, first), COHERENCE_UNKNOWN);
     CHECK_EQ(judge_stamp(&w, followed(&w)), COHERENCE_FRESH);
     world_close(&w);
 }
@@ -280,7 +280,7 @@ TEST(a_node_that_never_left_follows_the_renewed_clock)
     check_well(&b);
     CHECK_EQ(followed(&a), followed(&b));
     CHECK_STR(world_notes(&b), "all~ all~ wake");
-    CHECK_EQ(judge_stamp(&b, first), COHERENCE_STALE);
+    CHECK_EQ(judge_stamp(&b, first), COHERENCE_UNKNOWN);
     world_close(&b);
     a.beside = NULL;
     world_close(&a);
@@ -536,7 +536,7 @@ static void rewinding_end(struct rewinding *t)
     CHECK_EQ(t->w.renewed, 1);
     check_well(&t->w);
     CHECK_NE(followed(&t->w), t->before);
-    CHECK_EQ(judge_stamp(&t->w, t->before), COHERENCE_STALE);
+    CHECK_EQ(judge_stamp(&t->w, t->before), COHERENCE_UNKNOWN);
     uint64_t resyncs = stats_read(&t->w.stats, STATS_RESYNC);
     beat(&t->w);
     CHECK_EQ(stats_read(&t->w.stats, STATS_RESYNC), resyncs);

@@ -485,12 +485,12 @@ TEST(value_of_another_home_is_stale)
     struct l2_envelope e = {.home = clock.home, .identity = clock.identity, .sequence = 9};
     uint16_t space = world_space_slot();
     CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_FRESH);
-    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home + 1), COHERENCE_STALE);
+    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home + 1), COHERENCE_UNKNOWN);
     e.home++;
-    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_STALE);
+    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_UNKNOWN);
     e.home--;
     e.identity++;
-    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_STALE);
+    CHECK_EQ(coherence_judge(w.c, &e, space, clock.home), COHERENCE_UNKNOWN);
     world_close(&w);
 }
 
@@ -505,7 +505,7 @@ TEST(foreign_clock_in_an_answer)
     coherence_note(w.c, &answer);
     CHECK_EQ(coherence_position(w.c).identity, 0);
     CHECK_STR(world_notes(&w), "all~");
-    CHECK_EQ(world_judge(&w, 9, "t"), COHERENCE_STALE);
+    CHECK_EQ(world_judge(&w, 9, "t"), COHERENCE_UNKNOWN);
     coherence_note(w.c, &answer); /* nothing is left to be forgotten */
     CHECK_STR(world_notes(&w), "");
     world_pass(&w, 10);
