@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# `cmake --install`: libraries, headers, nigh.pc, nigh-system.pc and the CMake package Nigh.
+# `cmake --install`: libraries, headers, nigh.pc, nigh-system.pc, the CMake package Nigh, examples.
 # Shared and static are separate export sets: only the static ones need our dependencies.
 
 include(CMakePackageConfigHelpers)
@@ -11,6 +11,10 @@ foreach(product nigh nigh_static nigh_system nigh_system_static)
     install(EXPORT ${product} NAMESPACE nigh:: FILE ${product}.cmake
         DESTINATION ${NIGH_CMAKE_DIR})
 endforeach()
+
+# Their CMakeLists.txt is for the project's own tests.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/test/example/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
+    PATTERN CMakeLists.txt EXCLUDE)
 
 # Relative to the file itself, so that `cmake --install --prefix` may choose the place.
 file(RELATIVE_PATH NIGH_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)

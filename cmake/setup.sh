@@ -3,8 +3,9 @@
 # Set-up and build, shared by test/run and perf/run.
 #
 #   NIGH_SOURCE=path of the checkout; . "$NIGH_SOURCE/cmake/setup.sh"
-#   nigh_setup [bench]                install what is missing (Debian, Ubuntu); quick if nothing is;
-#                                     bench: what the benchmarks' baselines are made of, too
+#   nigh_setup [PROGRAM]              install what is missing (Debian, Ubuntu); quick if nothing is.
+#                                     bench: what the benchmarks' baselines are made of, too; no
+#                                     program: what the examples are, which are tests
 #   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
 #   nigh_build KIND [CMAKE OPTION...] configure and build there; NIGH_TARGET: only this
 #
@@ -41,6 +42,11 @@ libxxhash-dev pc:libxxhash
 libsqlite3-dev pc:sqlite3
 liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server
+END
+    [ -n "$nigh_wants" ] || cat <<'END'
+libevent-dev pc:libevent_pthreads
+libmicrohttpd-dev pc:libmicrohttpd
+make make
 END
     [ "$nigh_wants" != bench ] || cat <<'END'
 libck-dev pc:ck

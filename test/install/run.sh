@@ -31,6 +31,11 @@ for page in nigh nigh_fetch nigh_invalidate_many; do
     [ -e "$(find "$prefix" -path "*/man/man3/$page.3")" ] || fail "$page(3) is not installed"
 done
 
+# The examples, as somebody who has only what is installed builds them.
+cp -r "$(find "$prefix" -type d -name examples)" "$work/examples"
+make -C "$work/examples" CC="$cc" CFLAGS="-O1 -Wall -Wextra -Werror" >"$work/make.log" 2>&1 ||
+    { cat "$work/make.log"; fail "the installed examples do not build"; }
+
 # What ldconfig, run after the installation, makes of it: programs find their library by its
 # soname. (With a cache of its own: it is the system's that README renews.)
 dirname "$(find "$prefix" -name libnigh.so)" >"$work/ld.so.conf"
