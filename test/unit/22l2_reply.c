@@ -99,7 +99,8 @@ TEST(cut_at_every_byte)
 static void show(FILE *f, const struct reply *reply)
 {
     fprintf(f, "(%d %lld %u ", (int)reply->type, (long long)reply->integer, reply->count);
-    fwrite(reply->bytes.data, 1, reply->bytes.len, f);
+    if (reply->bytes.len > 0)
+        fwrite(reply->bytes.data, 1, reply->bytes.len, f);
     for (uint32_t i = 0; i < reply->count; i++)
         show(f, reply->elements[i]);
     fputc(')', f);
