@@ -17,18 +17,18 @@
 #define PING_NS NS_PER_S
 #define DEAD_NS (3 * NS_PER_S)
 
-/* Keys: (c) constant after create   (s) the stepping thread   (a) atomic, relaxed */
+/* Keys: see client.h */
 struct l2_channel {
     struct l2_channel_config config; /* (c) */
     int wake_fd;                     /* (c) eventfd */
     _Atomic bool reconnect;          /* (a) a new connection is wanted */
-    struct conn conn;                /* (s) */
-    struct backoff backoff;          /* (s) */
-    bool subscribing;                /* (s) SUBSCRIBE has been sent on this connection */
-    bool subscribed;                 /* (s) and confirmed */
+    struct conn conn;                /* (h) */
+    struct backoff backoff;          /* (h) */
+    bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection */
+    bool subscribed;                 /* (h) and confirmed */
     struct outage outage;            /* keys: see outage.h */
-    uint64_t beside;                 /* (s) the data connection that it follows */
-    uint64_t pinged_ns;              /* (s) last PING; older than heard_ns: answered */
+    uint64_t beside;                 /* (h) the data connection that it follows */
+    uint64_t pinged_ns;              /* (h) last PING; older than heard_ns: answered */
 };
 
 static struct env *env_of(struct l2_channel *ch)

@@ -61,9 +61,14 @@ enum driver {
 };
 
 /*
- * Keys: (c) constant after open   (q) `lock`   (a) atomic, relaxed unless a pair is named
- *       (i) who drives: with own threads see `driver`, else whoever holds `stepping`
- *       (t) I/O thread, or whoever holds `stepping`
+ * Keys, in all structs of l2:
+ *   (c) constant after open, create or submit    (a) atomic, relaxed unless a pair is named
+ *   (q) `lock`                                   (s) `sync_lock`
+ *   (l) the look-up's lock                       (p) the outage's lock
+ *   (i) who drives: with own threads see `driver`, else whoever holds `stepping`
+ *   (t) I/O thread, or whoever holds `stepping`
+ *   (h) the thread that steps the channel, and so hears it
+ *   (d) written before the word that says so
  */
 struct l2 {
     struct env *env;                      /* (c) */

@@ -20,7 +20,7 @@
 #include "l2/l2.h"
 #include "l2/script.h"
 
-/* Keys: (c) constant once queued; (i) I/O thread; (s) sync lock; (a) atomic. */
+/* Keys: see client.h. */
 struct request {
     struct request *next;        /* next in its list */
     struct answer *answer;       /* (i) `own`, until it is given away; then NULL */
