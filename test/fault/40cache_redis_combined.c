@@ -135,6 +135,31 @@ TEST(calls_at_once_share_scripts_and_all_of_them_are_told)
     end();
 }
 
+/* One of those that wait does the I/O for all. */
+TEST(without_own_threads_they_share_scripts_too)
+{
+    struct caller callers[CALLERS];
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.threads = NIGH_THREADS_NONE;
+    origin_init(&here.origin);
+    world_open_with(&here, &o, NULL, &here.origin);
+    node_open(&there, &server, &here.origin, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(here.cache), nigh_health(here.cache)) ==
+                                                NIGH_FRESH));
+    for (unsigned round = 0; combined() == 0 && round < ROUNDS_MAX; round++) {
+        origin_commit(&here.origin);
+        prepare(callers, WORLD_PATIENCE_MS);
+        call_together(callers, NULL);
+        for (unsigned i = 0; i < CALLERS; i++) {
+            CHECK_EQ(callers[i].rc, 0);
+            CHECK_WITHIN(WORLD_PATIENCE_MS, sees_row(&there, i));
+        }
+    }
+    CHECK_GT(combined(), 0);
+    end();
+}
+
 /* ---- one of them is wrong ---- */
 
 TEST(a_target_that_is_none_fails_its_own_call)
