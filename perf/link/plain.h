@@ -6,6 +6,7 @@
 #define PERF_LINK_PLAIN_H
 
 #include <hiredis/hiredis.h>
+#include <string.h>
 
 #include "link/link.h"
 
