@@ -54,19 +54,23 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
 }
 
 /* Returns how the floors of this node let a value pass whose stamp cannot be compared. Nobody knows
- * how old it is; but if this node has invalidated a group of its since all was last renewed here
- * (which is done when a clock is lost), then a caller who knows of that must not see it, not even
- * marked as stale. While no clock is followed any invalidation counts: the server may have lost it.
- * Those of the last seconds are told to it again, and cover the value until they are (rule 13). */
+ * how old it is; but if this node has invalidated its key, or a group of its, since all was last
+ * renewed here (which is done when a clock is lost), then a caller who knows of that must not see
+ * it, not even marked as stale. While no clock is followed any invalidation counts: the server may
+ * have lost it. Those of the last seconds are told to it again, and cover the value until they are
+ * (rule 13). */
 static enum l1_standing standing_unknown(struct nigh_space *space, const struct draft *d)
 {
+    struct nigh *cache = space->cache;
     uint16_t own[NIGH_TAGS_MAX];
     const uint16_t *slots;
     uint32_t count = draft_slots(d, own, &slots);
-    bool followed = coherence_position(space->cache->coherence).identity != 0;
-    uint64_t stamp = followed ? l1_renewed(space->cache->l1) : 0;
-    return l1_judge_groups(&space->l1, stamp, slots, count) == L1_BELOW_HARD ? L1_BELOW_HARD
-                                                                               : L1_BELOW_SOFT;
+    uint64_t renewed = l1_renewed(cache->l1); /* before the look at the clock: losing it renews */
+    bool followed = coherence_position(cache->coherence).identity != 0;
+    uint64_t stamp = followed ? renewed : 0;
+    bool gone = !l1_key_current(cache->l1, &d->key, stamp) ||
+                l1_judge_groups(&space->l1, stamp, slots, count) == L1_BELOW_HARD;
+    return gone ? L1_BELOW_HARD : L1_BELOW_SOFT;
 }
 
 /* Returns how the positions that stand in Redis for floors let the value pass (rule 4). */

@@ -274,7 +274,8 @@ enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const
 /* Returns the stamp to judge a value by of which nobody knows how old it is: when all was last made
  * stale, or just before, if it was removed. 0: neither was ever done. */
 uint64_t l1_renewed(const struct l1 *l1);
-/* Whether a stamp is at or above the key's floor: for stores, joins, landings; never at a hit. */
+/* Whether a stamp is at or above the key's floor: for stores, joins, landings, and values of which
+ * nobody knows how old they are; never at a hit. */
 bool l1_key_current(const struct l1 *l1, const struct l1_key *key, uint64_t stamp);
 
 /* The key's floor: the oldest ticket whose flight may still be joined (rule 10). */

@@ -175,7 +175,7 @@ TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
 
 /* Redis comes back with what it had before an invalidation that it had accepted: its clock is
  * another then, so no stamp can be compared. Who has invalidated sees nothing older even so. */
-TEST(what_this_node_has_told_is_not_read_from_an_l2_that_has_forgotten_it)
+static void tell_and_forget(enum nigh_target_kind kind, const char *name)
 {
     struct redis server;
     struct world w;
@@ -186,8 +186,8 @@ TEST(what_this_node_has_told_is_not_read_from_an_l2_that_has_forgotten_it)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
     redis_save(&server);
     origin_commit(&w.origin);
-    struct nigh_target tag = {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3};
-    int rc = nigh_invalidate_many(w.cache, &tag, 1, NULL);
+    struct nigh_target target = {kind, w.space, name, strlen(name), 0};
+    int rc = nigh_invalidate_many(w.cache, &target, 1, NULL);
     CHECK(rc == 0 || rc == NIGH_QUEUED);
     CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
     int64_t resyncs = world_count(&w, "resync");
@@ -203,6 +203,16 @@ TEST(what_this_node_has_told_is_not_read_from_an_l2_that_has_forgotten_it)
     CHECK_ANSWER(ask_fetch(w.space, "t", NULL), NIGH_FRESH, "t=2");
     world_close(&w);
     redis_stop(&server);
+}
+
+TEST(what_this_node_has_told_is_not_read_from_an_l2_that_has_forgotten_it)
+{
+    tell_and_forget(NIGH_TARGET_TAG, "tag");
+}
+
+TEST(a_key_that_this_node_has_told_is_not_read_from_such_an_l2_either)
+{
+    tell_and_forget(NIGH_TARGET_KEY, "t");
 }
 
 /* While an invalidation waits, this node takes L2 for empty where it covers. Here Redis answers
