@@ -12,6 +12,7 @@
 
 #define CALL_MS 5000   /* the deadline of the calls made here */
 #define SLACK_MS 20000 /* for a busy machine; a call without deadline would never end */
+#define TOLD_AGAIN_MS 10000 /* so long an own change is remembered for a Redis that forgot it */
 
 static int tagged(struct origin *o, struct nigh_fill *fill)
 {
@@ -186,6 +187,7 @@ static void tell_and_forget(enum nigh_target_kind kind, const char *name)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_fill") == 1);
     redis_save(&server);
     origin_commit(&w.origin);
+    uint64_t told_ms = check_now_ms();
     struct nigh_target target = {kind, w.space, name, strlen(name), 0};
     int rc = nigh_invalidate_many(w.cache, &target, 1, NULL);
     CHECK(rc == 0 || rc == NIGH_QUEUED);
@@ -197,10 +199,12 @@ static void tell_and_forget(enum nigh_target_kind kind, const char *name)
                  (old = old || strcmp(ask_get(w.space, "t", NULL).text, "t=1") == 0,
                   world_count(&w, "resync") > resyncs && nigh_health(w.cache) == NIGH_FRESH &&
                       nigh_drain(w.cache, 0) == 0));
-    CHECK(!old);
-    for (int i = 0; i < 20; i++)
+    bool in_time = check_now_ms() - told_ms < TOLD_AGAIN_MS;
+    CHECK(!old || !in_time);
+    for (int i = 0; i < 20 && in_time; i++)
         CHECK(strcmp(ask_get(w.space, "t", NULL).text, "t=1") != 0);
-    CHECK_ANSWER(ask_fetch(w.space, "t", NULL), NIGH_FRESH, "t=2");
+    if (in_time)
+        CHECK_ANSWER(ask_fetch(w.space, "t", NULL), NIGH_FRESH, "t=2");
     world_close(&w);
     redis_stop(&server);
 }
