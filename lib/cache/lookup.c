@@ -58,8 +58,10 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
  * renewed here (which is done when a clock is lost), then a caller who knows of that must not see
  * it, not even marked as stale. While no clock is followed any invalidation counts: the server may
  * have lost it. Those of the last seconds are told to it again, and cover the value until they are
- * (rule 13). */
-static enum l1_standing standing_unknown(struct nigh_space *space, const struct draft *d)
+ * (rule 13). On the server that is followed the invalidation of a key has deleted its value, and
+ * keys share floors: there only what came after the ticket counts. */
+static enum l1_standing standing_unknown(struct nigh_space *space, uint64_t home,
+                                         const struct draft *d)
 {
     struct nigh *cache = space->cache;
     uint16_t own[NIGH_TAGS_MAX];
@@ -68,7 +70,8 @@ static enum l1_standing standing_unknown(struct nigh_space *space, const struct 
     uint64_t renewed = l1_renewed(cache->l1); /* before the look at the clock: losing it renews */
     bool followed = coherence_position(cache->coherence).identity != 0;
     uint64_t stamp = followed ? renewed : 0;
-    bool gone = !l1_key_current(cache->l1, &d->key, stamp) ||
+    bool deletes = followed && home == coherence_home(cache->coherence);
+    bool gone = !l1_key_current(cache->l1, &d->key, deletes ? d->ticket : stamp) ||
                 l1_judge_groups(&space->l1, stamp, slots, count) == L1_BELOW_HARD;
     return gone ? L1_BELOW_HARD : L1_BELOW_SOFT;
 }
@@ -84,7 +87,7 @@ static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
     case COHERENCE_GONE: return L1_BELOW_HARD;
     case COHERENCE_UNKNOWN: break;
     }
-    return standing_unknown(space, d);
+    return standing_unknown(space, home, d);
 }
 
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
