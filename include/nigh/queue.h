@@ -77,6 +77,9 @@ void nigh_queue_close(struct nigh_queue *queue);
  * edge-triggered waiting, then poll until fewer completions come than there was room for: it
  * becomes readable anew only when a completion enters an empty queue.
  *
+ * A host that calls closefrom() or the like closes its queues before: nigh does not notice that the
+ * descriptor is gone, and goes on writing to its number.
+ *
  * Returns   the descriptor, which stays the same and lives as long as the queue
  * Errors    NIGH_EINVAL no queue; NIGH_ETHREAD the process has no descriptor left; NIGH_EFORKED
  * Threads   any
@@ -88,7 +91,8 @@ int nigh_queue_fd(struct nigh_queue *queue);
  * Take completions, the oldest first. Each is handed out once, to one of the threads that poll.
  *
  * With threads=none the call also does what nigh_tick() does, while it waits, too: the loaders of
- * pending calls then run inside it.
+ * pending calls then run inside it. As no call may run on a cache while nigh_close() does, no poll
+ * may then. With own threads polls may, and return NIGH_ECLOSED when all has been taken.
  *
  * @param ret_completions   room for `count`; may be NULL if that is 0
  * @param count             most that are taken; 0: the call takes none and does not wait
@@ -122,7 +126,7 @@ int nigh_queue_poll(struct nigh_queue *queue, struct nigh_completion *ret_comple
  * @param arg         comes back in the completion
  * @param ret_value   as of nigh_fetch(); untouched on NIGH_PENDING and on error
  * @param ret_id      names the call for nigh_cancel(); never 0, never used again in this queue;
- *                    written only on NIGH_PENDING; may be NULL
+ *                    written only on NIGH_PENDING, before the completion can be polled; may be NULL
  *
  * Returns   as nigh_fetch(), or NIGH_PENDING: one completion will come, unless it is cancelled
  * Errors    as nigh_fetch(); NIGH_EINVAL also a queue of another cache, or NULL where an object is
@@ -140,7 +144,8 @@ int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const v
  *
  * With call->miss a miss takes the load lease if it is free. The ticket is written when the
  * completion is handed out, so the struct must be there until then, or until the call is cancelled.
- * It is of the thread that made the call. So a loop can read its own database, and put.
+ * It is of the thread that made the call. So a loop can read its own database, and put. At the
+ * deadline the call completes with NIGH_ETIMEDOUT, and a ticket without the lease.
  *
  * @param key         copied
  * @param call        as for nigh_get(); copied; not with NIGH_NO_WAIT

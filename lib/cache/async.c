@@ -182,7 +182,8 @@ static int begin(struct fetch *o, struct nigh_value *ret_value, uint64_t *ret_id
     if (role >= 0)
         queue_begin_locked(&o->op, steps ? QUEUE_BEGINNING : QUEUE_PENDING, o->deadline_ns,
                            f->deadline_ns);
-    uint64_t id = o->op.id;
+    if (role >= 0 && !steps && ret_id)
+        *ret_id = o->op.id;
     queue_unlock(q);
     if (role < 0) {
         stats_count(&o->op.space->stats, STATS_READ_ERROR);
@@ -191,10 +192,8 @@ static int begin(struct fetch *o, struct nigh_value *ret_value, uint64_t *ret_id
     }
     if (!steps && role == FLIGHT_LEADER)
         flight_hand_over(f);
-    if (steps && queue_begun(&o->op, begin_here(f)))
+    if (steps && queue_begun(&o->op, begin_here(f), ret_id))
         return answer(o, ret_value);
-    if (ret_id)
-        *ret_id = id;
     return NIGH_PENDING;
 }
 

@@ -3,10 +3,11 @@
  * Asking L2 without waiting, for calls that do not load.
  *
  * One request, or two: a miss whose caller wants a ticket then asks for the lease. The answers come
- * on the I/O thread, which leaves them to a worker; without own threads the turn that has received
- * them takes them. The deadline is that of the requests. Until the last answer has come the
- * operation stays, `busy`, also if it has been cancelled, or completed because the cache closes:
- * what the answer then brings, a lease perhaps, is given back.
+ * on the I/O thread, which leaves them to a worker, before all loads that have not begun; without
+ * own threads the turn that has received them takes them. The requests have the call's deadline,
+ * and so has the operation: all workers may be inside loaders. Until the last answer has come the
+ * operation stays, `busy`, also if it has been cancelled, or completed because its time is over or
+ * the cache closes: what the answer then brings, a lease perhaps, is given back.
  *
  * The ticket is written to the caller's memory as the completion is handed out, not before: after
  * nigh_cancel() that memory may be anything.
@@ -61,7 +62,17 @@ static void end(struct queue_op *op, bool handed_out)
         give_back(g);
 }
 
-static const struct queue_verb get_verb = {detach, end};
+/* What a miss knew when it began is constant; the lease is not had yet, and goes back. */
+static void part(struct queue_op *op)
+{
+    const struct get *g = CONTAINER_OF(op, struct get, op);
+    const struct nigh_miss *m = &g->miss;
+    if (g->ret_miss)
+        *g->ret_miss =
+            (struct nigh_miss){.stamp = m->stamp, .clock = m->clock, .sequence = m->sequence};
+}
+
+static const struct queue_verb get_verb = {detach, end, part};
 
 /* ---- answers ---- */
 
@@ -157,7 +168,7 @@ static void done(void *arg, struct l2_answer *answer)
     if (cache->drive)
         take(g);
     else
-        workers_add_job(&cache->workers, &g->job);
+        workers_add_answer(&cache->workers, &g->job);
 }
 
 /* ---- the call ---- */
@@ -207,23 +218,18 @@ static int begin(struct get *g, uint64_t *ret_id)
     queue_lock(q);
     int rc = queue_may_locked(q);
     if (rc == 0)
-        queue_begin_locked(&g->op, QUEUE_BEGINNING, CLOCK_NEVER_NS, CLOCK_NEVER_NS);
-    uint64_t id = g->op.id;
+        queue_begin_locked(&g->op, QUEUE_BEGINNING, g->deadline_ns, CLOCK_NEVER_NS);
     queue_unlock(q);
     if (rc == 0) {
         rc = send(g);
         if (rc == 0)
-            queue_begun(&g->op, false);
+            queue_begun(&g->op, false, ret_id);
         else
             queue_unbegin(&g->op);
     }
-    if (rc != 0) {
+    if (rc != 0)
         queue_op_free(&g->op);
-        return rc;
-    }
-    if (ret_id)
-        *ret_id = id;
-    return NIGH_PENDING;
+    return rc == 0 ? NIGH_PENDING : rc;
 }
 
 int async_look_behind(struct nigh_space *space, const struct l1_key *key,
@@ -234,8 +240,10 @@ int async_look_behind(struct nigh_space *space, const struct l1_key *key,
     int rc = read_l2_may(space, key);
     if (rc == 0)
         rc = queues_nobodys(space->cache, &nobodys);
-    if (rc == 0)
-        rc = create(nobodys, space, key, call, NULL, &g);
+    if (rc != 0)
+        return rc;
+    rc = create(nobodys, space, key, call, NULL, &g);
+    queue_unref(nobodys);
     if (rc != 0)
         return rc;
     g->op.state = QUEUE_OVER; /* from its beginning: nobody wants it */

@@ -184,7 +184,7 @@ static enum load_next run(struct load *l, bool here)
     }
     flight_ref(l->flight);
     l->job.run = run_job;
-    workers_add_job(&l->space->cache->workers, &l->job);
+    workers_add_load(&l->space->cache->workers, &l->job);
     return LOAD_REST;
 }
 

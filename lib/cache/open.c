@@ -30,8 +30,8 @@ uint64_t cache_keep(void *arg)
 {
     struct nigh *cache = arg;
     uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
-    next_ns = u64_min(next_ns, flight_tick(cache->flights));
-    next_ns = u64_min(next_ns, queues_keep(cache));
+    next_ns = u64_min(next_ns, queues_keep(cache)); /* notes anew who expects us, then ... */
+    next_ns = u64_min(next_ns, flight_tick(cache->flights)); /* ... what is due by then */
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     if (cache->coherence) {

@@ -20,7 +20,8 @@
  * Deadlines are the keeper's. `due_ns` says when it comes at the latest; an operation that is due
  * earlier pokes it. The keeper clears the word before it looks at the queues, and an operation is
  * in its queue's heap before it looks at the word: one of the two sees the other, by the queue's
- * lock.
+ * lock. Visits to flights are noted in the word alone: so the keeper's turn goes to the flights
+ * after it has cleared the word.
  *
  * Lifetime. A queue lives as long as its host has it open or an operation of it is somewhere, and
  * the cache's struct as long as its queues do: completions can be polled after nigh_close().
@@ -104,7 +105,7 @@ static void destroy(struct nigh_queue *q)
     cache_unref(cache);
 }
 
-static void unref(struct nigh_queue *q)
+void queue_unref(struct nigh_queue *q)
 {
     /* pair(queue.refs): release what each did with it, acquire it all as the last */
     if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) == 1)
@@ -131,7 +132,7 @@ static struct nigh_queue *next_queue(struct queues *qs, struct nigh_queue *after
         q = q->next;
     pthread_mutex_unlock(&qs->lock);
     if (after)
-        unref(after);
+        queue_unref(after);
     return q;
 }
 
@@ -162,7 +163,7 @@ void queue_op_free(struct queue_op *op)
     struct nigh_queue *q = op->queue;
     atomic_fetch_sub_explicit(&q->cache->queues.count, 1, memory_order_relaxed);
     mem_free(q->cache->env.mem, NULL, op, op->bytes);
-    unref(q);
+    queue_unref(q);
 }
 
 /* Frees an operation that is nobody else's any more. */
@@ -331,7 +332,7 @@ void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t de
         service_poke(&q->cache->keeper);
 }
 
-bool queue_begun(struct queue_op *op, bool at_once)
+bool queue_begun(struct queue_op *op, bool at_once, uint64_t *ret_id)
 {
     struct nigh_queue *q = op->queue;
     queue_lock(q);
@@ -340,6 +341,8 @@ bool queue_begun(struct queue_op *op, bool at_once)
         unchain_locked(op);
     else
         stats_count(&op->space->stats, STATS_ASYNC_BEGUN);
+    if (ret_id && !(answered && at_once))
+        *ret_id = op->id;
     if (!answered)
         op->state = QUEUE_PENDING;
     else if (!at_once)
@@ -396,8 +399,10 @@ int queues_nobodys(struct nigh *cache, struct nigh_queue **ret_queue)
     struct queues *qs = &cache->queues;
     pthread_mutex_lock(&qs->lock);
     int rc = qs->nobodys ? 0 : open_locked(cache, &qs->nobodys);
-    if (rc == 0)
+    if (rc == 0) {
+        atomic_fetch_add_explicit(&qs->nobodys->refs, 1, memory_order_relaxed);
         *ret_queue = qs->nobodys;
+    }
     pthread_mutex_unlock(&qs->lock);
     return rc;
 }
@@ -489,7 +494,7 @@ void nigh_queue_close(struct nigh_queue *q)
     caller_enter(&caller);
     for (uint32_t i = 0; i < QUEUE_CHAINS; i++)
         drop_chain(q, i);
-    unref(q);
+    queue_unref(q);
     caller_leave(&caller);
 }
 
@@ -503,8 +508,11 @@ static int take_locked(struct nigh_queue *q, struct nigh_completion *ret, size_t
     for (; n < count && n < INT_MAX && q->ready; n++) {
         struct queue_op *op = q->ready;
         ret[n] = (struct nigh_completion){op->id, op->arg, op->outcome, op->load_error, op->value};
-        if (!drop_locked(op))
+        if (!drop_locked(op)) {
+            if (op->verb->part)
+                op->verb->part(op);
             continue;
+        }
         op->next = *ret_taken;
         *ret_taken = op;
     }
@@ -543,6 +551,14 @@ struct poll {
     struct queue_op *taken;
 };
 
+/* Whether something was left to the workers after this thread's turn, by a thread that saw nobody
+ * asleep here. Inside a loader no turn would take it. */
+static bool has_work(const struct nigh_queue *q)
+{
+    struct nigh *cache = q->cache;
+    return cache->drive && !q->shut && !flight_is_loading() && workers_have(&cache->workers, NULL);
+}
+
 /* Looks once. False: it has slept instead, and is to look again. */
 static bool look(struct nigh_queue *q, struct poll *p, int *ret)
 {
@@ -553,7 +569,8 @@ static bool look(struct nigh_queue *q, struct poll *p, int *ret)
     if (*ret == 0 && is_done_locked(q)) {
         *ret = NIGH_ECLOSED;
     } else if (*ret == 0 && p->waits) {
-        p->waits = sleep_locked(q, p->deadline_ns); /* if time is up, it looks once more */
+        if (!has_work(q)) /* it has the lock: what comes from here on wakes it */
+            p->waits = sleep_locked(q, p->deadline_ns); /* if time is up, it looks once more */
         over = false;
     }
     queue_unlock(q);
@@ -666,7 +683,7 @@ void queues_shut(struct nigh *cache)
     qs->shut = true;
     pthread_mutex_unlock(&qs->lock);
     if (nobodys)
-        unref(nobodys);
+        queue_unref(nobodys);
     for (struct nigh_queue *q = next_queue(qs, NULL); q; q = next_queue(qs, q))
         shut(q);
 }

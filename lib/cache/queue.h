@@ -39,6 +39,9 @@ struct queue_verb {
     /* Do what remains, without the lock, as its completion is handed out, or is not. May be
      * NULL. */
     void (*end)(struct queue_op *op, bool handed_out);
+    /* Do what is owed to the host as a completion is handed out before the answer has come; the
+     * operation is then OVER. May be NULL. REQUIRES(lock of the queue) */
+    void (*part)(struct queue_op *op);
 };
 
 enum queue_state { QUEUE_BEGINNING, QUEUE_ANSWERED, QUEUE_PENDING, QUEUE_READY, QUEUE_OVER };
@@ -83,8 +86,10 @@ void queues_fini(struct queues *qs);
 uint64_t queues_keep(struct nigh *cache);
 /* As the cache closes: complete all that is pending with NIGH_ECLOSED. Nothing begins any more. */
 void queues_shut(struct nigh *cache);
-/* Get the queue of operations of which nobody wants to be told. 0, NIGH_ENOMEM or NIGH_ECLOSED. */
+/* Get the queue of operations of which nobody wants to be told, with a reference: a loader may ask
+ * for it while the cache closes. 0, NIGH_ENOMEM or NIGH_ECLOSED. */
 int queues_nobodys(struct nigh *cache, struct nigh_queue **ret_queue);
+void queue_unref(struct nigh_queue *q);
 /* Without own threads: something was left to the workers, for which threads that poll are to
  * look. */
 void queues_rouse(struct nigh *cache);
@@ -107,8 +112,8 @@ int queue_may_locked(const struct nigh_queue *q);
 void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t deadline_ns,
                         uint64_t visit_ns);
 /* End the beginning. True: it was ANSWERED `at_once`, and is the caller's now; else its answer is,
- * or will be, a completion. */
-bool queue_begun(struct queue_op *op, bool at_once);
+ * or will be, a completion: *ret_id (unless NULL) is written before that can be handed out. */
+bool queue_begun(struct queue_op *op, bool at_once, uint64_t *ret_id);
 /* Take back an operation that has begun, and failed at once. */
 void queue_unbegin(struct queue_op *op);
 

@@ -41,11 +41,12 @@ static struct flight *take_flight_locked(struct workers *w) REQUIRES(w->lock)
 
 static struct worker_job *take_job_locked(struct workers *w) REQUIRES(w->lock)
 {
-    struct worker_job *job = w->job_head;
+    struct worker_jobs *jobs = w->answers.head ? &w->answers : &w->loads;
+    struct worker_job *job = jobs->head;
     if (job) {
-        w->job_head = job->next;
-        if (!w->job_head)
-            w->job_tail = NULL;
+        jobs->head = job->next;
+        if (!jobs->head)
+            jobs->tail = NULL;
         job->next = NULL;
     }
     return job;
@@ -241,17 +242,27 @@ void workers_add_flight(struct workers *w, struct flight *f)
     pthread_mutex_unlock(&w->lock);
 }
 
-void workers_add_job(struct workers *w, struct worker_job *job)
+static void add_job(struct workers *w, struct worker_jobs *jobs, struct worker_job *job)
 {
     pthread_mutex_lock(&w->lock);
     job->next = NULL;
-    if (w->job_tail)
-        w->job_tail->next = job;
+    if (jobs->tail)
+        jobs->tail->next = job;
     else
-        w->job_head = job;
-    w->job_tail = job;
+        jobs->head = job;
+    jobs->tail = job;
     pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);
+}
+
+void workers_add_load(struct workers *w, struct worker_job *job)
+{
+    add_job(w, &w->loads, job);
+}
+
+void workers_add_answer(struct workers *w, struct worker_job *job)
+{
+    add_job(w, &w->answers, job);
 }
 
 void workers_turn(struct workers *w)
@@ -311,7 +322,7 @@ bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 bool workers_idle(struct workers *w)
 {
     pthread_mutex_lock(&w->lock);
-    bool idle = !w->flight_head && !w->job_head && w->busy == 0;
+    bool idle = !w->flight_head && !w->answers.head && !w->loads.head && w->busy == 0;
     pthread_mutex_unlock(&w->lock);
     return idle;
 }

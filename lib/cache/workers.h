@@ -23,6 +23,12 @@ struct worker_job {
     struct worker_job *next;
 };
 
+/* The oldest first. */
+struct worker_jobs {
+    struct worker_job *head;
+    struct worker_job *tail;
+};
+
 /* Keys: (c) constant after start  (l) lock */
 struct workers {
     struct env *env;               /* (c) */
@@ -30,8 +36,8 @@ struct workers {
     pthread_cond_t wanted;         /* (l) work or stop */
     struct flight *flight_head;    /* (l) */
     struct flight *flight_tail;    /* (l) */
-    struct worker_job *job_head;   /* (l) */
-    struct worker_job *job_tail;   /* (l) */
+    struct worker_jobs answers;    /* (l) short jobs, which go before ... */
+    struct worker_jobs loads;      /* (l) ... those that run a loader */
     pthread_t threads[WORKERS_MAX]; /* (l) */
     uint32_t count;                /* (l) threads there are */
     uint32_t busy;                 /* (l) threads that run something now */
@@ -48,7 +54,10 @@ void workers_stop(struct workers *w);
 /* Keeper: replace threads that ended inside a loader and could not be replaced then. */
 void workers_repair(struct workers *w);
 void workers_add_flight(struct workers *w, struct flight *f);
-void workers_add_job(struct workers *w, struct worker_job *job);
+/* A job that runs a loader. */
+void workers_add_load(struct workers *w, struct worker_job *job);
+/* A job that runs none: it waits for no load that has not begun. */
+void workers_add_answer(struct workers *w, struct worker_job *job);
 /* Without workers: run what is queued now. */
 void workers_turn(struct workers *w);
 /* Whether a flight is queued whose landing changes this word; NULL: any. */

@@ -4,10 +4,13 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "cache/cache.h"
+#include "cache/queue.h"
 #include "support/async.h"
 
 #define NOW 0
@@ -599,6 +602,39 @@ TEST(threads_that_poll_one_queue_share_its_completions)
     nigh_queue_close(l.queue);
 }
 
+static void *poll_ids(void *arg)
+{
+    struct nigh_queue *q = arg;
+    struct nigh_completion c;
+    for (unsigned i = 0; i < 10 * MANY; i++) {
+        REQUIRE_EQ(nigh_queue_poll(q, &c, 1, PATIENTLY), 1);
+        uint64_t *id = c.arg;
+        CHECK_EQ(*id, c.id);
+        free(id);
+        nigh_release(&c.value);
+    }
+    return NULL;
+}
+
+/* So whoever polls may free it. */
+TEST(the_id_of_a_call_is_there_before_its_completion)
+{
+    struct loop l;
+    pthread_t thread;
+    open_loop(&l);
+    REQUIRE_EQ(pthread_create(&thread, NULL, poll_ids, l.queue), 0);
+    for (unsigned i = 0; i < 10 * MANY; i++) {
+        char key[16];
+        struct nigh_value value = NIGH_VALUE_INIT;
+        uint64_t *id = calloc(1, sizeof(*id));
+        snprintf(key, sizeof(key), "k%u", i);
+        REQUIRE_EQ(nigh_fetch_async(l.queue, l.w.space, key, strlen(key), NULL, id, &value, id),
+                   NIGH_PENDING);
+    }
+    pthread_join(thread, NULL);
+    close_loop(&l);
+}
+
 TEST(a_call_completes_on_its_own_queue_only)
 {
     struct loop l;
@@ -693,7 +729,59 @@ TEST(a_cache_that_another_thread_closes_wakes_its_loops)
     nigh_queue_close(l.queue);
 }
 
+/* As a loader does that calls us while nigh_close() waits for it. */
+TEST(a_call_has_its_queue_also_if_the_cache_closes_meanwhile)
+{
+    static const struct queue_verb verb;
+    struct loop l;
+    struct nigh_queue *nobodys, *none = NULL;
+    struct queue_op *op;
+    open_loop(&l);
+    REQUIRE_EQ(queues_nobodys(l.w.cache, &nobodys), 0);
+    queues_shut(l.w.cache);
+    REQUIRE_EQ(queue_op_create(nobodys, &verb, l.w.space, NULL, sizeof(*op), &op), 0);
+    queue_unref(nobodys);
+    queue_op_free(op);
+    CHECK_EQ(queues_nobodys(l.w.cache, &none), NIGH_ECLOSED);
+    CHECK(!none);
+    close_loop(&l);
+}
+
 /* ---- without own threads ---- */
+
+struct numbered {
+    struct worker_job job;
+    int number;
+};
+
+static int jobs_run[3];
+static int jobs_count;
+
+static void note_job(struct worker_job *job)
+{
+    jobs_run[jobs_count++] = CONTAINER_OF(job, struct numbered, job)->number;
+}
+
+TEST(an_answer_does_not_wait_for_loads_that_have_not_begun)
+{
+    struct loop l;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct numbered n[3];
+    o.threads = NIGH_THREADS_NONE;
+    open_loop_with(&l, &o, NULL);
+    for (int i = 0; i < 3; i++)
+        n[i] = (struct numbered){{.run = note_job}, i};
+    workers_add_load(&l.w.cache->workers, &n[0].job);
+    workers_add_answer(&l.w.cache->workers, &n[1].job);
+    workers_add_answer(&l.w.cache->workers, &n[2].job);
+    CHECK(!workers_idle(&l.w.cache->workers));
+    workers_turn(&l.w.cache->workers);
+    CHECK_EQ(jobs_run[0], 1);
+    CHECK_EQ(jobs_run[1], 2);
+    CHECK_EQ(jobs_run[2], 0);
+    CHECK(workers_idle(&l.w.cache->workers));
+    close_loop(&l);
+}
 
 TEST(without_own_threads_a_poll_drives_and_so_does_a_tick)
 {
@@ -714,6 +802,46 @@ TEST(without_own_threads_a_poll_drives_and_so_does_a_tick)
         CHECK_GE(nigh_tick(l.w.cache), 0);
     CHECK_ANSWER(poll_one(l.queue, NOW).answer, NIGH_FRESH, "l=1");
     CHECK_EQ(poll_one(l.queue, 5).polled, 0);
+    close_loop(&l);
+}
+
+static void *begin_one(void *arg)
+{
+    pend(arg, "k", 1);
+    return NULL;
+}
+
+static struct loop *hooked;
+
+/* Runs at the end of a turn. */
+static void begin_on_another_thread(void *arg, enum nigh_log_level level, const char *message)
+{
+    pthread_t thread;
+    (void)arg, (void)level, (void)message;
+    if (!hooked)
+        return;
+    REQUIRE_EQ(pthread_create(&thread, NULL, begin_one, hooked), 0);
+    pthread_join(thread, NULL);
+    hooked = NULL;
+}
+
+TEST(without_own_threads_a_poll_does_not_sleep_over_a_call_that_came_after_its_turn)
+{
+    struct loop l;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.threads = NIGH_THREADS_NONE;
+    o.log = begin_on_another_thread;
+    so.load_deadline_ms = LOAD_MS;
+    open_loop_with(&l, &o, &so);
+    hooked = &l;
+    CHECK_EQ(nigh_set(l.w.cache, "redis.deadline", "300ms"), 0); /* is logged in the next turn */
+    uint64_t began_ms = check_now_ms();
+    CHECK_ANSWER(poll_one(l.queue, PATIENTLY).answer, NIGH_FRESH, "k=1");
+    CHECK(check_now_ms() - began_ms < PATIENTLY);
+    CHECK(!hooked);
     close_loop(&l);
 }
 
