@@ -174,7 +174,7 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
 }
 
 /* If the next victim is at the hand: prefetch its bucket. */
-static void prepare_next(struct l1 *l1, struct l1_shard *s)
+static void prepare_next(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct lru *lru = lru_of(s);
     uint32_t slot = lru->hand < s->ring.capacity ? lru->hand : 0;
@@ -189,6 +189,7 @@ static void prepare_next(struct l1 *l1, struct l1_shard *s)
 }
 
 static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash)
+    REQUIRES(s->lock)
 {
     struct lru *lru = lru_of(s);
     uint32_t slot = find_victim(l1, s);
