@@ -207,7 +207,7 @@ struct nigh_options {
     enum nigh_hash l1_hash;        /* hash of keys in L1, seeded by process; never on the wire */
     enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
-    uint32_t async_max;            /* calls pending on completion queues, or not polled */
+    uint64_t async_max;            /* calls pending on completion queues, or not polled */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

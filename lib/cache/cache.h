@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 4: where the tiers meet. One file per path; this header is what the paths share.
+ * Level 4: where the tiers meet. One file per path (lib/README.md lists them); this header is what
+ * the paths share.
  *
- *   open      a cache: memory, link, threads, keeper        space     names, rules, lookup
- *   read      get, fetch, the hit                           value     what was handed out
- *   verdict   the worth of what was found (pure)            load      the miss: steps a flight
- *   freshness its inputs in L1: time, trust, the call's limits
- *   fill      the loader's side of a load                   leases    extended, given back
- *   tickets   leases taken for a put
- *   failures  remembered loader errors                      workers   threads that run loads
- *   draft     a value on its way in, whoever brings it    tags      its tags
- *   put, write, and writing: what both do                 invalidate
- *   sink      applies what other nodes said                 report    nigh_stats
- *   space_l1  in which table a space's entries are
- *   drive     whose turn it is without own threads
- *   queue     completions, for calls that do not wait     async     those calls
- *   options   the table                                     lookup    judges an answer of L2
- *
- * Calls go down (load -> l1 | flight | l2 -> base), results come back up; only the flight and the
- * sink call back, through the structs they were given at init.
+ * Calls go down (load -> l1 | flight | l2 -> base), results come back up.
  */
 #ifndef NIGH_CACHE_CACHE_H
 #define NIGH_CACHE_CACHE_H
@@ -271,7 +256,7 @@ static inline int cache_check(const struct nigh_space *space, const void *key, s
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
 }
-/* The same for a read that may wait. */
+/* The same for get and fetch, which may have NIGH_NO_WAIT. */
 static inline int cache_check_read(const struct nigh_space *space, const void *key, size_t key_len,
                                    const struct nigh_call *call)
 {

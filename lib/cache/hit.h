@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plain hit, whole: present, fresh, nothing special asked. No lock, no wait, no call.
+ * The plain hit, whole: present, fresh, nothing special asked. No lock, no wait, no
+ * call but for the clock, and for the report of a sampled key.
  *
  * It pins what it finds and judges it after that. Its steps in the table are in l1/hit.h, what it
  * finds there in l1/bucket.h. Any other read takes the long way, which begins anew: read_l1.h.

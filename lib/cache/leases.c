@@ -48,7 +48,7 @@ void leases_init(struct leases *l)
  */
 uint32_t leases_time_ms(const struct nigh_space *space)
 {
-    uint32_t time_ms = atomic_load_explicit(&space->cache->lease_ms, memory_order_relaxed);
+    uint32_t time_ms = cache_read_ms(&space->cache->lease_ms);
     uint64_t half_ms = u64_max(space->rules.load_deadline_ms / 2, LEASE_MIN_MS);
     return (uint32_t)u64_min(time_ms, half_ms);
 }

@@ -123,7 +123,8 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key);
 /*
  * Begin the load of a key behind a call that does not wait for it, unless a flight of the key is
  * under way. NIGH_PENDING: one is. NIGH_ELOADER: one is, too, but only to ask L2, for the last load
- * failed lately. NIGH_MISS: nobody has the key. NIGH_EBUSY: as many such loads fly as may.
+ * failed lately. NIGH_MISS: the space has no loader, nor L2 a value. NIGH_EBUSY: as many such loads
+ * fly as may.
  */
 int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call);
 

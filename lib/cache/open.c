@@ -3,7 +3,8 @@
  * Opening, keeping and closing a cache.
  *
  * Threads (with own threads): nigh-io (l2), nigh-listen (coherence), nigh-keeper (this file),
- * nigh-reclaim (l1), nigh-worker x k, nigh-log (base). Without: drive.c.
+ * nigh-reclaim (l1), nigh-worker x k, nigh-log (base), nigh-lookup (l2, while a name is looked
+ * up). Without: drive.c.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -303,7 +304,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);
-    queues_init(&cache->queues, o.async_max);
+    queues_init(&cache->queues, (uint32_t)o.async_max);
     atomic_init(&cache->refs, 1);
     cache->destroy = destroy;
     take_options(cache, &o);

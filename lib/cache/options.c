@@ -46,6 +46,7 @@ ENDS_WITH(struct nigh_call, miss);
 #define U32(field) OPTION_U32, AT(field), false
 #define U32_OR_NONE(field) OPTION_U32_OR_NONE, AT(field), false
 #define LIVE_U32(field) OPTION_U32, AT(field), true
+#define U64(field) OPTION_U64, AT(field), false
 #define LIVE_U64(field) OPTION_U64, AT(field), true
 #define LIVE_U64_OR_NONE(field) OPTION_U64_OR_NONE, AT(field), true
 #define STRING(field) OPTION_STRING, AT(field), false
@@ -99,7 +100,7 @@ static const struct option options[] = {
      "after it another may do the load of a dead process; at most half of space.load_deadline"},
     {"workers", U32(workers), UNIT_NONE, 1, 256, NIGH_DEFAULT_WORKERS, NULL,
      "threads that refresh behind the callers, and load for async calls and run_on worker"},
-    {"async.max", U32(async_max), UNIT_NONE, 1, 1u << 24, NIGH_DEFAULT_ASYNC_MAX, NULL,
+    {"async.max", U64(async_max), UNIT_NONE, 1, 1u << 24, NIGH_DEFAULT_ASYNC_MAX, NULL,
      "calls pending on completion queues, or not polled; more get NIGH_EBUSY at once"},
     {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",
      "none: the host calls nigh_tick()"},
@@ -335,10 +336,9 @@ static void put_defaults(struct nigh_options *s)
         s->l1_memory = default_memory();
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
-        uint32_t otherwise = (uint32_t)o->otherwise;
-        if (o->type != OPTION_STRING && !option_is_64(o) && !of_space(o) &&
-            number_of(o, s) == 0)
-            memcpy(option_field(o, s), &otherwise, sizeof(otherwise));
+        if (o->type != OPTION_STRING && !of_space(o) && number_of(o, s) == 0)
+            memcpy(option_field(o, s), &o->otherwise, /* little-endian: its low half comes first */
+                   option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
     }
     if (!s->redis_prefix)
         s->redis_prefix = "nigh";

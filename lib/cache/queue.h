@@ -119,7 +119,7 @@ void queue_unbegin(struct queue_op *op);
 
 enum queue_end {
     QUEUE_TAKEN, /* the completion will be handed out; the operation is not touched any more */
-    QUEUE_LATE,  /* it has another completion already; not touched any more */
+    QUEUE_LATE,  /* it has another completion already; not touched any more, unless busy */
     QUEUE_GONE,  /* nobody wants it: the operation is the caller's, to be freed */
 };
 /* Bring the answer. If it is TAKEN, so is the value. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Puts what other nodes said into L1 and the flights.
+ * Puts into L1 and the flights what was invalidated, by other nodes or by this one.
  *
  * The listener, the keeper (beats) and writers call it: apply_group() and apply_key() under
- * coherence's apply lock, the others under none. No loader, no request, no wait, no allocation.
+ * coherence's apply lock (without Redis under none), the others under none. No loader, no request,
+ * no wait, no allocation.
  */
 #include "cache/sink.h"
 

@@ -5,7 +5,7 @@
 // the names that it deletes. So while UNDER_WAY_MAX scripts of this process are on their way,
 // newcomers wait, and are sent as one as soon as one of those is answered. Nobody waits for
 // company: a process that has fewer on their way sends at once. The more callers there are, the
-// more go together. (A group commit, but for that a leader.)
+// more go together. (A group commit without a leader.)
 //
 //   PENDING --> SENT --> ANSWERED --> SETTLING --> SETTLED    accepted: every call returns 0
 //      |          |          ^            |------> UNKNOWN    every call queues its own items
@@ -29,7 +29,7 @@
 // - An error of Redis may be about one name (an ACL), or about the size: each call then finds out
 //   for itself. What was targeted wrongly never gets here: cache/invalidate.c.
 // - Left alone are: writes, for their values are judged; versions; many items, which are worth a
-//   script of their own.
+//   script of their own; who finds the pending script full, or no memory.
 
 #include "coherence/combine.h"
 

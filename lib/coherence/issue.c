@@ -39,11 +39,11 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
         .key = change->local_key,
         .arg = change->local_arg,
     };
-    int folded = queue_items(c, change);
-    coherence_settle_queued(c, &here, folded);
+    int rc = queue_items(c, change);
+    coherence_settle_queued(c, &here, rc != 0);
     stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
     coherence_keeper_poke(c);
-    return folded == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
+    return rc == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
 }
 
 /* ---- the call ---- */

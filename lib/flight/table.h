@@ -20,7 +20,7 @@
 /* Lies on cache lines of its own. Keys: (t) lock of the shard  (a) atomic, relaxed */
 struct flight_shard {
     _Alignas(CACHE_LINE_BYTES)
-    pthread_mutex_t lock;                  /* last in the lock order but for the wait graph's */
+    pthread_mutex_t lock;                  /* above the graph's and those of memory and waking */
     _Atomic uint32_t count;                /* (a) written (t): flights in the chains */
     struct flight *chains[FLIGHT_CHAINS];  /* (t) newest first */
 };

@@ -3,7 +3,7 @@
  * Making entries, counting references to them, freeing those that were never stored.
  *
  * Ordering: an unref releases, and the one that frees acquires (pair(entry.refs)), so every
- * holder's reads come before the bytes are freed. Reclamation acquires the same way (reclaim.c).
+ * holder's reads come before the bytes are freed. Reclamation acquires the same way (judge.c).
  */
 #include "l1/core.h"
 
@@ -215,6 +215,8 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
 }
 
 /*
+ * One allocation for loose entries that are made together, freed with the last of them.
+ *
  *     | l1_shared | -> shared | entry ... | -> shared | entry ... |
  *
  * Keys: (c) constant   (o) the thread that makes entries   (a) pair(l1.shared)

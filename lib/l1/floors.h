@@ -91,7 +91,7 @@ static inline enum l1_standing floors_judge(const struct l1_floors *f, uint64_t 
                                             uint16_t space_slot, const uint16_t *groups,
                                             uint32_t group_count)
 {
-    if (NIGH_LIKELY(group_floors_above_newest(f->groups, STAMP_WORD(stamp))))
+    if (NIGH_LIKELY(stamp_above_newest(f->groups, STAMP_WORD(stamp))))
         return L1_CURRENT;
     return floors_judge_slow(f, stamp, space_slot, groups, group_count);
 }

@@ -196,14 +196,14 @@ static inline uint32_t entry_coldness(const struct l1_hit *hit, const struct l1_
 
 enum l1_standing l1_judge_slow(const struct l1 *l1, const struct l1_entry *e);
 
-static inline bool group_floors_above_newest(const struct group_floors *groups, uint64_t stamp_word)
+static inline bool stamp_above_newest(const struct group_floors *groups, uint64_t stamp_word)
 {
     /* pair(floors.newest): if it moved, the floor that moved it is seen */
     return stamp_word >= atomic_load_explicit(&groups->newest, memory_order_acquire);
 }
 
-static inline bool group_floors_above(const struct group_floors *groups, uint64_t stamp,
-                                      uint32_t slot)
+static inline bool stamp_above_floor(const struct group_floors *groups, uint64_t stamp,
+                                     uint32_t slot)
 {
     /* relaxed: only a caller that goes on to `hard` needs an order */
     return stamp >= atomic_load_explicit(&groups->of[slot].any, memory_order_relaxed);
@@ -214,21 +214,21 @@ static inline bool group_floors_above(const struct group_floors *groups, uint64_
 static inline bool hit_above_own(const struct l1_space *s, const struct l1_entry *e)
 {
     const struct group_floors *groups = s->hit.groups;
-    return !(e->flags & ENTRY_MANY_TAGS) && group_floors_above(groups, e->stamp, e->tag) &&
-           group_floors_above(groups, e->stamp, s->group_slot) &&
-           group_floors_above(groups, e->stamp, GROUP_SLOT_ALL);
+    return !(e->flags & ENTRY_MANY_TAGS) && stamp_above_floor(groups, e->stamp, e->tag) &&
+           stamp_above_floor(groups, e->stamp, s->group_slot) &&
+           stamp_above_floor(groups, e->stamp, GROUP_SLOT_ALL);
 }
 
 static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_entry *e)
 {
-    return NIGH_LIKELY(group_floors_above_newest(l1_hit_of(l1)->groups, entry_stamp_word(e)))
+    return NIGH_LIKELY(stamp_above_newest(l1_hit_of(l1)->groups, entry_stamp_word(e)))
                ? L1_CURRENT
                : l1_judge_slow(l1, e);
 }
 
 static inline bool l1_is_current(const struct l1_space *s, const struct l1_entry *e)
 {
-    return NIGH_LIKELY(group_floors_above_newest(s->hit.groups, entry_stamp_word(e))) ||
+    return NIGH_LIKELY(stamp_above_newest(s->hit.groups, entry_stamp_word(e))) ||
            hit_above_own(s, e) || l1_judge_slow(s->l1, e) == L1_CURRENT;
 }
 
