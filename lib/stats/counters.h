@@ -82,7 +82,7 @@
     X(ENVELOPE_BAD, "envelope_bad", "values in L2 with wrong magic, version, length or checksum")  \
     /* coherence */                                                                                \
     X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
-    X(INVALIDATE_COMBINED, "invalidate_combined", "... in scripts with those of other calls")      \
+    X(INVALIDATE_COMBINED, "invalidate_combined", "invalidations that shared a script")            \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue queued invalidations")          \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
