@@ -45,8 +45,10 @@
 #define CROWD_SCRIPTS 8u
 /* More than a script takes on a machine that is well; little beside any deadline. */
 #define PATIENCE_NS (2 * NS_PER_MS)
-/* The one that is woken for an answer may be kept from running: another one looks. */
+/* The one that is woken for an answer may be kept from running: another one looks, each less and
+ * less often, for Redis may be stopped and the callers many. */
 #define LOOK_NS (5 * NS_PER_MS)
+#define LOOK_MOST_NS (80 * NS_PER_MS)
 #define CALL_ITEMS_MAX 16u
 #define SPARE_MAX 4u
 
@@ -441,16 +443,22 @@ static bool leave(struct combined *b, bool ended)
     return leaves;
 }
 
-/* Returns when to look again, whoever is woken. */
-static uint64_t look_ns(const struct combined *b, uint32_t state, uint64_t now_ns)
+/* Returns when to look again, whoever is woken. `*look_ns`: how long after the last look. */
+static uint64_t look_at_ns(const struct combined *b, uint32_t state, uint64_t now_ns,
+                           uint64_t *look_ns)
 {
-    return state == PENDING ? b->due_ns : now_ns + LOOK_NS;
+    if (state == PENDING)
+        return b->due_ns;
+    uint64_t at_ns = now_ns + *look_ns;
+    *look_ns = u64_min(2 * *look_ns, LOOK_MOST_NS);
+    return at_ns;
 }
 
 /* Returns the state that it has ended in; PENDING: the deadline has passed before. */
 static uint32_t wait_for_end(struct combined *b, uint64_t deadline_ns)
 {
     struct env *env = b->coherence->config.env;
+    uint64_t look_ns = LOOK_NS;
     for (;;) {
         uint32_t state = state_of(b);
         uint64_t now_ns = clock_now_ns(env->clock);
@@ -463,7 +471,8 @@ static uint32_t wait_for_end(struct combined *b, uint64_t deadline_ns)
         else if (now_ns >= deadline_ns && leave(b, false))
             return PENDING;
         else
-            park_wait(env->park, &b->word, state, u64_min(deadline_ns, look_ns(b, state, now_ns)));
+            park_wait(env->park, &b->word, state,
+                      u64_min(deadline_ns, look_at_ns(b, state, now_ns, &look_ns)));
     }
 }
 

@@ -12,9 +12,8 @@
  * for which other large ones leave no room; NIGH_ENOMEM) promises that it never is.
  *
  * hiredis parses (redisReader with our own reply functions and limits), but for strings that are
- * whole; command.c formats; the
- * socket is ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A reply that is malformed or too
- * large costs the connection, never the process.
+ * whole; command.c formats; the socket is ours: non-blocking, CLOEXEC, MSG_NOSIGNAL, deadlines. A
+ * reply that is malformed or too large costs the connection, never the process.
  *
  * Connections are counted (`connection`: 1, 2, ...); `home` is the hash of the replication id that
  * the server last reported. A fill names the connection that granted its lease and is dropped when
@@ -364,7 +363,7 @@ struct l2_op l2_sync_op(struct l2_sync *s, struct env *env, uint64_t deadline_ns
  */
 struct l2_answer *l2_sync_wait(struct l2_sync *s);
 /* Begins `s`; returns the op, which has a `done`, with this thread lent to it until then (0: not at
- * all). */
+ * all). Whoever gets the answer in `done` frees it only after l2_drive() has returned. */
 struct l2_op l2_lend(struct l2_sync *s, struct env *env, uint64_t until_ns, struct l2_op op);
 /*
  * Sends and receives the request, if the connection is idle; then `done` is called here. Returns

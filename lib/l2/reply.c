@@ -12,7 +12,7 @@
 // hiredis 0.14 and 1.x differ in the type of an array's count, in RESP3 and in nothing else that
 // is used here. RESP3 is never asked for; its types are refused. A create function that returns
 // NULL makes hiredis give up the reply, and it frees what was already attached to the root.
-
+//
 // What is usual, a string, nil, or an array of these, all in one piece of what was read, is taken
 // as it lies there: hiredis would copy it into a buffer of its own first, and call three functions
 // for each string. Whatever is not exactly that, and all that is cut, is left to hiredis, whose
