@@ -18,7 +18,8 @@
  *
  * No thread waits for a call that is pending, and it costs the memory of one small struct and its
  * key. Ten thousand of them on a queue are ordinary. `async.max` is the cap on all that have begun
- * and whose completions have not been polled.
+ * and whose completions have not been polled; a call that was cancelled or late may count until
+ * Redis has answered it.
  */
 #ifndef NIGH_QUEUE_H
 #define NIGH_QUEUE_H
@@ -91,8 +92,9 @@ int nigh_queue_fd(struct nigh_queue *queue);
  * Take completions, the oldest first. Each is handed out once, to one of the threads that poll.
  *
  * With threads=none the call also does what nigh_tick() does, while it waits, too: the loaders of
- * pending calls then run inside it. As no call may run on a cache while nigh_close() does, no poll
- * may then. With own threads polls may, and return NIGH_ECLOSED when all has been taken.
+ * pending calls then run inside it (but not in a poll that a loader makes). As no call may run on a
+ * cache while nigh_close() does, no poll may then. With own threads polls may, and return
+ * NIGH_ECLOSED when all has been taken.
  *
  * @param ret_completions   room for `count`; may be NULL if that is 0
  * @param count             most that are taken; 0: the call takes none and does not wait

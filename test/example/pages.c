@@ -69,7 +69,7 @@ static int open_database(const char *path, sqlite3 **ret_db)
 {
     if (sqlite3_open(path, ret_db) != SQLITE_OK)
         return complain(*ret_db, path);
-    sqlite3_busy_timeout(*ret_db, 5000);
+    sqlite3_busy_timeout(*ret_db, 30000);
     return 0;
 }
 
