@@ -163,7 +163,7 @@ uint64_t cgroup_memory_limit(const char *root)
     return least_of_all(root, &memory);
 }
 
-uint64_t physical_memory(const char *root)
+uint64_t cgroup_machine_memory(const char *root)
 {
     char line[256];
     uint64_t kib = 0;
@@ -185,7 +185,7 @@ uint32_t cgroup_cpu_limit(const char *root)
     return (uint32_t)u64_min(u64_max(cpus, 1), UINT32_MAX);
 }
 
-uint32_t cpus_usable(const char *root)
+uint32_t cgroup_cpus_usable(const char *root)
 {
     cpu_set_t set;
     /* Machines of more than 1024 CPUs refuse the small set: then the quota alone decides. */

@@ -23,10 +23,10 @@
 /* Bytes; UINT64_MAX: no limit. */
 uint64_t cgroup_memory_limit(const char *root);
 /* Bytes of the machine, whatever the limits are; UINT64_MAX: not known. */
-uint64_t physical_memory(const char *root);
+uint64_t cgroup_machine_memory(const char *root);
 /* CPUs' worth of time, rounded up; UINT32_MAX: no limit. */
 uint32_t cgroup_cpu_limit(const char *root);
 /* CPUs that this process may run on, at most as many as its CPU limit pays for; at least 1. */
-uint32_t cpus_usable(const char *root);
+uint32_t cgroup_cpus_usable(const char *root);
 
 #endif

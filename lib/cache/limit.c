@@ -15,7 +15,7 @@ void limit_warn(struct log *log, uint64_t memory_bytes, const char *root)
 {
     struct log_site always = {0}; /* each opening warns: nothing is held back */
     uint64_t group = cgroup_memory_limit(root);
-    uint64_t machine = physical_memory(root);
+    uint64_t machine = cgroup_machine_memory(root);
     if (memory_bytes >= group && group <= machine)
         log_write(log, NIGH_LOG_WARN, &always,
                   "l1.memory is %" PRIu64 " MiB, and the cgroup's memory limit %" PRIu64

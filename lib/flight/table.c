@@ -18,7 +18,7 @@
 
 static uint32_t shards_wanted(void)
 {
-    uint32_t wanted = FLIGHT_SHARDS_PER_CPU * cpus_usable(""), shards = FLIGHT_SHARDS_LEAST;
+    uint32_t wanted = FLIGHT_SHARDS_PER_CPU * cgroup_cpus_usable(""), shards = FLIGHT_SHARDS_LEAST;
     while (shards < wanted && shards < FLIGHT_SHARDS_MOST)
         shards *= 2;
     return shards;

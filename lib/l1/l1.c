@@ -56,7 +56,7 @@ static uint32_t default_shards(uint64_t memory_bytes, uint64_t entries_max)
     uint64_t entries = memory_bytes / ENTRY_EXPECTED_BYTES;
     if (entries_max)
         entries = u64_min(entries, entries_max);
-    uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * cpus_usable(""));
+    uint64_t wanted = u64_max(SHARDS_MIN, (uint64_t)SHARDS_PER_CPU * cgroup_cpus_usable(""));
     wanted = u64_max(wanted, entries / SHARD_ENTRIES_MOST);
     uint32_t shards = power_of_two_at_least(wanted, SHARDS_MAX);
     while (shards > 1 && entries / shards < SHARD_ENTRIES_LEAST)

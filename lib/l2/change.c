@@ -179,6 +179,6 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
         c.number = form.number;
     form.add_names(l2, &c, change);
     script_args(&c);
-    form.add_args(l2, &c, change, frame_front(l2, &change->frame, front, &submit.connection));
+    form.add_args(l2, &c, change, l2_frame_front(l2, &change->frame, front, &submit.connection));
     return submit_queue(l2, &c, &submit);
 }

@@ -277,7 +277,7 @@ void script_args(struct command *c);
 /* Returns the beginning of a frame, up to the replid that the connection has told last; it may be
  * sent on `*ret_connection` only, for on another one that replid may be another server's. */
 #define FRONT_BYTES (4 + REPLID_BYTES)
-struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
+struct bytes l2_frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
                          uint64_t *ret_connection);
 
 #endif

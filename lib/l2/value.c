@@ -24,7 +24,7 @@ void script_args(struct command *c)
     command_le64(c, c->number);
 }
 
-struct bytes frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
+struct bytes l2_frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
                          uint64_t *ret_connection)
 {
     size_t head = u64_min(frame->head.len, FRONT_BYTES - REPLID_BYTES);
@@ -140,7 +140,7 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
     script_args(&c);
     command_le64(&c, token);
     command_bytes(&c, l2->keys.now.channel);
-    command_bytes(&c, frame_front(l2, frame, front, &connection));
+    command_bytes(&c, l2_frame_front(l2, frame, front, &connection));
     command_bytes(&c, frame->tail);
     return submit_script(l2, &c, SCRIPT_RELEASE, connection, op);
 }
@@ -154,7 +154,7 @@ static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
     const struct bytes parts[] = {
         bytes_of(fixed, sizeof(fixed)),
         l2->keys.now.channel,
-        frame_front(l2, &fill->frame, front, &connection),
+        l2_frame_front(l2, &fill->frame, front, &connection),
         fill->frame.tail,
         key->space,
         key->schema,

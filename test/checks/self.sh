@@ -135,8 +135,8 @@ circles() {
     failed=1
 }
 
-# clang WHAT STATUS TEXT: its check, over a file with the text that sees our words for locks.
-clang() {
+# promises WHAT STATUS TEXT: the check by clang, over a file with the text that has our lock words.
+promises() {
     clean_tree
     cp "$here/../../lib/base/check.h" "$tree/lib/base/check.h"
     file lib/l1/a.c "#include \"base/check.h\"\n#include <stdatomic.h>\n
@@ -151,11 +151,11 @@ void f(struct a *a);\nvoid f(struct a *a) { $3 }\n"
     failed=1
 }
 if command -v clang >/dev/null; then
-    clang 'a clean file' 0 \
+    promises 'a clean file' 0 \
         'pthread_mutex_lock(&a->lock); one_locked(a); pthread_mutex_unlock(&a->lock);'
-    clang 'a lock that is not held' 123 'one_locked(a);'
-    clang 'a lock that is left' 123 'pthread_mutex_lock(&a->lock); one_locked(a);'
-    clang 'a plain write of an atomic' 123 'a->x = 1;'
+    promises 'a lock that is not held' 123 'one_locked(a);'
+    promises 'a lock that is left' 123 'pthread_mutex_lock(&a->lock); one_locked(a);'
+    promises 'a plain write of an atomic' 123 'a->x = 1;'
 fi
 
 clean_tree
@@ -179,4 +179,21 @@ circles 'l1/c l1/a' 'a step without a reason' 1
 object d '0 T d_one\n  U a_top\n'
 object b '0 T b_one\n  U c_one\n  U d_one\n'
 circles 'l1/c l1/a a reason' 'a second circle' 1
+
+# names WHAT STATUS: the check, over the objects made so far.
+names() {
+    "$here/names.sh" "$tree/nm" "$tree/objects" "$tree" >/dev/null 2>&1
+    [ $? -eq "$2" ] && return
+    echo "self: names, $1"
+    failed=1
+}
+printf '#!/bin/sh\nshift 2\ngrep -H "" "$@"\n' >"$tree/nm"
+rm -f "$tree/objects"
+names 'no objects' 1
+object a '0 T a_top\n0 T l1_one\n0 T nigh_open\n'
+names 'a clean library' 0
+object b '0 T service_start\n'
+names 'a name that is nobody'"'"'s' 1
+file lib/l1/b.h 'struct service {\n    int x;\n};\n'
+names 'the name of a struct of the module' 0
 exit "${failed:-0}"

@@ -13,7 +13,7 @@ TEST(nothing_there_is_no_limit)
     tree_begin(&t);
     CHECK_EQ(cgroup_memory_limit(t.root), UINT64_MAX);
     CHECK_EQ(cgroup_cpu_limit(t.root), UINT32_MAX);
-    CHECK_GE(cpus_usable(t.root), 1);
+    CHECK_GE(cgroup_cpus_usable(t.root), 1);
     tree_write(&t, "proc/self/cgroup", "garbage\n0:no second colon\n\n7:memory:\n");
     CHECK_EQ(cgroup_memory_limit(t.root), UINT64_MAX);
     tree_end(&t);
@@ -80,29 +80,29 @@ TEST(the_machines_memory)
 {
     struct tree t;
     tree_begin(&t);
-    CHECK_EQ(physical_memory(t.root), UINT64_MAX);
+    CHECK_EQ(cgroup_machine_memory(t.root), UINT64_MAX);
     tree_write(&t, "proc/meminfo", "MemFree:  1 kB\n");
-    CHECK_EQ(physical_memory(t.root), UINT64_MAX);
+    CHECK_EQ(cgroup_machine_memory(t.root), UINT64_MAX);
     tree_write(&t, "proc/meminfo", "MemTotal:        8388608 kB\nMemFree:  1 kB\n");
-    CHECK_EQ(physical_memory(t.root), 8ull << 30);
+    CHECK_EQ(cgroup_machine_memory(t.root), 8ull << 30);
     tree_end(&t);
-    CHECK_GT(physical_memory(""), 1 << 20);
+    CHECK_GT(cgroup_machine_memory(""), 1 << 20);
 }
 
 TEST(cpus_by_quota_and_by_affinity)
 {
     struct tree t;
     tree_begin(&t);
-    uint32_t all = cpus_usable(t.root);
+    uint32_t all = cgroup_cpus_usable(t.root);
     tree_write(&t, "proc/self/cgroup", "0::/a/b\n");
     tree_write(&t, FOLDERS "/a/b/cpu.max", "max 100000\n");
-    CHECK_EQ(cpus_usable(t.root), all);
+    CHECK_EQ(cgroup_cpus_usable(t.root), all);
     tree_write(&t, FOLDERS "/a/cpu.max", "50000 100000\n"); /* half a CPU is one thread's worth */
     CHECK_EQ(cgroup_cpu_limit(t.root), 1);
-    CHECK_EQ(cpus_usable(t.root), 1);
+    CHECK_EQ(cgroup_cpus_usable(t.root), 1);
     tree_write(&t, FOLDERS "/a/cpu.max", "100000000 100000\n");
     CHECK_EQ(cgroup_cpu_limit(t.root), 1000);
-    CHECK_EQ(cpus_usable(t.root), all < 1000 ? all : 1000);
+    CHECK_EQ(cgroup_cpus_usable(t.root), all < 1000 ? all : 1000);
     tree_write(&t, FOLDERS "/a/cpu.max", "0 0\n"); /* no such quota: no limit, no division */
     CHECK_EQ(cgroup_cpu_limit(t.root), UINT32_MAX);
     tree_end(&t);

@@ -117,7 +117,7 @@ TEST(it_is_said_at_the_opening_and_when_it_is_set)
     struct nigh_options o = NIGH_OPTIONS_INIT;
     struct nigh *cache;
     char text[512], wanted[64];
-    uint64_t most = u64_min(cgroup_memory_limit(""), physical_memory(""));
+    uint64_t most = u64_min(cgroup_memory_limit(""), cgroup_machine_memory(""));
     REQUIRE(most > 64u << 20 && most < 1ull << 45);
     o.log = hear;
     o.log_arg = &h;
