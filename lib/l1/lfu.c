@@ -229,8 +229,8 @@ static uint32_t estimate_of(struct lfu *l, uint32_t node)
 }
 
 /* 16 x log2 of the count that a level stands for. */
-static const uint8_t level_log[SKETCH_LEVEL_MAX + 1] = {0,  0,  16, 25, 32,  37,  41,  48,
-                                                        55, 64, 80, 96, 112, 128, 144, 160};
+static const uint8_t level_log[SKETCH_LEVEL_MAX + 1] = {0,  0,  16, 25, 32,  37,  41,  45,
+                                                        48, 64, 80, 96, 112, 128, 144, 160};
 
 /* 16 x log2 of a weight, linear between powers of two: never off by more than 1.4. */
 static int32_t weight_log(uint32_t weight)

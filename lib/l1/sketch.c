@@ -18,8 +18,8 @@
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-static const uint16_t counts[LEVELS] = {0,  1,  2,  3,  4,   5,   6,   8,
-                                       11, 16, 32, 64, 128, 256, 512, 1024};
+static const uint16_t counts[LEVELS] = {0, 1,  2,  3,  4,   5,   6,   7,
+                                       8, 16, 32, 64, 128, 256, 512, 1024};
 
 size_t sketch_bytes(uint32_t blocks)
 {
@@ -158,16 +158,13 @@ void sketch_add(struct sketch *s, uint64_t hash)
         *counters[row].word += (uint64_t)(counters[row].level == least) << counters[row].shift;
 }
 
-/* Halve what eight levels, a byte each, stand for: 0 .. 6 by division, 7 and 8 to 4 and 5, 9 to 7,
- * above it one less. A byte's top bit says whether it is large; bits shifted out of one byte into
- * another are masked. */
+/* Halve what eight levels, a byte each, stand for: 0 .. 8 by division, above it one less. A byte's
+ * top bit says whether it is large; bits shifted out of one byte into another are masked. */
 static uint64_t halved(uint64_t levels)
 {
-    uint64_t above6 = (levels + EACH(0x80 - 7)) >> 7 & EACH(1);
     uint64_t above8 = (levels + EACH(0x80 - 9)) >> 7 & EACH(1);
-    uint64_t above9 = (levels + EACH(0x80 - 10)) >> 7 & EACH(1);
-    uint64_t mask = above6 * 0xff;
-    return (levels >> 1 & EACH(7) & ~mask) | ((levels - above6 * 3 + above8 + above9) & mask);
+    uint64_t mask = above8 * 0xff;
+    return (levels >> 1 & EACH(7) & ~mask) | ((levels - above8) & mask);
 }
 
 bool sketch_age(struct sketch *s, uint32_t entries)

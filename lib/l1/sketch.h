@@ -9,13 +9,14 @@
  * look. An add raises only the counters that are smallest (a conservative update): a counter that
  * the key shares with a hotter one is left alone.
  *
- * Up to 6 a counter is exact; above, levels are half an octave apart and then an octave, up to
- * 1,024, and are reached by chance: one addition in 2, 3, 5, 16, 32 ... So a key asked for a
- * hundred times as often as another can be told from it where that matters: where sizes spread over
- * five decades a large value must be worth as much as hundreds of small ones. With counters that
- * ended at 90 the largest of the popular values were evicted over and over (up to 18 points less
- * where density alone decides, 2 where a smaller exponent made up for some of it); with 15, 8 % of
- * all requests were lost.
+ * Up to 8 a counter is exact; above, levels are an octave apart, up to 1,024, and are reached by
+ * chance: one addition in 8, 16, 32 ... So a key asked for a hundred times as often as another can
+ * be told from it where that matters: where sizes spread over five decades a large value must be
+ * worth as much as hundreds of small ones. With counters that ended at 90 the largest of the
+ * popular values were evicted over and over (up to 18 points less where density alone decides, 2
+ * where a smaller exponent made up for some of it); with 15, 8 % of all requests were lost. Exact
+ * up to 6 only, keys that were asked for equally often were told apart by chance: a loop over twice
+ * as many keys as fit lost 2 to 3 points.
  *
  * All counts are halved after 16 additions per entry: the past fades. (12 to 60 are within a tenth
  * of a point of that for objects; where sizes vary and keys are many, 40 loses one.)
@@ -40,7 +41,7 @@
 #include <stdint.h>
 
 #define SKETCH_LEVEL_MAX 15u
-#define SKETCH_EXACT_MAX 6u /* levels up to it are counts */
+#define SKETCH_EXACT_MAX 8u /* levels up to it are counts */
 #define SKETCH_BLOCK_WORDS 8u
 #define SKETCH_BLOCK_ENTRIES 8u /* 64 counters for 8 entries */
 #define SKETCH_PERIOD 16u       /* additions per entry until all is halved */
