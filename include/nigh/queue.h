@@ -146,7 +146,7 @@ int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const v
  *
  * With call->miss a miss takes the load lease if it is free. The ticket is written when the
  * completion is handed out, so the struct must be there until then, or until the call is cancelled.
- * It is of the thread that made the call. So a loop can read its own database, and put. At the
+ * The ticket is of the thread that made the call: a loop can read its own database, and put. At the
  * deadline the call completes with NIGH_ETIMEDOUT, and a ticket without the lease.
  *
  * @param key         copied

@@ -62,7 +62,7 @@ static void end(struct queue_op *op, bool handed_out)
         give_back(g);
 }
 
-/* What a miss knew when it began is constant; the lease is not had yet, and goes back. */
+/* Keeps what a miss knew when it began; the lease is not had yet, and goes back. */
 static void part(struct queue_op *op)
 {
     const struct get *g = CONTAINER_OF(op, struct get, op);

@@ -256,7 +256,7 @@ static inline int cache_check(const struct nigh_space *space, const void *key, s
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
 }
-/* The same for get and fetch, which may have NIGH_NO_WAIT. */
+/* Check a call as cache_check() does, but let get and fetch have NIGH_NO_WAIT. */
 static inline int cache_check_read(const struct nigh_space *space, const void *key, size_t key_len,
                                    const struct nigh_call *call)
 {

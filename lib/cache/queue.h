@@ -30,7 +30,7 @@ struct nigh_queue;
 struct nigh_space;
 struct queue_op;
 
-/* What a kind of operation does at its ends. */
+/* Says what a kind of operation does at its ends. */
 struct queue_verb {
     /* Let go of what is to bring the answer of a pending operation. *ret_left is a reference that
      * is to be dropped without the lock; or NULL. False: the answer is on its way, and finds the

@@ -49,7 +49,7 @@ struct coherence_accepted {
     void *arg;
 };
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);
-/* The same for a change that Redis has not accepted, once it is queued; `folded`: as one of all. */
+/* Settle a change that Redis has not accepted, once it is queued; `folded`: as one of all. */
 void coherence_settle_queued(struct coherence *c, const struct coherence_accepted *a, bool folded);
 
 #endif

@@ -259,7 +259,7 @@ undo_floors:
     return err;
 }
 
-/* What a table of the family shares with the table of all, or has of its own. */
+/* A table of the family: what it shares with the table of all, what is its own. */
 static void set_shared(struct l1 *l1, const struct l1_config *c)
 {
     l1->floors = c->root ? c->root->floors : &l1->own_floors;

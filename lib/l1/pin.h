@@ -43,7 +43,7 @@
  *   comes first, the scan finds the entry in `asked`. And a cache that is destroyed while its
  *   values are held leaves no address of theirs in a slot (pin_forget()): the slot stays taken
  *   until it is given back.
- * What a child of fork() has of the pins
+ * Pins in a child of fork()
  *   Slots and entries lie in memory of the process, so the child has a copy of both: a value that
  *   was held at the fork is whole there for as long as the child lives, because nothing inherited
  *   is freed (registry.h). To give it back empties the child's slot, or lowers the child's count of

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What may be on its way at once, and what the server takes as an argument.
+// Limits: how much may be on its way at once, and what the server takes as an argument.
 
 #include "l2/client.h"
 

@@ -54,7 +54,7 @@
 #define SOLO_PAUSE_NS (10 * NS_PER_S)
 /* A reply for many keys comes in a few reads, each of which may fill this. */
 #define SOLO_READ_BYTES 16384u
-/* What is larger may not go into the socket at once, and the rest is the I/O thread's to write. */
+/* A larger one may not go into the socket at once; the I/O thread would write the rest. */
 #define SOLO_WRITE_BYTES 16384u
 
 /* Callers begin to drive when the connection has been idle again after a request of one caller so
