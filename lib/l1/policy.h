@@ -84,8 +84,8 @@ struct l1_policy {
     /* Up to `most` (<= L1_VICTIMS_MOST) victims at once, all of them still stored; fewer: there are
      * no more. For a cap that comes down. NULL: as victim(), one by one. */
     uint32_t (*victims)(struct l1 *l1, struct l1_shard *s, uint32_t *ret_slots, uint32_t most);
-    /* A hit has changed the counter of a sampled entry (ENTRY_SAMPLED). Any thread, in a section;
-     * not under the lock. */
+    /* A hit has changed the counter of a sampled entry (ENTRY_SAMPLED), which is pinned. Any
+     * thread; not under the lock, nor always in a section. */
     void (*report)(struct l1_shard *s, const struct l1_entry *e);
 };
 
