@@ -187,7 +187,8 @@ int pipeline_send(struct l2 *l2);
 int pipeline_reply(void *l2, struct reply *reply);
 /* Answer requests whose deadline has passed. */
 void pipeline_expire(struct l2 *l2, uint64_t now_ns);
-/* Take the client off line: answer everything with `status`. */
+/* Answer everything with `status`. No request may be queued any more: the client is off line, or
+ * closing. */
 void pipeline_fail(struct l2 *l2, int status);
 /* Notes that the socket has not been looked at for so long. */
 void pipeline_note_own(struct l2 *l2, uint64_t own_ns);

@@ -90,6 +90,17 @@ static void tell_down(struct l2 *l2, uint64_t now_ns)
         outage_told(&l2->outage, problem);
 }
 
+/* Take no more requests. Whoever sees the loss counted, or a request that was lost with the
+ * connection, already finds the client off line. */
+static void went_down(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->lock);
+    l2->online = 0;
+    l2->tried = true;
+    atomic_store_explicit(&l2->connection, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&l2->lock);
+}
+
 /* Give up whatever there is of a connection. */
 static void lose(struct l2 *l2, uint64_t now_ns)
 {
@@ -101,6 +112,7 @@ static void lose(struct l2 *l2, uint64_t now_ns)
         l2->backoff.next_ns = now_ns; /* no outage yet: the host has other addresses */
         return;
     }
+    went_down(l2);
     stats_count(l2->stats, was_up ? STATS_L2_LOST : STATS_L2_CONNECT_FAILED);
     if (was_up && l2->proven)
         backoff_soon(&l2->backoff, l2->env->random, now_ns);

@@ -399,9 +399,6 @@ void pipeline_fail(struct l2 *l2, int status)
     struct request_list lost[2];
     struct request *r;
     pthread_mutex_lock(&l2->lock);
-    l2->online = 0;
-    l2->tried = true;
-    atomic_store_explicit(&l2->connection, 0, memory_order_relaxed);
     request_list_move(&lost[1], &l2->queue);
     pthread_mutex_unlock(&l2->lock);
     request_list_move(&lost[0], &l2->pending);
