@@ -32,7 +32,7 @@ int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
     command_bytes(&c, l2->keys.now.channel);
     command_bytes(&c, beat->frame_head);
     command_bytes(&c, l2->keys.old.channel);
-    return submit_queue(l2, &c, &submit);
+    return submit_queue(l2->home, &c, &submit);
 }
 
 int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op *op)
@@ -58,5 +58,5 @@ int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op 
     command_number(&c, resync->after_seq);
     command_le64(&c, resync->renew);
     command_bytes(&c, resync->renew_replid);
-    return submit_queue(l2, &c, &submit);
+    return submit_queue(l2->home, &c, &submit);
 }

@@ -162,6 +162,18 @@ static struct form form_of(const struct l2_change *change)
     };
 }
 
+/* Returns the link to the server whose clock the change moves, which has all of its keys: a script
+ * runs on one server. */
+static struct link *link_of_change(const struct l2 *l2, const struct l2_change *change)
+{
+    if (l2->link_count == 1 || change->key_count == 0)
+        return l2->home;
+    struct link *link = link_of(l2, &change->keys[0].key);
+    for (uint32_t i = 1; i < change->key_count; i++)
+        NIGH_DCHECK(link_of(l2, &change->keys[i].key) == link);
+    return link;
+}
+
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
     struct form form = form_of(change);
@@ -173,12 +185,13 @@ int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op 
     };
     struct command c;
     char front[FRONT_BYTES];
+    struct link *link = link_of_change(l2, change);
     if (script_begin(l2, &c, form.id, form.names))
         return NIGH_ENOMEM;
     if (form.number)
         c.number = form.number;
     form.add_names(l2, &c, change);
     script_args(&c);
-    form.add_args(l2, &c, change, l2_frame_front(l2, &change->frame, front, &submit.connection));
-    return submit_queue(l2, &c, &submit);
+    form.add_args(l2, &c, change, l2_frame_front(link, &change->frame, front, &submit.connection));
+    return submit_queue(link, &c, &submit);
 }

@@ -20,6 +20,7 @@
 /* Keys: see client.h */
 struct l2_channel {
     struct l2_channel_config config; /* (c) */
+    struct link *link;               /* (c) to the server that it subscribes at */
     int wake_fd;                     /* (c) eventfd */
     _Atomic bool reconnect;          /* (a) a new connection is wanted */
     struct conn conn;                /* (h) */
@@ -37,11 +38,11 @@ static struct env *env_of(struct l2_channel *ch)
 }
 
 /* Sets the channel that is woken when the data connection is up; NULL: none. */
-static void follow(struct l2 *l2, struct l2_channel *ch)
+static void follow(struct link *link, struct l2_channel *ch)
 {
-    pthread_mutex_lock(&l2->lock);
-    l2->channel = ch;
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_lock(&link->lock);
+    link->channel = ch;
+    pthread_mutex_unlock(&link->lock);
 }
 
 int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel)
@@ -50,11 +51,12 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
     if (!ch)
         return NIGH_ENOMEM;
     ch->config = *config;
-    conn_init(&ch->conn, &config->l2->conn_config);
+    ch->link = config->l2->home;
+    conn_init(&ch->conn, &ch->link->conn_config);
     outage_init(&ch->outage, "not connected yet", clock_now_ns(config->l2->env->clock));
     ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (ch->wake_fd >= 0 && wake_watch(config->l2->poll_fd, ch->wake_fd) == 0) {
-        follow(config->l2, ch);
+        follow(ch->link, ch);
         *ret_channel = ch;
         return 0;
     }
@@ -67,7 +69,7 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
 
 void l2_channel_destroy(struct l2_channel *ch)
 {
-    follow(ch->config.l2, NULL);
+    follow(ch->link, NULL);
     if (l2_is_gone(ch->config.l2))
         conn_disown(&ch->conn);
     else
@@ -141,14 +143,14 @@ static int fail_silent(struct l2_channel *ch)
 
 static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
 {
-    struct l2 *l2 = ch->config.l2;
-    uint64_t connection = atomic_load_explicit(&l2->connection, memory_order_relaxed);
+    struct random *random = env_of(ch)->random;
+    uint64_t connection = atomic_load_explicit(&ch->link->connection, memory_order_relaxed);
     if (connection && connection != ch->beside)
-        backoff_soon(&ch->backoff, l2->env->random, now_ns);
+        backoff_soon(&ch->backoff, random, now_ns);
     ch->beside = connection;
     if (!connection || now_ns < ch->backoff.next_ns)
         return 0;
-    backoff_begin(&ch->backoff, l2->env->random, now_ns);
+    backoff_begin(&ch->backoff, random, now_ns);
     return conn_open(&ch->conn);
 }
 

@@ -4,30 +4,31 @@
 
 #include "l2/client.h"
 
-void health_judge(struct l2 *l2, bool good, uint64_t now_ns)
+void health_judge(struct link *link, bool good, uint64_t now_ns)
 {
-    if (!breaker_record(&l2->breaker, l2->env->random, good, now_ns))
+    if (!breaker_record(&link->breaker, link->env->random, good, now_ns))
         return;
-    bool open = breaker_state(&l2->breaker) == BREAKER_OPEN;
+    bool open = breaker_state(&link->breaker) == BREAKER_OPEN;
     if (open)
-        stats_count(l2->stats, STATS_L2_BREAKER_OPEN);
-    LOG(l2->env->log, NIGH_LOG_WARN, open ? "redis is slow or failing: asking it only now and then"
-                                          : "redis answers again");
+        stats_count(link->stats, STATS_L2_BREAKER_OPEN);
+    LOG(link->env->log, NIGH_LOG_WARN,
+        open ? "redis is slow or failing: asking it only now and then" : "redis answers again");
 }
 
-void health_refused(struct l2 *l2)
+void health_refused(struct link *link)
 {
-    const char *words = l2->conn.words;
-    outage_note(&l2->refusal, words, l2->conn.heard_ns);
-    l2->refused = true;
-    if (outage_is_news(&l2->refusal, words) &&
-        LOG(l2->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", l2->uri.shown, words))
-        outage_told(&l2->refusal, words);
+    const char *words = link->conn.words;
+    outage_note(&link->refusal, words, link->conn.heard_ns);
+    link->refused = true;
+    if (outage_is_news(&link->refusal, words) &&
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link->uri.shown,
+            words))
+        outage_told(&link->refusal, words);
 }
 
-void health_served(struct l2 *l2)
+void health_served(struct link *link)
 {
-    if (l2->refused)
-        outage_over(&l2->refusal);
-    l2->refused = false;
+    if (link->refused)
+        outage_over(&link->refusal);
+    link->refused = false;
 }

@@ -54,7 +54,8 @@ int keys_init(struct keys *k, struct mem *mem, const char *prefix, uint32_t db)
 
 void keys_fini(struct keys *k)
 {
-    mem_free(k->mem, NULL, k->block, k->block_size);
+    if (k->block)
+        mem_free(k->mem, NULL, k->block, k->block_size);
 }
 
 void keys_add_data(const struct key_names *n, struct command *c, const struct l2_key *key,

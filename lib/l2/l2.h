@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 2: the client of Redis. One multiplexed data connection with automatic pipelining, the
- * envelope, the key names and the scripts of the protocol.
+ * Level 2: the client of Redis. One multiplexed data connection to each server with automatic
+ * pipelining, the envelope, the key names and the scripts of the protocol.
  *
  * Every operation is asynchronous: any thread queues it, and the I/O thread writes all that is
  * queued in one go and hands each answer to `done`. That runs on the I/O thread and must not block:
@@ -31,6 +31,8 @@
 #include "stats/stats.h"
 
 struct l2;
+struct link;
+struct request;
 
 /* Addresses of a host, as text; l2_net.connect takes the same form. */
 #define L2_ADDRESSES_MAX 16u
@@ -66,11 +68,25 @@ struct l2_net {
 #define L2_NET_WOKEN 2
 #define L2_NET_GONE 4 /* fd or wake_fd is no descriptor any more: somebody else has closed it */
 
+struct l2_key;
+
+/* Which servers there are, and which of them has a key: its value, its lease, and the clock that
+ * stamps it. Server 0 is home to the rest: beats, the subscription, changes of groups alone. */
+struct l2_map {
+    const char *const *uris; /* as in l2/uri.h, with the same database; copied by l2_open() */
+    uint32_t count;          /* at least 1 */
+    /* Returns a number below `count`, the same for the same key at any time. Any thread. Not
+     * called where there is one server. */
+    uint32_t (*server_of)(void *arg, const struct l2_key *key);
+    void *arg;
+};
+
 struct l2_config {
     struct env *env;
     struct stats *stats;         /* the cache's */
     const struct l2_net *net;    /* NULL: the kernel */
     const char *uri;             /* as in l2/uri.h */
+    const struct l2_map *map;    /* several servers; NULL: the one at `uri` has all keys */
     const char *prefix;          /* begins all keys and the channel's name */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
@@ -339,7 +355,7 @@ void l2_drop_connection(struct l2 *l2);
  */
 struct l2_sync {
     struct env *env;          /* (c) */
-    struct l2 *l2;            /* (c) set by the submit */
+    struct link *link;        /* (c) set by the submit */
     uint64_t deadline_ns;     /* (c) until when a waiter waits, or a thread is lent */
     struct request *request;  /* (s) the one to be answered; NULL: answered, or nobody waits */
     _Atomic uint32_t word;    /* pair(l2.sync): enum l2_sync_word */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Opening and closing the client, its thread, and its gauges.
+// Opening and closing the client with its links, a round over them, and their gauges.
 
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "l2/client.h"
@@ -12,14 +11,6 @@
 #define PREFIX_DEFAULT "nigh"
 #define CONNECT_TIMEOUT_DEFAULT_MS 1000u
 #define STEP_BUSY_NS NS_PER_MS /* another thread steps: look again after so long */
-
-static void *run(void *arg)
-{
-    struct l2 *l2 = arg;
-    while (!atomic_load_explicit(&l2->stop, memory_order_relaxed))
-        io_step(l2, CLOCK_NEVER_NS);
-    return NULL;
-}
 
 static void config_fill(struct l2 *l2, const struct l2_config *config)
 {
@@ -31,108 +22,97 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
         .env = config->env,
         .stats = config->stats,
         .net = config->net ? config->net : &net_kernel,
-        .uri = &l2->uri,
         .connect_timeout_ns = (timeout_ms ? timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS) * NS_PER_MS,
         .bulk_max = config->reply_max_bytes,
         .poll_fd = -1,
     };
-    l2->wake_fd = l2->poll_fd = l2->solo_fd = -1;
-    request_list_init(&l2->queue);
-    request_list_init(&l2->pending);
-    l2->next_deadline_ns = CLOCK_NEVER_NS;
-    conn_init(&l2->conn, &l2->conn_config);
-    outage_init(&l2->outage, "not connected yet", clock_now_ns(l2->env->clock));
-    outage_init(&l2->refusal, "", 0);
+    l2->poll_fd = -1;
+    pthread_mutex_init(&l2->sync_lock, NULL);
+}
+
+/* Ends the links, all at once: none is waited for before all were told. */
+static void end_links(struct l2 *l2)
+{
+    atomic_store_explicit(&l2->stop, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        link_stop(l2->links[i]);
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        link_destroy(l2->links[i]);
 }
 
 static void destroy(struct l2 *l2)
 {
     struct mem *mem = l2->env->mem;
-    bool ours = !l2_is_gone(l2);
-    lookup_leave(l2->conn_config.lookup); /* first: its thread would still ring wake_fd */
-    if (ours && l2->wake_fd >= 0)
-        close(l2->wake_fd);
-    if (ours && l2->poll_fd >= 0)
+    if (l2->poll_fd >= 0 && !l2_is_gone(l2))
         close(l2->poll_fd);
-    if (ours && l2->solo_fd >= 0)
-        close(l2->solo_fd);
-    outage_fini(&l2->outage);
-    outage_fini(&l2->refusal);
-    pthread_mutex_destroy(&l2->lock);
     pthread_mutex_destroy(&l2->sync_lock);
     keys_fini(&l2->keys);
     pool_drop(l2->pool);
+    mem_free(mem, NULL, l2->links, l2->links_size);
     mem_free(mem, NULL, l2, sizeof(*l2));
 }
 
 /* Makes poll_fd, for hosts that sleep in our place, if the sockets are the kernel's. */
 static int start_poll(struct l2 *l2)
 {
-    if (l2->conn_config.net != &net_kernel)
+    if (l2->env->own_threads || l2->conn_config.net != &net_kernel)
         return 0;
     l2->poll_fd = fd_above_standard(epoll_create1(EPOLL_CLOEXEC));
     l2->conn_config.poll_fd = l2->poll_fd;
-    return l2->poll_fd < 0 ? NIGH_ETHREAD : wake_watch(l2->poll_fd, l2->wake_fd);
+    return l2->poll_fd < 0 ? NIGH_ETHREAD : 0;
 }
 
-/* Creates the look-up, if the host is a name. */
-static int start_lookup(struct l2 *l2)
+/* Makes the links to the servers of the map, whose URIs are good. */
+static int start_links(struct l2 *l2, const struct l2_map *map)
 {
-    const struct l2_net *net = l2->conn_config.net;
-    if (!net->look_up || l2->uri.port == 0 || !lookup_is_name(l2->uri.place))
-        return 0;
-    l2->conn_config.lookup = lookup_create(l2->uri.place, net->look_up, io_found, l2);
-    return l2->conn_config.lookup ? 0 : NIGH_ENOMEM;
+    l2->links_size = map->count * sizeof(*l2->links);
+    l2->links = mem_alloc_zero(l2->env->mem, l2->links_size);
+    if (!l2->links)
+        return NIGH_ENOMEM;
+    for (uint32_t i = 0; i < map->count; i++) {
+        struct uri uri;
+        uri_parse(map->uris[i], &uri);
+        int failed = link_create(l2, &uri, &l2->links[i]);
+        if (failed)
+            return failed;
+        l2->link_count++;
+    }
+    l2->home = l2->links[0];
+    return 0;
 }
 
-/* Makes the wake-up and the thread of a client that is otherwise complete. */
-static int start(struct l2 *l2)
+/* Completes a client of which nothing is there but the struct. */
+static int start(struct l2 *l2, const struct l2_config *config, const struct l2_map *map)
 {
-    l2->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (l2->wake_fd < 0)
-        return NIGH_ETHREAD;
-    int failed = start_lookup(l2);
-    if (failed || !l2->env->own_threads)
-        return failed ? failed : start_poll(l2);
-    l2->solo_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (l2->solo_fd < 0)
-        return NIGH_ETHREAD;
-    atomic_store_explicit(&l2->stepping, true, memory_order_relaxed);
-    failed = thread_start(&l2->thread, "nigh-io", THREAD_STACK_BYTES, run, l2);
-    l2->threaded = !failed;
-    return failed;
-}
-
-void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
-{
-    breaker_set_patience(&l2->breaker, deadline_ms * NS_PER_MS);
+    struct uri home;
+    const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
+    const char *wrong = NULL;
+    for (uint32_t i = map->count; i > 0 && !wrong; i--)
+        wrong = uri_parse(map->uris[i - 1], &home);
+    if (wrong)
+        return error_note(NIGH_EURI, "redis.uri: %s", wrong);
+    l2->pool = request_pool_create(l2->env->mem);
+    if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, home.db))
+        return NIGH_ENOMEM;
+    int failed = start_poll(l2);
+    return failed ? failed : start_links(l2, map);
 }
 
 int l2_open(const struct l2_config *config, struct l2 **ret_l2)
 {
-    struct uri uri;
-    const char *wrong = uri_parse(config->uri, &uri);
-    if (wrong)
-        return error_note(NIGH_EURI, "redis.uri: %s", wrong);
+    const struct l2_map alone = {.uris = &config->uri, .count = 1};
+    const struct l2_map *map = config->map ? config->map : &alone;
     struct l2 *l2 = mem_alloc_zero(config->env->mem, sizeof(*l2));
     if (!l2)
         return NIGH_ENOMEM;
-    l2->uri = uri;
     config_fill(l2, config);
-    const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
-    l2->pool = request_pool_create(l2->env->mem);
-    if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, uri.db)) {
-        pool_drop(l2->pool);
-        outage_fini(&l2->outage);
-        outage_fini(&l2->refusal);
-        mem_free(l2->env->mem, NULL, l2, sizeof(*l2));
-        return NIGH_ENOMEM;
-    }
-    pthread_mutex_init(&l2->lock, NULL);
-    pthread_mutex_init(&l2->sync_lock, NULL);
-    int failed = start(l2);
+    l2->server_of = map->server_of;
+    l2->server_arg = map->arg;
+    /* before a thread is there: those of the client step, and nobody else */
+    atomic_store_explicit(&l2->stepping, l2->env->own_threads, memory_order_relaxed);
+    int failed = start(l2, config, map);
     if (failed) {
-        destroy(l2);
+        l2_close(l2);
         return failed;
     }
     *ret_l2 = l2;
@@ -141,18 +121,38 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2)
 
 void l2_close(struct l2 *l2)
 {
-    pthread_mutex_lock(&l2->lock);
-    l2->closing = true;
-    pthread_mutex_unlock(&l2->lock);
-    atomic_store_explicit(&l2->stop, true, memory_order_relaxed);
-    wake_io(l2);
-    if (l2->threaded)
-        pthread_join(l2->thread, NULL);
-    if (l2_is_gone(l2))
-        conn_disown(&l2->conn);
-    conn_close(&l2->conn);
-    pipeline_fail(l2, NIGH_ECLOSED);
+    end_links(l2);
     destroy(l2);
+}
+
+void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
+{
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        breaker_set_patience(&l2->links[i]->breaker, deadline_ms * NS_PER_MS);
+}
+
+/* ---- without own threads ---- */
+
+static uint64_t step_each(struct l2 *l2)
+{
+    uint64_t next_ns = CLOCK_NEVER_NS;
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        next_ns = u64_min(next_ns, io_step(l2->links[i], 0));
+    return next_ns;
+}
+
+/* Makes a round of several links: none of them may sleep on its own socket, so the sleep is on all
+ * of them. */
+static uint64_t step_several(struct l2 *l2, uint64_t until_ns)
+{
+    const struct l2_net *net = l2->conn_config.net;
+    uint64_t next_ns = u64_min(step_each(l2), until_ns);
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    if (l2->poll_fd < 0 || next_ns <= now_ns || !l2_rest(l2))
+        return next_ns;
+    net->wait(net->arg, l2->poll_fd, false, -1, next_ns - now_ns);
+    l2_rested(l2);
+    return step_each(l2);
 }
 
 uint64_t l2_step(struct l2 *l2, uint64_t wait_ns)
@@ -160,9 +160,10 @@ uint64_t l2_step(struct l2 *l2, uint64_t wait_ns)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     /* pair(l2.step): acquire what the last stepper left, release it to the next */
     if (atomic_exchange_explicit(&l2->stepping, true, memory_order_acquire))
-        return l2->threaded ? CLOCK_NEVER_NS : now_ns + STEP_BUSY_NS;
+        return l2->env->own_threads ? CLOCK_NEVER_NS : now_ns + STEP_BUSY_NS;
     uint64_t until_ns = wait_ns > CLOCK_NEVER_NS - now_ns ? CLOCK_NEVER_NS : now_ns + wait_ns;
-    uint64_t next_ns = io_step(l2, until_ns);
+    bool alone = l2->link_count == 1;
+    uint64_t next_ns = alone ? io_step(l2->home, until_ns) : step_several(l2, until_ns);
     atomic_store_explicit(&l2->stepping, false, memory_order_release); /* pair(l2.step) */
     return next_ns;
 }
@@ -174,58 +175,88 @@ int l2_poll_fd(const struct l2 *l2)
 
 bool l2_rest(struct l2 *l2)
 {
-    return io_may_sleep(l2) != SLEEP_NOT;
+    bool may = true;
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        may = io_may_sleep(l2->links[i]) != SLEEP_NOT && may;
+    return may;
 }
 
 void l2_rested(struct l2 *l2)
 {
-    io_woken(l2);
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        io_woken(l2->links[i]);
+}
+
+static bool is_unsent(struct link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    bool unsent = link->queue.head != NULL;
+    pthread_mutex_unlock(&link->lock);
+    return unsent;
 }
 
 bool l2_unsent(struct l2 *l2)
 {
-    pthread_mutex_lock(&l2->lock);
-    bool unsent = l2->queue.head != NULL;
-    pthread_mutex_unlock(&l2->lock);
+    bool unsent = false;
+    for (uint32_t i = 0; i < l2->link_count && !unsent; i++)
+        unsent = is_unsent(l2->links[i]);
     return unsent;
 }
 
+/* ---- the link to the clock's server ---- */
+
 void l2_drop_connection(struct l2 *l2)
 {
-    atomic_store_explicit(&l2->drop, true, memory_order_relaxed);
-    wake_io(l2);
+    atomic_store_explicit(&l2->home->drop, true, memory_order_relaxed);
+    wake_io(l2->home);
 }
 
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg)
 {
-    pthread_mutex_lock(&l2->lock);
-    l2->up = up;
-    l2->up_arg = arg;
-    l2->up_due = l2->online != 0; /* the connection may have come up before the hook was set */
-    pthread_mutex_unlock(&l2->lock);
-    wake_io(l2);
+    struct link *link = l2->home;
+    pthread_mutex_lock(&link->lock);
+    link->up = up;
+    link->up_arg = arg;
+    link->up_due = link->online != 0; /* it may have come up before the hook was set */
+    pthread_mutex_unlock(&link->lock);
+    wake_io(link);
+}
+
+/* ---- gauges ---- */
+
+static uint64_t connection_of(const struct link *link)
+{
+    return atomic_load_explicit(&link->connection, memory_order_relaxed);
 }
 
 bool l2_connected(const struct l2 *l2)
 {
-    return atomic_load_explicit(&l2->connection, memory_order_relaxed) != 0;
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        if (connection_of(l2->links[i]) == 0)
+            return false;
+    return true;
 }
 
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
 {
-    uint64_t connection = atomic_load_explicit(&l2->connection, memory_order_relaxed);
     *ret = (struct l2_gauges){
-        .connected = connection != 0,
-        .breaker = (uint32_t)breaker_state(&l2->breaker),
-        .in_flight = atomic_load_explicit(&l2->in_flight, memory_order_relaxed),
-        .connection = connection,
+        .connected = l2_connected(l2),
+        .connection = connection_of(l2->home),
     };
+    for (uint32_t i = 0; i < l2->link_count; i++) {
+        struct link *link = l2->links[i];
+        uint32_t breaker = (uint32_t)breaker_state(&link->breaker);
+        ret->breaker = breaker > ret->breaker ? breaker : ret->breaker;
+        ret->in_flight += atomic_load_explicit(&link->in_flight, memory_order_relaxed);
+    }
 }
 
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);
-    outage_read(&l2->outage, now_ns, ret);
-    if (ret->text[0] == '\0')
-        outage_read(&l2->refusal, now_ns, ret);
+    ret->text[0] = '\0';
+    for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
+        outage_read(&l2->links[i]->outage, now_ns, ret);
+    for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
+        outage_read(&l2->links[i]->refusal, now_ns, ret);
 }

@@ -41,45 +41,45 @@
 
 /* ---- requests ---- */
 
-static void request_done(struct l2 *l2, struct request *r)
+static void request_done(struct link *link, struct request *r)
 {
-    limits_remove(l2, r->wire_len);
+    limits_remove(link, r->wire_len);
     request_end(r);
 }
 
 /* Give the answer away, with nothing in it but the status. */
-static void hand(struct l2 *l2, struct request *r, int status)
+static void hand(struct link *link, struct request *r, int status)
 {
     struct answer *a = r->answer;
     r->answer = NULL;
     a->public.status = status;
     if (r->done) {
         if (status == NIGH_ETIMEDOUT)
-            stats_count(l2->stats, STATS_L2_TIMEOUT);
+            stats_count(link->stats, STATS_L2_TIMEOUT);
         r->done(r->arg, &a->public);
         if (r->lent)
-            waiter_answer(l2, r, NULL);
-    } else if (!waiter_answer(l2, r, &a->public)) {
+            waiter_answer(link, r, NULL);
+    } else if (!waiter_answer(link, r, &a->public)) {
         l2_answer_free(&a->public);
     }
 }
 
 /* Gives the answer away, with what is known of the server. The request may have no answer left:
  * then nobody waits any more. */
-static void give(struct l2 *l2, struct request *r, int status)
+static void give(struct link *link, struct request *r, int status)
 {
     struct answer *a = r->answer;
     if (!a)
         return;
-    a->public.connection = l2->connections;
-    a->public.home = l2->conn.home;
-    a->public.order = ++l2->answers;
-    hand(l2, r, status);
+    a->public.connection = link->connections;
+    a->public.home = link->conn.home;
+    a->public.order = ++link->answers;
+    hand(link, r, status);
 }
 
-bool pipeline_awaits_large(const struct l2 *l2)
+bool pipeline_awaits_large(const struct link *link)
 {
-    for (const struct request *r = l2->pending.head; r; r = r->next)
+    for (const struct request *r = link->pending.head; r; r = r->next)
         if (r->wire_len > LIMITS_ARGUMENT_LEAST)
             return true;
     return false;
@@ -88,24 +88,24 @@ bool pipeline_awaits_large(const struct l2 *l2)
 /* ---- I/O thread ---- */
 
 /* Returns how much of the time since the last reply was no fault of the server's. */
-static uint64_t excused_now_ns(const struct l2 *l2, bool coming_in, uint64_t now_ns)
+static uint64_t excused_now_ns(const struct link *link, bool coming_in, uint64_t now_ns)
 {
-    const struct request *next = l2->pending.head;
+    const struct request *next = link->pending.head;
     if (next && next->wire_len >= LARGE_BYTES)
-        return u64_min(now_ns - l2->awaited_ns, way_ns(next->wire_len));
-    return coming_in ? now_ns - u64_max(l2->conn.began_ns, l2->awaited_ns) : 0;
+        return u64_min(now_ns - link->awaited_ns, way_ns(next->wire_len));
+    return coming_in ? now_ns - u64_max(link->conn.began_ns, link->awaited_ns) : 0;
 }
 
 /* Returns all that is excused so far. */
-static uint64_t excused_ns(const struct l2 *l2, uint64_t now_ns)
+static uint64_t excused_ns(const struct link *link, uint64_t now_ns)
 {
-    return l2->excused_ns + excused_now_ns(l2, l2->conn.reader.pending > 0, now_ns);
+    return link->excused_ns + excused_now_ns(link, link->conn.reader.pending > 0, now_ns);
 }
 
-void pipeline_note_own(struct l2 *l2, uint64_t own_ns)
+void pipeline_note_own(struct link *link, uint64_t own_ns)
 {
     if (own_ns >= OWN_NS)
-        l2->excused_ns += own_ns;
+        link->excused_ns += own_ns;
 }
 
 /* Returns a request's time under way that is not excused; `excused` is the sum by now. */
@@ -118,63 +118,63 @@ static uint64_t unexcused_ns(const struct request *r, uint64_t excused, uint64_t
 /* Makes the reader put the next reply into the block of its request. No other reply can get there:
  * one that is partly here belongs to the oldest request, which stays the oldest until the reply is
  * whole, and the reader ends before the requests do (lose() in io.c). */
-static void use_room(struct l2 *l2)
+static void use_room(struct link *link)
 {
-    struct request *next = l2->pending.head;
+    struct request *next = link->pending.head;
     if (next)
-        reader_use_room(&l2->conn.reader, next->room + next->reply_at,
+        reader_use_room(&link->conn.reader, next->room + next->reply_at,
                         REQUEST_ROOM - next->reply_at);
     else
-        reader_use_room(&l2->conn.reader, NULL, 0);
+        reader_use_room(&link->conn.reader, NULL, 0);
 }
 
-static void push_pending(struct l2 *l2, struct request *r)
+static void push_pending(struct link *link, struct request *r)
 {
-    request_list_push(&l2->pending, r);
-    l2->callers += r->holds_caller;
-    l2->most = l2->callers > l2->most ? l2->callers : l2->most;
+    request_list_push(&link->pending, r);
+    link->callers += r->holds_caller;
+    link->most = link->callers > link->most ? link->callers : link->most;
 }
 
-void pipeline_sent(struct l2 *l2, struct request *r, uint64_t now_ns)
+void pipeline_sent(struct link *link, struct request *r, uint64_t now_ns)
 {
-    bool is_next = !l2->pending.head;
+    bool is_next = !link->pending.head;
     if (is_next)
-        l2->awaited_ns = now_ns;
+        link->awaited_ns = now_ns;
     r->sent_ns = now_ns;
-    r->excused_ns = excused_ns(l2, now_ns);
-    push_pending(l2, r);
-    l2->next_deadline_ns = u64_min(l2->next_deadline_ns, r->deadline_ns);
+    r->excused_ns = excused_ns(link, now_ns);
+    push_pending(link, r);
+    link->next_deadline_ns = u64_min(link->next_deadline_ns, r->deadline_ns);
     if (is_next)
-        use_room(l2);
-    stats_count(l2->stats, STATS_L2_REQUEST);
+        use_room(link);
+    stats_count(link->stats, STATS_L2_REQUEST);
 }
 
 /* Appends a request to the output. It is pending from here on: part of it may reach the server. */
-static int send_one(struct l2 *l2, struct request *r, uint64_t now_ns)
+static int send_one(struct link *link, struct request *r, uint64_t now_ns)
 {
-    int failed = conn_append(&l2->conn, r->wire.data, r->wire_len);
-    pipeline_sent(l2, r, now_ns);
+    int failed = conn_append(&link->conn, r->wire.data, r->wire_len);
+    pipeline_sent(link, r, now_ns);
     if (!r->script) /* a script's bytes are kept: Redis may not know the script */
-        command_wire_free(l2->env->mem, &r->wire);
+        command_wire_free(link->env->mem, &r->wire);
     return failed;
 }
 
-int pipeline_send(struct l2 *l2)
+int pipeline_send(struct link *link)
 {
     struct request_list batch;
     struct request *r;
     int failed = 0;
-    pthread_mutex_lock(&l2->lock);
-    request_list_move(&batch, &l2->queue);
-    pthread_mutex_unlock(&l2->lock);
-    uint64_t now_ns = batch.count ? clock_now_ns(l2->env->clock) : 0;
+    pthread_mutex_lock(&link->lock);
+    request_list_move(&batch, &link->queue);
+    pthread_mutex_unlock(&link->lock);
+    uint64_t now_ns = batch.count ? clock_now_ns(link->env->clock) : 0;
     while ((r = request_list_pop(&batch)))
-        failed = send_one(l2, r, now_ns) ? NIGH_ENOMEM : failed;
+        failed = send_one(link, r, now_ns) ? NIGH_ENOMEM : failed;
     return failed;
 }
 
 /* Send a script by its text: Redis has forgotten, or never knew, its digest. */
-static int send_text(struct l2 *l2, struct request *r)
+static int send_text(struct link *link, struct request *r)
 {
     static const char by_digest[] = "$7\r\nEVALSHA\r\n$40\r\n";
     char head[64];
@@ -182,21 +182,21 @@ static int send_text(struct l2 *l2, struct request *r)
     size_t count_len = (size_t)(count_end - r->wire.data) + 1;
     size_t rest = count_len + sizeof(by_digest) - 1 + SCRIPT_SHA1_BYTES;
     int len = snprintf(head, sizeof(head), "$4\r\nEVAL\r\n$%zu\r\n", r->script->text.len);
-    int failed = conn_append(&l2->conn, r->wire.data, count_len);
-    failed = failed ? failed : conn_append(&l2->conn, head, (size_t)len);
-    failed = failed ? failed : conn_append(&l2->conn, r->script->text.data, r->script->text.len);
-    failed = failed ? failed : conn_append(&l2->conn, r->wire.data + rest, r->wire_len - rest);
-    push_pending(l2, r);
-    use_room(l2);
+    int failed = conn_append(&link->conn, r->wire.data, count_len);
+    failed = failed ? failed : conn_append(&link->conn, head, (size_t)len);
+    failed = failed ? failed : conn_append(&link->conn, r->script->text.data, r->script->text.len);
+    failed = failed ? failed : conn_append(&link->conn, r->wire.data + rest, r->wire_len - rest);
+    push_pending(link, r);
+    use_room(link);
     return failed;
 }
 
 /* Learns that an argument of this request was too large. The next handshake tells the limit, if we
  * may ask. */
-static void learn_argument(struct l2 *l2, const struct request *r)
+static void learn_argument(struct link *link, const struct request *r)
 {
-    limits_learn(l2, r->wire_len);
-    l2->conn.asks_limit = true;
+    limits_learn(link, r->wire_len);
+    link->conn.asks_limit = true;
 }
 
 /* Whether an error means that this server cannot, or can no longer, serve us. */
@@ -228,17 +228,17 @@ static bool is_sick(const struct reply *reply)
 
 /* Judges the server by a reply that has come: a quick one speaks for it, a late one against it, but
  * only if it was the server that took the time. */
-static void judge(struct l2 *l2, struct request *r, bool served, uint64_t now_ns)
+static void judge(struct link *link, struct request *r, bool served, uint64_t now_ns)
 {
-    uint64_t slow_ns = breaker_slow_ns(&l2->breaker);
+    uint64_t slow_ns = breaker_slow_ns(&link->breaker);
     bool quick = now_ns - r->sent_ns < slow_ns;
-    l2->excused_ns += excused_now_ns(l2, true, now_ns);
-    l2->awaited_ns = now_ns;
+    link->excused_ns += excused_now_ns(link, true, now_ns);
+    link->awaited_ns = now_ns;
     if (r->judged)
         return;
     r->judged = true;
-    if (!served || quick || unexcused_ns(r, l2->excused_ns, now_ns) >= slow_ns)
-        health_judge(l2, served && quick, now_ns);
+    if (!served || quick || unexcused_ns(r, link->excused_ns, now_ns) >= slow_ns)
+        health_judge(link, served && quick, now_ns);
 }
 
 /* Whether the server refuses MGET as such: the user has no permission for it, or it goes by another
@@ -250,32 +250,32 @@ static bool is_of_many(const struct request *r, const struct reply *reply)
 }
 
 /* Takes an error reply. < 0: the connection has to go. */
-static int take_error(struct l2 *l2, struct request *r, const struct reply *reply)
+static int take_error(struct link *link, struct request *r, const struct reply *reply)
 {
     bool fatal = is_fatal(reply);
     if (is_too_large(reply))
-        learn_argument(l2, r);
+        learn_argument(link, r);
     if (fatal)
-        conn_problem(&l2->conn, "", reply->bytes);
+        conn_problem(&link->conn, "", reply->bytes);
     else if (is_of_many(r, reply))
-        atomic_store_explicit(&l2->many_refused, l2->connections, memory_order_relaxed);
+        atomic_store_explicit(&link->many_refused, link->connections, memory_order_relaxed);
     else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
-        health_refused(l2);
-    give(l2, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
+        health_refused(link);
+    give(link, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
 
 /* Notes the server's replid, if it is another than when it was asked last: a server that was made a
  * replica, and a master again, may have another's data. */
-static void note_server(struct l2 *l2, const struct l2_clock *clock)
+static void note_server(struct link *link, const struct l2_clock *clock)
 {
-    if (!clock->replid.data || clock->home == l2->conn.home)
+    if (!clock->replid.data || clock->home == link->conn.home)
         return;
-    l2->conn.home = clock->home;
-    memcpy(l2->conn.replid, clock->replid.data, REPLID_BYTES);
-    pthread_mutex_lock(&l2->lock);
-    memcpy(l2->replid, clock->replid.data, REPLID_BYTES);
-    pthread_mutex_unlock(&l2->lock);
+    link->conn.home = clock->home;
+    memcpy(link->conn.replid, clock->replid.data, REPLID_BYTES);
+    pthread_mutex_lock(&link->lock);
+    memcpy(link->replid, clock->replid.data, REPLID_BYTES);
+    pthread_mutex_unlock(&link->lock);
 }
 
 /*
@@ -284,18 +284,18 @@ static void note_server(struct l2 *l2, const struct l2_clock *clock)
  * is known by its number; a value of another key, which a GET before it may have got, is known by
  * its envelope.
  */
-static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
+static int take_answer(struct link *link, struct request *r, struct reply *reply)
 {
     int status = r->script && !answer_is_to(reply, r->number) ? NIGH_EREDIS : 0;
     if (r->answer && status == 0) {
-        r->answer->replid = l2->conn.replid;
+        r->answer->replid = link->conn.replid;
         status = r->decode(r->answer, reply);
     }
     if (r->answer && status == 0) {
         r->answer->reply = reply;
         if (r->script)
-            health_served(l2);
-        note_server(l2, &r->answer->public.clock);
+            health_served(link);
+        note_server(link, &r->answer->public.clock);
     } else {
         reply_free(reply);
     }
@@ -304,111 +304,111 @@ static int take_answer(struct l2 *l2, struct request *r, struct reply *reply)
         r->answer->public.clock.replid = bytes_of(NULL, 0);
         r->answer->public.entry_count = 0;
     }
-    give(l2, r, status);
+    give(link, r, status);
     if (status != NIGH_EREDIS)
         return 0;
-    stats_count(l2->stats, STATS_L2_BAD_REPLY);
-    snprintf(l2->conn.problem, sizeof(l2->conn.problem), "a reply is not what was asked for");
+    stats_count(link->stats, STATS_L2_BAD_REPLY);
+    snprintf(link->conn.problem, sizeof(link->conn.problem), "a reply is not what was asked for");
     return NIGH_EREDIS;
 }
 
 int pipeline_reply(void *arg, struct reply *reply)
 {
-    struct l2 *l2 = arg;
-    uint64_t now_ns = l2->conn.heard_ns;
+    struct link *link = arg;
+    uint64_t now_ns = link->conn.heard_ns;
     int failed = 0;
-    if (!l2->pending.head) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
+    if (!link->pending.head) { /* Redis says goodbye like this: maxclients, a protocol error, ... */
         bool words = reply->type == REPLY_ERROR;
-        conn_problem(&l2->conn, words ? "" : "a reply that nobody asked for",
+        conn_problem(&link->conn, words ? "" : "a reply that nobody asked for",
                      words ? reply->bytes : bytes_of("", 0));
         reply_free(reply);
         return NIGH_EREDIS;
     }
-    judge(l2, l2->pending.head, !is_sick(reply), now_ns);
-    struct request *r = request_list_pop(&l2->pending);
-    l2->callers -= r->holds_caller;
-    use_room(l2);
+    judge(link, link->pending.head, !is_sick(reply), now_ns);
+    struct request *r = request_list_pop(&link->pending);
+    link->callers -= r->holds_caller;
+    use_room(link);
     if (r->script && r->answer && reply_is_error(reply, "NOSCRIPT")) {
         reply_free(reply);
-        return send_text(l2, r);
+        return send_text(link, r);
     }
     bool wrong_type = !r->script && reply_is_error(reply, "WRONGTYPE");
     if (reply->type == REPLY_ERROR && !wrong_type) {
-        failed = take_error(l2, r, reply);
+        failed = take_error(link, r, reply);
         reply_free(reply);
     } else {
-        failed = take_answer(l2, r, reply);
-        l2->proven = true;
+        failed = take_answer(link, r, reply);
+        link->proven = true;
     }
-    request_done(l2, r);
+    request_done(link, r);
     return failed;
 }
 
 /* The deadline of a pending request has passed. If its wait is excused so far, the verdict is left
  * to its reply. */
-static void expire_one(struct l2 *l2, struct request *r, uint64_t now_ns)
+static void expire_one(struct link *link, struct request *r, uint64_t now_ns)
 {
-    uint64_t under_way_ns = unexcused_ns(r, excused_ns(l2, now_ns), now_ns);
-    if (!r->judged && under_way_ns >= breaker_slow_ns(&l2->breaker)) {
+    uint64_t under_way_ns = unexcused_ns(r, excused_ns(link, now_ns), now_ns);
+    if (!r->judged && under_way_ns >= breaker_slow_ns(&link->breaker)) {
         r->judged = true;
-        health_judge(l2, false, now_ns);
+        health_judge(link, false, now_ns);
     }
-    give(l2, r, NIGH_ETIMEDOUT);
+    give(link, r, NIGH_ETIMEDOUT);
 }
 
 /* Returns when a pending request ends: a patient one not while bytes move. Replies come in order,
  * so bytes that come in belong to its reply, or to one before it. */
-static uint64_t deadline_of(const struct l2 *l2, const struct request *r)
+static uint64_t deadline_of(const struct link *link, const struct request *r)
 {
-    uint64_t moves_ns = conn_moved_ns(&l2->conn) + MOVES_NS;
+    uint64_t moves_ns = conn_moved_ns(&link->conn) + MOVES_NS;
     return r->patient ? u64_max(r->deadline_ns, moves_ns) : r->deadline_ns;
 }
 
-void pipeline_expire(struct l2 *l2, uint64_t now_ns)
+void pipeline_expire(struct link *link, uint64_t now_ns)
 {
-    if (now_ns < l2->next_deadline_ns)
+    if (now_ns < link->next_deadline_ns)
         return;
-    uint64_t next_ns = CLOCK_NEVER_NS, slow_ns = breaker_slow_ns(&l2->breaker);
+    uint64_t next_ns = CLOCK_NEVER_NS, slow_ns = breaker_slow_ns(&link->breaker);
     /* Callbacks may submit, which touches the queue, never this list. */
-    for (struct request *r = l2->pending.head; r; r = r->next) {
-        uint64_t deadline_ns = deadline_of(l2, r);
+    for (struct request *r = link->pending.head; r; r = r->next) {
+        uint64_t deadline_ns = deadline_of(link, r);
         if (deadline_ns <= now_ns)
-            expire_one(l2, r, now_ns);
+            expire_one(link, r, now_ns);
         else
             next_ns = u64_min(next_ns, deadline_ns);
         /* the server is judged when it is slow, not when a caller is impatient */
         if (!r->judged && deadline_ns <= now_ns && r->sent_ns + slow_ns > now_ns)
             next_ns = u64_min(next_ns, r->sent_ns + slow_ns);
     }
-    l2->next_deadline_ns = next_ns;
-    waiter_wake_all(l2);
+    link->next_deadline_ns = next_ns;
+    waiter_wake_all(link);
 }
 
-void pipeline_time_out(struct l2 *l2, struct request_list *late)
+void pipeline_time_out(struct link *link, struct request_list *late)
 {
     struct request *r;
     while ((r = request_list_pop(late))) {
-        hand(l2, r, NIGH_ETIMEDOUT);
-        request_done(l2, r);
+        hand(link, r, NIGH_ETIMEDOUT);
+        request_done(link, r);
     }
-    waiter_wake_all(l2);
+    waiter_wake_all(link);
 }
 
-void pipeline_fail(struct l2 *l2, int status)
+void pipeline_fail(struct link *link, int status)
 {
     struct request_list lost[2];
     struct request *r;
-    pthread_mutex_lock(&l2->lock);
-    request_list_move(&lost[1], &l2->queue);
-    pthread_mutex_unlock(&l2->lock);
-    request_list_move(&lost[0], &l2->pending);
-    l2->callers = 0;
-    l2->next_deadline_ns = CLOCK_NEVER_NS;
+    pthread_mutex_lock(&link->lock);
+    request_list_move(&lost[1], &link->queue);
+    pthread_mutex_unlock(&link->lock);
+    request_list_move(&lost[0], &link->pending);
+    link->callers = 0;
+    link->next_deadline_ns = CLOCK_NEVER_NS;
     for (size_t i = 0; i < ARRAY_COUNT(lost); i++) {
         while ((r = request_list_pop(&lost[i]))) {
-            give(l2, r, status);
-            request_done(l2, r);
+            give(link, r, status);
+            request_done(link, r);
         }
     }
-    waiter_wake_all(l2);
+    waiter_wake_all(link);
 }

@@ -66,46 +66,46 @@
 
 /* REQUIRES(lock), and that the caller has the connection, or takes it from one that sleeps on it.
  * Excuses the time for which he was kept from looking: a reply may have lain in the socket. */
-static void excuse_late_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
+static void excuse_late_locked(struct link *link, uint64_t now_ns) REQUIRES(link->lock)
 {
-    if (now_ns > l2->solo_until_ns)
-        pipeline_note_own(l2, now_ns - l2->solo_until_ns);
+    if (now_ns > link->solo_until_ns)
+        pipeline_note_own(link, now_ns - link->solo_until_ns);
 }
 
 /* REQUIRES(lock). Returns whether the I/O thread has to be woken for what is left to it. */
-static bool leave_to_io_locked(struct l2 *l2) REQUIRES(l2->lock)
+static bool leave_to_io_locked(struct link *link) REQUIRES(link->lock)
 {
-    bool wake = l2->asleep || l2->wanted;
-    l2->driver = DRIVER_IO;
-    l2->solo = NULL;
-    l2->asleep = l2->wanted = false;
+    bool wake = link->asleep || link->wanted;
+    link->driver = DRIVER_IO;
+    link->solo = NULL;
+    link->asleep = link->wanted = false;
     return wake;
 }
 
-bool solo_may_rest_locked(struct l2 *l2)
+bool solo_may_rest_locked(struct link *link)
 {
-    if (l2->most > 1)
-        l2->calm = 0;
+    if (link->most > 1)
+        link->calm = 0;
     else
-        l2->calm += l2->most;
-    l2->most = 0;
-    return l2->calm >= CALM_MIN && l2->env->own_threads && l2->conn_config.net->wait_end;
+        link->calm += link->most;
+    link->most = 0;
+    return link->calm >= CALM_MIN && link->env->own_threads && link->conn_config.net->wait_end;
 }
 
-bool solo_own(struct l2 *l2)
+bool solo_own(struct link *link)
 {
-    uint64_t now_ns = clock_now_ns(l2->env->clock);
-    pthread_mutex_lock(&l2->lock);
-    bool free = l2->driver == DRIVER_NONE || l2->driver == DRIVER_WAITS;
-    if (l2->driver == DRIVER_WAITS)
-        excuse_late_locked(l2, now_ns);
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    pthread_mutex_lock(&link->lock);
+    bool free = link->driver == DRIVER_NONE || link->driver == DRIVER_WAITS;
+    if (link->driver == DRIVER_WAITS)
+        excuse_late_locked(link, now_ns);
     if (free)
-        leave_to_io_locked(l2);
-    bool own = l2->driver == DRIVER_IO;
-    l2->wanted = !own;
+        leave_to_io_locked(link);
+    bool own = link->driver == DRIVER_IO;
+    link->wanted = !own;
     if (own)
-        l2->asleep = false; /* we look at the queue before we sleep again */
-    pthread_mutex_unlock(&l2->lock);
+        link->asleep = false; /* we look at the queue before we sleep again */
+    pthread_mutex_unlock(&link->lock);
     return own;
 }
 
@@ -120,65 +120,65 @@ static uint64_t end_of(const struct request *r)
 
 /* REQUIRES(lock). Takes the requests that have waited in the queue until their deadlines; returns
  * when the next one ends. */
-static uint64_t take_expired_locked(struct l2 *l2, uint64_t now_ns, struct request_list *ret)
-    REQUIRES(l2->lock)
+static uint64_t take_expired_locked(struct link *link, uint64_t now_ns, struct request_list *ret)
+    REQUIRES(link->lock)
 {
     struct request_list all;
     struct request *r;
     uint64_t next_ns = CLOCK_NEVER_NS;
-    request_list_move(&all, &l2->queue);
+    request_list_move(&all, &link->queue);
     request_list_init(ret);
     while ((r = request_list_pop(&all))) {
         bool late = end_of(r) <= now_ns;
         next_ns = late ? next_ns : u64_min(next_ns, end_of(r));
-        request_list_push(late ? ret : &l2->queue, r);
+        request_list_push(late ? ret : &link->queue, r);
     }
     return next_ns;
 }
 
 /* REQUIRES(lock). Whether the caller has been in one system call for too long. */
-static bool is_stuck_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
+static bool is_stuck_locked(struct link *link, uint64_t now_ns) REQUIRES(link->lock)
 {
-    if (l2->stuck_turn != l2->solo_turn)
-        l2->stuck_looks = 0;
-    else if (now_ns < l2->stuck_looked_ns + LOOK_NS)
+    if (link->stuck_turn != link->solo_turn)
+        link->stuck_looks = 0;
+    else if (now_ns < link->stuck_looked_ns + LOOK_NS)
         return false;
     else
-        l2->stuck_looks++;
-    l2->stuck_turn = l2->solo_turn;
-    l2->stuck_looked_ns = now_ns;
-    return l2->driver == DRIVER_CALLER && l2->stuck_looks >= STUCK_LOOKS;
+        link->stuck_looks++;
+    link->stuck_turn = link->solo_turn;
+    link->stuck_looked_ns = now_ns;
+    return link->driver == DRIVER_CALLER && link->stuck_looks >= STUCK_LOOKS;
 }
 
 /* REQUIRES(lock). True: the connection is ours now, and its descriptor the stuck caller's. */
-static bool give_up_stuck_locked(struct l2 *l2, uint64_t now_ns) REQUIRES(l2->lock)
+static bool give_up_stuck_locked(struct link *link, uint64_t now_ns) REQUIRES(link->lock)
 {
-    if (!is_stuck_locked(l2, now_ns))
+    if (!is_stuck_locked(link, now_ns))
         return false;
-    l2->solo_from_ns = now_ns + SOLO_PAUSE_NS;
-    leave_to_io_locked(l2);
-    conn_abandon(&l2->conn);
-    l2->solo_failed = true;
+    link->solo_from_ns = now_ns + SOLO_PAUSE_NS;
+    leave_to_io_locked(link);
+    conn_abandon(&link->conn);
+    link->solo_failed = true;
     return true;
 }
 
-bool solo_await(struct l2 *l2)
+bool solo_await(struct link *link)
 {
-    const struct l2_net *net = l2->conn_config.net;
+    const struct l2_net *net = link->conn_config.net;
     struct request_list expired;
-    uint64_t now_ns = clock_now_ns(l2->env->clock);
-    pthread_mutex_lock(&l2->lock);
-    bool wanted = l2->wanted; /* else the caller has let go */
-    bool stuck = wanted && give_up_stuck_locked(l2, now_ns);
-    l2->asleep = wanted && !stuck; /* a new request wakes us: its deadline may be near */
-    uint64_t until_ns = u64_min(take_expired_locked(l2, now_ns, &expired), now_ns + LOOK_NS);
-    pthread_mutex_unlock(&l2->lock);
-    pipeline_time_out(l2, &expired);
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    pthread_mutex_lock(&link->lock);
+    bool wanted = link->wanted; /* else the caller has let go */
+    bool stuck = wanted && give_up_stuck_locked(link, now_ns);
+    link->asleep = wanted && !stuck; /* a new request wakes us: its deadline may be near */
+    uint64_t until_ns = u64_min(take_expired_locked(link, now_ns, &expired), now_ns + LOOK_NS);
+    pthread_mutex_unlock(&link->lock);
+    pipeline_time_out(link, &expired);
     if (stuck || !wanted)
         return stuck;
-    int wake_fd = l2_is_gone(l2) ? -1 : l2->wake_fd;
+    int wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
     int ready = net->wait(net->arg, -1, false, wake_fd, until_ns - now_ns);
-    wake_heed(l2, ready);
+    wake_heed(link, ready);
     return false;
 }
 
@@ -190,32 +190,32 @@ static void set_word(struct l2_sync *s, uint32_t word)
     atomic_store_explicit(&s->word, word, memory_order_relaxed);
 }
 
-bool solo_claim_locked(struct l2 *l2, struct l2_sync *s, struct request *r)
+bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
 {
     if (!s)
         return false;
-    if (l2->driver != DRIVER_NONE) {
-        l2->calm = l2->driver == DRIVER_IO ? l2->calm : 0; /* a caller drives: not alone */
+    if (link->driver != DRIVER_NONE) {
+        link->calm = link->driver == DRIVER_IO ? link->calm : 0; /* a caller drives: not alone */
         return false;
     }
-    if (l2->queue.head || l2->polled || r->patient || r->wire_len > SOLO_WRITE_BYTES)
+    if (link->queue.head || link->polled || r->patient || r->wire_len > SOLO_WRITE_BYTES)
         return false;
-    uint64_t now_ns = clock_now_ns(l2->env->clock);
-    if (now_ns < l2->solo_from_ns || now_ns >= s->deadline_ns)
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    if (now_ns < link->solo_from_ns || now_ns >= s->deadline_ns)
         return false;
     r->lent = r->done;
     if (r->lent)
-        waiter_begin(l2, s, r);
-    l2->driver = DRIVER_CALLER;
-    l2->solo = r;
-    l2->polled = true;
-    l2->solo_turn++;
-    l2->solo_until_ns = u64_min(now_ns + SOLO_NS, s->deadline_ns);
+        waiter_begin(link, s, r);
+    link->driver = DRIVER_CALLER;
+    link->solo = r;
+    link->polled = true;
+    link->solo_turn++;
+    link->solo_until_ns = u64_min(now_ns + SOLO_NS, s->deadline_ns);
     s->solo = r;
-    s->solo_until_ns = l2->solo_until_ns;
-    s->fd = l2->conn.fd;
+    s->solo_until_ns = link->solo_until_ns;
+    s->fd = link->conn.fd;
     set_word(s, SYNC_POLLS);
-    pipeline_sent(l2, r, now_ns);
+    pipeline_sent(link, r, now_ns);
     return true;
 }
 
@@ -224,45 +224,45 @@ enum outcome { GOES_ON, LEAVES, FAILS };
 
 /* REQUIRES(lock). Goes on to sleep on the socket, or lets go. Returns whether the I/O thread has to
  * be woken. */
-static bool end_step_locked(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
-    REQUIRES(l2->lock)
+static bool end_step_locked(struct link *link, struct l2_sync *s, enum outcome outcome)
+    REQUIRES(link->lock)
 {
-    bool answered = l2->pending.head != s->solo;
-    l2->solo_failed = outcome == FAILS;
-    l2->polled = !answered;
+    bool answered = link->pending.head != s->solo;
+    link->solo_failed = outcome == FAILS;
+    link->polled = !answered;
     if (answered)
         s->solo = NULL;
     else
         set_word(s, SYNC_POLLS);
-    if (outcome != GOES_ON || l2->queue.head || l2->wanted)
-        return leave_to_io_locked(l2);
-    l2->driver = answered ? DRIVER_NONE : DRIVER_WAITS;
+    if (outcome != GOES_ON || link->queue.head || link->wanted)
+        return leave_to_io_locked(link);
+    link->driver = answered ? DRIVER_NONE : DRIVER_WAITS;
     if (answered)
-        l2->solo = NULL;
+        link->solo = NULL;
     return false;
 }
 
-static void end_step(struct l2 *l2, struct l2_sync *s, enum outcome outcome)
+static void end_step(struct link *link, struct l2_sync *s, enum outcome outcome)
 {
-    pthread_mutex_lock(&l2->lock);
-    bool wake = end_step_locked(l2, s, outcome);
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_lock(&link->lock);
+    bool wake = end_step_locked(link, s, outcome);
+    pthread_mutex_unlock(&link->lock);
     if (wake)
-        wake_io(l2);
+        wake_io(link);
 }
 
 /* Goes on after a system call. False: the connection has been given up meanwhile, and its
  * descriptor, which was left to us, is closed. */
-static bool begin_taking(struct l2 *l2, struct l2_sync *s)
+static bool begin_taking(struct link *link, struct l2_sync *s)
 {
-    const struct l2_net *net = l2->conn_config.net;
-    pthread_mutex_lock(&l2->lock);
-    bool mine = l2->solo == s->solo;
+    const struct l2_net *net = link->conn_config.net;
+    pthread_mutex_lock(&link->lock);
+    bool mine = link->solo == s->solo;
     if (mine) {
-        l2->driver = DRIVER_TAKES;
+        link->driver = DRIVER_TAKES;
         set_word(s, SYNC_TAKES);
     }
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_unlock(&link->lock);
     if (!mine)
         net->close(net->arg, s->fd);
     return mine;
@@ -270,60 +270,60 @@ static bool begin_taking(struct l2 *l2, struct l2_sync *s)
 
 void solo_send(struct l2_sync *s)
 {
-    struct l2 *l2 = s->l2;
+    struct link *link = s->link;
     struct request *r = s->solo;
-    const struct l2_net *net = l2->conn_config.net;
+    const struct l2_net *net = link->conn_config.net;
     long n = net->write(net->arg, s->fd, r->wire.data, r->wire_len);
-    if (!begin_taking(l2, s))
+    if (!begin_taking(link, s))
         return;
     size_t gone = n > 0 ? (size_t)n : 0; /* an error is left for the I/O thread to meet again */
     if (gone == r->wire_len)
-        end_step(l2, s, GOES_ON);
-    else if (conn_append(&l2->conn, r->wire.data + gone, r->wire_len - gone))
-        end_step(l2, s, FAILS);
+        end_step(link, s, GOES_ON);
+    else if (conn_append(&link->conn, r->wire.data + gone, r->wire_len - gone))
+        end_step(link, s, FAILS);
     else
-        end_step(l2, s, LEAVES);
+        end_step(link, s, LEAVES);
 }
 
-static bool begin_reading(struct l2 *l2, struct l2_sync *s)
+static bool begin_reading(struct link *link, struct l2_sync *s)
 {
-    uint64_t now_ns = clock_now_ns(l2->env->clock);
-    pthread_mutex_lock(&l2->lock);
-    bool mine = l2->solo == s->solo;
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    pthread_mutex_lock(&link->lock);
+    bool mine = link->solo == s->solo;
     if (mine) {
-        excuse_late_locked(l2, now_ns);
-        l2->driver = DRIVER_CALLER;
-        l2->solo_turn++;
+        excuse_late_locked(link, now_ns);
+        link->driver = DRIVER_CALLER;
+        link->solo_turn++;
     }
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_unlock(&link->lock);
     return mine;
 }
 
 /* Reads from the socket, which is readable. False: it is no longer ours. */
-static bool take_reply(struct l2 *l2, struct l2_sync *s)
+static bool take_reply(struct link *link, struct l2_sync *s)
 {
-    const struct l2_net *net = l2->conn_config.net;
+    const struct l2_net *net = link->conn_config.net;
     char chunk[SOLO_READ_BYTES];
-    if (!begin_reading(l2, s))
+    if (!begin_reading(link, s))
         return false;
     long n = net->read(net->arg, s->fd, chunk, sizeof(chunk));
-    if (!begin_taking(l2, s))
+    if (!begin_taking(link, s))
         return false;
-    bool failed = conn_take(&l2->conn, chunk, n, pipeline_reply, l2) != 0;
-    end_step(l2, s, failed ? FAILS : conn_wants_write(&l2->conn) ? LEAVES : GOES_ON);
+    bool failed = conn_take(&link->conn, chunk, n, pipeline_reply, link) != 0;
+    end_step(link, s, failed ? FAILS : conn_wants_write(&link->conn) ? LEAVES : GOES_ON);
     return true;
 }
 
-static void let_go(struct l2 *l2, struct l2_sync *s, uint64_t now_ns)
+static void let_go(struct link *link, struct l2_sync *s, uint64_t now_ns)
 {
-    pthread_mutex_lock(&l2->lock);
-    bool mine = l2->solo == s->solo;
+    pthread_mutex_lock(&link->lock);
+    bool mine = link->solo == s->solo;
     if (mine)
-        excuse_late_locked(l2, now_ns);
-    bool wake = mine && leave_to_io_locked(l2);
-    pthread_mutex_unlock(&l2->lock);
+        excuse_late_locked(link, now_ns);
+    bool wake = mine && leave_to_io_locked(link);
+    pthread_mutex_unlock(&link->lock);
     if (wake)
-        wake_io(l2);
+        wake_io(link);
 }
 
 static bool polls(const struct l2_sync *s)
@@ -334,12 +334,12 @@ static bool polls(const struct l2_sync *s)
 
 /* Makes an answer from here on wake the futex, and lets other callers poll: before this they would
  * have emptied solo_fd under us. */
-static void poll_no_more(struct l2 *l2, struct l2_sync *s)
+static void poll_no_more(struct link *link, struct l2_sync *s)
 {
     uint32_t word = SYNC_POLLS;
-    pthread_mutex_lock(&l2->lock);
-    l2->polled = false;
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_lock(&link->lock);
+    link->polled = false;
+    pthread_mutex_unlock(&link->lock);
     /* pair(l2.sync): or the answer is there */
     atomic_compare_exchange_strong_explicit(&s->word, &word, SYNC_PARKS, memory_order_acquire,
                                             memory_order_acquire);
@@ -347,25 +347,25 @@ static void poll_no_more(struct l2 *l2, struct l2_sync *s)
 
 void solo_wait(struct l2_sync *s)
 {
-    struct l2 *l2 = s->l2;
-    const struct l2_net *net = l2->conn_config.net;
+    struct link *link = s->link;
+    const struct l2_net *net = link->conn_config.net;
     bool goes_on = true;
     while (goes_on && polls(s)) {
         uint64_t now_ns = clock_now_ns(s->env->clock);
-        if (now_ns >= s->solo_until_ns || l2_is_gone(l2)) {
-            let_go(l2, s, now_ns);
+        if (now_ns >= s->solo_until_ns || l2_is_gone(link->l2)) {
+            let_go(link, s, now_ns);
             break;
         }
-        int ready = net->wait(net->arg, s->fd, false, l2->solo_fd, s->solo_until_ns - now_ns);
+        int ready = net->wait(net->arg, s->fd, false, link->solo_fd, s->solo_until_ns - now_ns);
         if (ready & L2_NET_WOKEN)
-            wake_empty(l2->solo_fd);
+            wake_empty(link->solo_fd);
         if (ready & L2_NET_READY)
-            goes_on = take_reply(l2, s);
+            goes_on = take_reply(link, s);
         if (ready & L2_NET_GONE) { /* or the I/O thread has closed it, and knows */
-            let_go(l2, s, now_ns);
+            let_go(link, s, now_ns);
             break;
         }
     }
     if (s->solo)
-        poll_no_more(l2, s);
+        poll_no_more(link, s);
 }

@@ -31,51 +31,51 @@ static struct request *request_of(struct command *command, const struct submit *
 }
 
 /* REQUIRES(lock). Whether the request may be queued. */
-static int admit_locked(struct l2 *l2, const struct submit *submit, const struct request *r)
-    REQUIRES(l2->lock)
+static int admit_locked(struct link *link, const struct submit *submit, const struct request *r)
+    REQUIRES(link->lock)
 {
-    if (l2->closing)
+    if (link->closing)
         return NIGH_ECLOSED;
-    if (!l2->online || (submit->connection && submit->connection != l2->online))
+    if (!link->online || (submit->connection && submit->connection != link->online))
         return NIGH_EOFFLINE;
     if (submit->kind == SUBMIT_BEAT)
         return 0;
-    if (!limits_have_room(l2, r->wire_len))
+    if (!limits_have_room(link, r->wire_len))
         return limits_is_large(r->wire_len) ? NIGH_EBUSY : NIGH_EOFFLINE;
-    if (!limits_may_count(l2, submit->kind == SUBMIT_READ))
+    if (!limits_may_count(link, submit->kind == SUBMIT_READ))
         return NIGH_EOFFLINE;
     bool reads = submit->kind == SUBMIT_READ;
-    return !reads || breaker_allows(&l2->breaker, clock_now_ns(l2->env->clock)) ? 0
+    return !reads || breaker_allows(&link->breaker, clock_now_ns(link->env->clock)) ? 0
                                                                                 : NIGH_EOFFLINE;
 }
 
-int submit_queue(struct l2 *l2, struct command *command, const struct submit *submit)
+int submit_queue(struct link *link, struct command *command, const struct submit *submit)
 {
     struct request *r = request_of(command, submit);
     if (!r)
         return NIGH_ENOMEM;
     if (submit->op->sync && !r->done)
-        waiter_begin(l2, submit->op->sync, r);
-    pthread_mutex_lock(&l2->lock);
-    int refused = admit_locked(l2, submit, r);
-    bool wake = false, alone = false, counts = l2->tried; /* a start is no outage */
+        waiter_begin(link, submit->op->sync, r);
+    pthread_mutex_lock(&link->lock);
+    int refused = admit_locked(link, submit, r);
+    bool wake = false, alone = false, counts = link->tried; /* a start is no outage */
     if (!refused) {
-        limits_add(l2, r->wire_len);
-        alone = solo_claim_locked(l2, submit->op->sync, r);
+        limits_add(link, r->wire_len);
+        alone = solo_claim_locked(link, submit->op->sync, r);
     }
     if (!refused && !alone) {
-        request_list_push(&l2->queue, r);
-        wake = l2->asleep;
-        l2->asleep = false; /* a single wake-up serves all that is queued until it comes */
+        request_list_push(&link->queue, r);
+        wake = link->asleep;
+        link->asleep = false; /* a single wake-up serves all that is queued until it comes */
     }
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_unlock(&link->lock);
     if (refused) {
         if (counts && refused != NIGH_EBUSY) /* a sender of large values says what it did */
-            stats_count(l2->stats, STATS_L2_REFUSED);
+            stats_count(link->stats, STATS_L2_REFUSED);
         request_end(r);
     }
     if (wake)
-        wake_io(l2);
+        wake_io(link);
     if (alone)
         solo_send(submit->op->sync);
     return refused;

@@ -24,16 +24,16 @@ void script_args(struct command *c)
     command_le64(c, c->number);
 }
 
-struct bytes l2_frame_front(struct l2 *l2, const struct l2_frame *frame, char buffer[FRONT_BYTES],
-                         uint64_t *ret_connection)
+struct bytes l2_frame_front(struct link *link, const struct l2_frame *frame,
+                            char buffer[FRONT_BYTES], uint64_t *ret_connection)
 {
     size_t head = u64_min(frame->head.len, FRONT_BYTES - REPLID_BYTES);
     if (head)
         memcpy(buffer, frame->head.data, head);
-    pthread_mutex_lock(&l2->lock);
-    memcpy(buffer + head, l2->replid, REPLID_BYTES);
-    *ret_connection = l2->online ? l2->online : NO_CONNECTION;
-    pthread_mutex_unlock(&l2->lock);
+    pthread_mutex_lock(&link->lock);
+    memcpy(buffer + head, link->replid, REPLID_BYTES);
+    *ret_connection = link->online ? link->online : NO_CONNECTION;
+    pthread_mutex_unlock(&link->lock);
     return bytes_of(buffer, head + REPLID_BYTES);
 }
 
@@ -46,8 +46,8 @@ static void add_lease_text(struct command *c, uint64_t token, uint32_t lease_ms)
     command_bytes(c, bytes_of(text, sizeof(text)));
 }
 
-static int submit_script(struct l2 *l2, struct command *c, enum script_id id, uint64_t connection,
-                         const struct l2_op *op)
+static int submit_script(struct link *link, struct command *c, enum script_id id,
+                         uint64_t connection, const struct l2_op *op)
 {
     const struct submit submit = {
         .op = op,
@@ -56,7 +56,7 @@ static int submit_script(struct l2 *l2, struct command *c, enum script_id id, ui
         .connection = connection,
         .kind = id == SCRIPT_LEASE ? SUBMIT_READ : SUBMIT_UPDATE,
     };
-    return submit_queue(l2, c, &submit);
+    return submit_queue(link, c, &submit);
 }
 
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
@@ -67,7 +67,7 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
         return NIGH_ENOMEM;
     command_text(&c, "GET");
     keys_add_data(&l2->keys.now, &c, key, key->schema);
-    return submit_queue(l2, &c, &submit);
+    return submit_queue(link_of(l2, key), &c, &submit);
 }
 
 int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
@@ -81,7 +81,7 @@ int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const st
     c.request->own.asked = count;
     command_text(&c, "MGET");
     keys_add_many(&l2->keys.now, &c, space, schema, keys, count);
-    return submit_queue(l2, &c, &submit);
+    return submit_queue(l2->home, &c, &submit);
 }
 
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
@@ -99,7 +99,7 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
     add_lease_text(&c, lease->token, lease->lease_ms);
     command_number(&c, lease->lease_ms);
     command_bytes(&c, bytes_of(rejected, sizeof(rejected)));
-    return submit_script(l2, &c, SCRIPT_LEASE, 0, op);
+    return submit_script(link_of(l2, key), &c, SCRIPT_LEASE, 0, op);
 }
 
 int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
@@ -112,7 +112,7 @@ int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_
     script_args(&c);
     add_lease_text(&c, token, lease_ms);
     command_number(&c, lease_ms);
-    return submit_script(l2, &c, SCRIPT_OVERRIDE, 0, op);
+    return submit_script(link_of(l2, key), &c, SCRIPT_OVERRIDE, 0, op);
 }
 
 int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
@@ -125,7 +125,7 @@ int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t 
     script_args(&c);
     command_le64(&c, token);
     command_number(&c, lease_ms);
-    return submit_script(l2, &c, SCRIPT_EXTEND, 0, op);
+    return submit_script(link_of(l2, key), &c, SCRIPT_EXTEND, 0, op);
 }
 
 int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
@@ -140,9 +140,9 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
     script_args(&c);
     command_le64(&c, token);
     command_bytes(&c, l2->keys.now.channel);
-    command_bytes(&c, l2_frame_front(l2, frame, front, &connection));
+    command_bytes(&c, l2_frame_front(link_of(l2, key), frame, front, &connection));
     command_bytes(&c, frame->tail);
-    return submit_script(l2, &c, SCRIPT_RELEASE, connection, op);
+    return submit_script(link_of(l2, key), &c, SCRIPT_RELEASE, connection, op);
 }
 
 /* Adds, as one argument, all that FILL seldom needs: see fill.lua. */
@@ -154,7 +154,7 @@ static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
     const struct bytes parts[] = {
         bytes_of(fixed, sizeof(fixed)),
         l2->keys.now.channel,
-        l2_frame_front(l2, &fill->frame, front, &connection),
+        l2_frame_front(link_of(l2, key), &fill->frame, front, &connection),
         fill->frame.tail,
         key->space,
         key->schema,
@@ -179,5 +179,5 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
     command_bytes(&c, fill->envelope);
     command_le64(&c, fill->registration.token);
     add_rest(l2, &c, key, fill);
-    return submit_script(l2, &c, SCRIPT_FILL, fill->connection, op);
+    return submit_script(link_of(l2, key), &c, SCRIPT_FILL, fill->connection, op);
 }

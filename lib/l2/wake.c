@@ -30,17 +30,17 @@ void wake_empty(int wake_fd)
     (void)n; /* how often it was rung does not matter */
 }
 
-void wake_heed(struct l2 *l2, int ready)
+void wake_heed(struct link *link, int ready)
 {
     if (ready & L2_NET_GONE)
-        atomic_store_explicit(&l2->gone, true, memory_order_relaxed);
+        atomic_store_explicit(&link->l2->gone, true, memory_order_relaxed);
     if (ready & L2_NET_WOKEN)
-        wake_empty(l2->wake_fd);
+        wake_empty(link->wake_fd);
 }
 
-void wake_io(struct l2 *l2)
+void wake_io(struct link *link)
 {
-    wake_ring(l2, l2->wake_fd);
+    wake_ring(link->l2, link->wake_fd);
 }
 
 int wake_watch(int poll_fd, int fd)

@@ -105,7 +105,8 @@ static void run(struct seen *ret, bool bytewise)
     for (unsigned i = 0; i < KEYS; i++)
         ask(i);
     say_all();
-    for (int i = 0; i < STEPS_MAX && (seen->answered < KEYS || conn_wants_write(&w.l2->conn)); i++)
+    const struct conn *conn = &w.l2->home->conn;
+    for (int i = 0; i < STEPS_MAX && (seen->answered < KEYS || conn_wants_write(conn)); i++)
         l2_step(w.l2, 0);
     CHECK(l2_connected(w.l2));
     wire_end(&w);

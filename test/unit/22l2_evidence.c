@@ -78,7 +78,7 @@ static int fill_one(size_t bytes)
 
 static bool is_open(void)
 {
-    return breaker_state(&w.l2->breaker) != BREAKER_CLOSED;
+    return breaker_state(&w.l2->home->breaker) != BREAKER_CLOSED;
 }
 
 /* Each is answered, so late, before the next is sent; to a script an error is an answer, too. */

@@ -175,7 +175,7 @@ TEST(what_is_not_sent_yet_is_bounded)
     CHECK_EQ(l2_get(c.l2, &key, &small_op), 0);
     l2_drop_connection(c.l2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS,
-                 (l2_step(c.l2, 0), atomic_load(&c.l2->in_flight_bytes[1]) == 0));
+                 (l2_step(c.l2, 0), atomic_load(&c.l2->home->in_flight_bytes[1]) == 0));
     CHECK(l2_takes(c.l2, MIB));
     CHECK(l2_takes(c.l2, 64 * MIB)); /* alone */
     l2_answer_free(l2_sync_wait(&small));

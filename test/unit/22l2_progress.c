@@ -188,7 +188,8 @@ TEST(traffic_keeps_no_hung_server_alive)
         (void)l2_override(w.l2, &key, 1, 1000, &o);
         pass_ms(500);
     }
-    check_note("closed %u, answered %u, in flight %u", w.closed, answered, w.l2->pending.count);
+    check_note("closed %u, answered %u, in flight %u", w.closed, answered,
+               w.l2->home->pending.count);
     CHECK_EQ(w.closed, 1);
     wire_end(&w);
 }

@@ -89,11 +89,11 @@ TEST(the_breaker_is_told_how_long_callers_wait)
     o.redis_uri = "unix:///nonexistent/redis.sock";
     o.l2_deadline_ms = 500;
     REQUIRE_EQ(nigh_open(&o, &cache), 0);
-    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), 200 * NS_PER_MS);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->home->breaker), 200 * NS_PER_MS);
     CHECK_EQ(nigh_set(cache, "redis.deadline", "1s"), 0);
-    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), 400 * NS_PER_MS);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->home->breaker), 400 * NS_PER_MS);
     CHECK_EQ(nigh_set(cache, "redis.deadline", "20ms"), 0);
-    CHECK_EQ(breaker_slow_ns(&cache->l2->breaker), BREAKER_SLOW_NS);
+    CHECK_EQ(breaker_slow_ns(&cache->l2->home->breaker), BREAKER_SLOW_NS);
     nigh_close(cache);
 }
 

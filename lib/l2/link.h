@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The link to one server: submission queue, requests in flight, connection, breaker.
+ *
+ *    any thread            I/O thread
+ *    ----------            ----------
+ *    submit --> queue ---> pending --- reply ---> decode --> done(answer)
+ *               (lock)     (FIFO: replies come in the order of the requests)
+ *
+ * A caller that finds nothing in flight, and waits for its answer or lends its thread, is the I/O
+ * thread of its own request: solo.c.
+ *
+ * A request is in exactly one of the two lists. Its answer leaves it exactly once: with the reply,
+ * at the deadline, or when the connection is lost. A request that has lost its answer to the
+ * deadline stays in `pending` to swallow its reply.
+ */
+#ifndef NIGH_L2_LINK_H
+#define NIGH_L2_LINK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "l2/answer.h"
+#include "l2/backoff.h"
+#include "l2/breaker.h"
+#include "l2/conn.h"
+#include "l2/l2.h"
+#include "l2/outage.h"
+#include "l2/request.h"
+#include "l2/script.h"
+
+/* Words of waiters who are to be woken: their frames may be gone by then, which does no harm. */
+#define WAKES_MAX 64u
+struct wakes {
+    uint32_t count;
+    _Atomic uint32_t *words[WAKES_MAX];
+};
+
+/*
+ * How long a request of so many bytes may be on its way, and then at work, through no fault of the
+ * server's: a wire of 1 Mbit/s is the thinnest that we mean to serve. Bounded, for a server that is
+ * dead has to be noticed behind the largest request, too.
+ */
+#define WAY_NS_PER_BYTE 8000u
+#define WAY_MAX_NS (8 * NS_PER_S)
+
+static inline uint64_t way_ns(uint64_t bytes)
+{
+    return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
+}
+
+/* Says who has the connection, and with it all fields marked (i): see solo.c. */
+enum driver {
+    DRIVER_IO,     /* the I/O thread */
+    DRIVER_NONE,   /* free for the first who comes: nothing is in flight */
+    DRIVER_CALLER, /* a caller, who is in a system call of ours */
+    DRIVER_TAKES,  /* a caller, who takes what he has read */
+    DRIVER_WAITS,  /* a caller, who sleeps on the socket: the I/O thread may take it from him */
+};
+
+/*
+ * Keys, in all structs of l2:
+ *   (c) constant after open, create or submit    (a) atomic, relaxed unless a pair is named
+ *   (q) `lock`                                   (s) `sync_lock`
+ *   (l) the look-up's lock                       (p) the outage's lock
+ *   (i) who drives: with own threads see `driver`, else whoever holds `stepping`
+ *   (t) I/O thread, or whoever holds `stepping`
+ *   (h) the thread that steps the channel, and so hears it
+ *   (d) written before the word that says so
+ */
+struct link {
+    struct l2 *l2;                  /* (c) whose link it is */
+    struct env *env;                /* (c) l2's */
+    struct stats *stats;            /* (c) l2's */
+    struct uri uri;                 /* (c) where the server is */
+    struct conn_config conn_config; /* (c) */
+    int wake_fd;                    /* (c) eventfd: ends the I/O thread's wait */
+    int solo_fd;                    /* (c) eventfd: ends a driving caller's wait; or -1 */
+    pthread_t thread;               /* (c) its I/O thread ... */
+    bool threaded;                  /* (c) ... if it has one */
+
+    pthread_mutex_t lock;      /* for a few stores, wakes, and the up hook (its own lock) */
+    struct request_list queue; /* (q) */
+    uint64_t online;           /* (q) number of the usable connection; 0: none */
+    char replid[REPLID_BYTES]; /* (q) last told by that connection */
+    bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
+    enum driver driver;        /* (q) but the driver may read it without the lock */
+    bool wanted;               /* (q) the I/O thread waits to be given the connection, and woken */
+    struct request *solo;      /* (q) the request of the caller who drives; NULL: none does */
+    bool polled;               /* (q) a caller may be asleep on the socket and solo_fd */
+    uint64_t solo_turn;        /* (q) counts system calls of callers who drive */
+    uint64_t solo_until_ns;    /* (q) until when such a caller looks at the socket */
+    uint64_t solo_from_ns;     /* (q) no caller drives before this time */
+    uint32_t calm;             /* (q) how often in a row a request was alone */
+    bool closing;              /* (q) */
+    bool tried;                /* (q) an attempt to connect has ended, in whatever way */
+    void (*up)(void *arg);     /* (q) */
+    void *up_arg;              /* (q) */
+    bool up_due;               /* (q) the connection is up and the hook has not been told */
+    struct l2_channel *channel; /* (q) to be woken when the connection is up; NULL: none */
+
+    _Atomic bool drop;                /* (a) set to have the connection given up */
+    _Atomic uint64_t connection;      /* (a) `online` for gauges */
+    _Atomic uint32_t in_flight;       /* (a) for gauges, and to refuse more than would ever end */
+    _Atomic uint64_t in_flight_bytes[2]; /* (a) bytes of these on the wire: small, large ones */
+    _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
+    _Atomic uint64_t many_refused;    /* (a) number of a connection: l2_takes_many() */
+
+    struct conn conn;            /* (i) */
+    struct request_list pending; /* (i) */
+    struct breaker breaker;      /* keys: see breaker.h */
+    struct backoff backoff;      /* (i) */
+    bool solo_failed;            /* (i) a caller has found that the connection has to go */
+    uint32_t callers;            /* (i) pending requests whose caller does nothing else meanwhile */
+    uint32_t most;               /* (i) most such requests in flight since none was */
+    uint64_t stuck_turn;         /* (t) the caller's system call that is waited for ... */
+    uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
+    uint32_t stuck_looks;        /* (t) ... and how often it was the same */
+    struct wakes wakes;          /* (t) */
+    uint64_t connections;        /* (i) how many there have been */
+    uint64_t answers;            /* (i) answers given, of all its connections */
+    uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
+    uint64_t awaited_ns;         /* (i) since when the next reply has been awaited */
+    uint64_t excused_ns;         /* (i) sum of waiting that was no fault of the server's */
+    bool proven;                 /* (i) the connection has answered a request */
+    struct outage outage;        /* keys: see outage.h */
+    struct outage refusal;       /* why requests are refused while connected; keys: as above */
+    bool refused;                /* (i) requests were refused since a script was last executed */
+    const char *advised;         /* (i) the last advice in the log */
+};
+
+/* ---- limits.c ---- */
+
+#define LIMITS_ARGUMENT_LEAST (1u << 20) /* proto-max-bulk-len cannot be set to less */
+
+bool limits_is_large(size_t wire_len);
+/* Whether one more of so many bytes may be on its way; and one more at all. */
+bool limits_have_room(const struct link *link, size_t wire_len);
+bool limits_may_count(const struct link *link, bool reads);
+void limits_add(struct link *link, size_t wire_len);
+void limits_remove(struct link *link, size_t wire_len);
+/* Learns that an argument of a request of so many bytes was too large. */
+void limits_learn(struct link *link, size_t wire_len);
+
+/* ---- pipeline.c: whoever drives ---- */
+
+/* Before the connection is given up: whether a large argument may have been the reason, so that the
+ * next handshake had better ask for the limit. */
+bool pipeline_awaits_large(const struct link *link);
+/* Move what is queued to the connection's output. 0 or NIGH_ENOMEM (the connection has to go). */
+int pipeline_send(struct link *link);
+/* The reply to the oldest pending request (a conn_reply_fn). */
+int pipeline_reply(void *link, struct reply *reply);
+/* Answer requests whose deadline has passed. */
+void pipeline_expire(struct link *link, uint64_t now_ns);
+/* Answer everything with `status`. No request may be queued any more: the link is off line, or
+ * closing. */
+void pipeline_fail(struct link *link, int status);
+/* Notes that the socket has not been looked at for so long. */
+void pipeline_note_own(struct link *link, uint64_t own_ns);
+/* Makes a request pending: it is under way. If no other is, the next reply should be its own. */
+void pipeline_sent(struct link *link, struct request *r, uint64_t now_ns);
+/* I/O thread, whoever drives: answers requests that are late and were never sent. */
+void pipeline_time_out(struct link *link, struct request_list *late);
+
+/* ---- health.c ---- */
+
+/* The breaker's view of an answer; logs a transition. */
+void health_judge(struct link *link, bool good, uint64_t now_ns);
+/* Notes that the server has refused a request for reasons of its own (conn.words has them): the log
+ * hears of it once for each connection, and l2_problem_read() tells it until health_served() notes
+ * that the server has executed a script. */
+void health_refused(struct link *link);
+void health_served(struct link *link);
+
+/* ---- waiter.c ---- */
+
+/* Makes `s` wait for the request, or drive for it. To be called before the request is queued. */
+void waiter_begin(struct link *link, struct l2_sync *s, struct request *r);
+/* I/O thread, or the waiter: leave the answer. False: nobody waits any longer; it is still the
+ * caller's. A waiter that parks is woken by waiter_wake_all(), which follows soon: all that a read
+ * has brought is there before any waiter runs. */
+bool waiter_answer(struct link *link, struct request *r, struct l2_answer *answer);
+void waiter_wake_all(struct link *link);
+/* The waiter goes without the answer, unless it has come. */
+void waiter_leave(struct l2_sync *s);
+/* Who has lent his thread goes on; `done` was called, or will be. */
+void waiter_cut(struct l2_sync *s);
+/* Whether it is the shared answer of waiters that have left, which nobody owns. */
+bool waiter_is_late(const struct l2_answer *answer);
+
+/* ---- solo.c ---- */
+
+/* Whether the caller who submits a request, and waits for it with `s`, or lends his thread (NULL:
+ * neither), is to send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
+bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
+    REQUIRES(link->lock);
+void solo_send(struct l2_sync *s);
+/* Waits on the socket as long as the request is the caller's to receive. */
+void solo_wait(struct l2_sync *s);
+
+/* I/O thread: */
+/* REQUIRES(lock), nothing in flight. Whether callers may drive while the I/O thread sleeps. */
+bool solo_may_rest_locked(struct link *link) REQUIRES(link->lock);
+/* Take the connection. False: a caller is at work on it, and wakes us when it has done. */
+bool solo_own(struct link *link);
+/* Wait for that caller. True: he takes too long. The connection is ours then, and has to go. */
+bool solo_await(struct link *link);
+
+/* ---- wake.c ---- */
+
+/* Makes the descriptor of a wake-up readable, if it is still ours. */
+void wake_ring(struct l2 *l2, int wake_fd);
+void wake_empty(int wake_fd);
+/* Wakes the I/O thread. */
+void wake_io(struct link *link);
+/* After a wait: empties the I/O thread's wake-up, and notes whether descriptors were closed. */
+void wake_heed(struct link *link, int ready);
+/* Makes an epoll instance (< 0: none) watch a descriptor for input. 0 or NIGH_ETHREAD. */
+int wake_watch(int poll_fd, int fd);
+
+/* ---- io.c ---- */
+
+/* Makes a round: connect if it is time, write, wait until `until_ns` at most, read, expire. */
+uint64_t io_step(struct link *link, uint64_t until_ns);
+/* Whether the I/O thread may sleep; if so the next submit wakes it, or, if it rests, drives. */
+enum io_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
+enum io_sleep io_may_sleep(struct link *link);
+void io_woken(struct link *link);
+/* Wakes whoever may wait for the address of the link's host. */
+void io_found(void *link);
+
+/* ---- link.c ---- */
+
+/* Makes the link to the server at `uri`, and its I/O thread if the client has such. 0, NIGH_ENOMEM
+ * or NIGH_ETHREAD. */
+int link_create(struct l2 *l2, const struct uri *uri, struct link **ret_link);
+/* Refuses requests from here on, and wakes its thread to end: l2->stop is set. */
+void link_stop(struct link *link);
+/* Joins its thread, ends all requests with NIGH_ECLOSED, closes and frees. */
+void link_destroy(struct link *link);
+
+#endif
