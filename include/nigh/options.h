@@ -234,6 +234,7 @@ inline struct nigh_options nigh_sized<struct nigh_options>()
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
 #define NIGH_QUIET 0x10u       /* leave no trace in L1: not counted, not noted for eviction */
 #define NIGH_NO_WAIT 0x20u     /* of reads: a miss begins what it needs, and does not wait */
+#define NIGH_BACKGROUND 0x40u  /* of changes: Redis and the other nodes are told behind the call */
 
 struct nigh_miss;
 

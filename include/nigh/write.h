@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writing and invalidating: calls that change values, and tell every node of the change.
+ *
+ * With NIGH_BACKGROUND in call->flags a change waits for nobody. What it does in this process is
+ * done when the call returns, which answers NIGH_QUEUED (never 0: Redis has not accepted it). Redis
+ * is told behind it, by a thread of nigh's: all that has come meanwhile in one script, and of one
+ * key in the order of the calls. At most coherence.queue keys, tags and so on wait, those that
+ * Redis could not be told among them. A call without room for all that it names does nothing, and
+ * returns NIGH_EBUSY: it must be made again, later, or without the flag, where it waits.
+ *
+ * What Redis does not answer, or cannot be told, is retried until it is accepted, as any queued
+ * invalidation is; nigh_drain() waits for all of it, and nigh_close() tries once more. Until then
+ * other nodes do not know: `queued` in nigh_stats() is how many such changes there are. Without
+ * Redis the flag changes nothing. With threads=none Redis is told within the call, a tick, or
+ * another call that waits, and its answer is taken in one of these.
  */
 #ifndef NIGH_WRITE_H
 #define NIGH_WRITE_H
@@ -80,7 +93,11 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
  * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without
  *                it the old value is deleted and the next read loads.
  * @param len     0 .. NIGH_VALUE_MAX
- * @param call    NULL or options: version, tags, lifetimes, deadline
+ * With NIGH_BACKGROUND the call waits for the fence and the writer, and then no more: the old value
+ * is deleted everywhere behind it, whether call->version is given or not. A write that has no room
+ * in the background is told as without the flag, for it is committed.
+ *
+ * @param call    NULL or options: version, tags, lifetimes, deadline, NIGH_BACKGROUND
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is
  *           not told yet
@@ -90,7 +107,8 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
  *           committed and there was no memory to queue the invalidation: then all values are made
  *           stale, here at once, and in the other nodes when Redis can be told
  * Threads   any
- * Blocks    up to the L2 deadline, the writer's time, up to the L2 deadline again
+ * Blocks    up to the L2 deadline, the writer's time, up to the L2 deadline again (not with
+ *           NIGH_BACKGROUND)
  */
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,
                size_t len, const struct nigh_call *call);
@@ -98,12 +116,15 @@ int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const 
 /**
  * Tell every node that a key has changed. Commit to the origin first.
  *
- * @param call   NULL or options: deadline, version (stored values of this version or above stay)
+ * @param call   NULL or options: deadline, NIGH_BACKGROUND, version (stored values of this version
+ *               or above stay)
  *
- * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying
- * Errors    NIGH_EKEY; NIGH_EINVAL call; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many()
+ * Returns   0 accepted by Redis (and applied here); NIGH_QUEUED applied here, retrying, or in the
+ *           background
+ * Errors    NIGH_EKEY; NIGH_EINVAL call; NIGH_EFORKED; NIGH_ENOMEM as nigh_invalidate_many();
+ *           NIGH_EBUSY only with NIGH_BACKGROUND: no room, nothing was done
  * Threads   any
- * Blocks    up to the L2 deadline
+ * Blocks    up to the L2 deadline; never with NIGH_BACKGROUND
  */
 int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call);
@@ -135,15 +156,17 @@ struct nigh_target {
  * the values of tags, spaces and all stale instead of gone.
  *
  * @param n      1 .. 4096
- * @param call   NULL or options: deadline, NIGH_SOFT
+ * @param call   NULL or options: deadline, NIGH_SOFT, NIGH_BACKGROUND (then they are told in steps
+ *               with whatever else waits)
  *
  * Returns   0 all accepted by Redis (and applied here); NIGH_QUEUED all applied here; steps that
- *           Redis did not accept are retried
- * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_EFORKED: nothing was done; NIGH_ENOMEM: nothing was done
- *           (more than 16 targets), or applied here and not even queued: then all values are made
- *           stale, here at once, and in the other nodes when Redis can be told
+ *           Redis did not accept are retried, or all of it is in the background
+ * Errors    NIGH_EINVAL, NIGH_EKEY, NIGH_EFORKED: nothing was done; NIGH_EBUSY only with
+ *           NIGH_BACKGROUND: no room for all of them, nothing was done; NIGH_ENOMEM: nothing was
+ *           done (more than 16 targets), or applied here and not even queued: then all values are
+ *           made stale, here at once, and in the other nodes when Redis can be told
  * Threads   any
- * Blocks    up to the L2 deadline
+ * Blocks    up to the L2 deadline; never with NIGH_BACKGROUND
  */
 int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,
                          const struct nigh_call *call);

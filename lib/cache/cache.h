@@ -242,6 +242,16 @@ static inline bool cache_read_call_fits(const struct nigh_call *call)
     return !(call->flags & ~(CALL_FLAGS | NIGH_NO_WAIT)) && !(call->flags & NIGH_NO_STORE) &&
            !call->miss;
 }
+/* Whether the call of a change fits. It may leave Redis to the background. */
+static inline bool cache_change_call_fits(const struct nigh_call *call)
+{
+    return !call || (cache_call_size_fits(call) &&
+                     (call->flags & ~(CALL_FLAGS | NIGH_BACKGROUND)) == 0);
+}
+static inline bool cache_in_background(const struct nigh_call *call)
+{
+    return call && (call->flags & NIGH_BACKGROUND);
+}
 static inline bool cache_key_fits(const void *key, size_t key_len)
 {
     return NIGH_LIKELY(key) && NIGH_LIKELY(key_len - 1 < NIGH_KEY_MAX);
@@ -263,6 +273,16 @@ static inline int cache_check_read(const struct nigh_space *space, const void *k
     if (cache_is_gone(space->cache))
         return cache_why_gone(space->cache);
     if (NIGH_UNLIKELY(!cache_read_call_fits(call)))
+        return NIGH_EINVAL;
+    return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
+}
+/* Check a call as cache_check() does, but let changes have NIGH_BACKGROUND. */
+static inline int cache_check_change(const struct nigh_space *space, const void *key,
+                                     size_t key_len, const struct nigh_call *call)
+{
+    if (cache_is_gone(space->cache))
+        return cache_why_gone(space->cache);
+    if (NIGH_UNLIKELY(!cache_change_call_fits(call)))
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
 }

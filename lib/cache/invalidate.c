@@ -71,9 +71,15 @@ static int worse(int a, int b)
 }
 
 static int change(struct nigh *cache, const struct coherence_item *items, size_t n,
-                  uint64_t deadline_ns)
+                  const struct nigh_call *call)
 {
+    uint64_t deadline_ns = cache_l2_deadline_ns(cache, call);
     int rc = 0;
+    if (cache_in_background(call)) { /* as one: there is room for all of them, or for none */
+        struct coherence_change all = {
+            .items = items, .item_count = (uint32_t)n, .background = true};
+        return coherence_change(cache->coherence, &all, NULL);
+    }
     for (size_t from = 0; from < n; from += NIGH_ATOMIC_TARGETS) {
         struct coherence_change step = {
             .items = items + from,
@@ -96,7 +102,7 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
     }
     struct caller caller;
     caller_enter(&caller);
-    int rc = change(cache, items, n, cache_l2_deadline_ns(cache, call));
+    int rc = change(cache, items, n, call);
     drive_flush(cache);
     caller_leave(&caller);
     return rc;
@@ -109,7 +115,7 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
     struct coherence_item *items = few;
     if (cache_is_gone(cache))
         return cache_why_gone(cache);
-    if (n == 0 || n > TARGETS_MAX || !targets || !cache_call_fits(call))
+    if (n == 0 || n > TARGETS_MAX || !targets || !cache_change_call_fits(call))
         return NIGH_EINVAL;
     for (size_t i = 0; i < n; i++) {
         int rc = check(cache, &targets[i]);
@@ -130,7 +136,7 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
 int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call)
 {
-    if (!cache_call_fits(call))
+    if (!cache_change_call_fits(call))
         return NIGH_EINVAL;
     struct nigh_target target = {
         .kind = NIGH_TARGET_KEY,

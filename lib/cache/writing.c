@@ -201,6 +201,25 @@ int writing_change(struct writing *w, enum l2_change_mode mode, const struct nig
     return rc;
 }
 
+int writing_change_behind(struct writing *w)
+{
+    const struct draft *d = &w->draft;
+    struct coherence_item item = {
+        .kind = WIRE_KEY,
+        .space = bytes_of(d->space->name, d->space->name_len),
+        .bytes = bytes_of(d->key.data, d->key.len),
+        .version = d->version,
+    };
+    struct coherence_change c = {
+        .items = &item,
+        .item_count = 1,
+        .background = true,
+        .local_key = write_here,
+        .local_arg = w,
+    };
+    return coherence_change(d->space->cache->coherence, &c, NULL);
+}
+
 /* No flight waits for another process here, so none has to hear of it: floors tell those that
  * load. */
 void writing_change_l1_only(struct writing *w, bool keep)

@@ -45,6 +45,9 @@ void writing_fill_l1(struct writing *w);
 /* Change the key in Redis, and tell every node: its value is set to the envelope, as `mode` says,
  * or deleted. Returns what coherence_change() does. */
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call);
+/* Delete the key in Redis, and tell every node, in the background. Returns NIGH_QUEUED; NIGH_EBUSY:
+ * nothing was done. */
+int writing_change_behind(struct writing *w);
 /* Change the key where there is no Redis: the local step is the whole change. */
 void writing_change_l1_only(struct writing *w, bool keep);
 

@@ -156,6 +156,7 @@ struct coherence_change {
     uint32_t item_count;
     const struct coherence_write *write; /* NULL: an invalidation */
     uint64_t deadline_ns;
+    bool background; /* queued at once, and not waited for */
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
      * inserts its own value. `stored`: Redis has set the value. `heard`: the floor that the
@@ -172,9 +173,11 @@ struct coherence_change {
  *
  * Returns   0 accepted; NIGH_REFUSED accepted, but the value was not set: a version as new is there
  *           (L2_SET_NEWER), or too many schemas are in use (then it was deleted);
- *           NIGH_QUEUED applied here (local_key with stored = false), to be retried
- * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis
- * Blocks    up to deadline_ns
+ *           NIGH_QUEUED applied here (local_key with stored = false), to be retried; always so in
+ *           the background
+ * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis;
+ *           NIGH_EBUSY only in the background: the queue has no room, nothing was done
+ * Blocks    up to deadline_ns; in the background not at all
  */
 int coherence_change(struct coherence *c, const struct coherence_change *change,
                      struct coherence_position *ret_position);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Issuing a change: alone, with others, or by the queue.
 //
+//   background     queue, then floors, as below: whatever becomes of it later, it counts here now
 //   accepted       0; under a clock that is not followed: wait for a beat younger than the change
 //   refused        NIGH_REFUSED: accepted, but for the value
 //   moved          nothing yet: Redis lists other schemas than keys were named by; again
@@ -44,6 +45,29 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
     stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
     coherence_keeper_poke(c);
     return rc == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
+}
+
+/* Leaves the change to the queue from the beginning. The keeper need not be told while the queue
+ * has something already: it comes back to that until it is accepted. */
+static int change_behind(struct coherence *c, const struct coherence_change *change)
+{
+    struct coherence_accepted here = {
+        .items = change->items,
+        .item_count = change->item_count,
+        .key = change->local_key,
+        .arg = change->local_arg,
+    };
+    bool first;
+    int rc = coherence_queue_put_room(c, change->items, change->item_count, &first);
+    if (rc == NIGH_EBUSY) {
+        stats_add(c->config.stats, STATS_BACKGROUND_BUSY, change->item_count);
+        return rc;
+    }
+    coherence_settle_queued(c, &here, rc == NIGH_ENOMEM);
+    stats_add(c->config.stats, STATS_BACKGROUND, change->item_count);
+    if (first)
+        coherence_keeper_poke(c);
+    return rc == NIGH_ENOMEM ? rc : NIGH_QUEUED;
 }
 
 /* ---- the call ---- */
@@ -151,6 +175,8 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
 {
     struct combine_outcome outcome;
     NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
+    if (change->background)
+        return change_behind(c, change);
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
         return queue_change(c, change); /* many long names: the queue sends fewer at once */
     switch (coherence_combine(c, change, &outcome)) {

@@ -180,21 +180,44 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     return 0;
 }
 
-int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted)
+static int put_any_locked(struct coherence *c, const struct coherence_item *item, bool noted)
 {
     struct coherence_queue *q = c->queue;
-    int rc = 0;
-    pthread_mutex_lock(&q->lock);
-    if (item->kind == WIRE_ALL)
+    if (item->kind == WIRE_ALL) {
         put_all(q, item->soft);
-    else
-        rc = put_locked(c, item, noted);
-    if (rc != 0)
-        put_all(q, true);
-    pthread_mutex_unlock(&q->lock);
-    if (rc != 0)
-        stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
+        return 0;
+    }
+    int rc = put_locked(c, item, noted);
+    if (rc == 0)
+        return 0;
+    put_all(q, true);
+    stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
     return rc;
+}
+
+int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted)
+{
+    pthread_mutex_lock(&c->queue->lock);
+    int rc = put_any_locked(c, item, noted);
+    pthread_mutex_unlock(&c->queue->lock);
+    return rc;
+}
+
+int coherence_queue_put_room(struct coherence *c, const struct coherence_item *items,
+                             uint32_t count, bool *ret_first)
+{
+    struct coherence_queue *q = c->queue;
+    int worst = 0;
+    pthread_mutex_lock(&q->lock);
+    uint32_t queued = atomic_load_explicit(&q->count, memory_order_relaxed);
+    bool room = (uint64_t)queued + count <= c->config.queue_items;
+    *ret_first = queued == 0;
+    for (uint32_t i = 0; room && i < count; i++) {
+        int rc = put_any_locked(c, &items[i], false);
+        worst = rc != 0 ? rc : worst;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return room ? worst : NIGH_EBUSY;
 }
 
 /* ---- asking ---- */

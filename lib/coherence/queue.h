@@ -46,6 +46,10 @@ void coherence_queue_fini(struct coherence *c);
 /* Queue one item; `noted`: it is in `recent`, being told again. 0, or NIGH_ENOMEM / NIGH_REFUSED
  * (full): folded into a soft ALL. */
 int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
+/* Queue a change in the background, if there is room for all its items. *ret_first: the queue was
+ * empty. 0; NIGH_EBUSY: none is queued; NIGH_ENOMEM as above. */
+int coherence_queue_put_room(struct coherence *c, const struct coherence_item *items,
+                             uint32_t count, bool *ret_first);
 /* Fills a batch with the oldest items, and marks them as sent. */
 void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
 /* Take out the accepted items, but for those named again since. True: nothing is left. */

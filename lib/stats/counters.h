@@ -84,8 +84,10 @@
     X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
     X(INVALIDATE_COMBINED, "invalidate_combined", "invalidations that shared a script")            \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
-    X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue queued invalidations")          \
+    X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue what is queued, or background") \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
+    X(BACKGROUND, "background", "changes left to the background")                                  \
+    X(BACKGROUND_BUSY, "background_busy", "background changes refused: coherence.queue is full")   \
     X(FRAME, "frame", "frames heard")                                                              \
     X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")                    \
     X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \

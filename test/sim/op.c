@@ -24,12 +24,13 @@ struct op {
 };
 
 static unsigned running;
-static bool bare_puts;
+static bool bare_puts, some_behind;
 
-void ops_init(bool puts_alone)
+void ops_init(bool puts_alone, bool behind)
 {
     running = 0;
     bare_puts = puts_alone;
+    some_behind = behind;
 }
 
 unsigned op_running(void)
@@ -107,6 +108,11 @@ static void run_get_put(struct op *o)
 
 /* ---- changes ---- */
 
+static uint32_t flags_of(const struct op *o)
+{
+    return some_behind && o->step.ms % 2 ? NIGH_BACKGROUND : 0;
+}
+
 static void issue(struct op *o, enum target target, int which, uint32_t version)
 {
     uint64_t call = node_next_call(o->step.node);
@@ -136,6 +142,7 @@ static void run_invalidate(struct op *o)
     struct nigh_call call = NIGH_CALL_INIT;
     int key = o->step.key;
     call.deadline_ms = o->deadline_ms;
+    call.flags = flags_of(o);
     commit(key, o->step.b == 1);
     task_sleep(100 * SIM_US);
     if (key_space(key) == 1 && o->step.b == 2)
@@ -169,7 +176,7 @@ static void run_group(struct op *o)
     } else if (target == TARGET_SPACE) {
         t.space = node_space_of(o->step.node, key);
     }
-    call.flags = o->step.b ? NIGH_SOFT : 0;
+    call.flags = flags_of(o) | (o->step.b ? NIGH_SOFT : 0);
     call.deadline_ms = o->deadline_ms;
     issue(o, target, which, 0);
     changed(o, nigh_invalidate_many(node_cache(o->step.node), &t, 1, &call));
@@ -193,6 +200,7 @@ static void run_write(struct op *o)
     char text[64], tag[8];
     const char *tags[] = {tag};
     int key = o->step.key;
+    call.flags = flags_of(o);
     call.version = key_space(key) == 1 ? origin_version(key) + 1 : 0;
     snprintf(tag, sizeof(tag), "t%d", key_tag(key));
     call.tags = tags;

@@ -14,7 +14,7 @@ void op_start_final(int nodes);
 /* Calls that have not returned. */
 unsigned op_running(void);
 /* Whether a put is all that tells of its commit, see op.c. */
-void ops_init(bool puts_alone);
+void ops_init(bool puts_alone, bool behind);
 /* For a writer: commit, and note what the change that follows will tell. 0, or -1: conflict. */
 int op_commit(int node, int key, uint64_t version, bool absent);
 

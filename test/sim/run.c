@@ -151,7 +151,7 @@ const char *schedule_run(const struct schedule *s)
     net_init(s->seed);
     servers_init(s->seed);
     faults_init(s);
-    ops_init(s->scenario->judges_puts);
+    ops_init(s->scenario->judges_puts, s->scenario->behind);
     open_nodes(s);
     for (uint32_t i = 0; i < s->count; i++)
         world_at(SIM_START_NS + s->steps[i].at_ns, take_step, NULL, i);

@@ -67,6 +67,7 @@ struct scenario {
     int keys_max;          /* 0: all */
     unsigned steps;
     uint32_t seconds;
+    bool behind; /* half of the changes are made in the background */
     bool two_schemas, judges_back, judges_puts, judges_clocks, keeps_data;
     uint32_t soft_ttl_ms;
     uint8_t weights[STEP_KINDS]; /* 0: never */

@@ -25,6 +25,32 @@ static void refuse(struct world *w, const struct nigh_call *call)
     CHECK_EQ(nigh_invalidate_many(w->cache, &all, 1, call), NIGH_EINVAL);
 }
 
+/* It belongs to changes: a read that left L2 to the background is NIGH_NO_WAIT. */
+TEST(a_read_in_the_background_was_taken)
+{
+    struct world w;
+    struct nigh_call call = with_flags(NIGH_BACKGROUND);
+    struct nigh_key key = {"k", 1};
+    struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+    struct nigh_value v = {.len = 7};
+    int outcome = 7;
+    world_open(&w, NULL, NULL);
+    CHECK_EQ(nigh_get(w.space, "k", 1, &call, &v), NIGH_EINVAL);
+    CHECK_EQ(nigh_fetch(w.space, "k", 1, &call, &v), NIGH_EINVAL);
+    CHECK_EQ(nigh_get_many(w.space, &key, 1, &call, &v, &outcome), NIGH_EINVAL);
+    call.flags |= NIGH_NO_WAIT;
+    CHECK_EQ(nigh_get(w.space, "k", 1, &call, &v), NIGH_EINVAL);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, &call), NIGH_EINVAL);
+    CHECK_EQ(v.len, 7);
+    CHECK_EQ(outcome, 7);
+    call.flags = NIGH_BACKGROUND; /* without Redis there is nothing behind a change */
+    CHECK_EQ(nigh_write(w.space, "k", 1, "v", 1, &call), 0);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, &call), 0);
+    CHECK_EQ(nigh_invalidate_many(w.cache, &all, 1, &call), 0);
+    CHECK_EQ(nigh_invalidate(w.space, "", 0, &call), NIGH_EKEY);
+    world_close(&w);
+}
+
 /* A flag of a later version would otherwise be ignored, and its caller believe in it. */
 TEST(unknown_flags_were_ignored)
 {
@@ -35,6 +61,8 @@ TEST(unknown_flags_were_ignored)
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     for (unsigned bit = 0; bit < 32; bit++) {
         struct nigh_call call = with_flags(1u << bit);
+        if (1u << bit == NIGH_BACKGROUND)
+            continue;
         if (known & (1u << bit))
             CHECK_GE(ask_fetch(w.space, "k", &call).outcome, 0);
         else
