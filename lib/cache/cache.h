@@ -26,7 +26,7 @@
 #include "cache/failures.h"
 #include "cache/leases.h"
 #include "cache/permits.h"
-#include "cache/queue.h"
+#include "cache/queue_list.h"
 #include "cache/tickets.h"
 #include "cache/workers.h"
 
@@ -204,6 +204,11 @@ static inline bool cache_forked(const struct nigh *cache)
 {
     return cache_is_gone(cache) && cache_why_gone(cache) == NIGH_EFORKED;
 }
+/* Whether nigh_close() has begun: no load begins any more, and no fill. */
+static inline bool cache_is_closing(const struct nigh *cache)
+{
+    return atomic_load_explicit(&cache->closing, memory_order_relaxed);
+}
 /* Returns 0, or why a call that a log hook makes is refused: NIGH_EFORKED, NIGH_ECLOSED. */
 static inline int cache_check_open(const struct nigh *cache)
 {
@@ -256,25 +261,27 @@ static inline bool cache_key_fits(const void *key, size_t key_len)
 {
     return NIGH_LIKELY(key) && NIGH_LIKELY(key_len - 1 < NIGH_KEY_MAX);
 }
-/* 0, or why a call cannot be served: NIGH_EFORKED, NIGH_ECLOSED, NIGH_EKEY, NIGH_EINVAL. */
-static inline int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
-                              const struct nigh_call *call)
+/* 0, or why a call, which fits or does not, cannot be served: NIGH_EFORKED, NIGH_ECLOSED,
+ * NIGH_EINVAL, NIGH_EKEY. */
+static inline int cache_check_fitting(const struct nigh_space *space, const void *key,
+                                      size_t key_len, bool fits)
 {
     if (cache_is_gone(space->cache))
         return cache_why_gone(space->cache);
-    if (NIGH_UNLIKELY(!cache_call_fits(call)))
+    if (NIGH_UNLIKELY(!fits))
         return NIGH_EINVAL;
     return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
+}
+static inline int cache_check(const struct nigh_space *space, const void *key, size_t key_len,
+                              const struct nigh_call *call)
+{
+    return cache_check_fitting(space, key, key_len, cache_call_fits(call));
 }
 /* Check a call as cache_check() does, but let get and fetch have NIGH_NO_WAIT. */
 static inline int cache_check_read(const struct nigh_space *space, const void *key, size_t key_len,
                                    const struct nigh_call *call)
 {
-    if (cache_is_gone(space->cache))
-        return cache_why_gone(space->cache);
-    if (NIGH_UNLIKELY(!cache_read_call_fits(call)))
-        return NIGH_EINVAL;
-    return cache_key_fits(key, key_len) ? 0 : NIGH_EKEY;
+    return cache_check_fitting(space, key, key_len, cache_read_call_fits(call));
 }
 /* Check a call as cache_check() does, but let changes have NIGH_BACKGROUND. */
 static inline int cache_check_change(const struct nigh_space *space, const void *key,

@@ -29,7 +29,6 @@
  * wait for nigh_tick().
  */
 #include <poll.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -39,8 +38,6 @@
 #include "cache/caller.h"
 #include "cache/drive.h"
 
-/* Bounds the pause that a tick allows: the channel is asked once a second whether it lives. */
-#define TICK_MAX_MS 1000u
 /* The host has closed our descriptors (closefrom): look so often instead of sleeping on them. */
 #define CLOSED_NS (5 * NS_PER_MS)
 
@@ -102,6 +99,16 @@ static void expect_locked(struct drive *d, uint64_t at_ns) REQUIRES(d->lock)
     d->called = true;
 }
 
+void drive_answer_call(struct drive *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->called && !is_closed(d))
+        answer(d->call);
+    d->called = false;
+    d->promised_ns = 0;
+    pthread_mutex_unlock(&d->lock);
+}
+
 /* Handles a poke of a service. The driver takes the keeper's turns, the tick the reclaimer's; the
  * driver looks at both when it stops driving. */
 static void poked_locked(struct drive *d, bool keeper) REQUIRES(d->lock)
@@ -139,24 +146,17 @@ void drive_queued(struct nigh *cache, const struct flight *f)
 
 /* ---- driving ---- */
 
-static uint32_t pokes_of(const struct service *s)
-{
-    /* pair(service.pokes): the step sees whatever was written before a poke counted here */
-    return atomic_load_explicit(&s->pokes, memory_order_acquire);
-}
-
 static void keep_if_due(struct drive *d)
 {
     struct nigh *cache = d->cache;
-    uint32_t pokes = pokes_of(&cache->keeper);
+    uint32_t pokes = drive_pokes(&cache->keeper);
     if (pokes == d->keep_seen && clock_now_ns(&cache->clock) < d->keep_due_ns)
         return;
     d->keep_seen = pokes;
     d->keep_due_ns = service_turn(&cache->keeper);
 }
 
-/* Goes round until what the round itself has queued is sent, too. */
-static void drive_round(struct drive *d)
+void drive_round(struct drive *d)
 {
     struct nigh *cache = d->cache;
     do {
@@ -209,7 +209,8 @@ static bool drive_sleep(struct drive *d, const _Atomic uint32_t *word, uint32_t 
 {
     struct nigh *cache = d->cache;
     pthread_mutex_lock(&d->lock);
-    bool sleeps = !has_cause_locked(d, word, expected) && pokes_of(&cache->keeper) == d->keep_seen;
+    bool sleeps = drive_pokes(&cache->keeper) == d->keep_seen &&
+                  !has_cause_locked(d, word, expected);
     d->asleep_on = sleeps ? word : NULL;
     pthread_mutex_unlock(&d->lock);
     if (!sleeps)
@@ -253,7 +254,7 @@ static bool take_locked(struct drive *d) REQUIRES(d->lock)
     return true;
 }
 
-static bool take_wheel(struct drive *d)
+bool drive_take(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
     bool taken = take_locked(d);
@@ -267,24 +268,22 @@ static void appoint_locked(struct drive *d) REQUIRES(d->lock)
         wake_sleeper_locked(d, d->first);
 }
 
-/* Returns when a tick has something to do. REQUIRES(lock), and that the wheel is the caller's or
- * nobody's. */
-static uint64_t next_event_locked(const struct drive *d) REQUIRES(d->lock)
+uint64_t drive_next_locked(const struct drive *d)
 {
     const struct nigh *cache = d->cache;
-    bool at_once = pokes_of(&cache->keeper) != d->keep_seen ||
-                   pokes_of(&cache->reclaimer) != d->reclaim_seen;
+    bool at_once = drive_pokes(&cache->keeper) != d->keep_seen ||
+                   drive_pokes(&cache->reclaimer) != d->reclaim_seen;
     return at_once ? 0 : u64_min(d->next_ns, d->reclaim_due_ns);
 }
 
 static void give_locked(struct drive *d) REQUIRES(d->lock)
 {
-    expect_locked(d, next_event_locked(d));
+    expect_locked(d, drive_next_locked(d));
     d->taken = false;
     appoint_locked(d);
 }
 
-static void give_wheel(struct drive *d)
+void drive_give(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
     give_locked(d);
@@ -297,7 +296,7 @@ static bool is_due(struct drive *d)
     struct nigh *cache = d->cache;
     pthread_mutex_lock(&d->lock);
     bool due = !d->taken && d->linked &&
-               (!l2_connected(cache->l2) || pokes_of(&cache->keeper) != d->keep_seen ||
+               (!l2_connected(cache->l2) || drive_pokes(&cache->keeper) != d->keep_seen ||
                 clock_now_ns(&cache->clock) >= d->next_ns);
     pthread_mutex_unlock(&d->lock);
     return due;
@@ -308,9 +307,9 @@ void drive_flush(struct nigh *cache)
     struct drive *d = cache->drive;
     if (!d || caller_is_left() || !cache->l2)
         return;
-    for (bool due = is_due(d); (due || l2_unsent(cache->l2)) && take_wheel(d); due = false) {
+    for (bool due = is_due(d); (due || l2_unsent(cache->l2)) && drive_take(d); due = false) {
         drive_round(d);
-        give_wheel(d);
+        drive_give(d);
     }
 }
 
@@ -374,110 +373,9 @@ static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint
     if (!drives)
         return rc;
     rc = drive_until(d, word, expected, deadline_ns);
-    give_wheel(d);
+    drive_give(d);
     drive_flush(cache); /* sends what others queued while we left */
     return rc;
-}
-
-/* ---- the tick ---- */
-
-/* Notes that the host has come: this tick looks at everything, and what comes from here on calls
- * the host again. */
-static void answer_call(struct drive *d)
-{
-    pthread_mutex_lock(&d->lock);
-    if (d->called && !is_closed(d))
-        answer(d->call);
-    d->called = false;
-    d->promised_ns = 0;
-    pthread_mutex_unlock(&d->lock);
-}
-
-static void reclaim_if_due(struct drive *d)
-{
-    struct nigh *cache = d->cache;
-    uint32_t pokes = pokes_of(&cache->reclaimer);
-    pthread_mutex_lock(&d->lock);
-    bool due = pokes != d->reclaim_seen || clock_now_ns(&cache->clock) >= d->reclaim_due_ns;
-    pthread_mutex_unlock(&d->lock);
-    if (!due)
-        return;
-    uint64_t next_ns = l1_reclaim(cache->l1);
-    pthread_mutex_lock(&d->lock);
-    d->reclaim_seen = pokes;
-    d->reclaim_due_ns = next_ns;
-    pthread_mutex_unlock(&d->lock);
-}
-
-/* Milliseconds until the next event, rounded up: a host that comes a moment too early would find
- * nothing to do, and come again and again. */
-static int promise(struct drive *d)
-{
-    struct nigh *cache = d->cache;
-    pthread_mutex_lock(&d->lock);
-    bool waits = workers_have(&cache->workers, NULL); /* or is queued later, and calls the host */
-    uint64_t now_ns = clock_now_ns(&cache->clock);
-    uint64_t next_ns = waits ? 0 : d->taken ? CLOCK_NEVER_NS : next_event_locked(d);
-    uint64_t left_ns = u64_min(next_ns > now_ns ? next_ns - now_ns : 0, TICK_MAX_MS * NS_PER_MS);
-    uint64_t ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
-    d->promised_ns = now_ns + ms * NS_PER_MS;
-    pthread_mutex_unlock(&d->lock);
-    return (int)ms;
-}
-
-/* Runs what is left to the workers, but not inside a loader: it would nest without a limit. */
-static void work(struct drive *d)
-{
-    bool more = !flight_is_loading();
-    while (more)
-        more = workers_run_for(&d->cache->workers, NULL);
-}
-
-static void take_turn(struct drive *d)
-{
-    if (take_wheel(d)) {
-        drive_round(d);
-        give_wheel(d);
-        drive_flush(d->cache); /* sends what others queued meanwhile: our loaders may take long */
-    } else {
-        sched_yield(); /* the socket may be readable until the thread that drives has read it */
-    }
-    reclaim_if_due(d);
-    work(d);
-    log_turn(d->cache->env.log);
-    drive_flush(d->cache);
-}
-
-void drive_turn(struct nigh *cache)
-{
-    take_turn(cache->drive);
-}
-
-static int tick(struct drive *d)
-{
-    answer_call(d);
-    take_turn(d);
-    return promise(d);
-}
-
-int nigh_tick(struct nigh *cache)
-{
-    if (cache_is_gone(cache))
-        return cache_why_gone(cache);
-    if (!cache->drive)
-        return NIGH_EINVAL;
-    struct caller caller;
-    caller_enter(&caller);
-    int ms = tick(cache->drive);
-    caller_leave(&caller);
-    return ms;
-}
-
-int nigh_tick_fd(struct nigh *cache)
-{
-    if (cache_is_gone(cache))
-        return cache_why_gone(cache);
-    return cache->drive ? cache->drive->fd : NIGH_EINVAL;
 }
 
 /* ---- life ---- */

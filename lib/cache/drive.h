@@ -71,4 +71,24 @@ void drive_flush(struct nigh *cache);
 /* Do what a tick does, for a call that polls. The host still ticks when it meant to. */
 void drive_turn(struct nigh *cache);
 
+/* ---- for the tick ---- */
+
+/* Take the wheel, unless another thread drives. */
+bool drive_take(struct drive *d);
+void drive_give(struct drive *d);
+/* As the driver: do what is due for the link and the keeper, until what this itself has queued is
+ * sent, too. */
+void drive_round(struct drive *d);
+/* Note that the host has come: this tick looks at everything, and what comes from here on calls the
+ * host again. */
+void drive_answer_call(struct drive *d);
+/* Return when a tick has something to do. The wheel is the caller's, or nobody's. */
+uint64_t drive_next_locked(const struct drive *d) REQUIRES(d->lock);
+/* Count the pokes of a service: its step sees whatever was written before one that is counted. */
+static inline uint32_t drive_pokes(const struct service *s)
+{
+    /* pair(service.pokes): acquire that */
+    return atomic_load_explicit(&s->pokes, memory_order_acquire);
+}
+
 #endif

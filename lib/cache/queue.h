@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Completion queues: calls that are pending, and completions that nobody has polled.
+ * Operations on completion queues: calls that are pending, and completions that nobody has polled.
+ * For the kinds of operations; what the host and the keeper do is in queue_calls.c, queue_keep.h.
  *
  *                    landing, answer of L2, deadline, nigh_close()
  *     BEGINNING --> PENDING ------------------------------------> READY ---> handed out, freed
@@ -14,8 +15,6 @@
 #ifndef NIGH_CACHE_QUEUE_H
 #define NIGH_CACHE_QUEUE_H
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,9 +23,10 @@
 
 #include "base/base.h"
 
+#include "cache/queue_list.h"
+
 struct flight;
 struct nigh;
-struct nigh_queue;
 struct nigh_space;
 struct queue_op;
 
@@ -69,31 +69,6 @@ struct queue_op {
     struct nigh_value value;       /* (q) */
 };
 
-/* The queues of a cache. Keys: (l) lock  (a) atomic, relaxed */
-struct queues {
-    pthread_mutex_t lock;
-    struct nigh_queue *first; /* (l) */
-    struct nigh_queue *nobodys; /* (l) the cache's own; NULL: none was needed yet */
-    bool shut;                /* (l) no queue is opened any more */
-    uint32_t max;             /* constant after open: async.max */
-    _Atomic uint32_t count;   /* (a) operations there are */
-    _Atomic uint64_t due_ns;  /* (a) the keeper comes then, or has been poked */
-};
-
-void queues_init(struct queues *qs, uint32_t max);
-void queues_fini(struct queues *qs);
-/* Keeper: complete what has come to its deadline. Returns when to come again. */
-uint64_t queues_keep(struct nigh *cache);
-/* As the cache closes: complete all that is pending with NIGH_ECLOSED. Nothing begins any more. */
-void queues_shut(struct nigh *cache);
-/* Get the queue of operations of which nobody wants to be told, with a reference: a loader may ask
- * for it while the cache closes. 0, NIGH_ENOMEM or NIGH_ECLOSED. */
-int queues_nobodys(struct nigh *cache, struct nigh_queue **ret_queue);
-void queue_unref(struct nigh_queue *q);
-/* Without own threads: something was left to the workers, for which threads that poll are to
- * look. */
-void queues_rouse(struct nigh *cache);
-
 /* Create an operation of `bytes` (at least its head). Errors: NIGH_EBUSY, NIGH_ENOMEM. */
 int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct nigh_space *space,
                     void *arg, size_t bytes, struct queue_op **ret_op);
@@ -101,6 +76,7 @@ int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct 
 void queue_op_free(struct queue_op *op);
 
 struct nigh *queue_cache(const struct nigh_queue *q);
+/* An operation is found, and changed, under the lock of its queue. */
 void queue_lock(struct nigh_queue *q);
 void queue_unlock(struct nigh_queue *q);
 /* Whether nobody wants the answer of an operation any more. */

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "cache/cache.h"
 #include "cache/queue.h"
+#include "cache/queue_keep.h"
 #include "support/async.h"
 
 #define NOW 0
