@@ -20,13 +20,10 @@
  * is watched changes under the lock, too, so that it is there when somebody wants to leave it.
  */
 #include "cache/cache.h"
-#include "cache/caller.h"
-#include "cache/freshness.h"
-#include "cache/hit.h"
 #include "cache/landed.h"
 #include "cache/load.h"
+#include "cache/missed.h"
 #include "cache/queue.h"
-#include "cache/read_l1.h"
 
 #include <string.h>
 
@@ -53,33 +50,9 @@ static bool detach(struct queue_op *op, struct flight **ret_left)
 
 static const struct queue_verb fetch_verb = {.detach = detach};
 
-static void lead_locked(struct fetch *o, struct flight *f)
-{
-    struct nigh_space *space = o->op.space;
-    stats_count(&space->stats, STATS_FLIGHT_LED);
-    o->joined.leads = o->joined.vouched = true; /* the load begins within its call */
-    load_init(space, f, &o->call, !(o->call.flags & NIGH_REFRESH));
-    ((struct load *)f->work)->async = true;
-}
-
-/* Joins the flight of the key, and watches it. A leader's flight is to be run, or handed over. */
 static int join_locked(struct fetch *o, struct flight **ret_flight)
 {
-    struct nigh_space *space = o->op.space;
-    struct nigh *cache = space->cache;
-    /* Read trust before the ticket: what it vouches for is in the floors as of the ticket. */
-    struct moment moment = freshness_moment(cache);
-    o->joined = (struct joined){l1_ticket(cache->l1), false, moment.is_trusted};
-    struct flight_join join = load_join_of(space, &o->key, o->joined.ticket);
-    join.watch = &o->watch;
-    int role = flight_join(cache->flights, &join, ret_flight);
-    if (role == FLIGHT_LEADER)
-        lead_locked(o, *ret_flight);
-    else if (role == FLIGHT_FOLLOWER)
-        stats_count(&space->stats, STATS_FLIGHT_JOINED);
-    else if (role == NIGH_EDEADLK)
-        stats_count(&space->stats, STATS_FLIGHT_DEADLOCK);
-    return role;
+    return join_flight(o->op.space, &o->key, &o->call, &o->watch, &o->joined, ret_flight);
 }
 
 /* Joins the next flight, if there is time. NIGH_PENDING: it has; *ret_led is to be handed over, if
@@ -119,10 +92,10 @@ static void landed(struct flight_watch *w)
     if (rc != NIGH_PENDING)
         end = queue_end_locked(&o->op, rc, rc == NIGH_ELOADER ? landing.error : 0, &value);
     queue_unlock(q);
-    if (end == QUEUE_GONE) {
+    if (end != QUEUE_TAKEN)
         nigh_release(&value);
+    if (end == QUEUE_GONE) /* never LATE: whoever gives a fetch up has taken its watch away */
         queue_op_free(&o->op);
-    }
     if (led)
         flight_hand_over(led);
     flight_unref(f);
@@ -140,18 +113,19 @@ static bool begin_here(struct flight *f)
 
 /* ---- the call ---- */
 
-static int create(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
-                  const struct nigh_call *call, void *arg, struct fetch **ret)
+static int create(const struct missed *m, struct fetch **ret)
 {
+    struct nigh_space *space = m->space;
+    const struct l1_key *key = &m->key;
     struct queue_op *op;
     size_t bytes = sizeof(struct fetch) + key->len;
-    int rc = queue_op_create(q, &fetch_verb, space, arg, bytes, &op);
+    int rc = queue_op_create(m->queue, &fetch_verb, space, m->arg, bytes, &op);
     if (rc != 0)
         return rc;
     struct fetch *o = CONTAINER_OF(op, struct fetch, op);
     o->watch = (struct flight_watch){.landed = landed};
-    o->call = call ? *call : (struct nigh_call)NIGH_CALL_INIT;
-    o->deadline_ns = cache_deadline_ns(space->cache, call, space->rules.load_deadline_ms);
+    o->call = m->call ? *m->call : (struct nigh_call)NIGH_CALL_INIT;
+    o->deadline_ns = cache_deadline_ns(space->cache, m->call, space->rules.load_deadline_ms);
     o->key = *key;
     o->key.data = memcpy(o + 1, key->data, key->len);
     *ret = o;
@@ -186,7 +160,6 @@ static int begin(struct fetch *o, struct nigh_value *ret_value, uint64_t *ret_id
         *ret_id = o->op.id;
     queue_unlock(q);
     if (role < 0) {
-        stats_count(&o->op.space->stats, STATS_READ_ERROR);
         queue_op_free(&o->op);
         return role;
     }
@@ -197,53 +170,10 @@ static int begin(struct fetch *o, struct nigh_value *ret_value, uint64_t *ret_id
     return NIGH_PENDING;
 }
 
-static int fetch_missed(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
-                        const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
-                        uint64_t *ret_id)
+int async_fetch_missed(const struct missed *m, struct nigh_value *ret)
 {
-    read_count_missed(space, call, 1);
-    if (FLAGS_OF(call) & NIGH_L1_ONLY) {
-        *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
-        return NIGH_MISS;
-    }
-    struct caller caller;
     struct fetch *o;
-    caller_enter(&caller);
-    tickets_give_back_own(space, key);
-    int rc = create(q, space, key, call, arg, &o);
-    if (rc == 0)
-        rc = begin(o, ret_value, ret_id);
-    else
-        stats_count(&space->stats, STATS_READ_ERROR);
-    drive_flush(space->cache);
-    caller_leave(&caller);
-    return rc;
-}
-
-static NIGH_OUTLINED int fetch_long(struct nigh_queue *q, struct nigh_space *space, const void *key,
-                                    size_t key_len, const struct nigh_call *call, void *arg,
-                                    struct nigh_value *ret_value, uint64_t *ret_id)
-{
-    int rc = cache_check(space, key, key_len, call);
-    if (rc != 0)
-        return rc;
-    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
-    bool refresh = false;
-    rc = NIGH_MISS;
-    if (!(FLAGS_OF(call) & NIGH_REFRESH))
-        rc = read_l1(space, &k, call, ret_value, &refresh);
-    if (refresh && !(FLAGS_OF(call) & NIGH_L1_ONLY))
-        load_refresh(space, &k);
-    return rc == NIGH_MISS ? fetch_missed(q, space, &k, call, arg, ret_value, ret_id) : rc;
-}
-
-int nigh_fetch_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
-                     size_t key_len, const struct nigh_call *call, void *arg,
-                     struct nigh_value *ret_value, uint64_t *ret_id)
-{
-    if (NIGH_UNLIKELY(!queue || !space || !ret_value || queue_cache(queue) != space->cache))
-        return NIGH_EINVAL;
-    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
-        return NIGH_FRESH;
-    return fetch_long(queue, space, key, key_len, call, arg, ret_value, ret_id);
+    tickets_give_back_own(m->space, &m->key);
+    int rc = create(m, &o);
+    return rc == 0 ? begin(o, ret, m->ret_id) : rc;
 }

@@ -14,11 +14,9 @@
  */
 #include "cache/async.h"
 
-#include "cache/caller.h"
-#include "cache/hit.h"
 #include "cache/lookup.h"
+#include "cache/missed.h"
 #include "cache/queue.h"
-#include "cache/read_l1.h"
 #include "cache/read_l2.h"
 
 #include <string.h>
@@ -173,16 +171,17 @@ static void done(void *arg, struct l2_answer *answer)
 
 /* ---- the call ---- */
 
-static int create(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
-                  const struct nigh_call *call, void *arg, struct get **ret)
+static int create(const struct missed *m, struct nigh_queue *q, struct get **ret)
 {
+    struct nigh_space *space = m->space;
+    const struct l1_key *key = &m->key;
     struct queue_op *op;
-    int rc = queue_op_create(q, &get_verb, space, arg, sizeof(struct get) + key->len, &op);
+    int rc = queue_op_create(q, &get_verb, space, m->arg, sizeof(struct get) + key->len, &op);
     if (rc != 0)
         return rc;
     struct get *g = CONTAINER_OF(op, struct get, op);
     struct read_l2 r;
-    g->call = call ? *call : (struct nigh_call)NIGH_CALL_INIT;
+    g->call = m->call ? *m->call : (struct nigh_call)NIGH_CALL_INIT;
     g->ret_miss = g->call.miss;
     g->call.miss = &g->miss;
     g->miss = (struct nigh_miss)NIGH_MISS_INIT;
@@ -235,6 +234,7 @@ static int begin(struct get *g, uint64_t *ret_id)
 int async_look_behind(struct nigh_space *space, const struct l1_key *key,
                       const struct nigh_call *call)
 {
+    struct missed m = {.space = space, .call = call, .key = *key};
     struct get *g;
     struct nigh_queue *nobodys;
     int rc = read_l2_may(space, key);
@@ -242,7 +242,7 @@ int async_look_behind(struct nigh_space *space, const struct l1_key *key,
         rc = queues_nobodys(space->cache, &nobodys);
     if (rc != 0)
         return rc;
-    rc = create(nobodys, space, key, call, NULL, &g);
+    rc = create(&m, nobodys, &g);
     queue_unref(nobodys);
     if (rc != 0)
         return rc;
@@ -253,72 +253,24 @@ int async_look_behind(struct nigh_space *space, const struct l1_key *key,
     return rc == 0 ? NIGH_PENDING : rc;
 }
 
-/* A miss at once has a ticket, too, but no lease. */
-static int miss_at_once(struct nigh_space *space, const struct nigh_call *call,
-                        struct nigh_value *ret_value)
+/* Gives a miss at once its ticket, too; but no lease. */
+static int miss_at_once(const struct missed *m)
 {
     struct read_l2 r;
-    read_l2_init(space, call, &r);
-    *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
+    read_l2_init(m->space, m->call, &r);
     return NIGH_MISS;
 }
 
-static int ask_l2(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
-                  const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
-                  uint64_t *ret_id)
+int async_get_missed(const struct missed *m, struct nigh_value *ret)
 {
     struct get *g;
-    if (call && call->miss)
-        tickets_give_back_own(space, key);
-    int rc = read_l2_may(space, key);
+    (void)ret;
+    if (m->call && m->call->miss)
+        tickets_give_back_own(m->space, &m->key);
+    int rc = read_l2_may(m->space, &m->key);
     if (rc == NIGH_MISS)
-        return miss_at_once(space, call, ret_value);
+        return miss_at_once(m);
     if (rc == 0)
-        rc = create(q, space, key, call, arg, &g);
-    return rc == 0 ? begin(g, ret_id) : rc;
-}
-
-static int get_missed(struct nigh_queue *q, struct nigh_space *space, const struct l1_key *key,
-                      const struct nigh_call *call, void *arg, struct nigh_value *ret_value,
-                      uint64_t *ret_id)
-{
-    read_count_missed(space, call, 1);
-    if (FLAGS_OF(call) & NIGH_L1_ONLY) {
-        *ret_value = (struct nigh_value)NIGH_VALUE_INIT;
-        return NIGH_MISS;
-    }
-    struct caller caller;
-    caller_enter(&caller);
-    int rc = ask_l2(q, space, key, call, arg, ret_value, ret_id);
-    if (rc < 0)
-        stats_count(&space->stats, STATS_READ_ERROR);
-    drive_flush(space->cache);
-    caller_leave(&caller);
-    return rc;
-}
-
-static NIGH_OUTLINED int get_long(struct nigh_queue *q, struct nigh_space *space, const void *key,
-                                  size_t key_len, const struct nigh_call *call, void *arg,
-                                  struct nigh_value *ret_value, uint64_t *ret_id)
-{
-    int rc = cache_check(space, key, key_len, call);
-    if (rc != 0)
-        return rc;
-    struct l1_key k = l1_key_of(space->cache->l1, space->id, key, key_len);
-    bool refresh;
-    rc = NIGH_MISS;
-    if (!(FLAGS_OF(call) & NIGH_REFRESH))
-        rc = read_l1(space, &k, call, ret_value, &refresh);
-    return rc == NIGH_MISS ? get_missed(q, space, &k, call, arg, ret_value, ret_id) : rc;
-}
-
-int nigh_get_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
-                   size_t key_len, const struct nigh_call *call, void *arg,
-                   struct nigh_value *ret_value, uint64_t *ret_id)
-{
-    if (NIGH_UNLIKELY(!queue || !space || !ret_value || queue_cache(queue) != space->cache))
-        return NIGH_EINVAL;
-    if (NIGH_LIKELY(read_hit(space, key, key_len, call, ret_value)))
-        return NIGH_FRESH;
-    return get_long(queue, space, key, key_len, call, arg, ret_value, ret_id);
+        rc = create(m, m->queue, &g);
+    return rc == 0 ? begin(g, m->ret_id) : rc;
 }

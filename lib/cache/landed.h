@@ -6,14 +6,8 @@
 #define NIGH_CACHE_LANDED_H
 
 #include "cache/cache.h"
+#include "cache/join.h"
 #include "cache/load.h"
-
-/* Holds what a caller knew when it joined a flight: the result is measured by it. */
-struct joined {
-    uint64_t ticket;
-    bool leads;
-    bool vouched; /* leads, or trust held before the ticket: floors as old as that will do */
-};
 
 /* Take the result of a flight: an outcome (`ret` is written if that has a value) or an error.
  * NIGH_PENDING: it is no answer to this call, fly again. */

@@ -397,17 +397,6 @@ static bool too_many_behind(struct nigh_space *space)
     return atomic_load_explicit(&space->refreshes, memory_order_relaxed) >= space->rules.loads_max;
 }
 
-static bool failed_lately(struct nigh_space *space, const struct l1_key *key, int *ret_error)
-{
-    struct nigh *cache = space->cache;
-    return failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), ret_error);
-}
-
-static bool is_closing(const struct nigh_space *space)
-{
-    return atomic_load_explicit(&space->cache->closing, memory_order_relaxed);
-}
-
 /* Begin a flight without a caller, unless one of the key flies. 0 or NIGH_ENOMEM; *ret_began: it
  * did. */
 static int begin_behind(struct nigh_space *space, const struct l1_key *key,
@@ -432,7 +421,8 @@ static int begin_behind(struct nigh_space *space, const struct l1_key *key,
 static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
 {
     int error;
-    if (!space->loader || is_closing(space) || failed_lately(space, key, &error))
+    if (!space->loader || cache_is_closing(space->cache) ||
+        load_key_failed(space, key, &error))
         return true;
     if (!too_many_behind(space))
         return false;
@@ -451,7 +441,7 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
 {
     int error;
     bool refreshes = call->flags & NIGH_REFRESH, began;
-    if (is_closing(space))
+    if (cache_is_closing(space->cache))
         return NIGH_ECLOSED;
     if (!space->loader && !space->cache->l2)
         return NIGH_MISS;
@@ -459,7 +449,7 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
         stats_count(&space->stats, STATS_LOAD_BUSY);
         return NIGH_EBUSY;
     }
-    bool failed = !refreshes && failed_lately(space, key, &error);
+    bool failed = !refreshes && load_key_failed(space, key, &error);
     int rc = begin_behind(space, key, call, !refreshes, &began);
     if (rc != 0)
         return rc;

@@ -161,7 +161,10 @@ enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entr
                               enum nigh_tier tier);
 /* Land with the stale value if there is one that may be handed out, else with `otherwise`. */
 enum load_next load_land_stale(struct load *l, int otherwise);
-/* Whether the key's last load failed so lately that the origin is to be spared: the step then lands
+/* Whether the last load of a key failed so lately that the origin is to be spared; then *ret_error
+ * is the loader's error. */
+bool load_key_failed(struct nigh_space *space, const struct l1_key *key, int *ret_error);
+/* Whether that is so for a load that may be answered with the error: the step then lands
  * stale, with NIGH_ELOADER otherwise. Asked after L2, lest a remembered error hide what another
  * node has loaded since. */
 bool load_failed_lately(struct load *l);

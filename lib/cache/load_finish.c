@@ -64,12 +64,16 @@ enum load_next load_land_stale(struct load *l, int otherwise)
     return load_land_with(l, otherwise, NULL, NIGH_TIER_NONE);
 }
 
+bool load_key_failed(struct nigh_space *space, const struct l1_key *key, int *ret_error)
+{
+    struct nigh *cache = space->cache;
+    return failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), ret_error);
+}
+
 bool load_failed_lately(struct load *l)
 {
-    struct nigh *cache = l->space->cache;
     int error;
-    if ((l->call.flags & NIGH_REFRESH) ||
-        !failures_find(&cache->failures, l->key.hash, clock_now_ns(&cache->clock), &error))
+    if ((l->call.flags & NIGH_REFRESH) || !load_key_failed(l->space, &l->key, &error))
         return false;
     stats_count(&l->space->stats, STATS_ERROR_SERVED);
     l->flight->error = error;

@@ -47,11 +47,6 @@ static void list_lease(struct load *l)
         leases_add(&cache->leases, l, clock_now_ns(&cache->clock));
 }
 
-static bool is_closing(const struct load *l)
-{
-    return atomic_load_explicit(&l->space->cache->closing, memory_order_relaxed);
-}
-
 /* ---- the loader's call ---- */
 
 /* Set things right when a loader has not returned whose thread holds the flight. */
@@ -156,7 +151,7 @@ static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
     l->refused = !l->counted && (comes_too_late(l) || !admit(l));
-    if (is_closing(l))
+    if (cache_is_closing(l->space->cache))
         nigh_fill_error(&l->fill, 0);
     else if (!l->refused)
         call_loader(l, true);
@@ -223,7 +218,7 @@ enum load_next load_run(struct load *l)
     }
     if (!l->space->loader)
         return load_land_stale(l, NIGH_MISS);
-    if (is_closing(l)) /* nigh_close() waits for loaders that run, and lets none begin */
+    if (cache_is_closing(l->space->cache)) /* nigh_close() waits for loaders; none begins */
         return load_land_stale(l, NIGH_ECLOSED);
     if (load_failed_lately(l))
         return load_land_stale(l, NIGH_ELOADER);
