@@ -94,7 +94,7 @@ static struct l2_op op_of(struct load *l, struct l2_sync *sync)
 static enum load_next sent(struct l2_sync *sync)
 {
     l2_drive(sync);
-    return LOAD_REST;
+    return NEXT_REST;
 }
 
 /* Go on without L2, as a request could not be made. */
@@ -102,7 +102,7 @@ static enum load_next unasked(struct load *l)
 {
     flight_unref(l->flight);
     stats_count(&l->space->stats, STATS_L2_ERROR);
-    return LOAD_RUN;
+    return NEXT_LOAD;
 }
 
 /*
@@ -137,12 +137,12 @@ static bool found_in_l1(struct load *l)
     return true;
 }
 
-static enum load_next ask(struct load *l)
+static enum load_next ask_value(struct load *l)
 {
     if (found_in_l1(l))
-        return LOAD_LAND;
+        return NEXT_LAND;
     if (!lookup_l2_usable(l->space, &l->key))
-        return LOAD_RUN;
+        return NEXT_LOAD;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_sync sync;
     struct l2_op op = op_of(l, &sync);
@@ -157,7 +157,7 @@ static enum load_next ask_lease(struct load *l)
     if (load_failed_lately(l))
         return load_land_stale(l, NIGH_ELOADER);
     if (l->lease_tries >= LOAD_LEASE_TRIES || !lookup_l2_usable(l->space, &l->key))
-        return LOAD_RUN;
+        return NEXT_LOAD;
     l->heard = false;
     l->token = coherence_token(cache->coherence);
     struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
@@ -217,12 +217,12 @@ static enum load_next look(struct load *l, const struct l2_answer *answer)
     l->rejected = found.fill_id;
     l->unreadable = found.bad && !l2_envelope_foreign(answer->value);
     if (!found.entry)
-        return LOAD_LEASE;
+        return NEXT_LEASE;
     int outcome =
         verdict_outcome(found.verdict, l1_entry_absent(found.entry), wanted(l, found.entry));
     if (outcome == NIGH_MISS || (outcome == NIGH_STALE && !l->answer_stale)) {
         keep_found(l, &found);
-        return LOAD_LEASE;
+        return NEXT_LEASE;
     }
     if (found.storable && !(l->call.flags & NIGH_NO_STORE))
         lookup_store(l->space, &l->key, found.entry);
@@ -235,7 +235,7 @@ static enum load_next got(struct load *l, const struct l2_answer *answer)
     if (answer->status == 0)
         return look(l, answer);
     stats_count(&l->space->stats, STATS_L2_ERROR);
-    return LOAD_RUN;
+    return NEXT_LOAD;
 }
 
 /* Watch another's lease by an answer about it: was it extended since it was first looked at? */
@@ -277,16 +277,16 @@ static enum load_next wait_for_fill(struct load *l, uint32_t held_ms)
     stats_count(&l->space->stats, STATS_LEASE_HELD);
     /* the fill may have come while the answer was on its way */
     if (l->heard || tickets_give_back_orphans(l->space, &l->key))
-        return LOAD_LEASE;
+        return NEXT_LEASE;
     uint64_t due_ns = wait_until_ns(l, held_ms);
     if (due_ns == 0) {
         stats_count(&l->space->stats, STATS_LEASE_PASSED_BY);
-        return LOAD_RUN;
+        return NEXT_LOAD;
     }
     flight_enter(l->flight, FLIGHT_WAIT);
     atomic_store_explicit(&l->flight->due_ns, due_ns, memory_order_relaxed);
     service_poke(&l->space->cache->keeper); /* the keeper's next visit may be later */
-    return LOAD_REST;
+    return NEXT_REST;
 }
 
 static enum load_next lease_answered(struct load *l, const struct l2_answer *answer)
@@ -294,7 +294,7 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
     if (answer->status != 0) {
         stats_count(&l->space->stats, STATS_L2_ERROR);
         load_release_lease(l); /* the lease may have been granted, or be yet */
-        return LOAD_RUN;
+        return NEXT_LOAD;
     }
     coherence_note(l->space->cache->coherence, answer);
     l->lease = answer->verdict == L2_GRANTED ? LOAD_LEASE_OURS : LOAD_LEASE_NONE;
@@ -303,7 +303,7 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
         stats_count(&l->space->stats, STATS_LEASE_GRANTED);
         l->connection = answer->connection;
         l->home = answer->home;
-        return LOAD_RUN;
+        return NEXT_LOAD;
     case L2_HELD:
         return wait_for_fill(l, answer->held_ms);
     default:
@@ -320,7 +320,7 @@ static enum load_next started(struct load *l, uint32_t events)
     enum flight_state state = l->flight->state;
     if ((events & FLIGHT_EV_ANSWER) || (state == FLIGHT_LOAD && (events & FLIGHT_EV_START)))
         return load_continue(l, events);
-    return state == FLIGHT_GET && (events & FLIGHT_EV_START) ? LOAD_ASK : LOAD_REST;
+    return state == FLIGHT_GET && (events & FLIGHT_EV_START) ? NEXT_GET : NEXT_REST;
 }
 
 /* Take an answer of L2, which is the I/O thread's until its event is taken. It comes too late for a
@@ -328,9 +328,9 @@ static enum load_next started(struct load *l, uint32_t events)
 static enum load_next replied(struct load *l, uint32_t events)
 {
     struct l2_answer *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
-    enum load_next next = LOAD_REST;
+    enum load_next next = NEXT_REST;
     if (!answer)
-        return LOAD_REST;
+        return NEXT_REST;
     l->answer = NULL;
     if (l->flight->state == FLIGHT_GET)
         next = got(l, answer);
@@ -345,13 +345,13 @@ static enum load_next replied(struct load *l, uint32_t events)
 static enum load_next woken(struct load *l, uint32_t events)
 {
     bool wakes = l->heard || (events & FLIGHT_EV_TIMER);
-    return wakes && l->flight->state == FLIGHT_WAIT ? LOAD_LEASE : LOAD_REST;
+    return wakes && l->flight->state == FLIGHT_WAIT ? NEXT_LEASE : NEXT_REST;
 }
 
 static enum load_next overdue(struct load *l, uint32_t events)
 {
     bool ends = (events & FLIGHT_EV_DEADLINE) && l->flight->state != FLIGHT_LAND;
-    return ends ? load_land_stale(l, NIGH_ETIMEDOUT) : LOAD_REST;
+    return ends ? load_land_stale(l, NIGH_ETIMEDOUT) : NEXT_REST;
 }
 
 /* Hand a stale value of L2 out before its refresh begins: no flight begins while one of the key
@@ -362,7 +362,7 @@ static enum load_next land(struct load *l)
     load_land(l);
     if (refresh)
         load_refresh(l->space, &l->key);
-    return LOAD_REST;
+    return NEXT_REST;
 }
 
 /* Take steps until one rests. If a step does not come back from the loader, nothing is left behind
@@ -370,10 +370,10 @@ static enum load_next land(struct load *l)
 static void go(struct load *l, enum load_next next)
 {
     static enum load_next (*const steps[])(struct load *l) = {
-        [LOAD_ASK] = ask,        [LOAD_LEASE] = ask_lease, [LOAD_RUN] = load_run,
-        [LOAD_KEEP] = load_keep, [LOAD_LAND] = land,
+        [NEXT_GET] = ask_value,  [NEXT_LEASE] = ask_lease, [NEXT_LOAD] = load_run,
+        [NEXT_FILL] = load_fill, [NEXT_LAND] = land,
     };
-    while (next != LOAD_REST)
+    while (next != NEXT_REST)
         next = steps[next](l);
 }
 

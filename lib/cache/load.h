@@ -6,14 +6,15 @@
  *   load_run.c     LOAD: running the loader, here or on a worker; a loader that does not return
  *   load_finish.c  FILL, LAND: the answer into L2 (fenced by the token), L1 (fenced by the ticket)
  *
- * Each step is a function that does its part and returns the next step; the loop in load_step()
- * takes them until one rests, because it waits for an event or all is done. No step calls another:
- * a later answer to a step (from Redis, a worker, the keeper) is posted as an event, and the loop
- * goes on, on the thread that holds the flight then.
+ * The step into a state is a function that does its part and returns the next step, which `enum
+ * load_next` names by its state. The loop in load_step() takes them until one rests, because it
+ * waits for an event or all is done. No step calls another: a later answer to a step (from Redis, a
+ * worker, the keeper) is posted as an event, and the loop goes on, on the thread that holds the
+ * flight then.
  *
- *   ASK ---> LEASE <--> WAIT              each may lead to RUN (without L2), and to LAND
+ *   GET ---> LEASE <--> WAIT              each may lead to LOAD (without L2), and to LAND
  *               |
- *               +-----> RUN ---> KEEP ---> LAND
+ *               +-----> LOAD ---> FILL ---> LAND
  *
  * A load belongs to its flight (flight->work). The flight's holder owns all fields, with two
  * exceptions: an outstanding request leaves `answer`, and a loader on a worker owns `fill`, until
@@ -134,16 +135,16 @@ struct landing load_landing(const struct flight *f);
 /* ---- between the three files: the steps ---- */
 
 enum load_next {
-    LOAD_REST,  /* no step: an event will come, or all is done */
-    LOAD_ASK,   /* enter GET: what do L1 and L2 have */
-    LOAD_LEASE, /* enter LEASE: may it be loaded */
-    LOAD_RUN,   /* enter LOAD: run the loader */
-    LOAD_KEEP,  /* the loader has answered: into the tiers, in state FILL or after the landing */
-    LOAD_LAND,  /* all callers get l->to_land */
+    NEXT_REST,  /* no step: an event will come, or all is done */
+    NEXT_GET,   /* what do L1 and L2 have */
+    NEXT_LEASE, /* may it be loaded */
+    NEXT_LOAD,  /* run the loader */
+    NEXT_FILL,  /* the loader has answered: into the tiers; a load that overran does it landed */
+    NEXT_LAND,  /* all callers get l->to_land */
 };
 
 enum load_next load_run(struct load *l);
-enum load_next load_keep(struct load *l);
+enum load_next load_fill(struct load *l);
 enum load_next load_land(struct load *l);
 
 /* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the

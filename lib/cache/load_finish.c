@@ -30,7 +30,7 @@ enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entr
                               enum nigh_tier tier)
 {
     l->to_land = (struct landing){.outcome = outcome, .entry = entry, .tier = tier};
-    return LOAD_LAND;
+    return NEXT_LAND;
 }
 
 enum load_next load_land(struct load *l)
@@ -42,13 +42,13 @@ enum load_next load_land(struct load *l)
     if (f->state == FLIGHT_LAND) { /* a load that overran: its flight has landed without it */
         if (landing.entry)
             l1_entry_unref(landing.entry);
-        return LOAD_REST;
+        return NEXT_REST;
     }
     f->outcome = landing.outcome;
     f->result = landing.entry;
     l->tier = landing.tier;
     flight_land(f);
-    return LOAD_REST;
+    return NEXT_REST;
 }
 
 enum load_next load_land_stale(struct load *l, int otherwise)
@@ -249,7 +249,7 @@ static bool storable(const struct load *l, const struct draft *d)
            !(l->call.flags & NIGH_NO_STORE) && (uint64_t)d->soft_ms + d->stale_ms > 0;
 }
 
-enum load_next load_keep(struct load *l)
+enum load_next load_fill(struct load *l)
 {
     if (clock_now_ns(&l->space->cache->clock) > l->flight->deadline_ns)
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);
@@ -264,7 +264,7 @@ enum load_next load_keep(struct load *l)
         return load_land_stale(l, rc);
     if (stores && !at_once) {
         if (fill_l2(l, &d))
-            return LOAD_REST;
+            return NEXT_REST;
         lookup_store(l->space, &l->key, l->fresh);
     }
     return land_fresh(l);

@@ -173,14 +173,14 @@ static enum load_next run(struct load *l, bool here)
     list_lease(l);
     if (here) {
         if (!call_loader(l, false))
-            return LOAD_REST;
+            return NEXT_REST;
         uncount(l);
-        return LOAD_KEEP;
+        return NEXT_FILL;
     }
     flight_ref(l->flight);
     l->job.run = run_job;
     workers_add_load(&l->space->cache->workers, &l->job);
-    return LOAD_REST;
+    return NEXT_REST;
 }
 
 /* ---- entering LOAD ---- */
@@ -239,7 +239,7 @@ static enum load_next unrun(struct load *l)
     if (!comes_too_late(l))
         return too_many(l);
     load_release_lease(l);
-    return l->flight->state == FLIGHT_LAND ? LOAD_REST : load_land_stale(l, NIGH_ETIMEDOUT);
+    return l->flight->state == FLIGHT_LAND ? NEXT_REST : load_land_stale(l, NIGH_ETIMEDOUT);
 }
 
 /* Run the loader once more, as the worker that ran it is gone; the second time, give up. */
@@ -247,21 +247,21 @@ static enum load_next restart(struct load *l)
 {
     l->lost = false;
     if (l->flight->state == FLIGHT_LAND)
-        return LOAD_REST;
+        return NEXT_REST;
     if (l->flight->replaced++ > 0)
         return load_land_stale(l, NIGH_ELOADER);
     stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
-    return LOAD_RUN;
+    return NEXT_LOAD;
 }
 
 enum load_next load_continue(struct load *l, uint32_t events)
 {
     if (!(events & FLIGHT_EV_ANSWER)) { /* taken over from a leader that was lost */
         stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
-        return LOAD_RUN;
+        return NEXT_LOAD;
     }
     uncount(l);
     if (l->refused)
         return unrun(l);
-    return l->lost ? restart(l) : LOAD_KEEP;
+    return l->lost ? restart(l) : NEXT_FILL;
 }
