@@ -73,8 +73,9 @@ struct nigh_space {
 
     struct permits loads;       /* as many as may run at once */
     /* written now and then */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refreshes; /* (a) refreshes behind callers,
-                                                            * until their flights are freed */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t behind; /* (a) flights without a caller (refreshes,
+                                                         * and loads that nobody waits for), until
+                                                         * they are freed */
     _Atomic uint32_t value_bytes; /* (a) about the largest value seen in L2 (read_l2.c); 0: none */
 };
 

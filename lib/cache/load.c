@@ -59,7 +59,7 @@ void load_free(void *arg, struct flight *f)
     if (!l)
         return;
     if (f->background)
-        atomic_fetch_sub_explicit(&l->space->refreshes, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&l->space->behind, 1, memory_order_relaxed);
     load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
@@ -389,12 +389,12 @@ void load_step(void *arg, struct flight *f, uint32_t events)
     go(l, overdue(l, events));
 }
 
-/* ---- refreshes ---- */
+/* ---- flights without a caller ---- */
 
 /* Whether as many flights of the space fly without a caller as may. */
 static bool too_many_behind(struct nigh_space *space)
 {
-    return atomic_load_explicit(&space->refreshes, memory_order_relaxed) >= space->rules.loads_max;
+    return atomic_load_explicit(&space->behind, memory_order_relaxed) >= space->rules.loads_max;
 }
 
 /* Begin a flight without a caller, unless one of the key flies. 0 or NIGH_ENOMEM; *ret_began: it
@@ -411,7 +411,7 @@ static int begin_behind(struct nigh_space *space, const struct l1_key *key,
     if (role != FLIGHT_LEADER)
         return role == NIGH_EBUSY ? 0 : role;
     load_init(space, f, call, answer_stale);
-    atomic_fetch_add_explicit(&space->refreshes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&space->behind, 1, memory_order_relaxed);
     flight_hand_over(f);
     flight_leave(f);
     return 0;

@@ -115,9 +115,9 @@ void load_free(void *arg, struct flight *f);
 
 /*
  * Refresh a key behind its caller, unless a flight of the key is under way, its load failed lately,
- * or the cache closes. At most `space.loads` refreshes at a time: when all is stale at once,
- * thousands that ask Redis together would wait for one another beyond their deadlines, and load
- * without a lease. A key left out is refreshed by a later read.
+ * or the cache closes. At most `space.loads` flights at a time have no caller: when all is stale at
+ * once, thousands that ask Redis together would wait for one another beyond their deadlines, and
+ * load without a lease. A key left out is refreshed by a later read.
  */
 void load_refresh(struct nigh_space *space, const struct l1_key *key);
 
@@ -125,7 +125,7 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key);
  * Begin the load of a key behind a call that does not wait for it, unless a flight of the key is
  * under way. NIGH_PENDING: one is. NIGH_ELOADER: one is, too, but only to ask L2, for the last load
  * failed lately. NIGH_MISS: the space has no loader, nor L2 a value. NIGH_EBUSY: as many such loads
- * fly as may.
+ * fly as may, refreshes among them.
  */
 int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call);
 
