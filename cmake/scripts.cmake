@@ -2,8 +2,8 @@
 # The Lua scripts of lib/l2/scripts/, as C: generated/l2/script_texts.h in the build folder.
 #
 # A file with a line `-- needs: A B` is a script: the text that goes to Redis is A.lua, then
-# B.lua, then the file itself. A line `-- include: C` in it stands for C.lua: what is made there,
-# functions above all, is made only where the script gets so far. For each script there are
+# B.lua, then the file itself. A line `-- include: C` in any of them stands for C.lua: what is made
+# there, functions above all, is made only where the script gets so far. For each script there are
 # NAME_text and NAME_sha1, the digest by which Redis knows it. For each `local CAPITALS = NUMBER`,
 # of any file, there is LUA_CAPITALS: what Lua and C must agree on can be compared at compile time.
 #
@@ -41,12 +41,11 @@ foreach(file ${script_files})
             string(APPEND whole "${piece_text}\n")
         endforeach()
         string(APPEND whole "${text}")
-        string(REGEX MATCHALL "-- include: [a-z_]+" includes "${whole}")
-        foreach(include ${includes})
-            string(REPLACE "-- include: " "" piece "${include}")
-            file(READ ${scripts_dir}/${piece}.lua piece_text)
-            string(REPLACE "${include}\n" "${piece_text}" whole "${whole}")
-        endforeach()
+        while(whole MATCHES "-- include: ([a-z_]+)\n")
+            set(include "${CMAKE_MATCH_0}")
+            file(READ ${scripts_dir}/${CMAKE_MATCH_1}.lua piece_text)
+            string(REPLACE "${include}" "${piece_text}" whole "${whole}")
+        endwhile()
         string(SHA1 sha1 "${whole}")
         nigh_c_string("${whole}" literal)
         get_filename_component(name ${file} NAME_WE)

@@ -235,13 +235,30 @@ void coherence_settle_queued(struct coherence *c, const struct coherence_accepte
 
 /* ---- what fills need ---- */
 
+size_t coherence_fills_frame_size(struct bytes space, const struct bytes *keys, uint32_t count)
+{
+    size_t size = COHERENCE_TAIL_BYTES + count * (COHERENCE_ITEM_BYTES + space.len);
+    for (uint32_t i = 0; i < count; i++)
+        size += keys[i].len;
+    return size;
+}
+
+struct l2_frame coherence_fills_frame(struct coherence *c, struct bytes space,
+                                      const struct bytes *keys, uint32_t count, void *buffer)
+{
+    struct coherence_item items[L2_MANY_MAX];
+    NIGH_DCHECK(count <= L2_MANY_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        items[i] = (struct coherence_item){.kind = WIRE_FILL, .space = space, .bytes = keys[i]};
+    coherence_tail_encode(buffer, c->incarnation, 0, items, count);
+    return (struct l2_frame){coherence_message_head(),
+                             bytes_of(buffer, coherence_tail_size(items, count))};
+}
+
 struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
                                      void *buffer)
 {
-    struct coherence_item item = {.kind = WIRE_FILL, .space = space, .bytes = key};
-    coherence_tail_encode(buffer, c->incarnation, 0, &item, 1);
-    return (struct l2_frame){coherence_message_head(),
-                             bytes_of(buffer, coherence_tail_size(&item, 1))};
+    return coherence_fills_frame(c, space, &key, 1, buffer);
 }
 
 uint64_t coherence_token(struct coherence *c)

@@ -190,6 +190,11 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 #define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024) /* the frame's tail */
 struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
                                      void *buffer);
+/* The same for many keys of a space (at most L2_MANY_MAX), into a buffer of the size returned by
+ * the first. */
+size_t coherence_fills_frame_size(struct bytes space, const struct bytes *keys, uint32_t count);
+struct l2_frame coherence_fills_frame(struct coherence *c, struct bytes space,
+                                      const struct bytes *keys, uint32_t count, void *buffer);
 
 /* An id nobody else uses: lease tokens, fill ids. */
 uint64_t coherence_token(struct coherence *c);

@@ -63,14 +63,19 @@ static bool may_be_of_many(const struct reply *e)
     return e->type == REPLY_STRING || e->type == REPLY_NIL || e->type == REPLY_LEFT;
 }
 
+static bool has_all(const struct answer *answer, const struct reply *list)
+{
+    if (list->type != REPLY_ARRAY || list->count != answer->asked)
+        return false;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!may_be_of_many(list->elements[i]))
+            return false;
+    return true;
+}
+
 int answer_decode_many(struct answer *answer, const struct reply *reply)
 {
-    if (reply->type != REPLY_ARRAY || reply->count != answer->asked)
-        return NIGH_EREDIS;
-    for (uint32_t i = 0; i < reply->count; i++)
-        if (!may_be_of_many(reply->elements[i]))
-            return NIGH_EREDIS;
-    return 0;
+    return has_all(answer, reply) ? 0 : NIGH_EREDIS;
 }
 
 enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value)
@@ -243,6 +248,50 @@ static const struct reply *more_of(const struct reply *reply)
     if (reply->count <= AT_MORE || reply->elements[AT_MORE]->type != REPLY_ARRAY)
         return NULL;
     return reply->elements[AT_MORE];
+}
+
+/* Each key of a request for many leases got: nil, the lease; else so many bytes, the ms for which
+ * another has it; or a value, whose header is longer. */
+#define HELD_BYTES 4u
+
+int answer_decode_leases(struct answer *answer, const struct reply *reply)
+{
+    if (decode_common(answer, reply) || !more_of(reply) || !has_all(answer, more_of(reply)))
+        return NIGH_EREDIS;
+    return 0;
+}
+
+enum l2_verdict l2_lease_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value,
+                            uint32_t *ret_held_ms)
+{
+    struct answer *a = CONTAINER_OF(answer, struct answer, public);
+    const struct reply *e = a->reply->elements[AT_MORE]->elements[i];
+    bool held = e->type == REPLY_STRING && e->bytes.len == HELD_BYTES;
+    *ret_value = held ? bytes_of(NULL, 0) : e->bytes;
+    *ret_held_ms = held ? held_ms(get_le32(e->bytes.data)) : 0;
+    return held                      ? L2_HELD
+           : e->type == REPLY_STRING ? L2_VALUE
+           : e->type == REPLY_LEFT   ? L2_LEFT
+                                     : L2_GRANTED;
+}
+
+int answer_decode_fills(struct answer *answer, const struct reply *reply)
+{
+    struct bytes more = reply_string_at(reply, AT_MORE, answer->asked);
+    const uint8_t *verdicts = more.data;
+    if (decode_common(answer, reply) || !verdicts)
+        return NIGH_EREDIS;
+    for (size_t i = 0; i < more.len; i++)
+        if (verdicts[i] != L2_STORED && verdicts[i] != L2_REFUSED && verdicts[i] != L2_CROWDED)
+            return NIGH_EREDIS;
+    return 0;
+}
+
+enum l2_verdict l2_fill_at(struct l2_answer *answer, uint32_t i)
+{
+    const struct answer *a = CONTAINER_OF(answer, struct answer, public);
+    const uint8_t *verdicts = a->reply->elements[AT_MORE]->bytes.data;
+    return (enum l2_verdict)verdicts[i];
 }
 
 int answer_decode_beat(struct answer *answer, const struct reply *reply)

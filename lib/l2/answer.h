@@ -15,7 +15,7 @@ struct answer {
     struct reply *reply; /* public.value and public.entries point into it */
     const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
-    uint32_t asked; /* MGET: how many keys were asked for */
+    uint32_t asked; /* of many: how many keys were asked for */
 };
 
 void answer_init(struct answer *answer, struct mem *mem);
@@ -35,6 +35,9 @@ int answer_decode_many(struct answer *answer, const struct reply *reply);
 int answer_decode_script(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); the usual answer to TELL is one string: the stamp of its frame. */
 int answer_decode_tell(struct answer *answer, const struct reply *reply);
+/* As answer_decode_script(); `more`: what each key got, or its verdict. */
+int answer_decode_leases(struct answer *answer, const struct reply *reply);
+int answer_decode_fills(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); `more`: log entries, each after its sequence number. */
 int answer_decode_beat(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); `more`: the schemas, the number of slots, whether missing pages have

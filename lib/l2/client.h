@@ -79,6 +79,17 @@ int submit_queue(struct link *link, struct command *command, const struct submit
  */
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys);
 void script_args(struct command *c);
+/* Writes the text of a lease: see lease.lua. */
+#define LEASE_TEXT_BYTES 17u
+void value_lease_text(char text[LEASE_TEXT_BYTES], uint64_t token, uint32_t lease_ms);
+/* Adds, as one argument, what fills seldom need: see filling.lua. */
+struct value_rest {
+    struct bytes space;
+    struct bytes schema;
+    const struct l2_frame *frame;
+    const struct l2_register *registration;
+};
+void value_add_rest(struct link *link, struct command *c, const struct value_rest *rest);
 #define NO_CONNECTION UINT64_MAX /* the only one that a request may be sent on: it never is */
 /* Returns the beginning of a frame, up to the replid that the connection has told last; it may be
  * sent on `*ret_connection` only, for on another one that replid may be another server's. */

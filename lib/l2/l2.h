@@ -226,6 +226,33 @@ struct l2_lease {
  * then marked as awaited). */
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
              const struct l2_op *op);
+
+/* One of many keys whose leases are asked for; fields as in struct l2_lease. */
+struct l2_lease_of {
+    struct bytes key;
+    uint64_t token;
+    uint64_t rejected;
+    bool drop;
+};
+/* Keys of one space and schema, each asked for as if alone, one after the other: the same key may
+ * be there twice, and if its lease is free the first has it and the second finds it held. */
+struct l2_leases {
+    struct bytes space;
+    struct bytes schema;
+    uint32_t lease_ms; /* of each */
+    const struct l2_lease_of *list;
+    uint32_t count;    /* 1 .. L2_MANY_MAX; more are as many requests, sent one behind the other */
+};
+/*
+ * Asks for many leases in one script; l2_lease_at() has the verdict for each: those of l2_lease()
+ * (`*ret_value` is the envelope of L2_VALUE, `*ret_held_ms` the time that L2_HELD has left), or
+ * L2_LEFT: there is a value, for which the reply had no room; nothing was granted. All that an
+ * answer has beside is as l2_lease()'s, for all keys. An answer that is an error, or none, leaves
+ * each of the tokens in doubt.
+ */
+int l2_lease_many(struct l2 *l2, const struct l2_leases *leases, const struct l2_op *op);
+enum l2_verdict l2_lease_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value,
+                            uint32_t *ret_held_ms);
 /* Takes the lease from whoever has it, for a writer before it commits. L2_GRANTED. */
 int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
                 const struct l2_op *op);
@@ -267,6 +294,32 @@ struct l2_fill {
 /* L2_STORED, L2_REFUSED or L2_CROWDED. */
 int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
             const struct l2_op *op);
+
+/* One of many fills; fields as in struct l2_fill. */
+struct l2_fill_of {
+    struct bytes key;
+    uint32_t hard_ms;
+    struct bytes envelope; /* with its token as fill id, and its version: the script reads both */
+};
+/* Fills of one space and schema, each done as if alone, one after the other. */
+struct l2_fills {
+    struct bytes space;
+    struct bytes schema;
+    uint64_t connection;   /* that granted all their leases: sent on no other */
+    const struct l2_fill_of *list;
+    uint32_t count;        /* 1 .. L2_MANY_MAX */
+    struct l2_frame frame; /* names all keys; published (seq 0), once, if any lease is awaited */
+    struct l2_register registration; /* for the longest of them */
+};
+/*
+ * Fills many keys in one script; l2_fill_at() has the verdict for each: those of l2_fill(). All
+ * that an answer has beside is as l2_fill()'s, for all keys.
+ */
+int l2_fill_many(struct l2 *l2, const struct l2_fills *fills, const struct l2_op *op);
+enum l2_verdict l2_fill_at(struct l2_answer *answer, uint32_t i);
+/* Returns how many of the first fills, at least one, are worth a request: so many keys and bytes
+ * that nobody waits long behind it. */
+uint32_t l2_fills_fit(const struct l2_fill_of *list, uint32_t count);
 
 /* A change of the truth, as one script: data keys, then groups, then seq + 1, log, publish. */
 enum l2_change_mode {

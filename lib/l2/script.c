@@ -43,10 +43,12 @@ _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a
 
 const struct script script_table[SCRIPT_COUNT] = {
     [SCRIPT_LEASE] = SCRIPT(lease),
+    [SCRIPT_LEASE_MANY] = SCRIPT(lease_many),
     [SCRIPT_OVERRIDE] = SCRIPT(override),
     [SCRIPT_EXTEND] = SCRIPT(extend),
     [SCRIPT_RELEASE] = SCRIPT(release),
     [SCRIPT_FILL] = SCRIPT(fill),
+    [SCRIPT_FILL_MANY] = SCRIPT(fill_many),
     [SCRIPT_TELL] = SCRIPT(tell),
     [SCRIPT_CHANGE] = SCRIPT(change),
     [SCRIPT_CHANGE_OLD] = SCRIPT(change_old),

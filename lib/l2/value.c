@@ -3,7 +3,6 @@
 
 #include "l2/client.h"
 
-#define LEASE_BYTES 17u
 #define REST_FIXED_BYTES (6 * 4 + 8)
 
 int script_begin(struct l2 *l2, struct command *c, enum script_id id, uint32_t keys)
@@ -37,12 +36,17 @@ struct bytes l2_frame_front(struct link *link, const struct l2_frame *frame,
     return bytes_of(buffer, head + REPLID_BYTES);
 }
 
-/* Adds the text of a lease: see lease.lua. */
+void value_lease_text(char text[LEASE_TEXT_BYTES], uint64_t token, uint32_t lease_ms)
+{
+    put_le64(text, token);
+    text[8] = 0;
+    put_le64(text + 9, lease_ms);
+}
+
 static void add_lease_text(struct command *c, uint64_t token, uint32_t lease_ms)
 {
-    char text[LEASE_BYTES] = {0};
-    put_le64(text, token);
-    put_le64(text + 9, lease_ms);
+    char text[LEASE_TEXT_BYTES];
+    value_lease_text(text, token, lease_ms);
     command_bytes(c, bytes_of(text, sizeof(text)));
 }
 
@@ -68,20 +72,6 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op)
     command_text(&c, "GET");
     keys_add_data(&l2->keys.now, &c, key, key->schema);
     return submit_queue(link_of(l2, key), &c, &submit);
-}
-
-int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
-                uint32_t count, const struct l2_op *op)
-{
-    const struct submit submit = {.op = op, .decode = answer_decode_many, .kind = SUBMIT_READ};
-    struct command c;
-    NIGH_DCHECK(count >= 1 && count <= L2_MANY_MAX);
-    if (submit_begin(l2, &c))
-        return NIGH_ENOMEM;
-    c.request->own.asked = count;
-    command_text(&c, "MGET");
-    keys_add_many(&l2->keys.now, &c, space, schema, keys, count);
-    return submit_queue(l2->home, &c, &submit);
 }
 
 int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lease,
@@ -145,30 +135,29 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
     return submit_script(link_of(l2, key), &c, SCRIPT_RELEASE, connection, op);
 }
 
-/* Adds, as one argument, all that FILL seldom needs: see fill.lua. */
-static void add_rest(struct l2 *l2, struct command *c, const struct l2_key *key,
-                     const struct l2_fill *fill)
+void value_add_rest(struct link *link, struct command *c, const struct value_rest *rest)
 {
     char front[FRONT_BYTES], fixed[REST_FIXED_BYTES] = {0};
-    uint64_t connection; /* fill->connection, or it is not sent */
+    uint64_t connection; /* the fill's own, or it is not sent */
     const struct bytes parts[] = {
         bytes_of(fixed, sizeof(fixed)),
-        l2->keys.now.channel,
-        l2_frame_front(link_of(l2, key), &fill->frame, front, &connection),
-        fill->frame.tail,
-        key->space,
-        key->schema,
+        link->l2->keys.now.channel,
+        l2_frame_front(link, rest->frame, front, &connection),
+        rest->frame->tail,
+        rest->space,
+        rest->schema,
     };
-    put_le32(fixed, fill->registration.ms);
+    put_le32(fixed, rest->registration->ms);
     for (size_t i = 1; i < ARRAY_COUNT(parts); i++)
         put_le32(fixed + 4 * i, (uint32_t)parts[i].len);
-    put_le64(fixed + 4 * ARRAY_COUNT(parts), fill->registration.nonce);
+    put_le64(fixed + 4 * ARRAY_COUNT(parts), rest->registration->nonce);
     command_joined(c, parts, ARRAY_COUNT(parts));
 }
 
 int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
             const struct l2_op *op)
 {
+    const struct value_rest rest = {key->space, key->schema, &fill->frame, &fill->registration};
     struct command c;
     if (script_begin(l2, &c, SCRIPT_FILL, 2))
         return NIGH_ENOMEM;
@@ -178,6 +167,6 @@ int l2_fill(struct l2 *l2, const struct l2_key *key, const struct l2_fill *fill,
     command_number(&c, fill->hard_ms);
     command_bytes(&c, fill->envelope);
     command_le64(&c, fill->registration.token);
-    add_rest(l2, &c, key, fill);
+    value_add_rest(link_of(l2, key), &c, &rest);
     return submit_script(link_of(l2, key), &c, SCRIPT_FILL, fill->connection, op);
 }

@@ -348,6 +348,12 @@ static void use_everything(void)
     const struct l2_lease lease = {.token = 1, .lease_ms = 1000};
     const struct l2_fill fill = {
         .token = 1, .connection = 1, .hard_ms = 1000, .envelope = envelope};
+    const struct l2_lease_of lease_list[] = {{.key = {"a", 1}, .token = 1},
+                                             {.key = {"b", 1}, .token = 1}};
+    const struct l2_leases leases = {key.space, key.schema, 1000, lease_list, 2};
+    const struct l2_fill_of fill_list[] = {{{"a", 1}, 1000, envelope}, {{"b", 1}, 1000, envelope}};
+    const struct l2_fills fills = {
+        .space = key.space, .schema = key.schema, .connection = 1, .list = fill_list, .count = 2};
     const struct l2_change_group group = {3, false};
     const struct l2_change_key set = {
         .key = key, .mode = L2_SET, .envelope = envelope, .hard_ms = 1000};
@@ -364,6 +370,8 @@ static void use_everything(void)
     TRY(l2_get, &key);
     TRY(l2_lease, &key, &lease);
     TRY(l2_fill, &key, &fill);
+    TRY(l2_lease_many, &leases);
+    TRY(l2_fill_many, &fills);
     TRY(l2_extend, &key, 1, 1000);
     TRY(l2_change, &change);
     TRY(l2_beat, CLIENT_BEAT(0, 100, 1));

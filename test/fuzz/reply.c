@@ -51,6 +51,38 @@ static void try_decode(struct mem *mem, const struct reply *reply, answer_decode
     answer_fini(&a);
 }
 
+/* Reads what each of `asked` keys got. */
+static void read_many(struct answer *a, answer_decode_fn decode)
+{
+    for (uint32_t i = 0; i < a->asked; i++) {
+        struct bytes value = {NULL, 0};
+        uint32_t held_ms = 0;
+        if (decode == answer_decode_many)
+            sum += l2_answer_at(&a->public, i, &value);
+        else if (decode == answer_decode_leases)
+            sum += l2_lease_at(&a->public, i, &value, &held_ms);
+        else
+            sum += l2_fill_at(&a->public, i);
+        read_bytes(value);
+        sum += held_ms;
+    }
+}
+
+static void try_many(struct mem *mem, struct reply *reply, answer_decode_fn decode)
+{
+    struct answer a;
+    answer_init(&a, mem);
+    a.replid = "0123456789012345678901234567890123456789";
+    a.asked = 2;
+    if (decode(&a, reply) == 0) {
+        read_answer(&a.public);
+        a.reply = reply;
+        read_many(&a, decode);
+        a.reply = NULL; /* stays the caller's */
+    }
+    answer_fini(&a);
+}
+
 static void use(struct mem *mem, struct reply *reply)
 {
     try_decode(mem, reply, answer_decode_get);
@@ -58,6 +90,9 @@ static void use(struct mem *mem, struct reply *reply)
     try_decode(mem, reply, answer_decode_tell);
     try_decode(mem, reply, answer_decode_beat);
     try_decode(mem, reply, answer_decode_resync);
+    try_many(mem, reply, answer_decode_many);
+    try_many(mem, reply, answer_decode_leases);
+    try_many(mem, reply, answer_decode_fills);
     sum += answer_is_to(reply, 1);
     reply_free(reply);
 }

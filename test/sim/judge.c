@@ -391,10 +391,10 @@ static void note_clock(struct server *s, unsigned db)
 void judge_script(struct session *session, int script, struct bytes reply)
 {
     static const char *const names_of[SCRIPT_COUNT] = {
-        [SCRIPT_LEASE] = "lease",     [SCRIPT_OVERRIDE] = "override", [SCRIPT_EXTEND] = "extend",
-        [SCRIPT_RELEASE] = "release", [SCRIPT_FILL] = "fill",         [SCRIPT_CHANGE] = "change",
-        [SCRIPT_TELL] = "tell",       [SCRIPT_CHANGE_OLD] = "change",
-        [SCRIPT_BEAT] = "beat",       [SCRIPT_RESYNC] = "resync"};
+        [SCRIPT_LEASE] = "lease",     [SCRIPT_LEASE_MANY] = "leases", [SCRIPT_EXTEND] = "extend",
+        [SCRIPT_FILL] = "fill",       [SCRIPT_FILL_MANY] = "fills",   [SCRIPT_RELEASE] = "release",
+        [SCRIPT_TELL] = "tell",       [SCRIPT_OVERRIDE] = "override", [SCRIPT_CHANGE] = "change",
+        [SCRIPT_BEAT] = "beat",       [SCRIPT_CHANGE_OLD] = "change", [SCRIPT_RESYNC] = "resync"};
     (void)reply;
     note_clock(session->server, session->db);
     if (world_tracing && script != SCRIPT_BEAT)

@@ -783,11 +783,14 @@ TEST(every_script_answers_the_number_of_its_call)
 {
     static const char *const asked[SCRIPT_COUNT] = {
         [SCRIPT_LEASE] = "3 " CLK_NAME "d l NUMBER01 TOKEN001_MILLISEC 5000 REJECTED0",
+        [SCRIPT_LEASE_MANY] = "3 " CLK_NAME "d l NUMBER01 5000 TOKEN001_MILLISECREJECTED0",
         [SCRIPT_OVERRIDE] = "2 " CLK_NAME "l NUMBER01 TOKEN001_MILLISEC 5000",
         [SCRIPT_EXTEND] = "2 " CLK_NAME "l NUMBER01 TOKEN001 5000",
         [SCRIPT_RELEASE] = "2 " CLK_NAME "l NUMBER01 TOKEN001 ch HEAD TAIL",
         [SCRIPT_FILL] = "3 " CLK_NAME "d l "
                         "NUMBER01 5000 " ENVELOPE " SCHEMAS1 " LENGTHS "NONCE001chHEADTAILs1",
+        [SCRIPT_FILL_MANY] = "3 " CLK_NAME "d l NUMBER01 SCHEMAS1 " LENGTHS
+                             "NONCE001chHEADTAILs1 5000 " ENVELOPE,
         [SCRIPT_TELL] = "3 " CLK_NAME LOG_NAMES "NUMBER01 FRONT TAIL SCHEMAS1 ch 2048",
         [SCRIPT_CHANGE] = "3 " CLK_NAME LOG_NAMES
                           "NUMBER01 NONCE001 SCHEMAS1 ch FRONT TAIL 2048 0 %s s 1 0 SCHEMAS1",
@@ -822,12 +825,15 @@ TEST(redis_names_the_scripts_as_we_do)
 
 static void ask_every_script(void)
 {
+    static const char *const names[] = {"many"};
     struct l2_key key = client_key("k");
     l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
     l2_answer_free(CLIENT_ASK(&c, l2_resync, CLIENT_RESYNC(42)));
     CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 0)), L2_GRANTED);
     CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_extend, &key, 1, 5000)), L2_STORED);
     CHECK_EQ(script_verdict(script_fill(&c, "k", 1, 0, 1)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease_many(&c, names, 1, 3)), L2_NONE);
+    CHECK_EQ(script_verdict(script_fill_many(&c, names, 1, 3)), L2_NONE);
     CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_override, &key, 2, 5000)), L2_GRANTED);
     CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 2, &script_frame)), L2_NONE);
     CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);

@@ -35,6 +35,42 @@ struct l2_answer *script_fill(struct client *client, const char *name, uint64_t 
     return a;
 }
 
+struct l2_answer *script_lease_many(struct client *client, const char *const *names, uint32_t count,
+                                    uint64_t token)
+{
+    struct l2_lease_of list[L2_MANY_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = (struct l2_lease_of){.key = bytes_of_string(names[i]), .token = token + i};
+    struct l2_key key = client_key("");
+    const struct l2_leases leases = {key.space, key.schema, 5000, list, count};
+    return CLIENT_ASK(client, l2_lease_many, &leases);
+}
+
+struct l2_answer *script_fill_many(struct client *client, const char *const *names, uint32_t count,
+                                   uint64_t token)
+{
+    struct l2_fill_of list[L2_MANY_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = (struct l2_fill_of){
+            .key = bytes_of_string(names[i]),
+            .hard_ms = 60000,
+            .envelope = client_envelope(token + i, 0, "filled"),
+        };
+    struct l2_key key = client_key("");
+    const struct l2_fills fills = {key.space, key.schema, 1, list, count, script_frame, {0}};
+    struct l2_answer *a = CLIENT_ASK(client, l2_fill_many, &fills);
+    for (uint32_t i = 0; i < count; i++)
+        client_envelope_free(list[i].envelope);
+    return a;
+}
+
+enum l2_verdict script_lease_at(struct l2_answer *a, uint32_t i)
+{
+    struct bytes value;
+    uint32_t held_ms;
+    return l2_lease_at(a, i, &value, &held_ms);
+}
+
 struct l2_answer *script_change_key(struct client *client, const char *name,
                                     enum l2_change_mode mode, uint64_t version, uint64_t token)
 {

@@ -22,6 +22,12 @@ struct l2_answer *script_fill(struct client *c, const char *name, uint64_t token
                               uint64_t connection);
 struct l2_answer *script_change_key(struct client *c, const char *name, enum l2_change_mode mode,
                                     uint64_t version, uint64_t token);
+/* Many keys: the i-th under token `token` + i, with no value rejected and no version. */
+struct l2_answer *script_lease_many(struct client *c, const char *const *names, uint32_t count,
+                                    uint64_t token);
+struct l2_answer *script_fill_many(struct client *c, const char *const *names, uint32_t count,
+                                   uint64_t token);
+enum l2_verdict script_lease_at(struct l2_answer *a, uint32_t i);
 
 /* Status and verdict of an answer, which is freed. */
 int script_verdict(struct l2_answer *a);

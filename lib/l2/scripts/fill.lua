@@ -8,12 +8,7 @@
 --
 -- envelope: its fill id is the token, its version ours.
 -- schemas: the token of the list in which our schema is registered for long enough; '': it is not
--- to be. rest: what is seldom wanted, packed: for how many ms to register it, five lengths, the
--- token that the list gets if it becomes another, and the five: channel, front and tail of the
--- frame, space, schema.
---
--- The lease goes first: that is the DEL that lets the SET pass when memory is full. A refused fill
--- publishes too: whoever waits had better look at what is there.
+-- to be. rest: what is seldom wanted, packed: see filling.lua.
 --
 -- Where nobody waits, there is no version, and the schema is known the answer is one string:
 -- number, verdict, the beginning of the clock.
@@ -37,30 +32,9 @@ end
 -- include: clock
 -- include: schemas
 -- include: wake
+local known, rest = ARGV[4], ARGV[5]
+-- include: filling
 
-local register_ms, channel_len, front_len, tail_len, space_len, schema_len, new_token, at =
-    struct.unpack('<I4I4I4I4I4I4c8', ARGV[5])
-
-local function next_bytes(len)
-    at = at + len
-    return string.sub(ARGV[5], at - len, at - 1)
-end
-
-local channel, front, tail = next_bytes(channel_len), next_bytes(front_len), next_bytes(tail_len)
-local space, schema = next_bytes(space_len), next_bytes(schema_len)
-
-held = bytes(lease, 0, 8)
-if string.sub(held, 1, 8) ~= token then return answer(REFUSED) end
-redis.call('DEL', lease)
-
-local verdict, registered = REFUSED, 0
-if (ours == ZERO or not above(version(data), ours)) and not ahead(envelope) then
-    verdict = STORED
-    if register_ms > 0 and head ~= '' and ARGV[4] ~= string.sub(head, 33, 40) then
-        registered = register(space, schema, register_ms, new_token) and register_ms or 0
-        if registered == 0 then verdict = CROWDED end
-    end
-    if verdict == STORED then redis.call('SET', data, envelope, 'PX', ms) end
-end
-wake(held, channel, front, tail)
+local verdict = fill(data, lease, ms, envelope)
+wake_all()
 return answer(verdict, nil, registered)
