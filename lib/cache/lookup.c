@@ -54,12 +54,13 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
 }
 
 /* Returns how the floors of this node let a value pass whose stamp cannot be compared. Nobody knows
- * how old it is; but if this node has invalidated its key, or a group of its, since all was last
- * renewed here (which is done when a clock is lost), then a caller who knows of that must not see
- * it, not even marked as stale. While no clock is followed any invalidation counts: the server may
- * have lost it. Those of the last seconds are told to it again, and cover the value until they are
- * (rule 13). On the server that is followed the invalidation of a key has deleted its value, and
- * keys share floors: there only what came after the ticket counts. */
+ * how old it is; but if this node has invalidated its key, or a group of its, since it left the
+ * clock before the one that it follows, then a caller who knows of that must not see it, not even
+ * marked as stale. (An invalidation of all undoes none before it: l1_renewed() is no floor.) While no
+ * clock is followed any invalidation counts: the server may have lost it. Those of the last seconds
+ * are told to it again, and cover the value until they are (rule 13). On the server that is followed
+ * the invalidation of a key has deleted its value, and keys share floors: there only what came after
+ * the ticket counts. */
 static enum l1_standing standing_unknown(struct nigh_space *space, uint64_t home,
                                          const struct draft *d)
 {
@@ -67,7 +68,7 @@ static enum l1_standing standing_unknown(struct nigh_space *space, uint64_t home
     uint16_t own[NIGH_TAGS_MAX];
     const uint16_t *slots;
     uint32_t count = draft_slots(d, own, &slots);
-    uint64_t renewed = l1_renewed(cache->l1); /* before the look at the clock: losing it renews */
+    uint64_t renewed = l1_renewed(cache->l1); /* before the look at the clock: taking one renews */
     bool followed = coherence_position(cache->coherence).identity != 0;
     uint64_t stamp = followed ? renewed : 0;
     bool deletes = followed && home == coherence_home(cache->coherence);

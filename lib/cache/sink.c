@@ -2,7 +2,7 @@
 /*
  * Puts into L1 and the flights what was invalidated, by other nodes or by this one.
  *
- * The listener, the keeper (beats) and writers call it: apply_group() and apply_key() under
+ * The listener, the keeper (beats) and writers call it: apply_group(), renew() and apply_key() under
  * coherence's apply lock (without Redis under none), the others under none. No loader, no request,
  * no wait, no allocation.
  */
@@ -12,10 +12,16 @@
 #include "cache/space.h"
 #include "cache/space_l1.h"
 
-static void apply_group(void *arg, uint16_t slot, bool soft)
+static uint64_t apply_group(void *arg, uint16_t slot, bool soft)
 {
     struct nigh *cache = arg;
-    l1_raise_group(cache->l1, slot, soft);
+    return l1_raise_group(cache->l1, slot, soft);
+}
+
+static void renew(void *arg, uint64_t left_at)
+{
+    struct nigh *cache = arg;
+    l1_renew(cache->l1, left_at);
 }
 
 static uint64_t apply_key(void *arg, const struct coherence_item *item)
@@ -63,6 +69,7 @@ struct coherence_sink sink_of(struct nigh *cache)
 {
     return (struct coherence_sink){
         .group = apply_group,
+        .renew = renew,
         .key = apply_key,
         .fill = apply_fill,
         .wake = wake,

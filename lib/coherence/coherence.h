@@ -46,8 +46,11 @@ struct coherence_item {
 
 struct coherence_sink {
     /* Under the apply lock: */
-    void (*group)(void *arg, uint16_t slot, bool soft);         /* raise the local floor */
-    /* Raise the key's floor, remove its entry. Returns the floor: a position of this node. */
+    /* Raise the local floor. Returns it: a position of this node. */
+    uint64_t (*group)(void *arg, uint16_t slot, bool soft);
+    /* The clock is another than the one that was left at this position of this node. */
+    void (*renew)(void *arg, uint64_t left_at);
+    /* Raise the key's floor, remove its entry. Returns the floor. */
     uint64_t (*key)(void *arg, const struct coherence_item *item);
     /* Under no lock: */
     void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */

@@ -85,7 +85,7 @@ void coherence_forget_locked(struct coherence *c)
         return;
     /* before what it covers may go down: store_shown() orders it, pair(coherence.view) */
     atomic_store_explicit(&c->state->view, view + 1, memory_order_relaxed);
-    c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+    c->state->left_at = c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
 }
 
 void coherence_rewound_locked(struct coherence *c)
@@ -187,6 +187,7 @@ static void take_groups_locked(struct coherence *c, const struct l2_answer *answ
 void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer)
 {
     const struct l2_clock *clock = &answer->clock;
+    bool another = load_shown(&c->state->identity) != clock->identity;
     NIGH_DCHECK(VIEW_IS_NONE(view_locked(c)));
     take_groups_locked(c, answer, clock->id == c->state->clk_id);
     memcpy(c->state->replid, clock->replid.data, sizeof(c->state->replid));
@@ -200,6 +201,8 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
     /* pair(coherence.view): a reader that sees it even sees all that was stored while odd */
     atomic_store_explicit(&c->state->view, view_locked(c) + 1, memory_order_release);
     c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+    if (another)
+        c->config.sink.renew(c->config.sink.arg, c->state->left_at);
 }
 
 /* ---- readers ---- */

@@ -43,6 +43,7 @@ struct coherence_state {
     uint8_t replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
     uint64_t renew;                 /* (l) id of a clock that may not be followed as it is, or 0 */
     uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
+    uint64_t left_at;               /* (l) position of this node as it last forgot one; 0: never */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
     struct met met;                 /* (l) identities that answers have shown */
     _Atomic uint32_t rounds;        /* (a) futex word: bumped when a clock is taken */

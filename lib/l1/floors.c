@@ -45,6 +45,7 @@ int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count)
     f->group_count = group_count;
     f->key_count = key_count;
     atomic_init(&f->now, 0);
+    atomic_init(&f->renewed, 0);
     return 0;
 }
 
@@ -72,8 +73,9 @@ static uint64_t draw(struct l1_floors *f)
 static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
 {
     uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
-    /* pair(floors.newest), pair(floors.any): after the floors that were raised before it, so that a
-     * reader that goes on to them finds them raised; no other order is needed */
+    /* pair(floors.newest), pair(floors.any), pair(floors.renewed): after the floors that were
+     * raised before it, and the clock that was taken, so that a reader that goes on to them finds
+     * them; no other order is needed */
     while (was < position &&
            !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
                                                   memory_order_relaxed))
@@ -112,13 +114,15 @@ void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
     __builtin_prefetch(&f->now, 1); /* most likely in another writer's cache */
 }
 
+void floors_renew(struct l1_floors *f, uint64_t position)
+{
+    raise_to(&f->renewed, position);
+}
+
 uint64_t floors_renewed(const struct l1_floors *f)
 {
-    const struct group_floor *all = &f->groups->of[GROUP_SLOT_ALL];
-    /* pair(floors.any): if `any` has risen, and `hard` with it, both are seen */
-    uint64_t any = atomic_load_explicit(&all->any, memory_order_acquire);
-    uint64_t hard = atomic_load_explicit(&all->hard, memory_order_relaxed);
-    return any > 0 && hard >= any ? any - 1 : any;
+    /* pair(floors.renewed): what the caller looks at next is at least as new */
+    return atomic_load_explicit(&f->renewed, memory_order_acquire);
 }
 
 uint64_t floors_mark(struct l1_floors *f)

@@ -7,6 +7,8 @@
  *     of[slot]    {any, hard}: positions of the last invalidation of a tag, a space, or all, and of
  *                 the last hard one. So a hit looks at `any` alone
  *   keys[slot]    position of the last invalidation of a key that hashes here
+ *   renewed       position at which a clock of Redis was left for another one: what rose since is
+ *                 younger than any value whose stamp cannot be compared
  *
  * A key needs one floor, not two: key floors are compared where soft and hard mean the same (a
  * store, a join and a landing all ask "did it begin before the invalidation"), never at a hit.
@@ -59,6 +61,7 @@ struct l1_floors {
     uint32_t key_count;          /* (c) power of two */
     /* written by every invalidation and put: not on a line that hits read */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t now; /* (a) */
+    _Atomic uint64_t renewed; /* (a) */
 };
 
 /* The number of key floors for a cap: their table stays a small share of it. */
@@ -75,7 +78,8 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
-/* When all was last made stale, or just before, if it was removed; 0: never. */
+void floors_renew(struct l1_floors *f, uint64_t position);
+/* The position of the last floors_renew(); 0: none. */
 uint64_t floors_renewed(const struct l1_floors *f);
 /* Draw a position without raising any floor. */
 uint64_t floors_mark(struct l1_floors *f);

@@ -455,6 +455,11 @@ uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
     return floors_raise_group(l1->floors, slot, soft);
 }
 
+void l1_renew(struct l1 *l1, uint64_t position)
+{
+    floors_renew(l1->floors, position);
+}
+
 void l1_set_reclaim_poke(struct l1 *l1, void (*poke)(void *arg), void *arg)
 {
     l1->poke_arg = arg;

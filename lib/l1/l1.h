@@ -271,8 +271,7 @@ static inline enum l1_standing l1_judge(const struct l1 *l1, const struct l1_ent
 /* l1_judge() for any stamp, such as a flight's, and the groups of a value of the space. */
 enum l1_standing l1_judge_groups(const struct l1_space *s, uint64_t stamp, const uint16_t *groups,
                                  uint32_t group_count);
-/* Returns the stamp to judge a value by of which nobody knows how old it is: when all was last made
- * stale, or just before, if it was removed. 0: neither was ever done. */
+/* Returns the stamp to judge a value by of which nobody knows how old it is: see l1_renew(). */
 uint64_t l1_renewed(const struct l1 *l1);
 /* Whether a stamp is at or above the key's floor: for stores, joins, landings, and values of which
  * nobody knows how old they are; never at a hit. */
@@ -286,6 +285,9 @@ uint64_t l1_mark(struct l1 *l1);
 
 /* Raise the floor of a group. Returns the new position. */
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft);
+/* Tell that stamps of Redis made before this position cannot be compared any more: its clock is
+ * another one. (No floor says so: an invalidation of all raises one, too, and is no such thing.) */
+void l1_renew(struct l1 *l1, uint64_t position);
 /*
  * Raise the key's floor, then remove its entry unless that is of `version` or newer (0: always).
  * When the entry stays because of its version, the floor is raised all the same (rule 15).

@@ -37,7 +37,8 @@ struct cover {
     uint32_t version;
     uint64_t done_ns;
     uint64_t from_ns;
-    bool put; /* it left its value in Redis */
+    bool put;  /* it left its value in Redis */
+    bool hard; /* of one node: what is older is gone there, not only stale */
 };
 
 struct issued {
@@ -70,6 +71,7 @@ static struct {
     uint64_t incarnations[SIM_NODES_MAX];
     uint32_t stored_floor[SERVERS][KEYS];
     bool invalid[SERVERS];
+    uint64_t invalid_ns; /* since when, if one is */
     uint64_t stepped_ns; /* when the wall clock last did */
     uint64_t fills[FILLS_MAX];
     uint32_t fill_count;
@@ -208,7 +210,7 @@ static struct cover *add_cover(int key, int node, int server, uint32_t version, 
     if (j.cover_count == COVERS_MAX)
         abort();
     j.covers[j.cover_count] =
-        (struct cover){key, node, server, version, world_now(), from_ns, false};
+        (struct cover){key, node, server, version, world_now(), from_ns, false, false};
     return &j.covers[j.cover_count++];
 }
 
@@ -224,12 +226,18 @@ static uint64_t counts_from_ns(const struct issued *d)
     return from_ns;
 }
 
-void judge_applied(int node, uint32_t id)
+static void add_told(int node, const struct issued *d, bool hard)
+{
+    struct cover *c = add_cover(d->key, node, -1, d->version, counts_from_ns(d));
+    c->hard = hard && c->from_ns == c->done_ns;
+}
+
+void judge_applied(int node, uint32_t id, bool hard)
 {
     for (uint32_t i = 0; i < j.issued_count; i++) {
         const struct issued *d = &j.issued[i];
         if (d->id == id)
-            add_cover(d->key, node, -1, d->version, counts_from_ns(d));
+            add_told(node, d, hard);
     }
 }
 
@@ -345,19 +353,25 @@ void judge_lost(int server, uint64_t since_ns)
     for (uint32_t i = 0; i < j.cover_count; i++) {
         struct cover *c = &j.covers[i];
         if ((c->server == server || c->server == -1) &&
-            (c->done_ns >= since_ns || executed_since(c, since_ns)))
+            (c->done_ns >= since_ns || executed_since(c, since_ns))) {
             c->from_ns = from_ns;
+            c->hard = false;
+        }
     }
     memset(j.stored_floor[server], 0, sizeof(j.stored_floor[server]));
 }
 
 void judge_valid(int server, bool valid)
 {
-    if (valid && j.invalid[server])
-        for (uint32_t i = 0; i < j.cover_count; i++)
-            if (j.covers[i].server == server && j.covers[i].from_ns == CLOCK_NEVER_NS)
-                j.covers[i].from_ns = world_now() + LOST_NS;
+    for (uint32_t i = 0; valid && j.invalid[server] && i < j.cover_count; i++) {
+        struct cover *c = &j.covers[i];
+        if (c->server == server && c->from_ns == CLOCK_NEVER_NS)
+            c->from_ns = world_now() + LOST_NS;
+        if (c->done_ns >= j.invalid_ns || executed_since(c, j.invalid_ns))
+            c->hard = false;
+    }
     j.invalid[server] = !valid;
+    j.invalid_ns = world_now();
 }
 
 /* ---- what servers store ---- */
@@ -457,6 +471,18 @@ static void fail_needed(const struct reading *r, const struct cover *c, const ch
                    r->node, what, r->key, c->version, ago);
 }
 
+/* Who has told a change does not see what was before it, not even marked as stale. */
+static void judge_stale(const struct reading *r, const struct load *l)
+{
+    for (uint32_t i = 0; i < j.cover_count; i++) {
+        const struct cover *c = &j.covers[i];
+        if (c->node == r->node && c->key == r->key && c->hard && c->from_ns <= r->began_ns &&
+            l->version < c->version && !is_late_put(l))
+            world_fail("told", "n%d answered STALE %u for k%d, but had itself told version %u",
+                       r->node, l->version, r->key, c->version);
+    }
+}
+
 static void judge_absent(const struct reading *r)
 {
     const struct cover *c = needed(r);
@@ -528,6 +554,8 @@ void judge_answer(const struct reading *r, int outcome, const char *text, size_t
         world_fail("truth", "n%d answered '%.*s' for k%d", r->node, (int)len, text, r->key);
     else if (outcome == NIGH_FRESH)
         judge_fresh(r, l);
+    else
+        judge_stale(r, l);
 }
 
 void judge_begin_end(void)

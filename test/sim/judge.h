@@ -8,6 +8,8 @@
  *
  *   trust     FRESH and ABSENT show whatever Redis executed trust before the call began
  *   own       ... and what this node's own calls had applied before the call began
+ *   told      STALE shows what this node's own calls had removed before the call began, unless
+ *             Redis has lost that
  *   back      a node's FRESH answers for a key do not go back while nothing is broken
  *   lifetime  FRESH is no older than its lifetime, counted from the reading of the origin
  *   wins      no value older than an executed invalidation of its key is stored in Redis
@@ -66,8 +68,8 @@ void origin_text(int node, int key, uint32_t version, bool put, char *text, size
  * others, under a later one that nobody has had yet. Returns what the call is known by. */
 uint32_t judge_issued(int node, uint64_t call, enum target target, int which, uint32_t version,
                       bool put);
-/* The call has returned: its node has applied it. */
-void judge_applied(int node, uint32_t id);
+/* The call has returned: its node has applied it. `hard`: what is older is gone. */
+void judge_applied(int node, uint32_t id, bool hard);
 /* Which node an incarnation is. */
 void judge_node(int node, uint64_t incarnation);
 

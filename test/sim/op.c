@@ -127,8 +127,9 @@ static void changed(struct op *o, int rc)
         step_print(&o->step, what, sizeof(what));
         TRACE(o->step.node, "%s -> %s", what, rc ? nigh_result_name(rc) : "OK");
     }
+    bool group = o->step.kind == STEP_TAG || o->step.kind == STEP_SPACE || o->step.kind == STEP_ALL;
     if ((rc == 0 || rc == NIGH_QUEUED) && o->issued)
-        judge_applied(o->step.node, o->issued);
+        judge_applied(o->step.node, o->issued, !group || !o->step.b);
 }
 
 static void commit(int key, bool absent)

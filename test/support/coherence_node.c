@@ -3,10 +3,17 @@
 
 #include "support/coherence_node.h"
 
-void node_group(void *arg, uint16_t slot, bool soft)
+uint64_t node_group(void *arg, uint16_t slot, bool soft)
 {
     struct node *n = arg;
     n->groups[slot][soft]++;
+    return 0;
+}
+
+void node_renew(void *arg, uint64_t left_at)
+{
+    (void)arg;
+    (void)left_at;
 }
 
 uint64_t node_key(void *arg, const struct coherence_item *item)
@@ -77,7 +84,7 @@ struct node *node_start(struct node_options o)
         .env = &n->env,
         .stats = &n->stats,
         .l2 = n->l2,
-        .sink = {node_group, node_key, node_fill, node_wake, node_lost, node_schema, n},
+        .sink = {node_group, node_renew, node_key, node_fill, node_wake, node_lost, node_schema, n},
         .trust_ms = o.trust_ms,
         .beat_ms = o.beat_ms,
         .group_slots = slots,

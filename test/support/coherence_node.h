@@ -33,7 +33,8 @@ struct node {
     _Atomic unsigned fills, wakes, losses;
 };
 
-void node_group(void *arg, uint16_t slot, bool soft);
+uint64_t node_group(void *arg, uint16_t slot, bool soft);
+void node_renew(void *arg, uint64_t left_at);
 uint64_t node_key(void *arg, const struct coherence_item *item);
 void node_fill(void *arg, const struct coherence_item *item);
 void node_wake(void *arg);

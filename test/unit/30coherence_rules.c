@@ -508,8 +508,30 @@ TEST(foreign_clock_in_an_answer)
     CHECK_EQ(world_judge(&w, 9, "t"), COHERENCE_UNKNOWN);
     coherence_note(w.c, &answer); /* nothing is left to be forgotten */
     CHECK_STR(world_notes(&w), "");
+    uint64_t floor = w.floors;
+    CHECK_EQ(w.left_at, 0);
     world_pass(&w, 10);
     CHECK_EQ(coherence_position(w.c).identity, answer.clock.identity);
+    CHECK_EQ(w.left_at, floor);
+    world_close(&w);
+}
+
+/* Stamps that a later loss of the trail finds are still of this clock; those of another one were
+ * left behind earlier than that. */
+TEST(a_clock_found_again_was_not_left)
+{
+    world w;
+    world_open(&w);
+    memset(w.replid, 'b', sizeof(w.replid));
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    uint64_t left_at = w.left_at;
+    CHECK_NE(left_at, 0);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    world_line_clear(&w.log);
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 2);
+    CHECK_EQ(w.left_at, left_at);
     world_close(&w);
 }
 

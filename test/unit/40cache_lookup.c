@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache/freshness.h"
+#include "cache/sink.h"
 #include "support/origin.h"
 
 #define SOFT_MS 60000u
@@ -152,6 +153,70 @@ TEST(a_value_above_the_formats_limit_is_unreadable)
     e.payload = bytes_of(large, 0);
     CHECK_EQ(judged(&w, &e), VERDICT_FRESH);
     free(large);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+static void tell(struct world *w, struct nigh_target target, int flags)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = flags;
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    CHECK_EQ(nigh_invalidate_many(w->cache, &target, 1, &call), 0);
+}
+
+/* Judges values that no stamp can be compared with: of another clock, from the server that is
+ * followed and from one that is not. */
+static void check_foreign(struct world *w, enum verdict of_ours, enum verdict of_another)
+{
+    struct l2_envelope e = filled(w);
+    e.identity++;
+    CHECK_EQ(judged(w, &e), of_ours);
+    e.home++; /* the answer's too: see look() */
+    CHECK_EQ(judged(w, &e), of_another);
+}
+
+/* Whoever has told a change does not see what was before it, not even as stale. A soft invalidation
+ * of all makes stale what is there; what is gone stays so. */
+TEST(what_was_told_stays_gone_when_all_turns_stale)
+{
+    const struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+    for (int round = 0; round < 3; round++) {
+        struct redis server;
+        struct world w;
+        redis_start(&server, NULL);
+        patient_open(&w, &server, NULL, NULL);
+        const struct nigh_target targets[] = {
+            {.kind = NIGH_TARGET_KEY, .space = w.space, .name = "k", .name_len = 1},
+            {.kind = NIGH_TARGET_SPACE, .space = w.space},
+            all,
+        };
+        /* The invalidation of a key has deleted its value, where it was heard. */
+        enum verdict here = round == 0 ? VERDICT_STALE : VERDICT_GONE;
+        check_foreign(&w, VERDICT_STALE, VERDICT_STALE);
+        tell(&w, all, NIGH_SOFT);
+        check_foreign(&w, VERDICT_STALE, VERDICT_STALE);
+        tell(&w, targets[round], 0);
+        check_foreign(&w, here, VERDICT_GONE);
+        tell(&w, all, NIGH_SOFT);
+        check_foreign(&w, here, VERDICT_GONE);
+        world_close(&w);
+        redis_stop(&server);
+    }
+}
+
+/* Another clock begins another count: slots of floors are shared by chance, and for the rest of its
+ * days a node would reload what it could show as stale. */
+TEST(what_was_told_counts_until_another_clock_is_taken)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    tell(&w, (struct nigh_target){.kind = NIGH_TARGET_SPACE, .space = w.space}, 0);
+    check_foreign(&w, VERDICT_GONE, VERDICT_GONE);
+    sink_of(w.cache).renew(w.cache, l1_ticket(w.cache->l1));
+    check_foreign(&w, VERDICT_STALE, VERDICT_STALE);
     world_close(&w);
     redis_stop(&server);
 }

@@ -24,7 +24,7 @@ const char *world_notes(world *w)
     return taken;
 }
 
-static void world_sink_group(void *arg, uint16_t slot, bool soft)
+static uint64_t world_sink_group(void *arg, uint16_t slot, bool soft)
 {
     world *w = arg;
     if (slot == GROUP_SLOT_ALL)
@@ -33,6 +33,12 @@ static void world_sink_group(void *arg, uint16_t slot, bool soft)
         world_note(w, "#%u%c", slot, soft ? '~' : '!');
     if (w->on_group)
         w->on_group(w, slot, soft);
+    return ++w->floors;
+}
+
+static void world_sink_renew(void *arg, uint64_t left_at)
+{
+    ((world *)arg)->left_at = left_at;
 }
 
 static uint64_t world_sink_key(void *arg, const struct coherence_item *item)
@@ -562,8 +568,8 @@ static void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
         .env = &w->fake.env,
         .stats = &w->stats,
         .l2 = w,
-        .sink = {world_sink_group, world_sink_key, world_sink_fill, world_sink_wake,
-                 world_sink_lost, world_sink_schema, w},
+        .sink = {world_sink_group, world_sink_renew, world_sink_key, world_sink_fill,
+                 world_sink_wake, world_sink_lost, world_sink_schema, w},
         .trust_ms = WORLD_TRUST_MS,
         .beat_ms = WORLD_BEAT_MS,
         .group_slots = WORLD_SLOTS,

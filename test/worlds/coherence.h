@@ -95,8 +95,9 @@ struct l2 {
     size_t schemas_len;
     bool old_nodes, old_moved;
     bool crowded;                   /* no room for a schema more */
-    uint64_t floors;                /* raised by the sink, of keys */
+    uint64_t floors;                /* raised by the sink */
     unsigned renewed;               /* clocks that got another id */
+    uint64_t left_at;               /* as told to the sink: floor with which the last one was left */
     uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
     uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
