@@ -56,11 +56,11 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
 /* Returns how the floors of this node let a value pass whose stamp cannot be compared. Nobody knows
  * how old it is; but if this node has invalidated its key, or a group of its, since it left the
  * clock before the one that it follows, then a caller who knows of that must not see it, not even
- * marked as stale. (An invalidation of all undoes none before it: l1_renewed() is no floor.) While no
- * clock is followed any invalidation counts: the server may have lost it. Those of the last seconds
- * are told to it again, and cover the value until they are (rule 13). On the server that is followed
- * the invalidation of a key has deleted its value, and keys share floors: there only what came after
- * the ticket counts. */
+ * marked as stale. (An invalidation of all undoes none before it: l1_renewed() is no floor.) While
+ * no clock is followed any invalidation counts: the server may have lost it. Those of the last
+ * seconds are told to it again, and cover the value until they are (rule 13). On the server that is
+ * followed the invalidation of a key has deleted its value, and keys share floors: there only what
+ * came after the ticket counts. */
 static enum l1_standing standing_unknown(struct nigh_space *space, uint64_t home,
                                          const struct draft *d)
 {

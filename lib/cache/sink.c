@@ -2,8 +2,8 @@
 /*
  * Puts into L1 and the flights what was invalidated, by other nodes or by this one.
  *
- * The listener, the keeper (beats) and writers call it: apply_group(), renew() and apply_key() under
- * coherence's apply lock (without Redis under none), the others under none. No loader, no request,
+ * The listener, the keeper (beats) and writers call it: group, renew and key under coherence's
+ * apply lock (without Redis under none), the others under none. No loader, no request,
  * no wait, no allocation.
  */
 #include "cache/sink.h"

@@ -97,7 +97,7 @@ struct l2 {
     bool crowded;                   /* no room for a schema more */
     uint64_t floors;                /* raised by the sink */
     unsigned renewed;               /* clocks that got another id */
-    uint64_t left_at;               /* as told to the sink: floor with which the last one was left */
+    uint64_t left_at;               /* as told to the sink: floor that left the last one */
     uint64_t order;                 /* of answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
     uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
