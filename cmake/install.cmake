@@ -5,7 +5,8 @@
 include(CMakePackageConfigHelpers)
 set(NIGH_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Nigh)
 
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nigh TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nigh TYPE INCLUDE
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 foreach(product nigh nigh_static nigh_system nigh_system_static)
     install(TARGETS ${product} EXPORT ${product})
     install(EXPORT ${product} NAMESPACE nigh:: FILE ${product}.cmake

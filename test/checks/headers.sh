@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Each public header compiles alone, as C11 and as C++17. Usage: headers.sh SOURCE CC CXX
+# Each public header compiles alone, as C11 and as C++17, nigh.hpp as C++17 only.
+# Usage: headers.sh SOURCE CC CXX
 cd "$1" || exit 2
 
 # alone COMPILER LANGUAGE STANDARD HEADER
@@ -14,4 +15,5 @@ for header in include/nigh/*.h; do
     alone "$2" c c11 "${header##*/}"
     alone "$3" c++ c++17 "${header##*/}"
 done
+alone "$3" c++ c++17 nigh.hpp
 exit "${failed:-0}"

@@ -8,7 +8,7 @@ cd "$1" || exit 2
 LC_ALL=C.UTF-8 # characters, not bytes
 export LC_ALL
 
-code=$(find lib include test perf -name '*.[ch]' | sort)
+code=$(find lib include test perf -name '*.[ch]' -o -name '*.hpp' | sort)
 lua=$(find lib -name '*.lua' | sort)
 scripts=$(find CMakeLists.txt cmake test perf .ci -type f \
     \( -name '*.sh' -o -name '*.cmake' -o -name CMakeLists.txt -o -name run \) | sort)

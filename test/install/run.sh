@@ -99,7 +99,8 @@ for library in nigh nigh-system; do
         # shellcheck disable=SC2086 # lists of flags on purpose
         {
             "$cc" -std=c11 "$here/use.c" "$work/clash.o" $flags $libs -o "$name-c"
-            "$cxx" -std=c++17 "$here/use.cc" "$work/clash.o" $flags $libs -o "$name-cxx"
+            "$cxx" -std=c++17 -Wall -Wextra -Werror "$here/use.cc" "$work/clash.o" $flags $libs \
+                -o "$name-cxx"
             "$cc" -std=c11 -fPIC -shared -Dmain=use_main "$here/use.c" $flags $libs -o "$name.so"
         }
         try "${name##*/}-c" "$name-c" $kind $library
