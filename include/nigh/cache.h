@@ -77,7 +77,8 @@ void nigh_close(struct nigh *cache);
 /**
  * Open a space, or get the one that is already open under this name.
  *
- * The options of the first opening apply: a second opening gets the space as it is.
+ * The options of the first opening apply: a second opening gets the space as it is. With
+ * processes=N memory and loads_max are those of all processes together, as in the cache's options.
  *
  * @param name      1 .. NIGH_NAME_MAX bytes without ':', '{', '}', not beginning with '!'
  * @param options   NULL: all inherited from the cache
@@ -107,7 +108,8 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
  * applies at once. To a smaller one the cache shrinks in slices, while calls go on: it evicts, then
  * gives pages back, so that resident memory follows (the gauges memory_bytes and resident_bytes
  * show how far it has come). Setting space.memory here changes it for all spaces that have none of
- * their own, see nigh_space_set().
+ * their own, see nigh_space_set(). With processes=N the caps said here, too, are those of all
+ * processes together: give each of them the same value.
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or l1.memory too
@@ -182,10 +184,10 @@ int nigh_drain(struct nigh *cache, uint32_t deadline_ms);
  * - A call that had something to send to Redis also does what else is due, without waiting for it:
  *   so a host that never ticks gets its connection, and a new one when it is lost, some calls
  *   later.
- * - The host should tick when the time that the last tick returned is over, and when nigh_tick_fd()
- *   is readable. A host that does not watch the descriptor hears of other nodes' changes only when
- *   it ticks or waits: it should tick as often as it wants to hear of them, and at least every
- *   third of coherence.trust, else nothing stored is called fresh.
+ * - The host should tick when nigh_tick_fd() is readable. A host that does not watch the descriptor
+ *   should tick when the time that the last tick returned is over, and hears of other nodes'
+ *   changes only when it ticks or waits: it should tick as often as it wants to hear of them, and
+ *   at least every third of coherence.trust, else nothing stored is called fresh.
  *
  * Returns   milliseconds until it should be called again, 0 (at once) to 1000
  * Errors    NIGH_EINVAL the cache has its own threads; NIGH_EFORKED
@@ -198,11 +200,15 @@ int nigh_tick(struct nigh *cache);
 
 /**
  * Get a descriptor for event loops, in the mode without own threads. It is readable while
- * nigh_tick() has something to do: Redis has sent something, or a call has left work.
+ * nigh_tick() has something to do: Redis has sent something, a call has left work, or the time is
+ * over that the last tick returned. So a loop that waits for it needs no timer for nigh:
  *
  *     struct pollfd fd = {.fd = nigh_tick_fd(cache), .events = POLLIN};
- *     for (;;)
- *         poll(&fd, 1, nigh_tick(cache));
+ *     while (poll(&fd, 1, -1) == 1)
+ *         nigh_tick(cache);
+ *
+ * An event loop that reads without waiting (nigh/queue.h) waits for its queue's descriptor beside
+ * it. On a cache with a clock of the host's, the time is that of the kernel.
  *
  * The descriptor is an epoll instance, level-triggered, and stays the same until nigh_close(). Poll
  * it or add it to another one, and do nothing else with it.

@@ -32,6 +32,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "cache/cache.h"
@@ -107,6 +108,15 @@ void drive_answer_call(struct drive *d)
     d->called = false;
     d->promised_ns = 0;
     pthread_mutex_unlock(&d->lock);
+}
+
+void drive_set_timer_locked(struct drive *d, uint64_t ms)
+{
+    struct itimerspec at = {.it_value = {(time_t)(ms / 1000), (long)(ms % 1000 * NS_PER_MS)}};
+    if (!d->timed || is_closed(d))
+        return;
+    at.it_value.tv_nsec += ms == 0; /* 0 would stop it */
+    timerfd_settime(d->timer, 0, &at, NULL);
 }
 
 /* Handles a poke of a service. The driver takes the keeper's turns, the tick the reclaimer's; the
@@ -390,13 +400,17 @@ static int open_descriptors(struct drive *d)
 {
     d->bell = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     d->call = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    d->timer = fd_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     d->fd = fd_above_standard(epoll_create1(EPOLL_CLOEXEC));
-    return d->bell < 0 || d->call < 0 || d->fd < 0 ? NIGH_ETHREAD : watch(d, d->call);
+    if (d->bell < 0 || d->call < 0 || d->timer < 0 || d->fd < 0)
+        return NIGH_ETHREAD;
+    int rc = watch(d, d->call);
+    return rc == 0 ? watch(d, d->timer) : rc;
 }
 
 static void close_descriptors(struct drive *d)
 {
-    const int fds[] = {d->bell, d->call, d->fd};
+    const int fds[] = {d->bell, d->call, d->timer, d->fd};
     if (is_closed(d))
         return; /* the numbers may be anybody's by now */
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)

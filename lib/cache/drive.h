@@ -35,7 +35,8 @@ struct drive {
     struct park futex;                 /* (c) sleeps, and takes no turns */
     int bell;                          /* (c) eventfd: ends the driver's sleep */
     int call;                          /* (c) eventfd: readable while nigh_tick() has to come */
-    int fd;                            /* (c) epoll of the sockets and `call`: nigh_tick_fd() */
+    int timer;                         /* (c) timerfd: readable when a tick is due by the clock */
+    int fd;                            /* (c) epoll of sockets, `call`, `timer`: nigh_tick_fd() */
 
     pthread_mutex_t lock;              /* for stores and wakes; workers lock under it */
     bool taken;                        /* (l) a thread drives */
@@ -43,6 +44,7 @@ struct drive {
     struct drive_sleeper *first;       /* (l) in the order of their coming */
     struct drive_sleeper *last;        /* (l) */
     bool called;                       /* (l) `call` is readable */
+    bool timed;                        /* (l) the host waits for `fd`: ticks set the timer */
     uint64_t promised_ns;              /* (l) when the host will tick at the latest */
     uint64_t reclaim_due_ns;           /* (l) */
     uint32_t reclaim_seen;             /* (l) pokes of the reclaimer when it last ran */
@@ -82,6 +84,9 @@ void drive_round(struct drive *d);
 /* Note that the host has come: this tick looks at everything, and what comes from here on calls the
  * host again. */
 void drive_answer_call(struct drive *d);
+/* Make the tick's descriptor readable in so many milliseconds, if the host has asked for it: it
+ * need not keep the time that a tick returns. By the kernel's clock also where the host has one. */
+void drive_set_timer_locked(struct drive *d, uint64_t ms) REQUIRES(d->lock);
 /* Return when a tick has something to do. The wheel is the caller's, or nobody's. */
 uint64_t drive_next_locked(const struct drive *d) REQUIRES(d->lock);
 /* Count the pokes of a service: its step sees whatever was written before one that is counted. */

@@ -43,6 +43,7 @@ static int promise(struct drive *d)
     uint64_t left_ns = u64_min(next_ns > now_ns ? next_ns - now_ns : 0, TICK_MAX_MS * NS_PER_MS);
     uint64_t ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
     d->promised_ns = now_ns + ms * NS_PER_MS;
+    drive_set_timer_locked(d, ms);
     pthread_mutex_unlock(&d->lock);
     return (int)ms;
 }
@@ -99,5 +100,14 @@ int nigh_tick_fd(struct nigh *cache)
 {
     if (cache_is_gone(cache))
         return cache_why_gone(cache);
-    return cache->drive ? cache->drive->fd : NIGH_EINVAL;
+    struct drive *d = cache->drive;
+    if (!d)
+        return NIGH_EINVAL;
+    pthread_mutex_lock(&d->lock);
+    if (!d->timed) {
+        d->timed = true;
+        drive_set_timer_locked(d, 0); /* the first tick is due */
+    }
+    pthread_mutex_unlock(&d->lock);
+    return d->fd;
 }

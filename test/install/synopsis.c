@@ -72,10 +72,10 @@ static int polls;
 
 static int poll_thrice(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-    CHECK(fds->fd >= 0 && timeout_ms >= 0 && timeout_ms <= 1000);
+    CHECK(fds->fd >= 0 && timeout_ms == -1);
     if (++polls == 3)
         longjmp(enough, 1);
-    return poll(fds, n, timeout_ms < 10 ? timeout_ms : 10);
+    return poll(fds, n, -1);
 }
 
 #define poll poll_thrice
