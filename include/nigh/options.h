@@ -208,6 +208,9 @@ struct nigh_options {
     enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
     uint64_t async_max;            /* calls pending on completion queues, or not polled */
+    uint64_t processes;            /* of a prefork host: l1_memory, l1_limbo, l1_entries, and memory
+                                      and loads_max of spaces are caps of all of them together, of
+                                      which each has an equal part */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

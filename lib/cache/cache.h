@@ -108,6 +108,7 @@ struct nigh {
                                                  * was taken */
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
+    uint32_t processes;                         /* (c) that share the caps, this one included */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */

@@ -173,6 +173,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->trusted_until = &always; /* without Redis nobody else changes anything */
     cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
     cache->group_slots = o->group_slots;
+    cache->processes = (uint32_t)o->processes;
     cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */
     cache_write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
     cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
@@ -285,7 +286,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
         goto undo_tiers;
-    limit_warn(cache->env.log, o.l1_memory, "");
+    limit_warn(cache->env.log, o.l1_memory * o.processes, "");
     *ret_cache = cache;
     return 0;
 undo_tiers:

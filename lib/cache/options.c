@@ -39,7 +39,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, async_max);
+ENDS_WITH(struct nigh_options, processes);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -102,6 +102,9 @@ static const struct option options[] = {
      "threads that refresh behind the callers, and load for async calls and run_on worker"},
     {"async.max", U64(async_max), UNIT_NONE, 1, 1u << 24, NIGH_DEFAULT_ASYNC_MAX, NULL,
      "calls pending on completion queues, or not polled; more get NIGH_EBUSY at once"},
+    {"processes", U64(processes), UNIT_NONE, 1, 1024, 1, NULL,
+     "of a prefork host: each has an equal part of l1.memory, l1.limbo, l1.entries, space.memory "
+     "and space.loads, which are caps of all together"},
     {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",
      "none: the host calls nigh_tick()"},
     {"log", WORD(log_to), UNIT_NONE, 0, 0, NIGH_LOG_TO_STDERR, "stderr,syslog,none",
@@ -297,13 +300,57 @@ int options_check_limbo(const struct nigh_options *s)
     if (s->l1_limbo <= s->l1_memory / 2)
         return 0;
     return error_note(NIGH_EOPTION, "l1.limbo=%" PRIu64 ": at most half of l1.memory=%" PRIu64,
-                      s->l1_limbo, s->l1_memory);
+                      s->l1_limbo * s->processes, s->l1_memory * s->processes);
 }
 
 int options_memory_too_small(const struct nigh_options *s)
 {
     return error_note(NIGH_EOPTION, "l1.memory=%" PRIu64 ": too little for the fixed tables "
-                                    "(l1.shards, coherence.group_slots)", s->l1_memory);
+                                    "(l1.shards, coherence.group_slots, processes)",
+                      s->l1_memory * s->processes);
+}
+
+/* ---- a prefork host ---- */
+
+static int share_bytes(const char *name, uint64_t *bytes, uint64_t processes)
+{
+    uint64_t least = find(name)->min;
+    if (*bytes == 0 || *bytes == NIGH_UNCAPPED)
+        return 0;
+    if (*bytes / processes < least)
+        return error_note(NIGH_EOPTION, "%s=%" PRIu64 ": at least %" PRIu64 " for each of "
+                                        "processes=%" PRIu64, name, *bytes, least, processes);
+    *bytes /= processes;
+    return 0;
+}
+
+/* A count is rounded up: no process goes without. */
+static uint32_t share_count(uint32_t count, uint64_t processes)
+{
+    return (uint32_t)((count + processes - 1) / processes);
+}
+
+int options_share_space(struct nigh_space_options *s, uint64_t processes)
+{
+    s->loads_max = share_count(s->loads_max, processes);
+    return share_bytes("space.memory", &s->memory, processes);
+}
+
+int options_share(struct nigh_options *s)
+{
+    int rc = share_bytes("l1.memory", &s->l1_memory, s->processes);
+    if (rc == 0)
+        rc = share_bytes("l1.limbo", &s->l1_limbo, s->processes);
+    s->l1_entries = share_count(s->l1_entries, s->processes);
+    return rc == 0 ? options_share_space(&s->space, s->processes) : rc;
+}
+
+void options_unshare(struct nigh_options *s)
+{
+    s->l1_memory *= s->processes;
+    s->l1_limbo *= s->processes;
+    if (s->space.memory != NIGH_UNCAPPED)
+        s->space.memory *= s->processes;
 }
 
 static int check_together(const struct nigh_options *s)
@@ -340,6 +387,8 @@ static void put_defaults(struct nigh_options *s)
             memcpy(option_field(o, s), &o->otherwise, /* little-endian: its low half comes first */
                    option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
     }
+    if (s->space.loads_max == 0) /* of a space, but it has to be shared */
+        s->space.loads_max = NIGH_DEFAULT_LOADS_MAX;
     if (!s->redis_prefix)
         s->redis_prefix = "nigh";
 }
@@ -401,13 +450,16 @@ int options_resolve(const struct nigh_options *given, struct nigh_options *ret)
     enum nigh_log_to said = s.log_to;
     put_defaults(&s);
     s.log_to = said; /* log_out_init() tells a stderr that was asked for from the default */
-    rc = check_together(&s);
+    rc = options_share(&s);
+    if (rc == 0)
+        rc = check_together(&s);
     if (rc == 0)
         *ret = s;
     return rc;
 }
 
-int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret)
+int options_resolve_space(const struct nigh_space_options *given, uint64_t processes,
+                          struct nigh_space_options *ret)
 {
     struct nigh_options s = NIGH_OPTIONS_INIT;
     int rc = given ? check_space(given) : 0;
@@ -415,6 +467,8 @@ int options_resolve_space(const struct nigh_space_options *given, struct nigh_sp
         s.space = *given;
     if (rc == 0)
         rc = check(&s);
+    if (rc == 0)
+        rc = options_share_space(&s.space, processes);
     if (rc == 0)
         *ret = s.space;
     return rc;

@@ -7,8 +7,9 @@
 
 #include <nigh/options.h>
 
-/* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges.
- * Errors, all explained: NIGH_EINVAL a size is wrong, or a reserve not 0; NIGH_EOPTION. */
+/* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges, and
+ * take this process's part of what several share. Errors, all explained: NIGH_EINVAL a size is
+ * wrong, or a reserve not 0; NIGH_EOPTION. */
 int options_resolve(const struct nigh_options *given, struct nigh_options *ret);
 /* Set an option as nigh_options_set() does, if it may change while a cache is open; else
  * NIGH_EOPTION (explained). */
@@ -21,7 +22,13 @@ int options_check_limbo(const struct nigh_options *s);
 int options_memory_too_small(const struct nigh_options *s);
 /* Resolve the options of a space as options_resolve() does; those that it leaves out (NULL: all)
  * are still 0. */
-int options_resolve_space(const struct nigh_space_options *given, struct nigh_space_options *ret);
+int options_resolve_space(const struct nigh_space_options *given, uint64_t processes,
+                          struct nigh_space_options *ret);
+/* Make the caps of all processes those of one, and back (the live ones). Errors: NIGH_EOPTION
+ * (explained): a part is below the range. */
+int options_share(struct nigh_options *s);
+int options_share_space(struct nigh_space_options *s, uint64_t processes);
+void options_unshare(struct nigh_options *s);
 /* Fill in what a space leaves out, and say "none" by 0: from its cache's defaults, then from the
  * table. Memory and schema stay as they are. */
 void options_inherit(struct nigh_space_options *space, const struct nigh_space_options *defaults);

@@ -21,6 +21,8 @@ static void read_live(struct nigh *cache, struct nigh_options *o)
     o->l2_stale_deadline_ms = cache_read_ms(&cache->l2_stale_deadline_ms);
     o->lease_ms = cache_read_ms(&cache->lease_ms);
     o->space.memory = cache->space_defaults.memory;
+    o->processes = cache->processes;
+    options_unshare(o); /* what is said is said of all, as at the opening */
 }
 
 static int set_memory(struct nigh *cache, const struct nigh_options *o)
@@ -35,7 +37,7 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
     if (rc != 0)
         return options_memory_too_small(o);
     if (another)
-        limit_warn(cache->env.log, o->l1_memory, "");
+        limit_warn(cache->env.log, o->l1_memory * o->processes, "");
     return 0;
 }
 
@@ -73,6 +75,8 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
     read_live(cache, &o);
     int rc = options_change(&o, name, value);
     if (rc == 0)
+        rc = options_share(&o);
+    if (rc == 0)
         rc = write_live(cache, &o);
     pthread_mutex_unlock(&cache->spaces_lock);
     if (rc == 0)
@@ -90,6 +94,8 @@ int nigh_space_set(struct nigh_space *space, const char *name, const char *value
     struct caller caller;
     caller_enter(&caller);
     int rc = options_change_space(&o.space, name, value);
+    if (rc == 0)
+        rc = options_share_space(&o.space, cache->processes);
     if (rc == 0) {
         pthread_mutex_lock(&cache->spaces_lock);
         rc = space_change_memory(space, o.space.memory);

@@ -177,7 +177,7 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
     struct nigh_space_options own;
     if (cache_is_gone(cache))
         return cache_why_gone(cache);
-    int rc = options_resolve_space(options, &own);
+    int rc = options_resolve_space(options, cache->processes, &own);
     if (rc != 0)
         return rc;
     const char *schema = own.schema ? own.schema : cache->default_schema;

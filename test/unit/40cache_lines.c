@@ -73,6 +73,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, lost_until, HIT),
     FIELD(nigh, space_defaults, STILL),
     FIELD(nigh, default_schema, STILL),
+    FIELD(nigh, processes, STILL),
     FIELD(nigh, destroy, STILL),
     FIELD(nigh, spaces_lock, STILL),
     FIELD(nigh, space_count, STILL),

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/cache.h"
+#include "l1/l1.h"
 #include "support/origin.h"
 
 /* Every option, a value that is right with what it becomes, and values that are wrong. */
@@ -43,6 +45,7 @@ static const struct row rows[] = {
     {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99ms", "1h"}},
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
     {"async.max", "7", AT(async_max), 7, {NO_NUMBER, "0", "16777217"}},
+    {"processes", "8", AT(processes), 8, {NO_NUMBER, "0", "1025"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
     {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
     {"space.stale", "none", AT(space.stale_ms), NIGH_NONE, {NO_NUMBER, "0", "16d"}},
@@ -253,6 +256,80 @@ TEST(options_that_do_not_go_together_are_named_with_their_values)
     o.l1_shards = 16;
     CHECK_EQ(refused(&o), NIGH_EOPTION);
     CHECK(says("l1.entries") && says("10") && says("16"));
+}
+
+/* ---- a prefork host ---- */
+
+static int64_t cap(struct nigh *cache, const char *space)
+{
+    return nigh_stats_value(cache, space, "memory_cap_bytes");
+}
+
+TEST(each_of_several_processes_has_a_part_of_the_caps)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh *cache;
+    struct nigh_space *space;
+    CHECK_EQ(nigh_options_parse(&o, "processes=4,l1.memory=64m,l1.limbo=8m,space.memory=8m,"
+                                    "threads=none,space.loads=10"), 0);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(cap(cache, NULL), 16 << 20);
+    CHECK_EQ(l1_limbo(cache->l1), 2 << 20);
+    REQUIRE_EQ(nigh_space_open(cache, "heir", NULL, NULL, NULL, NULL, &space), 0);
+    CHECK_EQ(cap(cache, "heir"), 2 << 20);
+    CHECK_EQ(space->rules.loads_max, 3); /* none of the four less than its part */
+    so.memory = 16 << 20;
+    so.loads_max = 2;
+    REQUIRE_EQ(nigh_space_open(cache, "own", &so, NULL, NULL, NULL, &space), 0);
+    CHECK_EQ(cap(cache, "own"), 4 << 20);
+    CHECK_EQ(space->rules.loads_max, 1);
+    so.memory = NIGH_UNCAPPED;
+    so.loads_max = 0;
+    REQUIRE_EQ(nigh_space_open(cache, "free", &so, NULL, NULL, NULL, &space), 0);
+    CHECK_EQ(cap(cache, "free"), NIGH_EINVAL);
+    CHECK_EQ(space->rules.loads_max, 3);
+    CHECK_EQ(space->rules.waiters_max, NIGH_DEFAULT_WAITERS_MAX); /* not the machine's to bear */
+    nigh_close(cache);
+}
+
+TEST(defaults_are_shared_too)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    struct nigh_space *space;
+    o.threads = NIGH_THREADS_NONE;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    int64_t whole = cap(cache, NULL);
+    nigh_close(cache);
+    o.processes = 2;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK_EQ(cap(cache, NULL), whole / 2);
+    REQUIRE_EQ(nigh_space_open(cache, "s", NULL, NULL, NULL, NULL, &space), 0);
+    CHECK_EQ(space->rules.loads_max, NIGH_DEFAULT_LOADS_MAX / 2);
+    nigh_close(cache);
+}
+
+TEST(a_part_that_is_too_small_is_refused)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh *cache;
+    struct nigh_space *space;
+    o.processes = 5;
+    o.l1_memory = 16 << 20;
+    CHECK_EQ(refused(&o), NIGH_EOPTION);
+    CHECK(says("l1.memory=16777216") && says("4194304") && says("processes=5"));
+    o.processes = 4;
+    o.threads = NIGH_THREADS_NONE;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    so.memory = (4 << 20) - 1;
+    CHECK_EQ(nigh_space_open(cache, "s", &so, NULL, NULL, NULL, &space), NIGH_EOPTION);
+    CHECK(says("space.memory=4194303") && says("processes=4"));
+    CHECK_EQ(nigh_set(cache, "l1.memory", "12m"), NIGH_EOPTION);
+    CHECK(says("l1.memory=12582912") && says("processes=4"));
+    CHECK_EQ(cap(cache, NULL), 4 << 20);
+    nigh_close(cache);
 }
 
 TEST(a_struct_of_another_size_is_refused_unless_older)

@@ -52,6 +52,34 @@ TEST(memory_falls_and_rises_by_name)
     nigh_close(cache);
 }
 
+/* What is said of an open cache is said as at its opening: of all processes. */
+TEST(with_several_processes_a_new_cap_is_that_of_all)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache;
+    struct nigh_space *heir, *own;
+    o.l1_memory = 128 * (uint64_t)MIB;
+    o.processes = 3;
+    o.threads = NIGH_THREADS_NONE;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    REQUIRE_EQ(nigh_space_open(cache, "heir", NULL, NULL, NULL, NULL, &heir), 0);
+    REQUIRE_EQ(nigh_space_open(cache, "own", NULL, NULL, NULL, NULL, &own), 0);
+    CHECK_EQ(gauge(cache, "memory_cap_bytes"), 128 * MIB / 3);
+    CHECK_EQ(nigh_set(cache, "redis.deadline", "1s"), 0); /* changes no cap by rounding */
+    CHECK_EQ(gauge(cache, "memory_cap_bytes"), 128 * MIB / 3);
+    CHECK_EQ(nigh_set(cache, "space.memory", "24m"), 0);
+    CHECK_EQ(nigh_stats_value(cache, "heir", "memory_cap_bytes"), 8 * MIB);
+    CHECK_EQ(nigh_space_set(own, "space.memory", "12m"), 0);
+    CHECK_EQ(nigh_stats_value(cache, "own", "memory_cap_bytes"), 4 * MIB);
+    CHECK_EQ(nigh_space_set(own, "space.memory", "2m"), NIGH_EOPTION);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "96m"), 0);
+    CHECK_EQ(gauge(cache, "memory_cap_bytes"), 32 * MIB);
+    CHECK_EQ(nigh_stats_value(cache, "heir", "memory_cap_bytes"), 8 * MIB);
+    CHECK_EQ(nigh_set(cache, "space.memory", "none"), 0); /* in a table of its own, without a cap */
+    CHECK_EQ(nigh_stats_value(cache, "heir", "memory_cap_bytes"), 32 * MIB);
+    nigh_close(cache);
+}
+
 TEST(without_threads_ticks_do_it)
 {
     struct nigh *cache = open_with(32 * (uint64_t)MIB, NIGH_THREADS_NONE);
