@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/latch.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/park.h"

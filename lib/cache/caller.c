@@ -124,6 +124,11 @@ void caller_thread_swap(struct caller_thread *other)
 
 /* ---- the callbacks of a cache ---- */
 
+static struct callback *callback_of(struct list_link *link)
+{
+    return CONTAINER_OF(link, struct callback, link);
+}
+
 static void list(struct callback *c)
 {
     struct callbacks_stripe *at = &c->space->cache->callbacks.stripes[thread_stripe()];
@@ -132,11 +137,7 @@ static void list(struct callback *c)
     c->thread = pthread_self();
     c->left = false;
     c->calling = false;
-    c->next = at->first;
-    c->link = &at->first;
-    if (c->next)
-        c->next->link = &c->next;
-    at->first = c;
+    list_add(&at->list, &c->link);
     latch_unlock(&at->lock);
 }
 
@@ -150,9 +151,7 @@ static bool unlist(struct callback *c, bool counts)
     latch_lock(&at->lock);
     bool left = c->left;
     if (!left) {
-        *c->link = c->next;
-        if (c->next)
-            c->next->link = c->link;
+        list_remove(&c->link);
         if (counts)
             count_locked(at);
     }
@@ -163,10 +162,10 @@ static bool unlist(struct callback *c, bool counts)
 static bool stripe_running(struct callbacks_stripe *at, uint64_t *ret_deadline_ns)
 {
     latch_lock(&at->lock);
-    for (struct callback *c = at->first; c; c = c->next)
-        *ret_deadline_ns = u64_max(*ret_deadline_ns, c->deadline_ns);
+    for (struct list_link *link = at->list.first; link; link = link->next)
+        *ret_deadline_ns = u64_max(*ret_deadline_ns, callback_of(link)->deadline_ns);
     /* pair(callbacks.calls): acquire all that calls which are over have done */
-    bool running = at->first || atomic_load_explicit(&at->calls, memory_order_acquire) > 0;
+    bool running = at->list.first || atomic_load_explicit(&at->calls, memory_order_acquire) > 0;
     latch_unlock(&at->lock);
     return running;
 }
@@ -184,16 +183,12 @@ static uint32_t leave_stripe(struct nigh *cache, struct callbacks_stripe *stripe
                              void (*visit)(struct nigh *cache, struct callback *c,
                                            uint32_t before))
 {
-    struct callback **at = &stripe->first;
     latch_lock(&stripe->lock);
-    for (struct callback *c; (c = *at);) {
-        if (c->calling || !c->leave(c)) {
-            at = &c->next;
+    for (struct list_link *at = stripe->list.first; at; at = at->next) {
+        struct callback *c = callback_of(at);
+        if (c->calling || !c->leave(c))
             continue;
-        }
-        *at = c->next;
-        if (c->next)
-            c->next->link = at;
+        list_remove(at);
         c->left = true;
         cache_ref(cache);
         visit(cache, c, count++);

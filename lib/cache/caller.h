@@ -78,8 +78,7 @@ struct callback {
     pthread_t thread;                                       /* (l) */
     bool left;                                              /* (l) the cache has closed */
     bool calling;                                           /* (l) the thread is in our frames */
-    struct callback *next;                                  /* (l) */
-    struct callback **link;                                 /* (l) */
+    struct list_link link;                                  /* (l) */
 };
 
 /* Calls c->run(c), and returns when that has returned; or does not return, and `ended` is called.
@@ -91,7 +90,7 @@ struct callbacks_stripe {
     _Alignas(CACHE_LINE_BYTES) struct latch lock;
     _Atomic uint32_t calls; /* calls inside callbacks, or after one, which need the tiers. Rises
                              * (l); pair(callbacks.calls) */
-    struct callback *first; /* (l) */
+    struct list list;       /* (l) of callbacks */
 };
 struct callbacks {
     struct callbacks_stripe stripes[THREAD_STRIPES];

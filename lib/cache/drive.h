@@ -75,6 +75,12 @@ void drive_turn(struct nigh *cache);
 
 /* ---- for the tick ---- */
 
+/* Count the pokes of a service: its step sees whatever was written before one that is counted. */
+static inline uint32_t drive_pokes(const struct service *s)
+{
+    /* pair(service.pokes): acquire that */
+    return atomic_load_explicit(&s->pokes, memory_order_acquire);
+}
 /* Take the wheel, unless another thread drives. */
 bool drive_take(struct drive *d);
 void drive_give(struct drive *d);
@@ -89,11 +95,5 @@ void drive_answer_call(struct drive *d);
 void drive_set_timer_locked(struct drive *d, uint64_t ms) REQUIRES(d->lock);
 /* Return when a tick has something to do. The wheel is the caller's, or nobody's. */
 uint64_t drive_next_locked(const struct drive *d) REQUIRES(d->lock);
-/* Count the pokes of a service: its step sees whatever was written before one that is counted. */
-static inline uint32_t drive_pokes(const struct service *s)
-{
-    /* pair(service.pokes): acquire that */
-    return atomic_load_explicit(&s->pokes, memory_order_acquire);
-}
 
 #endif

@@ -33,7 +33,7 @@ struct owed {
     struct l1_key key; /* with its bytes behind the record */
     uint64_t token;
     uint64_t due_ns;   /* when to send it again, while it is listed */
-    struct owed *next;
+    struct fifo_link link;
 };
 
 void leases_init(struct leases *l)
@@ -64,11 +64,7 @@ void leases_add(struct leases *l, struct load *load, uint64_t now_ns)
 {
     pthread_mutex_lock(&l->lock);
     load->extend_at_ns = now_ns + period_ns(load->space);
-    load->lease_prev = NULL;
-    load->lease_next = l->first;
-    if (l->first)
-        l->first->lease_prev = load;
-    l->first = load;
+    list_add(&l->loads, &load->lease_link);
     load->lease_listed = true;
     bool earlier = load->extend_at_ns < l->extend_at_ns;
     if (earlier)
@@ -83,12 +79,7 @@ void leases_remove(struct leases *l, struct load *load)
     if (!load->lease_listed) /* changed only by the thread that steps the load: us */
         return;
     pthread_mutex_lock(&l->lock);
-    if (load->lease_prev)
-        load->lease_prev->lease_next = load->lease_next;
-    else
-        l->first = load->lease_next;
-    if (load->lease_next)
-        load->lease_next->lease_prev = load->lease_prev;
+    list_remove(&load->lease_link);
     load->lease_listed = false;
     pthread_mutex_unlock(&l->lock);
 }
@@ -117,7 +108,8 @@ static uint64_t extend_all(struct nigh *cache, uint64_t now_ns)
 {
     uint64_t next_ns = CLOCK_NEVER_NS;
     pthread_mutex_lock(&cache->leases.lock);
-    for (struct load *load = cache->leases.first; load; load = load->lease_next) {
+    for (struct list_link *at = cache->leases.loads.first; at; at = at->next) {
+        struct load *load = CONTAINER_OF(at, struct load, lease_link);
         if (now_ns >= load->extend_at_ns && now_ns < load->flight->deadline_ns)
             extend_locked(cache, load, now_ns);
         if (now_ns < load->flight->deadline_ns)
@@ -145,32 +137,27 @@ static void owed_free(struct mem *mem, struct owed *o)
     mem_free(mem, NULL, o, sizeof(*o) + o->key.len);
 }
 
+static struct owed *take_oldest(struct fifo *owed)
+{
+    struct fifo_link *link = fifo_take(owed);
+    return link ? CONTAINER_OF(link, struct owed, link) : NULL;
+}
+
 void leases_fini(struct leases *l, struct mem *mem)
 {
-    while (l->owed_first) {
-        struct owed *o = l->owed_first;
-        l->owed_first = o->next;
+    for (struct owed *o; (o = take_oldest(&l->owed));)
         owed_free(mem, o);
-    }
     pthread_mutex_destroy(&l->lock);
 }
 
 /* Puts a release behind the others. Returns the oldest if that has to make room, or NULL. */
 static struct owed *list_locked(struct leases *l, struct owed *o) REQUIRES(l->lock)
 {
-    struct owed *oldest = NULL;
-    o->next = NULL;
-    if (l->owed_first)
-        l->owed_last->next = o;
-    else
-        l->owed_first = o;
-    l->owed_last = o;
-    if (++l->owed_count > OWED_MAX) {
-        oldest = l->owed_first;
-        l->owed_first = oldest->next;
-        l->owed_count--;
-    }
-    return oldest;
+    fifo_add(&l->owed, &o->link);
+    if (l->owed_count == OWED_MAX)
+        return take_oldest(&l->owed);
+    l->owed_count++;
+    return NULL;
 }
 
 static void list(struct nigh *cache, struct owed *o)
@@ -245,13 +232,11 @@ static uint64_t send_owed(struct nigh *cache, uint64_t now_ns)
     if (!l2_connected(cache->l2))
         return next_ns;
     pthread_mutex_lock(&l->lock);
-    struct owed *all = l->owed_first;
-    l->owed_first = NULL;
+    struct fifo all = l->owed;
+    l->owed = (struct fifo){NULL, NULL};
     l->owed_count = 0;
     pthread_mutex_unlock(&l->lock);
-    while (all) {
-        struct owed *o = all;
-        all = o->next;
+    for (struct owed *o; (o = take_oldest(&all));) {
         if (o->due_ns <= now_ns) {
             send(o);
         } else {

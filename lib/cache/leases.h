@@ -15,15 +15,13 @@ struct l1_key;
 struct load;
 struct nigh;
 struct nigh_space;
-struct owed;
 
 /* Keys: (l) lock */
 struct leases {
     pthread_mutex_t lock;    /* under it only the queue lock of l2 */
-    struct load *first;      /* (l) loads that run under a lease now */
+    struct list loads;       /* (l) that run under a lease now */
     uint64_t extend_at_ns;   /* (l) when the keeper will look at them */
-    struct owed *owed_first; /* (l) releases that Redis may not have executed, oldest first */
-    struct owed *owed_last;  /* (l) */
+    struct fifo owed;        /* (l) releases that Redis may not have executed */
     uint32_t owed_count;     /* (l) */
 };
 

@@ -97,8 +97,7 @@ struct load {
     enum nigh_tier tier;                /* where the result came from; constant once landed */
 
     /* leases list (leases lock) */
-    struct load *lease_next;
-    struct load *lease_prev;
+    struct list_link lease_link;
     bool lease_listed;
     uint64_t extend_at_ns;
 };

@@ -41,15 +41,8 @@ static struct flight *take_flight_locked(struct workers *w) REQUIRES(w->lock)
 
 static struct worker_job *take_job_locked(struct workers *w) REQUIRES(w->lock)
 {
-    struct worker_jobs *jobs = w->answers.head ? &w->answers : &w->loads;
-    struct worker_job *job = jobs->head;
-    if (job) {
-        jobs->head = job->next;
-        if (!jobs->head)
-            jobs->tail = NULL;
-        job->next = NULL;
-    }
-    return job;
+    struct fifo_link *link = fifo_take(w->answers.first ? &w->answers : &w->loads);
+    return link ? CONTAINER_OF(link, struct worker_job, link) : NULL;
 }
 
 struct piece {
@@ -242,15 +235,10 @@ void workers_add_flight(struct workers *w, struct flight *f)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void add_job(struct workers *w, struct worker_jobs *jobs, struct worker_job *job)
+static void add_job(struct workers *w, struct fifo *jobs, struct worker_job *job)
 {
     pthread_mutex_lock(&w->lock);
-    job->next = NULL;
-    if (jobs->tail)
-        jobs->tail->next = job;
-    else
-        jobs->head = job;
-    jobs->tail = job;
+    fifo_add(jobs, &job->link);
     pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);
 }
@@ -322,7 +310,7 @@ bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 bool workers_idle(struct workers *w)
 {
     pthread_mutex_lock(&w->lock);
-    bool idle = !w->flight_head && !w->answers.head && !w->loads.head && w->busy == 0;
+    bool idle = !w->flight_head && !w->answers.first && !w->loads.first && w->busy == 0;
     pthread_mutex_unlock(&w->lock);
     return idle;
 }

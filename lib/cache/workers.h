@@ -20,13 +20,7 @@
 
 struct worker_job {
     void (*run)(struct worker_job *job);
-    struct worker_job *next;
-};
-
-/* The oldest first. */
-struct worker_jobs {
-    struct worker_job *head;
-    struct worker_job *tail;
+    struct fifo_link link;
 };
 
 /* Keys: (c) constant after start  (l) lock */
@@ -36,8 +30,8 @@ struct workers {
     pthread_cond_t wanted;         /* (l) work or stop */
     struct flight *flight_head;    /* (l) */
     struct flight *flight_tail;    /* (l) */
-    struct worker_jobs answers;    /* (l) short jobs, which go before ... */
-    struct worker_jobs loads;      /* (l) ... those that run a loader */
+    struct fifo answers;           /* (l) short jobs, which go before ... */
+    struct fifo loads;             /* (l) ... those that run a loader */
     pthread_t threads[WORKERS_MAX]; /* (l) */
     uint32_t count;                /* (l) threads there are */
     uint32_t busy;                 /* (l) threads that run something now */

@@ -98,11 +98,10 @@ struct flight_watch {
     void (*landed)(struct flight_watch *w); /* (c) called once, when the flight has landed, on the
                                              * thread that has landed it; unless taken back */
     struct flight *flight;                  /* (o) with a reference, which the owner drops */
-    struct flight_watch *next;              /* (t) */
-    struct flight_watch **link;             /* (t) */
+    struct list_link link;                  /* (t) */
 };
 
-/* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (l) constant once landed
+/* Keys: (c) constant after creation  (h) the holder  (t) table shard lock  (r) constant once landed
  *       (a) atomic  (g) lock of the wait graph  (o) the thread that loads for it */
 struct flight {
     /* identity */
@@ -126,7 +125,7 @@ struct flight {
     _Atomic uint32_t refs;         /* (a) */
     uint32_t waiters;              /* (t) callers that joined and have not left, the leader too;
                                     * but none that watches */
-    struct flight_watch *watches;  /* (t) newest first; the landing's, once it is `landing` */
+    struct list watches;           /* (t) newest first; the landing's, once it is `landing` */
     bool landing;                  /* (t) out of the table: its watches cannot be taken back */
     uint32_t replaced;             /* (h) leaders lost so far */
     bool blocking;                 /* (h) the holder is a caller, not a worker ... */
@@ -138,9 +137,9 @@ struct flight {
     _Atomic uint64_t leader;       /* (a) token of the thread that runs the loader now, 0: none */
 
     /* the result */
-    int outcome;                   /* (l) enum nigh_result */
-    int error;                     /* (l) the loader's own error */
-    void *result;                  /* (l) opaque: released by host->free_result */
+    int outcome;                   /* (r) enum nigh_result */
+    int error;                     /* (r) the loader's own error */
+    void *result;                  /* (r) opaque: released by host->free_result */
     void *work;                    /* (h) the stepper's own state; freed by host->free_result */
 
     /* links */

@@ -171,8 +171,9 @@ bool flight_begin(struct flight *f)
 /* Calls those who watch, each of which may be gone when it has been called. */
 static void call_watches(struct flight *f)
 {
-    for (struct flight_watch *w = f->watches, *next; w; w = next) {
-        next = w->next;
+    for (struct list_link *at = f->watches.first, *next; at; at = next) {
+        struct flight_watch *w = CONTAINER_OF(at, struct flight_watch, link);
+        next = at->next;
         w->landed(w);
     }
 }

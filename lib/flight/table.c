@@ -108,11 +108,7 @@ static bool is_outdated(const struct flight *f, const struct flight_join *join)
 static void watch_locked(struct flight *f, struct flight_watch *w)
 {
     w->flight = f;
-    w->next = f->watches;
-    w->link = &f->watches;
-    if (w->next)
-        w->next->link = &w->next;
-    f->watches = w;
+    list_add(&f->watches, &w->link);
 }
 
 static int follow_locked(struct flight *f, const struct flight_join *join,
@@ -192,11 +188,8 @@ bool flight_unwatch(struct flight_watch *w)
     struct flight_shard *shard = flight_shard_of(f->table, f->hash);
     pthread_mutex_lock(&shard->lock);
     bool ours = !f->landing;
-    if (ours) {
-        *w->link = w->next;
-        if (w->next)
-            w->next->link = w->link;
-    }
+    if (ours)
+        list_remove(&w->link);
     pthread_mutex_unlock(&shard->lock);
     return ours;
 }

@@ -62,15 +62,15 @@ static bool one_in(unsigned n)
 
 /* ---- the queue of the workers, and the requests on their way ---- */
 
-struct list {
+struct flyers {
     pthread_mutex_t lock;
     struct flight *flights[4096];
     unsigned count;
 };
-static struct list queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
-static struct list requests = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct flyers queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct flyers requests = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void list_put(struct list *l, struct flight *f)
+static void list_put(struct flyers *l, struct flight *f)
 {
     pthread_mutex_lock(&l->lock);
     REQUIRE(l->count < ARRAY_COUNT(l->flights));
@@ -78,7 +78,7 @@ static void list_put(struct list *l, struct flight *f)
     pthread_mutex_unlock(&l->lock);
 }
 
-static struct flight *list_take_any(struct list *l)
+static struct flight *list_take_any(struct flyers *l)
 {
     struct flight *f = NULL;
     pthread_mutex_lock(&l->lock);
