@@ -1,6 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loaders and writers: the callbacks by which a space reads its origin, and commits to it.
+ *
+ * A loader may wait for the origin, and answer when it returns. One that has an asynchronous client
+ * of the origin need not wait: it defers the fill, and the client's callback answers it:
+ *
+ *     static int load(void *arg, struct nigh_fill *const fills[], size_t n)
+ *     {
+ *         struct nigh_fill *fill;
+ *         size_t len;
+ *         (void)n; // is 1
+ *         const char *key = nigh_fill_key(fills[0], &len);
+ *         int rc = nigh_fill_defer(fills[0], &fill);
+ *         if (rc == 0)
+ *             rc = query(arg, key, len, nigh_fill_time_left_ms(fills[0]), fill);
+ *         return rc; // not 0: the load has failed, and the deferred fill is over
+ *     }
+ *
+ *     static void queried(void *fill, const char *row, size_t len) // on any thread, once
+ *     {
+ *         if (row)
+ *             nigh_fill_value(fill, row, len);
+ *         else
+ *             nigh_fill_error(fill, 0);
+ *     }
  */
 #ifndef NIGH_LOAD_H
 #define NIGH_LOAD_H
@@ -23,10 +46,10 @@ struct nigh_fill;
  *
  * Today n is 1. The loader may call nigh for other keys; a call for the key that it loads, or for
  * one whose loader waits for this one, is refused with NIGH_EDEADLK. An answer takes effect when
- * the loader has returned. A fill that has no answer by then has failed, and its error is what the
- * loader returned.
+ * the loader has returned. A fill that has no answer by then, and was not deferred, has failed, and
+ * its error is what the loader returned.
  *
- * A loader that does not return:
+ * A loader that does not return (fills that it has deferred are then over):
  *   exception   the load has failed, as with nigh_fill_error(fill, 0). On a calling thread the
  *               exception then goes on to the caller of nigh. On nigh's own threads and in
  *               nigh_tick() it is caught, with a warning in the log
@@ -46,7 +69,7 @@ struct nigh_fill;
  * @param arg     as given to nigh_space_open()
  * @param fills   valid until the loader returns
  *
- * Returns   0; anything else fails every fill that has no answer yet
+ * Returns   0; anything else fails every fill that has no answer yet, deferred ones too
  * Threads   a calling thread or a worker, by run_on; refreshes always run on workers, so a resource
  *           that a thread keeps open for its loads (a database connection) needs a destructor
  *           (pthread_key_create); never inside a lock or a read section
@@ -75,13 +98,64 @@ struct nigh_write_op {
  */
 typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
 
+/* ---- putting the answer off ---- */
+
+/**
+ * Let the loader return without an answer, which somebody gives later.
+ *
+ * In place of the fill's address, which is valid until the loader returns, the host gets another
+ * name for it, valid in all calls of this header until it is answered. What was set before (tags,
+ * lifetimes, version) stays; what else is to be said goes by the new name. Whoever has the name may
+ * use it, on any thread, several threads at once, too: the first answer counts, and each further
+ * one is refused with NIGH_EINVAL. So both the callback and the timeout of a query may answer. A
+ * name is no address: it names nothing else after it is over, and is never dereferenced.
+ *
+ * Until it is answered the load is one that runs: callers wait for it up to their deadlines (in a
+ * blocking call whose own loader has deferred, too), it counts for space.loads, and its lease is
+ * extended. No thread waits in it, and it is no loader that a call could wait for in a circle: what
+ * NIGH_EDEADLK would refuse ends at the deadline.
+ *
+ * The answer takes effect within the call that gives it: the value is stored, and all who wait are
+ * told; what goes to Redis is sent behind. Only if the loader has not returned by then, when it
+ * does.
+ *
+ * A deferred fill that gets no answer:
+ *   by the deadline     (nigh_fill_time_left_ms() says 0) callers have got NIGH_ETIMEDOUT, the load
+ *                       no longer counts for space.loads, another may begin, and the log has a
+ *                       warning. An answer is still stored, unless a later load was quicker
+ *   before nigh_close() which does not wait for it: it is over, and an answer is refused with
+ *                       NIGH_ECLOSED
+ *   never               it costs its memory, until nigh_close()
+ * In a child of fork() an inherited one is refused with NIGH_EFORKED.
+ *
+ * @param fill       as the loader got it
+ * @param ret_fill   its name from here on; untouched on error
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL answered or deferred already, or an argument is NULL; NIGH_ENOMEM;
+ *           NIGH_EFORKED and NIGH_ECLOSED of a loader that the cache has left behind. The loader
+ *           can still answer, but for the last two
+ * Threads   the one that runs the loader
+ * Blocks    never
+ * Owns      answer it once; nothing is to be given back
+ */
+int nigh_fill_defer(struct nigh_fill *fill, struct nigh_fill **ret_fill);
+
 /* ---- the request: what to load ---- */
+
+/*
+ * Where it says "of the fill", these calls are made on the thread that runs the loader; by the name
+ * of a deferred fill on any thread, inside a loader or not, but not in a signal handler. A deferred
+ * fill that is over is refused with NIGH_EINVAL (answered, or the load has failed), NIGH_ECLOSED or
+ * NIGH_EFORKED.
+ */
 
 /**
  * Get the key to load.
  *
- * Returns   its bytes, valid until the loader returns; not ended by NUL
- * Threads   the one that runs the loader
+ * Returns   its bytes, valid until the loader returns, or until a deferred answer or nigh_close();
+ *           not ended by NUL. NULL: a deferred fill that is over
+ * Threads   of the fill
  */
 const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len);
 
@@ -89,8 +163,8 @@ const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len);
  * Get the time that is left for this load: until space.load_deadline after its start.
  *
  * Returns   ms; 0 when the deadline has passed: the callers that waited have given up, but an
- *           answer is still stored
- * Threads   the one that runs the loader
+ *           answer is still stored. 0 also for a deferred fill that is over
+ * Threads   of the fill
  */
 uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill);
 
@@ -99,8 +173,8 @@ uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill);
  *
  * @param ret_len, ret_version   untouched when no value is known; version 0: the value has none
  *
- * Returns   its bytes, valid until the loader returns; NULL: none is known
- * Threads   the one that runs the loader
+ * Returns   its bytes, valid as long as the key's; NULL: none is known
+ * Threads   of the fill
  */
 const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
                                uint64_t *ret_version);
@@ -118,7 +192,7 @@ const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len,
  *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
- * Threads   the one that runs the loader
+ * Threads   of the fill
  */
 int nigh_fill_set_ttl(struct nigh_fill *fill, uint32_t soft_ttl_ms, uint32_t stale_ms);
 
@@ -127,7 +201,7 @@ int nigh_fill_set_ttl(struct nigh_fill *fill, uint32_t soft_ttl_ms, uint32_t sta
  *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
- * Threads   the one that runs the loader
+ * Threads   of the fill
  */
 int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version);
 
@@ -140,7 +214,7 @@ int nigh_fill_set_version(struct nigh_fill *fill, uint64_t version);
  * Errors    NIGH_EINVAL answered already, or the tag is NULL, empty or too long; NIGH_ETAGS;
  *           NIGH_ENOMEM. A loader that goes on after NIGH_ETAGS or NIGH_ENOMEM stores a value
  *           without that tag
- * Threads   the one that runs the loader
+ * Threads   of the fill
  */
 int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag);
 
@@ -155,7 +229,8 @@ int nigh_fill_add_tag(struct nigh_fill *fill, const char *tag);
  * Returns   0
  * Errors    NIGH_EINVAL answered already, or NULL; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still
  *           open
- * Threads   the one that runs the loader
+ * Threads   of the fill
+ * Blocks    never
  */
 int nigh_fill_value(struct nigh_fill *fill, const void *value, size_t len);
 
@@ -164,7 +239,8 @@ int nigh_fill_value(struct nigh_fill *fill, const void *value, size_t len);
  *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
- * Threads   the one that runs the loader
+ * Threads   of the fill
+ * Blocks    never
  */
 int nigh_fill_absent(struct nigh_fill *fill);
 
@@ -176,7 +252,8 @@ int nigh_fill_absent(struct nigh_fill *fill);
  *
  * Returns   0
  * Errors    NIGH_EINVAL answered already
- * Threads   the one that runs the loader
+ * Threads   of the fill
+ * Blocks    never
  */
 int nigh_fill_error(struct nigh_fill *fill, int error);
 
@@ -188,7 +265,8 @@ int nigh_fill_error(struct nigh_fill *fill, int error);
  *
  * Returns   0
  * Errors    NIGH_EINVAL answered already, or nigh_fill_previous() is NULL
- * Threads   the one that runs the loader
+ * Threads   of the fill
+ * Blocks    never
  */
 int nigh_fill_not_modified(struct nigh_fill *fill);
 
@@ -200,7 +278,8 @@ int nigh_fill_not_modified(struct nigh_fill *fill);
  * Returns   0
  * Errors    NIGH_EINVAL answered already, or NULL; NIGH_EVALUE; NIGH_ENOMEM. The fill is then still
  *           open
- * Threads   the one that runs the loader
+ * Threads   of the fill
+ * Blocks    never
  */
 int nigh_fill_uncacheable(struct nigh_fill *fill, const void *value, size_t len);
 

@@ -126,6 +126,8 @@ struct nigh {
     struct service keeper;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
+    _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not
+                                 * been taken to the end; pair(cache.deferred) */
 };
 
 /* Counts the forks of this process (pthread_atfork), by which an inherited cache is recognized. */

@@ -12,6 +12,7 @@
 
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/load.h"
 #include "cache/queue_keep.h"
 
 #define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then only counted */
@@ -102,8 +103,10 @@ static void leave_callbacks(struct nigh *cache)
 static bool is_landed(struct nigh *cache)
 {
     uint64_t deadline_ns = 0;
+    /* pair(cache.deferred): acquire what the answering threads did with the cache */
     return flight_count(cache->flights) == 0 && workers_idle(&cache->workers) &&
-           !callbacks_running(&cache->callbacks, &deadline_ns);
+           !callbacks_running(&cache->callbacks, &deadline_ns) &&
+           atomic_load_explicit(&cache->deferred, memory_order_acquire) == 0;
 }
 
 /*
@@ -119,6 +122,7 @@ static void drain_flights(struct nigh *cache)
     /* pair(cache.sent_behind): acquire what the answers touched, before it is freed */
     while (!is_landed(cache) ||
            atomic_load_explicit(&cache->sent_behind, memory_order_acquire) > 0) {
+        load_end_deferred(cache);
         flight_notify_all(cache->flights, FLIGHT_EV_DEADLINE);
         workers_turn(&cache->workers);
         callbacks_running(&cache->callbacks, &end_ns);

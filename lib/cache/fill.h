@@ -6,6 +6,7 @@
 #define NIGH_CACHE_FILL_H
 
 #include "cache/cache.h"
+#include "cache/defer.h"
 #include "cache/tags.h"
 
 #define FILL_SMALL_BYTES 512u
@@ -19,13 +20,19 @@ enum fill_kind {
     FILL_UNCACHEABLE,
 };
 
-/* Keys: (c) constant while the loader runs; everything else is the loader's until it returns. */
+/* Keys: (c) constant while the loader runs, and until a deferred answer
+ *       (a) atomic, relaxed: written by the loader's thread
+ * Everything else is the loader's until it returns; once deferred, of whoever has locked the
+ * name. */
 struct nigh_fill {
-    struct env *env;              /* (c) */
+    struct nigh *cache;           /* (c) */
     const void *key;              /* (c) */
     size_t key_len;               /* (c) */
     uint64_t deadline_ns;         /* (c) */
     struct l1_entry *previous;    /* (c) with a reference; NULL: none known */
+    void (*answered)(struct nigh_fill *fill); /* (c) takes a deferred answer to its load, on the
+                                               * thread that gives it */
+    _Atomic(struct nigh_fill *) name; /* (a) by which it was deferred; NULL: it was not */
 
     enum fill_kind kind;
     int error;
@@ -38,8 +45,21 @@ struct nigh_fill {
     uint8_t small[FILL_SMALL_BYTES]; /* holds most values, without the allocator */
 };
 
-/* Forget the answer, but not the request: before a load is run again, and at the end. */
+/* Forget the answer, but not the request: before a load is run again, and at the end. If the fill
+ * has a name, that is over. */
 void fill_reset(struct nigh_fill *fill);
+/* Whether the fill has, or had, a name. */
+static inline bool fill_is_deferred(const struct nigh_fill *fill)
+{
+    return atomic_load_explicit(&fill->name, memory_order_relaxed);
+}
+/* The loader has returned. True: with an answer, if only an error. False: the fill is deferred, and
+ * no longer the caller's: `answered` will be called, or defer_take() finds it. */
+bool fill_returned(struct nigh_fill *fill, int result);
+/* Whether a deferred fill waits for its answer. By the holder of its flight. */
+bool fill_waits(const struct nigh_fill *fill);
+/* End the name of a fill, if it has one, as its cache closes. */
+void fill_disown(struct nigh_fill *fill, int why);
 /* Set what nigh_load_error() says on this thread from now on. */
 void cache_set_load_error(int error);
 /* Returns the bytes of the answer: the previous value's if the loader has confirmed that one. */

@@ -43,7 +43,8 @@ void load_init(struct nigh_space *space, struct flight *f, const struct nigh_cal
     l->call.tags = NULL;
     l->call.tag_count = 0;
     l->answer_stale = answer_stale;
-    l->fill.env = &cache->env;
+    l->fill.cache = cache;
+    l->fill.answered = load_answered;
     l->fill.key = f->key;
     l->fill.key_len = f->key_len;
     l->fill.deadline_ns = f->deadline_ns;
@@ -350,8 +351,10 @@ static enum load_next woken(struct load *l, uint32_t events)
 
 static enum load_next overdue(struct load *l, uint32_t events)
 {
-    bool ends = (events & FLIGHT_EV_DEADLINE) && l->flight->state != FLIGHT_LAND;
-    return ends ? load_land_stale(l, NIGH_ETIMEDOUT) : NEXT_REST;
+    if (!(events & FLIGHT_EV_DEADLINE) || l->flight->state == FLIGHT_LAND)
+        return NEXT_REST;
+    load_note_overdue(l);
+    return load_land_stale(l, NIGH_ETIMEDOUT);
 }
 
 /* Hand a stale value of L2 out before its refresh begins: no flight begins while one of the key

@@ -18,7 +18,8 @@
  *
  * A load belongs to its flight (flight->work). The flight's holder owns all fields, with two
  * exceptions: an outstanding request leaves `answer`, and a loader on a worker owns `fill`, until
- * each posts its event (pair(flight.mail) orders both).
+ * each posts its event (pair(flight.mail) orders both). So does whoever has a deferred fill, from
+ * the loader's return to the answer: for the flight he is a loader elsewhere that still runs.
  */
 #ifndef NIGH_CACHE_LOAD_H
 #define NIGH_CACHE_LOAD_H
@@ -86,7 +87,9 @@ struct load {
     uint32_t stripe;                    /* ... to be given back to this stripe */
     bool elsewhere;                     /* runs as a job: the flight is HELD by another, or not */
     bool lost;                          /* the loader's thread ended inside it */
-    bool refused;                       /* the loader has not been called: too many, or too late */
+    bool refused;                       /* the loader has not been called: too many, or too late; or
+                                         * its deferred answer is not awaited: the cache closes */
+    int result;                         /* what the loader has returned */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
@@ -128,6 +131,12 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key);
  */
 int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call);
 
+/* nigh_fill.answered: a deferred answer has come. Does the rest of the load on this thread, unless
+ * another one steps the flight. */
+void load_answered(struct nigh_fill *fill);
+/* As the cache closes: give up the loads that wait for deferred answers. */
+void load_end_deferred(struct nigh *cache);
+
 /* Returns the result of a flight that has landed. */
 struct landing load_landing(const struct flight *f);
 
@@ -149,6 +158,8 @@ enum load_next load_land(struct load *l);
 /* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the
  * flight was taken over. */
 enum load_next load_continue(struct load *l, uint32_t events);
+/* In LOAD at the deadline: a load that lacks its deferred answer no longer counts as running. */
+void load_note_overdue(struct load *l);
 /* The loader has failed: remember that. */
 enum load_next load_fail(struct load *l);
 /* In state FILL: L2 has answered a versioned fill. */

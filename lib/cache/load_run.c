@@ -10,6 +10,11 @@
  * meanwhile, can land at its deadline. Thousands of such jobs may be queued, so they take their
  * permit when a worker has come to them; one whose flight's time is over by then is not run.
  *
+ * A loader may also return and leave the answer to somebody else. From then on all is as with a
+ * loader on a worker: the flight waits for ANSWER, and may land before that at its deadline. Its
+ * leader waits for it like a follower. The answering thread steps the flight itself, if nobody else
+ * does: what is left to do never waits.
+ *
  * A loader that does not return must not poison its key. If it throws or jumps away the load has
  * failed, like any that fails. If it ends its thread (pthread_exit, cancellation) flight_abandon()
  * has it tried once more; restart() is the same for a job.
@@ -105,6 +110,7 @@ static bool leave(struct callback *c)
     if (l->elsewhere && !flight_has_landed(f))
         return false;
     uncount(l);
+    fill_disown(&l->fill, NIGH_ECLOSED);
     load_release_lease(l);
     if (!l->elsewhere) {
         f->outcome = NIGH_ECLOSED;
@@ -117,13 +123,38 @@ static void ask_loader(struct callback *c)
 {
     struct load *l = CONTAINER_OF(c, struct load, callback);
     struct nigh_fill *fills[1] = {&l->fill};
-    int rc = l->space->loader(l->space->arg, fills, 1);
-    if (l->fill.kind == FILL_OPEN)
-        nigh_fill_error(&l->fill, rc);
+    l->result = l->space->loader(l->space->arg, fills, 1);
 }
 
-/* Call the loader on this thread. False: the cache has closed meanwhile. */
-static bool call_loader(struct load *l, bool elsewhere)
+enum called {
+    CALLED_ANSWERED,
+    CALLED_DEFERRED, /* the load may be gone already */
+    CALLED_LEFT,     /* the cache has closed meanwhile */
+};
+
+/* Take the loader's return. */
+static enum called returned(struct load *l)
+{
+    struct nigh_space *space = l->space;
+    struct flight *f = l->flight;
+    bool deferred = fill_is_deferred(&l->fill);
+    if (deferred) { /* reference and place in the count go with the answer */
+        flight_ref(f);
+        atomic_fetch_add_explicit(&space->cache->deferred, 1, memory_order_relaxed);
+    }
+    if (!fill_returned(&l->fill, l->result)) {
+        stats_count(&space->stats, STATS_LOAD_DEFERRED);
+        return CALLED_DEFERRED;
+    }
+    if (deferred) {
+        atomic_fetch_sub_explicit(&space->cache->deferred, 1, memory_order_relaxed);
+        flight_unref(f);
+    }
+    return CALLED_ANSWERED;
+}
+
+/* Call the loader on this thread. */
+static enum called call_loader(struct load *l, bool elsewhere)
 {
     l->elsewhere = elsewhere;
     l->callback.space = l->space;
@@ -137,7 +168,49 @@ static bool call_loader(struct load *l, bool elsewhere)
     flight_load_begin(l->flight);
     bool here = callback_run(&l->callback);
     flight_load_end(l->flight);
-    return here;
+    return here ? returned(l) : CALLED_LEFT;
+}
+
+/* ---- a deferred answer ---- */
+
+/* Bring on a flight that waits for a deferred answer. */
+static void post_deferred(struct load *l)
+{
+    struct nigh *cache = l->space->cache;
+    struct flight *f = l->flight;
+    flight_post_here(f, FLIGHT_EV_ANSWER);
+    flight_unref(f);
+    drive_flush(cache);
+    /* pair(cache.deferred): the last look at the cache, which may be closed from here on */
+    atomic_fetch_sub_explicit(&cache->deferred, 1, memory_order_release);
+}
+
+void load_answered(struct nigh_fill *fill)
+{
+    post_deferred(CONTAINER_OF(fill, struct load, fill));
+}
+
+void load_end_deferred(struct nigh *cache)
+{
+    uint32_t from = 0;
+    if (atomic_load_explicit(&cache->deferred, memory_order_relaxed) == 0)
+        return;
+    for (struct nigh_fill *fill; (fill = defer_take(cache, NIGH_ECLOSED, &from));) {
+        struct load *l = CONTAINER_OF(fill, struct load, fill);
+        l->refused = true;
+        post_deferred(l);
+    }
+}
+
+void load_note_overdue(struct load *l)
+{
+    struct nigh_space *space = l->space;
+    if (l->flight->state != FLIGHT_LOAD || !fill_waits(&l->fill) || cache_is_closing(space->cache))
+        return;
+    uncount(l);
+    stats_count(&space->stats, STATS_LOAD_UNANSWERED);
+    LOG(space->cache->env.log, NIGH_LOG_WARN,
+        "a deferred load of space \"%s\" has no answer at its deadline", space->name);
 }
 
 /* Whether the flight's time is over, so that a load which begins now is for nobody. */
@@ -150,12 +223,17 @@ static bool comes_too_late(const struct load *l)
 static void run_job(struct worker_job *job)
 {
     struct load *l = CONTAINER_OF(job, struct load, job);
+    struct flight *f = l->flight; /* with the job's reference */
+    enum called called = CALLED_ANSWERED;
     l->refused = !l->counted && (comes_too_late(l) || !admit(l));
     if (cache_is_closing(l->space->cache))
         nigh_fill_error(&l->fill, 0);
     else if (!l->refused)
-        call_loader(l, true);
-    answer(l);
+        called = call_loader(l, true);
+    if (called == CALLED_DEFERRED)
+        flight_unref(f);
+    else
+        answer(l);
 }
 
 /* Whether the loader runs on this thread. */
@@ -172,7 +250,7 @@ static enum load_next run(struct load *l, bool here)
 {
     list_lease(l);
     if (here) {
-        if (!call_loader(l, false))
+        if (call_loader(l, false) != CALLED_ANSWERED)
             return NEXT_REST;
         uncount(l);
         return NEXT_FILL;
@@ -232,14 +310,18 @@ enum load_next load_run(struct load *l)
     return run(l, here);
 }
 
-/* End a load that was not run: it came too late, or there were too many. */
+/* End a load that was not run, or is not waited for: it came too late, there were too many, or the
+ * cache closes. */
 static enum load_next unrun(struct load *l)
 {
+    bool closing = cache_is_closing(l->space->cache);
     fill_reset(&l->fill);
-    if (!comes_too_late(l))
+    if (!closing && !comes_too_late(l))
         return too_many(l);
     load_release_lease(l);
-    return l->flight->state == FLIGHT_LAND ? NEXT_REST : load_land_stale(l, NIGH_ETIMEDOUT);
+    if (l->flight->state == FLIGHT_LAND)
+        return NEXT_REST;
+    return load_land_stale(l, closing ? NIGH_ECLOSED : NIGH_ETIMEDOUT);
 }
 
 /* Run the loader once more, as the worker that ran it is gone; the second time, give up. */

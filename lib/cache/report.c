@@ -31,6 +31,7 @@ struct gauges {
     uint64_t flights;
     uint64_t log_lost;
     uint64_t async;
+    uint64_t deferred;
 };
 
 /* Names the part that is asked for a gauge: one of l1.h's, or one of those beside it. */
@@ -49,6 +50,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
     l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
     g->async = atomic_load_explicit(&cache->queues.count, memory_order_relaxed);
+    g->deferred = atomic_load_explicit(&cache->deferred, memory_order_relaxed);
     if (ask & ASK_PINS)
         g->pins = l1_pins(cache->l1);
     if (ask & ASK_FLIGHTS)
@@ -76,6 +78,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
     X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
+    X(deferred, ASK_CHEAP, g->deferred, "loads that wait for their deferred answers")              \
     X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled") \
     X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
     X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \

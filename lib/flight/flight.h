@@ -228,6 +228,8 @@ void flight_unref(struct flight *f);
 
 /* Leave an event in the mailbox; wakes the holder or hands the flight to host->run. Any thread. */
 void flight_post(struct flight *f, uint32_t events);
+/* Leave an event that leads to no loader: if nobody holds the flight, step it here. */
+void flight_post_here(struct flight *f, uint32_t events);
 /* As a worker: step a flight that host->run was given, until its mailbox is empty. Drops the
  * reference that run carried. */
 void flight_run(struct flight *f);

@@ -133,6 +133,12 @@ void flight_post(struct flight *f, uint32_t events)
         flight_give_to_workers(f);
 }
 
+void flight_post_here(struct flight *f, uint32_t events)
+{
+    if (flight_mail_post(f, events))
+        flight_run(f);
+}
+
 void flight_run(struct flight *f)
 {
     do {

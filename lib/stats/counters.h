@@ -44,6 +44,8 @@
     X(LOAD, "load", "calls of the loader")                                                         \
     X(LOAD_FAILED, "load_failed", "loads that gave an error or no answer")                         \
     X(LOAD_OVERRUN, "load_overrun", "loads that ended after their deadline")                       \
+    X(LOAD_DEFERRED, "load_deferred", "loads whose loader has deferred the answer")               \
+    X(LOAD_UNANSWERED, "load_unanswered", "deferred loads without an answer at their deadline")    \
     X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
     X(REFRESH, "refresh", "loads behind a value that was served stale")                            \
     X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads are refreshed already")     \

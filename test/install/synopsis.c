@@ -5,6 +5,7 @@
 #include <nigh/nigh.h>
 
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,53 @@ static void serve(struct nigh *cache, char *db)
     nigh_queue_close(queue);
 }
 
+/* A client of the origin that answers on a thread of its own, some time later. */
+struct query {
+    pthread_t thread;
+    char row[16];
+    struct nigh_fill *fill;
+};
+
+static void queried(void *fill, const char *row, size_t len);
+
+static void *run_query(void *arg)
+{
+    struct query *q = arg;
+    poll(NULL, 0, 10);
+    queried(q->fill, q->row[0] ? q->row : NULL, strlen(q->row));
+    return NULL;
+}
+
+static struct query queries[2];
+
+static int query(void *db, const char *key, size_t len, uint32_t timeout_ms, struct nigh_fill *fill)
+{
+    CHECK(timeout_ms > 0 && len == 6 && loads < 2);
+    struct query *q = &queries[loads++];
+    q->fill = fill;
+    if (memcmp(key, "user:1", len) == 0)
+        strcpy(q->row, db);
+    return pthread_create(&q->thread, NULL, run_query, q);
+}
+
+#include "load_1.inc"
+#include "load_2.inc"
+
+static void defer(struct nigh *cache, char *db)
+{
+    struct nigh_space *users;
+    struct nigh_value value;
+    loads = uses = 0;
+    CHECK(nigh_space_open(cache, "users", NULL, load, NULL, db, &users) == 0);
+    CHECK(nigh_fetch(users, "user:1", 6, NULL, &value) == NIGH_FRESH);
+    use(value.data, value.len);
+    nigh_release(&value);
+    CHECK(nigh_fetch(users, "user:2", 6, NULL, &value) == NIGH_ELOADER);
+    CHECK(loads == 2 && uses == 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(queries[i].thread, NULL);
+}
+
 int main(void)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
@@ -134,6 +182,10 @@ int main(void)
 
     CHECK(nigh_open(&options, &cache) == 0);
     serve(cache, db);
+    nigh_close(cache);
+
+    CHECK(nigh_open(&options, &cache) == 0);
+    defer(cache, db);
     nigh_close(cache);
 
     options.threads = NIGH_THREADS_NONE;

@@ -88,6 +88,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, keeper, MOVES),
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),
+    FIELD(nigh, deferred, MOVES),
 };
 
 static const struct field l1_fields[] = {
