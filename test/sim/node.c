@@ -104,7 +104,7 @@ static void run_worker(void *arg)
     struct node *node = arg;
     struct workers *w = &node->cache->workers;
     while (!node->stopping) {
-        if (w->flight_head || w->answers.head || w->loads.head)
+        if (w->flight_head || w->answers.first || w->loads.first)
             workers_turn(w);
         else
             task_wait(CLOCK_NEVER_NS);
