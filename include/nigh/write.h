@@ -73,6 +73,40 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
 int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call);
 
+/* A pair of a nigh_put_many(). */
+struct nigh_pair {
+    struct nigh_key key;
+    const void *value;      /* NULL, and len 0: it does not exist; only with a ticket */
+    size_t len;             /* 0 .. NIGH_VALUE_MAX */
+    uint64_t version;       /* as call->version of nigh_put(); 0: none */
+    struct nigh_miss *miss; /* as call->miss of nigh_put(): the ticket of this key; NULL: none */
+};
+
+/**
+ * Put many values as nigh_put() puts one. Up to NIGH_ATOMIC_TARGETS of them, and 1 MiB, are one
+ * step: one script in Redis, one message to the other nodes; those with tickets are fills under
+ * their own leases, sent together. More take several steps, one after the other.
+ *
+ * Of pairs with the same key the last one counts, and the others get its outcome: an earlier one is
+ * not put, and its ticket is given back. (In another step it is put, and overwritten.)
+ *
+ * @param pairs          in any order
+ * @param count          0 .. 2^32 - 1
+ * @param call           NULL or options for all pairs: tags, lifetimes, deadline (of each step).
+ *                       What is of one value is said in its pair: call->version and call->miss must
+ *                       not be set
+ * @param ret_outcomes   one for each pair: what nigh_put() returns, or nigh_put_absent(), NIGH_EKEY
+ *                       and other errors too
+ *
+ * Returns   0, also when pairs have errors
+ * Errors    NIGH_EINVAL call, count, or one of the arrays is NULL; NIGH_EFORKED; NIGH_ENOMEM.
+ *           Nothing was done then
+ * Threads   any
+ * Blocks    up to the L2 deadline for each step
+ */
+int nigh_put_many(struct nigh_space *space, const struct nigh_pair *pairs, size_t count,
+                  const struct nigh_call *call, int *ret_outcomes);
+
 /**
  * Give the lease of a ticket back when there is nothing to put: one of those who wait for the key
  * then loads it.

@@ -156,10 +156,9 @@ static void remove_l1(struct writing *w, uint64_t version)
     w->refused = !ok || !groups_current(d);
 }
 
-/* Do the local step of a change that carries a value. Under the apply lock. */
-static void write_here(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+void writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+                    uint64_t heard)
 {
-    struct writing *w = arg;
     const struct l1_key *key = &w->draft.key;
     struct nigh *cache = w->draft.space->cache;
     if (stored)
@@ -172,44 +171,59 @@ static void write_here(void *arg, const struct coherence_item *item, bool stored
 
 /* ---- L2 ---- */
 
-int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+struct coherence_item writing_item(const struct writing *w)
 {
     const struct draft *d = &w->draft;
-    struct nigh *cache = d->space->cache;
-    size_t size = 0;
-    void *envelope = mode == L2_DELETE ? NULL : draft_envelope(d, &size);
-    if (mode != L2_DELETE && !envelope)
-        mode = L2_DELETE; /* no memory for the value: at least nobody keeps the old one */
-    struct coherence_item item = {
+    return (struct coherence_item){
         .kind = WIRE_KEY,
         .space = bytes_of(d->space->name, d->space->name_len),
         .bytes = bytes_of(d->key.data, d->key.len),
         .version = d->version,
     };
-    struct coherence_write write = {&d->space->registered, mode, d->token,
+}
+
+struct coherence_write writing_value(const struct writing *w, enum l2_change_mode mode)
+{
+    const struct draft *d = &w->draft;
+    size_t size = 0;
+    void *envelope = mode == L2_DELETE ? NULL : draft_envelope(d, &size);
+    return (struct coherence_write){&d->space->registered, envelope ? mode : L2_DELETE, d->token,
                                     bytes_of(envelope, size), draft_hard_ms(d)};
+}
+
+void writing_value_free(const struct writing *w, struct coherence_write *value)
+{
+    mem_free(w->draft.space->cache->env.mem, NULL, (void *)(uintptr_t)value->envelope.data,
+             value->envelope.len);
+}
+
+static void write_here(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+{
+    writing_settle(arg, item, stored, heard);
+}
+
+int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+{
+    struct nigh *cache = w->draft.space->cache;
+    struct coherence_item item = writing_item(w);
+    struct coherence_write value = writing_value(w, mode);
     struct coherence_change c = {
         .items = &item,
         .item_count = 1,
-        .write = mode == L2_DELETE ? NULL : &write,
+        .writes = value.mode == L2_DELETE ? NULL : &value,
         .deadline_ns = cache_l2_deadline_ns(cache, call),
         .local_key = write_here,
         .local_arg = w,
     };
     int rc = coherence_change(cache->coherence, &c, NULL);
-    mem_free(cache->env.mem, NULL, envelope, size);
+    writing_value_free(w, &value);
     return rc;
 }
 
 int writing_change_behind(struct writing *w)
 {
     const struct draft *d = &w->draft;
-    struct coherence_item item = {
-        .kind = WIRE_KEY,
-        .space = bytes_of(d->space->name, d->space->name_len),
-        .bytes = bytes_of(d->key.data, d->key.len),
-        .version = d->version,
-    };
+    struct coherence_item item = writing_item(w);
     struct coherence_change c = {
         .items = &item,
         .item_count = 1,

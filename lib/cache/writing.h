@@ -42,6 +42,15 @@ static inline int writing_outcome(const struct writing *w)
  * are no failure. */
 void writing_fill_l1(struct writing *w);
 
+/* Returns the name of its key, as changes have it. */
+struct coherence_item writing_item(const struct writing *w);
+/* Do its local step: `stored`, by Redis. Under the apply lock; `heard` as of coherence_change. */
+void writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+                    uint64_t heard);
+/* Describe its value to Redis; the envelope is to be freed with writing_value_free(). Where there
+ * is no memory for it the mode is L2_DELETE: at least nobody keeps the old value. */
+struct coherence_write writing_value(const struct writing *w, enum l2_change_mode mode);
+void writing_value_free(const struct writing *w, struct coherence_write *value);
 /* Change the key in Redis, and tell every node: its value is set to the envelope, as `mode` says,
  * or deleted. Returns what coherence_change() does. */
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call);

@@ -102,7 +102,7 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
         uint64_t floor = 0;
         count = m.item_count;
         while (coherence_message_next(&m, &item))
-            floor = coherence_apply_item_locked(c, &item, m.sequence);
+            floor = u64_max(floor, coherence_apply_item_locked(c, &item, m.sequence));
         if (is_own(c, &m)) { /* the local step is still to come, and asks for this */
             own_call(c, m.call)->heard = m.call;
             own_call(c, m.call)->floor = floor;

@@ -18,7 +18,7 @@
 struct coherence_call {
     uint64_t finished;  /* (l) the id of the call whose local step is done ... */
     uint64_t heard;     /* (l) ... of the call whose frame came before that step ... */
-    uint64_t floor;     /* (l) ... and the floor that this frame raised for its last key */
+    uint64_t floor;     /* (l) ... and the highest floor that this frame raised for a key */
 };
 
 struct coherence_apply {

@@ -41,7 +41,8 @@ static uint32_t count_runs(const struct coherence_item *items, uint32_t count)
 /* A script while it is made. */
 struct making {
     struct coherence *c;
-    const struct coherence_write *write;
+    const struct coherence_write *writes;
+    uint32_t hard_ms; /* the longest of their lifetimes */
     struct bytes text; /* the list of schemas, as Redis has it */
     struct l2_change_key *keys;
     struct l2_change_group *groups;
@@ -71,14 +72,19 @@ static struct l2_change_key key_of(struct making *m, const struct coherence_item
     return key;
 }
 
-static void add_write(struct making *m, struct l2_change_key *key)
+static void add_write(struct making *m, struct l2_change_key *key,
+                      const struct coherence_write *write)
 {
-    key->mode = m->write->mode;
-    key->token = m->write->token;
-    key->envelope = m->write->envelope;
-    key->hard_ms = m->write->hard_ms;
-    m->change->registration =
-        coherence_register(m->c, m->write->schema, m->write->hard_ms);
+    if (write->mode == L2_DELETE)
+        return;
+    key->mode = write->mode;
+    key->token = write->token;
+    key->envelope = write->envelope;
+    key->hard_ms = write->hard_ms;
+    if (write->hard_ms <= m->hard_ms)
+        return;
+    m->hard_ms = write->hard_ms;
+    m->change->registration = coherence_register(m->c, write->schema, write->hard_ms);
 }
 
 /* Sorts the items into keys and groups. */
@@ -93,14 +99,14 @@ static void fill_change(struct making *m, const struct coherence_item *items, ui
             continue;
         }
         struct l2_change_key key = key_of(m, item);
-        if (i == 0 && m->write)
-            add_write(m, &key);
+        if (m->writes)
+            add_write(m, &key, &m->writes[i]);
         m->keys[change->key_count++] = key;
     }
 }
 
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
-                          const struct coherence_write *write, struct coherence_script *ret)
+                          const struct coherence_write *writes, struct coherence_script *ret)
 {
     size_t keys_size = count * sizeof(struct l2_change_key);
     size_t schemas_size = count_runs(items, count) * SCHEMAS_MAX * sizeof(struct bytes);
@@ -130,7 +136,7 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
     };
     struct making m = {
         .c = c,
-        .write = write,
+        .writes = writes,
         .text = list ? bytes_of(list->text, list->len) : bytes_of("", 0),
         .keys = (void *)block,
         .groups = (void *)groups,
@@ -150,11 +156,11 @@ void coherence_script_free(struct coherence *c, struct coherence_script *s)
 /* ---- the local step ---- */
 
 static void settle_item_locked(struct coherence *c, const struct coherence_accepted *a,
-                               const struct coherence_item *item, uint64_t sequence)
+                               const struct coherence_item *item, bool stored, uint64_t sequence)
     REQUIRES(c->state->apply_lock)
 {
     if (is_key(item) && a->key)
-        a->key(a->arg, item, a->stored, sequence ? coherence_heard_locked(c, a->call) : 0);
+        a->key(a->arg, item, stored, sequence ? coherence_heard_locked(c, a->call) : 0);
     else
         coherence_apply_item_locked(c, item, sequence);
 }
@@ -162,8 +168,12 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
 static void settle_items(struct coherence *c, const struct coherence_accepted *a, uint64_t sequence)
     REQUIRES(c->state->apply_lock)
 {
-    for (uint32_t i = 0; i < a->item_count; i++)
-        settle_item_locked(c, a, &a->items[i], sequence);
+    size_t keys = 0;
+    for (uint32_t i = 0; i < a->item_count; i++) {
+        bool stored = a->wrote && l2_verdict_at(a->answer, keys) == L2_STORED;
+        settle_item_locked(c, a, &a->items[i], stored, sequence);
+        keys += is_key(&a->items[i]);
+    }
 }
 
 /* Rule 13: notes the change, which may have to be told again. */

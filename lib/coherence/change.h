@@ -26,9 +26,9 @@ struct coherence_script {
     struct coherence_position known; /* when it was made: it gets a later one, if all is well */
     bool dropped; /* sent without the value that it should have had */
 };
-/* `write`: the value of items[0]; NULL: none. 0 or NIGH_ENOMEM. */
+/* `writes`: the items' values; NULL: none has one. 0 or NIGH_ENOMEM. */
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
-                          const struct coherence_write *write, struct coherence_script *ret);
+                          const struct coherence_write *writes, struct coherence_script *ret);
 void coherence_script_free(struct coherence *c, struct coherence_script *s);
 
 /*
@@ -44,7 +44,7 @@ struct coherence_accepted {
     uint64_t nonce;
     struct coherence_position known; /* when its script was made */
     const bool *noted; /* per item: `recent` has it; NULL: it has none */
-    bool stored;
+    bool wrote;        /* values were sent: the answer says of each whether it was set */
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
 };

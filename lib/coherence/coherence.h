@@ -145,9 +145,9 @@ struct l2_register coherence_register(struct coherence *c, const struct coherenc
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer);
 
-/* The value part of a write, for the one key that items[0] names. */
+/* What a KEY item is set to. L2_DELETE: to nothing. */
 struct coherence_write {
-    struct coherence_schema *schema;
+    struct coherence_schema *schema; /* of the space, which all values of a change share */
     enum l2_change_mode mode;
     uint64_t token;
     struct bytes envelope;
@@ -157,7 +157,7 @@ struct coherence_write {
 struct coherence_change {
     const struct coherence_item *items; /* 1 .. 4096 */
     uint32_t item_count;
-    const struct coherence_write *write; /* NULL: an invalidation */
+    const struct coherence_write *writes; /* one per item; NULL: an invalidation */
     uint64_t deadline_ns;
     bool background; /* queued at once, and not waited for */
     /*

@@ -316,7 +316,7 @@ static size_t text_len(const struct coherence_change *change)
 
 static bool may_join(const struct coherence_change *change)
 {
-    if (change->write || change->local_key || change->item_count > CALL_ITEMS_MAX ||
+    if (change->writes || change->local_key || change->item_count > CALL_ITEMS_MAX ||
         text_len(change) > COMBINE_TEXT_BYTES)
         return false;
     for (uint32_t i = 0; i < change->item_count; i++)

@@ -73,10 +73,10 @@ static int change_behind(struct coherence *c, const struct coherence_change *cha
 /* ---- the call ---- */
 
 static int send_script(struct coherence *c, const struct coherence_change *change,
-                       const struct coherence_write *write, struct l2_sync *sync,
+                       const struct coherence_write *writes, struct l2_sync *sync,
                        struct coherence_script *ret)
 {
-    int rc = coherence_script_make(c, change->items, change->item_count, write, ret);
+    int rc = coherence_script_make(c, change->items, change->item_count, writes, ret);
     if (rc < 0)
         return rc;
     struct l2_op op = l2_sync_op(sync, c->config.env, change->deadline_ns);
@@ -91,8 +91,8 @@ static struct l2_answer *run_script(struct coherence *c, const struct coherence_
                                     struct coherence_script *ret)
 {
     struct l2_sync sync;
-    int rc = send_script(c, change, change->write, &sync, ret);
-    bool drops = rc == NIGH_EBUSY && change->write;
+    int rc = send_script(c, change, change->writes, &sync, ret);
+    bool drops = rc == NIGH_EBUSY && change->writes;
     if (drops)
         rc = send_script(c, change, NULL, &sync, ret);
     ret->dropped = drops;
@@ -111,6 +111,15 @@ static struct l2_answer *run_until_named(struct coherence *c, const struct coher
     }
 }
 
+/* Returns the registration of the space that the values are of. */
+static struct coherence_schema *schema_of(const struct coherence_change *change)
+{
+    uint32_t i = 0;
+    while (change->writes[i].mode == L2_DELETE && i + 1 < change->item_count)
+        i++;
+    return change->writes[i].schema;
+}
+
 static int accepted(struct coherence *c, const struct coherence_change *change,
                     const struct l2_answer *answer, const struct coherence_script *s,
                     struct coherence_position *ret_position)
@@ -122,7 +131,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         .call = s->call,
         .nonce = s->change.nonce,
         .known = s->known,
-        .stored = answer->verdict == L2_STORED,
+        .wrote = change->writes && !s->dropped,
         .key = change->local_key,
         .arg = change->local_arg,
     };
@@ -130,8 +139,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         coherence_wait_for_clock(c, change->deadline_ns);
     if (ret_position)
         *ret_position = (struct coherence_position){answer->clock.identity, answer->clock.sequence};
-    bool wrote = change->write && !s->dropped;
-    bool crowded = wrote && coherence_registered(c, change->write->schema, answer);
+    bool crowded = a.wrote && coherence_registered(c, schema_of(change), answer);
     return crowded || s->dropped || answer->verdict == L2_REFUSED ? NIGH_REFUSED : 0;
 }
 

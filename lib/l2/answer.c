@@ -191,8 +191,9 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
             return NIGH_EREDIS;
     } else if (public->verdict == L2_HELD) {
         public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
-    } else if (more.len == 8) {
+    } else if (more.len >= 8) {
         public->previous = get_le64(more.data);
+        public->verdicts = bytes_of((const uint8_t *)more.data + 8, more.len - 8);
     }
     return 0;
 }

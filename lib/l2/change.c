@@ -57,10 +57,19 @@ static void add_key_args(struct command *c, const struct l2_change_key *k)
     command_number(c, 1 + k->schema_count);
 }
 
+/* Returns the key whose space's schema is registered: the first with a value. NULL: no key. */
+static const struct l2_key *registered(const struct l2_change *change)
+{
+    for (uint32_t i = 0; i < change->key_count; i++)
+        if (change->keys[i].mode != L2_DELETE)
+            return &change->keys[i].key;
+    return change->key_count ? &change->keys[0].key : NULL;
+}
+
 static void add_args(const struct l2 *l2, struct command *c, const struct l2_change *change,
                      struct bytes front)
 {
-    const struct l2_key *first = change->key_count ? &change->keys[0].key : NULL;
+    const struct l2_key *first = registered(change);
     struct bytes none = bytes_of("", 0);
     command_le64(c, change->nonce);
     command_le64(c, change->schemas);

@@ -169,6 +169,7 @@ struct l2_answer {
     struct bytes value;      /* L2_VALUE: the envelope; L2_MOVED, resync: the schemas */
     uint32_t held_ms;
     uint64_t previous;       /* change: nonce of the change before it */
+    struct bytes verdicts;   /* change: of each key, a byte; may be missing: see l2_verdict_at() */
     uint32_t registered_ms;  /* fill, change: the schema is registered for so long from now */
     uint32_t slots;          /* resync: number of group slots */
     bool partial;            /* resync: pages that were left out have not changed */
@@ -178,6 +179,13 @@ struct l2_answer {
     uint32_t entry_count;
 };
 #define L2_PAGES 64u
+/* Returns what a change says of one of its keys, counted as they were given. */
+static inline enum l2_verdict l2_verdict_at(const struct l2_answer *answer, size_t key)
+{
+    if (key >= answer->verdicts.len)
+        return answer->verdict; /* it has only one */
+    return (enum l2_verdict)((const uint8_t *)answer->verdicts.data)[key];
+}
 void l2_answer_free(struct l2_answer *answer);
 
 typedef void (*l2_done_fn)(void *arg, struct l2_answer *answer);
@@ -354,7 +362,7 @@ struct l2_change {
     uint64_t nonce;           /* names the change; id of the clock, should it have to be created */
     uint64_t schemas;         /* token of the list of schemas that the keys were named by */
     bool old_nodes;           /* nodes of wire version 1 are there, as that list said: tell them */
-    struct l2_register registration; /* for the first key's schema, if its value is set */
+    struct l2_register registration; /* for the schema of the values, which are all of a space */
     struct l2_frame frame;
 };
 /* L2_STORED if the (first) key's value was set, L2_CROWDED if it was deleted instead, L2_REFUSED if

@@ -1208,7 +1208,7 @@ static int write_key(world *w, struct coherence_schema *schema)
     struct coherence_change change = {
         .items = &item,
         .item_count = 1,
-        .write = &write,
+        .writes = &write,
         .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
         .local_key = local_key,
         .local_arg = w,

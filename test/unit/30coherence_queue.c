@@ -160,7 +160,7 @@ static int write_key(world *w, enum l2_change_mode mode)
     struct coherence_change change = {
         .items = &item,
         .item_count = 1,
-        .write = &write,
+        .writes = &write,
         .deadline_ns = clock_deadline_ns(w->fake.env.clock, 250),
         .local_key = local_key,
         .local_arg = w,

@@ -13,10 +13,12 @@
 --       then per key: mode version token ms envelope schemas,
 --       then per group: 2 x its slot, + 1 if soft
 --
+-- `more` of the answer: the nonce of the change before, then a byte for each key, its verdict.
+--
 -- token: of the schemas as the caller names keys by them; if they are others, nothing is done but
 -- telling them. old_channel: '' when the caller knows of no old nodes. register_ms: if a value is
 -- set, our schema of the space is to be registered for so long (0: not), unless `schemas` is the
--- token of the list.
+-- token of the list. All values of a change are of one space.
 
 -- modes
 local DELETE = 0    -- if the stored version is 0 or below ours, or ours is 0
@@ -68,20 +70,22 @@ local function judge(mode, first, last, lease, ours, lease_token)
     return 'set'
 end
 
-local gone, sets, verdict, at = {nothing}, {}, NONE, 4
+local gone, sets, verdict, verdicts, at = {nothing}, {}, NONE, {}, 4
 for i = 1, keys do
     local first_arg = FIXED + PER_KEY * (i - 1)
     local mode, ours, lease_token, ms, envelope, count = unpack(ARGV, first_arg + 1, first_arg + 6)
     mode, count = tonumber(mode), tonumber(count)
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
+    verdicts[i] = NONE
     if what == 'refuse' then
         what, verdict = stays(first, version, ours) and 'spare' or 'delete', REFUSED
+        verdicts[i] = REFUSED
     end
     if what == 'set' and ahead(envelope) then what = 'delete' end
     gone[#gone + 1] = lease
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
-    if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms} end
+    if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms, i} end
     for j = first + 1, last do
         if mode == SET or not stays(j, version, ours) then gone[#gone + 1] = KEYS[j] end
     end
@@ -114,11 +118,13 @@ for _, s in ipairs(sets) do
         redis.call('DEL', s[1]) -- one schema too many
         verdict = CROWDED
     end
+    verdicts[s[4]] = verdict
 end
+for i = 1, keys do verdicts[i] = string.char(verdicts[i]) end
 
 local groups = {}
 for i = FIXED + PER_KEY * keys + 1, #ARGV do groups[#groups + 1] = tonumber(ARGV[i]) end
 local previous = string.sub(head, 17, 24)
 if old then tell_old(KEYS[#KEYS - 1], KEYS[#KEYS], old_channel, slots, groups, front, tail) end
 append(log, channel, nonce, front, tail, slots, groups)
-return answer(verdict, previous, registered)
+return answer(verdict, previous .. table.concat(verdicts), registered)
