@@ -123,7 +123,7 @@ static bool is_pinged(const struct l2_channel *ch)
 }
 
 /* Returns when a silent connection wants something done. */
-static uint64_t next_event_ns(const struct l2_channel *ch)
+static uint64_t due_ns(const struct l2_channel *ch)
 {
     const struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED) /* l2_channel_wake() ends the wait for the data connection */
@@ -133,6 +133,12 @@ static uint64_t next_event_ns(const struct l2_channel *ch)
     if (!ch->subscribed)
         return conn_handshake_deadline_ns(c);
     return is_pinged(ch) ? dead_ns(ch) : c->heard_ns + PING_NS;
+}
+
+/* Returns when there is something to do: at once, if the stream has something to read. */
+static uint64_t next_event_ns(const struct l2_channel *ch)
+{
+    return conn_holds(&ch->conn) ? 0 : due_ns(ch);
 }
 
 static int fail_silent(struct l2_channel *ch)
@@ -170,7 +176,7 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
                                      keys->old.channel};
         return conn_command(c, args, 3);
     }
-    if (now_ns < next_event_ns(ch) || is_pinged(ch))
+    if (now_ns < due_ns(ch) || is_pinged(ch))
         return 0;
     if (!ch->subscribed)
         return fail_silent(ch);
@@ -255,8 +261,10 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
                         : next_ns > now_ns        ? next_ns - now_ns
                                                   : 0;
     int wake_fd = l2_is_gone(ch->config.l2) ? -1 : ch->wake_fd;
-    int ready = net->wait(net->arg, ch->conn.fd, conn_wants_write(&ch->conn), wake_fd,
+    bool holds = conn_holds(&ch->conn);
+    int ready = net->wait(net->arg, conn_fd(&ch->conn), conn_waits(&ch->conn), wake_fd,
                           u64_min(wait_ns, until_ns));
+    ready |= holds ? L2_NET_READY : 0;
     if (ready & L2_NET_GONE)
         atomic_store_explicit(&ch->config.l2->gone, true, memory_order_relaxed);
     check_gone(ch, now_ns);

@@ -28,7 +28,7 @@ static const char *const step_names[] = {"AUTH",       "SELECT", "CLIENT SETNAME
 
 void conn_init(struct conn *c, const struct conn_config *config)
 {
-    *c = (struct conn){.config = config, .fd = -1};
+    *c = (struct conn){.config = config};
 }
 
 /* ---- output ---- */
@@ -90,26 +90,34 @@ void conn_problem(struct conn *c, const char *what, struct bytes words)
     snprintf(c->problem, sizeof(c->problem), "%s%s", what, text);
 }
 
+static const char *text_of(const struct conn *c, long error)
+{
+    if (error == STREAM_FAILED)
+        return c->stream->problem;
+    return error < 0 ? strerrordesc_np((int)-error) : "closed by the server";
+}
+
 static int lost(struct conn *c, const char *what, long error)
 {
     if (c->words[0])
         snprintf(c->problem, sizeof(c->problem), "closed by the server, which said: %s", c->words);
     else
-        snprintf(c->problem, sizeof(c->problem), "%s: %s", what,
-                 error < 0 ? strerrordesc_np((int)-error) : "closed by the server");
+        snprintf(c->problem, sizeof(c->problem), "%s: %s", what, text_of(c, error));
     return NIGH_EOFFLINE;
 }
 
-/* Makes poll_fd watch the socket: input wakes whoever sleeps there, and so does room for what is
- * unsent. */
+/* Makes poll_fd watch the socket for what the stream waits for: that wakes whoever sleeps there. */
 static int watch(struct conn *c)
 {
-    uint32_t wanted = EPOLLIN | (conn_wants_write(c) ? EPOLLOUT : 0);
-    if (c->config->poll_fd < 0 || c->watched == wanted)
+    if (c->config->poll_fd < 0)
+        return 0;
+    uint32_t waits = conn_waits(c);
+    uint32_t wanted = (waits & L2_FOR_INPUT ? EPOLLIN : 0) | (waits & L2_FOR_ROOM ? EPOLLOUT : 0);
+    if (c->watched == wanted)
         return 0;
     struct epoll_event event = {.events = wanted};
     int op = c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(c->config->poll_fd, op, c->fd, &event) != 0)
+    if (epoll_ctl(c->config->poll_fd, op, conn_fd(c), &event) != 0)
         return lost(c, "epoll_ctl", -errno);
     c->watched = wanted;
     return 0;
@@ -119,17 +127,29 @@ static int watch(struct conn *c)
 static void unwatch(struct conn *c)
 {
     if (c->watched)
-        epoll_ctl(c->config->poll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+        epoll_ctl(c->config->poll_fd, EPOLL_CTL_DEL, conn_fd(c), NULL);
     c->watched = 0;
+}
+
+/* Goes on with what has to be agreed on. 1: the stream may be used; 0: not yet; < 0: it failed. */
+static int agree(struct conn *c)
+{
+    if (!c->agrees)
+        return 1;
+    int got = c->config->stream->agree(c->stream);
+    c->agrees = got <= 0;
+    return got < 0 ? lost(c, c->config->stream->agreement, got) : got;
 }
 
 int conn_flush(struct conn *c)
 {
-    const struct l2_net *net = c->config->net;
     if (c->seeks)
         return 0;
+    int agreed = agree(c);
+    if (agreed <= 0)
+        return agreed < 0 ? agreed : watch(c);
     while (conn_wants_write(c)) {
-        long n = net->write(net->arg, c->fd, c->out + c->out_at, c->out_len - c->out_at);
+        long n = stream_write(c->stream, c->out + c->out_at, c->out_len - c->out_at);
         if (n < 0 && is_transient(n)) {
             c->full = true;
             return watch(c);
@@ -364,7 +384,10 @@ static int go_on(struct conn *c)
         lookup_failed(c->config->lookup);
         return lost(c, "connect", fd);
     }
-    c->fd = fd;
+    c->stream = stream_open(c->config->stream, c->config->env->mem, net, c->config->uri, fd);
+    if (!c->stream)
+        return NIGH_ENOMEM;
+    c->agrees = c->config->stream->agree != NULL;
     c->seeks = false;
     return send_handshake(c);
 }
@@ -401,10 +424,10 @@ void conn_close(struct conn *c)
     unwatch(c);
     if (c->state == CONN_HANDSHAKE && !c->seeks)
         lookup_failed(c->config->lookup);
-    if (c->fd >= 0)
-        c->config->net->close(c->config->net->arg, c->fd);
-    c->fd = -1;
-    c->seeks = false;
+    if (c->stream)
+        stream_close(c->stream, c->config->env->mem);
+    c->stream = NULL;
+    c->seeks = c->agrees = false;
     c->state = CONN_CLOSED;
     reader_fini(&c->reader);
     out_free(c);
@@ -412,7 +435,9 @@ void conn_close(struct conn *c)
 
 void conn_disown(struct conn *c)
 {
-    c->fd = -1;
+    if (c->stream)
+        stream_disown(c->stream, c->config->env->mem);
+    c->stream = NULL;
     c->watched = 0;
     snprintf(c->problem, sizeof(c->problem), "%s",
              "somebody has closed its descriptor: there is no redis from here on; "
@@ -421,8 +446,8 @@ void conn_disown(struct conn *c)
 
 void conn_abandon(struct conn *c)
 {
-    c->config->net->cut(c->config->net->arg, c->fd);
-    c->fd = -1;
+    c->config->net->cut(c->config->net->arg, c->stream->fd);
+    c->stream = NULL;
     c->watched = 0;
     snprintf(c->problem, sizeof(c->problem), "a caller stood still while it had the connection");
 }
@@ -496,17 +521,19 @@ int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, 
 
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
-    const struct l2_net *net = c->config->net;
     char chunk[READ_BYTES];
+    int agreed = agree(c);
+    if (agreed <= 0)
+        return agreed < 0 ? agreed : watch(c);
     for (int i = 0; i < READS_MAX; i++) {
-        long n = net->read(net->arg, c->fd, chunk, sizeof(chunk));
+        long n = stream_read(c->stream, chunk, sizeof(chunk));
         int failed = conn_take(c, chunk, n, on_reply, arg);
         if (failed)
             return failed;
-        if (n < (long)sizeof(chunk))
+        if (n < (long)sizeof(chunk) && !c->stream->holds)
             break;
     }
-    return 0; /* bytes that are left, or come later, make the socket ready again */
+    return watch(c); /* bytes that are left, or come later, make the socket ready, or are held */
 }
 
 void conn_last_words(struct conn *c, conn_reply_fn on_reply, void *arg)

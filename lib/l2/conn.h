@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to Redis: socket, output buffer, reader, and the handshake that makes it usable.
+ * A connection to Redis: stream, output buffer, reader, and the handshake that makes it usable.
  *
  *     CLOSED --- conn_open ---> HANDSHAKE --- every reply as it should be ---> UP
  *        ^                          |                                           |
  *        +---- conn_close ----------+-------------------------------------------+
  *
- * The handshake is sent in one go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It asks for a master
- * (nothing that nigh does works on a replica), no node of a cluster (a script's keys would be on
- * several), and a PONG (a server that is loading, or a replica without its master, answers PING
- * with an error). Servers older than Redis 7 take one section of INFO only, and are asked so the
- * next time.
+ * First the stream agrees with the server, if it has to (stream.h). The handshake is sent in one
+ * go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It asks for a master (nothing that nigh does works
+ * on a replica), no node of a cluster (a script's keys would be on several), and a PONG (a server
+ * that is loading, or a replica without its master, answers PING with an error). Servers older than
+ * Redis 7 take one section of INFO only, and are asked so the next time.
  *
  * A server that closes often says why before: an error that answers nothing, or answers the wrong
  * request. These last words are kept, and `problem` tells them then.
@@ -23,6 +23,7 @@
 #include "l2/l2.h"
 #include "l2/lookup.h"
 #include "l2/reply.h"
+#include "l2/stream.h"
 #include "l2/uri.h"
 
 #define REPLID_BYTES 40u
@@ -36,6 +37,7 @@ struct conn_config {
     struct env *env;
     struct stats *stats;
     const struct l2_net *net;
+    const struct stream_kind *stream;
     const struct uri *uri;
     struct lookup *lookup; /* NULL: the host is no name */
     uint64_t connect_timeout_ns;
@@ -46,8 +48,9 @@ struct conn_config {
 struct conn {
     const struct conn_config *config;
     enum conn_state state;
-    int fd; /* -1 while CLOSED, and while `seeks` */
-    bool seeks; /* in HANDSHAKE: the host's name is still being looked up */
+    struct stream *stream; /* NULL while CLOSED, and while `seeks` */
+    bool seeks;  /* in HANDSHAKE: the host's name is still being looked up */
+    bool agrees; /* in HANDSHAKE: the stream has to agree with the server first */
     uint32_t watched; /* events for which poll_fd watches the socket; 0: it does not */
     struct reader reader;
     char *out; /* out[out_at .. out_len) is still to be written */
@@ -60,7 +63,7 @@ struct conn {
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
     uint64_t wrote_ns; /* last byte that the socket took after it had been full */
-    bool full;         /* the socket took no more at the last write */
+    bool full;         /* the stream took no more at the last write */
     uint64_t began_ns; /* first byte of the reply that is partly here */
     uint64_t home;     /* hash of the replid */
     char replid[REPLID_BYTES]; /* last told, by the handshake, a beat or a resync */
@@ -82,19 +85,43 @@ void conn_close(struct conn *c);
 /* Forget the descriptor, which is not ours any more: neither close it nor write to it. */
 void conn_disown(struct conn *c);
 
-/* Cut the connection and forget the descriptor: the caller in a system call on it closes it. */
+/* Cut the connection and forget the stream: the caller in a system call on it closes it. */
 void conn_abandon(struct conn *c);
+
+/* Returns its socket; -1: there is none. */
+static inline int conn_fd(const struct conn *c)
+{
+    return c->stream ? c->stream->fd : -1;
+}
 
 /* Append to the output. 0 or NIGH_ENOMEM. */
 int conn_append(struct conn *c, const void *data, size_t len);
 /* Append a command to the output. 0 or NIGH_ENOMEM. */
 int conn_command(struct conn *c, const struct bytes *args, uint32_t count);
-/* Write what the socket takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
+/* Write what the stream takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
  * it is lost: then read what the server may have said before, with conn_last_words(). */
 int conn_flush(struct conn *c);
 static inline bool conn_wants_write(const struct conn *c)
 {
     return c->out_at < c->out_len;
+}
+
+/* Returns for what its socket has to be waited for: L2_FOR_INPUT, L2_FOR_ROOM. */
+static inline uint32_t conn_waits(const struct conn *c)
+{
+    return c->stream ? stream_waits(c->stream, conn_wants_write(c) || c->agrees) : L2_FOR_INPUT;
+}
+
+/* Whether there is something to read whatever the socket says: then nobody may sleep on it. */
+static inline bool conn_holds(const struct conn *c)
+{
+    return c->stream && c->stream->holds;
+}
+
+/* Whether there is nothing to do but to read what comes. */
+static inline bool conn_only_reads(const struct conn *c)
+{
+    return !conn_wants_write(c) && conn_waits(c) == L2_FOR_INPUT;
 }
 
 /* When bytes last moved, either way. */
@@ -111,7 +138,7 @@ typedef int (*conn_reply_fn)(void *arg, struct reply *reply);
  * NIGH_ENOMEM. */
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg);
 
-/* Take what somebody else has read from its socket: `n` as net->read returned it. Returns as
+/* Take what somebody else has read from its stream: `n` as stream_read() returned it. Returns as
  * conn_read(). */
 int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, void *arg);
 

@@ -183,6 +183,8 @@ static uint64_t next_event_ns(const struct link *link)
     const struct conn *c = &link->conn;
     if (c->state == CONN_CLOSED)
         return l2_is_gone(link->l2) ? CLOCK_NEVER_NS : link->backoff.next_ns;
+    if (conn_holds(c))
+        return 0; /* at once */
     if (c->state == CONN_HANDSHAKE)
         return conn_handshake_deadline_ns(c);
     if (!link->pending.head)
@@ -224,14 +226,14 @@ static int read_in(struct link *link)
 static bool is_idle(const struct link *link)
 {
     return link->conn.state == CONN_UP && !link->pending.head && link->conn.reader.pending == 0 &&
-           !conn_wants_write(&link->conn);
+           conn_only_reads(&link->conn) && !conn_holds(&link->conn);
 }
 
 enum io_sleep io_may_sleep(struct link *link)
 {
     enum io_sleep may = SLEEP_NOT;
     pthread_mutex_lock(&link->lock);
-    link->asleep = !link->queue.head;
+    link->asleep = !link->queue.head && !conn_holds(&link->conn);
     if (link->asleep)
         may = is_idle(link) && solo_may_rest_locked(link) ? SLEEP_AT_REST : SLEEP_UNTIL_WOKEN;
     if (may == SLEEP_AT_REST)
@@ -247,21 +249,22 @@ void io_woken(struct link *link)
     pthread_mutex_unlock(&link->lock);
 }
 
-/* Sleep until the socket, a request or the time wants us. Returns what net->wait did. After
+/* Sleep until the socket, a request or the time wants us. Returns as net->wait does. After
  * SLEEP_AT_REST a caller may have the connection when it returns. */
 static int sleep_until(struct link *link, uint64_t until_ns)
 {
     const struct l2_net *net = link->conn_config.net;
     uint64_t now_ns = clock_now_ns(link->env->clock);
-    int fd = link->conn.fd, wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
-    bool want_write = conn_wants_write(&link->conn);
+    int fd = conn_fd(&link->conn), wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
+    uint32_t waits = conn_waits(&link->conn);
+    bool holds = conn_holds(&link->conn);
     enum io_sleep may = io_may_sleep(link);
     bool stay = may == SLEEP_NOT || until_ns <= now_ns;
     uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;
     int ready = may == SLEEP_AT_REST ? net->wait_end(net->arg, fd, wake_fd, wait_ns)
-                                     : net->wait(net->arg, fd, want_write, wake_fd, wait_ns);
+                                     : net->wait(net->arg, fd, waits, wake_fd, wait_ns);
     wake_heed(link, ready);
-    return ready;
+    return ready | (holds ? L2_NET_READY : 0);
 }
 
 /* Begins a round: see solo.c. False: a caller has the connection still. */

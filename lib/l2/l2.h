@@ -33,6 +33,8 @@
 struct l2;
 struct link;
 struct request;
+struct stream;
+struct stream_kind;
 
 /* Addresses of a host, as text; l2_net.connect takes the same form. */
 #define L2_ADDRESSES_MAX 16u
@@ -53,10 +55,10 @@ struct l2_net {
     long (*read)(void *arg, int fd, void *buffer, size_t size);      /* as read(2), -errno */
     long (*write)(void *arg, int fd, const void *data, size_t size); /* as send(2), -errno */
     void (*close)(void *arg, int fd);
-    /* Sleep until fd (-1: none) is readable or, if asked, writable, wake_fd is readable, or wait_ns
-     * are over (CLOCK_NEVER_NS: none). Returns L2_NET_READY | L2_NET_WOKEN | L2_NET_GONE; may
-     * return early. */
-    int (*wait)(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
+    /* Sleep until fd (-1: none) is ready for what is asked (L2_FOR_INPUT, L2_FOR_ROOM or both), or
+     * has ended, wake_fd is readable, or wait_ns are over (CLOCK_NEVER_NS: none). Returns
+     * L2_NET_READY | L2_NET_WOKEN | L2_NET_GONE; may return early. */
+    int (*wait)(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns);
     /* As wait(), but input does not end it, only the other side's closing, wake_fd or the time.
      * NULL: callers never read themselves. */
     int (*wait_end)(void *arg, int fd, int wake_fd, uint64_t wait_ns);
@@ -64,6 +66,8 @@ struct l2_net {
     void (*cut)(void *arg, int fd);
     void *arg;
 };
+#define L2_FOR_INPUT 1u
+#define L2_FOR_ROOM 2u
 #define L2_NET_READY 1
 #define L2_NET_WOKEN 2
 #define L2_NET_GONE 4 /* fd or wake_fd is no descriptor any more: somebody else has closed it */
@@ -85,6 +89,7 @@ struct l2_config {
     struct env *env;
     struct stats *stats;         /* the cache's */
     const struct l2_net *net;    /* NULL: the kernel */
+    const struct stream_kind *stream; /* over its sockets: l2/stream.h; NULL: the plain one */
     const char *uri;             /* as in l2/uri.h */
     const struct l2_map *map;    /* several servers; NULL: the one at `uri` has all keys */
     const char *prefix;          /* begins all keys and the channel's name */
@@ -423,7 +428,9 @@ struct l2_sync {
     struct l2_answer *answer; /* (d) */
     struct request *solo;     /* waiter only: the one that he sends and receives himself, or NULL */
     uint64_t solo_until_ns;   /* (c) ... until then */
-    int fd;                   /* (c) ... on this socket */
+    struct stream *stream;    /* (c) ... over this stream ... */
+    int fd;                   /* (c) ... and its socket */
+    bool holds;               /* ... which has bytes that the socket does not show */
 };
 enum l2_sync_word {
     SYNC_PARKS,    /* the waiter is woken by the futex */

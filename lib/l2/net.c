@@ -159,10 +159,12 @@ static int wait_on(int fd, short events, int wake_fd, uint64_t wait_ns)
     return (fds[0].revents ? L2_NET_READY : 0) | (fds[1].revents ? L2_NET_WOKEN : 0);
 }
 
-static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int net_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
+    int for_input = events & L2_FOR_INPUT ? POLLIN : 0;
+    int for_room = events & L2_FOR_ROOM ? POLLOUT : 0;
     (void)arg;
-    return wait_on(fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), wake_fd, wait_ns);
+    return wait_on(fd, (short)(for_input | for_room), wake_fd, wait_ns);
 }
 
 static int net_wait_end(void *arg, int fd, int wake_fd, uint64_t wait_ns)

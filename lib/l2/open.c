@@ -22,6 +22,7 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
         .env = config->env,
         .stats = config->stats,
         .net = config->net ? config->net : &net_kernel,
+        .stream = config->stream ? config->stream : &stream_plain,
         .connect_timeout_ns = (timeout_ms ? timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS) * NS_PER_MS,
         .bulk_max = config->reply_max_bytes,
         .poll_fd = -1,
@@ -150,7 +151,7 @@ static uint64_t step_several(struct l2 *l2, uint64_t until_ns)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     if (l2->poll_fd < 0 || next_ns <= now_ns || !l2_rest(l2))
         return next_ns;
-    net->wait(net->arg, l2->poll_fd, false, -1, next_ns - now_ns);
+    net->wait(net->arg, l2->poll_fd, L2_FOR_INPUT, -1, next_ns - now_ns);
     l2_rested(l2);
     return step_each(l2);
 }

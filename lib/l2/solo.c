@@ -31,13 +31,15 @@
 // No wake-up is lost. Before the I/O thread sleeps it says that it may be woken (`asleep`), or that
 // it wants the connection (`wanted`), under the lock under which it saw that there was nothing to
 // do. A caller that lets go sees both under the same lock. A caller that sleeps on the socket says
-// so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`.
+// so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`. Nobody sleeps on the
+// socket while the stream has something to read that the socket does not show (`holds`), which only
+// who drives may ask it: a caller notes it before it lets others take the connection.
 //
 // A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
 // Then the I/O thread answers queued requests at their deadlines, and after STUCK_LOOKS gives the
 // connection up: it is cut, so that nothing is sent on it any more, and the caller has nothing left
-// of it but the descriptor, which nobody else touches and which the caller closes when it comes
-// back; its request has been answered. For SOLO_PAUSE_NS after that, callers leave the connection
+// of it but the stream, which nobody else touches and which the caller closes when it comes back;
+// its request has been answered. For SOLO_PAUSE_NS after that, callers leave the connection
 // to the I/O thread. A caller that is kept from running between the calls, while it takes what it
 // has read (TAKES), keeps the connection, for it is at work on our memory: for as long, others'
 // requests end at their deadlines.
@@ -177,7 +179,7 @@ bool solo_await(struct link *link)
     if (stuck || !wanted)
         return stuck;
     int wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
-    int ready = net->wait(net->arg, -1, false, wake_fd, until_ns - now_ns);
+    int ready = net->wait(net->arg, -1, 0, wake_fd, until_ns - now_ns);
     wake_heed(link, ready);
     return false;
 }
@@ -213,7 +215,9 @@ bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
     link->solo_until_ns = u64_min(now_ns + SOLO_NS, s->deadline_ns);
     s->solo = r;
     s->solo_until_ns = link->solo_until_ns;
-    s->fd = link->conn.fd;
+    s->stream = link->conn.stream;
+    s->fd = conn_fd(&link->conn);
+    s->holds = false;
     set_word(s, SYNC_POLLS);
     pipeline_sent(link, r, now_ns);
     return true;
@@ -234,7 +238,7 @@ static bool end_step_locked(struct link *link, struct l2_sync *s, enum outcome o
         s->solo = NULL;
     else
         set_word(s, SYNC_POLLS);
-    if (outcome != GOES_ON || link->queue.head || link->wanted)
+    if (outcome != GOES_ON || link->queue.head || link->wanted || (answered && s->holds))
         return leave_to_io_locked(link);
     link->driver = answered ? DRIVER_NONE : DRIVER_WAITS;
     if (answered)
@@ -251,11 +255,10 @@ static void end_step(struct link *link, struct l2_sync *s, enum outcome outcome)
         wake_io(link);
 }
 
-/* Goes on after a system call. False: the connection has been given up meanwhile, and its
- * descriptor, which was left to us, is closed. */
+/* Goes on after a system call. False: the connection has been given up meanwhile, and its stream,
+ * which was left to us, is closed. */
 static bool begin_taking(struct link *link, struct l2_sync *s)
 {
-    const struct l2_net *net = link->conn_config.net;
     pthread_mutex_lock(&link->lock);
     bool mine = link->solo == s->solo;
     if (mine) {
@@ -264,25 +267,29 @@ static bool begin_taking(struct link *link, struct l2_sync *s)
     }
     pthread_mutex_unlock(&link->lock);
     if (!mine)
-        net->close(net->arg, s->fd);
+        stream_close(s->stream, link->env->mem);
     return mine;
+}
+
+/* Returns how a step has ended that has not failed. What is left to write, or to write before
+ * anything can be read, is the I/O thread's. */
+static enum outcome outcome_of(struct link *link, struct l2_sync *s)
+{
+    s->holds = conn_holds(&link->conn);
+    return conn_only_reads(&link->conn) ? GOES_ON : LEAVES;
 }
 
 void solo_send(struct l2_sync *s)
 {
     struct link *link = s->link;
     struct request *r = s->solo;
-    const struct l2_net *net = link->conn_config.net;
-    long n = net->write(net->arg, s->fd, r->wire.data, r->wire_len);
+    long n = stream_write(s->stream, r->wire.data, r->wire_len);
     if (!begin_taking(link, s))
         return;
     size_t gone = n > 0 ? (size_t)n : 0; /* an error is left for the I/O thread to meet again */
-    if (gone == r->wire_len)
-        end_step(link, s, GOES_ON);
-    else if (conn_append(&link->conn, r->wire.data + gone, r->wire_len - gone))
-        end_step(link, s, FAILS);
-    else
-        end_step(link, s, LEAVES);
+    bool failed = gone < r->wire_len &&
+                  conn_append(&link->conn, r->wire.data + gone, r->wire_len - gone) != 0;
+    end_step(link, s, failed ? FAILS : outcome_of(link, s));
 }
 
 static bool begin_reading(struct link *link, struct l2_sync *s)
@@ -299,18 +306,17 @@ static bool begin_reading(struct link *link, struct l2_sync *s)
     return mine;
 }
 
-/* Reads from the socket, which is readable. False: it is no longer ours. */
+/* Reads from the stream, which has something. False: it is no longer ours. */
 static bool take_reply(struct link *link, struct l2_sync *s)
 {
-    const struct l2_net *net = link->conn_config.net;
     char chunk[SOLO_READ_BYTES];
     if (!begin_reading(link, s))
         return false;
-    long n = net->read(net->arg, s->fd, chunk, sizeof(chunk));
+    long n = stream_read(s->stream, chunk, sizeof(chunk));
     if (!begin_taking(link, s))
         return false;
     bool failed = conn_take(&link->conn, chunk, n, pipeline_reply, link) != 0;
-    end_step(link, s, failed ? FAILS : conn_wants_write(&link->conn) ? LEAVES : GOES_ON);
+    end_step(link, s, failed ? FAILS : outcome_of(link, s));
     return true;
 }
 
@@ -356,7 +362,9 @@ void solo_wait(struct l2_sync *s)
             let_go(link, s, now_ns);
             break;
         }
-        int ready = net->wait(net->arg, s->fd, false, link->solo_fd, s->solo_until_ns - now_ns);
+        int ready = s->holds ? L2_NET_READY
+                             : net->wait(net->arg, s->fd, L2_FOR_INPUT, link->solo_fd,
+                                         s->solo_until_ns - now_ns);
         if (ready & L2_NET_WOKEN)
             wake_empty(link->solo_fd);
         if (ready & L2_NET_READY)

@@ -7,10 +7,11 @@
  * in an empty folder, since it leaves files behind; "errors: 0" is expected. Options of spin:
  *
  *     -DCALLERS=n      2 by default, each with one request: 110 thousand states; 3: 9 million
+ *     -DHOLDS          a read may leave replies in the stream, where the socket does not show them
  *     -DKEPT           the first caller may stand still in a system call for ever
  *     -DLENT           the first caller lends its thread to a request that has a `done`
  *     -DMUTANT=n       breaks the protocol, each must give "errors: 1" (8 to 10 with -DKEPT, 12 and
- *                      13 with -DLENT):
+ *                      13 with -DLENT, 14 with -DHOLDS):
  *                      1 lets go without waking who wants it   6 parks as one who polls
  *                      2 rests without looking at the queue    7 answers a poller by the futex
  *                      3 takes it from one in a system call    8 waits for who stands still
@@ -18,6 +19,7 @@
  *                      5 queues without waking                 10 gives up who takes a reply
  *                      11 drives while another still polls
  *                      12 goes on with its frame bound  13 calls `done` and tells no driver
+ *                      14 sleeps on what the stream holds
  *
  * The names are those of lib/l2: solo.c (claim, own, await, begin, end), pipeline.c (submit,
  * may_sleep), sync.c (answer, wait). What is done under the lock is one step; a system call is one
@@ -54,7 +56,8 @@ byte solo = NOBODY;  /* whose the connection is, with CALLER, TAKES and WAITS */
 byte queue, pending; /* sets of requests, a bit for each caller */
 byte unsent;         /* of those that are pending: not yet with the server */
 byte replies;        /* in the socket ... */
-byte taken;          /* ... and those that have been there */
+byte taken;          /* ... those that have been there ... */
+byte inside;         /* ... and those of them that the stream holds */
 byte word[CALLERS];
 bool futex[CALLERS]; /* asleep there, or, who has lent its thread, on what `done` sets */
 bool bound[CALLERS]; /* the request of who has lent its thread points into its frame */
@@ -73,6 +76,20 @@ byte driving;        /* ghost: who thinks that the connection is his */
 #endif
 
 #define BIT(n) (1 << (n))
+
+/* Reads: all, or some of it stays in the stream. */
+#ifdef HOLDS
+#define READ(got)                                                                                  \
+    got = replies | inside;                                                                        \
+    if                                                                                             \
+    :: inside = 0                                                                                  \
+    :: inside = got; got = 0                                                                       \
+    :: inside = got & ~BIT(0); got = got & BIT(0)                                                  \
+    fi;                                                                                            \
+    replies = 0
+#else
+#define READ(got) got = replies; replies = 0
+#endif
 #define DRIVE driving++; assert(driving == 1)
 #define LET_GO driving--
 
@@ -148,10 +165,13 @@ inline ring_if_woken() {
     fi
 }
 
+#define LEAVES(leaves) (leaves || wanted || queue != 0 || (holds && word[me] == ANSWERED))
+
 /* end_step_locked() */
 inline end_step(leaves) {
     atomic {
         assert(solo == me && driver == TAKES);
+        holds = inside != 0;
         LET_GO;
         wake = false;
         if
@@ -159,8 +179,8 @@ inline end_step(leaves) {
         :: else
         fi;
         if
-        :: leaves || wanted || queue != 0 -> leave_to_io()
-        :: !(leaves || wanted || queue != 0) ->
+        :: LEAVES(leaves) -> leave_to_io()
+        :: !LEAVES(leaves) ->
             if
             :: word[me] == ANSWERED -> driver = NONE; solo = NOBODY; polled = false
             :: else -> driver = WAITS
@@ -223,7 +243,7 @@ inline submit() {
 
 proctype caller(byte me)
 {
-    bool wake, mine, leaves;
+    bool wake, mine, leaves, holds;
     byte got;
     submit();
     if
@@ -245,7 +265,7 @@ proctype caller(byte me)
     :: word[me] == ANSWERED -> break
     :: word[me] != ANSWERED ->
         if
-        :: replies != 0 || solo_bell
+        :: replies != 0 || solo_bell || holds
         :: atomic { solo == me && driver == WAITS -> leave_to_io() }; /* it lasts */
             ring_if_woken();
             break
@@ -263,8 +283,9 @@ proctype caller(byte me)
         :: else
         fi;
         if /* read */
-        :: atomic { skip -> if :: solo == me -> got = replies; replies = 0 :: else -> got = 0 fi;
-                    taken = taken | got }
+        :: atomic { skip -> if :: solo == me -> taken = taken | replies; READ(got)
+                               :: else -> got = 0
+                               fi }
         MAY_STAND_STILL
         fi;
         begin_taking();
@@ -361,7 +382,7 @@ end_wanted:
 #else
         :: atomic { wanted && driver == CALLER ->
 #endif
-            leave_to_io(); LET_GO; gone = true; replies = 0;
+            leave_to_io(); LET_GO; gone = true; replies = 0; inside = 0;
             got = pending | queue; pending = 0; unsent = 0; queue = 0 };
             answer_all(got)
 #endif
@@ -369,13 +390,17 @@ end_wanted:
         bell = false;
         goto next
     fi;
-    atomic { got = replies; replies = 0; taken = taken | got; pending = pending & ~got };
+    atomic { taken = taken | replies; READ(got); pending = pending & ~got };
     answer_all(got);
     atomic { pending = pending | queue; queue = 0; unsent = 0 }; /* pipeline_send() */
     atomic { /* io_may_sleep() */
         LET_GO;
+        asleep = queue == 0 && inside == 0;
+        stay = queue != 0 || inside != 0;
+#if MUTANT == 14
         asleep = queue == 0;
         stay = queue != 0;
+#endif
 #if MUTANT == 4
         asleep = false;
 #endif

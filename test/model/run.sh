@@ -75,11 +75,12 @@ flight() {
 link() {
     reduce=
     ends=
-    for options in "" -DKEPT -DLENT "-DKEPT -DLENT"; do
+    for options in "" -DKEPT -DLENT -DHOLDS "-DKEPT -DLENT -DHOLDS"; do
         optimise=1 build link.pml $options
         search "link $options" 0
     done
-    for mutant in 1 2 3 4 5 6 7 "8 -DKEPT" "9 -DKEPT" "10 -DKEPT" 11 "12 -DLENT" "13 -DLENT"; do
+    for mutant in 1 2 3 4 5 6 7 "8 -DKEPT" "9 -DKEPT" "10 -DKEPT" 11 "12 -DLENT" "13 -DLENT" \
+        "14 -DHOLDS"; do
         build link.pml -DMUTANT=$mutant
         search "link, mutant $mutant" 1
     done

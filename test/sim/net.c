@@ -325,13 +325,13 @@ static bool is_readable(const struct link *l)
     return l && (l->in.len > 0 || l->ended);
 }
 
-static int node_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int node_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
     int node = *(int *)arg;
     struct link *l = link_of(fd);
     struct task *t = task_current();
     bool *woken = &n.woken[wake_fd - WAKE_FIRST];
-    (void)want_write;
+    (void)events;
     if (t && !n.stopping[node] && !is_readable(l) && !*woken && wait_ns > 0) {
         t->fd = fd;
         t->wake_fd = wake_fd;

@@ -41,10 +41,10 @@ void wire_close(void *arg, int fd)
     w->closed++;
 }
 
-int wire_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+int wire_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
     struct wire *w = arg;
-    (void)fd, (void)want_write, (void)wake_fd, (void)wait_ns;
+    (void)fd, (void)events, (void)wake_fd, (void)wait_ns;
     return w->at < w->len ? L2_NET_READY : 0;
 }
 

@@ -43,7 +43,7 @@ int wire_connect(void *arg, const char *place, uint16_t port);
 long wire_read(void *arg, int fd, void *buffer, size_t size);
 long wire_write(void *arg, int fd, const void *data, size_t size);
 void wire_close(void *arg, int fd);
-int wire_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns);
+int wire_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns);
 void wire_say(struct wire *w, const char *reply);
 void wire_open(struct wire *w);
 void wire_end(struct wire *w);

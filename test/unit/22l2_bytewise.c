@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A stream that gives and takes one byte at a time, and in between says that it would block: what
-// is sent, and what is answered, is the same as over one that takes and gives all at once.
+// A socket that gives and takes one byte at a time, and in between says that it would block: what
+// is sent, and what is answered, is the same as over one that takes and gives all at once. And a
+// stream that has to write before it reads, and the reverse.
 
 #include "support/fake_wire.h"
 
@@ -54,10 +55,10 @@ static long read_byte(void *arg, int fd, void *buffer, size_t size)
 }
 
 /* Only where it is asked for is there room; so who does not ask for it never sends. */
-static int wait_both(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int wait_both(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
-    int input = wire_wait(arg, fd, want_write, wake_fd, wait_ns);
-    return input | (want_write ? L2_NET_READY : 0);
+    int input = wire_wait(arg, fd, events, wake_fd, wait_ns);
+    return input | (events & L2_FOR_ROOM ? L2_NET_READY : 0);
 }
 
 /* ---- what is asked ---- */
@@ -128,5 +129,91 @@ TEST(bytes_that_come_and_go_one_by_one_make_no_difference)
     CHECK(memcmp(bytewise.value, whole.value, VALUE_BYTES) == 0);
     CHECK_EQ(bytewise.sent_len, whole.sent_len);
     CHECK(memcmp(bytewise.sent, whole.sent, whole.sent_len) == 0);
+    seen = NULL;
+}
+
+/* ---- what is waited for ---- */
+
+static bool refuses_writes, refuses_reads, has_room;
+static uint32_t waited_for;
+
+/* Reads only once it has written, of its own. */
+static long read_crossed(struct stream *s, void *buffer, size_t size)
+{
+    s->read_waits = refuses_reads ? L2_FOR_ROOM : L2_FOR_INPUT;
+    return refuses_reads ? -EAGAIN : s->net->read(s->net->arg, s->fd, buffer, size);
+}
+
+/* Writes only once it has read, of its own. */
+static long write_crossed(struct stream *s, const void *data, size_t size)
+{
+    s->write_waits = refuses_writes ? L2_FOR_INPUT : L2_FOR_ROOM;
+    return refuses_writes ? -EAGAIN : s->net->write(s->net->arg, s->fd, data, size);
+}
+
+/* Only what is asked for ends the wait. */
+static int wait_asked(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
+{
+    waited_for = events;
+    bool input = wire_wait(arg, fd, events, wake_fd, wait_ns) && events & L2_FOR_INPUT;
+    return input || (has_room && events & L2_FOR_ROOM) ? L2_NET_READY : 0;
+}
+
+static void begin_crossed(struct seen *ret, struct stream_kind *kind)
+{
+    *ret = (struct seen){.answered = 0};
+    seen = ret;
+    wire_open(&w);
+    w.net.wait = wait_asked;
+    *kind = stream_plain;
+    kind->read = read_crossed;
+    kind->write = write_crossed;
+    w.l2->home->conn.stream->kind = kind;
+    refuses_writes = refuses_reads = has_room = false;
+    ask(0);
+}
+
+TEST(a_write_that_wants_input_waits_for_nothing_else)
+{
+    static struct seen one;
+    struct stream_kind kind;
+    begin_crossed(&one, &kind);
+    refuses_writes = has_room = true;
+    size_t before = w.written;
+    for (int i = 0; i < 3; i++) {
+        l2_step(w.l2, NS_PER_MS);
+        CHECK_EQ(waited_for, L2_FOR_INPUT);
+    }
+    CHECK_EQ(w.written, before);
+    refuses_writes = false;
+    wire_say(&w, "$-"); /* the rest comes once the request was sent */
+    l2_step(w.l2, NS_PER_MS);
+    CHECK(w.written > before);
+    wire_say(&w, "1\r\n");
+    l2_step(w.l2, NS_PER_MS);
+    CHECK_EQ(one.answered, 1);
+    wire_end(&w);
+    seen = NULL;
+}
+
+TEST(a_read_that_wants_room_waits_for_nothing_else)
+{
+    static struct seen one;
+    struct stream_kind kind;
+    begin_crossed(&one, &kind);
+    refuses_reads = true;
+    wire_say(&w, "$-1\r\n");
+    l2_step(w.l2, NS_PER_MS);
+    CHECK_EQ(waited_for, L2_FOR_INPUT);
+    for (int i = 0; i < 3; i++) {
+        l2_step(w.l2, NS_PER_MS);
+        CHECK_EQ(waited_for, L2_FOR_ROOM);
+    }
+    CHECK_EQ(one.answered, 0);
+    refuses_reads = false;
+    has_room = true;
+    l2_step(w.l2, NS_PER_MS);
+    CHECK_EQ(one.answered, 1);
+    wire_end(&w);
     seen = NULL;
 }

@@ -64,14 +64,16 @@ TEST(waiting_ends_by_socket_wake_up_or_time)
     REQUIRE_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     REQUIRE(wake_fd >= 0);
-    CHECK_EQ(net->wait(net->arg, pair[0], false, wake_fd, 0), 0);
-    CHECK_EQ(net->wait(net->arg, -1, true, wake_fd, NS_PER_MS), 0);
-    CHECK_EQ(net->wait(net->arg, pair[0], true, wake_fd, CLOCK_NEVER_NS), L2_NET_READY);
+    CHECK_EQ(net->wait(net->arg, pair[0], L2_FOR_INPUT, wake_fd, 0), 0);
+    CHECK_EQ(net->wait(net->arg, -1, L2_FOR_ROOM, wake_fd, NS_PER_MS), 0);
+    CHECK_EQ(net->wait(net->arg, pair[0], L2_FOR_INPUT | L2_FOR_ROOM, wake_fd, CLOCK_NEVER_NS),
+             L2_NET_READY);
+    CHECK_EQ(net->wait(net->arg, pair[0], L2_FOR_ROOM, wake_fd, CLOCK_NEVER_NS), L2_NET_READY);
     CHECK_EQ(write(pair[1], "x", 1), 1);
-    CHECK_EQ(net->wait(net->arg, pair[0], false, wake_fd, CLOCK_NEVER_NS), L2_NET_READY);
+    CHECK_EQ(net->wait(net->arg, pair[0], L2_FOR_INPUT, wake_fd, CLOCK_NEVER_NS), L2_NET_READY);
     CHECK_EQ(eventfd_write(wake_fd, 1), 0);
-    CHECK_EQ(net->wait(net->arg, -1, false, wake_fd, CLOCK_NEVER_NS), L2_NET_WOKEN);
-    CHECK_EQ(net->wait(net->arg, pair[0], false, wake_fd, CLOCK_NEVER_NS),
+    CHECK_EQ(net->wait(net->arg, -1, L2_FOR_INPUT, wake_fd, CLOCK_NEVER_NS), L2_NET_WOKEN);
+    CHECK_EQ(net->wait(net->arg, pair[0], L2_FOR_INPUT, wake_fd, CLOCK_NEVER_NS),
              L2_NET_READY | L2_NET_WOKEN);
     close(pair[0]);
     close(pair[1]);

@@ -77,9 +77,9 @@ static void net_close(void *arg, int fd)
     server.open[fd - FIRST_FD] = false;
 }
 
-static int net_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int net_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
-    (void)arg, (void)want_write, (void)wake_fd, (void)wait_ns;
+    (void)arg, (void)events, (void)wake_fd, (void)wait_ns;
     if (fd < 0)
         return 0;
     bool ready = server.refuses || (server.say[fd - FIRST_FD] && !server.hangs);

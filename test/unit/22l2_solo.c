@@ -59,9 +59,9 @@ static void seen_close(void *arg, int fd)
 
 #define LATE_MS 300 /* three times what is slow */
 
-static int late_wait(void *arg, int fd, bool want_write, int wake_fd, uint64_t wait_ns)
+static int late_wait(void *arg, int fd, uint32_t events, int wake_fd, uint64_t wait_ns)
 {
-    int ready = net_kernel.wait(arg, fd, want_write, wake_fd, wait_ns);
+    int ready = net_kernel.wait(arg, fd, events, wake_fd, wait_ns);
     if (!is_kept_here(KEEP_AFTER_WAIT))
         return ready;
     atomic_fetch_add(&entered, 1);

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+// Streams that are no sockets: they hold bytes back, want room to read and input to write, take a
+// part or nothing. Whoever drives gets the same answers over them as over a socket.
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "l2/net.h"
+#include "support/l2_client.h"
+#include "support/odd_stream.h"
+
+static struct redis server;
+static struct client c;
+
+/* All that a stream may do ... */
+static const struct odd_habits wild = {.piece_max = 40, .short_writes = 3, .no_writes = 4,
+                                       .wants_room = 4, .wants_input = 6, .late_reads = 8,
+                                       .agrees = true};
+/* ... and what does not end the turn of a caller who drives. */
+static const struct odd_habits tame = {.piece_max = 200, .late_reads = 8};
+
+static void open_over(const struct odd_habits *habits, bool own_threads)
+{
+    redis_start(&server, NULL);
+    client_init(&c, own_threads);
+    struct l2_config config = client_config(&c, server.uri);
+    config.stream = odd_stream(habits);
+    REQUIRE_EQ(l2_open(&config, &c.l2), 0);
+    l2_set_patience(c.l2, CLIENT_DEADLINE_MS);
+}
+
+static void begin(const struct odd_habits *habits)
+{
+    open_over(habits, true);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2)));
+}
+
+static void end(void)
+{
+    client_close(&c);
+    redis_stop(&server);
+    CHECK_EQ(odd_counts.opened, odd_counts.closed);
+}
+
+/* ---- values of each length ---- */
+
+enum { VALUES = 40, VALUE_STEP = 97, VALUE_MAX = VALUES * VALUE_STEP };
+
+static char text[VALUE_MAX];
+
+static void store_values(void)
+{
+    for (int i = 0; i < VALUE_MAX; i++)
+        text[i] = (char)('a' + i % 23);
+    for (int i = 0; i < VALUES; i++)
+        free(redis_command(&server, "SET t:!2:s:1:k%d %b", i, text, (size_t)i * VALUE_STEP));
+}
+
+/* Whether it is answered; else a busy machine has lost the connection. */
+static bool check_answer(struct l2_answer *a, int i)
+{
+    bool answered = a->status != NIGH_EOFFLINE;
+    if (answered) {
+        CHECK_EQ(a->status, 0);
+        CHECK_EQ(a->verdict, L2_VALUE);
+        CHECK_MEM(a->value.data, a->value.len, text, (size_t)i * VALUE_STEP);
+    }
+    l2_answer_free(a);
+    return answered;
+}
+
+static struct l2_key key_of(int i, char name[8])
+{
+    snprintf(name, 8, "k%d", i);
+    return client_key(name);
+}
+
+static bool ask_value(int i)
+{
+    char name[8];
+    struct l2_key key = key_of(i, name);
+    return check_answer(CLIENT_ASK(&c, l2_get, &key), i);
+}
+
+/* ---- many at once ---- */
+
+enum { THREADS = 6, ROUNDS = 120 };
+static _Atomic unsigned answered;
+
+static void *ask_many(void *arg)
+{
+    uint64_t dice = check_seed() + (uintptr_t)arg;
+    for (int i = 0; i < ROUNDS; i++)
+        answered += ask_value((int)(check_random(&dice) % VALUES));
+    return NULL;
+}
+
+static void run_threads(void)
+{
+    pthread_t threads[THREADS];
+    answered = 0;
+    for (uintptr_t i = 0; i < THREADS; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, ask_many, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(answered == THREADS * ROUNDS || stats_read(&c.stats, STATS_L2_LOST) > 0);
+}
+
+TEST(threads_are_answered_as_over_a_socket)
+{
+    begin(&wild);
+    store_values();
+    run_threads();
+    CHECK(odd_counts.agreed > 0);
+    CHECK(odd_counts.held > 0);
+    CHECK(odd_counts.short_writes > 0);
+    CHECK(odd_counts.no_writes > 0);
+    CHECK(odd_counts.wanted_room > 0);
+    CHECK(odd_counts.wanted_input > 0);
+    end();
+}
+
+TEST(a_script_by_its_text_and_many_keys_come_whole)
+{
+    begin(&wild);
+    store_values();
+    struct bytes keys[VALUES];
+    static char names[VALUES][8];
+    for (int i = 0; i < VALUES; i++)
+        keys[i] = key_of(i, names[i]).key;
+    struct l2_key key = client_key("lease");
+    for (uint64_t round = 1; round <= 20; round++) {
+        const struct l2_lease lease = {.token = round, .lease_ms = 1};
+        if (round % 5 == 0)
+            free(redis_command(&server, "SCRIPT FLUSH"));
+        struct l2_answer *a = CLIENT_ASK(&c, l2_lease, &key, &lease);
+        CHECK(a->status == NIGH_EOFFLINE || a->status == 0);
+        CHECK(a->status != 0 || a->verdict == L2_GRANTED || a->verdict == L2_HELD);
+        l2_answer_free(a);
+        a = CLIENT_ASK(&c, l2_get_many, bytes_of_string("s"), bytes_of_string("1"), keys, VALUES);
+        CHECK(a->status == NIGH_EOFFLINE || a->status == 0);
+        for (uint32_t i = 0; i < VALUES && a->status == 0; i++) {
+            struct bytes value;
+            CHECK_EQ(l2_answer_at(a, i, &value), L2_VALUE);
+            CHECK_MEM(value.data, value.len, text, i * VALUE_STEP);
+        }
+        l2_answer_free(a);
+    }
+    end();
+}
+
+/* ---- a caller alone ---- */
+
+static struct l2_net seen;
+static struct stream_kind seen_kind;
+static const struct stream_kind *odd;
+static _Thread_local bool is_caller;
+static _Atomic unsigned own_reads, other_reads, own_writes, crossed;
+static _Atomic bool says_more;
+
+/* What only the I/O thread may do: a caller does not wait for room. */
+static long read_seen(struct stream *s, void *buffer, size_t size)
+{
+    *(is_caller ? &own_reads : &other_reads) += 1;
+    crossed += is_caller && s->read_waits == L2_FOR_ROOM;
+    return odd->read(s, buffer, size);
+}
+
+static long write_seen(struct stream *s, const void *data, size_t size)
+{
+    own_writes += is_caller;
+    return odd->write(s, data, size);
+}
+
+/* Says something that nobody has asked for behind what a caller reads. */
+static long read_more(void *arg, int fd, void *buffer, size_t size)
+{
+    static const char more[] = "+more\r\n";
+    long n = net_kernel.read(arg, fd, buffer, size - sizeof(more));
+    if (n <= 0 || !is_caller || !atomic_exchange(&says_more, false))
+        return n;
+    memcpy((char *)buffer + n, more, sizeof(more) - 1);
+    return n + (long)sizeof(more) - 1;
+}
+
+static void begin_seen(const struct odd_habits *habits)
+{
+    odd = odd_stream(habits);
+    seen_kind = *odd;
+    seen_kind.read = read_seen;
+    seen_kind.write = write_seen;
+    seen = net_kernel;
+    seen.read = read_more;
+    is_caller = true;
+    own_reads = other_reads = own_writes = crossed = 0;
+    redis_start(&server, NULL);
+    client_init(&c, true);
+    struct l2_config config = client_config(&c, server.uri);
+    config.net = &seen;
+    config.stream = &seen_kind;
+    REQUIRE_EQ(l2_open(&config, &c.l2), 0);
+    l2_set_patience(c.l2, CLIENT_DEADLINE_MS);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2)));
+}
+
+/* Whether this thread alone has written the request and read the reply. */
+static bool asks_alone(int i)
+{
+    unsigned reads = own_reads, writes = own_writes, others = other_reads;
+    ask_value(i);
+    return own_reads > reads && own_writes > writes && other_reads == others;
+}
+
+/* The stream has taken all of the reply from the socket: who slept on that would leave the rest to
+ * the I/O thread. */
+TEST(a_caller_alone_takes_what_the_stream_holds)
+{
+    begin_seen(&tame);
+    store_values();
+    for (int i = 0; i < VALUES; i++)
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, asks_alone(i));
+    CHECK(odd_counts.held > VALUES);
+    end();
+}
+
+TEST(a_caller_alone_leaves_the_rest_to_the_io_thread)
+{
+    begin_seen(&wild);
+    store_values();
+    for (int round = 0; round < 10; round++)
+        for (int i = 0; i < VALUES; i++)
+            ask_value(i);
+    CHECK(own_writes > 0);
+    CHECK_EQ(crossed, 0);
+    end();
+}
+
+/* It is inside the stream, where the I/O thread sees it at no socket. */
+TEST(what_comes_behind_an_answer_is_seen_by_the_io_thread)
+{
+    static const struct odd_habits bytewise = {.piece_max = 2};
+    begin_seen(&bytewise);
+    store_values();
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, asks_alone(1));
+    atomic_store(&says_more, true);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (asks_alone(1), !atomic_load(&says_more)));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, stats_read(&c.stats, STATS_L2_LOST) > 0);
+    end();
+}
+
+/* ---- without own threads ---- */
+
+static unsigned done_count;
+static int asked;
+
+static void be_answered(void *arg, struct l2_answer *answer)
+{
+    (void)arg;
+    check_answer(answer, asked);
+    done_count++;
+}
+
+/* Sleeps as a host does: on the descriptor alone, for as long as it may take. */
+static void sleep_on_link(void)
+{
+    struct pollfd fd = {.fd = l2_poll_fd(c.l2), .events = POLLIN};
+    if (l2_rest(c.l2))
+        CHECK_EQ(poll(&fd, 1, CLIENT_DEADLINE_MS), 1);
+    l2_rested(c.l2);
+}
+
+TEST(a_host_that_sleeps_on_the_descriptor_misses_nothing)
+{
+    open_over(&wild, false);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c.l2, 0), l2_connected(c.l2))));
+    store_values();
+    done_count = 0;
+    for (asked = 0; asked < VALUES; asked++) {
+        char name[8];
+        struct l2_key key = key_of(asked, name);
+        const struct l2_op op = l2_op_of(clock_deadline_ns(c.env.clock, CLIENT_DEADLINE_MS),
+                                         be_answered, NULL);
+        REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS,
+                             (l2_step(c.l2, 0), l2_get(c.l2, &key, &op) == 0)));
+        while (done_count == (unsigned)asked) {
+            l2_step(c.l2, 0);
+            if (done_count == (unsigned)asked)
+                sleep_on_link();
+        }
+    }
+    end();
+}
+
+/* ---- the subscription ---- */
+
+static unsigned ups, messages, bad_messages;
+
+static void hear(void *arg, struct bytes payload)
+{
+    (void)arg;
+    size_t len = (size_t)messages % VALUE_MAX;
+    bad_messages += payload.len != len || memcmp(payload.data, text, len) != 0;
+    messages++;
+}
+
+static void be_up(void *arg)
+{
+    (void)arg;
+    ups++;
+}
+
+static void be_down(void *arg)
+{
+    (void)arg;
+}
+
+TEST(a_subscription_hears_all_in_order)
+{
+    enum { MESSAGES = 300 };
+    struct l2_channel *channel;
+    begin(&wild);
+    store_values();
+    ups = messages = bad_messages = 0;
+    const struct l2_channel_config config = {c.l2, hear, hear, be_up, be_down, NULL};
+    REQUIRE_EQ(l2_channel_create(&config, &channel), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_channel_step(channel, NS_PER_MS), ups == 1)));
+    for (size_t i = 0; i < MESSAGES; i++)
+        CHECK_EQ(redis_integer(&server, "PUBLISH t:!2:!inv:0 %b", text, i), 1);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS,
+                 (l2_channel_step(channel, CLIENT_DEADLINE_MS * NS_PER_MS / 100),
+                  messages == MESSAGES || ups > 1));
+    CHECK_EQ(bad_messages, 0);
+    l2_channel_destroy(channel);
+    end();
+}
+
+/* ---- what has to be agreed on ---- */
+
+TEST(a_stream_that_cannot_agree_says_why_and_tries_again)
+{
+    struct l2_problem problem;
+    open_over(&wild, true);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2)));
+    odd_stream_refuse("the server's certificate has expired");
+    l2_drop_connection(c.l2);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_problem_read(c.l2, &problem),
+                                              strstr(problem.text, "has expired") != NULL)));
+    CHECK_STR(problem.text, "the odd word: the server's certificate has expired");
+    CHECK(!l2_connected(c.l2));
+    odd_stream_refuse(NULL);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
+
+/* A server that is silent from the beginning, as one that speaks another protocol may be. */
+TEST(a_server_that_never_agrees_is_given_up_in_time)
+{
+    struct l2_problem problem;
+    open_over(&wild, true);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2)));
+    redis_pause(&server);
+    l2_drop_connection(c.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_problem_read(c.l2, &problem),
+                                      strstr(problem.text, "no answer in the time") != NULL));
+    redis_resume(&server);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
