@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/slab_map.h"
 #include "base/slab_region.h"
 
 /* ---- sizes ---- */

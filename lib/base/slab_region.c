@@ -18,6 +18,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "base/slab_map.h"
 
 /* ---- kinds ---- */
 
@@ -64,68 +65,6 @@ struct slab_region *slab_region_with(struct slab *slab, unsigned kind)
 static unsigned slab_pages(unsigned kind)
 {
     return (unsigned)(slab_bytes(kind) / SLAB_PAGE_BYTES);
-}
-
-/* ---- from an address to its region ---- */
-
-#define ADDRESS_BITS 48
-#define LEAF_BITS 14
-#define ROOT_BITS (ADDRESS_BITS - REGION_SHIFT - LEAF_BITS)
-
-struct leaf {
-    _Atomic(struct slab_region *) regions[1 << LEAF_BITS];
-};
-
-/* Leaves are never freed: each is for 32 GiB of addresses, and touched only where regions are. */
-static _Atomic(struct leaf *) root[1 << ROOT_BITS]; /* pair(slab.leaf) */
-
-static uintptr_t number_of(const void *at)
-{
-    return (uintptr_t)at >> REGION_SHIFT;
-}
-
-static struct leaf *leaf_of(uintptr_t number)
-{
-    /* pair(slab.leaf): the kernel has zeroed the leaf, which needs no order; the caller reads only
-     * the entry of a block that it has */
-    return atomic_load_explicit(&root[number >> LEAF_BITS], memory_order_acquire);
-}
-
-static struct leaf *make_leaf(uintptr_t number)
-{
-    struct leaf *leaf = mem_pages_alloc(sizeof(*leaf));
-    struct leaf *expected = NULL;
-    _Atomic(struct leaf *) *at = &root[number >> LEAF_BITS];
-    if (!leaf || atomic_compare_exchange_strong_explicit(at, &expected, leaf,
-                                                         memory_order_acq_rel, /* pair(slab.leaf) */
-                                                         memory_order_acquire))
-        return leaf;
-    mem_pages_free(leaf, sizeof(*leaf));
-    return expected;
-}
-
-/* Enters a region into the table, or NULL. False: no memory, or an address beyond the table. */
-static bool enter(const void *base, struct slab_region *region)
-{
-    uintptr_t number = number_of(base);
-    if (number >> (ADDRESS_BITS - REGION_SHIFT))
-        return false;
-    struct leaf *leaf = leaf_of(number);
-    if (!leaf)
-        leaf = make_leaf(number);
-    if (leaf) /* relaxed: see the header */
-        atomic_store_explicit(&leaf->regions[number & ((1 << LEAF_BITS) - 1)], region,
-                              memory_order_relaxed);
-    return leaf;
-}
-
-struct slab_region *slab_region_of(const void *block)
-{
-    uintptr_t number = number_of(block);
-    struct leaf *leaf = leaf_of(number);
-    return leaf ? atomic_load_explicit(&leaf->regions[number & ((1 << LEAF_BITS) - 1)],
-                                       memory_order_relaxed)
-                : NULL;
 }
 
 /* ---- mapping ---- */
@@ -289,7 +228,7 @@ static struct slab_region *make_locked(struct slab_regions *r, unsigned kind) RE
     region->base = map_region(r);
     if (!region->base)
         goto undo_region;
-    if (!enter(region->base, region))
+    if (!slab_map_enter(region->base, region))
         goto undo_map;
     mark(r, region);
     if (r->huge)
@@ -385,7 +324,7 @@ static bool is_empty(const struct slab_region *region)
  */
 static bool unmap(struct slab_regions *r, struct slab_region *region)
 {
-    (void)enter(region->base, NULL);
+    (void)slab_map_enter(region->base, NULL);
     if (munmap(region->base, REGION_BYTES) != 0)
         return false;
     mem_free_apart(r->mem, region, region_bytes(region->kind));
@@ -420,8 +359,8 @@ static void take_row(struct slab_regions *r, struct slab_region *region, struct 
     list(r, region);
 }
 
-static void give_row(struct slab_regions *r, struct slab_region *region, struct row row, bool cold)
-    REQUIRES(r->lock)
+static void give_row_locked(struct slab_regions *r, struct slab_region *region, struct row row,
+                            bool cold) REQUIRES(r->lock)
 {
     for (unsigned i = row.first; i < row.first + row.count; i++) {
         if (cold)
@@ -462,7 +401,7 @@ static void discard_free_locked(struct slab_regions *r, struct slab_region *regi
         pthread_mutex_unlock(&r->lock);
         bool cold = discard(region, row);
         pthread_mutex_lock(&r->lock);
-        give_row(r, region, row, cold);
+        give_row_locked(r, region, row, cold);
     }
 }
 
@@ -478,9 +417,9 @@ static void unmap_locked(struct slab_regions *r, struct slab_region *region) REQ
     pthread_mutex_lock(&r->lock);
     if (gone)
         return;
-    (void)enter(region->base, region); /* cannot fail: its leaf exists */
+    (void)slab_map_enter(region->base, region); /* cannot fail: its leaf exists */
     note_all(r, region);
-    give_row(r, region, all, false);
+    give_row_locked(r, region, all, false);
     discard_free_locked(r, region);
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Regions of 2 MiB, cut into slabs of one kind: finding the slab of a block, giving pages back.
- *
- * A table of the process leads from an address to its region, in two steps: 13 bits, then 14.
- * (Descriptors inside the regions would lie at the same place in each, so that all of them would
- * fight for a few sets of the processor's caches.) A region's entry is written before its first
- * block is given out, and a thread that has a block got it through something that orders. So the
- * table is read without a lock.
+ * Regions of 2 MiB, cut into slabs of one kind: taking slabs, giving pages back. (From a block to
+ * its region: slab_map.h.)
  */
 #ifndef NIGH_BASE_SLAB_REGION_H
 #define NIGH_BASE_SLAB_REGION_H
@@ -90,8 +85,6 @@ static inline uint64_t slab_page_bits(unsigned first, unsigned count)
 }
 size_t slab_bytes(unsigned kind);
 unsigned slab_words(unsigned kind);
-/* The region of a block that is out; NULL: the block is in no slab. */
-struct slab_region *slab_region_of(const void *block);
 unsigned slab_count(unsigned kind); /* in a region */
 struct slab *slab_at(struct slab_region *region, unsigned index);
 struct slab_region *slab_region_with(struct slab *slab, unsigned kind);

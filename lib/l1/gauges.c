@@ -4,7 +4,7 @@
  */
 #include "l1/gauges.h"
 
-#include "l1/pin.h"
+#include "l1/pin_scan.h"
 #include "l1/shard.h"
 
 uint64_t gauges_pages_bytes(struct l1 *l1)

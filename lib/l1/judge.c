@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "l1/pin.h"
+#include "l1/pin_scan.h"
 
 /* At 20 bytes an entry, a batch takes 1/400 of the cap or less. Its largest size is what is retired
  * before a pass begins (half a MiB) in values of 32 bytes; and a place in the index has 16 bits. */

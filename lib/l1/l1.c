@@ -6,6 +6,7 @@
 
 #include "l1/core.h"
 #include "l1/pin.h"
+#include "l1/pin_scan.h"
 #include "l1/reclaim.h"
 #include "l1/registry.h"
 #include "l1/shard.h"

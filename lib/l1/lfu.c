@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "l1/lfu_queues.h"
 
 #define PASSES_MAX 64u
 #define CONTEST_MAX 64u
@@ -37,165 +38,13 @@
 
 #define WORTHLESS INT32_MIN /* a key never asked for: a tie at any weight */
 
-/* ---- links ---- */
-
-/* The five bytes of a link as a number: | part (2 bits) | prev | next (towards the newest) | */
-#define PREV_SHIFT LFU_NODE_BITS
-#define PART_SHIFT (2 * LFU_NODE_BITS)
-#define NODE_MASK ((UINT64_C(1) << LFU_NODE_BITS) - 1)
-
-static uint64_t link_of(const struct lfu *l, uint32_t node)
-{
-    const uint8_t *bytes = l->links[node].bytes;
-    uint32_t low;
-    memcpy(&low, bytes, sizeof(low));
-    return low | (uint64_t)bytes[sizeof(low)] << 32;
-}
-
-static void set_link(struct lfu *l, uint32_t node, uint64_t link)
-{
-    uint8_t *bytes = l->links[node].bytes;
-    uint32_t low = (uint32_t)link;
-    memcpy(bytes, &low, sizeof(low));
-    bytes[sizeof(low)] = (uint8_t)(link >> 32);
-}
-
-static uint64_t link_to(uint32_t part, uint32_t prev, uint32_t next)
-{
-    return (uint64_t)part << PART_SHIFT | (uint64_t)prev << PREV_SHIFT | next;
-}
-
-static uint32_t link_next(uint64_t link)
-{
-    return (uint32_t)(link & NODE_MASK);
-}
-
-static uint32_t link_prev(uint64_t link)
-{
-    return (uint32_t)(link >> PREV_SHIFT & NODE_MASK);
-}
-
-/* LFU_WINDOW, LFU_CONDEMNED, or LFU_MAIN for all of main's classes. */
-static uint32_t link_part(uint64_t link)
-{
-    return (uint32_t)(link >> PART_SHIFT);
-}
-
-static uint32_t next_of(const struct lfu *l, uint32_t node)
-{
-    return link_next(link_of(l, node));
-}
-
-static uint32_t part_of(const struct lfu *l, uint32_t node)
-{
-    return link_part(link_of(l, node));
-}
-
-static void set_next(struct lfu *l, uint32_t node, uint32_t next)
-{
-    set_link(l, node, (link_of(l, node) & ~NODE_MASK) | next);
-}
-
-static void set_prev(struct lfu *l, uint32_t node, uint32_t prev)
-{
-    uint64_t others = link_of(l, node) & ~(NODE_MASK << PREV_SHIFT);
-    set_link(l, node, others | (uint64_t)prev << PREV_SHIFT);
-}
-
 /* ---- queues ---- */
-
-static uint32_t weight_of(const struct lfu *l, uint32_t node)
-{
-    return l->nodes->weight(l->arg, node);
-}
-
-static uint32_t class_of(uint32_t weight)
-{
-    return 31u - (uint32_t)__builtin_clz(weight | 1);
-}
-
-static uint32_t main_queue(uint32_t weight)
-{
-    return LFU_MAIN + class_of(weight);
-}
-
-static uint32_t part_of_queue(uint32_t queue)
-{
-    return queue < LFU_MAIN ? queue : LFU_MAIN;
-}
-
-static uint64_t *sum_of(struct lfu *l, uint32_t queue)
-{
-    return &l->weights[part_of_queue(queue)];
-}
-
-static void note_occupied(struct lfu *l, uint32_t queue)
-{
-    if (queue < LFU_MAIN)
-        return;
-    uint32_t bit = UINT32_C(1) << (queue - LFU_MAIN);
-    if (l->oldest[queue] == LFU_NONE)
-        l->occupied &= ~bit;
-    else
-        l->occupied |= bit;
-}
-
-static void forget_head(struct lfu *l, uint32_t queue)
-{
-    if (queue >= LFU_MAIN)
-        l->valued &= ~(UINT32_C(1) << (queue - LFU_MAIN));
-}
-
-static void push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
-{
-    set_link(l, node, link_to(part_of_queue(queue), l->newest[queue], LFU_NONE));
-    if (l->newest[queue] == LFU_NONE)
-        l->oldest[queue] = node;
-    else
-        set_next(l, l->newest[queue], node);
-    l->newest[queue] = node;
-    *sum_of(l, queue) += weight;
-    note_occupied(l, queue);
-}
-
-static void push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
-{
-    set_link(l, node, link_to(part_of_queue(queue), LFU_NONE, l->oldest[queue]));
-    if (l->oldest[queue] == LFU_NONE)
-        l->newest[queue] = node;
-    else
-        set_prev(l, l->oldest[queue], node);
-    l->oldest[queue] = node;
-    *sum_of(l, queue) += weight;
-    note_occupied(l, queue);
-    forget_head(l, queue);
-}
-
-static void unlink_node(struct lfu *l, uint32_t node, uint32_t weight)
-{
-    uint64_t link = link_of(l, node);
-    uint32_t queue = link_part(link) == LFU_MAIN ? main_queue(weight) : link_part(link);
-    uint32_t next = link_next(link);
-    uint32_t prev = link_prev(link);
-    if (prev == LFU_NONE) {
-        l->oldest[queue] = next;
-        forget_head(l, queue);
-    } else {
-        set_next(l, prev, next);
-    }
-    if (next == LFU_NONE)
-        l->newest[queue] = prev;
-    else
-        set_prev(l, next, prev);
-    *sum_of(l, queue) -= weight;
-    note_occupied(l, queue);
-}
 
 /* Prefetch the node that will be looked at in LOOK_AHEAD steps. */
 static void look_ahead(const struct lfu *l, uint32_t node)
 {
     for (uint32_t step = 0; step < LOOK_AHEAD && node != LFU_NONE; step++)
-        node = next_of(l, node);
+        node = lfu_next_of(l, node);
     if (node != LFU_NONE)
         l->nodes->prefetch(l->arg, node);
 }
@@ -235,7 +84,7 @@ static const uint8_t level_log[SKETCH_LEVEL_MAX + 1] = {0,  0,  16, 25, 32,  37,
 /* 16 x log2 of a weight, linear between powers of two: never off by more than 1.4. */
 static int32_t weight_log(uint32_t weight)
 {
-    uint32_t log = class_of(weight);
+    uint32_t log = lfu_class_of(weight);
     uint32_t rest = log >= 4 ? weight >> (log - 4) : weight << (4 - log);
     return (int32_t)(log * 16 + (rest & 15u));
 }
@@ -260,14 +109,14 @@ static void value_head(struct lfu *l, uint32_t class)
         if (!l->nodes->harvest(l->arg, node))
             break;
         count(l, l->nodes->hash(l->arg, node));
-        uint32_t weight = weight_of(l, node);
-        unlink_node(l, node, weight);
-        push_newest(l, queue, node, weight);
+        uint32_t weight = lfu_weight_of(l, node);
+        lfu_unlink_node(l, node, weight);
+        lfu_push_newest(l, queue, node, weight);
         node = l->oldest[queue];
     }
     struct lfu_head *head = &l->heads[class];
     head->estimate = estimate_of(l, node);
-    head->weight = weight_of(l, node);
+    head->weight = lfu_weight_of(l, node);
     head->value = value_of(l, head->estimate, head->weight);
     l->valued |= UINT32_C(1) << class;
 }
@@ -277,7 +126,7 @@ static uint32_t weakest_class(struct lfu *l)
 {
     uint32_t weakest = LFU_CLASSES;
     for (uint32_t left = l->occupied; left;) {
-        uint32_t class = class_of(left);
+        uint32_t class = lfu_class_of(left);
         left &= ~(UINT32_C(1) << class);
         if (!(l->valued >> class & 1))
             value_head(l, class);
@@ -295,15 +144,15 @@ static bool was_hit(struct lfu *l, uint32_t class)
         return false;
     uint32_t weight = l->heads[class].weight;
     count(l, l->nodes->hash(l->arg, node));
-    unlink_node(l, node, weight);
-    push_newest(l, LFU_MAIN + class, node, weight);
+    lfu_unlink_node(l, node, weight);
+    lfu_push_newest(l, LFU_MAIN + class, node, weight);
     return true;
 }
 
 static void condemn(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    unlink_node(l, node, weight);
-    push_newest(l, LFU_CONDEMNED, node, weight);
+    lfu_unlink_node(l, node, weight);
+    lfu_push_newest(l, LFU_CONDEMNED, node, weight);
 }
 
 /* ---- contests ---- */
@@ -329,9 +178,9 @@ static void spare_condemned(struct lfu *l)
 {
     while (l->newest[LFU_CONDEMNED] != LFU_NONE) {
         uint32_t node = l->newest[LFU_CONDEMNED];
-        uint32_t weight = weight_of(l, node);
-        unlink_node(l, node, weight);
-        push_oldest(l, main_queue(weight), node, weight);
+        uint32_t weight = lfu_weight_of(l, node);
+        lfu_unlink_node(l, node, weight);
+        lfu_push_oldest(l, lfu_main_queue(weight), node, weight);
     }
 }
 
@@ -380,15 +229,15 @@ static uint64_t main_needs(const struct lfu *l, uint64_t share, uint64_t weight)
 
 static void move_to_main(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    unlink_node(l, node, weight);
-    push_newest(l, main_queue(weight), node, weight);
+    lfu_unlink_node(l, node, weight);
+    lfu_push_newest(l, lfu_main_queue(weight), node, weight);
 }
 
 /* Prepare the node that contests after `node`: its hash leads to two lines, in the sketch and at
  * home, that would be waited for one after the other. The node itself is at hand by now. */
 static void prepare_next(struct lfu *l, uint32_t node)
 {
-    l->next = next_of(l, node);
+    l->next = lfu_next_of(l, node);
     if (l->next == LFU_NONE)
         return;
     l->next_hash = l->nodes->hash(l->arg, l->next);
@@ -402,7 +251,7 @@ static void prepare_next(struct lfu *l, uint32_t node)
 static void contest_oldest(struct lfu *l, uint64_t share)
 {
     uint32_t node = l->oldest[LFU_WINDOW];
-    uint32_t weight = weight_of(l, node);
+    uint32_t weight = lfu_weight_of(l, node);
     look_ahead(l, node);
     harvest(l, node);
     uint32_t estimate = estimate_of(l, node);
@@ -418,7 +267,7 @@ static void condemn_weakest(struct lfu *l)
     uint32_t class = weakest_class(l);
     uint32_t node = class == LFU_CLASSES ? l->oldest[LFU_WINDOW] : l->oldest[LFU_MAIN + class];
     if (node != LFU_NONE)
-        condemn(l, node, weight_of(l, node));
+        condemn(l, node, lfu_weight_of(l, node));
 }
 
 /* ---- public ---- */
@@ -448,7 +297,7 @@ static NIGH_OUTLINED void settle(struct lfu *l, uint64_t share)
     uint64_t most = l->capacity - share;
     for (uint32_t moves = 0; moves < SETTLE_MAX && l->weights[LFU_WINDOW] > share; moves++) {
         uint32_t node = l->oldest[LFU_WINDOW];
-        uint32_t weight = weight_of(l, node);
+        uint32_t weight = lfu_weight_of(l, node);
         if (l->weights[LFU_MAIN] + weight + slack > most)
             return;
         look_ahead(l, node);
@@ -501,7 +350,7 @@ static uint32_t list_condemned(const struct lfu *l, uint32_t *ret_nodes, uint32_
 {
     uint32_t n = 0;
     uint32_t node = l->oldest[LFU_CONDEMNED];
-    for (; n < most && node != LFU_NONE; node = next_of(l, node))
+    for (; n < most && node != LFU_NONE; node = lfu_next_of(l, node))
         ret_nodes[n++] = node;
     return n;
 }
@@ -524,11 +373,11 @@ static uint32_t condemn_row(struct lfu *l, uint32_t queue, uint32_t length, uint
 {
     uint32_t condemned = 0;
     uint32_t node = l->oldest[queue];
-    for (uint32_t n = 0; n < length && node != LFU_NONE; n++, node = next_of(l, node))
+    for (uint32_t n = 0; n < length && node != LFU_NONE; n++, node = lfu_next_of(l, node))
         l->nodes->prefetch(l->arg, node);
     for (uint32_t n = 0; n < length && l->oldest[queue] != LFU_NONE; n++) {
         node = l->oldest[queue];
-        uint32_t weight = weight_of(l, node);
+        uint32_t weight = lfu_weight_of(l, node);
         if (*passes && l->nodes->harvest(l->arg, node)) {
             --*passes;
             count(l, l->nodes->hash(l->arg, node));
@@ -561,39 +410,39 @@ void lfu_insert(struct lfu *l, uint32_t node, uint32_t weight, enum lfu_place pl
 {
     l->count++;
     if (place == LFU_PLACED_MAIN)
-        push_newest(l, main_queue(weight), node, weight);
+        lfu_push_newest(l, lfu_main_queue(weight), node, weight);
     else if (place == LFU_NEXT)
-        push_oldest(l, LFU_WINDOW, node, weight);
+        lfu_push_oldest(l, LFU_WINDOW, node, weight);
     else
-        push_newest(l, LFU_WINDOW, node, weight);
+        lfu_push_newest(l, LFU_WINDOW, node, weight);
 }
 
 void lfu_move(struct lfu *l, uint32_t node, uint32_t weight, uint32_t old)
 {
-    bool in_main = part_of(l, old) == LFU_MAIN;
+    bool in_main = lfu_part_of(l, old) == LFU_MAIN;
     lfu_insert(l, node, weight, in_main ? LFU_PLACED_MAIN : LFU_YOUNG);
 }
 
 bool lfu_is_condemned(const struct lfu *l, uint32_t node)
 {
-    return l->oldest[LFU_CONDEMNED] != LFU_NONE && part_of(l, node) == LFU_CONDEMNED;
+    return l->oldest[LFU_CONDEMNED] != LFU_NONE && lfu_part_of(l, node) == LFU_CONDEMNED;
 }
 
 void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight)
 {
-    bool in_main = part_of(l, node) == LFU_MAIN;
-    unlink_node(l, node, before);
-    push_newest(l, in_main ? main_queue(weight) : LFU_WINDOW, node, weight);
+    bool in_main = lfu_part_of(l, node) == LFU_MAIN;
+    lfu_unlink_node(l, node, before);
+    lfu_push_newest(l, in_main ? lfu_main_queue(weight) : LFU_WINDOW, node, weight);
 }
 
 void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight)
 {
-    if (node != l->loser && part_of(l, node) != LFU_CONDEMNED)
+    if (node != l->loser && lfu_part_of(l, node) != LFU_CONDEMNED)
         harvest(l, node);
     l->loser = LFU_NONE;
     if (node == l->next)
         l->next = LFU_NONE; /* another key may become a node of this number */
-    unlink_node(l, node, weight);
+    lfu_unlink_node(l, node, weight);
     l->count--;
 }
 
@@ -618,13 +467,13 @@ void lfu_init(struct lfu *l, const struct lfu_nodes *nodes, void *arg, bool by_c
 static bool queue_is_valid(const struct lfu *l, uint32_t queue, uint32_t *count, uint64_t *weight)
 {
     uint32_t prev = LFU_NONE;
-    for (uint32_t node = l->oldest[queue]; node != LFU_NONE; node = next_of(l, node)) {
-        uint32_t w = weight_of(l, node);
-        uint64_t link = link_of(l, node);
-        if (link_part(link) != part_of_queue(queue) || link_prev(link) != prev ||
+    for (uint32_t node = l->oldest[queue]; node != LFU_NONE; node = lfu_next_of(l, node)) {
+        uint32_t w = lfu_weight_of(l, node);
+        uint64_t link = lfu_link_of(l, node);
+        if (lfu_link_part(link) != lfu_part_of_queue(queue) || lfu_link_prev(link) != prev ||
             ++*count > l->count)
             return false;
-        if (queue >= LFU_MAIN && main_queue(w) != queue)
+        if (queue >= LFU_MAIN && lfu_main_queue(w) != queue)
             return false;
         *weight += w;
         prev = node;

@@ -14,8 +14,8 @@
  * A thread-local pointer names the slot that was used last: a thread that holds one value at a time
  * uses it again, one that holds several takes slots in a row, up to the fence, which looks taken,
  * and then from the first on. The page is aligned so that a slot's address says where the first is.
- * Any further search is in pin.c, and costs a thread a few looks a pin on average, however many it
- * holds and in whatever order they are given back.
+ * Any further search is in pin_page.c, and costs a thread a few looks a pin on average, however
+ * many it holds and in whatever order they are given back.
  *
  *     pin word:   address of the slot                      | 1
  *                 address of the entry     | tier (2 bits) | 0     a reference is held
@@ -89,17 +89,6 @@ extern NIGH_HIDDEN _Thread_local pin_slot_t *pin_last_slot;
  * lock that fork() holds while it waits for sections. Without memory for it values are handed out
  * as copies. */
 void pin_prepare(void);
-/* Calls `visit` with every entry that some slot names now; the references must have been looked at
- * before. Returns how many slots there are. */
-uint64_t pin_scan(void (*visit)(void *arg, const struct l1_entry *e), void *arg);
-/* Scans in this process so far, for tests. */
-uint64_t pin_scans(void);
-/* Slots in use by all threads, of entries of all caches, or of one (approximate). */
-uint64_t pin_count(void);
-uint64_t pin_count_of(uint32_t cache_id);
-/* Take the addresses of this cache's entries out of all slots: it is about to be destroyed. */
-void pin_forget(uint32_t cache_id);
-
 /* ---- inline: what a hit runs ---- */
 
 static inline bool pin_slot_is_free(const pin_slot_t *slot)

@@ -71,9 +71,5 @@ void ring_move_front(struct l1_ring *r, struct l1_list *from, uint32_t last, str
     if (from->head == RING_NONE)
         from->tail = RING_NONE;
     ring_set_next(r, last, RING_NONE);
-    if (to->head == RING_NONE)
-        to->head = first;
-    else
-        ring_set_next(r, to->tail, first);
-    to->tail = last;
+    ring_append(r, to, first, last);
 }

@@ -117,15 +117,22 @@ static inline void ring_set_next(struct l1_ring *r, uint32_t slot, uint32_t next
                      RING_LINKED | next;
 }
 
-/* Lists of retired entries. A live slot becomes linked by its first push. */
+/* Lists of retired entries. Append linked slots, of which the last is followed by none. */
+static inline void ring_append(struct l1_ring *r, struct l1_list *list, uint32_t first,
+                               uint32_t last)
+{
+    if (list->head == RING_NONE)
+        list->head = first;
+    else
+        ring_set_next(r, list->tail, first);
+    list->tail = last;
+}
+
+/* Append a slot. A live one becomes linked by this. */
 static inline void ring_push(struct l1_ring *r, struct l1_list *list, uint32_t slot)
 {
     ring_set_next(r, slot, RING_NONE);
-    if (list->head == RING_NONE)
-        list->head = slot;
-    else
-        ring_set_next(r, list->tail, slot);
-    list->tail = slot;
+    ring_append(r, list, slot, slot);
 }
 
 /* Take the first slot out of a list; RING_NONE: it is empty. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "l1/pin.h"
+#include "l1/pin_scan.h"
 #include "support/l1_cache.h"
 
 #define MEMORY (8u << 20)

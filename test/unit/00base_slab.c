@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/slab.h"
+#include "base/slab_map.h"
 #include "base/slab_region.h"
 #include "support/check.h"
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "l1/pin.h"
+#include "l1/pin_scan.h"
 #include "support/l1_cache.h"
 
 static void open_with_value(struct cache *c)

@@ -3,8 +3,9 @@
 
 #include <pthread.h>
 
-#include "l1/pin.h"
 #include "l1/limbo.h"
+#include "l1/pin.h"
+#include "l1/pin_scan.h"
 #include "support/l1_cache.h"
 
 #define MEMORY (4u << 20)
