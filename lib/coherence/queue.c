@@ -89,8 +89,9 @@ static bool same_name(const struct coherence_queue_item *i, const struct coheren
            bytes_equal(own.bytes, item->bytes);
 }
 
-static struct coherence_queue_item *find(struct coherence_queue *q, uint64_t hash,
-                                         const struct coherence_item *item)
+static struct coherence_queue_item *find_locked(struct coherence_queue *q, uint64_t hash,
+                                                const struct coherence_item *item)
+    REQUIRES(q->lock)
 {
     for (struct coherence_queue_item *i = *head_of(q, hash); i; i = i->chain)
         if (i->hash == hash && same_name(i, item))
@@ -98,7 +99,7 @@ static struct coherence_queue_item *find(struct coherence_queue *q, uint64_t has
     return NULL;
 }
 
-static bool has_hash(struct coherence_queue *q, uint64_t hash)
+static bool has_hash_locked(struct coherence_queue *q, uint64_t hash) REQUIRES(q->lock)
 {
     for (struct coherence_queue_item *i = *head_of(q, hash); i; i = i->chain)
         if (i->hash == hash)
@@ -108,13 +109,14 @@ static bool has_hash(struct coherence_queue *q, uint64_t hash)
 
 /* Stores relaxed: a reader to whom the count matters has a ticket above the floor that was raised
  * after the put, and sees the count through that. */
-static void set_count(struct coherence_queue *q, int by)
+static void set_count_locked(struct coherence_queue *q, int by) REQUIRES(q->lock)
 {
     uint32_t count = atomic_load_explicit(&q->count, memory_order_relaxed);
     atomic_store_explicit(&q->count, count + (uint32_t)by, memory_order_relaxed);
 }
 
-static void link_item(struct coherence_queue *q, struct coherence_queue_item *i)
+static void link_item_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+    REQUIRES(q->lock)
 {
     struct coherence_queue_item **head = head_of(q, i->hash);
     i->chain = *head;
@@ -125,10 +127,11 @@ static void link_item(struct coherence_queue *q, struct coherence_queue_item *i)
     q->last = i;
     i->queued = true;
     i->sent = false;
-    set_count(q, 1);
+    set_count_locked(q, 1);
 }
 
-static void unlink_item(struct coherence_queue *q, struct coherence_queue_item *i)
+static void unlink_item_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+    REQUIRES(q->lock)
 {
     struct coherence_queue_item **at = head_of(q, i->hash);
     while (*at != i)
@@ -137,7 +140,7 @@ static void unlink_item(struct coherence_queue *q, struct coherence_queue_item *
     *(i->prev ? &i->prev->next : &q->first) = i->next;
     *(i->next ? &i->next->prev : &q->last) = i->prev;
     i->queued = false;
-    set_count(q, -1);
+    set_count_locked(q, -1);
 }
 
 /* ---- putting ---- */
@@ -150,7 +153,7 @@ static void merge(struct coherence_queue_item *i, bool soft, uint64_t version)
     i->sent = false;
 }
 
-static void put_all(struct coherence_queue *q, bool soft)
+static void put_all_locked(struct coherence_queue *q, bool soft) REQUIRES(q->lock)
 {
     struct coherence_queue_item *all = q->all;
     if (all->queued) {
@@ -158,13 +161,14 @@ static void put_all(struct coherence_queue *q, bool soft)
         return;
     }
     all->soft = soft;
-    link_item(q, all);
+    link_item_locked(q, all);
 }
 
 static int put_locked(struct coherence *c, const struct coherence_item *item, bool noted)
+    REQUIRES(c->queue->lock)
 {
     struct coherence_queue *q = c->queue;
-    struct coherence_queue_item *i = find(q, coherence_item_hash(item), item);
+    struct coherence_queue_item *i = find_locked(q, coherence_item_hash(item), item);
     if (i) {
         merge(i, item->soft, item->version);
         i->noted = i->noted && noted;
@@ -176,21 +180,22 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     if (!i)
         return NIGH_ENOMEM;
     i->noted = noted;
-    link_item(q, i);
+    link_item_locked(q, i);
     return 0;
 }
 
 static int put_any_locked(struct coherence *c, const struct coherence_item *item, bool noted)
+    REQUIRES(c->queue->lock)
 {
     struct coherence_queue *q = c->queue;
     if (item->kind == WIRE_ALL) {
-        put_all(q, item->soft);
+        put_all_locked(q, item->soft);
         return 0;
     }
     int rc = put_locked(c, item, noted);
     if (rc == 0)
         return 0;
-    put_all(q, true);
+    put_all_locked(q, true);
     stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
     return rc;
 }
@@ -226,11 +231,11 @@ static bool covers_locked(struct coherence_queue *q, struct bytes space, struct 
                           const uint8_t *group_hashes, uint32_t group_count) REQUIRES(q->lock)
 {
     struct bytes none = bytes_of("", 0);
-    if (q->all->queued || has_hash(q, hash_wire(WIRE_KEY, space, key)) ||
-        has_hash(q, hash_wire(WIRE_SPACE, space, none)))
+    if (q->all->queued || has_hash_locked(q, hash_wire(WIRE_KEY, space, key)) ||
+        has_hash_locked(q, hash_wire(WIRE_SPACE, space, none)))
         return true;
     for (uint32_t i = 0; i < group_count; i++)
-        if (has_hash(q, get_le64(group_hashes + 8 * (size_t)i)))
+        if (has_hash_locked(q, get_le64(group_hashes + 8 * (size_t)i)))
             return true;
     return false;
 }
@@ -239,8 +244,8 @@ bool coherence_queued_covers(struct coherence *c, struct bytes space, struct byt
                              const uint8_t *group_hashes, uint32_t group_count)
 {
     struct coherence_queue *q = c->queue;
-    if (NIGH_LIKELY(atomic_load_explicit(&q->count, memory_order_relaxed) == 0)) /* see set_count */
-        return false;
+    if (NIGH_LIKELY(atomic_load_explicit(&q->count, memory_order_relaxed) == 0))
+        return false; /* see set_count_locked() */
     pthread_mutex_lock(&q->lock);
     bool covered = covers_locked(q, space, key, group_hashes, group_count);
     pthread_mutex_unlock(&q->lock);
@@ -272,7 +277,7 @@ bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *b
         struct coherence_queue_item *i = batch->members[n];
         if (!i->sent)
             continue; /* named again since */
-        unlink_item(q, i);
+        unlink_item_locked(q, i);
         if (i != q->all)
             item_free(c, i);
     }
@@ -310,9 +315,8 @@ void coherence_queue_fini(struct coherence *c)
 {
     struct coherence_queue *q = c->queue;
     struct mem *mem = c->config.env->mem;
-    while (q->first) {
-        struct coherence_queue_item *i = q->first;
-        unlink_item(q, i);
+    for (struct coherence_queue_item *i = q->first, *next; i; i = next) {
+        next = i->next;
         if (i != q->all)
             item_free(c, i);
     }

@@ -27,7 +27,7 @@ struct sweep {
 };
 
 /* Remove the entry of a due slot, or enter the rest of its time. Returns the ticks it has left. */
-static int32_t sweep_slot(struct sweep *w, uint32_t slot) REQUIRES(w->shard->lock)
+static int32_t sweep_slot_locked(struct sweep *w, uint32_t slot) REQUIRES(w->shard->lock)
 {
     struct l1_ring *ring = &w->shard->ring;
     struct l1_entry *e = ring_entry(ring, slot);
@@ -43,7 +43,7 @@ static int32_t sweep_slot(struct sweep *w, uint32_t slot) REQUIRES(w->shard->loc
 }
 
 /* Sweep a group. Returns the ticks left to its earliest entry. */
-static int32_t sweep_group(struct sweep *w, uint32_t group) REQUIRES(w->shard->lock)
+static int32_t sweep_group_locked(struct sweep *w, uint32_t group) REQUIRES(w->shard->lock)
 {
     struct l1_ring *ring = &w->shard->ring;
     int32_t least = EXPIRY_LEFT_MAX;
@@ -53,7 +53,7 @@ static int32_t sweep_group(struct sweep *w, uint32_t group) REQUIRES(w->shard->l
             continue;
         int32_t left = expiry_left(ring_word_tick(word), w->now);
         if (left <= 0 && w->budget)
-            left = sweep_slot(w, slot);
+            left = sweep_slot_locked(w, slot);
         if (left < least)
             least = left;
     }
@@ -69,7 +69,7 @@ static bool sweep_shard_locked(struct sweep *w) REQUIRES(w->shard->lock)
     for (uint32_t group = 0; group < ring->capacity / RING_GROUP; group++) {
         int32_t left = expiry_left(ring->due[group], w->now);
         if (left <= 0 && w->budget)
-            left = sweep_group(w, group);
+            left = sweep_group_locked(w, group);
         if (left < least)
             least = left;
     }

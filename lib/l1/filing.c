@@ -16,8 +16,8 @@
  * written: the reclaimer frees them while it is there, rather than come again for it. */
 #define FEW 4u
 
-static void uncount(struct l1 *l1, struct l1_shard *s, enum judge_origin origin, uint64_t bytes)
-    REQUIRES(s->lock)
+static void uncount_locked(struct l1 *l1, struct l1_shard *s, enum judge_origin origin,
+                           uint64_t bytes) REQUIRES(s->lock)
 {
     switch (origin) {
     case FROM_ASIDE: atomic_fetch_sub_explicit(&l1->aside, bytes, memory_order_relaxed); break;
@@ -38,7 +38,7 @@ static void file_one_locked(struct l1 *l1, struct l1_shard *s, const struct judg
         ring_push(&s->ring, &s->ready, slot);
         return;
     }
-    uncount(l1, s, j->origin, bytes);
+    uncount_locked(l1, s, j->origin, bytes);
     l1->reclaim.held_count += (uint64_t)j->held - (j->origin == FROM_HELD);
     if (j->held) {
         s->held_bytes += bytes;

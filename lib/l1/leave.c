@@ -31,8 +31,8 @@ static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
     s->removals++;
 }
 
-static uint64_t remove_hashed(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, uint64_t hash)
-    REQUIRES(s->lock)
+static uint64_t remove_hashed_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
+                                     uint64_t hash) REQUIRES(s->lock)
 {
     uint64_t bytes = entry_charge(l1, e);
     unlink_locked(s, e, hash);
@@ -43,7 +43,7 @@ static uint64_t remove_hashed(struct l1 *l1, struct l1_shard *s, struct l1_entry
 
 uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 {
-    return remove_hashed(l1, s, e, entry_hash(l1, e));
+    return remove_hashed_locked(l1, s, e, entry_hash(l1, e));
 }
 
 void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
@@ -54,7 +54,7 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 
 /* ---- evicting ---- */
 
-static uint64_t evict(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (!s->entries || !l1->policy->victim)
         return 0;
@@ -66,18 +66,18 @@ static uint64_t evict(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
     if (!hash)
         hash = entry_hash(l1, e);
     stats_count(l1->stats, STATS_L1_EVICT);
-    return remove_hashed(l1, s, e, hash);
+    return remove_hashed_locked(l1, s, e, hash);
 }
 
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
 {
-    return limbo_is_full(l1) ? 0 : evict(l1, s);
+    return limbo_is_full(l1) ? 0 : evict_locked(l1, s);
 }
 
 /* Remove some victims. All their buckets are prefetched before the first is removed: one wait for
  * memory, not 64. */
-static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint32_t *ret_count)
-    REQUIRES(s->lock)
+static uint64_t shed_row_locked(struct l1 *l1, struct l1_shard *s, uint32_t most,
+                                uint32_t *ret_count) REQUIRES(s->lock)
 {
     uint32_t slots[L1_VICTIMS_MOST];
     uint64_t hashes[L1_VICTIMS_MOST];
@@ -89,7 +89,7 @@ static uint64_t shed_row(struct l1 *l1, struct l1_shard *s, uint32_t most, uint3
         __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
     }
     for (uint32_t i = 0; i < count; i++)
-        sum += remove_hashed(l1, s, ring_entry(&s->ring, slots[i]), hashes[i]);
+        sum += remove_hashed_locked(l1, s, ring_entry(&s->ring, slots[i]), hashes[i]);
     stats_add(l1->stats, STATS_L1_EVICT, count);
     *ret_count = count;
     return sum;
@@ -99,11 +99,11 @@ uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
 {
     uint64_t sum = 0;
     for (uint32_t count; l1->policy->victims && most; most -= count) {
-        sum += shed_row(l1, s, most, &count);
+        sum += shed_row_locked(l1, s, most, &count);
         if (!count)
             return sum;
     }
-    for (uint64_t bytes; most-- && (bytes = evict(l1, s));)
+    for (uint64_t bytes; most-- && (bytes = evict_locked(l1, s));)
         sum += bytes;
     return sum;
 }

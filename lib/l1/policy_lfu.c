@@ -202,7 +202,7 @@ static inline void feed_reports(struct l1 *l1, struct policy_lfu *p)
 /* Take charged memory, while a block that it replaces is still used; NULL: no room or no memory.
  * Not from the shard's cache of blocks, where those that a growing shard gives back would stay,
  * uncharged. */
-static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes) REQUIRES(s->lock)
+static void *block_take_locked(struct l1 *l1, struct l1_shard *s, size_t bytes) REQUIRES(s->lock)
 {
     uint64_t charge = mem_charge_apart(l1->mem, bytes);
     if (!room_take_locked(l1, s, charge))
@@ -213,7 +213,7 @@ static void *block_take(struct l1 *l1, struct l1_shard *s, size_t bytes) REQUIRE
     return block;
 }
 
-static void block_give(struct l1 *l1, struct l1_shard *s, void *block, size_t bytes)
+static void block_give_locked(struct l1 *l1, struct l1_shard *s, void *block, size_t bytes)
     REQUIRES(s->lock)
 {
     if (!block)
@@ -228,7 +228,7 @@ static size_t links_size(uint32_t slots)
 }
 
 /* Resize the links for so many slots. False: they are as before. */
-static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
+static bool resize_links_locked(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct lfu *core = &p->core;
@@ -241,7 +241,7 @@ static bool resize_links(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQU
     return true;
 }
 
-static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks) REQUIRES(s->lock)
+static bool grow_sketch_locked(struct l1 *l1, struct l1_shard *s, uint32_t blocks) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct sketch *sketch = &p->core.sketch;
@@ -253,22 +253,22 @@ static bool grow_sketch(struct l1 *l1, struct l1_shard *s, uint32_t blocks) REQU
     return true;
 }
 
-static bool grow_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
+static bool grow_tables_locked(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     const struct policy_lfu *p = s->policy;
     uint32_t blocks = sketch_blocks_for(slots);
-    if (blocks > p->core.sketch.blocks && !grow_sketch(l1, s, blocks))
+    if (blocks > p->core.sketch.blocks && !grow_sketch_locked(l1, s, blocks))
         return false;
-    return resize_links(l1, s, slots);
+    return resize_links_locked(l1, s, slots);
 }
 
 /* Cut the links and the sketch. If that fails, they are larger than is needed. */
-static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
+static void cut_tables_locked(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct sketch *sketch = &p->core.sketch;
     uint32_t before = sketch->blocks;
-    if (!resize_links(l1, s, slots))
+    if (!resize_links_locked(l1, s, slots))
         return;
     sketch_fold(sketch, sketch_blocks_for(slots));
     void *words = room_resize_locked(l1, s, sketch->words, sketch_bytes(before),
@@ -280,23 +280,24 @@ static void cut_tables(struct l1 *l1, struct l1_shard *s, uint32_t slots) REQUIR
 }
 
 /* Fit the links and the sketch to the ring's size. */
-static bool fit_tables(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static bool fit_tables_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     const struct policy_lfu *p = s->policy;
     uint32_t slots = s->ring.capacity;
     if (slots > p->core.slots)
-        return grow_tables(l1, s, slots);
-    cut_tables(l1, s, slots);
+        return grow_tables_locked(l1, s, slots);
+    cut_tables_locked(l1, s, slots);
     return true;
 }
 
-static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries) REQUIRES(s->lock)
+static void make_shadows_locked(struct l1 *l1, struct l1_shard *s, uint64_t entries)
+    REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     struct shadows_size size = shadows_size_for(shadows_of(l1), l1->mem, entries, cap_goal(l1));
     if (!size.nodes)
         return; /* the cache is too small: the first choice stays */
-    void *block = block_take(l1, s, shadows_bytes(shadows_of(l1), size.nodes));
+    void *block = block_take_locked(l1, s, shadows_bytes(shadows_of(l1), size.nodes));
     if (!block) {
         shadows_claim(shadows_of(l1), 0);
         p->shadows_wait = SHADOWS_RETRY;
@@ -304,7 +305,7 @@ static void make_shadows(struct l1 *l1, struct l1_shard *s, uint64_t entries) RE
     }
     size_t old_bytes;
     void *old = shadows_move(shadows_of(l1), block, size, all_weight(l1), &old_bytes);
-    block_give(l1, s, old, old_bytes);
+    block_give_locked(l1, s, old, old_bytes);
 }
 
 /* Entries of the cache, if all shards were as full as this one. */
@@ -324,7 +325,7 @@ static uint64_t entries_all(const struct l1 *l1, const struct policy_lfu *p)
 
 /* Make the shadows when the cache is first full, or has a known size, and anew when that has
  * changed much. */
-static void keep_shadows(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static void keep_shadows_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
     if (!p->asked && !p->core.by_count)
@@ -337,18 +338,18 @@ static void keep_shadows(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
     if (shadows_suit(shadows_of(l1), entries))
         p->shadows_wait = SHADOWS_RETRY;
     else if (shadows_claim(shadows_of(l1), entries))
-        make_shadows(l1, s, entries);
+        make_shadows_locked(l1, s, entries);
 }
 
 static bool lfu_prepare(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct policy_lfu *p = s->policy;
-    if (NIGH_UNLIKELY(p->core.slots != s->ring.capacity) && !fit_tables(l1, s))
+    if (NIGH_UNLIKELY(p->core.slots != s->ring.capacity) && !fit_tables_locked(l1, s))
         return false;
     if (NIGH_LIKELY(p->shadows_wait))
         p->shadows_wait--;
     else
-        keep_shadows(l1, s);
+        keep_shadows_locked(l1, s);
     return true;
 }
 
@@ -373,7 +374,7 @@ static int lfu_init_shard(struct l1 *l1, struct l1_shard *s) LOCKS_UNCHECKED
     p->l1 = l1;
     p->shard = s;
     p->core.capacity = l1->shard_entries_max;
-    if (fit_tables(l1, s))
+    if (fit_tables_locked(l1, s))
         return 0;
     lfu_fini(l1, s);
     return NIGH_ENOMEM;

@@ -174,7 +174,7 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
 }
 
 /* If the next victim is at the hand: prefetch its bucket. */
-static void prepare_next(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static void prepare_next_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct lru *lru = lru_of(s);
     uint32_t slot = lru->hand < s->ring.capacity ? lru->hand : 0;
@@ -198,7 +198,7 @@ static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash
     note_victim(lru, ring_entry(&s->ring, slot));
     if (slot == lru->next)
         *ret_hash = lru->next_hash;
-    prepare_next(l1, s);
+    prepare_next_locked(l1, s);
     return slot;
 }
 

@@ -23,7 +23,7 @@ static uint64_t excess_bytes(const struct l1 *l1, const _Atomic uint64_t *limit,
 }
 
 /* Evict until live bytes have shrunk so far, or the portion is used up. */
-static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted) REQUIRES(s->lock)
+static void evict_some_locked(struct l1 *l1, struct l1_shard *s, uint64_t wanted) REQUIRES(s->lock)
 {
     for (uint32_t n = 0; n < VICTIMS_PER_VISIT && wanted; n++) {
         uint64_t evicted = l1_shard_evict_locked(l1, s);
@@ -34,13 +34,14 @@ static void evict_some(struct l1 *l1, struct l1_shard *s, uint64_t wanted) REQUI
 }
 
 /* Let another shard give up its reserve and some of its entries. */
-static void squeeze(struct l1 *l1, struct l1_shard *s, struct l1_shard *other, uint64_t bytes)
+static void squeeze_locked(struct l1 *l1, struct l1_shard *s, struct l1_shard *other,
+                           uint64_t bytes) REQUIRES(s->lock)
 {
     if (!latch_try(&other->lock))
         return;
     limbo_free_some_locked(l1, other);
     budget_return_spare_locked(l1, other);
-    evict_some(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
+    evict_some_locked(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
     s->poke |= other->poke; /* the reclaimer is told when our own lock is free too */
     other->poke = false;
     latch_unlock(&other->lock);
@@ -52,7 +53,8 @@ static bool is_limbo_half_full(const struct l1 *l1)
 }
 
 /* Ask the family for a larger cap, where it is not yet as large as it may be. */
-static NIGH_OUTLINED bool grow(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static NIGH_OUTLINED bool grow_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     bool poke = false;
     bool grown = family_grow(l1, bytes, &poke);
@@ -66,23 +68,24 @@ static bool may_grow(const struct l1 *l1)
 }
 
 /* Evict towards the target, as much as is taken; in the larger shards twice as much. */
-static void evict_in_passing(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
+static void evict_in_passing_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
-    if (excess && NIGH_UNLIKELY(may_grow(l1)) && grow(l1, s, bytes))
+    if (excess && NIGH_UNLIKELY(may_grow(l1)) && grow_locked(l1, s, bytes))
         excess = excess_bytes(l1, &l1->target_bytes, bytes);
     if (!excess || is_limbo_half_full(l1))
         return;
     uint32_t mean = atomic_load_explicit(&l1->entries_mean, memory_order_relaxed);
-    evict_some(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
+    evict_some_locked(l1, s, u64_min(excess, s->entries >= mean ? 2 * bytes : bytes));
 }
 
 /* Borrow bytes after making the cap larger, where it may grow, or evicting: in this shard first,
  * then in the others. */
-static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static NIGH_OUTLINED bool take_evicting_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     REQUIRES(s->lock)
 {
-    while (may_grow(l1) && grow(l1, s, bytes))
+    while (may_grow(l1) && grow_locked(l1, s, bytes))
         if (budget_take_locked(l1, s, bytes))
             return true;
     if (!l1->policy->victim)
@@ -91,10 +94,11 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
     for (uint32_t visit = 0; visit < VISITS_MAX && !limbo_is_full(l1); visit++) {
         struct l1_shard *at = &l1->shards[(own + visit) & l1->shard_mask];
         if (at == s)
-            evict_some(l1, s, excess_bytes(l1, &l1->live_max_bytes,
-                                           bytes - u64_min(bytes, s->spare_bytes)));
+            evict_some_locked(
+                l1, s,
+                excess_bytes(l1, &l1->live_max_bytes, bytes - u64_min(bytes, s->spare_bytes)));
         else
-            squeeze(l1, s, at, bytes);
+            squeeze_locked(l1, s, at, bytes);
         if (s->newcomer.verdict == L1_REFUSED)
             return false;
         if (budget_take_locked(l1, s, bytes))
@@ -104,18 +108,18 @@ static NIGH_OUTLINED bool take_evicting(struct l1 *l1, struct l1_shard *s, uint6
 }
 
 /* Evict in passing, before bytes are taken. False: the policy refuses the newcomer. */
-static bool prepare(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
+static bool prepare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
 {
     if (l1->policy->victim)
-        evict_in_passing(l1, s, bytes);
+        evict_in_passing_locked(l1, s, bytes);
     return s->newcomer.verdict != L1_REFUSED;
 }
 
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
 {
     limbo_free_some_locked(l1, s);
-    return prepare(l1, s, bytes) &&
-           (NIGH_LIKELY(budget_take_locked(l1, s, bytes)) || take_evicting(l1, s, bytes));
+    return prepare_locked(l1, s, bytes) &&
+           (NIGH_LIKELY(budget_take_locked(l1, s, bytes)) || take_evicting_locked(l1, s, bytes));
 }
 
 /* Whether so many bytes more may be live: a ready entry's are charged already, but as limbo's. */
@@ -124,11 +128,11 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
     return budget_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
 }
 
-static struct l1_entry *make(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
+static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
     REQUIRES(s->lock)
 {
     bool ready = limbo_has_ready_locked(l1, s, bytes);
-    if (NIGH_LIKELY(ready) && prepare(l1, s, bytes) && may_live(l1, bytes))
+    if (NIGH_LIKELY(ready) && prepare_locked(l1, s, bytes) && may_live(l1, bytes))
         return limbo_recycle_locked(l1, s, bytes);
     if (s->newcomer.verdict == L1_REFUSED || !room_take_locked(l1, s, bytes))
         return NULL;
@@ -159,11 +163,11 @@ struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint6
                                   size_t size, uint64_t bytes)
 {
     if (!new_hash)
-        return make(l1, s, size, bytes);
+        return make_locked(l1, s, size, bytes);
     if (l1->policy->expect)
         l1->policy->expect(s, *new_hash);
     s->newcomer = (struct l1_newcomer){*new_hash, bytes, L1_UNDECIDED};
-    struct l1_entry *e = make(l1, s, size, bytes);
+    struct l1_entry *e = make_locked(l1, s, size, bytes);
     if (NIGH_UNLIKELY(s->newcomer.verdict == L1_REFUSED))
         stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
     s->newcomer.bytes = 0;

@@ -49,10 +49,9 @@ static void set_table(struct l1_shard *s, struct l1_table *t)
 
 /* Whether the table may double. Index bits beyond the tag would have to come from the keys, and a
  * shard's ring ends there too. And the old table goes to limbo, which must have room. */
-static bool may_grow(const struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static bool may_grow_locked(const struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
-    return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS &&
-           !limbo_is_full(l1);
+    return shard_table_locked(s)->bits < l1->hit.base_bits + TABLE_TAG_BITS && !limbo_is_full(l1);
 }
 
 /* Make the table for the next doubling, outside the lock: the kernel zeroes new memory page by
@@ -62,7 +61,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
     l1_shard_lock(s);
     uint32_t bits = shard_table_locked(s)->bits + 1;
     uint64_t bytes = table_bytes(l1->mem, bits);
-    bool wanted = !s->next_table && may_grow(l1, s) && room_take_locked(l1, s, bytes);
+    bool wanted = !s->next_table && may_grow_locked(l1, s) && room_take_locked(l1, s, bytes);
     l1_shard_unlock(l1, s);
     if (!wanted)
         return;
@@ -79,7 +78,7 @@ static void make_next_table(struct l1 *l1, struct l1_shard *s)
         table_destroy(l1->mem, made);
 }
 
-static void drop_next_table(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static void drop_next_table_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     if (!s->next_table)
         return;
@@ -89,7 +88,7 @@ static void drop_next_table(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 }
 
 /* Take an empty table, charged; NULL: no room or no memory. */
-static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t bits)
+static struct l1_table *take_table_locked(struct l1 *l1, struct l1_shard *s, uint32_t bits)
     REQUIRES(s->lock)
 {
     struct l1_table *t = s->next_table;
@@ -97,7 +96,7 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
         s->next_table = NULL;
         return t;
     }
-    drop_next_table(l1, s);
+    drop_next_table_locked(l1, s);
     uint64_t bytes = table_bytes(l1->mem, bits);
     if (!room_take_locked(l1, s, bytes))
         return NULL;
@@ -109,11 +108,11 @@ static struct l1_table *take_table(struct l1 *l1, struct l1_shard *s, uint32_t b
 
 /* Make a table of another size and fill it from the present one by `fill`, which may need so many
  * overflow buckets. NULL: no room, no memory, or a hash that needs more of them. */
-static struct l1_table *refilled(struct l1 *l1, struct l1_shard *s, uint32_t bits,
-                                 uint32_t extends, table_fill_fn *fill) REQUIRES(s->lock)
+static struct l1_table *refilled_locked(struct l1 *l1, struct l1_shard *s, uint32_t bits,
+                                        uint32_t extends, table_fill_fn *fill) REQUIRES(s->lock)
 {
     uint64_t bytes = extends * table_extend_bytes(l1->mem);
-    struct l1_table *to = take_table(l1, s, bits);
+    struct l1_table *to = take_table_locked(l1, s, bits);
     if (!to)
         return NULL;
     bool room = room_take_locked(l1, s, bytes);
@@ -132,8 +131,9 @@ static bool grow_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
     struct l1_table *from = shard_table_locked(s);
     uint32_t extends = (1u << from->bits) / DOUBLE_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
-    struct l1_table *to =
-        may_grow(l1, s) ? refilled(l1, s, from->bits + 1, extends, table_double) : NULL;
+    struct l1_table *to = may_grow_locked(l1, s)
+                              ? refilled_locked(l1, s, from->bits + 1, extends, table_double)
+                              : NULL;
     if (!to) {
         s->grow_at = s->make_at = s->entries + s->entries / 8 + 1;
         return false;
@@ -171,7 +171,7 @@ void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s)
 
 /* ---- places ---- */
 
-static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUIRES(s->lock)
+static bool extend_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUIRES(s->lock)
 {
     uint64_t bytes = table_extend_bytes(l1->mem);
     if (!room_take_locked(l1, s, bytes))
@@ -185,7 +185,8 @@ static bool extend_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUI
     return true;
 }
 
-static bool evict_from_chain(struct l1 *l1, struct l1_shard *s, uint64_t hash) REQUIRES(s->lock)
+static bool evict_from_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
+    REQUIRES(s->lock)
 {
     if (limbo_is_full(l1) || !l1->policy->victim)
         return false;
@@ -208,9 +209,8 @@ _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s, 
             grow_locked(l1, s);
         place = table_place(shard_table_locked(s), hash);
     }
-    if (!place.word &&
-        (place.length >= BUCKET_CHAIN_MAX || !extend_chain(l1, s, hash)) &&
-        !evict_from_chain(l1, s, hash))
+    if (!place.word && (place.length >= BUCKET_CHAIN_MAX || !extend_chain_locked(l1, s, hash)) &&
+        !evict_from_chain_locked(l1, s, hash))
         return NULL;
     return table_place(shard_table_locked(s), hash).word;
 }
@@ -219,7 +219,7 @@ _Atomic uint64_t *l1_shard_place_slow_locked(struct l1 *l1, struct l1_shard *s, 
 
 /* Make room for the expiry bounds of so many slots; for twice as many as before at least, as they
  * take few bytes. */
-static bool grow_due(struct l1 *l1, struct l1_shard *s, uint32_t capacity) REQUIRES(s->lock)
+static bool grow_due_locked(struct l1 *l1, struct l1_shard *s, uint32_t capacity) REQUIRES(s->lock)
 {
     struct l1_ring *r = &s->ring;
     if (capacity / RING_GROUP <= r->due_groups)
@@ -243,7 +243,7 @@ bool l1_shard_grow_ring_locked(struct l1 *l1, struct l1_shard *s)
     uint32_t capacity = ring_next_capacity(&s->ring);
     if (!capacity)
         return false;
-    if (!grow_due(l1, s, capacity))
+    if (!grow_due_locked(l1, s, capacity))
         return false;
     void *words = room_resize_locked(l1, s, s->ring.words, ring_words_size(s->ring.capacity),
                                      ring_words_size(capacity));
@@ -296,8 +296,9 @@ void l1_shard_fit_locked(struct l1 *l1, struct l1_shard *s)
     struct l1_table *from = shard_table_locked(s);
     uint32_t bits = fitting_bits(l1, s);
     uint32_t extends = (1u << bits) / FOLD_EXTEND_SHARE + DOUBLE_EXTEND_MIN;
-    drop_next_table(l1, s);
-    struct l1_table *to = bits < from->bits ? refilled(l1, s, bits, extends, table_fold) : NULL;
+    drop_next_table_locked(l1, s);
+    struct l1_table *to =
+        bits < from->bits ? refilled_locked(l1, s, bits, extends, table_fold) : NULL;
     if (to) {
         set_table(s, to);
         limbo_retire_table_locked(l1, s, from);

@@ -28,8 +28,9 @@ static bool is_large(const struct own_write *w)
 }
 
 /* The entry to be stored, or memory for it; NULL: none, or no room. */
-static struct l1_entry *own_entry(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
-                                  const struct l1_entry *old) REQUIRES(s->lock)
+static struct l1_entry *own_entry_locked(struct l1 *l1, struct l1_shard *s,
+                                         const struct own_write *w, const struct l1_entry *old)
+    REQUIRES(s->lock)
 {
     if (is_large(w))
         return w->made && !l1_entry_loose(w->made) ? w->made : NULL;
@@ -109,7 +110,7 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
     struct l1_entry *old = table_entry_in(word);
     uint32_t removals = s->removals;
     bool has_slot = l1_shard_has_slot_locked(l1, s);
-    struct l1_entry *e = has_slot ? own_entry(l1, s, w, old) : NULL;
+    struct l1_entry *e = has_slot ? own_entry_locked(l1, s, w, old) : NULL;
     if (NIGH_UNLIKELY(s->removals != removals)) {
         word = table_word_of_key(shard_table_locked(s), w->key);
         old = table_entry_in(word);
