@@ -50,7 +50,7 @@
 /* Arenas in each stock at most. A cache has one, and one more for each space with a cap. */
 #define STOCK_MAX 256u
 /* An arena is stocked without a look at its statistics, which takes some us for each arena of the
- * process, if its large blocks were so many bytes in all; */
+ * process, if its blocks were so many bytes in all: too few to need many descriptors; */
 #define UNSEEN_MAX_BYTES ((size_t)16 << 20)
 /* ... else if its descriptors and the addresses that it keeps are no more than this. */
 #define STOCKED_BASE_BYTES ((size_t)256 << 10)
@@ -61,7 +61,7 @@ struct mem {
     struct mem_region region;
     unsigned arena;         /* (c) */
     bool huge;              /* (c) whether its addresses are marked for huge pages */
-    _Atomic size_t taken_bytes; /* (a) of all large blocks so far */
+    _Atomic size_t taken_bytes; /* (a) of all blocks so far */
     size_t small_max;       /* (c) larger blocks have pages of their own ... */
     size_t large_pad_bytes; /* (c) ... and a page more, to begin at different cache lines */
     uint16_t charges[CHARGES]; /* (c) by size / MEM_STEP, rounded up */
@@ -283,8 +283,7 @@ void *mem_alloc_apart(struct mem *mem, size_t size)
 {
     if (fault_fires(FAULT_ALLOC))
         return NULL;
-    if (size > mem->small_max)
-        atomic_fetch_add_explicit(&mem->taken_bytes, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mem->taken_bytes, size, memory_order_relaxed);
     return mallocx(at_least_min(size), uncached(mem->arena));
 }
 

@@ -212,6 +212,32 @@ TEST(arenas_do_not_share_their_counts)
     mem_destroy(a);
 }
 
+/* Small blocks alone, too, make an arena's descriptors grow: so it is not used again. */
+TEST(an_arena_leaves_its_next_owner_no_large_descriptors)
+{
+    enum { STOCKED = 256, COUNT = 48 * 1024, SIZE = 1024 };
+    static struct mem *others[STOCKED];
+    static void *ptrs[COUNT];
+    struct mem_stats fresh, next;
+    for (int i = 0; i < STOCKED; i++) /* what other tests have left to be used again */
+        REQUIRE(others[i] = mem_create());
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    mem_stats_read(mem, &fresh);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE(ptrs[i] = mem_alloc(mem, NULL, SIZE));
+    for (int i = 0; i < COUNT; i++)
+        mem_free(mem, NULL, ptrs[i], SIZE);
+    mem_destroy(mem);
+    REQUIRE(mem = mem_create());
+    mem_stats_read(mem, &next);
+    check_note("resident: %zu bytes, then %zu", fresh.resident_bytes, next.resident_bytes);
+    CHECK_LE(next.resident_bytes, fresh.resident_bytes + 512 * 1024);
+    mem_destroy(mem);
+    for (int i = 0; i < STOCKED; i++)
+        mem_destroy(others[i]);
+}
+
 #endif
 
 TEST(arenas_and_caches_come_and_go)
