@@ -336,7 +336,7 @@ size_t shadows_bytes(const struct shadows *s, uint32_t nodes)
 static struct shadows_size size_for_sample(uint64_t entries, uint32_t k)
 {
     uint64_t nodes = entries / k + entries / k / 2 + 8; /* sizes vary, so do counts */
-    return (struct shadows_size){(uint32_t)nodes, k - 1};
+    return (struct shadows_size){.nodes = (uint32_t)nodes, .mask = k - 1};
 }
 
 /* Entries of a cache with the choice that holds the most; a guess where nodes are short. */
@@ -355,6 +355,7 @@ struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
                                      uint64_t entries, uint64_t cap_bytes)
 {
     uint32_t k = 1;
+    uint64_t cached = entries;
     entries = u64_max(entries, entries_held(s));
     while (k < SAMPLE_FINE && entries / (2 * k) >= NODES_LEAST)
         k *= 2;
@@ -364,7 +365,8 @@ struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
     while (k < SAMPLE_FINEST && size.nodes >= NODES_FEWEST &&
            mem_charge_apart(mem, shadows_bytes(s, size.nodes)) > cap_bytes / CAP_SHARE)
         size = size_for_sample(entries, k *= 2);
-    return size.nodes < NODES_FEWEST ? (struct shadows_size){0, SHADOW_UNSAMPLED} : size;
+    size.period = (uint32_t)(cached / k);
+    return size.nodes < NODES_FEWEST ? (struct shadows_size){0, SHADOW_UNSAMPLED, 0} : size;
 }
 
 static void *carve(char **at, size_t size)
@@ -411,8 +413,7 @@ void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uin
     char *at = (char *)block + s->count * align8(sizeof(struct shadow));
     for (uint32_t i = 0; i < s->count; i++)
         begin(&s->all[i], &at, size.nodes, s->by_count);
-    uint64_t made_for = atomic_load_explicit(&s->made_for, memory_order_relaxed);
-    s->period = (uint32_t)(made_for / (size.mask + 1));
+    s->period = size.period;
     atomic_store_explicit(&s->mask, size.mask, memory_order_relaxed);
     set_capacity_locked(s, weight);
     pthread_mutex_unlock(&s->lock);

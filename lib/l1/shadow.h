@@ -82,10 +82,11 @@ bool shadows_suit(const struct shadows *s, uint64_t entries);
  * somebody else does. With 0 entries: tell that they could not be made. */
 bool shadows_claim(struct shadows *s, uint64_t entries);
 struct shadows_size {
-    uint32_t nodes; /* per shadow; 0: none */
-    uint32_t mask;  /* the sample's, see struct shadows */
+    uint32_t nodes;  /* per shadow; 0: none */
+    uint32_t mask;   /* the sample's, see struct shadows */
+    uint32_t period; /* requests between two looks at the choices */
 };
-/* The size of shadows for a cache of so many entries under such a cap. */
+/* Find the size of shadows for a cache of so many entries under such a cap. */
 struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
                                      uint64_t entries, uint64_t cap_bytes);
 size_t shadows_bytes(const struct shadows *s, uint32_t nodes);

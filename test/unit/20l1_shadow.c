@@ -32,6 +32,28 @@ static void feed(struct shadows *s, uint64_t key, uint32_t weight)
         shadows_feed(s, hash, weight);
 }
 
+/* While new ones were made the old ones ran out of nodes, which asks for others again. */
+TEST(shadows_that_are_to_be_made_anew_compare_their_choices_no_sooner)
+{
+    struct shadows s;
+    size_t old_bytes;
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    shadows_init(&s, false);
+    struct shadows_size size = shadows_size_for(&s, mem, ENTRIES, 64u << 20);
+    REQUIRE(shadows_claim(&s, ENTRIES));
+    void *block = mem_alloc(mem, NULL, shadows_bytes(&s, size.nodes));
+    REQUIRE(block);
+    REQUIRE(shadows_claim(&s, 0));
+    CHECK(!shadows_move(&s, block, size, ENTRIES, &old_bytes));
+    uint64_t key = 0;
+    while (!shadows_sampled(&s, hash_of(key)))
+        key++;
+    CHECK(!shadows_feed(&s, hash_of(key), 1));
+    shadows_fini(&s, mem);
+    mem_destroy(mem);
+}
+
 /* Each key once more after 128 others, then never again: only a large window holds it so long. */
 static uint64_t come_again_soon(struct shadows *s, uint64_t from, unsigned count)
 {
