@@ -19,6 +19,9 @@
  * point, or in the loader or writer that the call runs. Only nigh_options_print() and
  * nigh_stats_print(), which write with stdio, are cancellation points themselves. A thread whose
  * cancellation is asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS) must not call nigh.
+ *
+ * Stack: a call takes up to 64 KiB of its thread's (a hit 1 KiB, a read that asks Redis 20 KiB, one
+ * of many keys 32 KiB), and 4 KiB above a loader or writer that it runs.
  */
 #ifndef NIGH_NIGH_H
 #define NIGH_NIGH_H

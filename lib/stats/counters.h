@@ -28,15 +28,15 @@
     X(L2_FRESH, "l2_fresh", "lookups in L2 that gave a fresh value")                               \
     X(L2_STALE, "l2_stale", "lookups in L2 that gave a value that is only stale")                  \
     X(L2_MISS, "l2_miss", "lookups in L2 that gave nothing")                                       \
-    X(L2_ERROR, "l2_error", "lookups in L2 that failed or ran out of time")                        \
-    X(READ_ABSENT, "read_absent", "reads answered: known not to exist")                            \
+    X(L2_ERROR, "l2_error", "requests of reads and loads that failed or ran out of time")          \
+    X(READ_ABSENT, "read_absent", "reads answered by L1 or a flight: known not to exist")          \
     X(READ_ERROR, "read_error", "reads that ended with an error")                                  \
     X(VALUE_COPIED, "value_copied", "values handed out as copies: no memory for more pins")       \
     /* flights and loads */                                                                        \
     X(FLIGHT_LED, "flight_led", "misses that started a flight")                                    \
     X(FLIGHT_JOINED, "flight_joined", "misses that joined a flight")                               \
     X(FLIGHT_BUSY, "flight_busy", "calls refused: too many waiters on the key")                    \
-    X(FLIGHT_DEADLOCK, "flight_deadlock", "calls refused: a loader waited for its own key")        \
+    X(FLIGHT_DEADLOCK, "flight_deadlock", "calls refused: a loader would have waited for itself")  \
     X(FLIGHT_REPLACED, "flight_replaced", "flights given a new leader: the first one was lost")    \
     X(ASYNC_BEGUN, "async_begun", "calls that were pending: their answers come by a queue")        \
     X(ASYNC_BUSY, "async_busy", "calls refused: async.max are pending, or not polled")             \
@@ -47,9 +47,9 @@
     X(LOAD_DEFERRED, "load_deferred", "loads whose loader has deferred the answer")               \
     X(LOAD_UNANSWERED, "load_unanswered", "deferred loads without an answer at their deadline")    \
     X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
-    X(REFRESH, "refresh", "loads behind a value that was served stale")                            \
-    X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads are refreshed already")     \
-    X(ERROR_SERVED, "error_served", "reads answered by a remembered loader error")                 \
+    X(REFRESH, "refresh", "flights begun behind a value that was served stale")                    \
+    X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads flights have no caller")    \
+    X(ERROR_SERVED, "error_served", "flights that spared the origin: its last answer was an error")\
     /* L1 */                                                                                       \
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \
     X(L1_REFUSED_FLOOR, "l1_refused_floor", "stores refused: invalidated since their load began")  \
@@ -77,13 +77,13 @@
     X(L2_OVERSIZE, "l2_oversize", "values kept out of Redis: above its limit, or no room now")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
-    X(LEASE_HELD, "lease_held", "leases found held by another loader")                             \
+    X(LEASE_HELD, "lease_held", "leases that a load found held by another")                        \
     X(LEASE_EXTENDED, "lease_extended", "leases extended for a running load")                      \
     X(LEASE_GIVEN_BACK, "lease_given_back", "leases given back: unfilled, or nobody knows if won") \
     X(LEASE_PASSED_BY, "lease_passed_by", "leases of others that a load could not wait for")      \
     X(ENVELOPE_BAD, "envelope_bad", "values in L2 with wrong magic, version, length or checksum")  \
     /* coherence */                                                                                \
-    X(INVALIDATE, "invalidate", "invalidations issued and accepted by Redis")                      \
+    X(INVALIDATE, "invalidate", "invalidations, writes and puts accepted by Redis")                \
     X(INVALIDATE_COMBINED, "invalidate_combined", "invalidations that shared a script")            \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue what is queued, or background") \
