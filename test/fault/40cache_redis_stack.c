@@ -3,7 +3,8 @@
 // goes.
 //
 // The stack is filled with a pattern beforehand, and what has lost it afterwards was used. The
-// frames of a sanitizer are larger: there the calls are made, and nothing is measured.
+// frames of a sanitizer are larger: there the calls are made, and nothing is measured. What the
+// calls answer is not looked at: on a busy machine some come too late.
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -37,9 +38,7 @@ static void read_one(int (*read)(struct nigh_space *space, const void *key, size
                      unsigned i)
 {
     struct nigh_value value;
-    int rc = read(w.space, keys[i].data, keys[i].len, NULL, &value);
-    CHECK_GE(rc, 0);
-    if (rc >= 0)
+    if (read(w.space, keys[i].data, keys[i].len, NULL, &value) >= 0)
         nigh_release(&value);
 }
 
@@ -60,10 +59,10 @@ static void write_some(void)
         {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3},
     };
     for (unsigned i = 0; i < 50; i++) {
-        CHECK_GE(nigh_put(w.space, keys[i].data, keys[i].len, "v", 1, NULL), 0);
-        CHECK_GE(nigh_invalidate(w.space, keys[i].data, keys[i].len, NULL), 0);
+        nigh_put(w.space, keys[i].data, keys[i].len, "v", 1, NULL);
+        nigh_invalidate(w.space, keys[i].data, keys[i].len, NULL);
     }
-    CHECK_GE(nigh_invalidate_many(w.cache, targets, 2, NULL), 0);
+    nigh_invalidate_many(w.cache, targets, 2, NULL);
 }
 
 static void complete_some(void)
@@ -72,13 +71,16 @@ static void complete_some(void)
     struct nigh_completion done[8];
     REQUIRE_EQ(nigh_queue_open(w.cache, &queue), 0);
     name_keys("async");
+    int left = 0;
     for (unsigned i = 0; i < 20; i++) {
         struct nigh_value value = NIGH_VALUE_INIT;
-        CHECK_EQ(nigh_fetch_async(queue, w.space, keys[i].data, keys[i].len, NULL, NULL, &value,
-                                  NULL),
-                 NIGH_PENDING);
+        if (nigh_fetch_async(queue, w.space, keys[i].data, keys[i].len, NULL, NULL, &value, NULL) ==
+            NIGH_PENDING)
+            left++;
+        else
+            nigh_release(&value);
     }
-    for (int left = 20; left > 0;) {
+    while (left > 0) {
         int n = nigh_queue_poll(queue, done, 8, WORLD_PATIENCE_MS);
         REQUIRE(n > 0);
         for (int i = 0; i < n; i++, left--)
@@ -98,7 +100,7 @@ static void *make_calls(void *arg)
     write_some();
     complete_some();
     CHECK_EQ(nigh_set(w.cache, "l1.memory", "40MiB"), 0);
-    CHECK_EQ(nigh_drain(w.cache, WORLD_PATIENCE_MS), 0);
+    nigh_drain(w.cache, WORLD_PATIENCE_MS);
     return arg;
 }
 
@@ -138,6 +140,9 @@ static void check_stack(enum nigh_threads threads)
     origin_init(&w.origin);
     world_open_with(&w, &o, &so, &w.origin);
     part = threads == NIGH_THREADS_NONE ? "none" : "own";
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (o.threads == NIGH_THREADS_OWN || world_tick(&w) >= 0) &&
+                     nigh_health(w.cache) == NIGH_FRESH);
     size_t before = stack_used_by(make_none);
     size_t used = stack_used_by(make_calls);
     check_note("%zu bytes, of which a thread that does nothing has %zu", used, before);
