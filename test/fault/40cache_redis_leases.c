@@ -373,14 +373,30 @@ TEST(a_dead_holder_with_a_lease_far_above_our_deadline)
         outlive("3600000", 3000, 1);
 }
 
-/* A load that takes longer than its lease, and longer than others would wait for a dead one. */
-TEST(a_holder_that_lives_is_waited_for_to_the_end)
+/* Wait so long while a load runs. Returns the longest time in which its lease was not extended. */
+static uint64_t watch_extensions(const struct world *w, uint64_t ms)
+{
+    uint64_t began_ms = check_now_ms(), seen_ms = began_ms, longest_ms = 0, now_ms = began_ms;
+    int64_t extended = world_count(w, "lease_extended");
+    while (now_ms - began_ms < ms) {
+        check_pause();
+        now_ms = check_now_ms();
+        longest_ms = now_ms - seen_ms > longest_ms ? now_ms - seen_ms : longest_ms;
+        if (world_count(w, "lease_extended") != extended) {
+            extended = world_count(w, "lease_extended");
+            seen_ms = now_ms;
+        }
+    }
+    return longest_ms;
+}
+
+/* A load that takes longer than its lease, and longer than others would wait for a dead one. False:
+ * the machine stood still for so long that its lease may have ended, which tells nothing. */
+static bool wait_for_a_holder_that_lives(void)
 {
     struct world here, there;
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     struct asker loads, waits;
-    if (getenv("NIGH_TEST_HOLDER"))
-        return;
     so.load_deadline_ms = 12000;
     redis_start(&server, NULL);
     patient_open(&here, &server, NULL, &so);
@@ -388,18 +404,27 @@ TEST(a_holder_that_lives_is_waited_for_to_the_end)
     origin_hold(&here.origin);
     asker_start(&loads, here.space, "k", NULL);
     CHECK_WITHIN(SOON_MS, here.origin.held_loads == 1);
-    uint64_t began_ms = check_now_ms();
     asker_start(&waits, there.space, "k", NULL);
-    while (check_now_ms() - began_ms < 8000)
-        check_pause();
+    bool telling = watch_extensions(&here, 8000) < NIGH_DEFAULT_LEASE_MS * 3 / 4;
     origin_let_go(&here.origin);
     asker_join(&loads);
     asker_join(&waits);
-    CHECK_ANSWER(loads.answer, NIGH_FRESH, "k=1");
-    CHECK_ANSWER(waits.answer, NIGH_FRESH, "k=1");
-    CHECK_EQ(here.origin.loads, 1);
-    CHECK_EQ(world_count(&there, "lease_passed_by"), 0);
+    if (telling) {
+        CHECK_ANSWER(loads.answer, NIGH_FRESH, "k=1");
+        CHECK_ANSWER(waits.answer, NIGH_FRESH, "k=1");
+        CHECK_EQ(here.origin.loads, 1);
+        CHECK_EQ(world_count(&there, "lease_passed_by"), 0);
+    }
     world_close(&here);
     world_close(&there);
     redis_stop(&server);
+    return telling;
+}
+
+TEST(a_holder_that_lives_is_waited_for_to_the_end)
+{
+    if (getenv("NIGH_TEST_HOLDER"))
+        return;
+    for (int i = 0; i < 5 && !wait_for_a_holder_that_lives(); i++)
+        ;
 }
