@@ -36,7 +36,7 @@ endforeach()
 # hit, and a put has twenty of them. With wide types split, gcc 12 sends the hash's product of 128
 # bits through memory.
 set_source_files_properties(
-    ${PROJECT_SOURCE_DIR}/lib/cache/read.c ${PROJECT_SOURCE_DIR}/lib/cache/read_many.c
+    ${PROJECT_SOURCE_DIR}/lib/cache/read.c ${PROJECT_SOURCE_DIR}/lib/cache/many_l1.c
     PROPERTIES COMPILE_OPTIONS
     "-fomit-frame-pointer;$<$<C_COMPILER_ID:GNU>:-fno-split-wide-types>")
 file(GLOB NIGH_L1_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/l1/*.c)

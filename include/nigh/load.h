@@ -44,12 +44,18 @@ struct nigh_fill;
 /**
  * Read keys from the origin and answer each fill exactly once.
  *
- * Today n is 1. The loader may call nigh for other keys; a call for the key that it loads, or for
- * one whose loader waits for this one, is refused with NIGH_EDEADLK. An answer takes effect when
- * the loader has returned. A fill that has no answer by then, and was not deferred, has failed, and
- * its error is what the loader returned.
+ * n is 1, unless space.batch is larger. Then a call may be for so many keys of the space: those of
+ * a nigh_fetch_many() that are not there, or with space.batch_wait all that any call misses within
+ * that time (but what a loader misses is loaded at once). Each fill has an outcome, and a deadline,
+ * of its own. (A key may be there twice, if it was invalidated between two misses.)
  *
- * A loader that does not return (fills that it has deferred are then over):
+ * The loader may call nigh for other keys; a call for a key that it loads, or for one whose loader
+ * waits for this one, is refused with NIGH_EDEADLK. An answer takes effect when the loader has
+ * returned. A fill that has no answer by then, and was not deferred, has failed, and its error is
+ * what the loader returned.
+ *
+ * A loader that does not return (fills that it has deferred are then over; of several keys, those
+ * that it has answered are answered, and what is said here of the load is so of the others):
  *   exception   the load has failed, as with nigh_fill_error(fill, 0). On a calling thread the
  *               exception then goes on to the caller of nigh. On nigh's own threads and in
  *               nigh_tick() it is caught, with a warning in the log
@@ -70,9 +76,10 @@ struct nigh_fill;
  * @param fills   valid until the loader returns
  *
  * Returns   0; anything else fails every fill that has no answer yet, deferred ones too
- * Threads   a calling thread or a worker, by run_on; refreshes always run on workers, so a resource
- *           that a thread keeps open for its loads (a database connection) needs a destructor
- *           (pthread_key_create); never inside a lock or a read section
+ * Threads   a calling thread or a worker, by run_on; refreshes, and all that batch_wait gathers,
+ *           always run on workers, so a resource that a thread keeps open for its loads (a database
+ *           connection) needs a destructor (pthread_key_create); never inside a lock or a read
+ *           section
  */
 typedef int (*nigh_loader_fn)(void *arg, struct nigh_fill *const fills[], size_t n);
 

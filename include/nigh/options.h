@@ -45,6 +45,7 @@ extern "C" {
 #define NIGH_DEFAULT_GROUP_SLOTS 65536u
 #define NIGH_DEFAULT_QUEUE_ITEMS 16384u
 #define NIGH_DEFAULT_WORKERS 4u
+#define NIGH_BATCH_MAX 1024u                  /* keys of one call of the loader */
 #define NIGH_DEFAULT_ASYNC_MAX 65536u
 #define NIGH_DEFAULT_SOFT_TTL_MS 60000u
 #define NIGH_DEFAULT_STALE_MS 60000u
@@ -173,7 +174,11 @@ struct nigh_space_options {
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
     uint64_t memory;            /* cap in bytes on the space's values in L1, inside l1_memory, in a
                                    table of their own (NIGH_UNCAPPED: what other spaces leave) */
-    uint32_t reserved[6];       /* must be 0: room for later fields inside struct nigh_options */
+    uint32_t batch;             /* most keys that one call of the loader is for, 1..1024 */
+    uint32_t batch_wait_us;     /* how long misses of all threads are gathered for such a call, in
+                                   microseconds (NIGH_NONE: not; a call takes what its caller
+                                   leads) */
+    uint32_t reserved[4];       /* must be 0: room for later fields inside struct nigh_options */
 };
 #define NIGH_SPACE_OPTIONS_INIT NIGH_SIZED(struct nigh_space_options)
 

@@ -92,7 +92,7 @@ struct nigh_miss {
 int nigh_get(struct nigh_space *space, const void *key, size_t key_len,
              const struct nigh_call *call, struct nigh_value *ret_value);
 
-/* A key of a nigh_get_many(). */
+/* A key of nigh_get_many() or nigh_fetch_many(). */
 struct nigh_key {
     const void *data;
     size_t len; /* bytes, 1 .. NIGH_KEY_MAX */
@@ -153,6 +153,37 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  */
 int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
                const struct nigh_call *call, struct nigh_value *ret_value);
+
+/**
+ * Fetch many keys, each as nigh_fetch() fetches one, and all of them together: L1 is looked at
+ * several keys at a time, L2 is asked for all others in one request, and for the right to load what
+ * it has not in another; and what is to be loaded then goes to the loader in calls for up to
+ * space.batch keys. With space.batch 1, the default, it is called once for each key, on run_on
+ * caller one after the other.
+ *
+ * A key that another thread or process loads does not delay the loading of the others: only when
+ * those are loaded does the call wait for it. Keys that have no answer at the deadline have
+ * NIGH_ETIMEDOUT, they alone. A key that occurs twice is loaded once.
+ *
+ * @param keys           in any order; one may occur twice
+ * @param count          0 .. 2^32 - 1
+ * @param call           NULL or options for all keys, as for nigh_fetch()
+ * @param ret_values     one for each key: pinned, or empty. All may be released
+ * @param ret_outcomes   one for each key: what nigh_fetch() returns, NIGH_EKEY and other errors
+ *                       too. nigh_load_error() is of the last that is NIGH_ELOADER
+ *
+ * If a loader that runs on this thread does not return, by an exception or longjmp(), no outcome is
+ * valid, but each value may be released.
+ *
+ * Returns   0, also when keys have errors
+ * Errors    NIGH_EINVAL call, count, or one of the arrays is NULL; NIGH_EFORKED. Nothing is written
+ *           then
+ * Threads   any
+ * Blocks    never when L1 has all keys, or with NIGH_L1_ONLY or NIGH_NO_WAIT; else as nigh_fetch()
+ * Owns      release each of ret_values with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_fetch_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
+                    const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes);
 
 /**
  * Give a value back and make it empty. An empty value may be released again.

@@ -24,6 +24,7 @@
 #include "cache/caller.h"
 #include "cache/drive.h"
 #include "cache/failures.h"
+#include "cache/gather.h"
 #include "cache/leases.h"
 #include "cache/permits.h"
 #include "cache/queue_list.h"
@@ -45,6 +46,8 @@ struct rules {
     uint32_t waiters_max;
     uint32_t loads_max;
     uint32_t value_max;
+    uint32_t batch;
+    uint32_t batch_wait_us;
     bool run_on_worker;
     struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
 };
@@ -72,6 +75,7 @@ struct nigh_space {
     struct coherence_schema registered; /* with Redis */
 
     struct permits loads;       /* as many as may run at once */
+    _Alignas(CACHE_LINE_BYTES) struct gather gather; /* loads that wait for others to come */
     /* written now and then */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t behind; /* (a) flights without a caller (refreshes,
                                                          * and loads that nobody waits for), until

@@ -10,12 +10,13 @@
 static int ask_l2(const struct missed *m, struct nigh_value *ret)
 {
     struct read_l2 r;
+    uint64_t rejected;
     if (m->call && m->call->miss)
         tickets_give_back_own(m->space, &m->key);
     read_l2_init(m->space, m->call, &r);
     int rc = read_l2_may(m->space, &m->key);
     rc = rc ? rc : read_l2_begin(m->space, &m->key, &r);
-    return rc ? rc : read_l2_end(m->space, &m->key, m->call, &r, ret);
+    return rc ? rc : read_l2_end(m->space, &m->key, m->call, &r, &rejected, ret);
 }
 
 int get_missed(const struct missed *m, struct nigh_value *ret)

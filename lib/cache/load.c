@@ -12,6 +12,7 @@
  */
 #include "cache/load.h"
 
+#include "cache/crew.h"
 #include "cache/freshness.h"
 #include "cache/space_l1.h"
 
@@ -142,6 +143,8 @@ static enum load_next ask_value(struct load *l)
 {
     if (found_in_l1(l))
         return NEXT_LAND;
+    if (l->known != LOAD_KNOWS_NOTHING)
+        return l->known == LOAD_KNOWS_MISS ? NEXT_LEASE : NEXT_LOAD;
     if (!lookup_l2_usable(l->space, &l->key))
         return NEXT_LOAD;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
@@ -390,6 +393,8 @@ void load_step(void *arg, struct flight *f, uint32_t events)
     go(l, replied(l, events));
     go(l, woken(l, events));
     go(l, overdue(l, events));
+    if (l->crew && f->state != FLIGHT_GET && f->state != FLIGHT_LEASE)
+        crew_decide(l);
 }
 
 /* ---- flights without a caller ---- */

@@ -4,6 +4,7 @@
  *
  *   load.c         the loop; GET, LEASE, WAIT: does anybody have it, or may I load it
  *   load_run.c     LOAD: running the loader, here or on a worker; a loader that does not return
+ *   batch.h        ... for several loads in one call
  *   load_finish.c  FILL, LAND: the answer into L2 (fenced by the token), L1 (fenced by the ticket)
  *
  * The step into a state is a function that does its part and returns the next step, which `enum
@@ -29,6 +30,9 @@
 #include "cache/fill.h"
 #include "cache/lookup.h"
 
+struct crew;
+struct load_owner;
+
 #define LOAD_LEASE_TRIES 3u /* unwanted values met by LEASE before loading without a lease */
 
 /* Another's lease, as a flight that waits for it sees it. */
@@ -43,6 +47,13 @@ enum load_lease {
     LOAD_LEASE_ASKED, /* ours, perhaps: given back if no answer comes */
     LOAD_LEASE_OURS,
     LOAD_LEASE_SPENT, /* left to the fill that was sent, which drops it */
+};
+
+/* What has been asked of L2 before the load began. */
+enum load_known {
+    LOAD_KNOWS_NOTHING,
+    LOAD_KNOWS_MISS,   /* it has nothing of the key */
+    LOAD_KNOWS_FAILED, /* it could not be asked */
 };
 
 /* The result that a flight brings to all who wait for it, as they see it once it has landed. */
@@ -65,6 +76,7 @@ struct load {
     struct nigh_call call;              /* limits and flags; pointers cleared */
     bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
     bool async;                         /* began by a call that does not wait */
+    enum load_known known;
 
     /* L2 */
     struct l2_answer *answer;           /* answer to the outstanding request */
@@ -90,6 +102,10 @@ struct load {
     bool refused;                       /* the loader has not been called: too many, or too late; or
                                          * its deferred answer is not awaited: the cache closes */
     int result;                         /* what the loader has returned */
+    struct crew *crew;                  /* decides with these what is loaded; NULL: alone */
+    struct load *mate;                  /* the next of those that share a call of the loader */
+    bool put_off;                       /* has been decided, and waits for a thread */
+    struct load_owner *owner;           /* of the first: told if the loader does not return */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
@@ -154,6 +170,19 @@ enum load_next {
 enum load_next load_run(struct load *l);
 enum load_next load_fill(struct load *l);
 enum load_next load_land(struct load *l);
+
+/* Take a permit, unless the space loads as much as it may. */
+bool load_admit(struct load *l);
+/* Give back the permit of a load that has ended, one way or another, and take the load off the
+ * keeper's list. */
+void load_uncount(struct load *l);
+/* Whether the flight's time is over, so that a load which begins now is for nobody. */
+bool load_comes_too_late(const struct load *l);
+/* Have the lease extended until the load has ended. */
+void load_list_lease(struct load *l);
+/* Take the return of the loader, which was l->result. False: its answer is deferred, and the load
+ * may be gone already. */
+bool load_returned(struct load *l);
 
 /* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the
  * flight was taken over. */

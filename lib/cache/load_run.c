@@ -21,43 +21,16 @@
  */
 #include "cache/load.h"
 
+#include "cache/crew.h"
 #include "cache/freshness.h"
 #include "cache/space_l1.h"
-
-/* Give back the permit of a load that has ended, one way or another, and take the load off the
- * keeper's list. */
-static void uncount(struct load *l)
-{
-    if (l->counted)
-        permits_give(&l->space->loads, l->stripe);
-    l->counted = false;
-    leases_remove(&l->space->cache->leases, l);
-}
-
-/* Take a permit, unless the space already loads as much as it may. */
-static bool admit(struct load *l)
-{
-    if (!permits_take(&l->space->loads, &l->stripe))
-        return false;
-    l->counted = true;
-    l->began_ns = clock_now_ns(&l->space->cache->clock);
-    return true;
-}
-
-/* Have the lease extended until the load has ended. */
-static void list_lease(struct load *l)
-{
-    struct nigh *cache = l->space->cache;
-    if (l->lease == LOAD_LEASE_OURS)
-        leases_add(&cache->leases, l, clock_now_ns(&cache->clock));
-}
 
 /* ---- the loader's call ---- */
 
 /* Set things right when a loader has not returned whose thread holds the flight. */
 static void ended_holding(struct load *l, enum unwind_how how)
 {
-    uncount(l);
+    load_uncount(l);
     fill_reset(&l->fill);
     if (how != UNWIND_EXIT && !l->callback.left) {
         load_fail(l);
@@ -109,7 +82,7 @@ static bool leave(struct callback *c)
     struct flight *f = l->flight;
     if (l->elsewhere && !flight_has_landed(f))
         return false;
-    uncount(l);
+    load_uncount(l);
     fill_disown(&l->fill, NIGH_ECLOSED);
     load_release_lease(l);
     if (!l->elsewhere) {
@@ -132,27 +105,6 @@ enum called {
     CALLED_LEFT,     /* the cache has closed meanwhile */
 };
 
-/* Take the loader's return. */
-static enum called returned(struct load *l)
-{
-    struct nigh_space *space = l->space;
-    struct flight *f = l->flight;
-    bool deferred = fill_is_deferred(&l->fill);
-    if (deferred) { /* reference and place in the count go with the answer */
-        flight_ref(f);
-        atomic_fetch_add_explicit(&space->cache->deferred, 1, memory_order_relaxed);
-    }
-    if (!fill_returned(&l->fill, l->result)) {
-        stats_count(&space->stats, STATS_LOAD_DEFERRED);
-        return CALLED_DEFERRED;
-    }
-    if (deferred) {
-        atomic_fetch_sub_explicit(&space->cache->deferred, 1, memory_order_relaxed);
-        flight_unref(f);
-    }
-    return CALLED_ANSWERED;
-}
-
 /* Call the loader on this thread. */
 static enum called call_loader(struct load *l, bool elsewhere)
 {
@@ -168,7 +120,9 @@ static enum called call_loader(struct load *l, bool elsewhere)
     flight_load_begin(l->flight);
     bool here = callback_run(&l->callback);
     flight_load_end(l->flight);
-    return here ? returned(l) : CALLED_LEFT;
+    if (!here)
+        return CALLED_LEFT;
+    return load_returned(l) ? CALLED_ANSWERED : CALLED_DEFERRED;
 }
 
 /* ---- a deferred answer ---- */
@@ -207,17 +161,10 @@ void load_note_overdue(struct load *l)
     struct nigh_space *space = l->space;
     if (l->flight->state != FLIGHT_LOAD || !fill_waits(&l->fill) || cache_is_closing(space->cache))
         return;
-    uncount(l);
+    load_uncount(l);
     stats_count(&space->stats, STATS_LOAD_UNANSWERED);
     LOG(space->cache->env.log, NIGH_LOG_WARN,
         "a deferred load of space \"%s\" has no answer at its deadline", space->name);
-}
-
-/* Whether the flight's time is over, so that a load which begins now is for nobody. */
-static bool comes_too_late(const struct load *l)
-{
-    const struct flight *f = l->flight;
-    return flight_has_landed(f) || clock_now_ns(&l->space->cache->clock) >= f->deadline_ns;
 }
 
 static void run_job(struct worker_job *job)
@@ -225,7 +172,7 @@ static void run_job(struct worker_job *job)
     struct load *l = CONTAINER_OF(job, struct load, job);
     struct flight *f = l->flight; /* with the job's reference */
     enum called called = CALLED_ANSWERED;
-    l->refused = !l->counted && (comes_too_late(l) || !admit(l));
+    l->refused = !l->counted && (load_comes_too_late(l) || !load_admit(l));
     if (cache_is_closing(l->space->cache))
         nigh_fill_error(&l->fill, 0);
     else if (!l->refused)
@@ -248,11 +195,11 @@ static bool runs_here(const struct load *l)
 
 static enum load_next run(struct load *l, bool here)
 {
-    list_lease(l);
+    load_list_lease(l);
     if (here) {
         if (call_loader(l, false) != CALLED_ANSWERED)
             return NEXT_REST;
-        uncount(l);
+        load_uncount(l);
         return NEXT_FILL;
     }
     flight_ref(l->flight);
@@ -300,13 +247,17 @@ enum load_next load_run(struct load *l)
         return load_land_stale(l, NIGH_ECLOSED);
     if (load_failed_lately(l))
         return load_land_stale(l, NIGH_ELOADER);
-    bool here = runs_here(l);
-    if ((here || !l->async) && !admit(l))
-        return too_many(l);
     if (!l->fill.previous && l->stale) {
         l1_entry_ref(l->stale);
         l->fill.previous = l->stale;
     }
+    if (crew_takes(l)) {
+        crew_take(l);
+        return NEXT_REST;
+    }
+    bool here = runs_here(l);
+    if ((here || !l->async) && !load_admit(l))
+        return too_many(l);
     return run(l, here);
 }
 
@@ -316,7 +267,7 @@ static enum load_next unrun(struct load *l)
 {
     bool closing = cache_is_closing(l->space->cache);
     fill_reset(&l->fill);
-    if (!closing && !comes_too_late(l))
+    if (!closing && !load_comes_too_late(l))
         return too_many(l);
     load_release_lease(l);
     if (l->flight->state == FLIGHT_LAND)
@@ -338,11 +289,13 @@ static enum load_next restart(struct load *l)
 
 enum load_next load_continue(struct load *l, uint32_t events)
 {
-    if (!(events & FLIGHT_EV_ANSWER)) { /* taken over from a leader that was lost */
-        stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
+    if (!(events & FLIGHT_EV_ANSWER)) {
+        if (!l->put_off) /* taken over from a leader that was lost */
+            stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
+        l->put_off = false;
         return NEXT_LOAD;
     }
-    uncount(l);
+    load_uncount(l);
     if (l->refused)
         return unrun(l);
     return l->lost ? restart(l) : NEXT_FILL;

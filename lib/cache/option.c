@@ -22,6 +22,8 @@ static void format_number(const struct option *o, uint64_t n, char *text, size_t
         snprintf(text, size, "%" PRIu64 "s", n / 1000);
     else if (o->unit == UNIT_MS)
         snprintf(text, size, "%" PRIu64 "ms", n);
+    else if (o->unit == UNIT_US)
+        snprintf(text, size, "%" PRIu64 "%s", n % 1000 ? n : n / 1000, n % 1000 ? "us" : "ms");
     else
         snprintf(text, size, "%" PRIu64 "%s", n, o->unit == UNIT_PERCENT ? "%" : "");
 }
@@ -72,6 +74,7 @@ static const struct scale ms_scales[] = {
     {"ms", 1},      {"s", 1000},    {"m", 60000},
     {"min", 60000}, {"h", 3600000}, {"d", OPTION_DAY_MS},
 };
+static const struct scale us_scales[] = {{"us", 1}, {"ms", 1000}, {"s", 1000000}};
 static const struct scale percent_scales[] = {{"%", 1}, {"", 1}};
 static const struct scale plain_scales[] = {{"", 1}};
 
@@ -85,6 +88,7 @@ static const struct {
                     "bytes are wanted, in units of k, m, g, t or KiB, MiB, GiB, TiB"},
     [UNIT_MS] = {ms_scales, ARRAY_COUNT(ms_scales),
                  "a time is wanted, in units of ms, s, m, h, d"},
+    [UNIT_US] = {us_scales, ARRAY_COUNT(us_scales), "a time is wanted, in units of us, ms, s"},
     [UNIT_PERCENT] = {percent_scales, ARRAY_COUNT(percent_scales),
                       "a whole number of percent is wanted"},
 };
@@ -106,23 +110,30 @@ static int wrong_word(const struct option *o, const char *value)
     return error_note(NIGH_EOPTION, "%s=%.60s: one of %s", o->name, value, o->words);
 }
 
+static bool is_time(const struct option *o)
+{
+    return o->unit == UNIT_MS || o->unit == UNIT_US;
+}
+
 /* "60": 60 of what? */
 static int no_unit(const struct option *o, const char *value, const char *digits, size_t len)
 {
     int n = (int)(len < 20 ? len : 20);
     bool zero = strspn(digits, "0") >= len;
+    const char *smaller = o->unit == UNIT_US ? "us" : "ms";
+    const char *larger = o->unit == UNIT_US ? "ms" : "s";
     if (zero && option_may_be_none(o))
         return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit; no time at all is none",
                           o->name, value);
-    return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit: %.*sms or %.*ss", o->name,
-                      value, n, digits, n, digits);
+    return error_note(NIGH_EOPTION, "%s=%.60s: a time needs its unit: %.*s%s or %.*s%s", o->name,
+                      value, n, digits, smaller, n, digits, larger);
 }
 
 /* Explains why something that people write elsewhere is not read here; "" for anything else. */
 static const char *hint(const struct option *o, const char *rest)
 {
     static const char *const decimal[] = {"kb", "mb", "gb", "tb"};
-    if (o->unit != UNIT_BYTES && o->unit != UNIT_MS)
+    if (o->unit != UNIT_BYTES && !is_time(o))
         return "";
     if (rest[0] == '.')
         return "; without a fraction, in a smaller unit";
@@ -175,7 +186,7 @@ static int parse_number(const struct option *o, const char *value, uint64_t *ret
         *ret = option_none(o);
         return 0;
     }
-    if (digits > 0 && unit_len == 0 && o->unit == UNIT_MS)
+    if (digits > 0 && unit_len == 0 && is_time(o))
         return no_unit(o, value, text, digits);
     if (digits == 0 || !find_scale(o->unit, unit, unit_len, &factor))
         return wrong_syntax(o, value, unit);

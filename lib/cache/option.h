@@ -17,7 +17,7 @@ enum option_type {
     OPTION_STRING,
     OPTION_WORD
 };
-enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_PERCENT };
+enum option_unit { UNIT_NONE, UNIT_BYTES, UNIT_MS, UNIT_US, UNIT_PERCENT };
 
 struct option {
     const char *name;

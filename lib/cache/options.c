@@ -144,6 +144,11 @@ static const struct option options[] = {
      "larger values are returned, not stored"},
     {"space.run_on", WORD(space.run_on), UNIT_NONE, 0, 0, NIGH_RUN_CALLER, "caller,worker",
      "where the loader of a blocking call runs; on worker the deadline binds its caller too"},
+    {"space.batch", U32(space.batch), UNIT_NONE, 1, NIGH_BATCH_MAX, 1, NULL,
+     "keys that one call of the loader may be for; above 1 the loader has to look at its n"},
+    {"space.batch_wait", U32_OR_NONE(space.batch_wait_us), UNIT_US, 10, 100000, 0, NULL,
+     "above batch 1: so long misses of all threads are gathered for one call, on a worker; by "
+     "default not"},
     {"space.memory", LIVE_U64_OR_NONE(space.memory), UNIT_BYTES, 1u << 20, BYTES_MAX, 0, NULL,
      "cap inside l1.memory on a space's values and tables: it evicts its own; by default none"},
 };
@@ -264,7 +269,9 @@ static int check_number(const struct option *o, struct nigh_options *s)
         (number >= o->min && number <= o->max))
         return 0;
     if (!is_none)
-        snprintf(text, sizeof(text), "%" PRIu64 "%s", number, o->unit == UNIT_MS ? "ms" : "");
+        snprintf(text, sizeof(text), "%" PRIu64 "%s", number, o->unit == UNIT_MS   ? "ms"
+                                                          : o->unit == UNIT_US ? "us"
+                                                                               : "");
     return option_out_of_range(o, text);
 }
 

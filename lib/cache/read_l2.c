@@ -200,19 +200,18 @@ int read_l2_take(struct nigh_space *space, const struct l1_key *key, const struc
 }
 
 int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
-                struct read_l2 *r, struct nigh_value *ret)
+                struct read_l2 *r, uint64_t *ret_rejected, struct nigh_value *ret)
 {
     struct l2_answer *answer = l2_sync_wait(&r->sync);
-    uint64_t rejected;
-    int rc = read_l2_take(space, key, call, r->ticket, answer, &rejected, ret);
+    int rc = read_l2_take(space, key, call, r->ticket, answer, ret_rejected, ret);
     l2_answer_free(answer);
     if (rc != NIGH_MISS || !call || !call->miss)
         return rc;
     struct l2_answer *value;
-    rc = lease_for_put(space, key, rejected, call->miss, r->deadline_ns, &value);
+    rc = lease_for_put(space, key, *ret_rejected, call->miss, r->deadline_ns, &value);
     if (rc == NIGH_MISS)
         return NIGH_MISS;
-    rc = read_l2_take(space, key, call, r->ticket, value, &rejected, ret);
+    rc = read_l2_take(space, key, call, r->ticket, value, ret_rejected, ret);
     l2_answer_free(value);
     return rc;
 }
@@ -278,11 +277,15 @@ struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_k
 
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,
-                      struct l1_shared *shared, uint64_t ticket, struct nigh_value *ret)
+                      struct l1_shared *shared, uint64_t ticket, uint64_t *ret_rejected,
+                      struct nigh_value *ret)
 {
     struct lookup_of of = {.home = answer->home, .passes = passes(call), .shared = shared};
     struct lookup found = {.verdict = VERDICT_GONE};
     of.verdict = l2_answer_at(answer, i, &of.value);
-    return of.verdict == L2_LEFT ? NIGH_PENDING
-                                 : take_value(space, key, ticket, &of, call, &found, ret);
+    if (of.verdict == L2_LEFT)
+        return NIGH_PENDING;
+    int rc = take_value(space, key, ticket, &of, call, &found, ret);
+    *ret_rejected = found.fill_id;
+    return rc;
 }

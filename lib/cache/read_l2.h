@@ -26,10 +26,10 @@ void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct
 int read_l2_may(struct nigh_space *space, const struct l1_key *key);
 /* Ask for a key that read_l2_may() allows. 0: read_l2_end() must follow. Errors: as nigh_get(). */
 int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct read_l2 *r);
-/* Wait for the answer and take it. An outcome (`ret` written but on NIGH_MISS), or an error. With
- * call->miss a miss takes the lease, if it is free. */
+/* Wait for the answer and take it, as read_l2_take(). With call->miss a miss takes the lease, if it
+ * is free. */
 int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
-                struct read_l2 *r, struct nigh_value *ret);
+                struct read_l2 *r, uint64_t *ret_rejected, struct nigh_value *ret);
 
 /* Take an answer: an outcome (`ret` written but on NIGH_MISS), or an error. *ret_rejected: the
  * value that was there and is not wanted, as a request for the lease names it. */
@@ -54,9 +54,10 @@ struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, st
 struct l1_shared *read_l2_many_share(struct nigh_space *space, const struct l1_key *keys,
                                      uint32_t from, uint32_t count, struct l2_answer *answer,
                                      const struct nigh_call *call, uint32_t *ret_end);
-/* Take the i-th part of the answer: as read_l2_end(), or NIGH_PENDING: ask for the key alone. */
+/* Take the i-th part of the answer: as read_l2_take(), or NIGH_PENDING: ask for the key alone. */
 int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32_t i,
                       struct l2_answer *answer, const struct nigh_call *call,
-                      struct l1_shared *shared, uint64_t ticket, struct nigh_value *ret);
+                      struct l1_shared *shared, uint64_t ticket, uint64_t *ret_rejected,
+                      struct nigh_value *ret);
 
 #endif

@@ -64,6 +64,8 @@ static struct rules rules_of(const struct nigh_space_options *own,
         .waiters_max = all.waiters_max,
         .loads_max = all.loads_max,
         .value_max = all.value_max,
+        .batch = all.batch,
+        .batch_wait_us = all.batch_wait_us,
         .run_on_worker = all.run_on == NIGH_RUN_WORKER,
     };
 }

@@ -2,8 +2,9 @@
 /*
  * Workers: threads that step the flights which no caller steps, and run loaders.
  *
- * A mutex and a condition variable rather than the park interface: a worker never waits with a
- * deadline and no test needs to fake its sleep (the mode without threads calls workers_turn).
+ * A mutex and a condition variable rather than the park interface: no test needs to fake a worker's
+ * sleep (the mode without threads calls workers_turn). One idle worker at most sleeps with a
+ * deadline, while there are jobs for later; if it is woken for something else, it wakes another.
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
  * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for no
@@ -45,6 +46,28 @@ static struct worker_job *take_job_locked(struct workers *w) REQUIRES(w->lock)
     return link ? CONTAINER_OF(link, struct worker_job, link) : NULL;
 }
 
+/* Returns the job for later that is due first; NULL: there is none. */
+static struct worker_job *first_due_locked(struct workers *w) REQUIRES(w->lock)
+{
+    struct worker_job *first = NULL;
+    for (struct list_link *link = w->later.first; link; link = link->next) {
+        struct worker_job *job = CONTAINER_OF(link, struct worker_job, later);
+        if (!first || job->due_ns < first->due_ns)
+            first = job;
+    }
+    return first;
+}
+
+/* Takes a job for later that is due, or is not: as nobody comes back for it. */
+static struct worker_job *take_due_locked(struct workers *w, bool any) REQUIRES(w->lock)
+{
+    struct worker_job *first = first_due_locked(w);
+    if (!first || (!any && clock_now_ns(w->env->clock) < first->due_ns))
+        return NULL;
+    list_remove(&first->later);
+    return first;
+}
+
 struct piece {
     struct flight *flight; /* a flight ... */
     struct worker_job *job; /* ... or a job */
@@ -71,14 +94,19 @@ static void run_caught(struct workers *w, struct piece *p)
         LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
 }
 
-/* Run one piece of work without the lock. False: nothing was queued. */
-static bool run_one_locked(struct workers *w) REQUIRES(w->lock)
+/* Run one piece of work without the lock. False: nothing was queued. `last`: nobody comes after
+ * this thread, for what is to be done later. */
+static bool run_one_locked(struct workers *w, bool last) REQUIRES(w->lock)
 {
     struct piece p = {take_flight_locked(w), NULL, false};
     if (!p.flight)
         p.job = take_job_locked(w);
     if (!p.flight && !p.job)
+        p.job = take_due_locked(w, last);
+    if (!p.flight && !p.job)
         return false;
+    if (w->later.first && !w->watched)
+        pthread_cond_signal(&w->wanted);
     w->busy++;
     pthread_mutex_unlock(&w->lock);
     run_caught(w, &p);
@@ -130,6 +158,25 @@ static void succeed(void *arg)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Sleeps until there is work, or the first job for later is due. */
+static void sleep_locked(struct workers *w) REQUIRES(w->lock)
+{
+    struct worker_job *first = w->watched ? NULL : first_due_locked(w);
+    if (!first) {
+        pthread_cond_wait(&w->wanted, &w->lock);
+        return;
+    }
+    struct timespec until;
+    uint64_t now_ns = clock_now_ns(w->env->clock), due_ns = first->due_ns;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + (due_ns > now_ns ? due_ns - now_ns : 0);
+    until.tv_sec += (time_t)(ns / NS_PER_S);
+    until.tv_nsec = (long)(ns % NS_PER_S);
+    w->watched = true;
+    pthread_cond_timedwait(&w->wanted, &w->lock, &until);
+    w->watched = false;
+}
+
 static void *worker_main(void *arg)
 {
     struct workers *w = arg;
@@ -141,13 +188,13 @@ static void *worker_main(void *arg)
     for (;;) {
         bool ran;
         pthread_cleanup_push(succeed, &self);
-        ran = run_one_locked(w);
+        ran = run_one_locked(w, w->stop);
         pthread_cleanup_pop(0);
         if (ran && !caller_is_left())
             continue;
         if (ran || w->stop)
             break;
-        pthread_cond_wait(&w->wanted, &w->lock);
+        sleep_locked(w);
     }
     pthread_mutex_unlock(&w->lock);
     caller_leave(&self.caller);
@@ -158,7 +205,11 @@ void workers_init(struct workers *w, struct env *env)
 {
     w->env = env;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wanted, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 }
 
 static int fill_up_locked(struct workers *w) REQUIRES(w->lock)
@@ -253,11 +304,20 @@ void workers_add_answer(struct workers *w, struct worker_job *job)
     add_job(w, &w->answers, job);
 }
 
+void workers_add_later(struct workers *w, struct worker_job *job, uint64_t due_ns)
+{
+    pthread_mutex_lock(&w->lock);
+    job->due_ns = due_ns;
+    list_add(&w->later, &job->later);
+    pthread_cond_signal(&w->wanted);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void workers_turn(struct workers *w)
 {
     bool was = workers_swap_on_worker(true);
     pthread_mutex_lock(&w->lock);
-    while (run_one_locked(w))
+    while (run_one_locked(w, true))
         continue;
     pthread_mutex_unlock(&w->lock);
     on_worker = was;
@@ -310,7 +370,8 @@ bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 bool workers_idle(struct workers *w)
 {
     pthread_mutex_lock(&w->lock);
-    bool idle = !w->flight_head && !w->answers.first && !w->loads.first && w->busy == 0;
+    bool idle = !w->flight_head && !w->answers.first && !w->loads.first && !w->later.first &&
+                w->busy == 0;
     pthread_mutex_unlock(&w->lock);
     return idle;
 }

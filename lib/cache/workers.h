@@ -21,6 +21,8 @@
 struct worker_job {
     void (*run)(struct worker_job *job);
     struct fifo_link link;
+    struct list_link later; /* of one that is added for later ... */
+    uint64_t due_ns;        /* ... until then */
 };
 
 /* Keys: (c) constant after start  (l) lock */
@@ -32,6 +34,8 @@ struct workers {
     struct flight *flight_tail;    /* (l) */
     struct fifo answers;           /* (l) short jobs, which go before ... */
     struct fifo loads;             /* (l) ... those that run a loader */
+    struct list later;             /* (l) those whose time has not come; few */
+    bool watched;                  /* (l) an idle thread sleeps until the first of them is due */
     pthread_t threads[WORKERS_MAX]; /* (l) */
     uint32_t count;                /* (l) threads there are */
     uint32_t busy;                 /* (l) threads that run something now */
@@ -52,6 +56,8 @@ void workers_add_flight(struct workers *w, struct flight *f);
 void workers_add_load(struct workers *w, struct worker_job *job);
 /* A job that runs none: it waits for no load that has not begun. */
 void workers_add_answer(struct workers *w, struct worker_job *job);
+/* A job that runs a loader at `due_ns`; or earlier, in a turn, or as the workers are stopped. */
+void workers_add_later(struct workers *w, struct worker_job *job, uint64_t due_ns);
 /* Without workers: run what is queued now. */
 void workers_turn(struct workers *w);
 /* Whether a flight is queued whose landing changes this word; NULL: any. */

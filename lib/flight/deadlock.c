@@ -23,6 +23,11 @@
  * still loads for it) keeps nobody waiting: the walk ends there. A leader that waits for an answer
  * of L2 waits for no flight: no edge. So nothing is refused that would have ended by itself.
  *
+ * A loader may load for several flights. They are inside one another, as if the loader of each had
+ * asked for the next one: what the loader waits for is the edge of the innermost, and the way from
+ * any of them leads there. (Should the innermost land first, at its deadline, a circle through
+ * another of them is not seen, and their deadlines end it.)
+ *
  * A pointer in waits_for is valid because the thread that set it holds a reference until it has
  * cleared it under the lock; when a thread's frames are gone, its cleanup handlers clear it
  * (flight_load_end, flight_abandon).
@@ -106,6 +111,14 @@ static void waits_end_of(struct flight *f)
 {
     pthread_mutex_lock(&graph_lock);
     f->waits_for = NULL;
+    pthread_mutex_unlock(&graph_lock);
+}
+
+void flight_load_begin_with(struct flight *f, struct flight *mate)
+{
+    flight_load_begin(f);
+    pthread_mutex_lock(&graph_lock);
+    f->waits_for = mate;
     pthread_mutex_unlock(&graph_lock);
 }
 

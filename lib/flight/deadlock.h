@@ -15,8 +15,4 @@ bool flight_loads_key(const struct flight_key *key);
 /* Whether a flight is the one of this key. */
 bool flight_has_key(const struct flight *f, const struct flight_key *key);
 
-/* From `begin` to `end` this thread waits for f. Returns 0, or NIGH_EDEADLK: then no `end`. */
-int flight_waits_begin(struct flight *f);
-void flight_waits_end(void);
-
 #endif

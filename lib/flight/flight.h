@@ -218,6 +218,16 @@ int flight_lead(struct flight *f, uint64_t deadline_ns);
  */
 int flight_wait(struct flight *f, uint64_t deadline_ns);
 
+/* As the leader of several new flights, which are HELD until each is let go. First: take the first
+ * step of one; with `until_ns` the thread has nothing to do until then but wait for that flight's
+ * events. While: take its steps until it has landed, or `waits` says that its leader does not wait
+ * for it, or time is up. */
+void flight_lead_first(struct flight *f, uint64_t until_ns);
+void flight_lead_while(struct flight *f, uint64_t deadline_ns,
+                       bool (*waits)(const struct flight *f));
+/* Let go of such a flight: what comes from here on is stepped by the workers. */
+void flight_let_go(struct flight *f);
+
 /* Leave a flight: once per successful join, after the caller took what it wanted. */
 void flight_leave(struct flight *f);
 /* Take a watch back. False: the flight is landing, and `landed` is called, or was. */
@@ -266,8 +276,15 @@ void flight_land(struct flight *f);
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);
 void flight_abandon(struct flight *f);
+/* The same around a loader that loads for several flights at once: first for each flight but the
+ * last, `mate` being the one that comes next, whose loader is the same. */
+void flight_load_begin_with(struct flight *f, struct flight *mate);
 /* Whether this thread is inside a loader. */
 bool flight_is_loading(void);
+/* From `begin` to `end` the loader that this thread is inside of waits for f: around what a leader
+ * of several flights does for them. `begin`: as flight_wait(). */
+int flight_waits_begin(struct flight *f);
+void flight_waits_end(void);
 
 /* Land a flight whose holder is inside a loader that nobody waits for any longer, on the holder's
  * behalf: when the loader returns its flight has landed, and has no mail. The host sees to it that

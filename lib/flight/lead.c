@@ -94,6 +94,31 @@ static int wait_for_landing(struct flight *f, uint64_t deadline_ns)
     }
 }
 
+void flight_lead_first(struct flight *f, uint64_t until_ns)
+{
+    f->blocking = true;
+    f->until_ns = until_ns;
+    step(f, flight_mail_take(f));
+    f->until_ns = 0;
+}
+
+void flight_lead_while(struct flight *f, uint64_t deadline_ns,
+                       bool (*waits)(const struct flight *f))
+{
+    while (f->state != FLIGHT_LAND && waits(f) && !is_past(f, deadline_ns)) {
+        uint32_t events = flight_mail_take(f);
+        if (events)
+            step(f, events);
+        else
+            flight_mail_park(f, deadline_ns);
+    }
+}
+
+void flight_let_go(struct flight *f)
+{
+    give_back(f);
+}
+
 int flight_lead(struct flight *f, uint64_t deadline_ns)
 {
     int result = flight_waits_begin(f);

@@ -64,11 +64,16 @@ int origin_load(void *arg, struct nigh_fill *const fills[], size_t n)
 {
     struct origin *o = arg;
     origin_script_fn script = atomic_load(&o->script);
-    int rc;
-    REQUIRE_EQ(n, 1);
+    int rc = 0;
+    size_t largest = atomic_load(&o->largest);
+    while (n > largest && !atomic_compare_exchange_weak(&o->largest, &largest, n))
+        continue;
     enter(o);
     pthread_cleanup_push(leave, o); /* a script may end its thread */
-    rc = script ? script(o, fills[0]) : origin_answer(o, fills[0]);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        atomic_fetch_add(&o->rows, 1);
+        rc = script ? script(o, fills[i]) : origin_answer(o, fills[i]);
+    }
     pthread_cleanup_pop(1);
     return rc;
 }

@@ -34,7 +34,9 @@ struct origin;
 typedef int (*origin_script_fn)(struct origin *o, struct nigh_fill *fill);
 
 struct origin {
-    _Atomic unsigned loads;      /* begun */
+    _Atomic unsigned loads;      /* calls of the loader that have begun ... */
+    _Atomic unsigned rows;       /* ... and the keys that they were for */
+    _Atomic size_t largest;      /* most keys of one call */
     _Atomic unsigned finished;
     _Atomic unsigned running;
     _Atomic unsigned running_max;

@@ -59,6 +59,8 @@ static const struct row rows[] = {
     {"space.loads", "4", AT(space.loads_max), 4, {NO_NUMBER, "0", "2000000"}},
     {"space.value_max", "64MiB", AT(space.value_max), NIGH_VALUE_MAX, {NO_NUMBER, "65MiB", "0"}},
     {"space.run_on", "worker", AT(space.run_on), NIGH_RUN_WORKER, {"thread", "", "call"}},
+    {"space.batch", "32", AT(space.batch), 32, {NO_NUMBER, "0", "1025"}},
+    {"space.batch_wait", "200us", AT(space.batch_wait_us), 200, {NO_NUMBER, "5us", "101ms"}},
     {"space.memory", "64m", AT(space.memory), 64u << 20, {NO_NUMBER, "1023k", "x"}},
 };
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema"};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loads that one call leads. They wait for one another until it is known of each whether it has
+ * to be loaded: it has, or L2 had a value, or another process loads it.
+ */
+#ifndef NIGH_CACHE_CREW_H
+#define NIGH_CACHE_CREW_H
+
+#include "cache/gather.h"
+#include "cache/load.h"
+
+/* Create a crew, which its maker ends; NULL: no memory. */
+struct crew *crew_create(struct nigh_space *space);
+/* Let a new load be one of the crew. */
+void crew_add(struct crew *c, struct load *l);
+/* Tell that a load has to be loaded, or has not. It is then none of the crew any more. */
+void crew_decide(struct load *l);
+/* As its maker, add no more. Returns what has to be loaded, if that is known of all; else none:
+ * they are left to the workers, as soon as it is. */
+struct load_list crew_end(struct crew *c);
+
+/* Whether a load that enters LOAD waits for others, in its crew or its space's gathering; and let
+ * it wait. */
+bool crew_takes(const struct load *l);
+void crew_take(struct load *l);
+
+#endif
