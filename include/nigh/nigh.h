@@ -21,7 +21,7 @@
  * cancellation is asynchronous (PTHREAD_CANCEL_ASYNCHRONOUS) must not call nigh.
  *
  * Stack: a call takes up to 64 KiB of its thread's (a hit 1 KiB, a read that asks Redis 20 KiB, one
- * of many keys 32 KiB), and 4 KiB above a loader or writer that it runs (12 KiB where space.batch is
+ * of many keys 32 KiB), and 4 KiB above a loader or writer that it runs (12 KiB if space.batch is
  * above 128).
  */
 #ifndef NIGH_NIGH_H
