@@ -16,6 +16,7 @@
 
 #include "example/pages.h"
 #include "support/check.h"
+#include "support/crowd.h"
 #include "support/http.h"
 #include "support/program.h"
 #include "support/redis.h"
@@ -135,6 +136,30 @@ static void *live(void *arg)
     return NULL;
 }
 
+/* ---- a crowd beside them, which reads as fast as it can ---- */
+
+static long long ask_any(void *arg, unsigned n, char *path, size_t size)
+{
+    struct clients *c = arg;
+    unsigned package = 1 + n % PACKAGES;
+    page_path(path, size, package);
+    return atomic_load(&c->confirmed[package]) * (PACKAGES + 1) + package;
+}
+
+static bool is_right(void *arg, long long wanted, const struct http_answer *answer)
+{
+    (void)arg;
+    return answer->status == 200 && shown_revision(answer, (unsigned)(wanted % (PACKAGES + 1))) >=
+                                        wanted / (PACKAGES + 1);
+}
+
+/* So many more pages. */
+static void let_crowd_read(struct crowd *crowd)
+{
+    unsigned before = crowd->answered;
+    CHECK_WITHIN(PATIENCE_MS, crowd->answered - before > 4 * CROWD_CONNECTIONS);
+}
+
 static void check_same(unsigned port, const struct clients *c)
 {
     for (unsigned i = 1; i <= PACKAGES; i++) {
@@ -143,7 +168,8 @@ static void check_same(unsigned port, const struct clients *c)
     }
 }
 
-/* Clients of one server while Redis dies and comes back empty; another server of the same pages. */
+/* Clients of one server, a few that judge and update and a crowd that reads, while Redis dies and
+ * comes back empty; another server of the same pages. */
 static void serve_through_an_outage(const char *binary)
 {
     static struct clients c;
@@ -155,15 +181,22 @@ static void serve_through_an_outage(const char *binary)
     site_start(&site, binary, &redis);
     site_start(&other, binary, &redis);
     c.port = site.port;
+    struct crowd crowd = {.port = site.port, .ask = ask_any, .judge = is_right, .arg = &c};
+    crowd_start(&crowd);
     for (int i = 0; i < CLIENTS; i++)
         REQUIRE_EQ(pthread_create(&threads[i], NULL, live, &c), 0);
     CHECK_WITHIN(PATIENCE_MS, c.rounds > CLIENTS * ROUNDS / 3);
     redis_kill(&redis);
     c.killed = true;
     CHECK_WITHIN(PATIENCE_MS, c.queued > 0);
+    let_crowd_read(&crowd);
     redis_restart(&redis, REDIS_EMPTY);
     for (int i = 0; i < CLIENTS; i++)
         REQUIRE_EQ(pthread_join(threads[i], NULL), 0);
+    let_crowd_read(&crowd);
+    crowd_stop(&crowd);
+    check_note("%u pages to a crowd of %u", crowd.answered, CROWD_CONNECTIONS);
+    CHECK_EQ(crowd.failed, 0);
     CHECK_GT(c.told + c.queued, 0);
     check_same(other.port, &c);
     CHECK_EQ(program_stop(&site.program), 0);
