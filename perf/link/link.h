@@ -12,6 +12,8 @@
 #include <nigh/nigh.h>
 
 #include "bench/measure.h"
+#include "link/usage.h"
+#include "support/hist.h"
 #include "support/redis_server.h"
 
 #define LINK_THREADS_MAX 64u
@@ -30,10 +32,11 @@ enum metric {
     METRIC_P99,
     METRIC_SERVER,   /* its CPU time */
     METRIC_COMMANDS, /* Redis' own count of the time in commands */
+    METRIC_LOADS,    /* calls of the loader; shown in the place of the former */
     METRIC_CLIENT,
     METRIC_SWITCHES,
 };
-#define METRICS 7u
+#define METRICS 8u
 
 struct row;
 
@@ -53,6 +56,8 @@ struct side {
     unsigned keys; /* of one of its calls, where it is not as many as the row says; else 0 */
     /* The server that it asks; NULL: the private Redis. */
     pid_t (*server)(void *self);
+    /* How often its loader was called so far. NULL: it has none. */
+    uint64_t (*loads)(void *self);
 };
 
 /* A goal: nigh's figure over that of `against`. */
@@ -81,12 +86,28 @@ extern const struct side side_del, side_del_pipeline, side_del_many, side_multi,
 extern const struct side side_set_script;
 extern const struct side side_async, side_memcached, side_benchmark;
 
-extern const struct row link_rows[];
-extern const size_t link_row_count;
+extern const struct side side_fetch_threads, side_fetch_loop, side_get_threads, side_get_loop;
+extern const struct side side_serve_loops, side_serve_handing;
+extern const struct side side_no_cache, side_hiredis_aside, side_nigh_aside;
+extern const struct side side_hiredis_warm, side_nigh_warm;
+
+/* What one command measures. */
+struct suite {
+    const char *command;
+    const char *about; /* a paragraph of its --help */
+    double seconds;
+    unsigned rounds;
+    bool has_loads; /* the table has these, and not Redis' commands */
+    const struct row *rows;
+    size_t row_count;
+};
+extern const struct suite link_suites[];
+extern const size_t link_suite_count;
 
 /* ---- what all have in common ---- */
 
 struct link {
+    const struct suite *suite;
     struct redis_server server;
     uint64_t round_ns;
     unsigned rounds;
@@ -113,6 +134,17 @@ void link_why(const char *text);
 
 /* A cache on the private Redis that has become trusted, and its space. */
 struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space);
+/* The same in steps, for who wants other options, or a loader. */
+struct nigh_options link_options(const char *prefix);
+struct nigh *link_cache_open_with(struct nigh_options *options);
+struct nigh_space *link_space_open(struct nigh *cache, const char *name, nigh_loader_fn loader,
+                                   void *arg);
+/* The same, and Redis has all that is asked for, but L1 has not, and a loader would be the end. */
+struct nigh *link_cache_open_cold(const char *prefix, struct nigh_space **ret_space);
+/* Puts all that is asked for. */
+void link_fill(struct nigh_space *space);
+/* What a read from Redis has to be, or the end. */
+void link_judge(int outcome, const struct nigh_value *value);
 
 /* ---- rounds and lines ---- */
 
@@ -125,6 +157,9 @@ struct entrant {
 
 /* A round of one side; its figures go to ret[METRICS]. */
 void link_round(const struct row *row, const struct side *side, void *self, double *ret);
+/* The figures of a round, from the times of its calls and what it has used. */
+void link_figures(const struct hist *all, unsigned keys, uint64_t took_ns, struct usage used,
+                  double *ret);
 void link_heading(void);
 /* Prints the row, and leaves results. Returns how many bars are missed; *ret_bars: of how many. */
 unsigned link_show(const struct row *row, const struct entrant *entrants, size_t count,
@@ -141,5 +176,10 @@ void evict_begin(void);
 /* Measure, print, leave results. */
 unsigned evict_run(unsigned samples, unsigned *ret_bars);
 void evict_end(void);
+
+/* The callers of `herd`: processes. */
+void herd_begin(void);
+unsigned herd_run(unsigned herds, unsigned *ret_bars);
+void herd_end(void);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * `perf/run link`: the client of Redis, and what changes cost, beside others.
+ * `perf/run link`, and those like it: sides of a row take turns before one private Redis. A command
+ * is a suite of rows (rows.c); `herd`, whose callers are processes, has a table of its own.
  */
 #include <getopt.h>
 #include <regex.h>
@@ -20,15 +21,13 @@
 #define EVICT_SAMPLES_PER_S 40.0
 
 static const char usage[] =
-    "Usage: perf/run link [OPTION...]\n"
+    "Usage: perf/run %s [OPTION...]\n"
     "\n"
-    "What nigh's client of Redis takes beside plain hiredis and others, in one table: GETs from 1\n"
-    "to 64 threads, get_many, changes, the scripts of a load, and how soon another process has\n"
-    "evicted. Starts a private redis-server.\n"
+    "%s Starts a private redis-server.\n"
     "\n"
-    "  --seconds S     of each side of each row, in all its rounds (1)\n"
-    "  --rounds N      in which they take turns, after one that is not counted (5)\n"
-    "  --only REGEX    the rows whose names match ('evict': the last ones)\n"
+    "  --seconds S     of each side of each row, in all its rounds (%g)\n"
+    "  --rounds N      in which they take turns, after one that is not counted (%u)\n"
+    "  --only REGEX    the rows whose names match\n"
     "  --json FILE     write the results as JSON, too\n"
     "  --help          this text\n"
     "\n"
@@ -60,6 +59,13 @@ static double number(const char *name, const char *text, double least, double mo
     return value;
 }
 
+static void help(void)
+{
+    const struct suite *s = link_world.suite;
+    printf(usage, s->command, s->about, s->seconds, s->rounds);
+    exit(0);
+}
+
 static void take(struct settings *s, int choice)
 {
     switch (choice) {
@@ -67,13 +73,28 @@ static void take(struct settings *s, int choice)
     case 'r': link_world.rounds = (unsigned)number("rounds", optarg, 1, ROUNDS_MAX); break;
     case 'j': s->json = optarg; break;
     case 'c': break;
-    case 'h': fputs(usage, stdout); exit(0);
+    case 'h': help(); break;
     case 'o':
         s->all = false;
         if (regcomp(&s->only, optarg, REG_EXTENDED | REG_NOSUB) == 0)
             break;
         fail("--only %s: a regular expression is wanted", optarg);
     default: fail("see --help");
+    }
+}
+
+/* The command, without which it is `link`. */
+static void choose_suite(int *argc, char ***argv)
+{
+    const char *command = *argc > 1 && (*argv)[1][0] != '-' ? (*argv)[1] : "link";
+    for (size_t i = 0; i < link_suite_count; i++)
+        if (strcmp(link_suites[i].command, command) == 0)
+            link_world.suite = &link_suites[i];
+    if (!link_world.suite)
+        fail("there is no command '%s'", command);
+    if (*argc > 1 && command == (*argv)[1]) {
+        --*argc;
+        ++*argv;
     }
 }
 
@@ -89,8 +110,8 @@ static void parse(struct settings *s, int argc, char **argv)
         {NULL, 0, NULL, 0},
     };
     int choice;
-    *s = (struct settings){.seconds = 1, .all = true};
-    link_world.rounds = 5;
+    *s = (struct settings){.seconds = link_world.suite->seconds, .all = true};
+    link_world.rounds = link_world.suite->rounds;
     while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1)
         take(s, choice);
     if (optind < argc)
@@ -173,24 +194,56 @@ static unsigned run_row(const struct row *row, unsigned *bars)
     return missed;
 }
 
+static bool is_suite(const char *command)
+{
+    return strcmp(link_world.suite->command, command) == 0;
+}
+
 static void run(const struct settings *s)
 {
+    const struct suite *suite = link_world.suite;
     unsigned missed = 0, bars = 0, rows = 0;
-    for (size_t i = 0; i < link_row_count; i++) {
-        if (!is_wanted(s, link_rows[i].name))
+    for (size_t i = 0; i < suite->row_count; i++) {
+        if (!is_wanted(s, suite->rows[i].name))
             continue;
         if (rows++ == 0)
             link_heading();
-        missed += run_row(&link_rows[i], &bars);
+        missed += run_row(&suite->rows[i], &bars);
     }
-    if (is_wanted(s, "evict"))
+    if (is_suite("link") && is_wanted(s, "evict"))
         missed += evict_run((unsigned)(s->seconds * EVICT_SAMPLES_PER_S) + 3, &bars);
+    if (is_suite("herd"))
+        missed += herd_run(link_world.rounds, &bars);
     printf("goals met: %u of %u\n", bars - missed, bars);
+}
+
+/* Processes beside us, before any thread. */
+static void begin_others(void)
+{
+    if (is_suite("herd")) {
+        herd_begin();
+        return;
+    }
+    audience_begin();
+    if (is_suite("link"))
+        evict_begin();
+}
+
+static void end_others(void)
+{
+    if (is_suite("herd")) {
+        herd_end();
+        return;
+    }
+    if (is_suite("link"))
+        evict_end();
+    audience_end();
 }
 
 int main(int argc, char **argv)
 {
     struct settings settings;
+    choose_suite(&argc, &argv);
     parse(&settings, argc, argv);
     if (IS_DEBUG_BUILD)
         fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
@@ -200,13 +253,14 @@ int main(int argc, char **argv)
     make_keys(link_world.keys, "key:");
     memset(link_world.value, 'v', sizeof(link_world.value));
     fill_plain();
-    audience_begin();
-    evict_begin();
-    printf("Redis %s, values of %u B, medians of %u rounds of %.2f s\n", redis_server_version(),
-           LINK_VALUE_BYTES, link_world.rounds, (double)link_world.round_ns / 1e9);
+    begin_others();
+    printf("Redis %s, values of %u B", redis_server_version(), LINK_VALUE_BYTES);
+    if (link_world.suite->row_count > 0)
+        printf(", medians of %u rounds of %.2f s", link_world.rounds,
+               (double)link_world.round_ns / 1e9);
+    printf("\n");
     run(&settings);
-    evict_end();
-    audience_end();
+    end_others();
     redis_server_stop(&link_world.server);
     if (settings.json)
         results_write(settings.json);

@@ -35,9 +35,7 @@ static void *open_loads(const struct row *row)
     struct loads *s = must_alloc(1, sizeof(*s));
     struct nigh_space *data;
     s->cache = link_cache_open(link_prefix(row->audience), &data);
-    int rc = nigh_space_open(s->cache, "loads", NULL, load, NULL, NULL, &s->space);
-    if (rc != 0)
-        fail("nigh_space_open: %s", nigh_strerror(rc));
+    s->space = link_space_open(s->cache, "loads", load, NULL);
     return s;
 }
 

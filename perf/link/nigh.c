@@ -26,19 +26,22 @@ struct near {
 static const struct nigh_call asks_redis = {.size = sizeof(struct nigh_call),
                                             .flags = NIGH_REFRESH | NIGH_NO_STORE};
 
-struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space)
+struct nigh_options link_options(const char *prefix)
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
-    struct nigh *cache;
-    char *uri = must_print("unix://%s", link_world.server.socket);
     options.l1_memory = 64u << 20;
-    options.redis_uri = uri;
     options.redis_prefix = prefix;
     options.l2_deadline_ms = DEADLINE_MS;
     options.space.soft_ttl_ms = 3600u * 1000;
-    int rc = nigh_open(&options, &cache);
-    if (rc == 0)
-        rc = nigh_space_open(cache, "data", NULL, NULL, NULL, NULL, ret_space);
+    return options;
+}
+
+struct nigh *link_cache_open_with(struct nigh_options *options)
+{
+    struct nigh *cache;
+    char *uri = must_print("unix://%s", link_world.server.socket);
+    options->redis_uri = uri;
+    int rc = nigh_open(options, &cache);
     if (rc != 0)
         fail("nigh does not open: %s", nigh_strerror(rc));
     free(uri);
@@ -46,6 +49,24 @@ struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space)
          sleep_ns(LOOK_EVERY_NS))
         if (now_ns() > until)
             fail("nigh does not come to trust: %s", nigh_strerror(nigh_health(cache)));
+    return cache;
+}
+
+struct nigh_space *link_space_open(struct nigh *cache, const char *name, nigh_loader_fn loader,
+                                   void *arg)
+{
+    struct nigh_space *space;
+    int rc = nigh_space_open(cache, name, NULL, loader, NULL, arg, &space);
+    if (rc != 0)
+        fail("nigh_space_open: %s", nigh_strerror(rc));
+    return space;
+}
+
+struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space)
+{
+    struct nigh_options options = link_options(prefix);
+    struct nigh *cache = link_cache_open_with(&options);
+    *ret_space = link_space_open(cache, "data", NULL, NULL);
     return cache;
 }
 
@@ -68,19 +89,43 @@ static void close_near(void *self)
 
 /* ---- reading ---- */
 
-static void *open_filled(const struct row *row)
+void link_fill(struct nigh_space *space)
 {
-    struct near *s = open_near(row);
     for (unsigned i = 0; i < LINK_KEYS; i++) {
         const struct nigh_key *k = &link_world.keys[i];
-        int rc = nigh_put(s->space, k->data, k->len, link_world.value, LINK_VALUE_BYTES, NULL);
+        int rc = nigh_put(space, k->data, k->len, link_world.value, LINK_VALUE_BYTES, NULL);
         if (rc != NIGH_OK)
             fail("nigh_put: %s", nigh_strerror(rc));
     }
+}
+
+static int load_nothing(void *arg, struct nigh_fill *const *fills, size_t count)
+{
+    (void)arg, (void)fills, (void)count;
+    fail("nigh: a read from Redis came to its loader");
+}
+
+/* The values come from another node: in this one's L1 they would be in the way. */
+struct nigh *link_cache_open_cold(const char *prefix, struct nigh_space **ret_space)
+{
+    struct nigh_options options = link_options(prefix);
+    struct nigh_space *filled;
+    struct nigh *filler = link_cache_open(prefix, &filled);
+    link_fill(filled);
+    nigh_close(filler);
+    struct nigh *cache = link_cache_open_with(&options);
+    *ret_space = link_space_open(cache, "data", load_nothing, NULL);
+    return cache;
+}
+
+static void *open_filled(const struct row *row)
+{
+    struct near *s = open_near(row);
+    link_fill(s->space);
     return s;
 }
 
-static void judge(int outcome, const struct nigh_value *value)
+void link_judge(int outcome, const struct nigh_value *value)
 {
     if (outcome != NIGH_FRESH || value->len != LINK_VALUE_BYTES ||
         nigh_value_tier(value) != NIGH_TIER_L2)
@@ -92,7 +137,7 @@ static void get(void *self, unsigned thread, uint64_t n)
     struct near *s = self;
     const struct nigh_key *k = &link_world.keys[link_at(thread, n, 1)];
     struct nigh_value value = NIGH_VALUE_INIT;
-    judge(nigh_get(s->space, k->data, k->len, &asks_redis, &value), &value);
+    link_judge(nigh_get(s->space, k->data, k->len, &asks_redis, &value), &value);
     nigh_release(&value);
 }
 
@@ -107,7 +152,7 @@ static void get_many(void *self, unsigned thread, uint64_t n)
     if (rc != 0)
         fail("nigh_get_many: %s", nigh_strerror(rc));
     for (unsigned i = 0; i < count; i++) {
-        judge(outcomes[i], &values[i]);
+        link_judge(outcomes[i], &values[i]);
         nigh_release(&values[i]);
     }
 }

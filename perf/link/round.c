@@ -48,8 +48,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void take_figures(const struct hist *all, unsigned keys, uint64_t took_ns, struct usage used,
-                         double *ret)
+void link_figures(const struct hist *all, unsigned keys, uint64_t took_ns, struct usage used,
+                  double *ret)
 {
     double ops = (double)all->count * keys;
     ret[METRIC_OPS] = ops * 1e9 / (double)took_ns;
@@ -57,6 +57,7 @@ static void take_figures(const struct hist *all, unsigned keys, uint64_t took_ns
     ret[METRIC_P99] = (double)hist_quantile(all, 0.99) / 1e3;
     ret[METRIC_SERVER] = (double)used.server_ns / ops / 1e3;
     ret[METRIC_COMMANDS] = (double)used.commands_us / ops;
+    ret[METRIC_LOADS] = 0;
     ret[METRIC_CLIENT] = (double)used.client_ns / ops / 1e3;
     ret[METRIC_SWITCHES] = (double)used.switches / ops;
 }
@@ -91,6 +92,7 @@ void link_round(const struct row *row, const struct side *side, void *self, doub
     pthread_barrier_wait(&crew.gate);
     uint64_t commands_us = usage_of_commands_us(side->commands);
     struct usage before = usage_now(server);
+    uint64_t loads = side->loads ? side->loads(self) : 0;
     uint64_t began_ns = now_ns();
     pthread_barrier_wait(&crew.gate);
     pthread_barrier_wait(&crew.gate);
@@ -103,7 +105,10 @@ void link_round(const struct row *row, const struct side *side, void *self, doub
         hist_merge(&all, &hands[i].hist);
         calls_so_far += hands[i].hist.count;
     }
-    take_figures(&all, side->keys ? side->keys : row->keys, took_ns, used, ret);
+    unsigned keys = side->keys ? side->keys : row->keys;
+    link_figures(&all, keys, took_ns, used, ret);
+    if (side->loads)
+        ret[METRIC_LOADS] = (double)(side->loads(self) - loads) / ((double)all.count * keys);
     pthread_barrier_destroy(&crew.gate);
     free(hands);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The table of rows: what is asked, who answers it, and the goals. A limit of 0 is none: the ratio
+ * The tables of rows: what is asked, who answers it, and the goals. A limit of 0 is none: the ratio
  * is shown.
  */
 #include "link/link.h"
@@ -18,7 +18,7 @@
     }
 
 /* clang-format off */
-const struct row link_rows[] = {
+static const struct row link_rows[] = {
     {"GET, 1 thread", 1, 1, 0, {GETS},
      {{"hiredis", METRIC_P50, 1.15}, {"hiredis", METRIC_CLIENT, 1.2}, NEVER_SLOWER}},
     {"GET, 4 threads", 4, 1, 0, {GETS}, {NEVER_SLOWER}},
@@ -54,5 +54,50 @@ const struct row link_rows[] = {
     {"a load's fill, 32 under way", 1, LINK_PIPELINE, 0, {&side_set_script, &side_fill},
      {{"Lua SET, DEL", METRIC_SERVER, 1.5}}},
 };
+
+/* One thread beside as many as have calls under way in it; connections are the server's threads. */
+static const struct row async_rows[] = {
+    {"fetch from L2, 64 under way", 64, 1, 0, {&side_fetch_threads, &side_fetch_loop},
+     {{"64 threads", METRIC_OPS, 0.9}, {"64 threads", METRIC_CLIENT, 0.5}}},
+    {"get from L2, 64 under way", 64, 1, 0, {&side_get_threads, &side_get_loop},
+     {{"64 threads", METRIC_OPS, 0}, {"64 threads", METRIC_CLIENT, 0}}},
+    {"a server of 2 loops, 5 ms origin", 64, 1, 0, {&side_serve_handing, &side_serve_loops},
+     {{"hand-over", METRIC_OPS, 1}, {"hand-over", METRIC_P50, 1}}},
+};
+
+#define ASIDE &side_hiredis_aside, &side_nigh_aside, &side_no_cache
+#define WARM  &side_hiredis_warm, &side_nigh_warm
+
+static const struct row miss_rows[] = {
+    {"cold Redis, 16 threads", 16, 1, 0, {ASIDE},
+     {{"hiredis", METRIC_OPS, 1}, {"no cache", METRIC_OPS, 0.7}}},
+    {"cold Redis, 1 thread", 1, 1, 0, {ASIDE},
+     {{"hiredis", METRIC_OPS, 1}, {"no cache", METRIC_OPS, 0}}},
+    {"warm, 16 threads", 16, 1, 0, {WARM}, {{"hiredis", METRIC_OPS, 2}}},
+    {"warm, 1 thread", 1, 1, 0, {WARM}, {{"hiredis", METRIC_OPS, 2}}},
+};
 /* clang-format on */
-const size_t link_row_count = sizeof(link_rows) / sizeof(link_rows[0]);
+
+#define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
+
+const struct suite link_suites[] = {
+    {"link",
+     "What nigh's client of Redis takes beside plain hiredis and others, in one table: GETs from\n"
+     "1 to 64 threads, get_many, changes, the scripts of a load, and how soon another process has\n"
+     "evicted (--only evict).",
+     1, 5, false, ROWS(link_rows)},
+    {"async",
+     "Calls that do not wait, beside threads that do: one thread with 64 reads from Redis under\n"
+     "way and 64 threads; a server of two event loops before an origin that takes 5 ms, which\n"
+     "fetches without waiting, or hands its misses over to 16 threads of its own.",
+     2, 5, true, ROWS(async_rows)},
+    {"herd",
+     "10,000 callers of one key in four processes, blocking and not, at the same moment: how\n"
+     "often it is loaded. (--seconds and --only say nothing here.)",
+     1, 5, true, NULL, 0},
+    {"miss",
+     "Up to 63,000 names, each once, before an origin that takes 50 us of a processor: nigh,\n"
+     "plain hiredis with GET and SET, and no cache at all; and the same names again.",
+     4, 3, true, ROWS(miss_rows)},
+};
+const size_t link_suite_count = sizeof(link_suites) / sizeof(link_suites[0]);

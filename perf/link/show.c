@@ -26,15 +26,22 @@ static const struct {
     [METRIC_P99] = {"p99 us", 10, "p99", "us", false},
     [METRIC_SERVER] = {"server us", 10, "server CPU", "us/op", false},
     [METRIC_COMMANDS] = {"commands", 10, "time in commands", "us/op", false},
+    [METRIC_LOADS] = {"loads", 10, "loads", "per op", false},
     [METRIC_CLIENT] = {"client us", 10, "client CPU", "us/op", false},
     [METRIC_SWITCHES] = {"switches", 9, "switches", "per op", false},
 };
+
+static bool is_shown(size_t metric)
+{
+    return metric != (link_world.suite->has_loads ? METRIC_COMMANDS : METRIC_LOADS);
+}
 
 void link_heading(void)
 {
     printf("%-*s", LABEL_COLUMNS, "");
     for (size_t i = 0; i < METRICS; i++)
-        printf("%*s", metrics[i].columns, metrics[i].title);
+        if (is_shown(i))
+            printf("%*s", metrics[i].columns, metrics[i].title);
     printf("%*s\n", LAST_COLUMNS, "x op/s");
 }
 
@@ -56,6 +63,8 @@ static void print_figures(const struct entrant *e, const struct entrant *first)
         return;
     }
     for (size_t m = 0; m < METRICS; m++) {
+        if (!is_shown(m))
+            continue;
         double figure = figure_of(e, (enum metric)m);
         int decimals = m == METRIC_OPS ? 0 : figure < 9.995 ? 2 : figure < 99.95 ? 1 : 0;
         if (figure > 0)
@@ -80,6 +89,10 @@ static void print_ratio(double ratio, const struct bar *bar, int columns)
 {
     char text[CELL_BYTES], limit[16] = "";
     int decimals = ratio < 9.995 ? 2 : 1;
+    if (ratio == 0) { /* of nothing */
+        printf("%*s", columns, "-");
+        return;
+    }
     if (bar) {
         char digits[12];
         snprintf(digits, sizeof(digits), "%.3g", bar->limit);
@@ -98,6 +111,8 @@ static unsigned print_ratios(const struct row *row, const struct entrant *nigh,
     snprintf(label, sizeof(label), "    / %s", other->side->name);
     printf("%-*s", LABEL_COLUMNS, label);
     for (size_t m = 0; m < METRICS; m++) {
+        if (!is_shown(m))
+            continue;
         const struct bar *bar = bar_of(row, other->side->name, m);
         double ratio = ratio_of(nigh, other, (enum metric)m);
         print_ratio(ratio, bar, metrics[m].columns);
@@ -129,8 +144,9 @@ static void add_results(const struct row *row, const struct entrant *entrants, s
     const struct entrant *nigh = nigh_of(entrants);
     for (size_t i = 0; i < count; i++)
         for (size_t m = 0; m < METRICS && entrants[i].self && &entrants[i] != nigh; m++)
-            result_add_rounds("link", row->name, metrics[m].metric, metrics[m].unit,
-                              &nigh->figures[m], &entrants[i].figures[m], link_world.rounds);
+            result_add_rounds(link_world.suite->command, row->name, metrics[m].metric,
+                              metrics[m].unit, &nigh->figures[m], &entrants[i].figures[m],
+                              link_world.rounds);
 }
 
 unsigned link_show(const struct row *row, const struct entrant *entrants, size_t count,
