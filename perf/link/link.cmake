@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# perf/run link, async, herd, miss: one program. It looks inside in two places: the scripts of a
-# load are asked for by the library's own client of Redis, and the moment at which a node has
+# perf/run link, async, herd, miss, bulk: one program. It looks inside in two places: the scripts of
+# a load are asked for by the library's own client of Redis, and the moment at which a node has
 # applied a frame is taken around the function that does it.
 add_executable(perf_link
-    calls/cold.c calls/herd.c calls/loop.c calls/serve.c
+    calls/bulk.c calls/cold.c calls/herd.c calls/loop.c calls/serve.c
     link/async.c link/audience.c link/benchmark.c link/changes.c link/evict.c link/lease.c
     link/main.c link/memcached.c link/miss.c link/nigh.c link/plain.c link/round.c link/rows.c
     link/show.c link/usage.c)

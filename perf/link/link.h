@@ -90,6 +90,7 @@ extern const struct side side_fetch_threads, side_fetch_loop, side_get_threads, 
 extern const struct side side_serve_loops, side_serve_handing;
 extern const struct side side_no_cache, side_hiredis_aside, side_nigh_aside;
 extern const struct side side_hiredis_warm, side_nigh_warm;
+extern const struct side side_fetch_singles, side_fetch_many, side_miss_alone, side_miss_gathered;
 
 /* What one command measures. */
 struct suite {

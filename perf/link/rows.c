@@ -76,6 +76,14 @@ static const struct row miss_rows[] = {
     {"warm, 16 threads", 16, 1, 0, {WARM}, {{"hiredis", METRIC_OPS, 2}}},
     {"warm, 1 thread", 1, 1, 0, {WARM}, {{"hiredis", METRIC_OPS, 2}}},
 };
+
+static const struct row bulk_rows[] = {
+    {"fetch_many of 32 from L2", 1, 32, 0,
+     {&side_fetch_singles, &side_fetch_many, &side_hiredis_mget},
+     {{"fetches", METRIC_OPS, 8}, {"hiredis MGET", METRIC_OPS, 0.8}}},
+    {"64 threads that miss, 1 ms origin", 64, 1, 0, {&side_miss_alone, &side_miss_gathered},
+     {{"alone", METRIC_LOADS, 0.125}, {"alone", METRIC_P50, 1.3}}},
+};
 /* clang-format on */
 
 #define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
@@ -99,5 +107,9 @@ const struct suite link_suites[] = {
      "Up to 63,000 names, each once, before an origin that takes 50 us of a processor: nigh,\n"
      "plain hiredis with GET and SET, and no cache at all; and the same names again.",
      4, 3, true, ROWS(miss_rows)},
+    {"bulk",
+     "32 keys that Redis has: one nigh_fetch_many(), as many fetches, and an MGET of hiredis'; and\n"
+     "64 threads that miss, whose loads are gathered for 200 us or not.",
+     2, 5, true, ROWS(bulk_rows)},
 };
 const size_t link_suite_count = sizeof(link_suites) / sizeof(link_suites[0]);

@@ -26,7 +26,7 @@ static const struct {
     [METRIC_P99] = {"p99 us", 10, "p99", "us", false},
     [METRIC_SERVER] = {"server us", 10, "server CPU", "us/op", false},
     [METRIC_COMMANDS] = {"commands", 10, "time in commands", "us/op", false},
-    [METRIC_LOADS] = {"loads", 10, "loads", "per op", false},
+    [METRIC_LOADS] = {"loads", 12, "loads", "per op", false},
     [METRIC_CLIENT] = {"client us", 10, "client CPU", "us/op", false},
     [METRIC_SWITCHES] = {"switches", 9, "switches", "per op", false},
 };
