@@ -2,9 +2,9 @@
 /*
  * Many keys in one call, and many callers in one load.
  *
- * The first: a caller wants 32 keys that Redis has and L1 has not. The second: 64 threads miss, each
- * a name that nobody has asked for, before an origin that takes 1 ms for a question, of however many
- * names it is. So an origin behaves for whom a round trip is most of the price.
+ * The first: a caller wants 32 keys that Redis has and L1 has not. The second: 64 threads miss,
+ * each a name that nobody has asked for, before an origin that takes 1 ms for a question, of
+ * however many names it is: one of which the round trip is most of the price.
  */
 #include <stdatomic.h>
 #include <stdio.h>

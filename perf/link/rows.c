@@ -108,8 +108,8 @@ const struct suite link_suites[] = {
      "plain hiredis with GET and SET, and no cache at all; and the same names again.",
      4, 3, true, ROWS(miss_rows)},
     {"bulk",
-     "32 keys that Redis has: one nigh_fetch_many(), as many fetches, and an MGET of hiredis'; and\n"
-     "64 threads that miss, whose loads are gathered for 200 us or not.",
+     "32 keys that Redis has: one nigh_fetch_many(), as many fetches, and an MGET of hiredis;\n"
+     "and 64 threads that miss, whose loads are gathered for 200 us or not.",
      2, 5, true, ROWS(bulk_rows)},
 };
 const size_t link_suite_count = sizeof(link_suites) / sizeof(link_suites[0]);
