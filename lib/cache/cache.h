@@ -26,6 +26,7 @@
 #include "cache/failures.h"
 #include "cache/gather.h"
 #include "cache/leases.h"
+#include "cache/odds.h"
 #include "cache/permits.h"
 #include "cache/queue_list.h"
 #include "cache/tickets.h"
@@ -80,6 +81,7 @@ struct nigh_space {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t behind; /* (a) flights without a caller (refreshes,
                                                          * and loads that nobody waits for), until
                                                          * they are freed */
+    struct odds odds;             /* that L2 has what L1 misses */
     _Atomic uint32_t value_bytes; /* (a) about the largest value seen in L2 (read_l2.c); 0: none */
 };
 

@@ -3,7 +3,8 @@
  * The loop that steps a flight; and GET, LEASE, WAIT: does anybody have the key, or may this flight
  * load it.
  *
- *   GET     plain GET (2.9 us for a lease script on a hit, 0.7 us for a GET: so GET first)
+ *   GET     plain GET (2.9 us for a lease script on a hit, 0.7 us for a GET: so GET first, but in
+ *           a space that seldom finds a value in L2: odds.h)
  *   LEASE   names the value it saw and does not want; gets another value, the lease, or "held"
  *   WAIT    another process loads: sleep until its fill, an invalidation, the end of its lease
  *
@@ -139,12 +140,29 @@ static bool found_in_l1(struct load *l)
     return true;
 }
 
+/*
+ * Whether to ask for the lease at once: the answer is the value, if one is there. A GET goes first
+ * where L2 is likely to have it; and where it may have what is not wanted, as when a stale value is
+ * refreshed; and if the last load has failed, for that must not hide what another node has loaded
+ * since.
+ */
+static bool leases_first(const struct load *l)
+{
+    int error;
+    return odds_are_low(&l->space->odds) && l->answer_stale && l->space->loader &&
+           !load_key_failed(l->space, &l->key, &error);
+}
+
 static enum load_next ask_value(struct load *l)
 {
     if (found_in_l1(l))
         return NEXT_LAND;
-    if (l->known != LOAD_KNOWS_NOTHING)
+    if (l->known != LOAD_KNOWS_NOTHING) {
+        l->looked = true;
         return l->known == LOAD_KNOWS_MISS ? NEXT_LEASE : NEXT_LOAD;
+    }
+    if (leases_first(l))
+        return NEXT_LEASE;
     if (!lookup_l2_usable(l->space, &l->key))
         return NEXT_LOAD;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
@@ -171,6 +189,8 @@ static enum load_next ask_lease(struct load *l)
     if (l2_lease(cache->l2, &key, &lease, &op) != 0)
         return unasked(l);
     l->lease = LOAD_LEASE_ASKED;
+    if (!l->looked)
+        stats_count(&l->space->stats, STATS_LEASE_FIRST);
     return sent(&sync);
 }
 
@@ -180,7 +200,7 @@ static enum load_next ask_lease(struct load *l)
 static bool wanted(const struct load *l, const struct l1_entry *e)
 {
     uint64_t now_ns = clock_coarse_ns(&l->space->cache->clock);
-    bool seen_before = l->lease_tries == 0 && (l->call.flags & NIGH_REFRESH);
+    bool seen_before = !l->looked && (l->call.flags & NIGH_REFRESH);
     return !seen_before && freshness_acceptable(e, &l->call, now_ns);
 }
 
@@ -203,12 +223,30 @@ static void show_to_loader(struct load *l, struct l1_entry *e)
 /* Keep a value of L2 that is no answer: it may do should the load fail, or help the loader. */
 static void keep_found(struct load *l, const struct lookup *found)
 {
+    if (!found->entry)
+        return;
     if (found->verdict == VERDICT_KEPT)
         show_to_loader(l, found->entry);
     else if (l1_entry_absent(found->entry))
         l1_entry_unref(found->entry);
     else
         keep_stale(l, found->entry);
+}
+
+/* Note whether the flight's first look at L2 has answered it. */
+static void note_look(struct load *l, bool answered)
+{
+    if (!l->looked && l->answer_stale)
+        odds_note(&l->space->odds, answered);
+    l->looked = true;
+}
+
+/* Note that another has the lease, or now we: so no value is there. */
+static void note_nothing(struct load *l, bool unreadable)
+{
+    if (!l->looked)
+        stats_count(&l->space->stats, unreadable ? STATS_ENVELOPE_BAD : STATS_L2_MISS);
+    note_look(l, false);
 }
 
 /* Look at the value in an answer: land with it, if that will do; else go on to the lease. */
@@ -220,11 +258,13 @@ static enum load_next look(struct load *l, const struct l2_answer *answer)
         return load_land_with(l, rc, NULL, NIGH_TIER_NONE);
     l->rejected = found.fill_id;
     l->unreadable = found.bad && !l2_envelope_foreign(answer->value);
-    if (!found.entry)
-        return NEXT_LEASE;
-    int outcome =
-        verdict_outcome(found.verdict, l1_entry_absent(found.entry), wanted(l, found.entry));
-    if (outcome == NIGH_MISS || (outcome == NIGH_STALE && !l->answer_stale)) {
+    int outcome = NIGH_MISS;
+    if (found.entry)
+        outcome = verdict_outcome(found.verdict, l1_entry_absent(found.entry),
+                                  wanted(l, found.entry));
+    bool answers = outcome != NIGH_MISS && (outcome != NIGH_STALE || l->answer_stale);
+    note_look(l, answers);
+    if (!answers) {
         keep_found(l, &found);
         return NEXT_LEASE;
     }
@@ -307,11 +347,13 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
         stats_count(&l->space->stats, STATS_LEASE_GRANTED);
         l->connection = answer->connection;
         l->home = answer->home;
+        note_nothing(l, answer->unreadable);
         return NEXT_LOAD;
     case L2_HELD:
+        note_nothing(l, false);
         return wait_for_fill(l, answer->held_ms);
     default:
-        l->lease_tries++;
+        l->lease_tries += l->looked;
         return look(l, answer);
     }
 }

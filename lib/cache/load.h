@@ -33,7 +33,7 @@
 struct crew;
 struct load_owner;
 
-#define LOAD_LEASE_TRIES 3u /* unwanted values met by LEASE before loading without a lease */
+#define LOAD_LEASE_TRIES 3u /* further unwanted values from LEASE before loading without a lease */
 
 /* Another's lease, as a flight that waits for it sees it. */
 struct load_watch {
@@ -86,6 +86,7 @@ struct load {
     uint64_t connection;                /* connection that granted the lease */
     uint64_t home;
     bool unreadable;                    /* L2's value does not decode, nor is of another version */
+    bool looked;                        /* L2 has told what it has, or that it has nothing */
     uint32_t lease_tries;
     struct load_watch watch;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */

@@ -161,6 +161,7 @@ static int open_locked(struct nigh *cache, const char *name, const char *schema,
     space->rules = wanted->rules;
     space->own_memory = wanted->own_memory;
     permits_init(&space->loads, space->rules.loads_max);
+    odds_init(&space->odds);
     space->loader = wanted->loader;
     space->writer = wanted->writer;
     space->arg = wanted->arg;

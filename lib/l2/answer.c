@@ -189,6 +189,8 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
         public->value = more;
         if (!more.data)
             return NIGH_EREDIS;
+    } else if (public->verdict == L2_GRANTED) {
+        public->unreadable = more.data != NULL;
     } else if (public->verdict == L2_HELD) {
         public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
     } else if (more.len >= 8) {
@@ -251,8 +253,8 @@ static const struct reply *more_of(const struct reply *reply)
     return reply->elements[AT_MORE];
 }
 
-/* Each key of a request for many leases got: nil, the lease; else so many bytes, the ms for which
- * another has it; or a value, whose header is longer. */
+/* Each key of a request for many leases got: nil or nothing, the lease; so many bytes, the ms for
+ * which another has it; or a value, whose header is longer. */
 #define HELD_BYTES 4u
 
 int answer_decode_leases(struct answer *answer, const struct reply *reply)
@@ -270,10 +272,10 @@ enum l2_verdict l2_lease_at(struct l2_answer *answer, uint32_t i, struct bytes *
     bool held = e->type == REPLY_STRING && e->bytes.len == HELD_BYTES;
     *ret_value = held ? bytes_of(NULL, 0) : e->bytes;
     *ret_held_ms = held ? held_ms(get_le32(e->bytes.data)) : 0;
-    return held                      ? L2_HELD
-           : e->type == REPLY_STRING ? L2_VALUE
-           : e->type == REPLY_LEFT   ? L2_LEFT
-                                     : L2_GRANTED;
+    return held                    ? L2_HELD
+           : e->bytes.len > 0      ? L2_VALUE
+           : e->type == REPLY_LEFT ? L2_LEFT
+                                   : L2_GRANTED;
 }
 
 int answer_decode_fills(struct answer *answer, const struct reply *reply)

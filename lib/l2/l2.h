@@ -173,6 +173,7 @@ struct l2_answer {
     uint64_t home;           /* as that connection last told it, now included; in all answers */
     struct bytes value;      /* L2_VALUE: the envelope; L2_MOVED, resync: the schemas */
     uint32_t held_ms;
+    bool unreadable;         /* L2_GRANTED, of l2_lease(): what is there is no envelope */
     uint64_t previous;       /* change: nonce of the change before it */
     struct bytes verdicts;   /* change: of each key, a byte; may be missing: see l2_verdict_at() */
     uint32_t registered_ms;  /* fill, change: the schema is registered for so long from now */
@@ -258,7 +259,8 @@ struct l2_leases {
 };
 /*
  * Asks for many leases in one script; l2_lease_at() has the verdict for each: those of l2_lease()
- * (`*ret_value` is the envelope of L2_VALUE, `*ret_held_ms` the time that L2_HELD has left), or
+ * (`*ret_value` is the envelope of L2_VALUE, and not NULL where L2_GRANTED found something else
+ * there; `*ret_held_ms` is the time that L2_HELD has left), or
  * L2_LEFT: there is a value, for which the reply had no room; nothing was granted. All that an
  * answer has beside is as l2_lease()'s, for all keys. An answer that is an error, or none, leaves
  * each of the tokens in doubt.

@@ -76,6 +76,7 @@
     X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or newer version there")     \
     X(L2_OVERSIZE, "l2_oversize", "values kept out of Redis: above its limit, or no room now")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
+    X(LEASE_FIRST, "lease_first", "lookups in L2 that asked for the lease at once")                \
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
     X(LEASE_HELD, "lease_held", "leases that a load found held by another")                        \
     X(LEASE_EXTENDED, "lease_extended", "leases extended for a running load")                      \

@@ -81,8 +81,10 @@ TEST(each_of_many_leases_is_its_own)
     CHECK_GT(held_ms, 0);
     CHECK_LE(held_ms, 5000);
     CHECK_EQ(script_lease_at(a, 3), L2_HELD); /* by the first */
-    CHECK_EQ(script_lease_at(a, 4), L2_GRANTED);
-    CHECK_EQ(script_lease_at(a, 5), L2_GRANTED);
+    CHECK_EQ(l2_lease_at(a, 4, &value, &held_ms), L2_GRANTED);
+    CHECK(value.data && value.len == 0); /* something is there */
+    CHECK_EQ(l2_lease_at(a, 5, &value, &held_ms), L2_GRANTED);
+    CHECK(!value.data);
     l2_answer_free(a);
     CHECK_EQ(script_verdict(script_fill(&c, "new", 4, 0, 1)), L2_REFUSED);
     CHECK_EQ(script_verdict(script_fill(&c, "new", 1, 0, 1)), L2_STORED);

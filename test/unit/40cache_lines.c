@@ -46,6 +46,7 @@ static const struct field space_fields[] = {
     FIELD(nigh_space, loads, MOVES),
     FIELD(nigh_space, gather, MOVES),
     FIELD(nigh_space, behind, MOVES),
+    FIELD(nigh_space, odds, MOVES),
     FIELD(nigh_space, value_bytes, MOVES),
 };
 

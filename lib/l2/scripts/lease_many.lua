@@ -8,8 +8,8 @@
 --
 -- asked: text (17 bytes), rejected (8) and the byte behind it, joined.
 --
--- `more` of the answer has what each key got: nil, the lease; 4 bytes, the ms for which another has
--- it; a longer string, the value.
+-- `more` of the answer has what each key got: nil, the lease; '', the lease, over what is no
+-- envelope; 4 bytes, the ms for which another has it; a longer string, the value.
 
 local ms, list = ARGV[2], {}
 for i = 3, #ARGV do

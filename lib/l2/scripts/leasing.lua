@@ -31,12 +31,13 @@ local function take(lease, text, ms)
     return left
 end
 
--- A verdict, and the envelope or the ms left that belong to it.
+-- A verdict, and what belongs to it: the envelope; the ms left; '' if what is there is none.
 local function ask(data, lease, text, ms, rejected, drop)
-    local id = fill_id(data)
+    local there = readable(redis.pcall('GETRANGE', data, 0, HEADER_BYTES - 1)) ~= ''
+    local id = there and fill_id(data) or ''
     if id ~= '' and id ~= ZERO and id ~= rejected then return VALUE, redis.call('GET', data) end
     local left = take(lease, text, ms)
     if left then return HELD, left end
     if drop then redis.call('DEL', data) end
-    return GRANTED
+    return GRANTED, there and id == '' and ''
 end
