@@ -132,6 +132,18 @@ enum nigh_huge_pages {
     NIGH_HUGE_ALL,
 };
 enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
+/*
+ * What of a space lies in Redis.
+ *
+ * INVALIDATIONS keeps its values out of there, for they are secrets, or their origin is quicker
+ * than Redis; nodes still tell each other what has changed, and L1 is as coherent as ever. Each
+ * process then loads a key itself, once for all its callers: nothing holds others off. A put, and a
+ * write with a version, tell every node and leave the value in this process's L1 alone, where a
+ * version as new keeps them out; the put with a miss's ticket fills that L1, unless something was
+ * invalidated meanwhile. Values that L1 evicts are gone, and `space.keep` says nothing. If nodes
+ * differ in this, each does as it is told, and changes reach all.
+ */
+enum nigh_space_l2 { NIGH_L2_DEFAULT, NIGH_L2_VALUES, NIGH_L2_INVALIDATIONS };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 
@@ -178,7 +190,8 @@ struct nigh_space_options {
     uint32_t batch_wait_us;     /* how long misses of all threads are gathered for such a call, in
                                    microseconds (NIGH_NONE: not; a call takes what its caller
                                    leads) */
-    uint32_t reserved[4];       /* must be 0: room for later fields inside struct nigh_options */
+    enum nigh_space_l2 l2;      /* what of the space lies in Redis */
+    uint32_t reserved[3];       /* must be 0: room for later fields inside struct nigh_options */
 };
 #define NIGH_SPACE_OPTIONS_INIT NIGH_SIZED(struct nigh_space_options)
 

@@ -50,6 +50,7 @@ struct rules {
     uint32_t batch;
     uint32_t batch_wait_us;
     bool run_on_worker;
+    bool invalidations_only; /* its values stay out of L2 */
     struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
 };
 

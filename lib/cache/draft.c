@@ -128,7 +128,7 @@ static struct l2_envelope envelope_of(const struct draft *d)
 bool draft_fits_l2(const struct draft *d)
 {
     const struct l2_envelope e = {.group_count = d->tag_count, .payload = d->bytes};
-    if (l2_takes(d->space->cache->l2, l2_envelope_size(&e)))
+    if (d->space->rules.invalidations_only || l2_takes(d->space->cache->l2, l2_envelope_size(&e)))
         return true;
     stats_count(&d->space->stats, STATS_L2_OVERSIZE);
     return false;

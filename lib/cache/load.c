@@ -493,7 +493,7 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
     bool refreshes = call->flags & NIGH_REFRESH, began;
     if (cache_is_closing(space->cache))
         return NIGH_ECLOSED;
-    if (!space->loader && !space->cache->l2)
+    if (!space->loader && !lookup_l2_has_values(space))
         return NIGH_MISS;
     if (too_many_behind(space)) {
         stats_count(&space->stats, STATS_LOAD_BUSY);

@@ -173,7 +173,8 @@ bool lookup_l2_covered(const struct nigh_space *space, const struct l1_key *key,
 bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key)
 {
     const struct nigh *cache = space->cache;
-    return cache->l2 && !cache_is_closing(cache) && !lookup_l2_covered(space, key, NULL, 0);
+    return lookup_l2_has_values(space) && !cache_is_closing(cache) &&
+           !lookup_l2_covered(space, key, NULL, 0);
 }
 
 enum l1_store_result lookup_store(struct nigh_space *space, const struct l1_key *key,

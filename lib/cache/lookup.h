@@ -42,6 +42,11 @@ static inline int lookup_answer(struct nigh_space *space, const struct l1_key *k
 /* Whether a change in the queue will invalidate the key in Redis, or a value with these tags. */
 bool lookup_l2_covered(const struct nigh_space *space, const struct l1_key *key,
                        const uint8_t *tags, uint32_t tag_count);
+/* Whether L2 has values of the space. */
+static inline bool lookup_l2_has_values(const struct nigh_space *space)
+{
+    return space->cache->l2 && !space->rules.invalidations_only;
+}
 /* Whether L2 may be asked about (and given) this key now. */
 bool lookup_l2_usable(const struct nigh_space *space, const struct l1_key *key);
 

@@ -151,6 +151,8 @@ static const struct option options[] = {
      "default not"},
     {"space.memory", LIVE_U64_OR_NONE(space.memory), UNIT_BYTES, 1u << 20, BYTES_MAX, 0, NULL,
      "cap inside l1.memory on a space's values and tables: it evicts its own; by default none"},
+    {"space.l2", WORD(space.l2), UNIT_NONE, 0, 0, NIGH_L2_VALUES, "values,invalidations",
+     "invalidations: values stay out of Redis, each process loads its own; changes reach all"},
 };
 /* clang-format on */
 

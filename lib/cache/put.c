@@ -104,7 +104,8 @@ static int put_with_l2(struct writing *w, const struct nigh_call *call)
         int rc = writing_change(w, L2_DELETE, call);
         return rc == 0 ? NIGH_REFUSED : rc;
     }
-    return writing_change(w, d->version != 0 ? L2_SET_NEWER : L2_SET, call);
+    int rc = writing_change(w, d->version != 0 ? L2_SET_NEWER : L2_SET, call);
+    return rc == 0 && w->keeps && w->outdated ? NIGH_REFUSED : rc;
 }
 
 /* Put with or without Redis. Without it no step can be cancelled, and the call is too short to pay

@@ -129,8 +129,7 @@ static void settle_one(void *arg, const struct coherence_item *item, bool stored
 {
     struct step *s = arg;
     struct one *one = &s->ones[s->changed[item - s->items]];
-    one->stored = stored;
-    writing_settle(&one->w, item, stored, heard);
+    one->stored = writing_settle(&one->w, item, stored, heard);
 }
 
 static bool has_values(const struct step *s)
@@ -147,6 +146,7 @@ static void change(struct step *s)
         .items = s->items,
         .item_count = s->item_count,
         .writes = has_values(s) ? s->writes : NULL,
+        .keeps = s->space->rules.invalidations_only,
         .deadline_ns = s->deadline_ns,
         .local_key = settle_one,
         .local_arg = s,

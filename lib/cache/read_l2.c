@@ -170,7 +170,7 @@ int read_l2_may(struct nigh_space *space, const struct l1_key *key)
     struct nigh *cache = space->cache;
     if (lookup_l2_usable(space, key))
         return 0;
-    return cache->l2 && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
+    return lookup_l2_has_values(space) && !l2_connected(cache->l2) ? NIGH_EOFFLINE : NIGH_MISS;
 }
 
 int read_l2_begin(struct nigh_space *space, const struct l1_key *key, struct read_l2 *r)

@@ -67,6 +67,7 @@ static struct rules rules_of(const struct nigh_space_options *own,
         .batch = all.batch,
         .batch_wait_us = all.batch_wait_us,
         .run_on_worker = all.run_on == NIGH_RUN_WORKER,
+        .invalidations_only = all.l2 == NIGH_L2_INVALIDATIONS,
     };
 }
 

@@ -10,6 +10,7 @@
 
 #include "cache/caller.h"
 #include "cache/leases.h"
+#include "cache/lookup.h"
 #include "cache/writing.h"
 
 /*
@@ -165,7 +166,7 @@ static int write_through(struct commit *c, const struct nigh_call *call)
     struct draft *d = &w->draft;
     struct nigh *cache = d->space->cache;
     bool keep = d->bytes.data && d->version != 0 && d->bytes.len <= d->space->rules.value_max;
-    bool fenced = cache->l2 && fence(d, cache_l2_deadline_ns(cache, call));
+    bool fenced = !lookup_l2_has_values(d->space) || fence(d, cache_l2_deadline_ns(cache, call));
     int rc = commit(c);
     if (rc == NIGH_ECLOSED)
         return rc;

@@ -4,7 +4,8 @@
  *
  * A change is one script in Redis; then here, under the apply lock, the key's floor rises, its
  * entry goes, and the written value enters only if Redis set it and no other invalidation came
- * between (rule 6: two threads whose replies swap).
+ * between (rule 6: two threads whose replies swap). In a space whose values stay out of Redis it
+ * enters if Redis has executed the change, under the same conditions.
  */
 #include "cache/writing.h"
 
@@ -90,6 +91,7 @@ static void note_result(struct writing *w, const struct l1_value *value,
         stats_count(&w->draft.space->stats, STATS_L1_OVERSIZE);
     else
         space_l1_count_store(w->draft.space, result);
+    w->outdated = result == L1_REFUSED_VERSION;
     w->refused = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION ||
                  (too_large && !cache->coherence);
     w->full = result == L1_REFUSED_FULL && !too_large && !l1_evicts(cache->l1);
@@ -156,17 +158,19 @@ static void remove_l1(struct writing *w, uint64_t version)
     w->refused = !ok || !groups_current(d);
 }
 
-void writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+bool writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
                     uint64_t heard)
 {
     const struct l1_key *key = &w->draft.key;
-    struct nigh *cache = w->draft.space->cache;
+    struct nigh_space *space = w->draft.space;
+    stored = stored && (w->keeps || !space->rules.invalidations_only);
     if (stored)
         write_l1(w, heard);
     else
         remove_l1(w, item->version);
-    failures_clear(&cache->failures, key->hash);
-    cache_notify(w->draft.space, key, FLIGHT_EV_INVALIDATED);
+    failures_clear(&space->cache->failures, key->hash);
+    cache_notify(space, key, FLIGHT_EV_INVALIDATED);
+    return stored && !(w->keeps && w->outdated);
 }
 
 /* ---- L2 ---- */
@@ -182,11 +186,13 @@ struct coherence_item writing_item(const struct writing *w)
     };
 }
 
-struct coherence_write writing_value(const struct writing *w, enum l2_change_mode mode)
+struct coherence_write writing_value(struct writing *w, enum l2_change_mode mode)
 {
     const struct draft *d = &w->draft;
     size_t size = 0;
-    void *envelope = mode == L2_DELETE ? NULL : draft_envelope(d, &size);
+    w->keeps = mode != L2_DELETE && d->space->rules.invalidations_only;
+    w->only_newer = w->keeps; /* where Redis compares versions, L1 need not */
+    void *envelope = mode == L2_DELETE || w->keeps ? NULL : draft_envelope(d, &size);
     return (struct coherence_write){&d->space->registered, envelope ? mode : L2_DELETE, d->token,
                                     bytes_of(envelope, size), draft_hard_ms(d)};
 }
@@ -211,6 +217,7 @@ int writing_change(struct writing *w, enum l2_change_mode mode, const struct nig
         .items = &item,
         .item_count = 1,
         .writes = value.mode == L2_DELETE ? NULL : &value,
+        .keeps = w->keeps,
         .deadline_ns = cache_l2_deadline_ns(cache, call),
         .local_key = write_here,
         .local_arg = w,

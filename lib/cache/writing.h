@@ -15,7 +15,9 @@ struct writing {
     struct draft draft;
     struct tags tags; /* the draft's */
     bool only_newer;  /* L1 refuses a version that it has already */
-    bool refused;     /* L1 has something newer */
+    bool keeps;       /* L1 stores it though Redis does not */
+    bool refused;     /* L1 has something newer ... */
+    bool outdated;    /* ... of a version that is known */
     bool full;        /* L1 has no room, and does not make any */
 };
 
@@ -44,15 +46,19 @@ void writing_fill_l1(struct writing *w);
 
 /* Returns the name of its key, as changes have it. */
 struct coherence_item writing_item(const struct writing *w);
-/* Do its local step: `stored`, by Redis. Under the apply lock; `heard` as of coherence_change. */
-void writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+/* Do its local step; `stored` and `heard` as of coherence_change. Returns whether the value is put:
+ * stored by Redis, or where that has none of the space's, not kept out by a version. Under the
+ * apply lock. */
+bool writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
                     uint64_t heard);
 /* Describe its value to Redis; the envelope is to be freed with writing_value_free(). Where there
- * is no memory for it the mode is L2_DELETE: at least nobody keeps the old value. */
-struct coherence_write writing_value(const struct writing *w, enum l2_change_mode mode);
+ * is no memory for it the mode is L2_DELETE: at least nobody keeps the old value. So it is where
+ * values stay out of Redis: then the value `keeps`, in the local step. */
+struct coherence_write writing_value(struct writing *w, enum l2_change_mode mode);
 void writing_value_free(const struct writing *w, struct coherence_write *value);
 /* Change the key in Redis, and tell every node: its value is set to the envelope, as `mode` says,
- * or deleted. Returns what coherence_change() does. */
+ * or deleted; in a space whose values stay out of Redis it enters L1 alone. Returns what
+ * coherence_change() does. */
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call);
 /* Delete the key in Redis, and tell every node, in the background. Returns NIGH_QUEUED; NIGH_EBUSY:
  * nothing was done. */

@@ -170,8 +170,8 @@ static void settle_items(struct coherence *c, const struct coherence_accepted *a
 {
     size_t keys = 0;
     for (uint32_t i = 0; i < a->item_count; i++) {
-        bool stored = a->wrote && l2_verdict_at(a->answer, keys) == L2_STORED;
-        settle_item_locked(c, a, &a->items[i], stored, sequence);
+        bool set = a->wrote && l2_verdict_at(a->answer, keys) == L2_STORED;
+        settle_item_locked(c, a, &a->items[i], set || a->keeps, sequence);
         keys += is_key(&a->items[i]);
     }
 }

@@ -44,6 +44,7 @@ struct coherence_accepted {
     uint64_t nonce;
     struct coherence_position known; /* when its script was made */
     const bool *noted; /* per item: `recent` has it; NULL: it has none */
+    bool keeps;        /* as in struct coherence_change */
     bool wrote;        /* values were sent: the answer says of each whether it was set */
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;

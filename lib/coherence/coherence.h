@@ -159,11 +159,13 @@ struct coherence_change {
     uint32_t item_count;
     const struct coherence_write *writes; /* one per item; NULL: an invalidation */
     uint64_t deadline_ns;
+    bool keeps;      /* Redis gets no value of a key, which the local step may store all the same */
     bool background; /* queued at once, and not waited for */
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value. `heard`: the floor that the
-     * change's own frame has raised, if it came before the answer; else 0.
+     * inserts its own value. `stored`: Redis has set the value, or `keeps` and has executed the
+     * change. `heard`: the floor that the change's own frame has raised, if it came before the
+     * answer; else 0.
      */
     void (*local_key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *local_arg;

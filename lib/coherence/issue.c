@@ -132,6 +132,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         .nonce = s->change.nonce,
         .known = s->known,
         .wrote = change->writes && !s->dropped,
+        .keeps = change->keeps,
         .key = change->local_key,
         .arg = change->local_arg,
     };

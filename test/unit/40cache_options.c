@@ -62,6 +62,7 @@ static const struct row rows[] = {
     {"space.batch", "32", AT(space.batch), 32, {NO_NUMBER, "0", "1025"}},
     {"space.batch_wait", "200us", AT(space.batch_wait_us), 200, {NO_NUMBER, "5us", "101ms"}},
     {"space.memory", "64m", AT(space.memory), 64u << 20, {NO_NUMBER, "1023k", "x"}},
+    {"space.l2", "invalidations", AT(space.l2), NIGH_L2_INVALIDATIONS, {"none", "", "value"}},
 };
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema"};
 /* clang-format on */
