@@ -166,6 +166,42 @@ int nigh_get_async(struct nigh_queue *queue, struct nigh_space *space, const voi
                    struct nigh_value *ret_value, uint64_t *ret_id);
 
 /**
+ * Fetch many keys as nigh_fetch_many() does, but without waiting: one completion comes for all.
+ *
+ * Keys that L1 can answer are answered at once, and may be used at once; the others have the
+ * outcome NIGH_PENDING. When each of those has its outcome the call completes, and the rest of the
+ * arrays is written as the completion is handed out. Its own outcome is 0 (NIGH_ECLOSED: some keys
+ * have that), its value is empty, and its load_error is of a key that is NIGH_ELOADER. At the
+ * deadline keys that have no answer are NIGH_ETIMEDOUT, they alone.
+ *
+ * What is to be loaded goes to the loader in calls for up to space.batch keys; with threads=none
+ * one by one. (An answer for each key as it comes is what nigh_fetch_async() gives; with
+ * space.batch_wait such calls share loads, too.)
+ *
+ * @param keys           copied
+ * @param count          0 .. 2^32 - 1
+ * @param call           as for nigh_fetch_many(); copied; not with NIGH_NO_WAIT
+ * @param arg            comes back in the completion
+ * @param ret_values     as of nigh_fetch_many(). This and ret_outcomes must be there until the
+ *                       completion has been handed out, or the call cancelled, or its queue closed:
+ *                       then what is pending stays so, and what came at once is the caller's
+ * @param ret_outcomes   as of nigh_fetch_many()
+ * @param ret_id         as of nigh_fetch_async(): one id for all
+ *
+ * Returns   0: all keys have their outcomes, errors too, and no completion comes; NIGH_PENDING
+ * Errors    as nigh_fetch_many(); NIGH_EINVAL also a queue of another cache. Nothing is written
+ *           then. What nigh_fetch_async() refuses (NIGH_EBUSY, NIGH_ECLOSED) is an outcome of each
+ *           key; the call counts once for async.max
+ * Threads   any
+ * Blocks    never
+ * Owns      release each of ret_values with nigh_release(), on any thread, before nigh_close()
+ */
+int nigh_fetch_many_async(struct nigh_queue *queue, struct nigh_space *space,
+                          const struct nigh_key *keys, size_t count, const struct nigh_call *call,
+                          void *arg, struct nigh_value *ret_values, int *ret_outcomes,
+                          uint64_t *ret_id);
+
+/**
  * Cancel a pending call. The load goes on, for others who wait for it and for the cache. A
  * completion that has come and was not polled yet is cancelled, too, and its value released.
  *

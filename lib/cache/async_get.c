@@ -70,7 +70,7 @@ static void part(struct queue_op *op)
             (struct nigh_miss){.stamp = m->stamp, .clock = m->clock, .sequence = m->sequence};
 }
 
-static const struct queue_verb get_verb = {detach, end, part};
+static const struct queue_verb get_verb = {.detach = detach, .end = end, .part = part};
 
 /* ---- answers ---- */
 

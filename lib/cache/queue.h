@@ -42,6 +42,7 @@ struct queue_verb {
     /* Do what is owed to the host as a completion is handed out before the answer has come; the
      * operation is then OVER. May be NULL. REQUIRES(lock of the queue) */
     void (*part)(struct queue_op *op);
+    bool partial; /* at its deadline it has been answered in part: that is no error */
 };
 
 enum queue_state { QUEUE_BEGINNING, QUEUE_ANSWERED, QUEUE_PENDING, QUEUE_READY, QUEUE_OVER };

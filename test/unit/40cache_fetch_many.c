@@ -910,7 +910,7 @@ TEST(a_close_goes_on_without_a_loader_of_many_that_does_not_return)
         struct world w;
         pthread_t closer;
         struct nigh_space_options so = batches(64);
-        so.load_deadline_ms = 100;
+        so.load_deadline_ms = 1500; /* enough to get to the loader */
         so.run_on = run_on;
         world_open(&w, NULL, &so);
         origin_hold(&w.origin);
