@@ -28,9 +28,9 @@ struct missed {
 /* Goes on. An outcome (`ret` is written if that has a value), NIGH_PENDING, or an error. */
 typedef int missed_fn(const struct missed *m, struct nigh_value *ret);
 
-missed_fn get_missed;
-missed_fn fetch_missed;
-missed_fn async_get_missed;
-missed_fn async_fetch_missed;
+int get_missed(const struct missed *m, struct nigh_value *ret);
+int fetch_missed(const struct missed *m, struct nigh_value *ret);
+int async_get_missed(const struct missed *m, struct nigh_value *ret);
+int async_fetch_missed(const struct missed *m, struct nigh_value *ret);
 
 #endif

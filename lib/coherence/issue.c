@@ -32,14 +32,20 @@ static int queue_items(struct coherence *c, const struct coherence_change *chang
     return worst;
 }
 
-static int queue_change(struct coherence *c, const struct coherence_change *change)
+/* Describes a change that is settled here before Redis has it. */
+static struct coherence_accepted queued_here(const struct coherence_change *change)
 {
-    struct coherence_accepted here = {
+    return (struct coherence_accepted){
         .items = change->items,
         .item_count = change->item_count,
         .key = change->local_key,
         .arg = change->local_arg,
     };
+}
+
+static int queue_change(struct coherence *c, const struct coherence_change *change)
+{
+    struct coherence_accepted here = queued_here(change);
     int rc = queue_items(c, change);
     coherence_settle_queued(c, &here, rc != 0);
     stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change->item_count);
@@ -51,12 +57,7 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
  * has something already: it comes back to that until it is accepted. */
 static int change_behind(struct coherence *c, const struct coherence_change *change)
 {
-    struct coherence_accepted here = {
-        .items = change->items,
-        .item_count = change->item_count,
-        .key = change->local_key,
-        .arg = change->local_arg,
-    };
+    struct coherence_accepted here = queued_here(change);
     bool first;
     int rc = coherence_queue_put_room(c, change->items, change->item_count, &first);
     if (rc == NIGH_EBUSY) {

@@ -10,12 +10,7 @@
 
 int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
 {
-    const struct submit submit = {
-        .op = op,
-        .decode = answer_decode_beat,
-        .script = &script_table[SCRIPT_BEAT],
-        .kind = SUBMIT_BEAT,
-    };
+    const struct submit submit = submit_of(SCRIPT_BEAT, SUBMIT_BEAT, answer_decode_beat, op);
     struct command c;
     if (script_begin(l2, &c, SCRIPT_BEAT, 4))
         return NIGH_ENOMEM;
@@ -37,12 +32,7 @@ int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
 
 int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op *op)
 {
-    const struct submit submit = {
-        .op = op,
-        .decode = answer_decode_resync,
-        .script = &script_table[SCRIPT_RESYNC],
-        .kind = SUBMIT_BEAT,
-    };
+    const struct submit submit = submit_of(SCRIPT_RESYNC, SUBMIT_BEAT, answer_decode_resync, op);
     struct command c;
     if (script_begin(l2, &c, SCRIPT_RESYNC, 4))
         return NIGH_ENOMEM;

@@ -186,12 +186,7 @@ static struct link *link_of_change(const struct l2 *l2, const struct l2_change *
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op)
 {
     struct form form = form_of(change);
-    struct submit submit = {
-        .op = op,
-        .decode = form.decode,
-        .script = &script_table[form.id],
-        .kind = SUBMIT_UPDATE,
-    };
+    struct submit submit = submit_of(form.id, SUBMIT_UPDATE, form.decode, op);
     struct command c;
     char front[FRONT_BYTES];
     struct link *link = link_of_change(l2, change);

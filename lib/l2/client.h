@@ -70,6 +70,12 @@ int submit_queue(struct link *link, struct command *command, const struct submit
 
 /* ---- shared by the operations ---- */
 
+/* Describe the request of a script, on any connection. */
+static inline struct submit submit_of(enum script_id id, enum submit_kind kind,
+                                      answer_decode_fn decode, const struct l2_op *op)
+{
+    return (struct submit){op, decode, &script_table[id], 0, kind};
+}
 /*
  * Begin EVALSHA with the clock and `keys` names, then the call's number and the arguments:
  *

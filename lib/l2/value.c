@@ -53,13 +53,9 @@ static void add_lease_text(struct command *c, uint64_t token, uint32_t lease_ms)
 static int submit_script(struct link *link, struct command *c, enum script_id id,
                          uint64_t connection, const struct l2_op *op)
 {
-    const struct submit submit = {
-        .op = op,
-        .decode = answer_decode_script,
-        .script = &script_table[id],
-        .connection = connection,
-        .kind = id == SCRIPT_LEASE ? SUBMIT_READ : SUBMIT_UPDATE,
-    };
+    enum submit_kind kind = id == SCRIPT_LEASE ? SUBMIT_READ : SUBMIT_UPDATE;
+    struct submit submit = submit_of(id, kind, answer_decode_script, op);
+    submit.connection = connection;
     return submit_queue(link, c, &submit);
 }
 

@@ -46,12 +46,8 @@ static void add_names(struct l2 *l2, struct command *c, const struct l2_key *key
 
 int l2_lease_many(struct l2 *l2, const struct l2_leases *leases, const struct l2_op *op)
 {
-    const struct submit submit = {
-        .op = op,
-        .decode = answer_decode_leases,
-        .script = &script_table[SCRIPT_LEASE_MANY],
-        .kind = SUBMIT_READ,
-    };
+    const struct submit submit =
+        submit_of(SCRIPT_LEASE_MANY, SUBMIT_READ, answer_decode_leases, op);
     struct command c;
     NIGH_DCHECK(leases->count >= 1 && leases->count <= L2_MANY_MAX);
     if (script_begin(l2, &c, SCRIPT_LEASE_MANY, 2 * leases->count))
@@ -70,19 +66,14 @@ int l2_lease_many(struct l2 *l2, const struct l2_leases *leases, const struct l2
 
 int l2_fill_many(struct l2 *l2, const struct l2_fills *fills, const struct l2_op *op)
 {
-    const struct submit submit = {
-        .op = op,
-        .decode = answer_decode_fills,
-        .script = &script_table[SCRIPT_FILL_MANY],
-        .connection = fills->connection,
-        .kind = SUBMIT_UPDATE,
-    };
+    struct submit submit = submit_of(SCRIPT_FILL_MANY, SUBMIT_UPDATE, answer_decode_fills, op);
     const struct value_rest rest = {fills->space, fills->schema, &fills->frame,
                                    &fills->registration};
     struct command c;
     NIGH_DCHECK(fills->count >= 1 && fills->count <= L2_MANY_MAX);
     if (script_begin(l2, &c, SCRIPT_FILL_MANY, 2 * fills->count))
         return NIGH_ENOMEM;
+    submit.connection = fills->connection;
     c.request->own.asked = fills->count;
     for (uint32_t i = 0; i < fills->count; i++)
         add_names(l2, &c, &(struct l2_key){fills->space, fills->schema, fills->list[i].key});
