@@ -288,25 +288,9 @@ static void load_all_behind(const struct many *m)
     }
 }
 
-static NIGH_OUTLINED void bring_missed(const struct many *m)
-{
-    struct caller caller;
-    caller_enter(&caller);
-    if (FLAGS_OF(m->call) & NIGH_NO_WAIT)
-        load_all_behind(m);
-    else
-        fetch_missed(m);
-    if (!caller_is_left())
-        drive_flush(m->space->cache);
-    caller_leave(&caller);
-}
-
 int nigh_fetch_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,
                     const struct nigh_call *call, struct nigh_value *ret_values, int *ret_outcomes)
 {
     struct many m = {space, keys, count, call, ret_values, ret_outcomes, true};
-    int rc = many_check(&m);
-    if (rc == 0 && many_read_l1(&m) > 0 && !(FLAGS_OF(call) & NIGH_L1_ONLY))
-        bring_missed(&m);
-    return rc;
+    return many_read(&m, fetch_missed, load_all_behind);
 }
