@@ -280,7 +280,8 @@ int read_l2_many_take(struct nigh_space *space, const struct l1_key *key, uint32
                       struct l1_shared *shared, uint64_t ticket, uint64_t *ret_rejected,
                       struct nigh_value *ret)
 {
-    struct lookup_of of = {.home = answer->home, .passes = passes(call), .shared = shared};
+    uint64_t home = l2_home_at(answer, i);
+    struct lookup_of of = {.home = home, .passes = passes(call), .shared = shared};
     struct lookup found = {.verdict = VERDICT_GONE};
     of.verdict = l2_answer_at(answer, i, &of.value);
     if (of.verdict == L2_LEFT)

@@ -78,10 +78,29 @@ int answer_decode_many(struct answer *answer, const struct reply *reply)
     return has_all(answer, reply) ? 0 : NIGH_EREDIS;
 }
 
+/* Returns the answer that has key `*i`, which becomes its place there; NULL: that one failed. */
+static struct answer *part_at(struct answer *a, uint32_t *i)
+{
+    if (NIGH_LIKELY(!a->gathered))
+        return a;
+    struct l2_answer *part = a->gathered->parts[a->gathered->part_of[*i]];
+    *i = a->gathered->place_of[*i];
+    return part && part->status == 0 ? CONTAINER_OF(part, struct answer, public) : NULL;
+}
+
+uint64_t l2_home_at(struct l2_answer *answer, uint32_t i)
+{
+    struct answer *part = part_at(CONTAINER_OF(answer, struct answer, public), &i);
+    return part ? part->public.home : 0;
+}
+
 enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value)
 {
-    struct answer *a = CONTAINER_OF(answer, struct answer, public);
-    const struct reply *e = a->reply->elements[i];
+    struct answer *part = part_at(CONTAINER_OF(answer, struct answer, public), &i);
+    *ret_value = bytes_of(NULL, 0);
+    if (!part)
+        return L2_LEFT;
+    const struct reply *e = part->reply->elements[i];
     *ret_value = e->bytes;
     return e->type == REPLY_STRING ? L2_VALUE : e->type == REPLY_LEFT ? L2_LEFT : L2_NONE;
 }

@@ -9,6 +9,15 @@
 #include "l2/l2.h"
 #include "l2/reply.h"
 
+/* The answers to a batch that is on several servers: see get_many.c. */
+struct gathered {
+    size_t size; /* of the block that begins with this */
+    uint32_t part_count;
+    uint8_t part_of[L2_MANY_MAX];  /* which answer has a key ... */
+    uint8_t place_of[L2_MANY_MAX]; /* ... and where */
+    struct l2_answer **parts;      /* NULL: there is none, the request was refused */
+};
+
 struct answer {
     struct l2_answer public;
     struct mem *mem;
@@ -16,6 +25,7 @@ struct answer {
     const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
     uint32_t asked; /* of many: how many keys were asked for */
+    struct gathered *gathered; /* NULL: `reply` has all */
 };
 
 void answer_init(struct answer *answer, struct mem *mem);

@@ -109,6 +109,15 @@ void command_le64(struct command *c, uint64_t v)
     command_bytes(c, bytes_of(bytes, sizeof(bytes)));
 }
 
+/* Puts a part without a call if it is a colon, as every other part of a name is. */
+static char *put_part(char *at, struct bytes part)
+{
+    if (part.len != 1)
+        return (char *)put_bytes(at, part);
+    *at = *(const char *)part.data;
+    return at + 1;
+}
+
 void command_joined(struct command *c, const struct bytes *parts, uint32_t count)
 {
     size_t len = 0;
@@ -118,7 +127,7 @@ void command_joined(struct command *c, const struct bytes *parts, uint32_t count
     if (!at)
         return;
     for (uint32_t i = 0; i < count; i++)
-        at = (char *)put_bytes(at, parts[i]);
+        at = put_part(at, parts[i]);
     end(c, at);
 }
 

@@ -118,10 +118,10 @@ static inline bool conn_holds(const struct conn *c)
     return c->stream && c->stream->holds;
 }
 
-/* Whether there is nothing to do but to read what comes. */
+/* UP: whether there is nothing to do but to read what comes. */
 static inline bool conn_only_reads(const struct conn *c)
 {
-    return !conn_wants_write(c) && conn_waits(c) == L2_FOR_INPUT;
+    return !conn_wants_write(c) && c->stream->read_waits == L2_FOR_INPUT;
 }
 
 /* When bytes last moved, either way. */

@@ -192,6 +192,35 @@ static uint64_t next_event_ns(const struct link *link)
     return u64_min(silent_at_ns(link), link->next_deadline_ns);
 }
 
+/* ---- chores ---- */
+
+void io_leave(struct link *link, struct chore *chore)
+{
+    pthread_mutex_lock(&link->lock);
+    chore->next = atomic_load_explicit(&link->chores, memory_order_relaxed);
+    atomic_store_explicit(&link->chores, chore, memory_order_relaxed);
+    bool wake = link->asleep;
+    link->asleep = false;
+    pthread_mutex_unlock(&link->lock);
+    if (wake)
+        wake_io(link);
+}
+
+void io_do_chores(struct link *link)
+{
+    if (!io_has_chores(link))
+        return;
+    pthread_mutex_lock(&link->lock);
+    struct chore *chore = atomic_load_explicit(&link->chores, memory_order_relaxed);
+    atomic_store_explicit(&link->chores, NULL, memory_order_relaxed);
+    pthread_mutex_unlock(&link->lock);
+    for (struct chore *next; chore; chore = next) {
+        next = chore->next;
+        chore->run(link, chore);
+    }
+    waiter_wake_all(link);
+}
+
 /* ---- the round ---- */
 
 /* Whether the server was silent for too long by `before_ns`, after which the socket was looked at
@@ -233,7 +262,7 @@ enum io_sleep io_may_sleep(struct link *link)
 {
     enum io_sleep may = SLEEP_NOT;
     pthread_mutex_lock(&link->lock);
-    link->asleep = !link->queue.head && !conn_holds(&link->conn);
+    link->asleep = !link->queue.head && !conn_holds(&link->conn) && !io_has_chores(link);
     if (link->asleep)
         may = is_idle(link) && solo_may_rest_locked(link) ? SLEEP_AT_REST : SLEEP_UNTIL_WOKEN;
     if (may == SLEEP_AT_REST)
@@ -288,6 +317,7 @@ static bool go_on(struct link *link)
 
 uint64_t io_step(struct link *link, uint64_t until_ns)
 {
+    io_do_chores(link);
     uint64_t now_ns = clock_now_ns(link->env->clock);
     if (!begin(link, now_ns))
         return 0;

@@ -74,11 +74,12 @@ struct l2_net {
 
 struct l2_key;
 
+#define L2_SERVERS_MAX 256u
 /* Which servers there are, and which of them has a key: its value, its lease, and the clock that
  * stamps it. Server 0 is home to the rest: beats, the subscription, changes of groups alone. */
 struct l2_map {
     const char *const *uris; /* as in l2/uri.h, with the same database; copied by l2_open() */
-    uint32_t count;          /* at least 1 */
+    uint32_t count;          /* 1 .. L2_SERVERS_MAX */
     /* Returns a number below `count`, the same for the same key at any time. Any thread. Not
      * called where there is one server. */
     uint32_t (*server_of)(void *arg, const struct l2_key *key);
@@ -222,11 +223,14 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
  * MGET of up to L2_MANY_MAX keys of one space and schema; l2_answer_at() has the answer for each:
  * L2_VALUE, L2_NONE (also where the key holds something other than a string), or L2_LEFT: the
  * strings of one reply are taken up to a limit. NIGH_EREDIS: if l2_takes_many() has become false,
- * GET may work.
+ * GET may work. Keys that are on several servers are asked for at each, and answered in one: then
+ * those are L2_LEFT, too, whose server has not answered; `home` and `connection` are of one of the
+ * others, and l2_home_at() has each key's.
  */
 int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
                 uint32_t count, const struct l2_op *op);
 enum l2_verdict l2_answer_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value);
+uint64_t l2_home_at(struct l2_answer *answer, uint32_t i);
 /* Whether this connection's server lets us use MGET, as far as is known. */
 bool l2_takes_many(const struct l2 *l2);
 
@@ -248,8 +252,9 @@ struct l2_lease_of {
     uint64_t rejected;
     bool drop;
 };
-/* Keys of one space and schema, each asked for as if alone, one after the other: the same key may
- * be there twice, and if its lease is free the first has it and the second finds it held. */
+/* Keys of one space and schema, on one server, each asked for as if alone, one after the other: the
+ * same key may be there twice, and if its lease is free the first has it and the second finds it
+ * held. */
 struct l2_leases {
     struct bytes space;
     struct bytes schema;
@@ -316,7 +321,7 @@ struct l2_fill_of {
     uint32_t hard_ms;
     struct bytes envelope; /* with its token as fill id, and its version: the script reads both */
 };
-/* Fills of one space and schema, each done as if alone, one after the other. */
+/* Fills of one space and schema, on one server, each done as if alone, one after the other. */
 struct l2_fills {
     struct bytes space;
     struct bytes schema;

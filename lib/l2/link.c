@@ -114,5 +114,6 @@ void link_destroy(struct link *link)
         conn_disown(&link->conn);
     conn_close(&link->conn);
     pipeline_fail(link, NIGH_ECLOSED);
+    io_do_chores(link);
     destroy(link);
 }

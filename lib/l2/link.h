@@ -49,6 +49,12 @@ static inline uint64_t way_ns(uint64_t bytes)
     return bytes > WAY_MAX_NS / WAY_NS_PER_BYTE ? WAY_MAX_NS : bytes * WAY_NS_PER_BYTE;
 }
 
+/* Something that has to be done on the link's I/O thread, by its next round. */
+struct chore {
+    struct chore *next; /* (q) */
+    void (*run)(struct link *link, struct chore *chore);
+};
+
 /* Says who has the connection, and with it all fields marked (i): see solo.c. */
 enum driver {
     DRIVER_IO,     /* the I/O thread */
@@ -98,6 +104,7 @@ struct link {
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
     struct l2_channel *channel; /* (q) to be woken when the connection is up; NULL: none */
+    struct chore *_Atomic chores; /* (q) for the next round, which may look without the lock */
 
     _Atomic bool drop;                /* (a) set to have the connection given up */
     _Atomic uint64_t connection;      /* (a) `online` for gauges */
@@ -147,6 +154,8 @@ void limits_learn(struct link *link, size_t wire_len);
 /* Before the connection is given up: whether a large argument may have been the reason, so that the
  * next handshake had better ask for the limit. */
 bool pipeline_awaits_large(const struct link *link);
+/* Give the answer of a request away, with no more in it than there is, but the status. */
+void pipeline_hand(struct link *link, struct request *r, int status);
 /* Move what is queued to the connection's output. 0 or NIGH_ENOMEM (the connection has to go). */
 int pipeline_send(struct link *link);
 /* The reply to the oldest pending request (a conn_reply_fn). */
@@ -193,7 +202,7 @@ bool waiter_is_late(const struct l2_answer *answer);
 
 /* Whether the caller who submits a request, and waits for it with `s`, or lends his thread (NULL:
  * neither), is to send it himself, with solo_send(), after the lock is released. REQUIRES(lock). */
-bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
+bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r, uint64_t now_ns)
     REQUIRES(link->lock);
 void solo_send(struct l2_sync *s);
 /* Waits on the socket as long as the request is the caller's to receive. */
@@ -227,6 +236,14 @@ uint64_t io_step(struct link *link, uint64_t until_ns);
 enum io_sleep { SLEEP_NOT, SLEEP_UNTIL_WOKEN, SLEEP_AT_REST };
 enum io_sleep io_may_sleep(struct link *link);
 void io_woken(struct link *link);
+/* Leaves a chore to the I/O thread, or at the end of the link to who ends it. */
+void io_leave(struct link *link, struct chore *chore);
+/* Does what was left. */
+void io_do_chores(struct link *link);
+static inline bool io_has_chores(const struct link *link)
+{
+    return atomic_load_explicit(&link->chores, memory_order_relaxed) != NULL;
+}
 /* Wakes whoever may wait for the address of the link's host. */
 void io_found(void *link);
 

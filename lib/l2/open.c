@@ -86,6 +86,7 @@ static int start_links(struct l2 *l2, const struct l2_map *map)
 static int start(struct l2 *l2, const struct l2_config *config, const struct l2_map *map)
 {
     struct uri home;
+    NIGH_DCHECK(map->count >= 1 && map->count <= L2_SERVERS_MAX);
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
     const char *wrong = NULL;
     for (uint32_t i = map->count; i > 0 && !wrong; i--)
@@ -142,16 +143,28 @@ static uint64_t step_each(struct l2 *l2)
     return next_ns;
 }
 
+/* Counts what callers may have waited for. */
+static uint64_t events_so_far(const struct l2 *l2)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        count += l2->links[i]->answers + l2->links[i]->connections;
+    return count;
+}
+
 /* Makes a round of several links: none of them may sleep on its own socket, so the sleep is on all
- * of them. */
+ * of them, if nothing has come before it. */
 static uint64_t step_several(struct l2 *l2, uint64_t until_ns)
 {
     const struct l2_net *net = l2->conn_config.net;
+    uint64_t before = events_so_far(l2);
     uint64_t next_ns = u64_min(step_each(l2), until_ns);
     uint64_t now_ns = clock_now_ns(l2->env->clock);
-    if (l2->poll_fd < 0 || next_ns <= now_ns || !l2_rest(l2))
+    bool sleeps = l2->poll_fd >= 0 && next_ns > now_ns && events_so_far(l2) == before;
+    if (!sleeps)
         return next_ns;
-    net->wait(net->arg, l2->poll_fd, L2_FOR_INPUT, -1, next_ns - now_ns);
+    if (l2_rest(l2))
+        net->wait(net->arg, l2->poll_fd, L2_FOR_INPUT, -1, next_ns - now_ns);
     l2_rested(l2);
     return step_each(l2);
 }

@@ -47,8 +47,7 @@ static void request_done(struct link *link, struct request *r)
     request_end(r);
 }
 
-/* Give the answer away, with nothing in it but the status. */
-static void hand(struct link *link, struct request *r, int status)
+void pipeline_hand(struct link *link, struct request *r, int status)
 {
     struct answer *a = r->answer;
     r->answer = NULL;
@@ -74,7 +73,7 @@ static void give(struct link *link, struct request *r, int status)
     a->public.connection = link->connections;
     a->public.home = link->conn.home;
     a->public.order = ++link->answers;
-    hand(link, r, status);
+    pipeline_hand(link, r, status);
 }
 
 bool pipeline_awaits_large(const struct link *link)
@@ -388,7 +387,7 @@ void pipeline_time_out(struct link *link, struct request_list *late)
 {
     struct request *r;
     while ((r = request_list_pop(late))) {
-        hand(link, r, NIGH_ETIMEDOUT);
+        pipeline_hand(link, r, NIGH_ETIMEDOUT);
         request_done(link, r);
     }
     waiter_wake_all(link);

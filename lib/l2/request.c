@@ -33,11 +33,21 @@ static void let_go(struct request *r)
         pool_give(r->pool, r);
 }
 
+static void free_gathered(struct answer *a)
+{
+    struct gathered *g = a->gathered;
+    for (uint32_t i = 0; i < g->part_count; i++)
+        l2_answer_free(g->parts[i]);
+    mem_free(a->mem, NULL, g, g->size);
+}
+
 void l2_answer_free(struct l2_answer *answer)
 {
     if (!answer || waiter_is_late(answer))
         return;
     struct answer *a = CONTAINER_OF(answer, struct answer, public);
+    if (a->gathered)
+        free_gathered(a);
     answer_fini(a);
     let_go(CONTAINER_OF(a, struct request, own));
 }

@@ -174,9 +174,10 @@ bool solo_await(struct link *link)
     bool stuck = wanted && give_up_stuck_locked(link, now_ns);
     link->asleep = wanted && !stuck; /* a new request wakes us: its deadline may be near */
     uint64_t until_ns = u64_min(take_expired_locked(link, now_ns, &expired), now_ns + LOOK_NS);
+    bool has_chores = io_has_chores(link); /* those that come later wake us */
     pthread_mutex_unlock(&link->lock);
     pipeline_time_out(link, &expired);
-    if (stuck || !wanted)
+    if (stuck || !wanted || has_chores)
         return stuck;
     int wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
     int ready = net->wait(net->arg, -1, 0, wake_fd, until_ns - now_ns);
@@ -192,7 +193,7 @@ static void set_word(struct l2_sync *s, uint32_t word)
     atomic_store_explicit(&s->word, word, memory_order_relaxed);
 }
 
-bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
+bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r, uint64_t now_ns)
 {
     if (!s)
         return false;
@@ -202,7 +203,6 @@ bool solo_claim_locked(struct link *link, struct l2_sync *s, struct request *r)
     }
     if (link->queue.head || link->polled || r->patient || r->wire_len > SOLO_WRITE_BYTES)
         return false;
-    uint64_t now_ns = clock_now_ns(link->env->clock);
     if (now_ns < link->solo_from_ns || now_ns >= s->deadline_ns)
         return false;
     r->lent = r->done;
@@ -275,7 +275,7 @@ static bool begin_taking(struct link *link, struct l2_sync *s)
  * anything can be read, is the I/O thread's. */
 static enum outcome outcome_of(struct link *link, struct l2_sync *s)
 {
-    s->holds = conn_holds(&link->conn);
+    s->holds = link->conn.stream->holds;
     return conn_only_reads(&link->conn) ? GOES_ON : LEAVES;
 }
 

@@ -70,13 +70,18 @@ void stream_close(struct stream *s, struct mem *mem);
 /* Frees it without a touch of the socket: that number is another's by now. */
 void stream_disown(struct stream *s, struct mem *mem);
 
+/* The plain one's are called here: one jump less for each read and write of most hosts. */
 static inline long stream_read(struct stream *s, void *buffer, size_t size)
 {
+    if (NIGH_LIKELY(s->kind == &stream_plain))
+        return s->net->read(s->net->arg, s->fd, buffer, size);
     return s->kind->read(s, buffer, size);
 }
 
 static inline long stream_write(struct stream *s, const void *data, size_t size)
 {
+    if (NIGH_LIKELY(s->kind == &stream_plain))
+        return s->net->write(s->net->arg, s->fd, data, size);
     return s->kind->write(s, data, size);
 }
 

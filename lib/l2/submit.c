@@ -31,8 +31,8 @@ static struct request *request_of(struct command *command, const struct submit *
 }
 
 /* REQUIRES(lock). Whether the request may be queued. */
-static int admit_locked(struct link *link, const struct submit *submit, const struct request *r)
-    REQUIRES(link->lock)
+static int admit_locked(struct link *link, const struct submit *submit, const struct request *r,
+                        uint64_t now_ns) REQUIRES(link->lock)
 {
     if (link->closing)
         return NIGH_ECLOSED;
@@ -45,8 +45,7 @@ static int admit_locked(struct link *link, const struct submit *submit, const st
     if (!limits_may_count(link, submit->kind == SUBMIT_READ))
         return NIGH_EOFFLINE;
     bool reads = submit->kind == SUBMIT_READ;
-    return !reads || breaker_allows(&link->breaker, clock_now_ns(link->env->clock)) ? 0
-                                                                                : NIGH_EOFFLINE;
+    return !reads || breaker_allows(&link->breaker, now_ns) ? 0 : NIGH_EOFFLINE;
 }
 
 int submit_queue(struct link *link, struct command *command, const struct submit *submit)
@@ -56,12 +55,14 @@ int submit_queue(struct link *link, struct command *command, const struct submit
         return NIGH_ENOMEM;
     if (submit->op->sync && !r->done)
         waiter_begin(link, submit->op->sync, r);
+    bool timed = submit->kind == SUBMIT_READ || submit->op->sync;
+    uint64_t now_ns = timed ? clock_now_ns(link->env->clock) : 0;
     pthread_mutex_lock(&link->lock);
-    int refused = admit_locked(link, submit, r);
+    int refused = admit_locked(link, submit, r, now_ns);
     bool wake = false, alone = false, counts = link->tried; /* a start is no outage */
     if (!refused) {
         limits_add(link, r->wire_len);
-        alone = solo_claim_locked(link, submit->op->sync, r);
+        alone = solo_claim_locked(link, submit->op->sync, r, now_ns);
     }
     if (!refused && !alone) {
         request_list_push(&link->queue, r);

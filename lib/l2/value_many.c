@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Many keys of a space in one request: values, leases, fills.
+// Many keys of a space in one request: leases and fills (values: get_many.c).
 //
-// Values come by MGET. Leases and fills have a script each, which does for one key after the other
+// Leases and fills have a script each, which does for one key after the other
 // what LEASE and FILL do (they share the text), so that a batch of misses costs two round trips,
 // and two scripts' beginnings, instead of two for each key.
 
@@ -10,22 +10,6 @@
 #define ASKED_BYTES (LEASE_TEXT_BYTES + 9u)
 /* As much as takes 0.5 s on a wire of 1 Mbit/s, and is no large request. */
 #define FILLS_MAX_BYTES (60u << 10)
-
-/* ---- values ---- */
-
-int l2_get_many(struct l2 *l2, struct bytes space, struct bytes schema, const struct bytes *keys,
-                uint32_t count, const struct l2_op *op)
-{
-    const struct submit submit = {.op = op, .decode = answer_decode_many, .kind = SUBMIT_READ};
-    struct command c;
-    NIGH_DCHECK(count >= 1 && count <= L2_MANY_MAX);
-    if (submit_begin(l2, &c))
-        return NIGH_ENOMEM;
-    c.request->own.asked = count;
-    command_text(&c, "MGET");
-    keys_add_many(&l2->keys.now, &c, space, schema, keys, count);
-    return submit_queue(l2->home, &c, &submit);
-}
 
 /* ---- leases ---- */
 
@@ -44,6 +28,13 @@ static void add_names(struct l2 *l2, struct command *c, const struct l2_key *key
     keys_add_lease(&l2->keys.now, c, key);
 }
 
+/* Returns the link to the server that has all of the keys: a script runs on one. */
+static struct link *link_of_first(struct l2 *l2, struct bytes space, struct bytes schema,
+                                  struct bytes key)
+{
+    return link_of(l2, &(struct l2_key){space, schema, key});
+}
+
 int l2_lease_many(struct l2 *l2, const struct l2_leases *leases, const struct l2_op *op)
 {
     const struct submit submit =
@@ -59,7 +50,8 @@ int l2_lease_many(struct l2 *l2, const struct l2_leases *leases, const struct l2
     command_number(&c, leases->lease_ms);
     for (uint32_t i = 0; i < leases->count; i++)
         add_asked(&c, &leases->list[i], leases->lease_ms);
-    return submit_queue(l2->home, &c, &submit);
+    struct bytes first = leases->list[0].key;
+    return submit_queue(link_of_first(l2, leases->space, leases->schema, first), &c, &submit);
 }
 
 /* ---- fills ---- */
@@ -69,6 +61,7 @@ int l2_fill_many(struct l2 *l2, const struct l2_fills *fills, const struct l2_op
     struct submit submit = submit_of(SCRIPT_FILL_MANY, SUBMIT_UPDATE, answer_decode_fills, op);
     const struct value_rest rest = {fills->space, fills->schema, &fills->frame,
                                    &fills->registration};
+    struct link *link = link_of_first(l2, fills->space, fills->schema, fills->list[0].key);
     struct command c;
     NIGH_DCHECK(fills->count >= 1 && fills->count <= L2_MANY_MAX);
     if (script_begin(l2, &c, SCRIPT_FILL_MANY, 2 * fills->count))
@@ -79,12 +72,12 @@ int l2_fill_many(struct l2 *l2, const struct l2_fills *fills, const struct l2_op
         add_names(l2, &c, &(struct l2_key){fills->space, fills->schema, fills->list[i].key});
     script_args(&c);
     command_le64(&c, fills->registration.token);
-    value_add_rest(l2->home, &c, &rest);
+    value_add_rest(link, &c, &rest);
     for (uint32_t i = 0; i < fills->count; i++) {
         command_number(&c, fills->list[i].hard_ms);
         command_bytes(&c, fills->list[i].envelope);
     }
-    return submit_queue(l2->home, &c, &submit);
+    return submit_queue(link, &c, &submit);
 }
 
 uint32_t l2_fills_fit(const struct l2_fill_of *list, uint32_t count)
