@@ -35,7 +35,7 @@ static struct nigh_fill *name_of(const struct nigh_fill *fill)
 void fill_disown(struct nigh_fill *fill, int why)
 {
     struct nigh_fill *same, *name = name_of(fill);
-    if (name && defer_lock(name, &same) == 0)
+    if (NIGH_UNLIKELY(name) && defer_lock(name, &same) == 0)
         defer_end(name, why);
 }
 
@@ -65,7 +65,7 @@ static int answer_error(struct nigh_fill *fill, int error)
 bool fill_returned(struct nigh_fill *fill, int result)
 {
     struct nigh_fill *same, *name = name_of(fill);
-    bool locked = name && defer_lock(name, &same) == 0;
+    bool locked = defer_lock(name, &same) == 0;
     bool open = fill->kind == FILL_OPEN;
     if (locked && open && result == 0) {
         defer_wait(name);
@@ -91,63 +91,75 @@ bool fill_waits(const struct nigh_fill *fill)
 
 /* ---- calls of the host ---- */
 
-/* A call of the host's, by the fill's address or by its name. */
+/* A call of the host's, by the fill's address or by its name. By its address it costs nothing more:
+ * every load makes some. */
 struct use {
     const struct nigh_fill *name; /* NULL: by its address */
     struct nigh_fill *fill;
-    struct caller caller;
+    struct caller caller;         /* of a call by name */
 };
 
-/* Begin to look at a fill. */
-static int begin_look(struct use *u, const struct nigh_fill *given)
+static NIGH_OUTLINED int begin_named(struct use *u)
 {
-    *u = (struct use){.fill = (struct nigh_fill *)(uintptr_t)given};
-    if (!defer_is_name(given))
-        return given ? 0 : NIGH_EINVAL;
-    u->name = given;
     caller_enter(&u->caller);
-    int rc = defer_lock(given, &u->fill);
+    int rc = defer_lock(u->name, &u->fill);
     if (rc != 0)
         caller_leave(&u->caller);
     return rc;
 }
 
-static void end_look(struct use *u)
+static NIGH_OUTLINED void end_named(struct use *u)
 {
-    if (!u->name)
-        return;
     defer_unlock(u->name);
     caller_leave(&u->caller);
 }
 
-/* Begin to say something about a fill that has no answer. Once it is deferred its name alone will
- * do. */
-static int begin(struct use *u, const struct nigh_fill *given)
+static NIGH_OUTLINED void end_named_answered(struct use *u)
 {
-    int rc = begin_look(u, given);
-    if (rc != 0)
-        return rc;
-    if ((u->name || !name_of(u->fill)) && u->fill->kind == FILL_OPEN)
-        return 0;
-    end_look(u);
-    return NIGH_EINVAL;
+    if (!defer_waits(u->name)) { /* the loader's thread takes it on when it returns */
+        end_named(u);
+        return;
+    }
+    defer_end(u->name, NIGH_EINVAL);
+    u->fill->answered(u->fill);
+    caller_leave(&u->caller);
 }
 
-static int end(struct use *u, int rc)
+/* Begin to look at a fill. */
+static inline int begin_look(struct use *u, const struct nigh_fill *given)
 {
-    end_look(u);
+    u->name = defer_is_name(given) ? given : NULL;
+    u->fill = (struct nigh_fill *)(uintptr_t)given;
+    if (NIGH_UNLIKELY(u->name))
+        return begin_named(u);
+    return NIGH_LIKELY(given) ? 0 : NIGH_EINVAL;
+}
+
+static inline int end(struct use *u, int rc)
+{
+    if (NIGH_UNLIKELY(u->name))
+        end_named(u);
+    return rc;
+}
+
+/* Begin to say something about a fill that has no answer. Once it is deferred its name alone will
+ * do. */
+static inline int begin(struct use *u, const struct nigh_fill *given)
+{
+    int rc = begin_look(u, given);
+    if (rc == 0 && (u->fill->kind != FILL_OPEN || (!u->name && name_of(u->fill))))
+        rc = end(u, NIGH_EINVAL);
     return rc;
 }
 
 /* End a call that has answered the fill, unless it has failed. */
-static int end_answered(struct use *u, int rc)
+static inline int end_answered(struct use *u, int rc)
 {
-    if (!u->name || rc != 0 || !defer_waits(u->name))
-        return end(u, rc);
-    defer_end(u->name, NIGH_EINVAL);
-    u->fill->answered(u->fill);
-    caller_leave(&u->caller);
-    return 0;
+    if (NIGH_UNLIKELY(u->name) && rc == 0)
+        end_named_answered(u);
+    else if (NIGH_UNLIKELY(u->name))
+        end_named(u);
+    return rc;
 }
 
 int nigh_fill_defer(struct nigh_fill *fill, struct nigh_fill **ret_fill)
@@ -171,7 +183,7 @@ const void *nigh_fill_key(const struct nigh_fill *fill, size_t *ret_len)
         return NULL;
     const void *key = u.fill->key;
     *ret_len = u.fill->key_len;
-    end_look(&u);
+    end(&u, 0);
     return key;
 }
 
@@ -181,7 +193,7 @@ uint32_t nigh_fill_time_left_ms(const struct nigh_fill *fill)
     if (begin_look(&u, fill) != 0)
         return 0;
     uint64_t now_ns = clock_now_ns(&u.fill->cache->clock), deadline_ns = u.fill->deadline_ns;
-    end_look(&u);
+    end(&u, 0);
     return now_ns < deadline_ns
                ? (uint32_t)u64_min((deadline_ns - now_ns) / NS_PER_MS, UINT32_MAX)
                : 0;
@@ -198,7 +210,7 @@ const void *nigh_fill_previous(const struct nigh_fill *fill, size_t *ret_len, ui
         *ret_len = value.len;
         *ret_version = l1_entry_version(u.fill->previous);
     }
-    end_look(&u);
+    end(&u, 0);
     return value.data;
 }
 

@@ -53,8 +53,9 @@ static inline bool fill_is_deferred(const struct nigh_fill *fill)
 {
     return atomic_load_explicit(&fill->name, memory_order_relaxed);
 }
-/* The loader has returned. True: with an answer, if only an error. False: the fill is deferred, and
- * no longer the caller's: `answered` will be called, or defer_take() finds it. */
+/* The loader that has deferred the fill has returned. True: with an answer, if only an error.
+ * False: the fill waits, and is no longer the caller's: `answered` will be called, or defer_take()
+ * finds it. */
 bool fill_returned(struct nigh_fill *fill, int result);
 /* Whether a deferred fill waits for its answer. By the holder of its flight. */
 bool fill_waits(const struct nigh_fill *fill);

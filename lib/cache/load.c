@@ -396,10 +396,10 @@ static enum load_next woken(struct load *l, uint32_t events)
 
 static enum load_next overdue(struct load *l, uint32_t events)
 {
-    if (!(events & FLIGHT_EV_DEADLINE) || l->flight->state == FLIGHT_LAND)
+    if (!(events & FLIGHT_EV_DEADLINE))
         return NEXT_REST;
     load_note_overdue(l);
-    return load_land_stale(l, NIGH_ETIMEDOUT);
+    return l->flight->state == FLIGHT_LAND ? NEXT_REST : load_land_stale(l, NIGH_ETIMEDOUT);
 }
 
 /* Hand a stale value of L2 out before its refresh begins: no flight begins while one of the key

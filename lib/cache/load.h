@@ -103,6 +103,7 @@ struct load {
     bool refused;                       /* the loader has not been called: too many, or too late; or
                                          * its deferred answer is not awaited: the cache closes */
     int result;                         /* what the loader has returned */
+    bool unanswered;                    /* its deferred answer was missing at the deadline */
     struct crew *crew;                  /* decides with these what is loaded; NULL: alone */
     struct load *mate;                  /* the next of those that share a call of the loader */
     bool put_off;                       /* has been decided, and waits for a thread */
@@ -188,7 +189,7 @@ bool load_returned(struct load *l);
 /* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the
  * flight was taken over. */
 enum load_next load_continue(struct load *l, uint32_t events);
-/* In LOAD at the deadline: a load that lacks its deferred answer no longer counts as running. */
+/* At the deadline or later: a load that lacks its deferred answer no longer counts as running. */
 void load_note_overdue(struct load *l);
 /* The loader has failed: remember that. */
 enum load_next load_fail(struct load *l);

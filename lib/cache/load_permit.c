@@ -36,22 +36,29 @@ bool load_comes_too_late(const struct load *l)
     return flight_has_landed(f) || clock_now_ns(&l->space->cache->clock) >= f->deadline_ns;
 }
 
-bool load_returned(struct load *l)
+/* Take the return of a loader that has deferred this fill. */
+static NIGH_OUTLINED bool returned_deferring(struct load *l)
 {
     struct nigh_space *space = l->space;
     struct flight *f = l->flight;
-    bool deferred = fill_is_deferred(&l->fill);
-    if (deferred) { /* reference and place in the count go with the answer */
-        flight_ref(f);
-        atomic_fetch_add_explicit(&space->cache->deferred, 1, memory_order_relaxed);
-    }
+    flight_ref(f); /* this, and the place in the count, go with the answer */
+    atomic_fetch_add_explicit(&space->cache->deferred, 1, memory_order_relaxed);
     if (!fill_returned(&l->fill, l->result)) {
         stats_count(&space->stats, STATS_LOAD_DEFERRED);
+        if (clock_now_ns(&space->cache->clock) >= f->deadline_ns)
+            flight_post(f, FLIGHT_EV_DEADLINE); /* once more: a loader was still running then */
         return false;
     }
-    if (deferred) {
-        atomic_fetch_sub_explicit(&space->cache->deferred, 1, memory_order_relaxed);
-        flight_unref(f);
-    }
+    atomic_fetch_sub_explicit(&space->cache->deferred, 1, memory_order_relaxed);
+    flight_unref(f);
+    return true;
+}
+
+bool load_returned(struct load *l)
+{
+    if (NIGH_UNLIKELY(fill_is_deferred(&l->fill)))
+        return returned_deferring(l);
+    if (l->fill.kind == FILL_OPEN)
+        nigh_fill_error(&l->fill, l->result);
     return true;
 }

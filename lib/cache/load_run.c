@@ -159,8 +159,9 @@ void load_end_deferred(struct nigh *cache)
 void load_note_overdue(struct load *l)
 {
     struct nigh_space *space = l->space;
-    if (l->flight->state != FLIGHT_LOAD || !fill_waits(&l->fill) || cache_is_closing(space->cache))
+    if (l->unanswered || !fill_waits(&l->fill) || cache_is_closing(space->cache))
         return;
+    l->unanswered = true;
     load_uncount(l);
     stats_count(&space->stats, STATS_LOAD_UNANSWERED);
     LOG(space->cache->env.log, NIGH_LOG_WARN,

@@ -47,6 +47,8 @@ struct Database {
     std::atomic<bool> held{false};
     std::atomic<bool> running{false};
     std::atomic<int> uncaught{0};      /* seen at the beginning of a load */
+    bool defers = false;               /* loads that do not throw are answered through `fill` */
+    std::atomic<struct nigh_fill *> fill{nullptr};
     struct nigh_space *inner = nullptr; /* the space whose loader this one asks */
 
     bool fails()
@@ -71,9 +73,13 @@ int load(void *arg, struct nigh_fill *const fills[], size_t)
     db->running = true;
     while (db->held)
         check_pause();
+    struct nigh_fill *fill = nullptr;
+    if (db->defers)
+        CHECK_EQ(nigh_fill_defer(fills[0], &fill), 0);
+    db->fill = fill;
     if (db->fails())
         throw std::runtime_error("the database is away");
-    return nigh_fill_value(fills[0], "v", 1);
+    return db->defers ? 0 : nigh_fill_value(fills[0], "v", 1);
 }
 
 int write(void *arg, const struct nigh_write_op *)
@@ -230,6 +236,29 @@ TEST(an_exception_behind_a_stale_read_keeps_the_stale_value)
         CHECK_WITHIN(PATIENCE_MS, fetch(node.space, "k") >= 0 && node.db.throws == 0);
         CHECK_WITHIN(PATIENCE_MS, fetch(node.space, "k") == NIGH_FRESH);
         CHECK_EQ(node.count("load_failed"), 3);
+    });
+}
+
+TEST(an_exception_takes_back_what_the_loader_has_deferred)
+{
+    in_both([](const char *uri) {
+        for (enum nigh_run_on run_on : {NIGH_RUN_CALLER, NIGH_RUN_WORKER}) {
+            Node node(uri, run_on);
+            std::string key = run_on == NIGH_RUN_CALLER ? "caller" : "worker";
+            node.db.defers = true;
+            node.db.throws = 1;
+            CHECK_EQ(fetch(node.space, key), run_on == NIGH_RUN_CALLER ? THROWN : (int)NIGH_ELOADER);
+            struct nigh_fill *thrown = node.db.fill;
+            CHECK_EQ(nigh_fill_value(thrown, "late", 4), NIGH_EINVAL);
+            int rc = 0;
+            std::thread loader([&] { rc = fetch(node.space, key); });
+            CHECK_WITHIN(PATIENCE_MS, node.count("load_deferred") == 1);
+            CHECK_EQ(nigh_fill_value(thrown, "late", 4), NIGH_EINVAL);
+            CHECK_EQ(nigh_fill_value(node.db.fill, "v", 1), 0);
+            loader.join();
+            CHECK_EQ(rc, NIGH_FRESH);
+            CHECK_EQ(node.count("deferred"), 0);
+        }
     });
 }
 

@@ -510,6 +510,33 @@ TEST(without_an_answer_at_the_deadline_another_may_load)
     close_client(&c);
 }
 
+static int query_late(struct origin *o, struct nigh_fill *fill)
+{
+    struct client *c = o->arg;
+    CHECK_WITHIN(PATIENTLY, world_count(&c->w, "flights") == 0);
+    return query(o, fill);
+}
+
+TEST(a_loader_that_defers_after_the_deadline_does_not_count_either)
+{
+    struct client c;
+    struct nigh_options o = small();
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.load_deadline_ms = SHORT_MS;
+    so.loads_max = 1;
+    open_client_with(&c, &o, &so);
+    c.w.origin.script = query_late;
+    do { /* a load whose time is over before a worker comes to it is not begun */
+        pend(&c, "k");
+        CHECK_EQ(poll_one(c.queue, PATIENTLY).answer.outcome, NIGH_ETIMEDOUT);
+    } while (c.w.origin.loads == 0);
+    queried(&c, 1);
+    CHECK_WITHIN(PATIENTLY, world_count(&c.w, "load_unanswered") == 1);
+    c.w.origin.script = NULL;
+    CHECK_WITHIN(PATIENTLY, ask_fetch(c.w.space, "other", NULL).outcome == NIGH_FRESH);
+    close_client(&c);
+}
+
 TEST(an_answer_after_the_deadline_is_stored)
 {
     struct client c;
@@ -598,6 +625,69 @@ TEST(the_loader_of_another_key_answers)
     CHECK_ANSWER(ask_fetch(c.w.space, "outer", NULL), NIGH_FRESH, "outer");
     CHECK_ANSWER(poll_one(c.queue, PATIENTLY).answer, NIGH_FRESH, "from inside");
     close_client(&c);
+}
+
+/* ---- loaders of several keys ---- */
+
+#define BATCH 6u
+
+/* Defers every second fill. */
+static int load_half(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    struct client *c = arg;
+    CHECK_EQ(n, BATCH);
+    for (size_t i = 0; i < n; i++)
+        if (i % 2)
+            CHECK_EQ(say(fills[i], "at once"), 0);
+        else
+            CHECK_EQ(nigh_fill_defer(fills[i], &c->fills[i]), 0);
+    atomic_store(&c->begun, (unsigned)n / 2);
+    return 0;
+}
+
+static void *answer_half(void *arg)
+{
+    struct client *c = arg;
+    queried(c, BATCH / 2);
+    for (size_t i = 0; i < BATCH; i += 2)
+        CHECK_EQ(say(c->fills[i], "later"), 0);
+    return NULL;
+}
+
+/* The call that leads them has the permit for all. */
+static void check_batch(enum nigh_run_on run_on)
+{
+    struct client c;
+    struct nigh_options o = small();
+    struct nigh_space_options so = patient_space();
+    struct nigh_space *space;
+    struct nigh_key keys[BATCH];
+    struct nigh_value values[BATCH];
+    int outcomes[BATCH];
+    pthread_t thread;
+    so.batch = BATCH;
+    so.loads_max = 1;
+    so.run_on = run_on;
+    open_client_with(&c, &o, NULL);
+    REQUIRE_EQ(nigh_space_open(c.w.cache, "many", &so, load_half, NULL, &c, &space), 0);
+    for (unsigned i = 0; i < BATCH; i++)
+        keys[i] = (struct nigh_key){&"abcdef"[i], 1};
+    REQUIRE_EQ(pthread_create(&thread, NULL, answer_half, &c), 0);
+    CHECK_EQ(nigh_fetch_many(space, keys, BATCH, NULL, values, outcomes), 0);
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < BATCH; i++)
+        CHECK_ANSWER(answer_of(outcomes[i], &values[i]), NIGH_FRESH, i % 2 ? "at once" : "later");
+    CHECK_EQ(world_count(&c.w, "load"), 1);
+    CHECK_WITHIN(PATIENTLY, world_count(&c.w, "deferred") == 0);
+    for (unsigned i = 0; i < BATCH; i += 2)
+        CHECK_OVER(c.fills[i], NIGH_EINVAL);
+    close_client(&c);
+}
+
+TEST(of_several_fills_some_are_deferred)
+{
+    check_batch(NIGH_RUN_CALLER);
+    check_batch(NIGH_RUN_WORKER);
 }
 
 /* ---- loaders that do not return ---- */
