@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/park.h"
 
-/* How often a waiter looks, with a pause of some 40 ns each: several times as long as a put holds
+/* Bounds a waiter's looks, with a pause of some 40 ns each: several times as long as a put holds
  * the latch. */
 #define LOOKS 100u
 

@@ -122,7 +122,7 @@ static size_t large_pad_bytes(void)
 
 #define NO_ARENA UINT_MAX
 
-/* By `huge`. An arena's number and 1; 0: a free place. */
+/* Two stocks, by `huge`: of an arena's number plus 1; 0: a free place. */
 static _Atomic unsigned stocks[2][STOCK_MAX];
 
 static unsigned unstock(bool huge)

@@ -15,7 +15,7 @@
 
 enum unwind_how { UNWIND_EXCEPTION, UNWIND_EXIT, UNWIND_JUMP };
 
-/* Where a call was made; survives its frame. */
+/* Marks where a call was made, beyond the life of the call's frame. */
 struct unwind_mark {
     uintptr_t frame;
 };

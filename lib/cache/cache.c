@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What every path needs of a cache, and what outlives its tiers: the count of forks, references,
- * deadlines, names of keys.
+ * Gives every path what it needs of a cache, and keeps what outlives the tiers: the count of forks,
+ * references, deadlines, names of keys.
  *
  * Files below all others of the module use this one, so it uses none of them. That is why the last
  * reference calls `destroy` through the cache: what it frees belongs to files further up.

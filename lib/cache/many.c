@@ -8,8 +8,8 @@
 #include "cache/caller.h"
 #include "cache/read_l1.h"
 
-/* When a loader has returned late, and the cache has closed without it, what is left of the cache
- * is there until caller_leave(). */
+/* Goes on after misses. If a loader returns so late that the cache has closed without it, the
+ * structs of the cache are there until caller_leave(). */
 static NIGH_OUTLINED void go_on(const struct many *m, many_missed_fn *missed)
 {
     struct caller caller;

@@ -37,7 +37,7 @@ int many_check(const struct many *m);
 size_t many_read_l1(const struct many *m);
 /* Ask L2 for each key that is NIGH_MISS, and wait for the answers. */
 void many_read_l2(const struct many *m);
-/* What a call does with the keys that are NIGH_MISS, inside caller_enter(). */
+/* Brings the keys that are NIGH_MISS, or begins to, inside caller_enter(). */
 typedef void many_missed_fn(const struct many *m);
 /* Check the call, read L1, and go on with what is missing: by `bring`, or by `behind` if the call
  * is not to wait. 0, or why it cannot be served. */

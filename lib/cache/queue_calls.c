@@ -145,7 +145,7 @@ static bool look(struct nigh_queue *q, struct poll *p, int *ret)
     if (*ret == 0 && queue_is_done_locked(q)) {
         *ret = NIGH_ECLOSED;
     } else if (*ret == 0 && p->waits) {
-        /* It has the lock: what comes from here on wakes it. If time is up, it looks once more. */
+        /* We have the lock: what comes from here on wakes us. If time is up, we look once more. */
         if (!has_work(q))
             p->waits = completions_sleep_locked(&q->ready, &q->lock, p->deadline_ns);
         over = false;

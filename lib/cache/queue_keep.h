@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the keeper, a close, and the workers do with all completion queues of a cache.
+ * Keeps, closes and rouses all completion queues of a cache: for the keeper, for nigh_close(), for
+ * whoever leaves something to the workers.
  */
 #ifndef NIGH_CACHE_QUEUE_KEEP_H
 #define NIGH_CACHE_QUEUE_KEEP_H

@@ -276,8 +276,8 @@ void flight_land(struct flight *f);
 void flight_load_begin(struct flight *f);
 void flight_load_end(struct flight *f);
 void flight_abandon(struct flight *f);
-/* The same around a loader that loads for several flights at once: first for each flight but the
- * last, `mate` being the one that comes next, whose loader is the same. */
+/* Do as flight_load_begin() around a loader that loads for several flights at once: for each flight
+ * but the last, before it. `mate`: the flight that comes next, whose loader is the same. */
 void flight_load_begin_with(struct flight *f, struct flight *mate);
 /* Whether this thread is inside a loader. */
 bool flight_is_loading(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How an entry enters a shard: what it needs, and publishing it. Inline: these are parts of a put.
+ * Brings an entry into a shard: gets what it needs, and publishes it. Inline: these are parts of a
+ * put.
  *
  * Anything that makes room may evict, also the entry that a store is about to replace. So a store
  * first gets what it needs in any case (a slot in the ring, memory), and trusts what it found

@@ -19,7 +19,7 @@ static uint64_t ticks_between(int64_t from_ticks, uint64_t until_ns)
     return until > from_ticks ? (uint64_t)(until - from_ticks) : 0;
 }
 
-/* How many groups the extension has: a single one is in the header. */
+/* Counts the groups that the extension has: a single one is in the header. */
 static uint32_t extended_groups(const struct l1_value *v)
 {
     return v->group_count > 1 ? v->group_count : 0;

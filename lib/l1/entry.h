@@ -210,7 +210,7 @@ static inline struct l1_span l1_span_of(uint64_t least_ns, uint64_t spread_ns)
                             (uint32_t)(spread_ns >> ENTRY_TICK_SHIFT)};
 }
 
-/* When the value was loaded. Negative: before this machine's clock began. */
+/* Return when the value was loaded. Negative: before this machine's clock began. */
 static inline int64_t l1_entry_born_ns(const struct l1_entry *e)
 {
     int64_t life = (int64_t)entry_ticks_unpack(e->life, ENTRY_LIFE_BITS);
@@ -319,7 +319,7 @@ static inline void entry_spare_set(struct l1_entry *e, uint8_t spare)
     atomic_store_explicit(&e->spare, spare, memory_order_relaxed);
 }
 
-/* How often the entry was hit: 0..ENTRY_FREQ_MAX. */
+/* Count how often the entry was hit: 0..ENTRY_FREQ_MAX. */
 static inline uint32_t entry_freq(const struct l1_entry *e)
 {
     uint32_t spare = entry_spare(e);
@@ -343,7 +343,7 @@ static inline uint8_t generation_plus(uint8_t generation, uint32_t n)
     return (uint8_t)(((generation + n) & GENERATION_MASK) | GENERATION_BIT);
 }
 
-/* How many generations `then` lies before `now`: 0..63. */
+/* Count the generations by which `then` lies before `now`: 0..63. */
 static inline uint32_t generation_age(uint8_t now, uint8_t then)
 {
     return (uint32_t)(now - then) & GENERATION_MASK;

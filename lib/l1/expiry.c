@@ -100,7 +100,7 @@ static bool is_due(const struct l1 *l1, uint32_t shard, uint16_t now)
     return expiry_left(atomic_load_explicit(&l1->dues[shard], memory_order_relaxed), now) <= 0;
 }
 
-/* When the earliest entry of all shards is due, but no later than a second from now. */
+/* Returns when the earliest entry of all shards is due, but no later than a second from now. */
 static uint64_t next_sweep_ns(const struct l1 *l1, uint64_t now_ns)
 {
     int32_t least = EXPIRY_LEFT_MAX;

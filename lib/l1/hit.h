@@ -185,7 +185,7 @@ static inline bool l1_touch(struct l1_entry *e, uint8_t now)
     return spare & ENTRY_SAMPLED;
 }
 
-/* How little an entry is worth keeping: higher is colder. */
+/* Rate how little an entry is worth keeping: higher is colder. */
 static inline uint32_t entry_coldness(const struct l1_hit *hit, const struct l1_entry *e)
 {
     uint8_t now = l1_generation(hit);

@@ -49,7 +49,7 @@ struct batch {
     uint64_t slots_seen;    /* (g) pin slots read in the last look at the pins */
 };
 
-/* How many entries a batch has under a cap, and the bytes that it takes. */
+/* Return the number of entries that a batch has under a cap; and the bytes that it takes. */
 uint32_t batch_max_for(uint64_t memory_bytes);
 uint64_t batch_bytes(uint32_t max);
 /* Errors: NIGH_ENOMEM */

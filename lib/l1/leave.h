@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How entries leave a shard: removed on purpose, dropped because they cannot stay, evicted for
+ * Takes entries out of a shard: removed on purpose, dropped because they cannot stay, evicted for
  * room.
  *
- * Unlinked first, so that nobody finds them any more; then the policy hears of it; then they are in
- * limbo (limbo.h). All functions REQUIRE(shard lock).
+ * An entry is unlinked first, so that nobody finds it any more; then the policy hears of it; then
+ * it is in limbo (limbo.h). All functions REQUIRE(shard lock).
  */
 #ifndef NIGH_L1_LEAVE_H
 #define NIGH_L1_LEAVE_H

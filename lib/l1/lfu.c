@@ -69,7 +69,7 @@ static void harvest(struct lfu *l, uint32_t node)
         count(l, hash_of(l, node));
 }
 
-/* How often a node's key was asked for lately, as a level of the sketch. */
+/* Estimates how often a node's key was asked for lately, as a level of the sketch. */
 static uint32_t estimate_of(struct lfu *l, uint32_t node)
 {
     l->hash = hash_of(l, node);

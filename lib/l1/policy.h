@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which entry has to go when room is needed: a policy is one file, and one line in L1_POLICIES.
+ * Decides which entry has to go when room is needed: a policy is one file, and one line in
+ * L1_POLICIES.
  *
  * A hit only sets the entry's counter or generation (l1_touch); everything else is done by writers
  * under the shard lock. A policy that wants more than the ring's order keeps it in its own state:

@@ -38,7 +38,7 @@
 
 #include "l1/shard.h"
 
-/* Where the hand will be by the time that a line has come from memory. */
+/* Steps of the hand in the time that a line takes to come from memory. */
 #define LOOK_AHEAD 8u
 
 #define QUARTERS 4u            /* generations in a round of the hands */
@@ -119,7 +119,7 @@ static inline void look_ahead(const struct l1_ring *ring, uint32_t slot)
     __builtin_prefetch(ring_entry(ring, ahead));
 }
 
-/* By how much an entry that was never hit counts as older. */
+/* Returns by how much an entry that was never hit counts as older. */
 static uint32_t new_age(const struct lru *lru)
 {
     uint32_t part = lru->never_hit;

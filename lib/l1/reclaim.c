@@ -187,7 +187,7 @@ static void plan_look(struct l1_reclaim *r, uint64_t now_ns, uint64_t looked_at)
     r->held_look_ns = now_ns + r->held_delay_ns;
 }
 
-/* When to come again for what is in limbo, and for what is held. */
+/* Returns when to come again for what is in limbo, and for what is held. */
 static uint64_t next_pass_ns(const struct l1 *l1, uint64_t now_ns)
 {
     uint64_t waiting = limbo_waiting_bytes(l1);

@@ -25,7 +25,7 @@
 /* After a shrink slabs are emptied if that frees such a share of the cap; less is not worth the
  * moves. */
 #define DRAIN_SHARE 32u
-/* Such a share is enough when slabs are emptied because resident memory is too high. */
+/* When slabs are emptied because resident memory is too high, this share is worth it. */
 #define DRAIN_LEAST_SHARE 128u
 /* Blocks in stocks are not charged: above this share of the cap they are given back. */
 #define STOCKED_SHARE 64u

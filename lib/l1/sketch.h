@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often a key was asked for lately: a count-min sketch of 4-bit counters. 8 bytes per entry,
- * seldom too high, and too low only by chance where it counts coarsely.
+ * Estimates how often a key was asked for lately: a count-min sketch of 4-bit counters. It takes 8
+ * bytes per entry, and is seldom too high, and too low only by chance where it counts coarsely.
  *
  *     block (one cache line) = 8 words of 16 counters; row r of 4 is words 2r and 2r + 1
  *

@@ -39,7 +39,7 @@ struct l1_table {
 };
 _Static_assert(offsetof(struct l1_table, buckets) == TABLE_HEADER_BYTES, "each fills one line");
 
-/* Where the search for a place ended. */
+/* Says where the search for a place ended. */
 struct l1_place {
     _Atomic uint64_t *word; /* free one, or NULL */
     struct l1_bucket *last; /* last bucket of the chain, or that of the word */
