@@ -43,7 +43,7 @@ extern "C" {
 #define NIGH_DEFAULT_BEAT_MS 1000u
 #define NIGH_DEFAULT_LEASE_MS 2000u /* < load deadline: a waiter can outlast a dead node and load */
 #define NIGH_DEFAULT_GROUP_SLOTS 65536u
-#define NIGH_DEFAULT_QUEUE_ITEMS 16384u
+#define NIGH_DEFAULT_QUEUE_ITEMS 131072u
 #define NIGH_DEFAULT_WORKERS 4u
 #define NIGH_BATCH_MAX 1024u                  /* keys of one call of the loader */
 #define NIGH_DEFAULT_ASYNC_MAX 65536u
@@ -211,7 +211,7 @@ struct nigh_options {
     uint32_t beat_ms;              /* period of the beat: asks Redis what other nodes changed */
     enum nigh_on_doubt on_doubt;   /* how stored values are answered when trust has run out */
     uint32_t group_slots;          /* power of two; the same in every node of a prefix */
-    uint32_t queue_items;          /* invalidations kept for retry */
+    uint32_t queue_items;          /* invalidations kept for retry, or to be told again */
     uint32_t lease_ms;             /* time of a load lease; extended while the load runs. A space
                                       takes at most half of its load_deadline_ms (and at least 100
                                       ms): those who waited for a dead node can still load */

@@ -169,6 +169,7 @@ static void send(struct coherence *c, uint64_t now_ns)
     b->voids = c->state->voids;
     b->after_seq = c->state->chain.applied;
     b->known = coherence_known_locked(c);
+    recent_trim(c->recent, now_ns);
     pthread_mutex_unlock(&c->state->apply_lock);
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
@@ -310,8 +311,10 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
     if (a->slots == c->config.group_slots)
         return true;
     LOG(c->config.env->log, NIGH_LOG_ERROR,
-        "group_slots is %u here but %u in Redis: no value is called fresh until they agree",
+        "coherence.group_slots is %u here but %u in redis: until they agree no value is called "
+        "fresh here, and no change of this node reaches others",
         c->config.group_slots, a->slots);
+    stats_count(c->config.stats, STATS_GROUP_SLOTS_DIFFER);
     c->beat->earliest_ns = c->beat->due_ns; /* the next will be the same, and answers are large */
     fail(c);
     return false;

@@ -227,7 +227,7 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
     }
     bool followed = coherence_follows_locked(c, a->answer->clock.identity);
     pthread_mutex_unlock(&c->state->apply_lock);
-    stats_add(c->config.stats, STATS_INVALIDATE, a->item_count);
+    stats_add(c->config.stats, STATS_INVALIDATE, a->item_count - a->uncounted);
     if (!followed)
         coherence_keeper_want_beat(c);
     return !followed;

@@ -46,6 +46,7 @@ struct coherence_accepted {
     const bool *noted; /* per item: `recent` has it; NULL: it has none */
     bool keeps;        /* as in struct coherence_change */
     bool wrote;        /* values were sent: the answer says of each whether it was set */
+    uint32_t uncounted; /* items that count elsewhere, or did before */
     void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
 };

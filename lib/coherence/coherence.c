@@ -90,11 +90,11 @@ static int init_parts(struct coherence *c)
     coherence_keeper_init(c->keeper, destroy);
     coherence_beat_init(c);
     schemas_init(c->schemas);
+    recent_init(c->recent, mem, c->config.queue_items);
     coherence_combine_init(c->combine);
     int failed = coherence_state_init(c->state, &c->config);
     failed |= coherence_apply_init(c->apply, mem);
     failed |= coherence_queue_init(c);
-    failed |= recent_init(c->recent);
     return failed ? NIGH_ENOMEM : 0;
 }
 

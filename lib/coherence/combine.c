@@ -60,6 +60,7 @@ struct combined {
     _Atomic uint32_t word;    /* (b) futex word: where it stands. pair(coherence.combined) */
     uint32_t calls;           /* (b) that joined */
     uint32_t waiting;         /* (b) ... and have not left */
+    uint32_t left_items;      /* (b) of those that left at their deadline */
     bool counts;              /* (b) it is one of those under way */
     uint64_t due_ns;          /* constant: sent then at the latest */
     uint64_t deadline_ns;     /* (b) the latest of the calls */
@@ -131,6 +132,16 @@ static void drop(struct coherence *c, struct combined *b)
         mem_free(c->config.env->mem, NULL, b, sizeof(*b));
 }
 
+/* Counts what was accepted. What a call queued that left counts once that is. */
+static void count_locked(const struct combined *b) REQUIRES(b->coherence->combine->lock)
+{
+    struct stats *stats = b->coherence->config.stats;
+    uint32_t items = b->item_count - b->left_items;
+    stats_add(stats, STATS_INVALIDATE, items);
+    if (b->calls > 1)
+        stats_add(stats, STATS_INVALIDATE_COMBINED, items);
+}
+
 /* Ends it for all who wait; if nobody does it is retired. */
 static void end(struct combined *b, uint32_t state)
 {
@@ -139,6 +150,8 @@ static void end(struct combined *b, uint32_t state)
     struct combined *dropped = NULL;
     pthread_mutex_lock(&m->lock);
     bool waited = b->waiting > 0;
+    if (state == SETTLED)
+        count_locked(b);
     set_state_locked(b, state);
     if (!waited)
         dropped = retire_locked(m, b);
@@ -265,9 +278,8 @@ static void accepted(struct combined *b, const struct l2_answer *answer)
         .call = b->call,
         .nonce = b->nonce,
         .known = b->known,
+        .uncounted = b->item_count, /* until nobody can leave any more: end() */
     };
-    if (b->calls > 1)
-        stats_add(b->coherence->config.stats, STATS_INVALIDATE_COMBINED, b->item_count);
     b->outcome.unfollowed = coherence_settle(b->coherence, &a);
     b->outcome.position =
         (struct coherence_position){answer->clock.identity, answer->clock.sequence};
@@ -423,8 +435,8 @@ static void send_overdue(struct combined *b)
         end(b, UNKNOWN);
 }
 
-/* The call waits no longer. False: there is an answer to be heeded first. */
-static bool leave(struct combined *b, bool ended)
+/* The call of so many items waits no longer. False: there is an answer to be heeded first. */
+static bool leave(struct combined *b, bool ended, uint32_t items)
 {
     struct coherence *c = b->coherence;
     struct coherence_combine *m = c->combine;
@@ -433,6 +445,7 @@ static bool leave(struct combined *b, bool ended)
     uint32_t state = state_of(b);
     bool leaves = ended || state < ANSWERED || state == SETTLING;
     b->waiting -= leaves;
+    b->left_items += leaves && !ended ? items : 0;
     if (leaves && b->waiting == 0 && (state == PENDING || ended)) {
         if (state == PENDING)
             m->pending = NULL;
@@ -455,8 +468,9 @@ static uint64_t look_at_ns(const struct combined *b, uint32_t state, uint64_t no
 }
 
 /* Returns the state that it has ended in; PENDING: the deadline has passed before. */
-static uint32_t wait_for_end(struct combined *b, uint64_t deadline_ns)
+static uint32_t wait_for_end(struct combined *b, const struct coherence_change *change)
 {
+    uint64_t deadline_ns = change->deadline_ns;
     struct env *env = b->coherence->config.env;
     uint64_t look_ns = LOOK_NS;
     for (;;) {
@@ -468,7 +482,7 @@ static uint32_t wait_for_end(struct combined *b, uint64_t deadline_ns)
             settle(b);
         else if (state == PENDING && now_ns >= b->due_ns)
             send_overdue(b);
-        else if (now_ns >= deadline_ns && leave(b, false))
+        else if (now_ns >= deadline_ns && leave(b, false, change->item_count))
             return PENDING;
         else
             park_wait(env->park, &b->word, state,
@@ -485,10 +499,10 @@ enum combine_says coherence_combine(struct coherence *c, const struct coherence_
     enum combine_says says = join(c, change, &b);
     if (!b)
         return says;
-    uint32_t state = wait_for_end(b, change->deadline_ns);
+    uint32_t state = wait_for_end(b, change);
     if (state == PENDING)
         return COMBINE_UNKNOWN;
     *ret = b->outcome;
-    leave(b, true);
+    leave(b, true, change->item_count);
     return state == SETTLED ? COMBINE_SETTLED : state == APART ? COMBINE_APART : COMBINE_UNKNOWN;
 }

@@ -291,7 +291,7 @@ bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *b
 static uint32_t heads_for(uint32_t items)
 {
     uint32_t count = 64;
-    while (count < items / 2 && count < 1u << 20)
+    while (count < items / 8) /* chains are short enough for what is full once in a while */
         count *= 2;
     return count;
 }

@@ -1,101 +1,210 @@
 // SPDX-License-Identifier: MIT
-// Notes of own changes, in two halves of one block. See recent.h.
+// Notes of own changes, in chunks. See recent.h.
+//
+// A note is short, for a busy node makes a million of them in the time that they are kept: a head
+// of eight bytes, the version if there is one, the space, the key or tag. Its time is in ms from
+// the chunk's first note; rounded up, so that it is told no less long.
 
 #include "coherence/recent.h"
 
-/* Heads a note; its space and its bytes follow. */
-struct note {
-    uint64_t at_ns;
+struct head {
+    uint32_t at_ms;
+    uint16_t bytes_len;
+    uint8_t space_len;
+    uint8_t kind; /* with the flags */
+};
+#define SOFT      0x40u
+#define VERSIONED 0x80u
+
+_Static_assert(NIGH_NAME_MAX <= UINT8_MAX && NIGH_KEY_MAX <= UINT16_MAX, "lengths fit");
+
+struct recent_chunk {
+    struct recent_chunk *next; /* younger */
     uint64_t identity;
-    uint64_t version;
-    uint32_t space_len;
-    uint32_t bytes_len;
-    uint32_t kind;
-    uint32_t soft;
+    uint64_t begun_ns; /* its first note */
+    uint64_t last_ns;
+    size_t used;
+    uint8_t notes[];
 };
 
-int recent_init(struct recent *r)
+#define NOTES_BYTES (RECENT_CHUNK_BYTES - sizeof(struct recent_chunk))
+
+void recent_init(struct recent *r, struct mem *mem, uint32_t names)
 {
-    *r = (struct recent){.block = mem_pages_alloc(2 * (size_t)RECENT_HALF_BYTES)};
-    return r->block ? 0 : NIGH_ENOMEM;
+    uint64_t chunks = (uint64_t)names * RECENT_BYTES / RECENT_CHUNK_BYTES;
+    *r = (struct recent){.mem = mem, .chunks_max = chunks > 2 ? (uint32_t)chunks : 2};
+}
+
+static struct recent_chunk *take_oldest(struct recent *r)
+{
+    struct recent_chunk *c = r->oldest;
+    r->oldest = c->next;
+    r->newest = r->oldest ? r->newest : NULL;
+    r->chunk_count--;
+    return c;
+}
+
+static void free_oldest(struct recent *r)
+{
+    mem_free(r->mem, NULL, take_oldest(r), RECENT_CHUNK_BYTES);
 }
 
 void recent_fini(struct recent *r)
 {
-    if (r->block)
-        mem_pages_free(r->block, 2 * (size_t)RECENT_HALF_BYTES);
+    while (r->oldest)
+        free_oldest(r);
 }
 
-static uint8_t *half_at(const struct recent *r, uint32_t half)
+/* ---- what is dropped ---- */
+
+static bool is_young(uint64_t at_ns, uint64_t now_ns)
 {
-    return r->block + (size_t)half * RECENT_HALF_BYTES;
+    return now_ns < at_ns + RECENT_NS;
 }
 
-/* Begin the other half, whose notes are forgotten. */
-static void turn(struct recent *r, uint64_t now_ns)
+/* Finds the place for a loss: its identity's; else one that is free, or that nobody will ask for
+ * any more; else the last, which then stands for several. */
+static struct recent_lost *lost_place(struct recent *r, uint64_t identity, uint64_t now_ns)
 {
-    struct recent_half *full = &r->half[r->current];
-    r->current = !r->current;
-    /* The other half ended when this one began. */
-    if (r->half[r->current].used > 0 && now_ns - full->begun_ns < RECENT_NS) {
-        r->dropped_ns = now_ns;
-        r->dropped_told = 0;
-    }
-    r->half[r->current] = (struct recent_half){.begun_ns = now_ns};
+    struct recent_lost *last = &r->lost[RECENT_LOST_MAX - 1];
+    for (uint32_t i = 0; i < RECENT_LOST_MAX; i++)
+        if (r->lost[i].at_ns && r->lost[i].identity == identity)
+            return &r->lost[i];
+    for (struct recent_lost *l = r->lost; l <= last; l++)
+        if (!l->at_ns || !is_young(l->at_ns, now_ns)) {
+            *l = (struct recent_lost){0, identity};
+            return l;
+        }
+    last->identity = 0;
+    return last;
 }
+
+static void note_lost(struct recent *r, uint64_t at_ns, uint64_t identity, uint64_t now_ns)
+{
+    struct recent_lost *l = lost_place(r, identity, now_ns);
+    l->at_ns = u64_max(l->at_ns, at_ns);
+}
+
+/* ---- chunks ---- */
+
+/* Whether a note goes on in that chunk. Not where all are old: so it ends, and its times fit. */
+static bool has_room(const struct recent_chunk *c, size_t size, uint64_t identity, uint64_t now_ns)
+{
+    return c && c->identity == identity && c->used + size <= NOTES_BYTES &&
+           is_young(c->last_ns, now_ns);
+}
+
+/* Takes a chunk for another use: the oldest if all its notes are old, or there may be no more.
+ * NULL: there is no memory. */
+static struct recent_chunk *take_chunk(struct recent *r, uint64_t now_ns)
+{
+    bool old = r->oldest && !is_young(r->oldest->last_ns, now_ns);
+    struct recent_chunk *c = NULL;
+    if (!old && r->chunk_count < r->chunks_max)
+        c = mem_alloc(r->mem, NULL, RECENT_CHUNK_BYTES);
+    if (c || !r->oldest)
+        return c;
+    if (!old)
+        note_lost(r, r->oldest->last_ns, r->oldest->identity, now_ns);
+    return take_oldest(r);
+}
+
+static bool begin_chunk(struct recent *r, uint64_t identity, uint64_t now_ns)
+{
+    struct recent_chunk *c = take_chunk(r, now_ns);
+    if (!c)
+        return false;
+    *c = (struct recent_chunk){.identity = identity, .begun_ns = now_ns};
+    *(r->newest ? &r->newest->next : &r->oldest) = c;
+    r->newest = c;
+    r->chunk_count++;
+    return true;
+}
+
+void recent_trim(struct recent *r, uint64_t now_ns)
+{
+    while (r->oldest && !is_young(r->oldest->last_ns, now_ns))
+        free_oldest(r);
+}
+
+/* ---- notes ---- */
 
 void recent_note(struct recent *r, const struct coherence_item *item, uint64_t identity,
                  uint64_t now_ns)
 {
-    struct note note = {now_ns, identity, item->version, (uint32_t)item->space.len,
-                        (uint32_t)item->bytes.len, item->kind, item->soft};
-    size_t size = sizeof(note) + item->space.len + item->bytes.len;
-    struct recent_half *half = &r->half[r->current];
-    bool old = half->used > 0 && now_ns - half->begun_ns >= RECENT_NS;
-    if (old || half->used + size > RECENT_HALF_BYTES)
-        turn(r, now_ns);
-    half = &r->half[r->current];
-    if (half->used == 0)
-        half->begun_ns = now_ns;
-    uint8_t *at = half_at(r, r->current) + half->used;
-    memcpy(at, &note, sizeof(note));
-    put_bytes(put_bytes(at + sizeof(note), item->space), item->bytes);
-    half->used += size;
+    size_t version_size = item->version ? sizeof(item->version) : 0;
+    size_t size = sizeof(struct head) + version_size + item->space.len + item->bytes.len;
+    if (!has_room(r->newest, size, identity, now_ns) && !begin_chunk(r, identity, now_ns)) {
+        note_lost(r, now_ns, identity, now_ns);
+        return;
+    }
+    struct recent_chunk *c = r->newest;
+    struct head head = {
+        .at_ms = (uint32_t)((now_ns - c->begun_ns + NS_PER_MS - 1) / NS_PER_MS),
+        .bytes_len = (uint16_t)item->bytes.len,
+        .space_len = (uint8_t)item->space.len,
+        .kind = (uint8_t)(item->kind | (item->soft ? SOFT : 0) | (version_size ? VERSIONED : 0)),
+    };
+    uint8_t *at = c->notes + c->used;
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + sizeof(head), &item->version, version_size);
+    put_bytes(put_bytes(at + sizeof(head) + version_size, item->space), item->bytes);
+    c->used += size;
+    c->last_ns = now_ns;
 }
 
-static void each_of(struct recent *r, uint32_t half, uint64_t identity, uint64_t now_ns,
+/* Takes the note at `at` apart. Returns the end of it. */
+static const uint8_t *read_note(const uint8_t *at, struct head *ret, struct coherence_item *item)
+{
+    memcpy(ret, at, sizeof(*ret));
+    at += sizeof(*ret);
+    *item = (struct coherence_item){
+        .kind = (enum wire_kind)(ret->kind & (SOFT - 1)),
+        .soft = ret->kind & SOFT,
+    };
+    if (ret->kind & VERSIONED) {
+        memcpy(&item->version, at, sizeof(item->version));
+        at += sizeof(item->version);
+    }
+    item->space = bytes_of(at, ret->space_len);
+    item->bytes = bytes_of(at + ret->space_len, ret->bytes_len);
+    return at + ret->space_len + ret->bytes_len;
+}
+
+static void each_of(const struct recent_chunk *c, uint64_t now_ns,
                     void (*each)(void *arg, const struct coherence_item *item), void *arg)
 {
-    uint8_t *at = half_at(r, half);
-    const uint8_t *end = at + r->half[half].used;
+    const uint8_t *at = c->notes, *end = at + c->used;
     while (at < end) {
-        struct note note;
-        uint8_t *start = at;
-        memcpy(&note, at, sizeof(note));
-        at += sizeof(note);
-        struct coherence_item item = {
-            .kind = (enum wire_kind)note.kind,
-            .soft = note.soft,
-            .space = bytes_of(at, note.space_len),
-            .bytes = bytes_of(at + note.space_len, note.bytes_len),
-            .version = note.version,
-        };
-        at += note.space_len + note.bytes_len;
-        if (now_ns - note.at_ns >= RECENT_NS || note.identity == identity)
-            continue;
-        each(arg, &item);
-        note.identity = identity;
-        memcpy(start, &note, sizeof(note));
+        struct head head;
+        struct coherence_item item;
+        at = read_note(at, &head, &item);
+        if (is_young(c->begun_ns + head.at_ms * NS_PER_MS, now_ns))
+            each(arg, &item);
     }
+}
+
+/* Whether some that were dropped must be told; as told they count from here on. */
+static bool tell_lost(struct recent *r, uint64_t identity, uint64_t now_ns)
+{
+    bool tell = false;
+    for (uint32_t i = 0; i < RECENT_LOST_MAX; i++) {
+        struct recent_lost *l = &r->lost[i];
+        tell |= l->at_ns && is_young(l->at_ns, now_ns) && l->identity != identity;
+        l->identity = identity;
+    }
+    return tell;
 }
 
 void recent_each(struct recent *r, uint64_t identity, uint64_t now_ns,
                  void (*each)(void *arg, const struct coherence_item *item), void *arg)
 {
     static const struct coherence_item all_soft = {.kind = WIRE_ALL, .soft = true};
-    each_of(r, !r->current, identity, now_ns, each, arg);
-    each_of(r, r->current, identity, now_ns, each, arg);
-    if (r->dropped_ns && now_ns - r->dropped_ns < RECENT_NS && r->dropped_told != identity)
+    for (struct recent_chunk *c = r->oldest; c; c = c->next) {
+        if (c->identity != identity)
+            each_of(c, now_ns, each, arg);
+        c->identity = identity;
+    }
+    if (tell_lost(r, identity, now_ns))
         each(arg, &all_soft);
-    r->dropped_told = identity;
 }

@@ -33,6 +33,15 @@ static void failed(struct coherence *c, uint64_t now_ns)
                                        BACKOFF_JITTER_PERCENT);
 }
 
+/* Counts those that are told again: they were accepted before. */
+static uint32_t count_noted(const struct coherence_batch *batch)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->count; i++)
+        count += batch->noted[i];
+    return count;
+}
+
 static void accepted(struct coherence *c, const struct l2_answer *answer)
 {
     struct coherence_queue *q = c->queue;
@@ -44,8 +53,10 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
         .nonce = q->batch->nonce,
         .known = q->batch->known,
         .noted = q->batch->noted,
+        .uncounted = count_noted(q->batch),
     };
     coherence_settle(c, &a);
+    stats_add(c->config.stats, STATS_INVALIDATE_AGAIN, a.uncounted);
     q->backoff_ms = 0;
     q->due_ns = 0;
     if (!coherence_queue_remove(c, q->batch))

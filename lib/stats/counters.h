@@ -88,6 +88,7 @@
     X(INVALIDATE_COMBINED, "invalidate_combined", "invalidations that shared a script")            \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue what is queued, or background") \
+    X(INVALIDATE_AGAIN, "invalidate_again", "invalidations told again, to another clock of Redis") \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(BACKGROUND, "background", "changes left to the background")                                  \
     X(BACKGROUND_BUSY, "background_busy", "background changes refused: coherence.queue is full")   \
@@ -99,6 +100,7 @@
     X(BEAT_FAILED, "beat_failed", "beats that failed or were discarded")                           \
     X(BEAT_APPLIED, "beat_applied", "invalidations learnt from the log by a beat")                 \
     X(RESYNC, "resync", "times the trail was lost: all that was stored turned stale")              \
+    X(GROUP_SLOTS_DIFFER, "group_slots_differ", "resyncs in vain: redis has other group_slots")    \
     X(TRUST_LOST, "trust_lost", "times trust ran out")                                             \
     X(LISTENER_CONNECT, "listener_connect", "connections of the listener")                         \
     X(LISTENER_LOST, "listener_lost", "connections of the listener lost or given up")

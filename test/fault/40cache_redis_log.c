@@ -338,6 +338,43 @@ TEST(a_start_raised_false_alarms)
     well(NODES);
 }
 
+/* ---- another number of group slots ---- */
+
+/* Its tags would lie elsewhere in the clock: so it follows none. Whoever runs it is told, and sees
+ * what comes of it; the node that was there first is none the worse. */
+TEST(a_node_with_other_group_slots_said_so_and_believed_nothing)
+{
+    struct redis server;
+    struct world first, other;
+    redis_start(&server, NULL);
+    ear_open();
+    open_at(&first, server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&first));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&first, &first.origin, "k"));
+    struct nigh_options o = patient_options(&server);
+    o.group_slots *= 2;
+    o.log = hear;
+    o.log_arg = &ear;
+    origin_init(&other.origin);
+    world_open_with(&other, &o, NULL, &other.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("coherence.group_slots is 4096 here but 2048", "") > 0);
+    CHECK_GE(world_count(&other, "group_slots_differ"), 1);
+    CHECK_NE(nigh_health(other.cache), NIGH_FRESH);
+    CHECK_EQ(world_count(&other, "trusted"), 0);
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = 100;
+    CHECK_EQ(nigh_invalidate(other.space, "k", 1, &call), NIGH_QUEUED);
+    origin_commit(&other.origin);
+    CHECK_STR(ask_fetch(other.space, "k", NULL).text, "k=2"); /* loaded, and for its call fresh */
+    CHECK_EQ(ask_get(other.space, "k", NULL).outcome, NIGH_STALE);
+    CHECK_EQ(nigh_health(first.cache), NIGH_FRESH);
+    CHECK(peer_sees_row(&first, &first.origin, "k"));
+    CHECK_EQ(world_count(&first, "group_slots_differ"), 0);
+    world_close(&other);
+    world_close(&first);
+    redis_stop(&server);
+}
+
 /* ---- a hook that blocks ---- */
 
 TEST(a_hook_that_blocked_made_calls_miss_their_deadlines)

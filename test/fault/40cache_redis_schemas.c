@@ -272,7 +272,7 @@ static void eight_open(struct redis *server, struct world w[SCHEMAS_MAX + 1])
 {
     redis_start(server, NULL);
     for (int i = 0; i <= SCHEMAS_MAX; i++)
-        peer_open(&w[i], &(struct peer){server->uri, schema_names[i], 0, hear_complaint, NULL},
+        peer_open(&w[i], &(struct peer){server->uri, schema_names[i], 0, hear_complaint, NULL, 0},
                   i == 0 ? NULL : &w[0].origin);
     for (int i = 0; i < SCHEMAS_MAX; i++)
         CHECK_WITHIN(WORLD_PATIENCE_MS,

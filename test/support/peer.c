@@ -14,6 +14,8 @@ void peer_begin(struct world *w, const struct peer *p, struct origin *origin)
     o.space.load_deadline_ms = WORLD_PATIENCE_MS;
     o.log = p->log;
     o.log_arg = p->log_arg;
+    if (p->queue_items)
+        o.queue_items = p->queue_items;
     if (p->beat_ms) {
         o.beat_ms = p->beat_ms;
         o.trust_ms = 10 * PEER_QUIET_MS;

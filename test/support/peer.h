@@ -31,6 +31,7 @@ struct peer {
     uint32_t beat_ms;    /* 0: quick */
     nigh_log_fn log;
     void *log_arg;
+    uint32_t queue_items; /* 0: the default */
 };
 
 /* For redis_start(): with the commands that put the server into the states of these tests. */

@@ -835,6 +835,8 @@ TEST(own_changes_are_told_again_to_another_clock)
     for (int i = 0; i < 3; i++)
         beat(&w);
     CHECK_EQ(w.seq, 1); /* once */
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 4);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_AGAIN), 4);
     world_close(&w);
 }
 

@@ -199,6 +199,7 @@ TEST(clk_of_other_group_slots)
         world_pass(&w, 10);
     }
     CHECK_EQ(stats_read(&w.stats, STATS_BEAT_FAILED), 1);
+    CHECK_EQ(stats_read(&w.stats, STATS_GROUP_SLOTS_DIFFER), 1);
     w.slots_shown = 0;
     beat(&w);
     CHECK(world_trusts(&w));

@@ -218,11 +218,15 @@ TEST(who_leaves_before_the_script_is_sent_is_queued_and_goes_with_it)
     CHECK_EQ(w.seq, 1);
     /* His own step, as he leaves, and that of all. */
     CHECK_STR(world_notes(&w), "key s/c key s/a key s/b key s/c");
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 2);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_COMBINED), 2);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 1);
     world_hear(&w);
     CHECK_STR(world_notes(&w), "");
     world_pass(&w, 100); /* retried as ever */
     CHECK_EQ(w.seq, 2);
     CHECK(!world_covers(&w, "c"));
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 3); /* each of them once */
     end(&w);
 }
 

@@ -12,9 +12,12 @@
 enum { A = 1001, B };
 
 #define START_NS (5 * NS_PER_S)
-#define NOTE_BYTES 40u /* before the strings of a note: see recent.c */
+#define NOTE_BYTES 8u   /* before the strings of a note: see recent.c */
+#define CHUNK_BYTES 40u /* before the notes of a chunk */
+#define CHUNKS 3u
 
 static struct recent r;
+static struct mem *mem;
 static char told[1 << 16];
 static unsigned told_count, told_all;
 
@@ -48,10 +51,11 @@ static void note(const char *key, uint64_t identity, uint64_t now_ns)
     recent_note(&r, &item, identity, now_ns);
 }
 
-/* The largest there is: a full half has `per_half` of them. */
-static const size_t per_half = RECENT_HALF_BYTES / (NOTE_BYTES + NIGH_NAME_MAX + NIGH_KEY_MAX);
+/* The largest there is: a full chunk has `per_chunk` of them. */
+static const size_t per_chunk =
+    (RECENT_CHUNK_BYTES - CHUNK_BYTES) / (NOTE_BYTES + NIGH_NAME_MAX + NIGH_KEY_MAX);
 
-static void note_largest(uint64_t now_ns)
+static void note_largest(uint64_t identity, uint64_t now_ns)
 {
     static char text[NIGH_KEY_MAX];
     memset(text, 'x', sizeof(text));
@@ -60,23 +64,27 @@ static void note_largest(uint64_t now_ns)
         .space = bytes_of(text, NIGH_NAME_MAX),
         .bytes = bytes_of(text, NIGH_KEY_MAX),
     };
-    recent_note(&r, &item, A, now_ns);
+    recent_note(&r, &item, identity, now_ns);
 }
 
 static void note_many(size_t count, uint64_t now_ns)
 {
     for (size_t i = 0; i < count; i++)
-        note_largest(now_ns);
+        note_largest(A, now_ns);
 }
 
 static void begin(void)
 {
-    REQUIRE_EQ(recent_init(&r), 0);
+    mem = mem_create();
+    REQUIRE(mem);
+    recent_init(&r, mem, CHUNKS * RECENT_CHUNK_BYTES / RECENT_BYTES + 1);
+    CHECK_EQ(r.chunks_max, CHUNKS);
 }
 
 static void end(void)
 {
     recent_fini(&r);
+    mem_destroy(mem);
 }
 
 TEST(nothing_noted_nothing_told)
@@ -165,18 +173,17 @@ TEST(told_once_at_every_change_of_clock)
     end();
 }
 
-TEST(oldest_first_across_the_halves)
+TEST(oldest_first_across_chunks)
 {
     begin();
     note("a", A, START_NS);
-    note("b", A, START_NS + 9 * NS_PER_S);
-    note("c", A, START_NS + 10 * NS_PER_S); /* begins the other half */
-    CHECK_EQ(r.current, 1);
-    CHECK_STR(each(B, START_NS + 10 * NS_PER_S), "b c");
+    note("b", B, START_NS + 9 * NS_PER_S); /* a chunk has one identity */
+    note("c", A, START_NS + 10 * NS_PER_S);
+    CHECK_EQ(r.chunk_count, 2); /* the first was old by then, and was used again */
+    CHECK_STR(each(B + 1, START_NS + 10 * NS_PER_S), "b c");
     note("d", A, START_NS + 15 * NS_PER_S);
-    note("e", A, START_NS + 20 * NS_PER_S); /* begins the first anew: all in it was old */
-    CHECK_EQ(r.current, 0);
-    CHECK_STR(each(B, START_NS + 20 * NS_PER_S), "d e");
+    note("e", B, START_NS + 19 * NS_PER_S);
+    CHECK_STR(each(B + 2, START_NS + 19 * NS_PER_S), "c d e");
     CHECK_EQ(told_all, 0);
     end();
 }
@@ -189,16 +196,32 @@ TEST(a_pause_longer_than_ten_seconds_drops_nothing_young)
         note("a", A, now_ns);
         CHECK_STR(each(B, now_ns), "a");
         CHECK_EQ(told_all, 0);
+        CHECK_EQ(r.chunk_count, 1);
     }
     end();
 }
 
-TEST(two_full_halves_are_all_there)
+TEST(times_count_in_milliseconds_for_as_long_as_a_chunk_goes_on)
 {
     begin();
-    note_many(2 * per_half, START_NS);
+    note("first", A, START_NS);
+    for (uint64_t ms = 9999; ms < 900000; ms += 9999)
+        note("x", A, START_NS + ms * NS_PER_MS);
+    uint64_t last_ns = START_NS + 900000 * NS_PER_MS;
+    note("last", A, last_ns);
+    CHECK_EQ(r.chunk_count, 1);
+    CHECK_STR(each(B, last_ns), "x last");
+    CHECK_STR(each(A, last_ns + 10 * NS_PER_S - 1), "last");
+    CHECK_STR(each(B, last_ns + 10 * NS_PER_S), "");
+    end();
+}
+
+TEST(full_chunks_are_all_there)
+{
+    begin();
+    note_many(CHUNKS * per_chunk, START_NS);
     each(B, START_NS);
-    CHECK_EQ(told_count, 2 * per_half);
+    CHECK_EQ(told_count, CHUNKS * per_chunk);
     CHECK_EQ(told_all, 0);
     end();
 }
@@ -207,9 +230,9 @@ TEST(two_full_halves_are_all_there)
 TEST(more_than_fits_is_told_as_soft_all)
 {
     begin();
-    note_many(2 * per_half + 1, START_NS);
+    note_many(CHUNKS * per_chunk + 1, START_NS);
     each(B, START_NS);
-    CHECK_EQ(told_count, per_half + 1);
+    CHECK_EQ(told_count, (CHUNKS - 1) * per_chunk + 1);
     CHECK_EQ(told_all, 1);
     each(B, START_NS);
     CHECK_EQ(told_count, 0);
@@ -221,55 +244,119 @@ TEST(more_than_fits_is_told_as_soft_all)
     end();
 }
 
-TEST(old_notes_dropped_for_want_of_room_are_no_loss)
+/* A resync that finds the same clock again has nothing to tell, however much was dropped: else each
+ * gap in the log of a busy node would make all values stale, on all nodes. */
+TEST(what_was_dropped_is_told_only_to_who_has_not_accepted_it)
 {
     begin();
-    note_many(per_half, START_NS);
-    note_many(per_half, START_NS + 1);                 /* the other half begins: full too */
-    note_many(1, START_NS + 1 + 10 * NS_PER_S);        /* both are old */
-    each(B, START_NS + 1 + 10 * NS_PER_S);
+    note_many(CHUNKS * per_chunk + 1, START_NS);
+    each(A, START_NS);
+    CHECK_EQ(told_all, 0);
+    note_largest(B, START_NS + NS_PER_S); /* drops another chunk of A */
+    each(A, START_NS + NS_PER_S);
     CHECK_EQ(told_count, 1);
+    CHECK_EQ(told_all, 0);
+    each(B, START_NS + NS_PER_S);
+    CHECK_EQ(told_all, 1);
+    end();
+}
+
+TEST(losses_of_many_identities_are_told)
+{
+    begin();
+    for (uint64_t identity = 1; identity <= 2 * RECENT_LOST_MAX; identity++)
+        for (size_t i = 0; i < CHUNKS * per_chunk; i++)
+            note_largest(identity, START_NS);
+    each(2 * RECENT_LOST_MAX - 1, START_NS); /* the last identity but one */
+    CHECK_EQ(told_all, 1);
+    each(2 * RECENT_LOST_MAX - 1, START_NS);
     CHECK_EQ(told_all, 0);
     end();
 }
 
-/* The half that is dropped ended when the full one began: 9 s ago is young, 10 s ago is not. */
+TEST(old_notes_dropped_for_want_of_room_are_no_loss)
+{
+    begin();
+    note_many(per_chunk, START_NS);
+    note_many((CHUNKS - 1) * per_chunk, START_NS + 1); /* full */
+    note_many(1, START_NS + 10 * NS_PER_S);            /* in the place of the first */
+    each(B, START_NS + 10 * NS_PER_S);
+    CHECK_EQ(told_count, (CHUNKS - 1) * per_chunk + 1);
+    CHECK_EQ(told_all, 0);
+    end();
+}
+
+/* A chunk that is dropped ended with its last note: 9 s ago is young, 10 s ago is not. */
 TEST(whether_something_young_was_dropped_is_exact)
 {
     for (unsigned young = 0; young < 2; young++) {
         uint64_t later_ns = START_NS + 10 * NS_PER_S - young;
         begin();
-        note_many(per_half, START_NS);
-        note_many(1, START_NS);
-        note_many(per_half - 1, later_ns - 1);
-        note_many(1, later_ns); /* turns; at 10 s by age, before by room */
+        note_many(per_chunk, START_NS);
+        note_many((CHUNKS - 1) * per_chunk, START_NS + 1);
+        note_many(1, later_ns);
         each(B, later_ns);
         CHECK_EQ(told_all, young);
         end();
     }
 }
 
-TEST(notes_of_odd_sizes_fill_a_half_to_the_last_byte)
+TEST(memory_is_taken_as_it_is_needed_and_given_back)
+{
+    begin();
+    CHECK_EQ(r.chunk_count, 0);
+    note_many(per_chunk + 1, START_NS);
+    CHECK_EQ(r.chunk_count, 2);
+    recent_trim(&r, START_NS + 10 * NS_PER_S - 1);
+    CHECK_EQ(r.chunk_count, 2);
+    note_many(1, START_NS + 5 * NS_PER_S);
+    recent_trim(&r, START_NS + 10 * NS_PER_S);
+    CHECK_EQ(r.chunk_count, 1);
+    recent_trim(&r, START_NS + 15 * NS_PER_S);
+    CHECK_EQ(r.chunk_count, 0);
+    note("a", A, START_NS + 16 * NS_PER_S);
+    CHECK_STR(each(B, START_NS + 16 * NS_PER_S), "a");
+    end();
+}
+
+#if NIGH_FAULTS
+TEST(without_memory_a_soft_all_is_told)
+{
+    begin();
+    fault_arm(FAULT_ALLOC, 1);
+    note("a", A, START_NS);
+    fault_arm(FAULT_ALLOC, 0);
+    note("b", A, START_NS);
+    CHECK_STR(each(B, START_NS), "b");
+    CHECK_EQ(told_all, 1);
+    note_many(per_chunk, START_NS);
+    size_t had = r.chunk_count;
+    fault_arm(FAULT_ALLOC, 1);
+    note_many(per_chunk, START_NS); /* in the place of the oldest */
+    fault_arm(FAULT_ALLOC, 0);
+    CHECK_EQ(r.chunk_count, had);
+    each(A + 5, START_NS);
+    CHECK_EQ(told_all, 1);
+    end();
+}
+#endif
+
+TEST(notes_of_odd_sizes_fill_a_chunk_to_the_last_byte)
 {
     static char key[NIGH_KEY_MAX];
     struct coherence_item item = {.kind = WIRE_TAG, .bytes = bytes_of(key, 0)};
+    size_t left = RECENT_CHUNK_BYTES - CHUNK_BYTES;
     begin();
     memset(key, 'x', sizeof(key));
-    while (r.half[0].used + NOTE_BYTES + 2 * sizeof(key) <= RECENT_HALF_BYTES) {
-        item.bytes.len = 1 + r.half[0].used % sizeof(key);
-        recent_note(&r, &item, A, START_NS);
-    }
-    size_t left = RECENT_HALF_BYTES - r.half[0].used;
-    for (; left > sizeof(key); left = RECENT_HALF_BYTES - r.half[0].used) {
-        item.bytes.len = left > 2 * sizeof(key) ? sizeof(key) : left / 2 - NOTE_BYTES;
+    for (; left > NOTE_BYTES + sizeof(key); left -= NOTE_BYTES + item.bytes.len) {
+        item.bytes.len = 1 + left % (sizeof(key) / 2);
         recent_note(&r, &item, A, START_NS);
     }
     item.bytes.len = left - NOTE_BYTES;
     recent_note(&r, &item, A, START_NS);
-    CHECK_EQ(r.half[0].used, RECENT_HALF_BYTES);
-    CHECK_EQ(r.current, 0);
+    CHECK_EQ(r.chunk_count, 1);
     item.bytes.len = 0;
     recent_note(&r, &item, A, START_NS);
-    CHECK_EQ(r.current, 1);
+    CHECK_EQ(r.chunk_count, 2);
     end();
 }
