@@ -210,6 +210,7 @@ static struct nigh_options options_of(struct node *node, const struct node_optio
     o.space.soft_ttl_ms = options->soft_ttl_ms;
     o.space.stale_ms = NODE_STALE_MS;
     o.space.jitter_percent = NIGH_NONE;
+    o.space.l2 = options->apart ? NIGH_L2_INVALIDATIONS : NIGH_L2_VALUES;
     o.space.run_on = options->run_on_worker ? NIGH_RUN_WORKER : NIGH_RUN_CALLER;
     return o;
 }

@@ -17,6 +17,7 @@ struct node_options {
     uint64_t seed;
     const char *schema;
     bool run_on_worker;
+    bool apart;
     uint32_t soft_ttl_ms;
 };
 

@@ -44,6 +44,7 @@ static void open_nodes(const struct schedule *s)
             .seed = chance_mix(s->seed, 100 + (uint64_t)i),
             .schema = scenario->two_schemas && i % 2 ? "2" : "1",
             .run_on_worker = chance_percent(&c, 30),
+            .apart = scenario->apart && chance_percent(&c, 70),
             .soft_ttl_ms = scenario->soft_ttl_ms ? scenario->soft_ttl_ms : NODE_SOFT_TTL_MS,
         };
         node_open(i, &o);

@@ -69,6 +69,7 @@ struct scenario {
     uint32_t seconds;
     bool behind; /* half of the changes are made in the background */
     bool two_schemas, judges_back, judges_puts, judges_clocks, keeps_data;
+    bool apart; /* most nodes keep their values out of Redis */
     uint32_t soft_ttl_ms;
     uint8_t weights[STEP_KINDS]; /* 0: never */
 };
