@@ -4,10 +4,11 @@
  *
  * With NIGH_BACKGROUND in call->flags a change waits for nobody. What it does in this process is
  * done when the call returns, which answers NIGH_QUEUED (never 0: Redis has not accepted it). Redis
- * is told behind it, by a thread of nigh's: all that has come meanwhile in one script, and of one
- * key in the order of the calls. At most coherence.queue keys, tags and so on wait, those that
- * Redis could not be told among them. A call without room for all that it names does nothing, and
- * returns NIGH_EBUSY: it must be made again, later, or without the flag, where it waits.
+ * is told behind it, by a thread of nigh's: all that has come meanwhile in one script. Changes of
+ * one key keep their order; one without the flag comes after those with it. At most coherence.queue
+ * keys, tags and so on wait, counting what Redis could not be told. A call without room for all
+ * that it names does nothing, and returns NIGH_EBUSY: it must be made again, later, or without the
+ * flag, where it waits.
  *
  * What Redis does not answer, or cannot be told, is retried until it is accepted, as any queued
  * invalidation is; nigh_drain() waits for all of it, and nigh_close() tries once more. Until then
@@ -28,6 +29,17 @@ extern "C" {
 /**
  * Put a value that the caller already has.
  *
+ * With NIGH_BACKGROUND a value with neither version nor ticket is in L1 when the call returns.
+ * Until Redis has it, it is nowhere else, and L1 may evict it. A value with a version enters L1 by
+ * a read, once Redis has judged it. Values wait for Redis up to call->deadline_ms, by default for
+ * coherence.trust, and are sent once. One that Redis does not answer, that is too late, or whose
+ * Redis has come back as another, is given up: it goes from L1, too, and the key is deleted
+ * everywhere as soon as Redis can be told. The counter background_lost has these, and those that
+ * Redis refuses. Up to 16 MiB of values wait; more get NIGH_EBUSY. With a ticket the fill is sent
+ * behind the call, at once and once; nigh_drain() does not wait for it. In a space whose values
+ * stay out of Redis a put without a ticket keeps nothing in the background: the old value is
+ * deleted.
+ *
  * With call->miss (the ticket of a NIGH_MISS) this is a fenced fill: it is refused if anything has
  * invalidated the key or its tags since the miss. The put uses the ticket up and ends its lease,
  * whatever it returns except NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself; a second
@@ -37,7 +49,7 @@ extern "C" {
  *
  * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX
- * @param call   NULL or options: miss, version, tags, lifetimes, deadline
+ * @param call   NULL or options: miss, version, tags, lifetimes, deadline, NIGH_BACKGROUND
  *
  * Returns   0 stored (the eviction policy may drop the value at once, as at any later time);
  *           NIGH_REFUSED not stored, because a version that is not older is there (older ones are
@@ -46,13 +58,15 @@ extern "C" {
  *           value is larger than L1 takes. In the last three cases the old value is removed, too,
  *           but not by a put with call->miss;
  *           NIGH_QUEUED not stored, because Redis could not be told: the old value is gone here,
- *           and will be gone everywhere
+ *           and will be gone everywhere; or in the background, as this key's put before it may
+ *           still be
  * Errors    NIGH_EKEY; NIGH_EVALUE; NIGH_EINVAL value is NULL, call as for nigh_get(), or a tag is
  *           NULL, empty or too long; NIGH_ETAGS; NIGH_ENOMEM; NIGH_EFORKED; NIGH_EFULL policy
  *           `none`: L1 is full, and Redis has not stored the value either; the old value is gone
- *           (with call->miss it stays)
+ *           (with call->miss it stays); NIGH_EBUSY only with NIGH_BACKGROUND: no room, nothing was
+ *           done
  * Threads   any
- * Blocks    up to the L2 deadline
+ * Blocks    up to the L2 deadline; never with NIGH_BACKGROUND
  */
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call);
@@ -63,9 +77,10 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  * space.absent_ttl, or call->soft_ttl_ms.
  *
  * @param call   must have the ticket in call->miss, which is used up; also version, tags,
- *               soft_ttl_ms, deadline as for nigh_put()
+ *               soft_ttl_ms, deadline, NIGH_BACKGROUND as for nigh_put()
  *
- * Returns   0 stored; NIGH_REFUSED as nigh_put() with a ticket, or space.absent_ttl is none
+ * Returns   0 stored; NIGH_QUEUED in the background; NIGH_REFUSED as nigh_put() with a ticket, or
+ *           space.absent_ttl is none
  * Errors    as nigh_put() with a ticket; NIGH_EINVAL also if call->miss is missing
  * Threads   any
  * Blocks    up to the L2 deadline
@@ -92,9 +107,9 @@ struct nigh_pair {
  *
  * @param pairs          in any order
  * @param count          0 .. 2^32 - 1
- * @param call           NULL or options for all pairs: tags, lifetimes, deadline (of each step).
- *                       What is of one value is said in its pair: call->version and call->miss must
- *                       not be set
+ * @param call           NULL or options for all pairs: tags, lifetimes, deadline (of each step),
+ *                       NIGH_BACKGROUND (each pair is then put so by itself). What is of one
+ *                       value is said in its pair: call->version and call->miss must not be set
  * @param ret_outcomes   one for each pair: what nigh_put() returns, or nigh_put_absent(), NIGH_EKEY
  *                       and other errors too
  *
@@ -127,9 +142,9 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
  * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without
  *                it the old value is deleted and the next read loads.
  * @param len     0 .. NIGH_VALUE_MAX
- * With NIGH_BACKGROUND the call waits for the fence and the writer, and then no more: the old value
- * is deleted everywhere behind it, whether call->version is given or not. A write that has no room
- * in the background is told as without the flag, for it is committed.
+ * With NIGH_BACKGROUND the call waits for the fence and the writer, and then no more. The value, if
+ * it is to be stored, enters L1 by a read, once Redis has it. A write that has no room in the
+ * background is told as without the flag, for it is committed.
  *
  * @param call    NULL or options: version, tags, lifetimes, deadline, NIGH_BACKGROUND
  *

@@ -11,20 +11,28 @@
 #include "cache/caller.h"
 #include "cache/lookup.h"
 
+#include <string.h>
+
 /* ---- with a ticket ---- */
 
-void put_fill_begin(struct put_fill *f, struct writing *w, struct nigh_miss *miss,
-                    uint64_t deadline_ns)
+/* Put the ticket into the draft. Returns whether L2 may have the value. */
+static bool take_ticket(struct draft *d, const struct nigh_miss *miss)
 {
-    struct draft *d = &w->draft;
-    *f = (struct put_fill){.w = w, .miss = miss};
     d->ticket = miss->stamp;
     d->position = (struct coherence_position){miss->clock, miss->sequence};
     d->home = miss->home;
     d->token = miss->token;
     d->connection = miss->connection;
     bool oversize = d->bytes.len > d->space->rules.value_max;
-    if (!d->token || oversize || !lookup_l2_usable(d->space, &d->key) || !draft_fits_l2(d))
+    return d->token && !oversize && lookup_l2_usable(d->space, &d->key) && draft_fits_l2(d);
+}
+
+void put_fill_begin(struct put_fill *f, struct writing *w, struct nigh_miss *miss,
+                    uint64_t deadline_ns)
+{
+    struct draft *d = &w->draft;
+    *f = (struct put_fill){.w = w, .miss = miss};
+    if (!take_ticket(d, miss))
         return;
     struct l2_op op = l2_sync_op(&f->sync, &d->space->cache->env, deadline_ns);
     f->sent = draft_fill_l2(d, &op) == 0;
@@ -69,12 +77,74 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
     return put_fill_end(&fill);
 }
 
-/* ---- without ---- */
+/* ---- with a ticket, in the background ---- */
 
-bool put_fits_l2(const struct writing *w)
+/* A fill that nobody waits for. */
+struct behind {
+    struct nigh_space *space;
+    uint64_t token;
+    struct l1_key key; /* its bytes lie behind the struct */
+};
+
+static void behind_free(struct behind *b)
 {
-    return w->draft.bytes.len <= w->draft.space->rules.value_max && draft_fits_l2(&w->draft);
+    mem_free(b->space->cache->env.mem, NULL, b, sizeof(*b) + b->key.len);
 }
+
+/* A fill drops its lease, unless it was lost, or comes too late for its connection. */
+static void filled_behind(void *arg, struct l2_answer *answer)
+{
+    struct behind *b = arg;
+    struct nigh *cache = b->space->cache;
+    bool stored = answer->status == 0 && answer->verdict == L2_STORED;
+    if (answer->status != 0)
+        leases_give_back(b->space, &b->key, b->token);
+    if (!stored)
+        stats_count(&cache->stats, STATS_BACKGROUND_LOST);
+    draft_note_filled(b->space, answer);
+    l2_answer_free(answer);
+    behind_free(b);
+    cache_note_answered(cache);
+}
+
+static int fill_behind(const struct draft *d, uint64_t deadline_ns)
+{
+    struct nigh *cache = d->space->cache;
+    struct behind *b = mem_alloc(cache->env.mem, NULL, sizeof(*b) + d->key.len);
+    if (!b)
+        return NIGH_ENOMEM;
+    *b = (struct behind){d->space, d->token, d->key};
+    b->key.data = memcpy(b + 1, d->key.data, d->key.len);
+    struct l2_op op = l2_op_of(deadline_ns, filled_behind, b);
+    cache_note_sent(cache);
+    int rc = draft_fill_l2(d, &op);
+    if (rc != 0) {
+        behind_free(b);
+        cache_note_answered(cache);
+    }
+    return rc;
+}
+
+/* A value with a version is left to Redis, which may have a newer one. */
+static int put_missed_behind(struct writing *w, const struct nigh_call *call)
+{
+    struct draft *d = &w->draft;
+    struct nigh *cache = d->space->cache;
+    bool l2 = take_ticket(d, call->miss);
+    if (!l2 || d->version == 0)
+        writing_fill_l1(w);
+    l2 = l2 && !w->refused && fill_behind(d, cache_l2_deadline_ns(cache, call)) == 0;
+    if (l2) {
+        tickets_remove(d->space, &d->key, d->token);
+        call->miss->token = 0;
+        stats_count(&cache->stats, STATS_BACKGROUND);
+        return NIGH_QUEUED;
+    }
+    tickets_give_back(d->space, &d->key, call->miss);
+    return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
+}
+
+/* ---- without ---- */
 
 int put_l1_only(struct writing *w)
 {
@@ -93,19 +163,44 @@ static bool is_plain(const struct nigh_space *space, size_t len, const struct ni
                        call->stale_ms));
 }
 
+enum l2_change_mode put_mode(const struct writing *w)
+{
+    const struct draft *d = &w->draft;
+    if (d->bytes.len > d->space->rules.value_max || !draft_fits_l2(d))
+        return L2_DELETE;
+    return d->version != 0 ? L2_SET_NEWER : L2_SET;
+}
+
+void put_name(struct writing *w)
+{
+    struct coherence *c = w->draft.space->cache->coherence;
+    w->draft.token = coherence_token(c);
+    w->draft.home = coherence_home(c);
+}
+
+int put_behind(struct writing *w, const struct nigh_call *call, struct coherence_waiter *waiter)
+{
+    put_name(w);
+    enum l2_change_mode mode = put_mode(w);
+    int rc = writing_change_behind(w, mode, call, waiter);
+    return rc == NIGH_QUEUED && mode == L2_DELETE && !waiter ? NIGH_REFUSED : rc;
+}
+
+int put_in_front(struct writing *w, const struct nigh_call *call)
+{
+    enum l2_change_mode mode = put_mode(w);
+    int rc = writing_change(w, mode, call);
+    return rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated)) ? NIGH_REFUSED : rc;
+}
+
 static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
-    struct draft *d = &w->draft;
     if (call && call->miss)
-        return put_missed(w, call);
-    d->token = coherence_token(d->space->cache->coherence);
-    d->home = coherence_home(d->space->cache->coherence);
-    if (!put_fits_l2(w)) {
-        int rc = writing_change(w, L2_DELETE, call);
-        return rc == 0 ? NIGH_REFUSED : rc;
-    }
-    int rc = writing_change(w, d->version != 0 ? L2_SET_NEWER : L2_SET, call);
-    return rc == 0 && w->keeps && w->outdated ? NIGH_REFUSED : rc;
+        return cache_in_background(call) ? put_missed_behind(w, call) : put_missed(w, call);
+    if (cache_in_background(call))
+        return put_behind(w, call, NULL);
+    put_name(w);
+    return put_in_front(w, call);
 }
 
 /* Put with or without Redis. Without it no step can be cancelled, and the call is too short to pay
@@ -169,7 +264,7 @@ static int put_full(struct nigh_space *space, const void *key, size_t key_len, s
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call)
 {
-    int rc = cache_check(space, key, key_len, call);
+    int rc = cache_check_change(space, key, key_len, call);
     if (rc != 0)
         return rc;
     if (!value)
@@ -183,7 +278,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
 int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call)
 {
-    int rc = cache_check(space, key, key_len, call);
+    int rc = cache_check_change(space, key, key_len, call);
     if (rc != 0)
         return rc;
     if (!call || !call->miss)

@@ -26,8 +26,15 @@ int put_fill_end(struct put_fill *f);
 /* Put where there is no Redis. Returns what nigh_put() does. */
 int put_l1_only(struct writing *w);
 
-/* Whether L2 takes the value; else a put deletes what is there. */
-bool put_fits_l2(const struct writing *w);
+/* Give the value what names it in Redis, where no lease does. */
+void put_name(struct writing *w);
+/* Returns how a put without a ticket changes Redis; L2_DELETE: the value is too large. */
+enum l2_change_mode put_mode(const struct writing *w);
+/* Put a value that was named, and wait. Returns what nigh_put() does. */
+int put_in_front(struct writing *w, const struct nigh_call *call);
+/* Put in the background, without a ticket. Returns what nigh_put() does; with a waiter: as
+ * writing_change_behind(). */
+int put_behind(struct writing *w, const struct nigh_call *call, struct coherence_waiter *waiter);
 
 /* Begin the writing of a put, whose key and call are good. If that fails the ticket has been given
  * back. `value.data` NULL: an absence, for which there must be a ticket. */

@@ -105,31 +105,25 @@ static void drop_duplicates(struct step *s)
 
 /* ---- the change ---- */
 
-static enum l2_change_mode mode_of(const struct writing *w)
-{
-    if (!put_fits_l2(w))
-        return L2_DELETE;
-    return w->draft.version != 0 ? L2_SET_NEWER : L2_SET;
-}
-
 static void add_item(struct step *s, uint32_t i)
 {
     struct writing *w = &s->ones[i].w;
-    struct coherence *c = s->space->cache->coherence;
     uint32_t at = s->item_count++;
-    w->draft.token = coherence_token(c);
-    w->draft.home = coherence_home(c);
+    put_name(w);
     s->changed[at] = (uint16_t)i;
     s->items[at] = writing_item(w);
-    s->writes[at] = writing_value(w, mode_of(w));
+    s->writes[at] = writing_value(w, put_mode(w));
 }
 
 /* The local step of one of them. */
-static void settle_one(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+static uint64_t settle_one(void *arg, const struct coherence_item *item, bool stored,
+                           uint64_t heard)
 {
     struct step *s = arg;
     struct one *one = &s->ones[s->changed[item - s->items]];
-    one->stored = writing_settle(&one->w, item, stored, heard);
+    uint64_t stamp = writing_settle(&one->w, item, stored, heard);
+    one->stored = one->w.put;
+    return stamp;
 }
 
 static bool has_values(const struct step *s)
@@ -138,6 +132,16 @@ static bool has_values(const struct step *s)
         if (s->writes[i].mode != L2_DELETE)
             return true;
     return false;
+}
+
+/* For keys that have changes in the background. */
+static void change_one_by_one(struct step *s)
+{
+    for (uint32_t i = 0; i < s->item_count; i++) {
+        struct one *one = &s->ones[s->changed[i]];
+        writing_value_free(&one->w, &s->writes[i]);
+        s->outcomes[s->changed[i]] = put_in_front(&one->w, &one->call);
+    }
 }
 
 static void change(struct step *s)
@@ -153,6 +157,10 @@ static void change(struct step *s)
     };
     if (s->item_count == 0)
         return;
+    if (coherence_comes_after(s->space->cache->coherence, &c)) {
+        change_one_by_one(s);
+        return;
+    }
     int rc = coherence_change(s->space->cache->coherence, &c, NULL);
     bool accepted = rc == 0 || rc == NIGH_REFUSED;
     for (uint32_t i = 0; i < s->item_count; i++) {
@@ -171,10 +179,12 @@ static void send(struct step *s)
         struct one *one = &s->ones[i];
         if (one->begun && one->fills)
             put_fill_begin(&one->fill, &one->w, s->pairs[i].miss, s->deadline_ns);
-        else if (one->begun && s->space->cache->coherence)
-            add_item(s, i);
-        else if (one->begun)
+        else if (one->begun && !s->space->cache->coherence)
             s->outcomes[i] = put_l1_only(&one->w);
+        else if (one->begun && cache_in_background(&one->call))
+            s->outcomes[i] = put_behind(&one->w, &one->call, NULL);
+        else if (one->begun)
+            add_item(s, i);
     }
 }
 

@@ -31,7 +31,7 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
     if (!space)
         return 0; /* a space that this node does not open has no entries here */
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
-    uint64_t floor = space_l1_invalidate(space, &key, item->version, 0, NULL);
+    uint64_t floor = space_l1_invalidate(space, &key, item->version, item->own, 0, NULL);
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
     return floor;

@@ -39,19 +39,20 @@ void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key, uin
 
 enum l1_store_result space_l1_write(struct nigh_space *space, const struct l1_key *key,
                                     const struct l1_value *value, uint64_t ticket, uint64_t heard,
-                                    bool only_newer)
+                                    bool only_newer, uint64_t *ret_stamp)
 {
     struct l1 *l1 = space_l1(space);
-    enum l1_store_result result = l1_write(l1, key, value, ticket, heard, only_newer);
+    enum l1_store_result result =
+        l1_write_stamped(l1, key, value, ticket, heard, only_newer, ret_stamp);
     space_l1_follow_put(space, key, value->version, l1);
     return result;
 }
 
 uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key, uint64_t version,
-                             uint64_t ticket, bool *ret_ticket_ok)
+                             uint64_t own, uint64_t ticket, bool *ret_ticket_ok)
 {
     struct l1 *l1 = space_l1(space);
-    uint64_t position = l1_invalidate_key(l1, key, version, ticket, ret_ticket_ok);
+    uint64_t position = l1_invalidate_others(l1, key, version, own, ticket, ret_ticket_ok);
     space_l1_follow_put(space, key, version, l1);
     return position;
 }

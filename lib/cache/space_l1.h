@@ -53,14 +53,15 @@ static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
 /* Count how a store went. */
 void space_l1_count_store(struct nigh_space *space, enum l1_store_result result);
 
-/* As l1_store(), l1_write(), l1_invalidate_key(), in the space's home. None of them counts. */
+/* As l1_store(), l1_write_stamped(), l1_invalidate_others(), in the space's home. None of them
+ * counts. */
 enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,
                                     struct l1_entry *e);
 enum l1_store_result space_l1_write(struct nigh_space *space, const struct l1_key *key,
                                     const struct l1_value *value, uint64_t ticket, uint64_t heard,
-                                    bool only_newer);
+                                    bool only_newer, uint64_t *ret_stamp);
 uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key, uint64_t version,
-                             uint64_t ticket, bool *ret_ticket_ok);
+                             uint64_t own, uint64_t ticket, bool *ret_ticket_ok);
 
 NIGH_OUTLINED void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key,
                                        uint64_t version, const struct l1 *l1);

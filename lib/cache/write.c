@@ -65,10 +65,10 @@ static int tell(struct writing *w, enum l2_change_mode mode, const struct nigh_c
 /* Leave that to the background. The fence stays up: the change drops its lease in a moment, and who
  * waits for the lease would load for nothing before that. What has no room in the background is
  * told at once, for it is committed. */
-static int tell_behind(struct writing *w, const struct nigh_call *call)
+static int tell_behind(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
 {
-    int rc = writing_change_behind(w);
-    return rc == NIGH_EBUSY ? tell(w, L2_DELETE, call) : rc;
+    int rc = writing_change_behind(w, mode, call, NULL);
+    return rc == NIGH_EBUSY || rc == NIGH_ENOMEM ? tell(w, mode, call) : rc;
 }
 
 /* A writer's run. It lies on the heap, with its key, since the writer may not return: then the
@@ -178,9 +178,8 @@ static int write_through(struct commit *c, const struct nigh_call *call)
         writing_change_l1_only(w, keep);
         return 0;
     }
-    if (cache_in_background(call))
-        return tell_behind(w, call);
-    return tell(w, keep && fenced && draft_fits_l2(d) ? L2_SET_TOKEN : L2_DELETE, call);
+    enum l2_change_mode mode = keep && fenced && draft_fits_l2(d) ? L2_SET_TOKEN : L2_DELETE;
+    return cache_in_background(call) ? tell_behind(w, mode, call) : tell(w, mode, call);
 }
 
 int nigh_write(struct nigh_space *space, const void *key, size_t key_len, const void *value,

@@ -109,15 +109,18 @@ void writing_fill_l1(struct writing *w)
     l1_entry_unref(e);
 }
 
-/* Write the value in place of what L1 has. `heard`: the floor that its own frame has raised, or
- * 0. */
-static void write_l1(struct writing *w, uint64_t heard)
+/* Write the value in place of what L1 has. `heard`: the floor that its own frame has raised, or 0.
+ * Returns the stamp of its entry; 0: not stored. */
+static uint64_t write_l1(struct writing *w, uint64_t heard)
 {
+    uint64_t stamp;
     struct draft *d = &w->draft;
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_now(w, slots);
-    note_result(w, &value,
-                space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer));
+    enum l1_store_result result =
+        space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer, &stamp);
+    note_result(w, &value, result);
+    return result == L1_STORED ? stamp : 0;
 }
 
 static NIGH_OUTLINED int plain_refused(struct nigh_space *space, const struct l1_key *key,
@@ -154,23 +157,25 @@ static void remove_l1(struct writing *w, uint64_t version)
 {
     struct draft *d = &w->draft;
     bool ok;
-    space_l1_invalidate(d->space, &d->key, version, d->ticket, &ok);
+    space_l1_invalidate(d->space, &d->key, version, 0, d->ticket, &ok);
     w->refused = !ok || !groups_current(d);
 }
 
-bool writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
-                    uint64_t heard)
+uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+                        uint64_t heard)
 {
     const struct l1_key *key = &w->draft.key;
     struct nigh_space *space = w->draft.space;
+    uint64_t stamp = 0;
     stored = stored && (w->keeps || !space->rules.invalidations_only);
     if (stored)
-        write_l1(w, heard);
+        stamp = write_l1(w, heard);
     else
         remove_l1(w, item->version);
     failures_clear(&space->cache->failures, key->hash);
     cache_notify(space, key, FLIGHT_EV_INVALIDATED);
-    return stored && !(w->keeps && w->outdated);
+    w->put = stored && !(w->keeps && w->outdated);
+    return stamp;
 }
 
 /* ---- L2 ---- */
@@ -203,9 +208,10 @@ void writing_value_free(const struct writing *w, struct coherence_write *value)
              value->envelope.len);
 }
 
-static void write_here(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+static uint64_t write_here(void *arg, const struct coherence_item *item, bool stored,
+                           uint64_t heard)
 {
-    writing_settle(arg, item, stored, heard);
+    return writing_settle(arg, item, stored, heard);
 }
 
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
@@ -227,18 +233,37 @@ int writing_change(struct writing *w, enum l2_change_mode mode, const struct nig
     return rc;
 }
 
-int writing_change_behind(struct writing *w)
+/* Redis will order the value after all that it has executed, so no floor of its key that stands now
+ * counts against it. Those of its groups do: the value may be older. */
+static uint64_t write_behind(void *arg, const struct coherence_item *item, bool stored,
+                             uint64_t heard)
 {
-    const struct draft *d = &w->draft;
+    struct writing *w = arg;
+    (void)heard;
+    return writing_settle(w, item, stored, l1_ticket(w->draft.space->cache->l1));
+}
+
+/* A value that nothing asks Redis to judge is in L1 at once. Another one enters it with the next
+ * read, if Redis has set it. */
+int writing_change_behind(struct writing *w, enum l2_change_mode mode,
+                          const struct nigh_call *call, struct coherence_waiter *waiter)
+{
+    struct nigh *cache = w->draft.space->cache;
     struct coherence_item item = writing_item(w);
+    struct coherence_write value = writing_value(w, mode);
     struct coherence_change c = {
         .items = &item,
         .item_count = 1,
+        .writes = value.mode == L2_DELETE ? NULL : &value,
+        .deadline_ns = cache_deadline_ns(cache, call, coherence_trust_ms(cache->coherence)),
         .background = true,
-        .local_key = write_here,
+        .waiters = waiter,
+        .local_key = write_behind,
         .local_arg = w,
     };
-    return coherence_change(d->space->cache->coherence, &c, NULL);
+    int rc = coherence_change(cache->coherence, &c, NULL);
+    writing_value_free(w, &value);
+    return rc;
 }
 
 /* No flight waits for another process here, so none has to hear of it: floors tell those that

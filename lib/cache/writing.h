@@ -18,6 +18,8 @@ struct writing {
     bool keeps;       /* L1 stores it though Redis does not */
     bool refused;     /* L1 has something newer ... */
     bool outdated;    /* ... of a version that is known */
+    bool put;         /* by its local step: stored by Redis, or where that has none of the space's
+                       * values, not kept out by a version */
     bool full;        /* L1 has no room, and does not make any */
 };
 
@@ -46,11 +48,9 @@ void writing_fill_l1(struct writing *w);
 
 /* Returns the name of its key, as changes have it. */
 struct coherence_item writing_item(const struct writing *w);
-/* Do its local step; `stored` and `heard` as of coherence_change. Returns whether the value is put:
- * stored by Redis, or where that has none of the space's, not kept out by a version. Under the
- * apply lock. */
-bool writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
-                    uint64_t heard);
+/* Do its local step: coherence_change.local_key. Notes whether the value is `put`. */
+uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
+                        uint64_t heard);
 /* Describe its value to Redis; the envelope is to be freed with writing_value_free(). Where there
  * is no memory for it the mode is L2_DELETE: at least nobody keeps the old value. So it is where
  * values stay out of Redis: then the value `keeps`, in the local step. */
@@ -60,9 +60,11 @@ void writing_value_free(const struct writing *w, struct coherence_write *value);
  * or deleted; in a space whose values stay out of Redis it enters L1 alone. Returns what
  * coherence_change() does. */
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call);
-/* Delete the key in Redis, and tell every node, in the background. Returns NIGH_QUEUED; NIGH_EBUSY:
- * nothing was done. */
-int writing_change_behind(struct writing *w);
+/* Do the same in the background: `waiter`, if there is one, is told when Redis has accepted it. A
+ * value that is not accepted by the call's deadline, else within coherence.trust, is deleted
+ * instead. Returns NIGH_QUEUED; NIGH_EBUSY: nothing was done; NIGH_ENOMEM. */
+int writing_change_behind(struct writing *w, enum l2_change_mode mode,
+                          const struct nigh_call *call, struct coherence_waiter *waiter);
 /* Change the key where there is no Redis: the local step is the whole change. */
 void writing_change_l1_only(struct writing *w, bool keep);
 

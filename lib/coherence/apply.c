@@ -23,6 +23,7 @@
 #include "coherence/beat.h"
 #include "coherence/keeper.h"
 #include "coherence/message.h"
+#include "coherence/queue.h"
 #include "coherence/state.h"
 
 /* ---- one item ---- */
@@ -101,8 +102,11 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
     if (!is_done_here_locked(c, &m)) {
         uint64_t floor = 0;
         count = m.item_count;
-        while (coherence_message_next(&m, &item))
+        while (coherence_message_next(&m, &item)) {
+            if (is_own(c, &m) && item.kind == WIRE_KEY)
+                item.own = coherence_queue_own(c, &item, true);
             floor = u64_max(floor, coherence_apply_item_locked(c, &item, m.sequence));
+        }
         if (is_own(c, &m)) { /* the local step is still to come, and asks for this */
             own_call(c, m.call)->heard = m.call;
             own_call(c, m.call)->floor = floor;

@@ -13,6 +13,7 @@
 #include "coherence/apply.h"
 #include "coherence/keeper.h"
 #include "coherence/message.h"
+#include "coherence/queue.h"
 #include "coherence/recent.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
@@ -159,10 +160,17 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
                                const struct coherence_item *item, bool stored, uint64_t sequence)
     REQUIRES(c->state->apply_lock)
 {
-    if (is_key(item) && a->key)
-        a->key(a->arg, item, stored, sequence ? coherence_heard_locked(c, a->call) : 0);
-    else
-        coherence_apply_item_locked(c, item, sequence);
+    struct coherence_item named = *item;
+    if (is_key(item) && a->key) {
+        uint64_t heard = sequence ? coherence_heard_locked(c, a->call) : 0;
+        uint64_t own = a->key(a->arg, item, stored, heard);
+        if (a->puts && own)
+            coherence_queue_set_own(c, item, own);
+        return;
+    }
+    if (a->queued && is_key(item))
+        named.own = coherence_queue_own(c, item, stored);
+    coherence_apply_item_locked(c, &named, sequence);
 }
 
 static void settle_items(struct coherence *c, const struct coherence_accepted *a, uint64_t sequence)
@@ -170,7 +178,8 @@ static void settle_items(struct coherence *c, const struct coherence_accepted *a
 {
     size_t keys = 0;
     for (uint32_t i = 0; i < a->item_count; i++) {
-        bool set = a->wrote && l2_verdict_at(a->answer, keys) == L2_STORED;
+        bool set = a->wrote ? l2_verdict_at(a->answer, keys) == L2_STORED
+                            : a->puts && a->puts[i].mode == L2_SET;
         settle_item_locked(c, a, &a->items[i], set || a->keeps, sequence);
         keys += is_key(&a->items[i]);
     }
@@ -233,13 +242,19 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
     return !followed;
 }
 
-void coherence_settle_queued(struct coherence *c, const struct coherence_accepted *a, bool folded)
+void coherence_settle_queued_locked(struct coherence *c, const struct coherence_accepted *a,
+                                    bool folded)
 {
     static const struct coherence_item all_soft = {.kind = WIRE_ALL, .soft = true};
-    pthread_mutex_lock(&c->state->apply_lock);
     settle_items(c, a, 0);
     if (folded)
         coherence_apply_item_locked(c, &all_soft, 0);
+}
+
+void coherence_settle_queued(struct coherence *c, const struct coherence_accepted *a, bool folded)
+{
+    pthread_mutex_lock(&c->state->apply_lock);
+    coherence_settle_queued_locked(c, a, folded);
     pthread_mutex_unlock(&c->state->apply_lock);
 }
 

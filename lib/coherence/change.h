@@ -46,12 +46,16 @@ struct coherence_accepted {
     const bool *noted; /* per item: `recent` has it; NULL: it has none */
     bool keeps;        /* as in struct coherence_change */
     bool wrote;        /* values were sent: the answer says of each whether it was set */
+    bool queued;       /* ... by the queue: they are here already */
+    const struct coherence_write *puts; /* not accepted: what is here until it is; NULL: nothing */
     uint32_t uncounted; /* items that count elsewhere, or did before */
-    void (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
+    uint64_t (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
     void *arg;
 };
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);
 /* Settle a change that Redis has not accepted, once it is queued; `folded`: as one of all. */
 void coherence_settle_queued(struct coherence *c, const struct coherence_accepted *a, bool folded);
+void coherence_settle_queued_locked(struct coherence *c, const struct coherence_accepted *a,
+                                    bool folded) REQUIRES(c->state->apply_lock);
 
 #endif

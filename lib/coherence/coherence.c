@@ -154,7 +154,13 @@ void coherence_close(struct coherence *c)
     coherence_listener_stop(c);
     coherence_keeper_close(c->keeper);
     try_queue_once(c);
+    coherence_queue_shut(c);
     coherence_keeper_unref(c);
+}
+
+uint32_t coherence_trust_ms(const struct coherence *c)
+{
+    return c->config.trust_ms;
 }
 
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)

@@ -42,6 +42,8 @@ struct coherence_item {
     struct bytes space;  /* KEY, SPACE, FILL */
     struct bytes bytes;  /* KEY, FILL: the key; TAG: the tag */
     uint64_t version;    /* KEY: entries at least as new stay; 0: none */
+    uint64_t own;        /* KEY: the entry with this stamp stays, too: what the change has set, and
+                            put here before; 0: none */
 };
 
 struct coherence_sink {
@@ -154,20 +156,35 @@ struct coherence_write {
     uint32_t hard_ms;
 };
 
+/*
+ * Waits for a change in the background. `done` is called once, under no lock: 0 accepted;
+ * NIGH_REFUSED accepted, but the value was not set; NIGH_QUEUED not accepted in time: the value is
+ * given up, its deletion goes on; NIGH_ECLOSED.
+ */
+struct coherence_waiter {
+    struct coherence_waiter *next; /* the queue's */
+    int outcome;
+    void (*done)(struct coherence_waiter *w);
+    void *arg;
+};
+
 struct coherence_change {
     const struct coherence_item *items; /* 1 .. 4096 */
     uint32_t item_count;
     const struct coherence_write *writes; /* one per item; NULL: an invalidation */
     uint64_t deadline_ns;
     bool keeps;      /* Redis gets no value of a key, which the local step may store all the same */
-    bool background; /* queued at once, and not waited for */
+    bool background; /* queued at once, and not waited for. Values are sent until the deadline */
+    struct coherence_waiter *waiters; /* in the background: one per item; NULL: nobody waits */
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value, or `keeps` and has executed the
-     * change. `heard`: the floor that the change's own frame has raised, if it came before the
-     * answer; else 0.
+     * inserts its own value. `stored`: Redis has set the value, or is going to (L2_SET in the
+     * background), or `keeps` and has executed the change. `heard`: the floor that the change's own
+     * frame has raised, if it came before the answer; else 0. Returns the stamp of the entry that
+     * it has made; 0: none.
      */
-    void (*local_key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
+    uint64_t (*local_key)(void *arg, const struct coherence_item *item, bool stored,
+                          uint64_t heard);
     void *local_arg;
 };
 
@@ -180,12 +197,22 @@ struct coherence_change {
  *           (L2_SET_NEWER), or too many schemas are in use (then it was deleted);
  *           NIGH_QUEUED applied here (local_key with stored = false), to be retried; always so in
  *           the background
- * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis;
- *           NIGH_EBUSY only in the background: the queue has no room, nothing was done
+ * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis. In the
+ *           background: no memory for a value, nothing was done, or as above; NIGH_EBUSY only
+ *           there: the queue has no room, nothing was done
  * Blocks    up to deadline_ns; in the background not at all
  */
 int coherence_change(struct coherence *c, const struct coherence_change *change,
                      struct coherence_position *ret_position);
+
+/* Whether a change has to come after what is queued of its keys, lest a value that waits undoes it,
+ * or an invalidation a value that it sets. coherence_change() then queues it, and waits; but not
+ * many values at once, which are to be changed one by one. */
+bool coherence_comes_after(struct coherence *c, const struct coherence_change *change);
+/* Let a waiter wait no longer for `item`. False: `done` is being called, or was. */
+bool coherence_leave(struct coherence *c, const struct coherence_item *item,
+                     struct coherence_waiter *w);
+uint32_t coherence_trust_ms(const struct coherence *c);
 
 /* Park until the queue is empty. 0 or NIGH_ETIMEDOUT. */
 int coherence_drain(struct coherence *c, uint64_t deadline_ns);

@@ -53,22 +53,107 @@ static int queue_change(struct coherence *c, const struct coherence_change *chan
     return rc == NIGH_ENOMEM ? NIGH_ENOMEM : NIGH_QUEUED;
 }
 
-/* Leaves the change to the queue from the beginning. The keeper need not be told while the queue
- * has something already: it comes back to that until it is accepted. */
+/* Leaves the change to the queue from the beginning. Queue and local step are one under the apply
+ * lock: a value that is put here must not be accepted before its entry's stamp is known. The keeper
+ * need not be told while the queue has something already: it comes back to that until it is
+ * accepted. */
 static int change_behind(struct coherence *c, const struct coherence_change *change)
 {
     struct coherence_accepted here = queued_here(change);
-    bool first;
-    int rc = coherence_queue_put_room(c, change->items, change->item_count, &first);
-    if (rc == NIGH_EBUSY) {
-        stats_add(c->config.stats, STATS_BACKGROUND_BUSY, change->item_count);
-        return rc;
-    }
-    coherence_settle_queued(c, &here, rc == NIGH_ENOMEM);
-    stats_add(c->config.stats, STATS_BACKGROUND, change->item_count);
-    if (first)
+    bool first = false;
+    here.puts = change->writes;
+    pthread_mutex_lock(&c->state->apply_lock);
+    int rc = coherence_queue_put_room(c, change, &first);
+    bool done = rc == 0 || (rc == NIGH_ENOMEM && !change->writes);
+    if (done)
+        coherence_settle_queued_locked(c, &here, rc == NIGH_ENOMEM);
+    pthread_mutex_unlock(&c->state->apply_lock);
+    if (first && done)
         coherence_keeper_poke(c);
-    return rc == NIGH_ENOMEM ? rc : NIGH_QUEUED;
+    return rc == 0 ? NIGH_QUEUED : rc;
+}
+
+static int change_in_background(struct coherence *c, const struct coherence_change *change)
+{
+    int rc = change_behind(c, change);
+    if (rc == NIGH_QUEUED)
+        stats_add(c->config.stats, STATS_BACKGROUND, change->item_count);
+    else if (rc == NIGH_EBUSY)
+        stats_add(c->config.stats, STATS_BACKGROUND_BUSY, change->item_count);
+    return rc;
+}
+
+/* ---- after what is queued ---- */
+
+/* Waits in a call for all its items. */
+struct after {
+    struct park *park;
+    _Atomic uint32_t left; /* futex word. pair(coherence.after) */
+};
+
+/* The frame may be gone when it wakes: waking nobody does no harm. */
+static void after_done(struct coherence_waiter *w)
+{
+    struct after *a = w->arg;
+    struct park *park = a->park;
+    /* pair(coherence.after): the outcome is there */
+    if (atomic_fetch_sub_explicit(&a->left, 1, memory_order_release) == 1)
+        park_wake(park, &a->left, PARK_ALL);
+}
+
+/* Parks until all are told. False: the deadline has passed. */
+static bool wait_for_all(struct after *a, uint64_t deadline_ns)
+{
+    for (;;) {
+        /* pair(coherence.after): what they were told */
+        uint32_t left = atomic_load_explicit(&a->left, memory_order_acquire);
+        if (left == 0)
+            return true;
+        if (park_wait(a->park, &a->left, left, deadline_ns) == NIGH_ETIMEDOUT)
+            return false;
+    }
+}
+
+/* Leaves those that are not told. The others are just being told. */
+static void leave_all(struct coherence *c, const struct coherence_change *change, struct after *a)
+{
+    for (uint32_t i = 0; i < change->item_count; i++)
+        if (coherence_leave(c, &change->items[i], &change->waiters[i]))
+            after_done(&change->waiters[i]);
+    wait_for_all(a, CLOCK_NEVER_NS);
+}
+
+static int worst_outcome(const struct coherence_change *change)
+{
+    int worst = 0;
+    for (uint32_t i = 0; i < change->item_count; i++) {
+        int outcome = change->waiters[i].outcome;
+        worst = worst == NIGH_QUEUED || outcome == 0 ? worst : outcome;
+    }
+    return worst == NIGH_ECLOSED ? NIGH_QUEUED : worst;
+}
+
+/* Queues the change behind what waits of its keys, and waits for it. NIGH_EBUSY: there is no room,
+ * or no memory to wait. */
+static int change_after(struct coherence *c, struct coherence_change change)
+{
+    struct mem *mem = c->config.env->mem;
+    struct after a = {.park = c->config.env->park, .left = change.item_count};
+    size_t size = change.item_count * sizeof(*change.waiters);
+    change.waiters = mem_alloc(mem, NULL, size);
+    if (!change.waiters)
+        return NIGH_EBUSY;
+    for (uint32_t i = 0; i < change.item_count; i++)
+        change.waiters[i] =
+            (struct coherence_waiter){.outcome = NIGH_QUEUED, .done = after_done, .arg = &a};
+    int rc = change_behind(c, &change);
+    if (rc == NIGH_QUEUED) {
+        if (!l2_connected(c->config.l2) || !wait_for_all(&a, change.deadline_ns))
+            leave_all(c, &change, &a);
+        rc = worst_outcome(&change);
+    }
+    mem_free(mem, NULL, change.waiters, size);
+    return rc;
 }
 
 /* ---- the call ---- */
@@ -186,7 +271,12 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
     struct combine_outcome outcome;
     NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
     if (change->background)
-        return change_behind(c, change);
+        return change_in_background(c, change);
+    if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1)) {
+        int rc = change_after(c, *change);
+        if (rc != NIGH_EBUSY)
+            return rc;
+    }
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
         return queue_change(c, change); /* many long names: the queue sends fewer at once */
     switch (coherence_combine(c, change, &outcome)) {

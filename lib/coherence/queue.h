@@ -11,6 +11,7 @@
 #include "coherence/keeper.h"
 
 struct coherence_queue_item;
+struct coherence_value;
 
 /* Queued items on their way: a script of some 30 KiB with ordinary keys. */
 #define COHERENCE_BATCH_ITEMS 256u
@@ -18,10 +19,15 @@ struct coherence_batch {
     uint32_t count;                                              /* (k) */
     uint64_t call;                                               /* (k) */
     uint64_t nonce;                                              /* (k) */
-    struct coherence_position known;                             /* (k) when its script was made */
+    struct coherence_position known;                             /* (k) when it was filled */
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
     bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) `recent` has the item */
+    struct coherence_schema *schema;                             /* (k) of its values; NULL: none */
+    struct coherence_write writes[COHERENCE_BATCH_ITEMS];        /* (k) L2_DELETE: no value */
+    struct coherence_value *values[COHERENCE_BATCH_ITEMS];       /* (k) references, until sent */
+    bool lost[COHERENCE_BATCH_ITEMS];                            /* (k) its value was given up */
+    struct coherence_waiter *told;                               /* (k) to be told */
 };
 
 struct coherence_queue {
@@ -37,6 +43,7 @@ struct coherence_queue {
     uint32_t backoff_ms;                 /* (k) 0: the last attempt succeeded */
     uint32_t moved;                      /* (k) answers in a row that told only the schemas */
     _Atomic bool retry_now;              /* (a) the connection is new: no need to wait */
+    uint64_t value_bytes;                /* (q) of the values in it */
     _Atomic uint32_t count;              /* (a) written under the queue lock */
     _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
 };
@@ -47,13 +54,29 @@ void coherence_queue_fini(struct coherence *c);
  * (full): folded into a soft ALL. */
 int coherence_queue_put(struct coherence *c, const struct coherence_item *item, bool noted);
 /* Queue a change in the background, if there is room for all its items. *ret_first: the queue was
- * empty. 0; NIGH_EBUSY: none is queued; NIGH_ENOMEM as above. */
-int coherence_queue_put_room(struct coherence *c, const struct coherence_item *items,
-                             uint32_t count, bool *ret_first);
-/* Fills a batch with the oldest items, and marks them as sent. */
-void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch);
+ * empty. 0; NIGH_EBUSY: none is queued; NIGH_ENOMEM as above, or, of a value, none is queued. */
+int coherence_queue_put_room(struct coherence *c, const struct coherence_change *change,
+                             bool *ret_first);
+/* Notes the stamp of the entry that a queued value has here. Under the apply lock, as it is put. */
+void coherence_queue_set_own(struct coherence *c, const struct coherence_item *item,
+                             uint64_t stamp);
+/* Returns the stamp of the entry that stays when a change of ours names the key: that of the value
+ * that is queued; 0: none. `stored`: Redis has set what was sent. Under the apply lock. */
+uint64_t coherence_queue_own(struct coherence *c, const struct coherence_item *item, bool stored);
+/* Fills a batch with the oldest items, and marks them as sent. Values whose time is over, or whose
+ * clock is not followed any more, are given up. */
+void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns);
+/* Lets go of its values' bytes: the script is made. */
+void coherence_queue_sent(struct coherence *c, struct coherence_batch *batch);
 /* Take out the accepted items, but for those named again since. True: nothing is left. */
-bool coherence_queue_remove(struct coherence *c, const struct coherence_batch *batch);
+bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
+                            const struct l2_answer *answer);
+/* Give up the values that were sent: nobody knows whether Redis has set them. */
+void coherence_queue_lose(struct coherence *c, struct coherence_batch *batch);
+/* Tell who waited. */
+void coherence_waiters_tell(struct coherence_waiter **told);
+/* Tell all who wait that nothing will come. */
+void coherence_queue_shut(struct coherence *c);
 
 /* ---- retry.c ---- */
 

@@ -8,6 +8,7 @@
 // A failed attempt waits, twice as long each time, unless the connection is new.
 
 #include "coherence/queue.h"
+#include "coherence/apply.h"
 #include "coherence/beat.h"
 #include "coherence/change.h"
 #include "coherence/keeper.h"
@@ -42,6 +43,23 @@ static uint32_t count_noted(const struct coherence_batch *batch)
     return count;
 }
 
+/* Takes the values that were given up from L1: nobody else will have them. */
+static void forget_lost(struct coherence *c)
+{
+    struct coherence_batch *batch = c->queue->batch;
+    for (uint32_t n = 0; n < batch->count; n++) {
+        struct coherence_item item = batch->items[n];
+        if (!batch->lost[n])
+            continue;
+        pthread_mutex_lock(&c->state->apply_lock);
+        item.own = coherence_queue_own(c, &item, true); /* of a later one */
+        coherence_apply_item_locked(c, &item, 0);
+        pthread_mutex_unlock(&c->state->apply_lock);
+        batch->lost[n] = false;
+    }
+    coherence_waiters_tell(&batch->told);
+}
+
 static void accepted(struct coherence *c, const struct l2_answer *answer)
 {
     struct coherence_queue *q = c->queue;
@@ -54,16 +72,21 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
         .known = q->batch->known,
         .noted = q->batch->noted,
         .uncounted = count_noted(q->batch),
+        .wrote = q->batch->schema,
+        .queued = true,
     };
     coherence_settle(c, &a);
     stats_add(c->config.stats, STATS_INVALIDATE_AGAIN, a.uncounted);
+    if (q->batch->schema)
+        coherence_registered(c, q->batch->schema, answer);
     q->backoff_ms = 0;
     q->due_ns = 0;
-    if (!coherence_queue_remove(c, q->batch))
-        return;
-    /* pair(coherence.emptied): the count is 0 before the word changes */
-    atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
-    park_wake(c->config.env->park, &q->emptied, PARK_ALL);
+    if (coherence_queue_remove(c, q->batch, answer)) {
+        /* pair(coherence.emptied): the count is 0 before the word changes */
+        atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
+        park_wake(c->config.env->park, &q->emptied, PARK_ALL);
+    }
+    coherence_waiters_tell(&q->batch->told);
 }
 
 static int send_script(struct coherence *c, const struct coherence_script *s, uint64_t now_ns)
@@ -80,17 +103,45 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
 {
     struct coherence_batch *batch = c->queue->batch;
     struct coherence_script script;
-    coherence_queue_batch(c, batch);
+    coherence_queue_batch(c, batch, now_ns);
+    forget_lost(c);
     stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
-    int rc = coherence_script_make(c, batch->items, batch->count, NULL, &script);
-    if (rc < 0)
+    const struct coherence_write *writes = batch->schema ? batch->writes : NULL;
+    int rc = coherence_script_make(c, batch->items, batch->count, writes, &script);
+    if (rc < 0) {
+        coherence_queue_sent(c, batch);
         return rc;
+    }
     batch->call = script.call;
     batch->nonce = script.change.nonce;
-    batch->known = script.known;
     rc = send_script(c, &script, now_ns);
     coherence_script_free(c, &script);
+    coherence_queue_sent(c, batch);
     return rc;
+}
+
+/* The script may have run or not, or may run yet. To delete once more harms nobody; to set once
+ * more might undo what another node has set meanwhile. So a value is sent once. */
+static void failed_unknown(struct coherence *c, uint64_t now_ns)
+{
+    coherence_queue_lose(c, c->queue->batch);
+    forget_lost(c);
+    failed(c, now_ns);
+}
+
+/* Whether values went to another clock than theirs: nobody could compare them with anything. */
+static bool is_foreign(const struct coherence_batch *batch, const struct l2_answer *answer)
+{
+    return batch->schema && answer->clock.identity != batch->known.identity;
+}
+
+/* They are deleted there; and with them goes once more what else was in the script. */
+static void accepted_elsewhere(struct coherence *c, const struct l2_answer *answer)
+{
+    coherence_note(c, answer);
+    coherence_queue_lose(c, c->queue->batch);
+    forget_lost(c);
+    c->queue->due_ns = 0;
 }
 
 static void take_answer(struct coherence *c, uint64_t now_ns)
@@ -102,10 +153,12 @@ static void take_answer(struct coherence *c, uint64_t now_ns)
     c->queue->moved = told ? c->queue->moved + 1 : 0;
     if (told && c->queue->moved < COHERENCE_NAMED_TRIES)
         c->queue->due_ns = 0; /* send it once more, with all names */
+    else if (answer->status == 0 && !told && is_foreign(c->queue->batch, answer))
+        accepted_elsewhere(c, answer);
     else if (answer->status == 0 && !told && !coherence_outlived(c, answer))
         accepted(c, answer);
     else
-        failed(c, now_ns);
+        failed_unknown(c, now_ns);
     l2_answer_free(answer);
 }
 

@@ -297,6 +297,10 @@ void l1_renew(struct l1 *l1, uint64_t position);
  */
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
                            uint64_t ticket, bool *ret_ticket_ok);
+/* As l1_invalidate_key(), but the entry of the stamp `own` stays, too (0: none): it is what the
+ * invalidation is about, put before that was accepted. */
+uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t version,
+                              uint64_t own, uint64_t ticket, bool *ret_ticket_ok);
 
 /*
  * ---- storing ----
@@ -331,6 +335,10 @@ enum l1_store_result {
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key,
                               const struct l1_value *value, uint64_t ticket, uint64_t heard,
                               bool only_newer);
+/* As l1_write(). *ret_stamp: the stamp of the entry, if it is stored. */
+enum l1_store_result l1_write_stamped(struct l1 *l1, const struct l1_key *key,
+                                      const struct l1_value *value, uint64_t ticket, uint64_t heard,
+                                      bool only_newer, uint64_t *ret_stamp);
 /* l1_write() for a value without version and tags, with L1_TICKET_NOW: the one refusal is
  * REFUSED_FULL. The lifetimes are drawn by key and time. */
 enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct bytes value,

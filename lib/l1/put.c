@@ -100,7 +100,9 @@ static NIGH_OUTLINED enum l1_store_result put_long_locked(struct l1 *l1, struct 
                                                           _Atomic uint64_t *word) REQUIRES(s->lock)
 {
     struct l1_value value = value_of_plain(p);
-    struct own_write w = {p->key, &value, L1_TICKET_NOW, 0, false, p->size, p->bytes, NULL};
+    uint64_t stamp;
+    struct own_write w = {p->key, &value,   L1_TICKET_NOW, 0,      false,
+                          p->size, p->bytes, NULL,          &stamp};
     return write_long_locked(l1, s, &w, word);
 }
 

@@ -64,6 +64,7 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
      * floor does not stand yet, outdates the value. (The value is below its own key's floor then: a
      * flight that finds it does not take it, and loads.) */
     *ret_stamp = position - 1 == w->ticket ? position : u64_min(position, w->ticket);
+    *w->ret_stamp = *ret_stamp & ENTRY_STAMP_MASK;
     if (old && enter_keeps_out(l1, old, v->version, w->only_newer, now_ns))
         return L1_REFUSED_VERSION;
     ok = ok && floors_judge(l1->floors, w->ticket, l1->space_slots[w->key->space], v->groups,
@@ -157,9 +158,17 @@ void l1_prefetch_write(struct l1 *l1, const struct l1_key *key)
 enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                               uint64_t ticket, uint64_t heard, bool only_newer)
 {
+    uint64_t stamp;
+    return l1_write_stamped(l1, key, value, ticket, heard, only_newer, &stamp);
+}
+
+enum l1_store_result l1_write_stamped(struct l1 *l1, const struct l1_key *key,
+                                      const struct l1_value *value, uint64_t ticket, uint64_t heard,
+                                      bool only_newer, uint64_t *ret_stamp)
+{
     size_t size = entry_size_of(key, value);
     struct own_write w = {key, value, ticket, heard, only_newer, size, mem_charge(l1->mem, size),
-                          NULL};
+                          NULL, ret_stamp};
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     limbo_yield(l1);
     if (is_large(&w) && l1_entry_create(l1, key, value, &w.made) != 0)
@@ -177,12 +186,18 @@ enum l1_store_result l1_write(struct l1 *l1, const struct l1_key *key, const str
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
                            uint64_t ticket, bool *ret_ticket_ok)
 {
+    return l1_invalidate_others(l1, key, version, 0, ticket, ret_ticket_ok);
+}
+
+uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t version,
+                              uint64_t own, uint64_t ticket, bool *ret_ticket_ok)
+{
     bool ok;
     uint64_t position = floors_raise_key(l1->floors, key->hash, ticket, &ok);
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
-    if (e && !survives(e, version)) {
+    if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own)) {
         l1_shard_drop_locked(l1, s, e);
         stats_count(l1->stats, STATS_L1_REMOVE);
     }

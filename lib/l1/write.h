@@ -16,6 +16,7 @@ struct own_write {
     size_t size;
     uint64_t bytes;        /* charged */
     struct l1_entry *made; /* large: made before, with a reference; NULL: none */
+    uint64_t *ret_stamp;
 };
 
 /* Store the value under the lock; `word`: that of the key's entry, or NULL. For any value, if that

@@ -92,6 +92,7 @@
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(BACKGROUND, "background", "changes left to the background")                                  \
     X(BACKGROUND_BUSY, "background_busy", "background changes refused: coherence.queue is full")   \
+    X(BACKGROUND_LOST, "background_lost", "background values that Redis has not stored")           \
     X(FRAME, "frame", "frames heard")                                                              \
     X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")                    \
     X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \

@@ -252,8 +252,9 @@ TEST(a_write_tells_behind_the_commit)
     both_have(1);
     for (unsigned round = 1; round <= 5; round++) {
         call.version = round % 2 ? round : 0;
-        origin_commit(&here.origin);
-        CHECK_EQ(nigh_write(here.space, "k0", 2, "v", 1, &call), NIGH_QUEUED);
+        char row[32];
+        snprintf(row, sizeof(row), "k0=%u", origin_commit(&here.origin));
+        CHECK_EQ(nigh_write(here.space, "k0", 2, row, strlen(row), &call), NIGH_QUEUED);
         CHECK_EQ(atomic_load(&here.origin.writes), round);
         CHECK(sees_row(&here, 0));
         CHECK_EQ(nigh_drain(here.cache, WORLD_PATIENCE_MS), 0);

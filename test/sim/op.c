@@ -38,6 +38,12 @@ unsigned op_running(void)
     return running;
 }
 
+/* Half of the changes, where some are made in the background. */
+static uint32_t flags_of(const struct op *o)
+{
+    return some_behind && o->step.ms % 2 ? NIGH_BACKGROUND : 0;
+}
+
 /* ---- reads ---- */
 
 static void answered(struct op *o, int rc, struct nigh_value *value)
@@ -101,17 +107,13 @@ static void run_get_put(struct op *o)
     call.tags = tags;
     call.tag_count = 1;
     call.version = key_space(o->step.key) == 1 ? version : 0;
+    call.flags = flags_of(o);
     rc = absent ? nigh_put_absent(space, o->name, o->name_len, &call)
                 : nigh_put(space, o->name, o->name_len, text, strlen(text), &call);
     TRACE(o->step.node, "put %s with its ticket -> %s", text, rc ? nigh_result_name(rc) : "OK");
 }
 
 /* ---- changes ---- */
-
-static uint32_t flags_of(const struct op *o)
-{
-    return some_behind && o->step.ms % 2 ? NIGH_BACKGROUND : 0;
-}
 
 static void issue(struct op *o, enum target target, int which, uint32_t version)
 {

@@ -1196,10 +1196,12 @@ TEST(a_resync_tells_the_list)
 
 static unsigned stored_seen[2];
 
-static void local_key(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+static uint64_t local_key(void *arg, const struct coherence_item *item, bool stored,
+                          uint64_t heard)
 {
     (void)arg, (void)item, (void)heard;
     stored_seen[stored]++;
+    return 0;
 }
 
 static int write_key(world *w, struct coherence_schema *schema)

@@ -144,12 +144,14 @@ TEST(unknown_outcome_is_queued_and_its_frame_applied)
 static unsigned stored_seen[2];
 static uint64_t floor_heard; /* by the last local step */
 
-static void local_key(void *arg, const struct coherence_item *item, bool stored, uint64_t heard)
+static uint64_t local_key(void *arg, const struct coherence_item *item, bool stored,
+                          uint64_t heard)
 {
     (void)item;
     stored_seen[stored]++;
     floor_heard = heard;
     world_note(arg, "own");
+    return 0;
 }
 
 static int write_key(world *w, enum l2_change_mode mode)
@@ -253,12 +255,12 @@ TEST(queued_twice_is_one)
     CHECK_EQ(queued(&w), 2);
 
     struct coherence_batch *batch = w.c->queue->batch;
-    coherence_queue_batch(w.c, batch);
+    coherence_queue_batch(w.c, batch, 0);
     REQUIRE_EQ(batch->count, 2);
     CHECK_EQ(batch->items[0].version, 7);
     CHECK(!batch->items[1].soft);
     change_key(&w, "a", NIGH_QUEUED);
-    coherence_queue_batch(w.c, batch);
+    coherence_queue_batch(w.c, batch, 0);
     CHECK_EQ(batch->items[0].version, 0); /* whatever its version */
     world_close(&w);
 }
