@@ -26,6 +26,14 @@ static bool is_up(int server)
     return atomic_load(&c.l2->links[server]->connection) != 0;
 }
 
+static int try_open(const char *const *uris)
+{
+    const struct l2_map map = {.uris = uris, .count = SERVERS, .server_of = server_of};
+    struct l2_config config = client_config(&c, NULL);
+    config.map = &map;
+    return l2_open(&config, &c.l2);
+}
+
 static void open_map(bool own_threads)
 {
     static const char *uris[SERVERS];
@@ -34,10 +42,7 @@ static void open_map(bool own_threads)
         uris[i] = servers[i].uri;
     }
     client_init(&c, own_threads);
-    const struct l2_map map = {.uris = uris, .count = SERVERS, .server_of = server_of};
-    struct l2_config config = client_config(&c, NULL);
-    config.map = &map;
-    REQUIRE_EQ(l2_open(&config, &c.l2), 0);
+    REQUIRE_EQ(try_open(uris), 0);
     l2_set_patience(c.l2, CLIENT_DEADLINE_MS);
 }
 
@@ -204,6 +209,69 @@ TEST(a_batch_with_a_callback_is_told_once)
     }
     end();
 }
+
+/* ---- what fails before ---- */
+
+TEST(a_client_with_a_uri_that_is_wrong_does_not_open)
+{
+    static const char *const uris[][SERVERS] = {{"redis://127.0.0.1:1", "nonsense"},
+                                                {"nonsense", "redis://127.0.0.1:1"}};
+    client_init(&c, true);
+    for (size_t i = 0; i < ARRAY_COUNT(uris); i++)
+        CHECK_EQ(try_open(uris[i]), NIGH_EURI);
+    client_fini(&c);
+}
+
+#if NIGH_FAULTS
+/* Fails each call at the site in turn, until none was left to fail. */
+static void fail_opening(enum fault_site site, int error)
+{
+    static const char *const uris[SERVERS] = {"unix:///nonexistent/a", "unix:///nonexistent/b"};
+    int rc = error;
+    for (uint64_t nth = 1; rc == error; nth++) {
+        fault_arm(site, nth);
+        rc = try_open(uris);
+        bool fired = fault_count(site) >= nth;
+        fault_arm(site, 0);
+        if (rc == 0)
+            l2_close(c.l2);
+        if (fired && rc == 0)
+            rc = error; /* it was a thread's, which goes on without */
+        CHECK(rc == error || (rc == 0 && nth > SERVERS));
+    }
+}
+
+TEST(a_client_that_gets_no_memory_or_thread_does_not_open)
+{
+    client_init(&c, true);
+    fail_opening(FAULT_ALLOC, NIGH_ENOMEM);
+    fail_opening(FAULT_THREAD, NIGH_ETHREAD);
+    client_fini(&c);
+}
+
+/* Whatever it is that there is no memory for, who asks gets one answer, or none. */
+TEST(a_batch_without_memory_is_refused_or_answered)
+{
+    begin();
+    name_keys();
+    unsigned refused_count = 0;
+    for (uint64_t i = 0; i < 12 || (refused_count == 0 && i < 1000); i++) {
+        uint64_t nth = 1 + i % 12; /* an I/O thread may have taken the first */
+        struct l2_sync s;
+        struct l2_op op = client_op(&c, &s, CLIENT_DEADLINE_MS);
+        fault_arm(FAULT_ALLOC, nth);
+        int refused = l2_get_many(c.l2, bytes_of_string("s"), bytes_of_string("1"), keys, KEYS,
+                                  &op);
+        refused_count += refused == NIGH_ENOMEM;
+        CHECK(refused == 0 || refused == NIGH_ENOMEM || refused == NIGH_EOFFLINE);
+        if (refused == 0)
+            l2_answer_free(l2_sync_wait(&s));
+        fault_arm(FAULT_ALLOC, 0);
+    }
+    CHECK(refused_count > 0);
+    end();
+}
+#endif
 
 /* ---- one of them is not there ---- */
 
