@@ -315,7 +315,7 @@ static NIGH_OUTLINED int fetch_missed(const struct many *m, struct nigh_queue *q
                                       uint64_t *ret_id)
 {
     struct caller caller;
-    struct fetch_many *o;
+    struct fetch_many *o = NULL;
     caller_enter(&caller);
     int rc = create(m, q, arg, &o);
     set_missing(m, rc == 0 ? NIGH_PENDING : rc);

@@ -15,6 +15,9 @@
  *        |      v did not return for another reason the flight has landed, and HELD is given back)
  *        +-- leaderless: HELD by nobody, mail START; if no caller is left, to a worker instead
  *
+ * A deferred answer is posted by a thread that has time for the step that follows: whoever posts it
+ * to a flight that nobody holds steps it there, as a worker would (flight_post_here).
+ *
  * A holder lets go of HELD in one of three ways, and each passes the reference of HELD on or drops
  * it: a release without mail (drop), host->run (pass), leaderless (pass).
  *

@@ -8,6 +8,7 @@
  *
  *     -DPATIENT        callers do not give up (then nobody may hang); without: at any moment
  *     -DFOLLOWERS=n    2 by default: 2.1 million states in 10 s, 43 thousand with -DPATIENT
+ *     -DHERE           the reply is a deferred answer: its thread steps the flight if nobody does
  *     -DMUTANT=n       breaks the protocol, each must give "errors: 1" (4 and 7 with -DPATIENT):
  *                      1 clears HELD, then looks for mail     5 poster takes no reference
  *                      2 looks for mail, then clears HELD     6 last caller leaves it leaderless
@@ -15,10 +16,11 @@
  *                      4 poster does not wake
  *
  * The names are those of lib/flight: mailbox.c (post, take, park, release), lead.c (hold,
- * wait_for_landing, leave, abandon, land, run). One leader, FOLLOWERS followers, one worker, and an
- * I/O thread that replies to one request. A step of START either asks (once), or loads and lands, or
- * loads and exits its thread. Sequential consistency: which acquire and release are needed is judged
- * by ThreadSanitizer, not here.
+ * wait_for_landing, leave, abandon, land, run, post_here). One leader, FOLLOWERS followers, one
+ * worker, and an I/O thread that replies to one request. A step of START either asks (once), or
+ * loads and lands, or loads and exits its thread; so does a step of the reply, but a deferred answer
+ * only lands. Sequential consistency: which acquire and release are needed is judged by
+ * ThreadSanitizer, not here.
  *
  * Checked: one holder at a time; nobody touches a freed record; it is freed once, after the landing;
  * and when nothing can move any more it is freed, the reply was stepped, and nobody is left asleep.
@@ -96,7 +98,11 @@ inline post_reply() {
 #if MUTANT != 5
         refs++;
 #endif
+#ifdef HERE
+        skip
+#else
         give_to_workers()
+#endif
     :: else
     fi
 }
@@ -170,7 +176,11 @@ inline step() {
     :: landed == LANDED -> skip
     :: landed != LANDED && got_start && !asked -> atomic { asked = true; TOUCH; refs++; reply_sent = true }
     :: landed != LANDED && (got_start || got_reply) -> land()
+#ifdef HERE
+    :: landed != LANDED && got_start && !got_reply && replaced < 2 -> exiting = true
+#else
     :: landed != LANDED && (got_start || got_reply) && replaced < 2 -> exiting = true
+#endif
     :: else
     fi
 }
@@ -357,11 +367,29 @@ end:
     od
 }
 
+/* The I/O thread; or the one that answers, which runs what it has taken (flight_post_here) */
 proctype io() {
     bool taken, sleeper;
+#ifdef HERE
+    bool ok, got_start, got_reply, exiting;
+    byte callers, w;
+#endif
 end:
     reply_sent;
     post_reply();
+#ifdef HERE
+    do
+    :: !taken -> break
+    :: taken ->
+        step();
+        assert(!got_start && !exiting); /* it leads to no loader */
+        release_mail();
+        if
+        :: ok -> unref(); break
+        :: else
+        fi
+    od;
+#endif
     unref()
 }
 

@@ -62,11 +62,11 @@ latch() {
 
 flight() {
     reduce=
-    for patient in "" -DPATIENT; do
-        optimise=1 build flight.pml $patient
-        search "flight $patient" 0
+    for options in "" -DPATIENT -DHERE "-DHERE -DPATIENT"; do
+        optimise=1 build flight.pml $options
+        search "flight $options" 0
     done
-    for mutant in 1 2 3 "4 -DPATIENT" 5 6 "7 -DPATIENT"; do
+    for mutant in 1 2 3 "4 -DPATIENT" 5 6 "7 -DPATIENT" "5 -DHERE"; do
         build flight.pml -DMUTANT=$mutant
         search "flight, mutant $mutant" 1
     done
