@@ -262,8 +262,10 @@ static void begin_all(struct fetch_many *o)
     workers_swap_on_worker(was);
     struct crew *last = NULL;
     for (struct part *p = o->parts; p < o->parts + o->count; p++) {
-        if (p->crew && p->crew != last)
+        if (p->crew && p->crew != last) {
+            crew_ask(p->crew);
             batch_queue(crew_end(p->crew));
+        }
         last = p->crew ? p->crew : last;
     }
 }

@@ -120,12 +120,15 @@ static bool is_undecided(const struct flight *f)
 
 /* Brings the flights that begin here, from part `from` on, to where they are loaded or wait for
  * others: first each a step, which sends its request, then all. */
-static void lead(struct bulk *b, uint32_t from, uint32_t led)
+static void lead(struct bulk *b, uint32_t from, uint32_t led, struct crew *crew)
 {
     const struct part *p, *end = b->parts + b->count;
+    if (led == 1)
+        crew_ask(crew); /* it asks alone, with this thread's help */
     for (p = b->parts + from; p < end; p++)
         if (p->joined.leads)
             flight_lead_first(p->flight, led == 1 ? b->deadline_ns : 0);
+    crew_ask(crew);
     for (p = b->parts + from; p < end; p++)
         if (p->joined.leads)
             flight_lead_while(p->flight, b->deadline_ns, is_undecided);
@@ -169,7 +172,7 @@ static size_t fly_window(struct bulk *b, size_t at, uint32_t most, enum where wh
     }
     if (!crew)
         return at;
-    lead(b, from, led);
+    lead(b, from, led, crew);
     struct load_list list = crew_end(crew);
     if (where == HERE && !is_late(b))
         batch_run(list, &b->owner);

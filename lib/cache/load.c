@@ -66,6 +66,8 @@ void load_free(void *arg, struct flight *f)
     load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
+    if (l->leases)
+        crew_part_end(l);
     if (l->stale)
         l1_entry_unref(l->stale);
     if (l->fresh)
@@ -182,6 +184,10 @@ static enum load_next ask_lease(struct load *l)
         return NEXT_LOAD;
     l->heard = false;
     l->token = coherence_token(cache->coherence);
+    if (l->crew && crew_asks(l)) {
+        l->lease = LOAD_LEASE_ASKED;
+        return NEXT_REST;
+    }
     struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_sync sync;
@@ -373,8 +379,14 @@ static enum load_next started(struct load *l, uint32_t events)
  * flight that has landed. */
 static enum load_next replied(struct load *l, uint32_t events)
 {
-    struct l2_answer *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
+    struct l2_answer part, *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
     enum load_next next = NEXT_REST;
+    if ((events & FLIGHT_EV_REPLY) && crew_part(l, &part)) {
+        if (l->flight->state == FLIGHT_LEASE)
+            next = lease_answered(l, &part);
+        crew_part_end(l);
+        return next;
+    }
     if (!answer)
         return NEXT_REST;
     l->answer = NULL;

@@ -31,6 +31,7 @@
 #include "cache/lookup.h"
 
 struct crew;
+struct crew_leases;
 struct load_owner;
 
 #define LOAD_LEASE_TRIES 3u /* further unwanted values from LEASE before loading without a lease */
@@ -105,6 +106,8 @@ struct load {
     int result;                         /* what the loader has returned */
     bool unanswered;                    /* its deferred answer was missing at the deadline */
     struct crew *crew;                  /* decides with these what is loaded; NULL: alone */
+    struct crew_leases *leases;         /* answer about its lease, and others'; NULL: none */
+    uint32_t lease_place;               /* ... its place in that */
     struct load *mate;                  /* the next of those that share a call of the loader */
     bool put_off;                       /* has been decided, and waits for a thread */
     struct load_owner *owner;           /* of the first: told if the loader does not return */

@@ -42,6 +42,8 @@ TEST(what_is_nowhere_is_loaded_in_one_call_and_given_to_all)
     redis_start(&server, NULL);
     patient_open(&near, &server, NULL, &so);
     bunch_number(&b, "k", MANY);
+    int64_t before = world_count(&near, "l2_request");
+    uint64_t began_ms = check_now_ms();
     bunch_fetch(&b, near.space, NULL);
     bunch_check_all(&b, NIGH_FRESH, 1);
     CHECK_EQ(near.origin.loads, 1);
@@ -50,6 +52,9 @@ TEST(what_is_nowhere_is_loaded_in_one_call_and_given_to_all)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "l2_fill") == MANY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, no_lease_is_left(&server));
     CHECK_EQ(keys_like(&server, "nigh:!2:s:1:*"), MANY);
+    /* values in few requests, leases in one, and fills; beats come every 200 ms */
+    CHECK_LE(world_count(&near, "l2_request") - before,
+             (int64_t)(MANY + MANY / 2 + (check_now_ms() - began_ms) / 100));
 
     patient_open(&far, &server, &near.origin, &so);
     int64_t requests = world_count(&far, "l2_request");
