@@ -202,6 +202,55 @@ int nigh_fetch_many_async(struct nigh_queue *queue, struct nigh_space *space,
                           uint64_t *ret_id);
 
 /**
+ * Tell every node that a key has changed, as nigh_invalidate() does with NIGH_BACKGROUND, and be
+ * told when Redis has accepted it.
+ *
+ * What is done in this process is done when the call returns. Cancelling takes nothing back: the
+ * change goes on, and nobody is told.
+ *
+ * @param key      copied
+ * @param call     as for nigh_invalidate(); at the deadline the call completes with NIGH_QUEUED,
+ *                 and the change goes on
+ * @param arg      comes back in the completion
+ * @param ret_id   as of nigh_fetch_async()
+ *
+ * Returns   NIGH_PENDING: one completion will come, with 0 or NIGH_QUEUED, unless it is cancelled;
+ *           0 at once without Redis
+ * Errors    as nigh_invalidate() with NIGH_BACKGROUND; NIGH_EINVAL, NIGH_EBUSY and NIGH_ECLOSED as
+ *           nigh_fetch_async()
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_invalidate_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                          size_t key_len, const struct nigh_call *call, void *arg,
+                          uint64_t *ret_id);
+
+/**
+ * Put a value as nigh_put() does with NIGH_BACKGROUND, and be told what Redis has made of it. There
+ * is no such form of nigh_write(), whose writer is the host's and waits: commit, then invalidate or
+ * put with a version.
+ *
+ * @param key      copied
+ * @param value    copied
+ * @param call     as for nigh_put(), without a ticket; at the deadline, by default that of L2, the
+ *                 call completes with NIGH_QUEUED. The value itself waits as in the background
+ * @param arg      comes back in the completion
+ * @param ret_id   as of nigh_fetch_async()
+ *
+ * Returns   NIGH_PENDING: one completion will come, with 0 stored, NIGH_REFUSED, or NIGH_QUEUED (at
+ *           the deadline, or the value was given up), unless it is cancelled, which takes nothing
+ *           back; without Redis as nigh_put(). Puts of one key that go to Redis as one have the
+ *           outcome of the last
+ * Errors    as nigh_put() with NIGH_BACKGROUND; NIGH_EINVAL also with call->miss; NIGH_EINVAL,
+ *           NIGH_EBUSY and NIGH_ECLOSED as nigh_fetch_async()
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_put_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                   size_t key_len, const void *value, size_t len, const struct nigh_call *call,
+                   void *arg, uint64_t *ret_id);
+
+/**
  * Cancel a pending call. The load goes on, for others who wait for it and for the cache. A
  * completion that has come and was not polled yet is cancelled, too, and its value released.
  *

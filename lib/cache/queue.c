@@ -162,7 +162,9 @@ bool queue_give_up_locked(struct queue_op *op, int outcome, struct flight **ret_
     *ret_left = NULL;
     if (!op->verb->detach(op, ret_left))
         return false;
-    answer_locked(op, op->verb->partial && outcome == NIGH_ETIMEDOUT ? 0 : outcome, 0);
+    if (outcome == NIGH_ETIMEDOUT)
+        outcome = op->verb->partial ? 0 : op->verb->goes_on ? NIGH_QUEUED : NIGH_ETIMEDOUT;
+    answer_locked(op, outcome, 0);
     return true;
 }
 

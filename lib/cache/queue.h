@@ -42,6 +42,7 @@ struct queue_verb {
     /* Do what is owed to the host as a completion is handed out before the answer has come; the
      * operation is then OVER. May be NULL. REQUIRES(lock of the queue) */
     void (*part)(struct queue_op *op);
+    bool goes_on; /* at its deadline it is done here, and goes on: NIGH_QUEUED */
     bool partial; /* at its deadline it has been answered in part: that is no error */
 };
 
