@@ -22,7 +22,7 @@
 
 enum {
     KEYS = 48,
-    KEYS_MAX = 64, /* of which two may share a group slot */
+    KEYS_MAX = 64, /* for cases that do not count loads */
     WRITERS_MAX = 32,
     READERS_MAX = 24, /* per node */
     VERSIONS_MAX = 200000,
