@@ -7,6 +7,7 @@
 #define NIGH_COHERENCE_CHANGE_H
 
 #include "coherence/core.h"
+#include "coherence/state.h"
 
 /* Tries of a change while the list of schemas moves between question and answer. Then a caller
  * leaves the change to the queue, and the queue waits as after a failure. */
