@@ -203,11 +203,6 @@ struct load_list crew_end(struct crew *c)
     return decide(c, NULL);
 }
 
-bool crew_takes(const struct load *l)
-{
-    return l->crew || gather_takes(l->space);
-}
-
 void crew_take(struct load *l)
 {
     struct load_list one = {0};

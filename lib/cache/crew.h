@@ -31,7 +31,10 @@ struct load_list crew_end(struct crew *c);
 
 /* Whether a load that enters LOAD waits for others, in its crew or its space's gathering; and let
  * it wait. */
-bool crew_takes(const struct load *l);
+static inline bool crew_takes(const struct load *l)
+{
+    return l->crew || gather_takes(l->space);
+}
 void crew_take(struct load *l);
 
 #endif

@@ -19,11 +19,6 @@ static struct failure *slot_of(struct failures *f, uint64_t hash)
     return &f->slots[hash % FAILURE_SLOTS];
 }
 
-static bool none(struct failures *f)
-{
-    return atomic_load_explicit(&f->used, memory_order_relaxed) == 0;
-}
-
 static bool is_of(const struct failure *slot, uint64_t hash)
 {
     return atomic_load_explicit(&slot->hash, memory_order_relaxed) == hash;
@@ -41,7 +36,7 @@ static void reset(struct failure *slot, uint64_t hash)
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error)
 {
     struct failure *slot = slot_of(f, hash);
-    if (NIGH_LIKELY(none(f)) || !is_of(slot, hash))
+    if (!is_of(slot, hash))
         return false;
     pthread_mutex_lock(&f->lock);
     bool found = is_of(slot, hash) && slot->count > 0 && now_ns < slot->until_ns;
@@ -81,7 +76,7 @@ static void free_slot(struct failures *f, struct failure *slot)
 
 void failures_expire(struct failures *f, uint64_t now_ns)
 {
-    if (none(f))
+    if (failures_none(f))
         return;
     pthread_mutex_lock(&f->lock);
     for (uint32_t i = 0; i < FAILURE_SLOTS; i++)
@@ -93,7 +88,7 @@ void failures_expire(struct failures *f, uint64_t now_ns)
 void failures_clear(struct failures *f, uint64_t hash)
 {
     struct failure *slot = slot_of(f, hash);
-    if (NIGH_LIKELY(none(f)) || !is_of(slot, hash))
+    if (NIGH_LIKELY(failures_none(f)) || !is_of(slot, hash))
         return;
     pthread_mutex_lock(&f->lock);
     if (is_of(slot, hash) && slot->count > 0)

@@ -39,6 +39,12 @@ struct failures {
 void failures_init(struct failures *f);
 void failures_fini(struct failures *f);
 
+/* Whether no failure at all is remembered, as a rule: then nobody need ask what time it is. */
+static inline bool failures_none(const struct failures *f)
+{
+    return NIGH_LIKELY(atomic_load_explicit(&f->used, memory_order_relaxed) == 0);
+}
+
 /* Whether the key failed lately; then *ret_error is the loader's error. */
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
 /* Note that the key's load failed (again): the key is left alone for first_ms, doubling up to

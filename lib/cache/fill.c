@@ -35,14 +35,16 @@ static struct nigh_fill *name_of(const struct nigh_fill *fill)
 void fill_disown(struct nigh_fill *fill, int why)
 {
     struct nigh_fill *same, *name = name_of(fill);
-    if (NIGH_UNLIKELY(name) && defer_lock(name, &same) == 0)
+    if (name && defer_lock(name, &same) == 0)
         defer_end(name, why);
 }
 
 void fill_reset(struct nigh_fill *fill)
 {
-    fill_disown(fill, NIGH_EINVAL);
-    atomic_store_explicit(&fill->name, NULL, memory_order_relaxed);
+    if (NIGH_UNLIKELY(fill_is_deferred(fill))) {
+        fill_disown(fill, NIGH_EINVAL);
+        atomic_store_explicit(&fill->name, NULL, memory_order_relaxed);
+    }
     if (fill->bytes != fill->small)
         mem_free(fill->cache->env.mem, NULL, fill->bytes, fill->len);
     tags_fini(&fill->tags, fill->cache->env.mem);

@@ -136,6 +136,7 @@ static bool found_in_l1(struct load *l)
     if (outcome != NIGH_MISS)
         l1_entry_ref(e);
     rcu_leave();
+    l->l1_empty = !e;
     if (outcome == NIGH_MISS)
         return false;
     load_land_with(l, outcome, e, NIGH_TIER_L1);
@@ -443,6 +444,7 @@ void load_step(void *arg, struct flight *f, uint32_t events)
     struct load *l = f->work;
     if (events & (FLIGHT_EV_FILLED | FLIGHT_EV_INVALIDATED))
         l->heard = true;
+    l->l1_empty = false; /* not any more: another may have put something there since */
     go(l, started(l, events));
     go(l, replied(l, events));
     go(l, woken(l, events));

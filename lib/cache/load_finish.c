@@ -67,7 +67,8 @@ enum load_next load_land_stale(struct load *l, int otherwise)
 bool load_key_failed(struct nigh_space *space, const struct l1_key *key, int *ret_error)
 {
     struct nigh *cache = space->cache;
-    return failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), ret_error);
+    return !failures_none(&cache->failures) &&
+           failures_find(&cache->failures, key->hash, clock_now_ns(&cache->clock), ret_error);
 }
 
 bool load_failed_lately(struct load *l)
@@ -198,14 +199,12 @@ enum load_next load_fail(struct load *l)
 /* Describe the answer. Its lifetimes are spread so that keys do not expire in step, by key and
  * time: to draw a random number would be to write where all misses do. The value may be as old as
  * the load's start. */
-static struct draft draft_of(const struct load *l)
+static void describe(const struct load *l, uint64_t now_ns, struct draft *d)
 {
-    const struct nigh *cache = l->space->cache;
     const struct nigh_fill *fill = &l->fill;
     bool confirms = fill->kind == FILL_NOT_MODIFIED;
-    uint64_t took_ns = clock_now_ns(&cache->clock) - l->began_ns;
     uint64_t noise = (l->key.hash ^ l->began_ns) * HASH_GOLDEN;
-    struct draft d = {
+    *d = (struct draft){
         .space = l->space,
         .key = l->key,
         .bytes = fill_payload(fill),
@@ -214,27 +213,23 @@ static struct draft draft_of(const struct load *l)
         .tags = tags_hashes(&fill->tags),
         .tag_count = fill->tags.count,
         .confirmed = confirms ? fill->previous : NULL,
-        .cost_us = (uint32_t)u64_min(took_ns / 1000, UINT32_MAX),
+        .cost_us = (uint32_t)u64_min((now_ns - l->began_ns) / 1000, UINT32_MAX),
         .ticket = l->flight->ticket,
         .position = l->position,
         .home = l->home,
         .token = l->token,
         .connection = l->connection,
     };
-    draft_set_lifetimes(&d, fill->soft_ttl_ms, fill->stale_ms, noise, noise * HASH_GOLDEN);
-    draft_begin_now(&d);
-    if (d.born_ns > (int64_t)l->began_ns) /* the coarse clock may lag behind it */
-        d.born_ns = (int64_t)l->began_ns;
-    return d;
+    draft_set_lifetimes(d, fill->soft_ttl_ms, fill->stale_ms, noise, noise * HASH_GOLDEN);
+    draft_begin_now(d);
+    if (d->born_ns > (int64_t)l->began_ns) /* the coarse clock may lag behind it */
+        d->born_ns = (int64_t)l->began_ns;
 }
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer
  * value, has left its answer in L1. Both stamps are above every floor, so nothing else tells. */
-static bool superseded(const struct load *l, const struct draft *d)
+static NIGH_OUTLINED bool superseded(const struct load *l, const struct draft *d)
 {
-    struct nigh *cache = l->space->cache;
-    if (clock_now_ns(&cache->clock) <= l->flight->deadline_ns)
-        return false;
     rcu_enter();
     struct l1_entry *e = space_l1_find_rcu(l->space, &l->key);
     bool later = e && l1_entry_born_ns(e) > d->born_ns;
@@ -251,13 +246,16 @@ static bool storable(const struct load *l, const struct draft *d)
 
 enum load_next load_fill(struct load *l)
 {
-    if (clock_now_ns(&l->space->cache->clock) > l->flight->deadline_ns)
+    uint64_t now_ns = clock_now_ns(&l->space->cache->clock);
+    bool overran = now_ns > l->flight->deadline_ns;
+    struct draft d;
+    if (NIGH_UNLIKELY(overran))
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);
     if (l->fill.kind == FILL_ERROR)
         return load_fail(l);
     failures_clear(&l->space->cache->failures, l->key.hash);
-    struct draft d = draft_of(l);
-    bool stores = storable(l, &d) && !superseded(l, &d);
+    describe(l, now_ns, &d);
+    bool stores = storable(l, &d) && !(overran && superseded(l, &d));
     bool at_once = stores && !l->token; /* L2 need not be told before */
     int rc = at_once ? draft_entry_stored(&d, &l->fresh) : draft_entry(&d, &l->fresh);
     if (rc != 0)

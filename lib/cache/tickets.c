@@ -174,6 +174,11 @@ static void take_locked(struct tickets *ts, struct ticket **link, const struct w
     }
 }
 
+static bool none_out(const struct tickets *ts)
+{
+    return atomic_load_explicit(&ts->count, memory_order_relaxed) == 0;
+}
+
 /* Takes out the wanted tickets of one key; they are the caller's now. */
 static struct ticket *take(struct nigh_space *space, const struct l1_key *key, uint64_t token,
                            uint64_t thread, bool orphan)
@@ -181,7 +186,7 @@ static struct ticket *take(struct nigh_space *space, const struct l1_key *key, u
     struct tickets *ts = &space->cache->tickets;
     const struct wanted w = {space, key, token, thread, orphan, 0};
     struct ticket *taken = NULL;
-    if (atomic_load_explicit(&ts->count, memory_order_relaxed) == 0)
+    if (none_out(ts))
         return NULL;
     pthread_mutex_lock(&ts->lock);
     take_locked(ts, chain_of(ts, key), &w, &taken);
@@ -231,7 +236,8 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
 
 void tickets_give_back_own(struct nigh_space *space, const struct l1_key *key)
 {
-    give_back_all(take(space, key, 0, flight_thread_token(), false));
+    if (!none_out(&space->cache->tickets)) /* each load comes here */
+        give_back_all(take(space, key, 0, flight_thread_token(), false));
 }
 
 bool tickets_give_back_orphans(struct nigh_space *space, const struct l1_key *key)
