@@ -28,15 +28,27 @@ static bool is_shared(struct nigh *cache)
     return atomic_load_explicit(&cache->refs, memory_order_relaxed) > 1;
 }
 
+/* Closes what talks to Redis. Fills that are behind may be answered until L2 is closed, and their
+ * answers are noted in the coherence. */
+static void close_redis(struct nigh *cache)
+{
+    struct coherence *c = cache->coherence;
+    if (c) {
+        coherence_ref(c);
+        coherence_close(c);
+    }
+    drive_unlink(cache);
+    if (cache->l2)
+        l2_close(cache->l2);
+    if (c)
+        coherence_unref(c);
+}
+
 void close_tiers(struct nigh *cache)
 {
     service_stop(&cache->keeper);
     atomic_store_explicit(&cache->l2_closed, true, memory_order_relaxed);
-    if (cache->coherence)
-        coherence_close(cache->coherence);
-    drive_unlink(cache);
-    if (cache->l2)
-        l2_close(cache->l2);
+    close_redis(cache);
     workers_stop(&cache->workers);
     service_stop(&cache->reclaimer);
     if (cache->l1 && is_shared(cache))

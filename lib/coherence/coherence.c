@@ -158,6 +158,16 @@ void coherence_close(struct coherence *c)
     coherence_keeper_unref(c);
 }
 
+void coherence_ref(struct coherence *c)
+{
+    coherence_keeper_ref(c);
+}
+
+void coherence_unref(struct coherence *c)
+{
+    coherence_keeper_unref(c);
+}
+
 uint32_t coherence_trust_ms(const struct coherence *c)
 {
     return c->config.trust_ms;

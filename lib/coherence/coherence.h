@@ -79,6 +79,10 @@ int coherence_open(const struct coherence_config *config, struct coherence **ret
 /* Ends the listener. To be called before l2_close(), after the keeper has ended. Queued
  * invalidations are tried once more (250 ms). */
 void coherence_close(struct coherence *c);
+/* Keeps the memory beyond coherence_close(), for answers to others that come until l2_close() has
+ * returned; and lets it go. */
+void coherence_ref(struct coherence *c);
+void coherence_unref(struct coherence *c);
 /* Keeper, one thread at a time (a second returns at once): send the beat if due, judge what was
  * answered, retry the queue, notice lost trust. Returns when to come again. */
 uint64_t coherence_tick(struct coherence *c);
