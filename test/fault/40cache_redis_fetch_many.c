@@ -17,6 +17,18 @@ static struct nigh_space_options batches(uint32_t batch)
     return so;
 }
 
+/* As patient_open(), with leases that no machine stands still for. */
+static void open_node(struct world *w, const struct redis *server, struct origin *origin,
+                      const struct nigh_space_options *so)
+{
+    struct nigh_options o = patient_options(server);
+    o.lease_ms = LOAD_MS / 2;
+    origin_init(&w->origin);
+    world_open_with(w, &o, so, origin ? origin : &w->origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w->cache) == NIGH_FRESH &&
+                                                world_count(w, "listening") == 1));
+}
+
 static long long keys_like(const struct redis *server, const char *pattern)
 {
     char *text = redis_command(server, "KEYS %s", pattern);
@@ -40,7 +52,7 @@ TEST(what_is_nowhere_is_loaded_in_one_call_and_given_to_all)
     struct world near, far;
     struct nigh_space_options so = batches(128);
     redis_start(&server, NULL);
-    patient_open(&near, &server, NULL, &so);
+    open_node(&near, &server, NULL, &so);
     bunch_number(&b, "k", MANY);
     int64_t before = world_count(&near, "l2_request");
     uint64_t began_ms = check_now_ms();
@@ -56,7 +68,7 @@ TEST(what_is_nowhere_is_loaded_in_one_call_and_given_to_all)
     CHECK_LE(world_count(&near, "l2_request") - before,
              (int64_t)(MANY + MANY / 2 + (check_now_ms() - began_ms) / 100));
 
-    patient_open(&far, &server, &near.origin, &so);
+    open_node(&far, &server, &near.origin, &so);
     int64_t requests = world_count(&far, "l2_request");
     bunch_fetch(&b, far.space, NULL);
     bunch_check_all(&b, NIGH_FRESH, 1);
@@ -80,8 +92,8 @@ TEST(two_nodes_that_want_the_same_load_each_key_once)
     for (int round = 0; round < 4; round++) {
         struct nigh_space_options so = batches(round % 2 ? 128 : 7);
         so.batch_wait_us = round < 2 ? 0 : 200;
-        patient_open(&near, &server, NULL, &so);
-        patient_open(&far, &server, &near.origin, &so);
+        open_node(&near, &server, NULL, &so);
+        open_node(&far, &server, &near.origin, &so);
         char stem[8];
         snprintf(stem, sizeof(stem), "r%d", round);
         bunch_number(&there, stem, MANY);
@@ -118,8 +130,8 @@ TEST(a_key_that_another_process_loads_does_not_delay_the_others)
     struct asker slow;
     struct nigh_space_options so = batches(128);
     redis_start(&server, NULL);
-    patient_open(&near, &server, NULL, &so);
-    patient_open(&far, &server, &near.origin, &so);
+    open_node(&near, &server, NULL, &so);
+    open_node(&far, &server, &near.origin, &so);
     atomic_store(&near.origin.script, hold_slow);
     origin_hold(&near.origin);
     asker_start(&slow, far.space, "slow", NULL);
@@ -127,7 +139,7 @@ TEST(a_key_that_another_process_loads_does_not_delay_the_others)
     bunch_init(&b, "slow a b");
     bunch_start(&b, near.space, NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "l1_store") == 2);
-    CHECK_EQ(world_count(&near, "lease_held"), 1);
+    CHECK_GE(world_count(&near, "lease_held"), 1);
     CHECK(!b.done);
     origin_let_go(&near.origin);
     bunch_join(&b);
@@ -202,8 +214,8 @@ TEST(what_l2_has_only_stale_is_answered_and_refreshed)
     so.soft_ttl_ms = 100;
     so.jitter_percent = NIGH_NONE;
     redis_start(&server, NULL);
-    patient_open(&near, &server, NULL, &so);
-    patient_open(&far, &server, &near.origin, &so);
+    open_node(&near, &server, NULL, &so);
+    open_node(&far, &server, &near.origin, &so);
     bunch_init(&b, "a b c");
     bunch_fetch(&b, near.space, NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "l2_fill") == 3);

@@ -32,6 +32,8 @@ static struct nigh_options loop_options(const struct redis *server)
     struct nigh_options o = patient_options(server);
     o.threads = NIGH_THREADS_NONE;
     o.l1_memory = MEMORY_BYTES;
+    o.lease_ms = WORLD_PATIENCE_MS; /* loads are counted: no lease ends by itself */
+    o.space.load_deadline_ms = 2 * WORLD_PATIENCE_MS;
     return o;
 }
 

@@ -448,7 +448,9 @@ TEST(a_caller_goes_at_its_own_deadline_and_the_load_goes_on)
     struct nigh_call call = NIGH_CALL_INIT;
     open_client(&c);
     call.deadline_ms = SHORT_MS;
-    CHECK_EQ(ask_fetch(c.w.space, "k", &call).outcome, NIGH_ETIMEDOUT);
+    do /* a busy machine may take the time before the load begins */
+        CHECK_EQ(ask_fetch(c.w.space, "k", &call).outcome, NIGH_ETIMEDOUT);
+    while (c.w.origin.loads == 0);
     struct nigh_fill *fill = queried(&c, 1);
     CHECK(nigh_fill_time_left_ms(fill) > 0);
     CHECK_EQ(world_count(&c.w, "flights"), 1);

@@ -22,7 +22,12 @@ static void in_both(void (*run)(struct world *w, bool with_redis))
     world_close(&w);
 
     redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.lease_ms = WORLD_PATIENCE_MS; /* of tickets: longer than a machine stands still */
+    o.space.load_deadline_ms = 2 * WORLD_PATIENCE_MS;
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH));
     unsigned before = check_failed_count();
     run(&w, true);
     if (check_failed_count() != before)
