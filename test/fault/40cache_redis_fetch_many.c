@@ -2,6 +2,7 @@
 // Fetching many keys before a real Redis: one request for the values, one load of each key in all
 // processes, and what is left of that while Redis is paused or gone.
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "support/many.h"
@@ -205,30 +206,60 @@ TEST(a_redis_that_is_silent_is_waited_for_once_for_all_keys)
     redis_stop(&server);
 }
 
-TEST(what_l2_has_only_stale_is_answered_and_refreshed)
+static bool has_generation(const struct bunch *b, unsigned generation)
+{
+    char text[32];
+    for (unsigned i = 0; i < b->count; i++) {
+        snprintf(text, sizeof(text), "%s=%u", b->names[i], generation);
+        if (strcmp(b->answers[i].text, text) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* False: by the server's clock, as the node takes it now, one of them is fresh for a moment yet. */
+static bool are_answered_stale(struct world *near, struct world *far, const char *names)
 {
     static struct bunch b;
+    struct nigh_call look = NIGH_CALL_INIT;
+    unsigned generation = near->origin.generation;
+    int64_t filled = world_count(near, "l2_fill") + 3, refreshed = world_count(far, "refresh") + 3;
+    bunch_init(&b, names);
+    bunch_fetch(&b, near->space, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(near, "l2_fill") >= filled);
+    look.flags = NIGH_NO_STORE;
+    for (unsigned i = 0; i < b.count; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     ask_get(far->space, b.names[i], &look).outcome == NIGH_STALE);
+    origin_commit(&near->origin);
+    bunch_fetch(&b, far->space, NULL);
+    for (unsigned i = 0; i < b.count; i++)
+        if (b.answers[i].outcome != NIGH_STALE)
+            return false;
+    CHECK(has_generation(&b, generation));
+    CHECK_EQ(world_count(far, "refresh"), refreshed);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (bunch_fetch(&b, far->space, NULL), has_generation(&b, generation + 1)));
+    return true;
+}
+
+TEST(what_l2_has_only_stale_is_answered_and_refreshed)
+{
     struct redis server;
     struct world near, far;
     struct nigh_space_options so = batches(128);
+    bool stale = false;
     so.soft_ttl_ms = 100;
     so.jitter_percent = NIGH_NONE;
     redis_start(&server, NULL);
     open_node(&near, &server, NULL, &so);
     open_node(&far, &server, &near.origin, &so);
-    bunch_init(&b, "a b c");
-    bunch_fetch(&b, near.space, NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "l2_fill") == 3);
-    struct nigh_call look = NIGH_CALL_INIT;
-    look.flags = NIGH_NO_STORE;
-    for (unsigned i = 0; i < b.count; i++) /* as this node knows the server's time */
-        CHECK_WITHIN(WORLD_PATIENCE_MS,
-                     ask_get(far.space, b.names[i], &look).outcome == NIGH_STALE);
-    origin_commit(&near.origin);
-    bunch_fetch(&b, far.space, NULL);
-    bunch_check_all(&b, NIGH_STALE, 1);
-    CHECK_EQ(world_count(&far, "refresh"), 3);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, near.origin.rows >= 6);
+    for (int tries = 0; tries < 10 && !stale; tries++) {
+        char names[32];
+        snprintf(names, sizeof(names), "a%d b%d c%d", tries, tries, tries);
+        stale = are_answered_stale(&near, &far, names);
+    }
+    CHECK(stale);
     world_close(&far);
     world_close(&near);
     redis_stop(&server);
