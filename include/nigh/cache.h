@@ -62,7 +62,8 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  * inside a call of nigh, nigh_close() first waits for that call, up to the call's deadline. Values
  * that the callback has stay valid until it returns; it must release them.
  *
- * Queued invalidations are tried once more; to wait for them, call nigh_drain() first. In a child
+ * Queued changes, those in the background among them, are tried once more; to wait for them, call
+ * nigh_drain() first. Deferred fills are over. In a child
  * of fork() nigh_close() returns at once and frees nothing: threads and sockets are the parent's.
  *
  * @param cache   NULL: nothing is done
@@ -155,7 +156,8 @@ int nigh_space_set(struct nigh_space *space, const char *name, const char *value
 int nigh_health(struct nigh *cache);
 
 /**
- * Wait until every queued invalidation has been accepted by Redis.
+ * Wait until Redis has accepted every change that is queued: those that it could not be told, and
+ * those of NIGH_BACKGROUND. (A put with a ticket in the background is none of them.)
  *
  * @param deadline_ms   how long to wait; 0: not at all, only look; NIGH_NONE: for ever
  *

@@ -34,7 +34,7 @@ extern "C" {
     X(NIGH_ETIMEDOUT, -9, "deadline passed")                                                       \
     X(NIGH_ELOADER, -10, "the loader failed and nothing stale was left")                           \
     X(NIGH_EWRITER, -11, "the writer failed; nothing was changed in the cache")                    \
-    X(NIGH_EBUSY, -12, "too many waiters on the key, loads in the space, or calls behind")        \
+    X(NIGH_EBUSY, -12, "too many waiters, loads, pending calls, or changes in the background")    \
     X(NIGH_EDEADLK, -13, "a loader asked for a key that waits for it")                             \
     X(NIGH_EREDIS, -14, "Redis answered with an error")                                            \
     X(NIGH_EOFFLINE, -15, "Redis cannot be reached")                                               \

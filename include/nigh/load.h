@@ -47,7 +47,9 @@ struct nigh_fill;
  * n is 1, unless space.batch is larger. Then a call may be for so many keys of the space: those of
  * a nigh_fetch_many() that are not there, or with space.batch_wait all that any call misses within
  * that time (but what a loader misses is loaded at once). Each fill has an outcome, and a deadline,
- * of its own. (A key may be there twice, if it was invalidated between two misses.)
+ * of its own. (A key may be there twice, if it was invalidated between two misses.) For space.loads
+ * a call counts as one load, until it has returned; if it has deferred fills, until the first of
+ * them in the order of the array is answered.
  *
  * The loader may call nigh for other keys; a call for a key that it loads, or for one whose loader
  * waits for this one, is refused with NIGH_EDEADLK. An answer takes effect when the loader has
@@ -76,10 +78,12 @@ struct nigh_fill;
  * @param fills   valid until the loader returns
  *
  * Returns   0; anything else fails every fill that has no answer yet, deferred ones too
- * Threads   a calling thread or a worker, by run_on; refreshes, and all that batch_wait gathers,
- *           always run on workers, so a resource that a thread keeps open for its loads (a database
- *           connection) needs a destructor (pthread_key_create); never inside a lock or a read
- *           section
+ * Threads   a calling thread or a worker, by run_on; refreshes, calls that are pending on a queue,
+ *           and all that batch_wait gathers, always run on workers (with threads=none in
+ *           nigh_tick() and nigh_queue_poll()). So a resource that a thread keeps open for its
+ *           loads (a database connection) needs a destructor (pthread_key_create), and a client
+ *           that only an event loop's thread may use is to be asked there: the loader defers and
+ *           hands the query over. Never inside a lock or a read section
  */
 typedef int (*nigh_loader_fn)(void *arg, struct nigh_fill *const fills[], size_t n);
 
@@ -119,12 +123,13 @@ typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
  *
  * Until it is answered the load is one that runs: callers wait for it up to their deadlines (in a
  * blocking call whose own loader has deferred, too), it counts for space.loads, and its lease is
- * extended. No thread waits in it, and it is no loader that a call could wait for in a circle: what
- * NIGH_EDEADLK would refuse ends at the deadline.
+ * extended. No thread waits in it. Calls that wait for one another in a circle through a deferred
+ * fill are not refused with NIGH_EDEADLK: they end at their deadlines.
  *
  * The answer takes effect within the call that gives it: the value is stored, and all who wait are
- * told; what goes to Redis is sent behind. Only if the loader has not returned by then, when it
- * does.
+ * told; what goes to Redis is sent behind. (A value with a version enters L1 when Redis, which may
+ * have a newer one, has answered.) If the loader has not returned by then, the answer takes effect
+ * when it returns.
  *
  * A deferred fill that gets no answer:
  *   by the deadline     (nigh_fill_time_left_ms() says 0) callers have got NIGH_ETIMEDOUT, the load

@@ -136,12 +136,13 @@ enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
  * What of a space lies in Redis.
  *
  * INVALIDATIONS keeps its values out of there, for they are secrets, or their origin is quicker
- * than Redis; nodes still tell each other what has changed, and L1 is as coherent as ever. Each
- * process then loads a key itself, once for all its callers: nothing holds others off. A put, and a
- * write with a version, tell every node and leave the value in this process's L1 alone, where a
- * version as new keeps them out; the put with a miss's ticket fills that L1, unless something was
- * invalidated meanwhile. Values that L1 evicts are gone, and `space.keep` says nothing. If nodes
- * differ in this, each does as it is told, and changes reach all.
+ * than Redis; nodes still tell each other through Redis what has changed (names of keys and tags),
+ * and L1 is as coherent as ever. Each process then loads a key itself, once for all its callers:
+ * there are no leases between processes. A put, and a write with a version, tell every node and
+ * store the value in this process's L1 alone, unless a version that is not older is there; in the
+ * background they store nothing. A put with the ticket of a miss fills that L1, unless something
+ * was invalidated meanwhile. Values that L1 evicts are gone, and `space.keep` has no effect. If
+ * nodes differ in this, each does as it is told, and changes reach all.
  */
 enum nigh_space_l2 { NIGH_L2_DEFAULT, NIGH_L2_VALUES, NIGH_L2_INVALIDATIONS };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
@@ -181,7 +182,7 @@ struct nigh_space_options {
                                    (NIGH_NONE in either: errors are not remembered) */
     uint32_t load_deadline_ms;  /* how long callers wait for one load */
     uint32_t waiters_max;       /* callers that may wait for one key */
-    uint32_t loads_max;         /* loads at once in this process */
+    uint32_t loads_max;         /* loads at once in this process; one for many keys counts once */
     uint32_t value_max;         /* bytes; larger values are returned, not stored */
     enum nigh_run_on run_on;    /* where the loader of a blocking call runs */
     uint64_t memory;            /* cap in bytes on the space's values in L1, inside l1_memory, in a
@@ -211,11 +212,12 @@ struct nigh_options {
     uint32_t beat_ms;              /* period of the beat: asks Redis what other nodes changed */
     enum nigh_on_doubt on_doubt;   /* how stored values are answered when trust has run out */
     uint32_t group_slots;          /* power of two; the same in every node of a prefix */
-    uint32_t queue_items;          /* invalidations kept for retry, or to be told again */
+    uint32_t queue_items;          /* changes in the background, for retry, or to be told again */
     uint32_t lease_ms;             /* time of a load lease; extended while the load runs. A space
                                       takes at most half of its load_deadline_ms (and at least 100
                                       ms): those who waited for a dead node can still load */
-    uint32_t workers;              /* threads that run refreshes and WORKER loads */
+    uint32_t workers;              /* threads that run refreshes, loads of pending calls, gathered
+                                      and WORKER loads */
     enum nigh_threads threads;     /* NONE: the host calls nigh_tick(), see there */
     struct nigh_space_options space; /* defaults of the spaces */
     nigh_log_fn log;               /* NULL: as log_to says */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Completion queues: reading without waiting, for event loops.
+ * Completion queues: reading and changing without waiting, for event loops.
  *
  * Where nigh_fetch() would wait, nigh_fetch_async() returns NIGH_PENDING at once. The answer comes
  * later as one completion, on the queue that the call named, when that queue is polled:
@@ -19,7 +19,7 @@
  * No thread waits for a call that is pending, and it costs the memory of one small struct and its
  * key. Ten thousand of them on a queue are ordinary. `async.max` is the cap on all that have begun
  * and whose completions have not been polled; a call that was cancelled or late may count until
- * Redis has answered it.
+ * Redis has answered it. In a call that changes something `value` stays empty.
  */
 #ifndef NIGH_QUEUE_H
 #define NIGH_QUEUE_H
@@ -41,7 +41,7 @@ struct nigh_queue;
 struct nigh_completion {
     uint64_t id;             /* as the call told it */
     void *arg;               /* as given to the call */
-    int outcome;             /* what the blocking call would have returned, or NIGH_ECLOSED */
+    int outcome;             /* of the blocking call, or as the call says; or NIGH_ECLOSED */
     int load_error;          /* with NIGH_ELOADER: the loader's own error */
     struct nigh_value value; /* empty on NIGH_ABSENT, NIGH_MISS and errors */
 };
@@ -58,8 +58,8 @@ struct nigh_completion {
 int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue);
 
 /**
- * Close a queue. What is pending on it is dropped: loads go on, for others and for the cache, but
- * nobody is told. Values in completions that were not polled are released; tickets are given back.
+ * Close a queue. What is pending on it is dropped: loads and changes go on, but nobody is told.
+ * Values in completions that were not polled are released; tickets are given back.
  *
  * In a child of fork() nothing is done for a queue that it inherited.
  *
@@ -206,7 +206,8 @@ int nigh_fetch_many_async(struct nigh_queue *queue, struct nigh_space *space,
  * told when Redis has accepted it.
  *
  * What is done in this process is done when the call returns. Cancelling takes nothing back: the
- * change goes on, and nobody is told.
+ * change goes on, and nobody is told. So it is with NIGH_ECLOSED: nigh_close() tries once more to
+ * tell Redis, and says no more of it.
  *
  * @param key      copied
  * @param call     as for nigh_invalidate(); at the deadline the call completes with NIGH_QUEUED,
@@ -251,8 +252,9 @@ int nigh_put_async(struct nigh_queue *queue, struct nigh_space *space, const voi
                    void *arg, uint64_t *ret_id);
 
 /**
- * Cancel a pending call. The load goes on, for others who wait for it and for the cache. A
- * completion that has come and was not polled yet is cancelled, too, and its value released.
+ * Cancel a pending call. Its load goes on, for others who wait for it and for the cache; a change
+ * goes on, too. A completion that has come and was not polled yet is cancelled, and its value
+ * released.
  *
  * Returns   0: its completion will not be handed out, also not by a poll that runs now; NIGH_MISS:
  *           it was handed out already, or the call was cancelled before, or the queue never had it

@@ -156,10 +156,10 @@ int nigh_fetch(struct nigh_space *space, const void *key, size_t key_len,
 
 /**
  * Fetch many keys, each as nigh_fetch() fetches one, and all of them together: L1 is looked at
- * several keys at a time, L2 is asked for all others in one request, and for the right to load what
- * it has not in another; and what is to be loaded then goes to the loader in calls for up to
- * space.batch keys. With space.batch 1, the default, it is called once for each key, on run_on
- * caller one after the other.
+ * several keys at a time, and L2 is asked for all others at once. What it has not goes to the
+ * loader in calls for up to space.batch keys; the right to load these is asked for at once, too.
+ * With space.batch 1, the default, the loader is called once for each key: with run_on caller one
+ * after the other, each after a request of its own.
  *
  * A key that another thread or process loads does not delay the loading of the others: only when
  * those are loaded does the call wait for it. Keys that have no answer at the deadline have

@@ -8,7 +8,7 @@
  * one key keep their order; one without the flag comes after those with it. At most coherence.queue
  * keys, tags and so on wait, counting what Redis could not be told. A call without room for all
  * that it names does nothing, and returns NIGH_EBUSY: it must be made again, later, or without the
- * flag, where it waits.
+ * flag, where it waits. (Only nigh_write(), whose writer has committed, waits by itself then.)
  *
  * What Redis does not answer, or cannot be told, is retried until it is accepted, as any queued
  * invalidation is; nigh_drain() waits for all of it, and nigh_close() tries once more. Until then
@@ -36,9 +36,9 @@ extern "C" {
  * Redis has come back as another, is given up: it goes from L1, too, and the key is deleted
  * everywhere as soon as Redis can be told. The counter background_lost has these, and those that
  * Redis refuses. Up to 16 MiB of values wait; more get NIGH_EBUSY. With a ticket the fill is sent
- * behind the call, at once and once; nigh_drain() does not wait for it. In a space whose values
- * stay out of Redis a put without a ticket keeps nothing in the background: the old value is
- * deleted.
+ * behind the call, at once and once; nigh_drain() does not wait for it. (A ticket without a lease
+ * fills L1 alone, which answers 0.) In a space whose values stay out of Redis a put without a
+ * ticket keeps nothing in the background: the old value is deleted.
  *
  * With call->miss (the ticket of a NIGH_MISS) this is a fenced fill: it is refused if anything has
  * invalidated the key or its tags since the miss. The put uses the ticket up and ends its lease,
@@ -83,7 +83,7 @@ int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const vo
  *           space.absent_ttl is none
  * Errors    as nigh_put() with a ticket; NIGH_EINVAL also if call->miss is missing
  * Threads   any
- * Blocks    up to the L2 deadline
+ * Blocks    up to the L2 deadline; never with NIGH_BACKGROUND
  */
 int nigh_put_absent(struct nigh_space *space, const void *key, size_t key_len,
                     const struct nigh_call *call);
@@ -139,13 +139,13 @@ void nigh_miss_release(struct nigh_space *space, const void *key, size_t key_len
 /**
  * Write through: fence the key, let the space's writer commit, then tell every node.
  *
- * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without
- *                it the old value is deleted and the next read loads.
- * @param len     0 .. NIGH_VALUE_MAX
  * With NIGH_BACKGROUND the call waits for the fence and the writer, and then no more. The value, if
  * it is to be stored, enters L1 by a read, once Redis has it. A write that has no room in the
  * background is told as without the flag, for it is committed.
  *
+ * @param value   NULL deletes; len is then 0. With call->version the new value is stored; without
+ *                it the old value is deleted and the next read loads.
+ * @param len     0 .. NIGH_VALUE_MAX
  * @param call    NULL or options: version, tags, lifetimes, deadline, NIGH_BACKGROUND
  *
  * Returns   0 committed and accepted by Redis; NIGH_QUEUED committed and applied here, Redis is

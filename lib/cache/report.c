@@ -89,7 +89,7 @@ static void read_gauges(struct nigh *cache, unsigned ask, struct gauges *g)
       "1: it knows the clock of the Redis it talks to")                                            \
     X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \
       "last invalidation applied, in Redis' count")                                                \
-    X(queued, ASK_COHERENCE, g->coherence.queued, "invalidations that Redis has not accepted yet") \
+    X(queued, ASK_COHERENCE, g->coherence.queued, "changes that Redis has not accepted yet")       \
     X(log_lost, ASK_CHEAP, g->log_lost, "lines of the log that found no reader in time")
 
 struct gauge {

@@ -91,7 +91,7 @@
     X(INVALIDATE_AGAIN, "invalidate_again", "invalidations told again, to another clock of Redis") \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(BACKGROUND, "background", "changes left to the background")                                  \
-    X(BACKGROUND_BUSY, "background_busy", "background changes refused: coherence.queue is full")   \
+    X(BACKGROUND_BUSY, "background_busy", "background changes refused: no room for more of them")  \
     X(BACKGROUND_LOST, "background_lost", "background values that Redis has not stored")           \
     X(FRAME, "frame", "frames heard")                                                              \
     X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")                    \
