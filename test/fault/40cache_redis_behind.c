@@ -17,7 +17,12 @@ static int answer_without_redis(struct origin *o, struct nigh_fill *fill)
 static void begin(void)
 {
     redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.lease_ms = WORLD_PATIENCE_MS; /* fills are late: no lease ends before */
+    o.space.load_deadline_ms = 2 * WORLD_PATIENCE_MS;
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH));
     atomic_store(&w.origin.script, answer_without_redis);
 }
 
