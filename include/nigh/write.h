@@ -117,7 +117,7 @@ struct nigh_pair {
  * Errors    NIGH_EINVAL call, count, or one of the arrays is NULL; NIGH_EFORKED; NIGH_ENOMEM.
  *           Nothing was done then
  * Threads   any
- * Blocks    up to the L2 deadline for each step
+ * Blocks    up to the L2 deadline for each step; never with NIGH_BACKGROUND
  */
 int nigh_put_many(struct nigh_space *space, const struct nigh_pair *pairs, size_t count,
                   const struct nigh_call *call, int *ret_outcomes);

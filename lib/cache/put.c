@@ -125,23 +125,24 @@ static int fill_behind(const struct draft *d, uint64_t deadline_ns)
     return rc;
 }
 
-/* A value with a version is left to Redis, which may have a newer one. */
-static int put_missed_behind(struct writing *w, const struct nigh_call *call)
+/* A value with a version is left to Redis, which may have a newer one. If it cannot be sent after
+ * all it is refused, as by a put that waits. */
+int put_fill_behind(struct writing *w, const struct nigh_call *call)
 {
     struct draft *d = &w->draft;
     struct nigh *cache = d->space->cache;
     bool l2 = take_ticket(d, call->miss);
-    if (!l2 || d->version == 0)
+    bool left = l2 && d->version != 0;
+    if (!left)
         writing_fill_l1(w);
-    l2 = l2 && !w->refused && fill_behind(d, cache_l2_deadline_ns(cache, call)) == 0;
-    if (l2) {
+    if (l2 && !w->refused && fill_behind(d, cache_l2_deadline_ns(cache, call)) == 0) {
         tickets_remove(d->space, &d->key, d->token);
         call->miss->token = 0;
         stats_count(&cache->stats, STATS_BACKGROUND);
         return NIGH_QUEUED;
     }
     tickets_give_back(d->space, &d->key, call->miss);
-    return w->refused ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
+    return w->refused || left ? NIGH_REFUSED : w->full ? NIGH_EFULL : 0;
 }
 
 /* ---- without ---- */
@@ -196,7 +197,7 @@ int put_in_front(struct writing *w, const struct nigh_call *call)
 static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
     if (call && call->miss)
-        return cache_in_background(call) ? put_missed_behind(w, call) : put_missed(w, call);
+        return cache_in_background(call) ? put_fill_behind(w, call) : put_missed(w, call);
     if (cache_in_background(call))
         return put_behind(w, call, NULL);
     put_name(w);

@@ -22,6 +22,8 @@ void put_fill_begin(struct put_fill *f, struct writing *w, struct nigh_miss *mis
 /* Wait for it, and fill L1. Returns what nigh_put() does. Whatever that is, the ticket's lease is
  * gone afterwards. */
 int put_fill_end(struct put_fill *f);
+/* The same in the background, with the ticket in `call`. Returns what nigh_put() does. */
+int put_fill_behind(struct writing *w, const struct nigh_call *call);
 
 /* Put where there is no Redis. Returns what nigh_put() does. */
 int put_l1_only(struct writing *w);

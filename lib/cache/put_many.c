@@ -26,6 +26,7 @@ struct one {
     struct put_fill fill;
     bool begun;  /* its writing has to be ended */
     bool fills;
+    bool behind; /* in the background */
     bool stored; /* by Redis, as a change */
 };
 
@@ -57,6 +58,7 @@ static void begin_one(struct step *s, uint32_t i, const struct nigh_call *call)
     struct one *one = &s->ones[i];
     one->begun = one->stored = false;
     one->fills = p->miss != NULL;
+    one->behind = s->space->cache->coherence && cache_in_background(call);
     one->call = call ? *call : (struct nigh_call)NIGH_CALL_INIT;
     one->call.version = p->version;
     one->call.miss = p->miss;
@@ -177,12 +179,13 @@ static void send(struct step *s)
     s->item_count = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         struct one *one = &s->ones[i];
-        if (one->begun && one->fills)
+        if (one->begun && one->behind)
+            s->outcomes[i] = one->fills ? put_fill_behind(&one->w, &one->call)
+                                        : put_behind(&one->w, &one->call, NULL);
+        else if (one->begun && one->fills)
             put_fill_begin(&one->fill, &one->w, s->pairs[i].miss, s->deadline_ns);
         else if (one->begun && !s->space->cache->coherence)
             s->outcomes[i] = put_l1_only(&one->w);
-        else if (one->begun && cache_in_background(&one->call))
-            s->outcomes[i] = put_behind(&one->w, &one->call, NULL);
         else if (one->begun)
             add_item(s, i);
     }
@@ -194,7 +197,7 @@ static void end(struct step *s)
         struct one *one = &s->ones[i];
         if (!one->begun)
             continue;
-        if (one->fills)
+        if (one->fills && !one->behind)
             s->outcomes[i] = put_fill_end(&one->fill);
         writing_fini(&one->w);
     }

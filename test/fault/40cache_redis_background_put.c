@@ -267,6 +267,32 @@ TEST(a_ticket_is_filled_behind)
     end();
 }
 
+TEST(many_tickets_are_filled_behind)
+{
+    static struct nigh_miss misses[KEYS];
+    static struct nigh_pair pairs[KEYS];
+    static char keys[KEYS][16];
+    static int outcomes[KEYS];
+    struct nigh_call call = in_background();
+    begin();
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct nigh_call get = NIGH_CALL_INIT;
+        get.miss = &misses[i];
+        snprintf(keys[i], sizeof(keys[i]), "k%u", i);
+        CHECK_EQ(ask_get(here.space, keys[i], &get).outcome, NIGH_MISS);
+        CHECK_NE(misses[i].token, 0);
+        pairs[i] = (struct nigh_pair){{keys[i], strlen(keys[i])}, "v", 1, i % 2, &misses[i]};
+    }
+    CHECK_EQ(nigh_put_many(here.space, pairs, KEYS, &call, outcomes), 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        CHECK_EQ(outcomes[i], NIGH_QUEUED);
+        CHECK_EQ(misses[i].token, 0);
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, all_have(&there, "v"));
+    CHECK_EQ(lost(), 0);
+    end();
+}
+
 TEST(a_ticket_that_is_outdated_is_refused_at_once)
 {
     struct nigh_miss miss = NIGH_MISS_INIT;
