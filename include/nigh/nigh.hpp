@@ -121,6 +121,7 @@ class cache {
     static int run(void *arg, nigh_fill *const fills[], size_t n)
     {
         auto running = static_cast<task *>(arg)->shared_from_this();
+        if (n == 1) return running->load(fill{fills[0]}); /* ends what it has deferred, too */
         for (size_t i = 0; i < n; i++)
             if (int rc = running->load(fill{fills[i]})) nigh_fill_error(fills[i], rc);
         return 0;

@@ -84,6 +84,18 @@ TEST(outcomes_are_those_of_the_calls)
     CHECK_EQ(nigh_stats_value(cache.raw(), "s", "load"), 3);
 }
 
+TEST(a_failure_ends_what_the_loader_has_deferred)
+{
+    nigh_fill *later = nullptr;
+    nighpp::cache cache("l1.memory=16MiB");
+    auto s = cache.open("s", [&](nighpp::fill fill) {
+        return nigh_fill_defer(fill.raw, &later) == 0 ? 7 : 1;
+    });
+    CHECK_EQ(s.fetch("a").outcome(), NIGH_ELOADER);
+    CHECK_EQ(nigh_load_error(), 7);
+    CHECK_EQ(nigh_fill_absent(later), NIGH_EINVAL);
+}
+
 TEST(what_cannot_be_opened_throws_and_says_why)
 {
     int code = 0;
