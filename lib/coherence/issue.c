@@ -133,8 +133,8 @@ static int worst_outcome(const struct coherence_change *change)
     return worst == NIGH_ECLOSED ? NIGH_QUEUED : worst;
 }
 
-/* Queues the change behind what waits of its keys, and waits for it. NIGH_EBUSY: there is no room,
- * or no memory to wait. */
+/* Queues the change behind what waits of its keys, and waits for it. NIGH_ENOMEM: none to wait, or
+ * for its value. */
 static int change_after(struct coherence *c, struct coherence_change change)
 {
     struct mem *mem = c->config.env->mem;
@@ -142,7 +142,7 @@ static int change_after(struct coherence *c, struct coherence_change change)
     size_t size = change.item_count * sizeof(*change.waiters);
     change.waiters = mem_alloc(mem, NULL, size);
     if (!change.waiters)
-        return NIGH_EBUSY;
+        return NIGH_ENOMEM;
     for (uint32_t i = 0; i < change.item_count; i++)
         change.waiters[i] =
             (struct coherence_waiter){.outcome = NIGH_QUEUED, .done = after_done, .arg = &a};
@@ -274,8 +274,7 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
         return change_in_background(c, change);
     if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1)) {
         int rc = change_after(c, *change);
-        if (rc != NIGH_EBUSY)
-            return rc;
+        return rc == NIGH_ENOMEM ? queue_change(c, change) : rc; /* it must not overtake them */
     }
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
         return queue_change(c, change); /* many long names: the queue sends fewer at once */

@@ -38,6 +38,7 @@ struct coherence_queue_item {
 /* A value in the background: a copy. */
 struct coherence_value {
     uint32_t refs;                   /* (q) the item's, a batch's */
+    bool tried;                      /* (q) a script has taken it; none after that may */
     enum l2_change_mode mode;        /* (q) */
     uint64_t token;                  /* (c) */
     uint64_t version;                /* (c) */
@@ -259,7 +260,8 @@ static void put_all_locked(struct coherence_queue *q, bool soft) REQUIRES(q->loc
     link_item_locked(q, all);
 }
 
-static int put_locked(struct coherence *c, const struct coherence_item *item, bool noted,
+/* `over`: whether there is room is settled. */
+static int put_locked(struct coherence *c, const struct coherence_item *item, bool noted, bool over,
                       struct coherence_queue_item **ret) REQUIRES(c->queue->lock)
 {
     struct coherence_queue *q = c->queue;
@@ -272,7 +274,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
         i->noted = i->noted && noted;
         return 0;
     }
-    if (atomic_load_explicit(&q->count, memory_order_relaxed) >= c->config.queue_items)
+    if (!over && atomic_load_explicit(&q->count, memory_order_relaxed) >= c->config.queue_items)
         return NIGH_REFUSED;
     i = item_create(c, item);
     if (!i)
@@ -294,7 +296,7 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
     if (item->kind == WIRE_ALL)
         put_all_locked(q, item->soft);
     else
-        rc = put_locked(c, item, noted, &i);
+        rc = put_locked(c, item, noted, waiter != NULL, &i);
     if (rc != 0) {
         put_all_locked(q, true);
         i = q->all;
@@ -360,14 +362,17 @@ static size_t bytes_of_change(const struct coherence_change *change)
     return bytes;
 }
 
+/* There is always room for who waits: were he refused he would overtake what is queued of his key.
+ * They are as many as threads. */
 static bool has_room_locked(const struct coherence *c, const struct coherence_change *change)
     REQUIRES(c->queue->lock)
 {
     const struct coherence_queue *q = c->queue;
     uint64_t queued = atomic_load_explicit(&q->count, memory_order_relaxed);
     size_t bytes = bytes_of_change(change);
-    return queued + change->item_count <= c->config.queue_items &&
-           (bytes == 0 || q->value_bytes == 0 || q->value_bytes + bytes <= VALUES_MAX_BYTES);
+    return !change->background ||
+           (queued + change->item_count <= c->config.queue_items &&
+            (bytes == 0 || q->value_bytes == 0 || q->value_bytes + bytes <= VALUES_MAX_BYTES));
 }
 
 int coherence_queue_put_room(struct coherence *c, const struct coherence_change *change,
@@ -544,6 +549,7 @@ static void add_locked(struct coherence *c, struct coherence_batch *batch,
     if (!i->value)
         return;
     i->value->refs++;
+    i->value->tried = true;
     batch->writes[n] = value_write(i->value);
     batch->schema = i->value->schema;
 }
@@ -600,9 +606,10 @@ bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
         if (refused)
             stats_count(c->config.stats, STATS_BACKGROUND_LOST);
         tell_locked(batch, &i->waiters, refused ? NIGH_REFUSED : 0);
+        if (i->sent || (i->value && i->value->tried))
+            drop_value_locked(c, i);
         if (!i->sent)
             continue; /* named again since */
-        drop_value_locked(c, i);
         unlink_item_locked(q, i);
         if (i != q->all)
             item_free(c, i);
@@ -617,7 +624,7 @@ void coherence_queue_lose(struct coherence *c, struct coherence_batch *batch)
     pthread_mutex_lock(&c->queue->lock);
     for (uint32_t n = 0; n < batch->count; n++) {
         struct coherence_queue_item *i = batch->members[n];
-        if (batch->writes[n].mode != L2_DELETE && i->sent && i->value)
+        if (batch->writes[n].mode != L2_DELETE && i->value && i->value->tried)
             lose_locked(c, batch, n);
     }
     pthread_mutex_unlock(&c->queue->lock);

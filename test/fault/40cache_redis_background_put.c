@@ -2,6 +2,7 @@
 // Puts in the background: here at once, in Redis and the other nodes behind; in the order of the
 // calls, whichever of them wait; and taken once or given up, whatever Redis does.
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -452,6 +453,50 @@ static bool close_sends(void)
 }
 
 /* It tries for a moment; more than once, for a machine that takes the moment. */
+static int waited_for;
+
+static void *put_that_waits(void *arg)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    waited_for = put_call(1, "last", &call);
+    return arg;
+}
+
+/* Whoever finds no room in the background, and waits instead, overtakes nothing of his key. (Where
+ * the connection was given up meanwhile it may be that neither of them is there.) */
+TEST(one_that_waits_needs_no_room)
+{
+    static char large[LARGE];
+    struct nigh_call call = in_background();
+    unsigned i = 2;
+    pthread_t thread;
+    begin();
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    redis_pause(&server);
+    CHECK_EQ(put_call(0, "on its way", &call), NIGH_QUEUED);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&here, "invalidate_retried") > 0);
+    CHECK_EQ(put_call(1, "first", &call), NIGH_QUEUED);
+    for (size_t len = LARGE / 2; len > 0; len /= 4)
+        while (nigh_put(here.space, key_of(i), strlen(key_of(i)), large, len, &call) == NIGH_QUEUED)
+            i++;
+    REQUIRE_EQ(pthread_create(&thread, NULL, put_that_waits, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !has(&here, 1, "first"));
+    redis_resume(&server);
+    pthread_join(thread, NULL);
+    drain();
+    CHECK(waited_for == 0 || waited_for == NIGH_QUEUED);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(here.cache) == NIGH_FRESH);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(there.cache) == NIGH_FRESH);
+    CHECK(!has(&here, 1, "first"));
+    CHECK(!has(&there, 1, "first"));
+    if (waited_for == 0) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, has(&here, 1, "last"));
+        CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, 1, "last"));
+    }
+    end();
+}
+
 TEST(a_close_sends_what_was_left)
 {
     bool sent = false;

@@ -292,6 +292,61 @@ TEST(named_again_while_an_attempt_is_on_its_way)
     world_close(&w);
 }
 
+static int behind(world *w, uint64_t version, const struct coherence_write *write)
+{
+    struct coherence_item item = world_key("a");
+    item.version = version;
+    struct coherence_change change = {
+        .items = &item,
+        .item_count = 1,
+        .writes = write,
+        .deadline_ns = clock_deadline_ns(w->fake.env.clock, 10000),
+        .background = true,
+        .local_key = write ? local_key : NULL,
+        .local_arg = w,
+    };
+    return coherence_change(w->c, &change, NULL);
+}
+
+/* An invalidation of older ones comes while the value is on its way, which ends so. Else it would
+ * be set once more, over what another node has done after it. */
+static void outlast_on_its_way(world *w, int status)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET_NEWER, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    CHECK_EQ(behind(w, 5, &write), NIGH_QUEUED);
+    fake_env_advance(&w->fake, 10 * NS_PER_MS);
+    coherence_tick(w->c);
+    struct world_request *r = world_take(w, WORLD_CHANGE);
+    REQUIRE(r);
+    CHECK_EQ(r->mode, L2_SET_NEWER);
+    CHECK_EQ(behind(w, 3, NULL), NIGH_QUEUED);
+    world_execute(w, r);
+    world_deliver(r, status);
+    coherence_tick(w->c);
+    fake_env_advance(&w->fake, 100 * NS_PER_MS);
+    coherence_tick(w->c);
+    r = world_take(w, WORLD_CHANGE);
+    REQUIRE(r);
+    CHECK_EQ(r->mode, L2_DELETE);
+    world_execute(w, r);
+    world_deliver(r, 0);
+    world_settle(w);
+    CHECK_EQ(queued(w), 0);
+}
+
+TEST(a_value_is_sent_once_though_its_key_is_named_again)
+{
+    world w;
+    world_open(&w);
+    outlast_on_its_way(&w, 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 0);
+    outlast_on_its_way(&w, NIGH_EREDIS);
+    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 1);
+    world_close(&w);
+}
+
 TEST(overflow_folds_into_soft_all)
 {
     world w;
