@@ -191,7 +191,9 @@ int put_in_front(struct writing *w, const struct nigh_call *call)
 {
     enum l2_change_mode mode = put_mode(w);
     int rc = writing_change(w, mode, call);
-    return rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated)) ? NIGH_REFUSED : rc;
+    if (rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated)))
+        return NIGH_REFUSED;
+    return rc == 0 && w->keeps && w->full ? NIGH_EFULL : rc;
 }
 
 static int put_with_l2(struct writing *w, const struct nigh_call *call)

@@ -167,7 +167,8 @@ static void change(struct step *s)
     bool accepted = rc == 0 || rc == NIGH_REFUSED;
     for (uint32_t i = 0; i < s->item_count; i++) {
         const struct one *one = &s->ones[s->changed[i]];
-        s->outcomes[s->changed[i]] = !accepted ? rc : one->stored ? 0 : NIGH_REFUSED;
+        int outcome = !one->stored ? NIGH_REFUSED : one->w.keeps && one->w.full ? NIGH_EFULL : 0;
+        s->outcomes[s->changed[i]] = accepted ? outcome : rc;
         writing_value_free(&one->w, &s->writes[i]);
     }
 }

@@ -296,6 +296,44 @@ TEST(a_write_tells_the_other_and_keeps_a_version)
     end();
 }
 
+/* Where nothing makes room in L1, and Redis is given nothing, the value is nowhere. */
+TEST(a_put_that_has_no_room_here_says_so)
+{
+    static char value[20000];
+    struct nigh_options o;
+    bool one = false, many = false;
+    char key[16];
+    redis_start(&server, NULL);
+    o = patient_options(&server);
+    o.space.l2 = NIGH_L2_INVALIDATIONS;
+    o.l1_memory = 8u << 20;
+    o.l1_policy = NIGH_POLICY_NONE;
+    o.l1_shards = 1;
+    o.group_slots = 2048;
+    o.queue_items = 1024;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    for (int i = 0; i < 4000 && !(one && many); i += 2) {
+        size_t len = (size_t)snprintf(key, sizeof(key), "k%d", i);
+        int outcome, rc = nigh_put(a.space, key, len, value, sizeof(value), NULL);
+        CHECK(rc == 0 || rc == NIGH_EFULL);
+        if (rc != 0)
+            CHECK_EQ(ask_get(a.space, key, NULL).outcome, NIGH_MISS);
+        one = one || rc == NIGH_EFULL;
+        len = (size_t)snprintf(key, sizeof(key), "k%d", i + 1);
+        const struct nigh_pair pair = {.key = {key, len}, .value = value, .len = sizeof(value)};
+        CHECK_EQ(nigh_put_many(a.space, &pair, 1, NULL, &outcome), 0);
+        CHECK(outcome == 0 || outcome == NIGH_EFULL);
+        if (outcome != 0)
+            CHECK_EQ(ask_get(a.space, key, NULL).outcome, NIGH_MISS);
+        many = many || outcome == NIGH_EFULL;
+    }
+    CHECK(one && many);
+    world_close(&a);
+    redis_stop(&server);
+}
+
 /* ---- without Redis ---- */
 
 TEST(without_Redis_a_get_misses_and_a_fetch_loads)

@@ -309,6 +309,26 @@ TEST(a_ticket_that_is_outdated_is_refused_at_once)
     end();
 }
 
+/* Nobody has judged it, so it is nowhere. */
+TEST(a_ticket_with_a_version_is_refused_when_redis_is_gone)
+{
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    struct nigh_call call = NIGH_CALL_INIT, probe = NIGH_CALL_INIT;
+    begin();
+    call.miss = &miss;
+    CHECK_EQ(ask_get(here.space, "k0", &call).outcome, NIGH_MISS);
+    CHECK_NE(miss.token, 0);
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&here, "connected") == 0);
+    call.flags = NIGH_BACKGROUND;
+    call.version = 1;
+    CHECK_EQ(put_call(0, "v", &call), NIGH_REFUSED);
+    CHECK_EQ(miss.token, 0);
+    probe.flags = NIGH_L1_ONLY;
+    CHECK_EQ(ask_get(here.space, "k0", &probe).outcome, NIGH_MISS);
+    end();
+}
+
 /* ---- Redis is ---- */
 
 TEST(a_redis_that_is_stopped_gets_them_when_it_goes_on)
