@@ -106,6 +106,8 @@ bool crew_part(struct load *l, struct l2_answer *ret)
     *ret = (struct l2_answer){.status = NIGH_ENOMEM};
     if (leases && leases->answer)
         *ret = *leases->answer;
+    else
+        l->lease = LOAD_LEASE_NONE; /* it was not asked for: there is nothing to give back */
     if (ret->status == 0)
         ret->verdict = l2_lease_at(leases->answer, l->lease_place, &ret->value, &ret->held_ms);
     return true;
