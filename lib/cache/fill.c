@@ -149,7 +149,7 @@ static inline int end(struct use *u, int rc)
 static inline int begin(struct use *u, const struct nigh_fill *given)
 {
     int rc = begin_look(u, given);
-    if (rc == 0 && (u->fill->kind != FILL_OPEN || (!u->name && name_of(u->fill))))
+    if (rc == 0 && ((!u->name && name_of(u->fill)) || u->fill->kind != FILL_OPEN))
         rc = end(u, NIGH_EINVAL);
     return rc;
 }

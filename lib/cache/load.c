@@ -61,8 +61,7 @@ void load_free(void *arg, struct flight *f)
         l1_entry_unref(f->result);
     if (!l)
         return;
-    if (f->background)
-        atomic_fetch_sub_explicit(&l->space->behind, 1, memory_order_relaxed);
+    load_uncount_behind(l);
     load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
@@ -475,6 +474,7 @@ static int begin_behind(struct nigh_space *space, const struct l1_key *key,
     if (role != FLIGHT_LEADER)
         return role == NIGH_EBUSY ? 0 : role;
     load_init(space, f, call, answer_stale);
+    ((struct load *)f->work)->behind = true;
     atomic_fetch_add_explicit(&space->behind, 1, memory_order_relaxed);
     flight_hand_over(f);
     flight_leave(f);

@@ -77,6 +77,7 @@ struct load {
     struct nigh_call call;              /* limits and flags; pointers cleared */
     bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
     bool async;                         /* began by a call that does not wait */
+    bool behind;                        /* counted in space->behind */
     bool l1_empty;                      /* a look at L1, in this step, found nothing of the key */
     enum load_known known;
 
@@ -182,6 +183,8 @@ bool load_admit(struct load *l);
 /* Give back the permit of a load that has ended, one way or another, and take the load off the
  * keeper's list. */
 void load_uncount(struct load *l);
+/* Count a flight without a caller as over: with its memory, or before, if nobody knows when. */
+void load_uncount_behind(struct load *l);
 /* Whether the flight's time is over, so that a load which begins now is for nobody. */
 bool load_comes_too_late(const struct load *l);
 /* Have the lease extended until the load has ended. */

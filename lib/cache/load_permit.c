@@ -14,6 +14,13 @@ void load_uncount(struct load *l)
     leases_remove(&l->space->cache->leases, l);
 }
 
+void load_uncount_behind(struct load *l)
+{
+    if (l->behind)
+        atomic_fetch_sub_explicit(&l->space->behind, 1, memory_order_relaxed);
+    l->behind = false;
+}
+
 bool load_admit(struct load *l)
 {
     if (!permits_take(&l->space->loads, &l->stripe))

@@ -163,6 +163,7 @@ void load_note_overdue(struct load *l)
         return;
     l->unanswered = true;
     load_uncount(l);
+    load_uncount_behind(l);
     stats_count(&space->stats, STATS_LOAD_UNANSWERED);
     LOG(space->cache->env.log, NIGH_LOG_WARN,
         "a deferred load of space \"%s\" has no answer at its deadline", space->name);

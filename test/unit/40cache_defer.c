@@ -275,6 +275,8 @@ TEST(every_kind_of_answer)
     const void *old = nigh_fill_previous(fill, &len, &version);
     CHECK(old && len == 3 && memcmp(old, "old", 3) == 0);
     CHECK_EQ(nigh_fill_not_modified(fill), 0);
+    /* the worker that ran the loader may not have let go of the flight yet, and takes it on then */
+    CHECK_WITHIN(PATIENTLY, ask_get(c.w.space, "same", NULL).outcome == NIGH_FRESH);
     CHECK_ANSWER(ask_get(c.w.space, "same", NULL), NIGH_FRESH, "old");
     close_client(&c);
 }
@@ -536,6 +538,35 @@ TEST(a_loader_that_defers_after_the_deadline_does_not_count_either)
     CHECK_WITHIN(PATIENTLY, world_count(&c.w, "load_unanswered") == 1);
     c.w.origin.script = NULL;
     CHECK_WITHIN(PATIENTLY, ask_fetch(c.w.space, "other", NULL).outcome == NIGH_FRESH);
+    close_client(&c);
+}
+
+/* Nor the refreshes of its space, which are not more than its loads. */
+TEST(a_refresh_without_an_answer_keeps_no_other_back)
+{
+    struct client c;
+    struct nigh_options o = world_options(&c.w);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.load_deadline_ms = 1000;
+    so.loads_max = 1;
+    so.soft_ttl_ms = 100;
+    so.stale_ms = 1000000;
+    open_client_with(&c, &o, &so);
+    c.w.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(c.w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_advance(&c.w, 200);
+    c.w.origin.script = query;
+    CHECK_ANSWER(ask_fetch(c.w.space, "k", NULL), NIGH_STALE, "k=1");
+    REQUIRE(CHECK_WITHIN(PATIENTLY, world_tick(&c.w) >= 0 && c.begun == 1));
+    world_advance(&c.w, 1001);
+    CHECK_WITHIN(PATIENTLY, world_tick(&c.w) >= 0 && world_count(&c.w, "load_unanswered") == 1);
+    c.w.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(c.w.space, "k", NULL), NIGH_STALE, "k=1");
+    CHECK_EQ(world_count(&c.w, "refresh_busy"), 0);
+    CHECK_WITHIN(PATIENTLY,
+                 world_tick(&c.w) >= 0 && ask_get(c.w.space, "k", NULL).outcome == NIGH_FRESH);
+    CHECK_EQ(nigh_fill_absent(c.fills[0]), 0);
+    CHECK_ANSWER(ask_get(c.w.space, "k", NULL), NIGH_FRESH, "k=1"); /* a later load was quicker */
     close_client(&c);
 }
 
