@@ -60,7 +60,7 @@ struct fill {
     nigh_fill *raw;
     std::string_view key() const noexcept
     {
-        size_t len;
+        size_t len = 0; /* of a deferred fill that is over */
         auto data = static_cast<const char *>(nigh_fill_key(raw, &len));
         return {data, len};
     }
@@ -121,12 +121,12 @@ class cache {
     static int run(void *arg, nigh_fill *const fills[], size_t n)
     {
         auto running = static_cast<task *>(arg)->shared_from_this();
-        if (n == 1) return running->load(fill{fills[0]}); /* ends what it has deferred, too */
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; n > 1 && i < n; i++)
             if (int rc = running->load(fill{fills[i]})) nigh_fill_error(fills[i], rc);
-        return 0;
+        return n > 1 ? 0 : running->load(fill{fills[0]}); /* ends what it has deferred, too */
     }
 public:
+    cache(cache &&) = default; /* but none is assigned: its loaders would go before it closes */
     explicit cache(const char *conf = "", nigh_options options = NIGH_OPTIONS_INIT)
     {
         nigh *c = nullptr;

@@ -29,6 +29,7 @@ static_assert(std::is_nothrow_move_constructible<value>::value, "a value moves")
 static_assert(std::is_nothrow_move_assignable<value>::value, "a value moves");
 static_assert(!std::is_copy_constructible<value>::value, "and is not copied: it is a right");
 static_assert(!std::is_copy_constructible<nighpp::cache>::value, "nor is a cache");
+static_assert(!std::is_move_assignable<nighpp::cache>::value, "and moves to a new one only");
 static_assert(std::is_nothrow_destructible<nighpp::cache>::value, "it closes");
 static_assert(std::is_trivially_copyable<nighpp::space>::value, "a space is a name for one");
 
@@ -94,6 +95,7 @@ TEST(a_failure_ends_what_the_loader_has_deferred)
     CHECK_EQ(s.fetch("a").outcome(), NIGH_ELOADER);
     CHECK_EQ(nigh_load_error(), 7);
     CHECK_EQ(nigh_fill_absent(later), NIGH_EINVAL);
+    CHECK(nighpp::fill{later}.key().empty());
 }
 
 TEST(what_cannot_be_opened_throws_and_says_why)
