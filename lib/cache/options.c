@@ -95,7 +95,7 @@ static const struct option options[] = {
      "floors for tags, a power of two, 32 B each here, 16 in Redis; the same in every node"},
     {"coherence.queue", U32(queue_items), UNIT_NONE, 16, 1u << 20,
      NIGH_DEFAULT_QUEUE_ITEMS, NULL,
-     "changes left to the background, for retry, or for another Redis; more are refused, or all is stale"},
+     "changes in the background, for retry or another Redis; more are refused, or become all"},
     {"lease.time", LIVE_U32(lease_ms), UNIT_MS, 100, 600000, NIGH_DEFAULT_LEASE_MS, NULL,
      "after it another may do the load of a dead process; at most half of space.load_deadline"},
     {"workers", U32(workers), UNIT_NONE, 1, 256, NIGH_DEFAULT_WORKERS, NULL,
