@@ -375,6 +375,16 @@ static enum load_next started(struct load *l, uint32_t events)
     return state == FLIGHT_GET && (events & FLIGHT_EV_START) ? NEXT_GET : NEXT_REST;
 }
 
+/* Give back a lease that a crew has asked for: perhaps only after the flight had landed, and had
+ * given it back. If it was not asked for at all (NIGH_ENOMEM) there is none. */
+static void give_back_late(struct load *l, const struct l2_answer *part)
+{
+    if (part->status == NIGH_ENOMEM || (part->status == 0 && part->verdict != L2_GRANTED))
+        return;
+    l->lease = LOAD_LEASE_ASKED;
+    load_release_lease(l);
+}
+
 /* Take an answer of L2, which is the I/O thread's until its event is taken. It comes too late for a
  * flight that has landed. */
 static enum load_next replied(struct load *l, uint32_t events)
@@ -384,6 +394,8 @@ static enum load_next replied(struct load *l, uint32_t events)
     if ((events & FLIGHT_EV_REPLY) && crew_part(l, &part)) {
         if (l->flight->state == FLIGHT_LEASE)
             next = lease_answered(l, &part);
+        else
+            give_back_late(l, &part);
         crew_part_end(l);
         return next;
     }
