@@ -68,6 +68,17 @@ static struct worker_job *take_due_locked(struct workers *w, bool any) REQUIRES(
     return first;
 }
 
+/* Queues jobs whose time has come, behind the loads that came before that. Returns whether there
+ * were any. */
+static bool queue_due_locked(struct workers *w) REQUIRES(w->lock)
+{
+    struct worker_job *job;
+    bool any = false;
+    for (; (job = take_due_locked(w, false)); any = true)
+        fifo_add(&w->loads, &job->link);
+    return any;
+}
+
 struct piece {
     struct flight *flight; /* a flight ... */
     struct worker_job *job; /* ... or a job */
@@ -99,13 +110,16 @@ static void run_caught(struct workers *w, struct piece *p)
 static bool run_one_locked(struct workers *w, bool last) REQUIRES(w->lock)
 {
     struct piece p = {take_flight_locked(w), NULL, false};
+    bool more = queue_due_locked(w);
     if (!p.flight)
         p.job = take_job_locked(w);
-    if (!p.flight && !p.job)
-        p.job = take_due_locked(w, last);
+    if (!p.flight && !p.job && last)
+        p.job = take_due_locked(w, true);
     if (!p.flight && !p.job)
         return false;
-    if (w->later.first && !w->watched)
+    if (more && w->loads.first)
+        pthread_cond_broadcast(&w->wanted);
+    else if (w->later.first && !w->watched)
         pthread_cond_signal(&w->wanted);
     w->busy++;
     pthread_mutex_unlock(&w->lock);
@@ -309,7 +323,10 @@ void workers_add_later(struct workers *w, struct worker_job *job, uint64_t due_n
     pthread_mutex_lock(&w->lock);
     job->due_ns = due_ns;
     list_add(&w->later, &job->later);
-    pthread_cond_signal(&w->wanted);
+    if (w->watched && first_due_locked(w) == job)
+        pthread_cond_broadcast(&w->wanted); /* who sleeps until another is due is to look again */
+    else
+        pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -870,6 +870,60 @@ TEST(a_gathered_load_that_nobody_begins_times_out_alone)
     world_close(&w);
 }
 
+struct flood {
+    struct nigh_queue *queue;
+    struct nigh_space *space;
+    _Atomic unsigned loads;
+    _Atomic bool over;
+};
+
+static void flood_on(struct flood *f)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    char key[16];
+    uint64_t id;
+    int len = snprintf(key, sizeof(key), "f-%u", f->loads);
+    if (CHECK_EQ(nigh_fetch_async(f->queue, f->space, key, (size_t)len, NULL, NULL, &value, &id),
+                 NIGH_PENDING))
+        nigh_cancel(f->queue, id);
+}
+
+/* Each load leaves another one to the workers. */
+static int load_flood(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    struct flood *f = arg;
+    f->loads++;
+    if (!f->over)
+        flood_on(f);
+    CHECK_EQ(n, 1);
+    return nigh_fill_absent(fills[0]);
+}
+
+TEST(a_gathering_has_its_turn_among_the_loads_of_another_space)
+{
+    struct flood f = {.queue = NULL};
+    struct world w;
+    struct asker asker;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh_space_options so = batches(2);
+    o.workers = 1;
+    so.batch_wait_us = 10;
+    world_open(&w, &o, &so);
+    so = batches(1);
+    REQUIRE_EQ(nigh_space_open(w.cache, "flood", &so, load_flood, NULL, &f, &f.space), 0);
+    REQUIRE_EQ(nigh_queue_open(w.cache, &f.queue), 0);
+    flood_on(&f);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, f.loads > 0);
+    asker_start(&asker, w.space, "a", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.loads == 1);
+    f.over = true;
+    asker_join(&asker);
+    CHECK_ANSWER(asker.answer, NIGH_FRESH, "a=1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flights") == 0);
+    nigh_queue_close(f.queue);
+    world_close(&w);
+}
+
 TEST(a_loader_that_asks_does_not_wait_for_a_gathering)
 {
     static struct bunch b;
