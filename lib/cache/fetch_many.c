@@ -222,8 +222,10 @@ static void fly(struct bulk *b)
     uint32_t most = place == HERE ? space->rules.batch : WINDOW_KEYS;
     bool all;
     do {
-        for (size_t at = 0; at < b->m.count && !caller_is_left();)
+        size_t at = 0;
+        do {
             at = fly_window(b, at, most, place);
+        } while (at < b->m.count && !caller_is_left() && !is_late(b));
         all = take_all(b);
     } while (!all && !caller_is_left() && !is_late(b));
 }
