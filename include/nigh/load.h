@@ -48,8 +48,7 @@ struct nigh_fill;
  * a nigh_fetch_many() that are not there, or with space.batch_wait all that any call misses within
  * that time (but what a loader misses is loaded at once). Each fill has an outcome, and a deadline,
  * of its own. (A key may be there twice, if it was invalidated between two misses.) For space.loads
- * a call counts as one load, until it has returned; if it has deferred fills, until the first of
- * them in the order of the array is answered.
+ * a call counts as one load, until it has returned and all fills that it has deferred are over.
  *
  * The loader may call nigh for other keys; a call for a key that it loads, or for one whose loader
  * waits for this one, is refused with NIGH_EDEADLK. An answer takes effect when the loader has

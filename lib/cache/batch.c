@@ -123,20 +123,6 @@ static void begin(struct load *first)
     }
 }
 
-/* Hands the permit of the call to a load whose answer is deferred, if there is one: it counts until
- * that has come. */
-static void hand_permit_on(struct load *first)
-{
-    struct load *l = first;
-    while (l && !fill_is_deferred(&l->fill))
-        l = l->mate;
-    if (!l || l == first)
-        return;
-    l->counted = true;
-    l->stripe = first->stripe;
-    first->counted = false;
-}
-
 /* Takes out those whose answers are deferred. */
 static struct load_list part_answered(struct load_list list)
 {
@@ -176,7 +162,7 @@ static bool call_loader(struct load_list *list, struct load_owner *owner)
         flight_waits_end();
     if (!here)
         return false;
-    hand_permit_on(first);
+    load_share_permit(first);
     *list = part_answered(*list);
     return true;
 }

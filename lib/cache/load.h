@@ -100,7 +100,8 @@ struct load {
     struct worker_job job;
     uint64_t began_ns;
     bool counted;                       /* has a permit of space->loads ... */
-    uint32_t stripe;                    /* ... to be given back to this stripe */
+    uint32_t stripe;                    /* ... to be given back to this stripe ... */
+    struct load_permit *shared;         /* ... by the last who shares it; NULL: it is its own */
     bool elsewhere;                     /* runs as a job: the flight is HELD by another, or not */
     bool lost;                          /* the loader's thread ended inside it */
     bool refused;                       /* the loader has not been called: too many, or too late; or
@@ -183,6 +184,9 @@ bool load_admit(struct load *l);
 /* Give back the permit of a load that has ended, one way or another, and take the load off the
  * keeper's list. */
 void load_uncount(struct load *l);
+/* Let those of a call (`first` and its mates) whose fills the loader has deferred share the permit of
+ * the call: it goes back with the last of them. */
+void load_share_permit(struct load *first);
 /* Count a flight without a caller as over: with its memory, or before, if nobody knows when. */
 void load_uncount_behind(struct load *l);
 /* Whether the flight's time is over, so that a load which begins now is for nobody. */

@@ -6,12 +6,53 @@
  */
 #include "cache/load.h"
 
+/* What the loads have in common whose fills one call of the loader has deferred. */
+struct load_permit {
+    _Atomic uint32_t users; /* pair(load_permit.users) */
+};
+
+/* Give up a part in a permit. Returns whether it was the last. */
+static bool is_last(struct load *l)
+{
+    struct load_permit *p = l->shared;
+    /* pair(load_permit.users): release to the last, who frees it; acquire what all did before */
+    if (p && atomic_fetch_sub_explicit(&p->users, 1, memory_order_acq_rel) > 1)
+        return false;
+    if (p)
+        mem_free(l->space->cache->env.mem, NULL, p, sizeof(*p));
+    return true;
+}
+
 void load_uncount(struct load *l)
 {
-    if (l->counted)
+    if (l->counted && is_last(l))
         permits_give(&l->space->loads, l->stripe);
     l->counted = false;
+    l->shared = NULL;
     leases_remove(&l->space->cache->leases, l);
+}
+
+void load_share_permit(struct load *first)
+{
+    uint32_t users = 0;
+    for (struct load *l = first; l; l = l->mate)
+        users += fill_is_deferred(&l->fill);
+    if (users == 0)
+        return;
+    struct load_permit *shared = NULL;
+    if (users > 1)
+        shared = mem_alloc(first->space->cache->env.mem, NULL, sizeof(*shared));
+    if (shared)
+        atomic_init(&shared->users, users);
+    first->counted = false;
+    for (struct load *l = first; l && users > 0; l = l->mate) {
+        if (!fill_is_deferred(&l->fill))
+            continue;
+        l->counted = true;
+        l->stripe = first->stripe;
+        l->shared = shared;
+        users = shared ? users - 1 : 0; /* no memory to share it: the first has it alone */
+    }
 }
 
 void load_uncount_behind(struct load *l)
@@ -26,6 +67,7 @@ bool load_admit(struct load *l)
     if (!permits_take(&l->space->loads, &l->stripe))
         return false;
     l->counted = true;
+    l->shared = NULL;
     l->began_ns = clock_now_ns(&l->space->cache->clock);
     return true;
 }

@@ -679,6 +679,46 @@ TEST(a_fill_of_many_that_is_put_off_delays_none_of_the_others)
     }
 }
 
+static struct nigh_fill *_Atomic put_off_too;
+
+static int put_b_and_c_off(struct origin *o, struct nigh_fill *fill)
+{
+    struct nigh_fill *name;
+    if (!key_is(fill, "c"))
+        return put_b_off(o, fill);
+    int rc = nigh_fill_defer(fill, &name);
+    if (rc == 0)
+        atomic_store(&put_off_too, name);
+    return rc;
+}
+
+/* One query, which counts as one load from the call until its last row has come. */
+TEST(fills_of_many_that_are_put_off_count_as_one_load_until_the_last_is_answered)
+{
+    static struct bunch b;
+    struct world w;
+    for (int order = 0; order < 2; order++) {
+        struct nigh_space_options so = batches(64);
+        so.run_on = NIGH_RUN_WORKER;
+        so.loads_max = 1;
+        world_open(&w, NULL, &so);
+        atomic_store(&w.origin.script, put_b_and_c_off);
+        put_off = put_off_too = NULL;
+        bunch_init(&b, "a b c");
+        bunch_start(&b, w.space, NULL);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "deferred") == 2);
+        CHECK_EQ(nigh_fill_value(order ? put_off_too : put_off, "first", 5), 0);
+        CHECK_EQ(ask_fetch(w.space, "z", NULL).outcome, NIGH_EBUSY);
+        CHECK_EQ(nigh_fill_value(order ? put_off : put_off_too, "last", 4), 0);
+        bunch_join(&b);
+        CHECK_ANSWER(b.answers[order ? 2 : 1], NIGH_FRESH, "first");
+        CHECK_ANSWER(b.answers[order ? 1 : 2], NIGH_FRESH, "last");
+        CHECK_ANSWER(ask_fetch(w.space, "z", NULL), NIGH_FRESH, "z=1");
+        CHECK_EQ(world_count(&w, "load"), 2);
+        world_close(&w);
+    }
+}
+
 static int put_off_and_jump(struct origin *o, struct nigh_fill *fill)
 {
     if (key_is(fill, "c"))
