@@ -26,7 +26,7 @@ static struct nigh_call in_background(void)
 
 static const char *key_of(unsigned i)
 {
-    static char key[16];
+    static _Thread_local char key[16];
     snprintf(key, sizeof(key), "k%u", i);
     return key;
 }

@@ -17,7 +17,7 @@ static unsigned came;
 
 static const char *key_of(unsigned i)
 {
-    static char key[16];
+    static _Thread_local char key[16];
     snprintf(key, sizeof(key), "k%u", i);
     return key;
 }
