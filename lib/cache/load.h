@@ -184,8 +184,8 @@ bool load_admit(struct load *l);
 /* Give back the permit of a load that has ended, one way or another, and take the load off the
  * keeper's list. */
 void load_uncount(struct load *l);
-/* Let those of a call (`first` and its mates) whose fills the loader has deferred share the permit of
- * the call: it goes back with the last of them. */
+/* Let those of a call (`first` and its mates) whose fills the loader has deferred share its permit:
+ * that goes back with the last of them. */
 void load_share_permit(struct load *first);
 /* Count a flight without a caller as over: with its memory, or before, if nobody knows when. */
 void load_uncount_behind(struct load *l);

@@ -347,6 +347,30 @@ TEST(a_value_is_sent_once_though_its_key_is_named_again)
     world_close(&w);
 }
 
+/* What is told again to another clock was accepted before the value was put: that comes after it,
+ * and whoever waits for it is not told of the other. */
+TEST(a_value_that_waits_comes_after_what_is_told_again)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET_NEWER, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    world w;
+    world_open(&w);
+    w.connected = false;
+    CHECK_EQ(behind(&w, 5, &write), NIGH_QUEUED);
+    struct coherence_item before = world_key("a");
+    CHECK_EQ(coherence_queue_put(w.c, &before, true), 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 0);
+    struct coherence_batch *batch = w.c->queue->batch;
+    coherence_queue_batch(w.c, batch, 0);
+    REQUIRE_EQ(batch->count, 1);
+    CHECK_EQ(batch->items[0].version, 0);
+    CHECK_EQ(batch->writes[0].mode, L2_SET);
+    CHECK(!batch->lost[0]);
+    coherence_queue_sent(w.c, batch);
+    world_close(&w);
+}
+
 TEST(overflow_folds_into_soft_all)
 {
     world w;
