@@ -33,7 +33,7 @@ struct error : std::runtime_error {
         : runtime_error(std::string(nigh_strerror(rc)) + ": " + nigh_options_error()), code(rc) {}
 };
 
-/* What a read brought, and the right to its bytes. Release it before the cache closes. */
+/* Holds what a read brought, and the right to its bytes. Release it before the cache closes. */
 class value {
     int outcome_ = NIGH_MISS;
     nigh_value raw_ = NIGH_VALUE_INIT;

@@ -50,7 +50,7 @@ enum load_lease {
     LOAD_LEASE_SPENT, /* left to the fill that was sent, which drops it */
 };
 
-/* What has been asked of L2 before the load began. */
+/* Says what has been asked of L2 before the load began. */
 enum load_known {
     LOAD_KNOWS_NOTHING,
     LOAD_KNOWS_MISS,   /* it has nothing of the key */

@@ -6,7 +6,7 @@
  */
 #include "cache/load.h"
 
-/* What the loads have in common whose fills one call of the loader has deferred. */
+/* Counts the loads that share one permit: those whose fills a call of the loader has deferred. */
 struct load_permit {
     _Atomic uint32_t users; /* pair(load_permit.users) */
 };

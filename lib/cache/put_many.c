@@ -262,7 +262,7 @@ static bool are_plain(const struct nigh_space *space, const struct nigh_pair *pa
     return true;
 }
 
-/* What is said of a single value is said in its pair. */
+/* A pair says what is said of its value alone. */
 static bool may_put(const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
                     const int *ret_outcomes)
 {

@@ -214,23 +214,29 @@ static uint64_t write_here(void *arg, const struct coherence_item *item, bool st
     return writing_settle(arg, item, stored, heard);
 }
 
-int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+/* Fills in what a change has in common that is waited for, and one in the background, makes it, and
+ * frees the value. */
+static int change(struct writing *w, struct coherence_change *c, enum l2_change_mode mode)
 {
-    struct nigh *cache = w->draft.space->cache;
     struct coherence_item item = writing_item(w);
     struct coherence_write value = writing_value(w, mode);
-    struct coherence_change c = {
-        .items = &item,
-        .item_count = 1,
-        .writes = value.mode == L2_DELETE ? NULL : &value,
-        .keeps = w->keeps,
-        .deadline_ns = cache_l2_deadline_ns(cache, call),
-        .local_key = write_here,
-        .local_arg = w,
-    };
-    int rc = coherence_change(cache->coherence, &c, NULL);
+    c->items = &item;
+    c->item_count = 1;
+    c->writes = value.mode == L2_DELETE ? NULL : &value;
+    c->local_arg = w;
+    c->keeps = w->keeps && !c->background; /* in the background it only deletes: see write.h */
+    int rc = coherence_change(w->draft.space->cache->coherence, c, NULL);
     writing_value_free(w, &value);
     return rc;
+}
+
+int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call)
+{
+    struct coherence_change c = {
+        .deadline_ns = cache_l2_deadline_ns(w->draft.space->cache, call),
+        .local_key = write_here,
+    };
+    return change(w, &c, mode);
 }
 
 /* Redis will order the value after all that it has executed, so no floor of its key that stands now
@@ -249,21 +255,13 @@ int writing_change_behind(struct writing *w, enum l2_change_mode mode,
                           const struct nigh_call *call, struct coherence_waiter *waiter)
 {
     struct nigh *cache = w->draft.space->cache;
-    struct coherence_item item = writing_item(w);
-    struct coherence_write value = writing_value(w, mode);
     struct coherence_change c = {
-        .items = &item,
-        .item_count = 1,
-        .writes = value.mode == L2_DELETE ? NULL : &value,
         .deadline_ns = cache_deadline_ns(cache, call, coherence_trust_ms(cache->coherence)),
         .background = true,
         .waiters = waiter,
         .local_key = write_behind,
-        .local_arg = w,
     };
-    int rc = coherence_change(cache->coherence, &c, NULL);
-    writing_value_free(w, &value);
-    return rc;
+    return change(w, &c, mode);
 }
 
 /* No flight waits for another process here, so none has to hear of it: floors tell those that

@@ -151,7 +151,7 @@ struct l2_register coherence_register(struct coherence *c, const struct coherenc
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer);
 
-/* What a KEY item is set to. L2_DELETE: to nothing. */
+/* Says what a KEY item is set to. L2_DELETE: to nothing. */
 struct coherence_write {
     struct coherence_schema *schema; /* of the space, which all values of a change share */
     enum l2_change_mode mode;

@@ -193,7 +193,7 @@ bool waiter_answer(struct link *link, struct request *r, struct l2_answer *answe
 void waiter_wake_all(struct link *link);
 /* The waiter goes without the answer, unless it has come. */
 void waiter_leave(struct l2_sync *s);
-/* Who has lent his thread goes on; `done` was called, or will be. */
+/* The caller that has lent its thread goes on; `done` was called, or will be. */
 void waiter_cut(struct l2_sync *s);
 /* Whether it is the shared answer of waiters that have left, which nobody owns. */
 bool waiter_is_late(const struct l2_answer *answer);

@@ -37,7 +37,7 @@ struct stream {
     const char *problem;            /* (i) with STREAM_FAILED: what is wrong, for people */
 };
 
-/* What a read, write or agree returns that has failed in the stream itself; others are -errno. */
+/* A read, write or agree returns this if it failed in the stream itself; else it returns -errno. */
 #define STREAM_FAILED (-100000)
 
 struct stream_kind {
