@@ -26,7 +26,8 @@ function(nigh_add_objects name)
     set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
-file(GLOB NIGH_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/*/*.c)
+file(GLOB NIGH_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/*/*.c
+    ${PROJECT_SOURCE_DIR}/lib/*/*/*.c)
 list(FILTER NIGH_SOURCES EXCLUDE REGEX "/base/mem_(jemalloc|system)[.]c$")
 nigh_add_objects(nigh_objects ${NIGH_SOURCES})
 foreach(backend ${NIGH_BACKENDS})
@@ -36,13 +37,13 @@ endforeach()
 # hit, and a put has twenty of them. With wide types split, gcc 12 sends the hash's product of 128
 # bits through memory.
 set_source_files_properties(
-    ${PROJECT_SOURCE_DIR}/lib/cache/read.c ${PROJECT_SOURCE_DIR}/lib/cache/many_l1.c
+    ${PROJECT_SOURCE_DIR}/lib/cache/read/read.c ${PROJECT_SOURCE_DIR}/lib/cache/read/many_l1.c
     PROPERTIES COMPILE_OPTIONS
     "-fomit-frame-pointer;$<$<C_COMPILER_ID:GNU>:-fno-split-wide-types>")
 file(GLOB NIGH_L1_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/l1/*.c)
 set_source_files_properties(
-    ${NIGH_L1_SOURCES} ${PROJECT_SOURCE_DIR}/lib/cache/put.c
-    ${PROJECT_SOURCE_DIR}/lib/cache/writing.c
+    ${NIGH_L1_SOURCES} ${PROJECT_SOURCE_DIR}/lib/cache/write/put.c
+    ${PROJECT_SOURCE_DIR}/lib/cache/write/writing.c
     PROPERTIES COMPILE_OPTIONS "-fomit-frame-pointer")
 
 # nigh_add_products(<target> <name of its files> <backend> <what it links>...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Level 4: where the tiers meet. One file per path (lib/README.md lists them); this header is what
+ * Level 4: where the tiers meet. One file per path, in folders (lib/README.md); this header is what
  * the paths share.
  *
  * Calls go down (load -> l1 | flight | l2 -> base), results come back up.
@@ -23,13 +23,13 @@
 
 #include "cache/caller.h"
 #include "cache/drive.h"
-#include "cache/failures.h"
-#include "cache/gather.h"
-#include "cache/leases.h"
-#include "cache/odds.h"
-#include "cache/permits.h"
-#include "cache/queue_list.h"
-#include "cache/tickets.h"
+#include "cache/load/failures.h"
+#include "cache/load/gather.h"
+#include "cache/load/leases.h"
+#include "cache/load/odds.h"
+#include "cache/load/permits.h"
+#include "cache/queue/list.h"
+#include "cache/write/tickets.h"
 #include "cache/workers.h"
 
 #define SPACES_MAX L1_SPACES_MAX
@@ -83,7 +83,7 @@ struct nigh_space {
                                                          * and loads that nobody waits for), until
                                                          * they are freed */
     struct odds odds;             /* that L2 has what L1 misses */
-    _Atomic uint32_t value_bytes; /* (a) about the largest value seen in L2 (read_l2.c); 0: none */
+    _Atomic uint32_t value_bytes; /* (a) about the largest value seen in L2 (read/l2.c); 0: none */
 };
 
 /* Lies on cache lines of its own. Keys: as above */

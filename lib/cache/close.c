@@ -12,8 +12,8 @@
 
 #include "cache/cache.h"
 #include "cache/caller.h"
-#include "cache/load.h"
-#include "cache/queue_keep.h"
+#include "cache/load/load.h"
+#include "cache/queue/keep.h"
 
 #define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then only counted */
 #define CLOSE_CONNECT_TRIES 50              /* 5 ms each, for a connection that the queue needs */

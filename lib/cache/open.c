@@ -13,9 +13,9 @@
 #include "cache/caller.h"
 #include "cache/close.h"
 #include "cache/limit.h"
-#include "cache/load.h"
+#include "cache/load/load.h"
 #include "cache/options.h"
-#include "cache/queue_keep.h"
+#include "cache/queue/keep.h"
 #include "cache/sink.h"
 #include "cache/space.h"
 

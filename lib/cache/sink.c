@@ -8,7 +8,7 @@
  */
 #include "cache/sink.h"
 
-#include "cache/freshness.h"
+#include "cache/value/freshness.h"
 #include "cache/space.h"
 #include "cache/space_l1.h"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "cache/caller.h"
-#include "cache/lifetime.h"
+#include "cache/value/lifetime.h"
 #include "cache/options.h"
 #include "cache/space_l1.h"
 

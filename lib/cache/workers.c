@@ -8,7 +8,7 @@
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
  * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for no
- * frame above could have a handler; the load has failed by then (load_run.c).
+ * frame above could have a handler; the load has failed by then (load/run.c).
  */
 #include "cache/workers.h"
 

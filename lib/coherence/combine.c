@@ -27,7 +27,7 @@
 // - A caller that was alone, and is kept from running, holds up nobody for long: who has waited for
 //   PATIENCE_NS sends what is pending, whatever is under way.
 // - An error of Redis may be about one name (an ACL), or about the size: each call then finds out
-//   for itself. What was targeted wrongly never gets here: cache/invalidate.c.
+//   for itself. What was targeted wrongly never gets here: cache/write/invalidate.c.
 // - Left alone are: writes, for their values are judged; versions; many items, which are worth a
 //   script of their own; who finds the pending script full, or no memory.
 

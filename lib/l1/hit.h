@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The path of a hit in this module, inline: hash, find, note, judge (compare with the floors). What
- * a bucket is and how it is searched: bucket.h; pins: pin.h; the whole hit: cache/hit.h.
+ * a bucket is and how it is searched: bucket.h; pins: pin.h; the whole hit: cache/read/hit.h.
  *
  * A hit through calls of these small functions spent half its instructions on passing arguments;
  * inlined into the one function that reads, they cost no more than their own work. Other modules

@@ -3,8 +3,8 @@
  * Level 2: the table in this process. Lock-sharded for writers, RCU for readers, capped in bytes.
  *
  * Reading: enter a section, l1_find_rcu(), judge the entry found (compare it with floors and time:
- * the caller does, cache/freshness.h), pin it, leave. Writing: l1_store(), which takes the shard's
- * lock and is fenced by floors.
+ * the caller does, cache/value/freshness.h), pin it, leave. Writing: l1_store(), which takes the
+ * shard's lock and is fenced by floors.
  *
  * The one rule: every entry carries the stamp at which its load began; an invalidation
  * raises a floor. `now` counts invalidations applied by this node; a ticket is its value.
@@ -307,7 +307,7 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
  *
  * Who may store: whoever took the ticket before he looked anywhere, and has it still. In the layer
  * above only two files call these (`test/checks/layers.sh`): one that asks for the space's table
- * (cache/space_l1.h), and one that makes a draft an entry (cache/draft.h).
+ * (cache/space_l1.h), and one that makes a draft an entry (cache/value/draft.h).
  * Threads  any
  * Locks    shard; l1_prefetch_write(), l1_evicts() and l1_takes(): none
  */

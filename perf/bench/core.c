@@ -4,7 +4,7 @@
  *
  * Compiled together with the whole library in one unit (link-time optimisation), so that nothing of
  * the hit is a call; `flatten` makes sure of it. The steps are those of read_hit() in
- * lib/cache/hit.h, which is measured, exported, beside them.
+ * lib/cache/read/hit.h, which is measured, exported, beside them.
  *
  *   find      hash, lookup: nobody writes while this is measured
  *   section   + RCU read section
@@ -17,7 +17,7 @@
  */
 #include "bench/candidate.h"
 #include "cache/cache.h"
-#include "cache/freshness.h"
+#include "cache/value/freshness.h"
 
 static uint64_t given_now_ns;
 

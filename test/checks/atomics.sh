@@ -34,4 +34,4 @@ awk '
             }
         exit failed
     }
-' lib/*/*.[ch]
+' $(find lib -name '*.[ch]' | sort)

@@ -44,7 +44,7 @@ END
         steps[$2 SUBSEP $3]
     }
     $1 == "missing" { offence("not every object could be read") }
-    match($0, /\/lib\/[a-z0-9_]+\/[a-z0-9_]+\.c\.o(bj)?:/) {
+    match($0, /\/lib\/([a-z0-9_]+\/)+[a-z0-9_]+\.c\.o(bj)?:/) {
         file = substr($0, RSTART + 5, RLENGTH - 5)
         sub(/\.c\.o(bj)?:$/, "", file)
         if ($(NF - 1) ~ /[Uvw]$/) { user[++uses] = file; used[uses] = $NF }

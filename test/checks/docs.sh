@@ -143,12 +143,13 @@ while read -r version; do
 done <"$work/versions"
 
 # The map is whole: each file has a line, or its header has.
-for file in lib/*/*.[ch]; do
+find lib -name '*.[ch]' | sort >"$work/files"
+while read -r file; do
     stem=${file#lib/}
     grep -qE "^  ${stem%.*}\.[ch] " lib/README.md && continue
     echo "lib/README.md: there is nothing about $file"
     failed=1
-done
+done <"$work/files"
 for file in lib/*/scripts/*.lua; do
     [ ! -f "$file" ] || grep -qF "  ${file#lib/} " lib/README.md && continue
     echo "lib/README.md: there is nothing about $file"

@@ -3,31 +3,41 @@
 # Modules depend downwards only, and on a module's own header only. Usage: layers.sh SOURCE
 #
 # base < stats < {l1, flight, l2} < coherence < cache; the three siblings never see each other.
+# Within cache, {value, queue} < load < {read, write}; what lies in cache itself belongs to all.
 # Also here: who may see the libraries we link.
 cd "$1" || exit 2
 
+files=$(find lib -name '*.[ch]' | sort)
+# shellcheck disable=SC2086 # no name in lib has a blank
 awk '
     BEGIN {
         level["base"] = 0; level["stats"] = 1
         level["l1"] = level["flight"] = level["l2"] = 2
         level["coherence"] = 3; level["cache"] = 4
+        floor_of["value"] = floor_of["queue"] = 1; floor_of["load"] = 2
+        floor_of["read"] = floor_of["write"] = 3
     }
     function offence(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; failed = 1 }
     FNR == 1 {
-        split(FILENAME, part, "/"); here = part[2]
+        parts = split(FILENAME, part, "/"); here = part[2]; folder = parts > 3 ? part[3] : ""
         if (!(here in level)) offence("module " here " has no level")
+        if (parts > 4 || folder && (here != "cache" || !(folder in floor_of)))
+            offence("folder " folder " of " here " has no floor")
     }
     /^[ \t]*#[ \t]*include[ \t]+"/ {
         split($0, quoted, "\""); count = split(quoted[2], path, "/"); there = path[1]
-        if (count != 2 || !(there in level))
+        if (count < 2 || count > 3 || !(there in level))
             offence("\"" quoted[2] "\": write it as \"module/file.h\"")
         else if (there != here && level[there] >= level[here])
             offence(here " must not see " there)
-        else if (there != here && path[2] != there ".h")
+        else if (there != here && (count > 2 || path[2] != there ".h"))
             offence("\"" quoted[2] "\" is private to " there "; include \"" there "/" there ".h\"")
+        else if (there == here && count > 2 && folder && path[2] != folder &&
+                 floor_of[path[2]] >= floor_of[folder])
+            offence(here "/" folder " must not see " here "/" path[2])
     }
     END { exit failed }
-' lib/*/*.[ch] || failed=1
+' $files || failed=1
 
 awk '/^[ \t]*#[ \t]*include[ \t]+("|<(urcu|hiredis|jemalloc|xxhash))/ {
         printf "%s:%d: a public header shows only <nigh/...> and libc\n", FILENAME, FNR; failed = 1
@@ -36,12 +46,15 @@ awk '/^[ \t]*#[ \t]*include[ \t]+("|<(urcu|hiredis|jemalloc|xxhash))/ {
 
 # A value is stored under a ticket that was taken before anything was looked at: few may store.
 store='(^|[^a-z0-9_])l1_(store|write|put|entry_create_stored)\('
-grep -lE "$store" lib/*/*.[ch] | grep -vE '^lib/(l1/|cache/(space_l1\.[ch]|draft\.c)$)' |
-    sed 's/$/: stores in L1; only cache\/space_l1.h and cache\/draft.c may/' | grep . && failed=1
+# shellcheck disable=SC2086
+grep -lE "$store" $files | grep -vE '^lib/(l1/|cache/(space_l1\.[ch]|value/draft\.c)$)' |
+    sed 's/$/: stores in L1; only cache\/space_l1.h and cache\/value\/draft.c may/' |
+    grep . && failed=1
 
 # only PATTERN COUNT WHY: exactly COUNT files of lib/ match.
 only() {
-    found=$(grep -lE "$1" lib/*/*.[ch])
+    # shellcheck disable=SC2086
+    found=$(grep -lE "$1" $files)
     [ "$(echo "$found" | grep -c .)" -eq "$2" ] && return
     printf '%s:\n%s\n' "$3" "${found:-none}"
     failed=1
@@ -51,7 +64,8 @@ only '^[ \t]*#[ \t]*include[ \t]+[<"]urcu' 1 'liburcu is included in exactly one
 only '^[ \t]*#[ \t]*define[ \t]+_LGPL_SOURCE' 1 '_LGPL_SOURCE is defined in exactly one file'
 only '^[ \t]*#[ \t]*include[ \t]+<urcu/urcu-bp.h>' 1 'of liburcu only <urcu/urcu-bp.h> is used'
 only '^[ \t]*#[ \t]*include[ \t]+[<"]hiredis' 1 'hiredis is included in exactly one file'
-if [ "$(cat lib/*/*.[ch] | grep -cE '^[ \t]*#[ \t]*include[ \t]+[<"]urcu')" -ne 1 ]; then
+urcu='^[ \t]*#[ \t]*include[ \t]+[<"]urcu'
+if [ "$(find lib -name '*.[ch]' -exec cat {} + | grep -cE "$urcu")" -ne 1 ]; then
     echo 'lib: there is one #include of liburcu, in the file that defines _LGPL_SOURCE'
     failed=1
 fi

@@ -14,7 +14,7 @@
 #include <nigh/load.h>
 
 #include "cache/caller.h"
-#include "cache/fill.h"
+#include "cache/load/fill.h"
 #include "cache/workers.h"
 #include "flight/flight.h"
 

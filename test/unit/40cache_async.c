@@ -10,8 +10,8 @@
 
 #include "base/fault.h"
 #include "cache/cache.h"
-#include "cache/queue.h"
-#include "cache/queue_keep.h"
+#include "cache/queue/queue.h"
+#include "cache/queue/keep.h"
 #include "support/async.h"
 
 #define NOW 0

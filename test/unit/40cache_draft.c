@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // A value on its way in: L1's entry and the envelope in Redis say the same of it.
 
-#include "cache/draft.h"
+#include "cache/value/draft.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/lookup.h"
-#include "cache/tags.h"
+#include "cache/value/lookup.h"
+#include "cache/value/tags.h"
 #include "support/origin.h"
 
 /* ---- tags ---- */

@@ -2,7 +2,7 @@
 // Lifetimes from both ends of what 32 bits can say: cut to NIGH_LIFETIME_MAX_MS, spread, never
 // wrapped into short ones, whoever gives them.
 
-#include "cache/lifetime.h"
+#include "cache/value/lifetime.h"
 
 #include <stdio.h>
 #include <string.h>

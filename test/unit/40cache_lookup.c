@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What an answer of L2 is worth, from both ends of each number that an envelope has.
 
-#include "cache/lookup.h"
+#include "cache/value/lookup.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/freshness.h"
+#include "cache/value/freshness.h"
 #include "cache/sink.h"
 #include "support/origin.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The odds that L2 has a value: when they are low, and for how long they stay so.
 
-#include "cache/odds.h"
+#include "cache/load/odds.h"
 #include "support/check.h"
 
 static struct odds odds;

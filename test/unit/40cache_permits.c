@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // As many permits as there were at the beginning, whoever takes them and wherever they are given.
 
-#include "cache/permits.h"
+#include "cache/load/permits.h"
 
 #include <pthread.h>
 

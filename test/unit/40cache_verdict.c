@@ -2,9 +2,9 @@
 // The tables of what a found value is worth: every combination, against the rows of the header; and
 // through the calls what a row says that no other test does.
 
-#include "cache/verdict.h"
+#include "cache/value/verdict.h"
 
-#include "cache/freshness.h"
+#include "cache/value/freshness.h"
 #include "support/origin.h"
 #include "support/redis.h"
 

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Several loads in one call of the loader.
+ *
+ * A loader that does not return has answered some of its fills, perhaps. Those answers count, for
+ * each fill is a load of its own; the others have failed, or are loaded once more if it has ended
+ * its thread. (A loader of one key is judged as a whole, run.c.)
+ */
+#include "cache/load/batch.h"
+
+#define FEW 128u
+
+/* Answers the flights of loads whose call is over. `left`: the cache has closed without it. */
+static void answer(struct load_list list, bool left, void (*post)(struct flight *f, uint32_t event))
+{
+    struct load *l;
+    while ((l = load_list_shift(&list))) { /* it may be gone once it is posted */
+        struct flight *f = l->flight;
+        if (!left)
+            post(f, FLIGHT_EV_ANSWER);
+        flight_unref(f);
+    }
+}
+
+static struct load_list mates_of(struct load *first)
+{
+    struct load_list list = {first, first, 0};
+    for (struct load *l = first; l; l = l->mate, list.count++)
+        list.last = l;
+    return list;
+}
+
+static void fail_open(struct load *first)
+{
+    for (struct load *l = first; l; l = l->mate)
+        if (l->fill.kind == FILL_OPEN)
+            nigh_fill_error(&l->fill, 0);
+}
+
+/* Sets things right when the loader has not returned. */
+static void ended(struct callback *c, enum unwind_how how)
+{
+    struct load *first = CONTAINER_OF(c, struct load, callback);
+    struct load_owner *owner = first->owner;
+    struct nigh *cache = c->left ? NULL : c->space->cache;
+    for (struct load *l = first; l; l = l->mate) {
+        flight_load_end(l->flight);
+        fill_disown(&l->fill, NIGH_EINVAL);
+        l->lost = how == UNWIND_EXIT && l->fill.kind == FILL_OPEN;
+        if (l->fill.kind == FILL_OPEN)
+            fill_reset(&l->fill);
+    }
+    if (how != UNWIND_EXIT)
+        fail_open(first);
+    if (owner)
+        flight_waits_end(); /* the loader that waited for this one, on the same thread */
+    answer(mates_of(first), c->left, flight_post);
+    if (owner)
+        owner->gone(owner);
+    if (cache)
+        drive_flush(cache);
+}
+
+/* Leaves a loader as the cache closes, as soon as all its flights have landed: each does at its
+ * deadline. */
+static bool leave(struct callback *c)
+{
+    struct load *first = CONTAINER_OF(c, struct load, callback);
+    for (struct load *l = first; l; l = l->mate)
+        if (!flight_has_landed(l->flight))
+            return false;
+    for (struct load *l = first; l; l = l->mate) {
+        load_uncount(l);
+        fill_disown(&l->fill, NIGH_ECLOSED);
+        load_release_lease(l);
+    }
+    return true;
+}
+
+static void ask(struct load *first, struct nigh_fill **fills)
+{
+    size_t n = 0;
+    for (struct load *l = first; l; l = l->mate)
+        fills[n++] = &l->fill;
+    int rc = first->space->loader(first->space->arg, fills, n);
+    for (struct load *l = first; l; l = l->mate)
+        l->result = rc;
+}
+
+/* Calls of few take little of a stack that the loader needs, too. */
+static NIGH_OUTLINED void ask_few(struct load *first)
+{
+    struct nigh_fill *fills[FEW];
+    ask(first, fills);
+}
+
+static NIGH_OUTLINED void ask_many(struct load *first)
+{
+    struct nigh_fill *fills[NIGH_BATCH_MAX];
+    ask(first, fills);
+}
+
+static void ask_loader(struct callback *c)
+{
+    struct load *first = CONTAINER_OF(c, struct load, callback);
+    if (first->space->rules.batch <= FEW)
+        ask_few(first);
+    else
+        ask_many(first);
+}
+
+static void begin(struct load *first)
+{
+    struct callback *c = &first->callback;
+    for (struct load *l = first; l; l = l->mate) {
+        l->elsewhere = true;
+        l->began_ns = first->began_ns;
+        c->deadline_ns = u64_max(c->deadline_ns, l->flight->deadline_ns);
+        if (l->mate)
+            flight_load_begin_with(l->flight, l->mate->flight);
+        else
+            flight_load_begin(l->flight);
+    }
+}
+
+/* Takes out those whose answers are deferred. */
+static struct load_list part_answered(struct load_list list)
+{
+    struct load_list answered = {0};
+    struct load *l;
+    while ((l = load_list_shift(&list))) {
+        struct flight *f = l->flight;
+        if (load_returned(l))
+            load_list_push(&answered, l);
+        else
+            flight_unref(f);
+    }
+    return answered;
+}
+
+/* Calls the loader, and takes out those whose answers are deferred. False: the cache has closed. */
+static bool call_loader(struct load_list *list, struct load_owner *owner)
+{
+    struct load *first = list->first;
+    struct callback *c = &first->callback;
+    first->owner = owner;
+    c->space = first->space;
+    c->key = bytes_of(first->key.data, first->key.len);
+    c->what = "loader";
+    c->deadline_ns = 0;
+    c->run = ask_loader;
+    c->ended = ended;
+    c->leave = leave;
+    stats_count(&first->space->stats, STATS_LOAD);
+    if (owner)
+        (void)flight_waits_begin(first->flight); /* it waits for nothing, so there is no circle */
+    begin(first);
+    bool here = callback_run(c);
+    for (struct load *l = first; l; l = l->mate)
+        flight_load_end(l->flight);
+    if (owner)
+        flight_waits_end();
+    if (!here)
+        return false;
+    load_share_permit(first);
+    *list = part_answered(*list);
+    return true;
+}
+
+/* Takes out those whose time is over. */
+static struct load_list part_late(struct load_list *list)
+{
+    struct load_list all = *list, late = {0};
+    struct load *l;
+    *list = (struct load_list){0};
+    while ((l = load_list_shift(&all))) {
+        l->refused = load_comes_too_late(l);
+        load_list_push(l->refused ? &late : list, l);
+    }
+    return late;
+}
+
+void batch_run(struct load_list list, struct load_owner *owner)
+{
+    struct load_list late = part_late(&list);
+    struct load *first = list.first;
+    answer(late, false, flight_post_here);
+    if (!first)
+        return;
+    bool left = false;
+    if (cache_is_closing(first->space->cache)) {
+        fail_open(first);
+    } else if (load_admit(first)) {
+        left = !call_loader(&list, owner);
+    } else {
+        for (struct load *l = first; l; l = l->mate)
+            l->refused = true;
+    }
+    answer(list, left, flight_post_here);
+}
+
+static void run_job(struct worker_job *job)
+{
+    batch_run(mates_of(CONTAINER_OF(job, struct load, job)), NULL);
+}
+
+/* Without own threads, leaves each load to whoever steps its flight next: to a tick, or to a call
+ * that waits for it. */
+static void leave_to_turns(struct load_list list)
+{
+    struct load *l;
+    while ((l = load_list_shift(&list))) {
+        struct flight *f = l->flight;
+        l->put_off = true;
+        flight_post(f, FLIGHT_EV_START);
+        flight_unref(f);
+    }
+}
+
+void batch_queue(struct load_list list)
+{
+    if (list.first && list.first->space->cache->drive) {
+        leave_to_turns(list);
+        return;
+    }
+    while (list.first) {
+        struct nigh_space *space = list.first->space;
+        struct load_list call = {0};
+        while (list.first && call.count < space->rules.batch)
+            load_list_push(&call, load_list_shift(&list));
+        call.first->job.run = run_job;
+        workers_add_load(&space->cache->workers, &call.first->job);
+    }
+}

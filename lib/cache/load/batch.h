@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several loads in one call of the loader (space.batch).
+ *
+ * Loads come to share a call in one of two ways: as those that one call leads (crew.h), or as those
+ * of all threads for a while (gather.h). A load that waits for its mates is in state LOAD, and
+ * nobody holds its flight: so it can land at its deadline, and then is left out.
+ *
+ * Loads that share a call are linked, the first has the permit and the callback, and each has an
+ * answer of its own. The call is over when the loader has returned; then each flight goes on, as
+ * one whose loader has run elsewhere.
+ */
+#ifndef NIGH_CACHE_LOAD_BATCH_H
+#define NIGH_CACHE_LOAD_BATCH_H
+
+#include "cache/load/gather.h"
+#include "cache/load/load.h"
+
+static inline void load_list_push(struct load_list *list, struct load *l)
+{
+    l->mate = NULL;
+    *(list->first ? &list->last->mate : &list->first) = l;
+    list->last = l;
+    list->count++;
+}
+
+/* Take the first; NULL: there is none. */
+static inline struct load *load_list_shift(struct load_list *list)
+{
+    struct load *l = list->first;
+    if (l) {
+        list->first = l->mate;
+        list->count--;
+    }
+    return l;
+}
+
+/* A call in whose frame a loader runs: if that does not return, the frame is gone. */
+struct load_owner {
+    void (*gone)(struct load_owner *o);
+};
+
+/* Load on this thread, `space.batch` at most. `owner` may be NULL. */
+void batch_run(struct load_list list, struct load_owner *owner);
+/* Let workers load, in as many calls as are needed. */
+void batch_queue(struct load_list list);
+
+#endif
