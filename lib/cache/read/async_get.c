@@ -17,7 +17,7 @@
 #include "cache/value/lookup.h"
 #include "cache/read/missed.h"
 #include "cache/queue/queue.h"
-#include "cache/read/l2.h"
+#include "cache/read/from_l2.h"
 
 #include <string.h>
 

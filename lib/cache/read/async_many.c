@@ -22,7 +22,7 @@
 #include "cache/read/landed.h"
 #include "cache/read/many.h"
 #include "cache/queue/queue.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* Keys: (c) constant once begun  (q) lock of the queue; or by a landing, which has the part
  *       (b) the thread that begins it */

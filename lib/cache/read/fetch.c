@@ -6,7 +6,7 @@
 #include "cache/read/landed.h"
 #include "cache/load/load.h"
 #include "cache/read/missed.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* Flies once: leads or follows, and takes what landed. */
 static int fly(const struct missed *m, uint64_t deadline_ns, struct nigh_value *ret)

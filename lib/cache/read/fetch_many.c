@@ -24,7 +24,7 @@
 #include "cache/value/freshness.h"
 #include "cache/read/landed.h"
 #include "cache/read/many.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 #define WINDOW_KEYS 256u /* led at once where the loader runs elsewhere */
 

@@ -4,8 +4,8 @@
  */
 #include "cache/read/async.h"
 #include "cache/read/missed.h"
-#include "cache/read/l1.h"
-#include "cache/read/l2.h"
+#include "cache/read/from_l1.h"
+#include "cache/read/from_l2.h"
 
 static int ask_l2(const struct missed *m, struct nigh_value *ret)
 {

@@ -4,7 +4,7 @@
  * call but for the clock, and for the report of a sampled key.
  *
  * It pins what it finds and judges it after that. Its steps in the table are in l1/hit.h, what it
- * finds there in l1/bucket.h. Any other read takes the long way, which begins anew: l1.h.
+ * finds there in l1/bucket.h. Any other read takes the long way, which begins anew: from_l1.h.
  */
 #ifndef NIGH_CACHE_READ_HIT_H
 #define NIGH_CACHE_READ_HIT_H

@@ -6,7 +6,7 @@
 
 #include "cache/value/freshness.h"
 #include "cache/load/load.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 int join_refused(struct nigh_space *space, int rc)
 {

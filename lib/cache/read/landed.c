@@ -9,7 +9,7 @@
 #include "cache/read/landed.h"
 
 #include "cache/value/freshness.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* Returns the position as of which a flight's result is right: its ticket; or if the result came
  * from L1 (and is not stale), the entry's stamp. */

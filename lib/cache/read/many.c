@@ -6,7 +6,7 @@
 #include "cache/read/many.h"
 
 #include "cache/caller.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* Goes on after misses. If a loader returns so late that the cache has closed without it, the
  * structs of the cache are there until caller_leave(). */

@@ -7,7 +7,7 @@
 #include "cache/read/hit.h"
 #include "cache/load/load.h"
 #include "cache/read/many.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 #define BATCH_KEYS 16u
 

@@ -2,12 +2,12 @@
 /*
  * Reading many keys in L2, in windows: all requests of a window are queued before the first answer
  * is awaited, and the I/O thread writes what is queued in one go. A request asks for as many keys
- * as may be expected to have a small reply (l2.c); what cannot be had that way is asked for
+ * as may be expected to have a small reply (from_l2.c); what cannot be had that way is asked for
  * key by key, again all at once.
  */
 #include "cache/load/load.h"
 #include "cache/read/many.h"
-#include "cache/read/l2.h"
+#include "cache/read/from_l2.h"
 
 #define WINDOW_KEYS 256u
 #define WINDOW_REQUESTS 64u

@@ -16,7 +16,7 @@
 #include "cache/load/load.h"
 #include "cache/read/missed.h"
 #include "cache/queue/queue.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* ---- the long way ---- */
 

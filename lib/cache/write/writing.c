@@ -224,7 +224,7 @@ static int change(struct writing *w, struct coherence_change *c, enum l2_change_
     c->item_count = 1;
     c->writes = value.mode == L2_DELETE ? NULL : &value;
     c->local_arg = w;
-    c->keeps = w->keeps && !c->background; /* in the background it only deletes: see write.h */
+    c->keeps = w->keeps && !c->background; /* in the background it only deletes: nigh/write.h */
     int rc = coherence_change(w->draft.space->cache->coherence, c, NULL);
     writing_value_free(w, &value);
     return rc;

@@ -2,7 +2,7 @@
 /*
  * Reading L1 when it may be no plain hit: stale, absent, in doubt, not good enough for this call.
  */
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 #include "cache/space_l1.h"
 

@@ -3,8 +3,8 @@
  * Reading L1 when it may be no plain hit: read_l1() finds, judges and pins an entry in one read
  * section. (The plain hit pins what it finds, and judges it after that: hit.h.)
  */
-#ifndef NIGH_CACHE_READ_L1_H
-#define NIGH_CACHE_READ_L1_H
+#ifndef NIGH_CACHE_READ_FROM_L1_H
+#define NIGH_CACHE_READ_FROM_L1_H
 
 #include "cache/value/freshness.h"
 

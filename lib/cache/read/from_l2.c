@@ -2,11 +2,11 @@
 /*
  * Reading L2 for calls that do not load: ask, judge, hand out, store in L1.
  */
-#include "cache/read/l2.h"
+#include "cache/read/from_l2.h"
 
 #include "cache/value/freshness.h"
 #include "cache/value/lookup.h"
-#include "cache/read/l1.h"
+#include "cache/read/from_l1.h"
 
 /* Ask for the lease. Returns the answer, or NULL: the lease could not be asked for. */
 static struct l2_answer *ask_lease(struct nigh_space *space, const struct l1_key *key,

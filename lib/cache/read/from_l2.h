@@ -3,8 +3,8 @@
  * Reading L2 for calls that do not load, in two steps: so that many keys can be asked for at once,
  * each alone or all in one request.
  */
-#ifndef NIGH_CACHE_READ_L2_H
-#define NIGH_CACHE_READ_L2_H
+#ifndef NIGH_CACHE_READ_FROM_L2_H
+#define NIGH_CACHE_READ_FROM_L2_H
 
 #include "cache/cache.h"
 
