@@ -60,7 +60,7 @@ struct fill {
     nigh_fill *raw;
     std::string_view key() const noexcept
     {
-        size_t len = 0; /* of a deferred fill that is over */
+        size_t len = 0; /* 0 for a deferred fill that is over */
         auto data = static_cast<const char *>(nigh_fill_key(raw, &len));
         return {data, len};
     }

@@ -111,7 +111,7 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
 typedef uint64_t (*nigh_clock_fn)(void *arg);
 
 /*
- * Which value leaves L1 when room is needed.
+ * Chooses the value that leaves L1 when room is needed.
  *
  * LRU approximates the least recently used: it knows a value's last hit to a quarter of a round of
  * eviction. Its hit ratio is within 3 points of exact LRU's (5 where sizes vary), and on most
@@ -121,8 +121,8 @@ enum nigh_policy {
     NIGH_POLICY_DEFAULT, /* LFU */
     NIGH_POLICY_LRU,
     NIGH_POLICY_LFU,  /* a W-TinyLFU: frequency and recency; asks if the newcomer is worth it */
-    NIGH_POLICY_TTL,  /* what expires first */
-    NIGH_POLICY_NONE, /* nothing: what does not fit is refused */
+    NIGH_POLICY_TTL,  /* the value that expires first */
+    NIGH_POLICY_NONE, /* no value: a newcomer that does not fit is refused */
 };
 enum nigh_hash { NIGH_HASH_DEFAULT, NIGH_HASH_XXH3, NIGH_HASH_SIPHASH };
 enum nigh_huge_pages {
@@ -133,7 +133,7 @@ enum nigh_huge_pages {
 };
 enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
 /*
- * What of a space lies in Redis.
+ * Chooses the part of a space that lies in Redis.
  *
  * INVALIDATIONS keeps its values out of there, for they are secrets, or their origin is quicker
  * than Redis; nodes still tell each other through Redis what has changed (names of keys and tags),
@@ -191,7 +191,7 @@ struct nigh_space_options {
     uint32_t batch_wait_us;     /* how long misses of all threads are gathered for such a call, in
                                    microseconds (NIGH_NONE: not; a call takes what its caller
                                    leads) */
-    enum nigh_space_l2 l2;      /* what of the space lies in Redis */
+    enum nigh_space_l2 l2;      /* the part of the space that lies in Redis */
     uint32_t reserved[3];       /* must be 0: room for later fields inside struct nigh_options */
 };
 #define NIGH_SPACE_OPTIONS_INIT NIGH_SIZED(struct nigh_space_options)
@@ -228,7 +228,7 @@ struct nigh_options {
     enum nigh_huge_pages l1_huge_pages; /* the parts of L1 in pages of 2 MiB */
     enum nigh_log_to log_to;       /* warnings and errors, where there is no hook */
     uint64_t async_max;            /* calls pending on completion queues, or not polled */
-    uint64_t processes;            /* of a prefork host: l1_memory, l1_limbo, l1_entries, and memory
+    uint64_t processes;            /* in a prefork host: l1_memory, l1_limbo, l1_entries, and memory
                                       and loads_max of spaces are caps of all of them together, of
                                       which each has an equal part */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
@@ -256,8 +256,8 @@ inline struct nigh_options nigh_sized<struct nigh_options>()
 #define NIGH_SOFT 0x04u        /* invalidate to stale, not to gone (tags, spaces, all) */
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
 #define NIGH_QUIET 0x10u       /* leave no trace in L1: not counted, not noted for eviction */
-#define NIGH_NO_WAIT 0x20u     /* of reads: a miss begins what it needs, and does not wait */
-#define NIGH_BACKGROUND 0x40u  /* of changes: Redis and the other nodes are told behind the call */
+#define NIGH_NO_WAIT 0x20u     /* reads: a miss begins what it needs, and does not wait */
+#define NIGH_BACKGROUND 0x40u  /* changes: Redis and the other nodes are told behind the call */
 
 struct nigh_miss;
 

@@ -41,7 +41,7 @@ struct nigh_queue;
 struct nigh_completion {
     uint64_t id;             /* as the call told it */
     void *arg;               /* as given to the call */
-    int outcome;             /* of the blocking call, or as the call says; or NIGH_ECLOSED */
+    int outcome;             /* the blocking call's, or as the call says; or NIGH_ECLOSED */
     int load_error;          /* with NIGH_ELOADER: the loader's own error */
     struct nigh_value value; /* empty on NIGH_ABSENT, NIGH_MISS and errors */
 };

@@ -40,7 +40,7 @@ struct fifo_link {
 };
 struct fifo {
     struct fifo_link *first;
-    struct fifo_link *last; /* of an empty queue: anything */
+    struct fifo_link *last; /* anything, in an empty queue */
 };
 
 static inline void fifo_add(struct fifo *fifo, struct fifo_link *link)

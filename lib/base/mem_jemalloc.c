@@ -61,7 +61,7 @@ struct mem {
     struct mem_region region;
     unsigned arena;         /* (c) */
     bool huge;              /* (c) whether its addresses are marked for huge pages */
-    _Atomic size_t taken_bytes; /* (a) of all blocks so far */
+    _Atomic size_t taken_bytes; /* (a) all blocks so far */
     size_t small_max;       /* (c) larger blocks have pages of their own ... */
     size_t large_pad_bytes; /* (c) ... and a page more, to begin at different cache lines */
     uint16_t charges[CHARGES]; /* (c) by size / MEM_STEP, rounded up */

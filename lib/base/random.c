@@ -85,7 +85,7 @@ uint64_t random_jitter_by(uint64_t noise, uint64_t value, unsigned percent)
     uint64_t room = u64_min(value, UINT64_MAX - value); /* the result stays within 64 bits */
     uint64_t wanted;
     if (NIGH_UNLIKELY(__builtin_mul_overflow(value, (uint64_t)percent, &wanted)))
-        wanted = value / 100 * percent; /* so large that rounding is nothing */
+        wanted = value / 100 * percent; /* rounding is nothing in a number so large */
     else
         wanted /= 100;
     uint64_t spread = u64_min(wanted, room);

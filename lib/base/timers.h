@@ -14,8 +14,8 @@
 struct timer {
     uint64_t due_ns;
     struct timer *child; /* the first of those that are not due before it */
-    struct timer *next;  /* of the same parent */
-    struct timer *prev;  /* of the same parent; the first one's is the parent; NULL: the root */
+    struct timer *next;  /* sibling */
+    struct timer *prev;  /* sibling, or the parent for the first of them; NULL: the root */
 };
 
 /* Zeroed: there are none. */

@@ -50,7 +50,7 @@ struct rules {
     uint32_t batch;
     uint32_t batch_wait_us;
     bool run_on_worker;
-    bool invalidations_only; /* its values stay out of L2 */
+    bool invalidations_only; /* keeps values out of L2 */
     struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
 };
 
@@ -82,7 +82,7 @@ struct nigh_space {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t behind; /* (a) flights without a caller (refreshes,
                                                          * and loads that nobody waits for), until
                                                          * they are freed */
-    struct odds odds;             /* that L2 has what L1 misses */
+    struct odds odds;             /* odds that L2 has what L1 misses */
     _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (read/from_l2.c); 0: none */
 };
 
@@ -115,7 +115,7 @@ struct nigh {
                                                  * was taken */
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
-    uint32_t processes;                         /* (c) that share the caps, this one included */
+    uint32_t processes;                         /* (c) share the caps, this one included */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */

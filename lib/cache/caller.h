@@ -38,7 +38,7 @@ struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
     int cancel_state;     /* the thread's own, to be restored */
     bool own_thread;      /* frames that need the cache stay when the thread ends in a callback */
-    bool catches;         /* those frames stay after an exception, too, caught within the call */
+    bool catches;         /* frames stay after an exception, too, caught within the call */
     struct nigh *left;    /* cache that was closed meanwhile; a reference */
     struct callbacks_stripe *counted; /* counts the call in `calls`: a callback has returned */
 };
@@ -90,7 +90,7 @@ struct callbacks_stripe {
     _Alignas(CACHE_LINE_BYTES) struct latch lock;
     _Atomic uint32_t calls; /* calls inside callbacks, or after one, which need the tiers. Rises
                              * (l); pair(callbacks.calls) */
-    struct list list;       /* (l) of callbacks */
+    struct list list;       /* (l) callbacks that run */
 };
 struct callbacks {
     struct callbacks_stripe stripes[THREAD_STRIPES];

@@ -396,7 +396,7 @@ static void put_defaults(struct nigh_options *s)
             memcpy(option_field(o, s), &o->otherwise, /* little-endian: its low half comes first */
                    option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
     }
-    if (s->space.loads_max == 0) /* of a space, but it has to be shared */
+    if (s->space.loads_max == 0) /* a limit of spaces that has to be shared */
         s->space.loads_max = NIGH_DEFAULT_LOADS_MAX;
     if (!s->redis_prefix)
         s->redis_prefix = "nigh";

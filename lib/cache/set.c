@@ -22,7 +22,7 @@ static void read_live(struct nigh *cache, struct nigh_options *o)
     o->lease_ms = cache_read_ms(&cache->lease_ms);
     o->space.memory = cache->space_defaults.memory;
     o->processes = cache->processes;
-    options_unshare(o); /* what is said is said of all, as at the opening */
+    options_unshare(o); /* the host speaks of all, as at the opening */
 }
 
 static int set_memory(struct nigh *cache, const struct nigh_options *o)

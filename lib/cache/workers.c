@@ -324,7 +324,7 @@ void workers_add_later(struct workers *w, struct worker_job *job, uint64_t due_n
     job->due_ns = due_ns;
     list_add(&w->later, &job->later);
     if (w->watched && first_due_locked(w) == job)
-        pthread_cond_broadcast(&w->wanted); /* who sleeps until another is due is to look again */
+        pthread_cond_broadcast(&w->wanted); /* wakes the thread that sleeps until another is due */
     else
         pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);

@@ -21,7 +21,7 @@
 struct worker_job {
     void (*run)(struct worker_job *job);
     struct fifo_link link;
-    struct list_link later; /* of one that is added for later ... */
+    struct list_link later; /* jobs that are added for later ... */
     uint64_t due_ns;        /* ... until then */
 };
 
@@ -34,7 +34,7 @@ struct workers {
     struct flight *flight_tail;    /* (l) */
     struct fifo answers;           /* (l) short jobs, which go before ... */
     struct fifo loads;             /* (l) ... those that run a loader */
-    struct list later;             /* (l) those whose time has not come; few */
+    struct list later;             /* (l) jobs whose time has not come; few */
     bool watched;                  /* (l) an idle thread sleeps until the first of them is due */
     pthread_t threads[WORKERS_MAX]; /* (l) */
     uint32_t count;                /* (l) threads there are */

@@ -45,7 +45,7 @@
 #define RESYNC_JITTER_PERCENT 50u
 /* A frame that is too large for the log comes by the channel, if at all, within so long. */
 #define BEAT_LARGE_NS (250 * NS_PER_MS)
-#define BEAT_JITTER_PERCENT 10u /* so that nodes opened together do not stay together */
+#define BEAT_JITTER_PERCENT 10u /* parts nodes that were opened together */
 
 static uint64_t beat_period_ns(const struct coherence *c)
 {
@@ -70,7 +70,7 @@ void coherence_beat_anew(struct coherence *c)
 static uint64_t send_due_ns(const struct coherence *c)
 {
     const struct coherence_beat *b = c->beat;
-    /* who sets it pokes us */
+    /* its setter pokes us */
     bool wanted = atomic_load_explicit(&c->keeper->beat_wanted, memory_order_relaxed);
     uint64_t due_ns = wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
     return b->resync_next ? u64_max(due_ns, b->resync_at_ns) : due_ns;

@@ -117,7 +117,7 @@ enum coherence_verdict {
     COHERENCE_FRESH, /* by rule 4; lifetimes are the caller's business */
     COHERENCE_STALE,
     COHERENCE_GONE,  /* below a hard position: as if nothing was there */
-    COHERENCE_UNKNOWN, /* its stamp is of no clock that is followed: stale, if not gone by what this
+    COHERENCE_UNKNOWN, /* stamped by no clock that is followed: stale, if not gone by what this
                           node has applied itself */
 };
 /* Judge a value from L2, after its reply; `home` is the answer's, `space_slot` the slot of the
@@ -153,7 +153,7 @@ bool coherence_registered(struct coherence *c, struct coherence_schema *s,
 
 /* Says what a KEY item is set to. L2_DELETE: to nothing. */
 struct coherence_write {
-    struct coherence_schema *schema; /* of the space, which all values of a change share */
+    struct coherence_schema *schema; /* the space's; one for all values of a change */
     enum l2_change_mode mode;
     uint64_t token;
     struct bytes envelope;
@@ -226,7 +226,7 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns);
 #define COHERENCE_FILL_FRAME_MAX (64 + 16 + 64 + 1024) /* the frame's tail */
 struct l2_frame coherence_fill_frame(struct coherence *c, struct bytes space, struct bytes key,
                                      void *buffer);
-/* The same for many keys of a space (at most L2_MANY_MAX), into a buffer of the size returned by
+/* One frame for many keys of a space (at most L2_MANY_MAX), into a buffer of the size returned by
  * the first. */
 size_t coherence_fills_frame_size(struct bytes space, const struct bytes *keys, uint32_t count);
 struct l2_frame coherence_fills_frame(struct coherence *c, struct bytes space,

@@ -58,10 +58,10 @@ enum { PENDING, SENT, ANSWERED, SETTLING, SETTLED, UNKNOWN, APART };
 struct combined {
     struct coherence *coherence;
     _Atomic uint32_t word;    /* (b) futex word: where it stands. pair(coherence.combined) */
-    uint32_t calls;           /* (b) that joined */
+    uint32_t calls;           /* (b) have joined */
     uint32_t waiting;         /* (b) ... and have not left */
-    uint32_t left_items;      /* (b) of those that left at their deadline */
-    bool counts;              /* (b) it is one of those under way */
+    uint32_t left_items;      /* (b) items of calls that left at their deadline */
+    bool counts;              /* (b) is one of those under way */
     uint64_t due_ns;          /* constant: sent then at the latest */
     uint64_t deadline_ns;     /* (b) the latest of the calls */
     struct l2_answer *answer; /* (d) ANSWERED */

@@ -19,7 +19,7 @@ struct coherence_combine {
     pthread_mutex_t lock;
     uint32_t under_way;       /* (b) scripts that others wait for, see combine.c */
     uint32_t crowd;           /* (b) counts down: scripts until the crowd is forgotten */
-    struct combined *pending; /* (b) what is next; NULL: nothing waits */
+    struct combined *pending; /* (b) goes next; NULL: nothing waits */
     struct combined *spare;   /* (b) to be used again */
     uint32_t spare_count;     /* (b) */
 };

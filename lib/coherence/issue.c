@@ -274,7 +274,7 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
         return change_in_background(c, change);
     if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1)) {
         int rc = change_after(c, *change);
-        return rc == NIGH_ENOMEM ? queue_change(c, change) : rc; /* it must not overtake them */
+        return rc == NIGH_ENOMEM ? queue_change(c, change) : rc; /* must not overtake them */
     }
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
         return queue_change(c, change); /* many long names: the queue sends fewer at once */

@@ -21,7 +21,7 @@ _Static_assert(NIGH_NAME_MAX <= UINT8_MAX && NIGH_KEY_MAX <= UINT16_MAX, "length
 struct recent_chunk {
     struct recent_chunk *next; /* younger */
     uint64_t identity;
-    uint64_t begun_ns; /* its first note */
+    uint64_t begun_ns; /* time of the first note */
     uint64_t last_ns;
     size_t used;
     uint8_t notes[];

@@ -37,7 +37,7 @@ struct coherence_state {
     _Atomic uint64_t home;          /* (e) hash of the replid of its server */
     _Atomic uint64_t known;         /* (e) highest position that was executed */
     struct coherence_group *groups; /* (e) positions of their last bumps */
-    struct coherence_chain chain;   /* (l) what is applied */
+    struct coherence_chain chain;   /* (l) changes that are applied */
     uint64_t known_nonce;           /* (l) nonce of the change at `known` */
     uint64_t clk_id;                /* (l) id of the clock last followed; 0: none */
     uint8_t replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */

@@ -256,7 +256,7 @@ static void vacate(struct flight *f, bool caller_gone)
 void flight_abandon(struct flight *f)
 {
     bool caller_gone = f->blocking || f->for_caller;
-    flight_waits_end(); /* whatever the loader was waiting for */
+    flight_waits_end(); /* ends the wait that the loader was in, if any */
     flight_load_end(f);
     flight_waits_end(); /* and the loader that waited for this one, on the same thread */
     if (!caller_gone)

@@ -41,7 +41,7 @@ struct flight_table {
     struct flight_host host;     /* (c) */
     uint32_t shard_mask;         /* (c) */
     struct flight_shard *shards; /* (c) */
-    _Atomic uint32_t records;    /* (a) that are referred to; counted by Debug builds only */
+    _Atomic uint32_t records;    /* (a) records referred to; counted by Debug builds only */
     struct flight_spare spares[FLIGHT_SPARES];
 };
 

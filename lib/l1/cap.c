@@ -196,7 +196,7 @@ uint64_t cap_give(struct l1 *l1, uint64_t most_bytes)
     if (give) {
         k->goal_bytes = cap - give;
         lower_cap(l1, cap, cap - give);
-        if (l1_limit(&l1->cap_bytes) == cap) { /* those bytes have just been used */
+        if (l1_limit(&l1->cap_bytes) == cap) { /* the table has just used those bytes */
             k->goal_bytes = cap;
             give = 0;
         }

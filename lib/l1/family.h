@@ -57,7 +57,7 @@ struct l1_family {
     uint64_t renew_again_ns; /* (g) no renewal before this */
     double mosts;            /* (l) sum of what the tables' caps may be at most */
     uint64_t free_bytes;     /* (l) in no cap; there may be more, which the next pass finds */
-    uint64_t promised_bytes; /* (l) of those, or to come: for new tables that wait for room */
+    uint64_t promised_bytes; /* (l) free, or to come: for new tables that wait for room */
     uint32_t starving;       /* (l) tables that were refused bytes lately: `asked` or `starves` */
     struct l1 *giver;        /* (l) the table to ask first for bytes that it does not use */
     bool exhausted;          /* (l) since the last pass all were asked, and gave what they had */

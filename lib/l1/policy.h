@@ -45,8 +45,8 @@ struct l1_newcomer {
  * nothing to do. */
 struct l1_policy {
     const char *name;
-    size_t state_bytes;  /* of its state in a shard */
-    size_t common_bytes; /* of its state for all shards */
+    size_t state_bytes;  /* bytes of state in a shard */
+    size_t common_bytes; /* bytes of state for all shards */
     /* Under a cap on entries, a newcomer is stored first, and may then be the victim itself. */
     bool judges_newcomers;
     /* The state for all shards begins and ends; no other call runs. */

@@ -417,7 +417,7 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     uint32_t weight = weight_by(l1, bytes);
     feed_reports(l1, p);
     if (old) {
-        entry_freq_set(old, 0, false); /* its hits went along, and count once */
+        entry_freq_set(old, 0, false); /* the hits went along, and count once */
         lfu_move(&p->core, slot, weight, old->slot);
     } else {
         insert_new(l1, p, slot, hash, weight);

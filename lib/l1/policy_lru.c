@@ -66,12 +66,12 @@ struct lru {
     uint32_t hand;      /* (s) next slot to look at */
     uint32_t inserts;   /* (s) since the last quarter of its ring */
     uint32_t next;      /* (s) slot of the next victim; RING_NONE: not known */
-    uint64_t next_hash; /* (s) of its key */
+    uint64_t next_hash; /* (s) the next victim's */
 };
 
 /* The state of all shards. Keys: (a) atomic */
 struct lru_common {
-    _Atomic uint32_t quarters; /* (a) that the hands of all shards have gone */
+    _Atomic uint32_t quarters; /* (a) quarters that all hands have gone */
 };
 
 static struct lru *lru_of(struct l1_shard *s)

@@ -25,7 +25,7 @@ struct l1_shard {
     uint32_t entries;        /* (s) live entries */
     uint32_t grow_at;        /* (s) at so many entries the table doubles */
     uint32_t make_at;        /* (s) at so many the next table is made; <= grow_at */
-    uint32_t removals;       /* (s) so far; unchanged: a word found before is still good */
+    uint32_t removals;       /* (s) count; unchanged: a word found before is still good */
     uint64_t arrays_bytes;   /* (s) charged for the ring, and for what the policy keeps */
     uint64_t arrays_pages_bytes; /* (s) the part outside the arena */
     uint64_t spare_bytes;    /* (s) the reserve: borrowed from the cap, not used */

@@ -11,9 +11,9 @@
 
 /* The answers to a batch that is on several servers: see get_many.c. */
 struct gathered {
-    size_t size; /* of the block that begins with this */
+    size_t size; /* the block's, which begins with this */
     uint32_t part_count;
-    uint8_t part_of[L2_MANY_MAX];  /* which answer has a key ... */
+    uint8_t part_of[L2_MANY_MAX];  /* names the answer that has a key ... */
     uint8_t place_of[L2_MANY_MAX]; /* ... and where */
     struct l2_answer **parts;      /* NULL: there is none, the request was refused */
 };
@@ -24,7 +24,7 @@ struct answer {
     struct reply *reply; /* public.value and public.entries point into it */
     const char *replid;  /* last told by the connection that answers; set before the decoding */
     size_t entries_size;
-    uint32_t asked; /* of many: how many keys were asked for */
+    uint32_t asked; /* keys that were asked for, if they were many */
     struct gathered *gathered; /* NULL: `reply` has all */
 };
 

@@ -145,7 +145,7 @@ struct form {
     enum script_id id;
     answer_decode_fn decode;
     uint32_t names;  /* beside the clock */
-    uint64_t number; /* that it answers with; 0: the next of the client's */
+    uint64_t number; /* comes back with the answer; 0: the next of the client's */
     void (*add_names)(const struct l2 *l2, struct command *c, const struct l2_change *change);
     void (*add_args)(const struct l2 *l2, struct command *c, const struct l2_change *change,
                      struct bytes front);

@@ -22,7 +22,7 @@ struct l2 {
     struct keys keys;               /* (c) */
     struct pool *pool;              /* (c) blocks of requests */
     uint32_t group_slots;           /* (c) */
-    struct conn_config conn_config; /* (c) that of links, but for where their servers are */
+    struct conn_config conn_config; /* (c) the links', but for where their servers are */
     int poll_fd;                    /* (c) without own threads: see l2_poll_fd(); else -1 */
     struct link *home;              /* (c) links[0] */
     struct link **links;            /* (c) to the servers, in the map's order */

@@ -297,7 +297,7 @@ static int learn_limit(struct conn *c, const struct reply *reply)
         copy_words(digits, sizeof(digits), value);
         c->limit = strtoull(digits, NULL, 10);
     }
-    return 0; /* whatever the reply was: we only wanted to know */
+    return 0; /* any reply will do: we only wanted to know */
 }
 
 static bool bytes_contain(struct bytes b, const char *text)

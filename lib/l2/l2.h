@@ -75,7 +75,7 @@ struct l2_net {
 struct l2_key;
 
 #define L2_SERVERS_MAX 256u
-/* Which servers there are, and which of them has a key: its value, its lease, and the clock that
+/* Lists the servers, and says which of them has a key: its value, its lease, and the clock that
  * stamps it. Server 0 is home to the rest: beats, the subscription, changes of groups alone. */
 struct l2_map {
     const char *const *uris; /* as in l2/uri.h, with the same database; copied by l2_open() */
@@ -190,7 +190,7 @@ struct l2_answer {
 static inline enum l2_verdict l2_verdict_at(const struct l2_answer *answer, size_t key)
 {
     if (key >= answer->verdicts.len)
-        return answer->verdict; /* it has only one */
+        return answer->verdict; /* the only one there is */
     return (enum l2_verdict)((const uint8_t *)answer->verdicts.data)[key];
 }
 void l2_answer_free(struct l2_answer *answer);
@@ -258,7 +258,7 @@ struct l2_lease_of {
 struct l2_leases {
     struct bytes space;
     struct bytes schema;
-    uint32_t lease_ms; /* of each */
+    uint32_t lease_ms; /* each lease's */
     const struct l2_lease_of *list;
     uint32_t count;    /* 1 .. L2_MANY_MAX; more are as many requests, sent one behind the other */
 };
@@ -325,7 +325,7 @@ struct l2_fill_of {
 struct l2_fills {
     struct bytes space;
     struct bytes schema;
-    uint64_t connection;   /* that granted all their leases: sent on no other */
+    uint64_t connection;   /* has granted all their leases: sent on no other */
     const struct l2_fill_of *list;
     uint32_t count;        /* 1 .. L2_MANY_MAX */
     struct l2_frame frame; /* names all keys; published (seq 0), once, if any lease is awaited */

@@ -75,14 +75,14 @@ enum driver {
  *   (d) written before the word that says so
  */
 struct link {
-    struct l2 *l2;                  /* (c) whose link it is */
+    struct l2 *l2;                  /* (c) the client */
     struct env *env;                /* (c) l2's */
     struct stats *stats;            /* (c) l2's */
     struct uri uri;                 /* (c) where the server is */
     struct conn_config conn_config; /* (c) */
     int wake_fd;                    /* (c) eventfd: ends the I/O thread's wait */
     int solo_fd;                    /* (c) eventfd: ends a driving caller's wait; or -1 */
-    pthread_t thread;               /* (c) its I/O thread ... */
+    pthread_t thread;               /* (c) the I/O thread ... */
     bool threaded;                  /* (c) ... if it has one */
 
     pthread_mutex_t lock;      /* for a few stores, wakes, and the up hook (its own lock) */

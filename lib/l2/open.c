@@ -231,7 +231,7 @@ void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg)
     pthread_mutex_lock(&link->lock);
     link->up = up;
     link->up_arg = arg;
-    link->up_due = link->online != 0; /* it may have come up before the hook was set */
+    link->up_due = link->online != 0; /* the link may have come up before the hook was set */
     pthread_mutex_unlock(&link->lock);
     wake_io(link);
 }

@@ -326,7 +326,7 @@ int reader_next(struct reader *r, struct reply **ret_reply)
 
 /* ---- without hiredis ---- */
 
-#define USUAL_DIGITS_MAX 9 /* of what fits everywhere */
+#define USUAL_DIGITS_MAX 9 /* digits of a number that fits everywhere */
 
 /* Reads a head: its type, decimals as Redis writes them, and CR LF. Returns its length; 0: it is no
  * such head, or not whole. */

@@ -28,7 +28,7 @@ struct request {
     void *arg;                   /* (c) */
     struct l2_sync *sync;        /* (s) waiter, or who drives for `done`; NULL: not, or no longer */
     bool holds_caller;           /* (c) somebody does nothing else until it is answered */
-    bool lent;                   /* (c) it has a `done`, and was begun by a caller who drives */
+    bool lent;                   /* (c) has a `done`, and was begun by a caller who drives */
     answer_decode_fn decode;     /* (c) */
     const struct script *script; /* (c) NULL: a command that is no script */
     struct command_wire wire;            /* (i) empty: written and not needed again */

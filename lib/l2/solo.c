@@ -174,7 +174,7 @@ bool solo_await(struct link *link)
     bool stuck = wanted && give_up_stuck_locked(link, now_ns);
     link->asleep = wanted && !stuck; /* a new request wakes us: its deadline may be near */
     uint64_t until_ns = u64_min(take_expired_locked(link, now_ns, &expired), now_ns + LOOK_NS);
-    bool has_chores = io_has_chores(link); /* those that come later wake us */
+    bool has_chores = io_has_chores(link); /* chores that come later wake us */
     pthread_mutex_unlock(&link->lock);
     pipeline_time_out(link, &expired);
     if (stuck || !wanted || has_chores)

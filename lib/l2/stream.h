@@ -41,7 +41,7 @@ struct stream {
 #define STREAM_FAILED (-100000)
 
 struct stream_kind {
-    const char *agreement; /* what is agreed on, for people: "TLS handshake" */
+    const char *agreement; /* names what is agreed on, for people: "TLS handshake" */
     /* Makes what the kind needs to know of a stream to the server; stream_open() does the rest.
      * NULL: no memory. */
     struct stream *(*open)(const struct stream_kind *kind, struct mem *mem, const struct uri *uri);
@@ -55,7 +55,7 @@ struct stream_kind {
     long (*write)(struct stream *s, const void *data, size_t size);
     /* Frees it. The socket, if it is ours still, is closed by the caller, behind any farewell. */
     void (*close)(struct stream *s, struct mem *mem);
-    void *arg; /* what all streams of the kind share */
+    void *arg; /* shared by all streams of the kind */
 };
 
 /* The socket as it is. */

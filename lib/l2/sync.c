@@ -40,7 +40,7 @@ void l2_drive(struct l2_sync *s)
     if (!s->solo)
         return; /* the connection was not idle */
     solo_wait(s);
-    if (s->solo) /* it is the I/O thread's now, and whose frame this is goes on without it */
+    if (s->solo) /* the I/O thread has it now; the frame's owner goes on without it */
         waiter_cut(s);
 }
 

@@ -16,7 +16,7 @@
 #include "support/origin.h"
 
 struct ended {
-    int polled; /* what nigh_queue_poll() returned */
+    int polled; /* returned by nigh_queue_poll() */
     uint64_t id;
     uintptr_t arg;
     int load_error;

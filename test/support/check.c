@@ -20,7 +20,7 @@
 enum {
     FAILURES_MAX = 50,
     LINE_BYTES = 1024,
-    SHOWN_BYTES = 48, /* of a memory block that differs */
+    SHOWN_BYTES = 48, /* shown of a memory block that differs */
 };
 
 static struct check_case *cases;
@@ -202,7 +202,7 @@ static void run(const struct check_case *test)
     unsigned failed_before = check_failed_count();
     uint64_t start_ms = check_now_ms();
     atomic_store(&running, test->name);
-    print("run    %s", test->name); /* what to look at when the program crashes */
+    print("run    %s", test->name); /* names the test in which the program crashes, if it does */
     test->run();
     print("%-6s %s (%" PRIu64 " ms)", check_failed_count() == failed_before ? "ok" : "FAILED",
           test->name, check_now_ms() - start_ms);

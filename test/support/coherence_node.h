@@ -16,7 +16,7 @@
 
 #define NODE_SLOTS GROUP_SLOTS_MIN
 #define NODE_KEYS 256
-#define NODE_PATIENCE_MS 20000 /* of a test, never its verdict */
+#define NODE_PATIENCE_MS 20000 /* a test's, never its verdict */
 #define NODE_SILENCE_MS 1000   /* then a change is queued of who knows that Redis is silent */
 
 struct node {

@@ -28,7 +28,7 @@ struct crowd {
     bool (*judge)(void *arg, long long wanted, const struct http_answer *answer);
     void *arg;
     _Atomic unsigned answered; /* in all */
-    _Atomic unsigned failed;   /* of them; the first is printed as a note */
+    _Atomic unsigned failed;   /* among `answered`; the first is printed as a note */
     _Atomic bool stopping;
     pthread_t thread;
 };

@@ -30,10 +30,10 @@ struct fake_env {
     uint64_t wake_count;
     uint64_t yield_count;
     unsigned log_count;
-    enum nigh_log_level log_level; /* of the last message */
+    enum nigh_log_level log_level; /* the last message's */
     char log_last[512];
 
-    struct clock clock; /* what `env` points to */
+    struct clock clock; /* `env` points to these */
     struct park park;
     struct random random;
     struct log log;

@@ -215,7 +215,7 @@ static inline bool cache_rests(struct cache *c)
     return l1_reclaim(c->l1) == CLOCK_NEVER_NS;
 }
 
-/* What the rings hold, live or retired: entries and their bytes. */
+/* Counts the entries that the rings hold, live or retired, and their bytes, which it returns. */
 static inline uint64_t cache_walk(struct cache *c, bool live, uint64_t *ret_entries)
 {
     uint64_t bytes = 0;

@@ -24,11 +24,11 @@ struct odd {
     char in[IN_BYTES]; /* taken from the socket, not given away: in[at .. len) */
     size_t at;
     size_t len;
-    long end;          /* what the socket said after that; 1: nothing yet */
+    long end;          /* the socket's result behind those bytes; 1: none yet */
     char *refused;     /* has to come again first */
     size_t refused_len;
     char word[WORD_BYTES];  /* to the server; "": none is under way */
-    char reply[WORD_BYTES]; /* that it has to answer */
+    char reply[WORD_BYTES]; /* expected from it */
     size_t word_sent;
 };
 

@@ -27,7 +27,7 @@
 #include "support/redis.h"
 
 #define WORLD_START_NS (1000ull * 1000000000ull)
-#define WORLD_PATIENCE_MS 20000 /* of a condition that must come; never a verdict about speed */
+#define WORLD_PATIENCE_MS 20000 /* for conditions that must come; never a verdict about speed */
 
 struct origin;
 /* Answers one fill; what it returns is the loader's return value. */
@@ -40,9 +40,9 @@ struct origin {
     _Atomic unsigned finished;
     _Atomic unsigned running;
     _Atomic unsigned running_max;
-    _Atomic unsigned held_loads; /* of them: have read their row, and wait to be let go */
+    _Atomic unsigned held_loads; /* loads that have read their row, and wait to be let go */
     _Atomic unsigned writes;     /* committed by origin_write */
-    _Atomic unsigned generation; /* what its rows say */
+    _Atomic unsigned generation; /* said by its rows */
     _Atomic bool held;           /* loads wait inside the loader */
     _Atomic bool refuse_writes;
     _Atomic(origin_script_fn) script;
@@ -67,7 +67,7 @@ struct world {
     struct nigh *cache;
     struct nigh_space *space;
     struct origin origin;
-    _Atomic uint64_t now_ns; /* what the cache takes for time, when world_clock is its clock */
+    _Atomic uint64_t now_ns; /* the cache's time, when world_clock is its clock */
 };
 
 /* Options for a cache without own threads whose time is the test's: w->now_ns. */
@@ -83,11 +83,11 @@ void world_open_exact(struct world *w);
 struct nigh_options node_options(const struct redis *server);
 void node_open(struct world *w, const struct redis *server, struct origin *origin,
                const struct nigh_space_options *so);
-/* The same for a Redis that stays: neither doubt nor a late answer comes of a slow machine. */
+/* Options for a Redis that stays: neither doubt nor a late answer comes of a slow machine. */
 struct nigh_options patient_options(const struct redis *server);
 void patient_open(struct world *w, const struct redis *server, struct origin *origin,
                   const struct nigh_space_options *so);
-/* The same with all options given, and without waiting. */
+/* Opens with all options given, and without waiting. */
 void world_open_with(struct world *w, const struct nigh_options *o,
                      const struct nigh_space_options *so, struct origin *origin);
 void world_close(struct world *w);
@@ -99,7 +99,7 @@ int world_tick(struct world *w);
 void world_settle(struct world *w);
 int64_t world_count(const struct world *w, const char *name);
 
-/* What a read brought, copied out and released. */
+/* The answer to a read, its value copied out and released. */
 struct answer {
     int outcome;
     enum nigh_tier tier;

@@ -48,11 +48,11 @@ struct peer_row {
     char text[64];
 };
 
-/* What the origin says of the key now. */
+/* Returns the origin's row of the key as it is now. */
 struct peer_row peer_row(const struct origin *o, const char *key);
 bool peer_sees_row(struct world *w, const struct origin *o, const char *key);
 
-/* What `o` says of the key now is fresh on both, and in L1 there. */
+/* Waits until the row that `o` has of the key now is fresh on both, and in L1 there. */
 void peers_have(struct world *a, struct world *b, const struct origin *o, const char *key);
 int peer_tell_version(struct world *w, enum nigh_target_kind kind, const char *name,
                       uint64_t version);

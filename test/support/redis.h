@@ -18,7 +18,7 @@
 struct redis {
     pid_t pid;       /* 0 while killed */
     int port;        /* 0 unless started with redis_start_tcp */
-    char dir[64];    /* its folder: redis.sock, redis.log, dump.rdb */
+    char dir[64];    /* the folder: redis.sock, redis.log, dump.rdb */
     char socket[96];
     char uri[128];   /* unix://... or, with a port, redis://127.0.0.1:port */
     unsigned command_ms; /* how long redis_command() waits; 0: for any machine */
@@ -59,7 +59,7 @@ void redis_restart(struct redis *server, enum redis_data data);
  */
 char *redis_command(const struct redis *server, const char *format, ...);
 
-/* The same for replies that are integers; fails the test when it is something else. */
+/* Runs a command whose reply is an integer; fails the test when it is something else. */
 long long redis_integer(const struct redis *server, const char *format, ...);
 
 #endif

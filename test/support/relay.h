@@ -31,7 +31,7 @@
 
 /* One direction of a connection. */
 struct relay_way {
-    struct relay_chunk *first; /* what is under way, each with the time of its arrival */
+    struct relay_chunk *first; /* chunks under way, each with the time of its arrival */
     struct relay_chunk **last;
     size_t held_bytes;
     uint64_t free_ns; /* when the last of it has passed */

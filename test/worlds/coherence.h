@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of lib/coherence share: a Redis in a few arrays behind the functions of l2.h, and
- * a sink that writes down what it is told.
+ * The world of the tests of lib/coherence: a Redis in a few arrays behind the functions of l2.h,
+ * and a sink that writes down what it is told.
  *
  * A request waits in a line until the test executes it (the server's moment) and delivers the
  * answer (the client's): what comes between the two is what the tests are about. Published frames
@@ -61,8 +61,8 @@ struct world_request {
     struct l2_change_group groups[16];
     uint32_t group_count;
     uint32_t key_count;
-    enum l2_change_mode mode;    /* of the first key */
-    struct l2_key key;           /* its names: lengths only stay valid during the call */
+    enum l2_change_mode mode;    /* the first key's */
+    struct l2_key key;           /* names: lengths only stay valid during the call */
     char schema[16];
     struct world_frame tail;
     struct l2_answer *answer;    /* executed */
@@ -80,15 +80,15 @@ struct l2 {
     struct fake_env fake;
     struct stats stats;
     struct coherence *c;
-    world *server; /* whose Redis this node uses */
+    world *server; /* the world with the Redis that this node uses */
     world *beside; /* the node that uses ours, too */
 
     bool connected;
-    unsigned entries_max; /* of one beat's answer */
+    unsigned entries_max; /* limit of one beat's answer */
     char replid[40];
-    uint64_t id; /* of clk; 0: it is not there */
+    uint64_t id; /* identity of clk; 0: there is none */
     uint64_t seq;
-    uint64_t nonce;                 /* of the last change */
+    uint64_t nonce;                 /* the last change's */
     uint64_t nonces;                /* drawn for other nodes' changes */
     uint64_t schemas;               /* token of the list */
     char schemas_text[256];
@@ -98,9 +98,9 @@ struct l2 {
     uint64_t floors;                /* raised by the sink */
     unsigned renewed;               /* clocks that got another id */
     uint64_t left_at;               /* as told to the sink: floor that left the last one */
-    uint64_t order;                 /* of answers */
+    uint64_t order;                 /* counts answers */
     uint64_t slots[WORLD_SLOTS][2]; /* hard, soft */
-    uint32_t slots_shown;           /* of another node's making, if not WORLD_SLOTS */
+    uint32_t slots_shown;           /* as another node made them, if not WORLD_SLOTS */
     uint64_t time_ms;
     struct world_line log;
     struct world_line said; /* published, neither heard nor lost */
@@ -204,7 +204,7 @@ int world_change(world *w, const struct coherence_item *items, uint32_t count);
 /* Slot of the group of space "s". */
 uint16_t world_space_slot(void);
 
-/* What L2 holds under tag "t", stamped `sequence` behind us by the clock that Redis shows now. */
+/* Judges a value in L2 under tag "t", stamped `sequence` behind us by the clock Redis shows now. */
 enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag);
 bool world_trusts(world *w);
 uint64_t world_applied(world *w);

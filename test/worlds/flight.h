@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of lib/flight share: a host whose steps are scripted, whose worker queue is a list
- * that the test runs when it likes, and which counts what must balance.
+ * The world of the tests of lib/flight: a host whose steps are scripted, whose worker queue is a
+ * list that the test runs when it likes, and which counts what must balance.
  */
 #ifndef NIGH_TEST_FLIGHT_WORLD_H
 #define NIGH_TEST_FLIGHT_WORLD_H
@@ -28,7 +28,7 @@ struct world {
     _Atomic unsigned steps;
     _Atomic unsigned loads;
     _Atomic unsigned freed;
-    _Atomic uint32_t events; /* of all steps */
+    _Atomic uint32_t events; /* gathered from all steps */
 };
 
 /* In fake time, for one thread at a time. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the scripts share: a real server and a client of each case's own, and each
+ * The world of the tests of the scripts: a real server and a client of each case's own, and each
  * question in one call.
  */
 #ifndef NIGH_TEST_L2_SCRIPT_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a load has while its loader runs, and gives back when that has ended: a permit, so that the
- * origin has no more to bear than it may; and a place among the leases that the keeper extends. It
- * has ended when it has returned, unless its answer is deferred.
+ * Admitting a load. While its loader runs a load has a permit, so that the origin has no more to
+ * bear than it may, and a place among the leases that the keeper extends; it gives both back when
+ * the loader has ended: when it has returned, unless its answer is deferred.
  */
 #include "cache/load/load.h"
 
@@ -90,7 +90,7 @@ static NIGH_OUTLINED bool returned_deferring(struct load *l)
 {
     struct nigh_space *space = l->space;
     struct flight *f = l->flight;
-    flight_ref(f); /* this, and the place in the count, go with the answer */
+    flight_ref(f); /* goes with the answer, as the place in the count does */
     atomic_fetch_add_explicit(&space->cache->deferred, 1, memory_order_relaxed);
     if (!fill_returned(&l->fill, l->result)) {
         stats_count(&space->stats, STATS_LOAD_DEFERRED);

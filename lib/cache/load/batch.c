@@ -14,7 +14,7 @@
 static void answer(struct load_list list, bool left, void (*post)(struct flight *f, uint32_t event))
 {
     struct load *l;
-    while ((l = load_list_shift(&list))) { /* it may be gone once it is posted */
+    while ((l = load_list_shift(&list))) { /* a load may be gone once it is posted */
         struct flight *f = l->flight;
         if (!left)
             post(f, FLIGHT_EV_ANSWER);
@@ -153,7 +153,7 @@ static bool call_loader(struct load_list *list, struct load_owner *owner)
     c->leave = leave;
     stats_count(&first->space->stats, STATS_LOAD);
     if (owner)
-        (void)flight_waits_begin(first->flight); /* it waits for nothing, so there is no circle */
+        (void)flight_waits_begin(first->flight); /* no circle: the first waits for nothing */
     begin(first);
     bool here = callback_run(c);
     for (struct load *l = first; l; l = l->mate)

@@ -17,7 +17,7 @@ struct crew {
     struct latch lock;
     uint32_t undecided;       /* (l) loads of which nothing is known yet; and the maker */
     struct load_list list;    /* (l) have to be loaded */
-    bool asks;                /* (l) its maker is going to ask for leases ... */
+    bool asks;                /* (l) the maker is going to ask for leases ... */
     struct load_list asking;  /* (l) ... of these, each with a reference to its flight */
 };
 
@@ -107,7 +107,7 @@ bool crew_part(struct load *l, struct l2_answer *ret)
     if (leases && leases->answer)
         *ret = *leases->answer;
     else
-        l->lease = LOAD_LEASE_NONE; /* it was not asked for: there is nothing to give back */
+        l->lease = LOAD_LEASE_NONE; /* not asked for: there is nothing to give back */
     if (ret->status == 0)
         ret->verdict = l2_lease_at(leases->answer, l->lease_place, &ret->value, &ret->held_ms);
     return true;

@@ -31,7 +31,7 @@
 struct slot {
     struct latch lock;
     uint32_t next;            /* (t) the slot that became free after it */
-    uint64_t name;            /* (l) its last one */
+    uint64_t name;            /* (l) the last that this slot gave */
     struct nigh_fill *fill;   /* (l) NULL: the name is over */
     const struct nigh *cache; /* (l) */
     int why;                  /* (l) */
@@ -41,7 +41,7 @@ struct slot {
 /* Keys: (t) lock  (a) atomic */
 static struct table {
     struct latch lock;
-    uint32_t oldest;                      /* (t) of the free slots, the one to be used next */
+    uint32_t oldest;                      /* (t) free slot to be used next */
     uint32_t newest;                      /* (t) */
     uint32_t free;                        /* (t) */
     _Atomic uint32_t count;               /* written (t); pair(defer.count) */

@@ -98,7 +98,7 @@ bool fill_waits(const struct nigh_fill *fill)
 struct use {
     const struct nigh_fill *name; /* NULL: by its address */
     struct nigh_fill *fill;
-    struct caller caller;         /* of a call by name */
+    struct caller caller;         /* the caller, if the call is by name */
 };
 
 static NIGH_OUTLINED int begin_named(struct use *u)

@@ -19,7 +19,7 @@ struct nigh_space;
 /* Keys: (l) lock */
 struct leases {
     pthread_mutex_t lock;    /* under it only the queue lock of l2 */
-    struct list loads;       /* (l) that run under a lease now */
+    struct list loads;       /* (l) loads that run under a lease now */
     uint64_t extend_at_ns;   /* (l) when the keeper will look at them */
     struct fifo owed;        /* (l) releases that Redis may not have executed */
     uint32_t owed_count;     /* (l) */

@@ -53,8 +53,8 @@ enum load_lease {
 /* Says what has been asked of L2 before the load began. */
 enum load_known {
     LOAD_KNOWS_NOTHING,
-    LOAD_KNOWS_MISS,   /* it has nothing of the key */
-    LOAD_KNOWS_FAILED, /* it could not be asked */
+    LOAD_KNOWS_MISS,   /* L2 has nothing of the key */
+    LOAD_KNOWS_FAILED, /* L2 could not be asked */
 };
 
 /* The result that a flight brings to all who wait for it, as they see it once it has landed. */
@@ -106,14 +106,14 @@ struct load {
     bool lost;                          /* the loader's thread ended inside it */
     bool refused;                       /* the loader has not been called: too many, or too late; or
                                          * its deferred answer is not awaited: the cache closes */
-    int result;                         /* what the loader has returned */
-    bool unanswered;                    /* its deferred answer was missing at the deadline */
+    int result;                         /* returned by the loader */
+    bool unanswered;                    /* no deferred answer by the deadline */
     struct crew *crew;                  /* decides with these what is loaded; NULL: alone */
     struct crew_leases *leases;         /* answer about its lease, and others'; NULL: none */
     uint32_t lease_place;               /* ... its place in that */
     struct load *mate;                  /* the next of those that share a call of the loader */
     bool put_off;                       /* has been decided, and waits for a thread */
-    struct load_owner *owner;           /* of the first: told if the loader does not return */
+    struct load_owner *owner;           /* told if the loader does not return; the first's */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */
@@ -168,8 +168,8 @@ struct landing load_landing(const struct flight *f);
 
 enum load_next {
     NEXT_REST,  /* no step: an event will come, or all is done */
-    NEXT_GET,   /* what do L1 and L2 have */
-    NEXT_LEASE, /* may it be loaded */
+    NEXT_GET,   /* ask what L1 and L2 have */
+    NEXT_LEASE, /* ask whether it may be loaded */
     NEXT_LOAD,  /* run the loader */
     NEXT_FILL,  /* the loader has answered: into the tiers; a load that overran does it landed */
     NEXT_LAND,  /* all callers get l->to_land */

@@ -189,7 +189,7 @@ static void run_job(struct worker_job *job)
 static bool runs_here(const struct load *l)
 {
     if (l->space->cache->drive)
-        return true; /* there is no worker */
+        return true; /* no worker exists */
     if (l->async && !l->flight->blocking)
         return false;
     return workers_on_worker() || (!l->space->rules.run_on_worker && !l->flight->background);

@@ -20,7 +20,7 @@ struct nigh_queue {
 
     pthread_mutex_t lock;
     struct completions ready;              /* (q) */
-    struct timers timers;                  /* (q) of what is pending */
+    struct timers timers;                  /* (q) deadlines of what is pending */
     uint64_t last_id;                      /* (q) */
     uint32_t begun;                        /* (q) operations in the chains */
     bool shut;                             /* (q) the cache closes, or has closed */

@@ -59,7 +59,7 @@ struct queue_op {
     enum queue_state state;        /* (q) */
     bool busy;                     /* (q) a request of it is on its way, and will be answered */
     bool timed;                    /* (q) has a timer */
-    bool overdue;                  /* (q) its timer has fired while its answer was on its way */
+    bool overdue;                  /* (q) the timer has fired while the answer was on its way */
     struct timer timer;            /* (q) */
     struct queue_op *chain;        /* (q) the next of the same chain of ids */
     struct queue_op *next;         /* (q) the next completion; then its owner's */
@@ -97,7 +97,7 @@ void queue_unbegin(struct queue_op *op);
 
 enum queue_end {
     QUEUE_TAKEN, /* the completion will be handed out; the operation is not touched any more */
-    QUEUE_LATE,  /* it has another completion already; not touched any more, unless busy */
+    QUEUE_LATE,  /* has another completion already; not touched any more, unless busy */
     QUEUE_GONE,  /* nobody wants it: the operation is the caller's, to be freed */
 };
 /* Bring the answer. If it is TAKEN, so is the value. */

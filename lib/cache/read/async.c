@@ -34,7 +34,7 @@ struct fetch {
     struct joined joined;      /* (q) */
     struct nigh_call call;     /* (c) limits and flags */
     uint64_t deadline_ns;      /* (c) */
-    struct l1_key key;         /* (c) its bytes lie behind the struct */
+    struct l1_key key;         /* (c) bytes lie behind the struct */
 };
 
 /* ---- the flight ---- */

@@ -27,13 +27,13 @@ struct get {
     struct worker_job job;       /* (r) */
     struct nigh_call call;       /* (c) limits and flags */
     struct nigh_miss *ret_miss;  /* (c) the caller's, or NULL */
-    struct ticket_holder holder; /* (c) its thread */
+    struct ticket_holder holder; /* (c) the caller's thread */
     struct nigh_miss miss;       /* (r) */
     uint64_t ticket;             /* (c) */
     uint64_t deadline_ns;        /* (c) */
-    uint64_t token;              /* (r) of the lease that was asked for; 0: none */
+    uint64_t token;              /* (r) names the lease that was asked for; 0: none */
     struct l2_answer *answer;    /* (r) */
-    struct l1_key key;           /* (c) its bytes lie behind the struct */
+    struct l1_key key;           /* (c) bytes lie behind the struct */
 };
 
 static bool detach(struct queue_op *op, struct flight **ret_left)

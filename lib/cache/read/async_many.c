@@ -29,13 +29,13 @@
 struct part {
     struct flight_watch watch; /* (q) */
     struct fetch_many *op;     /* (c) */
-    struct l1_key key;         /* (c) its bytes lie behind all parts */
+    struct l1_key key;         /* (c) bytes lie behind all parts */
     struct joined joined;      /* (q) */
-    uint32_t index;            /* (c) of its key */
+    uint32_t index;            /* (c) the key's, in the call */
     bool watches;              /* (q) */
     struct flight *left;       /* (q) to be dropped with the operation */
     struct flight *led;        /* (b) begins here; NULL: does not, or has begun */
-    struct crew *crew;         /* (b) of the flight that begins here */
+    struct crew *crew;         /* (b) shared by flights that begin here; NULL: none */
     int outcome;               /* (q) NIGH_PENDING: none yet */
     struct nigh_value value;   /* (q) */
 };
@@ -48,7 +48,7 @@ struct fetch_many {
     int *outcomes;             /* (c) the caller's */
     uint32_t count;            /* (c) parts */
     uint32_t unlanded;         /* (q) flights that are yet to land; and the beginning */
-    int load_error;            /* (q) of the last key that has one */
+    int load_error;            /* (q) the last that a key had */
     struct part parts[];
 };
 

@@ -32,7 +32,7 @@
 struct part {
     struct flight *flight; /* NULL: it has been left */
     struct joined joined;
-    uint32_t index;        /* of its key */
+    uint32_t index;        /* the key's, in the call */
 };
 
 struct bulk {
@@ -124,7 +124,7 @@ static void lead(struct bulk *b, uint32_t from, uint32_t led, struct crew *crew)
 {
     const struct part *p, *end = b->parts + b->count;
     if (led == 1)
-        crew_ask(crew); /* it asks alone, with this thread's help */
+        crew_ask(crew); /* the only leader asks alone, with this thread's help */
     for (p = b->parts + from; p < end; p++)
         if (p->joined.leads)
             flight_lead_first(p->flight, led == 1 ? b->deadline_ns : 0);

@@ -21,8 +21,8 @@ struct many {
 /* States of a key that a call which fetches still has to bring, in the place of its outcome. */
 enum many_missing {
     MANY_UNKNOWN = 1 << 16, /* L2 is to be asked (again) */
-    MANY_NOT_IN_L2,         /* it has nothing of the key */
-    MANY_L2_FAILED,         /* it could not be asked */
+    MANY_NOT_IN_L2,         /* L2 has nothing of the key */
+    MANY_L2_FAILED,         /* L2 could not be asked */
 };
 
 static inline struct l1_key many_key(const struct many *m, size_t i)

@@ -160,7 +160,7 @@ static void add_missed(struct window *w, uint32_t i)
         m->outcomes[i] = NIGH_PENDING;
         w->count++;
     } else if (m->fetches) {
-        m->outcomes[i] = MANY_UNKNOWN; /* it may be asked by the time that its flight begins */
+        m->outcomes[i] = MANY_UNKNOWN; /* L2 may be up by the time that the flight begins */
     } else {
         set_outcome(w, w->count, rc, 0);
     }

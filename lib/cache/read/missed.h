@@ -19,7 +19,7 @@
 struct missed {
     struct nigh_space *space;
     const struct nigh_call *call; /* may be NULL */
-    struct nigh_queue *queue;     /* of a call that does not wait; NULL: it does */
+    struct nigh_queue *queue;     /* for a call that does not wait; NULL: it does */
     void *arg;                    /* ... for its completion */
     uint64_t *ret_id;             /* ... written before the completion can be handed out; or NULL */
     struct l1_key key;

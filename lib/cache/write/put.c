@@ -83,7 +83,7 @@ static int put_missed(struct writing *w, const struct nigh_call *call)
 struct behind {
     struct nigh_space *space;
     uint64_t token;
-    struct l1_key key; /* its bytes lie behind the struct */
+    struct l1_key key; /* bytes lie behind the struct */
 };
 
 static void behind_free(struct behind *b)

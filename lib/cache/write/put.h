@@ -12,7 +12,7 @@ struct put_fill {
     struct writing *w;
     struct nigh_miss *miss; /* the caller's */
     struct l2_sync sync;
-    bool sent;              /* it is to be waited for */
+    bool sent;              /* has to be waited for */
     bool refused;           /* ... or could not be sent */
 };
 
@@ -22,7 +22,7 @@ void put_fill_begin(struct put_fill *f, struct writing *w, struct nigh_miss *mis
 /* Wait for it, and fill L1. Returns what nigh_put() does. Whatever that is, the ticket's lease is
  * gone afterwards. */
 int put_fill_end(struct put_fill *f);
-/* The same in the background, with the ticket in `call`. Returns what nigh_put() does. */
+/* Put in the background, with the ticket in `call`. Returns what nigh_put() does. */
 int put_fill_behind(struct writing *w, const struct nigh_call *call);
 
 /* Put where there is no Redis. Returns what nigh_put() does. */

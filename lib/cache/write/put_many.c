@@ -24,7 +24,7 @@ struct one {
     struct writing w;
     struct nigh_call call;
     struct put_fill fill;
-    bool begun;  /* its writing has to be ended */
+    bool begun;  /* `writing` has to be ended */
     bool fills;
     bool behind; /* in the background */
     bool stored; /* by Redis, as a change */
