@@ -26,6 +26,7 @@
 #include "base/pool.h"
 #include "base/random.h"
 #include "base/rcu.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "base/timers.h"
 #include "base/unwind.h"

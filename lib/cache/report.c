@@ -7,11 +7,9 @@
  * sum over them is milliseconds). Text leaves out counters that are zero everywhere; JSON has them
  * all, so that a reader need not guess.
  *
- * Names of spaces are bytes of the host's choice: text shows what is no plain text as \xNN, JSON
- * takes bytes that are no UTF-8 for characters of Latin-1. So neither breaks, whatever they hold.
+ * Names of spaces are bytes of the host's choice, and shown as base/text.h says.
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,132 +163,60 @@ static void list_problems(struct nigh *cache, struct problem list[PROBLEM_COUNT]
         coherence_problem_read(cache->coherence, &list[1].is);
 }
 
-/* ---- a bounded writer ---- */
-
-struct writer {
-    char *at;
-    size_t room;
-    size_t needed;
-};
-
-__attribute__((format(printf, 2, 3))) static void emit(struct writer *w, const char *fmt, ...)
+static struct bytes name_of(const struct nigh_space *space)
 {
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(w->room ? w->at : NULL, w->room, fmt, args);
-    va_end(args);
-    if (n < 0)
-        return;
-    size_t wrote = (size_t)n < w->room ? (size_t)n : w->room ? w->room - 1 : 0;
-    w->at += wrote;
-    w->room -= wrote;
-    w->needed += (size_t)n;
-}
-
-/* ---- names ---- */
-
-/* Returns the length of the character at `s`; 0: it is no well-formed UTF-8 (RFC 3629). */
-static size_t utf8_len(const unsigned char *s)
-{
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80) /* the final NUL, too */
-            return 0;
-    bool long_form = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
-    bool beyond = s[0] > 0xf4 || (s[0] == 0xf4 && s[1] > 0x8f);
-    return long_form || surrogate || beyond ? 0 : len;
-}
-
-/* Controls of C0 and C1, and DEL: they end lines, or drive terminals. */
-static bool is_control(const unsigned char *s)
-{
-    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
-}
-
-static void emit_escaped(struct writer *w, const char *fmt, const unsigned char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        emit(w, fmt, s[i]);
-}
-
-static void text_name(struct writer *w, const char *name)
-{
-    const unsigned char *s = (const unsigned char *)name;
-    while (*s) {
-        size_t len = utf8_len(s);
-        if (len == 0 || is_control(s) || *s == '\\')
-            emit_escaped(w, "\\x%02x", s, len ? len : 1);
-        else
-            emit(w, "%.*s", (int)len, (const char *)s);
-        s += len ? len : 1;
-    }
-}
-
-static void json_string(struct writer *w, const char *name)
-{
-    const unsigned char *s = (const unsigned char *)name;
-    emit(w, "\"");
-    while (*s) {
-        size_t len = utf8_len(s);
-        if (len == 0 || (len == 1 && (is_control(s) || *s == '"' || *s == '\\')))
-            emit(w, "\\u%04x", *s);
-        else
-            emit(w, "%.*s", (int)len, (const char *)s);
-        s += len ? len : 1;
-    }
-    emit(w, "\"");
+    return bytes_of(space->name, space->name_len);
 }
 
 /* ---- text ---- */
 
-static void text_gauges(struct nigh *cache, struct writer *w)
+static void text_gauges(struct nigh *cache, struct text *w)
 {
     struct gauges g;
     read_gauges(cache, ASK_ALL, &g);
     for (size_t i = 0; i < GAUGE_COUNT; i++)
-        emit(w, "%-20s %14" PRIu64 "%s", gauges[i].name, gauges[i].value(&g),
+        text_add(w, "%-20s %14" PRIu64 "%s", gauges[i].name, gauges[i].value(&g),
              i % 2 == 0 && i + 1 < GAUGE_COUNT ? "     " : "\n");
 }
 
-static void text_problems(struct nigh *cache, struct writer *w)
+static void text_problems(struct nigh *cache, struct text *w)
 {
     struct problem list[PROBLEM_COUNT];
     list_problems(cache, list);
     for (size_t i = 0; i < PROBLEM_COUNT; i++)
         if (list[i].is.text[0])
-            emit(w, "%-20s %s (for %" PRIu64 " ms)\n", list[i].name, list[i].is.text,
+            text_add(w, "%-20s %s (for %" PRIu64 " ms)\n", list[i].name, list[i].is.text,
                  list[i].is.for_ms);
 }
 
-static void text_counters(struct writer *w, struct stats *stats)
+static void text_counters(struct text *w, struct stats *stats)
 {
     uint64_t counts[STATS_COUNTER_COUNT];
     stats_read_all(stats, counts);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         if (counts[i])
-            emit(w, "  %-18s %14" PRIu64 "  %s\n", stats_counter_infos[i].name, counts[i],
+            text_add(w, "  %-18s %14" PRIu64 "  %s\n", stats_counter_infos[i].name, counts[i],
                  stats_counter_infos[i].doc);
 }
 
-static void text_own_gauges(struct writer *w, const struct nigh_space *space)
+static void text_own_gauges(struct text *w, const struct nigh_space *space)
 {
     struct l1 *apart = space_l1_apart(space);
     for (size_t i = 0; i < ARRAY_COUNT(own_gauges) && apart; i++)
-        emit(w, "  %-18s %14" PRIu64 "  %s\n", own_gauges[i], own_value(apart, own_gauges[i]),
+        text_add(w, "  %-18s %14" PRIu64 "  %s\n", own_gauges[i], own_value(apart, own_gauges[i]),
              find_gauge(own_gauges[i])->what);
 }
 
-static void write_text(struct nigh *cache, struct writer *w)
+static void write_text(struct nigh *cache, struct text *w)
 {
     text_gauges(cache, w);
     text_problems(cache, w);
-    emit(w, "\ncache\n");
+    text_add(w, "\ncache\n");
     text_counters(w, &cache->stats);
     for (uint32_t i = 0; i < space_count(cache); i++) {
-        emit(w, "\nspace ");
-        text_name(w, cache->spaces[i]->name);
-        emit(w, "\n");
+        text_add(w, "\nspace ");
+        text_add_name(w, name_of(cache->spaces[i]));
+        text_add(w, "\n");
         text_own_gauges(w, cache->spaces[i]);
         text_counters(w, &cache->spaces[i]->stats);
     }
@@ -298,58 +224,58 @@ static void write_text(struct nigh *cache, struct writer *w)
 
 /* ---- JSON ---- */
 
-static void json_counters(struct writer *w, struct stats *stats)
+static void json_counters(struct text *w, struct stats *stats)
 {
     uint64_t counts[STATS_COUNTER_COUNT];
     stats_read_all(stats, counts);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
-        emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name, counts[i]);
+        text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name, counts[i]);
 }
 
-static void json_own_gauges(struct writer *w, const struct nigh_space *space)
+static void json_own_gauges(struct text *w, const struct nigh_space *space)
 {
     struct l1 *apart = space_l1_apart(space);
     for (size_t i = 0; i < ARRAY_COUNT(own_gauges) && apart; i++)
-        emit(w, ", \"%s\": %" PRIu64, own_gauges[i], own_value(apart, own_gauges[i]));
+        text_add(w, ", \"%s\": %" PRIu64, own_gauges[i], own_value(apart, own_gauges[i]));
 }
 
-static void json_problems(struct nigh *cache, struct writer *w)
+static void json_problems(struct nigh *cache, struct text *w)
 {
     struct problem list[PROBLEM_COUNT];
     list_problems(cache, list);
     for (size_t i = 0; i < PROBLEM_COUNT; i++) {
-        emit(w, ", \"%s\": ", list[i].name);
-        json_string(w, list[i].is.text);
-        emit(w, ", \"%s_ms\": %" PRIu64, list[i].name, list[i].is.for_ms);
+        text_add(w, ", \"%s\": ", list[i].name);
+        text_add_json(w, bytes_of_string(list[i].is.text));
+        text_add(w, ", \"%s_ms\": %" PRIu64, list[i].name, list[i].is.for_ms);
     }
 }
 
-static void write_json(struct nigh *cache, struct writer *w)
+static void write_json(struct nigh *cache, struct text *w)
 {
     struct gauges g;
     read_gauges(cache, ASK_ALL, &g);
-    emit(w, "{\"gauges\": {");
+    text_add(w, "{\"gauges\": {");
     for (size_t i = 0; i < GAUGE_COUNT; i++)
-        emit(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges[i].name, gauges[i].value(&g));
-    emit(w, "}");
+        text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges[i].name, gauges[i].value(&g));
+    text_add(w, "}");
     json_problems(cache, w);
-    emit(w, ", \"cache\": {");
+    text_add(w, ", \"cache\": {");
     json_counters(w, &cache->stats);
-    emit(w, "}, \"spaces\": {");
+    text_add(w, "}, \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {
-        emit(w, "%s", i ? ", " : "");
-        json_string(w, cache->spaces[i]->name);
-        emit(w, ": {");
+        text_add(w, "%s", i ? ", " : "");
+        text_add_json(w, name_of(cache->spaces[i]));
+        text_add(w, ": {");
         json_counters(w, &cache->spaces[i]->stats);
         json_own_gauges(w, cache->spaces[i]);
-        emit(w, "}");
+        text_add(w, "}");
     }
-    emit(w, "}}\n");
+    text_add(w, "}}\n");
 }
 
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size)
 {
-    struct writer w = {buffer, buffer ? size : 0, 0};
+    struct text w = text_into(buffer, size);
     int rc = cache_check_open(cache);
     if (rc != 0)
         return rc;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A bounded writer of text: what does not fit into the buffer is counted and left out. And names,
+ * which may be any bytes, as text or JSON.
+ *
+ *     struct text w = text_into(buffer, size);
+ *     text_add(&w, "%u values\n", n);
+ *     ... w.needed: bytes without the final NUL, whether they fitted or not
+ */
+#ifndef NIGH_BASE_TEXT_H
+#define NIGH_BASE_TEXT_H
+
+#include "base/bytes.h"
+
+struct text {
+    char *at;
+    size_t room;   /* left at `at`; the text so far is ended with a NUL unless this was 0 */
+    size_t needed;
+};
+
+/* `buffer` may be NULL: then the text is only counted. */
+static inline struct text text_into(char *buffer, size_t size)
+{
+    return (struct text){buffer, buffer ? size : 0, 0};
+}
+
+__attribute__((format(printf, 2, 3))) void text_add(struct text *w, const char *fmt, ...);
+/* Add bytes for people to read: controls, backslashes and what is no UTF-8 as \xNN. */
+void text_add_name(struct text *w, struct bytes name);
+/* Add bytes as a string of JSON (RFC 8259), quotes included: a byte that is no UTF-8 is taken for a
+ * character of Latin-1. */
+void text_add_json(struct text *w, struct bytes name);
+
+#endif
