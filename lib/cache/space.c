@@ -47,12 +47,20 @@ int space_check_name(const char *what, const char *name)
 
 /* ---- rules ---- */
 
-static struct rules rules_of(const struct nigh_space_options *own,
-                             const struct nigh_space_options *cache_defaults)
+static struct l1_lifetimes plain_lifetimes(const struct rules *r)
+{
+    return (struct l1_lifetimes){lifetime_span(r->soft_ttl_ms, r->jitter_percent),
+                                 lifetime_span(r->stale_ms, r->jitter_percent)};
+}
+
+/* Makes rules of a space's own options and of the cache's defaults, one of which nigh_set()
+ * changes: hence the lock. */
+static struct rules rules_of(const struct nigh *cache, const struct nigh_space_options *own)
+    REQUIRES(cache->spaces_lock)
 {
     struct nigh_space_options all = *own;
-    options_inherit(&all, cache_defaults);
-    return (struct rules){
+    options_inherit(&all, &cache->space_defaults);
+    struct rules rules = {
         .soft_ttl_ms = all.soft_ttl_ms,
         .stale_ms = all.stale_ms,
         .keep_ms = all.keep_ms,
@@ -69,12 +77,8 @@ static struct rules rules_of(const struct nigh_space_options *own,
         .run_on_worker = all.run_on == NIGH_RUN_WORKER,
         .invalidations_only = all.l2 == NIGH_L2_INVALIDATIONS,
     };
-}
-
-static struct l1_lifetimes plain_lifetimes(const struct rules *r)
-{
-    return (struct l1_lifetimes){lifetime_span(r->soft_ttl_ms, r->jitter_percent),
-                                 lifetime_span(r->stale_ms, r->jitter_percent)};
+    rules.plain = plain_lifetimes(&rules);
+    return rules;
 }
 
 /* ---- opening ---- */
@@ -186,13 +190,11 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
         return rc;
     const char *schema = own.schema ? own.schema : cache->default_schema;
     struct nigh_space wanted = {
-        .rules = rules_of(&own, &cache->space_defaults),
         .own_memory = own.memory,
         .loader = loader,
         .writer = writer,
         .arg = arg,
     };
-    wanted.rules.plain = plain_lifetimes(&wanted.rules);
     rc = space_check_name("space", name);
     if (rc == 0)
         rc = space_check_name("schema", schema);
@@ -201,6 +203,7 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
     struct caller caller;
     caller_enter(&caller);
     pthread_mutex_lock(&cache->spaces_lock);
+    wanted.rules = rules_of(cache, &own);
     rc = open_locked(cache, name, schema, &wanted, ret_space);
     pthread_mutex_unlock(&cache->spaces_lock);
     caller_leave(&caller);

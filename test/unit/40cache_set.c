@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Options of an open cache: what is live changes, what is not says so, wrong values change nothing.
 
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +80,37 @@ TEST(with_several_processes_a_new_cap_is_that_of_all)
     CHECK_EQ(nigh_set(cache, "space.memory", "none"), 0); /* in a table of its own, without a cap */
     CHECK_EQ(nigh_stats_value(cache, "heir", "memory_cap_bytes"), 32 * MIB);
     nigh_close(cache);
+}
+
+struct changing {
+    struct nigh *cache;
+    _Atomic bool enough;
+};
+
+static void *change_default(void *arg)
+{
+    struct changing *c = arg;
+    do {
+        CHECK_EQ(nigh_set(c->cache, "space.memory", "2m"), 0);
+        CHECK_EQ(nigh_set(c->cache, "space.memory", "none"), 0);
+    } while (!c->enough);
+    return NULL;
+}
+
+TEST(spaces_open_while_a_default_of_theirs_changes)
+{
+    struct changing c = {.cache = open_with(64 * (uint64_t)MIB, NIGH_THREADS_NONE)};
+    struct nigh_space *space;
+    pthread_t thread;
+    char name[16];
+    REQUIRE_EQ(pthread_create(&thread, NULL, change_default, &c), 0);
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof(name), "s%d", i);
+        CHECK_EQ(nigh_space_open(c.cache, name, NULL, NULL, NULL, NULL, &space), 0);
+    }
+    c.enough = true;
+    pthread_join(thread, NULL);
+    nigh_close(c.cache);
 }
 
 TEST(without_threads_ticks_do_it)
