@@ -13,7 +13,7 @@
 #include "cache/options.h"
 #include "cache/space.h"
 
-static void read_live(struct nigh *cache, struct nigh_options *o)
+static void read_live(struct nigh *cache, struct nigh_options *o) REQUIRES(cache->spaces_lock)
 {
     o->l1_memory = l1_memory(cache->l1);
     o->l1_limbo = l1_limbo(cache->l1);
@@ -26,6 +26,7 @@ static void read_live(struct nigh *cache, struct nigh_options *o)
 }
 
 static int set_memory(struct nigh *cache, const struct nigh_options *o)
+    REQUIRES(cache->spaces_lock)
 {
     if (o->l1_memory == l1_memory(cache->l1) && o->l1_limbo == l1_limbo(cache->l1))
         return 0;

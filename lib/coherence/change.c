@@ -173,8 +173,8 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
     coherence_apply_item_locked(c, &named, sequence);
 }
 
-static void settle_items(struct coherence *c, const struct coherence_accepted *a, uint64_t sequence)
-    REQUIRES(c->state->apply_lock)
+static void settle_items_locked(struct coherence *c, const struct coherence_accepted *a,
+                                uint64_t sequence) REQUIRES(c->state->apply_lock)
 {
     size_t keys = 0;
     for (uint32_t i = 0; i < a->item_count; i++) {
@@ -215,7 +215,7 @@ static void settle_followed_locked(struct coherence *c, const struct coherence_a
 {
     uint64_t sequence = a->answer->clock.sequence;
     bool rewound = is_rewound_locked(c, a);
-    settle_items(c, a, sequence);
+    settle_items_locked(c, a, sequence);
     if (rewound)
         coherence_rewound_locked(c);
     else
@@ -232,7 +232,7 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
         settle_followed_locked(c, a);
     } else {
         coherence_forget_locked(c); /* also when none is followed: a beat may be on its way */
-        settle_items(c, a, 0);
+        settle_items_locked(c, a, 0);
     }
     bool followed = coherence_follows_locked(c, a->answer->clock.identity);
     pthread_mutex_unlock(&c->state->apply_lock);
@@ -246,7 +246,7 @@ void coherence_settle_queued_locked(struct coherence *c, const struct coherence_
                                     bool folded)
 {
     static const struct coherence_item all_soft = {.kind = WIRE_ALL, .soft = true};
-    settle_items(c, a, 0);
+    settle_items_locked(c, a, 0);
     if (folded)
         coherence_apply_item_locked(c, &all_soft, 0);
 }

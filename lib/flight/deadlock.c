@@ -140,8 +140,7 @@ bool flight_is_loading(void)
     return self.loading != NULL;
 }
 
-/* REQUIRES(graph_lock) */
-static bool leads_to_me_locked(const struct flight *f)
+static bool leads_to_me_locked(const struct flight *f) REQUIRES(graph_lock)
 {
     for (; f && flight_landed(f) != FLIGHT_LANDED; f = f->waits_for)
         if (atomic_load_explicit(&f->leader, memory_order_relaxed) == this_thread())

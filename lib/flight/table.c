@@ -68,6 +68,9 @@ struct flight_shard *flight_shard_of(struct flight_table *table, uint64_t hash)
     return &table->shards[hash & table->shard_mask];
 }
 
+/* Names, for REQUIRES alone, the lock of a flight's shard. */
+#define SHARD_LOCK(f) (flight_shard_of((f)->table, (f)->hash)->lock)
+
 static struct flight **chain_of(struct flight_shard *shard, uint64_t hash)
 {
     return &shard->chains[hash / FLIGHT_SHARDS_MOST % FLIGHT_CHAINS];
@@ -105,14 +108,14 @@ static bool is_outdated(const struct flight *f, const struct flight_join *join)
     return f->ticket < join->key_floor_ok || clock_now_ns(f->env->clock) >= f->deadline_ns;
 }
 
-static void watch_locked(struct flight *f, struct flight_watch *w)
+static void watch_locked(struct flight *f, struct flight_watch *w) REQUIRES(SHARD_LOCK(f))
 {
     w->flight = f;
     list_add(&f->watches, &w->link);
 }
 
 static int follow_locked(struct flight *f, const struct flight_join *join,
-                         struct flight **ret_flight)
+                         struct flight **ret_flight) REQUIRES(SHARD_LOCK(f))
 {
     if (join->background || (!join->watch && f->waiters >= join->waiters_max))
         return NIGH_EBUSY;
@@ -208,6 +211,7 @@ static void taken_add(struct taken *taken, struct flight *f)
 }
 
 static void post_locked(struct flight *f, uint32_t events, struct taken *taken)
+    REQUIRES(SHARD_LOCK(f))
 {
     if (flight_mail_post(f, events))
         taken_add(taken, f);
@@ -252,6 +256,7 @@ static void visit_all(struct flight_table *table,
 }
 
 static void visit_notify(void *arg, struct flight *f, struct taken *taken)
+    REQUIRES(SHARD_LOCK(f))
 {
     post_locked(f, *(const uint32_t *)arg, taken);
 }
@@ -289,7 +294,7 @@ static bool deadline_fires(struct flight *f, struct tick *tick)
     return f->overdue;
 }
 
-static void visit_tick(void *arg, struct flight *f, struct taken *taken)
+static void visit_tick(void *arg, struct flight *f, struct taken *taken) REQUIRES(SHARD_LOCK(f))
 {
     struct tick *tick = arg;
     uint32_t events = (timer_fires(f, tick) ? FLIGHT_EV_TIMER : 0) |

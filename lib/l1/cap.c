@@ -67,7 +67,7 @@ static void forget_peak(struct l1 *l1)
     store(&l1->peak, l1_limit(&l1->used));
 }
 
-static void set_goal_locked(struct l1 *l1, uint64_t goal_bytes)
+static void set_goal_locked(struct l1 *l1, uint64_t goal_bytes) REQUIRES(l1->cap.lock)
 {
     l1->cap.goal_bytes = goal_bytes;
     set_cap(l1, u64_max(goal_bytes, l1_limit(&l1->cap_bytes)));
@@ -132,7 +132,7 @@ uint64_t l1_limbo(struct l1 *l1)
     return limbo;
 }
 
-static uint64_t excess_locked(const struct l1 *l1)
+static uint64_t excess_locked(const struct l1 *l1) REQUIRES(l1->cap.lock)
 {
     uint64_t live = budget_live_bytes(l1);
     uint64_t target = sizes_for(l1, l1->cap.goal_bytes).target;
@@ -147,9 +147,9 @@ uint64_t cap_excess(struct l1 *l1)
     return excess;
 }
 
-/* Lower the cap; if more than that has been used just now it stays as it is. REQUIRES(the cap's
- * lock) */
-static void lower_cap(struct l1 *l1, uint64_t cap, uint64_t lower)
+/* Lower the cap; if more than that has been used just now it stays as it is. */
+static void lower_cap_locked(struct l1 *l1, uint64_t cap, uint64_t lower)
+    REQUIRES(l1->cap.lock)
 {
     set_cap(l1, lower);
     /* pair(l1.cap): a thread that borrowed meanwhile sees the new cap, or is seen here */
@@ -170,7 +170,7 @@ bool cap_follow(struct l1 *l1)
     uint64_t lower = u64_min(cap, u64_max(needed, k->goal_bytes));
     if (cap > k->goal_bytes && excess_locked(l1) == 0 && used <= k->goal_bytes)
         lower = k->goal_bytes;
-    lower_cap(l1, cap, lower);
+    lower_cap_locked(l1, cap, lower);
     bool reached = l1_limit(&l1->cap_bytes) <= k->goal_bytes;
     pthread_mutex_unlock(&k->lock);
     return reached;
@@ -178,7 +178,7 @@ bool cap_follow(struct l1 *l1)
 
 /* Bytes that a table needs to go on as it is: live ones, a 16th more, and room for limbo and
  * reserves. */
-static uint64_t needed_locked(const struct l1 *l1)
+static uint64_t needed_locked(const struct l1 *l1) REQUIRES(l1->cap.lock)
 {
     uint64_t live = budget_live_bytes(l1);
     uint64_t needed = live + live / KEEP_SHARE + l1->cap.limbo_bytes;
@@ -195,7 +195,7 @@ uint64_t cap_give(struct l1 *l1, uint64_t most_bytes)
     uint64_t give = cap == k->goal_bytes && cap > needed ? u64_min(most_bytes, cap - needed) : 0;
     if (give) {
         k->goal_bytes = cap - give;
-        lower_cap(l1, cap, cap - give);
+        lower_cap_locked(l1, cap, cap - give);
         if (l1_limit(&l1->cap_bytes) == cap) { /* the table has just used those bytes */
             k->goal_bytes = cap;
             give = 0;

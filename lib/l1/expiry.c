@@ -134,7 +134,7 @@ static void shard_all_due(struct l1 *l1, struct l1_shard *s, uint16_t now)
 
 /* Make all entries due after a gap. A clock that goes back is as bad: by its tick, an entry that
  * ends in a minute would then end in hours. */
-static void check_gap_locked(struct l1 *l1, uint64_t now_ns)
+static void check_gap_locked(struct l1 *l1, uint64_t now_ns) REQUIRES(l1->expire_lock)
 {
     uint64_t last_ns = l1->expire_ns;
     l1->expire_ns = now_ns;

@@ -169,6 +169,7 @@ static void note_refused(struct l1 *l1)
 }
 
 static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
+    REQUIRES(l1->member.root->family.lock)
 {
     const struct l1 *root = l1->member.root;
     uint64_t has = cap_reserved(l1);
@@ -291,6 +292,7 @@ static void raise_root(struct l1 *root, uint64_t bytes, uint64_t limbo_bytes)
 }
 
 static void set_memory_locked(struct l1 *root, uint64_t memory_bytes, uint64_t limbo_bytes)
+    REQUIRES(root->family.lock)
 {
     uint64_t before = root->family.memory_bytes;
     uint64_t goals = 0;
@@ -364,7 +366,7 @@ static uint64_t ask_root(struct l1 *root, uint64_t bytes)
 }
 
 /* Raise that goal again, by what the table has not come down by yet and l1.memory still allows. */
-static void stop_asking_locked(struct l1 *root, uint64_t asked)
+static void stop_asking_locked(struct l1 *root, uint64_t asked) REQUIRES(root->family.lock)
 {
     uint64_t goals = 0;
     for (struct l1 *m = root; m; m = family_next(m))

@@ -90,7 +90,7 @@ void nigh_queue_close(struct nigh_queue *q)
 
 /* Takes completions, and links to *ret_taken the operations that are to be freed. */
 static int take_locked(struct nigh_queue *q, struct nigh_completion *ret, size_t count,
-                       struct queue_op **ret_taken)
+                       struct queue_op **ret_taken) REQUIRES(q->lock)
 {
     size_t n = 0;
     for (; n < count && n < INT_MAX && q->ready.first; n++) {
@@ -129,7 +129,7 @@ struct poll {
 
 /* Whether something was left to the workers after this thread's turn, by a thread that saw nobody
  * asleep here. Inside a loader no turn would take it. */
-static bool has_work(const struct nigh_queue *q)
+static bool has_work(const struct nigh_queue *q) REQUIRES(q->lock)
 {
     struct nigh *cache = q->cache;
     return cache->drive && !q->shut && !flight_is_loading() && workers_have(&cache->workers, NULL);

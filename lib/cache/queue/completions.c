@@ -73,9 +73,7 @@ void completions_wake_locked(struct completions *c)
     park_wake(c->park, &c->word, PARK_ALL);
 }
 
-/* Unchecked: who polls has taken the lock by queue_lock(), which hides it. */
 bool completions_sleep_locked(struct completions *c, pthread_mutex_t *lock, uint64_t deadline_ns)
-    LOCKS_UNCHECKED
 {
     uint32_t seen = atomic_load_explicit(&c->word, memory_order_relaxed);
     c->sleepers++;

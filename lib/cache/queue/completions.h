@@ -38,6 +38,7 @@ int completions_fd_locked(struct completions *c);
 void completions_wake_locked(struct completions *c);
 /* Sleep until woken, or the deadline; `lock` is released meanwhile. Returns whether there is time
  * left. */
-bool completions_sleep_locked(struct completions *c, pthread_mutex_t *lock, uint64_t deadline_ns);
+bool completions_sleep_locked(struct completions *c, pthread_mutex_t *lock, uint64_t deadline_ns)
+    REQUIRES(*lock);
 
 #endif

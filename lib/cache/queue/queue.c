@@ -18,13 +18,12 @@ struct nigh *queue_cache(const struct nigh_queue *q)
     return q->cache;
 }
 
-/* Unchecked: users of a queue do not see its lock. */
-void queue_lock(struct nigh_queue *q) LOCKS_UNCHECKED
+void queue_lock(struct nigh_queue *q)
 {
     pthread_mutex_lock(&q->lock);
 }
 
-void queue_unlock(struct nigh_queue *q) LOCKS_UNCHECKED
+void queue_unlock(struct nigh_queue *q)
 {
     pthread_mutex_unlock(&q->lock);
 }
@@ -37,7 +36,7 @@ bool queue_is_over(struct queue_op *op)
     return over;
 }
 
-int queue_may_locked(const struct nigh_queue *q)
+int queue_may_locked(const struct nigh_queue *q) REQUIRES(q->lock)
 {
     return q->shut ? NIGH_ECLOSED : 0;
 }
@@ -90,7 +89,7 @@ static struct queue_op **chain_of(struct nigh_queue *q, uint64_t id)
     return &q->chains[id % QUEUE_CHAINS];
 }
 
-static struct queue_op **link_of_locked(struct nigh_queue *q, uint64_t id)
+static struct queue_op **link_of_locked(struct nigh_queue *q, uint64_t id) REQUIRES(q->lock)
 {
     struct queue_op **at = chain_of(q, id);
     while (*at && (*at)->id != id)
@@ -108,7 +107,7 @@ bool queue_is_done_locked(const struct nigh_queue *q)
     return q->shut && q->begun == 0;
 }
 
-static void unchain_locked(struct queue_op *op)
+static void unchain_locked(struct queue_op *op) REQUIRES(op->queue->lock)
 {
     struct nigh_queue *q = op->queue;
     *link_of_locked(q, op->id) = op->chain;
@@ -126,7 +125,7 @@ void queue_untime_locked(struct queue_op *op)
 
 /* ---- ends ---- */
 
-static void complete_locked(struct queue_op *op)
+static void complete_locked(struct queue_op *op) REQUIRES(op->queue->lock)
 {
     if (op->outcome < 0)
         stats_count(&op->space->stats, STATS_READ_ERROR);
@@ -135,6 +134,7 @@ static void complete_locked(struct queue_op *op)
 }
 
 static void answer_locked(struct queue_op *op, int outcome, int load_error)
+    REQUIRES(op->queue->lock)
 {
     queue_untime_locked(op);
     op->outcome = outcome;
@@ -146,7 +146,7 @@ static void answer_locked(struct queue_op *op, int outcome, int load_error)
 }
 
 enum queue_end queue_end_locked(struct queue_op *op, int outcome, int load_error,
-                                const struct nigh_value *value)
+                                const struct nigh_value *value) REQUIRES(op->queue->lock)
 {
     if (op->state == QUEUE_OVER)
         return QUEUE_GONE;
@@ -186,7 +186,7 @@ bool queue_drop_locked(struct queue_op *op)
 /* ---- beginning ---- */
 
 void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t deadline_ns,
-                        uint64_t visit_ns)
+                        uint64_t visit_ns) REQUIRES(op->queue->lock)
 {
     struct nigh_queue *q = op->queue;
     op->id = ++q->last_id;
