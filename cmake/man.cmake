@@ -10,7 +10,7 @@ add_custom_command(OUTPUT ${NIGH_MAN_DIR}/man3/nigh.3
         ${PROJECT_SOURCE_DIR} ${NIGH_MAN_DIR} ${PROJECT_VERSION} ${NIGH_MAN_DATE}
     DEPENDS ${headers} ${PROJECT_SOURCE_DIR}/cmake/man.sh ${PROJECT_SOURCE_DIR}/cmake/man.awk
         ${PROJECT_SOURCE_DIR}/cmake/man_counters.awk
-        ${PROJECT_SOURCE_DIR}/lib/stats/counters.h ${PROJECT_SOURCE_DIR}/lib/cache/report.c
+        ${PROJECT_SOURCE_DIR}/lib/stats/counters.h ${PROJECT_SOURCE_DIR}/lib/cache/report/gauges.c
     COMMENT "Making the manual from the headers"
     VERBATIM)
 add_custom_target(nigh_man ALL DEPENDS ${NIGH_MAN_DIR}/man3/nigh.3)

@@ -56,5 +56,5 @@ done
 
 # The tables X(NAME, "name", "what") of counters and X(name, ..., "what") of gauges.
 awk -v version="$version" -v date="$date" -f "$here/man_counters.awk" \
-    "$source/lib/stats/counters.h" "$source/lib/cache/report.c" >"$to/man7/nigh_counters.7"
+    "$source/lib/stats/counters.h" "$source/lib/cache/report/gauges.c" >"$to/man7/nigh_counters.7"
 see_also nigh_counters | sed '$s/,$//' >>"$to/man7/nigh_counters.7"

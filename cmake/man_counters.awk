@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Makes nigh_counters(7): awk -v version=V -v date=D -f man_counters.awk counters.h report.c
+# Makes nigh_counters(7): awk -v version=V -v date=D -f man_counters.awk counters.h gauges.c
 #
 # A table is what follows "#define ...(X)" up to a line without a backslash. An entry's name is the
 # first text in quotes, or the word after "X(" where there is but one; its meaning is the last.
@@ -31,7 +31,7 @@ function entries(s,    entry, name, what) {
 }
 
 BEGIN {
-    print ".\\\" Made from lib/stats/counters.h and lib/cache/report.c: do not edit."
+    print ".\\\" Made from lib/stats/counters.h and lib/cache/report/gauges.c: do not edit."
     print ".TH NIGH_COUNTERS 7 \"" date "\" \"nigh " version "\" \"nigh\""
     print ".nh\n.ad l\n.SH NAME\nnigh_counters \\- what nigh counts and gauges"
     print ".SH DESCRIPTION\n.BR nigh_stats (3)"
@@ -44,7 +44,7 @@ paragraph > 1 && /^ \*   / { sub(/^ \* +/, ""); print ".IP \\(bu 2"; print prose
 paragraph > 1 { sub(/^ \* /, ""); print prose($0) }
 
 /^#define [A-Z_]+\(X\)/ {
-    print ".SH " ($0 ~ /GAUGES/ ? "GAUGES" : "COUNTERS")
+    print ".SH " ($0 ~ /SPACE_GAUGES/ ? "GAUGES OF A SPACE" : $0 ~ /GAUGES/ ? "GAUGES" : "COUNTERS")
     table = 1
     text = ""
     next

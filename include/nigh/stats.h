@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters and gauges of a cache: by name for programs, as text for people, as JSON for machines.
+ * Counters and gauges of a cache: by name for programs, as text for people, as JSON for machines,
+ * and for Prometheus.
  */
 #ifndef NIGH_STATS_H
 #define NIGH_STATS_H
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include <nigh/cache.h>
@@ -14,7 +16,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
+enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS };
 
 /**
  * Write all counters, per space and tier, and the gauges (memory, entries, trust, queue).
@@ -23,6 +25,11 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
  * bytes: text shows control characters, backslashes and bytes that are not UTF-8 as \xNN; JSON
  * (RFC 8259) escapes what it must and shows a byte that is not UTF-8 as the character \u00NN, so
  * that two such names may look alike there.
+ *
+ * Prometheus' form is its text format 0.0.4, to be served as text/plain; version=0.0.4. A counter
+ * is nigh_NAME_total, with the label space, or without one for what belongs to no space; a gauge of
+ * the cache is nigh_NAME, one of a space nigh_space_NAME; times are in seconds. The label has a
+ * name as text shows it.
  *
  * redis_problem and listener_problem say why there is no connection to Redis, and for how long
  * ("" in JSON while there is one).
@@ -36,6 +43,41 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON };
  * Blocks    for short locks, each shard's among them: not for the hot path
  */
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size);
+
+enum nigh_stats_kind {
+    NIGH_STATS_GAUGE,       /* of the cache: what is so now */
+    NIGH_STATS_SPACE_GAUGE, /* of a space */
+    NIGH_STATS_COUNTER,     /* of each space, or of the cache: what has happened since it opened */
+};
+
+/** What nigh_stats_value() knows, one of it. The texts are constant. */
+struct nigh_stats_info {
+    const char *name;
+    const char *what; /* what it means */
+    enum nigh_stats_kind kind;
+};
+
+/**
+ * List the gauges and counters: those of the cache, of spaces, counters; 0, 1, 2 and so on.
+ *
+ * @param ret_info   untouched on error
+ *
+ * Returns   0
+ * Errors    NIGH_EINVAL there are not so many
+ * Threads   any
+ */
+int nigh_stats_info(size_t i, struct nigh_stats_info *ret_info);
+
+/**
+ * List the spaces in the order of their opening: 0, 1, 2 and so on.
+ *
+ * @param ret_name   may be NULL; the name is there until the cache closes
+ *
+ * Returns   the space; NULL: there are not so many, or the cache cannot be asked (in a child of
+ *           fork; in a log hook while the cache closes)
+ * Threads   any
+ */
+struct nigh_space *nigh_stats_space(struct nigh *cache, size_t i, const char **ret_name);
 
 /**
  * Print the name of every gauge and counter, and what it means.

@@ -63,6 +63,21 @@ void text_add_name(struct text *w, struct bytes name)
     }
 }
 
+void text_add_label(struct text *w, struct bytes name)
+{
+    const unsigned char *s = name.data, *end = s + name.len;
+    text_add(w, "\"");
+    while (s < end) {
+        size_t len = utf8_len(s, (size_t)(end - s));
+        if (len == 0 || is_control(s, len) || *s == '\\')
+            add_escaped(w, "\\\\x%02x", s, len ? len : 1);
+        else
+            text_add(w, *s == '"' ? "\\%.*s" : "%.*s", (int)len, (const char *)s);
+        s += len ? len : 1;
+    }
+    text_add(w, "\"");
+}
+
 void text_add_json(struct text *w, struct bytes name)
 {
     const unsigned char *s = name.data, *end = s + name.len;

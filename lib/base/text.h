@@ -30,5 +30,8 @@ void text_add_name(struct text *w, struct bytes name);
 /* Add bytes as a string of JSON (RFC 8259), quotes included: a byte that is no UTF-8 is taken for a
  * character of Latin-1. */
 void text_add_json(struct text *w, struct bytes name);
+/* Add bytes as the value of a label in Prometheus' text format, quotes included: what
+ * text_add_name() would add, with its backslashes doubled. */
+void text_add_label(struct text *w, struct bytes name);
 
 #endif

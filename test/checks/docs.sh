@@ -34,7 +34,9 @@ is_struct() { grep -qE "^struct $1 \{|^struct $1;" "$work/code"; }
 is_thread() { grep -qF "\"$1\"" "$work/code"; }
 is_option() { grep -qF "{\"$1\"," lib/cache/options.c; }
 is_field() { sed -n '/^struct nigh_call {/,/^}/p' include/nigh/options.h | grep -qw "${1#call.}"; }
-is_counter() { grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/cache/report.c; }
+is_counter() {
+    grep -qF "\"$1\"" lib/stats/counters.h || grep -qF "X($1," lib/cache/report/gauges.c
+}
 
 for document in README.md .github/*.md lib/README.md lib/coherence/README.md lib/l2/README.md; do
     [ -f $document ] || continue

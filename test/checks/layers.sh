@@ -3,7 +3,8 @@
 # Modules depend downwards only, and on a module's own header only. Usage: layers.sh SOURCE
 #
 # base < stats < {l1, flight, l2} < coherence < cache; the three siblings never see each other.
-# Within cache, {value, queue} < load < {read, write}; what lies in cache itself belongs to all.
+# Within cache, {value, queue, report} < load < {read, write}; what lies in cache itself belongs
+# to all.
 # Also here: who may see the libraries we link.
 cd "$1" || exit 2
 
@@ -14,7 +15,7 @@ awk '
         level["base"] = 0; level["stats"] = 1
         level["l1"] = level["flight"] = level["l2"] = 2
         level["coherence"] = 3; level["cache"] = 4
-        floor_of["value"] = floor_of["queue"] = 1; floor_of["load"] = 2
+        floor_of["value"] = floor_of["queue"] = floor_of["report"] = 1; floor_of["load"] = 2
         floor_of["read"] = floor_of["write"] = 3
     }
     function offence(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; failed = 1 }

@@ -39,7 +39,7 @@ for header in "$source"/include/nigh/*.h; do
 done
 
 for name in $(sed -n 's/^ *X([A-Z0-9_]*, "\([a-z0-9_]*\)".*/\1/p' "$source/lib/stats/counters.h") \
-    $(sed -n 's/^ *X(\([a-z0-9_]*\), .*/\1/p' "$source/lib/cache/report.c"); do
+    $(sed -n 's/^ *X(\([a-z0-9_]*\), .*/\1/p' "$source/lib/cache/report/gauges.c"); do
     grep -qx "\\\\fB$name\\\\fP" "$man/man7/nigh_counters.7" || complain "nigh_counters lacks $name"
 done
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The tables of gauges, and reading what they are made of.
+ */
+#include "cache/report/gauges.h"
+
+#include <string.h>
+
+#include "cache/space_l1.h"
+
+/* Names the part that is asked for a gauge: one of l1.h's, or one of those beside it. */
+enum {
+    ASK_CHEAP = 0, /* nothing: the gauge is told in any case */
+    ASK_PINS = L1_GAUGE_ALL + 1,
+    ASK_FLIGHTS = ASK_PINS << 1,
+    ASK_L2 = ASK_PINS << 2,
+    ASK_COHERENCE = ASK_PINS << 3,
+};
+
+void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
+{
+    memset(g, 0, sizeof(*g));
+    l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
+    g->log_lost = log_lost(cache->env.log);
+    g->async = atomic_load_explicit(&cache->queues.count, memory_order_relaxed);
+    g->deferred = atomic_load_explicit(&cache->deferred, memory_order_relaxed);
+    if (ask & ASK_PINS)
+        g->pins = l1_pins(cache->l1);
+    if (ask & ASK_FLIGHTS)
+        g->flights = flight_count(cache->flights);
+    if (ask & ASK_L2 && cache->l2)
+        l2_gauges_read(cache->l2, &g->l2);
+    if (ask & ASK_COHERENCE && cache->coherence)
+        coherence_gauges_read(cache->coherence, &g->coherence);
+}
+
+/* X(name, what is asked, value, what it is) */
+#define GAUGES(X)                                                                                  \
+    X(memory_bytes, L1_GAUGE_USED, g->l1.used_bytes, "everything that counts against the cap")     \
+    X(memory_peak_bytes, ASK_CHEAP, g->l1.peak_bytes, "the highest since l1.memory was set")       \
+    X(memory_cap_bytes, ASK_CHEAP, g->l1.cap_bytes, "l1.memory")                                   \
+    X(resident_bytes, L1_GAUGE_RESIDENT, g->l1.resident_bytes,                                     \
+      "pages behind it; 0: the allocator does not know")                                           \
+    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of it: floors, buckets, queues")         \
+    X(limbo_bytes, L1_GAUGE_LIMBO, g->l1.limbo_bytes, "of it: retired, waiting for readers")       \
+    X(aside_bytes, ASK_CHEAP, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")   \
+    X(unstored_bytes, L1_GAUGE_UNSTORED, g->l1.unstored_bytes,                                     \
+      "of it: handed out or on their way, not stored")                                             \
+    X(pinned_bytes, L1_GAUGE_PINNED, g->l1.pinned_bytes, "of it: retired, kept by pins alone")     \
+    X(pins, ASK_PINS, g->pins, "values held since a hit; not those of a load or of L2")            \
+    X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
+    X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
+    X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
+    X(deferred, ASK_CHEAP, g->deferred, "loads that wait for their deferred answers")              \
+    X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled") \
+    X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
+    X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
+    X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
+    X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
+    X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
+    X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
+      "1: it knows the clock of the Redis it talks to")                                            \
+    X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \
+      "last invalidation applied, in Redis' count")                                                \
+    X(queued, ASK_COHERENCE, g->coherence.queued, "changes that Redis has not accepted yet")       \
+    X(log_lost, ASK_CHEAP, g->log_lost, "lines of the log that found no reader in time")
+
+#define X(name_, ask_, value_, what_)                                                              \
+    static uint64_t gauge_##name_(const struct gauges *g)                                          \
+    {                                                                                              \
+        return (uint64_t)(value_);                                                                 \
+    }
+GAUGES(X)
+#undef X
+
+const struct gauge gauges_of_cache[] = {
+#define X(name_, ask_, value_, what_) {#name_, ask_, gauge_##name_, what_},
+    GAUGES(X)
+#undef X
+};
+const size_t gauges_of_cache_count = ARRAY_COUNT(gauges_of_cache);
+
+const struct gauge *gauges_find(const char *name)
+{
+    for (size_t i = 0; i < gauges_of_cache_count; i++)
+        if (strcmp(gauges_of_cache[i].name, name) == 0)
+            return &gauges_of_cache[i];
+    return NULL;
+}
+
+/* ---- of a space ---- */
+
+static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t offset)
+{
+    struct l1 *apart = space_l1_apart(space);
+    struct l1_gauges g;
+    uint64_t value;
+    if (!apart)
+        return 0;
+    l1_gauges_read(apart, which, &g);
+    memcpy(&value, (const char *)&g + offset, sizeof(value));
+    return value;
+}
+#define OF_L1(which, field) of_l1(space, which, offsetof(struct l1_gauges, field))
+
+/* X(name, only of a capped space, value, what it is) */
+#define SPACE_GAUGES(X)                                                                            \
+    X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
+      "everything that counts against its cap")                                                    \
+    X(memory_cap_bytes, true, OF_L1(0, cap_bytes), "space.memory")                                 \
+    X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
+      "pages behind it; 0: the allocator does not know")                                           \
+    X(entries, true, OF_L1(L1_GAUGE_ENTRIES, entries), "in L1")
+
+#define X(name_, capped_, value_, what_)                                                           \
+    static uint64_t space_##name_(struct nigh_space *space)                                        \
+    {                                                                                              \
+        return (uint64_t)(value_);                                                                 \
+    }
+SPACE_GAUGES(X)
+#undef X
+
+const struct space_gauge gauges_of_space[] = {
+#define X(name_, capped_, value_, what_) {#name_, capped_, space_##name_, what_},
+    SPACE_GAUGES(X)
+#undef X
+};
+const size_t gauges_of_space_count = ARRAY_COUNT(gauges_of_space);
+
+bool gauges_has(const struct nigh_space *space, const struct space_gauge *g)
+{
+    return !g->capped || space_l1_apart(space);
+}
+
+const struct space_gauge *gauges_find_of_space(const char *name)
+{
+    for (size_t i = 0; i < gauges_of_space_count; i++)
+        if (strcmp(gauges_of_space[i].name, name) == 0)
+            return &gauges_of_space[i];
+    return NULL;
+}
+
+/* ---- what is wrong with the link ---- */
+
+void gauges_problems(struct nigh *cache, struct gauges_problem ret[GAUGES_PROBLEMS])
+{
+    ret[0] = (struct gauges_problem){"redis_problem", "no connection for requests", {{0}, 0}};
+    ret[1] = (struct gauges_problem){"listener_problem", "no connection for changes", {{0}, 0}};
+    if (cache->l2)
+        l2_problem_read(cache->l2, &ret[0].is);
+    if (cache->coherence)
+        coherence_problem_read(cache->coherence, &ret[1].is);
+}

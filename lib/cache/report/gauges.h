@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gauges: what is so at this moment, of the cache and of each space; and what is wrong with the
+ * link.
+ *
+ * Each names the part of the cache that must be asked for it: one gauge costs what it costs alone
+ * (with 65,536 shards a sum over them is milliseconds).
+ */
+#ifndef NIGH_CACHE_REPORT_GAUGES_H
+#define NIGH_CACHE_REPORT_GAUGES_H
+
+#include "cache/cache.h"
+
+/* Everything that gauges are made of; what was not asked is 0. */
+struct gauges {
+    struct l1_gauges l1;
+    struct l2_gauges l2;
+    struct coherence_gauges coherence;
+    uint64_t pins;
+    uint64_t flights;
+    uint64_t log_lost;
+    uint64_t async;
+    uint64_t deferred;
+};
+
+struct gauge {
+    const char *name;
+    unsigned ask; /* parts of the cache, as gauges_read() takes them */
+    uint64_t (*value)(const struct gauges *g);
+    const char *what;
+};
+
+extern const struct gauge gauges_of_cache[];
+extern const size_t gauges_of_cache_count;
+#define GAUGES_ASK_ALL (~0u)
+
+/* Read what `ask` names of the whole cache. */
+void gauges_read(struct nigh *cache, unsigned ask, struct gauges *ret);
+/* The gauge of the cache with this name; NULL: there is none. */
+const struct gauge *gauges_find(const char *name);
+
+/* A gauge of a space. */
+struct space_gauge {
+    const char *name;
+    bool capped; /* only of a space that has (or had) a cap of its own */
+    uint64_t (*value)(struct nigh_space *space);
+    const char *what;
+};
+
+extern const struct space_gauge gauges_of_space[];
+extern const size_t gauges_of_space_count;
+
+/* Whether a space has this gauge. */
+bool gauges_has(const struct nigh_space *space, const struct space_gauge *g);
+const struct space_gauge *gauges_find_of_space(const char *name);
+
+/* What is wrong with the link: name and text. */
+struct gauges_problem {
+    const char *name;
+    const char *what;
+    struct l2_problem is;
+};
+#define GAUGES_PROBLEMS 2u
+void gauges_problems(struct nigh *cache, struct gauges_problem ret[GAUGES_PROBLEMS]);
+
+#endif

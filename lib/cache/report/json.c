@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The report as JSON (RFC 8259) for machines: one object, all numbers in it.
+ */
+#include "cache/report/formats.h"
+
+#include <inttypes.h>
+
+#include "cache/report/gauges.h"
+#include "cache/space.h"
+
+static void print_counters(struct text *w, struct stats *stats)
+{
+    uint64_t counts[STATS_COUNTER_COUNT];
+    stats_read_all(stats, counts);
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
+        text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name,
+                     counts[i]);
+}
+
+static void print_problems(struct nigh *cache, struct text *w)
+{
+    struct gauges_problem list[GAUGES_PROBLEMS];
+    gauges_problems(cache, list);
+    for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
+        text_add(w, ", \"%s\": ", list[i].name);
+        text_add_json(w, bytes_of_string(list[i].is.text));
+        text_add(w, ", \"%s_ms\": %" PRIu64, list[i].name, list[i].is.for_ms);
+    }
+}
+
+static void print_space(struct text *w, struct nigh_space *space)
+{
+    text_add_json(w, report_space_name(space));
+    text_add(w, ": {");
+    print_counters(w, &space->stats);
+    for (size_t i = 0; i < gauges_of_space_count; i++) {
+        const struct space_gauge *g = &gauges_of_space[i];
+        if (gauges_has(space, g))
+            text_add(w, ", \"%s\": %" PRIu64, g->name, g->value(space));
+    }
+    text_add(w, "}");
+}
+
+void report_json(struct nigh *cache, struct text *w)
+{
+    struct gauges g;
+    gauges_read(cache, GAUGES_ASK_ALL, &g);
+    text_add(w, "{\"gauges\": {");
+    for (size_t i = 0; i < gauges_of_cache_count; i++)
+        text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges_of_cache[i].name,
+                     gauges_of_cache[i].value(&g));
+    text_add(w, "}");
+    print_problems(cache, w);
+    text_add(w, ", \"cache\": {");
+    print_counters(w, &cache->stats);
+    text_add(w, "}, \"spaces\": {");
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        text_add(w, "%s", i ? ", " : "");
+        print_space(w, cache->spaces[i]);
+    }
+    text_add(w, "}}\n");
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The report in the text format of Prometheus, version 0.0.4.
+ *
+ *     # HELP nigh_l1_miss_total reads that L1 could not answer, and that looked further
+ *     # TYPE nigh_l1_miss_total counter
+ *     nigh_l1_miss_total 0
+ *     nigh_l1_miss_total{space="users"} 17
+ *
+ * All samples of a metric stand together, as the format wants it. A counter has one sample without
+ * a label, for what belongs to no space, and one for each space: their sum is nigh_stats_value() of
+ * the whole cache. A gauge of the cache is a sum already, so gauges of spaces have another name
+ * (nigh_space_...): sum() of neither counts anything twice. Counters that are 0 are there, too:
+ * rate() does not see the first count of one that appears with it.
+ *
+ * Units are seconds and bytes, whatever the other forms have.
+ */
+#include "cache/report/formats.h"
+
+#include <inttypes.h>
+
+#include "cache/report/gauges.h"
+#include "cache/space.h"
+
+#define PREFIX "nigh_"
+
+/* Begin a metric. No text of ours has a backslash or a newline, which HELP would have to escape. */
+static void begin(struct text *w, const char *name, const char *suffix, const char *type,
+                  const char *what)
+{
+    text_add(w, "# HELP " PREFIX "%s%s %s\n# TYPE " PREFIX "%s%s %s\n", name, suffix, what,
+                 name, suffix, type);
+}
+
+static void print_space_sample(struct text *w, const char *name, const char *suffix,
+                               const struct nigh_space *space, uint64_t value)
+{
+    text_add(w, PREFIX "%s%s{space=", name, suffix);
+    text_add_label(w, report_space_name(space));
+    text_add(w, "} %" PRIu64 "\n", value);
+}
+
+static void print_gauges(struct nigh *cache, struct text *w)
+{
+    struct gauges g;
+    gauges_read(cache, GAUGES_ASK_ALL, &g);
+    for (size_t i = 0; i < gauges_of_cache_count; i++) {
+        const struct gauge *gauge = &gauges_of_cache[i];
+        begin(w, gauge->name, "", "gauge", gauge->what);
+        text_add(w, PREFIX "%s %" PRIu64 "\n", gauge->name, gauge->value(&g));
+    }
+}
+
+static void print_problems(struct nigh *cache, struct text *w)
+{
+    struct gauges_problem list[GAUGES_PROBLEMS];
+    gauges_problems(cache, list);
+    for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
+        uint64_t ms = list[i].is.for_ms;
+        begin(w, list[i].name, "_seconds", "gauge", list[i].what);
+        text_add(w, PREFIX "%s_seconds %" PRIu64 ".%03" PRIu64 "\n", list[i].name, ms / 1000,
+                     ms % 1000);
+    }
+}
+
+static void print_space_gauge(struct nigh *cache, struct text *w, const struct space_gauge *g)
+{
+    text_add(w, "# HELP " PREFIX "space_%s %s\n# TYPE " PREFIX "space_%s gauge\n", g->name,
+                 g->what, g->name);
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        struct nigh_space *space = cache->spaces[i];
+        if (gauges_has(space, g))
+            print_space_sample(w, "space_", g->name, space, g->value(space));
+    }
+}
+
+static void print_counter(struct nigh *cache, struct text *w, enum stats_counter c)
+{
+    const struct stats_counter_info *info = &stats_counter_infos[c];
+    begin(w, info->name, "_total", "counter", info->doc);
+    text_add(w, PREFIX "%s_total %" PRIu64 "\n", info->name, stats_read(&cache->stats, c));
+    for (uint32_t i = 0; i < space_count(cache); i++)
+        print_space_sample(w, info->name, "_total", cache->spaces[i],
+                           stats_read(&cache->spaces[i]->stats, c));
+}
+
+void report_prometheus(struct nigh *cache, struct text *w)
+{
+    print_gauges(cache, w);
+    print_problems(cache, w);
+    for (size_t i = 0; i < gauges_of_space_count; i++)
+        print_space_gauge(cache, w, &gauges_of_space[i]);
+    for (int c = 0; c < STATS_COUNTER_COUNT; c++)
+        print_counter(cache, w, (enum stats_counter)c);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The report as text for people: the gauges in two columns, and of each space what is not 0.
+ */
+#include "cache/report/formats.h"
+
+#include <inttypes.h>
+
+#include "cache/report/gauges.h"
+#include "cache/space.h"
+
+static void print_gauges(struct nigh *cache, struct text *w)
+{
+    struct gauges g;
+    gauges_read(cache, GAUGES_ASK_ALL, &g);
+    for (size_t i = 0; i < gauges_of_cache_count; i++)
+        text_add(w, "%-20s %14" PRIu64 "%s", gauges_of_cache[i].name,
+                     gauges_of_cache[i].value(&g),
+                     i % 2 == 0 && i + 1 < gauges_of_cache_count ? "     " : "\n");
+}
+
+static void print_problems(struct nigh *cache, struct text *w)
+{
+    struct gauges_problem list[GAUGES_PROBLEMS];
+    gauges_problems(cache, list);
+    for (size_t i = 0; i < GAUGES_PROBLEMS; i++)
+        if (list[i].is.text[0])
+            text_add(w, "%-20s %s (for %" PRIu64 " ms)\n", list[i].name, list[i].is.text,
+                         list[i].is.for_ms);
+}
+
+static void print_number(struct text *w, const char *name, uint64_t value, const char *what)
+{
+    text_add(w, "  %-18s %14" PRIu64 "  %s\n", name, value, what);
+}
+
+static void print_counters(struct text *w, struct stats *stats)
+{
+    uint64_t counts[STATS_COUNTER_COUNT];
+    stats_read_all(stats, counts);
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
+        if (counts[i])
+            print_number(w, stats_counter_infos[i].name, counts[i], stats_counter_infos[i].doc);
+}
+
+static void print_space(struct text *w, struct nigh_space *space)
+{
+    text_add(w, "\nspace ");
+    text_add_name(w, report_space_name(space));
+    text_add(w, "\n");
+    for (size_t i = 0; i < gauges_of_space_count; i++) {
+        const struct space_gauge *g = &gauges_of_space[i];
+        if (gauges_has(space, g))
+            print_number(w, g->name, g->value(space), g->what);
+    }
+    print_counters(w, &space->stats);
+}
+
+void report_text(struct nigh *cache, struct text *w)
+{
+    print_gauges(cache, w);
+    print_problems(cache, w);
+    text_add(w, "\ncache\n");
+    print_counters(w, &cache->stats);
+    for (uint32_t i = 0; i < space_count(cache); i++)
+        print_space(w, cache->spaces[i]);
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+// The text for Prometheus is what its format wants, line by line, whatever the spaces are called;
+// and its numbers are those of the other forms.
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "support/origin.h"
+
+/* ---- a strict reader of the text format 0.0.4 ---- */
+
+struct series {
+    char family[128];  /* the metric of the TYPE line */
+    char type[16];
+    unsigned families; /* so far */
+    unsigned samples;
+    char *seen[4096];  /* names of families, and samples up to their values */
+    unsigned seen_count;
+    /* of the histogram under way */
+    char labels[256];
+    double last_le, last_bucket;
+    bool has_inf;
+};
+
+static bool remember(struct series *s, const char *text, size_t len)
+{
+    for (unsigned i = 0; i < s->seen_count; i++)
+        if (strlen(s->seen[i]) == len && memcmp(s->seen[i], text, len) == 0)
+            return false;
+    REQUIRE(s->seen_count < sizeof(s->seen) / sizeof(s->seen[0]));
+    s->seen[s->seen_count++] = strndup(text, len);
+    return true;
+}
+
+static const char *name_end(const char *at)
+{
+    if (!isalpha((unsigned char)*at) && *at != '_' && *at != ':')
+        return NULL;
+    while (isalnum((unsigned char)*at) || *at == '_' || *at == ':')
+        at++;
+    return at;
+}
+
+/* The end of a label's value in quotes. */
+static const char *value_end(const char *at)
+{
+    if (*at++ != '"')
+        return NULL;
+    for (; *at != '"'; at++) {
+        if (*at == '\0' || *at == '\n' || (unsigned char)*at < 0x20)
+            return NULL;
+        if (*at == '\\' && !strchr("\\\"n", *++at))
+            return NULL;
+    }
+    return at + 1;
+}
+
+/* The end of {label="value",...}. */
+static const char *labels_end(const char *at)
+{
+    if (*at != '{')
+        return at;
+    do {
+        const char *end = name_end(at + 1);
+        at = end && *end == '=' ? value_end(end + 1) : NULL;
+    } while (at && *at == ',');
+    return at && *at == '}' ? at + 1 : NULL;
+}
+
+static bool number(const char *at, double *ret)
+{
+    char *end;
+    if (!strcmp(at, "+Inf"))
+        return *ret = 1e300, true;
+    if (!isdigit((unsigned char)*at))
+        return false;
+    *ret = strtod(at, &end);
+    return *end == '\0';
+}
+
+/* Whether a sample called `name` belongs to the family under way. */
+static bool in_family(const struct series *s, const char *name, size_t len)
+{
+    static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+    size_t family = strlen(s->family);
+    if (len < family || memcmp(name, s->family, family) != 0)
+        return false;
+    if (strcmp(s->type, "histogram") != 0)
+        return len == family;
+    name += family;
+    len -= family;
+    for (size_t i = 0; i < 3; i++)
+        if (len == strlen(suffixes[i]) && !memcmp(name, suffixes[i], len))
+            return true;
+    return false;
+}
+
+/* Buckets rise in `le` and in count, end with +Inf, and that is what _count says. */
+static bool histogram_sample(struct series *s, const char *name, const char *labels, double value)
+{
+    char *le = strstr(labels, "le=\"");
+    if (strstr(name, "_bucket") == name + strcspn(name, "{") - 7) {
+        char text[32] = "";
+        double edge;
+        if (!le || sscanf(le, "le=\"%31[^\"]", text) != 1 || !number(text, &edge))
+            return false;
+        bool first = strncmp(s->labels, labels, (size_t)(le - labels)) != 0 || s->has_inf;
+        if (!first && (edge <= s->last_le || value < s->last_bucket))
+            return false;
+        snprintf(s->labels, sizeof(s->labels), "%.*s", (int)(le - labels), labels);
+        s->last_le = edge;
+        s->last_bucket = value;
+        s->has_inf = edge > 1e299;
+        return true;
+    }
+    if (!s->has_inf || le)
+        return false;
+    return strncmp(name + strlen(s->family), "_count", 6) != 0 || value == s->last_bucket;
+}
+
+static bool sample(struct series *s, const char *line)
+{
+    char labels[512];
+    double value;
+    const char *name = name_end(line);
+    const char *end = name ? labels_end(name) : NULL;
+    if (!end || *end != ' ' || !number(end + 1, &value) ||
+        !in_family(s, line, (size_t)(name - line)) || !remember(s, line, (size_t)(end - line)))
+        return false;
+    s->samples++;
+    snprintf(labels, sizeof(labels), "%.*s", (int)(end - name), name);
+    return strcmp(s->type, "histogram") != 0 || histogram_sample(s, line, labels, value);
+}
+
+static bool comment(struct series *s, const char *line)
+{
+    char name[128], type[16];
+    int at = 0;
+    if (sscanf(line, "# HELP %127s %n", name, &at) == 1 && at > 0) {
+        s->families++;
+        snprintf(s->family, sizeof(s->family), "%s", name);
+        s->type[0] = '\0';
+        s->has_inf = false;
+        const char *end = name_end(name);
+        return end && *end == '\0' && line[at] && !strchr(line + at, '\\') &&
+               remember(s, line, (size_t)at); /* "# HELP name " */
+    }
+    if (sscanf(line, "# TYPE %127s %15s%n", name, type, &at) != 2 || line[at] || s->type[0] ||
+        strcmp(name, s->family) != 0)
+        return false;
+    snprintf(s->type, sizeof(s->type), "%s", type);
+    bool counts = strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_total");
+    return !strcmp(type, counts ? "counter" : "gauge") || (!counts && !strcmp(type, "histogram"));
+}
+
+/* Returns NULL, or the first line that is wrong. */
+static const char *wrong_line(const char *text, struct series *s)
+{
+    static char line[2048];
+    memset(s, 0, sizeof(*s));
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        if (text[len] != '\n' || len >= sizeof(line))
+            return "the last line does not end, or one is too long";
+        memcpy(line, text, len);
+        line[len] = '\0';
+        if (!(line[0] == '#' ? comment(s, line) : s->type[0] && sample(s, line)))
+            return line;
+        text += len + 1;
+    }
+    return NULL;
+}
+
+static void forget(struct series *s)
+{
+    for (unsigned i = 0; i < s->seen_count; i++)
+        free(s->seen[i]);
+}
+
+static bool is_right(const char *text)
+{
+    struct series s;
+    bool right = !wrong_line(text, &s);
+    forget(&s);
+    return right;
+}
+
+#define METRIC(name, type) "# HELP " name " h\n# TYPE " name " " type "\n"
+
+TEST(the_reader_is_strict)
+{
+    static const char *const right[] = {
+        "", METRIC("a_total", "counter") "a_total 1\na_total{b=\"c\"} 2\n",
+        METRIC("a", "gauge") "a{b=\"\\\\\\\"\\n\",c=\"d\"} 1.5e3\n",
+        METRIC("a", "histogram") "a_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 2\n"
+                                 "a_sum 3\na_count 2\n",
+    };
+    static const char *const wrong[] = {
+        "a 1\n", METRIC("a", "gauge") "b 1\n", METRIC("a", "gauge") "a 1", METRIC("a", "counter"),
+        METRIC("a_total", "gauge"), METRIC("a", "gauge") "a 1\na 2\n",
+        METRIC("a", "gauge") METRIC("a", "gauge"), METRIC("a", "gauge") "a{b=\"\\x\"} 1\n",
+        METRIC("a", "gauge") "a{b=c} 1\n", METRIC("a", "gauge") "a{b=\"c\" 1\n",
+        METRIC("a", "gauge") "a x\n", METRIC("a", "gauge") "a\n", "# TYPE a gauge\n",
+        METRIC("1a", "gauge"), METRIC("a", "gauge") "a  1\n", METRIC("a", "gauge") "\n",
+        METRIC("a", "histogram") "a_bucket{le=\"1\"} 1\na_sum 3\na_count 1\n",
+        METRIC("a", "histogram") "a_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\n",
+        METRIC("a", "histogram") "a_bucket{le=\"2\"} 1\na_bucket{le=\"1\"} 1\n",
+        METRIC("a", "histogram") "a_bucket{le=\"+Inf\"} 2\na_sum 3\na_count 1\n",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(right); i++)
+        if (!CHECK(is_right(right[i])))
+            check_note("%s", right[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++)
+        if (!CHECK(!is_right(wrong[i])))
+            check_note("%s", wrong[i]);
+}
+
+/* ---- ours ---- */
+
+static char *text_of(struct nigh *cache)
+{
+    long len = nigh_stats(cache, NIGH_STATS_PROMETHEUS, NULL, 0);
+    REQUIRE(len > 0);
+    char *text = malloc((size_t)len + 4096);
+    REQUIRE(text);
+    REQUIRE(nigh_stats(cache, NIGH_STATS_PROMETHEUS, text, (size_t)len + 4096) < len + 4096);
+    return text;
+}
+
+/* The value of a sample; `line`: all of it up to the blank. */
+static double value_of(const char *text, const char *line)
+{
+    char wanted[256];
+    snprintf(wanted, sizeof(wanted), "\n%s ", line);
+    const char *at = strstr(text, wanted);
+    if (!CHECK(at)) {
+        check_note("%s", line);
+        return -1;
+    }
+    return strtod(at + strlen(wanted), NULL);
+}
+
+TEST(the_text_keeps_to_the_format_and_to_the_other_numbers)
+{
+    struct world w;
+    struct series s;
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    for (int i = 0; i < 3; i++)
+        ask_get(w.space, "k", NULL);
+    char *text = text_of(w.cache);
+    const char *wrong = wrong_line(text, &s);
+    if (!CHECK(!wrong))
+        check_note("%s", wrong);
+    CHECK_GT(s.families, 100);
+    CHECK_EQ(value_of(text, "nigh_l1_fresh_total{space=\"s\"}"), 3);
+    CHECK_EQ(value_of(text, "nigh_l1_fresh_total"), 0);
+    CHECK_EQ(value_of(text, "nigh_load_total{space=\"s\"}"), 1);
+    CHECK_EQ(value_of(text, "nigh_entries"), 1);
+    CHECK_EQ(value_of(text, "nigh_memory_cap_bytes"), world_count(&w, "memory_cap_bytes"));
+    forget(&s);
+    free(text);
+    world_close(&w);
+}
+
+TEST(names_of_any_bytes_leave_the_format_whole)
+{
+    struct world w;
+    struct series s;
+    struct nigh_space *space;
+    world_open_exact(&w);
+    REQUIRE_EQ(nigh_space_open(w.cache, "q\"b\\n\n", NULL, NULL, NULL, NULL, &space), 0);
+    REQUIRE_EQ(nigh_space_open(w.cache, "\xe9\x1b[31m", NULL, NULL, NULL, NULL, &space), 0);
+    REQUIRE_EQ(nigh_space_open(w.cache, "caf\xc3\xa9", NULL, NULL, NULL, NULL, &space), 0);
+    char *text = text_of(w.cache);
+    const char *wrong = wrong_line(text, &s);
+    if (!CHECK(!wrong))
+        check_note("%s", wrong);
+    CHECK_EQ(value_of(text, "nigh_load_total{space=\"q\\\"b\\\\x5cn\\\\x0a\"}"), 0);
+    CHECK_EQ(value_of(text, "nigh_load_total{space=\"\\\\xe9\\\\x1b[31m\"}"), 0);
+    CHECK_EQ(value_of(text, "nigh_load_total{space=\"caf\xc3\xa9\"}"), 0);
+    forget(&s);
+    free(text);
+    world_close(&w);
+}
+
+/* What the project of Prometheus says of it, where its tool is installed. */
+TEST(promtool_finds_nothing_wrong)
+{
+    struct world w;
+    if (system("command -v promtool >/dev/null 2>&1") != 0)
+        return; /* the reader above has said what there is to say */
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    char *text = text_of(w.cache);
+    FILE *tool = popen("promtool check metrics", "w");
+    REQUIRE(tool);
+    fputs(text, tool);
+    CHECK_EQ(pclose(tool), 0);
+    free(text);
+    world_close(&w);
+}
+
+/* ---- lists ---- */
+
+TEST(lists_name_what_can_be_asked)
+{
+    struct world w;
+    struct nigh_stats_info info;
+    unsigned kinds[3] = {0};
+    const char *name = NULL;
+    world_open_exact(&w);
+    for (size_t i = 0; nigh_stats_info(i, &info) == 0; i++) {
+        const char *space = info.kind == NIGH_STATS_SPACE_GAUGE ? "s" : NULL;
+        bool has = nigh_stats_value(w.cache, space, info.name) >= 0;
+        kinds[info.kind]++;
+        if (!CHECK(has || info.kind == NIGH_STATS_SPACE_GAUGE)) /* some are of capped spaces */
+            check_note("%s", info.name);
+        CHECK(info.what[0]);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK_GT(kinds[i], 0);
+    CHECK_EQ(nigh_stats_info((size_t)-1, &info), NIGH_EINVAL);
+    CHECK(nigh_stats_space(w.cache, 0, &name) == w.space);
+    CHECK_STR(name, "s");
+    CHECK(!nigh_stats_space(w.cache, 1, &name));
+    CHECK_STR(name, "s"); /* untouched */
+    world_close(&w);
+}
