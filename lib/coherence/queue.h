@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The queue: own changes that Redis has not accepted yet. Private to coherence.
+ *
+ * Whoever queues a change does so before he raises its floors (issue.c), so whoever has a ticket
+ * above them finds L2 covered. What is queued stays until Redis has accepted it (batch.h).
+ *
+ * Thread-safety: any thread puts and asks; the queue lock is a leaf, and taken in here.
  */
 #ifndef NIGH_COHERENCE_QUEUE_H
 #define NIGH_COHERENCE_QUEUE_H
@@ -10,25 +15,8 @@
 #include "coherence/core.h"
 #include "coherence/keeper.h"
 
+struct coherence_batch;
 struct coherence_queue_item;
-struct coherence_value;
-
-/* Queued items on their way: a script of some 30 KiB with ordinary keys. */
-#define COHERENCE_BATCH_ITEMS 256u
-struct coherence_batch {
-    uint32_t count;                                              /* (k) */
-    uint64_t call;                                               /* (k) */
-    uint64_t nonce;                                              /* (k) */
-    struct coherence_position known;                             /* (k) when it was filled */
-    struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
-    struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
-    bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) `recent` has the item */
-    struct coherence_schema *schema;                             /* (k) of its values; NULL: none */
-    struct coherence_write writes[COHERENCE_BATCH_ITEMS];        /* (k) L2_DELETE: no value */
-    struct coherence_value *values[COHERENCE_BATCH_ITEMS];       /* (k) references, until sent */
-    bool lost[COHERENCE_BATCH_ITEMS];                            /* (k) its value was given up */
-    struct coherence_waiter *told;                               /* (k) to be told */
-};
 
 struct coherence_queue {
     pthread_mutex_t lock;
@@ -63,16 +51,6 @@ void coherence_queue_set_own(struct coherence *c, const struct coherence_item *i
 /* Returns the stamp of the entry that stays when a change of ours names the key: that of the value
  * that is queued; 0: none. `stored`: Redis has set what was sent. Under the apply lock. */
 uint64_t coherence_queue_own(struct coherence *c, const struct coherence_item *item, bool stored);
-/* Fills a batch with the oldest items, and marks them as sent. Values whose time is over, or whose
- * clock is not followed any more, are given up. */
-void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns);
-/* Lets go of its values' bytes: the script is made. */
-void coherence_queue_sent(struct coherence *c, struct coherence_batch *batch);
-/* Take out the accepted items, but for those named again since. True: nothing is left. */
-bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
-                            const struct l2_answer *answer);
-/* Give up the values that were sent: nobody knows whether Redis has set them. */
-void coherence_queue_lose(struct coherence *c, struct coherence_batch *batch);
 /* Tell who waited. */
 void coherence_waiters_tell(struct coherence_waiter **told);
 /* Tell all who wait that nothing will come. */

@@ -9,6 +9,7 @@
 
 #include "coherence/queue.h"
 #include "coherence/apply.h"
+#include "coherence/batch.h"
 #include "coherence/beat.h"
 #include "coherence/change.h"
 #include "coherence/keeper.h"

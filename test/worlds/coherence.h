@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "coherence/batch.h"
 #include "coherence/keeper.h"
 #include "coherence/message.h"
 #include "coherence/queue.h"
