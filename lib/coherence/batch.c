@@ -63,7 +63,7 @@ static bool takes(const struct coherence_batch *batch, const struct coherence_qu
            (batch->schema == i->value->schema && bytes + i->value->len <= BATCH_VALUE_BYTES);
 }
 
-void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns)
+void coherence_batch_fill(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns)
 {
     struct coherence_queue *q = c->queue;
     size_t bytes = 0;
@@ -79,7 +79,7 @@ void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch, u
     pthread_mutex_unlock(&q->lock);
 }
 
-void coherence_queue_sent(struct coherence *c, struct coherence_batch *batch)
+void coherence_batch_sent(struct coherence *c, struct coherence_batch *batch)
 {
     struct coherence_queue *q = c->queue;
     if (!batch->schema)
@@ -93,7 +93,7 @@ void coherence_queue_sent(struct coherence *c, struct coherence_batch *batch)
     pthread_mutex_unlock(&q->lock);
 }
 
-bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
+bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
                             const struct l2_answer *answer)
 {
     struct coherence_queue *q = c->queue;
@@ -120,7 +120,7 @@ bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
     return empty;
 }
 
-void coherence_queue_lose(struct coherence *c, struct coherence_batch *batch)
+void coherence_batch_lose(struct coherence *c, struct coherence_batch *batch)
 {
     pthread_mutex_lock(&c->queue->lock);
     for (uint32_t n = 0; n < batch->count; n++) {

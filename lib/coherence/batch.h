@@ -36,13 +36,13 @@ struct coherence_batch {
 
 /* Fills a batch with the oldest items, and marks them as sent. Values whose time is over, or whose
  * clock is not followed any more, are given up. */
-void coherence_queue_batch(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns);
+void coherence_batch_fill(struct coherence *c, struct coherence_batch *batch, uint64_t now_ns);
 /* Lets go of its values' bytes: the script is made. */
-void coherence_queue_sent(struct coherence *c, struct coherence_batch *batch);
+void coherence_batch_sent(struct coherence *c, struct coherence_batch *batch);
 /* Take out the accepted items, but for those named again since. True: nothing is left. */
-bool coherence_queue_remove(struct coherence *c, struct coherence_batch *batch,
+bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
                             const struct l2_answer *answer);
 /* Give up the values that were sent: nobody knows whether Redis has set them. */
-void coherence_queue_lose(struct coherence *c, struct coherence_batch *batch);
+void coherence_batch_lose(struct coherence *c, struct coherence_batch *batch);
 
 #endif

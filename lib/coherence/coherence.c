@@ -13,6 +13,7 @@
 #include "coherence/listener.h"
 #include "coherence/queue.h"
 #include "coherence/recent.h"
+#include "coherence/retry.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
 #include "coherence/trust.h"
@@ -32,6 +33,7 @@ struct whole {
     _Alignas(CACHE_LINE_BYTES) struct coherence_keeper keeper;
     _Alignas(CACHE_LINE_BYTES) struct coherence_beat beat;
     _Alignas(CACHE_LINE_BYTES) struct coherence_queue queue;
+    _Alignas(CACHE_LINE_BYTES) struct coherence_retry retry;
     _Alignas(CACHE_LINE_BYTES) struct coherence_listener listener;
     _Alignas(CACHE_LINE_BYTES) struct recent recent;
     _Alignas(CACHE_LINE_BYTES) struct schemas schemas;
@@ -40,7 +42,7 @@ struct whole {
 static void link_up(void *arg)
 {
     struct coherence *c = arg;
-    coherence_queue_retry_now(c);
+    coherence_retry_now(c);
     coherence_beat_anew(c);
     coherence_keeper_poke(c);
 }
@@ -49,6 +51,7 @@ static void destroy(struct coherence *c)
 {
     struct mem *mem = c->config.env->mem;
     coherence_beat_fini(c->beat);
+    coherence_retry_fini(c);
     coherence_queue_fini(c);
     coherence_combine_fini(c->combine, mem);
     recent_fini(c->recent);
@@ -78,6 +81,7 @@ static struct coherence *create(const struct coherence_config *config)
         .changes = &w->changes,
         .combine = &w->combine,
         .queue = &w->queue,
+        .retry = &w->retry,
         .listener = &w->listener,
     };
     return &w->public;
@@ -95,6 +99,7 @@ static int init_parts(struct coherence *c)
     int failed = coherence_state_init(c->state, &c->config);
     failed |= coherence_apply_init(c->apply, mem);
     failed |= coherence_queue_init(c);
+    failed |= coherence_retry_init(c);
     return failed ? NIGH_ENOMEM : 0;
 }
 
@@ -120,14 +125,9 @@ uint64_t coherence_tick(struct coherence *c)
     if (!turn_take(&c->keeper->ticking))
         return clock_now_ns(c->config.env->clock) + NS_PER_MS;
     uint64_t beat_ns = coherence_beat_step(c);
-    uint64_t next_ns = u64_min(beat_ns, coherence_queue_step(c));
+    uint64_t next_ns = u64_min(beat_ns, coherence_retry_step(c));
     turn_give(&c->keeper->ticking);
     return next_ns;
-}
-
-static bool is_queue_empty(const struct coherence *c)
-{
-    return atomic_load_explicit(&c->queue->count, memory_order_relaxed) == 0;
 }
 
 /* The keeper has ended, so its rounds are ours. */
@@ -135,13 +135,13 @@ static void try_queue_once(struct coherence *c)
 {
     uint64_t deadline_ns = clock_deadline_ns(c->config.env->clock, CLOSE_MS);
     _Atomic uint32_t *word = &c->keeper->mail;
-    coherence_queue_retry_now(c);
-    while (!is_queue_empty(c) && l2_connected(c->config.l2)) {
+    coherence_retry_now(c);
+    while (coherence_queued_count(c) > 0 && l2_connected(c->config.l2)) {
         /* pair(coherence.mail): an answer left after this look changes the word */
         uint32_t mail = atomic_load_explicit(word, memory_order_acquire);
         coherence_tick(c);
-        bool failed = c->queue->backoff_ms != 0 && !c->queue->request.busy;
-        if (failed || is_queue_empty(c))
+        bool failed = c->retry->backoff_ms != 0 && !c->retry->request.busy;
+        if (failed || coherence_queued_count(c) == 0)
             return;
         if (park_wait(c->config.env->park, word, mail, deadline_ns) == NIGH_ETIMEDOUT)
             return;
@@ -185,5 +185,5 @@ void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
     uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_acquire);
     ret->trusted = clock_coarse_ns(c->config.env->clock) < until_ns;
     ret->listening = COHERENCE_LISTENING(listens);
-    ret->queued = atomic_load_explicit(&c->queue->count, memory_order_relaxed);
+    ret->queued = coherence_queued_count(c);
 }

@@ -13,6 +13,7 @@
  *   change.h     numbers of own changes
  *   combine.h    own changes that travel together
  *   queue.h      changes that Redis has not accepted
+ *   retry.h      ... and trying again
  *   listener.h   the channel and its thread
  *
  * Locks, none held across I/O or a callback of the application:
@@ -51,6 +52,7 @@ struct coherence {
     struct coherence_changes *changes;   /* (c) */
     struct coherence_combine *combine;   /* (c) */
     struct coherence_queue *queue;       /* (c) */
+    struct coherence_retry *retry;       /* (c) */
     struct coherence_listener *listener; /* (c) */
 };
 

@@ -8,7 +8,6 @@
 // memory, an item folds into the item of ALL (soft), which is part of the queue and needs neither.
 
 #include "coherence/queue.h"
-#include "coherence/batch.h"
 #include "coherence/message.h"
 #include "coherence/queued.h"
 
@@ -79,7 +78,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
         i->noted = i->noted && noted;
         return 0;
     }
-    if (!over && atomic_load_explicit(&q->count, memory_order_relaxed) >= c->config.queue_items)
+    if (!over && coherence_queued_count(c) >= c->config.queue_items)
         return NIGH_REFUSED;
     i = queued_create(c, item);
     if (!i)
@@ -168,7 +167,7 @@ static bool has_room_locked(const struct coherence *c, const struct coherence_ch
     REQUIRES(c->queue->lock)
 {
     const struct coherence_queue *q = c->queue;
-    uint64_t queued = atomic_load_explicit(&q->count, memory_order_relaxed);
+    uint64_t queued = coherence_queued_count(c);
     size_t bytes = bytes_of_change(change);
     return !change->background ||
            (queued + change->item_count <= c->config.queue_items &&
@@ -189,7 +188,7 @@ int coherence_queue_put_room(struct coherence *c, const struct coherence_change 
     }
     pthread_mutex_lock(&q->lock);
     bool room = has_room_locked(c, change);
-    *ret_first = atomic_load_explicit(&q->count, memory_order_relaxed) == 0;
+    *ret_first = coherence_queued_count(c) == 0;
     for (uint32_t i = 0; room && i < change->item_count; i++) {
         int rc = put_any_locked(c, &change->items[i], false, v,
                                 change->waiters ? &change->waiters[i] : NULL);
@@ -222,8 +221,8 @@ bool coherence_queued_covers(struct coherence *c, struct bytes space, struct byt
                              const uint8_t *group_hashes, uint32_t group_count)
 {
     struct coherence_queue *q = c->queue;
-    if (NIGH_LIKELY(atomic_load_explicit(&q->count, memory_order_relaxed) == 0))
-        return false; /* see set_count_locked() */
+    if (NIGH_LIKELY(coherence_queued_count(c) == 0))
+        return false;
     pthread_mutex_lock(&q->lock);
     bool covered = covers_locked(q, space, key, group_hashes, group_count);
     pthread_mutex_unlock(&q->lock);
@@ -236,7 +235,7 @@ bool coherence_comes_after(struct coherence *c, const struct coherence_change *c
 {
     struct coherence_queue *q = c->queue;
     bool after = false;
-    if (NIGH_LIKELY(atomic_load_explicit(&q->count, memory_order_relaxed) == 0))
+    if (NIGH_LIKELY(coherence_queued_count(c) == 0))
         return false;
     pthread_mutex_lock(&q->lock);
     for (uint32_t i = 0; i < change->item_count && !after; i++) {
@@ -261,7 +260,7 @@ void coherence_queue_set_own(struct coherence *c, const struct coherence_item *i
 uint64_t coherence_queue_own(struct coherence *c, const struct coherence_item *item, bool stored)
 {
     struct coherence_queue *q = c->queue;
-    if (atomic_load_explicit(&q->count, memory_order_relaxed) == 0)
+    if (coherence_queued_count(c) == 0)
         return 0;
     pthread_mutex_lock(&q->lock);
     struct coherence_queue_item *i = queued_find_locked(q, item);
@@ -284,14 +283,14 @@ bool coherence_leave(struct coherence *c, const struct coherence_item *item,
 void coherence_queue_shut(struct coherence *c)
 {
     struct coherence_queue *q = c->queue;
-    struct coherence_batch *batch = q->batch;
+    struct coherence_waiter *told = NULL;
     pthread_mutex_lock(&q->lock);
     for (struct coherence_queue_item *i = q->first; i; i = i->next) {
-        queued_tell_locked(&batch->told, &i->waiters, NIGH_ECLOSED);
-        queued_tell_locked(&batch->told, &i->later, NIGH_ECLOSED);
+        queued_tell_locked(&told, &i->waiters, NIGH_ECLOSED);
+        queued_tell_locked(&told, &i->later, NIGH_ECLOSED);
     }
     pthread_mutex_unlock(&q->lock);
-    coherence_waiters_tell(&batch->told);
+    coherence_waiters_tell(&told);
 }
 
 /* ---- life ---- */
@@ -309,13 +308,11 @@ int coherence_queue_init(struct coherence *c)
     struct coherence_queue *q = c->queue;
     struct mem *mem = c->config.env->mem;
     struct coherence_item all = {.kind = WIRE_ALL, .soft = true};
-    q->request.coherence = c;
     pthread_mutex_init(&q->lock, NULL);
     q->head_count = heads_for(c->config.queue_items);
     q->heads = mem_alloc_zero(mem, q->head_count * sizeof(*q->heads));
-    q->batch = mem_alloc_zero(mem, sizeof(*q->batch));
     q->all = queued_create(c, &all);
-    return q->heads && q->batch && q->all ? 0 : NIGH_ENOMEM;
+    return q->heads && q->all ? 0 : NIGH_ENOMEM;
 }
 
 /* Also after a failed init. */
@@ -334,9 +331,6 @@ void coherence_queue_fini(struct coherence *c)
     pthread_mutex_unlock(&q->lock);
     if (q->all)
         queued_free(c, q->all);
-    if (q->request.answer)
-        l2_answer_free(q->request.answer);
-    mem_free(mem, NULL, q->batch, sizeof(*q->batch));
     mem_free(mem, NULL, q->heads, q->head_count * sizeof(*q->heads));
     pthread_mutex_destroy(&q->lock);
 }

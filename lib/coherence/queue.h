@@ -13,9 +13,7 @@
 #include <pthread.h>
 
 #include "coherence/core.h"
-#include "coherence/keeper.h"
 
-struct coherence_batch;
 struct coherence_queue_item;
 
 struct coherence_queue {
@@ -25,12 +23,6 @@ struct coherence_queue {
     struct coherence_queue_item *first;  /* (q) oldest */
     struct coherence_queue_item *last;   /* (q) */
     struct coherence_queue_item *all;    /* (c) the item of ALL: always exists, queued or not */
-    struct coherence_batch *batch;       /* (k) */
-    struct coherence_request request;
-    uint64_t due_ns;                     /* (k) the next attempt */
-    uint32_t backoff_ms;                 /* (k) 0: the last attempt succeeded */
-    uint32_t moved;                      /* (k) answers in a row that told only the schemas */
-    _Atomic bool retry_now;              /* (a) the connection is new: no need to wait */
     uint64_t value_bytes;                /* (q) of the values in it */
     _Atomic uint32_t count;              /* (a) written under the queue lock */
     _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
@@ -56,10 +48,11 @@ void coherence_waiters_tell(struct coherence_waiter **told);
 /* Tell all who wait that nothing will come. */
 void coherence_queue_shut(struct coherence *c);
 
-/* ---- retry.c ---- */
-
-uint64_t coherence_queue_step(struct coherence *c);
-/* Do not wait for the time of the next attempt. Any thread. */
-void coherence_queue_retry_now(struct coherence *c);
+/* Returns how many items are queued. To whom that matters has a ticket above the floor that was
+ * raised after the put, and sees the count through that. */
+static inline uint32_t coherence_queued_count(const struct coherence *c)
+{
+    return atomic_load_explicit(&c->queue->count, memory_order_relaxed);
+}
 
 #endif

@@ -121,8 +121,7 @@ bool queued_has_hash_locked(struct coherence_queue *q, uint64_t hash)
     return false;
 }
 
-/* Stores relaxed: a reader to whom the count matters has a ticket above the floor that was raised
- * after the put, and sees the count through that. */
+/* Stores relaxed: see coherence_queued_count(). */
 static void set_count_locked(struct coherence_queue *q, int by) REQUIRES(q->lock)
 {
     uint32_t count = atomic_load_explicit(&q->count, memory_order_relaxed);

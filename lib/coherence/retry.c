@@ -7,12 +7,12 @@
 //
 // A failed attempt waits, twice as long each time, unless the connection is new.
 
-#include "coherence/queue.h"
+#include "coherence/retry.h"
 #include "coherence/apply.h"
 #include "coherence/batch.h"
 #include "coherence/beat.h"
 #include "coherence/change.h"
-#include "coherence/keeper.h"
+#include "coherence/queue.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
 
@@ -21,17 +21,12 @@
 #define BACKOFF_LAST_MS 2000u
 #define BACKOFF_JITTER_PERCENT 25u /* many nodes may have queued the same outage */
 
-static uint32_t queued_count(const struct coherence *c)
-{
-    return atomic_load_explicit(&c->queue->count, memory_order_relaxed);
-}
-
 static void failed(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_queue *q = c->queue;
-    uint32_t next_ms = q->backoff_ms ? q->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    q->backoff_ms = next_ms < BACKOFF_LAST_MS ? next_ms : BACKOFF_LAST_MS;
-    q->due_ns = now_ns + random_jitter(c->config.env->random, q->backoff_ms * NS_PER_MS,
+    struct coherence_retry *r = c->retry;
+    uint32_t next_ms = r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
+    r->backoff_ms = next_ms < BACKOFF_LAST_MS ? next_ms : BACKOFF_LAST_MS;
+    r->due_ns = now_ns + random_jitter(c->config.env->random, r->backoff_ms * NS_PER_MS,
                                        BACKOFF_JITTER_PERCENT);
 }
 
@@ -47,7 +42,7 @@ static uint32_t count_noted(const struct coherence_batch *batch)
 /* Takes the values that were given up from L1: nobody else will have them. */
 static void forget_lost(struct coherence *c)
 {
-    struct coherence_batch *batch = c->queue->batch;
+    struct coherence_batch *batch = c->retry->batch;
     for (uint32_t n = 0; n < batch->count; n++) {
         struct coherence_item item = batch->items[n];
         if (!batch->lost[n])
@@ -64,35 +59,36 @@ static void forget_lost(struct coherence *c)
 static void accepted(struct coherence *c, const struct l2_answer *answer)
 {
     struct coherence_queue *q = c->queue;
+    struct coherence_batch *batch = c->retry->batch;
     struct coherence_accepted a = {
-        .items = q->batch->items,
-        .item_count = q->batch->count,
+        .items = batch->items,
+        .item_count = batch->count,
         .answer = answer,
-        .call = q->batch->call,
-        .nonce = q->batch->nonce,
-        .known = q->batch->known,
-        .noted = q->batch->noted,
-        .uncounted = count_noted(q->batch),
-        .wrote = q->batch->schema,
+        .call = batch->call,
+        .nonce = batch->nonce,
+        .known = batch->known,
+        .noted = batch->noted,
+        .uncounted = count_noted(batch),
+        .wrote = batch->schema,
         .queued = true,
     };
     coherence_settle(c, &a);
     stats_add(c->config.stats, STATS_INVALIDATE_AGAIN, a.uncounted);
-    if (q->batch->schema)
-        coherence_registered(c, q->batch->schema, answer);
-    q->backoff_ms = 0;
-    q->due_ns = 0;
-    if (coherence_queue_remove(c, q->batch, answer)) {
+    if (batch->schema)
+        coherence_registered(c, batch->schema, answer);
+    c->retry->backoff_ms = 0;
+    c->retry->due_ns = 0;
+    if (coherence_batch_remove(c, batch, answer)) {
         /* pair(coherence.emptied): the count is 0 before the word changes */
         atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
         park_wake(c->config.env->park, &q->emptied, PARK_ALL);
     }
-    coherence_waiters_tell(&q->batch->told);
+    coherence_waiters_tell(&batch->told);
 }
 
 static int send_script(struct coherence *c, const struct coherence_script *s, uint64_t now_ns)
 {
-    struct coherence_request *request = &c->queue->request;
+    struct coherence_request *request = &c->retry->request;
     struct l2_op op = coherence_request_begin(request, now_ns + ATTEMPT_MS * NS_PER_MS);
     int rc = l2_change(c->config.l2, &s->change, &op);
     if (rc < 0)
@@ -102,22 +98,22 @@ static int send_script(struct coherence *c, const struct coherence_script *s, ui
 
 static int send_batch(struct coherence *c, uint64_t now_ns)
 {
-    struct coherence_batch *batch = c->queue->batch;
+    struct coherence_batch *batch = c->retry->batch;
     struct coherence_script script;
-    coherence_queue_batch(c, batch, now_ns);
+    coherence_batch_fill(c, batch, now_ns);
     forget_lost(c);
     stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
     const struct coherence_write *writes = batch->schema ? batch->writes : NULL;
     int rc = coherence_script_make(c, batch->items, batch->count, writes, &script);
     if (rc < 0) {
-        coherence_queue_sent(c, batch);
+        coherence_batch_sent(c, batch);
         return rc;
     }
     batch->call = script.call;
     batch->nonce = script.change.nonce;
     rc = send_script(c, &script, now_ns);
     coherence_script_free(c, &script);
-    coherence_queue_sent(c, batch);
+    coherence_batch_sent(c, batch);
     return rc;
 }
 
@@ -125,7 +121,7 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
  * more might undo what another node has set meanwhile. So a value is sent once. */
 static void failed_unknown(struct coherence *c, uint64_t now_ns)
 {
-    coherence_queue_lose(c, c->queue->batch);
+    coherence_batch_lose(c, c->retry->batch);
     forget_lost(c);
     failed(c, now_ns);
 }
@@ -140,21 +136,22 @@ static bool is_foreign(const struct coherence_batch *batch, const struct l2_answ
 static void accepted_elsewhere(struct coherence *c, const struct l2_answer *answer)
 {
     coherence_note(c, answer);
-    coherence_queue_lose(c, c->queue->batch);
+    coherence_batch_lose(c, c->retry->batch);
     forget_lost(c);
-    c->queue->due_ns = 0;
+    c->retry->due_ns = 0;
 }
 
 static void take_answer(struct coherence *c, uint64_t now_ns)
 {
-    struct l2_answer *answer = coherence_request_take(&c->queue->request);
+    struct coherence_retry *r = c->retry;
+    struct l2_answer *answer = coherence_request_take(&r->request);
     if (!answer)
         return;
     bool told = coherence_told_schemas(c, answer);
-    c->queue->moved = told ? c->queue->moved + 1 : 0;
-    if (told && c->queue->moved < COHERENCE_NAMED_TRIES)
-        c->queue->due_ns = 0; /* send it once more, with all names */
-    else if (answer->status == 0 && !told && is_foreign(c->queue->batch, answer))
+    r->moved = told ? r->moved + 1 : 0;
+    if (told && r->moved < COHERENCE_NAMED_TRIES)
+        r->due_ns = 0; /* send it once more, with all names */
+    else if (answer->status == 0 && !told && is_foreign(r->batch, answer))
         accepted_elsewhere(c, answer);
     else if (answer->status == 0 && !told && !coherence_outlived(c, answer))
         accepted(c, answer);
@@ -169,28 +166,28 @@ static bool must_wait(struct coherence *c)
     return c->beat->request.busy && coherence_position(c).identity == 0;
 }
 
-uint64_t coherence_queue_step(struct coherence *c)
+uint64_t coherence_retry_step(struct coherence *c)
 {
-    struct coherence_queue *q = c->queue;
+    struct coherence_retry *r = c->retry;
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     take_answer(c, now_ns);
-    if (atomic_exchange_explicit(&q->retry_now, false, memory_order_relaxed))
-        q->due_ns = 0;
-    if (q->request.busy || queued_count(c) == 0)
+    if (atomic_exchange_explicit(&r->now, false, memory_order_relaxed))
+        r->due_ns = 0;
+    if (r->request.busy || coherence_queued_count(c) == 0)
         return CLOCK_NEVER_NS;
-    if (now_ns < q->due_ns)
-        return q->due_ns;
+    if (now_ns < r->due_ns)
+        return r->due_ns;
     if (must_wait(c))
         return CLOCK_NEVER_NS; /* the beat's answer pokes the keeper */
     if (send_batch(c, now_ns) == 0)
         return CLOCK_NEVER_NS;
     failed(c, now_ns);
-    return q->due_ns;
+    return r->due_ns;
 }
 
-void coherence_queue_retry_now(struct coherence *c)
+void coherence_retry_now(struct coherence *c)
 {
-    atomic_store_explicit(&c->queue->retry_now, true, memory_order_relaxed);
+    atomic_store_explicit(&c->retry->now, true, memory_order_relaxed);
 }
 
 int coherence_drain(struct coherence *c, uint64_t deadline_ns)
@@ -199,9 +196,26 @@ int coherence_drain(struct coherence *c, uint64_t deadline_ns)
     for (;;) {
         /* pair(coherence.emptied): a queue that runs empty after this look changes the word */
         uint32_t emptied = atomic_load_explicit(&q->emptied, memory_order_acquire);
-        if (queued_count(c) == 0)
+        if (coherence_queued_count(c) == 0)
             return 0;
         if (park_wait(c->config.env->park, &q->emptied, emptied, deadline_ns) == NIGH_ETIMEDOUT)
             return NIGH_ETIMEDOUT;
     }
+}
+
+/* ---- life ---- */
+
+int coherence_retry_init(struct coherence *c)
+{
+    c->retry->request.coherence = c;
+    c->retry->batch = mem_alloc_zero(c->config.env->mem, sizeof(*c->retry->batch));
+    return c->retry->batch ? 0 : NIGH_ENOMEM;
+}
+
+void coherence_retry_fini(struct coherence *c)
+{
+    struct coherence_retry *r = c->retry;
+    if (r->request.answer)
+        l2_answer_free(r->request.answer);
+    mem_free(c->config.env->mem, NULL, r->batch, sizeof(*r->batch));
 }

@@ -254,13 +254,13 @@ TEST(queued_twice_is_one)
     CHECK_EQ(world_change(&w, &soft, 1), NIGH_QUEUED);
     CHECK_EQ(queued(&w), 2);
 
-    struct coherence_batch *batch = w.c->queue->batch;
-    coherence_queue_batch(w.c, batch, 0);
+    struct coherence_batch *batch = w.c->retry->batch;
+    coherence_batch_fill(w.c, batch, 0);
     REQUIRE_EQ(batch->count, 2);
     CHECK_EQ(batch->items[0].version, 7);
     CHECK(!batch->items[1].soft);
     change_key(&w, "a", NIGH_QUEUED);
-    coherence_queue_batch(w.c, batch, 0);
+    coherence_batch_fill(w.c, batch, 0);
     CHECK_EQ(batch->items[0].version, 0); /* whatever its version */
     world_close(&w);
 }
@@ -361,13 +361,13 @@ TEST(a_value_that_waits_comes_after_what_is_told_again)
     struct coherence_item before = world_key("a");
     CHECK_EQ(coherence_queue_put(w.c, &before, true), 0);
     CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 0);
-    struct coherence_batch *batch = w.c->queue->batch;
-    coherence_queue_batch(w.c, batch, 0);
+    struct coherence_batch *batch = w.c->retry->batch;
+    coherence_batch_fill(w.c, batch, 0);
     REQUIRE_EQ(batch->count, 1);
     CHECK_EQ(batch->items[0].version, 0);
     CHECK_EQ(batch->writes[0].mode, L2_SET);
     CHECK(!batch->lost[0]);
-    coherence_queue_sent(w.c, batch);
+    coherence_batch_sent(w.c, batch);
     world_close(&w);
 }
 

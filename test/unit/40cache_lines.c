@@ -159,6 +159,7 @@ static const struct field coherence_fields[] = {
     FIELD(coherence, changes, STILL),
     FIELD(coherence, combine, STILL),
     FIELD(coherence, queue, STILL),
+    FIELD(coherence, retry, STILL),
     FIELD(coherence, listener, STILL),
 };
 

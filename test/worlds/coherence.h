@@ -23,6 +23,7 @@
 #include "coherence/keeper.h"
 #include "coherence/message.h"
 #include "coherence/queue.h"
+#include "coherence/retry.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
 #include "support/check.h"
