@@ -17,7 +17,7 @@
 /* Keys: (b) combine lock */
 struct coherence_combine {
     pthread_mutex_t lock;
-    uint32_t under_way;       /* (b) scripts that others wait for, see combine.c */
+    uint32_t under_way;       /* (b) scripts that others wait for, see combined.c */
     uint32_t crowd;           /* (b) counts down: scripts until the crowd is forgotten */
     struct combined *pending; /* (b) goes next; NULL: nothing waits */
     struct combined *spare;   /* (b) to be used again */
