@@ -17,30 +17,16 @@ enum {
 static struct redis server;
 static struct world here, there;
 
-static struct nigh_call in_background(void)
-{
-    struct nigh_call call = NIGH_CALL_INIT;
-    call.flags = NIGH_BACKGROUND;
-    return call;
-}
-
-static const char *key_of(unsigned i)
-{
-    static _Thread_local char key[16];
-    snprintf(key, sizeof(key), "k%u", i);
-    return key;
-}
-
 static int invalidate(unsigned i)
 {
-    struct nigh_call call = in_background();
-    const char *key = key_of(i);
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
+    const char *key = key_numbered(i);
     return nigh_invalidate(here.space, key, strlen(key), &call);
 }
 
 static struct answer ask(struct world *w, unsigned i)
 {
-    return ask_fetch(w->space, key_of(i), NULL);
+    return ask_fetch(w->space, key_numbered(i), NULL);
 }
 
 /* What the row of a key says now. */
@@ -184,7 +170,7 @@ TEST(what_has_no_room_is_not_done)
     struct nigh_options o = patient_options(&server);
     struct nigh_target targets[2] = {{.kind = NIGH_TARGET_TAG, .name = "t", .name_len = 1},
                                      {.kind = NIGH_TARGET_TAG, .name = "u", .name_len = 1}};
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     o.queue_items = ROOM;
     begin(&o);
     both_have(ROOM + 1);
@@ -270,7 +256,7 @@ TEST(without_own_threads_a_tick_tells)
 /* The fence is down when the change was told: nobody waits for its time. */
 TEST(a_write_tells_behind_the_commit)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin(NULL);
     both_have(1);
     for (unsigned round = 1; round <= 5; round++) {
@@ -290,7 +276,7 @@ TEST(a_write_tells_behind_the_commit)
 TEST(a_write_without_room_is_told_at_once)
 {
     struct nigh_options o = patient_options(&server);
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     o.queue_items = 16;
     begin(&o);
     both_have(17);

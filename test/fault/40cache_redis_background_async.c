@@ -15,23 +15,16 @@ static struct nigh_queue *queue;
 static int outcomes[KEYS]; /* as completions brought them */
 static unsigned came;
 
-static const char *key_of(unsigned i)
-{
-    static _Thread_local char key[16];
-    snprintf(key, sizeof(key), "k%u", i);
-    return key;
-}
-
 static int put(unsigned i, const char *text, const struct nigh_call *call, uint64_t *ret_id)
 {
-    const char *key = key_of(i);
+    const char *key = key_numbered(i);
     return nigh_put_async(queue, here.space, key, strlen(key), text, strlen(text), call,
                           &outcomes[i], ret_id);
 }
 
 static int invalidate(unsigned i, const struct nigh_call *call, uint64_t *ret_id)
 {
-    const char *key = key_of(i);
+    const char *key = key_numbered(i);
     return nigh_invalidate_async(queue, here.space, key, strlen(key), call, &outcomes[i], ret_id);
 }
 
@@ -59,7 +52,7 @@ static void all_come(unsigned count, int outcome)
 
 static bool has(struct world *w, unsigned i, const char *text)
 {
-    struct answer a = ask_get(w->space, key_of(i), NULL);
+    struct answer a = ask_get(w->space, key_numbered(i), NULL);
     return text ? a.outcome == NIGH_FRESH && strcmp(a.text, text) == 0 : a.outcome == NIGH_MISS;
 }
 

@@ -19,48 +19,39 @@ enum {
 static struct redis server;
 static struct world here, there;
 
-static struct nigh_call in_background(void)
+static int put_bytes(unsigned i, const void *data, size_t len, const struct nigh_call *call)
 {
-    struct nigh_call call = NIGH_CALL_INIT;
-    call.flags = NIGH_BACKGROUND;
-    return call;
-}
-
-static const char *key_of(unsigned i)
-{
-    static _Thread_local char key[16];
-    snprintf(key, sizeof(key), "k%u", i);
-    return key;
+    const char *key = key_numbered(i);
+    return nigh_put(here.space, key, strlen(key), data, len, call);
 }
 
 static int put_call(unsigned i, const char *text, const struct nigh_call *call)
 {
-    const char *key = key_of(i);
-    return nigh_put(here.space, key, strlen(key), text, strlen(text), call);
+    return put_bytes(i, text, strlen(text), call);
 }
 
 static int put(unsigned i, const char *text)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     return put_call(i, text, &call);
 }
 
 static int put_version(unsigned i, const char *text, uint64_t version)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     call.version = version;
     return put_call(i, text, &call);
 }
 
 static int invalidate(unsigned i, const struct nigh_call *call)
 {
-    const char *key = key_of(i);
+    const char *key = key_numbered(i);
     return nigh_invalidate(here.space, key, strlen(key), call);
 }
 
 static bool has(struct world *w, unsigned i, const char *text)
 {
-    struct answer a = ask_get(w->space, key_of(i), NULL);
+    struct answer a = ask_get(w->space, key_numbered(i), NULL);
     return text ? a.outcome == NIGH_FRESH && strcmp(a.text, text) == 0 : a.outcome == NIGH_MISS;
 }
 
@@ -148,7 +139,7 @@ TEST(a_value_put_is_never_missed_here)
 
 TEST(changes_of_a_key_keep_their_order)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     for (unsigned round = 0; round < ROUNDS; round++) {
         CHECK_EQ(put(0, "first"), NIGH_QUEUED);
@@ -223,7 +214,7 @@ TEST(many_in_the_background)
     static char keys[KEYS][16];
     static struct nigh_pair pairs[KEYS];
     static int outcomes[KEYS];
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     for (unsigned i = 0; i < KEYS; i++) {
         snprintf(keys[i], sizeof(keys[i]), "k%u", i);
@@ -251,7 +242,7 @@ TEST(a_ticket_is_filled_behind)
         struct nigh_miss miss = NIGH_MISS_INIT;
         struct nigh_call call = NIGH_CALL_INIT;
         call.miss = &miss;
-        CHECK_EQ(ask_get(here.space, key_of(i), &call).outcome, NIGH_MISS);
+        CHECK_EQ(ask_get(here.space, key_numbered(i), &call).outcome, NIGH_MISS);
         CHECK_NE(miss.token, 0);
         call.flags = NIGH_BACKGROUND;
         call.version = i % 2;
@@ -261,7 +252,7 @@ TEST(a_ticket_is_filled_behind)
             CHECK(has(&here, i, "v"));
         CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, i, "v"));
         CHECK_WITHIN(WORLD_PATIENCE_MS,
-                     redis_integer(&server, "EXISTS nigh:!2:!lease:s:%s", key_of(i)) == 0);
+                     redis_integer(&server, "EXISTS nigh:!2:!lease:s:%s", key_numbered(i)) == 0);
     }
     CHECK_EQ(world_count(&here, "lease_given_back"), 0);
     CHECK_EQ(lost(), 0);
@@ -274,7 +265,7 @@ TEST(many_tickets_are_filled_behind)
     static struct nigh_pair pairs[KEYS];
     static char keys[KEYS][16];
     static int outcomes[KEYS];
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     for (unsigned i = 0; i < KEYS; i++) {
         struct nigh_call get = NIGH_CALL_INIT;
@@ -337,7 +328,7 @@ TEST(a_redis_that_is_stopped_gets_them_when_it_goes_on)
     CHECK_EQ(put(KEYS, "before"), NIGH_QUEUED);
     drain();
     redis_pause(&server);
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     call.deadline_ms = WORLD_PATIENCE_MS;
     for (unsigned i = 0; i < KEYS; i++)
         CHECK_EQ(put_call(i, "v", &call), NIGH_QUEUED);
@@ -354,7 +345,7 @@ TEST(a_redis_that_is_stopped_gets_them_when_it_goes_on)
 static bool none_is_fresh(struct world *w)
 {
     for (unsigned i = 0; i < KEYS; i++)
-        if (ask_get(w->space, key_of(i), NULL).outcome == NIGH_FRESH)
+        if (ask_get(w->space, key_numbered(i), NULL).outcome == NIGH_FRESH)
             return false;
     return true;
 }
@@ -362,7 +353,7 @@ static bool none_is_fresh(struct world *w)
 /* What was on the way may have been executed or not: it is deleted. What was not sent is set. */
 TEST(a_connection_that_breaks_has_taken_each_of_them_or_it_is_counted)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     call.deadline_ms = WORLD_PATIENCE_MS;
     for (unsigned round = 1; round <= 5; round++) {
@@ -380,7 +371,7 @@ TEST(a_connection_that_breaks_has_taken_each_of_them_or_it_is_counted)
             bool gone = has(&here, i, NULL);
             missed += gone;
             CHECK(gone || has(&here, i, "v"));
-            CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:s:1:%s", key_of(i)), !gone);
+            CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:s:1:%s", key_numbered(i)), !gone);
             CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, i, gone ? NULL : "v"));
         }
         CHECK_EQ(lost() - before, missed);
@@ -391,7 +382,7 @@ TEST(a_connection_that_breaks_has_taken_each_of_them_or_it_is_counted)
 /* Values are of the order of changes that they were put in. */
 TEST(a_redis_that_comes_back_empty_gets_none_of_them)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     for (unsigned round = 1; round <= 2; round++) {
         redis_pause(&server);
@@ -412,7 +403,7 @@ TEST(a_redis_that_comes_back_empty_gets_none_of_them)
 
 TEST(what_is_too_late_is_deleted_instead)
 {
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     begin();
     for (unsigned i = 0; i < KEYS; i++)
         CHECK_EQ(put(i, "old"), NIGH_QUEUED);
@@ -436,14 +427,13 @@ TEST(what_is_too_late_is_deleted_instead)
 TEST(values_wait_in_so_many_bytes)
 {
     static char large[LARGE];
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     unsigned taken = 0;
     int rc;
     memset(large, 'x', sizeof(large));
     begin();
     redis_pause(&server);
-    while ((rc = nigh_put(here.space, key_of(taken), strlen(key_of(taken)), large, LARGE / 2,
-                          &call)) == NIGH_QUEUED && taken < KEYS)
+    while ((rc = put_bytes(taken, large, LARGE / 2, &call)) == NIGH_QUEUED && taken < KEYS)
         taken++;
     CHECK_EQ(rc, NIGH_EBUSY);
     CHECK(taken >= 16 && taken <= 40);
@@ -464,7 +454,7 @@ static bool close_sends(void)
     nigh_close(here.cache);
     bool sent = true;
     for (unsigned i = 0; i < KEYS && sent; i++)
-        sent = redis_integer(&server, "EXISTS nigh:!2:s:1:%s", key_of(i)) == 1;
+        sent = redis_integer(&server, "EXISTS nigh:!2:s:1:%s", key_numbered(i)) == 1;
     if (sent)
         CHECK_WITHIN(WORLD_PATIENCE_MS, all_have(&there, "v"));
     world_close(&there);
@@ -488,7 +478,7 @@ static void *put_that_waits(void *arg)
 TEST(one_that_waits_needs_no_room)
 {
     static char large[LARGE];
-    struct nigh_call call = in_background();
+    struct nigh_call call = call_flagged(NIGH_BACKGROUND);
     unsigned i = 2;
     pthread_t thread;
     begin();
@@ -498,7 +488,7 @@ TEST(one_that_waits_needs_no_room)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&here, "invalidate_retried") > 0);
     CHECK_EQ(put_call(1, "first", &call), NIGH_QUEUED);
     for (size_t len = LARGE / 2; len > 0; len /= 4)
-        while (nigh_put(here.space, key_of(i), strlen(key_of(i)), large, len, &call) == NIGH_QUEUED)
+        while (put_bytes(i, large, len, &call) == NIGH_QUEUED)
             i++;
     REQUIRE_EQ(pthread_create(&thread, NULL, put_that_waits, NULL), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, !has(&here, 1, "first"));

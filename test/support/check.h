@@ -85,6 +85,17 @@ void check_pause(void);
     }                                                                                      \
     static void test_##name(void)
 
+/* A test between `open` and `close`, which do what all tests of its kind have in common. */
+#define TEST_BETWEEN(open, close, name)                                                    \
+    static void name##_within(void);                                                       \
+    TEST(name)                                                                             \
+    {                                                                                      \
+        open();                                                                            \
+        name##_within();                                                                   \
+        close();                                                                           \
+    }                                                                                      \
+    static void name##_within(void)
+
 #define CHECK_SITE ((struct check_site){__FILE__, __LINE__, false})
 #define REQUIRE_SITE ((struct check_site){__FILE__, __LINE__, true})
 

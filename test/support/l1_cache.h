@@ -171,6 +171,19 @@ static inline bool cache_has(struct cache *c, unsigned number)
     return there;
 }
 
+/* As a reader does: a hit, and its report to the policy. */
+static inline bool cache_note_hit(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    if (e && l1_touch(e, l1_generation(&c->space.hit)))
+        l1_report_hit(e);
+    rcu_leave();
+    return e;
+}
+
 /* Set the hit counter of an entry to 3. */
 static inline void cache_touch(struct cache *c, unsigned number)
 {

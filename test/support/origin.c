@@ -188,6 +188,45 @@ void patient_open(struct world *w, const struct redis *server, struct origin *or
     open_trusted(w, &o, origin, so);
 }
 
+void world_run_both(world_case_fn *run)
+{
+    struct world w;
+    struct redis server;
+    world_open(&w, NULL, NULL);
+    run(&w, NULL);
+    world_close(&w);
+
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.lease_ms = WORLD_PATIENCE_MS;
+    o.space.load_deadline_ms = 2 * WORLD_PATIENCE_MS;
+    open_trusted(&w, &o, NULL, NULL);
+    unsigned before = check_failed_count();
+    run(&w, &server);
+    if (check_failed_count() != before)
+        check_note("that was with Redis");
+    world_close(&w);
+    redis_stop(&server);
+}
+
+void nodes_open(struct world *a, struct world *b, struct redis *server, uint32_t load_deadline_ms)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.load_deadline_ms = load_deadline_ms;
+    redis_start(server, NULL);
+    patient_open(a, server, NULL, &so);
+    patient_open(b, server, &a->origin, &so);
+    CHECK_EQ(nigh_set(a->cache, "lease.time", "60s"), 0);
+    CHECK_EQ(nigh_set(b->cache, "lease.time", "60s"), 0);
+}
+
+void nodes_close(struct world *a, struct world *b, struct redis *server)
+{
+    world_close(a);
+    world_close(b);
+    redis_stop(server);
+}
+
 void world_close(struct world *w)
 {
     nigh_close(w->cache);
@@ -263,6 +302,20 @@ static void *run_asker(void *arg)
     a->load_error = nigh_load_error();
     atomic_store(&a->done, true);
     return NULL;
+}
+
+struct nigh_call call_flagged(uint32_t flags)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = flags;
+    return call;
+}
+
+const char *key_numbered(unsigned number)
+{
+    static _Thread_local char key[16];
+    snprintf(key, sizeof(key), "k%u", number);
+    return key;
 }
 
 void asker_start(struct asker *a, struct nigh_space *s, const char *key,

@@ -87,6 +87,22 @@ void node_open(struct world *w, const struct redis *server, struct origin *origi
 struct nigh_options patient_options(const struct redis *server);
 void patient_open(struct world *w, const struct redis *server, struct origin *origin,
                   const struct nigh_space_options *so);
+/* Two such nodes in front of a's origin, whose leases last longer than a test: one that is gone was
+ * given back. */
+void nodes_open(struct world *a, struct world *b, struct redis *server, uint32_t load_deadline_ms);
+void nodes_close(struct world *a, struct world *b, struct redis *server);
+/* Runs a case without Redis, and with one. Leases, of tickets, last longer than a machine stands
+ * still. */
+typedef void world_case_fn(struct world *w, const struct redis *redis);
+void world_run_both(world_case_fn *run);
+/* A test of that form; `redis` is NULL without. */
+#define TEST_BOTH(name)                                                                            \
+    static world_case_fn name##_in;                                                                \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        world_run_both(name##_in);                                                                 \
+    }                                                                                              \
+    static void name##_in(struct world *w, const struct redis *redis __attribute__((unused)))
 /* Opens with all options given, and without waiting. */
 void world_open_with(struct world *w, const struct nigh_options *o,
                      const struct nigh_space_options *so, struct origin *origin);
@@ -109,6 +125,11 @@ struct answer {
 };
 struct answer ask_get(struct nigh_space *s, const char *key, const struct nigh_call *call);
 struct answer ask_fetch(struct nigh_space *s, const char *key, const struct nigh_call *call);
+
+/* Returns a call with these flags. */
+struct nigh_call call_flagged(uint32_t flags);
+/* Returns "k7" for 7, in a buffer of this thread's, until the next call. */
+const char *key_numbered(unsigned number);
 
 /* A fetch on a thread of its own. */
 struct asker {

@@ -11,22 +11,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "support/async.h"
+#include "support/rows.h"
 
 #define KEYS 24u
 #define MOST 16u  /* keys of a call; some occur twice */
 #define CALLS 16u /* of a loop, at once */
 #define LOOPS 2u
 #define BLOCKERS 3u
-
-struct row {
-    _Atomic unsigned generation;  /* of the origin's row */
-    _Atomic unsigned told;        /* the last generation of which the cache was told */
-    _Atomic unsigned invalidated; /* how often, counted before */
-    _Atomic unsigned loads;
-};
 
 struct scene {
     struct world w;
@@ -60,27 +53,11 @@ static int load_rows(void *arg, struct nigh_fill *const fills[], size_t n)
         size_t len;
         const char *key = nigh_fill_key(fills[i], &len);
         struct row *row = &s->rows[key[0] - 'A'];
-        row->loads++;
-        unsigned generation = row->generation;
-        slow |= generation % 8 == 0;
-        CHECK_EQ(nigh_fill_value(fills[i], &generation, sizeof(generation)), 0);
+        slow |= row_load(row, fills[i]) % 8 == 0;
     }
     if (slow)
         check_pause();
     return 0;
-}
-
-static void judge(int outcome, struct nigh_value *value, unsigned row, unsigned least)
-{
-    unsigned generation = 0;
-    if (CHECK(outcome == NIGH_FRESH && value->len == sizeof(generation))) {
-        memcpy(&generation, value->data, sizeof(generation));
-        if (!CHECK_GE(generation, least))
-            check_note("key %u", row);
-    } else {
-        check_note("%s", nigh_result_name(outcome));
-    }
-    nigh_release(value);
 }
 
 static void choose(struct scene *s, struct call *c, uint64_t *state)
@@ -98,7 +75,7 @@ static void choose(struct scene *s, struct call *c, uint64_t *state)
 static void judge_all(const struct call *c, struct nigh_value *values)
 {
     for (unsigned i = 0; i < c->count; i++)
-        judge(c->outcomes[i], &values[i], c->rows[i], c->least[i]);
+        row_judge(c->outcomes[i], &values[i], c->rows[i], c->least[i]);
 }
 
 /* ---- loops ---- */
@@ -202,11 +179,7 @@ static void *invalidate(void *arg)
     uint64_t state = atomic_fetch_add(&s->seeds, 1);
     while (!s->over) {
         unsigned row = (unsigned)(check_random(&state) % KEYS);
-        char name = (char)('A' + row);
-        unsigned generation = ++s->rows[row].generation;
-        s->rows[row].invalidated++;
-        CHECK_EQ(nigh_invalidate(s->w.space, &name, 1, NULL), 0);
-        s->rows[row].told = generation;
+        row_change(&s->rows[row], s->w.space, (char)('A' + row));
         if (check_random(&state) % 8 == 0)
             check_pause();
     }

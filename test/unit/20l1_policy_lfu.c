@@ -27,26 +27,13 @@ static void open_counted(struct cache *c, uint64_t entries, uint32_t shards)
     cache_open_config(c, config);
 }
 
-/* As a reader does: a hit, and its report. */
-static bool hit(struct cache *c, unsigned number)
-{
-    struct name name;
-    struct l1_key key = cache_key(c, &name, number);
-    rcu_enter();
-    struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    if (e && l1_touch(e, l1_generation(&c->space.hit)))
-        l1_report_hit(e);
-    rcu_leave();
-    return e;
-}
-
 /* Get, and on a miss put. */
 static bool ask(struct cache *c, unsigned number)
 {
     static unsigned asked;
     if (++asked % 64 == 0)
         l1_reclaim(c->l1);
-    if (hit(c, number))
+    if (cache_note_hit(c, number))
         return true;
     cache_put_size(c, number, 16);
     return false;
@@ -88,7 +75,7 @@ TEST(what_is_free_between_two_victims_is_not_for_everybody)
         uint64_t r = check_random(&random); /* each octave of keys as often: about a Zipf law */
         unsigned popular = (unsigned)((r >> 32) % 20000 >> r % 8);
         unsigned key = i % 3 ? 100000 + i : popular;
-        if (hit(&c, key))
+        if (cache_note_hit(&c, key))
             hits++;
         else
             cache_put_size(&c, key, 1000 + key * 7 % 500);
@@ -285,7 +272,7 @@ TEST(newcomers_that_lose_are_counted)
         cache_put_size(&c, i, 1000);
     for (unsigned round = 0; round < 3; round++)
         for (unsigned i = 0; i < 3000; i++)
-            hit(&c, i);
+            cache_note_hit(&c, i);
     for (unsigned i = 0; i < 2000; i++) { /* until it is full, and its hands have seen the hits */
         cache_put_size(&c, 10000 + i, 1000);
         if (i % 64 == 0)

@@ -126,18 +126,6 @@ static void open_sieve(struct cache *c, uint64_t memory_bytes, uint32_t shards, 
     cache_open_config(c, config);
 }
 
-static bool hit(struct cache *c, unsigned number)
-{
-    struct name name;
-    struct l1_key key = cache_key(c, &name, number);
-    rcu_enter();
-    struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    if (e && l1_touch(e, l1_generation(&c->space.hit)))
-        l1_report_hit(e);
-    rcu_leave();
-    return e;
-}
-
 #define KEYS 3000u
 #define ROOM 500u
 
@@ -192,7 +180,7 @@ TEST(a_policy_of_a_test_evicts_as_its_model_does)
     for (unsigned i = 0; i < 60000; i++) {
         uint64_t r = check_random(&random);
         unsigned key = (unsigned)((r >> 32) % KEYS >> (r & 3));
-        bool there = hit(&c, key);
+        bool there = cache_note_hit(&c, key);
         if (!there)
             CHECK_EQ(cache_own(&c, key, 16), L1_STORED);
         if (i % 64 == 0)
@@ -224,7 +212,7 @@ static void ask_some(struct cache *c, uint64_t *random, unsigned count, unsigned
         unsigned key = (unsigned)(check_random(random) % keys);
         if (check_random(random) % 8 == 0)
             cache_remove(c, key);
-        else if (!hit(c, key) || check_random(random) % 4 == 0)
+        else if (!cache_note_hit(c, key) || check_random(random) % 4 == 0)
             cache_own(c, key, (size_t)(check_random(random) % 600));
         if (i % 64 == 0)
             l1_reclaim(c->l1);
@@ -269,7 +257,7 @@ TEST(a_policy_of_a_test_keeps_what_was_hit)
     for (unsigned i = 0; i < 500; i++)
         REQUIRE_EQ(cache_put_size(&c, i, 100), L1_STORED);
     for (unsigned i = 0; i < 15000; i++) {
-        CHECK(hit(&c, i % 500));
+        CHECK(cache_note_hit(&c, i % 500));
         cache_put_size(&c, 1000 + i, 100);
         if (i % 64 == 0)
             l1_reclaim(c.l1);

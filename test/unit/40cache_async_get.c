@@ -18,33 +18,17 @@ static struct nigh_queue *queue; /* b's */
 
 static void open_nodes(void)
 {
-    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    so.load_deadline_ms = 4 * SOON_MS; /* so that a lease which is gone was given back */
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, &so);
-    patient_open(&b, &server, &a.origin, &so);
-    CHECK_EQ(nigh_set(a.cache, "lease.time", "60s"), 0);
-    CHECK_EQ(nigh_set(b.cache, "lease.time", "60s"), 0);
+    nodes_open(&a, &b, &server, 4 * SOON_MS);
     REQUIRE_EQ(nigh_queue_open(b.cache, &queue), 0);
 }
 
 static void close_nodes(void)
 {
     nigh_queue_close(queue);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
-#define TEST_NODES(name)                                                                           \
-    static void name##_there(void);                                                                \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        open_nodes();                                                                              \
-        name##_there();                                                                            \
-        close_nodes();                                                                             \
-    }                                                                                              \
-    static void name##_there(void)
+#define TEST_NODES(name) TEST_BETWEEN(open_nodes, close_nodes, name)
 
 static struct answer begin_get(const char *key, const struct nigh_call *call, uint64_t *ret_id)
 {

@@ -640,16 +640,40 @@ TEST(a_loader_that_ends_its_thread_is_run_once_more_for_the_rest)
 
 static struct nigh_fill *_Atomic put_off;
 
+static int put_off_to(struct nigh_fill *fill, struct nigh_fill *_Atomic *ret_name)
+{
+    struct nigh_fill *name;
+    int rc = nigh_fill_defer(fill, &name);
+    if (rc == 0)
+        atomic_store(ret_name, name);
+    return rc;
+}
+
 /* b is put off, the others are answered. */
 static int put_b_off(struct origin *o, struct nigh_fill *fill)
 {
-    struct nigh_fill *name;
-    if (!key_is(fill, "b"))
-        return origin_answer(o, fill);
-    int rc = nigh_fill_defer(fill, &name);
-    if (rc == 0)
-        atomic_store(&put_off, name);
-    return rc;
+    return key_is(fill, "b") ? put_off_to(fill, &put_off) : origin_answer(o, fill);
+}
+
+/* A world that may do one load at once, in which a thread fetches a, b, c. */
+static void start_with(struct world *w, struct bunch *b, enum nigh_run_on run_on,
+                       origin_script_fn script)
+{
+    struct nigh_space_options so = batches(64);
+    so.run_on = run_on;
+    so.loads_max = 1;
+    world_open(w, NULL, &so);
+    atomic_store(&w->origin.script, script);
+    bunch_init(b, "a b c");
+    bunch_start(b, w->space, NULL);
+}
+
+/* Once the fetch is over, another key may be loaded, and has been the second load. */
+static void end_with_another(struct world *w)
+{
+    CHECK_ANSWER(ask_fetch(w->space, "z", NULL), NIGH_FRESH, "z=1");
+    CHECK_EQ(world_count(w, "load"), 2);
+    world_close(w);
 }
 
 TEST(a_fill_of_many_that_is_put_off_delays_none_of_the_others)
@@ -657,14 +681,8 @@ TEST(a_fill_of_many_that_is_put_off_delays_none_of_the_others)
     static struct bunch b;
     struct world w;
     for (int run_on = NIGH_RUN_CALLER; run_on <= NIGH_RUN_WORKER; run_on++) {
-        struct nigh_space_options so = batches(64);
-        so.run_on = run_on;
-        so.loads_max = 1;
-        world_open(&w, NULL, &so);
-        atomic_store(&w.origin.script, put_b_off);
         put_off = NULL;
-        bunch_init(&b, "a b c");
-        bunch_start(&b, w.space, NULL);
+        start_with(&w, &b, run_on, put_b_off);
         CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l1_store") == 2);
         CHECK(!b.done);
         CHECK_EQ(ask_fetch(w.space, "z", NULL).outcome, NIGH_EBUSY); /* it still loads */
@@ -673,9 +691,7 @@ TEST(a_fill_of_many_that_is_put_off_delays_none_of_the_others)
         CHECK_ANSWER(b.answers[0], NIGH_FRESH, "a=1");
         CHECK_ANSWER(b.answers[1], NIGH_FRESH, "later");
         CHECK_ANSWER(b.answers[2], NIGH_FRESH, "c=1");
-        CHECK_ANSWER(ask_fetch(w.space, "z", NULL), NIGH_FRESH, "z=1");
-        CHECK_EQ(world_count(&w, "load"), 2);
-        world_close(&w);
+        end_with_another(&w);
     }
 }
 
@@ -683,13 +699,7 @@ static struct nigh_fill *_Atomic put_off_too;
 
 static int put_b_and_c_off(struct origin *o, struct nigh_fill *fill)
 {
-    struct nigh_fill *name;
-    if (!key_is(fill, "c"))
-        return put_b_off(o, fill);
-    int rc = nigh_fill_defer(fill, &name);
-    if (rc == 0)
-        atomic_store(&put_off_too, name);
-    return rc;
+    return key_is(fill, "c") ? put_off_to(fill, &put_off_too) : put_b_off(o, fill);
 }
 
 /* One query, which counts as one load from the call until its last row has come. */
@@ -698,14 +708,8 @@ TEST(fills_of_many_that_are_put_off_count_as_one_load_until_the_last_is_answered
     static struct bunch b;
     struct world w;
     for (int order = 0; order < 2; order++) {
-        struct nigh_space_options so = batches(64);
-        so.run_on = NIGH_RUN_WORKER;
-        so.loads_max = 1;
-        world_open(&w, NULL, &so);
-        atomic_store(&w.origin.script, put_b_and_c_off);
         put_off = put_off_too = NULL;
-        bunch_init(&b, "a b c");
-        bunch_start(&b, w.space, NULL);
+        start_with(&w, &b, NIGH_RUN_WORKER, put_b_and_c_off);
         CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "deferred") == 2);
         CHECK_EQ(nigh_fill_value(order ? put_off_too : put_off, "first", 5), 0);
         CHECK_EQ(ask_fetch(w.space, "z", NULL).outcome, NIGH_EBUSY);
@@ -713,9 +717,7 @@ TEST(fills_of_many_that_are_put_off_count_as_one_load_until_the_last_is_answered
         bunch_join(&b);
         CHECK_ANSWER(b.answers[order ? 2 : 1], NIGH_FRESH, "first");
         CHECK_ANSWER(b.answers[order ? 1 : 2], NIGH_FRESH, "last");
-        CHECK_ANSWER(ask_fetch(w.space, "z", NULL), NIGH_FRESH, "z=1");
-        CHECK_EQ(world_count(&w, "load"), 2);
-        world_close(&w);
+        end_with_another(&w);
     }
 }
 

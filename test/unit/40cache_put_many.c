@@ -13,37 +13,6 @@ enum { MANY = 600, HURRY_MS = 50 }; /* MANY: three steps */
 
 static struct redis server;
 
-/* Run a case without and with Redis. */
-static void in_both(void (*run)(struct world *w, bool with_redis))
-{
-    struct world w;
-    world_open(&w, NULL, NULL);
-    run(&w, false);
-    world_close(&w);
-
-    redis_start(&server, NULL);
-    struct nigh_options o = patient_options(&server);
-    o.lease_ms = WORLD_PATIENCE_MS; /* of tickets: longer than a machine stands still */
-    o.space.load_deadline_ms = 2 * WORLD_PATIENCE_MS;
-    origin_init(&w.origin);
-    world_open_with(&w, &o, NULL, &w.origin);
-    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH));
-    unsigned before = check_failed_count();
-    run(&w, true);
-    if (check_failed_count() != before)
-        check_note("that was with Redis");
-    world_close(&w);
-    redis_stop(&server);
-}
-
-#define TEST_BOTH(name)                                                                            \
-    static void name##_in(struct world *w, bool with_redis);                                       \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        in_both(name##_in);                                                                        \
-    }                                                                                              \
-    static void name##_in(struct world *w, bool with_redis __attribute__((unused)))
-
 static struct nigh_pair pair(const char *key, const char *text, uint64_t version)
 {
     return (struct nigh_pair){{key, strlen(key)}, text, text ? strlen(text) : 0, version, NULL};
@@ -250,10 +219,10 @@ TEST_BOTH(tickets_fence_their_own_keys)
     for (unsigned i = 0; i < 3; i++)
         CHECK_EQ(misses[i].token, 0);
     nigh_miss_release(w->space, "d", 1, &misses[3]);
-    if (with_redis)
+    if (redis)
         for (unsigned i = 0; i < 4; i++)
             CHECK_WITHIN(WORLD_PATIENCE_MS,
-                         redis_integer(&server, "EXISTS nigh:!2:!lease:s:%s", pairs[i].key.data) ==
+                         redis_integer(redis, "EXISTS nigh:!2:!lease:s:%s", pairs[i].key.data) ==
                              0);
 }
 

@@ -19,31 +19,15 @@ static struct world a, b; /* two nodes in front of a's origin */
 
 static void open_nodes(void)
 {
-    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    so.load_deadline_ms = 2 * LEASE_MS;
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, &so);
-    patient_open(&b, &server, &a.origin, &so);
-    CHECK_EQ(nigh_set(a.cache, "lease.time", "60s"), 0);
-    CHECK_EQ(nigh_set(b.cache, "lease.time", "60s"), 0);
+    nodes_open(&a, &b, &server, 2 * LEASE_MS);
 }
 
 static void close_nodes(void)
 {
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
-#define TEST_NODES(name)                                                                           \
-    static void name##_there(void);                                                                \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        open_nodes();                                                                              \
-        name##_there();                                                                            \
-        close_nodes();                                                                             \
-    }                                                                                              \
-    static void name##_there(void)
+#define TEST_NODES(name) TEST_BETWEEN(open_nodes, close_nodes, name)
 
 static struct nigh_call with(struct nigh_miss *miss)
 {

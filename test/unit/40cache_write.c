@@ -10,33 +10,6 @@
 #include "support/origin.h"
 #include "support/redis.h"
 
-/* Run a case without and with Redis. */
-static void in_both(void (*run)(struct world *w, bool with_redis))
-{
-    struct world w;
-    struct redis server;
-    world_open(&w, NULL, NULL);
-    run(&w, false);
-    world_close(&w);
-
-    redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
-    unsigned before = check_failed_count();
-    run(&w, true);
-    if (check_failed_count() != before)
-        check_note("that was with Redis");
-    world_close(&w);
-    redis_stop(&server);
-}
-
-#define TEST_BOTH(name)                                                                            \
-    static void name##_in(struct world *w, bool with_redis);                                       \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        in_both(name##_in);                                                                        \
-    }                                                                                              \
-    static void name##_in(struct world *w, bool with_redis __attribute__((unused)))
-
 static int put(struct world *w, const char *text, uint64_t version)
 {
     struct nigh_call call = NIGH_CALL_INIT;
@@ -186,10 +159,10 @@ static int put_missed(struct world *w, struct nigh_miss *miss, const char *text,
 TEST_BOTH(a_put_with_its_ticket_is_stored)
 {
     struct nigh_miss miss = miss_of(w);
-    CHECK_EQ(miss.token != 0, with_redis);
+    CHECK_EQ(miss.token != 0, redis != NULL);
     CHECK_EQ(put_missed(w, &miss, "row", 0), 0);
     CHECK_ANSWER(get(w), NIGH_FRESH, "row");
-    if (with_redis)
+    if (redis)
         CHECK_EQ(world_count(w, "l2_fill"), 1);
 }
 
@@ -365,12 +338,12 @@ TEST_BOTH(a_mix_is_one_step)
         {.kind = NIGH_TARGET_TAG, .name = "tag", .name_len = 3},
         {.kind = NIGH_TARGET_KEY, .space = w->space, .name = "nothing", .name_len = 7},
     };
-    int64_t before = with_redis ? world_count(w, "sequence") : 0;
+    int64_t before = redis ? world_count(w, "sequence") : 0;
     CHECK_EQ(nigh_invalidate_many(w->cache, mix, 3, NULL), 0);
     CHECK_EQ(get(w).outcome, NIGH_MISS);
     CHECK_EQ(ask_get(w->space, "tagged", NULL).outcome, NIGH_MISS);
     CHECK_ANSWER(ask_get(w->space, "other", NULL), NIGH_FRESH, "v");
-    if (with_redis)
+    if (redis)
         CHECK_EQ(world_count(w, "sequence"), before + 1);
 }
 
@@ -417,11 +390,11 @@ TEST_BOTH(so_many_targets_are_one_step)
     } cases[] = {{NIGH_ATOMIC_TARGETS - 1, 1}, {NIGH_ATOMIC_TARGETS, 2},
                  {2 * NIGH_ATOMIC_TARGETS - 1, 2}, {2 * NIGH_ATOMIC_TARGETS, 3}};
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        int64_t before = with_redis ? world_count(w, "sequence") : 0;
+        int64_t before = redis ? world_count(w, "sequence") : 0;
         CHECK_EQ(nigh_put(w->space, "k0", 2, "v", 1, NULL), 0);
         CHECK_EQ(tell_many(w, cases[i].keys), 0);
         CHECK_EQ(ask_get(w->space, "k0", NULL).outcome, NIGH_MISS);
-        if (with_redis)
+        if (redis)
             CHECK_EQ(world_count(w, "sequence"), before + 1 + cases[i].steps);
     }
 }
@@ -518,7 +491,7 @@ TEST_BOTH(a_write_that_is_not_committed_changes_nothing)
     /* Its fence is gone too: the next load may fill. */
     CHECK_EQ(invalidate(w, 0), 0);
     CHECK_ANSWER(ask_fetch(w->space, "k", NULL), NIGH_FRESH, "k=1");
-    if (with_redis)
+    if (redis)
         CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(w, "l2_fill") == 1);
 }
 
