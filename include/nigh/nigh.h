@@ -34,6 +34,7 @@
 #include <nigh/queue.h>
 #include <nigh/read.h>
 #include <nigh/stats.h>
+#include <nigh/trace.h>
 #include <nigh/write.h>
 
 #define NIGH_VERSION_MAJOR 0

@@ -86,6 +86,11 @@ struct nigh_space {
     _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (read/from_l2.c); 0: none */
 };
 
+/* Who wants requests of marked keys: sample.h. Keys: as above */
+struct sample {
+    _Atomic uint32_t wanted; /* (a) SAMPLE_FOR_..., 0: nobody */
+};
+
 /* Lies on cache lines of its own. Keys: as above */
 struct nigh {
     /* read by every hit, and by misses: nothing here is written while calls are made */
@@ -116,6 +121,7 @@ struct nigh {
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
     uint32_t processes;                         /* (c) share the caps, this one included */
+    struct sample sample;                       /* requests for one key in 64, and who wants them */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */

@@ -8,9 +8,10 @@
  */
 #include "cache/sink.h"
 
-#include "cache/value/freshness.h"
+#include "cache/sample.h"
 #include "cache/space.h"
 #include "cache/space_l1.h"
+#include "cache/value/freshness.h"
 
 static uint64_t apply_group(void *arg, uint16_t slot, bool soft)
 {
@@ -32,6 +33,8 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
         return 0; /* a space that this node does not open has no entries here */
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
     uint64_t floor = space_l1_invalidate(space, &key, item->version, item->own, 0, NULL);
+    sample_note(space, &key, (struct sample_event){
+        NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
     return floor;

@@ -149,6 +149,8 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
     expiry_note_locked(s, slot, tick, p->now_ns);
     if (l1->policy->insert)
         l1->policy->insert(l1, s, slot, p->hash, p->bytes, copied);
+    if (NIGH_UNLIKELY(core_marks(l1, p->hash)) && !copied) /* a copy has its mark */
+        entry_mark(p->e, l1_generation(&l1->hit));
     enter_publish_word(l1, p->word, p->hash, p->e);
     if (copied)
         l1_shard_let_go_locked(l1, s, copied);

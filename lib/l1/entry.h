@@ -96,6 +96,12 @@
 #define ENTRY_SHARED 255u /* `spare` of a loose entry, which no hit counts: see l1_shared */
 #define ENTRY_SAMPLED 56u /* the counter's bits of a sampled entry: the policy is told each hit */
 #define ENTRY_SAMPLED_SHIFT 3
+#define ENTRY_MARKED 64u  /* in `spare`, beside the counter: see entry_mark() */
+
+/* Marked are the keys whose hash has 0 in a mask from this bit on: other bits than those that
+ * choose a bucket, or up to 2^20 shards a shard, and than those of the policy's sample. */
+#define MARK_SHIFT 26
+#define MARK_ONE_IN 64u /* keys, if nothing else is asked for: a power of two */
 
 /* Bits of `flags`. */
 #define ENTRY_EXTENDED 1u  /* an extension follows the value */
@@ -308,6 +314,9 @@ static inline bool l1_entry_loose(const struct l1_entry *e)
  *   a counter      a bit for each hit still to count, cleared lowest first: 111, 110, 100, 0. So a
  *                  full counter is 0 whether hits are reported or not
  *   a generation   the one in which the entry was last hit, else born; never 0 (GENERATION_BIT)
+ *
+ * Marked entries have a note that is never as wanted, so that the caller is told each hit: beside
+ * the counter ENTRY_MARKED stays set, and a generation lacks GENERATION_BIT.
  */
 static inline uint8_t entry_spare(const struct l1_entry *e)
 {
@@ -330,7 +339,8 @@ static inline uint32_t entry_freq(const struct l1_entry *e)
 static inline void entry_freq_set(struct l1_entry *e, uint32_t freq, bool sampled)
 {
     uint32_t left = ENTRY_COUNTED << freq & ENTRY_COUNTED;
-    entry_spare_set(e, (uint8_t)(sampled ? left << ENTRY_SAMPLED_SHIFT : left));
+    uint32_t mark = entry_spare(e) & ENTRY_MARKED;
+    entry_spare_set(e, (uint8_t)(mark | (sampled ? left << ENTRY_SAMPLED_SHIFT : left)));
 }
 
 /* Generations are counted in six bits, and wrap. */
@@ -349,7 +359,14 @@ static inline uint32_t generation_age(uint8_t now, uint8_t then)
     return (uint32_t)(now - then) & GENERATION_MASK;
 }
 
-/* Take over the popularity of another entry of the same key. */
+/* Mark an entry whose note is set: with a generation or a counter. */
+static inline void entry_mark(struct l1_entry *e, bool has_generation)
+{
+    uint32_t spare = entry_spare(e);
+    entry_spare_set(e, (uint8_t)(has_generation ? spare & ~GENERATION_BIT : spare | ENTRY_MARKED));
+}
+
+/* Take over the popularity of another entry of the same key, and its mark. */
 static inline void entry_spare_inherit(struct l1_entry *e, const struct l1_entry *old)
 {
     entry_spare_set(e, entry_spare(old));

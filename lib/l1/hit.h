@@ -169,20 +169,23 @@ static inline uint8_t l1_generation(const struct l1_hit *hit)
  *
  * The first comparison serves both kinds of note: `spare` is as wanted, and nothing is to be done.
  * Without generations `now` is 0, which is also a full counter, and never a generation.
- *
- * Returns whether the hit is to be reported: l1_report_hit().
  */
-static inline bool l1_touch(struct l1_entry *e, uint8_t now)
+static inline uint32_t l1_touch(struct l1_entry *e, uint8_t now)
 {
     uint8_t spare = entry_spare(e);
     if (NIGH_LIKELY(spare == now))
-        return false;
+        return 0;
     if (now) {
-        entry_spare_set(e, now);
-        return false;
+        uint8_t mark = (uint8_t)(~spare & GENERATION_BIT);
+        if (spare != (uint8_t)(now ^ mark))
+            entry_spare_set(e, now ^ mark);
+        return mark ? L1_TOUCHED_MARKED : 0;
     }
-    entry_spare_set(e, spare & (uint8_t)(spare - 1)); /* without its lowest bit */
-    return spare & ENTRY_SAMPLED;
+    uint32_t left = spare & ~ENTRY_MARKED;
+    if (left)
+        entry_spare_set(e, spare & (uint8_t)(spare - 1)); /* without its lowest bit */
+    return (left & ENTRY_SAMPLED ? L1_TOUCHED_SAMPLED : 0) |
+           (spare & ENTRY_MARKED ? L1_TOUCHED_MARKED : 0);
 }
 
 /* Rate how little an entry is worth keeping: higher is colder. */

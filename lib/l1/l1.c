@@ -122,6 +122,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     cap_init(l1, c->memory_bytes, c->limbo_bytes);
     l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
+    l1->mark_mask = (c->mark_one_in ? c->mark_one_in : MARK_ONE_IN) - 1;
 }
 
 /* ---- create, destroy ---- */
@@ -401,6 +402,11 @@ bool l1_evicts(const struct l1 *l1)
 struct l1 *l1_of_entry(const struct l1_entry *e)
 {
     return l1_by_id(entry_refs_cache(atomic_load_explicit(&e->refs, memory_order_relaxed)));
+}
+
+bool l1_marks(const struct l1 *l1, uint64_t hash)
+{
+    return core_marks(l1, hash);
 }
 
 void l1_report_hit(const struct l1_entry *e)

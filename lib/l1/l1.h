@@ -73,6 +73,7 @@ struct l1_config {
     enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on the number of entries, divided among shards; 0: no cap */
+    uint32_t mark_one_in;   /* power of two: one key in so many is marked; 0: MARK_ONE_IN */
     struct l1 *root;        /* NULL, or the table of all, whose floors, hash and reclaimer this one
                              * shares. See l1_create_apart() */
 };
@@ -181,12 +182,24 @@ void l1_entry_unref(struct l1_entry *e);
 /* Find a key's entry. NULL: not there. Expired and outdated entries are returned too: the caller
  * decides. Threads: any, in a section. Locks: none. */
 static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_key *key);
-/* l1_touch(e, l1_generation(hit)), inline in hit.h: note the hit for the policy. At most one
+/*
+ * l1_touch(e, l1_generation(hit)), inline in hit.h: note the hit for the policy. At most one
  * relaxed store; none when the counter is full, or the last hit was in the same generation. As the
- * next one, for an entry that is pinned, or was found in the caller's section. */
+ * next one, for an entry that is pinned, or was found in the caller's section. Returns 0, as for
+ * most entries, or bits that say who is to be told of the hit.
+ */
+enum {
+    L1_TOUCHED_SAMPLED = 1, /* the policy: l1_report_hit() */
+    L1_TOUCHED_MARKED = 2,  /* whoever wants each hit of the marked keys: see l1_marks() */
+};
 
-/* Report a hit to the policy, when l1_touch() returned true: from a sample of the keys the policy
- * learns what suits the traffic. A relaxed store or two. Threads: any. Locks: none. */
+/* Whether keys of this hash are marked: one in so many (l1_config.mark_one_in) is, by the seeded
+ * hash, so that nobody can choose which. l1_touch() tells each hit of them. Threads: any. Locks:
+ * none. */
+bool l1_marks(const struct l1 *l1, uint64_t hash);
+
+/* Report a hit to the policy, when l1_touch() said L1_TOUCHED_SAMPLED: from a sample of the keys
+ * the policy learns what suits the traffic. A relaxed store or two. Threads: any. Locks: none. */
 NIGH_OUTLINED void l1_report_hit(const struct l1_entry *e);
 
 /*

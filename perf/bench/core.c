@@ -17,6 +17,7 @@
  */
 #include "bench/candidate.h"
 #include "cache/cache.h"
+#include "cache/sample.h"
 #include "cache/value/freshness.h"
 
 static uint64_t given_now_ns;
@@ -33,8 +34,9 @@ static inline bool core_judge(enum core_feature upto, struct nigh_space *space, 
         return false;
     if (upto >= CORE_FLOORS && NIGH_UNLIKELY(!l1_is_current(&space->l1, e)))
         return false;
-    if (upto >= CORE_TOUCH && NIGH_UNLIKELY(l1_touch(e, l1_generation(&space->l1.hit))))
-        l1_report_hit(e);
+    uint32_t touched = upto >= CORE_TOUCH ? l1_touch(e, l1_generation(&space->l1.hit)) : 0;
+    if (NIGH_UNLIKELY(touched))
+        sample_hit(space, e, touched, NIGH_TRACE_FRESH);
     return true;
 }
 

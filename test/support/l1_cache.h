@@ -178,7 +178,7 @@ static inline bool cache_note_hit(struct cache *c, unsigned number)
     struct l1_key key = cache_key(c, &name, number);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    if (e && l1_touch(e, l1_generation(&c->space.hit)))
+    if (e && l1_touch(e, l1_generation(&c->space.hit)) & L1_TOUCHED_SAMPLED)
         l1_report_hit(e);
     rcu_leave();
     return e;

@@ -167,7 +167,7 @@ static void release_all(struct actor *a)
 
 static bool judge(struct world *w, struct l1_entry *e)
 {
-    if (l1_touch(e, l1_generation(&w->space.hit)))
+    if (l1_touch(e, l1_generation(&w->space.hit)) & L1_TOUCHED_SAMPLED)
         l1_report_hit(e);
     return l1_is_current(&w->space, e) || l1_judge(w->l1, e) != L1_BELOW_HARD;
 }

@@ -9,6 +9,7 @@
  */
 #include "cache/load/load.h"
 
+#include "cache/sample.h"
 #include "cache/value/draft.h"
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
@@ -188,6 +189,7 @@ enum load_next load_fail(struct load *l)
 {
     struct nigh_space *space = l->space;
     stats_count(&space->stats, STATS_LOAD_FAILED);
+    sample_note(space, &l->key, (struct sample_event){NIGH_TRACE_LOAD, NIGH_TRACE_FAILED, 0, 0});
     if (l->flight->state != FLIGHT_LAND)
         l->flight->error = l->fill.error;
     failures_note(&space->cache->failures, l->key.hash, l->fill.error,
@@ -255,6 +257,9 @@ enum load_next load_fill(struct load *l)
         return load_fail(l);
     failures_clear(&l->space->cache->failures, l->key.hash);
     describe(l, now_ns, &d);
+    sample_note(l->space, &l->key, (struct sample_event){
+        NIGH_TRACE_LOAD, d.absent ? NIGH_TRACE_ABSENT : NIGH_TRACE_FRESH, (uint32_t)d.bytes.len,
+        d.cost_us});
     bool stores = storable(l, &d) && !(overran && superseded(l, &d));
     bool at_once = stores && !l->token; /* L2 need not be told before */
     int rc = at_once ? draft_entry_stored(&d, &l->fresh) : draft_entry(&d, &l->fresh);

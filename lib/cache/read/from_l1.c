@@ -4,7 +4,18 @@
  */
 #include "cache/read/from_l1.h"
 
+#include "cache/sample.h"
 #include "cache/space_l1.h"
+
+static void touch(struct nigh_space *space, struct l1_entry *e, int outcome)
+{
+    uint32_t touched = l1_touch(e, l1_generation(&space->l1.hit));
+    if (NIGH_UNLIKELY(touched))
+        sample_hit(space, e, touched,
+                   outcome == NIGH_ABSENT  ? NIGH_TRACE_ABSENT
+                   : outcome == NIGH_STALE ? NIGH_TRACE_STALE
+                                           : NIGH_TRACE_FRESH);
+}
 
 int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
                     const struct moment *moment, struct nigh_value *ret, struct read_notes *notes)
@@ -22,8 +33,8 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
         if (rc != 0)
             return rc;
     }
-    if (!(FLAGS_OF(call) & NIGH_QUIET) && l1_touch(e, l1_generation(&space->l1.hit)))
-        l1_report_hit(e);
+    if (!(FLAGS_OF(call) & NIGH_QUIET))
+        touch(space, e, outcome);
     notes->refresh = verdict == VERDICT_STALE; /* in doubt once: then it is LEARNT (rule 11) */
     return outcome;
 }

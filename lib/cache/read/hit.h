@@ -9,6 +9,7 @@
 #ifndef NIGH_CACHE_READ_HIT_H
 #define NIGH_CACHE_READ_HIT_H
 
+#include "cache/sample.h"
 #include "cache/value/freshness.h"
 
 /* The flags that a call may have and still be answered by a plain hit. */
@@ -35,8 +36,9 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
     uint8_t generation = l1_generation(&space->l1.hit); /* from the line that comes next */
     if (NIGH_UNLIKELY(!freshness_is_fresh(space, e, now_ns)))
         return false;
-    if (!quiet && NIGH_UNLIKELY(l1_touch(e, generation)))
-        l1_report_hit(e);
+    uint32_t touched = quiet ? 0 : l1_touch(e, generation);
+    if (NIGH_UNLIKELY(touched))
+        sample_hit(space, e, touched, NIGH_TRACE_FRESH);
     return true;
 }
 

@@ -87,6 +87,8 @@ static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
     } else if (!(FLAGS_OF(m->call) & NIGH_REFRESH)) {
         struct l1_key key = many_key(m, i);
         m->outcomes[i] = read_l1(m->space, &key, m->call, &m->values[i], &refresh);
+        if (m->outcomes[i] == NIGH_MISS)
+            sample_miss(m->space, &key, m->call);
         if (refresh && m->fetches && !(FLAGS_OF(m->call) & NIGH_L1_ONLY))
             load_refresh(m->space, &key);
     }

@@ -41,6 +41,7 @@ static int read_missed(const struct missed *m, missed_fn *missed, struct nigh_va
     struct nigh_value value = NIGH_VALUE_INIT;
     int rc = NIGH_MISS;
     read_count_missed(m->space, m->call, 1);
+    sample_miss(m->space, &m->key, m->call);
     if (!(FLAGS_OF(m->call) & NIGH_L1_ONLY))
         rc = go_on(m, missed, &value);
     if (rc >= 0 && (rc != NIGH_PENDING || !m->queue))

@@ -7,6 +7,7 @@
  */
 #include "cache/value/lookup.h"
 
+#include "cache/sample.h"
 #include "cache/value/draft.h"
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
@@ -129,6 +130,19 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     return 0;
 }
 
+static void note(struct nigh_space *space, const struct l1_key *key, const struct lookup *found)
+{
+    enum nigh_trace_outcome outcome = NIGH_TRACE_MISS;
+    size_t size = 0;
+    if (found->entry) {
+        outcome = found->verdict != VERDICT_FRESH    ? NIGH_TRACE_STALE
+                  : l1_entry_absent(found->entry) ? NIGH_TRACE_ABSENT
+                                                  : NIGH_TRACE_FRESH;
+        size = l1_entry_value(found->entry).len;
+    }
+    sample_note(space, key, (struct sample_event){NIGH_TRACE_L2, outcome, (uint32_t)size, 0});
+}
+
 static void count(struct nigh_space *space, const struct lookup *found)
 {
     static const enum stats_counter counters[] = {
@@ -158,6 +172,7 @@ int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     if (rc != 0)
         return rc;
     count(space, &result);
+    note(space, key, &result);
     *ret = result;
     return 0;
 }

@@ -9,7 +9,14 @@
  */
 #include "cache/write/writing.h"
 
+#include "cache/sample.h"
 #include "cache/space_l1.h"
+
+static void note_put(struct nigh_space *space, const struct l1_key *key, size_t len, bool stored)
+{
+    sample_note(space, key, (struct sample_event){
+        NIGH_TRACE_PUT, stored ? NIGH_TRACE_FRESH : NIGH_TRACE_REFUSED, (uint32_t)len, 0});
+}
 
 /* Lifetimes are spread by what differs from key to key and from put to put: a number drawn from the
  * cache's generator would be a write to a line that all writers share. */
@@ -105,7 +112,9 @@ void writing_fill_l1(struct writing *w)
     w->refused = !draft_within_limit(&w->draft);
     if (w->refused || l1_entry_create(space_l1(w->draft.space), &w->draft.key, &value, &e) != 0)
         return;
-    note_result(w, &value, space_l1_store(w->draft.space, &w->draft.key, e));
+    enum l1_store_result result = space_l1_store(w->draft.space, &w->draft.key, e);
+    note_result(w, &value, result);
+    note_put(w->draft.space, &w->draft.key, value.bytes.len, result == L1_STORED);
     l1_entry_unref(e);
 }
 
@@ -120,6 +129,7 @@ static uint64_t write_l1(struct writing *w, uint64_t heard)
     enum l1_store_result result =
         space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer, &stamp);
     note_result(w, &value, result);
+    note_put(d->space, &d->key, value.bytes.len, result == L1_STORED);
     return result == L1_STORED ? stamp : 0;
 }
 
@@ -137,6 +147,7 @@ int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
     struct l1_key k = {key, (uint32_t)key_len, space->id, l1_hash(&space->l1, key, key_len)};
     enum l1_store_result result = space_l1_put(space, space_l1(space), &k, value);
     failures_clear(&space->cache->failures, k.hash);
+    note_put(space, &k, value.len, result == L1_STORED);
     if (NIGH_LIKELY(result == L1_STORED)) {
         stats_count(&space->stats, STATS_L1_STORE);
         return 0;
@@ -158,6 +169,8 @@ static void remove_l1(struct writing *w, uint64_t version)
     struct draft *d = &w->draft;
     bool ok;
     space_l1_invalidate(d->space, &d->key, version, 0, d->ticket, &ok);
+    sample_note(d->space, &d->key, (struct sample_event){
+        NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
     w->refused = !ok || !groups_current(d);
 }
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * The file that `trace.file` records: requests of one process, for one key in so many.
+ *
+ * A header of 64 bytes, then records of 24, all numbers little-endian and without padding. A key is
+ * sampled, or not, for as long as its process runs: of a sampled key every request is recorded, of
+ * the others none. So what is measured on the file holds for the whole, with a cache that is
+ * smaller by the same factor.
+ *
+ * Reading one:
+ *
+ *   - `magic` and `version` are as below, `header_bytes` and `record_bytes` at least as large as
+ *     here: records begin at `header_bytes`, and are `record_bytes` apart. What a later version has
+ *     added lies behind the fields that are known here.
+ *   - A record that is cut off by the end of the file is ignored, and so is one whose `op` is not
+ *     known: `outcome` and all other fields may then mean anything, but the time goes on.
+ *   - The time of a record is that of the one before, plus `delta_us`; the first one counts from
+ *     `start_us`. Threads are recorded in turns: within a tenth of a second or so, requests of
+ *     different threads may have changed places. Times of hits are those of a clock that steps
+ *     every few milliseconds.
+ *   - A record of NIGH_TRACE_SPACE gives a space its name, before any other record names its
+ *     number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
+ *     is left of the last one is 0.
+ *
+ * `key` is a hash of the space's name and the key (XXH3-64, seed 0), the same in each process; keys
+ * themselves are not recorded. Which keys are sampled is decided by another hash, with a secret of
+ * the process: two processes sample different keys.
+ */
+#ifndef NIGH_TRACE_H
+#define NIGH_TRACE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The first bytes of a file, without a NUL. */
+#define NIGH_TRACE_MAGIC "NIGHTRCE"
+/** The version that is written. */
+#define NIGH_TRACE_VERSION 1u
+
+/** A file begins with it. What can change is written again now and then, and at the end. */
+struct nigh_trace_header {
+    char magic[8];         /**< NIGH_TRACE_MAGIC */
+    uint32_t version;      /**< NIGH_TRACE_VERSION */
+    uint32_t header_bytes; /**< 64 */
+    uint32_t record_bytes; /**< 24 */
+    uint32_t sample;       /**< one key in so many is recorded */
+    uint64_t start_us;     /**< when recording began, in microseconds of Unix time */
+    uint64_t l1_memory;    /**< the cap of the process, in bytes, when it began */
+    uint64_t dropped;      /**< changes: requests of sampled keys that are not in the file */
+    uint64_t reserved[2];  /**< 0 */
+};
+
+/** What was asked for. */
+enum nigh_trace_op {
+    NIGH_TRACE_READ = 1,       /**< get or fetch, of one key or many, as L1 answered it */
+    NIGH_TRACE_LOAD = 2,       /**< the loader has answered, after `cost_us` */
+    NIGH_TRACE_L2 = 3,         /**< Redis has answered a lookup */
+    NIGH_TRACE_PUT = 4,        /**< a value was put or written */
+    NIGH_TRACE_INVALIDATE = 5, /**< the key was invalidated, by this process or by another */
+    NIGH_TRACE_SPACE = 16,     /**< the name of a space, as told above */
+    NIGH_TRACE_GAP = 17        /**< nothing; for times that `delta_us` cannot tell alone */
+};
+
+/** What came of it. */
+enum nigh_trace_outcome {
+    NIGH_TRACE_FRESH = 0,   /**< READ, L2: a fresh value; LOAD: a value; PUT: stored */
+    NIGH_TRACE_STALE = 1,   /**< READ, L2: a stale one */
+    NIGH_TRACE_ABSENT = 2,  /**< READ, L2, LOAD: known not to exist */
+    NIGH_TRACE_MISS = 3,    /**< READ, L2: not there */
+    NIGH_TRACE_FAILED = 4,  /**< LOAD: an error */
+    NIGH_TRACE_REFUSED = 5, /**< PUT: not stored in L1 */
+    NIGH_TRACE_PROBE = 6    /**< READ: not there, and nothing else was asked (NIGH_L1_ONLY) */
+};
+
+/** A request. */
+struct nigh_trace_record {
+    uint64_t key;      /**< hash of the space's name and the key */
+    uint32_t size;     /**< bytes of the value; 0 where there is none */
+    uint32_t cost_us;  /**< LOAD: how long it took; else 0 */
+    uint32_t delta_us; /**< time since the record before */
+    uint16_t space;    /**< number of the space in this file */
+    uint8_t outcome;   /**< enum nigh_trace_outcome */
+    uint8_t op;        /**< enum nigh_trace_op */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hands requests of marked keys to whoever wants them.
+ */
+#include "cache/sample.h"
+
+static uint32_t wanted(const struct nigh *cache)
+{
+    return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
+}
+
+void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t touched,
+                enum nigh_trace_outcome outcome)
+{
+    if (touched & L1_TOUCHED_SAMPLED)
+        l1_report_hit(e);
+    if (!(touched & L1_TOUCHED_MARKED) || !wanted(space->cache))
+        return;
+    struct bytes name = l1_entry_key(e);
+    struct l1_key key = l1_key_of(space->cache->l1, space->id, name.data, name.len);
+    struct sample_event event = {NIGH_TRACE_READ, outcome, (uint32_t)l1_entry_value(e).len, 0};
+    sample_note_marked(space, &key, event);
+}
+
+void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
+                        struct sample_event event)
+{
+    (void)space;
+    (void)key;
+    (void)event;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Marked keys: each hit of them is told, and of no others, whatever the policy and however often
+// they were hit before; the policy learns from their notes what it learns from all.
+
+#include "l1/hit.h"
+#include "l1/shard.h"
+#include "support/check.h"
+#include "support/l1_cache.h"
+
+#define KEYS 2000u
+
+static struct l1_entry *entry_of(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    rcu_leave();
+    REQUIRE(e);
+    return e;
+}
+
+static bool is_marked(struct cache *c, unsigned number)
+{
+    struct name name;
+    return l1_marks(c->l1, cache_key(c, &name, number).hash);
+}
+
+static void open_marking(struct cache *c, enum nigh_policy policy, uint32_t one_in)
+{
+    fake_env_init(&c->fake, check_seed());
+    struct l1_config config = cache_config(c, 4 << 20, 1);
+    config.policy = policy;
+    config.mark_one_in = one_in;
+    cache_open_config(c, config);
+}
+
+/* Hit each key several times; count the hits that are told, and those that should have been. */
+static void hit_all(struct cache *c, unsigned times, uint64_t *ret_told, uint64_t *ret_marked)
+{
+    *ret_told = *ret_marked = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct l1_entry *e = entry_of(c, i);
+        bool marked = is_marked(c, i);
+        for (unsigned n = 0; n < times; n++) {
+            bool told = l1_touch(e, l1_generation(&c->space.hit)) & L1_TOUCHED_MARKED;
+            CHECK_EQ(told, marked);
+            *ret_told += told;
+            *ret_marked += marked;
+        }
+    }
+}
+
+static const enum nigh_policy each_policy[] = {NIGH_POLICY_LRU, NIGH_POLICY_LFU, NIGH_POLICY_TTL,
+                                               NIGH_POLICY_NONE};
+
+TEST(each_hit_of_a_marked_key_is_told_and_of_no_other)
+{
+    for (size_t p = 0; p < ARRAY_COUNT(each_policy); p++) {
+        struct cache c;
+        uint64_t told, marked;
+        open_marking(&c, each_policy[p], 0);
+        for (unsigned i = 0; i < KEYS; i++)
+            REQUIRE_EQ(cache_put_size(&c, i, 16), L1_STORED);
+        for (unsigned round = 0; round < 3; round++) {
+            hit_all(&c, 6, &told, &marked);
+            CHECK_EQ(told, marked);
+            CHECK(marked > 0 && marked < 6 * KEYS / 16);
+        }
+        cache_close(&c);
+    }
+}
+
+TEST(a_new_value_has_the_mark_of_the_old_one)
+{
+    for (size_t p = 0; p < ARRAY_COUNT(each_policy); p++) {
+        struct cache c;
+        uint64_t told, marked;
+        open_marking(&c, each_policy[p], 4);
+        for (unsigned size = 16; size <= 64; size *= 2) {
+            for (unsigned i = 0; i < KEYS; i++)
+                REQUIRE_EQ(cache_put_size(&c, i, size), L1_STORED);
+            cache_reclaim(&c);
+            hit_all(&c, 2, &told, &marked);
+            CHECK_EQ(told, marked);
+        }
+        CHECK(marked > 2 * KEYS / 8 && marked < 2 * KEYS / 2);
+        cache_close(&c);
+    }
+}
+
+TEST(all_keys_can_be_marked)
+{
+    struct cache c;
+    uint64_t told, marked;
+    open_marking(&c, NIGH_POLICY_LFU, 1);
+    for (unsigned i = 0; i < KEYS; i++)
+        REQUIRE_EQ(cache_put_size(&c, i, 16), L1_STORED);
+    hit_all(&c, 5, &told, &marked);
+    CHECK_EQ(told, 5 * KEYS);
+    cache_close(&c);
+}
+
+/* ... marked or not. */
+TEST(a_counter_counts_as_ever)
+{
+    struct cache c;
+    open_marking(&c, NIGH_POLICY_LFU, 2);
+    for (unsigned i = 0; i < 64; i++) {
+        cache_put_size(&c, i, 16);
+        struct l1_entry *e = entry_of(&c, i);
+        for (unsigned hits = 0; hits < 6; hits++) {
+            CHECK_EQ(entry_freq(e), hits < ENTRY_FREQ_MAX ? hits : ENTRY_FREQ_MAX);
+            l1_touch(e, 0);
+        }
+        entry_freq_set(e, 1, true);
+        CHECK_EQ(entry_freq(e), 1);
+        CHECK(l1_touch(e, 0) & L1_TOUCHED_SAMPLED);
+        CHECK(l1_touch(e, 0) & L1_TOUCHED_SAMPLED);
+        CHECK(!(l1_touch(e, 0) & L1_TOUCHED_SAMPLED)); /* full: the policy has heard of it */
+    }
+    cache_close(&c);
+}
+
+TEST(generations_are_told_apart_as_ever)
+{
+    struct cache c;
+    open_marking(&c, NIGH_POLICY_LRU, 2);
+    for (unsigned i = 0; i < 64; i++) {
+        cache_put_size(&c, i, 16);
+        struct l1_entry *e = entry_of(&c, i);
+        uint8_t now = GENERATION_BIT;
+        for (unsigned n = 0; n < 100; n++) {
+            l1_touch(e, now);
+            CHECK_EQ(generation_age(now, entry_spare(e)), 0);
+            CHECK(!(entry_spare(e) & GENERATION_NEW));
+            CHECK_EQ(generation_age(generation_plus(now, 9), entry_spare(e)), 9);
+            now = generation_plus(now, 1);
+        }
+    }
+    cache_close(&c);
+}
