@@ -105,11 +105,11 @@ static uint64_t content_key(const struct nigh_value *v)
     return head.key;
 }
 
-struct text {
+struct body {
     char bytes[16];
 };
 
-static struct l1_key key_of(struct world *w, struct text *text, unsigned k)
+static struct l1_key key_of(struct world *w, struct body *text, unsigned k)
 {
     int len = snprintf(text->bytes, sizeof(text->bytes), "key-%u", k);
     return l1_key_of(w->l1, SPACE, text->bytes, (size_t)len);
@@ -224,7 +224,7 @@ static void read_and_judge(struct actor *a)
 {
     struct world *w = a->w;
     unsigned k = (unsigned)(check_random(&a->random) % KEYS);
-    struct text text;
+    struct body text;
     struct l1_key key = key_of(w, &text, k);
     uint64_t least = atomic_load_explicit(&w->applied[k], memory_order_acquire);
     struct nigh_value v;
@@ -287,7 +287,7 @@ static void *host(void *arg)
 static void *sitter(void *arg)
 {
     struct actor *a = arg;
-    struct text text;
+    struct body text;
     while (running(a->w)) {
         struct l1_key key = key_of(a->w, &text, (unsigned)(check_random(&a->random) % KEYS));
         rcu_enter();
@@ -325,7 +325,7 @@ static struct l1_value value_of(struct actor *a, struct content *c, unsigned k, 
 static void store(struct actor *a, unsigned k, uint64_t version, uint64_t stamp)
 {
     struct world *w = a->w;
-    struct text text;
+    struct body text;
     struct l1_key key = key_of(w, &text, k);
     uint64_t buffer[sizeof(struct content) / 8 + VALUE_WORDS_MAX];
     uint16_t tag = TAG_SLOT(k);
@@ -380,7 +380,7 @@ static void note_applied(struct world *w, unsigned k, uint64_t version)
 /* Rule 6, without the value: commit, raise and remove. */
 static void remove_key(struct actor *a, unsigned k)
 {
-    struct text text;
+    struct body text;
     struct l1_key key = key_of(a->w, &text, k);
     uint64_t version = commit(a->w, k);
     l1_invalidate_key(a->w->l1, &key, 0, 0, NULL);
@@ -391,7 +391,7 @@ static void remove_key(struct actor *a, unsigned k)
 static void write_key(struct actor *a, unsigned k)
 {
     struct world *w = a->w;
-    struct text text;
+    struct body text;
     struct l1_key key = key_of(w, &text, k);
     uint64_t buffer[sizeof(struct content) / 8 + VALUE_WORDS_MAX];
     uint16_t tag = TAG_SLOT(k);
@@ -480,7 +480,7 @@ static void close_world(struct world *w)
     for (unsigned i = 0; i < w->pool_count; i++)
         release(&w->pool[i]);
     for (unsigned k = 0; k < KEYS; k++) {
-        struct text text;
+        struct body text;
         struct l1_key key = key_of(w, &text, k);
         l1_invalidate_key(w->l1, &key, 0, 0, NULL);
     }
@@ -559,7 +559,7 @@ static unsigned make_referenced(struct actor *a, struct l1_entry *entries[REFERE
     struct world *w = a->w;
     unsigned made = 0;
     for (unsigned k = 0; k < REFERENCED; k++) {
-        struct text text;
+        struct body text;
         struct l1_key key = key_of(w, &text, k);
         uint64_t buffer[sizeof(struct content) / 8 + VALUE_WORDS_MAX];
         uint16_t tag = TAG_SLOT(k);
