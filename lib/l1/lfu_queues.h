@@ -119,28 +119,42 @@ static inline void lfu_forget_head(struct lfu *l, uint32_t queue)
         l->valued &= ~(UINT32_C(1) << (queue - LFU_MAIN));
 }
 
-static inline void lfu_push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
+/* Let `node` follow `older` in a queue; LFU_NONE: begin the queue. */
+static inline void lfu_set_next_of(struct lfu *l, uint32_t queue, uint32_t older, uint32_t node)
 {
-    lfu_set_link(l, node, lfu_link_to(lfu_part_of_queue(queue), l->newest[queue], LFU_NONE));
-    if (l->newest[queue] == LFU_NONE)
+    if (older == LFU_NONE)
         l->oldest[queue] = node;
     else
-        lfu_set_next(l, l->newest[queue], node);
-    l->newest[queue] = node;
+        lfu_set_next(l, older, node);
+}
+
+/* Let `node` precede `newer` in a queue; LFU_NONE: end the queue. */
+static inline void lfu_set_prev_of(struct lfu *l, uint32_t queue, uint32_t newer, uint32_t node)
+{
+    if (newer == LFU_NONE)
+        l->newest[queue] = node;
+    else
+        lfu_set_prev(l, newer, node);
+}
+
+static inline void lfu_push_between(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight,
+                                    uint32_t older, uint32_t newer)
+{
+    lfu_set_link(l, node, lfu_link_to(lfu_part_of_queue(queue), older, newer));
+    lfu_set_next_of(l, queue, older, node);
+    lfu_set_prev_of(l, queue, newer, node);
     *lfu_sum_of(l, queue) += weight;
     lfu_note_occupied(l, queue);
 }
 
+static inline void lfu_push_newest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
+{
+    lfu_push_between(l, queue, node, weight, l->newest[queue], LFU_NONE);
+}
+
 static inline void lfu_push_oldest(struct lfu *l, uint32_t queue, uint32_t node, uint32_t weight)
 {
-    lfu_set_link(l, node, lfu_link_to(lfu_part_of_queue(queue), LFU_NONE, l->oldest[queue]));
-    if (l->oldest[queue] == LFU_NONE)
-        l->newest[queue] = node;
-    else
-        lfu_set_prev(l, l->oldest[queue], node);
-    l->oldest[queue] = node;
-    *lfu_sum_of(l, queue) += weight;
-    lfu_note_occupied(l, queue);
+    lfu_push_between(l, queue, node, weight, LFU_NONE, l->oldest[queue]);
     lfu_forget_head(l, queue);
 }
 
@@ -150,16 +164,10 @@ static inline void lfu_unlink_node(struct lfu *l, uint32_t node, uint32_t weight
     uint32_t queue = lfu_link_part(link) == LFU_MAIN ? lfu_main_queue(weight) : lfu_link_part(link);
     uint32_t next = lfu_link_next(link);
     uint32_t prev = lfu_link_prev(link);
-    if (prev == LFU_NONE) {
-        l->oldest[queue] = next;
+    lfu_set_next_of(l, queue, prev, next);
+    lfu_set_prev_of(l, queue, next, prev);
+    if (prev == LFU_NONE)
         lfu_forget_head(l, queue);
-    } else {
-        lfu_set_next(l, prev, next);
-    }
-    if (next == LFU_NONE)
-        l->newest[queue] = prev;
-    else
-        lfu_set_prev(l, next, prev);
     *lfu_sum_of(l, queue) -= weight;
     lfu_note_occupied(l, queue);
 }

@@ -39,19 +39,7 @@ _Static_assert(LUA_DEL_MAX == SCRIPT_DEL_MAX, "change.lua");
 _Static_assert(LUA_TOLD_BYTES == SCRIPT_TOLD_BYTES, "common.lua");
 _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a SHA-1");
 
-#define SCRIPT(name) {{name##_text, sizeof(name##_text) - 1}, name##_sha1}
+#define SCRIPT(name, file)                                                                         \
+    [SCRIPT_##name] = {{file##_text, sizeof(file##_text) - 1}, file##_sha1},
 
-const struct script script_table[SCRIPT_COUNT] = {
-    [SCRIPT_LEASE] = SCRIPT(lease),
-    [SCRIPT_LEASE_MANY] = SCRIPT(lease_many),
-    [SCRIPT_OVERRIDE] = SCRIPT(override),
-    [SCRIPT_EXTEND] = SCRIPT(extend),
-    [SCRIPT_RELEASE] = SCRIPT(release),
-    [SCRIPT_FILL] = SCRIPT(fill),
-    [SCRIPT_FILL_MANY] = SCRIPT(fill_many),
-    [SCRIPT_TELL] = SCRIPT(tell),
-    [SCRIPT_CHANGE] = SCRIPT(change),
-    [SCRIPT_CHANGE_OLD] = SCRIPT(change_old),
-    [SCRIPT_BEAT] = SCRIPT(beat),
-    [SCRIPT_RESYNC] = SCRIPT(resync),
-};
+const struct script script_table[SCRIPT_COUNT] = {SCRIPTS(SCRIPT)};

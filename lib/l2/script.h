@@ -14,21 +14,15 @@
 #define SCRIPT_GROUPS_AT 640u
 #define SCRIPT_DEL_MAX 4000u  /* names that one command of a script may have */
 
-enum script_id {
-    SCRIPT_LEASE,
-    SCRIPT_LEASE_MANY,
-    SCRIPT_OVERRIDE,
-    SCRIPT_EXTEND,
-    SCRIPT_RELEASE,
-    SCRIPT_FILL,
-    SCRIPT_FILL_MANY,
-    SCRIPT_TELL,
-    SCRIPT_CHANGE,
-    SCRIPT_CHANGE_OLD,
-    SCRIPT_BEAT,
-    SCRIPT_RESYNC,
-    SCRIPT_COUNT
-};
+/* All scripts: X(the end of its name here, its file). */
+#define SCRIPTS(X)                                                                                 \
+    X(LEASE, lease) X(LEASE_MANY, lease_many) X(OVERRIDE, override) X(EXTEND, extend)              \
+    X(RELEASE, release) X(FILL, fill) X(FILL_MANY, fill_many) X(TELL, tell) X(CHANGE, change)      \
+    X(CHANGE_OLD, change_old) X(BEAT, beat) X(RESYNC, resync)
+
+#define SCRIPT_ID(name, file) SCRIPT_##name,
+enum script_id { SCRIPTS(SCRIPT_ID) SCRIPT_COUNT };
+#undef SCRIPT_ID
 
 struct script {
     struct bytes text;

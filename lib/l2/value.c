@@ -88,14 +88,24 @@ int l2_lease(struct l2 *l2, const struct l2_key *key, const struct l2_lease *lea
     return submit_script(link_of(l2, key), &c, SCRIPT_LEASE, 0, op);
 }
 
+/* Begins a script over a key's lease alone; its arguments are to be written next. */
+static int begin_on_lease(struct l2 *l2, const struct l2_key *key, enum script_id id,
+                          struct command *ret)
+{
+    int rc = script_begin(l2, ret, id, 1);
+    if (rc != 0)
+        return rc;
+    keys_add_lease(&l2->keys.now, ret, key);
+    script_args(ret);
+    return 0;
+}
+
 int l2_override(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t lease_ms,
                 const struct l2_op *op)
 {
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_OVERRIDE, 1))
+    if (begin_on_lease(l2, key, SCRIPT_OVERRIDE, &c))
         return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys.now, &c, key);
-    script_args(&c);
     add_lease_text(&c, token, lease_ms);
     command_number(&c, lease_ms);
     return submit_script(link_of(l2, key), &c, SCRIPT_OVERRIDE, 0, op);
@@ -105,10 +115,8 @@ int l2_extend(struct l2 *l2, const struct l2_key *key, uint64_t token, uint32_t 
               const struct l2_op *op)
 {
     struct command c;
-    if (script_begin(l2, &c, SCRIPT_EXTEND, 1))
+    if (begin_on_lease(l2, key, SCRIPT_EXTEND, &c))
         return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys.now, &c, key);
-    script_args(&c);
     command_le64(&c, token);
     command_number(&c, lease_ms);
     return submit_script(link_of(l2, key), &c, SCRIPT_EXTEND, 0, op);
@@ -120,10 +128,8 @@ int l2_release(struct l2 *l2, const struct l2_key *key, uint64_t token,
     struct command c;
     char front[FRONT_BYTES];
     uint64_t connection;
-    if (script_begin(l2, &c, SCRIPT_RELEASE, 1))
+    if (begin_on_lease(l2, key, SCRIPT_RELEASE, &c))
         return NIGH_ENOMEM;
-    keys_add_lease(&l2->keys.now, &c, key);
-    script_args(&c);
     command_le64(&c, token);
     command_bytes(&c, l2->keys.now.channel);
     command_bytes(&c, l2_frame_front(link_of(l2, key), frame, front, &connection));
