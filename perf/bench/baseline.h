@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the baselines share: the same hash, one node layout, a ring of who came first.
+ * The common parts of the baselines: the same hash, one node layout, a ring of who came first.
  *
  * The value stands behind the key, and is found by the loaded key length: what one writes without
  * thinking of the dependent miss that it costs.
@@ -57,7 +57,7 @@ static inline void copy_out(const struct baseline_item *item, struct nigh_value 
     *ret = (struct nigh_value){buffer, item->value_len, 0};
 }
 
-/* Who came first leaves first. `slots` 0: nobody leaves. */
+/* The order of arrival, in which items leave. `slots` 0: none leaves. */
 struct arrivals {
     void **items;
     uint64_t slots;

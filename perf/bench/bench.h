@@ -28,7 +28,7 @@ struct bench_settings {
 };
 
 void bench_hit(const struct bench_settings *s);
-/* Its second table. */
+/* Prints the second table of bench_hit(). */
 void bench_features(const struct bench_settings *s);
 void bench_write(const struct bench_settings *s);
 void bench_memory(const struct bench_settings *s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is measured, and what it is measured against, behind one call.
+ * A candidate: one that is measured, or is measured against, behind one call.
  *
  * A baseline has nigh's own signatures and result struct (24 bytes: data, len, pin), is exported
  * from a file of its own and is called through the same pointer. So nobody's lookup is inlined into

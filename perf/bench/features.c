@@ -22,7 +22,7 @@ enum row {
     CALL_TAG_FLOORS, ROWS
 };
 
-/* Of each row: what is measured, in which cache, and the row whose cost it adds to. */
+/* Says of each row what is measured, in which cache, and the row whose cost it adds to. */
 static const struct {
     const char *name;
     const struct candidate *candidate;
@@ -44,7 +44,7 @@ static const struct {
     [CALL_TAG_FLOORS] = {"the call, the same tag", &candidate_nigh, TAGGED_RAISED, CALL},
 };
 
-/* What a round's own two figures differ by, in the middle: see measure.h about ratios. */
+/* Returns by how much a round's own two figures differ, in the middle: see measure.h on ratios. */
 static double added_ns(const struct subject *s, const struct subject *base, unsigned rounds)
 {
     double differences[ROUNDS_MAX];

@@ -13,7 +13,7 @@ struct glib_map {
     struct arrivals arrivals;
 };
 
-/* What is looked for has the layout of an item without a value. */
+/* A key to look for: it has the layout of an item without a value. */
 struct glib_key {
     uint32_t key_len;
     uint32_t value_len;

@@ -142,7 +142,7 @@ static void measure_batches(const struct bench_settings *s, const char *name,
 
 /* ---- threads that share one table ---- */
 
-/* What several threads take of the time of one, by hits and by reads of the same table that leave
+/* Compares several threads' time with one's, by hits and by reads of the same table that leave
  * no trace: no counter moves, no bit of an entry is set. */
 enum { HITS_ALONE, QUIET_ALONE, HITS, QUIET, SHARING };
 

@@ -176,7 +176,7 @@ static void hold(struct storm *s, struct nigh_value values[PINS])
     }
 }
 
-/* What was held is what was put, after all that. */
+/* Checks that what was held is what was put, after all that, and lets it go. */
 static void let_go(struct storm *s, struct nigh_value values[PINS])
 {
     char expected[PINNED_BYTES];

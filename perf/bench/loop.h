@@ -55,10 +55,10 @@ typedef void candidate_release_fn(struct nigh_value *value);
 typedef uint64_t loop_fn(struct nigh_space *space, const struct sequence *sequence, uint64_t at,
                          uint64_t count);
 
-/* Who measures `get` with a call of its own: never waits, never asks L2. */
+/* The call of those who measure `get` with one: never waits, never asks L2. */
 extern const struct nigh_call loop_call;
 
-/* What a value begins with: read where it lies, or in a copy of all of it. */
+/* Returns the word that a value begins with: read where it lies, or in a copy of all of it. */
 __attribute__((always_inline)) static inline uint64_t loop_word_of(const struct nigh_value *value,
                                                                    bool copies)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the command line of the benchmarks says.
+ * The settings that the command line of the benchmarks gives.
  */
 #ifndef PERF_BENCH_SETTINGS_H
 #define PERF_BENCH_SETTINGS_H

@@ -164,7 +164,7 @@ static void ranked_free(struct ranked *r)
     free(r->cached);
 }
 
-/* It is cached, and its rank is this. */
+/* Notes that a key is cached, with this rank. */
 static void ranked_set(struct ranked *r, uint32_t key, uint64_t rank)
 {
     r->cached[key] = true;

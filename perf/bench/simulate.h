@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a policy's hit ratio is compared with, simulated: exact LRU, Belady's optimum, and GDSF,
+ * Simulates what a policy's hit ratio is compared with: exact LRU, Belady's optimum, and GDSF,
  * which knows sizes.
  *
  * Semantics of a trace: every request is a read; on a miss the object is inserted. Every request
@@ -29,7 +29,7 @@ void trace_free(struct trace *t);
 
 /* Hits of exact LRU with room for `capacity` objects. */
 uint64_t simulate_lru(const struct trace *t, uint64_t capacity);
-/* The same for so many bytes; what is larger than the cache is not stored. */
+/* Hits of exact LRU for so many bytes; what is larger than the cache is not stored. */
 uint64_t simulate_lru_bytes(const struct trace *t, uint64_t capacity_bytes);
 /* Hits of the optimum for `capacity` objects: the one that is needed last leaves. */
 uint64_t simulate_belady(const struct trace *t, uint64_t capacity);

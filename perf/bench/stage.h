@@ -17,7 +17,7 @@ struct nigh_space *stage_create(const struct candidate *c, const struct candidat
 void stage_put(const struct candidate *c, struct nigh_space *space, uint32_t number,
                const struct candidate_need *need);
 
-/* What one subject does in a round. All of a comparison have the same sequence and count, so they
+/* The part of one subject in a round. All of a comparison have the same sequence and count, so they
  * look up the same keys in each round. */
 struct lookup {
     const struct candidate *candidate;

@@ -41,7 +41,7 @@ struct replay {
     char *value;             /* NIGH_VALUE_MAX bytes */
 };
 
-/* What is asked for: the capacity of one run. */
+/* The capacity of one run, as asked for. */
 struct capacity {
     uint64_t amount; /* objects, or bytes of payload */
     bool by_bytes;
@@ -56,7 +56,7 @@ struct setting {
     uint64_t entries;      /* objects, by bytes mean ones, that fit */
 };
 
-/* What others reach. */
+/* The hit ratios that others reach. */
 static struct {
     struct reference_cell *cells;
     size_t count;
@@ -210,12 +210,12 @@ static double percent(uint64_t part, uint64_t of)
     return 100.0 * (double)part / (double)of;
 }
 
-/* What nigh is compared with, in percent; 0: not known. */
+/* Ratios that nigh is compared with, in percent; 0: not known. */
 struct others {
     double lru, optimum, gdsf, field, caffeine;
 };
 
-/* What is summed up over all cells that have a reference. */
+/* Sums over all cells that have a reference. */
 static struct {
     unsigned cells, gaps, caffeines;
     double share, above_lru, least_above_lru, gap, worst_gap, caffeine;

@@ -67,7 +67,7 @@ static double normal(struct random_stream *r)
     return distance * cos(2 * M_PI * random_unit(r));
 }
 
-/* Of which a normal variable is less with this probability, by halving. */
+/* Returns the value that a normal variable is below with this probability, by halving. */
 static double normal_quantile(double share)
 {
     double low = -9, high = 9;

@@ -58,7 +58,7 @@ struct write_case {
     uint64_t count; /* of each thread, per round */
 };
 
-/* What one of them does in a round. */
+/* The part of one of them in a round. */
 struct writing {
     const struct entrant *entrant;
     const struct write_case *of;

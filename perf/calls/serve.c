@@ -341,7 +341,7 @@ static void ask_until(struct crowd *c, uint64_t until_ns)
     }
 }
 
-/* What the clients take of a processor is not the server's. */
+/* Leaves out the clients' time on the processors: it is not the server's. */
 static void run_round(void *self, uint64_t ns, double ret[METRICS])
 {
     struct server *s = self;

@@ -55,8 +55,8 @@ struct trace {
     bool failed;
 };
 
-/* What an operation of each thread may take. A hit takes no line of anybody. What a put takes is
- * written at l1_floors (l1/floors.h) and struct l1; what a miss takes, at flight_table. */
+/* Limits the lines that an operation of each thread may take: a hit, none of anybody; a put, those
+ * told at l1_floors (l1/floors.h) and struct l1; a miss, those told at flight_table. */
 static const struct limit {
     struct work_phase phase;
     double most[2];

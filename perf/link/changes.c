@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a change costs those who only do the same commands: DEL alone, DEL, XADD and PUBLISH in
+ * The price of a change to those who only do the same commands: DEL alone, DEL, XADD and PUBLISH in
  * MULTI, and the same three in a script. The keys do not exist, for nigh no more than here: it is
  * the way that is measured. The log is trimmed as nigh's is.
  */

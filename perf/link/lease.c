@@ -93,7 +93,7 @@ static void submit_fill(struct client *c, uint64_t token, struct l2_sync *sync)
     must_submit(l2_fill(c->l2, &key, &fill, &op));
 }
 
-/* So many at once, for the tokens from `first` on. */
+/* Runs as many at once as a round has, for the tokens from `first` on. */
 static void run_all(struct client *c, uint64_t first,
                     void (*submit)(struct client *c, uint64_t token, struct l2_sync *sync),
                     enum l2_verdict wanted)
@@ -105,7 +105,7 @@ static void run_all(struct client *c, uint64_t first,
         judge(c, &syncs[i], wanted);
 }
 
-/* There always is one where there are nodes. */
+/* Makes a clock, as there always is one where there are nodes. */
 static void make_clock(struct client *c)
 {
     struct l2_sync sync;

@@ -92,7 +92,7 @@ extern const struct side side_no_cache, side_hiredis_aside, side_nigh_aside;
 extern const struct side side_hiredis_warm, side_nigh_warm;
 extern const struct side side_fetch_singles, side_fetch_many, side_miss_alone, side_miss_gathered;
 
-/* What one command measures. */
+/* The measurements of one command. */
 struct suite {
     const char *command;
     const char *about; /* a paragraph of its --help */
@@ -120,7 +120,7 @@ struct link {
 };
 extern struct link link_world;
 
-/* Which of the keys a thread's n-th call begins with. */
+/* Returns the key that a thread's n-th call begins with. */
 static inline unsigned link_at(unsigned thread, uint64_t n, unsigned keys)
 {
     return (unsigned)((thread * 1021 + n * keys) % LINK_KEYS);
@@ -135,16 +135,16 @@ void link_why(const char *text);
 
 /* A cache on the private Redis that has become trusted, and its space. */
 struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space);
-/* The same in steps, for who wants other options, or a loader. */
+/* Opens a cache in steps, for who wants other options, or a loader. */
 struct nigh_options link_options(const char *prefix);
 struct nigh *link_cache_open_with(struct nigh_options *options);
 struct nigh_space *link_space_open(struct nigh *cache, const char *name, nigh_loader_fn loader,
                                    void *arg);
-/* The same, and Redis has all that is asked for, but L1 has not, and a loader would be the end. */
+/* Opens one before a Redis that has all keys: L1 has none yet, and a loader ends the run. */
 struct nigh *link_cache_open_cold(const char *prefix, struct nigh_space **ret_space);
 /* Puts all that is asked for. */
 void link_fill(struct nigh_space *space);
-/* What a read from Redis has to be, or the end. */
+/* Checks that a read has come from Redis; ends the run if not. */
 void link_judge(int outcome, const struct nigh_value *value);
 
 /* ---- rounds and lines ---- */

@@ -44,7 +44,7 @@ static int try_connect(const char *path)
     return -1;
 }
 
-/* What is sent, and the end of what comes back. */
+/* Sends a text, and reads until what comes back ends as told. */
 static size_t ask(int fd, const char *text, size_t len, char *answer, const char *end)
 {
     size_t got = 0, end_len = strlen(end);

@@ -39,7 +39,7 @@ static inline void plain_word(struct plain_args *a, const char *word)
 redisContext *plain_connect(void);
 void *plain_open(const struct row *row);
 void plain_close(void *self);
-/* So many keys from the one that the call begins with. */
+/* Add so many keys, from the one that the call begins with. */
 void plain_keys(struct plain_args *a, unsigned at, unsigned count);
 /* Load a script into Redis and keep its digest. */
 void plain_load(struct plain *p, const char *text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What processes have used so far. The server's time is read from its CPU clock, in nanoseconds:
+ * The use of processes so far. The server's time is read from its CPU clock, in nanoseconds:
  * /proc counts in hundredths of a second, as long as a whole round's use.
  */
 #include "link/usage.h"

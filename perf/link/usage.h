@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What processes have used so far.
+ * The use of processes so far.
  */
 #ifndef PERF_LINK_USAGE_H
 #define PERF_LINK_USAGE_H

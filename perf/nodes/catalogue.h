@@ -35,7 +35,7 @@ struct catalogue_info {
 /* Make the database at `path` (which must not exist) from control text. */
 void catalogue_build(const char *path, struct text input, struct catalogue_info *ret);
 
-/* What a database that catalogue_build() made says about itself; false: there is none, or of
+/* Reads what a database that catalogue_build() made says about itself; false: there is none, or of
  * another input or layout. */
 bool catalogue_lookup(const char *path, struct text input, struct catalogue_info *ret);
 

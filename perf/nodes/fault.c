@@ -52,14 +52,14 @@ static bool go_back(struct fault *f)
     return servers_point(f->servers, &f->servers->master) && leave_replica(f);
 }
 
-/* There is nobody whose connections could be ended. */
+/* No connection is left that could be ended. */
 static bool follow_promoted(struct fault *f)
 {
     f->up_ns = now_ns();
     return promote(f) && servers_point(f->servers, &f->servers->replica);
 }
 
-/* What Redis accepts from here on is not in the snapshot; what it accepted before may be. */
+/* Begins a snapshot: it may have what Redis has accepted before, and nothing from here on. */
 static bool save(struct fault *f)
 {
     history_snapshot(f->history, now_ns());

@@ -299,7 +299,7 @@ static void read_troubles(struct judge *j, const struct loads *loads)
     }
 }
 
-/* What Redis lost by loading a snapshot is gone for every node. */
+/* Reads the losses of loaded snapshots: they are gone for every node. */
 static void read_oblivion(struct judge *j)
 {
     const struct history_oblivion *o = j->history->oblivion;

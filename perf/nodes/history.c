@@ -12,7 +12,7 @@
 
 #define LINE_BYTES 64
 
-/* What stands before the rest: the count and what Redis forgot. */
+/* Stands before the rest: the count and what Redis forgot. */
 struct head {
     _Atomic uint32_t count;
     struct history_oblivion oblivion;
@@ -124,7 +124,7 @@ void history_forgotten(struct history *h, uint64_t end_ns, uint64_t known_ns)
 
 #define NOT_YET UINT64_MAX
 
-/* What Redis has forgotten, as a reader sees it now. */
+/* Tells what Redis has forgotten, as a reader sees it now. */
 struct forgotten {
     uint64_t snapshot_ns; /* NOT_YET: nothing */
     uint64_t end_ns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happened to the truth: every update, when it was committed, when Redis accepted its
+ * The history of the truth: every update, when it was committed, when Redis accepted its
  * invalidation, and when each node was seen to have applied it. In shared memory, append-only.
  *
  * Times are CLOCK_MONOTONIC of one machine, so they compare between processes. Each is taken on the

@@ -191,7 +191,7 @@ static uint64_t reads_so_far(const struct run *r)
     return reads;
 }
 
-/* What was done to Redis last. */
+/* Names what was done to Redis last. */
 static const char *last_event(const struct fault *f)
 {
     return f->event_count ? f->events[f->event_count - 1].what : "";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the loader did and what befell the nodes: two append-only logs in shared memory.
+ * Logs of what the loader did and of what befell the nodes: append-only, in shared memory.
  *
  * They are written while the job runs and judged after it (generations.c), when everything that may
  * excuse a second load is known. A full log loses its latest records and says so.
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a look into L1 alone said just before the call that led to a load. */
+/* Tells what L1 alone had just before the call that led to a load. */
 enum load_look { LOAD_NOT_LOOKED, LOAD_LOOKED_EMPTY, LOAD_LOOKED_FULL };
 
 /* One call of the loader. Keys: all (c) */

@@ -42,7 +42,7 @@ int member_run(int fd, uint32_t number);
 
 /* ---- loader.c ---- */
 
-/* What the loader should know about the call that it may be part of; thread-local. */
+/* Tell the loader about the call that it may be part of; thread-local. */
 void loader_expect(uint64_t begin_ns, enum load_look look, uint64_t look_ns);
 /* Whether the loader has run on this thread since loader_expect(). */
 bool loader_has_run(void);

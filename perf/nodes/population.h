@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What clients ask for: names with their popularity, and what each page depends on. In memory.
+ * The names that clients ask for, with their popularity, and what each page depends on. In memory.
  *
  * A *key* is a number: 1 .. packages are the packages of the catalogue, the numbers after them are
  * names that occur only in dependencies. A package is as popular as it has dependants, plus one;

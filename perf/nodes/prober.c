@@ -20,7 +20,7 @@
 #define ASK_AT_MOST_NS (20 * PERF_NS_PER_MS)
 #define GIVE_UP_NS (1 * PERF_NS_PER_S)
 
-/* Of one updating node. */
+/* The prober's view of one updating node. */
 struct watch {
     bool open;
     uint32_t update;

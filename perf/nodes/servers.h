@@ -30,7 +30,7 @@ void servers_stop(struct servers *s);
 /* Whether one has ended without being told to. */
 bool servers_crashed(struct servers *s);
 
-/* Who connects from now on meets `to`. */
+/* Lead new connections to `to` from now on. */
 bool servers_point(struct servers *s, const struct redis_server *to);
 /* End all connections of clients, listeners included, to a server; not those of its replicas. */
 bool servers_end_clients(struct servers *s, const struct redis_server *of);

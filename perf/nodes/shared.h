@@ -22,7 +22,7 @@
 #define THREADS_MAX 64
 #define PATH_BYTES 512
 
-/* What a run does. Keys: all (c) */
+/* The plan of a run. Keys: all (c) */
 struct plan {
     double seconds;
     double updates_per_second; /* of all nodes together */
@@ -53,7 +53,7 @@ enum outcome {
     OUTCOME_COUNT
 };
 
-/* What one application thread saw. */
+/* The sightings of one application thread. */
 struct client_tally {
     _Atomic uint64_t reads;               /* (a) also for the progress line */
     uint64_t outcomes[OUTCOME_COUNT];     /* (t) */
@@ -63,7 +63,7 @@ struct client_tally {
     int32_t failure;                      /* (t) the last error that is not "busy" */
 };
 
-/* What a node's updater and prober saw. */
+/* The sightings of a node's updater and prober. */
 struct update_tally {
     uint64_t updates;                      /* (t) */
     uint64_t queued;                       /* (t) */

@@ -22,7 +22,7 @@ struct updater {
     uint64_t next_ns;
 };
 
-/* What a node drawn at random is loading, or began to load last; 0: nothing yet. */
+/* Returns what a node drawn at random is loading, or began to load last; 0: nothing yet. */
 static uint32_t aim(struct updater *u)
 {
     uint32_t node = random_below(&u->random, u->member->plan->nodes);

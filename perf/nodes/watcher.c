@@ -52,7 +52,7 @@ int64_t watcher_stat(const struct member *m, const char *name)
     return nigh_stats_value(m->cache, NULL, name);
 }
 
-/* What is seen now happened before the time is read here, and after the look before began. */
+/* Notes what is seen now: it happened before the time is read here, after the last look began. */
 static void note(struct watcher *w, enum trouble_kind kind, uint64_t from_ns)
 {
     struct trouble t = {from_ns, now_ns(), w->member->number, kind};
@@ -170,7 +170,7 @@ static void settle_queued(struct watcher *w)
         history_accepted(&m->history, open[--opens], accepted);
 }
 
-/* Of this process alone: pages of the database file, which SQLite maps, are shared. */
+/* Counts this process' own pages: those of the database file, which SQLite maps, are shared. */
 static uint64_t resident_bytes(void)
 {
     unsigned long pages = 0, shared = 0;
@@ -208,7 +208,7 @@ static void look(struct watcher *w)
     w->last_ns = begin;
 }
 
-/* What is not over when the run ends lasted until then. */
+/* Ends with the run what is not over by then. */
 static void note_unfinished(struct watcher *w)
 {
     if (w->away_ns)

@@ -73,7 +73,7 @@ __attribute__((noreturn)) static void become_server(struct redis_server *server,
     _exit(127);
 }
 
-/* What a run before it left in its folder is not to be found again. */
+/* Removes what a run before has left in the folder. */
 static void begin_empty(const struct redis_server *server)
 {
     char snapshot[300];

@@ -25,7 +25,7 @@ void redis_server_start(struct redis_server *server, const char *folder);
 bool redis_server_answers(const struct redis_server *server);
 /* Wait until it does, for 10 s at most; false: it does not start. */
 bool redis_server_comes_up(struct redis_server *server);
-/* The same, or the end of the process. */
+/* Waits until the server answers, or ends the process. */
 void redis_server_wait(struct redis_server *server);
 /* SIGKILL: it loses everything it held. */
 void redis_server_kill(struct redis_server *server);
