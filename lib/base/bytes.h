@@ -107,12 +107,6 @@ static inline uint8_t byte_reader_u8(struct byte_reader *r)
     return p ? *p : 0;
 }
 
-static inline uint16_t byte_reader_u16(struct byte_reader *r)
-{
-    const uint8_t *p = byte_reader_take(r, 2);
-    return p ? get_le16(p) : 0;
-}
-
 static inline uint32_t byte_reader_u32(struct byte_reader *r)
 {
     const uint8_t *p = byte_reader_take(r, 4);

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RCU read sections and publication, from liburcu's bp flavour: no registration by host threads,
- * threads may exit and processes fork.
+ * RCU read sections, from liburcu's bp flavour: no registration by host threads, threads may exit
+ * and processes fork.
  *
  * This is the one file that sees liburcu, and that defines _LGPL_SOURCE (inlined read side: 0.9 ns
- * against 9; the LGPL allows it for any licence). Links are our own C11 atomics, so that
- * ThreadSanitizer understands them; the section itself is annotated for it (its barriers are
+ * against 9; the LGPL allows it for any licence). Links are C11 atomics of the modules, published
+ * by release and read by acquire (consume in spirit; acquire is free on x86 and ldar on arm64), so
+ * that ThreadSanitizer understands them; the section itself is annotated for it (its barriers are
  * invisible to TSan).
  *
- * Ordering guarantees
- *   publish  release store; a thread that dereferences the link sees everything written before the
- *            store (pair(rcu.link))
- *   deref    acquire load (consume in spirit; acquire is free on x86 and ldar on arm64)
+ * Ordering guarantee
  *   section  an object that a section saw reachable is not freed before an rcu_wait() that began
  *            after its removal returns; after that rcu_wait() every store is visible that was made
  *            inside a section which ended before.
@@ -145,10 +143,5 @@ void rcu_wait(void);
  * no memory for them. Errors: NIGH_ENOMEM.
  */
 int rcu_install(void);
-
-#define RCU_LINK(type) _Atomic(type *)
-/* pair(rcu.link): a thread that dereferences sees everything written before publication */
-#define rcu_deref(link) atomic_load_explicit((link), memory_order_acquire)
-#define rcu_publish(link, ptr) atomic_store_explicit((link), (ptr), memory_order_release)
 
 #endif

@@ -86,7 +86,7 @@ bool pin_scan_watch_forks(void)
 
 /* The entry that a slot names, if it is of this cache; else NULL. It stays allocated until another
  * one is asked for. */
-static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id)
+static struct l1_entry *ask_locked(pin_slot_t *slot, uint32_t cache_id) REQUIRES(ask_lock)
 {
     struct l1_entry *e = atomic_load_explicit(slot, memory_order_relaxed);
     if (!e || e == PIN_TAKEN)
@@ -125,7 +125,7 @@ static inline void count_slot(void *arg, pin_slot_t *slot)
     count->sum += e && e != PIN_TAKEN;
 }
 
-static inline void count_slot_of(void *arg, pin_slot_t *slot)
+static inline void count_slot_of(void *arg, pin_slot_t *slot) REQUIRES(ask_lock)
 {
     struct count *count = arg;
     count->sum += ask_locked(slot, count->cache_id) != NULL;
@@ -133,7 +133,7 @@ static inline void count_slot_of(void *arg, pin_slot_t *slot)
 
 /* Mark the slot as taken instead. If it is given back meanwhile, the exchange fails, as it
  * should. */
-static inline void forget_slot(void *arg, pin_slot_t *slot)
+static inline void forget_slot(void *arg, pin_slot_t *slot) REQUIRES(ask_lock)
 {
     const struct count *count = arg;
     struct l1_entry *e = ask_locked(slot, count->cache_id);

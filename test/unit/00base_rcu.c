@@ -28,9 +28,12 @@ struct node {
     struct node *next; /* while retired */
 };
 
+#define deref(link) atomic_load_explicit((link), memory_order_acquire)
+#define publish(link, ptr) atomic_store_explicit((link), (ptr), memory_order_release)
+
 static struct {
     struct mem *mem;
-    RCU_LINK(struct node) slots[SLOTS];
+    _Atomic(struct node *) slots[SLOTS];
     pthread_mutex_t lock;
     struct node *retired; /* under lock, as is the count */
     unsigned retired_count;
@@ -98,7 +101,7 @@ static void *reader(void *arg)
     uint64_t reads = 0;
     while (!atomic_load_explicit(&world.reclaimed_all, memory_order_relaxed)) {
         rcu_enter();
-        struct node *n = rcu_deref(&world.slots[check_random(&seed) % SLOTS]);
+        struct node *n = deref(&world.slots[check_random(&seed) % SLOTS]);
         for (int i = 0; i < 20; i++) { /* stay: a node freed meanwhile changes under our eyes */
             CHECK_EQ(n->magic, ALIVE);
             CHECK_EQ(n->value, ~n->complement);
@@ -114,9 +117,9 @@ static void publish_all(void)
 {
     uint64_t seed = check_seed();
     for (unsigned i = 0; i < PUBLICATIONS; i++) {
-        RCU_LINK(struct node) *slot = &world.slots[check_random(&seed) % SLOTS];
-        struct node *old = rcu_deref(slot);
-        rcu_publish(slot, node_create(i));
+        _Atomic(struct node *) *slot = &world.slots[check_random(&seed) % SLOTS];
+        struct node *old = deref(slot);
+        publish(slot, node_create(i));
         retire(old);
         pthread_mutex_lock(&world.lock);
         bool full = world.retired_count >= RETIRED_MAX;
@@ -131,7 +134,7 @@ TEST(nothing_is_freed_under_a_reader)
     pthread_t readers[READERS], freer;
     world.mem = mem_create();
     for (int i = 0; i < SLOTS; i++)
-        rcu_publish(&world.slots[i], node_create(0));
+        publish(&world.slots[i], node_create(0));
     for (uintptr_t i = 0; i < READERS; i++)
         REQUIRE(pthread_create(&readers[i], NULL, reader, (void *)i) == 0);
     REQUIRE(pthread_create(&freer, NULL, reclaimer, NULL) == 0);
@@ -145,7 +148,7 @@ TEST(nothing_is_freed_under_a_reader)
 
     CHECK_EQ(world.reclaimed, PUBLICATIONS);
     for (int i = 0; i < SLOTS; i++)
-        mem_free(world.mem, NULL, rcu_deref(&world.slots[i]), sizeof(struct node));
+        mem_free(world.mem, NULL, deref(&world.slots[i]), sizeof(struct node));
     mem_destroy(world.mem);
 }
 
