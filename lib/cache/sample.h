@@ -18,19 +18,19 @@
 
 #include "cache/cache.h"
 
-/* Who wants requests of marked keys; bits of sample.wanted. */
+/* Takers of requests for marked keys; bits of sample.wanted. */
 enum {
     SAMPLE_FOR_TRACE = 1,
     SAMPLE_FOR_CURVE = 2,
     SAMPLE_FOR_HOT = 4,
 };
 
-/* What happened to a key. */
+/* An event of a key. */
 struct sample_event {
     enum nigh_trace_op op;
     enum nigh_trace_outcome outcome;
-    uint32_t size;    /* of the value */
-    uint32_t cost_us; /* of a load */
+    uint32_t size;    /* the value's */
+    uint32_t cost_us; /* a load's */
 };
 
 static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)

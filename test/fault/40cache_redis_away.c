@@ -148,9 +148,7 @@ TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
 {
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, NULL);
-    patient_open(&b, &server, &a.origin, NULL);
+    patient_nodes_open(&a, &b, &server);
     a.origin.script = tagged;
     CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_ANSWER(ask_fetch(a.space, "t", NULL), NIGH_FRESH, "t=1");
@@ -169,9 +167,7 @@ TEST(a_queued_invalidation_reaches_the_other_node_in_the_end)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&b, "sequence") == world_count(&a, "sequence"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "t", NULL).text, "t=2") == 0);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 /* Redis comes back with what it had before an invalidation that it had accepted: its clock is
@@ -333,9 +329,7 @@ TEST(a_full_redis_still_takes_invalidations)
 {
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, NULL);
-    patient_open(&b, &server, &a.origin, NULL);
+    patient_nodes_open(&a, &b, &server);
     CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "l2_fill") == 1);
     CHECK_ANSWER(ask_fetch(b.space, "k", NULL), NIGH_FRESH, "k=1");
@@ -353,18 +347,14 @@ TEST(a_full_redis_still_takes_invalidations)
     CHECK_EQ(world_count(&b, "beat_failed"), failed); /* they go on, so trust does */
     int rc = nigh_put(a.space, "p", 1, "v", 1, NULL);
     CHECK(rc == 0 || rc == NIGH_QUEUED);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 TEST(flushall_is_noticed)
 {
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    nodes_open(&a, &b, &server);
     for (int i = 0; i < 5; i++) {
         CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&a, "k").outcome == NIGH_FRESH);
         CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
@@ -377,9 +367,7 @@ TEST(flushall_is_noticed)
         CHECK_WITHIN(WORLD_PATIENCE_MS,
                      ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
     }
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 TEST(evicted_bookkeeping_is_noticed)
@@ -387,9 +375,7 @@ TEST(evicted_bookkeeping_is_noticed)
     static const char *const lost[] = {"nigh:!2:!clk", "nigh:!:log"};
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    nodes_open(&a, &b, &server);
     for (int i = 0; i < 4; i++) {
         CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
         free(redis_command(&server, "DEL %s", lost[i % 2]));
@@ -399,18 +385,14 @@ TEST(evicted_bookkeeping_is_noticed)
         CHECK_WITHIN(WORLD_PATIENCE_MS,
                      ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
     }
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 TEST(connections_cut_by_the_server_are_made_again)
 {
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
-    node_open(&b, &server, &a.origin, NULL);
+    nodes_open(&a, &b, &server);
     for (int i = 0; i < 6; i++) {
         CHECK_WITHIN(WORLD_PATIENCE_MS, timely_fetch(&b, "k").outcome == NIGH_FRESH);
         free(redis_command(&server, i % 2 ? "CLIENT KILL TYPE normal" : "CLIENT KILL TYPE pubsub"));
@@ -421,7 +403,5 @@ TEST(connections_cut_by_the_server_are_made_again)
         CHECK_WITHIN(WORLD_PATIENCE_MS,
                      ask_fetch(b.space, "k", NULL).text[2] == (char)('2' + i));
     }
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }

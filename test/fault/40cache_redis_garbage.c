@@ -201,9 +201,7 @@ TEST(a_large_right_value_passes)
     CHECK_MEM(v.data, v.len, big, 3u << 20);
     nigh_release(&v);
     free(big);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 /* ---- it heals ---- */
@@ -259,9 +257,7 @@ TEST(what_cannot_be_read_stayed_in_l2_for_ever)
         put_raw(&server, key, bad, len);
         heal(&a, &b, &server, key, what);
     }
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 /* ---- the channel ---- */
@@ -272,9 +268,7 @@ TEST(garbage_on_the_channel_is_counted_and_changes_nothing)
     struct world a, b;
     char noise[4096];
     uint64_t random = check_seed();
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, NULL);
-    patient_open(&b, &server, &a.origin, NULL);
+    patient_nodes_open(&a, &b, &server);
     CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(b.space, "k", NULL).outcome == NIGH_FRESH);
     for (int i = 0; i < 500; i++) {
@@ -289,9 +283,7 @@ TEST(garbage_on_the_channel_is_counted_and_changes_nothing)
     origin_commit(&a.origin);
     CHECK_EQ(nigh_invalidate(a.space, "k", 1, NULL), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 /* A frame as it was heard, replayed whole and with each byte flipped: the sequence says it is old,
@@ -300,9 +292,7 @@ TEST(replayed_and_damaged_frames_do_no_harm)
 {
     struct redis server;
     struct world a, b;
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, NULL);
-    patient_open(&b, &server, &a.origin, NULL);
+    patient_nodes_open(&a, &b, &server);
     redisContext *c = dial(&server);
     freeReplyObject(redisCommand(c, "SUBSCRIBE nigh:!2:!inv:0"));
     CHECK_EQ(nigh_invalidate(a.space, "k", 1, NULL), 0);
@@ -330,7 +320,5 @@ TEST(replayed_and_damaged_frames_do_no_harm)
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_invalidate(a.space, "k", 1, NULL) == 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(ask_fetch(b.space, "k", NULL).text, "k=2") == 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_fetch(b.space, "k", NULL).outcome == NIGH_FRESH);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }

@@ -362,9 +362,7 @@ TEST(another_node_does_not_wait_for_what_was_left)
     CHECK_EQ(ask_fetch(a.space, "other", NULL).outcome, NIGH_FRESH);
     CHECK_WITHIN(WORLD_PATIENCE_MS, redis_integer(&server, "EXISTS nigh:!2:!lease:s:k") == 0);
     CHECK_EQ(ask_fetch(b.space, "k", NULL).outcome, NIGH_FRESH);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 static struct nigh_space *held_space(struct world *w)

@@ -490,9 +490,7 @@ TEST(in_doubt_a_value_of_l2_is_not_fresh)
     CHECK_EQ(invalidate(&a, NIGH_TARGET_TAG, "tag"), 0);
     world_advance(&b, 30000); /* asleep for longer than its trust */
     CHECK_NE(ask_get(b.space, "k", NULL).outcome, NIGH_FRESH);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 TEST(in_doubt_with_on_doubt_miss_nothing_stored_is_served)

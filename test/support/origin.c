@@ -209,7 +209,22 @@ void world_run_both(world_case_fn *run)
     redis_stop(&server);
 }
 
-void nodes_open(struct world *a, struct world *b, struct redis *server, uint32_t load_deadline_ms)
+void nodes_open(struct world *a, struct world *b, struct redis *server)
+{
+    redis_start(server, NULL);
+    node_open(a, server, NULL, NULL);
+    node_open(b, server, &a->origin, NULL);
+}
+
+void patient_nodes_open(struct world *a, struct world *b, struct redis *server)
+{
+    redis_start(server, NULL);
+    patient_open(a, server, NULL, NULL);
+    patient_open(b, server, &a->origin, NULL);
+}
+
+void lasting_nodes_open(struct world *a, struct world *b, struct redis *server,
+                        uint32_t load_deadline_ms)
 {
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     so.load_deadline_ms = load_deadline_ms;

@@ -87,9 +87,12 @@ void node_open(struct world *w, const struct redis *server, struct origin *origi
 struct nigh_options patient_options(const struct redis *server);
 void patient_open(struct world *w, const struct redis *server, struct origin *origin,
                   const struct nigh_space_options *so);
-/* Two such nodes in front of a's origin, whose leases last longer than a test: one that is gone was
- * given back. */
-void nodes_open(struct world *a, struct world *b, struct redis *server, uint32_t load_deadline_ms);
+/* Start a Redis and open two nodes, in front of a's origin: by node_open(), by patient_open(), and
+ * by that with leases that last longer than a test, so that one that is gone was given back. */
+void nodes_open(struct world *a, struct world *b, struct redis *server);
+void patient_nodes_open(struct world *a, struct world *b, struct redis *server);
+void lasting_nodes_open(struct world *a, struct world *b, struct redis *server,
+                        uint32_t load_deadline_ms);
 void nodes_close(struct world *a, struct world *b, struct redis *server);
 /* Runs a case without Redis, and with one. Leases, of tickets, last longer than a machine stands
  * still. */

@@ -18,7 +18,7 @@ static struct nigh_queue *queue; /* b's */
 
 static void open_nodes(void)
 {
-    nodes_open(&a, &b, &server, 4 * SOON_MS);
+    lasting_nodes_open(&a, &b, &server, 4 * SOON_MS);
     REQUIRE_EQ(nigh_queue_open(b.cache, &queue), 0);
 }
 

@@ -183,9 +183,7 @@ TEST(what_only_L2_has_comes_from_there_and_then_from_L1)
     struct redis server;
     struct world a, b;
     struct many *m = many_new();
-    redis_start(&server, NULL);
-    patient_open(&a, &server, NULL, NULL);
-    patient_open(&b, &server, &a.origin, NULL);
+    patient_nodes_open(&a, &b, &server);
     put_half_and_wait(a.space, m, &b);
     struct nigh_call l1_only = NIGH_CALL_INIT;
     l1_only.flags = NIGH_L1_ONLY;
@@ -204,9 +202,7 @@ TEST(what_only_L2_has_comes_from_there_and_then_from_L1)
         many_release(m);
     }
     CHECK_EQ(world_count(&b, "l2_fresh"), MANY / 2);
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
     free(m);
 }
 

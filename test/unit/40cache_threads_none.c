@@ -226,9 +226,7 @@ TEST(two_nodes_on_one_thread)
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  (world_tick(&b), ask_get(b.space, "k", &l1_only).outcome == NIGH_MISS));
     CHECK_ANSWER(ask_fetch(b.space, "k", NULL), NIGH_FRESH, "k=2");
-    world_close(&a);
-    world_close(&b);
-    redis_stop(&server);
+    nodes_close(&a, &b, &server);
 }
 
 TEST(trust_runs_out_on_the_coarse_clock_of_the_host)

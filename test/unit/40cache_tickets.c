@@ -19,7 +19,7 @@ static struct world a, b; /* two nodes in front of a's origin */
 
 static void open_nodes(void)
 {
-    nodes_open(&a, &b, &server, 2 * LEASE_MS);
+    lasting_nodes_open(&a, &b, &server, 2 * LEASE_MS);
 }
 
 static void close_nodes(void)

@@ -54,7 +54,7 @@ extern const size_t gauges_of_space_count;
 bool gauges_has(const struct nigh_space *space, const struct space_gauge *g);
 const struct space_gauge *gauges_find_of_space(const char *name);
 
-/* What is wrong with the link: name and text. */
+/* A fault of the link: name and text. */
 struct gauges_problem {
     const char *name;
     const char *what;
