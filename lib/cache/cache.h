@@ -86,7 +86,7 @@ struct nigh_space {
     _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (read/from_l2.c); 0: none */
 };
 
-/* Who wants requests of marked keys: sample.h. Keys: as above */
+/* Takers of requests for marked keys: sample.h. Keys: as above */
 struct sample {
     _Atomic uint32_t wanted; /* (a) SAMPLE_FOR_..., 0: nobody */
 };

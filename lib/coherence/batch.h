@@ -27,10 +27,10 @@ struct coherence_batch {
     struct coherence_queue_item *members[COHERENCE_BATCH_ITEMS]; /* (k) */
     struct coherence_item items[COHERENCE_BATCH_ITEMS];          /* (k) as they were when sent */
     bool noted[COHERENCE_BATCH_ITEMS];                           /* (k) `recent` has the item */
-    struct coherence_schema *schema;                             /* (k) of its values; NULL: none */
+    struct coherence_schema *schema;                             /* (k) the values'; NULL: none */
     struct coherence_write writes[COHERENCE_BATCH_ITEMS];        /* (k) L2_DELETE: no value */
     struct coherence_value *values[COHERENCE_BATCH_ITEMS];       /* (k) references, until sent */
-    bool lost[COHERENCE_BATCH_ITEMS];                            /* (k) its value was given up */
+    bool lost[COHERENCE_BATCH_ITEMS];                            /* (k) the value was given up */
     struct coherence_waiter *told;                               /* (k) to be told */
 };
 

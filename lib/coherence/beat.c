@@ -70,7 +70,7 @@ void coherence_beat_anew(struct coherence *c)
 static uint64_t send_due_ns(const struct coherence *c)
 {
     const struct coherence_beat *b = c->beat;
-    /* its setter pokes us */
+    /* setting it pokes us */
     bool wanted = atomic_load_explicit(&c->keeper->beat_wanted, memory_order_relaxed);
     uint64_t due_ns = wanted || b->resync_next ? u64_min(b->earliest_ns, b->due_ns) : b->due_ns;
     return b->resync_next ? u64_max(due_ns, b->resync_at_ns) : due_ns;

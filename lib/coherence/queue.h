@@ -23,7 +23,7 @@ struct coherence_queue {
     struct coherence_queue_item *first;  /* (q) oldest */
     struct coherence_queue_item *last;   /* (q) */
     struct coherence_queue_item *all;    /* (c) the item of ALL: always exists, queued or not */
-    uint64_t value_bytes;                /* (q) of the values in it */
+    uint64_t value_bytes;                /* (q) all values' */
     _Atomic uint32_t count;              /* (a) written under the queue lock */
     _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
 };

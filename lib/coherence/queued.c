@@ -173,6 +173,6 @@ void coherence_waiters_tell(struct coherence_waiter **told)
     while (*told) {
         struct coherence_waiter *w = *told;
         *told = w->next;
-        w->done(w); /* it is gone */
+        w->done(w); /* the waiter is gone */
     }
 }

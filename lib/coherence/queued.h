@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is queued: items, each with the value that its key is to be set to and with who waits for
+ * The queued items, each with the value that its key is to be set to and with who waits for
  * it. Private to queue.c, which puts and asks, and batch.c, which takes out.
  *
  * Under the queue lock:

@@ -48,7 +48,7 @@ static void forget_lost(struct coherence *c)
         if (!batch->lost[n])
             continue;
         pthread_mutex_lock(&c->state->apply_lock);
-        item.own = coherence_queue_own(c, &item, true); /* of a later one */
+        item.own = coherence_queue_own(c, &item, true); /* a later value's, if one is queued */
         coherence_apply_item_locked(c, &item, 0);
         pthread_mutex_unlock(&c->state->apply_lock);
         batch->lost[n] = false;
@@ -132,7 +132,8 @@ static bool is_foreign(const struct coherence_batch *batch, const struct l2_answ
     return batch->schema && answer->clock.identity != batch->known.identity;
 }
 
-/* They are deleted there; and with them goes once more what else was in the script. */
+/* Gives the values up: their keys are deleted there, and with that goes once more what else was in
+ * the script. */
 static void accepted_elsewhere(struct coherence *c, const struct l2_answer *answer)
 {
     coherence_note(c, answer);

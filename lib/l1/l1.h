@@ -190,7 +190,7 @@ static inline struct l1_entry *l1_find_rcu(const struct l1 *l1, const struct l1_
  */
 enum {
     L1_TOUCHED_SAMPLED = 1, /* the policy: l1_report_hit() */
-    L1_TOUCHED_MARKED = 2,  /* whoever wants each hit of the marked keys: see l1_marks() */
+    L1_TOUCHED_MARKED = 2,  /* takers of each hit of the marked keys: see l1_marks() */
 };
 
 /* Whether keys of this hash are marked: one in so many (l1_config.mark_one_in) is, by the seeded
