@@ -44,7 +44,8 @@ paragraph > 1 && /^ \*   / { sub(/^ \* +/, ""); print ".IP \\(bu 2"; print prose
 paragraph > 1 { sub(/^ \* /, ""); print prose($0) }
 
 /^#define [A-Z_]+\(X\)/ {
-    print ".SH " ($0 ~ /SPACE_GAUGES/ ? "GAUGES OF A SPACE" : $0 ~ /GAUGES/ ? "GAUGES" : "COUNTERS")
+    print ".SH " ($0 ~ /SPACE_GAUGES/ ? "GAUGES OF A SPACE" : $0 ~ /GAUGES/ ? "GAUGES" : \
+        $0 ~ /HISTOGRAMS/ ? "HISTOGRAMS" : "COUNTERS")
     table = 1
     text = ""
     next

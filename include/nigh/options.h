@@ -124,6 +124,7 @@ enum nigh_policy {
     NIGH_POLICY_TTL,  /* the value that expires first */
     NIGH_POLICY_NONE, /* no value: a newcomer that does not fit is refused */
 };
+enum nigh_switch { NIGH_SWITCH_DEFAULT, NIGH_ON, NIGH_OFF };
 enum nigh_hash { NIGH_HASH_DEFAULT, NIGH_HASH_XXH3, NIGH_HASH_SIPHASH };
 enum nigh_huge_pages {
     NIGH_HUGE_DEFAULT,
@@ -231,6 +232,9 @@ struct nigh_options {
     uint64_t processes;            /* in a prefork host: l1_memory, l1_limbo, l1_entries, and memory
                                       and loads_max of spaces are caps of all of them together, of
                                       which each has an equal part */
+    enum nigh_switch stats_latency; /* histograms of what calls, requests and loads take; default
+                                       on */
+    uint32_t reserved_stats;       /* must be 0 */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

@@ -28,8 +28,13 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  *
  * Prometheus' form is its text format 0.0.4, to be served as text/plain; version=0.0.4. A counter
  * is nigh_NAME_total, with the label space, or without one for what belongs to no space; a gauge of
- * the cache is nigh_NAME, one of a space nigh_space_NAME; times are in seconds. The label has a
- * name as text shows it.
+ * the cache is nigh_NAME, one of a space nigh_space_NAME, a histogram nigh_NAME_seconds; times are
+ * in seconds. The label has a name as text shows it.
+ *
+ * Histograms (stats.latency): of each space, what a hit (one read in about 1,024 of each thread,
+ * but not those of many keys), a request to Redis, a load, a wait and a whole miss have taken. A
+ * quantile is at most an eighth too high, never too low. JSON has what their buckets hold, each
+ * with its highest value.
  *
  * redis_problem and listener_problem say why there is no connection to Redis, and for how long
  * ("" in JSON while there is one).
@@ -48,9 +53,10 @@ enum nigh_stats_kind {
     NIGH_STATS_GAUGE,       /* of the cache: what is so now */
     NIGH_STATS_SPACE_GAUGE, /* of a space */
     NIGH_STATS_COUNTER,     /* of each space, or of the cache: what has happened since it opened */
+    NIGH_STATS_HISTOGRAM,   /* of each space: in nigh_stats() alone, not in nigh_stats_value() */
 };
 
-/** What nigh_stats_value() knows, one of it. The texts are constant. */
+/** One of what nigh_stats() tells. The texts are constant. */
 struct nigh_stats_info {
     const char *name;
     const char *what; /* what it means */
@@ -58,7 +64,7 @@ struct nigh_stats_info {
 };
 
 /**
- * List the gauges and counters: those of the cache, of spaces, counters; 0, 1, 2 and so on.
+ * List what there is: gauges of the cache, of spaces, counters, histograms; 0, 1, 2 and so on.
  *
  * @param ret_info   untouched on error
  *

@@ -99,6 +99,7 @@ struct nigh {
     struct clock clock;                         /* (c) */
     _Atomic uint32_t fork_count;                /* (a) forks before the open, or CACHE_LEFT */
     bool doubt_is_miss;                         /* (c) */
+    bool times;                                 /* (c) stats.latency */
     uint32_t group_slots;                       /* (c) */
     uint32_t time_error_ms;                     /* (c) error of Redis' time as known here, at most:
                                                  * how long the answer to a beat is awaited */

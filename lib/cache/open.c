@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/close.h"
+#include "cache/latency.h"
 #include "cache/limit.h"
 #include "cache/load/load.h"
 #include "cache/options.h"
@@ -172,6 +173,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     static const _Atomic uint64_t always = UINT64_MAX;
     cache->trusted_until = &always; /* without Redis nobody else changes anything */
     cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
+    cache->times = o->stats_latency == NIGH_ON;
     cache->group_slots = o->group_slots;
     cache->processes = (uint32_t)o->processes;
     cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */
@@ -264,6 +266,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     if (rc != 0)
         return rc;
     cache_watch_forks();
+    latency_prepare();
     struct nigh *cache = aligned_alloc(CACHE_LINE_BYTES, sizeof(*cache));
     if (!cache)
         return NIGH_ENOMEM;

@@ -39,7 +39,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, processes);
+ENDS_WITH(struct nigh_options, reserved_stats);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -109,6 +109,8 @@ static const struct option options[] = {
      "threads of the cache's own, or none: then the host calls nigh_tick()"},
     {"log", WORD(log_to), UNIT_NONE, 0, 0, NIGH_LOG_TO_STDERR, "stderr,syslog,none",
      "where warnings and errors go, unless the host has a hook for all messages"},
+    {"stats.latency", WORD(stats_latency), UNIT_NONE, 0, 0, NIGH_ON, "on,off",
+     "histograms of what hits (a sample), misses, requests and loads take, for each space"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
      "version of the values' format (\"1\"), part of every Redis key"},
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
@@ -442,6 +444,8 @@ static int take(const struct nigh_options *given, struct nigh_options *s)
         return rc;
     memcpy(s, given, given->size);
     s->size = sizeof(*s);
+    if (s->reserved_stats != 0)
+        return error_note(NIGH_EINVAL, "options: reserved_stats=%u is not 0", s->reserved_stats);
     if (s->space.size == 0) /* not given: the space's options are a part of this struct */
         s->space.size = sizeof(s->space);
     return check_space(&s->space);

@@ -50,7 +50,7 @@ static size_t record_size(const struct flight_table *table, uint32_t key_len)
 
 static _Atomic(void *) *spare_of_thread(struct flight_table *table)
 {
-    return &table->spares[stats_thread_number % FLIGHT_SPARES].record;
+    return &table->spares[stats_self.number % FLIGHT_SPARES].record;
 }
 
 /* Get a record, zeroed but for the key. */

@@ -171,6 +171,7 @@ struct l2_answer {
     struct l2_clock clock;   /* scripts only */
     uint64_t connection;     /* number of the connection that answered */
     uint64_t order;          /* rises from answer to answer: tells which of two Redis ran later */
+    uint64_t took_ns;        /* from its sending to its reply; 0: none came, or several */
     uint64_t home;           /* as that connection last told it, now included; in all answers */
     struct bytes value;      /* L2_VALUE: the envelope; L2_MOVED, resync: the schemas */
     uint32_t held_ms;

@@ -233,6 +233,8 @@ static void judge(struct link *link, struct request *r, bool served, uint64_t no
     bool quick = now_ns - r->sent_ns < slow_ns;
     link->excused_ns += excused_now_ns(link, true, now_ns);
     link->awaited_ns = now_ns;
+    if (r->answer)
+        r->answer->public.took_ns = now_ns - r->sent_ns;
     if (r->judged)
         return;
     r->judged = true;

@@ -106,4 +106,13 @@
     X(LISTENER_CONNECT, "listener_connect", "connections of the listener")                         \
     X(LISTENER_LOST, "listener_lost", "connections of the listener lost or given up")
 
+/* X(NAME, "export_name", "what is timed"): histograms of each space (histogram.h). Quantiles, sums
+ * and counts are told; none of them has a number of its own for nigh_stats_value(). */
+#define STATS_HISTOGRAMS(X)                                                                        \
+    X(LATENCY_L1, "latency_l1", "plain hits in L1: of each thread about one in 1,024 reads")       \
+    X(LATENCY_L2, "latency_l2", "requests for values and leases, sent to answered")                \
+    X(LATENCY_LOAD, "latency_load", "loads, from the call of the loader to its answer")            \
+    X(LATENCY_WAIT, "latency_wait", "waits of blocking calls for another's flight")                \
+    X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")
+
 #endif

@@ -40,6 +40,12 @@ const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
 #undef X
 };
 
+const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COUNT] = {
+#define X(name, export_name, doc) {export_name, doc},
+    STATS_HISTOGRAMS(X)
+#undef X
+};
+
 /* Room of the first tables: with its head a table fills four cache lines, then twice as many. */
 #define ROOM_FIRST 30u
 #define ROOM_MOST (UINT32_MAX / 4) /* more threads than a machine has */
@@ -61,7 +67,7 @@ struct table {
     struct table *smaller; /* (c) the table that this one has replaced */
 };
 
-_Thread_local uint32_t stats_thread_number;
+_Thread_local struct stats_self stats_self = {.sample_in = 1};
 
 /* Keys: (l) lock  (o) written once by `once`  (c) constant */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -156,7 +162,7 @@ static void end_locked(struct stats_thread *t) REQUIRES(lock)
  * a number as a new thread does. */
 static void thread_ends(void *arg)
 {
-    stats_thread_number = 0;
+    stats_self.number = 0;
     pthread_mutex_lock(&lock);
     end_locked(arg);
     pthread_mutex_unlock(&lock);
@@ -175,7 +181,7 @@ static void after_fork(void) RELEASES(lock)
 static void after_fork_in_child(void) RELEASES(lock)
 {
     for (struct stats_thread *t = threads; t; t = t->next)
-        if (t->taken && t->number != stats_thread_number)
+        if (t->taken && t->number != stats_self.number)
             end_locked(t);
     pthread_mutex_unlock(&lock);
 }
@@ -248,13 +254,13 @@ static struct stats_thread *begin_locked(void) REQUIRES(lock)
         return NULL;
     }
     t->taken = true;
-    stats_thread_number = t->number;
+    stats_self.number = t->number;
     return t;
 }
 
 static struct stats_thread *this_thread_locked(void) REQUIRES(lock)
 {
-    return stats_thread_number ? pthread_getspecific(thread_key) : begin_locked();
+    return stats_self.number ? pthread_getspecific(thread_key) : begin_locked();
 }
 
 /* ---- sets ---- */
@@ -302,12 +308,22 @@ static void forget(struct stats *s)
     pthread_mutex_unlock(&lock);
 }
 
+static void free_histograms(struct stats *s, struct stats_block *b)
+{
+    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++) {
+        struct histogram *h = atomic_load_explicit(&b->histograms[i], memory_order_relaxed);
+        if (h)
+            mem_lines_free(s->mem, h, sizeof(*h));
+    }
+}
+
 void stats_fini(struct stats *s)
 {
     forget(s);
     while (s->set->blocks) {
         struct stats_block *b = s->set->blocks;
         s->set->blocks = b->next;
+        free_histograms(s, b);
         mem_lines_free(s->mem, b, sizeof(*b));
     }
     struct table *table = table_of(s);
@@ -359,4 +375,60 @@ void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT])
     for (unsigned c = 0; c < STATS_COUNTER_COUNT; c++)
         ret[c] = sum_locked(s, (enum stats_counter)c);
     pthread_mutex_unlock(&lock);
+}
+
+/* ---- histograms ---- */
+
+/* Makes a histogram of a block, which is this thread's. NULL: no memory. */
+static struct histogram *create_histogram(struct stats *s, struct stats_block *b,
+                                          enum stats_histogram i)
+{
+    struct histogram *h = mem_lines_alloc_zero(s->mem, sizeof(*h));
+    if (h) /* pair(stats.histogram): it is zeroed */
+        atomic_store_explicit(&b->histograms[i], h, memory_order_release);
+    return h;
+}
+
+void stats_time(struct stats *s, enum stats_histogram i, uint64_t ns)
+{
+    /* pair(stats.slots): as in stats_add() */
+    stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_acquire);
+    struct stats_block *b = atomic_load_explicit(&slots[stats_self.number], memory_order_relaxed);
+    if (!b)
+        b = own_block(s);
+    if (!b)
+        return;
+    struct histogram *h = atomic_load_explicit(&b->histograms[i], memory_order_relaxed);
+    if (!h)
+        h = create_histogram(s, b, i);
+    if (h)
+        histogram_add(h, ns);
+}
+
+void stats_histogram_read(struct stats *s, enum stats_histogram i, struct histogram_sum *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    pthread_mutex_lock(&lock);
+    for (const struct stats_block *b = s->set->blocks; b; b = b->next) {
+        /* pair(stats.histogram) */
+        struct histogram *h = atomic_load_explicit(&b->histograms[i], memory_order_acquire);
+        if (h)
+            histogram_merge(ret, h);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* Marsaglia's xorshift: a few instructions, and good enough to be no pattern. */
+bool stats_sample_next(void)
+{
+    uint64_t x = stats_self.random;
+    bool begun = x != 0;
+    if (!begun)
+        x = (uint64_t)(uintptr_t)&stats_self | 1;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    stats_self.random = x;
+    stats_self.sample_in = 512 + (uint32_t)(x >> 32) % 1024;
+    return begun;
 }

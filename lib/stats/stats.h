@@ -20,6 +20,7 @@
 
 #include "base/base.h"
 #include "stats/counters.h"
+#include "stats/histogram.h"
 
 enum stats_counter {
 #define X(name, export_name, doc) STATS_##name,
@@ -34,12 +35,22 @@ struct stats_counter_info {
 };
 extern const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT];
 
+enum stats_histogram {
+#define X(name, export_name, doc) STATS_##name,
+    STATS_HISTOGRAMS(X)
+#undef X
+    STATS_HISTOGRAM_COUNT
+};
+extern const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COUNT];
+
 struct stats_thread;
 
 /* Keys: (a) written by the thread that has the block, read by anyone  (l) lock in stats.c
  *       (c) constant. On lines of its own. */
 struct stats_block {
     _Atomic uint64_t counts[STATS_COUNTER_COUNT]; /* (a) */
+    /* NULL: this thread has added nothing to it. pair(stats.histogram) */
+    _Atomic(struct histogram *) histograms[STATS_HISTOGRAM_COUNT];
     struct stats *set;                            /* (c) */
     struct stats_block *next;                     /* (l) in the list of all blocks of the set */
     struct stats_thread *thread;                  /* (l) the thread that has it; NULL: none */
@@ -69,8 +80,13 @@ struct stats {
     struct stats_set *set;         /* (c) -> (l) */
 };
 
-/* Number of this thread; 0: none yet. */
-extern NIGH_HIDDEN _Thread_local uint32_t stats_thread_number;
+/* What a count knows of its thread. On one line, which only this thread touches. */
+struct stats_self {
+    uint32_t number;    /* 0: none yet */
+    uint32_t sample_in; /* reads until the next that is timed; 1: the next one */
+    uint64_t random;    /* the state of what spaces them; 0: not begun */
+};
+extern NIGH_HIDDEN _Thread_local struct stats_self stats_self;
 
 /* Errors: NIGH_ENOMEM. */
 int stats_init(struct stats *s, struct mem *mem);
@@ -92,7 +108,7 @@ static inline void stats_add(struct stats *s, enum stats_counter c, uint64_t n)
     /* pair(stats.slots): the table is large enough for our number */
     stats_slot_t *slots = atomic_load_explicit(&s->slots, memory_order_acquire);
     /* relaxed: we have written it ourselves */
-    struct stats_block *b = atomic_load_explicit(&slots[stats_thread_number], memory_order_relaxed);
+    struct stats_block *b = atomic_load_explicit(&slots[stats_self.number], memory_order_relaxed);
     if (NIGH_LIKELY(b != NULL))
         stats_block_add(b, c, n);
     else
@@ -103,6 +119,25 @@ static inline void stats_count(struct stats *s, enum stats_counter c)
 {
     stats_add(s, c, 1);
 }
+
+/* Add a time to a histogram. Without memory for one it is lost. Threads: any. */
+void stats_time(struct stats *s, enum stats_histogram h, uint64_t ns);
+/* Merge what all threads have added, those that have ended included. */
+void stats_histogram_read(struct stats *s, enum stats_histogram h, struct histogram_sum *ret);
+
+/*
+ * The sample: which of a thread's reads are timed. A decrement and a branch for each read. By the
+ * thread's count, not by key, for a sampled key would be timed always, and the others never. The
+ * next sample is 512 to 1,535 reads ahead, at random: with 1,024 always, a host that reads eight
+ * keys in turn would see the times of one of them.
+ */
+static inline bool stats_is_sampled(void)
+{
+    return NIGH_UNLIKELY(--stats_self.sample_in == 0);
+}
+/* Draw when the next one is, after stats_is_sampled(). False: this one is not to be timed, as it is
+ * the thread's first read, which is no sample of anything. */
+bool stats_sample_next(void);
 
 /* Sum of all threads, those that have ended included. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);

@@ -56,6 +56,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, clock, HIT),
     FIELD(nigh, fork_count, STILL),
     FIELD(nigh, doubt_is_miss, HIT),
+    FIELD(nigh, times, STILL),
     FIELD(nigh, group_slots, STILL),
     FIELD(nigh, time_error_ms, STILL),
     FIELD(nigh, env, STILL),

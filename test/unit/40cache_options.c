@@ -46,6 +46,7 @@ static const struct row rows[] = {
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
     {"async.max", "7", AT(async_max), 7, {NO_NUMBER, "0", "16777217"}},
     {"processes", "8", AT(processes), 8, {NO_NUMBER, "0", "1025"}},
+    {"stats.latency", "off", AT(stats_latency), NIGH_OFF, {"no", "", "of", "on,off"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
     {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
     {"space.stale", "none", AT(space.stale_ms), NIGH_NONE, {NO_NUMBER, "0", "16d"}},

@@ -400,7 +400,7 @@ TEST(both_forms_of_stats_show_it)
     capped = strstr(text, "\"capped\": {");
     REQUIRE(capped);
     CHECK(strstr(capped, "\"memory_cap_bytes\": 4194304"));
-    CHECK(strstr(capped, "\"entries\": 0}"));
+    CHECK(strstr(capped, "\"entries\": 0,"));
     CHECK_EQ(gauge(&w, "capped", "pins"), NIGH_EINVAL); /* not counted for one space */
     world_close(&w);
 }

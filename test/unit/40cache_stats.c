@@ -348,10 +348,27 @@ static const char *json_object(const char *at)
     }
 }
 
+static const char *json_array(const char *at)
+{
+    at = json_space(at + 1);
+    if (*at == ']')
+        return at + 1;
+    for (;;) {
+        at = json_space(json_value(at));
+        if (!at || (*at != ',' && *at != ']'))
+            return NULL;
+        if (*at == ']')
+            return at + 1;
+        at = json_space(at + 1);
+    }
+}
+
 static const char *json_value(const char *at)
 {
     if (*at == '{')
         return json_object(at);
+    if (*at == '[')
+        return json_array(at);
     if (*at == '"')
         return json_text(at);
     size_t digits = strspn(at, "0123456789");
@@ -367,10 +384,12 @@ static bool is_json(const char *text)
 TEST(the_reader_of_json_is_strict)
 {
     static const char *const right[] = {"{}", "{\"a\": 1}", "{\"a\": \"\"}",
+                                        "{\"a\": [], \"b\": [[1, 2], [3, 4]]}",
                                         "{\"\\u00e9\\n\xc3\xa9\": {\"b\": 0}}\n",
                                         "{\"\xf4\x8f\xbf\xbf\": 1, \"\xed\x9f\xbf\": 2}"};
     static const char *const wrong[] = {
         "", "{", "{a: 1}", "{\"a\"}", "{\"a\": 01}", "{\"a\": 1,}", "{\"a\": \"}", "{} x",
+        "{\"a\": [1,]}", "{\"a\": [1 2]}", "{\"a\": [1}", "{\"a\": [", "{\"a\": ]}",
         "{\"\n\": 1}",
         "{\"\xe9\": 1}", "{\"\xc3\": 1}", "{\"\xc0\x80\": 1}", "{\"\xed\xa0\x80\": 1}",
         "{\"\xf4\x90\x80\x80\": 1}", "{\"\x80\": 1}", "{\"\\x41\": 1}", "{\"\\u12\": 1}",

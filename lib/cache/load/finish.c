@@ -10,6 +10,7 @@
 #include "cache/load/load.h"
 
 #include "cache/sample.h"
+#include "cache/latency.h"
 #include "cache/value/draft.h"
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
@@ -250,6 +251,7 @@ enum load_next load_fill(struct load *l)
 {
     uint64_t now_ns = clock_now_ns(&l->space->cache->clock);
     bool overran = now_ns > l->flight->deadline_ns;
+    latency_note(l->space, STATS_LATENCY_LOAD, now_ns - l->began_ns);
     struct draft d;
     if (NIGH_UNLIKELY(overran))
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);

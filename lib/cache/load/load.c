@@ -13,6 +13,7 @@
  */
 #include "cache/load/load.h"
 
+#include "cache/latency.h"
 #include "cache/load/crew.h"
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
@@ -282,6 +283,7 @@ static enum load_next look(struct load *l, const struct l2_answer *answer)
 
 static enum load_next got(struct load *l, const struct l2_answer *answer)
 {
+    latency_note(l->space, STATS_LATENCY_L2, answer->took_ns);
     if (answer->status == 0)
         return look(l, answer);
     stats_count(&l->space->stats, STATS_L2_ERROR);
@@ -341,6 +343,7 @@ static enum load_next wait_for_fill(struct load *l, uint32_t held_ms)
 
 static enum load_next lease_answered(struct load *l, const struct l2_answer *answer)
 {
+    latency_note(l->space, STATS_LATENCY_L2, answer->took_ns);
     if (answer->status != 0) {
         stats_count(&l->space->stats, STATS_L2_ERROR);
         load_release_lease(l); /* the lease may have been granted, or be yet */

@@ -11,6 +11,7 @@
 #include "cache/queue/queue.h"
 
 #include "cache/cache.h"
+#include "cache/latency.h"
 #include "cache/queue/core.h"
 
 struct nigh *queue_cache(const struct nigh_queue *q)
@@ -58,6 +59,7 @@ int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct 
         return NIGH_ENOMEM;
     }
     *op = (struct queue_op){.verb = verb, .queue = q, .space = space, .arg = arg, .bytes = bytes};
+    op->began_ns = verb->goes_on ? 0 : latency_begin(space); /* reads are timed, changes not */
     queue_ref(q);
     *ret_op = op;
     return 0;
@@ -129,6 +131,7 @@ static void complete_locked(struct queue_op *op) REQUIRES(op->queue->lock)
 {
     if (op->outcome < 0)
         stats_count(&op->space->stats, STATS_READ_ERROR);
+    latency_end(op->space, STATS_LATENCY_CALL, op->began_ns);
     op->state = QUEUE_READY;
     completions_add_locked(&op->queue->ready, op);
 }

@@ -54,6 +54,7 @@ struct queue_op {
     struct nigh_queue *queue;      /* (c) a reference */
     struct nigh_space *space;      /* (c) */
     void *arg;                     /* (c) */
+    uint64_t began_ns;             /* (c) 0: the call is not timed */
     size_t bytes;                  /* (c) allocated */
     uint64_t id;                   /* (c) */
     enum queue_state state;        /* (q) */

@@ -4,9 +4,18 @@
  * behind (NIGH_NO_WAIT).
  */
 #include "cache/read/landed.h"
+#include "cache/latency.h"
 #include "cache/load/load.h"
 #include "cache/read/missed.h"
 #include "cache/read/from_l1.h"
+
+static int follow(struct nigh_space *space, struct flight *f, uint64_t deadline_ns)
+{
+    uint64_t began_ns = latency_begin(space);
+    int rc = join_refused(space, flight_wait(f, deadline_ns));
+    latency_end(space, STATS_LATENCY_WAIT, began_ns);
+    return rc;
+}
 
 /* Flies once: leads or follows, and takes what landed. */
 static int fly(const struct missed *m, uint64_t deadline_ns, struct nigh_value *ret)
@@ -16,8 +25,7 @@ static int fly(const struct missed *m, uint64_t deadline_ns, struct nigh_value *
     int role = join_flight(m->space, &m->key, m->call, NULL, &joined, &f);
     if (role < 0)
         return role;
-    int rc = role == FLIGHT_LEADER ? flight_lead(f, deadline_ns)
-                                   : join_refused(m->space, flight_wait(f, deadline_ns));
+    int rc = role == FLIGHT_LEADER ? flight_lead(f, deadline_ns) : follow(m->space, f, deadline_ns);
     if (rc == 0) {
         struct landing landed = load_landing(f);
         if (landed.outcome == NIGH_ELOADER)

@@ -6,6 +6,7 @@
 #include "cache/read/many.h"
 
 #include "cache/caller.h"
+#include "cache/latency.h"
 #include "cache/read/from_l1.h"
 
 /* Goes on after misses. If a loader returns so late that the cache has closed without it, the
@@ -13,8 +14,11 @@
 static NIGH_OUTLINED void go_on(const struct many *m, many_missed_fn *missed)
 {
     struct caller caller;
+    uint64_t began_ns = latency_begin(m->space);
     caller_enter(&caller);
     missed(m);
+    if (!(FLAGS_OF(m->call) & NIGH_NO_WAIT))
+        latency_end(m->space, STATS_LATENCY_CALL, began_ns);
     drive_flush(m->space->cache);
     caller_leave(&caller);
 }

@@ -29,6 +29,34 @@ static void print_problems(struct nigh *cache, struct text *w)
     }
 }
 
+/* Write the buckets that have something, each as [its highest value, how many]. */
+static void print_buckets(struct text *w, const struct histogram_sum *sum)
+{
+    const char *comma = "";
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (sum->buckets[i] == 0)
+            continue;
+        text_add(w, "%s[%" PRIu64 ", %" PRIu64 "]", comma, histogram_edge_ns(i), sum->buckets[i]);
+        comma = ", ";
+    }
+}
+
+static void print_histograms(struct text *w, struct stats *stats)
+{
+    struct histogram_sum sum;
+    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++) {
+        stats_histogram_read(stats, (enum stats_histogram)i, &sum);
+        text_add(w, ", \"%s\": {\"count\": %" PRIu64 ", \"sum_ns\": %" PRIu64,
+                 stats_histogram_infos[i].name, sum.count, sum.sum_ns);
+        for (size_t k = 0; k < REPORT_QUANTILES; k++)
+            text_add(w, ", \"%s\": %" PRIu64, report_quantiles[k].name,
+                     histogram_quantile_ns(&sum, report_quantiles[k].share));
+        text_add(w, ", \"max_ns\": %" PRIu64 ", \"buckets\": [", sum.max_ns);
+        print_buckets(w, &sum);
+        text_add(w, "]}");
+    }
+}
+
 static void print_space(struct text *w, struct nigh_space *space)
 {
     text_add_json(w, report_space_name(space));
@@ -39,6 +67,7 @@ static void print_space(struct text *w, struct nigh_space *space)
         if (gauges_has(space, g))
             text_add(w, ", \"%s\": %" PRIu64, g->name, g->value(space));
     }
+    print_histograms(w, &space->stats);
     text_add(w, "}");
 }
 

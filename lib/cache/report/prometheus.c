@@ -84,6 +84,60 @@ static void print_counter(struct nigh *cache, struct text *w, enum stats_counter
                            stats_read(&cache->spaces[i]->stats, c));
 }
 
+/* ---- histograms ---- */
+
+/* The edges: all powers of two between these, so that each is that of a bucket, too. (A value that
+ * is exactly the edge, to the nanosecond, counts as above.) */
+#define LOWEST_POWER 6u   /* 64 ns */
+#define HIGHEST_POWER 36u /* 69 s */
+
+static void print_seconds(struct text *w, uint64_t ns)
+{
+    text_add(w, "%" PRIu64 ".%09" PRIu64, ns / (uint64_t)NS_PER_S,
+             ns % (uint64_t)NS_PER_S);
+}
+
+static void begin_sample(struct text *w, const char *name, const char *suffix,
+                         const struct nigh_space *space)
+{
+    text_add(w, PREFIX "%s_seconds%s{space=", name, suffix);
+    text_add_label(w, report_space_name(space));
+}
+
+static void print_buckets(struct text *w, const char *name, const struct nigh_space *space,
+                          const struct histogram_sum *sum)
+{
+    for (uint32_t power = LOWEST_POWER; power <= HIGHEST_POWER; power++) {
+        begin_sample(w, name, "_bucket", space);
+        text_add(w, ",le=\"");
+        print_seconds(w, UINT64_C(1) << power);
+        text_add(w, "\"} %" PRIu64 "\n", histogram_below(sum, power));
+    }
+    begin_sample(w, name, "_bucket", space);
+    text_add(w, ",le=\"+Inf\"} %" PRIu64 "\n", sum->count);
+}
+
+static void print_histogram_of(struct nigh_space *space, struct text *w, enum stats_histogram h)
+{
+    const char *name = stats_histogram_infos[h].name;
+    struct histogram_sum sum;
+    stats_histogram_read(&space->stats, h, &sum);
+    print_buckets(w, name, space, &sum);
+    begin_sample(w, name, "_sum", space);
+    text_add(w, "} ");
+    print_seconds(w, sum.sum_ns);
+    text_add(w, "\n");
+    begin_sample(w, name, "_count", space);
+    text_add(w, "} %" PRIu64 "\n", sum.count);
+}
+
+static void print_histogram(struct nigh *cache, struct text *w, enum stats_histogram h)
+{
+    begin(w, stats_histogram_infos[h].name, "_seconds", "histogram", stats_histogram_infos[h].doc);
+    for (uint32_t i = 0; i < space_count(cache); i++)
+        print_histogram_of(cache->spaces[i], w, h);
+}
+
 void report_prometheus(struct nigh *cache, struct text *w)
 {
     print_gauges(cache, w);
@@ -92,4 +146,6 @@ void report_prometheus(struct nigh *cache, struct text *w)
         print_space_gauge(cache, w, &gauges_of_space[i]);
     for (int c = 0; c < STATS_COUNTER_COUNT; c++)
         print_counter(cache, w, (enum stats_counter)c);
+    for (int h = 0; h < STATS_HISTOGRAM_COUNT; h++)
+        print_histogram(cache, w, (enum stats_histogram)h);
 }

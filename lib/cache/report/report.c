@@ -50,16 +50,19 @@ int nigh_stats_info(size_t i, struct nigh_stats_info *ret_info)
         return 0;
     }
     i -= gauges_of_space_count;
-    if (i >= STATS_COUNTER_COUNT)
+    if (i >= (size_t)STATS_COUNTER_COUNT + STATS_HISTOGRAM_COUNT)
         return NIGH_EINVAL;
-    const struct stats_counter_info *c = &stats_counter_infos[i];
-    *ret_info = (struct nigh_stats_info){c->name, c->doc, NIGH_STATS_COUNTER};
+    bool counts = i < STATS_COUNTER_COUNT;
+    const struct stats_counter_info *c =
+        counts ? &stats_counter_infos[i] : &stats_histogram_infos[i - STATS_COUNTER_COUNT];
+    *ret_info = (struct nigh_stats_info){c->name, c->doc,
+                                         counts ? NIGH_STATS_COUNTER : NIGH_STATS_HISTOGRAM};
     return 0;
 }
 
 void nigh_stats_print(FILE *out)
 {
-    static const char *const kinds[] = {"gauge", "of space", "counter"};
+    static const char *const kinds[] = {"gauge", "of space", "counter", "times"};
     struct nigh_stats_info info;
     for (size_t i = 0; nigh_stats_info(i, &info) == 0; i++)
         fprintf(out, "%-20s %-8s %s\n", info.name, kinds[info.kind], info.what);

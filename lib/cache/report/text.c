@@ -5,6 +5,7 @@
 #include "cache/report/formats.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "cache/report/gauges.h"
 #include "cache/space.h"
@@ -43,6 +44,59 @@ static void print_counters(struct text *w, struct stats *stats)
             print_number(w, stats_counter_infos[i].name, counts[i], stats_counter_infos[i].doc);
 }
 
+/* Write a time in three digits and a unit: 7 characters at most. */
+static void print_time(struct text *w, uint64_t ns)
+{
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = {{"d", 86400e9}, {"h", 3600e9}, {"min", 60e9},
+                 {"s", 1e9},     {"ms", 1e6},   {"us", 1e3}};
+    char text[16];
+    snprintf(text, sizeof(text), "%" PRIu64 "ns", ns);
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+        double n = (double)ns / units[i].ns;
+        if (n < 1)
+            continue;
+        snprintf(text, sizeof(text), "%.*f%s", n < 9.995 ? 2 : n < 99.95 ? 1 : 0, n,
+                 units[i].unit);
+        break;
+    }
+    text_add(w, " %8s", text);
+}
+
+static void print_histogram(struct text *w, const char *name, const struct histogram_sum *sum)
+{
+    text_add(w, "  %-12s %10" PRIu64, name, sum->count);
+    for (size_t i = 0; i < REPORT_QUANTILES; i++)
+        print_time(w, histogram_quantile_ns(sum, report_quantiles[i].share));
+    print_time(w, sum->max_ns);
+    text_add(w, "\n");
+}
+
+static void print_histogram_head(struct text *w)
+{
+    text_add(w, "  %-12s %10s", "", "count");
+    for (size_t i = 0; i < REPORT_QUANTILES; i++)
+        text_add(w, " %8s", report_quantiles[i].text);
+    text_add(w, " %8s\n", "max");
+}
+
+static void print_histograms(struct text *w, struct stats *stats)
+{
+    struct histogram_sum sum;
+    bool any = false;
+    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++) {
+        stats_histogram_read(stats, (enum stats_histogram)i, &sum);
+        if (sum.count == 0)
+            continue;
+        if (!any)
+            print_histogram_head(w);
+        any = true;
+        print_histogram(w, stats_histogram_infos[i].name, &sum);
+    }
+}
+
 static void print_space(struct text *w, struct nigh_space *space)
 {
     text_add(w, "\nspace ");
@@ -54,6 +108,7 @@ static void print_space(struct text *w, struct nigh_space *space)
             print_number(w, g->name, g->value(space), g->what);
     }
     print_counters(w, &space->stats);
+    print_histograms(w, &space->stats);
 }
 
 void report_text(struct nigh *cache, struct text *w)
