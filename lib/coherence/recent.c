@@ -32,7 +32,7 @@ struct recent_chunk {
 void recent_init(struct recent *r, struct mem *mem, uint32_t names)
 {
     uint64_t chunks = (uint64_t)names * RECENT_BYTES / RECENT_CHUNK_BYTES;
-    *r = (struct recent){.mem = mem, .chunks_max = chunks > 2 ? (uint32_t)chunks : 2};
+    *r = (struct recent){.mem = mem, .chunks_max = u32_max((uint32_t)chunks, RECENT_CHUNKS_MIN)};
 }
 
 static struct recent_chunk *take_oldest(struct recent *r)

@@ -22,6 +22,7 @@
 #define RECENT_NS (10 * NS_PER_S)
 #define RECENT_BYTES 48u
 #define RECENT_CHUNK_BYTES (64u << 10)
+#define RECENT_CHUNKS_MIN 8u /* as many clocks in that time, also where the queue is small */
 #define RECENT_LOST_MAX 4u
 
 /* Notes that were dropped: when the last of them was made, and what accepted them; 0: several. */

@@ -14,7 +14,7 @@ enum { A = 1001, B };
 #define START_NS (5 * NS_PER_S)
 #define NOTE_BYTES 8u   /* before the strings of a note: see recent.c */
 #define CHUNK_BYTES 40u /* before the notes of a chunk */
-#define CHUNKS 3u
+#define CHUNKS RECENT_CHUNKS_MIN
 
 static struct recent r;
 static struct mem *mem;
