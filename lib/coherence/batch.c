@@ -12,10 +12,22 @@
 /* A script is to be short. */
 #define BATCH_VALUE_BYTES (256u << 10)
 
-static struct coherence_write value_write(const struct coherence_value *v)
+/* Describes how an item's value is set. A value with a version stays one that Redis judges, also
+ * where a change that is about every version goes before it: that deletes what there was, but
+ * another node may have set a newer one since both were queued, or since that change was executed
+ * whose answer was lost. */
+static struct coherence_write write_of(const struct coherence_queue_item *i)
 {
-    return (struct coherence_write){v->schema, v->mode, v->token, bytes_of(v->envelope, v->len),
-                                    v->hard_ms};
+    const struct coherence_value *v = i->value;
+    bool replaces = v->mode == L2_SET_NEWER && i->version == 0;
+    return (struct coherence_write){
+        .schema = v->schema,
+        .mode = replaces ? L2_REPLACE : v->mode,
+        .token = v->token,
+        .envelope = bytes_of(v->envelope, v->len),
+        .hard_ms = v->hard_ms,
+        .version = v->version,
+    };
 }
 
 static void lose_locked(struct coherence *c, struct coherence_batch *batch, uint32_t n)
@@ -51,7 +63,7 @@ static void add_locked(struct coherence *c, struct coherence_batch *batch,
         return;
     i->value->refs++;
     i->value->tried = true;
-    batch->writes[n] = value_write(i->value);
+    batch->writes[n] = write_of(i);
     batch->schema = i->value->schema;
 }
 

@@ -82,6 +82,8 @@ static void add_write(struct making *m, struct l2_change_key *key,
     key->token = write->token;
     key->envelope = write->envelope;
     key->hard_ms = write->hard_ms;
+    if (write->mode == L2_REPLACE)
+        key->version = write->version;
     if (write->hard_ms <= m->hard_ms)
         return;
     m->hard_ms = write->hard_ms;

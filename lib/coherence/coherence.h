@@ -158,6 +158,7 @@ struct coherence_write {
     uint64_t token;
     struct bytes envelope;
     uint32_t hard_ms;
+    uint64_t version; /* L2_REPLACE: the value's; the item has that of what it deletes */
 };
 
 /*

@@ -32,13 +32,6 @@ static bool outlasts(const struct coherence_value *waits, const struct coherence
     return waits && judged && waits->version >= item->version && item->version != 0;
 }
 
-/* Whatever was there goes by the change before the value, if that is about every version. */
-static void settle_mode_locked(struct coherence_queue_item *i)
-{
-    if (i->value && i->value->mode == L2_SET_NEWER && i->version == 0)
-        i->value->mode = L2_SET;
-}
-
 /* Sets what the key is going to be: to the value that came last, or to nothing. Takes `v`. */
 static void set_value_locked(struct coherence *c, struct coherence_queue_item *i,
                              const struct coherence_item *item, struct coherence_value *v)
@@ -52,7 +45,6 @@ static void set_value_locked(struct coherence *c, struct coherence_queue_item *i
         i->value = v;
         c->queue->value_bytes += v ? v->len : 0;
     }
-    settle_mode_locked(i);
 }
 
 static void put_all_locked(struct coherence_queue *q, bool soft) REQUIRES(q->lock)
@@ -107,9 +99,7 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
         stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
         if (v)
             queued_value_unref_locked(c, v);
-    } else if (noted && i->value) {
-        settle_mode_locked(i); /* told again: a change before the value, which has its own clock */
-    } else {
+    } else if (!noted || !i->value) { /* told again: a change before the value that waits */
         set_value_locked(c, i, item, v);
     }
     if (waiter && rc == 0) {

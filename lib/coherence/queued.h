@@ -42,7 +42,7 @@ struct coherence_queue_item {
 struct coherence_value {
     uint32_t refs;                   /* (q) the item's, a batch's */
     bool tried;                      /* (q) a script has taken it; none after that may */
-    enum l2_change_mode mode;        /* (q) */
+    enum l2_change_mode mode;        /* (c) */
     uint64_t token;                  /* (c) */
     uint64_t version;                /* (c) */
     uint64_t due_ns;                 /* (c) given up then */

@@ -349,6 +349,7 @@ enum l2_change_mode {
     L2_SET_TOKEN, /* set if the lease holds `token`, else delete (WDONE) */
     L2_SET_NEWER, /* set unless the stored version is >= `version`; else as L2_DELETE */
     L2_SET,       /* set whatever is there */
+    L2_REPLACE,   /* set unless the stored version is >= `version`, else delete: none stays */
 };
 
 struct l2_change_key {
@@ -379,8 +380,8 @@ struct l2_change {
     struct l2_frame frame;
 };
 /* L2_STORED if the (first) key's value was set, L2_CROWDED if it was deleted instead, L2_REFUSED if
- * L2_SET_NEWER did not set it, L2_MOVED (nothing was done, nothing published), else L2_NONE. The
- * clock carries the sequence of this change. */
+ * L2_SET_NEWER or L2_REPLACE did not set it, L2_MOVED (nothing was done, nothing published), else
+ * L2_NONE. The clock carries the sequence of this change. */
 int l2_change(struct l2 *l2, const struct l2_change *change, const struct l2_op *op);
 
 struct l2_beat {

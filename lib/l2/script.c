@@ -26,6 +26,7 @@ AGREE(DELETE);
 AGREE(SET_TOKEN);
 AGREE(SET_NEWER);
 AGREE(SET);
+AGREE(REPLACE);
 
 _Static_assert(LUA_FILL_ID_AT == L2_ENVELOPE_FILL_ID_AT, "envelope.lua");
 _Static_assert(LUA_VERSION_AT == L2_ENVELOPE_VERSION_AT, "envelope.lua");

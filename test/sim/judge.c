@@ -38,6 +38,7 @@ struct cover {
     uint64_t done_ns;
     uint64_t from_ns;
     bool put;  /* it left its value in Redis */
+    uint32_t deletes; /* ... and deleted there what is below this version */
     bool hard; /* of one node: what is older is gone there, not only stale */
 };
 
@@ -70,6 +71,7 @@ static struct {
     uint32_t loss_count;
     uint64_t incarnations[SIM_NODES_MAX];
     uint32_t stored_floor[SERVERS][KEYS];
+    uint32_t stored[SERVERS][KEYS]; /* version of the value that was set last */
     bool invalid[SERVERS];
     uint64_t invalid_ns; /* since when, if one is */
     uint64_t stepped_ns; /* when the wall clock last did */
@@ -97,6 +99,7 @@ void judge_init(const struct judge_config *config)
     memset(j.end_loads, 0, sizeof(j.end_loads));
     memset(j.incarnations, 0, sizeof(j.incarnations));
     memset(j.stored_floor, 0, sizeof(j.stored_floor));
+    memset(j.stored, 0, sizeof(j.stored));
     memset(j.invalid, 0, sizeof(j.invalid));
     memset(j.seen, 0, sizeof(j.seen));
     for (int k = 0; k < KEYS; k++)
@@ -168,17 +171,23 @@ static const struct load *load_of(const char *text, size_t len)
     return &j.loads[load];
 }
 
-/* A put that may have come after the invalidation of something newer. Where data can be lost, a
+/* A put that may have come after the deletion of something newer: by what it was invalidated with,
+ * or by a change that had been made before it and was executed after it. Where data can be lost, a
  * newer put is no guard either: its value may be gone when this one comes. */
 static bool is_late_put(const struct load *l)
 {
+    uint32_t guard = 0; /* the newest that a put has left in Redis */
     if (!l->put || j.config.judges_puts)
         return false;
     for (uint32_t i = 0; i < j.cover_count; i++) {
         const struct cover *c = &j.covers[i];
-        if (c->key == l->key && c->node == -1 && c->version > l->version &&
-            (!c->put || !j.config.keeps_data))
+        if (c->key != l->key || c->node != -1)
+            continue;
+        if (c->version > l->version && (!c->put || !j.config.keeps_data))
             return true;
+        if (!c->put && guard > l->version && c->deletes > guard)
+            return true;
+        guard = c->put && c->version > guard ? c->version : guard;
     }
     return false;
 }
@@ -210,7 +219,8 @@ static struct cover *add_cover(int key, int node, int server, uint32_t version, 
     if (j.cover_count == COVERS_MAX)
         abort();
     j.covers[j.cover_count] =
-        (struct cover){key, node, server, version, world_now(), from_ns, false, false};
+        (struct cover){.key = key, .node = node, .server = server, .version = version,
+                       .done_ns = world_now(), .from_ns = from_ns};
     return &j.covers[j.cover_count++];
 }
 
@@ -268,12 +278,12 @@ static uint32_t covered(int node, uint64_t call, int key)
     return version;
 }
 
-/* Whether that very call was a put: what is tried again later only deletes. */
-static bool is_put(int node, uint64_t call, int key)
+/* Whether that very call was a put of the version. */
+static bool is_put(int node, uint64_t call, int key, uint32_t version)
 {
     for (uint32_t i = 0; i < j.issued_count; i++) {
         const struct issued *d = &j.issued[i];
-        if (d->node == node && d->key == key && d->call == call)
+        if (d->node == node && d->key == key && d->call == call && d->version == version)
             return d->put;
     }
     return false;
@@ -295,14 +305,24 @@ static bool names(const struct coherence_item *item, int key)
     }
 }
 
+/* Whether that script has left the version in Redis, by a put: what is tried again later only
+ * deletes. */
+static bool has_put(const struct server *s, int node, uint64_t call, int key, uint32_t version)
+{
+    return is_put(node, call, key, version) && j.stored[s->index][key] == version;
+}
+
 static void executed(struct server *s, const struct coherence_item *item, int node, uint64_t call)
 {
+    uint32_t deletes = item->version ? (uint32_t)item->version : UINT32_MAX;
     for (int k = 0; k < KEYS; k++) {
         uint32_t version = names(item, k) ? covered(node, call, k) : 0;
         if (!version)
             continue;
         uint64_t from_ns = j.invalid[s->index] ? CLOCK_NEVER_NS : world_now();
-        add_cover(k, -1, s->index, version, from_ns)->put = is_put(node, call, k);
+        struct cover *c = add_cover(k, -1, s->index, version, from_ns);
+        c->put = has_put(s, node, call, k, version);
+        c->deletes = item->kind == WIRE_KEY ? deletes : 0;
         if (item->kind == WIRE_KEY && version > j.stored_floor[s->index][k])
             j.stored_floor[s->index][k] = version;
     }
@@ -439,6 +459,7 @@ void judge_stored(struct session *session, struct bytes key, struct bytes value)
     TRACE(session->node, "      redis %d stores %.*s", session->server->index,
           (int)e.payload.len, (const char *)e.payload.data);
     uint32_t floor = j.stored_floor[session->server->index][l->key];
+    j.stored[session->server->index][l->key] = l->version;
     if (l->version < floor && !is_late_put(l))
         world_fail("wins", "k%d:%u stored by n%d, though version %u was invalidated here", l->key,
                    l->version, session->node, floor);

@@ -118,7 +118,7 @@ static void run_get_put(struct op *o)
 static void issue(struct op *o, enum target target, int which, uint32_t version)
 {
     uint64_t call = node_next_call(o->step.node);
-    bool put = o->step.kind == STEP_PUT;
+    bool put = o->step.kind == STEP_PUT && !flags_of(o); /* else it goes by a later script */
     o->issued = judge_issued(o->step.node, call, target, which, version, put);
 }
 
@@ -231,6 +231,7 @@ static void run_put(struct op *o)
     call.tags = tags;
     call.tag_count = 1;
     call.version = origin_version(key);
+    call.flags = flags_of(o);
     origin_text(o->step.node, key, (uint32_t)call.version, true, text, sizeof(text));
     task_sleep(100 * SIM_US);
     issue(o, TARGET_KEY, key, (uint32_t)call.version);

@@ -428,6 +428,31 @@ TEST(put_if_newer_looks_at_every_schema)
     end();
 }
 
+TEST(put_that_replaces_looks_at_every_schema_and_leaves_none)
+{
+    static const struct {
+        uint64_t own, other;
+        int verdict;
+    } cases[] = {
+        {0, 6, L2_STORED}, {0, 7, L2_STORED}, {0, 8, L2_REFUSED}, {6, 8, L2_REFUSED},
+        {8, 6, L2_REFUSED}, {8, 8, L2_REFUSED},
+    };
+    begin_with_clock();
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        check_note("own %llu, other %llu", (unsigned long long)cases[i].own,
+                   (unsigned long long)cases[i].other);
+        struct l2_change_key own = {
+            .key = key_of("v1", "k"), .mode = L2_SET, .version = cases[i].own};
+        CHECK_EQ(script_verdict(change(own, 0, 0)), L2_STORED);
+        put_others(cases[i].other);
+        CHECK_EQ(script_verdict(change(among_others(L2_REPLACE, 7), 0, 0)), cases[i].verdict);
+        CHECK_EQ(others_left(), 0);
+        bool set = cases[i].verdict == L2_STORED;
+        CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:v1:k"), set);
+    }
+    end();
+}
+
 TEST(the_first_key_registers_and_each_names_its_own_schemas)
 {
     begin_with_clock();

@@ -300,6 +300,23 @@ TEST(put_if_newer_that_is_refused_spares_and_tells)
     end();
 }
 
+/* A deletion of every version, then a value that is set only if there was none as new. */
+TEST(put_that_replaces_leaves_nothing_that_is_newer)
+{
+    begin(NULL);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_REPLACE, 7, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 1, 777)), L2_GRANTED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_REPLACE, 7, 0)), L2_REFUSED);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k t:!2:!lease:s:k"), 0);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_REPLACE, 6, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_REPLACE, 8, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_REPLACE, 6, 0)), L2_REFUSED);
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:s:1:k"), 0);
+    CHECK_EQ(redis_integer(&server, "XLEN t:!:log"), 6);
+    end();
+}
+
 /* Where a resync has the positions of a slot; NULL: its page is not there. */
 static const uint8_t *page_slot(const struct l2_answer *a, uint32_t slot)
 {

@@ -380,7 +380,8 @@ static void compare_fills(void)
 static void change_both(void)
 {
     uint32_t n = draw(NAMES);
-    enum l2_change_mode mode = draw(2) ? L2_DELETE : L2_SET_NEWER;
+    static const enum l2_change_mode modes[] = {L2_DELETE, L2_SET_NEWER, L2_REPLACE};
+    enum l2_change_mode mode = modes[draw(ARRAY_COUNT(modes))];
     uint64_t version = draw(4);
     int verdict = script_verdict(script_change_key(&c, pair_names[0][n], mode, version, 0));
     CHECK_EQ(script_verdict(script_change_key(&c, pair_names[1][n], mode, version, 0)), verdict);

@@ -885,6 +885,27 @@ TEST(told_again_within_ten_seconds_and_not_after)
     }
 }
 
+/* Else who flaps between two servers would tell each all that he has ever changed. */
+TEST(what_is_told_again_keeps_its_first_time)
+{
+    world w;
+    world_open(&w);
+    CHECK_EQ(change_key(&w, "a"), 0);
+    uint64_t changed_ns = w.fake.now_ns, seq = w.seq;
+    fake_env_advance(&w.fake, 8 * NS_PER_S);
+    world_settle(&w);
+    lead_to(&w, 'b');
+    beat(&w);
+    CHECK_EQ(w.seq, seq + 1);
+    fake_env_advance(&w.fake, changed_ns + 10 * NS_PER_S - w.fake.now_ns);
+    world_settle(&w);
+    lead_to(&w, 'c');
+    beat(&w);
+    CHECK_EQ(followed(&w), shown(&w));
+    CHECK_EQ(w.seq, seq + 1);
+    world_close(&w);
+}
+
 TEST(nothing_is_told_again_to_the_clock_that_accepted_it)
 {
     world w;

@@ -365,9 +365,40 @@ TEST(a_value_that_waits_comes_after_what_is_told_again)
     coherence_batch_fill(w.c, batch, 0);
     REQUIRE_EQ(batch->count, 1);
     CHECK_EQ(batch->items[0].version, 0);
-    CHECK_EQ(batch->writes[0].mode, L2_SET);
+    CHECK_EQ(batch->writes[0].mode, L2_REPLACE);
+    CHECK_EQ(batch->writes[0].version, 5);
     CHECK(!batch->lost[0]);
     coherence_batch_sent(w.c, batch);
+    world_close(&w);
+}
+
+/* An invalidation whatever the version is on its way as a value with one is put: the two are one
+ * item from then on, and another node may set a newer value before that is sent. */
+TEST(a_value_keeps_its_condition_behind_a_deletion)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET_NEWER, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    world w;
+    world_open(&w);
+    CHECK_EQ(behind(&w, 0, NULL), NIGH_QUEUED);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    CHECK_EQ(behind(&w, 5, &write), NIGH_QUEUED);
+    world_execute(&w, r);
+    world_deliver(r, 0);
+    w.refuse_newer = true; /* another node's version 6 */
+    coherence_tick(w.c);
+    r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    CHECK_EQ(r->mode, L2_REPLACE);
+    CHECK_EQ(r->version, 5);
+    world_execute(&w, r);
+    world_deliver(r, 0);
+    world_settle(&w);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 1);
     world_close(&w);
 }
 

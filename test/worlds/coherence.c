@@ -327,7 +327,7 @@ static enum l2_verdict world_execute_change(world *w, struct world_request *r, s
     world_accept(w, r->nonce, r->groups, r->group_count, r->tail.bytes, r->tail.len);
     if (r->mode == L2_DELETE)
         return L2_NONE;
-    if (w->refuse_newer && r->mode == L2_SET_NEWER)
+    if (w->refuse_newer && (r->mode == L2_SET_NEWER || r->mode == L2_REPLACE))
         return L2_REFUSED;
     bool asked = r->register_ms > 0 && r->register_token != w->schemas;
     a->registered_ms = asked && !w->crowded ? r->register_ms : 0;
@@ -450,6 +450,7 @@ int l2_change(struct l2 *w, const struct l2_change *change, const struct l2_op *
     memcpy(r.groups, change->groups, change->group_count * sizeof(r.groups[0]));
     if (change->key_count > 0) {
         r.mode = change->keys[0].mode;
+        r.version = change->keys[0].version;
         r.schema_count = change->keys[0].schema_count;
         snprintf(r.schema, sizeof(r.schema), "%.*s", (int)change->keys[0].key.schema.len,
                  (const char *)change->keys[0].key.schema.data);

@@ -64,6 +64,7 @@ struct world_request {
     uint32_t group_count;
     uint32_t key_count;
     enum l2_change_mode mode;    /* the first key's */
+    uint64_t version;            /* ... and its version */
     struct l2_key key;           /* names: lengths only stay valid during the call */
     char schema[16];
     struct world_frame tail;

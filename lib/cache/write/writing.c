@@ -211,8 +211,13 @@ struct coherence_write writing_value(struct writing *w, enum l2_change_mode mode
     w->keeps = mode != L2_DELETE && d->space->rules.invalidations_only;
     w->only_newer = w->keeps; /* where Redis compares versions, L1 need not */
     void *envelope = mode == L2_DELETE || w->keeps ? NULL : draft_envelope(d, &size);
-    return (struct coherence_write){&d->space->registered, envelope ? mode : L2_DELETE, d->token,
-                                    bytes_of(envelope, size), draft_hard_ms(d)};
+    return (struct coherence_write){
+        .schema = &d->space->registered,
+        .mode = envelope ? mode : L2_DELETE,
+        .token = d->token,
+        .envelope = bytes_of(envelope, size),
+        .hard_ms = draft_hard_ms(d),
+    };
 }
 
 void writing_value_free(const struct writing *w, struct coherence_write *value)

@@ -25,6 +25,7 @@ local DELETE = 0    -- if the stored version is 0 or below ours, or ours is 0
 local SET_TOKEN = 1 -- set if the lease holds the token, else delete
 local SET_NEWER = 2 -- set if the stored version is 0 or below ours; else as DELETE
 local SET = 3       -- set
+local REPLACE = 4   -- set if the stored version is 0 or below ours, else delete: none stays
 
 local FIXED = 13      -- arguments before those of keys
 local PER_KEY = 6
@@ -55,7 +56,7 @@ local function stays(i, version_of, ours)
 end
 
 -- 'set', 'delete' or 'spare' our schema's value, all of which drop the lease; 'refuse' to set it:
--- what is older than the refused value goes all the same.
+-- what is older than the refused value goes all the same, and all of REPLACE.
 local function judge(mode, first, last, lease, ours, lease_token)
     if mode == SET then return 'set' end
     if mode == SET_TOKEN then return bytes(lease, 0, 7) == lease_token and 'set' or 'delete' end
@@ -78,8 +79,9 @@ for i = 1, keys do
     local lease, first, last = KEYS[at], at + 1, at + count
     local what = judge(mode, first, last, lease, ours, lease_token)
     verdicts[i] = NONE
+    local clears = mode == SET or mode == REPLACE
     if what == 'refuse' then
-        what, verdict = stays(first, version, ours) and 'spare' or 'delete', REFUSED
+        what, verdict = not clears and stays(first, version, ours) and 'spare' or 'delete', REFUSED
         verdicts[i] = REFUSED
     end
     if what == 'set' and ahead(envelope) then what = 'delete' end
@@ -87,13 +89,13 @@ for i = 1, keys do
     if what == 'delete' then gone[#gone + 1] = KEYS[first] end
     if what == 'set' then sets[#sets + 1] = {KEYS[first], envelope, ms, i} end
     for j = first + 1, last do
-        if mode == SET or not stays(j, version, ours) then gone[#gone + 1] = KEYS[j] end
+        if clears or not stays(j, version, ours) then gone[#gone + 1] = KEYS[j] end
     end
     at = last + 1
     if old then
         gone[#gone + 1] = KEYS[at]
         for j = at + 1, at + count do
-            if mode == SET or not stays(j, old_version, ours) then gone[#gone + 1] = KEYS[j] end
+            if clears or not stays(j, old_version, ours) then gone[#gone + 1] = KEYS[j] end
         end
         at = at + count + 1
     end
