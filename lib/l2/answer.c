@@ -168,8 +168,7 @@ static uint32_t held_ms(int64_t left_ms)
     return left_ms < 1 ? 1 : (uint32_t)u64_min((uint64_t)left_ms, UINT32_MAX - 1);
 }
 
-/* Decodes the fields that every script's answer has. */
-static int decode_common(struct answer *answer, const struct reply *reply)
+int answer_decode_common(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
     int64_t verdict = reply_integer_at(reply, AT_VERDICT, -1);
@@ -201,7 +200,7 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
     struct l2_answer *public = &answer->public;
     if (reply->type == REPLY_STRING)
         return decode_short(answer, reply->bytes);
-    if (decode_common(answer, reply))
+    if (answer_decode_common(answer, reply))
         return NIGH_EREDIS;
     struct bytes more = reply_string_at(reply, AT_MORE, SIZE_MAX);
     if (public->verdict == L2_VALUE || public->verdict == L2_MOVED) {
@@ -264,8 +263,7 @@ static int decode_entries(struct answer *answer, const struct reply *flat, uint3
     return 0;
 }
 
-/* Returns the array that an answer to the keeper carries; NULL: there is none. */
-static const struct reply *more_of(const struct reply *reply)
+const struct reply *answer_more(const struct reply *reply)
 {
     if (reply->count <= AT_MORE || reply->elements[AT_MORE]->type != REPLY_ARRAY)
         return NULL;
@@ -278,7 +276,7 @@ static const struct reply *more_of(const struct reply *reply)
 
 int answer_decode_leases(struct answer *answer, const struct reply *reply)
 {
-    if (decode_common(answer, reply) || !more_of(reply) || !has_all(answer, more_of(reply)))
+    if (answer_decode_common(answer, reply) || !answer_more(reply) || !has_all(answer, answer_more(reply)))
         return NIGH_EREDIS;
     return 0;
 }
@@ -301,7 +299,7 @@ int answer_decode_fills(struct answer *answer, const struct reply *reply)
 {
     struct bytes more = reply_string_at(reply, AT_MORE, answer->asked);
     const uint8_t *verdicts = more.data;
-    if (decode_common(answer, reply) || !verdicts)
+    if (answer_decode_common(answer, reply) || !verdicts)
         return NIGH_EREDIS;
     for (size_t i = 0; i < more.len; i++)
         if (verdicts[i] != L2_STORED && verdicts[i] != L2_REFUSED && verdicts[i] != L2_CROWDED)
@@ -318,17 +316,17 @@ enum l2_verdict l2_fill_at(struct l2_answer *answer, uint32_t i)
 
 int answer_decode_beat(struct answer *answer, const struct reply *reply)
 {
-    if (decode_common(answer, reply) || !answer->public.clock.replid.data || !more_of(reply))
+    if (answer_decode_common(answer, reply) || !answer->public.clock.replid.data || !answer_more(reply))
         return NIGH_EREDIS;
-    return decode_entries(answer, more_of(reply), 0);
+    return decode_entries(answer, answer_more(reply), 0);
 }
 
 int answer_decode_resync(struct answer *answer, const struct reply *reply)
 {
     enum { SCHEMAS, SLOTS, PARTIAL, FIRST_PAGE };
     struct l2_answer *public = &answer->public;
-    const struct reply *more = more_of(reply);
-    if (decode_common(answer, reply) || !public->clock.replid.data || !more ||
+    const struct reply *more = answer_more(reply);
+    if (answer_decode_common(answer, reply) || !public->clock.replid.data || !more ||
         more->count < FIRST_PAGE)
         return NIGH_EREDIS;
     int64_t slots = reply_integer_at(more, SLOTS, -1);

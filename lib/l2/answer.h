@@ -45,6 +45,8 @@ int answer_decode_many(struct answer *answer, const struct reply *reply);
 int answer_decode_script(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); the usual answer to TELL is one string: the stamp of its frame. */
 int answer_decode_tell(struct answer *answer, const struct reply *reply);
+/* As answer_decode_script(); `more`: the value, the lease, and the ms that each has left. */
+int answer_decode_peek(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); `more`: what each key got, or its verdict. */
 int answer_decode_leases(struct answer *answer, const struct reply *reply);
 int answer_decode_fills(struct answer *answer, const struct reply *reply);
@@ -53,6 +55,11 @@ int answer_decode_beat(struct answer *answer, const struct reply *reply);
 /* As answer_decode_script(); `more`: the schemas, the number of slots, whether missing pages have
  * not changed, and the pages, each after its number. */
 int answer_decode_resync(struct answer *answer, const struct reply *reply);
+
+/* Take the fields that every script's answer has. 0 or NIGH_EREDIS. */
+int answer_decode_common(struct answer *answer, const struct reply *reply);
+/* Returns the array that `more` is; NULL: it is none. */
+const struct reply *answer_more(const struct reply *reply);
 
 /* Whether a script's reply is to the call of this number. */
 bool answer_is_to(const struct reply *reply, uint64_t number);

@@ -219,6 +219,19 @@ static inline struct l2_op l2_op_of(uint64_t deadline_ns, l2_done_fn done, void 
 /* GET: L2_VALUE or L2_NONE. */
 int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
 
+/* Looks at a key and its lease without changing either, for people; l2_peeked() says what is
+ * there. */
+int l2_peek(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
+struct l2_peeked {
+    enum l2_verdict verdict; /* L2_VALUE, L2_NONE; L2_LEFT: larger than a reply may be */
+    struct bytes value;      /* L2_VALUE: the envelope */
+    uint64_t value_ms;       /* what it has left in Redis; 0: none, or no end */
+    uint64_t token;          /* of the lease; 0: nobody has it */
+    uint32_t lease_ms;       /* what the lease has left */
+    bool awaited;            /* somebody waits for its fill */
+};
+struct l2_peeked l2_peeked(struct l2_answer *answer); /* of an answer whose status is 0 */
+
 #define L2_MANY_MAX 128u
 /*
  * MGET of up to L2_MANY_MAX keys of one space and schema; l2_answer_at() has the answer for each:

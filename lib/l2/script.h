@@ -18,7 +18,7 @@
 #define SCRIPTS(X)                                                                                 \
     X(LEASE, lease) X(LEASE_MANY, lease_many) X(OVERRIDE, override) X(EXTEND, extend)              \
     X(RELEASE, release) X(FILL, fill) X(FILL_MANY, fill_many) X(TELL, tell) X(CHANGE, change)      \
-    X(CHANGE_OLD, change_old) X(BEAT, beat) X(RESYNC, resync)
+    X(CHANGE_OLD, change_old) X(BEAT, beat) X(RESYNC, resync) X(PEEK, peek)
 
 #define SCRIPT_ID(name, file) SCRIPT_##name,
 enum script_id { SCRIPTS(SCRIPT_ID) SCRIPT_COUNT };

@@ -428,7 +428,8 @@ void judge_script(struct session *session, int script, struct bytes reply)
         [SCRIPT_LEASE] = "lease",     [SCRIPT_LEASE_MANY] = "leases", [SCRIPT_EXTEND] = "extend",
         [SCRIPT_FILL] = "fill",       [SCRIPT_FILL_MANY] = "fills",   [SCRIPT_RELEASE] = "release",
         [SCRIPT_TELL] = "tell",       [SCRIPT_OVERRIDE] = "override", [SCRIPT_CHANGE] = "change",
-        [SCRIPT_BEAT] = "beat",       [SCRIPT_CHANGE_OLD] = "change", [SCRIPT_RESYNC] = "resync"};
+        [SCRIPT_BEAT] = "beat",       [SCRIPT_CHANGE_OLD] = "change", [SCRIPT_RESYNC] = "resync",
+        [SCRIPT_PEEK] = "peek"};
     (void)reply;
     note_clock(session->server, session->db);
     if (world_tracing && script != SCRIPT_BEAT)

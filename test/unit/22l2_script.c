@@ -778,6 +778,44 @@ TEST(each_change_names_the_one_before_it)
     end();
 }
 
+/* ---- a look for people ---- */
+
+static struct l2_answer *peek(const char *name)
+{
+    struct l2_key key = client_key(name);
+    return CLIENT_ASK(&c, l2_peek, &key);
+}
+
+TEST(a_look_tells_value_and_lease_and_changes_neither)
+{
+    begin(NULL);
+    struct l2_answer *a = peek("k");
+    struct l2_peeked p = l2_peeked(a);
+    CHECK(p.verdict == L2_NONE && p.token == 0 && p.lease_ms == 0 && p.value_ms == 0);
+    l2_answer_free(a);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 7, 0)), L2_GRANTED);
+    p = l2_peeked(a = peek("k"));
+    CHECK(p.verdict == L2_NONE && p.token == 7 && p.lease_ms > 0 && !p.awaited);
+    l2_answer_free(a);
+    CHECK_EQ(script_verdict(script_lease(&c, "k", 8, 0)), L2_HELD);
+    p = l2_peeked(a = peek("k"));
+    CHECK(p.token == 7 && p.awaited);
+    l2_answer_free(a);
+    CHECK_EQ(script_verdict(script_fill(&c, "k", 7, 0, 1)), L2_STORED);
+    p = l2_peeked(a = peek("k"));
+    struct l2_envelope e;
+    CHECK(p.verdict == L2_VALUE && p.token == 0 && p.value_ms > 0);
+    if (CHECK(l2_envelope_decode(p.value, 0, &e)))
+        CHECK_EQ(e.fill_id, 7);
+    l2_answer_free(a);
+    free(redis_command(&server, "DEL t:!2:s:1:k"));
+    free(redis_command(&server, "LPUSH t:!2:s:1:k foreign"));
+    p = l2_peeked(a = peek("k"));
+    CHECK(p.verdict == L2_NONE);
+    l2_answer_free(a);
+    end();
+}
+
 /* ---- the number of the call ---- */
 
 /* A script as it was asked: its reply begins with the number. (That of TELL ends with it, and
@@ -821,6 +859,7 @@ TEST(every_script_answers_the_number_of_its_call)
                         "NUMBER01 NONCE001 2048 0 10 1000 ch HEAD oldch",
         [SCRIPT_RESYNC] = "5 " CLK_NAME LOG_NAMES "t:!2:!log t:!:clk "
                           "NUMBER01 NONCE001 2048 REPLID IDIDIDID 0 RENEWID1 REPLID",
+        [SCRIPT_PEEK] = "3 " CLK_NAME "d l NUMBER01",
     };
     redis_start(&server, NULL);
     for (int id = 0; id < SCRIPT_COUNT; id++)
@@ -858,6 +897,7 @@ static void ask_every_script(void)
     CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_release, &key, 2, &script_frame)), L2_NONE);
     CHECK_EQ(script_verdict(script_change_key(&c, "k", L2_DELETE, 0, 0)), L2_NONE);
     CHECK_EQ(script_verdict(script_change_key(&c, "other", L2_SET, 0, 0)), L2_STORED);
+    CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_peek, &key)), L2_NONE);
     const struct l2_change told = {
         .nonce = 43, .schemas = 42, .old_nodes = true, .frame = script_frame};
     CHECK_EQ(script_verdict(CLIENT_ASK(&c, l2_change, &told)), L2_NONE);
