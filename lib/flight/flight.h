@@ -119,6 +119,7 @@ struct flight {
 
     /* progress */
     enum flight_state state;       /* (h) */
+    _Atomic uint32_t shown;        /* (a) the state, for who only looks: flight_look() */
     _Atomic uint64_t due_ns;       /* (a) set by the holder: post FLIGHT_EV_TIMER then */
     _Atomic uint32_t mail;         /* (a) futex word of the holder */
     _Atomic uint32_t landed;       /* (a) futex word of the waiters */
@@ -304,6 +305,20 @@ uint64_t flight_tick(struct flight_table *table);
 bool flight_has_landed(const struct flight *f);
 /* Returns how many flights have not landed. */
 uint32_t flight_count(struct flight_table *table);
+
+/* Tells people how far the flight of a key is that may be joined. */
+struct flight_seen {
+    enum flight_state state;
+    bool loading;         /* a thread is inside its loader */
+    bool background;      /* began without a caller */
+    uint32_t waiters;     /* callers that wait, who leads it among them */
+    uint32_t watches;     /* calls that are pending on it */
+    uint64_t ticket;
+    uint64_t deadline_ns;
+};
+/* False: none flies. */
+bool flight_look(struct flight_table *table, const struct flight_key *key,
+                 struct flight_seen *ret_seen);
 
 /*
  * Holds what a thread is in the middle of. One thread that does the work of several exchanges it

@@ -215,7 +215,7 @@ static void call_watches(struct flight *f)
 void flight_land(struct flight *f)
 {
     NIGH_CHECK(flight_landed(f) != FLIGHT_LANDED);
-    f->state = FLIGHT_LAND;
+    flight_set_state(f, FLIGHT_LAND);
     uint32_t callers = flight_table_remove(f);
     /* pair(flight.landed): release the result. */
     atomic_store_explicit(&f->landed, FLIGHT_LANDED, memory_order_release);

@@ -116,7 +116,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     f->ticket = join->ticket;
     f->deadline_ns = join->deadline_ns;
     f->background = join->background;
-    f->state = FLIGHT_GET;
+    flight_set_state(f, FLIGHT_GET);
     f->waiters = join->watch ? 0 : 1;
     atomic_init(&f->due_ns, CLOCK_NEVER_NS);
     atomic_init(&f->mail, FLIGHT_MAIL_FIRST);
@@ -189,5 +189,5 @@ static bool may_follow(enum flight_state from, enum flight_state to)
 void flight_enter(struct flight *f, enum flight_state state)
 {
     NIGH_CHECK(may_follow(f->state, state));
-    f->state = state;
+    flight_set_state(f, state);
 }

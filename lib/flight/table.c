@@ -197,6 +197,36 @@ bool flight_unwatch(struct flight_watch *w)
     return ours;
 }
 
+/* ---- looking ---- */
+
+static uint32_t count_watches_locked(const struct flight *f)
+{
+    uint32_t count = 0;
+    for (const struct list_link *at = f->watches.first; at; at = at->next)
+        count++;
+    return count;
+}
+
+bool flight_look(struct flight_table *table, const struct flight_key *key,
+                 struct flight_seen *ret_seen)
+{
+    struct flight_shard *shard = flight_shard_of(table, key->hash);
+    pthread_mutex_lock(&shard->lock);
+    const struct flight *f = find_locked(shard, key);
+    if (f)
+        *ret_seen = (struct flight_seen){
+            .state = atomic_load_explicit(&f->shown, memory_order_relaxed),
+            .loading = atomic_load_explicit(&f->leader, memory_order_relaxed) != 0,
+            .background = f->background,
+            .waiters = f->waiters,
+            .watches = count_watches_locked(f),
+            .ticket = f->ticket,
+            .deadline_ns = f->deadline_ns,
+        };
+    pthread_mutex_unlock(&shard->lock);
+    return f;
+}
+
 /* ---- notices and timers ---- */
 
 /* Flights that a walk took HELD of, to be handed over when the lock is released. */

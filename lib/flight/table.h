@@ -57,6 +57,13 @@ void flight_spares_free(struct flight_table *table);
  * HELD and for the caller. NULL: no memory. */
 struct flight *flight_create(struct flight_table *table, const struct flight_join *join);
 
+/* Set the state, and show it to those who look. */
+static inline void flight_set_state(struct flight *f, enum flight_state state)
+{
+    f->state = state;
+    atomic_store_explicit(&f->shown, state, memory_order_relaxed);
+}
+
 uint32_t flight_landed(const struct flight *f);
 /* Become the holder of a leaderless flight. */
 bool flight_take_over(struct flight *f);

@@ -54,6 +54,28 @@ TEST(flight_keeps_a_copy_of_what_it_was_joined_with)
     world_fini(&w);
 }
 
+TEST(a_look_tells_state_and_callers_of_the_flight_that_may_be_joined)
+{
+    struct world w;
+    struct flight_seen seen;
+    world_init(&w, keep_flying);
+    struct flight_join join = world_join_of("a");
+    CHECK(!flight_look(w.table, &join.key, &seen));
+    struct flight *f = world_join(&w, "a", FLIGHT_LEADER);
+    struct flight *follower = world_join(&w, "a", FLIGHT_FOLLOWER);
+    REQUIRE(flight_look(w.table, &join.key, &seen));
+    CHECK_EQ(seen.state, FLIGHT_GET);
+    CHECK_EQ(seen.waiters, 2);
+    CHECK(seen.watches == 0 && !seen.loading && !seen.background);
+    flight_enter(f, FLIGHT_LOAD);
+    REQUIRE(flight_look(w.table, &join.key, &seen));
+    CHECK_EQ(seen.state, FLIGHT_LOAD);
+    end(f);
+    CHECK(!flight_look(w.table, &join.key, &seen));
+    flight_leave(follower);
+    world_fini(&w);
+}
+
 TEST(equal_hashes_are_not_equal_keys)
 {
     struct world w;
