@@ -29,6 +29,7 @@
 
 #include <nigh/cache.h>
 #include <nigh/error.h>
+#include <nigh/inspect.h>
 #include <nigh/load.h>
 #include <nigh/options.h>
 #include <nigh/queue.h>

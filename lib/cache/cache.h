@@ -21,6 +21,7 @@
 #include "l2/l2.h"
 #include "stats/stats.h"
 
+#include "cache/bumps.h"
 #include "cache/caller.h"
 #include "cache/drive.h"
 #include "cache/load/failures.h"
@@ -136,6 +137,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct tickets tickets;
     _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
     _Alignas(CACHE_LINE_BYTES) struct queues queues;
+    _Alignas(CACHE_LINE_BYTES) struct bumps bumps;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
     struct service reclaimer;
@@ -155,6 +157,13 @@ void cache_watch_forks(void);
 /* Name a key as L2 does; and hash that name, for the value's envelope. */
 struct l2_key cache_l2_key(const struct nigh_space *space, const void *key, size_t len);
 uint64_t cache_name_hash(const struct nigh_space *space, const struct l1_key *key);
+/* Shorten a node's incarnation to what is shown of it: its first four hexadecimal digits. 0: this
+ * process. */
+static inline uint16_t cache_node_name(uint64_t incarnation)
+{
+    uint16_t name = (uint16_t)(incarnation >> 48);
+    return incarnation && !name ? 1 : name;
+}
 /* Name a key as the table of flights does. */
 static inline struct flight_key cache_flight_key(struct nigh_space *space,
                                                  const struct l1_key *key)

@@ -237,6 +237,7 @@ static void destroy(struct nigh *cache)
     spaces_destroy(cache);
     workers_fini(&cache->workers);
     queues_fini(&cache->queues);
+    bumps_fini(&cache->bumps);
     tickets_fini(&cache->tickets, cache->env.mem);
     leases_fini(&cache->leases, cache->env.mem);
     failures_fini(&cache->failures);
@@ -283,6 +284,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);
     queues_init(&cache->queues, (uint32_t)o.async_max);
+    bumps_init(&cache->bumps);
     atomic_init(&cache->refs, 1);
     cache->destroy = destroy;
     take_options(cache, &o);

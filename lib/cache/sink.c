@@ -19,6 +19,18 @@ static uint64_t apply_group(void *arg, uint16_t slot, bool soft)
     return l1_raise_group(cache->l1, slot, soft);
 }
 
+static void raised(void *arg, const struct coherence_item *item, uint16_t slot, uint64_t floor)
+{
+    struct nigh *cache = arg;
+    const struct bump bump = {.floor = floor,
+                              .at_ns = clock_coarse_ns(&cache->clock),
+                              .node = item->node,
+                              .slot = slot,
+                              .soft = item->soft,
+                              .kind = (uint8_t)item->kind};
+    bumps_note(&cache->bumps, &bump, item->kind == WIRE_SPACE ? item->space : item->bytes);
+}
+
 static void renew(void *arg, uint64_t left_at)
 {
     struct nigh *cache = arg;
@@ -35,6 +47,7 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
     uint64_t floor = space_l1_invalidate(space, &key, item->version, item->own, 0, NULL);
     sample_note(space, &key, (struct sample_event){
         NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
+    l1_note_fate(cache->l1, &key, L1_FATE_CHANGED, cache_node_name(item->node));
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
     return floor;
@@ -72,6 +85,7 @@ struct coherence_sink sink_of(struct nigh *cache)
 {
     return (struct coherence_sink){
         .group = apply_group,
+        .raised = raised,
         .renew = renew,
         .key = apply_key,
         .fill = apply_fill,
@@ -89,5 +103,6 @@ void sink_apply(struct nigh *cache, const struct coherence_item *item)
         return;
     }
     uint64_t hash = hash_wire(item->kind, item->space, item->bytes);
-    apply_group(cache, hash_group_slot(item->kind, hash, cache->group_slots), item->soft);
+    uint16_t slot = hash_group_slot(item->kind, hash, cache->group_slots);
+    raised(cache, item, slot, apply_group(cache, slot, item->soft));
 }

@@ -46,7 +46,9 @@ static void apply_group_locked(struct coherence *c, const struct coherence_item 
     uint16_t slot = coherence_item_slot(item, c->config.group_slots);
     struct coherence_group *g = &c->state->groups[slot];
     raise_position(item->soft ? &g->soft : &g->hard, sequence);
-    c->config.sink.group(c->config.sink.arg, slot, item->soft);
+    uint64_t floor = c->config.sink.group(c->config.sink.arg, slot, item->soft);
+    if (c->config.sink.raised)
+        c->config.sink.raised(c->config.sink.arg, item, slot, floor);
 }
 
 uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence_item *item,
@@ -103,6 +105,7 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
         uint64_t floor = 0;
         count = m.item_count;
         while (coherence_message_next(&m, &item)) {
+            item.node = is_own(c, &m) ? 0 : m.incarnation;
             if (is_own(c, &m) && item.kind == WIRE_KEY)
                 item.own = coherence_queue_own(c, &item, true);
             floor = u64_max(floor, coherence_apply_item_locked(c, &item, m.sequence));

@@ -308,7 +308,9 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
  * elsewhere: there is no safe reading. */
 static bool clk_fits(struct coherence *c, const struct l2_answer *a)
 {
-    if (a->slots == c->config.group_slots)
+    bool same = a->slots == c->config.group_slots;
+    atomic_store_explicit(&c->beat->slots_there, same ? 0 : a->slots, memory_order_relaxed);
+    if (same)
         return true;
     LOG(c->config.env->log, NIGH_LOG_ERROR,
         "coherence.group_slots is %u here but %u in redis: until they agree no value is called "

@@ -186,4 +186,7 @@ void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
     ret->trusted = clock_coarse_ns(c->config.env->clock) < until_ns;
     ret->listening = COHERENCE_LISTENING(listens);
     ret->queued = coherence_queued_count(c);
+    ret->node = c->incarnation;
+    ret->slots_there = atomic_load_explicit(&c->beat->slots_there, memory_order_relaxed);
+    ret->old_nodes_move = atomic_load_explicit(&c->beat->old_told, memory_order_relaxed);
 }

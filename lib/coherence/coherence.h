@@ -42,6 +42,7 @@ struct coherence_item {
     struct bytes space;  /* KEY, SPACE, FILL */
     struct bytes bytes;  /* KEY, FILL: the key; TAG: the tag */
     uint64_t version;    /* KEY: entries at least as new stay; 0: none */
+    uint64_t node;       /* applied: who has made it, by his incarnation; 0: this node */
     uint64_t own;        /* KEY: the entry with this stamp stays, too: what the change has set, and
                             put here before; 0: none */
 };
@@ -50,6 +51,8 @@ struct coherence_sink {
     /* Under the apply lock: */
     /* Raise the local floor. Returns it: a position of this node. */
     uint64_t (*group)(void *arg, uint16_t slot, bool soft);
+    /* The item that has raised a group's floor to this position. For people; may be NULL. */
+    void (*raised)(void *arg, const struct coherence_item *item, uint16_t slot, uint64_t floor);
     /* The clock is another than the one that was left at this position of this node. */
     void (*renew)(void *arg, uint64_t left_at);
     /* Raise the key's floor, remove its entry. Returns the floor. */
@@ -142,6 +145,7 @@ struct coherence_schema {
     uint64_t identity; /* (s) the clock that has the registration ... */
     uint64_t token;    /* (s) ... in the list with this token ... */
     uint64_t until_ms; /* (s) ... until this time of the server */
+    bool crowded;      /* (s) the last answer: too many schemas are in use */
 };
 /* Returns the registration that a script sends which stores a value for `hard_ms`. */
 struct l2_register coherence_register(struct coherence *c, const struct coherence_schema *s,
@@ -150,6 +154,8 @@ struct l2_register coherence_register(struct coherence *c, const struct coherenc
  * use. */
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer);
+/* Whether the last value of the schema was not stored in Redis because of that. */
+bool coherence_is_crowded(struct coherence *c, const struct coherence_schema *s);
 
 /* Says what a KEY item is set to. L2_DELETE: to nothing. */
 struct coherence_write {
@@ -243,6 +249,9 @@ struct coherence_gauges {
     bool trusted;
     bool listening;
     uint32_t queued;
+    uint64_t node;         /* names this node in its frames */
+    uint32_t slots_there;  /* Redis has so many group slots, and not ours; 0: it has ours */
+    bool old_nodes_move;   /* nodes of wire version 1 change values: no trust meanwhile */
 };
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
 /* Tells why the listener hears nothing. */

@@ -113,10 +113,26 @@ struct l2_register coherence_register(struct coherence *c, const struct coherenc
                                 random_id(c->config.env->random)};
 }
 
+static void note_crowded(struct coherence *c, struct coherence_schema *s)
+{
+    pthread_mutex_lock(&c->schemas->lock);
+    s->crowded = true;
+    pthread_mutex_unlock(&c->schemas->lock);
+}
+
+bool coherence_is_crowded(struct coherence *c, const struct coherence_schema *s)
+{
+    pthread_mutex_lock(&c->schemas->lock);
+    bool crowded = s->crowded;
+    pthread_mutex_unlock(&c->schemas->lock);
+    return crowded;
+}
+
 bool coherence_registered(struct coherence *c, struct coherence_schema *s,
                           const struct l2_answer *answer)
 {
     if (answer->status == 0 && answer->verdict == L2_CROWDED) {
+        note_crowded(c, s);
         LOG(c->config.env->log, NIGH_LOG_ERROR,
             "%u schemas of one space are in use in redis: values of another one are not stored "
             "there until the lifetimes of one are over", SCHEMAS_MAX);
@@ -128,6 +144,7 @@ bool coherence_registered(struct coherence *c, struct coherence_schema *s,
     s->identity = answer->clock.identity;
     s->token = answer->clock.schemas;
     s->until_ms = answer->clock.server_time_ms + answer->registered_ms;
+    s->crowded = false;
     pthread_mutex_unlock(&c->schemas->lock);
     return false;
 }

@@ -10,6 +10,7 @@
 #include "l1/cap.h"
 #include "l1/compact.h"
 #include "l1/family.h"
+#include "l1/fates.h"
 #include "l1/floors.h"
 #include "l1/judge.h"
 #include "l1/l1.h"
@@ -69,6 +70,7 @@ struct l1 {
     struct env *env;                /* (c) */
     struct stats *stats;            /* (c) */
     struct l1_floors *floors;       /* (c) own_floors, or those of the table of all */
+    struct l1_fates *fates;         /* (c) own_fates, or those of the table of all */
     void (*poke)(void *arg);        /* (c) from the first store on */
     void *poke_arg;                 /* (c) */
     struct pool *loose;             /* (c) memory of small loose entries */
@@ -102,6 +104,7 @@ struct l1 {
     struct l1_family family; /* in the table of all */
 
     struct l1_floors own_floors; /* in the table of all */
+    _Alignas(CACHE_LINE_BYTES) struct l1_fates own_fates; /* in the table of all */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t used; /* (a) */
     _Atomic uint64_t peak;                            /* (a) */

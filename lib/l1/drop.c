@@ -24,7 +24,7 @@ static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t end, uint3
     for (uint32_t slot = from; slot < end; slot++) {
         uint64_t word = s->ring.words[slot];
         if (ring_is_live(word) && (!space_id || entry_space(ring_word_entry(word)) == space_id))
-            l1_shard_drop_locked(l1, s, ring_word_entry(word));
+            l1_shard_drop_locked(l1, s, ring_word_entry(word), L1_FATE_MOVED);
     }
     l1_shard_unlock(l1, s);
     return from;

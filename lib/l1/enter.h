@@ -55,9 +55,10 @@ static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard 
                                                  bool replaces, size_t size, uint64_t bytes)
     REQUIRES(s->lock)
 {
-    return enter_may_be_so_large(l1, bytes)
-               ? room_make_locked(l1, s, replaces ? NULL : &hash, size, bytes)
-               : NULL;
+    if (NIGH_LIKELY(enter_may_be_so_large(l1, bytes)))
+        return room_make_locked(l1, s, hash, replaces, size, bytes);
+    fates_note(l1->fates, hash, L1_FATE_REFUSED_LARGE, 0);
+    return NULL;
 }
 
 static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,

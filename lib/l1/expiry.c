@@ -37,7 +37,7 @@ static int32_t sweep_slot_locked(struct sweep *w, uint32_t slot) REQUIRES(w->sha
         ring_set_tick(ring, slot, expiry_tick(until_ns, w->now_ns));
         return expiry_left(ring_word_tick(ring->words[slot]), w->now);
     }
-    l1_shard_drop_locked(w->l1, w->shard, e);
+    l1_shard_drop_locked(w->l1, w->shard, e, L1_FATE_EXPIRED);
     stats_count(w->l1->stats, STATS_L1_EXPIRE);
     return EXPIRY_LEFT_MAX;
 }
@@ -150,6 +150,7 @@ static uint64_t expire_table(struct l1 *l1, uint32_t budget)
     uint64_t now_ns = clock_now_ns(l1->env->clock);
     uint16_t now = expiry_tick_at(now_ns);
     check_gap_locked(l1, now_ns);
+    fates_set_time(l1->fates, now_ns);
     for (uint32_t n = 0; n <= l1->shard_mask && budget; n++) {
         if (is_due(l1, l1->expire_next, now))
             budget -= sweep_shard(l1, &l1->shards[l1->expire_next], now_ns, budget);

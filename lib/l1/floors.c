@@ -138,6 +138,15 @@ uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash)
     return atomic_load_explicit(key_floor(f, hash), memory_order_relaxed);
 }
 
+void floors_of_group(const struct l1_floors *f, uint16_t slot, uint64_t *ret_any,
+                     uint64_t *ret_hard)
+{
+    const struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];
+    /* pair(floors.any): if `any` has risen, and `hard` with it, both are seen */
+    *ret_any = atomic_load_explicit(&floor->any, memory_order_acquire);
+    *ret_hard = atomic_load_explicit(&floor->hard, memory_order_relaxed);
+}
+
 static enum l1_standing judge_one(const struct l1_floors *f, uint64_t stamp, uint16_t slot)
 {
     const struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];

@@ -78,6 +78,8 @@ uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
 uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
 void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
+void floors_of_group(const struct l1_floors *f, uint16_t slot, uint64_t *ret_any,
+                     uint64_t *ret_hard);
 void floors_renew(struct l1_floors *f, uint64_t position);
 /* The position of the last floors_renew(); 0: none. */
 uint64_t floors_renewed(const struct l1_floors *f);

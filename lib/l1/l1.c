@@ -159,7 +159,8 @@ static int charge_fixed(struct l1 *l1, uint32_t group_slots, uint32_t key_floors
                       shards * table_bytes(l1->mem, l1->hit.base_bits) +
                       batch_bytes(batch_max_for(l1_limit(&l1->cap_bytes)));
     if (l1->floors == &l1->own_floors)
-        l1->fixed_bytes += floors_bytes(group_slots, key_floors);
+        l1->fixed_bytes += floors_bytes(group_slots, key_floors) +
+                           fates_bytes(fates_count(l1_limit(&l1->cap_bytes)));
     uint64_t empty = l1->fixed_bytes + shards * l1_shard_empty_bytes(l1);
     l1->least_bytes = empty * FIXED_MAX_SHARE;
     /* The second condition: new shards find room without looking for it in those not made yet. */
@@ -212,13 +213,19 @@ static int create_shards(struct l1 *l1)
     return 0;
 }
 
-/* Make the floors, in the table of all: other tables share them. But each table has its own
+/* Make floors and fates, in the table of all: other tables share them. But each table has its own
  * generation. */
 static int open_floors(struct l1 *l1, const struct l1_config *c, uint32_t key_floors)
 {
     int err = c->root ? 0 : floors_init(&l1->own_floors, c->group_slots, key_floors);
     if (err)
         return err;
+    if (!c->root)
+        err = fates_init(&l1->own_fates, fates_count(c->memory_bytes), l1->expire_ns);
+    if (err) {
+        floors_fini(&l1->own_floors);
+        return err;
+    }
     struct group_floors *groups = l1->floors->groups;
     l1->hit.groups = groups;
     atomic_init(&l1->hit.generation, c->root ? &l1->own_generation : &groups->generation);
@@ -227,8 +234,10 @@ static int open_floors(struct l1 *l1, const struct l1_config *c, uint32_t key_fl
 
 static void close_floors(struct l1 *l1)
 {
-    if (l1->floors == &l1->own_floors)
-        floors_fini(l1->floors);
+    if (l1->floors != &l1->own_floors)
+        return;
+    floors_fini(l1->floors);
+    fates_fini(l1->fates);
 }
 
 /* Create the parts that need unwinding, in order. */
@@ -265,6 +274,7 @@ undo_floors:
 static void set_shared(struct l1 *l1, const struct l1_config *c)
 {
     l1->floors = c->root ? c->root->floors : &l1->own_floors;
+    l1->fates = c->root ? c->root->fates : &l1->own_fates;
     if (c->root) {
         l1->hash = c->root->hash;
         l1_set_reclaim_poke(l1, c->root->poke, c->root->poke_arg);
@@ -460,6 +470,11 @@ uint64_t l1_mark(struct l1 *l1)
 uint64_t l1_raise_group(struct l1 *l1, uint16_t slot, bool soft)
 {
     return floors_raise_group(l1->floors, slot, soft);
+}
+
+void l1_group_floors(const struct l1 *l1, uint16_t slot, uint64_t *ret_any, uint64_t *ret_hard)
+{
+    floors_of_group(l1->floors, slot, ret_any, ret_hard);
 }
 
 void l1_renew(struct l1 *l1, uint64_t position)

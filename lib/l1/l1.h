@@ -315,6 +315,45 @@ uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t ver
 uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t version,
                               uint64_t own, uint64_t ticket, bool *ret_ticket_ok);
 
+/* Read the floors of a group: the last invalidation, and the last hard one; 0: none. For people. */
+void l1_group_floors(const struct l1 *l1, uint16_t slot, uint64_t *ret_any, uint64_t *ret_hard);
+
+/*
+ * ---- what became of a key ----
+ *
+ * Threads  any
+ * Locks    none
+ */
+
+/* Causes for which a key is not in the table. Those from L1_FATE_RARE on are kept apart. */
+enum l1_fate {
+    L1_FATE_NONE,
+    L1_FATE_EVICTED,        /* for room */
+    L1_FATE_SHED,           /* a cap came down, or pages were given back */
+    L1_FATE_REFUSED_POLICY, /* the policy kept what is there */
+    L1_FATE_REFUSED_FULL,   /* there was no room, and nothing could be evicted */
+    L1_FATE_EXPIRED,
+    L1_FATE_RARE,
+    L1_FATE_CHANGED = L1_FATE_RARE, /* invalidated, or written by somebody: `who` */
+    L1_FATE_REFUSED_FLOOR,  /* it was invalidated while it was on its way */
+    L1_FATE_REFUSED_LARGE,  /* larger than L1 takes */
+    L1_FATE_OVERSIZE,       /* above the space's limit */
+    L1_FATE_MOVED,          /* the space got a table apart, and began empty */
+    L1_FATE_FAILED,         /* its load failed */
+    L1_FATE_PUT_REFUSED,    /* what was put is older than what there is, or too large */
+    L1_FATE_COUNT
+};
+struct l1_fated {
+    enum l1_fate fate;
+    uint16_t who;    /* CHANGED: 0: this process; else what names another one */
+    uint64_t ago_ns; /* to about a second */
+};
+void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
+/* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */
+struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key);
+/* Returns how many keys' causes are remembered, at most, of each kind. */
+uint32_t l1_fates_kept(const struct l1 *l1);
+
 /*
  * ---- storing ----
  *

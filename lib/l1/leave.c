@@ -32,29 +32,34 @@ static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
 }
 
 static uint64_t remove_hashed_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
-                                     uint64_t hash) REQUIRES(s->lock)
+                                     uint64_t hash, enum l1_fate fate) REQUIRES(s->lock)
 {
     uint64_t bytes = entry_charge(l1, e);
     unlink_locked(s, e, hash);
+    fates_note(l1->fates, hash, fate, 0);
     policy_remove(l1, s, e->slot, bytes);
     limbo_retire_locked(l1, s, e->slot, bytes);
     return bytes;
 }
 
-uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
+                                enum l1_fate fate)
 {
-    return remove_hashed_locked(l1, s, e, entry_hash(l1, e));
+    return remove_hashed_locked(l1, s, e, entry_hash(l1, e), fate);
 }
 
-void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, enum l1_fate fate)
 {
-    unlink_locked(s, e, entry_hash(l1, e));
+    uint64_t hash = entry_hash(l1, e);
+    unlink_locked(s, e, hash);
+    if (fate != L1_FATE_NONE)
+        fates_note(l1->fates, hash, fate, 0);
     l1_shard_let_go_locked(l1, s, e);
 }
 
 /* ---- evicting ---- */
 
-static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fate) REQUIRES(s->lock)
 {
     if (!s->entries || !l1->policy->victim)
         return 0;
@@ -66,12 +71,12 @@ static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock
     if (!hash)
         hash = entry_hash(l1, e);
     stats_count(l1->stats, STATS_L1_EVICT);
-    return remove_hashed_locked(l1, s, e, hash);
+    return remove_hashed_locked(l1, s, e, hash, fate);
 }
 
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
 {
-    return limbo_is_full(l1) ? 0 : evict_locked(l1, s);
+    return limbo_is_full(l1) ? 0 : evict_locked(l1, s, L1_FATE_EVICTED);
 }
 
 /* Remove some victims. All their buckets are prefetched before the first is removed: one wait for
@@ -89,7 +94,7 @@ static uint64_t shed_row_locked(struct l1 *l1, struct l1_shard *s, uint32_t most
         __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
     }
     for (uint32_t i = 0; i < count; i++)
-        sum += remove_hashed_locked(l1, s, ring_entry(&s->ring, slots[i]), hashes[i]);
+        sum += remove_hashed_locked(l1, s, ring_entry(&s->ring, slots[i]), hashes[i], L1_FATE_SHED);
     stats_add(l1->stats, STATS_L1_EVICT, count);
     *ret_count = count;
     return sum;
@@ -103,7 +108,7 @@ uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most)
         if (!count)
             return sum;
     }
-    for (uint64_t bytes; most-- && (bytes = evict_locked(l1, s));)
+    for (uint64_t bytes; most-- && (bytes = evict_locked(l1, s, L1_FATE_SHED));)
         sum += bytes;
     return sum;
 }

@@ -11,11 +11,13 @@
 
 #include "l1/shard.h"
 
-/* Unlink and retire a live entry of this shard, to make room. Returns its bytes. */
-uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
+/* Unlink and retire a live entry of this shard, to make room; `fate`: why. Returns its bytes. */
+uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
+                                enum l1_fate fate) REQUIRES(s->lock);
+/* Unlink and retire an entry that cannot stay: when limbo is full it is set aside. With
+ * L1_FATE_NONE somebody else says why. */
+void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, enum l1_fate fate)
     REQUIRES(s->lock);
-/* Unlink and retire an entry that cannot stay: when limbo is full it is set aside. */
-void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e) REQUIRES(s->lock);
 /* Retire an entry whose word has been cleared, or names another: as l1_shard_drop_locked(). */
 void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
     REQUIRES(s->lock);

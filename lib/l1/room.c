@@ -159,18 +159,31 @@ void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t 
     return moved;
 }
 
-struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint64_t *new_hash,
-                                  size_t size, uint64_t bytes)
+/* Make memory for a new key, which the policy may refuse. */
+static struct l1_entry *make_new_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
+                                        size_t size, uint64_t bytes) REQUIRES(s->lock)
 {
-    if (!new_hash)
-        return make_locked(l1, s, size, bytes);
     if (l1->policy->expect)
-        l1->policy->expect(s, *new_hash);
-    s->newcomer = (struct l1_newcomer){*new_hash, bytes, L1_UNDECIDED};
+        l1->policy->expect(s, hash);
+    s->newcomer = (struct l1_newcomer){hash, bytes, L1_UNDECIDED};
     struct l1_entry *e = make_locked(l1, s, size, bytes);
     if (NIGH_UNLIKELY(s->newcomer.verdict == L1_REFUSED))
         stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
+    if (NIGH_UNLIKELY(!e))
+        fates_note(l1->fates, hash, s->newcomer.verdict == L1_REFUSED ? L1_FATE_REFUSED_POLICY
+                                                                      : L1_FATE_REFUSED_FULL, 0);
     s->newcomer.bytes = 0;
     s->newcomer.verdict = L1_UNDECIDED;
+    return e;
+}
+
+struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
+                                  size_t size, uint64_t bytes)
+{
+    if (!replaces)
+        return make_new_locked(l1, s, hash, size, bytes);
+    struct l1_entry *e = make_locked(l1, s, size, bytes);
+    if (NIGH_UNLIKELY(!e))
+        fates_note(l1->fates, hash, L1_FATE_REFUSED_FULL, 0);
     return e;
 }

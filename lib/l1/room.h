@@ -31,9 +31,9 @@
  * policy refuses the newcomer that they are for. */
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock);
 /* Get charged memory for an entry of `size`, which is charged `bytes`: that of an entry ready to be
- * freed, or from the arena. `new_hash`: hash of the key if that is new, for the policy may refuse
- * it. NULL: no room or no memory. */
-struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, const uint64_t *new_hash,
+ * freed, or from the arena. `hash`: of its key; unless it `replaces` an entry of that, the policy
+ * may refuse it. NULL: no room or no memory; why is noted as the key's fate. */
+struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
                                   size_t size, uint64_t bytes) REQUIRES(s->lock);
 /*
  * Resize a charged array of the shard (mem_array_resize). NULL: no room or no memory, and the array

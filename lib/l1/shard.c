@@ -193,7 +193,7 @@ static bool evict_from_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t 
     struct l1_entry *e = table_chain_coldest(&l1->hit, shard_table_locked(s), hash);
     if (!e)
         return true; /* the whole chain went when room was sought for one more bucket */
-    l1_shard_remove_locked(l1, s, e);
+    l1_shard_remove_locked(l1, s, e, L1_FATE_EVICTED);
     stats_count(l1->stats, STATS_L1_EVICT);
     return true;
 }

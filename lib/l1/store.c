@@ -16,8 +16,10 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
                                          const struct l1_key *key, struct l1_entry *e)
     REQUIRES(s->lock)
 {
-    if (!is_current(l1, key, e))
+    if (!is_current(l1, key, e)) {
+        fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FLOOR, 0);
         return L1_REFUSED_FLOOR;
+    }
     bool has_slot = !l1_entry_loose(e) && l1_shard_has_slot_locked(l1, s);
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
     _Atomic uint64_t *word = table_word_of_key(shard_table_locked(s), key);
@@ -26,8 +28,11 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
         return L1_REFUSED_VERSION;
     if (has_slot && !old)
         word = enter_word_locked(l1, s, key->hash);
-    if (!has_slot || !word)
+    if (!has_slot || !word) {
+        if (!l1_entry_loose(e)) /* else it is noted why it is loose */
+            fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FULL, 0);
         return L1_REFUSED_FULL;
+    }
     uint64_t bytes = entry_charge(l1, e);
     uint64_t before = old ? entry_charge(l1, old) : 0;
     enter_charge_stored(s, e, bytes);

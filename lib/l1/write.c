@@ -76,10 +76,15 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
  * made in vain and is given back. (A large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
                                             const struct own_write *w, struct l1_entry *e,
-                                            struct l1_entry *old) REQUIRES(s->lock)
+                                            struct l1_entry *old, enum l1_store_result result)
+    REQUIRES(s->lock)
 {
+    if (result == L1_REFUSED_FLOOR)
+        fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FLOOR, 0);
+    else if (result == L1_REFUSED_FULL && e) /* without it, it is noted why there is none */
+        fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FULL, 0);
     if (old && !survives(old, w->value->version)) {
-        l1_shard_drop_locked(l1, s, old);
+        l1_shard_drop_locked(l1, s, old, L1_FATE_NONE);
         stats_count(l1->stats, STATS_L1_REMOVE);
     }
     if (e && !is_large(w))
@@ -93,7 +98,7 @@ static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
     uint64_t stamp;
     enum l1_store_result result = judge_own(l1, w, old, &stamp);
     if (NIGH_UNLIKELY(result != L1_STORED)) {
-        not_stored_locked(l1, s, w, NULL, old);
+        not_stored_locked(l1, s, w, NULL, old, result);
         return result;
     }
     uint32_t limbo_slot;
@@ -123,7 +128,7 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
     if (result == L1_STORED && !(e && word))
         result = L1_REFUSED_FULL;
     if (NIGH_UNLIKELY(result != L1_STORED)) {
-        not_stored_locked(l1, s, w, e, old);
+        not_stored_locked(l1, s, w, e, old, result);
         return result;
     }
     uint64_t before = old ? entry_charge(l1, old) : 0;
@@ -198,7 +203,7 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     l1_shard_lock(s);
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
     if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own)) {
-        l1_shard_drop_locked(l1, s, e);
+        l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
         stats_count(l1->stats, STATS_L1_REMOVE);
     }
     l1_shard_unlock(l1, s);

@@ -276,9 +276,8 @@ const struct reply *answer_more(const struct reply *reply)
 
 int answer_decode_leases(struct answer *answer, const struct reply *reply)
 {
-    if (answer_decode_common(answer, reply) || !answer_more(reply) || !has_all(answer, answer_more(reply)))
-        return NIGH_EREDIS;
-    return 0;
+    const struct reply *more = answer_more(reply);
+    return answer_decode_common(answer, reply) || !more || !has_all(answer, more) ? NIGH_EREDIS : 0;
 }
 
 enum l2_verdict l2_lease_at(struct l2_answer *answer, uint32_t i, struct bytes *ret_value,
@@ -316,9 +315,10 @@ enum l2_verdict l2_fill_at(struct l2_answer *answer, uint32_t i)
 
 int answer_decode_beat(struct answer *answer, const struct reply *reply)
 {
-    if (answer_decode_common(answer, reply) || !answer->public.clock.replid.data || !answer_more(reply))
+    const struct reply *more = answer_more(reply);
+    if (answer_decode_common(answer, reply) || !answer->public.clock.replid.data || !more)
         return NIGH_EREDIS;
-    return decode_entries(answer, answer_more(reply), 0);
+    return decode_entries(answer, more, 0);
 }
 
 int answer_decode_resync(struct answer *answer, const struct reply *reply)

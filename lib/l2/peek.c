@@ -33,7 +33,7 @@ struct l2_peeked l2_peeked(struct l2_answer *answer)
     const struct reply *value = more->elements[PEEK_VALUE], *lease = more->elements[PEEK_LEASE];
     const uint8_t *text = lease->bytes.data;
     struct l2_peeked p = {
-        .verdict = value->type == REPLY_LEFT ? L2_LEFT : answer->verdict,
+        .verdict = answer->verdict,
         .value = value->bytes,
         .value_ms = ms_at(more, PEEK_VALUE_MS),
         .lease_ms = ms_at(more, PEEK_LEASE_MS),
@@ -49,8 +49,7 @@ int answer_decode_peek(struct answer *answer, const struct reply *reply)
     const struct reply *more = answer_more(reply);
     if (answer_decode_common(answer, reply) || !more || more->count != PEEK_COUNT)
         return NIGH_EREDIS;
-    enum reply_type value = more->elements[PEEK_VALUE]->type;
-    bool fits = (value == REPLY_STRING || value == REPLY_LEFT) &&
+    bool fits = more->elements[PEEK_VALUE]->type == REPLY_STRING &&
                 more->elements[PEEK_LEASE]->type == REPLY_STRING;
     return fits ? 0 : NIGH_EREDIS;
 }

@@ -285,7 +285,7 @@ static void remove_next(struct cache *c)
     const struct lru_state *lru = s->policy;
     l1_shard_lock(s);
     if (lru->next != RING_NONE)
-        l1_shard_remove_locked(c->l1, s, ring_entry(&s->ring, lru->next));
+        l1_shard_remove_locked(c->l1, s, ring_entry(&s->ring, lru->next), L1_FATE_EVICTED);
     l1_shard_unlock(c->l1, s);
 }
 

@@ -569,7 +569,7 @@ static void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
         .env = &w->fake.env,
         .stats = &w->stats,
         .l2 = w,
-        .sink = {world_sink_group, world_sink_renew, world_sink_key, world_sink_fill,
+        .sink = {world_sink_group, NULL, world_sink_renew, world_sink_key, world_sink_fill,
                  world_sink_wake, world_sink_lost, world_sink_schema, w},
         .trust_ms = WORLD_TRUST_MS,
         .beat_ms = WORLD_BEAT_MS,

@@ -46,6 +46,18 @@ bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_
     return found;
 }
 
+uint64_t failures_left_ns(struct failures *f, uint64_t hash, uint64_t now_ns, uint32_t *ret_count)
+{
+    struct failure *slot = slot_of(f, hash);
+    uint64_t left_ns = 0;
+    pthread_mutex_lock(&f->lock);
+    *ret_count = is_of(slot, hash) ? slot->count : 0;
+    if (*ret_count > 0 && now_ns < slot->until_ns)
+        left_ns = slot->until_ns - now_ns;
+    pthread_mutex_unlock(&f->lock);
+    return left_ns;
+}
+
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,
                    uint32_t max_ms)
 {

@@ -47,6 +47,9 @@ static inline bool failures_none(const struct failures *f)
 
 /* Whether the key failed lately; then *ret_error is the loader's error. */
 bool failures_find(struct failures *f, uint64_t hash, uint64_t now_ns, int *ret_error);
+/* Read for how long the key is left alone yet, and how often its load has failed; 0: it is not. For
+ * people. */
+uint64_t failures_left_ns(struct failures *f, uint64_t hash, uint64_t now_ns, uint32_t *ret_count);
 /* Note that the key's load failed (again): the key is left alone for first_ms, doubling up to
  * max_ms, which first_ms may exceed. 0 in either: nothing is noted. */
 void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns, uint32_t first_ms,

@@ -193,6 +193,7 @@ enum load_next load_fail(struct load *l)
     sample_note(space, &l->key, (struct sample_event){NIGH_TRACE_LOAD, NIGH_TRACE_FAILED, 0, 0});
     if (l->flight->state != FLIGHT_LAND)
         l->flight->error = l->fill.error;
+    l1_note_fate(space->cache->l1, &l->key, L1_FATE_FAILED, 0);
     failures_note(&space->cache->failures, l->key.hash, l->fill.error,
                   clock_now_ns(&space->cache->clock), space->rules.error_ttl_ms,
                   space->rules.error_ttl_max_ms);

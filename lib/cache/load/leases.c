@@ -84,6 +84,16 @@ void leases_remove(struct leases *l, struct load *load)
     pthread_mutex_unlock(&l->lock);
 }
 
+bool leases_has(struct leases *l, uint64_t token)
+{
+    bool has = false;
+    pthread_mutex_lock(&l->lock);
+    for (struct list_link *at = l->loads.first; at && !has; at = at->next)
+        has = CONTAINER_OF(at, struct load, lease_link)->token == token;
+    pthread_mutex_unlock(&l->lock);
+    return has;
+}
+
 static void extended(void *arg, struct l2_answer *answer)
 {
     struct nigh_space *space = arg;

@@ -7,6 +7,7 @@
 #define NIGH_CACHE_LOAD_LEASES_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/base.h"
@@ -32,6 +33,8 @@ uint32_t leases_time_ms(const struct nigh_space *space);
 /* List a load under a lease, from its start to its end, so that the keeper extends the lease. */
 void leases_add(struct leases *l, struct load *load, uint64_t now_ns);
 void leases_remove(struct leases *l, struct load *load);
+/* Whether a load that runs here has the lease of this token. */
+bool leases_has(struct leases *l, uint64_t token);
 /* Release the lease, or a writer's fence, of this token, whether or not Redis has it (yet): flights
  * that wait for it look again, here and on other nodes. Nobody waits for the answer. A release that
  * cannot be sent, or is lost with its connection, is sent again later. Never blocks. */

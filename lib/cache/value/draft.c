@@ -94,6 +94,7 @@ bool draft_within_limit(const struct draft *d)
     if (NIGH_LIKELY(d->bytes.len <= d->space->rules.value_max))
         return true;
     stats_count(&d->space->stats, STATS_L1_OVERSIZE);
+    l1_note_fate(d->space->cache->l1, &d->key, L1_FATE_OVERSIZE, 0);
     return false;
 }
 

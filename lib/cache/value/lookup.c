@@ -106,6 +106,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     struct draft d = draft_of(space, key, ticket, e, now_ns);
     enum l1_standing standing = standing_of(space, of->home, e, &d);
+    ret->floors = standing;
     /* If the value was filled in the future, the server's clock was set back since, and what is
      * left of its lifetime cannot be told. It would live on for as long as that step was. */
     if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
@@ -153,7 +154,7 @@ static void count(struct nigh_space *space, const struct lookup *found)
     stats_count(&space->stats, found->bad ? STATS_ENVELOPE_BAD : counters[found->verdict]);
 }
 
-int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+int lookup_judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                  const struct lookup_of *of, struct lookup *ret)
 {
     struct lookup result = {.verdict = VERDICT_GONE};
@@ -171,9 +172,18 @@ int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     }
     if (rc != 0)
         return rc;
-    count(space, &result);
-    note(space, key, &result);
     *ret = result;
+    return 0;
+}
+
+int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                 const struct lookup_of *of, struct lookup *ret)
+{
+    int rc = lookup_judge(space, key, ticket, of, ret);
+    if (rc != 0)
+        return rc;
+    count(space, ret);
+    note(space, key, ret);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 
 struct lookup {
     enum verdict verdict;
+    enum l1_standing floors; /* what verdict and entry come from, if the value decodes */
     bool bad;               /* GONE: no envelope, or a value above NIGH_VALUE_MAX */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
     struct l1_entry *entry; /* with one reference, the caller's; NULL if GONE */
@@ -29,6 +30,9 @@ struct lookup_of {
 /* Decode and judge a value, and make its entry. `ticket` was taken before the answer was asked for.
  * Errors: NIGH_ENOMEM. */
 int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
+                 const struct lookup_of *of, struct lookup *ret);
+/* Do as lookup_value(), but count nothing. */
+int lookup_judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                  const struct lookup_of *of, struct lookup *ret);
 
 /* Look at the value in an answer about one key, for a caller that stores what it finds. */

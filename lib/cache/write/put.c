@@ -13,6 +13,13 @@
 
 #include <string.h>
 
+/* Notes for people why the key is not there: by itself its deletion would say "changed". */
+static int put_refused(struct writing *w)
+{
+    l1_note_fate(w->draft.space->cache->l1, &w->draft.key, L1_FATE_PUT_REFUSED, 0);
+    return NIGH_REFUSED;
+}
+
 /* ---- with a ticket ---- */
 
 /* Put the ticket into the draft. Returns whether L2 may have the value. */
@@ -63,10 +70,10 @@ int put_fill_end(struct put_fill *f)
     enum l2_verdict verdict = take_verdict(f);
     tickets_give_back(w->draft.space, &w->draft.key, f->miss);
     if (verdict == L2_REFUSED && w->draft.version != 0)
-        return NIGH_REFUSED;
+        return put_refused(w);
     writing_fill_l1(w);
     if (verdict == L2_REFUSED || verdict == L2_CROWDED || w->refused)
-        return NIGH_REFUSED;
+        return NIGH_REFUSED; /* L1 has said why, or has the value */
     return w->full && verdict != L2_STORED ? NIGH_EFULL : 0;
 }
 
@@ -191,8 +198,8 @@ int put_in_front(struct writing *w, const struct nigh_call *call)
 {
     enum l2_change_mode mode = put_mode(w);
     int rc = writing_change(w, mode, call);
-    if (rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated)))
-        return NIGH_REFUSED;
+    if (rc == NIGH_REFUSED || (rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated))))
+        return put_refused(w);
     return rc == 0 && w->keeps && w->full ? NIGH_EFULL : rc;
 }
 

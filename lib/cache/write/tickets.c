@@ -128,6 +128,17 @@ bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t to
     return true;
 }
 
+bool tickets_has(struct nigh_space *space, const struct l1_key *key, uint64_t token)
+{
+    struct tickets *ts = &space->cache->tickets;
+    const struct ticket *t;
+    pthread_mutex_lock(&ts->lock);
+    for (t = *chain_of(ts, key); t && (t->space != space || t->token != token); t = t->next)
+        continue;
+    pthread_mutex_unlock(&ts->lock);
+    return t;
+}
+
 /* ---- taking out ---- */
 
 /* Selects tickets: those that fit all of this, and those whose time is over. */

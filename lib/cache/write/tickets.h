@@ -45,6 +45,8 @@ bool tickets_add(struct nigh_space *space, const struct l1_key *key, uint64_t to
                  const struct ticket_holder *holder);
 /* Take a token off the list: its lease is gone, or never came to be. */
 void tickets_remove(struct nigh_space *space, const struct l1_key *key, uint64_t token);
+/* Whether a token is on the list. */
+bool tickets_has(struct nigh_space *space, const struct l1_key *key, uint64_t token);
 /* Give back the lease of a ticket, if it has one; the ticket is used up then. */
 void tickets_give_back(struct nigh_space *space, const struct l1_key *key, struct nigh_miss *miss);
 /* Give back the tickets that this thread still has of the key: it is about to ask for the key anew,

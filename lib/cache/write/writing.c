@@ -171,6 +171,7 @@ static void remove_l1(struct writing *w, uint64_t version)
     space_l1_invalidate(d->space, &d->key, version, 0, d->ticket, &ok);
     sample_note(d->space, &d->key, (struct sample_event){
         NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
+    l1_note_fate(d->space->cache->l1, &d->key, L1_FATE_CHANGED, 0);
     w->refused = !ok || !groups_current(d);
 }
 
@@ -290,6 +291,8 @@ void writing_change_l1_only(struct writing *w, bool keep)
         write_l1(w, 0);
     } else {
         remove_l1(w, w->draft.version);
+        if (keep)
+            l1_note_fate(w->draft.space->cache->l1, &w->draft.key, L1_FATE_OVERSIZE, 0);
         w->refused |= keep;
     }
     failures_clear(&w->draft.space->cache->failures, w->draft.key.hash);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking into a cache that runs: why a key is read as it is. For operators, by a program's own
+ * means (an admin page, a signal handler's thread); text for people, JSON for machines.
+ */
+#ifndef NIGH_INSPECT_H
+#define NIGH_INSPECT_H
+
+#include <nigh/stats.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/**
+ * Explain why a key is read as it is, or why it misses.
+ *
+ * The first line of the text, and "why" in JSON, is the reason in one sentence. Then follow: what
+ * nigh_get() and nigh_fetch() would give now; the value in L1 and in Redis with what is left of
+ * their lifetimes, or what became of it last (evicted, expired, invalidated and by whom, refused);
+ * the load that is under way, here or in another process; the floors over the value, that is, the
+ * last invalidations of its tags, its space, and all; and how far Redis is trusted. "reason" and
+ * "redis" in JSON are words from a fixed list, for programs.
+ *
+ * Nothing changes by it: the policy is not told of a hit, no read is counted, no lease taken. What
+ * became of a key is remembered in a table of limited size: of some thousands of keys, and when, to
+ * a second or so. Nodes are named by the first four digits of the number that each draws when it
+ * opens; "here" in the text, and "node" in JSON, is this one.
+ *
+ * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
+ * @param buffer   may be NULL: then only the length is returned
+ *
+ * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
+ * Errors    NIGH_EKEY; NIGH_EINVAL no such format; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while
+ *           the cache closes
+ * Threads   any
+ * Blocks    up to redis.deadline for the answer of Redis; not at all where there is none, it is not
+ *           connected, or its breaker is open
+ */
+long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
+                  enum nigh_stats_format format, char *buffer, size_t size);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

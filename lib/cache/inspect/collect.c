@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Looking at every tier for a key, and leaving no trace.
+ *
+ * The looks are those of a read (find, judge, look up), but nothing is counted, noted for the
+ * policy, stored, joined or leased; the value of L2 is judged in memory that is not L1's. They are
+ * made one after the other: the whole is no snapshot.
+ */
+#include <string.h>
+
+#include "cache/caller.h"
+#include "cache/inspect/explain.h"
+#include "cache/load/leases.h"
+#include "cache/space_l1.h"
+#include "cache/value/lookup.h"
+
+/* ---- L1 ---- */
+
+static int64_t left_ns(uint64_t until_ns, uint64_t now_ns)
+{
+    return (int64_t)(until_ns - now_ns);
+}
+
+/* Describe an entry, of L1 or made of what L2 had, but for how it is judged. */
+static void take_entry(const struct l1_entry *e, uint64_t now_ns, struct explain_value *v)
+{
+    const uint16_t *slots;
+    v->present = true;
+    v->absent = l1_entry_absent(e);
+    v->len = l1_entry_value(e).len;
+    v->version = l1_entry_version(e);
+    v->has_times = true;
+    v->age_ns = (int64_t)now_ns - l1_entry_born_ns(e);
+    v->fresh_ns = left_ns(l1_entry_fresh_until_ns(e), now_ns);
+    v->stale_ns = left_ns(l1_entry_stale_until_ns(e), now_ns);
+    v->tag_count = l1_entry_groups(e, &slots);
+}
+
+/* Copy slots of an entry's tags, as many as are shown. */
+static uint32_t tags_of(const struct l1_entry *e, uint16_t ret[EXPLAIN_FLOORS_MAX])
+{
+    const uint16_t *slots;
+    uint32_t count = (uint32_t)u64_min(l1_entry_groups(e, &slots), EXPLAIN_FLOORS_MAX - 2);
+    for (uint32_t i = 0; i < count; i++)
+        ret[i] = slots[i];
+    return count;
+}
+
+static void look_in_l1(struct explanation *x, uint16_t tags[EXPLAIN_FLOORS_MAX],
+                       uint32_t *ret_tags)
+{
+    struct nigh *cache = x->space->cache;
+    struct explain_value *v = &x->l1;
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct moment moment = {now_ns, freshness_trusted(cache, now_ns)}; /* marks no doubt */
+    *ret_tags = 0;
+    rcu_enter();
+    const struct l1_entry *e = space_l1_find_rcu(x->space, &x->key);
+    if (e) {
+        take_entry(e, moment.now_ns, v);
+        *ret_tags = tags_of(e, tags);
+        v->stamp = l1_entry_stamp(e);
+        v->floors = l1_judge(cache->l1, e);
+        v->lifetime = freshness_lifetime(e, moment.now_ns, LIFETIME_OVER);
+        v->trust = freshness_trust(cache, &moment, v->stamp);
+        v->verdict = freshness_verdict(cache, e, &moment);
+    }
+    rcu_leave();
+    v->outcome = v->present ? verdict_outcome(v->verdict, v->absent, true) : NIGH_MISS;
+}
+
+/* ---- floors ---- */
+
+static void add_floor(struct explanation *x, enum explain_floor_of of, uint16_t slot)
+{
+    struct nigh *cache = x->space->cache;
+    struct explain_floor *f = &x->floors[x->floor_count++];
+    *f = (struct explain_floor){.of = of, .slot = slot};
+    l1_group_floors(cache->l1, slot, &f->any, &f->hard);
+    f->covers = x->l1.present && x->l1.stamp < f->any;
+    f->covers_hard = x->l1.present && x->l1.stamp < f->hard;
+    f->is_known = bumps_find(&cache->bumps, slot, f->covers_hard ? f->hard : f->any, &f->bump);
+    if (f->is_known)
+        f->ago_ns = clock_coarse_ns(&cache->clock) - f->bump.at_ns;
+}
+
+static void look_at_floors(struct explanation *x, const uint16_t *tags, uint32_t tag_count)
+{
+    for (uint32_t i = 0; i < tag_count; i++)
+        add_floor(x, FLOOR_TAG, tags[i]);
+    add_floor(x, FLOOR_SPACE, (uint16_t)x->space->l1.group_slot);
+    add_floor(x, FLOOR_ALL, GROUP_SLOT_ALL);
+    x->key_floor = l1_key_floor(x->space->cache->l1, &x->key);
+}
+
+/* ---- loads ---- */
+
+static void look_at_loads(struct explanation *x)
+{
+    struct nigh *cache = x->space->cache;
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    struct flight_key key = cache_flight_key(x->space, &x->key);
+    x->flies = flight_look(cache->flights, &key, &x->flight);
+    if (x->flies)
+        x->flight_ns = left_ns(x->flight.deadline_ns, now_ns);
+    x->failed_ns = failures_left_ns(&cache->failures, x->key.hash, now_ns, &x->failures);
+    if (x->failed_ns)
+        failures_find(&cache->failures, x->key.hash, now_ns, &x->load_error);
+}
+
+/* ---- the surroundings ---- */
+
+static void look_around(struct explanation *x)
+{
+    struct nigh *cache = x->space->cache;
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    uint64_t until_ns = freshness_trusted_until(cache);
+    x->position = l1_ticket(cache->l1);
+    x->trusted = now_ns < until_ns;
+    x->never_trusted = until_ns == 0;
+    x->trust_ns = until_ns == UINT64_MAX ? INT64_MAX : left_ns(until_ns, now_ns);
+    x->closing = cache_is_closing(cache);
+    if (!cache->l2)
+        return;
+    coherence_gauges_read(cache->coherence, &x->coherence);
+    l2_gauges_read(cache->l2, &x->link);
+    l2_problem_read(cache->l2, &x->problem);
+    x->crowded = coherence_is_crowded(cache->coherence, &x->space->registered);
+}
+
+/* ---- L2 ---- */
+
+static enum explain_l2 may_ask(const struct explanation *x)
+{
+    const struct nigh *cache = x->space->cache;
+    if (!cache->l2)
+        return EXPLAIN_L2_NONE;
+    if (x->space->rules.invalidations_only)
+        return EXPLAIN_L2_OFF;
+    if (!l2_connected(cache->l2))
+        return EXPLAIN_L2_AWAY;
+    if (lookup_l2_covered(x->space, &x->key, NULL, 0))
+        return EXPLAIN_L2_COVERED;
+    return x->link.breaker ? EXPLAIN_L2_BREAKER : EXPLAIN_L2_LOOKED; /* no probe for this */
+}
+
+/* Judge what Redis has as a read would. */
+static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t home, uint64_t ticket)
+{
+    struct nigh *cache = x->space->cache;
+    struct explain_value *v = &x->l2;
+    const struct lookup_of of = {p->verdict, p->value, home, true, NULL};
+    struct l2_envelope e;
+    struct lookup found;
+    if (!l2_envelope_decode(p->value, cache_name_hash(x->space, &x->key), &e) ||
+        lookup_judge(x->space, &x->key, ticket, &of, &found) != 0) {
+        x->l2_bad = true;
+        return;
+    }
+    uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    v->present = true;
+    v->absent = e.flags & L2_ENVELOPE_ABSENT;
+    v->len = e.payload.len;
+    v->version = e.version;
+    v->tag_count = e.group_count;
+    if (found.entry) {
+        take_entry(found.entry, now_ns, v);
+        v->lifetime = freshness_lifetime(found.entry, now_ns, LIFETIME_KEPT);
+        l1_entry_unref(found.entry);
+    }
+    v->trust = x->trusted ? TRUST_HELD : cache->doubt_is_miss ? TRUST_MISS : TRUST_DOUBT;
+    v->floors = found.entry ? found.floors : L1_BELOW_HARD;
+    v->verdict = found.verdict;
+    v->stamp = e.sequence;
+    v->hard_ms = p->value_ms;
+    v->outcome = verdict_outcome(v->verdict, v->absent, true);
+    x->cost_us = e.cost_us;
+}
+
+static void take_answer(struct explanation *x, struct l2_answer *answer, uint64_t ticket)
+{
+    struct l2_peeked p = l2_peeked(answer);
+    x->lease_ms = p.token ? p.lease_ms : 0;
+    x->lease_token = p.token;
+    x->awaited = p.awaited;
+    x->lease_is_ours = p.token && (leases_has(&x->space->cache->leases, p.token) ||
+                                  tickets_has(x->space, &x->key, p.token));
+    if (p.verdict == L2_VALUE)
+        judge(x, &p, answer->home, ticket);
+}
+
+static void ask_l2(struct explanation *x)
+{
+    struct nigh *cache = x->space->cache;
+    struct l2_key key = cache_l2_key(x->space, x->key.data, x->key.len);
+    struct l2_sync sync;
+    uint64_t ticket = l1_ticket(cache->l1);
+    struct l2_op op = l2_sync_op(&sync, &cache->env, cache_l2_deadline_ns(cache, NULL));
+    x->l2_error = l2_peek(cache->l2, &key, &op);
+    if (x->l2_error == 0) {
+        struct l2_answer *answer = l2_sync_wait(&sync);
+        x->l2_error = answer->status;
+        if (answer->status == 0)
+            take_answer(x, answer, ticket);
+        l2_answer_free(answer);
+    }
+    if (x->l2_error != 0)
+        x->l2_state = EXPLAIN_L2_ERROR;
+}
+
+static void look_in_l2(struct explanation *x)
+{
+    struct caller caller;
+    x->l2_state = may_ask(x);
+    x->l2.outcome = NIGH_MISS;
+    if (x->l2_state != EXPLAIN_L2_LOOKED)
+        return;
+    caller_enter(&caller);
+    ask_l2(x);
+    drive_flush(x->space->cache);
+    caller_leave(&caller);
+}
+
+/* ---- what calls would give ---- */
+
+/* What a read gets of L2: an outcome or an error. */
+static int outcome_of_l2(const struct explanation *x)
+{
+    switch (x->l2_state) {
+    case EXPLAIN_L2_AWAY:
+    case EXPLAIN_L2_BREAKER: return NIGH_EOFFLINE;
+    case EXPLAIN_L2_ERROR: return x->l2_error;
+    default: return x->l2.outcome;
+    }
+}
+
+static void expect_fetch(struct explanation *x)
+{
+    x->fetch = NIGH_PENDING;
+    if (x->l1.outcome != NIGH_MISS) {
+        x->fetch = x->l1.outcome;
+        bool refreshes = x->l1.verdict == VERDICT_STALE && x->space->loader && !x->failed_ns;
+        x->fetch_does = refreshes ? "and refreshes it behind the call" : "";
+    } else if (x->flies) {
+        x->fetch_does = "waits for the load that is under way in this process";
+    } else if (x->l2.outcome != NIGH_MISS) {
+        x->fetch = x->l2.outcome;
+        x->fetch_does = x->fetch == NIGH_STALE ? "and refreshes it behind the call" : "";
+    } else if (x->failed_ns) {
+        x->fetch = NIGH_ELOADER;
+        x->fetch_does = "without calling the loader";
+    } else if (!x->space->loader) {
+        x->fetch = NIGH_MISS;
+        x->fetch_does = "for the space has no loader";
+    } else if (x->lease_ms) {
+        x->fetch_does = "waits for whoever has the right to load it, then loads";
+    } else {
+        x->fetch_does = "calls the loader";
+    }
+}
+
+void explain_collect(struct nigh_space *space, const void *key, size_t key_len,
+                     struct explanation *ret)
+{
+    struct explanation *x = ret;
+    uint16_t tags[EXPLAIN_FLOORS_MAX];
+    uint32_t tag_count;
+    memset(x, 0, sizeof(*x));
+    x->space = space;
+    x->fetch_does = "";
+    x->key = l1_key_of(space->cache->l1, space->id, key, key_len);
+    look_around(x);
+    look_in_l1(x, tags, &tag_count);
+    look_at_floors(x, tags, tag_count);
+    look_at_loads(x);
+    x->fate = l1_fate_of(space->cache->l1, &x->key);
+    look_in_l2(x);
+    x->get = x->l1.outcome != NIGH_MISS ? x->l1.outcome : outcome_of_l2(x);
+    expect_fetch(x);
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Choosing the reason: what is in L1 comes first, then what is being done, then what became of it.
+ */
+#include "cache/inspect/reasons.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <nigh/nigh.h>
+
+struct row {
+    const char *name;
+    const char *sentence;
+};
+
+static const struct row reasons[] = {
+#define X(name, for_programs, sentence) [REASON_##name] = {for_programs, sentence},
+    REASONS(X)
+#undef X
+};
+static const struct row wheres[] = {
+#define X(name, for_programs, sentence) [WHERE_##name] = {for_programs, sentence},
+    WHERES(X)
+#undef X
+};
+
+const char *reason_name(enum reason reason)
+{
+    return reasons[reason].name;
+}
+
+const char *where_name(enum where where)
+{
+    return wheres[where].name;
+}
+
+/* ---- choosing ---- */
+
+/* Returns the floor that outdates the value in L1; NULL: none. A hard one comes first. */
+static const struct explain_floor *outdating(const struct explanation *x)
+{
+    const struct explain_floor *found = NULL;
+    for (uint32_t i = 0; i < x->floor_count; i++) {
+        const struct explain_floor *f = &x->floors[i];
+        if (f->covers && (!found || (f->covers_hard && !found->covers_hard)))
+            found = f;
+    }
+    return found;
+}
+
+/* Whether the value is stale because the clock of Redis is another: that raises the floor of all,
+ * and no invalidation has. (One that is no longer remembered looks the same.) */
+static bool by_clock(const struct explain_floor *f)
+{
+    return f && f->of == FLOOR_ALL && !f->covers_hard && !f->is_known;
+}
+
+static enum reason reason_present(const struct explanation *x)
+{
+    const struct explain_value *v = &x->l1;
+    if (v->floors == L1_BELOW_HARD)
+        return REASON_GONE_FLOOR;
+    if (v->lifetime == LIFETIME_OVER)
+        return REASON_OVER;
+    if (v->trust == TRUST_MISS)
+        return REASON_DOUBT_MISS;
+    if (v->floors == L1_BELOW_SOFT)
+        return v->absent ? REASON_ABSENT_FLOOR
+                         : by_clock(outdating(x)) ? REASON_STALE_CLOCK : REASON_STALE_FLOOR;
+    if (v->lifetime == LIFETIME_STALE)
+        return REASON_STALE;
+    if (v->trust == TRUST_DOUBT)
+        return v->absent ? REASON_DOUBT_ABSENT : REASON_DOUBT;
+    if (v->absent)
+        return REASON_ABSENT;
+    return v->trust == TRUST_LEARNT ? REASON_LEARNT : REASON_FRESH;
+}
+
+static enum reason reason_missing(const struct explanation *x)
+{
+    static const enum reason by_fate[L1_FATE_COUNT] = {
+        [L1_FATE_NONE] = REASON_NO_TRACE,
+        [L1_FATE_EVICTED] = REASON_EVICTED,
+        [L1_FATE_SHED] = REASON_SHED,
+        [L1_FATE_REFUSED_POLICY] = REASON_REFUSED_POLICY,
+        [L1_FATE_REFUSED_FULL] = REASON_REFUSED_FULL,
+        [L1_FATE_EXPIRED] = REASON_EXPIRED,
+        [L1_FATE_CHANGED] = REASON_CHANGED,
+        [L1_FATE_REFUSED_FLOOR] = REASON_REFUSED_FLOOR,
+        [L1_FATE_REFUSED_LARGE] = REASON_REFUSED_LARGE,
+        [L1_FATE_OVERSIZE] = REASON_OVERSIZE,
+        [L1_FATE_MOVED] = REASON_MOVED,
+        [L1_FATE_FAILED] = REASON_FAILED_BEFORE,
+        [L1_FATE_PUT_REFUSED] = REASON_PUT_REFUSED,
+    };
+    if (x->flies)
+        return REASON_LOADING;
+    return x->failed_ns ? REASON_FAILED : by_fate[x->fate.fate];
+}
+
+enum reason reason_of(const struct explanation *x)
+{
+    return x->l1.present ? reason_present(x) : reason_missing(x);
+}
+
+static enum where where_value(const struct explanation *x)
+{
+    const struct explain_value *v = &x->l2;
+    if (v->verdict == VERDICT_FRESH)
+        return v->absent ? WHERE_REDIS_ABSENT : WHERE_REDIS_FRESH;
+    if (v->floors == L1_BELOW_HARD || (v->verdict == VERDICT_GONE && v->floors != L1_CURRENT))
+        return WHERE_REDIS_GONE;
+    if (v->lifetime == LIFETIME_KEPT)
+        return WHERE_REDIS_KEPT;
+    if (v->floors == L1_BELOW_SOFT)
+        return WHERE_REDIS_OUTDATED;
+    return v->lifetime == LIFETIME_STALE ? WHERE_REDIS_STALE : WHERE_REDIS_DOUBT;
+}
+
+static enum where where_looked(const struct explanation *x)
+{
+    if (x->l2.present)
+        return where_value(x);
+    if (x->l2_bad)
+        return WHERE_REDIS_BAD;
+    return x->lease_ms ? WHERE_REDIS_LEASED : WHERE_REDIS_NONE;
+}
+
+enum where where_of(const struct explanation *x)
+{
+    switch (x->l2_state) {
+    case EXPLAIN_L2_OFF: return WHERE_REDIS_OFF;
+    case EXPLAIN_L2_COVERED: return WHERE_REDIS_COVERED;
+    case EXPLAIN_L2_AWAY: return WHERE_REDIS_AWAY;
+    case EXPLAIN_L2_BREAKER: return WHERE_REDIS_BREAKER;
+    case EXPLAIN_L2_ERROR: return WHERE_REDIS_ERROR;
+    case EXPLAIN_L2_LOOKED: return where_looked(x);
+    case EXPLAIN_L2_NONE: break;
+    }
+    return WHERE_NOWHERE;
+}
+
+/* ---- saying ---- */
+
+void say_span(struct text *w, uint64_t ns)
+{
+    double s = (double)ns / 1e9;
+    if (s < 0.9995)
+        text_add(w, "%.0f ms", s * 1000);
+    else if (s < 9.95)
+        text_add(w, "%.1f s", s);
+    else if (s < 600)
+        text_add(w, "%.0f s", s);
+    else if (s < 36000)
+        text_add(w, "%.0f min", s / 60);
+    else if (s < 360000)
+        text_add(w, "%.0f h", s / 3600);
+    else
+        text_add(w, "%.0f days", s / 86400);
+}
+
+void say_ago(struct text *w, uint64_t ns)
+{
+    if (ns < NS_PER_S) {
+        text_add(w, "just now");
+        return;
+    }
+    say_span(w, ns);
+    text_add(w, " ago");
+}
+
+static void say_either_way(struct text *w, int64_t ns)
+{
+    say_span(w, (uint64_t)(ns < 0 ? -ns : ns));
+}
+
+const char *say_state(const struct flight_seen *flight)
+{
+    switch (flight->state) {
+    case FLIGHT_GET: return "asks Redis for it";
+    case FLIGHT_LEASE: return "asks Redis for the right to load it";
+    case FLIGHT_WAIT: return "waits for the load of another process";
+    case FLIGHT_LOAD: return flight->loading ? "runs its loader" : "waits for its loader";
+    case FLIGHT_FILL: return "hands the loaded value to Redis";
+    case FLIGHT_LAND: break;
+    }
+    return "hands the result out";
+}
+
+void say_doubt(struct text *w, const struct explanation *x)
+{
+    if (x->coherence.slots_there)
+        text_add(w, "coherence.group_slots is not the one in Redis (%u)", x->coherence.slots_there);
+    else if (x->coherence.old_nodes_move)
+        text_add(w, "nodes of an older nigh change values");
+    else if (x->link.connected)
+        text_add(w, "Redis has not answered a beat");
+    else
+        text_add(w, "Redis is not connected (%s)",
+                 x->problem.text[0] ? x->problem.text : "it has not answered yet");
+}
+
+void say_node(struct text *w, uint16_t name)
+{
+    if (name)
+        text_add(w, "node %04x", name);
+    else
+        text_add(w, "this process");
+}
+
+void say_floor(struct text *w, const struct explain_floor *f)
+{
+    const char *of = f->of == FLOOR_TAG ? "tag" : f->of == FLOOR_SPACE ? "the space" : "all";
+    text_add(w, "%s", f->of == FLOOR_ALL ? "everything" : of);
+    if (f->of != FLOOR_TAG)
+        return;
+    if (f->is_known) {
+        text_add(w, " \"");
+        text_add_name(w, bytes_of(f->bump.name, f->bump.name_len));
+        text_add(w, "\"");
+    } else {
+        text_add(w, " of slot %u", f->slot);
+    }
+}
+
+static void say_waiters(struct text *w, const struct flight_seen *flight)
+{
+    uint32_t callers = flight->waiters + flight->watches;
+    if (callers == 0)
+        text_add(w, "nobody who waits");
+    else
+        text_add(w, "%u caller%s", callers, callers == 1 ? "" : "s");
+}
+
+void say_trust(struct text *w, const struct explanation *x)
+{
+    if (x->never_trusted) {
+        text_add(w, "has not been won since the start");
+        return;
+    }
+    text_add(w, "was lost ");
+    say_either_way(w, x->trust_ns);
+    text_add(w, " ago");
+}
+
+static void say_failures(struct text *w, const struct explanation *x)
+{
+    text_add(w, "%u time%s in a row", x->failures, x->failures == 1 ? "" : "s");
+}
+
+static void say_outdating(struct text *w, const struct explanation *x)
+{
+    const struct explain_floor *f = outdating(x);
+    if (f)
+        say_floor(w, f);
+}
+
+static void say_floor_ago(struct text *w, const struct explanation *x)
+{
+    const struct explain_floor *f = outdating(x);
+    if (f && f->is_known)
+        say_ago(w, f->ago_ns);
+    else
+        text_add(w, "some time ago");
+}
+
+static void say_floor_who(struct text *w, const struct explanation *x)
+{
+    const struct explain_floor *f = outdating(x);
+    if (!f || !f->is_known)
+        return;
+    text_add(w, " by ");
+    say_node(w, cache_node_name(f->bump.node));
+}
+
+static void say_problem(struct text *w, const struct explanation *x)
+{
+    text_add(w, "%s", x->problem.text[0] ? x->problem.text : "it has not answered yet");
+}
+
+#define SAYS(name, statement)                                                                      \
+    static void name(struct text *w, const struct explanation *x)                                  \
+    {                                                                                              \
+        statement;                                                                                 \
+    }
+SAYS(say_fresh, say_either_way(w, x->l1.fresh_ns))
+SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
+SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
+SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
+SAYS(say_fate_who, say_node(w, x->fate.who))
+SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
+SAYS(say_flight_waiters, say_waiters(w, &x->flight))
+SAYS(say_flight_left, say_span(w, x->flight_ns < 0 ? 0 : (uint64_t)x->flight_ns))
+SAYS(say_spared, say_span(w, x->failed_ns))
+SAYS(say_error, text_add(w, "%d", x->load_error))
+SAYS(say_lease, say_span(w, x->lease_ms * NS_PER_MS))
+SAYS(say_holder, text_add(w, x->lease_is_ours ? "this process" : "another process"))
+SAYS(say_redis_error, text_add(w, "%s", nigh_strerror(x->l2_error)))
+SAYS(say_limit, text_add(w, "%u B", x->space->rules.value_max))
+#undef SAYS
+
+/* Lists what the names in braces stand for. */
+static const struct {
+    const char *name;
+    void (*say)(struct text *w, const struct explanation *x);
+} names[] = {
+    {"fresh", say_fresh},
+    {"stale", say_stale},
+    {"redis fresh", say_redis_fresh},
+    {"ago", say_fate_ago},
+    {"who", say_fate_who},
+    {"floor", say_outdating},
+    {"floor ago", say_floor_ago},
+    {"floor who", say_floor_who},
+    {"trust", say_trust},
+    {"doubt", say_doubt},
+    {"state", say_flight_state},
+    {"waiters", say_flight_waiters},
+    {"flight", say_flight_left},
+    {"spared", say_spared},
+    {"error", say_error},
+    {"failures", say_failures},
+    {"lease", say_lease},
+    {"holder", say_holder},
+    {"problem", say_problem},
+    {"redis error", say_redis_error},
+    {"limit", say_limit},
+};
+
+static void say(struct text *w, const struct explanation *x, const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strlen(names[i].name) == len && memcmp(names[i].name, name, len) == 0)
+            names[i].say(w, x);
+}
+
+static void say_row(struct text *w, const struct explanation *x, const char *sentence)
+{
+    for (const char *at = sentence; *at;) {
+        const char *end = *at == '{' ? strchr(at, '}') : NULL;
+        if (end) {
+            say(w, x, at + 1, (size_t)(end - at - 1));
+            at = end + 1;
+        } else {
+            size_t len = strcspn(at, "{");
+            text_add(w, "%.*s", (int)len, at);
+            at += len;
+        }
+    }
+}
+
+void reason_say(struct text *w, const struct explanation *x)
+{
+    enum where where = where_of(x);
+    char *first = w->at;
+    bool has_first = w->room > 1;
+    say_row(w, x, reasons[reason_of(x)].sentence);
+    if (x->l1.outcome == NIGH_MISS && where != WHERE_NOWHERE) {
+        text_add(w, "; ");
+        say_row(w, x, wheres[where].sentence);
+    }
+    text_add(w, ".");
+    if (has_first && *first >= 'a' && *first <= 'z')
+        *first = (char)(*first - 'a' + 'A');
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every reason for which a key is read as it is: one table, of which nigh_explain() says one row,
+ * and the row for what Redis has to say if L1 does not answer.
+ *
+ * X(NAME, "name for programs", "sentence"). A sentence has no full stop at its end, for the other
+ * row may follow. What is in braces is filled in from the explanation:
+ *
+ *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
+ *     {redis fresh} ...    the same of the value in Redis
+ *     {ago} {who}          of the fate: what became of the key
+ *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
+ *     {trust} {doubt}      for how long trust has been lost, and why
+ *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
+ *     {spared} {error} {failures}        of the load that failed
+ *     {lease} {holder}     of the right to load
+ *     {problem} {redis error} {limit} {kept}
+ */
+#ifndef NIGH_CACHE_INSPECT_REASONS_H
+#define NIGH_CACHE_INSPECT_REASONS_H
+
+#include "cache/inspect/explain.h"
+
+#define REASONS(X)                                                                                 \
+    /* L1 has it */                                                                                \
+    X(FRESH, "fresh", "L1 has it, fresh for {fresh} more")                                         \
+    X(ABSENT, "absent",                                                                            \
+      "L1 knows that it does not exist, and asks nobody for {fresh} more (space.absent_ttl)")      \
+    X(STALE, "stale",                                                                              \
+      "L1 has it, but it has been stale for {fresh}, since its lifetime ended (space.soft_ttl)")   \
+    X(STALE_FLOOR, "stale_floor",                                                                  \
+      "L1 has it, but it is stale: {floor} was invalidated softly {floor ago}{floor who}")         \
+    X(STALE_CLOCK, "stale_clock",                                                                  \
+      "L1 has it, but it is stale: it was loaded before this process met another clock in Redis "  \
+      "(a restart, a failover, a lost trail)")                                                     \
+    X(DOUBT, "doubt", "L1 has it, but calls it stale: trust {trust}: {doubt}")                     \
+    X(LEARNT, "learnt",                                                                            \
+      "L1 has it, loaded since trust was lost, but calls it stale: trust {trust}: {doubt}")        \
+    /* L1 has it, and it is no answer */                                                           \
+    X(DOUBT_MISS, "doubt_miss",                                                                    \
+      "L1 has it, but does not use it (coherence.on_doubt is miss): trust {trust}: {doubt}")       \
+    X(DOUBT_ABSENT, "doubt_absent",                                                                \
+      "L1 has it as absent, but does not believe that: trust {trust}: {doubt}")                    \
+    X(GONE_FLOOR, "invalidated_group",                                                             \
+      "{floor} was invalidated {floor ago}{floor who}: what L1 has of it is older, and gone")      \
+    X(ABSENT_FLOOR, "absent_outdated",                                                             \
+      "L1 has it as absent, but {floor} was invalidated {floor ago}{floor who}")                   \
+    X(OVER, "over", "its lifetimes ended {stale} ago, and L1 is about to remove it")               \
+    /* L1 has it not: what is being done about it, or what became of it */                         \
+    X(LOADING, "loading",                                                                          \
+      "it is being brought now: this process {state}, for {waiters}, and gives up in {flight}")    \
+    X(FAILED, "load_failed",                                                                       \
+      "its load failed ({failures}, error {error}): the origin is spared for {spared} more "       \
+      "(space.error_ttl)")                                                                         \
+    X(EVICTED, "evicted", "L1 evicted it {ago}, to make room")                                     \
+    X(SHED, "shed", "L1 evicted it {ago}, to give memory back (a smaller cap, or sparse pages)")   \
+    X(REFUSED_POLICY, "refused_policy",                                                            \
+      "it was brought {ago}, but not stored in L1: the policy rates what is there as worth more")  \
+    X(REFUSED_FULL, "refused_full",                                                                \
+      "it was brought {ago}, but not stored in L1: no room, and nothing could be evicted")         \
+    X(EXPIRED, "expired", "its lifetimes had ended, and L1 removed it {ago}")                      \
+    X(CHANGED, "changed", "it was invalidated, put or written by {who} {ago}")                     \
+    X(REFUSED_FLOOR, "outdated_on_its_way",                                                        \
+      "it was brought {ago}, but not stored in L1: it was invalidated while it was on its way")    \
+    X(REFUSED_LARGE, "too_large",                                                                  \
+      "it was brought {ago}, but not stored in L1: it is larger than 1/8 of l1.memory")            \
+    X(OVERSIZE, "oversize",                                                                        \
+      "it was brought {ago}, but not stored: it is larger than space.value_max ({limit})")         \
+    X(MOVED, "moved", "{ago} the space got memory of its own (space.memory), and began empty")     \
+    X(FAILED_BEFORE, "load_failed_before", "its last load failed {ago}")                           \
+    X(PUT_REFUSED, "put_refused",                                                                  \
+      "its last put was refused {ago}: there was one as new, or it was too large")                 \
+    X(NO_TRACE, "no_trace",                                                                        \
+      "L1 has no trace of it: it was not asked for, or that is forgotten")
+
+/* What Redis has to say, if L1 does not answer. */
+#define WHERES(X)                                                                                  \
+    X(NOWHERE, "no_redis", "")                                                                     \
+    X(REDIS_FRESH, "redis_fresh", "Redis has it, fresh for {redis fresh} more")                    \
+    X(REDIS_ABSENT, "redis_absent", "Redis knows that it does not exist")                          \
+    X(REDIS_STALE, "redis_stale",                                                                  \
+      "Redis has it, but it has been stale for {redis fresh}, since its lifetime ended")           \
+    X(REDIS_OUTDATED, "redis_outdated",                                                            \
+      "Redis has it, but it is stale: it was invalidated softly, or stored under another clock")   \
+    X(REDIS_DOUBT, "redis_doubt",                                                                  \
+      "Redis has it, but it counts as stale: trust {trust}: {doubt}")                              \
+    X(REDIS_KEPT, "redis_kept",                                                                    \
+      "Redis keeps an old value of it, for its loader only (space.keep)")                          \
+    X(REDIS_GONE, "redis_gone", "Redis has it, but it counts as gone: it was invalidated")         \
+    X(REDIS_BAD, "redis_bad", "what Redis has of it cannot be read")                               \
+    X(REDIS_LEASED, "redis_leased",                                                                \
+      "Redis does not have it, and {holder} has the right to load it for {lease} more")            \
+    X(REDIS_NONE, "redis_none", "Redis does not have it")                                          \
+    X(REDIS_OFF, "redis_off",                                                                      \
+      "its space keeps values out of Redis (space.l2 is invalidations)")                           \
+    X(REDIS_COVERED, "redis_covered",                                                              \
+      "a change of it waits for Redis to accept it, so what Redis has is not believed")            \
+    X(REDIS_AWAY, "redis_away", "Redis is not connected ({problem})")                              \
+    X(REDIS_BREAKER, "redis_breaker",                                                              \
+      "Redis was slow or failing, so it is asked only now and then")                               \
+    X(REDIS_ERROR, "redis_error", "Redis gave no answer ({redis error})")
+
+enum reason {
+#define X(name, for_programs, sentence) REASON_##name,
+    REASONS(X)
+#undef X
+    REASON_COUNT
+};
+enum where {
+#define X(name, for_programs, sentence) WHERE_##name,
+    WHERES(X)
+#undef X
+    WHERE_COUNT
+};
+
+enum reason reason_of(const struct explanation *x);
+enum where where_of(const struct explanation *x);
+const char *reason_name(enum reason reason);
+const char *where_name(enum where where);
+/* Say why, in one sentence with a full stop: the reason and, if L1 does not answer, where else it
+ * is. */
+void reason_say(struct text *w, const struct explanation *x);
+
+/* Say a duration, such as "1.2 s" or "3 h". */
+void say_span(struct text *w, uint64_t ns);
+/* Say how long ago something was. What is less than a second ago is not known better than that. */
+void say_ago(struct text *w, uint64_t ns);
+/* Say since when there is no trust: "was lost 3 s ago". */
+void say_trust(struct text *w, const struct explanation *x);
+/* Say what a flight does: "asks Redis". */
+const char *say_state(const struct flight_seen *flight);
+/* Say why there is no trust. */
+void say_doubt(struct text *w, const struct explanation *x);
+/* Say who a node is: "this process", or "node 17c2". */
+void say_node(struct text *w, uint16_t name);
+void say_floor(struct text *w, const struct explain_floor *floor);
+
+#endif

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fates: the two tables, and what they say of a key.
+ *
+ * The younger of the two words counts. Ages are differences modulo 2^23 ticks: a cause that is
+ * older than 26 days, and that nothing has overwritten, seems to be younger than it is.
+ */
+#include "l1/fates.h"
+
+#include "l1/core.h"
+
+#include <nigh/error.h>
+
+#define MEMORY_PER_FATE 16384u /* bytes of the cap: both tables take a thousandth of it */
+
+#define FIELD(word, above, bits) ((uint32_t)((word) >> (above)) & ((1u << (bits)) - 1))
+
+_Static_assert(FATE_TAG_BITS + FATE_FATE_BITS + FATE_WHO_BITS + FATE_TIME_BITS == 64, "one word");
+_Static_assert(L1_FATE_COUNT <= 1u << FATE_FATE_BITS, "fates have their bits");
+_Static_assert(FATES_MAX <= 1u << 16, "index and tag are of different bits");
+
+uint32_t fates_count(uint64_t memory_bytes)
+{
+    uint32_t count = FATES_MIN;
+    while (count < FATES_MAX && count * UINT64_C(2) * MEMORY_PER_FATE <= memory_bytes)
+        count *= 2;
+    return count;
+}
+
+uint64_t fates_bytes(uint32_t count)
+{
+    return count * 2 * sizeof(_Atomic uint64_t);
+}
+
+int fates_init(struct l1_fates *f, uint32_t count, uint64_t now_ns)
+{
+    f->slots = mem_pages_alloc(fates_bytes(count));
+    if (!f->slots)
+        return NIGH_ENOMEM;
+    f->mask = count - 1;
+    fates_set_time(f, now_ns);
+    return 0;
+}
+
+void fates_fini(struct l1_fates *f)
+{
+    mem_pages_free(f->slots, fates_bytes(f->mask + 1));
+}
+
+/* ---- what others call ---- */
+
+void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who)
+{
+    fates_set_time(l1->fates, clock_coarse_ns(l1->env->clock));
+    fates_note(l1->fates, key->hash, fate, who);
+}
+
+/* Whether a word tells of the key; `ret` is then what it says. */
+static bool tells_of(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
+{
+    uint32_t fate = FIELD(word, FATE_WHO_BITS + FATE_TIME_BITS, FATE_FATE_BITS);
+    if (word >> (64 - FATE_TAG_BITS) != fates_tag(hash) || fate == L1_FATE_NONE)
+        return false;
+    uint32_t ticks = (now - (uint32_t)word) & ((1u << FATE_TIME_BITS) - 1);
+    *ret = (struct l1_fated){
+        .fate = (enum l1_fate)fate,
+        .who = (uint16_t)FIELD(word, FATE_TIME_BITS, FATE_WHO_BITS),
+        .ago_ns = (uint64_t)ticks << FATE_TICK_SHIFT,
+    };
+    return true;
+}
+
+static bool is_refusal(enum l1_fate fate)
+{
+    return fate == L1_FATE_REFUSED_POLICY || fate == L1_FATE_REFUSED_FULL;
+}
+
+struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
+{
+    const struct l1_fates *f = l1->fates;
+    uint32_t now = (uint32_t)(clock_coarse_ns(l1->env->clock) >> FATE_TICK_SHIFT);
+    struct l1_fated of[2] = {{.fate = L1_FATE_NONE}, {.fate = L1_FATE_NONE}};
+    bool told[2];
+    for (int rare = 0; rare < 2; rare++) {
+        uint64_t word = atomic_load_explicit(fates_slot(f, key->hash, rare), memory_order_relaxed);
+        told[rare] = tells_of(word, key->hash, now, &of[rare]);
+    }
+    bool same = told[0] && told[1] && of[0].ago_ns == of[1].ago_ns;
+    if (same) /* a change is noted first, and then what became of the new value */
+        return of[!is_refusal(of[0].fate)];
+    return of[told[1] && (!told[0] || of[1].ago_ns < of[0].ago_ns)];
+}
+
+uint32_t l1_fates_kept(const struct l1 *l1)
+{
+    return l1->fates->mask + 1;
+}

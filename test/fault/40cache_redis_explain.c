@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+// nigh_explain() with Redis and other nodes: every reason and every word about Redis that there is,
+// each produced for real.
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "support/explain.h"
+#include "support/origin.h"
+#include "support/peer.h"
+#include "support/relay.h"
+
+#define LATE_MS 500 /* of answers: later than callers wait, and than the breaker takes for slow */
+
+static struct redis server;
+static struct world a, b;
+
+static void begin(const struct nigh_space_options *so)
+{
+    redis_start(&server, NULL);
+    patient_open(&a, &server, NULL, so);
+    patient_open(&b, &server, &a.origin, so);
+}
+
+static void end(void)
+{
+    world_close(&b);
+    world_close(&a);
+    redis_stop(&server);
+}
+
+static bool is_where(const struct world *w, const char *key, const char *where)
+{
+    return explain_has(w->space, key, "redis", where);
+}
+
+/* Have a value loaded by b: it is in Redis then, and not in a. */
+static void load_in_b(const char *key)
+{
+    ask_fetch(b.space, key, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !is_where(&a, key, "redis_none") &&
+                                        !is_where(&a, key, "redis_leased"));
+}
+
+static int invalidate(struct world *w, enum nigh_target_kind kind, const char *name, uint32_t flags)
+{
+    struct nigh_target target = {
+        .kind = kind, .space = w->space, .name = name, .name_len = strlen(name)};
+    struct nigh_call call = call_flagged(flags);
+    return nigh_invalidate_many(w->cache, &target, 1, &call);
+}
+
+/* ---- what Redis has ---- */
+
+TEST(redis_has_it_or_not_and_who_may_load_it)
+{
+    begin(NULL);
+    CHECK_REASON(a.space, "k", "no_trace", "Redis does not have it");
+    CHECK_WHERE(a.space, "k", "redis_none");
+    struct asker asker;
+    origin_hold(&a.origin);
+    asker_start(&asker, b.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&a.origin.held_loads) == 1);
+    CHECK_REASON(a.space, "k", "no_trace", "another process has the right to load it");
+    CHECK_WHERE(a.space, "k", "redis_leased");
+    CHECK_REASON(b.space, "k", "loading", "this process has the right to load it");
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "waits for whoever has the right"));
+    origin_let_go(&a.origin);
+    asker_join(&asker);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_fresh"));
+    CHECK_REASON(a.space, "k", "no_trace", "Redis has it, fresh for");
+    CHECK(explain_has(a.space, "k", "get", "NIGH_FRESH"));
+    CHECK_EQ(world_count(&a, "l2_fresh"), 0); /* it was not read */
+    CHECK_ANSWER(ask_get(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    end();
+}
+
+static int absent(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_absent(fill);
+}
+
+TEST(redis_knows_that_it_does_not_exist)
+{
+    begin(NULL);
+    a.origin.script = absent;
+    load_in_b("k");
+    CHECK_WHERE(a.space, "k", "redis_absent");
+    CHECK(explain_has(a.space, "k", "get", "NIGH_ABSENT"));
+    end();
+}
+
+TEST(redis_has_what_was_invalidated_with_its_space)
+{
+    begin(NULL);
+    load_in_b("k");
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_SPACE, "", NIGH_SOFT), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_outdated"));
+    CHECK(explain_has(a.space, "k", "get", "NIGH_STALE"));
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_SPACE, "", 0), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_gone"));
+    CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
+    end();
+}
+
+TEST(redis_has_what_is_stale_and_keeps_what_is_old)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.jitter_percent = NIGH_NONE;
+    so.soft_ttl_ms = 200;
+    so.stale_ms = 60 * 60 * 1000;
+    begin(&so);
+    load_in_b("k");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_stale"));
+    CHECK(explain_has(a.space, "k", "fetch", "NIGH_STALE"));
+    end();
+    so.stale_ms = NIGH_NONE;
+    so.keep_ms = 60 * 60 * 1000;
+    begin(&so);
+    load_in_b("k");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_kept"));
+    CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
+    end();
+}
+
+TEST(redis_has_what_nobody_can_read)
+{
+    begin(NULL);
+    free(redis_command(&server, "SET nigh:!2:s:1:k rubbish"));
+    CHECK_WHERE(a.space, "k", "redis_bad");
+    CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
+    end();
+}
+
+TEST(redis_does_not_hear_of_values)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.l2 = NIGH_L2_INVALIDATIONS;
+    begin(&so);
+    CHECK_WHERE(a.space, "k", "redis_off");
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "space.l2 is invalidations"));
+    end();
+}
+
+/* ---- other nodes ---- */
+
+static void node_of(const struct world *w, char name[5])
+{
+    const char *at = strstr(explain_of(w->space, "k", NIGH_STATS_JSON), "\"node\": \"");
+    memset(name, 0, 5);
+    if (CHECK(at))
+        memcpy(name, at + strlen("\"node\": \""), 4);
+}
+
+TEST(a_key_was_changed_by_another_node_which_is_named)
+{
+    char name[5], words[64];
+    begin(NULL);
+    node_of(&b, name);
+    ask_fetch(a.space, "k", NULL);
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_KEY, "k", 0), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "changed"));
+    snprintf(words, sizeof(words), "by node %s", name);
+    CHECK_REASON(a.space, "k", "changed", words);
+    CHECK_REASON(b.space, "k", "changed", "by this process");
+    end();
+}
+
+static int tagged(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_add_tag(fill, "tag"), 0);
+    return origin_answer(o, fill);
+}
+
+TEST(a_tag_was_invalidated_by_another_node_which_is_named)
+{
+    char name[5], words[64];
+    begin(NULL);
+    node_of(&b, name);
+    a.origin.script = tagged;
+    ask_fetch(a.space, "k", NULL);
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_TAG, "tag", 0), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "invalidated_group"));
+    snprintf(words, sizeof(words), "by node %s", name);
+    CHECK_REASON(a.space, "k", "invalidated_group", words);
+    CHECK_REASON(a.space, "k", "invalidated_group", "Tag \\u0022tag\\u0022");
+    end();
+}
+
+TEST(a_put_was_refused)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    begin(NULL);
+    call.version = 5;
+    CHECK_EQ(nigh_put(b.space, "k", 1, "five", 4, &call), 0);
+    call.version = 3;
+    CHECK_EQ(nigh_put(a.space, "k", 1, "three", 5, &call), NIGH_REFUSED);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "put_refused"));
+    CHECK_REASON(a.space, "k", "put_refused", "Redis has it, fresh");
+    end();
+}
+
+TEST(redis_takes_no_ninth_schema)
+{
+    struct world w[9];
+    redis_start(&server, NULL);
+    for (unsigned i = 0; i < 9; i++) {
+        const char schema[] = {(char)('1' + i), 0};
+        struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+        so.schema = schema;
+        patient_open(&w[i], &server, i ? &w[0].origin : NULL, &so);
+        ask_fetch(w[i].space, "k", NULL);
+        if (i < 8)
+            CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w[i], "l2_fill") == 1);
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(explain_of(w[8].space, "k", NIGH_STATS_JSON),
+                                           "\"schema_refused\": true"));
+    CHECK(strstr(explain_of(w[8].space, "k", NIGH_STATS_TEXT), "no values of this schema"));
+    CHECK(strstr(explain_of(w[0].space, "k", NIGH_STATS_JSON), "\"schema_refused\": false"));
+    for (unsigned i = 9; i-- > 0;)
+        world_close(&w[i]);
+    redis_stop(&server);
+}
+
+/* ---- Redis does not answer ---- */
+
+/* Whether a look has found Redis silent. If this thread is late the breaker has opened before. */
+static bool times_out(struct relay *wire)
+{
+    bool seen = false;
+    for (unsigned i = 0; i < 20 && !seen; i++) {
+        relay_slow(wire, 0, 0);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_none"));
+        relay_slow(wire, LATE_MS, 0);
+        seen = is_where(&a, "k", "redis_error");
+    }
+    return seen;
+}
+
+TEST(redis_is_slow_and_then_not_asked)
+{
+    struct relay wire;
+    redis_start(&server, NULL);
+    relay_open(&wire, &server);
+    struct nigh_options o = patient_options(&server);
+    o.redis_uri = wire.uri;
+    o.l2_deadline_ms = 100;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    relay_slow(&wire, LATE_MS, 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 invalidate(&a, NIGH_TARGET_KEY, "changed", NIGH_BACKGROUND) == NIGH_QUEUED &&
+                     is_where(&a, "changed", "redis_covered"));
+    CHECK(times_out(&wire));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_breaker"));
+    world_close(&a);
+    relay_close(&wire);
+    redis_stop(&server);
+}
+
+TEST(trust_was_lost_with_redis)
+{
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    ask_fetch(a.space, "k", NULL);
+    a.origin.script = absent;
+    ask_fetch(a.space, "absent", NULL);
+    a.origin.script = NULL;
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_EOFFLINE);
+    CHECK_REASON(a.space, "k", "doubt", "ago: Redis is not connected (");
+    CHECK(explain_has(a.space, "k", "get", "NIGH_STALE"));
+    CHECK_WHERE(a.space, "other", "redis_away");
+    CHECK(explain_has(a.space, "other", "get", "NIGH_EOFFLINE"));
+    CHECK_REASON(a.space, "absent", "doubt_absent", "does not believe that");
+    ask_fetch(a.space, "new", NULL);
+    CHECK_REASON(a.space, "new", "learnt", "loaded since trust was lost");
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    CHECK_REASON(a.space, "k", "stale_clock", "met another clock in Redis");
+    world_close(&a);
+    redis_stop(&server);
+}
+
+TEST(in_doubt_nothing_is_used_where_doubt_is_a_miss)
+{
+    redis_start(&server, NULL);
+    struct nigh_options o = node_options(&server);
+    o.on_doubt = NIGH_DOUBT_MISS;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    ask_fetch(a.space, "k", NULL);
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_EOFFLINE);
+    CHECK_REASON(a.space, "k", "doubt_miss", "coherence.on_doubt is miss");
+    world_close(&a);
+    redis_stop(&server);
+}
+
+/* A node that was stopped finds trust over before its next beat is answered. */
+TEST(redis_answers_and_is_not_trusted_yet)
+{
+    redis_start(&server, NULL);
+    patient_open(&b, &server, NULL, NULL);
+    struct nigh_options o = world_options(&a);
+    struct nigh_options node = node_options(&server);
+    o.redis_uri = node.redis_uri;
+    o.group_slots = node.group_slots;
+    o.l1_memory = node.l1_memory;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 world_tick(&a) >= 0 && nigh_health(a.cache) == NIGH_FRESH);
+    ask_fetch(b.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_exists(&server, "nigh:!2:s:1:k"));
+    bool seen = false;
+    for (unsigned i = 0; i < 100 && !seen; i++) {
+        world_advance(&a, 4000);
+        seen = is_where(&a, "k", "redis_doubt");
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     world_tick(&a) >= 0 && nigh_health(a.cache) == NIGH_FRESH);
+    }
+    CHECK(seen);
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}
+
+TEST(group_slots_are_not_those_in_redis)
+{
+    redis_start(&server, NULL);
+    patient_open(&b, &server, NULL, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.group_slots = 4096;
+    o.log_to = NIGH_LOG_TO_NONE;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&a, "group_slots_differ") > 0);
+    ask_fetch(a.space, "k", NULL);
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "group_slots is 4096 here but 2048"));
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "has not been won since the start"));
+    world_close(&a);
+    world_close(&b);
+    redis_stop(&server);
+}

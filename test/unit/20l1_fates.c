@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// What became of keys: the last cause of each, in fixed memory. On fake time.
+
+#include "l1/fates.h"
+#include "support/l1_cache.h"
+
+#define FRIEND 0x17c2
+
+static struct l1_fated fate_of(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    return l1_fate_of(c->l1, &key);
+}
+
+static void note(struct cache *c, unsigned number, enum l1_fate fate, uint16_t who)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    l1_note_fate(c->l1, &key, fate, who);
+}
+
+TEST(a_cause_is_told_with_its_time_and_who)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_NONE);
+    note(&c, 1, L1_FATE_CHANGED, FRIEND);
+    fake_env_advance(&c.fake, 10 * NS_PER_S);
+    struct l1_fated f = fate_of(&c, 1);
+    CHECK(f.fate == L1_FATE_CHANGED && f.who == FRIEND);
+    CHECK_GE(f.ago_ns, 9 * NS_PER_S);
+    CHECK_LE(f.ago_ns, 11 * NS_PER_S);
+    CHECK_EQ(fate_of(&c, 2).fate, L1_FATE_NONE);
+    cache_close(&c);
+}
+
+TEST(the_younger_of_a_frequent_and_a_rare_cause_counts)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    note(&c, 1, L1_FATE_EVICTED, 0);
+    fake_env_advance(&c.fake, NS_PER_S);
+    note(&c, 1, L1_FATE_CHANGED, 0);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_CHANGED);
+    fake_env_advance(&c.fake, NS_PER_S);
+    note(&c, 1, L1_FATE_EXPIRED, 0);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_EXPIRED);
+    note(&c, 1, L1_FATE_CHANGED, 0); /* at once: which was first nobody knows ... */
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_CHANGED);
+    note(&c, 1, L1_FATE_REFUSED_FULL, 0); /* ... but a refusal comes after the change it is of */
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_REFUSED_FULL);
+    cache_close(&c);
+}
+
+/* Evictions by the thousand leave alone who invalidated what. */
+TEST(frequent_causes_overwrite_no_rare_ones)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    note(&c, 1, L1_FATE_CHANGED, FRIEND);
+    for (unsigned i = 100; i < 100000; i++)
+        note(&c, i, L1_FATE_EVICTED, 0);
+    CHECK_EQ(fate_of(&c, 1).who, FRIEND);
+    unsigned told = 0, kept = l1_fates_kept(c.l1);
+    for (unsigned i = 100; i < 100000; i++)
+        told += fate_of(&c, i).fate == L1_FATE_EVICTED;
+    CHECK_LE(told, kept + 2); /* what is told of another key: one in 2^20 */
+    CHECK_GT(told, kept / 2);
+    cache_close(&c);
+}
+
+TEST(memory_for_it_is_a_thousandth_of_the_cap)
+{
+    for (uint64_t cap = 4 << 20; cap <= UINT64_C(1) << 40; cap *= 4)
+        CHECK_LE(fates_bytes(fates_count(cap)) * 1000, cap);
+    CHECK_EQ(fates_count(UINT64_C(1) << 40), FATES_MAX);
+}

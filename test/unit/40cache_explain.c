@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+// nigh_explain() in one process: every reason that there is without Redis, each produced for real;
+// and that a look changes nothing.
+
+#include "base/base.h"
+#include "support/explain.h"
+#include "support/origin.h"
+
+#define MIB (1u << 20)
+
+static int explained_inside(struct origin *o, struct nigh_fill *fill)
+{
+    struct world *w = o->arg;
+    CHECK_REASON(w->space, "k", "loading", "runs its loader, for 1 caller");
+    CHECK(explain_has(w->space, "k", "fetch", "NIGH_PENDING"));
+    return origin_answer(o, fill);
+}
+
+TEST(a_key_that_was_never_asked_for_has_no_trace)
+{
+    struct world w;
+    world_open_exact(&w);
+    CHECK_REASON(w.space, "k", "no_trace", "no trace of it");
+    CHECK_WHERE(w.space, "k", "no_redis");
+    CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "calls the loader"));
+    world_close(&w);
+}
+
+TEST(a_value_is_fresh_then_stale_then_over_then_expired)
+{
+    struct world w;
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "fresh", "L1 has it, fresh for");
+    CHECK(explain_has(w.space, "k", "get", "NIGH_FRESH"));
+    world_advance(&w, 1200);
+    CHECK_REASON(w.space, "k", "stale", "it has been stale for 20");
+    CHECK(explain_has(w.space, "k", "fetch", "NIGH_STALE"));
+    CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "and refreshes it behind"));
+    world_advance(&w, 400);
+    CHECK_REASON(w.space, "k", "over", "Its lifetimes ended 100 ms ago");
+    CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_tick(&w) >= 0 && world_count(&w, "l1_expire") > 0);
+    CHECK_REASON(w.space, "k", "expired", "L1 removed it");
+    world_close(&w);
+}
+
+static int absent(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_absent(fill);
+}
+
+static void invalidate_group(struct world *w, enum nigh_target_kind kind, bool soft)
+{
+    struct nigh_target target = {.kind = kind, .space = w->space, .name = "tag", .name_len = 3};
+    struct nigh_call call = call_flagged(soft ? NIGH_SOFT : 0);
+    CHECK_EQ(nigh_invalidate_many(w->cache, &target, 1, &call), 0);
+}
+
+TEST(an_absence_is_known_until_something_outdates_it)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = absent;
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "absent", "space.absent_ttl");
+    invalidate_group(&w, NIGH_TARGET_SPACE, true);
+    CHECK_REASON(w.space, "k", "absent_outdated", "the space was invalidated");
+    CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    world_close(&w);
+}
+
+static int tagged(struct origin *o, struct nigh_fill *fill)
+{
+    CHECK_EQ(nigh_fill_add_tag(fill, "tag"), 0);
+    return origin_answer(o, fill);
+}
+
+TEST(what_was_invalidated_is_named)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = tagged;
+    ask_fetch(w.space, "k", NULL);
+    invalidate_group(&w, NIGH_TARGET_TAG, true);
+    CHECK_REASON(w.space, "k", "stale_floor", "tag \\u0022tag\\u0022 was invalidated softly");
+    CHECK_REASON(w.space, "k", "stale_floor", "by this process");
+    invalidate_group(&w, NIGH_TARGET_TAG, false);
+    CHECK_REASON(w.space, "k", "invalidated_group", "Tag \\u0022tag\\u0022 was invalidated");
+    CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "fresh", "");
+    invalidate_group(&w, NIGH_TARGET_ALL, false);
+    CHECK_REASON(w.space, "k", "invalidated_group", "Everything was invalidated");
+    world_close(&w);
+}
+
+TEST(a_key_was_changed_by_this_process)
+{
+    struct world w;
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    CHECK_REASON(w.space, "k", "changed", "by this process just now");
+    world_advance(&w, 5000);
+    CHECK_REASON(w.space, "k", "changed", "by this process 4.");
+    world_close(&w);
+}
+
+TEST(a_load_under_way_says_who_waits_for_it)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.arg = &w;
+    w.origin.script = explained_inside;
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "fresh", "");
+    world_close(&w);
+}
+
+static int failing(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    return nigh_fill_error(fill, 42);
+}
+
+TEST(a_failed_load_spares_the_origin_and_is_remembered_after_that)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = failing;
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "load_failed", "(1 time in a row, error 42)");
+    CHECK(explain_has(w.space, "k", "fetch", "NIGH_ELOADER"));
+    CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    world_advance(&w, 2000);
+    CHECK_REASON(w.space, "k", "load_failed_before", "Its last load failed 1.");
+    world_close(&w);
+}
+
+static int outdated_on_its_way(struct origin *o, struct nigh_fill *fill)
+{
+    struct world *w = o->arg;
+    CHECK_EQ(nigh_invalidate(w->space, "k", 1, NULL), 0);
+    return origin_answer(o, fill);
+}
+
+TEST(a_load_that_was_outdated_on_its_way_is_told_from_a_later_change)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.arg = &w;
+    w.origin.script = outdated_on_its_way;
+    ask_fetch(w.space, "k", NULL);
+    CHECK_REASON(w.space, "k", "outdated_on_its_way", "while it was on its way");
+    world_close(&w);
+}
+
+/* ---- room ---- */
+
+static void put(struct world *w, const char *key, size_t len)
+{
+    static const char zeros[4 * MIB];
+    nigh_put(w->space, key, strlen(key), zeros, len, NULL);
+}
+
+static void open_small(struct world *w, enum nigh_policy policy)
+{
+    struct nigh_options o = world_options(w);
+    o.l1_memory = 4 * MIB;
+    o.l1_policy = policy;
+    o.l1_shards = 4;
+    o.group_slots = 2048;
+    world_open(w, &o, NULL);
+}
+
+/* Fill the cache until some key has met this fate. */
+static const char *key_that_is(struct world *w, const char *reason)
+{
+    for (unsigned i = 0; i < 4000; i++) {
+        put(w, key_numbered(i), 4000);
+        if (i % 500 != 499)
+            continue;
+        for (unsigned k = 0; k < i; k++)
+            if (explain_has(w->space, key_numbered(k), "reason", reason))
+                return key_numbered(k);
+        world_settle(w); /* empties limbo */
+    }
+    return NULL;
+}
+
+TEST(a_key_was_evicted_for_room)
+{
+    struct world w;
+    open_small(&w, NIGH_POLICY_LRU);
+    const char *key = key_that_is(&w, "evicted");
+    if (CHECK(key))
+        CHECK_REASON(w.space, key, "evicted", "to make room");
+    world_close(&w);
+}
+
+/* Large ones do not wait in the window: they are judged at once, and lose to what is asked for. */
+TEST(a_key_was_refused_by_the_policy)
+{
+    struct world w;
+    open_small(&w, NIGH_POLICY_LFU);
+    for (unsigned i = 0; i < 4000; i++) {
+        put(&w, key_numbered(i), 1000);
+        if (i % 64 == 0)
+            world_settle(&w);
+        for (unsigned k = 0; k < 3 && i > 2000; k++)
+            ask_get(w.space, key_numbered(i % 2000), NULL);
+    }
+    for (unsigned i = 5000; i < 5100 && world_count(&w, "l1_refused_policy") == 0; i++) {
+        put(&w, "large", 100000);
+        world_settle(&w);
+    }
+    CHECK_REASON(w.space, "large", "refused_policy", "worth more");
+    world_close(&w);
+}
+
+TEST(a_key_found_no_room)
+{
+    struct world w;
+    open_small(&w, NIGH_POLICY_NONE);
+    const char *key = key_that_is(&w, "refused_full");
+    if (CHECK(key))
+        CHECK_REASON(w.space, key, "refused_full", "nothing could be evicted");
+    world_close(&w);
+}
+
+TEST(a_value_is_too_large_for_l1_or_for_its_space)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = exact_space();
+    o.l1_memory = 8 * MIB;
+    so.value_max = 2 * MIB;
+    world_open(&w, &o, &so);
+    put(&w, "large", MIB + MIB / 2);
+    CHECK_REASON(w.space, "large", "too_large", "1/8 of l1.memory");
+    put(&w, "oversize", 3 * MIB);
+    CHECK_REASON(w.space, "oversize", "oversize", "2097152 B");
+    world_close(&w);
+}
+
+static unsigned count_of(struct world *w, const char *reason, unsigned keys)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < keys; i++)
+        count += explain_has(w->space, key_numbered(i), "reason", reason);
+    return count;
+}
+
+TEST(a_smaller_cap_sheds_keys)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.l1_memory = 32 * MIB;
+    o.l1_shards = 4;
+    o.group_slots = 2048;
+    world_open(&w, &o, NULL);
+    for (unsigned i = 0; i < 2000; i++)
+        put(&w, key_numbered(i), 8000);
+    CHECK_EQ(nigh_set(w.cache, "l1.memory", "6m"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_tick(&w) >= 0 && world_count(&w, "l1_evict") > 500);
+    CHECK_GT(count_of(&w, "shed", 2000), 0);
+    world_close(&w);
+}
+
+TEST(a_space_that_moved_began_empty)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.l1_memory = 32 * MIB;
+    world_open(&w, &o, NULL);
+    put(&w, "k", 10);
+    CHECK_EQ(nigh_set(w.cache, "space.memory", "8m"), 0);
+    CHECK_REASON(w.space, "k", "moved", "memory of its own");
+    put(&w, "k", 10);
+    CHECK_REASON(w.space, "k", "fresh", "");
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0); /* its table's fates are those of all */
+    CHECK_REASON(w.space, "k", "changed", "");
+    world_close(&w);
+}
+
+/* ---- the call ---- */
+
+TEST(a_look_changes_nothing)
+{
+    static const char *const counters[] = {"l1_fresh", "l1_stale", "l1_miss",  "l1_probe_miss",
+                                           "load",     "refresh",  "l1_store", "flight_led"};
+    struct world w;
+    int64_t before[ARRAY_COUNT(counters)];
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    world_advance(&w, 1200);
+    for (size_t i = 0; i < ARRAY_COUNT(counters); i++)
+        before[i] = world_count(&w, counters[i]);
+    for (int i = 0; i < 10; i++) {
+        explain_of(w.space, "k", i % 2 ? NIGH_STATS_TEXT : NIGH_STATS_JSON);
+        explain_of(w.space, "other", i % 2 ? NIGH_STATS_TEXT : NIGH_STATS_JSON);
+    }
+    world_settle(&w);
+    for (size_t i = 0; i < ARRAY_COUNT(counters); i++)
+        CHECK_EQ(world_count(&w, counters[i]), before[i]);
+    world_close(&w);
+}
+
+TEST(text_keeps_to_80_columns_and_names_to_their_lines)
+{
+    static const char key[] = "a key with\na line, \x1b[31mcolours and so many words that it is "
+                              "longer than any line of text should be";
+    struct world w;
+    world_open_exact(&w);
+    const char *at = explain_of(w.space, key, NIGH_STATS_TEXT);
+    CHECK(strstr(at, "\\x0aa line"));
+    for (size_t len; *at; at += len + 1) {
+        len = strcspn(at, "\n");
+        CHECK_LE(len, 80);
+        if (!CHECK_EQ(at[len], '\n'))
+            break;
+    }
+    world_close(&w);
+}
+
+TEST(wrong_calls_are_refused_and_what_is_too_long_is_cut)
+{
+    struct world w;
+    char small[20], whole[EXPLAIN_BYTES];
+    world_open_exact(&w);
+    CHECK_EQ(nigh_explain(w.space, "", 0, NIGH_STATS_TEXT, NULL, 0), NIGH_EKEY);
+    CHECK_EQ(nigh_explain(w.space, "k", 1, NIGH_STATS_PROMETHEUS, NULL, 0), NIGH_EINVAL);
+    long needed = nigh_explain(w.space, "k", 1, NIGH_STATS_TEXT, NULL, 0);
+    CHECK_EQ(nigh_explain(w.space, "k", 1, NIGH_STATS_TEXT, whole, sizeof(whole)), needed);
+    CHECK_EQ(nigh_explain(w.space, "k", 1, NIGH_STATS_TEXT, small, sizeof(small)), needed);
+    CHECK_EQ(strlen(small), sizeof(small) - 1);
+    CHECK(strncmp(small, whole, sizeof(small) - 1) == 0);
+    world_close(&w);
+}
