@@ -151,6 +151,8 @@ static int change_after(struct coherence *c, struct coherence_change change)
         if (!l2_connected(c->config.l2) || !wait_for_all(&a, change.deadline_ns))
             leave_all(c, &change, &a);
         rc = worst_outcome(&change);
+        if (rc == NIGH_QUEUED)
+            stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change.item_count);
     }
     mem_free(mem, NULL, change.waiters, size);
     return rc;

@@ -81,7 +81,15 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     return 0;
 }
 
-/* Queues an item, or one of all in its place. Takes `v`. */
+/* Queues one of all in the place of an item that has no room. */
+static void fold_locked(struct coherence *c) REQUIRES(c->queue->lock)
+{
+    put_all_locked(c->queue, true);
+    stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
+}
+
+/* Queues an item, or one of all in its place; but with a value it does nothing where there is no
+ * memory: that is for the caller to do again, or otherwise. Takes `v`. */
 static int put_any_locked(struct coherence *c, const struct coherence_item *item, bool noted,
                           struct coherence_value *v, struct coherence_waiter *waiter)
     REQUIRES(c->queue->lock)
@@ -93,15 +101,12 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
         put_all_locked(q, item->soft);
     else
         rc = put_locked(c, item, noted, waiter != NULL, &i);
-    if (rc != 0) {
-        put_all_locked(q, true);
-        i = q->all;
-        stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
-        if (v)
-            queued_value_unref_locked(c, v);
-    } else if (!noted || !i->value) { /* told again: a change before the value that waits */
+    if (rc != 0 && v)
+        queued_value_unref_locked(c, v);
+    else if (rc != 0)
+        fold_locked(c);
+    else if (!noted || !i->value) /* told again: a change before the value that waits */
         set_value_locked(c, i, item, v);
-    }
     if (waiter && rc == 0) {
         waiter->next = i->later;
         i->later = waiter;

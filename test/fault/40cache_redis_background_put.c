@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "support/origin.h"
 
 enum {
@@ -192,6 +193,59 @@ static bool both_have_what_redis_has(void)
     free(whole);
     return same;
 }
+
+#if NIGH_FAULTS
+/* Whatever finds no memory: the caller is told that nothing was done, or the value is there in the
+ * end, or it is counted. (Other threads allocate, too, so it may be theirs that fails.) */
+TEST(without_memory_it_is_said_or_counted)
+{
+    begin();
+    uint64_t fired = 0;
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        CHECK_EQ(put(0, "old"), NIGH_QUEUED);
+        drain();
+        int64_t lost_before = lost();
+        fault_arm(FAULT_ALLOC, nth);
+        int rc = put(0, "new");
+        fired += fault_count(FAULT_ALLOC) >= nth;
+        fault_arm(FAULT_ALLOC, 0);
+        drain();
+        if (rc == NIGH_QUEUED && lost() == lost_before)
+            CHECK(has(&here, 0, "new"));
+        else if (rc == NIGH_QUEUED)
+            CHECK(has(&here, 0, NULL));
+        else if (CHECK_EQ(rc, NIGH_ENOMEM))
+            CHECK(has(&here, 0, "old"));
+    }
+    CHECK_GT(fired, 0);
+    end();
+}
+
+/* A put that waits, and one of many: nothing is done either. */
+TEST(without_memory_a_put_that_waits_does_nothing)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    struct nigh_pair pair = {.key = {key_numbered(0), strlen(key_numbered(0))}};
+    begin();
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        CHECK_EQ(put_call(0, "old", &call), 0);
+        pair.value = "new";
+        pair.len = 3;
+        int outcome = 0;
+        fault_arm(FAULT_ALLOC, nth);
+        int rc = nth % 2 ? put_call(0, "new", &call)
+                         : nigh_put_many(here.space, &pair, 1, &call, &outcome);
+        fault_arm(FAULT_ALLOC, 0);
+        outcome = rc != 0 ? rc : outcome;
+        drain();
+        if (outcome == 0)
+            CHECK(has(&here, 0, "new"));
+        else
+            CHECK(outcome == NIGH_ENOMEM || outcome == NIGH_QUEUED);
+    }
+    end();
+}
+#endif
 
 TEST(another_nodes_change_ends_what_waits_here)
 {

@@ -372,6 +372,26 @@ TEST(a_value_that_waits_comes_after_what_is_told_again)
     world_close(&w);
 }
 
+/* Counted as what any other call leaves queued is, and once accepted as that. */
+TEST(who_gives_up_waiting_behind_a_value_is_counted_as_queued)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET_NEWER, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    world w;
+    world_open(&w);
+    w.connected = false;
+    CHECK_EQ(behind(&w, 5, &write), NIGH_QUEUED);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 0);
+    change_key(&w, "a", NIGH_QUEUED);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 1);
+    world_connect(&w);
+    world_pass(&w, 10);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 1);
+    world_close(&w);
+}
+
 /* An invalidation whatever the version is on its way as a value with one is put: the two are one
  * item from then on, and another node may set a newer value before that is sent. */
 TEST(a_value_keeps_its_condition_behind_a_deletion)
@@ -452,6 +472,49 @@ TEST(no_memory_folds_into_soft_all)
     CHECK(strstr(world_notes(&w), "all~") != NULL);
     w.connected = true;
     world_pass(&w, 3000);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
+    world_close(&w);
+}
+#endif
+
+#if NIGH_FAULTS
+/* Where there is no memory for a value in the background nothing is done; no soft `all` either. */
+TEST(a_value_without_memory_changes_nothing)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) { /* the value, the queue's item */
+        world w;
+        world_open(&w);
+        REQUIRE(nth < 10);
+        w.connected = false;
+        world_notes(&w);
+        fault_arm(FAULT_ALLOC, nth);
+        int rc = behind(&w, 0, &write);
+        fired = fault_count(FAULT_ALLOC) >= nth;
+        fault_arm(FAULT_ALLOC, 0);
+        CHECK_EQ(rc, fired ? NIGH_ENOMEM : NIGH_QUEUED);
+        CHECK_EQ(queued(&w), !fired);
+        CHECK_EQ(world_covers(&w, "a"), !fired);
+        CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 0);
+        CHECK_EQ(strstr(world_notes(&w), "all~") == NULL, true);
+        world_close(&w);
+    }
+}
+
+/* ... and of many items in the background those that found some, and one of all, are sent. */
+TEST(items_without_memory_are_told_as_a_soft_all)
+{
+    world w;
+    world_open(&w);
+    fault_arm(FAULT_ALLOC, 1);
+    CHECK_EQ(behind(&w, 0, NULL), NIGH_ENOMEM);
+    fault_arm(FAULT_ALLOC, 0);
+    CHECK(world_covers(&w, "x"));
+    world_pass(&w, 10); /* the keeper was poked */
     CHECK_EQ(queued(&w), 0);
     CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
     world_close(&w);

@@ -110,11 +110,16 @@ static void drop_duplicates(struct step *s)
 static void add_item(struct step *s, uint32_t i)
 {
     struct writing *w = &s->ones[i].w;
-    uint32_t at = s->item_count++;
+    enum l2_change_mode mode = put_mode(w);
+    uint32_t at = s->item_count;
     put_name(w);
     s->changed[at] = (uint16_t)i;
     s->items[at] = writing_item(w);
-    s->writes[at] = writing_value(w, put_mode(w));
+    s->writes[at] = writing_value(w, mode);
+    if (writing_value_lost(w, mode, &s->writes[at]))
+        s->outcomes[i] = NIGH_ENOMEM;
+    else
+        s->item_count++;
 }
 
 /* The local step of one of them. */

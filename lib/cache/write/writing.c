@@ -234,17 +234,24 @@ static uint64_t write_here(void *arg, const struct coherence_item *item, bool st
 }
 
 /* Fills in what a change has in common that is waited for, and one in the background, makes it, and
- * frees the value. */
+ * frees the value. Where there is no memory for that a put does nothing; what a writer has
+ * committed is told all the same. */
 static int change(struct writing *w, struct coherence_change *c, enum l2_change_mode mode)
 {
+    struct nigh *cache = w->draft.space->cache;
     struct coherence_item item = writing_item(w);
     struct coherence_write value = writing_value(w, mode);
+    bool lost = writing_value_lost(w, mode, &value);
+    if (lost && mode != L2_SET_TOKEN)
+        return NIGH_ENOMEM;
+    if (lost && c->background)
+        stats_count(&cache->stats, STATS_BACKGROUND_LOST);
     c->items = &item;
     c->item_count = 1;
     c->writes = value.mode == L2_DELETE ? NULL : &value;
     c->local_arg = w;
     c->keeps = w->keeps && !c->background; /* in the background it only deletes: nigh/write.h */
-    int rc = coherence_change(w->draft.space->cache->coherence, c, NULL);
+    int rc = coherence_change(cache->coherence, c, NULL);
     writing_value_free(w, &value);
     return rc;
 }

@@ -51,14 +51,21 @@ struct coherence_item writing_item(const struct writing *w);
 /* Do its local step: coherence_change.local_key. Notes whether the value is `put`. */
 uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
                         uint64_t heard);
-/* Describe its value to Redis; the envelope is to be freed with writing_value_free(). Where there
- * is no memory for it the mode is L2_DELETE: at least nobody keeps the old value. So it is where
- * values stay out of Redis: then the value `keeps`, in the local step. */
+/* Describe its value to Redis; the envelope is to be freed with writing_value_free(). The mode is
+ * L2_DELETE where there is no memory for it, and where values stay out of Redis: then the value
+ * `keeps`, in the local step. */
 struct coherence_write writing_value(struct writing *w, enum l2_change_mode mode);
+/* Whether there was no memory for that, though `mode` asked for a value. */
+static inline bool writing_value_lost(const struct writing *w, enum l2_change_mode mode,
+                                      const struct coherence_write *value)
+{
+    return value->mode != mode && !w->keeps;
+}
 void writing_value_free(const struct writing *w, struct coherence_write *value);
 /* Change the key in Redis, and tell every node: its value is set to the envelope, as `mode` says,
  * or deleted; in a space whose values stay out of Redis it enters L1 alone. Returns what
- * coherence_change() does. */
+ * coherence_change() does; NIGH_ENOMEM for the value of a put: nothing was done. That of a writer,
+ * which has committed (L2_SET_TOKEN), is deleted then. */
 int writing_change(struct writing *w, enum l2_change_mode mode, const struct nigh_call *call);
 /* Do the same in the background: `waiter`, if there is one, is told when Redis has accepted it. A
  * value that is not accepted by the call's deadline, else within coherence.trust, is deleted
