@@ -84,7 +84,7 @@ struct nigh_space {
                                                          * and loads that nobody waits for), until
                                                          * they are freed */
     struct odds odds;             /* odds that L2 has what L1 misses */
-    _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (read/from_l2.c); 0: none */
+    _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (value/sizes.h); 0: none */
 };
 
 /* Takers of requests for marked keys: sample.h. Keys: as above */

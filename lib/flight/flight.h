@@ -132,6 +132,7 @@ struct flight {
     bool blocking;                 /* (h) the holder is a caller, not a worker ... */
     uint64_t until_ns;             /* (h) ... and stays until then */
     bool for_caller;               /* (h) stepped like a worker, by a caller that waits for it */
+    bool released;                 /* (h) its blocking leader goes on as a follower */
     bool stepping;                 /* (h) inside host->step */
     bool forgotten;                /* (t) cannot be joined any more */
     bool overdue;                  /* (t) FLIGHT_EV_DEADLINE has been posted */
@@ -258,6 +259,12 @@ bool flight_begin(struct flight *f);
 static inline uint64_t flight_lent_until_ns(const struct flight *f)
 {
     return f->blocking ? f->until_ns : 0;
+}
+/* By the stepper, HELD: have a blocking leader let go after this step, and wait as a follower does:
+ * what comes next is posted by a thread that goes on to step it (flight_post_here). */
+static inline void flight_release(struct flight *f)
+{
+    f->released = true;
 }
 /* By the stepper, HELD: go to another state (checks that the step is legal). */
 void flight_enter(struct flight *f, enum flight_state state);

@@ -15,6 +15,9 @@
  *        |      v did not return for another reason the flight has landed, and HELD is given back)
  *        +-- leaderless: HELD by nobody, mail START; if no caller is left, to a worker instead
  *
+ * A leader that is released lets go at once, and goes on as a follower: what comes next is posted
+ * by a thread that steps it, as one does that has loaded for many.
+ *
  * A deferred answer is posted by a thread that has time for the step that follows: whoever posts it
  * to a flight that nobody holds steps it there, as a worker would (flight_post_here).
  *
@@ -64,13 +67,15 @@ static void give_back(struct flight *f)
         flight_give_to_workers(f);
 }
 
-/* As the holder, on a caller's thread: step until the flight lands or time is up, then let go. */
+/* As the holder, on a caller's thread: step until the flight lands or time is up, then let go.
+ * NIGH_PENDING: it was released before that. */
 static int hold(struct flight *f, uint64_t deadline_ns)
 {
     f->blocking = true;
     f->until_ns = deadline_ns;
+    f->released = false;
     int result = NIGH_ETIMEDOUT;
-    while (result != 0 && !is_past(f, deadline_ns)) {
+    while (result == NIGH_ETIMEDOUT && !is_past(f, deadline_ns)) {
         uint32_t events = flight_mail_take(f);
         if (events)
             step(f, events);
@@ -78,6 +83,8 @@ static int hold(struct flight *f, uint64_t deadline_ns)
             flight_mail_park(f, deadline_ns);
         if (f->state == FLIGHT_LAND)
             result = 0;
+        else if (f->released)
+            result = NIGH_PENDING;
     }
     give_back(f);
     return result;
@@ -85,12 +92,13 @@ static int hold(struct flight *f, uint64_t deadline_ns)
 
 static int wait_for_landing(struct flight *f, uint64_t deadline_ns)
 {
-    for (;;) {
+    for (int result;;) {
         uint32_t seen = flight_landed(f);
         if (seen == FLIGHT_LANDED)
             return 0;
-        if (seen == FLIGHT_LEADERLESS && flight_take_over(f))
-            return hold(f, deadline_ns);
+        if (seen == FLIGHT_LEADERLESS && flight_take_over(f) &&
+            (result = hold(f, deadline_ns)) != NIGH_PENDING)
+            return result;
         if (seen == FLIGHT_FLYING &&
             park_wait(f->env->park, &f->landed, seen, deadline_ns) == NIGH_ETIMEDOUT)
             return flight_landed(f) == FLIGHT_LANDED ? 0 : NIGH_ETIMEDOUT;
@@ -127,6 +135,8 @@ int flight_lead(struct flight *f, uint64_t deadline_ns)
     int result = flight_waits_begin(f);
     NIGH_DCHECK(result == 0); /* a new flight waits for nothing */
     result = hold(f, deadline_ns);
+    if (result == NIGH_PENDING)
+        result = wait_for_landing(f, deadline_ns);
     flight_waits_end();
     return result;
 }

@@ -5,39 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/commands.h"
 #include "support/origin.h"
 
 enum {
     COLD = 40,  /* loads after which the odds are low */
     ASKED = 50, /* loads that are counted */
 };
-
-/* Commands that Redis has executed, those of scripts among them. */
-struct commands {
-    long get, evalsha, set;
-};
-
-static long calls_of(const char *info, const char *command)
-{
-    char name[64];
-    snprintf(name, sizeof(name), "cmdstat_%s:calls=", command);
-    const char *at = strstr(info, name);
-    return at ? atol(strchr(at, '=') + 1) : 0;
-}
-
-/* Beats, each of which looks at the log once, are left out. */
-static struct commands commands_of(const struct redis *server)
-{
-    char *info = redis_command(server, "INFO commandstats");
-    REQUIRE(info);
-    struct commands c = {
-        .get = calls_of(info, "get"),
-        .evalsha = calls_of(info, "evalsha") - calls_of(info, "xrange"),
-        .set = calls_of(info, "set"),
-    };
-    free(info);
-    return c;
-}
 
 /* A node whose leases need no extension, which would be one more script, however slow it is. */
 static void open_node(struct world *w, const struct redis *server, struct origin *origin)

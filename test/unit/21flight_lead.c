@@ -62,6 +62,56 @@ TEST(leader_out_of_time_before_its_first_step_hands_over)
     world_fini(&w);
 }
 
+/* Asks, and lets go: others will step it. */
+static void ask_and_release(struct world *w, struct flight *f, uint32_t events)
+{
+    world_script_ask(w, f, events);
+    if (events & FLIGHT_EV_START)
+        flight_release(f);
+}
+
+/* As a thread that has the answer for many flights. */
+static uint64_t reply_here(void *arg)
+{
+    struct world *w = arg;
+    CHECK(!w->target->blocking);
+    flight_post_here(w->target, FLIGHT_EV_REPLY);
+    flight_unref(w->target);
+    return CLOCK_NEVER_NS;
+}
+
+TEST(a_leader_that_is_released_waits_as_a_follower_does)
+{
+    struct world w;
+    world_init(&w, ask_and_release);
+    w.fake.step = reply_here;
+    w.fake.step_arg = &w;
+    struct flight *f = world_join(&w, "a", FLIGHT_LEADER);
+    w.target = f;
+    CHECK_EQ(flight_lead(f, WORLD_LATER), 0);
+    CHECK_EQ(f->outcome, NIGH_FRESH);
+    CHECK_EQ(w.steps, 2);
+    CHECK_EQ(w.queued, 0);
+    CHECK_EQ(w.fake.park_count, 1);
+    CHECK_EQ(w.fake.wake_count, 1); /* by the landing */
+    flight_leave(f);
+    CHECK_EQ(w.freed, 1);
+    world_fini(&w);
+}
+
+TEST(a_leader_that_is_released_leaves_at_its_deadline)
+{
+    struct world w;
+    world_init(&w, ask_and_release);
+    struct flight *f = world_join(&w, "a", FLIGHT_LEADER);
+    CHECK_EQ(flight_lead(f, WORLD_LATER), NIGH_ETIMEDOUT);
+    flight_leave(f);
+    world_reply(&w);
+    CHECK(world_work(&w));
+    CHECK_EQ(w.freed, 1);
+    world_fini(&w);
+}
+
 /* Mail that arrives at the moment at which the leader gives up. */
 static uint64_t reply_too_late(void *arg)
 {

@@ -8,18 +8,40 @@
  */
 #include "cache/load/batch.h"
 
+#include "cache/load/fills.h"
+
 #define FEW 128u
 
 /* Answers the flights of loads whose call is over. `left`: the cache has closed without it. */
-static void answer(struct load_list list, bool left, void (*post)(struct flight *f, uint32_t event))
+static void answer(struct load_list list, bool left)
 {
     struct load *l;
     while ((l = load_list_shift(&list))) { /* a load may be gone once it is posted */
         struct flight *f = l->flight;
         if (!left)
-            post(f, FLIGHT_EV_ANSWER);
+            flight_post(f, FLIGHT_EV_ANSWER);
         flight_unref(f);
     }
+}
+
+/* Answers them on this thread, which steps those that nobody holds, and sends their fills
+ * together. */
+static void answer_here(struct load_list list)
+{
+    struct fills fills;
+    struct load *l;
+    bool many = list.count > 1;
+    if (many)
+        fills_begin(&fills);
+    while ((l = load_list_shift(&list))) {
+        struct flight *f = l->flight;
+        if (many)
+            fills_for(&fills, f);
+        flight_post_here(f, FLIGHT_EV_ANSWER);
+        flight_unref(f);
+    }
+    if (many)
+        fills_end(&fills);
 }
 
 static struct load_list mates_of(struct load *first)
@@ -54,7 +76,7 @@ static void ended(struct callback *c, enum unwind_how how)
         fail_open(first);
     if (owner)
         flight_waits_end(); /* the loader that waited for this one, on the same thread */
-    answer(mates_of(first), c->left, flight_post);
+    answer(mates_of(first), c->left);
     if (owner)
         owner->gone(owner);
     if (cache)
@@ -184,7 +206,7 @@ void batch_run(struct load_list list, struct load_owner *owner)
 {
     struct load_list late = part_late(&list);
     struct load *first = list.first;
-    answer(late, false, flight_post_here);
+    answer_here(late);
     if (!first)
         return;
     bool left = false;
@@ -196,7 +218,10 @@ void batch_run(struct load_list list, struct load_owner *owner)
         for (struct load *l = first; l; l = l->mate)
             l->refused = true;
     }
-    answer(list, left, flight_post_here);
+    if (left)
+        answer(list, true);
+    else
+        answer_here(list);
 }
 
 static void run_job(struct worker_job *job)

@@ -5,42 +5,55 @@
  * Who decides last for a crew has the list: each of its loads is decided once, by the thread that
  * steps it, and so is the maker's own part. So it is either the maker, who loads what there is on
  * his thread or leaves it to workers, or a worker that steps a late one after the maker went on.
+ *
+ * In a round a thread steps the loads one after the other, and each leaves to it what it would ask
+ * L2 for: a value, or its lease. The end of the round asks for all of it, in as few requests as may
+ * be. Where nobody waits inside for the flights the answer begins the next round, on a worker: so
+ * what a window of keys costs in requests does not depend on how many they are.
  */
 #include "cache/load/crew.h"
 
 #include "cache/load/batch.h"
 #include "cache/load/leases.h"
+#include "cache/load/parts.h"
+#include "cache/value/sizes.h"
+
+/* Bounds a request for leases, lest it be a large one (l2/limits.c). */
+#define LEASES_MAX_BYTES (60u << 10)
 
 /* Keys: (c) constant  (l) lock */
 struct crew {
     struct nigh_space *space; /* (c) */
+    bool watched;             /* (c) nobody waits inside for its flights */
+    bool gathers;             /* (c) what it has to load is gathered with what others have */
     struct latch lock;
-    uint32_t undecided;       /* (l) loads of which nothing is known yet; and the maker */
+    uint32_t undecided;       /* (l) loads of which nothing is known yet; its maker; requests whose
+                               * answers are to be a round */
+    uint32_t rounds;          /* (l) under way: each asks at its end ... */
+    struct load_list asking[PARTS_FILLS]; /* (l) ... for values or leases of these, each with a
+                                           * reference to its flight */
     struct load_list list;    /* (l) have to be loaded */
-    bool asks;                /* (l) the maker is going to ask for leases ... */
-    struct load_list asking;  /* (l) ... of these, each with a reference to its flight */
 };
 
-/* The place of a load for which there was no memory to ask. */
-#define UNASKED UINT32_MAX
-
-/* An answer about the leases of several loads, each of which takes its part. */
-struct crew_leases {
-    struct nigh *cache;
-    _Atomic uint32_t refs; /* pair(crew.leases) */
+/* A request for values or leases of several loads, until it is answered. */
+struct asked {
+    struct crew *crew;        /* whose round the answer is; NULL: it goes to each flight's holder */
+    struct nigh_space *space;
+    struct parts *parts;
     struct l2_answer *answer;
-    uint32_t count;
-    struct load *loads[L2_MANY_MAX];
+    struct worker_job job;
 };
 
-struct crew *crew_create(struct nigh_space *space)
+struct crew *crew_create(struct nigh_space *space, bool watched)
 {
     struct crew *c = mem_alloc_zero(space->cache->env.mem, sizeof(*c));
     if (!c)
         return NULL;
     c->space = space;
+    c->watched = watched && !space->cache->drive;
+    c->gathers = gather_takes(space);
     c->undecided = 1;
-    c->asks = true;
+    c->rounds = 1;
     return c;
 }
 
@@ -52,123 +65,180 @@ void crew_add(struct crew *c, struct load *l)
     l->crew = c;
 }
 
-/* ---- leases ---- */
+/* ---- what is asked together ---- */
 
-bool crew_asks(struct load *l)
+static bool leaves(struct load *l, enum parts_about about)
 {
     struct crew *c = l->crew;
     latch_lock(&c->lock);
-    bool asks = c->asks;
+    bool asks = c->rounds > 0;
     if (asks) {
         flight_ref(l->flight);
-        load_list_push(&c->asking, l);
+        load_list_push(&c->asking[about], l);
     }
     latch_unlock(&c->lock);
     return asks;
 }
 
-static void unref(struct crew_leases *leases)
+bool crew_asks_value(struct load *l)
 {
-    /* pair(crew.leases): release what each has read, acquire it all as the last */
-    if (atomic_fetch_sub_explicit(&leases->refs, 1, memory_order_acq_rel) != 1)
+    return l->crew && !l->alone && l2_takes_many(l->space->cache->l2) && leaves(l, PARTS_VALUES);
+}
+
+bool crew_asks_lease(struct load *l)
+{
+    return l->crew && !l->alone && leaves(l, PARTS_LEASES);
+}
+
+void crew_begin_round(struct crew *c)
+{
+    latch_lock(&c->lock);
+    c->rounds++;
+    latch_unlock(&c->lock);
+}
+
+/* Steps the loads of an answer one after the other, so that they ask for more in one request. */
+static void run_round(struct worker_job *job)
+{
+    struct asked *r = CONTAINER_OF(job, struct asked, job);
+    struct nigh *cache = r->space->cache;
+    crew_begin_round(r->crew);
+    parts_tell(r->parts, r->answer, flight_post_here);
+    crew_end_round(r->crew);
+    crew_go_on(r->crew);
+    mem_free(cache->env.mem, NULL, r, sizeof(*r));
+    cache_note_answered(cache);
+}
+
+static void tell(struct asked *r, struct l2_answer *answer)
+{
+    struct nigh *cache = r->space->cache;
+    parts_tell(r->parts, answer, flight_post);
+    mem_free(cache->env.mem, NULL, r, sizeof(*r));
+    cache_note_answered(cache);
+}
+
+static void learn(const struct asked *r, struct l2_answer *answer)
+{
+    if (r->parts->about != PARTS_VALUES)
         return;
-    if (leases->answer)
-        l2_answer_free(leases->answer);
-    mem_free(leases->cache->env.mem, NULL, leases, sizeof(*leases));
+    if (answer->status == 0)
+        sizes_learn_answer(r->space, answer, r->parts->count);
+    else if (answer->status == NIGH_ETIMEDOUT || answer->status == NIGH_EOFFLINE)
+        sizes_learn_late(r->space, r->parts->count);
 }
 
-/* Gives each load its part. Without an answer, or a request, the part is an error. */
-static void hand_round(struct crew_leases *leases, struct l2_answer *answer)
+/* The `done` of a request. */
+static void answered(void *arg, struct l2_answer *answer)
 {
-    leases->answer = answer;
-    for (uint32_t i = 0; i < leases->count; i++) {
-        struct load *l = leases->loads[i];
-        struct flight *f = l->flight;
-        l->leases = leases;
-        l->lease_place = i;
-        flight_post(f, FLIGHT_EV_REPLY);
-        flight_unref(f);
-    }
-    unref(leases);
-}
-
-/* The `done` of the request. */
-static void leases_told(void *arg, struct l2_answer *answer)
-{
-    hand_round(arg, answer);
-}
-
-bool crew_part(struct load *l, struct l2_answer *ret)
-{
-    struct crew_leases *leases = l->leases;
-    if (!leases && l->lease_place != UNASKED)
-        return false;
-    *ret = (struct l2_answer){.status = NIGH_ENOMEM};
-    if (leases && leases->answer)
-        *ret = *leases->answer;
+    struct asked *r = arg;
+    learn(r, answer);
+    r->answer = answer;
+    r->job.run = run_round;
+    if (r->crew)
+        workers_add_answer(&r->space->cache->workers, &r->job);
     else
-        l->lease = LOAD_LEASE_NONE; /* not asked for: there is nothing to give back */
-    if (ret->status == 0)
-        ret->verdict = l2_lease_at(leases->answer, l->lease_place, &ret->value, &ret->held_ms);
-    return true;
+        tell(r, answer);
 }
 
-void crew_part_end(struct load *l)
+static int ask_leases(const struct nigh_space *space, const struct parts *p, const struct l2_op *op)
 {
-    struct crew_leases *leases = l->leases;
-    l->leases = NULL;
-    l->lease_place = 0;
-    if (leases)
-        unref(leases);
-}
-
-static void request(const struct nigh_space *space, struct crew_leases *leases)
-{
-    struct nigh *cache = space->cache;
     struct l2_lease_of list[L2_MANY_MAX];
-    for (uint32_t i = 0; i < leases->count; i++) {
-        const struct load *l = leases->loads[i];
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct load *l = p->loads[i];
         list[i] = (struct l2_lease_of){bytes_of(l->key.data, l->key.len), l->token, l->rejected,
                                        l->unreadable};
     }
     struct l2_leases all = {bytes_of(space->name, space->name_len), bytes_of_string(space->schema),
-                            leases_time_ms(space), list, leases->count};
-    struct l2_op op = l2_op_of(cache_l2_deadline_ns(cache, NULL), leases_told, leases);
-    if (l2_lease_many(cache->l2, &all, &op) != 0)
-        hand_round(leases, NULL);
+                            leases_time_ms(space), list, p->count};
+    return l2_lease_many(space->cache->l2, &all, op);
 }
 
-/* Asks for the leases of the first loads of a list, which it takes out. False: no memory. */
-static bool ask_some(const struct nigh_space *space, struct load_list *list)
+static int ask_values(const struct nigh_space *space, const struct parts *p, const struct l2_op *op)
 {
-    struct crew_leases *leases = mem_alloc(space->cache->env.mem, NULL, sizeof(*leases));
-    if (!leases)
+    struct bytes names[L2_MANY_MAX];
+    for (uint32_t i = 0; i < p->count; i++)
+        names[i] = bytes_of(p->loads[i]->key.data, p->loads[i]->key.len);
+    return l2_get_many(space->cache->l2, bytes_of(space->name, space->name_len),
+                       bytes_of_string(space->schema), names, p->count, op);
+}
+
+/* Counts a request as one of the crew's, whose last reference may be the answer's. */
+static void expect_round(struct crew *c)
+{
+    latch_lock(&c->lock);
+    c->undecided++;
+    latch_unlock(&c->lock);
+}
+
+static void send(struct asked *r)
+{
+    struct nigh_space *space = r->space;
+    struct nigh *cache = space->cache;
+    struct l2_op op = l2_op_of(cache_l2_deadline_ns(cache, NULL), answered, r);
+    cache_note_sent(cache);
+    int rc = r->parts->about == PARTS_LEASES ? ask_leases(space, r->parts, &op)
+                                             : ask_values(space, r->parts, &op);
+    if (rc == 0)
+        return;
+    if (r->crew)
+        (void)crew_end(r->crew); /* the caller's own part is still to come */
+    tell(r, NULL);
+}
+
+/* Takes the first loads of a list that one request is for. */
+static void take_some(struct parts *p, struct load_list *list, uint32_t most)
+{
+    size_t bytes = 0;
+    while (list->first && p->count < most) {
+        bytes += 2 * list->first->key.len;
+        if (p->count > 0 && bytes > LEASES_MAX_BYTES)
+            return;
+        parts_add(p, load_list_shift(list), p->count);
+    }
+}
+
+/* Asks for the first loads of a list, which it takes out. False: no memory. */
+static bool ask_some(struct crew *c, struct load_list *list, enum parts_about about)
+{
+    struct nigh_space *space = c->space;
+    struct mem *mem = space->cache->env.mem;
+    struct asked *r = mem_alloc_zero(mem, sizeof(*r));
+    struct parts *p = r ? parts_create(space->cache, about) : NULL;
+    if (!p) {
+        if (r)
+            mem_free(mem, NULL, r, sizeof(*r));
         return false;
-    leases->cache = space->cache;
-    leases->answer = NULL;
-    leases->count = 0;
-    while (list->first && leases->count < L2_MANY_MAX)
-        leases->loads[leases->count++] = load_list_shift(list);
-    atomic_init(&leases->refs, leases->count + 1);
-    request(space, leases);
+    }
+    take_some(p, list, about == PARTS_VALUES ? sizes_count(space) : L2_MANY_MAX);
+    r->space = space;
+    r->parts = p;
+    if (c->watched) {
+        expect_round(c);
+        r->crew = c;
+    }
+    send(r);
     return true;
 }
 
-void crew_ask(struct crew *c)
+static void ask_all(struct crew *c, struct load_list list, enum parts_about about)
+{
+    struct load *l;
+    while (list.first && ask_some(c, &list, about))
+        continue;
+    while ((l = load_list_shift(&list)))
+        parts_refuse(l);
+}
+
+void crew_end_round(struct crew *c)
 {
     latch_lock(&c->lock);
-    struct load_list list = c->asking;
-    c->asks = false;
+    struct load_list values = c->asking[PARTS_VALUES], leases = c->asking[PARTS_LEASES];
+    c->asking[PARTS_VALUES] = c->asking[PARTS_LEASES] = (struct load_list){0};
+    c->rounds--;
     latch_unlock(&c->lock);
-    while (list.first && ask_some(c->space, &list))
-        continue;
-    struct load *l;
-    while ((l = load_list_shift(&list))) {
-        struct flight *f = l->flight;
-        l->lease_place = UNASKED;
-        flight_post(f, FLIGHT_EV_REPLY);
-        flight_unref(f);
-    }
+    ask_all(c, values, PARTS_VALUES);
+    ask_all(c, leases, PARTS_LEASES);
 }
 
 /* ---- decisions ---- */
@@ -190,6 +260,18 @@ static struct load_list decide(struct crew *c, struct load *l)
     return list;
 }
 
+/* ... and leaves it to others to load that. */
+static void decide_and_load(struct crew *c, struct load *l)
+{
+    struct nigh_space *space = c->space;
+    bool gathers = c->gathers;
+    struct load_list list = decide(c, l);
+    if (gathers)
+        gather_add(space, list);
+    else
+        batch_queue(list);
+}
+
 void crew_decide(struct load *l)
 {
     struct crew *c = l->crew;
@@ -197,12 +279,17 @@ void crew_decide(struct load *l)
     l->crew = NULL;
     if (loads)
         flight_ref(l->flight);
-    batch_queue(decide(c, loads ? l : NULL));
+    decide_and_load(c, loads ? l : NULL);
 }
 
 struct load_list crew_end(struct crew *c)
 {
     return decide(c, NULL);
+}
+
+void crew_go_on(struct crew *c)
+{
+    decide_and_load(c, NULL);
 }
 
 void crew_take(struct load *l)
@@ -212,6 +299,7 @@ void crew_take(struct load *l)
     if (l->crew)
         return; /* until crew_decide() */
     flight_ref(l->flight);
+    flight_release(l->flight); /* whoever loads steps it: all fills of the gathering go together */
     load_list_push(&one, l);
     gather_add(l->space, one);
 }

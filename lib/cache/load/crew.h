@@ -9,25 +9,27 @@
 #include "cache/load/gather.h"
 #include "cache/load/load.h"
 
-/* Create a crew, which its maker ends; NULL: no memory. */
-struct crew *crew_create(struct nigh_space *space);
+/* Create a crew, which its maker ends, and begin its first round; NULL: no memory. `watched`: no
+ * caller holds its flights, so answers are taken in rounds. */
+struct crew *crew_create(struct nigh_space *space, bool watched);
 /* Let a new load be one of the crew. */
 void crew_add(struct crew *c, struct load *l);
-/* Whether a load that asks for its lease leaves that to its crew: its maker then asks for all of
- * them in one request. */
-bool crew_asks(struct load *l);
-/* As its maker, when each has had its first step: ask for the leases that were left to the crew.
- * The answer comes to each load as if it had asked alone. From then on each does. */
-void crew_ask(struct crew *c);
-/* Take the part of a load in the answer about many leases: false, there is none. The part is to be
- * ended. */
-bool crew_part(struct load *l, struct l2_answer *ret);
-void crew_part_end(struct load *l);
+/* Whether a load that asks for its value, or for its lease, leaves that to the round that is under
+ * way. If there is no crew, or no round, it asks alone. */
+bool crew_asks_value(struct load *l);
+bool crew_asks_lease(struct load *l);
+/* End a round, in which each load has had a step: ask for all that was left to it. The answer comes
+ * to each load as if it had asked alone. */
+void crew_end_round(struct crew *c);
+/* Begin another one, before the loads are stepped on. */
+void crew_begin_round(struct crew *c);
 /* Tell that a load has to be loaded, or has not. It is then none of the crew any more. */
 void crew_decide(struct load *l);
 /* As its maker, add no more. Returns what has to be loaded, if that is known of all; else none:
  * they are left to the workers, as soon as it is. */
 struct load_list crew_end(struct crew *c);
+/* As its maker, add no more, and leave all loads to the workers. */
+void crew_go_on(struct crew *c);
 
 /* Whether a load that enters LOAD waits for others, in its crew or its space's gathering; and let
  * it wait. */

@@ -9,6 +9,7 @@
  */
 #include "cache/load/load.h"
 
+#include "cache/load/fills.h"
 #include "cache/sample.h"
 #include "cache/latency.h"
 #include "cache/value/draft.h"
@@ -141,28 +142,36 @@ static bool may_fill(const struct load *l, const struct draft *d)
            !lookup_l2_covered(l->space, &l->key, d->tags, d->tag_count) && draft_fits_l2(d);
 }
 
-/* Send the fill, if L2 may have it. True: the flight waits for the verdict in state FILL. */
-static bool fill_l2(struct load *l, const struct draft *d)
+/* Send a fill by itself. False: it was refused. */
+static bool fill_alone(struct load *l, const struct draft *d, bool wait)
 {
     struct nigh *cache = l->space->cache;
-    if (!may_fill(l, d))
-        return false;
-    bool wait = d->version != 0 && l->flight->state != FLIGHT_LAND;
     struct l2_op op = l2_op_of(cache_l2_deadline_ns(cache, NULL), wait ? filled : filled_behind,
                                l->flight);
     flight_ref(l->flight);
-    if (wait)
-        flight_enter(l->flight, FLIGHT_FILL);
-    else
+    if (!wait)
         cache_note_sent(cache);
-    l->lease = LOAD_LEASE_SPENT;
     if (draft_fill_l2(d, &op) == 0)
-        return wait;
-    l->lease = LOAD_LEASE_OURS;
+        return true;
     stats_count(&l->space->stats, STATS_L2_FILL_ERROR);
     flight_unref(l->flight);
     if (!wait)
         cache_note_answered(cache);
+    return false;
+}
+
+/* Send the fill, if L2 may have it. True: the flight waits for the verdict in state FILL. */
+static bool fill_l2(struct load *l, const struct draft *d)
+{
+    if (!may_fill(l, d))
+        return false;
+    bool wait = d->version != 0 && l->flight->state != FLIGHT_LAND;
+    if (wait)
+        flight_enter(l->flight, FLIGHT_FILL);
+    l->lease = LOAD_LEASE_SPENT;
+    if (fills_take(l, d, wait) || fill_alone(l, d, wait))
+        return wait;
+    l->lease = LOAD_LEASE_OURS;
     return false;
 }
 

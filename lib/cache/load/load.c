@@ -15,6 +15,7 @@
 
 #include "cache/latency.h"
 #include "cache/load/crew.h"
+#include "cache/load/parts.h"
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
 
@@ -66,8 +67,8 @@ void load_free(void *arg, struct flight *f)
     load_release_lease(l); /* still held by a load that flight_abandon() gave up */
     if (l->answer)
         l2_answer_free(l->answer);
-    if (l->leases)
-        crew_part_end(l);
+    if (l->parts)
+        parts_end(l);
     if (l->stale)
         l1_entry_unref(l->stale);
     if (l->fresh)
@@ -168,10 +169,18 @@ static enum load_next ask_value(struct load *l)
         return NEXT_LEASE;
     if (!lookup_l2_usable(l->space, &l->key))
         return NEXT_LOAD;
+    if (crew_asks_value(l))
+        return NEXT_REST;
     struct l2_key key = cache_l2_key(l->space, l->key.data, l->key.len);
     struct l2_sync sync;
     struct l2_op op = op_of(l, &sync);
     return l2_get(l->space->cache->l2, &key, &op) == 0 ? sent(&sync) : unasked(l);
+}
+
+static void note_lease_first(struct load *l)
+{
+    if (!l->looked)
+        stats_count(&l->space->stats, STATS_LEASE_FIRST);
 }
 
 static enum load_next ask_lease(struct load *l)
@@ -185,8 +194,9 @@ static enum load_next ask_lease(struct load *l)
         return NEXT_LOAD;
     l->heard = false;
     l->token = coherence_token(cache->coherence);
-    if (l->crew && crew_asks(l)) {
+    if (crew_asks_lease(l)) {
         l->lease = LOAD_LEASE_ASKED;
+        note_lease_first(l);
         return NEXT_REST;
     }
     struct l2_lease lease = {l->token, l->rejected, leases_time_ms(l->space), l->unreadable};
@@ -196,8 +206,7 @@ static enum load_next ask_lease(struct load *l)
     if (l2_lease(cache->l2, &key, &lease, &op) != 0)
         return unasked(l);
     l->lease = LOAD_LEASE_ASKED;
-    if (!l->looked)
-        stats_count(&l->space->stats, STATS_LEASE_FIRST);
+    note_lease_first(l);
     return sent(&sync);
 }
 
@@ -281,9 +290,21 @@ static enum load_next look(struct load *l, const struct l2_answer *answer)
     return load_land_with(l, outcome, found.entry, NIGH_TIER_L2);
 }
 
+/* Whether an answer about many keys says nothing of this one: so it is to be asked for alone. */
+static bool says_nothing(struct load *l, const struct l2_answer *answer)
+{
+    bool refused = answer->status == NIGH_EREDIS && !l2_takes_many(l->space->cache->l2);
+    bool left = answer->status == 0 && answer->verdict == L2_LEFT;
+    bool was_alone = l->alone;
+    l->alone = l->alone || left || refused;
+    return l->alone && !was_alone;
+}
+
 static enum load_next got(struct load *l, const struct l2_answer *answer)
 {
     latency_note(l->space, STATS_LATENCY_L2, answer->took_ns);
+    if (says_nothing(l, answer))
+        return NEXT_GET;
     if (answer->status == 0)
         return look(l, answer);
     stats_count(&l->space->stats, STATS_L2_ERROR);
@@ -350,6 +371,8 @@ static enum load_next lease_answered(struct load *l, const struct l2_answer *ans
         return NEXT_LOAD;
     }
     coherence_note(l->space->cache->coherence, answer);
+    if (says_nothing(l, answer))
+        return NEXT_LEASE;
     l->lease = answer->verdict == L2_GRANTED ? LOAD_LEASE_OURS : LOAD_LEASE_NONE;
     switch (answer->verdict) {
     case L2_GRANTED:
@@ -388,29 +411,39 @@ static void give_back_late(struct load *l, const struct l2_answer *part)
     load_release_lease(l);
 }
 
-/* Take an answer of L2, which is the I/O thread's until its event is taken. It comes too late for a
- * flight that has landed. */
+/* Take an answer that the flight waits for. It comes too late for one that has landed. */
+static enum load_next take_answer(struct load *l, const struct l2_answer *answer)
+{
+    if (l->flight->state == FLIGHT_GET)
+        return got(l, answer);
+    if (l->flight->state == FLIGHT_LEASE)
+        return lease_answered(l, answer);
+    return l->flight->state == FLIGHT_FILL ? load_filled(l, answer) : NEXT_REST;
+}
+
+static enum load_next take_part(struct load *l, const struct l2_answer *part)
+{
+    bool leases = l->parts && l->parts->about == PARTS_LEASES;
+    if (!leases || l->flight->state == FLIGHT_LEASE)
+        return take_answer(l, part);
+    give_back_late(l, part);
+    return NEXT_REST;
+}
+
+/* Take an answer of L2, which is the I/O thread's until its event is taken. */
 static enum load_next replied(struct load *l, uint32_t events)
 {
     struct l2_answer part, *answer = events & FLIGHT_EV_REPLY ? l->answer : NULL;
     enum load_next next = NEXT_REST;
-    if ((events & FLIGHT_EV_REPLY) && crew_part(l, &part)) {
-        if (l->flight->state == FLIGHT_LEASE)
-            next = lease_answered(l, &part);
-        else
-            give_back_late(l, &part);
-        crew_part_end(l);
+    if ((events & FLIGHT_EV_REPLY) && parts_take(l, &part)) {
+        next = take_part(l, &part);
+        parts_end(l);
         return next;
     }
     if (!answer)
         return NEXT_REST;
     l->answer = NULL;
-    if (l->flight->state == FLIGHT_GET)
-        next = got(l, answer);
-    else if (l->flight->state == FLIGHT_LEASE)
-        next = lease_answered(l, answer);
-    else if (l->flight->state == FLIGHT_FILL)
-        next = load_filled(l, answer);
+    next = take_answer(l, answer);
     l2_answer_free(answer);
     return next;
 }
@@ -476,9 +509,10 @@ static bool too_many_behind(struct nigh_space *space)
 }
 
 /* Begin a flight without a caller, unless one of the key flies. 0 or NIGH_ENOMEM; *ret_began: it
- * did. */
+ * did. One of a crew has had its first step. */
 static int begin_behind(struct nigh_space *space, const struct l1_key *key,
-                        const struct nigh_call *call, bool answer_stale, bool *ret_began)
+                        const struct nigh_call *call, bool answer_stale, struct crew *crew,
+                        bool *ret_began)
 {
     struct nigh *cache = space->cache;
     struct flight_join join = load_join_of(space, key, l1_ticket(cache->l1));
@@ -491,7 +525,12 @@ static int begin_behind(struct nigh_space *space, const struct l1_key *key,
     load_init(space, f, call, answer_stale);
     ((struct load *)f->work)->behind = true;
     atomic_fetch_add_explicit(&space->behind, 1, memory_order_relaxed);
-    flight_hand_over(f);
+    if (crew)
+        crew_add(crew, f->work);
+    if (crew)
+        flight_begin(f);
+    else
+        flight_hand_over(f);
     flight_leave(f);
     return 0;
 }
@@ -512,11 +551,14 @@ static bool spares_refresh(struct nigh_space *space, const struct l1_key *key)
 void load_refresh(struct nigh_space *space, const struct l1_key *key)
 {
     bool began;
-    if (!spares_refresh(space, key) && begin_behind(space, key, NULL, false, &began) == 0 && began)
+    if (spares_refresh(space, key))
+        return;
+    if (begin_behind(space, key, NULL, false, NULL, &began) == 0 && began)
         stats_count(&space->stats, STATS_REFRESH);
 }
 
-int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call)
+int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                struct crew *crew)
 {
     int error;
     bool refreshes = call->flags & NIGH_REFRESH, began;
@@ -529,7 +571,7 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
         return NIGH_EBUSY;
     }
     bool failed = !refreshes && load_key_failed(space, key, &error);
-    int rc = begin_behind(space, key, call, !refreshes, &began);
+    int rc = begin_behind(space, key, call, !refreshes, crew, &began);
     if (rc != 0)
         return rc;
     stats_count(&space->stats, began ? STATS_FLIGHT_LED : STATS_FLIGHT_JOINED);

@@ -31,8 +31,8 @@
 #include "cache/value/lookup.h"
 
 struct crew;
-struct crew_leases;
 struct load_owner;
+struct parts;
 
 #define LOAD_LEASE_TRIES 3u /* further unwanted values from LEASE before loading without a lease */
 
@@ -90,6 +90,8 @@ struct load {
     uint64_t home;
     bool unreadable;                    /* L2's value does not decode, nor is of another version */
     bool looked;                        /* L2 has told what it has, or that it has nothing */
+    bool alone;                         /* asks alone: what it found has no room in an answer with
+                                         * others */
     uint32_t lease_tries;
     struct load_watch watch;
     bool heard;                         /* a fill or an invalidation named the key meanwhile */
@@ -109,8 +111,8 @@ struct load {
     int result;                         /* returned by the loader */
     bool unanswered;                    /* no deferred answer by the deadline */
     struct crew *crew;                  /* decides with these what is loaded; NULL: alone */
-    struct crew_leases *leases;         /* answer about its lease, and others'; NULL: none */
-    uint32_t lease_place;               /* ... its place in that */
+    struct parts *parts;                /* answer about it and others; NULL: none */
+    uint32_t place;                     /* ... its place in that */
     struct load *mate;                  /* the next of those that share a call of the loader */
     bool put_off;                       /* has been decided, and waits for a thread */
     struct load_owner *owner;           /* told if the loader does not return; the first's */
@@ -151,9 +153,10 @@ void load_refresh(struct nigh_space *space, const struct l1_key *key);
  * Begin the load of a key behind a call that does not wait for it, unless a flight of the key is
  * under way. NIGH_PENDING: one is. NIGH_ELOADER: one is, too, but only to ask L2, for the last load
  * failed lately. NIGH_MISS: the space has no loader, nor L2 a value. NIGH_EBUSY: as many such loads
- * fly as may, refreshes among them.
+ * fly as may, refreshes among them. With a crew the load has taken its first step as one of it.
  */
-int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call);
+int load_behind(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
+                struct crew *crew);
 
 /* nigh_fill.answered: a deferred answer has come. Does the rest of the load on this thread, unless
  * another one steps the flight. */

@@ -6,9 +6,10 @@
  * landed, and itself while it begins; whoever brings the count to nothing completes it, or frees it
  * if nobody wants it any more. So the operation is there as long as a landing may come to it.
  *
- * The caller's thread takes the first step of each flight that begins here, which asks L2. The
- * flights that lead to loads are crews of as many as one call of the loader takes, each of which is
- * loaded by a worker as soon as it is known what there is to load.
+ * The caller's thread takes the first step of each flight that begins here. They are crews, which
+ * ask L2 together: for values in one request, then for leases in one, unless L2 is not likely to
+ * have values (odds.h). What there is to load is loaded by workers as soon as that is known of a
+ * crew, in calls of as many as the loader takes.
  *
  * The caller's arrays are written in the call, and as the completion is handed out; in between the
  * outcomes lie here. At the deadline the flights that have not landed are left, and the completion
@@ -23,6 +24,8 @@
 #include "cache/read/many.h"
 #include "cache/queue/queue.h"
 #include "cache/read/from_l1.h"
+
+#define CREW_LOADS 256u /* in a crew: some requests' worth of keys */
 
 /* Keys: (c) constant once begun  (q) lock of the queue; or by a landing, which has the part
  *       (b) the thread that begins it */
@@ -228,21 +231,20 @@ static int create(const struct many *m, struct nigh_queue *q, void *arg, struct 
     return 0;
 }
 
-/* Joins all flights. The loads of those that begin here are crews. */
+/* Joins all flights. The loads of those that begin here are crews; if there is no memory each is
+ * alone. */
 static void join_all_locked(struct fetch_many *o)
 {
-    struct nigh_space *space = o->op.space;
-    bool crews = space->rules.batch > 1 && !space->cache->drive && !gather_takes(space);
     struct crew *crew = NULL;
     uint32_t led = 0;
     for (struct part *p = o->parts; p < o->parts + o->count; p++) {
         int rc = join_locked(p, &p->led);
         o->unlanded += rc == NIGH_PENDING;
         p->outcome = rc;
-        if (!p->led || !crews)
+        if (!p->led)
             continue;
-        if (led++ % space->rules.batch == 0)
-            crew = crew_create(space); /* if there is no memory each is loaded alone */
+        if (led++ % CREW_LOADS == 0)
+            crew = crew_create(o->op.space, true);
         if (crew)
             crew_add(crew, p->led->work);
         p->crew = crew;
@@ -254,8 +256,8 @@ static void begin_all(struct fetch_many *o)
 {
     bool was = workers_swap_on_worker(false); /* no loader runs here */
     for (struct part *p = o->parts; p < o->parts + o->count; p++) {
-        if (p->led && o->op.space->cache->drive)
-            flight_hand_over(p->led);
+        if (p->led && !p->crew && o->op.space->cache->drive)
+            flight_hand_over(p->led); /* which would load here */
         else if (p->led)
             flight_begin(p->led);
     }
@@ -263,8 +265,8 @@ static void begin_all(struct fetch_many *o)
     struct crew *last = NULL;
     for (struct part *p = o->parts; p < o->parts + o->count; p++) {
         if (p->crew && p->crew != last) {
-            crew_ask(p->crew);
-            batch_queue(crew_end(p->crew));
+            crew_end_round(p->crew);
+            crew_go_on(p->crew);
         }
         last = p->crew ? p->crew : last;
     }

@@ -53,6 +53,6 @@ static int fly_until_answered(const struct missed *m, struct nigh_value *ret)
 int fetch_missed(const struct missed *m, struct nigh_value *ret)
 {
     if (FLAGS_OF(m->call) & NIGH_NO_WAIT)
-        return load_behind(m->space, &m->key, m->call);
+        return load_behind(m->space, &m->key, m->call, NULL);
     return fly_until_answered(m, ret);
 }

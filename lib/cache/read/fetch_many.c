@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fetching many keys: what L1 has, then what L2 has, in one request; the rest flies.
+ * Fetching many keys: what L1 has, then what L2 has, in one request; the rest flies. Where L2 is
+ * not likely to have it (odds.h), all fly: the request for the leases tells what L2 has, too.
  *
  *     window by window:   join the flights of the keys, or begin them; ask for the leases of those
  *                         that begin here, all at once; load what is to be loaded, in one call
@@ -118,20 +119,38 @@ static bool is_undecided(const struct flight *f)
     return ((const struct load *)f->work)->crew != NULL;
 }
 
+/* Whether its flight waits to be told what L2 has. */
+static bool asks_value(const struct flight *f)
+{
+    return f->state == FLIGHT_GET && is_undecided(f);
+}
+
+static void lead_while(struct bulk *b, uint32_t from, bool (*waits)(const struct flight *f))
+{
+    for (const struct part *p = b->parts + from; p < b->parts + b->count; p++)
+        if (p->joined.leads)
+            flight_lead_while(p->flight, b->deadline_ns, waits);
+}
+
 /* Brings the flights that begin here, from part `from` on, to where they are loaded or wait for
- * others: first each a step, which sends its request, then all. */
+ * others: a round in which each has its first step, one that ends when it is known of each what L2
+ * has, and what remains. */
 static void lead(struct bulk *b, uint32_t from, uint32_t led, struct crew *crew)
 {
     const struct part *p, *end = b->parts + b->count;
-    if (led == 1)
-        crew_ask(crew); /* the only leader asks alone, with this thread's help */
+    bool alone = led == 1; /* it asks alone, with this thread's help */
+    if (alone)
+        crew_end_round(crew);
     for (p = b->parts + from; p < end; p++)
         if (p->joined.leads)
-            flight_lead_first(p->flight, led == 1 ? b->deadline_ns : 0);
-    crew_ask(crew);
-    for (p = b->parts + from; p < end; p++)
-        if (p->joined.leads)
-            flight_lead_while(p->flight, b->deadline_ns, is_undecided);
+            flight_lead_first(p->flight, alone ? b->deadline_ns : 0);
+    if (!alone) {
+        crew_end_round(crew);
+        crew_begin_round(crew);
+        lead_while(b, from, asks_value);
+        crew_end_round(crew);
+    }
+    lead_while(b, from, is_undecided);
     for (p = b->parts + from; p < end; p++)
         if (p->joined.leads)
             flight_let_go(p->flight);
@@ -161,7 +180,7 @@ static enum where where(const struct nigh_space *space)
 static size_t fly_window(struct bulk *b, size_t at, uint32_t most, enum where where)
 {
     uint32_t from = b->count, led = 0;
-    struct crew *crew = crew_create(b->m.space);
+    struct crew *crew = crew_create(b->m.space, false);
     for (; at < b->m.count && led < most; at++) {
         if (!is_missing(b->m.outcomes[at]))
             continue;
@@ -265,10 +284,18 @@ static void give_back_tickets(const struct many *m)
     }
 }
 
+/* Whether the flights ask L2 for all they want to know: first of all for the leases, many at once,
+ * as L2 is not likely to have values. */
+static bool leases_first(const struct nigh_space *space)
+{
+    bool many = where(space) != HERE || space->rules.batch > 1;
+    return many && space->loader && odds_are_low(&space->odds);
+}
+
 static void fetch_missed(const struct many *m)
 {
     give_back_tickets(m);
-    if (!(FLAGS_OF(m->call) & NIGH_REFRESH))
+    if (!(FLAGS_OF(m->call) & NIGH_REFRESH) && !leases_first(m->space))
         many_read_l2(m);
     uint32_t count = count_missing(m);
     if (count == 0)
@@ -282,15 +309,21 @@ static void fetch_missed(const struct many *m)
     give_up(m, rc);
 }
 
-/* Begins the load of each missed key, and waits for none. */
+/* Begins the load of each missed key, and waits for none. They are one crew; if there is no memory
+ * for it each is alone. */
 static void load_all_behind(const struct many *m)
 {
+    struct crew *crew = crew_create(m->space, true);
     for (size_t i = 0; i < m->count; i++) {
         if (m->outcomes[i] != NIGH_MISS)
             continue;
         struct l1_key key = many_key(m, i);
-        set_outcome(m, i, load_behind(m->space, &key, m->call));
+        set_outcome(m, i, load_behind(m->space, &key, m->call, crew));
     }
+    if (!crew)
+        return;
+    crew_end_round(crew);
+    crew_go_on(crew);
 }
 
 int nigh_fetch_many(struct nigh_space *space, const struct nigh_key *keys, size_t count,

@@ -6,6 +6,7 @@
 
 #include "cache/value/freshness.h"
 #include "cache/value/lookup.h"
+#include "cache/value/sizes.h"
 #include "cache/read/from_l1.h"
 
 /* Ask for the lease. Returns the answer, or NULL: the lease could not be asked for. */
@@ -94,57 +95,6 @@ static int take_value(struct nigh_space *space, const struct l1_key *key, uint64
     return found->entry ? hand_out(space, key, found, call, ret) : NIGH_MISS;
 }
 
-/* ---- how large values are ---- */
-
-/*
- * Sizes requests for many keys. How large the values are is not known beforehand, and a reply comes
- * whole: requests for less wait behind it, and its own caller gets nothing of it before its end. So
- * a reply should have REPLY_BYTES. A value of the space is taken to be as large as the largest that
- * was seen, which is forgotten by and by; at first, as ONE_BYTES. A reply that did not come in time
- * may have been larger than that.
- */
-#define REPLY_BYTES (64u << 10)
-#define ONE_BYTES (4u << 10)
-#define FORGOTTEN 16u /* each reply lowers the largest by 1/16 of its lead over that reply's */
-
-uint32_t read_l2_many_count(const struct nigh_space *space)
-{
-    uint32_t bytes = atomic_load_explicit(&space->value_bytes, memory_order_relaxed);
-    return (uint32_t)u64_min(REPLY_BYTES / (bytes ? bytes : ONE_BYTES), L2_MANY_MAX);
-}
-
-/* Learn from the largest value of a reply. A lost update does no harm: the next reply tells it
- * again. */
-static void learn(struct nigh_space *space, size_t largest)
-{
-    uint32_t bytes = atomic_load_explicit(&space->value_bytes, memory_order_relaxed);
-    uint32_t seen = (uint32_t)u64_min(largest, REPLY_BYTES);
-    uint32_t next = seen >= bytes ? seen : bytes - (bytes - seen) / FORGOTTEN;
-    if (next != bytes)
-        atomic_store_explicit(&space->value_bytes, next, memory_order_relaxed);
-}
-
-/* Learn that a reply for so many keys has not come in time: its values may be large. */
-static void learn_late(struct nigh_space *space, uint32_t count)
-{
-    uint32_t bytes = REPLY_BYTES / ((count + 3) / 4);
-    if (bytes > atomic_load_explicit(&space->value_bytes, memory_order_relaxed))
-        learn(space, bytes);
-}
-
-static void learn_answer(struct nigh_space *space, struct l2_answer *answer, uint32_t count)
-{
-    size_t largest = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes value;
-        enum l2_verdict verdict = l2_answer_at(answer, i, &value);
-        size_t len = verdict == L2_LEFT ? REPLY_BYTES : value.len;
-        largest = len > largest ? len : largest;
-    }
-    if (largest > 0)
-        learn(space, largest);
-}
-
 /* ---- one ---- */
 
 /* Note what a miss knows of this node and of Redis, by which its put will be judged. */
@@ -194,7 +144,7 @@ int read_l2_take(struct nigh_space *space, const struct l1_key *key, const struc
     }
     int rc = take_value(space, key, ticket, &of, call, &found, ret);
     if (answer->value.len > 0)
-        learn(space, answer->value.len);
+        sizes_learn(space, answer->value.len);
     *ret_rejected = found.fill_id;
     return rc;
 }
@@ -240,13 +190,13 @@ struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, st
     struct l2_answer *answer = l2_sync_wait(&r->sync);
     int rc = answer->status;
     if (rc == 0) {
-        learn_answer(space, answer, count);
+        sizes_learn_answer(space, answer, count);
         return answer;
     }
     l2_answer_free(answer);
     stats_count(&space->stats, STATS_L2_ERROR);
     if (rc == NIGH_ETIMEDOUT || rc == NIGH_EOFFLINE)
-        learn_late(space, count);
+        sizes_learn_late(space, count);
     *ret_error = rc == NIGH_EREDIS && !l2_takes_many(space->cache->l2) ? NIGH_PENDING : rc;
     return NULL;
 }

@@ -15,10 +15,6 @@ struct read_l2 {
     struct l2_sync sync;
 };
 
-/* Returns how many keys are worth asking for in one request, so that nobody waits long behind its
- * reply. */
-uint32_t read_l2_many_count(const struct nigh_space *space);
-
 /* Take ticket and deadline; with call->miss the ticket is written there. A bulk call takes one, and
  * copies it. */
 void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct read_l2 *ret);

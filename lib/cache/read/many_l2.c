@@ -8,6 +8,7 @@
 #include "cache/load/load.h"
 #include "cache/read/many.h"
 #include "cache/read/from_l2.h"
+#include "cache/value/sizes.h"
 
 #define WINDOW_KEYS 256u
 #define WINDOW_REQUESTS 64u
@@ -28,9 +29,13 @@ struct part {
     struct read_l2 read;
 };
 
-/* Turns an outcome of L2 into what it means to a fetch, which can load. */
+/* Turns an outcome of L2 into what it means to a fetch, which can load. A value that is not wanted
+ * is looked at once more, by the key's flight: that notes what L2 had. */
 static int outcome_to_fetch(const struct window *w, uint32_t n, int rc, uint64_t rejected)
 {
+    bool answers = rc == NIGH_FRESH || rc == NIGH_STALE || rc == NIGH_ABSENT;
+    if (answers || (rc == NIGH_MISS && rejected == 0))
+        odds_note(&w->many->space->odds, answers);
     if (rc == NIGH_STALE)
         load_refresh(w->many->space, &w->keys[n]);
     if (rc == NIGH_MISS)
@@ -143,7 +148,7 @@ static void read_window(struct window *w)
 {
     const struct nigh_space *space = w->many->space;
     if (w->count && l2_takes_many(space->cache->l2))
-        ask_pending(w, read_l2_many_count(space));
+        ask_pending(w, sizes_count(space));
     ask_pending(w, 1);
     w->count = 0;
 }

@@ -176,15 +176,21 @@ int draft_fill_l2(const struct draft *d, const struct l2_op *op)
     return rc;
 }
 
+void draft_note_fills(struct nigh_space *space, const struct l2_answer *answer)
+{
+    coherence_registered(space->cache->coherence, &space->registered, answer);
+    coherence_note(space->cache->coherence, answer);
+}
+
+void draft_count_fill(struct nigh_space *space, int status, enum l2_verdict verdict)
+{
+    enum stats_counter stored = verdict == L2_STORED ? STATS_L2_FILL : STATS_L2_FILL_REFUSED;
+    stats_count(&space->stats, status != 0 ? STATS_L2_FILL_ERROR : stored);
+}
+
 void draft_note_filled(struct nigh_space *space, const struct l2_answer *answer)
 {
-    struct nigh *cache = space->cache;
-    coherence_registered(cache->coherence, &space->registered, answer);
-    if (answer->status != 0) {
-        stats_count(&space->stats, STATS_L2_FILL_ERROR);
-        return;
-    }
-    coherence_note(cache->coherence, answer);
-    stats_count(&space->stats,
-                answer->verdict == L2_STORED ? STATS_L2_FILL : STATS_L2_FILL_REFUSED);
+    if (answer->status == 0)
+        draft_note_fills(space, answer);
+    draft_count_fill(space, answer->status, answer->verdict);
 }

@@ -69,6 +69,10 @@ void *draft_envelope(const struct draft *d, size_t *ret_size);
 uint32_t draft_hard_ms(const struct draft *d);
 /* Send the fill under its token. Errors: NIGH_ENOMEM; as l2_fill(). */
 int draft_fill_l2(const struct draft *d, const struct l2_op *op);
+/* Learn from the answer to a fill, or to many of a space, whose status is 0; and count a fill, by
+ * the status of its answer and its verdict. */
+void draft_note_fills(struct nigh_space *space, const struct l2_answer *answer);
+void draft_count_fill(struct nigh_space *space, int status, enum l2_verdict verdict);
 /* Learn from the answer to a fill, and count it. */
 void draft_note_filled(struct nigh_space *space, const struct l2_answer *answer);
 
