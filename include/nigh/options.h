@@ -47,6 +47,8 @@ extern "C" {
 #define NIGH_DEFAULT_WORKERS 4u
 #define NIGH_BATCH_MAX 1024u                  /* keys of one call of the loader */
 #define NIGH_DEFAULT_ASYNC_MAX 65536u
+#define NIGH_DEFAULT_TRACE_SAMPLE 64u
+#define NIGH_DEFAULT_TRACE_SIZE (256u << 20)
 #define NIGH_DEFAULT_SOFT_TTL_MS 60000u
 #define NIGH_DEFAULT_STALE_MS 60000u
 #define NIGH_DEFAULT_JITTER_PERCENT 10u
@@ -234,7 +236,9 @@ struct nigh_options {
                                       which each has an equal part */
     enum nigh_switch stats_latency; /* histograms of what calls, requests and loads take; default
                                        on */
-    uint32_t reserved_stats;       /* must be 0 */
+    uint32_t trace_sample;         /* power of two: one key in so many is recorded */
+    const char *trace_file;        /* where requests are recorded: nigh/trace.h; NULL: nowhere */
+    uint64_t trace_size;           /* bytes after which the recording ends */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

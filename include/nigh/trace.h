@@ -22,8 +22,8 @@
  *     number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
  *     is left of the last one is 0.
  *
- * `key` is a hash of the space's name and the key (XXH3-64, seed 0), the same in each process; keys
- * themselves are not recorded. Which keys are sampled is decided by another hash, with a secret of
+ * `key` is XXH3-64 (seed 0) of the key, xor that of its space's name: the same in each process.
+ * Keys themselves are not recorded. Which keys are sampled is decided by another hash, with a secret of
  * the process: two processes sample different keys.
  */
 #ifndef NIGH_TRACE_H
@@ -77,7 +77,7 @@ enum nigh_trace_outcome {
 
 /** A request. */
 struct nigh_trace_record {
-    uint64_t key;      /**< hash of the space's name and the key */
+    uint64_t key;      /**< hash of the key and its space's name */
     uint32_t size;     /**< bytes of the value; 0 where there is none */
     uint32_t cost_us;  /**< LOAD: how long it took; else 0 */
     uint32_t delta_us; /**< time since the record before */

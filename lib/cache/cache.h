@@ -124,6 +124,7 @@ struct nigh {
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
     uint32_t processes;                         /* (c) share the caps, this one included */
     struct sample sample;                       /* requests for one key in 64, and who wants them */
+    struct recording *recording;                /* (c) NULL: none */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */

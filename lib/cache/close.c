@@ -14,6 +14,7 @@
 #include "cache/caller.h"
 #include "cache/load/load.h"
 #include "cache/queue/keep.h"
+#include "cache/recording.h"
 
 #define CLOSE_NAMES_MAX 16u                 /* callbacks named in the log; then only counted */
 #define CLOSE_CONNECT_TRIES 50              /* 5 ms each, for a connection that the queue needs */
@@ -50,6 +51,7 @@ void close_tiers(struct nigh *cache)
     atomic_store_explicit(&cache->l2_closed, true, memory_order_relaxed);
     close_redis(cache);
     workers_stop(&cache->workers);
+    recording_close(cache);
     service_stop(&cache->reclaimer);
     if (cache->l1 && is_shared(cache))
         l1_empty(cache->l1); /* but for what callbacks and completions hold */

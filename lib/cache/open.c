@@ -17,6 +17,7 @@
 #include "cache/load/load.h"
 #include "cache/options.h"
 #include "cache/queue/keep.h"
+#include "cache/recording.h"
 #include "cache/sink.h"
 #include "cache/space.h"
 
@@ -117,6 +118,7 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
         .huge_pages = o->l1_huge_pages,
         .hash = o->l1_hash,
         .entries = o->l1_entries,
+        .mark_one_in = recording_wants(o) ? o->trace_sample : 0,
     };
     int rc = l1_create(&config, &cache->l1);
     return rc == NIGH_EINVAL ? options_memory_too_small(o) : rc;
@@ -224,6 +226,8 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
         rc = open_coherence(cache, o);
     if (rc == 0 && cache->l2 && cache->drive)
         rc = drive_link(cache);
+    if (rc == 0)
+        rc = recording_open(cache, o);
     return rc == 0 ? start_services(cache) : rc;
 }
 
@@ -234,6 +238,7 @@ static void destroy(struct nigh *cache)
         flight_table_destroy(cache->flights);
     if (cache->l1)
         l1_destroy(cache->l1);
+    recording_destroy(cache);
     spaces_destroy(cache);
     workers_fini(&cache->workers);
     queues_fini(&cache->queues);

@@ -39,7 +39,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, reserved_stats);
+ENDS_WITH(struct nigh_options, trace_size);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -105,6 +105,12 @@ static const struct option options[] = {
     {"processes", U64(processes), UNIT_NONE, 1, 1024, 1, NULL,
      "processes of a prefork host: each has an equal part of l1.memory, l1.limbo, l1.entries, "
      "space.memory and space.loads, which are caps of all together"},
+    {"trace.file", STRING(trace_file), UNIT_NONE, 0, 0, 0, NULL,
+     "where requests are recorded, for perf/run ({pid}: the process); by default nowhere"},
+    {"trace.sample", U32(trace_sample), UNIT_NONE, 1, 65536, NIGH_DEFAULT_TRACE_SAMPLE, NULL,
+     "one key in so many is recorded, a power of two; 1: all, at a price"},
+    {"trace.size", U64(trace_size), UNIT_BYTES, 4096, BYTES_MAX, NIGH_DEFAULT_TRACE_SIZE, NULL,
+     "the recording ends when the file has it; a request takes 24 bytes"},
     {"threads", WORD(threads), UNIT_NONE, 0, 0, NIGH_THREADS_OWN, "own,none",
      "threads of the cache's own, or none: then the host calls nigh_tick()"},
     {"log", WORD(log_to), UNIT_NONE, 0, 0, NIGH_LOG_TO_STDERR, "stderr,syslog,none",
@@ -375,6 +381,8 @@ static int check_together(const struct nigh_options *s)
     if (s->l1_entries && s->space.memory && s->space.memory != NIGH_UNCAPPED)
         return error_note(NIGH_EOPTION, "space.memory=%" PRIu64 ": not with l1.entries",
                           s->space.memory);
+    if (!power_of_two(s->trace_sample))
+        return error_note(NIGH_EOPTION, "trace.sample=%u: a power of two", s->trace_sample);
     if (!power_of_two(s->group_slots))
         return error_note(NIGH_EOPTION, "coherence.group_slots=%u: a power of two", s->group_slots);
     if (s->beat_ms >= s->trust_ms)
@@ -444,8 +452,6 @@ static int take(const struct nigh_options *given, struct nigh_options *s)
         return rc;
     memcpy(s, given, given->size);
     s->size = sizeof(*s);
-    if (s->reserved_stats != 0)
-        return error_note(NIGH_EINVAL, "options: reserved_stats=%u is not 0", s->reserved_stats);
     if (s->space.size == 0) /* not given: the space's options are a part of this struct */
         s->space.size = sizeof(s->space);
     return check_space(&s->space);

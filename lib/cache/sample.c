@@ -4,6 +4,8 @@
  */
 #include "cache/sample.h"
 
+#include "cache/recording.h"
+
 static uint32_t wanted(const struct nigh *cache)
 {
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
@@ -17,7 +19,8 @@ void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t tou
     if (!(touched & L1_TOUCHED_MARKED) || !wanted(space->cache))
         return;
     struct bytes name = l1_entry_key(e);
-    struct l1_key key = l1_key_of(space->cache->l1, space->id, name.data, name.len);
+    struct l1_key key = {name.data, (uint32_t)name.len, space->id,
+                         l1_hash(&space->l1, name.data, name.len)};
     struct sample_event event = {NIGH_TRACE_READ, outcome, (uint32_t)l1_entry_value(e).len, 0};
     sample_note_marked(space, &key, event);
 }
@@ -25,7 +28,12 @@ void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t tou
 void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
                         struct sample_event event)
 {
-    (void)space;
-    (void)key;
-    (void)event;
+    struct nigh *cache = space->cache;
+    if (wanted(cache) & SAMPLE_FOR_TRACE)
+        recording_add(cache->recording, space, key, (struct nigh_trace_record){
+            .size = event.size,
+            .cost_us = event.cost_us,
+            .outcome = (uint8_t)event.outcome,
+            .op = (uint8_t)event.op,
+        });
 }

@@ -11,6 +11,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/drive.h"
+#include "cache/recording.h"
 
 /* Bounds the pause that a tick allows: the channel is asked once a second whether it lives. */
 #define TICK_MAX_MS 1000u
@@ -67,6 +68,7 @@ static void take_turn(struct drive *d)
     }
     reclaim_if_due(d);
     work(d);
+    recording_turn(d->cache);
     log_turn(d->cache->env.log);
     drive_flush(d->cache);
 }

@@ -75,7 +75,7 @@ struct l1 {
     void *poke_arg;                 /* (c) */
     struct pool *loose;             /* (c) memory of small loose entries */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: no such cap */
-    uint32_t mark_mask;             /* (c) a hash with 0 in it, from MARK_SHIFT on, is marked */
+    uint32_t mark_mask;             /* (c) a hash with 0 in it, from L1_MARK_SHIFT on, is marked */
     uint64_t fixed_bytes;           /* (c) floors, shards, this struct */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
     size_t shards_block_bytes;      /* (c) shards, table words, sets, dues, policy's states */
@@ -119,7 +119,7 @@ _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");
 
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)
 {
-    return !((uint32_t)(hash >> MARK_SHIFT) & l1->mark_mask);
+    return !((uint32_t)(hash >> L1_MARK_SHIFT) & l1->mark_mask);
 }
 
 static inline uint64_t l1_limit(const _Atomic uint64_t *limit)

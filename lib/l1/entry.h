@@ -98,9 +98,6 @@
 #define ENTRY_SAMPLED_SHIFT 3
 #define ENTRY_MARKED 64u  /* in `spare`, beside the counter: see entry_mark() */
 
-/* Marked are the keys whose hash has 0 in a mask from this bit on: other bits than those that
- * choose a bucket, or up to 2^20 shards a shard, and than those of the policy's sample. */
-#define MARK_SHIFT 26
 #define MARK_ONE_IN 64u /* keys, if nothing else is asked for: a power of two */
 
 /* Bits of `flags`. */

@@ -122,7 +122,8 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     cap_init(l1, c->memory_bytes, c->limbo_bytes);
     l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
-    l1->mark_mask = (c->mark_one_in ? c->mark_one_in : MARK_ONE_IN) - 1;
+    bool more = c->mark_one_in && c->mark_one_in < MARK_ONE_IN;
+    l1->mark_mask = (more ? c->mark_one_in : MARK_ONE_IN) - 1;
 }
 
 /* ---- create, destroy ---- */

@@ -73,7 +73,8 @@ struct l1_config {
     enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on the number of entries, divided among shards; 0: no cap */
-    uint32_t mark_one_in;   /* power of two: one key in so many is marked; 0: MARK_ONE_IN */
+    uint32_t mark_one_in;   /* power of two: one key in so many is marked, if that is more
+                             * than one in MARK_ONE_IN. 0: one in so many */
     struct l1 *root;        /* NULL, or the table of all, whose floors, hash and reclaimer this one
                              * shares. See l1_create_apart() */
 };
@@ -192,6 +193,10 @@ enum {
     L1_TOUCHED_SAMPLED = 1, /* the policy: l1_report_hit() */
     L1_TOUCHED_MARKED = 2,  /* takers of each hit of the marked keys: see l1_marks() */
 };
+
+/* Marked are the keys whose hash has 0 in a mask from this bit on: other bits than those that
+ * choose a bucket, a shard (up to 2^20 of them), or the policy's sample (up to 2^10). */
+#define L1_MARK_SHIFT 26
 
 /* Whether keys of this hash are marked: one in so many (l1_config.mark_one_in) is, by the seeded
  * hash, so that nobody can choose which. l1_touch() tells each hit of them. Threads: any. Locks:

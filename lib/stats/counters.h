@@ -50,6 +50,9 @@
     X(REFRESH, "refresh", "flights begun behind a value that was served stale")                    \
     X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads flights have no caller")    \
     X(ERROR_SERVED, "error_served", "flights that spared the origin: its last answer was an error")\
+    /* recording */                                                                                \
+    X(TRACE_RECORDED, "trace_recorded", "requests recorded in trace.file")                         \
+    X(TRACE_DROPPED, "trace_dropped", "requests of recorded keys that found no room on the way")   \
     /* L1 */                                                                                       \
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \
     X(L1_REFUSED_FLOOR, "l1_refused_floor", "stores refused: invalidated since their load began")  \

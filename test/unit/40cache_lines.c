@@ -78,6 +78,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, default_schema, STILL),
     FIELD(nigh, processes, STILL),
     FIELD(nigh, sample, STILL),
+    FIELD(nigh, recording, STILL),
     FIELD(nigh, destroy, STILL),
     FIELD(nigh, spaces_lock, STILL),
     FIELD(nigh, space_count, STILL),

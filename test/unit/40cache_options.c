@@ -47,6 +47,8 @@ static const struct row rows[] = {
     {"async.max", "7", AT(async_max), 7, {NO_NUMBER, "0", "16777217"}},
     {"processes", "8", AT(processes), 8, {NO_NUMBER, "0", "1025"}},
     {"stats.latency", "off", AT(stats_latency), NIGH_OFF, {"no", "", "of", "on,off"}},
+    {"trace.sample", "16", AT(trace_sample), 16, {NO_NUMBER, "0", "131072"}},
+    {"trace.size", "1m", AT(trace_size), 1u << 20, {NO_NUMBER, "4095", "x"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},
     {"space.soft_ttl", "30s", AT(space.soft_ttl_ms), 30000, {NO_NUMBER, "0", "16d"}},
     {"space.stale", "none", AT(space.stale_ms), NIGH_NONE, {NO_NUMBER, "0", "16d"}},
@@ -65,7 +67,8 @@ static const struct row rows[] = {
     {"space.memory", "64m", AT(space.memory), 64u << 20, {NO_NUMBER, "1023k", "x"}},
     {"space.l2", "invalidations", AT(space.l2), NIGH_L2_INVALIDATIONS, {"none", "", "value"}},
 };
-static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema"};
+static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema",
+                                      "trace.file"};
 /* clang-format on */
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Buffers of stripes, and the writer's round.
+ *
+ * Times are those of the coarse clock: a request costs some 60 instructions, of which reading the
+ * precise one would be half. Within a stripe the order is that of the requests; stripes are merged
+ * by time, and of equal times any may come first.
+ *
+ * A round is short against the time after which a cache evicts what it holds, and long against a
+ * wake: at 1,000 sampled requests a second there are 50 in it.
+ */
+#include "cache/recording.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "cache/sample.h"
+#include "cache/space.h"
+
+#define ROUND_NS (50 * NS_PER_MS)
+#define BLOCK_BYTES (2 * (size_t)THREAD_STRIPES * RECORDING_EVENTS * sizeof(struct recording_event))
+#define TRIES 16u /* for a latch that is held for about as many instructions */
+
+static uint64_t now_us(const struct recording *r)
+{
+    return clock_coarse_ns(&r->cache->clock) / 1000;
+}
+
+/* ---- a request ---- */
+
+static bool take_latch(struct latch *l) ACQUIRES_IF(true, *l) LOCKS_UNCHECKED
+{
+    for (unsigned n = 0; n < TRIES; n++)
+        if (latch_try(l))
+            return true;
+    return false;
+}
+
+/* Add an event. Returns whether the writer is to be told, for the buffer is half full now. */
+static bool add_locked(struct recording_stripe *s, const struct recording_event *event)
+    REQUIRES(s->lock)
+{
+    if (s->count == RECORDING_EVENTS) {
+        s->dropped++;
+        return false;
+    }
+    s->events[s->count++] = *event;
+    return s->count == RECORDING_EVENTS / 2;
+}
+
+void recording_add(struct recording *r, struct nigh_space *space, const struct l1_key *key,
+                   struct nigh_trace_record record)
+{
+    if ((uint32_t)(key->hash >> L1_MARK_SHIFT) & r->mark_mask)
+        return;
+    struct recording_stripe *s = &r->stripes[thread_stripe() % THREAD_STRIPES];
+    struct recording_event event = {now_us(r), record};
+    event.record.key = hash_bytes(bytes_of(key->data, key->len));
+    event.record.space = (uint16_t)space->id;
+    if (!take_latch(&s->lock)) {
+        atomic_fetch_add_explicit(&s->crowded, 1, memory_order_relaxed);
+        return;
+    }
+    bool half = add_locked(s, &event);
+    latch_unlock(&s->lock);
+    if (NIGH_UNLIKELY(half) && r->cache->env.own_threads)
+        service_poke(&r->writer);
+}
+
+/* ---- the writer ---- */
+
+/* Change all stripes' buffers for empty ones. Returns how many requests were dropped so far. */
+static uint64_t take_buffers(struct recording *r)
+{
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++) {
+        struct recording_stripe *s = &r->stripes[i];
+        latch_lock(&s->lock);
+        dropped += s->dropped;
+        r->taken[i] = s->count;
+        if (s->count > 0) {
+            struct recording_event *full = s->events;
+            s->events = r->spare[i];
+            r->spare[i] = full;
+            s->count = 0;
+        }
+        latch_unlock(&s->lock);
+        dropped += atomic_load_explicit(&s->crowded, memory_order_relaxed);
+    }
+    return dropped;
+}
+
+/* Name the spaces that were opened since the last round: before any of their requests. */
+static void name_spaces(struct recording *r)
+{
+    uint32_t count = space_count(r->cache);
+    for (; r->spaces_named < count; r->spaces_named++) {
+        const struct nigh_space *space = r->cache->spaces[r->spaces_named];
+        struct bytes name = bytes_of(space->name, space->name_len);
+        r->name_hashes[space->id] = hash_bytes(name);
+        trace_file_add_space(&r->file, (uint16_t)space->id, name);
+    }
+}
+
+/* Events of a stripe that are not written yet; not empty. */
+struct run {
+    const struct recording_event *next, *end;
+};
+
+static uint32_t find_runs(const struct recording *r, struct run *ret)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        if (r->taken[i] > 0)
+            ret[count++] = (struct run){r->spare[i], r->spare[i] + r->taken[i]};
+    return count;
+}
+
+/* Returns the run whose next event is the oldest, and when that of another one begins. */
+static uint32_t oldest(const struct run *runs, uint32_t count, uint64_t *ret_until_us)
+{
+    uint32_t best = 0;
+    *ret_until_us = UINT64_MAX;
+    for (uint32_t i = 1; i < count; i++) {
+        bool older = runs[i].next->at_us < runs[best].next->at_us;
+        *ret_until_us = u64_min(*ret_until_us, runs[older ? best : i].next->at_us);
+        best = older ? i : best;
+    }
+    return best;
+}
+
+static bool write_event(struct recording *r, const struct recording_event *e)
+{
+    struct nigh_trace_record record = e->record;
+    record.key ^= r->name_hashes[record.space];
+    return trace_file_add(&r->file, record, e->at_us);
+}
+
+/* Write what was taken, by time. Returns how many records. */
+static uint64_t write_taken(struct recording *r)
+{
+    struct run runs[THREAD_STRIPES];
+    uint32_t count = find_runs(r, runs);
+    uint64_t written = 0, until_us;
+    while (count > 0) {
+        struct run *run = &runs[oldest(runs, count, &until_us)];
+        do {
+            if (!write_event(r, run->next))
+                return written;
+            written++;
+            run->next++;
+        } while (run->next < run->end && run->next->at_us <= until_us);
+        if (run->next == run->end)
+            *run = runs[--count];
+    }
+    return written;
+}
+
+/* Say once that the recording has ended, and stop. */
+static void note_end(struct recording *r)
+{
+    struct log *log = r->cache->env.log;
+    atomic_fetch_and_explicit(&r->cache->sample.wanted, ~(uint32_t)SAMPLE_FOR_TRACE,
+                              memory_order_relaxed);
+    if (r->file.error)
+        LOG(log, NIGH_LOG_WARN, "the recording has ended: %s", strerrordesc_np(r->file.error));
+    else
+        LOG(log, NIGH_LOG_INFO, "the recording has ended: it has trace.size");
+    r->ended = true;
+}
+
+static void run_round(struct recording *r)
+{
+    uint64_t dropped = take_buffers(r);
+    if (r->ended)
+        return;
+    name_spaces(r);
+    uint64_t recorded = write_taken(r);
+    if (!trace_file_flush(&r->file, dropped))
+        note_end(r);
+    stats_add(&r->cache->stats, STATS_TRACE_RECORDED, recorded);
+    stats_add(&r->cache->stats, STATS_TRACE_DROPPED, dropped - r->dropped);
+    r->dropped = dropped;
+}
+
+static uint64_t write_round(void *arg)
+{
+    struct recording *r = arg;
+    run_round(r);
+    return r->ended ? CLOCK_NEVER_NS : clock_now_ns(&r->cache->clock) + ROUND_NS;
+}
+
+void recording_turn(struct nigh *cache)
+{
+    struct recording *r = cache->recording;
+    if (!r || !turn_take(&r->turn))
+        return;
+    run_round(r);
+    turn_give(&r->turn);
+}
+
+/* ---- beginning and end ---- */
+
+static int allocate(struct nigh *cache)
+{
+    struct recording *r = aligned_alloc(CACHE_LINE_BYTES, sizeof(*r));
+    if (!r)
+        return NIGH_ENOMEM;
+    memset(r, 0, sizeof(*r));
+    r->cache = cache;
+    r->block = mem_alloc(cache->env.mem, NULL, BLOCK_BYTES);
+    for (uint32_t i = 0; r->block && i < THREAD_STRIPES; i++) {
+        r->stripes[i].events = r->block + (size_t)(2 * i) * RECORDING_EVENTS;
+        r->spare[i] = r->block + (size_t)(2 * i + 1) * RECORDING_EVENTS;
+    }
+    cache->recording = r;
+    return r->block ? 0 : NIGH_ENOMEM;
+}
+
+int recording_open(struct nigh *cache, const struct nigh_options *o)
+{
+    if (!recording_wants(o))
+        return 0;
+    int rc = allocate(cache);
+    if (rc != 0)
+        return rc;
+    struct recording *r = cache->recording;
+    r->mark_mask = o->trace_sample - 1;
+    rc = trace_file_open(&r->file, o->trace_file, o->trace_size, o->trace_sample, o->l1_memory,
+                         now_us(r));
+    if (rc == 0)
+        rc = service_start(&r->writer, &cache->env, "nigh-trace", write_round, r);
+    if (rc == 0)
+        atomic_fetch_or_explicit(&cache->sample.wanted, SAMPLE_FOR_TRACE, memory_order_relaxed);
+    return rc;
+}
+
+void recording_close(struct nigh *cache)
+{
+    struct recording *r = cache->recording;
+    if (!r)
+        return;
+    atomic_fetch_and_explicit(&cache->sample.wanted, ~(uint32_t)SAMPLE_FOR_TRACE,
+                              memory_order_relaxed);
+    service_stop(&r->writer);
+    if (r->file.fd)
+        run_round(r);
+    r->ended = true;
+    trace_file_close(&r->file);
+}
+
+void recording_destroy(struct nigh *cache)
+{
+    struct recording *r = cache->recording;
+    if (!r)
+        return;
+    mem_free(cache->env.mem, NULL, r->block, BLOCK_BYTES);
+    free(r);
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+// Recording (trace.file): each request of each recorded key is in the file, as it was; what does
+// not fit is counted; a full disk or a full file ends it; nothing that is no recording is replaced.
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nigh/nigh.h>
+
+#include "base/base.h"
+#include "cache/cache.h"
+#include "support/check.h"
+
+#define RECORDS_MAX 65536u
+
+/* A recording, read. */
+struct file {
+    char folder[64];
+    char path[96];
+    struct nigh_trace_header header;
+    size_t count;
+    struct nigh_trace_record records[RECORDS_MAX];
+};
+static struct file file;
+
+/* An L1 that loads, and records. */
+struct recorder {
+    struct nigh *cache;
+    struct nigh_space *space;
+    uint32_t loads;
+};
+
+static void make_folder(void)
+{
+    snprintf(file.folder, sizeof(file.folder), "/tmp/nigh-recording-XXXXXX");
+    REQUIRE(mkdtemp(file.folder));
+    snprintf(file.path, sizeof(file.path), "%s/trace", file.folder);
+}
+
+static void remove_folder(void)
+{
+    unlink(file.path);
+    CHECK_EQ(rmdir(file.folder), 0);
+}
+
+/* Read the file whole. */
+static void read_file(void)
+{
+    FILE *f = fopen(file.path, "rb");
+    REQUIRE(f);
+    REQUIRE_EQ(fread(&file.header, sizeof(file.header), 1, f), 1);
+    file.count = fread(file.records, sizeof(file.records[0]), RECORDS_MAX, f);
+    fclose(f);
+    CHECK(memcmp(file.header.magic, NIGH_TRACE_MAGIC, 8) == 0);
+    CHECK_EQ(file.header.version, NIGH_TRACE_VERSION);
+    CHECK_EQ(file.header.header_bytes, 64);
+    CHECK_EQ(file.header.record_bytes, 24);
+}
+
+/* Count the records of an operation that ended so. */
+static size_t count_of(enum nigh_trace_op op, enum nigh_trace_outcome outcome)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < file.count; i++)
+        n += file.records[i].op == op && file.records[i].outcome == outcome;
+    return n;
+}
+
+static int load(void *arg, struct nigh_fill *const fills[], size_t n)
+{
+    struct recorder *r = arg;
+    for (size_t i = 0; i < n; i++) {
+        size_t len;
+        const char *key = nigh_fill_key(fills[i], &len);
+        r->loads++;
+        if (key[0] == '-')
+            nigh_fill_absent(fills[i]);
+        else if (key[0] == '!')
+            nigh_fill_error(fills[i], 7);
+        else
+            nigh_fill_value(fills[i], "some value", 10);
+    }
+    return 0;
+}
+
+static struct nigh_options options(uint32_t sample)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.threads = NIGH_THREADS_NONE;
+    o.trace_file = file.path;
+    o.trace_sample = sample;
+    o.log_to = NIGH_LOG_TO_NONE;
+    o.space.jitter_percent = NIGH_NONE;
+    return o;
+}
+
+static void open_with(struct recorder *r, const struct nigh_options *o)
+{
+    *r = (struct recorder){0};
+    REQUIRE_EQ(nigh_open(o, &r->cache), 0);
+    REQUIRE_EQ(nigh_space_open(r->cache, "pages", NULL, load, NULL, r, &r->space), 0);
+}
+
+static int fetch(struct recorder *r, const char *key)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    int rc = nigh_fetch(r->space, key, strlen(key), NULL, &value);
+    nigh_release(&value);
+    return rc;
+}
+
+static void fetch_number(struct recorder *r, unsigned number)
+{
+    char key[24];
+    snprintf(key, sizeof(key), "key:%u", number);
+    CHECK_EQ(fetch(r, key), NIGH_FRESH);
+}
+
+TEST(each_request_is_there_as_it_was)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    CHECK_EQ(fetch(&r, "a"), NIGH_FRESH);
+    for (unsigned i = 0; i < 7; i++)
+        CHECK_EQ(fetch(&r, "a"), NIGH_FRESH);
+    CHECK_EQ(fetch(&r, "-b"), NIGH_ABSENT);
+    CHECK_EQ(fetch(&r, "-b"), NIGH_ABSENT);
+    CHECK_EQ(fetch(&r, "!c"), NIGH_ELOADER);
+    CHECK_EQ(nigh_put(r.space, "d", 1, "1234", 4, NULL), 0);
+    CHECK_EQ(nigh_invalidate(r.space, "d", 1, NULL), 0);
+    struct nigh_call alone = NIGH_CALL_INIT;
+    alone.flags = NIGH_L1_ONLY;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    CHECK_EQ(nigh_get(r.space, "d", 1, &alone, &value), NIGH_MISS);
+    alone.flags |= NIGH_QUIET;
+    CHECK_EQ(nigh_get(r.space, "a", 1, &alone, &value), NIGH_FRESH);
+    nigh_release(&value);
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.header.sample, 1);
+    CHECK_EQ(file.header.dropped, 0);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_FRESH), 7);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), 3);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_ABSENT), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_PROBE), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_FRESH), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_ABSENT), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_FAILED), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_PUT, NIGH_TRACE_FRESH), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH), 1);
+    CHECK_EQ(file.records[0].op, NIGH_TRACE_SPACE);
+    CHECK_EQ(file.records[0].size, 5);
+    CHECK(memcmp(&file.records[1], "pages\0", 6) == 0);
+    struct nigh_trace_record first = file.records[2];
+    CHECK_EQ(first.op, NIGH_TRACE_READ);
+    CHECK_EQ(first.outcome, NIGH_TRACE_MISS);
+    CHECK_EQ(first.space, file.records[0].space);
+    CHECK_EQ(first.key, hash_bytes(bytes_of("a", 1)) ^ hash_bytes(bytes_of("pages", 5)));
+    CHECK_EQ(file.records[3].op, NIGH_TRACE_LOAD);
+    CHECK_EQ(file.records[3].size, 10);
+    CHECK_EQ(file.records[4].size, 10);
+    remove_folder();
+}
+
+/* What the file says is what the counters say, of the keys in the sample. */
+TEST(of_a_sampled_key_each_request_is_there_and_of_others_none)
+{
+    enum { KEYS = 4096, ROUNDS = 9 };
+    static uint64_t seen[KEYS];
+    size_t keys = 0, reads = 0;
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(64);
+    open_with(&r, &o);
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (unsigned i = 0; i < KEYS; i++) {
+            fetch_number(&r, i);
+            if (i % 512 == 0)
+                nigh_tick(r.cache);
+        }
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.header.dropped, 0);
+    for (size_t i = 2; i < file.count; i++) {
+        size_t k = 0;
+        if (file.records[i].op != NIGH_TRACE_READ)
+            continue;
+        while (k < keys && seen[k] != file.records[i].key)
+            k++;
+        if (k == keys)
+            seen[keys++] = file.records[i].key;
+        reads++;
+    }
+    CHECK(keys > KEYS / 64 / 4 && keys < KEYS / 64 * 4);
+    CHECK_EQ(reads, ROUNDS * keys);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), keys);
+    remove_folder();
+}
+
+TEST(what_finds_no_room_is_counted)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    for (unsigned i = 0; i < 40000; i++)
+        fetch_number(&r, i % 100); /* no tick: nobody writes */
+    nigh_close(r.cache);
+    read_file();
+    CHECK(file.header.dropped > 0);
+    CHECK_EQ(file.header.dropped + file.count - 2, 40000 + 100);
+    remove_folder();
+}
+
+TEST(a_full_file_ends_the_recording_and_nothing_else)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    o.trace_size = 8192;
+    open_with(&r, &o);
+    for (unsigned i = 0; i < 1000; i++) {
+        fetch_number(&r, i % 10);
+        if (i % 100 == 0)
+            nigh_tick(r.cache);
+    }
+    CHECK_EQ(nigh_stats_value(r.cache, NULL, "trace_recorded"), (8192 - 64) / 24 - 2);
+    CHECK_EQ(atomic_load(&r.cache->sample.wanted) & 1, 0);
+    nigh_close(r.cache);
+    struct stat st;
+    CHECK_EQ(stat(file.path, &st), 0);
+    CHECK(st.st_size <= 8192 && st.st_size > 8192 - 24);
+    remove_folder();
+}
+
+#if NIGH_FAULTS
+TEST(a_full_disk_ends_the_recording_and_nothing_else)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    fault_arm(FAULT_WRITE, 1);
+    fetch_number(&r, 1);
+    nigh_tick(r.cache);
+    fault_arm(FAULT_WRITE, 0);
+    CHECK_EQ(atomic_load(&r.cache->sample.wanted) & 1, 0);
+    fetch_number(&r, 2);
+    nigh_tick(r.cache);
+    nigh_close(r.cache);
+    struct stat st;
+    CHECK_EQ(stat(file.path, &st), 0);
+    CHECK_EQ(st.st_size, 64);
+    remove_folder();
+}
+#endif
+
+TEST(a_file_that_is_no_recording_is_left_alone)
+{
+    struct nigh *cache;
+    char text[16];
+    make_folder();
+    struct nigh_options o = options(1);
+    int fd = open(file.path, O_WRONLY | O_CREAT, 0600);
+    REQUIRE(fd >= 0);
+    REQUIRE_EQ(write(fd, "precious data", 13), 13);
+    close(fd);
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+    CHECK(strstr(nigh_options_error(), "trace.file"));
+    fd = open(file.path, O_RDONLY);
+    CHECK_EQ(read(fd, text, sizeof(text)), 13);
+    close(fd);
+    CHECK_EQ(truncate(file.path, 0), 0);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0); /* an empty one may be replaced */
+    nigh_close(cache);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0); /* ... and a recording */
+    nigh_close(cache);
+    remove_folder();
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION); /* there is no such folder */
+    o.trace_file = "/dev/null";
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+}
+
+TEST(each_process_has_a_file_of_its_own)
+{
+    struct recorder r;
+    char path[96], expected[96];
+    make_folder();
+    snprintf(path, sizeof(path), "%s/{pid}.t", file.folder);
+    snprintf(expected, sizeof(expected), "%s/%ld.t", file.folder, (long)getpid());
+    struct nigh_options o = options(1);
+    o.trace_file = path;
+    open_with(&r, &o);
+    CHECK_EQ(access(expected, F_OK), 0);
+    nigh_close(r.cache);
+    unlink(expected);
+    remove_folder();
+}
+
+/* With a thread that writes, while the child of a fork, which has none, writes nothing. */
+TEST(a_child_of_fork_records_nothing)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    o.threads = NIGH_THREADS_OWN;
+    open_with(&r, &o);
+    fetch_number(&r, 1);
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        struct nigh_value value = NIGH_VALUE_INIT;
+        int rc = nigh_fetch(r.space, "x", 1, NULL, &value);
+        _exit(rc == NIGH_EFORKED ? 0 : 1);
+    }
+    int status;
+    REQUIRE_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    fetch_number(&r, 1);
+    CHECK_WITHIN(10000, nigh_stats_value(r.cache, NULL, "trace_recorded") == 3);
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.count, 2 + 3);
+    remove_folder();
+}
+
+TEST(it_is_off_by_default)
+{
+    struct nigh *cache;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.threads = NIGH_THREADS_NONE;
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK(!cache->recording);
+    nigh_close(cache);
+    o.trace_file = "";
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    CHECK(!cache->recording);
+    nigh_close(cache);
+    o.trace_file = "/tmp/x";
+    o.trace_sample = 48;
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+}
