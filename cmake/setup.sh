@@ -3,9 +3,10 @@
 # Set-up and build, shared by test/run and perf/run.
 #
 #   NIGH_SOURCE=path of the checkout; . "$NIGH_SOURCE/cmake/setup.sh"
-#   nigh_setup [PROGRAM]              install what is missing (Debian, Ubuntu); quick if nothing is.
-#                                     bench: what the benchmarks' baselines are made of, too; no
-#                                     program: what the examples are, which are tests
+#   nigh_setup [WHAT]                 install what is missing (Debian, Ubuntu); quick if nothing is.
+#                                     bench: what the benchmarks' baselines are made of, too;
+#                                     input: what reads traces; nothing: what the examples are made
+#                                     of, which are tests
 #   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
 #   nigh_build KIND [CMAKE OPTION...] configure and build there; NIGH_TARGET: only this
 #
@@ -48,10 +49,10 @@ libevent-dev pc:libevent_pthreads
 libmicrohttpd-dev pc:libmicrohttpd
 make make
 END
+    case $nigh_wants in bench | input) echo 'libzstd-dev pc:libzstd' ;; esac
     [ "$nigh_wants" != bench ] || cat <<'END'
 libck-dev pc:ck
 libglib2.0-dev pc:glib-2.0
-libzstd-dev pc:libzstd
 END
 }
 
@@ -132,7 +133,7 @@ nigh_setup() {
     nigh_wants=${1:-}
     case :$PATH: in *":$NIGH_CACHE/bin:"*) ;; *) export PATH="$PATH:$NIGH_CACHE/bin" ;; esac
     nigh_required || return 1
-    [ "$nigh_wants" = bench ] || nigh_optional
+    [ -n "$nigh_wants" ] || nigh_optional
 }
 
 # Outside the checkout, one per checkout and kind; NIGH_BUILD overrides the place of all kinds.

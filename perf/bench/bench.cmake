@@ -2,18 +2,8 @@
 # The benchmarks of perf/run hit, write, memory, resize, limbo, shrink, trace and bars: one program.
 # Where the baselines' packages are missing it is left out, and says so.
 
-# The arithmetic of the harness, apart: a test checks it by hand.
-add_library(perf_bench_maths STATIC EXCLUDE_FROM_ALL
-    bench/keys.c bench/loop.c bench/measure.c bench/results.c bench/simulate.c
-    bench/trace_make.c)
-target_link_libraries(perf_bench_maths PUBLIC perf_support)
-if(TARGET 81perf_maths)
-    target_link_libraries(81perf_maths PRIVATE perf_bench_maths)
-endif()
-
 set(PERF_BENCH_MISSING "")
-foreach(dependency ck:libck-dev glib-2.0:libglib2.0-dev libzstd:libzstd-dev
-        liburcu-cds:liburcu-dev)
+foreach(dependency ck:libck-dev glib-2.0:libglib2.0-dev liburcu-cds:liburcu-dev)
     string(REPLACE ":" ";" dependency ${dependency})
     list(GET dependency 0 module)
     list(GET dependency 1 package)
@@ -53,8 +43,8 @@ add_executable(perf_bench
     bench/resize.c bench/settings.c bench/shrink.c bench/stage.c bench/trace.c
     bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
-    perf_bench_maths perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
-    PkgConfig::PERF_libzstd PkgConfig::PERF_liburcu_cds Threads::Threads)
+    perf_bench_maths perf_input perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
+    PkgConfig::PERF_liburcu_cds Threads::Threads)
 
 # nigh with another way of freeing: its own gives way where the variant has a function of the name.
 set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_limbo.o)

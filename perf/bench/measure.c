@@ -5,10 +5,8 @@
 #include "bench/measure.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "support/fail.h"
 
@@ -130,24 +128,4 @@ uint64_t team_run(unsigned threads, void (*body)(void *arg, unsigned thread), vo
     }
     pthread_barrier_destroy(&start);
     return sum / threads;
-}
-
-/* ---- progress ---- */
-
-void progress(const char *fmt, ...)
-{
-    va_list args;
-    if (!isatty(STDERR_FILENO))
-        return;
-    va_start(args, fmt);
-    fputs("\r\033[K", stderr);
-    vfprintf(stderr, fmt, args);
-    va_end(args);
-    fflush(stderr);
-}
-
-void progress_end(void)
-{
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
 }

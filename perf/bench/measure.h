@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "support/progress.h"
+
 #define ROUNDS_MAX 99u
 
 /* One that takes part. */
@@ -66,10 +68,5 @@ const struct result *result_find(const char *bench, const char *name, const char
                                  const char *baseline);
 /* All so far, as a JSON array. */
 void results_write(const char *path);
-
-/* ---- the line on stderr that says what is being done ---- */
-
-__attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
-void progress_end(void);
 
 #endif

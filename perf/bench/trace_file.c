@@ -6,74 +6,21 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <zstd.h>
 
+#include "input/input.h"
 #include "support/fail.h"
 
 /* ---- a trace ---- */
 
-struct reader {
-    FILE *file;
-    const char *path;
-    ZSTD_DStream *stream;
-    uint8_t in[1 << 17];
-    uint8_t out[1 << 17];
-    size_t out_used; /* bytes of a record whose rest is yet to come */
-};
-
-/* Records are 8 bytes; what a block ends with in their middle waits for the next. */
-static void take_records(struct trace *t, struct reader *r, size_t *room)
-{
-    size_t whole = r->out_used / sizeof(struct request);
-    if (t->count + whole > *room) {
-        *room = 2 * (t->count + whole);
-        t->requests = must_grow(t->requests, *room, sizeof(*t->requests));
-    }
-    memcpy(t->requests + t->count, r->out, whole * sizeof(struct request));
-    for (size_t i = 0; i < whole; i++) {
-        uint32_t key = t->requests[t->count + i].key;
-        t->unique = key >= t->unique ? key + 1 : t->unique;
-    }
-    t->count += whole;
-    size_t taken = whole * sizeof(struct request);
-    memmove(r->out, r->out + taken, r->out_used - taken);
-    r->out_used -= taken;
-}
-
-static void take_block(struct trace *t, struct reader *r, size_t in_size, size_t *room)
-{
-    ZSTD_inBuffer in = {r->in, in_size, 0};
-    size_t produced;
-    do {
-        ZSTD_outBuffer out = {r->out, sizeof(r->out), r->out_used};
-        size_t rc = ZSTD_decompressStream(r->stream, &out, &in);
-        if (ZSTD_isError(rc))
-            fail("%s: %s", r->path, ZSTD_getErrorName(rc));
-        produced = out.pos - r->out_used;
-        r->out_used = out.pos;
-        take_records(t, r, room);
-    } while (in.pos < in.size || produced > 0);
-}
-
 void trace_read(struct trace *t, const char *path)
 {
-    struct reader *r = must_alloc(1, sizeof(*r));
-    size_t room = 0, got;
-    *t = (struct trace){0};
-    r->path = path;
-    r->file = fopen(path, "rb");
-    r->stream = ZSTD_createDStream();
-    if (!r->file || !r->stream)
-        fail("cannot read %s", path);
-    while ((got = fread(r->in, 1, sizeof(r->in), r->file)) > 0)
-        take_block(t, r, got, &room);
-    if (t->count == 0 || r->out_used != 0 || t->count >= UINT32_MAX)
-        fail("%s: not a trace of 8-byte records", path);
-    if (t->unique > t->count)
-        fail("%s: keys are not numbered by first appearance", path);
-    ZSTD_freeDStream(r->stream);
-    fclose(r->file);
-    free(r);
+    struct input in;
+    char *why = input_read(&in, INPUT_TRACE, path);
+    if (why)
+        fail("%s", why);
+    *t = in.trace;
+    in.trace = (struct trace){0};
+    input_free(&in);
 }
 
 char *trace_name(const char *path)

@@ -2,8 +2,8 @@
 /*
  * Reading request traces, and a table of what other policies reach on them.
  *
- * A trace (NAME.t8.zst) is a zstd stream of {uint32 key; uint32 size}, little-endian, in the order
- * of the requests; keys are numbered by first appearance; a size of 1 where sizes are not known.
+ * A trace (NAME.t8) has {uint32 key; uint32 size}, little-endian, in the order of the requests; a
+ * size of 1 where sizes are not known. input/input.h knows other formats too.
  * The reference is CSV: trace,cache_size,unit,policy,hit_ratio,...
  */
 #ifndef PERF_BENCH_TRACE_FILE_H

@@ -28,7 +28,7 @@
 static void print_catalogue(const struct source *source, const struct catalogue_info *info)
 {
     printf("catalogue: %s: %s records (%s), hash %016" PRIx64 "\n", source->name,
-           table_count(info->packages), table_bytes(info->input_bytes), info->input_hash);
+           table_count(info->packages), table_mib(info->input_bytes), info->input_hash);
     printf("           %s dependencies, %s names that only dependencies mention\n",
            table_count(info->edges), table_count(info->absent_names));
     fflush(stdout);
@@ -98,6 +98,8 @@ static int coordinate(const struct settings *s)
                                   : s->plan.redis_uri);
     fflush(stdout);
     int status = run_jobs(s, &job);
+    printf("\nWhich options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
+           "What else can be asked: perf/run --help\n");
     population_close(population);
     table_end();
     free(catalogue);

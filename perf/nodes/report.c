@@ -161,13 +161,13 @@ static struct table_block origin_row(const struct result *r, int which)
 static struct table_block memory_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(table_print("%s of %s", table_bytes(r->memory_peak), table_bytes(r->memory_cap)));
+    return wide(table_print("%s of %s", table_mib(r->memory_peak), table_mib(r->memory_cap)));
 }
 
 static struct table_block resident_row(const struct result *r, int which)
 {
     (void)which;
-    return wide(table_bytes(r->resident_peak));
+    return wide(table_mib(r->resident_peak));
 }
 
 static struct table_block away_row(const struct result *r, int which)

@@ -114,7 +114,7 @@ const char *table_share(uint64_t part, uint64_t whole)
     return table_print("%.*f %%", decimals, percent);
 }
 
-const char *table_bytes(uint64_t bytes)
+const char *table_mib(uint64_t bytes)
 {
     return scaled((double)bytes / 1048576.0, "MiB");
 }

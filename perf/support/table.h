@@ -42,6 +42,6 @@ const char *table_time(uint64_t ns);
 /* "12.3 %", "0.002 %" */
 const char *table_share(uint64_t part, uint64_t whole);
 /* "7.91 MiB" */
-const char *table_bytes(uint64_t bytes);
+const char *table_mib(uint64_t bytes);
 
 #endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The formats. Each returns NULL, or what is wrong, which the caller frees.
+ */
+#ifndef PERF_INPUT_FORMATS_H
+#define PERF_INPUT_FORMATS_H
+
+#include "input/builder.h"
+#include "input/stream.h"
+
+char *format_log(struct builder *b, struct stream *s);
+/* {u32 key, u32 size}, little-endian. */
+char *format_t8(struct builder *b, struct stream *s);
+/* libCacheSim's oracleGeneral: {u32 seconds, u64 id, u32 size, i64 next}, packed. */
+char *format_oracle(struct builder *b, struct stream *s);
+
+#endif

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which format it is, and the list that all of them become.
+ */
+#include "input/input.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "input/builder.h"
+#include "input/formats.h"
+#include "support/fail.h"
+
+#define ROOM_MIN   4096u
+#define HEAD_BYTES 64u /* by which a format is known */
+
+/* ---- a list that grows ---- */
+
+static void make_room(struct builder *b)
+{
+    struct input *in = b->in;
+    if (in->trace.count < b->room)
+        return;
+    b->room = b->room ? 2 * b->room : ROOM_MIN;
+    in->trace.requests = must_grow(in->trace.requests, b->room, sizeof(*in->trace.requests));
+    in->at_s = must_grow(in->at_s, b->room, sizeof(*in->at_s));
+}
+
+void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
+{
+    struct input *in = b->in;
+    size_t i = in->trace.count;
+    make_room(b);
+    if (i == 0)
+        b->first_s = at_s;
+    uint32_t last = i ? in->at_s[i - 1] : 0;
+    uint64_t since = at_s > b->first_s ? (uint64_t)at_s - (uint64_t)b->first_s : 0;
+    in->at_s[i] = since < last ? last : since > UINT32_MAX ? UINT32_MAX : (uint32_t)since;
+    in->trace.requests[i] = (struct request){key_map_number(&b->keys, key), size};
+    in->trace.count++;
+}
+
+void builder_end(struct builder *b)
+{
+    b->in->trace.unique = b->keys.count;
+    if (b->key_bytes_sum)
+        b->in->key_bytes = (uint32_t)(b->key_bytes_sum / b->in->trace.count);
+    key_map_free(&b->keys);
+}
+
+/* ---- formats ---- */
+
+static bool ends_with(const char *path, const char *ending)
+{
+    size_t len = strlen(path), n = strlen(ending);
+    if (len > 4 && strcmp(path + len - 4, ".zst") == 0)
+        len -= 4;
+    return len >= n && memcmp(path + len - n, ending, n) == 0;
+}
+
+static char *read_trace(struct builder *b, struct stream *s)
+{
+    char head[HEAD_BYTES];
+    size_t len = input_stream_peek(s, head, sizeof(head));
+    if (len == 0 && !input_stream_why(s))
+        return must_print("%s is empty", input_stream_path(s));
+    if (strstr(input_stream_path(s), "oracleGeneral"))
+        return format_oracle(b, s);
+    if (ends_with(input_stream_path(s), ".t8"))
+        return format_t8(b, s);
+    return must_print("%s is no trace that is known here: its name has to end in .t8 or "
+                      ".oracleGeneral (or these with .zst); an access log is given with --log",
+                      input_stream_path(s));
+}
+
+char *input_read(struct input *in, enum input_kind kind, const char *path)
+{
+    struct builder b = {.in = in};
+    char *why = NULL;
+    *in = (struct input){.rate = 1, .has_sizes = true};
+    struct stream *s = input_stream_open(path, &why);
+    if (!s)
+        return why;
+    why = kind == INPUT_LOG ? format_log(&b, s) : read_trace(&b, s);
+    if (!why && input_stream_why(s))
+        why = must_print("%s", input_stream_why(s));
+    if (!why && in->trace.count == 0)
+        why = must_print("%s has no requests", path);
+    if (!why && in->trace.count >= UINT32_MAX)
+        why = must_print("%s has more than 4 billion requests: give a part of it", path);
+    builder_end(&b);
+    input_stream_close(s);
+    return why;
+}
+
+void input_free(struct input *in)
+{
+    trace_free(&in->trace);
+    free(in->at_s);
+    *in = (struct input){0};
+}
+
+void input_set_sizes(struct input *in, uint32_t bytes)
+{
+    for (size_t i = 0; i < in->trace.count; i++)
+        in->trace.requests[i].size = bytes;
+}

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# Recorded requests, of whatever format. Without libzstd only what is not compressed.
+pkg_check_modules(PERF_ZSTD QUIET IMPORTED_TARGET libzstd)
+set(sources input/input.c input/key_map.c input/log.c input/log_line.c input/records.c
+    input/stream.c)
+if(PERF_ZSTD_FOUND)
+    list(APPEND sources input/unzstd.c)
+else()
+    list(APPEND sources input/unzstd_none.c)
+endif()
+add_library(perf_input STATIC EXCLUDE_FROM_ALL ${sources})
+target_link_libraries(perf_input PUBLIC perf_bench_maths perf_support)
+if(PERF_ZSTD_FOUND)
+    target_link_libraries(perf_input PRIVATE PkgConfig::PERF_ZSTD)
+endif()
+foreach(test 80perf_log fuzz_perf_log_line)
+    if(TARGET ${test})
+        target_link_libraries(${test} PRIVATE perf_input)
+    endif()
+endforeach()

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that somebody has recorded, whatever the format: an access log (log_line.h), a trace of
+ * libCacheSim's (oracleGeneral), one of {u32 key, u32 size} (NAME.t8), or a recording of nigh's own
+ * (trace.file). All of them may be compressed with zstd.
+ */
+#ifndef PERF_INPUT_INPUT_H
+#define PERF_INPUT_INPUT_H
+
+#include <stdbool.h>
+
+#include "bench/simulate.h"
+
+enum input_kind { INPUT_TRACE, INPUT_LOG };
+
+struct input {
+    struct trace trace; /* keys are numbered by first appearance */
+    uint32_t *at_s;     /* when each was asked for, in seconds since the first; NULL: not known */
+    const char *format; /* "access log", ... */
+    bool has_sizes;     /* false: the trace says nothing about them, all are 0 */
+    double rate;        /* share of the keys that were recorded: 1, or what was sampled */
+    uint32_t key_bytes; /* mean length of the keys; 0: not known */
+    /* of a log */
+    uint64_t lines;
+    uint64_t others;        /* requests that are no GET, or have another status than 200 and 304 */
+    uint64_t garbage;       /* lines that are no requests */
+    uint64_t first_garbage; /* the number of the first of them */
+    uint64_t unsized;       /* requests whose size no line tells: they got the mean */
+};
+
+/*
+ * Read all of it. Returns NULL, or what is wrong, which the caller frees: it cannot be read, it is
+ * not what it should be, it is cut off, it has no requests. input_free() is for both cases.
+ */
+char *input_read(struct input *in, enum input_kind kind, const char *path);
+void input_free(struct input *in);
+
+/* Give every request so many bytes, where the trace has no sizes. */
+void input_set_sizes(struct input *in, uint32_t bytes);
+
+#endif

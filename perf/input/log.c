@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/*
+ * An access log as requests: the key is path and query, the size what was sent.
+ *
+ * A 304 sends nothing, so it gets the size that its key has in another line, or, where no line
+ * tells, the mean of all. A larger answer counts for a smaller one of the same key (one that broke
+ * off).
+ */
+#include "input/formats.h"
+#include "input/log_line.h"
+#include "support/fail.h"
+#include "support/hash.h"
+
+#define GARBAGE_MOST 0.5 /* of the lines: more, and this is no access log */
+#define SHOWN_BYTES  40
+
+static uint32_t size_of(const struct log_line *line)
+{
+    if (line->status == 304 || !line->has_bytes)
+        return SIZE_UNKNOWN;
+    return line->bytes < SIZE_UNKNOWN ? (uint32_t)line->bytes : SIZE_UNKNOWN - 1;
+}
+
+static void take_line(struct builder *b, struct text text, char *first)
+{
+    struct input *in = b->in;
+    struct log_line line;
+    in->lines++;
+    if (text.len == 0)
+        return;
+    switch (log_line_parse(text, &line)) {
+    case LOG_REQUEST:
+        builder_add(b, hash_text(line.target), size_of(&line), line.has_time ? line.time_s : 0);
+        b->key_bytes_sum += line.target.len;
+        break;
+    case LOG_OTHER: in->others++; break;
+    case LOG_GARBAGE:
+        if (in->garbage++ == 0) {
+            in->first_garbage = in->lines;
+            size_t len = text.len < SHOWN_BYTES ? text.len : SHOWN_BYTES;
+            for (size_t i = 0; i < len; i++)
+                first[i] = text.data[i] >= ' ' && text.data[i] < 127 ? text.data[i] : '?';
+            first[len] = '\0';
+        }
+    }
+}
+
+/* ---- sizes ---- */
+
+static uint64_t learn_sizes(const struct trace *t, uint32_t unique, uint32_t *sizes)
+{
+    uint64_t sum = 0, known = 0;
+    for (uint32_t key = 0; key < unique; key++)
+        sizes[key] = SIZE_UNKNOWN;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct request *q = &t->requests[i];
+        if (q->size != SIZE_UNKNOWN && (sizes[q->key] == SIZE_UNKNOWN || q->size > sizes[q->key]))
+            sizes[q->key] = q->size;
+    }
+    for (uint32_t key = 0; key < unique; key++)
+        if (sizes[key] != SIZE_UNKNOWN) {
+            sum += sizes[key];
+            known++;
+        }
+    return known ? sum / known : 0;
+}
+
+static void settle_sizes(struct builder *b)
+{
+    struct input *in = b->in;
+    uint32_t *sizes = must_alloc(b->keys.count, sizeof(*sizes));
+    uint32_t mean = (uint32_t)learn_sizes(&in->trace, b->keys.count, sizes);
+    for (size_t i = 0; i < in->trace.count; i++) {
+        struct request *q = &in->trace.requests[i];
+        q->size = sizes[q->key];
+        if (q->size == SIZE_UNKNOWN) {
+            q->size = mean;
+            in->unsized++;
+        }
+    }
+    free(sizes);
+}
+
+/* ---- all of it ---- */
+
+static char *judge(const struct input *in, const char *path, const char *first)
+{
+    if (in->lines == 0)
+        return must_print("%s is empty", path);
+    if ((double)in->garbage > GARBAGE_MOST * (double)in->lines)
+        return must_print("%s is no access log in the common or combined format: %llu of %llu "
+                          "lines are no requests; line %llu: \"%s\"",
+                          path, (unsigned long long)in->garbage, (unsigned long long)in->lines,
+                          (unsigned long long)in->first_garbage, first);
+    if (in->trace.count == 0)
+        return must_print("%s has no request that could be cached: no line of %llu is a GET with "
+                          "status 200 or 304",
+                          path, (unsigned long long)in->lines);
+    return NULL;
+}
+
+char *format_log(struct builder *b, struct stream *s)
+{
+    struct text line;
+    char first[SHOWN_BYTES + 1] = "";
+    b->in->format = "access log";
+    while (input_stream_line(s, &line))
+        take_line(b, line, first);
+    char *why = input_stream_why(s) ? must_print("%s", input_stream_why(s))
+                                    : judge(b->in, input_stream_path(s), first);
+    settle_sizes(b);
+    return why;
+}

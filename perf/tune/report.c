@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The answer, and what stands behind it: first what was read, then the tables, at the end the line
+ * to paste with its reasons, because the end is what a terminal shows.
+ */
+#include <math.h>
+#include <unistd.h>
+
+#include "support/fail.h"
+#include "support/table.h"
+#include "tune/tune.h"
+
+#define FEW_REQUESTS  10000u
+#define MANY_REQUESTS 100000u
+
+static double percent(double share)
+{
+    return 100 * share;
+}
+
+const char *tune_size(double bytes)
+{
+    return bytes < 0x1p30 ? table_print("%.0f MiB", bytes / 0x1p20)
+                          : table_print("%.4g GiB", bytes / 0x1p30);
+}
+
+static const struct tune_size *knee_of(const struct tune *t)
+{
+    return &t->sizes[t->knee];
+}
+
+/* ---- what was read ---- */
+
+static void print_span(const struct tune *t, FILE *out)
+{
+    uint32_t span_s = t->in.at_s ? t->in.at_s[t->in.trace.count - 1] : 0;
+    if (span_s >= 2 * 3600)
+        fprintf(out, " over %.1f hours", span_s / 3600.0);
+    else if (span_s)
+        fprintf(out, " over %.1f minutes", span_s / 60.0);
+}
+
+static double mean_bytes(const struct tune *t)
+{
+    double sum = 0;
+    for (size_t i = 0; i < t->in.trace.count; i++)
+        sum += t->in.trace.requests[i].size;
+    return sum / (double)t->in.trace.count;
+}
+
+static void print_log(const struct input *in, FILE *out)
+{
+    if (in->lines == 0)
+        return;
+    fprintf(out, "  %s lines; %s are other requests: no GET, or no status 200 or 304\n",
+            table_count(in->lines), table_count(in->others));
+    if (in->garbage)
+        fprintf(out, "  %s of %s lines are no requests; first: line %s\n", table_count(in->garbage),
+                table_count(in->lines), table_count(in->first_garbage));
+    if (in->unsized)
+        fprintf(out, "  %s requests were 304 whose size no line tells: the mean was taken\n",
+                table_count(in->unsized));
+}
+
+static uint64_t too_large(const struct tune *t)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < t->in.trace.count; i++)
+        count += t->in.trace.requests[i].size > NIGH_DEFAULT_VALUE_MAX;
+    return count;
+}
+
+static void print_input(const struct tune *t, FILE *out)
+{
+    const struct input *in = &t->in;
+    fprintf(out, "%s: %s", t->settings->path, in->format);
+    print_span(t, out);
+    fprintf(out, "\n  %s requests of %s keys; values of %.0f B in the mean, keys of %u B\n",
+            table_count(in->trace.count), table_count(in->trace.unique), mean_bytes(t),
+            t->source.key_bytes);
+    print_log(in, out);
+    if (!in->has_sizes)
+        fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
+                t->settings->value_bytes);
+    if (in->rate < 1)
+        fprintf(out, "  it is a sample itself: one key in %.0f\n", 1 / in->rate);
+    if (too_large(t))
+        fprintf(out,
+                "  %s requests are for values above 1 MiB, which are not stored "
+                "(space.value_max)\n",
+                table_count(too_large(t)));
+    fprintf(out, "  all of it takes %s in L1\n", tune_size(t->curve.footprint));
+}
+
+/* ---- tables ---- */
+
+static void print_sizes(const struct tune *t, FILE *out)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    tune_points(t, points);
+    fprintf(out,
+            "\nShare of requests answered from memory, %%: replayed through nigh, "
+            "one shard%s\n",
+            t->source.ttl_s
+                ? table_print(", values live %llu s", (unsigned long long)t->source.ttl_s)
+                : ", values live for ever");
+    fprintf(out, "%10s", "l1.memory");
+    for (unsigned p = 0; p < t->policy_count; p++)
+        fprintf(out, "%8s", t->settings->policies[p]);
+    fprintf(out, "%12s%24s%26s\n", "exact LRU", "loads per 1,000", "a doubling saves of them");
+    for (unsigned i = 0; i < t->size_count; i++) {
+        const struct tune_size *s = &t->sizes[i];
+        double twice = knee_misses_at(points, t->size_count, 2 * points[i].bytes);
+        fprintf(out, "%10s", tune_size((double)s->bytes));
+        for (unsigned p = 0; p < t->policy_count; p++)
+            fprintf(out, "%8.2f", percent(s->by[p].hits));
+        fprintf(out, "%12.2f%24.1f%18.1f (%2.0f %%)%s\n", percent(s->lru), 1000 * points[i].misses,
+                1000 * (points[i].misses - twice),
+                points[i].misses > 0 ? percent(1 - twice / points[i].misses) : 0,
+                i == t->knee ? " <- knee" : "");
+    }
+}
+
+static void print_shards(const struct shards_result *r, FILE *out)
+{
+    fprintf(out, "\nThe same requests by %u thread%s at once, misses are put: %u rounds in turn\n",
+            r->threads, r->threads > 1 ? "s" : "", r->rounds);
+    fprintf(out, "%10s%16s%22s\n", "l1.shards", "requests/s", "of the best");
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct shards_one *one = &r->all[i];
+        fprintf(out, "%10u%16s%12.2f +- %.2f%s\n", one->shards, table_count((uint64_t)one->ops),
+                one->of_best, one->noise, i == r->chosen ? "  <- the fewest that are as good" : "");
+    }
+}
+
+/* ---- reasons ---- */
+
+static void explain_memory(const struct tune *t, FILE *out)
+{
+    const struct tune_size *k = knee_of(t);
+    double misses = 1 - k->by[t->policy].hits;
+    fprintf(out, "  l1.memory  %s answers %.1f %% of the requests and leaves %.0f loads of 1,000",
+            tune_size((double)k->bytes), percent(1 - misses), 1000 * misses);
+    if (t->cut && t->knee + 1 == t->size_count)
+        fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
+    else
+        fprintf(out,
+                ";\n             %s no doubling saves %.0f of 1,000 (--worth) or a fifth\n"
+                "             of what is left\n",
+                t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
+                1000 * t->settings->worth);
+}
+
+/* What `more` bytes would save, of what was replayed or, beyond, by exact LRU's curve. */
+static void explain_more(const struct tune *t, double bytes, const char *what, FILE *out)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    double now = (double)knee_of(t)->bytes, saved;
+    const char *by = "";
+    tune_points(t, points);
+    if (bytes > points[t->size_count - 1].bytes && t->cut) {
+        saved = curve_at(&t->curve, bytes) - curve_at(&t->curve, now);
+        by = ", by exact LRU's curve";
+    } else {
+        saved = points[t->knee].misses - knee_misses_at(points, t->size_count, bytes);
+    }
+    fprintf(out, "             %s (%s): %.1f hits more, as many loads less, of 1,000 requests%s\n",
+            what, tune_size(bytes), 1000 * fmax(saved, 0), by);
+}
+
+static void explain_policy(const struct tune *t, FILE *out)
+{
+    const struct tune_size *k = knee_of(t);
+    fprintf(out, "  l1.policy  ");
+    if (t->policy_count == 1) {
+        fprintf(out, "as asked for\n");
+        return;
+    }
+    for (unsigned p = 0, said = 0; p < t->policy_count; p++) {
+        if (p == t->policy)
+            continue;
+        double points = percent(k->by[t->policy].hits - k->by[p].hits);
+        fprintf(out, "%s%s answers %.1f points %s than %s here", said++ ? ", " : "",
+                t->settings->policies[t->policy], fabs(points), points >= 0 ? "more" : "less",
+                t->settings->policies[p]);
+    }
+    fprintf(out, "\n");
+}
+
+static void explain_shards(const struct tune *t, FILE *out)
+{
+    const struct shards_result *r = &t->shards[t->shards_count - 1];
+    const struct shards_one *one = &r->all[r->chosen];
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    fprintf(out,
+            "  l1.shards  with %u threads %u shard%s %.2f of what the best do (+- %.2f "
+            "by round)\n",
+            r->threads, one->shards, one->shards > 1 ? "s reach" : " reaches", one->of_best,
+            one->noise);
+    if (one->noise > SHARDS_TOLERANCE_MOST)
+        fprintf(out, "             rounds differ by more than that: a busy machine? --rounds 25\n");
+    if ((long)r->threads > cpus)
+        fprintf(out,
+                "             this machine has %ld CPUs for %u threads: measure again where "
+                "it runs\n",
+                cpus, r->threads);
+}
+
+/* ---- how sure ---- */
+
+/* What the last two quarters differ by: before them the cache may still have been filling. */
+static double drift(const struct tune *t)
+{
+    const double *q = knee_of(t)->by[t->policy].quarters;
+    return q[REPLAY_QUARTERS - 1] - q[REPLAY_QUARTERS - 2];
+}
+
+static const char *verdict(const struct tune *t)
+{
+    double cold = 1 - curve_top(&t->curve);
+    size_t requests = knee_of(t)->by[t->policy].requests;
+    if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05)
+        return "a guess";
+    if (cold < 0.2 && requests >= MANY_REQUESTS && fabs(drift(t)) < 0.01)
+        return "sure";
+    return "fairly sure";
+}
+
+static void print_lifetimes(const struct tune *t, FILE *out)
+{
+    bool timed = t->in.at_s && t->in.at_s[t->in.trace.count - 1];
+    if (t->source.ttl_s)
+        fprintf(out,
+                "  lifetimes are in it, invalidations are not. For ever, and with memory for all, "
+                "hits\n  would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
+                percent(curve_top(&t->curve)));
+    else
+        fprintf(out, "  lifetimes and invalidations are not in it: real hits are fewer%s\n",
+                timed ? "; --ttl 60s replays\n  with values that live so long" : "");
+}
+
+static void print_certainty(const struct tune *t, FILE *out)
+{
+    const struct replay_result *r = &knee_of(t)->by[t->policy];
+    double cold = 1 - curve_top(&t->curve);
+    fprintf(out, "How sure: %s\n", verdict(t));
+    fprintf(out,
+            "  %.1f %% of the requests are the first of their key: no memory saves those "
+            "loads%s\n",
+            percent(cold),
+            cold > 0.2 ? ";\n  a longer record has fewer, and may want more memory" : "");
+    fprintf(out, "  by quarters of the record: %.1f, %.1f, %.1f, %.1f %%%s\n",
+            percent(r->quarters[0]), percent(r->quarters[1]), percent(r->quarters[2]),
+            percent(r->quarters[3]),
+            drift(t) > 0.01 ? ": still rising at its end" : " (the first one warms up)");
+    if (r->rate < 1)
+        fprintf(out,
+                "  replayed was one key in %.1f, in as small a part of the memory "
+                "(--requests)\n",
+                1 / r->rate);
+    print_lifetimes(t, out);
+}
+
+/* ---- all of it ---- */
+
+void tune_report(const struct tune *t, FILE *out)
+{
+    char line[128];
+    double now = (double)knee_of(t)->bytes;
+    print_input(t, out);
+    print_sizes(t, out);
+    fputc('\n', out);
+    tune_plot(t, out);
+    for (unsigned i = 0; i < t->shards_count; i++)
+        print_shards(&t->shards[i], out);
+    tune_line(t, line, sizeof(line));
+    fprintf(out, "\nThe answer, for the environment of the server:\n\n  NIGH_CONF=%s\n\n", line);
+    explain_memory(t, out);
+    explain_more(t, 2 * now, "twice as much", out);
+    if (now < 0x1p30)
+        explain_more(t, now + 0x1p30, "a GiB more", out);
+    explain_policy(t, out);
+    explain_shards(t, out);
+    fprintf(out, "  a replay with all of the line answers %.1f %%\n", percent(t->check.hits));
+    print_certainty(t, out);
+    table_end();
+}
+
+void tune_results(const struct tune *t)
+{
+    char name[56];
+    for (unsigned i = 0; i < t->size_count; i++)
+        for (unsigned p = 0; p < t->policy_count; p++) {
+            const struct tune_size *s = &t->sizes[i];
+            snprintf(name, sizeof(name), "%llu MiB, %s", (unsigned long long)(s->bytes >> 20),
+                     t->settings->policies[p]);
+            result_add("tune", name, "hit ratio", "percent", percent(s->by[p].hits), "exact lru",
+                       percent(s->lru));
+        }
+    for (unsigned i = 0; i < t->shards_count; i++)
+        for (unsigned j = 0; j < t->shards[i].count; j++) {
+            const struct shards_result *r = &t->shards[i];
+            snprintf(name, sizeof(name), "%u threads, %u shards", r->threads, r->all[j].shards);
+            result_add("tune", name, "requests", "1/s", r->all[j].ops, "the best",
+                       r->all[j].of_best > 0 ? r->all[j].ops / r->all[j].of_best : 0);
+        }
+    const struct shards_result *last = &t->shards[t->shards_count - 1];
+    snprintf(name, sizeof(name), "answer, %s", t->settings->policies[t->policy]);
+    result_add("tune", name, "l1.memory", "bytes", (double)knee_of(t)->bytes, NULL, 0);
+    result_add("tune", name, "l1.shards", "count", last->all[last->chosen].shards, NULL, 0);
+    result_add("tune", name, "hit ratio", "percent", percent(t->check.hits), NULL, 0);
+    result_add("tune", name, "first requests", "percent", percent(1 - curve_top(&t->curve)), NULL,
+               0);
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Choosing keys by hash.
+ */
+#include "tune/sample.h"
+
+#include "support/fail.h"
+#include "support/random.h"
+
+static bool is_chosen(uint32_t key, double rate, uint64_t seed)
+{
+    struct random_stream r = {seed + key};
+    return random_unit(&r) <= rate;
+}
+
+void sample_take(struct sample *s, const struct input *in, double rate, uint64_t seed)
+{
+    const struct trace *t = &in->trace;
+    rate = rate < 1 ? rate : 1;
+    *s = (struct sample){.rate = rate, .expected = rate * (double)t->count};
+    s->requests = must_alloc(t->count, sizeof(*s->requests));
+    s->at_s = in->at_s ? must_alloc(t->count, sizeof(*s->at_s)) : NULL;
+    for (size_t i = 0; i < t->count; i++) {
+        if (rate < 1 && !is_chosen(t->requests[i].key, rate, seed))
+            continue;
+        if (s->at_s)
+            s->at_s[s->count] = in->at_s[i];
+        s->requests[s->count++] = t->requests[i];
+    }
+}
+
+void sample_free(struct sample *s)
+{
+    free(s->requests);
+    free(s->at_s);
+    *s = (struct sample){0};
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What perf/ reads of other programs: access logs, whose lines strangers wrote, and traces. What is
+ * wrong is named; what is right is counted as it stands there.
+ */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "input/input.h"
+#include "input/log_line.h"
+
+/* ---- lines ---- */
+
+static enum log_verdict parse(const char *text, struct log_line *line)
+{
+    return log_line_parse(text_of(text), line);
+}
+
+static bool is(struct text t, const char *s)
+{
+    return text_is(t, s);
+}
+
+TEST(common_line_is_taken_apart)
+{
+    struct log_line l;
+    CHECK_EQ(parse("127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif HTTP/1.0\" "
+                   "200 2326",
+                   &l),
+             LOG_REQUEST);
+    CHECK(is(l.method, "GET"));
+    CHECK(is(l.target, "/apache_pb.gif"));
+    CHECK_EQ(l.status, 200);
+    CHECK(l.has_bytes);
+    CHECK_EQ(l.bytes, 2326);
+    CHECK(l.has_time);
+    CHECK_EQ(l.time_s, 971211336);
+}
+
+TEST(combined_line_keeps_the_query_and_ignores_what_follows)
+{
+    struct log_line l;
+    CHECK_EQ(parse("::1 - - [29/Nov/2026:10:11:37 +0000] \"GET /a?b=%20&c HTTP/2.0\" 304 - "
+                   "\"https://e/\" \"odd \\\" agent\" 0.001\r",
+                   &l),
+             LOG_REQUEST);
+    CHECK(is(l.target, "/a?b=%20&c"));
+    CHECK(!l.has_bytes);
+    CHECK_EQ(l.status, 304);
+}
+
+TEST(target_may_hold_blanks_and_escaped_quotes)
+{
+    struct log_line l;
+    CHECK_EQ(parse("h - - [x] \"GET /a b\\\"c HTTP/1.1\" 200 7", &l), LOG_REQUEST);
+    CHECK(is(l.target, "/a b\\\"c"));
+    CHECK(!l.has_time); /* another way to write it: no fault */
+    CHECK_EQ(parse("h - - [x] \"GET /old\" 200 7", &l), LOG_REQUEST); /* HTTP/0.9 */
+    CHECK(is(l.target, "/old"));
+}
+
+TEST(other_requests_are_not_counted_as_garbage)
+{
+    struct log_line l;
+    CHECK_EQ(parse("h - - [x] \"POST /a HTTP/1.1\" 200 7", &l), LOG_OTHER);
+    CHECK_EQ(parse("h - - [x] \"GET /a HTTP/1.1\" 404 7", &l), LOG_OTHER);
+    CHECK_EQ(parse("h - - [x] \"GET /a HTTP/1.1\" 206 7", &l), LOG_OTHER);
+    CHECK_EQ(parse("h - - [x] \"-\" 408 -", &l), LOG_OTHER);
+    CHECK_EQ(parse("h - - [x] \"\\x16\\x03\" 400 226", &l), LOG_OTHER);
+    CHECK_EQ(parse("h - - [x] \"GET  HTTP/1.1\" 200 1", &l), LOG_OTHER);
+}
+
+TEST(garbage_is_told_from_a_request)
+{
+    static const char *const lines[] = {
+        "",
+        "GET / HTTP/1.1",
+        "h - - [29/Nov/2026",
+        "h - - [x] GET / 200 1",
+        "h - - [x] \"GET /cut",
+        "h - - [x] \"GET /a\\",
+        "h - - [x] \"GET / HTTP/1.1\" 20 1",
+        "h - - [x] \"GET / HTTP/1.1\"",
+        "h - - [x] \"GET / HTTP/1.1\" abc 1",
+        "h - - [x] \"GET / HTTP/1.1\" 200 12x",
+        "h - - [x] \"GET / HTTP/1.1\" 200 99999999999999999999",
+    };
+    struct log_line l;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (!CHECK_EQ(parse(lines[i], &l), LOG_GARBAGE))
+            check_note("%s", lines[i]);
+}
+
+/* ---- files ---- */
+
+static char path[256];
+
+static const char *file_of(const char *ending, const void *bytes, size_t len)
+{
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof(path), "%s/nigh-input-XXXXXX%s", folder ? folder : "/tmp", ending);
+    int fd = mkstemps(path, (int)strlen(ending));
+    REQUIRE(fd >= 0);
+    REQUIRE(write(fd, bytes, len) == (ssize_t)len);
+    close(fd);
+    return path;
+}
+
+/* What input_read() says of it: "" for nothing. The text lives until the next call. */
+static const char *read_as(struct input *in, enum input_kind kind, const char *ending,
+                           const void *bytes, size_t len)
+{
+    static char *why;
+    free(why);
+    why = input_read(in, kind, file_of(ending, bytes, len));
+    unlink(path);
+    return why ? why : "";
+}
+
+static const char *read_log(struct input *in, const char *text)
+{
+    return read_as(in, INPUT_LOG, ".log", text, strlen(text));
+}
+
+TEST(log_becomes_requests_with_sizes_and_times)
+{
+    struct input in;
+    CHECK_STR(read_log(&in, "h - - [29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 200 100\n"
+                            "what is this\n"
+                            "\n"
+                            "h - - [29/Nov/2026:10:00:05 +0000] \"GET /b HTTP/1.1\" 200 300\n"
+                            "h - - [29/Nov/2026:10:00:04 +0000] \"GET /a HTTP/1.1\" 304 -\n"
+                            "h - - [29/Nov/2026:10:01:00 +0000] \"GET /c HTTP/1.1\" 304 0\n"
+                            "h - - [29/Nov/2026:10:02:00 +0000] \"PUT /a HTTP/1.1\" 200 1"),
+              "");
+    CHECK_EQ(in.trace.count, 4);
+    CHECK_EQ(in.trace.unique, 3);
+    CHECK_EQ(in.lines, 7);
+    CHECK_EQ(in.others, 1);
+    CHECK_EQ(in.garbage, 1);
+    CHECK_EQ(in.first_garbage, 2);
+    CHECK_EQ(in.key_bytes, 2);
+    CHECK_EQ(in.trace.requests[2].key, 0);
+    CHECK_EQ(in.trace.requests[2].size, 100); /* as the other line says */
+    CHECK_EQ(in.trace.requests[3].size, 200); /* no line says: the mean */
+    CHECK_EQ(in.unsized, 1);
+    CHECK_EQ(in.at_s[1], 5);
+    CHECK_EQ(in.at_s[2], 5); /* a clock never goes back */
+    CHECK_EQ(in.at_s[3], 60);
+    input_free(&in);
+}
+
+TEST(line_without_end_does_not_swallow_the_next)
+{
+    struct input in;
+    size_t len = 300000;
+    char *text = malloc(len + 200);
+    memset(text, 'x', len);
+    strcpy(text + len, "\nh - - [x] \"GET /a HTTP/1.1\" 200 1\n"
+                       "h - - [x] \"GET /b HTTP/1.1\" 200 2\n");
+    CHECK_STR(read_log(&in, text), "");
+    CHECK_EQ(in.lines, 3);
+    CHECK_EQ(in.garbage, 1);
+    CHECK_EQ(in.trace.count, 2);
+    input_free(&in);
+    free(text);
+}
+
+static bool says(const char *why, const char *part)
+{
+    if (strstr(why, part))
+        return true;
+    check_note("it says: %s", why);
+    return false;
+}
+
+TEST(file_that_is_no_log_is_refused_with_its_first_line)
+{
+    struct input in;
+    const char *why = read_log(&in, "#!/bin/sh\necho one\necho two\n");
+    CHECK(says(why, "no access log"));
+    CHECK(says(why, "line 1: \"#!/bin/sh\""));
+    input_free(&in);
+    CHECK(says(read_log(&in, ""), "is empty"));
+    input_free(&in);
+    CHECK(says(read_log(&in, "h - - [x] \"POST /a HTTP/1.1\" 200 1\n"), "could be cached"));
+    input_free(&in);
+}
+
+TEST(what_is_no_readable_file_is_said)
+{
+    struct input in;
+    char *why = input_read(&in, INPUT_LOG, "/tmp");
+    CHECK(says(why, "is a folder"));
+    free(why);
+    input_free(&in);
+    why = input_read(&in, INPUT_TRACE, "/nonexistent/x.t8");
+    CHECK(says(why, "cannot read /nonexistent/x.t8: No such file"));
+    free(why);
+    input_free(&in);
+    CHECK(says(read_as(&in, INPUT_LOG, ".gz", "\x1f\x8b\x08xxxxx", 8), "zcat"));
+    input_free(&in);
+    CHECK(says(read_as(&in, INPUT_TRACE, ".bin", "12345678", 8), "no trace that is known"));
+    input_free(&in);
+}
+
+/* ---- traces ---- */
+
+static const unsigned char t8[] = {1,   0, 0, 0, 100, 0, 0, 0, 2,   0, 0, 0,
+                                   200, 0, 0, 0, 1,   0, 0, 0, 100, 0, 0, 0};
+static const unsigned char t8_zst[] = {/* the same */
+                                       0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x18, 0xc1, 0x00, 0x00, 0x01,
+                                       0x00, 0x00, 0x00, 0x64, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00,
+                                       0x00, 0xc8, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x64,
+                                       0x00, 0x00, 0x00, 0xa5, 0x92, 0x3a, 0x6c};
+
+static void check_three(const struct input *in)
+{
+    CHECK_EQ(in->trace.count, 3);
+    CHECK_EQ(in->trace.unique, 2);
+    CHECK_EQ(in->trace.requests[1].key, 1);
+    CHECK_EQ(in->trace.requests[1].size, 200);
+    CHECK_EQ(in->trace.requests[2].key, 0);
+    CHECK(in->has_sizes);
+}
+
+TEST(trace_is_read_compressed_or_not)
+{
+    struct input in;
+    CHECK_STR(read_as(&in, INPUT_TRACE, ".t8", t8, sizeof(t8)), "");
+    check_three(&in);
+    CHECK(!in.at_s);
+    input_free(&in);
+    const char *why = read_as(&in, INPUT_TRACE, ".t8.zst", t8_zst, sizeof(t8_zst));
+    if (!strstr(why, "libzstd-dev was not there")) {
+        CHECK_STR(why, "");
+        check_three(&in);
+        input_free(&in);
+        CHECK(says(read_as(&in, INPUT_TRACE, ".t8.zst", t8_zst, sizeof(t8_zst) - 6), "cut off"));
+    }
+    input_free(&in);
+}
+
+TEST(trace_that_is_cut_off_is_said)
+{
+    struct input in;
+    CHECK(says(read_as(&in, INPUT_TRACE, ".t8", t8, sizeof(t8) - 3),
+               "is cut off: after 2 requests of 8 bytes there are 5 more"));
+    input_free(&in);
+    CHECK(says(read_as(&in, INPUT_TRACE, ".t8", t8, 0), "is empty"));
+    input_free(&in);
+}
+
+TEST(oracle_trace_has_ids_and_times)
+{
+    static const unsigned char bytes[] = {
+        10, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 2,   0,   0,   0,   0,   0,   0,   0,
+        70, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255};
+    struct input in;
+    CHECK_STR(read_as(&in, INPUT_TRACE, ".oracleGeneral", bytes, sizeof(bytes)), "");
+    CHECK_EQ(in.trace.count, 2);
+    CHECK_EQ(in.trace.unique, 1);
+    CHECK_EQ(in.trace.requests[0].size, 1024);
+    CHECK_EQ(in.at_s[1], 60);
+    input_free(&in);
+}
+
+TEST(trace_whose_sizes_are_ones_has_none)
+{
+    static const unsigned char ones[] = {1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0};
+    struct input in;
+    CHECK_STR(read_as(&in, INPUT_TRACE, ".t8", ones, sizeof(ones)), "");
+    CHECK(!in.has_sizes);
+    input_set_sizes(&in, 512);
+    CHECK_EQ(in.trace.requests[1].size, 512);
+    input_free(&in);
+}

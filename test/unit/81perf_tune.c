@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run tune`: the curve is exact LRU's, the knee is where it is on curves that are drawn by
+ * hand, shards are the fewest that do not differ from the best, and a log of 50,000 lines becomes a
+ * line that nigh takes. Nothing here is about speed.
+ */
+#include "support/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <nigh/nigh.h>
+
+#include "bench/trace_make.h"
+#include "tune/tune.h"
+
+#define KEY_BYTES 24u
+#define MIB       0x1p20
+
+/* ---- the curve ---- */
+
+/* A bucket of the curve is 2.2 % wide. */
+TEST(curve_is_exact_lru)
+{
+    struct input in = {.rate = 1};
+    static struct curve c;
+    trace_make(&in.trace, "keys=3000,requests=60000,zipf=0.8,seed=7");
+    input_set_sizes(&in, 1000);
+    curve_make(&c, &in, KEY_BYTES, in.trace.count, 1);
+    for (uint64_t objects = 10; objects < 3000; objects *= 2) {
+        double at = curve_at(&c, (double)objects * curve_charge(KEY_BYTES, 1000));
+        double requests = (double)in.trace.count;
+        CHECK(at <= (double)simulate_lru(&in.trace, objects + 1) / requests + 1e-9);
+        CHECK(at >= (double)simulate_lru(&in.trace, (uint64_t)((double)objects / 1.03)) / requests);
+    }
+    CHECK(fabs(curve_top(&c) - (1 - in.trace.unique / (double)in.trace.count)) < 1e-9);
+    CHECK(fabs(c.footprint - in.trace.unique * curve_charge(KEY_BYTES, 1000)) < 1);
+    input_free(&in);
+}
+
+TEST(sampled_curve_is_near_the_whole_one)
+{
+    struct input in = {.rate = 1};
+    static struct curve whole, sampled;
+    trace_make(&in.trace, "keys=20000,requests=200000,zipf=0.7,seed=3");
+    curve_make(&whole, &in, KEY_BYTES, in.trace.count, 1);
+    curve_make(&sampled, &in, KEY_BYTES, in.trace.count / 4, 1);
+    for (double bytes = 4 * MIB; bytes < whole.footprint; bytes *= 2)
+        CHECK(fabs(curve_at(&whole, bytes) - curve_at(&sampled, bytes)) < 0.03);
+    CHECK(fabs(whole.footprint / sampled.footprint - 1) < 0.1);
+    input_free(&in);
+}
+
+/* ---- the knee ---- */
+
+static struct knee_point curve[16];
+
+/* Doublings from 4 MiB, misses in thousandths. Returns the knee's size in MiB. */
+static unsigned knee_mib(double worth, unsigned count, const double *misses)
+{
+    for (unsigned i = 0; i < count; i++)
+        curve[i] = (struct knee_point){4 * MIB * (1u << i), misses[i] / 1000};
+    knee_smooth(curve, count);
+    return (unsigned)(curve[knee_find(curve, count, worth)].bytes / MIB);
+}
+
+TEST(knee_is_where_a_doubling_ceases_to_pay)
+{
+    const double bent[] = {700, 500, 300, 200, 196, 193, 191};
+    const double steps[] = {900, 900, 900, 900, 900, 300, 299}; /* a loop of 100 MiB */
+    const double flat[] = {500, 499.5, 499};
+    const double hot[] = {60, 30, 15, 7, 6, 5.5}; /* each half of what is left */
+    const double one[] = {123};
+    const double noisy[] = {300, 200, 220, 199, 198};
+    CHECK_EQ(knee_mib(0.01, 7, bent), 32);
+    CHECK_EQ(knee_mib(0.01, 7, steps), 128);
+    CHECK_EQ(knee_mib(0.01, 3, flat), 4);
+    CHECK_EQ(knee_mib(0.01, 6, hot), 32);
+    CHECK_EQ(knee_mib(0.01, 1, one), 4);
+    CHECK_EQ(knee_mib(0.01, 5, noisy), 8);
+    CHECK_EQ(knee_mib(0.001, 7, bent), 256);
+    CHECK_EQ(knee_mib(0.15, 5, (const double[]){700, 500, 400, 330, 320}), 8);
+}
+
+TEST(misses_between_two_sizes_are_between_theirs)
+{
+    const double bent[] = {700, 500};
+    knee_mib(0.01, 2, bent);
+    CHECK(fabs(knee_misses_at(curve, 2, 1 * MIB) - 0.7) < 1e-9);
+    CHECK(fabs(knee_misses_at(curve, 2, 4 * MIB * M_SQRT2) - 0.6) < 1e-9);
+    CHECK(fabs(knee_misses_at(curve, 2, 99 * MIB) - 0.5) < 1e-9);
+}
+
+/* ---- shards ---- */
+
+static unsigned chosen_of(const double (*figures)[5], unsigned count)
+{
+    static struct subject subjects[SHARDS_CANDIDATES_MAX];
+    struct shards_result r = {.threads = 4, .count = count, .rounds = 5};
+    for (unsigned i = 0; i < count; i++) {
+        r.all[i].shards = 1u << i;
+        memcpy(subjects[i].figures, figures[i], sizeof(figures[i]));
+    }
+    shards_judge(&r, subjects);
+    return r.all[r.chosen].shards;
+}
+
+TEST(fewest_shards_that_are_as_good_as_the_best_are_chosen)
+{
+    const double clear[][5] = {
+        {50, 50, 51, 50, 50}, {99, 100, 99, 99, 99}, {100, 100, 100, 101, 100}};
+    const double worse[][5] = {
+        {50, 50, 51, 50, 50}, {80, 80, 81, 80, 80}, {100, 100, 100, 101, 100}};
+    /* the machine is half as fast in some rounds: that is no difference between them */
+    const double tides[][5] = {{80, 40, 80, 40, 80}, {100, 50, 100, 50, 100}, {99, 50, 99, 49, 99}};
+    const double equal[][5] = {
+        {100, 90, 110, 100, 95}, {101, 92, 108, 99, 97}, {99, 94, 110, 98, 95}};
+    CHECK_EQ(chosen_of(clear, 3), 2);
+    CHECK_EQ(chosen_of(worse, 3), 4);
+    CHECK_EQ(chosen_of(tides, 3), 2);
+    CHECK_EQ(chosen_of(equal, 3), 1);
+}
+
+/* ---- all of it ---- */
+
+#define LINES 50000u
+
+static void make_log(const char *path)
+{
+    static const char *const others[] = {"\"POST /a HTTP/1.1\" 302 0",
+                                         "\"GET /x HTTP/1.1\" 404 196"};
+    struct trace t;
+    FILE *f = fopen(path, "w");
+    REQUIRE(f != NULL);
+    trace_make(&t, "keys=8000,requests=50000,zipf=0.9,small=0.3,seed=5");
+    for (unsigned i = 0; i < LINES; i++) {
+        const struct request *q = &t.requests[i];
+        if (i % 5000 == 17)
+            fprintf(f, "no request at all\n");
+        else if (i % 50 == 1)
+            fprintf(f, "h - - [29/Nov/2026:10:%02u:%02u +0000] %s\n", i / 1000, i / 20 % 50,
+                    others[i % 2]);
+        else
+            fprintf(f, "h - - [29/Nov/2026:10:%02u:%02u +0000] \"GET /p/%u HTTP/1.1\" 200 %u\n",
+                    i / 1000, i / 20 % 50, q->key, q->size / 40 + 1);
+    }
+    trace_free(&t);
+    REQUIRE(fclose(f) == 0);
+}
+
+static void check_columns(FILE *text)
+{
+    char line[512];
+    rewind(text);
+    while (fgets(line, sizeof(line), text))
+        if (!CHECK_LE(strcspn(line, "\n"), 100))
+            check_note("%s", line);
+}
+
+static struct tune tuned;
+
+TEST(log_becomes_a_line_that_nigh_takes)
+{
+    struct tune_settings s;
+    struct nigh_options options = NIGH_OPTIONS_INIT;
+    char path[256], line[128];
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof(path), "%s/nigh-tune-XXXXXX", folder ? folder : "/tmp");
+    close(mkstemp(path));
+    make_log(path);
+    tune_settings_init(&s);
+    s.kind = INPUT_LOG;
+    s.path = path;
+    s.threads[0] = 2;
+    s.rounds = 3;
+    s.round_ns = 5000000;
+    char *why = tune_run(&tuned, &s);
+    unlink(path);
+    CHECK_STR(why, NULL);
+    CHECK_EQ(tuned.in.garbage, LINES / 5000);
+    CHECK_EQ(tuned.in.first_garbage, 18);
+    CHECK_GT(tuned.size_count, 1);
+    tune_line(&tuned, line, sizeof(line));
+    if (!CHECK_EQ(nigh_options_parse(&options, line), 0))
+        check_note("%s: %s", line, nigh_options_error());
+    CHECK_EQ(options.l1_memory, tuned.sizes[tuned.knee].bytes);
+    CHECK_GE(options.l1_shards, 1);
+    CHECK(options.l1_policy == NIGH_POLICY_LFU || options.l1_policy == NIGH_POLICY_LRU);
+
+    FILE *text = tmpfile();
+    tune_report(&tuned, text);
+    check_columns(text);
+    fclose(text);
+    tune_free(&tuned);
+}
+
+/* What nigh answers under lru is what the curve says, within what lru promises and what the curve's
+ * idea of an entry's bytes is off by. */
+TEST(replays_agree_with_the_curve)
+{
+    struct input in = {.rate = 1};
+    static struct curve c;
+    trace_make(&in.trace, "keys=20000,requests=100000,zipf=0.8,seed=2");
+    input_set_sizes(&in, 1000);
+    curve_make(&c, &in, KEY_BYTES, in.trace.count, 1);
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = in.trace.count};
+    for (uint64_t bytes = 4u << 20; bytes <= 16u << 20; bytes *= 2) {
+        double hits = replay_run(&src, "lru", bytes, 1).hits;
+        if (!CHECK(fabs(hits - curve_at(&c, (double)bytes)) < 0.05))
+            check_note("%.3f, the curve says %.3f", hits, curve_at(&c, (double)bytes));
+    }
+    input_free(&in);
+}
+
+/* One key in eight, in an eighth of the memory: a recording that is a sample gives what the whole
+ * would. */
+TEST(replay_of_a_sample_is_near_that_of_the_whole)
+{
+    struct input in = {.rate = 1};
+    trace_make(&in.trace, "keys=40000,requests=200000,zipf=0.6,seed=4");
+    input_set_sizes(&in, 1000);
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = in.trace.count};
+    double whole = replay_run(&src, "lfu", 16u << 20, 1).hits;
+
+    struct sample s;
+    sample_take(&s, &in, 0.125, 9);
+    struct input part = {.rate = 0.125};
+    part.trace = (struct trace){s.requests, s.count, in.trace.unique};
+    struct replay_source of_part = {.in = &part, .key_bytes = KEY_BYTES, .most = s.count};
+    CHECK_EQ(replay_scale_of(&of_part, 16u << 20, s.count).copies, 8);
+    double sampled = replay_run(&of_part, "lfu", 16u << 20, 1).hits;
+    if (!CHECK(fabs(whole - sampled) < 0.05))
+        check_note("%.3f of the whole, %.3f of the sample", whole, sampled);
+    sample_free(&s);
+    input_free(&in);
+}
