@@ -39,7 +39,7 @@ static bool take_number(struct text *rest, uint64_t *ret)
     return true;
 }
 
-/* What stands before a quote that is not escaped. */
+/* Takes all before the first quote that is not escaped. */
 static bool take_quoted(struct text *rest, struct text *ret)
 {
     size_t n = 0;

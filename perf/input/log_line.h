@@ -5,7 +5,7 @@
  *
  *     host ident user [10/Oct/2000:13:55:36 -0700] "GET /a?b=1 HTTP/1.1" 200 2326 "referer" "agent"
  *
- * What stands before the bracket and behind the size is not looked at, so that a virtual host in
+ * Text before the bracket and behind the size is not looked at, so that a virtual host in
  * front or times behind do no harm. Any bytes may come: a log has what strangers send.
  */
 #ifndef PERF_INPUT_LOG_LINE_H

@@ -26,7 +26,7 @@ size_t input_stream_read(struct stream *s, void *buffer, size_t size);
 bool input_stream_line(struct stream *s, struct text *ret);
 #define LINE_BYTES_MAX ((size_t)64 << 10)
 
-/* What is to come, without taking it: up to `size` bytes, 4096 at most. */
+/* Copy the next bytes without taking them: up to `size`, 4096 at most. */
 size_t input_stream_peek(struct stream *s, void *buffer, size_t size);
 
 /* Why it ended before its end; NULL: it did not. Lives as long as the stream. */

@@ -10,7 +10,7 @@
 
 /* A number between the two. */
 double parse_number(const char *name, const char *text, double least, double most);
-/* The same without a fraction; k and m may follow: "250k". */
+/* A whole number between the two; k and m may follow: "250k". */
 uint64_t parse_count(const char *name, const char *text, uint64_t least, uint64_t most);
 /* Bytes: "4096", "64k", "96MiB", "1g", as nigh's options take them. */
 uint64_t parse_bytes(const char *name, const char *text, uint64_t least, uint64_t most);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is being done now, on stderr: one line that is written over on a terminal; elsewhere, where
+ * Progress on stderr: one line that is written over on a terminal; elsewhere, where
  * each line stays, none but those with a share, and these not more than one every ten seconds.
  */
 #ifndef PERF_PROGRESS_H
 #define PERF_PROGRESS_H
 
-/* On a terminal only. */
+/* Say what is being done now, on a terminal only. */
 __attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
 
 /*
- * The same with how much of the whole is done (0..1), and the time that the rest takes if it goes
+ * Say how much of the whole is done (0..1), and the time that the rest takes if it goes
  * on as it did since progress_begin().
  */
 __attribute__((format(printf, 2, 3))) void progress_share(double done, const char *fmt, ...);

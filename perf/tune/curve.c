@@ -33,7 +33,7 @@ static void sums_add(struct sums *s, size_t at, double value)
         s->tree[at] += value;
 }
 
-/* Of all before `at`. */
+/* Sums up all before `at`. */
 static double sums_before(const struct sums *s, size_t at)
 {
     double sum = 0;

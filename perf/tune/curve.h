@@ -23,7 +23,7 @@ struct curve {
     double footprint; /* bytes of all keys, in the real cache */
 };
 
-/* What an entry takes in L1: key, value, and some bookkeeping, as perf/README.md measures it. */
+/* Bytes of an entry in L1: key, value, and some bookkeeping, as perf/README.md measures it. */
 double curve_charge(uint32_t key_bytes, uint32_t value_bytes);
 
 /* From at most so many requests. */
@@ -31,7 +31,7 @@ void curve_make(struct curve *c, const struct input *in, uint32_t key_bytes, siz
                 uint64_t seed);
 /* Share of hits of a cache with so many bytes, 0 .. 1. */
 double curve_at(const struct curve *c, double bytes);
-/* The same if everything fitted. */
+/* Share of hits if everything fitted. */
 double curve_top(const struct curve *c);
 
 #endif

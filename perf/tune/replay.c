@@ -104,7 +104,7 @@ static uint64_t clock_of(void *arg)
     return *(const uint64_t *)arg;
 }
 
-/* What the sample has too few of are hits: tune/sample.h. */
+/* Requests that the sample has too few of are hits: tune/sample.h. */
 static double share_of(double hits, double more, double expected)
 {
     double share = expected > 0 ? (hits + more) / expected : 0;

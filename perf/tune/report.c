@@ -151,7 +151,7 @@ static void explain_memory(const struct tune *t, FILE *out)
                 1000 * t->settings->worth);
 }
 
-/* What `more` bytes would save, of what was replayed or, beyond, by exact LRU's curve. */
+/* Says what so many bytes would save: by the replays or, beyond them, by exact LRU's curve. */
 static void explain_more(const struct tune *t, double bytes, const char *what, FILE *out)
 {
     struct knee_point points[TUNE_SIZES_MAX];
@@ -208,7 +208,7 @@ static void explain_shards(const struct tune *t, FILE *out)
 
 /* ---- how sure ---- */
 
-/* What the last two quarters differ by: before them the cache may still have been filling. */
+/* Difference of the last two quarters: before them the cache may still have been filling. */
 static double drift(const struct tune *t)
 {
     const double *q = knee_of(t)->by[t->policy].quarters;

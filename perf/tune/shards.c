@@ -2,7 +2,7 @@
 /*
  * Caches that differ in their shards alone take turns, round by round, all of them filled before.
  *
- * Of a round it counts what a cache did beside the mean of all caches in it, for a machine that
+ * In a round counts what a cache did beside the mean of all caches in it, for a machine that
  * others use is slower in some rounds. Two numbers of shards are as good as each other when they
  * differ by no more than rounds do (half the distance of the quartiles), but 2 % at least, for so
  * little is no reason for anything, and 10 % at most, for noise is no reason either.

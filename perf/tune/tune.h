@@ -70,7 +70,7 @@ void tune_line(const struct tune *t, char *ret, size_t size);
 /* Misses of the chosen policy by size; to ret[size_count]. */
 void tune_points(const struct tune *t, struct knee_point *ret);
 
-/* What was found, for people: at most 100 columns. */
+/* Print the findings for people: at most 100 columns. */
 void tune_report(const struct tune *t, FILE *out);
 /* ... and for machines: results of bench/measure.h. */
 void tune_results(const struct tune *t);

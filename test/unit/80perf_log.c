@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What perf/ reads of other programs: access logs, whose lines strangers wrote, and traces. What is
- * wrong is named; what is right is counted as it stands there.
+ * Files of other programs that perf/ reads: access logs, whose lines strangers wrote, and traces.
+ * Faults are named; what is right is counted as it stands there.
  */
 #include "support/check.h"
 
@@ -110,7 +110,7 @@ static const char *file_of(const char *ending, const void *bytes, size_t len)
     return path;
 }
 
-/* What input_read() says of it: "" for nothing. The text lives until the next call. */
+/* Returns what input_read() says of it: "" for nothing. The text lives until the next call. */
 static const char *read_as(struct input *in, enum input_kind kind, const char *ending,
                            const void *bytes, size_t len)
 {

@@ -197,7 +197,7 @@ TEST(log_becomes_a_line_that_nigh_takes)
     tune_free(&tuned);
 }
 
-/* What nigh answers under lru is what the curve says, within what lru promises and what the curve's
+/* Hits of nigh under lru are those of the curve, within what lru promises and what the curve's
  * idea of an entry's bytes is off by. */
 TEST(replays_agree_with_the_curve)
 {
