@@ -86,6 +86,24 @@ int nigh_stats_info(size_t i, struct nigh_stats_info *ret_info);
 struct nigh_space *nigh_stats_space(struct nigh *cache, size_t i, const char **ret_name);
 
 /**
+ * Write what each shard has, and how its lock was waited for. (nigh_stats() has the spread.)
+ *
+ * Times of waiting are counted only where a lock was taken, so they cost nothing elsewhere. Many
+ * waits in one shard: a key that is written all the time. In all shards: l1.shards is too small.
+ *
+ * @param format   text or JSON: {"shards": [{"entries": ...}, ...]}, those of l1.memory first, then
+ *                 those of spaces with a cap of their own
+ * @param buffer   may be NULL: then only the length is returned
+ *
+ * Returns   as nigh_stats()
+ * Errors    NIGH_EINVAL no such format; NIGH_ENOMEM; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()
+ * Threads   any
+ * Blocks    for each shard's lock
+ */
+long nigh_stats_shards(struct nigh *cache, enum nigh_stats_format format, char *buffer,
+                       size_t size);
+
+/**
  * Print the name of every gauge and counter, and what it means.
  *
  * Threads   any
@@ -95,9 +113,9 @@ void nigh_stats_print(FILE *out);
 /**
  * Read a counter or gauge by name, such as "l1_fresh" or "memory_bytes".
  *
- * @param space   name of a space: its counters, and if it has (or had) a space.memory also its
- *                gauges memory_bytes, memory_cap_bytes, resident_bytes, entries; NULL: the gauges
- *                of the cache, and counters as the sum over all spaces and the cache itself
+ * @param space   name of a space: its counters and gauges (some of which only a space has that has,
+ *                or had, a space.memory); NULL: the gauges of the cache, and counters as the sum
+ *                over all spaces and the cache itself
  *
  * Returns   its value
  * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()

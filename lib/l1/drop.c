@@ -23,8 +23,11 @@ static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t end, uint3
     uint32_t from = end > DROP_PER_HOLD ? end - DROP_PER_HOLD : 0;
     for (uint32_t slot = from; slot < end; slot++) {
         uint64_t word = s->ring.words[slot];
-        if (ring_is_live(word) && (!space_id || entry_space(ring_word_entry(word)) == space_id))
-            l1_shard_drop_locked(l1, s, ring_word_entry(word), L1_FATE_MOVED);
+        struct l1_entry *e = ring_is_live(word) ? ring_word_entry(word) : NULL;
+        if (!e || (space_id && entry_space(e) != space_id))
+            continue;
+        l1_shard_drop_locked(l1, s, e, L1_FATE_MOVED);
+        stats_count(l1_stats_of(l1, e), STATS_L1_DROP);
     }
     l1_shard_unlock(l1, s);
     return from;

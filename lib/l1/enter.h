@@ -153,6 +153,8 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
     if (NIGH_UNLIKELY(core_marks(l1, p->hash)) && !copied) /* a copy has its mark */
         entry_mark(p->e, l1_generation(&l1->hit));
     enter_publish_word(l1, p->word, p->hash, p->e);
+    s->entry_bytes += p->bytes;
+    l1_level_add(l1, p->e, p->bytes);
     if (copied)
         l1_shard_let_go_locked(l1, s, copied);
     else
@@ -171,6 +173,10 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
     (void)l1_touch(p->e, l1_generation(&l1->hit));
     if (l1->policy->replace)
         l1->policy->replace(l1, s, slot, p->before, p->bytes);
+    if (NIGH_UNLIKELY(p->bytes != p->before)) {
+        s->entry_bytes += p->bytes - p->before;
+        stats_add(l1_stats_of(l1, p->e), STATS_LEVEL_BYTES, p->bytes - p->before);
+    }
     enter_publish_word(l1, p->word, p->hash, p->e);
 }
 

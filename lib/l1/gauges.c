@@ -21,12 +21,13 @@ uint64_t gauges_pages_bytes(struct l1 *l1)
 
 /* Sums over the shards of a table. */
 struct shard_sums {
-    uint64_t spare, limbo_spare, held, tables, unstored, entries;
+    uint64_t spare, limbo_spare, held, tables, unstored, entries, waits, wait_ns;
 };
 
 #define GAUGES_AHEAD 4u /* shards whose lines are prefetched */
 #define GAUGES_LOCKED                                                                              \
-    (L1_GAUGE_USED | L1_GAUGE_TABLES | L1_GAUGE_LIMBO | L1_GAUGE_PINNED | L1_GAUGE_ENTRIES)
+    (L1_GAUGE_USED | L1_GAUGE_TABLES | L1_GAUGE_LIMBO | L1_GAUGE_PINNED | L1_GAUGE_ENTRIES |       \
+     L1_GAUGE_WAITS)
 
 static void sum_shard(struct l1 *l1, struct l1_shard *s, unsigned which, struct shard_sums *sums)
 {
@@ -37,6 +38,8 @@ static void sum_shard(struct l1 *l1, struct l1_shard *s, unsigned which, struct 
     l1_shard_lock(s);
     sums->spare += s->spare_bytes;
     sums->entries += s->entries;
+    sums->waits += s->lock_waits;
+    sums->wait_ns += s->lock_wait_ns;
     if (which & (L1_GAUGE_LIMBO | L1_GAUGE_PINNED)) {
         sums->limbo_spare += s->limbo_spare_bytes;
         sums->held += s->held_bytes;
@@ -104,6 +107,10 @@ static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
         g.entries = sums.entries;
     if (which & L1_GAUGE_PINNED)
         g.pinned_bytes = sums.held;
+    if (which & L1_GAUGE_WAITS) {
+        g.lock_waits = sums.waits;
+        g.lock_wait_ns = sums.wait_ns;
+    }
     g.unstored_bytes = sums.unstored;
     *ret = g;
 }
@@ -120,6 +127,22 @@ static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
     sum->pinned_bytes += g->pinned_bytes;
     sum->entries += g->entries;
     sum->shards += g->shards;
+    sum->lock_waits += g->lock_waits;
+    sum->lock_wait_ns += g->lock_wait_ns;
+}
+
+void l1_shards_each(struct l1 *l1, void (*visit)(void *arg, const struct l1_shard_gauges *g),
+                    void *arg)
+{
+    for (; l1; l1 = family_next(l1))
+        for (uint32_t i = 0; i <= l1->shard_mask; i++) {
+            struct l1_shard *s = &l1->shards[i];
+            l1_shard_lock(s);
+            struct l1_shard_gauges g = {s->entries, s->entry_bytes, s->lock_waits,
+                                        s->lock_wait_ns};
+            l1_shard_unlock(l1, s);
+            visit(arg, &g);
+        }
 }
 
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)

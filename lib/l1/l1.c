@@ -241,6 +241,20 @@ static void close_floors(struct l1 *l1)
     fates_fini(l1->fates);
 }
 
+#define SPACE_STATS_BYTES ((L1_SPACES_MAX + 1) * sizeof(struct stats *))
+
+static int create_space_stats(struct l1 *l1)
+{
+    l1->space_stats = mem_lines_alloc_zero(l1->env->mem, SPACE_STATS_BYTES);
+    return l1->space_stats ? 0 : NIGH_ENOMEM;
+}
+
+static void destroy_space_stats(struct l1 *l1)
+{
+    if (l1->space_stats)
+        mem_lines_free(l1->env->mem, l1->space_stats, SPACE_STATS_BYTES);
+}
+
 /* Create the parts that need unwinding, in order. */
 static int create_parts(struct l1 *l1, const struct l1_config *c)
 {
@@ -254,9 +268,12 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
     err = batch_init(&l1->reclaim.batch, batch_max_for(c->memory_bytes));
     if (err)
         goto undo_floors;
-    err = create_shards(l1);
+    err = c->root ? 0 : create_space_stats(l1);
     if (err)
         goto undo_batch;
+    err = create_shards(l1);
+    if (err)
+        goto undo_space_stats;
     err = registry_add(l1);
     if (err)
         goto undo_shards;
@@ -264,6 +281,8 @@ static int create_parts(struct l1 *l1, const struct l1_config *c)
 
 undo_shards:
     destroy_shards(l1, l1->shard_mask + 1);
+undo_space_stats:
+    destroy_space_stats(l1);
 undo_batch:
     batch_fini(&l1->reclaim.batch);
 undo_floors:
@@ -362,6 +381,7 @@ static void destroy_table(struct l1 *l1)
     struct mem *arena = l1->mem;
     pin_forget(l1->id);
     destroy_shards(l1, l1->shard_mask + 1);
+    destroy_space_stats(l1);
     batch_fini(&l1->reclaim.batch);
     close_floors(l1);
     registry_remove(l1);
@@ -378,6 +398,11 @@ void l1_destroy(struct l1 *l1)
         destroy_table(apart);
     }
     destroy_table(l1);
+}
+
+void l1_space_count_in(struct l1 *l1, uint32_t space_id, struct stats *stats)
+{
+    l1->space_stats[space_id] = stats;
 }
 
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct l1_space *ret)

@@ -249,6 +249,9 @@ struct l1_space;
  * group `group_slot`. Threads: one, before the space has any entry. */
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot,
                    struct l1_space *ret);
+/* Count what becomes of the space's entries in this set, instead of the table's. Threads: as
+ * l1_space_init(). */
+void l1_space_count_in(struct l1 *l1, uint32_t space_id, struct stats *stats);
 /* Let hits of the space search another table of the family from now on. Threads: one, while no hit
  * of the space is under way. */
 void l1_space_move(struct l1_space *s, const struct l1 *to);
@@ -476,7 +479,8 @@ enum {
     L1_GAUGE_ENTRIES = 16,
     L1_GAUGE_PINNED = 32,
     L1_GAUGE_RESIDENT = 64,
-    L1_GAUGE_ALL = 127,
+    L1_GAUGE_WAITS = 128,
+    L1_GAUGE_ALL = 255,
 };
 struct l1_gauges {
     uint64_t cap_bytes;       /* l1_memory(); used_bytes may be above it while it comes down */
@@ -489,12 +493,25 @@ struct l1_gauges {
     uint64_t unstored_bytes;  /* created, not stored (yet) */
     uint64_t pinned_bytes;    /* retired, kept by pins or references alone */
     uint64_t entries;
+    uint64_t lock_waits;      /* times that a shard's lock was waited for ... */
+    uint64_t lock_wait_ns;    /* ... and how long in all */
     uint32_t shards;
 };
 /* Read the gauges of `which` (L1_GAUGE_...) and those that cost nothing; the others are 0. `l1`:
  * the table of all, for the sums over all tables; or a table apart, for its own. Threads: any.
  * Locks: shard, each in turn, and shadows, for some of them; family. */
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
+
+/* A shard beside the others: what it has, and how its lock was waited for. */
+struct l1_shard_gauges {
+    uint64_t entries;
+    uint64_t entry_bytes;
+    uint64_t lock_waits;
+    uint64_t lock_wait_ns;
+};
+/* Visit every shard of every table, under no lock. Threads: any. Locks: shard, each in turn. */
+void l1_shards_each(struct l1 *l1, void (*visit)(void *arg, const struct l1_shard_gauges *g),
+                    void *arg);
 
 /* Define the functions declared `static inline` above. */
 #include "l1/hit.h"

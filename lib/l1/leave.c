@@ -6,8 +6,11 @@
 
 #include "l1/limbo.h"
 
+/* Tell that the entry of a slot leaves: the policy, and who counts what is there. */
 static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
 {
+    s->entry_bytes -= bytes;
+    l1_level_remove(l1, ring_entry(&s->ring, slot), bytes);
     if (l1->policy->remove)
         l1->policy->remove(l1, s, slot, bytes);
 }
@@ -59,6 +62,27 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 
 /* ---- evicting ---- */
 
+/* Ages are noted of one eviction in so many: it takes a look at the clock. */
+#define AGES_NOTED 16u
+
+static void note_evicted(struct l1 *l1, const struct l1_shard *s, const struct l1_entry *e)
+{
+    struct stats *stats = l1_stats_of(l1, e);
+    stats_count(stats, STATS_L1_EVICT);
+    if (s->removals % AGES_NOTED)
+        return;
+    int64_t age_ns = (int64_t)clock_coarse_ns(l1->env->clock) - l1_entry_born_ns(e);
+    stats_time(stats, STATS_EVICTED_AGE, age_ns > 0 ? (uint64_t)age_ns : 0);
+}
+
+/* As a cap comes down, who leaves is no younger or older than else: so ages say nothing. */
+static void note_shed(struct l1 *l1, const struct l1_entry *e)
+{
+    struct stats *stats = l1_stats_of(l1, e);
+    stats_count(stats, STATS_L1_EVICT);
+    stats_count(stats, STATS_L1_SHED);
+}
+
 static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fate) REQUIRES(s->lock)
 {
     if (!s->entries || !l1->policy->victim)
@@ -70,7 +94,10 @@ static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fat
     struct l1_entry *e = ring_entry(&s->ring, slot);
     if (!hash)
         hash = entry_hash(l1, e);
-    stats_count(l1->stats, STATS_L1_EVICT);
+    if (fate == L1_FATE_SHED)
+        note_shed(l1, e);
+    else
+        note_evicted(l1, s, e);
     return remove_hashed_locked(l1, s, e, hash, fate);
 }
 
@@ -94,8 +121,9 @@ static uint64_t shed_row_locked(struct l1 *l1, struct l1_shard *s, uint32_t most
         __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
     }
     for (uint32_t i = 0; i < count; i++)
+        note_shed(l1, ring_entry(&s->ring, slots[i]));
+    for (uint32_t i = 0; i < count; i++)
         sum += remove_hashed_locked(l1, s, ring_entry(&s->ring, slots[i]), hashes[i], L1_FATE_SHED);
-    stats_add(l1->stats, STATS_L1_EVICT, count);
     *ret_count = count;
     return sum;
 }

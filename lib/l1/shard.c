@@ -156,6 +156,15 @@ void l1_shard_grow_soon_locked(struct l1 *l1, struct l1_shard *s)
 
 /* ---- lock ---- */
 
+/* The kernel's clock, also where a host or a test has another: it is threads that wait here. */
+void l1_shard_lock_slow(struct l1_shard *s)
+{
+    uint64_t began_ns = clock_kernel_ns(CLOCK_MONOTONIC);
+    latch_lock_slow(&s->lock);
+    s->lock_waits++;
+    s->lock_wait_ns += clock_kernel_ns(CLOCK_MONOTONIC) - began_ns;
+}
+
 void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s)
 {
     bool poke = s->poke;
@@ -194,7 +203,7 @@ static bool evict_from_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t 
     if (!e)
         return true; /* the whole chain went when room was sought for one more bucket */
     l1_shard_remove_locked(l1, s, e, L1_FATE_EVICTED);
-    stats_count(l1->stats, STATS_L1_EVICT);
+    stats_count(l1_stats_of(l1, e), STATS_L1_EVICT);
     return true;
 }
 

@@ -26,7 +26,7 @@ struct l1_shard {
     uint32_t grow_at;        /* (s) at so many entries the table doubles */
     uint32_t make_at;        /* (s) at so many the next table is made; <= grow_at */
     uint32_t removals;       /* (s) count; unchanged: a word found before is still good */
-    uint64_t arrays_bytes;   /* (s) charged for the ring, and for what the policy keeps */
+    uint64_t entry_bytes;    /* (s) charged for live entries */
     uint64_t arrays_pages_bytes; /* (s) the part outside the arena */
     uint64_t spare_bytes;    /* (s) the reserve: borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) charge of entries made here, not stored yet */
@@ -53,6 +53,11 @@ struct l1_shard {
 
     void *policy; /* (c) -> the policy's state, as it says */
     struct l1_newcomer newcomer; /* (s) */
+
+    /* seldom touched, and so on a line of their own */
+    uint64_t arrays_bytes; /* (s) charged for the ring, and for what the policy keeps */
+    uint64_t lock_waits;   /* (s) times that somebody waited for the lock ... */
+    uint64_t lock_wait_ns; /* (s) ... and how long in all */
 };
 
 static inline struct l1_shard *l1_shard_of(const struct l1 *l1, uint64_t hash)
@@ -82,9 +87,12 @@ static inline void l1_shard_prefetch(const struct l1_shard *s)
         __builtin_prefetch(at + line, 1);
 }
 
-static inline void l1_shard_lock(struct l1_shard *s) ACQUIRES(s->lock)
+/* Wait for the lock, and note how long. */
+NIGH_OUTLINED void l1_shard_lock_slow(struct l1_shard *s) ACQUIRES(s->lock);
+static inline void l1_shard_lock(struct l1_shard *s) ACQUIRES(s->lock) LOCKS_UNCHECKED
 {
-    latch_lock(&s->lock);
+    if (NIGH_UNLIKELY(!latch_try(&s->lock)))
+        l1_shard_lock_slow(s);
 }
 /* Unlock, and do what was asked for under the lock: poke the reclaimer, make a table. */
 NIGH_OUTLINED void l1_shard_unlock_slow(struct l1 *l1, struct l1_shard *s) RELEASES(s->lock);

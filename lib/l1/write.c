@@ -85,7 +85,7 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
         fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FULL, 0);
     if (old && !survives(old, w->value->version)) {
         l1_shard_drop_locked(l1, s, old, L1_FATE_NONE);
-        stats_count(l1->stats, STATS_L1_REMOVE);
+        stats_count(l1_stats_of(l1, old), STATS_L1_REMOVE);
     }
     if (e && !is_large(w))
         enter_unmake_locked(l1, s, e, w->size, w->bytes);
@@ -204,7 +204,7 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
     if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own)) {
         l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
-        stats_count(l1->stats, STATS_L1_REMOVE);
+        stats_count(l1_stats_of(l1, e), STATS_L1_REMOVE);
     }
     l1_shard_unlock(l1, s);
     if (ret_ticket_ok)

@@ -61,6 +61,8 @@
     X(L1_REFUSED_POLICY, "l1_refused_policy", "of l1_refused_full: lfu keeps what is there")       \
     X(L1_OVERSIZE, "l1_oversize", "values not stored: over the size limit")                        \
     X(L1_EVICT, "l1_evict", "entries evicted for room")                                            \
+    X(L1_SHED, "l1_shed", "of l1_evict: because a cap came down, or pages were given back")        \
+    X(L1_DROP, "l1_drop", "entries dropped: their space got a table of its own")                   \
     X(L1_EXPIRE, "l1_expire", "entries removed by time")                                           \
     X(L1_REMOVE, "l1_remove", "entries invalidated, or left without a new value by a write")       \
     X(L1_MOVE, "l1_move", "entries moved so that sparse pages could be given back")                \
@@ -116,6 +118,7 @@
     X(LATENCY_L2, "latency_l2", "requests for values and leases, sent to answered")                \
     X(LATENCY_LOAD, "latency_load", "loads, from the call of the loader to its answer")            \
     X(LATENCY_WAIT, "latency_wait", "waits of blocking calls for another's flight")                \
-    X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")
+    X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")    \
+    X(EVICTED_AGE, "evicted_age", "how long ago the evicted were loaded, one in 16: short is bad")
 
 #endif

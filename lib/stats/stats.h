@@ -26,7 +26,12 @@ enum stats_counter {
 #define X(name, export_name, doc) STATS_##name,
     STATS_COUNTERS(X)
 #undef X
-    STATS_COUNTER_COUNT
+    STATS_COUNTER_COUNT,
+    /* Levels: sums that also fall, by adding what is below 0 (modulo 2^64). What is in L1 now is
+     * what each thread has added less what each has removed; nobody writes another's part. */
+    STATS_LEVEL_ENTRIES = STATS_COUNTER_COUNT, /* entries in L1 */
+    STATS_LEVEL_BYTES,                         /* what they are charged */
+    STATS_SLOT_COUNT
 };
 
 struct stats_counter_info {
@@ -48,7 +53,7 @@ struct stats_thread;
 /* Keys: (a) written by the thread that has the block, read by anyone  (l) lock in stats.c
  *       (c) constant. On lines of its own. */
 struct stats_block {
-    _Atomic uint64_t counts[STATS_COUNTER_COUNT]; /* (a) */
+    _Atomic uint64_t counts[STATS_SLOT_COUNT]; /* (a) */
     /* NULL: this thread has added nothing to it. pair(stats.histogram) */
     _Atomic(struct histogram *) histograms[STATS_HISTOGRAM_COUNT];
     struct stats *set;                            /* (c) */
@@ -69,7 +74,7 @@ struct stats_set {
     struct stats_block *free;   /* (l) blocks that no thread has */
     struct stats *next;         /* (l) in the list of all sets */
     struct stats **link;        /* (l) pointer to this set in that list */
-    _Atomic uint64_t shared[STATS_COUNTER_COUNT]; /* by atomic adds, without memory for a block */
+    _Atomic uint64_t shared[STATS_SLOT_COUNT]; /* by atomic adds, without memory for a block */
 };
 
 /* Keys: (c) constant after init  (r) as above */

@@ -50,6 +50,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(pins, ASK_PINS, g->pins, "values held since a hit; not those of a load or of L2")            \
     X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
+    X(lock_waits, L1_GAUGE_WAITS, g->l1.lock_waits, "times that a shard's lock was waited for")    \
+    X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000, "microseconds of that, in all")     \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
     X(deferred, ASK_CHEAP, g->deferred, "loads that wait for their deferred answers")              \
     X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled") \
@@ -103,6 +105,13 @@ static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t off
 }
 #define OF_L1(which, field) of_l1(space, which, offsetof(struct l1_gauges, field))
 
+/* A thread's part may have been read before another's that belongs to it. */
+static uint64_t level(struct nigh_space *space, enum stats_counter which)
+{
+    int64_t sum = (int64_t)stats_read(&space->stats, which);
+    return sum > 0 ? (uint64_t)sum : 0;
+}
+
 /* X(name, only of a capped space, value, what it is) */
 #define SPACE_GAUGES(X)                                                                            \
     X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
@@ -110,7 +119,8 @@ static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t off
     X(memory_cap_bytes, true, OF_L1(0, cap_bytes), "space.memory")                                 \
     X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(entries, true, OF_L1(L1_GAUGE_ENTRIES, entries), "in L1")
+    X(entries, false, level(space, STATS_LEVEL_ENTRIES), "in L1")                                  \
+    X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")
 
 #define X(name_, capped_, value_, what_)                                                           \
     static uint64_t space_##name_(struct nigh_space *space)                                        \

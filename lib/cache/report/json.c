@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "cache/report/gauges.h"
+#include "cache/report/shards.h"
 #include "cache/space.h"
 
 static void print_counters(struct text *w, struct stats *stats)
@@ -71,6 +72,18 @@ static void print_space(struct text *w, struct nigh_space *space)
     text_add(w, "}");
 }
 
+static void print_shards(struct nigh *cache, struct text *w)
+{
+    struct shards_spread spreads[SHARD_NUMBERS];
+    shards_read(cache, spreads);
+    text_add(w, ", \"shards\": {");
+    for (size_t i = 0; i < SHARD_NUMBERS; i++)
+        text_add(w, "%s\"%s\": {\"least\": %" PRIu64 ", \"median\": %" PRIu64 ", \"most\": %" PRIu64
+                 "}", i ? ", " : "", shards_names[i], spreads[i].least, spreads[i].median,
+                 spreads[i].most);
+    text_add(w, "}");
+}
+
 void report_json(struct nigh *cache, struct text *w)
 {
     struct gauges g;
@@ -81,6 +94,7 @@ void report_json(struct nigh *cache, struct text *w)
                      gauges_of_cache[i].value(&g));
     text_add(w, "}");
     print_problems(cache, w);
+    print_shards(cache, w);
     text_add(w, ", \"cache\": {");
     print_counters(w, &cache->stats);
     text_add(w, "}, \"spaces\": {");

@@ -18,6 +18,8 @@
 #include "cache/report/formats.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "cache/report/gauges.h"
 #include "cache/space.h"
@@ -40,15 +42,28 @@ static void print_space_sample(struct text *w, const char *name, const char *suf
     text_add(w, "} %" PRIu64 "\n", value);
 }
 
+/* Print a gauge; one that ends in _us or _ms becomes one in seconds. */
+static void print_gauge(struct text *w, const struct gauge *gauge, uint64_t value)
+{
+    char name[64];
+    size_t len = strlen(gauge->name);
+    unsigned digits = !strcmp(gauge->name + len - 3, "_us") ? 6
+                      : !strcmp(gauge->name + len - 3, "_ms") ? 3 : 0;
+    uint64_t unit = digits == 6 ? 1000000 : digits == 3 ? 1000 : 1;
+    snprintf(name, sizeof(name), "%.*s", (int)(digits ? len - 3 : len), gauge->name);
+    begin(w, name, digits ? "_seconds" : "", "gauge", gauge->what);
+    text_add(w, PREFIX "%s%s %" PRIu64, name, digits ? "_seconds" : "", value / unit);
+    if (digits)
+        text_add(w, ".%0*" PRIu64, (int)digits, value % unit);
+    text_add(w, "\n");
+}
+
 static void print_gauges(struct nigh *cache, struct text *w)
 {
     struct gauges g;
     gauges_read(cache, GAUGES_ASK_ALL, &g);
-    for (size_t i = 0; i < gauges_of_cache_count; i++) {
-        const struct gauge *gauge = &gauges_of_cache[i];
-        begin(w, gauge->name, "", "gauge", gauge->what);
-        text_add(w, PREFIX "%s %" PRIu64 "\n", gauge->name, gauge->value(&g));
-    }
+    for (size_t i = 0; i < gauges_of_cache_count; i++)
+        print_gauge(w, &gauges_of_cache[i], gauges_of_cache[i].value(&g));
 }
 
 static void print_problems(struct nigh *cache, struct text *w)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "cache/report/gauges.h"
+#include "cache/report/shards.h"
 #include "cache/space.h"
 
 static void print_gauges(struct nigh *cache, struct text *w)
@@ -111,10 +112,21 @@ static void print_space(struct text *w, struct nigh_space *space)
     print_histograms(w, &space->stats);
 }
 
+static void print_shards(struct nigh *cache, struct text *w)
+{
+    struct shards_spread spreads[SHARD_NUMBERS];
+    shards_read(cache, spreads);
+    text_add(w, "\nshards %26s %14s %14s\n", "least", "median", "most");
+    for (size_t i = 0; i < SHARD_NUMBERS; i++)
+        text_add(w, "  %-16s %14" PRIu64 " %14" PRIu64 " %14" PRIu64 "\n", shards_names[i],
+                 spreads[i].least, spreads[i].median, spreads[i].most);
+}
+
 void report_text(struct nigh *cache, struct text *w)
 {
     print_gauges(cache, w);
     print_problems(cache, w);
+    print_shards(cache, w);
     text_add(w, "\ncache\n");
     print_counters(w, &cache->stats);
     for (uint32_t i = 0; i < space_count(cache); i++)

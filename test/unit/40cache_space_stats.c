@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// What is told of one space, of one shard: what it has, what became of the rest and why, each
+// counted where it belongs; by the numbers of the others, and of the whole table.
+
+#include <pthread.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "l1/shard.h"
+#include "support/origin.h"
+
+static int64_t of(const struct world *w, const char *space, const char *name)
+{
+    return nigh_stats_value(w->cache, space, name);
+}
+
+/* What the spaces have is what the table has. */
+static void check_sums(const struct world *w)
+{
+    int64_t entries = of(w, NULL, "entries");
+    bool ok = CHECK_EQ(of(w, "s", "entries") + of(w, "other", "entries"), entries);
+    struct l1_gauges g;
+    uint64_t bytes = 0;
+    l1_gauges_read(w->cache->l1, L1_GAUGE_ALL, &g);
+    for (uint32_t i = 0; i <= w->cache->l1->shard_mask; i++)
+        bytes += w->cache->l1->shards[i].entry_bytes;
+    ok = CHECK_EQ((uint64_t)(of(w, "s", "entry_bytes") + of(w, "other", "entry_bytes")), bytes) &&
+         ok;
+    ok = CHECK(bytes <= g.used_bytes) && ok;
+    if (!ok)
+        check_note("%lld entries", (long long)entries);
+}
+
+static struct nigh_space *open_small(struct world *w)
+{
+    struct nigh_space *other;
+    struct nigh_options o = world_options(w);
+    o.l1_memory = 4u << 20;
+    o.l1_shards = 4;
+    o.group_slots = GROUP_SLOTS_MIN;
+    world_open(w, &o, NULL);
+    REQUIRE_EQ(nigh_space_open(w->cache, "other", NULL, NULL, NULL, NULL, &other), 0);
+    return other;
+}
+
+static void put(struct nigh_space *space, int key, size_t len)
+{
+    static const char bytes[4096];
+    char name[16];
+    int key_len = snprintf(name, sizeof(name), "k%d", key);
+    CHECK_GE(nigh_put(space, name, (size_t)key_len, bytes, len, NULL), 0);
+}
+
+TEST(each_space_has_its_own_entries_and_bytes)
+{
+    struct world w;
+    struct nigh_space *other = open_small(&w);
+    for (int i = 0; i < 100; i++)
+        put(w.space, i, 10);
+    for (int i = 0; i < 50; i++)
+        put(other, i, 100);
+    CHECK_EQ(of(&w, "s", "entries"), 100);
+    CHECK_EQ(of(&w, "other", "entries"), 50);
+    check_sums(&w);
+    int64_t before = of(&w, "s", "entry_bytes");
+    put(w.space, 7, 500); /* in the place of a smaller one */
+    CHECK_GT(of(&w, "s", "entry_bytes"), before + 400);
+    put(w.space, 7, 10);
+    CHECK_EQ(of(&w, "s", "entry_bytes"), before);
+    CHECK_EQ(of(&w, "s", "entries"), 100);
+    CHECK_GE(nigh_invalidate(other, "k7", 2, NULL), 0);
+    CHECK_EQ(of(&w, "other", "entries"), 49);
+    CHECK_EQ(of(&w, "other", "l1_remove"), 1);
+    CHECK_EQ(of(&w, "s", "l1_remove"), 0);
+    check_sums(&w);
+    world_close(&w);
+}
+
+TEST(who_leaves_is_counted_where_he_was_and_how_old)
+{
+    enum { MANY = 20000 };
+    struct world w;
+    struct nigh_space *other = open_small(&w);
+    struct histogram_sum ages;
+    for (int i = 0; i < 10; i++)
+        put(other, i, 10);
+    world_advance(&w, 100);
+    for (int i = 0; i < MANY; i++)
+        put(w.space, i, 1000);
+    check_sums(&w);
+    CHECK_GT(of(&w, "s", "l1_evict"), 100);
+    CHECK_LE(of(&w, "other", "l1_evict"), 10);
+    CHECK_EQ(of(&w, "s", "l1_evict") + of(&w, "other", "l1_evict"), of(&w, NULL, "l1_evict"));
+    CHECK_EQ(of(&w, NULL, "l1_shed"), 0);
+    stats_histogram_read(&w.space->stats, STATS_EVICTED_AGE, &ages);
+    CHECK_GT(ages.count, 0);
+    CHECK(ages.count <= (uint64_t)of(&w, "s", "l1_evict"));
+    CHECK(ages.max_ns <= NS_PER_MS); /* none was loaded before the others: a tick, at most */
+    world_close(&w);
+}
+
+TEST(what_expires_and_what_a_smaller_cap_takes_are_told_apart)
+{
+    struct world w;
+    open_small(&w);
+    for (int i = 0; i < 1000; i++)
+        put(w.space, i, 1000);
+    int64_t before = of(&w, "s", "entries");
+    REQUIRE_EQ(nigh_set(w.cache, "l1.memory", "5m"), 0);
+    CHECK_EQ(of(&w, "s", "entries"), before);
+    world_advance(&w, 3600 * 1000);
+    world_settle(&w);
+    CHECK_EQ(of(&w, "s", "entries"), 0);
+    CHECK_EQ(of(&w, "s", "entry_bytes"), 0);
+    CHECK_EQ(of(&w, "s", "l1_expire"), before);
+    CHECK_EQ(of(&w, NULL, "l1_shed"), 0);
+    world_close(&w);
+}
+
+TEST(a_space_that_moves_begins_empty_and_says_so)
+{
+    struct world w;
+    open_small(&w);
+    REQUIRE_EQ(nigh_set(w.cache, "l1.memory", "16m"), 0);
+    for (int i = 0; i < 100; i++)
+        put(w.space, i, 10);
+    REQUIRE_EQ(nigh_space_set(w.space, "space.memory", "2m"), 0);
+    CHECK_EQ(of(&w, "s", "entries"), 0);
+    CHECK_EQ(of(&w, "s", "l1_drop"), 100);
+    put(w.space, 1, 10);
+    CHECK_EQ(of(&w, "s", "entries"), 1);
+    world_close(&w);
+}
+
+/* ---- shards ---- */
+
+struct waiter {
+    struct world *w;
+    _Atomic bool begun;
+};
+
+static void *put_once(void *arg)
+{
+    struct waiter *waiter = arg;
+    atomic_store(&waiter->begun, true);
+    CHECK_GE(nigh_put(waiter->w->space, "k1", 2, "v", 1, NULL), 0);
+    return NULL;
+}
+
+static bool waits(const struct l1_shard *s)
+{
+    return atomic_load(&s->lock.word) == LATCH_AWAITED;
+}
+
+TEST(a_wait_for_a_shard_is_counted_and_no_other)
+{
+    static char out[1 << 16];
+    struct world w;
+    pthread_t thread;
+    open_small(&w);
+    struct waiter waiter = {&w, false};
+    struct l1_key key = l1_key_of(w.cache->l1, w.space->id, "k1", 2);
+    struct l1_shard *s = l1_shard_of(w.cache->l1, key.hash);
+    CHECK_EQ(of(&w, NULL, "lock_waits"), 0);
+    l1_shard_lock(s);
+    REQUIRE(pthread_create(&thread, NULL, put_once, &waiter) == 0);
+    CHECK_WITHIN(10000, waits(s));
+    l1_shard_unlock(w.cache->l1, s);
+    pthread_join(thread, NULL);
+    CHECK_EQ(of(&w, NULL, "lock_waits"), 1);
+    CHECK_EQ(s->lock_waits, 1);
+    CHECK_GT(s->lock_wait_ns, 0);
+    REQUIRE(nigh_stats_shards(w.cache, NIGH_STATS_JSON, out, sizeof(out)) < (long)sizeof(out));
+    CHECK(strstr(out, "\"entries\": 1, \"entry_bytes\": "));
+    CHECK(strstr(out, "\"lock_waits\": 1, "));
+    REQUIRE(nigh_stats_shards(w.cache, NIGH_STATS_TEXT, out, sizeof(out)) < (long)sizeof(out));
+    for (const char *at = out; *at; at += strcspn(at, "\n") + 1)
+        CHECK(strcspn(at, "\n") <= 80);
+    CHECK_EQ(nigh_stats_shards(w.cache, NIGH_STATS_PROMETHEUS, out, sizeof(out)), NIGH_EINVAL);
+    world_close(&w);
+}
