@@ -257,7 +257,7 @@ TEST(the_longest_lifetimes_fit_into_a_registration)
     struct coherence_schema s = {0};
     CHECK_EQ(coherence_register(w.c, &s, UINT32_MAX).ms, UINT32_MAX);
     CHECK_EQ(coherence_register(w.c, &s, 0).ms, 60000);
-    s = (struct coherence_schema){world_clock(&w).identity, w.schemas, UINT64_MAX};
+    s = (struct coherence_schema){world_clock(&w).identity, w.schemas, UINT64_MAX, false};
     CHECK(covered(&w, &s, UINT32_MAX));
     s.until_ms = w.time_ms + UINT32_MAX;
     CHECK(!covered(&w, &s, UINT32_MAX)); /* counted in 64 bits */
@@ -268,7 +268,7 @@ TEST(covered_up_to_the_slack_and_no_further)
 {
     world w;
     world_open(&w);
-    struct coherence_schema s = {world_clock(&w).identity, w.schemas, 0};
+    struct coherence_schema s = {world_clock(&w).identity, w.schemas, 0, false};
     uint64_t now_ms = coherence_server_time_ms(w.c);
     s.until_ms = now_ms + HARD_MS + SLACK_MS;
     CHECK(covered(&w, &s, HARD_MS));
@@ -322,7 +322,7 @@ TEST(without_a_clock_nothing_is_covered)
 {
     world w;
     world_init(&w, 64);
-    struct coherence_schema s = {0, 5, UINT64_MAX};
+    struct coherence_schema s = {0, 5, UINT64_MAX, false};
     CHECK(!covered(&w, &s, 1000)); /* not even what is covered under no clock */
     world_close(&w);
 }
@@ -335,7 +335,7 @@ TEST(without_the_servers_time_nothing_is_covered)
     world_connect(&w);
     world_pass(&w, 10);
     CHECK_EQ(coherence_server_time_ms(w.c), 0);
-    struct coherence_schema s = {world_clock(&w).identity, w.schemas, UINT64_MAX};
+    struct coherence_schema s = {world_clock(&w).identity, w.schemas, UINT64_MAX, false};
     CHECK_NE(s.identity, 0);
     CHECK(!covered(&w, &s, 1000));
     world_close(&w);
@@ -345,7 +345,7 @@ TEST(an_answer_that_registered_nothing_changes_nothing)
 {
     world w;
     world_open(&w);
-    struct coherence_schema before = {1, 2, 3}, s = before;
+    struct coherence_schema before = {1, 2, 3, false}, s = before;
     struct l2_answer answer = registered(&w, 0); /* the token was that of the list */
     CHECK(!coherence_registered(w.c, &s, &answer));
     answer = registered(&w, REGISTER_MS);
