@@ -61,7 +61,16 @@ extern "C" {
 
 enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEBUG };
 
-/* Where messages go when there is no hook: warnings and errors only, one line each. */
+/* The least level that goes out; by default warnings, and to a hook everything. */
+enum nigh_log_least {
+    NIGH_LEAST_DEFAULT,
+    NIGH_LEAST_ERROR,
+    NIGH_LEAST_WARN,
+    NIGH_LEAST_INFO,
+    NIGH_LEAST_DEBUG,
+};
+
+/* Where messages go when there is no hook, one line each. */
 enum nigh_log_to {
     NIGH_LOG_TO_DEFAULT, /* stderr */
     NIGH_LOG_TO_STDERR,  /* see below */
@@ -239,6 +248,10 @@ struct nigh_options {
     uint32_t trace_sample;         /* power of two: one key in so many is recorded */
     const char *trace_file;        /* where requests are recorded: nigh/trace.h; NULL: nowhere */
     uint64_t trace_size;           /* bytes after which the recording ends */
+    enum nigh_log_least log_level; /* the least that goes out of the log */
+    uint32_t reserved_log;         /* must be 0 */
+    const char *control_socket;    /* path of a socket for the program nigh, and for people with
+                                      socat; {pid} in it is the process' number; NULL: none */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

@@ -74,6 +74,17 @@ int log_open(struct log *log, const struct log_out *out, bool own_thread)
     return log_queue_create(out, own_thread, &log->queue);
 }
 
+enum nigh_log_level log_level(const struct log *log)
+{
+    return log->queue ? log_queue_level(log->queue) : NIGH_LOG_DEBUG;
+}
+
+void log_set_level(struct log *log, enum nigh_log_level level)
+{
+    if (log->queue)
+        log_queue_set_level(log->queue, level);
+}
+
 void log_turn(struct log *log)
 {
     if (log->queue)

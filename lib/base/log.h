@@ -34,6 +34,10 @@ struct log_site {
 /* Send messages from here on where `out` says, off the caller's thread: on a thread of their own,
  * or in log_turn(). Errors: NIGH_ENOMEM, NIGH_ETHREAD. */
 int log_open(struct log *log, const struct log_out *out, bool own_thread);
+/* The least level that goes out, which may be changed at any time. LOG_WARN by default, and to a
+ * hook LOG_DEBUG. */
+enum nigh_log_level log_level(const struct log *log);
+void log_set_level(struct log *log, enum nigh_log_level level);
 /* Hand out the queued messages, if there is no thread for it. A hook runs here, and may do whatever
  * a hook may do. */
 void log_turn(struct log *log);

@@ -85,15 +85,20 @@ bool log_out_init(struct log_out *out, nigh_log_fn hook, void *arg, enum nigh_lo
     return true;
 }
 
-bool log_out_wants(const struct log_out *out, enum nigh_log_level level)
+enum nigh_log_level log_out_level(const struct log_out *out)
 {
-    return out->hook || level <= NIGH_LOG_WARN;
+    return out->hook ? NIGH_LOG_DEBUG : NIGH_LOG_WARN;
 }
 
-static const char *level_name(enum nigh_log_level level)
-{
-    return level == NIGH_LOG_ERROR ? "error" : "warning";
-}
+static const struct {
+    const char *name;
+    int priority; /* for syslog */
+} levels[] = {
+    [NIGH_LOG_ERROR] = {"error", LOG_ERR},
+    [NIGH_LOG_WARN] = {"warning", LOG_WARNING},
+    [NIGH_LOG_INFO] = {"notice", LOG_NOTICE},
+    [NIGH_LOG_DEBUG] = {"debug", LOG_DEBUG},
+};
 
 /* Whether descriptor 2 is a place for messages now: still the same file, or a new one, since a host
  * that rotates its log by dup2() wants further messages in the new file. */
@@ -137,7 +142,7 @@ static bool write_without_signal(const char *line, size_t len)
 static bool write_stderr(struct log_out *out, enum nigh_log_level level, const char *message)
 {
     char line[LOG_TEXT_BYTES + 32];
-    int len = snprintf(line, sizeof(line), "nigh: %s: %s\n", level_name(level), message);
+    int len = snprintf(line, sizeof(line), "nigh: %s: %s\n", levels[level].name, message);
     return len > 0 && is_stderr(out) && has_room() && write_without_signal(line, (size_t)len);
 }
 
@@ -146,7 +151,7 @@ bool log_out_write(struct log_out *out, enum nigh_log_level level, const char *m
     if (out->hook)
         out->hook(out->arg, level, message);
     else if (out->to == NIGH_LOG_TO_SYSLOG) /* facility and name are the host's, by openlog() */
-        syslog(level == NIGH_LOG_ERROR ? LOG_ERR : LOG_WARNING, "nigh: %s", message);
+        syslog(levels[level].priority, "nigh: %s", message);
     else
         return write_stderr(out, level, message);
     return true;

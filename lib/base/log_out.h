@@ -23,8 +23,9 @@ struct log_out {
  * is looked at more strictly by default than where stderr was asked for. False: messages go
  * nowhere, because `to` says so or descriptor 2 does not look like a place for them. */
 bool log_out_init(struct log_out *out, nigh_log_fn hook, void *arg, enum nigh_log_to to);
-/* Whether messages of this level go out: a hook gets all, other places warnings and errors. */
-bool log_out_wants(const struct log_out *out, enum nigh_log_level level);
+/* The least level that goes out unless something else is said: a hook gets all, other places
+ * warnings and errors. */
+enum nigh_log_level log_out_level(const struct log_out *out);
 /* Hand the message over. False: it is lost. Stderr never blocks; hook and syslog may. */
 bool log_out_write(struct log_out *out, enum nigh_log_level level, const char *message);
 

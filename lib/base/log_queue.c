@@ -48,6 +48,7 @@ struct line {
 /* Keys: (c) constant after create  (a) atomic, relaxed  (r) only the reading thread: see the top */
 struct log_queue {
     struct log_out out;         /* (c), except its fields for the writer of messages: (r) */
+    _Atomic uint32_t level;     /* (a) the least that is taken */
     bool threaded;              /* (c) */
     struct park park;           /* (c) by the kernel's clock: the queue may outlive the cache's */
     struct turn reading;        /* the right to read, without own thread */
@@ -75,9 +76,19 @@ static void release(struct log_queue *q)
 
 /* ---- writing ---- */
 
+enum nigh_log_level log_queue_level(const struct log_queue *q)
+{
+    return (enum nigh_log_level)atomic_load_explicit(&q->level, memory_order_relaxed);
+}
+
+void log_queue_set_level(struct log_queue *q, enum nigh_log_level level)
+{
+    atomic_store_explicit(&q->level, (uint32_t)level, memory_order_relaxed);
+}
+
 bool log_queue_wants(const struct log_queue *q, enum nigh_log_level level)
 {
-    return log_out_wants(&q->out, level);
+    return level <= log_queue_level(q);
 }
 
 static void poke(struct log_queue *q)
@@ -343,6 +354,7 @@ int log_queue_create(const struct log_out *out, bool own_thread, struct log_queu
     if (!q)
         return NIGH_ENOMEM;
     q->out = *out;
+    atomic_init(&q->level, (uint32_t)log_out_level(out));
     q->threaded = own_thread;
     q->park = park_futex;
     atomic_init(&q->users, own_thread ? 2 : 1);

@@ -29,6 +29,8 @@ int log_queue_create(const struct log_out *out, bool own_thread, struct log_queu
 /* Flush the queue until `until_ns` at most, and end it. Nobody may push any more. */
 void log_queue_destroy(struct log_queue *q, uint64_t until_ns);
 
+enum nigh_log_level log_queue_level(const struct log_queue *q);
+void log_queue_set_level(struct log_queue *q, enum nigh_log_level level);
 bool log_queue_wants(const struct log_queue *q, enum nigh_log_level level);
 void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *message);
 /* Without own thread: hand out the lines that are there, unless another thread is doing that. */

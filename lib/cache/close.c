@@ -12,6 +12,7 @@
 
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/commands.h"
 #include "cache/load/load.h"
 #include "cache/queue/keep.h"
 #include "cache/recording.h"
@@ -191,6 +192,7 @@ void nigh_close(struct nigh *cache)
         return; /* threads and sockets are the parent's; the child lets the memory be */
     struct caller caller;
     caller_enter(&caller);
+    commands_close(cache);
     atomic_store_explicit(&cache->closing, true, memory_order_relaxed);
     queues_shut(cache);
     tickets_give_back_all(cache); /* no put can use them any more */

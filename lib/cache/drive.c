@@ -38,6 +38,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/drive.h"
+#include "control/control.h"
 
 /* The host has closed our descriptors (closefrom): look so often instead of sleeping on them. */
 #define CLOSED_NS (5 * NS_PER_MS)
@@ -442,6 +443,13 @@ int drive_link(struct nigh *cache)
     struct drive *d = cache->drive;
     d->linked = true;
     return watch(d, l2_poll_fd(cache->l2));
+}
+
+int drive_watch(struct nigh *cache, struct control *control)
+{
+    struct drive *d = cache->drive;
+    d->control = control;
+    return control ? watch(d, control_poll_fd(control)) : 0;
 }
 
 void drive_unlink(struct nigh *cache)

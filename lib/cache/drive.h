@@ -20,6 +20,7 @@
 
 struct nigh;
 struct flight;
+struct control;
 
 /* A call that waits while another drives; in its frame. Keys: (l) */
 struct drive_sleeper {
@@ -37,6 +38,7 @@ struct drive {
     int call;                          /* (c) eventfd: readable while nigh_tick() has to come */
     int timer;                         /* (c) timerfd: readable when a tick is due by the clock */
     int fd;                            /* (c) epoll of sockets, `call`, `timer`: nigh_tick_fd() */
+    struct control *control;           /* (c) the control socket, NULL: there is none */
 
     pthread_mutex_t lock;              /* for stores and wakes; workers lock under it */
     bool taken;                        /* (l) a thread drives */
@@ -61,6 +63,9 @@ struct drive {
 int drive_create(struct nigh *cache);
 /* Watch the sockets of the link, which is open. 0 or NIGH_ETHREAD. */
 int drive_link(struct nigh *cache);
+/* Let ticks step the control socket, which tells by its descriptor when. NULL: not any more. 0 or
+ * NIGH_ETHREAD. */
+int drive_watch(struct nigh *cache, struct control *control);
 /* Leave the link out from now on: it is about to be closed. */
 void drive_unlink(struct nigh *cache);
 void drive_destroy(struct nigh *cache);

@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/close.h"
+#include "cache/commands.h"
 #include "cache/latency.h"
 #include "cache/limit.h"
 #include "cache/load/load.h"
@@ -76,7 +77,10 @@ static int open_log(struct nigh *cache, const struct nigh_options *o)
     struct log_out out;
     if (!log_out_init(&out, o->log, o->log_arg, o->log_to))
         return 0;
-    return log_open(cache->env.log, &out, cache->env.own_threads);
+    int rc = log_open(cache->env.log, &out, cache->env.own_threads);
+    if (rc == 0 && o->log_level)
+        log_set_level(cache->env.log, (enum nigh_log_level)(o->log_level - NIGH_LEAST_ERROR));
+    return rc;
 }
 
 static int init_env(struct nigh *cache, const struct nigh_options *o,
@@ -296,6 +300,10 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
         goto undo_tiers;
+    if (!seams)
+        rc = commands_open(cache, &o);
+    if (rc != 0)
+        goto undo_tiers;
     limit_warn(cache->env.log, o.l1_memory * o.processes, "");
     *ret_cache = cache;
     return 0;
@@ -308,32 +316,5 @@ undo_env:
     env_fini(&cache->env);
 undo_alloc:
     free(cache);
-    return rc;
-}
-
-/* ---- while it is open ---- */
-
-int nigh_health(struct nigh *cache)
-{
-    int rc = cache_check_open(cache);
-    if (rc != 0)
-        return rc;
-    /* pair(coherence.trust): only compared; the order does not matter here */
-    uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
-    if (clock_coarse_ns(&cache->clock) < until_ns)
-        return NIGH_FRESH;
-    return l2_connected(cache->l2) ? NIGH_STALE : NIGH_EOFFLINE;
-}
-
-int nigh_drain(struct nigh *cache, uint32_t deadline_ms)
-{
-    if (cache_is_gone(cache))
-        return cache_why_gone(cache);
-    struct caller caller;
-    int rc = 0;
-    caller_enter(&caller);
-    if (cache->coherence)
-        rc = coherence_drain(cache->coherence, clock_deadline_ns(&cache->clock, deadline_ms));
-    caller_leave(&caller);
     return rc;
 }

@@ -28,18 +28,38 @@ static void format_number(const struct option *o, uint64_t n, char *text, size_t
         snprintf(text, size, "%" PRIu64 "%s", n, o->unit == UNIT_PERCENT ? "%" : "");
 }
 
-void option_default_text(const struct option *o, char *text, size_t size)
+static void format(const struct option *o, uint64_t value, char *text, size_t size)
 {
-    if (o->type == OPTION_WORD && o->otherwise != 0) {
+    if (value == 0) {
+        snprintf(text, size, "-");
+    } else if (o->type == OPTION_WORD) {
         const char *w = o->words;
-        for (uint64_t place = 1; place < o->otherwise; place++)
+        for (uint64_t place = 1; place < value; place++)
             w += strcspn(w, ",") + 1;
         snprintf(text, size, "%.*s", (int)strcspn(w, ","), w);
-    } else if (o->otherwise == 0) {
-        snprintf(text, size, "-");
+    } else if (option_may_be_none(o) && value == option_none(o)) {
+        snprintf(text, size, "none");
     } else {
-        format_number(o, o->otherwise, text, size);
+        format_number(o, value, text, size);
     }
+}
+
+void option_default_text(const struct option *o, char *text, size_t size)
+{
+    format(o, o->otherwise, text, size);
+}
+
+void option_text(const struct option *o, const struct nigh_options *s, char *text, size_t size)
+{
+    const void *field = (const char *)s + o->offset;
+    uint64_t value = 0;
+    if (o->type == OPTION_STRING) {
+        const char *string = *(const char *const *)field;
+        snprintf(text, size, "%s", string && *string ? string : "-");
+        return;
+    }
+    memcpy(&value, field, option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
+    format(o, value ? value : o->otherwise, text, size);
 }
 
 void option_range_text(const struct option *o, char *text, size_t size)

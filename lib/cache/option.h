@@ -64,6 +64,9 @@ int option_out_of_range(const struct option *o, const char *text);
 /* Returns the length of a text without the blanks at its end. */
 size_t option_trimmed(const char *text);
 
+/* Write its value; "-": none was said. */
+void option_text(const struct option *o, const struct nigh_options *s, char *text, size_t size);
+
 /* Write default and range for the printed table: 24 and 64 bytes are enough. */
 void option_default_text(const struct option *o, char *text, size_t size);
 void option_range_text(const struct option *o, char *text, size_t size);

@@ -39,7 +39,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, trace_size);
+ENDS_WITH(struct nigh_options, control_socket);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -117,6 +117,10 @@ static const struct option options[] = {
      "where warnings and errors go, unless the host has a hook for all messages"},
     {"stats.latency", WORD(stats_latency), UNIT_NONE, 0, 0, NIGH_ON, "on,off",
      "histograms of what hits (a sample), misses, requests and loads take, for each space"},
+    {"log.level", OPTION_WORD, AT(log_level), true, UNIT_NONE, 0, 0, 0, "error,warn,info,debug",
+     "the least that goes out; by default warn, and to a hook debug"},
+    {"control.socket", STRING(control_socket), UNIT_NONE, 0, 0, 0, NULL,
+     "path of a socket for the program nigh and for socat; {pid} is the process; by default none"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
      "version of the values' format (\"1\"), part of every Redis key"},
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
@@ -452,6 +456,8 @@ static int take(const struct nigh_options *given, struct nigh_options *s)
         return rc;
     memcpy(s, given, given->size);
     s->size = sizeof(*s);
+    if (s->reserved_log != 0)
+        return error_note(NIGH_EINVAL, "options: reserved_log=%u is not 0", s->reserved_log);
     if (s->space.size == 0) /* not given: the space's options are a part of this struct */
         s->space.size = sizeof(s->space);
     return check_space(&s->space);
@@ -512,6 +518,29 @@ void options_inherit(struct nigh_space_options *space, const struct nigh_space_o
 }
 
 /* ---- printing ---- */
+
+bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size)
+{
+    const struct option *o = find(name);
+    if (o)
+        option_text(o, s, text, size);
+    return o != NULL;
+}
+
+void options_show(const struct nigh_options *s, struct text *w)
+{
+    char value[OPTION_SHOWN_BYTES];
+    char otherwise[24];
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        option_text(o, s, value, sizeof(value));
+        option_default_text(o, otherwise, sizeof(otherwise));
+        bool is_default = strcmp(value, otherwise) == 0;
+        text_add(w, "%-22s %s%s%s%s%s\n", o->name, value, o->live ? " (live)" : "",
+                 is_default ? "" : " (default: ", is_default ? "" : otherwise,
+                 is_default ? "" : ")");
+    }
+}
 
 void nigh_options_print(FILE *out)
 {

@@ -7,6 +7,8 @@
 
 #include <nigh/options.h>
 
+#include "base/base.h"
+
 /* Copy what the caller's header version has, apply NIGH_CONF, fill in defaults, check ranges, and
  * take this process's part of what several share. Errors, all explained: NIGH_EINVAL a size is
  * wrong, or a reserve not 0; NIGH_EOPTION. */
@@ -29,6 +31,11 @@ int options_resolve_space(const struct nigh_space_options *given, uint64_t proce
 int options_share(struct nigh_options *s);
 int options_share_space(struct nigh_space_options *s, uint64_t processes);
 void options_unshare(struct nigh_options *s);
+/* Show all options, as they are in `s`. */
+void options_show(const struct nigh_options *s, struct text *w);
+/* Show the value of one. False: there is none of this name. */
+#define OPTION_SHOWN_BYTES 400u
+bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size);
 /* Fill in what a space leaves out, and say "none" by 0: from its cache's defaults, then from the
  * table. Memory and schema stay as they are. */
 void options_inherit(struct nigh_space_options *space, const struct nigh_space_options *defaults);

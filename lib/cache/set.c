@@ -11,15 +11,17 @@
 #include "cache/limit.h"
 #include "cache/option.h"
 #include "cache/options.h"
+#include "cache/set.h"
 #include "cache/space.h"
 
-static void read_live(struct nigh *cache, struct nigh_options *o) REQUIRES(cache->spaces_lock)
+void set_read_live(struct nigh *cache, struct nigh_options *o)
 {
     o->l1_memory = l1_memory(cache->l1);
     o->l1_limbo = l1_limbo(cache->l1);
     o->l2_deadline_ms = cache_read_ms(&cache->l2_deadline_ms);
     o->l2_stale_deadline_ms = cache_read_ms(&cache->l2_stale_deadline_ms);
     o->lease_ms = cache_read_ms(&cache->lease_ms);
+    o->log_level = (enum nigh_log_least)(log_level(cache->env.log) + NIGH_LEAST_ERROR);
     o->space.memory = cache->space_defaults.memory;
     o->processes = cache->processes;
     options_unshare(o); /* the host speaks of all, as at the opening */
@@ -55,6 +57,7 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
         l2_set_patience(cache->l2, o->l2_deadline_ms);
     cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
     cache_write_ms(&cache->lease_ms, o->lease_ms);
+    log_set_level(cache->env.log, (enum nigh_log_level)(o->log_level - NIGH_LEAST_ERROR));
     return 0;
 }
 
@@ -73,7 +76,7 @@ int nigh_set(struct nigh *cache, const char *name, const char *value)
     struct caller caller;
     caller_enter(&caller);
     pthread_mutex_lock(&cache->spaces_lock); /* two at once must not undo each other */
-    read_live(cache, &o);
+    set_read_live(cache, &o);
     int rc = options_change(&o, name, value);
     if (rc == 0)
         rc = options_share(&o);

@@ -12,6 +12,7 @@
 #include "cache/caller.h"
 #include "cache/drive.h"
 #include "cache/recording.h"
+#include "control/control.h"
 
 /* Bounds the pause that a tick allows: the channel is asked once a second whether it lives. */
 #define TICK_MAX_MS 1000u
@@ -42,6 +43,8 @@ static int promise(struct drive *d)
     uint64_t now_ns = clock_now_ns(&cache->clock);
     uint64_t next_ns = waits ? 0 : d->taken ? CLOCK_NEVER_NS : drive_next_locked(d);
     uint64_t left_ns = u64_min(next_ns > now_ns ? next_ns - now_ns : 0, TICK_MAX_MS * NS_PER_MS);
+    if (d->control)
+        left_ns = u64_min(left_ns, control_left_ns(d->control));
     uint64_t ms = (left_ns + NS_PER_MS - 1) / NS_PER_MS;
     d->promised_ns = now_ns + ms * NS_PER_MS;
     drive_set_timer_locked(d, ms);
@@ -67,6 +70,8 @@ static void take_turn(struct drive *d)
         sched_yield(); /* the socket may be readable until the thread that drives has read it */
     }
     reclaim_if_due(d);
+    if (d->control && !flight_is_loading()) /* a command may wait, as a call does */
+        control_step(d->control);
     work(d);
     recording_turn(d->cache);
     log_turn(d->cache->env.log);

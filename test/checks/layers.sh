@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Modules depend downwards only, and on a module's own header only. Usage: layers.sh SOURCE
 #
-# base < stats < {l1, flight, l2} < coherence < cache; the three siblings never see each other.
+# base < stats < {l1, flight, l2, control} < coherence < cache; the siblings never see each other.
 # Within cache, {value, queue, report} < load < {read, write} < inspect; what lies in cache itself
 # belongs to all.
 # Also here: who may see the libraries we link.
@@ -13,7 +13,7 @@ files=$(find lib -name '*.[ch]' | sort)
 awk '
     BEGIN {
         level["base"] = 0; level["stats"] = 1
-        level["l1"] = level["flight"] = level["l2"] = 2
+        level["l1"] = level["flight"] = level["l2"] = level["control"] = 2
         level["coherence"] = 3; level["cache"] = 4
         floor_of["value"] = floor_of["queue"] = floor_of["report"] = 1; floor_of["load"] = 2
         floor_of["read"] = floor_of["write"] = 3; floor_of["inspect"] = 4

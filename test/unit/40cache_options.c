@@ -32,6 +32,7 @@ static const struct row rows[] = {
     {"l1.limbo", "64k", AT(l1_limbo), 65536, {NO_NUMBER, "63k", "1q"}},
     {"l1.entries", "1000", AT(l1_entries), 1000, {NO_NUMBER, "0", "2147483649"}},
     {"l1.hash", "siphash", AT(l1_hash), NIGH_HASH_SIPHASH, {"sip", "", "xxh", "1"}},
+    {"log.level", "info", AT(log_level), NIGH_LEAST_INFO, {"notice", "", "3", "Error"}},
     {"log", "syslog", AT(log_to), NIGH_LOG_TO_SYSLOG, {"stdout", "", "2", "yes"}},
     {"l1.huge_pages", "all", AT(l1_huge_pages), NIGH_HUGE_ALL, {"2m", "", "table", "yes"}},
     {"redis.deadline", "1s", AT(l2_deadline_ms), 1000, {NO_NUMBER, "2min", "0"}},
@@ -68,7 +69,7 @@ static const struct row rows[] = {
     {"space.l2", "invalidations", AT(space.l2), NIGH_L2_INVALIDATIONS, {"none", "", "value"}},
 };
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema",
-                                      "trace.file"};
+                                      "trace.file", "control.socket"};
 /* clang-format on */
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))

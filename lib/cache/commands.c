@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The commands of the control socket: one table, from which `help` is made, too.
+ *
+ * A command does what a public function does, and shows what that gives back; so whatever may be
+ * said of the function (that it blocks, that other threads may call meanwhile) holds here. They run
+ * one after the other, on nigh-control or in a tick, and none of them takes longer than the
+ * deadline of a request to Redis.
+ *
+ * Whoever may connect may do all of this: the file of the socket is its owner's. What changes
+ * something is said in the log, with whose it was.
+ */
+#include "cache/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "cache/caller.h"
+#include "cache/options.h"
+#include "cache/set.h"
+#include "cache/space.h"
+#include "control/control.h"
+
+#define HELP_COLUMN 36
+
+/* Keys: (c) constant after open */
+struct commands {
+    struct nigh *cache;         /* (c) */
+    struct control *control;    /* (c) */
+    struct nigh_options opened; /* (c) what they were; its strings are those below */
+    char strings[5][NIGH_NAME_MAX + 256];          /* (c) */
+    struct nigh_target targets[CONTROL_WORDS_MAX]; /* of the command that runs: one at a time */
+};
+
+/* A command on its way. */
+struct ask {
+    struct commands *commands;
+    struct nigh *cache;
+    const struct bytes *words; /* of the command, behind its name */
+    uint32_t count;
+    struct control_reply *reply;
+};
+
+struct command {
+    const char *name;
+    const char *args;
+    const char *help;
+    uint32_t min, max; /* words behind the name */
+    bool changes;      /* something: the log has a line about it */
+    void (*run)(struct ask *a);
+};
+
+static bool is_word(struct bytes word, const char *text)
+{
+    return bytes_equal(word, bytes_of_string(text));
+}
+
+/* A word as a string, which has no NUL in it. NULL: an error has been answered. */
+static const char *string_of(struct ask *a, struct bytes word)
+{
+    if (memchr(word.data, 0, word.len) == NULL)
+        return word.data;
+    control_error(a->reply, "a name or value has no byte 0");
+    return NULL;
+}
+
+static void say(struct ask *a, const char *what, int rc)
+{
+    control_error(a->reply, "%s%s%s", what, *what ? ": " : "",
+                  rc == NIGH_EOPTION ? nigh_options_error() : nigh_strerror(rc));
+}
+
+static struct nigh_space *space_of(struct ask *a, struct bytes name)
+{
+    struct nigh_space *space = space_find(a->cache, name);
+    if (!space)
+        control_error(a->reply, "no space of this name is open");
+    return space;
+}
+
+/* ---- reports ---- */
+
+struct report {
+    struct nigh *cache;
+    enum nigh_stats_format format;
+};
+
+/* Reads the format that a report is asked for in. False: an error has been answered. */
+static bool read_format(struct ask *a, struct bytes word, struct report *ret)
+{
+    if (is_word(word, "text"))
+        ret->format = NIGH_STATS_TEXT;
+    else if (is_word(word, "json"))
+        ret->format = NIGH_STATS_JSON;
+    else if (is_word(word, "prometheus"))
+        ret->format = NIGH_STATS_PROMETHEUS;
+    else {
+        control_error(a->reply, "no such format");
+        return false;
+    }
+    return true;
+}
+
+static void append(struct ask *a, control_write_fn write, void *arg)
+{
+    long needed = control_append(a->reply, write, arg);
+    if (needed < 0)
+        say(a, "", (int)needed);
+}
+
+static long write_stats(void *arg, char *buffer, size_t size)
+{
+    struct report *r = arg;
+    return nigh_stats(r->cache, r->format, buffer, size);
+}
+
+static void run_stats(struct ask *a)
+{
+    struct report r = {a->cache, NIGH_STATS_TEXT};
+    if (a->count == 0 || read_format(a, a->words[0], &r))
+        append(a, write_stats, &r);
+}
+
+struct explained {
+    struct nigh_space *space;
+    struct bytes key;
+    enum nigh_stats_format format;
+};
+
+static long write_explained(void *arg, char *buffer, size_t size)
+{
+    struct explained *e = arg;
+    return nigh_explain(e->space, e->key.data, e->key.len, e->format, buffer, size);
+}
+
+static void run_explain(struct ask *a)
+{
+    struct report r = {a->cache, NIGH_STATS_TEXT};
+    struct nigh_space *space = space_of(a, a->words[0]);
+    if (!space || (a->count == 3 && !read_format(a, a->words[2], &r)))
+        return;
+    struct explained e = {space, a->words[1], r.format};
+    append(a, write_explained, &e);
+}
+
+static void run_version(struct ask *a)
+{
+    control_print(a->reply, "nigh %d.%d.%d, process %d\n", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR,
+                  NIGH_VERSION_PATCH, (int)getpid());
+}
+
+/* ---- health ---- */
+
+static bool gauge(struct nigh *cache, const char *name)
+{
+    return nigh_stats_value(cache, NULL, name) > 0;
+}
+
+static void say_problem(struct ask *a, const char *state, const char *what,
+                        const struct l2_problem *p)
+{
+    control_print(a->reply, "%s: %s is not connected: %s (for %" PRIu64 " ms)\n", state, what,
+                  p->text[0] ? p->text : "it is being connected", p->for_ms);
+}
+
+static void say_doubt(struct ask *a, int health)
+{
+    struct l2_problem p = {0};
+    l2_problem_read(a->cache->l2, &p);
+    if (health == NIGH_EOFFLINE)
+        say_problem(a, "doubt", "redis", &p);
+    else
+        control_print(a->reply, "doubt: redis is connected, but has not vouched for what is stored "
+                                "within coherence.trust\n");
+}
+
+/* What is wrong although values may be called fresh. False: nothing. */
+static bool say_degraded(struct ask *a)
+{
+    struct l2_problem p = {0};
+    if (!gauge(a->cache, "connected")) {
+        l2_problem_read(a->cache->l2, &p);
+        say_problem(a, "degraded", "redis", &p);
+    } else if (!gauge(a->cache, "listening")) {
+        coherence_problem_read(a->cache->coherence, &p);
+        say_problem(a, "degraded", "the listener", &p);
+    } else if (gauge(a->cache, "breaker")) {
+        control_print(a->reply, "degraded: redis is slow or failing: asked only now and then\n");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void run_health(struct ask *a)
+{
+    int health = nigh_health(a->cache);
+    if (!a->cache->l2)
+        control_print(a->reply, "ok: L1 alone, without redis.uri\n");
+    else if (health != NIGH_FRESH)
+        say_doubt(a, health);
+    else if (!say_degraded(a))
+        control_print(a->reply, "ok\n");
+}
+
+/* ---- options ---- */
+
+static void read_options(struct ask *a, struct nigh_options *ret)
+{
+    struct nigh *cache = a->cache;
+    *ret = a->commands->opened;
+    pthread_mutex_lock(&cache->spaces_lock);
+    set_read_live(cache, ret);
+    pthread_mutex_unlock(&cache->spaces_lock);
+}
+
+static long write_options(void *arg, char *buffer, size_t size)
+{
+    struct text w = text_into(buffer, size);
+    options_show(arg, &w);
+    return (long)w.needed;
+}
+
+static void run_options(struct ask *a)
+{
+    struct nigh_options o;
+    read_options(a, &o);
+    append(a, write_options, &o);
+}
+
+static void run_get(struct ask *a)
+{
+    struct nigh_options o;
+    char text[OPTION_SHOWN_BYTES];
+    const char *name = string_of(a, a->words[0]);
+    if (!name)
+        return;
+    read_options(a, &o);
+    int64_t count = nigh_stats_value(a->cache, NULL, name);
+    if (options_show_value(&o, name, text, sizeof(text)))
+        control_print(a->reply, "%s\n", text);
+    else if (count >= 0)
+        control_print(a->reply, "%" PRId64 "\n", count);
+    else
+        control_error(a->reply, "no option, counter or gauge of this name");
+}
+
+static void set(struct ask *a, struct nigh_space *space, const char *name, const char *value)
+{
+    int rc = space ? nigh_space_set(space, name, value) : nigh_set(a->cache, name, value);
+    if (rc != 0)
+        say(a, "", rc);
+    else
+        control_print(a->reply, "ok\n");
+}
+
+static void run_set(struct ask *a)
+{
+    struct nigh_space *space = a->count == 3 ? space_of(a, a->words[0]) : NULL;
+    const char *name = string_of(a, a->words[a->count - 2]);
+    const char *value = string_of(a, a->words[a->count - 1]);
+    if (name && value && (space || a->count == 2))
+        set(a, space, name, value);
+}
+
+static void run_log(struct ask *a)
+{
+    const char *level = string_of(a, a->words[0]);
+    if (level)
+        set(a, NULL, "log.level", level);
+}
+
+/* ---- invalidating ---- */
+
+static void invalidate(struct ask *a, const struct nigh_target *targets, uint32_t n, bool soft)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = soft ? NIGH_SOFT : 0;
+    int rc = nigh_invalidate_many(a->cache, targets, n, &call);
+    if (rc == 0)
+        control_print(a->reply, "ok\n");
+    else if (rc == NIGH_QUEUED)
+        control_print(a->reply, "queued: done here, the others are told once redis accepts it\n");
+    else
+        say(a, "", rc);
+}
+
+/* Fills in the targets that the words name. Returns how many; 0: an error has been answered. */
+static uint32_t read_targets(struct ask *a, struct nigh_target *targets)
+{
+    static const char *const kinds[] = {"key", "tag", "space", "all"};
+    uint32_t kind = 0;
+    uint32_t first = 1;
+    while (kind < ARRAY_COUNT(kinds) && !is_word(a->words[0], kinds[kind]))
+        kind++;
+    struct nigh_target t = {.kind = (enum nigh_target_kind)(kind + NIGH_TARGET_KEY)};
+    if (t.kind == NIGH_TARGET_KEY && a->count > 2 && !(t.space = space_of(a, a->words[first++])))
+        return 0;
+    if (kind == ARRAY_COUNT(kinds) || (t.kind == NIGH_TARGET_ALL) != (a->count == 1) ||
+        (t.kind == NIGH_TARGET_KEY && a->count < 3)) {
+        control_error(a->reply, "key SPACE KEY..., tag TAG..., space SPACE... or all is wanted");
+        return 0;
+    }
+    uint32_t n = 0;
+    targets[n] = t;
+    for (uint32_t i = first; i < a->count; i++) {
+        t.name = a->words[i].data;
+        t.name_len = a->words[i].len;
+        if (t.kind == NIGH_TARGET_SPACE && !(t.space = space_of(a, a->words[i])))
+            return 0;
+        targets[n++] = t;
+    }
+    return n ? n : 1;
+}
+
+static void run_invalidate(struct ask *a)
+{
+    struct nigh_target *targets = a->commands->targets;
+    bool soft = a->count > 1 && is_word(a->words[0], "soft");
+    a->words += soft;
+    a->count -= soft;
+    uint32_t n = read_targets(a, targets);
+    if (n > 0)
+        invalidate(a, targets, n, soft);
+}
+
+/* ---- the table ---- */
+
+static void run_help(struct ask *a);
+
+/* clang-format off */
+static const struct command table[] = {
+    {"help", "", "this list", 0, 0, false, run_help},
+    {"version", "", "of the library; the process", 0, 0, false, run_version},
+    {"health", "", "ok, degraded or doubt, and why", 0, 0, false, run_health},
+    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, false, run_stats},
+    {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, false,
+     run_explain},
+    {"options", "", "all options as they are now", 0, 0, false, run_options},
+    {"get", "NAME", "an option, counter or gauge", 1, 1, false, run_get},
+    {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, true, run_set},
+    {"log", "error|warn|info|debug", "set log.level", 1, 1, true, run_log},
+    {"invalidate", "key SPACE KEY...", "tell every node that keys have changed", 1,
+     CONTROL_WORDS_MAX - 1, true, run_invalidate},
+};
+/* clang-format on */
+
+static void help(struct control_reply *r, const char *name, const char *args, const char *text)
+{
+    int at = (int)(strlen(name) + strlen(args)) + (*args != '\0');
+    control_print(r, "%s%s%s%*s %s\n", name, *args ? " " : "", args,
+                  at < HELP_COLUMN ? HELP_COLUMN - at : 0, "", text);
+}
+
+static void run_help(struct ask *a)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++)
+        help(a->reply, table[i].name, table[i].args, table[i].help);
+    help(a->reply, "invalidate [soft] tag TAG...", "", "the same of tags; soft: stale, not gone");
+    help(a->reply, "invalidate [soft] space SPACE...", "", "... of spaces");
+    help(a->reply, "invalidate [soft] all", "", "... of everything");
+    help(a->reply, "prompt", "", "more than one line: stay until quit");
+    control_print(a->reply, "Blanks part words, unless they are \"between quotes\". \\xNN is a "
+                            "byte; behind a\n"
+                            "backslash, a backslash, a quote and a blank are that.\n");
+}
+
+static const struct command *find(struct bytes name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++)
+        if (is_word(name, table[i].name))
+            return &table[i];
+    return NULL;
+}
+
+static void note(struct nigh *cache, const struct command *command,
+                 const struct control_request *q, const struct ask *a)
+{
+    if (command->changes && !a->reply->is_error)
+        LOG(cache->env.log, NIGH_LOG_INFO, "control.socket: %s %.*s... by user %u, process %d",
+            command->name, (int)u64_min(a->words[0].len, 60), (const char *)a->words[0].data,
+            (unsigned)q->uid, (int)q->pid);
+}
+
+/* control_host.answer */
+static void answer(void *arg, const struct control_request *q, struct control_reply *reply)
+{
+    struct commands *commands = arg;
+    struct ask a = {commands, commands->cache, q->words + 1, q->count - 1, reply};
+    const struct command *command = find(q->words[0]);
+    struct caller caller;
+    caller_enter(&caller);
+    if (!command)
+        control_error(reply, "no such command: help lists them");
+    else if (a.count < command->min || a.count > command->max)
+        control_error(reply, "%s %s", command->name, command->args);
+    else
+        command->run(&a);
+    if (command)
+        note(commands->cache, command, q, &a);
+    caller_leave(&caller);
+}
+
+/* ---- life ---- */
+
+static const char *keep(char *copy, size_t size, const char *text)
+{
+    snprintf(copy, size, "%s", text ? text : "");
+    return text ? copy : NULL;
+}
+
+/* Keeps a URI without user and password. */
+static const char *keep_uri(char *copy, size_t size, const char *uri)
+{
+    const char *user = uri ? strstr(uri, "://") : NULL;
+    const char *at = user ? strrchr(user, '@') : NULL;
+    if (!at)
+        return keep(copy, size, uri);
+    snprintf(copy, size, "%.*s...%s", (int)(user + 3 - uri), uri, at);
+    return copy;
+}
+
+/* Keeps what is shown, which is not the password. */
+static void keep_options(struct commands *c, const struct nigh_options *o)
+{
+    c->opened = *o;
+    c->opened.redis_uri = keep_uri(c->strings[0], sizeof(c->strings[0]), o->redis_uri);
+    c->opened.redis_prefix = keep(c->strings[1], sizeof(c->strings[1]), o->redis_prefix);
+    c->opened.space.schema = keep(c->strings[2], sizeof(c->strings[2]), o->space.schema);
+    c->opened.trace_file = keep(c->strings[4], sizeof(c->strings[4]), o->trace_file);
+    c->opened.control_socket = keep(c->strings[3], sizeof(c->strings[3]), o->control_socket);
+}
+
+int commands_open(struct nigh *cache, const struct nigh_options *o)
+{
+    if (!o->control_socket || !o->control_socket[0])
+        return 0;
+    struct commands *c = mem_alloc_zero(cache->env.mem, sizeof(*c));
+    if (!c)
+        return NIGH_ENOMEM;
+    struct control_config config = {
+        .env = &cache->env, .host = {answer, c}, .path = o->control_socket};
+    c->cache = cache;
+    keep_options(c, o);
+    int rc = control_open(&config, &c->control);
+    if (rc == 0 && cache->drive)
+        rc = drive_watch(cache, c->control);
+    if (rc != 0) {
+        control_close(c->control);
+        mem_free(cache->env.mem, NULL, c, sizeof(*c));
+        return rc;
+    }
+    cache->commands = c;
+    return 0;
+}
+
+void commands_close(struct nigh *cache)
+{
+    struct commands *c = cache->commands;
+    if (!c)
+        return;
+    cache->commands = NULL;
+    if (cache->drive)
+        drive_watch(cache, NULL);
+    control_close(c->control);
+    mem_free(cache->env.mem, NULL, c, sizeof(*c));
+}

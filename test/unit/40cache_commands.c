@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+// What is said through the control socket does what the public functions do: with own threads and
+// without, alone and with Redis, right and wrong.
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "cache/cache.h"
+#include "support/dial.h"
+#include "support/origin.h"
+
+struct place {
+    char folder[40];
+    char path[60];
+};
+
+static void make_place(struct place *p)
+{
+    strcpy(p->folder, "/tmp/nigh-control-XXXXXX");
+    REQUIRE(mkdtemp(p->folder));
+    snprintf(p->path, sizeof(p->path), "%s/s", p->folder);
+}
+
+static bool listens(const struct place *p)
+{
+    int fd = dial_open(p->path);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static void open_with(struct world *w, struct place *p, const struct redis *server)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    make_place(p);
+    if (server)
+        o = patient_options(server);
+    o.control_socket = p->path;
+    world_open(w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(p)));
+}
+
+static void close_all(struct world *w, struct place *p)
+{
+    world_close(w);
+    CHECK_EQ(rmdir(p->folder), 0); /* nothing is left in it */
+}
+
+static char *ask(const struct place *p, const char *line)
+{
+    static char text[DIAL_BYTES];
+    CHECK(dial_ask(p->path, line, text));
+    return text;
+}
+
+/* Whether the answer begins so. */
+static bool says(const struct place *p, const char *line, const char *beginning)
+{
+    char *text = ask(p, line);
+    bool right = strncmp(text, beginning, strlen(beginning)) == 0;
+    if (!right)
+        check_note("%s is answered: %.200s", line, text);
+    return right;
+}
+
+TEST(commands_do_what_the_functions_do)
+{
+    struct world w;
+    struct place p;
+    char line[200];
+    open_with(&w, &p, NULL);
+    ask_fetch(w.space, "k", NULL);
+    CHECK(strstr(ask(&p, "help\n"), "\ninvalidate key SPACE KEY..."));
+    CHECK(says(&p, "version\n", "nigh "));
+    CHECK_STR(ask(&p, "health\n"), "ok: L1 alone, without redis.uri\n\n");
+    CHECK(says(&p, "stats\n", "memory_bytes "));
+    CHECK(says(&p, "stats prometheus\n", "# HELP nigh_"));
+    CHECK(says(&p, "stats json\n", "{\"gauges\": {\"memory_bytes\": "));
+    snprintf(line, sizeof(line), "explain %s k\n", w.space->name);
+    CHECK(says(&p, line, "") && strlen(ask(&p, line)) > 40);
+    CHECK_STR(ask(&p, "get entries\n"), "1\n\n");
+    CHECK(says(&p, "options\n", "l1.memory "));
+    CHECK_STR(ask(&p, "set l1.memory 64m\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "get l1.memory\n"), "64MiB\n\n");
+    CHECK_EQ(nigh_stats_value(w.cache, NULL, "memory_cap_bytes"), 64 << 20);
+    CHECK_STR(ask(&p, "log debug\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "get log.level\n"), "debug\n\n");
+    snprintf(line, sizeof(line), "invalidate key %s k \"other key\"\n", w.space->name);
+    CHECK_STR(ask(&p, line), "ok\n\n");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    close_all(&w, &p);
+}
+
+TEST(every_kind_of_target_is_invalidated)
+{
+    struct world w;
+    struct place p;
+    char line[200];
+    open_with(&w, &p, NULL);
+    ask_fetch(w.space, "k", NULL);
+    CHECK_STR(ask(&p, "invalidate soft all\n"), "ok\n\n");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_STALE);
+    snprintf(line, sizeof(line), "invalidate space %s\n", w.space->name);
+    CHECK_STR(ask(&p, line), "ok\n\n");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    CHECK_STR(ask(&p, "invalidate tag a \"b c\" \\x00\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "invalidate all\n"), "ok\n\n");
+    close_all(&w, &p);
+}
+
+TEST(what_is_wrong_is_said_and_does_nothing)
+{
+    static const struct {
+        const char *line, *error;
+    } rows[] = {
+        {"nonsense\n", "error: no such command"},
+        {"stats yaml\n", "error: no such format"},
+        {"stats json json\n", "error: stats [text|json|prometheus]"},
+        {"get nothing\n", "error: no option, counter or gauge"},
+        {"get a\\x00b\n", "error: a name or value has no byte 0"},
+        {"set l1.memory\n", "error: set [SPACE] NAME VALUE"},
+        {"set l1.memory 1k\n", "error: l1.memory=1k"},
+        {"set l1.shards 8\n", "error: l1.shards=8: cannot change"},
+        {"set none l1.memory 64m\n", "error: no space of this name"},
+        {"log loud\n", "error: log.level=loud: one of error,warn,info,debug"},
+        {"invalidate\n", "error: invalidate key"},
+        {"invalidate key\n", "error: key SPACE KEY"},
+        {"invalidate key none\n", "error: key SPACE KEY"},
+        {"invalidate key none k\n", "error: no space of this name"},
+        {"invalidate tag\n", "error: key SPACE KEY"},
+        {"invalidate all x\n", "error: key SPACE KEY"},
+        {"invalidate door x\n", "error: key SPACE KEY"},
+        {"invalidate tag \"\"\n", "error: "},
+    };
+    struct world w;
+    struct place p;
+    open_with(&w, &p, NULL);
+    ask_fetch(w.space, "k", NULL);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        CHECK(says(&p, rows[i].line, rows[i].error));
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_FRESH);
+    close_all(&w, &p);
+}
+
+TEST(a_password_is_not_shown)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    make_place(&p);
+    o.control_socket = p.path;
+    o.redis_uri = "redis://me:very@secret@127.0.0.1:1/0";
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    CHECK_STR(ask(&p, "get redis.uri\n"), "redis://...@127.0.0.1:1/0\n\n");
+    CHECK(!strstr(ask(&p, "options\n"), "secret"));
+    close_all(&w, &p);
+}
+
+TEST(doubt_is_said_with_its_reason)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    redis_start(&server, NULL);
+    struct nigh_options o = node_options(&server);
+    redis_stop(&server);
+    make_place(&p);
+    o.control_socket = p.path;
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    CHECK(says(&p, "health\n", "doubt: redis is not connected: "));
+    close_all(&w, &p);
+}
+
+TEST(with_redis_it_says_how_things_are)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    redis_start(&server, NULL);
+    open_with(&w, &p, &server);
+    char *text = NULL;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(text = ask(&p, "health\n"), "ok\n\n") == 0);
+    CHECK_STR(ask(&p, "invalidate tag t\n"), "ok\n\n");
+    redis_stop(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strstr(text = ask(&p, "health\n"), ": redis is not connected: ") != NULL);
+    CHECK(strncmp(text, "degraded: ", 10) == 0 || strncmp(text, "doubt: ", 7) == 0);
+    CHECK(says(&p, "invalidate tag t\n", "queued: "));
+    close_all(&w, &p);
+}
+
+/* ---- without own threads ---- */
+
+static bool tick_until_answered(struct world *w, int fd, char text[DIAL_BYTES])
+{
+    struct pollfd fds = {.fd = nigh_tick_fd(w->cache), .events = POLLIN};
+    size_t len = 0;
+    for (uint64_t end_ms = check_now_ms() + WORLD_PATIENCE_MS; check_now_ms() < end_ms;) {
+        ssize_t n = recv(fd, text + len, DIAL_BYTES - 1 - len, MSG_DONTWAIT);
+        if (n == 0)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+        if (n < 0 && poll(&fds, 1, 1000) == 1)
+            nigh_tick(w->cache);
+    }
+    text[len] = '\0';
+    close(fd);
+    return len > 0;
+}
+
+TEST(without_own_threads_ticks_answer)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    char text[DIAL_BYTES];
+    make_place(&p);
+    o.control_socket = p.path;
+    o.threads = NIGH_THREADS_NONE;
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), access(p.path, F_OK) == 0));
+    for (int i = 0; i < 3; i++) {
+        int fd = dial_open(p.path);
+        REQUIRE(fd >= 0);
+        dial_send(fd, "invalidate all\n", 15);
+        CHECK(tick_until_answered(&w, fd, text));
+        CHECK_STR(text, "ok\n\n");
+    }
+    close_all(&w, &p);
+}
+
+TEST(a_path_that_is_no_sockets_keeps_the_cache_from_opening)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct nigh *cache = NULL;
+    o.control_socket = "relative/path";
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+    CHECK(strstr(nigh_options_error(), "control.socket=relative/path") != NULL);
+    CHECK(cache == NULL);
+}
