@@ -29,6 +29,7 @@
 
 #include <nigh/cache.h>
 #include <nigh/read.h>
+#include <nigh/write.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -227,6 +228,26 @@ int nigh_invalidate_async(struct nigh_queue *queue, struct nigh_space *space, co
                           uint64_t *ret_id);
 
 /**
+ * Invalidate any mix of keys, tags, spaces and all as nigh_invalidate_many() does with
+ * NIGH_BACKGROUND, and be told when Redis has accepted all of it: one completion comes.
+ *
+ * @param targets   copied, with their names
+ * @param call      as for nigh_invalidate_many(); at the deadline the call completes with
+ *                  NIGH_QUEUED, and what is left of the change goes on
+ * @param arg       comes back in the completion
+ * @param ret_id    as of nigh_fetch_async(): one id for all
+ *
+ * Returns   as nigh_invalidate_async()
+ * Errors    as nigh_invalidate_many() with NIGH_BACKGROUND; NIGH_EINVAL, NIGH_EBUSY and
+ *           NIGH_ECLOSED as nigh_fetch_async(). Nothing was done then
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_invalidate_many_async(struct nigh_queue *queue, struct nigh *cache,
+                               const struct nigh_target *targets, size_t n,
+                               const struct nigh_call *call, void *arg, uint64_t *ret_id);
+
+/**
  * Put a value as nigh_put() does with NIGH_BACKGROUND, and be told what Redis has made of it. There
  * is no such form of nigh_write(), whose writer is the host's and waits: commit, then invalidate or
  * put with a version.
@@ -250,6 +271,35 @@ int nigh_invalidate_async(struct nigh_queue *queue, struct nigh_space *space, co
 int nigh_put_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
                    size_t key_len, const void *value, size_t len, const struct nigh_call *call,
                    void *arg, uint64_t *ret_id);
+
+/**
+ * Put many values as nigh_put_async() puts one, and be told what Redis has made of all of them: one
+ * completion comes. What waits in the background at the same time goes to Redis together.
+ *
+ * Its own outcome is 0 (NIGH_ECLOSED: some pairs have that). Pairs that can be judged at once have
+ * their outcomes at once; the others are NIGH_PENDING, and written as the completion is handed out.
+ * At the deadline pairs of which Redis has said nothing are NIGH_QUEUED, they alone.
+ *
+ * @param pairs          in any order; copied. Of pairs with the same key the last one counts
+ * @param count          0 .. 2^32 - 1
+ * @param call           as for nigh_put_many(); copied, with its tags
+ * @param arg            comes back in the completion
+ * @param ret_outcomes   one for each pair: what the completion of nigh_put_async() says, or what it
+ *                       returns, errors too. It must be there until the completion has been handed
+ *                       out, or the call cancelled, or its queue closed: then what is pending stays
+ *                       so
+ * @param ret_id         as of nigh_fetch_async(): one id for all
+ *
+ * Returns   0: all pairs have their outcomes, errors too, and no completion comes (without Redis it
+ *           is always so); NIGH_PENDING
+ * Errors    as nigh_put_many(); NIGH_EINVAL also a pair with a ticket, or a queue of another cache;
+ *           NIGH_EBUSY async.max reached, and NIGH_ECLOSED. Nothing was done then
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_put_many_async(struct nigh_queue *queue, struct nigh_space *space,
+                        const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
+                        void *arg, int *ret_outcomes, uint64_t *ret_id);
 
 /**
  * Cancel a pending call. Its load goes on, for others who wait for it and for the cache; a change

@@ -184,6 +184,180 @@ TEST(a_queue_that_is_closed_leaves_them_to_go_on)
     end();
 }
 
+/* ---- many in a call ---- */
+
+static struct nigh_pair pairs[KEYS];
+static char names[KEYS][16];
+
+static void name_all(const char *text)
+{
+    for (unsigned i = 0; i < KEYS; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "k%u", i);
+        pairs[i] = (struct nigh_pair){{names[i], (size_t)len}, text, strlen(text), 0, NULL};
+    }
+}
+
+static int put_all(const struct nigh_call *call, void *arg, uint64_t *ret_id)
+{
+    return nigh_put_many_async(queue, here.space, pairs, KEYS, call, arg, outcomes, ret_id);
+}
+
+static int invalidate_all(const struct nigh_call *call, void *arg, uint64_t *ret_id)
+{
+    struct nigh_target targets[KEYS];
+    for (unsigned i = 0; i < KEYS; i++)
+        targets[i] = (struct nigh_target){NIGH_TARGET_KEY, here.space, names[i], strlen(names[i]),
+                                          0};
+    return nigh_invalidate_many_async(queue, here.cache, targets, KEYS, call, arg, ret_id);
+}
+
+/* The one completion of a call. */
+static void it_comes(int *outcome, int wanted)
+{
+    *outcome = NIGH_PENDING;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (poll_some(0), came >= 1));
+    poll_some(0);
+    CHECK_EQ(came, 1);
+    CHECK_EQ(*outcome, wanted);
+    came = 0;
+}
+
+TEST(of_many_one_completion_tells_what_has_become_of_each)
+{
+    int outcome;
+    begin();
+    name_all("v");
+    pairs[1].key.len = 0;
+    pairs[2].value = NULL;
+    pairs[3].version = 7;
+    pairs[4].version = 6;
+    pairs[4].key = pairs[3].key; /* of one key: the last counts */
+    pairs[5].version = 4;
+    CHECK_EQ(nigh_put(here.space, "k5", 2, "newer", 5,
+                      &(struct nigh_call){.size = sizeof(struct nigh_call), .version = 5}), 0);
+    CHECK_EQ(put_all(NULL, &outcome, NULL), NIGH_PENDING);
+    CHECK_EQ(outcomes[0], NIGH_PENDING);
+    CHECK_EQ(outcomes[1], NIGH_EKEY);
+    CHECK_EQ(outcomes[2], NIGH_EINVAL);
+    it_comes(&outcome, 0);
+    for (unsigned i = 0; i < KEYS; i++)
+        if (i == 0 || i > 5)
+            CHECK_EQ(outcomes[i], 0);
+    CHECK_EQ(outcomes[1], NIGH_EKEY);
+    CHECK_EQ(outcomes[5], NIGH_REFUSED);
+    for (unsigned i = 6; i < KEYS; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, i, "v"));
+    CHECK_EQ(invalidate_all(NULL, &outcome, NULL), NIGH_PENDING);
+    CHECK(has(&here, 6, NULL));
+    it_comes(&outcome, 0);
+    for (unsigned i = 0; i < KEYS; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, i, NULL));
+    end();
+}
+
+TEST(at_the_deadline_of_many_only_what_redis_has_not_answered_is_queued)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    int outcome;
+    begin();
+    name_all("v");
+    pairs[1].key.len = 0;
+    redis_pause(&server);
+    call.deadline_ms = HURRY_MS;
+    CHECK_EQ(put_all(&call, &outcome, NULL), NIGH_PENDING);
+    it_comes(&outcome, 0);
+    for (unsigned i = 0; i < KEYS; i++)
+        CHECK_EQ(outcomes[i], i == 1 ? NIGH_EKEY : NIGH_QUEUED);
+    CHECK_EQ(invalidate_all(&call, &outcome, NULL), NIGH_PENDING);
+    it_comes(&outcome, NIGH_QUEUED);
+    redis_resume(&server);
+    CHECK_EQ(nigh_drain(here.cache, WORLD_PATIENCE_MS), 0);
+    poll_some(0);
+    CHECK_EQ(came, 0);
+    end();
+}
+
+TEST(many_that_are_cancelled_or_left_write_nothing)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    uint64_t id = 0;
+    int outcome;
+    begin();
+    name_all("v");
+    redis_pause(&server);
+    call.deadline_ms = WORLD_PATIENCE_MS;
+    CHECK_EQ(put_all(&call, &outcome, &id), NIGH_PENDING);
+    CHECK_EQ(nigh_cancel(queue, id), 0);
+    CHECK_EQ(nigh_cancel(queue, id), NIGH_MISS);
+    CHECK_EQ(invalidate_all(&call, &outcome, &id), NIGH_PENDING);
+    CHECK_EQ(nigh_cancel(queue, id), 0);
+    CHECK_EQ(put_all(&call, &outcome, &id), NIGH_PENDING);
+    nigh_queue_close(queue);
+    redis_resume(&server);
+    CHECK_EQ(nigh_drain(here.cache, WORLD_PATIENCE_MS), 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        CHECK_EQ(outcomes[i], NIGH_PENDING);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, has(&there, i, "v"));
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&here, "async") == 0);
+    REQUIRE_EQ(nigh_queue_open(here.cache, &queue), 0);
+    end();
+}
+
+TEST(a_close_ends_many_that_are_pending)
+{
+    int outcome, other = NIGH_PENDING;
+    begin();
+    name_all("v");
+    redis_pause(&server);
+    CHECK_EQ(put_all(NULL, &outcome, NULL), NIGH_PENDING);
+    CHECK_EQ(invalidate_all(NULL, &other, NULL), NIGH_PENDING);
+    nigh_close(here.cache);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (poll_some(0), came >= 2));
+    CHECK_EQ(came, 2);
+    CHECK_EQ(outcome, NIGH_ECLOSED);
+    CHECK_EQ(other, NIGH_ECLOSED);
+    for (unsigned i = 0; i < KEYS; i++)
+        CHECK_EQ(outcomes[i], NIGH_ECLOSED);
+    nigh_queue_close(queue);
+    redis_resume(&server);
+    world_close(&there);
+    redis_stop(&server);
+}
+
+TEST(many_that_are_wrong_do_nothing)
+{
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    struct nigh_target all = {NIGH_TARGET_ALL, NULL, NULL, 0, 0};
+    int outcome;
+    begin();
+    name_all("v");
+    CHECK_EQ(nigh_put_many_async(NULL, here.space, pairs, KEYS, NULL, NULL, outcomes, NULL),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_put_many_async(queue, there.space, pairs, KEYS, NULL, NULL, outcomes, NULL),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_put_many_async(queue, here.space, NULL, KEYS, NULL, NULL, outcomes, NULL),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_put_many_async(queue, here.space, pairs, KEYS, NULL, NULL, NULL, NULL),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_put_many_async(queue, here.space, NULL, 0, NULL, NULL, NULL, NULL), 0);
+    pairs[1].miss = &miss;
+    CHECK_EQ(put_all(NULL, &outcome, NULL), NIGH_EINVAL);
+    for (unsigned i = 0; i < KEYS; i++)
+        pairs[i] = (struct nigh_pair){{"", 0}, "v", 1, 0, NULL};
+    CHECK_EQ(put_all(NULL, &outcome, NULL), 0); /* all is said at once */
+    for (unsigned i = 0; i < KEYS; i++)
+        CHECK_EQ(outcomes[i], NIGH_EKEY);
+    CHECK_EQ(nigh_invalidate_many_async(NULL, here.cache, &all, 1, NULL, NULL, NULL), NIGH_EINVAL);
+    CHECK_EQ(nigh_invalidate_many_async(queue, there.cache, &all, 1, NULL, NULL, NULL),
+             NIGH_EINVAL);
+    CHECK_EQ(nigh_invalidate_many_async(queue, here.cache, &all, 0, NULL, NULL, NULL), NIGH_EINVAL);
+    CHECK_EQ(nigh_invalidate_many_async(queue, here.cache, &all, 1, NULL, &outcome, NULL),
+             NIGH_PENDING);
+    it_comes(&outcome, 0);
+    end();
+}
+
 TEST(what_is_wrong_is_told_at_once)
 {
     struct nigh_call call = NIGH_CALL_INIT;

@@ -7,8 +7,10 @@
 
 #include <stdio.h>
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -63,6 +65,89 @@ TEST(a_value_that_moves_is_released_once)
         std::thread([held = std::move(kept)] { CHECK(held[0].bytes() == "a"); }).join();
     }
     CHECK_EQ(held, 1);
+}
+
+TEST(what_a_value_moved_from_has_left_is_a_miss)
+{
+    nighpp::cache cache("l1.memory=16MiB");
+    auto s = cache.open("s", [](nighpp::fill fill) { return fill.value(fill.key()); });
+    value first = s.fetch("a"), second = std::move(first);
+    CHECK(!first);
+    CHECK_EQ(first.outcome(), NIGH_MISS);
+    first = std::move(second);
+    CHECK(first && first.bytes() == "a");
+    CHECK(!second);
+    nigh_value raw = first.take();
+    CHECK(!first);
+    nigh_release(&raw);
+}
+
+TEST(many_values_come_in_the_order_of_their_keys)
+{
+    nigh_options options = NIGH_OPTIONS_INIT;
+    int held = 0;
+    options.log = note_held;
+    options.log_arg = &held;
+    {
+        nighpp::cache cache("l1.memory=16MiB", options);
+        auto s = cache.open("s", [](nighpp::fill fill) {
+            if (fill.key() == "worse")
+                throw std::runtime_error("on this thread");
+            return fill.key() == "bad" ? 7 : fill.value(fill.key());
+        });
+        CHECK_EQ(s.put("put", "before"), 0);
+        auto values = s.fetch_many({{"a", 1}, {"put", 3}, {"bad", 3}, {"", 0}});
+        CHECK(values.size() == 4 && values[0].bytes() == "a" && values[1].bytes() == "before");
+        CHECK_EQ(values[2].outcome(), NIGH_ELOADER);
+        CHECK_EQ(values[3].outcome(), NIGH_EKEY);
+        bool thrown = false;
+        try {
+            s.fetch_many({{"a", 1}, {"worse", 5}});
+        } catch (const std::runtime_error &) {
+            thrown = true;
+        }
+        CHECK(thrown);
+    }
+    CHECK_EQ(held, 0); /* what had come before that is released */
+}
+
+static int commit(void *arg, const nigh_write_op *op)
+{
+    *static_cast<std::string *>(arg) = std::string(static_cast<const char *>(op->value),
+                                                   op->value_len);
+    return 0;
+}
+
+TEST(a_space_that_was_opened_with_a_writer_writes)
+{
+    nighpp::cache cache("l1.memory=16MiB");
+    std::string origin;
+    nighpp::space s{};
+    CHECK_EQ(nigh_space_open(cache.raw(), "s", nullptr, nullptr, commit, &origin, &s.raw), 0);
+    CHECK_EQ(s.write("a", "committed"), 0);
+    CHECK(origin == "committed");
+}
+
+TEST(a_fill_is_answered_later)
+{
+    nighpp::cache cache("l1.memory=16MiB");
+    nighpp::queue queue(cache.raw());
+    std::atomic<nigh_fill *> name{nullptr};
+    auto s = cache.open("s", [&](nighpp::fill fill) {
+        nighpp::fill put_off{};
+        int rc = fill.defer(put_off);
+        name = put_off.raw;
+        return rc;
+    });
+    CHECK_EQ(s.fetch_async(queue, "a", nullptr).outcome(), NIGH_PENDING);
+    CHECK_WITHIN(PATIENCE_MS, name.load());
+    nighpp::fill later{name};
+    CHECK(later.key() == "a");
+    CHECK_EQ(later.value("late"), 0);
+    value v;
+    void *arg;
+    CHECK_EQ(queue.poll(v, arg, PATIENCE_MS), 1);
+    CHECK(v && v.bytes() == "late");
 }
 
 TEST(outcomes_are_those_of_the_calls)

@@ -40,7 +40,7 @@ int nigh_cancel(struct nigh_queue *q, uint64_t id)
     struct queue_op *op = queue_find_locked(q, id);
     bool found = op && (op->state == QUEUE_PENDING || op->state == QUEUE_READY);
     if (found)
-        stats_count(&op->space->stats, STATS_ASYNC_CANCELLED);
+        stats_count(queue_stats(op), STATS_ASYNC_CANCELLED);
     bool ours = found && queue_drop_locked(op);
     queue_unlock(q);
     if (ours)

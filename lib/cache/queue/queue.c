@@ -19,6 +19,16 @@ struct nigh *queue_cache(const struct nigh_queue *q)
     return q->cache;
 }
 
+static struct stats *stats_of(struct nigh *cache, struct nigh_space *space)
+{
+    return space ? &space->stats : &cache->stats;
+}
+
+struct stats *queue_stats(const struct queue_op *op)
+{
+    return stats_of(op->queue->cache, op->space);
+}
+
 void queue_lock(struct nigh_queue *q)
 {
     pthread_mutex_lock(&q->lock);
@@ -50,7 +60,7 @@ int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct 
     struct queues *qs = &q->cache->queues;
     if (atomic_fetch_add_explicit(&qs->count, 1, memory_order_relaxed) >= qs->max) {
         atomic_fetch_sub_explicit(&qs->count, 1, memory_order_relaxed);
-        stats_count(&space->stats, STATS_ASYNC_BUSY);
+        stats_count(stats_of(q->cache, space), STATS_ASYNC_BUSY);
         return NIGH_EBUSY;
     }
     struct queue_op *op = mem_alloc(q->cache->env.mem, NULL, bytes);
@@ -129,8 +139,8 @@ void queue_untime_locked(struct queue_op *op)
 
 static void complete_locked(struct queue_op *op) REQUIRES(op->queue->lock)
 {
-    if (op->outcome < 0)
-        stats_count(&op->space->stats, STATS_READ_ERROR);
+    if (op->outcome < 0 && !op->verb->partial) /* else each of its keys is counted */
+        stats_count(queue_stats(op), STATS_READ_ERROR);
     latency_end(op->space, STATS_LATENCY_CALL, op->began_ns);
     op->state = QUEUE_READY;
     completions_add_locked(&op->queue->ready, op);
@@ -198,7 +208,7 @@ void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t de
     *chain_of(q, op->id) = op;
     q->begun++;
     if (state == QUEUE_PENDING)
-        stats_count(&op->space->stats, STATS_ASYNC_BEGUN);
+        stats_count(queue_stats(op), STATS_ASYNC_BEGUN);
     op->timed = deadline_ns != CLOCK_NEVER_NS;
     if (op->timed)
         timers_add(&q->timers, &op->timer, deadline_ns);
@@ -214,7 +224,7 @@ bool queue_begun(struct queue_op *op, bool at_once, uint64_t *ret_id)
     if (answered && at_once)
         unchain_locked(op);
     else
-        stats_count(&op->space->stats, STATS_ASYNC_BEGUN);
+        stats_count(queue_stats(op), STATS_ASYNC_BEGUN);
     if (ret_id && !(answered && at_once))
         *ret_id = op->id;
     if (!answered)

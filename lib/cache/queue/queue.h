@@ -52,7 +52,7 @@ enum queue_state { QUEUE_BEGINNING, QUEUE_ANSWERED, QUEUE_PENDING, QUEUE_READY, 
 struct queue_op {
     const struct queue_verb *verb; /* (c) */
     struct nigh_queue *queue;      /* (c) a reference */
-    struct nigh_space *space;      /* (c) */
+    struct nigh_space *space;      /* (c) NULL: it is of none */
     void *arg;                     /* (c) */
     uint64_t began_ns;             /* (c) 0: the call is not timed */
     size_t bytes;                  /* (c) allocated */
@@ -72,13 +72,16 @@ struct queue_op {
     struct nigh_value value;       /* (q) */
 };
 
-/* Create an operation of `bytes` (at least its head). Errors: NIGH_EBUSY, NIGH_ENOMEM. */
+/* Create an operation of `bytes` (at least its head). `space` may be NULL. Errors: NIGH_EBUSY,
+ * NIGH_ENOMEM. */
 int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct nigh_space *space,
                     void *arg, size_t bytes, struct queue_op **ret_op);
 /* Free an operation that has not begun, or is OVER. */
 void queue_op_free(struct queue_op *op);
 
 struct nigh *queue_cache(const struct nigh_queue *q);
+/* Returns where what happens to an operation is counted. */
+struct stats *queue_stats(const struct queue_op *op);
 /* An operation is found, and changed, under the lock of its queue. */
 void queue_lock(struct nigh_queue *q);
 void queue_unlock(struct nigh_queue *q);

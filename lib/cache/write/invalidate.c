@@ -6,6 +6,7 @@
  * With Redis: one script, then the floors here before returning (coherence_change keeps the order).
  * Without: the floors here are all there is.
  */
+#include "cache/write/invalidate.h"
 
 #include <string.h>
 
@@ -70,9 +71,10 @@ static int worse(int a, int b)
     return a < 0 || (a != 0 && b >= 0) ? a : b;
 }
 
-static int change(struct nigh *cache, const struct coherence_item *items, size_t n,
-                  const struct nigh_call *call)
+/* invalidate_fn */
+static int change(struct nigh *cache, const struct coherence_item *items, size_t n, void *arg)
 {
+    const struct nigh_call *call = arg;
     uint64_t deadline_ns = cache_l2_deadline_ns(cache, call);
     int rc = 0;
     if (cache_in_background(call)) { /* as one: there is room for all of them, or for none */
@@ -92,7 +94,7 @@ static int change(struct nigh *cache, const struct coherence_item *items, size_t
 }
 
 static int apply(struct nigh *cache, const struct coherence_item *items, size_t n,
-                 const struct nigh_call *call)
+                 invalidate_fn *tell, void *arg)
 {
     if (!cache->coherence) {
         caller_notice();
@@ -102,14 +104,14 @@ static int apply(struct nigh *cache, const struct coherence_item *items, size_t 
     }
     struct caller caller;
     caller_enter(&caller);
-    int rc = change(cache, items, n, call);
+    int rc = tell(cache, items, n, arg);
     drive_flush(cache);
     caller_leave(&caller);
     return rc;
 }
 
-int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,
-                         const struct nigh_call *call)
+int invalidate_by(struct nigh *cache, const struct nigh_target *targets, size_t n,
+                  const struct nigh_call *call, invalidate_fn *tell, void *arg)
 {
     struct coherence_item few[TARGETS_ON_STACK];
     struct coherence_item *items = few;
@@ -127,10 +129,16 @@ int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, 
     if (!items)
         return NIGH_ENOMEM;
     put_items(items, targets, n, call && (call->flags & NIGH_SOFT));
-    int rc = apply(cache, items, n, call);
+    int rc = apply(cache, items, n, tell, arg);
     if (items != few)
         mem_free(cache->env.mem, NULL, items, n * sizeof(*items));
     return rc;
+}
+
+int nigh_invalidate_many(struct nigh *cache, const struct nigh_target *targets, size_t n,
+                         const struct nigh_call *call)
+{
+    return invalidate_by(cache, targets, n, call, change, (void *)(uintptr_t)call);
 }
 
 int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,

@@ -38,6 +38,10 @@ int put_in_front(struct writing *w, const struct nigh_call *call);
  * writing_change_behind(). */
 int put_behind(struct writing *w, const struct nigh_call *call, struct coherence_waiter *waiter);
 
+/* Whether a call for many pairs fits. What is said of one value its pair says. */
+bool put_many_may(const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
+                  const int *ret_outcomes);
+
 /* Begin the writing of a put, whose key and call are good. If that fails the ticket has been given
  * back. `value.data` NULL: an absence, for which there must be a ticket. */
 int put_begin(struct writing *w, struct nigh_space *space, const void *key, size_t key_len,

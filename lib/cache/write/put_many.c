@@ -267,9 +267,8 @@ static bool are_plain(const struct nigh_space *space, const struct nigh_pair *pa
     return true;
 }
 
-/* A pair says what is said of its value alone. */
-static bool may_put(const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
-                    const int *ret_outcomes)
+bool put_many_may(const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
+                  const int *ret_outcomes)
 {
     return cache_change_call_fits(call) && !(call && (call->miss || call->version)) &&
            (count == 0 || (pairs && ret_outcomes)) && count <= UINT32_MAX;
@@ -280,7 +279,7 @@ int nigh_put_many(struct nigh_space *space, const struct nigh_pair *pairs, size_
 {
     if (cache_is_gone(space->cache))
         return cache_why_gone(space->cache);
-    if (!may_put(pairs, count, call, ret_outcomes))
+    if (!put_many_may(pairs, count, call, ret_outcomes))
         return NIGH_EINVAL;
     if (are_plain(space, pairs, count, call)) {
         for (size_t i = 0; i < count; i++)
