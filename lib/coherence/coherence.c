@@ -70,7 +70,7 @@ static struct coherence *create(const struct coherence_config *config)
         return NULL;
     w->public = (struct coherence){
         .config = *config,
-        .incarnation = random_id(config->env->random),
+        .incarnation = random_secret(config->env->random),
         .keeper = &w->keeper,
         .trust = &w->trust,
         .state = &w->state,

@@ -300,7 +300,7 @@ static void set_shared(struct l1 *l1, const struct l1_config *c)
         l1_set_reclaim_poke(l1, c->root->poke, c->root->poke_arg);
     } else {
         hash_init(&l1->hash, c->hash == NIGH_HASH_SIPHASH ? HASH_SIPHASH : HASH_XXH3,
-                  random_id(c->env->random), random_id(c->env->random));
+                  random_secret(c->env->random), random_secret(c->env->random));
     }
 }
 

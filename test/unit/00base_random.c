@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Randomness: ids do not repeat, a seed does, jitter keeps to its bounds.
+ * Randomness: ids do not repeat, in a child of fork neither; a seed does; jitter keeps its bounds.
  */
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "support/check.h"
@@ -23,6 +25,56 @@ TEST(ids_are_unique_and_never_0)
         ids[i] = random_id(&r[i % 2]);
     qsort(ids, ARRAY_COUNT(ids), sizeof(ids[0]), by_value);
     CHECK_NE(ids[0], 0);
+    for (size_t i = 1; i < ARRAY_COUNT(ids); i++)
+        CHECK_NE(ids[i], ids[i - 1]);
+}
+
+/* Of numbers that differ in their last bits. 10000 are expected, deviation 71: 7 of them. */
+TEST(every_bit_of_an_id_is_a_coin)
+{
+    struct random r;
+    unsigned ones[64] = {0};
+    random_init(&r, 0);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t id = random_id(&r);
+        for (int bit = 0; bit < 64; bit++)
+            ones[bit] += id >> bit & 1;
+    }
+    for (int bit = 0; bit < 64; bit++)
+        CHECK(ones[bit] > 9500 && ones[bit] < 10500);
+}
+
+/* What a child of fork draws first from what it has inherited. */
+static void draw_in_child(struct random *r, uint64_t ids[2])
+{
+    int ends[2];
+    REQUIRE_EQ(pipe(ends), 0);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        uint64_t drawn[2] = {random_id(r), random_id(r)};
+        _exit(write(ends[1], drawn, sizeof(drawn)) == (ssize_t)sizeof(drawn) ? 0 : 1);
+    }
+    close(ends[1]);
+    REQUIRE_EQ(read(ends[0], ids, 2 * sizeof(ids[0])), (ssize_t)(2 * sizeof(ids[0])));
+    close(ends[0]);
+    int status;
+    REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+/* They all go on from the same count, under the same key. */
+TEST(parent_and_children_draw_different_ids)
+{
+    uint64_t ids[6];
+    struct random r;
+    random_init(&r, 0);
+    random_id(&r);
+    draw_in_child(&r, ids);
+    draw_in_child(&r, ids + 2);
+    ids[4] = random_id(&r);
+    ids[5] = random_id(&r);
+    qsort(ids, ARRAY_COUNT(ids), sizeof(ids[0]), by_value);
     for (size_t i = 1; i < ARRAY_COUNT(ids); i++)
         CHECK_NE(ids[i], ids[i - 1]);
 }
