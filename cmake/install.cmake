@@ -13,6 +13,8 @@ foreach(product nigh nigh_static nigh_system nigh_system_static)
         DESTINATION ${NIGH_CMAKE_DIR})
 endforeach()
 
+install(TARGETS nigh_tool)
+
 # Their CMakeLists.txt is for the project's own tests.
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/test/example/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
     PATTERN CMakeLists.txt EXCLUDE)

@@ -29,6 +29,7 @@ endfunction()
 file(GLOB NIGH_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/*/*.c
     ${PROJECT_SOURCE_DIR}/lib/*/*/*.c)
 list(FILTER NIGH_SOURCES EXCLUDE REGEX "/base/mem_(jemalloc|system)[.]c$")
+list(FILTER NIGH_SOURCES EXCLUDE REGEX "/lib/tool/")
 nigh_add_objects(nigh_objects ${NIGH_SOURCES})
 foreach(backend ${NIGH_BACKENDS})
     nigh_add_objects(nigh_memory_${backend} ${PROJECT_SOURCE_DIR}/lib/base/mem_${backend}.c)
@@ -85,6 +86,16 @@ endfunction()
 
 nigh_add_products(nigh nigh ${NIGH_ALLOCATOR} ${NIGH_LINKED})
 nigh_add_products(nigh_system nigh-system system ${NIGH_LINKED_SYSTEM})
+
+# The program nigh, which sees only the public headers.
+file(GLOB NIGH_TOOL_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/tool/*.c)
+add_executable(nigh_tool ${NIGH_TOOL_SOURCES})
+set_target_properties(nigh_tool PROPERTIES OUTPUT_NAME nigh)
+if(NIGH_SANITIZE)
+    target_link_libraries(nigh_tool PRIVATE nigh_flags nigh_internal)
+else()
+    target_link_libraries(nigh_tool PRIVATE nigh_flags nigh)
+endif()
 
 add_library(nigh_internal STATIC EXCLUDE_FROM_ALL
     $<TARGET_OBJECTS:nigh_objects> $<TARGET_OBJECTS:nigh_memory_${NIGH_ALLOCATOR}>)

@@ -14,7 +14,7 @@ awk '
     BEGIN {
         level["base"] = 0; level["stats"] = 1
         level["l1"] = level["flight"] = level["l2"] = level["control"] = 2
-        level["coherence"] = 3; level["cache"] = 4
+        level["coherence"] = 3; level["cache"] = 4; level["tool"] = 5
         floor_of["value"] = floor_of["queue"] = floor_of["report"] = 1; floor_of["load"] = 2
         floor_of["read"] = floor_of["write"] = 3; floor_of["inspect"] = 4
     }
@@ -27,6 +27,8 @@ awk '
     }
     /^[ \t]*#[ \t]*include[ \t]+"/ {
         split($0, quoted, "\""); count = split(quoted[2], path, "/"); there = path[1]
+        if (here == "tool" && there != "tool")
+            offence("the tool sees only <nigh/...> and libc")
         if (count < 2 || count > 3 || !(there in level))
             offence("\"" quoted[2] "\": write it as \"module/file.h\"")
         else if (there != here && level[there] >= level[here])

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The commands that ask at control sockets: the words go there as they are, the answers come out.
+ */
+#include "tool/tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int show(const struct tool_args *args, size_t i, const char *answer)
+{
+    if (line_is_error(answer)) {
+        fprintf(stderr, "nigh: %s", answer + 7);
+        return TOOL_REFUSED;
+    }
+    if (args->socket_count > 1)
+        printf("%s%s:\n", i ? "\n" : "", args->sockets[i]);
+    fputs(answer, stdout);
+    return TOOL_DONE;
+}
+
+/* Asks all sockets. Returns the worst of what they say. */
+static int ask_all(const struct tool_args *args, const char *line,
+                   int (*judge)(const char *answer))
+{
+    int worst = line ? TOOL_DONE : TOOL_NOBODY;
+    for (size_t i = 0; line && i < args->socket_count; i++) {
+        char *answer = line_ask(args->sockets[i], line, false);
+        int status = answer ? show(args, i, answer) : TOOL_NOBODY;
+        if (status == TOOL_DONE && judge)
+            status = judge(answer);
+        worst = status > worst ? status : worst;
+        free(answer);
+    }
+    return worst;
+}
+
+static int ask(const struct tool_args *args, const char *command, int (*judge)(const char *answer))
+{
+    char *line = line_of(command, args->words, args->count);
+    int status = ask_all(args, line, judge);
+    free(line);
+    return status;
+}
+
+int ask_stats(const struct tool_args *args)
+{
+    return ask(args, "stats", NULL);
+}
+
+int ask_explain(const struct tool_args *args)
+{
+    return ask(args, "explain", NULL);
+}
+
+static int judge_health(const char *answer)
+{
+    return strncmp(answer, "ok", 2) == 0 ? TOOL_DONE
+           : strncmp(answer, "degraded", 8) == 0 ? TOOL_REFUSED : TOOL_DOUBT;
+}
+
+int ask_health(const struct tool_args *args)
+{
+    return ask(args, "health", judge_health);
+}
+
+int ask_options(const struct tool_args *args)
+{
+    return ask(args, "options", NULL);
+}
+
+int ask_get(const struct tool_args *args)
+{
+    return args->redis ? redis_get(args) : ask(args, "get", NULL);
+}
+
+int ask_set(const struct tool_args *args)
+{
+    return ask(args, "set", NULL);
+}
+
+int ask_log(const struct tool_args *args)
+{
+    return ask(args, "log", NULL);
+}
+
+static int judge_change(const char *answer)
+{
+    return strncmp(answer, "queued", 6) == 0 ? TOOL_DOUBT : TOOL_DONE;
+}
+
+/* Says with --space, --tag and --all what the socket's own words say without. */
+static const char *command_of(const struct tool_args *args)
+{
+    if (args->all)
+        return args->soft ? "invalidate soft all" : "invalidate all";
+    if (args->tags)
+        return args->soft ? "invalidate soft tag" : "invalidate tag";
+    if (args->space)
+        return "invalidate key";
+    return args->soft ? "invalidate soft" : "invalidate";
+}
+
+int ask_invalidate(const struct tool_args *args)
+{
+    char *words[2] = {NULL, NULL};
+    if (args->redis)
+        return redis_invalidate(args);
+    if (!args->space || args->all || args->tags)
+        return ask(args, command_of(args), judge_change);
+    words[0] = strdup(args->space);
+    char *head = words[0] ? line_of("invalidate key", words, 1) : NULL;
+    int status = head ? ask(args, head, judge_change) : TOOL_NOBODY;
+    free(head);
+    free(words[0]);
+    return status;
+}
+
+int ask_send(const struct tool_args *args)
+{
+    struct tool_args rest = *args;
+    rest.words++;
+    rest.count--;
+    return ask(&rest, args->words[0], NULL);
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The commands that need no process: a cache of this program's own, with next to no L1, that is a
+ * node as any other for as long as one change takes.
+ *
+ * All nodes of a prefix have the same coherence.group_slots. Ours is not known beforehand: where
+ * the log says that it is another in Redis, the cache is opened once more with that.
+ */
+#include "tool/tool.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <nigh/nigh.h>
+
+#define LOOK_MS 5
+
+struct node {
+    struct nigh *cache;
+    struct nigh_space *space; /* NULL: none was named */
+    _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
+};
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct node *n = arg;
+    unsigned here, there;
+    (void)level;
+    if (sscanf(message, "coherence.group_slots is %u here but %u in redis", &here, &there) == 2)
+        atomic_store_explicit(&n->slots, there, memory_order_relaxed);
+}
+
+static int fail(const char *what, const char *why)
+{
+    fprintf(stderr, "nigh: %s%s%s\n", what, *why ? ": " : "", why);
+    return TOOL_NOBODY;
+}
+
+/* Takes from NIGH_CONF what says where and what Redis is, and lets the library take nothing. */
+static int take_conf(struct nigh_options *o)
+{
+    struct nigh_options said = NIGH_OPTIONS_INIT;
+    const char *conf = getenv("NIGH_CONF");
+    if (conf && nigh_options_parse(&said, conf) < 0)
+        return fail("NIGH_CONF", nigh_options_error());
+    unsetenv("NIGH_CONF");
+    o->redis_prefix = said.redis_prefix;
+    o->group_slots = said.group_slots;
+    o->space.schema = said.space.schema;
+    return 0;
+}
+
+static int open_cache(const struct tool_args *args, struct nigh_options *o, struct node *n)
+{
+    o->log = hear;
+    o->log_arg = n;
+    o->redis_uri = args->redis;
+    if (args->prefix)
+        o->redis_prefix = args->prefix;
+    o->l1_memory = 16u << 20;
+    o->l1_shards = 1;
+    o->workers = 1;
+    int rc = nigh_open(o, &n->cache);
+    if (rc == 0 && args->space)
+        rc = nigh_space_open(n->cache, args->space, NULL, NULL, NULL, NULL, &n->space);
+    return rc < 0 ? fail(nigh_strerror(rc), nigh_options_error()) : 0;
+}
+
+/* Waits until Redis vouches, or the time is over, or other slots are known. */
+static bool wait_for_trust(struct node *n, unsigned timeout_ms)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    for (unsigned ms = 0; ms < timeout_ms; ms += LOOK_MS) {
+        if (atomic_load_explicit(&n->slots, memory_order_relaxed))
+            return false;
+        if (nigh_health(n->cache) == NIGH_FRESH)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* Says why Redis cannot be used, in its own words. */
+static int say_problem(struct node *n)
+{
+    static char text[65536];
+    struct json *j = NULL;
+    if (nigh_stats(n->cache, NIGH_STATS_JSON, text, sizeof(text)) < (long)sizeof(text))
+        j = json_read(text);
+    const char *why = j ? json_string(j, "redis_problem", NULL, NULL) : NULL;
+    fail("Redis cannot be used", why && *why ? why : "it does not answer within the time");
+    json_free(j);
+    return TOOL_NOBODY;
+}
+
+/* Warns where the prefix seems to be nobody's. */
+static void look_at_prefix(const struct node *n, const struct nigh_options *o)
+{
+    if (nigh_stats_value(n->cache, NULL, "sequence") == 0)
+        fprintf(stderr, "nigh: note: nobody has ever changed anything under the prefix %s there: "
+                        "is it the right one?\n", o->redis_prefix ? o->redis_prefix : "nigh");
+}
+
+/* Opens the node. 0, or a status, and nothing is open. */
+static int open_node(const struct tool_args *args, struct node *n)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    int rc = take_conf(&o);
+    for (int tries = 0; rc == 0 && tries < 2; tries++) {
+        rc = open_cache(args, &o, n);
+        if (rc == 0 && wait_for_trust(n, args->timeout_ms)) {
+            look_at_prefix(n, &o);
+            return 0;
+        }
+        o.group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
+        if (rc == 0 && (tries == 1 || !o.group_slots))
+            rc = say_problem(n);
+        nigh_close(n->cache);
+        n->cache = NULL;
+    }
+    return rc;
+}
+
+/* ---- invalidating ---- */
+
+static int tell(const struct tool_args *args, struct node *n, const struct nigh_target *targets,
+                size_t count)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = args->timeout_ms;
+    call.flags = args->soft ? NIGH_SOFT : 0;
+    int rc = nigh_invalidate_many(n->cache, targets, count, &call);
+    if (rc == NIGH_QUEUED && nigh_drain(n->cache, args->timeout_ms) == 0)
+        rc = 0;
+    if (rc == 0) {
+        printf("accepted: %zu\n", count);
+        return TOOL_DONE;
+    }
+    if (rc != NIGH_QUEUED) {
+        fail(nigh_strerror(rc), "");
+        return TOOL_REFUSED;
+    }
+    fail("Redis has not accepted it within the time, and nobody goes on trying", "");
+    return TOOL_DOUBT;
+}
+
+static size_t list_targets(const struct tool_args *args, const struct node *n,
+                           struct nigh_target *targets)
+{
+    size_t count = args->all ? 1 : args->count;
+    for (size_t i = 0; i < count; i++) {
+        targets[i].kind = args->all ? NIGH_TARGET_ALL
+                          : args->tags ? NIGH_TARGET_TAG : NIGH_TARGET_KEY;
+        targets[i].space = args->all || args->tags ? NULL : n->space;
+        targets[i].name = args->all ? NULL : args->words[i];
+        targets[i].name_len = args->all ? 0 : strlen(args->words[i]);
+    }
+    return count;
+}
+
+int redis_invalidate(const struct tool_args *args)
+{
+    struct node n = {.cache = NULL};
+    bool key = args->space != NULL;
+    if (key + args->tags + args->all != 1 || args->all != (args->count == 0)) {
+        fail("--space S KEY..., --tag TAG... or --all is wanted", "");
+        return TOOL_USAGE;
+    }
+    struct nigh_target *targets = calloc(args->count + 1, sizeof(*targets));
+    int status = targets ? open_node(args, &n) : TOOL_NOBODY;
+    if (status == 0)
+        status = tell(args, &n, targets, list_targets(args, &n, targets));
+    nigh_close(n.cache);
+    free(targets);
+    return status;
+}
+
+/* ---- looking ---- */
+
+static int show(struct node *n, const char *key)
+{
+    static char text[65536];
+    long len = nigh_explain(n->space, key, strlen(key), NIGH_STATS_TEXT, text, sizeof(text));
+    if (len < 0) {
+        fail(nigh_strerror((int)len), "");
+        return TOOL_REFUSED;
+    }
+    fputs(text, stdout);
+    return TOOL_DONE;
+}
+
+static int write_raw(struct node *n, const char *key)
+{
+    struct nigh_value value;
+    int rc = nigh_get(n->space, key, strlen(key), NULL, &value);
+    if (rc != NIGH_FRESH && rc != NIGH_STALE) {
+        fail(nigh_strerror(rc), "");
+        return TOOL_REFUSED;
+    }
+    if (rc == NIGH_STALE)
+        fail("the value is stale", "");
+    fwrite(value.data, 1, value.len, stdout);
+    nigh_release(&value);
+    return TOOL_DONE;
+}
+
+int redis_get(const struct tool_args *args)
+{
+    struct node n = {.cache = NULL};
+    if (!args->space) {
+        fail("--space S KEY is wanted", "");
+        return TOOL_USAGE;
+    }
+    int status = open_node(args, &n);
+    if (status == 0)
+        status = args->raw ? write_raw(&n, args->words[0]) : show(&n, args->words[0]);
+    nigh_close(n.cache);
+    return status;
+}

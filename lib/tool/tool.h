@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program nigh: asks processes that have a control socket, or Redis alone. It stands above the
+ * library, and sees of it what every program sees.
+ */
+#ifndef NIGH_TOOL_TOOL_H
+#define NIGH_TOOL_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How it ends, for scripts. */
+enum tool_status {
+    TOOL_DONE = 0,     /* done; health: ok */
+    TOOL_REFUSED = 1,  /* the answer is an error; health: degraded */
+    TOOL_DOUBT = 2,    /* not accepted by Redis within the time; health: doubt */
+    TOOL_NOBODY = 3,   /* nobody answers at the socket, or Redis cannot be used */
+    TOOL_USAGE = 64,   /* the command line is wrong */
+};
+
+#define TOOL_SOCKETS_MAX 64
+
+/* What was said before the command's own words. */
+struct tool_args {
+    const char *sockets[TOOL_SOCKETS_MAX]; /* in use: paths that are there */
+    size_t socket_count;
+    const char *redis;   /* URI; NULL: not said */
+    const char *prefix;  /* NULL: not said */
+    const char *space;   /* NULL: not said */
+    unsigned timeout_ms; /* for Redis */
+    bool once, raw, soft, tags, all;
+    char **words;        /* the command's own, and their number */
+    size_t count;
+};
+
+/* ---- line.c: the control socket ---- */
+
+/* Ask at a socket. Returns the answer without its end, to be freed; NULL: nobody answers, which was
+ * said on stderr unless `quiet`. */
+char *line_ask(const char *path, const char *line, bool quiet);
+/* Make one line of words, quoted where they have to be. To be freed. */
+char *line_of(const char *first, char *const *words, size_t count);
+bool line_is_error(const char *answer);
+
+/* ---- json.c: the numbers of an answer ---- */
+
+struct json;
+
+/* NULL: it is no JSON. */
+struct json *json_read(const char *text);
+void json_free(struct json *j);
+/* The number at a path of at most three names (NULL: no more); 0: there is none. */
+double json_number(const struct json *j, const char *a, const char *b, const char *c);
+/* A number of a histogram of a space. */
+double json_histogram(const struct json *j, const char *space, const char *name,
+                      const char *quantile);
+/* The string there; NULL: there is none. */
+const char *json_string(const struct json *j, const char *a, const char *b, const char *c);
+/* The i-th name in the object at `a`; NULL: there are not so many. */
+const char *json_name(const struct json *j, const char *a, size_t i);
+
+/* ---- the commands ---- */
+
+int ask_stats(const struct tool_args *args);
+int ask_explain(const struct tool_args *args);
+int ask_health(const struct tool_args *args);
+int ask_options(const struct tool_args *args);
+int ask_get(const struct tool_args *args);
+int ask_set(const struct tool_args *args);
+int ask_log(const struct tool_args *args);
+int ask_invalidate(const struct tool_args *args);
+int ask_send(const struct tool_args *args);
+int top_run(const struct tool_args *args);
+int redis_invalidate(const struct tool_args *args);
+int redis_get(const struct tool_args *args);
+
+#endif

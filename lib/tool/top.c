@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nigh top: what processes do at this moment, at 80 columns.
+ *
+ * Twice asked, the differences are rates. Of several sockets (a prefork host has one for each
+ * process) numbers are added up, and of latencies the worst is shown.
+ */
+#include "tool/tool.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD_MS 1000
+#define WIDTH 80
+#define SPACES_MAX 64
+
+/* What all processes said at one moment. */
+struct moment {
+    struct json *of[TOOL_SOCKETS_MAX];
+    size_t count; /* that have answered */
+    double at_s;
+};
+
+struct screen {
+    const struct tool_args *args;
+    struct moment before, now;
+    bool live;
+    int rows_left;
+    struct termios saved;
+};
+
+static volatile sig_atomic_t ended;
+
+static void end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- asking ---- */
+
+static void forget(struct moment *m)
+{
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        json_free(m->of[i]);
+    memset(m, 0, sizeof(*m));
+}
+
+static void look(const struct tool_args *args, struct moment *m)
+{
+    forget(m);
+    m->at_s = now_s();
+    for (size_t i = 0; i < args->socket_count; i++) {
+        char *answer = line_ask(args->sockets[i], "stats json", true);
+        m->of[i] = answer && !line_is_error(answer) ? json_read(answer) : NULL;
+        m->count += m->of[i] != NULL;
+        free(answer);
+    }
+}
+
+static double sum(const struct moment *m, const char *a, const char *b, const char *c)
+{
+    double all = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        all += m->of[i] ? json_number(m->of[i], a, b, c) : 0;
+    return all;
+}
+
+static double gauge(const struct screen *s, const char *name)
+{
+    return sum(&s->now, "gauges", name, NULL);
+}
+
+/* A counter's rate: of a space, or without one of the cache itself. A process that was asked only
+ * once, or began anew, has none. */
+static double rate(const struct screen *s, const char *space, const char *name)
+{
+    const char *a = space ? "spaces" : "cache";
+    const char *b = space ? space : name;
+    const char *c = space ? name : NULL;
+    double more = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        double was = s->before.of[i] ? json_number(s->before.of[i], a, b, c) : 0;
+        double is = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
+        more += s->before.of[i] && is > was ? is - was : 0;
+    }
+    double seconds = s->now.at_s - s->before.at_s;
+    return seconds > 0 ? more / seconds : 0;
+}
+
+/* ---- showing ---- */
+
+__attribute__((format(printf, 2, 3))) static void line(struct screen *s, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    if (s->live && s->rows_left-- <= 0)
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    printf("%.*s%s\n", WIDTH * 2, text, s->live ? "\033[K" : "");
+}
+
+/* "12.3k": at most five characters. */
+static const char *count_text(double n)
+{
+    static char texts[16][16];
+    static unsigned next;
+    static const char units[] = " kMGTP";
+    char *text = texts[next++ % 16];
+    int unit = 0;
+    for (; n >= 9999.5 && unit < 5; unit++)
+        n /= 1000;
+    snprintf(text, sizeof(texts[0]), unit && n < 100 ? "%.1f%.1s" : "%.0f%.1s", n,
+             unit ? &units[unit] : "");
+    return text;
+}
+
+static const char *bytes_text(double n)
+{
+    static char texts[8][24];
+    static unsigned next;
+    char *text = texts[next++ % 8];
+    snprintf(text, sizeof(texts[0]), n >= 1024. * 1024 * 1024 ? "%.2f GiB" : "%.1f MiB",
+             n / (n >= 1024. * 1024 * 1024 ? 1024. * 1024 * 1024 : 1024. * 1024));
+    return text;
+}
+
+static const char *time_text(double ns)
+{
+    static char texts[16][16];
+    static unsigned next;
+    static const struct {
+        double unit;
+        const char *name;
+    } units[] = {{3600e9, "h"}, {60e9, "m"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
+    char *text = texts[next++ % 16];
+    size_t i = 0;
+    if (ns <= 0)
+        return "-";
+    while (i < 5 && ns < units[i].unit)
+        i++;
+    double n = ns / units[i].unit;
+    snprintf(text, sizeof(texts[0]), n < 10 ? "%.1f%s" : "%.0f%s", n, units[i].name);
+    return text;
+}
+
+/* The worst of all processes, of a space. */
+static const char *latency(const struct screen *s, const char *space, const char *name,
+                           const char *quantile)
+{
+    double worst = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        if (!s->now.of[i])
+            continue;
+        double ns = json_histogram(s->now.of[i], space, name, quantile);
+        worst = ns > worst ? ns : worst;
+    }
+    return time_text(worst);
+}
+
+static const char *problem(const struct screen *s, const char *name)
+{
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        const char *text = s->now.of[i] ? json_string(s->now.of[i], name, NULL, NULL) : NULL;
+        if (text && *text)
+            return text;
+    }
+    return NULL;
+}
+
+static const char *yes_of(double n, size_t count)
+{
+    return n >= (double)count ? "yes" : n > 0 ? "some" : "NO";
+}
+
+static void show_link(struct screen *s)
+{
+    const char *why = problem(s, "redis_problem");
+    const char *listener = problem(s, "listener_problem");
+    size_t n = s->now.count;
+    line(s, "redis    connected %-5s breaker %-7s in flight %-6s requests/s %s",
+         yes_of(gauge(s, "connected"), n), gauge(s, "breaker") > 0 ? "OPEN" : "closed",
+         count_text(gauge(s, "in_flight")), count_text(rate(s, NULL, "l2_request")));
+    line(s, "trust    trusted %-4s listening %-4s queued %-6s frames/s %-5s resync/s %s",
+         yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
+         count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
+         count_text(rate(s, NULL, "resync")));
+    if (why)
+        line(s, "         redis: %.60s", why);
+    if (listener)
+        line(s, "         listener: %.60s", listener);
+}
+
+static void show_head(struct screen *s)
+{
+    char when[16];
+    time_t t = time(NULL);
+    struct tm local;
+    localtime_r(&t, &local);
+    strftime(when, sizeof(when), "%H:%M:%S", &local);
+    line(s, "nigh top   %zu of %zu processes   %s%s", s->now.count, s->args->socket_count, when,
+         s->live ? "   q quits" : "");
+    double cap = gauge(s, "memory_cap_bytes");
+    line(s, "memory   %s of %s (%.0f %%)   resident %s   entries %s",
+         bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
+         cap > 0 ? 100 * gauge(s, "memory_bytes") / cap : 0,
+         bytes_text(gauge(s, "resident_bytes")), count_text(gauge(s, "entries")));
+    if (s->now.of[0] && json_number(s->now.of[0], "gauges", "following", NULL) +
+                            gauge(s, "connected") > 0)
+        show_link(s);
+    else if (problem(s, "redis_problem"))
+        show_link(s);
+    line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
+         count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));
+}
+
+static void show_space(struct screen *s, const char *name)
+{
+    double fresh = rate(s, name, "l1_fresh");
+    double stale = rate(s, name, "l1_stale");
+    double reads = fresh + stale + rate(s, name, "l1_miss");
+    double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
+    line(s, "%-16.16s %6s %5.1f %5.1f %6s %6s %6s %6s %6s %6s", name, count_text(reads),
+         reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
+         count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
+         latency(s, name, "latency_l1", "p99_ns"), latency(s, name, "latency_l2", "p99_ns"),
+         latency(s, name, "latency_load", "p99_ns"),
+         latency(s, name, "evicted_age", "p50_ns"));
+}
+
+static const struct json *first_of(const struct moment *m)
+{
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        if (m->of[i])
+            return m->of[i];
+    return NULL;
+}
+
+static void show_spaces(struct screen *s)
+{
+    const struct json *j = first_of(&s->now);
+    const char *name;
+    line(s, "%s", "");
+    line(s, "%-16s %6s %5s %5s %6s %6s %6s %6s %6s %6s", "", "", "", "", "", "", "p99", "p99",
+         "p99", "evict");
+    line(s, "%-16s %6s %5s %5s %6s %6s %6s %6s %6s %6s", "space", "read/s", "L1 %", "L2 %",
+         "load/s", "evic/s", "L1", "L2", "load", "age");
+    for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
+        show_space(s, name);
+}
+
+static void show_hot(struct screen *s)
+{
+    char *answer = s->args->socket_count == 1 ? line_ask(s->args->sockets[0], "hot", true) : NULL;
+    if (answer && !line_is_error(answer)) {
+        line(s, "%s", "");
+        for (char *rest = answer, *at; (at = strsep(&rest, "\n")) && *at;)
+            line(s, "%.80s", at);
+    }
+    free(answer);
+}
+
+static void show(struct screen *s)
+{
+    struct winsize size = {.ws_row = 24};
+    if (s->live) {
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+        printf("\033[H");
+    }
+    s->rows_left = size.ws_row ? size.ws_row - 1 : 23;
+    show_head(s);
+    if (s->now.count > 0) {
+        show_spaces(s);
+        show_hot(s);
+    }
+    if (s->live)
+        printf("\033[J");
+    fflush(stdout);
+}
+
+/* ---- running ---- */
+
+static void prepare_terminal(struct screen *s)
+{
+    struct termios raw;
+    tcgetattr(STDIN_FILENO, &s->saved);
+    raw = s->saved;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    printf("\033[?1049h\033[?25l\033[2J");
+}
+
+static void restore_terminal(struct screen *s)
+{
+    printf("\033[?25h\033[?1049l");
+    fflush(stdout);
+    tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
+}
+
+/* Waits for the period. Returns whether to go on. */
+static bool wait_period(struct screen *s)
+{
+    struct pollfd in = {.fd = s->live ? STDIN_FILENO : -1, .events = POLLIN};
+    char key = 0;
+    int ready = poll(&in, 1, PERIOD_MS);
+    if (ready > 0 && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q'))
+        return false;
+    return !ended;
+}
+
+static void step(struct screen *s)
+{
+    forget(&s->before);
+    s->before = s->now;
+    memset(&s->now, 0, sizeof(s->now));
+    look(s->args, &s->now);
+}
+
+int top_run(const struct tool_args *args)
+{
+    static struct screen s;
+    s.args = args;
+    s.live = !args->once && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
+    look(args, &s.now);
+    if (s.now.count == 0) {
+        free(line_ask(args->sockets[0], "version", false)); /* says why */
+        return TOOL_NOBODY;
+    }
+    if (s.live)
+        prepare_terminal(&s);
+    while (wait_period(&s)) {
+        step(&s);
+        show(&s);
+        if (!s.live)
+            break;
+    }
+    if (s.live)
+        restore_terminal(&s);
+    int status = s.now.count > 0 ? TOOL_DONE : TOOL_NOBODY;
+    forget(&s.before);
+    forget(&s.now);
+    return status;
+}

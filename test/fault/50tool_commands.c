@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// The program nigh as people and scripts use it: at the socket of a process, at those of several,
+// at Redis alone; what it prints, and how it ends.
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "cache/cache.h"
+#include "support/dial.h"
+#include "support/origin.h"
+
+#define OUT_BYTES 65536
+
+static char out[OUT_BYTES]; /* of the last run, stdout and stderr */
+
+/* Runs the program with these words, as a shell reads them. Returns its exit status. */
+__attribute__((format(printf, 1, 2))) static int run(const char *fmt, ...)
+{
+    char words[1000];
+    char command[1200];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(words, sizeof(words), fmt, args);
+    va_end(args);
+    snprintf(command, sizeof(command), "'%s' %s 2>&1", NIGH_TOOL, words);
+    FILE *pipe = popen(command, "r");
+    REQUIRE(pipe);
+    size_t len = fread(out, 1, sizeof(out) - 1, pipe);
+    out[len] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool says(const char *text)
+{
+    bool found = strstr(out, text) != NULL;
+    if (!found)
+        check_note("it says: %.300s", out);
+    return found;
+}
+
+struct place {
+    char folder[40];
+    char path[60];
+};
+
+static bool listens(const struct place *p)
+{
+    int fd = dial_open(p->path);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static void open_at(struct world *w, struct place *p, const char *name, const char *uri)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    snprintf(p->path, sizeof(p->path), "%s/%s", p->folder, name);
+    o.control_socket = p->path;
+    o.redis_uri = uri;
+    world_open(w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(p)));
+}
+
+static void make_folder(struct place *p)
+{
+    strcpy(p->folder, "/tmp/nigh-tool-XXXXXX");
+    REQUIRE(mkdtemp(p->folder));
+}
+
+TEST(a_process_is_asked_and_told)
+{
+    struct world w;
+    struct place p;
+    make_folder(&p);
+    open_at(&w, &p, "s", NULL);
+    ask_fetch(w.space, "a key", NULL);
+    CHECK_EQ(run("health -S %s", p.path), 0);
+    CHECK(says("ok: L1 alone"));
+    CHECK_EQ(run("stats -S %s json", p.path), 0);
+    CHECK(says("{\"gauges\""));
+    CHECK_EQ(run("explain -S %s %s 'a key'", p.path, w.space->name), 0);
+    CHECK(says("L1 has it"));
+    CHECK_EQ(run("set -S %s l1.memory 64m", p.path), 0);
+    CHECK_EQ(run("get -S %s l1.memory", p.path), 0);
+    CHECK_STR(out, "64MiB\n");
+    CHECK_EQ(run("set -S %s l1.memory 1", p.path), 1);
+    CHECK(says("nigh: l1.memory=1"));
+    CHECK_EQ(run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
+    CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
+    CHECK_EQ(run("options -S %s", p.path), 0);
+    CHECK_EQ(run("send -S %s help", p.path), 0);
+    CHECK(says("invalidate key SPACE KEY..."));
+    CHECK_EQ(run("top --once -S %s", p.path), 0);
+    CHECK(says("1 of 1 processes"));
+    CHECK(says(w.space->name));
+    world_close(&w);
+    rmdir(p.folder);
+}
+
+TEST(several_processes_are_asked_by_a_pattern)
+{
+    struct world a, b;
+    struct place p;
+    make_folder(&p);
+    open_at(&a, &p, "s.1", NULL);
+    open_at(&b, &p, "s.2", NULL);
+    ask_fetch(a.space, "k", NULL);
+    ask_fetch(b.space, "k", NULL);
+    CHECK_EQ(run("get -S '%s/s.*' entries", p.folder), 0);
+    CHECK(says("s.1:\n1\n") && says("s.2:\n1\n"));
+    CHECK_EQ(run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(says("2 of 2 processes") && says("entries 2"));
+    world_close(&b);
+    world_close(&a);
+    rmdir(p.folder);
+}
+
+TEST(what_is_wrong_has_clear_words_and_a_status)
+{
+    unsetenv("NIGH_SOCKET");
+    CHECK_EQ(run("health -S /tmp/nigh-there-is-none"), 3);
+    CHECK(says("No such file or directory"));
+    CHECK_EQ(run("health"), 64);
+    CHECK(says("NIGH_SOCKET"));
+    CHECK_EQ(run("nonsense"), 64);
+    CHECK_EQ(run("health --nonsense"), 64);
+    CHECK_EQ(run("explain -S /tmp/x one"), 64);
+    CHECK_EQ(run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);
+    CHECK(says("--space S KEY is wanted"));
+    CHECK_EQ(run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 100 --all"), 3);
+    CHECK(says("Redis cannot be used: connect: No such file or directory"));
+    CHECK_EQ(run("invalidate --redis http://x --all"), 3);
+    CHECK(says("redis.uri"));
+    CHECK_EQ(run("--help"), 0);
+    CHECK(says("exit status:"));
+    CHECK_EQ(run("invalidate --help"), 0);
+}
+
+TEST(redis_alone_is_enough_to_invalidate_and_to_look)
+{
+    struct redis server;
+    struct world w;
+    struct nigh_options o;
+    redis_start(&server, NULL);
+    o = patient_options(&server);
+    o.group_slots = 4096; /* the tool finds that out */
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH &&
+                                        nigh_stats_value(w.cache, NULL, "listening") == 1);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_EQ(run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
+    CHECK(says("Redis      3 B"));
+    CHECK_EQ(run("get --redis %s --space %s k --raw --timeout 60000", server.uri, w.space->name),
+             0);
+    CHECK(says("k=1"));
+    origin_commit(&w.origin);
+    CHECK_EQ(run("invalidate --redis %s --space %s k --timeout 60000", server.uri,
+                 w.space->name), 0);
+    CHECK(says("accepted: 1"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strcmp(ask_fetch(w.space, "k", NULL).text, "k=2") == 0);
+    CHECK_EQ(run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
+    CHECK_EQ(run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
+    CHECK(says("accepted: 2"));
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(a_prefix_of_nobody_is_noted)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    CHECK_EQ(run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
+    CHECK(says("nobody has ever changed anything under the prefix other"));
+    redis_stop(&server);
+}
