@@ -14,4 +14,8 @@ char *format_t8(struct builder *b, struct stream *s);
 /* libCacheSim's oracleGeneral: {u32 seconds, u64 id, u32 size, i64 next}, packed. */
 char *format_oracle(struct builder *b, struct stream *s);
 
+/* Whether a file that begins so is a recording of nigh's. */
+bool format_is_recording(const char *head, size_t len);
+char *format_recording(struct builder *b, struct stream *s);
+
 #endif

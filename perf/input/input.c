@@ -40,11 +40,64 @@ void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
     in->trace.count++;
 }
 
+/* ---- sizes ---- */
+
+/* Keys that came since get their place. */
+static void size_all(struct builder *b)
+{
+    b->sizes = must_grow(b->sizes, b->keys.capacity, sizeof(*b->sizes));
+    while (b->sized < b->keys.count)
+        b->sizes[b->sized++] = SIZE_UNKNOWN;
+}
+
+static void note_size(struct builder *b, uint32_t key, uint32_t size)
+{
+    if (size != SIZE_UNKNOWN && (b->sizes[key] == SIZE_UNKNOWN || size > b->sizes[key]))
+        b->sizes[key] = size;
+}
+
+void builder_note_size(struct builder *b, uint64_t key, uint32_t size)
+{
+    uint32_t number = key_map_number(&b->keys, key);
+    if (number >= b->sized)
+        size_all(b);
+    note_size(b, number, size);
+}
+
+static uint32_t mean_size(const struct builder *b)
+{
+    uint64_t sum = 0, known = 0;
+    for (uint32_t key = 0; key < b->sized; key++)
+        if (b->sizes[key] != SIZE_UNKNOWN) {
+            sum += b->sizes[key];
+            known++;
+        }
+    return known ? (uint32_t)(sum / known) : 0;
+}
+
+void builder_settle_sizes(struct builder *b)
+{
+    struct trace *t = &b->in->trace;
+    size_all(b);
+    for (size_t i = 0; i < t->count; i++)
+        note_size(b, t->requests[i].key, t->requests[i].size);
+    uint32_t mean = mean_size(b);
+    for (size_t i = 0; i < t->count; i++) {
+        struct request *q = &t->requests[i];
+        q->size = b->sizes[q->key];
+        if (q->size == SIZE_UNKNOWN) {
+            q->size = mean;
+            b->in->unsized++;
+        }
+    }
+}
+
 void builder_end(struct builder *b)
 {
     b->in->trace.unique = b->keys.count;
     if (b->key_bytes_sum)
         b->in->key_bytes = (uint32_t)(b->key_bytes_sum / b->in->trace.count);
+    free(b->sizes);
     key_map_free(&b->keys);
 }
 
@@ -64,12 +117,15 @@ static char *read_trace(struct builder *b, struct stream *s)
     size_t len = input_stream_peek(s, head, sizeof(head));
     if (len == 0 && !input_stream_why(s))
         return must_print("%s is empty", input_stream_path(s));
+    if (format_is_recording(head, len))
+        return format_recording(b, s);
     if (strstr(input_stream_path(s), "oracleGeneral"))
         return format_oracle(b, s);
     if (ends_with(input_stream_path(s), ".t8"))
         return format_t8(b, s);
-    return must_print("%s is no trace that is known here: its name has to end in .t8 or "
-                      ".oracleGeneral (or these with .zst); an access log is given with --log",
+    return must_print("%s is no trace that is known here: no recording of nigh's (trace.file), "
+                      "and its name does not end in .t8 or .oracleGeneral (or these with .zst); an "
+                      "access log is given with --log",
                       input_stream_path(s));
 }
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Recorded requests, of whatever format. Without libzstd only what is not compressed.
 pkg_check_modules(PERF_ZSTD QUIET IMPORTED_TARGET libzstd)
-set(sources input/input.c input/key_map.c input/log.c input/log_line.c input/records.c
-    input/stream.c)
+set(sources input/input.c input/key_map.c input/log.c input/log_line.c
+    input/recording.c input/records.c input/stream.c)
 if(PERF_ZSTD_FOUND)
     list(APPEND sources input/unzstd.c)
 else()
     list(APPEND sources input/unzstd_none.c)
 endif()
 add_library(perf_input STATIC EXCLUDE_FROM_ALL ${sources})
+target_include_directories(perf_input PRIVATE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(perf_input PUBLIC perf_bench_maths perf_support)
 if(PERF_ZSTD_FOUND)
     target_link_libraries(perf_input PRIVATE PkgConfig::PERF_ZSTD)

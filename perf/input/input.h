@@ -20,6 +20,9 @@ struct input {
     bool has_sizes;     /* false: the trace says nothing about them, all are 0 */
     double rate;        /* share of the keys that were recorded: 1, or what was sampled */
     uint32_t key_bytes; /* mean length of the keys; 0: not known */
+    /* of a recording */
+    uint64_t invalidations; /* of sampled keys; they are not replayed */
+    uint64_t dropped;       /* requests that are not in it, for the disk was slow */
     /* of a log */
     uint64_t lines;
     uint64_t others;        /* requests that are no GET, or have another status than 200 and 304 */

@@ -45,42 +45,6 @@ static void take_line(struct builder *b, struct text text, char *first)
     }
 }
 
-/* ---- sizes ---- */
-
-static uint64_t learn_sizes(const struct trace *t, uint32_t unique, uint32_t *sizes)
-{
-    uint64_t sum = 0, known = 0;
-    for (uint32_t key = 0; key < unique; key++)
-        sizes[key] = SIZE_UNKNOWN;
-    for (size_t i = 0; i < t->count; i++) {
-        const struct request *q = &t->requests[i];
-        if (q->size != SIZE_UNKNOWN && (sizes[q->key] == SIZE_UNKNOWN || q->size > sizes[q->key]))
-            sizes[q->key] = q->size;
-    }
-    for (uint32_t key = 0; key < unique; key++)
-        if (sizes[key] != SIZE_UNKNOWN) {
-            sum += sizes[key];
-            known++;
-        }
-    return known ? sum / known : 0;
-}
-
-static void settle_sizes(struct builder *b)
-{
-    struct input *in = b->in;
-    uint32_t *sizes = must_alloc(b->keys.count, sizeof(*sizes));
-    uint32_t mean = (uint32_t)learn_sizes(&in->trace, b->keys.count, sizes);
-    for (size_t i = 0; i < in->trace.count; i++) {
-        struct request *q = &in->trace.requests[i];
-        q->size = sizes[q->key];
-        if (q->size == SIZE_UNKNOWN) {
-            q->size = mean;
-            in->unsized++;
-        }
-    }
-    free(sizes);
-}
-
 /* ---- all of it ---- */
 
 static char *judge(const struct input *in, const char *path, const char *first)
@@ -108,6 +72,6 @@ char *format_log(struct builder *b, struct stream *s)
         take_line(b, line, first);
     char *why = input_stream_why(s) ? must_print("%s", input_stream_why(s))
                                     : judge(b->in, input_stream_path(s), first);
-    settle_sizes(b);
+    builder_settle_sizes(b);
     return why;
 }

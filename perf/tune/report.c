@@ -82,6 +82,12 @@ static void print_input(const struct tune *t, FILE *out)
     if (!in->has_sizes)
         fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
                 t->settings->value_bytes);
+    if (in->invalidations)
+        fprintf(out, "  %s invalidations of these keys are not replayed\n",
+                table_count(in->invalidations));
+    if (in->dropped)
+        fprintf(out, "  %s requests are missing in it: the disk was too slow\n",
+                table_count(in->dropped));
     if (in->rate < 1)
         fprintf(out, "  it is a sample itself: one key in %.0f\n", 1 / in->rate);
     if (too_large(t))

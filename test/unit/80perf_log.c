@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <nigh/trace.h>
+
 #include "input/input.h"
 #include "input/log_line.h"
 
@@ -277,5 +279,73 @@ TEST(trace_whose_sizes_are_ones_has_none)
     CHECK(!in.has_sizes);
     input_set_sizes(&in, 512);
     CHECK_EQ(in.trace.requests[1].size, 512);
+    input_free(&in);
+}
+
+/* ---- recordings of nigh's own ---- */
+
+static struct {
+    struct nigh_trace_header header;
+    struct nigh_trace_record records[12];
+} recording = {
+    .header = {.magic = "NIGHTRCE",
+               .version = 1,
+               .header_bytes = 64,
+               .record_bytes = 24,
+               .sample = 64,
+               .start_us = 1000000,
+               .dropped = 3},
+    .records =
+        {
+            {.op = NIGH_TRACE_SPACE, .size = 30},
+            {.op = NIGH_TRACE_READ, .key = 99}, /* these two are a name, whatever they look like */
+            {.op = NIGH_TRACE_READ, .key = 98},
+            {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_MISS, .delta_us = 10},
+            {.op = NIGH_TRACE_LOAD, .key = 7, .outcome = NIGH_TRACE_FRESH, .size = 500},
+            {.op = NIGH_TRACE_GAP, .delta_us = 4000000},
+            {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_FRESH, .size = 500},
+            {.op = NIGH_TRACE_READ, .key = 8, .outcome = NIGH_TRACE_ABSENT},
+            {.op = NIGH_TRACE_READ, .key = 9, .outcome = NIGH_TRACE_PROBE},
+            {.op = NIGH_TRACE_INVALIDATE, .key = 7},
+            {.op = 200, .key = 1, .size = 1, .delta_us = 1000000}, /* of a later version */
+            {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_MISS},
+        },
+};
+
+static const char *read_recording(struct input *in, size_t len)
+{
+    return read_as(in, INPUT_TRACE, ".trace", &recording, len);
+}
+
+TEST(recording_has_its_reads_and_the_sizes_of_its_loads)
+{
+    struct input in;
+    CHECK_STR(read_recording(&in, sizeof(recording)), "");
+    CHECK_EQ(in.trace.count, 4);
+    CHECK_EQ(in.trace.requests[0].size, 500);
+    CHECK_EQ(in.trace.requests[2].size, 0);
+    CHECK_EQ(in.trace.requests[3].key, in.trace.requests[0].key);
+    CHECK_EQ(in.at_s[1], 4);
+    CHECK_EQ(in.at_s[3], 5);
+    CHECK_EQ(in.invalidations, 1);
+    CHECK_EQ(in.dropped, 3);
+    CHECK(in.rate == 1.0 / 64);
+    input_free(&in);
+}
+
+/* The process may still be writing, or was killed. */
+TEST(recording_without_its_last_bytes_is_read)
+{
+    struct input in;
+    CHECK_STR(read_recording(&in, sizeof(recording) - 5), "");
+    CHECK_EQ(in.trace.count, 3);
+    input_free(&in);
+    CHECK(says(read_recording(&in, 40), "cut off in its header"));
+    input_free(&in);
+    CHECK(says(read_recording(&in, 64), "has no requests"));
+    input_free(&in);
+    recording.header.version = 2;
+    CHECK(says(read_recording(&in, sizeof(recording)), "of version 2"));
+    recording.header.version = 1;
     input_free(&in);
 }

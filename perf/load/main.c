@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run load`: the command line.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "input/input.h"
+#include "load/load.h"
+#include "support/fail.h"
+#include "support/parse.h"
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+#define EXIT_INTERRUPTED 130
+#define RATE_THREADS 16u /* at a fixed rate: enough that requests seldom wait for a free one */
+
+static const char usage[] =
+    "Usage: perf/run load [OPTION...]\n"
+    "\n"
+    "How fast is nigh on this machine, with so many threads, under such a load? One or several\n"
+    "node processes in front of a private Redis. Beside each figure a control: threads that share\n"
+    "nothing, which is what the machine itself scales to.\n"
+    "\n"
+    "  --threads N,N...   in each node, one after the other (1, 2, 4 ... twice the CPUs; with\n"
+    "                     --rate 16)\n"
+    "  --nodes N          processes (1)\n"
+    "  --seconds S        of each number of threads, and as long for its control (3)\n"
+    "  --rounds N         in which they take turns, after one that is not counted (5)\n"
+    "  --rate N           requests a second of all together, at fixed times; latency counts from\n"
+    "                     those (without: as fast as they are answered)\n"
+    "  --keys N           (50k)\n"
+    "  --shape SHAPE      zipf:S, uniform, hotspot:N (nine in ten for 1 % of the keys, which\n"
+    "                     moves on N times a second), scan (half of it all keys in turn), churn:N\n"
+    "                     (N new keys a second) (zipf:0.99)\n"
+    "  --log FILE         keys in the order of an access log, sizes too, over and over\n"
+    "  --trace FILE       the same of a trace; see perf/run tune --help\n"
+    "  --size SIZE        1k, uniform:100-10k, lognormal:1k:1.5 (median, sigma) (1k)\n"
+    "  --mix MIX          in percent (read=98,write=1,invalidate=1)\n"
+    "  --origin TIME      that a load takes, asleep (1ms)\n"
+    "  --l1-memory SIZE   of each node (256m)\n"
+    "  --set NAME=VALUE   any option of nigh; NIGH_CONF counts, too\n"
+    "  --redis URI|none   another Redis, where our keys are removed at the end; none: L1 alone\n"
+    "  --no-fill          begin with nothing in Redis and in L1\n"
+    "  --no-control       without the control\n"
+    "  --seed N           of all randomness (1)\n"
+    "  --json FILE        write the figures as JSON, too\n"
+    "  --help             this text\n"
+    "\n"
+    "Exit status: 0 measured, 1 requests failed, 2 not measured.\n";
+
+enum choice {
+    OPT_THREADS = 1, OPT_NODES, OPT_SECONDS, OPT_ROUNDS, OPT_RATE, OPT_KEYS, OPT_SHAPE, OPT_LOG,
+    OPT_TRACE, OPT_SIZE, OPT_MIX, OPT_ORIGIN, OPT_MEMORY, OPT_SET, OPT_REDIS, OPT_NO_FILL,
+    OPT_NO_CONTROL, OPT_SEED, OPT_JSON, OPT_CACHE, OPT_HELP
+};
+
+static const struct option options[] = {
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"nodes", required_argument, NULL, OPT_NODES},
+    {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"rate", required_argument, NULL, OPT_RATE},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"shape", required_argument, NULL, OPT_SHAPE},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"size", required_argument, NULL, OPT_SIZE},
+    {"mix", required_argument, NULL, OPT_MIX},
+    {"origin", required_argument, NULL, OPT_ORIGIN},
+    {"l1-memory", required_argument, NULL, OPT_MEMORY},
+    {"set", required_argument, NULL, OPT_SET},
+    {"redis", required_argument, NULL, OPT_REDIS},
+    {"no-fill", no_argument, NULL, OPT_NO_FILL},
+    {"no-control", no_argument, NULL, OPT_NO_CONTROL},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"json", required_argument, NULL, OPT_JSON},
+    {"cache", required_argument, NULL, OPT_CACHE}, /* what every command is given */
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- what is asked for ---- */
+
+static void take_mix(struct load_settings *s, char *text)
+{
+    char *rest, name[16];
+    double percent[3] = {0}; /* read, write, invalidate */
+    static const char *const names[] = {"read", "write", "invalidate"};
+    for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        double value;
+        int end = 0;
+        unsigned i = 0;
+        if (sscanf(part, "%15[a-z]=%lf%n", name, &value, &end) != 2 || part[end] || value < 0)
+            fail("--mix %s: as read=98,write=1,invalidate=1 is wanted", part);
+        while (i < 3 && strcmp(names[i], name) != 0)
+            i++;
+        if (i == 3)
+            fail("--mix %s: read, write or invalidate is wanted", part);
+        percent[i] = value;
+    }
+    double sum = percent[0] + percent[1] + percent[2];
+    if (sum < 99.99 || sum > 100.01)
+        fail("--mix: it adds up to %g %%, not to 100", sum);
+    s->write = percent[1] / 100;
+    s->invalidate = percent[2] / 100;
+}
+
+static void take_input(struct load_settings *s, enum input_kind kind, const char *path)
+{
+    struct input in;
+    char *why = input_read(&in, kind, path);
+    if (why)
+        fail("%s", why);
+    s->shape.kind = SHAPE_TRACE;
+    s->shape.trace = in.trace;
+    s->shape_text = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    s->sizes_text = "as recorded";
+    s->fill = false;
+}
+
+static void add_set(struct load_settings *s, const char *text)
+{
+    struct nigh_options probe = NIGH_OPTIONS_INIT;
+    if (nigh_options_parse(&probe, text) != 0)
+        fail("%s: %s", text, nigh_options_error());
+    if (s->set_count == LOAD_SETS_MAX)
+        fail("--set: %u at most", LOAD_SETS_MAX);
+    s->sets[s->set_count++] = text;
+}
+
+static void take_shape(struct load_settings *s, int choice, const char *name, const char *text)
+{
+    switch (choice) {
+    case OPT_KEYS: s->shape.keys = (uint32_t)parse_count(name, text, 1, 1u << 28); break;
+    case OPT_SHAPE:
+        shape_parse(&s->shape, text);
+        s->shape_text = text;
+        break;
+    case OPT_LOG: take_input(s, INPUT_LOG, text); break;
+    case OPT_TRACE: take_input(s, INPUT_TRACE, text); break;
+    case OPT_SIZE:
+        shape_parse_sizes(&s->shape, text);
+        s->sizes_text = text;
+        break;
+    default: s->shape.seed = parse_count(name, text, 0, 1ull << 52); break;
+    }
+}
+
+static void take(struct load_settings *s, int choice, const char *name, char *text)
+{
+    switch (choice) {
+    case OPT_THREADS:
+        parse_list(name, text, LOAD_LEVELS_MAX, LOAD_THREADS_MAX, s->threads);
+        break;
+    case OPT_NODES: s->nodes = (unsigned)parse_number(name, text, 1, LOAD_NODES_MAX); break;
+    case OPT_SECONDS: s->seconds = parse_number(name, text, 0.01, 86400); break;
+    case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;
+    case OPT_RATE: s->rate = (double)parse_count(name, text, 1, 1ull << 40); break;
+    case OPT_MIX: take_mix(s, text); break;
+    case OPT_ORIGIN: s->origin_ns = parse_time(name, text); break;
+    case OPT_MEMORY: s->memory_bytes = parse_bytes(name, text, 4u << 20, 1ull << 46); break;
+    case OPT_SET: add_set(s, text); break;
+    case OPT_REDIS: s->redis = text; break;
+    case OPT_NO_FILL: s->fill = false; break;
+    case OPT_NO_CONTROL: s->control = false; break;
+    case OPT_JSON: s->json = text; break;
+    case OPT_CACHE: break;
+    case OPT_HELP: fputs(usage, stdout); exit(0);
+    case OPT_KEYS:
+    case OPT_SHAPE:
+    case OPT_LOG:
+    case OPT_TRACE:
+    case OPT_SIZE:
+    case OPT_SEED: take_shape(s, choice, name, text); break;
+    default: fail("see perf/run load --help");
+    }
+}
+
+/* ---- defaults ---- */
+
+static void usual_threads(struct load_settings *s)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = 0;
+    if (s->rate > 0) {
+        s->threads[0] = RATE_THREADS;
+        return;
+    }
+    for (unsigned t = 1; t <= LOAD_THREADS_MAX && count < LOAD_LEVELS_MAX; t *= 2)
+        if (t == 1 || (long)t <= 2 * cpus)
+            s->threads[count++] = t;
+}
+
+/* It counts as always, but only for the nodes, not for the control. */
+static void take_environment(struct load_settings *s)
+{
+    char *conf = getenv("NIGH_CONF");
+    if (conf && *conf)
+        add_set(s, must_print("%s", conf));
+    unsetenv("NIGH_CONF");
+}
+
+static void parse(struct load_settings *s, int argc, char **argv)
+{
+    int choice, index = 0;
+    *s = (struct load_settings){.shape_text = "zipf:0.99", .sizes_text = "1k", .nodes = 1,
+                                .seconds = 3, .rounds = 5, .write = 0.01, .invalidate = 0.01,
+                                .origin_ns = PERF_NS_PER_MS, .memory_bytes = 256u << 20,
+                                .control = true, .fill = true};
+    s->shape = (struct shape){.keys = 50000, .seed = 1};
+    shape_parse(&s->shape, s->shape_text);
+    shape_parse_sizes(&s->shape, s->sizes_text);
+    optind = argc > 1 && strcmp(argv[1], "load") == 0 ? 2 : 1;
+    while ((choice = getopt_long(argc, argv, "", options, &index)) != -1)
+        take(s, choice, options[index].name, optarg);
+    if (optind < argc)
+        fail("'%s' is no option; see perf/run load --help", argv[optind]);
+    if (!s->threads[0])
+        usual_threads(s);
+    if (s->rate > 0)
+        s->control = false; /* which is about how fast, not about when */
+    take_environment(s);
+    shape_init(&s->shape);
+}
+
+static bool any_failed(const struct load_result *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (r->levels[i].all.failed)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    static struct load_settings settings;
+    struct load_result result;
+    parse(&settings, argc, argv);
+    if (IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    if (!load_run(&result, &settings)) {
+        fprintf(stderr, "perf: stopped; no figures\n");
+        return EXIT_INTERRUPTED;
+    }
+    load_report(&result, stdout);
+    load_results(&result);
+    if (settings.json)
+        results_write(settings.json);
+    return any_failed(&result) ? 1 : 0;
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The tables of `load`.
+ */
+#include <stdio.h>
+
+#include "load/load.h"
+#include "support/fail.h"
+#include "support/table.h"
+
+static const char *const tier_names[LOAD_TIERS] = {"L1", "L2", "load", "write", "invalidate"};
+
+/* The requests of the first number of threads are what the others are a multiple of. */
+static double times_of(const struct load_result *r, const struct subject *s,
+                       const struct subject *first)
+{
+    return median_ratio(s->figures, first->figures, r->settings->rounds);
+}
+
+/* ---- what was asked ---- */
+
+static void print_load(const struct load_result *r, FILE *out)
+{
+    const struct load_settings *s = r->settings;
+    double reads = 1 - s->write - s->invalidate;
+    fprintf(out, "%u node%s, %s over %s keys, values %s, L1 %.0f MiB, redis: %s\n", s->nodes,
+            s->nodes > 1 ? "s" : "", s->shape_text, table_count(s->shape.keys), s->sizes_text,
+            (double)s->memory_bytes / 0x1p20, s->redis ? s->redis : "a private one");
+    fprintf(out, "%g %% reads, %g %% writes, %g %% invalidations; a load takes %s; ", 100 * reads,
+            100 * s->write, 100 * s->invalidate, table_time(s->origin_ns));
+    fprintf(out, "%s\n", s->rate > 0 ? "at a fixed rate" : "as fast as they are answered");
+    if (s->rate > 0)
+        fprintf(out, "%s requests/s are due; latency counts from then\n",
+                table_count((uint64_t)s->rate));
+    for (unsigned i = 0; i < s->set_count; i++)
+        fprintf(out, "set: %s\n", s->sets[i]);
+}
+
+/* ---- how it scales ---- */
+
+static void print_scaling(const struct load_result *r, FILE *out)
+{
+    const struct load_settings *s = r->settings;
+    const struct load_level *first = &r->levels[0];
+    fprintf(out, "\n%8s%16s%8s%14s%8s%16s%22s\n", "threads", "requests/s", "spread",
+            table_print("x %u thread%s", first->threads, first->threads > 1 ? "s" : ""), "control",
+            "of the control", "answered by L1");
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct load_level *l = &r->levels[i];
+        double ours = times_of(r, &l->ops, &first->ops);
+        double control = s->control ? times_of(r, &l->control, &first->control) : 0;
+        uint64_t reads = 0;
+        for (unsigned t = LOAD_L1; t <= LOAD_LOADER; t++)
+            reads += l->all.times[t].count;
+        fprintf(out, "%8u%16s%8.2f%14.2f", l->threads,
+                table_count((uint64_t)median(l->ops.figures, s->rounds)),
+                spread(l->ops.figures, s->rounds), ours);
+        if (s->control)
+            fprintf(out, "%8.2f%16.2f", control, control > 0 ? ours / control : 0);
+        else
+            fprintf(out, "%8s%16s", "-", "-");
+        fprintf(out, "%22s\n", table_share(l->all.times[LOAD_L1].count, reads));
+    }
+}
+
+/* ---- latencies ---- */
+
+static void print_times(const char *threads, const char *name, const struct hist *h, uint64_t all,
+                        FILE *out)
+{
+    fprintf(out, "%8s  %-16s%14s%10s%12s%12s%12s%12s\n", threads, name, table_count(h->count),
+            table_share(h->count, all), table_time(hist_quantile(h, 0.5)),
+            table_time(hist_quantile(h, 0.99)), table_time(hist_quantile(h, 0.999)),
+            table_time(h->max));
+}
+
+static void print_latency(const struct load_result *r, FILE *out)
+{
+    fprintf(out, "\n%8s  %-16s%14s%10s%12s%12s%12s%12s\n", "threads", "by", "requests", "share",
+            "p50", "p99", "p99.9", "max");
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct load_level *l = &r->levels[i];
+        const char *threads = table_print("%u", l->threads);
+        for (unsigned t = 0; t < LOAD_TIERS; t++) {
+            if (l->all.times[t].count == 0)
+                continue;
+            print_times(threads, tier_names[t], &l->all.times[t], l->all.requests, out);
+            threads = "";
+        }
+        if (l->all.calls.count)
+            print_times(threads, "calls alone", &l->all.calls, l->all.requests, out);
+    }
+}
+
+/* ---- what a reader should know ---- */
+
+static uint64_t clock_ns(void)
+{
+    uint64_t begin = now_ns();
+    for (int i = 0; i < 1000; i++)
+        now_ns();
+    return (now_ns() - begin) / 1000;
+}
+
+static void print_troubles(const struct load_result *r, FILE *out)
+{
+    const struct load_settings *s = r->settings;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct load_level *l = &r->levels[i];
+        double got = median(l->ops.figures, s->rounds);
+        if (l->all.failed)
+            fprintf(out, "%u threads: %s requests failed; first: %s\n", l->threads,
+                    table_count(l->all.failed), nigh_strerror(l->all.failure));
+        if (l->all.stale)
+            fprintf(out, "%u threads: %s answers were stale\n", l->threads,
+                    table_count(l->all.stale));
+        if (s->rate > 0 && got < 0.98 * s->rate)
+            fprintf(out,
+                    "%u threads: did not keep up, %s of %s/s: latencies grow for as long as it "
+                    "runs\n",
+                    l->threads, table_count((uint64_t)got), table_count((uint64_t)s->rate));
+    }
+}
+
+void load_report(const struct load_result *r, FILE *out)
+{
+    print_load(r, out);
+    print_scaling(r, out);
+    print_latency(r, out);
+    fputc('\n', out);
+    print_troubles(r, out);
+    if (r->settings->control)
+        fprintf(out,
+                "control: each thread with a cache of its own over its part of the keys, without "
+                "Redis or loads:\nwhat this machine makes of so many threads. More than it: calls "
+                "that wait, side by side.\n");
+    fprintf(out, "Times include one look at the clock, %s.\n", table_time(clock_ns()));
+    table_end();
+}
+
+static void add_times(const char *name, const char *tier, const struct hist *h)
+{
+    static const struct {
+        const char *metric;
+        double quantile;
+    } all[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+    char full[56];
+    snprintf(full, sizeof(full), "%s, %s", name, tier);
+    for (unsigned i = 0; h->count && i < sizeof(all) / sizeof(all[0]); i++)
+        result_add("load", full, all[i].metric, "ns", (double)hist_quantile(h, all[i].quantile),
+                   NULL, 0);
+}
+
+void load_results(const struct load_result *r)
+{
+    const struct load_settings *s = r->settings;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct load_level *l = &r->levels[i];
+        char name[32];
+        snprintf(name, sizeof(name), "%u threads", l->threads);
+        result_add_rounds("load", name, "requests", "1/s", &l->ops, s->control ? &l->control : NULL,
+                          s->rounds);
+        for (unsigned t = 0; t < LOAD_TIERS; t++)
+            add_times(name, tier_names[t], &l->all.times[t]);
+        add_times(name, "calls alone", &l->all.calls);
+        result_add("load", name, "failed", "count", (double)l->all.failed, NULL, 0);
+    }
+}
