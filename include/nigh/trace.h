@@ -23,8 +23,8 @@
  *     is left of the last one is 0.
  *
  * `key` is XXH3-64 (seed 0) of the key, xor that of its space's name: the same in each process.
- * Keys themselves are not recorded. Which keys are sampled is decided by another hash, with a secret of
- * the process: two processes sample different keys.
+ * Keys themselves are not recorded. Which keys are sampled is decided by another hash, with a
+ * secret of the process: two processes sample different keys.
  */
 #ifndef NIGH_TRACE_H
 #define NIGH_TRACE_H
