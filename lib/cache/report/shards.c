@@ -63,7 +63,7 @@ static int by_size(const void *a, const void *b)
 
 void shards_read(struct nigh *cache, struct shards_spread ret[SHARD_NUMBERS])
 {
-    struct rows rows;
+    struct rows rows = {0};
     bool read = read_rows(cache, &rows);
     uint64_t *sorted =
         read ? mem_alloc(cache->env.mem, NULL, rows.room * sizeof(*sorted)) : NULL;
