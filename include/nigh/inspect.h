@@ -41,6 +41,33 @@ extern "C" {
 long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
                   enum nigh_stats_format format, char *buffer, size_t size);
 
+/**
+ * Tell the keys that are hit, missed and changed most, of a space or of all.
+ *
+ * Of each space three lists of up to hot.keys keys, with rates a second and how far these may be
+ * off: hits in L1, reads that L1 did not answer, and keys that were invalidated, put or written,
+ * here or by other nodes (a node's own puts without Redis are left out). Requests are sampled, one
+ * hit in about 1,024 of each thread, one miss in 16 and one change in 8, and their past fades with
+ * a half life of a minute: a key with fewer than a few samples in that time is not told. The error
+ * is that of the sample, twice its standard deviation, and of the counters (Space-Saving): at most
+ * what all keys have together by 8 times hot.keys. Of a key longer than 64 bytes the beginning is
+ * shown.
+ *
+ * @param space    name of a space; NULL: all
+ * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
+ * @param buffer   may be NULL: then only the length is returned
+ *
+ * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
+ * Errors    NIGH_EINVAL no such format or space; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while
+ *           the cache closes
+ * Threads   any
+ * Blocks    for short locks
+ * Source    Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k Elements in
+ *           Data Streams (2005)
+ */
+long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
+              size_t size);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -49,6 +49,7 @@ extern "C" {
 #define NIGH_DEFAULT_ASYNC_MAX 65536u
 #define NIGH_DEFAULT_TRACE_SAMPLE 64u
 #define NIGH_DEFAULT_TRACE_SIZE (256u << 20)
+#define NIGH_DEFAULT_HOT_KEYS 16u
 #define NIGH_DEFAULT_SOFT_TTL_MS 60000u
 #define NIGH_DEFAULT_STALE_MS 60000u
 #define NIGH_DEFAULT_JITTER_PERCENT 10u
@@ -252,6 +253,8 @@ struct nigh_options {
     uint32_t reserved_log;         /* must be 0 */
     const char *control_socket;    /* path of a socket for the program nigh, and for people with
                                       socat; {pid} in it is the process' number; NULL: none */
+    uint64_t hot_keys;             /* keys that nigh_hot() tells of each space; NIGH_UNCAPPED: none
+                                      are sampled */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

@@ -24,6 +24,7 @@
 #include "cache/bumps.h"
 #include "cache/caller.h"
 #include "cache/drive.h"
+#include "cache/top.h"
 #include "cache/load/failures.h"
 #include "cache/load/gather.h"
 #include "cache/load/leases.h"
@@ -53,6 +54,11 @@ struct rules {
     bool run_on_worker;
     bool invalidations_only; /* keeps values out of L2 */
     struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
+};
+
+/* Requests of a space that come most often: hot.h. */
+struct hot {
+    struct top hits, misses, changes;
 };
 
 /* Lies on cache lines of its own.
@@ -85,6 +91,8 @@ struct nigh_space {
                                                          * they are freed */
     struct odds odds;             /* odds that L2 has what L1 misses */
     _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (value/sizes.h); 0: none */
+    /* written by samples of requests: a line of their own */
+    _Alignas(CACHE_LINE_BYTES) struct hot hot;
 };
 
 /* Takers of requests for marked keys: sample.h. Keys: as above */
@@ -101,6 +109,7 @@ struct nigh {
     _Atomic uint32_t fork_count;                /* (a) forks before the open, or CACHE_LEFT */
     bool doubt_is_miss;                         /* (c) */
     bool times;                                 /* (c) stats.latency */
+    uint32_t hot_keys;                          /* (c) hot.keys; 0: none */
     uint32_t group_slots;                       /* (c) */
     uint32_t time_error_ms;                     /* (c) error of Redis' time as known here, at most:
                                                  * how long the answer to a beat is awaited */

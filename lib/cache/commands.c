@@ -145,6 +145,28 @@ static void run_explain(struct ask *a)
     append(a, write_explained, &e);
 }
 
+struct hot_asked {
+    struct nigh *cache;
+    const char *space; /* NULL: all */
+    enum nigh_stats_format format;
+};
+
+static long write_hot(void *arg, char *buffer, size_t size)
+{
+    struct hot_asked *h = arg;
+    return nigh_hot(h->cache, h->space, h->format, buffer, size);
+}
+
+static void run_hot(struct ask *a)
+{
+    struct report r = {a->cache, NIGH_STATS_TEXT};
+    struct nigh_space *space = a->count > 0 ? space_of(a, a->words[0]) : NULL;
+    if ((a->count > 0 && !space) || (a->count == 2 && !read_format(a, a->words[1], &r)))
+        return;
+    struct hot_asked h = {a->cache, space ? space->name : NULL, r.format};
+    append(a, write_hot, &h);
+}
+
 static void run_version(struct ask *a)
 {
     control_print(a->reply, "nigh %d.%d.%d, process %d\n", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR,
@@ -338,6 +360,8 @@ static const struct command table[] = {
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, false, run_stats},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, false,
      run_explain},
+    {"hot", "[SPACE [text|json]]", "keys that are hit, missed and changed most", 0, 2, false,
+     run_hot},
     {"options", "", "all options as they are now", 0, 0, false, run_options},
     {"get", "NAME", "an option, counter or gauge", 1, 1, false, run_get},
     {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, true, run_set},

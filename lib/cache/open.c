@@ -180,6 +180,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->trusted_until = &always; /* without Redis nobody else changes anything */
     cache->doubt_is_miss = o->on_doubt == NIGH_DOUBT_MISS;
     cache->times = o->stats_latency == NIGH_ON;
+    cache->hot_keys = o->hot_keys == NIGH_UNCAPPED ? 0 : (uint32_t)o->hot_keys;
     cache->group_slots = o->group_slots;
     cache->processes = (uint32_t)o->processes;
     cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "cache/top.h"
 #include "l1/l1.h"
 
 #define AT(field) offsetof(struct nigh_options, field)
@@ -39,7 +40,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, control_socket);
+ENDS_WITH(struct nigh_options, hot_keys);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -48,6 +49,7 @@ ENDS_WITH(struct nigh_call, miss);
 #define LIVE_U32(field) OPTION_U32, AT(field), true
 #define U64(field) OPTION_U64, AT(field), false
 #define LIVE_U64(field) OPTION_U64, AT(field), true
+#define U64_OR_NONE(field) OPTION_U64_OR_NONE, AT(field), false
 #define LIVE_U64_OR_NONE(field) OPTION_U64_OR_NONE, AT(field), true
 #define STRING(field) OPTION_STRING, AT(field), false
 #define WORD(field) OPTION_WORD, AT(field), false
@@ -121,6 +123,9 @@ static const struct option options[] = {
      "the least that goes out; by default warn, and to a hook debug"},
     {"control.socket", STRING(control_socket), UNIT_NONE, 0, 0, 0, NULL,
      "path of a socket for the program nigh and for socat; {pid} is the process; by default none"},
+    {"hot.keys", U64_OR_NONE(hot_keys), UNIT_NONE, 1, TOP_MOST, NIGH_DEFAULT_HOT_KEYS, NULL,
+     "keys that nigh_hot() tells of each space: hit, missed, changed most; 2.3 KiB each, not in "
+     "l1.memory"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
      "version of the values' format (\"1\"), part of every Redis key"},
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,

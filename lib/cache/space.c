@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cache/caller.h"
+#include "cache/hot.h"
 #include "cache/value/lifetime.h"
 #include "cache/options.h"
 #include "cache/space_l1.h"
@@ -142,6 +143,7 @@ static int add_locked(struct nigh *cache, struct nigh_space *space)
 static void destroy(struct nigh_space *space)
 {
     struct mem *mem = space->cache->env.mem;
+    hot_fini(space);
     stats_fini(&space->stats);
     mem_lines_free(mem, space, sizeof(*space));
 }
@@ -167,6 +169,7 @@ static int open_locked(struct nigh *cache, const char *name, const char *schema,
     space->own_memory = wanted->own_memory;
     permits_init(&space->loads, space->rules.loads_max);
     odds_init(&space->odds);
+    hot_init(space);
     space->loader = wanted->loader;
     space->writer = wanted->writer;
     space->arg = wanted->arg;

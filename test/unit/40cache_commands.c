@@ -79,6 +79,9 @@ TEST(commands_do_what_the_functions_do)
     CHECK(says(&p, "stats json\n", "{\"gauges\": {\"memory_bytes\": "));
     snprintf(line, sizeof(line), "explain %s k\n", w.space->name);
     CHECK(says(&p, line, "") && strlen(ask(&p, line)) > 40);
+    CHECK(says(&p, "hot\n", "space "));
+    CHECK(says(&p, "hot s json\n", "{\"half_life_s\": "));
+    CHECK(says(&p, "hot nowhere\n", "error: "));
     CHECK_STR(ask(&p, "get entries\n"), "1\n\n");
     CHECK(says(&p, "options\n", "l1.memory "));
     CHECK_STR(ask(&p, "set l1.memory 64m\n"), "ok\n\n");

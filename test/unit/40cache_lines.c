@@ -48,6 +48,7 @@ static const struct field space_fields[] = {
     FIELD(nigh_space, behind, MOVES),
     FIELD(nigh_space, odds, MOVES),
     FIELD(nigh_space, value_bytes, MOVES),
+    FIELD(nigh_space, hot, MOVES),
 };
 
 static const struct field cache_fields[] = {

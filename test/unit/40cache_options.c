@@ -47,6 +47,7 @@ static const struct row rows[] = {
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},
     {"async.max", "7", AT(async_max), 7, {NO_NUMBER, "0", "16777217"}},
     {"processes", "8", AT(processes), 8, {NO_NUMBER, "0", "1025"}},
+    {"hot.keys", "none", AT(hot_keys), NIGH_UNCAPPED, {"65", "-1", "many"}},
     {"stats.latency", "off", AT(stats_latency), NIGH_OFF, {"no", "", "of", "on,off"}},
     {"trace.sample", "16", AT(trace_sample), 16, {NO_NUMBER, "0", "131072"}},
     {"trace.size", "1m", AT(trace_size), 1u << 20, {NO_NUMBER, "4095", "x"}},

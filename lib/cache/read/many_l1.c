@@ -4,6 +4,7 @@
  * so that their cache misses overlap instead of following one another. A batch is as large as the
  * misses that a core keeps under way; one read section spans it (a microsecond or two).
  */
+#include "cache/hot.h"
 #include "cache/read/hit.h"
 #include "cache/load/load.h"
 #include "cache/read/many.h"
@@ -77,6 +78,13 @@ static NIGH_INLINED bool take_held(struct nigh_space *space, const struct nigh_k
     return true;
 }
 
+static void note_miss(const struct many *m, const struct l1_key *key)
+{
+    sample_miss(m->space, key, m->call);
+    if (!(FLAGS_OF(m->call) & NIGH_QUIET))
+        hot_miss(m->space, key);
+}
+
 static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
 {
     bool refresh = false;
@@ -88,7 +96,7 @@ static NIGH_OUTLINED void read_one(const struct many *m, size_t i)
         struct l1_key key = many_key(m, i);
         m->outcomes[i] = read_l1(m->space, &key, m->call, &m->values[i], &refresh);
         if (m->outcomes[i] == NIGH_MISS)
-            sample_miss(m->space, &key, m->call);
+            note_miss(m, &key);
         if (refresh && m->fetches && !(FLAGS_OF(m->call) & NIGH_L1_ONLY))
             load_refresh(m->space, &key);
     }
@@ -140,11 +148,29 @@ static NIGH_OUTLINED size_t read_all_quiet(const struct many *m)
     return read_all_as(NIGH_QUIET, m);
 }
 
+/* Note the hits that are of the thread's sample of reads, of which each key is one. */
+static NIGH_OUTLINED void note_sample(const struct many *m)
+{
+    uint64_t at = stats_self.sample_in;
+    while (at <= m->count) {
+        const struct nigh_key *key = &m->keys[at - 1];
+        if (stats_sample_next() && m->outcomes[at - 1] == NIGH_FRESH)
+            hot_hit(m->space, key->data, key->len);
+        at += stats_self.sample_in;
+    }
+    stats_self.sample_in = (uint32_t)(at - m->count);
+}
+
 static size_t read_all(const struct many *m)
 {
     if (NIGH_UNLIKELY(FLAGS_OF(m->call) & NIGH_QUIET))
         return read_all_quiet(m);
-    return read_all_as(0, m);
+    size_t misses = read_all_as(0, m);
+    if (NIGH_LIKELY(m->count < stats_self.sample_in))
+        stats_self.sample_in -= (uint32_t)m->count;
+    else
+        note_sample(m);
+    return misses;
 }
 
 int many_check(const struct many *m)

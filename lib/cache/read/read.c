@@ -12,6 +12,7 @@
  */
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/hot.h"
 #include "cache/latency.h"
 #include "cache/read/hit.h"
 #include "cache/load/load.h"
@@ -46,6 +47,8 @@ static int read_missed(const struct missed *m, missed_fn *missed, struct nigh_va
     int rc = NIGH_MISS;
     read_count_missed(m->space, m->call, 1);
     sample_miss(m->space, &m->key, m->call);
+    if (!(FLAGS_OF(m->call) & NIGH_QUIET))
+        hot_miss(m->space, &m->key);
     if (!(FLAGS_OF(m->call) & NIGH_L1_ONLY))
         rc = go_on(m, missed, &value);
     if (rc >= 0 && (rc != NIGH_PENDING || !m->queue))
@@ -100,6 +103,8 @@ static NIGH_OUTLINED bool read_hit_timed(struct nigh_space *space, const void *k
     bool hit = read_hit(space, key, key_len, call, ret);
     if (hit)
         latency_end_hit(space, began_ns);
+    if (hit && wanted)
+        hot_hit(space, key, key_len);
     return hit;
 }
 

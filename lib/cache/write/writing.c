@@ -9,6 +9,7 @@
  */
 #include "cache/write/writing.h"
 
+#include "cache/hot.h"
 #include "cache/sample.h"
 #include "cache/space_l1.h"
 
@@ -171,6 +172,7 @@ static void remove_l1(struct writing *w, uint64_t version)
     space_l1_invalidate(d->space, &d->key, version, 0, d->ticket, &ok);
     sample_note(d->space, &d->key, (struct sample_event){
         NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
+    hot_change(d->space, &d->key);
     l1_note_fate(d->space->cache->l1, &d->key, L1_FATE_CHANGED, 0);
     w->refused = !ok || !groups_current(d);
 }

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nigh_hot(): the keys that are hit, missed and changed most, as text for people and as JSON.
+ *
+ * A rate is the middle of what Space-Saving leaves possible (top.h: the true count is not above the
+ * count, nor more than the error below it). How far it may be off is half of that, and the noise of
+ * the sample: twice the standard deviation of a count of n samples, 2 * sqrt(n). A key of which
+ * less than SURE samples are certain is noise.
+ */
+#include <inttypes.h>
+
+#include <nigh/inspect.h>
+
+#include "cache/cache.h"
+#include "cache/hot.h"
+#include "cache/space.h"
+
+#define SURE 2.0
+#define SHOWN_BYTES 50 /* of a key, in text: then a line has 80 columns */
+
+/* The three lists of a space. */
+enum { HITS, MISSES, CHANGES, LISTS };
+static const struct {
+    const char *name, *heading;
+    double weight; /* requests that a sample stands for */
+} lists[LISTS] = {
+    [HITS] = {"hits", "hits/s", HOT_HIT_ONE_IN},
+    [MISSES] = {"misses", "misses/s", HOT_MISS_ONE_IN},
+    [CHANGES] = {"changes", "changes/s", HOT_CHANGE_ONE_IN},
+};
+
+static struct top *list_of(struct nigh_space *space, int list)
+{
+    struct top *all[LISTS] = {&space->hot.hits, &space->hot.misses, &space->hot.changes};
+    return all[list];
+}
+
+/* Returns a square root: by Newton, for libm is not linked for this. */
+static double root(double x)
+{
+    double r = x > 1 ? x : 1;
+    for (int i = 0; i < 60 && r * r - x > 1e-9 * x; i++)
+        r = (r + x / r) / 2;
+    return r;
+}
+
+/* A key as it is shown. */
+struct shown {
+    double rate, off;
+    struct bytes key;
+    bool cut; /* the key is longer */
+};
+
+static struct shown show(const struct top_rate *r, double weight)
+{
+    double samples = r->count / weight;
+    return (struct shown){
+        .rate = r->rate - r->error / 2,
+        .off = r->error / 2 + 2 * root(samples) * (r->rate / samples),
+        .key = bytes_of(r->key, u64_min(r->key_len, TOP_KEY_BYTES)),
+        .cut = r->key_len > TOP_KEY_BYTES,
+    };
+}
+
+static uint32_t read_list(struct nigh_space *space, int list, struct top_rate rates[TOP_MOST])
+{
+    struct nigh *cache = space->cache;
+    return top_read(list_of(space, list), rates, cache->hot_keys, SURE * lists[list].weight,
+                    clock_coarse_ns(&cache->clock));
+}
+
+/* ---- text ---- */
+
+/* Adds a number of people's: three digits at least, no more after the point than say something. */
+static void add_rate(struct text *w, double rate)
+{
+    text_add(w, rate < 9.95 ? "%11.2f" : rate < 99.5 ? "%11.1f" : "%11.0f", rate);
+}
+
+/* Adds a key that fits into its column: what is escaped is longer than it was. */
+static void add_key(struct text *w, const struct shown *s)
+{
+    char buffer[4 * TOP_KEY_BYTES + 1] = "";
+    struct text t = text_into(buffer, sizeof(buffer));
+    text_add_name(&t, s->key);
+    bool cut = s->cut || t.needed > SHOWN_BYTES;
+    text_add(w, "  %.*s%s\n", SHOWN_BYTES, buffer, cut ? "..." : "");
+}
+
+static void text_list(struct text *w, struct nigh_space *space, int list)
+{
+    struct top_rate rates[TOP_MOST];
+    uint32_t count = read_list(space, list, rates);
+    if (count == 0)
+        return;
+    text_add(w, "%11s%11s  key\n", lists[list].heading, "+-");
+    for (uint32_t i = 0; i < count; i++) {
+        struct shown s = show(&rates[i], lists[list].weight);
+        add_rate(w, s.rate);
+        add_rate(w, s.off);
+        add_key(w, &s);
+    }
+}
+
+static void text_space(struct text *w, struct nigh_space *space)
+{
+    text_add(w, "space ");
+    text_add_name(w, bytes_of(space->name, space->name_len));
+    text_add(w, "\n");
+    size_t heading = w->needed;
+    for (int list = 0; list < LISTS; list++)
+        text_list(w, space, list);
+    if (w->needed == heading)
+        text_add(w, "  no key stands out: too few requests were sampled lately\n");
+}
+
+/* ---- JSON ---- */
+
+static void json_list(struct text *w, struct nigh_space *space, int list)
+{
+    struct top_rate rates[TOP_MOST];
+    uint32_t count = read_list(space, list, rates);
+    text_add(w, "%s\"%s\": [", list ? ", " : "", lists[list].name);
+    for (uint32_t i = 0; i < count; i++) {
+        struct shown s = show(&rates[i], lists[list].weight);
+        text_add(w, "%s{\"key\": ", i ? ", " : "");
+        text_add_json(w, s.key);
+        text_add(w, ", \"cut\": %s, \"rate\": %.3f, \"error\": %.3f}", s.cut ? "true" : "false",
+                 s.rate, s.off);
+    }
+    text_add(w, "]");
+}
+
+static void json_space(struct text *w, struct nigh_space *space)
+{
+    text_add_json(w, bytes_of(space->name, space->name_len));
+    text_add(w, ": {");
+    for (int list = 0; list < LISTS; list++)
+        json_list(w, space, list);
+    text_add(w, "}");
+}
+
+/* ---- the call ---- */
+
+static void write_spaces(struct text *w, struct nigh *cache, const struct nigh_space *only,
+                         enum nigh_stats_format format)
+{
+    size_t before = w->needed;
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        if (only && only != cache->spaces[i])
+            continue;
+        bool first = w->needed == before;
+        if (format == NIGH_STATS_JSON) {
+            text_add(w, first ? "" : ", ");
+            json_space(w, cache->spaces[i]);
+        } else {
+            text_add(w, first ? "" : "\n");
+            text_space(w, cache->spaces[i]);
+        }
+    }
+}
+
+long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
+              size_t size)
+{
+    struct text w = text_into(buffer, size);
+    int rc = cache_check_open(cache);
+    if (rc != 0)
+        return rc;
+    const struct nigh_space *only = space ? space_find(cache, bytes_of_string(space)) : NULL;
+    if ((space && !only) || (format != NIGH_STATS_TEXT && format != NIGH_STATS_JSON))
+        return NIGH_EINVAL;
+    if (format == NIGH_STATS_JSON) {
+        text_add(&w, "{\"half_life_s\": %u, \"spaces\": {", TOP_HALF_LIFE_S);
+        write_spaces(&w, cache, only, format);
+        text_add(&w, "}}\n");
+    } else if (cache->hot_keys == 0) {
+        text_add(&w, "hot.keys is none: no requests are sampled\n");
+    } else {
+        write_spaces(&w, cache, only, format);
+    }
+    return (long)w.needed;
+}

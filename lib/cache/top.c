@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Counters of the most frequent keys.
+ *
+ * Fading: every eighth of a half life all counts, and the time that they stand for, are multiplied
+ * by the eighth root of a half. What is between two steps does not fade, so a rate is exact for a
+ * steady stream at any moment.
+ */
+#include "cache/top.h"
+
+#include <string.h>
+
+#define STEPS 8u
+#define STEP_NS (TOP_HALF_LIFE_S * NS_PER_S / STEPS)
+#define STEP_FADES 0.91700404320467122 /* 0.5 ^ (1 / STEPS) */
+#define STEPS_FOR_ALL (STEPS * 64u) /* after so many nothing is left */
+
+static size_t bytes_of_counters(const struct top *t)
+{
+    return t->capacity * (sizeof(uint64_t) + sizeof(struct top_entry));
+}
+
+void top_fini(struct top *t, struct mem *mem)
+{
+    mem_free(mem, NULL, t->hashes, bytes_of_counters(t));
+    t->hashes = NULL;
+}
+
+static bool begin(struct top *t, struct mem *mem, uint64_t now_ns) REQUIRES(t->latch)
+{
+    t->hashes = mem_alloc_zero(mem, bytes_of_counters(t));
+    if (!t->hashes)
+        return false;
+    t->entries = (struct top_entry *)(void *)(t->hashes + t->capacity);
+    t->step_ns = now_ns;
+    return true;
+}
+
+static void fade_once(struct top *t) REQUIRES(t->latch)
+{
+    for (uint32_t i = 0; i < t->used; i++) {
+        t->entries[i].count *= STEP_FADES;
+        t->entries[i].error *= STEP_FADES;
+    }
+    t->total *= STEP_FADES;
+    t->span_s = (t->span_s + (double)STEP_NS / NS_PER_S) * STEP_FADES;
+}
+
+/* A clock that goes back (options.clock) fades nothing. */
+static void fade(struct top *t, uint64_t now_ns) REQUIRES(t->latch)
+{
+    uint64_t steps = now_ns > t->step_ns ? (now_ns - t->step_ns) / STEP_NS : 0;
+    if (steps > STEPS_FOR_ALL) {
+        t->used = 0;
+        t->total = t->span_s = 0;
+        t->step_ns = now_ns;
+        return;
+    }
+    for (; steps > 0; steps--) {
+        fade_once(t);
+        t->step_ns += STEP_NS;
+    }
+}
+
+static struct top_entry *find(struct top *t, uint64_t hash) REQUIRES(t->latch)
+{
+    for (uint32_t i = 0; i < t->used; i++)
+        if (t->hashes[i] == hash)
+            return &t->entries[i];
+    return NULL;
+}
+
+/* Take a free counter, or the lowest. */
+static struct top_entry *take(struct top *t, uint64_t hash, struct bytes key) REQUIRES(t->latch)
+{
+    uint32_t at = 0;
+    if (t->used < t->capacity)
+        t->entries[at = t->used++].count = 0;
+    else
+        for (uint32_t i = 1; i < t->used; i++)
+            if (t->entries[i].count < t->entries[at].count)
+                at = i;
+    struct top_entry *e = &t->entries[at];
+    t->hashes[at] = hash;
+    e->error = e->count;
+    e->key_len = (uint32_t)key.len;
+    memcpy(e->key, key.data, u64_min(key.len, TOP_KEY_BYTES));
+    return e;
+}
+
+void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, double weight,
+             uint64_t now_ns)
+{
+    if (t->capacity == 0 || !latch_try(&t->latch))
+        return;
+    if (t->hashes || begin(t, mem, now_ns)) {
+        fade(t, now_ns);
+        struct top_entry *e = find(t, hash);
+        if (!e)
+            e = take(t, hash, key);
+        e->count += weight;
+        t->total += weight;
+    }
+    latch_unlock(&t->latch);
+}
+
+/* ---- reading ---- */
+
+static bool is_before(const struct top_entry *a, const struct top_entry *b)
+{
+    return a->count - a->error / 2 > b->count - b->error / 2;
+}
+
+/* Put an entry into its place among the first. Returns how many there are then. */
+static uint32_t place(const struct top_entry *first[], uint32_t count, uint32_t most,
+                      const struct top_entry *e)
+{
+    uint32_t at = count;
+    while (at > 0 && is_before(e, first[at - 1]))
+        at--;
+    if (at == most)
+        return count;
+    uint32_t after = (count < most ? count : most - 1) - at;
+    memmove(&first[at + 1], &first[at], after * sizeof(*first));
+    first[at] = e;
+    return count < most ? count + 1 : most;
+}
+
+static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, double least,
+                            uint64_t now_ns) REQUIRES(t->latch)
+{
+    const struct top_entry *first[TOP_MOST];
+    uint32_t count = 0;
+    fade(t, now_ns);
+    uint64_t since_ns = now_ns > t->step_ns ? now_ns - t->step_ns : 0;
+    double span_s = t->span_s + (double)since_ns / NS_PER_S;
+    most = most < TOP_MOST ? most : TOP_MOST;
+    for (uint32_t i = 0; i < t->used; i++)
+        if (t->entries[i].count - t->entries[i].error >= least)
+            count = place(first, count, most, &t->entries[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct top_entry *e = first[i];
+        span_s = span_s > TOP_SPAN_LEAST_S ? span_s : TOP_SPAN_LEAST_S;
+        ret[i] = (struct top_rate){
+            .rate = e->count / span_s, .error = e->error / span_s, .count = e->count};
+        ret[i].key_len = e->key_len;
+        memcpy(ret[i].key, e->key, sizeof(e->key));
+    }
+    return count;
+}
+
+uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double least, uint64_t now_ns)
+{
+    latch_lock(&t->latch);
+    uint32_t count = t->hashes ? read_locked(t, ret, most, least, now_ns) : 0;
+    latch_unlock(&t->latch);
+    return count;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keys that come most often, in fixed memory: Space-Saving (Metwally, Agrawal, El Abbadi 2005)
+ * over a stream whose past fades.
+ *
+ * There are as many counters as `capacity`. A key that has one is counted there. Any other key
+ * takes over the lowest counter with its count, and notes that count as its possible error. So, of
+ * W counted altogether:
+ *
+ *     count - error <= truth <= count        error <= W / capacity
+ *
+ * and a key whose share is above 1 / capacity has a counter. All counts, errors and W halve every
+ * TOP_HALF_LIFE_S, in steps that keep these bounds, and the time that they stand for fades with
+ * them: a rate is a count by that time.
+ *
+ * Adding waits for nobody: who finds the latch taken leaves the sample out. A look at all counters
+ * takes a fraction of a microsecond, for one request in many.
+ */
+#ifndef NIGH_CACHE_TOP_H
+#define NIGH_CACHE_TOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+#define TOP_KEY_BYTES 64u /* kept of a longer key */
+#define TOP_HALF_LIFE_S 60u
+#define TOP_MOST 64u         /* keys that can be read at once */
+#define TOP_SPAN_LEAST_S 0.1 /* a rate is not measured over less */
+
+struct top_entry {
+    double count, error;
+    uint32_t key_len;           /* the whole key's */
+    uint8_t key[TOP_KEY_BYTES]; /* its beginning */
+};
+
+/* Zeroed but for `capacity`: empty. It allocates at its first sample. Keys: (c) constant
+ * (l) latch */
+struct top {
+    struct latch latch;
+    uint32_t capacity;         /* (c) 0: nothing is counted */
+    uint32_t used;             /* (l) */
+    uint64_t *hashes;          /* (l) of the keys; apart, for the search */
+    struct top_entry *entries; /* (l) */
+    double total;              /* (l) W */
+    double span_s;             /* (l) time that the counts stand for, up to `step_ns` */
+    uint64_t step_ns;          /* (l) when all faded last; 0: never began */
+};
+
+/* A key with what it was counted; `rate`: a second, `error`: the rate may be lower by so much. */
+struct top_rate {
+    double rate, error, count;
+    uint32_t key_len;
+    uint8_t key[TOP_KEY_BYTES];
+};
+
+void top_fini(struct top *t, struct mem *mem);
+/* Count a key `weight` times. */
+void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, double weight,
+             uint64_t now_ns);
+/* Read up to `most` keys, the most frequent first, without those of which no more is sure than
+ * `least` counts. Returns how many. Waits for the latch. */
+uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double least,
+                  uint64_t now_ns);
+
+#endif

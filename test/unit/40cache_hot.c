@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// nigh_hot(): what is hit, missed and changed most is told, of each space, and of a host that reads
+// many keys at once; on the test's clock.
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "cache/cache.h"
+#include "support/origin.h"
+
+#define BYTES 32768
+
+static const char *hot(struct world *w, const char *space, enum nigh_stats_format format)
+{
+    static _Thread_local char buffer[BYTES];
+    long len = nigh_hot(w->cache, space, format, buffer, sizeof(buffer));
+    if (!CHECK(len > 0 && len < BYTES && (size_t)len == strlen(buffer)))
+        buffer[0] = 0;
+    return buffer;
+}
+
+/* Returns the rate of a key in a list; below 0: it is not there. */
+static double rate_of(struct world *w, const char *list, const char *key)
+{
+    char part[64];
+    double rate = -1;
+    snprintf(part, sizeof(part), "\"%s\": [", list);
+    const char *at = strstr(hot(w, NULL, NIGH_STATS_JSON), part);
+    const char *over = at ? strchr(at, ']') : NULL;
+    snprintf(part, sizeof(part), "{\"key\": \"%s\", ", key);
+    at = at ? strstr(at, part) : NULL;
+    if (at && at < over)
+        sscanf(strstr(at, "\"rate\": "), "\"rate\": %lf", &rate);
+    return rate;
+}
+
+static void read_often(struct world *w, const char *key, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        ask_get(w->space, key, NULL);
+}
+
+TEST(keys_that_are_hit_most_are_told_with_their_rates)
+{
+    struct world w;
+    world_open_exact(&w);
+    for (unsigned second = 0; second < 20; second++) {
+        nigh_put(w.space, "hot", 3, "v", 1, NULL);
+        nigh_put(w.space, "warm", 4, "v", 1, NULL);
+        for (unsigned i = 0; i < 10; i++) {
+            read_often(&w, "hot", 3000);
+            read_often(&w, "warm", 1000);
+        }
+        world_advance(&w, 900);
+    }
+    double rate = rate_of(&w, "hits", "hot"), other = rate_of(&w, "hits", "warm");
+    CHECK(rate > 33333 / 1.5 && rate < 33333 * 1.5); /* 586 samples: 4 % is the deviation */
+    CHECK(other > 11111 / 2 && other < 11111 * 2);
+    CHECK(rate > other);
+    CHECK_LT(rate_of(&w, "hits", "cold"), 0);
+    const char *text = hot(&w, "s", NIGH_STATS_TEXT);
+    CHECK(strstr(text, "hits/s") && strstr(text, "  hot\n"));
+    CHECK(!strstr(text, "misses/s"));
+    world_close(&w);
+}
+
+/* A fixed distance between samples would show one of eight keys. */
+TEST(keys_that_are_read_in_turn_are_all_told)
+{
+    struct world w;
+    world_open_exact(&w);
+    for (unsigned k = 0; k < 8; k++)
+        nigh_put(w.space, key_numbered(k), 2, "v", 1, NULL);
+    for (unsigned i = 0; i < 40000; i++)
+        for (unsigned k = 0; k < 8; k++)
+            ask_get(w.space, key_numbered(k), NULL);
+    world_advance(&w, 1000);
+    for (unsigned k = 0; k < 8; k++)
+        CHECK_GE(rate_of(&w, "hits", key_numbered(k)), 0);
+    world_close(&w);
+}
+
+TEST(keys_that_are_read_many_at_once_are_told)
+{
+    struct world w;
+    struct nigh_key keys[100];
+    char names[100][8];
+    struct nigh_value values[100];
+    int outcomes[100];
+    world_open_exact(&w);
+    nigh_put(w.space, "k3", 2, "v", 1, NULL);
+    for (unsigned k = 0; k < 100; k++)
+        keys[k] = (struct nigh_key){
+            names[k], (size_t)snprintf(names[k], sizeof(names[k]), "k%u", k % 2 ? 3 : 100 + k % 10)};
+    for (unsigned i = 0; i < 5000; i++) {
+        nigh_get_many(w.space, keys, 100, NULL, values, outcomes);
+        for (unsigned k = 0; k < 100; k++)
+            if (outcomes[k] == NIGH_FRESH)
+                nigh_release(&values[k]);
+    }
+    world_advance(&w, 1000);
+    double rate = rate_of(&w, "hits", "k3");
+    CHECK(rate > 250000 / 1.5 && rate < 250000 * 1.5);
+    CHECK_GE(rate_of(&w, "misses", "k100"), 0);
+    world_close(&w);
+}
+
+TEST(keys_that_miss_and_keys_that_change_are_told)
+{
+    struct world w;
+    world_open_exact(&w);
+    for (unsigned i = 0; i < 4000; i++) {
+        ask_get(w.space, "missing", NULL);
+        CHECK_EQ(nigh_invalidate(w.space, "changing", 8, NULL), 0);
+    }
+    world_advance(&w, 4000);
+    double misses = rate_of(&w, "misses", "missing"), changes = rate_of(&w, "changes", "changing");
+    CHECK(misses > 500 && misses < 2000); /* 250 samples */
+    CHECK(changes > 500 && changes < 2000);
+    const char *text = hot(&w, NULL, NIGH_STATS_TEXT);
+    CHECK(strstr(text, "misses/s") && strstr(text, "changes/s"));
+    world_close(&w);
+}
+
+TEST(what_is_rare_or_switched_off_is_not_told)
+{
+    struct world w;
+    world_open_exact(&w);
+    for (unsigned i = 0; i < 20; i++)
+        ask_get(w.space, key_numbered(i), NULL);
+    CHECK(strstr(hot(&w, "s", NIGH_STATS_TEXT), "no key stands out"));
+    world_close(&w);
+
+    struct nigh_options o = world_options(&w);
+    o.hot_keys = NIGH_UNCAPPED;
+    world_open(&w, &o, NULL);
+    for (unsigned i = 0; i < 1000; i++)
+        ask_get(w.space, "missing", NULL);
+    CHECK(strstr(hot(&w, NULL, NIGH_STATS_TEXT), "hot.keys is none"));
+    CHECK_LT(rate_of(&w, "misses", "missing"), 0);
+    CHECK(!w.space->hot.misses.hashes);
+    world_close(&w);
+}
+
+TEST(keys_of_any_bytes_and_length_keep_to_their_lines)
+{
+    char key[200];
+    struct world w;
+    world_open_exact(&w);
+    memset(key, '\n', sizeof(key));
+    for (unsigned i = 0; i < 2000; i++)
+        nigh_invalidate(w.space, key, sizeof(key), NULL);
+    world_advance(&w, 1000);
+    const char *at = hot(&w, NULL, NIGH_STATS_TEXT);
+    CHECK(strstr(at, "\\x0a") && strstr(at, "..."));
+    for (size_t len; *at; at += len + 1) {
+        len = strcspn(at, "\n");
+        CHECK_LE(len, 80);
+        if (!CHECK_EQ(at[len], '\n'))
+            break;
+    }
+    CHECK(strstr(hot(&w, NULL, NIGH_STATS_JSON), "\"cut\": true"));
+    world_close(&w);
+}
+
+TEST(wrong_calls_are_refused)
+{
+    struct world w;
+    world_open_exact(&w);
+    CHECK_EQ(nigh_hot(w.cache, "no such space", NIGH_STATS_TEXT, NULL, 0), NIGH_EINVAL);
+    CHECK_EQ(nigh_hot(w.cache, NULL, NIGH_STATS_PROMETHEUS, NULL, 0), NIGH_EINVAL);
+    CHECK_GT(nigh_hot(w.cache, NULL, NIGH_STATS_JSON, NULL, 0), 0);
+    world_close(&w);
+}
