@@ -43,6 +43,7 @@ libxxhash-dev pc:libxxhash
 libsqlite3-dev pc:sqlite3
 liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server
+python3 python3
 END
     [ -n "$nigh_wants" ] || cat <<'END'
 libevent-dev pc:libevent_pthreads

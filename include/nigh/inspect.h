@@ -7,6 +7,7 @@
 #define NIGH_INSPECT_H
 
 #include <nigh/stats.h>
+#include <nigh/write.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -67,6 +68,37 @@ long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
  */
 long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
               size_t size);
+
+/** A change that another node has made, as this one applies it. Its bytes are there during the call
+ * alone. */
+struct nigh_change {
+    enum nigh_target_kind kind; /* KEY, TAG, SPACE or ALL */
+    bool soft;                  /* what it names is stale from now on, not gone */
+    const char *space;          /* KEY, SPACE: its name, which need not be open here */
+    size_t space_len;
+    const char *name;           /* KEY: the key; TAG: the tag */
+    size_t name_len;
+    uint64_t version;           /* KEY: values of this version or above stay; 0: none */
+    uint64_t node;              /* who made it: a number that each node draws when it opens */
+};
+typedef void (*nigh_watch_fn)(void *arg, const struct nigh_change *change);
+
+/**
+ * Be called for each change of other nodes as it is applied here: an invalidation, a put, a write.
+ * In the order of Redis, each once; where this node was away for longer than the log reaches, some
+ * are left out, and everything is stale instead (the counter resync).
+ *
+ * @param watch   must return soon, for the next change waits for it, and call nothing of nigh on
+ *                this cache but nigh_stats_value()
+ *
+ * Returns   0
+ * Errors    NIGH_EEXIST somebody watches already; NIGH_EINVAL watch is NULL; NIGH_ENOMEM;
+ *           NIGH_EFORKED
+ * Threads   any; watch is called on threads of nigh's, or that call it, one at a time, until
+ *           nigh_close() returns
+ * Blocks    never
+ */
+int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -135,6 +135,7 @@ struct nigh {
     struct sample sample;                       /* requests for one key in 64, and who wants them */
     struct recording *recording;                /* (c) NULL: none */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
+    _Atomic(struct watch *) watch;              /* (a) pair(cache.watch): nigh_watch() */
     struct commands *commands;                  /* (c) of the control socket; NULL: there is none */
 
     pthread_mutex_t spaces_lock;                /* opening, nigh_set(); readers use the count */

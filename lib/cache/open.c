@@ -21,6 +21,7 @@
 #include "cache/recording.h"
 #include "cache/sink.h"
 #include "cache/space.h"
+#include "cache/watch.h"
 
 #define KEEPER_EXPIRE_BUDGET 4096u     /* entries a turn: about a millisecond */
 #define REPLY_SLACK_BYTES (64u * 1024) /* envelope header, tags, array framing around one value */
@@ -244,6 +245,7 @@ static void destroy(struct nigh *cache)
     if (cache->l1)
         l1_destroy(cache->l1);
     recording_destroy(cache);
+    watch_fini(cache);
     spaces_destroy(cache);
     workers_fini(&cache->workers);
     queues_fini(&cache->queues);

@@ -12,6 +12,7 @@
 #include "cache/sample.h"
 #include "cache/space.h"
 #include "cache/space_l1.h"
+#include "cache/watch.h"
 #include "cache/value/freshness.h"
 
 static uint64_t apply_group(void *arg, uint16_t slot, bool soft)
@@ -29,6 +30,7 @@ static void raised(void *arg, const struct coherence_item *item, uint16_t slot, 
                               .slot = slot,
                               .soft = item->soft,
                               .kind = (uint8_t)item->kind};
+    watch_tell(cache, item);
     bumps_note(&cache->bumps, &bump, item->kind == WIRE_SPACE ? item->space : item->bytes);
 }
 
@@ -42,6 +44,7 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
 {
     struct nigh *cache = arg;
     struct nigh_space *space = space_find(cache, item->space);
+    watch_tell(cache, item);
     if (!space)
         return 0; /* a space that this node does not open has no entries here */
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);

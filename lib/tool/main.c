@@ -34,8 +34,8 @@ static const struct command commands[] = {
     {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, true, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
      "is no terminal, one second of it. Several sockets are added up. p99 and evict age (the "
-     "median age of what was evicted) count from the start of the process. A low evict age says that "
-     "l1.memory is too small."},
+     "median age of what was evicted) count from the start of the process. A low evict age says "
+     "that l1.memory is too small."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, true, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh)."},
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, true, ask_stats, NULL},
@@ -55,6 +55,10 @@ static const struct command commands[] = {
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
      "(2). With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
+    {"watch", "--redis URI", "changes by other nodes as they come", 0, 0, false, redis_watch,
+     "One line for each thing that is invalidated: when, by which node, what it is. Ends by a "
+     "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
+     "the next beat, a second later or so."},
     {"send", "COMMAND [WORD...]", "any command of the control socket (help lists them)", 1, MANY,
      true, ask_send, NULL},
 };

@@ -8,6 +8,8 @@
  */
 #include "tool/tool.h"
 
+#include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,4 +221,66 @@ int redis_get(const struct tool_args *args)
         status = args->raw ? write_raw(&n, args->words[0]) : show(&n, args->words[0]);
     nigh_close(n.cache);
     return status;
+}
+
+/* ---- watching ---- */
+
+static volatile sig_atomic_t ended;
+
+static void end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
+
+static void print_name(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)name[i];
+        printf(c < ' ' || c == '"' || c == '\\' || c == 0x7f ? "\\x%02x" : "%c", c);
+    }
+}
+
+/* Prints "14:03:07.123 node 41a0 key users \"user:1\"". */
+static void print_change(void *arg, const struct nigh_change *c)
+{
+    static const char *const kinds[] = {"", "key", "tag", "space", "all"};
+    struct timespec t;
+    struct tm local;
+    char when[16];
+    (void)arg;
+    clock_gettime(CLOCK_REALTIME, &t);
+    localtime_r(&t.tv_sec, &local);
+    strftime(when, sizeof(when), "%H:%M:%S", &local);
+    printf("%s.%03ld node %04x %s%s", when, t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
+           c->soft ? "soft " : "", kinds[c->kind]);
+    if (c->space_len > 0)
+        putchar(' ');
+    print_name(c->space, c->space_len);
+    if (c->name_len > 0)
+        printf(" \"");
+    print_name(c->name, c->name_len);
+    puts(c->name_len > 0 ? "\"" : "");
+    fflush(stdout);
+}
+
+int redis_watch(const struct tool_args *args)
+{
+    struct node n = {.cache = NULL};
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    if (!args->redis) {
+        fail("--redis URI is wanted", "");
+        return TOOL_USAGE;
+    }
+    int status = open_node(args, &n);
+    if (status != 0)
+        return status;
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
+    if (nigh_watch(n.cache, print_change, NULL) != 0)
+        ended = 1;
+    for (unsigned ms = 0; !ended && (!args->once || ms < args->timeout_ms); ms += LOOK_MS)
+        nanosleep(&pause, NULL);
+    nigh_close(n.cache);
+    return TOOL_DONE;
 }

@@ -72,6 +72,7 @@ int ask_invalidate(const struct tool_args *args);
 int ask_send(const struct tool_args *args);
 int top_run(const struct tool_args *args);
 int redis_invalidate(const struct tool_args *args);
+int redis_watch(const struct tool_args *args);
 int redis_get(const struct tool_args *args);
 
 #endif

@@ -2,6 +2,7 @@
 // The program nigh as people and scripts use it: at the socket of a process, at those of several,
 // at Redis alone; what it prints, and how it ends.
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include "cache/cache.h"
 #include "support/dial.h"
 #include "support/origin.h"
+#include "support/program.h"
 
 #define OUT_BYTES 65536
 
@@ -175,5 +177,75 @@ TEST(a_prefix_of_nobody_is_noted)
     redis_start(&server, NULL);
     CHECK_EQ(run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
     CHECK(says("nobody has ever changed anything under the prefix other"));
+    redis_stop(&server);
+}
+
+/* ---- who listens ---- */
+
+struct changer {
+    struct world *w;
+    pthread_t thread;
+    _Atomic bool ends;
+};
+
+/* Invalidates until somebody has heard of it. */
+static void *change(void *arg)
+{
+    struct changer *c = arg;
+    while (!atomic_load(&c->ends)) {
+        CHECK(nigh_invalidate(c->w->space, "a key", 5, NULL) >= 0);
+        check_pause();
+    }
+    return NULL;
+}
+
+/* Starts the program, and checks the first line that it prints: what has changed. */
+static void check_hears(struct world *w, char *const *argv, const char *wanted)
+{
+    struct program p;
+    struct changer c = {.w = w};
+    char line[300];
+    program_start(&p, argv, "");
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, change, &c), 0);
+    program_first_line(&p, line, sizeof(line));
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    if (!CHECK(strstr(line, wanted) != NULL))
+        check_note("it says: %s", line);
+    program_stop(&p);
+}
+
+TEST(who_watches_sees_what_others_change)
+{
+    struct redis server;
+    struct world w;
+    char uri[200];
+    char wanted[100];
+    char *argv[] = {NIGH_TOOL, "watch", "--redis", uri, "--timeout", "60000", NULL};
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
+    check_hears(&w, argv, wanted);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(the_example_in_python_decodes_frames)
+{
+    struct redis server;
+    struct world w;
+    char path[200];
+    char wanted[100];
+    char *argv[] = {"/usr/bin/env", "python3", NIGH_LISTEN_PY, path, NULL};
+    if (system("command -v python3 >/dev/null") != 0)
+        return; /* nothing to run it */
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    snprintf(path, sizeof(path), "%s", server.uri + strlen("unix://"));
+    path[strcspn(path, "?")] = '\0';
+    snprintf(wanted, sizeof(wanted), " key %s b'a key'", w.space->name);
+    check_hears(&w, argv, wanted);
+    world_close(&w);
     redis_stop(&server);
 }

@@ -81,6 +81,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, sample, STILL),
     FIELD(nigh, recording, STILL),
     FIELD(nigh, destroy, STILL),
+    FIELD(nigh, watch, STILL),
     FIELD(nigh, commands, STILL),
     FIELD(nigh, spaces_lock, STILL),
     FIELD(nigh, space_count, STILL),
