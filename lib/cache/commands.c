@@ -157,11 +157,13 @@ static long write_hot(void *arg, char *buffer, size_t size)
     return nigh_hot(h->cache, h->space, h->format, buffer, size);
 }
 
+/* A single word is a space's name, unless no space has it: then it is the format. */
 static void run_hot(struct ask *a)
 {
     struct report r = {a->cache, NIGH_STATS_TEXT};
-    struct nigh_space *space = a->count > 0 ? space_of(a, a->words[0]) : NULL;
-    if ((a->count > 0 && !space) || (a->count == 2 && !read_format(a, a->words[1], &r)))
+    bool named = a->count == 2 || (a->count == 1 && space_find(a->cache, a->words[0]));
+    struct nigh_space *space = named ? space_of(a, a->words[0]) : NULL;
+    if ((named && !space) || (a->count > named && !read_format(a, a->words[a->count - 1], &r)))
         return;
     struct hot_asked h = {a->cache, space ? space->name : NULL, r.format};
     append(a, write_hot, &h);
@@ -360,7 +362,7 @@ static const struct command table[] = {
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, false, run_stats},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, false,
      run_explain},
-    {"hot", "[SPACE [text|json]]", "keys that are hit, missed and changed most", 0, 2, false,
+    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, false,
      run_hot},
     {"options", "", "all options as they are now", 0, 0, false, run_options},
     {"get", "NAME", "an option, counter or gauge", 1, 1, false, run_get},

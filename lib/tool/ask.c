@@ -54,6 +54,11 @@ int ask_explain(const struct tool_args *args)
     return ask(args, "explain", NULL);
 }
 
+int ask_hot(const struct tool_args *args)
+{
+    return ask(args, "hot", NULL);
+}
+
 static int judge_health(const char *answer)
 {
     return strncmp(answer, "ok", 2) == 0 ? TOOL_DONE

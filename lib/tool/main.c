@@ -41,6 +41,8 @@ static const struct command commands[] = {
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, true, ask_stats, NULL},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, true,
      ask_explain, NULL},
+    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, true, ask_hot,
+     NULL},
     {"options", "", "all options of a process, as they are now", 0, 0, true, ask_options, NULL},
     {"get", "NAME | --redis URI --space S KEY", "an option or counter; or a value in Redis", 1, 1,
      true, ask_get,

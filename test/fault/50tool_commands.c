@@ -92,6 +92,7 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
     CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
     CHECK_EQ(run("options -S %s", p.path), 0);
+    CHECK_EQ(run("hot -S %s", p.path), 0);
     CHECK_EQ(run("send -S %s help", p.path), 0);
     CHECK(says("invalidate key SPACE KEY..."));
     CHECK_EQ(run("top --once -S %s", p.path), 0);

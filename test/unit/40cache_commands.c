@@ -75,6 +75,11 @@ TEST(commands_do_what_the_functions_do)
     CHECK(says(&p, "version\n", "nigh "));
     CHECK_STR(ask(&p, "health\n"), "ok: L1 alone, without redis.uri\n\n");
     CHECK(says(&p, "stats\n", "memory_bytes "));
+    CHECK(says(&p, "hot\n", "") && !strstr(ask(&p, "hot\n"), "error"));
+    CHECK(says(&p, "hot json\n", "{"));
+    snprintf(line, sizeof(line), "hot %s json\n", w.space->name);
+    CHECK(says(&p, line, "{"));
+    CHECK(says(&p, "hot none json\n", "error: no space of this name"));
     CHECK(says(&p, "stats prometheus\n", "# HELP nigh_"));
     CHECK(says(&p, "stats json\n", "{\"gauges\": {\"memory_bytes\": "));
     snprintf(line, sizeof(line), "explain %s k\n", w.space->name);
