@@ -16,6 +16,7 @@
 #define DIGITS_MAX 20u                      /* decimals of a u64 */
 #define HEAD_BYTES 16u                      /* "*4294967295\r\n", so that what follows is aligned */
 #define GROW_BYTES 4096u
+#define SHORT_BYTES 16u /* of which two loads of 8 bytes take all */
 
 void command_init(struct command *c, struct mem *mem, void *room, size_t size)
 {
@@ -62,22 +63,39 @@ static char *put_crlf(char *at)
     return at + 2;
 }
 
+static NIGH_OUTLINED char *put_long_number(char *at, uint64_t v)
+{
+    char digits[DIGITS_MAX];
+    const char *first = digits_before(digits + sizeof(digits), v);
+    size_t count = (size_t)(digits + sizeof(digits) - first);
+    memcpy(at, first, count);
+    return at + count;
+}
+
+/* Puts a number, nearly always a length or a count of two digits at most: without a copy from
+ * elsewhere, which would be a call of memcpy() for each argument. */
+static char *put_number(char *at, uint64_t v)
+{
+    if (NIGH_UNLIKELY(v >= 100))
+        return put_long_number(at, v);
+    if (v >= 10)
+        *at++ = (char)('0' + v / 10);
+    *at++ = (char)('0' + v % 10);
+    return at;
+}
+
 /* Begins an argument of `len` bytes; returns where they go, NULL: there is no memory for them. */
 static char *begin(struct command *c, size_t len)
 {
-    char digits[DIGITS_MAX];
     size_t most = 1 + DIGITS_MAX + 2 + 2;
     if (NIGH_UNLIKELY(len > c->size - c->len || most > c->size - c->len - len))
         grow(c, len + most);
     if (c->no_memory)
         return NULL;
-    const char *first = digits_before(digits + sizeof(digits), len);
-    size_t count = (size_t)(digits + sizeof(digits) - first);
     char *at = c->buffer + c->len;
     *at = '$';
-    memcpy(at + 1, first, count);
     c->count++;
-    return put_crlf(at + 1 + count);
+    return put_crlf(put_number(at + 1, len));
 }
 
 static void end(struct command *c, char *at)
@@ -98,24 +116,35 @@ void command_text(struct command *c, const char *text)
 void command_number(struct command *c, uint64_t v)
 {
     char digits[DIGITS_MAX];
-    const char *first = digits_before(digits + sizeof(digits), v);
-    command_bytes(c, bytes_of(first, (size_t)(digits + sizeof(digits) - first)));
+    command_bytes(c, bytes_of(digits, (size_t)(put_number(digits, v) - digits)));
 }
 
 void command_le64(struct command *c, uint64_t v)
 {
-    uint8_t bytes[8];
-    put_le64(bytes, v);
-    command_bytes(c, bytes_of(bytes, sizeof(bytes)));
+    char *at = begin(c, sizeof(v));
+    if (!at)
+        return;
+    put_le64((uint8_t *)at, v);
+    end(c, at + sizeof(v));
 }
 
-/* Puts a part without a call if it is a colon, as every other part of a name is. */
+/* Puts a part without a call if it is short, as most are: colons, numbers, names of spaces. */
 static char *put_part(char *at, struct bytes part)
 {
-    if (part.len != 1)
+    const char *from = part.data;
+    if (part.len > SHORT_BYTES)
         return (char *)put_bytes(at, part);
-    *at = *(const char *)part.data;
-    return at + 1;
+    if (part.len >= 8) {
+        memcpy(at, from, 8);
+        memcpy(at + part.len - 8, from + part.len - 8, 8);
+    } else if (part.len >= 4) {
+        memcpy(at, from, 4);
+        memcpy(at + part.len - 4, from + part.len - 4, 4);
+    } else {
+        for (size_t i = 0; i < part.len; i++)
+            at[i] = from[i];
+    }
+    return at + part.len;
 }
 
 void command_joined(struct command *c, const struct bytes *parts, uint32_t count)
