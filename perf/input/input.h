@@ -22,7 +22,7 @@ struct input {
     uint32_t key_bytes; /* mean length of the keys; 0: not known */
     /* of a recording */
     uint64_t invalidations; /* of sampled keys; they are not replayed */
-    uint64_t dropped;       /* requests that are not in it, for the disk was slow */
+    uint64_t dropped;       /* requests that are not in it, for they came too fast */
     /* of a log */
     uint64_t lines;
     uint64_t others;        /* requests that are no GET, or have another status than 200 and 304 */

@@ -4,6 +4,7 @@
  * to paste with its reasons, because the end is what a terminal shows.
  */
 #include <math.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support/fail.h"
@@ -73,7 +74,8 @@ static uint64_t too_large(const struct tune *t)
 static void print_input(const struct tune *t, FILE *out)
 {
     const struct input *in = &t->in;
-    fprintf(out, "%s: %s", t->settings->path, in->format);
+    const char *path = t->settings->path;
+    fprintf(out, "%s: %s", strcmp(path, "-") == 0 ? "stdin" : path, in->format);
     print_span(t, out);
     fprintf(out, "\n  %s requests of %s keys; values of %.0f B in the mean, keys of %u B\n",
             table_count(in->trace.count), table_count(in->trace.unique), mean_bytes(t),
@@ -86,7 +88,7 @@ static void print_input(const struct tune *t, FILE *out)
         fprintf(out, "  %s invalidations of these keys are not replayed\n",
                 table_count(in->invalidations));
     if (in->dropped)
-        fprintf(out, "  %s requests are missing in it: the disk was too slow\n",
+        fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
                 table_count(in->dropped));
     if (in->rate < 1)
         fprintf(out, "  it is a sample itself: one key in %.0f\n", 1 / in->rate);
