@@ -444,9 +444,10 @@ void conn_disown(struct conn *c)
              "open the cache after that");
 }
 
-void conn_abandon(struct conn *c)
+void conn_abandon(struct conn *c, bool cut)
 {
-    c->config->net->cut(c->config->net->arg, c->stream->fd);
+    if (cut)
+        c->config->net->cut(c->config->net->arg, c->stream->fd);
     c->stream = NULL;
     c->watched = 0;
     snprintf(c->problem, sizeof(c->problem), "a caller stood still while it had the connection");

@@ -85,8 +85,9 @@ void conn_close(struct conn *c);
 /* Forget the descriptor, which is not ours any more: neither close it nor write to it. */
 void conn_disown(struct conn *c);
 
-/* Cut the connection and forget the stream: the caller in a system call on it closes it. */
-void conn_abandon(struct conn *c);
+/* Forget the stream: the caller in a system call on it closes it. `cut`: end that call, for the
+ * descriptor is ours still. */
+void conn_abandon(struct conn *c, bool cut);
 
 /* Returns its socket; -1: there is none. */
 static inline int conn_fd(const struct conn *c)

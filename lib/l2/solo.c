@@ -159,7 +159,7 @@ static bool give_up_stuck_locked(struct link *link, uint64_t now_ns) REQUIRES(li
         return false;
     link->solo_from_ns = now_ns + SOLO_PAUSE_NS;
     leave_to_io_locked(link);
-    conn_abandon(&link->conn);
+    conn_abandon(&link->conn, !l2_is_gone(link->l2));
     link->solo_failed = true;
     return true;
 }
@@ -255,6 +255,16 @@ static void end_step(struct link *link, struct l2_sync *s, enum outcome outcome)
         wake_io(link);
 }
 
+/* Ends a stream that was left to us. If the host has closed its descriptor meanwhile the number is
+ * somebody else's. */
+static void end_stream(const struct link *link, struct stream *stream)
+{
+    if (l2_is_gone(link->l2))
+        stream_disown(stream, link->env->mem);
+    else
+        stream_close(stream, link->env->mem);
+}
+
 /* Goes on after a system call. False: the connection has been given up meanwhile, and its stream,
  * which was left to us, is closed. */
 static bool begin_taking(struct link *link, struct l2_sync *s)
@@ -267,7 +277,7 @@ static bool begin_taking(struct link *link, struct l2_sync *s)
     }
     pthread_mutex_unlock(&link->lock);
     if (!mine)
-        stream_close(s->stream, link->env->mem);
+        end_stream(link, s->stream);
     return mine;
 }
 

@@ -3,7 +3,9 @@
 // even when they stand still.
 
 #include <pthread.h>
+#include <unistd.h>
 
+#include "l2/client.h"
 #include "l2/net.h"
 #include "support/l2_client.h"
 
@@ -16,7 +18,7 @@ static _Atomic int keep;         /* where this thread is kept ... */
 static _Atomic unsigned entered; /* ... so often it has come there */
 static _Atomic unsigned own_writes, other_writes, own_reads; /* of data connections */
 static _Atomic int kept_fd;
-static _Atomic unsigned kept_closed;
+static _Atomic unsigned kept_closed, kept_cut;
 
 static bool is_kept_here(enum keep where)
 {
@@ -50,6 +52,13 @@ static long seen_read(void *arg, int fd, void *buffer, size_t size)
     return net_kernel.read(arg, fd, buffer, size);
 }
 
+static void seen_cut(void *arg, int fd)
+{
+    if (fd == atomic_load(&kept_fd))
+        atomic_fetch_add(&kept_cut, 1);
+    net_kernel.cut(arg, fd);
+}
+
 static void seen_close(void *arg, int fd)
 {
     if (fd == atomic_load(&kept_fd))
@@ -81,9 +90,10 @@ static void begin(void)
     seen.write = seen_write;
     seen.read = seen_read;
     seen.close = seen_close;
+    seen.cut = seen_cut;
     seen.wait = late_wait;
     keep = KEEP_NOBODY;
-    entered = own_writes = other_writes = own_reads = kept_closed = 0;
+    entered = own_writes = other_writes = own_reads = kept_closed = kept_cut = 0;
     kept_fd = -1;
     is_caller = true;
     redis_start(&server, NULL);
@@ -495,6 +505,40 @@ TEST(who_stands_still_in_a_read_holds_nobody_up)
 TEST(who_stands_still_with_a_lent_thread_holds_nobody_up)
 {
     check_standing_still(lend_and_stand_still, KEEP_IN_READ);
+}
+
+/* The host closes all descriptors (closefrom) under a caller who stands still: the number of his is
+ * anybody's from then on, so it is neither shut down nor closed. */
+static void check_closed_under(enum keep where)
+{
+    pthread_t thread;
+    uint64_t one = 1;
+    begin();
+    REQUIRE_ALONE();
+    REQUIRE_EQ(pthread_create(&thread, NULL, stand_still, (void *)(uintptr_t)where), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, entered == 1));
+    atomic_store(&c.l2->gone, true);
+    CHECK_EQ(write(c.l2->home->wake_fd, &one, sizeof(one)), (ssize_t)sizeof(one));
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, !l2_connected(c.l2)));
+    atomic_store(&keep, KEEP_NOBODY);
+    pthread_join(thread, NULL);
+    CHECK_EQ(stuck_status, NIGH_EOFFLINE);
+    CHECK_EQ(kept_cut, 0);
+    CHECK_EQ(kept_closed, 0);
+    close(kept_fd);
+    kept_fd = -1;
+    atomic_store(&c.l2->gone, false);
+    end();
+}
+
+TEST(who_writes_to_a_descriptor_that_the_host_has_closed_touches_it_no_more)
+{
+    check_closed_under(KEEP_IN_WRITE);
+}
+
+TEST(who_reads_from_a_descriptor_that_the_host_has_closed_touches_it_no_more)
+{
+    check_closed_under(KEEP_IN_READ);
 }
 
 /* The reply is there, and its caller is not: that is no slow server. */
