@@ -91,9 +91,11 @@ TEST(keys_that_are_read_many_at_once_are_told)
     int outcomes[100];
     world_open_exact(&w);
     nigh_put(w.space, "k3", 2, "v", 1, NULL);
-    for (unsigned k = 0; k < 100; k++)
-        keys[k] = (struct nigh_key){
-            names[k], (size_t)snprintf(names[k], sizeof(names[k]), "k%u", k % 2 ? 3 : 100 + k % 10)};
+    for (unsigned k = 0; k < 100; k++) {
+        unsigned number = k % 2 ? 3 : 100 + k % 10;
+        int len = snprintf(names[k], sizeof(names[k]), "k%u", number);
+        keys[k] = (struct nigh_key){names[k], (size_t)len};
+    }
     for (unsigned i = 0; i < 5000; i++) {
         nigh_get_many(w.space, keys, 100, NULL, values, outcomes);
         for (unsigned k = 0; k < 100; k++)
