@@ -45,7 +45,8 @@ paragraph > 1 { sub(/^ \* /, ""); print prose($0) }
 
 /^#define [A-Z_]+\(X\)/ {
     print ".SH " ($0 ~ /SPACE_GAUGES/ ? "GAUGES OF A SPACE" : $0 ~ /GAUGES/ ? "GAUGES" : \
-        $0 ~ /HISTOGRAMS/ ? "HISTOGRAMS" : "COUNTERS")
+        $0 ~ /LINK_HISTOGRAMS/ ? "HISTOGRAMS OF THE CACHE" : \
+        $0 ~ /HISTOGRAMS/ ? "HISTOGRAMS OF A SPACE" : "COUNTERS")
     table = 1
     text = ""
     next

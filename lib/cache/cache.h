@@ -32,6 +32,7 @@
 #include "cache/load/permits.h"
 #include "cache/queue/list.h"
 #include "cache/write/tickets.h"
+#include "cache/trend.h"
 #include "cache/workers.h"
 
 #define SPACES_MAX L1_SPACES_MAX
@@ -90,6 +91,7 @@ struct nigh_space {
                                                          * and loads that nobody waits for), until
                                                          * they are freed */
     struct odds odds;             /* odds that L2 has what L1 misses */
+    struct trend trend;           /* how it has been lately */
     _Atomic uint32_t value_bytes; /* (a) about the largest seen in L2 (value/sizes.h); 0: none */
     /* written by samples of requests: a line of their own */
     _Alignas(CACHE_LINE_BYTES) struct hot hot;
@@ -152,6 +154,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct bumps bumps;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
+    struct trend_clock trend_clock;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
     _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not

@@ -36,6 +36,7 @@ uint64_t cache_keep(void *arg)
     next_ns = u64_min(next_ns, flight_tick(cache->flights)); /* ... what is due by then */
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
+    trend_keep(cache);
     if (cache->coherence) {
         next_ns = u64_min(next_ns, coherence_tick(cache->coherence));
         next_ns = u64_min(next_ns, leases_keep(cache));

@@ -22,6 +22,7 @@
 #include "coherence/apply.h"
 #include "coherence/beat.h"
 #include "coherence/keeper.h"
+#include "coherence/probe.h"
 #include "coherence/message.h"
 #include "coherence/queue.h"
 #include "coherence/state.h"
@@ -225,6 +226,7 @@ void coherence_push(struct coherence *c, struct bytes payload)
     pthread_mutex_lock(&c->state->apply_lock);
     bool in_order = push_locked(c, &m);
     pthread_mutex_unlock(&c->state->apply_lock);
+    coherence_probe_heard(c, m.nonce);
     if (!in_order)
         coherence_keeper_want_beat(c);
 }

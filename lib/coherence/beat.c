@@ -288,8 +288,10 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
         trail = patient(c, coherence_apply_log_locked(c, a, &c->beat->known));
-    if (!outdated && trail == COHERENCE_TRAIL_LOST)
+    if (!outdated && trail == COHERENCE_TRAIL_LOST) {
+        stats_count(c->config.stats, STATS_LOG_SHORT);
         coherence_forget_locked(c);
+    }
     if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
         coherence_rewound_locked(c);
     uint64_t heard = c->state->heard;

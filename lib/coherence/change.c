@@ -137,6 +137,7 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
         .call = call,
         .known = coherence_position(c),
     };
+    coherence_probe_begin(c, ret->change.nonce);
     struct making m = {
         .c = c,
         .writes = writes,
@@ -227,6 +228,8 @@ static void settle_followed_locked(struct coherence *c, const struct coherence_a
 
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
 {
+    if (a->answer->took_ns)
+        stats_time(c->config.stats, STATS_LATENCY_CHANGE, a->answer->took_ns);
     pthread_mutex_lock(&c->state->apply_lock);
     coherence_meet_locked(c, a->answer);
     note_recent_locked(c, a);

@@ -7,6 +7,7 @@
 #define NIGH_COHERENCE_CHANGE_H
 
 #include "coherence/core.h"
+#include "coherence/probe.h"
 #include "coherence/state.h"
 
 /* Tries of a change while the list of schemas moves between question and answer. Then a caller
@@ -15,6 +16,7 @@
 
 struct coherence_changes {
     _Atomic uint64_t calls; /* (a) ids given to changes: written with each, so on its own line */
+    struct coherence_probe probe;
 };
 
 /* A change ready to be sent: its script's arguments in one block. */

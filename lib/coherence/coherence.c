@@ -184,6 +184,7 @@ void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
     /* pair(coherence.trust): the floors of what the beat brought are raised */
     uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_acquire);
     ret->trusted = clock_coarse_ns(c->config.env->clock) < until_ns;
+    ret->doubt_ms = coherence_trust_doubt_ns(c) / NS_PER_MS;
     ret->listening = COHERENCE_LISTENING(listens);
     ret->queued = coherence_queued_count(c);
     ret->node = c->incarnation;

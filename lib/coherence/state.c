@@ -90,6 +90,7 @@ void coherence_forget_locked(struct coherence *c)
 
 void coherence_rewound_locked(struct coherence *c)
 {
+    stats_count(c->config.stats, STATS_REWOUND);
     c->state->renew = c->state->clk_id;
     memcpy(c->state->renew_replid, c->state->replid, sizeof(c->state->renew_replid));
     coherence_forget_locked(c);

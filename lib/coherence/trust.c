@@ -23,12 +23,14 @@ void coherence_trust_extend(struct coherence *c, uint64_t sent_ns)
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
     if (until_ns <= now_ns)
         return;
-    if (t->lost_ns) {
-        uint64_t away_ms = (now_ns - t->lost_ns) / NS_PER_MS;
+    uint64_t lost_ns = atomic_load_explicit(&t->lost_ns, memory_order_relaxed);
+    if (lost_ns) {
+        uint64_t away_ns = now_ns - lost_ns, away_ms = away_ns / NS_PER_MS;
+        atomic_fetch_add_explicit(&t->doubt_ns, away_ns, memory_order_relaxed);
         LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
             away_ms / 1000, away_ms % 1000);
     }
-    t->lost_ns = 0;
+    atomic_store_explicit(&t->lost_ns, 0, memory_order_relaxed);
     t->held = true;
 }
 
@@ -41,12 +43,21 @@ uint64_t coherence_trust_watch(struct coherence *c)
     if (clock_coarse_ns(c->config.env->clock) < until_ns)
         return until_ns;
     t->held = false;
-    t->lost_ns = until_ns;
+    atomic_store_explicit(&t->lost_ns, until_ns, memory_order_relaxed);
     stats_count(c->config.stats, STATS_TRUST_LOST);
     LOG(c->config.env->log, NIGH_LOG_WARN,
         "trust lost: nothing stored is fresh until redis answers");
     c->config.sink.lost(c->config.sink.arg);
     return CLOCK_NEVER_NS;
+}
+
+uint64_t coherence_trust_doubt_ns(const struct coherence *c)
+{
+    const struct coherence_trust *t = c->trust;
+    uint64_t lost_ns = atomic_load_explicit(&t->lost_ns, memory_order_relaxed);
+    uint64_t over_ns = atomic_load_explicit(&t->doubt_ns, memory_order_relaxed);
+    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
+    return over_ns + (lost_ns && now_ns > lost_ns ? now_ns - lost_ns : 0);
 }
 
 /* Where both clocks agree (options.clock may be the wall clock) it is 1 ms too much: 0 is "never

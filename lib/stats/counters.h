@@ -106,6 +106,8 @@
     X(BEAT_FAILED, "beat_failed", "beats that failed or were discarded")                           \
     X(BEAT_APPLIED, "beat_applied", "invalidations learnt from the log by a beat")                 \
     X(RESYNC, "resync", "times the trail was lost: all that was stored turned stale")              \
+    X(LOG_SHORT, "log_short", "times that Redis' log did not reach back to what was applied here") \
+    X(REWOUND, "rewound", "times that Redis' history was not the one applied here")               \
     X(GROUP_SLOTS_DIFFER, "group_slots_differ", "resyncs in vain: redis has other group_slots")    \
     X(TRUST_LOST, "trust_lost", "times trust ran out")                                             \
     X(LISTENER_CONNECT, "listener_connect", "connections of the listener")                         \
@@ -120,5 +122,10 @@
     X(LATENCY_WAIT, "latency_wait", "waits of blocking calls for another's flight")                \
     X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")    \
     X(EVICTED_AGE, "evicted_age", "how long ago the evicted were loaded, one in 16: short is bad")
+
+/* The same of the cache itself: of its link to the other nodes. */
+#define STATS_LINK_HISTOGRAMS(X)                                                                   \
+    X(LATENCY_CHANGE, "latency_change", "scripts of changes, from their sending to acceptance")    \
+    X(LATENCY_HEARD, "latency_heard", "changes, from being made here to being heard here, a sample")
 
 #endif

@@ -42,7 +42,7 @@ const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
 
 const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COUNT] = {
 #define X(name, export_name, doc) {export_name, doc},
-    STATS_HISTOGRAMS(X)
+    STATS_HISTOGRAMS(X) STATS_LINK_HISTOGRAMS(X)
 #undef X
 };
 

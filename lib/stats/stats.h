@@ -43,6 +43,9 @@ extern const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT];
 enum stats_histogram {
 #define X(name, export_name, doc) STATS_##name,
     STATS_HISTOGRAMS(X)
+    STATS_SPACE_HISTOGRAM_COUNT,
+    STATS_BEFORE_LINK = STATS_SPACE_HISTOGRAM_COUNT - 1,
+    STATS_LINK_HISTOGRAMS(X)
 #undef X
     STATS_HISTOGRAM_COUNT
 };

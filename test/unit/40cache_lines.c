@@ -47,6 +47,7 @@ static const struct field space_fields[] = {
     FIELD(nigh_space, gather, MOVES),
     FIELD(nigh_space, behind, MOVES),
     FIELD(nigh_space, odds, MOVES),
+    FIELD(nigh_space, trend, MOVES),
     FIELD(nigh_space, value_bytes, MOVES),
     FIELD(nigh_space, hot, MOVES),
 };
@@ -95,6 +96,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, bumps, MOVES),
     FIELD(nigh, refs, MOVES),
     FIELD(nigh, keeper, MOVES),
+    FIELD(nigh, trend_clock, MOVES),
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),
     FIELD(nigh, deferred, MOVES),
@@ -178,6 +180,7 @@ static const struct field trust_fields[] = {
     FIELD(coherence_trust, trusted_until, HIT),
     FIELD(coherence_trust, server_offset_ms, STILL),
     FIELD(coherence_trust, lost_ns, MOVES),
+    FIELD(coherence_trust, doubt_ns, MOVES),
     FIELD(coherence_trust, held, MOVES),
 };
 

@@ -303,6 +303,61 @@ TEST(promtool_finds_nothing_wrong)
     world_close(&w);
 }
 
+/* ---- what else is installed ---- */
+
+static char *file_of_source(const char *name)
+{
+    char path[4096];
+    static const char here[] = __FILE__;
+    size_t root = strlen(here) - strlen("test/unit/40cache_prometheus.c");
+    snprintf(path, sizeof(path), "%.*s%s", (int)root, here, name);
+    FILE *in = fopen(path, "r");
+    if (!CHECK(in)) {
+        check_note("%s", path);
+        return NULL;
+    }
+    char *text = calloc(1, 1 << 20);
+    REQUIRE(text);
+    REQUIRE(fread(text, 1, (1 << 20) - 1, in) > 0);
+    fclose(in);
+    return text;
+}
+
+/* Checks each name that begins with nigh_. Returns how many there are. */
+static unsigned check_names(const char *file, const char *metrics)
+{
+    unsigned count = 0;
+    const char *at = file;
+    while ((at = strstr(at, "nigh_"))) {
+        const char *end = name_end(at);
+        char sample[160], labelled[160];
+        bool is_call = *end == '(';
+        snprintf(sample, sizeof(sample), "\n%.*s ", (int)(end - at), at);
+        snprintf(labelled, sizeof(labelled), "\n%.*s{", (int)(end - at), at);
+        if (!is_call && !CHECK(strstr(metrics, sample) || strstr(metrics, labelled)))
+            check_note("there is no %.*s", (int)(end - at), at);
+        count += !is_call;
+        at = end;
+    }
+    return count;
+}
+
+TEST(dashboard_and_alerts_name_what_there_is)
+{
+    static const char *const files[] = {"share/grafana.json", "share/alerts.yml"};
+    struct world w;
+    world_open_exact(&w);
+    char *metrics = text_of(w.cache);
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        char *file = file_of_source(files[i]);
+        if (file)
+            CHECK_GT(check_names(file, metrics), 10);
+        free(file);
+    }
+    free(metrics);
+    world_close(&w);
+}
+
 /* ---- lists ---- */
 
 TEST(lists_name_what_can_be_asked)

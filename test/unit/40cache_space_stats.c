@@ -132,6 +132,70 @@ TEST(a_space_that_moves_begins_empty_and_says_so)
     world_close(&w);
 }
 
+/* ---- lately ---- */
+
+/* A second of reads: so many of ten hit. */
+static void read_for_a_second(struct world *w, int hits)
+{
+    struct nigh_value value;
+    for (int i = 0; i < 10; i++)
+        if (nigh_get(w->space, i < hits ? "hit" : "miss", i < hits ? 3 : 4, NULL, &value) >= 0)
+            nigh_release(&value);
+    world_advance(w, 1000);
+    world_settle(w);
+}
+
+static bool about(int64_t ppm, int64_t wanted)
+{
+    return ppm > wanted - 20000 && ppm < wanted + 20000;
+}
+
+TEST(hit_ratios_follow_the_traffic_each_at_its_pace)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.space.soft_ttl_ms = 3600000;
+    world_open(&w, &o, NULL);
+    REQUIRE_EQ(nigh_put(w.space, "hit", 3, "v", 1, NULL), 0);
+    for (int i = 0; i < 600; i++)
+        read_for_a_second(&w, 5);
+    CHECK(about(of(&w, "s", "l1_hits_1s_ppm"), 500000));
+    CHECK(about(of(&w, "s", "l1_hits_1m_ppm"), 500000));
+    CHECK(about(of(&w, "s", "l1_hits_1h_ppm"), 500000));
+    for (int i = 0; i < 10; i++)
+        read_for_a_second(&w, 10);
+    CHECK_GT(of(&w, "s", "l1_hits_1s_ppm"), 980000);
+    CHECK(of(&w, "s", "l1_hits_1m_ppm") > 550000 && of(&w, "s", "l1_hits_1m_ppm") < 620000);
+    CHECK(about(of(&w, "s", "l1_hits_1h_ppm"), 508000));
+    world_advance(&w, 60000); /* nobody reads: the ratios stand */
+    world_settle(&w);
+    CHECK_GT(of(&w, "s", "l1_hits_1s_ppm"), 980000);
+    world_close(&w);
+}
+
+TEST(the_age_of_the_evicted_is_that_of_the_last_minute)
+{
+    struct world w;
+    open_small(&w);
+    for (int i = 0; i < 3000; i++)
+        put(w.space, i, 1000);
+    world_advance(&w, 5000);
+    for (int i = 3000; i < 6000; i++)
+        put(w.space, i, 1000);
+    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0);
+    world_advance(&w, 61000);
+    world_settle(&w);
+    world_advance(&w, 61000);
+    world_settle(&w);
+    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0); /* none in this minute */
+    for (int i = 6000; i < 20000; i++)
+        put(w.space, i, 1000);
+    world_advance(&w, 61000);
+    world_settle(&w);
+    CHECK_LE(of(&w, "s", "evicted_age_ms"), 200000);
+    world_close(&w);
+}
+
 /* ---- shards ---- */
 
 struct waiter {

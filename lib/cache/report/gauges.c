@@ -59,6 +59,7 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
     X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
     X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
+    X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms, "for how long trust was away, in all")       \
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
       "1: it knows the clock of the Redis it talks to")                                            \
@@ -112,6 +113,26 @@ static uint64_t level(struct nigh_space *space, enum stats_counter which)
     return sum > 0 ? (uint64_t)sum : 0;
 }
 
+static uint64_t ppm(const struct nigh_space *space, enum trend_tier tier, enum trend_window window)
+{
+    return atomic_load_explicit(&space->trend.of[tier].ppm[window], memory_order_relaxed);
+}
+
+static uint64_t evicted_age_ns(const struct nigh_space *space)
+{
+    return atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
+}
+
+/* Compare medians, once there are enough of both. */
+static bool is_loader_cheaper(struct nigh_space *space)
+{
+    struct histogram_sum load, l2;
+    stats_histogram_read(&space->stats, STATS_LATENCY_LOAD, &load);
+    stats_histogram_read(&space->stats, STATS_LATENCY_L2, &l2);
+    return load.count >= 100 && l2.count >= 100 &&
+           histogram_quantile_ns(&load, 50000) < histogram_quantile_ns(&l2, 50000);
+}
+
 /* X(name, only of a capped space, value, what it is) */
 #define SPACE_GAUGES(X)                                                                            \
     X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
@@ -120,7 +141,19 @@ static uint64_t level(struct nigh_space *space, enum stats_counter which)
     X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
       "pages behind it; 0: the allocator does not know")                                           \
     X(entries, false, level(space, STATS_LEVEL_ENTRIES), "in L1")                                  \
-    X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")
+    X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")                \
+    X(l1_hits_1s_ppm, false, ppm(space, TREND_L1, TREND_SECOND),                                   \
+      "of a million reads, those that L1 answered; of the last second")                            \
+    X(l1_hits_1m_ppm, false, ppm(space, TREND_L1, TREND_MINUTE), "the same of the last minute")    \
+    X(l1_hits_1h_ppm, false, ppm(space, TREND_L1, TREND_HOUR), "the same of the last hour")        \
+    X(l2_hits_1s_ppm, false, ppm(space, TREND_L2, TREND_SECOND),                                   \
+      "of a million lookups in Redis, those that gave a value; of the last second")                \
+    X(l2_hits_1m_ppm, false, ppm(space, TREND_L2, TREND_MINUTE), "the same of the last minute")    \
+    X(l2_hits_1h_ppm, false, ppm(space, TREND_L2, TREND_HOUR), "the same of the last hour")        \
+    X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
+      "a tenth of those evicted lately were younger: short says that the cap is too small")        \
+    X(loader_cheaper, false, is_loader_cheaper(space),                                             \
+      "1: a load takes less than a request to Redis: see space.l2")
 
 #define X(name_, capped_, value_, what_)                                                           \
     static uint64_t space_##name_(struct nigh_space *space)                                        \

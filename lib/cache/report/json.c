@@ -42,10 +42,10 @@ static void print_buckets(struct text *w, const struct histogram_sum *sum)
     }
 }
 
-static void print_histograms(struct text *w, struct stats *stats)
+static void print_histograms(struct text *w, struct stats *stats, int from, int end)
 {
     struct histogram_sum sum;
-    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++) {
+    for (int i = from; i < end; i++) {
         stats_histogram_read(stats, (enum stats_histogram)i, &sum);
         text_add(w, ", \"%s\": {\"count\": %" PRIu64 ", \"sum_ns\": %" PRIu64,
                  stats_histogram_infos[i].name, sum.count, sum.sum_ns);
@@ -68,7 +68,7 @@ static void print_space(struct text *w, struct nigh_space *space)
         if (gauges_has(space, g))
             text_add(w, ", \"%s\": %" PRIu64, g->name, g->value(space));
     }
-    print_histograms(w, &space->stats);
+    print_histograms(w, &space->stats, 0, STATS_SPACE_HISTOGRAM_COUNT);
     text_add(w, "}");
 }
 
@@ -97,6 +97,7 @@ void report_json(struct nigh *cache, struct text *w)
     print_shards(cache, w);
     text_add(w, ", \"cache\": {");
     print_counters(w, &cache->stats);
+    print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
     text_add(w, "}, \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {
         text_add(w, "%s", i ? ", " : "");

@@ -42,20 +42,62 @@ static void print_space_sample(struct text *w, const char *name, const char *suf
     text_add(w, "} %" PRIu64 "\n", value);
 }
 
-/* Print a gauge; one that ends in _us or _ms becomes one in seconds. */
+/* Sums since the cache opened, which are with the gauges since no thread counts them in a set. */
+static bool only_rises(const struct gauge *gauge)
+{
+    static const char *const names[] = {"lock_waits", "lock_wait_us", "doubt_ms", "log_lost"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(gauge->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* How a name and its number become base units: what ends in _us or _ms is in seconds, what ends in
+ * _ppm a ratio. */
+struct unit {
+    int name_len;
+    const char *suffix;
+    int digits; /* behind the point */
+    uint64_t one;
+};
+
+static struct unit unit_of(const char *name)
+{
+    static const struct {
+        const char *end;
+        struct unit unit;
+    } units[] = {{"_us", {0, "_seconds", 6, 1000000}},
+                 {"_ms", {0, "_seconds", 3, 1000}},
+                 {"_ppm", {0, "_ratio", 6, 1000000}}};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+        size_t end = strlen(units[i].end);
+        struct unit unit = units[i].unit;
+        unit.name_len = (int)(len - end);
+        if (len > end && strcmp(name + len - end, units[i].end) == 0)
+            return unit;
+    }
+    return (struct unit){(int)len, "", 0, 1};
+}
+
+static void print_in(struct text *w, const struct unit *unit, uint64_t value)
+{
+    text_add(w, " %" PRIu64, value / unit->one);
+    if (unit->digits)
+        text_add(w, ".%0*" PRIu64, unit->digits, value % unit->one);
+    text_add(w, "\n");
+}
+
 static void print_gauge(struct text *w, const struct gauge *gauge, uint64_t value)
 {
-    char name[64];
-    size_t len = strlen(gauge->name);
-    unsigned digits = !strcmp(gauge->name + len - 3, "_us") ? 6
-                      : !strcmp(gauge->name + len - 3, "_ms") ? 3 : 0;
-    uint64_t unit = digits == 6 ? 1000000 : digits == 3 ? 1000 : 1;
-    snprintf(name, sizeof(name), "%.*s", (int)(digits ? len - 3 : len), gauge->name);
-    begin(w, name, digits ? "_seconds" : "", "gauge", gauge->what);
-    text_add(w, PREFIX "%s%s %" PRIu64, name, digits ? "_seconds" : "", value / unit);
-    if (digits)
-        text_add(w, ".%0*" PRIu64, (int)digits, value % unit);
-    text_add(w, "\n");
+    struct unit unit = unit_of(gauge->name);
+    char name[64], suffix[24];
+    bool rises = only_rises(gauge);
+    snprintf(name, sizeof(name), "%.*s", unit.name_len, gauge->name);
+    snprintf(suffix, sizeof(suffix), "%s%s", unit.suffix, rises ? "_total" : "");
+    begin(w, name, suffix, rises ? "counter" : "gauge", gauge->what);
+    text_add(w, PREFIX "%s%s", name, suffix);
+    print_in(w, &unit, value);
 }
 
 static void print_gauges(struct nigh *cache, struct text *w)
@@ -80,12 +122,18 @@ static void print_problems(struct nigh *cache, struct text *w)
 
 static void print_space_gauge(struct nigh *cache, struct text *w, const struct space_gauge *g)
 {
-    text_add(w, "# HELP " PREFIX "space_%s %s\n# TYPE " PREFIX "space_%s gauge\n", g->name,
-                 g->what, g->name);
+    struct unit unit = unit_of(g->name);
+    char name[64];
+    snprintf(name, sizeof(name), "space_%.*s", unit.name_len, g->name);
+    begin(w, name, unit.suffix, "gauge", g->what);
     for (uint32_t i = 0; i < space_count(cache); i++) {
         struct nigh_space *space = cache->spaces[i];
-        if (gauges_has(space, g))
-            print_space_sample(w, "space_", g->name, space, g->value(space));
+        if (!gauges_has(space, g))
+            continue;
+        text_add(w, PREFIX "%s%s{space=", name, unit.suffix);
+        text_add_label(w, report_space_name(space));
+        text_add(w, "}");
+        print_in(w, &unit, g->value(space));
     }
 }
 
@@ -103,8 +151,9 @@ static void print_counter(struct nigh *cache, struct text *w, enum stats_counter
 
 /* The edges: all powers of two between these, so that each is that of a bucket, too. (A value that
  * is exactly the edge, to the nanosecond, counts as above.) */
-#define LOWEST_POWER 6u   /* 64 ns */
-#define HIGHEST_POWER 36u /* 69 s */
+#define LOWEST_POWER 6u /* 64 ns */
+#define LOWEST_AGE 20u  /* of ages: 1 ms */
+#define EDGES 30u       /* beside the lowest: up to 69 s, and 13 days */
 
 static void print_seconds(struct text *w, uint64_t ns)
 {
@@ -112,45 +161,59 @@ static void print_seconds(struct text *w, uint64_t ns)
              ns % (uint64_t)NS_PER_S);
 }
 
+/* Begin a sample: with a label for the space, unless that is NULL. `le`: a further label. */
 static void begin_sample(struct text *w, const char *name, const char *suffix,
-                         const struct nigh_space *space)
+                         const struct nigh_space *space, const char *le)
 {
-    text_add(w, PREFIX "%s_seconds%s{space=", name, suffix);
-    text_add_label(w, report_space_name(space));
+    text_add(w, PREFIX "%s_seconds%s", name, suffix);
+    if (!space && !le)
+        return;
+    text_add(w, "{%s", space ? "space=" : "");
+    if (space)
+        text_add_label(w, report_space_name(space));
+    if (le)
+        text_add(w, "%sle=\"%s\"", space ? "," : "", le);
+    text_add(w, "}");
 }
 
 static void print_buckets(struct text *w, const char *name, const struct nigh_space *space,
-                          const struct histogram_sum *sum)
+                          const struct histogram_sum *sum, uint32_t lowest)
 {
-    for (uint32_t power = LOWEST_POWER; power <= HIGHEST_POWER; power++) {
-        begin_sample(w, name, "_bucket", space);
-        text_add(w, ",le=\"");
-        print_seconds(w, UINT64_C(1) << power);
-        text_add(w, "\"} %" PRIu64 "\n", histogram_below(sum, power));
+    for (uint32_t power = lowest; power <= lowest + EDGES; power++) {
+        char edge[32];
+        struct text le = text_into(edge, sizeof(edge));
+        print_seconds(&le, UINT64_C(1) << power);
+        begin_sample(w, name, "_bucket", space, edge);
+        text_add(w, " %" PRIu64 "\n", histogram_below(sum, power));
     }
-    begin_sample(w, name, "_bucket", space);
-    text_add(w, ",le=\"+Inf\"} %" PRIu64 "\n", sum->count);
+    begin_sample(w, name, "_bucket", space, "+Inf");
+    text_add(w, " %" PRIu64 "\n", sum->count);
 }
 
-static void print_histogram_of(struct nigh_space *space, struct text *w, enum stats_histogram h)
+static void print_histogram_of(struct text *w, struct stats *stats, const struct nigh_space *space,
+                               enum stats_histogram h)
 {
     const char *name = stats_histogram_infos[h].name;
     struct histogram_sum sum;
-    stats_histogram_read(&space->stats, h, &sum);
-    print_buckets(w, name, space, &sum);
-    begin_sample(w, name, "_sum", space);
-    text_add(w, "} ");
+    stats_histogram_read(stats, h, &sum);
+    print_buckets(w, name, space, &sum, h == STATS_EVICTED_AGE ? LOWEST_AGE : LOWEST_POWER);
+    begin_sample(w, name, "_sum", space, NULL);
+    text_add(w, " ");
     print_seconds(w, sum.sum_ns);
     text_add(w, "\n");
-    begin_sample(w, name, "_count", space);
-    text_add(w, "} %" PRIu64 "\n", sum.count);
+    begin_sample(w, name, "_count", space, NULL);
+    text_add(w, " %" PRIu64 "\n", sum.count);
 }
 
 static void print_histogram(struct nigh *cache, struct text *w, enum stats_histogram h)
 {
     begin(w, stats_histogram_infos[h].name, "_seconds", "histogram", stats_histogram_infos[h].doc);
+    if (h >= STATS_SPACE_HISTOGRAM_COUNT) {
+        print_histogram_of(w, &cache->stats, NULL, h);
+        return;
+    }
     for (uint32_t i = 0; i < space_count(cache); i++)
-        print_histogram_of(cache->spaces[i], w, h);
+        print_histogram_of(w, &cache->spaces[i]->stats, cache->spaces[i], h);
 }
 
 void report_prometheus(struct nigh *cache, struct text *w)

@@ -83,11 +83,11 @@ static void print_histogram_head(struct text *w)
     text_add(w, " %8s\n", "max");
 }
 
-static void print_histograms(struct text *w, struct stats *stats)
+static void print_histograms(struct text *w, struct stats *stats, int from, int end)
 {
     struct histogram_sum sum;
     bool any = false;
-    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++) {
+    for (int i = from; i < end; i++) {
         stats_histogram_read(stats, (enum stats_histogram)i, &sum);
         if (sum.count == 0)
             continue;
@@ -109,7 +109,7 @@ static void print_space(struct text *w, struct nigh_space *space)
             print_number(w, g->name, g->value(space), g->what);
     }
     print_counters(w, &space->stats);
-    print_histograms(w, &space->stats);
+    print_histograms(w, &space->stats, 0, STATS_SPACE_HISTOGRAM_COUNT);
 }
 
 static void print_shards(struct nigh *cache, struct text *w)
@@ -129,6 +129,7 @@ void report_text(struct nigh *cache, struct text *w)
     print_shards(cache, w);
     text_add(w, "\ncache\n");
     print_counters(w, &cache->stats);
+    print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
     for (uint32_t i = 0; i < space_count(cache); i++)
         print_space(w, cache->spaces[i]);
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a space has been like lately: its hit ratios over a second, a minute and an hour, and how
+ * young those are that it evicts.
+ *
+ * The keeper adds up each second what the space's counters have gained. A window is a pair of sums,
+ * hits and reads, that fade: with each second they lose 1/(1 + T) of themselves, T being the
+ * window's length in seconds. So a reader sees the ratio of the last T seconds or so, older reads
+ * counting less and less; no ring of samples has to be kept, and a keeper that comes late (a host
+ * that seldom ticks) does no harm.
+ *
+ * The age of the evicted is the tenth part of what was evicted since the last look, a minute ago or
+ * more: a histogram of all time would hide that the traffic has changed.
+ */
+#ifndef NIGH_CACHE_TREND_H
+#define NIGH_CACHE_TREND_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "stats/stats.h"
+
+struct nigh;
+
+enum trend_tier { TREND_L1, TREND_L2, TREND_TIERS };
+enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
+
+/* Keys: (k) keeper  (a) written by the keeper, read by anyone */
+struct trend {
+    struct {
+        uint64_t hits, reads; /* (k) the counters' sums at the last look */
+        double faded_hits[TREND_WINDOWS], faded_reads[TREND_WINDOWS]; /* (k) */
+        _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads */
+    } of[TREND_TIERS];
+    uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
+    _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
+};
+
+/* When the keeper looked last. */
+struct trend_clock {
+    uint64_t look_ns;     /* (k) */
+    uint64_t ages_ns;     /* (k) */
+};
+
+/* Keeper: look, if a second has passed. */
+void trend_keep(struct nigh *cache);
+
+#endif

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// What is told of the link, before a real Redis: how long its answers take, how long a change takes
+// to be accepted and to be heard, and how long trust was away.
+
+#include "cache/cache.h"
+#include "support/origin.h"
+
+static struct redis server;
+static struct world w;
+
+static void begin(void)
+{
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+}
+
+static void end(void)
+{
+    world_close(&w);
+    redis_stop(&server);
+}
+
+static uint64_t times(struct stats *s, enum stats_histogram h)
+{
+    struct histogram_sum sum;
+    stats_histogram_read(s, h, &sum);
+    CHECK(sum.count == 0 || (sum.sum_ns > 0 && sum.max_ns > 0));
+    return sum.count;
+}
+
+TEST(requests_and_changes_are_timed)
+{
+    begin();
+    CHECK_EQ(times(&w.space->stats, STATS_LATENCY_L2), 0);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_FRESH);
+    CHECK_GE(times(&w.space->stats, STATS_LATENCY_L2), 1);
+    CHECK_EQ(times(&w.space->stats, STATS_LATENCY_LOAD), 1);
+    CHECK_EQ(times(&w.space->stats, STATS_LATENCY_CALL), 1);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    CHECK_GE(times(&w.cache->stats, STATS_LATENCY_CHANGE), 1);
+    end();
+}
+
+/* One at a time is followed, so as many are not: but each that has been heard lets the next one
+ * begin. */
+TEST(a_change_that_is_heard_is_timed_and_the_next_one_too)
+{
+    begin();
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "listening") == 1);
+    for (uint64_t n = 1; n <= 3; n++) {
+        CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, times(&w.cache->stats, STATS_LATENCY_HEARD) >= n);
+    }
+    end();
+}
+
+TEST(the_time_in_doubt_is_summed)
+{
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.trust_ms = 300;
+    o.beat_ms = 50;
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "trusted") == 1);
+    int64_t before = world_count(&w, "doubt_ms"); /* not 0, if the machine is that slow */
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "doubt_ms") > before);
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "trusted") == 1);
+    CHECK_GT(world_count(&w, "doubt_ms"), before);
+    CHECK_GE(world_count(&w, "trust_lost"), 1);
+    end();
+}
