@@ -113,7 +113,8 @@ struct flight {
     uint32_t key_len;              /* (c) */
     const uint8_t *key;            /* (c) behind the record, one allocation */
     void *room;                    /* (c) the host's, behind the record, too */
-    uint64_t ticket;               /* (c) position of this node when it began */
+    uint64_t ticket;               /* (t) position of this node when it began, or when the holder
+                                    * began to look anew; written by the holder */
     uint64_t deadline_ns;          /* (c) the flight's own, not its callers' */
     bool background;               /* (c) began without a caller (refresh): loads run on a worker */
 
@@ -124,6 +125,7 @@ struct flight {
     _Atomic uint32_t mail;         /* (a) futex word of the holder */
     _Atomic uint32_t landed;       /* (a) futex word of the waiters */
     _Atomic uint32_t refs;         /* (a) */
+    uint64_t call;                 /* (t) the last that joined, if it has a name */
     uint32_t waiters;              /* (t) callers that joined and have not left, the leader too;
                                     * but none that watches */
     struct list watches;           /* (t) newest first; the landing's, once it is `landing` */
@@ -171,6 +173,8 @@ struct flight_key {
 enum flight_role {
     FLIGHT_LEADER,   /* new flight, HELD by the caller, state GET: step it (flight_lead) */
     FLIGHT_FOLLOWER, /* wait for it (flight_wait) */
+    FLIGHT_SHARER,   /* the same, but the call has joined it before, and is counted once: the
+                      * reference is dropped with flight_unref() */
 };
 
 struct flight_join {
@@ -181,6 +185,8 @@ struct flight_join {
     uint32_t waiters_max;     /* callers at one time, the leader included; a leader always may */
     bool background;          /* a refresh: joins nobody; if one flies, nothing to do */
     struct flight_watch *watch; /* instead of waiting: watch the flight; NULL: a blocking caller */
+    uint64_t call;            /* names a call that may join a flight twice, and waits for it as
+                               * often, one after the other; 0: it does not */
 };
 
 /**
@@ -191,7 +197,8 @@ struct flight_join {
  * deadline. A flight that has landed is not there any more: a caller that looked into L1 before it
  * landed and comes here afterwards leads a new one, so the first step looks into L1 again.
  *
- * Returns   FLIGHT_LEADER or FLIGHT_FOLLOWER, with a reference in *ret_flight. A leader goes on
+ * Returns   FLIGHT_LEADER, FLIGHT_FOLLOWER or (only with join->call) FLIGHT_SHARER, with a
+ *           reference in *ret_flight. A leader goes on
  *           with flight_lead or flight_hand_over, a follower with flight_wait; both end with
  *           flight_leave. With a watch the reference is the watch's: a leader goes on with
  *           flight_begin or flight_hand_over, a follower with nothing
@@ -268,6 +275,9 @@ static inline void flight_release(struct flight *f)
 }
 /* By the stepper, HELD: go to another state (checks that the step is legal). */
 void flight_enter(struct flight *f, enum flight_state state);
+/* By the stepper, HELD: take the ticket anew, before it looks again: what it finds from here on is
+ * as of this ticket, and callers may join it that this ticket suits. */
+void flight_renew(struct flight *f, uint64_t ticket);
 /* By the stepper, HELD, once: land the flight, whose result is in f->outcome, error, result, and
  * wake everyone. Or by a caller that just started it and cannot even step it: then HELD is given
  * back, too. */

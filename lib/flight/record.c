@@ -114,6 +114,7 @@ struct flight *flight_create(struct flight_table *table, const struct flight_joi
     f->room = (uint8_t *)f + room_offset();
     f->key_len = join->key.len;
     f->ticket = join->ticket;
+    f->call = join->call;
     f->deadline_ns = join->deadline_ns;
     f->background = join->background;
     flight_set_state(f, FLIGHT_GET);

@@ -117,15 +117,17 @@ static void watch_locked(struct flight *f, struct flight_watch *w) REQUIRES(SHAR
 static int follow_locked(struct flight *f, const struct flight_join *join,
                          struct flight **ret_flight) REQUIRES(SHARD_LOCK(f))
 {
-    if (join->background || (!join->watch && f->waiters >= join->waiters_max))
+    bool again = join->call && join->call == f->call;
+    if (join->background || (!join->watch && !again && f->waiters >= join->waiters_max))
         return NIGH_EBUSY;
     if (join->watch)
         watch_locked(f, join->watch);
-    else
+    else if (!again)
         f->waiters++;
+    f->call = join->call;
     flight_ref(f);
     *ret_flight = f;
-    return FLIGHT_FOLLOWER;
+    return again ? FLIGHT_SHARER : FLIGHT_FOLLOWER;
 }
 
 static int start_locked(struct flight_table *table, struct flight_shard *shard,
@@ -168,6 +170,14 @@ int flight_join(struct flight_table *table, const struct flight_join *join,
     int role = join_locked(table, shard, join, ret_flight);
     pthread_mutex_unlock(&shard->lock);
     return role;
+}
+
+void flight_renew(struct flight *f, uint64_t ticket)
+{
+    struct flight_shard *shard = flight_shard_of(f->table, f->hash);
+    pthread_mutex_lock(&shard->lock);
+    f->ticket = ticket;
+    pthread_mutex_unlock(&shard->lock);
 }
 
 uint32_t flight_table_remove(struct flight *f)

@@ -8,6 +8,7 @@
 
 #include "l2/l2.h"
 #include "support/origin.h"
+#include "support/relay.h"
 
 #include <hiredis.h>
 
@@ -193,5 +194,50 @@ TEST(a_refresh_that_failed_hid_the_good_value_of_l2)
     call.min_version = 5;
     CHECK_EQ(ask_fetch(w.space, "k", &call).outcome, NIGH_ELOADER);
     world_close(&w);
+    redis_stop(&server);
+}
+
+/* ---- invalidated while it asks ---- */
+
+/* Fetches, and has another node invalidate the key while the request is on its way. True: what was
+ * loaded then was kept. It is not where the node hears of that only after its loader began. */
+static bool keeps_what_it_loads(struct world *near, struct world *far, struct relay *relay)
+{
+    struct asker asker;
+    int64_t led = world_count(near, "flight_led"), applied = world_count(near, "sequence");
+    relay_stop(relay);
+    asker_start(&asker, near->space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(near, "flight_led") > led);
+    origin_commit(&near->origin);
+    CHECK_EQ(nigh_invalidate(far->space, "k", 1, NULL), 0);
+    unsigned loads = near->origin.loads;
+    relay_go(relay);
+    asker_join(&asker);
+    CHECK_EQ(asker.answer.outcome, NIGH_FRESH);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(near, "sequence") > applied);
+    struct answer again = ask_fetch(near->space, "k", NULL);
+    CHECK_EQ(again.outcome, NIGH_FRESH);
+    bool kept = again.tier == NIGH_TIER_L1 && near->origin.loads == loads + 1;
+    CHECK_EQ(nigh_invalidate(near->space, "k", 1, NULL), 0);
+    return kept;
+}
+
+TEST(what_is_loaded_after_an_invalidation_that_came_meanwhile_is_kept)
+{
+    struct redis server;
+    struct relay relay;
+    struct world near, far;
+    redis_start(&server, NULL);
+    relay_open(&relay, &server);
+    struct nigh_options o = patient_options(&server);
+    o.redis_uri = relay.uri;
+    origin_init(&near.origin);
+    world_open_with(&near, &o, NULL, &near.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(near.cache) == NIGH_FRESH);
+    patient_open(&far, &server, &near.origin, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, keeps_what_it_loads(&near, &far, &relay));
+    world_close(&near);
+    world_close(&far);
+    relay_close(&relay);
     redis_stop(&server);
 }

@@ -210,6 +210,45 @@ TEST(callers_beyond_the_cap_are_refused)
     world_fini(&w);
 }
 
+TEST(a_call_that_joins_again_is_counted_once)
+{
+    struct world w;
+    world_init(&w, keep_flying);
+    struct flight_join join = world_join_of("a"), other = join;
+    join.waiters_max = other.waiters_max = 2;
+    join.call = 7;
+    struct flight *leader, *again, *follower;
+    REQUIRE_EQ(flight_join(w.table, &join, &leader), FLIGHT_LEADER);
+    for (int i = 0; i < 5; i++) {
+        REQUIRE_EQ(flight_join(w.table, &join, &again), FLIGHT_SHARER);
+        CHECK(again == leader);
+        CHECK_EQ(leader->waiters, 1);
+        flight_unref(again);
+    }
+    REQUIRE_EQ(flight_join(w.table, &other, &follower), FLIGHT_FOLLOWER);
+    CHECK_EQ(flight_join(w.table, &join, &again), NIGH_EBUSY); /* another has come between */
+    flight_leave(follower);
+    end(leader);
+    world_fini(&w);
+}
+
+TEST(a_ticket_that_is_taken_anew_lets_later_callers_join)
+{
+    struct world w;
+    world_init(&w, keep_flying);
+    struct flight_join join = world_join_of("a");
+    struct flight *leader, *follower;
+    join.ticket = 5;
+    REQUIRE_EQ(flight_join(w.table, &join, &leader), FLIGHT_LEADER);
+    flight_renew(leader, 9);
+    join.ticket = join.key_floor_ok = 9;
+    REQUIRE_EQ(flight_join(w.table, &join, &follower), FLIGHT_FOLLOWER);
+    CHECK(follower == leader);
+    flight_leave(follower);
+    end(leader);
+    world_fini(&w);
+}
+
 TEST(refresh_joins_nobody_but_can_be_joined)
 {
     struct world w;

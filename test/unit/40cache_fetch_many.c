@@ -117,6 +117,41 @@ TEST(a_key_that_occurs_twice_is_loaded_once)
     world_close(&w);
 }
 
+TEST(a_key_that_occurs_more_often_than_may_wait_waits_once)
+{
+    enum { MOST = 8 };
+    static struct bunch b, mixed;
+    struct world w;
+    struct asker slow;
+    for (int run_on = NIGH_RUN_CALLER; run_on <= NIGH_RUN_WORKER; run_on++) {
+        struct nigh_space_options so = batches(4);
+        so.run_on = run_on;
+        so.waiters_max = MOST;
+        world_open(&w, NULL, &so);
+        memset(&b, 0, sizeof(b));
+        for (unsigned i = 0; i < 4 * MOST; i++)
+            bunch_add(&b, "a");
+        bunch_fetch(&b, w.space, NULL);
+        bunch_check_all(&b, NIGH_FRESH, 1);
+        CHECK_EQ(w.origin.rows, 1);
+        origin_hold(&w.origin);
+        asker_start(&slow, w.space, "slow", NULL); /* another's flight */
+        CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1);
+        memset(&mixed, 0, sizeof(mixed));
+        for (unsigned i = 0; i < 4 * MOST; i++)
+            bunch_add(&mixed, "slow");
+        bunch_start(&mixed, w.space, NULL);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") >= 8 * MOST - 1);
+        origin_let_go(&w.origin);
+        bunch_join(&mixed);
+        asker_join(&slow);
+        bunch_check_all(&mixed, NIGH_FRESH, 1);
+        CHECK_EQ(world_count(&w, "flight_busy"), 0);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flights") == 0);
+        world_close(&w);
+    }
+}
+
 /* ---- outcomes ---- */
 
 TEST(malformed_keys_have_their_own_outcome)

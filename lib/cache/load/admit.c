@@ -72,6 +72,27 @@ bool load_admit(struct load *l)
     return true;
 }
 
+/*
+ * An invalidation may have been applied since the flight began. What is looked at, or loaded, from
+ * here on is newer than that, so it is as of a ticket that is taken now, before the look (rule 1).
+ * With the old one it would be below the floor: kept nowhere, and loaded once more. What was found
+ * before has a stamp of its own.
+ */
+static NIGH_OUTLINED void take_ticket_anew(struct load *l, uint64_t ticket)
+{
+    struct nigh *cache = l->space->cache;
+    flight_renew(l->flight, ticket);
+    if (cache->coherence)
+        l->position = coherence_position(cache->coherence);
+}
+
+void load_look_anew(struct load *l)
+{
+    uint64_t ticket = l1_ticket(l->space->cache->l1);
+    if (NIGH_UNLIKELY(ticket != l->flight->ticket))
+        take_ticket_anew(l, ticket);
+}
+
 void load_list_lease(struct load *l)
 {
     struct nigh *cache = l->space->cache;

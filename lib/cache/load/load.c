@@ -193,6 +193,7 @@ static enum load_next ask_lease(struct load *l)
     if (l->lease_tries >= LOAD_LEASE_TRIES || !lookup_l2_usable(l->space, &l->key))
         return NEXT_LOAD;
     l->heard = false;
+    load_look_anew(l);
     l->token = coherence_token(cache->coherence);
     if (crew_asks_lease(l)) {
         l->lease = LOAD_LEASE_ASKED;

@@ -71,7 +71,7 @@ struct load {
     struct flight *flight;
     struct nigh_space *space;
     struct l1_key key;                  /* points into the flight */
-    struct coherence_position position; /* in Redis, with the ticket (rule 1) */
+    struct coherence_position position; /* in Redis, with the flight's ticket (rule 1) */
 
     /* the leader's request */
     struct nigh_call call;              /* limits and flags; pointers cleared */
@@ -182,6 +182,8 @@ enum load_next load_run(struct load *l);
 enum load_next load_fill(struct load *l);
 enum load_next load_land(struct load *l);
 
+/* As a step begins to look, or to load, anew: take ticket and position, if they have moved on. */
+void load_look_anew(struct load *l);
 /* Take a permit, unless the space loads as much as it may. */
 bool load_admit(struct load *l);
 /* Give back the permit of a load that has ended, one way or another, and take the load off the

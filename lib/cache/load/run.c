@@ -239,6 +239,7 @@ enum load_next load_run(struct load *l)
 {
     if (l->flight->state != FLIGHT_LOAD)
         flight_enter(l->flight, FLIGHT_LOAD);
+    load_look_anew(l);
     if (!l->stale && !l->l1_empty) {
         l->stale = previous(l);
         l->stale_tier = NIGH_TIER_L1;

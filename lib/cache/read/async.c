@@ -52,7 +52,7 @@ static const struct queue_verb fetch_verb = {.detach = detach};
 
 static int join_locked(struct fetch *o, struct flight **ret_flight)
 {
-    return join_flight(o->op.space, &o->key, &o->call, &o->watch, &o->joined, ret_flight);
+    return join_flight(o->op.space, &o->key, &o->call, &o->watch, 0, &o->joined, ret_flight);
 }
 
 /* Joins the next flight, if there is time. NIGH_PENDING: it has; *ret_led is to be handed over, if

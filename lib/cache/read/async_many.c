@@ -126,7 +126,7 @@ static int join_locked(struct part *p, struct flight **ret_led)
 {
     struct fetch_many *o = p->op;
     struct flight *f;
-    int role = join_flight(o->op.space, &p->key, &o->call, &p->watch, &p->joined, &f);
+    int role = join_flight(o->op.space, &p->key, &o->call, &p->watch, 0, &p->joined, &f);
     p->watches = role >= 0;
     *ret_led = role == FLIGHT_LEADER ? f : NULL;
     return role < 0 ? role : NIGH_PENDING;

@@ -22,7 +22,7 @@ static int fly(const struct missed *m, uint64_t deadline_ns, struct nigh_value *
 {
     struct joined joined;
     struct flight *f;
-    int role = join_flight(m->space, &m->key, m->call, NULL, &joined, &f);
+    int role = join_flight(m->space, &m->key, m->call, NULL, 0, &joined, &f);
     if (role < 0)
         return role;
     int rc = role == FLIGHT_LEADER ? flight_lead(f, deadline_ns) : follow(m->space, f, deadline_ns);

@@ -32,6 +32,7 @@
 /* A flight that the call has joined, or begun. */
 struct part {
     struct flight *flight; /* NULL: it has been left */
+    bool shares;           /* the call has joined it for the same key before */
     struct joined joined;
     uint32_t index;        /* the key's, in the call */
 };
@@ -39,6 +40,7 @@ struct part {
 struct bulk {
     struct load_owner owner;
     struct many m;
+    uint64_t id;
     uint64_t deadline_ns;
     uint32_t size;
     uint32_t count;
@@ -60,13 +62,22 @@ static void destroy(struct bulk *b)
     mem_free(b->m.space->cache->env.mem, NULL, b, bytes_of_bulk(b->size));
 }
 
+static void leave(struct part *p)
+{
+    if (p->shares)
+        flight_unref(p->flight);
+    else
+        flight_leave(p->flight);
+    p->flight = NULL;
+}
+
 /* load_owner.gone */
 static void gone(struct load_owner *o)
 {
     struct bulk *b = CONTAINER_OF(o, struct bulk, owner);
     for (uint32_t i = 0; i < b->count; i++)
         if (b->parts[i].flight)
-            flight_leave(b->parts[i].flight);
+            leave(&b->parts[i]);
     destroy(b);
 }
 
@@ -76,7 +87,9 @@ static struct bulk *create(const struct many *m, uint32_t size)
     struct bulk *b = mem_alloc(cache->env.mem, NULL, bytes_of_bulk(size));
     if (!b)
         return NULL;
-    *b = (struct bulk){{gone}, *m, 0, size, 0};
+    static _Atomic uint64_t calls; /* relaxed: only told apart */
+    *b = (struct bulk){{gone}, *m, .size = size};
+    b->id = 1 + atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
     b->deadline_ns = cache_deadline_ns(cache, m->call, m->space->rules.load_deadline_ms);
     return b;
 }
@@ -97,14 +110,15 @@ static bool join(struct bulk *b, size_t i, struct crew *crew)
     struct part *p = &b->parts[b->count];
     struct l1_key key = many_key(&b->m, i);
     int missing = b->m.outcomes[i];
-    int role = join_flight(space, &key, b->m.call, NULL, &p->joined, &p->flight);
+    int role = join_flight(space, &key, b->m.call, NULL, b->id, &p->joined, &p->flight);
     if (role < 0) {
         set_outcome(&b->m, i, role);
         return false;
     }
     p->index = (uint32_t)i;
     b->count++;
-    if (role == FLIGHT_FOLLOWER)
+    p->shares = role == FLIGHT_SHARER;
+    if (role != FLIGHT_LEADER)
         return false;
     struct load *l = p->flight->work;
     l->known = missing == MANY_NOT_IN_L2   ? LOAD_KNOWS_MISS
@@ -226,8 +240,7 @@ static bool take_all(struct bulk *b)
         int rc = caller_is_left() ? NIGH_ECLOSED : flight_wait(p->flight, b->deadline_ns);
         set_outcome(&b->m, p->index, rc == 0 ? take(b, p) : join_refused(b->m.space, rc));
         all = all && !is_missing(b->m.outcomes[p->index]);
-        flight_leave(p->flight);
-        p->flight = NULL;
+        leave(p);
     }
     b->count = 0;
     return all;

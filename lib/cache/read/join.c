@@ -26,7 +26,8 @@ static void lead(struct nigh_space *space, struct flight *f, const struct nigh_c
 }
 
 int join_flight(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
-                struct flight_watch *watch, struct joined *ret_joined, struct flight **ret_flight)
+                struct flight_watch *watch, uint64_t call_id, struct joined *ret_joined,
+                struct flight **ret_flight)
 {
     struct nigh *cache = space->cache;
     /* Read trust before the ticket: what it vouches for is in the floors as of the ticket. */
@@ -34,11 +35,12 @@ int join_flight(struct nigh_space *space, const struct l1_key *key, const struct
     *ret_joined = (struct joined){l1_ticket(cache->l1), false, moment.is_trusted};
     struct flight_join join = load_join_of(space, key, ret_joined->ticket);
     join.watch = watch;
+    join.call = call_id;
     int role = flight_join(cache->flights, &join, ret_flight);
     if (role == FLIGHT_LEADER) {
         ret_joined->leads = ret_joined->vouched = true; /* the load begins within its call */
         lead(space, *ret_flight, call, watch != NULL);
-    } else if (role == FLIGHT_FOLLOWER) {
+    } else if (role == FLIGHT_FOLLOWER || role == FLIGHT_SHARER) {
         stats_count(&space->stats, STATS_FLIGHT_JOINED);
     }
     return join_refused(space, role);

@@ -15,10 +15,11 @@ struct joined {
 };
 
 /* Join the flight of a key, or begin one: its load is then as this call wants it. `watch`: the
- * caller's; NULL: it is going to wait. FLIGHT_LEADER, FLIGHT_FOLLOWER, or why not, which has been
- * counted: as flight_join(). */
+ * caller's; NULL: it is going to wait. `call_id`: as flight_join.call. FLIGHT_LEADER,
+ * FLIGHT_FOLLOWER, FLIGHT_SHARER, or why not, which has been counted: as flight_join(). */
 int join_flight(struct nigh_space *space, const struct l1_key *key, const struct nigh_call *call,
-                struct flight_watch *watch, struct joined *ret_joined, struct flight **ret_flight);
+                struct flight_watch *watch, uint64_t call_id, struct joined *ret_joined,
+                struct flight **ret_flight);
 /* Count why a flight takes no caller, or lets none wait. Returns `rc`. */
 int join_refused(struct nigh_space *space, int rc);
 

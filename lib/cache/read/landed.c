@@ -49,8 +49,8 @@ static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *ke
 static enum verdict verdict_on(const struct nigh_space *space, const struct l1_key *key,
                                const struct landing *landed, const struct joined *joined)
 {
-    bool own = as_of(landed) == joined->ticket;
-    bool passes = own || above_floors(space, key, landed);
+    bool since = as_of(landed) >= joined->ticket; /* whatever came after the call began */
+    bool passes = since || above_floors(space, key, landed);
     enum verdict_trust trust = TRUST_HELD;
     if (!may_be_fresh(space, key, landed, joined))
         trust = freshness_learnt_since(space->cache, landed->ticket) ? TRUST_LEARNT : TRUST_DOUBT;
@@ -67,7 +67,7 @@ static bool within_limits(const struct nigh_space *space, const struct landing *
                           const struct joined *joined, const struct nigh_call *call)
 {
     bool loaded = landed->tier == NIGH_TIER_LOADER;
-    if (loaded && landed->ticket == joined->ticket)
+    if (loaded && landed->ticket >= joined->ticket)
         return true;
     bool refreshes = FLAGS_OF(call) & NIGH_REFRESH;
     if (!loaded && !joined->leads && refreshes && !landed->refreshed)
