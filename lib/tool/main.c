@@ -33,9 +33,9 @@ struct command {
 static const struct command commands[] = {
     {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, true, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
-     "is no terminal, one second of it. Several sockets are added up. p99 and evict age (the "
-     "median age of what was evicted) count from the start of the process. A low evict age says "
-     "that l1.memory is too small."},
+     "is no terminal, one second of it. Several sockets are added up. p99 counts from the "
+     "start of the process. A low evict age (of the last minute) says that l1.memory is too "
+     "small."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, true, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh)."},
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, true, ask_stats, NULL},

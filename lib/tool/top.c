@@ -175,6 +175,17 @@ static const char *latency(const struct screen *s, const char *space, const char
     return time_text(worst);
 }
 
+/* The highest of all processes. */
+static double worst(const struct screen *s, const char *a, const char *b, const char *c)
+{
+    double most = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        double n = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 static const char *problem(const struct screen *s, const char *name)
 {
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
@@ -227,8 +238,9 @@ static void show_head(struct screen *s)
         show_link(s);
     else if (problem(s, "redis_problem"))
         show_link(s);
-    line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
-         count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));
+    line(s, "flights  %s now, %s deferred, %s pending     own changes heard after %s (p99)",
+         count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
+         count_text(gauge(s, "async")), time_text(worst(s, "cache", "latency_heard", "p99_ns")));
 }
 
 static void show_space(struct screen *s, const char *name)
@@ -242,7 +254,7 @@ static void show_space(struct screen *s, const char *name)
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
          latency(s, name, "latency_l1", "p99_ns"), latency(s, name, "latency_l2", "p99_ns"),
          latency(s, name, "latency_load", "p99_ns"),
-         latency(s, name, "evicted_age", "p50_ns"));
+         time_text(1e6 * worst(s, "spaces", name, "evicted_age_ms")));
 }
 
 static const struct json *first_of(const struct moment *m)
