@@ -135,12 +135,12 @@ static bool is_loader_cheaper(struct nigh_space *space)
 
 /* X(name, only of a capped space, value, what it is) */
 #define SPACE_GAUGES(X)                                                                            \
+    X(entries, false, level(space, STATS_LEVEL_ENTRIES), "in L1")                                  \
     X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
       "everything that counts against its cap")                                                    \
     X(memory_cap_bytes, true, OF_L1(0, cap_bytes), "space.memory")                                 \
     X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(entries, false, level(space, STATS_LEVEL_ENTRIES), "in L1")                                  \
     X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")                \
     X(l1_hits_1s_ppm, false, ppm(space, TREND_L1, TREND_SECOND),                                   \
       "of a million reads, those that L1 answered; of the last second")                            \

@@ -105,8 +105,9 @@ static void print_space(struct text *w, struct nigh_space *space)
     text_add(w, "\n");
     for (size_t i = 0; i < gauges_of_space_count; i++) {
         const struct space_gauge *g = &gauges_of_space[i];
-        if (gauges_has(space, g))
-            print_number(w, g->name, g->value(space), g->what);
+        uint64_t value = gauges_has(space, g) ? g->value(space) : 0;
+        if (value || i == 0 || (g->capped && gauges_has(space, g)))
+            print_number(w, g->name, value, g->what);
     }
     print_counters(w, &space->stats);
     print_histograms(w, &space->stats, 0, STATS_SPACE_HISTOGRAM_COUNT);
