@@ -100,6 +100,31 @@ typedef void (*nigh_watch_fn)(void *arg, const struct nigh_change *change);
  */
 int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
 
+/**
+ * Tell what another l1.memory would bring: the expected share of reads that hit at 1/4, 1/2, 1, 2,
+ * 4 and 8 times the cap.
+ *
+ * Caps are in bytes of l1.memory, with all bookkeeping; for a cache with l1.entries, counts of
+ * values. "now" is the share that was measured; the others are that, and the difference that
+ * caches in miniature found, which see every request for some of the keys. "+-" is two deviations
+ * by chance, in points. Where too few requests were seen the text says so, and "enough" in JSON is
+ * false: a cache that is twice as large has to fill first, in miniature too. What was long ago
+ * fades.
+ *
+ * "loads saved" are reads that would have hit, and so no lookup in Redis nor load, each second at
+ * the rate of now. Spaces with a cap of their own (space.memory) are not in it. The policies `ttl`
+ * and `none` have no such figures.
+ *
+ * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
+ * @param buffer   may be NULL: then only the length is returned
+ *
+ * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
+ * Errors    NIGH_EINVAL no such format; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while the cache
+ *           closes
+ * Threads   any
+ */
+long nigh_curve(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -250,7 +250,7 @@ struct nigh_options {
     const char *trace_file;        /* where requests are recorded: nigh/trace.h; NULL: nowhere */
     uint64_t trace_size;           /* bytes after which the recording ends */
     enum nigh_log_least log_level; /* the least that goes out of the log */
-    uint32_t reserved_log;         /* must be 0 */
+    enum nigh_switch curve;        /* what another l1_memory would bring: nigh_curve() */
     const char *control_socket;    /* path of a socket for the program nigh, and for people with
                                       socat; {pid} in it is the process' number; NULL: none */
     uint64_t hot_keys;             /* keys that nigh_hot() tells of each space; NIGH_UNCAPPED: none

@@ -99,7 +99,8 @@ struct nigh_space {
 
 /* Takers of requests for marked keys: sample.h. Keys: as above */
 struct sample {
-    _Atomic uint32_t wanted; /* (a) SAMPLE_FOR_..., 0: nobody */
+    _Atomic uint32_t wanted;  /* (a) SAMPLE_FOR_..., 0: nobody */
+    _Atomic uint64_t keep_ns; /* (a) when the curve is to be fitted */
 };
 
 /* Lies on cache lines of its own. Keys: as above */

@@ -13,6 +13,7 @@
 #include "cache/caller.h"
 #include "cache/close.h"
 #include "cache/commands.h"
+#include "cache/inspect/curve.h"
 #include "cache/latency.h"
 #include "cache/limit.h"
 #include "cache/load/load.h"
@@ -34,6 +35,7 @@ uint64_t cache_keep(void *arg)
     uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
     next_ns = u64_min(next_ns, queues_keep(cache)); /* notes anew who expects us, then ... */
     next_ns = u64_min(next_ns, flight_tick(cache->flights)); /* ... what is due by then */
+    next_ns = u64_min(next_ns, curve_keep(cache));
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     trend_keep(cache);
@@ -235,6 +237,8 @@ static int open_tiers(struct nigh *cache, const struct nigh_options *o,
         rc = drive_link(cache);
     if (rc == 0)
         rc = recording_open(cache, o);
+    if (rc == 0)
+        curve_set(cache, o->curve == NIGH_ON);
     return rc == 0 ? start_services(cache) : rc;
 }
 

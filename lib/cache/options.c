@@ -53,6 +53,7 @@ ENDS_WITH(struct nigh_call, miss);
 #define LIVE_U64_OR_NONE(field) OPTION_U64_OR_NONE, AT(field), true
 #define STRING(field) OPTION_STRING, AT(field), false
 #define WORD(field) OPTION_WORD, AT(field), false
+#define LIVE_WORD(field) OPTION_WORD, AT(field), true
 
 /* clang-format off */
 static const struct option options[] = {
@@ -107,6 +108,8 @@ static const struct option options[] = {
     {"processes", U64(processes), UNIT_NONE, 1, 1024, 1, NULL,
      "processes of a prefork host: each has an equal part of l1.memory, l1.limbo, l1.entries, "
      "space.memory and space.loads, which are caps of all together"},
+    {"curve", LIVE_WORD(curve), UNIT_NONE, 0, 0, NIGH_ON, "on,off",
+     "watches one key in 64 to tell what another l1.memory would bring: nigh_curve()"},
     {"trace.file", STRING(trace_file), UNIT_NONE, 0, 0, 0, NULL,
      "where requests are recorded, for perf/run ({pid}: the process); by default nowhere"},
     {"trace.sample", U32(trace_sample), UNIT_NONE, 1, 65536, NIGH_DEFAULT_TRACE_SAMPLE, NULL,
@@ -461,8 +464,6 @@ static int take(const struct nigh_options *given, struct nigh_options *s)
         return rc;
     memcpy(s, given, given->size);
     s->size = sizeof(*s);
-    if (s->reserved_log != 0)
-        return error_note(NIGH_EINVAL, "options: reserved_log=%u is not 0", s->reserved_log);
     if (s->space.size == 0) /* not given: the space's options are a part of this struct */
         s->space.size = sizeof(s->space);
     return check_space(&s->space);

@@ -5,6 +5,7 @@
 #include "cache/sample.h"
 
 #include "cache/recording.h"
+#include "cache/space_l1.h"
 
 static uint32_t wanted(const struct nigh *cache)
 {
@@ -22,6 +23,8 @@ void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t tou
     struct l1_key key = {name.data, (uint32_t)name.len, space->id,
                          l1_hash(&space->l1, name.data, name.len)};
     struct sample_event event = {NIGH_TRACE_READ, outcome, (uint32_t)l1_entry_value(e).len, 0};
+    if ((wanted(space->cache) & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
+        l1_curve_hit(space->cache->l1, e, key.hash);
     sample_note_marked(space, &key, event);
 }
 
@@ -29,7 +32,11 @@ void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
                         struct sample_event event)
 {
     struct nigh *cache = space->cache;
-    if (wanted(cache) & SAMPLE_FOR_TRACE)
+    uint32_t by = wanted(cache);
+    bool misses = event.op == NIGH_TRACE_READ && event.outcome == NIGH_TRACE_MISS;
+    if (misses && (by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
+        l1_curve_miss(cache->l1, key->hash);
+    if (by & SAMPLE_FOR_TRACE)
         recording_add(cache->recording, space, key, (struct nigh_trace_record){
             .size = event.size,
             .cost_us = event.cost_us,

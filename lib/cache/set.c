@@ -8,6 +8,7 @@
  */
 #include "cache/cache.h"
 #include "cache/caller.h"
+#include "cache/inspect/curve.h"
 #include "cache/limit.h"
 #include "cache/option.h"
 #include "cache/options.h"
@@ -22,6 +23,7 @@ void set_read_live(struct nigh *cache, struct nigh_options *o)
     o->l2_stale_deadline_ms = cache_read_ms(&cache->l2_stale_deadline_ms);
     o->lease_ms = cache_read_ms(&cache->lease_ms);
     o->log_level = (enum nigh_log_least)(log_level(cache->env.log) + NIGH_LEAST_ERROR);
+    o->curve = curve_is_set(cache) ? NIGH_ON : NIGH_OFF;
     o->space.memory = cache->space_defaults.memory;
     o->processes = cache->processes;
     options_unshare(o); /* the host speaks of all, as at the opening */
@@ -58,6 +60,7 @@ static int write_live(struct nigh *cache, const struct nigh_options *o)
     cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);
     cache_write_ms(&cache->lease_ms, o->lease_ms);
     log_set_level(cache->env.log, (enum nigh_log_level)(o->log_level - NIGH_LEAST_ERROR));
+    curve_set(cache, o->curve == NIGH_ON);
     return 0;
 }
 

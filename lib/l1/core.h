@@ -9,6 +9,7 @@
 
 #include "l1/cap.h"
 #include "l1/compact.h"
+#include "l1/curve.h"
 #include "l1/family.h"
 #include "l1/fates.h"
 #include "l1/floors.h"
@@ -105,6 +106,8 @@ struct l1 {
     struct l1_member member;
     struct l1_family family; /* in the table of all */
 
+    struct curve curve;      /* in the table of all */
+
     struct l1_floors own_floors; /* in the table of all */
     _Alignas(CACHE_LINE_BYTES) struct l1_fates own_fates; /* in the table of all */
 
@@ -118,6 +121,11 @@ struct l1 {
 };
 
 _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");
+
+static inline bool curve_is_on(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->curve.on, memory_order_relaxed);
+}
 
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)
 {

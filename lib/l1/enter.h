@@ -150,8 +150,10 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
     expiry_note_locked(s, slot, tick, p->now_ns);
     if (l1->policy->insert)
         l1->policy->insert(l1, s, slot, p->hash, p->bytes, copied);
-    if (NIGH_UNLIKELY(core_marks(l1, p->hash)) && !copied) /* a copy has its mark */
+    if (NIGH_UNLIKELY(core_marks(l1, p->hash)) && !copied) { /* a copy has its mark */
         entry_mark(p->e, l1_generation(&l1->hit));
+        curve_store(l1, p->hash, p->bytes);
+    }
     enter_publish_word(l1, p->word, p->hash, p->e);
     s->entry_bytes += p->bytes;
     l1_level_add(l1, p->e, p->bytes);
@@ -177,6 +179,8 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
         s->entry_bytes += p->bytes - p->before;
         stats_add(l1_stats_of(l1, p->e), STATS_LEVEL_BYTES, p->bytes - p->before);
     }
+    if (NIGH_UNLIKELY(core_marks(l1, p->hash)))
+        curve_store(l1, p->hash, p->bytes);
     enter_publish_word(l1, p->word, p->hash, p->e);
 }
 

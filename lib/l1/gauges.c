@@ -84,7 +84,7 @@ static uint64_t policy_charge(struct l1 *l1)
     return l1->policy->common_charge ? l1->policy->common_charge(l1) : 0;
 }
 
-static void read_table(struct l1 *l1, unsigned which, struct l1_gauges *ret)
+void gauges_read_own(struct l1 *l1, unsigned which, struct l1_gauges *ret)
 {
     struct shard_sums sums = sum_shards(l1, which);
     struct l1_gauges g = {.shards = l1->shard_mask + 1};
@@ -150,10 +150,10 @@ void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret)
     struct l1_gauges sum, g;
     if (which & L1_GAUGE_RESIDENT)
         mem_stats_renew(); /* once for all tables */
-    read_table(l1, which, &sum);
+    gauges_read_own(l1, which, &sum);
     sum.cap_bytes = l1_memory(l1);
     for (struct l1 *m = l1; l1 == l1->member.root && (m = family_next(m));) {
-        read_table(m, which, &g);
+        gauges_read_own(m, which, &g);
         add_gauges(&sum, &g);
     }
     *ret = sum;

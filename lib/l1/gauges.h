@@ -7,6 +7,8 @@
 
 #include "l1/core.h"
 
+/* Read the gauges of one table, without those of the tables apart; but for cap_bytes. */
+void gauges_read_own(struct l1 *l1, unsigned which, struct l1_gauges *ret);
 /* Sum up the whole pages outside the arena: floors, shards, large tables and arrays. */
 uint64_t gauges_pages_bytes(struct l1 *l1);
 

@@ -314,12 +314,14 @@ static void begin(struct l1 *l1, const struct l1_config *c)
     family_init(l1, c);
     set_sizes(l1, c);
     l1->expire_ns = clock_now_ns(c->env->clock);
+    curve_init(l1);
     pthread_mutex_init(&l1->reclaim_lock, NULL);
     pthread_mutex_init(&l1->expire_lock, NULL);
 }
 
 static void end(struct l1 *l1)
 {
+    curve_fini(l1);
     pthread_mutex_destroy(&l1->reclaim_lock);
     pthread_mutex_destroy(&l1->expire_lock);
     cap_fini(l1);

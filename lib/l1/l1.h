@@ -203,6 +203,44 @@ enum {
  * none. */
 bool l1_marks(const struct l1 *l1, uint64_t hash);
 
+/*
+ * ---- what another cap would bring: curve.h ----
+ *
+ * Threads  any
+ * Locks    that of the curve, for the first two only if it is free; l1_curve_keep() before it shard
+ */
+
+/* Tell of a read of a marked key: that it hit `e`, or missed. For reads of spaces in the table of
+ * all. */
+void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash);
+void l1_curve_miss(struct l1 *l1, uint64_t hash);
+/* Fit the mini caches to what is held. `hits` of `reads` reads of all keys have hit so far. To be
+ * called each second or so. */
+void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads);
+/* Begin to watch, or stop. Under a policy that has no model nothing begins. */
+void l1_curve_set(struct l1 *l1, bool on);
+
+#define L1_CURVE_POINTS 6u /* 1/4, 1/2, 1, 2, 4, 8 times the cap */
+
+struct l1_curve_point {
+    uint64_t cap;    /* in bytes, or a count of values */
+    double ratio;    /* expected share of hits */
+    double error;    /* two deviations, if reads were independent of each other */
+    uint32_t reads;  /* seen by its mini cache, lately */
+    uint32_t sample; /* of one key in so many; 0: none yet */
+    bool enough;     /* to be believed */
+};
+struct l1_curve {
+    bool has_model;          /* the policy has one */
+    bool by_count;           /* of l1.entries rather than of bytes */
+    double ratio;            /* measured lately */
+    double reads_per_second; /* lately */
+    uint64_t own_bytes;      /* that all this takes */
+    struct l1_curve_point points[L1_CURVE_POINTS];
+};
+/* Read the curve. False: it is off; only has_model and by_count are told. */
+bool l1_curve_read(struct l1 *l1, struct l1_curve *ret);
+
 /* Report a hit to the policy, when l1_touch() said L1_TOUCHED_SAMPLED: from a sample of the keys
  * the policy learns what suits the traffic. A relaxed store or two. Threads: any. Locks: none. */
 NIGH_OUTLINED void l1_report_hit(const struct l1_entry *e);

@@ -34,12 +34,21 @@ static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
     s->removals++;
 }
 
+/* Tell what became of the entry. A larger cache would have it, if it went for want of room. */
+static void note_fate(struct l1 *l1, uint64_t hash, enum l1_fate fate)
+{
+    if (fate != L1_FATE_NONE)
+        fates_note(l1->fates, hash, fate, 0);
+    if (NIGH_UNLIKELY(core_marks(l1, hash)) && fate != L1_FATE_EVICTED && fate != L1_FATE_SHED)
+        curve_remove(l1, hash);
+}
+
 static uint64_t remove_hashed_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
                                      uint64_t hash, enum l1_fate fate) REQUIRES(s->lock)
 {
     uint64_t bytes = entry_charge(l1, e);
     unlink_locked(s, e, hash);
-    fates_note(l1->fates, hash, fate, 0);
+    note_fate(l1, hash, fate);
     policy_remove(l1, s, e->slot, bytes);
     limbo_retire_locked(l1, s, e->slot, bytes);
     return bytes;
@@ -55,8 +64,7 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 {
     uint64_t hash = entry_hash(l1, e);
     unlink_locked(s, e, hash);
-    if (fate != L1_FATE_NONE)
-        fates_note(l1->fates, hash, fate, 0);
+    note_fate(l1, hash, fate);
     l1_shard_let_go_locked(l1, s, e);
 }
 

@@ -39,12 +39,15 @@ struct l1_newcomer {
     enum l1_verdict verdict; /* (s) the policy's; back to L1_UNDECIDED when the room is made */
 };
 
+enum l1_model { L1_MODEL_NONE, L1_MODEL_LFU, L1_MODEL_LRU };
+
 #define L1_VICTIMS_MOST 64u /* asked of victims() at once */
 
 /* All functions REQUIRE(shard lock), but for those that say otherwise. NULL where a policy has
  * nothing to do. */
 struct l1_policy {
     const char *name;
+    enum l1_model model; /* of mini caches that say what another cap would bring: curve.h */
     size_t state_bytes;  /* bytes of state in a shard */
     size_t common_bytes; /* bytes of state for all shards */
     /* Under a cap on entries, a newcomer is stored first, and may then be the victim itself. */

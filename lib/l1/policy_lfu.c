@@ -470,6 +470,8 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
     lfu_note_miss(&p->core, newcomer->hash);
     if (shadows_sampled(shadows_of(l1), newcomer->hash))
         feed(l1, newcomer->hash, (uint32_t)newcomer->bytes);
+    if (NIGH_UNLIKELY(core_marks(l1, newcomer->hash)))
+        curve_store(l1, newcomer->hash, newcomer->bytes);
     return RING_NONE;
 }
 
@@ -556,6 +558,7 @@ static uint64_t lfu_shrink(struct l1 *l1, uint64_t cap_bytes)
 
 const struct l1_policy policy_lfu = {
     .name = "lfu",
+    .model = L1_MODEL_LFU,
     .state_bytes = sizeof(struct policy_lfu),
     .common_bytes = sizeof(struct shadows),
     .judges_newcomers = true,

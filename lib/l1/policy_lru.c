@@ -233,6 +233,7 @@ static void lru_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_
 
 const struct l1_policy policy_lru = {
     .name = "lru",
+    .model = L1_MODEL_LRU,
     .state_bytes = sizeof(struct lru),
     .common_bytes = sizeof(struct lru_common),
     .init = lru_init,

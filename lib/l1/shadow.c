@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Shadow caches: their nodes, how requests pass through them, and the choice.
+ * Shadow caches: how requests pass through them, and the choice.
  *
- * One block holds all: for each shadow its struct, nodes, links, an index by hash (open addressing)
- * and a sketch. Free nodes are a stack.
+ * One block holds all: for each shadow its struct, then the arrays of each (mini.c).
  */
 #include "l1/shadow.h"
 
 #include <string.h>
+
+#include "l1/mini.h"
 
 /* Nodes per shadow: at least _LEAST while a sample of 1/SAMPLE_FINE suffices for it, and never more
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
@@ -54,140 +55,22 @@ static const struct lfu_choice choices[SHADOWS_MAX] = {
 };
 #define CHOICES_BY_COUNT 5u
 
-struct shadow_node {
-    uint32_t hash;
-    uint32_t weight;
-};
-
 struct shadow {
-    struct lfu lfu;
-    struct shadow_node *nodes;
-    bool *hit;       /* by node */
-    uint16_t *index; /* node + 1; 0: empty */
-    uint16_t *free;
-    uint32_t index_mask;
-    uint32_t free_count;
-    uint32_t starved; /* requests since the last look for which nodes were short, not bytes */
+    struct mini mini;
     bool was_starved; /* starved at a look since it was made */
 };
 
-/* ---- nodes ---- */
-
-static uint64_t spread(uint32_t hash)
-{
-    return hash * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static uint64_t node_hash(void *arg, uint32_t node)
-{
-    const struct shadow *s = arg;
-    /* The sketch reads 52 bits: the lowest eight, which depend on the fewest bits of the hash, are
-     * left out. */
-    return spread(s->nodes[node].hash) >> 8;
-}
-
-static uint32_t node_weight(void *arg, uint32_t node)
-{
-    const struct shadow *s = arg;
-    return s->nodes[node].weight;
-}
-
-static bool node_harvest(void *arg, uint32_t node)
-{
-    struct shadow *s = arg;
-    bool hit = s->hit[node];
-    s->hit[node] = false;
-    return hit;
-}
-
-static void node_prefetch(void *arg, uint32_t node)
-{
-    (void)arg; /* a shadow stays in the CPU's cache, or is too seldom used to matter */
-    (void)node;
-}
-
-static const struct lfu_nodes shadow_nodes = {node_hash, node_weight, node_harvest, node_prefetch,
-                                              NULL};
-
-/* ---- index ---- */
-
-static uint32_t index_home(const struct shadow *s, uint32_t hash)
-{
-    return (uint32_t)(spread(hash) >> 40) & s->index_mask;
-}
-
-static uint32_t index_find(const struct shadow *s, uint32_t hash)
-{
-    for (uint32_t i = index_home(s, hash);; i = (i + 1) & s->index_mask)
-        if (!s->index[i] || s->nodes[s->index[i] - 1].hash == hash)
-            return i;
-}
-
-/* Close a gap: a node that comes behind it and belongs before moves up. */
-static void index_remove(struct shadow *s, uint32_t gap)
-{
-    for (uint32_t i = (gap + 1) & s->index_mask; s->index[i]; i = (i + 1) & s->index_mask) {
-        uint32_t home = index_home(s, s->nodes[s->index[i] - 1].hash);
-        if (((i - home) & s->index_mask) < ((i - gap) & s->index_mask))
-            continue;
-        s->index[gap] = s->index[i];
-        gap = i;
-    }
-    s->index[gap] = 0;
-}
-
-/* ---- a request ---- */
-
-static bool evict_one(struct shadow *s, const struct lfu_choice *choice,
-                      struct lfu_incoming *incoming)
-{
-    uint32_t node = lfu_victim(&s->lfu, choice, incoming);
-    if (node == LFU_NONE || node == LFU_REFUSED)
-        return false;
-    lfu_remove(&s->lfu, node, s->nodes[node].weight);
-    index_remove(s, index_find(s, s->nodes[node].hash));
-    s->free[s->free_count++] = (uint16_t)node;
-    return true;
-}
-
-static bool make_room(struct shadow *s, const struct lfu_choice *choice,
-                      struct lfu_incoming *incoming)
-{
-    s->starved += !s->free_count && lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
-    while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
-        if (!evict_one(s, choice, incoming))
-            return false;
-    return true;
-}
-
-static void admit(struct shadow *s, const struct lfu_choice *choice, uint32_t hash,
-                  const struct lfu_incoming *incoming)
-{
-    uint32_t node = s->free[--s->free_count];
-    s->nodes[node] = (struct shadow_node){hash, (uint32_t)incoming->weight};
-    s->hit[node] = false;
-    s->index[index_find(s, hash)] = (uint16_t)(node + 1);
-    bool large = lfu_contests_at_once(&s->lfu, choice, incoming->weight);
-    lfu_insert(&s->lfu, node, (uint32_t)incoming->weight,
-               incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
-    lfu_settle(&s->lfu, choice);
-}
-
+/* Returns whether the shadow had the key. */
 static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t hash,
                     uint32_t weight)
 {
-    uint32_t found = s->index[index_find(s, hash)];
-    if (found) {
-        s->hit[found - 1] = true;
-        return true;
-    }
-    struct lfu_incoming incoming = {.hash = spread(hash) >> 8, .weight = weight};
-    bool room = make_room(s, choice, &incoming);
-    lfu_note_miss(&s->lfu, incoming.hash);
-    if (room)
-        admit(s, choice, hash, &incoming);
-    return false;
+    bool found = mini_find(&s->mini, hash);
+    if (!found)
+        mini_store(&s->mini, choice, hash, weight);
+    return found;
 }
+
+_Static_assert(sizeof(struct shadow) % 8 == 0, "arrays lie behind it");
 
 /* ---- the choice ---- */
 
@@ -211,9 +94,9 @@ static void note_starved(struct shadows *s)
 {
     uint32_t starved = 0;
     for (uint32_t i = 0; i < s->count; i++) {
-        starved += s->all[i].starved;
-        s->all[i].was_starved |= s->all[i].starved;
-        s->all[i].starved = 0;
+        starved += s->all[i].mini.starved;
+        s->all[i].was_starved |= s->all[i].mini.starved;
+        s->all[i].mini.starved = 0;
     }
     if (starved > s->period / STARVED_SHARE)
         atomic_store_explicit(&s->made_for, 0, memory_order_relaxed);
@@ -247,8 +130,8 @@ static void choose(struct shadows *s)
  * as often as the key was asked for lately, about: the sum is of the squares of keys' requests. */
 static uint32_t doubt_of(const struct shadows *s, uint32_t current, uint32_t hash)
 {
-    const struct sketch *sketch = &s->all[current].lfu.sketch;
-    uint32_t asked = sketch_count(sketch_estimate(sketch, spread(hash) >> 8)) / DOUBT_SHARE;
+    const struct sketch *sketch = &s->all[current].mini.lfu.sketch;
+    uint32_t asked = sketch_count(sketch_estimate(sketch, mini_spread(hash))) / DOUBT_SHARE;
     return asked < 1 ? 1 : asked < DOUBT_MAX ? asked : DOUBT_MAX;
 }
 
@@ -271,8 +154,7 @@ bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight)
     bool over = false;
     if (s->all && shadows_sampled(s, hash)) {
         uint32_t found = 0;
-        /* The low bits, and some of those above: all that the sample left. */
-        uint32_t short_hash = (uint32_t)(hash ^ hash >> 24);
+        uint32_t short_hash = mini_hash(hash);
         for (uint32_t i = 0; i < s->count; i++)
             found |= (uint32_t)request(&s->all[i], &choices[i], short_hash, weight) << i;
         score(s, found, short_hash);
@@ -308,29 +190,9 @@ bool shadows_claim(struct shadows *s, uint64_t entries)
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-static uint32_t index_slots(uint32_t nodes)
-{
-    uint32_t slots = 4;
-    while (slots < nodes * 2)
-        slots *= 2;
-    return slots;
-}
-
-static size_t align8(size_t n)
-{
-    return (n + 7) & ~(size_t)7;
-}
-
-static size_t shadow_bytes(uint32_t nodes)
-{
-    return align8(nodes * sizeof(struct shadow_node)) + align8(nodes * sizeof(struct lfu_link)) +
-           align8(nodes) + align8(nodes * sizeof(uint16_t)) +
-           align8(index_slots(nodes) * sizeof(uint16_t)) + sketch_bytes(sketch_blocks_for(nodes));
-}
-
 size_t shadows_bytes(const struct shadows *s, uint32_t nodes)
 {
-    return s->count * (align8(sizeof(struct shadow)) + shadow_bytes(nodes));
+    return s->count * (sizeof(struct shadow) + mini_bytes(nodes));
 }
 
 static struct shadows_size size_for_sample(uint64_t entries, uint32_t k)
@@ -346,7 +208,7 @@ static uint64_t entries_held(struct shadows *s)
     pthread_mutex_lock(&s->lock);
     uint64_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + UINT64_C(1);
     for (uint32_t i = 0; s->all && i < s->count; i++)
-        most = u64_max(most, s->all[i].lfu.count * k * (s->all[i].was_starved ? 2 : 1));
+        most = u64_max(most, s->all[i].mini.lfu.count * k * (s->all[i].was_starved ? 2 : 1));
     pthread_mutex_unlock(&s->lock);
     return most;
 }
@@ -369,37 +231,11 @@ struct shadows_size shadows_size_for(struct shadows *s, const struct mem *mem,
     return size.nodes < NODES_FEWEST ? (struct shadows_size){0, SHADOW_UNSAMPLED, 0} : size;
 }
 
-static void *carve(char **at, size_t size)
-{
-    void *here = *at;
-    *at += align8(size);
-    return here;
-}
-
-static void begin(struct shadow *s, char **at, uint32_t nodes, bool by_count)
-{
-    lfu_init(&s->lfu, &shadow_nodes, s, by_count);
-    s->nodes = carve(at, nodes * sizeof(struct shadow_node));
-    s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));
-    s->hit = carve(at, nodes);
-    s->free = carve(at, nodes * sizeof(uint16_t));
-    s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
-    uint32_t blocks = sketch_blocks_for(nodes);
-    sketch_grow(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
-    memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
-    s->index_mask = index_slots(nodes) - 1;
-    s->free_count = nodes;
-    s->starved = 0;
-    s->was_starved = false;
-    for (uint32_t node = 0; node < nodes; node++)
-        s->free[node] = (uint16_t)node;
-}
-
 static void set_capacity_locked(struct shadows *s, uint64_t weight) REQUIRES(s->lock)
 {
     uint32_t k = atomic_load_explicit(&s->mask, memory_order_relaxed) + 1;
     for (uint32_t i = 0; i < s->count; i++)
-        s->all[i].lfu.capacity = weight / k;
+        s->all[i].mini.lfu.capacity = weight / k;
 }
 
 void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uint64_t weight,
@@ -410,9 +246,11 @@ void *shadows_move(struct shadows *s, void *block, struct shadows_size size, uin
     *ret_old_bytes = s->block_bytes;
     s->all = block;
     s->block_bytes = shadows_bytes(s, size.nodes);
-    char *at = (char *)block + s->count * align8(sizeof(struct shadow));
-    for (uint32_t i = 0; i < s->count; i++)
-        begin(&s->all[i], &at, size.nodes, s->by_count);
+    char *at = (char *)block + s->count * sizeof(struct shadow);
+    for (uint32_t i = 0; i < s->count; i++) {
+        mini_init(&s->all[i].mini, &at, size.nodes, s->by_count);
+        s->all[i].was_starved = false;
+    }
     s->period = size.period;
     atomic_store_explicit(&s->mask, size.mask, memory_order_relaxed);
     set_capacity_locked(s, weight);

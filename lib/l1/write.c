@@ -205,6 +205,8 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own)) {
         l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
         stats_count(l1_stats_of(l1, e), STATS_L1_REMOVE);
+    } else if (!e && NIGH_UNLIKELY(core_marks(l1, key->hash))) {
+        curve_remove(l1, key->hash); /* a larger cache might still have it */
     }
     l1_shard_unlock(l1, s);
     if (ret_ticket_ok)

@@ -145,6 +145,7 @@ static const struct field l1_fields[] = {
     FIELD(l1, compact, MOVES),
     FIELD(l1, member, MOVES),
     FIELD(l1, family, MOVES),
+    FIELD(l1, curve, MOVES),
     FIELD(l1, own_floors.groups, HIT),
     FIELD(l1, own_floors.keys, STILL),
     FIELD(l1, own_floors.group_count, HIT),

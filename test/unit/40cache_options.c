@@ -49,6 +49,7 @@ static const struct row rows[] = {
     {"processes", "8", AT(processes), 8, {NO_NUMBER, "0", "1025"}},
     {"hot.keys", "none", AT(hot_keys), NIGH_UNCAPPED, {"65", "-1", "many"}},
     {"stats.latency", "off", AT(stats_latency), NIGH_OFF, {"no", "", "of", "on,off"}},
+    {"curve", "off", AT(curve), NIGH_OFF, {"no", "", "of", "on,off"}},
     {"trace.sample", "16", AT(trace_sample), 16, {NO_NUMBER, "0", "131072"}},
     {"trace.size", "1m", AT(trace_size), 1u << 20, {NO_NUMBER, "4095", "x"}},
     {"threads", "none", AT(threads), NIGH_THREADS_NONE, {"two", "", "no", "own,none"}},

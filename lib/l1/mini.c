@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Mini caches: their nodes, and how requests pass through them.
+ *
+ * A block holds nodes, links, an index by hash (open addressing) and a sketch. Free nodes are a
+ * stack.
+ */
+#include "l1/mini.h"
+
+#include <string.h>
+
+/* ---- nodes ---- */
+
+static uint64_t spread(uint32_t hash)
+{
+    return hash * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* A sketch reads 52 bits: the lowest eight, which depend on the fewest bits of the hash, are left
+ * out. */
+uint64_t mini_spread(uint32_t hash)
+{
+    return spread(hash) >> 8;
+}
+
+static uint64_t node_hash(void *arg, uint32_t node)
+{
+    const struct mini *s = arg;
+    return mini_spread(s->nodes[node].hash);
+}
+
+static uint32_t node_weight(void *arg, uint32_t node)
+{
+    const struct mini *s = arg;
+    return s->nodes[node].weight;
+}
+
+static bool node_harvest(void *arg, uint32_t node)
+{
+    struct mini *s = arg;
+    bool hit = s->hit[node];
+    s->hit[node] = false;
+    return hit;
+}
+
+static void node_prefetch(void *arg, uint32_t node)
+{
+    (void)arg; /* a mini cache stays in the CPU's cache, or is too seldom used to matter */
+    (void)node;
+}
+
+static const struct lfu_nodes mini_nodes = {node_hash, node_weight, node_harvest, node_prefetch,
+                                              NULL};
+
+/* ---- index ---- */
+
+static uint32_t index_home(const struct mini *s, uint32_t hash)
+{
+    return (uint32_t)(spread(hash) >> 40) & s->index_mask;
+}
+
+static uint32_t index_find(const struct mini *s, uint32_t hash)
+{
+    for (uint32_t i = index_home(s, hash);; i = (i + 1) & s->index_mask)
+        if (!s->index[i] || s->nodes[s->index[i] - 1].hash == hash)
+            return i;
+}
+
+/* Close a gap: a node that comes behind it and belongs before moves up. */
+static void index_remove(struct mini *s, uint32_t gap)
+{
+    for (uint32_t i = (gap + 1) & s->index_mask; s->index[i]; i = (i + 1) & s->index_mask) {
+        uint32_t home = index_home(s, s->nodes[s->index[i] - 1].hash);
+        if (((i - home) & s->index_mask) < ((i - gap) & s->index_mask))
+            continue;
+        s->index[gap] = s->index[i];
+        gap = i;
+    }
+    s->index[gap] = 0;
+}
+
+/* ---- a request ---- */
+
+static void drop(struct mini *s, uint32_t node)
+{
+    lfu_remove(&s->lfu, node, s->nodes[node].weight);
+    index_remove(s, index_find(s, s->nodes[node].hash));
+    s->free[s->free_count++] = (uint16_t)node;
+}
+
+static bool evict_one(struct mini *s, const struct lfu_choice *choice,
+                      struct lfu_incoming *incoming)
+{
+    uint32_t node = s->lru ? s->lfu.oldest[LFU_WINDOW] : lfu_victim(&s->lfu, choice, incoming);
+    if (node == LFU_NONE || node == LFU_REFUSED)
+        return false;
+    drop(s, node);
+    return true;
+}
+
+static bool make_room(struct mini *s, const struct lfu_choice *choice,
+                      struct lfu_incoming *incoming)
+{
+    s->starved += !s->free_count && lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
+    while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
+        if (!evict_one(s, choice, incoming))
+            return false;
+    return true;
+}
+
+static void admit(struct mini *s, const struct lfu_choice *choice, uint32_t hash,
+                  const struct lfu_incoming *incoming)
+{
+    uint32_t node = s->free[--s->free_count];
+    s->nodes[node] = (struct mini_node){hash, (uint32_t)incoming->weight};
+    s->hit[node] = false;
+    s->index[index_find(s, hash)] = (uint16_t)(node + 1);
+    bool large = !s->lru && lfu_contests_at_once(&s->lfu, choice, incoming->weight);
+    lfu_insert(&s->lfu, node, (uint32_t)incoming->weight,
+               incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
+    if (!s->lru)
+        lfu_settle(&s->lfu, choice);
+}
+
+bool mini_find(struct mini *s, uint32_t hash)
+{
+    uint32_t found = s->index[index_find(s, hash)];
+    if (!found)
+        return false;
+    uint32_t node = found - 1, weight = s->nodes[node].weight;
+    s->hit[node] = true;
+    if (s->lru)
+        lfu_renew(&s->lfu, node, weight, weight);
+    return true;
+}
+
+static void store_new(struct mini *s, const struct lfu_choice *choice, uint32_t hash,
+                      uint32_t weight)
+{
+    struct lfu_incoming incoming = {.hash = mini_spread(hash), .weight = weight};
+    bool room = make_room(s, choice, &incoming);
+    if (!s->lru)
+        lfu_note_miss(&s->lfu, incoming.hash);
+    if (room)
+        admit(s, choice, hash, &incoming);
+}
+
+void mini_store(struct mini *s, const struct lfu_choice *choice, uint32_t hash, uint32_t weight)
+{
+    uint32_t found = s->index[index_find(s, hash)];
+    if (!found) {
+        store_new(s, choice, hash, weight);
+        return;
+    }
+    struct mini_node *node = &s->nodes[found - 1];
+    s->hit[found - 1] = true;
+    if (s->lru || node->weight != weight) {
+        uint32_t before = node->weight;
+        node->weight = weight;
+        lfu_renew(&s->lfu, found - 1, before, weight);
+    }
+}
+
+void mini_remove(struct mini *s, uint32_t hash)
+{
+    uint32_t found = s->index[index_find(s, hash)];
+    if (found)
+        drop(s, found - 1);
+}
+
+/* ---- memory ---- */
+
+static uint32_t index_slots(uint32_t nodes)
+{
+    uint32_t slots = 4;
+    while (slots < nodes * 2)
+        slots *= 2;
+    return slots;
+}
+
+static size_t align8(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+size_t mini_bytes(uint32_t nodes)
+{
+    return align8(nodes * sizeof(struct mini_node)) + align8(nodes * sizeof(struct lfu_link)) +
+           align8(nodes) + align8(nodes * sizeof(uint16_t)) +
+           align8(index_slots(nodes) * sizeof(uint16_t)) + sketch_bytes(sketch_blocks_for(nodes));
+}
+
+static void *carve(char **at, size_t size)
+{
+    void *here = *at;
+    *at += align8(size);
+    return here;
+}
+
+void mini_init(struct mini *s, char **at, uint32_t nodes, bool by_count)
+{
+    lfu_init(&s->lfu, &mini_nodes, s, by_count);
+    s->nodes = carve(at, nodes * sizeof(struct mini_node));
+    s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));
+    s->hit = carve(at, nodes);
+    s->free = carve(at, nodes * sizeof(uint16_t));
+    s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
+    uint32_t blocks = sketch_blocks_for(nodes);
+    sketch_grow(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
+    memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
+    s->index_mask = index_slots(nodes) - 1;
+    s->free_count = nodes;
+    s->starved = 0;
+    s->lru = false;
+    for (uint32_t node = 0; node < nodes; node++)
+        s->free[node] = (uint16_t)node;
+}

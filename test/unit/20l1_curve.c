@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+// The curve against two other methods: exact stack distances for lru, and for lfu the policy itself
+// under other caps. And what is invalidated is gone in all sizes.
+
+#include <stdlib.h>
+
+#include "l1/core.h"
+#include "support/check.h"
+#include "support/l1_cache.h"
+
+#define KEYS 60000u
+#define REQUESTS 160000u
+#define CAP (4u << 20)
+#define VALUE 100u
+
+static const double sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
+
+/* Requests after Zipf, with an exponent near 1: the same in each run of a seed. */
+static unsigned trace[REQUESTS];
+
+static void make_trace(void)
+{
+    uint64_t state = check_seed();
+    static double upto[KEYS];
+    double sum = 0;
+    for (unsigned k = 0; k < KEYS; k++)
+        upto[k] = sum += 1.0 / (k + 10.0);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        double at = (double)(check_random(&state) >> 11) / (double)(UINT64_C(1) << 53) * sum;
+        unsigned low = 0, high = KEYS - 1;
+        while (low < high) {
+            unsigned middle = (low + high) / 2;
+            if (upto[middle] < at)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        trace[i] = low;
+    }
+}
+
+/* Ask as a reader does who loads what he misses. */
+static bool ask(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    bool marked = l1_marks(c->l1, key.hash);
+    rcu_enter();
+    struct l1_entry *e = l1_find_rcu(c->l1, &key);
+    uint32_t touched = e ? l1_touch(e, l1_generation(&c->space.hit)) : 0;
+    if (touched & L1_TOUCHED_SAMPLED)
+        l1_report_hit(e);
+    if (touched & L1_TOUCHED_MARKED)
+        l1_curve_hit(c->l1, e, key.hash);
+    rcu_leave();
+    if (e)
+        return true;
+    if (marked)
+        l1_curve_miss(c->l1, key.hash);
+    cache_put_size(c, number, VALUE);
+    return false;
+}
+
+static void open_watched(struct cache *c, enum nigh_policy policy, uint64_t memory)
+{
+    fake_env_init(&c->fake, check_seed());
+    struct l1_config config = cache_config(c, memory, 1);
+    config.policy = policy;
+    config.mark_one_in = 4;
+    cache_open_config(c, config);
+    l1_curve_set(c->l1, true);
+}
+
+/* Replay all requests. Returns the share of hits. */
+static double replay(struct cache *c)
+{
+    uint64_t hits = 0;
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        hits += ask(c, trace[i]);
+        if (i % 64 == 0)
+            cache_reclaim(c);
+        if (i % 512 == 0)
+            l1_curve_keep(c->l1, hits, i + 1);
+    }
+    l1_curve_keep(c->l1, hits, REQUESTS);
+    return (double)hits / REQUESTS;
+}
+
+/* ---- stack distances: how many other keys were asked for since the key was, last time ---- */
+
+static uint32_t tree[REQUESTS + 1];
+
+static void tree_add(uint32_t at, int32_t by)
+{
+    for (at++; at <= REQUESTS; at += at & -at)
+        tree[at] = (uint32_t)((int32_t)tree[at] + by);
+}
+
+static uint32_t tree_sum(uint32_t upto)
+{
+    uint32_t sum = 0;
+    for (; upto > 0; upto -= upto & -upto)
+        sum += tree[upto];
+    return sum;
+}
+
+/* Count the hits of exact LRU with room for so many entries, for each of the sizes. */
+static void exact_lru(double entries, double ret_ratios[L1_CURVE_POINTS])
+{
+    static uint32_t last[KEYS]; /* request + 1 */
+    uint64_t hits[L1_CURVE_POINTS] = {0};
+    memset(tree, 0, sizeof(tree));
+    memset(last, 0, sizeof(last));
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        uint32_t before = last[trace[i]];
+        if (before) {
+            double distance = tree_sum(i) - tree_sum(before);
+            for (uint32_t s = 0; s < L1_CURVE_POINTS; s++)
+                hits[s] += distance < entries * sizes[s];
+            tree_add(before - 1, -1);
+        }
+        tree_add(i, 1);
+        last[trace[i]] = i + 1;
+    }
+    for (uint32_t s = 0; s < L1_CURVE_POINTS; s++)
+        ret_ratios[s] = (double)hits[s] / REQUESTS;
+}
+
+/* Compare what is expected with what is right, in points, where enough was seen. */
+static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double mean_most)
+{
+    double sum = 0;
+    unsigned count = 0;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        double off = 100 * (c->points[i].ratio - right[i]);
+        off = off < 0 ? -off : off;
+        if (!c->points[i].enough || right[i] <= 0)
+            continue;
+        if (!CHECK(off < 6))
+            check_note("size %.2f: expected %.2f %%, right %.2f %%", sizes[i],
+                       100 * c->points[i].ratio, 100 * right[i]);
+        sum += off;
+        count++;
+    }
+    CHECK(count >= 2);
+    if (!CHECK(sum / count < mean_most))
+        check_note("mean error %.2f points", sum / count);
+}
+
+TEST(under_lru_it_is_what_stack_distances_say)
+{
+    struct cache c;
+    struct l1_curve curve;
+    double right[L1_CURVE_POINTS];
+    make_trace();
+    open_watched(&c, NIGH_POLICY_LRU, CAP);
+    replay(&c);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    exact_lru((double)cache_gauges(&c).entries, right);
+    compare(&curve, right, 3);
+    CHECK(curve.own_bytes <= CURVE_BYTES_LEAST);
+    cache_close(&c);
+}
+
+TEST(under_lfu_it_is_what_other_caps_bring)
+{
+    struct cache c;
+    struct l1_curve curve;
+    double right[L1_CURVE_POINTS] = {0};
+    make_trace();
+    for (uint32_t i = 1; i < 4; i++) {
+        open_watched(&c, NIGH_POLICY_LFU, (uint64_t)(CAP * sizes[i]));
+        right[i] = replay(&c);
+        if (i == 2)
+            REQUIRE(l1_curve_read(c.l1, &curve));
+        cache_close(&c);
+    }
+    compare(&curve, right, 2.5);
+}
+
+TEST(what_was_invalidated_is_in_none_of_them)
+{
+    struct cache c;
+    struct l1_curve before, after;
+    make_trace();
+    open_watched(&c, NIGH_POLICY_LFU, CAP);
+    for (unsigned i = 0; i < 100000; i++) {
+        ask(&c, trace[i] % 2000); /* all of them fit */
+        if (i % 64 == 0)
+            cache_reclaim(&c);
+        if (i % 512 == 0)
+            l1_curve_keep(c.l1, i, i + 1);
+    }
+    REQUIRE(l1_curve_read(c.l1, &before));
+    struct curve_point was = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    for (unsigned k = 0; k < 2000; k++)
+        cache_remove(&c, k);
+    for (unsigned k = 0; k < 2000; k++)
+        ask(&c, k);
+    REQUIRE(l1_curve_read(c.l1, &after));
+    struct curve_point is = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    CHECK(is.reads > was.reads);
+    CHECK_EQ(is.hits, was.hits);
+    CHECK_EQ(is.real, was.real);
+    cache_close(&c);
+}
+
+TEST(it_is_off_until_it_is_on_and_needs_a_model)
+{
+    struct cache c;
+    struct l1_curve curve;
+    fake_env_init(&c.fake, check_seed());
+    cache_open_config(&c, cache_config(&c, CAP, 1));
+    CHECK(!l1_curve_read(c.l1, &curve));
+    CHECK(curve.has_model);
+    for (unsigned k = 0; k < 500; k++)
+        ask(&c, k);
+    l1_curve_keep(c.l1, 0, 500);
+    CHECK(!c.l1->curve.made);
+    l1_curve_set(c.l1, true);
+    l1_curve_keep(c.l1, 0, 500);
+    CHECK(c.l1->curve.made);
+    l1_curve_set(c.l1, false);
+    CHECK(!l1_curve_read(c.l1, &curve));
+    cache_close(&c);
+    cache_open_policy(&c, NIGH_POLICY_TTL, CAP, 1);
+    l1_curve_set(c.l1, true);
+    CHECK(!l1_curve_read(c.l1, &curve));
+    CHECK(!curve.has_model);
+    cache_close(&c);
+}

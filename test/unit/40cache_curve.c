@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// nigh_curve(): for people at 80 columns, for machines as JSON; on and off while it is used.
+
+#include <stdio.h>
+#include <string.h>
+
+#include <nigh/nigh.h>
+
+#include "base/base.h"
+#include "support/check.h"
+
+static struct nigh *open_cache(const char *conf, struct nigh_space **ret_space)
+{
+    struct nigh *cache;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.threads = NIGH_THREADS_NONE;
+    o.l1_memory = 8u << 20;
+    o.log_to = NIGH_LOG_TO_NONE;
+    REQUIRE_EQ(nigh_options_parse(&o, conf), 0);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    REQUIRE_EQ(nigh_space_open(cache, "s", NULL, NULL, NULL, NULL, ret_space), 0);
+    return cache;
+}
+
+static void ask(struct nigh_space *space, unsigned number)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    char key[24];
+    int len = snprintf(key, sizeof(key), "key:%u", number);
+    if (nigh_get(space, key, (size_t)len, NULL, &value) < 0 || !value.data)
+        CHECK_EQ(nigh_put(space, key, (size_t)len, key, (size_t)len, NULL), 0);
+    nigh_release(&value);
+}
+
+static void ask_many(struct nigh *cache, struct nigh_space *space)
+{
+    for (unsigned i = 0; i < 60000; i++) {
+        ask(space, i * i % 30011);
+        if (i % 128 == 0)
+            nigh_tick(cache);
+    }
+}
+
+static void check_width(const char *text)
+{
+    while (*text) {
+        const char *end = strchr(text, '\n');
+        REQUIRE(end);
+        CHECK(end - text <= 80);
+        text = end + 1;
+    }
+}
+
+TEST(it_is_a_small_table_for_people_and_json_for_machines)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=lfu", &space);
+    ask_many(cache, space);
+    long needed = nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK_EQ(needed, (long)strlen(text));
+    check_width(text);
+    CHECK(strstr(text, "8.00 MiB") && strstr(text, "64.0 MiB") && strstr(text, "measured"));
+    CHECK(strstr(text, "The next doubling"));
+    needed = nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK_EQ(needed, (long)strlen(text));
+    CHECK(strstr(text, "\"on\":true") && strstr(text, "\"cap\":67108864"));
+    char cut[9];
+    CHECK_EQ(nigh_curve(cache, NIGH_STATS_JSON, cut, sizeof(cut)), needed);
+    CHECK_EQ(strlen(cut), 8);
+    CHECK_EQ(nigh_curve(cache, NIGH_STATS_JSON, NULL, 0), needed);
+    CHECK_EQ(nigh_curve(cache, NIGH_STATS_PROMETHEUS, text, sizeof(text)), NIGH_EINVAL);
+    nigh_close(cache);
+}
+
+TEST(it_can_be_turned_off_and_on)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("curve=off", &space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strcmp(text, "curve: off\n") == 0);
+    CHECK_EQ(nigh_set(cache, "curve", "on"), 0);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "measured"));
+    CHECK_EQ(nigh_set(cache, "curve", "off"), 0);
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(strstr(text, "\"on\":false") && strstr(text, "\"points\":[]"));
+    CHECK_EQ(nigh_set(cache, "curve", "maybe"), NIGH_EOPTION);
+    nigh_close(cache);
+}
+
+TEST(a_policy_without_a_model_says_so)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=ttl", &space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "has none"));
+    nigh_close(cache);
+}
+
+TEST(under_l1_entries_it_counts_values)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.entries=4096,l1.shards=4", &space);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    CHECK(strstr(text, "l1.entries") && strstr(text, "8192 values"));
+    nigh_close(cache);
+}
