@@ -309,6 +309,42 @@ TEST(a_look_changes_nothing)
     world_close(&w);
 }
 
+#define BUSY_KEYS 50u
+#define BUSY_CALLS 5000u
+
+static void *be_busy(void *arg)
+{
+    struct world *w = arg;
+    for (unsigned i = 0; i < BUSY_CALLS; i++) {
+        const char *key = key_numbered(i * 7 % BUSY_KEYS);
+        if (i % 3 == 0)
+            nigh_invalidate(w->space, key, strlen(key), NULL);
+        else if (i % 50 == 1)
+            invalidate_group(w, NIGH_TARGET_TAG, i % 100 == 1);
+        else
+            ask_fetch(w->space, key, NULL);
+    }
+    return NULL;
+}
+
+TEST(looks_go_on_beside_reads_and_changes)
+{
+    struct world w;
+    pthread_t threads[2];
+    char buffer[EXPLAIN_BYTES];
+    world_open(&w, NULL, NULL);
+    w.origin.script = tagged;
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE_EQ(pthread_create(&threads[i], NULL, be_busy, &w), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        CHECK(explain_of(w.space, key_numbered(i % BUSY_KEYS), NIGH_STATS_JSON)[0] == '{');
+        CHECK_GT(nigh_hot(w.cache, NULL, NIGH_STATS_JSON, buffer, sizeof(buffer)), 0);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    world_close(&w);
+}
+
 TEST(text_keeps_to_80_columns_and_names_to_their_lines)
 {
     static const char key[] = "a key with\na line, \x1b[31mcolours and so many words that it is "
