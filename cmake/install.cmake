@@ -20,8 +20,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/test/example/ DESTINATION ${CMAKE_INSTAL
     PATTERN CMakeLists.txt EXCLUDE)
 
 # For Prometheus and Grafana.
-install(FILES ${PROJECT_SOURCE_DIR}/share/alerts.yml ${PROJECT_SOURCE_DIR}/share/grafana.json
-    DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/cmake/monitoring/alerts.yml
+    ${PROJECT_SOURCE_DIR}/cmake/monitoring/grafana.json DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Relative to the file itself, so that `cmake --install --prefix` may choose the place.
 file(RELATIVE_PATH NIGH_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)

@@ -344,7 +344,8 @@ static unsigned check_names(const char *file, const char *metrics)
 
 TEST(dashboard_and_alerts_name_what_there_is)
 {
-    static const char *const files[] = {"share/grafana.json", "share/alerts.yml"};
+    static const char *const files[] = {"cmake/monitoring/grafana.json",
+                                        "cmake/monitoring/alerts.yml"};
     struct world w;
     world_open_exact(&w);
     char *metrics = text_of(w.cache);
