@@ -41,6 +41,7 @@ liburcu-dev pc:liburcu-bp
 libjemalloc-dev pc:jemalloc
 libxxhash-dev pc:libxxhash
 libsqlite3-dev pc:sqlite3
+libjansson-dev pc:jansson
 liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server
 python3 python3

@@ -124,6 +124,17 @@ static double figure_of(const struct bar *b, const struct result *r)
     }
 }
 
+/* What JSON calls the goal is of the figure that stands there: the ratio, else the value. */
+void bench_goals(void)
+{
+    for (size_t i = 0; i < sizeof(bars) / sizeof(bars[0]); i++) {
+        const struct bar *b = &bars[i];
+        const struct result *r = result_find(b->bench, b->name, b->metric, b->baseline);
+        if (r && (b->figure == VALUE) == !r->baseline)
+            result_set_goal(r, b->figure == INVERSE ? 1 / b->limit : b->limit);
+    }
+}
+
 unsigned bench_bars(const struct bench_settings *s)
 {
     unsigned missed = 0;

@@ -38,5 +38,7 @@ void bench_shrink(const struct bench_settings *s);
 void bench_trace(const struct bench_settings *s);
 /* Judge what the others left behind; returns how many bars are missed. */
 unsigned bench_bars(const struct bench_settings *s);
+/* Tell the results their bars. */
+void bench_goals(void);
 
 #endif

@@ -80,6 +80,7 @@ int main(int argc, char **argv)
     if (settings.bench.quick)
         printf("--quick: a smoke run; its figures mean nothing\n");
     int status = run(&settings.bench);
+    bench_goals();
     if (settings.bench.json)
         results_write(settings.bench.json);
     return status;

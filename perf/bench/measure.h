@@ -54,6 +54,9 @@ struct result {
     double ratio;
     unsigned rounds;
     double spread;
+    double ratio_spread; /* of the rounds' own ratios; 0: no rounds, no baseline */
+    double goal;         /* of the ratio or, without a baseline, of the value; 0: none */
+    double at_s;         /* since the case began, where a figure is one of many; -1: it is not */
 };
 
 /* A comparison; baseline NULL: the figure alone. Names that are pointers live for ever. */
@@ -63,9 +66,14 @@ void result_add_rounds(const char *bench, const char *name, const char *metric, 
 /* One figure against a limit or a reference (NULL: none) that was not measured in rounds. */
 void result_add(const char *bench, const char *name, const char *metric, const char *unit,
                 double value, const char *baseline, double baseline_value);
+/* One of many figures over time; `limit` (NULL: none) is what they should stay below. */
+void result_add_at(const char *bench, const char *name, const char *metric, const char *unit,
+                   double at_s, double value, const char *limit, double limit_value);
 /* NULL: not measured. `baseline` NULL: any. */
 const struct result *result_find(const char *bench, const char *name, const char *metric,
                                  const char *baseline);
+/* Tell the goal of a result that was found: of its ratio or, without a baseline, of its value. */
+void result_set_goal(const struct result *r, double goal);
 /* All so far, as a JSON array. */
 void results_write(const char *path);
 

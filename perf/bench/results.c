@@ -17,7 +17,7 @@ static struct result *append(const char *bench, const char *name, const char *me
 {
     results = must_grow(results, result_count + 1, sizeof(*results));
     struct result *r = &results[result_count++];
-    *r = (struct result){.bench = bench, .metric = metric, .unit = unit};
+    *r = (struct result){.bench = bench, .metric = metric, .unit = unit, .at_s = -1};
     snprintf(r->name, sizeof(r->name), "%s", name);
     return r;
 }
@@ -35,6 +35,10 @@ void result_add_rounds(const char *bench, const char *name, const char *metric, 
     r->baseline = baseline->name;
     r->baseline_value = median(baseline->figures, rounds);
     r->ratio = median_ratio(subject->figures, baseline->figures, rounds);
+    double ratios[ROUNDS_MAX];
+    for (unsigned i = 0; i < rounds; i++)
+        ratios[i] = subject->figures[i] / baseline->figures[i];
+    r->ratio_spread = spread(ratios, rounds);
 }
 
 void result_add(const char *bench, const char *name, const char *metric, const char *unit,
@@ -48,6 +52,13 @@ void result_add(const char *bench, const char *name, const char *metric, const c
     r->ratio = baseline && baseline_value != 0 ? value / baseline_value : 0;
 }
 
+void result_add_at(const char *bench, const char *name, const char *metric, const char *unit,
+                   double at_s, double value, const char *limit, double limit_value)
+{
+    result_add(bench, name, metric, unit, value, limit, limit_value);
+    results[result_count - 1].at_s = at_s;
+}
+
 const struct result *result_find(const char *bench, const char *name, const char *metric,
                                  const char *baseline)
 {
@@ -59,6 +70,11 @@ const struct result *result_find(const char *bench, const char *name, const char
             return r;
     }
     return NULL;
+}
+
+void result_set_goal(const struct result *r, double goal)
+{
+    results[r - results].goal = goal;
 }
 
 /* JSON has no infinities; names here are ours and need no escapes. */
@@ -85,6 +101,12 @@ static void write_one(FILE *out, const struct result *r)
     }
     fprintf(out, ", \"rounds\": %u", r->rounds);
     write_number(out, "spread", r->spread);
+    if (r->ratio_spread > 0)
+        write_number(out, "ratio_spread", r->ratio_spread);
+    if (r->goal > 0)
+        write_number(out, "goal", r->goal);
+    if (r->at_s >= 0)
+        write_number(out, "at_s", r->at_s);
     fputc('}', out);
 }
 

@@ -40,6 +40,7 @@
 #define GIVE_UP_NS (30 * PERF_NS_PER_S)
 #define BEFORE_NS PERF_NS_PER_S
 #define LOOK_EVERY_PUTS 256u
+#define SAMPLES 60u /* of resident memory until the bound */
 
 enum load { IDLE, READS, PUTS, LOADS };
 static const char *const load_names[] = {"idle", "reads", "puts"};
@@ -59,6 +60,8 @@ struct outcome {
     double at_bound; /* resident memory then, of the cap */
     double cpu_s;    /* of nigh's threads */
     double evicted;
+    double resident[SAMPLES]; /* bytes, at equal distances */
+    unsigned samples;
 };
 
 /* Shared with the process that ran it. */
@@ -176,6 +179,13 @@ static void set_memory(struct shrink_run *r)
         fail("shrink: l1.memory cannot be set");
 }
 
+/* Keep resident memory for the picture: so many times until the bound. */
+static void keep_sample(struct outcome *o, double s, double bytes)
+{
+    while (o->samples < SAMPLES && s >= o->bound_s * o->samples / SAMPLES)
+        o->resident[o->samples++] = bytes;
+}
+
 /* Until it has arrived and the bound is over. */
 static void watch(struct shrink_run *r)
 {
@@ -192,6 +202,7 @@ static void watch(struct shrink_run *r)
         sleep_ns(LOOK_NS);
         double share = resident(r) / cap;
         s = (double)(now_ns() - begin_ns) / 1e9;
+        keep_sample(o, s, share * cap);
         if (s <= o->bound_s)
             o->at_bound = share;
         if (o->arrived_s > 0 || share > ARRIVED)
@@ -272,6 +283,9 @@ static void report(const struct shrink_run *r)
     printf("%-13s%9.2f%7.2f%9.3f%8.2f", name, o->arrived_s, o->bound_s, o->at_bound, o->cpu_s);
     result_add("shrink", name, "arrived", "s", o->arrived_s, "bound", o->bound_s);
     result_add("shrink", name, "CPU", "s", o->cpu_s, NULL, 0);
+    for (unsigned i = 0; i < o->samples; i++)
+        result_add_at("shrink", name, "resident memory", "MiB", o->bound_s * i / SAMPLES,
+                      o->resident[i] / (double)MIB, "cap", (double)r->it->to_bytes / (double)MIB);
     result_add("shrink", name, "resident at bound", "share of the cap", o->at_bound, NULL, 0);
     if (r->it->load == PUTS) {
         printf("%10s", "-");

@@ -139,14 +139,24 @@ static const struct entrant *nigh_of(const struct entrant *entrants)
     return &entrants[1];
 }
 
+static void add_result(const struct row *row, const struct entrant *nigh,
+                       const struct entrant *other, size_t m)
+{
+    const char *command = link_world.suite->command;
+    const struct bar *bar = bar_of(row, other->side->name, m);
+    result_add_rounds(command, row->name, metrics[m].metric, metrics[m].unit, &nigh->figures[m],
+                      &other->figures[m], link_world.rounds);
+    if (bar)
+        result_set_goal(result_find(command, row->name, metrics[m].metric, other->side->name),
+                        bar->limit);
+}
+
 static void add_results(const struct row *row, const struct entrant *entrants, size_t count)
 {
     const struct entrant *nigh = nigh_of(entrants);
     for (size_t i = 0; i < count; i++)
         for (size_t m = 0; m < METRICS && entrants[i].self && &entrants[i] != nigh; m++)
-            result_add_rounds(link_world.suite->command, row->name, metrics[m].metric,
-                              metrics[m].unit, &nigh->figures[m], &entrants[i].figures[m],
-                              link_world.rounds);
+            add_result(row, nigh, &entrants[i], m);
 }
 
 unsigned link_show(const struct row *row, const struct entrant *entrants, size_t count,

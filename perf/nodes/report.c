@@ -380,6 +380,17 @@ static void json_latency(FILE *out, const struct result *r, int tier, const char
             (double)hist_quantile(h, 0.999) / 1e3, end);
 }
 
+/* How late the late ones were, and the bound that none may exceed. */
+static void json_lateness(FILE *out, const struct result *r)
+{
+    const struct hist *h = &r->checked.lateness_fresh;
+    fprintf(out,
+            "  \"late_fresh_us\": {\"count\": %llu, \"p50\": %.3f, \"p99\": %.3f, "
+            "\"max\": %.3f, \"bound\": %.3f},\n",
+            (unsigned long long)h->count, (double)hist_quantile(h, 0.5) / 1e3,
+            (double)hist_quantile(h, 0.99) / 1e3, (double)h->max / 1e3, (double)r->bound_ns / 1e3);
+}
+
 static void json_shares(FILE *out, const struct result *r)
 {
     uint64_t all = r->tiers[TIER_L1] + r->tiers[TIER_L2] + r->tiers[TIER_LOADER];
@@ -431,6 +442,8 @@ void report_json(const struct result *r, const char *path)
     fprintf(out, "{\n");
     json_counts(out, r);
     json_shares(out, r);
+    if (r->plan.check)
+        json_lateness(out, r);
     json_fault(out, r);
     fprintf(out, "  \"latency_us\": {\n");
     json_latency(out, r, TIER_L1, "l1", ",");

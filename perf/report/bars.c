@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Pictures of bars: limits and how near they came, ratios beside others, and values. A bar is the
+ * median, the thin line on it as long as the spread of the rounds, the red line the goal.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "report/chart.h"
+#include "report/pictures.h"
+#include "support/fail.h"
+#include "support/table.h"
+
+#define BARS_MAX   28u /* of a picture; a group is not torn for it */
+#define BARS_ROOM  64u
+#define NAME_SHORT 20u
+
+struct bars {
+    struct chart_bar all[BARS_ROOM];
+    size_t count;
+    double from;
+    const struct row *first;
+    const char *what, *unit, *how;
+    unsigned drawn;
+};
+
+static const char *figure_text(double x)
+{
+    double size = fabs(x);
+    if (!isfinite(x))
+        return "-";
+    if (size >= 1e6)
+        return table_print("%.3g M", x / 1e6);
+    if (size > 0 && size < 0.01)
+        return table_print("%.2g", x);
+    return table_print("%.*f", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, x);
+}
+
+static void draw(struct bars *b, FILE *out)
+{
+    if (b->count == 0)
+        return;
+    card_begin(out, b->first->bench, b->what, b->unit, b->how);
+    chart_bars(out, b->what, b->all, b->count, b->from);
+    card_end(out);
+    b->count = 0;
+    b->drawn++;
+}
+
+/* Adds a bar; a picture that is full is drawn first, at the end of a group. */
+static void add(struct bars *b, const struct chart_bar *bar, FILE *out)
+{
+    const char *group = b->count ? b->all[b->count - 1].group : NULL;
+    bool is_new = !bar->group || !group || strcmp(group, bar->group) != 0;
+    if ((b->count >= BARS_MAX && is_new) || b->count == BARS_ROOM)
+        draw(b, out);
+    b->all[b->count++] = *bar;
+}
+
+static enum tone tone_of(const struct row *r, double figure, double from)
+{
+    if (figure == from)
+        return TONE_GOOD;
+    return (figure > from) == row_rises(r) ? TONE_GOOD : TONE_BAD;
+}
+
+static bool is_in_lines(const struct row *r)
+{
+    return !isnan(r->at_s) || picture_is_of_curve(r);
+}
+
+/* ---- limits ---- */
+
+static bool is_limited(const struct row *r)
+{
+    return row_has_limit(r) && !is_in_lines(r) && isfinite(r->ratio);
+}
+
+static bool is_first_limit(const struct rows *rows, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (is_limited(&rows->all[j]) && strcmp(rows->all[j].bench, rows->all[i].bench) == 0)
+            return false;
+    return true;
+}
+
+unsigned pictures_of_limits(const struct rows *rows, FILE *out)
+{
+    struct bars b = {.what = "what has a limit",
+                     .unit = "share of it",
+                     .how = "The red line is the limit: a bound, a cap or a goal."};
+    for (size_t i = 0; i < rows->count; i++) {
+        b.first = &rows->all[i];
+        if (!is_limited(b.first) || !is_first_limit(rows, i))
+            continue;
+        for (size_t j = i; j < rows->count; j++) {
+            const struct row *r = &rows->all[j];
+            if (is_limited(r) && strcmp(r->bench, b.first->bench) == 0)
+                add(&b,
+                    &(struct chart_bar){.group = r->name, .name = r->metric,
+                                        .text = table_print("%.3g %%", 100 * r->ratio),
+                                        .value = r->ratio, .low = NAN, .high = NAN, .goal = 1,
+                                        .tone = r->ratio <= 1 ? TONE_GOOD : TONE_BAD},
+                    out);
+        }
+        draw(&b, out);
+    }
+    return b.drawn;
+}
+
+/* ---- ratios ---- */
+
+static bool is_ratio(const struct rows *rows, const struct row *r)
+{
+    return r->baseline && !row_has_limit(r) && !is_in_lines(r) && r->ratio > 0 &&
+           !picture_is_of_latency(rows, r);
+}
+
+/* Is there one baseline under the heading, and no name too long to stand beside its bar? */
+static bool is_plain(const struct rows *rows, size_t first)
+{
+    const struct row *f = &rows->all[first];
+    for (size_t i = first; i < rows->count; i++) {
+        const struct row *r = &rows->all[i];
+        if (row_is_headed_like(r, f) && is_ratio(rows, r) &&
+            (strcmp(r->baseline, f->baseline) != 0 || strlen(r->name) > NAME_SHORT))
+            return false;
+    }
+    return true;
+}
+
+static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out)
+{
+    double half = isfinite(row_spread(r)) ? r->ratio * row_spread(r) / 2 : NAN;
+    add(b,
+        &(struct chart_bar){.group = plain ? NULL : r->name,
+                            .name = plain ? r->name : r->baseline,
+                            .text = figure_text(r->ratio),
+                            .value = r->ratio,
+                            .low = isnan(half) ? NAN : fmax(r->ratio - half, r->ratio / 20),
+                            .high = r->ratio + half,
+                            .goal = r->goal,
+                            .tone = tone_of(r, r->ratio, 1)},
+        out);
+}
+
+unsigned pictures_of_ratios(const struct rows *rows, FILE *out)
+{
+    struct bars b = {.from = 1};
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *first = &rows->all[i];
+        bool seen = false;
+        for (size_t j = 0; j < i; j++)
+            seen |= is_ratio(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first);
+        if (seen || !is_ratio(rows, first))
+            continue;
+        bool plain = is_plain(rows, i);
+        b.first = first;
+        b.what = plain ? table_print("%s / %s", first->metric, first->baseline)
+                       : table_print("%s, over that of others", first->metric);
+        b.how = row_rises(first) ? "nigh's figure over theirs: more than 1 is better."
+                                 : "nigh's figure over theirs: less than 1 is better.";
+        for (size_t j = i; j < rows->count; j++)
+            if (is_ratio(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first))
+                add_ratio(&b, &rows->all[j], plain, out);
+        draw(&b, out);
+    }
+    return b.drawn;
+}
+
+/* ---- values ---- */
+
+static bool is_value(const struct rows *rows, const struct row *r)
+{
+    return !r->baseline && !is_in_lines(r) && isfinite(r->value) &&
+           !picture_is_of_latency(rows, r);
+}
+
+static size_t values_like(const struct rows *rows, size_t first, bool *ret_short)
+{
+    size_t count = 0;
+    *ret_short = true;
+    for (size_t i = first; i < rows->count; i++)
+        if (is_value(rows, &rows->all[i]) && row_is_headed_like(&rows->all[i], &rows->all[first])) {
+            count++;
+            *ret_short = *ret_short && strlen(rows->all[i].name) <= NAME_SHORT;
+        }
+    return count;
+}
+
+static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *out)
+{
+    double half = isfinite(row_spread(r)) ? fabs(r->value) * row_spread(r) / 2 : NAN;
+    enum tone tone = isnan(r->goal) ? TONE_PLAIN : tone_of(r, r->value, r->goal);
+    add(b,
+        &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
+                            .text = figure_text(r->value), .value = r->value,
+                            .low = r->value - half, .high = r->value + half, .goal = r->goal,
+                            .tone = tone},
+        out);
+}
+
+unsigned pictures_of_values(const struct rows *rows, FILE *out)
+{
+    struct bars b = {.how = "The figures as they are: only those of one run compare."};
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *first = &rows->all[i];
+        bool seen = false, is_short;
+        for (size_t j = 0; j < i; j++)
+            seen |= is_value(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first);
+        if (seen || !is_value(rows, first) || values_like(rows, i, &is_short) < 2)
+            continue;
+        b.first = first;
+        b.what = first->metric;
+        b.unit = first->unit;
+        for (size_t j = i; j < rows->count; j++)
+            if (is_value(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first))
+                add_value(&b, &rows->all[j], is_short, out);
+        draw(&b, out);
+    }
+    return b.drawn;
+}

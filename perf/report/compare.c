@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Comparing two runs. Where a row has a baseline its ratio is compared, for what a machine was busy
+ * with then and now is in both sides of it; else the value. A difference counts when it is larger
+ * than the spread of either run's rounds: what one run differs from itself by shows nothing.
+ */
+#include "report/compare.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "support/fail.h"
+#include "support/table.h"
+
+#define LABEL_COLUMNS 52
+
+static const char *const words[VERDICTS] = {
+    [VERDICT_WITHIN] = "-",
+    [VERDICT_BETTER] = "better",
+    [VERDICT_WORSE] = "worse",
+    [VERDICT_ONE_ROUND] = "?",
+};
+
+/* The larger spread of both; NAN when a run had but one round. */
+static double spread_of_both(const struct row *then, const struct row *now)
+{
+    double a = row_spread(then), b = row_spread(now);
+    return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+}
+
+static double change(const struct row *then, const struct row *now)
+{
+    double was = row_figure(then), is = row_figure(now);
+    if (was == is)
+        return 0;
+    return was != 0 ? is / was - 1 : INFINITY;
+}
+
+enum verdict compare_verdict(const struct row *then, const struct row *now)
+{
+    double by = change(then, now), spread = spread_of_both(then, now);
+    if (by == 0)
+        return VERDICT_WITHIN;
+    if (isnan(by) || isnan(spread))
+        return VERDICT_ONE_ROUND;
+    if (fabs(by) <= spread)
+        return VERDICT_WITHIN;
+    return (by > 0) == row_rises(now) ? VERDICT_BETTER : VERDICT_WORSE;
+}
+
+/* ---- the table ---- */
+
+static const char *number(double x)
+{
+    if (isnan(x))
+        return "-";
+    double size = fabs(x);
+    if (size >= 1e7 || (size > 0 && size < 0.0995))
+        return table_print("%.3g", x);
+    return table_print("%.*f", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, x);
+}
+
+static const char *percent(double share)
+{
+    if (isnan(share))
+        return "?";
+    if (isinf(share))
+        return "from 0";
+    if (fabs(share) >= 99)
+        return "> 99x";
+    return table_print("%+.1f %%", 100 * share);
+}
+
+/* Prints a name, on a line of its own when it is longer than the column. */
+static void print_label(const struct row *r, FILE *out)
+{
+    const char *label = r->baseline ? table_print("  %s / %s", r->name, r->baseline)
+                                    : table_print("  %s", r->name);
+    if (strlen(label) > LABEL_COLUMNS)
+        fprintf(out, "%s\n%-*s", label, LABEL_COLUMNS, "");
+    else
+        fprintf(out, "%-*s", LABEL_COLUMNS, label);
+}
+
+static enum verdict print_row(const struct row *then, const struct row *now, FILE *out)
+{
+    enum verdict verdict = compare_verdict(then, now);
+    double spread = spread_of_both(then, now);
+    print_label(now, out);
+    fprintf(out, "%10s%10s%10s%9s%8s\n", number(row_figure(then)), number(row_figure(now)),
+            percent(change(then, now)),
+            isnan(spread) ? "?" : table_print("%.1f %%", 100 * spread), words[verdict]);
+    return verdict;
+}
+
+/* Finds the row that says the same; NULL: none. */
+static const struct row *find(const struct rows *in, const struct row *like)
+{
+    for (size_t i = 0; i < in->count; i++)
+        if (row_is_like(&in->all[i], like) && isnan(in->all[i].at_s))
+            return &in->all[i];
+    return NULL;
+}
+
+static void print_heading(const struct row *r, FILE *out)
+{
+    fprintf(out, "%s: %s, %s\n", r->bench, r->metric, r->unit);
+}
+
+static void print_name(const struct row *r, FILE *out)
+{
+    fprintf(out, "  %s%s%s\n", r->name, r->baseline ? " / " : "", r->baseline ? r->baseline : "");
+}
+
+/* Is it there to be compared? Figures over time are not. */
+static bool is_compared(const struct row *r)
+{
+    return isnan(r->at_s);
+}
+
+/* Names the rows of a heading that the other file has not. */
+static size_t print_lonely_of(const struct rows *of, size_t first, const struct rows *other,
+                              FILE *out)
+{
+    size_t count = 0;
+    for (size_t i = first; i < of->count; i++) {
+        const struct row *r = &of->all[i];
+        if (!row_is_headed_like(r, &of->all[first]) || !is_compared(r) || find(other, r))
+            continue;
+        if (count++ == 0)
+            print_heading(r, out);
+        print_name(r, out);
+    }
+    return count;
+}
+
+static bool has_lonely(const struct rows *of, const struct rows *other)
+{
+    for (size_t i = 0; i < of->count; i++)
+        if (is_compared(&of->all[i]) && !find(other, &of->all[i]))
+            return true;
+    return false;
+}
+
+static void print_lonely(const struct rows *of, const struct rows *other, FILE *out)
+{
+    if (!has_lonely(of, other))
+        return;
+    fprintf(out, "\nonly in %s:\n", of->path);
+    for (size_t i = 0; i < of->count; i++)
+        if (rows_is_first(of, i))
+            print_lonely_of(of, i, other, out);
+}
+
+static size_t series_in(const struct rows *r)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < r->count; i++)
+        count += !isnan(r->all[i].at_s);
+    return count;
+}
+
+static void print_sum(const size_t counts[VERDICTS], size_t series, FILE *out)
+{
+    fprintf(out, "\n%zu better and %zu worse by more than the spread; %zu within it (-)",
+            counts[VERDICT_BETTER], counts[VERDICT_WORSE], counts[VERDICT_WITHIN]);
+    if (counts[VERDICT_ONE_ROUND])
+        fprintf(out, ";\n%zu of one round, of which nobody can say (?)", counts[VERDICT_ONE_ROUND]);
+    fputc('\n', out);
+    if (series)
+        fprintf(out, "figures over time are not compared: %zu rows (see perf/run report)\n",
+                series);
+}
+
+/* Prints what both have under one heading. */
+static void print_common(const struct rows *then, const struct rows *now, size_t first,
+                         size_t counts[VERDICTS], FILE *out)
+{
+    bool headed = false;
+    for (size_t i = first; i < now->count; i++) {
+        const struct row *r = &now->all[i], *was = find(then, r);
+        if (!was || !is_compared(r) || !row_is_headed_like(r, &now->all[first]))
+            continue;
+        if (!headed)
+            print_heading(r, out);
+        headed = true;
+        counts[print_row(was, r, out)]++;
+    }
+}
+
+void compare_print(const struct rows *then, const struct rows *now, FILE *out)
+{
+    size_t counts[VERDICTS] = {0};
+    fprintf(out, "then: %s\nnow:  %s\nRatios where a baseline is named, else values.\n\n",
+            then->path, now->path);
+    fprintf(out, "%-*s%10s%10s%10s%9s\n", LABEL_COLUMNS, "", "then", "now", "change", "spread");
+    for (size_t i = 0; i < now->count; i++)
+        if (rows_is_first(now, i))
+            print_common(then, now, i, counts, out);
+    print_lonely(then, now, out);
+    print_lonely(now, then, out);
+    print_sum(counts, series_in(then) + series_in(now), out);
+    table_end();
+}

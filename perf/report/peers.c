@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Peers in one run. Each program measures nigh beside its peers in turns, on the same keys, so a
+ * ratio is of one round on one machine. Between programs nothing is compared.
+ */
+#include "report/peers.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/fail.h"
+#include "support/folder.h"
+#include "support/table.h"
+
+#define WORDS_MAX 12u
+
+struct part {
+    const char *program;
+    const char *words[WORDS_MAX], *quick_words[WORDS_MAX]; /* NULL ends */
+};
+
+static const struct part parts[] = {
+    {"perf_bench",
+     {"hit", "--only", "uniform, free, 1 thread", NULL},
+     {"hit", "--only", "uniform, free, 1 thread", "--quick", "--rounds", "3", NULL}},
+    {"perf_link",
+     {"link", "--only", "^(GET, (1|16) threads?|get_many of 32)$", NULL},
+     {"link", "--only", "^(GET, 1 thread|get_many of 32)$", "--seconds", "0.3", "--rounds", "3",
+      NULL}},
+    {"perf_link",
+     {"miss", "--only", "^warm", NULL},
+     {"miss", "--only", "^warm, 1 thread", "--seconds", "0.3", "--rounds", "3", NULL}},
+};
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+/* Who might be there, by the name that a row has, and what it takes. */
+static const struct {
+    const char *name, *baseline, *package;
+} peers[] = {
+    {"liburcu's cds_lfht", "lfht", "liburcu-dev"},
+    {"Concurrency Kit's ck_ht", "ck_ht", "libck-dev"},
+    {"64 mutexes", "mutex", "nothing"},
+    {"GLib's GHashTable", "glib", "libglib2.0-dev"},
+    {"TBB's concurrent_hash_map", "tbb", "libtbb-dev"},
+    {"libcuckoo", "cuckoo", "libcuckoo-dev"},
+    {"memcached", "memcached", "memcached"},
+    {"Redis by hiredis", "hiredis", "redis-tools"},
+    {"Redis by MGET", "hiredis MGET", "redis-tools"},
+    {"Caffeine", "caffeine", "a JVM: it is not measured yet"},
+    {"Ristretto", "ristretto", "Go: it is not measured yet"},
+};
+#define PEERS (sizeof(peers) / sizeof(peers[0]))
+
+/* ---- measuring ---- */
+
+/* The path of a program that lies where this one does. */
+static char *sibling(const char *name)
+{
+    char self[4096];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (len <= 0)
+        fail("/proc/self/exe: %m");
+    self[len] = '\0';
+    *strrchr(self, '/') = '\0';
+    return must_print("%s/%s", self, name);
+}
+
+/* Runs one program, whose table goes to stderr: ours is the answer. False: it measured nothing. */
+static bool run(const char *path, const char *const *words, const char *json)
+{
+    char *argv[WORDS_MAX + 4] = {must_print("%s", path)};
+    int status = 0, count = 1;
+    for (; *words; words++)
+        argv[count++] = must_print("%s", *words);
+    argv[count++] = must_print("--json");
+    argv[count] = must_print("%s", json);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        execv(path, argv);
+        _exit(PERF_EXIT_BROKEN);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        fail("cannot start %s: %m", path);
+    while (count >= 0)
+        free(argv[count--]);
+    return WIFEXITED(status) && WEXITSTATUS(status) != PERF_EXIT_BROKEN;
+}
+
+static void run_part(const struct part *part, bool quick, const char *file, json_t *to)
+{
+    char *path = sibling(part->program);
+    if (access(path, X_OK) != 0) {
+        fprintf(stderr, "perf: %s is not built, so its peers are missing\n", part->program);
+        free(path);
+        return;
+    }
+    if (!run(path, quick ? part->quick_words : part->words, file))
+        fail("%s measured nothing", part->program);
+    json_t *results = json_load_file(file, 0, NULL);
+    if (!results || json_array_extend(to, results) != 0)
+        fail("%s has left no results", part->program);
+    json_decref(results);
+    free(path);
+}
+
+/* ---- the table ---- */
+
+static const struct row *find_peer(const struct rows *rows, const char *baseline)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows->all[i].baseline && strcmp(rows->all[i].baseline, baseline) == 0)
+            return &rows->all[i];
+    return NULL;
+}
+
+/* One figure of each case: what a lookup costs, or how many there are in a second. `limit` is no
+ * peer: it finds nothing. */
+static bool is_shown(const struct row *r)
+{
+    return r->baseline && strcmp(r->baseline, "limit") != 0 &&
+           (strcmp(r->metric, "get") == 0 || strcmp(r->metric, "op/s") == 0);
+}
+
+static const char *number(double x)
+{
+    return table_print("%.*f", x < 9.995 ? 2 : x < 999.5 ? 1 : 0, x);
+}
+
+static void print_row(const struct row *r, FILE *out)
+{
+    double spread = row_spread(r);
+    const char *says = r->ratio == 1                   ? "the same"
+                       : (r->ratio > 1) == row_rises(r) ? "nigh is better"
+                                                        : "the peer is better";
+    fprintf(out, "  %-24s%12s%12s%14.3f%10s  %s\n", r->baseline, number(r->value),
+            number(r->baseline_value), r->ratio,
+            isnan(spread) ? "?" : table_print("%.1f %%", 100 * spread),
+            fabs(r->ratio - 1) <= spread ? "within the spread" : says);
+}
+
+static void print_missing(const struct rows *rows, FILE *out)
+{
+    const char *before = "\nmissing: ";
+    for (size_t i = 0; i < PEERS; i++) {
+        if (find_peer(rows, peers[i].baseline))
+            continue;
+        fprintf(out, "%s%s (%s)", before, peers[i].name, peers[i].package);
+        before = ",\n         ";
+    }
+    if (before[0] == ',')
+        fputc('\n', out);
+}
+
+void peers_print(const struct rows *rows, FILE *out)
+{
+    const struct row *last = NULL;
+    fprintf(out, "%-26s%12s%12s%14s%10s\n", "", "nigh", "the peer", "nigh / peer", "spread");
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *r = &rows->all[i];
+        if (!is_shown(r))
+            continue;
+        if (!last || !row_is_headed_like(last, r) || strcmp(last->name, r->name) != 0)
+            fprintf(out, "%s: %s (%s is better)\n", r->name, r->unit,
+                    row_rises(r) ? "more" : "less");
+        print_row(r, out);
+        last = r;
+    }
+    print_missing(rows, out);
+    table_end();
+}
+
+void peers_run(bool quick, const char *json)
+{
+    struct rows rows;
+    json_t *all = json_array();
+    char *file = must_print("%s/results.json", folder_create("nigh-compare"));
+    for (size_t i = 0; i < PARTS; i++)
+        run_part(&parts[i], quick, file, all);
+    if (json_dump_file(all, file, 0) != 0)
+        fail("cannot write %s", file);
+    if (json && json_dump_file(all, json, JSON_INDENT(1)) != 0)
+        fail("cannot write %s", json);
+    json_decref(all);
+    char *why = rows_read(&rows, file);
+    if (why)
+        fail("%s", why);
+    if (quick)
+        printf("--quick: a smoke run; its figures mean little\n");
+    peers_print(&rows, stdout);
+    rows_free(&rows);
+    free(file);
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading results. Files come from other machines and older versions: whatever is not a row ends in
+ * a sentence that names the place, and nothing is taken for zero that is not there.
+ */
+#include "report/rows.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "support/fail.h"
+
+/* ---- the main job's object ---- */
+
+static double number_in(const json_t *object, const char *name)
+{
+    const json_t *j = json_object_get(object, name);
+    return json_is_number(j) ? json_number_value(j) : NAN;
+}
+
+/* Adds a row unless the figure is missing. */
+static void add(json_t *to, const char *name, const char *metric, const char *unit, double value,
+                const char *limit, double limit_value)
+{
+    if (isnan(value))
+        return;
+    json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:f, s:i, s:f}", "bench", "nodes", "case", name,
+                            "metric", metric, "unit", unit, "value", value, "rounds", 1, "spread",
+                            0.0);
+    if (limit && !isnan(limit_value)) {
+        json_object_set_new(row, "baseline", json_string(limit));
+        json_object_set_new(row, "baseline_value", json_real(limit_value));
+        json_object_set_new(row, "ratio",
+                            limit_value != 0 ? json_real(value / limit_value) : json_null());
+    }
+    json_array_append_new(to, row);
+}
+
+static void add_quantiles(json_t *to, const char *name, const json_t *from)
+{
+    static const struct {
+        const char *field, *metric;
+    } all[] = {{"p50", "p50"}, {"p90", "p90"}, {"p99", "p99"}, {"p999", "p99.9"}, {"max", "max"}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        add(to, name, all[i].metric, "us", number_in(from, all[i].field), NULL, 0);
+}
+
+static void add_lateness(json_t *to, const json_t *job)
+{
+    const json_t *late = json_object_get(job, "late_fresh_us");
+    double bound = number_in(late, "bound");
+    add(to, "fresh reads", "lateness, p50", "us", number_in(late, "p50"), "bound", bound);
+    add(to, "fresh reads", "lateness, p99", "us", number_in(late, "p99"), "bound", bound);
+    add(to, "fresh reads", "lateness, max", "us", number_in(late, "max"), "bound", bound);
+    add(to, "fresh reads", "late", "count", number_in(late, "count"), NULL, 0);
+}
+
+static void add_over_time(json_t *to, const json_t *job)
+{
+    const json_t *each;
+    size_t i;
+    json_array_foreach(json_object_get(job, "over_time"), i, each) {
+        static const char *const names[] = {"l1", "l2", "loader"};
+        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+            add(to, names[n], "share over time", "percent", 100 * number_in(each, names[n]), NULL,
+                0);
+            json_t *last = json_array_get(to, json_array_size(to) - 1);
+            json_object_set_new(last, "at_s", json_real(number_in(each, "at_s")));
+        }
+    }
+}
+
+/* Makes rows of the object that `perf/run --json` writes. */
+static json_t *rows_of_job(const json_t *job)
+{
+    static const char *const tiers[] = {"l1", "l2", "loader"};
+    json_t *to = json_array();
+    for (size_t i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++) {
+        add(to, tiers[i], "share of the reads", "percent",
+            100 * number_in(json_object_get(job, "share"), tiers[i]), NULL, 0);
+        add_quantiles(to, tiers[i], json_object_get(json_object_get(job, "latency_us"), tiers[i]));
+    }
+    add_quantiles(to, "lag to the other nodes", json_object_get(job, "invalidation_lag_us"));
+    add_lateness(to, job);
+    add_over_time(to, job);
+    add(to, "a node", "memory of L1", "bytes", number_in(job, "memory_peak_bytes"), "cap",
+        number_in(job, "memory_cap_bytes"));
+    add(to, "the origin", "loads at once", "count", number_in(job, "origin_concurrency_peak"),
+        "cap", number_in(job, "origin_concurrency_cap"));
+    add(to, "a generation", "loads", "count", number_in(job, "loads_per_generation_max"), "bound",
+        1);
+    add(to, "reads", "judged", "count", number_in(job, "reads_judged"), NULL, 0);
+    add(to, "reads", "violations", "count", number_in(job, "violations"), NULL, 0);
+    add(to, "reads", "requests", "1/s", number_in(job, "requests_per_second"), NULL, 0);
+    return to;
+}
+
+/* ---- rows ---- */
+
+static const char *text_in(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static bool take(struct row *r, const json_t *j)
+{
+    double rounds = number_in(j, "rounds");
+    *r = (struct row){
+        .bench = text_in(j, "bench"),
+        .name = text_in(j, "case"),
+        .metric = text_in(j, "metric"),
+        .unit = text_in(j, "unit"),
+        .baseline = text_in(j, "baseline"),
+        .value = number_in(j, "value"),
+        .baseline_value = number_in(j, "baseline_value"),
+        .ratio = number_in(j, "ratio"),
+        .spread = number_in(j, "spread"),
+        .ratio_spread = number_in(j, "ratio_spread"),
+        .goal = number_in(j, "goal"),
+        .at_s = number_in(j, "at_s"),
+        .rounds = rounds >= 1 && rounds < 1e6 ? (unsigned)rounds : 1,
+    };
+    return r->bench && r->name && r->metric && r->unit;
+}
+
+static char *take_all(struct rows *r)
+{
+    r->all = must_alloc(json_array_size(r->root), sizeof(*r->all));
+    for (; r->count < json_array_size(r->root); r->count++)
+        if (!take(&r->all[r->count], json_array_get(r->root, r->count)))
+            return must_print("%s: entry %zu is no row of results: bench, case, metric and unit "
+                              "are texts",
+                              r->path, r->count + 1);
+    return r->count ? NULL : must_print("%s: there are no results in it", r->path);
+}
+
+char *rows_read(struct rows *ret, const char *path)
+{
+    json_error_t error;
+    *ret = (struct rows){.path = must_print("%s", path),
+                         .root = json_load_file(path, 0, &error)};
+    if (!ret->root)
+        return error.line > 0 ? must_print("%s: no JSON: line %d: %s", path, error.line, error.text)
+                              : must_print("%s: %s", path, error.text);
+    if (json_is_object(ret->root) && json_object_get(ret->root, "reads_judged")) {
+        json_t *rows = rows_of_job(ret->root);
+        json_decref(ret->root);
+        ret->root = rows;
+    }
+    if (!json_is_array(ret->root))
+        return must_print("%s: JSON, but not of perf/run's: an array of results is wanted", path);
+    return take_all(ret);
+}
+
+void rows_free(struct rows *r)
+{
+    json_decref(r->root);
+    free(r->all);
+    free(r->path);
+    *r = (struct rows){0};
+}
+
+/* ---- what a row means ---- */
+
+double row_figure(const struct row *r)
+{
+    return r->baseline && !isnan(r->ratio) && r->baseline_value != 0 ? r->ratio : r->value;
+}
+
+double row_spread(const struct row *r)
+{
+    if (r->rounds < 2)
+        return NAN;
+    return r->baseline && !isnan(r->ratio_spread) ? r->ratio_spread : r->spread;
+}
+
+bool row_rises(const struct row *r)
+{
+    static const char *const units[] = {"op/s", "1/s", "percent"};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(r->unit, units[i]) == 0)
+            return true;
+    return false;
+}
+
+bool row_has_limit(const struct row *r)
+{
+    static const char *const limits[] = {"bound", "cap", "goal"};
+    for (size_t i = 0; r->baseline && i < sizeof(limits) / sizeof(limits[0]); i++)
+        if (strcmp(r->baseline, limits[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool row_is_headed_like(const struct row *a, const struct row *b)
+{
+    return is_same(a->bench, b->bench) && is_same(a->metric, b->metric) &&
+           is_same(a->unit, b->unit);
+}
+
+bool row_is_like(const struct row *a, const struct row *b)
+{
+    return row_is_headed_like(a, b) && is_same(a->name, b->name) &&
+           is_same(a->baseline, b->baseline);
+}
+
+bool rows_is_first(const struct rows *r, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (row_is_headed_like(&r->all[j], &r->all[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Results that an earlier run has written as JSON: the rows of bench/measure.h, and the main job's
+ * object, whose figures become rows, too.
+ */
+#ifndef PERF_REPORT_ROWS_H
+#define PERF_REPORT_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ROWS_FILES_MAX 16u
+
+struct json_t;
+
+/* One result. Texts live as long as the file; numbers that are not there are NAN. */
+struct row {
+    const char *bench, *name, *metric, *unit;
+    const char *baseline; /* NULL: none */
+    double value, baseline_value, ratio;
+    double spread, ratio_spread; /* (largest - smallest) / median of the rounds */
+    double goal;                 /* of the ratio; without a baseline of the value */
+    double at_s;                 /* one of many over time */
+    unsigned rounds;
+};
+
+struct rows {
+    char *path;
+    struct row *all;
+    size_t count;
+    struct json_t *root;
+};
+
+/* Read a file. NULL, or why it cannot be done, which the caller frees. rows_free() is for both. */
+char *rows_read(struct rows *ret, const char *path);
+void rows_free(struct rows *r);
+
+/* The figure that two runs have in common: the ratio where there is one. */
+double row_figure(const struct row *r);
+/* Its spread, of the ratios where the file has that, else of the value; NAN: one round. */
+double row_spread(const struct row *r);
+/* Is more of it better? By its unit. */
+bool row_rises(const struct row *r);
+/* Is what stands beside it a limit, and no other candidate? */
+bool row_has_limit(const struct row *r);
+/* Do both say the same thing, in the same unit, beside the same baseline? */
+bool row_is_like(const struct row *a, const struct row *b);
+/* Do both stand under one heading: bench, metric and unit? */
+bool row_is_headed_like(const struct row *a, const struct row *b);
+/* Is row `i` the first under its heading? */
+bool rows_is_first(const struct rows *r, size_t i);
+
+#endif

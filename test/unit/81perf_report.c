@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `perf/run compare` and `report`, from fixed results in test/report: which differences count, what
+ * bad files are told, which pictures there are, and that a page is well-formed whatever the texts.
+ */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report/compare.h"
+#include "report/page.h"
+#include "report/peers.h"
+#include "report/report.h"
+
+#define LINE_COLUMNS 100u
+
+static char text[1 << 20]; /* what was written last */
+
+static void read_rows(struct rows *ret, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", NIGH_TEST_REPORTS, name);
+    char *why = rows_read(ret, path);
+    if (why)
+        check_note("%s", why);
+    REQUIRE(!why);
+}
+
+static FILE *begin_text(void)
+{
+    memset(text, 0, sizeof(text));
+    FILE *out = fmemopen(text, sizeof(text) - 1, "w");
+    REQUIRE(out);
+    return out;
+}
+
+static bool says(const char *what)
+{
+    return strstr(text, what) != NULL;
+}
+
+static unsigned count_of(const char *what)
+{
+    unsigned count = 0;
+    for (const char *at = text; (at = strstr(at, what)); at++)
+        count++;
+    return count;
+}
+
+/* ---- two files ---- */
+
+static struct row figure(double value, double spread, unsigned rounds, const char *unit)
+{
+    return (struct row){.bench = "b", .name = "n", .metric = "m", .unit = unit, .value = value,
+                        .spread = spread, .rounds = rounds, .ratio_spread = 0.0 / 0.0};
+}
+
+static enum verdict verdict(struct row then, struct row now)
+{
+    return compare_verdict(&then, &now);
+}
+
+TEST(difference_counts_beyond_the_larger_spread)
+{
+    CHECK_EQ(verdict(figure(100, .1, 5, "ns"), figure(109, .01, 5, "ns")), VERDICT_WITHIN);
+    CHECK_EQ(verdict(figure(100, .1, 5, "ns"), figure(91, .01, 5, "ns")), VERDICT_WITHIN);
+    CHECK_EQ(verdict(figure(100, .1, 5, "ns"), figure(112, .01, 5, "ns")), VERDICT_WORSE);
+    CHECK_EQ(verdict(figure(100, .01, 5, "ns"), figure(112, .2, 5, "ns")), VERDICT_WITHIN);
+    CHECK_EQ(verdict(figure(100, .1, 5, "ns"), figure(80, .1, 5, "ns")), VERDICT_BETTER);
+    CHECK_EQ(verdict(figure(100, .1, 5, "op/s"), figure(80, .1, 5, "op/s")), VERDICT_WORSE);
+    CHECK_EQ(verdict(figure(100, 0, 1, "ns"), figure(80, .1, 5, "ns")), VERDICT_ONE_ROUND);
+    CHECK_EQ(verdict(figure(100, 0, 1, "ns"), figure(100, 0, 1, "ns")), VERDICT_WITHIN);
+    CHECK_EQ(verdict(figure(0, .1, 5, "ns"), figure(1, .1, 5, "ns")), VERDICT_WORSE);
+}
+
+TEST(files_are_compared)
+{
+    struct rows then, now;
+    read_rows(&then, "then.json");
+    read_rows(&now, "now.json");
+    FILE *out = begin_text();
+    compare_print(&then, &now, out);
+    fclose(out);
+    CHECK(says("free, 1 thread / lfht"));
+    CHECK(says("+25.0 %    5.0 %   worse"));
+    CHECK(says("+2.0 %    5.0 %       -"));
+    CHECK(says("-25.0 %    5.0 %  better"));
+    CHECK(says("+33.3 %   10.0 %  better")); /* more op/s */
+    CHECK(says("+9.1 %        ?       ?"));
+    CHECK(says("then.json:\nmemory: bookkeeping, bytes/entry\n  gone since\n"));
+    CHECK(says("now.json:\nmemory: bookkeeping, bytes/entry\n  a case whose name is so long"));
+    CHECK(says("2 better and 1 worse by more than the spread; 1 within it (-);\n1 of one round"));
+    rows_free(&then);
+    rows_free(&now);
+}
+
+TEST(table_is_as_wide_as_a_page)
+{
+    struct rows then, now;
+    read_rows(&then, "pictures.json");
+    read_rows(&now, "pictures.json");
+    FILE *out = begin_text();
+    compare_print(&then, &now, out);
+    fclose(out);
+    char *rest = text;
+    for (char *line; (line = strsep(&rest, "\n"));)
+        if (!strstr(line, ".json"))
+            CHECK_LE(strlen(line), LINE_COLUMNS);
+    rows_free(&then);
+    rows_free(&now);
+}
+
+/* ---- bad files ---- */
+
+static void check_refused(const char *content, const char *why_not)
+{
+    struct rows rows;
+    char path[] = "/tmp/nigh-report-XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    REQUIRE(write(fd, content, strlen(content)) == (ssize_t)strlen(content));
+    close(fd);
+    char *why = rows_read(&rows, path);
+    CHECK(why && strstr(why, why_not) && strstr(why, path));
+    if (why && !strstr(why, why_not))
+        check_note("%s", why);
+    free(why);
+    rows_free(&rows);
+    unlink(path);
+}
+
+TEST(bad_files_are_refused_in_words)
+{
+    struct rows rows;
+    char *why = rows_read(&rows, "/nonexistent/results.json");
+    CHECK(why && strstr(why, "/nonexistent/results.json"));
+    free(why);
+    rows_free(&rows);
+    check_refused("", "no JSON: line 1");
+    check_refused("[{\"bench\": \"hit\",\n", "no JSON: line");
+    check_refused("[]", "no results");
+    check_refused("{}", "not of perf/run's");
+    check_refused("7", "no JSON");
+    check_refused("[7]", "entry 1 is no row");
+    check_refused("[{\"bench\": 7, \"case\": \"c\", \"metric\": \"m\", \"unit\": \"u\"}]",
+                  "entry 1 is no row");
+}
+
+TEST(missing_numbers_are_no_zeros)
+{
+    struct rows rows;
+    char path[] = "/tmp/nigh-report-XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    dprintf(fd, "[{\"bench\": \"b\", \"case\": \"c\", \"metric\": \"m\", \"unit\": \"u\"}]");
+    close(fd);
+    char *why = rows_read(&rows, path);
+    CHECK(!why);
+    free(why);
+    CHECK(rows.count == 1 && rows.all[0].value != rows.all[0].value);
+    FILE *out = begin_text();
+    compare_print(&rows, &rows, out);
+    report_write(&rows, 1, out);
+    fclose(out);
+    rows_free(&rows);
+    unlink(path);
+}
+
+/* ---- the page ---- */
+
+TEST(text_is_escaped_and_cut)
+{
+    FILE *out = begin_text();
+    page_text(out, "<a href=\"x\">&'\x01\xef\xbf\xbe");
+    fputc('|', out);
+    page_text_cut(out, "\xc3\xbc<\xc3\xbc<\xc3\xbc", 4);
+    fputc('|', out);
+    page_text_cut(out, "abcd", 4);
+    fclose(out);
+    CHECK_STR(text, "&lt;a href=&quot;x&quot;&gt;&amp;&#39;??|"
+                    "\xc3\xbc&lt;\xc3\xbc\xe2\x80\xa6|abcd");
+}
+
+/* Is it a tag that stands for itself, <x ... />, or no tag: <!DOCTYPE html>? */
+static bool is_alone(const char *tag, size_t len)
+{
+    return tag[0] == '!' || tag[len - 1] == '/';
+}
+
+/* Checks that tags are nested and closed, and that no other < or & stands anywhere. */
+static void check_tags(void)
+{
+    char open[64][16];
+    size_t depth = 0;
+    for (const char *at = strchr(text, '<'); at; at = strchr(at, '<')) {
+        size_t len = strcspn(++at, ">"), name = strcspn(at, " />");
+        if (at[0] == '/') {
+            name = strcspn(++at, ">");
+            if (!CHECK(depth > 0 && strlen(open[depth - 1]) == name &&
+                       memcmp(open[depth - 1], at, name) == 0))
+                return;
+            depth--;
+        } else if (!is_alone(at, len)) {
+            REQUIRE(depth < 64 && name < sizeof(open[0]));
+            snprintf(open[depth++], sizeof(open[0]), "%.*s", (int)name, at);
+        }
+    }
+    CHECK_EQ(depth, 0);
+    for (const char *at = text; (at = strchr(at, '&')); at++)
+        CHECK(strncmp(at, "&lt;", 4) == 0 || strncmp(at, "&gt;", 4) == 0 ||
+              strncmp(at, "&amp;", 5) == 0 || strncmp(at, "&quot;", 6) == 0 ||
+              strncmp(at, "&#39;", 5) == 0);
+}
+
+static unsigned write_page(const char *name)
+{
+    struct rows rows;
+    read_rows(&rows, name);
+    FILE *out = begin_text();
+    unsigned pictures = report_write(&rows, 1, out);
+    fclose(out);
+    rows_free(&rows);
+    check_tags();
+    CHECK_EQ(count_of("<figure"), pictures);
+    CHECK(!says("nan") && !says("inf,") && !says("\"inf"));
+    CHECK(!says("http://") || count_of("http://") == count_of("http://www.w3.org/"));
+    CHECK(!says("https://") && !says("<script") && !says("@import") && !says("url("));
+    return pictures;
+}
+
+TEST(page_has_the_pictures_that_its_rows_make)
+{
+    CHECK_GE(write_page("pictures.json"), 7);
+    CHECK(says("knee: 512 MiB"));
+    CHECK(says("tune: misses by memory, percent"));
+    CHECK(says("load: latency, ns"));
+    CHECK(says("shrink: resident memory, MiB"));
+    CHECK(says("shrink: what has a limit"));
+    CHECK(says("tune: requests / the best"));
+    CHECK(says("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;so&quot; &#39;on&#39; ??"));
+    CHECK(says("<details>"));
+}
+
+TEST(page_of_a_benchmark_has_bars_and_goals)
+{
+    CHECK_GE(write_page("then.json"), 3);
+    CHECK(says("Goals met: 1 of 1"));
+    CHECK(says("hit: get, over that of others"));
+    CHECK(says("class=\"bad\"") && says("class=\"good\""));
+    CHECK(says("class=\"mark\""));
+    CHECK(says("class=\"spread\""));
+}
+
+TEST(page_of_the_main_job_shows_lateness_and_its_bound)
+{
+    CHECK_GE(write_page("job.json"), 2);
+    CHECK(says("lateness, max"));
+    CHECK(says("nodes: latency, us"));
+    CHECK(says("nodes: what has a limit"));
+    CHECK(says("17.9 %")); /* of the bound */
+}
+
+/* ---- peers ---- */
+
+TEST(peers_that_are_missing_are_named)
+{
+    struct rows rows;
+    read_rows(&rows, "then.json");
+    FILE *out = begin_text();
+    peers_print(&rows, out);
+    fclose(out);
+    CHECK(says("10k uniform, free, 1 thread: cpu ns/lookup (less is better)"));
+    CHECK(says("nigh is better"));
+    CHECK(says("the peer is better"));
+    CHECK(says("missing: ") && says("memcached (memcached)"));
+    CHECK(!says("cds_lfht ("));
+    rows_free(&rows);
+}
