@@ -241,3 +241,47 @@ TEST(what_is_loaded_after_an_invalidation_that_came_meanwhile_is_kept)
     relay_close(&relay);
     redis_stop(&server);
 }
+
+/* The first load is held, and the second until it fails. */
+struct turns {
+    _Atomic bool held[2];
+    _Atomic unsigned come;
+};
+
+static int fail_second(struct origin *o, struct nigh_fill *fill)
+{
+    struct turns *turns = o->arg;
+    unsigned turn = atomic_fetch_add(&turns->come, 1);
+    while (turn < 2 && atomic_load(&turns->held[turn]))
+        check_pause();
+    return turn == 1 ? nigh_fill_error(fill, 7) : nigh_fill_value(fill, "new", 3);
+}
+
+TEST(a_caller_after_an_invalidation_got_what_was_found_before_it)
+{
+    struct redis server;
+    struct world far, near;
+    struct asker holds, leads, joins;
+    struct turns turns = {.held = {true, true}};
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.flags = NIGH_REFRESH;
+    lasting_nodes_open(&far, &near, &server, 3 * WORLD_PATIENCE_MS);
+    fill_l2(&server);
+    far.origin.script = fail_second;
+    far.origin.arg = &turns;
+    asker_start(&holds, far.space, "k", &call);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, turns.come == 1);
+    asker_start(&leads, near.space, "k", &call); /* finds a value, and waits for the lease */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "lease_held") >= 1);
+    CHECK_EQ(nigh_invalidate(near.space, "k", 1, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, turns.come == 2);
+    asker_start(&joins, near.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&near, "flight_joined") >= 1);
+    atomic_store(&turns.held[1], false);
+    asker_join(&joins);
+    asker_join(&leads);
+    CHECK_EQ(joins.answer.outcome, NIGH_ELOADER);
+    atomic_store(&turns.held[0], false);
+    asker_join(&holds);
+    nodes_close(&far, &near, &server);
+}

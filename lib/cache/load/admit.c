@@ -76,11 +76,15 @@ bool load_admit(struct load *l)
  * An invalidation may have been applied since the flight began. What is looked at, or loaded, from
  * here on is newer than that, so it is as of a ticket that is taken now, before the look (rule 1).
  * With the old one it would be below the floor: kept nowhere, and loaded once more. What was found
- * before has a stamp of its own.
+ * before the key was invalidated is gone, even as stale, for who joins from here on.
  */
 static NIGH_OUTLINED void take_ticket_anew(struct load *l, uint64_t ticket)
 {
     struct nigh *cache = l->space->cache;
+    if (l->stale && !l1_key_current(cache->l1, &l->key, l->flight->ticket)) {
+        l1_entry_unref(l->stale);
+        l->stale = NULL;
+    }
     flight_renew(l->flight, ticket);
     if (cache->coherence)
         l->position = coherence_position(cache->coherence);

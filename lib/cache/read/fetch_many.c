@@ -240,8 +240,9 @@ static bool take_all(struct bulk *b)
         int rc = caller_is_left() ? NIGH_ECLOSED : flight_wait(p->flight, b->deadline_ns);
         set_outcome(&b->m, p->index, rc == 0 ? take(b, p) : join_refused(b->m.space, rc));
         all = all && !is_missing(b->m.outcomes[p->index]);
-        leave(p);
     }
+    for (uint32_t i = 0; i < b->count; i++) /* only now: a flight counts the call once */
+        leave(&b->parts[i]);
     b->count = 0;
     return all;
 }
