@@ -13,6 +13,12 @@
 
 #define MEMORY_PER_FATE 16384u /* bytes of the cap: both tables take a thousandth of it */
 
+#define FATE_TICK_LAST ((1u << FATE_TIME_BITS) - 1)
+
+/* A word may be from after the reader's look at the clock; and the sweep's clock is finer than his,
+ * so of a tick that his has not come to. */
+#define FATE_TICKS_AHEAD 256u /* a minute, for a reader that stood still between the two */
+
 #define FIELD(word, above, bits) ((uint32_t)((word) >> (above)) & ((1u << (bits)) - 1))
 
 _Static_assert(FATE_TAG_BITS + FATE_FATE_BITS + FATE_WHO_BITS + FATE_TIME_BITS == 64, "one word");
@@ -61,7 +67,9 @@ static bool tells_of(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated
     uint32_t fate = FIELD(word, FATE_WHO_BITS + FATE_TIME_BITS, FATE_FATE_BITS);
     if (word >> (64 - FATE_TAG_BITS) != fates_tag(hash) || fate == L1_FATE_NONE)
         return false;
-    uint32_t ticks = (now - (uint32_t)word) & ((1u << FATE_TIME_BITS) - 1);
+    uint32_t ticks = (now - (uint32_t)word) & FATE_TICK_LAST;
+    if (ticks > FATE_TICK_LAST - FATE_TICKS_AHEAD)
+        ticks = 0;
     *ret = (struct l1_fated){
         .fate = (enum l1_fate)fate,
         .who = (uint16_t)FIELD(word, FATE_TIME_BITS, FATE_WHO_BITS),

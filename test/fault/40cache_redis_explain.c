@@ -195,10 +195,23 @@ TEST(a_put_was_refused)
     begin(NULL);
     call.version = 5;
     CHECK_EQ(nigh_put(b.space, "k", 1, "five", 4, &call), 0);
+    /* else a may hear of that put after it has noted the refusal of its own */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "changed"));
     call.version = 3;
     CHECK_EQ(nigh_put(a.space, "k", 1, "three", 5, &call), NIGH_REFUSED);
     CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "put_refused"));
     CHECK_REASON(a.space, "k", "put_refused", "Redis has it, fresh");
+    end();
+}
+
+TEST(keys_that_a_node_puts_itself_are_told_among_those_that_change)
+{
+    char buffer[EXPLAIN_BYTES];
+    begin(NULL);
+    for (unsigned i = 0; i < 300; i++)
+        CHECK_EQ(nigh_put(a.space, "k", 1, "v", 1, NULL), 0);
+    CHECK_GT(nigh_hot(a.cache, NULL, NIGH_STATS_JSON, buffer, sizeof(buffer)), 0);
+    CHECK(strstr(buffer, "\"changes\": [{\"key\": \"k\""));
     end();
 }
 
@@ -263,8 +276,10 @@ TEST(redis_is_slow_and_then_not_asked)
 
 TEST(trust_was_lost_with_redis)
 {
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    so.absent_ttl_ms = 60 * 60 * 1000;
     redis_start(&server, NULL);
-    node_open(&a, &server, NULL, NULL);
+    node_open(&a, &server, NULL, &so);
     ask_fetch(a.space, "k", NULL);
     a.origin.script = absent;
     ask_fetch(a.space, "absent", NULL);
@@ -281,6 +296,7 @@ TEST(trust_was_lost_with_redis)
     redis_restart(&server, REDIS_EMPTY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
     CHECK_REASON(a.space, "k", "stale_clock", "met another clock in Redis");
+    CHECK_REASON(a.space, "absent", "absent_clock", "met another clock in Redis");
     world_close(&a);
     redis_stop(&server);
 }

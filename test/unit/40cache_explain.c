@@ -97,6 +97,28 @@ TEST(what_was_invalidated_is_named)
     world_close(&w);
 }
 
+static int tagged_often(struct origin *o, struct nigh_fill *fill)
+{
+    char name[16];
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(name, sizeof(name), "other%u", i);
+        CHECK_EQ(nigh_fill_add_tag(fill, i == 9 ? "tag" : name), 0);
+    }
+    return origin_answer(o, fill);
+}
+
+/* Six are shown. */
+TEST(the_last_of_many_tags_is_named_if_it_was_invalidated)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = tagged_often;
+    ask_fetch(w.space, "k", NULL);
+    invalidate_group(&w, NIGH_TARGET_TAG, false);
+    CHECK_REASON(w.space, "k", "invalidated_group", "Tag \\u0022tag\\u0022 was invalidated");
+    world_close(&w);
+}
+
 TEST(a_key_was_changed_by_this_process)
 {
     struct world w;

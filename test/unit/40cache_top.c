@@ -115,8 +115,10 @@ TEST(the_first_keys_come_in_their_order)
     prepare_zipf();
     for (unsigned i = 0; i < 200000; i++)
         add(&t, zipf(fake.env.random), 1, 1);
-    REQUIRE_EQ(top_read(&t, rates, 10, 1, 5 * NS_PER_S + 1), 10);
-    for (unsigned i = 0; i < 10; i++) {
+    /* The sixth comes 7.6 standard deviations less often than the fifth; the eleventh but 2.9 less
+     * than the tenth. */
+    REQUIRE_EQ(top_read(&t, rates, 5, 1, 5 * NS_PER_S + 1), 5);
+    for (unsigned i = 0; i < 5; i++) {
         double exact = truth[i] / 5; /* a second */
         CHECK(rates[i].key_len == 1 && rates[i].key[0] == '0' + i);
         CHECK(exact <= rates[i].rate * 1.000001 &&

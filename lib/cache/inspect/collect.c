@@ -36,14 +36,26 @@ static void take_entry(const struct l1_entry *e, uint64_t now_ns, struct explain
     v->tag_count = l1_entry_groups(e, &slots);
 }
 
-/* Copy slots of an entry's tags, as many as are shown. */
-static uint32_t tags_of(const struct l1_entry *e, uint16_t ret[EXPLAIN_FLOORS_MAX])
+/* How a value stands to the floor of one group. */
+static enum l1_standing standing_to(const struct l1 *l1, uint16_t slot, uint64_t stamp)
 {
+    uint64_t any, hard;
+    l1_group_floors(l1, slot, &any, &hard);
+    return stamp < hard ? L1_BELOW_HARD : stamp < any ? L1_BELOW_SOFT : L1_CURRENT;
+}
+
+/* Copy slots of an entry's tags, as many as are shown: first those that outdate it. */
+static uint32_t tags_of(const struct l1 *l1, const struct l1_entry *e,
+                        uint16_t ret[EXPLAIN_FLOORS_MAX])
+{
+    static const enum l1_standing order[] = {L1_BELOW_HARD, L1_BELOW_SOFT, L1_CURRENT};
     const uint16_t *slots;
-    uint32_t count = (uint32_t)u64_min(l1_entry_groups(e, &slots), EXPLAIN_FLOORS_MAX - 2);
-    for (uint32_t i = 0; i < count; i++)
-        ret[i] = slots[i];
-    return count;
+    uint32_t count = l1_entry_groups(e, &slots), shown = 0;
+    for (size_t turn = 0; turn < ARRAY_COUNT(order); turn++)
+        for (uint32_t i = 0; i < count && shown < EXPLAIN_FLOORS_MAX - 2; i++)
+            if (standing_to(l1, slots[i], l1_entry_stamp(e)) == order[turn])
+                ret[shown++] = slots[i];
+    return shown;
 }
 
 static void look_in_l1(struct explanation *x, uint16_t tags[EXPLAIN_FLOORS_MAX],
@@ -58,7 +70,7 @@ static void look_in_l1(struct explanation *x, uint16_t tags[EXPLAIN_FLOORS_MAX],
     const struct l1_entry *e = space_l1_find_rcu(x->space, &x->key);
     if (e) {
         take_entry(e, moment.now_ns, v);
-        *ret_tags = tags_of(e, tags);
+        *ret_tags = tags_of(cache->l1, e, tags);
         v->stamp = l1_entry_stamp(e);
         v->floors = l1_judge(cache->l1, e);
         v->lifetime = freshness_lifetime(e, moment.now_ns, LIFETIME_OVER);
@@ -236,16 +248,19 @@ static int outcome_of_l2(const struct explanation *x)
 
 static void expect_fetch(struct explanation *x)
 {
+    const struct explain_value *found = x->l1.outcome != NIGH_MISS ? &x->l1 : &x->l2;
+    bool refreshes = found->verdict == VERDICT_STALE && x->space->loader && !x->failed_ns &&
+                     !x->closing;
+    const char *behind = refreshes ? "and refreshes it behind the call" : "";
     x->fetch = NIGH_PENDING;
     if (x->l1.outcome != NIGH_MISS) {
         x->fetch = x->l1.outcome;
-        bool refreshes = x->l1.verdict == VERDICT_STALE && x->space->loader && !x->failed_ns;
-        x->fetch_does = refreshes ? "and refreshes it behind the call" : "";
+        x->fetch_does = behind;
     } else if (x->flies) {
         x->fetch_does = "waits for the load that is under way in this process";
     } else if (x->l2.outcome != NIGH_MISS) {
         x->fetch = x->l2.outcome;
-        x->fetch_does = x->fetch == NIGH_STALE ? "and refreshes it behind the call" : "";
+        x->fetch_does = behind;
     } else if (x->failed_ns) {
         x->fetch = NIGH_ELOADER;
         x->fetch_does = "without calling the loader";

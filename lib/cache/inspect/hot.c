@@ -83,8 +83,11 @@ static void add_key(struct text *w, const struct shown *s)
     char buffer[4 * TOP_KEY_BYTES + 1] = "";
     struct text t = text_into(buffer, sizeof(buffer));
     text_add_name(&t, s->key);
-    bool cut = s->cut || t.needed > SHOWN_BYTES;
-    text_add(w, "  %.*s%s\n", SHOWN_BYTES, buffer, cut ? "..." : "");
+    size_t len = u64_min(t.needed, SHOWN_BYTES);
+    while (len > 0 && ((unsigned char)buffer[len] & 0xc0) == 0x80)
+        len--; /* not within a character */
+    bool cut = s->cut || t.needed > len;
+    text_add(w, "  %.*s%s\n", (int)len, buffer, cut ? "..." : "");
 }
 
 static void text_list(struct text *w, struct nigh_space *space, int list)

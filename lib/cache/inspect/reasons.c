@@ -65,9 +65,10 @@ static enum reason reason_present(const struct explanation *x)
         return REASON_OVER;
     if (v->trust == TRUST_MISS)
         return REASON_DOUBT_MISS;
+    if (v->floors == L1_BELOW_SOFT && by_clock(outdating(x)))
+        return v->absent ? REASON_ABSENT_CLOCK : REASON_STALE_CLOCK;
     if (v->floors == L1_BELOW_SOFT)
-        return v->absent ? REASON_ABSENT_FLOOR
-                         : by_clock(outdating(x)) ? REASON_STALE_CLOCK : REASON_STALE_FLOOR;
+        return v->absent ? REASON_ABSENT_FLOOR : REASON_STALE_FLOOR;
     if (v->lifetime == LIFETIME_STALE)
         return REASON_STALE;
     if (v->trust == TRUST_DOUBT)
@@ -254,6 +255,8 @@ static void say_outdating(struct text *w, const struct explanation *x)
     const struct explain_floor *f = outdating(x);
     if (f)
         say_floor(w, f);
+    else
+        text_add(w, "one of its tags"); /* raised since they were looked at */
 }
 
 static void say_floor_ago(struct text *w, const struct explanation *x)

@@ -14,7 +14,7 @@
  *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
  *     {spared} {error} {failures}        of the load that failed
  *     {lease} {holder}     of the right to load
- *     {problem} {redis error} {limit} {kept}
+ *     {problem} {redis error} {limit}
  */
 #ifndef NIGH_CACHE_INSPECT_REASONS_H
 #define NIGH_CACHE_INSPECT_REASONS_H
@@ -45,6 +45,9 @@
       "{floor} was invalidated {floor ago}{floor who}: what L1 has of it is older, and gone")      \
     X(ABSENT_FLOOR, "absent_outdated",                                                             \
       "L1 has it as absent, but {floor} was invalidated {floor ago}{floor who}")                   \
+    X(ABSENT_CLOCK, "absent_clock",                                                                \
+      "L1 has it as absent, but learnt that before this process met another clock in Redis "       \
+      "(a restart, a failover, a lost trail)")                                                     \
     X(OVER, "over", "its lifetimes ended {stale} ago, and L1 is about to remove it")               \
     /* L1 has it not: what is being done about it, or what became of it */                         \
     X(LOADING, "loading",                                                                          \
@@ -69,7 +72,8 @@
     X(MOVED, "moved", "{ago} the space got memory of its own (space.memory), and began empty")     \
     X(FAILED_BEFORE, "load_failed_before", "its last load failed {ago}")                           \
     X(PUT_REFUSED, "put_refused",                                                                  \
-      "its last put was refused {ago}: there was one as new, or it was too large")                 \
+      "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
+      "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
       "L1 has no trace of it: it was not asked for, or that is forgotten")
 

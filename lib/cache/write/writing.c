@@ -184,10 +184,12 @@ uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bo
     struct nigh_space *space = w->draft.space;
     uint64_t stamp = 0;
     stored = stored && (w->keeps || !space->rules.invalidations_only);
-    if (stored)
+    if (stored) {
         stamp = write_l1(w, heard);
-    else
+        hot_change(space, key);
+    } else {
         remove_l1(w, item->version);
+    }
     failures_clear(&space->cache->failures, key->hash);
     cache_notify(space, key, FLIGHT_EV_INVALIDATED);
     w->put = stored && !(w->keeps && w->outdated);
