@@ -24,13 +24,14 @@
 #include "control/control.h"
 
 #define HELP_COLUMN 36
+#define STRINGS_MAX 8u /* options that are strings; five are there */
 
 /* Keys: (c) constant after open */
 struct commands {
     struct nigh *cache;         /* (c) */
     struct control *control;    /* (c) */
     struct nigh_options opened; /* (c) what they were; its strings are those below */
-    char strings[5][NIGH_NAME_MAX + 256];          /* (c) */
+    char strings[STRINGS_MAX][OPTION_SHOWN_BYTES]; /* (c) */
     struct nigh_target targets[CONTROL_WORDS_MAX]; /* of the command that runs: one at a time */
 };
 
@@ -167,6 +168,19 @@ static void run_hot(struct ask *a)
         return;
     struct hot_asked h = {a->cache, space ? space->name : NULL, r.format};
     append(a, write_hot, &h);
+}
+
+static long write_curve(void *arg, char *buffer, size_t size)
+{
+    struct report *r = arg;
+    return nigh_curve(r->cache, r->format, buffer, size);
+}
+
+static void run_curve(struct ask *a)
+{
+    struct report r = {a->cache, NIGH_STATS_TEXT};
+    if (a->count == 0 || read_format(a, a->words[0], &r))
+        append(a, write_curve, &r);
 }
 
 static void run_version(struct ask *a)
@@ -364,6 +378,7 @@ static const struct command table[] = {
      run_explain},
     {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, false,
      run_hot},
+    {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, false, run_curve},
     {"options", "", "all options as they are now", 0, 0, false, run_options},
     {"get", "NAME", "an option, counter or gauge", 1, 1, false, run_get},
     {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, true, run_set},
@@ -451,12 +466,14 @@ static const char *keep_uri(char *copy, size_t size, const char *uri)
 /* Keeps what is shown, which is not the password. */
 static void keep_options(struct commands *c, const struct nigh_options *o)
 {
+    const char **string;
     c->opened = *o;
-    c->opened.redis_uri = keep_uri(c->strings[0], sizeof(c->strings[0]), o->redis_uri);
-    c->opened.redis_prefix = keep(c->strings[1], sizeof(c->strings[1]), o->redis_prefix);
-    c->opened.space.schema = keep(c->strings[2], sizeof(c->strings[2]), o->space.schema);
-    c->opened.trace_file = keep(c->strings[4], sizeof(c->strings[4]), o->trace_file);
-    c->opened.control_socket = keep(c->strings[3], sizeof(c->strings[3]), o->control_socket);
+    for (size_t i = 0; (string = options_string(&c->opened, i)); i++) {
+        NIGH_CHECK(i < STRINGS_MAX);
+        *string = string == &c->opened.redis_uri
+                      ? keep_uri(c->strings[i], sizeof(c->strings[i]), *string)
+                      : keep(c->strings[i], sizeof(c->strings[i]), *string);
+    }
 }
 
 int commands_open(struct nigh *cache, const struct nigh_options *o)

@@ -448,8 +448,9 @@ int drive_link(struct nigh *cache)
 int drive_watch(struct nigh *cache, struct control *control)
 {
     struct drive *d = cache->drive;
-    d->control = control;
-    return control ? watch(d, control_poll_fd(control)) : 0;
+    int rc = control ? watch(d, control_poll_fd(control)) : 0;
+    d->control = rc == 0 ? control : NULL;
+    return rc;
 }
 
 void drive_unlink(struct nigh *cache)

@@ -523,6 +523,14 @@ void options_inherit(struct nigh_space_options *space, const struct nigh_space_o
     *space = own.space;
 }
 
+const char **options_string(struct nigh_options *s, size_t i)
+{
+    for (size_t k = 0; k < OPTION_COUNT; k++)
+        if (options[k].type == OPTION_STRING && i-- == 0)
+            return option_field(&options[k], s);
+    return NULL;
+}
+
 /* ---- printing ---- */
 
 bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size)

@@ -31,6 +31,8 @@ int options_resolve_space(const struct nigh_space_options *given, uint64_t proce
 int options_share(struct nigh_options *s);
 int options_share_space(struct nigh_space_options *s, uint64_t processes);
 void options_unshare(struct nigh_options *s);
+/* Returns the i-th field that is a string; NULL: there are not so many. */
+const char **options_string(struct nigh_options *s, size_t i);
 /* Show all options, as they are in `s`. */
 void options_show(const struct nigh_options *s, struct text *w);
 /* Show the value of one. False: there is none of this name. */

@@ -59,6 +59,11 @@ int ask_hot(const struct tool_args *args)
     return ask(args, "hot", NULL);
 }
 
+int ask_curve(const struct tool_args *args)
+{
+    return ask(args, "curve", NULL);
+}
+
 static int judge_health(const char *answer)
 {
     return strncmp(answer, "ok", 2) == 0 ? TOOL_DONE
@@ -95,31 +100,42 @@ static int judge_change(const char *answer)
     return strncmp(answer, "queued", 6) == 0 ? TOOL_DOUBT : TOOL_DONE;
 }
 
-/* Says with --space, --tag and --all what the socket's own words say without. */
+/* Says with --tag and --all what the socket's own words say without. */
 static const char *command_of(const struct tool_args *args)
 {
     if (args->all)
         return args->soft ? "invalidate soft all" : "invalidate all";
     if (args->tags)
         return args->soft ? "invalidate soft tag" : "invalidate tag";
-    if (args->space)
-        return "invalidate key";
     return args->soft ? "invalidate soft" : "invalidate";
+}
+
+static int ask_of_keys(const struct tool_args *args)
+{
+    char *space = strdup(args->space);
+    char *head = space ? line_of("invalidate key", &space, 1) : NULL;
+    int status = head ? ask(args, head, judge_change) : TOOL_NOBODY;
+    free(head);
+    free(space);
+    return status;
+}
+
+/* Whether no two flags contradict: --space S --all may mean the space, which is not guessed. */
+static bool means_one_thing(const struct tool_args *args)
+{
+    return (args->space != NULL) + args->tags + args->all <= 1 && !(args->soft && args->space);
 }
 
 int ask_invalidate(const struct tool_args *args)
 {
-    char *words[2] = {NULL, NULL};
+    if (!means_one_thing(args)) {
+        fprintf(stderr, "nigh: one of --space S KEY..., --tag TAG... and --all is wanted; --soft "
+                        "is not for keys\n");
+        return TOOL_USAGE;
+    }
     if (args->redis)
         return redis_invalidate(args);
-    if (!args->space || args->all || args->tags)
-        return ask(args, command_of(args), judge_change);
-    words[0] = strdup(args->space);
-    char *head = words[0] ? line_of("invalidate key", words, 1) : NULL;
-    int status = head ? ask(args, head, judge_change) : TOOL_NOBODY;
-    free(head);
-    free(words[0]);
-    return status;
+    return args->space ? ask_of_keys(args) : ask(args, command_of(args), judge_change);
 }
 
 int ask_send(const struct tool_args *args)

@@ -32,15 +32,18 @@ static int dial(const char *path, bool quiet)
     }
     strcpy(at.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) { /* connect() waits, too, where many wait to be accepted */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    }
     if (fd < 0 || connect(fd, (struct sockaddr *)(void *)&at, sizeof(at)) != 0) {
         say(quiet, path, errno == ECONNREFUSED ? "nobody listens there any more"
+                         : errno == EAGAIN     ? "the process does not answer"
                                                : strerror(errno));
         if (fd >= 0)
             close(fd);
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     return fd;
 }
 

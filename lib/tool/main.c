@@ -16,13 +16,16 @@
 #include <nigh/nigh.h>
 
 #define TIMEOUT_MS 5000u
+#define TIMEOUT_MAX_MS 86400000u
+
+enum whom { SOCKET, SOCKET_OR_REDIS, REDIS };
 
 struct command {
     const char *name;
     const char *args;
     const char *help;
-    size_t min, max;   /* words */
-    bool socket;       /* asks at a socket, unless --redis is said */
+    size_t min, max; /* words */
+    enum whom whom;  /* it asks */
     int (*run)(const struct tool_args *args);
     const char *more;  /* for its --help and the page */
 };
@@ -31,38 +34,40 @@ struct command {
 
 /* clang-format off */
 static const struct command commands[] = {
-    {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, true, top_run,
+    {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, SOCKET, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
      "is no terminal, one second of it. Several sockets are added up. p99 counts from the "
      "start of the process. A low evict age (of the last minute) says that l1.memory is too "
      "small."},
-    {"health", "", "ok, degraded or doubt, and why", 0, 0, true, ask_health,
+    {"health", "", "ok, degraded or doubt, and why", 0, 0, SOCKET, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh)."},
-    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, true, ask_stats, NULL},
-    {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, true,
+    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, SOCKET, ask_stats, NULL},
+    {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, SOCKET,
      ask_explain, NULL},
-    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, true,
+    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, SOCKET,
      ask_hot, NULL},
-    {"options", "", "all options of a process, as they are now", 0, 0, true, ask_options, NULL},
+    {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, SOCKET, ask_curve, NULL},
+    {"options", "", "all options of a process, as they are now", 0, 0, SOCKET, ask_options,
+     NULL},
     {"get", "NAME | --redis URI --space S KEY", "an option or counter; or a value in Redis", 1, 1,
-     true, ask_get,
+     SOCKET_OR_REDIS, ask_get,
      "With --redis it shows what Redis has of the key: lengths, lifetimes, position, lease. With "
      "--raw it writes the bytes of the value and nothing else."},
-    {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, true, ask_set, NULL},
-    {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, true, ask_log,
+    {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, SOCKET, ask_set, NULL},
+    {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, SOCKET, ask_log,
      NULL},
     {"invalidate", "--space S KEY... | --tag TAG... | --all", "tell every node of a change", 0,
-     MANY, true, ask_invalidate,
+     MANY, SOCKET_OR_REDIS, ask_invalidate,
      "At a socket, or with --redis without any process. It returns when Redis has accepted the "
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
      "(2). With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
-    {"watch", "--redis URI", "changes by other nodes as they come", 0, 0, false, redis_watch,
+    {"watch", "--redis URI", "changes by other nodes as they come", 0, 0, REDIS, redis_watch,
      "One line for each thing that is invalidated: when, by which node, what it is. Ends by a "
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
      "the next beat, a second later or so."},
     {"send", "COMMAND [WORD...]", "any command of the control socket (help lists them)", 1, MANY,
-     true, ask_send, NULL},
+     SOCKET, ask_send, NULL},
 };
 /* clang-format on */
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -172,6 +177,16 @@ static int add_sockets(struct tool_args *args, const char *pattern)
     return 0;
 }
 
+static int take_timeout(struct tool_args *args, const char *value)
+{
+    char *end;
+    unsigned long ms = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || ms == 0 || ms > TIMEOUT_MAX_MS)
+        return wrong("--timeout is in milliseconds, up to 86400000, not", value);
+    args->timeout_ms = (unsigned)ms;
+    return 0;
+}
+
 /* Takes a flag that has a value. Returns 1: it is none of them; 0; or a status. */
 static int take_valued(struct tool_args *args, const char *flag, const char *value)
 {
@@ -189,9 +204,7 @@ static int take_valued(struct tool_args *args, const char *flag, const char *val
         *text = value;
     if (socket)
         return add_sockets(args, value);
-    if (timeout && (args->timeout_ms = (unsigned)strtoul(value, NULL, 10)) == 0)
-        return wrong("milliseconds are wanted behind", flag);
-    return 0;
+    return timeout ? take_timeout(args, value) : 0;
 }
 
 static bool take_plain(struct tool_args *args, const char *flag)
@@ -245,6 +258,10 @@ static int run(const struct command *c, int argc, char **argv)
         fprintf(stderr, "nigh: usage: nigh %s %s\n", c->name, c->args);
         return TOOL_USAGE;
     }
+    if (args.redis && c->whom == SOCKET)
+        return wrong("--redis is nothing for the command", c->name);
+    if (!args.redis && c->whom == REDIS)
+        return wrong("--redis URI is wanted by the command", c->name);
     if (args.socket_count == 0 && !args.redis && socket)
         add_sockets(&args, socket);
     if (args.socket_count == 0 && !args.redis)

@@ -19,6 +19,7 @@
 #include <nigh/nigh.h>
 
 #define LOOK_MS 5
+#define DEADLINE_MAX_MS 60000u /* of redis.deadline */
 
 struct node {
     struct nigh *cache;
@@ -65,6 +66,7 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     o->l1_memory = 16u << 20;
     o->l1_shards = 1;
     o->workers = 1;
+    o->l2_deadline_ms = args->timeout_ms < DEADLINE_MAX_MS ? args->timeout_ms : DEADLINE_MAX_MS;
     int rc = nigh_open(o, &n->cache);
     if (rc == 0 && args->space)
         rc = nigh_space_open(n->cache, args->space, NULL, NULL, NULL, NULL, &n->space);
@@ -268,10 +270,6 @@ int redis_watch(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    if (!args->redis) {
-        fail("--redis URI is wanted", "");
-        return TOOL_USAGE;
-    }
     int status = open_node(args, &n);
     if (status != 0)
         return status;

@@ -64,6 +64,7 @@ const char *json_name(const struct json *j, const char *a, size_t i);
 int ask_stats(const struct tool_args *args);
 int ask_explain(const struct tool_args *args);
 int ask_hot(const struct tool_args *args);
+int ask_curve(const struct tool_args *args);
 int ask_health(const struct tool_args *args);
 int ask_options(const struct tool_args *args);
 int ask_get(const struct tool_args *args);

@@ -233,10 +233,7 @@ static void show_head(struct screen *s)
          bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
          cap > 0 ? 100 * gauge(s, "memory_bytes") / cap : 0,
          bytes_text(gauge(s, "resident_bytes")), count_text(gauge(s, "entries")));
-    if (s->now.of[0] && json_number(s->now.of[0], "gauges", "following", NULL) +
-                            gauge(s, "connected") > 0)
-        show_link(s);
-    else if (problem(s, "redis_problem"))
+    if (gauge(s, "following") + gauge(s, "connected") > 0 || problem(s, "redis_problem"))
         show_link(s);
     line(s, "flights  %s now, %s deferred, %s pending     own changes heard after %s (p99)",
          count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),

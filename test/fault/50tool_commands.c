@@ -93,6 +93,8 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
     CHECK_EQ(run("options -S %s", p.path), 0);
     CHECK_EQ(run("hot -S %s", p.path), 0);
+    CHECK_EQ(run("curve -S %s json", p.path), 0);
+    CHECK(says("{"));
     CHECK_EQ(run("send -S %s help", p.path), 0);
     CHECK(says("invalidate key SPACE KEY..."));
     CHECK_EQ(run("top --once -S %s", p.path), 0);
@@ -132,10 +134,17 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(run("explain -S /tmp/x one"), 64);
     CHECK_EQ(run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);
     CHECK(says("--space S KEY is wanted"));
-    CHECK_EQ(run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 100 --all"), 3);
+    CHECK_EQ(run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 2000 --all"), 3);
     CHECK(says("Redis cannot be used: connect: No such file or directory"));
     CHECK_EQ(run("invalidate --redis http://x --all"), 3);
     CHECK(says("redis.uri"));
+    CHECK_EQ(run("invalidate --redis http://x --all --timeout 5s"), 64);
+    CHECK_EQ(run("health --redis unix:///tmp/nigh-there-is-none"), 64); /* not "ok" */
+    CHECK_EQ(run("top --redis unix:///tmp/nigh-there-is-none"), 64);
+    CHECK_EQ(run("watch -S /tmp/nigh-there-is-none"), 64);
+    CHECK(says("--redis URI is wanted"));
+    CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --space s --all"), 64);
+    CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --soft --space s k"), 64);
     CHECK_EQ(run("--help"), 0);
     CHECK(says("exit status:"));
     CHECK_EQ(run("invalidate --help"), 0);

@@ -87,6 +87,8 @@ TEST(commands_do_what_the_functions_do)
     CHECK(says(&p, "hot\n", "space "));
     CHECK(says(&p, "hot s json\n", "{\"half_life_s\": "));
     CHECK(says(&p, "hot nowhere\n", "error: "));
+    CHECK(says(&p, "curve\n", "") && !strstr(ask(&p, "curve\n"), "error"));
+    CHECK(says(&p, "curve json\n", "{"));
     CHECK_STR(ask(&p, "get entries\n"), "1\n\n");
     CHECK(says(&p, "options\n", "l1.memory "));
     CHECK_STR(ask(&p, "set l1.memory 64m\n"), "ok\n\n");
@@ -125,6 +127,7 @@ TEST(what_is_wrong_is_said_and_does_nothing)
         {"nonsense\n", "error: no such command"},
         {"stats yaml\n", "error: no such format"},
         {"stats json json\n", "error: stats [text|json|prometheus]"},
+        {"curve prometheus\n", "error: "},
         {"get nothing\n", "error: no option, counter or gauge"},
         {"get a\\x00b\n", "error: a name or value has no byte 0"},
         {"set l1.memory\n", "error: set [SPACE] NAME VALUE"},
@@ -163,6 +166,9 @@ TEST(a_password_is_not_shown)
     REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
     CHECK_STR(ask(&p, "get redis.uri\n"), "redis://...@127.0.0.1:1/0\n\n");
     CHECK(!strstr(ask(&p, "options\n"), "secret"));
+    CHECK_STR(ask(&p, "get redis.prefix\n"), "nigh\n\n");
+    CHECK_STR(ask(&p, "get trace.file\n"), "-\n\n");
+    CHECK(says(&p, "get control.socket\n", p.path));
     close_all(&w, &p);
 }
 
