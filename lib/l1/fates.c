@@ -2,8 +2,10 @@
 /*
  * Fates: the two tables, and what they say of a key.
  *
- * The younger of the two words counts. Ages are differences modulo 2^23 ticks: a cause that is
- * older than 26 days, and that nothing has overwritten, seems to be younger than it is.
+ * The younger of the two words counts. In a full cache the place for frequent causes soon belongs
+ * to another key: then the last rare cause is told, and that more may have come (`forgotten`). Ages
+ * are differences modulo 2^23 ticks: a cause that is older than 26 days, and that nothing has
+ * overwritten, seems to be younger than it is.
  */
 #include "l1/fates.h"
 
@@ -61,19 +63,24 @@ void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, ui
     fates_note(l1->fates, key->hash, fate, who);
 }
 
+static uint64_t ago_ns(uint64_t word, uint32_t now)
+{
+    uint32_t ticks = (now - (uint32_t)word) & FATE_TICK_LAST;
+    if (ticks > FATE_TICK_LAST - FATE_TICKS_AHEAD)
+        ticks = 0;
+    return (uint64_t)ticks << FATE_TICK_SHIFT;
+}
+
 /* Whether a word tells of the key; `ret` is then what it says. */
 static bool tells_of(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
 {
     uint32_t fate = FIELD(word, FATE_WHO_BITS + FATE_TIME_BITS, FATE_FATE_BITS);
     if (word >> (64 - FATE_TAG_BITS) != fates_tag(hash) || fate == L1_FATE_NONE)
         return false;
-    uint32_t ticks = (now - (uint32_t)word) & FATE_TICK_LAST;
-    if (ticks > FATE_TICK_LAST - FATE_TICKS_AHEAD)
-        ticks = 0;
     *ret = (struct l1_fated){
         .fate = (enum l1_fate)fate,
         .who = (uint16_t)FIELD(word, FATE_TIME_BITS, FATE_WHO_BITS),
-        .ago_ns = (uint64_t)ticks << FATE_TICK_SHIFT,
+        .ago_ns = ago_ns(word, now),
     };
     return true;
 }
@@ -89,10 +96,13 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
     uint32_t now = (uint32_t)(clock_coarse_ns(l1->env->clock) >> FATE_TICK_SHIFT);
     struct l1_fated of[2] = {{.fate = L1_FATE_NONE}, {.fate = L1_FATE_NONE}};
     bool told[2];
+    uint64_t words[2];
     for (int rare = 0; rare < 2; rare++) {
-        uint64_t word = atomic_load_explicit(fates_slot(f, key->hash, rare), memory_order_relaxed);
-        told[rare] = tells_of(word, key->hash, now, &of[rare]);
+        words[rare] = atomic_load_explicit(fates_slot(f, key->hash, rare), memory_order_relaxed);
+        told[rare] = tells_of(words[rare], key->hash, now, &of[rare]);
     }
+    if (told[1] && !told[0] && words[0])
+        of[1].forgotten = ago_ns(words[0], now) < of[1].ago_ns;
     bool same = told[0] && told[1] && of[0].ago_ns == of[1].ago_ns;
     if (same) /* a change is noted first, and then what became of the new value */
         return of[!is_refusal(of[0].fate)];

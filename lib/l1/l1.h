@@ -393,6 +393,7 @@ struct l1_fated {
     enum l1_fate fate;
     uint16_t who;    /* CHANGED: 0: this process; else what names another one */
     uint64_t ago_ns; /* to about a second */
+    bool forgotten;  /* it may have been evicted or refused since: that place was taken over */
 };
 void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
 /* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */

@@ -73,9 +73,12 @@ TEST(frequent_causes_overwrite_no_rare_ones)
     struct cache c;
     cache_open(&c, 4 << 20, 1);
     note(&c, 1, L1_FATE_CHANGED, FRIEND);
+    CHECK(!fate_of(&c, 1).forgotten);
+    fake_env_advance(&c.fake, NS_PER_S);
     for (unsigned i = 100; i < 100000; i++)
         note(&c, i, L1_FATE_EVICTED, 0);
     CHECK_EQ(fate_of(&c, 1).who, FRIEND);
+    CHECK(fate_of(&c, 1).forgotten); /* it may have been evicted as well */
     unsigned told = 0, kept = l1_fates_kept(c.l1);
     for (unsigned i = 100; i < 100000; i++)
         told += fate_of(&c, i).fate == L1_FATE_EVICTED;

@@ -125,6 +125,7 @@ static void text_last(struct text *w, const struct explanation *x)
     if (x->fate.fate != L1_FATE_NONE) {
         text_add(t, ", ");
         say_ago(t, x->fate.ago_ns);
+        text_add(t, x->fate.forgotten ? "; whether it was evicted since is forgotten" : "");
     } else {
         text_add(t, " (the last causes of %u keys are remembered, of each kind)",
                  l1_fates_kept(x->space->cache->l1));
@@ -350,7 +351,7 @@ static void json_fate(struct text *w, const struct explanation *x)
     json_ms(w, "ago_ms", (int64_t)x->fate.ago_ns);
     if (x->fate.fate == L1_FATE_CHANGED)
         json_node(w, x->fate.who);
-    text_add(w, "}");
+    text_add(w, ", \"forgotten\": %s}", truth(x->fate.forgotten));
 }
 
 static void json_loads(struct text *w, const struct explanation *x)

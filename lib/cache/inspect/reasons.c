@@ -51,8 +51,9 @@ static const struct explain_floor *outdating(const struct explanation *x)
 
 /* Whether the value is stale because the clock of Redis is another: that raises the floor of all,
  * and no invalidation has. (One that is no longer remembered looks the same.) */
-static bool by_clock(const struct explain_floor *f)
+static bool by_clock(const struct explanation *x)
 {
+    const struct explain_floor *f = x->space->cache->l2 ? outdating(x) : NULL;
     return f && f->of == FLOOR_ALL && !f->covers_hard && !f->is_known;
 }
 
@@ -65,7 +66,7 @@ static enum reason reason_present(const struct explanation *x)
         return REASON_OVER;
     if (v->trust == TRUST_MISS)
         return REASON_DOUBT_MISS;
-    if (v->floors == L1_BELOW_SOFT && by_clock(outdating(x)))
+    if (v->floors == L1_BELOW_SOFT && by_clock(x))
         return v->absent ? REASON_ABSENT_CLOCK : REASON_STALE_CLOCK;
     if (v->floors == L1_BELOW_SOFT)
         return v->absent ? REASON_ABSENT_FLOOR : REASON_STALE_FLOOR;
@@ -103,6 +104,12 @@ static enum reason reason_missing(const struct explanation *x)
 enum reason reason_of(const struct explanation *x)
 {
     return x->l1.present ? reason_present(x) : reason_missing(x);
+}
+
+/* Whether the reason is what became of the key, and more may have become of it since. */
+static bool is_perhaps_older(const struct explanation *x)
+{
+    return !x->l1.present && !x->flies && !x->failed_ns && x->fate.forgotten;
 }
 
 static enum where where_value(const struct explanation *x)
@@ -359,6 +366,8 @@ void reason_say(struct text *w, const struct explanation *x)
     char *first = w->at;
     bool has_first = w->room > 1;
     say_row(w, x, reasons[reason_of(x)].sentence);
+    if (is_perhaps_older(x))
+        text_add(w, "; it may have been evicted since");
     if (x->l1.outcome == NIGH_MISS && where != WHERE_NOWHERE) {
         text_add(w, "; ");
         say_row(w, x, wheres[where].sentence);
