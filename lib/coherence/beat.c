@@ -279,6 +279,15 @@ static enum coherence_trail patient(struct coherence *c, enum coherence_trail tr
     return trail == COHERENCE_TRAIL_LARGE && !waits ? COHERENCE_TRAIL_LOST : trail;
 }
 
+/* Where the clock is another, that is the reason, and not how long the log is. */
+static void lose_trail_locked(struct coherence *c, const struct l2_answer *a)
+    REQUIRES(c->state->apply_lock)
+{
+    if (coherence_follows_locked(c, a->clock.identity))
+        stats_count(c->config.stats, STATS_LOG_SHORT);
+    coherence_forget_locked(c);
+}
+
 static void beat_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a))
@@ -288,10 +297,8 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
     enum coherence_trail trail = COHERENCE_TRAIL_LOST;
     if (!outdated)
         trail = patient(c, coherence_apply_log_locked(c, a, &c->beat->known));
-    if (!outdated && trail == COHERENCE_TRAIL_LOST) {
-        stats_count(c->config.stats, STATS_LOG_SHORT);
-        coherence_forget_locked(c);
-    }
+    if (!outdated && trail == COHERENCE_TRAIL_LOST)
+        lose_trail_locked(c, a);
     if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
         coherence_rewound_locked(c);
     uint64_t heard = c->state->heard;

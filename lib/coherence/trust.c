@@ -26,11 +26,12 @@ void coherence_trust_extend(struct coherence *c, uint64_t sent_ns)
     uint64_t lost_ns = atomic_load_explicit(&t->lost_ns, memory_order_relaxed);
     if (lost_ns) {
         uint64_t away_ns = now_ns - lost_ns, away_ms = away_ns / NS_PER_MS;
-        atomic_fetch_add_explicit(&t->doubt_ns, away_ns, memory_order_relaxed);
+        atomic_store_explicit(&t->lost_ns, 0, memory_order_relaxed);
+        /* pair(coherence.doubt): this time is under way no more */
+        atomic_fetch_add_explicit(&t->doubt_ns, away_ns, memory_order_release);
         LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
             away_ms / 1000, away_ms % 1000);
     }
-    atomic_store_explicit(&t->lost_ns, 0, memory_order_relaxed);
     t->held = true;
 }
 
@@ -51,13 +52,23 @@ uint64_t coherence_trust_watch(struct coherence *c)
     return CLOCK_NEVER_NS;
 }
 
-uint64_t coherence_trust_doubt_ns(const struct coherence *c)
+/* A time that is just ending may be missing for a moment, and counts a little less once it is over:
+ * its end was read from the clock before. What was shown is not taken back for that. */
+uint64_t coherence_trust_doubt_ns(struct coherence *c)
 {
-    const struct coherence_trust *t = c->trust;
+    struct coherence_trust *t = c->trust;
+    /* pair(coherence.doubt): what is in it is not under way below, too */
+    uint64_t doubt_ns = atomic_load_explicit(&t->doubt_ns, memory_order_acquire);
     uint64_t lost_ns = atomic_load_explicit(&t->lost_ns, memory_order_relaxed);
-    uint64_t over_ns = atomic_load_explicit(&t->doubt_ns, memory_order_relaxed);
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
-    return over_ns + (lost_ns && now_ns > lost_ns ? now_ns - lost_ns : 0);
+    if (lost_ns && now_ns > lost_ns)
+        doubt_ns += now_ns - lost_ns;
+    uint64_t shown_ns = atomic_load_explicit(&t->shown_ns, memory_order_relaxed);
+    while (shown_ns < doubt_ns &&
+           !atomic_compare_exchange_weak_explicit(&t->shown_ns, &shown_ns, doubt_ns,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+    return u64_max(shown_ns, doubt_ns);
 }
 
 /* Where both clocks agree (options.clock may be the wall clock) it is 1 ms too much: 0 is "never

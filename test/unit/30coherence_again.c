@@ -81,6 +81,7 @@ TEST(back_on_a_server_that_was_left)
     CHECK_NE(followed(&w), first);
     CHECK_EQ(judge_stamp(&w, first), COHERENCE_UNKNOWN);
     CHECK_EQ(judge_stamp(&w, followed(&w)), COHERENCE_FRESH);
+    CHECK_EQ(stats_read(&w.stats, STATS_LOG_SHORT), 0); /* that was not why */
     world_close(&w);
 }
 

@@ -164,6 +164,37 @@ TEST(failed_beat_changes_nothing)
     world_close(&w);
 }
 
+static uint64_t doubt_ms(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.doubt_ms;
+}
+
+/* Those who add it up take a sum that shrinks for one that began anew. */
+TEST(time_in_doubt_is_summed_and_never_shrinks)
+{
+    world w;
+    world_open(&w);
+    CHECK_EQ(doubt_ms(&w), 0);
+    for (int times = 0; times < 2; times++) {
+        uint64_t until_ns = *coherence_trusted_until(w.c), before_ms = doubt_ms(&w);
+        w.connected = false;
+        fake_env_advance(&w.fake, until_ns - w.fake.now_ns);
+        coherence_tick(w.c);
+        fake_env_advance(&w.fake, 5 * NS_PER_S);
+        uint64_t seen_ms = doubt_ms(&w);
+        CHECK_GE(seen_ms, before_ms + 4996);
+        CHECK_LE(seen_ms, before_ms + 5000);
+        w.fake.now_ns -= 4 * NS_PER_MS; /* the keeper has looked at the clock before us */
+        world_connect(&w);
+        world_settle(&w);
+        CHECK(world_trusts(&w));
+        CHECK_EQ(doubt_ms(&w), seen_ms);
+    }
+    world_close(&w);
+}
+
 TEST(failed_resync_is_tried_again)
 {
     world w;

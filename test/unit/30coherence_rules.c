@@ -32,6 +32,7 @@ TEST(opening_is_a_resync)
     CHECK_GE(trusted_until(&w), sent_ns + WORLD_TRUST_MS * NS_PER_MS);
     CHECK_EQ(coherence_server_time_ms(w.c), w.time_ms);
     CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 0);
+    CHECK_EQ(stats_read(&w.stats, STATS_LOG_SHORT), 0);
     world_close(&w);
 }
 
@@ -325,6 +326,7 @@ TEST(frame_lost_and_trimmed)
     CHECK_EQ(world_judge(&w, 1, "t"), COHERENCE_GONE);
     CHECK_EQ(world_judge(&w, 3, "t"), COHERENCE_FRESH);
     CHECK(world_trusts(&w));
+    CHECK_EQ(stats_read(&w.stats, STATS_LOG_SHORT), 1);
     world_close(&w);
 }
 
