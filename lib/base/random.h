@@ -8,7 +8,8 @@
  * drawn, of how many ids were drawn before, and of a word that each child of fork draws anew. To
  * who has not the key that is as good as random: two processes, two caches of one, a parent and its
  * children draw the same id no more often than by chance, and nobody can tell the next one. Ids are
- * no secret themselves: whoever may use Redis sees them there.
+ * no secret themselves: whoever may use Redis sees them there. Two processes that go on from one
+ * image (CRIU, a snapshot of a virtual machine that is restored twice) draw the same ids.
  *
  * Jitter is xorshift* with one relaxed atomic word: two threads that draw the same number at the
  * same time do no harm.

@@ -38,7 +38,6 @@ struct coherence_queue_item {
 };
 
 /* A value in the background: a copy. */
-
 struct coherence_value {
     uint32_t refs;                   /* (q) the item's, a batch's */
     bool tried;                      /* (q) a script has taken it; none after that may */
@@ -52,7 +51,6 @@ struct coherence_value {
     size_t len;                      /* (c) */
     uint8_t envelope[];              /* (c) */
 };
-
 
 /* Copies a value, to be given up at `due_ns`. NULL: no memory. */
 struct coherence_value *queued_value_create(struct coherence *c, const struct coherence_write *w,
