@@ -24,6 +24,8 @@
 #include "control/control.h"
 
 #define HELP_COLUMN 36
+#define NOTED_WORDS 4u  /* of a command in the log, each cut at so many bytes */
+#define NOTED_BYTES 40u
 #define STRINGS_MAX 8u /* options that are strings; five are there */
 
 /* Keys: (c) constant after open */
@@ -416,13 +418,21 @@ static const struct command *find(struct bytes name)
     return NULL;
 }
 
+/* Says in the log what was changed: each time, for the next change is another one. */
 static void note(struct nigh *cache, const struct command *command,
-                 const struct control_request *q, const struct ask *a)
+                 const struct control_request *q, const struct control_reply *reply)
 {
-    if (command->changes && !a->reply->is_error)
-        LOG(cache->env.log, NIGH_LOG_INFO, "control.socket: %s %.*s... by user %u, process %d",
-            command->name, (int)u64_min(a->words[0].len, 60), (const char *)a->words[0].data,
-            (unsigned)q->uid, (int)q->pid);
+    struct log_site always = {0};
+    char words[NOTED_WORDS * (4 * NOTED_BYTES + 1) + 1] = "";
+    struct text w = text_into(words, sizeof(words));
+    if (!command->changes || reply->is_error)
+        return;
+    for (uint32_t i = 0; i < u64_min(q->count, NOTED_WORDS); i++) {
+        text_add(&w, " ");
+        text_add_name(&w, bytes_of(q->words[i].data, u64_min(q->words[i].len, NOTED_BYTES)));
+    }
+    log_write(cache->env.log, NIGH_LOG_INFO, &always, "control.socket:%s%s by user %u, process %d",
+              words, q->count > NOTED_WORDS ? " ..." : "", (unsigned)q->uid, (int)q->pid);
 }
 
 /* control_host.answer */
@@ -440,7 +450,7 @@ static void answer(void *arg, const struct control_request *q, struct control_re
     else
         command->run(&a);
     if (command)
-        note(commands->cache, command, q, &a);
+        note(commands->cache, command, q, reply);
     caller_leave(&caller);
 }
 

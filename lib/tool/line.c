@@ -47,6 +47,15 @@ static int dial(const char *path, bool quiet)
     return fd;
 }
 
+bool line_is_dead(const char *path)
+{
+    int fd = dial(path, true);
+    bool dead = fd < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return dead;
+}
+
 static char *read_all(int fd, size_t *ret_len)
 {
     size_t size = 65536;

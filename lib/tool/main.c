@@ -168,12 +168,28 @@ static int wrong(const char *what, const char *word)
 
 static glob_t found; /* paths that a pattern stands for: kept to the end */
 
+static size_t count_dead(char *const *paths, size_t count)
+{
+    size_t dead = 0;
+    for (size_t i = 0; i < count; i++)
+        dead += line_is_dead(paths[i]);
+    return dead;
+}
+
+/* Of several that a pattern stands for, files of dead processes are left out, with a note: a name
+ * that has {pid} in it is never taken over, so they would be there for ever. */
 static int add_sockets(struct tool_args *args, const char *pattern)
 {
-    int rc = glob(pattern, GLOB_NOCHECK | GLOB_APPEND * (found.gl_pathc > 0), NULL, &found);
-    args->socket_count = 0;
-    for (size_t i = 0; rc == 0 && i < found.gl_pathc && i < TOOL_SOCKETS_MAX; i++)
-        args->sockets[args->socket_count++] = found.gl_pathv[i];
+    size_t before = found.gl_pathc;
+    int rc = glob(pattern, GLOB_NOCHECK | GLOB_APPEND * (before > 0), NULL, &found);
+    char *const *paths = found.gl_pathv + before;
+    size_t count = rc == 0 ? found.gl_pathc - before : 0;
+    bool choose = count > 1 && count_dead(paths, count) < count;
+    for (size_t i = 0; i < count && args->socket_count < TOOL_SOCKETS_MAX; i++)
+        if (choose && line_is_dead(paths[i]))
+            fprintf(stderr, "nigh: note: %s: its process is no more\n", paths[i]);
+        else
+            args->sockets[args->socket_count++] = paths[i];
     return 0;
 }
 

@@ -38,6 +38,8 @@ struct tool_args {
 /* Ask at a socket. Returns the answer without its end, to be freed; NULL: nobody answers, which was
  * said on stderr unless `quiet`. */
 char *line_ask(const char *path, const char *line, bool quiet);
+/* Whether nobody listens at a file that is there. */
+bool line_is_dead(const char *path);
 /* Make one line of words, quoted where they have to be. To be freed. */
 char *line_of(const char *first, char *const *words, size_t count);
 bool line_is_error(const char *answer);

@@ -284,6 +284,10 @@ static void show_hot(struct screen *s)
             line(s, "%.80s", at);
     }
     free(answer);
+    if (s->args->socket_count > 1) {
+        line(s, "%s", "");
+        line(s, "hot keys: of one process only (-S PATH)");
+    }
 }
 
 static void show(struct screen *s)

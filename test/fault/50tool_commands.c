@@ -104,6 +104,17 @@ TEST(a_process_is_asked_and_told)
     rmdir(p.folder);
 }
 
+/* Makes a file as a process leaves it that was killed; its path is the place's. */
+static void leave_dead(struct place *p, const char *name)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(p->path, sizeof(p->path), "%s/%s", p->folder, name);
+    strcpy(at.sun_path, p->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE_EQ(bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)), 0);
+    close(fd);
+}
+
 TEST(several_processes_are_asked_by_a_pattern)
 {
     struct world a, b;
@@ -115,10 +126,15 @@ TEST(several_processes_are_asked_by_a_pattern)
     ask_fetch(b.space, "k", NULL);
     CHECK_EQ(run("get -S '%s/s.*' entries", p.folder), 0);
     CHECK(says("s.1:\n1\n") && says("s.2:\n1\n"));
+    leave_dead(&p, "s.3");
     CHECK_EQ(run("top --once -S '%s/s.*'", p.folder), 0);
-    CHECK(says("2 of 2 processes") && says("entries 2"));
+    CHECK(says("2 of 2 processes") && says("entries 2") && says("s.3: its process is no more"));
+    CHECK_EQ(run("health -S '%s/s.*'", p.folder), 0);
+    CHECK_EQ(run("health -S '%s/s.3'", p.folder), 3);
+    CHECK_EQ(run("invalidate -S '%s/s.*' --all", p.folder), 0);
     world_close(&b);
     world_close(&a);
+    unlink(p.path);
     rmdir(p.folder);
 }
 

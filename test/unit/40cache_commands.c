@@ -206,6 +206,42 @@ TEST(with_redis_it_says_how_things_are)
     close_all(&w, &p);
 }
 
+static char heard[4096];
+
+/* Collects on the log's thread what closing the cache hands out. */
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    size_t len = strlen(heard);
+    (void)arg, (void)level;
+    snprintf(heard + len, sizeof(heard) - len, "%s\n", message);
+}
+
+TEST(each_change_is_in_the_log_with_whose_it_was)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    char who[100];
+    make_place(&p);
+    o.control_socket = p.path;
+    o.log = hear;
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    CHECK_STR(ask(&p, "set l1.memory 64m\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "invalidate tag a\\x0a b c d\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "invalidate all\n"), "ok\n\n");
+    CHECK(says(&p, "invalidate none\n", "error: "));
+    close_all(&w, &p);
+    snprintf(who, sizeof(who), " by user %d, process %d\n", (int)getuid(), (int)getpid());
+    CHECK(strstr(heard, "control.socket: set l1.memory 64m by user") != NULL);
+    CHECK(strstr(heard, "control.socket: invalidate tag a\\x0a b ... by user") != NULL);
+    CHECK(strstr(heard, "control.socket: invalidate all by user") != NULL);
+    CHECK(strstr(heard, who) != NULL);
+    CHECK(strstr(heard, "invalidate none") == NULL);
+    if (check_failed_count() > 0)
+        check_note("the log says: %s", heard);
+}
+
 /* ---- without own threads ---- */
 
 static bool tick_until_answered(struct world *w, int fd, char text[DIAL_BYTES])
