@@ -53,7 +53,7 @@ enum nigh_stats_kind {
     NIGH_STATS_GAUGE,       /* of the cache: what is so now */
     NIGH_STATS_SPACE_GAUGE, /* of a space */
     NIGH_STATS_COUNTER,     /* of each space, or of the cache: what has happened since it opened */
-    NIGH_STATS_HISTOGRAM,   /* of each space: in nigh_stats() alone, not in nigh_stats_value() */
+    NIGH_STATS_HISTOGRAM,   /* of each, too: in nigh_stats() alone, not in nigh_stats_value() */
 };
 
 /** One of what nigh_stats() tells. The texts are constant. */

@@ -121,7 +121,8 @@ static const struct option options[] = {
     {"log", WORD(log_to), UNIT_NONE, 0, 0, NIGH_LOG_TO_STDERR, "stderr,syslog,none",
      "where warnings and errors go, unless the host has a hook for all messages"},
     {"stats.latency", WORD(stats_latency), UNIT_NONE, 0, 0, NIGH_ON, "on,off",
-     "histograms of what hits (a sample), misses, requests and loads take, for each space"},
+     "histograms of what hits (a sample), misses, requests and loads take in each space; 3 KiB "
+     "each for each thread, not in l1.memory"},
     {"log.level", OPTION_WORD, AT(log_level), true, UNIT_NONE, 0, 0, 0, "error,warn,info,debug",
      "the least that goes out; by default warn, and to a hook debug"},
     {"control.socket", STRING(control_socket), UNIT_NONE, 0, 0, 0, NULL,

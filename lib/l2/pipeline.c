@@ -234,7 +234,7 @@ static void judge(struct link *link, struct request *r, bool served, uint64_t no
     link->excused_ns += excused_now_ns(link, true, now_ns);
     link->awaited_ns = now_ns;
     if (r->answer)
-        r->answer->public.took_ns = now_ns - r->sent_ns;
+        r->answer->public.took_ns = now_ns - u64_min(now_ns, r->sent_ns);
     if (r->judged)
         return;
     r->judged = true;

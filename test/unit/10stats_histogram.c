@@ -129,6 +129,7 @@ TEST(no_time_of_any_thread_is_lost_nor_of_those_that_have_ended)
     stats_histogram_read(&set, STATS_LATENCY_L2, &sum);
     CHECK_EQ(sum.count, 0);
     stats_fini(&set);
+    mem_destroy(mem);
 }
 
 #if NIGH_FAULTS
@@ -148,6 +149,7 @@ TEST(without_memory_a_time_is_lost_and_nothing_else)
     CHECK_EQ(sum.count, 1);
     CHECK_EQ(sum.max_ns, 6);
     stats_fini(&s);
+    mem_destroy(mem);
 }
 #endif
 

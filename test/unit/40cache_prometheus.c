@@ -308,9 +308,7 @@ TEST(promtool_finds_nothing_wrong)
 static char *file_of_source(const char *name)
 {
     char path[4096];
-    static const char here[] = __FILE__;
-    size_t root = strlen(here) - strlen("test/unit/40cache_prometheus.c");
-    snprintf(path, sizeof(path), "%.*s%s", (int)root, here, name);
+    snprintf(path, sizeof(path), "%s/%s", NIGH_TEST_SOURCE, name);
     FILE *in = fopen(path, "r");
     if (!CHECK(in)) {
         check_note("%s", path);

@@ -14,6 +14,7 @@
  */
 #include "cache/read/async.h"
 
+#include "cache/latency.h"
 #include "cache/value/lookup.h"
 #include "cache/read/missed.h"
 #include "cache/queue/queue.h"
@@ -122,6 +123,7 @@ static void take_value(struct get *g, const struct l2_answer *answer)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     uint64_t rejected = 0;
+    latency_note(g->op.space, STATS_LATENCY_L2, answer->took_ns);
     int rc = read_l2_take(g->op.space, &g->key, &g->call, g->ticket, answer, &rejected, &value);
     if (rc != NIGH_MISS || !ask_lease(g, rejected))
         finish(g, rc, &value);

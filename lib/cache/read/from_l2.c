@@ -4,6 +4,7 @@
  */
 #include "cache/read/from_l2.h"
 
+#include "cache/latency.h"
 #include "cache/value/freshness.h"
 #include "cache/value/lookup.h"
 #include "cache/value/sizes.h"
@@ -25,6 +26,7 @@ bool read_l2_granted(struct nigh_space *space, const struct l1_key *key, uint64_
                      const struct l2_answer *answer, struct nigh_miss *miss)
 {
     struct nigh *cache = space->cache;
+    latency_note(space, STATS_LATENCY_L2, answer->took_ns);
     if (answer->status == 0)
         coherence_note(cache->coherence, answer);
     if (answer->status == 0 && answer->verdict == L2_GRANTED) {
@@ -153,6 +155,7 @@ int read_l2_end(struct nigh_space *space, const struct l1_key *key, const struct
                 struct read_l2 *r, uint64_t *ret_rejected, struct nigh_value *ret)
 {
     struct l2_answer *answer = l2_sync_wait(&r->sync);
+    latency_note(space, STATS_LATENCY_L2, answer->took_ns);
     int rc = read_l2_take(space, key, call, r->ticket, answer, ret_rejected, ret);
     l2_answer_free(answer);
     if (rc != NIGH_MISS || !call || !call->miss)
@@ -189,6 +192,7 @@ struct l2_answer *read_l2_many_wait(struct nigh_space *space, uint32_t count, st
 {
     struct l2_answer *answer = l2_sync_wait(&r->sync);
     int rc = answer->status;
+    latency_note(space, STATS_LATENCY_L2, answer->took_ns);
     if (rc == 0) {
         sizes_learn_answer(space, answer, count);
         return answer;

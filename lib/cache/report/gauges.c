@@ -54,12 +54,13 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000, "microseconds of that, in all")     \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
     X(deferred, ASK_CHEAP, g->deferred, "loads that wait for their deferred answers")              \
-    X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled") \
+    X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled")  \
     X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
     X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
     X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
     X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
-    X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms, "for how long trust was away, in all")       \
+    X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms,                                              \
+      "for how long trust was away, in all, since it held first")                                  \
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
       "1: it knows the clock of the Redis it talks to")                                            \
@@ -151,7 +152,8 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(l2_hits_1m_ppm, false, ppm(space, TREND_L2, TREND_MINUTE), "the same of the last minute")    \
     X(l2_hits_1h_ppm, false, ppm(space, TREND_L2, TREND_HOUR), "the same of the last hour")        \
     X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
-      "a tenth of those evicted lately were younger: short says that the cap is too small")        \
+      "a tenth of those evicted lately were younger: short says that the cap is too small; "       \
+      "0: none was evicted")                                                                       \
     X(loader_cheaper, false, is_loader_cheaper(space),                                             \
       "1: a load takes less than a request to Redis: see space.l2")
 
