@@ -42,6 +42,7 @@ static void fade_once(struct top *t) REQUIRES(t->latch)
         t->entries[i].count *= STEP_FADES;
         t->entries[i].error *= STEP_FADES;
     }
+    t->least *= STEP_FADES;
     t->total *= STEP_FADES;
     t->span_s = (t->span_s + (double)STEP_NS / NS_PER_S) * STEP_FADES;
 }
@@ -51,8 +52,8 @@ static void fade(struct top *t, uint64_t now_ns) REQUIRES(t->latch)
 {
     uint64_t steps = now_ns > t->step_ns ? (now_ns - t->step_ns) / STEP_NS : 0;
     if (steps > STEPS_FOR_ALL) {
-        t->used = 0;
-        t->total = t->span_s = 0;
+        t->used = t->hand = 0;
+        t->least = t->total = t->span_s = 0;
         t->step_ns = now_ns;
         return;
     }
@@ -70,16 +71,30 @@ static struct top_entry *find(struct top *t, uint64_t hash) REQUIRES(t->latch)
     return NULL;
 }
 
+/* Find the lowest counter, of which there are many as a rule: from one to the next as long as there
+ * are, and where there is none left by a look at all. */
+static uint32_t lowest(struct top *t) REQUIRES(t->latch)
+{
+    uint32_t at = 0;
+    for (; t->hand < t->used; t->hand++)
+        if (t->entries[t->hand].count <= t->least)
+            return t->hand;
+    for (uint32_t i = 1; i < t->used; i++)
+        if (t->entries[i].count < t->entries[at].count)
+            at = i;
+    t->hand = at;
+    t->least = t->entries[at].count;
+    return at;
+}
+
 /* Take a free counter, or the lowest. */
 static struct top_entry *take(struct top *t, uint64_t hash, struct bytes key) REQUIRES(t->latch)
 {
-    uint32_t at = 0;
-    if (t->used < t->capacity)
-        t->entries[at = t->used++].count = 0;
+    uint32_t at = t->used;
+    if (at == t->capacity)
+        at = lowest(t);
     else
-        for (uint32_t i = 1; i < t->used; i++)
-            if (t->entries[i].count < t->entries[at].count)
-                at = i;
+        t->entries[t->used++].count = 0;
     struct top_entry *e = &t->entries[at];
     t->hashes[at] = hash;
     e->error = e->count;

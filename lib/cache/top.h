@@ -43,6 +43,8 @@ struct top {
     uint32_t used;             /* (l) */
     uint64_t *hashes;          /* (l) of the keys; apart, for the search */
     struct top_entry *entries; /* (l) */
+    uint32_t hand;             /* (l) from here on may be counters that are as low as ... */
+    double least;              /* (l) ... this; none is lower */
     double total;              /* (l) W */
     double span_s;             /* (l) time that the counts stand for, up to `step_ns` */
     uint64_t step_ns;          /* (l) when all faded last; 0: never began */
