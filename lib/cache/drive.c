@@ -14,7 +14,8 @@
  *
  * Somebody drives while anybody waits. A thread that stops driving, or leaves the list without
  * having driven, looks under the lock: if nobody drives and somebody is in the list, it wakes the
- * first of the list, which drives or does one of these two itself.
+ * first of the list. That one drives; or, if what it waited for has come, it leaves without having
+ * driven, and so looks in its turn.
  *
  * Nobody has to tick. The end of a call that had something for Redis also takes a round if one is
  * due, or while there is no connection: a host that only calls connects, and beats, by its calls.
@@ -89,8 +90,8 @@ static void wake_locked(struct drive *d, const _Atomic uint32_t *word) REQUIRES(
             wake_sleeper_locked(d, s);
 }
 
-/* Calls the host if it means to tick later than `at_ns`, when there is something to do. Inside a
- * tick nothing is later: its end looks at everything. */
+/* Calls the host if it means to tick later than `at_ns`, when there is something to do. During a
+ * tick `promised_ns` is 0, so the host is not called: the end of the tick looks at everything. */
 static void expect_locked(struct drive *d, uint64_t at_ns) REQUIRES(d->lock)
 {
     if (at_ns >= d->promised_ns)

@@ -9,9 +9,9 @@
 // combined.h.
 //
 // - A call that leaves at its deadline queues its own items, then does its own local step, as if
-//   it had been alone. Its items stay in the script, and are settled with it all the same: the step
-//   of the one who left came before the script, so it cannot stand for the one after it. So items
-//   and their names are copies.
+//   it had been alone. Its items stay in the script, and are settled with it all the same: that
+//   local step may have come before Redis ran the script, and floors have to rise after it. So
+//   items and their names are copies, which outlive the call.
 // - A caller that was alone, and is kept from running, holds up nobody for long: who has waited for
 //   PATIENCE_NS sends what is pending, whatever is under way.
 // - Left alone are: writes, for their values are judged; versions; many items, which are worth a

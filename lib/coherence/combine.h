@@ -18,7 +18,7 @@
 struct coherence_combine {
     pthread_mutex_t lock;
     uint32_t under_way;       /* (b) scripts that others wait for, see combined.c */
-    uint32_t crowd;           /* (b) counts down: scripts until the crowd is forgotten */
+    uint32_t crowd;           /* (b) > 0: crowded; each script of few calls takes 1 off */
     struct combined *pending; /* (b) goes next; NULL: nothing waits */
     struct combined *spare;   /* (b) to be used again */
     uint32_t spare_count;     /* (b) */

@@ -2,6 +2,9 @@
 // Issuing a change: alone, with others, or by the queue.
 //
 //   background     queue, then floors, as below: whatever becomes of it later, it counts here now
+//   comes after    something of its keys is queued that it must not overtake: queued behind that,
+//                  and waited for (change_after()); past the deadline, or without a connection, it
+//                  stays queued without its value
 //   accepted       0; under a clock that is not followed: wait for a beat younger than the change
 //   refused        NIGH_REFUSED: accepted, but for the value
 //   moved          nothing yet: Redis lists other schemas than keys were named by; again
@@ -9,6 +12,11 @@
 //   anything else  queue, then floors: L2 is not believed for what is queued, and that must hold
 //                  before a reader can take a ticket above the floor (as a group's position before
 //                  its floor)
+//
+// Several values in one change are not queued behind something here. Their caller asks
+// coherence_comes_after() first, and changes such keys one by one (cache/write/put_many.c), so that
+// each has an outcome of its own. What is queued between that question and the call came at the
+// same time as the call, so either order is right; that is why nothing here asserts it.
 
 #include "coherence/change.h"
 #include "coherence/combine.h"

@@ -7,8 +7,8 @@
  * Evicting by region would fight the policy, and evicting until pages fall empty by chance would
  * leave next to nothing. But entries are immutable: a copy may take an entry's place at any time.
  *
- *   begin   stocks are given back; the arena says which slabs the entries can do without, and gives
- *           out nothing of them from now on (mem_drain)
+ *   begin   stocks are given back; the arena chooses slabs to be emptied, those whose blocks find
+ *           room in the others, and gives out nothing of them from now on (mem_drain)
  *   slice   one walk through all rings, a slice in each of the reclaimer's passes: tables are
  *           folded and rings limited; an entry in such a slab, or above a ring's limit, is copied,
  *           and the original goes to limbo like any other. A slice is as much as limbo takes, so
@@ -38,7 +38,8 @@ struct l1_compact {
 
 /* All REQUIRE(reclaim_lock). */
 
-/* Begin a walk at the first shard. Slabs are emptied too, if that frees `least_bytes`. */
+/* Begin a walk at the first shard. Rings and tables shrink in any case; entries also move out of
+ * sparse slabs, so that their pages become free, if that frees `least_bytes` at least. */
 void compact_begin(struct l1 *l1, uint64_t slice_bytes, uint64_t least_bytes);
 /* Do a slice, at the beginning of a pass. Returns whether it was the last. */
 bool compact_slice(struct l1 *l1);

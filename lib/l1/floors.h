@@ -29,7 +29,7 @@
  *                  from L1: a value with ticket p is not below the floor. So the stamp of a
  *                  writer's own value is no newer than its ticket if a position was drawn in
  *                  between (write.c), and a value that a flight finds in L1 and calls fresh counts
- *                  with its own stamp (cache/read/read.c).
+ *                  with its own stamp (as_of() in cache/read/landed.c).
  *   groups         hard, any, newest, each raised with release after the one before, and looked at
  *                  in the opposite order, `newest` and `any` with acquire (pair(floors.newest),
  *                  pair(floors.any)): a reader that sees that something rose sees which floor, and

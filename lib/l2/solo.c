@@ -16,7 +16,7 @@
 //         |                       sleeps on the socket     writes, reads     hears the reply
 //         |                                                     |                |
 //         +-----------------------------------------------------+----------------+
-//                       another is queued, or it failed, or it lasts
+//          another request is queued, a call failed, or the reply takes longer than SOLO_NS
 //
 // - The I/O thread takes the connection from a caller that sleeps (WAITS), and from nobody else. A
 //   caller in a system call (CALLER) is told that it is wanted, and hands it over at the end of the
@@ -32,17 +32,18 @@
 // it wants the connection (`wanted`), under the lock under which it saw that there was nothing to
 // do. A caller that lets go sees both under the same lock. A caller that sleeps on the socket says
 // so in its word (SYNC_POLLS) before, and whoever answers it rings `solo_fd`. Nobody sleeps on the
-// socket while the stream has something to read that the socket does not show (`holds`), which only
-// who drives may ask it: a caller notes it before it lets others take the connection.
+// socket while the stream has something to read that the socket does not show (`holds`). Only the
+// thread that has the connection may ask the stream for that, so a caller notes it before it lets
+// others take the connection.
 //
 // A caller may be kept from running in a system call: SCHED_IDLE beside busy threads, a debugger.
 // Then the I/O thread answers queued requests at their deadlines, and after STUCK_LOOKS gives the
-// connection up: it is cut, so that nothing is sent on it any more, and the caller has nothing left
-// of it but the stream, which nobody else touches and which the caller closes when it comes back;
-// its request has been answered. For SOLO_PAUSE_NS after that, callers leave the connection
-// to the I/O thread. A caller that is kept from running between the calls, while it takes what it
-// has read (TAKES), keeps the connection, for it is at work on our memory: for as long, others'
-// requests end at their deadlines.
+// connection up: it is cut, so that nothing is sent on it any more, and the request is answered.
+// Only the stream stays with the caller, who may still be in a system call on it: nobody else
+// touches it, and the caller closes it when it comes back. For SOLO_PAUSE_NS after that, callers
+// leave the connection to the I/O thread. A caller that is kept from running between the calls,
+// while it takes what it has read (TAKES), keeps the connection, for it is at work on our memory:
+// for as long, others' requests end at their deadlines.
 
 #include "l2/client.h"
 

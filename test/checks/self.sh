@@ -53,6 +53,7 @@ repeat() {
 offence layers lib/l1/a.c '#include "flight/flight.h"\n'
 offence layers lib/base/a.c '#include "l1/l1.h"\n'
 offence layers lib/cache/a.c 'int x = l1_store(l1, key, e);\n'
+offence layers lib/cache/a.c 'int x = l1_write_stamped(l1, key, v, 0, 0, 0, s);\n'
 offence layers lib/l1/a.c '#include "base/rcu.h"\n'
 offence layers lib/cache/load/a.c '#include "cache/read/read.h"\n'
 offence layers lib/cache/other/a.c ''

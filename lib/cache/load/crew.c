@@ -2,9 +2,11 @@
 /*
  * Loads of one call, which wait for one another.
  *
- * Who decides last for a crew has the list: each of its loads is decided once, by the thread that
- * steps it, and so is the maker's own part. So it is either the maker, who loads what there is on
- * his thread or leaves it to workers, or a worker that steps a late one after the maker went on.
+ * The list of what has to be loaded goes to the thread that decides last. Each load is decided once
+ * (is it to be loaded or not), by the thread that steps it: crew_decide(). The maker counts as one
+ * more, decided when he has begun all loads: crew_end(), crew_go_on(). So the last one is either
+ * the maker, who runs the loader on his thread or leaves the list to workers, or a worker that
+ * steps a late load after the maker went on.
  *
  * In a round a thread steps the loads one after the other, and each leaves to it what it would ask
  * L2 for: a value, or its lease. The end of the round asks for all of it, in as few requests as may
@@ -27,8 +29,9 @@ struct crew {
     bool watched;             /* (c) nobody waits inside for its flights */
     bool gathers;             /* (c) what it has to load is gathered with what others have */
     struct latch lock;
-    uint32_t undecided;       /* (l) loads of which nothing is known yet; its maker; requests whose
-                               * answers are to be a round */
+    uint32_t undecided;       /* (l) counts loads of which nothing is known yet, the maker until he
+                               * goes on, and requests whose answers will begin a round; at 0 the
+                               * crew is over */
     uint32_t rounds;          /* (l) under way: each asks at its end ... */
     struct load_list asking[PARTS_FILLS]; /* (l) ... for values or leases of these, each with a
                                            * reference to its flight */
