@@ -124,8 +124,11 @@ static void see_to_listener(struct control *c, uint64_t now_ns)
     bool room = free_client(c) != NULL;
     if (!room && c->accepts)
         hasten(c, now_ns);
-    if (!room || now_ns >= c->retry_ns)
-        watch_listener(c, room);
+    if (room && now_ns < c->retry_ns)
+        return;
+    watch_listener(c, room);
+    if (room && !c->accepts)
+        c->retry_ns = now_ns + RETRY_NS;
 }
 
 /* Whether it only waits for the time to try again. */

@@ -3,8 +3,8 @@
  * The program nigh: its commands in one table, from which help and the page nigh(1) are made.
  *
  * Words that begin with -- are the program's, up to a word "--"; all others are the command's, and
- * go to the socket as they are, quoted where they must be. Of NIGH_CONF only what says where Redis
- * is, and as what, is taken, and only by the commands that talk to Redis.
+ * go to the socket as they are, quoted where they must be. Of NIGH_CONF only what says as what
+ * Redis is used is taken (by "--redis -" also where it is), and only by commands that talk to it.
  */
 #include "tool/tool.h"
 
@@ -76,7 +76,7 @@ static const struct {
     const char *name, *arg, *help;
 } flags[] = {
     {"-S, --socket", "PATH", "a control socket, or a pattern of several; else NIGH_SOCKET"},
-    {"--redis", "URI", "talk to Redis alone, not to a process"},
+    {"--redis", "URI", "talk to Redis alone, not to a process; - : the URI in NIGH_CONF"},
     {"--prefix", "P", "redis.prefix (nigh)"},
     {"--space", "S", "the space of the keys"},
     {"--tag", "", "the words are tags"},
@@ -152,7 +152,8 @@ static int page(void)
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
         printf("%s\n.br\n", statuses[i]);
     printf(".SH ENVIRONMENT\nNIGH_SOCKET: as --socket. NIGH_CONF: for --redis, its redis.prefix "
-           "and coherence.group_slots are taken.\n"
+           "and coherence.group_slots are taken, and by \"--redis -\" its redis.uri: so a password "
+           "is in no argument, which all users can see.\n"
            ".SH SEE ALSO\n.BR nigh (3)\n");
     return TOOL_DONE;
 }

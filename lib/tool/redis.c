@@ -42,14 +42,18 @@ static int fail(const char *what, const char *why)
     return TOOL_NOBODY;
 }
 
-/* Takes from NIGH_CONF what says where and what Redis is, and lets the library take nothing. */
-static int take_conf(struct nigh_options *o)
+/* Takes from NIGH_CONF what says where and what Redis is, and lets the library take nothing. The
+ * URI comes from there by the word "-": all users of a machine may see the words of a command. */
+static int take_conf(const struct tool_args *args, struct nigh_options *o)
 {
     struct nigh_options said = NIGH_OPTIONS_INIT;
     const char *conf = getenv("NIGH_CONF");
     if (conf && nigh_options_parse(&said, conf) < 0)
         return fail("NIGH_CONF", nigh_options_error());
     unsetenv("NIGH_CONF");
+    o->redis_uri = strcmp(args->redis, "-") == 0 ? said.redis_uri : args->redis;
+    if (!o->redis_uri)
+        return fail("--redis -", "NIGH_CONF has no redis.uri");
     o->redis_prefix = said.redis_prefix;
     o->group_slots = said.group_slots;
     o->space.schema = said.space.schema;
@@ -60,7 +64,6 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
 {
     o->log = hear;
     o->log_arg = n;
-    o->redis_uri = args->redis;
     if (args->prefix)
         o->redis_prefix = args->prefix;
     o->l1_memory = 16u << 20;
@@ -112,7 +115,7 @@ static void look_at_prefix(const struct node *n, const struct nigh_options *o)
 static int open_node(const struct tool_args *args, struct node *n)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
-    int rc = take_conf(&o);
+    int rc = take_conf(args, &o);
     for (int tries = 0; rc == 0 && tries < 2; tries++) {
         rc = open_cache(args, &o, n);
         if (rc == 0 && wait_for_trust(n, args->timeout_ms)) {
@@ -239,7 +242,9 @@ static void print_name(const char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
-        printf(c < ' ' || c == '"' || c == '\\' || c == 0x7f ? "\\x%02x" : "%c", c);
+        bool high = c == 0xc2 && i + 1 < len && (unsigned char)name[i + 1] < 0xa0; /* C1 */
+        bool plain = c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !high;
+        printf(plain ? "%c" : "\\x%02x", c);
     }
 }
 
@@ -254,6 +259,7 @@ static void print_change(void *arg, const struct nigh_change *c)
     clock_gettime(CLOCK_REALTIME, &t);
     localtime_r(&t.tv_sec, &local);
     strftime(when, sizeof(when), "%H:%M:%S", &local);
+    flockfile(stdout);
     printf("%s.%03ld node %04x %s%s", when, t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
            c->soft ? "soft " : "", kinds[c->kind]);
     if (c->space_len > 0)
@@ -263,6 +269,17 @@ static void print_change(void *arg, const struct nigh_change *c)
         printf(" \"");
     print_name(c->name, c->name_len);
     puts(c->name_len > 0 ? "\"" : "");
+    fflush(stdout);
+    funlockfile(stdout);
+}
+
+/* Says when changes were lost that the log in Redis has no more. */
+static void look_for_loss(const struct node *n, int64_t *resyncs)
+{
+    int64_t now = nigh_stats_value(n->cache, NULL, "resync");
+    if (now > *resyncs)
+        printf("changes were lost: anything may have changed\n");
+    *resyncs = now;
     fflush(stdout);
 }
 
@@ -275,10 +292,13 @@ int redis_watch(const struct tool_args *args)
         return status;
     signal(SIGINT, end);
     signal(SIGTERM, end);
+    int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
     if (nigh_watch(n.cache, print_change, NULL) != 0)
         ended = 1;
-    for (unsigned ms = 0; !ended && (!args->once || ms < args->timeout_ms); ms += LOOK_MS)
+    for (unsigned ms = 0; !ended && (!args->once || ms < args->timeout_ms); ms += LOOK_MS) {
         nanosleep(&pause, NULL);
+        look_for_loss(&n, &resyncs);
+    }
     nigh_close(n.cache);
     return TOOL_DONE;
 }

@@ -39,7 +39,7 @@ def reply(stream):
 
 
 def items(frame):
-    """(position, node, [(kind, soft, space, name)]) of a frame; None: it is none of wire version 2."""
+    """(clock, position, node, [(kind, soft, space, name)]); None: no frame of wire version 2."""
     if len(frame) < 96 or frame[:4] != b"nf\x02\0":
         return None
     sequence, _, _, node, _, count = struct.unpack_from("<QQQQQI", frame, 52)
@@ -50,7 +50,7 @@ def items(frame):
         name = frame[at + 16 + space_len : at + 16 + space_len + length]
         found.append((KINDS.get(kind, "?"), soft & 1, space, name))
         at += 16 + space_len + length
-    return (sequence, node, found) if at == len(frame) else None
+    return (frame[4:52], sequence, node, found) if at == len(frame) else None
 
 
 def main(place, prefix="nigh", db="0"):
@@ -61,13 +61,16 @@ def main(place, prefix="nigh", db="0"):
     last = None
     while True:
         message = reply(stream)
-        frame = items(message[2]) if message[0] == b"message" else None
+        try:
+            frame = items(message[2]) if message[0] == b"message" else None
+        except struct.error:  # somebody else's
+            continue
         if not frame:
             continue
-        sequence, node, found = frame
-        if last and sequence > last + 1:
-            print(f"missed {sequence - last - 1} changes: anything may have changed", flush=True)
-        last = sequence or last  # 0: a fill, which changes nothing
+        clock, sequence, node, found = frame
+        if last and sequence and (clock != last[0] or sequence > last[1] + 1):
+            print("missed some: anything may have changed", flush=True)
+        last = (clock, sequence) if sequence else last  # 0: a fill, which changes nothing
         for kind, soft, space, name in found:
             print(sequence, f"node {node >> 48:04x}", "soft " * soft + kind,
                   space.decode(errors="replace"), repr(name), flush=True)

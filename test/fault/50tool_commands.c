@@ -171,6 +171,7 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     struct redis server;
     struct world w;
     struct nigh_options o;
+    char conf[300];
     redis_start(&server, NULL);
     o = patient_options(&server);
     o.group_slots = 4096; /* the tool finds that out */
@@ -193,6 +194,13 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK_EQ(run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
     CHECK_EQ(run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(says("accepted: 2"));
+    setenv("NIGH_CONF", "redis.prefix=nigh", 1);
+    CHECK_EQ(run("invalidate --redis - --all"), 3);
+    CHECK(says("NIGH_CONF has no redis.uri"));
+    snprintf(conf, sizeof(conf), "redis.uri=%s", server.uri);
+    setenv("NIGH_CONF", conf, 1);
+    CHECK_EQ(run("invalidate --redis - --all --timeout 60000"), 0);
+    unsetenv("NIGH_CONF");
     world_close(&w);
     redis_stop(&server);
 }
