@@ -9,24 +9,31 @@
 #include "input/key_map.h"
 
 #define SIZE_UNKNOWN UINT32_MAX
+#define TIME_UNKNOWN INT64_MIN
 
 struct builder {
     struct input *in;
     struct key_map keys;
     size_t room;
-    int64_t first_s; /* the time of the first request */
+    bool timed;      /* a time was known */
+    int64_t first_s; /* the first of them */
+    int64_t since_s; /* the last one, since the first */
     uint64_t key_bytes_sum;
     uint32_t *sizes; /* that were noted, of each key; SIZE_UNKNOWN: none */
     uint32_t sized;  /* so many keys have a place there */
 };
 
-/* One more. `at_s` is any count of seconds; if it goes back, the time before stands. */
+/* One more. `at_s` is any count of seconds; unknown: that of the request before. */
 void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s);
 /* A record that is no request says how large a key's value is. */
 void builder_note_size(struct builder *b, uint64_t key, uint32_t size);
 /* Give each request the largest size that is known of its key: an answer that broke off is smaller.
  * Where none is known it gets the mean of the keys. */
 void builder_settle_sizes(struct builder *b);
+/* Make times run forwards from 0. Where they go back by more than a minute (files in the wrong
+ * order: access.log.2 is older than access.log.1), requests are put in order; a slow request that
+ * was written late gets the time of the one before. */
+void builder_settle_times(struct builder *b);
 void builder_end(struct builder *b);
 
 #endif

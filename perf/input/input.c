@@ -13,6 +13,8 @@
 
 #define ROOM_MIN   4096u
 #define HEAD_BYTES 64u /* by which a format is known */
+#define BACK_MOST  60u /* seconds by which a time may go back without being another file's */
+#define BIAS_S     ((int64_t)1 << 31) /* of times while they are read: some are before the first */
 
 /* ---- a list that grows ---- */
 
@@ -31,13 +33,75 @@ void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
     struct input *in = b->in;
     size_t i = in->trace.count;
     make_room(b);
-    if (i == 0)
-        b->first_s = at_s;
-    uint32_t last = i ? in->at_s[i - 1] : 0;
-    uint64_t since = at_s > b->first_s ? (uint64_t)at_s - (uint64_t)b->first_s : 0;
-    in->at_s[i] = since < last ? last : since > UINT32_MAX ? UINT32_MAX : (uint32_t)since;
+    if (at_s != TIME_UNKNOWN) {
+        b->first_s = b->timed ? b->first_s : at_s;
+        b->timed = true;
+        b->since_s = at_s - b->first_s;
+        b->since_s = b->since_s < -BIAS_S      ? -BIAS_S
+                     : b->since_s > BIAS_S - 1 ? BIAS_S - 1
+                                               : b->since_s;
+    }
+    in->at_s[i] = (uint32_t)(b->since_s + BIAS_S);
     in->trace.requests[i] = (struct request){key_map_number(&b->keys, key), size};
     in->trace.count++;
+}
+
+/* ---- times ---- */
+
+struct place {
+    uint32_t at_s;
+    uint32_t index;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    if (x->at_s != y->at_s)
+        return x->at_s < y->at_s ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static bool goes_back(const struct input *in)
+{
+    uint32_t latest = 0;
+    for (size_t i = 0; i < in->trace.count; i++) {
+        if (in->at_s[i] < latest && latest - in->at_s[i] > BACK_MOST)
+            return true;
+        latest = in->at_s[i] > latest ? in->at_s[i] : latest;
+    }
+    return false;
+}
+
+static void put_in_order(struct input *in)
+{
+    size_t count = in->trace.count;
+    struct place *places = must_alloc(count, sizeof(*places));
+    struct request *requests = must_alloc(count, sizeof(*requests));
+    for (size_t i = 0; i < count; i++)
+        places[i] = (struct place){in->at_s[i], (uint32_t)i};
+    qsort(places, count, sizeof(*places), by_time);
+    for (size_t i = 0; i < count; i++) {
+        requests[i] = in->trace.requests[places[i].index];
+        in->at_s[i] = places[i].at_s;
+    }
+    free(places);
+    free(in->trace.requests);
+    in->trace.requests = requests;
+    in->turned = true;
+}
+
+void builder_settle_times(struct builder *b)
+{
+    struct input *in = b->in;
+    if (in->trace.count == 0 || in->trace.count >= UINT32_MAX)
+        return;
+    if (goes_back(in))
+        put_in_order(in);
+    uint32_t first = in->at_s[0], last = first;
+    for (size_t i = 0; i < in->trace.count; i++) {
+        last = in->at_s[i] > last ? in->at_s[i] : last;
+        in->at_s[i] = last - first;
+    }
 }
 
 /* ---- sizes ---- */
@@ -64,6 +128,7 @@ void builder_note_size(struct builder *b, uint64_t key, uint32_t size)
     note_size(b, number, size);
 }
 
+/* SIZE_UNKNOWN: none is known. */
 static uint32_t mean_size(const struct builder *b)
 {
     uint64_t sum = 0, known = 0;
@@ -72,7 +137,7 @@ static uint32_t mean_size(const struct builder *b)
             sum += b->sizes[key];
             known++;
         }
-    return known ? (uint32_t)(sum / known) : 0;
+    return known ? (uint32_t)(sum / known) : SIZE_UNKNOWN;
 }
 
 void builder_settle_sizes(struct builder *b)
@@ -82,6 +147,11 @@ void builder_settle_sizes(struct builder *b)
     for (size_t i = 0; i < t->count; i++)
         note_size(b, t->requests[i].key, t->requests[i].size);
     uint32_t mean = mean_size(b);
+    if (mean == SIZE_UNKNOWN) {
+        b->in->has_sizes = false;
+        input_set_sizes(b->in, 0);
+        return;
+    }
     for (size_t i = 0; i < t->count; i++) {
         struct request *q = &t->requests[i];
         q->size = b->sizes[q->key];

@@ -18,6 +18,7 @@ struct input {
     uint32_t *at_s;     /* when each was asked for, in seconds since the first; NULL: not known */
     const char *format; /* "access log", ... */
     bool has_sizes;     /* false: the trace says nothing about them, all are 0 */
+    bool turned;        /* times went back, so requests were put in order */
     double rate;        /* share of the keys that were recorded: 1, or what was sampled */
     uint32_t key_bytes; /* mean length of the keys; 0: not known */
     /* of a recording */

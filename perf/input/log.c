@@ -30,7 +30,8 @@ static void take_line(struct builder *b, struct text text, char *first)
         return;
     switch (log_line_parse(text, &line)) {
     case LOG_REQUEST:
-        builder_add(b, hash_text(line.target), size_of(&line), line.has_time ? line.time_s : 0);
+        builder_add(b, hash_text(line.target), size_of(&line),
+                    line.has_time ? line.time_s : TIME_UNKNOWN);
         b->key_bytes_sum += line.target.len;
         break;
     case LOG_OTHER: in->others++; break;
@@ -73,5 +74,6 @@ char *format_log(struct builder *b, struct stream *s)
     char *why = input_stream_why(s) ? must_print("%s", input_stream_why(s))
                                     : judge(b->in, input_stream_path(s), first);
     builder_settle_sizes(b);
+    builder_settle_times(b);
     return why;
 }

@@ -2,9 +2,10 @@
 /*
  * Taking a line of an access log apart.
  *
- * The user's name may hold blanks and quotes, so the first fields are not counted: the time begins
- * at the first bracket, and the request with the first quote behind it. Inside the request a quote
- * is escaped with a backslash. A target may hold blanks (nginx writes them as they came), so it
+ * A host may be in brackets (an IPv6 address), and a user's name may hold anything, so the first
+ * fields are not counted: the time is what stands in the first brackets that a blank and a quote
+ * follow, and with that quote the request begins. Inside the request a quote is escaped with a
+ * backslash. A target may hold blanks (nginx writes them as they came), so it
  * ends at the last one, if "HTTP/" follows.
  */
 #include "input/log_line.h"
@@ -15,12 +16,21 @@
 
 /* ---- pieces ---- */
 
-static bool skip_to(struct text *rest, char mark)
+/* Takes all up to the quote with which the request begins; *ret is the time. */
+static bool take_head(struct text *rest, struct text *ret)
 {
-    struct text passed;
-    if (!memchr(rest->data, mark, rest->len))
-        return false;
-    return text_cut(rest, mark, &passed);
+    struct text head;
+    while (memchr(rest->data, ']', rest->len)) {
+        text_cut(rest, ']', &head);
+        const char *open = memrchr(head.data, '[', head.len);
+        if (!open || rest->len < 2 || rest->data[0] != ' ' || rest->data[1] != '"')
+            continue;
+        *ret = (struct text){open + 1, (size_t)(head.data + head.len - open) - 1};
+        rest->data += 2;
+        rest->len -= 2;
+        return true;
+    }
+    return false;
 }
 
 /* Digits, then a blank or the end. */
@@ -132,14 +142,7 @@ enum log_verdict log_line_parse(struct text line, struct log_line *ret)
     struct text time, request;
     if (line.len && line.data[line.len - 1] == '\r')
         line.len--;
-    if (!skip_to(&line, '[') || !memchr(line.data, ']', line.len))
-        return LOG_GARBAGE;
-    text_cut(&line, ']', &time);
-    if (line.len < 2 || line.data[0] != ' ' || line.data[1] != '"')
-        return LOG_GARBAGE;
-    line.data += 2;
-    line.len -= 2;
-    if (!take_quoted(&line, &request) || !take_answer(line, ret))
+    if (!take_head(&line, &time) || !take_quoted(&line, &request) || !take_answer(line, ret))
         return LOG_GARBAGE;
     take_time(time, ret);
     take_request(request, ret);

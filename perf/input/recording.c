@@ -33,8 +33,10 @@ static char *read_header(struct builder *b, struct stream *s, struct nigh_trace_
         return must_print("%s is cut off in its header", input_stream_path(s));
     if (h->version != NIGH_TRACE_VERSION || h->header_bytes < sizeof(*h) ||
         h->record_bytes < record_least || h->record_bytes > RECORD_BYTES_MAX || h->sample == 0)
-        return must_print("%s is a recording of version %u, and this reads %u",
-                          input_stream_path(s), h->version, NIGH_TRACE_VERSION);
+        return must_print("%s is a recording of version %u with records of %u bytes, and this "
+                          "reads version %u with %zu to %u",
+                          input_stream_path(s), h->version, h->record_bytes, NIGH_TRACE_VERSION,
+                          record_least, RECORD_BYTES_MAX);
     for (size_t at = sizeof(*h); at < h->header_bytes;) {
         size_t part = h->header_bytes - at < sizeof(rest) ? h->header_bytes - at : sizeof(rest);
         if (input_stream_read(s, rest, part) != part)
@@ -101,5 +103,6 @@ char *format_recording(struct builder *b, struct stream *s)
     while (input_stream_read(s, &next, h.record_bytes) == h.record_bytes)
         take(b, &r, &next.record);
     builder_settle_sizes(b);
+    builder_settle_times(b);
     return NULL;
 }

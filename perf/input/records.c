@@ -76,5 +76,6 @@ char *format_oracle(struct builder *b, struct stream *s)
     b->in->format = "oracleGeneral trace";
     char *why = read_records(b, s, ORACLE_BYTES, take_oracle);
     judge_sizes(b->in);
+    builder_settle_times(b);
     return why;
 }

@@ -34,6 +34,7 @@ struct load_settings {
     struct shape shape;
     const char *shape_text;
     const char *sizes_text;
+    const char *trace_sizes_text;          /* of a log or a trace, whatever --size says */
     uint64_t memory_bytes;                 /* of L1 */
     unsigned threads[LOAD_LEVELS_MAX + 1]; /* ends with 0 */
     unsigned nodes;
@@ -89,6 +90,7 @@ struct load_worker {
     struct nigh *cache; /* the control's is ticked by its thread */
     struct nigh_space *space;
     struct load_tally *tally;
+    struct shape_place *place; /* goes on where the thread of that number was in the phase before */
     unsigned node, thread, threads;
     bool control;
 };

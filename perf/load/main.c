@@ -19,6 +19,7 @@
 #endif
 
 #define EXIT_INTERRUPTED 130
+#define SIZE_USUAL   1024u /* where a trace has no sizes */
 #define RATE_THREADS 16u /* at a fixed rate: enough that requests seldom wait for a free one */
 
 static const char usage[] =
@@ -45,7 +46,7 @@ static const char usage[] =
     "  --mix MIX          in percent (read=98,write=1,invalidate=1)\n"
     "  --origin TIME      that a load takes, asleep (1ms)\n"
     "  --l1-memory SIZE   of each node (256m)\n"
-    "  --set NAME=VALUE   any option of nigh; NIGH_CONF counts, too\n"
+    "  --set NAME=VALUE   any option of nigh but redis.uri; NIGH_CONF counts, too\n"
     "  --redis URI|none   another Redis, where our keys are removed at the end; none: L1 alone\n"
     "  --no-fill          begin with nothing in Redis and in L1\n"
     "  --no-control       without the control\n"
@@ -118,10 +119,13 @@ static void take_input(struct load_settings *s, enum input_kind kind, const char
     char *why = input_read(&in, kind, path);
     if (why)
         fail("%s", why);
+    if (!in.has_sizes)
+        input_set_sizes(&in, SIZE_USUAL);
+    free(in.at_s);
     s->shape.kind = SHAPE_TRACE;
     s->shape.trace = in.trace;
     s->shape_text = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    s->sizes_text = "as recorded";
+    s->trace_sizes_text = in.has_sizes ? "as recorded" : "1k (none are recorded)";
     s->fill = false;
 }
 
@@ -207,6 +211,17 @@ static void take_environment(struct load_settings *s)
     unsetenv("NIGH_CONF");
 }
 
+/* What l1.memory is after all of --set. */
+static void settle_memory(struct load_settings *s)
+{
+    struct nigh_options all = NIGH_OPTIONS_INIT;
+    all.l1_memory = s->memory_bytes;
+    for (unsigned i = 0; i < s->set_count; i++)
+        if (nigh_options_parse(&all, s->sets[i]) != 0)
+            fail("--set %s: %s", s->sets[i], nigh_options_error());
+    s->memory_bytes = all.l1_memory;
+}
+
 static void parse(struct load_settings *s, int argc, char **argv)
 {
     int choice, index = 0;
@@ -226,7 +241,10 @@ static void parse(struct load_settings *s, int argc, char **argv)
         usual_threads(s);
     if (s->rate > 0)
         s->control = false; /* which is about how fast, not about when */
+    if (s->shape.kind == SHAPE_TRACE)
+        s->sizes_text = s->trace_sizes_text;
     take_environment(s);
+    settle_memory(s);
     shape_init(&s->shape);
 }
 

@@ -24,6 +24,8 @@ struct node {
     struct nigh_space *space;
     struct nigh *controls[LOAD_LEVELS_MAX][LOAD_THREADS_MAX];
     struct nigh_space *control_spaces[LOAD_LEVELS_MAX][LOAD_THREADS_MAX];
+    /* Of the threads and of the control's: a phase that began anew would ask for what is there. */
+    struct shape_place places[2][LOAD_THREADS_MAX];
 };
 
 /* ---- caches ---- */
@@ -41,12 +43,11 @@ struct nigh *load_cache_open(const struct load_shared *shared, unsigned parts, b
     struct nigh_options options = NIGH_OPTIONS_INIT;
     struct nigh *cache;
     options.l1_memory = s->memory_bytes;
-    options.redis_prefix = shared->prefix;
-    if (!control)
-        options.redis_uri = shared->redis_uri[0] ? shared->redis_uri : NULL;
     set_options(s, &options);
+    /* Whatever NIGH_CONF says of Redis: --redis tells which, and there our keys are swept. */
+    options.redis_uri = shared->redis_uri[0] && !control ? shared->redis_uri : NULL;
+    options.redis_prefix = shared->prefix;
     if (control) {
-        options.redis_uri = NULL;
         options.threads = NIGH_THREADS_NONE;
         options.l1_shards = 1;
         options.group_slots = 2048;
@@ -174,6 +175,7 @@ static void run_phase(struct node *n)
             .cache = s->control ? n->controls[s->level][t] : n->cache,
             .space = s->control ? n->control_spaces[s->level][t] : n->space,
             .tally = &s->tallies[n->number][t],
+            .place = &n->places[s->control][t],
             .node = n->number,
             .thread = t,
             .threads = threads,
@@ -200,6 +202,8 @@ void load_node_run(struct load_shared *shared, unsigned number)
     uint32_t phase = 0;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN); /* the coordinator ends us */
+    for (unsigned t = 0; t < LOAD_THREADS_MAX; t++)
+        n.places[0][t] = n.places[1][t] = shape_place_of(&shared->settings->shape, number, t);
     n.cache = load_cache_open(shared, 1, false);
     n.space = load_space_open(shared, n.cache, false);
     await_trust(n.cache);

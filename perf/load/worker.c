@@ -168,12 +168,13 @@ static void ask_at_rate(struct load_worker *w, struct shape_place *place)
 void *load_worker_run(void *arg)
 {
     struct load_worker *w = arg;
-    struct shape_place place = shape_place_of(w->shape, w->node, w->thread);
+    struct shape_place place = *w->place; /* a copy: the next thread's is on the same line */
     while (!atomic_load_explicit(&w->shared->go, memory_order_relaxed) && !stopped(w))
         sleep_ns(PERF_NS_PER_MS / 10);
     if (w->shared->settings->rate > 0)
         ask_at_rate(w, &place);
     else
         ask_closed(w, &place);
+    *w->place = place;
     return NULL;
 }

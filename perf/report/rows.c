@@ -63,6 +63,8 @@ static void add_over_time(json_t *to, const json_t *job)
     json_array_foreach(json_object_get(job, "over_time"), i, each) {
         static const char *const names[] = {"l1", "l2", "loader"};
         for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+            if (isnan(number_in(each, names[n])))
+                continue;
             add(to, names[n], "share over time", "percent", 100 * number_in(each, names[n]), NULL,
                 0);
             json_t *last = json_array_get(to, json_array_size(to) - 1);

@@ -85,7 +85,7 @@ void tune_plot(const struct tune *t, FILE *out)
     draw(&p, t, points);
     for (unsigned row = 0; row <= ROWS; row++) {
         if (row % 3 == 0)
-            fprintf(out, "%6.1f %% |", 100 * (p.high - (p.high - p.low) * row / ROWS));
+            fprintf(out, "%6.1f %% |", fmax(100 * (p.high - (p.high - p.low) * row / ROWS), 0));
         else
             fprintf(out, "         |");
         p.cells[row][p.columns] = '\0';

@@ -21,6 +21,8 @@ static double percent(double share)
 
 const char *tune_size(double bytes)
 {
+    if (bytes < 0x1p20)
+        return table_print("%.0f KiB", bytes / 0x1p10);
     return bytes < 0x1p30 ? table_print("%.0f MiB", bytes / 0x1p20)
                           : table_print("%.4g GiB", bytes / 0x1p30);
 }
@@ -59,7 +61,7 @@ static void print_log(const struct input *in, FILE *out)
         fprintf(out, "  %s of %s lines are no requests; first: line %s\n", table_count(in->garbage),
                 table_count(in->lines), table_count(in->first_garbage));
     if (in->unsized)
-        fprintf(out, "  %s requests were 304 whose size no line tells: the mean was taken\n",
+        fprintf(out, "  %s requests are for keys whose size no line tells: the mean was taken\n",
                 table_count(in->unsized));
 }
 
@@ -81,6 +83,8 @@ static void print_input(const struct tune *t, FILE *out)
             table_count(in->trace.count), table_count(in->trace.unique), mean_bytes(t),
             t->source.key_bytes);
     print_log(in, out);
+    if (in->turned)
+        fprintf(out, "  its times went back (files in another order?): it was put in order\n");
     if (!in->has_sizes)
         fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
                 t->settings->value_bytes);
@@ -119,13 +123,17 @@ static void print_sizes(const struct tune *t, FILE *out)
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
         double twice = knee_misses_at(points, t->size_count, 2 * points[i].bytes);
+        bool known = !t->cut || 2 * points[i].bytes <= points[t->size_count - 1].bytes;
         fprintf(out, "%10s", tune_size((double)s->bytes));
         for (unsigned p = 0; p < t->policy_count; p++)
             fprintf(out, "%8.2f", percent(s->by[p].hits));
-        fprintf(out, "%12.2f%24.1f%18.1f (%2.0f %%)%s\n", percent(s->lru), 1000 * points[i].misses,
-                1000 * (points[i].misses - twice),
-                points[i].misses > 0 ? percent(1 - twice / points[i].misses) : 0,
-                i == t->knee ? " <- knee" : "");
+        fprintf(out, "%12.2f%24.1f", percent(s->lru), 1000 * points[i].misses);
+        if (known)
+            fprintf(out, "%18.1f (%2.0f %%)", 1000 * (points[i].misses - twice),
+                    points[i].misses > 0 ? percent(1 - twice / points[i].misses) : 0);
+        else
+            fprintf(out, "%25s", "not replayed");
+        fprintf(out, "%s\n", i == t->knee ? " <- knee" : "");
     }
 }
 
@@ -136,8 +144,9 @@ static void print_shards(const struct shards_result *r, FILE *out)
     fprintf(out, "%10s%16s%22s\n", "l1.shards", "requests/s", "of the best");
     for (unsigned i = 0; i < r->count; i++) {
         const struct shards_one *one = &r->all[i];
-        fprintf(out, "%10u%16s%12.2f +- %.2f%s\n", one->shards, table_count((uint64_t)one->ops),
-                one->of_best, one->noise, i == r->chosen ? "  <- the fewest that are as good" : "");
+        fprintf(out, "%10u%16s%12.2f %7s%s\n", one->shards, table_count((uint64_t)one->ops),
+                one->of_best, i == r->best ? "" : table_print("+- %.2f", one->noise),
+                i == r->chosen ? "  <- the fewest that are as good" : "");
     }
 }
 
@@ -153,10 +162,10 @@ static void explain_memory(const struct tune *t, FILE *out)
         fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
     else
         fprintf(out,
-                ";\n             %s no doubling saves %.0f of 1,000 (--worth) or a fifth\n"
-                "             of what is left\n",
+                ";\n             %s no doubling%s saves %.0f of 1,000 (--worth)\n"
+                "             or a fifth of what is left\n",
                 t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
-                1000 * t->settings->worth);
+                t->cut ? " that is allowed" : "", 1000 * t->settings->worth);
 }
 
 /* Says what so many bytes would save: by the replays or, beyond them, by exact LRU's curve. */
@@ -172,8 +181,8 @@ static void explain_more(const struct tune *t, double bytes, const char *what, F
     } else {
         saved = points[t->knee].misses - knee_misses_at(points, t->size_count, bytes);
     }
-    fprintf(out, "             %s (%s): %.1f hits more, as many loads less, of 1,000 requests%s\n",
-            what, tune_size(bytes), 1000 * fmax(saved, 0), by);
+    fprintf(out, "             %s (%s): %.1f loads less of 1,000 requests%s\n", what,
+            tune_size(bytes), 1000 * fmax(saved, 0), by);
 }
 
 static void explain_policy(const struct tune *t, FILE *out)
@@ -201,12 +210,13 @@ static void explain_shards(const struct tune *t, FILE *out)
     const struct shards_one *one = &r->all[r->chosen];
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     fprintf(out,
-            "  l1.shards  with %u threads %u shard%s %.2f of what the best do (+- %.2f "
-            "by round)\n",
-            r->threads, one->shards, one->shards > 1 ? "s reach" : " reaches", one->of_best,
-            one->noise);
-    if (one->noise > SHARDS_TOLERANCE_MOST)
-        fprintf(out, "             rounds differ by more than that: a busy machine? --rounds 25\n");
+            "  l1.shards  with %u thread%s %u shard%s %.2f of what the best does;\n"
+            "             rounds differ by +- %.2f\n",
+            r->threads, r->threads > 1 ? "s" : "", one->shards,
+            one->shards > 1 ? "s reach" : " reaches", one->of_best, r->noise);
+    if (r->rounds == 1 || r->noise > SHARDS_TOLERANCE_MOST)
+        fprintf(out, "             (%s): a guess. Try --rounds 25, or leave it out\n",
+                r->rounds == 1 ? "but one round cannot tell" : "a busy machine");
     if ((long)r->threads > cpus)
         fprintf(out,
                 "             this machine has %ld CPUs for %u threads: measure again where "
@@ -223,13 +233,23 @@ static double drift(const struct tune *t)
     return q[REPLAY_QUARTERS - 1] - q[REPLAY_QUARTERS - 2];
 }
 
+/* Part of what was asked for that is not in it: lines that could not be read, and what a recording
+ * had to drop. */
+static double missing(const struct input *in)
+{
+    double lost = (double)in->garbage + (double)in->dropped;
+    return lost / (lost + (double)in->trace.count);
+}
+
+/* A recording of some keys has, or lacks, the most popular ones by chance. */
 static const char *verdict(const struct tune *t)
 {
     double cold = 1 - curve_top(&t->curve);
     size_t requests = knee_of(t)->by[t->policy].requests;
-    if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05)
+    if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05 || missing(&t->in) > 0.2)
         return "a guess";
-    if (cold < 0.2 && requests >= MANY_REQUESTS && fabs(drift(t)) < 0.01)
+    if (cold < 0.2 && requests >= MANY_REQUESTS && fabs(drift(t)) < 0.01 &&
+        missing(&t->in) < 0.01 && t->in.rate >= 1 && t->in.has_sizes)
         return "sure";
     return "fairly sure";
 }
@@ -251,7 +271,7 @@ static void print_certainty(const struct tune *t, FILE *out)
 {
     const struct replay_result *r = &knee_of(t)->by[t->policy];
     double cold = 1 - curve_top(&t->curve);
-    fprintf(out, "How sure: %s\n", verdict(t));
+    fprintf(out, "How sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     fprintf(out,
             "  %.1f %% of the requests are the first of their key: no memory saves those "
             "loads%s\n",
@@ -266,6 +286,9 @@ static void print_certainty(const struct tune *t, FILE *out)
                 "  replayed was one key in %.1f, in as small a part of the memory "
                 "(--requests)\n",
                 1 / r->rate);
+    if (t->in.rate < 1)
+        fprintf(out, "  a recording of some keys has too few or too many of the most popular ones: "
+                     "hits may be\n  off by points, loads (all in all, not of 1,000) by less\n");
     print_lifetimes(t, out);
 }
 
@@ -285,7 +308,7 @@ void tune_report(const struct tune *t, FILE *out)
     fprintf(out, "\nThe answer, for the environment of the server:\n\n  NIGH_CONF=%s\n\n", line);
     explain_memory(t, out);
     explain_more(t, 2 * now, "twice as much", out);
-    if (now < 0x1p30)
+    if (now != 0x1p30)
         explain_more(t, now + 0x1p30, "a GiB more", out);
     explain_policy(t, out);
     explain_shards(t, out);

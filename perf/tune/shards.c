@@ -140,7 +140,9 @@ void shards_judge(struct shards_result *r, const struct subject *subjects)
     for (unsigned i = 1; i < r->count; i++)
         if (median(level[i], r->rounds) > median(level[best], r->rounds))
             best = i;
-    r->chosen = best;
+    double noises[SHARDS_CANDIDATES_MAX];
+    unsigned others = 0;
+    r->best = r->chosen = best;
     for (unsigned i = r->count; i-- > 0;) {
         struct shards_one *one = &r->all[i];
         one->ops = median(subjects[i].figures, r->rounds);
@@ -148,7 +150,10 @@ void shards_judge(struct shards_result *r, const struct subject *subjects)
         one->noise = noise_of(level[i], level[best], r->rounds);
         double tolerance = fmin(fmax(one->noise, SHARDS_TOLERANCE_LEAST), SHARDS_TOLERANCE_MOST);
         r->chosen = one->of_best >= 1 - tolerance ? i : r->chosen;
+        if (i != best)
+            noises[others++] = one->noise;
     }
+    r->noise = others ? median(noises, others) : 0;
 }
 
 void shards_measure(struct shards_result *ret, const struct replay_source *src, const char *policy,

@@ -27,7 +27,9 @@ struct shards_result {
     unsigned threads;
     unsigned count;
     struct shards_one all[SHARDS_CANDIDATES_MAX];
+    unsigned best;   /* index: with the most requests */
     unsigned chosen; /* index: the smallest that does not differ from the best by more than noise */
+    double noise;    /* the median of that of all but the best, which has none beside itself */
     unsigned rounds;
 };
 

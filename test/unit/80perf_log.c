@@ -65,6 +65,26 @@ TEST(target_may_hold_blanks_and_escaped_quotes)
     CHECK(is(l.target, "/old"));
 }
 
+TEST(brackets_before_the_time_do_no_harm)
+{
+    static const char *const heads[] = {
+        "[2001:db8::7]:443 ::1 - - [",
+        "h - a[b [",
+        "h - a]b [",
+        "h - \"a [b] c\" [",
+    };
+    struct log_line l;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "%s10/Oct/2000:13:55:36 -0700] \"GET /[x] HTTP/1.1\" 200 7",
+                 heads[i]);
+        if (!CHECK_EQ(parse(text, &l), LOG_REQUEST))
+            check_note("%s", text);
+        CHECK(is(l.target, "/[x]"));
+        CHECK(l.has_time);
+    }
+}
+
 TEST(other_requests_are_not_counted_as_garbage)
 {
     struct log_line l;
@@ -153,6 +173,39 @@ TEST(log_becomes_requests_with_sizes_and_times)
     CHECK_EQ(in.at_s[1], 5);
     CHECK_EQ(in.at_s[2], 5); /* a clock never goes back */
     CHECK_EQ(in.at_s[3], 60);
+    input_free(&in);
+}
+
+/* As the shell orders access.log.*.gz: the newest first. */
+TEST(files_in_the_wrong_order_are_put_in_order)
+{
+    struct input in;
+    CHECK_STR(read_log(&in, "h - - [x] \"GET /c HTTP/1.1\" 200 3\n"
+                            "h - - [29/Nov/2026:10:00:00 +0000] \"GET /c HTTP/1.1\" 200 3\n"
+                            "h - - [29/Nov/2026:10:00:09 +0000] \"GET /d HTTP/1.1\" 200 4\n"
+                            "h - - [28/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 200 1\n"
+                            "h - - [28/Nov/2026:10:00:00 +0000] \"GET /b HTTP/1.1\" 200 2\n"),
+              "");
+    CHECK(in.turned);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_EQ(in.trace.requests[i].size, i + 1);
+    CHECK_EQ(in.trace.requests[3].size, 3);
+    CHECK_EQ(in.trace.requests[4].size, 4);
+    CHECK_EQ(in.at_s[1], 0);
+    CHECK_EQ(in.at_s[2], 86400);
+    CHECK_EQ(in.at_s[4], 86409);
+    input_free(&in);
+}
+
+TEST(log_of_304_alone_has_no_sizes)
+{
+    struct input in;
+    CHECK_STR(read_log(&in, "h - - [x] \"GET /a HTTP/1.1\" 304 -\n"
+                            "h - - [x] \"GET /b HTTP/1.1\" 304 0\n"),
+              "");
+    CHECK(!in.has_sizes);
+    CHECK_EQ(in.unsized, 0);
+    CHECK_EQ(in.trace.requests[1].size, 0);
     input_free(&in);
 }
 

@@ -124,6 +124,23 @@ TEST(fewest_shards_that_are_as_good_as_the_best_are_chosen)
     CHECK_EQ(chosen_of(equal, 3), 1);
 }
 
+/* The best differs from itself by nothing, which says nothing about how much rounds differ. */
+TEST(noise_is_that_of_the_others)
+{
+    static struct subject subjects[3];
+    const double figures[][5] = {
+        {40, 90, 30, 80, 60}, {60, 40, 80, 30, 90}, {100, 100, 100, 100, 100}};
+    struct shards_result r = {.threads = 4, .count = 3, .rounds = 5};
+    for (unsigned i = 0; i < 3; i++) {
+        r.all[i].shards = 1u << i;
+        memcpy(subjects[i].figures, figures[i], sizeof(figures[i]));
+    }
+    shards_judge(&r, subjects);
+    CHECK_EQ(r.best, 2);
+    CHECK_EQ(r.chosen, 2);
+    CHECK(r.noise > 0.1);
+}
+
 /* ---- all of it ---- */
 
 #define LINES 50000u
@@ -151,12 +168,13 @@ static void make_log(const char *path)
     REQUIRE(fclose(f) == 0);
 }
 
+/* The line with the file's name has no limit. */
 static void check_columns(FILE *text)
 {
     char line[512];
     rewind(text);
     while (fgets(line, sizeof(line), text))
-        if (!CHECK_LE(strcspn(line, "\n"), 100))
+        if (!strstr(line, "access log") && !CHECK_LE(strcspn(line, "\n"), 100))
             check_note("%s", line);
 }
 
