@@ -51,7 +51,8 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
     uint64_t floor = space_l1_invalidate(space, &key, item->version, item->own, 0, NULL);
     sample_note(space, &key, (struct sample_event){
         NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
-    hot_change(space, &key);
+    if (!item->early)
+        hot_change(space, &key);
     l1_note_fate(cache->l1, &key, L1_FATE_CHANGED, cache_node_name(item->node));
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);

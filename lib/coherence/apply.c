@@ -107,6 +107,7 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
         count = m.item_count;
         while (coherence_message_next(&m, &item)) {
             item.node = is_own(c, &m) ? 0 : m.incarnation;
+            item.early = is_own(c, &m);
             if (is_own(c, &m) && item.kind == WIRE_KEY)
                 item.own = coherence_queue_own(c, &item, true);
             floor = u64_max(floor, coherence_apply_item_locked(c, &item, m.sequence));

@@ -45,6 +45,8 @@ struct coherence_item {
     uint64_t node;       /* applied: who has made it, by his incarnation; 0: this node */
     uint64_t own;        /* KEY: the entry with this stamp stays, too: what the change has set, and
                             put here before; 0: none */
+    bool early;          /* applied: this node's, heard before its answer; the local step of the
+                            change will follow */
 };
 
 struct coherence_sink {

@@ -119,8 +119,9 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
     if (!c->points[POINT_TWICE].enough)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
-        text_add(w, "The next doubling: %.0f more hits a second of %.0f reads, and as many loads\n"
-                    "saved of %.0f misses.\n", more, c->reads_per_second, misses);
+        text_add(w, "The next doubling: %.0f more hits a second of %.0f reads, and as many\n"
+                    "lookups in Redis, or loads, saved of %.0f misses.\n",
+                 more, c->reads_per_second, misses);
 }
 
 static void text_whole(struct text *w, const struct l1_curve *c, bool on)
