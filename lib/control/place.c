@@ -132,17 +132,14 @@ static bool is_socket(const char *path)
 
 /* ---- taking over ---- */
 
-/* Moves a dead file away and looks again. False: it could not be moved, or lives; `errno`, or 0. */
+/* Moves a dead file away and looks again. False: it could not be moved, or is not dead (errno). */
 static bool remove_dead(struct place *p)
 {
     pid_t pid = 0;
     if (rename(p->path, p->beside) != 0)
         return errno == ENOENT;
-    if (look(p->beside, &pid) == ALIVE && link(p->beside, p->path) == 0)
-        errno = EADDRINUSE;
-    else
-        errno = 0;
-    int error = errno;
+    bool dead = is_socket(p->beside) && look(p->beside, &pid) == DEAD;
+    int error = !dead && link(p->beside, p->path) == 0 ? EADDRINUSE : 0;
     unlink(p->beside);
     errno = error;
     return error == 0;
