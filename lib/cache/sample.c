@@ -35,7 +35,7 @@ void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
     uint32_t by = wanted(cache);
     bool misses = event.op == NIGH_TRACE_READ && event.outcome == NIGH_TRACE_MISS;
     if (misses && (by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
-        l1_curve_miss(cache->l1, key->hash);
+        l1_curve_miss(cache->l1, key);
     if (by & SAMPLE_FOR_TRACE)
         recording_add(cache->recording, space, key, (struct nigh_trace_record){
             .size = event.size,

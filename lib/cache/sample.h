@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests for the marked keys, one in 64 by hash (l1_marks()), for whoever wants to see them: a
- * recording, hot keys, the curve.
+ * recording, the curve.
  *
  * A key is marked or not for good. Who sees every request of some keys, and none of others, can
  * tell what a cache of another size would have had; who sees one request in 64 of all cannot. A hit
@@ -22,7 +22,6 @@
 enum {
     SAMPLE_FOR_TRACE = 1,
     SAMPLE_FOR_CURVE = 2,
-    SAMPLE_FOR_HOT = 4,
 };
 
 /* An event of a key. */

@@ -38,7 +38,10 @@ static void halve(struct curve_point *p)
     p->reads /= 2;
     p->hits /= 2;
     p->real /= 2;
-    p->differs /= 2;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
+        p->groups[g].reads /= 2;
+        p->groups[g].gained /= 2;
+    }
 }
 
 static void fade(struct curve *c)
@@ -58,7 +61,9 @@ static void read_point(const struct l1 *l1, struct curve_point *p, uint64_t hash
     p->reads++;
     p->hits += found;
     p->real += real;
-    p->differs += found != real;
+    struct curve_group *group = &p->groups[mini_hash(hash) % CURVE_GROUPS];
+    group->reads++;
+    group->gained += found - real;
     if (real && !found)
         store_in(l1, p, mini_hash(hash), bytes);
 }
@@ -84,9 +89,22 @@ void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash)
     feed_read(l1, hash, entry_charge(l1, e));
 }
 
-void l1_curve_miss(struct l1 *l1, uint64_t hash)
+/* Of a value that is there and was of no use, any other cache would have had no better one. */
+static bool is_outdated(struct l1 *l1, const struct l1_key *key)
 {
-    feed_read(l1, hash, 0);
+    rcu_enter();
+    bool there = l1_find_rcu(l1, key);
+    rcu_leave();
+    return there;
+}
+
+void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
+{
+    if (!curve_is_on(l1))
+        return;
+    if (is_outdated(l1, key))
+        curve_remove(l1, key->hash);
+    feed_read(l1, key->hash, 0);
 }
 
 void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes)

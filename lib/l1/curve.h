@@ -14,7 +14,10 @@
  *     miss     asked of each mini cache, before the value is there
  *     store    when L1 stores a value, or refuses it: with its charge
  *     hit      asked; where a mini cache lacks the key it is stored, as a load would have done
- *     remove   invalidated or expired: gone in all of them
+ *     remove   invalidated, expired, or there and of no use to a read: gone in all of them
+ *
+ * What becomes too old, or falls below a tag's floor, while the real cache has not got it stays in
+ * the mini caches that have: lifetimes are not known there.
  *
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
@@ -40,6 +43,14 @@
 
 #define CURVE_BYTES_LEAST (256u << 10)
 
+#define CURVE_GROUPS 32u
+
+/* Reads of a part of the keys; fading. */
+struct curve_group {
+    int32_t reads;
+    int32_t gained; /* hits of the mini cache less those of the real one */
+};
+
 struct curve_point {
     struct mini mini;   /* (l) */
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
@@ -47,7 +58,7 @@ struct curve_point {
     uint32_t reads;     /* (l) fading, as the others */
     uint32_t hits;      /* (l) the mini cache's */
     uint32_t real;      /* (l) the real cache's, on the same reads */
-    uint32_t differs;   /* (l) reads on which they differed */
+    struct curve_group groups[CURVE_GROUPS]; /* (l) the same, of keys by hash: for the error */
 };
 
 struct curve {

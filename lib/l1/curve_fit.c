@@ -108,25 +108,32 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
     p->mini.lfu.capacity = (uint64_t)(capacity / p->sample);
 }
 
+/* Count what was read since. Sums can be less than before, and then say nothing: a space has got a
+ * table apart and is not in them any more, or who took them was overtaken. */
+static void count_reads(struct curve *c, uint64_t hits, uint64_t reads, uint64_t now_ns)
+{
+    uint64_t misses = reads - hits, last_misses = c->last_reads - c->last_hits;
+    if (c->last_ns && hits >= c->last_hits && misses >= last_misses) {
+        c->hits += (double)(hits - c->last_hits);
+        c->reads += (double)(reads - c->last_reads);
+        c->seconds += (double)(now_ns - c->last_ns) / 1e9;
+    }
+    c->last_ns = now_ns;
+    c->last_hits = hits;
+    c->last_reads = reads;
+}
+
 void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads)
 {
     struct curve *c = &l1->curve;
     struct fit fit;
     if (!curve_is_on(l1) || !measure(l1, &fit))
         return;
-    uint64_t now_ns = clock_now_ns(l1->env->clock);
     pthread_mutex_lock(&c->lock);
     if (c->made || make(l1, c)) {
         for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
             fit_point(l1, c, i, &fit);
-        if (c->last_ns) {
-            c->hits += (double)(hits - c->last_hits);
-            c->reads += (double)(reads - c->last_reads);
-            c->seconds += (double)(now_ns - c->last_ns) / 1e9;
-        }
-        c->last_ns = now_ns;
-        c->last_hits = hits;
-        c->last_reads = reads;
+        count_reads(c, hits, reads, clock_now_ns(l1->env->clock));
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -146,16 +153,28 @@ static double within_0_1(double x)
     return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
+/* Returns a deviation of the difference by chance. Reads for one key are no tosses of a coin: a hot
+ * one decides many. So it is seen from how far groups of keys are apart. */
+static double deviation(const struct curve_point *p)
+{
+    double reads = p->reads ? p->reads : 1, sum = 0;
+    double gained = ((double)p->hits - (double)p->real) / reads;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
+        double off = p->groups[g].gained - gained * p->groups[g].reads;
+        sum += off * off;
+    }
+    return root(sum) / reads;
+}
+
 static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
     double reads = p->reads ? p->reads : 1;
     double real = c->reads > 0 ? c->hits / c->reads : 0;
-    double differs = root(p->differs) / reads;
     return (struct l1_curve_point){
         .cap = (uint64_t)(cap_of(l1) * sizes[i]),
         .ratio = within_0_1(real + ((double)p->hits - (double)p->real) / reads),
-        .error = 2 * differs,
+        .error = 2 * deviation(p),
         .reads = p->reads,
         .sample = p->sample,
         .enough = p->reads >= ENOUGH_READS &&

@@ -213,7 +213,7 @@ bool l1_marks(const struct l1 *l1, uint64_t hash);
 /* Tell of a read of a marked key: that it hit `e`, or missed. For reads of spaces in the table of
  * all. */
 void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash);
-void l1_curve_miss(struct l1 *l1, uint64_t hash);
+void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
 /* Fit the mini caches to what is held. `hits` of `reads` reads of all keys have hit so far. To be
  * called each second or so. */
 void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads);
@@ -225,7 +225,7 @@ void l1_curve_set(struct l1 *l1, bool on);
 struct l1_curve_point {
     uint64_t cap;    /* in bytes, or a count of values */
     double ratio;    /* expected share of hits */
-    double error;    /* two deviations, if reads were independent of each other */
+    double error;    /* two deviations by chance, as groups of keys show them */
     uint32_t reads;  /* seen by its mini cache, lately */
     uint32_t sample; /* of one key in so many; 0: none yet */
     bool enough;     /* to be believed */

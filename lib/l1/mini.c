@@ -101,6 +101,8 @@ static bool evict_one(struct mini *s, const struct lfu_choice *choice,
 static bool make_room(struct mini *s, const struct lfu_choice *choice,
                       struct lfu_incoming *incoming)
 {
+    if (s->lru && incoming->weight > s->lfu.capacity)
+        return false; /* and the others stay */
     s->starved += !s->free_count && lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
     while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
         if (!evict_one(s, choice, incoming))

@@ -56,7 +56,7 @@ static bool ask(struct cache *c, unsigned number)
     if (e)
         return true;
     if (marked)
-        l1_curve_miss(c->l1, key.hash);
+        l1_curve_miss(c->l1, &key);
     cache_put_size(c, number, VALUE);
     return false;
 }
@@ -126,8 +126,9 @@ static void exact_lru(double entries, double ret_ratios[L1_CURVE_POINTS])
         ret_ratios[s] = (double)hits[s] / REQUESTS;
 }
 
-/* Compare what is expected with what is right, in points, where enough was seen. */
-static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double mean_most)
+/* Compare what is expected with what is right, in points, where enough was seen. `most` is five
+ * deviations over 120 seeds of the point that is off the most, 1/4: it has the hottest keys. */
+static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double most)
 {
     double sum = 0;
     unsigned count = 0;
@@ -136,14 +137,14 @@ static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS
         off = off < 0 ? -off : off;
         if (!c->points[i].enough || right[i] <= 0)
             continue;
-        if (!CHECK(off < 6))
+        if (!CHECK(off < most))
             check_note("size %.2f: expected %.2f %%, right %.2f %%", sizes[i],
                        100 * c->points[i].ratio, 100 * right[i]);
         sum += off;
         count++;
     }
     CHECK(count >= 2);
-    if (!CHECK(sum / count < mean_most))
+    if (!CHECK(sum / count < most / 2))
         check_note("mean error %.2f points", sum / count);
 }
 
@@ -157,7 +158,7 @@ TEST(under_lru_it_is_what_stack_distances_say)
     replay(&c);
     REQUIRE(l1_curve_read(c.l1, &curve));
     exact_lru((double)cache_gauges(&c).entries, right);
-    compare(&curve, right, 3);
+    compare(&curve, right, 10);
     CHECK(curve.own_bytes <= CURVE_BYTES_LEAST);
     cache_close(&c);
 }
@@ -175,7 +176,7 @@ TEST(under_lfu_it_is_what_other_caps_bring)
             REQUIRE(l1_curve_read(c.l1, &curve));
         cache_close(&c);
     }
-    compare(&curve, right, 2.5);
+    compare(&curve, right, 6);
 }
 
 TEST(what_was_invalidated_is_in_none_of_them)
@@ -203,6 +204,72 @@ TEST(what_was_invalidated_is_in_none_of_them)
     CHECK_EQ(is.hits, was.hits);
     CHECK_EQ(is.real, was.real);
     cache_close(&c);
+}
+
+/* Such a read misses, for its value is too old, and would in a larger cache. */
+TEST(a_value_that_is_there_and_of_no_use_is_a_miss_in_all_of_them)
+{
+    struct cache c;
+    struct l1_curve curve;
+    make_trace();
+    open_watched(&c, NIGH_POLICY_LFU, CAP);
+    for (unsigned i = 0; i < 20000; i++) {
+        ask(&c, trace[i] % 2000);
+        if (i % 64 == 0)
+            cache_reclaim(&c);
+        if (i % 512 == 0)
+            l1_curve_keep(c.l1, i, i + 1);
+    }
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    struct curve_point was = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    for (unsigned k = 0; k < 2000; k++) {
+        struct name name;
+        struct l1_key key = cache_key(&c, &name, k);
+        if (l1_marks(c.l1, key.hash))
+            l1_curve_miss(c.l1, &key);
+    }
+    struct curve_point is = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    CHECK(is.reads > was.reads);
+    CHECK_EQ(is.hits, was.hits);
+    cache_close(&c);
+}
+
+/* As when a space gets a table of its own, and its reads are counted no more. */
+TEST(sums_of_reads_may_become_smaller)
+{
+    struct cache c;
+    struct l1_curve curve;
+    make_trace();
+    open_watched(&c, NIGH_POLICY_LRU, CAP);
+    for (unsigned k = 0; k < 500; k++)
+        ask(&c, k);
+    l1_curve_keep(c.l1, 1000, 2000);
+    l1_curve_keep(c.l1, 500, 900);
+    l1_curve_keep(c.l1, 600, 1100);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    CHECK(curve.ratio > 0.499 && curve.ratio < 0.501);
+    l1_curve_keep(c.l1, 700, 1000); /* taken at once, by two */
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    CHECK(curve.ratio > 0.499 && curve.ratio < 0.501);
+    cache_close(&c);
+}
+
+TEST(what_is_larger_than_a_mini_cache_under_lru_leaves_the_others_there)
+{
+    struct mini mini;
+    static uint64_t block[1024];
+    struct lfu_choice choice = {0};
+    char *at = (char *)block;
+    REQUIRE(mini_bytes(64) <= sizeof(block));
+    mini_init(&mini, &at, 64, false);
+    mini.lru = true;
+    mini.lfu.capacity = 1000;
+    for (uint32_t hash = 1; hash <= 5; hash++)
+        mini_store(&mini, &choice, hash, 200);
+    mini_store(&mini, &choice, 6, 1001);
+    CHECK(mini_find(&mini, 1) && mini_find(&mini, 5) && !mini_find(&mini, 6));
+    mini_store(&mini, &choice, 7, 200);
+    CHECK(!mini_find(&mini, 2) && mini_find(&mini, 3) && mini_find(&mini, 7));
 }
 
 TEST(it_is_off_until_it_is_on_and_needs_a_model)
