@@ -191,7 +191,10 @@ static void print_common(const struct rows *then, const struct rows *now, size_t
 void compare_print(const struct rows *then, const struct rows *now, FILE *out)
 {
     size_t counts[VERDICTS] = {0};
-    fprintf(out, "then: %s\nnow:  %s\nRatios where a baseline is named, else values.\n\n",
+    fprintf(out,
+            "then: %s\nnow:  %s\n"
+            "Ratios where a baseline is named, else values: these differ, too, by what else the\n"
+            "machine did then and now, which no spread tells.\n\n",
             then->path, now->path);
     fprintf(out, "%-*s%10s%10s%10s%9s\n", LABEL_COLUMNS, "", "then", "now", "change", "spread");
     for (size_t i = 0; i < now->count; i++)
