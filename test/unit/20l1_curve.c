@@ -179,10 +179,26 @@ TEST(under_lfu_it_is_what_other_caps_bring)
     compare(&curve, right, 6);
 }
 
+/* Counts of all mini caches: of few keys the largest may have none in its sample. */
+struct sums {
+    uint64_t reads, hits, real;
+};
+
+static struct sums sums_of(const struct cache *c)
+{
+    struct sums sums = {0};
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        const struct curve_point *p = &c->l1->curve.points[i];
+        sums.reads += p->reads;
+        sums.hits += p->hits;
+        sums.real += p->real;
+    }
+    return sums;
+}
+
 TEST(what_was_invalidated_is_in_none_of_them)
 {
     struct cache c;
-    struct l1_curve before, after;
     make_trace();
     open_watched(&c, NIGH_POLICY_LFU, CAP);
     for (unsigned i = 0; i < 100000; i++) {
@@ -192,14 +208,12 @@ TEST(what_was_invalidated_is_in_none_of_them)
         if (i % 512 == 0)
             l1_curve_keep(c.l1, i, i + 1);
     }
-    REQUIRE(l1_curve_read(c.l1, &before));
-    struct curve_point was = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    struct sums was = sums_of(&c);
     for (unsigned k = 0; k < 2000; k++)
         cache_remove(&c, k);
     for (unsigned k = 0; k < 2000; k++)
         ask(&c, k);
-    REQUIRE(l1_curve_read(c.l1, &after));
-    struct curve_point is = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    struct sums is = sums_of(&c);
     CHECK(is.reads > was.reads);
     CHECK_EQ(is.hits, was.hits);
     CHECK_EQ(is.real, was.real);
@@ -210,7 +224,6 @@ TEST(what_was_invalidated_is_in_none_of_them)
 TEST(a_value_that_is_there_and_of_no_use_is_a_miss_in_all_of_them)
 {
     struct cache c;
-    struct l1_curve curve;
     make_trace();
     open_watched(&c, NIGH_POLICY_LFU, CAP);
     for (unsigned i = 0; i < 20000; i++) {
@@ -220,15 +233,14 @@ TEST(a_value_that_is_there_and_of_no_use_is_a_miss_in_all_of_them)
         if (i % 512 == 0)
             l1_curve_keep(c.l1, i, i + 1);
     }
-    REQUIRE(l1_curve_read(c.l1, &curve));
-    struct curve_point was = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    struct sums was = sums_of(&c);
     for (unsigned k = 0; k < 2000; k++) {
         struct name name;
         struct l1_key key = cache_key(&c, &name, k);
         if (l1_marks(c.l1, key.hash))
             l1_curve_miss(c.l1, &key);
     }
-    struct curve_point is = c.l1->curve.points[L1_CURVE_POINTS - 1];
+    struct sums is = sums_of(&c);
     CHECK(is.reads > was.reads);
     CHECK_EQ(is.hits, was.hits);
     cache_close(&c);
