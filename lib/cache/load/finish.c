@@ -36,7 +36,7 @@ enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entr
     return NEXT_LAND;
 }
 
-enum load_next load_land(struct load *l)
+void load_land(struct load *l)
 {
     struct flight *f = l->flight;
     struct landing landing = l->to_land;
@@ -45,13 +45,12 @@ enum load_next load_land(struct load *l)
     if (f->state == FLIGHT_LAND) { /* a load that overran: its flight has landed without it */
         if (landing.entry)
             l1_entry_unref(landing.entry);
-        return NEXT_REST;
+        return;
     }
     f->outcome = landing.outcome;
     f->result = landing.entry;
     l->tier = landing.tier;
     flight_land(f);
-    return NEXT_REST;
 }
 
 enum load_next load_land_stale(struct load *l, int otherwise)

@@ -180,7 +180,8 @@ enum load_next {
 
 enum load_next load_run(struct load *l);
 enum load_next load_fill(struct load *l);
-enum load_next load_land(struct load *l);
+/* Give all callers l->to_land. The step of that name is land() in load.c, which does this. */
+void load_land(struct load *l);
 
 /* As a step begins to look, or to load, anew: take ticket and position, if they have moved on. */
 void load_look_anew(struct load *l);
