@@ -278,10 +278,11 @@ static void print_change(void *arg, const struct nigh_change *c)
 static void look_for_loss(const struct node *n, int64_t *resyncs)
 {
     int64_t now = nigh_stats_value(n->cache, NULL, "resync");
-    if (now > *resyncs)
+    if (now > *resyncs) {
         printf("changes were lost: anything may have changed\n");
+        fflush(stdout);
+    }
     *resyncs = now;
-    fflush(stdout);
 }
 
 int redis_watch(const struct tool_args *args)
