@@ -30,6 +30,7 @@
 #include "base/thread.h"
 #include "base/timers.h"
 #include "base/unwind.h"
+#include "base/usdt.h"
 
 /* Keys: (c) constant after init; the objects behind the pointers are thread-safe. */
 struct env {

@@ -46,6 +46,7 @@ uint64_t coherence_trust_watch(struct coherence *c)
     t->held = false;
     atomic_store_explicit(&t->lost_ns, until_ns, memory_order_relaxed);
     stats_count(c->config.stats, STATS_TRUST_LOST);
+    USDT(doubt, 0, 0, until_ns);
     LOG(c->config.env->log, NIGH_LOG_WARN,
         "trust lost: nothing stored is fresh until redis answers");
     c->config.sink.lost(c->config.sink.arg);

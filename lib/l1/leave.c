@@ -106,6 +106,7 @@ static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fat
         note_shed(l1, e);
     else
         note_evicted(l1, s, e);
+    USDT(evict, &e->bytes[0], entry_key_len(e), entry_value_len(e));
     return remove_hashed_locked(l1, s, e, hash, fate);
 }
 

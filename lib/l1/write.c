@@ -13,6 +13,7 @@
  */
 #include "l1/write.h"
 
+
 #include "l1/enter.h"
 
 /* Whether an entry stays when its key is written or invalidated with a version. Rule 15: a version
@@ -209,6 +210,7 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
         curve_remove(l1, key->hash); /* a larger cache might still have it */
     }
     l1_shard_unlock(l1, s);
+    USDT(invalidate, key->data, key->len, position);
     if (ret_ticket_ok)
         *ret_ticket_ok = ok;
     return position;

@@ -260,7 +260,9 @@ enum load_next load_fill(struct load *l)
 {
     uint64_t now_ns = clock_now_ns(&l->space->cache->clock);
     bool overran = now_ns > l->flight->deadline_ns;
-    latency_note(l->space, STATS_LATENCY_LOAD, now_ns - u64_min(now_ns, l->began_ns));
+    uint64_t took_ns = now_ns - u64_min(now_ns, l->began_ns);
+    latency_note(l->space, STATS_LATENCY_LOAD, took_ns);
+    USDT(load, l->key.data, l->key.len, took_ns);
     struct draft d;
     if (NIGH_UNLIKELY(overran))
         stats_count(&l->space->stats, STATS_LOAD_OVERRUN);

@@ -47,6 +47,7 @@ static int read_missed(const struct missed *m, missed_fn *missed, struct nigh_va
     int rc = NIGH_MISS;
     read_count_missed(m->space, m->call, 1);
     sample_miss(m->space, &m->key, m->call);
+    USDT(miss, m->key.data, m->key.len, m->space->id);
     if (!(FLAGS_OF(m->call) & NIGH_QUIET))
         hot_miss(m->space, &m->key);
     if (!(FLAGS_OF(m->call) & NIGH_L1_ONLY))
@@ -103,8 +104,10 @@ static NIGH_OUTLINED bool read_hit_timed(struct nigh_space *space, const void *k
     bool hit = read_hit(space, key, key_len, call, ret);
     if (hit)
         latency_end_hit(space, began_ns);
-    if (hit && wanted)
+    if (hit && wanted) {
         hot_hit(space, key, key_len);
+        USDT(hit, key, key_len, space->id);
+    }
     return hit;
 }
 
