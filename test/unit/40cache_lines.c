@@ -182,6 +182,7 @@ static const struct field trust_fields[] = {
     FIELD(coherence_trust, server_offset_ms, STILL),
     FIELD(coherence_trust, lost_ns, MOVES),
     FIELD(coherence_trust, doubt_ns, MOVES),
+    FIELD(coherence_trust, shown_ns, MOVES),
     FIELD(coherence_trust, held, MOVES),
 };
 
