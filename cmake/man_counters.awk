@@ -9,6 +9,7 @@ function prose(s) {
     return s
 }
 function entries(s,    entry, name, what) {
+    gsub(/"[ \t]+"/, "", s) # one text in two lines
     while (match(s, /\/\*[^*]*\*\/|X\([^"]*"[^"]*"(, "[^"]*")?\)/)) {
         entry = substr(s, RSTART, RLENGTH)
         s = substr(s, RSTART + RLENGTH)
