@@ -167,7 +167,7 @@ static int wrong(const char *what, const char *word)
     return TOOL_USAGE;
 }
 
-static glob_t found; /* paths that a pattern stands for: kept to the end */
+static glob_t found; /* paths that the patterns stand for: kept until they are looked for anew */
 
 static size_t count_dead(char *const *paths, size_t count)
 {
@@ -179,18 +179,36 @@ static size_t count_dead(char *const *paths, size_t count)
 
 /* Of several that a pattern stands for, files of dead processes are left out, with a note: a name
  * that has {pid} in it is never taken over, so they would be there for ever. */
-static int add_sockets(struct tool_args *args, const char *pattern)
+static void find_sockets(struct tool_args *args, const char *pattern, bool quiet)
 {
     size_t before = found.gl_pathc;
     int rc = glob(pattern, GLOB_NOCHECK | GLOB_APPEND * (before > 0), NULL, &found);
     char *const *paths = found.gl_pathv + before;
     size_t count = rc == 0 ? found.gl_pathc - before : 0;
     bool choose = count > 1 && count_dead(paths, count) < count;
-    for (size_t i = 0; i < count && args->socket_count < TOOL_SOCKETS_MAX; i++)
-        if (choose && line_is_dead(paths[i]))
-            fprintf(stderr, "nigh: note: %s: its process is no more\n", paths[i]);
-        else
+    for (size_t i = 0; i < count && args->socket_count < TOOL_SOCKETS_MAX; i++) {
+        if (!choose || !line_is_dead(paths[i]))
             args->sockets[args->socket_count++] = paths[i];
+        else if (!quiet)
+            fprintf(stderr, "nigh: note: %s: its process is no more\n", paths[i]);
+    }
+}
+
+void tool_find_sockets(struct tool_args *args)
+{
+    globfree(&found);
+    memset(&found, 0, sizeof(found));
+    args->socket_count = 0;
+    for (size_t i = 0; i < args->pattern_count; i++)
+        find_sockets(args, args->patterns[i], true);
+}
+
+static int add_sockets(struct tool_args *args, const char *pattern)
+{
+    if (args->pattern_count == TOOL_SOCKETS_MAX)
+        return 0; /* as many sockets there are already */
+    args->patterns[args->pattern_count++] = pattern;
+    find_sockets(args, pattern, false);
     return 0;
 }
 

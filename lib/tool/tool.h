@@ -24,6 +24,8 @@ enum tool_status {
 struct tool_args {
     const char *sockets[TOOL_SOCKETS_MAX]; /* in use: paths that are there */
     size_t socket_count;
+    const char *patterns[TOOL_SOCKETS_MAX]; /* that have named them */
+    size_t pattern_count;
     const char *redis;   /* URI; NULL: not said */
     const char *prefix;  /* NULL: not said */
     const char *space;   /* NULL: not said */
@@ -32,6 +34,11 @@ struct tool_args {
     char **words;        /* the command's own, and their number */
     size_t count;
 };
+
+/* ---- main.c ---- */
+
+/* Look for sockets anew: processes come and go. Paths that were found before are gone. */
+void tool_find_sockets(struct tool_args *args);
 
 /* ---- line.c: the control socket ---- */
 

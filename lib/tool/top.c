@@ -3,7 +3,8 @@
  * nigh top: what processes do at this moment, at 80 columns.
  *
  * Twice asked, the differences are rates. Of several sockets (a prefork host has one for each
- * process) numbers are added up, and of latencies the worst is shown.
+ * process) numbers are added up, and of latencies and ages the worst is shown. Which sockets there
+ * are is looked up each time: workers of such a host are replaced.
  */
 #include "tool/tool.h"
 
@@ -25,13 +26,14 @@
 /* What all processes said at one moment. */
 struct moment {
     struct json *of[TOOL_SOCKETS_MAX];
+    char *paths[TOOL_SOCKETS_MAX]; /* of their sockets */
     size_t count; /* that have answered */
     double at_s;
 };
 
 struct screen {
-    const struct tool_args *args;
-    struct moment before, now;
+    struct tool_args args;
+    struct moment before, now; /* each process has the same place in both */
     bool live;
     int rows_left;
     struct termios saved;
@@ -56,8 +58,10 @@ static double now_s(void)
 
 static void forget(struct moment *m)
 {
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
         json_free(m->of[i]);
+        free(m->paths[i]);
+    }
     memset(m, 0, sizeof(*m));
 }
 
@@ -68,6 +72,7 @@ static void look(const struct tool_args *args, struct moment *m)
     for (size_t i = 0; i < args->socket_count; i++) {
         char *answer = line_ask(args->sockets[i], "stats json", true);
         m->of[i] = answer && !line_is_error(answer) ? json_read(answer) : NULL;
+        m->paths[i] = strdup(args->sockets[i]);
         m->count += m->of[i] != NULL;
         free(answer);
     }
@@ -176,7 +181,7 @@ static const char *latency(const struct screen *s, const char *space, const char
 }
 
 /* The highest of all processes. */
-static double worst(const struct screen *s, const char *a, const char *b, const char *c)
+static double highest(const struct screen *s, const char *a, const char *b, const char *c)
 {
     double most = 0;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
@@ -184,6 +189,17 @@ static double worst(const struct screen *s, const char *a, const char *b, const 
         most = n > most ? n : most;
     }
     return most;
+}
+
+/* The lowest of those processes that have one, which is not 0. */
+static double lowest(const struct screen *s, const char *a, const char *b, const char *c)
+{
+    double least = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        double n = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
+        least = n > 0 && (least <= 0 || n < least) ? n : least;
+    }
+    return least;
 }
 
 static const char *problem(const struct screen *s, const char *name)
@@ -213,6 +229,8 @@ static void show_link(struct screen *s)
          yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
          count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
          count_text(rate(s, NULL, "resync")));
+    line(s, "         own changes heard after %s (p99 since opened)",
+         time_text(highest(s, "cache", "latency_heard", "p99_ns")));
     if (why)
         line(s, "         redis: %.60s", why);
     if (listener)
@@ -226,8 +244,10 @@ static void show_head(struct screen *s)
     struct tm local;
     localtime_r(&t, &local);
     strftime(when, sizeof(when), "%H:%M:%S", &local);
-    line(s, "nigh top   %zu of %zu processes   %s%s", s->now.count, s->args->socket_count, when,
+    line(s, "nigh top   %zu of %zu processes   %s%s", s->now.count, s->args.socket_count, when,
          s->live ? "   q quits" : "");
+    if (s->now.count == 0)
+        return;
     double cap = gauge(s, "memory_cap_bytes");
     line(s, "memory   %s of %s (%.0f %%)   resident %s   entries %s",
          bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
@@ -235,9 +255,8 @@ static void show_head(struct screen *s)
          bytes_text(gauge(s, "resident_bytes")), count_text(gauge(s, "entries")));
     if (gauge(s, "following") + gauge(s, "connected") > 0 || problem(s, "redis_problem"))
         show_link(s);
-    line(s, "flights  %s now, %s deferred, %s pending     own changes heard after %s (p99)",
-         count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
-         count_text(gauge(s, "async")), time_text(worst(s, "cache", "latency_heard", "p99_ns")));
+    line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
+         count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));
 }
 
 static void show_space(struct screen *s, const char *name)
@@ -251,7 +270,7 @@ static void show_space(struct screen *s, const char *name)
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
          latency(s, name, "latency_l1", "p99_ns"), latency(s, name, "latency_l2", "p99_ns"),
          latency(s, name, "latency_load", "p99_ns"),
-         time_text(1e6 * worst(s, "spaces", name, "evicted_age_ms")));
+         time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")));
 }
 
 static const struct json *first_of(const struct moment *m)
@@ -267,8 +286,8 @@ static void show_spaces(struct screen *s)
     const struct json *j = first_of(&s->now);
     const char *name;
     line(s, "%s", "");
-    line(s, "%-16s %6s %5s %5s %6s %6s %6s %6s %6s %6s", "", "", "", "", "", "", "p99", "p99",
-         "p99", "evict");
+    line(s, "%-16s %6s %5s %5s %6s %6s %20s %6s", "", "", "", "", "", "", "p99 since opened",
+         "evict");
     line(s, "%-16s %6s %5s %5s %6s %6s %6s %6s %6s %6s", "space", "read/s", "L1 %", "L2 %",
          "load/s", "evic/s", "L1", "L2", "load", "age");
     for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
@@ -277,14 +296,14 @@ static void show_spaces(struct screen *s)
 
 static void show_hot(struct screen *s)
 {
-    char *answer = s->args->socket_count == 1 ? line_ask(s->args->sockets[0], "hot", true) : NULL;
+    char *answer = s->args.socket_count == 1 ? line_ask(s->args.sockets[0], "hot", true) : NULL;
     if (answer && !line_is_error(answer)) {
         line(s, "%s", "");
         for (char *rest = answer, *at; (at = strsep(&rest, "\n")) && *at;)
             line(s, "%.80s", at);
     }
     free(answer);
-    if (s->args->socket_count > 1) {
+    if (s->args.socket_count > 1) {
         line(s, "%s", "");
         line(s, "hot keys: of one process only (-S PATH)");
     }
@@ -338,18 +357,36 @@ static bool wait_period(struct screen *s)
     return !ended;
 }
 
+/* Gives what a process said before the place that it has now. */
+static void align(struct screen *s, struct moment *was)
+{
+    s->before.at_s = was->at_s;
+    for (size_t i = 0; i < s->args.socket_count; i++) {
+        for (size_t k = 0; k < TOOL_SOCKETS_MAX; k++) {
+            if (!was->of[k] || !was->paths[k] || strcmp(was->paths[k], s->args.sockets[i]) != 0)
+                continue;
+            s->before.of[i] = was->of[k];
+            was->of[k] = NULL;
+            break;
+        }
+    }
+}
+
 static void step(struct screen *s)
 {
-    forget(&s->before);
-    s->before = s->now;
+    struct moment was = s->now;
     memset(&s->now, 0, sizeof(s->now));
-    look(s->args, &s->now);
+    forget(&s->before);
+    tool_find_sockets(&s->args);
+    align(s, &was);
+    forget(&was);
+    look(&s->args, &s->now);
 }
 
 int top_run(const struct tool_args *args)
 {
     static struct screen s;
-    s.args = args;
+    s.args = *args;
     s.live = !args->once && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     signal(SIGINT, end);
     signal(SIGTERM, end);
