@@ -47,12 +47,13 @@ long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
  *
  * Of each space three lists of up to hot.keys keys, with rates a second and how far these may be
  * off: hits in L1, reads that L1 did not answer, and keys that were invalidated, put or written,
- * here or by other nodes (a node's own puts without Redis are left out). Requests are sampled, one
- * hit in about 1,024 of each thread, one miss in 16 and one change in 8, and their past fades with
- * a half life of a minute: a key with fewer than a few samples in that time is not told. The error
- * is that of the sample, twice its standard deviation, and of the counters (Space-Saving): at most
- * what all keys have together by 8 times hot.keys. Of a key longer than 64 bytes the beginning is
- * shown.
+ * here or by other nodes (a node's own puts without Redis are left out). Hits that are stale, and
+ * those of keys that are known not to exist, are in no list. Requests are sampled, one hit in about
+ * 1,024 of each thread, one miss in 16 and one change in 8, and their past fades with a half life
+ * of a minute: a key with fewer than a few samples in that time is not told. The error is that of
+ * the sample, twice its standard deviation, and of the counters (Space-Saving): at most what all
+ * keys have together by 8 times hot.keys. Keys whose error is above their rate are in the JSON
+ * alone. Of a key longer than 64 bytes the beginning is shown.
  *
  * @param space    name of a space; NULL: all
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON

@@ -550,10 +550,9 @@ void options_show(const struct nigh_options *s, struct text *w)
         const struct option *o = &options[i];
         option_text(o, s, value, sizeof(value));
         option_default_text(o, otherwise, sizeof(otherwise));
-        bool is_default = strcmp(value, otherwise) == 0;
+        bool says = strcmp(otherwise, "-") != 0 && strcmp(value, otherwise) != 0;
         text_add(w, "%-22s %s%s%s%s%s\n", o->name, value, o->live ? " (live)" : "",
-                 is_default ? "" : " (default: ", is_default ? "" : otherwise,
-                 is_default ? "" : ")");
+                 says ? " (default: " : "", says ? otherwise : "", says ? ")" : "");
     }
 }
 

@@ -101,13 +101,15 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     text_add(w, "%-4s", names[i]);
     add_size(w, c, p->cap);
     text_add(w, "  %5.1f %%  ", 100 * ratio_at(c, i));
+    if (i != POINT_NOW && !p->enough) {
+        text_add(w, "%*s  not enough yet\n", BAR_WIDTH, "");
+        return;
+    }
     add_bar(w, ratio_at(c, i));
     if (i == POINT_NOW)
         text_add(w, "  measured\n");
-    else if (p->enough)
-        text_add(w, "  +- %.1f\n", 100 * p->error);
     else
-        text_add(w, "  not enough yet\n");
+        text_add(w, "  +- %.1f\n", 100 * p->error);
 }
 
 /* What the next doubling would bring, in reads a second. */

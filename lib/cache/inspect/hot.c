@@ -5,7 +5,8 @@
  * A rate is the middle of what Space-Saving leaves possible (top.h: the true count is not above the
  * count, nor more than the error below it). How far it may be off is half of that, and the noise of
  * the sample: twice the standard deviation of a count of n samples, 2 * sqrt(n). A key of which
- * less than SURE samples are certain is noise.
+ * less than SURE samples are certain is noise; in text, so is one whose rate is not above what it
+ * may be off.
  */
 #include <inttypes.h>
 
@@ -94,11 +95,14 @@ static void text_list(struct text *w, struct nigh_space *space, int list)
 {
     struct top_rate rates[TOP_MOST];
     uint32_t count = read_list(space, list, rates);
-    if (count == 0)
-        return;
-    text_add(w, "%11s%11s  key\n", lists[list].heading, "+-");
+    bool begun = false;
     for (uint32_t i = 0; i < count; i++) {
         struct shown s = show(&rates[i], lists[list].weight);
+        if (s.off > s.rate)
+            continue;
+        if (!begun)
+            text_add(w, "%11s%11s  key\n", lists[list].heading, "+-");
+        begun = true;
         add_rate(w, s.rate);
         add_rate(w, s.off);
         add_key(w, &s);
