@@ -418,7 +418,16 @@ static const struct command *find(struct bytes name)
     return NULL;
 }
 
-/* Says in the log what was changed: each time, for the next change is another one. */
+/* Whether more was changed than what keys or tags name: all, a space, an option. */
+static bool is_broad(const struct control_request *q)
+{
+    uint32_t soft = q->count > 2 && is_word(q->words[1], "soft");
+    struct bytes kind = q->words[1 + soft];
+    return !is_word(q->words[0], "invalidate") || !(is_word(kind, "key") || is_word(kind, "tag"));
+}
+
+/* Says in the log what was changed: each time, for the next change is another one. A broad one is
+ * rare, and news to whoever runs the process, so it goes out by default. */
 static void note(struct nigh *cache, const struct command *command,
                  const struct control_request *q, const struct control_reply *reply)
 {
@@ -431,8 +440,9 @@ static void note(struct nigh *cache, const struct command *command,
         text_add(&w, " ");
         text_add_name(&w, bytes_of(q->words[i].data, u64_min(q->words[i].len, NOTED_BYTES)));
     }
-    log_write(cache->env.log, NIGH_LOG_INFO, &always, "control.socket:%s%s by user %u, process %d",
-              words, q->count > NOTED_WORDS ? " ..." : "", (unsigned)q->uid, (int)q->pid);
+    log_write(cache->env.log, is_broad(q) ? NIGH_LOG_WARN : NIGH_LOG_INFO, &always,
+              "control.socket:%s%s by user %u, process %d", words,
+              q->count > NOTED_WORDS ? " ..." : "", (unsigned)q->uid, (int)q->pid);
 }
 
 /* control_host.answer */

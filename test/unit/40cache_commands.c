@@ -167,6 +167,7 @@ TEST(a_password_is_not_shown)
     CHECK_STR(ask(&p, "get redis.uri\n"), "redis://...@127.0.0.1:1/0\n\n");
     CHECK(!strstr(ask(&p, "options\n"), "secret"));
     CHECK_STR(ask(&p, "get redis.prefix\n"), "nigh\n\n");
+    CHECK(!strstr(ask(&p, "options\n"), "(default: -)"));
     CHECK_STR(ask(&p, "get trace.file\n"), "-\n\n");
     CHECK(says(&p, "get control.socket\n", p.path));
     close_all(&w, &p);
@@ -212,8 +213,9 @@ static char heard[4096];
 static void hear(void *arg, enum nigh_log_level level, const char *message)
 {
     size_t len = strlen(heard);
-    (void)arg, (void)level;
-    snprintf(heard + len, sizeof(heard) - len, "%s\n", message);
+    (void)arg;
+    snprintf(heard + len, sizeof(heard) - len, "%s%s\n",
+             level == NIGH_LOG_WARN ? "warning: " : "", message);
 }
 
 TEST(each_change_is_in_the_log_with_whose_it_was)
@@ -230,12 +232,16 @@ TEST(each_change_is_in_the_log_with_whose_it_was)
     CHECK_STR(ask(&p, "set l1.memory 64m\n"), "ok\n\n");
     CHECK_STR(ask(&p, "invalidate tag a\\x0a b c d\n"), "ok\n\n");
     CHECK_STR(ask(&p, "invalidate all\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "invalidate soft all\n"), "ok\n\n");
+    CHECK_STR(ask(&p, "invalidate soft tag key\n"), "ok\n\n");
     CHECK(says(&p, "invalidate none\n", "error: "));
     close_all(&w, &p);
     snprintf(who, sizeof(who), " by user %d, process %d\n", (int)getuid(), (int)getpid());
-    CHECK(strstr(heard, "control.socket: set l1.memory 64m by user") != NULL);
-    CHECK(strstr(heard, "control.socket: invalidate tag a\\x0a b ... by user") != NULL);
-    CHECK(strstr(heard, "control.socket: invalidate all by user") != NULL);
+    CHECK(strstr(heard, "\nwarning: control.socket: set l1.memory 64m by user") != NULL);
+    CHECK(strstr(heard, "\ncontrol.socket: invalidate tag a\\x0a b ... by user") != NULL);
+    CHECK(strstr(heard, "\nwarning: control.socket: invalidate all by user") != NULL);
+    CHECK(strstr(heard, "\nwarning: control.socket: invalidate soft all by user") != NULL);
+    CHECK(strstr(heard, "\ncontrol.socket: invalidate soft tag key by user") != NULL);
     CHECK(strstr(heard, who) != NULL);
     CHECK(strstr(heard, "invalidate none") == NULL);
     if (check_failed_count() > 0)
