@@ -53,19 +53,41 @@ static void note_why(struct control *c, const char *why)
         c->place.path, why);
 }
 
+static void watch_listener(struct control *c, bool accepts)
+{
+    if (accepts == c->accepts)
+        return;
+    if (accepts)
+        c->accepts = watch(c, c->listener.fd, EVENT_LISTENER);
+    else
+        c->accepts = epoll_ctl(c->poll_fd, EPOLL_CTL_DEL, c->listener.fd, NULL) != 0;
+}
+
 static void try_to_listen(struct control *c, uint64_t now_ns)
 {
     char why[sizeof(c->why)];
-    c->retry_ns = now_ns + RETRY_NS;
     int fd = place_listen(&c->place, why, sizeof(why));
     if (fd < 0) {
         note_why(c, why);
         return;
     }
+    watch_listener(c, false);
+    control_fd_close(&c->listener);
     c->listener = control_fd_of(fd);
     c->retry_ns = now_ns;
     c->why[0] = '\0';
     LOG(c->env->log, NIGH_LOG_INFO, "control.socket %s is open", c->place.path);
+}
+
+/* Listens anew when its file was removed, as those do who clean /tmp. The old listener stays until
+ * there is a new one: after chroot() it is only here that the file is not seen. */
+static void see_to_place(struct control *c, uint64_t now_ns)
+{
+    if (c->listener.fd >= 0 && now_ns >= c->look_ns) {
+        c->look_ns = now_ns + RETRY_NS;
+        if (place_is_lost(&c->place))
+            try_to_listen(c, now_ns);
+    }
 }
 
 /* ---- accepting ---- */
@@ -76,16 +98,6 @@ static struct client *free_client(struct control *c)
         if (c->clients[i].state == CLIENT_NONE)
             return &c->clients[i];
     return NULL;
-}
-
-static void watch_listener(struct control *c, bool accepts)
-{
-    if (accepts == c->accepts)
-        return;
-    if (accepts)
-        c->accepts = watch(c, c->listener.fd, EVENT_LISTENER);
-    else
-        c->accepts = epoll_ctl(c->poll_fd, EPOLL_CTL_DEL, c->listener.fd, NULL) != 0;
 }
 
 static void accept_clients(struct control *c, uint64_t now_ns)
@@ -117,8 +129,11 @@ static void hasten(struct control *c, uint64_t now_ns)
 
 static void see_to_listener(struct control *c, uint64_t now_ns)
 {
-    if (c->listener.fd < 0 && now_ns >= c->retry_ns)
+    see_to_place(c, now_ns);
+    if (c->listener.fd < 0 && now_ns >= c->retry_ns) {
+        c->retry_ns = now_ns + RETRY_NS;
         try_to_listen(c, now_ns);
+    }
     if (c->listener.fd < 0)
         return;
     bool room = free_client(c) != NULL;

@@ -227,11 +227,21 @@ int place_listen(struct place *p, char *why, size_t size)
     return -1;
 }
 
+static bool is_made_by_us(const struct place *p, const struct stat *file)
+{
+    return p->ours && file->st_dev == p->device && file->st_ino == p->inode;
+}
+
+bool place_is_lost(const struct place *p)
+{
+    struct stat file;
+    return lstat(p->path, &file) == 0 ? !is_made_by_us(p, &file) : errno == ENOENT;
+}
+
 void place_leave(struct place *p)
 {
     struct stat file;
-    if (p->ours && lstat(p->path, &file) == 0 && file.st_dev == p->device &&
-        file.st_ino == p->inode)
+    if (lstat(p->path, &file) == 0 && is_made_by_us(p, &file))
         unlink(p->path);
     p->ours = false;
 }

@@ -24,6 +24,8 @@ struct place {
 int place_init(struct place *p, const char *path);
 /* Make the file and listen. Returns the descriptor; < 0: `why` says what is in the way. */
 int place_listen(struct place *p, char *why, size_t size);
+/* Whether the file that was made is gone, or another is in its place. */
+bool place_is_lost(const struct place *p);
 /* Remove the file, if it is still the one that was made. */
 void place_leave(struct place *p);
 

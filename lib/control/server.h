@@ -56,6 +56,7 @@ struct control {
     struct control_fd listener; /* (t) */
     bool accepts;             /* (t) the listener is watched */
     uint64_t retry_ns;        /* (t) when to try again to listen, or to accept */
+    uint64_t look_ns;         /* (t) when to look whether the file is there */
     char why[160];            /* (t) why it does not listen, as it was logged */
     struct client clients[CONTROL_CLIENTS_MAX]; /* (t) */
     struct bytes words[CONTROL_WORDS_MAX];      /* (t) of the line that is answered */

@@ -417,6 +417,18 @@ TEST(what_is_no_socket_is_left_as_it_is)
     stop(&s);
 }
 
+TEST(a_file_that_was_removed_is_made_again)
+{
+    struct server s;
+    start(&s, 0);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_EQ(unlink(s.path), 0);
+        CHECK_WITHIN(PATIENCE_MS, listens(s.path));
+        CHECK_STR(ask(&s, "a\n"), "<a>\n\n");
+    }
+    stop(&s);
+}
+
 TEST(a_file_that_was_replaced_is_not_removed)
 {
     struct server s;
