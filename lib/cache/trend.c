@@ -25,9 +25,9 @@ static void fade(struct trend *t, enum trend_tier tier, uint64_t hits, uint64_t 
         double *faded_hits = &t->of[tier].faded_hits[w], *faded = &t->of[tier].faded_reads[w];
         *faded_hits = *faded_hits * kept + gained_hits;
         *faded = *faded * kept + gained_reads;
-        if (*faded >= 1e-3) /* else nothing was read for long: the last ratio stands */
-            atomic_store_explicit(&t->of[tier].ppm[w], (uint32_t)(*faded_hits / *faded * 1e6 + .5),
-                                  memory_order_relaxed);
+        double ratio = *faded >= 1e-3 ? *faded_hits / *faded : 0; /* nothing was read for long */
+        atomic_store_explicit(&t->of[tier].ppm[w], (uint32_t)(ratio * 1e6 + .5),
+                              memory_order_relaxed);
     }
 }
 

@@ -30,7 +30,7 @@ struct trend {
     struct {
         uint64_t hits, reads; /* (k) the counters' sums at the last look */
         double faded_hits[TREND_WINDOWS], faded_reads[TREND_WINDOWS]; /* (k) */
-        _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads */
+        _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads; 0: there were none */
     } of[TREND_TIERS];
     uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
     _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
