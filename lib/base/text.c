@@ -84,7 +84,9 @@ void text_add_json(struct text *w, struct bytes name)
     text_add(w, "\"");
     while (s < end) {
         size_t len = utf8_len(s, (size_t)(end - s));
-        if (len == 0 || (len == 1 && (is_control(s, len) || *s == '"' || *s == '\\')))
+        if (len == 2 && is_control(s, len)) /* of C1: its second byte is its number */
+            text_add(w, "\\u%04x", s[1]);
+        else if (len == 0 || is_control(s, len) || *s == '"' || *s == '\\')
             text_add(w, "\\u%04x", *s);
         else
             text_add(w, "%.*s", (int)len, (const char *)s);

@@ -41,7 +41,8 @@ TEST(names_of_any_bytes_break_neither_lines_nor_json)
         {"\xc0\x80", 2, "\\xc0\\x80", "\"\\u00c0\\u0080\""},   /* too long a form */
         {"\xed\xa0\x80", 3, "\\xed\\xa0\\x80", "\"\\u00ed\\u00a0\\u0080\""},
         {"\xf4\x90\x80\x80", 4, "\\xf4\\x90\\x80\\x80", "\"\\u00f4\\u0090\\u0080\\u0080\""},
-        {"\xc2\x9b", 2, "\\xc2\\x9b", "\"\xc2\x9b\""},         /* C1: drives terminals */
+        {"\xc2\x9b", 2, "\\xc2\\x9b", "\"\\u009b\""},          /* C1: drives terminals */
+        {"\xc2\xa0", 2, "\xc2\xa0", "\"\xc2\xa0\""},           /* the first that is none */
         {"", 0, "", "\"\""},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

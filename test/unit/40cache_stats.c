@@ -413,7 +413,7 @@ static const struct {
     {"q\"q", "space q\"q\n", "\"q\\u0022q\": {"},
     {"b\\n", "space b\\x5cn\n", "\"b\\u005cn\": {"},
     {"\x1b[31m\x7f", "space \\x1b[31m\\x7f\n", "\"\\u001b[31m\\u007f\": {"},
-    {"n\xc2\x85n", "space n\\xc2\\x85n\n", "\"n\xc2\x85n\": {"}, /* a line's end in C1 */
+    {"n\xc2\x85n", "space n\\xc2\\x85n\n", "\"n\\u0085n\": {"}, /* a line's end in C1 */
     {"cut\xe2\x82", "space cut\\xe2\\x82\n", "\"cut\\u00e2\\u0082\": {"},
     {"\xc3", "space \\xc3\n", "\"\\u00c3\": {"},
     {"\xc0\xaf", "space \\xc0\\xaf\n", "\"\\u00c0\\u00af\": {"},             /* long form of / */
