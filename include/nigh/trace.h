@@ -4,8 +4,12 @@
  *
  * A header of 64 bytes, then records of 24, all numbers little-endian and without padding. A key is
  * sampled, or not, for as long as its process runs: of a sampled key every request is recorded, of
- * the others none. So what is measured on the file holds for the whole, with a cache that is
- * smaller by the same factor.
+ * the others none. So misses that are measured on the file, with a cache that is smaller by the
+ * same factor, are a part of the process's by that factor, give or take what chance does. Hits are
+ * not: the few most popular keys are in the sample, or are not. `reads` is for that: where the file
+ * has fewer reads than `reads` / `sample`, those that it lacks are hits of popular keys that were
+ * not sampled; where it has more, so many of its hits are too many. (Source: SHARDS, FAST 2015.)
+ * Where a few keys make most of the misses too, no sample tells.
  *
  * Reading one:
  *
@@ -18,6 +22,9 @@
  *     `start_us`. Threads are recorded in turns: within a tenth of a second or so, requests of
  *     different threads may have changed places. Times of hits are those of a clock that steps
  *     every few milliseconds.
+ *   - `reads` counts those that would be a READ with an outcome up to MISS, were all keys sampled,
+ *     and those that were dropped. It is written after the records of a round, many times a
+ *     second: of a process that was killed it may lack the last round's.
  *   - A record of NIGH_TRACE_SPACE gives a space its name, before any other record names its
  *     number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
  *     is left of the last one is 0.
@@ -50,7 +57,8 @@ struct nigh_trace_header {
     uint64_t start_us;     /**< when recording began, in microseconds of Unix time */
     uint64_t l1_memory;    /**< the cap of the process, in bytes, when it began */
     uint64_t dropped;      /**< changes: requests of sampled keys that are not in the file */
-    uint64_t reserved[2];  /**< 0 */
+    uint64_t reads;        /**< changes: all reads of the process while it recorded; 0: not known */
+    uint64_t reserved;     /**< 0 */
 };
 
 /** What was asked for. */

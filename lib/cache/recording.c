@@ -157,6 +157,27 @@ static uint64_t write_taken(struct recording *r)
     return written;
 }
 
+/* Count the reads that L1 was asked for, of any keys. No space is older than the recording. */
+static uint64_t reads_of_all(const struct nigh *cache)
+{
+    static const enum stats_counter counters[] = {STATS_L1_FRESH, STATS_L1_STALE, STATS_L1_MISS};
+    uint64_t sum = 0;
+    for (uint32_t i = space_count(cache); i-- > 0;)
+        for (uint32_t c = 0; c < ARRAY_COUNT(counters); c++)
+            sum += stats_read(&cache->spaces[i]->stats, counters[c]);
+    return sum;
+}
+
+/* Count the reads of a round, of which so many events were written: a file that was full in its
+ * middle has the reads of as large a part. */
+static void count_reads(struct recording *r, uint64_t now, uint64_t recorded)
+{
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        taken += r->taken[i];
+    r->reads = recorded == taken ? now : r->reads + (now - r->reads) * recorded / taken;
+}
+
 /* Say once that the recording has ended, and stop. */
 static void note_end(struct recording *r)
 {
@@ -175,9 +196,11 @@ static void run_round(struct recording *r)
     uint64_t dropped = take_buffers(r);
     if (r->ended)
         return;
+    uint64_t reads = reads_of_all(r->cache);
     name_spaces(r);
     uint64_t recorded = write_taken(r);
-    if (!trace_file_flush(&r->file, dropped))
+    count_reads(r, reads, recorded);
+    if (!trace_file_flush(&r->file, dropped, r->reads))
         note_end(r);
     stats_add(&r->cache->stats, STATS_TRACE_RECORDED, recorded);
     stats_add(&r->cache->stats, STATS_TRACE_DROPPED, dropped - r->dropped);

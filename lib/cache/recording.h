@@ -58,6 +58,7 @@ struct recording {
     uint32_t spaces_named;          /* (w) */
     uint64_t name_hashes[L1_SPACES_MAX + 1]; /* (w) by number of the space */
     uint64_t dropped;               /* (w) counted so far */
+    uint64_t reads;                 /* (w) of any keys, until the last record */
     bool ended;                     /* (w) and said so */
     struct trace_file file;         /* (w) */
     struct recording_stripe stripes[THREAD_STRIPES];

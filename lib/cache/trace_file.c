@@ -133,13 +133,14 @@ bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes na
     return add(f, records, 1 + more);
 }
 
-bool trace_file_flush(struct trace_file *f, uint64_t dropped)
+bool trace_file_flush(struct trace_file *f, uint64_t dropped, uint64_t reads)
 {
     if (!f->fd)
         return false;
     write_records(f);
-    if (dropped != f->header.dropped) {
+    if (dropped != f->header.dropped || reads != f->header.reads) {
         f->header.dropped = dropped;
+        f->header.reads = reads;
         write_at(f, &f->header, sizeof(f->header), 0);
     }
     return goes_on(f);

@@ -38,8 +38,9 @@ int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, u
 bool trace_file_add(struct trace_file *f, struct nigh_trace_record record, uint64_t at_us);
 /* Add the name of a space. */
 bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes name);
-/* Write what is buffered, and how many were dropped. False: the recording has ended. */
-bool trace_file_flush(struct trace_file *f, uint64_t dropped);
+/* Write what is buffered, how many were dropped, and how many reads there were, of any keys. False:
+ * the recording has ended. */
+bool trace_file_flush(struct trace_file *f, uint64_t dropped, uint64_t reads);
 /* Close the file. Does nothing to one that is closed. */
 void trace_file_close(struct trace_file *f);
 

@@ -226,6 +226,11 @@ void input_free(struct input *in)
     *in = (struct input){0};
 }
 
+double input_expected(const struct input *in)
+{
+    return in->reads ? (double)in->reads * in->rate : (double)in->trace.count;
+}
+
 void input_set_sizes(struct input *in, uint32_t bytes)
 {
     for (size_t i = 0; i < in->trace.count; i++)

@@ -24,6 +24,7 @@ struct input {
     /* of a recording */
     uint64_t invalidations; /* of sampled keys; they are not replayed */
     uint64_t dropped;       /* requests that are not in it, for they came too fast */
+    uint64_t reads;         /* of all keys while it was recorded; 0: not known */
     /* of a log */
     uint64_t lines;
     uint64_t others;        /* requests that are no GET, or have another status than 200 and 304 */
@@ -38,6 +39,13 @@ struct input {
  */
 char *input_read(struct input *in, enum input_kind kind, const char *path);
 void input_free(struct input *in);
+
+/*
+ * Requests that so large a part of the keys should have: of a recording by all the reads that its
+ * process had, else those that are there. Of a few popular keys a sample has too many or too few,
+ * and the difference are hits in a cache of any size (tune/sample.h).
+ */
+double input_expected(const struct input *in);
 
 /* Give every request so many bytes, where the trace has no sizes. */
 void input_set_sizes(struct input *in, uint32_t bytes);

@@ -102,6 +102,7 @@ char *format_recording(struct builder *b, struct stream *s)
     r.time_us = h.start_us;
     while (input_stream_read(s, &next, h.record_bytes) == h.record_bytes)
         take(b, &r, &next.record);
+    b->in->reads = h.reads < b->in->trace.count ? 0 : h.reads; /* killed in its first round */
     builder_settle_sizes(b);
     builder_settle_times(b);
     return NULL;

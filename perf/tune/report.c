@@ -73,6 +73,23 @@ static uint64_t too_large(const struct tune *t)
     return count;
 }
 
+/* Says of which part of the keys a recording is, and how far its reads are from that part. */
+static void print_rate(const struct input *in, FILE *out)
+{
+    double off = (double)in->trace.count / input_expected(in) - 1;
+    if (in->rate >= 1)
+        return;
+    fprintf(out, "  it is a sample itself: one key in %.0f", 1 / in->rate);
+    if (in->reads)
+        fprintf(out,
+                ", of %s reads;\n"
+                "  by the chance of which popular keys are in it, it has %.0f %% %s than its part\n"
+                "  of them: the difference is %s the hits",
+                table_count(in->reads), percent(fabs(off)), off < 0 ? "fewer" : "more",
+                off < 0 ? "added to" : "taken from");
+    fputc('\n', out);
+}
+
 static void print_input(const struct tune *t, FILE *out)
 {
     const struct input *in = &t->in;
@@ -94,8 +111,7 @@ static void print_input(const struct tune *t, FILE *out)
     if (in->dropped)
         fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
                 table_count(in->dropped));
-    if (in->rate < 1)
-        fprintf(out, "  it is a sample itself: one key in %.0f\n", 1 / in->rate);
+    print_rate(in, out);
     if (too_large(t))
         fprintf(out,
                 "  %s requests are for values above 1 MiB, which are not stored "
@@ -286,9 +302,10 @@ static void print_certainty(const struct tune *t, FILE *out)
                 "  replayed was one key in %.1f, in as small a part of the memory "
                 "(--requests)\n",
                 1 / r->rate);
-    if (t->in.rate < 1)
+    if (t->in.rate < 1 && !t->in.reads)
         fprintf(out, "  a recording of some keys has too few or too many of the most popular ones: "
-                     "hits may be\n  off by points, loads (all in all, not of 1,000) by less\n");
+                     "hits may be\n  off by many points, loads (all in all, not of 1,000) by less; "
+                     "newer recordings\n  tell all reads, by which that is made good\n");
     print_lifetimes(t, out);
 }
 

@@ -17,7 +17,7 @@ void sample_take(struct sample *s, const struct input *in, double rate, uint64_t
 {
     const struct trace *t = &in->trace;
     rate = rate < 1 ? rate : 1;
-    *s = (struct sample){.rate = rate, .expected = rate * (double)t->count};
+    *s = (struct sample){.rate = rate, .expected = rate * input_expected(in)};
     s->requests = must_alloc(t->count, sizeof(*s->requests));
     s->at_s = in->at_s ? must_alloc(t->count, sizeof(*s->at_s)) : NULL;
     for (size_t i = 0; i < t->count; i++) {

@@ -5,7 +5,8 @@
  *
  * Source: C. Waldspurger et al., Efficient MRC Construction with SHARDS, FAST 2015: keys are chosen
  * by their hash, and what the choice has too many or too few requests of (a hot key, or its lack)
- * is made good by counting the difference as hits.
+ * is made good by counting the difference as hits. An input that is a sample itself is made good in
+ * the same way, by the reads of the process that recorded it.
  */
 #ifndef PERF_TUNE_SAMPLE_H
 #define PERF_TUNE_SAMPLE_H

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void check(const struct input *in)
 {
-    if (in->trace.count == 0 || in->rate <= 0 || in->rate > 1)
+    if (in->trace.count == 0 || in->rate <= 0 || in->rate > 1 ||
+        !(input_expected(in) > 0) || (in->reads && in->reads < in->trace.count))
         abort();
     for (size_t i = 0; i < in->trace.count; i++)
         if (in->trace.requests[i].key >= in->trace.unique ||

@@ -145,6 +145,7 @@ TEST(each_request_is_there_as_it_was)
     read_file();
     CHECK_EQ(file.header.sample, 1);
     CHECK_EQ(file.header.dropped, 0);
+    CHECK_EQ(file.header.reads, 7 + 3 + 1);
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_FRESH), 7);
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), 3);
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_ABSENT), 1);
@@ -199,6 +200,7 @@ TEST(of_a_sampled_key_each_request_is_there_and_of_others_none)
     }
     CHECK(keys > KEYS / 64 / 4 && keys < KEYS / 64 * 4);
     CHECK_EQ(reads, ROUNDS * keys);
+    CHECK_EQ(file.header.reads, ROUNDS * KEYS); /* of those that are not sampled, too */
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), keys);
     remove_folder();
 }
@@ -215,6 +217,7 @@ TEST(what_finds_no_room_is_counted)
     read_file();
     CHECK(file.header.dropped > 0);
     CHECK_EQ(file.header.dropped + file.count - 2, 40000 + 100);
+    CHECK_EQ(file.header.reads, 40000);
     remove_folder();
 }
 
@@ -236,6 +239,8 @@ TEST(a_full_file_ends_the_recording_and_nothing_else)
     struct stat st;
     CHECK_EQ(stat(file.path, &st), 0);
     CHECK(st.st_size <= 8192 && st.st_size > 8192 - 24);
+    read_file();
+    CHECK_EQ(file.header.reads, file.count - 2 - 10); /* and ten loads: none of what came later */
     remove_folder();
 }
 

@@ -386,6 +386,25 @@ TEST(recording_has_its_reads_and_the_sizes_of_its_loads)
     input_free(&in);
 }
 
+TEST(recording_tells_all_reads_of_its_process)
+{
+    struct input in;
+    CHECK_STR(read_recording(&in, sizeof(recording)), "");
+    CHECK_EQ(in.reads, 0); /* an older one does not */
+    CHECK(input_expected(&in) == 4);
+    input_free(&in);
+    recording.header.reads = 640;
+    CHECK_STR(read_recording(&in, sizeof(recording)), "");
+    CHECK_EQ(in.reads, 640);
+    CHECK(input_expected(&in) == 10);
+    input_free(&in);
+    recording.header.reads = 3; /* of 4: its process was killed */
+    CHECK_STR(read_recording(&in, sizeof(recording)), "");
+    CHECK_EQ(in.reads, 0);
+    recording.header.reads = 0;
+    input_free(&in);
+}
+
 /* The process may still be writing, or was killed. */
 TEST(recording_without_its_last_bytes_is_read)
 {
