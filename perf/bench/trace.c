@@ -10,6 +10,8 @@
  * the memory is found by trial with which just so many objects of the mean size fit, and those who
  * are compared get what nigh then has. Sizes are multiplied, for small caches, until nigh's own
  * tables and headers are small against the payload: the hit ratio does not depend on the unit.
+ *
+ * A recording of one key in so many is replayed in as small a part of the capacity.
  */
 #include <stdio.h>
 
@@ -45,6 +47,7 @@ struct replay {
 struct capacity {
     uint64_t amount; /* objects, or bytes of payload */
     bool by_bytes;
+    double rate; /* share of the keys that the trace has: it gets as large a part */
 };
 
 /* How it is given to nigh. */
@@ -158,20 +161,27 @@ static uint64_t requested_bytes(const struct trace *t)
     return sum;
 }
 
+static uint64_t amount_of(struct capacity c)
+{
+    uint64_t amount = c.rate < 1 ? (uint64_t)((double)c.amount * c.rate + 0.5) : c.amount;
+    return amount > 0 ? amount : 1;
+}
+
 static struct setting setting_for(const struct bench_settings *s, struct replay *r,
                                   const struct trace *t, struct capacity c)
 {
     struct setting set = {.scale = 1};
+    uint64_t amount = amount_of(c);
     if (!c.by_bytes) {
         set.object_bytes = OBJECT_BYTES;
-        set.entries = c.amount;
-        set.entries_max = (uint32_t)c.amount;
-        set.memory_bytes = PAYLOAD_MIN_BYTES + c.amount * OBJECT_ROOM_BYTES;
+        set.entries = amount;
+        set.entries_max = (uint32_t)amount;
+        set.memory_bytes = PAYLOAD_MIN_BYTES + amount * OBJECT_ROOM_BYTES;
         return set;
     }
-    while (c.amount * set.scale < PAYLOAD_MIN_BYTES)
+    while (amount * set.scale < PAYLOAD_MIN_BYTES)
         set.scale *= 2;
-    uint64_t payload = c.amount * set.scale;
+    uint64_t payload = amount * set.scale;
     uint64_t mean = (requested_bytes(t) / t->count + 1) * set.scale;
     set.object_bytes = less(mean, payload / OBJECTS_LEAST);
     find_memory(s, r, &set, payload / set.object_bytes);
@@ -326,25 +336,33 @@ static void run_usual(const struct bench_settings *s, const char *name, const st
                       bool by_bytes)
 {
     uint64_t all = by_bytes ? trace_bytes(t) : t->unique;
-    run_one(s, name, t, (struct capacity){all / 100 + 1, by_bytes}, NULL);
-    run_one(s, name, t, (struct capacity){all / 10 + 1, by_bytes}, NULL);
+    run_one(s, name, t, (struct capacity){all / 100 + 1, by_bytes, 1}, NULL);
+    run_one(s, name, t, (struct capacity){all / 10 + 1, by_bytes, 1}, NULL);
 }
 
-/* `by_bytes`: sizes are what it was made for. */
+static void print_rate(const char *name, double rate)
+{
+    if (rate < 1)
+        printf("%s has one key in %.0f: capacities that are asked for are of the whole, those "
+               "printed are its\npart. Hits are the sample's, too few or too many by the most "
+               "popular keys (tune makes that good)\n", name, 1 / rate);
+}
+
+/* `by_bytes`: sizes are what it was made for. `rate`: share of the keys that it has. */
 static void run_trace(const struct bench_settings *s, const char *name, const struct trace *t,
-                      bool by_bytes)
+                      bool by_bytes, double rate)
 {
     bool any = false;
     for (size_t i = 0; i < reference.count; i++)
         if (strcmp(reference.cells[i].trace, name) == 0) {
             const struct reference_cell *cell = &reference.cells[i];
-            run_one(s, name, t, (struct capacity){cell->capacity, cell->by_bytes}, cell);
+            run_one(s, name, t, (struct capacity){cell->capacity, cell->by_bytes, rate}, cell);
             any = true;
         }
     if (s->objects)
-        run_one(s, name, t, (struct capacity){s->objects, false}, NULL);
+        run_one(s, name, t, (struct capacity){s->objects, false, rate}, NULL);
     if (s->bytes)
-        run_one(s, name, t, (struct capacity){s->bytes, true}, NULL);
+        run_one(s, name, t, (struct capacity){s->bytes, true, rate}, NULL);
     if (!any && !s->objects && !s->bytes)
         run_usual(s, name, t, by_bytes);
 }
@@ -383,13 +401,14 @@ void bench_trace(const struct bench_settings *s)
     print_heading(s);
     if (s->generate) {
         trace_make(&t, s->generate);
-        run_trace(s, "made", &t, true);
+        run_trace(s, "made", &t, true, 1);
         trace_free(&t);
     }
     for (int i = 0; i < s->file_count; i++) {
         char *name = trace_name(s->files[i]);
-        trace_read(&t, s->files[i]);
-        run_trace(s, name, &t, false);
+        double rate = trace_read(&t, s->files[i]);
+        print_rate(name, rate);
+        run_trace(s, name, &t, false, rate);
         trace_free(&t);
         free(name);
     }

@@ -12,15 +12,17 @@
 
 /* ---- a trace ---- */
 
-void trace_read(struct trace *t, const char *path)
+double trace_read(struct trace *t, const char *path)
 {
     struct input in;
     char *why = input_read(&in, INPUT_TRACE, path);
     if (why)
         fail("%s", why);
+    double rate = in.rate;
     *t = in.trace;
     in.trace = (struct trace){0};
     input_free(&in);
+    return rate;
 }
 
 char *trace_name(const char *path)

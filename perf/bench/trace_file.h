@@ -11,7 +11,8 @@
 
 #include "bench/simulate.h"
 
-void trace_read(struct trace *t, const char *path);
+/* Returns the share of the keys that the file has: 1, or what a recording sampled. */
+double trace_read(struct trace *t, const char *path);
 /* The file's name without folder and endings; the caller frees it. */
 char *trace_name(const char *path);
 
