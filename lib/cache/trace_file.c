@@ -4,6 +4,11 @@
  *
  * A file that is there and is no recording is left alone, for a wrong path must not cost anybody
  * his data; so are devices and pipes, whose readers could make the writer wait for ever.
+ *
+ * A new file takes the place of a recording once it has its header: where two processes have the
+ * same path, the first one goes on writing into the file that has no name any more, and what is at
+ * the path is the last one's, whole. Only where the folder cannot be written to is the file that is
+ * there written into itself, by one process at a time.
  */
 #include "cache/trace_file.h"
 
@@ -11,7 +16,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +30,7 @@ _Static_assert(sizeof(struct nigh_trace_header) == 64 && sizeof(struct nigh_trac
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are written as they are");
 
 #define PID_WORD "{pid}"
+#define BESIDE   ".XXXXXX" /* mkostemp() */
 
 /* ---- opening ---- */
 
@@ -36,13 +44,23 @@ static bool expand(const char *path, char *text, size_t size)
                             at + strlen(PID_WORD)) < size;
 }
 
-/* Returns NULL, or why the file that is open may not be replaced. */
-static const char *objection(int fd)
+/* Where a file begins. */
+struct place {
+    char path[PATH_MAX];   /* as asked for; of a link, what it leads to */
+    char beside[PATH_MAX]; /* the new file, until it is renamed to `path`; "": none */
+    int old;               /* what is at the path; -1: nothing */
+    mode_t mode;           /* its mode */
+};
+
+/* Returns NULL, or why the file that is there may not be replaced. */
+static const char *objection(struct place *p)
 {
     struct stat st;
     char magic[sizeof(NIGH_TRACE_MAGIC) - 1];
+    int fd = p->old;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return "is no file";
+    p->mode = st.st_mode & 0777;
     if (st.st_size == 0)
         return NULL;
     bool ours = pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
@@ -55,10 +73,55 @@ static int refuse(const char *path, const char *why)
     return error_note(NIGH_EOPTION, "trace.file=%.200s: %s", path, why);
 }
 
-static int open_at(const char *path)
+/* Look at what is at the path. Returns NULL, or why it may not be replaced. */
+static const char *look_at(struct place *p)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-    return fd < 0 ? -errno : fd_above_standard(fd);
+    char real[PATH_MAX];
+    p->mode = 0600;
+    p->old = fd_above_standard(open(p->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (p->old < 0)
+        return errno == ENOENT ? NULL : strerrordesc_np(errno);
+    if (realpath(p->path, real))
+        memcpy(p->path, real, strlen(real) + 1);
+    return objection(p);
+}
+
+static const char *take_old(struct place *p, int *ret_fd)
+{
+    if (flock(p->old, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return "another process records there, and its folder cannot be written to";
+    if (ftruncate(p->old, 0) != 0)
+        return strerrordesc_np(errno);
+    *ret_fd = p->old;
+    p->old = -1;
+    return NULL;
+}
+
+/* Create the file that is to be at the path. Returns NULL, or why not. */
+static const char *create(struct place *p, int *ret_fd)
+{
+    size_t len = strlen(p->path);
+    if (len + sizeof(BESIDE) > sizeof(p->beside))
+        return "is too long";
+    memcpy(p->beside, p->path, len);
+    memcpy(p->beside + len, BESIDE, sizeof(BESIDE));
+    int fd = fd_above_standard(mkostemp(p->beside, O_CLOEXEC));
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return fchmod(fd, p->mode) == 0 ? NULL : strerrordesc_np(errno);
+    }
+    p->beside[0] = 0;
+    bool closed = errno == EACCES || errno == EPERM || errno == EROFS;
+    return closed && p->old >= 0 ? take_old(p, ret_fd) : strerrordesc_np(errno);
+}
+
+/* Give the new file its name. */
+static const char *put_in_place(struct place *p)
+{
+    if (p->beside[0] && rename(p->beside, p->path) != 0)
+        return strerrordesc_np(errno);
+    p->beside[0] = 0;
+    return NULL;
 }
 
 /* ---- writing ---- */
@@ -146,24 +209,11 @@ bool trace_file_flush(struct trace_file *f, uint64_t dropped, uint64_t reads)
     return goes_on(f);
 }
 
-int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, uint32_t sample,
-                    uint64_t l1_memory, uint64_t now_us)
+/* Write the header of a file that is empty. Returns NULL, or why not. */
+static const char *begin(struct trace_file *f, uint32_t sample, uint64_t l1_memory)
 {
-    char expanded[PATH_MAX];
     struct timespec unix_time;
-    memset(f, 0, sizeof(*f));
-    if (!expand(path, expanded, sizeof(expanded)))
-        return refuse(path, "is too long");
-    int fd = open_at(expanded);
-    if (fd < 0)
-        return refuse(expanded, strerrordesc_np(-fd));
-    const char *why = objection(fd);
-    if (!why && ftruncate(fd, 0) != 0)
-        why = strerrordesc_np(errno);
     clock_gettime(CLOCK_REALTIME, &unix_time);
-    f->fd = fd;
-    f->size_max = size_max;
-    f->last_us = now_us;
     f->size = sizeof(f->header);
     f->header = (struct nigh_trace_header){
         .version = NIGH_TRACE_VERSION,
@@ -174,14 +224,34 @@ int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, u
         .l1_memory = l1_memory,
     };
     memcpy(f->header.magic, NIGH_TRACE_MAGIC, sizeof(f->header.magic));
+    write_at(f, &f->header, sizeof(f->header), 0);
+    return f->error ? strerrordesc_np(f->error) : NULL;
+}
+
+int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, uint32_t sample,
+                    uint64_t l1_memory, uint64_t now_us)
+{
+    struct place p = {.old = -1};
+    memset(f, 0, sizeof(*f));
+    f->size_max = size_max;
+    f->last_us = now_us;
+    if (!expand(path, p.path, sizeof(p.path)))
+        return refuse(path, "is too long");
+    const char *why = look_at(&p);
     if (!why)
-        write_at(f, &f->header, sizeof(f->header), 0);
-    if (!why && f->error)
-        why = strerrordesc_np(f->error);
+        why = create(&p, &f->fd);
+    if (!why)
+        why = begin(f, sample, l1_memory);
+    if (!why)
+        why = put_in_place(&p);
+    if (p.old >= 0)
+        close(p.old);
     if (!why)
         return 0;
+    if (p.beside[0])
+        unlink(p.beside);
     trace_file_close(f);
-    return refuse(expanded, why);
+    return refuse(p.path, why);
 }
 
 void trace_file_close(struct trace_file *f)

@@ -31,7 +31,8 @@ struct trace_file {
 };
 
 /* Create the file at `path`, in which "{pid}" stands for this process, and write its header. A file
- * that is there is replaced if it is empty or a recording. Errors: NIGH_EOPTION, explained. */
+ * that is there is replaced, by a new one under its name, if it is empty or a recording. Errors:
+ * NIGH_EOPTION, explained. */
 int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, uint32_t sample,
                     uint64_t l1_memory, uint64_t now_us);
 /* Add a record whose time is `at_us`; delta_us is filled in. False: the recording has ended. */

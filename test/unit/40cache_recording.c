@@ -288,8 +288,105 @@ TEST(a_file_that_is_no_recording_is_left_alone)
     nigh_close(cache);
     remove_folder();
     CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION); /* there is no such folder */
+    CHECK(strstr(nigh_options_error(), "No such file"));
     o.trace_file = "/dev/null";
     CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+}
+
+/* What has no name any more is written nevertheless; what has it is the second's alone. */
+TEST(two_at_one_path_do_not_disturb_each_other)
+{
+    struct recorder first, second;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&first, &o);
+    for (unsigned i = 0; i < 100; i++)
+        fetch_number(&first, i);
+    nigh_tick(first.cache);
+    REQUIRE_EQ(chmod(file.path, 0640), 0);
+    open_with(&second, &o);
+    for (unsigned i = 0; i < 50; i++) {
+        fetch_number(&first, i);
+        fetch_number(&second, i);
+        nigh_tick(first.cache);
+        nigh_tick(second.cache);
+    }
+    CHECK_EQ(nigh_stats_value(first.cache, NULL, "trace_recorded"), 100 + 100 + 50);
+    nigh_close(second.cache);
+    fetch_number(&first, 1);
+    nigh_close(first.cache);
+    read_file();
+    CHECK_EQ(file.header.reads, 50);
+    CHECK_EQ(file.count, 2 + 50 + 50);
+    CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), 50);
+    CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_FRESH), 50);
+    struct stat st;
+    REQUIRE_EQ(stat(file.path, &st), 0);
+    CHECK_EQ(st.st_mode & 0777, 0640); /* as somebody has set it */
+    remove_folder();                   /* nothing is left beside it */
+}
+
+#define NOBODY    65534
+#define NOT_TRIED 77
+
+/* Record in a process without the rights of root, who may write to any folder. Returns its status:
+ * 0 if another recording there was refused meanwhile. */
+static int record_as_nobody(void)
+{
+    struct recorder r;
+    struct nigh *other;
+    struct nigh_options o = options(1);
+    if (geteuid() == 0 && (chown(file.path, NOBODY, (gid_t)-1) != 0 || setuid(NOBODY) != 0))
+        return NOT_TRIED;
+    open_with(&r, &o);
+    fetch_number(&r, 1);
+    bool refused = nigh_open(&o, &other) == NIGH_EOPTION &&
+                   strstr(nigh_options_error(), "another process records there");
+    nigh_close(r.cache);
+    return refused ? 0 : 1;
+}
+
+TEST(in_a_folder_that_is_closed_one_process_writes_into_the_file_that_is_there)
+{
+    struct recorder r;
+    int status;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    nigh_close(r.cache);
+    REQUIRE_EQ(chmod(file.folder, 0555), 0);
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(record_as_nobody());
+    REQUIRE_EQ(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != NOT_TRIED) {
+        CHECK_EQ(status, 0);
+        read_file();
+        CHECK_EQ(file.count, 2 + 2);
+    }
+    REQUIRE_EQ(chmod(file.folder, 0700), 0);
+    remove_folder();
+}
+
+TEST(a_link_leads_to_the_recording)
+{
+    struct recorder r;
+    char link[96];
+    make_folder();
+    snprintf(link, sizeof(link), "%s/link", file.folder);
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    nigh_close(r.cache);
+    REQUIRE_EQ(symlink(file.path, link), 0);
+    o.trace_file = link;
+    open_with(&r, &o);
+    fetch_number(&r, 1);
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.count, 2 + 2);
+    CHECK_EQ(unlink(link), 0);
+    remove_folder();
 }
 
 TEST(each_process_has_a_file_of_its_own)
