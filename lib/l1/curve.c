@@ -131,12 +131,12 @@ void curve_remove(struct l1 *l1, uint64_t hash)
 
 /* ---- beginning and end ---- */
 
-void l1_curve_set(struct l1 *l1, bool on)
+bool l1_curve_set(struct l1 *l1, bool on)
 {
     struct curve *c = &l1->curve;
     bool was = curve_is_on(l1);
     if (on == was || l1->policy->model == L1_MODEL_NONE)
-        return;
+        return was;
     pthread_mutex_lock(&c->lock);
     if (on) { /* what happened meanwhile is not known */
         memset(c->points, 0, sizeof(c->points));
@@ -145,6 +145,7 @@ void l1_curve_set(struct l1 *l1, bool on)
     }
     pthread_mutex_unlock(&c->lock);
     atomic_store_explicit(&c->on, on, memory_order_relaxed);
+    return on;
 }
 
 void curve_init(struct l1 *l1)

@@ -217,8 +217,9 @@ void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
 /* Fit the mini caches to what is held. `hits` of `reads` reads of all keys have hit so far. To be
  * called each second or so. */
 void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads);
-/* Begin to watch, or stop. Under a policy that has no model nothing begins. */
-void l1_curve_set(struct l1 *l1, bool on);
+/* Begin to watch, or stop. Under a policy that has no model nothing begins. Returns whether it
+ * watches. */
+bool l1_curve_set(struct l1 *l1, bool on);
 
 #define L1_CURVE_POINTS 6u /* 1/4, 1/2, 1, 2, 4, 8 times the cap */
 

@@ -7,6 +7,7 @@
 #include <nigh/nigh.h>
 
 #include "base/base.h"
+#include "cache/cache.h"
 #include "support/check.h"
 
 static struct nigh *open_cache(const char *conf, struct nigh_space **ret_space)
@@ -98,6 +99,9 @@ TEST(a_policy_without_a_model_says_so)
     struct nigh *cache = open_cache("l1.policy=ttl", &space);
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(strstr(text, "has none"));
+    CHECK_EQ(atomic_load(&cache->sample.wanted), 0); /* nobody is woken for it */
+    CHECK_EQ(nigh_set(cache, "curve", "on"), 0);
+    CHECK_EQ(atomic_load(&cache->sample.wanted), 0);
     nigh_close(cache);
 }
 

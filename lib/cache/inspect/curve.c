@@ -25,8 +25,7 @@ bool curve_is_set(const struct nigh *cache)
 
 void curve_set(struct nigh *cache, bool on)
 {
-    l1_curve_set(cache->l1, on);
-    if (on)
+    if (l1_curve_set(cache->l1, on))
         atomic_fetch_or_explicit(&cache->sample.wanted, SAMPLE_FOR_CURVE, memory_order_relaxed);
     else
         atomic_fetch_and_explicit(&cache->sample.wanted, ~(uint32_t)SAMPLE_FOR_CURVE,
