@@ -75,11 +75,24 @@ static void say(struct ask *a, const char *what, int rc)
                   rc == NIGH_EOPTION ? nigh_options_error() : nigh_strerror(rc));
 }
 
+/* Say which spaces there are, for whoever has named another one: as many as a line has room for. */
+static void refuse_space(struct ask *a)
+{
+    char names[256] = "none";
+    struct text w = text_into(names, sizeof(names));
+    const char *name;
+    for (size_t i = 0; nigh_stats_space(a->cache, i, &name); i++) {
+        text_add(&w, "%s", i ? ", " : "");
+        text_add_name(&w, bytes_of_string(name));
+    }
+    control_error(a->reply, "no space of this name is open; open are: %s", names);
+}
+
 static struct nigh_space *space_of(struct ask *a, struct bytes name)
 {
     struct nigh_space *space = space_find(a->cache, name);
     if (!space)
-        control_error(a->reply, "no space of this name is open");
+        refuse_space(a);
     return space;
 }
 

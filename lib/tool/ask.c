@@ -46,6 +46,10 @@ static int ask(const struct tool_args *args, const char *command, int (*judge)(c
 
 int ask_stats(const struct tool_args *args)
 {
+    if (args->socket_count > 1 && args->count == 1 && strcmp(args->words[0], "prometheus") == 0) {
+        fprintf(stderr, "nigh: a scraper reads one process: -S PATH of each\n");
+        return TOOL_USAGE;
+    }
     return ask(args, "stats", NULL);
 }
 

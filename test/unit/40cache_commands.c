@@ -79,7 +79,7 @@ TEST(commands_do_what_the_functions_do)
     CHECK(says(&p, "hot json\n", "{"));
     snprintf(line, sizeof(line), "hot %s json\n", w.space->name);
     CHECK(says(&p, line, "{"));
-    CHECK(says(&p, "hot none json\n", "error: no space of this name"));
+    CHECK(says(&p, "hot none json\n", "error: no space of this name is open; open are: "));
     CHECK(says(&p, "stats prometheus\n", "# HELP nigh_"));
     CHECK(says(&p, "stats json\n", "{\"gauges\": {\"memory_bytes\": "));
     snprintf(line, sizeof(line), "explain %s k\n", w.space->name);

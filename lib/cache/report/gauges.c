@@ -144,12 +144,11 @@ static bool is_loader_cheaper(struct nigh_space *space)
       "pages behind it; 0: the allocator does not know")                                           \
     X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")                \
     X(l1_hits_1s_ppm, false, ppm(space, TREND_L1, TREND_SECOND),                                   \
-      "of a million reads, those that L1 answered; of the last second (0: there were none)")       \
+      "reads that L1 answered, of all reads of the last second (0: there were none)")              \
     X(l1_hits_1m_ppm, false, ppm(space, TREND_L1, TREND_MINUTE), "the same of the last minute")    \
     X(l1_hits_1h_ppm, false, ppm(space, TREND_L1, TREND_HOUR), "the same of the last hour")        \
     X(l2_hits_1s_ppm, false, ppm(space, TREND_L2, TREND_SECOND),                                   \
-      "of a million lookups in Redis, those that gave a value; of the last second (0: there were " \
-      "none)")                                                                                     \
+      "lookups in Redis that gave a value, of all of the last second (0: there were none)")        \
     X(l2_hits_1m_ppm, false, ppm(space, TREND_L2, TREND_MINUTE), "the same of the last minute")    \
     X(l2_hits_1h_ppm, false, ppm(space, TREND_L2, TREND_HOUR), "the same of the last hour")        \
     X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
