@@ -61,7 +61,7 @@ struct nigh_trace_header {
     uint64_t reserved;     /**< 0 */
 };
 
-/** What was asked for. */
+/** The request that was recorded. */
 enum nigh_trace_op {
     NIGH_TRACE_READ = 1,       /**< get or fetch, of one key or many, as L1 answered it */
     NIGH_TRACE_LOAD = 2,       /**< the loader has answered, after `cost_us` */
@@ -72,7 +72,7 @@ enum nigh_trace_op {
     NIGH_TRACE_GAP = 17        /**< nothing; for times that `delta_us` cannot tell alone */
 };
 
-/** What came of it. */
+/** The outcome of that request. */
 enum nigh_trace_outcome {
     NIGH_TRACE_FRESH = 0,   /**< READ, L2: a fresh value; LOAD: a value; PUT: stored */
     NIGH_TRACE_STALE = 1,   /**< READ, L2: a stale one */

@@ -229,7 +229,7 @@ static void say_doubt(struct ask *a, int health)
                                 "within coherence.trust\n");
 }
 
-/* What is wrong although values may be called fresh. False: nothing. */
+/* Says what is wrong although values may be called fresh. False: nothing is. */
 static bool say_degraded(struct ask *a)
 {
     struct l2_problem p = {0};

@@ -23,7 +23,7 @@ static const double sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
 
 /* ---- fitting ---- */
 
-/* What entries of mean size there are, or would be, under the cap. */
+/* Entries of mean size that there are, or would be, under the cap. */
 struct fit {
     double capacity; /* weight of the entries that the cap has room for */
     double fixed;    /* bytes of the cap that no entry causes */

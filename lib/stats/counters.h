@@ -123,7 +123,7 @@
     X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")    \
     X(EVICTED_AGE, "evicted_age", "how long ago the evicted were loaded, one in 16: short is bad")
 
-/* The same of the cache itself: of its link to the other nodes. */
+/* Histograms of the cache itself: of its link to the other nodes. */
 #define STATS_LINK_HISTOGRAMS(X)                                                                   \
     X(LATENCY_CHANGE, "latency_change", "scripts of changes, from their sending to acceptance")    \
     X(LATENCY_HEARD, "latency_heard", "changes, from being made here to being heard here, a sample")

@@ -36,7 +36,7 @@ struct histogram {
     _Atomic uint64_t max_ns;                     /* (a) */
 };
 
-/* What several histograms hold, merged. */
+/* Several histograms, merged. */
 struct histogram_sum {
     uint64_t buckets[HISTOGRAM_BUCKETS];
     uint64_t count;

@@ -20,7 +20,7 @@ enum tool_status {
 
 #define TOOL_SOCKETS_MAX 64
 
-/* What was said before the command's own words. */
+/* Flags, as they stood before the command's own words. */
 struct tool_args {
     const char *sockets[TOOL_SOCKETS_MAX]; /* in use: paths that are there */
     size_t socket_count;

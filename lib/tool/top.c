@@ -23,7 +23,7 @@
 #define WIDTH 80
 #define SPACES_MAX 64
 
-/* What all processes said at one moment. */
+/* The answers of all processes at one moment. */
 struct moment {
     struct json *of[TOOL_SOCKETS_MAX];
     char *paths[TOOL_SOCKETS_MAX]; /* of their sockets */

@@ -235,7 +235,7 @@ static void look_in_l2(struct explanation *x)
 
 /* ---- what calls would give ---- */
 
-/* What a read gets of L2: an outcome or an error. */
+/* Returns what a read gets of L2: an outcome or an error. */
 static int outcome_of_l2(const struct explanation *x)
 {
     switch (x->l2_state) {

@@ -111,7 +111,7 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
         text_add(w, "  +- %.1f\n", 100 * p->error);
 }
 
-/* What the next doubling would bring, in reads a second. */
+/* Says what the next doubling would bring, in reads a second. */
 static void text_doubling(struct text *w, const struct l1_curve *c)
 {
     double gain = c->points[POINT_TWICE].ratio - c->ratio;

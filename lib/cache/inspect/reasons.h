@@ -77,7 +77,7 @@
     X(NO_TRACE, "no_trace",                                                                        \
       "L1 has no trace of it: it was not asked for, or that is forgotten")
 
-/* What Redis has to say, if L1 does not answer. */
+/* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \
     X(NOWHERE, "no_redis", "")                                                                     \
     X(REDIS_FRESH, "redis_fresh", "Redis has it, fresh for {redis fresh} more")                    \

@@ -9,7 +9,7 @@
 
 #include "cache/cache.h"
 
-/* What is told of each shard, in this order. */
+/* Numbers that are told of each shard, in this order. */
 #define SHARD_NUMBERS 4u
 extern const char *const shards_names[SHARD_NUMBERS];
 

@@ -94,7 +94,7 @@ static void told(struct coherence_waiter *w)
     tell(w, w->outcome);
 }
 
-/* The same for a put whose value Redis does not take. */
+/* Tells a put whose value Redis does not take. */
 static void told_deleted(struct coherence_waiter *w)
 {
     tell(w, w->outcome == 0 ? NIGH_REFUSED : w->outcome);
@@ -102,7 +102,7 @@ static void told_deleted(struct coherence_waiter *w)
 
 /* ---- beginnings ---- */
 
-/* What is begun, and for whom. */
+/* A call that is begun, and for whom. */
 struct call {
     struct nigh_queue *queue;
     struct nigh_space *space; /* NULL: of none */
