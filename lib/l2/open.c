@@ -91,6 +91,8 @@ static int start(struct l2 *l2, const struct l2_config *config, const struct l2_
     const char *wrong = NULL;
     for (uint32_t i = map->count; i > 0 && !wrong; i--)
         wrong = uri_parse(map->uris[i - 1], &home);
+    if (!wrong && home.tls)
+        wrong = "rediss:// needs TLS, which this build does not have";
     if (wrong)
         return error_note(NIGH_EURI, "redis.uri: %s", wrong);
     l2->pool = request_pool_create(l2->env->mem);

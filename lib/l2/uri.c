@@ -132,8 +132,14 @@ static const char *parse_redis(const char *text, struct uri *uri)
         !parse_number(tail + 1, strlen(tail + 1), URI_DB_MAX, &uri->db))
         return "after the host only a database number may follow (/0)";
     if (tail[0] == '?' || tail[0] == '#')
-        return "redis:// takes no query";
+        return "behind the host there is no query";
     return NULL;
+}
+
+static const char *parse_rediss(const char *text, struct uri *uri)
+{
+    uri->tls = true;
+    return parse_redis(text, uri);
 }
 
 static const char *parse_unix(const char *text, struct uri *uri)
@@ -171,12 +177,12 @@ const char *uri_parse(const char *text, struct uri *ret)
     const char *wrong;
     if (strncmp(text, "redis://", 8) == 0)
         wrong = parse_redis(text + 8, &uri);
+    else if (strncmp(text, "rediss://", 9) == 0)
+        wrong = parse_rediss(text + 9, &uri);
     else if (strncmp(text, "unix://", 7) == 0)
         wrong = parse_unix(text + 7, &uri);
-    else if (strncmp(text, "rediss://", 9) == 0)
-        wrong = "rediss:// needs TLS, which this build does not have";
     else
-        wrong = "it begins with neither redis:// nor unix://";
+        wrong = "it begins with none of redis://, rediss://, unix://";
     if (wrong)
         return wrong;
     show(&uri);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where Redis is, and as whom to log in: a parsed redis:// or unix:// URI.
+ * Where Redis is, and as whom to log in: a parsed redis://, rediss:// or unix:// URI.
  *
  *     redis://[user[:password]@]host[:port][/db]
+ *     rediss://... the same, over TLS
  *     unix://[user[:password]@]/path[?db=n]
  *
  * User, password, host and path may be percent-encoded. Fixed fields: a parsed URI owns nothing.
@@ -23,6 +24,7 @@ struct uri {
     char place[URI_PLACE_MAX]; /* host, or path of a unix socket */
     char shown[URI_PLACE_MAX + 10]; /* for people: with its port */
     uint16_t port;             /* 0: a unix socket */
+    bool tls;                  /* rediss:// */
     uint32_t db;
     char user[URI_USER_MAX]; /* "" : none, AUTH with the password alone */
     char password[URI_PASSWORD_MAX];

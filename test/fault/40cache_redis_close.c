@@ -62,7 +62,7 @@ TEST(a_cache_that_cannot_be_opened_leaves_nothing)
     struct nigh *cache;
     unsigned fds = descriptors(), tasks = threads();
     o.l1_memory = 8u << 20;
-    o.redis_uri = "rediss://localhost"; /* refused after L1 and the workers were made */
+    o.redis_uri = "http://localhost"; /* refused after L1 and the workers were made */
     for (int i = 0; i < 10; i++)
         CHECK_EQ(nigh_open(&o, &cache), NIGH_EURI);
     o.redis_uri = NULL;

@@ -17,6 +17,7 @@ static void check_good(const char *text, const struct uri *expected)
         return;
     CHECK_STR(uri.place, expected->place);
     CHECK_EQ(uri.port, expected->port);
+    CHECK_EQ(uri.tls, expected->tls);
     CHECK_EQ(uri.db, expected->db);
     CHECK_STR(uri.user, expected->user);
     CHECK_STR(uri.password, expected->password);
@@ -49,6 +50,14 @@ TEST(tcp)
                                                 .password = "p@q", .has_password = true});
 }
 
+TEST(tls)
+{
+    check_good("rediss://h", &(struct uri){.place = "h", .port = 6379, .tls = true});
+    check_good("rediss://ann:pw@[::1]:7000/3",
+               &(struct uri){.place = "::1", .port = 7000, .db = 3, .user = "ann",
+                             .password = "pw", .has_password = true, .tls = true});
+}
+
 TEST(unix_socket)
 {
     check_good("unix:///run/redis.sock", &(struct uri){.place = "/run/redis.sock"});
@@ -79,7 +88,9 @@ TEST(mistakes_are_named)
     char host[400] = "redis://";
     check_bad("", "redis://");
     check_bad("http://h", "redis://");
-    check_bad("rediss://h", "TLS");
+    check_bad("rediss://", "host");
+    check_bad("rediss:///run/redis.sock", "host");
+    check_bad("rediss:", "rediss://");
     check_bad("redis://", "host");
     check_bad("redis://:80", "host");
     check_bad("redis://h:", "port");
