@@ -233,6 +233,38 @@ TEST(a_fill_that_was_lost_leaves_no_lease)
     lost_fill(versioned);
 }
 
+/* ---- refused ---- */
+
+/* Redis refuses scripts from the load on. A FILL that it has not executed may have left the lease,
+ * which loads, other than puts, left to its time. */
+static int refused(struct origin *o, struct nigh_fill *fill)
+{
+    free(redis_command(&server, "ACL SETUSER default -getrange"));
+    return origin_answer(o, fill);
+}
+
+static int refused_versioned(struct origin *o, struct nigh_fill *fill)
+{
+    nigh_fill_set_version(fill, 7);
+    return refused(o, fill);
+}
+
+static void refused_fill(origin_script_fn script)
+{
+    open_nodes();
+    a.origin.script = script;
+    CHECK_ANSWER(ask_fetch(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK_WITHIN(SOON_MS, world_count(&a, "l2_fill_error") == 1);
+    CHECK_WITHIN(SOON_MS, world_count(&a, "lease_given_back") == 1);
+    close_nodes();
+}
+
+TEST(a_fill_that_redis_refused_kept_its_lease)
+{
+    refused_fill(refused);
+    refused_fill(refused_versioned);
+}
+
 static uint32_t owed_by(struct world *w)
 {
     struct leases *leases = &w->cache->leases;

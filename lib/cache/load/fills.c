@@ -61,22 +61,19 @@ static void destroy(struct sending *s)
 
 /* ---- the answer ---- */
 
-/* A fill drops its lease, unless it was not sent, was lost, or comes too late for its connection.
- * `answer`: NULL, it was not sent. */
-static bool leaves_lease(const struct l2_answer *answer)
+static void end_lease(const struct load *l, const struct l2_answer *answer)
 {
-    return !answer || answer->status == NIGH_EOFFLINE || answer->status == NIGH_ETIMEDOUT;
+    leases_end_filled(l->space, &l->key, l->token, answer);
 }
 
-static void give_back(const struct sending *s, const struct l2_answer *answer)
+/* `answer`: NULL, they were not sent. */
+static void end_leases(const struct sending *s, const struct l2_answer *answer)
 {
-    if (!leaves_lease(answer))
-        return;
     for (uint32_t i = 0; i < s->count; i++)
         if (s->loads[i])
-            leases_give_back(s->space, &s->loads[i]->key, s->loads[i]->token);
+            end_lease(s->loads[i], answer);
     for (uint32_t i = 0; s->waiting && i < s->waiting->count; i++)
-        leases_give_back(s->space, &s->waiting->loads[i]->key, s->waiting->loads[i]->token);
+        end_lease(s->waiting->loads[i], answer);
 }
 
 static void count(const struct sending *s, struct l2_answer *answer)
@@ -97,7 +94,7 @@ static void count(const struct sending *s, struct l2_answer *answer)
 static void told(struct sending *s, struct l2_answer *answer)
 {
     struct parts *waiting = s->waiting;
-    give_back(s, answer);
+    end_leases(s, answer);
     count(s, answer);
     if (waiting)
         parts_tell(waiting, answer, flight_post);

@@ -106,17 +106,15 @@ void load_release_lease(struct load *l)
     leases_give_back(l->space, &l->key, l->token);
 }
 
-/* A fill drops its lease, unless it was lost, or comes too late for its connection. */
-static void drop_lease(const struct load *l, const struct l2_answer *answer)
+static void end_lease(const struct load *l, const struct l2_answer *answer)
 {
-    if (answer->status == NIGH_EOFFLINE || answer->status == NIGH_ETIMEDOUT)
-        leases_give_back(l->space, &l->key, l->token);
+    leases_end_filled(l->space, &l->key, l->token, answer);
 }
 
 /* The `done` of a fill that the flight waits for. */
 static void filled(void *flight, struct l2_answer *answer)
 {
-    drop_lease(((struct flight *)flight)->work, answer);
+    end_lease(((struct flight *)flight)->work, answer);
     load_replied(flight, answer);
 }
 
@@ -126,7 +124,7 @@ static void filled_behind(void *flight, struct l2_answer *answer)
     struct flight *f = flight;
     struct load *l = f->work;
     struct nigh *cache = l->space->cache;
-    drop_lease(l, answer);
+    end_lease(l, answer);
     draft_note_filled(l->space, answer);
     l2_answer_free(answer);
     flight_unref(f);

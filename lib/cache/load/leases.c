@@ -234,6 +234,13 @@ void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64
     send(o);
 }
 
+void leases_end_filled(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                       const struct l2_answer *answer)
+{
+    if (!answer || answer->status != 0)
+        leases_give_back(space, key, token);
+}
+
 /* The keeper is poked when the link is up again: coherence wants a beat then. */
 static uint64_t send_owed(struct nigh *cache, uint64_t now_ns)
 {

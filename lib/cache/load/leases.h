@@ -13,6 +13,7 @@
 #include "base/base.h"
 
 struct l1_key;
+struct l2_answer;
 struct load;
 struct nigh;
 struct nigh_space;
@@ -39,6 +40,11 @@ bool leases_has(struct leases *l, uint64_t token);
  * that wait for it look again, here and on other nodes. Nobody waits for the answer. A release that
  * cannot be sent, or is lost with its connection, is sent again later. Never blocks. */
 void leases_give_back(struct nigh_space *space, const struct l1_key *key, uint64_t token);
+/* End the lease of a fill: give it back, unless Redis has executed the fill, which drops the lease,
+ * stored or not. A fill that was lost, was late, or failed (a server that takes no writes) has left
+ * it, perhaps. `answer` NULL: it was not sent. */
+void leases_end_filled(struct nigh_space *space, const struct l1_key *key, uint64_t token,
+                       const struct l2_answer *answer);
 /* Keeper: send the extensions and the releases that are due. Returns when the next one is. */
 uint64_t leases_keep(struct nigh *cache);
 

@@ -46,8 +46,7 @@ void put_fill_begin(struct put_fill *f, struct writing *w, struct nigh_miss *mis
     f->refused = !f->sent;
 }
 
-/* Takes the answer to the fill. The token is used up if Redis has answered: the fill drops the
- * lease. */
+/* Takes the answer to the fill, and ends the ticket. */
 static enum l2_verdict take_verdict(struct put_fill *f)
 {
     const struct draft *d = &f->w->draft;
@@ -56,10 +55,9 @@ static enum l2_verdict take_verdict(struct put_fill *f)
     struct l2_answer *answer = l2_sync_wait(&f->sync);
     enum l2_verdict verdict = answer->status == 0 ? answer->verdict : L2_NONE;
     draft_note_filled(d->space, answer);
-    if (answer->status == 0) {
-        tickets_remove(d->space, &d->key, f->miss->token);
-        f->miss->token = 0;
-    }
+    tickets_remove(d->space, &d->key, d->token);
+    f->miss->token = 0;
+    leases_end_filled(d->space, &d->key, d->token, answer);
     l2_answer_free(answer);
     return verdict;
 }
@@ -98,14 +96,12 @@ static void behind_free(struct behind *b)
     mem_free(b->space->cache->env.mem, NULL, b, sizeof(*b) + b->key.len);
 }
 
-/* A fill drops its lease, unless it was lost, or comes too late for its connection. */
 static void filled_behind(void *arg, struct l2_answer *answer)
 {
     struct behind *b = arg;
     struct nigh *cache = b->space->cache;
     bool stored = answer->status == 0 && answer->verdict == L2_STORED;
-    if (answer->status != 0)
-        leases_give_back(b->space, &b->key, b->token);
+    leases_end_filled(b->space, &b->key, b->token, answer);
     if (!stored)
         stats_count(&cache->stats, STATS_BACKGROUND_LOST);
     draft_note_filled(b->space, answer);
