@@ -157,7 +157,7 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
     if (!connection || now_ns < ch->backoff.next_ns)
         return 0;
     backoff_begin(&ch->backoff, random, now_ns);
-    return conn_open(&ch->conn);
+    return conn_open(&ch->conn, ch->link->place);
 }
 
 /* Does what the state of the connection, and the time, ask for. < 0: the connection has to go. */

@@ -346,7 +346,7 @@ static int handshake_reply(struct conn *c, struct reply *reply)
     if (failed || ++c->step_at < c->step_count)
         return failed;
     c->state = CONN_UP;
-    lookup_worked(c->config->lookup);
+    lookup_worked(c->place->lookup);
     return 0;
 }
 
@@ -360,11 +360,7 @@ uint64_t conn_handshake_deadline_ns(const struct conn *c)
 /* Finds the address to connect to. 1: here it is; 0: not yet; < 0: there is none. */
 static int find_place(struct conn *c, char address[L2_ADDRESS_BYTES], const char **ret_place)
 {
-    const struct conn_config *config = c->config;
-    *ret_place = config->lookup ? address : config->uri->place;
-    if (!config->lookup)
-        return 1;
-    int got = lookup_address(config->lookup, clock_now_ns(config->env->clock), address);
+    int got = place_find(c->place, clock_now_ns(c->config->env->clock), address, ret_place);
     if (got != -ENOENT)
         return got < 0 ? lost(c, "look-up of the host's name", got) : got;
     snprintf(c->problem, sizeof(c->problem), "there is no host of this name");
@@ -379,12 +375,12 @@ static int go_on(struct conn *c)
     int got = find_place(c, address, &place);
     if (got <= 0)
         return got;
-    int fd = net->connect(net->arg, place, c->config->uri->port);
+    int fd = net->connect(net->arg, place, c->place->port);
     if (fd < 0) {
-        lookup_failed(c->config->lookup);
+        lookup_failed(c->place->lookup);
         return lost(c, "connect", fd);
     }
-    c->stream = stream_open(c->config->stream, c->config->env->mem, net, c->config->uri, fd);
+    c->stream = stream_open(c->config->stream, c->config->env->mem, net, c->place->host, fd);
     if (!c->stream)
         return NIGH_ENOMEM;
     c->agrees = c->config->stream->agree != NULL;
@@ -400,7 +396,7 @@ int conn_seek(struct conn *c)
     return failed;
 }
 
-int conn_open(struct conn *c)
+int conn_open(struct conn *c, struct place *place)
 {
     const struct conn_config *config = c->config;
     snprintf(c->problem, sizeof(c->problem), "out of memory"); /* unless told otherwise */
@@ -411,6 +407,7 @@ int conn_open(struct conn *c)
     c->words[0] = '\0';
     c->limit = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
+    c->place = place_hold(place);
     c->state = CONN_HANDSHAKE;
     c->seeks = true;
     c->full = false;
@@ -423,9 +420,11 @@ void conn_close(struct conn *c)
         return;
     unwatch(c);
     if (c->state == CONN_HANDSHAKE && !c->seeks)
-        lookup_failed(c->config->lookup);
+        lookup_failed(c->place->lookup);
     if (c->stream)
         stream_close(c->stream, c->config->env->mem);
+    place_drop(c->place);
+    c->place = NULL;
     c->stream = NULL;
     c->seeks = c->agrees = false;
     c->state = CONN_CLOSED;

@@ -21,7 +21,7 @@
 #define NIGH_L2_CONN_H
 
 #include "l2/l2.h"
-#include "l2/lookup.h"
+#include "l2/place.h"
 #include "l2/reply.h"
 #include "l2/stream.h"
 #include "l2/uri.h"
@@ -39,7 +39,6 @@ struct conn_config {
     const struct l2_net *net;
     const struct stream_kind *stream;
     const struct uri *uri;
-    struct lookup *lookup; /* NULL: the host is no name */
     uint64_t connect_timeout_ns;
     size_t bulk_max;
     int poll_fd; /* an epoll instance that is to know our sockets; -1: none */
@@ -48,6 +47,7 @@ struct conn_config {
 struct conn {
     const struct conn_config *config;
     enum conn_state state;
+    struct place *place;   /* NULL while CLOSED */
     struct stream *stream; /* NULL while CLOSED, and while `seeks` */
     bool seeks;  /* in HANDSHAKE: the host's name is still being looked up */
     bool agrees; /* in HANDSHAKE: the stream has to agree with the server first */
@@ -76,8 +76,8 @@ struct conn {
 };
 
 void conn_init(struct conn *c, const struct conn_config *config);
-/* Start to connect. 0, or < 0 and CLOSED. */
-int conn_open(struct conn *c);
+/* Start to connect to the server there. 0, or < 0 and CLOSED. */
+int conn_open(struct conn *c, struct place *place);
 /* Go on, if the host's name has been found by now; else, and where none is sought, do nothing.
  * Returns as conn_open(). */
 int conn_seek(struct conn *c);

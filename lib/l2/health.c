@@ -21,7 +21,7 @@ void health_refused(struct link *link)
     outage_note(&link->refusal, words, link->conn.heard_ns);
     link->refused = true;
     if (outage_is_news(&link->refusal, words) &&
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link->uri.shown,
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link_shown(link),
             words))
         outage_told(&link->refusal, words);
 }

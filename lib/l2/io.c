@@ -43,7 +43,7 @@ static void advise(struct link *link)
     struct log_site own = {0}; /* another cache's line must not hold this one back */
     const char *advice = link->conn.advice;
     if (advice && advice != link->advised)
-        log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", link->uri.shown, advice);
+        log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", link_shown(link), advice);
     link->advised = advice;
 }
 
@@ -61,7 +61,7 @@ static void went_up(struct link *link)
     atomic_store_explicit(&link->connection, link->connections, memory_order_relaxed);
     wake_channel(link);
     if (outage_end(&link->outage) || link->connections == 1)
-        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link->uri.shown);
+        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
     outage_end(&link->refusal);
     if (link->conn.limit)
         atomic_store_explicit(&link->argument_max, link->conn.limit, memory_order_relaxed);
@@ -85,7 +85,7 @@ static void tell_down(struct link *link, uint64_t now_ns)
     const char *problem = link->conn.problem;
     outage_note(&link->outage, problem, now_ns);
     if (outage_is_news(&link->outage, problem) &&
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", link->uri.shown,
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", link_shown(link),
             problem))
         outage_told(&link->outage, problem);
 }
@@ -108,7 +108,7 @@ static void lose(struct link *link, uint64_t now_ns)
     link->conn.asks_limit = link->conn.asks_limit || pipeline_awaits_large(link);
     link->solo_failed = false;
     conn_close(&link->conn);
-    if (!was_up && lookup_has_more(link->conn_config.lookup)) {
+    if (!was_up && lookup_has_more(link->place->lookup)) {
         link->backoff.next_ns = now_ns; /* no outage yet: the host has other addresses */
         return;
     }
@@ -166,7 +166,7 @@ static void check_connection(struct link *link, uint64_t now_ns)
         return;
     link->proven = false;
     backoff_begin(&link->backoff, link->env->random, now_ns);
-    if (conn_open(&link->conn))
+    if (conn_open(&link->conn, link->place))
         lose(link, now_ns);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Making a link and ending it: its wake-ups, its look-up, its thread.
+// Making a link and ending it: its wake-ups, its place, its thread.
 //
 // Each link has an I/O thread of its own: the thread sleeps on one socket, and what is said in
 // solo.c and in the model of it (test/model/link.pml) is about two parties, not about all servers.
@@ -46,7 +46,7 @@ static struct link *create(struct l2 *l2, const struct uri *uri)
 static void destroy(struct link *link)
 {
     bool ours = !l2_is_gone(link->l2);
-    lookup_leave(link->conn_config.lookup); /* first: its thread would still ring wake_fd */
+    place_drop(link->place); /* first: the thread that looks its name up would ring wake_fd */
     if (ours && link->wake_fd >= 0)
         close(link->wake_fd);
     if (ours && link->solo_fd >= 0)
@@ -57,14 +57,13 @@ static void destroy(struct link *link)
     mem_free(link->env->mem, NULL, link, sizeof(*link));
 }
 
-/* Creates the look-up, if the host is a name. */
-static int start_lookup(struct link *link)
+/* Makes the place of the server. */
+static int find_place(struct link *link)
 {
-    const struct l2_net *net = link->conn_config.net;
-    if (!net->look_up || link->uri.port == 0 || !lookup_is_name(link->uri.place))
-        return 0;
-    link->conn_config.lookup = lookup_create(link->uri.place, net->look_up, io_found, link);
-    return link->conn_config.lookup ? 0 : NIGH_ENOMEM;
+    const struct uri *uri = &link->uri;
+    link->place = place_create(link->env->mem, link->conn_config.net, uri->place, uri->port,
+                               io_found, link);
+    return link->place ? 0 : NIGH_ENOMEM;
 }
 
 /* Makes the wake-ups and the thread of a link that is otherwise complete. */
@@ -73,7 +72,7 @@ static int start(struct link *link)
     link->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (link->wake_fd < 0)
         return NIGH_ETHREAD;
-    int failed = start_lookup(link);
+    int failed = find_place(link);
     if (failed || !link->env->own_threads)
         return failed ? failed : wake_watch(link->l2->poll_fd, link->wake_fd);
     link->solo_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

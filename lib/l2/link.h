@@ -78,7 +78,8 @@ struct link {
     struct l2 *l2;                  /* (c) the client */
     struct env *env;                /* (c) l2's */
     struct stats *stats;            /* (c) l2's */
-    struct uri uri;                 /* (c) where the server is */
+    struct uri uri;                 /* (c) as it was given */
+    struct place *place;            /* (c) where the server is */
     struct conn_config conn_config; /* (c) */
     int wake_fd;                    /* (c) eventfd: ends the I/O thread's wait */
     int solo_fd;                    /* (c) eventfd: ends a driving caller's wait; or -1 */
@@ -248,6 +249,11 @@ static inline bool io_has_chores(const struct link *link)
 void io_found(void *link);
 
 /* ---- link.c ---- */
+
+static inline const char *link_shown(const struct link *link)
+{
+    return link->place->shown;
+}
 
 /* Makes the link to the server at `uri`, and its I/O thread if the client has such. 0, NIGH_ENOMEM
  * or NIGH_ETHREAD. */

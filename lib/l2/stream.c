@@ -7,9 +7,9 @@
 #include "l2/stream.h"
 
 struct stream *stream_open(const struct stream_kind *kind, struct mem *mem,
-                           const struct l2_net *net, const struct uri *uri, int fd)
+                           const struct l2_net *net, const char *host, int fd)
 {
-    struct stream *s = kind->open(kind, mem, uri);
+    struct stream *s = kind->open(kind, mem, host);
     if (!s) {
         net->close(net->arg, fd);
         return NULL;
@@ -40,10 +40,9 @@ void stream_disown(struct stream *s, struct mem *mem)
 
 /* ---- plain ---- */
 
-static struct stream *plain_open(const struct stream_kind *kind, struct mem *mem,
-                                 const struct uri *uri)
+static struct stream *plain_open(const struct stream_kind *kind, struct mem *mem, const char *host)
 {
-    (void)kind, (void)uri;
+    (void)kind, (void)host;
     return mem_alloc(mem, NULL, sizeof(struct stream));
 }
 

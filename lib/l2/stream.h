@@ -24,7 +24,6 @@
 #define NIGH_L2_STREAM_H
 
 #include "l2/l2.h"
-#include "l2/uri.h"
 
 /* Begins what a kind makes of it. Keys: see link.h. */
 struct stream {
@@ -42,9 +41,9 @@ struct stream {
 
 struct stream_kind {
     const char *agreement; /* names what is agreed on, for people: "TLS handshake" */
-    /* Makes what the kind needs to know of a stream to the server; stream_open() does the rest.
-     * NULL: no memory. */
-    struct stream *(*open)(const struct stream_kind *kind, struct mem *mem, const struct uri *uri);
+    /* Makes what the kind needs to know of a stream to the server at `host`, a name, an address or
+     * a path, which is valid during the call; stream_open() does the rest. NULL: no memory. */
+    struct stream *(*open)(const struct stream_kind *kind, struct mem *mem, const char *host);
     /* Makes a step towards what has to be agreed on before the first read and write. 1: agreed;
      * 0: again, as after -EAGAIN, and both `waits` are set; < 0: failed. NULL: nothing has to. */
     int (*agree)(struct stream *s);
@@ -64,7 +63,7 @@ extern const struct stream_kind stream_plain;
 /* Opens a stream over the connected, or connecting, socket, which it owns from here on. NULL: there
  * is no memory, and the socket is closed. */
 struct stream *stream_open(const struct stream_kind *kind, struct mem *mem,
-                           const struct l2_net *net, const struct uri *uri, int fd);
+                           const struct l2_net *net, const char *host, int fd);
 /* Closes it, and the socket. */
 void stream_close(struct stream *s, struct mem *mem);
 /* Frees it without a touch of the socket: that number is another's by now. */

@@ -161,14 +161,13 @@ static const char *parse_unix(const char *text, struct uri *uri)
     return NULL;
 }
 
-static void show(struct uri *uri)
+void uri_show(const char *place, uint16_t port, char shown[URI_SHOWN_BYTES])
 {
-    bool brackets = strchr(uri->place, ':') != NULL;
-    if (uri->port == 0)
-        strcpy(uri->shown, uri->place);
+    bool brackets = strchr(place, ':') != NULL;
+    if (port == 0)
+        snprintf(shown, URI_SHOWN_BYTES, "%s", place);
     else
-        snprintf(uri->shown, sizeof(uri->shown), brackets ? "[%s]:%u" : "%s:%u", uri->place,
-                 uri->port);
+        snprintf(shown, URI_SHOWN_BYTES, brackets ? "[%s]:%u" : "%s:%u", place, port);
 }
 
 const char *uri_parse(const char *text, struct uri *ret)
@@ -185,7 +184,7 @@ const char *uri_parse(const char *text, struct uri *ret)
         wrong = "it begins with none of redis://, rediss://, unix://";
     if (wrong)
         return wrong;
-    show(&uri);
+    uri_show(uri.place, uri.port, uri.shown);
     *ret = uri;
     return NULL;
 }

@@ -16,13 +16,14 @@
 
 #define URI_PORT_DEFAULT 6379u
 #define URI_PLACE_MAX 256u
+#define URI_SHOWN_BYTES (URI_PLACE_MAX + 10)
 #define URI_USER_MAX 128u
 #define URI_PASSWORD_MAX 512u
 #define URI_DB_MAX 65535u
 
 struct uri {
     char place[URI_PLACE_MAX]; /* host, or path of a unix socket */
-    char shown[URI_PLACE_MAX + 10]; /* for people: with its port */
+    char shown[URI_SHOWN_BYTES]; /* for people: with its port */
     uint16_t port;             /* 0: a unix socket */
     bool tls;                  /* rediss:// */
     uint32_t db;
@@ -33,5 +34,8 @@ struct uri {
 
 /* NULL and *ret, or what is wrong with the text (*ret untouched). */
 const char *uri_parse(const char *text, struct uri *ret);
+
+/* Write a place for people: with its port, or a path (port 0) as it is. */
+void uri_show(const char *place, uint16_t port, char shown[URI_SHOWN_BYTES]);
 
 #endif

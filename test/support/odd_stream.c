@@ -267,10 +267,9 @@ static int odd_agree(struct stream *s)
     return (int)leave(o, agree(o));
 }
 
-static struct stream *odd_open(const struct stream_kind *kind, struct mem *mem,
-                               const struct uri *uri)
+static struct stream *odd_open(const struct stream_kind *kind, struct mem *mem, const char *host)
 {
-    (void)kind, (void)mem, (void)uri;
+    (void)kind, (void)mem, (void)host;
     struct odd *o = calloc(1, sizeof(*o));
     REQUIRE(o);
     o->end = 1;
