@@ -110,9 +110,10 @@ int nigh_space_open(struct nigh *cache, const char *name, const struct nigh_spac
  * The column "live" of nigh_options_print() shows which options can be changed. A larger l1.memory
  * applies at once. To a smaller one the cache shrinks in slices, while calls go on: it evicts, then
  * gives pages back, so that resident memory follows (the gauges memory_bytes and resident_bytes
- * show how far it has come). Setting space.memory here changes it for all spaces that have none of
- * their own, see nigh_space_set(). With processes=N the caps said here, too, are those of all
- * processes together: give each of them the same value.
+ * show how far it has come). With l1.policy=none it evicts nothing, and takes no values until
+ * enough have expired or were invalidated. Setting space.memory here changes it for all spaces that
+ * have none of their own, see nigh_space_set(). With processes=N the caps said here, too, are
+ * those of all processes together: give each of them the same value.
  *
  * Returns   0
  * Errors    NIGH_EOPTION no such name, a wrong value, one that cannot change, or l1.memory too

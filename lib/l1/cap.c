@@ -46,6 +46,8 @@ static void set_cap(struct l1 *l1, uint64_t cap)
     store(&l1->live_max_bytes, sizes.live_max);
     store(&l1->target_bytes, sizes.target);
     store(&l1->entry_max_bytes, l1->cap.largest_bytes / ENTRY_MAX_SHARE);
+    atomic_store_explicit(&l1->closed, !l1->policy->victim && cap > l1->cap.goal_bytes,
+                          memory_order_relaxed);
 }
 
 void cap_init(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes)
@@ -198,6 +200,7 @@ uint64_t cap_give(struct l1 *l1, uint64_t most_bytes)
         lower_cap_locked(l1, cap, cap - give);
         if (l1_limit(&l1->cap_bytes) == cap) { /* the table has just used those bytes */
             k->goal_bytes = cap;
+            set_cap(l1, cap);
             give = 0;
         }
     }

@@ -5,6 +5,10 @@
  * A larger cap holds at once. A smaller one is a goal: the cap in force follows the used bytes
  * down, so that an insert meanwhile finds a full cache, as ever, and not one that is hundreds of
  * MiB over its limit. Who brings the used bytes down: shrink.h.
+ *
+ * Under a policy that evicts nobody, only expiry and invalidation bring them down. Inserts would
+ * take each byte that these free, and a cache with busy writers would never reach its goal. So
+ * until then it is closed: it takes no values, not even for keys that it has.
  */
 #ifndef NIGH_L1_CAP_H
 #define NIGH_L1_CAP_H

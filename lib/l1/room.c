@@ -131,6 +131,8 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
 static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
     REQUIRES(s->lock)
 {
+    if (NIGH_UNLIKELY(atomic_load_explicit(&l1->closed, memory_order_relaxed)))
+        return NULL;
     bool ready = limbo_has_ready_locked(l1, s, bytes);
     if (NIGH_LIKELY(ready) && prepare_locked(l1, s, bytes) && may_live(l1, bytes))
         return limbo_recycle_locked(l1, s, bytes);

@@ -181,6 +181,35 @@ TEST(a_cap_that_cannot_be_reached_costs_little)
     cache_close(&c);
 }
 
+/* Writers who put whatever they can keep no cache above its goal in which nobody is evicted. New
+ * values of keys that it has would, too. */
+TEST(busy_writers_do_not_hold_up_a_cap_without_eviction)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_NONE, FULL, 16);
+    unsigned count = 0;
+    while (cache_put_size(&c, count, 100) == L1_STORED)
+        count++;
+    REQUIRE_EQ(l1_set_memory(c.l1, SMALL, 0), 0);
+    unsigned rounds = 0;
+    for (; !is_settled(&c) && rounds < PASSES_MAX; rounds++) {
+        for (unsigned i = 0; i < count / 200; i++) /* what expires, or is invalidated */
+            cache_remove(&c, (rounds * (count / 200) + i) % count);
+        l1_reclaim(c.l1);
+        fake_env_advance(&c.fake, 10 * NS_PER_MS);
+        for (unsigned i = 0; i < count / 100; i++) /* twice as much is written */
+            cache_put_size(&c, (rounds * 7919 + i * 13) % count, 100);
+    }
+    CHECK_LT(rounds, PASSES_MAX);
+    CHECK_LE(cache_gauges(&c).used_bytes, SMALL);
+    for (unsigned i = 0; i < count / 10; i++)
+        cache_remove(&c, i);
+    cache_reclaim(&c);
+    CHECK_EQ(cache_put_size(&c, count, 100), L1_STORED); /* it is open again */
+    cache_audit(&c);
+    cache_close(&c);
+}
+
 /* What pins hold cannot go: the cap in force stays above it, and falls when it is released. */
 TEST(pinned_values_are_excepted)
 {
