@@ -19,6 +19,7 @@ function(nigh_add_objects name)
     add_library(${name} OBJECT ${ARGN})
     target_include_directories(${name} PRIVATE ${NIGH_GENERATED_DIR})
     target_link_libraries(${name} PRIVATE nigh_flags ${NIGH_LINKED} Threads::Threads)
+    target_compile_definitions(${name} PRIVATE ${NIGH_HAS})
     # initial-exec: a thread-local access on the hit path is one instruction, not a call.
     # exceptions: a callback of the host may throw, or end its thread; cleanup handlers then run.
     target_compile_options(${name} PRIVATE

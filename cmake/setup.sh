@@ -40,6 +40,8 @@ libhiredis-dev pc:hiredis
 liburcu-dev pc:liburcu-bp
 libjemalloc-dev pc:jemalloc
 libxxhash-dev pc:libxxhash
+liblz4-dev pc:liblz4
+libzstd-dev pc:libzstd
 libsqlite3-dev pc:sqlite3
 libjansson-dev pc:jansson
 liblua5.1-0-dev pc:lua5.1

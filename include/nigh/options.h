@@ -59,6 +59,7 @@ extern "C" {
 #define NIGH_DEFAULT_LOAD_DEADLINE_MS 5000u
 #define NIGH_DEFAULT_WAITERS_MAX 1024u
 #define NIGH_DEFAULT_LOADS_MAX 256u
+#define NIGH_DEFAULT_COMPRESS_MIN 1024u
 
 enum nigh_log_level { NIGH_LOG_ERROR, NIGH_LOG_WARN, NIGH_LOG_INFO, NIGH_LOG_DEBUG };
 
@@ -158,6 +159,17 @@ enum nigh_on_doubt { NIGH_DOUBT_DEFAULT, NIGH_DOUBT_STALE, NIGH_DOUBT_MISS };
  * nodes differ in this, each does as it is told, and changes reach all.
  */
 enum nigh_space_l2 { NIGH_L2_DEFAULT, NIGH_L2_VALUES, NIGH_L2_INVALIDATIONS };
+/*
+ * Chooses how values of a space are compressed for Redis; L1 and callers have them plain. A value
+ * stays plain where that does not save an eighth. All nodes read what any of them has compressed,
+ * if their build has the library; to others it is a miss. lz4 costs least, zstd saves most.
+ */
+enum nigh_compress {
+    NIGH_COMPRESS_DEFAULT,
+    NIGH_COMPRESS_NONE,
+    NIGH_COMPRESS_LZ4,
+    NIGH_COMPRESS_ZSTD,
+};
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 
@@ -205,7 +217,9 @@ struct nigh_space_options {
                                    microseconds (NIGH_NONE: not; a call takes what its caller
                                    leads) */
     enum nigh_space_l2 l2;      /* the part of the space that lies in Redis */
-    uint32_t reserved[3];       /* must be 0: room for later fields inside struct nigh_options */
+    enum nigh_compress compress; /* of values in Redis */
+    uint32_t compress_min;      /* bytes; smaller values stay plain */
+    uint32_t reserved[1];       /* must be 0: room for later fields inside struct nigh_options */
 };
 #define NIGH_SPACE_OPTIONS_INIT NIGH_SIZED(struct nigh_space_options)
 

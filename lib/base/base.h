@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/fd.h"

@@ -54,6 +54,8 @@ struct rules {
     uint32_t batch_wait_us;
     bool run_on_worker;
     bool invalidations_only; /* keeps values out of L2 */
+    uint8_t codec;           /* enum codec, of values in L2 */
+    uint32_t compress_min;
     struct l1_lifetimes plain; /* lifetimes of a put that states none itself */
 };
 
@@ -160,6 +162,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
     _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not
                                  * been taken to the end; pair(cache.deferred) */
+    _Atomic bool unpack_told;   /* (a) the log has said that values cannot be decompressed */
 };
 
 /* Counts the forks of this process (pthread_atfork), by which an inherited cache is recognized. */

@@ -31,6 +31,12 @@ int options_resolve_space(const struct nigh_space_options *given, uint64_t proce
 int options_share(struct nigh_options *s);
 int options_share_space(struct nigh_space_options *s, uint64_t processes);
 void options_unshare(struct nigh_options *s);
+/* Returns the codec of a space's values in Redis. */
+static inline unsigned options_codec(const struct nigh_space_options *s)
+{
+    return s->compress > NIGH_COMPRESS_NONE ? s->compress - (unsigned)NIGH_COMPRESS_NONE
+                                            : (unsigned)CODEC_NONE;
+}
 /* Returns the i-th field that is a string; NULL: there are not so many. */
 const char **options_string(struct nigh_options *s, size_t i);
 /* Show all options, as they are in `s`. */

@@ -77,6 +77,8 @@ static struct rules rules_of(const struct nigh *cache, const struct nigh_space_o
         .batch_wait_us = all.batch_wait_us,
         .run_on_worker = all.run_on == NIGH_RUN_WORKER,
         .invalidations_only = all.l2 == NIGH_L2_INVALIDATIONS,
+        .codec = (uint8_t)options_codec(&all),
+        .compress_min = all.compress_min,
     };
     rules.plain = plain_lifetimes(&rules);
     return rules;

@@ -6,8 +6,11 @@
 //      8  u64 home          16  u64 stamp: clock  24  u64 stamp: seq   32  u64 fill id
 //     40  u64 user version  48  u64 server time at fill, ms
 //     56  u32 soft ms       60  u32 stale ms      64  u32 keep ms      68  u32 load cost us
-//     72  u32 payload bytes 76  u32 0             80  u64 checksum     88  u64 name
+//     72  u32 payload bytes 76  u32 plain bytes   80  u64 checksum     88  u64 name
 //     96  groups, payload
+//
+// Plain bytes are how many a compressed payload was made of, more than it has; 0 with any other.
+// Builds that do not know them take only 0 there, so that they never serve compressed bytes.
 //
 // The checksum is XXH3-64, seed 0, over bytes 0..79 and 88..end, with the SOFT flag cleared: a
 // soft invalidation sets that bit in place. The name is a hash of space, schema and key: should the
@@ -76,7 +79,7 @@ void l2_envelope_encode(const struct l2_envelope *e, void *buffer)
     size_t groups_bytes = 8 * (size_t)e->group_count;
     memcpy(b, magic, sizeof(magic));
     b[4] = FORMAT;
-    b[FLAGS_AT] = e->flags;
+    b[FLAGS_AT] = (uint8_t)(e->flags | (e->plain_len ? L2_ENVELOPE_COMPRESSED : 0));
     put_le16(b + 6, (uint16_t)e->group_count);
     put_le64(b + 8, e->home);
     put_le64(b + 16, e->identity);
@@ -89,13 +92,21 @@ void l2_envelope_encode(const struct l2_envelope *e, void *buffer)
     put_le32(b + 64, e->keep_ms);
     put_le32(b + 68, e->cost_us);
     put_le32(b + 72, (uint32_t)e->payload.len);
-    put_le32(b + 76, 0);
+    put_le32(b + 76, e->plain_len);
     put_le64(b + NAME_AT, e->name);
     if (groups_bytes > 0)
         memcpy(b + HEADER_BYTES, e->groups, groups_bytes);
     if (e->payload.len > 0)
         memcpy(b + HEADER_BYTES + groups_bytes, e->payload.data, e->payload.len);
     put_le64(b + CHECKSUM_AT, checksum(b, l2_envelope_size(e)));
+}
+
+/* Whether flag and lengths agree: what was compressed has become smaller, but not nothing. */
+static bool lengths_agree(const struct l2_envelope *e)
+{
+    if (e->flags & L2_ENVELOPE_COMPRESSED)
+        return e->payload.len > 1 && e->payload.len < e->plain_len;
+    return e->plain_len == 0;
 }
 
 bool l2_envelope_decode(struct bytes bytes, uint64_t name, struct l2_envelope *ret)
@@ -118,9 +129,10 @@ bool l2_envelope_decode(struct bytes bytes, uint64_t name, struct l2_envelope *r
         .cost_us = get_le32(b + 68),
         .groups = b + HEADER_BYTES,
         .group_count = get_le16(b + 6),
+        .plain_len = get_le32(b + 76),
     };
     e.payload = bytes_of(e.groups + 8 * (size_t)e.group_count, get_le32(b + 72));
-    if ((e.flags & ~FLAGS_KNOWN) || e.group_count > NIGH_TAGS_MAX || get_le32(b + 76) != 0 ||
+    if ((e.flags & ~FLAGS_KNOWN) || e.group_count > NIGH_TAGS_MAX || !lengths_agree(&e) ||
         e.name != name || l2_envelope_size(&e) != bytes.len ||
         get_le64(b + CHECKSUM_AT) != checksum(b, bytes.len))
         return false;

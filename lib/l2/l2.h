@@ -524,7 +524,8 @@ struct l2_envelope {
     uint32_t cost_us;        /* cost of the load */
     const uint8_t *groups;   /* group_count x 8 B wire hashes of the tags, little-endian */
     uint32_t group_count;
-    struct bytes payload;
+    uint32_t plain_len;      /* of what the payload was compressed from; 0: it was not */
+    struct bytes payload;    /* compressed: a byte says how (base/codec.h) */
 };
 
 /* Hashes space, schema and key. An envelope bears this name, so that it is never taken for the

@@ -81,6 +81,11 @@
     X(L2_FILL_REFUSED, "l2_fill_refused", "fills refused: token lost, or newer version there")     \
     X(L2_OVERSIZE, "l2_oversize", "values kept out of Redis: above its limit, or no room now")     \
     X(L2_FILL_ERROR, "l2_fill_error", "fills that failed or were dropped with their connection")   \
+    X(L2_PACKED, "l2_packed", "values compressed for Redis")                                       \
+    X(L2_PACKED_SAVED, "l2_packed_saved", "bytes by which these became smaller")                   \
+    X(L2_UNPACKABLE, "l2_unpackable", "values left plain: compressing does not save an eighth")    \
+    X(L2_UNPACKED, "l2_unpacked", "values of Redis decompressed")                                  \
+    X(L2_UNPACK_FAILED, "l2_unpack_failed", "values of Redis that this node cannot decompress")    \
     X(LEASE_FIRST, "lease_first", "lookups in L2 that asked for the lease at once")                \
     X(LEASE_GRANTED, "lease_granted", "leases won")                                                \
     X(LEASE_HELD, "lease_held", "leases that a load found held by another")                        \

@@ -69,6 +69,7 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     o->l1_memory = 16u << 20;
     o->l1_shards = 1;
     o->workers = 1;
+    o->space.value_max = NIGH_VALUE_MAX; /* whatever theirs is */
     o->l2_deadline_ms = args->timeout_ms < DEADLINE_MAX_MS ? args->timeout_ms : DEADLINE_MAX_MS;
     int rc = nigh_open(o, &n->cache);
     if (rc == 0 && args->space)

@@ -63,6 +63,41 @@ TEST(bytes_are_as_documented)
     free(b);
 }
 
+/* A build that knows of no compressed payloads wants 0 at 76. */
+TEST(a_compressed_payload_says_what_it_was_made_of)
+{
+    struct l2_envelope e = sample, decoded;
+    size_t len;
+    e.plain_len = 0x0badcafe;
+    uint8_t *b = encode(&e, &len);
+    CHECK_EQ(b[5], L2_ENVELOPE_TAGGED | L2_ENVELOPE_COMPRESSED);
+    CHECK_EQ(get_le32(b + 76), 0x0badcafe);
+    CHECK(l2_envelope_decode(bytes_of(b, len), NAME, &decoded));
+    CHECK_EQ(decoded.plain_len, 0x0badcafe);
+    free(b);
+}
+
+TEST(flag_and_lengths_of_a_compressed_payload_agree)
+{
+    static const struct {
+        uint8_t flags;
+        uint32_t plain_len, len;
+        bool is;
+    } cases[] = {{0, 0, 7, true},   {0, 0, 0, true},  {4, 0, 7, false}, {4, 8, 7, true},
+                 {4, 7, 7, false},  {4, 6, 7, false}, {4, 8, 1, false}, {4, 8, 0, false},
+                 {4, UINT32_MAX, 2, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct l2_envelope e = sample, decoded;
+        size_t len;
+        e.flags = cases[i].flags;
+        e.plain_len = cases[i].plain_len;
+        e.payload.len = cases[i].len;
+        uint8_t *b = encode(&e, &len);
+        CHECK_EQ(l2_envelope_decode(bytes_of(b, len), NAME, &decoded), cases[i].is);
+        free(b);
+    }
+}
+
 TEST(its_checksum_is_the_same_at_every_length)
 {
     uint8_t joined[2048], payload[1500];

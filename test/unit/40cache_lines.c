@@ -100,6 +100,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),
     FIELD(nigh, deferred, MOVES),
+    FIELD(nigh, unpack_told, MOVES),
 };
 
 static const struct field l1_fields[] = {

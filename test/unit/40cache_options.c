@@ -69,6 +69,8 @@ static const struct row rows[] = {
     {"space.batch_wait", "200us", AT(space.batch_wait_us), 200, {NO_NUMBER, "5us", "101ms"}},
     {"space.memory", "64m", AT(space.memory), 64u << 20, {NO_NUMBER, "1023k", "x"}},
     {"space.l2", "invalidations", AT(space.l2), NIGH_L2_INVALIDATIONS, {"none", "", "value"}},
+    {"space.compress", "none", AT(space.compress), NIGH_COMPRESS_NONE, {"lz5", "", "lz4,"}},
+    {"space.compress_min", "2k", AT(space.compress_min), 2048, {NO_NUMBER, "63", "65m"}},
 };
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema",
                                       "trace.file", "control.socket"};

@@ -169,10 +169,13 @@ static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t hom
         x->l2_bad = true;
         return;
     }
+    x->l2_bad = found.undone;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     v->present = true;
     v->absent = e.flags & L2_ENVELOPE_ABSENT;
-    v->len = e.payload.len;
+    v->len = e.plain_len ? e.plain_len : e.payload.len;
+    v->packed_len = e.plain_len ? e.payload.len : 0;
+    v->codec = e.plain_len ? *(const uint8_t *)e.payload.data : CODEC_NONE;
     v->version = e.version;
     v->tag_count = e.group_count;
     if (found.entry) {

@@ -87,6 +87,8 @@ static void text_value(struct text *w, const char *label, const struct explain_v
         text_add(t, "\"does not exist\"");
     else
         text_add(t, "%" PRIu64 " B", v->len);
+    if (v->packed_len)
+        text_add(t, " (%s, %" PRIu64 " B there)", codec_name(v->codec), v->packed_len);
     text_add(t, ", %s", v->outcome == NIGH_MISS ? "not used" : nigh_result_name(v->outcome));
     if (v->has_times)
         add_times(t, v, cost_us);
@@ -321,6 +323,9 @@ static void json_value(struct text *w, const char *name, const struct explain_va
     }
     text_add(w, ", \"%s\": {\"outcome\": \"%s\", \"absent\": %s, \"bytes\": %" PRIu64, name,
              nigh_result_name(v->outcome), truth(v->absent), v->len);
+    if (v->packed_len)
+        text_add(w, ", \"codec\": \"%s\", \"packed_bytes\": %" PRIu64, codec_name(v->codec),
+                 v->packed_len);
     if (v->has_times) {
         json_ms(w, "age_ms", v->age_ns);
         json_ms(w, "fresh_ms", v->fresh_ns);

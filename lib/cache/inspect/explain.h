@@ -25,6 +25,8 @@ struct explain_value {
     enum verdict verdict;
     int outcome;             /* of a read that finds it: enum nigh_result */
     uint64_t len;
+    uint64_t packed_len;     /* in Redis, compressed; 0: it is plain */
+    unsigned codec;          /* ... how */
     uint64_t version;
     uint64_t stamp;          /* position of this node, or in Redis' order */
     bool has_times;          /* the next three are known */
@@ -91,7 +93,8 @@ struct explanation {
     /* Redis */
     enum explain_l2 l2_state;
     int l2_error;
-    bool l2_bad;                        /* what lies there is no envelope of this key */
+    bool l2_bad;                        /* what lies there is no envelope of this key, or one that
+                                         * this node cannot decompress */
     struct explain_value l2;
     uint64_t cost_us;
     uint32_t lease_ms;                  /* what somebody's right to load it has left; 0: nobody's */

@@ -128,10 +128,10 @@ static enum where where_value(const struct explanation *x)
 
 static enum where where_looked(const struct explanation *x)
 {
-    if (x->l2.present)
-        return where_value(x);
     if (x->l2_bad)
         return WHERE_REDIS_BAD;
+    if (x->l2.present)
+        return where_value(x);
     return x->lease_ms ? WHERE_REDIS_LEASED : WHERE_REDIS_NONE;
 }
 

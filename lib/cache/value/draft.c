@@ -8,6 +8,7 @@
 #include "cache/value/draft.h"
 
 #include "cache/value/lifetime.h"
+#include "cache/value/packed.h"
 #include "cache/space_l1.h"
 
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
@@ -105,6 +106,7 @@ static uint32_t keep_ms(const struct draft *d)
     return d->absent ? 0 : d->space->rules.keep_ms;
 }
 
+/* Describe the envelope, but for its payload. */
 static struct l2_envelope envelope_of(const struct draft *d)
 {
     return (struct l2_envelope){
@@ -122,7 +124,6 @@ static struct l2_envelope envelope_of(const struct draft *d)
         .cost_us = d->cost_us,
         .groups = d->tags,
         .group_count = d->tag_count,
-        .payload = d->bytes,
     };
 }
 
@@ -138,12 +139,16 @@ bool draft_fits_l2(const struct draft *d)
 void *draft_envelope(const struct draft *d, size_t *ret_size)
 {
     struct l2_envelope e = envelope_of(d);
+    struct packed packed = packed_of(d->space, d->bytes);
+    e.payload = packed.bytes;
+    e.plain_len = packed.plain_len;
     size_t size = l2_envelope_size(&e);
     void *buffer = mem_alloc(d->space->cache->env.mem, NULL, size);
     if (buffer) {
         l2_envelope_encode(&e, buffer);
         *ret_size = size;
     }
+    packed_free(d->space, &packed);
     return buffer;
 }
 

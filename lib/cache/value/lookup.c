@@ -10,6 +10,7 @@
 #include "cache/sample.h"
 #include "cache/value/draft.h"
 #include "cache/value/freshness.h"
+#include "cache/value/packed.h"
 #include "cache/space_l1.h"
 
 /* Bounds an age: three lifetimes of 32 bits, 149 days; nothing so old lives. Small in ns. */
@@ -33,7 +34,7 @@ static bool is_of_the_future(const struct nigh *cache, const struct l2_envelope 
            e->server_time_ms - now_ms > cache->time_error_ms;
 }
 
-/* Describe what an envelope holds. */
+/* Describe what an envelope holds, but for the value itself. */
 static struct draft draft_of(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                              const struct l2_envelope *e, uint64_t now_ns)
 {
@@ -41,7 +42,6 @@ static struct draft draft_of(struct nigh_space *space, const struct l1_key *key,
     return (struct draft){
         .space = space,
         .key = *key,
-        .bytes = e->payload,
         .absent = e->flags & L2_ENVELOPE_ABSENT,
         .version = e->version,
         .tags = e->groups,
@@ -92,6 +92,20 @@ static enum l1_standing standing_of(struct nigh_space *space, uint64_t home,
     return standing_unknown(space, home, d);
 }
 
+/* Make an entry of the value in an envelope. Errors: NIGH_MISS it cannot be decompressed;
+ * NIGH_ENOMEM. */
+static int entry_of(struct draft *d, const struct l2_envelope *e, struct l1_entry **ret)
+{
+    struct packed packed;
+    int rc = packed_open(d->space, e, &packed);
+    if (rc != 0)
+        return rc;
+    d->bytes = packed.bytes;
+    rc = draft_entry(d, ret);
+    packed_free(d->space, &packed);
+    return rc;
+}
+
 static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
                  const struct lookup_of *of, const struct l2_envelope *e, struct lookup *ret)
 {
@@ -116,9 +130,11 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     struct l1_entry *entry;
     d.passes = of->passes;
     d.shared = of->shared;
-    int rc = draft_entry(&d, &entry);
-    if (rc != 0)
-        return rc;
+    int rc = entry_of(&d, e, &entry);
+    if (rc != 0) {
+        ret->undone = rc == NIGH_MISS;
+        return rc == NIGH_MISS ? 0 : rc;
+    }
     ret->verdict = verdict_of(standing, freshness_lifetime(entry, now_ns, LIFETIME_KEPT), trust,
                               d.absent);
     if (ret->verdict == VERDICT_GONE) {
@@ -126,7 +142,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
         return 0;
     }
     ret->storable = standing == L1_CURRENT && ret->verdict != VERDICT_KEPT &&
-                    !l1_entry_loose(entry) && d.bytes.len <= space->rules.value_max;
+                    !l1_entry_loose(entry) && l1_entry_value(entry).len <= space->rules.value_max;
     ret->entry = entry;
     return 0;
 }

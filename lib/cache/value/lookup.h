@@ -13,6 +13,7 @@ struct lookup {
     enum verdict verdict;
     enum l1_standing floors; /* what verdict and entry come from, if the value decodes */
     bool bad;               /* GONE: no envelope, or a value above NIGH_VALUE_MAX */
+    bool undone;            /* GONE: compressed, and not to be decompressed here */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
     struct l1_entry *entry; /* with one reference, the caller's; NULL if GONE */
     uint64_t fill_id;       /* names the value looked at, as scripts see it; 0: none */

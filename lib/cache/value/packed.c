@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A value as it travels.
+ *
+ * What decompression would take is bounded by the envelope before anything is allocated: above
+ * space.value_max the value could not be stored here anyway. The envelope's checksum is right by
+ * then, so what still does not decompress was made so: by a build that is broken, or an enemy.
+ */
+#include "cache/value/packed.h"
+
+#define CODEC_BYTES 1u /* the payload begins with the number of its codec */
+
+static void *allocate(const struct nigh_space *space, struct packed *p, size_t size)
+{
+    p->size = size;
+    return p->buffer = mem_alloc(space->cache->env.mem, NULL, size);
+}
+
+void packed_free(struct nigh_space *space, struct packed *p)
+{
+    mem_free(space->cache->env.mem, NULL, p->buffer, p->size);
+}
+
+struct packed packed_of(struct nigh_space *space, struct bytes plain)
+{
+    struct packed p = {.bytes = plain};
+    unsigned codec = space->rules.codec;
+    if (codec == CODEC_NONE || plain.len < space->rules.compress_min ||
+        !allocate(space, &p, plain.len - plain.len / 8))
+        return p;
+    uint8_t *to = p.buffer;
+    size_t len = codec_pack(codec, space->cache->env.mem, plain, to + CODEC_BYTES,
+                            p.size - CODEC_BYTES);
+    if (len == 0) {
+        stats_count(&space->stats, STATS_L2_UNPACKABLE);
+        return p;
+    }
+    to[0] = (uint8_t)codec;
+    p.bytes = bytes_of(to, CODEC_BYTES + len);
+    p.plain_len = (uint32_t)plain.len;
+    stats_count(&space->stats, STATS_L2_PACKED);
+    stats_add(&space->stats, STATS_L2_PACKED_SAVED, plain.len - p.bytes.len);
+    return p;
+}
+
+/* Says once why values cannot be read. */
+static int tell(struct nigh_space *space, const struct l2_envelope *e, unsigned codec,
+                const char *why)
+{
+    struct nigh *cache = space->cache;
+    stats_count(&space->stats, STATS_L2_UNPACK_FAILED);
+    if (!atomic_exchange_explicit(&cache->unpack_told, true, memory_order_relaxed))
+        LOG(cache->env.log, NIGH_LOG_WARN,
+            "a value of space %s in redis, compressed with %s (%u) from %u bytes to %zu, is no use "
+            "here: %s", space->name, codec_name(codec), codec, e->plain_len, e->payload.len, why);
+    return NIGH_MISS;
+}
+
+int packed_open(struct nigh_space *space, const struct l2_envelope *e, struct packed *ret)
+{
+    *ret = (struct packed){.bytes = e->payload};
+    if (!(e->flags & L2_ENVELOPE_COMPRESSED))
+        return 0;
+    const uint8_t *from = e->payload.data;
+    unsigned codec = from[0];
+    if (!codec_is_built(codec))
+        return tell(space, e, codec, "this build cannot decompress it");
+    if (e->plain_len > space->rules.value_max)
+        return tell(space, e, codec, "it would be above space.value_max");
+    if (!allocate(space, ret, e->plain_len))
+        return NIGH_ENOMEM;
+    struct bytes packed = bytes_of(from + CODEC_BYTES, e->payload.len - CODEC_BYTES);
+    if (!codec_unpack(codec, packed, ret->buffer, e->plain_len)) {
+        packed_free(space, ret);
+        return tell(space, e, codec, "it does not decompress to what it says");
+    }
+    ret->bytes = bytes_of(ret->buffer, e->plain_len);
+    stats_count(&space->stats, STATS_L2_UNPACKED);
+    return 0;
+}
