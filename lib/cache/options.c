@@ -75,7 +75,8 @@ static const struct option options[] = {
     {"l1.huge_pages", WORD(l1_huge_pages), UNIT_NONE, 0, 0, 0, "none,tables,all",
      "parts of L1 in pages of 2 MiB; by default tables, opened with l1.memory=128m or more: all"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
-     "redis://[user[:password]@]host[:port][/db] or unix://path[?db=n]; by default L1 only"},
+     "redis://[user[:password]@]host[:port][/db], unix://path[?db=n], or "
+     "redis+sentinel://host,host/NAME; by default L1 only"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
      "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
     {"redis.deadline", LIVE_U32(l2_deadline_ms), UNIT_MS, 1, 60000,

@@ -9,10 +9,12 @@
 // need not wake the data connection in turn: while that one is down this one does not try.)
 
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "l2/client.h"
+#include "l2/switch.h"
 
 #define PING_NS NS_PER_S
 #define DEAD_NS (3 * NS_PER_S)
@@ -21,13 +23,17 @@
 struct l2_channel {
     struct l2_channel_config config; /* (c) */
     struct link *link;               /* (c) to the server that it subscribes at */
-    int wake_fd;                     /* (c) eventfd */
+    int bell_fd;                     /* (c) eventfd */
+    int wake_fd;                     /* (c) ends the sleep: the bell; or with Sentinels an epoll
+                                        instance that also watches the socket of `switches` */
+    struct switches *switches;       /* (c) NULL: there are no Sentinels */
     _Atomic bool reconnect;          /* (a) a new connection is wanted */
     struct conn conn;                /* (h) */
     struct backoff backoff;          /* (h) */
     bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (h) and confirmed */
     struct outage outage;            /* keys: see outage.h */
+    uint64_t switches_due_ns;        /* (h) when `switches` want to be stepped */
     uint64_t beside;                 /* (h) the data connection that it follows */
     uint64_t pinged_ns;              /* (h) last PING; older than heard_ns: answered */
 };
@@ -45,6 +51,38 @@ static void follow(struct link *link, struct l2_channel *ch)
     pthread_mutex_unlock(&link->lock);
 }
 
+/* Makes what ends its sleep. 0, or < 0 and destroy() closes what there is. */
+static int start(struct l2_channel *ch)
+{
+    struct link *link = ch->link;
+    ch->bell_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    ch->wake_fd = link->sentinels ? fd_above_standard(epoll_create1(EPOLL_CLOEXEC)) : ch->bell_fd;
+    if (ch->bell_fd < 0 || ch->wake_fd < 0)
+        return NIGH_ETHREAD;
+    if (link->sentinels) {
+        ch->switches = switch_create(link, ch->wake_fd);
+        if (!ch->switches)
+            return NIGH_ENOMEM;
+        if (wake_watch(ch->wake_fd, ch->bell_fd))
+            return NIGH_ETHREAD;
+    }
+    return wake_watch(link->l2->poll_fd, ch->wake_fd);
+}
+
+/* Frees what there is of a channel without connection. */
+static void destroy(struct l2_channel *ch)
+{
+    bool ours = !l2_is_gone(ch->config.l2);
+    if (ch->switches)
+        switch_destroy(ch->switches);
+    if (ours && ch->wake_fd >= 0)
+        close(ch->wake_fd);
+    if (ours && ch->bell_fd >= 0 && ch->bell_fd != ch->wake_fd)
+        close(ch->bell_fd);
+    outage_fini(&ch->outage);
+    mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
+}
+
 int l2_channel_create(const struct l2_channel_config *config, struct l2_channel **ret_channel)
 {
     struct l2_channel *ch = mem_alloc_zero(config->l2->env->mem, sizeof(*ch));
@@ -54,17 +92,14 @@ int l2_channel_create(const struct l2_channel_config *config, struct l2_channel 
     ch->link = config->l2->home;
     conn_init(&ch->conn, &ch->link->conn_config);
     outage_init(&ch->outage, "not connected yet", clock_now_ns(config->l2->env->clock));
-    ch->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (ch->wake_fd >= 0 && wake_watch(config->l2->poll_fd, ch->wake_fd) == 0) {
-        follow(ch->link, ch);
-        *ret_channel = ch;
-        return 0;
+    int failed = start(ch);
+    if (failed) {
+        destroy(ch);
+        return failed;
     }
-    if (ch->wake_fd >= 0)
-        close(ch->wake_fd);
-    outage_fini(&ch->outage);
-    mem_free(config->l2->env->mem, NULL, ch, sizeof(*ch));
-    return NIGH_ETHREAD;
+    follow(ch->link, ch);
+    *ret_channel = ch;
+    return 0;
 }
 
 void l2_channel_destroy(struct l2_channel *ch)
@@ -72,16 +107,13 @@ void l2_channel_destroy(struct l2_channel *ch)
     follow(ch->link, NULL);
     if (l2_is_gone(ch->config.l2))
         conn_disown(&ch->conn);
-    else
-        close(ch->wake_fd);
     conn_close(&ch->conn);
-    outage_fini(&ch->outage);
-    mem_free(env_of(ch)->mem, NULL, ch, sizeof(*ch));
+    destroy(ch);
 }
 
 void l2_channel_wake(struct l2_channel *ch)
 {
-    wake_ring(ch->config.l2, ch->wake_fd);
+    wake_ring(ch->config.l2, ch->bell_fd);
 }
 
 void l2_channel_reconnect(struct l2_channel *ch)
@@ -138,7 +170,7 @@ static uint64_t due_ns(const struct l2_channel *ch)
 /* Returns when there is something to do: at once, if the stream has something to read. */
 static uint64_t next_event_ns(const struct l2_channel *ch)
 {
-    return conn_holds(&ch->conn) ? 0 : due_ns(ch);
+    return conn_holds(&ch->conn) ? 0 : u64_min(due_ns(ch), ch->switches_due_ns);
 }
 
 static int fail_silent(struct l2_channel *ch)
@@ -157,7 +189,10 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
     if (!connection || now_ns < ch->backoff.next_ns)
         return 0;
     backoff_begin(&ch->backoff, random, now_ns);
-    return conn_open(&ch->conn, ch->link->place);
+    struct place *place = seek_hold_place(ch->link);
+    int failed = conn_open(&ch->conn, place); /* there is one: the data connection is up */
+    place_drop(place);
+    return failed;
 }
 
 /* Does what the state of the connection, and the time, ask for. < 0: the connection has to go. */
@@ -255,6 +290,7 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
         snprintf(ch->conn.problem, sizeof(ch->conn.problem), "given up");
     if (asked || attend(ch, now_ns) || transfer(ch, 0, false))
         lose(ch, now_ns);
+    ch->switches_due_ns = ch->switches ? switch_step(ch->switches, now_ns) : CLOCK_NEVER_NS;
     bool overdue = is_pinged(ch) && now_ns >= dead_ns(ch);
     uint64_t next_ns = next_event_ns(ch);
     uint64_t until_ns = next_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS
@@ -268,11 +304,8 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
     if (ready & L2_NET_GONE)
         atomic_store_explicit(&ch->config.l2->gone, true, memory_order_relaxed);
     check_gone(ch, now_ns);
-    if (ready & L2_NET_WOKEN) {
-        uint64_t count;
-        ssize_t n = read(ch->wake_fd, &count, sizeof(count));
-        (void)n; /* only empties it */
-    }
+    if (ready & L2_NET_WOKEN)
+        wake_empty(ch->bell_fd);
     if (transfer(ch, ready, overdue))
         lose(ch, clock_now_ns(env_of(ch)->clock));
     return next_event_ns(ch);

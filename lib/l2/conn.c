@@ -214,21 +214,34 @@ static int send_select(struct conn *c)
     return send_step(c, STEP_SELECT, args, 2);
 }
 
-static int send_handshake(struct conn *c)
+static int send_name(struct conn *c)
 {
     const struct bytes name[] = {bytes_of("CLIENT", 6), bytes_of("SETNAME", 7),
                                  bytes_of_string(CLIENT_NAME)};
+    return send_step(c, STEP_NAME, name, 3);
+}
+
+/* Asks a server what it is. */
+static int send_questions(struct conn *c)
+{
     const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11),
                                  bytes_of("cluster", 7), bytes_of("memory", 6)};
     const struct bytes limit[] = {bytes_of("CONFIG", 6), bytes_of("GET", 3),
                                   bytes_of_string(LIMIT_NAME)};
+    int failed = send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
+    if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
+        failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
+    return failed;
+}
+
+static int send_handshake(struct conn *c)
+{
     const struct bytes ping[] = {bytes_of("PING", 4)};
     int failed = send_auth(c);
     failed = failed ? failed : send_select(c);
-    failed = failed ? failed : send_step(c, STEP_NAME, name, 3);
-    failed = failed ? failed : send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
-    if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
-        failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
+    failed = failed ? failed : send_name(c);
+    if (c->config->peer == CONN_SERVER)
+        failed = failed ? failed : send_questions(c);
     return failed ? failed : send_step(c, STEP_PING, ping, 1);
 }
 
@@ -254,7 +267,7 @@ static bool field_is(struct bytes info, const char *name, const char *value)
 
 /* Advises against policies that lose more than values when memory is full, or stop everything: all
  * but volatile-*. */
-static const char *advice_of(struct bytes info)
+static const char *advice_on_memory(struct bytes info)
 {
     struct bytes policy = info_field(info, "maxmemory_policy");
     bool bounded = info_field(info, "maxmemory").len > 0 && !field_is(info, "maxmemory", "0");
@@ -265,6 +278,16 @@ static const char *advice_of(struct bytes info)
         return "its maxmemory-policy allkeys-* evicts not only values but the order of changes, "
                "and then all values turn stale: volatile-lru does not";
     return NULL;
+}
+
+/* Advises a master that another may replace to stop writing when it is alone. INFO has the line
+ * only where min-replicas-to-write is not 0. */
+static const char *advice_on_replicas(const struct conn *c, struct bytes info)
+{
+    if (!c->config->may_move || info_field(info, "min_slaves_good_slaves").data)
+        return NULL;
+    return "its min-replicas-to-write is 0: cut off from its Sentinels it takes changes that its "
+           "successor never hears of, and nodes that are cut off with it call values fresh";
 }
 
 static const char cluster_node[] = "the server is a node of a Redis Cluster, which nigh does not "
@@ -285,7 +308,8 @@ static int learn_role(struct conn *c, const struct reply *reply)
     }
     c->home = hash_bytes(replid);
     memcpy(c->replid, replid.data, REPLID_BYTES);
-    c->advice = advice_of(info);
+    c->advice[0] = advice_on_memory(info);
+    c->advice[1] = advice_on_replicas(c, info);
     return 0;
 }
 

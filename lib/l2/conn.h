@@ -10,7 +10,8 @@
  * go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It asks for a master (nothing that nigh does works
  * on a replica), no node of a cluster (a script's keys would be on several), and a PONG (a server
  * that is loading, or a replica without its master, answers PING with an error). Servers older than
- * Redis 7 take one section of INFO only, and are asked so the next time.
+ * Redis 7 take one section of INFO only, and are asked so the next time. A Sentinel is asked for a
+ * PONG only.
  *
  * A server that closes often says why before: an error that answers nothing, or answers the wrong
  * request. These last words are kept, and `problem` tells them then.
@@ -29,8 +30,10 @@
 #define REPLID_BYTES 40u
 #define CONN_STEPS_MAX 6
 #define CONN_WORDS_BYTES 120
+#define CONN_ADVICE 2 /* about the server's memory, and its replicas */
 
 enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
+enum conn_peer { CONN_SERVER, CONN_SENTINEL };
 
 /* Keys: (c) all. */
 struct conn_config {
@@ -38,7 +41,9 @@ struct conn_config {
     struct stats *stats;
     const struct l2_net *net;
     const struct stream_kind *stream;
-    const struct uri *uri;
+    const struct uri *uri; /* the login, and the database */
+    enum conn_peer peer;
+    bool may_move; /* another server may become the master meanwhile */
     uint64_t connect_timeout_ns;
     size_t bulk_max;
     int poll_fd; /* an epoll instance that is to know our sockets; -1: none */
@@ -70,7 +75,7 @@ struct conn {
     bool asks_limit;   /* the next handshakes have reason to ask for proto-max-bulk-len */
     uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: not told */
     bool one_section;  /* INFO takes no more sections; the next handshakes know */
-    const char *advice; /* for the operator, on what to change; NULL: none */
+    const char *advice[CONN_ADVICE]; /* for the operator, on what to change; NULL: none */
     char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
     char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */
 };

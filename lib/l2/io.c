@@ -38,13 +38,13 @@ void io_found(void *arg)
 }
 
 /* Warns of a server's setup that will do harm: once, until the advice is another. */
-static void advise(struct link *link)
+static void advise(struct link *link, unsigned i)
 {
     struct log_site own = {0}; /* another cache's line must not hold this one back */
-    const char *advice = link->conn.advice;
-    if (advice && advice != link->advised)
+    const char *advice = link->conn.advice[i];
+    if (advice && advice != link->advised[i])
         log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", link_shown(link), advice);
-    link->advised = advice;
+    link->advised[i] = advice;
 }
 
 static void went_up(struct link *link)
@@ -63,9 +63,11 @@ static void went_up(struct link *link)
     if (outage_end(&link->outage) || link->connections == 1)
         LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
     outage_end(&link->refusal);
+    seek_worked(link, clock_now_ns(link->env->clock));
     if (link->conn.limit)
         atomic_store_explicit(&link->argument_max, link->conn.limit, memory_order_relaxed);
-    advise(link);
+    for (unsigned i = 0; i < CONN_ADVICE; i++)
+        advise(link, i);
 }
 
 /* Tell the hook, once per connection, also when it was set after the connection came up. Under the
@@ -80,13 +82,13 @@ static void tell_up(struct link *link)
     pthread_mutex_unlock(&link->lock);
 }
 
-static void tell_down(struct link *link, uint64_t now_ns)
+static void tell_down(struct link *link, bool was_up, uint64_t now_ns)
 {
     const char *problem = link->conn.problem;
+    const char *shown = link->sentinels && !was_up ? link->uri.shown : link_shown(link);
     outage_note(&link->outage, problem, now_ns);
     if (outage_is_news(&link->outage, problem) &&
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", link_shown(link),
-            problem))
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", shown, problem))
         outage_told(&link->outage, problem);
 }
 
@@ -108,8 +110,8 @@ static void lose(struct link *link, uint64_t now_ns)
     link->conn.asks_limit = link->conn.asks_limit || pipeline_awaits_large(link);
     link->solo_failed = false;
     conn_close(&link->conn);
-    if (!was_up && lookup_has_more(link->place->lookup)) {
-        link->backoff.next_ns = now_ns; /* no outage yet: the host has other addresses */
+    if (!was_up && seek_has_more(link)) {
+        link->backoff.next_ns = now_ns; /* no outage yet */
         return;
     }
     went_down(link);
@@ -118,7 +120,7 @@ static void lose(struct link *link, uint64_t now_ns)
         backoff_soon(&link->backoff, link->env->random, now_ns);
     else
         backoff_failed(&link->backoff);
-    tell_down(link, now_ns);
+    tell_down(link, was_up, now_ns);
     pipeline_fail(link, NIGH_EOFFLINE);
 }
 
@@ -129,6 +131,8 @@ static const char *reason_to_lose(struct link *link, uint64_t now_ns)
     bool drop = atomic_exchange_explicit(&link->drop, false, memory_order_relaxed);
     if (drop && c->state != CONN_CLOSED)
         return "given up";
+    if (link->sentinels && seek_called(link, now_ns))
+        return "a Sentinel names another master";
     if (c->state == CONN_HANDSHAKE && now_ns >= conn_handshake_deadline_ns(c))
         return c->seeks ? "its name was not found in the time for connecting"
                         : "no answer in the time for connecting";
@@ -148,7 +152,10 @@ static void lose_for(struct link *link, const char *reason, uint64_t now_ns)
  */
 static void check_gone(struct link *link, uint64_t now_ns)
 {
-    if (!l2_is_gone(link->l2) || link->conn.state == CONN_CLOSED)
+    if (!l2_is_gone(link->l2))
+        return;
+    seek_disown(link);
+    if (link->conn.state == CONN_CLOSED)
         return;
     conn_disown(&link->conn);
     lose(link, now_ns);
@@ -160,13 +167,15 @@ static void check_connection(struct link *link, uint64_t now_ns)
     const char *reason = reason_to_lose(link, now_ns);
     if (reason)
         lose_for(link, reason, now_ns);
-    else if (conn_seek(&link->conn))
+    else if (conn_seek(&link->conn) || (seek_asks(link) && seek_step(link, now_ns)))
         lose(link, now_ns);
-    if (link->conn.state != CONN_CLOSED || now_ns < link->backoff.next_ns || l2_is_gone(link->l2))
+    if (link->conn.state != CONN_CLOSED || seek_asks(link))
+        return;
+    if (now_ns < link->backoff.next_ns || l2_is_gone(link->l2))
         return;
     link->proven = false;
     backoff_begin(&link->backoff, link->env->random, now_ns);
-    if (conn_open(&link->conn, link->place))
+    if (seek_begin(link, now_ns))
         lose(link, now_ns);
 }
 
@@ -181,6 +190,8 @@ static uint64_t silent_at_ns(const struct link *link)
 static uint64_t next_event_ns(const struct link *link)
 {
     const struct conn *c = &link->conn;
+    if (seek_asks(link))
+        return sentinels_due_ns(link->sentinels);
     if (c->state == CONN_CLOSED)
         return l2_is_gone(link->l2) ? CLOCK_NEVER_NS : link->backoff.next_ns;
     if (conn_holds(c))
@@ -284,9 +295,10 @@ static int sleep_until(struct link *link, uint64_t until_ns)
 {
     const struct l2_net *net = link->conn_config.net;
     uint64_t now_ns = clock_now_ns(link->env->clock);
-    int fd = conn_fd(&link->conn), wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
-    uint32_t waits = conn_waits(&link->conn);
-    bool holds = conn_holds(&link->conn);
+    const struct conn *c = seek_conn(link);
+    int fd = conn_fd(c), wake_fd = l2_is_gone(link->l2) ? -1 : link->wake_fd;
+    uint32_t waits = conn_waits(c);
+    bool holds = conn_holds(c);
     enum io_sleep may = io_may_sleep(link);
     bool stay = may == SLEEP_NOT || until_ns <= now_ns;
     uint64_t wait_ns = stay ? 0 : until_ns == CLOCK_NEVER_NS ? CLOCK_NEVER_NS : until_ns - now_ns;

@@ -46,7 +46,7 @@ static struct link *create(struct l2 *l2, const struct uri *uri)
 static void destroy(struct link *link)
 {
     bool ours = !l2_is_gone(link->l2);
-    place_drop(link->place); /* first: the thread that looks its name up would ring wake_fd */
+    seek_fini(link); /* first: a thread that looks a name up would ring wake_fd */
     if (ours && link->wake_fd >= 0)
         close(link->wake_fd);
     if (ours && link->solo_fd >= 0)
@@ -57,22 +57,13 @@ static void destroy(struct link *link)
     mem_free(link->env->mem, NULL, link, sizeof(*link));
 }
 
-/* Makes the place of the server. */
-static int find_place(struct link *link)
-{
-    const struct uri *uri = &link->uri;
-    link->place = place_create(link->env->mem, link->conn_config.net, uri->place, uri->port,
-                               io_found, link);
-    return link->place ? 0 : NIGH_ENOMEM;
-}
-
 /* Makes the wake-ups and the thread of a link that is otherwise complete. */
 static int start(struct link *link)
 {
     link->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (link->wake_fd < 0)
         return NIGH_ETHREAD;
-    int failed = find_place(link);
+    int failed = seek_init(link, io_found);
     if (failed || !link->env->own_threads)
         return failed ? failed : wake_watch(link->l2->poll_fd, link->wake_fd);
     link->solo_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -109,8 +100,10 @@ void link_destroy(struct link *link)
 {
     if (link->threaded)
         pthread_join(link->thread, NULL);
-    if (l2_is_gone(link->l2))
+    if (l2_is_gone(link->l2)) {
         conn_disown(&link->conn);
+        seek_disown(link);
+    }
     conn_close(&link->conn);
     pipeline_fail(link, NIGH_ECLOSED);
     io_do_chores(link);

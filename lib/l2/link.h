@@ -28,6 +28,7 @@
 #include "l2/outage.h"
 #include "l2/request.h"
 #include "l2/script.h"
+#include "l2/sentinel.h"
 
 /* Words of waiters who are to be woken: their frames may be gone by then, which does no harm. */
 #define WAKES_MAX 64u
@@ -55,6 +56,17 @@ struct chore {
     void (*run)(struct link *link, struct chore *chore);
 };
 
+/* A Sentinel has called out that the master is elsewhere. */
+struct link_switch {
+    bool is_new;
+    uint32_t by; /* number of that Sentinel */
+    struct uri_host to;
+};
+struct link_left {
+    struct place *place; /* NULL: none was */
+    uint32_t by;
+};
+
 /* Says who has the connection, and with it all fields marked (i): see solo.c. */
 enum driver {
     DRIVER_IO,     /* the I/O thread */
@@ -79,7 +91,10 @@ struct link {
     struct env *env;                /* (c) l2's */
     struct stats *stats;            /* (c) l2's */
     struct uri uri;                 /* (c) as it was given */
-    struct place *place;            /* (c) where the server is */
+    struct place *place;            /* (c) where the server is; with Sentinels (q), and NULL as
+                                       long as they have named none */
+    void (*found)(void *link);      /* (c) wakes who waits for the address of a name */
+    struct sentinels *sentinels;    /* (c) who know where it is; NULL: none are needed */
     struct conn_config conn_config; /* (c) */
     int wake_fd;                    /* (c) eventfd: ends the I/O thread's wait */
     int solo_fd;                    /* (c) eventfd: ends a driving caller's wait; or -1 */
@@ -105,6 +120,7 @@ struct link {
     void *up_arg;              /* (q) */
     bool up_due;               /* (q) the connection is up and the hook has not been told */
     struct l2_channel *channel; /* (q) to be woken when the connection is up; NULL: none */
+    struct link_switch called;  /* (q) what a Sentinel has called out; heeded in the next round */
     struct chore *_Atomic chores; /* (q) for the next round, which may look without the lock */
 
     _Atomic bool drop;                /* (a) set to have the connection given up */
@@ -125,6 +141,9 @@ struct link {
     uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
     uint32_t stuck_looks;        /* (t) ... and how often it was the same */
     struct wakes wakes;          /* (t) */
+    bool at_place;               /* (i) the last attempt has come to connecting to the place */
+    bool other_address;          /* (i) the next one is at the same place: its host has more */
+    struct link_left left;       /* (i) the place that was left since a Sentinel called */
     uint64_t connections;        /* (i) how many there have been */
     uint64_t answers;            /* (i) answers given, of all its connections */
     uint64_t next_deadline_ns;   /* (i) no request's deadline is before this */
@@ -134,7 +153,7 @@ struct link {
     struct outage outage;        /* keys: see outage.h */
     struct outage refusal;       /* why requests are refused while connected; keys: as above */
     bool refused;                /* (i) requests were refused since a script was last executed */
-    const char *advised;         /* (i) the last advice in the log */
+    const char *advised[CONN_ADVICE]; /* (i) the last advice in the log */
 };
 
 /* ---- limits.c ---- */
@@ -248,11 +267,47 @@ static inline bool io_has_chores(const struct link *link)
 /* Wakes whoever may wait for the address of the link's host. */
 void io_found(void *link);
 
+/* ---- seek.c: whoever drives, where nothing else is said ---- */
+
+/* Makes the place of the server, or those who know it. 0 or NIGH_ENOMEM. */
+int seek_init(struct link *link, void (*found)(void *arg));
+void seek_fini(struct link *link);
+/* Begins an attempt to connect: to the place, or with a question to a Sentinel. 0, or < 0 and the
+ * attempt has failed, for the reason in conn.problem. */
+int seek_begin(struct link *link, uint64_t now_ns);
+/* Goes on, while a Sentinel is asked. Returns as seek_begin(). */
+int seek_step(struct link *link, uint64_t now_ns);
+/* An attempt has failed. Returns whether there is another address, or another Sentinel to ask: then
+ * the next attempt is not to wait. */
+bool seek_has_more(struct link *link);
+/* The connection is up. */
+void seek_worked(struct link *link, uint64_t now_ns);
+/* Any thread: Sentinel `by` says that the master is there. */
+void seek_call(struct link *link, uint32_t by, const struct uri_host *to);
+/* Whether the connection has to go since a Sentinel has called. */
+bool seek_called(struct link *link, uint64_t now_ns);
+/* The descriptors are not ours any more. */
+void seek_disown(struct link *link);
+/* Any thread: holds the place of the connection. NULL: there has been none. */
+struct place *seek_hold_place(struct link *link);
+
+static inline bool seek_asks(const struct link *link)
+{
+    return link->sentinels && link->sentinels->asks;
+}
+
+/* Returns the connection whose socket is to be slept on. */
+static inline const struct conn *seek_conn(const struct link *link)
+{
+    return seek_asks(link) ? &link->sentinels->conn : &link->conn;
+}
+
 /* ---- link.c ---- */
 
+/* Who drives the link: says where the server is, or whose it is, for people. */
 static inline const char *link_shown(const struct link *link)
 {
-    return link->place->shown;
+    return link->place ? link->place->shown : link->uri.shown;
 }
 
 /* Makes the link to the server at `uri`, and its I/O thread if the client has such. 0, NIGH_ENOMEM

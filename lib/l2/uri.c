@@ -88,7 +88,8 @@ static const char *parse_login(const char *text, size_t len, struct uri *uri)
     return NULL;
 }
 
-static const char *parse_host(const char *text, size_t len, struct uri *uri)
+static const char *parse_host(const char *text, size_t len, uint32_t port_default,
+                              struct uri_host *ret)
 {
     const char *end = text + len;
     const char *port = NULL;
@@ -106,28 +107,37 @@ static const char *parse_host(const char *text, size_t len, struct uri *uri)
         port = colon ? colon : end;
         len = (size_t)(port - text);
     }
-    uint32_t number = URI_PORT_DEFAULT;
+    uint32_t number = port_default;
     bool has_port = port < end;
     if (has_port && (!parse_number(port + 1, (size_t)(end - port) - 1, 65535, &number) || !number))
         return "the port is not a number from 1 to 65535";
-    if (len == 0 || !decode(text, len, uri->place, sizeof(uri->place)))
+    if (len == 0 || !decode(text, len, ret->place, sizeof(ret->place)))
         return "the host is missing, malformed or too long";
-    uri->port = (uint16_t)number;
+    ret->port = (uint16_t)number;
     return NULL;
+}
+
+/* Takes what stands before the hosts, if anything does; sets `*ret_hosts` to what follows. */
+static const char *parse_front(const char *text, size_t len, struct uri *uri,
+                               const char **ret_hosts)
+{
+    const char *at = memrchr(text, '@', len);
+    *ret_hosts = at ? at + 1 : text;
+    return at ? parse_login(text, (size_t)(at - text), uri) : NULL;
 }
 
 static const char *parse_redis(const char *text, struct uri *uri)
 {
     size_t len = strcspn(text, "/?#");
     const char *tail = text + len;
-    const char *at = memrchr(text, '@', len);
-    const char *wrong = at ? parse_login(text, (size_t)(at - text), uri) : NULL;
+    struct uri_host host;
+    const char *hosts;
+    const char *wrong = parse_front(text, len, uri, &hosts);
+    wrong = wrong ? wrong : parse_host(hosts, (size_t)(tail - hosts), URI_PORT_DEFAULT, &host);
     if (wrong)
         return wrong;
-    const char *host = at ? at + 1 : text;
-    wrong = parse_host(host, (size_t)(tail - host), uri);
-    if (wrong)
-        return wrong;
+    strcpy(uri->place, host.place);
+    uri->port = host.port;
     if (tail[0] == '/' && tail[1] != '\0' &&
         !parse_number(tail + 1, strlen(tail + 1), URI_DB_MAX, &uri->db))
         return "after the host only a database number may follow (/0)";
@@ -141,6 +151,68 @@ static const char *parse_rediss(const char *text, struct uri *uri)
     uri->tls = true;
     return parse_redis(text, uri);
 }
+
+/* ---- Sentinels ---- */
+
+/* Returns where the host at `text` ends, before a comma or %2C or at `end`. */
+static const char *end_of_host(const char *text, const char *end)
+{
+    while (text < end && *text != ',' && strncasecmp(text, "%2c", 3) != 0)
+        text++;
+    return text;
+}
+
+static const char *parse_sentinels(const char *text, const char *end, struct uri *uri)
+{
+    const char *wrong = NULL;
+    for (bool more = true; more && !wrong;) {
+        if (uri->sentinel_count == URI_SENTINELS_MAX)
+            return "it names more than 16 Sentinels";
+        const char *stop = end_of_host(text, end);
+        struct uri_host *host = &uri->sentinels[uri->sentinel_count++];
+        wrong = parse_host(text, (size_t)(stop - text), URI_SENTINEL_PORT, host);
+        more = stop < end;
+        text = stop + (more && *stop == '%' ? 3 : 1);
+    }
+    return wrong;
+}
+
+/* Whether Sentinel takes such a name: it goes into its file, and into messages between blanks. */
+static bool is_master_name(const char *name)
+{
+    for (const char *at = name; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            return false;
+    return *name != '\0';
+}
+
+static const char *parse_sentinel(const char *text, struct uri *uri)
+{
+    size_t len = strcspn(text, "/?#");
+    const char *hosts, *name = text + len + 1;
+    const char *wrong = parse_front(text, len, uri, &hosts);
+    wrong = wrong ? wrong : parse_sentinels(hosts, text + len, uri);
+    if (wrong)
+        return wrong;
+    size_t name_len = text[len] == '/' ? strcspn(name, "/?#") : 0;
+    if (name_len == 0)
+        return "behind the Sentinels the master's name is missing (/mymaster)";
+    if (!decode(name, name_len, uri->master, sizeof(uri->master)) || !is_master_name(uri->master))
+        return "the master's name is malformed or too long";
+    const char *query = name + name_len;
+    if (*query && (strncmp(query, "?db=", 4) != 0 ||
+                   !parse_number(query + 4, strlen(query + 4), URI_DB_MAX, &uri->db)))
+        return "behind the master's name only ?db=NUMBER may follow";
+    return NULL;
+}
+
+static const char *parse_sentinel_tls(const char *text, struct uri *uri)
+{
+    uri->tls = true;
+    return parse_sentinel(text, uri);
+}
+
+/* ---- schemes ---- */
 
 static const char *parse_unix(const char *text, struct uri *uri)
 {
@@ -170,21 +242,35 @@ void uri_show(const char *place, uint16_t port, char shown[URI_SHOWN_BYTES])
         snprintf(shown, URI_SHOWN_BYTES, brackets ? "[%s]:%u" : "%s:%u", place, port);
 }
 
+static const struct {
+    const char *begins;
+    const char *(*parse)(const char *text, struct uri *uri);
+} schemes[] = {
+    {"redis://", parse_redis},
+    {"rediss://", parse_rediss},
+    {"unix://", parse_unix},
+    {"redis+sentinel://", parse_sentinel},
+    {"rediss+sentinel://", parse_sentinel_tls},
+};
+
+static const char *parse(const char *text, struct uri *uri)
+{
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t len = strlen(schemes[i].begins);
+        if (strncmp(text, schemes[i].begins, len) == 0)
+            return schemes[i].parse(text + len, uri);
+    }
+    return "it begins with none of redis://, rediss://, unix://, redis+sentinel://, "
+           "rediss+sentinel://";
+}
+
 const char *uri_parse(const char *text, struct uri *ret)
 {
     struct uri uri = {0};
-    const char *wrong;
-    if (strncmp(text, "redis://", 8) == 0)
-        wrong = parse_redis(text + 8, &uri);
-    else if (strncmp(text, "rediss://", 9) == 0)
-        wrong = parse_rediss(text + 9, &uri);
-    else if (strncmp(text, "unix://", 7) == 0)
-        wrong = parse_unix(text + 7, &uri);
-    else
-        wrong = "it begins with none of redis://, rediss://, unix://";
+    const char *wrong = parse(text, &uri);
     if (wrong)
         return wrong;
-    uri_show(uri.place, uri.port, uri.shown);
+    uri_show(uri.master[0] ? uri.master : uri.place, uri.port, uri.shown);
     *ret = uri;
     return NULL;
 }

@@ -83,6 +83,12 @@ static void spawn(struct redis *server)
     size_t n = 0;
     while (argv[n])
         n++;
+    if (server->conf[0]) {
+        memmove(&argv[2], &argv[1], n * sizeof argv[0]);
+        argv[1] = server->conf;
+        argv[n + 1] = "--sentinel";
+        n += 2;
+    }
     for (char *const *arg = server->args; arg && *arg; arg++) {
         REQUIRE(n < ARGS_MAX - 1);
         argv[n++] = *arg;
@@ -157,7 +163,7 @@ static void launch(struct redis *server, bool may_move)
     }
 }
 
-static void start(struct redis *server, bool tcp, char *const *args)
+static void prepare(struct redis *server, char *const *args)
 {
     const char *parent = getenv("TMPDIR");
     *server = (struct redis){.args = args};
@@ -167,6 +173,11 @@ static void start(struct redis *server, bool tcp, char *const *args)
     REQUIRE(mkdtemp(server->dir));
     snprintf(server->socket, sizeof server->socket, "%s/redis.sock", server->dir);
     snprintf(server->uri, sizeof server->uri, "unix://%s", server->socket);
+}
+
+static void start(struct redis *server, bool tcp, char *const *args)
+{
+    prepare(server, args);
     if (tcp)
         take_port(server);
     launch(server, tcp);
@@ -180,6 +191,16 @@ void redis_start(struct redis *server, char *const *args)
 void redis_start_tcp(struct redis *server, char *const *args)
 {
     start(server, true, args);
+}
+
+void redis_start_sentinel(struct redis *server, const char *conf)
+{
+    prepare(server, NULL);
+    snprintf(server->conf, sizeof server->conf, "%s/sentinel.conf", server->dir);
+    FILE *out = fopen(server->conf, "we");
+    REQUIRE(out && fputs(conf, out) >= 0 && fclose(out) == 0);
+    take_port(server);
+    launch(server, true);
 }
 
 void server_clock_start(struct redis *server, char *const *args)

@@ -23,6 +23,7 @@ struct redis {
     char uri[128];   /* unix://... or, with a port, redis://127.0.0.1:port */
     unsigned command_ms; /* how long redis_command() waits; 0: for any machine */
     char *const *args;
+    char conf[96];   /* "", or the file that it reads first: a Sentinel's, which it rewrites */
 };
 
 enum redis_data {
@@ -34,6 +35,9 @@ enum redis_data {
  * they must stay valid as long as the server may be restarted. */
 void redis_start(struct redis *server, char *const *args);
 void redis_start_tcp(struct redis *server, char *const *args);
+
+/* The same, a Sentinel with these lines of configuration. */
+void redis_start_sentinel(struct redis *server, const char *conf);
 
 /* Kill it (if it lives) and remove its folder. */
 void redis_stop(struct redis *server);

@@ -82,6 +82,37 @@ TEST(what_people_are_shown)
     check_shown("unix:///run/redis.sock?db=2", "/run/redis.sock");
 }
 
+static void check_sentinel(const char *text, uint32_t i, const char *place, uint16_t port)
+{
+    struct uri uri;
+    REQUIRE(!uri_parse(text, &uri));
+    REQUIRE(i < uri.sentinel_count);
+    CHECK_STR(uri.sentinels[i].place, place);
+    CHECK_EQ(uri.sentinels[i].port, port);
+}
+
+TEST(sentinels)
+{
+    struct uri uri;
+    const char *text = "redis+sentinel://ann:s%2C@a,b:7,[::1]:8,[::2]/my.master-1?db=3";
+    REQUIRE(!uri_parse(text, &uri));
+    CHECK_EQ(uri.sentinel_count, 4);
+    CHECK_STR(uri.master, "my.master-1");
+    CHECK_STR(uri.shown, "my.master-1");
+    CHECK_STR(uri.user, "ann");
+    CHECK_STR(uri.password, "s,");
+    CHECK_EQ(uri.db, 3);
+    CHECK(!uri.tls);
+    check_sentinel(text, 0, "a", 26379);
+    check_sentinel(text, 1, "b", 7);
+    check_sentinel(text, 2, "::1", 8);
+    check_sentinel(text, 3, "::2", 26379);
+    check_sentinel("redis+sentinel://a%2Cb:7%2cc/m", 1, "b", 7); /* in NIGH_CONF */
+    check_sentinel("redis+sentinel://a%2Cb:7%2cc/m", 2, "c", 26379);
+    REQUIRE(!uri_parse("rediss+sentinel://a/m", &uri));
+    CHECK(uri.tls);
+}
+
 TEST(mistakes_are_named)
 {
     char path[200] = "unix:///";
@@ -110,6 +141,21 @@ TEST(mistakes_are_named)
     check_bad("redis://u:p%00@h", "password");
     check_bad("unix://run/redis.sock", "begins with");
     check_bad("unix://", "begins with");
+    check_bad("redis+sentinel://", "host");
+    check_bad("redis+sentinel:///m", "host");
+    check_bad("redis+sentinel://a", "name is missing");
+    check_bad("redis+sentinel://a/", "name is missing");
+    check_bad("redis+sentinel://a/?db=1", "name is missing");
+    check_bad("redis+sentinel://a,/m", "host");
+    check_bad("redis+sentinel://,a/m", "host");
+    check_bad("redis+sentinel://a,,b/m", "host");
+    check_bad("redis+sentinel://a:0,b/m", "port");
+    check_bad("redis+sentinel://a/m%20n", "name");
+    check_bad("redis+sentinel://a/m/1", "?db");
+    check_bad("redis+sentinel://a/m?db=x", "?db");
+    check_bad("redis+sentinel://a/m#1", "?db");
+    check_bad("redis+sentinel://u@a/m", "password");
+    check_bad("redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m", "16 Sentinels");
     check_bad("unix:///", "path");
     check_bad("unix:///a?db=", "?db");
     check_bad("unix:///a?x=1", "?db");

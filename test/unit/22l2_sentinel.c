@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+// Sentinels that are dead, silent, behind, that lie and that disagree: the master is found as long
+// as one of them knows it, and none of them can lead a client astray.
+
+#include "l2/sentinel.h"
+
+#include "support/fake_sentinel.h"
+#include "support/l2_client.h"
+
+#define COUNT 3
+
+/* Keys: (l) lock */
+struct heard {
+    pthread_mutex_t lock;
+    unsigned useless; /* (l) lines that say so of a Sentinel */
+    char last[256];   /* (l) the last one of these */
+};
+
+struct field {
+    struct redis master;
+    struct redis replica;
+    struct fake_sentinel sentinels[COUNT];
+    struct heard heard;
+    struct client client;
+    char uri[256];
+};
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct heard *h = arg;
+    if (level > NIGH_LOG_WARN || !strstr(message, "is of no use"))
+        return;
+    pthread_mutex_lock(&h->lock);
+    h->useless++;
+    snprintf(h->last, sizeof(h->last), "%s", message);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static unsigned useless(struct field *f)
+{
+    pthread_mutex_lock(&f->heard.lock);
+    unsigned count = f->heard.useless;
+    pthread_mutex_unlock(&f->heard.lock);
+    return count;
+}
+
+static bool last_has(struct field *f, const char *words)
+{
+    pthread_mutex_lock(&f->heard.lock);
+    bool has = strstr(f->heard.last, words) != NULL;
+    if (!has)
+        check_note("the log says: %s", f->heard.last);
+    pthread_mutex_unlock(&f->heard.lock);
+    return has;
+}
+
+/* All know the master. */
+static void prepare(struct field *f)
+{
+    redis_start_tcp(&f->master, NULL);
+    redis_start_tcp(&f->replica, NULL);
+    free(redis_command(&f->replica, "REPLICAOF 127.0.0.1 %d", f->master.port));
+    int len = snprintf(f->uri, sizeof(f->uri), "redis+sentinel://");
+    for (int i = 0; i < COUNT; i++) {
+        fake_sentinel_start(&f->sentinels[i]);
+        fake_sentinel_name(&f->sentinels[i], "127.0.0.1", f->master.port);
+        len += snprintf(f->uri + len, sizeof(f->uri) - (size_t)len, "%s127.0.0.1:%d",
+                        i ? "," : "", f->sentinels[i].port);
+    }
+    snprintf(f->uri + len, sizeof(f->uri) - (size_t)len, "/mymaster");
+    f->heard = (struct heard){.lock = PTHREAD_MUTEX_INITIALIZER};
+}
+
+static void open_client(struct field *f)
+{
+    struct l2_config config = client_config(&f->client, f->uri);
+    client_init(&f->client, true);
+    f->client.env.log->fn = hear;
+    f->client.env.log->arg = &f->heard;
+    REQUIRE_EQ(l2_open(&config, &f->client.l2), 0);
+}
+
+static bool is_up(struct field *f)
+{
+    return l2_connected(f->client.l2);
+}
+
+static void finish(struct field *f)
+{
+    client_close(&f->client);
+    for (int i = 0; i < COUNT; i++)
+        fake_sentinel_stop(&f->sentinels[i]);
+    redis_stop(&f->replica);
+    redis_stop(&f->master);
+}
+
+/* Whoever is asked first is drawn, so what is said of one is said of two: the third knows. */
+static void two_answer(struct field *f, const char *reply)
+{
+    fake_sentinel_answer(&f->sentinels[0], reply);
+    fake_sentinel_answer(&f->sentinels[2], reply);
+}
+
+static void check_found(const char *reply)
+{
+    struct field f;
+    prepare(&f);
+    two_answer(&f, reply);
+    open_client(&f);
+    if (!CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f)))
+        check_note("beside %s", reply);
+    finish(&f);
+}
+
+TEST(the_master_is_found)
+{
+    struct field f;
+    prepare(&f);
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    CHECK_EQ(useless(&f), 0);
+    finish(&f);
+}
+
+TEST(whatever_else_is_answered_the_next_is_asked)
+{
+    check_found("*-1\r\n");
+    check_found("$-1\r\n");
+    check_found("-IDONTKNOW who\r\n");
+    check_found("-NOAUTH Authentication required.\r\n");
+    check_found("*2\r\n$0\r\n\r\n$4\r\n6379\r\n");
+    check_found("*2\r\n$4\r\n/tmp\r\n$1\r\n0\r\n");
+    check_found("*2\r\n$9\r\n127.0.0.1\r\n$5\r\n65536\r\n");
+    check_found("*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    check_found(":1\r\n");
+    check_found("+OK\r\n+OK\r\n+OK\r\n");
+    check_found("HTTP/1.1 400 Bad Request\r\n");
+    check_found("$999999999999\r\n");
+    check_found("*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n"); /* nobody listens there */
+}
+
+TEST(one_that_says_nothing_costs_the_time_for_connecting_once)
+{
+    struct field f;
+    prepare(&f);
+    fake_sentinel_answer(&f.sentinels[0], "");
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    unsigned asked = f.sentinels[0].asked;
+    for (uint64_t i = 0; i < 3; i++) {
+        struct l2_gauges before, now;
+        l2_gauges_read(f.client.l2, &before);
+        l2_drop_connection(f.client.l2);
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_gauges_read(f.client.l2, &now),
+                                          now.connection > before.connection));
+    }
+    CHECK_EQ(f.sentinels[0].asked, asked); /* another knew, and is asked first since then */
+    finish(&f);
+}
+
+TEST(a_replica_is_no_master_whoever_says_so)
+{
+    struct field f;
+    prepare(&f);
+    fake_sentinel_name(&f.sentinels[0], "127.0.0.1", f.replica.port);
+    fake_sentinel_name(&f.sentinels[1], "127.0.0.1", f.replica.port);
+    fake_sentinel_name(&f.sentinels[2], "127.0.0.1", f.replica.port);
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, f.sentinels[0].asked > 1 && f.sentinels[1].asked > 1);
+    CHECK(!is_up(&f));
+    struct l2_problem problem;
+    l2_problem_read(f.client.l2, &problem);
+    if (!CHECK(strstr(problem.text, "the server is not a master")))
+        check_note("%s", problem.text);
+    fake_sentinel_name(&f.sentinels[1], "127.0.0.1", f.master.port);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    finish(&f);
+}
+
+TEST(all_are_gone)
+{
+    struct field f;
+    prepare(&f);
+    for (int i = 0; i < COUNT; i++)
+        fake_sentinel_answer(&f.sentinels[i], "*-1\r\n");
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, f.sentinels[0].asked > 2);
+    CHECK_EQ(useless(&f), COUNT); /* each once, however often it is asked */
+    CHECK(last_has(&f, "it knows no master of this name"));
+    struct l2_problem problem;
+    l2_problem_read(f.client.l2, &problem);
+    CHECK(strstr(problem.text, "it knows no master of this name"));
+    fake_sentinel_name(&f.sentinels[2], "127.0.0.1", f.master.port);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    finish(&f);
+}
+
+/* ---- what is called out ---- */
+
+static void check_switch(const char *text, const char *place, uint16_t port)
+{
+    struct uri_host to = {.place = "before"};
+    bool read = sentinel_read_switch(bytes_of_string(text), "m", &to);
+    if (!CHECK_EQ(read, port > 0))
+        check_note("%s", text);
+    CHECK_STR(to.place, read ? place : "before");
+    CHECK_EQ(to.port, port);
+}
+
+TEST(a_call_is_five_words)
+{
+    check_switch("m 10.0.0.1 1 10.0.0.2 7000", "10.0.0.2", 7000);
+    check_switch("m h 1 fd00::2 65535", "fd00::2", 65535);
+    check_switch("n 10.0.0.1 1 10.0.0.2 7000", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2 7000 x", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2 7000 ", "", 0);
+    check_switch("m 10.0.0.1 1  7000", "", 0);
+    check_switch("m 10.0.0.1 1 /tmp/x 7000", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2 0", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2 70000", "", 0);
+    check_switch("m 10.0.0.1 1 10.0.0.2 7x", "", 0);
+    check_switch("", "", 0);
+    check_switch("    ", "", 0);
+}
+
+struct listener {
+    struct l2_channel *channel;
+    pthread_t thread;
+    _Atomic bool stop;
+};
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void no_message(void *arg, struct bytes payload)
+{
+    (void)arg, (void)payload;
+}
+
+static void *listen_all(void *arg)
+{
+    struct listener *l = arg;
+    while (!l->stop)
+        l2_channel_step(l->channel, 100 * NS_PER_MS);
+    return NULL;
+}
+
+static void open_listener(struct listener *l, struct field *f)
+{
+    const struct l2_channel_config config = {
+        .l2 = f->client.l2, .message = no_message, .old_message = no_message,
+        .up = nothing, .down = nothing,
+    };
+    l->stop = false;
+    REQUIRE_EQ(l2_channel_create(&config, &l->channel), 0);
+    REQUIRE_EQ(pthread_create(&l->thread, NULL, listen_all, l), 0);
+}
+
+static void close_listener(struct listener *l)
+{
+    l->stop = true;
+    l2_channel_wake(l->channel);
+    pthread_join(l->thread, NULL);
+    l2_channel_destroy(l->channel);
+}
+
+static uint64_t connection(struct field *f)
+{
+    struct l2_gauges g;
+    l2_gauges_read(f->client.l2, &g);
+    return g.connection;
+}
+
+static int subscribed(struct field *f)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (f->sentinels[i].subscribed)
+            return i;
+    return -1;
+}
+
+static bool has_client(const struct redis *server)
+{
+    char *list = redis_command(server, "CLIENT LIST");
+    bool has = list && strstr(list, "name=nigh");
+    free(list);
+    return has;
+}
+
+/* A second master beside the first, which answers still. */
+TEST(a_master_that_is_called_out_is_moved_to)
+{
+    struct field f;
+    struct listener l;
+    char call[128];
+    prepare(&f);
+    free(redis_command(&f.replica, "REPLICAOF NO ONE"));
+    open_client(&f);
+    open_listener(&l, &f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 1 && subscribed(&f) >= 0);
+    for (int i = 0; i < COUNT; i++)
+        fake_sentinel_name(&f.sentinels[i], "127.0.0.1", f.replica.port);
+    snprintf(call, sizeof(call), "mymaster 127.0.0.1 %d 127.0.0.1 %d", f.master.port,
+             f.replica.port);
+    fake_sentinel_call(&f.sentinels[subscribed(&f)], call);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, has_client(&f.replica));
+    CHECK_EQ(useless(&f), 0);
+    close_listener(&l);
+    finish(&f);
+}
+
+TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
+{
+    struct field f;
+    struct listener l;
+    prepare(&f);
+    open_client(&f);
+    open_listener(&l, &f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 1 && subscribed(&f) >= 0);
+    int liar = subscribed(&f);
+    fake_sentinel_call(&f.sentinels[liar], "mymaster 127.0.0.1 1 127.0.0.1 2");
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, useless(&f) == 1);
+    CHECK(last_has(&f, "it has called out another master than there is"));
+    /* Another is heard from here on. */
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, f.sentinels[(liar + 1) % COUNT].subscribed ||
+                                         f.sentinels[(liar + 2) % COUNT].subscribed);
+    for (int i = 0; i < 20; i++) {
+        fake_sentinel_call(&f.sentinels[liar], "mymaster 127.0.0.1 1 127.0.0.1 2");
+        check_pause();
+    }
+    CHECK_EQ(connection(&f), 2);
+    close_listener(&l);
+    finish(&f);
+}
