@@ -4,9 +4,9 @@
 #
 #   NIGH_SOURCE=path of the checkout; . "$NIGH_SOURCE/cmake/setup.sh"
 #   nigh_setup [WHAT]                 install what is missing (Debian, Ubuntu); quick if nothing is.
-#                                     bench: what the benchmarks' baselines are made of, too;
-#                                     input: what reads traces; nothing: what the examples are made
-#                                     of, which are tests
+#                                     words: bench for what the benchmarks' baselines are made of,
+#                                     input for what reads traces, report for what reads results;
+#                                     nothing: what tests and examples are made of
 #   nigh_build_dir KIND               print the build folder for KIND ("debug", "release", ...)
 #   nigh_build KIND [CMAKE OPTION...] configure and build there; NIGH_TARGET: only this
 #
@@ -43,18 +43,20 @@ libxxhash-dev pc:libxxhash
 liblz4-dev pc:liblz4
 libzstd-dev pc:libzstd
 libsqlite3-dev pc:sqlite3
-libjansson-dev pc:jansson
 liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server
 python3 python3
 END
     [ -n "$nigh_wants" ] || cat <<'END'
+libjansson-dev pc:jansson
 libevent-dev pc:libevent_pthreads
 libmicrohttpd-dev pc:libmicrohttpd
 make make
 END
-    case $nigh_wants in bench | input) echo 'libzstd-dev pc:libzstd' ;; esac
-    [ "$nigh_wants" != bench ] || cat <<'END'
+    case " $nigh_wants " in *' bench '* | *' input '*) echo 'libzstd-dev pc:libzstd' ;; esac
+    case " $nigh_wants " in *' report '*) echo 'libjansson-dev pc:jansson' ;; esac
+    case " $nigh_wants " in *' bench '*) ;; *) return ;; esac
+    cat <<'END'
 libck-dev pc:ck
 libglib2.0-dev pc:glib-2.0
 END

@@ -37,11 +37,10 @@ function(perf_relocated name symbol as flags)
 endfunction()
 
 add_executable(perf_bench
-    bench/arena.c bench/bars.c bench/ck.c bench/evicting.c bench/features.c bench/glib.c
-    bench/hit.c bench/lfht.c
-    bench/limbo.c bench/limit.c bench/main.c bench/memory.c bench/mutex.c bench/nigh.c
-    bench/resize.c bench/settings.c bench/shrink.c bench/stage.c bench/trace.c
-    bench/trace_file.c bench/write.c)
+    bench/arena.c bench/bars.c bench/ck.c bench/evicting.c bench/features.c bench/foreign.c
+    bench/glib.c bench/hit.c bench/lfht.c bench/limbo.c bench/limit.c bench/main.c bench/memory.c
+    bench/mutex.c bench/nigh.c bench/peers.c bench/resize.c bench/settings.c bench/shrink.c
+    bench/stage.c bench/trace.c bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
     perf_bench_maths perf_input perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
     PkgConfig::PERF_liburcu_cds Threads::Threads)
@@ -84,3 +83,55 @@ target_compile_options(perf_core PRIVATE -fvisibility=hidden -ftls-model=initial
 set_target_properties(perf_core PROPERTIES POSITION_INDEPENDENT_CODE ON)
 perf_relocated(perf_nigh_core candidate_core candidate_core
     "-O2;-flto=1;-flinker-output=nolto-rel" $<TARGET_OBJECTS:perf_core>)
+
+# Peers that take part if they are there, and are named if they are not.
+include(CheckLanguage)
+check_language(CXX)
+pkg_check_modules(PERF_TBB QUIET IMPORTED_TARGET tbb)
+find_path(PERF_CUCKOO_INCLUDE libcuckoo/cuckoohash_map.hh)
+find_file(PERF_CAFFEINE_JAR caffeine.jar PATHS /usr/share/java)
+find_program(PERF_JAVAC javac)
+find_program(PERF_GO go)
+find_path(PERF_GOPATH src/github.com/dgraph-io/ristretto PATHS /usr/share/gocode)
+
+# perf_peer(<name> <libraries>...): bench/peers/NAME.cc becomes a candidate.
+function(perf_peer name)
+    add_library(perf_peer_${name} OBJECT bench/peers/${name}.cc)
+    target_include_directories(perf_peer_${name} PRIVATE
+        ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    target_compile_options(perf_peer_${name} PRIVATE -O3 -Wall -Wextra)
+    target_compile_features(perf_peer_${name} PRIVATE cxx_std_17)
+    target_link_libraries(perf_peer_${name} PRIVATE PkgConfig::NIGH_XXHASH ${ARGN})
+    string(TOUPPER ${name} upper)
+    target_compile_definitions(perf_bench PRIVATE PERF_HAVE_${upper})
+    target_sources(perf_bench PRIVATE $<TARGET_OBJECTS:perf_peer_${name}>)
+    target_link_libraries(perf_bench PRIVATE ${ARGN})
+endfunction()
+if(CMAKE_CXX_COMPILER)
+    enable_language(CXX)
+    if(PERF_TBB_FOUND)
+        perf_peer(tbb PkgConfig::PERF_TBB)
+    endif()
+    if(PERF_CUCKOO_INCLUDE)
+        perf_peer(cuckoo)
+    endif()
+endif()
+
+# Those of other languages are programs of their own: a try that fails leaves them missing.
+add_custom_target(perf_foreign_peers)
+function(perf_foreign_peer name)
+    add_custom_target(perf_peer_${name} COMMAND sh -c "$0 \"$@\" || echo perf: ${name} is not built"
+        ${ARGN} VERBATIM)
+    add_dependencies(perf_foreign_peers perf_peer_${name})
+endfunction()
+if(PERF_CAFFEINE_JAR AND PERF_JAVAC)
+    target_compile_definitions(perf_bench PRIVATE PERF_CAFFEINE_JAR="${PERF_CAFFEINE_JAR}")
+    perf_foreign_peer(caffeine ${PERF_JAVAC} -cp ${PERF_CAFFEINE_JAR}
+        -d ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/bench/peers/CaffeinePeer.java)
+endif()
+if(PERF_GO AND PERF_GOPATH)
+    perf_foreign_peer(ristretto ${CMAKE_COMMAND} -E env GO111MODULE=off GOPATH=${PERF_GOPATH}
+        GOFLAGS= GOCACHE=${CMAKE_CURRENT_BINARY_DIR}/go ${PERF_GO} build
+        -o ${CMAKE_CURRENT_BINARY_DIR}/perf_peer_ristretto
+        ${CMAKE_CURRENT_SOURCE_DIR}/bench/peers/ristretto.go)
+endif()

@@ -15,7 +15,6 @@ struct bench_settings {
     const char *only;   /* hit, write, memory, shrink: part of the cases' names; NULL: all */
     bool full;          /* 10M entries too; a shrink of 2 GiB */
     const unsigned *threads; /* hit, write: how many at once, case by case; ends with 0 */
-    const char *json;   /* NULL: none */
     /* trace */
     const char *policy; /* NULL: nigh's default */
     uint64_t objects;   /* capacity, 0: by bytes */
@@ -36,6 +35,7 @@ void bench_resize(const struct bench_settings *s);
 void bench_limbo(const struct bench_settings *s);
 void bench_shrink(const struct bench_settings *s);
 void bench_trace(const struct bench_settings *s);
+void bench_peers(const struct bench_settings *s);
 /* Judge what the others left behind; returns how many bars are missed. */
 unsigned bench_bars(const struct bench_settings *s);
 /* Tell the results their bars. */

@@ -57,6 +57,8 @@ extern const struct candidate candidate_lfht;     /* bare cds_lfht in an RCU sec
 extern const struct candidate candidate_mutex;    /* 64 mutexes, chains, copies out */
 extern const struct candidate candidate_ck;       /* ck_ht in an RCU section, writers' mutex */
 extern const struct candidate candidate_glib;     /* GHashTable, one mutex, copies out */
+extern const struct candidate candidate_tbb;      /* its concurrent_hash_map, copies out */
+extern const struct candidate candidate_cuckoo;   /* libcuckoo's cuckoohash_map, copies out */
 extern const struct candidate candidate_limit;    /* two dependent loads, nothing else */
 extern const struct candidate candidate_unsafe;   /* nigh that frees at once: wrong with readers */
 extern const struct candidate candidate_call_rcu; /* nigh with a call_rcu for each entry */

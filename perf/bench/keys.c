@@ -84,10 +84,17 @@ static void fill_zipf(struct sequence *s, uint32_t entries, struct random_stream
 
 /* ---- sequences ---- */
 
+static uint32_t common_seed;
+
+void keys_set_seed(uint32_t seed)
+{
+    common_seed = seed;
+}
+
 void sequence_make(struct sequence *s, enum keys_order order, uint32_t entries, uint64_t length,
                    uint64_t seed)
 {
-    struct random_stream r = random_stream_of(seed, 0, 0);
+    struct random_stream r = random_stream_of(seed, common_seed, 0);
     s->length = length;
     s->steps = huge_alloc(length * sizeof(*s->steps));
     if (order == KEYS_ZIPF) {

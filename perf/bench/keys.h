@@ -26,6 +26,8 @@ void value_make(uint32_t number, void *buffer, size_t size);
 void sequence_make(struct sequence *s, enum keys_order order, uint32_t entries, uint64_t length,
                    uint64_t seed);
 void sequence_free(struct sequence *s);
+/* Make those to come by another seed than usual (0). */
+void keys_set_seed(uint32_t seed);
 
 /* Weights of ranks 0 .. count - 1, in proportion to 1 / (rank + 1)^exponent. */
 void zipf_weights(uint32_t *weights, uint32_t count, double exponent);

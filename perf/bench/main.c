@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * `perf/run hit`, `write`, `memory`, `resize`, `limbo`, `shrink`, `trace` and `bars`: one program.
+ * `perf/run hit`, `write`, `memory`, `resize`, `limbo`, `shrink`, `trace`, `peers` and `bars`: one
+ * program.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,6 @@
 #include "bench/measure.h"
 #include "bench/settings.h"
 #include "support/fail.h"
-
-#ifdef NDEBUG
-#define IS_DEBUG_BUILD false
-#else
-#define IS_DEBUG_BUILD true
-#endif
 
 #define PAGES_VARIABLE "MALLOC_CONF"
 #define NIGH_VARIABLE "NIGH_CONF"
@@ -27,6 +22,7 @@ static const struct {
     {"memory", bench_memory}, /* first: the resident memory of others would be in its figures */
     {"hit", bench_hit},       {"write", bench_write}, {"resize", bench_resize},
     {"limbo", bench_limbo},   {"shrink", bench_shrink}, {"trace", bench_trace},
+    {"peers", bench_peers},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -51,7 +47,7 @@ static void choose_pages(const struct settings *s, char **argv)
 static int run_bars(const struct bench_settings *s)
 {
     for (size_t i = 0; i < COMMANDS; i++)
-        if (commands[i].run != bench_trace)
+        if (commands[i].run != bench_trace && commands[i].run != bench_peers)
             commands[i].run(s);
     return bench_bars(s) ? 1 : 0;
 }
@@ -72,8 +68,6 @@ int main(int argc, char **argv)
 {
     struct settings settings;
     settings_parse(&settings, argc, argv);
-    if (IS_DEBUG_BUILD)
-        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
     if (strcmp(settings.bench.command, "shrink") != 0)
         choose_pages(&settings, argv);
     arenas_begin();
@@ -81,7 +75,6 @@ int main(int argc, char **argv)
         printf("--quick: a smoke run; its figures mean nothing\n");
     int status = run(&settings.bench);
     bench_goals();
-    if (settings.bench.json)
-        results_write(settings.bench.json);
+    results_output(&settings.output);
     return status;
 }

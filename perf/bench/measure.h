@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "support/output.h"
 #include "support/progress.h"
 
 #define ROUNDS_MAX 99u
@@ -45,7 +46,7 @@ uint64_t team_run(unsigned threads, void (*body)(void *arg, unsigned thread), vo
 
 struct result {
     const char *bench;
-    char name[56]; /* "case" in JSON */
+    const char *name; /* "case" in JSON */
     const char *metric;
     const char *unit;
     double value;
@@ -59,7 +60,7 @@ struct result {
     double at_s;         /* since the case began, where a figure is one of many; -1: it is not */
 };
 
-/* A comparison; baseline NULL: the figure alone. Names that are pointers live for ever. */
+/* A comparison; baseline NULL: the figure alone. Of the names only `name` is copied. */
 void result_add_rounds(const char *bench, const char *name, const char *metric, const char *unit,
                        const struct subject *subject, const struct subject *baseline,
                        unsigned rounds);
@@ -76,5 +77,7 @@ const struct result *result_find(const char *bench, const char *name, const char
 void result_set_goal(const struct result *r, double goal);
 /* All so far, as a JSON array. */
 void results_write(const char *path);
+/* The same as far as it is wanted, and the page of it. */
+void results_output(struct output *o);
 
 #endif

@@ -17,8 +17,8 @@ static struct result *append(const char *bench, const char *name, const char *me
 {
     results = must_grow(results, result_count + 1, sizeof(*results));
     struct result *r = &results[result_count++];
-    *r = (struct result){.bench = bench, .metric = metric, .unit = unit, .at_s = -1};
-    snprintf(r->name, sizeof(r->name), "%s", name);
+    *r = (struct result){.bench = bench, .name = must_print("%s", name), .metric = metric,
+                         .unit = unit, .at_s = -1};
     return r;
 }
 
@@ -123,4 +123,12 @@ void results_write(const char *path)
     fputs("]\n", out);
     if (fclose(out) != 0)
         fail("cannot write %s", path);
+}
+
+void results_output(struct output *o)
+{
+    const char *path = output_json(o);
+    if (path)
+        results_write(path);
+    output_page(o);
 }

@@ -4,66 +4,43 @@
  */
 #include "bench/settings.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/keys.h"
 #include "bench/stage.h"
 #include "support/fail.h"
+#include "support/options.h"
 
-static const char usage[] =
-    "Usage: perf/run COMMAND [OPTION...]\n"
-    "\n"
-    "  hit       what a lookup costs that finds its key; what each feature of it costs\n"
-    "  write     insert and evict; fill; 95 % and 50 % reads\n"
-    "  memory    bytes per entry beyond key and value; the accounting against the allocator's\n"
-    "  resize    how long a lock is held while a shard doubles; readers meanwhile\n"
-    "  limbo     memory while a reader is stuck, and while values are held\n"
-    "  shrink    how soon resident memory follows a smaller l1.memory; what puts notice\n"
-    "  trace     [FILE.t8.zst...]  hit ratio, beside exact LRU, GDSF and the optimum\n"
-    "  bars      all but trace, and which bars are met\n"
-    "\n"
-    "  --rounds N         counted rounds, after one that is not (5)\n"
-    "  --quick            smoke run of some seconds: its figures mean nothing\n"
-    "  --only TEXT        hit, write, memory, shrink: cases whose names have it\n"
-    "  --threads N,N...   hit, write: so many at once, up to 16 (1,2)\n"
-    "  --full             hit: 10M entries too (needs 20 GB of memory); shrink: 2 GiB\n"
-    "  --pages 2m|tables|4k   of the allocator's memory and nigh's tables, of the latter, of none\n"
-    "  --json FILE        write the results as JSON, too\n"
-    "  --objects N        trace: capacity in objects\n"
-    "  --bytes N          trace: capacity in bytes of payload\n"
-    "  --policy NAME      trace: of L1 (its default)\n"
-    "  --shards N         trace: of L1 (1)\n"
-    "  --generate SPEC    trace: make one, name=value,...: keys (100000), requests (2000000),\n"
-    "                     zipf (0.9), small (0.7: popular objects are small), seed (1)\n"
-    "  --reference FILE   trace: CSV trace,cache_size,unit,policy,hit_ratio: its sizes are run\n"
-    "  --help             this text\n"
-    "\n"
-    "CPU time of threads, medians of interleaved rounds; only ratios mean anything on a shared\n"
-    "machine. Exit status: 0 measured (bars: all met), 1 a bar was missed, 2 not measured.\n";
-
-enum choice {
-    OPT_ROUNDS = 1, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_JSON, OPT_OBJECTS,
-    OPT_BYTES, OPT_POLICY, OPT_SHARDS, OPT_GENERATE, OPT_REFERENCE, OPT_CACHE, OPT_HELP
+enum option {
+    OPT_ROUNDS, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_OBJECTS, OPT_BYTES,
+    OPT_POLICY, OPT_SHARDS, OPT_GENERATE, OPT_REFERENCE, OPT_SEED, OPTIONS
 };
 
-static const struct option options[] = {
-    {"rounds", required_argument, NULL, OPT_ROUNDS},
-    {"quick", no_argument, NULL, OPT_QUICK},
-    {"only", required_argument, NULL, OPT_ONLY},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"full", no_argument, NULL, OPT_FULL},
-    {"pages", required_argument, NULL, OPT_PAGES},
-    {"json", required_argument, NULL, OPT_JSON},
-    {"objects", required_argument, NULL, OPT_OBJECTS},
-    {"bytes", required_argument, NULL, OPT_BYTES},
-    {"policy", required_argument, NULL, OPT_POLICY},
-    {"shards", required_argument, NULL, OPT_SHARDS},
-    {"generate", required_argument, NULL, OPT_GENERATE},
-    {"reference", required_argument, NULL, OPT_REFERENCE},
-    {"cache", required_argument, NULL, OPT_CACHE}, /* what every command is given; not used here */
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+static const struct option_row options[OPTIONS + 1] = {
+    [OPT_ROUNDS] = {"rounds", "N", "counted ones, after one that is not (5)",
+                    "hit write resize peers bars"},
+    [OPT_QUICK] = {"quick", NULL, "smoke run of some seconds: its figures mean nothing", NULL},
+    [OPT_ONLY] = {"only", "TEXT", "the cases whose names have it",
+                  "hit write memory shrink peers bars"},
+    [OPT_THREADS] = {"threads", "N,N...", "so many at once, up to 16 (1,2)",
+                     "hit write peers bars"},
+    [OPT_FULL] = {"full", NULL,
+                  "hit: 10M entries too (needs 20 GB of memory); shrink: 2 GiB", "hit shrink bars"},
+    [OPT_PAGES] = {"pages", "2m|tables|4k",
+                   "large ones for the allocator and nigh's tables, for the latter\n"
+                   "alone, for none (2m)", "hit write memory resize limbo peers bars"},
+    [OPT_OBJECTS] = {"objects", "N", "capacity in objects", "trace"},
+    [OPT_BYTES] = {"bytes", "N", "capacity in bytes of payload", "trace"},
+    [OPT_POLICY] = {"policy", "NAME", "of L1 (its default)", "trace"},
+    [OPT_SHARDS] = {"shards", "N", "of L1 (1)", "trace"},
+    [OPT_GENERATE] = {"generate", "SPEC",
+                      "make a trace, name=value,...: keys (100000), requests\n"
+                      "(2000000), zipf (0.9), small (0.7: popular objects are\n"
+                      "small), seed (1)", "trace"},
+    [OPT_REFERENCE] = {"reference", "FILE",
+                       "CSV trace,cache_size,unit,policy,hit_ratio: its sizes are run", "trace"},
+    [OPT_SEED] = {"seed", "N", "of the order of the keys (0)", "hit write resize peers bars"},
 };
 
 static uint64_t number(const char *name, const char *text, uint64_t min, uint64_t max)
@@ -97,8 +74,9 @@ static void take_threads(struct settings *s, const char *text)
     s->threads[count] = 0;
 }
 
-static void take(struct settings *s, int choice, const char *name, const char *text)
+static void take(void *settings, int choice, const char *name, char *text)
 {
+    struct settings *s = settings;
     struct bench_settings *b = &s->bench;
     switch (choice) {
     case OPT_ROUNDS: b->rounds = (unsigned)number(name, text, 1, ROUNDS_MAX); break;
@@ -107,33 +85,63 @@ static void take(struct settings *s, int choice, const char *name, const char *t
     case OPT_THREADS: take_threads(s, text); break;
     case OPT_FULL: b->full = true; break;
     case OPT_PAGES: take_pages(s, text); break;
-    case OPT_JSON: b->json = text; break;
     case OPT_OBJECTS: b->objects = number(name, text, 1, UINT32_MAX); break;
     case OPT_BYTES: b->bytes = number(name, text, 1, UINT64_MAX >> 16); break;
     case OPT_POLICY: b->policy = text; break;
     case OPT_SHARDS: b->shards = (uint32_t)number(name, text, 1, 65536); break;
     case OPT_GENERATE: b->generate = text; break;
     case OPT_REFERENCE: b->reference = text; break;
-    case OPT_CACHE: break;
-    case OPT_HELP: fputs(usage, stdout); exit(0);
-    default: fail("see --help");
+    default: keys_set_seed((uint32_t)number(name, text, 0, UINT32_MAX)); break;
     }
+}
+
+/* ---- commands ---- */
+
+static const struct {
+    const char *name, *usage, *about;
+} commands[] = {
+    {"hit", "hit", "What a lookup costs that finds its key, and what each feature of it costs."},
+    {"write", "write", "What puts cost: insert and evict; fill; 95 % and 50 % reads."},
+    {"memory", "memory", "Bytes per entry beyond key and value; its count beside the kernel's."},
+    {"resize", "resize", "How long a lock is held while a shard doubles; readers meanwhile."},
+    {"limbo", "limbo", "Memory while a reader is stuck, and while values are held."},
+    {"shrink", "shrink", "How soon resident memory follows a smaller l1.memory; what puts notice."},
+    {"trace", "trace [FILE.t8.zst...]", "Hit ratio of traces, beside LRU, GDSF and the optimum."},
+    {"peers", "peers", "A hit beside every other table that was there when this was built."},
+    {"bars", "bars", "All but trace and peers, and which bars are met."},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char *find_about(const char *name, const char **ret_usage)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) {
+            *ret_usage = must_print("perf/run %s [OPTION...]", commands[i].usage);
+            return must_print("%s\n", commands[i].about);
+        }
+    fail("there is no benchmark '%s'; see perf/run --help", name);
 }
 
 void settings_parse(struct settings *s, int argc, char **argv)
 {
-    int choice, index;
+    struct command_line line = {
+        .status = "CPU time of threads, medians of interleaved rounds; only ratios mean anything\n"
+                  "on a shared machine.\n"
+                  "Exit status: 0 measured (bars: all met), 1 a bar was missed, 2 not measured.\n",
+        .options = options,
+        .take = take,
+        .measures = true,
+    };
     *s = (struct settings){.bench = {.rounds = 5}, .threads = {1, 2},
                            .huge_pages = true, .huge_tables = true};
     if (argc < 2)
-        fail("which benchmark? see --help");
+        fail("which benchmark? see perf/run --help");
     s->bench.command = argv[1];
     s->bench.threads = s->threads;
-    optind = 2;
-    if (argv[1][0] == '-')
-        optind = 1; /* --help alone */
-    while ((choice = getopt_long(argc, argv, "", options, &index)) != -1)
-        take(s, choice, choice == '?' ? "" : options[index].name, optarg);
-    s->bench.files = argv + optind;
-    s->bench.file_count = argc - optind;
+    line.about = find_about(argv[1], &line.usage);
+    int rest = options_read(&line, argv[1], s, &s->output, argc, argv);
+    s->bench.files = argv + rest;
+    s->bench.file_count = argc - rest;
+    if (s->bench.file_count && strcmp(argv[1], "trace") != 0)
+        fail("'%s' is no option; see perf/run %s --help", argv[rest], argv[1]);
 }

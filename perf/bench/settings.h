@@ -6,6 +6,7 @@
 #define PERF_BENCH_SETTINGS_H
 
 #include "bench/bench.h"
+#include "support/output.h"
 
 #define SETTINGS_THREADS_MAX 8u /* in a list */
 
@@ -14,6 +15,7 @@ struct settings {
     unsigned threads[SETTINGS_THREADS_MAX + 1];
     bool huge_pages;  /* for all that the allocator gives */
     bool huge_tables; /* and for nigh's tables */
+    struct output output;
 };
 
 /* Ends the process on --help or a mistake. */

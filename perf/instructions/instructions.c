@@ -10,8 +10,7 @@
  *     perf_instructions [OPTION...]          a table
  *     perf_instructions --loop ROW POLICY    what is counted
  *
- * Ends with 1 where a limit is exceeded, with 2 where there is no valgrind. Other options are
- * ignored, for there is nothing to be set.
+ * Ends with 1 where a limit is exceeded, with 2 where there is no valgrind.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,19 +19,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/measure.h"
 #include "instructions/loops.h"
 #include "support/fail.h"
 #include "support/folder.h"
-
-#ifdef NDEBUG
-#define IS_DEBUG_BUILD false
-#else
-#define IS_DEBUG_BUILD true
-#endif
+#include "support/options.h"
+#include "support/parse.h"
 
 #define ROOMY (64ul << 20)
 #define FULL (8ul << 20) /* 30,000 entries */
-#define RUNS 3 /* of each; shown is the one in the middle */
+#define RUNS_MAX 99
 #define POLICIES 2
 static const char *const policies[POLICIES] = {"lfu", "lru"};
 
@@ -69,6 +65,7 @@ static const struct row {
 #define ROWS (sizeof(rows) / sizeof(*rows))
 
 static const char *own_path;
+static unsigned runs = 3; /* of each; shown is the one in the middle */
 
 struct count {
     double instructions; /* per call */
@@ -143,11 +140,11 @@ static int by_count(const void *a, const void *b)
 /* Each process hashes with another seed: other keys meet in a bucket or in the sketch. */
 static struct count count_loop(const struct row *row, const char *policy, const char *folder)
 {
-    struct count counts[RUNS];
-    for (unsigned i = 0; i < RUNS; i++)
+    struct count counts[RUNS_MAX];
+    for (unsigned i = 0; i < runs; i++)
         counts[i] = count_once(row, policy, folder);
-    qsort(counts, RUNS, sizeof(*counts), by_count);
-    return counts[RUNS / 2];
+    qsort(counts, runs, sizeof(*counts), by_count);
+    return counts[runs / 2];
 }
 
 /* ---- the table ---- */
@@ -166,8 +163,12 @@ static unsigned show_row(const struct row *row, const char *folder)
     double other = 0;
     printf("%-38s", row->name);
     for (unsigned i = 0; i < POLICIES; i++) {
+        progress("%s, %s", row->name, policies[i]);
         struct count count = count_loop(row, policies[i], folder);
+        progress_end();
         missed += !show(&count, row->most[i]);
+        result_add("instructions", row->name, policies[i], "per call", count.instructions,
+                   row->most[i] > 0 ? "cap" : NULL, row->most[i]);
         other = count.other > other ? count.other : other;
     }
     if (row->most[0] != 0)
@@ -175,23 +176,57 @@ static unsigned show_row(const struct row *row, const char *folder)
     if (other > 0)
         printf("  (%.1f %% did something else)", 100 * other);
     printf("\n");
+    fflush(stdout);
     return missed;
 }
+
+/* ---- the command line ---- */
+
+enum option { OPT_ONLY, OPT_ROUNDS, OPTIONS };
+
+static const struct option_row options[OPTIONS + 1] = {
+    [OPT_ONLY] = {"only", "TEXT", "the calls whose names have it", NULL},
+    [OPT_ROUNDS] = {"rounds", "N", "processes for each; the middle one is shown (3)", NULL},
+};
+
+static void take(void *settings, int choice, const char *name, char *text)
+{
+    if (choice == OPT_ONLY)
+        *(const char **)settings = text;
+    else
+        runs = (unsigned)parse_number(name, text, 1, RUNS_MAX);
+}
+
+static const struct command_line command = {
+    .usage = "perf/run instructions [OPTION...]",
+    .about = "How many instructions does a call take? Counted by valgrind, which has to be there,\n"
+             "so a busy machine does not matter. Each process hashes by a seed of its own: there\n"
+             "is no --seed.\n",
+    .status = "Exit status: 0 no limit is exceeded, 1 one is, 2 it could not be counted.\n",
+    .options = options,
+    .take = take,
+    .measures = true,
+};
 
 int main(int argc, char **argv)
 {
     unsigned missed = 0;
+    const char *only = NULL;
+    struct output output;
     if (argc == 4 && strcmp(argv[1], "--loop") == 0)
         return run_loop(argv[2], argv[3]);
-    if (IS_DEBUG_BUILD)
-        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    int rest = options_read(&command, "instructions", &only, &output, argc, argv);
+    if (rest < argc)
+        fail("'%s' is no option; see perf/run instructions --help", argv[rest]);
     if (system("valgrind --version >/dev/null 2>&1") != 0)
-        fail("there is no valgrind here");
+        fail("there is no valgrind here: apt-get install valgrind");
     own_path = argv[0];
     const char *folder = folder_create("nigh-instructions");
     printf("instructions per call                  %9s %16s         at most\n", policies[0],
            policies[1]);
     for (unsigned i = 0; i < ROWS; i++)
-        missed += show_row(&rows[i], folder);
+        if (!only || strstr(rows[i].name, only))
+            missed += show_row(&rows[i], folder);
+    results_output(&output);
     return missed ? 1 : 0;
 }

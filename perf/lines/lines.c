@@ -12,8 +12,7 @@
  *     perf_lines --work        what is traced
  *
  * Prints a line for each pair, and where the lines lie that are taken often. Ends with 1 where a
- * limit is exceeded, with 2 where there is no valgrind. Other options are ignored, for
- * there is nothing to be set.
+ * limit is exceeded, with 2 where there is no valgrind.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "work.h"
+#include "bench/measure.h"
+#include "lines/work.h"
+#include "support/fail.h"
+#include "support/options.h"
 
 #define LINE_SHIFT 6
 #define ROUNDS 40u
@@ -70,12 +72,6 @@ static const struct limit {
 
 #define LIMITS (sizeof(limits) / sizeof(*limits))
 
-static void fail(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
 static struct line *line_of(struct trace *t, uint64_t address)
 {
     uint64_t at = address >> LINE_SHIFT;
@@ -121,6 +117,17 @@ static void show_often(const struct trace *t)
         }
 }
 
+static void add_results(const struct limit *l, const double *taken)
+{
+    char name[32];
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof(name), "%s beside %s", work_names[l->phase.ops[i]],
+                 work_names[l->phase.ops[1 - i]]);
+        result_add("lines", name, i ? "taken by the second" : "taken by the first", "lines/op",
+                   taken[i], l->most[i] > 0 ? "cap" : NULL, l->most[i]);
+    }
+}
+
 /* The end of a phase: says what was taken in it, and forgets that. */
 static void end_phase(struct trace *t)
 {
@@ -130,6 +137,8 @@ static void end_phase(struct trace *t)
         taken[i] = (double)t->taken[i] / (ROUNDS - ROUNDS_WARM);
     printf("  %-4s beside %-4s %5.2f %5.2f\n", work_names[l->phase.ops[0]],
            work_names[l->phase.ops[1]], taken[0], taken[1]);
+    fflush(stdout);
+    add_results(l, taken);
     show_often(t);
     if (taken[0] > l->most[0] || taken[1] > l->most[1]) {
         printf("  FAILED: at most %.2f %.2f\n", l->most[0], l->most[1]);
@@ -188,7 +197,7 @@ static FILE *trace_work(const char *self)
     char log[32];
     int status;
     if (!file)
-        fail("tmpfile");
+        fail("tmpfile: %m");
     snprintf(log, sizeof(log), "--log-fd=%d", fileno(file));
     pid_t pid = fork();
     if (pid == 0) {
@@ -198,11 +207,9 @@ static FILE *trace_work(const char *self)
         _exit(127);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        fail("valgrind");
-    if (status != 0) {
-        fprintf(stderr, "nigh: lines: the traced process has failed: status %x\n", status);
-        exit(2);
-    }
+        fail("valgrind: %m");
+    if (status != 0)
+        fail("lines: the traced process has failed: status %x", status);
     rewind(file);
     return file;
 }
@@ -214,11 +221,9 @@ static void read_trace(struct trace *t, FILE *in)
         if (text[0] != 'I')
             take_text(t, text);
     fclose(in);
-    if (t->phases != LIMITS || t->rounds[0] != ROUNDS || t->rounds[1] != ROUNDS) {
-        fprintf(stderr, "nigh: lines: no whole trace: %u phases, %u and %u rounds\n", t->phases,
-                t->rounds[0], t->rounds[1]);
-        exit(2);
-    }
+    if (t->phases != LIMITS || t->rounds[0] != ROUNDS || t->rounds[1] != ROUNDS)
+        fail("lines: no whole trace: %u phases, %u and %u rounds", t->phases, t->rounds[0],
+             t->rounds[1]);
     end_phase(t);
 }
 
@@ -230,19 +235,31 @@ static int work(void)
     return work_run(phases, LIMITS, ROUNDS);
 }
 
+static const struct command_line command = {
+    .usage = "perf/run lines [OPTION...]",
+    .about = "Which cache lines do two threads take from one another? Counted by valgrind, which\n"
+             "has to be there, in a minute or two; there is no chance in it, so no --seed.\n",
+    .status = "Exit status: 0 no limit is exceeded, 1 one is, 2 it could not be counted.\n",
+    .options = (const struct option_row[]){{NULL, NULL, NULL, NULL}},
+    .measures = true,
+};
+
 int main(int argc, char **argv)
 {
+    struct output output;
     if (argc == 2 && strcmp(argv[1], "--work") == 0)
         return work();
-    if (system("valgrind --version >/dev/null 2>&1") != 0) {
-        printf("lines: there is no valgrind here\n");
-        return 2;
-    }
+    int rest = options_read(&command, "lines", NULL, &output, argc, argv);
+    if (rest < argc)
+        fail("'%s' is no option; see perf/run lines --help", argv[rest]);
+    if (system("valgrind --version >/dev/null 2>&1") != 0)
+        fail("there is no valgrind here: apt-get install valgrind");
     struct trace t = {.lines = calloc(SLOTS, sizeof(*t.lines)), .thread = -1};
     if (!t.lines)
-        fail("calloc");
+        fail("out of memory");
     printf("  lines that each takes from the other, per operation\n");
     read_trace(&t, trace_work(argv[0]));
     free(t.lines);
+    results_output(&output);
     return t.failed;
 }

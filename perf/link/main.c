@@ -3,7 +3,6 @@
  * `perf/run link`, and those like it: sides of a row take turns before one private Redis. A command
  * is a suite of rows (rows.c); `herd`, whose callers are processes, has a table of its own.
  */
-#include <getopt.h>
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,31 +10,13 @@
 #include "link/plain.h"
 #include "support/fail.h"
 #include "support/folder.h"
-
-#ifdef NDEBUG
-#define IS_DEBUG_BUILD false
-#else
-#define IS_DEBUG_BUILD true
-#endif
+#include "support/options.h"
+#include "support/parse.h"
 
 #define EVICT_SAMPLES_PER_S 40.0
 
-static const char usage[] =
-    "Usage: perf/run %s [OPTION...]\n"
-    "\n"
-    "%s Starts a private redis-server.\n"
-    "\n"
-    "  --seconds S     of each side of each row, in all its rounds (%g)\n"
-    "  --rounds N      in which they take turns, after one that is not counted (%u)\n"
-    "  --only REGEX    the rows whose names match\n"
-    "  --json FILE     write the results as JSON, too\n"
-    "  --help          this text\n"
-    "\n"
-    "Exit status: 0 measured, whatever the goals in brackets say, 2 not measured.\n";
-
 struct settings {
     double seconds;
-    const char *json;
     bool all;
     regex_t only;
 };
@@ -50,72 +31,63 @@ void link_why(const char *text)
 
 /* ---- the command line ---- */
 
-static double number(const char *name, const char *text, double least, double most)
-{
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= least && value <= most))
-        fail("--%s %s: a number from %g to %g is wanted", name, text, least, most);
-    return value;
-}
+enum option { OPT_SECONDS, OPT_ROUNDS, OPT_ONLY, OPTIONS };
 
-static void help(void)
+static void take(void *settings, int choice, const char *name, char *text)
 {
-    const struct suite *s = link_world.suite;
-    printf(usage, s->command, s->about, s->seconds, s->rounds);
-    exit(0);
-}
-
-static void take(struct settings *s, int choice)
-{
+    struct settings *s = settings;
     switch (choice) {
-    case 's': s->seconds = number("seconds", optarg, 0.01, 3600); break;
-    case 'r': link_world.rounds = (unsigned)number("rounds", optarg, 1, ROUNDS_MAX); break;
-    case 'j': s->json = optarg; break;
-    case 'c': break;
-    case 'h': help(); break;
-    case 'o':
+    case OPT_SECONDS: s->seconds = parse_number(name, text, 0.01, 3600); break;
+    case OPT_ROUNDS:
+        link_world.rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX);
+        break;
+    default:
         s->all = false;
-        if (regcomp(&s->only, optarg, REG_EXTENDED | REG_NOSUB) == 0)
-            break;
-        fail("--only %s: a regular expression is wanted", optarg);
-    default: fail("see --help");
+        if (regcomp(&s->only, text, REG_EXTENDED | REG_NOSUB) != 0)
+            fail("--only %s: a regular expression is wanted", text);
     }
 }
 
 /* The command, without which it is `link`. */
-static void choose_suite(int *argc, char ***argv)
+static void choose_suite(int argc, char **argv)
 {
-    const char *command = *argc > 1 && (*argv)[1][0] != '-' ? (*argv)[1] : "link";
+    const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : "link";
     for (size_t i = 0; i < link_suite_count; i++)
         if (strcmp(link_suites[i].command, command) == 0)
             link_world.suite = &link_suites[i];
     if (!link_world.suite)
         fail("there is no command '%s'", command);
-    if (*argc > 1 && command == (*argv)[1]) {
-        --*argc;
-        ++*argv;
-    }
 }
 
-static void parse(struct settings *s, int argc, char **argv)
+static void parse(struct settings *s, struct output *ret_output, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seconds", required_argument, NULL, 's'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"only", required_argument, NULL, 'o'},
-        {"json", required_argument, NULL, 'j'},
-        {"cache", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+    const struct suite *suite = link_world.suite;
+    const struct option_row options[OPTIONS + 1] = {
+        [OPT_SECONDS] = {"seconds", "S",
+                         must_print("of each side of each row, in all its rounds (%g)",
+                                    suite->seconds),
+                         NULL},
+        [OPT_ROUNDS] = {"rounds", "N",
+                        must_print("in which they take turns, after one that is not counted (%u)",
+                                   suite->rounds),
+                        NULL},
+        [OPT_ONLY] = {"only", "REGEX", "the rows whose names match", NULL},
     };
-    int choice;
-    *s = (struct settings){.seconds = link_world.suite->seconds, .all = true};
-    link_world.rounds = link_world.suite->rounds;
-    while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1)
-        take(s, choice);
-    if (optind < argc)
-        fail("'%s' is no option; see --help", argv[optind]);
+    const struct command_line line = {
+        .usage = must_print("perf/run %s [OPTION...]", suite->command),
+        .about = must_print("%s Starts a private redis-server.\n"
+                            "Keys are asked for in turn: there is no --seed.\n",
+                            suite->about),
+        .status = "Exit status: 0 measured, whatever the goals in brackets say, 2 not measured.\n",
+        .options = options,
+        .take = take,
+        .measures = true,
+    };
+    *s = (struct settings){.seconds = suite->seconds, .all = true};
+    link_world.rounds = suite->rounds;
+    int rest = options_read(&line, suite->command, s, ret_output, argc, argv);
+    if (rest < argc)
+        fail("'%s' is no option; see perf/run %s --help", argv[rest], suite->command);
     link_world.round_ns = (uint64_t)(s->seconds * 1e9 / link_world.rounds);
 }
 
@@ -243,10 +215,9 @@ static void end_others(void)
 int main(int argc, char **argv)
 {
     struct settings settings;
-    choose_suite(&argc, &argv);
-    parse(&settings, argc, argv);
-    if (IS_DEBUG_BUILD)
-        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    struct output output;
+    choose_suite(argc, argv);
+    parse(&settings, &output, argc, argv);
     redis_server_start(&link_world.server, folder_create("nigh-link"));
     redis_server_wait(&link_world.server);
     make_keys(link_world.plain, "plain:!2:data:1:key:");
@@ -262,7 +233,6 @@ int main(int argc, char **argv)
     run(&settings);
     end_others();
     redis_server_stop(&link_world.server);
-    if (settings.json)
-        results_write(settings.json);
+    results_output(&output);
     return 0;
 }

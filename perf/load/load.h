@@ -48,7 +48,6 @@ struct load_settings {
     unsigned set_count;
     bool control;
     bool fill;        /* all keys are put before */
-    const char *json; /* NULL: none */
 };
 
 /* Keys: all (t) */

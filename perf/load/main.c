@@ -2,7 +2,6 @@
 /*
  * `perf/run load`: the command line.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,81 +9,52 @@
 #include "input/input.h"
 #include "load/load.h"
 #include "support/fail.h"
+#include "support/options.h"
 #include "support/parse.h"
-
-#ifdef NDEBUG
-#define IS_DEBUG_BUILD false
-#else
-#define IS_DEBUG_BUILD true
-#endif
 
 #define EXIT_INTERRUPTED 130
 #define SIZE_USUAL   1024u /* where a trace has no sizes */
 #define RATE_THREADS 16u /* at a fixed rate: enough that requests seldom wait for a free one */
 
-static const char usage[] =
-    "Usage: perf/run load [OPTION...]\n"
-    "\n"
-    "How fast is nigh on this machine, with so many threads, under such a load? One or several\n"
-    "node processes in front of a private Redis. Beside each figure a control: threads that share\n"
-    "nothing, which is what the machine itself scales to.\n"
-    "\n"
-    "  --threads N,N...   in each node, one after the other (1, 2, 4 ... twice the CPUs; with\n"
-    "                     --rate 16)\n"
-    "  --nodes N          processes (1)\n"
-    "  --seconds S        of each number of threads, and as long for its control (3)\n"
-    "  --rounds N         in which they take turns, after one that is not counted (5)\n"
-    "  --rate N           requests a second of all together, at fixed times; latency counts from\n"
-    "                     those (without: as fast as they are answered)\n"
-    "  --keys N           (50k)\n"
-    "  --shape SHAPE      zipf:S, uniform, hotspot:N (nine in ten for 1 % of the keys, which\n"
-    "                     moves on N times a second), scan (half of it all keys in turn), churn:N\n"
-    "                     (N new keys a second) (zipf:0.99)\n"
-    "  --log FILE         keys in the order of an access log, sizes too, over and over\n"
-    "  --trace FILE       the same of a trace; see perf/run tune --help\n"
-    "  --size SIZE        1k, uniform:100-10k, lognormal:1k:1.5 (median, sigma) (1k)\n"
-    "  --mix MIX          in percent (read=98,write=1,invalidate=1)\n"
-    "  --origin TIME      that a load takes, asleep (1ms)\n"
-    "  --l1-memory SIZE   of each node (256m)\n"
-    "  --set NAME=VALUE   any option of nigh but redis.uri; NIGH_CONF counts, too\n"
-    "  --redis URI|none   another Redis, where our keys are removed at the end; none: L1 alone\n"
-    "  --no-fill          begin with nothing in Redis and in L1\n"
-    "  --no-control       without the control\n"
-    "  --seed N           of all randomness (1)\n"
-    "  --json FILE        write the figures as JSON, too\n"
-    "  --help             this text\n"
-    "\n"
-    "Exit status: 0 measured, 1 requests failed, 2 not measured.\n";
-
-enum choice {
-    OPT_THREADS = 1, OPT_NODES, OPT_SECONDS, OPT_ROUNDS, OPT_RATE, OPT_KEYS, OPT_SHAPE, OPT_LOG,
+enum option {
+    OPT_THREADS, OPT_NODES, OPT_SECONDS, OPT_ROUNDS, OPT_RATE, OPT_KEYS, OPT_SHAPE, OPT_LOG,
     OPT_TRACE, OPT_SIZE, OPT_MIX, OPT_ORIGIN, OPT_MEMORY, OPT_SET, OPT_REDIS, OPT_NO_FILL,
-    OPT_NO_CONTROL, OPT_SEED, OPT_JSON, OPT_CACHE, OPT_HELP
+    OPT_NO_CONTROL, OPT_SEED, OPTIONS
 };
 
-static const struct option options[] = {
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"nodes", required_argument, NULL, OPT_NODES},
-    {"seconds", required_argument, NULL, OPT_SECONDS},
-    {"rounds", required_argument, NULL, OPT_ROUNDS},
-    {"rate", required_argument, NULL, OPT_RATE},
-    {"keys", required_argument, NULL, OPT_KEYS},
-    {"shape", required_argument, NULL, OPT_SHAPE},
-    {"log", required_argument, NULL, OPT_LOG},
-    {"trace", required_argument, NULL, OPT_TRACE},
-    {"size", required_argument, NULL, OPT_SIZE},
-    {"mix", required_argument, NULL, OPT_MIX},
-    {"origin", required_argument, NULL, OPT_ORIGIN},
-    {"l1-memory", required_argument, NULL, OPT_MEMORY},
-    {"set", required_argument, NULL, OPT_SET},
-    {"redis", required_argument, NULL, OPT_REDIS},
-    {"no-fill", no_argument, NULL, OPT_NO_FILL},
-    {"no-control", no_argument, NULL, OPT_NO_CONTROL},
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"json", required_argument, NULL, OPT_JSON},
-    {"cache", required_argument, NULL, OPT_CACHE}, /* what every command is given */
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+static const struct option_row options[OPTIONS + 1] = {
+    [OPT_THREADS] = {"threads", "N,N...",
+                     "in each node, one after the other (1, 2, 4 ... twice the\n"
+                     "CPUs; with --rate 16)", NULL},
+    [OPT_NODES] = {"nodes", "N", "processes (1)", NULL},
+    [OPT_SECONDS] = {"seconds", "S",
+                     "of each number of threads, and as long for its control (3)", NULL},
+    [OPT_ROUNDS] = {"rounds", "N",
+                    "in which they take turns, after one that is not counted (5)", NULL},
+    [OPT_RATE] = {"rate", "N",
+                  "requests a second of all together, at fixed times; latency\n"
+                  "counts from those (without: as fast as they are answered)", NULL},
+    [OPT_KEYS] = {"keys", "N", "(50k)", NULL},
+    [OPT_SHAPE] = {"shape", "SHAPE",
+                   "zipf:S, uniform, hotspot:N (nine in ten for 1 % of the keys,\n"
+                   "which moves on N times a second), scan (half of it all keys\n"
+                   "in turn), churn:N (N new keys a second) (zipf:0.99)", NULL},
+    [OPT_LOG] = {"log", "FILE",
+                 "keys in the order of an access log, sizes too, over and over", NULL},
+    [OPT_TRACE] = {"trace", "FILE", "the same of a trace; see perf/run tune --help", NULL},
+    [OPT_SIZE] = {"size", "SIZE",
+                  "1k, uniform:100-10k, lognormal:1k:1.5 (median, sigma) (1k)", NULL},
+    [OPT_MIX] = {"mix", "MIX", "in percent (read=98,write=1,invalidate=1)", NULL},
+    [OPT_ORIGIN] = {"origin", "TIME", "that a load takes, asleep (1ms)", NULL},
+    [OPT_MEMORY] = {"l1-memory", "SIZE", "of each node (256m)", NULL},
+    [OPT_SET] = {"set", "NAME=VALUE",
+                 "any option of nigh but redis.uri; NIGH_CONF counts, too", NULL},
+    [OPT_REDIS] = {"redis", "URI|none",
+                   "another Redis, where our keys are removed at the end; none:\n"
+                   "L1 alone (a private one)", NULL},
+    [OPT_NO_FILL] = {"no-fill", NULL, "begin with nothing in Redis and in L1", NULL},
+    [OPT_NO_CONTROL] = {"no-control", NULL, "without the control", NULL},
+    [OPT_SEED] = {"seed", "N", "of all randomness (1)", NULL},
 };
 
 /* ---- what is asked for ---- */
@@ -157,8 +127,9 @@ static void take_shape(struct load_settings *s, int choice, const char *name, co
     }
 }
 
-static void take(struct load_settings *s, int choice, const char *name, char *text)
+static void take(void *settings, int choice, const char *name, char *text)
 {
+    struct load_settings *s = settings;
     switch (choice) {
     case OPT_THREADS:
         parse_list(name, text, LOAD_LEVELS_MAX, LOAD_THREADS_MAX, s->threads);
@@ -174,18 +145,20 @@ static void take(struct load_settings *s, int choice, const char *name, char *te
     case OPT_REDIS: s->redis = text; break;
     case OPT_NO_FILL: s->fill = false; break;
     case OPT_NO_CONTROL: s->control = false; break;
-    case OPT_JSON: s->json = text; break;
-    case OPT_CACHE: break;
-    case OPT_HELP: fputs(usage, stdout); exit(0);
-    case OPT_KEYS:
-    case OPT_SHAPE:
-    case OPT_LOG:
-    case OPT_TRACE:
-    case OPT_SIZE:
-    case OPT_SEED: take_shape(s, choice, name, text); break;
-    default: fail("see perf/run load --help");
+    default: take_shape(s, choice, name, text); break;
     }
 }
+
+static const struct command_line command = {
+    .usage = "perf/run load [OPTION...]",
+    .about = "How fast is nigh on this machine, with so many threads, under such a load? One or\n"
+             "several node processes in front of a private Redis. Beside each figure a control:\n"
+             "threads that share nothing, which is what the machine itself scales to.\n",
+    .status = "Exit status: 0 measured, 1 requests failed, 2 not measured.\n",
+    .options = options,
+    .take = take,
+    .measures = true,
+};
 
 /* ---- defaults ---- */
 
@@ -222,9 +195,8 @@ static void settle_memory(struct load_settings *s)
     s->memory_bytes = all.l1_memory;
 }
 
-static void parse(struct load_settings *s, int argc, char **argv)
+static void parse(struct load_settings *s, struct output *ret_output, int argc, char **argv)
 {
-    int choice, index = 0;
     *s = (struct load_settings){.shape_text = "zipf:0.99", .sizes_text = "1k", .nodes = 1,
                                 .seconds = 3, .rounds = 5, .write = 0.01, .invalidate = 0.01,
                                 .origin_ns = PERF_NS_PER_MS, .memory_bytes = 256u << 20,
@@ -232,11 +204,9 @@ static void parse(struct load_settings *s, int argc, char **argv)
     s->shape = (struct shape){.keys = 50000, .seed = 1};
     shape_parse(&s->shape, s->shape_text);
     shape_parse_sizes(&s->shape, s->sizes_text);
-    optind = argc > 1 && strcmp(argv[1], "load") == 0 ? 2 : 1;
-    while ((choice = getopt_long(argc, argv, "", options, &index)) != -1)
-        take(s, choice, options[index].name, optarg);
-    if (optind < argc)
-        fail("'%s' is no option; see perf/run load --help", argv[optind]);
+    int rest = options_read(&command, "load", s, ret_output, argc, argv);
+    if (rest < argc)
+        fail("'%s' is no option; see perf/run load --help", argv[rest]);
     if (!s->threads[0])
         usual_threads(s);
     if (s->rate > 0)
@@ -260,16 +230,14 @@ int main(int argc, char **argv)
 {
     static struct load_settings settings;
     struct load_result result;
-    parse(&settings, argc, argv);
-    if (IS_DEBUG_BUILD)
-        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    struct output output;
+    parse(&settings, &output, argc, argv);
     if (!load_run(&result, &settings)) {
         fprintf(stderr, "perf: stopped; no figures\n");
         return EXIT_INTERRUPTED;
     }
     load_report(&result, stdout);
     load_results(&result);
-    if (settings.json)
-        results_write(settings.json);
+    results_output(&output);
     return any_failed(&result) ? 1 : 0;
 }

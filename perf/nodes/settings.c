@@ -4,80 +4,60 @@
  */
 #include "nodes/settings.h"
 
-#include <getopt.h>
 #include <nigh/nigh.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "nodes/fault.h"
 #include "support/fail.h"
+#include "support/options.h"
 
-static const char usage_head[] =
-    "Usage: perf/run [nodes] [OPTION...]\n"
-    "\n"
-    "The main job: node processes serve the pages of this machine's package catalogue from L1,\n"
-    "Redis and SQLite while packages are updated; a checker judges every read. Prints a table;\n"
-    "exits with 1 when a promise was broken.\n"
-    "\n"
-    "  --seconds S        how long each run lasts (20)\n"
-    "  --nodes N          node processes (2)\n"
-    "  --threads N        application threads of each (4)\n"
-    "  --memory SIZE      L1 of each node (8MiB)\n"
-    "  --shards N         of L1; a power of two (by CPUs and memory)\n"
-    "  --policy NAME      of L1 (lfu)\n"
-    "  --updates N[/s]    updates of all nodes together (50/s)\n"
-    "  --loads N          cap on loads at once, per node (as many as --threads)\n"
-    "  --redis URI        a Redis to use instead of a private one; its keys begin with nigh-perf-\n"
-    "  --fault NAME       what befalls the private Redis in the middle of each run:\n";
+enum option {
+    OPT_SECONDS, OPT_NODES, OPT_THREADS, OPT_MEMORY, OPT_SHARDS, OPT_POLICY, OPT_UPDATES, OPT_LOADS,
+    OPT_REDIS, OPT_FAULT, OPT_FAULT_AT, OPT_KILL, OPT_SEED, OPT_CHECK, OPT_CATALOGUE, OPT_CACHE,
+    OPT_NODE, OPT_SHARED, OPTIONS
+};
 
-static const char usage_tail[] =
-    "  --fault-at S       when, in seconds since the beginning (a third of --seconds)\n"
-    "  --kill-redis-at S  the same as --fault kill-redis --fault-at S\n"
-    "  --seed N           of all randomness (1)\n"
-    "  --check WHICH      on: judge every read, then the same run unjudged, side by side;\n"
-    "                     alone: the judged run only; off: the unjudged run only (on)\n"
-    "  --json FILE        write the figures as JSON, too\n"
-    "  --catalogue FILE   a file in Debian's control format instead of this machine's catalogue\n"
-    "  --cache FOLDER     keep the finished catalogue there for the next time\n"
-    "  --help             this text\n";
+/* The last two are between this program and itself. The faults tell their names. */
+static struct option_row options[OPTIONS + 1] = {
+    [OPT_SECONDS] = {"seconds", "S", "how long each run lasts (20)", NULL},
+    [OPT_NODES] = {"nodes", "N", "node processes (2)", NULL},
+    [OPT_THREADS] = {"threads", "N", "application threads of each (4)", NULL},
+    [OPT_MEMORY] = {"memory", "SIZE", "L1 of each node (8MiB)", NULL},
+    [OPT_SHARDS] = {"shards", "N", "of L1; a power of two (by CPUs and memory)", NULL},
+    [OPT_POLICY] = {"policy", "NAME", "of L1 (lfu)", NULL},
+    [OPT_UPDATES] = {"updates", "N[/s]", "updates of all nodes together (50/s)", NULL},
+    [OPT_LOADS] = {"loads", "N", "cap on loads at once, per node (as many as --threads)", NULL},
+    [OPT_REDIS] = {"redis", "URI",
+                   "a Redis to use instead of a private one; its keys begin\n"
+                   "with nigh-perf-", NULL},
+    [OPT_FAULT] = {"fault", "NAME", "", NULL},
+    [OPT_FAULT_AT] = {"fault-at", "S",
+                      "when, in seconds since the beginning (a third of --seconds)", NULL},
+    [OPT_KILL] = {"kill-redis-at", "S", "the same as --fault kill-redis --fault-at S", NULL},
+    [OPT_SEED] = {"seed", "N", "of all randomness (1)", NULL},
+    [OPT_CHECK] = {"check", "WHICH",
+                   "on: judge every read, then the same run unjudged, side by\n"
+                   "side; alone: the judged run only; off: the unjudged run\n"
+                   "only (on)", NULL},
+    [OPT_CATALOGUE] = {"catalogue", "FILE",
+                       "a file in Debian's control format instead of this machine's\n"
+                       "catalogue", NULL},
+    [OPT_CACHE] = {"cache", "FOLDER", "keep the finished catalogue there for the next time", NULL},
+    [OPT_NODE] = {"node", "N", NULL, NULL},
+    [OPT_SHARED] = {"shared-fd", "N", NULL, NULL},
+};
 
-static void print_usage(void)
+static const char *faults(void)
 {
-    fputs(usage_head, stdout);
-    for (uint32_t i = 0; fault_kind(i); i++)
-        printf("    %-12s     %s\n", fault_kind(i)->name, fault_kind(i)->does);
-    fputs(usage_tail, stdout);
+    char *text = must_print("what befalls the private Redis in the middle of each run:");
+    for (uint32_t i = 0; fault_kind(i); i++) {
+        char *more = must_print("%s\n%-10s  %s", text, fault_kind(i)->name, fault_kind(i)->does);
+        free(text);
+        text = more;
+    }
+    return text;
 }
-
-enum choice {
-    OPT_SECONDS = 1, OPT_NODES, OPT_THREADS, OPT_MEMORY, OPT_SHARDS, OPT_POLICY, OPT_UPDATES,
-    OPT_LOADS, OPT_REDIS, OPT_FAULT, OPT_FAULT_AT, OPT_KILL, OPT_SEED, OPT_CHECK,
-    OPT_JSON, OPT_CATALOGUE, OPT_CACHE, OPT_HELP, OPT_NODE, OPT_SHARED
-};
-
-static const struct option options[] = {
-    {"seconds", required_argument, NULL, OPT_SECONDS},
-    {"nodes", required_argument, NULL, OPT_NODES},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"memory", required_argument, NULL, OPT_MEMORY},
-    {"shards", required_argument, NULL, OPT_SHARDS},
-    {"policy", required_argument, NULL, OPT_POLICY},
-    {"updates", required_argument, NULL, OPT_UPDATES},
-    {"loads", required_argument, NULL, OPT_LOADS},
-    {"redis", required_argument, NULL, OPT_REDIS},
-    {"fault", required_argument, NULL, OPT_FAULT},
-    {"fault-at", required_argument, NULL, OPT_FAULT_AT},
-    {"kill-redis-at", required_argument, NULL, OPT_KILL},
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"check", required_argument, NULL, OPT_CHECK},
-    {"json", required_argument, NULL, OPT_JSON},
-    {"catalogue", required_argument, NULL, OPT_CATALOGUE},
-    {"cache", required_argument, NULL, OPT_CACHE},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"node", required_argument, NULL, OPT_NODE},
-    {"shared-fd", required_argument, NULL, OPT_SHARED},
-    {NULL, 0, NULL, 0},
-};
 
 static double number(const char *name, const char *text, double min, double max)
 {
@@ -165,14 +145,12 @@ static void take_plan(struct plan *p, int option, const char *name, const char *
     }
 }
 
-static void take(struct settings *s, int option, const char *name, const char *text)
+static void take(void *settings, int option, const char *name, char *text)
 {
+    struct settings *s = settings;
     switch (option) {
     case OPT_CHECK:
         take_check(s, text);
-        break;
-    case OPT_JSON:
-        s->json = text;
         break;
     case OPT_CATALOGUE:
         s->catalogue = text;
@@ -186,15 +164,20 @@ static void take(struct settings *s, int option, const char *name, const char *t
     case OPT_SHARED:
         s->shared_fd = (int)number(name, text, 3, 1 << 20);
         break;
-    case OPT_HELP:
-        print_usage();
-        exit(0);
-    case '?':
-        fail("see --help");
     default:
         take_plan(&s->plan, option, name, text);
     }
 }
+
+static const struct command_line command = {
+    .usage = "perf/run [nodes] [OPTION...]",
+    .about = "The main job: node processes serve the pages of this machine's package catalogue\n"
+             "from L1, Redis and SQLite while packages are updated; a checker judges every read.\n",
+    .status = "Exit status: 0 every promise kept, 1 one was broken, 2 it could not be measured.\n",
+    .options = options,
+    .take = take,
+    .measures = true,
+};
 
 static void finish_fault(struct settings *s)
 {
@@ -235,11 +218,10 @@ void settings_parse(struct settings *s, int argc, char **argv)
                             .trust_ms = NIGH_DEFAULT_TRUST_MS,
                             .seed = 1,
                             .check = true};
-    int option, index = 0;
-    while ((option = getopt_long(argc, argv, "", options, &index)) != -1)
-        take(s, option, options[index].name, optarg);
-    if (optind < argc)
-        fail("%s: not an option; see --help", argv[optind]);
+    options[OPT_FAULT].help = faults();
+    int rest = options_read(&command, "nodes", s, &s->output, argc, argv);
+    if (rest < argc)
+        fail("%s: not an option; see perf/run --help", argv[rest]);
     if (s->node < 0)
         finish(s);
 }

@@ -8,11 +8,12 @@
 #include <stdbool.h>
 
 #include "nodes/shared.h"
+#include "support/output.h"
 
 struct settings {
     struct plan plan;        /* of the first run; the second differs in `check` */
     bool beside;             /* show a run without the checker beside the first */
-    const char *json;        /* NULL: none */
+    struct output output;
     const char *catalogue;   /* NULL: ask the package manager */
     const char *cache;       /* folder for the finished catalogue; NULL: keep none */
     bool own_redis;

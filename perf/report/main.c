@@ -3,71 +3,78 @@
  * `perf/run compare` and `perf/run report`: what is done with results, after they were measured.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <string.h>
 
 #include "report/compare.h"
 #include "report/peers.h"
 #include "report/report.h"
 #include "support/fail.h"
+#include "support/options.h"
 
 #define PAGE_DEFAULT "nigh-report.html"
 
-static const char compare_usage[] =
-    "Usage: perf/run compare THEN.json NOW.json\n"
-    "       perf/run compare [--quick] [--json FILE]\n"
-    "\n"
-    "With two files that --json wrote: which figures differ by more than the spread of their\n"
-    "rounds, and which only one of the files has. Without files: nigh and its peers, measured\n"
-    "now, on the same keys: other hash tables, memcached, and Redis without nigh. What is not\n"
-    "installed is named.\n"
-    "\n"
-    "  --quick       the peers in a smoke run of a minute: its figures mean little\n"
-    "  --json FILE   write the results of both programs as JSON, too\n"
-    "  --help        this text\n"
-    "\n"
-    "Exit status: 0 compared, whatever came out, 2 not compared.\n";
-
-static const char report_usage[] =
-    "Usage: perf/run report FILE.json... [--html FILE]\n"
-    "\n"
-    "Makes one page of HTML of results that --json wrote: pictures, and tables behind them. The\n"
-    "page loads nothing from elsewhere.\n"
-    "\n"
-    "  --html FILE   the page (" PAGE_DEFAULT ")\n"
-    "  --help        this text\n"
-    "\n"
-    "Exit status: 0 written, 2 not written.\n";
-
 struct settings {
     bool is_report, quick;
-    const char *html, *json;
+    struct output output;
     char **files;
     size_t file_count;
 };
 
+enum option { OPT_QUICK, OPT_JSON, OPT_HTML, OPT_PAGE, OPTIONS };
+
+static const struct option_row options[OPTIONS + 1] = {
+    [OPT_QUICK] = {"quick", NULL,
+                   "the peers in a smoke run of a minute: its figures mean little", "compare"},
+    [OPT_JSON] = {"json", "FILE", "write the results of all programs as JSON, too", "compare"},
+    [OPT_HTML] = {"html", "FILE", "the page (" PAGE_DEFAULT ")", "report"},
+    [OPT_PAGE] = {"html", "FILE", "and as a page of pictures, too", "compare"},
+};
+
+static void take(void *settings, int choice, const char *name, char *text)
+{
+    struct settings *s = settings;
+    (void)name;
+    switch (choice) {
+    case OPT_QUICK: s->quick = true; break;
+    case OPT_JSON: s->output.json = text; break;
+    default: s->output.html = text;
+    }
+}
+
+static const struct command_line compare_line = {
+    .usage = "perf/run compare THEN.json NOW.json\n"
+             "perf/run compare [--quick] [--json FILE] [--html FILE]",
+    .about = "With two files that --json wrote: which figures differ by more than the spread\n"
+             "of their rounds, and which only one of the files has. Without files: nigh and\n"
+             "its peers, measured now, on the same keys: other hash tables and caches,\n"
+             "memcached, and Redis without nigh. What is not installed is named.\n",
+    .status = "Exit status: 0 compared, whatever came out, 2 not compared.\n",
+    .options = options,
+    .take = take,
+};
+
+static const struct command_line report_line = {
+    .usage = "perf/run report FILE.json... [--html FILE]",
+    .about = "Makes one page of HTML of results that --json wrote: pictures, and tables behind\n"
+             "them. The page loads nothing from elsewhere.\n",
+    .status = "Exit status: 0 written, 2 not written.\n",
+    .options = options,
+    .take = take,
+};
+
 static void parse(struct settings *s, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"html", required_argument, NULL, 'o'}, {"json", required_argument, NULL, 'j'},
-        {"quick", no_argument, NULL, 'q'},      {"cache", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
-    };
-    int choice;
+    struct output none;
     if (argc < 2 || (strcmp(argv[1], "report") != 0 && strcmp(argv[1], "compare") != 0))
         fail("compare or report?");
-    *s = (struct settings){.is_report = strcmp(argv[1], "report") == 0, .html = PAGE_DEFAULT};
-    while ((choice = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
-        switch (choice) {
-        case 'o': s->html = optarg; break;
-        case 'j': s->json = optarg; break;
-        case 'q': s->quick = true; break;
-        case 'c': break;
-        case 'h': fputs(s->is_report ? report_usage : compare_usage, stdout); exit(0);
-        default: fail("see --help");
-        }
-    s->files = argv + 1 + optind;
-    s->file_count = (size_t)(argc - 1 - optind);
+    *s = (struct settings){.is_report = strcmp(argv[1], "report") == 0,
+                           .output = {.command = "compare"}};
+    if (s->is_report)
+        s->output.html = PAGE_DEFAULT;
+    int rest = options_read(s->is_report ? &report_line : &compare_line, argv[1], s, &none, argc,
+                            argv);
+    s->files = argv + rest;
+    s->file_count = (size_t)(argc - rest);
 }
 
 static void read_files(const struct settings *s, struct rows *ret)
@@ -85,13 +92,26 @@ static void report(const struct settings *s, const struct rows *files)
 {
     if (s->file_count == 0)
         fail("a report of what? FILE.json..., which --json of another command wrote");
-    FILE *out = fopen(s->html, "we");
+    FILE *out = fopen(s->output.html, "we");
     if (!out)
-        fail("cannot write %s: %s", s->html, strerror(errno));
+        fail("cannot write %s: %s", s->output.html, strerror(errno));
     unsigned pictures = report_write(files, s->file_count, out);
     if (ferror(out) || fclose(out) != 0)
-        fail("cannot write %s", s->html);
-    printf("%s: %u pictures\n", s->html, pictures);
+        fail("cannot write %s", s->output.html);
+    printf("%s: %u pictures\n", s->output.html, pictures);
+}
+
+static void compare(struct settings *s, const struct rows *files)
+{
+    if (s->file_count == 0) {
+        peers_run(s->quick, &s->output);
+        return;
+    }
+    if (s->file_count != 2)
+        fail("two files are compared, then and now, or peers without any; see --help");
+    compare_print(&files[0], &files[1], stdout);
+    if (s->output.html)
+        report(s, files);
 }
 
 int main(int argc, char **argv)
@@ -102,12 +122,8 @@ int main(int argc, char **argv)
     read_files(&s, files);
     if (s.is_report)
         report(&s, files);
-    else if (s.file_count == 2)
-        compare_print(&files[0], &files[1], stdout);
-    else if (s.file_count == 0)
-        peers_run(s.quick, s.json);
     else
-        fail("two files are compared, then and now, or peers without any; see --help");
+        compare(&s, files);
     for (size_t i = 0; i < s.file_count; i++)
         rows_free(&files[i]);
     return 0;

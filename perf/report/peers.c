@@ -13,6 +13,7 @@
 
 #include "support/fail.h"
 #include "support/folder.h"
+#include "support/output.h"
 #include "support/table.h"
 
 #define WORDS_MAX 12u
@@ -24,8 +25,8 @@ struct part {
 
 static const struct part parts[] = {
     {"perf_bench",
-     {"hit", "--only", "uniform, free, 1 thread", NULL},
-     {"hit", "--only", "uniform, free, 1 thread", "--quick", "--rounds", "3", NULL}},
+     {"peers", NULL},
+     {"peers", "--threads", "1", "--quick", "--rounds", "3", NULL}},
     {"perf_link",
      {"link", "--only", "^(GET, (1|16) threads?|get_many of 32)$", NULL},
      {"link", "--only", "^(GET, 1 thread|get_many of 32)$", "--seconds", "0.3", "--rounds", "3",
@@ -42,31 +43,20 @@ static const struct {
 } peers[] = {
     {"liburcu's cds_lfht", "lfht", "liburcu-dev"},
     {"Concurrency Kit's ck_ht", "ck_ht", "libck-dev"},
-    {"64 mutexes", "mutex", "nothing"},
+    {"64 mutexes", "mutex", "libck-dev and libglib2.0-dev, for its program"},
+    {"64 mutexes and LRU lists", "lru", "the same"},
     {"GLib's GHashTable", "glib", "libglib2.0-dev"},
     {"TBB's concurrent_hash_map", "tbb", "libtbb-dev"},
     {"libcuckoo", "cuckoo", "libcuckoo-dev"},
     {"memcached", "memcached", "memcached"},
     {"Redis by hiredis", "hiredis", "redis-tools"},
     {"Redis by MGET", "hiredis MGET", "redis-tools"},
-    {"Caffeine", "caffeine", "a JVM: it is not measured yet"},
-    {"Ristretto", "ristretto", "Go: it is not measured yet"},
+    {"Caffeine", "caffeine", "libcaffeine-java, default-jdk-headless"},
+    {"Ristretto", "ristretto", "golang-github-dgraph-io-ristretto-dev, golang-go"},
 };
 #define PEERS (sizeof(peers) / sizeof(peers[0]))
 
 /* ---- measuring ---- */
-
-/* The path of a program that lies where this one does. */
-static char *sibling(const char *name)
-{
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (len <= 0)
-        fail("/proc/self/exe: %m");
-    self[len] = '\0';
-    *strrchr(self, '/') = '\0';
-    return must_print("%s/%s", self, name);
-}
 
 /* Runs one program, whose table goes to stderr: ours is the answer. False: it measured nothing. */
 static bool run(const char *path, const char *const *words, const char *json)
@@ -92,7 +82,7 @@ static bool run(const char *path, const char *const *words, const char *json)
 
 static void run_part(const struct part *part, bool quick, const char *file, json_t *to)
 {
-    char *path = sibling(part->program);
+    char *path = output_sibling(part->program);
     if (access(path, X_OK) != 0) {
         fprintf(stderr, "perf: %s is not built, so its peers are missing\n", part->program);
         free(path);
@@ -117,12 +107,10 @@ static const struct row *find_peer(const struct rows *rows, const char *baseline
     return NULL;
 }
 
-/* One figure of each case: what a lookup costs, or how many there are in a second. `limit` is no
- * peer: it finds nothing. */
+/* One figure of each case: what a lookup costs, or how many there are in a second. */
 static bool is_shown(const struct row *r)
 {
-    return r->baseline && strcmp(r->baseline, "limit") != 0 &&
-           (strcmp(r->metric, "get") == 0 || strcmp(r->metric, "op/s") == 0);
+    return r->baseline && (strncmp(r->metric, "get", 3) == 0 || strcmp(r->metric, "op/s") == 0);
 }
 
 static const char *number(double x)
@@ -164,7 +152,7 @@ void peers_print(const struct rows *rows, FILE *out)
         if (!is_shown(r))
             continue;
         if (!last || !row_is_headed_like(last, r) || strcmp(last->name, r->name) != 0)
-            fprintf(out, "%s: %s (%s is better)\n", r->name, r->unit,
+            fprintf(out, "%s: %s, %s (%s is better)\n", r->name, r->metric, r->unit,
                     row_rises(r) ? "more" : "less");
         print_row(r, out);
         last = r;
@@ -173,10 +161,11 @@ void peers_print(const struct rows *rows, FILE *out)
     table_end();
 }
 
-void peers_run(bool quick, const char *json)
+void peers_run(bool quick, struct output *o)
 {
     struct rows rows;
     json_t *all = json_array();
+    const char *json = output_json(o);
     char *file = must_print("%s/results.json", folder_create("nigh-compare"));
     for (size_t i = 0; i < PARTS; i++)
         run_part(&parts[i], quick, file, all);
@@ -191,6 +180,7 @@ void peers_run(bool quick, const char *json)
     if (quick)
         printf("--quick: a smoke run; its figures mean little\n");
     peers_print(&rows, stdout);
+    output_page(o);
     rows_free(&rows);
     free(file);
 }

@@ -9,9 +9,10 @@
 #include <stdio.h>
 
 #include "report/rows.h"
+#include "support/output.h"
 
-/* Measure and print. `json`: write all results there, too; NULL: nowhere. */
-void peers_run(bool quick, const char *json);
+/* Measure and print; all results go to `o`, too. */
+void peers_run(bool quick, struct output *o);
 
 /* Print what was measured, and who is missing. */
 void peers_print(const struct rows *rows, FILE *out);

@@ -2,75 +2,46 @@
 /*
  * `perf/run tune`: the command line.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "support/fail.h"
+#include "support/options.h"
 #include "support/parse.h"
 #include "tune/tune.h"
 
-#ifdef NDEBUG
-#define IS_DEBUG_BUILD false
-#else
-#define IS_DEBUG_BUILD true
-#endif
-
 #define ROUND_MS_MOST 60000u
 
-static const char usage[] =
-    "Usage: perf/run tune --log ACCESS.LOG [OPTION...]\n"
-    "       perf/run tune --trace FILE [OPTION...]\n"
-    "\n"
-    "Which l1.memory, l1.policy and l1.shards would this traffic want? Replays recorded requests\n"
-    "through nigh in caches of all sizes, and prints one line for NIGH_CONF, with its reasons.\n"
-    "\n"
-    "  --log FILE         access log in the common or combined format (Apache, nginx): GETs with\n"
-    "                     status 200 or 304; the key is path and query, the size what was sent\n"
-    "  --trace FILE       NAME.t8 or NAME.oracleGeneral, also .zst. \"-\" in either: stdin\n"
-    "  --memory-max SIZE  no more than that (half of this machine's memory)\n"
-    "  --threads N,N...   threads that ask at once; the last one decides (this machine's CPUs)\n"
-    "  --policy A,B...    to choose from: lfu, lru, ttl, none (lfu,lru)\n"
-    "  --shards N,N...    to choose from (1, 2, 4 ... 8 for each thread)\n"
-    "  --worth N          loads of 1,000 requests that a doubling of the memory has to save to be\n"
-    "                     worth it (10); a fifth of those that are left always is\n"
-    "  --ttl TIME         how long values live, by the times of the log (none: for ever)\n"
-    "  --value-size SIZE  of each value, where a trace has no sizes (1k)\n"
-    "  --key-size BYTES   of each key, where a trace has none (24)\n"
-    "  --requests N       of one replay, more or less; from more some keys are taken (2m)\n"
-    "  --rounds N         in which numbers of shards take turns (9)\n"
-    "  --round-time TIME  of each (120ms)\n"
-    "  --seed N           by which keys are taken (1)\n"
-    "  --json FILE        write the figures as JSON, too\n"
-    "  --help             this text\n"
-    "\n"
-    "Exit status: 0 answered, 2 not: the input is not what it should be.\n";
-
-enum choice {
-    OPT_LOG = 1, OPT_TRACE, OPT_MEMORY, OPT_THREADS, OPT_POLICY, OPT_SHARDS, OPT_WORTH, OPT_TTL,
-    OPT_VALUE, OPT_KEY, OPT_REQUESTS, OPT_ROUNDS, OPT_TIME, OPT_SEED, OPT_JSON, OPT_CACHE, OPT_HELP
+enum option {
+    OPT_LOG, OPT_TRACE, OPT_MEMORY, OPT_THREADS, OPT_POLICY, OPT_SHARDS, OPT_WORTH, OPT_TTL,
+    OPT_VALUE, OPT_KEY, OPT_REQUESTS, OPT_ROUNDS, OPT_TIME, OPT_SEED, OPTIONS
 };
 
-static const struct option options[] = {
-    {"log", required_argument, NULL, OPT_LOG},
-    {"trace", required_argument, NULL, OPT_TRACE},
-    {"memory-max", required_argument, NULL, OPT_MEMORY},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"policy", required_argument, NULL, OPT_POLICY},
-    {"shards", required_argument, NULL, OPT_SHARDS},
-    {"worth", required_argument, NULL, OPT_WORTH},
-    {"ttl", required_argument, NULL, OPT_TTL},
-    {"value-size", required_argument, NULL, OPT_VALUE},
-    {"key-size", required_argument, NULL, OPT_KEY},
-    {"requests", required_argument, NULL, OPT_REQUESTS},
-    {"rounds", required_argument, NULL, OPT_ROUNDS},
-    {"round-time", required_argument, NULL, OPT_TIME},
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"json", required_argument, NULL, OPT_JSON},
-    {"cache", required_argument, NULL, OPT_CACHE}, /* what every command is given */
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+static const struct option_row options[OPTIONS + 1] = {
+    [OPT_LOG] = {"log", "FILE",
+                 "access log in the common or combined format (Apache, nginx):\n"
+                 "GETs with status 200 or 304; the key is path and query, the\n"
+                 "size what was sent", NULL},
+    [OPT_TRACE] = {"trace", "FILE",
+                   "a recording (trace.file), NAME.t8 or NAME.oracleGeneral,\n"
+                   "also .zst. \"-\" in either: stdin", NULL},
+    [OPT_MEMORY] = {"memory-max", "SIZE", "no more than that (half of this machine's)", NULL},
+    [OPT_THREADS] = {"threads", "N,N...",
+                     "that ask at once; the last one decides (this machine's CPUs)", NULL},
+    [OPT_POLICY] = {"policy", "A,B...", "to choose from: lfu, lru, ttl, none (lfu,lru)", NULL},
+    [OPT_SHARDS] = {"shards", "N,N...", "to choose from (1, 2, 4 ... 8 for each thread)", NULL},
+    [OPT_WORTH] = {"worth", "N",
+                   "loads of 1,000 requests that a doubling of the memory has to\n"
+                   "save to be worth it (10); a fifth of those left always is", NULL},
+    [OPT_TTL] = {"ttl", "TIME", "how long values live, by the times of the log (for ever)", NULL},
+    [OPT_VALUE] = {"value-size", "SIZE", "of each value, where a trace has no sizes (1k)", NULL},
+    [OPT_KEY] = {"key-size", "BYTES", "of each key, where a trace has none (24)", NULL},
+    [OPT_REQUESTS] = {"requests", "N",
+                      "of one replay, more or less; from more some keys are taken (2m)", NULL},
+    [OPT_ROUNDS] = {"rounds", "N", "in which numbers of shards take turns (9)", NULL},
+    [OPT_TIME] = {"round-time", "TIME", "of each (120ms)", NULL},
+    [OPT_SEED] = {"seed", "N", "by which keys are taken (1)", NULL},
 };
 
 static void take_input(struct tune_settings *s, enum input_kind kind, const char *path)
@@ -114,8 +85,9 @@ static void take_round_time(struct tune_settings *s, const char *text)
         fail("--round-time %s: from 1ms to 60s is wanted", text);
 }
 
-static void take(struct tune_settings *s, int choice, const char *name, char *text)
+static void take(void *settings, int choice, const char *name, char *text)
 {
+    struct tune_settings *s = settings;
     switch (choice) {
     case OPT_LOG: take_input(s, INPUT_LOG, text); break;
     case OPT_TRACE: take_input(s, INPUT_TRACE, text); break;
@@ -132,24 +104,29 @@ static void take(struct tune_settings *s, int choice, const char *name, char *te
     case OPT_REQUESTS: s->most = parse_count(name, text, 1000, 1u << 30); break;
     case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;
     case OPT_TIME: take_round_time(s, text); break;
-    case OPT_SEED: s->seed = parse_count(name, text, 0, 1ull << 52); break;
-    case OPT_JSON: s->json = text; break;
-    case OPT_CACHE: break;
-    case OPT_HELP: fputs(usage, stdout); exit(0);
-    default: fail("see perf/run tune --help");
+    default: s->seed = parse_count(name, text, 0, 1ull << 52); break;
     }
 }
 
-static void parse(struct tune_settings *s, int argc, char **argv)
+static const struct command_line command = {
+    .usage = "perf/run tune --log ACCESS.LOG [OPTION...]\n"
+             "perf/run tune --trace FILE [OPTION...]",
+    .about = "Which l1.memory, l1.policy and l1.shards would this traffic want? Replays recorded\n"
+             "requests through nigh in caches of all sizes, and prints one line for NIGH_CONF,\n"
+             "with its reasons.\n",
+    .status = "Exit status: 0 answered, 2 not: the input is not what it should be.\n",
+    .options = options,
+    .take = take,
+    .measures = true,
+};
+
+static void parse(struct tune_settings *s, struct output *ret_output, int argc, char **argv)
 {
-    int choice, index = 0;
     tune_settings_init(s);
-    optind = argc > 1 && strcmp(argv[1], "tune") == 0 ? 2 : 1;
-    while ((choice = getopt_long(argc, argv, "", options, &index)) != -1)
-        take(s, choice, options[index].name, optarg);
-    if (optind < argc)
+    int rest = options_read(&command, "tune", s, ret_output, argc, argv);
+    if (rest < argc)
         fail("'%s': is it a log (--log) or a trace (--trace)? see perf/run tune --help",
-             argv[optind]);
+             argv[rest]);
     if (!s->path)
         fail("what was asked for? --log ACCESS.LOG or --trace FILE; see perf/run tune --help");
 }
@@ -158,9 +135,8 @@ int main(int argc, char **argv)
 {
     static struct tune t;
     struct tune_settings settings;
-    parse(&settings, argc, argv);
-    if (IS_DEBUG_BUILD)
-        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    struct output output;
+    parse(&settings, &output, argc, argv);
     unsetenv("NIGH_CONF"); /* what is tried here is not what the environment says */
     char *why = tune_run(&t, &settings);
     progress_end();
@@ -168,8 +144,7 @@ int main(int argc, char **argv)
         fail("%s", why);
     tune_report(&t, stdout);
     tune_results(&t);
-    if (settings.json)
-        results_write(settings.json);
+    results_output(&output);
     tune_free(&t);
     return 0;
 }

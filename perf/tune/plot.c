@@ -9,7 +9,7 @@
 #include "tune/tune.h"
 
 #define ROWS        12u
-#define COLUMNS_MAX 76u
+#define COLUMNS_MAX 62u /* with scale and labels 80 */
 #define STEP_MAX    16u /* columns of a doubling */
 #define STEP_MIN    6u
 

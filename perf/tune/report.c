@@ -122,33 +122,36 @@ static void print_input(const struct tune *t, FILE *out)
 
 /* ---- tables ---- */
 
+
+/* Within 80 columns for two policies. Stack distances know no lifetimes: the title says so. */
 static void print_sizes(const struct tune *t, FILE *out)
 {
     struct knee_point points[TUNE_SIZES_MAX];
     tune_points(t, points);
     fprintf(out,
             "\nShare of requests answered from memory, %%: replayed through nigh, "
-            "one shard%s\n",
+            "one shard,\n%s\n",
             t->source.ttl_s
-                ? table_print(", values live %llu s", (unsigned long long)t->source.ttl_s)
-                : ", values live for ever");
-    fprintf(out, "%10s", "l1.memory");
+                ? table_print("values live %llu s", (unsigned long long)t->source.ttl_s)
+                : "values live for ever");
+    fprintf(out, "%9s", "l1.memory");
     for (unsigned p = 0; p < t->policy_count; p++)
         fprintf(out, "%8s", t->settings->policies[p]);
-    fprintf(out, "%12s%24s%26s\n", "exact LRU", "loads per 1,000", "a doubling saves of them");
+    fprintf(out, "%13s%15s%19s\n", t->source.ttl_s ? "LRU, no ttl" : "exact LRU",
+            "loads of 1,000", "a doubling saves");
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
         double twice = knee_misses_at(points, t->size_count, 2 * points[i].bytes);
         bool known = !t->cut || 2 * points[i].bytes <= points[t->size_count - 1].bytes;
-        fprintf(out, "%10s", tune_size((double)s->bytes));
+        fprintf(out, "%9s", tune_size((double)s->bytes));
         for (unsigned p = 0; p < t->policy_count; p++)
             fprintf(out, "%8.2f", percent(s->by[p].hits));
-        fprintf(out, "%12.2f%24.1f", percent(s->lru), 1000 * points[i].misses);
+        fprintf(out, "%13.2f%15.1f", percent(s->lru), 1000 * points[i].misses);
         if (known)
-            fprintf(out, "%18.1f (%2.0f %%)", 1000 * (points[i].misses - twice),
+            fprintf(out, "%11.1f (%3.0f %%)", 1000 * (points[i].misses - twice),
                     points[i].misses > 0 ? percent(1 - twice / points[i].misses) : 0);
         else
-            fprintf(out, "%25s", "not replayed");
+            fprintf(out, "%19s", "not replayed");
         fprintf(out, "%s\n", i == t->knee ? " <- knee" : "");
     }
 }
@@ -160,9 +163,9 @@ static void print_shards(const struct shards_result *r, FILE *out)
     fprintf(out, "%10s%16s%22s\n", "l1.shards", "requests/s", "of the best");
     for (unsigned i = 0; i < r->count; i++) {
         const struct shards_one *one = &r->all[i];
-        fprintf(out, "%10u%16s%12.2f %7s%s\n", one->shards, table_count((uint64_t)one->ops),
-                one->of_best, i == r->best ? "" : table_print("+- %.2f", one->noise),
-                i == r->chosen ? "  <- the fewest that are as good" : "");
+        fprintf(out, "%10u%16s%12.2f%s%s\n", one->shards, table_count((uint64_t)one->ops),
+                one->of_best, i == r->best ? "" : table_print(" +- %.2f", one->noise),
+                r->differs && i == r->chosen ? "  <- the fewest that are as good" : "");
     }
 }
 
@@ -172,14 +175,14 @@ static void explain_memory(const struct tune *t, FILE *out)
 {
     const struct tune_size *k = knee_of(t);
     double misses = 1 - k->by[t->policy].hits;
-    fprintf(out, "  l1.memory  %s answers %.1f %% of the requests and leaves %.0f loads of 1,000",
+    fprintf(out, "  l1.memory  %s answers %.1f %% of requests, leaves %.0f loads of 1,000",
             tune_size((double)k->bytes), percent(1 - misses), 1000 * misses);
     if (t->cut && t->knee + 1 == t->size_count)
         fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
     else
         fprintf(out,
-                ";\n             %s no doubling%s saves %.0f of 1,000 (--worth)\n"
-                "             or a fifth of what is left\n",
+                ";\n             %s no doubling%s\n"
+                "             saves %.0f of 1,000 (--worth) or a fifth of what is left\n",
                 t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
                 t->cut ? " that is allowed" : "", 1000 * t->settings->worth);
 }
@@ -193,7 +196,8 @@ static void explain_more(const struct tune *t, double bytes, const char *what, F
     tune_points(t, points);
     if (bytes > points[t->size_count - 1].bytes && t->cut) {
         saved = curve_at(&t->curve, bytes) - curve_at(&t->curve, now);
-        by = ", by exact LRU's curve";
+        by = t->source.ttl_s ? ",\n             by exact LRU's curve, which has no lifetimes"
+                             : ", by exact LRU's curve";
     } else {
         saved = points[t->knee].misses - knee_misses_at(points, t->size_count, bytes);
     }
@@ -220,19 +224,35 @@ static void explain_policy(const struct tune *t, FILE *out)
     fprintf(out, "\n");
 }
 
+/* Says why the line has no shards: nothing was measured that would be a reason for any. */
+static void explain_no_shards(const struct shards_result *r, FILE *out)
+{
+    fprintf(out,
+            "  l1.shards  left out: no measurable difference between %u and %u with %u thread%s",
+            r->all[0].shards, r->all[r->count - 1].shards, r->threads, r->threads > 1 ? "s" : "");
+    if (r->rounds == 1)
+        fprintf(out, "\n             (one round cannot tell; try --rounds 25)");
+    else if (r->noise > SHARDS_TOLERANCE_MOST)
+        fprintf(out, "\n             (a busy machine: rounds differ by +- %.2f; try --rounds 25)",
+                r->noise);
+    fprintf(out, "; nigh's\n             default follows CPUs and memory\n");
+}
+
 static void explain_shards(const struct tune *t, FILE *out)
 {
     const struct shards_result *r = &t->shards[t->shards_count - 1];
     const struct shards_one *one = &r->all[r->chosen];
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    fprintf(out,
-            "  l1.shards  with %u thread%s %u shard%s %.2f of what the best does;\n"
-            "             rounds differ by +- %.2f\n",
-            r->threads, r->threads > 1 ? "s" : "", one->shards,
-            one->shards > 1 ? "s reach" : " reaches", one->of_best, r->noise);
-    if (r->rounds == 1 || r->noise > SHARDS_TOLERANCE_MOST)
-        fprintf(out, "             (%s): a guess. Try --rounds 25, or leave it out\n",
-                r->rounds == 1 ? "but one round cannot tell" : "a busy machine");
+    if (r->count == 1)
+        fprintf(out, "  l1.shards  as asked for\n");
+    else if (!r->differs)
+        explain_no_shards(r, out);
+    else
+        fprintf(out,
+                "  l1.shards  with %u thread%s %u shard%s %.2f of what the best does;\n"
+                "             rounds differ by +- %.2f\n",
+                r->threads, r->threads > 1 ? "s" : "", one->shards,
+                one->shards > 1 ? "s reach" : " reaches", one->of_best, r->noise);
     if ((long)r->threads > cpus)
         fprintf(out,
                 "             this machine has %ld CPUs for %u threads: measure again where "
@@ -280,14 +300,14 @@ static void print_lifetimes(const struct tune *t, FILE *out)
                 percent(curve_top(&t->curve)));
     else
         fprintf(out, "  lifetimes and invalidations are not in it: real hits are fewer%s\n",
-                timed ? "; --ttl 60s replays\n  with values that live so long" : "");
+                timed ? ";\n  --ttl 60s replays with values that live so long" : "");
 }
 
 static void print_certainty(const struct tune *t, FILE *out)
 {
     const struct replay_result *r = &knee_of(t)->by[t->policy];
     double cold = 1 - curve_top(&t->curve);
-    fprintf(out, "How sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
+    fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     fprintf(out,
             "  %.1f %% of the requests are the first of their key: no memory saves those "
             "loads%s\n",
@@ -355,7 +375,8 @@ void tune_results(const struct tune *t)
     const struct shards_result *last = &t->shards[t->shards_count - 1];
     snprintf(name, sizeof(name), "answer, %s", t->settings->policies[t->policy]);
     result_add("tune", name, "l1.memory", "bytes", (double)knee_of(t)->bytes, NULL, 0);
-    result_add("tune", name, "l1.shards", "count", last->all[last->chosen].shards, NULL, 0);
+    if (last->differs)
+        result_add("tune", name, "l1.shards", "count", last->all[last->chosen].shards, NULL, 0);
     result_add("tune", name, "hit ratio", "percent", percent(t->check.hits), NULL, 0);
     result_add("tune", name, "first requests", "percent", percent(1 - curve_top(&t->curve)), NULL,
                0);

@@ -5,7 +5,9 @@
  * In a round counts what a cache did beside the mean of all caches in it, for a machine that
  * others use is slower in some rounds. Two numbers of shards are as good as each other when they
  * differ by no more than rounds do (half the distance of the quartiles), but 2 % at least, for so
- * little is no reason for anything, and 10 % at most, for noise is no reason either.
+ * little is no reason for anything, and 10 % at most, for noise is no reason either. Where even the
+ * worst is as good as the best by that, or the noise is above 10 %, or there was one round, nothing
+ * was measured that would be a reason to leave nigh's own default.
  */
 #include "tune/shards.h"
 
@@ -132,6 +134,24 @@ static double noise_of(const double *one, const double *best, unsigned rounds)
     return (ratios[rounds - 1 - rounds / 4] - ratios[rounds / 4]) / 2;
 }
 
+static double tolerance_of(const struct shards_one *one)
+{
+    return fmin(fmax(one->noise, SHARDS_TOLERANCE_LEAST), SHARDS_TOLERANCE_MOST);
+}
+
+static bool is_as_good(const struct shards_one *one)
+{
+    return one->of_best >= 1 - tolerance_of(one);
+}
+
+static bool any_differs(const struct shards_result *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (!is_as_good(&r->all[i]))
+            return r->rounds > 1 && r->noise <= SHARDS_TOLERANCE_MOST;
+    return false;
+}
+
 void shards_judge(struct shards_result *r, const struct subject *subjects)
 {
     static double level[SHARDS_CANDIDATES_MAX][ROUNDS_MAX];
@@ -148,12 +168,12 @@ void shards_judge(struct shards_result *r, const struct subject *subjects)
         one->ops = median(subjects[i].figures, r->rounds);
         one->of_best = median(level[i], r->rounds) / median(level[best], r->rounds);
         one->noise = noise_of(level[i], level[best], r->rounds);
-        double tolerance = fmin(fmax(one->noise, SHARDS_TOLERANCE_LEAST), SHARDS_TOLERANCE_MOST);
-        r->chosen = one->of_best >= 1 - tolerance ? i : r->chosen;
+        r->chosen = is_as_good(one) ? i : r->chosen;
         if (i != best)
             noises[others++] = one->noise;
     }
     r->noise = others ? median(noises, others) : 0;
+    r->differs = any_differs(r);
 }
 
 void shards_measure(struct shards_result *ret, const struct replay_source *src, const char *policy,

@@ -30,6 +30,7 @@ struct shards_result {
     unsigned best;   /* index: with the most requests */
     unsigned chosen; /* index: the smallest that does not differ from the best by more than noise */
     double noise;    /* the median of that of all but the best, which has none beside itself */
+    bool differs;    /* false: the rounds tell none of them from the others, so none is chosen */
     unsigned rounds;
 };
 
@@ -41,7 +42,7 @@ void shards_measure(struct shards_result *ret, const struct replay_source *src, 
 #define SHARDS_TOLERANCE_LEAST 0.02
 #define SHARDS_TOLERANCE_MOST  0.10
 
-/* From what the rounds gave: parts of the best, noise, the choice. */
+/* From what the rounds gave: parts of the best, noise, the choice, and whether it is one. */
 void shards_judge(struct shards_result *r, const struct subject *subjects);
 
 #endif

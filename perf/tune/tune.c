@@ -182,10 +182,11 @@ static void refine(struct tune *t)
     choose(t);
 }
 
+/* 0: nigh's own default, for nothing speaks against it. Who names one number has chosen it. */
 static unsigned chosen_shards(const struct tune *t)
 {
     const struct shards_result *r = &t->shards[t->shards_count - 1];
-    return r->all[r->chosen].shards;
+    return r->differs || r->count == 1 ? r->all[r->chosen].shards : 0;
 }
 
 /* From 1 to eight for each thread, but not so many that a shard has no room to work with. */
@@ -262,7 +263,10 @@ void tune_free(struct tune *t)
 
 void tune_line(const struct tune *t, char *ret, size_t size)
 {
-    snprintf(ret, size, "l1.memory=%llum,l1.policy=%s,l1.shards=%u",
-             (unsigned long long)(t->sizes[t->knee].bytes >> 20), t->settings->policies[t->policy],
-             chosen_shards(t));
+    unsigned shards = chosen_shards(t);
+    int len = snprintf(ret, size, "l1.memory=%llum,l1.policy=%s",
+                       (unsigned long long)(t->sizes[t->knee].bytes >> 20),
+                       t->settings->policies[t->policy]);
+    if (shards)
+        snprintf(ret + len, size - (size_t)len, ",l1.shards=%u", shards);
 }

@@ -30,7 +30,6 @@ struct tune_settings {
     unsigned rounds;
     uint64_t round_ns;
     uint64_t seed;
-    const char *json; /* NULL: none */
 };
 
 /* One size of the cache. */
@@ -64,7 +63,7 @@ void tune_settings_init(struct tune_settings *s);
 char *tune_run(struct tune *t, const struct tune_settings *s);
 void tune_free(struct tune *t);
 
-/* "l1.memory=96m,l1.policy=lfu,l1.shards=8": for NIGH_CONF. */
+/* "l1.memory=96m,l1.policy=lfu,l1.shards=8": for NIGH_CONF; without shards where none is better. */
 void tune_line(const struct tune *t, char *ret, size_t size);
 
 /* Misses of the chosen policy by size; to ret[size_count]. */

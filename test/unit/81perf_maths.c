@@ -100,6 +100,18 @@ TEST(results_are_found_by_their_names)
     CHECK(near(r->value, 7) && !r->baseline);
 }
 
+TEST(results_with_long_names_are_found_too)
+{
+    char name[200];
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    result_add("bench", name, "metric", "bytes", 7, "b", 1);
+    const struct result *r = result_find("bench", name, "metric", "b");
+    REQUIRE(r);
+    result_set_goal(r, 8);
+    CHECK(near(r->goal, 8));
+}
+
 /* ---- keys ---- */
 
 TEST(keys_and_values_say_their_number)

@@ -272,7 +272,7 @@ TEST(peers_that_are_missing_are_named)
     FILE *out = begin_text();
     peers_print(&rows, out);
     fclose(out);
-    CHECK(says("10k uniform, free, 1 thread: cpu ns/lookup (less is better)"));
+    CHECK(says("10k uniform, free, 1 thread: get, cpu ns/lookup (less is better)"));
     CHECK(says("nigh is better"));
     CHECK(says("the peer is better"));
     CHECK(says("missing: ") && says("memcached (memcached)"));

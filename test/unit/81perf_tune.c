@@ -96,6 +96,8 @@ TEST(misses_between_two_sizes_are_between_theirs)
 
 /* ---- shards ---- */
 
+static bool differs; /* of the last one */
+
 static unsigned chosen_of(const double (*figures)[5], unsigned count)
 {
     static struct subject subjects[SHARDS_CANDIDATES_MAX];
@@ -105,6 +107,7 @@ static unsigned chosen_of(const double (*figures)[5], unsigned count)
         memcpy(subjects[i].figures, figures[i], sizeof(figures[i]));
     }
     shards_judge(&r, subjects);
+    differs = r.differs;
     return r.all[r.chosen].shards;
 }
 
@@ -119,9 +122,13 @@ TEST(fewest_shards_that_are_as_good_as_the_best_are_chosen)
     const double equal[][5] = {
         {100, 90, 110, 100, 95}, {101, 92, 108, 99, 97}, {99, 94, 110, 98, 95}};
     CHECK_EQ(chosen_of(clear, 3), 2);
+    CHECK(differs);
     CHECK_EQ(chosen_of(worse, 3), 4);
+    CHECK(differs);
     CHECK_EQ(chosen_of(tides, 3), 2);
+    CHECK(differs);
     CHECK_EQ(chosen_of(equal, 3), 1);
+    CHECK(!differs);
 }
 
 /* The best differs from itself by nothing, which says nothing about how much rounds differ. */
@@ -139,6 +146,7 @@ TEST(noise_is_that_of_the_others)
     CHECK_EQ(r.best, 2);
     CHECK_EQ(r.chosen, 2);
     CHECK(r.noise > 0.1);
+    CHECK(!r.differs); /* so much noise is no reason for anything */
 }
 
 /* ---- all of it ---- */
@@ -205,7 +213,7 @@ TEST(log_becomes_a_line_that_nigh_takes)
     if (!CHECK_EQ(nigh_options_parse(&options, line), 0))
         check_note("%s: %s", line, nigh_options_error());
     CHECK_EQ(options.l1_memory, tuned.sizes[tuned.knee].bytes);
-    CHECK_GE(options.l1_shards, 1);
+    CHECK_EQ(options.l1_shards > 0, tuned.shards[0].differs);
     CHECK(options.l1_policy == NIGH_POLICY_LFU || options.l1_policy == NIGH_POLICY_LRU);
 
     FILE *text = tmpfile();

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Options on top of getopt_long(), which tells the number of a row.
+ */
+#include "support/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/fail.h"
+
+#ifdef NDEBUG
+#define IS_DEBUG_BUILD false
+#else
+#define IS_DEBUG_BUILD true
+#endif
+
+#define HELP_COLUMN 22 /* of what an option is for; longer ones have a line of their own */
+
+/* What all commands have; numbered on from OPTIONS_MAX. */
+enum { COMMON_JSON, COMMON_HTML, COMMON_HELP, COMMON_CACHE, COMMON };
+static const struct option_row common[COMMON] = {
+    [COMMON_JSON] = {"json", "FILE", "write the figures as JSON, too", NULL},
+    [COMMON_HTML] = {"html", "FILE", "and as a page of pictures (perf/run report)", NULL},
+    [COMMON_HELP] = {"help", NULL, "this text", NULL},
+    [COMMON_CACHE] = {"cache", "FOLDER", NULL, NULL}, /* perf/run says it to every command */
+};
+
+static bool is_common_of(const struct command_line *c, int i)
+{
+    return c->measures || i == COMMON_HELP || i == COMMON_CACHE;
+}
+
+/* Is the word among those of the list? */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = list; (at = strstr(at, word)); at += len)
+        if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
+static bool is_option_of(const struct option_row *row, const char *command)
+{
+    return !row->commands || is_listed(row->commands, command);
+}
+
+/* ---- help ---- */
+
+static void print_option(const struct option_row *row)
+{
+    int at = printf("  --%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
+    if (at + 2 > HELP_COLUMN)
+        at = printf("\n") * 0;
+    for (const char *line = row->help; *line; line += strspn(line, "\n")) {
+        int len = (int)strcspn(line, "\n");
+        printf("%*s%.*s\n", HELP_COLUMN - at, "", len, line);
+        line += len;
+        at = 0;
+    }
+}
+
+static void print_help(const struct command_line *c, const char *command)
+{
+    printf("Usage: ");
+    for (const char *line = c->usage; *line; line += strspn(line, "\n")) {
+        int len = (int)strcspn(line, "\n");
+        printf("%s%.*s\n", line == c->usage ? "" : "       ", len, line);
+        line += len;
+    }
+    printf("\n%s\n", c->about);
+    for (const struct option_row *row = c->options; row->name; row++)
+        if (row->help && is_option_of(row, command))
+            print_option(row);
+    for (int i = 0; i < COMMON; i++)
+        if (common[i].help && is_common_of(c, i))
+            print_option(&common[i]);
+    printf("\n%s", c->status);
+}
+
+/* ---- reading ---- */
+
+static void add(struct option *to, const struct option_row *row, int number)
+{
+    *to = (struct option){row->name, row->value ? required_argument : no_argument, NULL, number};
+}
+
+/* An own option goes before a common one of the same name. */
+static unsigned make_table(const struct command_line *c, const char *command, struct option *ret)
+{
+    unsigned count = 0, own = 0;
+    for (; c->options[own].name; own++)
+        if (is_option_of(&c->options[own], command))
+            add(&ret[count++], &c->options[own], (int)own);
+    for (int i = 0; i < COMMON; i++) {
+        unsigned same = 0;
+        while (same < count && strcmp(ret[same].name, common[i].name) != 0)
+            same++;
+        if (same == count && is_common_of(c, i))
+            add(&ret[count++], &common[i], (int)OPTIONS_MAX + i);
+    }
+    return count;
+}
+
+static void take_common(const struct command_line *c, const char *command, int which, char *text,
+                        struct output *ret)
+{
+    switch (which) {
+    case COMMON_JSON: ret->json = text; break;
+    case COMMON_HTML: ret->html = text; break;
+    case COMMON_HELP: print_help(c, command); exit(0);
+    default: break;
+    }
+}
+
+int options_read(const struct command_line *c, const char *name, void *settings,
+                 struct output *ret_output, int argc, char **argv)
+{
+    struct option table[OPTIONS_MAX + COMMON + 1] = {{0}};
+    int choice, index = 0;
+    make_table(c, name, table);
+    *ret_output = (struct output){.command = name};
+    optind = argc > 1 && strcmp(argv[1], name) == 0 ? 2 : 1;
+    opterr = 0;
+    while ((choice = getopt_long(argc, argv, ":", table, &index)) != -1) {
+        if (choice == ':')
+            fail("%s: a value is missing; see perf/run %s --help", argv[optind - 1], name);
+        if (choice == '?')
+            fail("%s: no option of perf/run %s; see perf/run %s --help", argv[optind - 1], name,
+                 name);
+        if (choice < (int)OPTIONS_MAX)
+            c->take(settings, choice, table[index].name, optarg);
+        else
+            take_common(c, name, choice - (int)OPTIONS_MAX, optarg, ret_output);
+    }
+    if (c->measures && IS_DEBUG_BUILD)
+        fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    return optind;
+}

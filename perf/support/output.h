@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where figures go beside the terminal: a file of JSON, and a page that perf_report makes of it.
+ */
+#ifndef PERF_OUTPUT_H
+#define PERF_OUTPUT_H
+
+struct output {
+    const char *command;     /* whose figures they are */
+    const char *json, *html; /* NULL: not wanted */
+};
+
+/* The file to write JSON to: the one that is wanted, a temporary one for the page, or NULL. */
+const char *output_json(struct output *o);
+
+/* Make the page, of what was written there. To be called at the end, whatever is wanted. */
+void output_page(const struct output *o);
+
+/* The path of a program that lies where this one does; the caller frees it. */
+char *output_sibling(const char *name);
+
+#endif
