@@ -42,6 +42,7 @@ libjemalloc-dev pc:jemalloc
 libxxhash-dev pc:libxxhash
 liblz4-dev pc:liblz4
 libzstd-dev pc:libzstd
+libssl-dev pc:openssl
 libsqlite3-dev pc:sqlite3
 liblua5.1-0-dev pc:lua5.1
 redis-tools redis-server

@@ -171,6 +171,11 @@ enum nigh_compress {
     NIGH_COMPRESS_ZSTD,
 };
 enum nigh_run_on { NIGH_RUN_DEFAULT, NIGH_RUN_CALLER, NIGH_RUN_WORKER };
+/* Whom a server over TLS is believed to be: FULL, whoever shows a certificate of a trusted CA that
+ * bears the server's name; CA, whatever its name is; NONE, anybody. */
+enum nigh_tls_verify { NIGH_TLS_VERIFY_DEFAULT, NIGH_TLS_VERIFY_FULL, NIGH_TLS_VERIFY_CA,
+                       NIGH_TLS_VERIFY_NONE };
+enum nigh_tls_min { NIGH_TLS_DEFAULT, NIGH_TLS_1_2, NIGH_TLS_1_3 };
 enum nigh_threads { NIGH_THREADS_DEFAULT, NIGH_THREADS_OWN, NIGH_THREADS_NONE };
 
 /* A struct of which only the size is said, so that all else is inherited. */
@@ -269,6 +274,14 @@ struct nigh_options {
                                       socat; {pid} in it is the process' number; NULL: none */
     uint64_t hot_keys;             /* keys that nigh_hot() tells of each space; NIGH_UNCAPPED: none
                                       are sampled */
+    const char *tls_ca;            /* PEM file or folder of the CAs that may vouch for a rediss://
+                                      server; NULL: the system's */
+    const char *tls_cert;          /* PEM file of the certificate that Redis is shown, and those
+                                      between it and a CA; NULL: none */
+    const char *tls_key;           /* PEM file of its key, without a pass phrase; NULL: the same */
+    const char *tls_name;          /* name in the server's certificate; NULL: the URI's host */
+    enum nigh_tls_verify tls_verify;
+    enum nigh_tls_min tls_min;     /* the least version */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

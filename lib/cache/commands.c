@@ -26,7 +26,7 @@
 #define HELP_COLUMN 36
 #define NOTED_WORDS 4u  /* of a command in the log, each cut at so many bytes */
 #define NOTED_BYTES 40u
-#define STRINGS_MAX 8u /* options that are strings; five are there */
+#define STRINGS_MAX 16u /* options that are strings */
 
 /* Keys: (c) constant after open */
 struct commands {

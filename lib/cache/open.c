@@ -40,6 +40,7 @@ uint64_t cache_keep(void *arg)
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     trend_keep(cache);
     if (cache->coherence) {
+        next_ns = u64_min(next_ns, l2_keep(cache->l2));
         next_ns = u64_min(next_ns, coherence_tick(cache->coherence));
         next_ns = u64_min(next_ns, leases_keep(cache));
         next_ns = u64_min(next_ns, tickets_keep(cache));
@@ -149,6 +150,7 @@ static int open_l2(struct nigh *cache, const struct nigh_options *o,
         .stats = &cache->stats,
         .net = seams ? seams->net : NULL,
         .uri = o->redis_uri,
+        .tls = {o->tls_ca, o->tls_cert, o->tls_key, o->tls_name, o->tls_verify, o->tls_min},
         .prefix = o->redis_prefix,
         .connect_timeout_ms = o->connect_timeout_ms,
         .group_slots = o->group_slots,

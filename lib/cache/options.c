@@ -40,7 +40,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, hot_keys);
+ENDS_WITH(struct nigh_options, tls_min);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -75,8 +75,20 @@ static const struct option options[] = {
     {"l1.huge_pages", WORD(l1_huge_pages), UNIT_NONE, 0, 0, 0, "none,tables,all",
      "parts of L1 in pages of 2 MiB; by default tables, opened with l1.memory=128m or more: all"},
     {"redis.uri", STRING(redis_uri), UNIT_NONE, 0, 0, 0, NULL,
-     "redis://[user[:password]@]host[:port][/db], unix://path[?db=n], or "
+     "redis://[user[:password]@]host[:port][/db], rediss:// for TLS, unix://path[?db=n], or "
      "redis+sentinel://host,host/NAME; by default L1 only"},
+    {"redis.tls_ca", STRING(tls_ca), UNIT_NONE, 0, 0, 0, NULL,
+     "PEM file or folder of CAs that may vouch for a rediss:// server; by default the system's"},
+    {"redis.tls_cert", STRING(tls_cert), UNIT_NONE, 0, 0, 0, NULL,
+     "PEM file of the certificate that the server is shown; by default none"},
+    {"redis.tls_key", STRING(tls_key), UNIT_NONE, 0, 0, 0, NULL,
+     "PEM file of its key, without a pass phrase; by default redis.tls_cert has it, too"},
+    {"redis.tls_name", STRING(tls_name), UNIT_NONE, 0, 0, 0, NULL,
+     "name or address in the server's certificate; by default the host in redis.uri"},
+    {"redis.tls_verify", WORD(tls_verify), UNIT_NONE, 0, 0, NIGH_TLS_VERIFY_FULL, "full,ca,none",
+     "what the server has to prove: name and CA, or the CA, or nothing"},
+    {"redis.tls_min", WORD(tls_min), UNIT_NONE, 0, 0, NIGH_TLS_1_2, "1.2,1.3",
+     "the least version of TLS"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
      "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
     {"redis.deadline", LIVE_U32(l2_deadline_ms), UNIT_MS, 1, 60000,
@@ -402,6 +414,25 @@ static int check_compress(const struct nigh_space_options *s)
                       words[s->compress], words[s->compress]);
 }
 
+/* Paths of certificates say that TLS is meant, so nothing may go out in plain text. */
+static int check_tls(const struct nigh_options *s)
+{
+    const struct {
+        const char *name, *value;
+    } given[] = {
+        {"redis.tls_ca", s->tls_ca},
+        {"redis.tls_cert", s->tls_cert},
+        {"redis.tls_key", s->tls_key},
+        {"redis.tls_name", s->tls_name},
+    };
+    bool tls = !s->redis_uri || !s->redis_uri[0] || strncmp(s->redis_uri, "rediss", 6) == 0;
+    for (size_t i = 0; i < ARRAY_COUNT(given) && !tls; i++)
+        if (given[i].value && given[i].value[0])
+            return error_note(NIGH_EOPTION, "%s=%.60s: redis.uri is not rediss://, so nothing "
+                                            "would be encrypted", given[i].name, given[i].value);
+    return 0;
+}
+
 static int check_together(const struct nigh_options *s)
 {
     if (s->l1_shards && !power_of_two(s->l1_shards))
@@ -420,6 +451,8 @@ static int check_together(const struct nigh_options *s)
         return error_note(NIGH_EOPTION, "coherence.beat=%ums must be below coherence.trust=%ums",
                           s->beat_ms, s->trust_ms);
     int rc = check_compress(&s->space);
+    if (rc == 0)
+        rc = check_tls(s);
     return rc ? rc : options_check_limbo(s);
 }
 

@@ -14,6 +14,7 @@
 #include "l2/command.h"
 #include "l2/keys.h"
 #include "l2/link.h"
+#include "l2/tls.h"
 
 /* Keys: see link.h. */
 struct l2 {
@@ -23,6 +24,7 @@ struct l2 {
     struct pool *pool;              /* (c) blocks of requests */
     uint32_t group_slots;           /* (c) */
     struct conn_config conn_config; /* (c) the links', but for where their servers are */
+    struct tls *tls;                /* (c) for links to rediss://; NULL: there are none */
     int poll_fd;                    /* (c) without own threads: see l2_poll_fd(); else -1 */
     struct link *home;              /* (c) links[0] */
     struct link **links;            /* (c) to the servers, in the map's order */

@@ -90,10 +90,20 @@ void conn_problem(struct conn *c, const char *what, struct bytes words)
     snprintf(c->problem, sizeof(c->problem), "%s%s", what, text);
 }
 
+/* Whether a server over TCP has gone before it said anything, as one does that wants TLS. */
+static bool is_shy(const struct conn *c, long error)
+{
+    return c->state == CONN_HANDSHAKE && c->stream && c->step_at == 0 && c->place->port != 0 &&
+           c->config->stream == &stream_plain &&
+           (error == 0 || error == -ECONNRESET || error == -EPIPE);
+}
+
 static const char *text_of(const struct conn *c, long error)
 {
     if (error == STREAM_FAILED)
         return c->stream->problem;
+    if (is_shy(c, error))
+        return "closed by the server before a word (a port for TLS? then rediss://)";
     return error < 0 ? strerrordesc_np((int)-error) : "closed by the server";
 }
 

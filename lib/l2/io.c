@@ -134,8 +134,9 @@ static const char *reason_to_lose(struct link *link, uint64_t now_ns)
     if (link->sentinels && seek_called(link, now_ns))
         return "a Sentinel names another master";
     if (c->state == CONN_HANDSHAKE && now_ns >= conn_handshake_deadline_ns(c))
-        return c->seeks ? "its name was not found in the time for connecting"
-                        : "no answer in the time for connecting";
+        return c->seeks    ? "its name was not found in the time for connecting"
+               : c->agrees ? c->config->stream->silence
+                           : "no answer in the time for connecting";
     return NULL;
 }
 

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include <nigh/error.h>
+#include <nigh/options.h>
 
 #include "base/base.h"
 #include "stats/stats.h"
@@ -86,11 +87,22 @@ struct l2_map {
     void *arg;
 };
 
+/* Whom a rediss:// server is believed, and what it is shown. Strings NULL or "": the default. */
+struct l2_tls {
+    const char *ca;   /* PEM file, or folder by hash, of those who are trusted: the system's */
+    const char *cert; /* PEM file: our certificate, then those between it and a CA; none */
+    const char *key;  /* PEM file of its key: in `cert`, too */
+    const char *name; /* that the server's certificate has to bear: the URI's host */
+    enum nigh_tls_verify verify;
+    enum nigh_tls_min min;
+};
+
 struct l2_config {
     struct env *env;
     struct stats *stats;         /* the cache's */
     const struct l2_net *net;    /* NULL: the kernel */
-    const struct stream_kind *stream; /* over its sockets: l2/stream.h; NULL: the plain one */
+    const struct stream_kind *stream; /* over its sockets: l2/stream.h; NULL: as the URI says */
+    struct l2_tls tls;           /* for rediss:// */
     const char *uri;             /* as in l2/uri.h */
     const struct l2_map *map;    /* several servers; NULL: the one at `uri` has all keys */
     const char *prefix;          /* begins all keys and the channel's name */
@@ -99,12 +111,15 @@ struct l2_config {
     size_t reply_max_bytes;      /* largest bulk accepted */
 };
 
-/* Errors: NIGH_EURI (nigh_options_error() says why; rediss:// without TLS support too),
- * NIGH_ENOMEM, NIGH_ETHREAD. Never waits for the server. */
+/* Errors: NIGH_EURI (rediss:// in a build without TLS, too) and NIGH_EOPTION, for what `tls` names
+ * (nigh_options_error() says why), NIGH_ENOMEM, NIGH_ETHREAD. Never waits for the server. */
 int l2_open(const struct l2_config *config, struct l2 **ret_l2);
 /* Tells the breaker how long callers usually wait for an answer, and so what is slow; 250 ms when
  * it is not told. Any thread. */
 void l2_set_patience(struct l2 *l2, uint32_t deadline_ms);
+/* Does what is due from time to time, which may read small files. Returns when to come again. One
+ * thread at a time. */
+uint64_t l2_keep(struct l2 *l2);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
 /* Without own threads: one round of I/O, waiting at most `wait_ns` for the socket. Returns when to

@@ -31,6 +31,8 @@ static struct link *create(struct l2 *l2, const struct uri *uri)
     link->uri = *uri;
     link->conn_config = l2->conn_config;
     link->conn_config.uri = &link->uri;
+    if (!link->conn_config.stream)
+        link->conn_config.stream = uri->tls ? tls_kind(l2->tls) : &stream_plain;
     link->wake_fd = link->solo_fd = -1;
     request_list_init(&link->queue);
     request_list_init(&link->pending);

@@ -22,7 +22,7 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
         .env = config->env,
         .stats = config->stats,
         .net = config->net ? config->net : &net_kernel,
-        .stream = config->stream ? config->stream : &stream_plain,
+        .stream = config->stream,
         .connect_timeout_ns = (timeout_ms ? timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS) * NS_PER_MS,
         .bulk_max = config->reply_max_bytes,
         .poll_fd = -1,
@@ -47,6 +47,7 @@ static void destroy(struct l2 *l2)
     if (l2->poll_fd >= 0 && !l2_is_gone(l2))
         close(l2->poll_fd);
     pthread_mutex_destroy(&l2->sync_lock);
+    tls_destroy(l2->tls);
     keys_fini(&l2->keys);
     pool_drop(l2->pool);
     mem_free(mem, NULL, l2->links, l2->links_size);
@@ -82,6 +83,12 @@ static int start_links(struct l2 *l2, const struct l2_map *map)
     return 0;
 }
 
+static int start_tls(struct l2 *l2, const struct l2_config *config)
+{
+    const struct tls_config tls = {l2->env, l2->stats, config->tls};
+    return config->stream ? 0 : tls_create(&tls, &l2->tls);
+}
+
 /* Completes a client of which nothing is there but the struct. */
 static int start(struct l2 *l2, const struct l2_config *config, const struct l2_map *map)
 {
@@ -89,16 +96,18 @@ static int start(struct l2 *l2, const struct l2_config *config, const struct l2_
     NIGH_DCHECK(map->count >= 1 && map->count <= L2_SERVERS_MAX);
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
     const char *wrong = NULL;
-    for (uint32_t i = map->count; i > 0 && !wrong; i--)
+    bool tls = false;
+    for (uint32_t i = map->count; i > 0 && !wrong; i--) {
         wrong = uri_parse(map->uris[i - 1], &home);
-    if (!wrong && home.tls)
-        wrong = "rediss:// needs TLS, which this build does not have";
+        tls = tls || (!wrong && home.tls);
+    }
     if (wrong)
         return error_note(NIGH_EURI, "redis.uri: %s", wrong);
     l2->pool = request_pool_create(l2->env->mem);
     if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, home.db))
         return NIGH_ENOMEM;
-    int failed = start_poll(l2);
+    int failed = tls ? start_tls(l2, config) : 0;
+    failed = failed ? failed : start_poll(l2);
     return failed ? failed : start_links(l2, map);
 }
 
@@ -133,6 +142,11 @@ void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
 {
     for (uint32_t i = 0; i < l2->link_count; i++)
         breaker_set_patience(&l2->links[i]->breaker, deadline_ms * NS_PER_MS);
+}
+
+uint64_t l2_keep(struct l2 *l2)
+{
+    return l2->tls ? tls_keep(l2->tls) : CLOCK_NEVER_NS;
 }
 
 /* ---- without own threads ---- */
@@ -275,4 +289,6 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
         outage_read(&l2->links[i]->outage, now_ns, ret);
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
         outage_read(&l2->links[i]->refusal, now_ns, ret);
+    if (ret->text[0] == '\0' && l2->tls)
+        tls_problem_read(l2->tls, ret);
 }

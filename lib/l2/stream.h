@@ -41,6 +41,7 @@ struct stream {
 
 struct stream_kind {
     const char *agreement; /* names what is agreed on, for people: "TLS handshake" */
+    const char *silence;   /* the problem if that has no end in the time for connecting */
     /* Makes what the kind needs to know of a stream to the server at `host`, a name, an address or
      * a path, which is valid during the call; stream_open() does the rest. NULL: no memory. */
     struct stream *(*open)(const struct stream_kind *kind, struct mem *mem, const char *host);

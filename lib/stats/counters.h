@@ -73,6 +73,9 @@
     X(L2_TIMEOUT, "l2_timeout", "requests whose reply came too late or never")                     \
     X(L2_CONNECT, "l2_connect", "connections made")                                                \
     X(L2_CONNECT_FAILED, "l2_connect_failed", "attempts to connect that failed")                   \
+    X(L2_TLS, "l2_tls", "connections that agreed on TLS with the server")                          \
+    X(L2_TLS_RESUMED, "l2_tls_resumed", "of l2_tls: by the session of an earlier connection")      \
+    X(L2_TLS_RELOAD, "l2_tls_reload", "times that changed certificates were read anew")            \
     X(L2_LOST, "l2_lost", "connections lost or given up")                                          \
     X(L2_BAD_REPLY, "l2_bad_reply", "replies malformed or over the limits")                        \
     X(L2_BREAKER_OPEN, "l2_breaker_open", "times the breaker opened")                              \

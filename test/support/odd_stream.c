@@ -300,6 +300,7 @@ const struct stream_kind *odd_stream(const struct odd_habits *wanted)
     atomic_store(&refusal, NULL);
     kind = (struct stream_kind){
         .agreement = "the odd word",
+        .silence = "the odd word: no answer in the time",
         .open = odd_open,
         .agree = wanted->agrees ? odd_agree : NULL,
         .read = odd_read,

@@ -45,7 +45,8 @@ static void take_port(struct redis *server)
     REQUIRE(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
     close(fd);
     server->port = ntohs(address.sin_port);
-    snprintf(server->uri, sizeof server->uri, "redis://127.0.0.1:%d", server->port);
+    snprintf(server->uri, sizeof server->uri, "%s://127.0.0.1:%d",
+             server->certs ? "rediss" : "redis", server->port);
 }
 
 /* In the child: only async-signal-safe calls, for the parent may have threads. */
@@ -64,8 +65,26 @@ static void exec_server(pid_t parent, char *const argv[])
     _exit(127);
 }
 
+/* Adds the options of a port that speaks TLS, whose file names live in `paths`. */
+static size_t add_tls(const struct redis *server, char *argv[], size_t n, char paths[3][160])
+{
+    static const char *const files[3] = {"server.pem", "server.key", "ca.pem"};
+    static char *const options[3] = {"--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"};
+    argv[n++] = "--port";
+    argv[n++] = "0";
+    for (int i = 0; i < 3; i++) {
+        snprintf(paths[i], 160, "%s/%s", server->certs, files[i]);
+        argv[n++] = options[i];
+        argv[n++] = paths[i];
+    }
+    argv[n++] = "--tls-auth-clients";
+    argv[n++] = "optional";
+    return n;
+}
+
 static void spawn(struct redis *server)
 {
+    char tls_paths[3][160];
     char port[16], log_path[96];
     snprintf(port, sizeof port, "%d", server->port);
     snprintf(log_path, sizeof log_path, "%s/redis.log", server->dir);
@@ -73,7 +92,7 @@ static void spawn(struct redis *server)
     /* clang-format off */
     char *argv[ARGS_MAX] = {
         program && *program ? program : "redis-server",
-        "--port",       port,                    "--bind",       "127.0.0.1",
+        server->certs ? "--tls-port" : "--port", port,           "--bind", "127.0.0.1",
         "--unixsocket", server->socket,          "--dir",        server->dir,
         "--logfile",    log_path,                "--daemonize",  "no",
         "--save",       "",                      "--appendonly", "no",
@@ -89,6 +108,8 @@ static void spawn(struct redis *server)
         argv[n + 1] = "--sentinel";
         n += 2;
     }
+    if (server->certs)
+        n = add_tls(server, argv, n, tls_paths);
     for (char *const *arg = server->args; arg && *arg; arg++) {
         REQUIRE(n < ARGS_MAX - 1);
         argv[n++] = *arg;
@@ -163,10 +184,10 @@ static void launch(struct redis *server, bool may_move)
     }
 }
 
-static void prepare(struct redis *server, char *const *args)
+static void prepare(struct redis *server, const char *certs, char *const *args)
 {
     const char *parent = getenv("TMPDIR");
-    *server = (struct redis){.args = args};
+    *server = (struct redis){.args = args, .certs = certs};
     if (!parent || strlen(parent) > 30)
         parent = "/tmp"; /* a socket's path is limited to 107 bytes */
     snprintf(server->dir, sizeof server->dir, "%s/nigh-redis-XXXXXX", parent);
@@ -175,9 +196,9 @@ static void prepare(struct redis *server, char *const *args)
     snprintf(server->uri, sizeof server->uri, "unix://%s", server->socket);
 }
 
-static void start(struct redis *server, bool tcp, char *const *args)
+static void start(struct redis *server, bool tcp, const char *certs, char *const *args)
 {
-    prepare(server, args);
+    prepare(server, certs, args);
     if (tcp)
         take_port(server);
     launch(server, tcp);
@@ -185,17 +206,22 @@ static void start(struct redis *server, bool tcp, char *const *args)
 
 void redis_start(struct redis *server, char *const *args)
 {
-    start(server, false, args);
+    start(server, false, NULL, args);
 }
 
 void redis_start_tcp(struct redis *server, char *const *args)
 {
-    start(server, true, args);
+    start(server, true, NULL, args);
+}
+
+void redis_start_tls(struct redis *server, const char *certs, char *const *args)
+{
+    start(server, true, certs, args);
 }
 
 void redis_start_sentinel(struct redis *server, const char *conf)
 {
-    prepare(server, NULL);
+    prepare(server, NULL, NULL);
     snprintf(server->conf, sizeof server->conf, "%s/sentinel.conf", server->dir);
     FILE *out = fopen(server->conf, "we");
     REQUIRE(out && fputs(conf, out) >= 0 && fclose(out) == 0);

@@ -17,10 +17,11 @@
 
 struct redis {
     pid_t pid;       /* 0 while killed */
-    int port;        /* 0 unless started with redis_start_tcp */
+    int port;        /* 0 unless started with redis_start_tcp or redis_start_tls */
+    const char *certs; /* the folder of its certificates, if that port speaks TLS */
     char dir[64];    /* the folder: redis.sock, redis.log, dump.rdb */
     char socket[96];
-    char uri[128];   /* unix://... or, with a port, redis://127.0.0.1:port */
+    char uri[128];   /* unix://... or, with a port, redis://127.0.0.1:port, or rediss:// */
     unsigned command_ms; /* how long redis_command() waits; 0: for any machine */
     char *const *args;
     char conf[96];   /* "", or the file that it reads first: a Sentinel's, which it rewrites */
@@ -35,6 +36,8 @@ enum redis_data {
  * they must stay valid as long as the server may be restarted. */
 void redis_start(struct redis *server, char *const *args);
 void redis_start_tcp(struct redis *server, char *const *args);
+/* The port speaks TLS, with the pair "server" of the folder (certs.h), and nothing else. */
+void redis_start_tls(struct redis *server, const char *certs, char *const *args);
 
 /* The same, a Sentinel with these lines of configuration. */
 void redis_start_sentinel(struct redis *server, const char *conf);

@@ -35,6 +35,8 @@ static const struct row rows[] = {
     {"log.level", "info", AT(log_level), NIGH_LEAST_INFO, {"notice", "", "3", "Error"}},
     {"log", "syslog", AT(log_to), NIGH_LOG_TO_SYSLOG, {"stdout", "", "2", "yes"}},
     {"l1.huge_pages", "all", AT(l1_huge_pages), NIGH_HUGE_ALL, {"2m", "", "table", "yes"}},
+    {"redis.tls_verify", "ca", AT(tls_verify), NIGH_TLS_VERIFY_CA, {"", "no", "peer", "1"}},
+    {"redis.tls_min", "1.3", AT(tls_min), NIGH_TLS_1_3, {"", "1.1", "1", "TLS1.3"}},
     {"redis.deadline", "1s", AT(l2_deadline_ms), 1000, {NO_NUMBER, "2min", "0"}},
     {"redis.stale_deadline", "7ms", AT(l2_stale_deadline_ms), 7, {NO_NUMBER, "0", "61s"}},
     {"redis.connect_timeout", "10ms", AT(connect_timeout_ms), 10, {NO_NUMBER, "9ms", "61s"}},
@@ -73,7 +75,9 @@ static const struct row rows[] = {
     {"space.compress_min", "2k", AT(space.compress_min), 2048, {NO_NUMBER, "63", "65m"}},
 };
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema",
-                                      "trace.file", "control.socket"};
+                                      "trace.file", "control.socket",
+                                      "redis.tls_ca", "redis.tls_cert",
+                                      "redis.tls_key", "redis.tls_name"};
 /* clang-format on */
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
@@ -425,6 +429,20 @@ TEST(names_that_would_break_redis_keys_are_refused)
         o.space.schema = wrong[i];
         CHECK_EQ(refused(&o), NIGH_EOPTION);
         CHECK(says("schema") && says(wrong[i]));
+    }
+}
+
+/* Who names certificates means TLS: for want of a letter nothing goes out in plain text. */
+TEST(certificates_without_tls_are_refused)
+{
+    static const char *const names[] = {"redis.tls_ca", "redis.tls_cert", "redis.tls_key",
+                                        "redis.tls_name"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        CHECK_EQ(nigh_options_set(&o, names[i], "x"), 0);
+        CHECK_EQ(nigh_options_set(&o, "redis.uri", "redis://127.0.0.1:1"), 0);
+        CHECK_EQ(refused(&o), NIGH_EOPTION);
+        CHECK(says(names[i]) && says("rediss://"));
     }
 }
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// TLS in a build without OpenSSL: refused when it is asked for.
+
+#include "l2/tls.h"
+
+int tls_create(const struct tls_config *config, struct tls **ret_tls)
+{
+    (void)config, (void)ret_tls;
+    return error_note(NIGH_EURI, "redis.uri: rediss:// needs TLS, which this build does not have "
+                                 "(it was built without OpenSSL)");
+}
+
+void tls_destroy(struct tls *tls)
+{
+    (void)tls;
+}
+
+const struct stream_kind *tls_kind(struct tls *tls)
+{
+    (void)tls;
+    return NULL;
+}
+
+uint64_t tls_keep(struct tls *tls)
+{
+    (void)tls;
+    return CLOCK_NEVER_NS;
+}
+
+void tls_problem_read(struct tls *tls, struct l2_problem *ret)
+{
+    (void)tls, (void)ret;
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+// The client over TLS, with a real server: whom it believes, what it says of the others, and that
+// whoever drives gets the same answers as over a plain socket, whatever the network does.
+
+#include "l2/tls.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "l2/net.h"
+#include "support/certs.h"
+#include "support/l2_client.h"
+
+static char certs[CERTS_DIR_BYTES];
+static struct redis server;
+static struct client c;
+static struct certs_path paths[3];
+
+static const char *ca(void)
+{
+    return (paths[0] = certs_path(certs, "ca.pem")).text;
+}
+
+/* ---- a client ---- */
+
+static struct l2_config config_of(const char *uri)
+{
+    struct l2_config config = client_config(&c, uri);
+    config.tls.ca = ca();
+    return config;
+}
+
+static void open_as(const struct l2_config *config)
+{
+    REQUIRE_EQ(l2_open(config, &c.l2), 0);
+    l2_set_patience(c.l2, CLIENT_DEADLINE_MS);
+}
+
+static void begin_server(char *const *args)
+{
+    certs_open(certs);
+    redis_start_tls(&server, certs, args);
+}
+
+static void begin(void)
+{
+    begin_server(NULL);
+    client_init(&c, true);
+    struct l2_config config = config_of(server.uri);
+    open_as(&config);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2)));
+}
+
+static void end_client(void)
+{
+    client_close(&c);
+}
+
+static void end(void)
+{
+    end_client();
+    redis_stop(&server);
+    certs_close(certs);
+}
+
+static bool says(const char *words)
+{
+    struct l2_problem problem;
+    l2_problem_read(c.l2, &problem);
+    return strstr(problem.text, words) != NULL;
+}
+
+/* Opens a client that is refused, or refuses: its state says these words. */
+static void check_refused(const struct l2_config *config, const char *words)
+{
+    struct l2_problem problem;
+    open_as(config);
+    if (!CHECK_WITHIN(CLIENT_DEADLINE_MS, says(words))) {
+        l2_problem_read(c.l2, &problem);
+        check_note("%s is wanted, and it is: %s", words, problem.text);
+    }
+    CHECK(!l2_connected(c.l2));
+    l2_close(c.l2);
+}
+
+/* ---- whom it believes ---- */
+
+TEST(a_server_is_believed_by_name_and_by_address)
+{
+    begin_server(NULL);
+    client_init(&c, true);
+    const char *const names[] = {NULL, "localhost", "localhost.", "127.0.0.1"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        struct l2_config config = config_of(server.uri);
+        config.tls.name = names[i];
+        open_as(&config);
+        CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+        l2_close(c.l2);
+    }
+    client_fini(&c);
+    redis_stop(&server);
+    certs_close(certs);
+}
+
+/* Lets the server show the pair of this name. */
+static void show(const char *name)
+{
+    char pem[64], key[64];
+    snprintf(pem, sizeof(pem), "%s.pem", name);
+    snprintf(key, sizeof(key), "%s.key", name);
+    char *reply = redis_command(&server, "CONFIG SET tls-cert-file %s tls-key-file %s",
+                                certs_path(certs, pem).text,
+                                certs_path(certs, key).text);
+    CHECK_STR(reply, "OK");
+    free(reply);
+}
+
+TEST(who_is_not_believed_is_named)
+{
+    static const struct {
+        struct cert cert;
+        const char *words;
+    } rows[] = {
+        {{.from_s = -7200, .until_s = -3600}, "certificate has expired"},
+        {{.from_s = 3600, .until_s = 7200}, "certificate is not yet valid"},
+        {{.names = "DNS:localhost,IP:127.0.0.2"}, "IP address mismatch"},
+        {{.self_signed = true}, "self-signed certificate"},
+        {{.issuer = "other_ca"}, "unable to get local issuer certificate"},
+    };
+    begin_server(NULL);
+    client_init(&c, true);
+    certs_add(certs, "other_ca", &(struct cert){.self_signed = true, .is_ca = true});
+    struct l2_config config = config_of(server.uri);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        certs_add(certs, "shown", &rows[i].cert);
+        show("shown");
+        check_refused(&config, rows[i].words);
+    }
+    show("server");
+    config.tls.name = "redis.example";
+    check_refused(&config, "hostname mismatch (wanted: redis.example)");
+    config.tls.ca = NULL; /* the system's */
+    check_refused(&config, "TLS handshake: certificate verify failed: ");
+    client_fini(&c);
+    redis_stop(&server);
+    certs_close(certs);
+}
+
+TEST(less_may_be_proven_where_that_is_asked_for)
+{
+    begin_server(NULL);
+    client_init(&c, true);
+    certs_add(certs, "shown", &(struct cert){.names = "DNS:elsewhere"});
+    show("shown");
+    struct l2_config config = config_of(server.uri);
+    config.tls.verify = NIGH_TLS_VERIFY_CA;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    l2_close(c.l2);
+    certs_add(certs, "shown", &(struct cert){.self_signed = true});
+    show("shown");
+    check_refused(&config, "self-signed");
+    config.tls.verify = NIGH_TLS_VERIFY_NONE;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
+
+TEST(a_server_that_wants_a_certificate_gets_one)
+{
+    char *const args[] = {"--tls-auth-clients", "yes", NULL};
+    begin_server(args);
+    client_init(&c, true);
+    struct l2_config config = config_of(server.uri);
+    check_refused(&config, "certificate required");
+    config.tls.cert = (paths[1] = certs_path(certs, "client.pem")).text;
+    config.tls.key = (paths[2] = certs_path(certs, "client.key")).text;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
+
+TEST(an_older_version_than_the_least_is_refused)
+{
+    char *const args[] = {"--tls-protocols", "TLSv1.2", NULL};
+    begin_server(args);
+    client_init(&c, true);
+    struct l2_config config = config_of(server.uri);
+    config.tls.min = NIGH_TLS_1_3;
+    check_refused(&config, "protocol version");
+    config.tls.min = NIGH_TLS_1_2;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
+
+/* ---- plain text at either end ---- */
+
+TEST(plain_text_to_a_port_for_tls_is_told)
+{
+    char uri[128];
+    begin_server(NULL);
+    client_init(&c, true);
+    snprintf(uri, sizeof(uri), "redis://127.0.0.1:%d", server.port);
+    struct l2_config config = config_of(uri);
+    check_refused(&config, "rediss://");
+    client_fini(&c);
+    redis_stop(&server);
+    certs_close(certs);
+}
+
+/* A Redis takes what we say for the beginning of a command, and waits for its end; or answers it,
+ * if there is an end of a line in it. */
+TEST(tls_to_a_port_for_plain_text_is_told)
+{
+    char uri[128];
+    certs_open(certs);
+    redis_start_tcp(&server, NULL);
+    client_init(&c, true);
+    snprintf(uri, sizeof(uri), "rediss://127.0.0.1:%d", server.port);
+    struct l2_config config = config_of(uri);
+    config.connect_timeout_ms = 100;
+    check_refused(&config, "TLS handshake: ");
+    client_fini(&c);
+    redis_stop(&server);
+    certs_close(certs);
+}
+
+/* ---- files ---- */
+
+static void check_files(const char *cert, const char *key, const char *words)
+{
+    struct l2_config config = client_config(&c, "rediss://127.0.0.1:1");
+    struct certs_path cert_path = certs_path(certs, cert);
+    struct certs_path key_path = certs_path(certs, key);
+    config.tls.ca = ca();
+    config.tls.cert = cert_path.text;
+    config.tls.key = key_path.text;
+    CHECK_EQ(l2_open(&config, &c.l2), NIGH_EOPTION);
+    check_note("%s", nigh_options_error());
+    CHECK(strstr(nigh_options_error(), words) != NULL);
+    CHECK(!strstr(nigh_options_error(), "PRIVATE KEY"));
+}
+
+TEST(files_that_are_wrong_are_named_at_open)
+{
+    static const char locked[] = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+        "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAi6A0WmkYJzCQICCAAw\n"
+        "-----END ENCRYPTED PRIVATE KEY-----\n";
+    certs_open(certs);
+    client_init(&c, true);
+    certs_write(certs_path(certs, "empty").text, "", 0);
+    certs_write(certs_path(certs, "text").text, "no PEM", 6);
+    certs_write(certs_path(certs, "locked").text, locked, sizeof(locked) - 1);
+    check_files("nowhere", "client.key", "nowhere: No such file or directory");
+    check_files("client.pem", "nowhere", "nowhere: No such file or directory");
+    check_files("empty", "client.key", "empty: it is empty");
+    check_files("text", "client.key", "no start line");
+    check_files("client.pem", "text", "redis.tls_key=");
+    check_files("client.pem", "server.key", "key values mismatch");
+    struct l2_config config = client_config(&c, "rediss://127.0.0.1:1");
+    config.tls.ca = "/nowhere.pem";
+    CHECK_EQ(l2_open(&config, &c.l2), NIGH_EOPTION);
+    CHECK_STR(nigh_options_error(), "redis.tls_ca=/nowhere.pem: No such file or directory");
+    client_fini(&c);
+    certs_close(certs);
+}
+
+/* A key under a pass phrase is not asked for on the terminal. */
+TEST(a_key_with_a_pass_phrase_is_refused)
+{
+    certs_open(certs);
+    client_init(&c, true);
+    certs_lock(certs, "client", "secret");
+    check_files("client.pem", "client.key", "it wants a pass phrase");
+    client_fini(&c);
+    certs_close(certs);
+}
+
+/* ---- files that change ---- */
+
+static uint64_t reloads(void)
+{
+    return stats_read(&c.stats, STATS_L2_TLS_RELOAD);
+}
+
+/* Keeps until the condition holds: two looks of tls_keep() are a second apart. */
+#define KEEP_UNTIL(cond) CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_keep(c.l2), (cond)))
+
+TEST(files_that_have_changed_are_for_the_next_connection)
+{
+    char *const args[] = {"--tls-auth-clients", "yes", NULL};
+    begin_server(args);
+    client_init(&c, true);
+    struct l2_config config = config_of(server.uri);
+    struct certs_path cert = certs_path(certs, "own.pem");
+    struct certs_path key = certs_path(certs, "own.key");
+    config.tls.cert = cert.text;
+    config.tls.key = key.text;
+    certs_add(certs, "own", &(struct cert){.until_s = -60}); /* the server refuses it */
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, says("certificate expired"));
+    certs_add(certs, "own", &(struct cert){0});
+    KEEP_UNTIL(reloads() == 1);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    uint64_t connects = stats_read(&c.stats, STATS_L2_CONNECT);
+    /* half-way: of another pair's files one is there, and then it is empty */
+    certs_write(key.text, "", 0);
+    KEEP_UNTIL(says("redis.tls_key=") && says("it is empty"));
+    CHECK(l2_connected(c.l2));
+    CHECK_EQ(unlink(cert.text), 0);
+    KEEP_UNTIL(says("No such file or directory"));
+    /* what was read before is used */
+    l2_drop_connection(c.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS,
+                 stats_read(&c.stats, STATS_L2_CONNECT) > connects && l2_connected(c.l2));
+    certs_add(certs, "own", &(struct cert){0});
+    KEEP_UNTIL(reloads() >= 2 && says(""));
+    CHECK(l2_connected(c.l2));
+    end();
+}
+
+/* ---- sessions ---- */
+
+static void drop_and_connect(void)
+{
+    uint64_t connects = stats_read(&c.stats, STATS_L2_CONNECT);
+    l2_drop_connection(c.l2);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS,
+                         stats_read(&c.stats, STATS_L2_CONNECT) > connects && l2_connected(c.l2)));
+}
+
+TEST(a_connection_that_is_made_again_resumes_its_session)
+{
+    begin();
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_TLS_RESUMED), 0);
+    drop_and_connect();
+    CHECK_GE(stats_read(&c.stats, STATS_L2_TLS_RESUMED), 1);
+    uint64_t resumed = stats_read(&c.stats, STATS_L2_TLS_RESUMED);
+    redis_restart(&server, REDIS_EMPTY); /* its tickets are of no use any more */
+    drop_and_connect();
+    CHECK_EQ(stats_read(&c.stats, STATS_L2_TLS_RESUMED), resumed);
+    end();
+}
+
+/* What it has shown when the session was made is not good for ever. */
+TEST(a_server_that_has_expired_resumes_no_session)
+{
+    begin_server(NULL);
+    client_init(&c, true);
+    certs_add(certs, "short", &(struct cert){.until_s = 3});
+    show("short");
+    struct l2_config config = config_of(server.uri);
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2) || says("has expired"));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_drop_connection(c.l2), says("has expired")));
+    end();
+}
