@@ -169,6 +169,13 @@ struct coherence_write {
     uint64_t version; /* L2_REPLACE: the value's; the item has that of what it deletes */
 };
 
+/* What the change of a waiter sets its key to. */
+enum coherence_waiter_value {
+    COHERENCE_VALUE_NONE,
+    COHERENCE_VALUE_PUT,
+    COHERENCE_VALUE_REFUSED, /* as it was queued: a newer version was told before */
+};
+
 /*
  * Waits for a change in the background. `done` is called once, under no lock: 0 accepted;
  * NIGH_REFUSED accepted, but the value was not set; NIGH_QUEUED not accepted in time: the value is
@@ -176,6 +183,7 @@ struct coherence_write {
  */
 struct coherence_waiter {
     struct coherence_waiter *next; /* the queue's */
+    enum coherence_waiter_value value; /* the queue's */
     int outcome;
     void (*done)(struct coherence_waiter *w);
     void *arg;
@@ -211,8 +219,9 @@ struct coherence_change {
  *           NIGH_QUEUED applied here (local_key with stored = false), to be retried; always so in
  *           the background
  * Errors    NIGH_ENOMEM: not even queued; soft `all` was raised here and will be in Redis. In the
- *           background: no memory for a value, nothing was done, or as above; NIGH_EBUSY only
- *           there: the queue has no room, nothing was done
+ *           background, and of a put that comes after what is queued: no memory for the value,
+ *           nothing was done, or as above; NIGH_EBUSY only in the background: the queue has no
+ *           room, nothing was done
  * Blocks    up to deadline_ns; in the background not at all
  */
 int coherence_change(struct coherence *c, const struct coherence_change *change,

@@ -141,8 +141,15 @@ static int worst_outcome(const struct coherence_change *change)
     return worst == NIGH_ECLOSED ? NIGH_QUEUED : worst;
 }
 
-/* Queues the change behind what waits of its keys, and waits for it. NIGH_ENOMEM: none to wait, or
- * for its value. */
+/* Ends a change that found no memory to wait, or for its value, so that nothing of it is queued. It
+ * must not overtake what waits: a put does nothing, what a writer has committed is told. */
+static int change_not_after(struct coherence *c, const struct coherence_change *change)
+{
+    bool put = change->writes && change->writes->mode != L2_SET_TOKEN;
+    return put ? NIGH_ENOMEM : queue_change(c, change);
+}
+
+/* Queues the change behind what waits of its keys, and waits for it. */
 static int change_after(struct coherence *c, struct coherence_change change)
 {
     struct mem *mem = c->config.env->mem;
@@ -150,7 +157,7 @@ static int change_after(struct coherence *c, struct coherence_change change)
     size_t size = change.item_count * sizeof(*change.waiters);
     change.waiters = mem_alloc(mem, NULL, size);
     if (!change.waiters)
-        return NIGH_ENOMEM;
+        return change_not_after(c, &change);
     for (uint32_t i = 0; i < change.item_count; i++)
         change.waiters[i] =
             (struct coherence_waiter){.outcome = NIGH_QUEUED, .done = after_done, .arg = &a};
@@ -159,10 +166,12 @@ static int change_after(struct coherence *c, struct coherence_change change)
         if (!l2_connected(c->config.l2) || !wait_for_all(&a, change.deadline_ns))
             leave_all(c, &change, &a);
         rc = worst_outcome(&change);
-        if (rc == NIGH_QUEUED)
-            stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change.item_count);
     }
     mem_free(mem, NULL, change.waiters, size);
+    if (rc == NIGH_ENOMEM && change.writes)
+        return change_not_after(c, &change);
+    if (rc == NIGH_QUEUED || rc == NIGH_ENOMEM) /* the latter as one of all */
+        stats_add(c->config.stats, STATS_INVALIDATE_QUEUED, change.item_count);
     return rc;
 }
 
@@ -282,10 +291,8 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
     NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
     if (change->background)
         return change_in_background(c, change);
-    if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1)) {
-        int rc = change_after(c, *change);
-        return rc == NIGH_ENOMEM ? queue_change(c, change) : rc; /* must not overtake them */
-    }
+    if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1))
+        return change_after(c, *change);
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
         return queue_change(c, change); /* many long names: the queue sends fewer at once */
     switch (coherence_combine(c, change, &outcome)) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The probe: two words, and a time after which a change that was not heard is given up, for its
-// script may have failed, or the channel be away.
+// script may have failed, or found other schemas and done nothing, or the channel be away. Nothing
+// but this measurement asks for the nonce of such a script: chains and own calls are compared where
+// a change was accepted (change.c) or comes back (apply.c). So what is lost is samples, for that
+// time.
 
 #include "coherence/probe.h"
 

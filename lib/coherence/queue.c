@@ -32,15 +32,33 @@ static bool outlasts(const struct coherence_value *waits, const struct coherence
     return waits && judged && waits->version >= item->version && item->version != 0;
 }
 
+/* Whether a value that comes now is older than what the item tells already: a value that waits, or
+ * a change that says which version there is. In Redis it would be judged by the item's version, the
+ * highest that was named, and so be set over what another node has put between the two. */
+static bool is_outdone(const struct coherence_queue_item *i, const struct coherence_item *item,
+                       const struct coherence_value *v)
+{
+    return outlasts(i->value, item, v) || (v->mode == L2_SET_NEWER && i->version > v->version);
+}
+
+/* Lets go of a value that comes too late. */
+static void refuse_value_locked(struct coherence *c, struct coherence_value *v,
+                                struct coherence_waiter *waiter) REQUIRES(c->queue->lock)
+{
+    queued_value_unref_locked(c, v);
+    stats_count(c->config.stats, STATS_BACKGROUND_LOST);
+    if (waiter)
+        waiter->value = COHERENCE_VALUE_REFUSED;
+}
+
 /* Sets what the key is going to be: to the value that came last, or to nothing. Takes `v`. */
 static void set_value_locked(struct coherence *c, struct coherence_queue_item *i,
-                             const struct coherence_item *item, struct coherence_value *v)
-    REQUIRES(c->queue->lock)
+                             const struct coherence_item *item, struct coherence_value *v,
+                             struct coherence_waiter *waiter) REQUIRES(c->queue->lock)
 {
-    if (outlasts(i->value, item, v)) {
-        if (v)
-            queued_value_unref_locked(c, v);
-    } else {
+    if (v && is_outdone(i, item, v)) {
+        refuse_value_locked(c, v, waiter);
+    } else if (v || !outlasts(i->value, item, NULL)) {
         queued_drop_value_locked(c, i);
         i->value = v;
         c->queue->value_bytes += v ? v->len : 0;
@@ -97,6 +115,8 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
     struct coherence_queue *q = c->queue;
     struct coherence_queue_item *i = q->all;
     int rc = 0;
+    if (waiter)
+        waiter->value = v ? COHERENCE_VALUE_PUT : COHERENCE_VALUE_NONE;
     if (item->kind == WIRE_ALL)
         put_all_locked(q, item->soft);
     else
@@ -106,7 +126,7 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
     else if (rc != 0)
         fold_locked(c);
     else if (!noted || !i->value) /* told again: a change before the value that waits */
-        set_value_locked(c, i, item, v);
+        set_value_locked(c, i, item, v, waiter);
     if (waiter && rc == 0) {
         waiter->next = i->later;
         i->later = waiter;

@@ -156,13 +156,27 @@ void queued_unlink_locked(struct coherence_queue *q, struct coherence_queue_item
 
 /* ---- who waits ---- */
 
+/* Returns an item's outcome as one of its waiters sees it: of those whose changes were merged into
+ * it each learns what became of its own. */
+static int outcome_for(const struct coherence_waiter *w, int outcome)
+{
+    if (outcome != 0 && outcome != NIGH_REFUSED)
+        return outcome; /* not accepted */
+    switch (w->value) {
+    case COHERENCE_VALUE_NONE: return 0;
+    case COHERENCE_VALUE_REFUSED: return NIGH_REFUSED;
+    case COHERENCE_VALUE_PUT: break;
+    }
+    return outcome;
+}
+
 void queued_tell_locked(struct coherence_waiter **told, struct coherence_waiter **list,
                         int outcome)
 {
     while (*list) {
         struct coherence_waiter *w = *list;
         *list = w->next;
-        w->outcome = outcome;
+        w->outcome = outcome_for(w, outcome);
         w->next = *told;
         *told = w;
     }
