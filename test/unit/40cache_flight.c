@@ -6,6 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "cache/space.h"
+#include "l1/core.h"
+#include "l1/floors.h"
+#include "l1/leave.h"
+#include "l1/shard.h"
 #include "support/origin.h"
 
 #define CROWD 16
@@ -113,11 +118,70 @@ TEST(other_keys_load_while_one_is_stuck)
 
 /* ---- failure ---- */
 
+/* A flight begins as an invalidation has raised the floor of its key, and not yet removed what L1
+ * has: as good as the ticket is, the value is not to be had by who comes after the removal. */
+
+/* The two steps of l1_invalidate_key(). */
+static void raise_floor(struct world *w, const struct l1_key *key)
+{
+    bool ok;
+    floors_raise_key(w->cache->l1->floors, key->hash, 0, &ok);
+}
+
+static void remove_entry(struct world *w, const struct l1_key *key)
+{
+    struct l1 *l1 = w->cache->l1;
+    struct l1_shard *s = l1_shard_of(l1, key->hash);
+    l1_shard_lock(s);
+    struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
+    if (CHECK(e != NULL))
+        l1_shard_drop_locked(l1, s, e, L1_FATE_NONE);
+    l1_shard_unlock(l1, s);
+}
+
 static int fail_when_let_go(struct origin *o, struct nigh_fill *fill)
 {
     while (atomic_load(&o->held))
         check_pause();
     return nigh_fill_error(fill, 99);
+}
+
+TEST(what_was_removed_is_no_stale_value_for_who_joins_later)
+{
+    struct world w;
+    struct asker first, beside, later;
+    struct nigh_call refresh = NIGH_CALL_INIT;
+    refresh.flags = NIGH_REFRESH;
+    open_world(&w, NIGH_RUN_CALLER);
+    struct l1_key key = l1_key_of(w.cache->l1, w.space->id, "k", 1);
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    w.origin.script = fail_when_let_go;
+    for (int removed = 0; removed <= 1; removed++) {
+        raise_floor(&w, &key); /* or another key that shares it is invalidated */
+        origin_hold(&w.origin);
+        int64_t joined = world_count(&w, "flight_joined"), loads = world_count(&w, "load");
+        asker_start(&first, w.space, "k", &refresh);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "load") == loads + 1);
+        asker_start(&beside, w.space, "k", &refresh);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == joined + 1);
+        if (removed) {
+            remove_entry(&w, &key);
+            asker_start(&later, w.space, "k", NULL);
+            CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == joined + 2);
+        }
+        origin_let_go(&w.origin);
+        asker_join(&first);
+        CHECK_ANSWER(first.answer, NIGH_STALE, "k=1"); /* the call began before the removal */
+        asker_join(&beside);
+        if (removed) {
+            CHECK_EQ(beside.answer.outcome, NIGH_ELOADER);
+            asker_join(&later);
+            CHECK_EQ(later.answer.outcome, NIGH_ELOADER);
+        } else {
+            CHECK_ANSWER(beside.answer, NIGH_STALE, "k=1");
+        }
+    }
+    world_close(&w);
 }
 
 TEST(a_failure_is_told_once_to_all_and_not_retried_one_by_one)
