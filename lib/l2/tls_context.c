@@ -88,7 +88,7 @@ struct wrong {
 /* False: so that a check can end with it. */
 static bool is_wrong(struct wrong *w, const char *option, const char *path, const char *why)
 {
-    snprintf(w->text, sizeof(w->text), "redis.tls_%s=%.100s: %s", option, path, why);
+    snprintf(w->text, sizeof(w->text), "redis.tls_%s=%.80s: %s", option, path, why);
     return false;
 }
 
