@@ -75,8 +75,8 @@ static void parse(struct settings *s, struct output *ret_output, int argc, char 
     };
     const struct command_line line = {
         .usage = must_print("perf/run %s [OPTION...]", suite->command),
-        .about = must_print("%s Starts a private redis-server.\n"
-                            "Keys are asked for in turn: there is no --seed.\n",
+        .about = must_print("%s\nStarts a private redis-server. Keys are asked for in turn: no "
+                            "--seed.\n",
                             suite->about),
         .status = "Exit status: 0 measured, whatever the goals in brackets say, 2 not measured.\n",
         .options = options,

@@ -24,7 +24,7 @@ static void add_client(struct result *r, const struct client_tally *c)
     for (int i = 0; i < OUTCOME_COUNT; i++)
         r->outcomes[i] += c->outcomes[i];
     for (int i = 0; i < TIER_COUNT; i++) {
-        r->tiers[i] += c->tiers[i];
+        r->tiers[i] += atomic_load_explicit(&c->tiers[i], memory_order_relaxed);
         hist_merge(&r->latency[i], &c->latency[i]);
     }
     checker_tally_merge(&r->checked, &c->checked);
@@ -124,6 +124,8 @@ void collect(struct shared *shared, const struct population *population,
     ret->loads = atomic_load_explicit(&shared->origin_loads, memory_order_relaxed);
     for (uint32_t i = 0; i < shared->plan.nodes; i++)
         add_node(ret, &shared->nodes[i], shared->plan.threads);
+    for (uint32_t i = 0; i < shared->plan.nodes; i++)
+        ret->timelines[i] = shared->nodes[i].timeline;
     if (shared->plan.check)
         judge_loads(ret, shared, population, times);
 }

@@ -76,19 +76,19 @@ static bool load_again(struct fault *f)
 }
 
 static const struct fault_kind kinds[] = {
-    {"kill-redis", "Redis is killed; 2 s later it is there again, empty", false,
+    {"kill-redis", "it is killed; 2 s later it is there again, empty", false,
      {{0, kill_master, "Redis killed"},
       {2, begin_anew, "begun anew, empty"}}},
-    {"failover", "the master dies; 1 s later its replica takes its place, for good", true,
+    {"failover", "the master dies; 1 s later its replica is the master", true,
      {{0, kill_master, "master killed"},
       {1, follow_promoted, "clients to replica"}}},
-    {"flap", "clients follow a promoted replica and 2.5 s later return to the old master", true,
+    {"flap", "clients go to a promoted replica, and 2.5 s later back", true,
      {{0, promote, "replica promoted"},
       {0.25, go_to_replica, "clients to replica"},
       {0.35, leave_master, NULL},
       {2.75, go_back, "clients back"},
       {2.85, leave_replica, NULL}}},
-    {"reload", "Redis loads a snapshot of 2 s ago in place (DEBUG RELOAD NOSAVE)", false,
+    {"reload", "it loads a snapshot of 2 s ago in place (DEBUG RELOAD)", false,
      {{-2, save, "snapshot saved"},
       {0, load_again, "snapshot loaded"}}},
 };

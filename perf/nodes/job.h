@@ -37,6 +37,7 @@ struct result {
     uint64_t resident_peak;
     int64_t resyncs;
     struct fault fault;   /* as it went */
+    struct timeline timelines[NODES_MAX];
     double away_seconds;  /* of the node that was without Redis longest */
     double doubt_seconds; /* of the node that was without trust longest */
     int32_t failure;     /* last error a read ended with, or 0 */

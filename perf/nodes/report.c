@@ -445,6 +445,7 @@ void report_json(const struct result *r, const char *path)
     if (r->plan.check)
         json_lateness(out, r);
     json_fault(out, r);
+    timeline_json(r->timelines, r->plan.nodes, r->begin_ns, out);
     fprintf(out, "  \"latency_us\": {\n");
     json_latency(out, r, TIER_L1, "l1", ",");
     json_latency(out, r, TIER_L2, "l2", ",");

@@ -17,6 +17,7 @@
 #include "nodes/checker.h"
 #include "nodes/history.h"
 #include "nodes/loads.h"
+#include "nodes/timeline.h"
 #include "support/hist.h"
 
 #define THREADS_MAX 64
@@ -57,7 +58,7 @@ enum outcome {
 struct client_tally {
     _Atomic uint64_t reads;               /* (a) also for the progress line */
     uint64_t outcomes[OUTCOME_COUNT];     /* (t) */
-    uint64_t tiers[TIER_COUNT];           /* (t) reads answered, absent ones too */
+    _Atomic uint64_t tiers[TIER_COUNT];   /* (a) reads answered, absent ones too */
     struct hist latency[TIER_COUNT]; /* (t) */
     struct checker_tally checked;         /* (t) */
     int32_t failure;                      /* (t) the last error that is not "busy" */
@@ -90,6 +91,7 @@ struct node {
     int64_t resyncs;          /* (t) */
     uint64_t doubt_ns;        /* (t) how long stored values could not be called fresh */
     int64_t queued_at_end;    /* (t) */
+    struct timeline timeline; /* (t) */
     struct update_tally update;
     struct client_tally clients[THREADS_MAX];
 };

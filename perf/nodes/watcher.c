@@ -191,6 +191,20 @@ static void watch_memory(struct watcher *w)
     self->memory_peak = peak > self->memory_peak ? peak : self->memory_peak;
 }
 
+static void watch_course(struct watcher *w)
+{
+    struct node *self = w->member->self;
+    struct timeline_sample *s = timeline_due(&self->timeline, w->member->plan->seconds);
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < w->member->plan->threads; i++)
+        for (int tier = 0; tier < TIER_COUNT; tier++)
+            s->answered[tier] += atomic_load_explicit(&self->clients[i].tiers[tier],
+                                                      memory_order_relaxed);
+    s->memory_bytes = (uint64_t)watcher_stat(w->member, "memory_bytes");
+    s->fullest = timeline_fullest(w->member->cache);
+}
+
 static void look(struct watcher *w)
 {
     uint64_t begin = now_ns();
@@ -205,6 +219,7 @@ static void look(struct watcher *w)
         settle_queued(w);
     if (w->turn++ % MEMORY_EVERY == 0)
         watch_memory(w);
+    watch_course(w);
     w->last_ns = begin;
 }
 

@@ -78,7 +78,7 @@ static void linear_ticks(FILE *out, const struct scale *s, tick_fn *tick)
         if (steps[i] * power >= raw)
             step = steps[i] * power;
     for (double n = ceil(s->low / step - 1e-9); n * step <= s->high + step * 1e-9; n++)
-        tick(out, s, n * step);
+        tick(out, s, n * step + 0.0); /* which makes -0 a 0 */
 }
 
 static void log_ticks(FILE *out, const struct scale *s, tick_fn *tick)

@@ -7,9 +7,12 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "support/fail.h"
+
+#define MIB 0x1p20
 
 /* ---- the main job's object ---- */
 
@@ -56,20 +59,46 @@ static void add_lateness(json_t *to, const json_t *job)
     add(to, "fresh reads", "late", "count", number_in(late, "count"), NULL, 0);
 }
 
-static void add_over_time(json_t *to, const json_t *job)
+/* Adds one figure of many; `limit` is what it should stay below. */
+static void add_at(json_t *to, const char *name, const char *metric, const char *unit, double at_s,
+                   double value, const char *limit, double limit_value)
+{
+    size_t before = json_array_size(to);
+    add(to, name, metric, unit, value, limit, limit_value);
+    if (json_array_size(to) > before)
+        json_object_set_new(json_array_get(to, before), "at_s", json_real(at_s));
+}
+
+/* Adds a line for each node, from a list of their figures. */
+static void add_nodes_at(json_t *to, const json_t *figures, const char *metric, const char *unit,
+                         double at_s, double scale, const char *limit, double limit_value)
 {
     const json_t *each;
     size_t i;
+    char name[32];
+    json_array_foreach(figures, i, each) {
+        snprintf(name, sizeof(name), "node %zu", i);
+        if (json_is_number(each))
+            add_at(to, name, metric, unit, at_s, json_number_value(each) / scale, limit,
+                   limit_value);
+    }
+}
+
+static void add_over_time(json_t *to, const json_t *job)
+{
+    static const char *const names[] = {"l1", "l2", "loader"};
+    double cap = number_in(job, "memory_cap_bytes") / MIB;
+    const json_t *each;
+    size_t i;
     json_array_foreach(json_object_get(job, "over_time"), i, each) {
-        static const char *const names[] = {"l1", "l2", "loader"};
-        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
-            if (isnan(number_in(each, names[n])))
-                continue;
-            add(to, names[n], "share over time", "percent", 100 * number_in(each, names[n]), NULL,
-                0);
-            json_t *last = json_array_get(to, json_array_size(to) - 1);
-            json_object_set_new(last, "at_s", json_real(number_in(each, "at_s")));
-        }
+        double at_s = number_in(each, "at_s");
+        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+            add_at(to, names[n], "share over time", "percent", at_s,
+                   100 * number_in(each, names[n]), NULL, 0);
+        add_nodes_at(to, json_object_get(each, "memory_bytes"), "memory over time", "MiB", at_s,
+                     MIB, "cap", cap);
+        add_nodes_at(to, json_object_get(each, "fullest_shard"),
+                     "the fullest shard, over time", "entries, of the mean", at_s, 1, NULL, 0);
     }
 }
 

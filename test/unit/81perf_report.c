@@ -261,6 +261,8 @@ TEST(page_of_the_main_job_shows_lateness_and_its_bound)
     CHECK(says("nodes: latency, us"));
     CHECK(says("nodes: what has a limit"));
     CHECK(says("17.9 %")); /* of the bound */
+    CHECK(says("nodes: share over time") && says("nodes: memory over time"));
+    CHECK(says("nodes: the fullest shard, over time"));
 }
 
 /* ---- peers ---- */

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Runs the commands of perf/run as their user would: --help, a wrong option, a short load from one
+# end to the other, and tune with good and bad logs. A Debug build has to refuse to measure.
+#
+#   commands.sh FOLDER BUILD_TYPE     FOLDER has the programs
+set -u
+programs=$1
+build=$2
+folder=$(mktemp -d "${TMPDIR:-/tmp}/nigh-commands-XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT
+export TMPDIR=$folder
+failures=0
+
+fail() {
+    echo "commands: $*" >&2
+    failures=$((failures + 1))
+}
+
+# try STATUS WORDS COMMAND...: it ends with the status, and says the words.
+try() {
+    local status=$1 words=$2
+    shift 2
+    "$programs/perf_$1" "${@:2}" >"$folder/out" 2>&1
+    local got=$?
+    local said
+    said=$(tail -n 3 "$folder/out")
+    [ "$got" -eq "$status" ] || fail "$*: ended with $got, not $status: $said"
+    grep -qF -- "$words" "$folder/out" || fail "$*: does not say '$words': $said"
+}
+
+# measure WORDS COMMAND...: as try 0, but for a Debug build.
+measure() {
+    if [ "$build" = Debug ]; then
+        try 2 'this is a Debug build' "${@:2}"
+    else
+        try 0 "$@"
+    fi
+}
+
+# has FILE WORDS: those words are in it.
+has() {
+    [ "$build" = Debug ] || grep -qF -- "$2" "$1" || fail "${1##*/}: no '$2' in it"
+}
+
+for command in 'nodes nodes' 'tune tune' 'load load' 'bench hit' 'bench trace' 'bench peers' \
+    'link link' 'link miss' 'lines lines' 'instructions instructions' 'report compare' \
+    'report report'; do
+    read -r program name <<<"$command"
+    [ -x "$programs/perf_$program" ] || continue # has what is not installed
+    try 0 "Usage: perf/run" "$program" "$name" --help
+    awk 'length > 100 { exit 1 }' "$folder/out" || fail "$name --help: wider than 100 columns"
+    try 2 '--wrong' "$program" "$name" --wrong
+done
+try 2 '--seconds: a value is missing' load load --seconds
+try 2 'a number from' load load --seconds ten
+try 2 "is it a log" tune tune access.log
+
+# A load with two nodes, a Redis, writes and invalidations.
+measure 'answered by L1' load load --nodes 2 --threads 1 --rounds 1 --seconds 0.3 --keys 500 \
+    --origin 200us --mix read=90,write=5,invalidate=5 --json "$folder/load.json"
+has "$folder/load.json" '"metric": "requests"'
+has "$folder/load.json" '"case": "1 threads", "metric": "failed", "unit": "count", "value": 0,'
+measure 'requests/s are due' load load --redis none --rate 500 --threads 2 --rounds 1 \
+    --seconds 0.2 --keys 200 --mix read=100
+if [ -x "$programs/perf_report" ]; then
+    measure 'pictures' load load --redis none --threads 1 --rounds 1 --seconds 0.1 --keys 100 \
+        --mix read=100 --html "$folder/load.html"
+    has "$folder/load.html" '<svg'
+fi
+
+# Logs: good lines with garbage between them, none at all, and a trace that ends too soon.
+for i in {1..2000}; do
+    key=$((i * i % 251 * (i % 3)))
+    at=$(printf '10:%02d:%02d' $((i / 60)) $((i % 60)))
+    echo "h - - [29/Nov/2026:$at +0000] \"GET /p/$key HTTP/1.1\" 200 $((500 + key * 20))"
+    [ $((i % 500)) -ne 7 ] || echo 'no request at all'
+done >"$folder/access.log"
+: >"$folder/empty.log"
+head -c 1000 "$folder/access.log" >"$folder/cut.oracleGeneral"
+measure 'NIGH_CONF=l1.memory=4m' tune tune --log "$folder/access.log" --rounds 2 \
+    --round-time 5ms --ttl 60s
+has "$folder/out" '4 of 2,004 lines are no requests'
+has "$folder/out" 'values live 60 s'
+if [ "$build" != Debug ]; then
+    try 2 'is empty' tune tune --log "$folder/empty.log"
+    try 2 'is cut off' tune tune --trace "$folder/cut.oracleGeneral"
+    try 2 'no access log' tune tune --log "$0"
+fi
+[ "$failures" -eq 0 ]
