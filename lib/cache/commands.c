@@ -242,7 +242,10 @@ static bool say_degraded(struct ask *a)
     } else if (gauge(a->cache, "breaker")) {
         control_print(a->reply, "degraded: redis is slow or failing: asked only now and then\n");
     } else {
-        return false;
+        l2_problem_read(a->cache->l2, &p); /* a server that refuses, certificates that are wrong */
+        if (p.text[0])
+            control_print(a->reply, "degraded: %s\n", p.text);
+        return p.text[0] != '\0';
     }
     return true;
 }

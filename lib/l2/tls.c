@@ -33,7 +33,8 @@ struct tls_stream {
     SSL *ssl;
     uint64_t host;  /* hash of it */
     uint32_t wants; /* what the socket was not ready for in this call; 0: nothing */
-    long end;       /* what else it said in this call: 0 or -errno; 1: nothing */
+    long end;       /* what else it said first in this call: 0 or -errno; 1: nothing */
+    long last;      /* what all reads give from here on: 0 or -errno; 1: nothing yet */
     bool shares;    /* the queue of errors has others' entries, and our mark behind them */
     bool failed;
     char problem[L2_PROBLEM_BYTES];
@@ -57,7 +58,7 @@ static int take_result(BIO *bio, long n, uint32_t want)
         t->wants = want;
         BIO_set_flags(bio, BIO_FLAGS_SHOULD_RETRY |
                                (want == L2_FOR_INPUT ? BIO_FLAGS_READ : BIO_FLAGS_WRITE));
-    } else {
+    } else if (t->end == 1) { /* behind the end of the input OpenSSL may try to write */
         t->end = n;
     }
     return n == 0 ? 0 : -1;
@@ -212,6 +213,8 @@ static long read_some(struct stream *s, void *buffer, size_t size)
     struct tls_stream *t = of(s);
     if (t->failed)
         return stay_failed(t);
+    if (t->last <= 0)
+        return t->last;
     if (!begin(t))
         return fail_at_exit(t);
     size_t got = 0;
@@ -219,6 +222,8 @@ static long read_some(struct stream *s, void *buffer, size_t size)
     s->holds = got > 0 && SSL_has_pending(t->ssl);
     unsigned long error = end(t);
     long n = got > 0 ? (long)got : without(t, error);
+    if (n <= 0 && n != -EAGAIN)
+        t->last = n;
     s->read_waits = (uint8_t)(n == -EAGAIN ? t->wants : L2_FOR_INPUT);
     return n;
 }
@@ -228,6 +233,8 @@ static long write_some(struct stream *s, const void *data, size_t size)
     struct tls_stream *t = of(s);
     if (t->failed)
         return stay_failed(t);
+    if (t->last <= 0)
+        return t->last < 0 ? t->last : -EPIPE;
     if (!begin(t))
         return fail_at_exit(t);
     size_t gone = 0;
@@ -279,7 +286,8 @@ static struct stream *open_stream(const struct stream_kind *kind, struct mem *me
     struct tls_stream *t = mem_alloc(mem, NULL, sizeof(*t));
     if (!t)
         return NULL;
-    *t = (struct tls_stream){.tls = kind->arg, .host = hash_bytes(bytes_of_string(host))};
+    *t = (struct tls_stream){.tls = kind->arg, .last = 1};
+    t->host = hash_bytes(bytes_of_string(host));
     if (!begin(t)) {
         fail_at_exit(t); /* the first call says so */
         return &t->stream;

@@ -95,7 +95,7 @@ static bool is_wrong(struct wrong *w, const char *option, const char *path, cons
 /* Takes the reason from OpenSSL: its first, for the ones behind it only say where that was. */
 static bool is_wrong_there(struct wrong *w, const char *option, const char *path)
 {
-    char words[L2_PROBLEM_BYTES / 2];
+    char words[L2_PROBLEM_BYTES * 2 / 5];
     tls_words(ERR_peek_error(), words, sizeof(words));
     return is_wrong(w, option, path, words);
 }
