@@ -220,7 +220,8 @@ struct nigh_space_options {
     uint32_t batch;             /* most keys that one call of the loader is for, 1..1024 */
     uint32_t batch_wait_us;     /* how long misses of all threads are gathered for such a call, in
                                    microseconds (NIGH_NONE: not; a call takes what its caller
-                                   leads) */
+                                   leads); with threads=none what waits for a tick is gathered, for
+                                   no longer than that takes */
     enum nigh_space_l2 l2;      /* the part of the space that lies in Redis */
     enum nigh_compress compress; /* of values in Redis */
     uint32_t compress_min;      /* bytes; smaller values stay plain */

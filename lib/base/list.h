@@ -57,5 +57,15 @@ static inline struct fifo_link *fifo_take(struct fifo *fifo)
         fifo->first = link->next;
     return link;
 }
+/* Take the link that `at`, the first or a link's `next`, leads to; NULL: it is the end. */
+static inline struct fifo_link *fifo_remove(struct fifo *fifo, struct fifo_link **at)
+{
+    struct fifo_link *link = *at;
+    if (link)
+        *at = link->next;
+    if (link && fifo->last == link && fifo->first)
+        fifo->last = CONTAINER_OF(at, struct fifo_link, next);
+    return link;
+}
 
 #endif

@@ -156,6 +156,20 @@ void drive_queued(struct nigh *cache, const struct flight *f)
     pthread_mutex_unlock(&d->lock);
 }
 
+void drive_queued_job(struct nigh *cache)
+{
+    struct drive *d = cache->drive;
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    if (d->asleep_on)
+        ring(d, d->bell);
+    for (struct drive_sleeper *s = d->first; s; s = s->next)
+        wake_sleeper_locked(d, s);
+    expect_locked(d, 0);
+    pthread_mutex_unlock(&d->lock);
+}
+
 /* ---- driving ---- */
 
 static void keep_if_due(struct drive *d)

@@ -72,6 +72,8 @@ void drive_destroy(struct nigh *cache);
 /* Wake the callers that wait for a flight which was left to the workers, and call the host to
  * tick. Only the address of `f` is used: the flight may be gone. */
 void drive_queued(struct nigh *cache, const struct flight *f);
+/* Do the same for a job: who waits looks whether it is for him. */
+void drive_queued_job(struct nigh *cache);
 /* At the end of a call: hand to the socket what the call has queued and does not wait for, and do
  * what is due for the link. Never waits. */
 void drive_flush(struct nigh *cache);

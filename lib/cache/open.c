@@ -70,6 +70,14 @@ static void run_flight(void *arg, struct flight *f)
         queues_rouse(cache);
 }
 
+/* Calls those who take the workers' turns, without own threads: a job was queued. */
+static void job_queued(void *arg)
+{
+    struct nigh *cache = arg;
+    drive_queued_job(cache);
+    queues_rouse(cache);
+}
+
 static void take_seams(struct env *env, const struct cache_seams *seams)
 {
     *env->park = *seams->park;
@@ -298,7 +306,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     if (rc != 0)
         goto undo_env;
     pthread_mutex_init(&cache->spaces_lock, NULL);
-    workers_init(&cache->workers, &cache->env);
+    workers_init(&cache->workers, &cache->env, cache->drive ? job_queued : NULL, cache);
     failures_init(&cache->failures);
     leases_init(&cache->leases);
     tickets_init(&cache->tickets);

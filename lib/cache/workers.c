@@ -3,7 +3,7 @@
  * Workers: threads that step the flights which no caller steps, and run loaders.
  *
  * A mutex and a condition variable rather than the park interface: no test needs to fake a worker's
- * sleep (the mode without threads calls workers_turn). One idle worker at most sleeps with a
+ * sleep (the mode without threads calls workers_run_for, simulations workers_turn). One idle worker at most sleeps with a
  * deadline, while there are jobs for later; if it is woken for something else, it wakes another.
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
@@ -40,10 +40,15 @@ static struct flight *take_flight_locked(struct workers *w) REQUIRES(w->lock)
     return f;
 }
 
+static struct worker_job *job_of(struct fifo_link *link)
+{
+    return CONTAINER_OF(link, struct worker_job, link);
+}
+
 static struct worker_job *take_job_locked(struct workers *w) REQUIRES(w->lock)
 {
     struct fifo_link *link = fifo_take(w->answers.first ? &w->answers : &w->loads);
-    return link ? CONTAINER_OF(link, struct worker_job, link) : NULL;
+    return link ? job_of(link) : NULL;
 }
 
 /* Returns the job for later that is due first; NULL: there is none. */
@@ -102,7 +107,7 @@ static void run_caught(struct workers *w, struct piece *p)
     bool thrown = unwind_catch(run_piece, p);
     caller_set_catches(was);
     if (thrown && !caller_is_left())
-        LOG(w->env->log, NIGH_LOG_WARN, "a loader threw an exception on a worker: its load failed");
+        LOG(w->env->log, NIGH_LOG_WARN, "a loader or writer threw an exception on a worker: it has failed");
 }
 
 /* Run one piece of work without the lock. False: nothing was queued. `last`: nobody comes after
@@ -117,6 +122,8 @@ static bool run_one_locked(struct workers *w, bool last) REQUIRES(w->lock)
         p.job = take_due_locked(w, true);
     if (!p.flight && !p.job)
         return false;
+    if (p.job)
+        p.job->waited = NULL;
     if (more && w->loads.first)
         pthread_cond_broadcast(&w->wanted);
     else if (w->later.first && !w->watched)
@@ -215,9 +222,11 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-void workers_init(struct workers *w, struct env *env)
+void workers_init(struct workers *w, struct env *env, void (*queued)(void *arg), void *arg)
 {
     w->env = env;
+    w->queued = queued;
+    w->queued_arg = arg;
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -306,6 +315,8 @@ static void add_job(struct workers *w, struct fifo *jobs, struct worker_job *job
     fifo_add(jobs, &job->link);
     pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);
+    if (w->queued)
+        w->queued(w->queued_arg);
 }
 
 void workers_add_load(struct workers *w, struct worker_job *job)
@@ -349,10 +360,23 @@ static struct flight **find_locked(struct workers *w, const _Atomic uint32_t *la
     return at;
 }
 
+/* Returns the link that leads to the first such job of these; NULL at their end. */
+static struct fifo_link **find_job(struct fifo *jobs, const _Atomic uint32_t *landed)
+{
+    struct fifo_link **at = &jobs->first;
+    for (; *at && landed; at = &(*at)->next) {
+        struct worker_job *job = job_of(*at);
+        if (job->lands && job->lands(job, landed))
+            break;
+    }
+    return at;
+}
+
 bool workers_have(struct workers *w, const _Atomic uint32_t *landed)
 {
     pthread_mutex_lock(&w->lock);
-    bool found = *find_locked(w, landed) != NULL;
+    bool found = *find_locked(w, landed) || *find_job(&w->answers, landed) ||
+                 *find_job(&w->loads, landed);
     pthread_mutex_unlock(&w->lock);
     return found;
 }
@@ -370,18 +394,31 @@ static struct flight *take_landing_locked(struct workers *w, const _Atomic uint3
     return f;
 }
 
-/* Runs on this thread a flight left to the workers. A thread that waits for `landed` is a caller of
- * that flight, gone if its loader does not return. The thread is neither counted as busy nor
- * marked as a worker: a loader may leave the host's thread by a jump, and nobody would take either
- * back. */
+/* Takes the first such job of these. */
+static struct worker_job *take_landing_job(struct fifo *jobs, const _Atomic uint32_t *landed)
+{
+    struct fifo_link *link = fifo_remove(jobs, find_job(jobs, landed));
+    return link ? job_of(link) : NULL;
+}
+
+/* Runs on this thread a flight left to the workers, or a job. A thread that waits for `landed` is a
+ * caller of that flight, gone if its loader does not return. The thread is neither counted as busy
+ * nor marked as a worker: a loader may leave the host's thread by a jump, and nobody would take
+ * either back. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 {
     pthread_mutex_lock(&w->lock);
     struct piece p = {take_landing_locked(w, landed), NULL, landed != NULL};
+    if (!p.flight)
+        p.job = take_landing_job(&w->answers, landed);
+    if (!p.flight && !p.job)
+        p.job = take_landing_job(&w->loads, landed);
+    if (p.job)
+        p.job->waited = landed;
     pthread_mutex_unlock(&w->lock);
-    if (p.flight)
+    if (p.flight || p.job)
         run_caught(w, &p);
-    return p.flight != NULL;
+    return p.flight || p.job;
 }
 
 bool workers_idle(struct workers *w)

@@ -20,6 +20,11 @@
 
 struct worker_job {
     void (*run)(struct worker_job *job);
+    /* Whether it brings on the flight with this word, without a lock of the workers'. NULL: no
+     * flight of a caller's. Only looked at without own threads. */
+    bool (*lands)(struct worker_job *job, const _Atomic uint32_t *landed);
+    const _Atomic uint32_t *waited; /* while it runs: the thread waits for that word; NULL: it is
+                                     * free */
     struct fifo_link link;
     struct list_link later; /* jobs that are added for later ... */
     uint64_t due_ns;        /* ... until then */
@@ -28,6 +33,8 @@ struct worker_job {
 /* Keys: (c) constant after start  (l) lock */
 struct workers {
     struct env *env;               /* (c) */
+    void (*queued)(void *arg);     /* (c) called when a job was queued; NULL: threads wait */
+    void *queued_arg;              /* (c) */
     pthread_mutex_t lock;          /* a leaf */
     pthread_cond_t wanted;         /* (l) work or stop */
     struct flight *flight_head;    /* (l) */
@@ -43,7 +50,8 @@ struct workers {
     bool stop;                     /* (l) */
 };
 
-void workers_init(struct workers *w, struct env *env);
+/* `queued` may be NULL. */
+void workers_init(struct workers *w, struct env *env, void (*queued)(void *arg), void *arg);
 void workers_fini(struct workers *w);
 /* With own threads, start `size` of them. NIGH_ETHREAD: not all could be started. */
 int workers_start(struct workers *w, uint32_t size);
@@ -60,10 +68,11 @@ void workers_add_answer(struct workers *w, struct worker_job *job);
 void workers_add_later(struct workers *w, struct worker_job *job, uint64_t due_ns);
 /* Without workers: run what is queued now. */
 void workers_turn(struct workers *w);
-/* Whether a flight is queued whose landing changes this word; NULL: any. */
+/* Whether a flight is queued whose landing changes this word, or a job that brings it on; NULL:
+ * any flight or job, but those for later. */
 bool workers_have(struct workers *w, const _Atomic uint32_t *landed);
-/* On a thread of the host's: step such a flight here, loader and all. Returns whether there was
- * one. */
+/* On a thread of the host's: step such a flight, or run such a job here, loader and all. Returns
+ * whether there was one. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed);
 /* Go on without a thread that is inside a loader: nobody waits for it any more. Does nothing if it
  * is none of the workers. */

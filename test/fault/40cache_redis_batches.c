@@ -131,6 +131,31 @@ TEST(a_call_of_which_nobody_is_told_costs_as_much)
     redis_stop(&server);
 }
 
+/* As with own threads, though it is the poll that does all of it. */
+TEST(without_own_threads_a_call_costs_as_much)
+{
+    static struct bunch b;
+    struct world w;
+    struct nigh_space_options so = batches(128);
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.threads = NIGH_THREADS_NONE;
+    o.lease_ms = 60000;
+    so.load_deadline_ms = 120000;
+    origin_init(&w.origin);
+    world_open_with(&w, &o, &so, &w.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), nigh_health(w.cache) == NIGH_FRESH));
+    struct commands before = commands_of(&server);
+    bunch_number(&b, "k", 16);
+    fetch_async(&b, &w);
+    bunch_check_all(&b, NIGH_FRESH, 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), world_count(&w, "l2_fill") == 16));
+    check_cost(&w, before, 1, 2, 16);
+    CHECK_EQ(w.origin.loads, 1);
+    world_close(&w);
+    redis_stop(&server);
+}
+
 enum { THREADS = 16 };
 
 /* Whether as many scripts of fills were sent as there were calls of the loader. A thread that is

@@ -74,11 +74,9 @@ static void ended(struct callback *c, enum unwind_how how)
     }
     if (how != UNWIND_EXIT)
         fail_open(first);
-    if (owner)
-        flight_waits_end(); /* the loader that waited for this one, on the same thread */
     answer(mates_of(first), c->left);
     if (owner)
-        owner->gone(owner);
+        owner->gone(owner, how);
     if (cache)
         drive_flush(cache);
 }
@@ -174,14 +172,10 @@ static bool call_loader(struct load_list *list, struct load_owner *owner)
     c->ended = ended;
     c->leave = leave;
     stats_count(&first->space->stats, STATS_LOAD);
-    if (owner)
-        (void)flight_waits_begin(first->flight); /* no circle: the first waits for nothing */
     begin(first);
     bool here = callback_run(c);
     for (struct load *l = first; l; l = l->mate)
         flight_load_end(l->flight);
-    if (owner)
-        flight_waits_end();
     if (!here)
         return false;
     load_share_permit(first);
@@ -224,36 +218,62 @@ void batch_run(struct load_list list, struct load_owner *owner)
         answer_here(list);
 }
 
-static void run_job(struct worker_job *job)
+/* ---- left to others ---- */
+
+bool batch_lands(const struct load_list *list, const _Atomic uint32_t *landed)
 {
-    batch_run(mates_of(CONTAINER_OF(job, struct load, job)), NULL);
+    const struct load *l = list->first;
+    while (l && &l->flight->landed != landed)
+        l = l->mate;
+    return l;
 }
 
-/* Without own threads, leaves each load to whoever steps its flight next: to a tick, or to a call
- * that waits for it. */
-static void leave_to_turns(struct load_list list)
+/* load_owner.gone of a caller that waits for a flight: it leaves the flight, unless its frame stays
+ * because run_caught() has stopped an exception. */
+static void waiter_gone(struct load_owner *o, enum unwind_how how)
 {
-    struct load *l;
-    while ((l = load_list_shift(&list))) {
-        struct flight *f = l->flight;
-        l->put_off = true;
-        flight_post(f, FLIGHT_EV_START);
-        flight_unref(f);
-    }
+    struct load *l = CONTAINER_OF(o, struct load, waiter);
+    if (how == UNWIND_EXCEPTION)
+        return;
+    flight_waits_end();
+    flight_leave(l->flight);
+}
+
+void batch_run_for(struct load_list list, const _Atomic uint32_t *landed)
+{
+    struct load *l = landed ? list.first : NULL;
+    while (l && &l->flight->landed != landed)
+        l = l->mate;
+    if (l)
+        l->waiter.gone = waiter_gone;
+    batch_run(list, l ? &l->waiter : NULL);
+}
+
+static struct load_list list_of(struct worker_job *job)
+{
+    return mates_of(CONTAINER_OF(job, struct load, job));
+}
+
+static void run_job(struct worker_job *job)
+{
+    batch_run_for(list_of(job), job->waited);
+}
+
+static bool job_lands(struct worker_job *job, const _Atomic uint32_t *landed)
+{
+    struct load_list list = list_of(job);
+    return batch_lands(&list, landed);
 }
 
 void batch_queue(struct load_list list)
 {
-    if (list.first && list.first->space->cache->drive) {
-        leave_to_turns(list);
-        return;
-    }
     while (list.first) {
         struct nigh_space *space = list.first->space;
         struct load_list call = {0};
         while (list.first && call.count < space->rules.batch)
             load_list_push(&call, load_list_shift(&list));
         call.first->job.run = run_job;
+        call.first->job.lands = job_lands;
         workers_add_load(&space->cache->workers, &call.first->job);
     }
 }

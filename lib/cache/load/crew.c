@@ -53,8 +53,8 @@ struct crew *crew_create(struct nigh_space *space, bool watched)
     if (!c)
         return NULL;
     c->space = space;
-    c->watched = watched && !space->cache->drive;
-    c->gathers = gather_takes(space);
+    c->watched = watched;
+    c->gathers = gather_takes(space, !watched);
     c->undecided = 1;
     c->rounds = 1;
     return c;
@@ -131,6 +131,15 @@ static void learn(const struct asked *r, struct l2_answer *answer)
         sizes_learn_late(r->space, r->parts->count);
 }
 
+static bool round_lands(struct worker_job *job, const _Atomic uint32_t *landed)
+{
+    const struct parts *p = CONTAINER_OF(job, struct asked, job)->parts;
+    uint32_t i = 0;
+    while (i < p->count && &p->loads[i]->flight->landed != landed)
+        i++;
+    return i < p->count;
+}
+
 /* The `done` of a request. */
 static void answered(void *arg, struct l2_answer *answer)
 {
@@ -138,6 +147,7 @@ static void answered(void *arg, struct l2_answer *answer)
     learn(r, answer);
     r->answer = answer;
     r->job.run = run_round;
+    r->job.lands = round_lands;
     if (r->crew)
         workers_add_answer(&r->space->cache->workers, &r->job);
     else

@@ -35,7 +35,8 @@ void crew_go_on(struct crew *c);
  * it wait. */
 static inline bool crew_takes(const struct load *l)
 {
-    return l->crew || gather_takes(l->space);
+    const struct flight *f = l->flight;
+    return l->crew || gather_takes(l->space, f->blocking || f->for_caller);
 }
 void crew_take(struct load *l);
 

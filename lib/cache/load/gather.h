@@ -32,8 +32,9 @@ struct gather {
 };
 
 /* Whether the calling thread's misses are gathered. Those of a loader are not: as many loaders as
- * there are workers could wait for them, and none would be left to load. */
-bool gather_takes(const struct nigh_space *space);
+ * there are workers could wait for them, and none would be left to load. Nor, without own threads,
+ * are those for which the thread `waits`: it loads them itself. */
+bool gather_takes(const struct nigh_space *space, bool waits);
 /* Add loads that have to be loaded, each with a reference to its flight. */
 void gather_add(struct nigh_space *space, struct load_list list);
 

@@ -31,7 +31,6 @@
 #include "cache/value/lookup.h"
 
 struct crew;
-struct load_owner;
 struct parts;
 
 #define LOAD_LEASE_TRIES 3u /* further unwanted values from LEASE before loading without a lease */
@@ -65,6 +64,12 @@ struct landing {
     struct l1_entry *entry; /* the flight's reference; NULL: none */
     enum nigh_tier tier;    /* where the result came from */
     bool refreshed;         /* the leader wanted nothing that was there before (NIGH_REFRESH) */
+};
+
+/* A call in whose frame a loader runs for several loads: if that does not return, the frame may be
+ * gone. */
+struct load_owner {
+    void (*gone)(struct load_owner *o, enum unwind_how how);
 };
 
 struct load {
@@ -114,8 +119,8 @@ struct load {
     struct parts *parts;                /* answer about it and others; NULL: none */
     uint32_t place;                     /* ... its place in that */
     struct load *mate;                  /* the next of those that share a call of the loader */
-    bool put_off;                       /* has been decided, and waits for a thread */
     struct load_owner *owner;           /* told if the loader does not return; the first's */
+    struct load_owner waiter;           /* a caller that waits for this load, and runs the call */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */

@@ -293,9 +293,7 @@ static enum load_next restart(struct load *l)
 enum load_next load_continue(struct load *l, uint32_t events)
 {
     if (!(events & FLIGHT_EV_ANSWER)) {
-        if (!l->put_off) /* taken over from a leader that was lost */
-            stats_count(&l->space->stats, STATS_FLIGHT_REPLACED);
-        l->put_off = false;
+        stats_count(&l->space->stats, STATS_FLIGHT_REPLACED); /* taken over from a leader lost */
         return NEXT_LOAD;
     }
     load_uncount(l);

@@ -72,9 +72,11 @@ static void leave(struct part *p)
 }
 
 /* load_owner.gone */
-static void gone(struct load_owner *o)
+static void gone(struct load_owner *o, enum unwind_how how)
 {
     struct bulk *b = CONTAINER_OF(o, struct bulk, owner);
+    (void)how;
+    flight_waits_end();
     for (uint32_t i = 0; i < b->count; i++)
         if (b->parts[i].flight)
             leave(&b->parts[i]);
@@ -184,10 +186,20 @@ enum where {
 
 static enum where where(const struct nigh_space *space)
 {
-    if (gather_takes(space))
+    if (gather_takes(space, true))
         return GATHERED;
     bool here = space->cache->drive || workers_on_worker() || !space->rules.run_on_worker;
     return here ? HERE : ELSEWHERE;
+}
+
+/* Loads on this thread, which may be in another loader that waits for this one. */
+static void run_here(struct bulk *b, struct load_list list)
+{
+    if (!list.first)
+        return;
+    (void)flight_waits_begin(list.first->flight); /* no circle: the first waits for nothing */
+    batch_run(list, &b->owner);
+    flight_waits_end();
 }
 
 /* Flies what is missing of keys[at ..), until `most` have begun. Returns how far it has come. */
@@ -208,7 +220,7 @@ static size_t fly_window(struct bulk *b, size_t at, uint32_t most, enum where wh
     lead(b, from, led, crew);
     struct load_list list = crew_end(crew);
     if (where == HERE && !is_late(b))
-        batch_run(list, &b->owner);
+        run_here(b, list);
     else if (where == GATHERED)
         gather_add(b->m.space, list);
     else
