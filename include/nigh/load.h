@@ -99,12 +99,14 @@ struct nigh_write_op {
 /**
  * Commit one write to the origin.
  *
- * A writer need not return: an exception goes on to the caller of nigh_write(), a longjmp() is
- * noticed as a loader's is, and pthread_exit() or a cancellation ends the thread. Nobody then knows
- * whether the writer has committed, so nigh invalidates the key.
+ * A writer need not return: an exception goes on to the caller of nigh_write(), or is caught on a
+ * worker, with a warning in the log; a longjmp() is noticed as a loader's is, and pthread_exit() or
+ * a cancellation ends the thread. Nobody then knows whether the writer has committed, so nigh
+ * invalidates the key.
  *
  * Returns   0 committed; anything else: not committed, nigh_write() returns NIGH_EWRITER
- * Threads   the thread that called nigh_write(); never inside a lock or a read section
+ * Threads   the thread that called nigh_write(), or as a loader for nigh_write_async(); never
+ *           inside a lock or a read section
  */
 typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
 

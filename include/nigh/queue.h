@@ -175,9 +175,9 @@ int nigh_get_async(struct nigh_queue *queue, struct nigh_space *space, const voi
  * have that), its value is empty, and its load_error is of a key that is NIGH_ELOADER. At the
  * deadline keys that have no answer are NIGH_ETIMEDOUT, they alone.
  *
- * What is to be loaded goes to the loader in calls for up to space.batch keys; with threads=none
- * one by one. (An answer for each key as it comes is what nigh_fetch_async() gives; with
- * space.batch_wait such calls share loads, too.)
+ * What is to be loaded goes to the loader in calls for up to space.batch keys. (An answer for each
+ * key as it comes is what nigh_fetch_async() gives; with space.batch_wait such calls share loads,
+ * too.)
  *
  * @param keys           copied
  * @param count          0 .. 2^32 - 1
@@ -248,9 +248,7 @@ int nigh_invalidate_many_async(struct nigh_queue *queue, struct nigh *cache,
                                const struct nigh_call *call, void *arg, uint64_t *ret_id);
 
 /**
- * Put a value as nigh_put() does with NIGH_BACKGROUND, and be told what Redis has made of it. There
- * is no such form of nigh_write(), whose writer is the host's and waits: commit, then invalidate or
- * put with a version.
+ * Put a value as nigh_put() does with NIGH_BACKGROUND, and be told what Redis has made of it.
  *
  * @param key      copied
  * @param value    copied
@@ -300,6 +298,44 @@ int nigh_put_async(struct nigh_queue *queue, struct nigh_space *space, const voi
 int nigh_put_many_async(struct nigh_queue *queue, struct nigh_space *space,
                         const struct nigh_pair *pairs, size_t count, const struct nigh_call *call,
                         void *arg, int *ret_outcomes, uint64_t *ret_id);
+
+/**
+ * Write through as nigh_write() does, but without waiting: the space's writer runs on one of nigh's
+ * workers (with threads=none in nigh_tick() and nigh_queue_poll()), and the call completes when
+ * Redis has accepted what was committed.
+ *
+ * This is for a database that has to be waited for. With an asynchronous client of it, commit, then
+ * call nigh_put_async() with the row's version, or nigh_invalidate_async(): what is promised is the
+ * same. (The fence of a write only sees to it that loads which read the old row do not keep it
+ * until then.)
+ *
+ * Writes of one key that are pending at once are committed in any order: make the next when the
+ * one before has completed, or let the writer compare versions. Cancelling takes nothing back: the
+ * write goes on, unless the cache closes before its writer is called.
+ *
+ * @param key      copied
+ * @param value    copied; NULL deletes, as in nigh_write()
+ * @param call     as for nigh_write(); copied, with its tags. Its deadline, by default
+ *                 space.load_deadline, is that for the writer to be called: else the call completes
+ *                 with NIGH_ETIMEDOUT. While the writer runs the call is pending. After it, Redis
+ *                 has the deadline, by default that of L2: else the call completes with NIGH_QUEUED
+ * @param arg      comes back in the completion
+ * @param ret_id   as of nigh_fetch_async()
+ *
+ * Returns   NIGH_PENDING: one completion will come, unless it is cancelled: 0 committed, and
+ *           accepted by Redis; NIGH_QUEUED committed and applied here, Redis is not told yet (at
+ *           nigh_close(), too); NIGH_EWRITER not committed, or the writer has not returned: then
+ *           the key is invalidated; NIGH_ETIMEDOUT the writer was not called; NIGH_ECLOSED nor
+ *           then, or nigh_close() did not wait for it any longer; NIGH_ENOMEM as nigh_write() after
+ *           the commit
+ * Errors    as nigh_write() before its writer is called; NIGH_EINVAL, NIGH_EBUSY and NIGH_ECLOSED
+ *           as nigh_fetch_async()
+ * Threads   any
+ * Blocks    never
+ */
+int nigh_write_async(struct nigh_queue *queue, struct nigh_space *space, const void *key,
+                     size_t key_len, const void *value, size_t len, const struct nigh_call *call,
+                     void *arg, uint64_t *ret_id);
 
 /**
  * Cancel a pending call. Its load goes on, for others who wait for it and for the cache; a change

@@ -3,8 +3,9 @@
  * Workers: threads that step the flights which no caller steps, and run loaders.
  *
  * A mutex and a condition variable rather than the park interface: no test needs to fake a worker's
- * sleep (the mode without threads calls workers_run_for, simulations workers_turn). One idle worker at most sleeps with a
- * deadline, while there are jobs for later; if it is woken for something else, it wakes another.
+ * sleep (without threads ticks and callers call workers_run_for(), simulations workers_turn()). One
+ * idle worker at most sleeps with a deadline, while there are jobs for later; if it is woken for
+ * something else, it wakes another.
  *
  * A loader may end its thread (pthread_exit). The worker's cleanup handler then starts a successor
  * in the same slot, so that a bad loader cannot use the pool up. An exception ends here, for no
@@ -107,7 +108,8 @@ static void run_caught(struct workers *w, struct piece *p)
     bool thrown = unwind_catch(run_piece, p);
     caller_set_catches(was);
     if (thrown && !caller_is_left())
-        LOG(w->env->log, NIGH_LOG_WARN, "a loader or writer threw an exception on a worker: it has failed");
+        LOG(w->env->log, NIGH_LOG_WARN,
+            "a loader or writer threw an exception on a worker: it has failed");
 }
 
 /* Run one piece of work without the lock. False: nothing was queued. `last`: nobody comes after

@@ -20,11 +20,11 @@
 
 struct worker_job {
     void (*run)(struct worker_job *job);
-    /* Whether it brings on the flight with this word, without a lock of the workers'. NULL: no
-     * flight of a caller's. Only looked at without own threads. */
+    /* Whether it brings on the flight with this word: for callers that wait, without own threads.
+     * Under the lock; NULL: it brings none on. */
     bool (*lands)(struct worker_job *job, const _Atomic uint32_t *landed);
-    const _Atomic uint32_t *waited; /* while it runs: the thread waits for that word; NULL: it is
-                                     * free */
+    const _Atomic uint32_t *waited; /* as it begins to run: the thread waits for that word; NULL:
+                                     * for none */
     struct fifo_link link;
     struct list_link later; /* jobs that are added for later ... */
     uint64_t due_ns;        /* ... until then */

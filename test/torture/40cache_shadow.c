@@ -90,6 +90,7 @@ struct actor {
     struct world *w;
     uint64_t random;
     unsigned number;
+    struct nigh_queue *queue;
     struct hold held[HELD_MAX];
     unsigned held_count;
     size_t held_bytes;
@@ -454,6 +455,19 @@ static void invalidate_one(struct actor *a, unsigned key)
     raise_to(&row->gone, seq + 1);
 }
 
+/* Writes through, on this thread or on a worker that is waited for. */
+static int write_through(struct actor *a, unsigned key, size_t len, const struct nigh_call *call)
+{
+    struct nigh_space *space = a->w->spaces[LOADED];
+    struct nigh_completion done = {.outcome = NIGH_PENDING};
+    if (chance(a, 2))
+        return nigh_write(space, &key, sizeof(key), a->buffer, len, call);
+    CHECK_EQ(nigh_write_async(a->queue, space, &key, sizeof(key), a->buffer, len, call, NULL,
+                              NULL), NIGH_PENDING);
+    CHECK_EQ(nigh_queue_poll(a->queue, &done, 1, NIGH_NONE), 1);
+    return done.outcome;
+}
+
 /* Of the loader's space: the truth first. */
 static void change_loaded(struct actor *a, unsigned key)
 {
@@ -468,7 +482,7 @@ static void change_loaded(struct actor *a, unsigned key)
         size_t len = any_size(a);
         write_value(a->buffer, len, key, seq);
         call.version = seq;
-        CHECK_EQ(nigh_write(w->spaces[LOADED], &key, sizeof(key), a->buffer, len, &call), 0);
+        CHECK_EQ(write_through(a, key, len, &call), 0);
     }
     raise_to(&row->gone, seq);
 }
@@ -677,12 +691,15 @@ static void live(enum nigh_policy policy)
         void *(*run)(void *) = i < OWNERS ? change_on : read_on;
         run = i < OWNERS + READERS ? run : last[i - OWNERS - READERS];
         actors[i] = (struct actor){.w = w, .random = check_random(&random), .number = i};
+        REQUIRE_EQ(nigh_queue_open(w->cache, &actors[i].queue), 0);
         REQUIRE_EQ(pthread_create(&threads[count++], NULL, run, &actors[i]), 0);
     }
     move_on(w, &random);
     atomic_store(&w->stop, true);
-    while (count)
+    while (count) {
         REQUIRE_EQ(pthread_join(threads[--count], NULL), 0);
+        nigh_queue_close(actors[count].queue);
+    }
     say_what_happened(w);
     CHECK_GT(w->found, 0);
     check_all_is_freed(w);

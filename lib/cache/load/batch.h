@@ -35,8 +35,8 @@ static inline struct load *load_list_shift(struct load_list *list)
     return l;
 }
 
-/* Load on this thread, `space.batch` at most. `owner` may be NULL. If the loader does not return, it
- * is told last, when all loads have been answered. */
+/* Load on this thread, `space.batch` at most. `owner` may be NULL. If the loader does not return,
+ * the owner is told last, when all loads have been answered. */
 void batch_run(struct load_list list, struct load_owner *owner);
 /* Let workers load, in as many calls as are needed. */
 void batch_queue(struct load_list list);

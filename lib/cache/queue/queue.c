@@ -69,7 +69,7 @@ int queue_op_create(struct nigh_queue *q, const struct queue_verb *verb, struct 
         return NIGH_ENOMEM;
     }
     *op = (struct queue_op){.verb = verb, .queue = q, .space = space, .arg = arg, .bytes = bytes};
-    op->began_ns = verb->goes_on ? 0 : latency_begin(space); /* reads are timed, changes not */
+    op->began_ns = verb->changes ? 0 : latency_begin(space);
     queue_ref(q);
     *ret_op = op;
     return 0;
@@ -139,7 +139,8 @@ void queue_untime_locked(struct queue_op *op)
 
 static void complete_locked(struct queue_op *op) REQUIRES(op->queue->lock)
 {
-    if (op->outcome < 0 && !op->verb->partial) /* else each of its keys is counted */
+    const struct queue_verb *verb = op->verb;
+    if (op->outcome < 0 && !verb->changes && !verb->partial) /* else each of its keys is counted */
         stats_count(queue_stats(op), STATS_READ_ERROR);
     latency_end(op->space, STATS_LATENCY_CALL, op->began_ns);
     op->state = QUEUE_READY;
@@ -175,9 +176,7 @@ bool queue_give_up_locked(struct queue_op *op, int outcome, struct flight **ret_
     *ret_left = NULL;
     if (!op->verb->detach(op, ret_left))
         return false;
-    if (outcome == NIGH_ETIMEDOUT)
-        outcome = op->verb->partial ? 0 : op->verb->goes_on ? NIGH_QUEUED : NIGH_ETIMEDOUT;
-    answer_locked(op, outcome, 0);
+    answer_locked(op, op->verb->given_up ? op->verb->given_up(op, outcome) : outcome, 0);
     return true;
 }
 
@@ -198,6 +197,17 @@ bool queue_drop_locked(struct queue_op *op)
 
 /* ---- beginning ---- */
 
+static void time_locked(struct queue_op *op, uint64_t deadline_ns, uint64_t visit_ns)
+    REQUIRES(op->queue->lock)
+{
+    struct nigh_queue *q = op->queue;
+    op->timed = deadline_ns != CLOCK_NEVER_NS;
+    if (op->timed)
+        timers_add(&q->timers, &op->timer, deadline_ns);
+    if (queues_expect(&q->cache->queues, u64_min(deadline_ns, visit_ns)))
+        service_poke(&q->cache->keeper);
+}
+
 void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t deadline_ns,
                         uint64_t visit_ns) REQUIRES(op->queue->lock)
 {
@@ -209,11 +219,14 @@ void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t de
     q->begun++;
     if (state == QUEUE_PENDING)
         stats_count(queue_stats(op), STATS_ASYNC_BEGUN);
-    op->timed = deadline_ns != CLOCK_NEVER_NS;
-    if (op->timed)
-        timers_add(&q->timers, &op->timer, deadline_ns);
-    if (queues_expect(&q->cache->queues, u64_min(deadline_ns, visit_ns)))
-        service_poke(&q->cache->keeper);
+    time_locked(op, deadline_ns, visit_ns);
+}
+
+void queue_set_deadline_locked(struct queue_op *op, uint64_t deadline_ns) REQUIRES(op->queue->lock)
+{
+    queue_untime_locked(op);
+    if (op->state == QUEUE_PENDING || op->state == QUEUE_BEGINNING)
+        time_locked(op, deadline_ns, CLOCK_NEVER_NS);
 }
 
 bool queue_begun(struct queue_op *op, bool at_once, uint64_t *ret_id)

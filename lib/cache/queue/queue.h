@@ -42,8 +42,11 @@ struct queue_verb {
     /* Do what is owed to the host as a completion is handed out before the answer has come; the
      * operation is then OVER. May be NULL. REQUIRES(lock of the queue) */
     void (*part)(struct queue_op *op);
-    bool goes_on; /* at its deadline it is done here, and goes on: NIGH_QUEUED */
-    bool partial; /* at its deadline it has been answered in part: that is no error */
+    /* Return what a pending operation is told as it is given up, in place of `why`: NIGH_ETIMEDOUT
+     * or NIGH_ECLOSED. NULL: just that. REQUIRES(lock of the queue) */
+    int (*given_up)(struct queue_op *op, int why);
+    bool changes; /* is no read: neither timed as one, nor are its errors counted as one's */
+    bool partial; /* has many outcomes: its own is no error */
 };
 
 enum queue_state { QUEUE_BEGINNING, QUEUE_ANSWERED, QUEUE_PENDING, QUEUE_READY, QUEUE_OVER };
@@ -96,6 +99,8 @@ void queue_begin_locked(struct queue_op *op, enum queue_state state, uint64_t de
 /* End the beginning. True: it was ANSWERED `at_once`, and is the caller's now; else its answer is,
  * or will be, a completion: *ret_id (unless NULL) is written before that can be handed out. */
 bool queue_begun(struct queue_op *op, bool at_once, uint64_t *ret_id);
+/* Set the deadline of an operation anew, unless it has its answer; CLOCK_NEVER_NS: it has none. */
+void queue_set_deadline_locked(struct queue_op *op, uint64_t deadline_ns);
 /* Take back an operation that has begun, and failed at once. */
 void queue_unbegin(struct queue_op *op);
 

@@ -99,7 +99,15 @@ static void end(struct queue_op *op, bool handed_out)
     }
 }
 
-static const struct queue_verb verb = {.detach = detach, .end = end, .partial = true};
+/* At the deadline keys without an answer have timed out, they alone. */
+static int given_up(struct queue_op *op, int why)
+{
+    (void)op;
+    return why == NIGH_ETIMEDOUT ? 0 : why;
+}
+
+static const struct queue_verb verb = {
+    .detach = detach, .end = end, .given_up = given_up, .partial = true};
 
 /* Counts one that has landed, or the beginning as over. True: nobody wants the operation, which is
  * the caller's to free. */

@@ -58,9 +58,25 @@ static void end(struct queue_op *op, bool handed_out)
         write_outcomes(op);
 }
 
-static const struct queue_verb change_verb = {.detach = detach, .goes_on = true};
+/* At its deadline it is done here, and goes on. */
+static int change_given_up(struct queue_op *op, int why)
+{
+    (void)op;
+    return why == NIGH_ETIMEDOUT ? NIGH_QUEUED : why;
+}
+
+/* Each pair has its own outcome. */
+static int many_given_up(struct queue_op *op, int why)
+{
+    (void)op;
+    return why == NIGH_ETIMEDOUT ? 0 : why;
+}
+
+static const struct queue_verb change_verb = {
+    .detach = detach, .given_up = change_given_up, .changes = true};
 static const struct queue_verb many_verb = {
-    .detach = detach, .end = end, .part = write_outcomes, .goes_on = true, .partial = true};
+    .detach = detach, .end = end, .part = write_outcomes, .given_up = many_given_up,
+    .changes = true, .partial = true};
 
 /* Counts one that was told, or the beginning as over. True: nobody wants the operation, which is
  * the caller's to free. */

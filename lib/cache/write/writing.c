@@ -44,11 +44,18 @@ static int add_tags(struct writing *w, const char *const *tags, size_t count)
     return 0;
 }
 
+void writing_look_anew(struct writing *w)
+{
+    struct nigh *cache = w->draft.space->cache;
+    w->draft.ticket = l1_ticket(cache->l1);
+    if (cache->coherence)
+        w->draft.position = coherence_position(cache->coherence);
+}
+
 int writing_init(struct writing *w, struct nigh_space *space, const void *key, size_t key_len,
                  struct bytes value, const struct nigh_call *call)
 {
     static const struct nigh_call none = NIGH_CALL_INIT;
-    struct nigh *cache = space->cache;
     const struct l1_key k = {key, (uint32_t)key_len, space->id, l1_hash(&space->l1, key, key_len)};
     if (!call)
         call = &none;
@@ -60,10 +67,8 @@ int writing_init(struct writing *w, struct nigh_space *space, const void *key, s
                               .key = k,
                               .bytes = value,
                               .version = call->version,
-                              .ticket = l1_ticket(cache->l1),
                           }};
-    if (cache->coherence)
-        w->draft.position = coherence_position(cache->coherence);
+    writing_look_anew(w);
     writing_set_lifetimes(w, call);
     return call->tag_count ? add_tags(w, call->tags, call->tag_count) : 0;
 }

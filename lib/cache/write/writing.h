@@ -28,6 +28,9 @@ struct writing {
 int writing_init(struct writing *w, struct nigh_space *space, const void *key, size_t key_len,
                  struct bytes value, const struct nigh_call *call);
 void writing_fini(struct writing *w);
+/* Take the ticket anew, before the commit of a write that had to wait: what was invalidated in the
+ * meantime was older. */
+void writing_look_anew(struct writing *w);
 /* Set the lifetimes by the call and the space's rules; again when the value turns out to be an
  * absence. */
 void writing_set_lifetimes(struct writing *w, const struct nigh_call *call);
