@@ -51,6 +51,7 @@ END
     [ -n "$nigh_wants" ] || cat <<'END'
 libjansson-dev pc:jansson
 libevent-dev pc:libevent_pthreads
+libuv1-dev pc:libuv
 libmicrohttpd-dev pc:libmicrohttpd
 make make
 END
