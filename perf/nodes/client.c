@@ -88,6 +88,15 @@ static enum outcome outcome_of(int result)
     }
 }
 
+/* Returns how long a call took that has just returned. */
+static uint64_t took_ns(struct session *s, const struct reading *r)
+{
+    uint64_t ns = now_ns() - r->begin_ns;
+    if (ns > s->tally->worst_ns)
+        s->tally->worst_ns = ns;
+    return ns;
+}
+
 static void measure(struct session *s, const struct reading *r)
 {
     bool wanted = r->tier != TIER_L1 || s->turn % L1_TIMED_EVERY == 0;
@@ -96,7 +105,7 @@ static void measure(struct session *s, const struct reading *r)
     atomic_store_explicit(answered, atomic_load_explicit(answered, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (r->begin_ns && wanted)
-        hist_add(&s->tally->latency[r->tier], now_ns() - r->begin_ns);
+        hist_add(&s->tally->latency[r->tier], took_ns(s, r));
 }
 
 static void judge(struct session *s, const struct reading *r)
@@ -119,6 +128,8 @@ static void read_once(struct session *s)
     s->tally->outcomes[outcome]++;
     if (outcome == OUTCOME_FAILED)
         s->tally->failure = r.outcome;
+    if (outcome > OUTCOME_ABSENT && r.begin_ns)
+        took_ns(s, &r);
     if (outcome <= OUTCOME_ABSENT) {
         r.tier = tier_of(&r);
         measure(s, &r);
@@ -135,6 +146,7 @@ void *client_run(void *arg)
     struct client *c = arg;
     struct member *m = c->member;
     struct session s = {.member = m, .tally = &m->self->clients[c->number]};
+    s.turn = atomic_load_explicit(&s.tally->reads, memory_order_relaxed); /* of one before it */
     s.random = random_stream_of(m->plan->seed, m->number, c->number);
     while (!shared_stopped(m->shared))
         read_once(&s);

@@ -18,6 +18,12 @@
 /* A node that meets another clock issues again what it changed in the last 10 s, and a step. */
 #define AGAIN_NS (10500 * PERF_NS_PER_MS)
 
+static void raise(uint64_t *peak, uint64_t value)
+{
+    if (value > *peak)
+        *peak = value;
+}
+
 static void add_client(struct result *r, const struct client_tally *c)
 {
     r->reads += atomic_load_explicit(&c->reads, memory_order_relaxed);
@@ -28,6 +34,7 @@ static void add_client(struct result *r, const struct client_tally *c)
         hist_merge(&r->latency[i], &c->latency[i]);
     }
     checker_tally_merge(&r->checked, &c->checked);
+    raise(&r->worst_ns, c->worst_ns);
     if (c->failure)
         r->failure = c->failure;
 }
@@ -42,14 +49,9 @@ static void add_updates(struct update_tally *into, const struct update_tally *fr
     hist_merge(&into->lag, &from->lag);
 }
 
-static void raise(uint64_t *peak, uint64_t value)
+static void add_node(struct result *r, const struct node *n, uint32_t threads, uint64_t fault_ns)
 {
-    if (value > *peak)
-        *peak = value;
-}
-
-static void add_node(struct result *r, const struct node *n, uint32_t threads)
-{
+    uint64_t doubt_end_ns = atomic_load_explicit(&n->doubt_end_ns, memory_order_relaxed);
     for (uint32_t i = 0; i < threads; i++)
         add_client(r, &n->clients[i]);
     add_updates(&r->update, &n->update);
@@ -59,6 +61,9 @@ static void add_node(struct result *r, const struct node *n, uint32_t threads)
     r->resyncs += n->resyncs;
     if ((double)n->doubt_ns / 1e9 > r->doubt_seconds)
         r->doubt_seconds = (double)n->doubt_ns / 1e9;
+    if (fault_ns && doubt_end_ns > fault_ns &&
+        (double)(doubt_end_ns - fault_ns) / 1e9 > r->fresh_seconds)
+        r->fresh_seconds = (double)(doubt_end_ns - fault_ns) / 1e9;
 }
 
 /* Lifetimes are spread, so the shortest counts. */
@@ -123,7 +128,7 @@ void collect(struct shared *shared, const struct population *population,
     ret->origin_cap = (int32_t)(shared->plan.loads_per_node * shared->plan.nodes);
     ret->loads = atomic_load_explicit(&shared->origin_loads, memory_order_relaxed);
     for (uint32_t i = 0; i < shared->plan.nodes; i++)
-        add_node(ret, &shared->nodes[i], shared->plan.threads);
+        add_node(ret, &shared->nodes[i], shared->plan.threads, times->fault_ns);
     for (uint32_t i = 0; i < shared->plan.nodes; i++)
         ret->timelines[i] = shared->nodes[i].timeline;
     if (shared->plan.check)

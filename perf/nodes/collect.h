@@ -10,6 +10,7 @@
 struct collect_times {
     uint64_t begin_ns;
     uint64_t end_ns;
+    uint64_t fault_ns;    /* the first step of a fault; 0: there was none */
     uint64_t redis_up_ns; /* Redis is there again since; 0: it was never gone */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Faults: what is done to the private Redis in the middle of a run.
+ * Faults: what befalls the private Redis, its connections or a node in the middle of a run.
  *
  * A fault is a course of steps, each due some time after (or before) the moment that the command
  * line gives. The coordinator's loop calls fault_drive(); a step is a few commands and no waiting.
@@ -15,23 +15,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "nodes/history.h"
 #include "nodes/servers.h"
 
-#define FAULT_STEPS_MAX 8
+#define FAULT_STEPS_MAX 12
+#define FAULT_KINDS_MAX 32
 
 struct fault;
+struct shared;
 
 struct fault_step {
     double after_s;                 /* the moment of the fault; negative: before it */
     bool (*take)(struct fault *f);  /* false: servers.error says why the run cannot go on */
     const char *what;               /* for people, 18 characters at most; NULL: no news */
+    bool again;                     /* taken again and again, until the next is due */
+};
+
+/* The node processes, which some faults befall. */
+struct fault_nodes {
+    pid_t *pids;
+    uint32_t count;
+    struct shared *shared;
+    void (*start)(void *arg, uint32_t node); /* begins one anew, that was killed */
+    void *arg;
 };
 
 struct fault_kind {
     const char *name;
     const char *does; /* a line of --help */
-    bool wants_replica;
+    enum { FAULT_ALONE, FAULT_REPLICA, FAULT_RELAY } wants; /* beside the server */
     struct fault_step steps[FAULT_STEPS_MAX]; /* up to the first without `take` */
 };
 
@@ -49,16 +63,23 @@ struct fault {
     uint64_t bound_ns;  /* of trust: so long nodes may take to learn of it */
     uint64_t up_ns;     /* Redis is there again since; 0: it was never gone */
     uint32_t next;      /* step */
+    uint64_t stopped_ns; /* since when a node stands still */
+    bool repeats;       /* a step that ends with the next is on */
     uint32_t event_count;
     struct fault_event events[FAULT_STEPS_MAX];
+    const char *prefix; /* of the nodes' names in Redis */
+    struct fault_nodes nodes;
     struct servers *servers;
     struct history *history;
 };
 
 /* By its number, from 0; NULL: there is no such. */
 const struct fault_kind *fault_kind(uint32_t number);
-/* How long before the moment of the fault its course begins. */
+/* Finds one by its name; NULL: there is no such. */
+const struct fault_kind *fault_named(const char *name, uint32_t *ret_number);
+/* How long before the moment of the fault its course begins, and how long after it ends. */
 double fault_lead_s(const struct fault_kind *kind);
+double fault_tail_s(const struct fault_kind *kind);
 
 /* Take the step that is due, if one is. False: the run cannot go on. */
 bool fault_drive(struct fault *f, uint64_t now);

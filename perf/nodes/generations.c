@@ -34,6 +34,7 @@ struct judge {
     struct cover invalidated; /* of the key that is judged now */
     struct cover renewed;
     struct cover away;
+    struct cover known_away; /* to clients: they look first */
 };
 
 static void add_window(struct judge *j, uint32_t package, uint32_t node, uint64_t from, uint64_t to)
@@ -176,22 +177,25 @@ static bool has_ended(struct judge *j, uint32_t node, const struct load *first,
     return true;
 }
 
-/* Whether a load began, or ran, while its node was without Redis. */
-static bool in_outage(const struct judge *j, const struct load *load)
+/* Whether a load began, or ran until then, while its node was without Redis, and clients knew. */
+static bool in_known_outage(const struct judge *j, const struct load *load, uint64_t to_ns)
 {
-    return cover_touches(&j->away, load->node, load->begin_ns, load->end_ns);
+    return cover_touches(&j->known_away, load->node, load->begin_ns, to_ns);
 }
 
 /*
  * An outage lies between the two, or around one of them: the page was in none of the tiers that
- * this node could reach. A look at L1 says so. Nobody looks where Redis is in reach, and there none
+ * this node could reach. A look at L1 says so. Nobody looks where Redis seems to be in reach (also
+ * while changes are still queued for it), and there none
  * is needed: before the outage the page may have been in Redis only, and after it a page that was
  * loaded in the outage is in L1 only, as long as there is room.
  */
 static bool was_lost(struct judge *j, const struct load *first, const struct load *second)
 {
     bool empty = second->look == LOAD_LOOKED_EMPTY && second->look_ns > first->end_ns;
-    bool around = second->look == LOAD_NOT_LOOKED && !(in_outage(j, first) && in_outage(j, second));
+    bool around = second->look == LOAD_NOT_LOOKED &&
+                  !(in_known_outage(j, first, first->end_ns) &&
+                    in_known_outage(j, second, second->begin_ns));
     j->result->by_eviction += empty || around;
     return empty || around;
 }
@@ -280,6 +284,8 @@ static void judge_all(struct judge *j, struct load *loads, uint32_t count)
     for (uint32_t i = 0, next; i < count; i = next) {
         for (next = i + 1; next < count && loads[next].key == loads[i].key; next++)
             continue;
+        if (loads[i].begin_ns == 0)
+            continue; /* reserved by a node that was killed before it had written */
         j->result->keys++;
         j->result->repeated += next - i - 1;
         gather(j, loads[i].key);
@@ -292,10 +298,12 @@ static void read_troubles(struct judge *j, const struct loads *loads)
 {
     for (uint32_t i = 0; i < loads_trouble_count(loads); i++) {
         const struct trouble *t = &loads->troubles[i];
-        if (t->kind == TROUBLE_AWAY)
-            cover_add(&j->away, t->node, t->from_ns, t->to_ns);
-        else if (t->kind == TROUBLE_RENEWED)
+        if (t->kind == TROUBLE_RENEWED)
             cover_add(&j->renewed, t->node, t->from_ns, t->to_ns);
+        if (t->kind != TROUBLE_AWAY)
+            continue;
+        cover_add(&j->away, t->node, t->from_ns, t->to_ns);
+        cover_add(&j->known_away, t->node, t->known_ns ? t->known_ns : t->from_ns, t->to_ns);
     }
 }
 
@@ -324,6 +332,7 @@ static void prepare(struct judge *j, const struct loads *loads)
     index_windows(j);
     cover_build(&j->renewed);
     cover_build(&j->away);
+    cover_build(&j->known_away);
 }
 
 void generations_judge(const struct history *history, struct loads *loads,
@@ -342,4 +351,5 @@ void generations_judge(const struct history *history, struct loads *loads,
     cover_free(&j.invalidated);
     cover_free(&j.renewed);
     cover_free(&j.away);
+    cover_free(&j.known_away);
 }

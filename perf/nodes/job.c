@@ -64,15 +64,20 @@ __attribute__((noreturn)) static void become_node(const struct run *r, uint32_t 
     _exit(127);
 }
 
+static void start_node(void *run, uint32_t number)
+{
+    struct run *r = run;
+    r->nodes[number] = fork();
+    if (r->nodes[number] == 0)
+        become_node(r, number);
+    if (r->nodes[number] < 0)
+        fail("cannot fork");
+}
+
 static void start_nodes(struct run *r)
 {
-    for (uint32_t i = 0; i < r->job->plan.nodes; i++) {
-        r->nodes[i] = fork();
-        if (r->nodes[i] == 0)
-            become_node(r, i);
-        if (r->nodes[i] < 0)
-            fail("cannot fork");
-    }
+    for (uint32_t i = 0; i < r->job->plan.nodes; i++)
+        start_node(r, i);
 }
 
 static void describe_end(uint32_t node, int status)
@@ -162,11 +167,16 @@ static void set_up(struct run *r)
     snprintf(plan.redis_prefix, sizeof(plan.redis_prefix), "nigh-perf-%d-%s", (int)getpid(),
              plan.check ? "on" : "off");
     if (r->job->own_redis) {
-        servers_start(&r->servers, r->job->folder, r->fault.kind && r->fault.kind->wants_replica);
+        servers_start(&r->servers, r->job->folder,
+                      r->fault.kind && r->fault.kind->wants == FAULT_REPLICA,
+                      r->fault.kind && r->fault.kind->wants == FAULT_RELAY);
         snprintf(plan.redis_uri, sizeof(plan.redis_uri), "unix://%s", r->servers.path);
     }
     r->shared = shared_create(&plan, r->job->population->packages, &r->fd);
     r->history = shared_history(r->shared);
+    r->fault.prefix = r->shared->plan.redis_prefix;
+    r->fault.nodes =
+        (struct fault_nodes){r->nodes, plan.nodes, r->shared, start_node, r};
 }
 
 static void wait_until_ready(struct run *r)
@@ -243,7 +253,9 @@ bool job_run(const struct job *job, struct result *ret)
         redis_sweep(r.shared->plan.redis_uri, r.shared->plan.redis_prefix);
     if (!interrupted)
         collect(r.shared, job->population,
-                &(struct collect_times){r.begin_ns, end_ns, r.fault.up_ns}, ret);
+                &(struct collect_times){r.begin_ns, end_ns,
+                                        r.fault.event_count ? r.fault.events[0].ns : 0,
+                                        r.fault.up_ns}, ret);
     ret->fault = r.fault;
     shared_free(r.shared, r.fd);
     return !interrupted;

@@ -74,9 +74,9 @@ static int load(struct member *m, struct nigh_fill *fill, struct text name, bool
 {
     struct origin_page page;
     struct origin *origin = origin_of_thread(m);
-    shared_origin_enter(m->shared);
+    shared_origin_enter(m->shared, m->number);
     bool found = origin_load(origin, name, &page);
-    shared_origin_leave(m->shared);
+    shared_origin_leave(m->shared, m->number);
     *ret_found = found;
     return found ? answer(fill, &page) : nigh_fill_absent(fill);
 }

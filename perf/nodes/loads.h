@@ -40,6 +40,7 @@ enum trouble_kind {
 /* Keys: all (c) */
 struct trouble {
     uint64_t from_ns;
+    uint64_t known_ns; /* from when its clients knew, and looked first; 0: from its beginning */
     uint64_t to_ns;
     uint32_t node;
     uint32_t kind; /* enum trouble_kind */

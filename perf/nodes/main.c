@@ -53,6 +53,36 @@ static char *prepare_catalogue(const struct settings *s, const char *folder)
     return path;
 }
 
+/* A judged run with each fault; the table has a line of each. */
+static int run_faults(struct settings *s, const struct job *first)
+{
+    struct job job = *first;
+    int broken = 0, count = 0;
+    struct result *results = must_alloc(FAULT_KINDS_MAX, sizeof(*results));
+    job.plan.check = true;
+    for (uint32_t i = 0; fault_kind(i); i++) {
+        char *folder = must_print("%s/%s", first->folder, fault_kind(i)->name);
+        folder_make(folder);
+        job.folder = folder;
+        job.plan.fault = i + 1;
+        bool made = job_run(&job, &results[count]);
+        free(folder);
+        if (!made) {
+            fprintf(stderr, "\nperf: stopped; what is missing was not made\n");
+            broken++;
+            break;
+        }
+        printf("%s: ", fault_kind(i)->name);
+        broken += report_verdict(&results[count++]);
+        fflush(stdout);
+    }
+    report_faults(results, count);
+    if (output_json(&s->output))
+        report_faults_json(results, count, s->output.json);
+    free(results);
+    return broken ? 1 : 0;
+}
+
 static int run_jobs(struct settings *s, const struct job *first)
 {
     struct result *results = must_alloc(2, sizeof(*results));
@@ -92,7 +122,7 @@ static int coordinate(struct settings *s)
                                                redis_server_version())
                                   : s->plan.redis_uri);
     fflush(stdout);
-    int status = run_jobs(s, &job);
+    int status = s->all_faults ? run_faults(s, &job) : run_jobs(s, &job);
     printf("\nWhich options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
            "What else can be asked: perf/run --help\n");
     population_close(population);

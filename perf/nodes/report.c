@@ -7,6 +7,7 @@
  */
 #include "nodes/report.h"
 
+#include <nigh/options.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -454,6 +455,50 @@ void report_json(const struct result *r, const char *path)
     fprintf(out, "  \"invalidation_lag_us\": {\"p50\": %.3f, \"p99\": %.3f}\n}\n",
             (double)hist_quantile(&r->update.lag, 0.5) / 1e3,
             (double)hist_quantile(&r->update.lag, 0.99) / 1e3);
+    if (fclose(out) != 0)
+        fail("cannot write %s", path);
+}
+
+/* ---- a run with each fault ---- */
+
+void report_faults(const struct result *runs, int count)
+{
+    const uint64_t deadline_ns = NIGH_DEFAULT_LOAD_DEADLINE_MS * PERF_NS_PER_MS;
+    printf("\n%-16s %12s %10s %12s %12s %12s %10s\n", "fault", "reads judged", "violations",
+           "worst late", "fresh again", "worst call", "deadline");
+    for (int i = 0; i < count; i++) {
+        const struct result *r = &runs[i];
+        const struct hist *late = &r->checked.lateness_fresh;
+        printf("%-16s %12s %10s %12s %10.2f s %12s %10s\n", r->fault.kind->name,
+               table_count(r->checked.judged), table_count(checker_violations(&r->checked)),
+               late->count ? table_time(late->max) : "-", r->fresh_seconds,
+               table_time(r->worst_ns), table_time(deadline_ns));
+    }
+    if (count)
+        printf("bound of lateness: %s; fresh again: since the fault's first step\n",
+               table_time(runs[0].bound_ns));
+}
+
+void report_faults_json(const struct result *runs, int count, const char *path)
+{
+    FILE *out = fopen(path, "we");
+    if (!out)
+        fail("cannot write %s", path);
+    fprintf(out, "{\"faults\": [");
+    for (int i = 0; i < count; i++) {
+        const struct result *r = &runs[i];
+        fprintf(out, "%s\n  {\"name\": \"%s\", \"reads_judged\": %llu, \"violations\": %llu,\n",
+                i ? "," : "", r->fault.kind->name, (unsigned long long)r->checked.judged,
+                (unsigned long long)checker_violations(&r->checked));
+        fprintf(out,
+                "   \"late_fresh_max_us\": %.3f, \"bound_us\": %.3f, "
+                "\"fresh_again_s\": %.3f,\n",
+                (double)r->checked.lateness_fresh.max / 1e3, (double)r->bound_ns / 1e3,
+                r->fresh_seconds);
+        fprintf(out, "   \"worst_call_us\": %.3f, \"deadline_us\": %u}",
+                (double)r->worst_ns / 1e3, NIGH_DEFAULT_LOAD_DEADLINE_MS * 1000);
+    }
+    fprintf(out, "\n]}\n");
     if (fclose(out) != 0)
         fail("cannot write %s", path);
 }

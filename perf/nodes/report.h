@@ -13,6 +13,10 @@ void report_table(const struct result *const runs[], int count);
 /* Print what was promised and not kept, in one line each. Returns how many. */
 int report_verdict(const struct result *r);
 
+/* One line for each fault, of a run of its own; and the same as JSON. */
+void report_faults(const struct result *runs, int count);
+void report_faults_json(const struct result *runs, int count, const char *path);
+
 /* The figures as one JSON object. Ends the process when the file cannot be written. */
 void report_json(const struct result *r, const char *path);
 

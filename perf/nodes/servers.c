@@ -49,7 +49,18 @@ static void start_replica(struct servers *s, const char *folder)
     wait_until_copied(s);
 }
 
-void servers_start(struct servers *s, const char *folder, bool with_replica)
+static bool point(struct servers *s, const char *socket)
+{
+    char next[320];
+    snprintf(next, sizeof(next), "%s.next", s->path);
+    unlink(next);
+    if (symlink(socket, next) == 0 && rename(next, s->path) == 0)
+        return true;
+    snprintf(s->error, sizeof(s->error), "the path of Redis cannot be moved: %m");
+    return false;
+}
+
+void servers_start(struct servers *s, const char *folder, bool with_replica, bool relayed)
 {
     char *of_master = must_print("%s/redis", folder);
     char *of_replica = must_print("%s/replica", folder);
@@ -63,7 +74,10 @@ void servers_start(struct servers *s, const char *folder, bool with_replica)
         redis_server_start(&s->master, of_master);
         redis_server_wait(&s->master);
     }
-    if (!servers_point(s, &s->master))
+    if (relayed)
+        relay_open_to(&s->relay, folder, s->master.socket);
+    s->relayed = relayed;
+    if (!point(s, relayed ? s->relay.socket : s->master.socket))
         fail("%s", s->error);
     free(of_master);
     free(of_replica);
@@ -71,6 +85,9 @@ void servers_start(struct servers *s, const char *folder, bool with_replica)
 
 void servers_stop(struct servers *s)
 {
+    if (s->relayed)
+        relay_close(&s->relay);
+    s->relayed = false;
     redis_server_stop(&s->replica);
     redis_server_stop(&s->master);
 }
@@ -82,13 +99,7 @@ bool servers_crashed(struct servers *s)
 
 bool servers_point(struct servers *s, const struct redis_server *to)
 {
-    char next[320];
-    snprintf(next, sizeof(next), "%s.next", s->path);
-    unlink(next);
-    if (symlink(to->socket, next) == 0 && rename(next, s->path) == 0)
-        return true;
-    snprintf(s->error, sizeof(s->error), "the path of Redis cannot be moved: %m");
-    return false;
+    return point(s, to->socket);
 }
 
 bool servers_tell(struct servers *s, const struct redis_server *to, const char *command)

@@ -50,13 +50,17 @@ static struct option_row options[OPTIONS + 1] = {
 
 static const char *faults(void)
 {
-    char *text = must_print("what befalls the private Redis in the middle of each run:");
+    char *text = must_print("what befalls the private Redis, or a node, in the middle\n"
+                            "of each run:");
     for (uint32_t i = 0; fault_kind(i); i++) {
-        char *more = must_print("%s\n%-10s  %s", text, fault_kind(i)->name, fault_kind(i)->does);
+        char *more = must_print("%s\n%-15s  %s", text, fault_kind(i)->name, fault_kind(i)->does);
         free(text);
         text = more;
     }
-    return text;
+    char *all = must_print("%s\n%-15s  %s", text, "all",
+                           "a judged run with each, and one table");
+    free(text);
+    return all;
 }
 
 static double number(const char *name, const char *text, double min, double max)
@@ -91,10 +95,8 @@ static void take_check(struct settings *s, const char *text)
 
 static void take_fault(struct plan *p, const char *name)
 {
-    uint32_t number = 0;
-    while (fault_kind(number) && strcmp(fault_kind(number)->name, name) != 0)
-        number++;
-    if (!fault_kind(number))
+    uint32_t number;
+    if (!fault_named(name, &number))
         fail("--fault %s: there is no such fault; see --help", name);
     p->fault = number + 1;
 }
@@ -129,9 +131,6 @@ static void take_plan(struct plan *p, int option, const char *name, const char *
     case OPT_REDIS:
         take_option(p->redis_uri, sizeof(p->redis_uri), "redis.uri", text);
         break;
-    case OPT_FAULT:
-        take_fault(p, text);
-        break;
     case OPT_KILL:
         take_fault(p, "kill-redis");
         p->fault_at = number(name, text, 0.1, 86400);
@@ -151,6 +150,11 @@ static void take(void *settings, int option, const char *name, char *text)
     switch (option) {
     case OPT_CHECK:
         take_check(s, text);
+        break;
+    case OPT_FAULT:
+        s->all_faults = strcmp(text, "all") == 0;
+        if (!s->all_faults)
+            take_fault(&s->plan, text);
         break;
     case OPT_CATALOGUE:
         s->catalogue = text;
@@ -179,30 +183,37 @@ static const struct command_line command = {
     .measures = true,
 };
 
-static void finish_fault(struct settings *s)
+static void finish_fault(const struct settings *s, struct plan *p, const struct fault_kind *kind)
 {
-    struct plan *p = &s->plan;
-    if (!p->fault && p->fault_at > 0)
-        fail("--fault-at %g: which fault? see --fault in --help", p->fault_at);
-    if (!p->fault)
-        return;
-    const struct fault_kind *kind = fault_kind(p->fault - 1);
     if (!s->own_redis)
         fail("--fault %s: it befalls a private Redis only, not that of --redis", kind->name);
     if (p->fault_at <= 0)
         p->fault_at = p->seconds / 3;
     if (p->fault_at >= p->seconds)
         fail("--fault-at %g is after the end of the run", p->fault_at);
+    if (p->fault_at + fault_tail_s(kind) >= p->seconds)
+        fail("--seconds %g: %s at %g s lasts %g s", p->seconds, kind->name, p->fault_at,
+             fault_tail_s(kind));
     if (p->fault_at < fault_lead_s(kind))
         fail("--fault-at %g: %s begins %g s before, and that is before the run", p->fault_at,
              kind->name, fault_lead_s(kind));
+}
+
+static void finish_faults(struct settings *s)
+{
+    struct plan *p = &s->plan;
+    if (!p->fault && !s->all_faults && p->fault_at > 0)
+        fail("--fault-at %g: which fault? see --fault in --help", p->fault_at);
+    for (uint32_t i = 0; fault_kind(i); i++)
+        if (s->all_faults || p->fault == i + 1)
+            finish_fault(s, p, fault_kind(i));
 }
 
 static void finish(struct settings *s)
 {
     struct plan *p = &s->plan;
     s->own_redis = p->redis_uri[0] == '\0';
-    finish_fault(s);
+    finish_faults(s);
     if (p->loads_per_node == 0)
         p->loads_per_node = p->threads;
 }

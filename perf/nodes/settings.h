@@ -17,6 +17,7 @@ struct settings {
     const char *catalogue;   /* NULL: ask the package manager */
     const char *cache;       /* folder for the finished catalogue; NULL: keep none */
     bool own_redis;
+    bool all_faults;         /* a run with each */
     int node;                /* not -1: this process is that node ... */
     int shared_fd;           /* ... of the job behind this descriptor */
 };

@@ -80,8 +80,9 @@ struct loads shared_loads(struct shared *shared)
     return loads_at((uint8_t *)shared + header_bytes() + history, shared->load_capacity);
 }
 
-void shared_origin_enter(struct shared *shared)
+void shared_origin_enter(struct shared *shared, uint32_t node)
 {
+    atomic_fetch_add_explicit(&shared->nodes[node].origin_now, 1, memory_order_relaxed);
     int32_t now = atomic_fetch_add_explicit(&shared->origin_now, 1, memory_order_relaxed) + 1;
     int32_t peak = atomic_load_explicit(&shared->origin_peak, memory_order_relaxed);
     while (now > peak &&
@@ -91,7 +92,15 @@ void shared_origin_enter(struct shared *shared)
     atomic_fetch_add_explicit(&shared->origin_loads, 1, memory_order_relaxed);
 }
 
-void shared_origin_leave(struct shared *shared)
+void shared_origin_leave(struct shared *shared, uint32_t node)
 {
+    atomic_fetch_sub_explicit(&shared->nodes[node].origin_now, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&shared->origin_now, 1, memory_order_relaxed);
+}
+
+void shared_origin_lost(struct shared *shared, uint32_t node)
+{
+    int32_t lost = atomic_exchange_explicit(&shared->nodes[node].origin_now, 0,
+                                            memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shared->origin_now, lost, memory_order_relaxed);
 }

@@ -62,6 +62,7 @@ struct client_tally {
     struct hist latency[TIER_COUNT]; /* (t) */
     struct checker_tally checked;         /* (t) */
     int32_t failure;                      /* (t) the last error that is not "busy" */
+    uint64_t worst_ns;                    /* (t) the longest call, if it was timed */
 };
 
 /* The sightings of a node's updater and prober. */
@@ -83,6 +84,8 @@ struct probe {
 struct node {
     _Atomic bool away;        /* (a) its link to Redis is not what it should be */
     _Atomic uint32_t loading; /* (a) package whose load began last; 0: none yet */
+    _Atomic int32_t origin_now; /* (a) its loader calls that are running */
+    _Atomic uint64_t doubt_end_ns; /* (a) when stored values could not be called fresh last */
     sem_t probe_wanted;       /* wakes the prober */
     struct probe probes[NODES_MAX]; /* by the node that updates */
     uint64_t memory_peak;     /* (t) as nigh accounts it */
@@ -119,9 +122,10 @@ void shared_free(struct shared *shared, int fd);
 struct history shared_history(struct shared *shared);
 struct loads shared_loads(struct shared *shared);
 
-/* Around one call of the loader. */
-void shared_origin_enter(struct shared *shared);
-void shared_origin_leave(struct shared *shared);
+/* Around one call of the loader; and of those that a killed node was in. */
+void shared_origin_enter(struct shared *shared, uint32_t node);
+void shared_origin_leave(struct shared *shared, uint32_t node);
+void shared_origin_lost(struct shared *shared, uint32_t node);
 
 static inline bool shared_stopped(const struct shared *shared)
 {

@@ -39,6 +39,7 @@ struct watcher {
     int64_t following;   /* a clock of Redis */
     uint64_t last_ns;    /* when the look before began */
     uint64_t away_ns;    /* since when Redis is away; 0: it is not */
+    uint64_t known_ns;   /* ... and since when the clients know */
     uint64_t unknown_ns; /* since when no clock of it is followed; 0: one is */
     uint64_t again_ns;   /* since when changes may be issued again; 0: none are */
     uint32_t calm;
@@ -55,7 +56,8 @@ int64_t watcher_stat(const struct member *m, const char *name)
 /* Notes what is seen now: it happened before the time is read here, after the last look began. */
 static void note(struct watcher *w, enum trouble_kind kind, uint64_t from_ns)
 {
-    struct trouble t = {from_ns, now_ns(), w->member->number, kind};
+    uint64_t known_ns = kind == TROUBLE_AWAY ? w->known_ns : 0;
+    struct trouble t = {from_ns, known_ns, now_ns(), w->member->number, kind};
     if (w->member->plan->check)
         loads_add_trouble(&w->member->loads, &t);
 }
@@ -75,6 +77,7 @@ static void set_away(struct watcher *w, uint64_t since_ns)
 {
     w->away_ns = since_ns;
     atomic_store_explicit(&w->member->self->away, since_ns != 0, memory_order_relaxed);
+    w->known_ns = now_ns();
 }
 
 static bool follows_clock(struct watcher *w)
@@ -132,8 +135,10 @@ static void watch_changes(struct watcher *w, bool resynced)
 
 static void watch_trust(struct watcher *w, uint64_t now)
 {
-    if (watcher_stat(w->member, "trusted") != 1)
-        w->member->self->doubt_ns += now - w->last_ns;
+    if (watcher_stat(w->member, "trusted") == 1)
+        return;
+    w->member->self->doubt_ns += now - w->last_ns;
+    atomic_store_explicit(&w->member->self->doubt_end_ns, now, memory_order_relaxed);
 }
 
 static bool is_open(const struct update *u)

@@ -153,6 +153,11 @@ void redis_server_kill(struct redis_server *server)
     reap(server);
 }
 
+bool redis_server_signal(const struct redis_server *server, int signal_number)
+{
+    return server->pid != 0 && kill(server->pid, signal_number) == 0;
+}
+
 void redis_server_stop(struct redis_server *server)
 {
     if (server->pid == 0)

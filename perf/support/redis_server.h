@@ -29,6 +29,8 @@ bool redis_server_comes_up(struct redis_server *server);
 void redis_server_wait(struct redis_server *server);
 /* SIGKILL: it loses everything it held. */
 void redis_server_kill(struct redis_server *server);
+/* Send it another signal: SIGSTOP, SIGCONT. False: it does not run. */
+bool redis_server_signal(const struct redis_server *server, int signal_number);
 /* SIGTERM, and SIGKILL if that does not help within 2 s. Does nothing when none runs. */
 void redis_server_stop(struct redis_server *server);
 /* Whether it has ended without being told to. */

@@ -8,8 +8,6 @@
 
 #include "support/relay.h"
 
-#include "support/check.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
@@ -32,6 +30,15 @@ struct relay_chunk {
     char bytes[];
 };
 
+/* Who goes through a relay cannot do without it. */
+#define MUST(holds) ((holds) ? (void)0 : give_up(#holds))
+
+__attribute__((noreturn)) static void give_up(const char *what)
+{
+    fprintf(stderr, "relay: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -42,7 +49,7 @@ static uint64_t now_ns(void)
 static struct sockaddr_un address_of(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    REQUIRE(strlen(path) < sizeof(address.sun_path));
+    MUST(strlen(path) < sizeof(address.sun_path));
     strcpy(address.sun_path, path);
     return address;
 }
@@ -50,7 +57,7 @@ static struct sockaddr_un address_of(const char *path)
 static int new_socket(void)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    REQUIRE(fd >= 0);
+    MUST(fd >= 0);
     return fd;
 }
 
@@ -85,7 +92,7 @@ static void accept_link(struct relay *r)
     struct relay_link *link = r->links;
     while (link->client >= 0) {
         link++;
-        REQUIRE(link < r->links + RELAY_LINKS_MAX);
+        MUST(link < r->links + RELAY_LINKS_MAX);
     }
     *link = (struct relay_link){.client = client, .server = new_socket()};
     if (connect(link->server, (struct sockaddr *)&address, sizeof(address)) != 0)
@@ -109,7 +116,7 @@ static bool send_all(int fd, const char *bytes, size_t len)
 static void hold(const struct relay *r, struct relay_way *w, const char *bytes, size_t len)
 {
     struct relay_chunk *chunk = malloc(sizeof(*chunk) + len);
-    REQUIRE(chunk);
+    MUST(chunk);
     uint64_t now = now_ns();
     w->free_ns = w->free_ns > now ? w->free_ns : now;
     w->free_ns += r->bytes_per_s ? len * 1000000000u / r->bytes_per_s : 0;
@@ -122,14 +129,28 @@ static void hold(const struct relay *r, struct relay_way *w, const char *bytes, 
     w->held_bytes += len;
 }
 
-/* False: one side is gone, and with it the link. */
-static bool forward(const struct relay *r, struct relay_way *w, int from, int to)
+/* Whether these bytes are messages of a subscription that get lost. A server writes whole messages,
+ * and they are read as soon as they are there. */
+static bool is_lost(const struct relay *r, struct relay_link *link, bool up, const char *bytes,
+                    size_t len)
 {
+    if (up && memmem(bytes, len, "SUBSCRIBE", 9))
+        link->listens = true;
+    return !up && link->listens && r->deaf;
+}
+
+/* False: one side is gone, and with it the link. */
+static bool forward(const struct relay *r, struct relay_link *link, bool up)
+{
+    struct relay_way *w = up ? &link->up : &link->down;
+    int from = up ? link->client : link->server, to = up ? link->server : link->client;
     static _Thread_local char chunk[CHUNK_BYTES];
     size_t at_once = r->bytes_per_s ? r->bytes_per_s / 50 + 1 : CHUNK_BYTES;
     ssize_t n = recv(from, chunk, at_once < CHUNK_BYTES ? at_once : CHUNK_BYTES, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
+    if (n > 0 && is_lost(r, link, up, chunk, (size_t)n))
+        return true;
     if (n > 0 && (r->late_ns || r->bytes_per_s || w->first)) {
         hold(r, w, chunk, (size_t)n);
         return true;
@@ -192,9 +213,9 @@ static void serve(struct relay *r, const struct pollfd polls[POLLS])
         struct relay_link *link = &r->links[i];
         bool alive = link->client >= 0;
         if (alive && polls[FIRST_LINK + 2 * i].revents)
-            alive = forward(r, &link->up, link->client, link->server);
+            alive = forward(r, link, true);
         if (alive && polls[FIRST_LINK + 2 * i + 1].revents)
-            alive = forward(r, &link->down, link->server, link->client);
+            alive = forward(r, link, false);
         if (alive)
             alive = deliver(&link->up, link->server) && deliver(&link->down, link->client);
         if (link->client >= 0 && !alive)
@@ -231,25 +252,25 @@ static void *run(void *arg)
 static void ring(struct relay *r)
 {
     uint64_t one = 1;
-    REQUIRE(write(r->bell, &one, sizeof(one)) == sizeof(one));
+    MUST(write(r->bell, &one, sizeof(one)) == sizeof(one));
 }
 
-void relay_open(struct relay *r, const struct redis *server)
+void relay_open_to(struct relay *r, const char *folder, const char *upstream)
 {
     static _Atomic unsigned opened; /* several may lead to one server */
     *r = (struct relay){.lock = PTHREAD_MUTEX_INITIALIZER};
-    snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
-    snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", server->dir, opened++);
+    snprintf(r->upstream, sizeof(r->upstream), "%s", upstream);
+    snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", folder, opened++);
     snprintf(r->uri, sizeof(r->uri), "unix://%s", r->socket);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         r->links[i].client = -1;
     struct sockaddr_un address = address_of(r->socket);
     r->listener = new_socket();
-    REQUIRE(bind(r->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-    REQUIRE(listen(r->listener, RELAY_LINKS_MAX) == 0);
+    MUST(bind(r->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+    MUST(listen(r->listener, RELAY_LINKS_MAX) == 0);
     r->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    REQUIRE(r->bell >= 0);
-    REQUIRE_EQ(pthread_create(&r->thread, NULL, run, r), 0);
+    MUST(r->bell >= 0);
+    MUST(pthread_create(&r->thread, NULL, run, r) == 0);
 }
 
 void relay_stop(struct relay *r)
@@ -277,6 +298,13 @@ void relay_slow(struct relay *r, unsigned late_ms, uint64_t bytes_per_s)
     pthread_mutex_unlock(&r->lock);
 }
 
+void relay_deafen(struct relay *r, bool deaf)
+{
+    pthread_mutex_lock(&r->lock);
+    r->deaf = deaf;
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void cut_locked(struct relay *r)
 {
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
@@ -292,10 +320,10 @@ void relay_cut(struct relay *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-void relay_lead(struct relay *r, const struct redis *server)
+void relay_lead_to(struct relay *r, const char *upstream)
 {
     pthread_mutex_lock(&r->lock);
-    snprintf(r->upstream, sizeof(r->upstream), "%s", server->socket);
+    snprintf(r->upstream, sizeof(r->upstream), "%s", upstream);
     cut_locked(r);
     pthread_mutex_unlock(&r->lock);
 }
@@ -307,7 +335,7 @@ void relay_close(struct relay *r)
     r->closing = true;
     ring(r);
     pthread_mutex_unlock(&r->lock);
-    REQUIRE_EQ(pthread_join(r->thread, NULL), 0);
+    MUST(pthread_join(r->thread, NULL) == 0);
     close(r->listener);
     close(r->bell);
     unlink(r->socket);

@@ -10,6 +10,7 @@
  *     relay_cut(&r);                       // every connection breaks; new ones may come
  *     relay_lead(&r, &other);              // the same, and new ones lead to another server
  *     relay_slow(&r, 100, 125000);         // 100 ms each way, 1 Mbit/s for each connection
+ *     relay_deafen(&r, true);              // messages of subscriptions are lost, silently
  *     relay_close(&r);                     // after the node, before redis_stop()
  *
  * While it is stopped the kernel holds the bytes, and connections that were begun: whoever connects
@@ -42,6 +43,7 @@ struct relay_link {
     int server;
     struct relay_way up;
     struct relay_way down;
+    bool listens; /* it has asked for a subscription */
 };
 
 /* Keys: (c) constant while open  (l) lock */
@@ -55,13 +57,20 @@ struct relay {
     pthread_mutex_t lock;                      /* held by the thread while it forwards */
     struct relay_link links[RELAY_LINKS_MAX];  /* (l) */
     bool stopped;                              /* (l) */
+    bool deaf;                                 /* (l) */
     uint64_t late_ns;                          /* (l) */
     uint64_t bytes_per_s;                      /* (l) 0: no limit */
     bool closing;                              /* (l) */
 };
 
-void relay_open(struct relay *r, const struct redis *server);
+/* From a socket in `folder` to that at `upstream`. What cannot be had ends the process. */
+void relay_open_to(struct relay *r, const char *folder, const char *upstream);
 void relay_close(struct relay *r);
+
+static inline void relay_open(struct relay *r, const struct redis *server)
+{
+    relay_open_to(r, server->dir, server->socket);
+}
 
 /* When it returns, no byte that was not forwarded before will be until relay_go(). */
 void relay_stop(struct relay *r);
@@ -74,6 +83,14 @@ void relay_slow(struct relay *r, unsigned late_ms, uint64_t bytes_per_s);
 /* When it returns, the connections are closed; what they held is lost. Stopped stays stopped. */
 void relay_cut(struct relay *r);
 /* The address stays and its server is another: what a failover looks like to clients. */
-void relay_lead(struct relay *r, const struct redis *server);
+void relay_lead_to(struct relay *r, const char *upstream);
+
+static inline void relay_lead(struct relay *r, const struct redis *server)
+{
+    relay_lead_to(r, server->socket);
+}
+
+/* What a server publishes does not arrive, and nobody is told. */
+void relay_deafen(struct relay *r, bool deaf);
 
 #endif

@@ -139,7 +139,7 @@ static struct load world_look(enum load_look look)
 static void world_trouble(struct world *w, enum trouble_kind kind, uint32_t node, uint64_t from,
                           uint64_t to)
 {
-    struct trouble t = {from * MS, to * MS, node, kind};
+    struct trouble t = {.from_ns = from * MS, .to_ns = to * MS, .node = node, .kind = kind};
     loads_add_trouble(&w->loads, &t);
 }
 
@@ -411,6 +411,22 @@ TEST(an_evicted_page_may_be_loaded_again_without_redis)
     again.look_ns = 1305 * MS; /* the look began while the load before still ran */
     loads_add(&w->loads, &again);
     CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+/* Changes are still queued, but the clients think that Redis is in reach, and look no more. */
+TEST(a_page_lost_in_an_outage_may_be_loaded_while_changes_wait)
+{
+    struct world *w = world_create();
+    uint32_t u = world_update(w, 4, 2, 1500, 0); /* of another page */
+    w->rules.redis_up_ns = 2000 * MS;
+    history_accepted(&w->history, u, 2500 * MS);
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 2000);
+    world_load(w, 1, 0, 1100, 1110);
+    world_load(w, 1, 0, 2300, 2310);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.unexplained, 0);
+    CHECK_EQ(r.by_eviction, 1);
     world_destroy(w);
 }
 
