@@ -123,6 +123,25 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
  */
 typedef uint64_t (*nigh_clock_fn)(void *arg);
 
+/**
+ * Say the password that Redis' user has from now on: for hosts that get it from a vault.
+ *
+ * It is asked at each connection and once a second; keep the answer at hand, and fetch a new one on
+ * a thread of your own. A password other than the last one is tried on the connection that is there
+ * and on new ones. Until a server has accepted it the one before it goes on working, so it does not
+ * matter whether Redis or nigh hears of a password first, as long as Redis knows both for a while.
+ *
+ * @param password   the function writes it here, NUL-ended; nigh wipes it after use
+ * @param size       bytes there, 512
+ *
+ * Returns   0; < 0 when there is none now, and the one before it goes on
+ * Threads   nigh-io; with threads=none those that call nigh. Calls nothing of nigh on this cache;
+ *           no exception, longjmp() or end of the thread
+ * Blocks    must not: requests of all threads wait for it
+ * Owns      nothing of what it is given
+ */
+typedef int (*nigh_password_fn)(void *arg, char *password, size_t size);
+
 /*
  * Chooses the value that leaves L1 when room is needed.
  *
@@ -283,6 +302,15 @@ struct nigh_options {
     const char *tls_name;          /* name in the server's certificate; NULL: the URI's host */
     enum nigh_tls_verify tls_verify;
     enum nigh_tls_min tls_min;     /* the least version */
+    const char *redis_password_file; /* its one line is the password; read again when it changes */
+    nigh_password_fn redis_password; /* says it instead; see there */
+    void *redis_password_arg;
+    const char *redis_sentinel_user; /* for the Sentinels of redis_uri, whose own login is the */
+    const char *redis_sentinel_password; /* servers' */
+    const char *redis_sentinel_password_file;
+    const char *redis_sentinel_tls_ca;         /* as tls_ca, for Sentinels */
+    enum nigh_switch redis_sentinel_tls;       /* to Sentinels over TLS; 0: as redis_uri says */
+    enum nigh_tls_verify redis_sentinel_tls_verify;
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

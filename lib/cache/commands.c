@@ -499,11 +499,13 @@ static const char *keep_uri(char *copy, size_t size, const char *uri)
     return copy;
 }
 
-/* Keeps what is shown, which is not the password. */
+/* Keeps what is shown, which is no password. */
 static void keep_options(struct commands *c, const struct nigh_options *o)
 {
     const char **string;
     c->opened = *o;
+    if (o->redis_sentinel_password)
+        c->opened.redis_sentinel_password = "...";
     for (size_t i = 0; (string = options_string(&c->opened, i)); i++) {
         NIGH_CHECK(i < STRINGS_MAX);
         *string = string == &c->opened.redis_uri

@@ -150,6 +150,12 @@ static int open_flights(struct nigh *cache)
     return flight_table_create(&config, &cache->flights);
 }
 
+/* An option that is the empty string is not said. */
+static const char *said(const char *text)
+{
+    return text && text[0] ? text : NULL;
+}
+
 static int open_l2(struct nigh *cache, const struct nigh_options *o,
                    const struct cache_seams *seams)
 {
@@ -159,6 +165,14 @@ static int open_l2(struct nigh *cache, const struct nigh_options *o,
         .net = seams ? seams->net : NULL,
         .uri = o->redis_uri,
         .tls = {o->tls_ca, o->tls_cert, o->tls_key, o->tls_name, o->tls_verify, o->tls_min},
+        .login = {.file = o->redis_password_file, .fn = o->redis_password,
+                  .arg = o->redis_password_arg},
+        .sentinel_login = {.user = o->redis_sentinel_user,
+                           .password = said(o->redis_sentinel_password),
+                           .file = o->redis_sentinel_password_file},
+        .sentinel_over_tls = o->redis_sentinel_tls,
+        .sentinel_tls = {o->redis_sentinel_tls_ca, o->tls_cert, o->tls_key, NULL,
+                         o->redis_sentinel_tls_verify, o->tls_min},
         .prefix = o->redis_prefix,
         .connect_timeout_ms = o->connect_timeout_ms,
         .group_slots = o->group_slots,

@@ -40,7 +40,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, tls_min);
+ENDS_WITH(struct nigh_options, redis_sentinel_tls_verify);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -89,6 +89,21 @@ static const struct option options[] = {
      "what the server has to prove: name and CA, or the CA, or nothing"},
     {"redis.tls_min", WORD(tls_min), UNIT_NONE, 0, 0, NIGH_TLS_1_2, "1.2,1.3",
      "the least version of TLS"},
+    {"redis.password_file", STRING(redis_password_file), UNIT_NONE, 0, 0, 0, NULL,
+     "file whose one line is the password of redis.uri's user, looked at each second and at each "
+     "connection; by default redis.uri has it"},
+    {"redis.sentinel_user", STRING(redis_sentinel_user), UNIT_NONE, 0, 0, 0, NULL,
+     "as whom to log in to Sentinels; by default the default user"},
+    {"redis.sentinel_password", STRING(redis_sentinel_password), UNIT_NONE, 0, 0, 0, NULL,
+     "the password for Sentinels; by default none is sent to them"},
+    {"redis.sentinel_password_file", STRING(redis_sentinel_password_file), UNIT_NONE, 0, 0, 0,
+     NULL, "file whose one line is that password, read at each connection"},
+    {"redis.sentinel_tls", WORD(redis_sentinel_tls), UNIT_NONE, 0, 0, 0, "on,off",
+     "TLS to Sentinels, with redis.tls_cert and its key; by default as redis.uri says"},
+    {"redis.sentinel_tls_ca", STRING(redis_sentinel_tls_ca), UNIT_NONE, 0, 0, 0, NULL,
+     "as redis.tls_ca, for Sentinels, whose own hosts are verified; by default the system's"},
+    {"redis.sentinel_tls_verify", WORD(redis_sentinel_tls_verify), UNIT_NONE, 0, 0,
+     NIGH_TLS_VERIFY_FULL, "full,ca,none", "as redis.tls_verify, for Sentinels"},
     {"redis.prefix", STRING(redis_prefix), UNIT_NONE, 0, 0, 0, NULL,
      "first part of every Redis key (\"nigh\"): caches that share it are one cache"},
     {"redis.deadline", LIVE_U32(l2_deadline_ms), UNIT_MS, 1, 60000,
@@ -214,8 +229,11 @@ static const struct option *find(const char *name)
     return NULL;
 }
 
+/* Names the option, and its value unless that may be a password behind a slip in the name. */
 static int unknown(const char *name, const char *value)
 {
+    if (strstr(name, "pas") || strchr(value, '@'))
+        return error_note(NIGH_EOPTION, "%.60s: no option of this name", name);
     return error_note(NIGH_EOPTION, "%.60s=%.60s: no option of this name", name, value);
 }
 

@@ -47,6 +47,12 @@ void answer_fini(struct answer *answer)
     mem_free(answer->mem, NULL, answer->public.entries, answer->entries_size);
 }
 
+int answer_decode_status(struct answer *answer, const struct reply *reply)
+{
+    answer->public.verdict = L2_NONE;
+    return reply->type == REPLY_STATUS ? 0 : NIGH_EREDIS;
+}
+
 int answer_decode_get(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;

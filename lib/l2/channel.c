@@ -27,9 +27,11 @@ struct l2_channel {
     int wake_fd;                     /* (c) ends the sleep: the bell; or with Sentinels an epoll
                                         instance that also watches the socket of `switches` */
     struct switches *switches;       /* (c) NULL: there are no Sentinels */
-    _Atomic bool reconnect;          /* (a) a new connection is wanted */
+    _Atomic bool reconnect;          /* (a) a new connection is wanted ... */
+    _Atomic bool log_in;             /* (a) ... or one with another password */
     struct conn conn;                /* (h) */
     struct backoff backoff;          /* (h) */
+    bool logs_in;                    /* (h) it is given up for another password */
     bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (h) and confirmed */
     struct outage outage;            /* keys: see outage.h */
@@ -122,14 +124,22 @@ void l2_channel_reconnect(struct l2_channel *ch)
     l2_channel_wake(ch);
 }
 
+void l2_channel_log_in(struct l2_channel *ch)
+{
+    atomic_store_explicit(&ch->log_in, true, memory_order_relaxed);
+    l2_channel_wake(ch);
+}
+
 /* ---- connection ---- */
 
 static void lose(struct l2_channel *ch, uint64_t now_ns)
 {
     bool was_subscribed = ch->subscribed;
     const char *problem = ch->conn.problem;
+    bool logs_in = ch->logs_in;
+    ch->logs_in = false;
     outage_note(&ch->outage, problem, now_ns);
-    if (outage_is_news(&ch->outage, problem) &&
+    if (!logs_in && outage_is_news(&ch->outage, problem) &&
         LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", problem))
         outage_told(&ch->outage, problem);
     conn_close(&ch->conn);
@@ -279,16 +289,25 @@ static void check_gone(struct l2_channel *ch, uint64_t now_ns)
     lose(ch, now_ns);
 }
 
+/* Whether another connection was asked for. */
+static bool is_given_up(struct l2_channel *ch)
+{
+    bool reconnect = atomic_exchange_explicit(&ch->reconnect, false, memory_order_relaxed);
+    bool log_in = atomic_exchange_explicit(&ch->log_in, false, memory_order_relaxed);
+    if (ch->conn.state == CONN_CLOSED || (!reconnect && !log_in))
+        return false;
+    ch->logs_in = !reconnect;
+    snprintf(ch->conn.problem, sizeof(ch->conn.problem), "%s",
+             reconnect ? "given up" : "it logs in with another password");
+    return true;
+}
+
 uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns)
 {
     const struct l2_net *net = ch->conn.config->net;
     uint64_t now_ns = clock_now_ns(env_of(ch)->clock);
     check_gone(ch, now_ns);
-    bool asked = atomic_exchange_explicit(&ch->reconnect, false, memory_order_relaxed);
-    asked = asked && ch->conn.state != CONN_CLOSED;
-    if (asked)
-        snprintf(ch->conn.problem, sizeof(ch->conn.problem), "given up");
-    if (asked || attend(ch, now_ns) || transfer(ch, 0, false))
+    if (is_given_up(ch) || attend(ch, now_ns) || transfer(ch, 0, false))
         lose(ch, now_ns);
     ch->switches_due_ns = ch->switches ? switch_step(ch->switches, now_ns) : CLOCK_NEVER_NS;
     bool overdue = is_pinged(ch) && now_ns >= dead_ns(ch);

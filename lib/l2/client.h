@@ -25,6 +25,7 @@ struct l2 {
     uint32_t group_slots;           /* (c) */
     struct conn_config conn_config; /* (c) the links', but for where their servers are */
     struct tls *tls;                /* (c) for links to rediss://; NULL: there are none */
+    struct tls *sentinel_tls;       /* (c) for Sentinels; NULL: not needed */
     int poll_fd;                    /* (c) without own threads: see l2_poll_fd(); else -1 */
     struct link *home;              /* (c) links[0] */
     struct link **links;            /* (c) to the servers, in the map's order */

@@ -33,8 +33,15 @@ void conn_init(struct conn *c, const struct conn_config *config)
 
 /* ---- output ---- */
 
+static void wipe(struct conn *c)
+{
+    if (c->has_secret && c->out)
+        explicit_bzero(c->out, c->out_size);
+}
+
 static void out_free(struct conn *c)
 {
+    wipe(c);
     mem_free(c->config->env->mem, NULL, c->out, c->out_size);
     c->out = NULL;
     c->out_at = c->out_len = c->out_size = 0;
@@ -172,6 +179,8 @@ int conn_flush(struct conn *c)
     }
     c->full = false;
     c->out_at = c->out_len = 0;
+    wipe(c);
+    c->has_secret = false;
     if (c->out_size > OUT_KEEP_BYTES)
         out_free(c);
     return watch(c);
@@ -201,25 +210,50 @@ static int send_step(struct conn *c, enum step step, const struct bytes *args, u
     return conn_command(c, args, count);
 }
 
+/* Appends an argument in the form of the wire. */
+static int append_word(struct conn *c, const char *word)
+{
+    char head[24];
+    size_t len = strlen(word);
+    int head_len = snprintf(head, sizeof(head), "$%zu\r\n", len);
+    int failed = conn_append(c, head, (size_t)head_len);
+    failed = failed ? failed : conn_append(c, word, len);
+    return failed ? failed : conn_append(c, "\r\n", 2);
+}
+
+int conn_log_in(struct conn *c, const struct login_words *words)
+{
+    c->has_secret = true;
+    int failed = conn_append(c, words->user[0] ? "*3\r\n" : "*2\r\n", 4);
+    failed = failed ? failed : append_word(c, "AUTH");
+    if (words->user[0])
+        failed = failed ? failed : append_word(c, words->user);
+    return failed ? failed : append_word(c, words->password);
+}
+
 static int send_auth(struct conn *c)
 {
-    const struct uri *uri = c->config->uri;
-    struct bytes args[3] = {bytes_of("AUTH", 4)};
-    uint32_t count = 1;
-    if (!uri->has_password)
+    struct login *login = c->config->login;
+    struct login_words words;
+    c->login_number = 0;
+    if (!login_is_wanted(login))
         return 0;
-    if (uri->user[0])
-        args[count++] = bytes_of_string(uri->user);
-    args[count++] = bytes_of_string(uri->password);
-    return send_step(c, STEP_AUTH, args, count);
+    login_take(login, &words);
+    c->login_number = words.number;
+    c->steps[c->step_count++] = STEP_AUTH;
+    int failed = words.number ? conn_log_in(c, &words) : NIGH_EOFFLINE;
+    login_wipe(&words);
+    if (c->login_number == 0)
+        conn_problem(c, "there is no password to log in with", bytes_of("", 0));
+    return failed;
 }
 
 static int send_select(struct conn *c)
 {
     char db[8];
-    if (c->config->uri->db == 0)
+    if (c->config->db == 0)
         return 0;
-    int len = snprintf(db, sizeof(db), "%u", c->config->uri->db);
+    int len = snprintf(db, sizeof(db), "%u", c->config->db);
     const struct bytes args[] = {bytes_of("SELECT", 6), bytes_of(db, (size_t)len)};
     return send_step(c, STEP_SELECT, args, 2);
 }
@@ -356,11 +390,23 @@ static int refuse_step(struct conn *c, enum step step, const struct reply *reply
     return NIGH_EOFFLINE;
 }
 
+/* Tells the login whether its password was right. */
+static void note_login(struct conn *c, const struct reply *reply)
+{
+    c->refused = reply->type == REPLY_ERROR;
+    if (c->refused)
+        login_refused(c->config->login, c->login_number, c->heard_ns);
+    else
+        login_accepted(c->config->login, c->login_number);
+}
+
 /* Checks the reply to a step. 0: the connection may go on. */
 static int check_step(struct conn *c, enum step step, const struct reply *reply)
 {
     if (step == STEP_NAME || (step == STEP_LIMIT && reply->type == REPLY_ERROR))
         return 0; /* a courtesy to the operator; an ACL may forbid it */
+    if (step == STEP_AUTH)
+        note_login(c, reply);
     if (reply->type == REPLY_ERROR)
         return refuse_step(c, step, reply);
     if (step == STEP_LIMIT)
@@ -439,6 +485,7 @@ int conn_open(struct conn *c, struct place *place)
         return failed;
     c->step_count = c->step_at = 0;
     c->words[0] = '\0';
+    c->refused = false;
     c->limit = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
     c->place = place_hold(place);

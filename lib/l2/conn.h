@@ -22,6 +22,7 @@
 #define NIGH_L2_CONN_H
 
 #include "l2/l2.h"
+#include "l2/login.h"
 #include "l2/place.h"
 #include "l2/reply.h"
 #include "l2/stream.h"
@@ -41,7 +42,8 @@ struct conn_config {
     struct stats *stats;
     const struct l2_net *net;
     const struct stream_kind *stream;
-    const struct uri *uri; /* the login, and the database */
+    struct login *login;   /* NULL: as nobody */
+    uint32_t db;
     enum conn_peer peer;
     bool may_move; /* another server may become the master meanwhile */
     uint64_t connect_timeout_ns;
@@ -68,6 +70,9 @@ struct conn {
     uint64_t opened_ns;
     uint64_t heard_ns; /* last byte from the server */
     uint64_t wrote_ns; /* last byte that the socket took after it had been full */
+    bool has_secret;   /* a password is in `out` */
+    bool refused;      /* the login was, in this handshake */
+    uint64_t login_number; /* of the password that was sent in it; 0: none */
     bool full;         /* the stream took no more at the last write */
     uint64_t began_ns; /* first byte of the reply that is partly here */
     uint64_t home;     /* hash of the replid */
@@ -104,6 +109,8 @@ static inline int conn_fd(const struct conn *c)
 int conn_append(struct conn *c, const void *data, size_t len);
 /* Append a command to the output. 0 or NIGH_ENOMEM. */
 int conn_command(struct conn *c, const struct bytes *args, uint32_t count);
+/* Append AUTH to the output, which is wiped behind it. 0 or NIGH_ENOMEM. */
+int conn_log_in(struct conn *c, const struct login_words *words);
 /* Write what the stream takes, and let poll_fd know what is wanted next. 0, or NIGH_EOFFLINE when
  * it is lost: then read what the server may have said before, with conn_last_words(). */
 int conn_flush(struct conn *c);

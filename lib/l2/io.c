@@ -64,6 +64,7 @@ static void went_up(struct link *link)
         LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
     outage_end(&link->refusal);
     seek_worked(link, clock_now_ns(link->env->clock));
+    auth_logged_in(link, link->conn.login_number);
     if (link->conn.limit)
         atomic_store_explicit(&link->argument_max, link->conn.limit, memory_order_relaxed);
     for (unsigned i = 0; i < CONN_ADVICE; i++)
@@ -188,7 +189,7 @@ static uint64_t silent_at_ns(const struct link *link)
 }
 
 /* When check_connection() or pipeline_expire() will have something to do. */
-static uint64_t next_event_ns(const struct link *link)
+static uint64_t connection_event_ns(const struct link *link)
 {
     const struct conn *c = &link->conn;
     if (seek_asks(link))
@@ -202,6 +203,11 @@ static uint64_t next_event_ns(const struct link *link)
     if (!link->pending.head)
         return CLOCK_NEVER_NS;
     return u64_min(silent_at_ns(link), link->next_deadline_ns);
+}
+
+static uint64_t next_event_ns(const struct link *link)
+{
+    return u64_min(connection_event_ns(link), auth_due_ns(link));
 }
 
 /* ---- chores ---- */
@@ -335,6 +341,8 @@ uint64_t io_step(struct link *link, uint64_t until_ns)
     if (!begin(link, now_ns))
         return 0;
     check_connection(link, now_ns);
+    if (auth_step(link, now_ns))
+        lose(link, now_ns);
     tell_up(link);
     if (write_out(link)) {
         conn_last_words(&link->conn, pipeline_reply, link);

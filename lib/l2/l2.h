@@ -97,6 +97,18 @@ struct l2_tls {
     enum nigh_tls_min min;
 };
 
+/* Writes the password that is wanted from now on, NUL-ended: see nigh_password_fn. */
+typedef int (*l2_password_fn)(void *arg, char *password, size_t size);
+
+/* As whom to log in; all NULL: as nobody. One source of the password at most. */
+struct l2_login {
+    const char *user;
+    const char *password;
+    const char *file; /* its path; read again when it has changed */
+    l2_password_fn fn;
+    void *arg;
+};
+
 struct l2_config {
     struct env *env;
     struct stats *stats;         /* the cache's */
@@ -104,6 +116,11 @@ struct l2_config {
     const struct stream_kind *stream; /* over its sockets: l2/stream.h; NULL: as the URI says */
     struct l2_tls tls;           /* for rediss:// */
     const char *uri;             /* as in l2/uri.h */
+    struct l2_login login;       /* but for what `uri` says; with a file or a function there is no
+                                    password in it */
+    struct l2_login sentinel_login;
+    enum nigh_switch sentinel_over_tls; /* 0: as the URI says of the servers */
+    struct l2_tls sentinel_tls;
     const struct l2_map *map;    /* several servers; NULL: the one at `uri` has all keys */
     const char *prefix;          /* begins all keys and the channel's name */
     uint32_t connect_timeout_ms;
@@ -512,6 +529,8 @@ uint64_t l2_channel_step(struct l2_channel *ch, uint64_t wait_ns);
 void l2_channel_wake(struct l2_channel *ch);
 /* Close the connection; the next step opens another. Any thread. */
 void l2_channel_reconnect(struct l2_channel *ch);
+/* The same, for the password has changed: that is no trouble. */
+void l2_channel_log_in(struct l2_channel *ch);
 void l2_channel_destroy(struct l2_channel *ch);
 
 /* ---- envelope: what a data key holds (l2/README.md "Envelope") ---- */

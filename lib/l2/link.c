@@ -29,10 +29,11 @@ static struct link *create(struct l2 *l2, const struct uri *uri)
     link->env = l2->env;
     link->stats = l2->stats;
     link->uri = *uri;
+    explicit_bzero(link->uri.password, sizeof(link->uri.password));
     link->conn_config = l2->conn_config;
-    link->conn_config.uri = &link->uri;
     if (!link->conn_config.stream)
         link->conn_config.stream = uri->tls ? tls_kind(l2->tls) : &stream_plain;
+    link->conn_config.db = uri->db;
     link->wake_fd = link->solo_fd = -1;
     request_list_init(&link->queue);
     request_list_init(&link->pending);
@@ -53,6 +54,7 @@ static void destroy(struct link *link)
         close(link->wake_fd);
     if (ours && link->solo_fd >= 0)
         close(link->solo_fd);
+    login_destroy(link->conn_config.login);
     outage_fini(&link->outage);
     outage_fini(&link->refusal);
     pthread_mutex_destroy(&link->lock);
@@ -60,12 +62,12 @@ static void destroy(struct link *link)
 }
 
 /* Makes the wake-ups and the thread of a link that is otherwise complete. */
-static int start(struct link *link)
+static int start(struct link *link, const struct l2_config *config)
 {
     link->wake_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (link->wake_fd < 0)
         return NIGH_ETHREAD;
-    int failed = seek_init(link, io_found);
+    int failed = seek_init(link, config, io_found);
     if (failed || !link->env->own_threads)
         return failed ? failed : wake_watch(link->l2->poll_fd, link->wake_fd);
     link->solo_fd = fd_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -76,12 +78,24 @@ static int start(struct link *link)
     return failed;
 }
 
-int link_create(struct l2 *l2, const struct uri *uri, struct link **ret_link)
+/* Makes what the link logs in with. */
+static int make_login(struct link *link, const struct l2_config *config, const struct uri *uri)
+{
+    struct l2_login login = config->login;
+    login.user = uri->user;
+    login.password = uri->has_password ? uri->password : NULL;
+    link->conn_config.login = login_create(link->env, &login, "redis.password_file");
+    return link->conn_config.login ? 0 : NIGH_ENOMEM;
+}
+
+int link_create(struct l2 *l2, const struct l2_config *config, const struct uri *uri,
+                struct link **ret_link)
 {
     struct link *link = create(l2, uri);
     if (!link)
         return NIGH_ENOMEM;
-    int failed = start(link);
+    int failed = make_login(link, config, uri);
+    failed = failed ? failed : start(link, config);
     if (failed) {
         destroy(link);
         return failed;

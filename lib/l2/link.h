@@ -90,7 +90,7 @@ struct link {
     struct l2 *l2;                  /* (c) the client */
     struct env *env;                /* (c) l2's */
     struct stats *stats;            /* (c) l2's */
-    struct uri uri;                 /* (c) as it was given */
+    struct uri uri;                 /* (c) as it was given, without its password */
     struct place *place;            /* (c) where the server is; with Sentinels (q), and NULL as
                                        long as they have named none */
     void (*found)(void *link);      /* (c) wakes who waits for the address of a name */
@@ -141,8 +141,12 @@ struct link {
     uint64_t stuck_looked_ns;    /* (t) ... when it was looked at last ... */
     uint32_t stuck_looks;        /* (t) ... and how often it was the same */
     struct wakes wakes;          /* (t) */
+    uint64_t logged_in;          /* (i) number of the password; 0: there is none */
+    uint64_t logging_in;         /* (i) ... of the one that AUTH was sent with again; 0: none */
+    uint64_t told_refused;       /* (i) ... of the one whose refusal the log has heard of */
     bool at_place;               /* (i) the last attempt has come to connecting to the place */
-    bool other_address;          /* (i) the next one is at the same place: its host has more */
+    bool other_address;          /* (i) the next one is at the same place: its host has more, or
+                                    there is another password */
     struct link_left left;       /* (i) the place that was left since a Sentinel called */
     uint64_t connections;        /* (i) how many there have been */
     uint64_t answers;            /* (i) answers given, of all its connections */
@@ -267,10 +271,22 @@ static inline bool io_has_chores(const struct link *link)
 /* Wakes whoever may wait for the address of the link's host. */
 void io_found(void *link);
 
+/* ---- auth.c: whoever drives ---- */
+
+/* Looks for another password once in a while, and tries it on the connection. 0, or < 0: that has
+ * to go. */
+int auth_step(struct link *link, uint64_t now_ns);
+/* Returns when that has something to do. */
+uint64_t auth_due_ns(const struct link *link);
+/* The data connection is logged in with the password of this number. */
+void auth_logged_in(struct link *link, uint64_t number);
+
 /* ---- seek.c: whoever drives, where nothing else is said ---- */
 
+/* Whether the Sentinels of a URI are spoken to over TLS. */
+bool seek_sentinel_tls(const struct l2_config *config, const struct uri *uri);
 /* Makes the place of the server, or those who know it. 0 or NIGH_ENOMEM. */
-int seek_init(struct link *link, void (*found)(void *arg));
+int seek_init(struct link *link, const struct l2_config *config, void (*found)(void *arg));
 void seek_fini(struct link *link);
 /* Begins an attempt to connect: to the place, or with a question to a Sentinel. 0, or < 0 and the
  * attempt has failed, for the reason in conn.problem. */
@@ -310,9 +326,10 @@ static inline const char *link_shown(const struct link *link)
     return link->place ? link->place->shown : link->uri.shown;
 }
 
-/* Makes the link to the server at `uri`, and its I/O thread if the client has such. 0, NIGH_ENOMEM
- * or NIGH_ETHREAD. */
-int link_create(struct l2 *l2, const struct uri *uri, struct link **ret_link);
+/* Makes the link to the server at `uri`, and its I/O thread if the client has such. Of the config
+ * it takes the logins. 0, NIGH_ENOMEM or NIGH_ETHREAD. */
+int link_create(struct l2 *l2, const struct l2_config *config, const struct uri *uri,
+                struct link **ret_link);
 /* Refuses requests from here on, and wakes its thread to end: l2->stop is set. */
 void link_stop(struct link *link);
 /* Joins its thread, ends all requests with NIGH_ECLOSED, closes and frees. */

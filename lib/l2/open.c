@@ -48,6 +48,7 @@ static void destroy(struct l2 *l2)
         close(l2->poll_fd);
     pthread_mutex_destroy(&l2->sync_lock);
     tls_destroy(l2->tls);
+    tls_destroy(l2->sentinel_tls);
     keys_fini(&l2->keys);
     pool_drop(l2->pool);
     mem_free(mem, NULL, l2->links, l2->links_size);
@@ -65,7 +66,7 @@ static int start_poll(struct l2 *l2)
 }
 
 /* Makes the links to the servers of the map, whose URIs are good. */
-static int start_links(struct l2 *l2, const struct l2_map *map)
+static int start_links(struct l2 *l2, const struct l2_config *config, const struct l2_map *map)
 {
     l2->links_size = map->count * sizeof(*l2->links);
     l2->links = mem_alloc_zero(l2->env->mem, l2->links_size);
@@ -74,7 +75,8 @@ static int start_links(struct l2 *l2, const struct l2_map *map)
     for (uint32_t i = 0; i < map->count; i++) {
         struct uri uri;
         uri_parse(map->uris[i], &uri);
-        int failed = link_create(l2, &uri, &l2->links[i]);
+        int failed = link_create(l2, config, &uri, &l2->links[i]);
+        explicit_bzero(&uri, sizeof(uri));
         if (failed)
             return failed;
         l2->link_count++;
@@ -83,32 +85,47 @@ static int start_links(struct l2 *l2, const struct l2_map *map)
     return 0;
 }
 
-static int start_tls(struct l2 *l2, const struct l2_config *config)
+static int start_tls(struct l2 *l2, const struct l2_tls *wanted, struct tls **ret)
 {
-    const struct tls_config tls = {l2->env, l2->stats, config->tls};
-    return config->stream ? 0 : tls_create(&tls, &l2->tls);
+    const struct tls_config tls = {l2->env, l2->stats, *wanted};
+    return l2->conn_config.stream ? 0 : tls_create(&tls, ret);
+}
+
+/* Checks a URI. NULL and what it says but for the password, or what is wrong. */
+static const char *check_uri(const struct l2_config *config, const char *text, struct uri *ret)
+{
+    const char *wrong = uri_parse(text, ret);
+    wrong = wrong ? wrong : login_check_uri(config, ret);
+    explicit_bzero(ret->password, sizeof(ret->password));
+    return wrong;
 }
 
 /* Completes a client of which nothing is there but the struct. */
 static int start(struct l2 *l2, const struct l2_config *config, const struct l2_map *map)
 {
-    struct uri home;
+    struct uri home = {.port = 0};
     NIGH_DCHECK(map->count >= 1 && map->count <= L2_SERVERS_MAX);
     const char *prefix = config->prefix ? config->prefix : PREFIX_DEFAULT;
     const char *wrong = NULL;
-    bool tls = false;
+    bool tls = false, sentinel_tls = false;
     for (uint32_t i = map->count; i > 0 && !wrong; i--) {
-        wrong = uri_parse(map->uris[i - 1], &home);
+        wrong = check_uri(config, map->uris[i - 1], &home);
         tls = tls || (!wrong && home.tls);
+        sentinel_tls = sentinel_tls || (!wrong && seek_sentinel_tls(config, &home));
     }
     if (wrong)
         return error_note(NIGH_EURI, "redis.uri: %s", wrong);
+    int failed = login_check(config);
+    if (failed)
+        return failed;
     l2->pool = request_pool_create(l2->env->mem);
     if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, home.db))
         return NIGH_ENOMEM;
-    int failed = tls ? start_tls(l2, config) : 0;
+    failed = tls ? start_tls(l2, &config->tls, &l2->tls) : 0;
+    if (!failed && sentinel_tls)
+        failed = start_tls(l2, &config->sentinel_tls, &l2->sentinel_tls);
     failed = failed ? failed : start_poll(l2);
-    return failed ? failed : start_links(l2, map);
+    return failed ? failed : start_links(l2, config, map);
 }
 
 int l2_open(const struct l2_config *config, struct l2 **ret_l2)
@@ -146,7 +163,8 @@ void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
 
 uint64_t l2_keep(struct l2 *l2)
 {
-    return l2->tls ? tls_keep(l2->tls) : CLOCK_NEVER_NS;
+    uint64_t next_ns = l2->tls ? tls_keep(l2->tls) : CLOCK_NEVER_NS;
+    return l2->sentinel_tls ? u64_min(next_ns, tls_keep(l2->sentinel_tls)) : next_ns;
 }
 
 /* ---- without own threads ---- */
@@ -291,4 +309,8 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
         outage_read(&l2->links[i]->refusal, now_ns, ret);
     if (ret->text[0] == '\0' && l2->tls)
         tls_problem_read(l2->tls, ret);
+    if (ret->text[0] == '\0' && l2->sentinel_tls)
+        tls_problem_read(l2->sentinel_tls, ret);
+    for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
+        login_problem_read(l2->links[i]->conn_config.login, now_ns, ret);
 }

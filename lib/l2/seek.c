@@ -15,15 +15,30 @@
 
 #include <stdio.h>
 
-int seek_init(struct link *link, void (*found)(void *arg))
+bool seek_sentinel_tls(const struct l2_config *config, const struct uri *uri)
+{
+    return uri->master[0] && (config->sentinel_over_tls ? config->sentinel_over_tls == NIGH_ON
+                                                        : uri->tls);
+}
+
+static int init_sentinels(struct link *link, const struct l2_config *config)
+{
+    struct conn_config base = link->conn_config;
+    if (!config->stream)
+        base.stream = seek_sentinel_tls(config, &link->uri) ? tls_kind(link->l2->sentinel_tls)
+                                                            : &stream_plain;
+    link->conn_config.may_move = true;
+    link->sentinels = sentinels_create(&base, &link->uri, &config->sentinel_login, link->found,
+                                       link);
+    return link->sentinels ? 0 : NIGH_ENOMEM;
+}
+
+int seek_init(struct link *link, const struct l2_config *config, void (*found)(void *arg))
 {
     const struct uri *uri = &link->uri;
     link->found = found;
-    if (uri->master[0]) {
-        link->conn_config.may_move = true;
-        link->sentinels = sentinels_create(&link->conn_config, uri, found, link);
-        return link->sentinels ? 0 : NIGH_ENOMEM;
-    }
+    if (uri->master[0])
+        return init_sentinels(link, config);
     link->place = place_create(link->env->mem, link->conn_config.net, uri->place, uri->port,
                                found, link);
     return link->place ? 0 : NIGH_ENOMEM;
@@ -92,9 +107,11 @@ int seek_step(struct link *link, uint64_t now_ns)
 
 int seek_begin(struct link *link, uint64_t now_ns)
 {
+    login_refresh(link->conn_config.login, true, now_ns);
     if (!link->sentinels || link->other_address)
         return open_place(link);
     link->at_place = false;
+    login_refresh(link->sentinels->conn_config.login, true, now_ns);
     sentinels_begin(link->sentinels);
     return seek_step(link, now_ns);
 }
@@ -103,7 +120,9 @@ bool seek_has_more(struct link *link)
 {
     if (!link->at_place)
         return false;
-    link->other_address = lookup_has_more(link->place->lookup);
+    const struct conn *c = &link->conn;
+    link->other_address = c->refused ? login_has_other(c->config->login)
+                                     : lookup_has_more(link->place->lookup);
     if (link->other_address || !link->sentinels)
         return link->other_address;
     bool more = sentinels_refuse(link->sentinels, link->place->shown, link->conn.problem);

@@ -28,7 +28,8 @@ static bool make_places(struct sentinels *s, const struct uri *uri, void (*wake)
 }
 
 struct sentinels *sentinels_create(const struct conn_config *base, const struct uri *uri,
-                                   void (*wake)(void *arg), void *arg)
+                                   const struct l2_login *login, void (*wake)(void *arg),
+                                   void *arg)
 {
     struct sentinels *s = mem_alloc_zero(base->env->mem, sizeof(*s));
     if (!s)
@@ -36,13 +37,16 @@ struct sentinels *sentinels_create(const struct conn_config *base, const struct 
     s->env = base->env;
     s->conn_config = *base;
     s->conn_config.peer = CONN_SENTINEL;
-    s->conn_config.uri = &s->login;
+    s->conn_config.db = 0;
+    s->conn_config.login = login_create(s->env, login, "redis.sentinel_password_file");
     strcpy(s->master, uri->master);
     conn_init(&s->conn, &s->conn_config);
-    if (make_places(s, uri, wake, arg)) /* whom to ask first is drawn: nodes spread over them */
-        atomic_init(&s->first, (uint32_t)random_below(s->env->random, s->count));
-    else
-        sentinels_destroy(s), s = NULL;
+    if (!s->conn_config.login || !make_places(s, uri, wake, arg)) {
+        sentinels_destroy(s);
+        return NULL;
+    }
+    /* Whom to ask first is drawn: nodes spread over them. */
+    atomic_init(&s->first, (uint32_t)random_below(s->env->random, s->count));
     return s;
 }
 
@@ -60,6 +64,7 @@ void sentinels_destroy(struct sentinels *s)
     sentinels_stop(s, false);
     for (uint32_t i = 0; i < s->count; i++)
         place_drop(s->list[i].place);
+    login_destroy(s->conn_config.login);
     mem_free(s->env->mem, NULL, s, sizeof(*s));
 }
 

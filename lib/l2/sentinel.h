@@ -43,7 +43,6 @@ struct sentinel {
 
 struct sentinels {
     struct env *env;                /* (c) */
-    struct uri login;               /* (c) for them; no place */
     struct conn_config conn_config; /* (c) of all connections to them */
     char master[URI_MASTER_MAX];    /* (c) */
     uint32_t count;                 /* (c) */
@@ -63,7 +62,8 @@ struct sentinels {
 /* Makes them from the URI. `wake` is called when the name of one's host was looked up. `base`: what
  * the connections are like but for the login. NULL: no memory. */
 struct sentinels *sentinels_create(const struct conn_config *base, const struct uri *uri,
-                                   void (*wake)(void *arg), void *arg);
+                                   const struct l2_login *login, void (*wake)(void *arg),
+                                   void *arg);
 void sentinels_destroy(struct sentinels *s);
 
 /* Begins a walk, or goes on with the one that has been refused a place. */

@@ -73,15 +73,15 @@ static bool parse_number(const char *text, size_t len, uint32_t max, uint32_t *r
     return true;
 }
 
-/* Takes "user:password" or ":password": there is no login without a password. */
+/* Takes "user:password", ":password" or "user", whose password is elsewhere. */
 static const char *parse_login(const char *text, size_t len, struct uri *uri)
 {
     const char *colon = memchr(text, ':', len);
-    if (!colon)
-        return "a user name needs a password (user:password@)";
-    size_t user_len = (size_t)(colon - text);
+    size_t user_len = colon ? (size_t)(colon - text) : len;
     if (!decode(text, user_len, uri->user, sizeof(uri->user)))
         return "the user name is malformed or too long";
+    if (!colon)
+        return NULL;
     if (!decode(colon + 1, len - user_len - 1, uri->password, sizeof(uri->password)))
         return "the password is malformed or too long";
     uri->has_password = true;
@@ -268,9 +268,10 @@ const char *uri_parse(const char *text, struct uri *ret)
 {
     struct uri uri = {0};
     const char *wrong = parse(text, &uri);
-    if (wrong)
-        return wrong;
-    uri_show(uri.master[0] ? uri.master : uri.place, uri.port, uri.shown);
-    *ret = uri;
-    return NULL;
+    if (!wrong) {
+        uri_show(uri.master[0] ? uri.master : uri.place, uri.port, uri.shown);
+        *ret = uri;
+    }
+    explicit_bzero(uri.password, sizeof(uri.password));
+    return wrong;
 }

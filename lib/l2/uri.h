@@ -42,7 +42,7 @@ struct uri {
     uint32_t db;
     char user[URI_USER_MAX]; /* "" : none, AUTH with the password alone */
     char password[URI_PASSWORD_MAX];
-    bool has_password;
+    bool has_password;       /* else it is elsewhere, if there is a user */
     char master[URI_MASTER_MAX]; /* its name at the Sentinels; "": there are none */
     uint32_t sentinel_count;
     struct uri_host sentinels[URI_SENTINELS_MAX];

@@ -36,6 +36,9 @@ static const struct row rows[] = {
     {"log", "syslog", AT(log_to), NIGH_LOG_TO_SYSLOG, {"stdout", "", "2", "yes"}},
     {"l1.huge_pages", "all", AT(l1_huge_pages), NIGH_HUGE_ALL, {"2m", "", "table", "yes"}},
     {"redis.tls_verify", "ca", AT(tls_verify), NIGH_TLS_VERIFY_CA, {"", "no", "peer", "1"}},
+    {"redis.sentinel_tls", "off", AT(redis_sentinel_tls), NIGH_OFF, {"no", "", "tls"}},
+    {"redis.sentinel_tls_verify", "none", AT(redis_sentinel_tls_verify), NIGH_TLS_VERIFY_NONE,
+     {"", "no", "peer", "1"}},
     {"redis.tls_min", "1.3", AT(tls_min), NIGH_TLS_1_3, {"", "1.1", "1", "TLS1.3"}},
     {"redis.deadline", "1s", AT(l2_deadline_ms), 1000, {NO_NUMBER, "2min", "0"}},
     {"redis.stale_deadline", "7ms", AT(l2_stale_deadline_ms), 7, {NO_NUMBER, "0", "61s"}},
@@ -77,7 +80,10 @@ static const struct row rows[] = {
 static const char *const strings[] = {"redis.uri", "redis.prefix", "space.schema",
                                       "trace.file", "control.socket",
                                       "redis.tls_ca", "redis.tls_cert",
-                                      "redis.tls_key", "redis.tls_name"};
+                                      "redis.tls_key", "redis.tls_name",
+                                      "redis.password_file", "redis.sentinel_user",
+                                      "redis.sentinel_password", "redis.sentinel_password_file",
+                                      "redis.sentinel_tls_ca"};
 /* clang-format on */
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
@@ -845,4 +851,6 @@ TEST(a_password_is_not_repeated)
     CHECK_EQ(nigh_options_parse(&o, "redis.uri=redis://:se,cret@h"), NIGH_EOPTION);
     CHECK(!strstr(nigh_options_error(), "cret"));
     CHECK(says("%2C"));
+    CHECK_EQ(nigh_options_set(&o, "redis.sentinel_pasword", "secret"), NIGH_EOPTION);
+    CHECK(says("redis.sentinel_pasword") && !strstr(nigh_options_error(), "secret"));
 }

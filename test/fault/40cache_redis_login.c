@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+// Passwords that change while the cache is open: from a file and from the host, under load, with
+// files that are not what they should be. No call fails, and no password is told to anybody.
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/peer.h"
+
+#define TEXT_BYTES 65536
+#define SECRET "s3cret" /* each password begins with this, and nothing else does */
+
+/* Keys: (l) lock */
+struct vault {
+    struct redis server;
+    struct world w;
+    char uri[128];
+    char file[128];
+    pthread_mutex_t lock;
+    char log[TEXT_BYTES]; /* (l) all that was logged */
+    char password[64];    /* (l) what the host's function says; "": it has none */
+};
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct vault *v = arg;
+    (void)level;
+    pthread_mutex_lock(&v->lock);
+    size_t len = strlen(v->log);
+    snprintf(v->log + len, sizeof(v->log) - len, "%s\n", message);
+    pthread_mutex_unlock(&v->lock);
+}
+
+static unsigned said(struct vault *v, const char *words)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&v->lock);
+    for (const char *at = v->log; (at = strstr(at, words)); at++)
+        count++;
+    pthread_mutex_unlock(&v->lock);
+    return count;
+}
+
+static int say_password(void *arg, char *password, size_t size)
+{
+    struct vault *v = arg;
+    pthread_mutex_lock(&v->lock);
+    snprintf(password, size, "%s", v->password);
+    pthread_mutex_unlock(&v->lock);
+    return password[0] ? 0 : -1;
+}
+
+static void set_password(struct vault *v, const char *password)
+{
+    pthread_mutex_lock(&v->lock);
+    snprintf(v->password, sizeof(v->password), "%s", password);
+    pthread_mutex_unlock(&v->lock);
+}
+
+/* ---- files ---- */
+
+static void write_at(const char *path, const char *text)
+{
+    FILE *out = fopen(path, "we");
+    REQUIRE(out && fputs(text, out) >= 0 && fclose(out) == 0);
+}
+
+/* As it should be done: whole, then renamed. */
+static void replace_file(struct vault *v, const char *text)
+{
+    char aside[140];
+    snprintf(aside, sizeof(aside), "%s.new", v->file);
+    write_at(aside, text);
+    REQUIRE(rename(aside, v->file) == 0);
+}
+
+/* ---- the server's user ---- */
+
+/* `words`: what ACL SETUSER changes. */
+static void set_user(struct vault *v, const char *words)
+{
+    char command[256];
+    snprintf(command, sizeof(command), "ACL SETUSER nigh %s", words);
+    char *reply = redis_command(&v->server, command);
+    CHECK_STR(reply, "OK");
+    free(reply);
+}
+
+static void prepare(struct vault *v)
+{
+    memset(v, 0, sizeof(*v));
+    pthread_mutex_init(&v->lock, NULL);
+    redis_start_tcp(&v->server, NULL);
+    set_user(v, "on >" SECRET "1 ~* &* +@all");
+    snprintf(v->uri, sizeof(v->uri), "redis://nigh@127.0.0.1:%d", v->server.port);
+    snprintf(v->file, sizeof(v->file), "%s/password", v->server.dir);
+    write_at(v->file, SECRET "1\n");
+}
+
+static void open_world(struct vault *v, bool from_file, enum nigh_threads threads)
+{
+    struct nigh_options o = node_options(&v->server);
+    o.redis_uri = v->uri;
+    if (from_file)
+        o.redis_password_file = v->file;
+    else
+        o.redis_password = say_password, o.redis_password_arg = v;
+    o.threads = threads;
+    o.log = hear;
+    o.log_arg = v;
+    origin_init(&v->w.origin);
+    world_open_with(&v->w, &o, NULL, &v->w.origin);
+}
+
+static bool is_ready(struct vault *v)
+{
+    if (v->w.cache)
+        nigh_tick(v->w.cache);
+    return nigh_health(v->w.cache) == NIGH_FRESH;
+}
+
+static int64_t count(struct vault *v, const char *name)
+{
+    return world_count(&v->w, name);
+}
+
+/* Nothing that anybody can ask for, and no message, has a password in it. */
+static void check_discreet(struct vault *v)
+{
+    static char text[TEXT_BYTES];
+    CHECK_EQ(said(v, SECRET), 0);
+    for (int format = NIGH_STATS_TEXT; format <= NIGH_STATS_PROMETHEUS; format++) {
+        nigh_stats(v->w.cache, (enum nigh_stats_format)format, text, sizeof(text));
+        CHECK(!strstr(text, SECRET));
+    }
+    nigh_explain(v->w.space, "k", 1, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(!strstr(text, SECRET));
+    CHECK(!strstr(nigh_options_error(), SECRET));
+}
+
+static void finish(struct vault *v)
+{
+    check_discreet(v);
+    world_close(&v->w);
+    CHECK_EQ(said(v, SECRET), 0);
+    redis_stop(&v->server);
+    pthread_mutex_destroy(&v->lock);
+}
+
+static bool has_stats(struct vault *v, const char *words)
+{
+    static char text[TEXT_BYTES];
+    nigh_stats(v->w.cache, NIGH_STATS_TEXT, text, sizeof(text));
+    return strstr(text, words) != NULL;
+}
+
+/* ---- load ---- */
+
+struct load {
+    struct vault *v;
+    pthread_t thread;
+    _Atomic bool stop;
+    _Atomic uint64_t calls;
+    _Atomic uint64_t failed;
+    _Atomic int why;
+};
+
+static void *call_on(void *arg)
+{
+    struct load *l = arg;
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = WORLD_PATIENCE_MS; /* a busy machine is no failure */
+    for (uint64_t i = 0; !l->stop; i++) {
+        char key[16];
+        int len = snprintf(key, sizeof(key), "k%u", (unsigned)(i % 50));
+        int rc = i % 2 ? nigh_invalidate(l->v->w.space, key, (size_t)len, &call)
+                       : nigh_put(l->v->w.space, key, (size_t)len, "v", 1, &call);
+        if (rc != 0) {
+            l->why = rc;
+            l->failed++;
+        }
+        l->calls++;
+    }
+    return NULL;
+}
+
+static void load_start(struct load *l, struct vault *v)
+{
+    *l = (struct load){.v = v};
+    REQUIRE_EQ(pthread_create(&l->thread, NULL, call_on, l), 0);
+}
+
+static void load_stop(struct load *l)
+{
+    l->stop = true;
+    pthread_join(l->thread, NULL);
+    if (!CHECK_EQ(l->failed, 0))
+        check_note("%d, of %llu", l->why, (unsigned long long)l->calls);
+    CHECK_GT(l->calls, 0);
+}
+
+/* Rotates as one should: the server knows both for a while. `tell` hands the new one over. */
+static void rotate(struct vault *v, void (*tell)(struct vault *v, const char *password))
+{
+    struct load load;
+    load_start(&load, v);
+    for (int i = 2; i < 5; i++) {
+        char words[64], password[32];
+        int64_t listens = count(v, "listener_connect");
+        snprintf(words, sizeof(words), ">" SECRET "%d", i);
+        set_user(v, words);
+        snprintf(password, sizeof(password), SECRET "%d", i);
+        tell(v, password);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, count(v, "listener_connect") > listens);
+        snprintf(words, sizeof(words), "<" SECRET "%d", i - 1);
+        set_user(v, words);
+    }
+    load_stop(&load);
+    CHECK_EQ(count(v, "l2_connect"), 1); /* on the same connection all the time */
+    CHECK_EQ(count(v, "trust_lost"), 0);
+    CHECK_EQ(count(v, "l2_lost"), 0);
+    /* New connections use the new one: the old ones are not taken any more. */
+    free(redis_command(&v->server, "CLIENT KILL USER nigh"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, count(v, "l2_connect") > 1 && is_ready(v));
+    CHECK_EQ(said(v, "WRONGPASS"), 0);
+}
+
+TEST(a_password_in_a_file_rotates_and_no_call_fails)
+{
+    struct vault v;
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    rotate(&v, replace_file);
+    finish(&v);
+}
+
+TEST(a_password_of_the_hosts_rotates_and_no_call_fails)
+{
+    struct vault v;
+    prepare(&v);
+    set_password(&v, SECRET "1");
+    open_world(&v, false, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    rotate(&v, set_password);
+    set_password(&v, "");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "the host's function has none") == 1);
+    CHECK_EQ(nigh_put(v.w.space, "k", 1, "v", 1, NULL), 0);
+    finish(&v);
+}
+
+TEST(a_file_rotates_without_own_threads)
+{
+    struct vault v;
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_NONE);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    set_user(&v, ">" SECRET "2");
+    replace_file(&v, SECRET "2");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (is_ready(&v), said(&v, "has taken another password") == 1));
+    finish(&v);
+}
+
+/* ---- files that are not what they should be ---- */
+
+static void goes_on(struct vault *v)
+{
+    CHECK_EQ(nigh_put(v->w.space, "k", 1, "v", 1, NULL), 0);
+    free(redis_command(&v->server, "CLIENT KILL USER nigh"));
+    int64_t before = count(v, "l2_connect");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, count(v, "l2_connect") > before && is_ready(v));
+}
+
+/* The file is told of once, in the log and in the statistics, and the old password goes on. */
+static void check_file(struct vault *v, const char *words)
+{
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(v, words) == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(v, words));
+    goes_on(v);
+    CHECK_EQ(said(v, words), 1);
+}
+
+TEST(a_bad_file_is_told_of_and_the_old_password_goes_on)
+{
+    struct vault v;
+    char long_one[600];
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    write_at(v.file, "");
+    check_file(&v, "it is empty");
+    write_at(v.file, SECRET "1\n");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&v, "it is empty"));
+    REQUIRE(unlink(v.file) == 0);
+    check_file(&v, "No such file");
+    memset(long_one, 'x', sizeof(long_one) - 1);
+    long_one[sizeof(long_one) - 1] = '\0';
+    write_at(v.file, long_one);
+    check_file(&v, "it is too long");
+    write_at(v.file, SECRET "1\nsecond line\n");
+    check_file(&v, "it is not one line of text");
+    REQUIRE(unlink(v.file) == 0 && mkdir(v.file, 0700) == 0);
+    check_file(&v, "Is a directory");
+    REQUIRE(rmdir(v.file) == 0);
+    write_at(v.file, SECRET "1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&v, "password_file"));
+    finish(&v);
+}
+
+/* Half of it is there for some seconds: a password that the server refuses, which is said once. */
+TEST(a_file_that_is_half_written_costs_nothing)
+{
+    struct vault v;
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    set_user(&v, ">" SECRET "22");
+    write_at(v.file, SECRET "2");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "refuses the new password, the one before it goes on: "
+                                             "WRONGPASS") == 1);
+    goes_on(&v); /* a new connection tries both */
+    CHECK_EQ(said(&v, "is not connected: AUTH"), 0);
+    write_at(v.file, SECRET "22");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "has taken another password") == 1);
+    CHECK_EQ(said(&v, "refuses the new password"), 1);
+    finish(&v);
+}
+
+/* The server is changed first, and knows the new one only. */
+TEST(a_login_that_is_refused_is_named_once_and_mended_by_the_file)
+{
+    struct vault v;
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    set_user(&v, "resetpass >" SECRET "2");
+    free(redis_command(&v.server, "CLIENT KILL USER nigh"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, count(&v, "l2_connect_failed") > 2);
+    CHECK_EQ(said(&v, "is not connected: AUTH: WRONGPASS"), 1);
+    CHECK(has_stats(&v, "AUTH: WRONGPASS"));
+    replace_file(&v, SECRET "2");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    finish(&v);
+}
+
+TEST(what_does_not_fit_together_is_refused)
+{
+    struct vault v;
+    struct nigh *cache;
+    prepare(&v);
+    struct nigh_options o = node_options(&v.server);
+    char uri[128];
+    o.redis_uri = v.uri;
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EURI); /* a user without a password */
+    snprintf(uri, sizeof(uri), "redis://nigh:" SECRET "1@127.0.0.1:%d", v.server.port);
+    o.redis_uri = uri;
+    o.redis_password_file = v.file;
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EURI);
+    CHECK(strstr(nigh_options_error(), "one place"));
+    o.redis_password_file = NULL;
+    o.redis_sentinel_user = "ann";
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+    CHECK(strstr(nigh_options_error(), "redis.sentinel_user"));
+    CHECK(!strstr(nigh_options_error(), SECRET));
+    redis_stop(&v.server);
+}
