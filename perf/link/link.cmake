@@ -6,7 +6,7 @@ add_executable(perf_link
     calls/bulk.c calls/cold.c calls/herd.c calls/loop.c calls/serve.c
     link/async.c link/audience.c link/benchmark.c link/changes.c link/evict.c link/lease.c
     link/main.c link/memcached.c link/miss.c link/nigh.c link/plain.c link/round.c link/rows.c
-    link/show.c link/usage.c)
+    link/show.c link/usage.c link/wires.c)
 target_link_libraries(perf_link PRIVATE
     perf_bench_maths perf_support nigh_internal Threads::Threads)
 target_link_options(perf_link PRIVATE -Wl,--wrap=coherence_push)

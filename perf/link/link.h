@@ -85,6 +85,7 @@ extern const struct side side_hiredis_mget, side_hiredis_pipeline, side_hiredis_
 extern const struct side side_del, side_del_pipeline, side_del_many, side_multi, side_script;
 extern const struct side side_set_script;
 extern const struct side side_async, side_memcached, side_benchmark;
+extern const struct side side_unix, side_tcp, side_tls;
 
 extern const struct side side_fetch_threads, side_fetch_loop, side_get_threads, side_get_loop;
 extern const struct side side_serve_loops, side_serve_handing;
@@ -137,9 +138,14 @@ void link_why(const char *text);
 struct nigh *link_cache_open(const char *prefix, struct nigh_space **ret_space);
 /* Opens a cache in steps, for who wants other options, or a loader. */
 struct nigh_options link_options(const char *prefix);
-struct nigh *link_cache_open_with(struct nigh_options *options);
+struct nigh *link_cache_open_with(struct nigh_options *options); /* no redis_uri: its socket */
 struct nigh_space *link_space_open(struct nigh *cache, const char *name, nigh_loader_fn loader,
                                    void *arg);
+/* A side that reads from Redis, by other options: its opening (puts all that is asked for), its
+ * call, its end. */
+void *link_near_open(const struct row *row, struct nigh_options *options);
+void link_near_get(void *self, unsigned thread, uint64_t n);
+void link_near_close(void *self);
 /* Opens one before a Redis that has all keys: L1 has none yet, and a loader ends the run. */
 struct nigh *link_cache_open_cold(const char *prefix, struct nigh_space **ret_space);
 /* Puts all that is asked for. */

@@ -40,10 +40,13 @@ struct nigh *link_cache_open_with(struct nigh_options *options)
 {
     struct nigh *cache;
     char *uri = must_print("unix://%s", link_world.server.socket);
-    options->redis_uri = uri;
+    if (!options->redis_uri)
+        options->redis_uri = uri;
     int rc = nigh_open(options, &cache);
     if (rc != 0)
-        fail("nigh does not open: %s", nigh_strerror(rc));
+        fail("nigh does not open: %s: %s", nigh_strerror(rc), nigh_options_error());
+    if (options->redis_uri == uri)
+        options->redis_uri = NULL;
     free(uri);
     for (uint64_t until = now_ns() + TRUST_NS; nigh_health(cache) != NIGH_FRESH;
          sleep_ns(LOOK_EVERY_NS))
@@ -78,7 +81,7 @@ static void *open_near(const struct row *row)
     return s;
 }
 
-static void close_near(void *self)
+void link_near_close(void *self)
 {
     struct near *s = self;
     nigh_close(s->cache);
@@ -118,6 +121,16 @@ struct nigh *link_cache_open_cold(const char *prefix, struct nigh_space **ret_sp
     return cache;
 }
 
+void *link_near_open(const struct row *row, struct nigh_options *options)
+{
+    struct near *s = must_alloc(1, sizeof(*s));
+    s->row = row;
+    s->cache = link_cache_open_with(options);
+    s->space = link_space_open(s->cache, "data", NULL, NULL);
+    link_fill(s->space);
+    return s;
+}
+
 static void *open_filled(const struct row *row)
 {
     struct near *s = open_near(row);
@@ -132,7 +145,7 @@ void link_judge(int outcome, const struct nigh_value *value)
         fail("nigh: a read from Redis was: %s", nigh_strerror(outcome));
 }
 
-static void get(void *self, unsigned thread, uint64_t n)
+void link_near_get(void *self, unsigned thread, uint64_t n)
 {
     struct near *s = self;
     const struct nigh_key *k = &link_world.keys[link_at(thread, n, 1)];
@@ -221,15 +234,16 @@ static void change_heard_keys(void *self, unsigned thread, uint64_t n)
 
 /* clang-format off */
 const struct side side_nigh_get = {
-    "nigh", "get", .open = open_filled, .call = get, .close = close_near};
+    "nigh", "get", .open = open_filled, .call = link_near_get, .close = link_near_close};
 const struct side side_nigh_many = {
-    "nigh", "get mget", .open = open_filled, .call = get_many, .close = close_near};
+    "nigh", "get mget", .open = open_filled, .call = get_many, .close = link_near_close};
 const struct side side_nigh_key = {
-    "nigh", "evalsha", .open = open_near, .call = change_key, .close = close_near};
+    "nigh", "evalsha", .open = open_near, .call = change_key, .close = link_near_close};
 const struct side side_nigh_tag = {
-    "nigh, a tag", "evalsha", .open = open_near, .call = change_tag, .close = close_near};
+    "nigh, a tag", "evalsha", .open = open_near, .call = change_tag, .close = link_near_close};
 const struct side side_nigh_heard = {
-    "nigh, heard", "evalsha", .open = open_heard, .call = change_heard_keys, .close = close_near};
+    "nigh, heard", "evalsha", .open = open_heard, .call = change_heard_keys,
+    .close = link_near_close};
 const struct side side_nigh_keys = {
-    "nigh", "evalsha", .open = open_near, .call = change_keys, .close = close_near};
+    "nigh", "evalsha", .open = open_near, .call = change_keys, .close = link_near_close};
 /* clang-format on */

@@ -6,6 +6,7 @@
 #include "link/link.h"
 
 #define GETS    &side_hiredis_get, &side_nigh_get, &side_async, &side_memcached, &side_benchmark
+#define WIRES   &side_tcp, &side_tls, &side_unix
 #define MISSES  &side_hiredis_miss, &side_nigh_miss
 #define BATCHES &side_hiredis_singles, &side_nigh_many, &side_hiredis_mget, &side_hiredis_pipeline
 #define ONE_KEY &side_del, &side_nigh_key, &side_multi, &side_script, &side_del_pipeline
@@ -27,6 +28,10 @@ static const struct row link_rows[] = {
     {"GET, 64 threads", 64, 1, 0, {GETS},
      {{"hiredis", METRIC_OPS, 2.4}, {"hiredis", METRIC_P99, 0.35},
       {"hiredis", METRIC_SERVER, 0.2}, NEVER_SLOWER}},
+    {"GET over TLS, 1 thread", 1, 1, 0, {WIRES},
+     {{"TCP", METRIC_P50, 0}, {"TCP", METRIC_CLIENT, 0}, {"unix socket", METRIC_OPS, 0}}},
+    {"GET over TLS, 64 threads", 64, 1, 0, {WIRES},
+     {{"TCP", METRIC_OPS, 0.8}, {"TCP", METRIC_CLIENT, 0}, {"unix socket", METRIC_OPS, 0}}},
     {"a miss, 1 thread", 1, 1, 0, {MISSES}, {{"hiredis GET, SET", METRIC_P50, 0}}},
     {"a miss, 16 threads", 16, 1, 0, {MISSES}, {{"hiredis GET, SET", METRIC_OPS, 0}}},
     {"get_many of 8", 1, 8, 0, {BATCHES}, {{"hiredis MGET", METRIC_OPS, 0.8}}},

@@ -168,9 +168,10 @@ unsigned link_show(const struct row *row, const struct entrant *entrants, size_t
     for (size_t i = 0; i < count; i++)
         print_figures(&entrants[i], &entrants[0]);
     for (size_t i = 0; i < count; i++)
-        if (entrants[i].self && is_named(row, entrants[i].side->name))
+        if (nigh->self && entrants[i].self && is_named(row, entrants[i].side->name))
             missed += print_ratios(row, nigh, &entrants[i], ret_bars);
     fflush(stdout);
-    add_results(row, entrants, count);
+    if (nigh->self)
+        add_results(row, entrants, count);
     return missed;
 }
