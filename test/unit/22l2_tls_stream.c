@@ -17,7 +17,7 @@
 #include "support/certs.h"
 #include "support/odd_net.h"
 
-enum { PATIENCE_MS = 20000, TOTAL = 3 << 19, PIECE_MAX = 50000 };
+enum { PATIENCE_MS = 20000, TOTAL = 3 << 18, PIECE_MAX = 50000 };
 
 static char certs[CERTS_DIR_BYTES];
 static struct env env;
