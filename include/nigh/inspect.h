@@ -43,17 +43,19 @@ long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
                   enum nigh_stats_format format, char *buffer, size_t size);
 
 /**
- * Tell the keys that are hit, missed and changed most, of a space or of all.
+ * Tell the keys that are hit, missed and changed most, of a space or of all; of all, the tags and
+ * spaces that are invalidated most, too.
  *
  * Of each space three lists of up to hot.keys keys, with rates a second and how far these may be
  * off: hits in L1, reads that L1 did not answer, and keys that were invalidated, put or written,
  * here or by other nodes (a node's own puts without Redis are left out). Hits that are stale, and
- * those of keys that are known not to exist, are in no list. Requests are sampled, one hit in about
- * 1,024 of each thread, one miss in 16 and one change in 8, and their past fades with a half life
- * of a minute: a key with fewer than a few samples in that time is not told. The error is that of
- * the sample, twice its standard deviation, and of the counters (Space-Saving): at most what all
- * keys have together by 8 times hot.keys. Keys whose error is above their rate are in the JSON
- * alone. Of a key longer than 64 bytes the beginning is shown.
+ * those of keys that are known not to exist, are in no list. Of few requests all are looked at, of
+ * many a sample: at the thinnest one hit in about 1,024 of each thread, one miss in 16 and one
+ * change in 8. Their past fades with a half life of a minute: a key that was asked for less than a
+ * few times in that is not told. The error is that of the sample, twice its standard deviation (as
+ * if the requests came by chance), and of the counters (Space-Saving): at most what all keys have
+ * together by 8 times hot.keys. Keys whose error is above their rate are in the JSON alone. Of a
+ * key longer than 64 bytes the beginning is shown.
  *
  * @param space    name of a space; NULL: all
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON

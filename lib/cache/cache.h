@@ -155,6 +155,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) struct callbacks callbacks;
     _Alignas(CACHE_LINE_BYTES) struct queues queues;
     _Alignas(CACHE_LINE_BYTES) struct bumps bumps;
+    struct top hot_groups;      /* tags and spaces that were invalidated: hot.h */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
     struct trend_clock trend_clock;

@@ -1,66 +1,57 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sampling for hot keys.
- *
- * The gap to the next sample is drawn at random, from half of the mean to one and a half: with a
- * fixed one, a host that asks for eight keys in turn would see one of them. Each sample counts as
- * often as requests are sampled, so that counts are of requests.
+ * Sampling for hot keys. Each sample counts as often as the requests that it stands for, so that
+ * counts are of requests.
  */
 #include "cache/hot.h"
 
 /* Counters for each key that is shown: by that much smaller is the error of Space-Saving. */
 #define COUNTERS_PER_KEY 8u
 
-_Thread_local struct hot_self hot_self = {.miss_in = 1, .change_in = 1};
+_Thread_local struct hot_self hot_self = {
+    .miss = PACE_INIT, .change = PACE_INIT, .group = PACE_INIT};
 
-static uint32_t draw(uint32_t below)
+static void note(struct nigh *cache, struct top *t, uint64_t hash, struct bytes key,
+                 uint32_t stands_for)
 {
-    uint64_t x = hot_self.random;
-    if (!x)
-        x = (uint64_t)(uintptr_t)&hot_self ^ HASH_GOLDEN;
-    x ^= x << 13; /* xorshift, as in stats.c */
-    x ^= x >> 7;
-    x ^= x << 17;
-    hot_self.random = x;
-    return (uint32_t)(x >> 32) % below;
+    top_add(t, cache->env.mem, hash, key, stands_for, clock_coarse_ns(&cache->clock));
 }
 
-/* Whether the request that has counted `in` down is to be noted. A thread's first request is not
- * more likely to be than others: there are hosts with a thread for each. */
-static bool is_due(uint32_t *in, bool *begun, uint32_t mean)
+static uint32_t next_of(const struct nigh *cache, struct pace *p, uint32_t most)
 {
-    uint32_t first = *begun ? 0 : draw(mean);
-    *begun = true;
-    *in = first ? first : mean / 2 + draw(mean + 1);
-    return first == 0;
+    return pace_next(p, &hot_self.random, most, clock_coarse_ns(&cache->clock));
 }
 
-static void note(struct nigh_space *space, struct top *t, uint64_t hash, struct bytes key,
-                 uint32_t weight)
-{
-    struct nigh *cache = space->cache;
-    top_add(t, cache->env.mem, hash, key, weight, clock_coarse_ns(&cache->clock));
-}
-
-void hot_hit(struct nigh_space *space, const void *key, size_t key_len)
+void hot_hit(struct nigh_space *space, const void *key, size_t key_len, uint32_t stands_for)
 {
     if (space->cache->hot_keys)
-        note(space, &space->hot.hits, l1_hash(&space->l1, key, key_len), bytes_of(key, key_len),
-             HOT_HIT_ONE_IN);
+        note(space->cache, &space->hot.hits, l1_hash(&space->l1, key, key_len),
+             bytes_of(key, key_len), stands_for);
 }
 
 void hot_note_miss(struct nigh_space *space, const struct l1_key *key)
 {
-    if (is_due(&hot_self.miss_in, &hot_self.miss_begun, HOT_MISS_ONE_IN))
-        note(space, &space->hot.misses, key->hash, bytes_of(key->data, key->len),
-             HOT_MISS_ONE_IN);
+    note(space->cache, &space->hot.misses, key->hash, bytes_of(key->data, key->len),
+         next_of(space->cache, &hot_self.miss, HOT_MISS_ONE_IN));
 }
 
 void hot_note_change(struct nigh_space *space, const struct l1_key *key)
 {
-    if (is_due(&hot_self.change_in, &hot_self.change_begun, HOT_CHANGE_ONE_IN))
-        note(space, &space->hot.changes, key->hash, bytes_of(key->data, key->len),
-             HOT_CHANGE_ONE_IN);
+    note(space->cache, &space->hot.changes, key->hash, bytes_of(key->data, key->len),
+         next_of(space->cache, &hot_self.change, HOT_CHANGE_ONE_IN));
+}
+
+void hot_group(struct nigh *cache, enum wire_kind kind, struct bytes name)
+{
+    char key[1 + TOP_KEY_BYTES];
+    if (!cache->hot_keys || --hot_self.group.in != 0)
+        return;
+    size_t len = u64_min(name.len, TOP_KEY_BYTES);
+    key[0] = kind == WIRE_TAG ? HOT_TAG : kind == WIRE_SPACE ? HOT_SPACE : HOT_ALL;
+    if (len > 0)
+        memcpy(key + 1, name.data, len);
+    note(cache, &cache->hot_groups, hash_wire(kind, bytes_of("", 0), name),
+         bytes_of(key, 1 + len), next_of(cache, &hot_self.group, HOT_CHANGE_ONE_IN));
 }
 
 void hot_init(struct nigh_space *space)
@@ -75,4 +66,14 @@ void hot_fini(struct nigh_space *space)
     top_fini(&space->hot.hits, mem);
     top_fini(&space->hot.misses, mem);
     top_fini(&space->hot.changes, mem);
+}
+
+void hot_groups_init(struct nigh *cache)
+{
+    cache->hot_groups.capacity = cache->hot_keys * COUNTERS_PER_KEY;
+}
+
+void hot_groups_fini(struct nigh *cache)
+{
+    top_fini(&cache->hot_groups, cache->env.mem);
 }

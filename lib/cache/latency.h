@@ -2,7 +2,7 @@
 /*
  * Times what calls, requests and loads take, for the histograms of their space (stats.latency).
  *
- *     l1     a plain hit, by sample: cache/read/read.c
+ *     l1     a plain hit, one read in 1,024: cache/read/read.c
  *     l2     a request for a value or a lease, as the link has timed it
  *     load   the loader's call to its answer
  *     wait   a blocking caller of another's flight

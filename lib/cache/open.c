@@ -13,6 +13,7 @@
 #include "cache/caller.h"
 #include "cache/close.h"
 #include "cache/commands.h"
+#include "cache/hot.h"
 #include "cache/inspect/curve.h"
 #include "cache/latency.h"
 #include "cache/limit.h"
@@ -279,6 +280,7 @@ static void destroy(struct nigh *cache)
     workers_fini(&cache->workers);
     queues_fini(&cache->queues);
     bumps_fini(&cache->bumps);
+    hot_groups_fini(cache);
     tickets_fini(&cache->tickets, cache->env.mem);
     leases_fini(&cache->leases, cache->env.mem);
     failures_fini(&cache->failures);
@@ -329,6 +331,7 @@ int cache_open(const struct nigh_options *options, const struct cache_seams *sea
     atomic_init(&cache->refs, 1);
     cache->destroy = destroy;
     take_options(cache, &o);
+    hot_groups_init(cache);
     rc = open_tiers(cache, &o, seams);
     if (rc != 0)
         goto undo_tiers;

@@ -30,8 +30,11 @@ static void raised(void *arg, const struct coherence_item *item, uint16_t slot, 
                               .slot = slot,
                               .soft = item->soft,
                               .kind = (uint8_t)item->kind};
+    struct bytes name = item->kind == WIRE_SPACE ? item->space : item->bytes;
     watch_tell(cache, item);
-    bumps_note(&cache->bumps, &bump, item->kind == WIRE_SPACE ? item->space : item->bytes);
+    bumps_note(&cache->bumps, &bump, name);
+    if (!item->early)
+        hot_group(cache, item->kind, name);
 }
 
 static void renew(void *arg, uint64_t left_at)

@@ -41,6 +41,7 @@ static void fade_once(struct top *t) REQUIRES(t->latch)
     for (uint32_t i = 0; i < t->used; i++) {
         t->entries[i].count *= STEP_FADES;
         t->entries[i].error *= STEP_FADES;
+        t->entries[i].squares *= STEP_FADES;
     }
     t->least *= STEP_FADES;
     t->total *= STEP_FADES;
@@ -94,7 +95,7 @@ static struct top_entry *take(struct top *t, uint64_t hash, struct bytes key) RE
     if (at == t->capacity)
         at = lowest(t);
     else
-        t->entries[t->used++].count = 0;
+        t->entries[t->used++] = (struct top_entry){0};
     struct top_entry *e = &t->entries[at];
     t->hashes[at] = hash;
     e->error = e->count;
@@ -114,6 +115,7 @@ void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, do
         if (!e)
             e = take(t, hash, key);
         e->count += weight;
+        e->squares += weight * weight;
         t->total += weight;
     }
     latch_unlock(&t->latch);
@@ -141,6 +143,12 @@ static uint32_t place(const struct top_entry *first[], uint32_t count, uint32_t 
     return count < most ? count + 1 : most;
 }
 
+/* Whether so many samples, of the weight that the key's have in the mean, are sure. */
+static bool is_sure(const struct top_entry *e, double least)
+{
+    return (e->count - e->error) * e->count >= least * e->squares;
+}
+
 static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, double least,
                             uint64_t now_ns) REQUIRES(t->latch)
 {
@@ -151,13 +159,14 @@ static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, 
     double span_s = t->span_s + (double)since_ns / NS_PER_S;
     most = most < TOP_MOST ? most : TOP_MOST;
     for (uint32_t i = 0; i < t->used; i++)
-        if (t->entries[i].count - t->entries[i].error >= least)
+        if (is_sure(&t->entries[i], least))
             count = place(first, count, most, &t->entries[i]);
     for (uint32_t i = 0; i < count; i++) {
         const struct top_entry *e = first[i];
         span_s = span_s > TOP_SPAN_LEAST_S ? span_s : TOP_SPAN_LEAST_S;
-        ret[i] = (struct top_rate){
-            .rate = e->count / span_s, .error = e->error / span_s, .count = e->count};
+        ret[i] = (struct top_rate){.rate = e->count / span_s,
+                                   .error = e->error / span_s,
+                                   .variance = e->squares / (span_s * span_s)};
         ret[i].key_len = e->key_len;
         memcpy(ret[i].key, e->key, sizeof(e->key));
     }

@@ -31,6 +31,7 @@
 
 struct top_entry {
     double count, error;
+    double squares;             /* of what its samples stand for, added up: the noise of the sum */
     uint32_t key_len;           /* the whole key's */
     uint8_t key[TOP_KEY_BYTES]; /* its beginning */
 };
@@ -50,19 +51,20 @@ struct top {
     uint64_t step_ns;          /* (l) when all faded last; 0: never began */
 };
 
-/* A key with what it was counted; `rate`: a second, `error`: the rate may be lower by so much. */
+/* A key; `rate`: a second, `error`: the rate may be lower by so much. */
 struct top_rate {
-    double rate, error, count;
+    double rate, error;
+    double variance; /* of the rate, by the chance of a sample */
     uint32_t key_len;
     uint8_t key[TOP_KEY_BYTES];
 };
 
 void top_fini(struct top *t, struct mem *mem);
-/* Count a key `weight` times. */
+/* Count a key `weight` times: it is a sample that stands for so many. */
 void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, double weight,
              uint64_t now_ns);
-/* Read up to `most` keys, the most frequent first, without those of which no more is sure than
- * `least` counts. Returns how many. Waits for the latch. */
+/* Read up to `most` keys, the most frequent first, without those of which less than `least` samples
+ * are sure. Returns how many. Waits for the latch. */
 uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double least,
                   uint64_t now_ns);
 

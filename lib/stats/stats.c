@@ -67,7 +67,8 @@ struct table {
     struct table *smaller; /* (c) the table that this one has replaced */
 };
 
-_Thread_local struct stats_self stats_self = {.sample_in = 1};
+_Thread_local struct stats_self stats_self = {
+    .timed_in = STATS_SAMPLE_MOST, .sample = PACE_INIT};
 
 /* Keys: (l) lock  (o) written once by `once`  (c) constant */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -418,17 +419,16 @@ void stats_histogram_read(struct stats *s, enum stats_histogram i, struct histog
     pthread_mutex_unlock(&lock);
 }
 
-/* Marsaglia's xorshift: a few instructions, and good enough to be no pattern. */
-bool stats_sample_next(void)
+/* ---- the sample ---- */
+
+uint32_t stats_sample_next(uint64_t now_ns)
 {
-    uint64_t x = stats_self.random;
-    bool begun = x != 0;
-    if (!begun)
-        x = (uint64_t)(uintptr_t)&stats_self | 1;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    stats_self.random = x;
-    stats_self.sample_in = 512 + (uint32_t)(x >> 32) % 1024;
-    return begun;
+    return pace_next(&stats_self.sample, &stats_self.random, STATS_SAMPLE_MOST, now_ns);
+}
+
+bool stats_sample_is_timed(uint32_t stands_for)
+{
+    bool timed = stands_for >= stats_self.timed_in;
+    stats_self.timed_in += (timed ? STATS_SAMPLE_MOST : 0) - stands_for;
+    return timed;
 }

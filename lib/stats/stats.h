@@ -21,6 +21,7 @@
 #include "base/base.h"
 #include "stats/counters.h"
 #include "stats/histogram.h"
+#include "stats/pace.h"
 
 enum stats_counter {
 #define X(name, export_name, doc) STATS_##name,
@@ -91,8 +92,9 @@ struct stats {
 /* What a count knows of its thread. On one line, which only this thread touches. */
 struct stats_self {
     uint32_t number;    /* 0: none yet */
-    uint32_t sample_in; /* reads until the next that is timed; 1: the next one */
-    uint64_t random;    /* the state of what spaces them; 0: not begun */
+    uint32_t timed_in;  /* reads until one is to be timed */
+    struct pace sample; /* of its reads */
+    uint64_t random;    /* for the distances in it */
 };
 extern NIGH_HIDDEN _Thread_local struct stats_self stats_self;
 
@@ -134,18 +136,22 @@ void stats_time(struct stats *s, enum stats_histogram h, uint64_t ns);
 void stats_histogram_read(struct stats *s, enum stats_histogram h, struct histogram_sum *ret);
 
 /*
- * The sample: which of a thread's reads are timed. A decrement and a branch for each read. By the
- * thread's count, not by key, for a sampled key would be timed always, and the others never. The
- * next sample is 512 to 1,535 reads ahead, at random: with 1,024 always, a host that reads eight
- * keys in turn would see the times of one of them.
+ * The sample: which of a thread's reads are looked at, one in STATS_SAMPLE_MOST where they are many
+ * (pace.h). A decrement and a branch for each read. By the thread's count, not by key, for a
+ * sampled key would be looked at always, and the others never.
  */
+#define STATS_SAMPLE_MOST 1024u
 static inline bool stats_is_sampled(void)
 {
-    return NIGH_UNLIKELY(--stats_self.sample_in == 0);
+    return NIGH_UNLIKELY(--stats_self.sample.in == 0);
 }
-/* Draw when the next one is, after stats_is_sampled(). False: this one is not to be timed, as it is
- * the thread's first read, which is no sample of anything. */
-bool stats_sample_next(void);
+/* Draw when the next one is, after stats_is_sampled(). Returns for how many reads this one
+ * stands. */
+uint32_t stats_sample_next(uint64_t now_ns);
+/* Whether a read that stands for so many is to be timed: one in STATS_SAMPLE_MOST always, so that
+ * a histogram has as much of a quiet hour as belongs to it; never a thread's first one, which is no
+ * sample of anything. */
+bool stats_sample_is_timed(uint32_t stands_for);
 
 /* Sum of all threads, those that have ended included. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);

@@ -155,33 +155,87 @@ TEST(without_memory_a_time_is_lost_and_nothing_else)
 
 /* ---- the sample ---- */
 
-static unsigned samples_of(unsigned reads, unsigned modulo, unsigned *ret_places)
+#define MOST STATS_SAMPLE_MOST
+
+struct sampled {
+    uint64_t stand_for;
+    unsigned samples, timed, places;
+};
+
+/* Reads as a thread does, `per_second` of them a second. */
+static struct sampled samples_of(unsigned reads, unsigned per_second, unsigned modulo)
 {
-    unsigned samples = 0, places = 0;
+    struct sampled s = {0};
     for (unsigned i = 0; i < reads; i++)
-        if (stats_is_sampled() && stats_sample_next()) {
-            samples++;
-            places |= 1u << i % modulo;
+        if (stats_is_sampled()) {
+            uint32_t stands_for = stats_sample_next((uint64_t)i * NS_PER_S / per_second);
+            s.samples++;
+            s.stand_for += stands_for;
+            s.timed += stats_sample_is_timed(stands_for);
+            s.places |= 1u << i % modulo;
         }
-    *ret_places = places;
-    return samples;
+    return s;
 }
 
-/* A host that does the same eight reads in turn has samples of all of them. */
-static void *sample(void *arg)
-{
-    unsigned places, samples = samples_of(1u << 20, 8, &places);
-    (void)arg;
-    CHECK(samples > 900 && samples < 1150);
-    CHECK_EQ(places, 0xff);
-    return NULL;
-}
-
-TEST(one_read_in_a_thousand_is_sampled_at_no_fixed_distance)
+static void run(void *(*work)(void *arg))
 {
     pthread_t thread;
     for (int i = 0; i < 3; i++) {
-        REQUIRE(pthread_create(&thread, NULL, sample, NULL) == 0);
+        REQUIRE(pthread_create(&thread, NULL, work, NULL) == 0);
         pthread_join(thread, NULL);
     }
+}
+
+/* A host that does the same eight reads in turn has samples of all of them. */
+static void *read_much(void *arg)
+{
+    enum { READS = 1 << 20 };
+    struct sampled s = samples_of(READS, 10000000, 8);
+    (void)arg;
+    CHECK(s.stand_for > READS * .95 && s.stand_for < READS * 1.05);
+    CHECK(s.samples > READS / MOST * .9 && s.samples < READS / MOST * 1.1 + 10 * PACE_MANY);
+    CHECK(s.timed > READS / MOST * .9 && s.timed < READS / MOST * 1.1);
+    CHECK_EQ(s.places, 0xff);
+    return NULL;
+}
+
+TEST(of_many_reads_one_in_a_thousand_is_sampled_at_no_fixed_distance)
+{
+    run(read_much);
+}
+
+static void *read_little(void *arg)
+{
+    struct sampled s = samples_of(3000, 100, 8);
+    (void)arg;
+    CHECK_EQ(s.samples, 3000);
+    CHECK_EQ(s.stand_for, 3000);
+    CHECK(s.timed >= 1 && s.timed <= 3); /* as of any other reads */
+    return NULL;
+}
+
+TEST(few_reads_are_all_sampled_and_one_in_a_thousand_is_timed)
+{
+    run(read_little);
+}
+
+/* What is counted stays right while the rate moves, and the sample follows it within seconds. */
+static void *read_in_turns(void *arg)
+{
+    enum { MANY = 1 << 19, FEW = 12800 };
+    (void)arg;
+    for (unsigned turn = 0; turn < 3; turn++) {
+        struct sampled many = samples_of(MANY, 1000000, 8);
+        CHECK(many.stand_for > MANY * .9 && many.stand_for < MANY * 1.1);
+        CHECK_LT(many.samples, MANY / MOST * 1.2 + 10 * PACE_MANY);
+        struct sampled few = samples_of(FEW, 100, 8);
+        CHECK(few.stand_for > FEW * .7 && few.stand_for < FEW * 1.3);
+        CHECK_GT(few.samples, FEW / 8); /* each stands for four at most in the end */
+    }
+    return NULL;
+}
+
+TEST(the_sample_follows_the_rate)
+{
+    run(read_in_turns);
 }

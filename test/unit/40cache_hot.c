@@ -126,6 +126,66 @@ TEST(keys_that_miss_and_keys_that_change_are_told)
     world_close(&w);
 }
 
+/* A small site at night: 100 reads a second, of which a third are of one key. */
+static void *read_little(void *arg)
+{
+    struct world w;
+    (void)arg;
+    world_open_exact(&w);
+    for (unsigned i = 0; i < 300; i++) {
+        for (unsigned k = 0; k < 10 && i % 50 == 0; k++)
+            nigh_put(w.space, key_numbered(k), 2, "v", 1, NULL);
+        ask_get(w.space, i % 3 ? key_numbered(1 + i % 9) : key_numbered(0), NULL);
+        if (i % 10 == 0)
+            ask_get(w.space, "missing", NULL);
+        if (i % 20 == 0)
+            CHECK_EQ(nigh_invalidate(w.space, "changing", 8, NULL), 0);
+        world_advance(&w, 10);
+    }
+    double hits = rate_of(&w, "hits", key_numbered(0));
+    CHECK(hits > 33 && hits < 34);
+    double misses = rate_of(&w, "misses", "missing"), changes = rate_of(&w, "changes", "changing");
+    CHECK(misses > 9.9 && misses < 10.1);
+    CHECK(changes > 4.9 && changes < 5.1);
+    const char *text = hot(&w, NULL, NIGH_STATS_TEXT);
+    CHECK(strstr(text, "hits/s") && strstr(text, "misses/s") && strstr(text, "changes/s"));
+    world_close(&w);
+    return NULL;
+}
+
+TEST(at_a_hundred_requests_a_second_the_hot_keys_are_told_within_seconds)
+{
+    pthread_t thread; /* which has not read much before */
+    REQUIRE(pthread_create(&thread, NULL, read_little, NULL) == 0);
+    pthread_join(thread, NULL);
+}
+
+static void change(struct world *w, enum nigh_target_kind kind, const char *name)
+{
+    struct nigh_target t = {.kind = kind, .name = name, .name_len = strlen(name)};
+    t.space = kind == NIGH_TARGET_SPACE ? w->space : NULL;
+    CHECK_GE(nigh_invalidate_many(w->cache, &t, 1, NULL), 0);
+}
+
+TEST_BOTH(tags_and_spaces_that_are_invalidated_are_told)
+{
+    char long_tag[101] = "";
+    memset(long_tag, 'x', sizeof(long_tag) - 1);
+    for (unsigned i = 0; i < 240; i++) {
+        change(w, NIGH_TARGET_TAG, i % 3 ? "news" : long_tag);
+        change(w, i % 2 ? NIGH_TARGET_SPACE : NIGH_TARGET_ALL, "");
+    }
+    const char *text = hot(w, NULL, NIGH_STATS_TEXT);
+    CHECK(strstr(text, "  tag, space or all\n"));
+    CHECK(strstr(text, "  tag    news\n") && strstr(text, "  space  s\n"));
+    CHECK(strstr(text, "xxx...\n") && strstr(text, "  all    \n"));
+    for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
+        CHECK_LE(strcspn(at, "\n"), 80);
+    const char *groups = strstr(hot(w, NULL, NIGH_STATS_JSON), "\"groups\": [{\"kind\": ");
+    CHECK(groups && strstr(groups, "{\"kind\": \"tag\", \"name\": \"news\", \"cut\": false, "));
+    CHECK(!strstr(hot(w, "s", NIGH_STATS_TEXT), "news"));
+}
+
 TEST(what_is_rare_or_switched_off_is_not_told)
 {
     struct world w;

@@ -94,6 +94,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, callbacks, MOVES),
     FIELD(nigh, queues, MOVES),
     FIELD(nigh, bumps, MOVES),
+    FIELD(nigh, hot_groups, MOVES),
     FIELD(nigh, refs, MOVES),
     FIELD(nigh, keeper, MOVES),
     FIELD(nigh, trend_clock, MOVES),

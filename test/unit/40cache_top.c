@@ -174,6 +174,24 @@ TEST(a_steady_stream_has_its_rate_and_a_past_one_is_forgotten)
     end(&t);
 }
 
+/* A sample that stands for a thousand is worth no more than one that stands for one. */
+TEST(what_is_sure_and_the_noise_go_by_samples_of_any_weight)
+{
+    struct top t;
+    struct top_rate rates[3];
+    begin(&t);
+    add(&t, 1, 1024, 1);
+    for (unsigned i = 0; i < 4; i++)
+        add(&t, 2, 1, 1);
+    for (unsigned i = 0; i < 4; i++)
+        add(&t, 3, 16, 1);
+    REQUIRE_EQ(top_read(&t, rates, 3, 2, NS_PER_S + 1), 2);
+    CHECK(rates[0].key[0] == '3' && rates[1].key[0] == '2');
+    CHECK(rates[0].variance > 4 * 16 * 16 - 1 && rates[0].variance < 4 * 16 * 16 + 1);
+    CHECK(rates[1].variance > 3.9 && rates[1].variance < 4.1);
+    end(&t);
+}
+
 /* Who finds it taken goes on without. */
 TEST(adding_waits_for_nobody)
 {

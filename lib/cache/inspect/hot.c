@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * nigh_hot(): the keys that are hit, missed and changed most, as text for people and as JSON.
+ * nigh_hot(): the keys that are hit, missed and changed most, and the tags and spaces that are
+ * invalidated most, as text for people and as JSON.
  *
  * A rate is the middle of what Space-Saving leaves possible (top.h: the true count is not above the
  * count, nor more than the error below it). How far it may be off is half of that, and the noise of
- * the sample: twice the standard deviation of a count of n samples, 2 * sqrt(n). A key of which
- * less than SURE samples are certain is noise; in text, so is one whose rate is not above what it
- * may be off.
+ * the sample: twice its standard deviation. A key of which less than SURE samples are certain is
+ * noise; in text, so is one whose rate is not above what it may be off.
  */
 #include <inttypes.h>
 
@@ -17,17 +17,17 @@
 #include "cache/space.h"
 
 #define SURE 2.0
-#define SHOWN_BYTES 50 /* of a key, in text: then a line has 80 columns */
+#define SHOWN_BYTES 50       /* of a key, in text: then a line has 80 columns */
+#define SHOWN_GROUP_BYTES 43 /* of a tag or a space, behind the word for what it is */
 
-/* The three lists of a space. */
+/* The three lists of a space, and that of the cache. */
 enum { HITS, MISSES, CHANGES, LISTS };
 static const struct {
     const char *name, *heading;
-    double weight; /* requests that a sample stands for */
 } lists[LISTS] = {
-    [HITS] = {"hits", "hits/s", HOT_HIT_ONE_IN},
-    [MISSES] = {"misses", "misses/s", HOT_MISS_ONE_IN},
-    [CHANGES] = {"changes", "changes/s", HOT_CHANGE_ONE_IN},
+    [HITS] = {"hits", "hits/s"},
+    [MISSES] = {"misses", "misses/s"},
+    [CHANGES] = {"changes", "changes/s"},
 };
 
 static struct top *list_of(struct nigh_space *space, int list)
@@ -52,22 +52,28 @@ struct shown {
     bool cut; /* the key is longer */
 };
 
-static struct shown show(const struct top_rate *r, double weight)
+static struct shown show(const struct top_rate *r)
 {
-    double samples = r->count / weight;
     return (struct shown){
         .rate = r->rate - r->error / 2,
-        .off = r->error / 2 + 2 * root(samples) * (r->rate / samples),
+        .off = r->error / 2 + 2 * root(r->variance),
         .key = bytes_of(r->key, u64_min(r->key_len, TOP_KEY_BYTES)),
         .cut = r->key_len > TOP_KEY_BYTES,
     };
 }
 
-static uint32_t read_list(struct nigh_space *space, int list, struct top_rate rates[TOP_MOST])
+static uint32_t read_list(struct nigh *cache, struct top *list, struct top_rate rates[TOP_MOST])
 {
-    struct nigh *cache = space->cache;
-    return top_read(list_of(space, list), rates, cache->hot_keys, SURE * lists[list].weight,
-                    clock_coarse_ns(&cache->clock));
+    return top_read(list, rates, cache->hot_keys, SURE, clock_coarse_ns(&cache->clock));
+}
+
+/* Takes the letter of its kind off the key of a group. Returns the word for it. */
+static const char *kind_of(struct shown *s)
+{
+    const char *key = s->key.data;
+    char letter = key[0];
+    s->key = bytes_of(key + 1, s->key.len - 1);
+    return letter == HOT_TAG ? "tag" : letter == HOT_SPACE ? "space" : "all";
 }
 
 /* ---- text ---- */
@@ -79,34 +85,42 @@ static void add_rate(struct text *w, double rate)
 }
 
 /* Adds a key that fits into its column: what is escaped is longer than it was. */
-static void add_key(struct text *w, const struct shown *s)
+static void add_key(struct text *w, const struct shown *s, size_t most)
 {
     char buffer[4 * TOP_KEY_BYTES + 1] = "";
     struct text t = text_into(buffer, sizeof(buffer));
     text_add_name(&t, s->key);
-    size_t len = u64_min(t.needed, SHOWN_BYTES);
+    size_t len = u64_min(t.needed, most);
     while (len > 0 && ((unsigned char)buffer[len] & 0xc0) == 0x80)
         len--; /* not within a character */
     bool cut = s->cut || t.needed > len;
     text_add(w, "  %.*s%s\n", (int)len, buffer, cut ? "..." : "");
 }
 
-static void text_list(struct text *w, struct nigh_space *space, int list)
+/* Adds a line with what stands out; what does not is left out. The first has the heading. */
+static bool text_line(struct text *w, const struct top_rate *r, const char *heading, bool group)
+{
+    struct shown s = show(r);
+    if (s.off > s.rate)
+        return false;
+    if (heading)
+        text_add(w, "%s%11s%11s  %s\n", group ? "\n" : "", heading, "+-",
+                 group ? "tag, space or all" : "key");
+    add_rate(w, s.rate);
+    add_rate(w, s.off);
+    if (group)
+        text_add(w, "  %-5s", kind_of(&s));
+    add_key(w, &s, group ? SHOWN_GROUP_BYTES : SHOWN_BYTES);
+    return true;
+}
+
+static void text_list(struct text *w, struct nigh *cache, struct top *list, const char *heading)
 {
     struct top_rate rates[TOP_MOST];
-    uint32_t count = read_list(space, list, rates);
-    bool begun = false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct shown s = show(&rates[i], lists[list].weight);
-        if (s.off > s.rate)
-            continue;
-        if (!begun)
-            text_add(w, "%11s%11s  key\n", lists[list].heading, "+-");
-        begun = true;
-        add_rate(w, s.rate);
-        add_rate(w, s.off);
-        add_key(w, &s);
-    }
+    uint32_t count = read_list(cache, list, rates);
+    for (uint32_t i = 0; i < count; i++)
+        if (text_line(w, &rates[i], heading, list == &cache->hot_groups))
+            heading = NULL;
 }
 
 static void text_space(struct text *w, struct nigh_space *space)
@@ -116,21 +130,25 @@ static void text_space(struct text *w, struct nigh_space *space)
     text_add(w, "\n");
     size_t heading = w->needed;
     for (int list = 0; list < LISTS; list++)
-        text_list(w, space, list);
+        text_list(w, space->cache, list_of(space, list), lists[list].heading);
     if (w->needed == heading)
-        text_add(w, "  no key stands out: too few requests were sampled lately\n");
+        text_add(w, "  no key stands out: none was asked for more than a few times lately\n");
 }
 
 /* ---- JSON ---- */
 
-static void json_list(struct text *w, struct nigh_space *space, int list)
+static void json_list(struct text *w, struct nigh *cache, struct top *list)
 {
     struct top_rate rates[TOP_MOST];
-    uint32_t count = read_list(space, list, rates);
-    text_add(w, "%s\"%s\": [", list ? ", " : "", lists[list].name);
+    uint32_t count = read_list(cache, list, rates);
+    bool group = list == &cache->hot_groups;
+    text_add(w, "[");
     for (uint32_t i = 0; i < count; i++) {
-        struct shown s = show(&rates[i], lists[list].weight);
-        text_add(w, "%s{\"key\": ", i ? ", " : "");
+        struct shown s = show(&rates[i]);
+        text_add(w, "%s{", i ? ", " : "");
+        if (group)
+            text_add(w, "\"kind\": \"%s\", ", kind_of(&s));
+        text_add(w, group ? "\"name\": " : "\"key\": ");
         text_add_json(w, s.key);
         text_add(w, ", \"cut\": %s, \"rate\": %.3f, \"error\": %.3f}", s.cut ? "true" : "false",
                  s.rate, s.off);
@@ -142,8 +160,10 @@ static void json_space(struct text *w, struct nigh_space *space)
 {
     text_add_json(w, bytes_of(space->name, space->name_len));
     text_add(w, ": {");
-    for (int list = 0; list < LISTS; list++)
-        json_list(w, space, list);
+    for (int list = 0; list < LISTS; list++) {
+        text_add(w, "%s\"%s\": ", list ? ", " : "", lists[list].name);
+        json_list(w, space->cache, list_of(space, list));
+    }
     text_add(w, "}");
 }
 
@@ -167,6 +187,26 @@ static void write_spaces(struct text *w, struct nigh *cache, const struct nigh_s
     }
 }
 
+/* Groups are above spaces: who asks for one space is not told of them. */
+static void json_whole(struct text *w, struct nigh *cache, const struct nigh_space *only)
+{
+    text_add(w, "{\"half_life_s\": %u, \"spaces\": {", TOP_HALF_LIFE_S);
+    write_spaces(w, cache, only, NIGH_STATS_JSON);
+    text_add(w, "}");
+    if (!only) {
+        text_add(w, ", \"groups\": ");
+        json_list(w, cache, &cache->hot_groups);
+    }
+    text_add(w, "}\n");
+}
+
+static void text_whole(struct text *w, struct nigh *cache, const struct nigh_space *only)
+{
+    write_spaces(w, cache, only, NIGH_STATS_TEXT);
+    if (!only)
+        text_list(w, cache, &cache->hot_groups, "changes/s");
+}
+
 long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
               size_t size)
 {
@@ -177,14 +217,11 @@ long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format form
     const struct nigh_space *only = space ? space_find(cache, bytes_of_string(space)) : NULL;
     if ((space && !only) || (format != NIGH_STATS_TEXT && format != NIGH_STATS_JSON))
         return NIGH_EINVAL;
-    if (format == NIGH_STATS_JSON) {
-        text_add(&w, "{\"half_life_s\": %u, \"spaces\": {", TOP_HALF_LIFE_S);
-        write_spaces(&w, cache, only, format);
-        text_add(&w, "}}\n");
-    } else if (cache->hot_keys == 0) {
+    if (format == NIGH_STATS_JSON)
+        json_whole(&w, cache, only);
+    else if (cache->hot_keys == 0)
         text_add(&w, "hot.keys is none: no requests are sampled\n");
-    } else {
-        write_spaces(&w, cache, only, format);
-    }
+    else
+        text_whole(&w, cache, only);
     return (long)w.needed;
 }

@@ -151,14 +151,16 @@ static NIGH_OUTLINED size_t read_all_quiet(const struct many *m)
 /* Note the hits that are of the thread's sample of reads, of which each key is one. */
 static NIGH_OUTLINED void note_sample(const struct many *m)
 {
-    uint64_t at = stats_self.sample_in;
+    uint64_t now_ns = clock_coarse_ns(&m->space->cache->clock);
+    uint64_t at = stats_self.sample.in;
     while (at <= m->count) {
         const struct nigh_key *key = &m->keys[at - 1];
-        if (stats_sample_next() && m->outcomes[at - 1] == NIGH_FRESH)
-            hot_hit(m->space, key->data, key->len);
-        at += stats_self.sample_in;
+        uint32_t stands_for = stats_sample_next(now_ns);
+        if (m->outcomes[at - 1] == NIGH_FRESH)
+            hot_hit(m->space, key->data, key->len, stands_for);
+        at += stats_self.sample.in;
     }
-    stats_self.sample_in = (uint32_t)(at - m->count);
+    stats_self.sample.in = (uint32_t)(at - m->count);
 }
 
 static size_t read_all(const struct many *m)
@@ -166,8 +168,8 @@ static size_t read_all(const struct many *m)
     if (NIGH_UNLIKELY(FLAGS_OF(m->call) & NIGH_QUIET))
         return read_all_quiet(m);
     size_t misses = read_all_as(0, m);
-    if (NIGH_LIKELY(m->count < stats_self.sample_in))
-        stats_self.sample_in -= (uint32_t)m->count;
+    if (NIGH_LIKELY(m->count < stats_self.sample.in))
+        stats_self.sample.in -= (uint32_t)m->count;
     else
         note_sample(m);
     return misses;

@@ -94,18 +94,21 @@ static NIGH_OUTLINED int read_long_async(struct nigh_queue *queue, struct nigh_s
 
 /* ---- the sample that is timed ---- */
 
-/* Reads as a plain hit, and times it. In a function of its own, so that the others, of which one in
- * a thousand is a sample, are a decrement and a branch longer, and nothing else. */
+/* Reads as a plain hit, notes it for whoever samples, and may time it. In a function of its own, so
+ * that the others, which are many where the sample is thin, are a decrement and a branch longer,
+ * and nothing else. */
 static NIGH_OUTLINED bool read_hit_timed(struct nigh_space *space, const void *key, size_t key_len,
                                          const struct nigh_call *call, struct nigh_value *ret)
 {
-    bool wanted = stats_sample_next() && !(FLAGS_OF(call) & NIGH_QUIET);
-    uint64_t began_ns = wanted ? latency_begin(space) : 0;
+    uint32_t stands_for = stats_sample_next(clock_coarse_ns(&space->cache->clock));
+    bool wanted = !(FLAGS_OF(call) & NIGH_QUIET);
+    bool timed = stats_sample_is_timed(stands_for) && wanted;
+    uint64_t began_ns = timed ? latency_begin(space) : 0;
     bool hit = read_hit(space, key, key_len, call, ret);
     if (hit)
         latency_end_hit(space, began_ns);
     if (hit && wanted) {
-        hot_hit(space, key, key_len);
+        hot_hit(space, key, key_len, stands_for);
         USDT(hit, key, key_len, space->id);
     }
     return hit;
