@@ -110,12 +110,13 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * Caps are in bytes of l1.memory, with all bookkeeping; for a cache with l1.entries, counts of
  * values. "now" is the share that was measured; the others are that, and the difference that
  * caches in miniature found, which see every request for some of the keys. "+-" is two deviations
- * by chance, in points. Where too few requests were seen the text says so, and "enough" in JSON is
- * false: a cache that is twice as large has to fill first, in miniature too. What was long ago
- * fades.
+ * by chance, in points. Where too few requests were seen the text says so, and for how long that
+ * will be so at the least, and "enough" in JSON is false: a cache that is twice as large has to
+ * fill first, in miniature too. What was long ago fades.
  *
  * "loads saved" are reads that would have hit, and so no lookup in Redis nor load, each second at
- * the rate of now. Spaces with a cap of their own (space.memory) are not in it. The policies `ttl`
+ * the rate of now. Spaces with a table of their own (that have or had a space.memory)
+ * are not in it, and the text names them. The policies `ttl`
  * and `none` have no such figures. A value that grows too old, or is invalidated by its tag, after
  * it was evicted, counts as a hit of the larger caps: where that is frequent they promise too much.
  *

@@ -21,6 +21,7 @@ enum fault_site {
     FAULT_READ,
     FAULT_WRITE,
     FAULT_THREAD,
+    FAULT_LINK,    /* the file system has no hard links */
     FAULT_SITE_COUNT,
 };
 

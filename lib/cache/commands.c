@@ -19,8 +19,10 @@
 
 #include "cache/caller.h"
 #include "cache/options.h"
+#include "cache/report/formats.h"
 #include "cache/set.h"
 #include "cache/space.h"
+#include "cache/space_l1.h"
 #include "control/control.h"
 
 #define HELP_COLUMN 36
@@ -103,6 +105,20 @@ struct report {
     enum nigh_stats_format format;
 };
 
+/* Says what a word that is no format may have meant. `forms`: those that there are. */
+static void refuse_format(struct ask *a, struct bytes word, const char *forms)
+{
+    char name[100] = "";
+    struct text w = text_into(name, sizeof(name));
+    text_add_name(&w, bytes_of(word.data, u64_min(word.len, 40)));
+    if (space_find(a->cache, word))
+        control_error(a->reply, "%s is a space, and this is not told of one space alone (get SPACE "
+                                "NAME, hot SPACE and options SPACE are); a format is %s",
+                      name, forms);
+    else
+        control_error(a->reply, "no such format: %s; there are %s", name, forms);
+}
+
 /* Reads the format that a report is asked for in. False: an error has been answered. */
 static bool read_format(struct ask *a, struct bytes word, struct report *ret)
 {
@@ -113,7 +129,7 @@ static bool read_format(struct ask *a, struct bytes word, struct report *ret)
     else if (is_word(word, "prometheus"))
         ret->format = NIGH_STATS_PROMETHEUS;
     else {
-        control_error(a->reply, "no such format");
+        refuse_format(a, word, "text, json and, of stats, prometheus");
         return false;
     }
     return true;
@@ -173,11 +189,17 @@ static long write_hot(void *arg, char *buffer, size_t size)
     return nigh_hot(h->cache, h->space, h->format, buffer, size);
 }
 
-/* A single word is a space's name, unless no space has it: then it is the format. */
+/* A single word is the format if it is the name of one, and of no space. */
+static bool names_space(struct ask *a)
+{
+    struct bytes word = a->words[0];
+    return space_find(a->cache, word) || (!is_word(word, "text") && !is_word(word, "json"));
+}
+
 static void run_hot(struct ask *a)
 {
     struct report r = {a->cache, NIGH_STATS_TEXT};
-    bool named = a->count == 2 || (a->count == 1 && space_find(a->cache, a->words[0]));
+    bool named = a->count == 2 || (a->count == 1 && names_space(a));
     struct nigh_space *space = named ? space_of(a, a->words[0]) : NULL;
     if ((named && !space) || (a->count > named && !read_format(a, a->words[a->count - 1], &r)))
         return;
@@ -200,8 +222,16 @@ static void run_curve(struct ask *a)
 
 static void run_version(struct ask *a)
 {
-    control_print(a->reply, "nigh %d.%d.%d, process %d\n", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR,
+    struct coherence_gauges g = {0};
+    char host[65] = "";
+    gethostname(host, sizeof(host) - 1);
+    if (a->cache->coherence)
+        coherence_gauges_read(a->cache->coherence, &g);
+    control_print(a->reply, "nigh %d.%d.%d, process %d", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR,
                   NIGH_VERSION_PATCH, (int)getpid());
+    if (g.node)
+        control_print(a->reply, ", node %04x", cache_node_name(g.node));
+    control_print(a->reply, ", host %s\n", host);
 }
 
 /* ---- health ---- */
@@ -218,6 +248,23 @@ static void say_problem(struct ask *a, const char *state, const char *what,
                   p->text[0] ? p->text : "it is being connected", p->for_ms);
 }
 
+/* Says what that means for who calls now, and what waits. */
+static void say_meanwhile(struct ask *a, bool in_doubt, bool connected)
+{
+    int64_t queued = nigh_stats_value(a->cache, NULL, "queued");
+    if (in_doubt)
+        control_print(a->reply,
+                      a->cache->doubt_is_miss
+                          ? "clients: what L1 has counts as missing (coherence.on_doubt is miss)\n"
+                          : "clients: what L1 has is handed out as stale\n");
+    if (!connected)
+        control_print(a->reply, "clients: what L1 lacks is loaded once in each process, or fails "
+                                "where no loader is\n");
+    if (queued > 0)
+        control_print(a->reply, "queued: %" PRId64 " changes, of which other nodes know nothing "
+                                "until redis accepts them\n", queued);
+}
+
 static void say_doubt(struct ask *a, int health)
 {
     struct l2_problem p = {0};
@@ -227,6 +274,7 @@ static void say_doubt(struct ask *a, int health)
     else
         control_print(a->reply, "doubt: redis is connected, but has not vouched for what is stored "
                                 "within coherence.trust\n");
+    say_meanwhile(a, true, health != NIGH_EOFFLINE);
 }
 
 /* Says what is wrong although values may be called fresh. False: nothing is. */
@@ -236,6 +284,7 @@ static bool say_degraded(struct ask *a)
     if (!gauge(a->cache, "connected")) {
         l2_problem_read(a->cache->l2, &p);
         say_problem(a, "degraded", "redis", &p);
+        say_meanwhile(a, false, false);
     } else if (!gauge(a->cache, "listening")) {
         coherence_problem_read(a->cache->coherence, &p);
         say_problem(a, "degraded", "the listener", &p);
@@ -272,35 +321,119 @@ static void read_options(struct ask *a, struct nigh_options *ret)
     pthread_mutex_unlock(&cache->spaces_lock);
 }
 
+struct options_asked {
+    struct nigh_options options;
+    bool of_space;
+};
+
 static long write_options(void *arg, char *buffer, size_t size)
 {
+    struct options_asked *o = arg;
     struct text w = text_into(buffer, size);
-    options_show(arg, &w);
+    options_show(&o->options, o->of_space, &w);
     return (long)w.needed;
 }
 
 static void run_options(struct ask *a)
 {
-    struct nigh_options o;
-    read_options(a, &o);
+    struct options_asked o = {.of_space = a->count == 1};
+    struct nigh_space *space = o.of_space ? space_of(a, a->words[0]) : NULL;
+    if (o.of_space && !space)
+        return;
+    read_options(a, &o.options);
+    if (space)
+        space_read_options(space, &o.options.space);
     append(a, write_options, &o);
 }
 
-static void run_get(struct ask *a)
+/* Tells a histogram in one line. False: there is none of this name. */
+static bool print_histogram(struct ask *a, struct stats *stats, const char *name, int from, int end)
+{
+    struct histogram_sum sum;
+    int h = from;
+    while (h < end && strcmp(stats_histogram_infos[h].name, name) != 0)
+        h++;
+    if (h == end)
+        return false;
+    stats_histogram_read(stats, (enum stats_histogram)h, &sum);
+    control_print(a->reply, "count %" PRIu64, sum.count);
+    for (size_t i = 0; i < REPORT_QUANTILES; i++)
+        control_print(a->reply, ", %s %" PRIu64, report_quantiles[i].name,
+                      histogram_quantile_ns(&sum, report_quantiles[i].share));
+    control_print(a->reply, ", max_ns %" PRIu64 "\n", sum.max_ns);
+    return true;
+}
+
+static void get_of_space(struct ask *a, struct nigh_space *space, const char *name)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    char text[OPTION_SHOWN_BYTES];
+    int64_t count = nigh_stats_value(a->cache, space->name, name);
+    space_read_options(space, &o.space);
+    if (strncmp(name, "space.", 6) == 0 && options_show_value(&o, name, text, sizeof(text)))
+        control_print(a->reply, "%s\n", text);
+    else if (count >= 0)
+        control_print(a->reply, "%" PRId64 "\n", count);
+    else if (!print_histogram(a, &space->stats, name, 0, STATS_SPACE_HISTOGRAM_COUNT))
+        control_error(a->reply, "a space has no option, counter, gauge or histogram of this name: "
+                                "stats and options SPACE list them");
+}
+
+static void get_of_cache(struct ask *a, const char *name)
 {
     struct nigh_options o;
     char text[OPTION_SHOWN_BYTES];
-    const char *name = string_of(a, a->words[0]);
-    if (!name)
-        return;
     read_options(a, &o);
     int64_t count = nigh_stats_value(a->cache, NULL, name);
     if (options_show_value(&o, name, text, sizeof(text)))
         control_print(a->reply, "%s\n", text);
     else if (count >= 0)
         control_print(a->reply, "%" PRId64 "\n", count);
+    else if (!print_histogram(a, &a->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
+                              STATS_HISTOGRAM_COUNT))
+        control_error(a->reply, "no option, counter, gauge or histogram of this name (one of a "
+                                "space: get SPACE NAME): stats and options list them");
+}
+
+static void run_get(struct ask *a)
+{
+    struct nigh_space *space = a->count == 2 ? space_of(a, a->words[0]) : NULL;
+    const char *name = string_of(a, a->words[a->count - 1]);
+    if (!name || (a->count == 2 && !space))
+        return;
+    if (space)
+        get_of_space(a, space, name);
     else
-        control_error(a->reply, "no option, counter or gauge of this name");
+        get_of_cache(a, name);
+}
+
+static void print_space(struct ask *a, const char *name)
+{
+    char shown[4 * NIGH_NAME_MAX + 1] = "";
+    struct text w = text_into(shown, sizeof(shown));
+    text_add_name(&w, bytes_of_string(name));
+    int64_t cap = nigh_stats_value(a->cache, name, "memory_cap_bytes");
+    control_print(a->reply, "%10" PRId64 " %9.1f MiB ", nigh_stats_value(a->cache, name, "entries"),
+                  (double)nigh_stats_value(a->cache, name, "entry_bytes") / (1 << 20));
+    if (cap > 0)
+        control_print(a->reply, "%9.1f MiB", (double)cap / (1 << 20));
+    else
+        control_print(a->reply, "%13s", "-");
+    control_print(a->reply, " %9.1f  %s\n",
+                  (double)nigh_stats_value(a->cache, name, "l1_hits_1m_ppm") / 1e4, shown);
+}
+
+static void run_spaces(struct ask *a)
+{
+    const char *name;
+    if (!nigh_stats_space(a->cache, 0, &name)) {
+        control_print(a->reply, "no space is open\n");
+        return;
+    }
+    control_print(a->reply, "%10s %13s %13s %9s  %s\n", "entries", "charged", "own cap", "L1 % 1m",
+                  "space");
+    for (size_t i = 0; nigh_stats_space(a->cache, i, &name); i++)
+        print_space(a, name);
 }
 
 static void set(struct ask *a, struct nigh_space *space, const char *name, const char *value)
@@ -312,13 +445,28 @@ static void set(struct ask *a, struct nigh_space *space, const char *name, const
         control_print(a->reply, "ok\n");
 }
 
+/* Gives a space memory of its own, for the first time: then L1 has nothing of it. */
+static void set_of_space(struct ask *a, struct nigh_space *space, const char *name,
+                         const char *value)
+{
+    bool was_apart = space_l1_apart(space);
+    int64_t entries = nigh_stats_value(a->cache, space->name, "entries");
+    set(a, space, name, value);
+    if (!was_apart && space_l1_apart(space) && entries > 0)
+        control_print(a->reply, "note: the space has a table of its own from now on, which begins "
+                                "empty: L1 has dropped %" PRId64 " values of it, and brings them "
+                                "again as they are asked for\n", entries);
+}
+
 static void run_set(struct ask *a)
 {
     struct nigh_space *space = a->count == 3 ? space_of(a, a->words[0]) : NULL;
     const char *name = string_of(a, a->words[a->count - 2]);
     const char *value = string_of(a, a->words[a->count - 1]);
-    if (name && value && (space || a->count == 2))
-        set(a, space, name, value);
+    if (name && value && space)
+        set_of_space(a, space, name, value);
+    else if (name && value && a->count == 2)
+        set(a, NULL, name, value);
 }
 
 static void run_log(struct ask *a)
@@ -389,7 +537,7 @@ static void run_help(struct ask *a);
 /* clang-format off */
 static const struct command table[] = {
     {"help", "", "this list", 0, 0, false, run_help},
-    {"version", "", "of the library; the process", 0, 0, false, run_version},
+    {"version", "", "of the library; process, node, host", 0, 0, false, run_version},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, false, run_health},
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, false, run_stats},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, false,
@@ -397,8 +545,9 @@ static const struct command table[] = {
     {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, false,
      run_hot},
     {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, false, run_curve},
-    {"options", "", "all options as they are now", 0, 0, false, run_options},
-    {"get", "NAME", "an option, counter or gauge", 1, 1, false, run_get},
+    {"spaces", "", "which there are, and what they hold", 0, 0, false, run_spaces},
+    {"options", "[SPACE]", "all options as they are now, or a space's", 0, 1, false, run_options},
+    {"get", "[SPACE] NAME", "an option, counter, gauge, histogram", 1, 2, false, run_get},
     {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, true, run_set},
     {"log", "error|warn|info|debug", "set log.level", 1, 1, true, run_log},
     {"invalidate", "key SPACE KEY...", "tell every node that keys have changed", 1,

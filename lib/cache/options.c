@@ -614,12 +614,14 @@ bool options_show_value(const struct nigh_options *s, const char *name, char *te
     return o != NULL;
 }
 
-void options_show(const struct nigh_options *s, struct text *w)
+void options_show(const struct nigh_options *s, bool of_spaces, struct text *w)
 {
     char value[OPTION_SHOWN_BYTES];
     char otherwise[24];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
+        if (of_spaces && !of_space(o))
+            continue;
         option_text(o, s, value, sizeof(value));
         option_default_text(o, otherwise, sizeof(otherwise));
         bool says = strcmp(otherwise, "-") != 0 && strcmp(value, otherwise) != 0;

@@ -39,8 +39,8 @@ static inline unsigned options_codec(const struct nigh_space_options *s)
 }
 /* Returns the i-th field that is a string; NULL: there are not so many. */
 const char **options_string(struct nigh_options *s, size_t i);
-/* Show all options, as they are in `s`. */
-void options_show(const struct nigh_options *s, struct text *w);
+/* Show all options, or those of spaces alone, as they are in `s`. */
+void options_show(const struct nigh_options *s, bool of_spaces, struct text *w);
 /* Show the value of one. False: there is none of this name. */
 #define OPTION_SHOWN_BYTES 400u
 bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size);

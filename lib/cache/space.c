@@ -84,6 +84,43 @@ static struct rules rules_of(const struct nigh *cache, const struct nigh_space_o
     return rules;
 }
 
+static uint32_t or_none(uint32_t rule)
+{
+    return rule ? rule : NIGH_NONE;
+}
+
+/* Undoes rules_of(). */
+void space_read_options(struct nigh_space *space, struct nigh_space_options *ret)
+{
+    const struct rules *r = &space->rules;
+    struct nigh *cache = space->cache;
+    pthread_mutex_lock(&cache->spaces_lock);
+    uint64_t memory = space->own_memory ? space->own_memory : cache->space_defaults.memory;
+    pthread_mutex_unlock(&cache->spaces_lock);
+    *ret = (struct nigh_space_options){
+        .size = sizeof(*ret),
+        .schema = space->schema,
+        .soft_ttl_ms = r->soft_ttl_ms,
+        .stale_ms = or_none(r->stale_ms),
+        .keep_ms = or_none(r->keep_ms),
+        .jitter_percent = or_none(r->jitter_percent),
+        .absent_ttl_ms = or_none(r->absent_ttl_ms),
+        .error_ttl_ms = or_none(r->error_ttl_ms),
+        .error_ttl_max_ms = or_none(r->error_ttl_max_ms),
+        .load_deadline_ms = r->load_deadline_ms,
+        .waiters_max = r->waiters_max,
+        .loads_max = r->loads_max,
+        .value_max = r->value_max,
+        .run_on = r->run_on_worker ? NIGH_RUN_WORKER : NIGH_RUN_CALLER,
+        .memory = memory,
+        .batch = r->batch,
+        .batch_wait_us = or_none(r->batch_wait_us),
+        .l2 = r->invalidations_only ? NIGH_L2_INVALIDATIONS : NIGH_L2_VALUES,
+        .compress = NIGH_COMPRESS_NONE + r->codec,
+        .compress_min = r->compress_min,
+    };
+}
+
 /* ---- opening ---- */
 
 static struct nigh_space *create(struct nigh *cache, const char *name, const char *schema)

@@ -16,6 +16,8 @@ uint32_t space_count(const struct nigh *cache);
 int space_change_memory(struct nigh_space *space, uint64_t memory)
     REQUIRES(space->cache->spaces_lock);
 int spaces_change_memory(struct nigh *cache, uint64_t memory) REQUIRES(cache->spaces_lock);
+/* Read the options that a space has now, its own and those of its cache. */
+void space_read_options(struct nigh_space *space, struct nigh_space_options *ret);
 void spaces_destroy(struct nigh *cache);
 /* Check the name of a prefix, space or schema. Returns 0, or NIGH_EINVAL with an explanation. */
 int space_check_name(const char *what, const char *name);

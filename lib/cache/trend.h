@@ -9,6 +9,8 @@
  * counting less and less; no ring of samples has to be kept, and a keeper that comes late (a host
  * that seldom ticks) does no harm.
  *
+ * What was evicted, and what found no room, in the last minute fades in the same way.
+ *
  * The age of the evicted is the tenth part of what was evicted since the last look, a minute ago or
  * more: a histogram of all time would hide that the traffic has changed.
  */
@@ -25,6 +27,8 @@ struct nigh;
 enum trend_tier { TREND_L1, TREND_L2, TREND_TIERS };
 enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
 
+enum trend_gone { TREND_EVICTED, TREND_REFUSED, TREND_GONE };
+
 /* Keys: (k) keeper  (a) written by the keeper, read by anyone */
 struct trend {
     struct {
@@ -32,6 +36,11 @@ struct trend {
         double faded_hits[TREND_WINDOWS], faded_reads[TREND_WINDOWS]; /* (k) */
         _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads; 0: there were none */
     } of[TREND_TIERS];
+    struct {
+        uint64_t count;         /* (k) the counter at the last look */
+        double faded;           /* (k) what it has gained, over a minute */
+        _Atomic uint64_t lately; /* (a) the same */
+    } gone[TREND_GONE];
     uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
     _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
 };

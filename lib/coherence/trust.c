@@ -29,7 +29,7 @@ void coherence_trust_extend(struct coherence *c, uint64_t sent_ns)
         atomic_store_explicit(&t->lost_ns, 0, memory_order_relaxed);
         /* pair(coherence.doubt): this time is under way no more */
         atomic_fetch_add_explicit(&t->doubt_ns, away_ns, memory_order_release);
-        LOG(c->config.env->log, NIGH_LOG_INFO, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
+        LOG(c->config.env->log, NIGH_LOG_WARN, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
             away_ms / 1000, away_ms % 1000);
     }
     t->held = true;

@@ -8,7 +8,8 @@
  *
  * It gets its real name only when somebody listens: it is bound under another name in the same
  * folder, and then linked, which never replaces anything. So whoever finds a file at which nobody
- * listens has found a dead one.
+ * listens has found a dead one. Where there are no hard links (some network and FUSE file systems)
+ * it is renamed, which is told not to replace anything either.
  *
  *     A                                          B
  *  1  finds a dead file                          finds the same
@@ -25,6 +26,7 @@
 #include "control/place.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,6 +134,18 @@ static bool is_socket(const char *path)
 
 /* ---- taking over ---- */
 
+/* Gives a file that has a name of ours that of the socket, unless something has it. 0, or an
+ * errno. The name of ours may stay. */
+static int give_name(const struct place *p)
+{
+    int error = fault_fires(FAULT_LINK) ? EPERM : link(p->beside, p->path) == 0 ? 0 : errno;
+    bool linkless = error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+    if (linkless)
+        error = renameat2(AT_FDCWD, p->beside, AT_FDCWD, p->path, RENAME_NOREPLACE) == 0 ? 0
+                                                                                         : errno;
+    return error;
+}
+
 /* Moves a dead file away and looks again. False: it could not be moved, or is not dead (errno). */
 static bool remove_dead(struct place *p)
 {
@@ -139,7 +153,7 @@ static bool remove_dead(struct place *p)
     if (rename(p->path, p->beside) != 0)
         return errno == ENOENT;
     bool dead = is_socket(p->beside) && look(p->beside, &pid) == DEAD;
-    int error = !dead && link(p->beside, p->path) == 0 ? EADDRINUSE : 0;
+    int error = !dead && give_name(p) == 0 ? EADDRINUSE : 0;
     unlink(p->beside);
     errno = error;
     return error == 0;
@@ -187,12 +201,6 @@ static int listen_beside(struct place *p)
     close(fd);
     errno = error;
     return -1;
-}
-
-/* Gives the file its name. 0, or an errno. */
-static int give_name(const struct place *p)
-{
-    return link(p->beside, p->path) == 0 ? 0 : errno;
 }
 
 /* Makes a socket under the other name, and gives it its own. -1 and errno. */

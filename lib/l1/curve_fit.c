@@ -166,6 +166,16 @@ static double deviation(const struct curve_point *p)
     return root(sum) / reads;
 }
 
+/* Returns how many reads a mini cache has to see yet: enough of them, and where it has never been
+ * full, enough for each of its entries. */
+static uint32_t lacking(const struct curve_point *p)
+{
+    uint64_t wanted = ENOUGH_READS;
+    if (!p->warm)
+        wanted = u64_max(wanted, (uint64_t)ENOUGH_TURNS * p->mini.lfu.count);
+    return p->reads < wanted ? (uint32_t)(wanted - p->reads) : 0;
+}
+
 static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
@@ -177,8 +187,8 @@ static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve 
         .error = 2 * deviation(p),
         .reads = p->reads,
         .sample = p->sample,
-        .enough = p->reads >= ENOUGH_READS &&
-                  (p->warm || p->reads / ENOUGH_TURNS >= p->mini.lfu.count),
+        .enough = lacking(p) == 0,
+        .lacks = lacking(p),
     };
 }
 

@@ -230,6 +230,7 @@ struct l1_curve_point {
     uint32_t reads;  /* seen by its mini cache, lately */
     uint32_t sample; /* of one key in so many; 0: none yet */
     bool enough;     /* to be believed */
+    uint32_t lacks;  /* reads that its mini cache has to see until then, at the least */
 };
 struct l1_curve {
     bool has_model;          /* the policy has one */

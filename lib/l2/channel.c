@@ -252,7 +252,7 @@ static int take(void *arg, struct reply *reply)
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
         if (outage_end(&ch->outage))
-            LOG(env_of(ch)->log, NIGH_LOG_INFO, "redis listener is connected");
+            LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is connected again");
         ch->config.up(ch->config.arg);
     }
     reply_free(reply);

@@ -60,7 +60,9 @@ static void went_up(struct link *link)
     pthread_mutex_unlock(&link->lock);
     atomic_store_explicit(&link->connection, link->connections, memory_order_relaxed);
     wake_channel(link);
-    if (outage_end(&link->outage) || link->connections == 1)
+    if (outage_end(&link->outage)) /* at the level of what it ends */
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
+    else if (link->connections == 1)
         LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
     outage_end(&link->refusal);
     seek_worked(link, clock_now_ns(link->env->clock));

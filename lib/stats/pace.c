@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "base/hash.h"
+#include "base/base.h"
 
 /* Marsaglia's xorshift: a few instructions, and good enough to be no pattern. */
 uint32_t pace_draw(uint64_t *random, uint32_t below)

@@ -20,18 +20,29 @@ static int show(const struct tool_args *args, size_t i, const char *answer)
     return TOOL_DONE;
 }
 
+static int show_none(const struct tool_args *args, size_t i, const char *why)
+{
+    fflush(stdout); /* where both go to one terminal, each stays in its place */
+    fprintf(stderr, "nigh: %s: %s\n", args->sockets[i], why ? why : "no memory");
+    return TOOL_NOBODY;
+}
+
 /* Asks all sockets. Returns the worst of what they say. */
 static int ask_all(const struct tool_args *args, const char *line,
                    int (*judge)(const char *answer))
 {
-    int worst = line ? TOOL_DONE : TOOL_NOBODY;
-    for (size_t i = 0; line && i < args->socket_count; i++) {
-        char *answer = line_ask(args->sockets[i], line, false);
-        int status = answer ? show(args, i, answer) : TOOL_NOBODY;
+    struct line_answer answers[TOOL_SOCKETS_MAX];
+    int worst = TOOL_DONE;
+    if (!line)
+        return TOOL_NOBODY;
+    lines_ask(args->sockets, args->socket_count, line, args->timeout_ms, answers);
+    for (size_t i = 0; i < args->socket_count; i++) {
+        int status = answers[i].text ? show(args, i, answers[i].text)
+                                     : show_none(args, i, answers[i].why);
         if (status == TOOL_DONE && judge)
-            status = judge(answer);
+            status = judge(answers[i].text);
         worst = status > worst ? status : worst;
-        free(answer);
+        free(answers[i].text);
     }
     return worst;
 }
@@ -77,6 +88,11 @@ static int judge_health(const char *answer)
 int ask_health(const struct tool_args *args)
 {
     return ask(args, "health", judge_health);
+}
+
+int ask_spaces(const struct tool_args *args)
+{
+    return ask(args, "spaces", NULL);
 }
 
 int ask_options(const struct tool_args *args)

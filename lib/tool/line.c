@@ -1,98 +1,176 @@
 // SPDX-License-Identifier: MIT
 /*
- * One line to a control socket, and its whole answer: an answer that does not end with an empty
- * line was cut off, and counts as none.
+ * One line to control sockets, all of them at once, and their whole answers: an answer that does
+ * not end with an empty line was cut off, and counts as none. Nothing blocks but poll(), until one
+ * deadline for all: a process that is stopped costs the others nothing.
  */
 #include "tool/tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_S 15 /* others may be asked before us */
+#define SIZE_FIRST 65536u
 
-static void say(bool quiet, const char *path, const char *why)
+/* A question on its way. */
+struct asking {
+    int fd;       /* < 0: it is over */
+    size_t sent;  /* of the line */
+    char *text;   /* what has come of the answer */
+    size_t len, size;
+    const char *why; /* there is no answer */
+};
+
+static long long now_ms(void)
 {
-    if (!quiet)
-        fprintf(stderr, "nigh: %s: %s\n", path, why);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int dial(const char *path, bool quiet)
+static int dial(const char *path, const char **why)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = PATIENCE_S};
-    if (strlen(path) >= sizeof(at.sun_path)) {
-        say(quiet, path, "no socket has a path as long as this");
+    *why = "no socket has a path as long as this";
+    if (strlen(path) >= sizeof(at.sun_path))
         return -1;
-    }
     strcpy(at.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) { /* connect() waits, too, where many wait to be accepted */
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    }
-    if (fd < 0 || connect(fd, (struct sockaddr *)(void *)&at, sizeof(at)) != 0) {
-        say(quiet, path, errno == ECONNREFUSED ? "nobody listens there any more"
-                         : errno == EAGAIN     ? "the process does not answer"
-                                               : strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0)
+        return fd;
+    int error = errno;
+    *why = error == ECONNREFUSED ? "nobody listens there any more"
+           : error == EAGAIN     ? "the process does not answer" /* others wait already */
+                                 : strerror(error);
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return -1;
 }
 
 bool line_is_dead(const char *path)
 {
-    int fd = dial(path, true);
+    const char *why;
+    int fd = dial(path, &why);
     bool dead = fd < 0 && errno == ECONNREFUSED;
     if (fd >= 0)
         close(fd);
     return dead;
 }
 
-static char *read_all(int fd, size_t *ret_len)
+static void finish(struct asking *a, const char *why)
 {
-    size_t size = 65536;
-    size_t len = 0;
-    char *text = malloc(size);
-    for (ssize_t n; text && (n = recv(fd, text + len, size - len - 1, 0)) > 0;) {
-        len += (size_t)n;
-        if (size - len > 1)
-            continue;
-        char *more = realloc(text, size *= 2);
-        if (!more)
-            free(text);
-        text = more;
-    }
-    if (text)
-        text[len] = '\0';
-    *ret_len = len;
-    return text;
+    close(a->fd);
+    a->fd = -1;
+    a->why = why;
 }
 
-char *line_ask(const char *path, const char *line, bool quiet)
+/* What is refused of a line need not be sent: an answer says why. */
+static void send_some(struct asking *a, const char *line, size_t len)
 {
-    size_t len = 0;
-    int fd = dial(path, quiet);
-    if (fd < 0)
-        return NULL;
-    send(fd, line, strlen(line), MSG_NOSIGNAL); /* if it is refused, an answer says why */
-    send(fd, "\n", 1, MSG_NOSIGNAL);
-    char *text = read_all(fd, &len);
-    close(fd);
-    if (text && len >= 2 && strcmp(text + len - 2, "\n\n") == 0) {
-        text[len - 1] = '\0';
-        return text;
+    ssize_t n = send(a->fd, line + a->sent, len - a->sent, MSG_NOSIGNAL);
+    if (n > 0)
+        a->sent += (size_t)n;
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        a->sent = len;
+}
+
+static bool make_room(struct asking *a)
+{
+    if (a->size - a->len > 1)
+        return true;
+    size_t size = a->size ? 2 * a->size : SIZE_FIRST;
+    char *text = realloc(a->text, size);
+    if (!text)
+        return false;
+    a->text = text;
+    a->size = size;
+    return true;
+}
+
+static void receive_some(struct asking *a)
+{
+    if (!make_room(a)) {
+        finish(a, "its answer does not fit into memory");
+        return;
     }
-    say(quiet, path, "the process does not answer");
-    free(text);
-    return NULL;
+    ssize_t n = recv(a->fd, a->text + a->len, a->size - a->len - 1, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    a->len += n > 0 ? (size_t)n : 0;
+    a->text[a->len] = '\0';
+    if (n > 0)
+        return;
+    bool whole = a->len >= 2 && strcmp(a->text + a->len - 2, "\n\n") == 0;
+    if (whole)
+        a->text[a->len - 1] = '\0';
+    finish(a, whole ? NULL : "the process does not answer");
+}
+
+/* Waits for what comes, for all. False: all is over, or the time. */
+static bool step(struct asking *all, size_t count, const char *line, size_t len, long long end_ms)
+{
+    struct pollfd fds[TOOL_SOCKETS_MAX];
+    long long left_ms = end_ms - now_ms();
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        any |= all[i].fd >= 0;
+        fds[i] = (struct pollfd){
+            .fd = all[i].fd, .events = (short)(POLLIN | (all[i].sent < len ? POLLOUT : 0))};
+    }
+    if (!any || left_ms <= 0)
+        return false;
+    poll(fds, count, (int)left_ms);
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i].revents & POLLOUT)
+            send_some(&all[i], line, len);
+        if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
+            receive_some(&all[i]);
+    }
+    return true;
+}
+
+void lines_ask(const char *const *paths, size_t count, const char *line, unsigned timeout_ms,
+               struct line_answer *ret)
+{
+    struct asking all[TOOL_SOCKETS_MAX];
+    size_t len = strlen(line);
+    char *sent = malloc(len + 2);
+    memset(ret, 0, count * sizeof(*ret));
+    if (!sent)
+        return;
+    sprintf(sent, "%s\n", line);
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (struct asking){.fd = -1};
+        all[i].fd = dial(paths[i], &all[i].why);
+    }
+    long long end_ms = now_ms() + timeout_ms;
+    while (step(all, count, sent, len + 1, end_ms))
+        ;
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].fd >= 0)
+            finish(&all[i], "the process does not answer");
+        if (all[i].why)
+            free(all[i].text);
+        ret[i] = (struct line_answer){all[i].why ? NULL : all[i].text, all[i].why};
+    }
+    free(sent);
+}
+
+char *line_ask(const char *path, const char *line, unsigned timeout_ms)
+{
+    struct line_answer answer;
+    lines_ask(&path, 1, line, timeout_ms, &answer);
+    if (!answer.text)
+        fprintf(stderr, "nigh: %s: %s\n", path, answer.why ? answer.why : "no memory");
+    return answer.text;
 }
 
 bool line_is_error(const char *answer)

@@ -18,7 +18,7 @@
 #define TIMEOUT_MS 5000u
 #define TIMEOUT_MAX_MS 86400000u
 
-enum whom { SOCKET, SOCKET_OR_REDIS, REDIS };
+enum whom { SOCKET, SOCKET_OR_REDIS };
 
 struct command {
     const char *name;
@@ -47,11 +47,13 @@ static const struct command commands[] = {
     {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, SOCKET,
      ask_hot, NULL},
     {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, SOCKET, ask_curve, NULL},
-    {"options", "", "all options of a process, as they are now", 0, 0, SOCKET, ask_options,
+    {"spaces", "", "which spaces there are, and what they hold", 0, 0, SOCKET, ask_spaces, NULL},
+    {"options", "[SPACE]", "all options of a process, or of a space", 0, 1, SOCKET, ask_options,
      NULL},
-    {"get", "NAME | --redis URI --space S KEY", "an option or counter; or a value in Redis", 1, 1,
-     SOCKET_OR_REDIS, ask_get,
-     "With --redis it shows what Redis has of the key: lengths, lifetimes, position, lease. With "
+    {"get", "[SPACE] NAME | --redis URI --space S KEY", "one number or option; or a value in Redis",
+     1, 2, SOCKET_OR_REDIS, ask_get,
+     "An option, counter, gauge or histogram, of the cache or of a space. With --redis it shows "
+     "what Redis has of the key: lengths, lifetimes, position, lease. With "
      "--raw it writes the bytes of the value and nothing else."},
     {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, SOCKET, ask_set, NULL},
     {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, SOCKET, ask_log,
@@ -62,8 +64,11 @@ static const struct command commands[] = {
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
      "(2). With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
-    {"watch", "--redis URI", "changes by other nodes as they come", 0, 0, REDIS, redis_watch,
-     "One line for each thing that is invalidated: when, by which node, what it is. Ends by a "
+    {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, SOCKET_OR_REDIS,
+     redis_watch,
+     "Of the Redis that is named, or that a process at the socket uses: where that one logs in "
+     "with a password, which it does not tell, --redis - and NIGH_CONF are needed. One line for "
+     "each thing that is invalidated: when, by which node, what it is. Ends by a "
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
      "the next beat, a second later or so."},
     {"send", "COMMAND [WORD...]", "any command of the control socket (help lists them)", 1, MANY,
@@ -84,7 +89,7 @@ static const struct {
     {"--soft", "", "stale, not gone"},
     {"--raw", "", "the value's bytes"},
     {"--once", "", "top: one second of it"},
-    {"--timeout", "MS", "how long Redis may take (5000)"},
+    {"--timeout", "MS", "how long Redis, or the processes, may take (5000)"},
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -295,8 +300,6 @@ static int run(const struct command *c, int argc, char **argv)
     }
     if (args.redis && c->whom == SOCKET)
         return wrong("--redis is nothing for the command", c->name);
-    if (!args.redis && c->whom == REDIS)
-        return wrong("--redis URI is wanted by the command", c->name);
     if (args.socket_count == 0 && !args.redis && socket)
         add_sockets(&args, socket);
     if (args.socket_count == 0 && !args.redis)

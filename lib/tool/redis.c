@@ -197,6 +197,10 @@ static int show(struct node *n, const char *key)
         return TOOL_REFUSED;
     }
     fputs(text, stdout);
+    fflush(stdout);
+    if (strstr(text, "Redis does not have it"))
+        fprintf(stderr, "nigh: note: so it looks, too, where nobody has such a space, prefix or "
+                        "schema (space.schema)\n");
     return TOOL_DONE;
 }
 
@@ -218,7 +222,7 @@ static int write_raw(struct node *n, const char *key)
 int redis_get(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
-    if (!args->space) {
+    if (!args->space || args->count != 1) {
         fail("--space S KEY is wanted", "");
         return TOOL_USAGE;
     }
@@ -286,11 +290,74 @@ static void look_for_loss(const struct node *n, int64_t *resyncs)
     *resyncs = now;
 }
 
+/* Asks a process for an option. To be freed; NULL: it was said why. */
+static char *option_of(const struct tool_args *args, const char *name)
+{
+    char line[80];
+    snprintf(line, sizeof(line), "get %s", name);
+    char *answer = line_ask(args->sockets[0], line, args->timeout_ms);
+    if (answer && !line_is_error(answer)) {
+        answer[strcspn(answer, "\n")] = '\0';
+        return answer;
+    }
+    if (answer)
+        fail(args->sockets[0], answer + strlen("error: "));
+    free(answer);
+    return NULL;
+}
+
+/* Whether the process has told a URI with which others get in. It never tells who logs in. */
+static bool is_whole(const char *uri)
+{
+    if (strcmp(uri, "-") == 0)
+        fail("the process has no redis.uri: nobody else hears of its changes", "");
+    else if (strstr(uri, "://...@"))
+        fail("the process logs in with a password, which it does not tell: --redis - takes the "
+             "URI from NIGH_CONF", "");
+    else
+        return true;
+    return false;
+}
+
+/* Says which node each process is that the sockets lead to: changes bear the node alone. */
+static void say_nodes(const struct tool_args *args)
+{
+    struct line_answer answers[TOOL_SOCKETS_MAX];
+    lines_ask(args->sockets, args->socket_count, "version", args->timeout_ms, answers);
+    for (size_t i = 0; i < args->socket_count; i++) {
+        unsigned node, process;
+        if (answers[i].text &&
+            sscanf(answers[i].text, "nigh %*[^,], process %u, node %x", &process, &node) == 2)
+            fprintf(stderr, "nigh: node %04x is process %u, %s\n", node, process, args->sockets[i]);
+        free(answers[i].text);
+    }
+}
+
+/* Opens the node at the Redis that is named, or at that of the first process. */
+static int open_watch(const struct tool_args *args, struct node *n)
+{
+    struct tool_args those = *args;
+    if (args->redis)
+        return open_node(args, n);
+    char *uri = option_of(args, "redis.uri");
+    char *prefix = uri ? option_of(args, "redis.prefix") : NULL;
+    those.redis = uri;
+    those.prefix = args->prefix ? args->prefix : prefix;
+    int status = prefix && is_whole(uri) ? open_node(&those, n) : TOOL_NOBODY;
+    if (status == 0)
+        fprintf(stderr, "nigh: watching %s, prefix %s\n", uri, those.prefix);
+    if (status == 0)
+        say_nodes(args);
+    free(uri);
+    free(prefix);
+    return status;
+}
+
 int redis_watch(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    int status = open_node(args, &n);
+    int status = open_watch(args, &n);
     if (status != 0)
         return status;
     signal(SIGINT, end);

@@ -29,7 +29,7 @@ struct tool_args {
     const char *redis;   /* URI; NULL: not said */
     const char *prefix;  /* NULL: not said */
     const char *space;   /* NULL: not said */
-    unsigned timeout_ms; /* for Redis */
+    unsigned timeout_ms; /* for Redis, and for all processes together */
     bool once, raw, soft, tags, all;
     char **words;        /* the command's own, and their number */
     size_t count;
@@ -42,9 +42,17 @@ void tool_find_sockets(struct tool_args *args);
 
 /* ---- line.c: the control socket ---- */
 
-/* Ask at a socket. Returns the answer without its end, to be freed; NULL: nobody answers, which was
- * said on stderr unless `quiet`. */
-char *line_ask(const char *path, const char *line, bool quiet);
+/* An answer without its end, to be freed; NULL: there is none, and why. */
+struct line_answer {
+    char *text;
+    const char *why;
+};
+/* Ask at sockets, all at once, up to TOOL_SOCKETS_MAX: what has not answered in the time does
+ * not. */
+void lines_ask(const char *const *paths, size_t count, const char *line, unsigned timeout_ms,
+               struct line_answer *ret);
+/* Ask at one. NULL: nobody answers, which was said on stderr. */
+char *line_ask(const char *path, const char *line, unsigned timeout_ms);
 /* Whether nobody listens at a file that is there. */
 bool line_is_dead(const char *path);
 /* Make one line of words, quoted where they have to be. To be freed. */
@@ -75,6 +83,7 @@ int ask_explain(const struct tool_args *args);
 int ask_hot(const struct tool_args *args);
 int ask_curve(const struct tool_args *args);
 int ask_health(const struct tool_args *args);
+int ask_spaces(const struct tool_args *args);
 int ask_options(const struct tool_args *args);
 int ask_get(const struct tool_args *args);
 int ask_set(const struct tool_args *args);

@@ -34,6 +34,7 @@ struct moment {
 struct screen {
     struct tool_args args;
     struct moment before, now; /* each process has the same place in both */
+    char who[48];              /* the process, where it is one alone: ", process 7, node 17c2" */
     bool live;
     int rows_left;
     struct termios saved;
@@ -65,17 +66,39 @@ static void forget(struct moment *m)
     memset(m, 0, sizeof(*m));
 }
 
+/* A process that does not answer must not keep the others from the screen. */
+static unsigned patience_ms(const struct tool_args *args)
+{
+    return args->timeout_ms < PERIOD_MS ? args->timeout_ms : PERIOD_MS;
+}
+
 static void look(const struct tool_args *args, struct moment *m)
 {
     forget(m);
     m->at_s = now_s();
+    struct line_answer answers[TOOL_SOCKETS_MAX];
+    lines_ask(args->sockets, args->socket_count, "stats json", patience_ms(args), answers);
     for (size_t i = 0; i < args->socket_count; i++) {
-        char *answer = line_ask(args->sockets[i], "stats json", true);
-        m->of[i] = answer && !line_is_error(answer) ? json_read(answer) : NULL;
+        char *text = answers[i].text;
+        m->of[i] = text && !line_is_error(text) ? json_read(text) : NULL;
         m->paths[i] = strdup(args->sockets[i]);
         m->count += m->of[i] != NULL;
-        free(answer);
+        free(text);
     }
+}
+
+/* Finds out who the process is, as others name it in what they say of changes. */
+static void ask_who(struct screen *s)
+{
+    struct line_answer a = {NULL, NULL};
+    char node[16] = "";
+    unsigned process;
+    s->who[0] = '\0';
+    if (s->args.socket_count == 1)
+        lines_ask(s->args.sockets, 1, "version", patience_ms(&s->args), &a);
+    if (a.text && sscanf(a.text, "nigh %*[^,], process %u, node %8[0-9a-f]", &process, node) >= 1)
+        snprintf(s->who, sizeof(s->who), ", process %u%s%s", process, *node ? ", node " : "", node);
+    free(a.text);
 }
 
 static double sum(const struct moment *m, const char *a, const char *b, const char *c)
@@ -244,8 +267,8 @@ static void show_head(struct screen *s)
     struct tm local;
     localtime_r(&t, &local);
     strftime(when, sizeof(when), "%H:%M:%S", &local);
-    line(s, "nigh top   %zu of %zu processes   %s%s", s->now.count, s->args.socket_count, when,
-         s->live ? "   q quits" : "");
+    line(s, "nigh top   %zu of %zu processes%s   %s%s", s->now.count, s->args.socket_count, s->who,
+         when, s->live ? "   q quits" : "");
     if (s->now.count == 0)
         return;
     double cap = gauge(s, "memory_cap_bytes");
@@ -265,8 +288,9 @@ static void show_space(struct screen *s, const char *name)
     double stale = rate(s, name, "l1_stale");
     double reads = fresh + stale + rate(s, name, "l1_miss");
     double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
-    line(s, "%-16.16s %6s %5.1f %5.1f %6s %6s %6s %6s %6s %6s", name, count_text(reads),
-         reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
+    line(s, "%-13.13s %6s %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", name, count_text(reads),
+         reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * stale / reads : 0,
+         reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
          latency(s, name, "latency_l1", "p99_ns"), latency(s, name, "latency_l2", "p99_ns"),
          latency(s, name, "latency_load", "p99_ns"),
@@ -286,23 +310,25 @@ static void show_spaces(struct screen *s)
     const struct json *j = first_of(&s->now);
     const char *name;
     line(s, "%s", "");
-    line(s, "%-16s %6s %5s %5s %6s %6s %20s %6s", "", "", "", "", "", "", "p99 since opened",
-         "evict");
-    line(s, "%-16s %6s %5s %5s %6s %6s %6s %6s %6s %6s", "space", "read/s", "L1 %", "L2 %",
-         "load/s", "evic/s", "L1", "L2", "load", "age");
+    line(s, "%-13s %6s %5s %5s %5s %5s %6s %17s %5s", "", "", "", "stale", "", "", "",
+         "p99 since opened", "evict");
+    line(s, "%-13s %6s %5s %5s %5s %5s %6s %5s %5s %5s %5s", "space", "read/s", "L1 %", "%",
+         "L2 %", "ld/s", "evic/s", "L1", "L2", "load", "age");
     for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
         show_space(s, name);
 }
 
 static void show_hot(struct screen *s)
 {
-    char *answer = s->args.socket_count == 1 ? line_ask(s->args.sockets[0], "hot", true) : NULL;
-    if (answer && !line_is_error(answer)) {
+    struct line_answer hot = {NULL, NULL};
+    if (s->args.socket_count == 1)
+        lines_ask(s->args.sockets, 1, "hot", patience_ms(&s->args), &hot);
+    if (hot.text && !line_is_error(hot.text)) {
         line(s, "%s", "");
-        for (char *rest = answer, *at; (at = strsep(&rest, "\n")) && *at;)
+        for (char *rest = hot.text, *at; (at = strsep(&rest, "\n")) && *at;)
             line(s, "%.80s", at);
     }
-    free(answer);
+    free(hot.text);
     if (s->args.socket_count > 1) {
         line(s, "%s", "");
         line(s, "hot keys: of one process only (-S PATH)");
@@ -381,6 +407,7 @@ static void step(struct screen *s)
     align(s, &was);
     forget(&was);
     look(&s->args, &s->now);
+    ask_who(s);
 }
 
 int top_run(const struct tool_args *args)
@@ -392,7 +419,7 @@ int top_run(const struct tool_args *args)
     signal(SIGTERM, end);
     look(args, &s.now);
     if (s.now.count == 0) {
-        free(line_ask(args->sockets[0], "version", false)); /* says why */
+        free(line_ask(args->sockets[0], "version", args->timeout_ms)); /* says why */
         return TOOL_NOBODY;
     }
     if (s.live)

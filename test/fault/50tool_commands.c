@@ -92,6 +92,16 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
     CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
     CHECK_EQ(run("options -S %s", p.path), 0);
+    CHECK_EQ(run("options -S %s %s", p.path, w.space->name), 0);
+    CHECK(says("space.loads ") && !strstr(out, "l1.memory"));
+    CHECK_EQ(run("spaces -S %s", p.path), 0);
+    CHECK(says("own cap") && says(w.space->name));
+    CHECK_EQ(run("get -S %s %s load", p.path, w.space->name), 0);
+    CHECK_STR(out, "1\n");
+    CHECK_EQ(run("hot -S %s nope", p.path), 1);
+    CHECK(says("no space of this name is open; open are: s"));
+    CHECK_EQ(run("watch -S %s", p.path), 3);
+    CHECK(says("the process has no redis.uri"));
     CHECK_EQ(run("hot -S %s", p.path), 0);
     CHECK_EQ(run("curve -S %s json", p.path), 0);
     CHECK(says("{"));
@@ -138,6 +148,29 @@ TEST(several_processes_are_asked_by_a_pattern)
     rmdir(p.folder);
 }
 
+/* As a stopped one: somebody listens, and never answers. */
+TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct world w;
+    struct place p, hung;
+    make_folder(&p);
+    hung = p;
+    snprintf(hung.path, sizeof(hung.path), "%s/s.1", p.folder);
+    strcpy(at.sun_path, hung.path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(fd, 5) == 0);
+    open_at(&w, &p, "s.2", NULL);
+    CHECK_EQ(run("get -S '%s/s.*' l1.shards --timeout 5000", p.folder), 3);
+    CHECK(says("s.1: the process does not answer") && says("s.2:\n"));
+    CHECK_EQ(run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(says("1 of 2 processes"));
+    close(fd);
+    unlink(hung.path);
+    world_close(&w);
+    rmdir(p.folder);
+}
+
 TEST(what_is_wrong_has_clear_words_and_a_status)
 {
     unsetenv("NIGH_SOCKET");
@@ -157,8 +190,8 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(run("invalidate --redis http://x --all --timeout 5s"), 64);
     CHECK_EQ(run("health --redis unix:///tmp/nigh-there-is-none"), 64); /* not "ok" */
     CHECK_EQ(run("top --redis unix:///tmp/nigh-there-is-none"), 64);
-    CHECK_EQ(run("watch -S /tmp/nigh-there-is-none"), 64);
-    CHECK(says("--redis URI is wanted"));
+    CHECK_EQ(run("watch -S /tmp/nigh-there-is-none"), 3);
+    CHECK(says("No such file or directory"));
     CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --space s --all"), 64);
     CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --soft --space s k"), 64);
     CHECK_EQ(run("--help"), 0);
@@ -263,6 +296,35 @@ TEST(who_watches_sees_what_others_change)
     check_hears(&w, argv, wanted);
     world_close(&w);
     redis_stop(&server);
+}
+
+TEST(who_watches_needs_no_uri_where_there_is_a_process)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    char wanted[100];
+    char *argv[] = {NIGH_TOOL, "watch", "-S", p.path, "--timeout", "60000", NULL};
+    redis_start(&server, NULL);
+    make_folder(&p);
+    open_at(&w, &p, "s", server.uri);
+    snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
+    check_hears(&w, argv, wanted);
+    world_close(&w);
+    rmdir(p.folder);
+    redis_stop(&server);
+}
+
+TEST(a_password_is_told_to_nobody)
+{
+    struct world w;
+    struct place p;
+    make_folder(&p);
+    open_at(&w, &p, "s", "redis://me:secret@127.0.0.1:1");
+    CHECK_EQ(run("watch -S %s", p.path), 3);
+    CHECK(says("logs in with a password, which it does not tell") && !strstr(out, "secret"));
+    world_close(&w);
+    rmdir(p.folder);
 }
 
 TEST(the_example_in_python_decodes_frames)

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "base/base.h"
+#include "base/fault.h"
 #include "control/control.h"
 #include "support/dial.h"
 
@@ -372,6 +373,22 @@ TEST(a_file_of_the_dead_is_taken_over)
     CHECK_STR(ask(&s, "a\n"), "<a>\n\n");
     stop(&s);
 }
+
+#if NIGH_FAULTS
+/* As on a network's or a FUSE file system. */
+TEST(without_hard_links_there_is_a_socket_all_the_same)
+{
+    struct server s;
+    prepare(&s);
+    fault_arm(FAULT_LINK, 1);
+    REQUIRE_EQ(open_at(&s, s.path, 0), 0);
+    CHECK_WITHIN(PATIENCE_MS, listens(s.path));
+    CHECK_EQ(fault_count(FAULT_LINK), 1);
+    fault_arm(FAULT_LINK, 0);
+    CHECK_STR(ask(&s, "a\n"), "<a>\n\n");
+    stop(&s);
+}
+#endif
 
 TEST(a_file_of_the_living_is_not_taken_until_they_leave)
 {

@@ -102,6 +102,31 @@ TEST(commands_do_what_the_functions_do)
     close_all(&w, &p);
 }
 
+TEST(spaces_are_listed_and_asked_one_by_one)
+{
+    struct world w;
+    struct place p;
+    open_with(&w, &p, NULL);
+    ask_fetch(w.space, "k", NULL);
+    CHECK(strstr(ask(&p, "spaces\n"), "  space\n         1 "));
+    CHECK(strstr(ask(&p, "spaces\n"), "  s\n"));
+    CHECK_STR(ask(&p, "get s entries\n"), "1\n\n");
+    CHECK_STR(ask(&p, "get s load\n"), "1\n\n");
+    CHECK(says(&p, "get s latency_load\n", "count 1, p50_ns "));
+    CHECK(says(&p, "get latency_change\n", "count 0, p50_ns 0, "));
+    CHECK_STR(ask(&p, "get s space.l2\n"), "values\n\n");
+    CHECK_STR(ask(&p, "get s space.memory\n"), "-\n\n"); /* what the others leave */
+    char *text = ask(&p, "options s\n");
+    CHECK(strstr(text, "space.loads ") && !strstr(text, "l1.memory"));
+    CHECK_STR(ask(&p, "set s space.memory 8m\n"),
+              "ok\nnote: the space has a table of its own from now on, which begins empty: L1 has "
+              "dropped 1 values of it, and brings them again as they are asked for\n\n");
+    CHECK_STR(ask(&p, "get s space.memory\n"), "8MiB\n\n");
+    CHECK_STR(ask(&p, "set s space.memory 9m\n"), "ok\n\n");
+    CHECK(says(&p, "curve\n", "Without spaces that have, or had, a space.memory: s.\ncurve: no "));
+    close_all(&w, &p);
+}
+
 TEST(every_kind_of_target_is_invalidated)
 {
     struct world w;
@@ -125,10 +150,15 @@ TEST(what_is_wrong_is_said_and_does_nothing)
         const char *line, *error;
     } rows[] = {
         {"nonsense\n", "error: no such command"},
-        {"stats yaml\n", "error: no such format"},
+        {"stats yaml\n", "error: no such format: yaml; there are text, json and"},
+        {"stats s\n", "error: s is a space, and this is not told of one space alone"},
+        {"hot nope\n", "error: no space of this name is open; open are: s\n"},
+        {"get s nothing\n", "error: a space has no option, counter, gauge or histogram"},
+        {"get none entries\n", "error: no space of this name is open; open are: s\n"},
+        {"options none\n", "error: no space of this name is open; open are: s\n"},
         {"stats json json\n", "error: stats [text|json|prometheus]"},
         {"curve prometheus\n", "error: "},
-        {"get nothing\n", "error: no option, counter or gauge"},
+        {"get nothing\n", "error: no option, counter, gauge or histogram"},
         {"get a\\x00b\n", "error: a name or value has no byte 0"},
         {"set l1.memory\n", "error: set [SPACE] NAME VALUE"},
         {"set l1.memory 1k\n", "error: l1.memory=1k"},
@@ -204,6 +234,9 @@ TEST(with_redis_it_says_how_things_are)
                  strstr(text = ask(&p, "health\n"), ": redis is not connected: ") != NULL);
     CHECK(strncmp(text, "degraded: ", 10) == 0 || strncmp(text, "doubt: ", 7) == 0);
     CHECK(says(&p, "invalidate tag t\n", "queued: "));
+    CHECK(strstr(ask(&p, "health\n"), "\nqueued: 1 changes, of which other nodes know nothing"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "doubt: ", 7) == 0);
+    CHECK(strstr(text, "\nclients: what L1 has is handed out as stale\n"));
     close_all(&w, &p);
 }
 

@@ -220,6 +220,13 @@ TEST(a_key_was_evicted_for_room)
     const char *key = key_that_is(&w, "evicted");
     if (CHECK(key))
         CHECK_REASON(w.space, key, "evicted", "to make room");
+    /* Of a key without a trace, too, it is said that there is no room. */
+    world_advance(&w, 1500);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 world_tick(&w) >= 0 && nigh_stats_value(w.cache, "s", "evicted_1m") > 0);
+    const char *text = explain_of(w.space, "never asked for", NIGH_STATS_TEXT);
+    if (!CHECK(strstr(text, "room       L1 is full: of this space it has evicted ")))
+        check_note("%s", text);
     world_close(&w);
 }
 

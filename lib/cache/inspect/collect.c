@@ -96,6 +96,15 @@ static void add_floor(struct explanation *x, enum explain_floor_of of, uint16_t 
         f->ago_ns = clock_coarse_ns(&cache->clock) - f->bump.at_ns;
 }
 
+/* Adds the tags of what Redis has, as many as are told. */
+static void add_tags(struct explanation *x, const struct l2_envelope *e)
+{
+    uint32_t slots = x->space->cache->group_slots;
+    for (uint32_t i = 0; i < e->group_count && x->floor_count < EXPLAIN_FLOORS_MAX; i++)
+        add_floor(x, FLOOR_TAG,
+                  hash_group_slot(WIRE_TAG, get_le64(e->groups + 8 * (size_t)i), slots));
+}
+
 static void look_at_floors(struct explanation *x, const uint16_t *tags, uint32_t tag_count)
 {
     for (uint32_t i = 0; i < tag_count; i++)
@@ -103,6 +112,24 @@ static void look_at_floors(struct explanation *x, const uint16_t *tags, uint32_t
     add_floor(x, FLOOR_SPACE, (uint16_t)x->space->l1.group_slot);
     add_floor(x, FLOOR_ALL, GROUP_SLOT_ALL);
     x->key_floor = l1_key_floor(x->space->cache->l1, &x->key);
+}
+
+/* ---- what has become of others ---- */
+
+static uint64_t lately(const struct nigh_space *space, enum trend_gone which)
+{
+    return atomic_load_explicit(&space->trend.gone[which].lately, memory_order_relaxed);
+}
+
+static void look_at_room(struct explanation *x)
+{
+    struct nigh_space *space = x->space;
+    x->evicted = stats_read(&space->stats, STATS_L1_EVICT);
+    x->refused = stats_read(&space->stats, STATS_L1_REFUSED_FULL);
+    x->evicted_1m = lately(space, TREND_EVICTED);
+    x->refused_1m = lately(space, TREND_REFUSED);
+    x->evicted_age_ns =
+        atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
 }
 
 /* ---- loads ---- */
@@ -178,6 +205,8 @@ static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t hom
     v->codec = e.plain_len ? *(const uint8_t *)e.payload.data : CODEC_NONE;
     v->version = e.version;
     v->tag_count = e.group_count;
+    if (!x->l1.present)
+        add_tags(x, &e);
     if (found.entry) {
         take_entry(found.entry, now_ns, v);
         v->lifetime = freshness_lifetime(found.entry, now_ns, LIFETIME_KEPT);
@@ -292,6 +321,7 @@ void explain_collect(struct nigh_space *space, const void *key, size_t key_len,
     look_at_floors(x, tags, tag_count);
     look_at_loads(x);
     x->fate = l1_fate_of(space->cache->l1, &x->key);
+    look_at_room(x);
     look_in_l2(x);
     x->get = x->l1.outcome != NIGH_MISS ? x->l1.outcome : outcome_of_l2(x);
     expect_fetch(x);

@@ -94,6 +94,21 @@ static double ratio_at(const struct l1_curve *c, uint32_t i)
     return i == POINT_NOW ? c->ratio : c->points[i].ratio;
 }
 
+/* Says when a point will be certain enough, at the rate of now. */
+static void text_lacking(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p)
+{
+    double per_second = p->sample ? c->reads_per_second / p->sample : 0;
+    double left_s = per_second > 0 ? p->lacks / per_second : 0;
+    if (left_s <= 0)
+        text_add(w, "not enough seen yet, and no reads come\n");
+    else if (left_s < 120)
+        text_add(w, "not enough seen yet: %.0f s more at least\n", left_s + 1);
+    else if (left_s < 7200)
+        text_add(w, "not enough seen yet: %.0f min more at least\n", left_s / 60 + 1);
+    else
+        text_add(w, "not enough seen yet: %.0f h more at least\n", left_s / 3600 + 1);
+}
+
 static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
 {
     const struct l1_curve_point *p = &c->points[i];
@@ -101,7 +116,7 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     add_size(w, c, p->cap);
     text_add(w, "  %5.1f %%  ", 100 * ratio_at(c, i));
     if (i != POINT_NOW && !p->enough) {
-        text_add(w, "%*s  not enough yet\n", BAR_WIDTH, "");
+        text_lacking(w, c, p);
         return;
     }
     add_bar(w, ratio_at(c, i));
@@ -125,7 +140,24 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
                  more, c->reads_per_second, misses);
 }
 
-static void text_whole(struct text *w, const struct l1_curve *c, bool on)
+/* Says which spaces are not in it. Returns how many are. */
+static uint32_t text_apart(struct text *w, struct nigh *cache)
+{
+    uint32_t inside = 0, apart = 0;
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        struct nigh_space *space = cache->spaces[i];
+        if (!space_l1_apart(space)) {
+            inside++;
+            continue;
+        }
+        text_add(w, apart++ ? ", " : "Without spaces that have, or had, a space.memory: ");
+        text_add_name(w, bytes_of(space->name, space->name_len));
+    }
+    text_add(w, apart ? ".\n" : "");
+    return inside;
+}
+
+static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve *c, bool on)
 {
     if (!c->has_model) {
         text_add(w, "curve: the policies lru and lfu have one, this one has none\n");
@@ -133,6 +165,10 @@ static void text_whole(struct text *w, const struct l1_curve *c, bool on)
     }
     if (!on) {
         text_add(w, "curve: off\n");
+        return;
+    }
+    if (text_apart(w, cache) == 0) {
+        text_add(w, "curve: no space is left in it\n");
         return;
     }
     text_add(w, "    %-16s   hits expected of all reads\n",
@@ -151,9 +187,9 @@ static void json_whole(struct text *w, const struct l1_curve *c, bool on)
     for (uint32_t i = 0; on && i < L1_CURVE_POINTS; i++) {
         const struct l1_curve_point *p = &c->points[i];
         text_add(w, "%s{\"cap\":%" PRIu64 ",\"ratio\":%.5f,\"error\":%.5f,\"reads\":%" PRIu32
-                    ",\"sample\":%" PRIu32 ",\"enough\":%s}",
+                    ",\"sample\":%" PRIu32 ",\"enough\":%s,\"lacks\":%" PRIu32 "}",
                  i ? "," : "", p->cap, p->ratio, p->error, p->reads, p->sample,
-                 p->enough ? "true" : "false");
+                 p->enough ? "true" : "false", p->lacks);
     }
     text_add(w, "]}\n");
 }
@@ -173,6 +209,6 @@ long nigh_curve(struct nigh *cache, enum nigh_stats_format format, char *buffer,
     if (format == NIGH_STATS_JSON)
         json_whole(&w, &c, on);
     else
-        text_whole(&w, &c, on);
+        text_whole(&w, cache, &c, on);
     return (long)w.needed;
 }

@@ -160,17 +160,19 @@ static void text_flight(struct text *w, const struct explanation *x)
     end(w, "flight", &l);
 }
 
-/* Say at which positions a group was invalidated last, and last hard. */
+/* Say what a group's floors do to values: those with a stamp below are stale, or gone. */
 static void add_floor(struct text *t, const struct explain_floor *f)
 {
     if (!f->any)
         return;
-    text_add(t, "%s", t->needed ? "; " : "");
-    say_floor(t, f);
+    text_add(t, "%s%s", t->needed ? "; " : "", f->of == FLOOR_ALL ? "all values" : "values of ");
+    if (f->of != FLOOR_ALL)
+        say_floor(t, f);
     if (f->any != f->hard)
-        text_add(t, " softly at %" PRIu64, f->any);
+        text_add(t, " stored before position %" PRIu64 " are stale", f->any);
     if (f->hard)
-        text_add(t, "%s at %" PRIu64, f->any != f->hard ? "," : "", f->hard);
+        text_add(t, "%s stored before position %" PRIu64 " are gone",
+                 f->any != f->hard ? ", those" : "", f->hard);
 }
 
 /* Say who has raised a floor, and whether that outdates the value. */
@@ -199,8 +201,8 @@ static void text_floors(struct text *w, const struct explanation *x)
     for (uint32_t i = 0; i < x->floor_count; i++)
         add_floor(t, &x->floors[i]);
     if (x->key_floor)
-        text_add(t, "%sthe key, or one that shares its floor, at %" PRIu64, t->needed ? "; " : "",
-                 x->key_floor);
+        text_add(t, "%sthe key, or one that shares its floor, was invalidated at position %" PRIu64,
+                 t->needed ? "; " : "", x->key_floor);
     if (!t->needed)
         text_add(t, "none: nothing that is over the key was ever invalidated here");
     end(w, "floors", &l);
@@ -231,6 +233,24 @@ static void text_note(struct text *w, const char *words)
     struct line l;
     text_add(begin(&l), "%s", words);
     end(w, "note", &l);
+}
+
+/* Say, of a key that is not there, what became of others for want of room. */
+static void text_room(struct text *w, const struct explanation *x)
+{
+    struct line l;
+    struct text *t = begin(&l);
+    if (x->l1.present || x->evicted + x->refused == 0)
+        return;
+    text_add(t, "L1 %s full: of this space it has evicted %" PRIu64 " and found no room for "
+                "%" PRIu64 " in the last minute (%" PRIu64 " and %" PRIu64 " in all)",
+             x->evicted_1m + x->refused_1m ? "is" : "was", x->evicted_1m, x->refused_1m,
+             x->evicted, x->refused);
+    if (x->evicted_age_ns) {
+        text_add(t, "; a tenth of the evicted had been there for less than ");
+        say_span(t, x->evicted_age_ns);
+    }
+    end(w, "room", &l);
 }
 
 static void text_notes(struct text *w, const struct explanation *x)
@@ -286,6 +306,7 @@ static void text_whole(struct text *w, const struct explanation *x)
         text_value(w, "L1", &x->l1, 0);
     else
         text_last(w, x);
+    text_room(w, x);
     text_flight(w, x);
     if (x->l2.present)
         text_value(w, "Redis", &x->l2, x->cost_us);
@@ -443,7 +464,9 @@ static void json_whole(struct text *w, const struct explanation *x)
         text_add(w, "%s", i ? ", " : "");
         json_floor(w, &x->floors[i]);
     }
-    text_add(w, "]");
+    text_add(w, "], \"room\": {\"evicted\": %" PRIu64 ", \"refused\": %" PRIu64
+                ", \"evicted_1m\": %" PRIu64 ", \"refused_1m\": %" PRIu64 "}",
+             x->evicted, x->refused, x->evicted_1m, x->refused_1m);
     json_around(w, x);
     text_add(w, "}\n");
 }

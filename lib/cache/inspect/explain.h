@@ -83,6 +83,9 @@ struct explanation {
     struct explain_floor floors[EXPLAIN_FLOORS_MAX];
     uint32_t floor_count;
     struct l1_fated fate;
+    uint64_t evicted, refused;          /* of the space for want of room, since it was opened */
+    uint64_t evicted_1m, refused_1m;    /* ... in the last minute or so */
+    uint64_t evicted_age_ns;            /* a tenth of the evicted lived less; 0: not known */
     bool flies;
     struct flight_seen flight;
     int64_t flight_ns;                  /* time that it has left */

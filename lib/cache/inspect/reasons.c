@@ -49,6 +49,19 @@ static const struct explain_floor *outdating(const struct explanation *x)
     return found;
 }
 
+/* Returns the last invalidation that is remembered of what is over the value in Redis: it has made
+ * that value what it is, or a later one has that is forgotten. NULL: none is remembered. */
+static const struct explain_floor *last_raised(const struct explanation *x)
+{
+    const struct explain_floor *last = NULL;
+    for (uint32_t i = 0; i < x->floor_count; i++) {
+        const struct explain_floor *f = &x->floors[i];
+        if (f->is_known && (!last || f->bump.floor > last->bump.floor))
+            last = f;
+    }
+    return last;
+}
+
 /* Whether the value is stale because the clock of Redis is another: that raises the floor of all,
  * and no invalidation has. (One that is no longer remembered looks the same.) */
 static bool by_clock(const struct explanation *x)
@@ -284,6 +297,25 @@ static void say_floor_who(struct text *w, const struct explanation *x)
     say_node(w, cache_node_name(f->bump.node));
 }
 
+/* Says who it was that outdated what Redis has: the key's own last change, or a group's. */
+static void say_redis_floor(struct text *w, const struct explanation *x)
+{
+    const struct explain_floor *f = last_raised(x);
+    if (x->fate.fate == L1_FATE_CHANGED && (!f || x->fate.ago_ns < f->ago_ns)) {
+        text_add(w, ": the key was invalidated by ");
+        say_node(w, x->fate.who);
+        text_add(w, " ");
+        say_ago(w, x->fate.ago_ns);
+    } else if (f) {
+        text_add(w, ": ");
+        say_floor(w, f);
+        text_add(w, " was invalidated%s by ", f->bump.soft ? " softly" : "");
+        say_node(w, cache_node_name(f->bump.node));
+        text_add(w, " ");
+        say_ago(w, f->ago_ns);
+    }
+}
+
 static void say_problem(struct text *w, const struct explanation *x)
 {
     text_add(w, "%s", x->problem.text[0] ? x->problem.text : "it has not answered yet");
@@ -335,6 +367,7 @@ static const struct {
     {"holder", say_holder},
     {"problem", say_problem},
     {"redis error", say_redis_error},
+    {"redis floor", say_redis_floor},
     {"limit", say_limit},
 };
 

@@ -10,6 +10,7 @@
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
+ *     {redis floor}        the same of the value in Redis, as far as it is remembered
  *     {trust} {doubt}      for how long trust has been lost, and why
  *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
  *     {spared} {error} {failures}        of the load that failed
@@ -85,12 +86,14 @@
     X(REDIS_STALE, "redis_stale",                                                                  \
       "Redis has it, but it has been stale for {redis fresh}, since its lifetime ended")           \
     X(REDIS_OUTDATED, "redis_outdated",                                                            \
-      "Redis has it, but it is stale: it was invalidated softly, or stored under another clock")   \
+      "Redis has it, but it is stale: it was invalidated softly, or stored under another clock"    \
+      "{redis floor}")                                                                             \
     X(REDIS_DOUBT, "redis_doubt",                                                                  \
       "Redis has it, but it counts as stale: trust {trust}: {doubt}")                              \
     X(REDIS_KEPT, "redis_kept",                                                                    \
       "Redis keeps an old value of it, for its loader only (space.keep)")                          \
-    X(REDIS_GONE, "redis_gone", "Redis has it, but it counts as gone: it was invalidated")         \
+    X(REDIS_GONE, "redis_gone",                                                                    \
+      "Redis has it, but it counts as gone: it was invalidated{redis floor}")                      \
     X(REDIS_BAD, "redis_bad", "what Redis has of it cannot be read")                               \
     X(REDIS_LEASED, "redis_leased",                                                                \
       "Redis does not have it, and {holder} has the right to load it for {lease} more")            \

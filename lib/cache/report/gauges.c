@@ -124,6 +124,11 @@ static uint64_t evicted_age_ns(const struct nigh_space *space)
     return atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
 }
 
+static uint64_t lately(const struct nigh_space *space, enum trend_gone which)
+{
+    return atomic_load_explicit(&space->trend.gone[which].lately, memory_order_relaxed);
+}
+
 /* Compare medians, once there are enough of both. */
 static bool is_loader_cheaper(struct nigh_space *space)
 {
@@ -154,6 +159,9 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
       "a tenth of those evicted lately were younger: short says that the cap is too small; "       \
       "0: none was evicted")                                                                       \
+    X(evicted_1m, false, lately(space, TREND_EVICTED), "l1_evict of the last minute or so")        \
+    X(refused_1m, false, lately(space, TREND_REFUSED),                                             \
+      "l1_refused_full of the last minute or so")                                                  \
     X(loader_cheaper, false, is_loader_cheaper(space),                                             \
       "1: a load takes less than a request to Redis: see space.l2")
 
