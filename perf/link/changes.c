@@ -12,8 +12,7 @@
 static const char log_key[] = "plain:log";
 static const char log_most[] = "16384";
 
-/* KEYS: the log, then what goes. ARGV: the frame, the channel. */
-static const char change_text[] =
+const char link_change_text[] =
     "redis.call('DEL', unpack(KEYS, 2))\n"
     "redis.call('XADD', KEYS[1], 'MAXLEN', '~', 16384, '*', 'f', ARGV[1])\n"
     "redis.call('PUBLISH', ARGV[2], ARGV[1])\n"
@@ -115,7 +114,7 @@ static void multi(void *self, unsigned thread, uint64_t n)
 static void *open_script(const struct row *row)
 {
     struct plain *p = plain_open(row);
-    plain_load(p, change_text);
+    plain_load(p, link_change_text);
     return p;
 }
 

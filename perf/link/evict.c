@@ -8,8 +8,10 @@
  * the processors are as idle as they would be.
  *
  * Beside it, in turn: PUBLISH and its reply to a blocking caller; PUBLISH until a blocking
- * subscriber in the other process has read it; and what a wake-up costs here whatever Redis does: a
- * byte to the other process and back over a socket, and a futex word. All are measured at once
+ * subscriber in the other process has read it; the same with a script that does no more than a
+ * change has to (the side "Lua" of other rows); and with one that a thread here has subscribed to
+ * before, as our own listener has. And what a wake-up costs here whatever Redis does: a byte to the
+ * other process and back over a socket, and a futex word. All are measured at once
  * after the one before, and after idling for 100 ms, in which a virtual processor falls asleep.
  */
 #include <linux/futex.h>
@@ -31,6 +33,9 @@
 #include "support/fail.h"
 
 #define PREFIX      "evict"
+#define PLAIN       PREFIX ":plain"
+#define BOTH        PREFIX ":both"
+#define STREAM      PREFIX ":log"
 #define HEARD_NS    (20 * PERF_NS_PER_S)
 #define SAMPLES_MAX 4096u
 #define IDLE_NS     (100 * PERF_NS_PER_MS)
@@ -84,19 +89,25 @@ static void *return_balls(void *arg)
     return NULL;
 }
 
+/* The other process hears all, this one what both do. */
 static void *subscribe(void *arg)
 {
     redisContext *c = plain_connect();
-    void *reply = redisCommand(c, "SUBSCRIBE " PREFIX ":plain");
+    void *reply = redisCommand(c, "SUBSCRIBE %s %s", BOTH, is_node ? PLAIN : BOTH);
     (void)arg;
-    while (reply) {
+    for (unsigned n = 0; reply; n++) {
         freeReplyObject(reply);
         if (redisGetReply(c, &reply) != REDIS_OK)
             break;
+        if (!is_node || n == 0) /* the second confirmation */
+            continue;
         atomic_store(&stage->message_ns, now_ns());
         atomic_fetch_add(&stage->messages, 1);
     }
-    _exit(0);
+    if (is_node)
+        _exit(0);
+    redisFree(c);
+    return NULL;
 }
 
 /* 'h' if L1 has the key, after a look at Redis with 'r'. */
@@ -164,6 +175,7 @@ struct here {
     struct nigh *cache;
     struct nigh_space *space;
     redisContext *plain;
+    char script[41]; /* the digest of link_change_text */
 };
 
 static char tell(char command)
@@ -233,7 +245,7 @@ static uint64_t publish(struct here *h)
 {
     char frame[LINK_FRAME_BYTES] = {0};
     uint64_t began_ns = now_ns();
-    redisReply *r = redisCommand(h->plain, "PUBLISH " PREFIX ":plain %b", frame, sizeof(frame));
+    redisReply *r = redisCommand(h->plain, "PUBLISH " PLAIN " %b", frame, sizeof(frame));
     uint64_t took_ns = now_ns() - began_ns;
     if (!r || r->type != REDIS_REPLY_INTEGER || r->integer != 1)
         fail("evict: PUBLISH");
@@ -258,6 +270,40 @@ static uint64_t hear_once(struct here *h, uint64_t idle_ns)
     publish(h);
     wait_for(&stage->messages, heard + 1);
     return atomic_load(&stage->message_ns) - began_ns;
+}
+
+static void load_script(struct here *h)
+{
+    redisReply *r = redisCommand(h->plain, "SCRIPT LOAD %s", link_change_text);
+    if (!r || r->type != REDIS_REPLY_STRING)
+        fail("evict: SCRIPT LOAD");
+    snprintf(h->script, sizeof(h->script), "%s", r->str);
+    freeReplyObject(r);
+}
+
+static uint64_t script_once(struct here *h, uint64_t idle_ns, const char *channel)
+{
+    char frame[LINK_FRAME_BYTES] = {0};
+    uint64_t heard = atomic_load(&stage->messages);
+    idle(idle_ns);
+    uint64_t began_ns = now_ns();
+    redisReply *r = redisCommand(h->plain, "EVALSHA %s 3 " STREAM " " PREFIX ":a " PREFIX ":b %b %s",
+                                 h->script, frame, sizeof(frame), channel);
+    if (!r || r->type != REDIS_REPLY_INTEGER)
+        fail("evict: EVALSHA");
+    freeReplyObject(r);
+    wait_for(&stage->messages, heard + 1);
+    return atomic_load(&stage->message_ns) - began_ns;
+}
+
+static uint64_t script_alone_once(struct here *h, uint64_t idle_ns)
+{
+    return script_once(h, idle_ns, PLAIN);
+}
+
+static uint64_t script_both_once(struct here *h, uint64_t idle_ns)
+{
+    return script_once(h, idle_ns, BOTH);
 }
 
 static uint64_t socket_once(struct here *h, uint64_t idle_ns)
@@ -286,8 +332,9 @@ static const struct {
     uint64_t (*once)(struct here *h, uint64_t idle_ns);
 } ways[] = {
     {"nigh, call to evict", evict_once}, {"PUBLISH round trip", publish_once},
-    {"PUBLISH to heard", hear_once},     {"socket ping-pong", socket_once},
-    {"futex ping-pong", futex_once},
+    {"PUBLISH to heard", hear_once},     {"Lua to heard", script_alone_once},
+    {"Lua, heard by both", script_both_once},
+    {"socket ping-pong", socket_once},   {"futex ping-pong", futex_once},
 };
 #define WAYS  (sizeof(ways) / sizeof(ways[0]))
 #define IDLES 2u
@@ -342,11 +389,17 @@ unsigned evict_run(unsigned samples, unsigned *ret_bars)
 {
     struct samples(*all)[IDLES] = must_alloc(WAYS, sizeof(*all));
     struct here h = {.plain = plain_connect()};
+    pthread_t id; /* ends with the process */
     samples = samples > SAMPLES_MAX ? SAMPLES_MAX : samples;
     h.cache = link_cache_open(PREFIX, &h.space);
     tell('b');
     wait_for_subscribers(&h, PREFIX ":!2:!inv:0", 2); /* our own cache is one */
-    wait_for_subscribers(&h, PREFIX ":plain", 1);
+    wait_for_subscribers(&h, PLAIN, 1);
+    wait_for_subscribers(&h, BOTH, 1);
+    if (pthread_create(&id, NULL, subscribe, NULL) != 0)
+        fail("cannot start a thread");
+    wait_for_subscribers(&h, BOTH, 2);
+    load_script(&h);
     for (unsigned n = 0; n < samples; n++)
         for (size_t w = 0; w < WAYS; w++)
             for (size_t i = 0; i < IDLES; i++) {

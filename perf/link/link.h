@@ -21,6 +21,9 @@
 #define LINK_BATCH_MAX   128u  /* keys of one call */
 #define LINK_VALUE_BYTES 100u
 #define LINK_PIPELINE    32u  /* requests under way where as many as that are sent at once */
+/* The script of the side "Lua". KEYS: the log, then what goes. ARGV: the frame, the channel. */
+extern const char link_change_text[];
+
 #define LINK_FRAME_BYTES 110u /* what a change of one key by nigh publishes, more or less */
 #define LINK_SIDES_MAX   6u
 #define LINK_BARS_MAX    8u
