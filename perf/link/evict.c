@@ -36,6 +36,7 @@
 #define PLAIN       PREFIX ":plain"
 #define BOTH        PREFIX ":both"
 #define STREAM      PREFIX ":log"
+#define NAMES       PREFIX ":a " PREFIX ":b" /* that go with a change: a lease, a value */
 #define HEARD_NS    (20 * PERF_NS_PER_S)
 #define SAMPLES_MAX 4096u
 #define IDLE_NS     (100 * PERF_NS_PER_MS)
@@ -287,8 +288,8 @@ static uint64_t script_once(struct here *h, uint64_t idle_ns, const char *channe
     uint64_t heard = atomic_load(&stage->messages);
     idle(idle_ns);
     uint64_t began_ns = now_ns();
-    redisReply *r = redisCommand(h->plain, "EVALSHA %s 3 " STREAM " " PREFIX ":a " PREFIX ":b %b %s",
-                                 h->script, frame, sizeof(frame), channel);
+    redisReply *r = redisCommand(h->plain, "EVALSHA %s 3 " STREAM " " NAMES " %b %s", h->script,
+                                 frame, sizeof(frame), channel);
     if (!r || r->type != REDIS_REPLY_INTEGER)
         fail("evict: EVALSHA");
     freeReplyObject(r);
