@@ -96,3 +96,15 @@ bool topology_moved_from(const struct topology *t, int old)
     int now = topology_master(t);
     return now >= 0 && now != old && says(&t->servers[now], "role:master", "INFO replication");
 }
+
+bool topology_hears(const struct topology *t, const char *words)
+{
+    bool found = false;
+    for (int i = 0; i < TOPOLOGY_COUNT; i++) {
+        char *list = redis_command(&t->sentinels[i], "CLIENT LIST");
+        for (char *rest = list, *line; (line = strtok_r(rest, "\n", &rest));)
+            found = found || (strstr(line, words) && strstr(line, " sub=1 "));
+        free(list);
+    }
+    return found;
+}

@@ -37,6 +37,8 @@ void topology_stop(struct topology *t);
 int topology_master_of(const struct topology *t, int i);
 /* Returns the one that all of them call the master; -1: they do not agree. */
 int topology_master(const struct topology *t);
+/* Whether a client with these words in CLIENT LIST has subscribed at one of the Sentinels. */
+bool topology_hears(const struct topology *t, const char *words);
 /* Whether that is another than `old`, and it knows that it is one. */
 bool topology_moved_from(const struct topology *t, int old);
 
