@@ -11,22 +11,34 @@
 #define SIZE_UNKNOWN UINT32_MAX
 #define TIME_UNKNOWN INT64_MIN
 
+/* The loads of a key. */
+struct builder_load {
+    uint64_t us;
+    uint32_t count;
+};
+
 struct builder {
     struct input *in;
     struct key_map keys;
-    size_t room;
+    size_t room, change_room;
     bool timed;      /* a time was known */
     int64_t first_s; /* the first of them */
     int64_t since_s; /* the last one, since the first */
     uint64_t key_bytes_sum;
     uint32_t *sizes; /* that were noted, of each key; SIZE_UNKNOWN: none */
     uint32_t sized;  /* so many keys have a place there */
+    struct builder_load *loads;
+    uint32_t loaded; /* the same */
 };
 
 /* One more. `at_s` is any count of seconds; unknown: that of the request before. */
 void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s);
+/* The key was invalidated or put, since the request that was added last. */
+void builder_change(struct builder *b, uint64_t key, uint32_t size, bool is_put);
 /* A record that is no request says how large a key's value is. */
 void builder_note_size(struct builder *b, uint64_t key, uint32_t size);
+/* A load of the key took so long. */
+void builder_note_load(struct builder *b, uint64_t key, uint32_t us);
 /* Give each request the largest size that is known of its key: an answer that broke off is smaller.
  * Where none is known it gets the mean of the keys. */
 void builder_settle_sizes(struct builder *b);

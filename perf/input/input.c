@@ -46,6 +46,19 @@ void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
     in->trace.count++;
 }
 
+void builder_change(struct builder *b, uint64_t key, uint32_t size, bool is_put)
+{
+    struct input *in = b->in;
+    if (in->change_count == b->change_room) {
+        b->change_room = b->change_room ? 2 * b->change_room : ROOM_MIN;
+        in->changes = must_grow(in->changes, b->change_room, sizeof(*in->changes));
+    }
+    in->changes[in->change_count++] = (struct change){
+        .key = key_map_number(&b->keys, key), .size = size, .before = in->trace.count,
+        .is_put = is_put};
+    in->invalidations += !is_put;
+}
+
 /* ---- times ---- */
 
 struct place {
@@ -160,6 +173,42 @@ void builder_settle_sizes(struct builder *b)
             b->in->unsized++;
         }
     }
+    for (size_t i = 0; i < b->in->change_count; i++) {
+        struct change *c = &b->in->changes[i];
+        c->size = c->size != SIZE_UNKNOWN ? c->size : b->sizes[c->key];
+        c->size = c->size != SIZE_UNKNOWN ? c->size : mean;
+    }
+}
+
+/* ---- loads ---- */
+
+void builder_note_load(struct builder *b, uint64_t key, uint32_t us)
+{
+    uint32_t number = key_map_number(&b->keys, key);
+    while (b->loaded <= number) {
+        b->loads = must_grow(b->loads, b->keys.capacity, sizeof(*b->loads));
+        b->loads[b->loaded++] = (struct builder_load){0};
+    }
+    b->loads[number].us += us;
+    b->loads[number].count++;
+}
+
+/* A key that was never loaded gets the mean of all loads. */
+static void settle_loads(struct builder *b)
+{
+    double us = 0, count = 0;
+    for (uint32_t key = 0; key < b->loaded; key++) {
+        us += (double)b->loads[key].us;
+        count += b->loads[key].count;
+    }
+    if (us <= 0)
+        return;
+    b->in->load_us = must_alloc(b->keys.count, sizeof(*b->in->load_us));
+    for (uint32_t key = 0; key < b->keys.count; key++) {
+        bool known = key < b->loaded && b->loads[key].count > 0;
+        b->in->load_us[key] = known ? (float)b->loads[key].us / (float)b->loads[key].count
+                                    : (float)(us / count);
+    }
 }
 
 void builder_end(struct builder *b)
@@ -167,7 +216,9 @@ void builder_end(struct builder *b)
     b->in->trace.unique = b->keys.count;
     if (b->key_bytes_sum)
         b->in->key_bytes = (uint32_t)(b->key_bytes_sum / b->in->trace.count);
+    settle_loads(b);
     free(b->sizes);
+    free(b->loads);
     key_map_free(&b->keys);
 }
 
@@ -223,6 +274,8 @@ void input_free(struct input *in)
 {
     trace_free(&in->trace);
     free(in->at_s);
+    free(in->changes);
+    free(in->load_us);
     *in = (struct input){0};
 }
 

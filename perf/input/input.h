@@ -13,6 +13,14 @@
 
 enum input_kind { INPUT_TRACE, INPUT_LOG };
 
+/* What happened to a key between two requests: it was invalidated, or a value was put. */
+struct change {
+    uint32_t key;
+    uint32_t size; /* of what was put */
+    size_t before; /* the request that came next */
+    bool is_put;
+};
+
 struct input {
     struct trace trace; /* keys are numbered by first appearance */
     uint32_t *at_s;     /* when each was asked for, in seconds since the first; NULL: not known */
@@ -22,7 +30,10 @@ struct input {
     double rate;        /* share of the keys that were recorded: 1, or what was sampled */
     uint32_t key_bytes; /* mean length of the keys; 0: not known */
     /* of a recording */
-    uint64_t invalidations; /* of sampled keys; they are not replayed */
+    struct change *changes; /* as they came */
+    size_t change_count;
+    uint64_t invalidations; /* of them */
+    float *load_us;         /* how long loads of each key took in the mean; NULL: not known */
     uint64_t dropped;       /* requests that are not in it, for they came too fast */
     uint64_t reads;         /* of all keys while it was recorded; 0: not known */
     /* of a log */

@@ -3,6 +3,8 @@
  * Recordings of nigh's own (nigh/trace.h), as requests: reads of one process, for one key in so
  * many.
  *
+ * Puts and invalidations of these keys are changes between the reads.
+ *
  * A read that missed has no size: it gets that of the load, or of any other record of its key. A
  * value that is known not to exist has none, and that is its size.
  */
@@ -70,6 +72,13 @@ static void take_read(struct builder *b, const struct reading *r, const struct n
         builder_add(b, q->key, size_of(q), (int64_t)(r->time_us / US_PER_S));
 }
 
+static void take_load(struct builder *b, const struct nigh_trace_record *q)
+{
+    if (q->outcome != NIGH_TRACE_FAILED)
+        builder_note_load(b, q->key, q->cost_us);
+    builder_note_size(b, q->key, size_of(q));
+}
+
 static void take(struct builder *b, struct reading *r, const struct nigh_trace_record *q)
 {
     if (r->name_bytes > 0) {
@@ -79,10 +88,10 @@ static void take(struct builder *b, struct reading *r, const struct nigh_trace_r
     r->time_us += q->delta_us;
     switch (q->op) {
     case NIGH_TRACE_READ: take_read(b, r, q); break;
-    case NIGH_TRACE_LOAD:
-    case NIGH_TRACE_L2:
-    case NIGH_TRACE_PUT: builder_note_size(b, q->key, size_of(q)); break;
-    case NIGH_TRACE_INVALIDATE: b->in->invalidations++; break;
+    case NIGH_TRACE_PUT: builder_change(b, q->key, size_of(q), true); /* fall through */
+    case NIGH_TRACE_L2: builder_note_size(b, q->key, size_of(q)); break;
+    case NIGH_TRACE_LOAD: take_load(b, q); break;
+    case NIGH_TRACE_INVALIDATE: builder_change(b, q->key, SIZE_UNKNOWN, false); break;
     case NIGH_TRACE_SPACE: r->name_bytes = q->size; break;
     }
 }

@@ -56,6 +56,7 @@ struct walk {
     struct sums sums;
     uint32_t *last; /* request of each key */
     float *charges; /* of each key, since then */
+    bool *gone;     /* invalidated since then, and not put */
     uint32_t key_bytes;
     double scale; /* from bytes of the sample to bytes of the real cache */
 };
@@ -64,9 +65,12 @@ static void walk_one(struct curve *c, struct walk *w, size_t i, const struct req
 {
     float charge = (float)curve_charge(w->key_bytes, q->size);
     uint32_t last = w->last[q->key];
-    if (last == NEVER) {
+    if (last == NEVER || w->gone[q->key])
         c->cold++;
+    if (last == NEVER) {
         c->footprint += charge * w->scale;
+    } else if (w->gone[q->key]) {
+        sums_add(&w->sums, last, -w->charges[q->key]); /* its room was not anybody else's */
     } else {
         double between = sums_before(&w->sums, i) - sums_before(&w->sums, last + 1);
         c->hits[bucket_of((between + charge) * w->scale)]++;
@@ -74,6 +78,7 @@ static void walk_one(struct curve *c, struct walk *w, size_t i, const struct req
     }
     sums_add(&w->sums, i, charge);
     w->charges[q->key] = charge;
+    w->gone[q->key] = false;
     w->last[q->key] = (uint32_t)i;
 }
 
@@ -101,15 +106,20 @@ void curve_make(struct curve *c, const struct input *in, uint32_t key_bytes, siz
     w.sums = (struct sums){must_alloc(s.count + 1, sizeof(double)), s.count};
     w.last = must_alloc(t->unique, sizeof(*w.last));
     w.charges = must_alloc(t->unique, sizeof(*w.charges));
+    w.gone = must_alloc(t->unique, sizeof(*w.gone));
     *c = (struct curve){0};
     for (uint32_t key = 0; key < t->unique; key++)
         w.last[key] = NEVER;
-    for (size_t i = 0; i < s.count; i++)
+    for (size_t i = 0, next = 0; i < s.count; i++) {
+        for (; next < s.change_count && s.changes[next].before <= i; next++)
+            w.gone[s.changes[next].key] = !s.changes[next].is_put;
         walk_one(c, &w, i, &s.requests[i]);
+    }
     adjust(c, &s);
     free(w.sums.tree);
     free(w.last);
     free(w.charges);
+    free(w.gone);
     sample_free(&s);
 }
 

@@ -19,7 +19,7 @@
 struct curve {
     double hits[CURVE_BUCKETS]; /* requests whose distance falls there */
     double requests;
-    double cold;      /* first requests of a key */
+    double cold;      /* first requests of a key, and the first after an invalidation */
     double footprint; /* bytes of all keys, in the real cache */
 };
 

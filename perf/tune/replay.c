@@ -70,19 +70,29 @@ void replay_close(struct replay_cache *c)
     nigh_close(c->cache);
 }
 
+static void name_key(char *ret, uint32_t key, unsigned copy)
+{
+    struct replay_key name = {key, copy};
+    memcpy(ret, &name, sizeof(name));
+}
+
+static void put(const struct replay_cache *c, const char *key, uint32_t size)
+{
+    if (size > NIGH_DEFAULT_VALUE_MAX)
+        return; /* never stored */
+    int rc = nigh_put(c->space, key, c->key_bytes, c->value, size, NULL);
+    if (rc < 0 && rc != NIGH_ENOMEM)
+        fail("nigh_put: %s", nigh_strerror(rc));
+}
+
 static bool ask_one(const struct replay_cache *c, const char *key, uint32_t size)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     int rc = nigh_get(c->space, key, c->key_bytes, NULL, &value);
     nigh_release(&value);
-    if (rc == NIGH_FRESH)
-        return true;
-    if (size > NIGH_DEFAULT_VALUE_MAX)
-        return false; /* never stored */
-    rc = nigh_put(c->space, key, c->key_bytes, c->value, size, NULL);
-    if (rc < 0 && rc != NIGH_ENOMEM)
-        fail("nigh_put: %s", nigh_strerror(rc));
-    return false;
+    if (rc != NIGH_FRESH)
+        put(c, key, size);
+    return rc == NIGH_FRESH;
 }
 
 unsigned replay_ask(const struct replay_cache *c, const struct request *q)
@@ -90,11 +100,24 @@ unsigned replay_ask(const struct replay_cache *c, const struct request *q)
     char key[NIGH_KEY_MAX] = {0};
     unsigned hits = 0;
     for (unsigned copy = 0; copy < c->copies; copy++) {
-        struct replay_key name = {q->key, copy};
-        memcpy(key, &name, sizeof(name));
+        name_key(key, q->key, copy);
         hits += ask_one(c, key, q->size);
     }
     return hits;
+}
+
+/* Returns the bytes that went through limbo for it, roughly. */
+static uint64_t change(const struct replay_cache *c, const struct change *what)
+{
+    char key[NIGH_KEY_MAX] = {0};
+    for (unsigned copy = 0; copy < c->copies; copy++) {
+        name_key(key, what->key, copy);
+        if (what->is_put)
+            put(c, key, what->size);
+        else
+            nigh_invalidate(c->space, key, c->key_bytes, NULL);
+    }
+    return c->copies * (uint64_t)(what->size + ENTRY_BYTES);
 }
 
 /* ---- a run ---- */
@@ -124,16 +147,30 @@ static struct replay_result sum_up(const struct sample *s, const double *hits, u
     return r;
 }
 
-static void ask_all(struct replay_cache *c, const struct sample *s, uint64_t memory, uint64_t *now,
-                    double *hits)
+/* Counts in seconds of the whole process what is and what could have been loaded. */
+static void add_load(struct replay_result *r, const struct replay_source *src,
+                     const struct sample *s, uint32_t key, double misses)
+{
+    if (!src->in->load_us)
+        return;
+    double load_s = src->in->load_us[key] / 1e6 / s->rate / src->in->rate;
+    r->load_s += load_s * misses;
+    r->all_s += load_s;
+}
+
+static void ask_all(struct replay_cache *c, const struct replay_source *src, const struct sample *s,
+                    uint64_t memory, uint64_t *now, double *hits, struct replay_result *loads)
 {
     uint64_t untended = 0;
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0, next = 0; i < s->count; i++) {
         const struct request *q = &s->requests[i];
+        for (; next < s->change_count && s->changes[next].before <= i; next++)
+            untended += change(c, &s->changes[next]);
         if (s->at_s)
             *now = (1 + (uint64_t)s->at_s[i]) * PERF_NS_PER_S;
         unsigned answered = replay_ask(c, q);
         hits[i * REPLAY_QUARTERS / s->count] += answered;
+        add_load(loads, src, s, q->key, 1 - (double)answered / c->copies);
         untended += (uint64_t)(c->copies - answered) * (q->size + ENTRY_BYTES);
         if (untended > memory / TICK_SHARE) {
             nigh_tick(c->cache);
@@ -158,8 +195,11 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     }
     sample_take(&s, src->in, scale.rate, src->seed);
     replay_open(&c, &options, src, &scale, policy, shards);
-    ask_all(&c, &s, scale.memory, &now, hits);
+    struct replay_result loads = {0};
+    ask_all(&c, src, &s, scale.memory, &now, hits, &loads);
     struct replay_result r = sum_up(&s, hits, scale.copies);
+    r.load_s = loads.load_s;
+    r.all_s = loads.all_s;
     replay_close(&c);
     sample_free(&s);
     return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests asked of nigh itself: a get, and on a miss a put, in a cache without Redis and without
- * threads of its own, so that the same requests give the same hits.
+ * threads of its own, so that the same requests give the same hits. Puts and invalidations that
+ * were recorded are done between them, as they came.
  *
  * A part of the keys (tune/sample.h) is asked of as small a part of the memory. Where that would be
  * less than L1 can work with, more of the keys are taken; where there are no more, because the
@@ -29,6 +30,8 @@ struct replay_result {
     double hits;                      /* share of the requests, 0 .. 1 */
     double quarters[REPLAY_QUARTERS]; /* the same for each quarter of them */
     double rate;                      /* of the keys that were recorded */
+    double load_s; /* seconds that loads of what it missed take, of all keys; 0: not known */
+    double all_s;  /* the same without any cache */
     size_t requests;
 };
 

@@ -39,8 +39,10 @@ static void print_span(const struct tune *t, FILE *out)
     uint32_t span_s = t->in.at_s ? t->in.at_s[t->in.trace.count - 1] : 0;
     if (span_s >= 2 * 3600)
         fprintf(out, " over %.1f hours", span_s / 3600.0);
-    else if (span_s)
+    else if (span_s >= 60)
         fprintf(out, " over %.1f minutes", span_s / 60.0);
+    else if (span_s)
+        fprintf(out, " over %u s", span_s);
 }
 
 static double mean_bytes(const struct tune *t)
@@ -105,8 +107,9 @@ static void print_input(const struct tune *t, FILE *out)
     if (!in->has_sizes)
         fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
                 t->settings->value_bytes);
-    if (in->invalidations)
-        fprintf(out, "  %s invalidations of these keys are not replayed\n",
+    if (in->change_count)
+        fprintf(out, "  %s puts and %s invalidations between them are replayed, too\n",
+                table_count(in->change_count - in->invalidations),
                 table_count(in->invalidations));
     if (in->dropped)
         fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
@@ -185,6 +188,31 @@ static void explain_memory(const struct tune *t, FILE *out)
                 "             saves %.0f of 1,000 (--worth) or a fifth of what is left\n",
                 t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
                 t->cut ? " that is allowed" : "", 1000 * t->settings->worth);
+}
+
+/* Seconds of loading that so many bytes leave, by the replays; they are points as misses are. */
+static double load_s_at(const struct tune *t, double bytes)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    for (unsigned i = 0; i < t->size_count; i++)
+        points[i] = (struct knee_point){(double)t->sizes[i].bytes,
+                                        t->sizes[i].by[t->policy].load_s};
+    knee_smooth(points, t->size_count);
+    return knee_misses_at(points, t->size_count, bytes);
+}
+
+/* Says what the loads that are left take, where the recording knows. */
+static void explain_loads(const struct tune *t, FILE *out)
+{
+    const struct tune_size *k = knee_of(t);
+    const struct replay_result *r = &k->by[t->policy];
+    if (r->all_s <= 0)
+        return;
+    fprintf(out,
+            "             its loads take %.3g s of the origin (%.3g s without L1);\n"
+            "             with twice as much it were %.3g s less\n",
+            r->load_s, r->all_s,
+            fmax(load_s_at(t, (double)k->bytes) - load_s_at(t, 2 * (double)k->bytes), 0));
 }
 
 /* Says what so many bytes would save: by the replays or, beyond them, by exact LRU's curve. */
@@ -295,11 +323,13 @@ static void print_lifetimes(const struct tune *t, FILE *out)
     bool timed = t->in.at_s && t->in.at_s[t->in.trace.count - 1];
     if (t->source.ttl_s)
         fprintf(out,
-                "  lifetimes are in it, invalidations are not. For ever, and with memory for all, "
-                "hits\n  would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
+                "  lifetimes are in it%s. For ever, and with memory for all, hits\n"
+                "  would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
+                t->in.change_count ? "" : ", invalidations are not",
                 percent(curve_top(&t->curve)));
     else
-        fprintf(out, "  lifetimes and invalidations are not in it: real hits are fewer%s\n",
+        fprintf(out, "  lifetimes%s are not in it: real hits are fewer%s\n",
+                t->in.change_count ? "" : " and invalidations",
                 timed ? ";\n  --ttl 60s replays with values that live so long" : "");
 }
 
@@ -309,9 +339,9 @@ static void print_certainty(const struct tune *t, FILE *out)
     double cold = 1 - curve_top(&t->curve);
     fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     fprintf(out,
-            "  %.1f %% of the requests are the first of their key: no memory saves those "
-            "loads%s\n",
-            percent(cold),
+            "  %.1f %% of the requests are the first of their key%s:\n"
+            "  no memory saves those loads%s\n",
+            percent(cold), t->in.invalidations ? ", or after an invalidation" : "",
             cold > 0.2 ? ";\n  a longer record has fewer, and may want more memory" : "");
     fprintf(out, "  by quarters of the record: %.1f, %.1f, %.1f, %.1f %%%s\n",
             percent(r->quarters[0]), percent(r->quarters[1]), percent(r->quarters[2]),
@@ -347,6 +377,7 @@ void tune_report(const struct tune *t, FILE *out)
     explain_more(t, 2 * now, "twice as much", out);
     if (now != 0x1p30)
         explain_more(t, now + 0x1p30, "a GiB more", out);
+    explain_loads(t, out);
     explain_policy(t, out);
     explain_shards(t, out);
     fprintf(out, "  a replay with all of the line answers %.1f %%\n", percent(t->check.hits));
@@ -378,6 +409,9 @@ void tune_results(const struct tune *t)
     if (last->differs)
         result_add("tune", name, "l1.shards", "count", last->all[last->chosen].shards, NULL, 0);
     result_add("tune", name, "hit ratio", "percent", percent(t->check.hits), NULL, 0);
+    if (knee_of(t)->by[t->policy].all_s > 0)
+        result_add("tune", name, "time of loads", "s", knee_of(t)->by[t->policy].load_s,
+                   "without L1", knee_of(t)->by[t->policy].all_s);
     result_add("tune", name, "first requests", "percent", percent(1 - curve_top(&t->curve)), NULL,
                0);
 }

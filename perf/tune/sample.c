@@ -13,6 +13,14 @@ static bool is_chosen(uint32_t key, double rate, uint64_t seed)
     return random_unit(&r) <= rate;
 }
 
+static void take_change(struct sample *s, const struct change *c, uint64_t seed)
+{
+    if (s->rate < 1 && !is_chosen(c->key, s->rate, seed))
+        return;
+    s->changes[s->change_count] = *c;
+    s->changes[s->change_count++].before = s->count;
+}
+
 void sample_take(struct sample *s, const struct input *in, double rate, uint64_t seed)
 {
     const struct trace *t = &in->trace;
@@ -20,7 +28,10 @@ void sample_take(struct sample *s, const struct input *in, double rate, uint64_t
     *s = (struct sample){.rate = rate, .expected = rate * input_expected(in)};
     s->requests = must_alloc(t->count, sizeof(*s->requests));
     s->at_s = in->at_s ? must_alloc(t->count, sizeof(*s->at_s)) : NULL;
-    for (size_t i = 0; i < t->count; i++) {
+    s->changes = must_alloc(in->change_count, sizeof(*s->changes));
+    for (size_t i = 0, c = 0; i < t->count; i++) {
+        for (; c < in->change_count && in->changes[c].before <= i; c++)
+            take_change(s, &in->changes[c], seed);
         if (rate < 1 && !is_chosen(t->requests[i].key, rate, seed))
             continue;
         if (s->at_s)
@@ -33,5 +44,6 @@ void sample_free(struct sample *s)
 {
     free(s->requests);
     free(s->at_s);
+    free(s->changes);
     *s = (struct sample){0};
 }

@@ -17,6 +17,8 @@ struct sample {
     struct request *requests;
     uint32_t *at_s; /* NULL: not known */
     size_t count;
+    struct change *changes; /* of the same keys; before which request of these */
+    size_t change_count;
     double expected; /* requests that so large a part should have */
     double rate;     /* of the keys of the input */
 };

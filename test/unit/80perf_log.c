@@ -339,7 +339,7 @@ TEST(trace_whose_sizes_are_ones_has_none)
 
 static struct {
     struct nigh_trace_header header;
-    struct nigh_trace_record records[12];
+    struct nigh_trace_record records[13];
 } recording = {
     .header = {.magic = "NIGHTRCE",
                .version = 1,
@@ -354,12 +354,14 @@ static struct {
             {.op = NIGH_TRACE_READ, .key = 99}, /* these two are a name, whatever they look like */
             {.op = NIGH_TRACE_READ, .key = 98},
             {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_MISS, .delta_us = 10},
-            {.op = NIGH_TRACE_LOAD, .key = 7, .outcome = NIGH_TRACE_FRESH, .size = 500},
+            {.op = NIGH_TRACE_LOAD, .key = 7, .outcome = NIGH_TRACE_FRESH, .size = 500,
+             .cost_us = 1500},
             {.op = NIGH_TRACE_GAP, .delta_us = 4000000},
             {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_FRESH, .size = 500},
             {.op = NIGH_TRACE_READ, .key = 8, .outcome = NIGH_TRACE_ABSENT},
             {.op = NIGH_TRACE_READ, .key = 9, .outcome = NIGH_TRACE_PROBE},
             {.op = NIGH_TRACE_INVALIDATE, .key = 7},
+            {.op = NIGH_TRACE_PUT, .key = 8, .outcome = NIGH_TRACE_REFUSED, .size = 70},
             {.op = 200, .key = 1, .size = 1, .delta_us = 1000000}, /* of a later version */
             {.op = NIGH_TRACE_READ, .key = 7, .outcome = NIGH_TRACE_MISS},
         },
@@ -376,11 +378,19 @@ TEST(recording_has_its_reads_and_the_sizes_of_its_loads)
     CHECK_STR(read_recording(&in, sizeof(recording)), "");
     CHECK_EQ(in.trace.count, 4);
     CHECK_EQ(in.trace.requests[0].size, 500);
-    CHECK_EQ(in.trace.requests[2].size, 0);
+    CHECK_EQ(in.trace.requests[2].size, 70); /* there was none, later there was */
     CHECK_EQ(in.trace.requests[3].key, in.trace.requests[0].key);
     CHECK_EQ(in.at_s[1], 4);
     CHECK_EQ(in.at_s[3], 5);
     CHECK_EQ(in.invalidations, 1);
+    REQUIRE(in.change_count == 2);
+    CHECK(!in.changes[0].is_put && in.changes[0].before == 3);
+    CHECK_EQ(in.changes[0].key, in.trace.requests[0].key);
+    REQUIRE(in.load_us);
+    CHECK(in.load_us[in.trace.requests[0].key] == 1500);
+    CHECK(in.load_us[in.trace.requests[2].key] == 1500); /* never loaded: the mean */
+    CHECK(in.changes[1].is_put && in.changes[1].before == 3 && in.changes[1].size == 70);
+    CHECK_EQ(in.changes[1].key, in.trace.requests[2].key);
     CHECK_EQ(in.dropped, 3);
     CHECK(in.rate == 1.0 / 64);
     input_free(&in);

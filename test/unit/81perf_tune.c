@@ -241,6 +241,48 @@ TEST(replays_agree_with_the_curve)
     input_free(&in);
 }
 
+/* Hits of four keys asked for in turn, 1,000 times: by the curve, and by replay in 4 MiB. */
+static void check_hits(struct input *in, double share)
+{
+    static struct curve c;
+    struct replay_source src = {.in = in, .key_bytes = KEY_BYTES, .most = in->trace.count};
+    curve_make(&c, in, KEY_BYTES, in->trace.count, 1);
+    CHECK(fabs(curve_at(&c, 4 * MIB) - share) < 0.005);
+    CHECK(fabs(replay_run(&src, "lru", 4u << 20, 1).hits - share) < 0.005);
+    if (in->load_us) { /* each miss takes a millisecond */
+        struct replay_result r = replay_run(&src, "lru", 4u << 20, 1);
+        CHECK(fabs(r.all_s - 1) < 0.001 && fabs(r.load_s - (1 - share)) < 0.005);
+    }
+    CHECK(fabs(c.footprint - 4 * curve_charge(KEY_BYTES, 100)) < 1);
+}
+
+TEST(invalidated_keys_miss_unless_they_are_put)
+{
+    enum { COUNT = 1000 };
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = 4}};
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests));
+    in.changes = calloc(2 * COUNT, sizeof(*in.changes));
+    REQUIRE(in.trace.requests && in.changes);
+    for (unsigned i = 0; i < COUNT; i++)
+        in.trace.requests[i] = (struct request){i % 4, 100};
+    check_hits(&in, 0.996);
+    in.load_us = calloc(in.trace.unique, sizeof(*in.load_us));
+    REQUIRE(in.load_us);
+    for (unsigned key = 0; key < in.trace.unique; key++)
+        in.load_us[key] = 1000;
+    for (unsigned i = 8; i < COUNT; i += 2) /* two of the keys, before each of their requests */
+        in.changes[in.change_count++] = (struct change){.key = i % 4, .before = i};
+    check_hits(&in, 0.5);
+    in.change_count = 0;
+    for (unsigned i = 8; i < COUNT; i += 2) {
+        in.changes[in.change_count++] = (struct change){.key = i % 4, .before = i};
+        in.changes[in.change_count++] =
+            (struct change){.key = i % 4, .size = 100, .before = i, .is_put = true};
+    }
+    check_hits(&in, 0.996);
+    input_free(&in);
+}
+
 /* Of skewed requests one key in 16: the sample has a most popular one too many (seed 11), or lacks
  * them (12). By all reads of the process that is made good; without them the curve is far off. */
 TEST(curve_of_a_skewed_sample_is_that_of_the_whole_by_its_reads)
