@@ -3,8 +3,8 @@
  * Making values smaller for the way to Redis, and whole again: the one file that sees lz4 and zstd.
  *
  * lz4 would have its table of 16 KiB on the stack, which may be a coroutine's: it gets memory. zstd
- * takes a context from malloc for each call; keeping contexts would save 4 us of a fill and 3 us of
- * a read, and hold some 100 KiB for each thread.
+ * takes a context from malloc for each call: kept ones would save some of that, and hold memory for
+ * each thread that has ever had a large value.
  */
 #include "base/codec.h"
 
