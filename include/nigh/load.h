@@ -136,9 +136,10 @@ typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
  *   by the deadline     (nigh_fill_time_left_ms() says 0) callers have got NIGH_ETIMEDOUT, the load
  *                       no longer counts for space.loads, another may begin, and the log has a
  *                       warning. An answer is still stored, unless a later load was quicker
+ *   by twice that time  it is over, and its memory is given back: an answer is refused with
+ *                       NIGH_ETIMEDOUT; the log has another warning
  *   before nigh_close() which does not wait for it: it is over, and an answer is refused with
  *                       NIGH_ECLOSED
- *   never               it costs its memory, until nigh_close()
  * In a child of fork() an inherited one is refused with NIGH_EFORKED.
  *
  * @param fill       as the loader got it
@@ -159,8 +160,8 @@ int nigh_fill_defer(struct nigh_fill *fill, struct nigh_fill **ret_fill);
 /*
  * Where it says "of the fill", these calls are made on the thread that runs the loader; by the name
  * of a deferred fill on any thread, inside a loader or not, but not in a signal handler. A deferred
- * fill that is over is refused with NIGH_EINVAL (answered, or the load has failed), NIGH_ECLOSED or
- * NIGH_EFORKED.
+ * fill that is over is refused with NIGH_EINVAL (answered, or the load has failed, or long ago),
+ * NIGH_ETIMEDOUT, NIGH_ECLOSED or NIGH_EFORKED.
  */
 
 /**

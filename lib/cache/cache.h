@@ -163,6 +163,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
     _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not
                                  * been taken to the end; pair(cache.deferred) */
+    uint64_t forget_ns;         /* (k) when the keeper looks for those that nobody will answer */
     _Atomic bool unpack_told;   /* (a) the log has said that values cannot be decompressed */
 };
 

@@ -36,6 +36,7 @@ uint64_t cache_keep(void *arg)
     uint64_t next_ns = l1_expire(cache->l1, KEEPER_EXPIRE_BUDGET);
     next_ns = u64_min(next_ns, queues_keep(cache)); /* notes anew who expects us, then ... */
     next_ns = u64_min(next_ns, flight_tick(cache->flights)); /* ... what is due by then */
+    next_ns = u64_min(next_ns, load_keep_deferred(cache));
     next_ns = u64_min(next_ns, curve_keep(cache));
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));

@@ -46,6 +46,7 @@
     X(LOAD_OVERRUN, "load_overrun", "loads that ended after their deadline")                       \
     X(LOAD_DEFERRED, "load_deferred", "loads whose loader has deferred the answer")               \
     X(LOAD_UNANSWERED, "load_unanswered", "deferred loads without an answer at their deadline")    \
+    X(LOAD_FORGOTTEN, "load_forgotten", "deferred loads given up: no answer by twice their time")  \
     X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
     X(REFRESH, "refresh", "flights begun behind a value that was served stale")                    \
     X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads flights have no caller")    \

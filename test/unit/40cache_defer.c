@@ -580,6 +580,22 @@ TEST(an_answer_after_the_deadline_is_stored)
     close_client(&c);
 }
 
+/* Queries that are lost for good cost no memory for good. */
+TEST(a_fill_that_nobody_answers_is_forgotten)
+{
+    struct client c;
+    struct nigh_fill *fill = query_overdue(&c);
+    CHECK_WITHIN(PATIENTLY, (world_advance(&c.w, 100), world_tick(&c.w) >= 0 &&
+                                                           world_count(&c.w, "deferred") == 0));
+    CHECK_EQ(world_count(&c.w, "load_forgotten"), 1);
+    CHECK_EQ(world_count(&c.w, "load_unanswered"), 1);
+    CHECK_OVER(fill, NIGH_ETIMEDOUT);
+    CHECK_WITHIN(PATIENTLY, world_tick(&c.w) >= 0 && strstr(c.said, "forgotten"));
+    c.w.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(c.w.space, "k", NULL), NIGH_FRESH, "k=1");
+    close_client(&c);
+}
+
 TEST(an_unanswered_fill_is_over_with_its_cache)
 {
     struct client c;

@@ -101,6 +101,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),
     FIELD(nigh, deferred, MOVES),
+    FIELD(nigh, forget_ns, MOVES),
     FIELD(nigh, unpack_told, MOVES),
 };
 

@@ -176,6 +176,8 @@ static bool call_loader(struct load_list *list, struct load_owner *owner)
     bool here = callback_run(c);
     for (struct load *l = first; l; l = l->mate)
         flight_load_end(l->flight);
+    for (struct load *l = first; l && !here; l = l->mate)
+        fill_disown(&l->fill, NIGH_ECLOSED); /* it may have been deferred as it was left */
     if (!here)
         return false;
     load_share_permit(first);

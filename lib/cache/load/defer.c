@@ -205,11 +205,14 @@ void defer_end(const struct nigh_fill *name, int why) LOCKS_UNCHECKED
 
 /* ---- all of a cache ---- */
 
-static struct nigh_fill *take_at(uint32_t index, const struct nigh *cache, int why) LOCKS_UNCHECKED
+static struct nigh_fill *take_at(uint32_t index, const struct nigh *cache, int why,
+                                 bool (*wanted)(const struct nigh_fill *fill)) LOCKS_UNCHECKED
 {
     struct slot *s = slot_at(index);
     latch_lock(&s->lock);
     struct nigh_fill *fill = s->cache == cache && s->waits ? s->fill : NULL;
+    if (fill && !wanted(fill))
+        fill = NULL;
     if (fill)
         defer_end((struct nigh_fill *)(uintptr_t)s->name, why);
     else
@@ -217,13 +220,14 @@ static struct nigh_fill *take_at(uint32_t index, const struct nigh *cache, int w
     return fill;
 }
 
-struct nigh_fill *defer_take(const struct nigh *cache, int why, uint32_t *from)
+struct nigh_fill *defer_take(const struct nigh *cache, int why, uint32_t *from,
+                             bool (*wanted)(const struct nigh_fill *fill))
 {
     struct nigh_fill *fill = NULL;
     uint32_t end = count();
     *from = (uint32_t)u64_max(*from,
                               atomic_load_explicit(&table.inherited, memory_order_relaxed));
     while (*from < end && !fill)
-        fill = take_at((*from)++, cache, why);
+        fill = take_at((*from)++, cache, why, wanted);
     return fill;
 }

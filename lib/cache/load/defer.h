@@ -31,7 +31,7 @@ static inline bool defer_is_name(const struct nigh_fill *fill)
 /* Name a fill of this cache, whose loader runs. NULL: no memory. */
 struct nigh_fill *defer_name(struct nigh_fill *fill, const struct nigh *cache);
 /* Lock a name. 0: *ret_fill is the caller's until the name is unlocked, or over. Otherwise the name
- * is not locked, and this says why: NIGH_EINVAL, NIGH_ECLOSED, NIGH_EFORKED. */
+ * is not locked, and this says why: NIGH_EINVAL, NIGH_ETIMEDOUT, NIGH_ECLOSED, NIGH_EFORKED. */
 int defer_lock(const struct nigh_fill *name, struct nigh_fill **ret_fill);
 void defer_unlock(const struct nigh_fill *name);
 /* Whether the loader has returned. REQUIRES(the name's lock) */
@@ -41,8 +41,9 @@ bool defer_waits(const struct nigh_fill *name);
 void defer_wait(const struct nigh_fill *name);
 /* Unlock a name that is over: from here on it is told `why`. The fill is the caller's. */
 void defer_end(const struct nigh_fill *name, int why);
-/* Take the next fill of this cache that waits, as defer_end() does; *from is 0 the first time.
- * NULL: there are no more. */
-struct nigh_fill *defer_take(const struct nigh *cache, int why, uint32_t *from);
+/* Take the next fill of this cache that waits, as defer_end() does, if `wanted` says so under the
+ * name's lock; *from is 0 the first time. NULL: there are no more. */
+struct nigh_fill *defer_take(const struct nigh *cache, int why, uint32_t *from,
+                             bool (*wanted)(const struct nigh_fill *fill));
 
 #endif

@@ -168,6 +168,8 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
 void load_answered(struct nigh_fill *fill);
 /* As the cache closes: give up the loads that wait for deferred answers. */
 void load_end_deferred(struct nigh *cache);
+/* Keeper: give up those that have waited for twice their time. Returns when to come again. */
+uint64_t load_keep_deferred(struct nigh *cache);
 
 /* Returns the result of a flight that has landed. */
 struct landing load_landing(const struct flight *f);

@@ -25,6 +25,9 @@
 #include "cache/value/freshness.h"
 #include "cache/space_l1.h"
 
+/* How often the keeper looks for deferred fills that nobody will answer. */
+#define FORGET_NS NS_PER_S
+
 /* ---- the loader's call ---- */
 
 /* Set things right when a loader has not returned whose thread holds the flight. */
@@ -120,8 +123,10 @@ static enum called call_loader(struct load *l, bool elsewhere)
     flight_load_begin(l->flight);
     bool here = callback_run(&l->callback);
     flight_load_end(l->flight);
-    if (!here)
+    if (!here) {
+        fill_disown(&l->fill, NIGH_ECLOSED); /* it may have been deferred as it was left */
         return CALLED_LEFT;
+    }
     return load_returned(l) ? CALLED_ANSWERED : CALLED_DEFERRED;
 }
 
@@ -144,16 +149,73 @@ void load_answered(struct nigh_fill *fill)
     post_deferred(CONTAINER_OF(fill, struct load, fill));
 }
 
+static struct load *load_of(const struct nigh_fill *fill)
+{
+    return CONTAINER_OF((struct nigh_fill *)(uintptr_t)fill, struct load, fill);
+}
+
+static bool is_any(const struct nigh_fill *fill)
+{
+    (void)fill;
+    return true;
+}
+
+/* Whether a fill has been overdue for as long as it had time. */
+static bool is_lost(const struct nigh_fill *fill)
+{
+    const struct load *l = load_of(fill);
+    uint64_t grace_ns = l->space->rules.load_deadline_ms * NS_PER_MS;
+    return clock_now_ns(&l->space->cache->clock) >= fill->deadline_ns + grace_ns;
+}
+
+/* Gives up the next deferred fill that is wanted. */
+static struct load *give_up(struct nigh *cache, int why, uint32_t *from,
+                            bool (*wanted)(const struct nigh_fill *fill))
+{
+    struct nigh_fill *fill = defer_take(cache, why, from, wanted);
+    if (!fill)
+        return NULL;
+    struct load *l = load_of(fill);
+    l->refused = true;
+    return l;
+}
+
+static bool has_deferred(struct nigh *cache)
+{
+    return atomic_load_explicit(&cache->deferred, memory_order_relaxed) > 0;
+}
+
 void load_end_deferred(struct nigh *cache)
 {
     uint32_t from = 0;
-    if (atomic_load_explicit(&cache->deferred, memory_order_relaxed) == 0)
+    if (!has_deferred(cache))
         return;
-    for (struct nigh_fill *fill; (fill = defer_take(cache, NIGH_ECLOSED, &from));) {
-        struct load *l = CONTAINER_OF(fill, struct load, fill);
-        l->refused = true;
+    for (struct load *l; (l = give_up(cache, NIGH_ECLOSED, &from, is_any));)
         post_deferred(l);
-    }
+}
+
+static void forget(struct load *l)
+{
+    struct nigh_space *space = l->space;
+    stats_count(&space->stats, STATS_LOAD_FORGOTTEN);
+    LOG(space->cache->env.log, NIGH_LOG_WARN,
+        "a deferred load of space \"%s\" is forgotten: no answer came by twice its time",
+        space->name);
+    post_deferred(l);
+}
+
+uint64_t load_keep_deferred(struct nigh *cache)
+{
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    uint32_t from = 0;
+    if (!has_deferred(cache))
+        return CLOCK_NEVER_NS;
+    if (now_ns < cache->forget_ns)
+        return cache->forget_ns;
+    cache->forget_ns = now_ns + FORGET_NS;
+    for (struct load *l; (l = give_up(cache, NIGH_ETIMEDOUT, &from, is_lost));)
+        forget(l);
+    return cache->forget_ns;
 }
 
 void load_note_overdue(struct load *l)

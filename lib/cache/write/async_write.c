@@ -100,16 +100,23 @@ static bool starts(struct write *o)
     return starts;
 }
 
-/* Tells Redis and every node. The operation may be gone afterwards. */
-static void tell(struct write *o, struct commit *c)
+static void begin_to_tell(struct write *o)
 {
     struct nigh_queue *q = o->op.queue;
-    const struct nigh_call call = o->call;
-    o->waiter = (struct coherence_waiter){.done = told, .arg = o};
     queue_lock(q);
     o->phase = TELLS;
-    queue_set_deadline_locked(&o->op, cache_l2_deadline_ns(queue_cache(q), &call));
+    queue_set_deadline_locked(&o->op, cache_l2_deadline_ns(queue_cache(q), &o->call));
     queue_unlock(q);
+}
+
+/* Tells Redis and every node. The operation may be gone afterwards. Without Redis it is told at
+ * once. */
+static void tell(struct write *o, struct commit *c)
+{
+    const struct nigh_call call = o->call;
+    o->waiter = (struct coherence_waiter){.done = told, .arg = o};
+    if (queue_cache(o->op.queue)->coherence)
+        begin_to_tell(o);
     int rc = commit_tell_behind(c, &call, &o->waiter);
     if (rc == NIGH_QUEUED)
         return; /* told() */
