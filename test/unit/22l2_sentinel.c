@@ -13,6 +13,7 @@
 struct heard {
     pthread_mutex_t lock;
     unsigned useless; /* (l) lines that say so of a Sentinel */
+    unsigned advice;  /* (l) lines about min-replicas-to-write */
     char last[256];   /* (l) the last one of these */
 };
 
@@ -28,10 +29,12 @@ struct field {
 static void hear(void *arg, enum nigh_log_level level, const char *message)
 {
     struct heard *h = arg;
-    if (level > NIGH_LOG_WARN || !strstr(message, "is of no use"))
+    bool useless = strstr(message, "is of no use"), advice = strstr(message, "min-replicas");
+    if (level > NIGH_LOG_WARN || (!useless && !advice))
         return;
     pthread_mutex_lock(&h->lock);
-    h->useless++;
+    h->useless += useless;
+    h->advice += advice;
     snprintf(h->last, sizeof(h->last), "%s", message);
     pthread_mutex_unlock(&h->lock);
 }
@@ -40,6 +43,14 @@ static unsigned useless(struct field *f)
 {
     pthread_mutex_lock(&f->heard.lock);
     unsigned count = f->heard.useless;
+    pthread_mutex_unlock(&f->heard.lock);
+    return count;
+}
+
+static unsigned advice(struct field *f)
+{
+    pthread_mutex_lock(&f->heard.lock);
+    unsigned count = f->heard.advice;
     pthread_mutex_unlock(&f->heard.lock);
     return count;
 }
@@ -174,6 +185,23 @@ TEST(a_replica_is_no_master_whoever_says_so)
         check_note("%s", problem.text);
     fake_sentinel_name(&f.sentinels[1], "127.0.0.1", f.master.port);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    finish(&f);
+}
+
+TEST(a_master_that_writes_alone_is_told_of_once)
+{
+    struct field f;
+    prepare(&f);
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, advice(&f) == 1);
+    client_close(&f.client);
+    char *reply = redis_command(&f.master, "CONFIG SET min-replicas-to-write 1");
+    CHECK_STR(reply, "OK");
+    free(reply);
+    open_client(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    CHECK_EQ(advice(&f), 1);
     finish(&f);
 }
 
