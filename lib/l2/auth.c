@@ -79,10 +79,11 @@ int auth_step(struct link *link, uint64_t now_ns)
     if (link->logging_in)
         return 0;
     login_take_next(login, now_ns, &words);
-    link->logging_in = words.number;
-    int failed = words.number ? conn_log_in(&link->conn, &words) : 0;
+    uint64_t number = words.number;
+    int failed = number ? conn_log_in(&link->conn, &words) : 0;
     login_wipe(&words);
-    if (!link->logging_in || failed)
-        return failed;
-    return await(link, now_ns) ? 0 : NIGH_ENOMEM;
+    if (number && !failed && !await(link, now_ns))
+        failed = NIGH_ENOMEM;
+    link->logging_in = failed ? 0 : number;
+    return failed;
 }
