@@ -9,7 +9,8 @@
 
 static struct redis server;
 
-/* A node whose leases need no extension, which would be one more script, however slow it is. */
+/* Opens a node whose leases need no extension, which would be one more script, however slow it
+ * is. */
 static void open_node(struct world *w, const struct nigh_space_options *so)
 {
     struct nigh_options o = patient_options(&server);
@@ -26,6 +27,26 @@ static struct nigh_space_options batches(uint32_t batch)
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
     so.batch = batch;
     return so;
+}
+
+/* Begins a case: a server of its own, and one node. */
+static void begin_with(struct world *w, const struct nigh_space_options *so)
+{
+    redis_start(&server, NULL);
+    open_node(w, so);
+}
+
+/* Begins one whose loader takes 128 keys. */
+static void begin(struct world *w)
+{
+    struct nigh_space_options so = batches(128);
+    begin_with(w, &so);
+}
+
+static void end(struct world *w)
+{
+    world_close(w);
+    redis_stop(&server);
 }
 
 /* Expects so many requests for values, and scripts: those of the leases, and of the fills. */
@@ -50,16 +71,14 @@ TEST(a_call_for_many_is_one_script_of_leases_and_one_of_fills)
     for (int run_on = NIGH_RUN_CALLER; run_on <= NIGH_RUN_WORKER; run_on++) {
         struct nigh_space_options so = batches(128);
         so.run_on = run_on;
-        redis_start(&server, NULL);
-        open_node(&w, &so);
+        begin_with(&w, &so);
         struct commands before = commands_of(&server);
         bunch_number(&b, "k", MANY);
         bunch_fetch(&b, w.space, NULL);
         bunch_check_all(&b, NIGH_FRESH, 1);
         check_cost(&w, before, VALUES_ASKED, 2, MANY);
         CHECK_EQ(w.origin.loads, 1);
-        world_close(&w);
-        redis_stop(&server);
+        end(&w);
     }
 }
 
@@ -68,17 +87,14 @@ TEST(a_refresh_of_many_is_one_request_for_values_one_for_leases_and_one_of_fills
     static struct bunch b;
     struct world w;
     struct nigh_call call = NIGH_CALL_INIT;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     struct commands before = commands_of(&server);
     call.flags = NIGH_REFRESH;
     bunch_number(&b, "k", 16);
     bunch_fetch(&b, w.space, &call);
     bunch_check_all(&b, NIGH_FRESH, 1);
     check_cost(&w, before, 1, 2, 16);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 static void fetch_async(struct bunch *b, struct world *w)
@@ -98,17 +114,14 @@ TEST(a_call_that_does_not_wait_costs_as_much)
 {
     static struct bunch b;
     struct world w;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     struct commands before = commands_of(&server);
     bunch_number(&b, "k", 16);
     fetch_async(&b, &w);
     bunch_check_all(&b, NIGH_FRESH, 1);
     check_cost(&w, before, 1, 2, 16);
     CHECK_EQ(w.origin.loads, 1);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 TEST(a_call_of_which_nobody_is_told_costs_as_much)
@@ -116,9 +129,7 @@ TEST(a_call_of_which_nobody_is_told_costs_as_much)
     static struct bunch b;
     struct world w;
     struct nigh_call call = NIGH_CALL_INIT;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     struct commands before = commands_of(&server);
     call.flags = NIGH_NO_WAIT;
     bunch_number(&b, "k", 16);
@@ -127,8 +138,7 @@ TEST(a_call_of_which_nobody_is_told_costs_as_much)
         CHECK_EQ(b.outcomes[i], NIGH_PENDING);
     check_cost(&w, before, 1, 2, 16);
     CHECK_EQ(w.origin.loads, 1);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 /* As with own threads, though it is the poll that does all of it. */
@@ -188,11 +198,9 @@ TEST(what_is_gathered_of_many_threads_is_filled_in_one_script)
     struct nigh_space_options so = batches(THREADS);
     unsigned round = 0;
     so.batch_wait_us = 100000;
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin_with(&w, &so);
     CHECK_WITHIN(WORLD_PATIENCE_MS, gather(&w, round++));
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 /* What a caller finds is seldom in Redis, and then is asked for by leases at once. */
@@ -200,9 +208,7 @@ TEST(where_L2_seldom_has_anything_many_leases_are_asked_for_first)
 {
     static struct bunch b;
     struct world w, other;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     bunch_number(&b, "cold", 2 * MANY);
     bunch_fetch(&b, w.space, NULL);
     for (int round = 0; round < 2; round++) {
@@ -224,6 +230,7 @@ TEST(where_L2_seldom_has_anything_many_leases_are_asked_for_first)
         CHECK_EQ(world_count(&w, "l2_miss"), misses + MANY);
     }
     /* The answers are the values that another node has loaded, and raise the odds. */
+    struct nigh_space_options so = batches(128);
     open_node(&other, &so);
     bunch_number(&b, "other", 60);
     bunch_fetch(&b, other.space, NULL);
@@ -241,8 +248,7 @@ TEST(where_L2_seldom_has_anything_many_leases_are_asked_for_first)
         CHECK_EQ(after.mget - before.mget > 0, round == 1);
     }
     world_close(&other);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 /* ---- outcomes ---- */
@@ -251,9 +257,7 @@ TEST(a_fill_whose_token_is_lost_is_refused_alone)
 {
     static struct bunch b;
     struct world w;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     origin_hold(&w.origin);
     bunch_init(&b, "a b c");
     bunch_start(&b, w.space, NULL);
@@ -266,8 +270,7 @@ TEST(a_fill_whose_token_is_lost_is_refused_alone)
     CHECK_EQ(world_count(&w, "l2_fill_refused"), 1);
     CHECK_EQ(world_count(&w, "l2_fill_error"), 0);
     CHECK_EQ(redis_integer(&server, "EXISTS nigh:!2:s:1:a nigh:!2:s:1:b nigh:!2:s:1:c"), 2);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 static int large_b(struct origin *o, struct nigh_fill *fill)
@@ -284,9 +287,7 @@ TEST(a_fill_that_is_too_large_for_company_goes_alone)
 {
     static struct bunch b;
     struct world w;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     atomic_store(&w.origin.script, large_b);
     struct commands before = commands_of(&server);
     bunch_init(&b, "a b c d");
@@ -294,8 +295,7 @@ TEST(a_fill_that_is_too_large_for_company_goes_alone)
     CHECK_EQ(b.answers[1].len, 200 << 10);
     CHECK_ANSWER(b.answers[3], NIGH_FRESH, "d=1");
     check_cost(&w, before, 1, 1 + 3, 4); /* a; b; c and d */
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 /* The version of a row is its generation, but b's is 1. */
@@ -312,9 +312,7 @@ TEST(fills_with_versions_are_waited_for_and_judged_one_by_one)
     static struct bunch b;
     struct world w;
     struct nigh_call call = NIGH_CALL_INIT;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     atomic_store(&w.origin.script, version);
     call.version = 7;
     CHECK_EQ(nigh_put(w.space, "b", 1, "newer", 5, &call), 0);
@@ -330,17 +328,14 @@ TEST(fills_with_versions_are_waited_for_and_judged_one_by_one)
     CHECK_EQ(after.evalsha - before.evalsha, 2);
     CHECK_ANSWER(ask_get(w.space, "a", NULL), NIGH_FRESH, "a=2");
     CHECK_ANSWER(ask_get(w.space, "b", NULL), NIGH_FRESH, "newer");
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }
 
 TEST(fills_that_are_lost_give_their_leases_back)
 {
     static struct bunch b;
     struct world w;
-    struct nigh_space_options so = batches(128);
-    redis_start(&server, NULL);
-    open_node(&w, &so);
+    begin(&w);
     origin_hold(&w.origin);
     bunch_init(&b, "a b c");
     bunch_start(&b, w.space, NULL);
@@ -356,6 +351,5 @@ TEST(fills_that_are_lost_give_their_leases_back)
                  redis_integer(&server, "EXISTS nigh:!2:!lease:s:a nigh:!2:!lease:s:b "
                                         "nigh:!2:!lease:s:c") == 0);
     CHECK_EQ(world_count(&w, "l2_fill"), 0);
-    world_close(&w);
-    redis_stop(&server);
+    end(&w);
 }

@@ -218,7 +218,7 @@ TEST(without_memory_for_a_list_none_is_known)
 #define SLACK_MS 10000u
 #define REGISTER_MS (HARD_MS + HARD_MS / 4 + 60000u)
 
-/* What a script answers that has registered it for so long. */
+/* Returns the answer of a script that has registered it for so long. */
 static struct l2_answer registered(const world *w, uint32_t ms)
 {
     return (struct l2_answer){
