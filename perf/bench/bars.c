@@ -124,7 +124,7 @@ static double figure_of(const struct bar *b, const struct result *r)
     }
 }
 
-/* What JSON calls the goal is of the figure that stands there: the ratio, else the value. */
+/* Gives JSON its goals: each is of the figure that stands there, the ratio, else the value. */
 void bench_goals(void)
 {
     for (size_t i = 0; i < sizeof(bars) / sizeof(bars[0]); i++) {

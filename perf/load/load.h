@@ -27,7 +27,7 @@
 #define LOAD_KEY_BYTES   24u
 #define LOAD_VALUE_MAX   (1u << 20)
 
-/* What a call was answered by, or did. */
+/* A call was answered by this, or did this. */
 enum load_tier { LOAD_L1, LOAD_L2, LOAD_LOADER, LOAD_WRITE, LOAD_INVALIDATE, LOAD_TIERS };
 
 struct load_settings {
@@ -113,7 +113,7 @@ void load_fill(const struct load_shared *shared, struct nigh_space *space, unsig
 
 /* ---- the coordinator ---- */
 
-/* What all rounds of one number of threads gave. */
+/* All rounds of one number of threads gave this. */
 struct load_level {
     unsigned threads;
     struct subject ops;     /* requests a second, all nodes */

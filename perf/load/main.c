@@ -184,7 +184,7 @@ static void take_environment(struct load_settings *s)
     unsetenv("NIGH_CONF");
 }
 
-/* What l1.memory is after all of --set. */
+/* Settles what l1.memory is after all of --set. */
 static void settle_memory(struct load_settings *s)
 {
     struct nigh_options all = NIGH_OPTIONS_INIT;

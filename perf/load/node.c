@@ -24,7 +24,8 @@ struct node {
     struct nigh_space *space;
     struct nigh *controls[LOAD_LEVELS_MAX][LOAD_THREADS_MAX];
     struct nigh_space *control_spaces[LOAD_LEVELS_MAX][LOAD_THREADS_MAX];
-    /* Of the threads and of the control's: a phase that began anew would ask for what is there. */
+    /* The threads and the control's go on here: a phase that began anew would ask for what is
+     * there. */
     struct shape_place places[2][LOAD_THREADS_MAX];
 };
 

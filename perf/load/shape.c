@@ -19,7 +19,7 @@
 
 /* ---- from words ---- */
 
-/* What follows "name:" or, without a colon, `otherwise`. */
+/* Reads what follows "name:" or, without a colon, returns `otherwise`. */
 static double number_of(const char *text, double otherwise, double least, double most)
 {
     const char *colon = strchr(text, ':');

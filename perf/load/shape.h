@@ -43,7 +43,7 @@ struct shape {
     uint64_t seed;
 };
 
-/* What one thread goes by. */
+/* One thread goes by this. */
 struct shape_place {
     struct random_stream random;
     uint64_t at; /* SCAN, TRACE: the next one */

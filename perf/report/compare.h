@@ -9,7 +9,7 @@
 
 #include "report/rows.h"
 
-/* What may be said of one figure in two runs. */
+/* The verdict says what may be said of one figure in two runs. */
 enum verdict {
     VERDICT_WITHIN,    /* the rounds of one run differ by as much */
     VERDICT_BETTER,    /* by more, to the better */

@@ -19,7 +19,7 @@ struct table {
     int blocks;
 };
 
-/* What a run says in a row: cells, or a text in cells[0] when `wide`. Empty cells are NULL. */
+/* A run says this in a row: cells, or a text in cells[0] when `wide`. Empty cells are NULL. */
 struct table_block {
     const char *cells[TABLE_CELLS];
     int wide;

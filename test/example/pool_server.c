@@ -37,7 +37,7 @@ struct server {
     struct nigh_space *pages;
 };
 
-/* What came of the body of a POST. */
+/* The body of a POST, as far as it has come. */
 struct upload {
     size_t len; /* more than SUMMARY_MAX: too long */
     char text[SUMMARY_MAX];

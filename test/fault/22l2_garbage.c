@@ -9,7 +9,7 @@
 static struct fake_redis fake;
 static struct client c;
 
-/* What the server says to the first request, before it hangs up or (quiet) falls silent. */
+/* The server answers the first request with this, and then hangs up or (quiet) falls silent. */
 static const char *answer_text;
 static size_t answer_len;
 static _Atomic bool quiet;

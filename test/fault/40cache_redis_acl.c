@@ -76,7 +76,7 @@ static const char *acl_uri(const struct redis *server, unsigned db, char uri[128
 
 /* ---- with all of them ---- */
 
-/* What a node of wire version 1 would have in Redis: a clock of as many groups. */
+/* Leaves in Redis what a node of wire version 1 would: a clock of as many groups. */
 static void old_clock(const struct redis *server, unsigned groups, const char *position)
 {
     free(redis_command(server, "SETRANGE nigh:!:clk %u %b", 16 + 16 * groups - 1, "\0",

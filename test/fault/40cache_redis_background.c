@@ -29,7 +29,7 @@ static struct answer ask(struct world *w, unsigned i)
     return ask_fetch(w->space, key_numbered(i), NULL);
 }
 
-/* What the row of a key says now. */
+/* Says whether the node sees what the row of a key says now. */
 static bool sees_row(struct world *w, unsigned i)
 {
     char row[32];

@@ -82,7 +82,7 @@ static void open_at(struct world *w, const char *uri)
     peer_begin(w, &(struct peer){.uri = uri, .log = hear, .log_arg = &ear}, NULL);
 }
 
-/* What stats say is wrong, as JSON. */
+/* Says whether the stats, as JSON, tell of this trouble. */
 static bool json_says(struct world *w, const char *text)
 {
     char json[32768];

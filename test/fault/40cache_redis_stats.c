@@ -27,7 +27,7 @@ static uint64_t times(struct stats *s, enum stats_histogram h)
     return sum.count;
 }
 
-/* Of what no thread adds to meanwhile: who adds writes the count first. */
+/* Checks times to which no thread adds meanwhile: who adds writes the count first. */
 static void check_times(struct stats *s, enum stats_histogram h)
 {
     struct histogram_sum sum;

@@ -58,7 +58,7 @@ TEST(a_host_that_invalidates_in_every_turn_follows)
         check_pause();
     }
     CHECK_EQ(fresh, 200);
-    /* Of the time when it was not connected; in each turn would be some hundreds a second. */
+    /* Beats fail while it is not connected; one in each turn would be some hundreds a second. */
     CHECK_LE((uint64_t)world_count(&w, "beat_failed"), 3 + fresh_ms / 100);
     CHECK_LE(world_count(&w, "resync"), 2);
     world_close(&w);

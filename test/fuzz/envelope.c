@@ -19,7 +19,7 @@ static void inside(const void *at, size_t size, const uint8_t *data, size_t len)
 static void try_decode(const uint8_t *data, size_t len)
 {
     struct l2_envelope e;
-    /* Of the key that it says it is of: a name is only compared. */
+    /* The key is the one that it says it is of: a name is only compared. */
     uint64_t name = len >= 96 ? get_le64(data + 88) : 0;
     if (!l2_envelope_decode(bytes_of(data, len), name, &e))
         return;

@@ -28,7 +28,7 @@ static void read_answer(const struct l2_answer *a)
     }
 }
 
-/* What whoever takes the pages relies upon. */
+/* Checks what whoever takes the pages relies upon. */
 static void check_pages(const struct l2_answer *a)
 {
     if (a->slots < GROUP_SLOTS_MIN || a->slots > GROUP_SLOTS_MAX)

@@ -23,7 +23,7 @@
 #define GENERATIONS 4
 #define LEASE_MS 500
 
-/* What all processes share. Keys: (a) */
+/* All processes share this. Keys: (a) */
 struct shared {
     struct origin origin;          /* (a) the database */
     _Atomic unsigned loading;      /* (a) children that are inside their last load */
@@ -32,7 +32,7 @@ struct shared {
 enum { ALL_RIGHT, NOT_FORKED, NOT_KEPT, NOT_OPENED, NOT_SERVED };
 
 static struct shared *shared;
-/* What the parent holds when it forks: of a load, and of a hit. */
+/* The parent holds these when it forks: a value of a load, and one of a hit. */
 static struct nigh_value held[2];
 
 static struct nigh_options host_options(const struct redis *redis)

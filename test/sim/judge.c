@@ -449,7 +449,7 @@ void judge_stored(struct session *session, struct bytes key, struct bytes value)
 {
     struct l2_envelope e;
     (void)key;
-    /* Of the key that it says it is of. */
+    /* The key is the one that it says it is of. */
     uint64_t name = value.len >= 96 ? get_le64((const char *)value.data + 88) : 0;
     if (!l2_envelope_decode(value, name, &e))
         return;

@@ -92,7 +92,7 @@ struct reading {
     int node, key;
     uint64_t began_ns;
 };
-/* What a read was answered: outcome as nigh_get()'s, text of the value. */
+/* Takes the answer of a read: outcome as nigh_get()'s, text of the value. */
 void judge_answer(const struct reading *r, int outcome, const char *text, size_t len);
 /* From here on only the end's reads run; where nothing was broken, one load of a key is enough. */
 void judge_begin_end(void);

@@ -10,7 +10,7 @@
 /* Longer than changes are told again for. */
 #define AWAY_LONG_MS 11000u
 
-/* What every scenario's application does. */
+/* Every scenario's application does this. */
 #define CALLS                                                                                     \
     [STEP_FETCH] = 30, [STEP_REFRESH] = 3, [STEP_GET] = 8, [STEP_GET_L1] = 8, [STEP_GET_PUT] = 4, \
     [STEP_INVALIDATE] = 10, [STEP_TAG] = 4, [STEP_SPACE] = 1, [STEP_ALL] = 1, [STEP_WRITE] = 5,   \

@@ -51,7 +51,7 @@ bool command_is(struct bytes word, const char *name);
 void script_run(struct session *session, const struct bytes *argv, uint32_t argc,
                 struct buffer *out);
 
-/* What the network does for PUBLISH: returns how many subscribers it was sent to. */
+/* Does for PUBLISH what the network does: returns how many subscribers it was sent to. */
 unsigned net_publish(struct server *s, struct bytes channel, struct bytes payload);
 
 #endif

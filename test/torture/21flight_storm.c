@@ -31,7 +31,7 @@ struct result {
     uint64_t ticket;
 };
 
-/* What a stepper keeps: plain fields, because HELD orders them. */
+/* A stepper keeps this, in plain fields, because HELD orders them. */
 struct work {
     int key;
     bool steady;

@@ -21,7 +21,7 @@
 #define KEYS_PER_WRITER 64 /* so many that most are left alone for some beats, and can be judged */
 #define TAGS_PER_WRITER 32
 
-/* What a writer has last had accepted. */
+/* Redis has accepted this of a writer last. */
 struct accepted_change {
     pthread_mutex_t lock;
     uint64_t version;  /* of a key; 0: none yet */

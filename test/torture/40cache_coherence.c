@@ -38,7 +38,7 @@ struct row {
     _Atomic unsigned loads;                   /* (a) */
 };
 
-/* What differs between the cases. */
+/* The cases differ in this. */
 struct plan {
     uint32_t trust_ms;
     uint32_t l2_deadline_ms;

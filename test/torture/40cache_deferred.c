@@ -165,7 +165,7 @@ static void *answer_all(void *arg)
 
 /* ---- callers ---- */
 
-/* What a call must not come below. */
+/* Returns the row below which no call may come. */
 static unsigned least_of(const struct scene *s, unsigned key)
 {
     return atomic_load(&s->rows[key].invalidated);

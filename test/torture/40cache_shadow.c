@@ -219,7 +219,7 @@ static void keep(struct actor *a, struct nigh_value *v, uint64_t head)
 
 /* ---- reading ---- */
 
-/* What the model knew before a read. */
+/* The model knew this before a read. */
 struct before {
     unsigned key;
     uint64_t gone, stale, now_ns;
@@ -468,7 +468,7 @@ static int write_through(struct actor *a, unsigned key, size_t len, const struct
     return done.outcome;
 }
 
-/* Of the loader's space: the truth first. */
+/* Changes a row of the loader's space: the truth first. */
 static void change_loaded(struct actor *a, unsigned key)
 {
     struct world *w = a->w;

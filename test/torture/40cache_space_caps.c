@@ -35,7 +35,7 @@ struct actor {
     uint64_t random;
 };
 
-/* Of 100 to VALUE_MAX bytes, with the numbers of space and key at both ends. */
+/* Makes a value of 100 to VALUE_MAX bytes, with the numbers of space and key at both ends. */
 static size_t make_value(char *value, unsigned space, unsigned key)
 {
     size_t size = 100 + key * 37 % (VALUE_MAX - 100);

@@ -451,7 +451,7 @@ TEST(a_large_array_grows_by_pages)
 
 #if NIGH_FAULTS
 
-/* What a module does at init; true when all of it succeeded. Frees everything either way. */
+/* Does what a module does at init; true when all of it succeeded. Frees everything either way. */
 static bool build_and_drop(void)
 {
     struct mem *mem = mem_create();

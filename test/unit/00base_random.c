@@ -29,7 +29,7 @@ TEST(ids_are_unique_and_never_0)
         CHECK_NE(ids[i], ids[i - 1]);
 }
 
-/* Of numbers that differ in their last bits. 10000 are expected, deviation 71: 7 of them. */
+/* The state differs in its last bits. 10000 are expected, deviation 71: 7 of them. */
 TEST(every_bit_of_an_id_is_a_coin)
 {
     struct random r;
@@ -44,7 +44,7 @@ TEST(every_bit_of_an_id_is_a_coin)
         CHECK(ones[bit] > 9500 && ones[bit] < 10500);
 }
 
-/* What a child of fork draws first from what it has inherited. */
+/* Has a child of fork draw from what it has inherited; gets its first ids. */
 static void draw_in_child(struct random *r, uint64_t ids[2])
 {
     int ends[2];

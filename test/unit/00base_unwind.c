@@ -40,7 +40,7 @@ static void do_nothing(void *arg)
     (void)arg;
 }
 
-/* What ended a watched call, as a cleanup handler sees it. */
+/* A cleanup handler notes what ended a watched call. */
 struct watched {
     void (*call)(void *arg);
     struct unwind_mark mark;

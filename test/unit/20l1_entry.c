@@ -204,7 +204,7 @@ TEST(for_ever_stays_for_ever)
     cache_close(&c);
 }
 
-/* Of a value from L2, on a machine that has just been started. */
+/* Values from L2 are so, on a machine that has just been started. */
 TEST(a_birth_before_the_clock_began_is_kept)
 {
     const int64_t tick = INT64_C(1) << ENTRY_TICK_SHIFT, day_ns = 86400 * (int64_t)NS_PER_S;

@@ -47,7 +47,7 @@ static uint64_t cap(const struct cache *c)
     return l1_limit(&c->l1->cap_bytes);
 }
 
-/* What must hold at every moment; while l1.memory comes down, of what it was. */
+/* Checks what must hold at every moment; while l1.memory comes down, of what it was. */
 static void check_caps(struct family *f, uint64_t memory_bytes)
 {
     uint64_t sum = 0;
@@ -159,7 +159,7 @@ TEST(a_table_alone_has_all_of_a_raised_l1_memory)
     cache_close(&all);
 }
 
-/* Of 8 MiB 8 : 2 are 1.6 MiB. Before, the table of all has it all. */
+/* The share is 1.6 MiB, of 8 MiB as 2 : 8. Before, the table of all has it all. */
 TEST(who_is_late_gets_its_share_of_a_full_cache)
 {
     for (size_t p = 0; p < ARRAY_COUNT(policies); p++) {

@@ -49,7 +49,7 @@ TEST(soft_is_stale_and_hard_is_gone)
     cache_close(&c);
 }
 
-/* What a hit asks, and what everybody else does. */
+/* Checks what a hit asks, and what everybody else does. */
 static void check_judged(struct cache *c, const struct l1_entry *e, enum l1_standing wanted)
 {
     CHECK_EQ(l1_judge(c->l1, e), wanted);

@@ -64,7 +64,7 @@ static bool is_there(const struct cache *c, const struct l1_key *key)
     return there;
 }
 
-/* What a lookup may have to do in the worst case. */
+/* A lookup may have to do this in the worst case. */
 struct work {
     unsigned buckets;
     unsigned entries; /* whose key is compared */

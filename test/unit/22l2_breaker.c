@@ -143,7 +143,7 @@ TEST(a_probe_that_comes_to_nothing_is_followed_by_another)
     CHECK(breaker_allows(&b, now_ns));
 }
 
-/* What callers wait while it is open: a probe's time now and then. */
+/* Callers wait for a probe now and then while it is open, and for nothing else. */
 TEST(probes_are_few)
 {
     struct breaker b = {0};

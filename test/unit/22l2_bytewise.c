@@ -11,7 +11,7 @@
 
 static struct wire w;
 
-/* What one run has sent, and what it was answered. */
+/* One run has sent this, and was answered so. */
 struct seen {
     char sent[8192];
     size_t sent_len;

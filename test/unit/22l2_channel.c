@@ -8,7 +8,7 @@
 static struct redis server;
 static struct client c;
 
-/* What the channel said. Stepped and read by the case's own thread. */
+/* The channel has said this. Stepped and read by the case's own thread. */
 static struct {
     struct l2_channel *channel;
     unsigned ups, downs, messages;

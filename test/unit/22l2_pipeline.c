@@ -35,8 +35,8 @@ static void open_counting(struct client *c, const char *uri)
 
 static pthread_mutex_t stepping = PTHREAD_MUTEX_INITIALIZER;
 
-/* What cache/drive.c does, in short: who waits does the I/O, and the others sleep. (They look once:
- * looking again and again they would take the processor from the one for whom they wait.) */
+/* Does what cache/drive.c does, in short: who waits does the I/O, and the others sleep. (They look
+ * once: looking again and again they would take the processor from the one for whom they wait.) */
 static int step_and_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct client *client = arg;

@@ -9,7 +9,7 @@
 
 static struct wire w;
 
-/* What became of the request of the case. */
+/* done() notes what became of the request of the case. */
 static unsigned answered;
 static int last_status;
 

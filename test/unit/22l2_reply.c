@@ -32,7 +32,7 @@ static void feed(struct reader *r, const char *text)
     CHECK_EQ(reader_feed(r, text, strlen(text)), 0);
 }
 
-/* What a fresh reader says to `text`: 1, 0 or an error. */
+/* Returns what a fresh reader says to `text`: 1, 0 or an error. */
 static int verdict(const char *text)
 {
     struct reader r;

@@ -5,7 +5,7 @@
 
 /* ---- values and leases ---- */
 
-/* Of a lease, whether somebody waits for it. */
+/* Tells of a lease whether somebody waits for it. */
 static const char mark[] = "return redis.call('GETRANGE', KEYS[1], 8, 8):byte()";
 
 TEST(get_of_nothing_and_of_something)

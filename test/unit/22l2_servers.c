@@ -138,7 +138,7 @@ enum { KEYS = 60 };
 static char names[KEYS][8];
 static struct bytes keys[KEYS];
 
-/* Of both servers in turn, and some of them not there. */
+/* Names keys of both servers in turn, some of them not there. */
 static void name_keys(void)
 {
     for (int i = 0; i < KEYS; i++) {

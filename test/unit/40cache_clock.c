@@ -8,7 +8,7 @@
 
 #define HOUR_MS 3600000u
 
-/* What the host's clock says when the world's time begins. */
+/* The host's clock says this when the world's time begins. */
 static uint64_t start_ns;
 
 static uint64_t read_shifted(void *arg)

@@ -221,7 +221,7 @@ TEST(refreshes_that_return_after_the_close_see_the_previous_value)
 
 static _Atomic bool holding;
 
-/* What a loader holds of other keys: of a hit, of a load, and in memory of its own. */
+/* The loader holds values of other keys: of a hit, of a load, and in memory of its own. */
 static int hold_values(struct origin *o, struct nigh_fill *fill)
 {
     struct scene *s = o->arg;

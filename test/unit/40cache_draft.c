@@ -91,7 +91,7 @@ static struct l1_entry *entry_of(const struct draft *d)
     return e;
 }
 
-/* What another node makes of its envelope. */
+/* Returns what another node makes of its envelope. */
 static struct l1_entry *looked_up(const struct draft *d)
 {
     struct lookup found = {.verdict = VERDICT_GONE};

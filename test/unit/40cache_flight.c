@@ -14,7 +14,8 @@
 #include "support/origin.h"
 
 #define CROWD 16
-/* Of loads that a case holds: longer than a busy machine takes to bring the crowd together. */
+/* Loads that a case holds may take this: longer than a busy machine needs to bring the crowd
+ * together. */
 #define LOAD_MS (3 * WORLD_PATIENCE_MS)
 
 static void open_world(struct world *w, enum nigh_run_on run_on)

@@ -23,7 +23,7 @@ static void machine(struct tree *t, const char *limit)
     tree_write(t, GROUP, limit);
 }
 
-/* What is said of a cap, "" if nothing. */
+/* Returns what is said of a cap, "" if nothing. */
 static const char *said_of(struct fake_env *f, const struct tree *t, uint64_t memory_bytes)
 {
     f->log_count = 0;

@@ -69,7 +69,7 @@ static struct nigh *open_with(struct ear *e, enum nigh_threads threads)
     return cache;
 }
 
-/* What is written to the log: that an option has another value. */
+/* Has a line written to the log: that an option has another value. */
 static void say(struct nigh *cache)
 {
     CHECK_EQ(nigh_set(cache, "redis.deadline", "300ms"), 0);
@@ -145,7 +145,7 @@ TEST(without_threads_a_tick_calls_it)
 
 /* ---- without a hook ---- */
 
-/* What a cache that finds no Redis writes to stderr. */
+/* Reads what a cache that finds no Redis writes to stderr. */
 static void complaint(const char *conf, char *text, size_t size)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;

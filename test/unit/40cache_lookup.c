@@ -102,7 +102,7 @@ TEST(ages_are_told_whatever_time_an_envelope_names)
     redis_stop(&server);
 }
 
-/* Of a machine that has not been up for so long: the age was cut to its uptime. */
+/* The machine has not been up for so long: the age was cut to its uptime. */
 TEST(a_value_older_than_the_machine_was_young_enough)
 {
     struct redis server;

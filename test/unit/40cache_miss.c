@@ -53,7 +53,8 @@ static unsigned median(unsigned *counts)
     return counts[MISSES / 2];
 }
 
-/* Of most misses: now and then one makes a table, or takes what the next ones live on. */
+/* Returns what most misses cost: now and then one makes a table, or takes what the next ones live
+ * on. */
 static struct cost cost_of_misses(struct nigh_space *s, const char *prefix)
 {
     static unsigned counts[2][MISSES];

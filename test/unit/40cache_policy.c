@@ -42,7 +42,7 @@ TEST(none_says_that_it_is_full)
     world_close(&w);
 }
 
-/* Of a fenced fill, too: get, the caller's own read, put. */
+/* A fenced fill is told so, too: get, the caller's own read, put. */
 TEST(none_says_so_of_a_fill)
 {
     struct world w;

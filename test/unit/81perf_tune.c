@@ -283,8 +283,9 @@ TEST(invalidated_keys_miss_unless_they_are_put)
     input_free(&in);
 }
 
-/* Of skewed requests one key in 16: the sample has a most popular one too many (seed 11), or lacks
- * them (12). By all reads of the process that is made good; without them the curve is far off. */
+/* One key in 16 of skewed requests is seen: the sample has a most popular one too many (seed 11),
+ * or lacks them (12). By all reads of the process that is made good; without them the curve is far
+ * off. */
 TEST(curve_of_a_skewed_sample_is_that_of_the_whole_by_its_reads)
 {
     static struct curve whole, by_reads, without;

@@ -10,7 +10,7 @@
 
 #define DOUBT_LOG "nodes of an older nigh change values"
 
-/* What a schema is called by new nodes; old ones have "1". */
+/* New nodes call a schema so; old ones have "1". */
 static const char *const new_schemas[] = {"1", "2"};
 
 /* ---- what new nodes change ---- */
