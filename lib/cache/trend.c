@@ -9,7 +9,6 @@
 
 #define LOOK_NS NS_PER_S
 #define AGES_LOOK_NS (60 * NS_PER_S)
-#define AGES_LEAST 10u /* fewer say nothing: those are looked at with the next ones */
 
 static const double window_s[TREND_WINDOWS] = {1, 60, 3600};
 
@@ -61,14 +60,11 @@ static void look_at_ages(struct nigh_space *space)
     struct histogram_sum sum;
     uint64_t fresh = 0;
     stats_histogram_read(&space->stats, STATS_EVICTED_AGE, &sum);
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        fresh += sum.buckets[i] - t->ages[i];
-    if (fresh > 0 && fresh < AGES_LEAST)
-        return;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         uint64_t all = sum.buckets[i];
         sum.buckets[i] -= t->ages[i];
         t->ages[i] = all;
+        fresh += sum.buckets[i];
     }
     sum.count = fresh;
     atomic_store_explicit(&t->evicted_age_ns, fresh ? histogram_quantile_ns(&sum, 10000) : 0,

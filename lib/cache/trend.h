@@ -11,8 +11,9 @@
  *
  * What was evicted, and what found no room, in the last minute fades in the same way.
  *
- * The age of the evicted is the tenth part of what was evicted since the last look, a minute ago or
- * more: a histogram of all time would hide that the traffic has changed.
+ * The age of the evicted is that which a tenth of those did not reach that went in the minute
+ * before the last look; there is none if none went. So it lapses within two minutes. A histogram of
+ * all time would hide that the traffic has changed.
  */
 #ifndef NIGH_CACHE_TREND_H
 #define NIGH_CACHE_TREND_H

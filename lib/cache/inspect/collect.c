@@ -183,10 +183,10 @@ static enum explain_l2 may_ask(const struct explanation *x)
     return x->link.breaker ? EXPLAIN_L2_BREAKER : EXPLAIN_L2_LOOKED; /* no probe for this */
 }
 
-/* Judge what Redis has as a read would. */
-static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t home, uint64_t ticket)
+/* Tell how a read judges what Redis has. */
+static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64_t home,
+                        uint64_t ticket)
 {
-    struct nigh *cache = x->space->cache;
     struct explain_value *v = &x->l2;
     const struct lookup_of of = {p->verdict, p->value, home, true, NULL};
     struct l2_envelope e;
@@ -197,7 +197,6 @@ static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t hom
         return;
     }
     x->l2_bad = found.undone;
-    uint64_t now_ns = clock_coarse_ns(&cache->clock);
     v->present = true;
     v->absent = e.flags & L2_ENVELOPE_ABSENT;
     v->len = e.plain_len ? e.plain_len : e.payload.len;
@@ -208,11 +207,11 @@ static void judge(struct explanation *x, const struct l2_peeked *p, uint64_t hom
     if (!x->l1.present)
         add_tags(x, &e);
     if (found.entry) {
-        take_entry(found.entry, now_ns, v);
-        v->lifetime = freshness_lifetime(found.entry, now_ns, LIFETIME_KEPT);
+        take_entry(found.entry, clock_coarse_ns(&x->space->cache->clock), v);
         l1_entry_unref(found.entry);
     }
-    v->trust = x->trusted ? TRUST_HELD : cache->doubt_is_miss ? TRUST_MISS : TRUST_DOUBT;
+    v->lifetime = found.lifetime;
+    v->trust = found.trust;
     v->floors = found.entry ? found.floors : L1_BELOW_HARD;
     v->verdict = found.verdict;
     v->stamp = e.sequence;
@@ -230,7 +229,7 @@ static void take_answer(struct explanation *x, struct l2_answer *answer, uint64_
     x->lease_is_ours = p.token && (leases_has(&x->space->cache->leases, p.token) ||
                                   tickets_has(x->space, &x->key, p.token));
     if (p.verdict == L2_VALUE)
-        judge(x, &p, answer->home, ticket);
+        take_judged(x, &p, answer->home, ticket);
 }
 
 static void ask_l2(struct explanation *x)

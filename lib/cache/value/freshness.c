@@ -19,11 +19,8 @@ struct moment freshness_moment(struct nigh *cache)
 enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
                                    uint64_t stamp)
 {
-    if (moment->is_trusted)
-        return TRUST_HELD;
-    if (cache->doubt_is_miss)
-        return TRUST_MISS;
-    return freshness_learnt_since(cache, stamp) ? TRUST_LEARNT : TRUST_DOUBT;
+    enum verdict_trust trust = freshness_trust_l2(cache, moment);
+    return trust == TRUST_DOUBT && freshness_learnt_since(cache, stamp) ? TRUST_LEARNT : trust;
 }
 
 enum verdict_lifetime freshness_lifetime(const struct l1_entry *e, uint64_t now_ns,

@@ -39,7 +39,14 @@ struct moment {
 /* Take the moment of a read. In doubt this marks the doubt's beginning, too, so that what the read
  * brings counts as learnt since. */
 struct moment freshness_moment(struct nigh *cache);
-/* Returns what trust says, at that moment, of a value with this stamp. */
+/* Returns what trust says, at that moment, of a value of Redis: none of them counts as learnt, for
+ * this node has not loaded it. */
+static inline enum verdict_trust freshness_trust_l2(const struct nigh *cache,
+                                                    const struct moment *moment)
+{
+    return moment->is_trusted ? TRUST_HELD : cache->doubt_is_miss ? TRUST_MISS : TRUST_DOUBT;
+}
+/* Returns what it says of an entry of L1 with this stamp. */
 enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
                                    uint64_t stamp);
 /* Returns where an entry is in its lifetime; past its stale window that is `after`. */

@@ -111,16 +111,13 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
 {
     struct nigh *cache = space->cache;
     /* Rule 11 holds for every stored value. Trust is read first (freshness.h): what it vouches for
-     * is in the positions that are read after it. No value in Redis counts as learnt: this node has
-     * not loaded it. */
-    bool trusted = freshness_trusted(cache, clock_coarse_ns(&cache->clock));
-    enum verdict_trust trust = trusted                ? TRUST_HELD
-                               : cache->doubt_is_miss ? TRUST_MISS
-                                                      : TRUST_DOUBT;
+     * is in the positions that are read after it. */
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
+    struct moment moment = {now_ns, freshness_trusted(cache, now_ns)};
     struct draft d = draft_of(space, key, ticket, e, now_ns);
     enum l1_standing standing = standing_of(space, of->home, e, &d);
     ret->floors = standing;
+    ret->trust = freshness_trust_l2(cache, &moment);
     /* If the value was filled in the future, the server's clock was set back since, and what is
      * left of its lifetime cannot be told. It would live on for as long as that step was. */
     if (standing == L1_BELOW_HARD || is_of_the_future(cache, e) ||
@@ -135,8 +132,8 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
         ret->undone = rc == NIGH_MISS;
         return rc == NIGH_MISS ? 0 : rc;
     }
-    ret->verdict = verdict_of(standing, freshness_lifetime(entry, now_ns, LIFETIME_KEPT), trust,
-                              d.absent);
+    ret->lifetime = freshness_lifetime(entry, now_ns, LIFETIME_KEPT);
+    ret->verdict = verdict_of(standing, ret->lifetime, ret->trust, d.absent);
     if (ret->verdict == VERDICT_GONE) {
         l1_entry_unref(entry);
         return 0;

@@ -11,7 +11,10 @@
 
 struct lookup {
     enum verdict verdict;
-    enum l1_standing floors; /* what verdict and entry come from, if the value decodes */
+    /* what verdict and entry come from, if the value decodes */
+    enum l1_standing floors;
+    enum verdict_trust trust;
+    enum verdict_lifetime lifetime; /* of `entry` */
     bool bad;               /* GONE: no envelope, or a value above NIGH_VALUE_MAX */
     bool undone;            /* GONE: compressed, and not to be decompressed here */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
