@@ -102,6 +102,7 @@ struct nigh_space {
 /* Takers of requests for marked keys: sample.h. Keys: as above */
 struct sample {
     _Atomic uint32_t wanted;  /* (a) SAMPLE_FOR_..., 0: nobody */
+    uint32_t mark_mask;       /* (c) l1_mark_mask() */
     _Atomic uint64_t keep_ns; /* (a) when the curve is to be fitted */
 };
 

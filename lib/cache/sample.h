@@ -36,7 +36,7 @@ static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)
 {
     const struct sample *s = &space->cache->sample;
     return NIGH_UNLIKELY(atomic_load_explicit(&s->wanted, memory_order_relaxed)) &&
-           NIGH_UNLIKELY(l1_marks(space->cache->l1, hash));
+           NIGH_UNLIKELY(l1_mask_marks(s->mark_mask, hash));
 }
 
 /* Note a hit that l1_touch() has answered with `touched`, not 0; `outcome`: FRESH, STALE or ABSENT.

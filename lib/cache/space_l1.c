@@ -74,9 +74,11 @@ int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes
 {
     struct l1 *l1 = space->cache->l1;
     l1_space_init(l1, space->id, slot, &space->l1);
-    l1_space_count_in(l1, space->id, &space->stats);
+    int rc = l1_space_count_in(l1, space->id, &space->stats);
+    if (rc != 0)
+        return rc;
     if (memory_bytes) {
-        int rc = l1_create_apart(l1, &space->l1, &space->stats, memory_bytes, &l1);
+        rc = l1_create_apart(l1, &space->l1, &space->stats, memory_bytes, &l1);
         if (rc != 0)
             return rc;
         l1_space_move(&space->l1, l1);

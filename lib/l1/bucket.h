@@ -167,12 +167,17 @@ static inline bool key_equal_32(const uint8_t *a, const uint8_t *b, size_t len)
 /* Compare keys shorter than 8 bytes or longer than 32. */
 NIGH_OUTLINED bool entry_key_equal_odd(const struct l1_entry *e, const void *key, size_t len);
 
-/* Compare whole words, the last ones overlapping: memcmp() costs a call, and keys are short. */
-static inline bool entry_key_equal(const struct l1_entry *e, const uint8_t *key, size_t len)
+/* Compare whole words, the last ones overlapping: memcmp() costs a call, and keys are short. The
+ * usual length ends in a branch of its own: one answer for all lengths would be made a number
+ * first, and then compared again. */
+static NIGH_INLINED bool entry_key_equal(const struct l1_entry *e, const uint8_t *key, size_t len)
 {
     const uint8_t *own = e->bytes;
-    if (NIGH_LIKELY(len - 16 <= 16))
-        return NIGH_LIKELY(key_equal_32(own, key, len));
+    if (NIGH_LIKELY(len - 16 <= 16)) {
+        if (NIGH_LIKELY(key_equal_32(own, key, len)))
+            return true;
+        return false;
+    }
     if (NIGH_LIKELY(len - 8 <= 8))
         return !(key_differs_8(own, key) | key_differs_8(own + len - 8, key + len - 8));
     return entry_key_equal_odd(e, key, len);

@@ -78,12 +78,8 @@ static bool move_some_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock
  * room. An entry that has to leave the end of a ring is evicted; one in a slab may stay there. */
 static void force_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
-    if (s->move_at >= s->ring.limit && ring_is_live(s->ring.words[s->move_at])) {
-        struct stats *stats = l1_stats_of(l1, ring_entry(&s->ring, s->move_at));
+    if (s->move_at >= s->ring.limit && ring_is_live(s->ring.words[s->move_at]))
         l1_shard_remove_locked(l1, s, ring_entry(&s->ring, s->move_at), L1_FATE_SHED);
-        stats_count(stats, STATS_L1_EVICT);
-        stats_count(stats, STATS_L1_SHED);
-    }
     s->move_at++;
 }
 

@@ -80,8 +80,10 @@ struct l1 {
     uint64_t fixed_bytes;           /* (c) floors, shards, this struct */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
     size_t shards_block_bytes;      /* (c) shards, table words, sets, dues, policy's states */
-    struct stats **space_stats;     /* (c) -> (c) as space_slots: see l1_stats_of(). In the table of
-                                     * all */
+    _Atomic(struct stats *) *space_stats; /* (c) -> (a) as space_slots: see l1_stats_of(). In the
+                                           * table of all */
+    struct tally *tallies;          /* of all shards, once they are more than the first ones; by who
+                                     * calls l1_space_count_in() */
     uint16_t space_slots[L1_SPACES_MAX + 1]; /* (c) from l1_space_init() on: its group */
 
     /* present limits: none depends on another, so an old one may be seen beside a new one */
@@ -130,28 +132,16 @@ static inline bool curve_is_on(const struct l1 *l1)
 
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)
 {
-    return !((uint32_t)(hash >> L1_MARK_SHIFT) & l1->mark_mask);
+    return l1_mask_marks(l1->mark_mask, hash);
 }
 
-/* The set in which it is counted what becomes of an entry: that of its space. */
-static inline struct stats *l1_stats_of(const struct l1 *l1, const struct l1_entry *e)
+/* Returns the set in which it is counted what becomes of a space's values. */
+static inline struct stats *l1_stats_of(const struct l1 *l1, uint32_t space_id)
 {
-    struct stats *known = l1->space_stats ? l1->space_stats[entry_space(e)] : NULL;
-    return known ? known : l1->stats;
-}
-
-/* Count an entry in and out of what its space has in L1. */
-static inline void l1_level_add(const struct l1 *l1, const struct l1_entry *e, uint64_t bytes)
-{
-    struct stats *s = l1_stats_of(l1, e);
-    stats_add(s, STATS_LEVEL_ENTRIES, 1);
-    stats_add(s, STATS_LEVEL_BYTES, bytes);
-}
-static inline void l1_level_remove(const struct l1 *l1, const struct l1_entry *e, uint64_t bytes)
-{
-    struct stats *s = l1_stats_of(l1, e);
-    stats_add(s, STATS_LEVEL_ENTRIES, UINT64_MAX);
-    stats_add(s, STATS_LEVEL_BYTES, -bytes);
+    struct stats *own = NULL;
+    if (l1->space_stats)
+        own = atomic_load_explicit(&l1->space_stats[space_id], memory_order_relaxed);
+    return own ? own : l1->stats;
 }
 
 static inline uint64_t l1_limit(const _Atomic uint64_t *limit)

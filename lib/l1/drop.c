@@ -27,7 +27,6 @@ static uint32_t drop_some(struct l1 *l1, struct l1_shard *s, uint32_t end, uint3
         if (!e || (space_id && entry_space(e) != space_id))
             continue;
         l1_shard_drop_locked(l1, s, e, L1_FATE_MOVED);
-        stats_count(l1_stats_of(l1, e), STATS_L1_DROP);
     }
     l1_shard_unlock(l1, s);
     return from;

@@ -27,6 +27,7 @@
 #include "l1/limbo.h"
 #include "l1/room.h"
 #include "l1/shard.h"
+#include "l1/tally.h"
 
 /* A value up to this size is copied under the lock: 1 KiB takes about as long as the second hold
  * that is saved. */
@@ -57,8 +58,17 @@ static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard 
 {
     if (NIGH_LIKELY(enter_may_be_so_large(l1, bytes)))
         return room_make_locked(l1, s, hash, replaces, size, bytes);
+    s->newcomer.refused = false;
     fates_note(l1->fates, hash, L1_FATE_REFUSED_LARGE, 0);
     return NULL;
+}
+
+/* Count a store that found no room because the policy kept what is there. (All that found none are
+ * counted by who stores, as he counts those that did.) */
+static inline void enter_count_refused(struct l1 *l1, const struct l1_key *key, bool refused)
+{
+    if (refused)
+        stats_count(l1_stats_of(l1, key->space), STATS_L1_REFUSED_POLICY);
 }
 
 static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
@@ -155,12 +165,12 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
         curve_store(l1, p->hash, p->bytes);
     }
     enter_publish_word(l1, p->word, p->hash, p->e);
-    s->entry_bytes += p->bytes;
-    l1_level_add(l1, p->e, p->bytes);
-    if (copied)
+    if (copied) {
         l1_shard_let_go_locked(l1, s, copied);
-    else
-        s->entries++;
+        return;
+    }
+    s->entries++;
+    tally_come_locked(s, p->e, p->bytes);
 }
 
 /* Publish the entry in the place of `old`, whose slot it has taken over, and so its age and its
@@ -175,10 +185,8 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
     (void)l1_touch(p->e, l1_generation(&l1->hit));
     if (l1->policy->replace)
         l1->policy->replace(l1, s, slot, p->before, p->bytes);
-    if (NIGH_UNLIKELY(p->bytes != p->before)) {
-        s->entry_bytes += p->bytes - p->before;
-        stats_add(l1_stats_of(l1, p->e), STATS_LEVEL_BYTES, p->bytes - p->before);
-    }
+    if (NIGH_UNLIKELY(p->bytes != p->before))
+        tally_replace_locked(s, p->e, p->before, p->bytes);
     if (NIGH_UNLIKELY(core_marks(l1, p->hash)))
         curve_store(l1, p->hash, p->bytes);
     enter_publish_word(l1, p->word, p->hash, p->e);

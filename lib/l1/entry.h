@@ -94,6 +94,7 @@
 #define ENTRY_FREQ_MAX 3u
 #define ENTRY_COUNTED 7u  /* in `spare`: a bit for each hit that may still be counted */
 #define ENTRY_SHARED 255u /* `spare` of a loose entry, which no hit counts: see l1_shared */
+#define ENTRY_REFUSED 254u /* ... of a loose one for which the policy made no room */
 #define ENTRY_SAMPLED 56u /* the counter's bits of a sampled entry: the policy is told each hit */
 #define ENTRY_SAMPLED_SHIFT 3
 #define ENTRY_MARKED 64u  /* in `spare`, beside the counter: see entry_mark() */
@@ -265,7 +266,7 @@ static inline struct bytes l1_entry_value(const struct l1_entry *e)
 static inline void l1_entry_prefetch(const struct l1_entry *e, size_t key_len)
 {
     __builtin_prefetch(e);
-    __builtin_prefetch(e->bytes + key_len);
+    __builtin_prefetch((const char *)e + (sizeof(*e) + key_len));
 }
 
 static inline size_t entry_extension_offset(size_t key_len, size_t value_len)
@@ -323,6 +324,12 @@ static inline uint8_t entry_spare(const struct l1_entry *e)
 static inline void entry_spare_set(struct l1_entry *e, uint8_t spare)
 {
     atomic_store_explicit(&e->spare, spare, memory_order_relaxed);
+}
+
+/* Whether the entry is loose because the policy kept what is there. */
+static inline bool entry_was_refused(const struct l1_entry *e)
+{
+    return l1_entry_loose(e) && entry_spare(e) == ENTRY_REFUSED;
 }
 
 /* Count how often the entry was hit: 0..ENTRY_FREQ_MAX. */

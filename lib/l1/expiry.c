@@ -38,7 +38,6 @@ static int32_t sweep_slot_locked(struct sweep *w, uint32_t slot) REQUIRES(w->sha
         return expiry_left(ring_word_tick(ring->words[slot]), w->now);
     }
     l1_shard_drop_locked(w->l1, w->shard, e, L1_FATE_EXPIRED);
-    stats_count(l1_stats_of(w->l1, e), STATS_L1_EXPIRE);
     return EXPIRY_LEFT_MAX;
 }
 

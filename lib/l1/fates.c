@@ -65,7 +65,7 @@ void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, ui
 
 static uint64_t ago_ns(uint64_t word, uint32_t now)
 {
-    uint32_t ticks = (now - (uint32_t)word) & FATE_TICK_LAST;
+    uint32_t ticks = (now - FIELD(word, FATE_TIME_SHIFT, FATE_TIME_BITS)) & FATE_TICK_LAST;
     if (ticks > FATE_TICK_LAST - FATE_TICKS_AHEAD)
         ticks = 0;
     return (uint64_t)ticks << FATE_TICK_SHIFT;
@@ -74,12 +74,12 @@ static uint64_t ago_ns(uint64_t word, uint32_t now)
 /* Whether a word tells of the key; `ret` is then what it says. */
 static bool tells_of(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
 {
-    uint32_t fate = FIELD(word, FATE_WHO_BITS + FATE_TIME_BITS, FATE_FATE_BITS);
-    if (word >> (64 - FATE_TAG_BITS) != fates_tag(hash) || fate == L1_FATE_NONE)
+    uint32_t fate = FIELD(word, 0, FATE_FATE_BITS);
+    if (word >> FATE_TAG_SHIFT != fates_tag(hash) || fate == L1_FATE_NONE)
         return false;
     *ret = (struct l1_fated){
         .fate = (enum l1_fate)fate,
-        .who = (uint16_t)FIELD(word, FATE_TIME_BITS, FATE_WHO_BITS),
+        .who = (uint16_t)FIELD(word, FATE_WHO_SHIFT, FATE_WHO_BITS),
         .ago_ns = ago_ns(word, now),
     };
     return true;

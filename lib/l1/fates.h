@@ -6,7 +6,7 @@
  * A table of fixed size, indexed by hash, as floors are. A slot is one word, so that a cause is
  * noted with one relaxed store, by whoever just did it, and read without a lock:
  *
- *     tag of the hash (20) | fate (5) | who (16) | when, in quarters of a second (23)
+ *     tag of the hash (20) | when, in quarters of a second (23) | who (16) | fate (5)
  *
  * A key that has the same place takes it over; then the older cause is forgotten. There are two
  * such tables: what happens all the time in a full cache (evicting, refusing) does not overwrite
@@ -34,7 +34,7 @@
 struct l1_fates {
     _Atomic uint64_t *slots; /* (c) -> (a) the frequent ones, then the rare ones */
     uint32_t mask;           /* (c) */
-    _Atomic uint32_t now;    /* (a) tick */
+    _Atomic uint64_t when;   /* (a) the tick, where a word has it */
 };
 
 /* Slots in each of the two tables, for a cap. */
@@ -45,10 +45,14 @@ uint64_t fates_bytes(uint32_t count);
 int fates_init(struct l1_fates *f, uint32_t count, uint64_t now_ns);
 void fates_fini(struct l1_fates *f);
 
+#define FATE_WHO_SHIFT FATE_FATE_BITS
+#define FATE_TIME_SHIFT (FATE_WHO_SHIFT + FATE_WHO_BITS)
+#define FATE_TAG_SHIFT (FATE_TIME_SHIFT + FATE_TIME_BITS)
+
 static inline void fates_set_time(struct l1_fates *f, uint64_t now_ns)
 {
-    uint32_t now = (uint32_t)(now_ns >> FATE_TICK_SHIFT);
-    atomic_store_explicit(&f->now, now & ((1u << FATE_TIME_BITS) - 1), memory_order_relaxed);
+    uint64_t tick = now_ns >> FATE_TICK_SHIFT & ((1u << FATE_TIME_BITS) - 1);
+    atomic_store_explicit(&f->when, tick << FATE_TIME_SHIFT, memory_order_relaxed);
 }
 
 /* Bits of the hash between those that choose a bucket and those that choose a shard. */
@@ -64,10 +68,9 @@ static inline _Atomic uint64_t *fates_slot(const struct l1_fates *f, uint64_t ha
 
 static inline void fates_note(struct l1_fates *f, uint64_t hash, enum l1_fate fate, uint16_t who)
 {
-    uint64_t word = fates_tag(hash) << (FATE_FATE_BITS + FATE_WHO_BITS + FATE_TIME_BITS) |
-                    (uint64_t)fate << (FATE_WHO_BITS + FATE_TIME_BITS) |
-                    (uint64_t)who << FATE_TIME_BITS |
-                    atomic_load_explicit(&f->now, memory_order_relaxed);
+    uint64_t word = fates_tag(hash) << FATE_TAG_SHIFT |
+                    atomic_load_explicit(&f->when, memory_order_relaxed) |
+                    (uint64_t)who << FATE_WHO_SHIFT | (uint64_t)fate;
     atomic_store_explicit(fates_slot(f, hash, fate >= L1_FATE_RARE), word, memory_order_relaxed);
 }
 

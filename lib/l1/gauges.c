@@ -6,6 +6,7 @@
 
 #include "l1/pin_scan.h"
 #include "l1/shard.h"
+#include "l1/tally.h"
 
 uint64_t gauges_pages_bytes(struct l1 *l1)
 {
@@ -138,8 +139,8 @@ void l1_shards_each(struct l1 *l1, void (*visit)(void *arg, const struct l1_shar
         for (uint32_t i = 0; i <= l1->shard_mask; i++) {
             struct l1_shard *s = &l1->shards[i];
             l1_shard_lock(s);
-            struct l1_shard_gauges g = {s->entries, s->entry_bytes, s->lock_waits,
-                                        s->lock_wait_ns};
+            struct l1_shard_gauges g = {s->entries, tally_bytes_locked(s),
+                                        s->lock_waits, s->lock_wait_ns};
             l1_shard_unlock(l1, s);
             visit(arg, &g);
         }

@@ -10,6 +10,7 @@
 #include "l1/reclaim.h"
 #include "l1/registry.h"
 #include "l1/shard.h"
+#include "l1/tally.h"
 
 /* Bytes that an entry is expected to take, for sizing only: if this is wrong by some factor, it
  * costs a few doublings or a few bits of the tags. */
@@ -130,7 +131,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
 
 /* Offsets in the shards' block: the shards first, then an array for each of these. */
 struct block {
-    size_t tables, sets, dues, states, common, end;
+    size_t tables, sets, dues, tallies, states, common, end;
 };
 
 static size_t whole_lines(size_t bytes)
@@ -144,7 +145,8 @@ static struct block lay_out_block(const struct l1 *l1)
     struct block b = {.tables = shards * sizeof(struct l1_shard)};
     b.sets = b.tables + shards * sizeof(*l1->hit.tables);
     b.dues = b.sets + reclaim_sets_bytes((uint32_t)shards);
-    b.states = whole_lines(b.dues + shards * sizeof(*l1->dues));
+    b.tallies = whole_lines(b.dues + shards * sizeof(*l1->dues));
+    b.states = b.tallies + shards * sizeof(struct tally);
     b.common = b.states + shards * whole_lines(l1->policy->state_bytes);
     b.end = b.common + whole_lines(l1->policy->common_bytes);
     return b;
@@ -181,6 +183,7 @@ static void set_parts(struct l1 *l1)
     reclaim_init_sets(l1, at + b.sets);
     l1->dues = (void *)(at + b.dues);
     l1->policy_common = at + b.common;
+    tally_init(l1, (void *)(at + b.tallies));
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
         l1->shards[i].table = &l1->hit.tables[i];
         l1->shards[i].due = &l1->dues[i];
@@ -195,6 +198,7 @@ static void destroy_shards(struct l1 *l1, uint32_t count)
         l1_shard_fini(l1, &l1->shards[i]);
     if (l1->policy->fini_common)
         l1->policy->fini_common(l1);
+    tally_fini(l1);
     mem_pages_free(l1->shards, l1->shards_block_bytes);
 }
 
@@ -241,7 +245,7 @@ static void close_floors(struct l1 *l1)
     fates_fini(l1->fates);
 }
 
-#define SPACE_STATS_BYTES ((L1_SPACES_MAX + 1) * sizeof(struct stats *))
+#define SPACE_STATS_BYTES ((L1_SPACES_MAX + 1) * sizeof(_Atomic(struct stats *)))
 
 static int create_space_stats(struct l1 *l1)
 {
@@ -402,11 +406,6 @@ void l1_destroy(struct l1 *l1)
     destroy_table(l1);
 }
 
-void l1_space_count_in(struct l1 *l1, uint32_t space_id, struct stats *stats)
-{
-    l1->space_stats[space_id] = stats;
-}
-
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot, struct l1_space *ret)
 {
     NIGH_DCHECK(space_id && space_id <= L1_SPACES_MAX && group_slot < GROUP_SLOT_TAGS);
@@ -445,6 +444,11 @@ struct l1 *l1_of_entry(const struct l1_entry *e)
 bool l1_marks(const struct l1 *l1, uint64_t hash)
 {
     return core_marks(l1, hash);
+}
+
+uint32_t l1_mark_mask(const struct l1 *l1)
+{
+    return l1->mark_mask;
 }
 
 void l1_report_hit(const struct l1_entry *e)

@@ -202,6 +202,12 @@ enum {
  * hash, so that nobody can choose which. l1_touch() tells each hit of them. Threads: any. Locks:
  * none. */
 bool l1_marks(const struct l1 *l1, uint64_t hash);
+/* The same for who has the mask at hand. */
+uint32_t l1_mark_mask(const struct l1 *l1);
+static inline bool l1_mask_marks(uint32_t mask, uint64_t hash)
+{
+    return !((uint32_t)(hash >> L1_MARK_SHIFT) & mask);
+}
 
 /*
  * ---- what another cap would bring: curve.h ----
@@ -289,9 +295,9 @@ struct l1_space;
  * group `group_slot`. Threads: one, before the space has any entry. */
 void l1_space_init(struct l1 *l1, uint32_t space_id, uint16_t group_slot,
                    struct l1_space *ret);
-/* Count what becomes of the space's entries in this set, instead of the table's. Threads: as
- * l1_space_init(). */
-void l1_space_count_in(struct l1 *l1, uint32_t space_id, struct stats *stats);
+/* Count what becomes of the space's entries in this set, instead of the table's; it is read no more
+ * once l1 is destroyed. Errors: NIGH_ENOMEM. Threads: as l1_space_init(). Locks: shard. */
+int l1_space_count_in(struct l1 *l1, uint32_t space_id, struct stats *stats);
 /* Let hits of the space search another table of the family from now on. Threads: one, while no hit
  * of the space is under way. */
 void l1_space_move(struct l1_space *s, const struct l1 *to);
@@ -542,6 +548,14 @@ struct l1_gauges {
  * the table of all, for the sums over all tables; or a table apart, for its own. Threads: any.
  * Locks: shard, each in turn, and shadows, for some of them; family. */
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
+
+/* What is in L1 of the spaces that count in a set, in all tables. Threads: any. Locks: shard, each
+ * in turn. */
+struct l1_level {
+    uint64_t entries;
+    uint64_t bytes; /* charged for them */
+};
+void l1_level_read(struct l1 *l1, const struct stats *set, struct l1_level *ret);
 
 /* A shard beside the others: what it has, and how its lock was waited for. */
 struct l1_shard_gauges {

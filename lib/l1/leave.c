@@ -5,20 +5,21 @@
 #include "l1/leave.h"
 
 #include "l1/limbo.h"
+#include "l1/tally.h"
 
-/* Tell that the entry of a slot leaves: the policy, and who counts what is there. */
-static void policy_remove(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes)
+/* Tell the policy that the entry leaves its slot. Returns what it is charged. */
+static NIGH_INLINED uint64_t leave_policy_locked(struct l1 *l1, struct l1_shard *s,
+                                                 const struct l1_entry *e) REQUIRES(s->lock)
 {
-    s->entry_bytes -= bytes;
-    l1_level_remove(l1, ring_entry(&s->ring, slot), bytes);
+    uint64_t bytes = entry_charge(l1, e);
     if (l1->policy->remove)
-        l1->policy->remove(l1, s, slot, bytes);
+        l1->policy->remove(l1, s, e->slot, bytes);
+    return bytes;
 }
 
 void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e)
 {
-    uint64_t bytes = entry_charge(l1, e);
-    policy_remove(l1, s, e->slot, bytes);
+    uint64_t bytes = leave_policy_locked(l1, s, e);
     limbo_retire_or_aside_locked(l1, s, e->slot, bytes);
 }
 
@@ -34,22 +35,43 @@ static void unlink_locked(struct l1_shard *s, struct l1_entry *e, uint64_t hash)
     s->removals++;
 }
 
-/* Tell what became of the entry. A larger cache would have it, if it went for want of room. */
-static void note_fate(struct l1 *l1, uint64_t hash, enum l1_fate fate)
+static enum tally_cause cause_of(enum l1_fate fate)
 {
-    if (fate != L1_FATE_NONE)
-        fates_note(l1->fates, hash, fate, 0);
-    if (NIGH_UNLIKELY(core_marks(l1, hash)) && fate != L1_FATE_EVICTED && fate != L1_FATE_SHED)
-        curve_remove(l1, hash);
+    switch (fate) {
+    case L1_FATE_EVICTED: return TALLY_EVICTED;
+    case L1_FATE_SHED: return TALLY_SHED;
+    case L1_FATE_EXPIRED: return TALLY_EXPIRED;
+    case L1_FATE_MOVED: return TALLY_DROPPED;
+    default: return TALLY_REMOVED;
+    }
 }
 
-static uint64_t remove_hashed_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
-                                     uint64_t hash, enum l1_fate fate) REQUIRES(s->lock)
+/* Whether the entry went for want of room: then a larger cache would have it. */
+static bool is_for_room(enum l1_fate fate)
 {
-    uint64_t bytes = entry_charge(l1, e);
+    return fate == L1_FATE_EVICTED || fate == L1_FATE_SHED;
+}
+
+/* Take an entry out of the table, and note all that is told of it. Returns what it is charged. A
+ * constant `fate` leaves little of this. */
+static NIGH_INLINED uint64_t depart_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
+                                           uint64_t hash, enum l1_fate fate) REQUIRES(s->lock)
+{
     unlink_locked(s, e, hash);
-    note_fate(l1, hash, fate);
-    policy_remove(l1, s, e->slot, bytes);
+    uint64_t bytes = leave_policy_locked(l1, s, e);
+    tally_leave_locked(s, e, bytes, cause_of(fate));
+    if (fate != L1_FATE_NONE)
+        fates_note(l1->fates, hash, fate, 0);
+    if (!is_for_room(fate) && NIGH_UNLIKELY(core_marks(l1, hash)))
+        curve_remove(l1, hash);
+    return bytes;
+}
+
+static NIGH_INLINED uint64_t remove_hashed_locked(struct l1 *l1, struct l1_shard *s,
+                                                  struct l1_entry *e, uint64_t hash,
+                                                  enum l1_fate fate) REQUIRES(s->lock)
+{
+    uint64_t bytes = depart_locked(l1, s, e, hash, fate);
     limbo_retire_locked(l1, s, e->slot, bytes);
     return bytes;
 }
@@ -62,10 +84,8 @@ uint64_t l1_shard_remove_locked(struct l1 *l1, struct l1_shard *s, struct l1_ent
 
 void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e, enum l1_fate fate)
 {
-    uint64_t hash = entry_hash(l1, e);
-    unlink_locked(s, e, hash);
-    note_fate(l1, hash, fate);
-    l1_shard_let_go_locked(l1, s, e);
+    uint64_t bytes = depart_locked(l1, s, e, entry_hash(l1, e), fate);
+    limbo_retire_or_aside_locked(l1, s, e->slot, bytes);
 }
 
 /* ---- evicting ---- */
@@ -73,25 +93,15 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 /* Ages are noted of one eviction in so many: it takes a look at the clock. */
 #define AGES_NOTED 16u
 
-static void note_evicted(struct l1 *l1, const struct l1_shard *s, const struct l1_entry *e)
+static NIGH_OUTLINED void note_age(struct l1 *l1, const struct l1_entry *e)
 {
-    struct stats *stats = l1_stats_of(l1, e);
-    stats_count(stats, STATS_L1_EVICT);
-    if (s->removals % AGES_NOTED)
-        return;
     int64_t age_ns = (int64_t)clock_coarse_ns(l1->env->clock) - l1_entry_born_ns(e);
-    stats_time(stats, STATS_EVICTED_AGE, age_ns > 0 ? (uint64_t)age_ns : 0);
+    stats_time(l1_stats_of(l1, entry_space(e)), STATS_EVICTED_AGE,
+               age_ns > 0 ? (uint64_t)age_ns : 0);
 }
 
-/* As a cap comes down, who leaves is no younger or older than else: so ages say nothing. */
-static void note_shed(struct l1 *l1, const struct l1_entry *e)
-{
-    struct stats *stats = l1_stats_of(l1, e);
-    stats_count(stats, STATS_L1_EVICT);
-    stats_count(stats, STATS_L1_SHED);
-}
-
-static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fate) REQUIRES(s->lock)
+static NIGH_INLINED uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fate)
+    REQUIRES(s->lock)
 {
     if (!s->entries || !l1->policy->victim)
         return 0;
@@ -102,10 +112,9 @@ static uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enum l1_fate fat
     struct l1_entry *e = ring_entry(&s->ring, slot);
     if (!hash)
         hash = entry_hash(l1, e);
-    if (fate == L1_FATE_SHED)
-        note_shed(l1, e);
-    else
-        note_evicted(l1, s, e);
+    /* As a cap comes down, who leaves is no younger or older than else: so ages say nothing. */
+    if (fate == L1_FATE_EVICTED && NIGH_UNLIKELY(s->removals % AGES_NOTED == 0))
+        note_age(l1, e);
     USDT(evict, &e->bytes[0], entry_key_len(e), entry_value_len(e));
     return remove_hashed_locked(l1, s, e, hash, fate);
 }
@@ -129,8 +138,6 @@ static uint64_t shed_row_locked(struct l1 *l1, struct l1_shard *s, uint32_t most
         hashes[i] = entry_hash(l1, ring_entry(&s->ring, slots[i]));
         __builtin_prefetch(table_bucket(shard_table_locked(s), hashes[i]), 1);
     }
-    for (uint32_t i = 0; i < count; i++)
-        note_shed(l1, ring_entry(&s->ring, slots[i]));
     for (uint32_t i = 0; i < count; i++)
         sum += remove_hashed_locked(l1, s, ring_entry(&s->ring, slots[i]), hashes[i], L1_FATE_SHED);
     *ret_count = count;

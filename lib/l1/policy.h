@@ -37,6 +37,7 @@ struct l1_newcomer {
     uint64_t hash;           /* (s) */
     uint64_t bytes;          /* (s) charged; 0: nobody (room for a table, or for a known key) */
     enum l1_verdict verdict; /* (s) the policy's; back to L1_UNDECIDED when the room is made */
+    bool refused; /* (s) for who has got no memory, under the same hold: the policy wanted it so */
 };
 
 enum l1_model { L1_MODEL_NONE, L1_MODEL_LFU, L1_MODEL_LRU };

@@ -76,6 +76,7 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
             enter_unmake_locked(l1, s, e, p->size, p->bytes);
             fates_note(l1->fates, hash, L1_FATE_REFUSED_FULL, 0);
         }
+        enter_count_refused(l1, p->key, has_slot && !e && s->newcomer.refused);
         return L1_REFUSED_FULL;
     }
     entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);

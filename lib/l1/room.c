@@ -128,8 +128,8 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
     return budget_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
 }
 
-static struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, size_t size, uint64_t bytes)
-    REQUIRES(s->lock)
+static NIGH_INLINED struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, size_t size,
+                                                 uint64_t bytes) REQUIRES(s->lock)
 {
     if (NIGH_UNLIKELY(atomic_load_explicit(&l1->closed, memory_order_relaxed)))
         return NULL;
@@ -161,19 +161,23 @@ void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t 
     return moved;
 }
 
+static void note_no_room_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool refused)
+    REQUIRES(s->lock)
+{
+    s->newcomer.refused = refused;
+    fates_note(l1->fates, hash, refused ? L1_FATE_REFUSED_POLICY : L1_FATE_REFUSED_FULL, 0);
+}
+
 /* Make memory for a new key, which the policy may refuse. */
 static struct l1_entry *make_new_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
                                         size_t size, uint64_t bytes) REQUIRES(s->lock)
 {
     if (l1->policy->expect)
         l1->policy->expect(s, hash);
-    s->newcomer = (struct l1_newcomer){hash, bytes, L1_UNDECIDED};
+    s->newcomer = (struct l1_newcomer){hash, bytes, L1_UNDECIDED, false};
     struct l1_entry *e = make_locked(l1, s, size, bytes);
-    if (NIGH_UNLIKELY(s->newcomer.verdict == L1_REFUSED))
-        stats_count(l1->stats, STATS_L1_REFUSED_POLICY);
     if (NIGH_UNLIKELY(!e))
-        fates_note(l1->fates, hash, s->newcomer.verdict == L1_REFUSED ? L1_FATE_REFUSED_POLICY
-                                                                      : L1_FATE_REFUSED_FULL, 0);
+        note_no_room_locked(l1, s, hash, s->newcomer.verdict == L1_REFUSED);
     s->newcomer.bytes = 0;
     s->newcomer.verdict = L1_UNDECIDED;
     return e;
@@ -186,6 +190,6 @@ struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t ha
         return make_new_locked(l1, s, hash, size, bytes);
     struct l1_entry *e = make_locked(l1, s, size, bytes);
     if (NIGH_UNLIKELY(!e))
-        fates_note(l1->fates, hash, L1_FATE_REFUSED_FULL, 0);
+        note_no_room_locked(l1, s, hash, false);
     return e;
 }

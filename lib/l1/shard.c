@@ -203,7 +203,6 @@ static bool evict_from_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t 
     if (!e)
         return true; /* the whole chain went when room was sought for one more bucket */
     l1_shard_remove_locked(l1, s, e, L1_FATE_EVICTED);
-    stats_count(l1_stats_of(l1, e), STATS_L1_EVICT);
     return true;
 }
 

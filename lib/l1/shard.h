@@ -26,12 +26,13 @@ struct l1_shard {
     uint32_t grow_at;        /* (s) at so many entries the table doubles */
     uint32_t make_at;        /* (s) at so many the next table is made; <= grow_at */
     uint32_t removals;       /* (s) count; unchanged: a word found before is still good */
-    uint64_t entry_bytes;    /* (s) charged for live entries */
+    struct tally *tallies;   /* (s) what came and left, by id of the space & tally_mask: tally.h */
     uint64_t arrays_pages_bytes; /* (s) the part outside the arena */
     uint64_t spare_bytes;    /* (s) the reserve: borrowed from the cap, not used */
     _Atomic uint64_t unstored_bytes; /* (a) charge of entries made here, not stored yet */
     _Atomic uint16_t *due; /* (c) -> (a) written (s): tick before which nothing expires here */
     uint32_t move_at;                /* (s) slot up to which compact.c has moved */
+    uint32_t tally_mask;             /* (s) 0: one tally for all spaces */
     bool freeing;                    /* (s) a writer has come since the reclaimer's last visit */
     bool marked;                     /* (s) the reclaimer has been told to come */
     uint32_t entries_counted;        /* (s) `entries` when the reclaimer last added them up */

@@ -31,6 +31,7 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
     if (!has_slot || !word) {
         if (!l1_entry_loose(e)) /* else it is noted why it is loose */
             fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FULL, 0);
+        enter_count_refused(l1, key, entry_was_refused(e));
         return L1_REFUSED_FULL;
     }
     uint64_t bytes = entry_charge(l1, e);
@@ -71,11 +72,13 @@ static struct l1_entry *create_charged_locked(struct l1 *l1, struct l1_shard *s,
     return e;
 }
 
-static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size)
+static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size,
+                                       bool *ret_refused)
 {
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
     struct l1_entry *e = create_charged_locked(l1, s, key, size);
+    *ret_refused = !e && s->newcomer.refused;
     l1_shard_unlock(l1, s);
     return e;
 }
@@ -83,13 +86,16 @@ static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, 
 int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_value *value,
                     struct l1_entry **ret_entry)
 {
-    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value));
+    bool refused;
+    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value), &refused);
     if (e)
         entry_fill(e, l1, key, value, value->stamp, 1, 0);
     else
         e = entry_create_loose(l1, key, value);
     if (!e)
         return NIGH_ENOMEM;
+    if (refused)
+        entry_spare_set(e, ENTRY_REFUSED);
     *ret_entry = e;
     return 0;
 }

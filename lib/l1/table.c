@@ -60,12 +60,6 @@ void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *
     atomic_store_explicit(word, table_word_of(tag, e), memory_order_release);
 }
 
-void table_clear(_Atomic uint64_t *word)
-{
-    /* An empty word hands nothing over, so no order is needed. */
-    atomic_store_explicit(word, 0, memory_order_relaxed);
-}
-
 uint64_t table_extend_bytes(const struct mem *mem)
 {
     return mem_charge_apart(mem, sizeof(struct l1_bucket));

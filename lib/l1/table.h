@@ -101,7 +101,11 @@ static inline _Atomic uint64_t *table_place_first(struct l1_table *t, uint64_t h
 struct l1_place table_place(struct l1_table *t, uint64_t hash);
 /* Publish an entry: a reader that finds it sees what was written to it before. */
 void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e);
-void table_clear(_Atomic uint64_t *word);
+static inline void table_clear(_Atomic uint64_t *word)
+{
+    /* An empty word hands nothing over, so no order is needed. */
+    atomic_store_explicit(word, 0, memory_order_relaxed);
+}
 /* Put a charged overflow bucket behind `last`. False: no memory. */
 bool table_extend(struct mem *mem, struct l1_table *t, struct l1_bucket *last);
 uint64_t table_extend_bytes(const struct mem *mem);

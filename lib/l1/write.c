@@ -38,6 +38,12 @@ static struct l1_entry *own_entry_locked(struct l1 *l1, struct l1_shard *s,
     return enter_make_locked(l1, s, w->key->hash, old, w->size, w->bytes);
 }
 
+/* Whether own_entry_locked() has just given none because the policy kept what is there. */
+static bool was_refused_locked(struct l1_shard *s, const struct own_write *w) REQUIRES(s->lock)
+{
+    return is_large(w) ? w->made && entry_was_refused(w->made) : s->newcomer.refused;
+}
+
 /* Complete an entry. This comes after the floor was raised: a locked instruction waits for stores
  * to memory that no cache has. */
 static void complete_own(struct l1 *l1, struct l1_shard *s, const struct own_write *w,
@@ -84,10 +90,8 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
         fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FLOOR, 0);
     else if (result == L1_REFUSED_FULL && e) /* without it, it is noted why there is none */
         fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FULL, 0);
-    if (old && !survives(old, w->value->version)) {
+    if (old && !survives(old, w->value->version))
         l1_shard_drop_locked(l1, s, old, L1_FATE_NONE);
-        stats_count(l1_stats_of(l1, old), STATS_L1_REMOVE);
-    }
     if (e && !is_large(w))
         enter_unmake_locked(l1, s, e, w->size, w->bytes);
 }
@@ -118,6 +122,7 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
     uint32_t removals = s->removals;
     bool has_slot = l1_shard_has_slot_locked(l1, s);
     struct l1_entry *e = has_slot ? own_entry_locked(l1, s, w, old) : NULL;
+    bool refused = has_slot && !e && was_refused_locked(s, w);
     if (NIGH_UNLIKELY(s->removals != removals)) {
         word = table_word_of_key(shard_table_locked(s), w->key);
         old = table_entry_in(word);
@@ -129,6 +134,7 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
     if (result == L1_STORED && !(e && word))
         result = L1_REFUSED_FULL;
     if (NIGH_UNLIKELY(result != L1_STORED)) {
+        enter_count_refused(l1, w->key, result == L1_REFUSED_FULL && refused);
         not_stored_locked(l1, s, w, e, old, result);
         return result;
     }
@@ -203,12 +209,10 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
-    if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own)) {
+    if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own))
         l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
-        stats_count(l1_stats_of(l1, e), STATS_L1_REMOVE);
-    } else if (!e && NIGH_UNLIKELY(core_marks(l1, key->hash))) {
+    else if (!e && NIGH_UNLIKELY(core_marks(l1, key->hash)))
         curve_remove(l1, key->hash); /* a larger cache might still have it */
-    }
     l1_shard_unlock(l1, s);
     USDT(invalidate, key->data, key->len, position);
     if (ret_ticket_ok)

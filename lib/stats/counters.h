@@ -58,8 +58,8 @@
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \
     X(L1_REFUSED_FLOOR, "l1_refused_floor", "stores refused: invalidated since their load began")  \
     X(L1_REFUSED_VERSION, "l1_refused_version", "stores refused: a newer version is there")        \
-    X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room, or a policy keeps the others") \
-    X(L1_REFUSED_POLICY, "l1_refused_policy", "of l1_refused_full: lfu keeps what is there")       \
+    X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room, and none made")                \
+    X(L1_REFUSED_POLICY, "l1_refused_policy", "of l1_refused_full: lfu kept what is worth more")   \
     X(L1_OVERSIZE, "l1_oversize", "values not stored: over the size limit")                        \
     X(L1_EVICT, "l1_evict", "entries evicted for room")                                            \
     X(L1_SHED, "l1_shed", "of l1_evict: because a cap came down, or pages were given back")        \

@@ -362,12 +362,27 @@ static uint64_t sum_locked(const struct stats *s, enum stats_counter c) REQUIRES
     return sum;
 }
 
+void stats_set_source(struct stats *s, const struct stats_source *source)
+{
+    s->set->source = source ? *source : (struct stats_source){0};
+}
+
+/* Ask the source. Not under the lock: it takes locks of its own, under which threads count. */
+static void add_source(struct stats *s, uint64_t counts[STATS_COUNTER_COUNT])
+{
+    if (s->set->source.add)
+        s->set->source.add(s->set->source.arg, s, counts);
+}
+
 uint64_t stats_read(struct stats *s, enum stats_counter c)
 {
+    uint64_t kept[STATS_COUNTER_COUNT] = {0};
     pthread_mutex_lock(&lock);
     uint64_t sum = sum_locked(s, c);
     pthread_mutex_unlock(&lock);
-    return sum;
+    if (c >= s->set->source.first && c <= s->set->source.last)
+        add_source(s, kept);
+    return sum + kept[c];
 }
 
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT])
@@ -376,6 +391,7 @@ void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT])
     for (unsigned c = 0; c < STATS_COUNTER_COUNT; c++)
         ret[c] = sum_locked(s, (enum stats_counter)c);
     pthread_mutex_unlock(&lock);
+    add_source(s, ret);
 }
 
 /* ---- histograms ---- */

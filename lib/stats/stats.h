@@ -27,12 +27,7 @@ enum stats_counter {
 #define X(name, export_name, doc) STATS_##name,
     STATS_COUNTERS(X)
 #undef X
-    STATS_COUNTER_COUNT,
-    /* Levels: sums that also fall, by adding what is below 0 (modulo 2^64). What is in L1 now is
-     * what each thread has added less what each has removed; nobody writes another's part. */
-    STATS_LEVEL_ENTRIES = STATS_COUNTER_COUNT, /* entries in L1 */
-    STATS_LEVEL_BYTES,                         /* what they are charged */
-    STATS_SLOT_COUNT
+    STATS_COUNTER_COUNT
 };
 
 struct stats_counter_info {
@@ -53,11 +48,21 @@ enum stats_histogram {
 extern const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COUNT];
 
 struct stats_thread;
+struct stats;
+
+/* Who keeps some counters of a set besides, where counting costs less: under a lock that is held in
+ * any case. Zeroed: nobody. */
+struct stats_source {
+    enum stats_counter first, last; /* of these counters */
+    /* Add what is kept for the set. Called under no lock. */
+    void (*add)(void *arg, const struct stats *s, uint64_t counts[STATS_COUNTER_COUNT]);
+    void *arg;
+};
 
 /* Keys: (a) written by the thread that has the block, read by anyone  (l) lock in stats.c
  *       (c) constant. On lines of its own. */
 struct stats_block {
-    _Atomic uint64_t counts[STATS_SLOT_COUNT]; /* (a) */
+    _Atomic uint64_t counts[STATS_COUNTER_COUNT]; /* (a) */
     /* NULL: this thread has added nothing to it. pair(stats.histogram) */
     _Atomic(struct histogram *) histograms[STATS_HISTOGRAM_COUNT];
     struct stats *set;                            /* (c) */
@@ -78,7 +83,8 @@ struct stats_set {
     struct stats_block *free;   /* (l) blocks that no thread has */
     struct stats *next;         /* (l) in the list of all sets */
     struct stats **link;        /* (l) pointer to this set in that list */
-    _Atomic uint64_t shared[STATS_SLOT_COUNT]; /* by atomic adds, without memory for a block */
+    _Atomic uint64_t shared[STATS_COUNTER_COUNT]; /* by atomic adds, without memory for a block */
+    struct stats_source source;                   /* (c) while the set is read */
 };
 
 /* Keys: (c) constant after init  (r) as above */
@@ -153,7 +159,11 @@ uint32_t stats_sample_next(uint64_t now_ns);
  * sample of anything. */
 bool stats_sample_is_timed(uint32_t stands_for);
 
-/* Sum of all threads, those that have ended included. */
+/* Let the set ask somebody, too, when it is read; NULL: nobody any more. Threads: one, while nobody
+ * reads the set. */
+void stats_set_source(struct stats *s, const struct stats_source *source);
+
+/* Sum of all threads, those that have ended included, and of the set's source. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);
 

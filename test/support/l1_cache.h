@@ -257,7 +257,11 @@ static inline void cache_audit(struct cache *c)
     uint64_t entries;
     uint64_t live_bytes = cache_walk(c, true, &entries);
     struct l1_gauges g = cache_gauges(c);
+    struct l1_level l;
+    l1_level_read(c->l1, &c->stats, &l);
     CHECK_EQ(g.entries, entries);
+    CHECK_EQ(l.entries, entries); /* all that came, less all that left */
+    CHECK_EQ(l.bytes, live_bytes);
     CHECK_LE(cache_retired_bytes(c), g.limbo_bytes); /* old tables are in limbo too */
     CHECK_EQ(g.used_bytes, g.tables_bytes + live_bytes + g.limbo_bytes + g.unstored_bytes);
     CHECK_LE(g.peak_bytes, g.cap_bytes);

@@ -65,6 +65,35 @@ TEST(counts_go_where_they_belong)
     stats_fini(&b);
 }
 
+/* Keeps 10 of one counter, and 20 of the next. */
+static void add_kept(void *arg, const struct stats *s, uint64_t counts[STATS_COUNTER_COUNT])
+{
+    CHECK(s == arg);
+    counts[STATS_L1_EVICT] += 10;
+    counts[STATS_L1_SHED] += 20;
+}
+
+TEST(what_somebody_else_keeps_is_added)
+{
+    struct stats s;
+    uint64_t all[STATS_COUNTER_COUNT];
+    open_set(&s);
+    struct stats_source source = {STATS_L1_EVICT, STATS_L1_SHED, add_kept, &s};
+    stats_count(&s, STATS_L1_EVICT);
+    CHECK_EQ(stats_read(&s, STATS_L1_EVICT), 1);
+    stats_set_source(&s, &source);
+    CHECK_EQ(stats_read(&s, STATS_L1_EVICT), 11);
+    CHECK_EQ(stats_read(&s, STATS_L1_SHED), 20);
+    CHECK_EQ(stats_read(&s, STATS_L1_MISS), 0);
+    stats_read_all(&s, all);
+    CHECK_EQ(all[STATS_L1_EVICT], 11);
+    CHECK_EQ(all[STATS_L1_SHED], 20);
+    CHECK_EQ(all[STATS_L1_DROP], 0);
+    stats_set_source(&s, NULL);
+    CHECK_EQ(stats_read(&s, STATS_L1_EVICT), 1);
+    stats_fini(&s);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 8, COUNTS = 100000 };

@@ -128,6 +128,7 @@ static const struct field l1_fields[] = {
     FIELD(l1, least_bytes, STILL),
     FIELD(l1, shards_block_bytes, STILL),
     FIELD(l1, space_stats, STILL),
+    FIELD(l1, tallies, STILL),
     FIELD(l1, space_slots, HIT),
     FIELD(l1, cap_bytes, MOVES),
     FIELD(l1, limbo_cap_bytes, MOVES),

@@ -14,6 +14,16 @@ static int64_t of(const struct world *w, const char *space, const char *name)
     return nigh_stats_value(w->cache, space, name);
 }
 
+/* Adds up what the live entries of a ring are charged. */
+static uint64_t ring_bytes(const struct l1 *l1, const struct l1_ring *ring)
+{
+    uint64_t bytes = 0;
+    for (uint32_t slot = 0; slot < ring->capacity; slot++)
+        if (ring_is_live(ring->words[slot]))
+            bytes += entry_charge(l1, ring_entry(ring, slot));
+    return bytes;
+}
+
 /* What the spaces have is what the table has. */
 static void check_sums(const struct world *w)
 {
@@ -23,7 +33,7 @@ static void check_sums(const struct world *w)
     uint64_t bytes = 0;
     l1_gauges_read(w->cache->l1, L1_GAUGE_ALL, &g);
     for (uint32_t i = 0; i <= w->cache->l1->shard_mask; i++)
-        bytes += w->cache->l1->shards[i].entry_bytes;
+        bytes += ring_bytes(w->cache->l1, &w->cache->l1->shards[i].ring);
     ok = CHECK_EQ((uint64_t)(of(w, "s", "entry_bytes") + of(w, "other", "entry_bytes")), bytes) &&
          ok;
     ok = CHECK(bytes <= g.used_bytes) && ok;
@@ -31,16 +41,23 @@ static void check_sums(const struct world *w)
         check_note("%lld entries", (long long)entries);
 }
 
-static struct nigh_space *open_small(struct world *w)
+static struct nigh_space *open_small_as(struct world *w, enum nigh_policy policy, uint32_t ttl_ms)
 {
     struct nigh_space *other;
     struct nigh_options o = world_options(w);
     o.l1_memory = 4u << 20;
     o.l1_shards = 4;
+    o.l1_policy = policy;
     o.group_slots = GROUP_SLOTS_MIN;
+    o.space.soft_ttl_ms = ttl_ms;
     world_open(w, &o, NULL);
     REQUIRE_EQ(nigh_space_open(w->cache, "other", NULL, NULL, NULL, NULL, &other), 0);
     return other;
+}
+
+static struct nigh_space *open_small(struct world *w)
+{
+    return open_small_as(w, NIGH_POLICY_DEFAULT, 0);
 }
 
 static void put(struct nigh_space *space, int key, size_t len)
@@ -178,26 +195,70 @@ TEST(hit_ratios_follow_the_traffic_each_at_its_pace)
     world_close(&w);
 }
 
+static void pass_a_minute(struct world *w)
+{
+    world_advance(w, 61000);
+    world_settle(w);
+}
+
+/* Under lru who came first goes first; so it is known how old the evicted are. */
 TEST(the_age_of_the_evicted_is_that_of_the_last_minute)
 {
     struct world w;
-    open_small(&w);
+    open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    pass_a_minute(&w); /* from here on the keeper looks once a minute */
+    for (int i = 0; i < 2000; i++)
+        put(w.space, i, 1000);
+    CHECK_EQ(of(&w, "s", "l1_evict"), 0);
+    world_advance(&w, 7000);
+    for (int i = 2000; i < 5000; i++)
+        put(w.space, i, 1000);
+    CHECK_GT(of(&w, "s", "l1_evict"), 50);
+    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0); /* nobody has looked yet */
+    pass_a_minute(&w);
+    CHECK_GE(of(&w, "s", "evicted_age_ms"), 6999); /* a tick less, an eighth more */
+    CHECK_LE(of(&w, "s", "evicted_age_ms"), 7900);
+    CHECK_EQ(of(&w, "other", "evicted_age_ms"), 0);
+    pass_a_minute(&w);
+    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0); /* none went in this minute */
+    for (int i = 5000; i < 5200; i++) /* a few suffice; they have lived for 129 s */
+        put(w.space, i, 1000);
+    pass_a_minute(&w);
+    CHECK_GE(of(&w, "s", "evicted_age_ms"), 128999);
+    CHECK_LE(of(&w, "s", "evicted_age_ms"), 146000);
+    world_close(&w);
+}
+
+/* What lfu keeps out is counted once, in the space that it was for, and as a store refused. */
+TEST(what_the_policy_refuses_is_part_of_what_is_refused)
+{
+    struct world w;
+    struct nigh_space *other = open_small_as(&w, NIGH_POLICY_LFU, 3600000);
+    struct nigh_value v;
+    char key[16];
     for (int i = 0; i < 3000; i++)
         put(w.space, i, 1000);
-    world_advance(&w, 5000);
-    for (int i = 3000; i < 6000; i++)
-        put(w.space, i, 1000);
-    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0);
-    world_advance(&w, 61000);
-    world_settle(&w);
-    world_advance(&w, 61000);
-    world_settle(&w);
-    CHECK_EQ(of(&w, "s", "evicted_age_ms"), 0); /* none in this minute */
-    for (int i = 6000; i < 20000; i++)
-        put(w.space, i, 1000);
-    world_advance(&w, 61000);
-    world_settle(&w);
-    CHECK_LE(of(&w, "s", "evicted_age_ms"), 200000);
+    for (int n = 0; n < 20; n++) /* what is there is asked for again and again */
+        for (int i = 0; i < 3000; i++) {
+            int len = snprintf(key, sizeof(key), "k%d", i);
+            if (nigh_get(w.space, key, (size_t)len, NULL, &v) >= 0)
+                nigh_release(&v);
+        }
+    int64_t before = of(&w, "s", "l1_refused_full");
+    static const char bytes[300000];
+    int refused = 0;
+    for (int i = 0; i < 20; i++) {
+        int len = snprintf(key, sizeof(key), "large%d", i);
+        CHECK_GE(nigh_put(other, key, (size_t)len, bytes, sizeof(bytes), NULL), 0);
+        v = (struct nigh_value)NIGH_VALUE_INIT;
+        refused += nigh_get(other, key, (size_t)len, NULL, &v) == NIGH_MISS;
+        nigh_release(&v);
+    }
+    CHECK_GT(of(&w, "other", "l1_refused_policy"), 0);
+    CHECK_LE(of(&w, "other", "l1_refused_policy"), of(&w, "other", "l1_refused_full"));
+    CHECK_EQ(of(&w, "other", "l1_refused_full"), refused);
+    CHECK_EQ(of(&w, "s", "l1_refused_policy"), 0);
+    CHECK_EQ(of(&w, "s", "l1_refused_full"), before);
     world_close(&w);
 }
 

@@ -97,10 +97,10 @@ void failures_expire(struct failures *f, uint64_t now_ns)
     pthread_mutex_unlock(&f->lock);
 }
 
-void failures_clear(struct failures *f, uint64_t hash)
+void failures_clear_slow(struct failures *f, uint64_t hash)
 {
     struct failure *slot = slot_of(f, hash);
-    if (NIGH_LIKELY(failures_none(f)) || !is_of(slot, hash))
+    if (!is_of(slot, hash))
         return;
     pthread_mutex_lock(&f->lock);
     if (is_of(slot, hash) && slot->count > 0)

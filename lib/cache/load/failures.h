@@ -57,6 +57,11 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
 /* Keeper: forget failures that lie long enough back, so that nobody takes the lock for them. */
 void failures_expire(struct failures *f, uint64_t now_ns);
 /* Forget a key's failure, as it was loaded or invalidated: the next load is tried at once. */
-void failures_clear(struct failures *f, uint64_t hash);
+NIGH_OUTLINED void failures_clear_slow(struct failures *f, uint64_t hash);
+static inline void failures_clear(struct failures *f, uint64_t hash)
+{
+    if (NIGH_UNLIKELY(!failures_none(f)))
+        failures_clear_slow(f, hash);
+}
 
 #endif

@@ -107,11 +107,11 @@ static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t off
 }
 #define OF_L1(which, field) of_l1(space, which, offsetof(struct l1_gauges, field))
 
-/* A thread's part may have been read before another's that belongs to it. */
-static uint64_t level(struct nigh_space *space, enum stats_counter which)
+static struct l1_level level(const struct nigh_space *space)
 {
-    int64_t sum = (int64_t)stats_read(&space->stats, which);
-    return sum > 0 ? (uint64_t)sum : 0;
+    struct l1_level l;
+    l1_level_read(space->cache->l1, &space->stats, &l);
+    return l;
 }
 
 static uint64_t ppm(const struct nigh_space *space, enum trend_tier tier, enum trend_window window)
@@ -141,13 +141,13 @@ static bool is_loader_cheaper(struct nigh_space *space)
 
 /* X(name, only of a capped space, value, what it is) */
 #define SPACE_GAUGES(X)                                                                            \
-    X(entries, false, level(space, STATS_LEVEL_ENTRIES), "in L1")                                  \
+    X(entries, false, level(space).entries, "in L1")                                               \
     X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
       "everything that counts against its cap")                                                    \
     X(memory_cap_bytes, true, OF_L1(0, cap_bytes), "space.memory")                                 \
     X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(entry_bytes, false, level(space, STATS_LEVEL_BYTES), "what they are charged")                \
+    X(entry_bytes, false, level(space).bytes, "what they are charged")                             \
     X(l1_hits_1s_ppm, false, ppm(space, TREND_L1, TREND_SECOND),                                   \
       "reads that L1 answered, of all reads of the last second (0: there were none)")              \
     X(l1_hits_1m_ppm, false, ppm(space, TREND_L1, TREND_MINUTE), "the same of the last minute")    \
@@ -157,8 +157,8 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(l2_hits_1m_ppm, false, ppm(space, TREND_L2, TREND_MINUTE), "the same of the last minute")    \
     X(l2_hits_1h_ppm, false, ppm(space, TREND_L2, TREND_HOUR), "the same of the last hour")        \
     X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
-      "a tenth of those evicted lately were younger: short says that the cap is too small; "       \
-      "0: none was evicted")                                                                       \
+      "a tenth of those evicted in the last minute or so were younger: short says that the cap "   \
+      "is too small; 0: none was evicted")                                                         \
     X(evicted_1m, false, lately(space, TREND_EVICTED), "l1_evict of the last minute or so")        \
     X(refused_1m, false, lately(space, TREND_REFUSED),                                             \
       "l1_refused_full of the last minute or so")                                                  \

@@ -13,10 +13,18 @@
 #include "cache/sample.h"
 #include "cache/space_l1.h"
 
-static void note_put(struct nigh_space *space, const struct l1_key *key, size_t len, bool stored)
+static NIGH_OUTLINED void note_marked_put(struct nigh_space *space, const struct l1_key *key,
+                                          size_t len, bool stored)
 {
-    sample_note(space, key, (struct sample_event){
+    sample_note_marked(space, key, (struct sample_event){
         NIGH_TRACE_PUT, stored ? NIGH_TRACE_FRESH : NIGH_TRACE_REFUSED, (uint32_t)len, 0});
+}
+
+static inline void note_put(struct nigh_space *space, const struct l1_key *key, size_t len,
+                            bool stored)
+{
+    if (sample_takes(space, key->hash))
+        note_marked_put(space, key, len, stored);
 }
 
 /* Lifetimes are spread by what differs from key to key and from put to put: a number drawn from the
