@@ -344,8 +344,8 @@ TEST(a_pipe_whose_reader_is_gone_raises_no_signal)
     close(stderr_becomes(before));
 }
 
-/* Says whether lines are counted while what `fd` (closed here) is stands at descriptor 2, by default
- * or when asked for. */
+/* Says whether lines are counted while what `fd` (closed here) is stands at descriptor 2, by
+ * default or when asked for. */
 static bool counts(int fd, enum nigh_log_to to)
 {
     struct log_out out;

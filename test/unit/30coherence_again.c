@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rule 16: a clock that is met again is not followed as it is, one of two nodes gives it a new id, and
-// what is no reason to do so.
+// Rule 16: a clock that is met again is not followed as it is; one of two nodes gives it a new id;
+// and what is no reason to do so.
 
 #include "support/clocks.h"
 #include "worlds/coherence.h"

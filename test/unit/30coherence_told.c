@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rule 13: own changes of the last seconds are told again to another clock; and a change whose clock
-// is another one before its answer has come.
+// Rule 13: own changes of the last seconds are told again to another clock; and a change is queued
+// whose clock is another one before its answer has come.
 
 #include "support/clocks.h"
 #include "worlds/coherence.h"

@@ -286,11 +286,16 @@ TEST(names_of_any_bytes_leave_the_format_whole)
     world_close(&w);
 }
 
-/* What the project of Prometheus says of it, where its tool is installed. */
+static bool has_promtool(void)
+{
+    return system("command -v promtool >/dev/null 2>&1") == 0;
+}
+
+/* Prometheus' own tool finds nothing wrong, where it is installed (Debian: prometheus). */
 TEST(promtool_finds_nothing_wrong)
 {
     struct world w;
-    if (system("command -v promtool >/dev/null 2>&1") != 0)
+    if (!has_promtool())
         return; /* the reader above has said what there is to say */
     world_open_exact(&w);
     ask_fetch(w.space, "k", NULL);
@@ -301,6 +306,15 @@ TEST(promtool_finds_nothing_wrong)
     CHECK_EQ(pclose(tool), 0);
     free(text);
     world_close(&w);
+}
+
+TEST(promtool_finds_nothing_wrong_in_the_alerts)
+{
+    const char *rules = NIGH_TEST_SOURCE "/cmake/monitoring/alerts.yml";
+    char command[4096];
+    snprintf(command, sizeof(command), "promtool check rules '%s'", rules);
+    if (has_promtool())
+        CHECK_EQ(system(command), 0);
 }
 
 /* ---- what else is installed ---- */
