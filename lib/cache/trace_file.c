@@ -3,7 +3,9 @@
  * Writing the file of a recording.
  *
  * A file that is there and is no recording is left alone, for a wrong path must not cost anybody
- * his data; so are devices and pipes, whose readers could make the writer wait for ever.
+ * his data; so are devices and pipes, whose readers could make the writer wait for ever. A link is
+ * followed if it is this user's or root's: in a folder that many may write to, somebody else's may
+ * lead to what he himself cannot write.
  *
  * A new file takes the place of a recording once it has its header: where two processes have the
  * same path, the first one goes on writing into the file that has no name any more, and what is at
@@ -68,6 +70,14 @@ static const char *objection(struct place *p)
     return ours ? NULL : "is there, and is no recording";
 }
 
+/* Whether the path is a link that another user made. */
+static bool is_link_of_another(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid != 0 &&
+           st.st_uid != geteuid();
+}
+
 static int refuse(const char *path, const char *why)
 {
     return error_note(NIGH_EOPTION, "trace.file=%.200s: %s", path, why);
@@ -78,6 +88,8 @@ static const char *look_at(struct place *p)
 {
     char real[PATH_MAX];
     p->mode = 0600;
+    if (is_link_of_another(p->path))
+        return "is another user's link";
     p->old = fd_above_standard(open(p->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (p->old < 0)
         return errno == ENOENT ? NULL : strerrordesc_np(errno);

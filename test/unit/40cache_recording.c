@@ -389,6 +389,25 @@ TEST(a_link_leads_to_the_recording)
     remove_folder();
 }
 
+/* Only root can give a link away. */
+TEST(a_link_of_another_user_leads_nowhere)
+{
+    struct nigh *cache;
+    char link[96];
+    if (geteuid() != 0)
+        return;
+    make_folder();
+    snprintf(link, sizeof(link), "%s/link", file.folder);
+    struct nigh_options o = options(1);
+    o.trace_file = link;
+    REQUIRE_EQ(symlink(file.path, link), 0);
+    REQUIRE_EQ(lchown(link, 12345, 12345), 0);
+    CHECK_EQ(nigh_open(&o, &cache), NIGH_EOPTION);
+    CHECK(strstr(nigh_options_error(), "another user's link"));
+    CHECK_EQ(unlink(link), 0);
+    remove_folder();
+}
+
 TEST(each_process_has_a_file_of_its_own)
 {
     struct recorder r;
