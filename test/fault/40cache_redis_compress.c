@@ -280,15 +280,18 @@ static void small_and_random_stay_plain(void)
     CHECK_EQ(ask_get(reader.space, "noise", NULL).len, sizeof(noise));
 }
 
+/* What is only explained counts as no read. */
 static void explained(void)
 {
     char words[8192];
+    int64_t unpacked = world_count(&reader, "l2_unpacked");
     put("told", text, LARGE, NULL);
     REQUIRE(nigh_explain(reader.space, "told", 4, NIGH_STATS_TEXT, words, sizeof(words)) > 0);
     const char *line = strstr(words, "20000 B (");
     CHECK(line && strstr(line, " B there)"));
     REQUIRE(nigh_explain(reader.space, "told", 4, NIGH_STATS_JSON, words, sizeof(words)) > 0);
     CHECK(strstr(words, "\"bytes\": 20000, \"codec\": \""));
+    CHECK_EQ(world_count(&reader, "l2_unpacked"), unpacked);
 }
 
 static void with(enum nigh_compress how)

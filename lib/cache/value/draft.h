@@ -61,8 +61,8 @@ int draft_entry_stored(const struct draft *d, struct l1_entry **ret);
 
 /* Whether the value is within the space's limit (space.value_max); counted if it is not. */
 bool draft_within_limit(const struct draft *d);
-/* Whether the value is small enough for Redis, if it goes there, also if it is not compressed;
- * counted if it is not. */
+/* Whether the value is small enough for Redis, if it goes there: as it is, for how small it can be
+ * made is not known yet. Counted if it is not. */
 bool draft_fits_l2(const struct draft *d);
 /* Returns the value's envelope, in general memory (*ret_size bytes), or NULL. */
 void *draft_envelope(const struct draft *d, size_t *ret_size);

@@ -132,6 +132,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
         ret->undone = rc == NIGH_MISS;
         return rc == NIGH_MISS ? 0 : rc;
     }
+    ret->unpacked = e->plain_len != 0;
     ret->lifetime = freshness_lifetime(entry, now_ns, LIFETIME_KEPT);
     ret->verdict = verdict_of(standing, ret->lifetime, ret->trust, d.absent);
     if (ret->verdict == VERDICT_GONE) {
@@ -165,6 +166,8 @@ static void count(struct nigh_space *space, const struct lookup *found)
         [VERDICT_FRESH] = STATS_L2_FRESH,
     };
     stats_count(&space->stats, found->bad ? STATS_ENVELOPE_BAD : counters[found->verdict]);
+    if (found->undone || found->unpacked)
+        stats_count(&space->stats, found->undone ? STATS_L2_UNPACK_FAILED : STATS_L2_UNPACKED);
 }
 
 int lookup_judge(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,

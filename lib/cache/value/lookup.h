@@ -17,6 +17,7 @@ struct lookup {
     enum verdict_lifetime lifetime; /* of `entry` */
     bool bad;               /* GONE: no envelope, or a value above NIGH_VALUE_MAX */
     bool undone;            /* GONE: compressed, and not to be decompressed here */
+    bool unpacked;          /* it was compressed, and has been decompressed */
     bool storable;          /* coherent, and outdated by time at most: may enter L1 */
     struct l1_entry *entry; /* with one reference, the caller's; NULL if GONE */
     uint64_t fill_id;       /* names the value looked at, as scripts see it; 0: none */

@@ -48,7 +48,6 @@ static int tell(struct nigh_space *space, const struct l2_envelope *e, unsigned 
                 const char *why)
 {
     struct nigh *cache = space->cache;
-    stats_count(&space->stats, STATS_L2_UNPACK_FAILED);
     if (!atomic_exchange_explicit(&cache->unpack_told, true, memory_order_relaxed))
         LOG(cache->env.log, NIGH_LOG_WARN,
             "a value of space %s in redis, compressed with %s (%u) from %u bytes to %zu, is no use "
@@ -75,6 +74,5 @@ int packed_open(struct nigh_space *space, const struct l2_envelope *e, struct pa
         return tell(space, e, codec, "it does not decompress to what it says");
     }
     ret->bytes = bytes_of(ret->buffer, e->plain_len);
-    stats_count(&space->stats, STATS_L2_UNPACKED);
     return 0;
 }

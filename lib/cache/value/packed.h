@@ -5,8 +5,8 @@
  * It is compressed by the thread that makes its envelope, and made whole by the one that judges
  * what L2 had: a caller or a worker, or without own threads whoever drives, but never the I/O
  * thread. What a read meets may be of any space option, and of any build: what cannot be made whole
- * is a miss, counted (`l2_unpack_failed`) and once in the log. It is not deleted, for other nodes
- * may be able to.
+ * is a miss, once in the log, and counted by lookup.c (`l2_unpack_failed`). It is not deleted, for
+ * other nodes may be able to.
  */
 #ifndef NIGH_CACHE_VALUE_PACKED_H
 #define NIGH_CACHE_VALUE_PACKED_H
