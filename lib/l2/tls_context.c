@@ -5,7 +5,8 @@
 // A file that is being replaced is met half-way now and then: the certificate is new and its key is
 // not. So a look at the files that finds them wrong says so in the log only if the next one, a
 // second later, finds the same; what was read before is in use meanwhile. Files are read when what
-// stat() says of them is another thing than before, and so once, right or wrong.
+// stat() says of them is another thing than before, and while they are wrong: that may be for want
+// of a descriptor or of memory, which no file shows.
 
 #include "l2/tls_context.h"
 
@@ -243,7 +244,6 @@ static void read_again(struct tls *tls, uint64_t now_ns)
     struct wrong w;
     SSL_CTX *context = make_context(tls, &w);
     tls->good = context != NULL;
-    tls->told = false;
     if (!context) {
         outage_note(&tls->outage, w.text[0] ? w.text : "out of memory", now_ns);
         return;
@@ -275,9 +275,10 @@ uint64_t tls_keep(struct tls *tls)
     uint64_t stamp = stamp_of_all(tls);
     bool changed = stamp != tls->stamp;
     tls->stamp = stamp;
-    if (changed)
+    tls->told = tls->told && !changed;
+    if (changed || !tls->good)
         read_again(tls, now_ns);
-    else if (!tls->good && !tls->told)
+    if (!changed && !tls->good && !tls->told)
         complain(tls, now_ns);
     return tls->look_ns;
 }
