@@ -595,6 +595,29 @@ TEST(without_memory_to_wait_a_put_does_nothing)
         world_close(&w);
     }
 }
+/* One of its items finds no memory: it is queued once, as one of all, and nobody waits for it. */
+TEST(without_memory_for_an_item_a_change_that_waits_is_folded_once)
+{
+    struct coherence_waiter first;
+    world w;
+    world_open(&w);
+    wait_behind(&w, 5, true, &first);
+    world_notes(&w);
+    struct coherence_item items[] = {world_key("b"), world_key("a")};
+    fault_arm(FAULT_ALLOC, 2); /* the waiters, the item of "b" */
+    CHECK_EQ(world_change(&w, items, 2), NIGH_ENOMEM);
+    fault_arm(FAULT_ALLOC, 0);
+    CHECK_STR(world_notes(&w), "key s/b key s/a all~");
+    CHECK_EQ(queued(&w), 2); /* "a", whose value has gone, and all */
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 1);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 2);
+    CHECK_EQ(send_behind(&w, 0).mode, L2_DELETE);
+    CHECK_EQ(first.outcome, 0); /* accepted, and invalidated since */
+    world_settle(&w);
+    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(w.slots[GROUP_SLOT_ALL][1], w.seq);
+    world_close(&w);
+}
 #endif
 
 TEST(overflow_folds_into_soft_all)
