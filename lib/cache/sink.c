@@ -52,10 +52,11 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
         return 0; /* a space that this node does not open has no entries here */
     struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
     uint64_t floor = space_l1_invalidate(space, &key, item->version, item->own, 0, NULL);
-    sample_note(space, &key, (struct sample_event){
-        NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
-    if (!item->early)
+    if (!item->early) { /* else the local step tells what it was, and once */
+        sample_note(space, &key, (struct sample_event){
+            NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
         hot_change(space, &key);
+    }
     l1_note_fate(cache->l1, &key, L1_FATE_CHANGED, cache_node_name(item->node));
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
