@@ -94,15 +94,25 @@ find_program(PERF_JAVAC javac)
 find_program(PERF_GO go)
 find_path(PERF_GOPATH src/github.com/dgraph-io/ristretto PATHS /usr/share/gocode)
 
-# perf_peer(<name> <libraries>...): bench/peers/NAME.cc becomes a candidate.
+# perf_peer(<name> <libraries>...): bench/peers/NAME.cc becomes a candidate, if what it includes is
+# as it expects: one that does not compile is missing.
 function(perf_peer name)
-    add_library(perf_peer_${name} OBJECT bench/peers/${name}.cc)
-    target_include_directories(perf_peer_${name} PRIVATE
-        ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    string(TOUPPER ${name} upper)
+    set(source ${CMAKE_CURRENT_SOURCE_DIR}/bench/peers/${name}.cc)
+    set(folders ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+    try_compile(PERF_${upper}_COMPILES ${CMAKE_CURRENT_BINARY_DIR}/peer_${name} ${source}
+        CMAKE_FLAGS "-DINCLUDE_DIRECTORIES=${folders}"
+        LINK_LIBRARIES PkgConfig::NIGH_XXHASH ${ARGN} CXX_STANDARD 17)
+    if(NOT PERF_${upper}_COMPILES)
+        message(STATUS "nigh: perf_bench has no peer ${name}: it does not compile here")
+        return()
+    endif()
+    add_library(perf_peer_${name} OBJECT ${source})
+    target_include_directories(perf_peer_${name} PRIVATE ${folders})
     target_compile_options(perf_peer_${name} PRIVATE -O3 -Wall -Wextra)
     target_compile_features(perf_peer_${name} PRIVATE cxx_std_17)
     target_link_libraries(perf_peer_${name} PRIVATE PkgConfig::NIGH_XXHASH ${ARGN})
-    string(TOUPPER ${name} upper)
     target_compile_definitions(perf_bench PRIVATE PERF_HAVE_${upper})
     target_sources(perf_bench PRIVATE $<TARGET_OBJECTS:perf_peer_${name}>)
     target_link_libraries(perf_bench PRIVATE ${ARGN})
