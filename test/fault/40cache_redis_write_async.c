@@ -460,6 +460,22 @@ TEST(a_close_goes_on_without_a_writer_that_is_stuck)
     end_there();
 }
 
+/* A fence that is not answered before Redis is closed lowers none: nothing can be sent any more. */
+TEST(a_close_goes_on_without_a_redis_that_is_silent)
+{
+    struct nigh_call call = within(PATIENTLY);
+    begin();
+    CHECK_EQ(nigh_set(here.cache, "redis.deadline", "60s"), 0);
+    redis_pause(&server);
+    begin_write("k", &call);
+    nigh_close(here.cache);
+    int rc = outcome();
+    CHECK_EQ(db.calls, rc != NIGH_ECLOSED); /* a busy machine: called before the close */
+    redis_resume(&server);
+    nigh_queue_close(queue);
+    end_there();
+}
+
 TEST(a_child_of_fork_writes_nothing)
 {
     begin();

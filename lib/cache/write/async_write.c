@@ -30,7 +30,6 @@ struct write {
     enum phase phase;               /* (q) */
     struct commit *commit;          /* (r) until the writer has returned, or not */
     struct worker_job job;          /* (r) */
-    struct l2_answer *answer;       /* (r) of the fence; NULL: there is none */
     struct nigh_call call;          /* (c) its deadline */
     struct coherence_waiter waiter; /* coherence's, while it TELLS */
 };
@@ -125,19 +124,10 @@ static void tell(struct write *o, struct commit *c)
     end(o, rc);
 }
 
-static void take_fence(struct write *o)
-{
-    if (!o->answer)
-        return;
-    commit_fenced(o->commit, o->answer);
-    l2_answer_free(o->answer);
-}
-
 static void run_job(struct worker_job *job)
 {
     struct write *o = CONTAINER_OF(job, struct write, job);
     struct commit *c = o->commit;
-    take_fence(o);
     if (!starts(o)) {
         commit_lower_fence(c);
         end(o, NIGH_ECLOSED); /* unless it has been told why */
@@ -153,12 +143,13 @@ static void run_job(struct worker_job *job)
     commit_destroy(c);
 }
 
-/* The `done` of the fence. */
+/* The `done` of the fence. It takes the answer itself: the job may run when L2 has closed. */
 static void fenced(void *arg, struct l2_answer *answer)
 {
     struct write *o = arg;
     struct nigh *cache = queue_cache(o->op.queue);
-    o->answer = answer;
+    commit_fenced(o->commit, answer);
+    l2_answer_free(answer);
     workers_add_load(&cache->workers, &o->job);
     cache_note_answered(cache);
 }
@@ -184,7 +175,6 @@ static int create(const struct call *k, struct commit *c, struct write **ret)
     o->phase = WAITS;
     o->commit = c;
     o->job = (struct worker_job){.run = run_job};
-    o->answer = NULL;
     o->call = (struct nigh_call)NIGH_CALL_INIT;
     o->call.deadline_ms = k->call ? k->call->deadline_ms : 0;
     c->over = over;

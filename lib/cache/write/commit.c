@@ -44,7 +44,8 @@ void commit_fenced(struct commit *c, const struct l2_answer *answer)
 void commit_lower_fence(struct commit *c)
 {
     struct draft *d = &c->w.draft;
-    if (d->token)
+    bool l2_closed = atomic_load_explicit(&d->space->cache->l2_closed, memory_order_relaxed);
+    if (d->token && !l2_closed)
         leases_give_back(d->space, &d->key, d->token);
     d->token = 0;
 }

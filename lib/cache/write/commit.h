@@ -37,7 +37,8 @@ void commit_destroy(struct commit *c);
 int commit_fence(struct commit *c, const struct l2_op *op);
 void commit_fenced(struct commit *c, const struct l2_answer *answer);
 /* Give back the fence's lease, which no change has dropped, or not yet. Loads that began before the
- * commit cannot fill what they read: the fence has taken their leases. */
+ * commit cannot fill what they read: the fence has taken their leases. If L2 has closed, the
+ * lease is left to its time. */
 void commit_lower_fence(struct commit *c);
 
 /* Run the writer on this thread. Errors: NIGH_EWRITER, and the fence is down; NIGH_ECLOSED: the
