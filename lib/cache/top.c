@@ -143,10 +143,13 @@ static uint32_t place(const struct top_entry *first[], uint32_t count, uint32_t 
     return count < most ? count + 1 : most;
 }
 
-/* Whether so many samples, of the weight that the key's have in the mean, are sure. */
+/* Whether so many samples are sure: n alike of weight w add up to nw, and their squares to nww. The
+ * squares are also those of keys that had the counter before, so there are rather more than this
+ * finds: a single sample never passes for several. */
 static bool is_sure(const struct top_entry *e, double least)
 {
-    return (e->count - e->error) * e->count >= least * e->squares;
+    double sure = e->count - e->error;
+    return sure * sure >= least * e->squares;
 }
 
 static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, double least,

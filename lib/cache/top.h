@@ -31,7 +31,7 @@
 
 struct top_entry {
     double count, error;
-    double squares;             /* of what its samples stand for, added up: the noise of the sum */
+    double squares;             /* of what the samples in `count` stand for, added up: its noise */
     uint32_t key_len;           /* the whole key's */
     uint8_t key[TOP_KEY_BYTES]; /* its beginning */
 };

@@ -192,6 +192,25 @@ TEST(what_is_sure_and_the_noise_go_by_samples_of_any_weight)
     end(&t);
 }
 
+/* A thread that reads little has filled the counter, then one that reads much takes it over. */
+TEST(a_single_sample_is_not_several_because_those_before_it_were_light)
+{
+    struct top t;
+    struct top_rate rate;
+    begin(&t);
+    t.capacity = 1;
+    for (unsigned i = 0; i < 2000; i++)
+        add(&t, 1, 1, 1);
+    CHECK_EQ(top_read(&t, &rate, 1, 2, NS_PER_S + 1), 1);
+    add(&t, 2, 1024, 1);
+    CHECK_EQ(top_read(&t, &rate, 1, 2, NS_PER_S + 1), 0);
+    add(&t, 2, 1024, 1);
+    add(&t, 2, 1024, 1);
+    REQUIRE_EQ(top_read(&t, &rate, 1, 2, NS_PER_S + 1), 1);
+    CHECK(rate.key[0] == '2');
+    end(&t);
+}
+
 /* Who finds it taken goes on without. */
 TEST(adding_waits_for_nobody)
 {
