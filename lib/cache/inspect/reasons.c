@@ -49,8 +49,9 @@ static const struct explain_floor *outdating(const struct explanation *x)
     return found;
 }
 
-/* Returns the last invalidation that is remembered of what is over the value in Redis: it has made
- * that value what it is, or a later one has that is forgotten. NULL: none is remembered. */
+/* Returns the last invalidation that is remembered of what is over the value in Redis. It need not
+ * be what outdated the value: one that is forgotten may be, or another clock, while this one may be
+ * older than the value, which has a position of Redis' and none of this node's. NULL: none. */
 static const struct explain_floor *last_raised(const struct explanation *x)
 {
     const struct explain_floor *last = NULL;
@@ -297,22 +298,25 @@ static void say_floor_who(struct text *w, const struct explanation *x)
     say_node(w, cache_node_name(f->bump.node));
 }
 
-/* Says who it was that outdated what Redis has: the key's own last change, or a group's. */
+/* Says what is remembered last of what may have outdated what Redis has: the key's own change, or
+ * a group's. No more is known of it. */
 static void say_redis_floor(struct text *w, const struct explanation *x)
 {
     const struct explain_floor *f = last_raised(x);
     if (x->fate.fate == L1_FATE_CHANGED && (!f || x->fate.ago_ns < f->ago_ns)) {
-        text_add(w, ": the key was invalidated by ");
+        text_add(w, " (remembered last: the key was invalidated, put or written by ");
         say_node(w, x->fate.who);
         text_add(w, " ");
         say_ago(w, x->fate.ago_ns);
+        text_add(w, ")");
     } else if (f) {
-        text_add(w, ": ");
+        text_add(w, " (remembered last: ");
         say_floor(w, f);
         text_add(w, " was invalidated%s by ", f->bump.soft ? " softly" : "");
         say_node(w, cache_node_name(f->bump.node));
         text_add(w, " ");
         say_ago(w, f->ago_ns);
+        text_add(w, ")");
     }
 }
 

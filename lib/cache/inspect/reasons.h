@@ -10,7 +10,7 @@
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
- *     {redis floor}        the same of the value in Redis, as far as it is remembered
+ *     {redis floor}        what is remembered last of what is over the value in Redis
  *     {trust} {doubt}      for how long trust has been lost, and why
  *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
  *     {spared} {error} {failures}        of the load that failed
