@@ -2,8 +2,8 @@
 /*
  * The keeper's look at what counters have gained.
  *
- * A look costs a read of nine counters a space, so some 50 us in a second with a hundred spaces.
- * One of them is kept by the shards (l1/tally.h), and costs a hold of the lock of each.
+ * A look costs a read of nine counters a space, once a second. One of them is kept by the shards
+ * (l1/tally.h), and costs a short hold of the lock of each.
  */
 #include "cache/cache.h"
 #include "cache/space.h"

@@ -29,32 +29,46 @@ static void add_tally(struct tally *sum, const struct tally *t)
         sum->left[i] += t->left[i];
 }
 
-static void add_shard(struct l1 *l1, struct l1_shard *s, const struct stats *set,
-                      struct tally *sum)
+/* Ids of spaces: from `first` on, and before `end`. */
+struct ids {
+    uint32_t first, end;
+};
+
+/* Bound the ids that may count in a set: all for a table's own, and most often one for another. So
+ * what a reader does in a shard does not grow with the number of spaces. */
+static struct ids bound_ids(const struct l1 *l1, const struct stats *set)
+{
+    struct ids ids = {0, L1_SPACES_MAX + 1};
+    if (l1->stats == set)
+        return ids;
+    if (!l1->space_stats)
+        return (struct ids){0, 0};
+    while (ids.end > 0 && l1_stats_of(l1, ids.end - 1) != set)
+        ids.end--;
+    while (ids.first < ids.end && l1_stats_of(l1, ids.first) != set)
+        ids.first++;
+    return ids;
+}
+
+static void add_shard(struct l1 *l1, struct l1_shard *s, const struct ids *ids,
+                      const struct stats *set, struct tally *sum)
 {
     l1_shard_lock(s);
-    for (uint32_t i = 0; i <= s->tally_mask; i++)
+    for (uint32_t i = ids->first; i < ids->end && i <= s->tally_mask; i++)
         if (l1_stats_of(l1, i) == set)
             add_tally(sum, &s->tallies[i]);
     l1_shard_unlock(l1, s);
-}
-
-static bool counts_in(const struct l1 *l1, const struct stats *set)
-{
-    bool counts = l1->stats == set;
-    for (uint32_t id = 0; l1->space_stats && !counts && id <= L1_SPACES_MAX; id++)
-        counts = l1_stats_of(l1, id) == set;
-    return counts;
 }
 
 /* Sum up what all tables of the family count in a set. */
 static struct tally read_family(struct l1 *root, const struct stats *set)
 {
     struct tally sum = {0};
-    for (struct l1 *m = root; m; m = family_next(m))
-        if (counts_in(m, set))
-            for (uint32_t i = 0; i < shard_count(m); i++)
-                add_shard(m, &m->shards[i], set, &sum);
+    for (struct l1 *m = root; m; m = family_next(m)) {
+        struct ids ids = bound_ids(m, set);
+        for (uint32_t i = 0; ids.first < ids.end && i < shard_count(m); i++)
+            add_shard(m, &m->shards[i], &ids, set, &sum);
+    }
     return sum;
 }
 

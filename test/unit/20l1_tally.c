@@ -172,6 +172,12 @@ TEST(without_memory_for_a_tally_a_space_has_none_and_others_go_on)
     REQUIRE_EQ(l1_space_count_in(c.l1, 1000, &set), 0);
     store_in(&c, 1000, 1, 10, CLOCK_NEVER_NS);
     CHECK_EQ(level(&c, &set).entries, 1);
+    REQUIRE_EQ(l1_space_count_in(c.l1, 7, &set), 0); /* two may share a set */
+    store_in(&c, 7, 1, 10, CLOCK_NEVER_NS);
+    store_in(&c, 8, 1, 10, CLOCK_NEVER_NS); /* one between them has none */
+    CHECK_EQ(level(&c, &set).entries, 2);
+    CHECK_EQ(level(&c, &c.stats).entries, 2);
+    invalidate_in(&c, 8, 1);
     invalidate_in(&c, 1, 1); /* it came when one tally served all */
     CHECK_EQ(level(&c, &c.stats).entries, 0);
     CHECK_EQ(level(&c, &c.stats).bytes, 0);
