@@ -257,9 +257,10 @@ int options_change(struct nigh_options *s, const char *name, const char *value)
     const struct option *o = find(name);
     if (!o)
         return unknown(name, value);
-    if (!o->live)
-        return error_note(NIGH_EOPTION, "%s=%.60s: cannot change while the cache is open", name,
-                          value);
+    if (!o->live) /* a text is not quoted: it may have a password in it */
+        return error_note(NIGH_EOPTION, "%s%s%.60s: cannot change while the cache is open", name,
+                          o->type == OPTION_STRING ? "" : "=",
+                          o->type == OPTION_STRING ? "" : value);
     return option_set(o, s, value);
 }
 
@@ -435,19 +436,29 @@ static int check_compress(const struct nigh_space_options *s)
 /* Paths of certificates say that TLS is meant, so nothing may go out in plain text. */
 static int check_tls(const struct nigh_options *s)
 {
+    const char *uri = s->redis_uri ? s->redis_uri : "";
+    bool tls = !uri[0] || strncmp(uri, "rediss", 6) == 0;
+    bool sentinels = strstr(uri, "+sentinel://") != NULL;
+    bool to_sentinels = !sentinels || (s->redis_sentinel_tls ? s->redis_sentinel_tls == NIGH_ON
+                                                             : tls);
+    bool any = tls || (sentinels && to_sentinels);
+    const char *plain = "redis.uri is not rediss://";
     const struct {
         const char *name, *value;
+        bool fits;
+        const char *why_not;
     } given[] = {
-        {"redis.tls_ca", s->tls_ca},
-        {"redis.tls_cert", s->tls_cert},
-        {"redis.tls_key", s->tls_key},
-        {"redis.tls_name", s->tls_name},
+        {"redis.tls_ca", s->tls_ca, tls, plain},
+        {"redis.tls_cert", s->tls_cert, any, plain},
+        {"redis.tls_key", s->tls_key, any, plain},
+        {"redis.tls_name", s->tls_name, tls, plain},
+        {"redis.sentinel_tls_ca", s->redis_sentinel_tls_ca, to_sentinels,
+         "redis.sentinel_tls is not on"},
     };
-    bool tls = !s->redis_uri || !s->redis_uri[0] || strncmp(s->redis_uri, "rediss", 6) == 0;
-    for (size_t i = 0; i < ARRAY_COUNT(given) && !tls; i++)
-        if (given[i].value && given[i].value[0])
-            return error_note(NIGH_EOPTION, "%s=%.60s: redis.uri is not rediss://, so nothing "
-                                            "would be encrypted", given[i].name, given[i].value);
+    for (size_t i = 0; i < ARRAY_COUNT(given); i++)
+        if (given[i].value && given[i].value[0] && !given[i].fits)
+            return error_note(NIGH_EOPTION, "%s=%.60s: %s, so nothing would be encrypted",
+                              given[i].name, given[i].value, given[i].why_not);
     return 0;
 }
 

@@ -85,9 +85,10 @@ static int start_links(struct l2 *l2, const struct l2_config *config, const stru
     return 0;
 }
 
-static int start_tls(struct l2 *l2, const struct l2_tls *wanted, struct tls **ret)
+static int start_tls(struct l2 *l2, const struct l2_tls *wanted, bool of_sentinels,
+                     struct tls **ret)
 {
-    const struct tls_config tls = {l2->env, l2->stats, *wanted};
+    const struct tls_config tls = {l2->env, l2->stats, *wanted, of_sentinels};
     return l2->conn_config.stream ? 0 : tls_create(&tls, ret);
 }
 
@@ -121,9 +122,9 @@ static int start(struct l2 *l2, const struct l2_config *config, const struct l2_
     l2->pool = request_pool_create(l2->env->mem);
     if (!l2->pool || keys_init(&l2->keys, l2->env->mem, prefix, home.db))
         return NIGH_ENOMEM;
-    failed = tls ? start_tls(l2, &config->tls, &l2->tls) : 0;
+    failed = tls ? start_tls(l2, &config->tls, false, &l2->tls) : 0;
     if (!failed && sentinel_tls)
-        failed = start_tls(l2, &config->sentinel_tls, &l2->sentinel_tls);
+        failed = start_tls(l2, &config->sentinel_tls, true, &l2->sentinel_tls);
     failed = failed ? failed : start_poll(l2);
     return failed ? failed : start_links(l2, config, map);
 }

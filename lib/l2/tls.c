@@ -351,6 +351,7 @@ int tls_create(const struct tls_config *config, struct tls **ret_tls)
         return NIGH_ENOMEM;
     tls->env = config->env;
     tls->stats = config->stats;
+    tls->ca_option = config->of_sentinels ? "sentinel_tls_ca" : "tls_ca";
     bool made = make_kind(tls);
     int rc = tls_context_init(tls, &config->wanted);
     if (rc == 0 && !made)

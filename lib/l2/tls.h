@@ -32,6 +32,7 @@ struct tls_config {
     struct env *env;
     struct stats *stats;
     struct l2_tls wanted; /* copied */
+    bool of_sentinels;    /* it is for them: errors name their options */
 };
 
 /* Reads the files. Errors: NIGH_EOPTION (nigh_options_error() names the option and says why);

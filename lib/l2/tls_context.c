@@ -89,7 +89,7 @@ struct wrong {
 /* False: so that a check can end with it. */
 static bool is_wrong(struct wrong *w, const char *option, const char *path, const char *why)
 {
-    snprintf(w->text, sizeof(w->text), "redis.tls_%s=%.80s: %s", option, path, why);
+    snprintf(w->text, sizeof(w->text), "redis.%s=%.80s: %s", option, path, why);
     return false;
 }
 
@@ -126,12 +126,13 @@ static bool is_folder(const char *path)
 
 static bool trust(const struct tls *tls, SSL_CTX *context, struct wrong *w)
 {
+    const char *option = tls->ca_option;
     if (!tls->ca[0])
-        return SSL_CTX_set_default_verify_paths(context) || is_wrong_there(w, "ca", "-");
+        return SSL_CTX_set_default_verify_paths(context) || is_wrong_there(w, option, "-");
     if (is_folder(tls->ca))
-        return SSL_CTX_load_verify_dir(context, tls->ca) || is_wrong_there(w, "ca", tls->ca);
-    return can_read(w, "ca", tls->ca) && (SSL_CTX_load_verify_file(context, tls->ca) ||
-                                          is_wrong_there(w, "ca", tls->ca));
+        return SSL_CTX_load_verify_dir(context, tls->ca) || is_wrong_there(w, option, tls->ca);
+    return can_read(w, option, tls->ca) && (SSL_CTX_load_verify_file(context, tls->ca) ||
+                                            is_wrong_there(w, option, tls->ca));
 }
 
 /* Answers for the one who would be asked on the terminal. */
@@ -148,18 +149,18 @@ static bool show(const struct tls *tls, SSL_CTX *context, struct wrong *w)
     bool asked = false;
     if (!tls->cert[0])
         return true;
-    if (!can_read(w, "cert", tls->cert) || !can_read(w, "key", key))
+    if (!can_read(w, "tls_cert", tls->cert) || !can_read(w, "tls_key", key))
         return false;
     if (!SSL_CTX_use_certificate_chain_file(context, tls->cert))
-        return is_wrong_there(w, "cert", tls->cert);
+        return is_wrong_there(w, "tls_cert", tls->cert);
     SSL_CTX_set_default_passwd_cb(context, refuse_phrase);
     SSL_CTX_set_default_passwd_cb_userdata(context, &asked);
     bool read = SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM);
     SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
     SSL_CTX_set_default_passwd_cb(context, NULL);
     if (asked)
-        return is_wrong(w, "key", key, "it wants a pass phrase, which nigh does not have");
-    return (read && SSL_CTX_check_private_key(context)) || is_wrong_there(w, "key", key);
+        return is_wrong(w, "tls_key", key, "it wants a pass phrase, which nigh does not have");
+    return (read && SSL_CTX_check_private_key(context)) || is_wrong_there(w, "tls_key", key);
 }
 
 static bool fill_context(struct tls *tls, SSL_CTX *context, struct wrong *w)

@@ -34,6 +34,7 @@ struct tls {
     struct stats *stats;     /* (c) */
     BIO_METHOD *sockets;     /* (c) the sockets of struct l2_net */
     int (*on_session)(SSL *ssl, SSL_SESSION *session); /* (c) takes what a server gives */
+    const char *ca_option;   /* (c) whose value that is, behind "redis." */
     char ca[TLS_PATH_BYTES]; /* (c) "": the system's */
     char cert[TLS_PATH_BYTES];
     char key[TLS_PATH_BYTES];

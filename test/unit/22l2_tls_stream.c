@@ -71,7 +71,7 @@ static void begin(struct l2_net over)
     REQUIRE_EQ(env_init_real(&env, true), 0);
     REQUIRE_EQ(stats_init(&stats, env.mem), 0);
     struct certs_path ca = certs_path(certs, "ca.pem");
-    const struct tls_config config = {&env, &stats, {.ca = ca.text}};
+    const struct tls_config config = {&env, &stats, {.ca = ca.text}, false};
     REQUIRE_EQ(tls_create(&config, &tls), 0);
     server_context = SSL_CTX_new(TLS_server_method());
     REQUIRE(SSL_CTX_use_certificate_file(server_context, certs_path(certs, "server.pem").text,

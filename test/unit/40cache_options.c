@@ -452,6 +452,36 @@ TEST(certificates_without_tls_are_refused)
     }
 }
 
+/* Sentinels may be the only ones who are spoken to over TLS; or the only ones who are not. */
+TEST(certificates_for_sentinels_want_tls_to_them)
+{
+    static const struct {
+        const char *uri, *tls, *name;
+        bool fits;
+    } rows_of[] = {
+        {"redis+sentinel://h/m", "on", "redis.tls_cert", true},
+        {"redis+sentinel://h/m", "on", "redis.sentinel_tls_ca", true},
+        {"redis+sentinel://h/m", "on", "redis.tls_ca", false},
+        {"redis+sentinel://h/m", "off", "redis.tls_cert", false},
+        {"redis+sentinel://h/m", "off", "redis.sentinel_tls_ca", false},
+        {"rediss+sentinel://h/m", "on", "redis.sentinel_tls_ca", true},
+        {"rediss+sentinel://h/m", "off", "redis.tls_cert", true},
+        {"rediss+sentinel://h/m", "off", "redis.sentinel_tls_ca", false},
+    };
+    for (size_t i = 0; i < sizeof(rows_of) / sizeof(rows_of[0]); i++) {
+        struct nigh_options o = NIGH_OPTIONS_INIT;
+        CHECK_EQ(nigh_options_set(&o, rows_of[i].name, "/nowhere"), 0);
+        CHECK_EQ(nigh_options_set(&o, "redis.sentinel_tls", rows_of[i].tls), 0);
+        CHECK_EQ(nigh_options_set(&o, "redis.uri", rows_of[i].uri), 0);
+        bool built = refused(&o) != NIGH_EURI; /* else without TLS */
+        bool refused_it = strstr(nigh_options_error(), "nothing would be encrypted") != NULL;
+        bool ok = CHECK_EQ(refused_it, !rows_of[i].fits);
+        ok = (!built || CHECK(says(rows_of[i].name))) && ok; /* there is no such file */
+        if (!ok)
+            check_note("%s, %s, %s", rows_of[i].uri, rows_of[i].tls, rows_of[i].name);
+    }
+}
+
 TEST(a_wrong_uri_is_refused_at_open)
 {
     static const char *const wrong[] = {"redis", "http://localhost", "redis://h:0", "redis://h:x",
