@@ -79,10 +79,20 @@ static bool is_transient(long error)
     return error == -EAGAIN || error == -EWOULDBLOCK || error == -EINTR;
 }
 
+/* Leaves out what a server repeats of a command that it does not know: of AUTH, where that was
+ * renamed or is a later version's, it is the password. */
+static struct bytes without_args(struct bytes words)
+{
+    static const char repeats[] = ", with args beginning with";
+    const char *at = words.len ? memmem(words.data, words.len, repeats, sizeof(repeats) - 1) : NULL;
+    return at ? bytes_of(words.data, (size_t)(at - (const char *)words.data)) : words;
+}
+
 /* Copies a server's words, which go into logs and reports of the host's: no line ends, nothing but
  * ASCII. */
 static void copy_words(char *text, size_t size, struct bytes words)
 {
+    words = without_args(words);
     size_t len = words.len < size - 1 ? words.len : size - 1;
     const char *from = words.data;
     for (size_t i = 0; i < len; i++)

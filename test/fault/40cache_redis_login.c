@@ -89,20 +89,25 @@ static void set_user(struct vault *v, const char *words)
     free(reply);
 }
 
-static void prepare(struct vault *v)
+static void prepare_with(struct vault *v, char *const *args)
 {
     memset(v, 0, sizeof(*v));
     pthread_mutex_init(&v->lock, NULL);
-    redis_start_tcp(&v->server, NULL);
+    redis_start_tcp(&v->server, args);
     set_user(v, "on >" SECRET "1 ~* &* +@all");
     snprintf(v->uri, sizeof(v->uri), "redis://nigh@127.0.0.1:%d", v->server.port);
     snprintf(v->file, sizeof(v->file), "%s/password", v->server.dir);
     write_at(v->file, SECRET "1\n");
 }
 
+static void prepare(struct vault *v)
+{
+    prepare_with(v, NULL);
+}
+
 static void open_world(struct vault *v, bool from_file, enum nigh_threads threads)
 {
-    struct nigh_options o = node_options(&v->server);
+    struct nigh_options o = patient_options(&v->server);
     o.redis_uri = v->uri;
     if (from_file)
         o.redis_password_file = v->file;
@@ -268,9 +273,9 @@ TEST(a_file_rotates_without_own_threads)
 
 static void goes_on(struct vault *v)
 {
+    int64_t before = count(v, "l2_connect");
     CHECK_EQ(nigh_put(v->w.space, "k", 1, "v", 1, NULL), 0);
     free(redis_command(&v->server, "CLIENT KILL USER nigh"));
-    int64_t before = count(v, "l2_connect");
     CHECK_WITHIN(WORLD_PATIENCE_MS, count(v, "l2_connect") > before && is_ready(v));
 }
 
@@ -343,6 +348,18 @@ TEST(a_login_that_is_refused_is_named_once_and_mended_by_the_file)
     CHECK(has_stats(&v, "AUTH: WRONGPASS"));
     replace_file(&v, SECRET "2");
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    finish(&v);
+}
+
+/* A server that does not know AUTH repeats what it was sent with. */
+TEST(a_server_that_repeats_the_password_is_not_quoted)
+{
+    static char *const args[] = {"--rename-command", "AUTH", "LOGIN", NULL};
+    struct vault v;
+    prepare_with(&v, args);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "is not connected: AUTH: ERR unknown command") == 1);
+    CHECK(has_stats(&v, "AUTH: ERR unknown command"));
     finish(&v);
 }
 

@@ -192,10 +192,14 @@ TEST(a_password_is_not_shown)
     make_place(&p);
     o.control_socket = p.path;
     o.redis_uri = "redis://me:very@secret@127.0.0.1:1/0";
+    o.redis_sentinel_password = "topsecret";
     world_open(&w, &o, NULL);
     REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
     CHECK_STR(ask(&p, "get redis.uri\n"), "redis://...@127.0.0.1:1/0\n\n");
     CHECK(!strstr(ask(&p, "options\n"), "secret"));
+    CHECK_STR(ask(&p, "get redis.sentinel_password\n"), "...\n\n");
+    CHECK(!strstr(ask(&p, "set redis.sentinel_password secret\n"), "secret"));
+    CHECK(!strstr(ask(&p, "set redis.uri redis://:secret@h\n"), "secret"));
     CHECK_STR(ask(&p, "get redis.prefix\n"), "nigh\n\n");
     CHECK(!strstr(ask(&p, "options\n"), "(default: -)"));
     CHECK_STR(ask(&p, "get trace.file\n"), "-\n\n");
