@@ -23,10 +23,9 @@ static bool says(const struct redis *server, const char *word, const char *comma
 static bool is_settled(const struct topology *t, int i)
 {
     char words[96];
-    snprintf(words, sizeof words, "name=" TOPOLOGY_NAME ",status=ok,address=127.0.0.1:%d,slaves=%d"
-                                  ",sentinels=%d", t->servers[0].port, TOPOLOGY_SERVERS - 1,
-             TOPOLOGY_COUNT);
-    return says(&t->sentinels[i], words, "INFO sentinel");
+    snprintf(words, sizeof words, ",slaves=%d,sentinels=%d", TOPOLOGY_SERVERS - 1, TOPOLOGY_COUNT);
+    return says(&t->sentinels[i], "name=" TOPOLOGY_NAME ",status=ok,", "INFO sentinel") &&
+           says(&t->sentinels[i], words, "INFO sentinel");
 }
 
 static void start_servers(struct topology *t, char *const *args)
@@ -46,7 +45,7 @@ void topology_start(struct topology *t, char *const *args, const char *conf)
     start_servers(t, args);
     snprintf(text, sizeof text,
              "sentinel monitor " TOPOLOGY_NAME " 127.0.0.1 %d 2\n"
-             "sentinel down-after-milliseconds " TOPOLOGY_NAME " 500\n"
+             "sentinel down-after-milliseconds " TOPOLOGY_NAME " 1000\n"
              "sentinel failover-timeout " TOPOLOGY_NAME " 3000\n"
              "sentinel parallel-syncs " TOPOLOGY_NAME " 2\n%s", t->servers[0].port,
              conf ? conf : "");
@@ -88,6 +87,13 @@ int topology_master(const struct topology *t)
     for (int i = 1; i < TOPOLOGY_COUNT; i++)
         if (topology_master_of(t, i) != master)
             return -1;
+    return master;
+}
+
+int topology_await_master(const struct topology *t)
+{
+    int master = -1;
+    REQUIRE(CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, (master = topology_master(t)) >= 0));
     return master;
 }
 

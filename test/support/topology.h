@@ -4,9 +4,9 @@
  *
  *     topology_start(&t, NULL);
  *     o.redis_uri = t.uri;
- *     int dead = topology_master(&t);
+ *     int dead = topology_await_master(&t);
  *     redis_kill(&t.servers[dead]);
- *     CHECK_WITHIN(..., topology_master(&t) != dead);  // seconds: they wait half of one
+ *     CHECK_WITHIN(..., topology_master(&t) != dead);  // seconds: they wait one
  *     topology_stop(&t);
  *
  * All on the loopback, on free ports, as struct redis is. A Sentinel believes a clock that jumps to
@@ -37,6 +37,8 @@ void topology_stop(struct topology *t);
 int topology_master_of(const struct topology *t, int i);
 /* Returns the one that all of them call the master; -1: they do not agree. */
 int topology_master(const struct topology *t);
+/* Waits until they agree: on a busy machine they may replace one that lives. */
+int topology_await_master(const struct topology *t);
 /* Whether a client with these words in CLIENT LIST has subscribed at one of the Sentinels. */
 bool topology_hears(const struct topology *t, const char *words);
 /* Whether that is another than `old`, and it knows that it is one. */

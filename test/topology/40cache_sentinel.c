@@ -23,7 +23,7 @@ TEST(nodes_follow_the_master_through_failovers)
     open_node(&b, &t, &a.origin);
     for (int turn = 0; turn < 2; turn++) {
         peers_have(&a, &b, &a.origin, "k");
-        int old = topology_master(&t);
+        int old = topology_await_master(&t);
         int64_t resyncs = world_count(&b, "resync");
         redis_kill(&t.servers[old]);
         origin_commit(&a.origin);
@@ -123,8 +123,7 @@ static bool is_fresh(struct world *w)
 /* The old master is paused: it lives on, and refuses nothing that it had taken. */
 static void fail_over(struct topology *t, bool kill)
 {
-    int old = topology_master(t);
-    REQUIRE(old >= 0);
+    int old = topology_await_master(t);
     if (kill)
         redis_kill(&t->servers[old]);
     else
