@@ -166,7 +166,8 @@ static bool show(const struct tls *tls, SSL_CTX *context, struct wrong *w)
 static bool fill_context(struct tls *tls, SSL_CTX *context, struct wrong *w)
 {
     int least = tls->min == NIGH_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
-    SSL_CTX_set_min_proto_version(context, least);
+    if (SSL_CTX_get_min_proto_version(context) < least) /* OpenSSL's configuration may want more */
+        SSL_CTX_set_min_proto_version(context, least);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);

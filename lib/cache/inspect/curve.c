@@ -100,7 +100,7 @@ static void text_lacking(struct text *w, const struct l1_curve *c, const struct 
     double per_second = p->sample ? c->reads_per_second / p->sample : 0;
     double left_s = per_second > 0 ? p->lacks / per_second : 0;
     if (left_s <= 0)
-        text_add(w, "not enough seen yet, and no reads come\n");
+        text_add(w, "not enough seen yet, no sample lately\n");
     else if (left_s < 120)
         text_add(w, "not enough seen yet: %.0f s more at least\n", left_s + 1);
     else if (left_s < 7200)
