@@ -38,8 +38,8 @@ struct node {
     char log_path[128];
 };
 
-/* Outcomes of a read, as both builds number them. */
-enum { SAID_FRESH, SAID_STALE, SAID_ABSENT, SAID_MISS };
+/* Outcomes, as both builds number them. */
+enum { SAID_FRESH, SAID_STALE, SAID_ABSENT, SAID_MISS, SAID_REFUSED = 6 };
 
 struct said {
     long long outcome;
