@@ -68,6 +68,8 @@ static const struct row async_rows[] = {
      {{"64 threads", METRIC_OPS, 0}, {"64 threads", METRIC_CLIENT, 0}}},
     {"a server of 2 loops, 5 ms origin", 64, 1, 0, {&side_serve_handing, &side_serve_loops},
      {{"hand-over", METRIC_OPS, 1}, {"hand-over", METRIC_P50, 1}}},
+    {"the same server, 8 connections", 8, 1, 0, {&side_serve_handing, &side_serve_loops},
+     {{"hand-over", METRIC_OPS, 0}, {"hand-over", METRIC_P50, 0}}},
 };
 
 #define ASIDE &side_hiredis_aside, &side_nigh_aside, &side_no_cache
