@@ -12,7 +12,7 @@
 
 #include "cache/cache.h"
 #include "cache/caller.h"
-#include "cache/commands.h"
+#include "cache/commands/commands.h"
 #include "cache/load/load.h"
 #include "cache/queue/keep.h"
 #include "cache/recording.h"

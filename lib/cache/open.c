@@ -12,7 +12,7 @@
 #include "cache/cache.h"
 #include "cache/caller.h"
 #include "cache/close.h"
-#include "cache/commands.h"
+#include "cache/commands/commands.h"
 #include "cache/hot.h"
 #include "cache/inspect/curve.h"
 #include "cache/latency.h"

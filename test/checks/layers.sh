@@ -3,8 +3,8 @@
 # Modules depend downwards only, and on a module's own header only. Usage: layers.sh SOURCE
 #
 # base < stats < {l1, flight, l2, control} < coherence < cache; the siblings never see each other.
-# Within cache, {value, queue, report} < load < {read, write} < inspect; what lies in cache itself
-# belongs to all.
+# Within cache, {value, queue, report} < load < {read, write} < inspect < commands; what lies in
+# cache itself belongs to all.
 # Also here: who may see the libraries we link.
 cd "$1" || exit 2
 
@@ -16,7 +16,7 @@ awk '
         level["l1"] = level["flight"] = level["l2"] = level["control"] = 2
         level["coherence"] = 3; level["cache"] = 4; level["tool"] = 5
         floor_of["value"] = floor_of["queue"] = floor_of["report"] = 1; floor_of["load"] = 2
-        floor_of["read"] = floor_of["write"] = 3; floor_of["inspect"] = 4
+        floor_of["read"] = floor_of["write"] = 3; floor_of["inspect"] = 4; floor_of["commands"] = 5
     }
     function offence(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; failed = 1 }
     FNR == 1 {

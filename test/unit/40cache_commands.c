@@ -110,10 +110,11 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     ask_fetch(w.space, "k", NULL);
     CHECK(strstr(ask(&p, "spaces\n"), "  space\n         1 "));
     CHECK(strstr(ask(&p, "spaces\n"), "  s\n"));
+    CHECK(strstr(ask(&p, "spaces\n"), " B               - ")); /* one small value, no cap */
     CHECK_STR(ask(&p, "get s entries\n"), "1\n\n");
     CHECK_STR(ask(&p, "get s load\n"), "1\n\n");
     CHECK(says(&p, "get s latency_load\n", "count 1, p50_ns "));
-    CHECK(says(&p, "get latency_change\n", "count 0, p50_ns 0, "));
+    CHECK(says(&p, "get latency_change\n", "count 0, p50_ns -, "));
     CHECK_STR(ask(&p, "get s space.l2\n"), "values\n\n");
     CHECK_STR(ask(&p, "get s space.memory\n"), "-\n\n"); /* what the others leave */
     char *text = ask(&p, "options s\n");

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The command health: ok, degraded or doubt, as the first word says; why, and what callers get now.
+ */
+#include "cache/commands/command.h"
+
+#include <inttypes.h>
+
+static bool gauge(struct nigh *cache, const char *name)
+{
+    return nigh_stats_value(cache, NULL, name) > 0;
+}
+
+static void say_problem(struct command *c, const char *state, const char *what,
+                        const struct l2_problem *p)
+{
+    control_print(c->reply, "%s: %s is not connected: %s (for %" PRIu64 " ms)\n", state, what,
+                  p->text[0] ? p->text : "it is being connected", p->for_ms);
+}
+
+/* Says what that means for who calls now, and what waits. */
+static void say_meanwhile(struct command *c, bool in_doubt, bool connected)
+{
+    int64_t queued = nigh_stats_value(c->cache, NULL, "queued");
+    if (in_doubt)
+        control_print(c->reply,
+                      c->cache->doubt_is_miss
+                          ? "clients: what L1 has counts as missing (coherence.on_doubt is miss)\n"
+                          : "clients: what L1 has is handed out as stale\n");
+    if (!connected)
+        control_print(c->reply, "clients: what L1 lacks is loaded once in each process, or fails "
+                                "where no loader is\n");
+    if (queued > 0)
+        control_print(c->reply, "queued: %" PRId64 " changes, of which other nodes know nothing "
+                                "until redis accepts them\n", queued);
+}
+
+static void say_doubt(struct command *c, int health)
+{
+    struct l2_problem p = {0};
+    l2_problem_read(c->cache->l2, &p);
+    if (health == NIGH_EOFFLINE)
+        say_problem(c, "doubt", "redis", &p);
+    else
+        control_print(c->reply, "doubt: redis is connected, but has not vouched for what is stored "
+                                "within coherence.trust\n");
+    say_meanwhile(c, true, health != NIGH_EOFFLINE);
+}
+
+/* Says what is wrong although values may be called fresh. False: nothing is. */
+static bool say_degraded(struct command *c)
+{
+    struct l2_problem p = {0};
+    if (!gauge(c->cache, "connected")) {
+        l2_problem_read(c->cache->l2, &p);
+        say_problem(c, "degraded", "redis", &p);
+        say_meanwhile(c, false, false);
+    } else if (!gauge(c->cache, "listening")) {
+        coherence_problem_read(c->cache->coherence, &p);
+        say_problem(c, "degraded", "the listener", &p);
+    } else if (gauge(c->cache, "breaker")) {
+        control_print(c->reply, "degraded: redis is slow or failing: asked only now and then\n");
+    } else {
+        l2_problem_read(c->cache->l2, &p); /* a server that refuses, certificates that are wrong */
+        if (p.text[0])
+            control_print(c->reply, "degraded: %s\n", p.text);
+        return p.text[0] != '\0';
+    }
+    return true;
+}
+
+void command_health(struct command *c)
+{
+    int health = nigh_health(c->cache);
+    if (!c->cache->l2)
+        control_print(c->reply, "ok: L1 alone, without redis.uri\n");
+    else if (health != NIGH_FRESH)
+        say_doubt(c, health);
+    else if (!say_degraded(c))
+        control_print(c->reply, "ok\n");
+}

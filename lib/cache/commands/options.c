@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Commands about one name: an option or a number is shown, an option that is live is set; and the
+ * lists of options and of spaces.
+ */
+#include "cache/commands/command.h"
+
+#include <inttypes.h>
+
+#include "cache/report/formats.h"
+#include "cache/set.h"
+#include "cache/space_l1.h"
+
+static void read_options(struct command *c, struct nigh_options *ret)
+{
+    struct nigh *cache = c->cache;
+    *ret = c->commands->opened;
+    pthread_mutex_lock(&cache->spaces_lock);
+    set_read_live(cache, ret);
+    pthread_mutex_unlock(&cache->spaces_lock);
+}
+
+struct options_asked {
+    struct nigh_options options;
+    bool of_space;
+};
+
+static long write_options(void *arg, char *buffer, size_t size)
+{
+    struct options_asked *o = arg;
+    struct text w = text_into(buffer, size);
+    options_show(&o->options, o->of_space, &w);
+    return (long)w.needed;
+}
+
+void command_options(struct command *c)
+{
+    struct options_asked o = {.of_space = c->count == 1};
+    struct nigh_space *space = o.of_space ? command_space(c, c->words[0]) : NULL;
+    if (o.of_space && !space)
+        return;
+    read_options(c, &o.options);
+    if (space)
+        space_read_options(space, &o.options.space);
+    command_append(c, write_options, &o);
+}
+
+/* Tells a time of a histogram, which is none while nothing was timed. */
+static void print_time(struct command *c, const char *name, const struct histogram_sum *sum,
+                       uint64_t ns)
+{
+    if (sum->count == 0)
+        control_print(c->reply, ", %s -", name);
+    else
+        control_print(c->reply, ", %s %" PRIu64, name, ns);
+}
+
+/* Tells a histogram in one line. False: there is none of this name. */
+static bool print_histogram(struct command *c, struct stats *stats, const char *name, int from,
+                            int end)
+{
+    struct histogram_sum sum;
+    int h = from;
+    while (h < end && strcmp(stats_histogram_infos[h].name, name) != 0)
+        h++;
+    if (h == end)
+        return false;
+    stats_histogram_read(stats, (enum stats_histogram)h, &sum);
+    control_print(c->reply, "count %" PRIu64, sum.count);
+    for (size_t i = 0; i < REPORT_QUANTILES; i++)
+        print_time(c, report_quantiles[i].name, &sum,
+                   histogram_quantile_ns(&sum, report_quantiles[i].share));
+    print_time(c, "max_ns", &sum, sum.max_ns);
+    control_print(c->reply, "\n");
+    return true;
+}
+
+static void get_of_space(struct command *c, struct nigh_space *space, const char *name)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    char text[OPTION_SHOWN_BYTES];
+    int64_t count = nigh_stats_value(c->cache, space->name, name);
+    space_read_options(space, &o.space);
+    if (strncmp(name, "space.", 6) == 0 && options_show_value(&o, name, text, sizeof(text)))
+        control_print(c->reply, "%s\n", text);
+    else if (count >= 0)
+        control_print(c->reply, "%" PRId64 "\n", count);
+    else if (!print_histogram(c, &space->stats, name, 0, STATS_SPACE_HISTOGRAM_COUNT))
+        control_error(c->reply, "a space has no option, counter, gauge or histogram of this name: "
+                                "stats and options SPACE list them");
+}
+
+static void get_of_cache(struct command *c, const char *name)
+{
+    struct nigh_options o;
+    char text[OPTION_SHOWN_BYTES];
+    read_options(c, &o);
+    int64_t count = nigh_stats_value(c->cache, NULL, name);
+    if (options_show_value(&o, name, text, sizeof(text)))
+        control_print(c->reply, "%s\n", text);
+    else if (count >= 0)
+        control_print(c->reply, "%" PRId64 "\n", count);
+    else if (!print_histogram(c, &c->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
+                              STATS_HISTOGRAM_COUNT))
+        control_error(c->reply, "no option, counter, gauge or histogram of this name (one of a "
+                                "space: get SPACE NAME): stats and options list them");
+}
+
+void command_get(struct command *c)
+{
+    struct nigh_space *space = c->count == 2 ? command_space(c, c->words[0]) : NULL;
+    const char *name = command_string(c, c->words[c->count - 1]);
+    if (!name || (c->count == 2 && !space))
+        return;
+    if (space)
+        get_of_space(c, space, name);
+    else
+        get_of_cache(c, name);
+}
+
+/* Tells bytes in a column of 14 characters; none: a dash. */
+static void print_bytes(struct command *c, int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double amount = (double)bytes;
+    size_t unit = 0;
+    for (; amount >= 1024 && unit + 1 < ARRAY_COUNT(units); unit++)
+        amount /= 1024;
+    if (bytes <= 0)
+        control_print(c->reply, " %13s", "-");
+    else
+        control_print(c->reply, unit ? " %9.1f %-3s" : " %9.0f %-3s", amount, units[unit]);
+}
+
+static void print_space(struct command *c, const char *name)
+{
+    char shown[4 * NIGH_NAME_MAX + 1] = "";
+    struct text w = text_into(shown, sizeof(shown));
+    text_add_name(&w, bytes_of_string(name));
+    control_print(c->reply, "%10" PRId64, nigh_stats_value(c->cache, name, "entries"));
+    print_bytes(c, nigh_stats_value(c->cache, name, "entry_bytes"));
+    print_bytes(c, nigh_stats_value(c->cache, name, "memory_cap_bytes"));
+    control_print(c->reply, " %9.1f  %s\n",
+                  (double)nigh_stats_value(c->cache, name, "l1_hits_1m_ppm") / 1e4, shown);
+}
+
+void command_spaces(struct command *c)
+{
+    const char *name;
+    if (!nigh_stats_space(c->cache, 0, &name)) {
+        control_print(c->reply, "no space is open\n");
+        return;
+    }
+    control_print(c->reply, "%10s %13s %13s %9s  %s\n", "entries", "charged", "own cap", "L1 % 1m",
+                  "space");
+    for (size_t i = 0; nigh_stats_space(c->cache, i, &name); i++)
+        print_space(c, name);
+}
+
+static void set(struct command *c, struct nigh_space *space, const char *name, const char *value)
+{
+    int rc = space ? nigh_space_set(space, name, value) : nigh_set(c->cache, name, value);
+    if (rc != 0)
+        command_fail(c, rc);
+    else
+        control_print(c->reply, "ok\n");
+}
+
+/* Gives a space memory of its own, for the first time: then L1 has nothing of it. */
+static void set_of_space(struct command *c, struct nigh_space *space, const char *name,
+                         const char *value)
+{
+    bool was_apart = space_l1_apart(space);
+    int64_t entries = nigh_stats_value(c->cache, space->name, "entries");
+    set(c, space, name, value);
+    if (!was_apart && space_l1_apart(space) && entries > 0)
+        control_print(c->reply, "note: the space has a table of its own from now on, which begins "
+                                "empty: L1 has dropped %" PRId64 " values of it, and brings them "
+                                "again as they are asked for\n", entries);
+}
+
+void command_set(struct command *c)
+{
+    struct nigh_space *space = c->count == 3 ? command_space(c, c->words[0]) : NULL;
+    const char *name = command_string(c, c->words[c->count - 2]);
+    const char *value = command_string(c, c->words[c->count - 1]);
+    if (name && value && space)
+        set_of_space(c, space, name, value);
+    else if (name && value && c->count == 2)
+        set(c, NULL, name, value);
+}
+
+void command_log(struct command *c)
+{
+    const char *level = command_string(c, c->words[0]);
+    if (level)
+        set(c, NULL, "log.level", level);
+}

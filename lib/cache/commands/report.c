@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Commands that show what the library's reports tell: the numbers, a key, hot keys, the curve.
+ */
+#include "cache/commands/command.h"
+
+#include <unistd.h>
+
+struct report {
+    struct nigh *cache;
+    enum nigh_stats_format format;
+};
+
+/* Says what a word that is no format may have meant. `forms`: those that there are. */
+static void refuse_format(struct command *c, struct bytes word, const char *forms)
+{
+    char name[100] = "";
+    struct text w = text_into(name, sizeof(name));
+    text_add_name(&w, bytes_of(word.data, u64_min(word.len, 40)));
+    if (space_find(c->cache, word))
+        control_error(c->reply, "%s is a space, and this is not told of one space alone (get SPACE "
+                                "NAME, hot SPACE and options SPACE are); a format is %s",
+                      name, forms);
+    else
+        control_error(c->reply, "no such format: %s; there are %s", name, forms);
+}
+
+/* Reads the format that a report is asked for in. False: an error has been answered. */
+static bool read_format(struct command *c, struct bytes word, struct report *ret)
+{
+    if (command_is_word(word, "text"))
+        ret->format = NIGH_STATS_TEXT;
+    else if (command_is_word(word, "json"))
+        ret->format = NIGH_STATS_JSON;
+    else if (command_is_word(word, "prometheus"))
+        ret->format = NIGH_STATS_PROMETHEUS;
+    else {
+        refuse_format(c, word, "text, json and, of stats, prometheus");
+        return false;
+    }
+    return true;
+}
+
+static long write_stats(void *arg, char *buffer, size_t size)
+{
+    struct report *r = arg;
+    return nigh_stats(r->cache, r->format, buffer, size);
+}
+
+void command_stats(struct command *c)
+{
+    struct report r = {c->cache, NIGH_STATS_TEXT};
+    if (c->count == 0 || read_format(c, c->words[0], &r))
+        command_append(c, write_stats, &r);
+}
+
+struct explained {
+    struct nigh_space *space;
+    struct bytes key;
+    enum nigh_stats_format format;
+};
+
+static long write_explained(void *arg, char *buffer, size_t size)
+{
+    struct explained *e = arg;
+    return nigh_explain(e->space, e->key.data, e->key.len, e->format, buffer, size);
+}
+
+void command_explain(struct command *c)
+{
+    struct report r = {c->cache, NIGH_STATS_TEXT};
+    struct nigh_space *space = command_space(c, c->words[0]);
+    if (!space || (c->count == 3 && !read_format(c, c->words[2], &r)))
+        return;
+    struct explained e = {space, c->words[1], r.format};
+    command_append(c, write_explained, &e);
+}
+
+struct hot_asked {
+    struct nigh *cache;
+    const char *space; /* NULL: all */
+    enum nigh_stats_format format;
+};
+
+static long write_hot(void *arg, char *buffer, size_t size)
+{
+    struct hot_asked *h = arg;
+    return nigh_hot(h->cache, h->space, h->format, buffer, size);
+}
+
+/* Whether a single word is a space: else it is the name of a format, and of no space. */
+static bool names_space(struct command *c)
+{
+    struct bytes word = c->words[0];
+    bool format = command_is_word(word, "text") || command_is_word(word, "json");
+    return space_find(c->cache, word) || !format;
+}
+
+void command_hot(struct command *c)
+{
+    struct report r = {c->cache, NIGH_STATS_TEXT};
+    bool named = c->count == 2 || (c->count == 1 && names_space(c));
+    struct nigh_space *space = named ? command_space(c, c->words[0]) : NULL;
+    if ((named && !space) || (c->count > named && !read_format(c, c->words[c->count - 1], &r)))
+        return;
+    struct hot_asked h = {c->cache, space ? space->name : NULL, r.format};
+    command_append(c, write_hot, &h);
+}
+
+static long write_curve(void *arg, char *buffer, size_t size)
+{
+    struct report *r = arg;
+    return nigh_curve(r->cache, r->format, buffer, size);
+}
+
+void command_curve(struct command *c)
+{
+    struct report r = {c->cache, NIGH_STATS_TEXT};
+    if (c->count == 0 || read_format(c, c->words[0], &r))
+        command_append(c, write_curve, &r);
+}
+
+void command_version(struct command *c)
+{
+    struct coherence_gauges g = {0};
+    char host[65] = "";
+    gethostname(host, sizeof(host) - 1);
+    if (c->cache->coherence)
+        coherence_gauges_read(c->cache->coherence, &g);
+    control_print(c->reply, "nigh %d.%d.%d, process %d", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR,
+                  NIGH_VERSION_PATCH, (int)getpid());
+    if (g.node)
+        control_print(c->reply, ", node %04x", cache_node_name(g.node));
+    control_print(c->reply, ", host %s\n", host);
+}
