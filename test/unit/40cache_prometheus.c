@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/cache.h"
 #include "support/origin.h"
@@ -317,6 +318,14 @@ TEST(promtool_finds_nothing_wrong_in_the_alerts)
         CHECK_EQ(system(command), 0);
 }
 
+/* Each alert comes when it should, and not for what only looks like it. */
+TEST(promtool_sees_each_alert_come)
+{
+    if (has_promtool())
+        CHECK_EQ(system("promtool test rules '" NIGH_TEST_SOURCE "/test/monitoring/alerts.yml'"),
+                 0);
+}
+
 /* ---- what else is installed ---- */
 
 static char *file_of_source(const char *name)
@@ -369,6 +378,55 @@ TEST(dashboard_and_alerts_name_what_there_is)
     }
     free(metrics);
     world_close(&w);
+}
+
+/* Writes an expression up to its closing quote, with a time in the place of each variable. JSON and
+ * YAML escape alike what occurs. */
+static void write_expression(const char *at, FILE *out)
+{
+    for (; *at != '"'; at++) {
+        if (*at == '$') {
+            fputs("5m", out);
+            at += strspn(at + 1, "abcdefghijklmnopqrstuvwxyz_");
+        } else {
+            fputc(*at, out);
+            if (*at == '\\')
+                fputc(*++at, out);
+        }
+    }
+}
+
+/* Writes what the dashboard asks as rules. Returns how many there are. */
+static unsigned write_rules(const char *dashboard, FILE *out)
+{
+    static const char field[] = "\"expr\": \"";
+    unsigned count = 0;
+    fprintf(out, "groups:\n  - name: dashboard\n    rules:\n");
+    for (const char *at = dashboard; (at = strstr(at, field)); count++) {
+        at += strlen(field);
+        fprintf(out, "      - record: row_%u\n        expr: \"", count);
+        write_expression(at, out);
+        fprintf(out, "\"\n");
+    }
+    return count;
+}
+
+TEST(promtool_understands_what_the_dashboard_asks)
+{
+    char path[] = "/tmp/nigh-rules-XXXXXX";
+    char command[100];
+    if (!has_promtool())
+        return;
+    char *dashboard = file_of_source("cmake/monitoring/grafana.json");
+    int fd = mkstemp(path);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    REQUIRE(dashboard && out);
+    CHECK_GT(write_rules(dashboard, out), 30);
+    fclose(out);
+    snprintf(command, sizeof(command), "promtool check rules '%s'", path);
+    CHECK_EQ(system(command), 0);
+    unlink(path);
+    free(dashboard);
 }
 
 /* ---- lists ---- */
