@@ -53,6 +53,7 @@ libjansson-dev pc:jansson
 libevent-dev pc:libevent_pthreads
 libuv1-dev pc:libuv
 libmicrohttpd-dev pc:libmicrohttpd
+systemtap-sdt-dev dtrace
 make make
 END
     case " $nigh_wants " in *' bench '* | *' input '*) echo 'libzstd-dev pc:libzstd' ;; esac

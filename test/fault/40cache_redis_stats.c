@@ -96,3 +96,35 @@ TEST(the_time_in_doubt_is_summed)
     CHECK_GE(world_count(&w, "trust_lost"), 1);
     end();
 }
+
+static bool a_hit_is_timed(void)
+{
+    ask_fetch(w.space, "k", NULL);
+    return times(&w.space->stats, STATS_LATENCY_L1) > 0;
+}
+
+static bool one_is_evicted(void)
+{
+    static unsigned next;
+    ask_fetch(w.space, key_numbered(next++), NULL);
+    return nigh_stats_value(w.cache, w.space->name, "l1_evict") > 0;
+}
+
+/* Comes by each probe (base/usdt.h): test/checks/probes.sh looks on through a debugger. */
+TEST(all_that_has_a_probe_happens)
+{
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.trust_ms = 300;
+    o.beat_ms = 50;
+    o.l1_entries = 16;
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "trusted") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, a_hit_is_timed());
+    CHECK_EQ(w.origin.loads, 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, one_is_evicted());
+    CHECK_GE(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    redis_kill(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "trust_lost") >= 1);
+    end();
+}
