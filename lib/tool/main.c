@@ -3,7 +3,7 @@
  * The program nigh: its commands in one table, from which help and the page nigh(1) are made.
  *
  * Words that begin with -- are the program's, up to a word "--"; all others are the command's, and
- * go to the socket as they are, quoted where they must be. Of NIGH_CONF only what says as what
+ * go to the socket as they are, quoted where they must be. Of NIGH_CONF only what says how
  * Redis is used is taken (by "--redis -" also where it is), and only by commands that talk to it.
  */
 #include "tool/tool.h"
@@ -66,8 +66,9 @@ static const struct command commands[] = {
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
     {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, SOCKET_OR_REDIS,
      redis_watch,
-     "Of the Redis that is named, or that a process at the socket uses: where that one logs in "
-     "with a password, which it does not tell, --redis - and NIGH_CONF are needed. One line for "
+     "Of the Redis that is named, or that a process at the socket uses, with its certificates "
+     "and password files: where it has the password elsewhere, it does not tell that, and --redis "
+     "- and NIGH_CONF are needed. One line for "
      "each thing that is invalidated: when, by which node, what it is. Ends by a "
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
      "the next beat, a second later or so."},
@@ -156,9 +157,10 @@ static int page(void)
     printf(".SH EXIT STATUS\n");
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
         printf("%s\n.br\n", statuses[i]);
-    printf(".SH ENVIRONMENT\nNIGH_SOCKET: as --socket. NIGH_CONF: for --redis, its redis.prefix "
-           "and coherence.group_slots are taken, and by \"--redis -\" its redis.uri: so a password "
-           "is in no argument, which all users can see.\n"
+    printf(".SH ENVIRONMENT\nNIGH_SOCKET: as --socket. NIGH_CONF: for --redis, what it says of "
+           "redis (prefix, password file, TLS, Sentinels), coherence.group_slots and space.schema "
+           "are taken, and by \"--redis -\" its redis.uri: so a password is in no argument, which "
+           "all users can see.\n"
            ".SH SEE ALSO\n.BR nigh (3)\n");
     return TOOL_DONE;
 }
@@ -289,7 +291,7 @@ static int run(const struct command *c, int argc, char **argv)
     struct tool_args args = {.timeout_ms = TIMEOUT_MS};
     const char *socket = getenv("NIGH_SOCKET");
     for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return help_of(c);
     int rc = read_flags(&args, argc, argv);
     if (rc != 0)
@@ -311,7 +313,8 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return help(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         return help(stdout);
     if (strcmp(argv[1], "--man") == 0)
         return page();

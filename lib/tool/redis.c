@@ -42,8 +42,30 @@ static int fail(const char *what, const char *why)
     return TOOL_NOBODY;
 }
 
-/* Takes from NIGH_CONF what says where and what Redis is, and lets the library take nothing. The
- * URI comes from there by the word "-": all users of a machine may see the words of a command. */
+/* Takes over as what, and how, Redis is used: all that begins with redis, and what all nodes of a
+ * prefix share. */
+static void take_access(struct nigh_options *o, const struct nigh_options *said)
+{
+    o->redis_prefix = said->redis_prefix;
+    o->redis_password_file = said->redis_password_file;
+    o->tls_ca = said->tls_ca;
+    o->tls_cert = said->tls_cert;
+    o->tls_key = said->tls_key;
+    o->tls_name = said->tls_name;
+    o->tls_verify = said->tls_verify;
+    o->tls_min = said->tls_min;
+    o->redis_sentinel_user = said->redis_sentinel_user;
+    o->redis_sentinel_password = said->redis_sentinel_password;
+    o->redis_sentinel_password_file = said->redis_sentinel_password_file;
+    o->redis_sentinel_tls = said->redis_sentinel_tls;
+    o->redis_sentinel_tls_ca = said->redis_sentinel_tls_ca;
+    o->redis_sentinel_tls_verify = said->redis_sentinel_tls_verify;
+    o->group_slots = said->group_slots;
+    o->space.schema = said->space.schema;
+}
+
+/* Takes that from NIGH_CONF, and lets the library take nothing. The URI comes from there by the
+ * word "-": all users of a machine may see the words of a command. */
 static int take_conf(const struct tool_args *args, struct nigh_options *o)
 {
     struct nigh_options said = NIGH_OPTIONS_INIT;
@@ -51,13 +73,9 @@ static int take_conf(const struct tool_args *args, struct nigh_options *o)
     if (conf && nigh_options_parse(&said, conf) < 0)
         return fail("NIGH_CONF", nigh_options_error());
     unsetenv("NIGH_CONF");
+    take_access(o, &said);
     o->redis_uri = strcmp(args->redis, "-") == 0 ? said.redis_uri : args->redis;
-    if (!o->redis_uri)
-        return fail("--redis -", "NIGH_CONF has no redis.uri");
-    o->redis_prefix = said.redis_prefix;
-    o->group_slots = said.group_slots;
-    o->space.schema = said.space.schema;
-    return 0;
+    return o->redis_uri ? 0 : fail("--redis -", "NIGH_CONF has no redis.uri");
 }
 
 static int open_cache(const struct tool_args *args, struct nigh_options *o, struct node *n)
@@ -112,24 +130,31 @@ static void look_at_prefix(const struct node *n, const struct nigh_options *o)
                         "is it the right one?\n", o->redis_prefix ? o->redis_prefix : "nigh");
 }
 
-/* Opens the node. 0, or a status, and nothing is open. */
-static int open_node(const struct tool_args *args, struct node *n)
+/* Opens the node with these options. 0, or a status, and nothing is open. */
+static int open_with(const struct tool_args *args, struct nigh_options *o, struct node *n)
 {
-    struct nigh_options o = NIGH_OPTIONS_INIT;
-    int rc = take_conf(args, &o);
+    int rc = 0;
     for (int tries = 0; rc == 0 && tries < 2; tries++) {
-        rc = open_cache(args, &o, n);
+        rc = open_cache(args, o, n);
         if (rc == 0 && wait_for_trust(n, args->timeout_ms)) {
-            look_at_prefix(n, &o);
+            look_at_prefix(n, o);
             return 0;
         }
-        o.group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
-        if (rc == 0 && (tries == 1 || !o.group_slots))
+        o->group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
+        if (rc == 0 && (tries == 1 || !o->group_slots))
             rc = say_problem(n);
         nigh_close(n->cache);
         n->cache = NULL;
     }
     return rc;
+}
+
+/* Opens the node at the Redis that is named. */
+static int open_node(const struct tool_args *args, struct node *n)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    int rc = take_conf(args, &o);
+    return rc == 0 ? open_with(args, &o, n) : rc;
 }
 
 /* ---- invalidating ---- */
@@ -290,33 +315,47 @@ static void look_for_loss(const struct node *n, int64_t *resyncs)
     *resyncs = now;
 }
 
-/* Asks a process for an option. To be freed; NULL: it was said why. */
-static char *option_of(const struct tool_args *args, const char *name)
+/* Takes an option over from a process, if it has it. 0, or a status. */
+static int take_option(const struct tool_args *args, const char *name, struct nigh_options *o)
 {
     char line[80];
+    int rc = 0;
     snprintf(line, sizeof(line), "get %s", name);
     char *answer = line_ask(args->sockets[0], line, args->timeout_ms);
-    if (answer && !line_is_error(answer)) {
-        answer[strcspn(answer, "\n")] = '\0';
-        return answer;
-    }
-    if (answer)
-        fail(args->sockets[0], answer + strlen("error: "));
+    if (!answer)
+        return TOOL_NOBODY;
+    char *value = answer;
+    value[strcspn(value, "\n")] = '\0';
+    if (line_is_error(value))
+        rc = fail(args->sockets[0], value + strlen("error: "));
+    else if (strcmp(value, "-") != 0 && nigh_options_set(o, name, value) < 0)
+        rc = fail(args->sockets[0], nigh_options_error());
     free(answer);
-    return NULL;
+    return rc;
 }
 
-/* Whether the process has told a URI with which others get in. It never tells who logs in. */
-static bool is_whole(const char *uri)
+/* Takes from a process how it uses Redis, but for passwords, which it never tells. Files that have
+ * them it names, and they are read here. */
+static int take_from_process(const struct tool_args *args, struct nigh_options *o)
 {
-    if (strcmp(uri, "-") == 0)
-        fail("the process has no redis.uri: nobody else hears of its changes", "");
-    else if (strstr(uri, "://...@"))
-        fail("the process logs in with a password, which it does not tell: --redis - takes the "
-             "URI from NIGH_CONF", "");
-    else
-        return true;
-    return false;
+    static const char *const names[] = {
+        "redis.uri", "redis.prefix", "coherence.group_slots", "redis.password_file",
+        "redis.tls_ca", "redis.tls_cert", "redis.tls_key", "redis.tls_name", "redis.tls_verify",
+        "redis.tls_min", "redis.sentinel_user", "redis.sentinel_password_file",
+        "redis.sentinel_tls", "redis.sentinel_tls_ca", "redis.sentinel_tls_verify",
+    };
+    int rc = 0;
+    unsetenv("NIGH_CONF");
+    for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+        rc = take_option(args, names[i], o);
+    if (rc == 0 && !o->redis_uri)
+        rc = fail("the process has no redis.uri", "nobody else hears of its changes");
+    else if (rc == 0 && strstr(o->redis_uri, "://...@"))
+        rc = fail("the process logs in with a password, which it does not tell", "--redis - takes "
+                  "the URI from NIGH_CONF");
+    if (args->prefix)
+        o->redis_prefix = args->prefix;
+    return rc;
 }
 
 /* Says which node each process is that the sockets lead to: changes bear the node alone. */
@@ -336,21 +375,17 @@ static void say_nodes(const struct tool_args *args)
 /* Opens the node at the Redis that is named, or at that of the first process. */
 static int open_watch(const struct tool_args *args, struct node *n)
 {
-    struct tool_args those = *args;
+    struct nigh_options o = NIGH_OPTIONS_INIT;
     if (args->redis)
         return open_node(args, n);
-    char *uri = option_of(args, "redis.uri");
-    char *prefix = uri ? option_of(args, "redis.prefix") : NULL;
-    those.redis = uri;
-    those.prefix = args->prefix ? args->prefix : prefix;
-    int status = prefix && is_whole(uri) ? open_node(&those, n) : TOOL_NOBODY;
+    int status = take_from_process(args, &o);
     if (status == 0)
-        fprintf(stderr, "nigh: watching %s, prefix %s\n", uri, those.prefix);
-    if (status == 0)
-        say_nodes(args);
-    free(uri);
-    free(prefix);
-    return status;
+        status = open_with(args, &o, n);
+    if (status != 0)
+        return status;
+    fprintf(stderr, "nigh: watching %s, prefix %s\n", o.redis_uri, o.redis_prefix);
+    say_nodes(args);
+    return 0;
 }
 
 int redis_watch(const struct tool_args *args)

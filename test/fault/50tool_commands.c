@@ -2,45 +2,9 @@
 // The program nigh as people and scripts use it: at the socket of a process, at those of several,
 // at Redis alone; what it prints, and how it ends.
 
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/wait.h>
-
 #include "cache/cache.h"
 #include "support/dial.h"
-#include "support/origin.h"
-#include "support/program.h"
-
-#define OUT_BYTES 65536
-
-static char out[OUT_BYTES]; /* of the last run, stdout and stderr */
-
-/* Runs the program with these words, as a shell reads them. Returns its exit status. */
-__attribute__((format(printf, 1, 2))) static int run(const char *fmt, ...)
-{
-    char words[1000];
-    char command[1200];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(words, sizeof(words), fmt, args);
-    va_end(args);
-    snprintf(command, sizeof(command), "'%s' %s 2>&1", NIGH_TOOL, words);
-    FILE *pipe = popen(command, "r");
-    REQUIRE(pipe);
-    size_t len = fread(out, 1, sizeof(out) - 1, pipe);
-    out[len] = '\0';
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static bool says(const char *text)
-{
-    bool found = strstr(out, text) != NULL;
-    if (!found)
-        check_note("it says: %.300s", out);
-    return found;
-}
+#include "support/tool.h"
 
 struct place {
     char folder[40];
@@ -78,38 +42,38 @@ TEST(a_process_is_asked_and_told)
     make_folder(&p);
     open_at(&w, &p, "s", NULL);
     ask_fetch(w.space, "a key", NULL);
-    CHECK_EQ(run("health -S %s", p.path), 0);
-    CHECK(says("ok: L1 alone"));
-    CHECK_EQ(run("stats -S %s json", p.path), 0);
-    CHECK(says("{\"gauges\""));
-    CHECK_EQ(run("explain -S %s %s 'a key'", p.path, w.space->name), 0);
-    CHECK(says("L1 has it"));
-    CHECK_EQ(run("set -S %s l1.memory 64m", p.path), 0);
-    CHECK_EQ(run("get -S %s l1.memory", p.path), 0);
-    CHECK_STR(out, "64MiB\n");
-    CHECK_EQ(run("set -S %s l1.memory 1", p.path), 1);
-    CHECK(says("nigh: l1.memory=1"));
-    CHECK_EQ(run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
+    CHECK_EQ(tool_run("health -S %s", p.path), 0);
+    CHECK(tool_says("ok: L1 alone"));
+    CHECK_EQ(tool_run("stats -S %s json", p.path), 0);
+    CHECK(tool_says("{\"gauges\""));
+    CHECK_EQ(tool_run("explain -S %s %s 'a key'", p.path, w.space->name), 0);
+    CHECK(tool_says("L1 has it"));
+    CHECK_EQ(tool_run("set -S %s l1.memory 64m", p.path), 0);
+    CHECK_EQ(tool_run("get -S %s l1.memory", p.path), 0);
+    CHECK_STR(tool_out, "64MiB\n");
+    CHECK_EQ(tool_run("set -S %s l1.memory 1", p.path), 1);
+    CHECK(tool_says("nigh: l1.memory=1"));
+    CHECK_EQ(tool_run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
     CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
-    CHECK_EQ(run("options -S %s", p.path), 0);
-    CHECK_EQ(run("options -S %s %s", p.path, w.space->name), 0);
-    CHECK(says("space.loads ") && !strstr(out, "l1.memory"));
-    CHECK_EQ(run("spaces -S %s", p.path), 0);
-    CHECK(says("own cap") && says(w.space->name));
-    CHECK_EQ(run("get -S %s %s load", p.path, w.space->name), 0);
-    CHECK_STR(out, "1\n");
-    CHECK_EQ(run("hot -S %s nope", p.path), 1);
-    CHECK(says("no space of this name is open; open are: s"));
-    CHECK_EQ(run("watch -S %s", p.path), 3);
-    CHECK(says("the process has no redis.uri"));
-    CHECK_EQ(run("hot -S %s", p.path), 0);
-    CHECK_EQ(run("curve -S %s json", p.path), 0);
-    CHECK(says("{"));
-    CHECK_EQ(run("send -S %s help", p.path), 0);
-    CHECK(says("invalidate key SPACE KEY..."));
-    CHECK_EQ(run("top --once -S %s", p.path), 0);
-    CHECK(says("1 of 1 processes"));
-    CHECK(says(w.space->name));
+    CHECK_EQ(tool_run("options -S %s", p.path), 0);
+    CHECK_EQ(tool_run("options -S %s %s", p.path, w.space->name), 0);
+    CHECK(tool_says("space.loads ") && !strstr(tool_out, "l1.memory"));
+    CHECK_EQ(tool_run("spaces -S %s", p.path), 0);
+    CHECK(tool_says("own cap") && tool_says(w.space->name));
+    CHECK_EQ(tool_run("get -S %s %s load", p.path, w.space->name), 0);
+    CHECK_STR(tool_out, "1\n");
+    CHECK_EQ(tool_run("hot -S %s nope", p.path), 1);
+    CHECK(tool_says("no space of this name is open; open are: s"));
+    CHECK_EQ(tool_run("watch -S %s", p.path), 3);
+    CHECK(tool_says("the process has no redis.uri"));
+    CHECK_EQ(tool_run("hot -S %s", p.path), 0);
+    CHECK_EQ(tool_run("curve -S %s json", p.path), 0);
+    CHECK(tool_says("{"));
+    CHECK_EQ(tool_run("send -S %s help", p.path), 0);
+    CHECK(tool_says("invalidate key SPACE KEY..."));
+    CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
+    CHECK(tool_says("1 of 1 processes"));
+    CHECK(tool_says(w.space->name));
     world_close(&w);
     rmdir(p.folder);
 }
@@ -134,14 +98,14 @@ TEST(several_processes_are_asked_by_a_pattern)
     open_at(&b, &p, "s.2", NULL);
     ask_fetch(a.space, "k", NULL);
     ask_fetch(b.space, "k", NULL);
-    CHECK_EQ(run("get -S '%s/s.*' entries", p.folder), 0);
-    CHECK(says("s.1:\n1\n") && says("s.2:\n1\n"));
+    CHECK_EQ(tool_run("get -S '%s/s.*' entries", p.folder), 0);
+    CHECK(tool_says("s.1:\n1\n") && tool_says("s.2:\n1\n"));
     leave_dead(&p, "s.3");
-    CHECK_EQ(run("top --once -S '%s/s.*'", p.folder), 0);
-    CHECK(says("2 of 2 processes") && says("entries 2") && says("s.3: its process is no more"));
-    CHECK_EQ(run("health -S '%s/s.*'", p.folder), 0);
-    CHECK_EQ(run("health -S '%s/s.3'", p.folder), 3);
-    CHECK_EQ(run("invalidate -S '%s/s.*' --all", p.folder), 0);
+    CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("2 of 2 processes") && tool_says("entries 2") && tool_says("s.3: its process is no more"));
+    CHECK_EQ(tool_run("health -S '%s/s.*'", p.folder), 0);
+    CHECK_EQ(tool_run("health -S '%s/s.3'", p.folder), 3);
+    CHECK_EQ(tool_run("invalidate -S '%s/s.*' --all", p.folder), 0);
     world_close(&b);
     world_close(&a);
     unlink(p.path);
@@ -161,10 +125,10 @@ TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(fd, 5) == 0);
     open_at(&w, &p, "s.2", NULL);
-    CHECK_EQ(run("get -S '%s/s.*' l1.shards --timeout 5000", p.folder), 3);
-    CHECK(says("s.1: the process does not answer") && says("s.2:\n"));
-    CHECK_EQ(run("top --once -S '%s/s.*'", p.folder), 0);
-    CHECK(says("1 of 2 processes"));
+    CHECK_EQ(tool_run("get -S '%s/s.*' l1.shards --timeout 5000", p.folder), 3);
+    CHECK(tool_says("s.1: the process does not answer") && tool_says("s.2:\n"));
+    CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("1 of 2 processes"));
     close(fd);
     unlink(hung.path);
     world_close(&w);
@@ -174,29 +138,29 @@ TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
 TEST(what_is_wrong_has_clear_words_and_a_status)
 {
     unsetenv("NIGH_SOCKET");
-    CHECK_EQ(run("health -S /tmp/nigh-there-is-none"), 3);
-    CHECK(says("No such file or directory"));
-    CHECK_EQ(run("health"), 64);
-    CHECK(says("NIGH_SOCKET"));
-    CHECK_EQ(run("nonsense"), 64);
-    CHECK_EQ(run("health --nonsense"), 64);
-    CHECK_EQ(run("explain -S /tmp/x one"), 64);
-    CHECK_EQ(run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);
-    CHECK(says("--space S KEY is wanted"));
-    CHECK_EQ(run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 2000 --all"), 3);
-    CHECK(says("Redis cannot be used: connect: No such file or directory"));
-    CHECK_EQ(run("invalidate --redis http://x --all"), 3);
-    CHECK(says("redis.uri"));
-    CHECK_EQ(run("invalidate --redis http://x --all --timeout 5s"), 64);
-    CHECK_EQ(run("health --redis unix:///tmp/nigh-there-is-none"), 64); /* not "ok" */
-    CHECK_EQ(run("top --redis unix:///tmp/nigh-there-is-none"), 64);
-    CHECK_EQ(run("watch -S /tmp/nigh-there-is-none"), 3);
-    CHECK(says("No such file or directory"));
-    CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --space s --all"), 64);
-    CHECK_EQ(run("invalidate -S /tmp/nigh-there-is-none --soft --space s k"), 64);
-    CHECK_EQ(run("--help"), 0);
-    CHECK(says("exit status:"));
-    CHECK_EQ(run("invalidate --help"), 0);
+    CHECK_EQ(tool_run("health -S /tmp/nigh-there-is-none"), 3);
+    CHECK(tool_says("No such file or directory"));
+    CHECK_EQ(tool_run("health"), 64);
+    CHECK(tool_says("NIGH_SOCKET"));
+    CHECK_EQ(tool_run("nonsense"), 64);
+    CHECK_EQ(tool_run("health --nonsense"), 64);
+    CHECK_EQ(tool_run("explain -S /tmp/x one"), 64);
+    CHECK_EQ(tool_run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);
+    CHECK(tool_says("--space S KEY is wanted"));
+    CHECK_EQ(tool_run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 2000 --all"), 3);
+    CHECK(tool_says("Redis cannot be used: connect: No such file or directory"));
+    CHECK_EQ(tool_run("invalidate --redis http://x --all"), 3);
+    CHECK(tool_says("redis.uri"));
+    CHECK_EQ(tool_run("invalidate --redis http://x --all --timeout 5s"), 64);
+    CHECK_EQ(tool_run("health --redis unix:///tmp/nigh-there-is-none"), 64); /* not "ok" */
+    CHECK_EQ(tool_run("top --redis unix:///tmp/nigh-there-is-none"), 64);
+    CHECK_EQ(tool_run("watch -S /tmp/nigh-there-is-none"), 3);
+    CHECK(tool_says("No such file or directory"));
+    CHECK_EQ(tool_run("invalidate -S /tmp/nigh-there-is-none --space s --all"), 64);
+    CHECK_EQ(tool_run("invalidate -S /tmp/nigh-there-is-none --soft --space s k"), 64);
+    CHECK_EQ(tool_run("--help"), 0);
+    CHECK(tool_says("exit status:"));
+    CHECK_EQ(tool_run("invalidate --help"), 0);
 }
 
 TEST(redis_alone_is_enough_to_invalidate_and_to_look)
@@ -213,26 +177,26 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH &&
                                         nigh_stats_value(w.cache, NULL, "listening") == 1);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
-    CHECK_EQ(run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
-    CHECK(says("Redis      3 B"));
-    CHECK_EQ(run("get --redis %s --space %s k --raw --timeout 60000", server.uri, w.space->name),
+    CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
+    CHECK(tool_says("Redis      3 B"));
+    CHECK_EQ(tool_run("get --redis %s --space %s k --raw --timeout 60000", server.uri, w.space->name),
              0);
-    CHECK(says("k=1"));
+    CHECK(tool_says("k=1"));
     origin_commit(&w.origin);
-    CHECK_EQ(run("invalidate --redis %s --space %s k --timeout 60000", server.uri,
+    CHECK_EQ(tool_run("invalidate --redis %s --space %s k --timeout 60000", server.uri,
                  w.space->name), 0);
-    CHECK(says("accepted: 1"));
+    CHECK(tool_says("accepted: 1"));
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strcmp(ask_fetch(w.space, "k", NULL).text, "k=2") == 0);
-    CHECK_EQ(run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
-    CHECK_EQ(run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
-    CHECK(says("accepted: 2"));
+    CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
+    CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
+    CHECK(tool_says("accepted: 2"));
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);
-    CHECK_EQ(run("invalidate --redis - --all"), 3);
-    CHECK(says("NIGH_CONF has no redis.uri"));
+    CHECK_EQ(tool_run("invalidate --redis - --all"), 3);
+    CHECK(tool_says("NIGH_CONF has no redis.uri"));
     snprintf(conf, sizeof(conf), "redis.uri=%s", server.uri);
     setenv("NIGH_CONF", conf, 1);
-    CHECK_EQ(run("invalidate --redis - --all --timeout 60000"), 0);
+    CHECK_EQ(tool_run("invalidate --redis - --all --timeout 60000"), 0);
     unsetenv("NIGH_CONF");
     world_close(&w);
     redis_stop(&server);
@@ -242,45 +206,12 @@ TEST(a_prefix_of_nobody_is_noted)
 {
     struct redis server;
     redis_start(&server, NULL);
-    CHECK_EQ(run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
-    CHECK(says("nobody has ever changed anything under the prefix other"));
+    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
+    CHECK(tool_says("nobody has ever changed anything under the prefix other"));
     redis_stop(&server);
 }
 
 /* ---- who listens ---- */
-
-struct changer {
-    struct world *w;
-    pthread_t thread;
-    _Atomic bool ends;
-};
-
-/* Invalidates until somebody has heard of it. */
-static void *change(void *arg)
-{
-    struct changer *c = arg;
-    while (!atomic_load(&c->ends)) {
-        CHECK(nigh_invalidate(c->w->space, "a key", 5, NULL) >= 0);
-        check_pause();
-    }
-    return NULL;
-}
-
-/* Starts the program, and checks the first line that it prints: what has changed. */
-static void check_hears(struct world *w, char *const *argv, const char *wanted)
-{
-    struct program p;
-    struct changer c = {.w = w};
-    char line[300];
-    program_start(&p, argv, "");
-    REQUIRE_EQ(pthread_create(&c.thread, NULL, change, &c), 0);
-    program_first_line(&p, line, sizeof(line));
-    atomic_store(&c.ends, true);
-    pthread_join(c.thread, NULL);
-    if (!CHECK(strstr(line, wanted) != NULL))
-        check_note("it says: %s", line);
-    program_stop(&p);
-}
 
 TEST(who_watches_sees_what_others_change)
 {
@@ -293,7 +224,7 @@ TEST(who_watches_sees_what_others_change)
     patient_open(&w, &server, NULL, NULL);
     snprintf(uri, sizeof(uri), "%s", server.uri);
     snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
-    check_hears(&w, argv, wanted);
+    tool_check_hears(w.space, argv, wanted);
     world_close(&w);
     redis_stop(&server);
 }
@@ -309,7 +240,7 @@ TEST(who_watches_needs_no_uri_where_there_is_a_process)
     make_folder(&p);
     open_at(&w, &p, "s", server.uri);
     snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
-    check_hears(&w, argv, wanted);
+    tool_check_hears(w.space, argv, wanted);
     world_close(&w);
     rmdir(p.folder);
     redis_stop(&server);
@@ -321,8 +252,8 @@ TEST(a_password_is_told_to_nobody)
     struct place p;
     make_folder(&p);
     open_at(&w, &p, "s", "redis://me:secret@127.0.0.1:1");
-    CHECK_EQ(run("watch -S %s", p.path), 3);
-    CHECK(says("logs in with a password, which it does not tell") && !strstr(out, "secret"));
+    CHECK_EQ(tool_run("watch -S %s", p.path), 3);
+    CHECK(tool_says("logs in with a password, which it does not tell") && !strstr(tool_out, "secret"));
     world_close(&w);
     rmdir(p.folder);
 }
@@ -341,7 +272,7 @@ TEST(the_example_in_python_decodes_frames)
     snprintf(path, sizeof(path), "%s", server.uri + strlen("unix://"));
     path[strcspn(path, "?")] = '\0';
     snprintf(wanted, sizeof(wanted), " key %s b'a key'", w.space->name);
-    check_hears(&w, argv, wanted);
+    tool_check_hears(w.space, argv, wanted);
     world_close(&w);
     redis_stop(&server);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "support/peer.h"
+#include "support/tool.h"
 #include "support/topology.h"
 
 static void open_node(struct world *w, const struct topology *t, struct origin *origin)
@@ -199,6 +200,10 @@ TEST(sentinels_ask_for_a_login_of_their_own)
     world_open_with(&a, &o, NULL, &a.origin);
     CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, is_fresh(&a));
     CHECK_WITHIN(WORLD_PATIENCE_MS, topology_hears(&t, "user=nigh"));
+    setenv("NIGH_CONF", "redis.sentinel_user=nigh,redis.sentinel_password=SENTINELS", 1);
+    CHECK_EQ(tool_run("invalidate --redis '%s' --timeout 60000 --all", t.uri), 0);
+    CHECK(tool_says("accepted: 1"));
+    unsetenv("NIGH_CONF");
     world_close(&a);
     topology_stop(&t);
 }

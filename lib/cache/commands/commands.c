@@ -139,12 +139,12 @@ static const char *keep(char *copy, size_t size, const char *text)
     return text ? copy : NULL;
 }
 
-/* Keeps a URI without user and password. */
+/* Keeps a URI, but where it has a password no user and no password of it. */
 static const char *keep_uri(char *copy, size_t size, const char *uri)
 {
     const char *user = uri ? strstr(uri, "://") : NULL;
     const char *at = user ? strrchr(user, '@') : NULL;
-    if (!at)
+    if (!at || !memchr(user + 3, ':', (size_t)(at - user - 3)))
         return keep(copy, size, uri);
     snprintf(copy, size, "%.*s...%s", (int)(user + 3 - uri), uri, at);
     return copy;

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tool.h - the program nigh, run as a shell runs it.
+ *
+ *     CHECK_EQ(tool_run("get -S %s entries", path), 0);     // its exit status
+ *     CHECK(tool_says("s.1:\n1\n"));                        // stdout and stderr, of the last run
+ *
+ * NIGH_TOOL is its path.
+ */
+#ifndef NIGH_TEST_TOOL_H
+#define NIGH_TEST_TOOL_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "support/origin.h"
+#include "support/program.h"
+
+static char tool_out[65536]; /* of the last run */
+
+/* Run the program with these words. Returns its exit status. */
+__attribute__((format(printf, 1, 2))) static inline int tool_run(const char *fmt, ...)
+{
+    char words[1000];
+    char command[1200];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(words, sizeof(words), fmt, args);
+    va_end(args);
+    snprintf(command, sizeof(command), "'%s' %s 2>&1", NIGH_TOOL, words);
+    FILE *pipe = popen(command, "r");
+    REQUIRE(pipe);
+    size_t len = fread(tool_out, 1, sizeof(tool_out) - 1, pipe);
+    tool_out[len] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static inline bool tool_says(const char *text)
+{
+    bool found = strstr(tool_out, text) != NULL;
+    if (!found)
+        check_note("it says: %.300s", tool_out);
+    return found;
+}
+
+/* ---- who listens ---- */
+
+struct tool_changer {
+    struct nigh_space *space;
+    pthread_t thread;
+    _Atomic bool ends;
+};
+
+/* Invalidates until somebody has heard of it. */
+static inline void *tool_change(void *arg)
+{
+    struct tool_changer *c = arg;
+    while (!atomic_load(&c->ends)) {
+        CHECK(nigh_invalidate(c->space, "a key", 5, NULL) >= 0);
+        check_pause();
+    }
+    return NULL;
+}
+
+/* Start a program, and check the first line that it prints: that "a key" of the space changed. */
+static inline void tool_check_hears(struct nigh_space *space, char *const *argv,
+                                    const char *wanted)
+{
+    struct program p;
+    struct tool_changer c = {.space = space};
+    char line[300];
+    program_start(&p, argv, "");
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
+    program_first_line(&p, line, sizeof(line));
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    if (!CHECK(strstr(line, wanted) != NULL))
+        check_note("it says: %s", line);
+    program_stop(&p);
+}
+
+#endif
