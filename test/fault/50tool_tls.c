@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The program nigh at a Redis that wants TLS, a certificate and a login: with what NIGH_CONF says of
-// them, and with what a process says that is there already.
+// The program nigh at a Redis that wants TLS, a certificate and a login: with what NIGH_CONF says
+// of them, and with what a process says that is there already.
 
 #include <unistd.h>
 
