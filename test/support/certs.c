@@ -3,6 +3,7 @@
 
 #include "support/certs.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -11,12 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/check.h"
+/* Who needs certificates cannot do without them; it need not be a test. */
+#define MUST(holds) ((holds) ? (void)0 : give_up(#holds))
+
+__attribute__((noreturn)) static void give_up(const char *what)
+{
+    fprintf(stderr, "certs: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
 
 struct certs_path certs_path(const char *dir, const char *name)
 {
     struct certs_path path;
-    REQUIRE(snprintf(path.text, sizeof(path.text), "%s/%s", dir, name) < CERTS_PATH_BYTES);
+    MUST(snprintf(path.text, sizeof(path.text), "%s/%s", dir, name) < CERTS_PATH_BYTES);
     return path;
 }
 
@@ -32,9 +40,9 @@ void certs_write(const char *path, const void *data, long len)
     struct certs_path aside;
     snprintf(aside.text, sizeof(aside.text), "%s.new", path);
     FILE *out = fopen(aside.text, "we");
-    REQUIRE(out);
-    REQUIRE_EQ((long)fwrite(data, 1, (size_t)len, out), len);
-    REQUIRE(fclose(out) == 0 && rename(aside.text, path) == 0);
+    MUST(out);
+    MUST((long)fwrite(data, 1, (size_t)len, out) == len);
+    MUST(fclose(out) == 0 && rename(aside.text, path) == 0);
 }
 
 /* Writes what a BIO in memory has. */
@@ -49,8 +57,8 @@ static void write_bio(BIO *bio, const char *path)
 static void write_pair(const char *dir, const char *name, X509 *x, EVP_PKEY *key)
 {
     BIO *cert = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_mem());
-    REQUIRE(PEM_write_bio_X509(cert, x));
-    REQUIRE(PEM_write_bio_PrivateKey(secret, key, NULL, NULL, 0, NULL, NULL));
+    MUST(PEM_write_bio_X509(cert, x));
+    MUST(PEM_write_bio_PrivateKey(secret, key, NULL, NULL, 0, NULL, NULL));
     write_bio(cert, path_of(dir, name, "pem").text);
     write_bio(secret, path_of(dir, name, "key").text);
 }
@@ -59,10 +67,10 @@ static void read_pair(const char *dir, const char *name, X509 **ret_x, EVP_PKEY 
 {
     FILE *cert = fopen(path_of(dir, name, "pem").text, "re");
     FILE *secret = fopen(path_of(dir, name, "key").text, "re");
-    REQUIRE(cert && secret);
+    MUST(cert && secret);
     *ret_x = PEM_read_X509(cert, NULL, NULL, NULL);
     *ret_key = PEM_read_PrivateKey(secret, NULL, NULL, NULL);
-    REQUIRE(*ret_x && *ret_key);
+    MUST(*ret_x && *ret_key);
     fclose(cert);
     fclose(secret);
 }
@@ -72,7 +80,7 @@ static void extend(X509 *x, X509 *issuer, int nid, const char *value)
     X509V3_CTX context;
     X509V3_set_ctx(&context, issuer, x, NULL, NULL, 0);
     X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-    REQUIRE(e && X509_add_ext(x, e, -1));
+    MUST(e && X509_add_ext(x, e, -1));
     X509_EXTENSION_free(e);
 }
 
@@ -80,11 +88,11 @@ static X509 *begin(const char *name, const struct cert *cert, EVP_PKEY *key)
 {
     static long serial;
     X509 *x = X509_new();
-    REQUIRE(x && X509_set_version(x, X509_VERSION_3));
+    MUST(x && X509_set_version(x, X509_VERSION_3));
     ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial);
     X509_gmtime_adj(X509_getm_notBefore(x), cert->from_s ? cert->from_s : -3600);
     X509_gmtime_adj(X509_getm_notAfter(x), cert->until_s ? cert->until_s : 3600);
-    REQUIRE(X509_set_pubkey(x, key));
+    MUST(X509_set_pubkey(x, key));
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
                                (const unsigned char *)name, -1, -1, 0);
     return x;
@@ -101,7 +109,7 @@ void certs_add(const char *dir, const char *name, const struct cert *cert)
     if (!cert->is_ca)
         extend(x, issuer, NID_subject_alt_name,
                cert->names ? cert->names : "DNS:localhost,IP:127.0.0.1");
-    REQUIRE(X509_sign(x, issuer_key, EVP_sha256()));
+    MUST(X509_sign(x, issuer_key, EVP_sha256()));
     write_pair(dir, name, x, key);
     if (issuer != x) {
         X509_free(issuer);
@@ -117,7 +125,7 @@ void certs_lock(const char *dir, const char *name, const char *phrase)
     EVP_PKEY *key;
     BIO *secret = BIO_new(BIO_s_mem());
     read_pair(dir, name, &x, &key);
-    REQUIRE(PEM_write_bio_PKCS8PrivateKey(secret, key, EVP_aes_128_cbc(), phrase,
+    MUST(PEM_write_bio_PKCS8PrivateKey(secret, key, EVP_aes_128_cbc(), phrase,
                                           (int)strlen(phrase), NULL, NULL));
     write_bio(secret, path_of(dir, name, "key").text);
     X509_free(x);
@@ -129,7 +137,7 @@ void certs_open(char dir[CERTS_DIR_BYTES])
     const char *parent = getenv("TMPDIR");
     bool fits = parent && strlen(parent) < CERTS_DIR_BYTES / 2;
     snprintf(dir, CERTS_DIR_BYTES, "%s/nigh-certs-XXXXXX", fits ? parent : "/tmp");
-    REQUIRE(mkdtemp(dir));
+    MUST(mkdtemp(dir));
     certs_add(dir, "ca", &(struct cert){.self_signed = true, .is_ca = true});
     certs_add(dir, "server", &(struct cert){0});
     certs_add(dir, "client", &(struct cert){0});
