@@ -67,7 +67,7 @@ uint64_t usage_of_commands_us(const char *names)
     uint64_t sum = 0;
     if (!names)
         return 0;
-    if (!redis_ask(&link_world.server, "INFO commandstats", info, sizeof(info)))
+    if (!redis_ask(&link_world.server, info, sizeof(info), "INFO commandstats"))
         fail("redis-server does not tell: %s", info);
     for (size_t len; *names; names += len) {
         names += strspn(names, " ");

@@ -16,7 +16,7 @@ static bool set(const char *what)
 {
     char reply[200];
     char *command = must_print("CONFIG SET %s", what);
-    bool done = redis_ask(&link_world.server, command, reply, sizeof(reply));
+    bool done = redis_ask(&link_world.server, reply, sizeof(reply), command);
     if (!done)
         link_why(must_print("redis-server: %s", reply)); /* kept: it is said at the end */
     free(command);

@@ -21,7 +21,7 @@
 #define STOP_NS (2 * PERF_NS_PER_S)
 #define LOOK_EVERY_NS (2 * PERF_NS_PER_MS)
 
-#define WORDS_MAX 40
+#define WORDS_MAX 60
 
 struct command_line {
     char *words[WORDS_MAX + 1]; /* nobody writes to them: exec's type */
@@ -41,15 +41,29 @@ static void add_option(struct command_line *c, char *name, char *value)
     add(c, value);
 }
 
+/* A Sentinel's file comes first; it is rewritten by it. */
+static void add_role(struct command_line *c, const struct redis_server *server, char *conf,
+                     char *master_port)
+{
+    if (server->is_sentinel)
+        add_option(c, conf, "--sentinel");
+    if (server->master_port) {
+        add_option(c, "--replicaof", "127.0.0.1");
+        add(c, master_port);
+    }
+}
+
 /* The child's side: no terminal signal reaches it, and it does not outlive us. DEBUG is for the
  * fault that loads a snapshot in place; before version 7 it needed no permission. */
 __attribute__((noreturn)) static void become_server(struct redis_server *server, bool debug)
 {
-    char log[300], port[16], master_port[16];
+    char log[300], conf[300], port[16], master_port[16];
     struct command_line c = {{"redis-server"}, 1};
     snprintf(log, sizeof(log), "%s/redis.log", server->folder);
+    snprintf(conf, sizeof(conf), "%s/sentinel.conf", server->folder);
     snprintf(port, sizeof(port), "%d", server->port);
     snprintf(master_port, sizeof(master_port), "%d", server->master_port);
+    add_role(&c, server, conf, master_port);
     add_option(&c, "--port", port);
     add_option(&c, "--bind", "127.0.0.1");
     add_option(&c, "--unixsocket", server->socket);
@@ -60,12 +74,10 @@ __attribute__((noreturn)) static void become_server(struct redis_server *server,
     add_option(&c, "--logfile", log);
     add_option(&c, "--loglevel", "warning");
     add_option(&c, "--repl-diskless-sync-delay", "0");
-    if (server->master_port) {
-        add_option(&c, "--replicaof", "127.0.0.1");
-        add(&c, master_port);
-    }
-    if (debug)
+    if (debug && !server->is_sentinel)
         add_option(&c, "--enable-debug-command", "local");
+    for (char *const *option = server->options; option && *option; option++)
+        add(&c, *option);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     execvp("redis-server", c.words);

@@ -15,6 +15,8 @@ struct redis_server {
     pid_t pid;       /* 0: none runs */
     int port;        /* of 127.0.0.1; 0: none. Whoever starts it chooses */
     int master_port; /* it begins as a replica of that one; 0: as a master. Likewise */
+    bool is_sentinel;        /* configured by sentinel.conf in the folder. Likewise */
+    char *const *options;    /* more of them, ended by NULL; NULL: none. Likewise */
     char folder[256];
     char socket[300];
 };
