@@ -18,9 +18,12 @@
 
 #include "nodes/shared.h"
 #include "support/fail.h"
+#include "support/redis_ask.h"
 
 #define REPLACED_NS (3 * PERF_NS_PER_S) /* another node is there by then, and knows the clock */
 #define AWAKE_NS (PERF_NS_PER_S / 2)    /* its own watcher looks again by then */
+#define LOOK_EVERY_NS (50 * PERF_NS_PER_MS)
+#define SHORT_LIFE_S 2 /* of a certificate */
 
 static bool kill_master(struct fault *f)
 {
@@ -39,7 +42,7 @@ static bool begin_anew(struct fault *f)
 
 static bool promote(struct fault *f)
 {
-    return servers_tell(f->servers, &f->servers->replica, "REPLICAOF NO ONE");
+    return servers_tell(f->servers, &f->servers->replicas[0], "REPLICAOF NO ONE");
 }
 
 static bool leave_master(struct fault *f)
@@ -49,12 +52,12 @@ static bool leave_master(struct fault *f)
 
 static bool leave_replica(struct fault *f)
 {
-    return servers_end_clients(f->servers, &f->servers->replica);
+    return servers_end_clients(f->servers, &f->servers->replicas[0]);
 }
 
 static bool go_to_replica(struct fault *f)
 {
-    return servers_point(f->servers, &f->servers->replica) && leave_master(f);
+    return servers_point(f->servers, &f->servers->replicas[0]) && leave_master(f);
 }
 
 static bool go_back(struct fault *f)
@@ -66,7 +69,7 @@ static bool go_back(struct fault *f)
 static bool follow_promoted(struct fault *f)
 {
     f->up_ns = now_ns();
-    return promote(f) && servers_point(f->servers, &f->servers->replica);
+    return promote(f) && servers_point(f->servers, &f->servers->replicas[0]);
 }
 
 /* Begins a snapshot: it may have what Redis has accepted before, and nothing from here on. */
@@ -110,9 +113,78 @@ static bool make_room(struct fault *f)
 
 static bool evict_clock(struct fault *f)
 {
-    char command[120];
-    snprintf(command, sizeof(command), "DEL %s:!2:!clk", f->prefix);
-    return servers_tell(f->servers, &f->servers->master, command);
+    char reply[120];
+    bool gone = redis_ask(&f->servers->master, reply, sizeof(reply), "DEL %s:!2:!clk", f->prefix) &&
+                strcmp(reply, "1") == 0;
+    if (!gone)
+        snprintf(f->servers->error, sizeof(f->servers->error), "no clock to evict: %s", reply);
+    return gone;
+}
+
+/* ---- Sentinels ---- */
+
+static bool replace_master(struct fault *f)
+{
+    f->before = servers_master_port(f->servers);
+    f->asked = servers_replace(f->servers);
+    return true;
+}
+
+static bool lose_master(struct fault *f)
+{
+    f->before = f->servers->master.port;
+    kill_master(f);
+    f->up_ns = now_ns(); /* none of those that are left has taken a change yet */
+    return true;
+}
+
+static bool is_replaced(struct fault *f)
+{
+    int port = servers_master_port(f->servers);
+    return port != 0 && port != f->before;
+}
+
+/* They refuse while they are still busy with the one before. */
+static bool is_replaced_as_asked(struct fault *f)
+{
+    if (!f->asked)
+        f->asked = servers_replace(f->servers);
+    return is_replaced(f);
+}
+
+/* ---- passwords and certificates ---- */
+
+static bool add_password(struct fault *f)
+{
+    return servers_tell(f->servers, &f->servers->master,
+                        "ACL SETUSER nigh >" SERVERS_SECOND_PASSWORD);
+}
+
+static bool hand_out_password(struct fault *f)
+{
+    return servers_hand_out(f->servers, SERVERS_SECOND_PASSWORD);
+}
+
+static bool drop_password(struct fault *f)
+{
+    return servers_tell(f->servers, &f->servers->master,
+                        "ACL SETUSER nigh <" SERVERS_FIRST_PASSWORD);
+}
+
+static bool end_user(struct fault *f)
+{
+    return servers_tell(f->servers, &f->servers->master, "CLIENT KILL USER nigh");
+}
+
+/* Nodes meet it: it was good when they did. */
+static bool show_short_certificate(struct fault *f)
+{
+    return servers_certify(f->servers, SHORT_LIFE_S) && leave_master(f);
+}
+
+static bool show_new_certificate(struct fault *f)
+{
+    return servers_certify(f->servers, 0);
 }
 
 /* ---- connections ---- */
@@ -159,11 +231,12 @@ static bool nothing(struct fault *f)
 
 /* ---- nodes: the first stands still, the last is killed ---- */
 
-/* For the judge of loads: its leases ran out, or its loads may have reached nobody. */
+/* For the judge of loads: its leases ran out, or its loads may have reached nobody. Its own clients
+ * knew nothing of it. */
 static void note_away(struct fault *f, uint32_t node, uint64_t from_ns, uint64_t to_ns)
 {
     struct loads loads = shared_loads(f->nodes.shared);
-    loads_add_trouble(&loads, &(struct trouble){from_ns, 0, to_ns, node, TROUBLE_AWAY});
+    loads_add_trouble(&loads, &(struct trouble){from_ns, to_ns, to_ns, node, TROUBLE_AWAY});
 }
 
 static bool stop_node(struct fault *f)
@@ -191,58 +264,109 @@ static bool kill_node(struct fault *f)
     return true;
 }
 
-#define ONCE(after_s, take, what) {after_s, take, what, false}
-#define AGAIN(after_s, take, what) {after_s, take, what, true}
+/* ---- a listener that Redis has enough of ---- */
+
+/* Has little patience with listeners, and one of them that reads no more. */
+static bool stop_listener(struct fault *f)
+{
+    f->before = servers_listeners(&f->servers->master);
+    return servers_tell(f->servers, &f->servers->master,
+                        "CONFIG SET client-output-buffer-limit %s", "pubsub 256kb 0 0") &&
+           stop_node(f);
+}
+
+/* Others change so much that what it does not read fills the kernel's buffer, and then Redis'. */
+static bool begin_flood(struct fault *f)
+{
+    atomic_store_explicit(&f->nodes.shared->flood, true, memory_order_relaxed);
+    return true;
+}
+
+static bool is_cut_off(struct fault *f)
+{
+    int now = servers_listeners(&f->servers->master);
+    return now >= 0 && now < f->before;
+}
+
+static bool end_flood(struct fault *f)
+{
+    atomic_store_explicit(&f->nodes.shared->flood, false, memory_order_relaxed);
+    return true;
+}
+
+#define ONCE(after_s, take, what) {after_s, take, what, false, NULL}
+#define AGAIN(after_s, take, what) {after_s, take, what, true, NULL}
+#define UNTIL(after_s, take, what, until) {after_s, take, what, false, until}
 
 static const struct fault_kind kinds[] = {
-    {"kill-redis", "it is killed; 2 s later it is there, empty", FAULT_ALONE,
-     {ONCE(0, kill_master, "Redis killed"),
-      ONCE(2, begin_anew, "begun anew, empty")}},
-    {"failover", "the master dies; 1 s later its replica is it", FAULT_REPLICA,
-     {ONCE(0, kill_master, "master killed"),
-      ONCE(1, follow_promoted, "clients to replica")}},
-    {"flap", "clients go to a replica, 2.5 s later back", FAULT_REPLICA,
-     {ONCE(0, promote, "replica promoted"),
-      ONCE(0.25, go_to_replica, "clients to replica"),
-      ONCE(0.35, leave_master, NULL),
-      ONCE(2.75, go_back, "clients back"),
-      ONCE(2.85, leave_replica, NULL)}},
-    {"reload", "it loads a snapshot of 2 s ago in place", FAULT_ALONE,
-     {ONCE(-2, save, "snapshot saved"),
-      ONCE(0, load_again, "snapshot loaded")}},
-    {"pause-redis", "it stands still for 4 s, beyond all trust", FAULT_ALONE,
-     {ONCE(0, pause_master, "Redis stopped"),
-      ONCE(4, resume_master, "Redis goes on")}},
-    {"oom-redis", "it has no memory left for 3 s", FAULT_ALONE,
-     {ONCE(0, fill_up, "memory full"),
-      ONCE(3, make_room, "room again")}},
-    {"evict-clock", "its order of changes is evicted, alone", FAULT_ALONE,
-     {ONCE(0, evict_clock, "clock evicted")}},
-    {"cut-listener", "listeners are cut, again and again, for 2 s", FAULT_ALONE,
-     {AGAIN(0, cut_listeners, "listeners cut"),
-      ONCE(2, nothing, "left alone")}},
-    {"cut-data", "requests are cut off, 3 times in a second", FAULT_ALONE,
-     {ONCE(0, cut_data, "connections cut"),
-      ONCE(0.4, cut_data, NULL),
-      ONCE(0.8, cut_data, NULL)}},
-    {"cut-writer", "changes are cut off, all the time, for 2 s", FAULT_ALONE,
-     {AGAIN(0, cut_data, "changes cut off"),
-      ONCE(2, nothing, "left alone")}},
-    {"drop-messages", "for 3 s messages are lost, and none knows", FAULT_RELAY,
-     {ONCE(0, lose_messages, "messages lost"),
-      ONCE(3, hear_messages, "heard again")}},
-    {"slow-link", "for 4 s 100 ms late each way, at 1 Mbit/s", FAULT_RELAY,
-     {ONCE(0, slow_down, "link slow"),
-      ONCE(4, speed_up, "link as before")}},
-    {"stop-node", "a node stands still for 5 s, beyond its trust", FAULT_ALONE,
-     {ONCE(0, stop_node, "node stopped"),
-      ONCE(5, resume_node, "node goes on")}},
-    {"slow-subscriber", "a node reads nothing for 2 s; it is cut off", FAULT_ALONE,
-     {ONCE(0, stop_node, "node stopped"),
-      ONCE(1, cut_listeners, "listeners ended"),
-      ONCE(2, resume_node, "node goes on")}},
-    {"kill-node", "a node is killed, and another takes its place", FAULT_ALONE,
-     {ONCE(0, kill_node, "node replaced")}},
+    {"kill-redis", "it is killed; 2 s later it is there, empty", SERVERS_ONE,
+     .steps = {ONCE(0, kill_master, "Redis killed"),
+               ONCE(2, begin_anew, "begun anew, empty")}},
+    {"failover", "the master dies; Sentinels replace it", SERVERS_WITH_SENTINELS,
+     .steps = {UNTIL(0, lose_master, "master killed", is_replaced),
+               ONCE(0, nothing, "it is replaced")}},
+    {"flap", "Sentinels replace a master that lives, twice", SERVERS_WITH_SENTINELS,
+     .steps = {UNTIL(0, replace_master, "failover asked for", is_replaced_as_asked),
+               ONCE(0, nothing, "it is replaced"),
+               UNTIL(3, replace_master, "and once more", is_replaced_as_asked),
+               ONCE(3, nothing, "replaced again")}},
+    {"move", "it dies; 1 s later clients find its replica", SERVERS_WITH_REPLICA,
+     .steps = {ONCE(0, kill_master, "master killed"),
+               ONCE(1, follow_promoted, "clients to replica")}},
+    {"move-back", "clients go to a replica, 2.5 s later back", SERVERS_WITH_REPLICA,
+     .steps = {ONCE(0, promote, "replica promoted"),
+               ONCE(0.25, go_to_replica, "clients to replica"),
+               ONCE(0.35, leave_master, NULL),
+               ONCE(2.75, go_back, "clients back"),
+               ONCE(2.85, leave_replica, NULL)}},
+    {"reload", "it loads a snapshot of 2 s ago in place", SERVERS_ONE,
+     .steps = {ONCE(-2, save, "snapshot saved"),
+               ONCE(0, load_again, "snapshot loaded")}},
+    {"pause-redis", "it stands still for 4 s, beyond all trust", SERVERS_ONE,
+     .steps = {ONCE(0, pause_master, "Redis stopped"),
+               ONCE(4, resume_master, "Redis goes on")}},
+    {"oom-redis", "it has no memory left for 3 s", SERVERS_ONE,
+     .steps = {ONCE(0, fill_up, "memory full"),
+               ONCE(3, make_room, "room again")}},
+    {"evict-clock", "its order of changes is evicted, alone", SERVERS_ONE,
+     .steps = {ONCE(0, evict_clock, "clock evicted")}},
+    {"cut-listener", "listeners are cut, again and again, for 2 s", SERVERS_ONE,
+     .steps = {AGAIN(0, cut_listeners, "listeners cut"),
+               ONCE(2, nothing, "left alone")}},
+    {"cut-data", "requests are cut off, 3 times in a second", SERVERS_ONE,
+     .steps = {ONCE(0, cut_data, "connections cut"),
+               ONCE(0.4, cut_data, NULL),
+               ONCE(0.8, cut_data, NULL)}},
+    {"cut-writer", "changes are cut off, all the time, for 2 s", SERVERS_ONE,
+     .steps = {AGAIN(0, cut_data, "changes cut off"),
+               ONCE(2, nothing, "left alone")}},
+    {"drop-messages", "for 3 s messages are lost, and none knows", SERVERS_WITH_RELAY,
+     .steps = {ONCE(0, lose_messages, "messages lost"),
+               ONCE(3, hear_messages, "heard again")}},
+    {"slow-link", "for 4 s 100 ms late each way, at 1 Mbit/s", SERVERS_WITH_RELAY,
+     .steps = {ONCE(0, slow_down, "link slow"),
+               ONCE(4, speed_up, "link as before")}},
+    {"stop-node", "a node stands still for 5 s, beyond its trust", SERVERS_ONE,
+     .steps = {ONCE(0, stop_node, "node stopped"),
+               ONCE(5, resume_node, "node goes on")}},
+    {"slow-subscriber", "a node reads nothing; Redis cuts it off", SERVERS_ONE, .nodes = 2,
+     .steps = {ONCE(0, stop_listener, "node stopped"),
+               UNTIL(0.5, begin_flood, "changes by MiB", is_cut_off),
+               ONCE(0.5, end_flood, "its listener ended"),
+               ONCE(2, resume_node, "node goes on")}},
+    {"rotate-password", "another takes its place; logins are ended", SERVERS_WITH_LOGIN,
+     .calls_hold = true,
+     .steps = {ONCE(0, add_password, "two passwords"),
+               ONCE(0.1, hand_out_password, "nodes are told"),
+               ONCE(2.5, drop_password, "the old one ended"),
+               ONCE(2.6, end_user, "logins ended")}},
+    {"expire-certificate", "it expires, and 3 s later there is another", SERVERS_WITH_TLS,
+     .steps = {ONCE(-2, show_short_certificate, "it is good for 2 s"),
+               ONCE(0, nothing, "it has expired"),
+               ONCE(1, leave_master, "connections ended"),
+               ONCE(3, show_new_certificate, "there is another")}},
+    {"kill-node", "a node is killed, and another takes its place", SERVERS_ONE,
+     .steps = {ONCE(0, kill_node, "node replaced")}},
 };
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 _Static_assert(KIND_COUNT <= FAULT_KINDS_MAX, "all of them have results");
@@ -275,21 +399,49 @@ double fault_tail_s(const struct fault_kind *kind)
     return last_s;
 }
 
+/* Whether what the last step waits for is not there yet; looked at now and then. */
+static bool still_waits(struct fault *f, uint64_t now)
+{
+    if (f->waits && now - f->looked_ns >= LOOK_EVERY_NS) {
+        f->waits = !f->kind->steps[f->next - 1].until(f);
+        f->looked_ns = now;
+    }
+    return f->waits;
+}
+
 static bool is_due(const struct fault *f, uint64_t now)
 {
-    return f->next < FAULT_STEPS_MAX && f->kind->steps[f->next].take &&
+    return !fault_is_over(f) &&
            (double)(now - f->begin_ns) >= (f->at_s + f->kind->steps[f->next].after_s) * 1e9;
+}
+
+static bool take_next(struct fault *f, uint64_t now)
+{
+    const struct fault_step *step = &f->kind->steps[f->next++];
+    f->repeats = step->again;
+    f->waits = step->until != NULL;
+    f->since_ns = now;
+    if (step->what)
+        f->events[f->event_count++] = (struct fault_event){step->what, now};
+    return step->take(f);
+}
+
+bool fault_is_over(const struct fault *f)
+{
+    return !f->kind ||
+           (!f->waits && (f->next == FAULT_STEPS_MAX || !f->kind->steps[f->next].take));
 }
 
 bool fault_drive(struct fault *f, uint64_t now)
 {
     if (!f->kind)
         return true;
-    if (!is_due(f, now))
-        return !f->repeats || f->kind->steps[f->next - 1].take(f);
-    const struct fault_step *step = &f->kind->steps[f->next++];
-    f->repeats = step->again;
-    if (step->what)
-        f->events[f->event_count++] = (struct fault_event){step->what, now};
-    return step->take(f);
+    if (still_waits(f, now)) {
+        snprintf(f->servers->error, sizeof(f->servers->error), "%s: \"%s\" had no effect",
+                 f->kind->name, f->kind->steps[f->next - 1].what);
+        return now - f->since_ns < FAULT_PATIENCE_S * PERF_NS_PER_S;
+    }
+    if (is_due(f, now))
+        return take_next(f, now);
+    return !f->repeats || f->kind->steps[f->next - 1].take(f);
 }

@@ -4,6 +4,8 @@
  *
  * A fault is a course of steps, each due some time after (or before) the moment that the command
  * line gives. The coordinator's loop calls fault_drive(); a step is a few commands and no waiting.
+ * What comes when it comes (Sentinels agree, Redis cuts a listener off) is looked for, and the next
+ * step has to wait for it; the run goes on meanwhile, at most for FAULT_PATIENCE_NS.
  * There is one table: --help, the report and the JSON say what stands there.
  *
  * What a fault makes Redis forget under a clock that stays the same is told to the history, so that
@@ -21,6 +23,8 @@
 #include "nodes/servers.h"
 
 #define FAULT_STEPS_MAX 12
+/* Sentinels that see a clock jump, as on a busy machine, do nothing for 30 s. */
+#define FAULT_PATIENCE_S 120
 #define FAULT_KINDS_MAX 32
 
 struct fault;
@@ -31,6 +35,7 @@ struct fault_step {
     bool (*take)(struct fault *f);  /* false: servers.error says why the run cannot go on */
     const char *what;               /* for people, 18 characters at most; NULL: no news */
     bool again;                     /* taken again and again, until the next is due */
+    bool (*until)(struct fault *f); /* the next is not due before this is so; NULL: at any time */
 };
 
 /* The node processes, which some faults befall. */
@@ -45,7 +50,9 @@ struct fault_nodes {
 struct fault_kind {
     const char *name;
     const char *does; /* a line of --help */
-    enum { FAULT_ALONE, FAULT_REPLICA, FAULT_RELAY } wants; /* beside the server */
+    enum servers_kind wants;
+    uint32_t nodes;         /* at least */
+    bool calls_hold;        /* no call may end with an error because of it */
     struct fault_step steps[FAULT_STEPS_MAX]; /* up to the first without `take` */
 };
 
@@ -65,6 +72,11 @@ struct fault {
     uint32_t next;      /* step */
     uint64_t stopped_ns; /* since when a node stands still */
     bool repeats;       /* a step that ends with the next is on */
+    bool waits;         /* for `until` of the step taken last */
+    uint64_t since_ns;  /* since when */
+    uint64_t looked_ns; /* when last */
+    bool asked;         /* Sentinels have agreed to replace the master */
+    int before;         /* what it was that is to change: a port, a number of listeners */
     uint32_t event_count;
     struct fault_event events[FAULT_STEPS_MAX];
     const char *prefix; /* of the nodes' names in Redis */
@@ -83,5 +95,7 @@ double fault_tail_s(const struct fault_kind *kind);
 
 /* Take the step that is due, if one is. False: the run cannot go on. */
 bool fault_drive(struct fault *f, uint64_t now);
+/* Whether its course has ended, or there is none. */
+bool fault_is_over(const struct fault *f);
 
 #endif

@@ -24,6 +24,7 @@
 #define PROGRESS_NS (250 * PERF_NS_PER_MS)
 #define PROGRESS_LINE_NS (5 * PERF_NS_PER_S) /* where the line cannot be rewritten */
 #define END_NS (15 * PERF_NS_PER_S)
+#define HEALED_NS (25 * PERF_NS_PER_S) /* a node has connected again, and knows the clock */
 
 static volatile sig_atomic_t interrupted;
 
@@ -67,6 +68,7 @@ __attribute__((noreturn)) static void become_node(const struct run *r, uint32_t 
 static void start_node(void *run, uint32_t number)
 {
     struct run *r = run;
+    atomic_store_explicit(&r->shared->nodes[number].trusted, false, memory_order_relaxed);
     r->nodes[number] = fork();
     if (r->nodes[number] == 0)
         become_node(r, number);
@@ -168,9 +170,10 @@ static void set_up(struct run *r)
              plan.check ? "on" : "off");
     if (r->job->own_redis) {
         servers_start(&r->servers, r->job->folder,
-                      r->fault.kind && r->fault.kind->wants == FAULT_REPLICA,
-                      r->fault.kind && r->fault.kind->wants == FAULT_RELAY);
-        snprintf(plan.redis_uri, sizeof(plan.redis_uri), "unix://%s", r->servers.path);
+                      r->fault.kind ? r->fault.kind->wants : SERVERS_ONE);
+        snprintf(plan.redis_uri, sizeof(plan.redis_uri), "%s", r->servers.uri);
+        snprintf(plan.password_file, sizeof(plan.password_file), "%s", r->servers.password_file);
+        snprintf(plan.tls_ca, sizeof(plan.tls_ca), "%s", r->servers.tls_ca);
     }
     r->shared = shared_create(&plan, r->job->population->packages, &r->fd);
     r->history = shared_history(r->shared);
@@ -222,17 +225,36 @@ static void show_progress(struct run *r, uint64_t now)
             last_event(&r->fault), terminal ? "" : "\n");
 }
 
+static uint32_t untrusting(const struct run *r)
+{
+    uint32_t count = 0;
+    for (uint32_t node = 0; node < r->job->plan.nodes; node++)
+        count += !atomic_load_explicit(&r->shared->nodes[node].trusted, memory_order_relaxed);
+    return count;
+}
+
+/* What a fault took has to come back, and on a slow machine that may be after the end. */
+static void await_trust(struct run *r)
+{
+    for (uint64_t until = now_ns() + HEALED_NS;
+         r->fault.kind && untrusting(r) && now_ns() < until && !interrupted;
+         sleep_ns(LOOK_EVERY_NS))
+        check_alive(r);
+}
+
 static void watch(struct run *r)
 {
     uint64_t end = r->begin_ns + (uint64_t)(r->job->plan.seconds * 1e9);
     r->progress_ns = r->begin_ns;
-    for (uint64_t now = r->begin_ns; now < end && !interrupted; now = now_ns()) {
+    for (uint64_t now = r->begin_ns; (now < end || !fault_is_over(&r->fault)) && !interrupted;
+         now = now_ns()) {
         check_alive(r);
         if (!fault_drive(&r->fault, now))
             give_up(r, r->servers.error);
         show_progress(r, now);
         sleep_ns(LOOK_EVERY_NS);
     }
+    await_trust(r);
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\r%79s\r", "");
 }
@@ -245,6 +267,7 @@ bool job_run(const struct job *job, struct result *ret)
     wait_until_ready(&r);
     watch(&r);
     uint64_t end_ns = now_ns();
+    uint32_t untrusting_nodes = untrusting(&r);
     bool well = stop_nodes(&r);
     if (!well)
         give_up(&r, "a node did not end well; no figures");
@@ -257,6 +280,7 @@ bool job_run(const struct job *job, struct result *ret)
                                         r.fault.event_count ? r.fault.events[0].ns : 0,
                                         r.fault.up_ns}, ret);
     ret->fault = r.fault;
+    ret->untrusting = r.fault.kind ? untrusting_nodes : 0;
     shared_free(r.shared, r.fd);
     return !interrupted;
 }

@@ -53,6 +53,15 @@ static char *prepare_catalogue(const struct settings *s, const char *folder)
     return path;
 }
 
+/* Whether this machine has no servers for a fault; says so. */
+static bool is_skipped(const struct fault_kind *kind, const char *folder)
+{
+    const char *missing = servers_missing(kind->wants, folder);
+    if (missing)
+        printf("%s: skipped: %s\n", kind->name, missing);
+    return missing != NULL;
+}
+
 /* A judged run with each fault; the table has a line of each. */
 static int run_faults(struct settings *s, const struct job *first)
 {
@@ -65,6 +74,10 @@ static int run_faults(struct settings *s, const struct job *first)
         folder_make(folder);
         job.folder = folder;
         job.plan.fault = i + 1;
+        if (is_skipped(fault_kind(i), folder)) {
+            free(folder);
+            continue;
+        }
         bool made = job_run(&job, &results[count]);
         free(folder);
         if (!made) {
@@ -89,6 +102,10 @@ static int run_jobs(struct settings *s, const struct job *first)
     const struct result *shown[2] = {&results[0], &results[1]};
     int count = s->beside ? 2 : 1;
     struct job job = *first;
+    if (job.plan.fault && is_skipped(fault_kind(job.plan.fault - 1), job.folder)) {
+        free(results);
+        return PERF_EXIT_BROKEN;
+    }
     for (int i = 0; i < count; i++) {
         job.plan.check = s->plan.check && i == 0;
         if (!job_run(&job, &results[i])) {

@@ -50,6 +50,8 @@ static void open_cache(struct member *m)
     set_option(&o, "l1.memory", plan->memory);
     set_option(&o, "l1.shards", plan->shards);
     set_option(&o, "l1.policy", plan->policy);
+    set_option(&o, "redis.password_file", plan->password_file);
+    set_option(&o, "redis.tls_ca", plan->tls_ca);
     o.redis_uri = plan->redis_uri;
     o.redis_prefix = plan->redis_prefix;
     o.trust_ms = plan->trust_ms;

@@ -340,6 +340,11 @@ static int broken(bool is, const char *what, uint64_t seen, uint64_t allowed)
     return 1;
 }
 
+static uint64_t failed_calls(const struct result *r)
+{
+    return r->outcomes[OUTCOME_FAILED] + r->update.failed;
+}
+
 static int check_promises(const struct result *r)
 {
     const struct generations_result *g = &r->generations;
@@ -351,6 +356,9 @@ static int check_promises(const struct result *r)
                     g->outage_loads_max, 1);
     count += broken(origin > cap, "loads at once", origin, cap);
     count += broken(r->memory_peak > r->memory_cap, "bytes in L1", r->memory_peak, r->memory_cap);
+    count += broken(r->untrusting > 0, "nodes that were never fresh again", r->untrusting, 0);
+    if (r->fault.kind && r->fault.kind->calls_hold)
+        count += broken(failed_calls(r) > 0, "calls that failed", failed_calls(r), 0);
     count += broken(r->never_accepted > 0, "invalidations never accepted", r->never_accepted, 0);
     count += broken(r->loads_lost > 0, "records that did not fit: not all is judged",
                     r->loads_lost, 0);

@@ -187,6 +187,8 @@ static void finish_fault(const struct settings *s, struct plan *p, const struct 
 {
     if (!s->own_redis)
         fail("--fault %s: it befalls a private Redis only, not that of --redis", kind->name);
+    if (p->nodes < kind->nodes)
+        fail("--fault %s: it wants %u nodes", kind->name, kind->nodes);
     if (p->fault_at <= 0)
         p->fault_at = p->seconds / 3;
     if (p->fault_at >= p->seconds)

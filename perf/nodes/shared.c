@@ -14,6 +14,8 @@
 #define LOADS_PER_SECOND 60000
 #define LOADS_AT_LEAST 500000
 #define SPARE_SECONDS 5
+/* A fault may take its time (FAULT_PATIENCE_S), and what changes meanwhile is noted. */
+#define SPARE_SECONDS_FAULT 150
 
 static size_t header_bytes(void)
 {
@@ -22,7 +24,7 @@ static size_t header_bytes(void)
 
 static uint32_t capacity(double per_second, double seconds)
 {
-    double wanted = 1.5 * per_second * (seconds + SPARE_SECONDS) + 1000;
+    double wanted = 1.5 * per_second * seconds + 1000;
     return wanted < (double)(UINT32_MAX / 2) ? (uint32_t)wanted : UINT32_MAX / 2;
 }
 
@@ -36,8 +38,10 @@ static struct shared *map(int fd, size_t bytes)
 
 struct shared *shared_create(const struct plan *plan, uint32_t packages, int *ret_fd)
 {
-    uint32_t updates = capacity(plan->updates_per_second, plan->seconds);
-    uint32_t loads = plan->check ? capacity(LOADS_PER_SECOND, plan->seconds) + LOADS_AT_LEAST : 0;
+    double seconds = plan->seconds + SPARE_SECONDS;
+    double updates_s = seconds + (plan->fault ? SPARE_SECONDS_FAULT : 0);
+    uint32_t updates = capacity(plan->updates_per_second, updates_s);
+    uint32_t loads = plan->check ? capacity(LOADS_PER_SECOND, seconds) + LOADS_AT_LEAST : 0;
     size_t bytes = header_bytes() + history_bytes(packages, updates) + loads_bytes(loads);
     int fd = memfd_create("perf-nodes", 0);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0)

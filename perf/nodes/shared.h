@@ -40,6 +40,8 @@ struct plan {
     char policy[16];
     char redis_uri[PATH_BYTES];
     char redis_prefix[64];
+    char password_file[PATH_BYTES]; /* empty: none */
+    char tls_ca[PATH_BYTES];        /* likewise */
     char catalogue[PATH_BYTES];
     char revisions[PATH_BYTES];
 };
@@ -86,6 +88,7 @@ struct node {
     _Atomic uint32_t loading; /* (a) package whose load began last; 0: none yet */
     _Atomic int32_t origin_now; /* (a) its loader calls that are running */
     _Atomic uint64_t doubt_end_ns; /* (a) when stored values could not be called fresh last */
+    _Atomic bool trusted; /* (a) they can be */
     sem_t probe_wanted;       /* wakes the prober */
     struct probe probes[NODES_MAX]; /* by the node that updates */
     uint64_t memory_peak;     /* (t) as nigh accounts it */
@@ -108,6 +111,7 @@ struct shared {
     _Atomic uint32_t ready;        /* (a) nodes that may start */
     _Atomic bool start;            /* (a) */
     _Atomic bool stop;             /* (a) */
+    _Atomic bool flood;            /* (a) updaters change much that nobody reads */
     _Atomic int32_t origin_now;    /* (a) loader calls running, all nodes */
     _Atomic int32_t origin_peak;   /* (a) */
     _Atomic uint64_t origin_loads; /* (a) */

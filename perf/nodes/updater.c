@@ -7,8 +7,14 @@
  * a page that some node is loading at this moment: the races that an invalidation must win.
  */
 #include "nodes/member.h"
+
+#include <string.h>
+
 #include "nodes/origin.h"
 #include "support/fail.h"
+
+#define FLOOD_KEYS 26u
+#define FLOOD_KEY_BYTES 1000u
 
 #define POPULAR_ONE_IN 16
 #define AIMED_ONE_IN 4
@@ -99,12 +105,28 @@ static void update_checked(struct updater *u)
     atomic_store_explicit(&shared->returned_ns, returned, memory_order_release);
 }
 
+/* Names that nobody reads, long ones: what other nodes have to hear grows by 26 KB. */
+static void flood_if_asked(const struct updater *u)
+{
+    struct member *m = u->member;
+    if (!atomic_load_explicit(&m->shared->flood, memory_order_relaxed))
+        return;
+    static _Thread_local char names[FLOOD_KEYS][FLOOD_KEY_BYTES];
+    struct nigh_target targets[FLOOD_KEYS];
+    for (uint32_t i = 0; i < FLOOD_KEYS; i++) {
+        memset(names[i], 'a' + (int)i, FLOOD_KEY_BYTES);
+        targets[i] = (struct nigh_target){NIGH_TARGET_KEY, m->probes, names[i], FLOOD_KEY_BYTES, 0};
+    }
+    (void)nigh_invalidate_many(m->cache, targets, FLOOD_KEYS, NULL); /* nothing depends on it */
+}
+
 /* False: the run has ended. */
 static bool wait_for_turn(struct updater *u)
 {
     for (uint64_t now = now_ns(); now < u->next_ns; now = now_ns()) {
         if (shared_stopped(u->member->shared))
             return false;
+        flood_if_asked(u);
         uint64_t left = u->next_ns - now;
         sleep_ns(left < LOOK_AROUND_NS ? left : LOOK_AROUND_NS);
     }
@@ -122,6 +144,7 @@ void *updater_run(void *arg)
     u.origin = origin_open(m->plan->revisions, m->plan->catalogue);
     for (;;) {
         u.next_ns += random_gap_ns(&u.random, per_second);
+        flood_if_asked(&u); /* also where it never has to wait */
         if (!wait_for_turn(&u))
             break;
         if (m->plan->check)

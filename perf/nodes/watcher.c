@@ -37,6 +37,7 @@ struct watcher {
     int64_t resyncs;
     int64_t renewals;
     int64_t following;   /* a clock of Redis */
+    bool trusted;
     uint64_t last_ns;    /* when the look before began */
     uint64_t away_ns;    /* since when Redis is away; 0: it is not */
     uint64_t known_ns;   /* ... and since when the clients know */
@@ -133,9 +134,16 @@ static void watch_changes(struct watcher *w, bool resynced)
     }
 }
 
+/* Hits see by the clock that trust has ended; the counter of it rises when a thread of nigh's has
+ * come to it. */
 static void watch_trust(struct watcher *w, uint64_t now)
 {
-    if (watcher_stat(w->member, "trusted") == 1)
+    bool trusted = nigh_health(w->member->cache) == NIGH_FRESH;
+    if (w->trusted && !trusted)
+        note(w, TROUBLE_RENEWED, w->last_ns);
+    w->trusted = trusted;
+    atomic_store_explicit(&w->member->self->trusted, trusted, memory_order_relaxed);
+    if (trusted)
         return;
     w->member->self->doubt_ns += now - w->last_ns;
     atomic_store_explicit(&w->member->self->doubt_end_ns, now, memory_order_relaxed);
