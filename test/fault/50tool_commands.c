@@ -113,6 +113,13 @@ TEST(several_processes_are_asked_by_a_pattern)
     rmdir(p.folder);
 }
 
+/* A slow machine may not answer within that time, either. */
+static bool only_the_second_answers(const struct place *p)
+{
+    return tool_run("get -S '%s/s.*' l1.shards --timeout 400", p->folder) == 3 &&
+           strstr(tool_out, "s.1: the process does not answer") && strstr(tool_out, "s.2:\n");
+}
+
 /* As a stopped one: somebody listens, and never answers. */
 TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
 {
@@ -126,8 +133,7 @@ TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(fd, 5) == 0);
     open_at(&w, &p, "s.2", NULL);
-    CHECK_EQ(tool_run("get -S '%s/s.*' l1.shards --timeout 5000", p.folder), 3);
-    CHECK(tool_says("s.1: the process does not answer") && tool_says("s.2:\n"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, only_the_second_answers(&p));
     CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
     CHECK(tool_says("1 of 2 processes"));
     close(fd);

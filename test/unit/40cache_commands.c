@@ -34,8 +34,10 @@ static void open_with(struct world *w, struct place *p, const struct redis *serv
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
     make_place(p);
-    if (server)
+    if (server) {
         o = patient_options(server);
+        o.trust_ms = 1000; /* for which the case waits */
+    }
     o.control_socket = p->path;
     world_open(w, &o, NULL);
     REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(p)));
