@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reads the JSON of nigh_stats() into a list of paths and what is there: numbers and strings of
- * objects, up to four names deep. What lies in arrays is passed over.
+ * Reads the JSON of nigh_stats() and nigh_hot() into a list of paths and what is there: numbers and
+ * strings of objects, up to four names deep. Those of objects in an array have all the same path,
+ * in their order. Of arrays in an array, as the buckets of a histogram, the text is kept.
  */
 #include "tool/tool.h"
 
@@ -14,7 +15,8 @@
 
 struct item {
     const char *names[4]; /* NULL: no more */
-    const char *text;     /* NULL: a number */
+    const char *text;     /* NULL: a number, or: */
+    const char *array;    /* what follows the bracket of an array */
     double number;
 };
 
@@ -89,10 +91,10 @@ static const char *read_string(struct reader *r)
     return start;
 }
 
-static bool add(struct reader *r, const char *text, double number)
+static bool add(struct reader *r, struct item item)
 {
     struct json *j = r->j;
-    if (r->arrays > 0 || r->depth > 4)
+    if (r->arrays > 1 || r->depth > 4)
         return true;
     if (j->count == j->size) {
         j->size = j->size ? 2 * j->size : 1024;
@@ -101,7 +103,6 @@ static bool add(struct reader *r, const char *text, double number)
             return false;
         j->items = items;
     }
-    struct item item = {.text = text, .number = number};
     for (int i = 0; i < r->depth; i++)
         item.names[i] = r->path[i];
     j->items[j->count++] = item;
@@ -146,14 +147,14 @@ static bool read_word(struct reader *r)
     for (size_t i = 0; i < 3; i++) {
         if (strncmp(r->at, words[i], strlen(words[i])) == 0) {
             r->at += strlen(words[i]);
-            return add(r, NULL, i == 0);
+            return add(r, (struct item){.number = i == 0});
         }
     }
     char *end;
     double number = strtod(r->at, &end);
     bool right = end != r->at;
     r->at = end;
-    return right && add(r, NULL, number);
+    return right && add(r, (struct item){.number = number});
 }
 
 static bool read_value(struct reader *r)
@@ -161,11 +162,13 @@ static bool read_value(struct reader *r)
     skip_blanks(r);
     if (*r->at == '"') {
         const char *text = read_string(r);
-        return text && add(r, text, 0);
+        return text && add(r, (struct item){.text = text});
     }
     if (take(r, '{'))
         return read_object(r);
-    return take(r, '[') ? read_array(r) : read_word(r);
+    if (take(r, '['))
+        return add(r, (struct item){.array = r->at}) && read_array(r);
+    return read_word(r);
 }
 
 struct json *json_read(const char *text)
@@ -195,34 +198,117 @@ static bool same(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static const struct item *find(const struct json *j, const char *const path[4])
+/* Finds the i-th at a path. NULL: there are not so many. */
+static const struct item *find_at(const struct json *j, const char *const path[4], size_t i)
 {
-    for (size_t i = 0; i < j->count; i++) {
-        const char *const *names = j->items[i].names;
+    for (size_t k = 0; k < j->count; k++) {
+        const char *const *names = j->items[k].names;
         if (same(names[0], path[0]) && same(names[1], path[1]) && same(names[2], path[2]) &&
-            same(names[3], path[3]))
-            return &j->items[i];
+            same(names[3], path[3]) && i-- == 0)
+            return &j->items[k];
     }
     return NULL;
 }
 
-double json_number(const struct json *j, const char *a, const char *b, const char *c)
+static const struct item *find(const struct json *j, const char *a, const char *b, const char *c)
 {
-    const struct item *item = find(j, (const char *const[4]){a, b, c, NULL});
-    return item ? item->number : 0;
+    return find_at(j, (const char *const[4]){a, b, c, NULL}, 0);
 }
 
-double json_histogram(const struct json *j, const char *space, const char *name,
-                      const char *quantile)
+double json_number(const struct json *j, const char *a, const char *b, const char *c)
 {
-    const struct item *item = find(j, (const char *const[4]){"spaces", space, name, quantile});
+    const struct item *item = find(j, a, b, c);
     return item ? item->number : 0;
 }
 
 const char *json_string(const struct json *j, const char *a, const char *b, const char *c)
 {
-    const struct item *item = find(j, (const char *const[4]){a, b, c, NULL});
+    const struct item *item = find(j, a, b, c);
     return item ? item->text : NULL;
+}
+
+bool json_hot(const struct json *j, const char *space, const char *list, size_t i,
+              struct json_hot *ret)
+{
+    const char *const of_space[4] = {"spaces", space, list};
+    const char *const of_groups[4] = {"groups"};
+    static const char *const fields[] = {"key", "rate", "error", "name", "kind"};
+    const struct item *found[5];
+    for (size_t k = 0; k < 5; k++) {
+        const char *path[4] = {NULL};
+        memcpy(path, space ? of_space : of_groups, sizeof(path));
+        path[space ? 3 : 1] = fields[k];
+        found[k] = find_at(j, path, i);
+    }
+    const struct item *name = space ? found[0] : found[3];
+    if (!name || !found[1] || !found[2])
+        return false;
+    *ret = (struct json_hot){.name = name->text, .rate = found[1]->number,
+                             .error = found[2]->number, .kind = found[4] ? found[4]->text : ""};
+    return true;
+}
+
+/* ---- histograms ---- */
+
+struct bucket {
+    uint64_t edge_ns, count;
+};
+
+/* Reads the next of "[edge, count], ...". Returns what follows; NULL: there is none. */
+static const char *read_bucket(const char *at, struct bucket *ret)
+{
+    char *end;
+    at = at ? at + strspn(at, " ,") : "";
+    if (*at != '[')
+        return NULL;
+    ret->edge_ns = strtoull(at + 1, &end, 10);
+    ret->count = strtoull(end + strspn(end, " ,"), &end, 10);
+    return *end == ']' ? end + 1 : NULL;
+}
+
+/* Returns how many a histogram had of a bucket; its buckets are in order, and so are the calls. */
+static uint64_t count_before(const char **before, uint64_t edge_ns)
+{
+    struct bucket b;
+    for (const char *next; (next = read_bucket(*before, &b)) && b.edge_ns <= edge_ns;) {
+        *before = next;
+        if (b.edge_ns == edge_ns)
+            return b.count;
+    }
+    return 0;
+}
+
+/* Sums what has come since, up to a number; all: UINT64_MAX. Returns the edge that was reached. */
+static uint64_t sum_since(const char *before, const char *now, uint64_t most, uint64_t *ret_sum)
+{
+    struct bucket b = {0, 0};
+    *ret_sum = 0;
+    while (*ret_sum < most && (now = read_bucket(now, &b))) {
+        uint64_t had = count_before(&before, b.edge_ns);
+        if (had > b.count)
+            break; /* another process */
+        *ret_sum += b.count - had;
+    }
+    return b.edge_ns;
+}
+
+static const char *buckets_of(const struct json *j, const char *space, const char *name)
+{
+    const struct item *item =
+        space ? find_at(j, (const char *const[4]){"spaces", space, name, "buckets"}, 0)
+              : find(j, "cache", name, "buckets");
+    return item ? item->array : NULL;
+}
+
+double json_quantile_since(const struct json *before, const struct json *now, const char *space,
+                           const char *name, double share)
+{
+    const char *had = buckets_of(before, space, name);
+    const char *has = buckets_of(now, space, name);
+    uint64_t all, sum;
+    sum_since(had, has, UINT64_MAX, &all);
+    uint64_t rank = (uint64_t)((double)all * share);
+    return all > 0 ? (double)sum_since(had, has, rank + (rank < all), &sum) : 0;
 }
 
 const char *json_name(const struct json *j, const char *a, size_t i)

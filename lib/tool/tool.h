@@ -68,13 +68,33 @@ struct json *json_read(const char *text);
 void json_free(struct json *j);
 /* The number at a path of at most three names (NULL: no more); 0: there is none. */
 double json_number(const struct json *j, const char *a, const char *b, const char *c);
-/* A number of a histogram of a space. */
-double json_histogram(const struct json *j, const char *space, const char *name,
-                      const char *quantile);
+/* A quantile, in ns, of what has come to a histogram of a space (NULL: of the cache) between two
+ * answers; 0: nothing has. */
+double json_quantile_since(const struct json *before, const struct json *now, const char *space,
+                           const char *name, double share);
+/* What `hot` answers of a key, or of a tag, a space or all. */
+struct json_hot {
+    const char *name;
+    const char *kind; /* "tag", "space", "all"; of a key "" */
+    double rate, error;
+};
+/* The i-th in a list of a space ("hits", "misses", "changes"); without a space, of what is no key.
+ * False: there are not so many. */
+bool json_hot(const struct json *j, const char *space, const char *list, size_t i,
+              struct json_hot *ret);
 /* The string there; NULL: there is none. */
 const char *json_string(const struct json *j, const char *a, const char *b, const char *c);
 /* The i-th name in the object at `a`; NULL: there are not so many. */
 const char *json_name(const struct json *j, const char *a, size_t i);
+
+/* ---- hot.c: the hottest keys of several processes, from what `hot json` answers ---- */
+
+/* Those of a space, as a table of at most so many rows, with its heading. To be freed; NULL: none
+ * stands out. */
+char *hot_table(struct json *const *of, size_t count, const char *space, size_t columns,
+                size_t rows);
+/* The tags and spaces that are invalidated most, in one line. To be freed, as above. */
+char *hot_groups(struct json *const *of, size_t count, size_t columns);
 
 /* ---- the commands ---- */
 

@@ -21,6 +21,8 @@
 
 #define PERIOD_MS 1000
 #define WIDTH 80
+#define WIDTH_MAX 200
+#define ROWS_ONCE 12 /* of keys, where it is no terminal */
 #define SPACES_MAX 64
 
 /* The answers of all processes at one moment. */
@@ -28,6 +30,7 @@ struct moment {
     struct json *of[TOOL_SOCKETS_MAX];
     char *paths[TOOL_SOCKETS_MAX]; /* of their sockets */
     size_t count; /* that have answered */
+    const char *why; /* one of the others has not; NULL: not known */
     double at_s;
 };
 
@@ -37,6 +40,7 @@ struct screen {
     char who[48];              /* the process, where it is one alone: ", process 7, node 17c2" */
     bool live;
     int rows_left;
+    size_t columns;
     struct termios saved;
 };
 
@@ -72,19 +76,25 @@ static unsigned patience_ms(const struct tool_args *args)
     return args->timeout_ms < PERIOD_MS ? args->timeout_ms : PERIOD_MS;
 }
 
-static void look(const struct tool_args *args, struct moment *m)
+static void ask_all(const struct tool_args *args, const char *command, struct moment *m)
 {
-    forget(m);
-    m->at_s = now_s();
     struct line_answer answers[TOOL_SOCKETS_MAX];
-    lines_ask(args->sockets, args->socket_count, "stats json", patience_ms(args), answers);
+    lines_ask(args->sockets, args->socket_count, command, patience_ms(args), answers);
     for (size_t i = 0; i < args->socket_count; i++) {
         char *text = answers[i].text;
         m->of[i] = text && !line_is_error(text) ? json_read(text) : NULL;
         m->paths[i] = strdup(args->sockets[i]);
         m->count += m->of[i] != NULL;
+        m->why = m->of[i] ? m->why : answers[i].why;
         free(text);
     }
+}
+
+static void look(const struct tool_args *args, struct moment *m)
+{
+    forget(m);
+    m->at_s = now_s();
+    ask_all(args, "stats json", m);
 }
 
 /* Finds out who the process is, as others name it in what they say of changes. */
@@ -135,14 +145,14 @@ static double rate(const struct screen *s, const char *space, const char *name)
 
 __attribute__((format(printf, 2, 3))) static void line(struct screen *s, const char *fmt, ...)
 {
-    char text[512];
+    char text[4 * WIDTH_MAX + 1];
     va_list args;
     if (s->live && s->rows_left-- <= 0)
         return;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    printf("%.*s%s\n", WIDTH * 2, text, s->live ? "\033[K" : "");
+    printf("%s%s\n", text, s->live ? "\033[K" : "");
 }
 
 /* "12.3k": at most five characters. */
@@ -189,29 +199,17 @@ static const char *time_text(double ns)
     return text;
 }
 
-/* The worst of all processes, of a space. */
-static const char *latency(const struct screen *s, const char *space, const char *name,
-                           const char *quantile)
+/* The p99 since the last look, of that process in which it is worst. */
+static const char *latency(const struct screen *s, const char *space, const char *name)
 {
     double worst = 0;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        if (!s->now.of[i])
+        if (!s->now.of[i] || !s->before.of[i])
             continue;
-        double ns = json_histogram(s->now.of[i], space, name, quantile);
+        double ns = json_quantile_since(s->before.of[i], s->now.of[i], space, name, 0.99);
         worst = ns > worst ? ns : worst;
     }
     return time_text(worst);
-}
-
-/* The highest of all processes. */
-static double highest(const struct screen *s, const char *a, const char *b, const char *c)
-{
-    double most = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        double n = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
-        most = n > most ? n : most;
-    }
-    return most;
 }
 
 /* The lowest of those processes that have one, which is not 0. */
@@ -252,8 +250,8 @@ static void show_link(struct screen *s)
          yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
          count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
          count_text(rate(s, NULL, "resync")));
-    line(s, "         own changes heard after %s (p99 since opened)",
-         time_text(highest(s, "cache", "latency_heard", "p99_ns")));
+    line(s, "         own changes accepted after %s, heard after %s (p99)",
+         latency(s, NULL, "latency_change"), latency(s, NULL, "latency_heard"));
     if (why)
         line(s, "         redis: %.60s", why);
     if (listener)
@@ -269,8 +267,12 @@ static void show_head(struct screen *s)
     strftime(when, sizeof(when), "%H:%M:%S", &local);
     line(s, "nigh top   %zu of %zu processes%s   %s%s", s->now.count, s->args.socket_count, s->who,
          when, s->live ? "   q quits" : "");
-    if (s->now.count == 0)
+    if (s->now.count == 0) {
+        line(s, "%s", "");
+        line(s, "no process answers%s%s: one that does is shown as soon as it is there",
+             s->now.why ? ": " : "", s->now.why ? s->now.why : "");
         return;
+    }
     double cap = gauge(s, "memory_cap_bytes");
     line(s, "memory   %s of %s (%.0f %%)   resident %s   entries %s",
          bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
@@ -292,8 +294,8 @@ static void show_space(struct screen *s, const char *name)
          reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * stale / reads : 0,
          reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
-         latency(s, name, "latency_l1", "p99_ns"), latency(s, name, "latency_l2", "p99_ns"),
-         latency(s, name, "latency_load", "p99_ns"),
+         latency(s, name, "latency_l1"), latency(s, name, "latency_l2"),
+         latency(s, name, "latency_load"),
          time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")));
 }
 
@@ -311,38 +313,58 @@ static void show_spaces(struct screen *s)
     const char *name;
     line(s, "%s", "");
     line(s, "%-13s %6s %5s %5s %5s %5s %6s %17s %5s", "", "", "", "stale", "", "", "",
-         "p99 since opened", "evict");
+         "p99 of a second", "evict");
     line(s, "%-13s %6s %5s %5s %5s %5s %6s %5s %5s %5s %5s", "space", "read/s", "L1 %", "%",
          "L2 %", "ld/s", "evic/s", "L1", "L2", "load", "age");
     for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
         show_space(s, name);
 }
 
+static void print_lines(struct screen *s, char *text)
+{
+    for (char *rest = text, *at; text && (at = strsep(&rest, "\n")) && *at;)
+        line(s, "%s", at);
+    free(text);
+}
+
+/* Shows the keys of each space in what is left of the screen, in equal parts. */
 static void show_hot(struct screen *s)
 {
-    struct line_answer hot = {NULL, NULL};
-    if (s->args.socket_count == 1)
-        lines_ask(s->args.sockets, 1, "hot", patience_ms(&s->args), &hot);
-    if (hot.text && !line_is_error(hot.text)) {
-        line(s, "%s", "");
-        for (char *rest = hot.text, *at; (at = strsep(&rest, "\n")) && *at;)
-            line(s, "%.80s", at);
+    struct moment hot;
+    const char *name;
+    size_t spaces = 0;
+    memset(&hot, 0, sizeof(hot));
+    ask_all(&s->args, "hot json", &hot);
+    const struct json *j = first_of(&hot);
+    while (spaces < SPACES_MAX && json_name(j, "spaces", spaces))
+        spaces++;
+    int left = s->live ? s->rows_left - 2 : ROWS_ONCE;
+    size_t rows = spaces && left > 0 ? (size_t)left / spaces : 0;
+    print_lines(s, hot_groups(hot.of, TOOL_SOCKETS_MAX, s->columns));
+    for (size_t i = 0; i < spaces && (name = json_name(j, "spaces", i)); i++) {
+        char *text = hot_table(hot.of, TOOL_SOCKETS_MAX, name, s->columns, rows > 3 ? rows - 1 : 2);
+        if (text)
+            line(s, spaces > 1 ? "%.60s" : "", name);
+        print_lines(s, text);
     }
-    free(hot.text);
-    if (s->args.socket_count > 1) {
-        line(s, "%s", "");
-        line(s, "hot keys: of one process only (-S PATH)");
-    }
+    forget(&hot);
+}
+
+/* Takes the size of the terminal. Wider ones have more room for keys. */
+static void measure(struct screen *s)
+{
+    struct winsize size = {.ws_row = 0};
+    if (s->live)
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    s->rows_left = size.ws_row ? size.ws_row - 1 : 23;
+    s->columns = size.ws_col < WIDTH ? WIDTH : size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
 }
 
 static void show(struct screen *s)
 {
-    struct winsize size = {.ws_row = 24};
-    if (s->live) {
-        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    measure(s);
+    if (s->live)
         printf("\033[H");
-    }
-    s->rows_left = size.ws_row ? size.ws_row - 1 : 23;
     show_head(s);
     if (s->now.count > 0) {
         show_spaces(s);

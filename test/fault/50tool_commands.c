@@ -104,6 +104,10 @@ TEST(several_processes_are_asked_by_a_pattern)
     CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
     CHECK(tool_says("2 of 2 processes") && tool_says("entries 2"));
     CHECK(tool_says("s.3: its process is no more"));
+    for (int i = 0; i < 200; i++)
+        CHECK(ask_get(a.space, "k", NULL).outcome >= 0 && ask_get(b.space, "k", NULL).outcome >= 0);
+    CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("hits/s") && tool_says(" k\n"));
     CHECK_EQ(tool_run("health -S '%s/s.*'", p.folder), 0);
     CHECK_EQ(tool_run("health -S '%s/s.3'", p.folder), 3);
     CHECK_EQ(tool_run("invalidate -S '%s/s.*' --all", p.folder), 0);

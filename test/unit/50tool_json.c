@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// What the program nigh makes of the answers of several processes: quantiles of what has come
+// since, and hot keys added up; and that no answer, however odd, breaks it.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "tool/tool.h"
+
+static struct json *read(const char *text)
+{
+    struct json *j = json_read(text);
+    REQUIRE(j);
+    return j;
+}
+
+TEST(numbers_and_strings_are_found_by_their_path)
+{
+    struct json *j = read("{\"a\": 1.5, "
+                          "\"b\": {\"c\": \"x\\u00e9\\\"\", \"d\": [1, [2], {\"e\": 3}]}, "
+                          "\"f\": {\"g\": {\"h\": true}}, \"n\": null}");
+    CHECK_EQ(json_number(j, "a", NULL, NULL) * 10, 15);
+    CHECK_STR(json_string(j, "b", "c", NULL), "x\xc3\xa9\"");
+    CHECK_EQ(json_number(j, "f", "g", "h"), 1);
+    CHECK_EQ(json_number(j, "f", "g", NULL), 0);
+    CHECK_STR(json_name(j, "b", 1), "d");
+    CHECK(json_name(j, "b", 2) == NULL);
+    json_free(j);
+}
+
+TEST(what_is_no_json_is_refused)
+{
+    static const char *const wrong[] = {"", "{", "{\"a\"}", "{\"a\": }", "[1", "\"a", "\"\\",
+                                        "{\"a\": \"\\u12\"", "nul", "{\"a\": [}"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (!CHECK(json_read(wrong[i]) == NULL))
+            check_note("%s", wrong[i]);
+}
+
+#define HISTOGRAM(buckets)                                                                         \
+    "{\"spaces\": {\"s\": {\"h\": {\"count\": 9, \"buckets\": [" buckets "]}}}}"
+
+TEST(a_quantile_is_of_what_has_come_since)
+{
+    struct json *before = read(HISTOGRAM("[10, 1000], [40, 5]"));
+    struct json *now = read(HISTOGRAM("[10, 1000], [20, 98], [40, 6], [80, 1]"));
+    struct json *empty = read(HISTOGRAM(""));
+    CHECK_EQ(json_quantile_since(before, now, "s", "h", 0.5), 20);
+    CHECK_EQ(json_quantile_since(before, now, "s", "h", 0.98), 40);
+    CHECK_EQ(json_quantile_since(before, now, "s", "h", 0.99), 80);
+    CHECK_EQ(json_quantile_since(empty, before, "s", "h", 0.99), 10);
+    CHECK_EQ(json_quantile_since(now, now, "s", "h", 0.99), 0);
+    CHECK_EQ(json_quantile_since(now, before, "s", "h", 0.99), 0); /* it has begun anew */
+    CHECK_EQ(json_quantile_since(before, now, "t", "h", 0.99), 0);
+    json_free(empty);
+    json_free(now);
+    json_free(before);
+}
+
+#define KEY(name, rate) "{\"key\": \"" name "\", \"cut\": false, \"rate\": " rate ", \"error\": 1}"
+#define HOT(hits, misses, changes, groups)                                                         \
+    "{\"spaces\": {\"s\": {\"hits\": [" hits "], \"misses\": [" misses "], \"changes\": [" changes \
+    "]}}, \"groups\": [" groups "]}"
+#define GROUP(name, rate)                                                                          \
+    "{\"kind\": \"tag\", \"name\": \"" name "\", \"rate\": " rate ", \"error\": 1}"
+
+static void check_text(char *text, const char *wanted)
+{
+    CHECK_STR(text ? text : "", wanted);
+    free(text);
+}
+
+TEST(hits_of_processes_add_up_and_changes_are_heard_by_each)
+{
+    struct json *of[3] = {
+        read(HOT(KEY("a", "8") ", " KEY("b", "9"), KEY("m", "2"), KEY("c", "5"), GROUP("t", "4"))),
+        NULL, /* has not answered */
+        read(HOT(KEY("a", "4") ", " KEY("n", "0.5"), "", KEY("c", "6"), GROUP("t", "5"))),
+    };
+    check_text(hot_table(of, 3, "s", 60, 9),
+               "   hits/s            misses/s           changes/s\n"
+               "     12.0 a              2.00 m              6.00 c\n"
+               "     9.00 b\n");
+    check_text(hot_table(of, 3, "s", 60, 2),
+               "   hits/s            misses/s           changes/s\n"
+               "     12.0 a              2.00 m              6.00 c\n");
+    check_text(hot_table(of, 3, "s", 60, 1), "");
+    check_text(hot_table(of, 3, "none", 60, 9), "");
+    check_text(hot_groups(of, 3, 80), "changes  5.00/s tag t\n");
+    json_free(of[0]);
+    json_free(of[2]);
+}
+
+TEST(names_fit_their_columns_and_move_no_terminal)
+{
+    struct json *of[1] = {read(HOT(KEY("\\u001b[2J\\u009b", "5"), KEY("\xc3\xa9\xc3\xa9", "4"),
+                                   KEY("123456789012", "3"), ""))};
+    check_text(hot_table(of, 1, "s", 60, 9),
+               "   hits/s            misses/s           changes/s\n"
+               "     5.00 ?[2J?          4.00 \xc3\xa9\xc3\xa9             3.00 1234567890\n");
+    json_free(of[0]);
+}
