@@ -3,6 +3,7 @@
  * The tables of rows: what is asked, who answers it, and the goals. A limit of 0 is none: the ratio
  * is shown.
  */
+#include "compress/compress.h"
 #include "link/link.h"
 
 #define GETS    &side_hiredis_get, &side_nigh_get, &side_async, &side_memcached, &side_benchmark
@@ -91,6 +92,19 @@ static const struct row bulk_rows[] = {
     {"64 threads that miss, 1 ms origin", 64, 1, 0, {&side_miss_alone, &side_miss_gathered},
      {{"alone", METRIC_LOADS, 0.125}, {"alone", METRIC_P50, 1.3}}},
 };
+
+#define READ_PAGES &side_read_plain, &side_read_zstd, &side_read_lz4
+#define PUT_PAGES  &side_put_plain, &side_put_zstd, &side_put_lz4
+#define PLAIN      {{"none", METRIC_OPS, 0}}
+
+static const struct row compress_rows[] = {
+    {"read, 1 to 2 KiB", 1, 1, 0, {READ_PAGES}, PLAIN},
+    {"read, 4 to 8 KiB", 1, 1, 0, {READ_PAGES}, PLAIN},
+    {"read, 8 KiB and more", 1, 1, 0, {READ_PAGES}, PLAIN},
+    {"put, 1 to 2 KiB", 1, 1, 0, {PUT_PAGES}, PLAIN},
+    {"put, 4 to 8 KiB", 1, 1, 0, {PUT_PAGES}, PLAIN},
+    {"put, 8 KiB and more", 1, 1, 0, {PUT_PAGES}, PLAIN},
+};
 /* clang-format on */
 
 #define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
@@ -118,5 +132,10 @@ const struct suite link_suites[] = {
      "32 keys that Redis has: one nigh_fetch_many(), as many fetches, and an MGET of hiredis;\n"
      "and 64 threads that miss, whose loads are gathered for 200 us or not.",
      2, 5, true, ROWS(bulk_rows)},
+    {"compress",
+     "What space.compress saves and costs, on the pages of this machine's package catalogue or\n"
+     "the files of a folder, by size: bytes in Redis, each library at several levels in memory,\n"
+     "and one thread's reads from Redis and puts.",
+     1, 5, false, ROWS(compress_rows)},
 };
 const size_t link_suite_count = sizeof(link_suites) / sizeof(link_suites[0]);

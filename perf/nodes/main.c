@@ -2,56 +2,19 @@
 /*
  * `perf/run nodes`: the main job. One program: the coordinator, and (started by it) its nodes.
  */
-#include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "nodes/catalogue.h"
 #include "nodes/job.h"
 #include "nodes/member.h"
+#include "nodes/prepare.h"
 #include "nodes/report.h"
 #include "nodes/settings.h"
-#include "nodes/source.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/redis_server.h"
 #include "support/table.h"
 
 #define EXIT_INTERRUPTED 130
-
-static void print_catalogue(const struct source *source, const struct catalogue_info *info)
-{
-    printf("catalogue: %s: %s records (%s), hash %016" PRIx64 "\n", source->name,
-           table_count(info->packages), table_mib(info->input_bytes), info->input_hash);
-    printf("           %s dependencies, %s names that only dependencies mention\n",
-           table_count(info->edges), table_count(info->absent_names));
-    fflush(stdout);
-}
-
-/* The finished catalogue: from the cache folder, or made now (and kept there). */
-static char *prepare_catalogue(const struct settings *s, const char *folder)
-{
-    struct source source;
-    struct catalogue_info info;
-    source_read(&source, s->catalogue);
-    if (s->cache)
-        folder_make(s->cache);
-    char *path = must_print("%s/catalogue.sqlite", s->cache ? s->cache : folder);
-    if (!catalogue_lookup(path, source.text, &info)) {
-        char *made = must_print("%s/new.sqlite", folder);
-        char *next = must_print("%s.%d", path, (int)getpid());
-        catalogue_build(made, source.text, &info);
-        folder_copy_file(made, next);
-        if (rename(next, path) != 0)
-            fail("cannot keep the catalogue as %s", path);
-        unlink(made);
-        free(made);
-        free(next);
-    }
-    print_catalogue(&source, &info);
-    source_free(&source);
-    return path;
-}
 
 /* Whether this machine has no servers for a fault; says so. */
 static bool is_skipped(const struct fault_kind *kind, const char *folder)
@@ -127,7 +90,7 @@ static int coordinate(struct settings *s)
 {
     job_catch_signals();
     const char *folder = folder_create("nigh-perf");
-    char *catalogue = prepare_catalogue(s, folder);
+    char *catalogue = catalogue_prepare(s->catalogue, s->cache, folder);
     struct population *population = population_open(catalogue);
     struct job job = {.plan = s->plan,
                       .folder = folder,

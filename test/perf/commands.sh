@@ -44,8 +44,8 @@ has() {
 }
 
 for command in 'nodes nodes' 'tune tune' 'load load' 'bench hit' 'bench trace' 'bench peers' \
-    'link link' 'link miss' 'lines lines' 'instructions instructions' 'report compare' \
-    'report report'; do
+    'link link' 'link miss' 'link compress' 'lines lines' 'instructions instructions' \
+    'report compare' 'report report'; do
     read -r program name <<<"$command"
     [ -x "$programs/perf_$program" ] || continue # has what is not installed
     try 0 "Usage: perf/run" "$program" "$name" --help
@@ -67,6 +67,18 @@ if [ -x "$programs/perf_report" ]; then
         --mix read=100 --html "$folder/load.html"
     has "$folder/load.html" '<svg'
 fi
+
+# What compression saves, of files; one that is too small to be a page is not among them.
+mkdir "$folder/pages" "$folder/none"
+for i in 1 2 3; do
+    seq $i 500 >"$folder/pages/$i"
+done
+echo small >"$folder/pages/small"
+measure 'read, 1 to 2 KiB' link compress --dir "$folder/pages" --seconds 0.05 --rounds 1 \
+    --json "$folder/compress.json"
+has "$folder/out" '1 to 2 KiB              3'
+has "$folder/compress.json" '"metric": "in Redis", "unit": "bytes a page"'
+[ "$build" = Debug ] || try 2 'no pages of 1 KiB' link compress --dir "$folder/none"
 
 # Logs: good lines with garbage between them, none at all, and a trace that ends too soon.
 for i in {1..2000}; do
