@@ -37,7 +37,8 @@ static struct sizes sizes_for(const struct l1 *l1, uint64_t cap)
     return (struct sizes){limbo, reserve, cap - limbo, cap - limbo - reserve * shards};
 }
 
-static void set_cap(struct l1 *l1, uint64_t cap)
+/* Sets what follows from the cap in force alone. */
+static void set_limits(struct l1 *l1, uint64_t cap)
 {
     struct sizes sizes = sizes_for(l1, cap);
     store(&l1->cap_bytes, cap);
@@ -46,8 +47,20 @@ static void set_cap(struct l1 *l1, uint64_t cap)
     store(&l1->live_max_bytes, sizes.live_max);
     store(&l1->target_bytes, sizes.target);
     store(&l1->entry_max_bytes, l1->cap.largest_bytes / ENTRY_MAX_SHARE);
-    atomic_store_explicit(&l1->closed, !l1->policy->victim && cap > l1->cap.goal_bytes,
-                          memory_order_relaxed);
+}
+
+/* Closes or opens the table, by its goal and the cap in force: once for each change, when both are
+ * decided. A put believes what it reads. */
+static void set_closed(struct l1 *l1)
+{
+    bool closed = !l1->policy->victim && l1_limit(&l1->cap_bytes) > l1->cap.goal_bytes;
+    atomic_store_explicit(&l1->closed, closed, memory_order_relaxed);
+}
+
+static void set_cap(struct l1 *l1, uint64_t cap)
+{
+    set_limits(l1, cap);
+    set_closed(l1);
 }
 
 void cap_init(struct l1 *l1, uint64_t memory_bytes, uint64_t limbo_bytes)
@@ -149,17 +162,19 @@ uint64_t cap_excess(struct l1 *l1)
     return excess;
 }
 
-/* Lower the cap; if more than that has been used just now it stays as it is. */
-static void lower_cap_locked(struct l1 *l1, uint64_t cap, uint64_t lower)
-    REQUIRES(l1->cap.lock)
+/* Lowers the cap. False: more than that has been used just now, and it stays as it is. Whether the
+ * table is closed is still to be set. */
+static bool lower_cap_locked(struct l1 *l1, uint64_t cap, uint64_t lower) REQUIRES(l1->cap.lock)
 {
-    set_cap(l1, lower);
+    set_limits(l1, lower);
     /* pair(l1.cap): a thread that borrowed meanwhile sees the new cap, or is seen here */
     atomic_thread_fence(memory_order_seq_cst);
-    if (l1_limit(&l1->used) > lower)
-        set_cap(l1, cap);
+    bool fits = l1_limit(&l1->used) <= lower;
+    if (!fits)
+        set_limits(l1, cap);
     else if (lower < cap)
         forget_peak(l1);
+    return fits;
 }
 
 bool cap_follow(struct l1 *l1)
@@ -172,7 +187,8 @@ bool cap_follow(struct l1 *l1)
     uint64_t lower = u64_min(cap, u64_max(needed, k->goal_bytes));
     if (cap > k->goal_bytes && excess_locked(l1) == 0 && used <= k->goal_bytes)
         lower = k->goal_bytes;
-    lower_cap_locked(l1, cap, lower);
+    (void)lower_cap_locked(l1, cap, lower);
+    set_closed(l1);
     bool reached = l1_limit(&l1->cap_bytes) <= k->goal_bytes;
     pthread_mutex_unlock(&k->lock);
     return reached;
@@ -195,15 +211,9 @@ uint64_t cap_give(struct l1 *l1, uint64_t most_bytes)
     uint64_t cap = l1_limit(&l1->cap_bytes);
     uint64_t needed = needed_locked(l1);
     uint64_t give = cap == k->goal_bytes && cap > needed ? u64_min(most_bytes, cap - needed) : 0;
-    if (give) {
-        k->goal_bytes = cap - give;
-        lower_cap_locked(l1, cap, cap - give);
-        if (l1_limit(&l1->cap_bytes) == cap) { /* the table has just used those bytes */
-            k->goal_bytes = cap;
-            set_cap(l1, cap);
-            give = 0;
-        }
-    }
+    if (give && !lower_cap_locked(l1, cap, cap - give))
+        give = 0; /* the table has just used those bytes */
+    k->goal_bytes -= give; /* it was at its goal, and is: no put finds it closed */
     pthread_mutex_unlock(&k->lock);
     return give;
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "l1/budget.h"
 #include "l1/limbo.h"
 #include "l1/shrink.h"
 #include "support/l1_cache.h"
@@ -236,6 +237,45 @@ TEST(pinned_values_are_excepted)
     CHECK_LT(settle(&c), PASSES_MAX);
     CHECK_LE(cache_gauges(&c).used_bytes, SMALL);
     cache_audit(&c);
+    cache_close(&c);
+}
+
+/* Is called each time the limits change, in the middle of it. */
+void __real_limbo_set_cap(struct l1 *l1, uint64_t cap_bytes);
+void __wrap_limbo_set_cap(struct l1 *l1, uint64_t cap_bytes);
+
+static struct {
+    uint64_t borrows; /* bytes that another thread borrows at the first change */
+    unsigned changes;
+    bool closed;
+} seen;
+
+void __wrap_limbo_set_cap(struct l1 *l1, uint64_t cap_bytes)
+{
+    __real_limbo_set_cap(l1, cap_bytes);
+    atomic_fetch_add_explicit(&l1->used, seen.borrows, memory_order_relaxed);
+    seen.borrows = 0;
+    seen.changes++;
+    seen.closed |= atomic_load_explicit(&l1->closed, memory_order_relaxed);
+}
+
+/* A put that found it closed would be refused for nothing. */
+TEST(a_table_that_keeps_bytes_it_was_asked_for_is_never_closed)
+{
+    struct cache c;
+    cache_open_policy(&c, NIGH_POLICY_NONE, FULL, 1);
+    uint64_t borrowed = l1_limit(&c.l1->live_max_bytes) - l1_limit(&c.l1->used);
+    seen.borrows = borrowed;
+    seen.changes = 0;
+    seen.closed = false;
+    CHECK_EQ(cap_give(c.l1, MIB), 0);
+    CHECK_EQ(seen.changes, 2); /* down, and back */
+    CHECK(!seen.closed);
+    CHECK(!atomic_load_explicit(&c.l1->closed, memory_order_relaxed));
+    CHECK_EQ(cap_goal(c.l1), FULL);
+    budget_return(c.l1, borrowed);
+    CHECK_EQ(cap_give(c.l1, MIB), MIB);
+    CHECK_EQ(cap_goal(c.l1), FULL - MIB);
     cache_close(&c);
 }
 
