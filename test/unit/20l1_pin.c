@@ -209,7 +209,7 @@ static void *run_flow(void *arg)
     unsigned count = 0;
     rcu_enter();
     struct l1_entry *e = find_rcu(flow_cache, 1);
-    for (unsigned step = 0; step < 60 * flow->count; step++) {
+    for (unsigned step = 0; step < 20 * flow->count; step++) {
         struct nigh_value v;
         pin_one(flow_cache, e, &v);
         pins[count++] = v.pin;
