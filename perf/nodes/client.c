@@ -11,6 +11,7 @@
 
 #define TIMED_EVERY 32
 #define L1_TIMED_EVERY 1024
+#define DEADLINE_NS (LOAD_DEADLINE_MS * PERF_NS_PER_MS)
 
 _Static_assert(L1_TIMED_EVERY % TIMED_EVERY == 0, "what is sampled is timed");
 
@@ -25,6 +26,7 @@ struct session {
 struct reading {
     uint32_t key;
     uint64_t begin_ns; /* 0: not timed */
+    uint64_t ran_ns;   /* by the control thread, until then */
     enum load_look looked;
     int outcome;
     enum tier tier;
@@ -51,6 +53,7 @@ static void fetch(struct session *s, struct text name, struct reading *r)
     bool timed = s->member->plan->check || s->turn % TIMED_EVERY == 0;
     uint64_t look_ns = wanted ? now_ns() : 0;
     r->looked = wanted ? look(s, name) : LOAD_NOT_LOOKED;
+    r->ran_ns = stalls_ran(&s->member->self->stalls);
     r->begin_ns = timed ? now_ns() : 0;
     loader_expect(r->begin_ns, r->looked, look_ns);
     r->outcome = nigh_fetch(s->member->pages, name.data, name.len, NULL, &r->value);
@@ -92,8 +95,9 @@ static enum outcome outcome_of(int result)
 static uint64_t took_ns(struct session *s, const struct reading *r)
 {
     uint64_t ns = now_ns() - r->begin_ns;
-    if (ns > s->tally->worst_ns)
-        s->tally->worst_ns = ns;
+    if (ns > s->tally->calls.worst_ns || ns > DEADLINE_NS)
+        calls_note(&s->tally->calls, DEADLINE_NS, ns,
+                         stalls_in(&s->member->self->stalls, r->ran_ns, ns));
     return ns;
 }
 

@@ -34,7 +34,7 @@ static void add_client(struct result *r, const struct client_tally *c)
         hist_merge(&r->latency[i], &c->latency[i]);
     }
     checker_tally_merge(&r->checked, &c->checked);
-    raise(&r->worst_ns, c->worst_ns);
+    calls_add(&r->calls, &c->calls);
     if (c->failure)
         r->failure = c->failure;
 }
@@ -45,6 +45,7 @@ static void add_updates(struct update_tally *into, const struct update_tally *fr
     into->queued += from->queued;
     into->failed += from->failed;
     into->probes_unseen += from->probes_unseen;
+    calls_add(&into->calls, &from->calls);
     hist_merge(&into->commit_to_acceptance, &from->commit_to_acceptance);
     hist_merge(&into->lag, &from->lag);
 }

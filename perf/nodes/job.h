@@ -42,7 +42,7 @@ struct result {
     double doubt_seconds; /* of the node that was without trust longest */
     double fresh_seconds; /* from the fault until no node was without trust any more */
     uint32_t untrusting;  /* nodes that never had it again */
-    uint64_t worst_ns;   /* the longest call that was timed */
+    struct calls calls;  /* reads; those of changes are in `update` */
     int32_t failure;     /* last error a read ended with, or 0 */
     uint64_t begin_ns;   /* times below and in examples are told from here */
     uint32_t trouble_count;

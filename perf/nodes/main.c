@@ -55,6 +55,7 @@ static int run_faults(struct settings *s, const struct job *first)
     report_faults(results, count);
     if (output_json(&s->output))
         report_faults_json(results, count, s->output.json);
+    output_page(&s->output);
     free(results);
     return broken ? 1 : 0;
 }

@@ -126,12 +126,14 @@ static void run_threads(struct member *m)
     }
     pthread_t updater = start(updater_run, m);
     pthread_t prober = start(prober_run, m);
+    pthread_t control = start(stalls_run, m);
     watcher_run(m);
     sem_post(&m->self->probe_wanted);
     for (uint32_t i = 0; i < m->plan->threads; i++)
         pthread_join(clients[i].thread, NULL);
     pthread_join(updater, NULL);
     pthread_join(prober, NULL);
+    pthread_join(control, NULL);
     free(clients);
 }
 

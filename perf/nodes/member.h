@@ -6,6 +6,7 @@
  *   updater   commits updates and invalidates what shows them
  *   prober    measures how long other nodes' invalidations take to arrive
  *   watcher   the main thread: notes when Redis is out of reach
+ *   control   sleeps, and so finds out when the node was not let run (stalls.h)
  *   loader    runs on clients and on nigh's workers, with an SQLite connection per thread
  */
 #ifndef PERF_MEMBER_H

@@ -340,6 +340,17 @@ static int broken(bool is, const char *what, uint64_t seen, uint64_t allowed)
     return 1;
 }
 
+/* Calls beyond their deadline, by more than the node's stalls. */
+static int broken_calls(const char *what, const struct calls *c)
+{
+    if (c->overdue == 0)
+        return 0;
+    printf("BROKEN: calls beyond their deadline: %s %s, the worst by %s more than the node's stalls "
+           "and %s\n",
+           table_count(c->overdue), what, table_time(c->overdue_ns), table_time(CALLS_SLACK_NS));
+    return 1;
+}
+
 static uint64_t failed_calls(const struct result *r)
 {
     return r->outcomes[OUTCOME_FAILED] + r->update.failed;
@@ -356,6 +367,8 @@ static int check_promises(const struct result *r)
                     g->outage_loads_max, 1);
     count += broken(origin > cap, "loads at once", origin, cap);
     count += broken(r->memory_peak > r->memory_cap, "bytes in L1", r->memory_peak, r->memory_cap);
+    count += broken_calls("reads", &r->calls);
+    count += broken_calls("changes", &r->update.calls);
     count += broken(r->untrusting > 0, "nodes that were never fresh again", r->untrusting, 0);
     if (r->fault.kind && r->fault.kind->calls_hold)
         count += broken(failed_calls(r) > 0, "calls that failed", failed_calls(r), 0);
@@ -472,18 +485,20 @@ void report_json(const struct result *r, const char *path)
 void report_faults(const struct result *runs, int count)
 {
     const uint64_t deadline_ns = NIGH_DEFAULT_LOAD_DEADLINE_MS * PERF_NS_PER_MS;
-    printf("\n%-16s %12s %10s %12s %12s %12s %10s\n", "fault", "reads judged", "violations",
-           "worst late", "fresh again", "worst call", "deadline");
+    printf("\n%-18s %12s %10s %10s %11s %10s %10s %8s %8s\n", "fault", "reads judged", "violations",
+           "worst late", "fresh again", "worst call", "of it held", "deadline", "overdue");
     for (int i = 0; i < count; i++) {
         const struct result *r = &runs[i];
         const struct hist *late = &r->checked.lateness_fresh;
-        printf("%-16s %12s %10s %12s %10.2f s %12s %10s\n", r->fault.kind->name,
+        printf("%-18s %12s %10s %10s %9.2f s %10s %10s %8s %8s\n", r->fault.kind->name,
                table_count(r->checked.judged), table_count(checker_violations(&r->checked)),
                late->count ? table_time(late->max) : "-", r->fresh_seconds,
-               table_time(r->worst_ns), table_time(deadline_ns));
+               table_time(r->calls.worst_ns), table_time(r->calls.stalled_ns),
+               table_time(deadline_ns), table_count(r->calls.overdue + r->update.calls.overdue));
     }
     if (count)
-        printf("bound of lateness: %s; fresh again: since the fault's first step\n",
+        printf("bound of lateness: %s; fresh again: since the fault's first step; held: the node was "
+               "not let run\n",
                table_time(runs[0].bound_ns));
 }
 
@@ -503,8 +518,11 @@ void report_faults_json(const struct result *runs, int count, const char *path)
                 "\"fresh_again_s\": %.3f,\n",
                 (double)r->checked.lateness_fresh.max / 1e3, (double)r->bound_ns / 1e3,
                 r->fresh_seconds);
-        fprintf(out, "   \"worst_call_us\": %.3f, \"deadline_us\": %u}",
-                (double)r->worst_ns / 1e3, NIGH_DEFAULT_LOAD_DEADLINE_MS * 1000);
+        fprintf(out, "   \"worst_call_us\": %.3f, \"held_us\": %.3f, \"deadline_us\": %u,\n",
+                (double)r->calls.worst_ns / 1e3, (double)r->calls.stalled_ns / 1e3,
+                NIGH_DEFAULT_LOAD_DEADLINE_MS * 1000);
+        fprintf(out, "   \"calls_overdue\": %llu}",
+                (unsigned long long)(r->calls.overdue + r->update.calls.overdue));
     }
     fprintf(out, "\n]}\n");
     if (fclose(out) != 0)

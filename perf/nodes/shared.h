@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nodes/calls.h"
 #include "nodes/checker.h"
 #include "nodes/history.h"
 #include "nodes/loads.h"
+#include "nodes/stalls.h"
 #include "nodes/timeline.h"
 #include "support/hist.h"
 
@@ -64,7 +66,7 @@ struct client_tally {
     struct hist latency[TIER_COUNT]; /* (t) */
     struct checker_tally checked;         /* (t) */
     int32_t failure;                      /* (t) the last error that is not "busy" */
-    uint64_t worst_ns;                    /* (t) the longest call, if it was timed */
+    struct calls calls;                   /* (t) */
 };
 
 /* The sightings of a node's updater and prober. */
@@ -75,6 +77,7 @@ struct update_tally {
     struct hist commit_to_acceptance; /* (t) */
     struct hist lag;                  /* (t) call at another node -> applied here */
     uint64_t probes_unseen;                /* (t) */
+    struct calls calls;                    /* (t) those that tell Redis */
 };
 
 /* Keys: all (a) */
@@ -87,6 +90,7 @@ struct node {
     _Atomic bool away;        /* (a) its link to Redis is not what it should be */
     _Atomic uint32_t loading; /* (a) package whose load began last; 0: none yet */
     _Atomic int32_t origin_now; /* (a) its loader calls that are running */
+    struct stalls stalls;     /* (a) */
     _Atomic uint64_t doubt_end_ns; /* (a) when stored values could not be called fresh last */
     _Atomic bool trusted; /* (a) they can be */
     sem_t probe_wanted;       /* wakes the prober */

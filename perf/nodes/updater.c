@@ -13,6 +13,8 @@
 #include "nodes/origin.h"
 #include "support/fail.h"
 
+#define DEADLINE_NS (NIGH_DEFAULT_L2_DEADLINE_MS * PERF_NS_PER_MS)
+
 #define FLOOD_KEYS 26u
 #define FLOOD_KEY_BYTES 1000u
 
@@ -90,8 +92,10 @@ static void update_checked(struct updater *u)
     what.committed_ns = now_ns();
     history_commit(&m->history, index, &what);
     atomic_store_explicit(&shared->call_ns, now_ns(), memory_order_relaxed);
+    uint64_t ran = stalls_ran(&m->self->stalls), begin = now_ns();
     int result = invalidate(u, what.package, index);
-    uint64_t returned = now_ns();
+    uint64_t returned = now_ns(), took = returned - begin;
+    calls_note(&u->tally->calls, DEADLINE_NS, took, stalls_in(&m->self->stalls, ran, took));
     note_result(u, result);
     if (result == NIGH_QUEUED) /* pair(history.queued) */
         atomic_store_explicit(&shared->queued, true, memory_order_release);

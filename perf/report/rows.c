@@ -127,6 +127,44 @@ static json_t *rows_of_job(const json_t *job)
     return to;
 }
 
+/* Makes rows of what `perf/run --fault all --json` writes: one of each kind for every fault. */
+static json_t *rows_of_faults(const json_t *faults)
+{
+    json_t *to = json_array();
+    const json_t *each;
+    size_t i;
+    json_array_foreach(faults, i, each) {
+        const char *name = json_string_value(json_object_get(each, "name"));
+        if (!name)
+            continue;
+        add(to, name, "late, the worst fresh read", "us", number_in(each, "late_fresh_max_us"),
+            "bound", number_in(each, "bound_us"));
+        add(to, name, "the longest call, unless held", "us",
+            number_in(each, "worst_call_us") - number_in(each, "held_us"), "bound",
+            number_in(each, "deadline_us"));
+        add(to, name, "calls beyond their deadline", "count", number_in(each, "calls_overdue"),
+            NULL, 0);
+        add(to, name, "wrong reads", "count", number_in(each, "violations"), NULL, 0);
+        add(to, name, "until all is fresh again", "s", number_in(each, "fresh_again_s"), NULL, 0);
+        add(to, name, "reads judged", "count", number_in(each, "reads_judged"), NULL, 0);
+    }
+    return to;
+}
+
+/* Takes one of the main job's objects for the rows that it makes. */
+static void make_rows(struct rows *r)
+{
+    json_t *faults = json_object_get(r->root, "faults"), *rows = NULL;
+    if (json_is_array(faults))
+        rows = rows_of_faults(faults);
+    else if (json_object_get(r->root, "reads_judged"))
+        rows = rows_of_job(r->root);
+    if (!rows)
+        return;
+    json_decref(r->root);
+    r->root = rows;
+}
+
 /* ---- rows ---- */
 
 static const char *text_in(const json_t *object, const char *name)
@@ -174,11 +212,7 @@ char *rows_read(struct rows *ret, const char *path)
     if (!ret->root)
         return error.line > 0 ? must_print("%s: no JSON: line %d: %s", path, error.line, error.text)
                               : must_print("%s: %s", path, error.text);
-    if (json_is_object(ret->root) && json_object_get(ret->root, "reads_judged")) {
-        json_t *rows = rows_of_job(ret->root);
-        json_decref(ret->root);
-        ret->root = rows;
-    }
+    make_rows(ret);
     if (!json_is_array(ret->root))
         return must_print("%s: JSON, but not of perf/run's: an array of results is wanted", path);
     return take_all(ret);

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "nodes/calls.h"
 #include "nodes/checker.h"
 #include "nodes/generations.h"
 #include "nodes/page.h"
+#include "nodes/stalls.h"
 #include "support/check.h"
 #include "support/hash.h"
 
@@ -294,6 +296,33 @@ TEST(a_change_that_a_server_took_with_it_is_late_all_the_same)
     world_trouble(w, TROUBLE_ISSUED_AGAIN, 0, 1600, 1650);
     CHECK_EQ(world_read(w, 1, true, 4002, shown, 1), 1);
     world_destroy(w);
+}
+
+/* ---- calls ---- */
+
+TEST(a_call_beyond_its_deadline_is_found_unless_its_node_stood_still)
+{
+    struct calls calls = {0}, all = {.worst_ns = 5000 * MS};
+    calls_note(&calls, 5000 * MS, 5900 * MS, 0); /* within the slack */
+    CHECK_EQ(calls.overdue, 0);
+    calls_note(&calls, 5000 * MS, 10500 * MS, 5000 * MS);
+    CHECK_EQ(calls.overdue, 0);
+    CHECK_EQ(calls.stalled_ns, 5000 * MS);
+    calls_note(&calls, 5000 * MS, 7500 * MS, 1000 * MS);
+    CHECK_EQ(calls.overdue, 1);
+    CHECK_EQ(calls.overdue_ns, 500 * MS);
+    calls_add(&all, &calls);
+    calls_add(&all, &calls);
+    CHECK_EQ(all.overdue, 2);
+    CHECK_EQ(all.worst_ns, 10500 * MS);
+}
+
+TEST(what_the_control_thread_did_not_run_was_a_stall)
+{
+    struct stalls stalls = {.ran_ns = 700 * MS};
+    CHECK_EQ(stalls_in(&stalls, 200 * MS, 500 * MS), 0);
+    CHECK_EQ(stalls_in(&stalls, 200 * MS, 499 * MS), 0); /* it reads after the call has */
+    CHECK_EQ(stalls_in(&stalls, 200 * MS, 5500 * MS), 5000 * MS);
 }
 
 /* ---- loads ---- */

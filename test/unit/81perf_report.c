@@ -265,6 +265,16 @@ TEST(page_of_the_main_job_shows_lateness_and_its_bound)
     CHECK(says("nodes: the fullest shard, over time"));
 }
 
+TEST(page_of_the_faults_shows_each_beside_its_limits)
+{
+    CHECK_GE(write_page("faults.json"), 3);
+    CHECK(says("nodes: what has a limit"));
+    CHECK(says("kill-redis") && says("stop-node"));
+    CHECK(says("25.1 %")); /* of the bound: how late */
+    CHECK(says("nodes: until all is fresh again, s"));
+    CHECK(says("nodes: wrong reads"));
+}
+
 /* ---- peers ---- */
 
 TEST(peers_that_are_missing_are_named)
