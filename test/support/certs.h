@@ -36,6 +36,8 @@ void certs_add(const char *dir, const char *name, const struct cert *cert);
 void certs_lock(const char *dir, const char *name, const char *phrase);
 /* Returns the path of dir/NAME, as certs_path(dir, "ca.pem").text. */
 struct certs_path certs_path(const char *dir, const char *name);
+/* Writes the contents of two files into one. */
+void certs_join(const char *path, const struct certs_path parts[2]);
 /* Writes a file, whole, in the place of the one before. */
 void certs_write(const char *path, const void *data, long len);
 

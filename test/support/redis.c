@@ -219,9 +219,10 @@ void redis_start_tls(struct redis *server, const char *certs, char *const *args)
     start(server, true, certs, args);
 }
 
-void redis_start_sentinel(struct redis *server, const char *conf)
+void redis_start_sentinel(struct redis *server, const char *certs, char *const *args,
+                          const char *conf)
 {
-    prepare(server, NULL, NULL);
+    prepare(server, certs, args);
     snprintf(server->conf, sizeof server->conf, "%s/sentinel.conf", server->dir);
     FILE *out = fopen(server->conf, "we");
     REQUIRE(out && fputs(conf, out) >= 0 && fclose(out) == 0);

@@ -39,8 +39,9 @@ void redis_start_tcp(struct redis *server, char *const *args);
 /* The port speaks TLS, with the pair "server" of the folder (certs.h), and nothing else. */
 void redis_start_tls(struct redis *server, const char *certs, char *const *args);
 
-/* The same, a Sentinel with these lines of configuration. */
-void redis_start_sentinel(struct redis *server, const char *conf);
+/* The same, a Sentinel with these lines of configuration; with `certs` its port speaks TLS. */
+void redis_start_sentinel(struct redis *server, const char *certs, char *const *args,
+                          const char *conf);
 
 /* Kill it (if it lives) and remove its folder. */
 void redis_stop(struct redis *server);

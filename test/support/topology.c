@@ -28,10 +28,13 @@ static bool is_settled(const struct topology *t, int i)
            says(&t->sentinels[i], words, "INFO sentinel");
 }
 
-static void start_servers(struct topology *t, char *const *args)
+static void start_servers(struct topology *t, const char *certs, char *const *args)
 {
     for (int i = 0; i < TOPOLOGY_SERVERS; i++)
-        redis_start_tcp(&t->servers[i], args);
+        if (certs)
+            redis_start_tls(&t->servers[i], certs, args);
+        else
+            redis_start_tcp(&t->servers[i], args);
     for (int i = 1; i < TOPOLOGY_SERVERS; i++)
         free(redis_command(&t->servers[i], "REPLICAOF 127.0.0.1 %d", t->servers[0].port));
     for (int i = 1; i < TOPOLOGY_SERVERS; i++)
@@ -39,25 +42,39 @@ static void start_servers(struct topology *t, char *const *args)
                                              "INFO replication")));
 }
 
-void topology_start(struct topology *t, char *const *args, const char *conf)
+/* `certs`: the Sentinels' folder of certificates; NULL: there is no TLS. */
+static void start_sentinels(struct topology *t, const char *certs, char *const *args,
+                            const char *conf)
 {
     char text[1024];
-    start_servers(t, args);
     snprintf(text, sizeof text,
              "sentinel monitor " TOPOLOGY_NAME " 127.0.0.1 %d 2\n"
              "sentinel down-after-milliseconds " TOPOLOGY_NAME " 1000\n"
              "sentinel failover-timeout " TOPOLOGY_NAME " 3000\n"
              "sentinel parallel-syncs " TOPOLOGY_NAME " 2\n%s", t->servers[0].port,
              conf ? conf : "");
-    int len = snprintf(t->uri, sizeof t->uri, "redis+sentinel://");
+    int len = snprintf(t->uri, sizeof t->uri, "%s+sentinel://", certs ? "rediss" : "redis");
     for (int i = 0; i < TOPOLOGY_COUNT; i++) {
-        redis_start_sentinel(&t->sentinels[i], text);
+        redis_start_sentinel(&t->sentinels[i], certs, args, text);
         len += snprintf(t->uri + len, sizeof t->uri - (size_t)len, "%s127.0.0.1:%d",
                         i ? "," : "", t->sentinels[i].port);
     }
     snprintf(t->uri + len, sizeof t->uri - (size_t)len, "/" TOPOLOGY_NAME);
     for (int i = 0; i < TOPOLOGY_COUNT; i++)
         REQUIRE(CHECK_WITHIN(SETTLE_MS, is_settled(t, i)));
+}
+
+void topology_start(struct topology *t, char *const *args, const char *conf)
+{
+    start_servers(t, NULL, args);
+    start_sentinels(t, NULL, NULL, conf);
+}
+
+void topology_start_tls(struct topology *t, const char *server_certs, const char *sentinel_certs,
+                        char *const *args)
+{
+    start_servers(t, server_certs, args);
+    start_sentinels(t, sentinel_certs, args, NULL);
 }
 
 void topology_stop(struct topology *t)

@@ -25,12 +25,16 @@
 struct topology {
     struct redis servers[TOPOLOGY_SERVERS]; /* the first is the master, in the beginning */
     struct redis sentinels[TOPOLOGY_COUNT];
-    char uri[256]; /* redis+sentinel://... */
+    char uri[256]; /* redis+sentinel://..., or rediss+sentinel:// */
 };
 
 /* Started, and all know one another. `conf`: more lines of the Sentinels' configuration, or NULL;
  * `args`: more options of the servers, or NULL. */
 void topology_start(struct topology *t, char *const *args, const char *conf);
+/* The same over TLS: they show the pair "server" of these folders (certs.h). The options are for
+ * all of them, for they speak to one another, too. */
+void topology_start_tls(struct topology *t, const char *server_certs, const char *sentinel_certs,
+                        char *const *args);
 void topology_stop(struct topology *t);
 
 /* Returns the number of the server that Sentinel `i` calls the master; -1: it answers nothing. */
