@@ -32,6 +32,7 @@ struct tls_stream {
     struct tls *tls;
     SSL *ssl;
     uint64_t host;  /* hash of it */
+    int64_t until_s; /* of the session that was offered: when what it stands on expires */
     uint32_t wants; /* what the socket was not ready for in this call; 0: nothing */
     long end;       /* what else it said first in this call: 0 or -errno; 1: nothing */
     long last;      /* what all reads give from here on: 0 or -errno; 1: nothing yet */
@@ -261,14 +262,15 @@ static bool set_name(struct tls_stream *t, const char *host)
         return false;
     if (t->tls->verify != NIGH_TLS_VERIFY_FULL)
         return true;
-    SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                  X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return is_name ? SSL_set1_host(t->ssl, name)
                    : X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), name);
 }
 
 static bool make_ssl(struct tls_stream *t, const char *host)
 {
-    t->ssl = tls_begin(t->tls, t->host);
+    t->ssl = tls_begin(t->tls, t->host, &t->until_s);
     BIO *bio = t->ssl ? BIO_new(t->tls->sockets) : NULL;
     if (!bio)
         return false;
@@ -318,11 +320,13 @@ static void close_stream(struct stream *s, struct mem *mem)
 
 /* ---- the kind ---- */
 
-/* Called by OpenSSL. Returns whether its reference was taken. */
+/* Called by OpenSSL. Returns whether its reference was taken. In a handshake that resumes a session
+ * nobody shows certificates: what the first one stood on counts for the sessions behind it, too. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_stream *t = SSL_get_app_data(ssl);
-    return tls_learn(t->tls, ssl, t->host, session);
+    int64_t until_s = SSL_session_reused(ssl) ? t->until_s : tls_until_s(t->tls, ssl);
+    return tls_learn(t->tls, ssl, t->host, session, until_s);
 }
 
 static bool make_kind(struct tls *tls)
@@ -351,7 +355,7 @@ int tls_create(const struct tls_config *config, struct tls **ret_tls)
         return NIGH_ENOMEM;
     tls->env = config->env;
     tls->stats = config->stats;
-    tls->ca_option = config->of_sentinels ? "sentinel_tls_ca" : "tls_ca";
+    tls->of_sentinels = config->of_sentinels;
     bool made = make_kind(tls);
     int rc = tls_context_init(tls, &config->wanted);
     if (rc == 0 && !made)

@@ -11,9 +11,11 @@
  * wrong, the one that there is stays, and tls_problem_read() says why.
  *
  * The server has to show a certificate that leads to a CA that is trusted and bears the name that
- * was asked for, the URI's host or `name`. A session is resumed only with the host that it was
- * made with, by the context that it was made in, and while the certificate that the server showed
- * then is valid: who is expired by now is asked for his certificate again.
+ * was asked for, the URI's host or `name`, as a subjectAltName. A common name does not count
+ * (RFC 9525): a CA that issues certificates to clients, too, lets these choose theirs. A session is
+ * resumed only with the host that it was made with, by the context that it was made in, and while
+ * all certificates are valid by which the server was believed then, up to the CA's: who is not
+ * vouched for any more is asked for his certificate again.
  *
  * No text of this file's, for people or logs, has anything that was read from a key.
  *

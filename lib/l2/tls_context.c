@@ -126,7 +126,7 @@ static bool is_folder(const char *path)
 
 static bool trust(const struct tls *tls, SSL_CTX *context, struct wrong *w)
 {
-    const char *option = tls->ca_option;
+    const char *option = tls->of_sentinels ? "sentinel_tls_ca" : "tls_ca";
     if (!tls->ca[0])
         return SSL_CTX_set_default_verify_paths(context) || is_wrong_there(w, option, "-");
     if (is_folder(tls->ca))
@@ -210,10 +210,26 @@ static uint64_t stamp_of(const char *path)
     return hash_bytes(bytes_of(says, sizeof(says)));
 }
 
+/* Returns what the environment puts in the place of a path of OpenSSL's, or that. */
+static const char *of_system(const char *variable, const char *path)
+{
+    const char *other = secure_getenv(variable);
+    return other ? other : path;
+}
+
+static uint64_t stamp_of_system(void)
+{
+    const uint64_t stamps[] = {
+        stamp_of(of_system(X509_get_default_cert_dir_env(), X509_get_default_cert_dir())),
+        stamp_of(of_system(X509_get_default_cert_file_env(), X509_get_default_cert_file())),
+    };
+    return hash_bytes(bytes_of(stamps, sizeof(stamps)));
+}
+
 static uint64_t stamp_of_all(const struct tls *tls)
 {
     const uint64_t stamps[] = {
-        stamp_of(tls->ca[0] ? tls->ca : X509_get_default_cert_dir()),
+        tls->ca[0] ? stamp_of(tls->ca) : stamp_of_system(),
         stamp_of(tls->cert),
         stamp_of(tls->key),
     };
@@ -297,26 +313,41 @@ static uint32_t slot_of(uint64_t host)
     return (uint32_t)(host % TLS_HOSTS);
 }
 
-/* Whether the certificate that the server showed when the session was made is valid still. */
-static bool is_valid(const SSL_SESSION *session)
+/* Returns when a certificate expires; of a time that cannot be read: it has. */
+static int64_t end_of(const X509 *x)
 {
-    X509 *shown = SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)session);
-    return shown && X509_cmp_current_time(X509_get0_notAfter(shown)) > 0;
+    struct tm tm;
+    return ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) ? timegm(&tm) : 0;
 }
 
-SSL *tls_begin(struct tls *tls, uint64_t host)
+int64_t tls_until_s(const struct tls *tls, SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl); /* the CA's own, too */
+    int64_t until_s = INT64_MAX;
+    if (tls->verify == NIGH_TLS_VERIFY_NONE)
+        return until_s;
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t end_s = end_of(sk_X509_value(chain, i));
+        until_s = end_s < until_s ? end_s : until_s;
+    }
+    return chain ? until_s : 0;
+}
+
+SSL *tls_begin(struct tls *tls, uint64_t host, int64_t *ret_until_s)
 {
     pthread_mutex_lock(&tls->lock);
     SSL *ssl = SSL_new(tls->context);
     uint32_t i = slot_of(host);
     SSL_SESSION *session = tls->sessions[i].host == host ? tls->sessions[i].session : NULL;
-    if (ssl && session && is_valid(session))
+    if (ssl && session && time(NULL) < tls->sessions[i].until_s) {
         SSL_set_session(ssl, session);
+        *ret_until_s = tls->sessions[i].until_s;
+    }
     pthread_mutex_unlock(&tls->lock);
     return ssl;
 }
 
-bool tls_learn(struct tls *tls, SSL *ssl, uint64_t host, SSL_SESSION *session)
+bool tls_learn(struct tls *tls, SSL *ssl, uint64_t host, SSL_SESSION *session, int64_t until_s)
 {
     uint32_t i = slot_of(host);
     pthread_mutex_lock(&tls->lock);
@@ -325,6 +356,7 @@ bool tls_learn(struct tls *tls, SSL *ssl, uint64_t host, SSL_SESSION *session)
         drop_session_locked(tls, i);
         tls->sessions[i].host = host;
         tls->sessions[i].session = session;
+        tls->sessions[i].until_s = until_s;
     }
     pthread_mutex_unlock(&tls->lock);
     return takes;
@@ -367,6 +399,7 @@ static int take_wanted(struct tls *tls, const struct l2_tls *wanted)
 int tls_context_init(struct tls *tls, const struct l2_tls *wanted)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *option = tls->of_sentinels ? "redis.sentinel_tls_verify" : "redis.tls_verify";
     struct wrong w;
     pthread_once(&once, init_process);
     pthread_mutex_init(&tls->lock, NULL);
@@ -381,8 +414,7 @@ int tls_context_init(struct tls *tls, const struct l2_tls *wanted)
         return w.text[0] ? error_note(NIGH_EOPTION, "%s", w.text) : NIGH_ENOMEM;
     if (tls->verify == NIGH_TLS_VERIFY_NONE)
         LOG(tls->env->log, NIGH_LOG_WARN,
-            "redis.tls_verify=none: whoever answers in redis' place is believed, and gets the "
-            "password");
+            "%s=none: whoever answers in its place is believed, and gets the password", option);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all streams over TLS share: OpenSSL's context, made of files, and the sessions to resume.
+ * All streams over TLS share this: OpenSSL's context, made of files, and the sessions to resume.
  *
  * OpenSSL in a process that is not ours: it is initialised as far as it is not yet, with no handler
  * for exit(), and nothing of it is set that is the process' own. A host that has initialised it
@@ -34,7 +34,7 @@ struct tls {
     struct stats *stats;     /* (c) */
     BIO_METHOD *sockets;     /* (c) the sockets of struct l2_net */
     int (*on_session)(SSL *ssl, SSL_SESSION *session); /* (c) takes what a server gives */
-    const char *ca_option;   /* (c) whose value that is, behind "redis." */
+    bool of_sentinels;       /* (c) for them: its options are called so */
     char ca[TLS_PATH_BYTES]; /* (c) "": the system's */
     char cert[TLS_PATH_BYTES];
     char key[TLS_PATH_BYTES];
@@ -47,6 +47,7 @@ struct tls {
     struct {
         uint64_t host;        /* (s) hash of it */
         SSL_SESSION *session; /* (s) the last that came from there; NULL: none */
+        int64_t until_s;      /* (s) when what vouched for the server expires */
     } sessions[TLS_HOSTS];    /* a host has one slot, which it may lose to another one */
 
     uint64_t look_ns;     /* (k) when to look at the files again */
@@ -69,11 +70,14 @@ void tls_leave(void);
 void tls_words(unsigned long error, char *text, size_t size);
 
 /* Returns a new SSL of the present context, with the session of the host, if one is known that may
- * be resumed. NULL: no memory. */
-SSL *tls_begin(struct tls *tls, uint64_t host);
-/* Keeps the session, whose reference it takes, for the next SSL of the host. False: it was made in
- * a context that is not used any more. */
-bool tls_learn(struct tls *tls, SSL *ssl, uint64_t host, SSL_SESSION *session);
+ * be resumed, and until when that may be. NULL: no memory. */
+SSL *tls_begin(struct tls *tls, uint64_t host, int64_t *ret_until_s);
+/* Returns when the first of the certificates expires by which the server was believed, as seconds
+ * of the epoch: INT64_MAX where it had to prove nothing. After a handshake that resumed nothing. */
+int64_t tls_until_s(const struct tls *tls, SSL *ssl);
+/* Keeps the session, whose reference it takes, for the next SSL of the host, until then. False: it
+ * was made in a context that is not used any more. */
+bool tls_learn(struct tls *tls, SSL *ssl, uint64_t host, SSL_SESSION *session, int64_t until_s);
 /* Forgets the session of the host: a handshake with it has failed. */
 void tls_forget(struct tls *tls, uint64_t host);
 

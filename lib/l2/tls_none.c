@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// TLS in a build without OpenSSL: refused when it is asked for.
+// In a build without OpenSSL, TLS is refused when it is asked for.
 
 #include "l2/tls.h"
 
 int tls_create(const struct tls_config *config, struct tls **ret_tls)
 {
-    (void)config, (void)ret_tls;
-    return error_note(NIGH_EURI, "redis.uri: rediss:// needs TLS, which this build does not have "
-                                 "(it was built without OpenSSL)");
+    (void)ret_tls;
+    return error_note(NIGH_EURI, "%s needs TLS, which this build does not have (it was built "
+                                 "without OpenSSL)",
+                      config->of_sentinels ? "redis.sentinel_tls=on"
+                                           : "redis.uri: rediss:// or rediss+sentinel://");
 }
 
 void tls_destroy(struct tls *tls)

@@ -16,7 +16,8 @@
 
 struct cert {
     const char *issuer;   /* name of its pair; NULL: "ca" */
-    const char *names;    /* as "DNS:localhost,IP:127.0.0.1"; NULL: these two */
+    const char *names;    /* as "DNS:localhost,IP:127.0.0.1"; NULL: these two; "": none but its
+                             pair's, as a common name */
     long from_s, until_s; /* from now; 0: an hour ago, in an hour */
     bool self_signed;
     bool is_ca;

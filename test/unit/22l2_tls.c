@@ -4,11 +4,14 @@
 
 #include "l2/tls.h"
 
+#include <fcntl.h>
+#include <openssl/conf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "l2/net.h"
@@ -106,17 +109,22 @@ TEST(a_server_is_believed_by_name_and_by_address)
     certs_close(certs);
 }
 
-/* Lets the server show the pair of this name. */
-static void show(const char *name)
+/* Lets the server show the certificate of this name, with that key. */
+static void show_with(const char *cert, const char *name)
 {
     char pem[64], key[64];
-    snprintf(pem, sizeof(pem), "%s.pem", name);
+    snprintf(pem, sizeof(pem), "%s.pem", cert);
     snprintf(key, sizeof(key), "%s.key", name);
     char *reply = redis_command(&server, "CONFIG SET tls-cert-file %s tls-key-file %s",
                                 certs_path(certs, pem).text,
                                 certs_path(certs, key).text);
     CHECK_STR(reply, "OK");
     free(reply);
+}
+
+static void show(const char *name)
+{
+    show_with(name, name);
 }
 
 TEST(who_is_not_believed_is_named)
@@ -148,6 +156,22 @@ TEST(who_is_not_believed_is_named)
     client_fini(&c);
     redis_stop(&server);
     certs_close(certs);
+}
+
+/* Redis' own utils/gen-test-certs.sh makes such ones. */
+TEST(a_name_counts_as_a_subject_alt_name_alone)
+{
+    begin_server(NULL);
+    client_init(&c, true);
+    certs_add(certs, "localhost", &(struct cert){.names = ""});
+    show("localhost");
+    struct l2_config config = config_of(server.uri);
+    config.tls.name = "localhost";
+    check_refused(&config, "hostname mismatch (wanted: localhost)");
+    config.tls.verify = NIGH_TLS_VERIFY_CA;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
 }
 
 TEST(less_may_be_proven_where_that_is_asked_for)
@@ -193,6 +217,32 @@ TEST(an_older_version_than_the_least_is_refused)
     config.tls.min = NIGH_TLS_1_3;
     check_refused(&config, "protocol version");
     config.tls.min = NIGH_TLS_1_2;
+    open_as(&config);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    end();
+}
+
+/* Makes OpenSSL's configuration want this version of every context. */
+static void configure_least(const char *version)
+{
+    char text[200];
+    struct certs_path path = certs_path(certs, "openssl.cnf");
+    int len = snprintf(text, sizeof(text), "nigh_test = all\n[all]\nssl_conf = ssl\n[ssl]\n"
+                       "system_default = least\n[least]\nMinProtocol = %s\n", version);
+    certs_write(path.text, text, len);
+    CHECK_EQ(CONF_modules_load_file(path.text, "nigh_test", 0), 1);
+}
+
+TEST(a_higher_version_in_the_configuration_of_openssl_stays)
+{
+    char *const args[] = {"--tls-protocols", "TLSv1.2", NULL};
+    begin_server(args);
+    client_init(&c, true);
+    struct l2_config config = config_of(server.uri);
+    config.tls.min = NIGH_TLS_1_2;
+    configure_least("TLSv1.3");
+    check_refused(&config, "protocol version");
+    configure_least("TLSv1.2");
     open_as(&config);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
     end();
@@ -324,6 +374,27 @@ TEST(files_that_have_changed_are_for_the_next_connection)
     end();
 }
 
+/* Writes the same bytes into the file that is there, and makes it look as old as it was. */
+static void write_in_place(const char *path)
+{
+    char data[8192];
+    struct stat before;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(fd >= 0 && fstat(fd, &before) == 0);
+    ssize_t len = read(fd, data, sizeof(data));
+    REQUIRE(len > 0 && pwrite(fd, data, (size_t)len, 0) == len);
+    const struct timespec times[] = {before.st_atim, before.st_mtim};
+    REQUIRE(futimens(fd, times) == 0 && close(fd) == 0);
+}
+
+TEST(a_file_that_is_written_in_place_is_read_again)
+{
+    begin();
+    write_in_place(ca());
+    KEEP_UNTIL(reloads() == 1);
+    end();
+}
+
 /* Lets the process open no file from here on. Returns what it was allowed. */
 static struct rlimit forbid_files(void)
 {
@@ -368,16 +439,69 @@ TEST(a_connection_that_is_made_again_resumes_its_session)
     end();
 }
 
-/* What it has shown when the session was made is not good for ever. */
-TEST(a_server_that_has_expired_resumes_no_session)
+static _Atomic int64_t ahead_s; /* of the real time, as tls_context.c is told it */
+
+time_t __real_time(time_t *ret);
+time_t __wrap_time(time_t *ret);
+
+time_t __wrap_time(time_t *ret)
+{
+    time_t now_s = __real_time(NULL) + ahead_s;
+    if (ret)
+        *ret = now_s;
+    return now_s;
+}
+
+/* Lets the server show a chain in which the certificate of this name expires first, in an hour. */
+static void show_chain(const char *name)
+{
+    static const char *const names[] = {"root", "mid", "leaf"};
+    struct cert made[] = {{.self_signed = true, .is_ca = true},
+                          {.issuer = "root", .is_ca = true},
+                          {.issuer = "mid"}};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        made[i].until_s = strcmp(names[i], name) == 0 ? 3600 : 3 * 3600;
+        certs_add(certs, names[i], &made[i]);
+    }
+    certs_join(certs_path(certs, "chain.pem").text,
+               (const struct certs_path[]){certs_path(certs, "leaf.pem"),
+                                           certs_path(certs, "mid.pem")});
+    show_with("chain", "leaf");
+}
+
+/* Returns when the connection is another one. */
+static void reconnect(void)
+{
+    uint64_t connects = stats_read(&c.stats, STATS_L2_CONNECT);
+    l2_drop_connection(c.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS,
+                 stats_read(&c.stats, STATS_L2_CONNECT) > connects && l2_connected(c.l2));
+}
+
+static void check_expiry(const char *name)
 {
     begin_server(NULL);
+    show_chain(name);
     client_init(&c, true);
-    certs_add(certs, "short", &(struct cert){.until_s = 3});
-    show("short");
     struct l2_config config = config_of(server.uri);
+    config.tls.ca = (paths[1] = certs_path(certs, "root.pem")).text;
     open_as(&config);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2) || says("has expired"));
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_drop_connection(c.l2), says("has expired")));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    reconnect();
+    reconnect(); /* and once more: what follows a resumed session has its end */
+    CHECK_GE(stats_read(&c.stats, STATS_L2_TLS_RESUMED), 2);
+    uint64_t full = full_handshakes();
+    ahead_s = 2 * 3600;
+    reconnect();
+    CHECK(full_handshakes() > full);
+    ahead_s = 0;
     end();
+}
+
+/* What it has shown when the session was made is not good for ever, nor is who vouched for it. */
+TEST(a_server_that_nobody_vouches_for_any_more_resumes_no_session)
+{
+    check_expiry("leaf");
+    check_expiry("mid");
+    check_expiry("root");
 }
