@@ -22,7 +22,8 @@ extern "C" {
  * their lifetimes, or what became of it last (evicted, expired, invalidated and by whom, refused);
  * the load that is under way, here or in another process; the floors over the value, that is, the
  * last invalidations of its tags, its space, and all; and how far Redis is trusted. "reason" and
- * "redis" in JSON are words from a fixed list, for programs.
+ * "redis" in JSON are words from a fixed list, for programs; "schemas" are those in which Redis has
+ * values of the space, as this node has last learnt.
  *
  * Nothing changes by it: the policy is not told of a hit, no read is counted, no lease taken. What
  * became of a key is remembered in a table of limited size: of some thousands of keys, and when, to

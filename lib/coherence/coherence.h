@@ -159,6 +159,11 @@ bool coherence_registered(struct coherence *c, struct coherence_schema *s,
 /* Whether the last value of the schema was not stored in Redis because of that. */
 bool coherence_is_crowded(struct coherence *c, const struct coherence_schema *s);
 
+/* Tells each schema of a space that Redis lists as in use, as far as this node has learnt, which it
+ * does when it takes a clock and with its own changes. None: nobody has lately stored a value. */
+void coherence_schemas_tell(struct coherence *c, struct bytes space,
+                            void (*tell)(void *arg, struct bytes schema), void *arg);
+
 /* Says what a KEY item is set to. L2_DELETE: to nothing. */
 struct coherence_write {
     struct coherence_schema *schema; /* the space's; one for all values of a change */

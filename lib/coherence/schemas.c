@@ -88,6 +88,18 @@ uint32_t schemas_of(struct bytes text, struct bytes space, struct bytes own,
     return count;
 }
 
+void coherence_schemas_tell(struct coherence *c, struct bytes space,
+                            void (*tell)(void *arg, struct bytes schema), void *arg)
+{
+    struct bytes found[SCHEMAS_MAX];
+    struct schema_list *list = schemas_take(c->schemas);
+    uint32_t count = list ? schemas_of(bytes_of(list->text, list->len), space, bytes_of("", 0),
+                                       found) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        tell(arg, found[i]);
+    schemas_drop(list, c->config.env->mem);
+}
+
 /* ---- our own ---- */
 
 bool coherence_told_schemas(struct coherence *c, const struct l2_answer *answer)

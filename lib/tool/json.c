@@ -227,6 +227,12 @@ const char *json_string(const struct json *j, const char *a, const char *b, cons
     return item ? item->text : NULL;
 }
 
+const char *json_element(const struct json *j, const char *a, size_t i)
+{
+    const struct item *item = find_at(j, (const char *const[4]){a}, i + 1); /* behind its array */
+    return item ? item->text : NULL;
+}
+
 bool json_hot(const struct json *j, const char *space, const char *list, size_t i,
               struct json_hot *ret)
 {

@@ -157,6 +157,26 @@ static int open_node(const struct tool_args *args, struct node *n)
     return rc == 0 ? open_with(args, &o, n) : rc;
 }
 
+/* Notes that a space, or this program's schema of it, seems to be nobody's. Reading a key's state
+ * tells which schemas are in use; those of spaces that store nothing in Redis are in no list. */
+static void look_at_space(const struct tool_args *args, struct node *n, bool of_schema)
+{
+    static char text[65536];
+    struct json *j = NULL;
+    const char *schema;
+    if (n->space && nigh_explain(n->space, "x", 1, NIGH_STATS_JSON, text, sizeof(text)) > 0)
+        j = json_read(text);
+    const char *ours = j ? json_string(j, "schema", NULL, NULL) : NULL;
+    if (ours && !json_element(j, "schemas", 0))
+        fprintf(stderr, "nigh: note: nobody has lately stored a value of a space %s in Redis: is "
+                        "it the right name?\n", args->space);
+    for (size_t i = 0; ours && of_schema && (schema = json_element(j, "schemas", i)); i++)
+        if (strcmp(schema, ours) != 0)
+            fprintf(stderr, "nigh: note: there are values of schema %s, this looks for %s: "
+                            "NIGH_CONF=space.schema=%s has the others\n", schema, ours, schema);
+    json_free(j);
+}
+
 /* ---- invalidating ---- */
 
 static int tell(const struct tool_args *args, struct node *n, const struct nigh_target *targets,
@@ -206,6 +226,8 @@ int redis_invalidate(const struct tool_args *args)
     int status = targets ? open_node(args, &n) : TOOL_NOBODY;
     if (status == 0)
         status = tell(args, &n, targets, list_targets(args, &n, targets));
+    if (status == 0)
+        look_at_space(args, &n, false);
     nigh_close(n.cache);
     free(targets);
     return status;
@@ -213,7 +235,7 @@ int redis_invalidate(const struct tool_args *args)
 
 /* ---- looking ---- */
 
-static int show(struct node *n, const char *key)
+static int show(const struct tool_args *args, struct node *n, const char *key)
 {
     static char text[65536];
     long len = nigh_explain(n->space, key, strlen(key), NIGH_STATS_TEXT, text, sizeof(text));
@@ -224,8 +246,7 @@ static int show(struct node *n, const char *key)
     fputs(text, stdout);
     fflush(stdout);
     if (strstr(text, "Redis does not have it"))
-        fprintf(stderr, "nigh: note: so it looks, too, where nobody has such a space, prefix or "
-                        "schema (space.schema)\n");
+        look_at_space(args, n, true);
     return TOOL_DONE;
 }
 
@@ -253,7 +274,7 @@ int redis_get(const struct tool_args *args)
     }
     int status = open_node(args, &n);
     if (status == 0)
-        status = args->raw ? write_raw(&n, args->words[0]) : show(&n, args->words[0]);
+        status = args->raw ? write_raw(&n, args->words[0]) : show(args, &n, args->words[0]);
     nigh_close(n.cache);
     return status;
 }

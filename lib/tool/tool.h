@@ -72,6 +72,8 @@ double json_number(const struct json *j, const char *a, const char *b, const cha
  * answers; 0: nothing has. */
 double json_quantile_since(const struct json *before, const struct json *now, const char *space,
                            const char *name, double share);
+/* The i-th string of the array at `a`; NULL: there are not so many. */
+const char *json_element(const struct json *j, const char *a, size_t i);
 /* What `hot` answers of a key, or of a tag, a space or all. */
 struct json_hot {
     const char *name;

@@ -199,6 +199,15 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK(tool_says("accepted: 1"));
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strcmp(ask_fetch(w.space, "k", NULL).text, "k=2") == 0);
+    CHECK(!strstr(tool_out, "nobody has lately stored")); /* the space is known there */
+    CHECK_EQ(tool_run("invalidate --redis %s --space nope k --timeout 60000", server.uri), 0);
+    CHECK(tool_says("nobody has lately stored a value of a space nope in Redis"));
+    CHECK_EQ(tool_run("get --redis %s --space nope k --timeout 60000", server.uri), 0);
+    CHECK(tool_says("nobody has lately stored a value of a space nope in Redis"));
+    setenv("NIGH_CONF", "space.schema=7", 1);
+    CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
+    CHECK(tool_says("there are values of schema 1, this looks for 7"));
+    unsetenv("NIGH_CONF");
     CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
     CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 2"));

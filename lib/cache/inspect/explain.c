@@ -445,11 +445,38 @@ static void json_why(struct text *w, const struct explanation *x)
     text_add(w, ", \"reason\": \"%s\", \"redis\": \"%s\", \"space\": ", reason_name(reason_of(x)),
              where_name(where_of(x)));
     text_add_json(w, bytes_of(x->space->name, x->space->name_len));
+    text_add(w, ", \"schema\": ");
+    text_add_json(w, bytes_of_string(x->space->schema));
     text_add(w, ", \"key\": ");
     text_add_json(w, bytes_of(x->key.data, x->key.len));
     text_add(w, ", \"get\": \"%s\", \"fetch\": \"%s\", \"fetch_does\": ", nigh_result_name(x->get),
              nigh_result_name(x->fetch));
     text_add_json(w, bytes_of_string(x->fetch_does));
+}
+
+/* An array while it is written. */
+struct json_array {
+    struct text *w;
+    const char *comma;
+};
+
+static void json_element(void *arg, struct bytes element)
+{
+    struct json_array *a = arg;
+    text_add(a->w, "%s", a->comma);
+    text_add_json(a->w, element);
+    a->comma = ", ";
+}
+
+static void json_schemas(struct text *w, const struct nigh_space *space)
+{
+    struct json_array a = {w, ""};
+    if (!space->cache->coherence)
+        return;
+    text_add(w, ", \"schemas\": [");
+    coherence_schemas_tell(space->cache->coherence, bytes_of(space->name, space->name_len),
+                           json_element, &a);
+    text_add(w, "]");
 }
 
 static void json_whole(struct text *w, const struct explanation *x)
@@ -467,6 +494,7 @@ static void json_whole(struct text *w, const struct explanation *x)
     text_add(w, "], \"room\": {\"evicted\": %" PRIu64 ", \"refused\": %" PRIu64
                 ", \"evicted_1m\": %" PRIu64 ", \"refused_1m\": %" PRIu64 "}",
              x->evicted, x->refused, x->evicted_1m, x->refused_1m);
+    json_schemas(w, x->space);
     json_around(w, x);
     text_add(w, "}\n");
 }
