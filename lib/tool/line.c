@@ -72,7 +72,7 @@ static void finish(struct asking *a, const char *why)
     a->why = why;
 }
 
-/* What is refused of a line need not be sent: an answer says why. */
+/* Sends what the socket takes. A line that was refused need not be whole: an answer says why. */
 static void send_some(struct asking *a, const char *line, size_t len)
 {
     ssize_t n = send(a->fd, line + a->sent, len - a->sent, MSG_NOSIGNAL);

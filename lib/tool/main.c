@@ -184,8 +184,8 @@ static size_t count_dead(char *const *paths, size_t count)
     return dead;
 }
 
-/* Of several that a pattern stands for, files of dead processes are left out, with a note: a name
- * that has {pid} in it is never taken over, so they would be there for ever. */
+/* Finds what a pattern stands for. Of several, files of dead processes are left out, with a note: a
+ * name that has {pid} in it is never taken over, so they would be there for ever. */
 static void find_sockets(struct tool_args *args, const char *pattern, bool quiet)
 {
     size_t before = found.gl_pathc;
@@ -290,7 +290,7 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct tool_args args = {.timeout_ms = TIMEOUT_MS};
     const char *socket = getenv("NIGH_SOCKET");
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return help_of(c);
     int rc = read_flags(&args, argc, argv);

@@ -74,7 +74,7 @@ double json_quantile_since(const struct json *before, const struct json *now, co
                            const char *name, double share);
 /* The i-th string of the array at `a`; NULL: there are not so many. */
 const char *json_element(const struct json *j, const char *a, size_t i);
-/* What `hot` answers of a key, or of a tag, a space or all. */
+/* A line of what `hot` answers: a key; or a tag, a space or all. */
 struct json_hot {
     const char *name;
     const char *kind; /* "tag", "space", "all"; of a key "" */

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Hears what nodes of nigh invalidate, and prints it: a line for each thing.
 
-Usage: listen.py SOCKET|HOST:PORT [PREFIX [DB]]
+Usage: listen.py SOCKET|HOST:PORT [PREFIX [DB]]      with LISTEN_LOGIN="USER PASSWORD" if need be
 
 It is no node: it keeps nothing, so it may miss a frame, and then says so. To invalidate, run the
 program nigh (`nigh invalidate --redis URI --space S KEY`): a change is a script in Redis, not a
-message.
+message. The user needs no more rights than +subscribe and '&PREFIX:!2:!inv:DB'. For TLS, wrap the
+socket: ssl.create_default_context(cafile=CA).wrap_socket(s, server_hostname=host).
 """
+import os
 import socket
 import struct
 import sys
@@ -23,6 +25,12 @@ def connect(place):
         host, port = place.rsplit(":", 1)
         s = socket.create_connection((host, int(port)))
     return s.makefile("rwb")
+
+
+def send(stream, *words):
+    for word in (b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)):
+        stream.write(word)
+    stream.flush()
 
 
 def reply(stream):
@@ -55,9 +63,10 @@ def items(frame):
 
 def main(place, prefix="nigh", db="0"):
     stream = connect(place)
-    channel = f"{prefix}:!2:!inv:{db}".encode()
-    stream.write(b"*2\r\n$9\r\nSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(channel), channel))
-    stream.flush()
+    if login := os.environ.get("LISTEN_LOGIN"):
+        send(stream, b"AUTH", *login.encode().split(maxsplit=1))
+        reply(stream)
+    send(stream, b"SUBSCRIBE", f"{prefix}:!2:!inv:{db}".encode())
     last = None
     while True:
         message = reply(stream)

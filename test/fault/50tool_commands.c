@@ -2,6 +2,8 @@
 // The program nigh as people and scripts use it: at the socket of a process, at those of several,
 // at Redis alone; what it prints, and how it ends.
 
+#include <stdlib.h>
+
 #include "cache/cache.h"
 #include "support/dial.h"
 #include "support/tool.h"
@@ -293,7 +295,10 @@ TEST(the_example_in_python_decodes_frames)
     snprintf(path, sizeof(path), "%s", server.uri + strlen("unix://"));
     path[strcspn(path, "?")] = '\0';
     snprintf(wanted, sizeof(wanted), " key %s b'a key'", w.space->name);
+    free(redis_command(&server, "ACL SETUSER ear reset on >word +subscribe &nigh:!2:!inv:0"));
+    setenv("LISTEN_LOGIN", "ear word", 1);
     tool_check_hears(w.space, argv, wanted);
+    unsetenv("LISTEN_LOGIN");
     world_close(&w);
     redis_stop(&server);
 }

@@ -50,7 +50,7 @@ warned() {
         mandoc) mandoc -T lint -W warning "$2" ;;
     esac 2>&1
 }
-for page in "$man"/man[37]/*; do
+for page in "$man"/man[137]/*; do
     [ ! -L "$page" ] || continue
     for tool in groff mandoc; do
         command -v $tool >/dev/null || continue

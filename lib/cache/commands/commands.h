@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is said through the control socket, and its being there.
+ * The control socket of a cache: its being there, and what may be said through it.
  */
 #ifndef NIGH_CACHE_COMMANDS_H
 #define NIGH_CACHE_COMMANDS_H
