@@ -45,17 +45,18 @@ static enum load_look look(struct session *s, struct text name)
 }
 
 /* A look goes first where it tells what the call itself does not: while Redis is away (was a page
- * that is loaded again really gone?), and for absent names (they come without a value to ask). */
+ * that is loaded again really gone?), and for absent names (they come without a value to ask). The
+ * time is read before `away` is: who asked after known_ns (loads.h) has seen it. */
 static void fetch(struct session *s, struct text name, struct reading *r)
 {
-    bool away = atomic_load_explicit(&s->member->self->away, memory_order_relaxed);
-    bool wanted = away || !population_is_package(s->member->population, r->key);
     bool timed = s->member->plan->check || s->turn % TIMED_EVERY == 0;
-    uint64_t look_ns = wanted ? now_ns() : 0;
+    uint64_t asked_ns = timed ? now_ns() : 0;
+    bool away = atomic_load_explicit(&s->member->self->away, memory_order_seq_cst);
+    bool wanted = away || !population_is_package(s->member->population, r->key);
     r->looked = wanted ? look(s, name) : LOAD_NOT_LOOKED;
     r->ran_ns = stalls_ran(&s->member->self->stalls);
-    r->begin_ns = timed ? now_ns() : 0;
-    loader_expect(r->begin_ns, r->looked, look_ns);
+    r->begin_ns = timed && wanted ? now_ns() : asked_ns;
+    loader_expect(r->begin_ns, r->looked, asked_ns);
     r->outcome = nigh_fetch(s->member->pages, name.data, name.len, NULL, &r->value);
 }
 

@@ -9,8 +9,6 @@
 
 #include "support/fail.h"
 
-/* An application at a node that no probe has shown is taken to last so long at least. */
-#define GRACE_NS (100 * PERF_NS_PER_MS)
 /* A node has connected again, and issued what it had queued, after so long. */
 #define ACCEPTANCE_NS (10 * PERF_NS_PER_S)
 /* Lifetimes are told in ms of Redis' clock and judged on a coarse one. */
@@ -95,17 +93,6 @@ static bool waited_in_vain(const struct update *u, const struct collect_times *t
            times->end_ns > since + ACCEPTANCE_NS;
 }
 
-/* Returns how long an application may have taken that no probe has shown: as long as the slowest
- * that one has, or, where one waited in vain (messages were lost), until trust would have ended. */
-static uint64_t grace_of(const struct result *r)
-{
-    uint64_t grace_ns = GRACE_NS;
-    raise(&grace_ns, hist_quantile(&r->update.lag, 1.0));
-    if (r->update.probes_unseen)
-        raise(&grace_ns, r->bound_ns);
-    return grace_ns;
-}
-
 static void judge_loads(struct result *r, struct shared *shared, const struct population *p,
                         const struct collect_times *times)
 {
@@ -115,7 +102,7 @@ static void judge_loads(struct result *r, struct shared *shared, const struct po
                                       .group_slots = NIGH_DEFAULT_GROUP_SLOTS,
                                       .value_ttl_ns = shortest_ns(NIGH_DEFAULT_SOFT_TTL_MS),
                                       .absent_ttl_ns = shortest_ns(NIGH_DEFAULT_ABSENT_TTL_MS),
-                                      .grace_ns = grace_of(r),
+                                      .bound_ns = r->bound_ns,
                                       .end_ns = times->end_ns,
                                       .redis_up_ns = times->redis_up_ns,
                                       .again_ns = AGAIN_NS};

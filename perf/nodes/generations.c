@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "nodes/cover.h"
+#include "nodes/seen.h"
 #include "support/fail.h"
 #include "support/hash.h"
 
@@ -26,6 +27,7 @@ struct judge {
     const struct population *population;
     const struct generations_rules *rules;
     struct generations_result *result;
+    struct seen seen;
     uint32_t *slot_of; /* by package: the slot of its name as a tag */
     struct window *windows; /* sorted by slot */
     uint32_t window_count, window_capacity;
@@ -53,18 +55,27 @@ static uint64_t time_of(const _Atomic uint64_t *time, uint64_t otherwise)
     return ns ? ns : otherwise;
 }
 
+/* Until when a change of `from` that had been accepted at `accepted_ns` may have been under way at
+ * `node`, as far as is known. */
+static uint64_t applied_by(const struct judge *j, uint32_t from, uint32_t node, uint64_t accepted_ns)
+{
+    if (node == from)
+        return accepted_ns;
+    return seen_by(&j->seen, node, accepted_ns, accepted_ns + j->rules->bound_ns);
+}
+
 /* Redis did not take it at once: applied at its own node first, in Redis and elsewhere some time
  * later, and until then that node works without Redis for what it covers. It may also have been
  * executed at once, with the answer lost. */
 static void add_queued(struct judge *j, const struct update *u, uint64_t call, uint64_t returned)
 {
     const struct generations_rules *r = j->rules;
-    uint64_t accepted = time_of(&u->accepted_ns, r->end_ns) + r->grace_ns;
+    uint64_t accepted = time_of(&u->accepted_ns, r->end_ns);
     uint64_t up = r->redis_up_ns > call ? r->redis_up_ns : call;
     for (uint32_t node = 0; node < r->nodes; node++) {
-        add_window(j, u->package, node, call, returned + (node == u->node ? 0 : r->grace_ns));
+        add_window(j, u->package, node, call, applied_by(j, u->node, node, returned));
         if (accepted > up)
-            add_window(j, u->package, node, up, accepted);
+            add_window(j, u->package, node, up, applied_by(j, u->node, node, accepted));
     }
     cover_add(&j->away, u->node, call, accepted);
 }
@@ -81,7 +92,7 @@ static void add_update(struct judge *j, const struct update *u)
         return;
     }
     for (uint32_t node = 0; node < r->nodes; node++) {
-        uint64_t unseen = returned + (node == u->node ? 0 : r->grace_ns);
+        uint64_t unseen = applied_by(j, u->node, node, returned);
         add_window(j, u->package, node, call, time_of(&u->applied_ns[node], unseen));
     }
 }
@@ -95,7 +106,7 @@ static void add_again(struct judge *j, const struct update *u, const struct trou
     if (u->node != t->node || call > t->to_ns || returned + r->again_ns < t->from_ns)
         return;
     for (uint32_t node = 0; node < r->nodes; node++)
-        add_window(j, u->package, node, t->from_ns, t->to_ns + r->grace_ns);
+        add_window(j, u->package, node, t->from_ns, applied_by(j, u->node, node, t->to_ns));
 }
 
 static void add_issued_again(struct judge *j, const struct loads *loads)
@@ -177,25 +188,25 @@ static bool has_ended(struct judge *j, uint32_t node, const struct load *first,
     return true;
 }
 
-/* Whether a load began, or ran until then, while its node was without Redis, and clients knew. */
-static bool in_known_outage(const struct judge *j, const struct load *load, uint64_t to_ns)
+/* Whether a node was without Redis in this time, and its clients knew. */
+static bool in_known_outage(const struct judge *j, uint32_t node, uint64_t from_ns, uint64_t to_ns)
 {
-    return cover_touches(&j->known_away, load->node, load->begin_ns, to_ns);
+    return cover_touches(&j->known_away, node, from_ns, to_ns);
 }
 
 /*
  * An outage lies between the two, or around one of them: the page was in none of the tiers that
  * this node could reach. A look at L1 says so. Nobody looks where Redis seems to be in reach (also
- * while changes are still queued for it), and there none
- * is needed: before the outage the page may have been in Redis only, and after it a page that was
- * loaded in the outage is in L1 only, as long as there is room.
+ * while changes are still queued for it), and there none is needed: before the outage the page may
+ * have been in Redis only, and after it a page that was loaded in the outage is in L1 only, as long
+ * as there is room.
  */
 static bool was_lost(struct judge *j, const struct load *first, const struct load *second)
 {
     bool empty = second->look == LOAD_LOOKED_EMPTY && second->look_ns > first->end_ns;
     bool around = second->look == LOAD_NOT_LOOKED &&
-                  !(in_known_outage(j, first, first->end_ns) &&
-                    in_known_outage(j, second, second->begin_ns));
+                  !(in_known_outage(j, first->node, first->begin_ns, first->end_ns) &&
+                    in_known_outage(j, second->node, second->look_ns, second->look_ns));
     j->result->by_eviction += empty || around;
     return empty || around;
 }
@@ -240,14 +251,33 @@ static void judge_in_reach(struct judge *j, const struct load *loads, uint32_t a
     lengthen(&chain->all, &j->result->loads_max);
 }
 
-/* Somebody had not: each node answers for its own loads. */
+/* Returns the latest load before, since when neither its node nor that of this load was without
+ * Redis: what it loaded was there to be found, whatever befell other nodes. */
+static const struct load *previous_in_reach(const struct judge *j, const struct load *loads,
+                                            uint32_t at)
+{
+    const struct load *second = &loads[at];
+    for (uint32_t i = at; i-- > 0;) {
+        const struct load *first = &loads[i];
+        if (cover_touches(&j->away, second->node, first->begin_ns, second->start_ns))
+            return NULL;
+        if (!cover_touches(&j->away, first->node, first->begin_ns, second->start_ns))
+            return first;
+    }
+    return NULL;
+}
+
+/* Somebody had not: each node answers for its own loads, unless it had Redis itself. */
 static void judge_away(struct judge *j, const struct load *loads, uint32_t at, struct chain *chain)
 {
-    const struct load *second = &loads[at], *first = previous_of_node(loads, at);
+    const struct load *reached = previous_in_reach(j, loads, at);
+    const struct load *first = reached ? reached : previous_of_node(loads, at);
+    const struct load *second = &loads[at];
     uint32_t *own = &chain->of_node[second->node];
     if (!first)
         j->result->by_other_process++;
-    if (!first || has_ended(j, second->node, first, second) || was_lost(j, first, second))
+    if (!first || has_ended(j, reached ? COVER_ANY_NODE : second->node, first, second) ||
+        (!reached && was_lost(j, first, second)))
         *own = 0;
     else
         blame(j, first, second);
@@ -324,6 +354,7 @@ static void prepare(struct judge *j, const struct loads *loads)
     j->slot_seen = must_alloc(j->rules->group_slots, sizeof(*j->slot_seen));
     for (uint32_t package = 1; package <= p->packages; package++)
         j->slot_of[package] = hash_tag_slot(p->names[package], j->rules->group_slots);
+    seen_build(&j->seen, j->history, j->rules->nodes);
     read_troubles(j, loads);
     read_oblivion(j);
     for (uint32_t i = 0; i < history_count(j->history); i++)
@@ -348,6 +379,7 @@ void generations_judge(const struct history *history, struct loads *loads,
     free(j.slot_start);
     free(j.slot_seen);
     free(j.windows);
+    seen_free(&j.seen);
     cover_free(&j.invalidated);
     cover_free(&j.renewed);
     cover_free(&j.away);

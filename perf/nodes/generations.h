@@ -17,7 +17,7 @@
  *
  * Two loads of a key that follow one another, with none of these between the beginning of the first
  * and the start of the second, are two loads of one generation. While a node cannot reach Redis
- * this is asked of that node's own loads only, and a page that had left its L1 (a look said so,
+ * this is asked of that node's own loads only, and of those between which both had Redis; and a page that had left its L1 (a look said so,
  * begun after the earlier load had ended) may be loaded again: it was gone from every tier in
  * reach.
  */
@@ -37,7 +37,7 @@ struct generations_rules {
     uint32_t group_slots;
     uint64_t value_ttl_ns;     /* the least that a page may live, jitter included */
     uint64_t absent_ttl_ns;    /* the same for "absent" */
-    uint64_t grace_ns;         /* application at a node that was not seen: accepted, plus this */
+    uint64_t bound_ns;         /* of trust: a node has applied what was accepted so long ago */
     uint64_t end_ns;           /* of the run */
     uint64_t redis_up_ns;      /* Redis is there again: what was queued before was accepted later */
     uint64_t again_ns;         /* a node issues again what it has changed so long ago, not more */

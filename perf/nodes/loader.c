@@ -92,6 +92,7 @@ int loader_run(void *arg, struct nigh_fill *const fills[], size_t n)
     record.key = population_find(m->population, name);
     record.start_ns = now_ns();
     record.begin_ns = begin_of_flight(fills[0], record.start_ns);
+    record.look_ns = record.begin_ns;
     if (expected.begin_ns) {
         record.look = (uint8_t)expected.look;
         record.look_ns = expected.look_ns;

@@ -23,7 +23,7 @@ struct load {
     uint64_t begin_ns; /* not after the flight's ticket */
     uint64_t start_ns; /* of the loader */
     uint64_t end_ns;   /* of the loader */
-    uint64_t look_ns;  /* before the look; 0 without one */
+    uint64_t look_ns;  /* before its client asked itself whether to look; of a worker: begin_ns */
     uint32_t key;
     uint8_t node;
     uint8_t look;  /* enum load_look */

@@ -428,6 +428,7 @@ static void json_counts(FILE *out, const struct result *r)
     fprintf(out, "  \"violations\": %llu,\n",
             (unsigned long long)checker_violations(&r->checked));
     fprintf(out, "  \"trust_bound_ms\": %u,\n", r->plan.trust_ms);
+    fprintf(out, "  \"probes_unseen\": %llu,\n", (unsigned long long)r->update.probes_unseen);
     fprintf(out, "  \"loads_per_generation_max\": %u,\n", r->generations.loads_max);
     fprintf(out, "  \"outage_loads_per_process_max\": %u,\n", r->generations.outage_loads_max);
     fprintf(out, "  \"origin_concurrency_peak\": %d,\n", r->origin_peak);

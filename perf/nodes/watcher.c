@@ -77,7 +77,8 @@ static bool sees_trouble(struct watcher *w)
 static void set_away(struct watcher *w, uint64_t since_ns)
 {
     w->away_ns = since_ns;
-    atomic_store_explicit(&w->member->self->away, since_ns != 0, memory_order_relaxed);
+    /* Everybody can see it before the clock is read: seq_cst, for a store may wait in its core. */
+    atomic_store_explicit(&w->member->self->away, since_ns != 0, memory_order_seq_cst);
     w->known_ns = now_ns();
 }
 

@@ -66,7 +66,7 @@ static struct world *world_create(void)
                                           .group_slots = SLOTS,
                                           .value_ttl_ns = 54000 * MS,
                                           .absent_ttl_ns = 4500 * MS,
-                                          .grace_ns = 100 * MS,
+                                          .bound_ns = 100 * MS,
                                           .again_ns = 10000 * MS,
                                           .end_ns = 100000 * MS};
     return w;
@@ -120,6 +120,7 @@ static void world_load(struct world *w, uint32_t key, uint32_t node, uint64_t be
     struct load load = {.begin_ns = begin * MS,
                         .start_ns = begin * MS,
                         .end_ns = end * MS,
+                        .look_ns = begin * MS,
                         .key = key,
                         .node = (uint8_t)node,
                         .found = key <= PACKAGES};
@@ -467,6 +468,86 @@ TEST(a_look_that_finds_the_page_excuses_nothing)
     world_load(w, 1, 0, 100, 110);
     loads_add(&w->loads, &again);
     CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(a_node_that_has_redis_loads_once_whatever_befalls_another)
+{
+    struct world *w = world_create();
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3000);
+    world_load(w, 1, 1, 1100, 1110);
+    world_load(w, 1, 0, 1150, 1160); /* has none: its own */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 1, 1300, 1310);
+    struct generations_result r = world_judge(w);
+    CHECK_EQ(r.unexplained, 1);
+    CHECK_EQ(r.outage_loads_max, 2);
+    world_trouble(w, TROUBLE_AWAY, 1, 1200, 1250); /* it had none either, for a moment */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_destroy(w);
+}
+
+TEST(two_that_have_redis_load_once_whatever_befalls_a_third)
+{
+    struct world *w = world_create();
+    w->rules.nodes = 3;
+    world_trouble(w, TROUBLE_AWAY, 0, 1000, 3000);
+    world_load(w, 1, 1, 1100, 1110);
+    world_load(w, 1, 2, 1300, 1310);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_update(w, 1, 2, 1200, 1201);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_destroy(w);
+}
+
+/* Its client had asked itself whether to look, and then they knew. */
+TEST(who_asks_before_the_outage_is_known_need_not_look)
+{
+    struct world *w = world_create();
+    struct load again = world_look(LOAD_NOT_LOOKED);
+    struct trouble t = {1000 * MS, 1300 * MS - 1, 3000 * MS, 0, TROUBLE_AWAY};
+    loads_add_trouble(&w->loads, &t);
+    world_load(w, 1, 0, 1290, 1310);
+    again.start_ns = again.begin_ns = 1320 * MS;
+    loads_add(&w->loads, &again); /* asked at 1299 */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    again.look_ns = again.start_ns = again.begin_ns = 1330 * MS;
+    loads_add(&w->loads, &again);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(what_no_probe_showed_was_applied_before_what_one_showed)
+{
+    struct world *w = world_create();
+    w->rules.bound_ns = BOUND_NS;
+    world_update(w, 2, 2, 1000, 1010); /* page 1 shows it */
+    world_load(w, 1, 1, 1100, 1110);
+    world_load(w, 1, 1, 1200, 1210);
+    CHECK_EQ(world_judge(w).unexplained, 0); /* nothing says when node 1 had applied it */
+    uint32_t u = world_update(w, 50, 2, 1005, 1020);
+    history_applied(&w->history, u, 1, 1030 * MS); /* may have been accepted before it */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    u = world_update(w, 51, 2, 1015, 1030);
+    history_applied(&w->history, u, 1, 1150 * MS);
+    CHECK_EQ(world_judge(w).unexplained, 0); /* still under way when the first load began */
+    u = world_update(w, 52, 2, 1040, 1050);
+    history_applied(&w->history, u, 1, 1060 * MS);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
+TEST(its_own_changes_do_not_tell_what_else_a_node_has_applied)
+{
+    struct world *w = world_create();
+    w->rules.bound_ns = BOUND_NS;
+    world_update(w, 2, 2, 1000, 1010);
+    uint32_t u = world_update(w, 50, 2, 1040, 1050);
+    w->history.updates[u].node = 1;
+    history_applied(&w->history, u, 1, 1050 * MS);
+    world_load(w, 1, 1, 1100, 1110);
+    world_load(w, 1, 1, 1200, 1210);
+    CHECK_EQ(world_judge(w).unexplained, 0);
     world_destroy(w);
 }
 
