@@ -19,10 +19,11 @@ static uint64_t coarse_step_ns(void)
     return (uint64_t)step.tv_nsec;
 }
 
-uint64_t checker_bound_ns(uint32_t trust_ms)
+uint64_t checker_bound_ns(uint32_t trust_ms, uint32_t late_ms)
 {
     uint64_t trust_ns = trust_ms * PERF_NS_PER_MS;
-    return trust_ns + trust_ns / 1000000 * DRIFT_PER_MILLION + coarse_step_ns();
+    return trust_ns + trust_ns / 1000000 * DRIFT_PER_MILLION + coarse_step_ns() +
+           late_ms * PERF_NS_PER_MS;
 }
 
 static void blame(const struct checker *c, const struct checker_read *read,

@@ -122,7 +122,7 @@ void collect(struct shared *shared, const struct population *population,
     ret->plan = shared->plan;
     ret->seconds = (double)(times->end_ns - times->begin_ns) / 1e9;
     ret->begin_ns = times->begin_ns;
-    ret->bound_ns = checker_bound_ns(shared->plan.trust_ms);
+    ret->bound_ns = checker_bound_ns(shared->plan.trust_ms, shared->plan.late_ms);
     ret->origin_peak = atomic_load_explicit(&shared->origin_peak, memory_order_relaxed);
     ret->origin_cap = (int32_t)(shared->plan.loads_per_node * shared->plan.nodes);
     ret->loads = atomic_load_explicit(&shared->origin_loads, memory_order_relaxed);

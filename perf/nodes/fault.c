@@ -24,6 +24,17 @@
 #define AWAKE_NS (PERF_NS_PER_S / 2)    /* its own watcher looks again by then */
 #define LOOK_EVERY_NS (50 * PERF_NS_PER_MS)
 #define SHORT_LIFE_S 2 /* of a certificate */
+/* A master that was replaced accepts changes until its replicas have left it, or have been silent for
+ * min-replicas-max-lag, which is looked at once a second. */
+#define OLD_MASTER_MS 3000
+
+/* For the judge of loads: its leases ran out, or its loads may have reached nobody. Its own clients
+ * knew nothing of it. */
+static void note_away(struct fault *f, uint32_t node, uint64_t from_ns, uint64_t to_ns)
+{
+    struct loads loads = shared_loads(f->nodes.shared);
+    loads_add_trouble(&loads, &(struct trouble){from_ns, to_ns, to_ns, node, TROUBLE_AWAY});
+}
 
 static bool kill_master(struct fault *f)
 {
@@ -126,6 +137,7 @@ static bool evict_clock(struct fault *f)
 static bool replace_master(struct fault *f)
 {
     f->before = servers_master_port(f->servers);
+    f->left_ns = now_ns();
     f->asked = servers_replace(f->servers);
     return true;
 }
@@ -150,6 +162,28 @@ static bool is_replaced_as_asked(struct fault *f)
     if (!f->asked)
         f->asked = servers_replace(f->servers);
     return is_replaced(f);
+}
+
+/* Whether all nodes have met the new master. Until then each may have had another than the others
+ * have, and all of them work: its loads are its own. */
+static bool have_followed(struct fault *f)
+{
+    uint64_t met_ns[NODES_MAX];
+    for (uint32_t node = 0; node < f->nodes.count; node++) {
+        met_ns[node] = atomic_load_explicit(&f->nodes.shared->nodes[node].resynced_ns,
+                                            memory_order_relaxed);
+        if (met_ns[node] < f->left_ns)
+            return false;
+    }
+    for (uint32_t node = 0; node < f->nodes.count; node++)
+        note_away(f, node, f->left_ns, met_ns[node]);
+    return true;
+}
+
+/* The master that was left is asked to be a replica after 8 s or so. */
+static bool is_whole(struct fault *f)
+{
+    return servers_are_whole(f->servers);
 }
 
 /* ---- passwords and certificates ---- */
@@ -231,14 +265,6 @@ static bool nothing(struct fault *f)
 
 /* ---- nodes: the first stands still, the last is killed ---- */
 
-/* For the judge of loads: its leases ran out, or its loads may have reached nobody. Its own clients
- * knew nothing of it. */
-static void note_away(struct fault *f, uint32_t node, uint64_t from_ns, uint64_t to_ns)
-{
-    struct loads loads = shared_loads(f->nodes.shared);
-    loads_add_trouble(&loads, &(struct trouble){from_ns, to_ns, to_ns, node, TROUBLE_AWAY});
-}
-
 static bool stop_node(struct fault *f)
 {
     f->stopped_ns = now_ns();
@@ -306,10 +332,13 @@ static const struct fault_kind kinds[] = {
      .steps = {UNTIL(0, lose_master, "master killed", is_replaced),
                ONCE(0, nothing, "it is replaced")}},
     {"flap", "Sentinels replace a master that lives, twice", SERVERS_WITH_SENTINELS,
+     .late_ms = OLD_MASTER_MS,
      .steps = {UNTIL(0, replace_master, "failover asked for", is_replaced_as_asked),
-               ONCE(0, nothing, "it is replaced"),
-               UNTIL(3, replace_master, "and once more", is_replaced_as_asked),
-               ONCE(3, nothing, "replaced again")}},
+               UNTIL(0, nothing, "it is replaced", have_followed),
+               UNTIL(0, nothing, "nodes followed", is_whole),
+               UNTIL(0, replace_master, "and once more", is_replaced_as_asked),
+               UNTIL(0, nothing, "replaced again", have_followed),
+               ONCE(0, nothing, "nodes followed too")}},
     {"move", "it dies; 1 s later clients find its replica", SERVERS_WITH_REPLICA,
      .steps = {ONCE(0, kill_master, "master killed"),
                ONCE(1, follow_promoted, "clients to replica")}},

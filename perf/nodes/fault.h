@@ -52,6 +52,7 @@ struct fault_kind {
     const char *does; /* a line of --help */
     enum servers_kind wants;
     uint32_t nodes;         /* at least */
+    uint32_t late_ms;       /* reads may be so much later because of it than the bound says */
     bool calls_hold;        /* no call may end with an error because of it */
     struct fault_step steps[FAULT_STEPS_MAX]; /* up to the first without `take` */
 };
@@ -76,6 +77,7 @@ struct fault {
     uint64_t since_ns;  /* since when */
     uint64_t looked_ns; /* when last */
     bool asked;         /* Sentinels have agreed to replace the master */
+    uint64_t left_ns;   /* when they were asked */
     int before;         /* what it was that is to change: a port, a number of listeners */
     uint32_t event_count;
     struct fault_event events[FAULT_STEPS_MAX];

@@ -153,7 +153,7 @@ static void prepare_fault(struct run *r)
     const struct plan *plan = &r->job->plan;
     r->fault = (struct fault){.kind = plan->fault ? fault_kind(plan->fault - 1) : NULL,
                               .at_s = plan->fault_at,
-                              .bound_ns = checker_bound_ns(plan->trust_ms),
+                              .bound_ns = checker_bound_ns(plan->trust_ms, 0),
                               .servers = &r->servers,
                               .history = &r->history};
 }
@@ -162,6 +162,7 @@ static void set_up(struct run *r)
 {
     struct plan plan = r->job->plan;
     prepare_fault(r);
+    plan.late_ms = r->fault.kind ? r->fault.kind->late_ms : 0;
     snprintf(plan.catalogue, sizeof(plan.catalogue), "%s", r->job->catalogue);
     snprintf(plan.revisions, sizeof(plan.revisions), "%s/revisions-%s.sqlite", r->job->folder,
              plan.check ? "on" : "off");

@@ -98,7 +98,7 @@ static void attach(struct member *m, int fd, uint32_t number)
     m->checker = (struct checker){.history = &m->history,
                                   .packages = m->population->packages,
                                   .node = number,
-                                  .bound_ns = checker_bound_ns(m->plan->trust_ms)};
+                                  .bound_ns = checker_bound_ns(m->plan->trust_ms, m->plan->late_ms)};
 }
 
 static void wait_for_start(struct member *m)

@@ -103,9 +103,14 @@ static void start_sentinel(struct servers *s, const char *folder, int number)
     free(own);
 }
 
-static void start_sentinels(struct servers *s, const char *folder)
+/* As README advises: a master without replicas takes no changes, so that none is lost for long. */
+static void start_sentinels(struct servers *s, const char *folder, const char *own)
 {
+    static char *const options[] = {"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2",
+                                    NULL};
     char words[64];
+    s->master.options = s->replicas[0].options = s->replicas[1].options = options;
+    start_with_port(&s->master, own, NULL);
     int len = snprintf(s->uri, sizeof(s->uri), "redis+sentinel://");
     for (int i = 0; i < SERVERS_REPLICAS; i++)
         start_replica(s, folder, i);
@@ -141,6 +146,14 @@ int servers_master_port(const struct servers *s)
     }
     const struct redis_server *server = server_at(s, agreed);
     return server && server->pid && says(server, "replication", "role:master") ? agreed : 0;
+}
+
+bool servers_are_whole(const struct servers *s)
+{
+    char words[32];
+    const struct redis_server *master = server_at(s, servers_master_port(s));
+    snprintf(words, sizeof(words), "connected_slaves:%d", SERVERS_REPLICAS);
+    return master && says(master, "replication", words);
 }
 
 /* The leader refuses while another replacement is under way, or has just begun. */
@@ -265,8 +278,7 @@ void servers_start(struct servers *s, const char *folder, enum servers_kind kind
         start_with_tls(s, folder, own);
         break;
     case SERVERS_WITH_SENTINELS:
-        start_with_port(&s->master, own, NULL);
-        start_sentinels(s, folder);
+        start_sentinels(s, folder, own);
         break;
     default:
         start_on_path(s, folder, own, kind);

@@ -5,7 +5,8 @@
  *   one        a path leads to its unix socket
  *   replica    it has one, and the path may be led to either
  *   relay      the path leads to a relay (the one of the tests), and that to the server
- *   Sentinels  a master with two replicas, and three who watch them: nodes ask those
+ *   Sentinels  a master with two replicas, of which it needs one to take changes, and three who
+ *              watch them: nodes ask those
  *   login      a port, where the user "nigh" has a password: nodes have it from a file
  *   TLS        a port, with a certificate of a CA made for the run: nodes know that CA alone
  *
@@ -67,6 +68,8 @@ bool servers_end_clients(struct servers *s, const struct redis_server *of);
 /* A command, as redis_ask() takes it, whose reply is of no interest. */
 bool servers_tell(struct servers *s, const struct redis_server *to, const char *command, ...);
 
+/* Whether the master has as many replicas as it had in the beginning. */
+bool servers_are_whole(const struct servers *s);
 /* Have the Sentinels replace the master, though it lives. */
 bool servers_replace(struct servers *s);
 /* How many connections listen to what it publishes; -1: it does not say. */

@@ -35,6 +35,7 @@ struct plan {
     uint32_t threads;
     uint32_t loads_per_node; /* cap on loads at once */
     uint32_t trust_ms;
+    uint32_t late_ms; /* what a fault adds to the bound */
     uint64_t seed;
     bool check;
     char memory[32]; /* as nigh_options_set() takes them; empty: nigh's default */
@@ -93,6 +94,7 @@ struct node {
     struct stalls stalls;     /* (a) */
     _Atomic uint64_t doubt_end_ns; /* (a) when stored values could not be called fresh last */
     _Atomic bool trusted; /* (a) they can be */
+    _Atomic uint64_t resynced_ns; /* (a) when it has met a clock of Redis last */
     sem_t probe_wanted;       /* wakes the prober */
     struct probe probes[NODES_MAX]; /* by the node that updates */
     uint64_t memory_peak;     /* (t) as nigh accounts it */

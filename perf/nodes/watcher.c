@@ -225,6 +225,8 @@ static void look(struct watcher *w)
     int64_t resyncs = watcher_stat(w->member, "resync");
     bool resynced = resyncs != w->resyncs;
     w->resyncs = resyncs;
+    if (resynced)
+        atomic_store_explicit(&w->member->self->resynced_ns, now_ns(), memory_order_relaxed);
     watch_link(w, resynced);
     watch_renewals(w);
     watch_changes(w, resynced);

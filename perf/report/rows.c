@@ -137,9 +137,9 @@ static json_t *rows_of_faults(const json_t *faults)
         const char *name = json_string_value(json_object_get(each, "name"));
         if (!name)
             continue;
-        add(to, name, "late, the worst fresh read", "us", number_in(each, "late_fresh_max_us"),
+        add(to, name, "worst lateness", "us", number_in(each, "late_fresh_max_us"),
             "bound", number_in(each, "bound_us"));
-        add(to, name, "the longest call, unless held", "us",
+        add(to, name, "worst call", "us",
             number_in(each, "worst_call_us") - number_in(each, "held_us"), "bound",
             number_in(each, "deadline_us"));
         add(to, name, "calls beyond their deadline", "count", number_in(each, "calls_overdue"),
