@@ -22,6 +22,7 @@
 #define PERIOD_MS 1000
 #define WIDTH 80
 #define WIDTH_MAX 200
+#define HEALTH_COLUMNS 19 /* before the words: "health   12 of 64: " */
 #define ROWS_ONCE 12 /* of keys, where it is no terminal */
 #define SPACES_MAX 64
 
@@ -223,14 +224,14 @@ static double lowest(const struct screen *s, const char *a, const char *b, const
     return least;
 }
 
-static const char *problem(const struct screen *s, const char *name)
+static bool has_problem(const struct screen *s, const char *name)
 {
+    bool any = false;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
         const char *text = s->now.of[i] ? json_string(s->now.of[i], name, NULL, NULL) : NULL;
-        if (text && *text)
-            return text;
+        any |= text && *text;
     }
-    return NULL;
+    return any;
 }
 
 static const char *yes_of(double n, size_t count)
@@ -238,10 +239,43 @@ static const char *yes_of(double n, size_t count)
     return n >= (double)count ? "yes" : n > 0 ? "some" : "NO";
 }
 
+/* Returns how bad the health is that an answer tells: 0 is ok. */
+static size_t badness(const char *answer)
+{
+    static const char *const states[] = {"ok", "degraded", "doubt"};
+    size_t i = sizeof(states) / sizeof(states[0]);
+    while (i-- > 0 && strncmp(answer, states[i], strlen(states[i])) != 0)
+        ;
+    return i + 1;
+}
+
+/* Says how that process is that is worst off, in its own words, and how many are not well. */
+static void show_health(struct screen *s)
+{
+    struct line_answer answers[TOOL_SOCKETS_MAX];
+    const char *worst = NULL;
+    size_t bad = 0;
+    lines_ask(s->args.sockets, s->args.socket_count, "health", patience_ms(&s->args), answers);
+    for (size_t i = 0; i < s->args.socket_count; i++) {
+        if (!answers[i].text)
+            continue;
+        bad += badness(answers[i].text) > 1;
+        if (!worst || badness(answers[i].text) > badness(worst))
+            worst = answers[i].text;
+    }
+    size_t len = worst ? strcspn(worst, "\n") : 0;
+    if (s->live && len > s->columns - HEALTH_COLUMNS)
+        len = s->columns - HEALTH_COLUMNS;
+    if (worst && bad > 0 && s->now.count > 1)
+        line(s, "health   %zu of %zu: %.*s", bad, s->now.count, (int)len, worst);
+    else if (worst)
+        line(s, "health   %.*s", (int)len, worst);
+    for (size_t i = 0; i < s->args.socket_count; i++)
+        free(answers[i].text);
+}
+
 static void show_link(struct screen *s)
 {
-    const char *why = problem(s, "redis_problem");
-    const char *listener = problem(s, "listener_problem");
     size_t n = s->now.count;
     line(s, "redis    connected %-5s breaker %-7s in flight %-6s requests/s %s",
          yes_of(gauge(s, "connected"), n), gauge(s, "breaker") > 0 ? "OPEN" : "closed",
@@ -252,10 +286,6 @@ static void show_link(struct screen *s)
          count_text(rate(s, NULL, "resync")));
     line(s, "         own changes accepted after %s, heard after %s (p99)",
          latency(s, NULL, "latency_change"), latency(s, NULL, "latency_heard"));
-    if (why)
-        line(s, "         redis: %.60s", why);
-    if (listener)
-        line(s, "         listener: %.60s", listener);
 }
 
 static void show_head(struct screen *s)
@@ -278,7 +308,8 @@ static void show_head(struct screen *s)
          bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
          cap > 0 ? 100 * gauge(s, "memory_bytes") / cap : 0,
          bytes_text(gauge(s, "resident_bytes")), count_text(gauge(s, "entries")));
-    if (gauge(s, "following") + gauge(s, "connected") > 0 || problem(s, "redis_problem"))
+    show_health(s);
+    if (gauge(s, "following") + gauge(s, "connected") > 0 || has_problem(s, "redis_problem"))
         show_link(s);
     line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
          count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));

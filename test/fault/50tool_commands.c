@@ -74,7 +74,7 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(tool_run("send -S %s help", p.path), 0);
     CHECK(tool_says("invalidate key SPACE KEY..."));
     CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
-    CHECK(tool_says("1 of 1 processes"));
+    CHECK(tool_says("1 of 1 processes") && tool_says("health   ok: L1 alone"));
     CHECK(tool_says(w.space->name));
     world_close(&w);
     rmdir(p.folder);
