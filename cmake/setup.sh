@@ -18,7 +18,8 @@
 # Redis: Debian's redis-server package starts a system service when installed and again at each
 # boot. We need the program only. redis-tools carries it without a service (its redis-check-rdb
 # is the same binary, which looks at the name it was called by), so where no redis-server is in
-# PATH we install redis-tools and put a link of that name into our cache folder.
+# PATH we install redis-tools and put a link of that name into our cache folder. Valkey's packages
+# are made alike.
 
 nigh_wants=
 NIGH_CACHE=${NIGH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/nigh}
@@ -79,10 +80,11 @@ nigh_missing() {
     done
 }
 
-nigh_link_redis() {
-    command -v redis-server >/dev/null && return
-    redis_check=$(command -v redis-check-rdb) || return 0
-    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$redis_check" "$NIGH_CACHE/bin/redis-server"
+# nigh_link SERVER CHECK
+nigh_link() {
+    command -v "$1" >/dev/null && return
+    check=$(command -v "$2") || return 0
+    mkdir -p "$NIGH_CACHE/bin" && ln -sf "$check" "$NIGH_CACHE/bin/$1"
 }
 
 # nigh_apt AS_ROOT PACKAGE...: the lists are fetched only if apt cannot do without.
@@ -97,22 +99,31 @@ nigh_apt() {
     nigh_fail "apt-get failed (log: $NIGH_CACHE/setup.log)"
 }
 
-# What some tests want, and are skipped without: failing is no failure, and is not tried again. It
-# asks nobody for a password.
+# nigh_optional PACKAGE COMMAND WHAT: what some tests want, and are skipped without. Failing is no
+# failure, and is not tried again. It asks nobody for a password.
 nigh_optional() {
-    nigh_has spin && return 0
-    [ ! -e "$NIGH_CACHE/no-spin" ] && command -v apt-get >/dev/null || return 0
+    nigh_has "$2" && return 0
+    [ ! -e "$NIGH_CACHE/no-$1" ] && command -v apt-get >/dev/null || return 0
     mkdir -p "$NIGH_CACHE" || return 0
     as_root=
     [ "$(id -u)" -eq 0 ] || as_root='sudo -n'
-    echo "nigh: installing spin"
-    nigh_apt "$as_root" spin 2>/dev/null && return 0
-    : >"$NIGH_CACHE/no-spin"
-    echo "nigh: without spin the tests of the models are skipped (log: $NIGH_CACHE/setup.log)"
+    echo "nigh: installing $1"
+    nigh_apt "$as_root" "$1" 2>/dev/null && return 0
+    : >"$NIGH_CACHE/no-$1"
+    echo "nigh: without $1 $3 skipped (log: $NIGH_CACHE/setup.log)"
+}
+
+# Valkey is packaged from Debian 13 on.
+nigh_optional_valkey() {
+    nigh_has valkey-server && return
+    if [ -n "$(apt-cache madison valkey-tools 2>/dev/null)" ]; then
+        nigh_optional valkey-tools valkey-check-rdb 'the tests against Valkey are'
+    fi
+    nigh_link valkey-server valkey-check-rdb
 }
 
 nigh_required() {
-    nigh_link_redis
+    nigh_link redis-server redis-check-rdb
     missing=$(nigh_missing)
     [ -n "$missing" ] || return 0
 
@@ -133,7 +144,7 @@ nigh_required() {
     echo "nigh: installing$missing"
     # shellcheck disable=SC2086 # a list of words on purpose
     nigh_apt "$as_root" $missing || return 1
-    nigh_link_redis
+    nigh_link redis-server redis-check-rdb
     missing=$(nigh_missing)
     [ -z "$missing" ] || nigh_fail "still missing after installing:$missing"
 }
@@ -142,7 +153,9 @@ nigh_setup() {
     nigh_wants=${1:-}
     case :$PATH: in *":$NIGH_CACHE/bin:"*) ;; *) export PATH="$PATH:$NIGH_CACHE/bin" ;; esac
     nigh_required || return 1
-    [ -n "$nigh_wants" ] || nigh_optional
+    [ -z "$nigh_wants" ] || return 0
+    nigh_optional spin spin 'the tests of the models are'
+    nigh_optional_valkey
 }
 
 # Outside the checkout, one per checkout and kind; NIGH_BUILD overrides the place of all kinds.

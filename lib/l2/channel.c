@@ -185,7 +185,8 @@ static uint64_t next_event_ns(const struct l2_channel *ch)
 
 static int fail_silent(struct l2_channel *ch)
 {
-    snprintf(ch->conn.problem, sizeof(ch->conn.problem), "silent");
+    snprintf(ch->conn.problem, sizeof(ch->conn.problem), "%s",
+             ch->subscribing && !ch->subscribed ? "no answer to SUBSCRIBE" : "silent");
     return NIGH_EOFFLINE;
 }
 
@@ -205,22 +206,42 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
     return failed;
 }
 
+/* Whether another server answers here than on the data connection, which would leave us deaf to all
+ * that is changed there. What that one last told of itself counts. */
+static bool is_elsewhere(struct l2_channel *ch)
+{
+    struct link *link = ch->link;
+    pthread_mutex_lock(&link->lock);
+    bool other = link->online && memcmp(link->replid, ch->conn.replid, REPLID_BYTES) != 0;
+    pthread_mutex_unlock(&link->lock);
+    return other;
+}
+
+static int subscribe(struct l2_channel *ch)
+{
+    const struct keys *keys = &ch->config.l2->keys;
+    const struct bytes args[] = {bytes_of("SUBSCRIBE", 9), keys->now.channel, keys->old.channel};
+    if (is_elsewhere(ch)) {
+        snprintf(ch->conn.problem, sizeof(ch->conn.problem), "another server answers here than "
+                 "answers requests (a load balancer in between?)");
+        return NIGH_EOFFLINE;
+    }
+    ch->subscribing = true;
+    ch->conn.asked = "SUBSCRIBE";
+    return conn_command(&ch->conn, args, 3);
+}
+
 /* Does what the state of the connection, and the time, ask for. < 0: the connection has to go. */
 static int attend(struct l2_channel *ch, uint64_t now_ns)
 {
-    const struct keys *keys = &ch->config.l2->keys;
     const struct bytes ping = bytes_of("PING", 4);
     struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED)
         return l2_is_gone(ch->config.l2) ? 0 : attend_closed(ch, now_ns);
     if (conn_seek(c))
         return NIGH_EOFFLINE;
-    if (c->state == CONN_UP && !ch->subscribing) {
-        ch->subscribing = true;
-        const struct bytes args[] = {bytes_of("SUBSCRIBE", 9), keys->now.channel,
-                                     keys->old.channel};
-        return conn_command(c, args, 3);
-    }
+    if (c->state == CONN_UP && !ch->subscribing)
+        return subscribe(ch);
     if (now_ns < due_ns(ch) || is_pinged(ch))
         return 0;
     if (!ch->subscribed)
@@ -243,7 +264,7 @@ static int take(void *arg, struct reply *reply)
     struct bytes payload = reply_string_at(reply, 2, SIZE_MAX);
     int failed = 0;
     if (reply->type != REPLY_ARRAY) { /* an error: SUBSCRIBE is not allowed, say */
-        conn_problem(&ch->conn, "", reply->bytes);
+        conn_problem(&ch->conn, ch->subscribed ? "" : "SUBSCRIBE: ", reply->bytes);
         failed = NIGH_EREDIS;
     } else if (is_kind(reply, "message") && payload.data) {
         struct bytes channel = reply_string_at(reply, 1, SIZE_MAX);
@@ -251,6 +272,7 @@ static int take(void *arg, struct reply *reply)
         (ours ? ch->config.message : ch->config.old_message)(ch->config.arg, payload);
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
+        ch->conn.asked = NULL;
         if (outage_end(&ch->outage))
             LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is connected again");
         ch->config.up(ch->config.arg);

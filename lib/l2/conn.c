@@ -12,6 +12,8 @@
 #include <sys/epoll.h>
 
 #include "l2/command.h"
+#include "l2/info.h"
+#include "l2/needs.h"
 
 #define READ_BYTES 16384u
 #define READS_MAX 64 /* in one go: a flood must not keep the thread from everything else */
@@ -21,10 +23,27 @@
 #define CLIENT_NAME "nigh"
 #define LIMIT_NAME "proto-max-bulk-len"
 
-enum step { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_INFO, STEP_LIMIT, STEP_PING };
+enum step {
+    STEP_AUTH,
+    STEP_HELLO,
+    STEP_SELECT,
+    STEP_NAME,
+    STEP_INFO,
+    STEP_NEEDS,
+    STEP_LIMIT,
+    STEP_PING
+};
 
-static const char *const step_names[] = {"AUTH",       "SELECT", "CLIENT SETNAME", "INFO",
-                                         "CONFIG GET", "PING"};
+/* Steps as people know them, and the rights that they take. */
+static const struct {
+    const char *name;
+    const char *right;
+} steps[] = {
+    [STEP_AUTH] = {"AUTH", "auth"},     [STEP_HELLO] = {"HELLO", "hello"},
+    [STEP_SELECT] = {"SELECT", "select"}, [STEP_NAME] = {"CLIENT SETNAME", "client|setname"},
+    [STEP_INFO] = {"INFO", "info"},     [STEP_NEEDS] = {"EVAL", "eval"},
+    [STEP_LIMIT] = {"CONFIG GET", "config|get"}, [STEP_PING] = {"PING", "ping"},
+};
 
 void conn_init(struct conn *c, const struct conn_config *config)
 {
@@ -124,10 +143,22 @@ static const char *text_of(const struct conn *c, long error)
     return error < 0 ? strerrordesc_np((int)-error) : "closed by the server";
 }
 
+/* Returns the name of the command that the server has to answer next, if that is of the handshake,
+ * or the channel's; else NULL. */
+static const char *awaited(const struct conn *c)
+{
+    bool shakes = c->state == CONN_HANDSHAKE && c->step_at < c->step_count;
+    return shakes ? steps[c->steps[c->step_at]].name : c->asked;
+}
+
 static int lost(struct conn *c, const char *what, long error)
 {
+    const char *asked = error == 0 && c->stream && !is_shy(c, error) ? awaited(c) : NULL;
     if (c->words[0])
         snprintf(c->problem, sizeof(c->problem), "closed by the server, which said: %s", c->words);
+    else if (asked)
+        snprintf(c->problem, sizeof(c->problem), "closed by the server instead of an answer to %s",
+                 asked);
     else
         snprintf(c->problem, sizeof(c->problem), "%s: %s", what, text_of(c, error));
     return NIGH_EOFFLINE;
@@ -275,7 +306,20 @@ static int send_name(struct conn *c)
     return send_step(c, STEP_NAME, name, 3);
 }
 
-/* Asks a server what it is. */
+static int send_hello(struct conn *c)
+{
+    const struct bytes hello[] = {bytes_of("HELLO", 5), bytes_of("2", 1)};
+    return c->says_hello ? send_step(c, STEP_HELLO, hello, 2) : 0;
+}
+
+static int send_needs(struct conn *c)
+{
+    struct bytes args[NEEDS_ARGS_MAX];
+    uint32_t count = c->names ? needs_question(c->names, args) : 0;
+    return count ? send_step(c, STEP_NEEDS, args, count) : 0;
+}
+
+/* Asks a server what it is, and what it has. */
 static int send_questions(struct conn *c)
 {
     const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11),
@@ -283,6 +327,7 @@ static int send_questions(struct conn *c)
     const struct bytes limit[] = {bytes_of("CONFIG", 6), bytes_of("GET", 3),
                                   bytes_of_string(LIMIT_NAME)};
     int failed = send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
+    failed = failed ? failed : send_needs(c);
     if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
         failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
     return failed;
@@ -292,6 +337,7 @@ static int send_handshake(struct conn *c)
 {
     const struct bytes ping[] = {bytes_of("PING", 4)};
     int failed = send_auth(c);
+    failed = failed ? failed : send_hello(c);
     failed = failed ? failed : send_select(c);
     failed = failed ? failed : send_name(c);
     if (c->config->peer == CONN_SERVER)
@@ -299,72 +345,28 @@ static int send_handshake(struct conn *c)
     return failed ? failed : send_step(c, STEP_PING, ping, 1);
 }
 
-/* Returns the value of a line "name:value" of INFO, up to the end of the line. */
-static struct bytes info_field(struct bytes info, const char *name)
-{
-    size_t name_len = strlen(name);
-    const char *at = info.data, *end = at + info.len;
-    while (at < end) {
-        const char *stop = memchr(at, '\r', (size_t)(end - at));
-        size_t len = (size_t)((stop ? stop : end) - at);
-        if (len > name_len && memcmp(at, name, name_len) == 0 && at[name_len] == ':')
-            return bytes_of(at + name_len + 1, len - name_len - 1);
-        at += len + 2; /* \r\n */
-    }
-    return bytes_of(NULL, 0);
-}
-
-static bool field_is(struct bytes info, const char *name, const char *value)
-{
-    return bytes_equal(info_field(info, name), bytes_of_string(value));
-}
-
-/* Advises against policies that lose more than values when memory is full, or stop everything: all
- * but volatile-*. */
-static const char *advice_on_memory(struct bytes info)
-{
-    struct bytes policy = info_field(info, "maxmemory_policy");
-    bool bounded = info_field(info, "maxmemory").len > 0 && !field_is(info, "maxmemory", "0");
-    if (bytes_equal(policy, bytes_of("noeviction", 10)) && bounded)
-        return "with maxmemory-policy noeviction a full server takes no more values: volatile-lru "
-               "makes room";
-    if (policy.len > 7 && memcmp(policy.data, "allkeys", 7) == 0)
-        return "its maxmemory-policy allkeys-* evicts not only values but the order of changes, "
-               "and then all values turn stale: volatile-lru does not";
-    return NULL;
-}
-
-/* Advises a master that another may replace to stop writing when it is alone. INFO has the line
- * only where min-replicas-to-write is not 0. */
-static const char *advice_on_replicas(const struct conn *c, struct bytes info)
-{
-    if (!c->config->may_move || info_field(info, "min_slaves_good_slaves").data)
-        return NULL;
-    return "its min-replicas-to-write is 0: cut off from its Sentinels it takes changes that its "
-           "successor never hears of, and nodes that are cut off with it call values fresh";
-}
-
-static const char cluster_node[] = "the server is a node of a Redis Cluster, which nigh does not "
-                                   "use: it wants one server (cluster-enabled no)";
-
 static int learn_role(struct conn *c, const struct reply *reply)
 {
     struct bytes info = reply->type == REPLY_STRING ? reply->bytes : bytes_of("", 0);
-    struct bytes replid = info_field(info, "master_replid");
-    const char *wrong = NULL;
-    if (field_is(info, "cluster_enabled", "1"))
-        wrong = cluster_node;
-    else if (!field_is(info, "role", "master") || replid.len != REPLID_BYTES)
-        wrong = "the server is not a master";
+    struct bytes replid;
+    const char *wrong = info_judge(info, &replid);
     if (wrong) {
         conn_problem(c, wrong, bytes_of("", 0));
         return NIGH_EOFFLINE;
     }
     c->home = hash_bytes(replid);
     memcpy(c->replid, replid.data, REPLID_BYTES);
-    c->advice[0] = advice_on_memory(info);
-    c->advice[1] = advice_on_replicas(c, info);
+    c->advice[ADVICE_ON_MEMORY] = info_advice_on_memory(info);
+    c->advice[ADVICE_ON_REPLICAS] = c->config->may_move ? info_advice_on_replicas(info) : NULL;
     return 0;
+}
+
+/* Whether the server has the commands that we need. */
+static int learn_needs(struct conn *c, const struct reply *reply)
+{
+    const char **advice = &c->advice[ADVICE_ON_COMMANDS];
+    *advice = NULL;
+    return needs_are_met(reply, c->problem, sizeof(c->problem), advice) ? 0 : NIGH_EOFFLINE;
 }
 
 static int learn_limit(struct conn *c, const struct reply *reply)
@@ -387,17 +389,29 @@ static bool bytes_contain(struct bytes b, const char *text)
 static int refuse_step(struct conn *c, enum step step, const struct reply *reply)
 {
     char what[64];
-    bool info = step == STEP_INFO;
+    const char *name = steps[step].name;
     if (step == STEP_SELECT && bytes_contain(reply->bytes, "cluster mode")) {
-        conn_problem(c, cluster_node, bytes_of("", 0)); /* INFO would say so, and comes later */
+        /* INFO would say so, and comes later */
+        conn_problem(c, info_cluster_node, bytes_of("", 0));
         return NIGH_EOFFLINE;
     }
-    bool denied = info && reply_is_error(reply, "NOPERM");
-    snprintf(what, sizeof(what), "%s%s: ", step_names[step],
-             denied ? " (give this user +info)" : "");
+    bool unknown = bytes_contain(reply->bytes, "unknown command") ||
+                   bytes_contain(reply->bytes, "unsupported command");
+    if (reply_is_error(reply, "NOPERM") && bytes_contain(reply->bytes, "to run"))
+        snprintf(what, sizeof(what), "%s (give this user +%s): ", name, steps[step].right);
+    else
+        snprintf(what, sizeof(what), "%s%s: ", name, unknown ? " (renamed, or a proxy?)" : "");
     conn_problem(c, what, reply->bytes);
-    c->one_section = c->one_section || (info && reply_is_error(reply, "ERR"));
+    c->one_section = c->one_section || (step == STEP_INFO && reply_is_error(reply, "ERR"));
     return NIGH_EOFFLINE;
+}
+
+/* Whether an error to this step is none of the connection's: a courtesy to the operator, which an
+ * ACL may forbid, or a server that is busy, or full. */
+static bool may_fail(enum step step, const struct reply *reply)
+{
+    bool refused = reply_is_error(reply, "NOPERM") || reply_is_error(reply, "ERR");
+    return step == STEP_NAME || step == STEP_LIMIT || (step == STEP_NEEDS && !refused);
 }
 
 /* Tells the login whether its password was right. */
@@ -413,19 +427,19 @@ static void note_login(struct conn *c, const struct reply *reply)
 /* Checks the reply to a step. 0: the connection may go on. */
 static int check_step(struct conn *c, enum step step, const struct reply *reply)
 {
-    if (step == STEP_NAME || (step == STEP_LIMIT && reply->type == REPLY_ERROR))
-        return 0; /* a courtesy to the operator; an ACL may forbid it */
     if (step == STEP_AUTH)
         note_login(c, reply);
     if (reply->type == REPLY_ERROR)
-        return refuse_step(c, step, reply);
+        return may_fail(step, reply) ? 0 : refuse_step(c, step, reply);
     if (step == STEP_LIMIT)
         return learn_limit(c, reply);
     if (step == STEP_INFO)
         return learn_role(c, reply);
-    if (reply->type == REPLY_STATUS)
+    if (step == STEP_NEEDS)
+        return learn_needs(c, reply);
+    if (reply->type == REPLY_STATUS || step == STEP_NAME || step == STEP_HELLO)
         return 0;
-    snprintf(c->problem, sizeof(c->problem), "%s: unexpected reply", step_names[step]);
+    snprintf(c->problem, sizeof(c->problem), "%s: unexpected reply", steps[step].name);
     return NIGH_EREDIS;
 }
 
@@ -495,6 +509,7 @@ int conn_open(struct conn *c, struct place *place)
         return failed;
     c->step_count = c->step_at = 0;
     c->words[0] = '\0';
+    c->asked = NULL;
     c->refused = false;
     c->limit = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
@@ -576,6 +591,17 @@ static int take_usual(struct conn *c, const char *data, size_t len, conn_reply_f
     return 1;
 }
 
+/* Says what is wrong with a reply. A server that speaks RESP3, or a proxy before it, is asked for
+ * RESP2 in the next handshakes. */
+static void note_malformed(struct conn *c)
+{
+    const char *what = !c->reader.is_resp3 ? "a reply is malformed or too large"
+                       : c->says_hello     ? "a reply in RESP3, although it was asked for RESP2"
+                                           : "a reply in RESP3: from now on it is asked for RESP2";
+    snprintf(c->problem, sizeof(c->problem), "%s", what);
+    c->says_hello = c->says_hello || c->reader.is_resp3;
+}
+
 /* Hand out every reply that is complete. */
 static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
 {
@@ -587,7 +613,7 @@ static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
             return failed;
     }
     if (got == NIGH_EREDIS) {
-        snprintf(c->problem, sizeof(c->problem), "a reply is malformed or too large");
+        note_malformed(c);
         stats_count(c->config->stats, STATS_L2_BAD_REPLY);
     }
     return got;

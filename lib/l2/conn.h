@@ -7,11 +7,12 @@
  *        +---- conn_close ----------+-------------------------------------------+
  *
  * First the stream agrees with the server, if it has to (stream.h). The handshake is sent in one
- * go: AUTH, SELECT, CLIENT SETNAME, INFO, PING. It asks for a master (nothing that nigh does works
- * on a replica), no node of a cluster (a script's keys would be on several), and a PONG (a server
- * that is loading, or a replica without its master, answers PING with an error). Servers older than
- * Redis 7 take one section of INFO only, and are asked so the next time. A Sentinel is asked for a
- * PONG only.
+ * go: AUTH, SELECT, CLIENT SETNAME, INFO, EVAL, PING. It asks for a master (nothing that nigh does
+ * works on a replica), no node of a cluster (a script's keys would be on several), the commands
+ * that nigh needs (needs.h; the listener does not ask), and a PONG (a server that is loading, or a
+ * replica without its master, answers PING with an error). Servers older than Redis 7 take one
+ * section of INFO only, and are asked so the next time; one that answers in RESP3 is asked for
+ * RESP2 then. A Sentinel is asked for a PONG only.
  *
  * A server that closes often says why before: an error that answers nothing, or answers the wrong
  * request. These last words are kept, and `problem` tells them then.
@@ -21,6 +22,8 @@
 #ifndef NIGH_L2_CONN_H
 #define NIGH_L2_CONN_H
 
+#include "l2/info.h"
+#include "l2/keys.h"
 #include "l2/l2.h"
 #include "l2/login.h"
 #include "l2/place.h"
@@ -28,13 +31,12 @@
 #include "l2/stream.h"
 #include "l2/uri.h"
 
-#define REPLID_BYTES 40u
-#define CONN_STEPS_MAX 6
+#define CONN_STEPS_MAX 8
 #define CONN_WORDS_BYTES 120
-#define CONN_ADVICE 2 /* about the server's memory, and its replicas */
 
 enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
 enum conn_peer { CONN_SERVER, CONN_SENTINEL };
+enum conn_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, CONN_ADVICE };
 
 /* Keys: (c) all. */
 struct conn_config {
@@ -53,6 +55,7 @@ struct conn_config {
 
 struct conn {
     const struct conn_config *config;
+    const struct keys *names; /* with which commands have to be allowed; NULL: it does not ask */
     enum conn_state state;
     struct place *place;   /* NULL while CLOSED */
     struct stream *stream; /* NULL while CLOSED, and while `seeks` */
@@ -80,6 +83,8 @@ struct conn {
     bool asks_limit;   /* the next handshakes have reason to ask for proto-max-bulk-len */
     uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: not told */
     bool one_section;  /* INFO takes no more sections; the next handshakes know */
+    bool says_hello;   /* it has answered in RESP3; the next handshakes ask for RESP2 */
+    const char *asked; /* behind the handshake: the command whose answer makes it of use, or NULL */
     const char *advice[CONN_ADVICE]; /* for the operator, on what to change; NULL: none */
     char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
     char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */

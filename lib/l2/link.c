@@ -39,6 +39,7 @@ static struct link *create(struct l2 *l2, const struct uri *uri)
     request_list_init(&link->pending);
     link->next_deadline_ns = CLOCK_NEVER_NS;
     conn_init(&link->conn, &link->conn_config);
+    link->conn.names = &l2->keys;
     outage_init(&link->outage, "not connected yet", clock_now_ns(link->env->clock));
     outage_init(&link->refusal, "", 0);
     pthread_mutex_init(&link->lock, NULL);

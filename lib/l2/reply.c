@@ -268,8 +268,18 @@ static void renew(struct reader *r)
     r->largest = 0;
 }
 
+/* Notes with what a reply begins. Behind a type of RESP3 nothing is what it seems: a message that
+ * the server pushes stands where an answer should. */
+static void note_type(struct reader *r, char type)
+{
+    static const char resp3[] = {'_', '#', ',', '(', '!', '=', '%', '~', '>', '|'};
+    r->is_resp3 = memchr(resp3, type, sizeof(resp3)) != NULL;
+}
+
 int reader_feed(struct reader *r, const void *data, size_t len)
 {
+    if (r->pending == 0 && len > 0)
+        note_type(r, *(const char *)data);
     if (r->pending == 0 && r->largest > READER_KEEP_BYTES)
         renew(r);
     if (fault_fires(FAULT_ALLOC) || redisReaderFeed(r->hiredis, data, len) != REDIS_OK)
@@ -311,12 +321,16 @@ static bool is_too_large(const struct reader *r)
 int reader_next(struct reader *r, struct reply **ret_reply)
 {
     void *object = NULL;
+    if (r->is_resp3)
+        return NIGH_EREDIS;
     if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
         return r->no_memory ? NIGH_ENOMEM : NIGH_EREDIS;
     if (!object)
         return is_too_large(r) || head_too_large(r) ? NIGH_EREDIS : 0;
     r->pending = r->hiredis->len - r->hiredis->pos;
     r->kept = r->left = 0;
+    if (r->pending > 0)
+        note_type(r, r->hiredis->buf[r->hiredis->pos]);
     if (r->room_is_replys)
         reader_use_room(r, NULL, 0);
     r->nodes_left = NODES_MAX;

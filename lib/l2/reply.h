@@ -60,6 +60,7 @@ struct reader {
     size_t largest;      /* most bytes that were pending: the buffer has grown to this */
     uint32_t nodes_left; /* elements that the reply being read may still announce */
     bool no_memory;
+    bool is_resp3; /* a reply has begun with a type of RESP3, which was not asked for */
     char *room; /* where the next node goes, if it fits */
     size_t room_left;
     bool room_is_replys; /* the room is part of the reply that is being read */

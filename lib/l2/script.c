@@ -44,3 +44,5 @@ _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a
     [SCRIPT_##name] = {{file##_text, sizeof(file##_text) - 1}, file##_sha1},
 
 const struct script script_table[SCRIPT_COUNT] = {SCRIPTS(SCRIPT)};
+
+const struct bytes script_needs = {needs_text, sizeof(needs_text) - 1};

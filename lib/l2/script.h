@@ -31,4 +31,7 @@ struct script {
 
 extern const struct script script_table[SCRIPT_COUNT];
 
+/* The text of the handshake's question (needs.h): always sent whole. */
+extern const struct bytes script_needs;
+
 #endif

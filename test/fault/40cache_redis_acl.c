@@ -211,7 +211,8 @@ static void hear(void *arg, enum nigh_log_level level, const char *message)
     struct heard *h = arg;
     if (level > NIGH_LOG_WARN || !strstr(message, "redis"))
         return;
-    if (!strstr(message, "NOPERM") && !strstr(message, "can't run this command"))
+    if (!strstr(message, "NOPERM") && !strstr(message, "can't run this command") &&
+        !strstr(message, "ACL failure")) /* Valkey, in scripts */
         return;
     pthread_mutex_lock(&h->lock);
     if (h->count++ == 0)

@@ -188,7 +188,7 @@ TEST(an_acl_without_info_is_told_what_is_missing)
     redis_stop(&server);
 }
 
-/* The connection lives, and each request is refused. */
+/* At the connection; and later, when the connection lives and each request is refused. */
 TEST(a_user_with_other_keys_is_told_so_once)
 {
     static char *const args[] = {"--user", "app", "on", ">old", "~other:*", "allchannels", "+@all",
@@ -200,13 +200,17 @@ TEST(a_user_with_other_keys_is_told_so_once)
     app_uri(&server, uri);
     ear_open();
     open_at(&w, uri);
+    CHECK_SAID(DATA, "is not connected: EVAL: NOPERM");
+    run(&server, "ACL SETUSER app allkeys");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    run(&server, "ACL SETUSER app resetkeys ~other:*");
     CHECK_SAID(DATA, "refuses a request: NOPERM");
     int64_t failed = world_count(&w, "beat_failed");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat_failed") > failed + 3);
     CHECK(json_says(&w, "\"redis_problem\": \"NOPERM "));
     run(&server, "ACL SETUSER app allkeys");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, json_says(&w, "\"redis_problem\": \"\""));
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
-    CHECK(json_says(&w, "\"redis_problem\": \"\""));
     CHECK_EQ(said(DATA, "refuses a request: NOPERM"), 1);
     world_close(&w);
     redis_stop(&server);
@@ -214,7 +218,8 @@ TEST(a_user_with_other_keys_is_told_so_once)
 
 TEST(a_listener_that_may_not_subscribe_says_so)
 {
-    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "+@all", NULL};
+    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels", "+@all",
+                                 "-subscribe", NULL};
     struct redis server;
     struct world w;
     char uri[200];
@@ -224,8 +229,8 @@ TEST(a_listener_that_may_not_subscribe_says_so)
     open_at(&w, uri);
     CHECK_SAID(LISTENER, "NOPERM");
     CHECK(json_says(&w, "\"redis_problem\": \"\""));
-    CHECK(json_says(&w, "\"listener_problem\": \"NOPERM "));
-    run(&server, "ACL SETUSER app allchannels");
+    CHECK(json_says(&w, "\"listener_problem\": \"SUBSCRIBE: NOPERM "));
+    run(&server, "ACL SETUSER app +subscribe");
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     CHECK(json_says(&w, "\"listener_problem\": \"\""));
     CHECK_EQ(said(LISTENER, "NOPERM"), 1);

@@ -343,6 +343,10 @@ void script_run(struct session *session, const struct bytes *argv, uint32_t argc
     struct server *s = session->server;
     bool by_digest = command_is(argv[0], "EVALSHA");
     uint32_t keys = argc > 2 ? (uint32_t)strtoul(argv[2].data, NULL, 10) : 0;
+    if (!by_digest && argc > 2 && bytes_equal(argv[1], script_needs)) {
+        resp_nil(out); /* as a server that cannot tell what there is */
+        return;
+    }
     int id = argc > 2 ? find_script(by_digest, argv[1]) : -1;
     if (id < 0 || keys > argc - 3) {
         world_fail("simulation", "a script that is none of the library's");

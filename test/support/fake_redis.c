@@ -29,8 +29,7 @@ bool fake_redis_handshake(int fd, const char *hello)
 {
     static const char proper[] = "+OK\r\n"
                                  "$78\r\nrole:master\r\nmaster_replid:"
-                                 "0123456789012345678901234567890123456789\r\nx:12345\r\n\r\n"
-                                 "+PONG\r\n";
+                                 "0123456789012345678901234567890123456789\r\nx:12345\r\n\r\n";
     char buffer[4096];
     size_t len = 0;
     while (len < sizeof(buffer) - 1) {
@@ -43,6 +42,8 @@ bool fake_redis_handshake(int fd, const char *hello)
             break;
     }
     fake_redis_say(fd, hello ? hello : proper);
+    if (!hello)
+        fake_redis_say(fd, strstr(buffer, "EVAL\r\n") ? "$-1\r\n+PONG\r\n" : "+PONG\r\n");
     return true;
 }
 

@@ -71,7 +71,8 @@ void wire_open(struct wire *w)
         .prefix = "t", .group_slots = GROUP_SLOTS_MIN, .reply_max_bytes = WIRE_BYTES};
     REQUIRE_EQ(l2_open(&config, &w->l2), 0);
     wire_say(w, "+OK\r\n$69\r\nrole:master\r\n"
-                "master_replid:0123456789012345678901234567890123456789\r\n\r\n+PONG\r\n");
+                "master_replid:0123456789012345678901234567890123456789\r\n\r\n"
+                "$-1\r\n+PONG\r\n");
     for (int i = 0; i < 10 && !l2_connected(w->l2); i++)
         l2_step(w->l2, 0);
     REQUIRE(l2_connected(w->l2));

@@ -61,6 +61,27 @@ static int new_socket(void)
     return fd;
 }
 
+static bool send_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0) {
+            bytes += n;
+            len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
+/* A socket's path that is cut leads elsewhere. */
+static void set_path(char *path, size_t size, const char *text)
+{
+    MUST(strlen(text) < size);
+    strcpy(path, text);
+}
+
 /* ---- the thread's side: all under the lock ---- */
 
 static void drop_first(struct relay_way *w)
@@ -82,6 +103,25 @@ static void close_link(struct relay_link *link)
     link->client = -1;
 }
 
+/* Whether the server was brought to speak RESP3, and all that it said of that is read. */
+static bool switch_to_3(int server)
+{
+    static const char hello[] = "HELLO 3\r\nPING\r\n", end[] = "+PONG\r\n";
+    char said[2048];
+    size_t len = 0;
+    if (!send_all(server, hello, sizeof(hello) - 1))
+        return false;
+    while (len < sizeof(said)) {
+        ssize_t n = recv(server, said + len, sizeof(said) - len, 0);
+        if (n <= 0)
+            return false;
+        len += (size_t)n;
+        if (memmem(said, len, end, sizeof(end) - 1))
+            return true;
+    }
+    return false;
+}
+
 /* A server that is away refuses its new client by closing it. */
 static void accept_link(struct relay *r)
 {
@@ -95,22 +135,9 @@ static void accept_link(struct relay *r)
         MUST(link < r->links + RELAY_LINKS_MAX);
     }
     *link = (struct relay_link){.client = client, .server = new_socket()};
-    if (connect(link->server, (struct sockaddr *)&address, sizeof(address)) != 0)
+    if (connect(link->server, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        (r->speaks3 && !switch_to_3(link->server)))
         close_link(link);
-}
-
-static bool send_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            bytes += n;
-            len -= (size_t)n;
-        }
-    }
-    return true;
 }
 
 static void hold(const struct relay *r, struct relay_way *w, const char *bytes, size_t len)
@@ -259,8 +286,9 @@ void relay_open_to(struct relay *r, const char *folder, const char *upstream)
 {
     static _Atomic unsigned opened; /* several may lead to one server */
     *r = (struct relay){.lock = PTHREAD_MUTEX_INITIALIZER};
-    snprintf(r->upstream, sizeof(r->upstream), "%s", upstream);
-    snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", folder, opened++);
+    set_path(r->upstream, sizeof(r->upstream), upstream);
+    int len = snprintf(r->socket, sizeof(r->socket), "%s/relay%u.sock", folder, opened++);
+    MUST(len < (int)sizeof(r->socket));
     snprintf(r->uri, sizeof(r->uri), "unix://%s", r->socket);
     for (int i = 0; i < RELAY_LINKS_MAX; i++)
         r->links[i].client = -1;
@@ -323,8 +351,22 @@ void relay_cut(struct relay *r)
 void relay_lead_to(struct relay *r, const char *upstream)
 {
     pthread_mutex_lock(&r->lock);
-    snprintf(r->upstream, sizeof(r->upstream), "%s", upstream);
+    set_path(r->upstream, sizeof(r->upstream), upstream);
     cut_locked(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_scatter(struct relay *r, const struct redis *server)
+{
+    pthread_mutex_lock(&r->lock);
+    set_path(r->upstream, sizeof(r->upstream), server->socket);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_speak3(struct relay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->speaks3 = true;
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -11,6 +11,8 @@
  *     relay_lead(&r, &other);              // the same, and new ones lead to another server
  *     relay_slow(&r, 100, 125000);         // 100 ms each way, 1 Mbit/s for each connection
  *     relay_deafen(&r, true);              // messages of subscriptions are lost, silently
+ *     relay_scatter(&r, &other);           // new connections lead there, those there are stay
+ *     relay_speak3(&r);                    // new ones are in RESP3, until their client wants RESP2
  *     relay_close(&r);                     // after the node, before redis_stop()
  *
  * While it is stopped the kernel holds the bytes, and connections that were begun: whoever connects
@@ -58,6 +60,7 @@ struct relay {
     struct relay_link links[RELAY_LINKS_MAX];  /* (l) */
     bool stopped;                              /* (l) */
     bool deaf;                                 /* (l) */
+    bool speaks3;                              /* (l) */
     uint64_t late_ns;                          /* (l) */
     uint64_t bytes_per_s;                      /* (l) 0: no limit */
     bool closing;                              /* (l) */
@@ -89,6 +92,11 @@ static inline void relay_lead(struct relay *r, const struct redis *server)
 {
     relay_lead_to(r, server->socket);
 }
+
+/* New connections lead to another server, those there are stay: a load balancer. */
+void relay_scatter(struct relay *r, const struct redis *server);
+/* New connections begin in RESP3, as those to a server or a proxy that prefers it. */
+void relay_speak3(struct relay *r);
 
 /* What a server publishes does not arrive, and nobody is told. */
 void relay_deafen(struct relay *r, bool deaf);

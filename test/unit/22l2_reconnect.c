@@ -62,6 +62,8 @@ static long net_write(void *arg, int fd, const void *data, size_t size)
     if (memmem(data, size, "SUBSCRIBE", 9))
         *say = server.forbids_subscribe ? "-NOPERM no\r\n"
                                         : "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    else if (memmem(data, size, "EVAL", 4)) /* asks what there is, INFO before it */
+        *say = server.loads ? HELLO "$-1\r\n-LOADING yes\r\n" : HELLO "$-1\r\n+PONG\r\n";
     else if (memmem(data, size, "INFO", 4))
         *say = server.loads ? HELLO "-LOADING yes\r\n" : HELLO "+PONG\r\n";
     else if (memmem(data, size, "GET", 3))

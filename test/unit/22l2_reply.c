@@ -262,6 +262,41 @@ TEST(types_of_another_protocol)
     CHECK_EQ(verdict(">1\r\n+a\r\n"), NIGH_EREDIS);
 }
 
+/* Whether what comes behind these replies is known as RESP3: fed at once, and in parts. */
+static bool is_known(const char *replies, const char *text)
+{
+    struct reader r;
+    struct reply *reply = NULL;
+    char both[64];
+    bool known[2];
+    for (int parts = 0; parts < 2; parts++) {
+        begin(&r);
+        snprintf(both, sizeof(both), "%s%s", replies, parts ? "" : text);
+        feed(&r, both);
+        while (reader_next(&r, &reply) > 0)
+            reply_free(reply);
+        if (parts)
+            feed(&r, text);
+        CHECK_EQ(reader_next(&r, &reply), NIGH_EREDIS);
+        known[parts] = r.is_resp3;
+        end(&r);
+    }
+    CHECK_EQ(known[0], known[1]);
+    return known[0];
+}
+
+TEST(another_protocol_is_known_by_its_first_byte)
+{
+    static const char *const texts[] = {"_\r\n", "#t\r\n", ",1.5\r\n", "(1\r\n", "!1\r\na\r\n",
+                                        "=5\r\ntxt:a\r\n", "%0\r\n", "~0\r\n", ">0\r\n", "|0\r\n"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        CHECK(is_known("", texts[i]));
+        CHECK(is_known("+OK\r\n*1\r\n$1\r\n>\r\n", texts[i]));
+    }
+    CHECK(!is_known("+OK\r\n", "?\r\n"));
+    CHECK(!is_known("", "*1\r\n>1\r\n+a\r\n"));
+}
+
 /* A line without an end, a reply without an end: memory must not follow the server's wish. */
 TEST(endless_replies)
 {

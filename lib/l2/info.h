@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a server tells of itself in INFO, and whether that will do.
+ *
+ * Texts are constant, for `problem` of a connection and for the log.
+ */
+#ifndef NIGH_L2_INFO_H
+#define NIGH_L2_INFO_H
+
+#include "base/base.h"
+
+#define REPLID_BYTES 40u
+
+/* What is said of a node of a cluster, which SELECT finds, too. */
+extern const char info_cluster_node[];
+
+/* Judges the sections "replication" and "cluster". NULL: a master that stands alone, and
+ * `*ret_replid` is its replication id, of REPLID_BYTES; else why it will not do. */
+const char *info_judge(struct bytes info, struct bytes *ret_replid);
+
+/* NULL, or what the operator should change. */
+const char *info_advice_on_memory(struct bytes info);
+/* For a master that another may replace. */
+const char *info_advice_on_replicas(struct bytes info);
+
+#endif
