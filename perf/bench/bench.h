@@ -29,6 +29,8 @@ struct bench_settings {
 void bench_hit(const struct bench_settings *s);
 /* Prints the second table of bench_hit(). */
 void bench_features(const struct bench_settings *s);
+/* Prints its third: what the figures for people cost. */
+void bench_telemetry(const struct bench_settings *s);
 void bench_write(const struct bench_settings *s);
 void bench_memory(const struct bench_settings *s);
 void bench_resize(const struct bench_settings *s);

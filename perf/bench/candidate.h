@@ -23,6 +23,7 @@ struct candidate_need {
     bool bounded;         /* evict the oldest beyond `entries`; one writer */
     const char *tag;      /* of every value; NULL: none (nigh only) */
     bool maps_singly;     /* tables in mappings of their own, not in regions (nigh only) */
+    const char *options;  /* as nigh_options_parse() takes them; NULL: none (nigh only) */
 };
 
 struct candidate {

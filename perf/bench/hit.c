@@ -289,9 +289,42 @@ static bool size_wanted(const struct bench_settings *s, const struct size *size)
     return order_wanted(s, size, KEYS_UNIFORM) || order_wanted(s, size, KEYS_ZIPF);
 }
 
+/* ---- the parts, for progress ---- */
+
+static unsigned count_lookups(const struct bench_settings *s, const struct size *size)
+{
+    char name[56];
+    unsigned count = 0;
+    for (enum keys_order order = KEYS_UNIFORM; order <= KEYS_ZIPF; order++) {
+        for (const unsigned *threads = s->threads; *threads; threads++)
+            for (int chain = 0; chain < 2; chain++) {
+                case_name(size, order, *threads, chain, name, sizeof(name));
+                count += is_wanted(s, name);
+            }
+        case_name(size, order, BATCH, false, name, sizeof(name));
+        count += is_wanted(s, name);
+    }
+    return count;
+}
+
+static unsigned count_parts(const struct bench_settings *s, size_t size_count)
+{
+    unsigned count = 0, several = 0;
+    for (size_t i = 0; i < size_count; i++)
+        count += count_lookups(s, &sizes[i]);
+    for (const unsigned *threads = s->threads; *threads; threads++)
+        several += *threads > 1;
+    if (is_wanted(s, "sharing"))
+        count += several * (s->quick ? 1 : 3);
+    if (is_wanted(s, "features"))
+        count += s->quick ? 1 : 2;
+    return count + is_wanted(s, "telemetry");
+}
+
 void bench_hit(const struct bench_settings *s)
 {
     size_t count = s->quick ? 1 : s->full ? 3 : 2;
+    progress_plan(count_parts(s, count));
     for (size_t i = 0; i < count; i++)
         if (size_wanted(s, &sizes[i]))
             bench_size(s, s->quick ? &quick_size : &sizes[i]);
@@ -299,4 +332,6 @@ void bench_hit(const struct bench_settings *s)
         bench_sharing(s);
     if (is_wanted(s, "features"))
         bench_features(s);
+    if (is_wanted(s, "telemetry"))
+        bench_telemetry(s);
 }

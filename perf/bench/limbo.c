@@ -89,18 +89,19 @@ static void look(struct storm *s)
 static void rage(struct storm *s)
 {
     pthread_t ids[WRITERS];
-    uint64_t end_ns = now_ns() + s->duration_ns;
+    uint64_t begin_ns = now_ns(), end_ns = begin_ns + s->duration_ns;
     for (unsigned i = 0; i < WRITERS; i++)
         if (pthread_create(&ids[i], NULL, write_on, s) != 0)
             fail("cannot start a thread");
     while (now_ns() < end_ns) {
         look(s);
-        progress("limbo: %.1f s left", (double)(end_ns - now_ns()) / 1e9);
+        progress_share((double)(now_ns() - begin_ns) / (double)s->duration_ns, "limbo");
         sleep_ns(LOOK_EVERY_NS);
     }
     atomic_store(&s->stop, true);
     for (unsigned i = 0; i < WRITERS; i++)
         pthread_join(ids[i], NULL);
+    progress_next();
     progress_end();
 }
 
@@ -210,6 +211,7 @@ void bench_limbo(const struct bench_settings *s)
            "%-34s%10s%10s%10s%10s%12s%12s\n", WRITERS, (double)MEMORY_BYTES / 0x1p20,
            (double)LIMBO_BYTES / 0x1p20, "MiB", "limbo", "aside", "pinned", "peak", "puts",
            "dropped");
+    progress_plan(3);
     storm_stuck(200 * PERF_NS_PER_MS, false);
     storm_stuck(200 * PERF_NS_PER_MS, true);
     storm_pinned((s->quick ? 300 : 3000) * PERF_NS_PER_MS);

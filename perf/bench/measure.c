@@ -56,11 +56,13 @@ void rounds_run(const char *what, struct subject *subjects, size_t count, unsign
     for (unsigned round = 0; round <= rounds; round++)
         for (size_t i = 0; i < count; i++) {
             struct subject *s = &subjects[(i + round) % count];
-            progress("%s: round %u of %u: %s", what, round, rounds, s->name);
+            progress_share((double)(round * count + i) / (double)((rounds + 1) * count),
+                           "%s: round %u of %u: %s", what, round, rounds, s->name);
             double figure = s->run(s->arg);
             if (round > 0)
                 s->figures[round - 1] = figure;
         }
+    progress_next();
     progress_end();
 }
 

@@ -27,7 +27,8 @@ struct subject {
     double figures[ROUNDS_MAX];
 };
 
-/* `rounds` counted ones after one that is not. Shows progress on stderr. */
+/* `rounds` counted ones after one that is not. Each call is a part of what
+ * progress_plan() was told of. */
 void rounds_run(const char *what, struct subject *subjects, size_t count, unsigned rounds);
 
 double median(const double *values, size_t count);

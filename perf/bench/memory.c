@@ -94,9 +94,10 @@ static struct figures measure(uint32_t value_bytes, uint64_t entries, bool maps_
         candidate_nigh.settle(space); /* old tables go */
         struct account now = look(cache);
         add_look(&f, &begin, &now, value_bytes);
-        progress("memory: values of %u bytes: %u of %lu", value_bytes, number,
-                 (unsigned long)entries);
+        progress_share((double)i / LOOKS, "memory: values of %u bytes: %u of %lu", value_bytes,
+                       number, (unsigned long)entries);
     }
+    progress_next();
     progress_end();
     candidate_nigh.destroy(space);
     return f;
@@ -123,14 +124,18 @@ void bench_memory(const struct bench_settings *s)
     printf("\nmemory: bytes per entry beyond key and value; nigh's count against the "
            "allocator's\n%-16s%14s%14s%10s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
            "lost %", "accounted/real", "worst factor", "resident/acc");
+    progress_plan(2 * sizeof(sizes) / sizeof(sizes[0])); /* --only leaves some out */
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         uint64_t entries = s->quick ? 50000 : sizes[i] > 1000 ? 100000 : 1000000;
         if (sizes[i] > 5000)
             entries = (s->quick ? 64u << 20 : 400u << 20) / sizes[i];
         char name[56];
         snprintf(name, sizeof(name), "%u B values", sizes[i]);
-        if (s->only && !strstr(name, s->only))
+        if (s->only && !strstr(name, s->only)) {
+            progress_next();
+            progress_next();
             continue;
+        }
         struct figures f = measure(sizes[i], entries, true);
         f.resident = measure(sizes[i], entries, false).resident;
         report(name, &f);

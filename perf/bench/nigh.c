@@ -59,6 +59,8 @@ static struct nigh_space *create(const struct candidate_need *need, enum nigh_po
     if (need->maps_singly)
         options.l1_huge_pages = NIGH_HUGE_NONE;
     options.space.soft_ttl_ms = TTL_MS; /* nothing expires while it is measured */
+    if (need->options && nigh_options_parse(&options, need->options) != 0)
+        fail("%s", nigh_options_error());
     if (nigh_open(&options, &opened[i].cache) != 0)
         fail("nigh_open failed: %s", nigh_options_error());
     if (nigh_space_open(opened[i].cache, "bench", NULL, NULL, NULL, NULL, &opened[i].space) != 0)

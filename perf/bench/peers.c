@@ -196,6 +196,10 @@ void bench_peers(const struct bench_settings *s)
     size_t count = s->quick ? 1 : sizeof(sizes) / sizeof(sizes[0]);
     printf("\npeers: a hit, CPU ns; who copies values out is beside nigh and a copy\n"
            "  %-16s%10s%14s\n", "", "CPU ns", "nigh / theirs");
+    unsigned threads = 0;
+    while (s->threads[threads])
+        threads++;
+    progress_plan((unsigned)count * threads);
     for (size_t i = 0; i < count; i++)
         bench_size(s, s->quick ? &quick_size : &sizes[i]);
 }

@@ -323,12 +323,15 @@ void bench_shrink(const struct bench_settings *s)
            "%-13s%9s%7s%9s%8s%10s%9s%9s%14s%7s\n", (unsigned long)(from / MIB),
            (unsigned long)(to / MIB), "values, load", "1.10 at", "bound", "at bound", "CPU s",
            "a victim", "p50", "p99", "p99.99", "max");
+    progress_plan(LOADS * sizeof(cases) / sizeof(cases[0]));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         for (enum load load = IDLE; load < LOADS; load++) {
             struct shrink_case it = {.value_bytes = cases[i].value_bytes,
                                      .load = load, .from_bytes = from, .to_bytes = to};
             snprintf(it.name, sizeof(it.name), "%s, %s", cases[i].name, load_names[load]);
+            progress_share(0, "shrink: %s", it.name);
             if (!s->only || strstr(it.name, s->only))
                 measure(&it);
+            progress_next();
         }
 }

@@ -308,7 +308,7 @@ static void run_one(const struct bench_settings *s, const char *name, const stru
              c.by_bytes ? " B" : "");
     r.value = must_alloc(1, NIGH_VALUE_MAX);
     struct setting set = setting_for(s, &r, t, c);
-    progress("trace: %s", label);
+    progress_share(0, "trace: %s", label);
     struct outcome o = replay_trace(s, &r, t, &set, c.by_bytes);
     free(r.value);
     uint64_t fair = c.by_bytes ? set.entries * set.object_bytes / set.scale : set.entries;
@@ -399,9 +399,11 @@ void bench_trace(const struct bench_settings *s)
     if (s->reference)
         reference.count = reference_read(s->reference, &reference.cells);
     print_heading(s);
+    progress_plan((unsigned)s->file_count + (s->generate != NULL));
     if (s->generate) {
         trace_make(&t, s->generate);
         run_trace(s, "made", &t, true, 1);
+        progress_next();
         trace_free(&t);
     }
     for (int i = 0; i < s->file_count; i++) {
@@ -409,6 +411,7 @@ void bench_trace(const struct bench_settings *s)
         double rate = trace_read(&t, s->files[i]);
         print_rate(name, rate);
         run_trace(s, name, &t, false, rate);
+        progress_next();
         trace_free(&t);
         free(name);
     }

@@ -323,17 +323,27 @@ static void print_heading(unsigned threads, bool *headed)
     *headed = true;
 }
 
+#define CASES (sizeof(cases) / sizeof(cases[0]))
+
+/* Names a case; returns whether it is wanted. Those that are not mixed have one writer, to whom
+ * every key is new. */
+static bool choose_case(const struct bench_settings *s, const struct write_case *wc,
+                        unsigned threads, char ret_name[CASE_NAME_MAX])
+{
+    bool mixed = wc->kind == MIXED;
+    snprintf(ret_name, CASE_NAME_MAX, mixed ? "%s, %u thread%s" : "%s", wc->name, threads,
+             threads == 1 ? "" : "s");
+    return !(s->quick && wc->entries > 10000) && (!s->only || strstr(ret_name, s->only)) &&
+           (mixed || threads == 1);
+}
+
 static void bench_threads(const struct bench_settings *s, unsigned threads)
 {
     bool headed = false;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < CASES; i++) {
         struct write_case wc = cases[i];
         char name[CASE_NAME_MAX];
-        bool mixed = wc.kind == MIXED; /* the others: one writer, to whom every key is new */
-        snprintf(name, sizeof(name), mixed ? "%s, %u thread%s" : "%s", wc.name, threads,
-                 threads == 1 ? "" : "s");
-        if ((s->quick && wc.entries > 10000) || (s->only && !strstr(name, s->only)) ||
-            (!mixed && threads > 1))
+        if (!choose_case(s, &wc, threads, name))
             continue;
         if (s->quick)
             wc.count >>= 4;
@@ -344,6 +354,12 @@ static void bench_threads(const struct bench_settings *s, unsigned threads)
 
 void bench_write(const struct bench_settings *s)
 {
+    char name[CASE_NAME_MAX];
+    unsigned parts = 0;
+    for (const unsigned *threads = s->threads; *threads; threads++)
+        for (size_t i = 0; i < CASES; i++)
+            parts += choose_case(s, &cases[i], *threads, name);
+    progress_plan(parts);
     for (const unsigned *threads = s->threads; *threads; threads++)
         bench_threads(s, *threads);
 }

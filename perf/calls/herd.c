@@ -207,7 +207,7 @@ unsigned herd_run(unsigned herds, unsigned *ret_bars)
            CALLERS, PROCESSES, WAITERS * PROCESSES);
     printf("%6s%10s%10s%14s\n", "herd", "loads[1]", "refused", "all answered");
     for (uint32_t herd = 1; herd <= herds; herd++) {
-        progress("herd %u of %u", herd, herds);
+        progress_share((double)(herd - 1) / herds, "herd %u of %u", herd, herds);
         took_ms[herd - 1] = let_go(herd);
         uint32_t loads = atomic_load(&shared->loads);
         refused += atomic_load(&shared->refused);

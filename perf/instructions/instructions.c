@@ -144,8 +144,10 @@ static int by_count(const void *a, const void *b)
 static struct count count_loop(const struct row *row, const char *policy, const char *folder)
 {
     struct count counts[RUNS_MAX];
-    for (unsigned i = 0; i < runs; i++)
+    for (unsigned i = 0; i < runs; i++) {
+        progress_share((double)i / runs, "%s, %s", row->name, policy);
         counts[i] = count_once(row, policy, folder);
+    }
     qsort(counts, runs, sizeof(*counts), by_count);
     return counts[runs / 2];
 }
@@ -166,8 +168,8 @@ static unsigned show_row(const struct row *row, const char *folder)
     double other = 0;
     printf("%-38s", row->name);
     for (unsigned i = 0; i < POLICIES; i++) {
-        progress("%s, %s", row->name, policies[i]);
         struct count count = count_loop(row, policies[i], folder);
+        progress_next();
         progress_end();
         missed += !show(&count, row->most[i]);
         result_add("instructions", row->name, policies[i], "per call", count.instructions,
@@ -181,6 +183,19 @@ static unsigned show_row(const struct row *row, const char *folder)
     printf("\n");
     fflush(stdout);
     return missed;
+}
+
+static bool is_wanted(const struct row *row, const char *only)
+{
+    return !only || strstr(row->name, only);
+}
+
+static unsigned count_rows(const char *only)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < ROWS; i++)
+        count += is_wanted(&rows[i], only);
+    return count;
 }
 
 /* ---- the command line ---- */
@@ -227,8 +242,9 @@ int main(int argc, char **argv)
     const char *folder = folder_create("nigh-instructions");
     printf("instructions per call                  %9s %16s         at most\n", policies[0],
            policies[1]);
+    progress_plan(count_rows(only) * POLICIES);
     for (unsigned i = 0; i < ROWS; i++)
-        if (!only || strstr(rows[i].name, only))
+        if (is_wanted(&rows[i], only))
             missed += show_row(&rows[i], folder);
     results_output(&output);
     return missed ? 1 : 0;

@@ -217,9 +217,11 @@ static FILE *trace_work(const char *self)
 static void read_trace(struct trace *t, FILE *in)
 {
     char text[256];
+    progress("lines: reading the trace");
     while (fgets(text, sizeof(text), in))
         if (text[0] != 'I')
             take_text(t, text);
+    progress_end();
     fclose(in);
     if (t->phases != LIMITS || t->rounds[0] != ROUNDS || t->rounds[1] != ROUNDS)
         fail("lines: no whole trace: %u phases, %u and %u rounds", t->phases, t->rounds[0],

@@ -15,6 +15,7 @@
 #include "cache/cache.h"
 #include "l1/core.h"
 #include "l1/shard.h"
+#include "support/progress.h"
 
 const char *const work_names[WORK_OPS] = {"hit", "put", "miss"};
 
@@ -131,7 +132,11 @@ static void take_turn_locked(struct actor *a, unsigned turn)
 
 static void *act(void *arg)
 {
-    for (unsigned turn = 0; turn < work.phase_count * work.rounds; turn++) {
+    unsigned turns = work.phase_count * work.rounds;
+    const struct actor *a = arg;
+    for (unsigned turn = 0; turn < turns; turn++) {
+        if (a->index == 0)
+            progress_share((double)turn / turns, "lines: traced by valgrind");
         pthread_mutex_lock(&work.lock);
         take_turn_locked(arg, turn);
         pthread_mutex_unlock(&work.lock);

@@ -404,9 +404,10 @@ unsigned evict_run(unsigned samples, unsigned *ret_bars)
     for (unsigned n = 0; n < samples; n++)
         for (size_t w = 0; w < WAYS; w++)
             for (size_t i = 0; i < IDLES; i++) {
-                progress("evict: %u of %u", n, samples);
+                progress_share((double)n / samples, "evict: %u of %u", n, samples);
                 all[w][i].us[n] = (double)ways[w].once(&h, i ? IDLE_NS : 0) / 1e3;
             }
+    progress_next();
     progress_end();
     unsigned missed = show(all, samples, ret_bars);
     nigh_close(h.cache);

@@ -14,7 +14,7 @@
 #define CONNECT_NS  (20 * PERF_NS_PER_S)
 #define LEASE_MS    60000u
 #define FILL_MS 60000u
-#define ENVELOPE_BYTES (96 + LINK_VALUE_BYTES)
+#define ENVELOPE_BYTES (LINK_ENVELOPE_BYTES + LINK_VALUE_BYTES)
 #define SCHEMAS 77u /* what the list of schemas is called */
 #define FILLS_MAX   256u /* calls of a round: each wants its leases before */
 #define PATIENCE_MS 20000u

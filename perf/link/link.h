@@ -20,6 +20,7 @@
 #define LINK_KEYS        4096u /* that are asked for */
 #define LINK_BATCH_MAX   128u  /* keys of one call */
 #define LINK_VALUE_BYTES 100u
+#define LINK_ENVELOPE_BYTES 96u /* with which nigh's values are longer in Redis */
 #define LINK_PIPELINE    32u  /* requests under way where as many as that are sent at once */
 /* The script of the side "Lua". KEYS: the log, then what goes. ARGV: the frame, the channel. */
 extern const char link_change_text[];
@@ -83,7 +84,7 @@ extern const struct side side_nigh_get, side_nigh_many, side_nigh_key, side_nigh
     side_nigh_keys, side_nigh_heard;
 extern const struct side side_lease, side_fill;
 extern const struct side side_nigh_miss, side_hiredis_miss;
-extern const struct side side_hiredis_get, side_hiredis_singles;
+extern const struct side side_hiredis_get, side_hiredis_longer, side_hiredis_singles;
 extern const struct side side_hiredis_mget, side_hiredis_pipeline, side_hiredis_misses;
 extern const struct side side_del, side_del_pipeline, side_del_many, side_multi, side_script;
 extern const struct side side_set_script;
@@ -119,8 +120,9 @@ struct link {
     /* Keys from 0 on, LINK_BATCH_MAX more at the end that begin anew; as long as nigh's in Redis.
      */
     struct nigh_key plain[LINK_KEYS + LINK_BATCH_MAX];
+    struct nigh_key longer[LINK_KEYS + LINK_BATCH_MAX]; /* with values as long as envelopes */
     struct nigh_key keys[LINK_KEYS + LINK_BATCH_MAX]; /* nigh's */
-    char value[LINK_VALUE_BYTES];
+    char value[LINK_VALUE_BYTES + LINK_ENVELOPE_BYTES];
 };
 extern struct link link_world;
 

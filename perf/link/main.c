@@ -115,13 +115,12 @@ static void make_keys(struct nigh_key *keys, const char *format)
     }
 }
 
-static void fill_plain(void)
+static void set_keys(const struct nigh_key *keys, size_t value_bytes)
 {
     redisContext *c = redisConnectUnix(link_world.server.socket);
     for (unsigned i = 0; i < LINK_KEYS; i++) {
-        const struct nigh_key *k = &link_world.plain[i];
-        redisReply *r = c ? redisCommand(c, "SET %b %b", k->data, k->len, link_world.value,
-                                         sizeof(link_world.value))
+        redisReply *r = c ? redisCommand(c, "SET %b %b", keys[i].data, keys[i].len,
+                                         link_world.value, value_bytes)
                           : NULL;
         if (!r)
             fail("redis-server takes no values");
@@ -155,11 +154,14 @@ static void run_sides(const struct row *row, struct entrant *entrants, size_t co
             struct entrant *e = &entrants[(i + round) % count];
             if (!e->self)
                 continue;
-            progress("%s: round %u of %u: %s", row->name, round, link_world.rounds, e->side->name);
+            progress_share((double)(round * count + i) / (double)((link_world.rounds + 1) * count),
+                           "%s: round %u of %u: %s", row->name, round, link_world.rounds,
+                           e->side->name);
             link_round(row, e->side, e->self, figures);
             for (size_t m = 0; m < METRICS && round > 0; m++)
                 e->figures[m].figures[round - 1] = figures[m];
         }
+    progress_next();
     progress_end();
 }
 
@@ -189,10 +191,25 @@ static void run_apart(const struct settings *s)
         levels_run();
 }
 
+/* How many parts the command has, for progress. */
+static unsigned count_parts(const struct settings *s)
+{
+    const struct suite *suite = link_world.suite;
+    unsigned parts = 0;
+    for (size_t i = 0; i < suite->row_count; i++)
+        parts += is_wanted(s, suite->rows[i].name);
+    if (is_suite("link"))
+        parts += is_wanted(s, "evict");
+    if (is_suite("compress") && is_wanted(s, "levels"))
+        parts += PAGES_KINDS;
+    return parts;
+}
+
 static void run(const struct settings *s)
 {
     const struct suite *suite = link_world.suite;
     unsigned missed = 0, bars = 0, rows = 0;
+    progress_plan(count_parts(s));
     if (is_suite("compress"))
         run_apart(s);
     for (size_t i = 0; i < suite->row_count; i++) {
@@ -242,9 +259,11 @@ int main(int argc, char **argv)
     redis_server_start(&link_world.server, folder_create("nigh-link"));
     redis_server_wait(&link_world.server);
     make_keys(link_world.plain, "plain:!2:data:1:key:");
+    make_keys(link_world.longer, "plain:!2:long:1:key:");
     make_keys(link_world.keys, "key:");
     memset(link_world.value, 'v', sizeof(link_world.value));
-    fill_plain();
+    set_keys(link_world.plain, LINK_VALUE_BYTES);
+    set_keys(link_world.longer, LINK_VALUE_BYTES + LINK_ENVELOPE_BYTES);
     begin_others();
     if (is_suite("compress"))
         pages_read(settings.dir, settings.catalogue, settings.cache);

@@ -97,6 +97,18 @@ static void get(void *self, unsigned thread, uint64_t n)
     get_one(self, thread, link_at(thread, n, 1));
 }
 
+static void get_longer(void *self, unsigned thread, uint64_t n)
+{
+    const struct nigh_key *key = &link_world.longer[link_at(thread, n, 1)];
+    struct plain_args a = {.count = 0};
+    plain_word(&a, "GET");
+    plain_add(&a, key->data, key->len);
+    redisReply *r = plain_ask(self, thread, &a, REDIS_REPLY_STRING);
+    if (r->len != LINK_VALUE_BYTES + LINK_ENVELOPE_BYTES)
+        fail("hiredis: a value of %zu bytes", r->len);
+    freeReplyObject(r);
+}
+
 static void get_singles(void *self, unsigned thread, uint64_t n)
 {
     struct plain *p = self;
@@ -149,6 +161,8 @@ static void get_misses(void *self, unsigned thread, uint64_t n)
 /* clang-format off */
 const struct side side_hiredis_get = {
     "hiredis", "get", .open = plain_open, .call = get, .close = plain_close};
+const struct side side_hiredis_longer = {
+    "hiredis, 196 B", "get", .open = plain_open, .call = get_longer, .close = plain_close};
 const struct side side_hiredis_singles = {
     "hiredis GETs", "get", .open = plain_open, .call = get_singles, .close = plain_close};
 const struct side side_hiredis_mget = {

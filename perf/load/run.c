@@ -200,7 +200,7 @@ static bool run_rounds(struct run *r, struct load_result *ret)
     uint64_t ns = (uint64_t)(s->seconds * 1e9 / s->rounds);
     r->phases = (s->rounds + 1) * ret->count * (s->control ? 2 : 1);
     r->shared->begin_ns = now_ns();
-    progress_begin();
+    progress_plan(1);
     for (unsigned round = 0; round <= s->rounds; round++)
         for (unsigned i = 0; i < ret->count; i++) {
             unsigned number = (i + round) % ret->count;

@@ -18,11 +18,10 @@
 #include "nodes/origin.h"
 #include "nodes/servers.h"
 #include "support/fail.h"
+#include "support/progress.h"
 #include "support/redis_sweep.h"
 
 #define LOOK_EVERY_NS (5 * PERF_NS_PER_MS)
-#define PROGRESS_NS (250 * PERF_NS_PER_MS)
-#define PROGRESS_LINE_NS (5 * PERF_NS_PER_S) /* where the line cannot be rewritten */
 #define END_NS (15 * PERF_NS_PER_S)
 #define HEALED_NS (25 * PERF_NS_PER_S) /* a node has connected again, and knows the clock */
 
@@ -37,7 +36,6 @@ struct run {
     struct history history;
     struct fault fault;
     uint64_t begin_ns;
-    uint64_t progress_ns;
 };
 
 static void on_signal(int signal_number)
@@ -213,17 +211,13 @@ static const char *last_event(const struct fault *f)
 
 static void show_progress(struct run *r, uint64_t now)
 {
-    bool terminal = isatty(STDERR_FILENO);
-    if (now - r->progress_ns < (terminal ? PROGRESS_NS : PROGRESS_LINE_NS))
-        return;
-    double seconds = (double)(now - r->begin_ns) / 1e9;
-    r->progress_ns = now;
-    fprintf(stderr, "%s%s  %4.1f of %g s  %.2f million reads  %llu loads  %-18s%s",
-            terminal ? "\r" : "", r->job->plan.check ? "checked  " : "check off", seconds,
-            r->job->plan.seconds, (double)reads_so_far(r) / 1e6,
-            (unsigned long long)atomic_load_explicit(&r->shared->origin_loads,
-                                                     memory_order_relaxed),
-            last_event(&r->fault), terminal ? "" : "\n");
+    double seconds = (double)(now - r->begin_ns) / 1e9, done = seconds / r->job->plan.seconds;
+    progress_share(done < 1 ? done : 1, "%s, %.1f of %g s, %.2f million reads, %llu loads  %s",
+                   r->job->plan.check ? "checked" : "check off", seconds, r->job->plan.seconds,
+                   (double)reads_so_far(r) / 1e6,
+                   (unsigned long long)atomic_load_explicit(&r->shared->origin_loads,
+                                                            memory_order_relaxed),
+                   last_event(&r->fault));
 }
 
 static uint32_t untrusting(const struct run *r)
@@ -246,7 +240,6 @@ static void await_trust(struct run *r)
 static void watch(struct run *r)
 {
     uint64_t end = r->begin_ns + (uint64_t)(r->job->plan.seconds * 1e9);
-    r->progress_ns = r->begin_ns;
     for (uint64_t now = r->begin_ns; (now < end || !fault_is_over(&r->fault)) && !interrupted;
          now = now_ns()) {
         check_alive(r);
@@ -256,8 +249,8 @@ static void watch(struct run *r)
         sleep_ns(LOOK_EVERY_NS);
     }
     await_trust(r);
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%79s\r", "");
+    progress_next();
+    progress_end();
 }
 
 bool job_run(const struct job *job, struct result *ret)

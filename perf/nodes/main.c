@@ -11,6 +11,7 @@
 #include "nodes/settings.h"
 #include "support/fail.h"
 #include "support/folder.h"
+#include "support/progress.h"
 #include "support/redis_server.h"
 #include "support/table.h"
 
@@ -25,6 +26,14 @@ static bool is_skipped(const struct fault_kind *kind, const char *folder)
     return missing != NULL;
 }
 
+static unsigned count_faults(void)
+{
+    unsigned count = 0;
+    while (fault_kind(count))
+        count++;
+    return count;
+}
+
 /* A judged run with each fault; the table has a line of each. */
 static int run_faults(struct settings *s, const struct job *first)
 {
@@ -32,12 +41,14 @@ static int run_faults(struct settings *s, const struct job *first)
     int broken = 0, count = 0;
     struct result *results = must_alloc(FAULT_KINDS_MAX, sizeof(*results));
     job.plan.check = true;
+    progress_plan(count_faults());
     for (uint32_t i = 0; fault_kind(i); i++) {
         char *folder = must_print("%s/%s", first->folder, fault_kind(i)->name);
         folder_make(folder);
         job.folder = folder;
         job.plan.fault = i + 1;
         if (is_skipped(fault_kind(i), folder)) {
+            progress_next();
             free(folder);
             continue;
         }
@@ -70,6 +81,7 @@ static int run_jobs(struct settings *s, const struct job *first)
         free(results);
         return PERF_EXIT_BROKEN;
     }
+    progress_plan((unsigned)count);
     for (int i = 0; i < count; i++) {
         job.plan.check = s->plan.check && i == 0;
         if (!job_run(&job, &results[i])) {

@@ -15,23 +15,52 @@
 #define REDRAW_NS     (100 * PERF_NS_PER_MS)
 #define TEXT_BYTES    128
 
+static unsigned parts, parts_done;
 static uint64_t began_ns, said_ns;
+static double share; /* of the whole; 0: nobody has said */
+
+void progress_plan(unsigned count)
+{
+    parts = count ? count : 1;
+    parts_done = 0;
+    share = 0;
+    began_ns = said_ns = now_ns();
+}
+
+void progress_next(void)
+{
+    parts_done++;
+    share = parts ? (double)parts_done / parts : 0;
+}
+
+/* Writes a line, with the time that is left, if that is known. */
+static void write_text(const char *before, const char *text, const char *after)
+{
+    double took_s = (double)(now_ns() - began_ns) / 1e9;
+    if (share > 0 && share < 1)
+        fprintf(stderr, "%s%3.0f %%, some %.0f s left: %s%s", before, 100 * share,
+                took_s * (1 - share) / share, text, after);
+    else
+        fprintf(stderr, "%s%s%s", before, text, after);
+    fflush(stderr);
+}
+
+static void write_over(const char *text)
+{
+    write_text("\r\033[K", text, "");
+}
+
 
 void progress(const char *fmt, ...)
 {
+    char text[TEXT_BYTES];
     va_list args;
     if (!isatty(STDERR_FILENO))
         return;
     va_start(args, fmt);
-    fputs("\r\033[K", stderr);
-    vfprintf(stderr, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    fflush(stderr);
-}
-
-void progress_begin(void)
-{
-    began_ns = said_ns = now_ns();
+    write_over(text);
 }
 
 void progress_share(double done, const char *fmt, ...)
@@ -40,16 +69,19 @@ void progress_share(double done, const char *fmt, ...)
     va_list args;
     uint64_t now = now_ns();
     bool terminal = isatty(STDERR_FILENO);
+    if (parts_done >= parts)
+        progress_plan(1);
+    share = (parts_done + done) / parts;
     if (now - said_ns < (terminal ? REDRAW_NS : LINE_EVERY_NS))
         return;
     said_ns = now;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    double left = done > 0 ? (double)(now - began_ns) / 1e9 * (1 - done) / done : 0;
-    fprintf(stderr, "%s%3.0f %%, some %.0f s left: %s%s",
-            terminal ? "\r\033[K" : "perf: ", 100 * done, left, text, terminal ? "" : "\n");
-    fflush(stderr);
+    if (terminal)
+        write_over(text);
+    else
+        write_text("perf: ", text, "\n");
 }
 
 void progress_end(void)

@@ -199,6 +199,7 @@ void shards_measure(struct shards_result *ret, const struct replay_source *src, 
         team_open(&teams[i], src, &scale, policy, candidates[i]);
         subjects[i] = (struct subject){names[i], run_round, &teams[i], {0}};
     }
+    progress_plan(1);
     rounds_run("shards", subjects, ret->count, rounds);
     shards_judge(ret, subjects);
     for (unsigned i = 0; i < ret->count; i++)

@@ -171,7 +171,7 @@ static void refine(struct tune *t)
     uint64_t most = t->sizes[t->size_count - 1].bytes;
     uint64_t tried[] = {knee / 4 * 3, knee / 2 * 3};
     double done = 0;
-    progress_begin();
+    progress_plan(1);
     for (unsigned i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
         struct tune_size *size =
             tried[i] >= MEMORY_LEAST && tried[i] < most ? insert_size(t, tried[i]) : NULL;
@@ -247,7 +247,7 @@ char *tune_run(struct tune *t, const struct tune_settings *s)
     progress("stack distances of %zu requests", t->in.trace.count);
     curve_make(&t->curve, &t->in, t->source.key_bytes, CURVE_REQUESTS_MOST, s->seed);
     choose_sizes(t);
-    progress_begin();
+    progress_plan(1);
     replay_all(t);
     replay_beyond(t);
     choose(t);
