@@ -12,12 +12,17 @@ static uint32_t wanted(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
 }
 
-void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t touched,
+void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
                 enum nigh_trace_outcome outcome)
 {
     if (touched & L1_TOUCHED_SAMPLED)
         l1_report_hit(e);
-    if (!(touched & L1_TOUCHED_MARKED) || !wanted(space->cache))
+    if (!(touched & L1_TOUCHED_MARKED))
+        return;
+    /* Else the first read of a refreshed value is told, whether its key is marked or not. */
+    if (NIGH_UNLIKELY(l1_entry_refreshed(e)) && !l1_note_read(space_l1(space), e))
+        return;
+    if (!wanted(space->cache))
         return;
     struct bytes name = l1_entry_key(e);
     struct l1_key key = {name.data, (uint32_t)name.len, space->id,

@@ -41,7 +41,7 @@ static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)
 
 /* Note a hit that l1_touch() has answered with `touched`, not 0; `outcome`: FRESH, STALE or ABSENT.
  * The entry is pinned, or was found in the caller's section. Threads: any. */
-NIGH_OUTLINED void sample_hit(struct nigh_space *space, const struct l1_entry *e, uint32_t touched,
+NIGH_OUTLINED void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
                               enum nigh_trace_outcome outcome);
 /* Note what happened to a marked key. Waits for nothing. Threads: any. Locks: leaves, if free. */
 NIGH_OUTLINED void sample_note_marked(struct nigh_space *space, const struct l1_key *key,

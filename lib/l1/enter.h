@@ -25,6 +25,7 @@
 #include "l1/expiry.h"
 #include "l1/leave.h"
 #include "l1/limbo.h"
+#include "l1/refreshed.h"
 #include "l1/room.h"
 #include "l1/shard.h"
 #include "l1/tally.h"
@@ -164,6 +165,8 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
         entry_mark(p->e, l1_generation(&l1->hit));
         curve_store(l1, p->hash, p->bytes);
     }
+    if (NIGH_UNLIKELY(l1_entry_refreshed(p->e)) && !copied)
+        refreshed_comes(l1, p->e);
     enter_publish_word(l1, p->word, p->hash, p->e);
     if (copied) {
         l1_shard_let_go_locked(l1, s, copied);
@@ -183,6 +186,8 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
     expiry_note_locked(s, slot, tick, p->now_ns);
     entry_spare_inherit(p->e, p->old);
     (void)l1_touch(p->e, l1_generation(&l1->hit));
+    if (NIGH_UNLIKELY((p->old->flags | p->e->flags) & ENTRY_REFRESHED))
+        refreshed_follows(l1, p->e, p->old, p->hash);
     if (l1->policy->replace)
         l1->policy->replace(l1, s, slot, p->before, p->bytes);
     if (NIGH_UNLIKELY(p->bytes != p->before))

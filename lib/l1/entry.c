@@ -82,7 +82,7 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
 }
 
 /* The lifetimes of a value, as an entry has them. "For ever" lasts until the ticks end, when the
- * machine has been up for 18 years. A value may be older than the machine's clock, but the end of
+ * machine has been up for 9 years. A value may be older than the machine's clock, but the end of
  * its fresh time is at least 0, or it would be taken for a late one: there the birth moves by what
  * rounding took from the life. */
 static struct entry_times times_of(const struct l1_value *v)
@@ -154,7 +154,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     NIGH_DCHECK(key->space <= L1_SPACES_MAX && v->group_count <= NIGH_TAGS_MAX);
     NIGH_DCHECK(!v->group_count ||
                 (v->groups[0] >= GROUP_SLOT_TAGS && v->groups[0] < l1->floors->group_count));
-    unsigned flags = own_flags | (wants_extension(v) ? ENTRY_EXTENDED : 0) |
+    unsigned flags = own_flags | (v->flags & L1_REFRESHED) |
+                     (wants_extension(v) ? ENTRY_EXTENDED : 0) |
                      (v->group_count > 1 ? ENTRY_MANY_TAGS : 0);
     store_head(e, refs, l1->id, stamp, flags, times_of(v), label_of(key, v));
     copy_key(e->bytes, key->data, key->len);

@@ -32,7 +32,7 @@
  * 2.4 are then in a second bucket. A sketch of 4 bytes an entry saves 4, and costs 0.28 points of
  * hit ratio on average: more than the room for 2 % more values brings.
  *
- * Times are ticks of 2^19 ns (0.52 ms, 18 years in 40 bits). `fresh` is when the entry ends being
+ * Times are ticks of 2^19 ns (0.52 ms, 9 years in 39 bits). `fresh` is when the entry ends being
  * fresh, `life` how long before that it was born and `stale` how long after it ends being stale;
  * these two are small floating-point numbers, rounded down: exact below 34 s and 1 s, else short by
  * at most 1/32,768 and 1/1,024 of themselves. `fresh` makes up for what `life` lost, so that birth
@@ -64,7 +64,7 @@
 #define L1_SPACES_MAX 1023u
 
 #define ENTRY_TICK_SHIFT 19
-#define ENTRY_FRESH_BITS 40
+#define ENTRY_FRESH_BITS 39
 #define ENTRY_LIFE_BITS 16 /* mantissa; with 5 bits of exponent */
 #define ENTRY_STALE_BITS 11
 #define ENTRY_EXPONENT_BITS 5
@@ -105,6 +105,7 @@
 #define ENTRY_EXTENDED 1u  /* an extension follows the value */
 #define ENTRY_LOOSE 2u     /* from general memory, not charged, never stored */
 #define ENTRY_MANY_TAGS 4u /* several: all of them are in the extension, and `tag` is 0 */
+#define ENTRY_REFRESHED 8u /* a refresh has brought it, and nobody waited for it: refreshed.h */
 
 /* Keys: (c) constant after publication  (s) shard lock  (a) atomic, relaxed but for named pairs */
 struct l1_entry {
@@ -114,7 +115,7 @@ struct l1_entry {
     uint64_t stale : ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks after fresh */
     uint64_t stamp : 48;                                /* (c) */
     uint64_t life : ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS; /* (c) ticks from birth to fresh */
-    uint64_t flags : 3;                                 /* (c) */
+    uint64_t flags : 4;                                 /* (c) */
     uint64_t fresh : ENTRY_FRESH_BITS;                  /* (c) tick */
     union {
         uint64_t label;                                 /* (c) */
@@ -300,6 +301,11 @@ static inline uint32_t l1_entry_groups(const struct l1_entry *e, const uint16_t 
     return e->tag ? 1 : 0;
 }
 
+static inline bool l1_entry_refreshed(const struct l1_entry *e)
+{
+    return e->flags & ENTRY_REFRESHED;
+}
+
 static inline bool l1_entry_loose(const struct l1_entry *e)
 {
     return e->flags & ENTRY_LOOSE;
@@ -368,6 +374,18 @@ static inline void entry_mark(struct l1_entry *e, bool has_generation)
 {
     uint32_t spare = entry_spare(e);
     entry_spare_set(e, (uint8_t)(has_generation ? spare & ~GENERATION_BIT : spare | ENTRY_MARKED));
+}
+
+static inline bool entry_is_marked(const struct l1_entry *e, bool has_generation)
+{
+    uint32_t spare = entry_spare(e);
+    return has_generation ? !(spare & GENERATION_BIT) : spare & ENTRY_MARKED;
+}
+
+static inline void entry_unmark(struct l1_entry *e, bool has_generation)
+{
+    uint32_t spare = entry_spare(e);
+    entry_spare_set(e, (uint8_t)(has_generation ? spare | GENERATION_BIT : spare & ~ENTRY_MARKED));
 }
 
 /* Take over the popularity of another entry of the same key, and its mark. */

@@ -112,7 +112,8 @@ struct l1_key l1_key_of(const struct l1 *l1, uint32_t space_id, const void *key,
 /* ---- entries: immutable once published ---- */
 
 enum l1_flags {
-    L1_ABSENT = 1, /* known not to exist: no value bytes */
+    L1_ABSENT = 1,    /* known not to exist: no value bytes */
+    L1_REFRESHED = 8, /* a refresh has brought it, and nobody waited for it: l1_note_read() */
 };
 
 /* The content from which an entry is made. Lifetimes are absolute (env clock). */
@@ -208,6 +209,11 @@ static inline bool l1_mask_marks(uint32_t mask, uint64_t hash)
 {
     return !((uint32_t)(hash >> L1_MARK_SHIFT) & mask);
 }
+
+/* Note a read of a value that a refresh has brought (l1_entry_refreshed()): by a hit of it that
+ * l1_touch() told as L1_TOUCHED_MARKED, or by a caller who joined its flight. Returns whether its
+ * key is marked. Threads: any. Locks: none. */
+NIGH_OUTLINED bool l1_note_read(const struct l1 *l1, struct l1_entry *e);
 
 /*
  * ---- what another cap would bring: curve.h ----

@@ -15,7 +15,7 @@ struct plain_put {
     uint64_t bytes; /* charged */
 };
 
-/* Values put later than this are so near the end of an entry's ticks, 18 years, that these may not
+/* Values put later than this are so near the end of an entry's ticks, 9 years, that these may not
  * suffice for their lifetimes. */
 #define PLAIN_BORN_MAX ((UINT64_C(1) << ENTRY_FRESH_BITS) - 2 * (UINT64_C(1) << 32))
 

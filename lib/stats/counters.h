@@ -49,6 +49,7 @@
     X(LOAD_FORGOTTEN, "load_forgotten", "deferred loads given up: no answer by twice their time")  \
     X(LOAD_BUSY, "load_busy", "loads refused: too many at once for the space")                     \
     X(REFRESH, "refresh", "flights begun behind a value that was served stale")                    \
+    X(REFRESH_WASTED, "refresh_wasted", "values of refreshes that have left L1 unread")\
     X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads flights have no caller")    \
     X(ERROR_SERVED, "error_served", "flights that spared the origin: its last answer was an error")\
     /* recording */                                                                                \

@@ -140,3 +140,82 @@ TEST(generations_are_told_apart_as_ever)
     }
     cache_close(&c);
 }
+
+/* ---- what a refresh has brought ---- */
+
+static void refresh(struct cache *c, unsigned number, size_t len)
+{
+    static const char bytes[64];
+    struct l1_value value = cache_value(c, bytes, len);
+    value.flags = L1_REFRESHED;
+    REQUIRE_EQ(cache_store(c, number, &value), L1_STORED);
+}
+
+/* Hit a key as a reader does. Returns whether takers of marked keys would have been told. */
+static bool hit(struct cache *c, unsigned number)
+{
+    struct l1_entry *e = entry_of(c, number);
+    uint32_t touched = l1_touch(e, l1_generation(&c->space.hit));
+    return (touched & L1_TOUCHED_MARKED) && (!l1_entry_refreshed(e) || l1_note_read(c->l1, e));
+}
+
+static uint64_t wasted(struct cache *c)
+{
+    return stats_read(&c->stats, STATS_REFRESH_WASTED);
+}
+
+/* Take a value out of the cache, in one of the ways. */
+static void leave(struct cache *c, unsigned number, unsigned way)
+{
+    if (way == 0)
+        cache_remove(c, number);
+    else if (way == 1)
+        cache_own(c, number, 16);
+    else
+        cache_put_size(c, number, way == 2 ? 16 : 40);
+}
+
+/* A third is read; keys had been hit before, more or less often, or were not there. */
+TEST(a_refreshed_value_is_wasted_if_it_leaves_unread)
+{
+    for (size_t p = 0; p < ARRAY_COUNT(each_policy); p++) {
+        struct cache c;
+        uint64_t expected = 0;
+        open_marking(&c, each_policy[p], 8);
+        for (unsigned i = 0; i < KEYS; i++) {
+            for (unsigned n = 0; n < i % 7; n++) {
+                if (n == 0)
+                    cache_put_size(&c, i, 16);
+                hit(&c, i);
+            }
+            refresh(&c, i, i % 2 ? 16 : 40);
+            bool read = i % 3 == 0;
+            for (unsigned n = 0; n < 5 && read; n++)
+                CHECK_EQ(hit(&c, i), is_marked(&c, i));
+            expected += !read && !is_marked(&c, i);
+            leave(&c, i, i / 3 % 4);
+            CHECK_EQ(wasted(&c), expected);
+        }
+        CHECK(expected > KEYS / 2);
+        cache_close(&c);
+    }
+}
+
+TEST(a_value_in_the_place_of_a_refreshed_one_is_told_as_its_key_is)
+{
+    for (size_t p = 0; p < ARRAY_COUNT(each_policy); p++) {
+        struct cache c;
+        uint64_t told, marked;
+        open_marking(&c, each_policy[p], 8);
+        for (unsigned i = 0; i < KEYS; i++) {
+            cache_put_size(&c, i, 16);
+            refresh(&c, i, 16);
+            refresh(&c, i, 16); /* the next one: that before was not read */
+            cache_put_size(&c, i, 16);
+        }
+        hit_all(&c, 3, &told, &marked);
+        CHECK_EQ(told, marked);
+        CHECK_EQ(wasted(&c), 2 * (KEYS - marked / 3));
+        cache_close(&c);
+    }
+}

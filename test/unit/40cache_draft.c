@@ -100,7 +100,7 @@ static struct l1_entry *looked_up(const struct draft *d)
     REQUIRE(envelope);
     struct l2_answer answer = {
         .verdict = L2_VALUE, .value = bytes_of(envelope, size), .home = d->home};
-    CHECK_EQ(lookup_answer(d->space, &d->key, d->ticket, &answer, &found), 0);
+    CHECK_EQ(lookup_answer(d->space, &d->key, d->ticket, &answer, false, &found), 0);
     mem_free(d->space->cache->env.mem, NULL, envelope, size);
     REQUIRE_EQ(found.verdict, VERDICT_FRESH);
     CHECK_EQ(found.fill_id, d->token);

@@ -40,7 +40,7 @@ static struct lookup look(struct world *w, const struct l2_envelope *e)
     l2_envelope_encode(e, bytes);
     struct l2_answer answer = {
         .verdict = L2_VALUE, .value = bytes_of(bytes, size), .home = e->home};
-    CHECK_EQ(lookup_answer(w->space, &key, l1_ticket(cache->l1), &answer, &ret), 0);
+    CHECK_EQ(lookup_answer(w->space, &key, l1_ticket(cache->l1), &answer, false, &ret), 0);
     free(bytes);
     return ret;
 }

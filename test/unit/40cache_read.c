@@ -252,6 +252,33 @@ TEST(no_more_is_refreshed_at_once_than_may_be_loaded)
     world_close(&w);
 }
 
+/* Sixteen keys, of which one in 64 is of the sample, and never counts. */
+TEST(a_refresh_is_wasted_if_nobody_reads_what_it_brought)
+{
+    struct world w;
+    char key[8];
+    unsigned counted = 0;
+    world_open_exact(&w);
+    for (int read = 1; read >= 0; read--)
+        for (int i = 0; i < 16; i++) {
+            snprintf(key, sizeof(key), "%d.%d", read, i);
+            struct l1_key named = l1_key_of(w.cache->l1, w.space->id, key, strlen(key));
+            CHECK_EQ(ask_fetch(w.space, key, NULL).outcome, NIGH_FRESH);
+            world_advance(&w, 1200);
+            CHECK_EQ(ask_fetch(w.space, key, NULL).outcome, NIGH_STALE);
+            world_settle(&w);
+            if (read)
+                CHECK_EQ(ask_get(w.space, key, NULL).outcome, NIGH_FRESH);
+            counted += !read && !l1_marks(w.cache->l1, named.hash);
+        }
+    world_advance(&w, 100000);
+    world_settle(&w);
+    CHECK_EQ(world_count(&w, "entries"), 0);
+    CHECK_EQ(world_count(&w, "refresh"), 32);
+    CHECK_EQ(world_count(&w, "refresh_wasted"), counted);
+    world_close(&w);
+}
+
 TEST(get_of_a_stale_value_refreshes_nothing)
 {
     struct world w;

@@ -188,7 +188,7 @@ static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64
                         uint64_t ticket)
 {
     struct explain_value *v = &x->l2;
-    const struct lookup_of of = {p->verdict, p->value, home, true, NULL};
+    const struct lookup_of of = {p->verdict, p->value, home, false, true, NULL};
     struct l2_envelope e;
     struct lookup found;
     if (!l2_envelope_decode(p->value, cache_name_hash(x->space, &x->key), &e) ||

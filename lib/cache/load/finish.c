@@ -223,6 +223,7 @@ static void describe(const struct load *l, uint64_t now_ns, struct draft *d)
         .tags = tags_hashes(&fill->tags),
         .tag_count = fill->tags.count,
         .confirmed = confirms ? fill->previous : NULL,
+        .refreshed = l->refreshes,
         .cost_us = (uint32_t)u64_min((now_ns - l->began_ns) / 1000, UINT32_MAX),
         .ticket = l->flight->ticket,
         .position = l->position,

@@ -270,7 +270,7 @@ static void note_nothing(struct load *l, bool unreadable)
 static enum load_next look(struct load *l, const struct l2_answer *answer)
 {
     struct lookup found;
-    int rc = lookup_answer(l->space, &l->key, l->flight->ticket, answer, &found);
+    int rc = lookup_answer(l->space, &l->key, l->flight->ticket, answer, l->refreshes, &found);
     if (rc != 0)
         return load_land_with(l, rc, NULL, NIGH_TIER_NONE);
     l->rejected = found.fill_id;
@@ -525,6 +525,7 @@ static int begin_behind(struct nigh_space *space, const struct l1_key *key,
         return role == NIGH_EBUSY ? 0 : role;
     load_init(space, f, call, answer_stale);
     ((struct load *)f->work)->behind = true;
+    ((struct load *)f->work)->refreshes = !answer_stale;
     atomic_fetch_add_explicit(&space->behind, 1, memory_order_relaxed);
     if (crew)
         crew_add(crew, f->work);

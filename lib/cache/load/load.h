@@ -82,6 +82,7 @@ struct load {
     struct nigh_call call;              /* limits and flags; pointers cleared */
     bool answer_stale;                  /* a stale value from L2 will do; a refresh goes on */
     bool async;                         /* began by a call that does not wait */
+    bool refreshes;                     /* began without a caller, to replace what was there */
     bool behind;                        /* counted in space->behind */
     bool l1_empty;                      /* a look at L1, in this step, found nothing of the key */
     enum load_known known;

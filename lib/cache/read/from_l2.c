@@ -137,7 +137,7 @@ int read_l2_take(struct nigh_space *space, const struct l1_key *key, const struc
                  uint64_t ticket, const struct l2_answer *answer, uint64_t *ret_rejected,
                  struct nigh_value *ret)
 {
-    struct lookup_of of = {answer->verdict, answer->value, answer->home, passes(call), NULL};
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, false, passes(call), NULL};
     struct lookup found = {.verdict = VERDICT_GONE};
     *ret_rejected = 0;
     if (answer->status != 0) {

@@ -109,6 +109,8 @@ int landed_take(struct nigh_space *space, const struct l1_key *key, const struct
                               within_limits(space, landed, joined, call));
     if (outcome == NIGH_MISS)
         return NIGH_PENDING;
+    if (NIGH_UNLIKELY(l1_entry_refreshed(landed->entry)) && !(FLAGS_OF(call) & NIGH_QUIET))
+        (void)l1_note_read(space_l1(space), landed->entry);
     if (outcome == NIGH_ABSENT) {
         stats_count(&space->stats, STATS_READ_ABSENT);
         return NIGH_ABSENT;

@@ -66,7 +66,7 @@ struct l1_value draft_l1_value(const struct draft *d, uint16_t slots[NIGH_TAGS_M
         .version = d->version,
         .groups = groups,
         .group_count = group_count,
-        .flags = d->absent ? L1_ABSENT : 0,
+        .flags = (d->absent ? L1_ABSENT : 0) | (d->refreshed ? L1_REFRESHED : 0),
     };
 }
 

@@ -17,6 +17,7 @@ struct draft {
     struct l1_key key;
     struct bytes bytes;                 /* not the draft's: they outlive it */
     bool absent;                        /* "does not exist": no bytes, not stale at its end */
+    bool refreshed;                     /* a refresh has brought it: L1_REFRESHED */
     bool passes;                        /* only handed out, not stored in L1 ... */
     struct l1_shared *shared;           /* ... in memory with others that pass; NULL: in its own */
     uint64_t version;

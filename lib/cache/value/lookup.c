@@ -125,6 +125,7 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
         return 0;
 
     struct l1_entry *entry;
+    d.refreshed = of->refreshed;
     d.passes = of->passes;
     d.shared = of->shared;
     int rc = entry_of(&d, e, &entry);

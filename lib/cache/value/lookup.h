@@ -28,6 +28,7 @@ struct lookup_of {
     enum l2_verdict verdict;
     struct bytes value; /* L2_VALUE */
     uint64_t home;      /* the answer's */
+    bool refreshed;     /* asked for by a refresh: L1_REFRESHED */
     bool passes;        /* handed out and not stored, so not in L1's arena ... */
     struct l1_shared *shared; /* ... but in this memory, with others; NULL: in its own */
 };
@@ -42,9 +43,9 @@ int lookup_judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
 
 /* Look at the value in an answer about one key, for a caller that stores what it finds. */
 static inline int lookup_answer(struct nigh_space *space, const struct l1_key *key, uint64_t ticket,
-                                const struct l2_answer *answer, struct lookup *ret)
+                                const struct l2_answer *answer, bool refreshed, struct lookup *ret)
 {
-    struct lookup_of of = {answer->verdict, answer->value, answer->home, false, NULL};
+    struct lookup_of of = {answer->verdict, answer->value, answer->home, refreshed, false, NULL};
     return lookup_value(space, key, ticket, &of, ret);
 }
 
