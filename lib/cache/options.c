@@ -283,6 +283,22 @@ static char *trim(char *text)
     return text;
 }
 
+/* Find another option's "name=" behind a blank in a value. NULL: there is none. */
+static const struct option *swallowed(char *value)
+{
+    for (char *equals = value; (equals = strchr(equals, '=')); equals++) {
+        char *name = equals;
+        while (name > value && !strchr(OPTION_BLANKS, name[-1]))
+            name--;
+        *equals = '\0';
+        const struct option *o = name > value ? find(name) : NULL;
+        *equals = '=';
+        if (o)
+            return o;
+    }
+    return NULL;
+}
+
 static int parse_pair(struct nigh_options *s, char *pair)
 {
     char *name = trim(pair);
@@ -294,6 +310,10 @@ static int parse_pair(struct nigh_options *s, char *pair)
     if (!equals) /* not quoted: `name` may be the rest of a password */
         return error_note(NIGH_EOPTION, "name=value,... is wanted; a comma in a redis.uri is %%2C");
     *equals = '\0';
+    const struct option *next = swallowed(equals + 1);
+    if (next && find(trim(name)))
+        return error_note(NIGH_EOPTION, "%s: a comma, not a blank, ends its value before %s=",
+                          trim(name), next->name);
     return nigh_options_set(s, trim(name), trim(equals + 1));
 }
 

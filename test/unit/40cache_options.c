@@ -199,6 +199,8 @@ TEST(a_string_sets_several)
     CHECK_STR(o.redis_uri, "unix:///a?db=2");
     CHECK_EQ(nigh_options_parse(&o, ""), 0);
     CHECK_EQ(o.l1_shards, 64);
+    CHECK_EQ(nigh_options_parse(&o, "trace.file=/tmp/a b=c d"), 0); /* a path, if an odd one */
+    CHECK_STR(o.trace_file, "/tmp/a b=c d");
 }
 
 TEST(a_string_with_one_mistake_sets_nothing)
@@ -209,6 +211,8 @@ TEST(a_string_with_one_mistake_sets_nothing)
         {"l1.shards=64,l1.colour=red", "l1.colour"},
         {"l1.shards=64,l1.shards=65537", "65537"},
         {"l1.shards=64,=3", "3"},
+        {"l1.shards=64,control.socket=/tmp/s l1.policy=lfu", "before l1.policy="},
+        {"l1.memory=64m l1.shards=64", "l1.memory: a comma"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct nigh_options o = NIGH_OPTIONS_INIT;
