@@ -165,14 +165,13 @@ static void add_floor(struct text *t, const struct explain_floor *f)
 {
     if (!f->any)
         return;
-    text_add(t, "%s%s", t->needed ? "; " : "", f->of == FLOOR_ALL ? "all values" : "values of ");
+    text_add(t, "%sof %s", t->needed ? "; " : "", f->of == FLOOR_ALL ? "all values" : "values of ");
     if (f->of != FLOOR_ALL)
         say_floor(t, f);
     if (f->any != f->hard)
-        text_add(t, " stored before position %" PRIu64 " are stale", f->any);
+        text_add(t, ", those with a stamp below %" PRIu64 " are stale", f->any);
     if (f->hard)
-        text_add(t, "%s stored before position %" PRIu64 " are gone",
-                 f->any != f->hard ? ", those" : "", f->hard);
+        text_add(t, ", those with a stamp below %" PRIu64 " are gone", f->hard);
 }
 
 /* Say who has raised a floor, and whether that outdates the value. */
@@ -201,9 +200,11 @@ static void text_floors(struct text *w, const struct explanation *x)
     for (uint32_t i = 0; i < x->floor_count; i++)
         add_floor(t, &x->floors[i]);
     if (x->key_floor)
-        text_add(t, "%sthe key, or one that shares its floor, was invalidated at position %" PRIu64,
-                 t->needed ? "; " : "", x->key_floor);
-    if (!t->needed)
+        text_add(t, "%sof the key, or one that shares its floor, values with a stamp below %" PRIu64
+                    " are gone", t->needed ? "; " : "", x->key_floor);
+    if (t->needed)
+        text_add(t, " (a value's stamp: changes that this process knew of when its load began)");
+    else
         text_add(t, "none: nothing that is over the key was ever invalidated here");
     end(w, "floors", &l);
     for (uint32_t i = 0; i < x->floor_count; i++)
