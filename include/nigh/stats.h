@@ -37,7 +37,10 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  * with its highest value.
  *
  * redis_problem and listener_problem say why there is no connection to Redis, and for how long
- * ("" in JSON while there is one).
+ * ("" in JSON while there is one); redis_outage and listener_outage what the last reason was when
+ * there was none before, for how long, and since when it is over. Node is the name by which
+ * explanations of other nodes call this one (nigh_explain()); redis_evicts is the maxmemory-policy
+ * that the server told at the last connection.
  *
  * @param buffer   may be NULL: then only the length is returned
  *

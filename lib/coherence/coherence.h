@@ -273,5 +273,7 @@ struct coherence_gauges {
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
 /* Tells why the listener hears nothing. */
 void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
+/* Tells why it heard nothing the last time that this was so, and is over. */
+void coherence_outage_read(struct coherence *c, struct l2_outage *ret);
 
 #endif

@@ -86,6 +86,11 @@ void coherence_listener_stop(struct coherence *c)
     l2_channel_destroy(c->listener->channel);
 }
 
+void coherence_outage_read(struct coherence *c, struct l2_outage *ret)
+{
+    l2_channel_outage_read(c->listener->channel, ret);
+}
+
 void coherence_problem_read(struct coherence *c, struct l2_problem *ret)
 {
     l2_channel_problem_read(c->listener->channel, ret);

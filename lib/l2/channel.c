@@ -273,7 +273,7 @@ static int take(void *arg, struct reply *reply)
     } else if (is_kind(reply, "subscribe") && !ch->subscribed) {
         ch->subscribed = true;
         ch->conn.asked = NULL;
-        if (outage_end(&ch->outage))
+        if (outage_end(&ch->outage, clock_now_ns(env_of(ch)->clock)))
             LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is connected again");
         ch->config.up(ch->config.arg);
     }
@@ -300,6 +300,11 @@ static int transfer(struct l2_channel *ch, int ready, bool overdue)
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
 {
     outage_read(&ch->outage, clock_now_ns(env_of(ch)->clock), ret);
+}
+
+void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret)
+{
+    outage_read_last(&ch->outage, clock_now_ns(env_of(ch)->clock), ret);
 }
 
 /* Does for this connection what check_gone() in io.c does for the data connection. */

@@ -356,15 +356,17 @@ static int learn_role(struct conn *c, const struct reply *reply)
     }
     c->home = hash_bytes(replid);
     memcpy(c->replid, replid.data, REPLID_BYTES);
-    c->advice[ADVICE_ON_MEMORY] = info_advice_on_memory(info);
-    c->advice[ADVICE_ON_REPLICAS] = c->config->may_move ? info_advice_on_replicas(info) : NULL;
+    copy_words(c->server.evicts, sizeof(c->server.evicts), info_policy(info));
+    c->server.advice[ADVICE_ON_MEMORY] = info_advice_on_memory(info);
+    c->server.advice[ADVICE_ON_REPLICAS] =
+        c->config->may_move ? info_advice_on_replicas(info) : NULL;
     return 0;
 }
 
 /* Whether the server has the commands that we need. */
 static int learn_needs(struct conn *c, const struct reply *reply)
 {
-    const char **advice = &c->advice[ADVICE_ON_COMMANDS];
+    const char **advice = &c->server.advice[ADVICE_ON_COMMANDS];
     *advice = NULL;
     return needs_are_met(reply, c->problem, sizeof(c->problem), advice) ? 0 : NIGH_EOFFLINE;
 }

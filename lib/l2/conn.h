@@ -36,7 +36,6 @@
 
 enum conn_state { CONN_CLOSED, CONN_HANDSHAKE, CONN_UP };
 enum conn_peer { CONN_SERVER, CONN_SENTINEL };
-enum conn_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, CONN_ADVICE };
 
 /* Keys: (c) all. */
 struct conn_config {
@@ -85,7 +84,7 @@ struct conn {
     bool one_section;  /* INFO takes no more sections; the next handshakes know */
     bool says_hello;   /* it has answered in RESP3; the next handshakes ask for RESP2 */
     const char *asked; /* behind the handshake: the command whose answer makes it of use, or NULL */
-    const char *advice[CONN_ADVICE]; /* for the operator, on what to change; NULL: none */
+    struct l2_server server; /* last told by the handshake */
     char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
     char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */
 };

@@ -29,6 +29,6 @@ void health_refused(struct link *link)
 void health_served(struct link *link)
 {
     if (link->refused)
-        outage_over(&link->refusal);
+        outage_over(&link->refusal, clock_now_ns(link->env->clock));
     link->refused = false;
 }

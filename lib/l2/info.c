@@ -41,6 +41,11 @@ const char *info_judge(struct bytes info, struct bytes *ret_replid)
     return NULL;
 }
 
+struct bytes info_policy(struct bytes info)
+{
+    return field(info, "maxmemory_policy");
+}
+
 /* Advises against policies that lose more than values when memory is full, or stop everything: all
  * but volatile-*. */
 const char *info_advice_on_memory(struct bytes info)

@@ -18,6 +18,9 @@ extern const char info_cluster_node[];
  * `*ret_replid` is its replication id, of REPLID_BYTES; else why it will not do. */
 const char *info_judge(struct bytes info, struct bytes *ret_replid);
 
+/* Find the maxmemory-policy; empty: it is not told. */
+struct bytes info_policy(struct bytes info);
+
 /* NULL, or what the operator should change. */
 const char *info_advice_on_memory(struct bytes info);
 /* For a master that another may replace. */

@@ -41,7 +41,7 @@ void io_found(void *arg)
 static void advise(struct link *link, unsigned i)
 {
     struct log_site own = {0}; /* another cache's line must not hold this one back */
-    const char *advice = link->conn.advice[i];
+    const char *advice = link->conn.server.advice[i];
     if (advice && advice != link->advised[i])
         log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", link_shown(link), advice);
     link->advised[i] = advice;
@@ -49,27 +49,29 @@ static void advise(struct link *link, unsigned i)
 
 static void went_up(struct link *link)
 {
+    uint64_t now_ns = clock_now_ns(link->env->clock);
     stats_count(link->stats, STATS_L2_CONNECT);
     breaker_reset(&link->breaker);
     link->connections++;
     pthread_mutex_lock(&link->lock);
     link->online = link->connections;
     memcpy(link->replid, link->conn.replid, sizeof(link->replid));
+    link->server = link->conn.server;
     link->tried = true;
     link->up_due = true;
     pthread_mutex_unlock(&link->lock);
     atomic_store_explicit(&link->connection, link->connections, memory_order_relaxed);
     wake_channel(link);
-    if (outage_end(&link->outage)) /* at the level of what it ends */
+    if (outage_end(&link->outage, now_ns)) /* at the level of what it ends */
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
     else if (link->connections == 1)
         LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
-    outage_end(&link->refusal);
-    seek_worked(link, clock_now_ns(link->env->clock));
+    outage_end(&link->refusal, now_ns);
+    seek_worked(link, now_ns);
     auth_logged_in(link, link->conn.login_number);
     if (link->conn.limit)
         atomic_store_explicit(&link->argument_max, link->conn.limit, memory_order_relaxed);
-    for (unsigned i = 0; i < CONN_ADVICE; i++)
+    for (unsigned i = 0; i < L2_ADVICE; i++)
         advise(link, i);
 }
 

@@ -603,6 +603,23 @@ struct l2_problem {
 };
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
+/* Why there was none before, when that is over. Any thread. */
+struct l2_outage {
+    char text[L2_PROBLEM_BYTES]; /* the last reason; "": there was no outage */
+    uint64_t ago_ms;             /* since it ended */
+    uint64_t lasted_ms;
+};
+void l2_outage_read(struct l2 *l2, struct l2_outage *ret);
+void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret);
+/* What the server does when its memory is full, as it told at the last handshake; and what should
+ * be changed there. Any thread. */
+#define L2_POLICY_BYTES 24
+enum l2_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, L2_ADVICE };
+struct l2_server {
+    char evicts[L2_POLICY_BYTES];  /* its maxmemory-policy; "": unknown */
+    const char *advice[L2_ADVICE]; /* for the operator; NULL: none */
+};
+void l2_server_read(struct l2 *l2, struct l2_server *ret);
 bool l2_connected(const struct l2 *l2);
 /* Sets the hook that is called when the data connection is up (on the I/O thread, under a lock: it
  * must not call l2). */

@@ -105,6 +105,7 @@ struct link {
     struct request_list queue; /* (q) */
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     char replid[REPLID_BYTES]; /* (q) last told by that connection */
+    struct l2_server server;   /* (q) the same */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     enum driver driver;        /* (q) but the driver may read it without the lock */
     bool wanted;               /* (q) the I/O thread waits to be given the connection, and woken */
@@ -157,7 +158,7 @@ struct link {
     struct outage outage;        /* keys: see outage.h */
     struct outage refusal;       /* why requests are refused while connected; keys: as above */
     bool refused;                /* (i) requests were refused since a script was last executed */
-    const char *advised[CONN_ADVICE]; /* (i) the last advice in the log */
+    const char *advised[L2_ADVICE]; /* (i) the last advice in the log */
 };
 
 /* ---- limits.c ---- */

@@ -88,7 +88,7 @@ static void consider(struct login *l, const char *source, char *text, size_t siz
     else {
         text[len] = '\0';
         find(l, text);
-        outage_end(&l->trouble);
+        outage_end(&l->trouble, now_ns);
     }
     explicit_bzero(text, size);
 }

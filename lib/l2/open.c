@@ -300,6 +300,26 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
     }
 }
 
+void l2_outage_read(struct l2 *l2, struct l2_outage *ret)
+{
+    uint64_t now_ns = clock_now_ns(l2->env->clock);
+    *ret = (struct l2_outage){.ago_ms = 0};
+    for (uint32_t i = 0; i < l2->link_count; i++) {
+        struct l2_outage of;
+        outage_read_last(&l2->links[i]->outage, now_ns, &of);
+        if (of.text[0] && (!ret->text[0] || of.ago_ms < ret->ago_ms))
+            *ret = of;
+    }
+}
+
+/* Reads what the server has told that has the clock. */
+void l2_server_read(struct l2 *l2, struct l2_server *ret)
+{
+    pthread_mutex_lock(&l2->home->lock);
+    *ret = l2->home->server;
+    pthread_mutex_unlock(&l2->home->lock);
+}
+
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);

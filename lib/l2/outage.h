@@ -4,7 +4,8 @@
  * asks at any time.
  *
  * An outage often has several reasons after one another: refused, then loading, then a password
- * that is wrong. The last of them is for the operator to mend.
+ * that is wrong. The last of them is for the operator to mend; it is
+ * kept when the outage is over, for who comes then and asks what that was.
  */
 #ifndef NIGH_L2_OUTAGE_H
 #define NIGH_L2_OUTAGE_H
@@ -20,20 +21,25 @@ struct outage {
     pthread_mutex_t lock;         /* leaf */
     char now[L2_PROBLEM_BYTES];   /* (p) "" while connected */
     uint64_t since_ns;            /* (p) */
+    bool failed;                  /* (p) `now` was noted: it is not just how all begins */
+    char last[L2_PROBLEM_BYTES];  /* (p) the last reason of the last outage; "": none is over */
+    uint64_t began_ns, ended_ns;  /* (p) that outage */
     uint64_t told[OUTAGE_TOLD];   /* (i) hashes of the reasons that the log has heard of */
     uint32_t told_count;          /* (i) */
 };
 
-/* Begins with this reason; "": no outage. */
+/* Begins with this reason; "": no outage. Nor is it one if nothing is noted before it is over. */
 void outage_init(struct outage *o, const char *reason, uint64_t now_ns);
 void outage_fini(struct outage *o);
 /* An attempt has failed, or a connection was lost. */
 void outage_note(struct outage *o, const char *reason, uint64_t now_ns);
 /* The connection is up. Returns whether the log has been told that it was not. */
-bool outage_end(struct outage *o);
+bool outage_end(struct outage *o, uint64_t now_ns);
 /* The outage is over for now: a reason that has been told is not told again before outage_end(). */
-void outage_over(struct outage *o);
+void outage_over(struct outage *o, uint64_t now_ns);
 void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);
+/* Read the last outage that is over. */
+void outage_read_last(struct outage *o, uint64_t now_ns, struct l2_outage *ret);
 
 /* Whether the log should hear of the last reason; when it has, outage_told(). Where the log's call
  * site is silent for a second the next attempt, with the same reason, tells it. */

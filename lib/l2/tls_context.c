@@ -267,7 +267,7 @@ static void read_again(struct tls *tls, uint64_t now_ns)
         return;
     }
     set_context(tls, context);
-    outage_over(&tls->outage);
+    outage_over(&tls->outage, now_ns);
     stats_count(tls->stats, STATS_L2_TLS_RELOAD);
     LOG(tls->env->log, NIGH_LOG_INFO, "the certificates for redis were read anew");
 }

@@ -25,8 +25,8 @@ TEST(reasons_that_take_turns_are_told_once_each)
     for (int i = 0; i < 100; i++)
         CHECK(!tell(&o, i % 2 ? "refused" : "unreachable"));
     CHECK(tell(&o, "loading"));
-    CHECK(outage_end(&o));
-    CHECK(!outage_end(&o)); /* there was nothing more to tell */
+    CHECK(outage_end(&o, NS_PER_S));
+    CHECK(!outage_end(&o, NS_PER_S)); /* there was nothing more to tell */
     CHECK(tell(&o, "refused"));
     outage_fini(&o);
 }
@@ -54,12 +54,41 @@ TEST(the_last_reason_is_what_is_read)
     CHECK_STR(problem.text, "not connected yet");
     CHECK_EQ(problem.for_ms, 2000);
     CHECK(tell(&o, "refused"));
-    outage_over(&o);
+    outage_over(&o, 2 * NS_PER_S);
     outage_read(&o, 3 * NS_PER_S, &problem);
     CHECK_STR(problem.text, "");
     CHECK(!tell(&o, "refused")); /* over for now, and again */
     outage_read(&o, 3 * NS_PER_S, &problem);
     CHECK_STR(problem.text, "refused");
     CHECK_EQ(problem.for_ms, 2000);
+    outage_fini(&o);
+}
+
+TEST(an_outage_that_is_over_is_remembered_with_its_times)
+{
+    struct outage o;
+    struct l2_problem problem;
+    struct l2_outage last;
+    outage_init(&o, "not connected yet", 0);
+    outage_end(&o, NS_PER_S);
+    outage_read_last(&o, NS_PER_S, &last);
+    CHECK_STR(last.text, ""); /* it began, and that is all */
+    outage_note(&o, "refused", 10 * NS_PER_S);
+    outage_note(&o, "loading", 11 * NS_PER_S);
+    outage_read_last(&o, 11 * NS_PER_S, &last);
+    CHECK_STR(last.text, ""); /* it is not over */
+    outage_end(&o, 13 * NS_PER_S);
+    outage_end(&o, 14 * NS_PER_S);
+    outage_read_last(&o, 20 * NS_PER_S, &last);
+    CHECK_STR(last.text, "loading");
+    CHECK_EQ(last.lasted_ms, 3000);
+    CHECK_EQ(last.ago_ms, 7000);
+    outage_note(&o, "timed out", 30 * NS_PER_S); /* the next one, which is not mixed up with it */
+    outage_read(&o, 31 * NS_PER_S, &problem);
+    outage_read_last(&o, 31 * NS_PER_S, &last);
+    CHECK_STR(problem.text, "timed out");
+    CHECK_EQ(problem.for_ms, 1000);
+    CHECK_STR(last.text, "loading");
+    CHECK_EQ(last.ago_ms, 18000);
     outage_fini(&o);
 }

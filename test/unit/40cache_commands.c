@@ -234,7 +234,7 @@ TEST(with_redis_it_says_how_things_are)
     redis_start(&server, NULL);
     open_with(&w, &p, &server);
     char *text = NULL;
-    CHECK_WITHIN(WORLD_PATIENCE_MS, strcmp(text = ask(&p, "health\n"), "ok\n\n") == 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\nhere: ", 9) == 0);
     CHECK_STR(ask(&p, "invalidate tag t\n"), "ok\n\n");
     redis_stop(&server);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
@@ -245,6 +245,44 @@ TEST(with_redis_it_says_how_things_are)
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "doubt: ", 7) == 0);
     CHECK(strstr(text, "\nclients: what L1 has is handed out as stale\n"));
     close_all(&w, &p);
+}
+
+/* An outage that is over is told as such; what a server does when it is full, and what to change;
+ * and who answers, by the name that explanations of other nodes use. */
+TEST(health_says_what_was_and_who_this_is)
+{
+    static char *const args[] = {"--maxmemory", "1gb", NULL}; /* policy noeviction */
+    struct redis server;
+    struct world w;
+    struct place p;
+    char here[64];
+    char *text = NULL;
+    redis_start(&server, args);
+    open_with(&w, &p, &server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\n", 3) == 0);
+    CHECK(!strstr(text, "last outage"));
+    CHECK(strstr(text, "\nadvice: redis: with maxmemory-policy noeviction "));
+    struct coherence_gauges g;
+    coherence_gauges_read(w.cache->coherence, &g);
+    snprintf(here, sizeof(here), "process %d, node %04x, host ", (int)getpid(),
+             cache_node_name(g.node));
+    CHECK(strstr(text, here));
+    CHECK(strstr(ask(&p, "stats\n"), "redis_evicts             noeviction"));
+    snprintf(here, sizeof(here), "\"pid\": %d, \"node\": \"%04x\"", (int)getpid(),
+             cache_node_name(g.node));
+    text = ask(&p, "stats json\n");
+    CHECK(strstr(text, here));
+    CHECK(strstr(text, "\"redis_evicts\": \"noeviction\""));
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\n", 3) == 0 &&
+                                        strstr(text, "\nlast outage: redis was not connected: "));
+    CHECK(strstr(ask(&p, "stats\n"), "\nredis_outage         "));
+    CHECK(!strstr(ask(&p, "stats\n"), "redis_problem"));
+    text = ask(&p, "stats prometheus\n");
+    CHECK(strstr(text, "\nnigh_redis_outage_seconds "));
+    CHECK(!strstr(text, "\nnigh_redis_outage_seconds 0.000\n"));
+    close_all(&w, &p);
+    redis_stop(&server);
 }
 
 static char heard[4096];

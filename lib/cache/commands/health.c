@@ -69,6 +69,31 @@ static bool say_degraded(struct command *c)
     return true;
 }
 
+static void say_outage(struct command *c, const char *what, const struct l2_outage *o)
+{
+    if (o->text[0])
+        control_print(c->reply, "last outage: %s was not connected: %s (over for %" PRIu64
+                                " ms, after %" PRIu64 " ms)\n", what, o->text, o->ago_ms,
+                      o->lasted_ms);
+}
+
+/* Says what is over, what should be changed about the server, and who answers here. */
+static void say_around(struct command *c)
+{
+    struct l2_outage o;
+    struct l2_server server;
+    l2_outage_read(c->cache->l2, &o);
+    say_outage(c, "redis", &o);
+    coherence_outage_read(c->cache->coherence, &o);
+    say_outage(c, "the listener", &o);
+    l2_server_read(c->cache->l2, &server);
+    for (unsigned i = 0; i < L2_ADVICE; i++)
+        if (server.advice[i])
+            control_print(c->reply, "advice: redis: %s\n", server.advice[i]);
+    control_print(c->reply, "here: ");
+    command_version(c);
+}
+
 void command_health(struct command *c)
 {
     int health = nigh_health(c->cache);
@@ -78,4 +103,6 @@ void command_health(struct command *c)
         say_doubt(c, health);
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
+    if (c->cache->l2)
+        say_around(c);
 }

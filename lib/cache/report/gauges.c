@@ -4,6 +4,7 @@
  */
 #include "cache/report/gauges.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cache/space_l1.h"
@@ -197,10 +198,28 @@ const struct space_gauge *gauges_find_of_space(const char *name)
 
 void gauges_problems(struct nigh *cache, struct gauges_problem ret[GAUGES_PROBLEMS])
 {
-    ret[0] = (struct gauges_problem){"redis_problem", "no connection for requests", {{0}, 0}};
-    ret[1] = (struct gauges_problem){"listener_problem", "no connection for changes", {{0}, 0}};
-    if (cache->l2)
+    ret[0] = (struct gauges_problem){.name = "redis", .what = "connection for requests"};
+    ret[1] = (struct gauges_problem){.name = "listener", .what = "connection for changes"};
+    if (cache->l2) {
         l2_problem_read(cache->l2, &ret[0].is);
-    if (cache->coherence)
+        l2_outage_read(cache->l2, &ret[0].was);
+    }
+    if (cache->coherence) {
         coherence_problem_read(cache->coherence, &ret[1].is);
+        coherence_outage_read(cache->coherence, &ret[1].was);
+    }
+}
+
+void gauges_names(struct nigh *cache, struct gauges_names *ret)
+{
+    struct coherence_gauges g = {0};
+    struct l2_server server = {.evicts = ""};
+    if (cache->coherence)
+        coherence_gauges_read(cache->coherence, &g);
+    if (cache->l2)
+        l2_server_read(cache->l2, &server);
+    ret->node[0] = '\0';
+    if (g.node)
+        snprintf(ret->node, sizeof(ret->node), "%04x", cache_node_name(g.node));
+    snprintf(ret->evicts, sizeof(ret->evicts), "%s", server.evicts[0] ? server.evicts : "unknown");
 }

@@ -54,13 +54,22 @@ extern const size_t gauges_of_space_count;
 bool gauges_has(const struct nigh_space *space, const struct space_gauge *g);
 const struct space_gauge *gauges_find_of_space(const char *name);
 
-/* A fault of the link: name and text. */
+/* A connection to Redis: what is wrong with it, and what was before. */
 struct gauges_problem {
-    const char *name;
-    const char *what;
+    const char *name; /* redis or listener */
+    const char *what; /* it is for */
     struct l2_problem is;
+    struct l2_outage was;
 };
 #define GAUGES_PROBLEMS 2u
 void gauges_problems(struct nigh *cache, struct gauges_problem ret[GAUGES_PROBLEMS]);
+
+/* What is no number: by which name explanations of other nodes call this one; what its server does
+ * when it is full. */
+struct gauges_names {
+    char node[8];                 /* "": without Redis */
+    char evicts[L2_POLICY_BYTES]; /* the server's maxmemory-policy, or "unknown" */
+};
+void gauges_names(struct nigh *cache, struct gauges_names *ret);
 
 #endif

@@ -5,6 +5,7 @@
 #include "cache/report/formats.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "cache/report/gauges.h"
 #include "cache/report/shards.h"
@@ -24,10 +25,24 @@ static void print_problems(struct nigh *cache, struct text *w)
     struct gauges_problem list[GAUGES_PROBLEMS];
     gauges_problems(cache, list);
     for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
-        text_add(w, ", \"%s\": ", list[i].name);
-        text_add_json(w, bytes_of_string(list[i].is.text));
-        text_add(w, ", \"%s_ms\": %" PRIu64, list[i].name, list[i].is.for_ms);
+        const struct gauges_problem *p = &list[i];
+        text_add(w, ", \"%s_problem\": ", p->name);
+        text_add_json(w, bytes_of_string(p->is.text));
+        text_add(w, ", \"%s_problem_ms\": %" PRIu64 ", \"%s_outage\": ", p->name, p->is.for_ms,
+                 p->name);
+        text_add_json(w, bytes_of_string(p->was.text));
+        text_add(w, ", \"%s_outage_ms\": %" PRIu64 ", \"%s_outage_ago_ms\": %" PRIu64, p->name,
+                 p->was.lasted_ms, p->name, p->was.ago_ms);
     }
+}
+
+static void print_names(struct nigh *cache, struct text *w)
+{
+    struct gauges_names names;
+    gauges_names(cache, &names);
+    text_add(w, ", \"pid\": %d, \"node\": \"%s\", \"redis_evicts\": ", (int)getpid(),
+             names.node);
+    text_add_json(w, bytes_of_string(names.evicts));
 }
 
 /* Write the buckets that have something, each as [its highest value, how many]. */
@@ -93,6 +108,7 @@ void report_json(struct nigh *cache, struct text *w)
         text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", gauges_of_cache[i].name,
                      gauges_of_cache[i].value(&g));
     text_add(w, "}");
+    print_names(cache, w);
     print_problems(cache, w);
     print_shards(cache, w);
     text_add(w, ", \"cache\": {");

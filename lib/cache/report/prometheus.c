@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/report/gauges.h"
 #include "cache/space.h"
@@ -108,16 +109,41 @@ static void print_gauges(struct nigh *cache, struct text *w)
         print_gauge(w, &gauges_of_cache[i], gauges_of_cache[i].value(&g));
 }
 
+/* Write a span of time about a connection. */
+static void print_span(struct text *w, const struct gauges_problem *p, const char *kind,
+                       uint64_t ms, const char *what)
+{
+    char name[48], doc[128];
+    snprintf(name, sizeof(name), "%s_%s", p->name, kind);
+    snprintf(doc, sizeof(doc), "%s %s", what, p->what);
+    begin(w, name, "_seconds", "gauge", doc);
+    text_add(w, PREFIX "%s_seconds %" PRIu64 ".%03" PRIu64 "\n", name, ms / 1000, ms % 1000);
+}
+
 static void print_problems(struct nigh *cache, struct text *w)
 {
     struct gauges_problem list[GAUGES_PROBLEMS];
     gauges_problems(cache, list);
     for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
-        uint64_t ms = list[i].is.for_ms;
-        begin(w, list[i].name, "_seconds", "gauge", list[i].what);
-        text_add(w, PREFIX "%s_seconds %" PRIu64 ".%03" PRIu64 "\n", list[i].name, ms / 1000,
-                     ms % 1000);
+        print_span(w, &list[i], "problem", list[i].is.for_ms, "for how long there has been no");
+        print_span(w, &list[i], "outage", list[i].was.lasted_ms,
+                   "how long the last outage that is over has lasted, of the");
+        print_span(w, &list[i], "outage_ago", list[i].was.ago_ms,
+                   "since when it is over (0: there was none), of the");
     }
+}
+
+/* Write what is no number in labels, as is the custom. */
+static void print_names(struct nigh *cache, struct text *w)
+{
+    struct gauges_names names;
+    gauges_names(cache, &names);
+    begin(w, "node", "_info", "gauge", "1: the node's name, its process, what a full redis does");
+    text_add(w, PREFIX "node_info{node=");
+    text_add_label(w, bytes_of_string(names.node));
+    text_add(w, ",pid=\"%d\",redis_evicts=", (int)getpid());
+    text_add_label(w, bytes_of_string(names.evicts));
+    text_add(w, "} 1\n");
 }
 
 static void print_space_gauge(struct nigh *cache, struct text *w, const struct space_gauge *g)
@@ -219,6 +245,7 @@ static void print_histogram(struct nigh *cache, struct text *w, enum stats_histo
 void report_prometheus(struct nigh *cache, struct text *w)
 {
     print_gauges(cache, w);
+    print_names(cache, w);
     print_problems(cache, w);
     for (size_t i = 0; i < gauges_of_space_count; i++)
         print_space_gauge(cache, w, &gauges_of_space[i]);

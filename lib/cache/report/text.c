@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cache/report/gauges.h"
 #include "cache/report/shards.h"
@@ -25,10 +27,27 @@ static void print_problems(struct nigh *cache, struct text *w)
 {
     struct gauges_problem list[GAUGES_PROBLEMS];
     gauges_problems(cache, list);
-    for (size_t i = 0; i < GAUGES_PROBLEMS; i++)
-        if (list[i].is.text[0])
-            text_add(w, "%-20s %s (for %" PRIu64 " ms)\n", list[i].name, list[i].is.text,
-                         list[i].is.for_ms);
+    for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
+        const struct gauges_problem *p = &list[i];
+        if (p->is.text[0])
+            text_add(w, "%s_problem%*s %s (for %" PRIu64 " ms)\n", p->name,
+                     (int)(12 - strlen(p->name)), "", p->is.text, p->is.for_ms);
+        if (p->was.text[0])
+            text_add(w, "%s_outage%*s %s (over for %" PRIu64 " ms, after %" PRIu64 " ms)\n",
+                     p->name, (int)(13 - strlen(p->name)), "", p->was.text, p->was.ago_ms,
+                     p->was.lasted_ms);
+    }
+}
+
+static void print_names(struct nigh *cache, struct text *w)
+{
+    struct gauges_names names;
+    gauges_names(cache, &names);
+    text_add(w, "%-20s %14d", "pid", (int)getpid());
+    if (names.node[0])
+        text_add(w, "     %-20s %14s\n%-20s %14s", "node", names.node, "redis_evicts",
+                 names.evicts);
+    text_add(w, "\n");
 }
 
 static void print_number(struct text *w, const char *name, uint64_t value, const char *what)
@@ -126,6 +145,7 @@ static void print_shards(struct nigh *cache, struct text *w)
 void report_text(struct nigh *cache, struct text *w)
 {
     print_gauges(cache, w);
+    print_names(cache, w);
     print_problems(cache, w);
     print_shards(cache, w);
     text_add(w, "\ncache\n");
