@@ -165,7 +165,8 @@ struct nigh {
     _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not
                                  * been taken to the end; pair(cache.deferred) */
     uint64_t forget_ns;         /* (k) when the keeper looks for those that nobody will answer */
-    _Atomic bool unpack_told;   /* (a) the log has said that values cannot be decompressed */
+    _Atomic uint32_t unpack_told; /* (a) bits: why values cannot be decompressed, which the log has
+                                   * said */
 };
 
 /* Counts the forks of this process (pthread_atfork), by which an inherited cache is recognized. */

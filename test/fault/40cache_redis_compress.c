@@ -69,13 +69,39 @@ static struct nigh_space_options compressed(enum nigh_compress how, uint32_t val
     return so;
 }
 
+static _Atomic unsigned said[3]; /* by the reader's log */
+
+static const char *const reasons[] = {
+    "no use here: it does not decompress to what it says",
+    "no use here: it would be above space.value_max",
+    "no use here: this build cannot decompress it",
+};
+
+static void hear_log(void *arg, enum nigh_log_level level, const char *message)
+{
+    (void)arg, (void)level;
+    for (size_t i = 0; i < ARRAY_COUNT(reasons); i++)
+        said[i] += strstr(message, reasons[i]) != NULL;
+}
+
+static void open_reader(void)
+{
+    struct nigh_space_options so = compressed(NIGH_COMPRESS_NONE, READER_MAX);
+    struct nigh_options o = patient_options(&server);
+    o.log = hear_log;
+    origin_init(&reader.origin);
+    world_open_with(&reader, &o, &so, &reader.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(reader.cache) == NIGH_FRESH);
+    for (size_t i = 0; i < ARRAY_COUNT(reasons); i++)
+        said[i] = 0;
+}
+
 static void open_nodes(enum nigh_compress how)
 {
     struct nigh_space_options so = compressed(how, WRITER_MAX);
-    struct nigh_space_options plain = compressed(NIGH_COMPRESS_NONE, READER_MAX);
     redis_start(&server, NULL);
     patient_open(&writer, &server, NULL, &so);
-    patient_open(&reader, &server, NULL, &plain);
+    open_reader();
     writer.origin.script = answer_text;
     writer.origin.arg = (void *)(size_t)LARGE;
     REQUIRE_EQ(nigh_queue_open(reader.cache, &queue), 0);
@@ -398,5 +424,7 @@ TEST(what_does_not_decompress_is_a_miss)
     REQUIRE(decode(r, "k", &e));
     meet(&e, "above space.value_max");
     freeReplyObject(r);
+    for (size_t i = 0; i < ARRAY_COUNT(reasons); i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, said[i] == 1); /* however often it was met */
     close_nodes();
 }

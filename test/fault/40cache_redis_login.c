@@ -22,6 +22,8 @@ struct vault {
     pthread_mutex_t lock;
     char log[TEXT_BYTES]; /* (l) all that was logged */
     char password[64];    /* (l) what the host's function says; "": it has none */
+    _Atomic bool stands;  /* it does not return */
+    _Atomic bool mute;    /* it returns 0, and has written nothing */
 };
 
 static void hear(void *arg, enum nigh_log_level level, const char *message)
@@ -47,6 +49,10 @@ static unsigned said(struct vault *v, const char *words)
 static int say_password(void *arg, char *password, size_t size)
 {
     struct vault *v = arg;
+    while (v->stands)
+        check_pause();
+    if (v->mute)
+        return 0;
     pthread_mutex_lock(&v->lock);
     snprintf(password, size, "%s", v->password);
     pthread_mutex_unlock(&v->lock);
@@ -210,8 +216,9 @@ static void load_stop(struct load *l)
 /* Rotates as one should: the server knows both for a while. `tell` hands the new one over. */
 static void rotate(struct vault *v, void (*tell)(struct vault *v, const char *password))
 {
-    struct load load;
-    load_start(&load, v);
+    struct load loads[4]; /* so that AUTH goes among others' requests */
+    for (int i = 0; i < 4; i++)
+        load_start(&loads[i], v);
     for (int i = 2; i < 5; i++) {
         char words[64], password[32];
         int64_t listens = count(v, "listener_connect");
@@ -223,7 +230,8 @@ static void rotate(struct vault *v, void (*tell)(struct vault *v, const char *pa
         snprintf(words, sizeof(words), "<" SECRET "%d", i - 1);
         set_user(v, words);
     }
-    load_stop(&load);
+    for (int i = 0; i < 4; i++)
+        load_stop(&loads[i]);
     CHECK_EQ(count(v, "l2_connect"), 1); /* on the same connection all the time */
     CHECK_EQ(count(v, "trust_lost"), 0);
     CHECK_EQ(count(v, "l2_lost"), 0);
@@ -269,8 +277,6 @@ TEST(a_file_rotates_without_own_threads)
     finish(&v);
 }
 
-/* ---- files that are not what they should be ---- */
-
 static void goes_on(struct vault *v)
 {
     int64_t before = count(v, "l2_connect");
@@ -278,6 +284,43 @@ static void goes_on(struct vault *v)
     free(redis_command(&v->server, "CLIENT KILL USER nigh"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, count(v, "l2_connect") > before && is_ready(v));
 }
+
+/* An editor of another system ends the line in its way. */
+TEST(the_end_of_the_line_is_not_of_the_password)
+{
+    struct vault v;
+    prepare(&v);
+    open_world(&v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    set_user(&v, "resetpass >" SECRET "2");
+    replace_file(&v, SECRET "2\r\n");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "has taken another password") == 1);
+    finish(&v);
+}
+
+/* It must not, for requests wait; but calls keep their deadlines, and L1 goes on. */
+TEST(a_function_of_the_hosts_that_stands_still_costs_requests_alone)
+{
+    struct vault v;
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.deadline_ms = 50;
+    prepare(&v);
+    set_password(&v, SECRET "1");
+    open_world(&v, false, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&v.w, &v.w.origin, "k"));
+    v.stands = true;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_put(v.w.space, "x", 1, "v", 1, &call) != 0);
+    CHECK(peer_sees_row(&v.w, &v.w.origin, "k"));
+    v.stands = false;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_put(v.w.space, "x", 1, "v", 1, NULL) == 0);
+    v.mute = true;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(&v, "it is empty"));
+    goes_on(&v);
+    finish(&v);
+}
+
+/* ---- files that are not what they should be ---- */
 
 /* The file is told of once, in the log and in the statistics, and the old password goes on. */
 static void check_file(struct vault *v, const char *words)
@@ -309,7 +352,12 @@ TEST(a_bad_file_is_told_of_and_the_old_password_goes_on)
     check_file(&v, "it is not one line of text");
     REQUIRE(unlink(v.file) == 0 && mkdir(v.file, 0700) == 0);
     check_file(&v, "Is a directory");
-    REQUIRE(rmdir(v.file) == 0);
+    REQUIRE(rmdir(v.file) == 0 && symlink(v.file, v.file) == 0);
+    check_file(&v, "Too many levels of symbolic links");
+    REQUIRE(unlink(v.file) == 0 && mkfifo(v.file, 0600) == 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(&v, "it is empty")); /* nobody waits at its end */
+    goes_on(&v);
+    REQUIRE(unlink(v.file) == 0);
     write_at(v.file, SECRET "1");
     CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&v, "password_file"));
     finish(&v);

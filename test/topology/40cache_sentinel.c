@@ -3,6 +3,7 @@
 // calls go on, and all that was promised holds.
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,43 @@ TEST(sentinels_ask_for_a_login_of_their_own)
     CHECK_EQ(tool_run("invalidate --redis '%s' --timeout 60000 --all", t.uri), 0);
     CHECK(tool_says("accepted: 1"));
     unsetenv("NIGH_CONF");
+    world_close(&a);
+    topology_stop(&t);
+}
+
+static void write_line(const char *path, const char *text)
+{
+    FILE *out = fopen(path, "we");
+    REQUIRE(out && fprintf(out, "%s\n", text) > 0 && fclose(out) == 0);
+}
+
+/* The file has the new password before anybody is the master who was told of it. */
+TEST(a_password_rotates_while_the_master_is_replaced)
+{
+    char *const args[] = {"--user", "nigh", "on", ">FIRST", ">SECOND", "~*", "&*", "+@all", NULL};
+    struct topology t;
+    struct world a;
+    char uri[300], file[128];
+    topology_start(&t, args, NULL);
+    snprintf(uri, sizeof(uri), "redis+sentinel://nigh@%s", t.uri + strlen("redis+sentinel://"));
+    snprintf(file, sizeof(file), "%s/password", t.servers[0].dir);
+    write_line(file, "FIRST");
+    struct nigh_options o = node_options(&t.servers[0]);
+    o.redis_uri = uri;
+    o.redis_password_file = file;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, is_fresh(&a));
+    int old = topology_await_master(&t);
+    redis_kill(&t.servers[old]);
+    write_line(file, "SECOND");
+    CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, topology_moved_from(&t, old));
+    CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, is_fresh(&a));
+    int now = topology_await_master(&t);
+    free(redis_command(&t.servers[now], "ACL SETUSER nigh <FIRST"));
+    free(redis_command(&t.servers[now], "CLIENT KILL USER nigh"));
+    CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, is_fresh(&a) && world_count(&a, "l2_connect") > 2);
+    CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, nigh_put(a.space, "k", 1, "v", 1, NULL) == 0);
     world_close(&a);
     topology_stop(&t);
 }

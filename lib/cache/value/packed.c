@@ -43,15 +43,26 @@ struct packed packed_of(struct nigh_space *space, struct bytes plain)
     return p;
 }
 
-/* Says once why values cannot be read. */
+/* Each wants something else of the operator. */
+enum reason { NO_CODEC, TOO_LARGE, NOT_SO };
+
+/* Says why a value cannot be read, each reason once. */
 static int tell(struct nigh_space *space, const struct l2_envelope *e, unsigned codec,
-                const char *why)
+                enum reason reason)
 {
+    static const char *const words[] = {
+        [NO_CODEC] = "this build cannot decompress it",
+        [TOO_LARGE] = "it would be above space.value_max",
+        [NOT_SO] = "it does not decompress to what it says",
+    };
     struct nigh *cache = space->cache;
-    if (!atomic_exchange_explicit(&cache->unpack_told, true, memory_order_relaxed))
-        LOG(cache->env.log, NIGH_LOG_WARN,
-            "a value of space %s in redis, compressed with %s (%u) from %u bytes to %zu, is no use "
-            "here: %s", space->name, codec_name(codec), codec, e->plain_len, e->payload.len, why);
+    struct log_site own = {0}; /* another reason's line must not hold this one back */
+    uint32_t bit = 1u << reason;
+    if (!(atomic_fetch_or_explicit(&cache->unpack_told, bit, memory_order_relaxed) & bit))
+        log_write(cache->env.log, NIGH_LOG_WARN, &own,
+                  "a value of space %s in redis, compressed with %s (%u) from %u bytes to %zu, is "
+                  "no use here: %s", space->name, codec_name(codec), codec, e->plain_len,
+                  e->payload.len, words[reason]);
     return NIGH_MISS;
 }
 
@@ -63,15 +74,15 @@ int packed_open(struct nigh_space *space, const struct l2_envelope *e, struct pa
     const uint8_t *from = e->payload.data;
     unsigned codec = from[0];
     if (!codec_is_built(codec))
-        return tell(space, e, codec, "this build cannot decompress it");
+        return tell(space, e, codec, NO_CODEC);
     if (e->plain_len > space->rules.value_max)
-        return tell(space, e, codec, "it would be above space.value_max");
+        return tell(space, e, codec, TOO_LARGE);
     if (!allocate(space, ret, e->plain_len))
         return NIGH_ENOMEM;
     struct bytes packed = bytes_of(from + CODEC_BYTES, e->payload.len - CODEC_BYTES);
     if (!codec_unpack(codec, packed, ret->buffer, e->plain_len)) {
         packed_free(space, ret);
-        return tell(space, e, codec, "it does not decompress to what it says");
+        return tell(space, e, codec, NOT_SO);
     }
     ret->bytes = bytes_of(ret->buffer, e->plain_len);
     return 0;
