@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a change consists of: one script in Redis, then the local step before the call returns
+// A change consists of one script in Redis, then the local step before the call returns
 // (rule 6). Who sends the one and does the other: issue.c, combine.c, retry.c.
 //
 //   accepted, our clock      positions, floors; applied, if it is the next; the call is finished

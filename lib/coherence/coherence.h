@@ -174,7 +174,7 @@ struct coherence_write {
     uint64_t version; /* L2_REPLACE: the value's; the item has that of what it deletes */
 };
 
-/* What the change of a waiter sets its key to. */
+/* The change of a waiter sets its key to this. */
 enum coherence_waiter_value {
     COHERENCE_VALUE_NONE,
     COHERENCE_VALUE_PUT,

@@ -10,7 +10,7 @@
 // Why forgetting raises soft `all` after the view: a read that takes a ticket above that floor
 // judges what it gets from L2 by a view at least as new, that is, as stale (rule 2).
 //
-// Who moves what. Forgetting a clock moves both: readers must not compare any more, and a request
+// Forgetting a clock moves both: readers must not compare any more, and a request
 // on its way was sent by a node that still followed. Forgetting when none is followed (a change of
 // ours was accepted under a clock that we do not know) moves `voids` alone: readers know nothing
 // anyway, but the answer of a resync that was sent before would take back what the change did.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When to try to connect again.
+ * A backoff says when to try to connect again.
  *
  * The numbers come from what is wanted of a node when Redis comes back: that it is fresh within 1 s
  * of it (so the longest pause is less, however long Redis was away: doubling pauses would make

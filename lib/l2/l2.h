@@ -87,7 +87,8 @@ struct l2_map {
     void *arg;
 };
 
-/* Whom a rediss:// server is believed, and what it is shown. Strings NULL or "": the default. */
+/* Says by whom a rediss:// server is vouched for, and what it is shown. Strings NULL or "": the
+ * default. */
 struct l2_tls {
     const char *ca;   /* PEM file, or folder by hash, of those who are trusted: the system's */
     const char *cert; /* PEM file: our certificate, then those between it and a CA; none */

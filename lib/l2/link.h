@@ -38,9 +38,9 @@ struct wakes {
 };
 
 /*
- * How long a request of so many bytes may be on its way, and then at work, through no fault of the
- * server's: a wire of 1 Mbit/s is the thinnest that we mean to serve. Bounded, for a server that is
- * dead has to be noticed behind the largest request, too.
+ * A request of so many bytes may be on its way for so long, and then at work, through no fault of
+ * the server's: a wire of 1 Mbit/s is the thinnest that we mean to serve. Bounded, for a server
+ * that is dead has to be noticed behind the largest request, too.
  */
 #define WAY_NS_PER_BYTE 8000u
 #define WAY_MAX_NS (8 * NS_PER_S)
@@ -321,7 +321,7 @@ static inline const struct conn *seek_conn(const struct link *link)
 
 /* ---- link.c ---- */
 
-/* Who drives the link: says where the server is, or whose it is, for people. */
+/* Says where the server is, or whose it is, for people. Thread: who drives the link. */
 static inline const char *link_shown(const struct link *link)
 {
     return link->place ? link->place->shown : link->uri.shown;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As whom to log in, with a password that may change while the client is open.
+ * A login says as whom to connect, with a password that may change while the client is open.
  *
  *     URI, file, or the host's function
  *           |  login_refresh(): who drives, before each connection and once a second
@@ -28,7 +28,7 @@
 
 struct login;
 
-/* What is sent; to be wiped behind that. */
+/* A login as it is sent; to be wiped behind that. */
 struct login_words {
     char user[URI_USER_MAX]; /* "": none, the password alone */
     char password[URI_PASSWORD_MAX];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where a link connects: at the place that was given, or where Sentinels say that the master is.
+// A link connects at the place that was given, or where Sentinels say that the master is.
 //
 // An attempt to connect is one to the place, once for each address of its host; or, with Sentinels,
 // a walk: one is asked, the place that it names is tried, and as long as no master is found the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who the master is now: Sentinels are asked, one after the other, until one of them names a place
- * where a master is.
+ * Sentinels are asked who the master is, one after the other, until one of them names a place where
+ * one is.
  *
  *      sentinels_begin
  *            |
@@ -88,7 +88,7 @@ static inline uint32_t sentinels_first(const struct sentinels *s)
 
 /* Makes this one the next to be asked, if none is being asked. */
 void sentinels_prefer(struct sentinels *s, uint32_t i);
-/* What this one has called out was wrong: it is not heeded for a while. */
+/* Heeds this one no more for a while: what it has called out was wrong. */
 void sentinels_deafen(struct sentinels *s, uint32_t i, uint64_t now_ns);
 static inline bool sentinels_heed(const struct sentinels *s, uint32_t i, uint64_t now_ns)
 {

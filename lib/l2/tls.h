@@ -46,7 +46,7 @@ void tls_destroy(struct tls *tls);
 const struct stream_kind *tls_kind(struct tls *tls);
 /* Reads the files anew if they have changed. Returns when to come again. */
 uint64_t tls_keep(struct tls *tls);
-/* What is wrong with the files, if that is why others than they are used; else "". */
+/* Says what is wrong with the files, if that is why others than they are used; else "". */
 void tls_problem_read(struct tls *tls, struct l2_problem *ret);
 
 #endif

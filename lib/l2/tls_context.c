@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define LOOK_NS NS_PER_S
-/* What one system call may bring: large replies come in records of 16 KiB. */
+/* One system call may bring so much: large replies come in records of 16 KiB. */
 #define READ_AHEAD_BYTES (64u << 10)
 /* A call of OpenSSL's never blocks; a thread inside may be kept from running, though. */
 #define EXIT_WAIT_MS 500
@@ -81,7 +81,7 @@ void tls_words(unsigned long error, char *text, size_t size)
         ERR_error_string_n(error, text, size);
 }
 
-/* What is wrong with an option, as in "redis.tls_key=/etc/key.pem: key values mismatch". */
+/* An option, and what is wrong with it, as in "redis.tls_key=/etc/key.pem: key values mismatch". */
 struct wrong {
     char text[L2_PROBLEM_BYTES];
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where Redis is, and as whom to log in: a parsed URI.
+ * A URI says where Redis is, and as whom to log in. It is parsed here.
  *
  *     redis://[user[:password]@]host[:port][/db]
  *     rediss://... the same, over TLS

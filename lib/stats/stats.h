@@ -50,8 +50,8 @@ extern const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COU
 struct stats_thread;
 struct stats;
 
-/* Who keeps some counters of a set besides, where counting costs less: under a lock that is held in
- * any case. Zeroed: nobody. */
+/* A source keeps some counters of a set besides, where counting costs less: under a lock that is
+ * held in any case. Zeroed: there is none. */
 struct stats_source {
     enum stats_counter first, last; /* of these counters */
     /* Add what is kept for the set. Called under no lock. */
@@ -95,7 +95,7 @@ struct stats {
     struct stats_set *set;         /* (c) -> (l) */
 };
 
-/* What a count knows of its thread. On one line, which only this thread touches. */
+/* A count knows this of its thread. On one line, which only this thread touches. */
 struct stats_self {
     uint32_t number;    /* 0: none yet */
     uint32_t timed_in;  /* reads until one is to be timed */

@@ -406,7 +406,8 @@ TEST(a_server_that_repeats_the_password_is_not_quoted)
     struct vault v;
     prepare_with(&v, args);
     open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "is not connected: AUTH (renamed, or a proxy?): ERR unknown command") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "is not connected: AUTH (renamed, or a proxy?): ERR "
+                                             "unknown command") == 1);
     CHECK(has_stats(&v, "AUTH (renamed, or a proxy?): ERR unknown command"));
     finish(&v);
 }
