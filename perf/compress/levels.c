@@ -192,7 +192,7 @@ static void run_kind(const struct pages *pages)
 {
     static struct work works[LEVELS + 1];
     static struct subject subjects[2 * LEVELS + 1];
-    for (unsigned i = 0; i < LEVELS; i++) {
+    for (unsigned i = 0; levels[i].name; i++) {
         begin_work(&works[i], &levels[i], pages);
         subjects[2 * i] = (struct subject){.name = levels[i].name, .run = pack_round,
                                            .arg = &works[i]};
@@ -201,7 +201,7 @@ static void run_kind(const struct pages *pages)
     }
     rounds_run(pages->name, subjects, 2 * LEVELS, link_world.rounds);
     printf("%s\n", pages->name);
-    for (unsigned i = 0; i < LEVELS; i++) {
+    for (unsigned i = 0; levels[i].name; i++) {
         show_level(&works[i], &subjects[2 * i], &subjects[2 * i + 1]);
         end_work(&works[i]);
     }
