@@ -86,6 +86,7 @@ void caller_enter(struct caller *c)
     c->catches = false;
     c->left = NULL;
     c->counted = NULL;
+    c->owner = NULL;
     self.inside = c;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &c->cancel_state);
     caller_notice();
@@ -113,6 +114,16 @@ bool caller_set_catches(bool catches)
     if (self.inside)
         self.inside->catches = catches;
     return was;
+}
+
+void caller_set_owner(struct caller_owner *owner)
+{
+    self.inside->owner = owner;
+}
+
+bool caller_has_owner(void)
+{
+    return self.inside && self.inside->owner;
 }
 
 void caller_thread_swap(struct caller_thread *other)
@@ -230,7 +241,10 @@ static void set_right(struct callback *c, enum unwind_how how, bool left)
     struct nigh *cache = c->space->cache;
     struct callbacks_stripe *listed = c->listed;
     struct caller *stays = goes_on(c->caller, how) ? c->caller : NULL;
+    struct caller_owner *owner = stays ? NULL : c->owner;
     c->ended(c, how); /* c may be gone from here on */
+    if (owner)
+        owner->gone(owner);
     if (!left)
         uncount(listed);
     else if (stays)
@@ -329,6 +343,7 @@ bool callback_run(struct callback *c)
     if (self.inside)
         uncount_call(self.inside);
     c->caller = self.inside;
+    c->owner = c->caller ? c->caller->owner : NULL;
     c->outer = self.running;
     self.running = c;
     pthread_cleanup_push(unwound, c);

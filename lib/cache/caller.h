@@ -33,6 +33,12 @@
 struct nigh;
 struct nigh_space;
 
+/* What a call holds beyond its frame, which may be gone without it: memory, and flights that it has
+ * joined. `gone` lets go of all that. */
+struct caller_owner {
+    void (*gone)(struct caller_owner *o);
+};
+
 /* A call under way, in the frame of its caller; or the life of one of our threads. */
 struct caller {
     struct caller *outer; /* the call whose loader or writer makes this one; NULL: none */
@@ -41,6 +47,7 @@ struct caller {
     bool catches;         /* frames stay after an exception, too, caught within the call */
     struct nigh *left;    /* cache that was closed meanwhile; a reference */
     struct callbacks_stripe *counted; /* counts the call in `calls`: a callback has returned */
+    struct caller_owner *owner; /* told if a callback does not return to the call; NULL: nobody */
 };
 
 /* Enter and leave a call. The cache may be touched between the two, and not a moment longer. */
@@ -54,6 +61,10 @@ bool caller_is_left(void);
 /* Set whether the call that this thread makes goes on after an exception of its callbacks: before
  * and after one is caught. Returns what was set. */
 bool caller_set_catches(bool catches);
+/* Have an owner told, last of all, if any callback that this thread runs in its call, for whomever,
+ * does not return to it. NULL: no longer. */
+void caller_set_owner(struct caller_owner *owner);
+bool caller_has_owner(void);
 
 /*
  * A loader or writer on its way, in memory that stays.
@@ -74,6 +85,7 @@ struct callback {
     struct unwind_mark mark;                                /* (o) */
     struct callbacks_stripe *listed;                        /* (o) the stripe of its thread */
     struct caller *caller;                                  /* (o) the call that it is part of */
+    struct caller_owner *owner;                             /* (o) that call's, as it began */
     struct callback *outer;                                 /* (o) the callback around it */
     pthread_t thread;                                       /* (l) */
     bool left;                                              /* (l) the cache has closed */

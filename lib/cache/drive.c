@@ -25,9 +25,9 @@
  * back.
  *
  * Loaders run outside of rounds, so driving is never nested. A caller runs the loader of its own
- * flight, also in a space with run_on worker, and (workers_run_for()) a flight that it waits for
- * and that lies with the workers: a refresh, or one whose leader gave up. All other flights there
- * wait for nigh_tick().
+ * flight, also in a space with run_on worker, and (workers_run_for()) while its time is not over a
+ * flight that it waits for and that lies with the workers: a refresh, or one whose leader gave up.
+ * All other flights there wait for nigh_tick().
  */
 #include <poll.h>
 #include <sys/epoll.h>
@@ -384,15 +384,25 @@ static bool take_or_sleep_locked(struct drive *d, const _Atomic uint32_t *word, 
     return false;
 }
 
+/* Runs what brings the word on, unless there is nothing (false). A call whose time is over begins
+ * no loader any more: those who still wait for the flight, or for another of its batch, do, or a
+ * tick. */
+static bool run_for(struct nigh *cache, const _Atomic uint32_t *word, uint64_t deadline_ns, int *rc)
+{
+    bool late = clock_now_ns(&cache->clock) >= deadline_ns;
+    *rc = late ? NIGH_ETIMEDOUT : 0;
+    return late ? workers_have(&cache->workers, word) : workers_run_for(&cache->workers, word);
+}
+
 /* park.wait: nobody else would change the word, so take everyone's turn, or wait for the thread
  * that does. */
 static int drive_wait(void *arg, _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
 {
     struct nigh *cache = arg;
     struct drive *d = cache->drive;
-    if (workers_run_for(&cache->workers, word))
-        return 0;
     int rc;
+    if (run_for(cache, word, deadline_ns, &rc))
+        return rc;
     pthread_mutex_lock(&d->lock);
     bool drives = take_or_sleep_locked(d, word, expected, deadline_ns, &rc);
     pthread_mutex_unlock(&d->lock);

@@ -88,7 +88,7 @@ static bool queue_due_locked(struct workers *w) REQUIRES(w->lock)
 struct piece {
     struct flight *flight; /* a flight ... */
     struct worker_job *job; /* ... or a job */
-    bool for_caller;       /* the thread that runs the flight waits for it */
+    bool for_caller;       /* the thread that runs the flight waits for it, and nothing else */
 };
 
 static void run_piece(void *arg)
@@ -404,19 +404,20 @@ static struct worker_job *take_landing_job(struct fifo *jobs, const _Atomic uint
 }
 
 /* Runs on this thread a flight left to the workers, or a job. A thread that waits for `landed` is a
- * caller of that flight, gone if its loader does not return. The thread is neither counted as busy
- * nor marked as a worker: a loader may leave the host's thread by a jump, and nobody would take
- * either back. */
+ * caller of that flight, gone if its loader does not return; unless its call has an owner, who
+ * leaves all its flights then. The thread is neither counted as busy nor marked as a worker: a
+ * loader may leave the host's thread by a jump, and nobody would take either back. */
 bool workers_run_for(struct workers *w, const _Atomic uint32_t *landed)
 {
+    bool leaves = landed && !caller_has_owner();
     pthread_mutex_lock(&w->lock);
-    struct piece p = {take_landing_locked(w, landed), NULL, landed != NULL};
+    struct piece p = {take_landing_locked(w, landed), NULL, leaves};
     if (!p.flight)
         p.job = take_landing_job(&w->answers, landed);
     if (!p.flight && !p.job)
         p.job = take_landing_job(&w->loads, landed);
     if (p.job)
-        p.job->waited = landed;
+        p.job->waited = leaves ? landed : NULL;
     pthread_mutex_unlock(&w->lock);
     if (p.flight || p.job)
         run_caught(w, &p);

@@ -23,8 +23,9 @@ struct worker_job {
     /* Whether it brings on the flight with this word: for callers that wait, without own threads.
      * Under the lock; NULL: it brings none on. */
     bool (*lands)(struct worker_job *job, const _Atomic uint32_t *landed);
-    const _Atomic uint32_t *waited; /* as it begins to run: the thread waits for that word; NULL:
-                                     * for none */
+    const _Atomic uint32_t *waited; /* as it begins to run: the thread waits for that word, and if
+                                     * it does not come back its flight is to be left; NULL: none
+                                     * is */
     struct fifo_link link;
     struct list_link later; /* jobs that are added for later ... */
     uint64_t due_ns;        /* ... until then */

@@ -42,6 +42,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <nigh/error.h>
@@ -318,6 +319,11 @@ void flight_notify_all(struct flight_table *table, uint32_t events);
  * that stayed leaderless to the workers. Returns when to come again; a thread that sets an earlier
  * due_ns meanwhile pokes the keeper. */
 uint64_t flight_tick(struct flight_table *table);
+/* Returns the flight whose word callers wait for, by that word. */
+static inline struct flight *flight_of_landed(const _Atomic uint32_t *landed)
+{
+    return (struct flight *)((uintptr_t)landed - offsetof(struct flight, landed));
+}
 /* Whether the flight has landed: then all that its last step did is seen. */
 bool flight_has_landed(const struct flight *f);
 /* Returns how many flights have not landed. */

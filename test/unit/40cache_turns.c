@@ -9,7 +9,8 @@
 
 #include "cache/cache.h"
 #include "cache/drive.h"
-#include "support/async.h"
+#include "cache/load/batch.h"
+#include "support/many.h"
 
 #define PATIENTLY WORLD_PATIENCE_MS
 #define LONG_US 100000 /* the most that batch_wait may be */
@@ -17,18 +18,23 @@
 static struct world w;
 static struct nigh_queue *queue;
 
-static void open_turning(uint32_t batch, uint32_t batch_wait_us)
+static void open_with(const struct nigh_options *o, uint32_t batch, uint32_t batch_wait_us)
 {
-    struct nigh_options o = NIGH_OPTIONS_INIT;
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
-    o.l1_memory = 8u << 20;
-    o.group_slots = 2048;
-    o.threads = NIGH_THREADS_NONE;
     so.batch = batch;
     so.batch_wait_us = batch_wait_us;
     so.load_deadline_ms = 3 * PATIENTLY;
-    world_open(&w, &o, &so);
+    world_open(&w, o, &so);
     REQUIRE_EQ(nigh_queue_open(w.cache, &queue), 0);
+}
+
+static void open_turning(uint32_t batch, uint32_t batch_wait_us)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    o.l1_memory = 8u << 20;
+    o.group_slots = 2048;
+    o.threads = NIGH_THREADS_NONE;
+    open_with(&o, batch, batch_wait_us);
 }
 
 static void close_turning(void)
@@ -214,6 +220,34 @@ TEST(who_sleeps_is_woken_by_a_call_that_is_left)
     close_turning();
 }
 
+/* ---- a caller whose time is over ---- */
+
+static int take_long(struct origin *o, struct nigh_fill *fill)
+{
+    world_advance(&w, 501);
+    return origin_answer(o, fill);
+}
+
+/* It still waits for the second when its time is over, and leaves that to a turn. */
+TEST(a_call_whose_time_is_over_begins_no_loader_of_others)
+{
+    static struct bunch b;
+    struct nigh_call call = NIGH_CALL_INIT;
+    struct nigh_options o = world_options(&w); /* time is the test's */
+    open_with(&o, 1, 0);
+    fetch_each("ab");
+    atomic_store(&w.origin.script, take_long);
+    call.deadline_ms = 500;
+    bunch_init(&b, "a b");
+    bunch_fetch(&b, w.space, &call);
+    CHECK_ANSWER(b.answers[0], NIGH_FRESH, "a=1");
+    CHECK_EQ(b.answers[1].outcome, NIGH_ETIMEDOUT);
+    CHECK_EQ(w.origin.loads, 1);
+    take_each(2);
+    CHECK_EQ(w.origin.loads, 2);
+    close_turning();
+}
+
 /* ---- loaders that do not return ---- */
 
 static jmp_buf way_out;
@@ -235,6 +269,90 @@ TEST(a_loader_that_jumps_over_who_waits_for_it)
         ask_fetch(w.space, "b", NULL);
     take_left(NIGH_ELOADER, 3);
     CHECK_EQ(w.origin.loads, 1);
+    close_turning();
+}
+
+/* Jumps only at a. */
+static int jump_at_a(struct origin *o, struct nigh_fill *fill)
+{
+    size_t len;
+    return *(const char *)nigh_fill_key(fill, &len) == 'a' ? jump(o, fill) : origin_answer(o, fill);
+}
+
+static void wait_for_many(struct bunch *b)
+{
+    bunch_init(b, "x b y a");
+    if (setjmp(way_out) == 0)
+        bunch_fetch(b, w.space, NULL);
+    nigh_release(&b->values[0]); /* it had been taken before */
+}
+
+/* Whoever waits is a call for many, and has joined other flights, too. */
+TEST(a_loader_of_many_that_jumps_over_a_call_for_many)
+{
+    static struct bunch b;
+    open_turning(64, 0);
+    leave("abc");
+    atomic_store(&w.origin.script, jump_at_a);
+    wait_for_many(&b);
+    take_left(NIGH_ELOADER, 3);
+    CHECK_EQ(w.origin.loads, 2);
+    CHECK_ANSWER(ask_fetch(w.space, "y", NULL), NIGH_FRESH, "y=1");
+    close_turning();
+}
+
+TEST(a_loader_of_one_that_jumps_over_a_call_for_many)
+{
+    static struct bunch b;
+    open_turning(1, 0);
+    fetch_each("ba");
+    atomic_store(&w.origin.script, jump_at_a);
+    wait_for_many(&b);
+    CHECK_EQ(poll_one(queue, PATIENTLY).answer.outcome, NIGH_FRESH);
+    CHECK_EQ(poll_one(queue, PATIENTLY).answer.outcome, NIGH_ELOADER);
+    nigh_release(&b.values[1]);
+    nigh_release(&b.values[2]);
+    close_turning();
+}
+
+static void (*run_gathering)(struct worker_job *job);
+
+/* As if another thread had taken b and c since the caller looked: a is what is gathered now. */
+static void run_another(struct worker_job *job)
+{
+    struct gather *g = CONTAINER_OF(job, struct gather, job);
+    struct load_list taken = {0};
+    for (int i = 0; i < 2; i++)
+        load_list_push(&taken, load_list_shift(&g->list));
+    batch_queue(taken);
+    run_gathering(job);
+}
+
+static int wait_for_b(struct origin *o, struct nigh_fill *fill)
+{
+    run_gathering = w.space->gather.job.run;
+    w.space->gather.job.run = run_another;
+    atomic_store(&w.origin.script, jump_at_a);
+    if (setjmp(way_out) == 0)
+        ask_fetch(w.space, "b", NULL);
+    return origin_answer(o, fill);
+}
+
+TEST(a_loader_that_jumps_over_who_waits_for_one_of_another_gathering)
+{
+    open_turning(1, 0);
+    leave("x"); /* its job comes before that of the gathering */
+    atomic_store(&w.origin.script, wait_for_b);
+    w.space->rules.batch = 64;
+    w.space->rules.batch_wait_us = LONG_US;
+    fetch_each("bca");
+    nigh_tick(w.cache);
+    unsigned failed = 0;
+    for (int i = 0; i < 4; i++)
+        failed += poll_one(queue, PATIENTLY).answer.outcome == NIGH_ELOADER;
+    CHECK_EQ(failed, 1);
+    CHECK_EQ(w.origin.loads, 3);
+    nigh_release(&values[0]);
     close_turning();
 }
 

@@ -59,11 +59,18 @@ static void fail_open(struct load *first)
             nigh_fill_error(&l->fill, 0);
 }
 
+/* Leaves a flight for a caller whose frame is gone. */
+static void leave_waited(struct flight *f)
+{
+    flight_waits_end();
+    flight_leave(f);
+}
+
 /* Sets things right when the loader has not returned. */
 static void ended(struct callback *c, enum unwind_how how)
 {
     struct load *first = CONTAINER_OF(c, struct load, callback);
-    struct load_owner *owner = first->owner;
+    struct flight *waited = first->waited;
     struct nigh *cache = c->left ? NULL : c->space->cache;
     for (struct load *l = first; l; l = l->mate) {
         flight_load_end(l->flight);
@@ -75,8 +82,8 @@ static void ended(struct callback *c, enum unwind_how how)
     if (how != UNWIND_EXIT)
         fail_open(first);
     answer(mates_of(first), c->left);
-    if (owner)
-        owner->gone(owner, how);
+    if (waited && how != UNWIND_EXCEPTION) /* run_caught() stops that, and its frame stays */
+        leave_waited(waited);
     if (cache)
         drive_flush(cache);
 }
@@ -159,11 +166,11 @@ static struct load_list part_answered(struct load_list list)
 }
 
 /* Calls the loader, and takes out those whose answers are deferred. False: the cache has closed. */
-static bool call_loader(struct load_list *list, struct load_owner *owner)
+static bool call_loader(struct load_list *list, struct flight *waited)
 {
     struct load *first = list->first;
     struct callback *c = &first->callback;
-    first->owner = owner;
+    first->waited = waited;
     c->space = first->space;
     c->key = bytes_of(first->key.data, first->key.len);
     c->what = "loader";
@@ -198,7 +205,7 @@ static struct load_list part_late(struct load_list *list)
     return late;
 }
 
-void batch_run(struct load_list list, struct load_owner *owner)
+static void run(struct load_list list, struct flight *waited)
 {
     struct load_list late = part_late(&list);
     struct load *first = list.first;
@@ -209,7 +216,7 @@ void batch_run(struct load_list list, struct load_owner *owner)
     if (cache_is_closing(first->space->cache)) {
         fail_open(first);
     } else if (load_admit(first)) {
-        left = !call_loader(&list, owner);
+        left = !call_loader(&list, waited);
     } else {
         for (struct load *l = first; l; l = l->mate)
             l->refused = true;
@@ -218,6 +225,11 @@ void batch_run(struct load_list list, struct load_owner *owner)
         answer(list, true);
     else
         answer_here(list);
+}
+
+void batch_run(struct load_list list)
+{
+    run(list, NULL);
 }
 
 /* ---- left to others ---- */
@@ -230,25 +242,9 @@ bool batch_lands(const struct load_list *list, const _Atomic uint32_t *landed)
     return l;
 }
 
-/* load_owner.gone of a caller that waits for a flight: it leaves the flight, unless its frame stays
- * because run_caught() has stopped an exception. */
-static void waiter_gone(struct load_owner *o, enum unwind_how how)
-{
-    struct load *l = CONTAINER_OF(o, struct load, waiter);
-    if (how == UNWIND_EXCEPTION)
-        return;
-    flight_waits_end();
-    flight_leave(l->flight);
-}
-
 void batch_run_for(struct load_list list, const _Atomic uint32_t *landed)
 {
-    struct load *l = landed ? list.first : NULL;
-    while (l && &l->flight->landed != landed)
-        l = l->mate;
-    if (l)
-        l->waiter.gone = waiter_gone;
-    batch_run(list, l ? &l->waiter : NULL);
+    run(list, landed ? flight_of_landed(landed) : NULL);
 }
 
 static struct load_list list_of(struct worker_job *job)

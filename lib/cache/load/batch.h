@@ -35,14 +35,14 @@ static inline struct load *load_list_shift(struct load_list *list)
     return l;
 }
 
-/* Load on this thread, `space.batch` at most. `owner` may be NULL. If the loader does not return,
- * the owner is told last, when all loads have been answered. */
-void batch_run(struct load_list list, struct load_owner *owner);
+/* Load on this thread, `space.batch` at most. */
+void batch_run(struct load_list list);
 /* Let workers load, in as many calls as are needed. */
 void batch_queue(struct load_list list);
 /* Whether one of a list is to land the flight with this word. */
 bool batch_lands(const struct load_list *list, const _Atomic uint32_t *landed);
-/* Load in a job that a caller runs who waits for that word; NULL: nobody waits. */
+/* Load in a job that a caller runs who waits for that word, of a flight of these or of another's;
+ * NULL: nobody waits. */
 void batch_run_for(struct load_list list, const _Atomic uint32_t *landed);
 
 #endif

@@ -66,12 +66,6 @@ struct landing {
     bool refreshed;         /* the leader wanted nothing that was there before (NIGH_REFRESH) */
 };
 
-/* A call in whose frame a loader runs for several loads: if that does not return, the frame may be
- * gone. */
-struct load_owner {
-    void (*gone)(struct load_owner *o, enum unwind_how how);
-};
-
 struct load {
     struct flight *flight;
     struct nigh_space *space;
@@ -120,8 +114,8 @@ struct load {
     struct parts *parts;                /* answer about it and others; NULL: none */
     uint32_t place;                     /* ... its place in that */
     struct load *mate;                  /* the next of those that share a call of the loader */
-    struct load_owner *owner;           /* told if the loader does not return; the first's */
-    struct load_owner waiter;           /* a caller that waits for this load, and runs the call */
+    struct flight *waited;              /* the first's: what the caller waits for in whose frame
+                                         * the loader runs; NULL: nothing, or its owner knows */
 
     /* values to hand out */
     struct l1_entry *stale;             /* the best that may be handed out as stale; a reference */

@@ -17,7 +17,8 @@
  * on.
  *
  * The joined flights lie in memory of their own. A loader that runs in the frame of this call may
- * not return; the flights are then left, and the memory freed, by who sets that right (gone()).
+ * not return: one of its own, or without own threads another's whose flight it waits for. The
+ * flights are then left, and the memory freed, by who sets that right (gone()).
  */
 #include "cache/load/batch.h"
 #include "cache/caller.h"
@@ -38,7 +39,7 @@ struct part {
 };
 
 struct bulk {
-    struct load_owner owner;
+    struct caller_owner owner;
     struct many m;
     uint64_t id;
     uint64_t deadline_ns;
@@ -57,9 +58,15 @@ static size_t bytes_of_bulk(uint32_t size)
     return sizeof(struct bulk) + size * sizeof(struct part);
 }
 
-static void destroy(struct bulk *b)
+static void free_bulk(struct bulk *b)
 {
     mem_free(b->m.space->cache->env.mem, NULL, b, bytes_of_bulk(b->size));
+}
+
+static void destroy(struct bulk *b)
+{
+    caller_set_owner(NULL);
+    free_bulk(b);
 }
 
 static void leave(struct part *p)
@@ -71,16 +78,15 @@ static void leave(struct part *p)
     p->flight = NULL;
 }
 
-/* load_owner.gone */
-static void gone(struct load_owner *o, enum unwind_how how)
+/* caller_owner.gone */
+static void gone(struct caller_owner *o)
 {
     struct bulk *b = CONTAINER_OF(o, struct bulk, owner);
-    (void)how;
     flight_waits_end();
     for (uint32_t i = 0; i < b->count; i++)
         if (b->parts[i].flight)
             leave(&b->parts[i]);
-    destroy(b);
+    free_bulk(b);
 }
 
 static struct bulk *create(const struct many *m, uint32_t size)
@@ -93,6 +99,7 @@ static struct bulk *create(const struct many *m, uint32_t size)
     *b = (struct bulk){{gone}, *m, .size = size};
     b->id = 1 + atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
     b->deadline_ns = cache_deadline_ns(cache, m->call, m->space->rules.load_deadline_ms);
+    caller_set_owner(&b->owner);
     return b;
 }
 
@@ -193,12 +200,12 @@ static enum where where(const struct nigh_space *space)
 }
 
 /* Loads on this thread, which may be in another loader that waits for this one. */
-static void run_here(struct bulk *b, struct load_list list)
+static void run_here(struct load_list list)
 {
     if (!list.first)
         return;
     (void)flight_waits_begin(list.first->flight); /* no circle: the first waits for nothing */
-    batch_run(list, &b->owner);
+    batch_run(list);
     flight_waits_end();
 }
 
@@ -220,7 +227,7 @@ static size_t fly_window(struct bulk *b, size_t at, uint32_t most, enum where wh
     lead(b, from, led, crew);
     struct load_list list = crew_end(crew);
     if (where == HERE && !is_late(b))
-        run_here(b, list);
+        run_here(list);
     else if (where == GATHERED)
         gather_add(b->m.space, list);
     else
