@@ -46,12 +46,19 @@ static void close_redis(struct nigh *cache)
         coherence_unref(c);
 }
 
+/*
+ * The workers end before L2. A flight that has landed at the close may have an answer under way,
+ * and the worker that steps it for that may be about to give a lease back: it would look whether L2
+ * has closed, and then use what l2_close() has freed meanwhile. What comes with the last answers is
+ * done here, by the thread that has closed L2.
+ */
 void close_tiers(struct nigh *cache)
 {
     service_stop(&cache->keeper);
+    workers_stop(&cache->workers);
     atomic_store_explicit(&cache->l2_closed, true, memory_order_relaxed);
     close_redis(cache);
-    workers_stop(&cache->workers);
+    workers_turn(&cache->workers);
     recording_close(cache);
     service_stop(&cache->reclaimer);
     if (cache->l1 && is_shared(cache))

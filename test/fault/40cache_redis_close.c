@@ -319,6 +319,52 @@ TEST(closing_waits_for_a_write_whose_writer_has_returned)
     redis_stop(&server);
 }
 
+void __real_l2_close(struct l2 *l2);
+void __wrap_l2_close(struct l2 *l2);
+
+static struct workers *ending; /* of the cache that closes */
+static _Atomic unsigned l2_closes;
+
+/* Answers that are outstanding come in there. */
+void __wrap_l2_close(struct l2 *l2)
+{
+    if (ending) {
+        pthread_mutex_lock(&ending->lock);
+        CHECK_EQ(ending->count, 0);
+        CHECK_EQ(ending->busy, 0);
+        pthread_mutex_unlock(&ending->lock);
+        l2_closes++;
+    }
+    __real_l2_close(l2);
+}
+
+/* A worker that is about to give a lease back would use what is freed there. */
+TEST(workers_have_ended_when_l2_closes)
+{
+    struct redis server;
+    struct world w;
+    struct asker asker;
+    redis_start(&server, NULL);
+    for (enum nigh_threads threads = NIGH_THREADS_OWN; threads <= NIGH_THREADS_NONE; threads++) {
+        struct nigh_options o = patient_options(&server);
+        o.threads = threads;
+        origin_init(&w.origin);
+        world_open_with(&w, &o, NULL, &w.origin);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_tick(w.cache), nigh_health(w.cache) == NIGH_FRESH));
+        redis_pause(&server);
+        struct nigh_call call = NIGH_CALL_INIT;
+        call.deadline_ms = 20;
+        asker_start(&asker, w.space, "k", &call); /* its flight asks on */
+        asker_join(&asker);
+        ending = &w.cache->workers;
+        world_close(&w);
+        ending = NULL;
+        redis_resume(&server);
+    }
+    CHECK_EQ(l2_closes, 2);
+    redis_stop(&server);
+}
+
 /* ---- signals ---- */
 
 static volatile sig_atomic_t pipes_broken;
