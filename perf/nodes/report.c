@@ -345,8 +345,8 @@ static int broken_calls(const char *what, const struct calls *c)
 {
     if (c->overdue == 0)
         return 0;
-    printf("BROKEN: calls beyond their deadline: %s %s, the worst by %s more than the node's stalls "
-           "and %s\n",
+    printf("BROKEN: calls beyond their deadline: %s %s, the worst by %s more than the node's "
+           "stalls and %s\n",
            table_count(c->overdue), what, table_time(c->overdue_ns), table_time(CALLS_SLACK_NS));
     return 1;
 }
@@ -498,8 +498,8 @@ void report_faults(const struct result *runs, int count)
                table_time(deadline_ns), table_count(r->calls.overdue + r->update.calls.overdue));
     }
     if (count)
-        printf("bound of lateness: %s; fresh again: since the fault's first step; held: the node was "
-               "not let run\n",
+        printf("bound of lateness: %s; fresh again: since the fault's first step; held: the node "
+               "was not let run\n",
                table_time(runs[0].bound_ns));
 }
 

@@ -2,9 +2,9 @@
 /*
  * How long a node was not let run: it was stopped, or the machine had no core for it.
  *
- * A control thread does nothing but sleep for a moment, again and again, and adds up how long it was
- * awake in time. What lies between two readings of that sum and is not in it was a stall, also one
- * that has not ended.
+ * A control thread does nothing but sleep for a moment, again and again, and adds up how long it
+ * was awake in time. What lies between two readings of that sum and is not in it was a stall, also
+ * one that has not ended.
  */
 #ifndef PERF_STALLS_H
 #define PERF_STALLS_H
