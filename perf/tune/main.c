@@ -33,7 +33,8 @@ static const struct option_row options[OPTIONS + 1] = {
     [OPT_SHARDS] = {"shards", "N,N...", "to choose from (1, 2, 4 ... 8 for each thread)", NULL},
     [OPT_WORTH] = {"worth", "N",
                    "loads of 1,000 requests that a doubling of the memory has to\n"
-                   "save to be worth it (10); a fifth of those left always is", NULL},
+                   "save to be worth it (10); a fifth of those left always is.\n"
+                   "Of 1,000 seconds of loading, where a recording knows them", NULL},
     [OPT_TTL] = {"ttl", "TIME", "how long values live, by the times of the log (for ever)", NULL},
     [OPT_VALUE] = {"value-size", "SIZE", "of each value, where a trace has no sizes (1k)", NULL},
     [OPT_KEY] = {"key-size", "BYTES", "of each key, where a trace has none (24)", NULL},

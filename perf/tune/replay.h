@@ -45,6 +45,13 @@ struct replay_scale {
 /* For a real cache of so many bytes, and at most so many requests. */
 struct replay_scale replay_scale_of(const struct replay_source *src, uint64_t bytes, size_t most);
 
+/* Returns what a replay leaves of the loads that there are without L1: of their time if that is
+ * known, for dear ones are what a cache is for, else of their number. */
+static inline double replay_left(const struct replay_result *r)
+{
+    return r->all_s > 0 ? r->load_s / r->all_s : 1 - r->hits;
+}
+
 struct replay_result replay_run(const struct replay_source *src, const char *policy, uint64_t bytes,
                                 uint32_t shards);
 

@@ -185,9 +185,10 @@ static void explain_memory(const struct tune *t, FILE *out)
     else
         fprintf(out,
                 ";\n             %s no doubling%s\n"
-                "             saves %.0f of 1,000 (--worth) or a fifth of what is left\n",
+                "             saves %.0f of 1,000 %s(--worth) or a fifth of what is left\n",
                 t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
-                t->cut ? " that is allowed" : "", 1000 * t->settings->worth);
+                t->cut ? " that is allowed" : "", 1000 * t->settings->worth,
+                tune_knows_time(t) ? "seconds of loading " : "");
 }
 
 /* Seconds of loading that so many bytes leave, by the replays; they are points as misses are. */
@@ -208,11 +209,12 @@ static void explain_loads(const struct tune *t, FILE *out)
     const struct replay_result *r = &k->by[t->policy];
     if (r->all_s <= 0)
         return;
+    double now = (double)k->bytes, now_s = load_s_at(t, now);
     fprintf(out,
             "             its loads take %.3g s of the origin (%.3g s without L1);\n"
-            "             with twice as much it were %.3g s less\n",
-            r->load_s, r->all_s,
-            fmax(load_s_at(t, (double)k->bytes) - load_s_at(t, 2 * (double)k->bytes), 0));
+            "             with twice as much it were %.3g s less, with a GiB more %.3g s%s\n",
+            r->load_s, r->all_s, fmax(now_s - load_s_at(t, 2 * now), 0),
+            fmax(now_s - load_s_at(t, now + 0x1p30), 0), t->cut ? " at least" : "");
 }
 
 /* Says what so many bytes would save: by the replays or, beyond them, by exact LRU's curve. */

@@ -117,10 +117,18 @@ void tune_points(const struct tune *t, struct knee_point *ret)
     points_of(t, t->policy, ret);
 }
 
+bool tune_knows_time(const struct tune *t)
+{
+    return t->sizes[0].by[0].all_s > 0;
+}
+
 static unsigned knee_of(const struct tune *t, unsigned policy)
 {
     struct knee_point points[TUNE_SIZES_MAX];
-    points_of(t, policy, points);
+    for (unsigned i = 0; i < t->size_count; i++)
+        points[i] = (struct knee_point){(double)t->sizes[i].bytes,
+                                        replay_left(&t->sizes[i].by[policy])};
+    knee_smooth(points, t->size_count);
     return (unsigned)knee_find(points, t->size_count, t->settings->worth);
 }
 
@@ -149,8 +157,8 @@ static void replay_beyond(struct tune *t)
     }
 }
 
-/* The policy that answers most at the knee of the first. What is no reason for more memory is none
- * against the first policy either. */
+/* The policy that leaves least to load at the knee of the first. What is no reason for more memory
+ * is none against the first policy either. */
 static void choose(struct tune *t)
 {
     unsigned knee = knee_of(t, 0);
@@ -158,7 +166,7 @@ static void choose(struct tune *t)
     for (unsigned p = 1; p < t->policy_count; p++) {
         const struct replay_result *by = t->sizes[knee].by;
         double margin = t->policy == 0 ? t->settings->worth : 0;
-        if (by[p].hits > by[t->policy].hits + margin)
+        if (replay_left(&by[p]) < replay_left(&by[t->policy]) - margin)
             t->policy = p;
     }
     t->knee = knee_of(t, t->policy);

@@ -67,6 +67,13 @@ static unsigned knee_mib(double worth, unsigned count, const double *misses)
     return (unsigned)(curve[knee_find(curve, count, worth)].bytes / MIB);
 }
 
+TEST(what_is_left_goes_by_time_where_loads_have_one)
+{
+    struct replay_result few = {.hits = 0.9, .load_s = 80, .all_s = 100}, many = {.hits = 0.8};
+    CHECK(fabs(replay_left(&few) - 0.8) < 1e-9); /* the tenth that it misses is the dear one */
+    CHECK(fabs(replay_left(&many) - 0.2) < 1e-9);
+}
+
 TEST(knee_is_where_a_doubling_ceases_to_pay)
 {
     const double bent[] = {700, 500, 300, 200, 196, 193, 191};
