@@ -375,7 +375,7 @@ static void show_hot(struct screen *s)
     for (size_t i = 0; i < spaces && (name = json_name(j, "spaces", i)); i++) {
         char *text = hot_table(hot.of, TOOL_SOCKETS_MAX, name, s->columns, rows > 3 ? rows - 1 : 2);
         if (text)
-            line(s, spaces > 1 ? "%.60s" : "", name);
+            line(s, spaces > 1 ? "%.60s" : "%.0s", name);
         print_lines(s, text);
     }
     forget(&hot);
