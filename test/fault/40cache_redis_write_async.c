@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "cache/cache.h"
 #include "support/async.h"
 
@@ -510,3 +511,39 @@ TEST(beyond_the_cap_writes_are_refused_at_once)
     CHECK_EQ(db.commits, 2);
     end();
 }
+
+#if NIGH_FAULTS
+
+/* Nothing is committed of a call that is refused; one that has begun is committed once, and told,
+ * whatever there is no memory for. */
+TEST(each_allocation_fails_once)
+{
+    unsigned refused = 0, nth = 0;
+    bool fired;
+    begin();
+    begin_write("k", NULL); /* what a first call makes is there */
+    CHECK_EQ(outcome(), 0);
+    do {
+        unsigned commits = db.commits;
+        fault_arm(FAULT_ALLOC, ++nth);
+        int rc = write_with("k", NULL, NULL);
+        if (rc == NIGH_PENDING) {
+            int told = outcome();
+            CHECK(told == 0 || told == NIGH_QUEUED);
+            CHECK_EQ(db.commits, commits + 1);
+        } else {
+            CHECK_EQ(rc, NIGH_ENOMEM);
+            CHECK_EQ(db.commits, commits);
+            refused++;
+        }
+        fired = fault_count(FAULT_ALLOC) >= nth;
+        fault_arm(FAULT_ALLOC, 0);
+        CHECK_WITHIN(PATIENTLY, nigh_health(here.cache) == NIGH_FRESH);
+    } while (fired && nth < 40); /* other threads allocate, too */
+    CHECK_GE(refused, 1); /* the commit, the operation; unless another thread was first */
+    CHECK_GT(nth, 2);
+    nothing_comes();
+    end();
+}
+
+#endif
