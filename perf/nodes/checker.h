@@ -70,8 +70,8 @@ struct checker_read {
     size_t page_len;
 };
 
-/* The bound for a trust time: (1 + drift) x trust + step of CLOCK_MONOTONIC_COARSE, and what a fault
- * adds to it. */
+/* The bound for a trust time: (1 + drift) x trust + step of CLOCK_MONOTONIC_COARSE, and what a
+ * fault adds to it. */
 uint64_t checker_bound_ns(uint32_t trust_ms, uint32_t late_ms);
 
 void checker_judge(const struct checker *c, const struct checker_read *read,

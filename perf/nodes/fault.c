@@ -24,8 +24,8 @@
 #define AWAKE_NS (PERF_NS_PER_S / 2)    /* its own watcher looks again by then */
 #define LOOK_EVERY_NS (50 * PERF_NS_PER_MS)
 #define SHORT_LIFE_S 2 /* of a certificate */
-/* A master that was replaced accepts changes until its replicas have left it, or have been silent for
- * min-replicas-max-lag, which is looked at once a second. */
+/* A master that was replaced accepts changes until its replicas have left it, or have been silent
+ * for min-replicas-max-lag, which is looked at once a second. */
 #define OLD_MASTER_MS 3000
 
 /* For the judge of loads: its leases ran out, or its loads may have reached nobody. Its own clients

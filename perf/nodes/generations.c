@@ -57,7 +57,8 @@ static uint64_t time_of(const _Atomic uint64_t *time, uint64_t otherwise)
 
 /* Until when a change of `from` that had been accepted at `accepted_ns` may have been under way at
  * `node`, as far as is known. */
-static uint64_t applied_by(const struct judge *j, uint32_t from, uint32_t node, uint64_t accepted_ns)
+static uint64_t applied_by(const struct judge *j, uint32_t from, uint32_t node,
+                           uint64_t accepted_ns)
 {
     if (node == from)
         return accepted_ns;

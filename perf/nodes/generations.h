@@ -6,7 +6,7 @@
  *
  *   an accepted invalidation   of the key, of one of its tags, or of any tag in the same group
  *                              slot. It is under way from the call until every node has applied
- *                              it; a load under way at the same time may belong to either side
+ *                              it (seen.h); a load under way at the same time may belong to either side
  *   an expiry                  of a page after its soft lifetime, of an "absent" after its own
  *   a renewal                  the trail or the trust of a node was lost, or the clock of Redis
  *                              changed: everything that node had is stale
@@ -17,9 +17,9 @@
  *
  * Two loads of a key that follow one another, with none of these between the beginning of the first
  * and the start of the second, are two loads of one generation. While a node cannot reach Redis
- * this is asked of that node's own loads only, and of those between which both had Redis; and a page that had left its L1 (a look said so,
- * begun after the earlier load had ended) may be loaded again: it was gone from every tier in
- * reach.
+ * this is asked of that node's own loads only, and of those of two nodes that both had Redis; and a
+ * page that had left its L1 (a look said so, begun after the earlier load had ended) may be loaded
+ * again: it was gone from every tier in reach.
  */
 #ifndef PERF_GENERATIONS_H
 #define PERF_GENERATIONS_H
