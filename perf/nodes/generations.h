@@ -6,7 +6,8 @@
  *
  *   an accepted invalidation   of the key, of one of its tags, or of any tag in the same group
  *                              slot. It is under way from the call until every node has applied
- *                              it (seen.h); a load under way at the same time may belong to either side
+ *                              it (seen.h); a load under way at the same time may belong to
+ *                              either side
  *   an expiry                  of a page after its soft lifetime, of an "absent" after its own
  *   a renewal                  the trail or the trust of a node was lost, or the clock of Redis
  *                              changed: everything that node had is stale
