@@ -115,7 +115,7 @@ static void lose(struct link *link, uint64_t now_ns)
     link->conn.asks_limit = link->conn.asks_limit || pipeline_awaits_large(link);
     link->solo_failed = false;
     conn_close(&link->conn);
-    if (!was_up && seek_has_more(link)) {
+    if (!was_up && !link->gone && seek_has_more(link)) {
         link->backoff.next_ns = now_ns; /* no outage yet */
         return;
     }
@@ -154,15 +154,14 @@ static void lose_for(struct link *link, const char *reason, uint64_t now_ns)
 /*
  * The host has closed our descriptors (closefrom). Their numbers may be anybody's by now, those of
  * our own next sockets too. So no number is touched again, and none is opened: until it is closed
- * the cache is one without Redis.
+ * the cache is one without Redis. That is said also where there was no connection to be lost.
  */
 static void check_gone(struct link *link, uint64_t now_ns)
 {
-    if (!l2_is_gone(link->l2))
+    if (!l2_is_gone(link->l2) || link->gone)
         return;
+    link->gone = true;
     seek_disown(link);
-    if (link->conn.state == CONN_CLOSED)
-        return;
     conn_disown(&link->conn);
     lose(link, now_ns);
 }

@@ -135,6 +135,7 @@ struct link {
     struct request_list pending; /* (i) */
     struct breaker breaker;      /* keys: see breaker.h */
     struct backoff backoff;      /* (i) */
+    bool gone;                   /* (i) our descriptors are, and it has been said */
     bool solo_failed;            /* (i) a caller has found that the connection has to go */
     uint32_t callers;            /* (i) pending requests whose caller does nothing else meanwhile */
     uint32_t most;               /* (i) most such requests in flight since none was */

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,29 @@ TEST(a_daemon_closes_every_descriptor)
     redis_start(&server, NULL);
     in_child(close_all_own, &server);
     in_child(close_all_none, &server);
+    redis_stop(&server);
+}
+
+/* Nothing is lost with them, and it is said all the same. */
+static void close_all_unconnected(const struct redis *server)
+{
+    static const char why[] = "\"redis_problem\": \"somebody has closed its descriptor: ";
+    char json[32768] = "";
+    struct world w;
+    open_node(&w, server, NIGH_THREADS_OWN);
+    REQUIRE_EQ(kill(server->pid, SIGKILL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "connected") == 0);
+    closefrom(3);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (nigh_stats(w.cache, NIGH_STATS_JSON, json, sizeof(json)),
+                                     strstr(json, why) != NULL));
+    world_close(&w);
+}
+
+TEST(a_daemon_without_redis_closes_every_descriptor)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    in_child(close_all_unconnected, &server);
     redis_stop(&server);
 }
 
