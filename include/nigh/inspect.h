@@ -113,7 +113,13 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * caches in miniature found, which see every request for some of the keys. "+-" is two deviations
  * by chance, in points. Where too few requests were seen the text says so, and for how long that
  * will be so at the least, and "enough" in JSON is false: a cache that is twice as large has to
- * fill first, in miniature too. What was long ago fades.
+ * fill first, in miniature too. What was long ago fades. A cap with room for less than some 2,000
+ * values is never told ("few"): one key in 64 of them is too coarse.
+ *
+ * Where several spaces share the cap there is a table of them: which share of its own reads each
+ * would hit at each of these caps, the whole of which they go on sharing, and how many hits a
+ * second the next doubling would bring it. The space that it would bring most is the first one.
+ * Text has the first 16, JSON all ("spaces", with "ratios" in the order of the points).
  *
  * "loads saved" are reads that would have hit, and so no lookup in Redis nor load, each second at
  * the rate of now. Spaces with a table of their own (that have or had a space.memory)

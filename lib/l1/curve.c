@@ -10,8 +10,6 @@
 #include "l1/policy.h"
 #include "l1/shadow.h"
 
-#define COUNT_MOST (1u << 17)   /* reads of a point, after which all counts are halved */
-
 /* ---- feeding ---- */
 
 static bool sees(const struct curve_point *p, uint64_t hash)
@@ -33,60 +31,58 @@ static void store_in(const struct l1 *l1, struct curve_point *p, uint32_t hash, 
     p->warm |= lfu_weight(&p->mini.lfu) + lfu_weight(&p->mini.lfu) / 16 > p->mini.lfu.capacity;
 }
 
-static void halve(struct curve_point *p)
-{
-    p->reads /= 2;
-    p->hits /= 2;
-    p->real /= 2;
-    for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
-        p->groups[g].reads /= 2;
-        p->groups[g].gained /= 2;
-    }
-}
+/* A read of a marked key, and the bytes of the entry that it hit; 0: it missed. */
+struct curve_read {
+    uint64_t hash;
+    uint64_t bytes;
+    uint32_t space;
+};
 
-static void fade(struct curve *c)
+/* Ask a mini cache. Returns its hits beyond the real cache's: 1, 0 or -1. */
+static int read_point(const struct l1 *l1, struct curve_point *p, const struct curve_read *r)
 {
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        halve(&c->points[i]);
-    c->hits /= 2;
-    c->reads /= 2;
-    c->seconds /= 2;
-}
-
-/* Count a read, with the bytes of the entry that it hit; 0: it missed. */
-static void read_point(const struct l1 *l1, struct curve_point *p, uint64_t hash, uint64_t bytes)
-{
-    bool real = bytes > 0;
-    bool found = mini_find(&p->mini, mini_hash(hash));
+    bool real = r->bytes > 0;
+    bool found = mini_find(&p->mini, mini_hash(r->hash));
+    int gained = found - real;
     p->reads++;
     p->hits += found;
     p->real += real;
-    struct curve_group *group = &p->groups[mini_hash(hash) % CURVE_GROUPS];
-    group->reads++;
-    group->gained += found - real;
+    p->gained[mini_hash(r->hash) % CURVE_GROUPS] += gained;
     if (real && !found)
-        store_in(l1, p, mini_hash(hash), bytes);
+        store_in(l1, p, mini_hash(r->hash), r->bytes);
+    return gained;
 }
 
-static void feed_read(struct l1 *l1, uint64_t hash, uint64_t bytes)
+static void feed_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
+{
+    struct curve_space *space = r->space < c->space_count ? &c->spaces[r->space] : NULL;
+    c->seen++;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        if (!sees(&c->points[i], r->hash))
+            continue;
+        int gained = read_point(l1, &c->points[i], r);
+        if (space)
+            space->gained[i] += gained;
+    }
+}
+
+static void feed_read(struct l1 *l1, const struct curve_read *r)
 {
     struct curve *c = &l1->curve;
-    if (!curve_is_on(l1) || pthread_mutex_trylock(&c->lock) != 0)
+    if (!curve_is_on(l1))
         return;
-    bool many = false;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], hash)) {
-            read_point(l1, &c->points[i], hash, bytes);
-            many |= c->points[i].reads >= COUNT_MOST;
-        }
-    if (many)
-        fade(c);
+    if (pthread_mutex_trylock(&c->lock) != 0) {
+        atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
+        return;
+    }
+    feed_locked(l1, c, r);
     pthread_mutex_unlock(&c->lock);
 }
 
 void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash)
 {
-    feed_read(l1, hash, entry_charge(l1, e));
+    struct curve_read r = {hash, entry_charge(l1, e), entry_space(e)};
+    feed_read(l1, &r);
 }
 
 /* Of a value that is there and was of no use, any other cache would have had no better one. */
@@ -104,7 +100,8 @@ void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
         return;
     if (is_outdated(l1, key))
         curve_remove(l1, key->hash);
-    feed_read(l1, key->hash, 0);
+    struct curve_read r = {key->hash, 0, key->space};
+    feed_read(l1, &r);
 }
 
 void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes)
@@ -131,6 +128,15 @@ void curve_remove(struct l1 *l1, uint64_t hash)
 
 /* ---- beginning and end ---- */
 
+static void forget_all(struct curve *c)
+{
+    memset(c->points, 0, sizeof(c->points));
+    memset(c->spaces, 0, c->space_count * sizeof(*c->spaces));
+    c->hits = c->reads = c->seconds = 0;
+    c->last_ns = c->seen = 0;
+    atomic_store_explicit(&c->lost, 0, memory_order_relaxed);
+}
+
 bool l1_curve_set(struct l1 *l1, bool on)
 {
     struct curve *c = &l1->curve;
@@ -138,11 +144,8 @@ bool l1_curve_set(struct l1 *l1, bool on)
     if (on == was || l1->policy->model == L1_MODEL_NONE)
         return was;
     pthread_mutex_lock(&c->lock);
-    if (on) { /* what happened meanwhile is not known */
-        memset(c->points, 0, sizeof(c->points));
-        c->hits = c->reads = c->seconds = 0;
-        c->last_ns = 0;
-    }
+    if (on) /* what happened meanwhile is not known */
+        forget_all(c);
     pthread_mutex_unlock(&c->lock);
     atomic_store_explicit(&c->on, on, memory_order_relaxed);
     return on;
@@ -157,5 +160,6 @@ void curve_fini(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
     mem_free(l1->env->mem, NULL, c->block, c->block_bytes);
+    mem_free(l1->env->mem, NULL, c->spaces, c->space_count * sizeof(*c->spaces));
     pthread_mutex_destroy(&c->lock);
 }

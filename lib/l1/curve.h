@@ -6,10 +6,20 @@
  * the choice that the shards use now, or exact order of use for lru. It sees what happens to the
  * marked keys, or to a part of them, so that it has no more nodes than its memory allows.
  *
- * An expectation is the real hit ratio, of all reads, plus a difference: by how much the mini cache
- * hits more often than the real cache did on the same reads. What goes by chance, such as whether a
- * hot key is among the marked ones, is in both and goes out. The mini cache of the present size has
- * a difference, too, that should be 0: it is how much the model is off.
+ * A mini cache's gain is the hits that it had beyond those of the real cache on the same reads, of
+ * as many reads as its sample should have. A hot key hits in both, so whether it is among the
+ * marked ones by chance changes no gain. That is why the gain is not divided by the reads that the
+ * sample has: a key that gets half of all reads makes these half of what they should be, or 32
+ * times as many. The mini cache of the present size has a gain, too, that should be 0: by so much
+ * the model is off, at other sizes as well. So what is expected of a cap is
+ *
+ *     the real hit ratio, of all reads  +  the gain at the cap  -  the gain at the present one
+ *
+ * Against replays under each cap that is 0.7 points off in the mean of public traces, with the
+ * reads of the sample for divisor 1.5. Of a trace that scans or loops, under lfu, it may be 4: the
+ * shadows would choose otherwise under another cap.
+ *
+ * The gains of each space are counted apart. They sum up to the whole's.
  *
  *     miss     asked of each mini cache, before the value is there
  *     store    when L1 stores a value, or refuses it: with its charge
@@ -22,16 +32,21 @@
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
  *
- * Counts fade: they are halved when there are COUNT_MOST of them.
+ * Counts fade: they are halved, in a turn of l1_curve_keep(), when there are COUNT_MOST of them.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; general memory, beside the cap.
- * The lock is tried, never waited for: a request that is lost is lost to all mini caches alike.
+ * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
+ * more): that is the smaller caps of a cache of some thousand values.
  *
- * Keys: (l) lock  (a) atomic, relaxed  (c) constant after creation
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and 80 bytes for each space;
+ * general memory, beside the cap. The lock is tried, never waited for: a request that is lost is
+ * lost to all mini caches alike, and counted.
+ *
+ * Keys: (l) lock  (a) atomic, relaxed
  *
  * Sources: C. Waldspurger, N. Park, A. Garthwaite, I. Ahmad, Efficient MRC Construction with SHARDS
- * (2015), for the sample by hash; C. Waldspurger et al., Cache Modeling and Optimization using
- * Miniature Simulations (2017).
+ * (2015), for the sample by hash, and for SHARDS_adj: a sample's count of hits made good by the
+ * reads that it should have; C. Waldspurger et al., Cache Modeling and Optimization using Miniature
+ * Simulations (2017).
  */
 #ifndef NIGH_L1_CURVE_H
 #define NIGH_L1_CURVE_H
@@ -45,20 +60,25 @@
 
 #define CURVE_GROUPS 32u
 
-/* Reads of a part of the keys; fading. */
-struct curve_group {
-    int32_t reads;
-    int32_t gained; /* hits of the mini cache less those of the real one */
-};
-
 struct curve_point {
     struct mini mini;   /* (l) */
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
     bool warm;          /* (l) it has been full once */
-    uint32_t reads;     /* (l) fading, as the others */
+    bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
+    uint32_t reads;     /* (l) that it has seen; fading, as the others */
     uint32_t hits;      /* (l) the mini cache's */
     uint32_t real;      /* (l) the real cache's, on the same reads */
-    struct curve_group groups[CURVE_GROUPS]; /* (l) the same, of keys by hash: for the error */
+    double all;         /* (l) reads of any keys meanwhile */
+    int32_t gained[CURVE_GROUPS]; /* (l) hits beyond the real ones, of groups of keys by hash */
+};
+
+/* A space's part; fading. */
+struct curve_space {
+    uint64_t last_hits;   /* (l) as counted last */
+    uint64_t last_misses; /* (l) */
+    bool counted;         /* (l) once */
+    double hits, reads;   /* (l) of all its keys */
+    int32_t gained[L1_CURVE_POINTS]; /* (l) hits of its marked keys beyond the real ones */
 };
 
 struct curve {
@@ -68,11 +88,13 @@ struct curve {
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t nodes;       /* (l) of each mini cache */
-    uint64_t last_hits;   /* (l) of all reads, as counted when it was last kept */
-    uint64_t last_reads;  /* (l) */
-    uint64_t last_ns;     /* (l) */
+    uint64_t last_ns;     /* (l) when it was last kept; 0: never */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
+    uint64_t seen;        /* (l) reads of marked keys that got the lock */
+    _Atomic uint64_t lost;      /* (a) and those that did not */
+    struct curve_space *spaces; /* (l) by number of the space */
+    uint32_t space_count;       /* (l) */
     struct curve_point points[L1_CURVE_POINTS]; /* (l) */
 };
 

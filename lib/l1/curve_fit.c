@@ -6,6 +6,8 @@
  * made when the first few have come, and made anew, each for itself, when the sample does not suit
  * any more.
  */
+#include <string.h>
+
 #include "l1/core.h"
 #include "l1/gauges.h"
 #include "l1/policy.h"
@@ -15,6 +17,8 @@
 /* Of a mini cache's nodes, so many hundredths are taken by the entries of mean size that it is made
  * for: the rest is for times when they are smaller. */
 #define NODES_USED 60u
+#define ENTRIES_FEW 32u
+#define COUNT_MOST (1u << 17) /* reads of a point, after which all counts are halved */
 #define ENOUGH_READS 2048u
 #define ENOUGH_TURNS 4u /* reads for each entry, where a mini cache has never been full */
 
@@ -85,6 +89,8 @@ static void begin_point(const struct l1 *l1, struct curve *c, uint32_t i, uint32
     char *at = (char *)c->block + i * mini_bytes(c->nodes);
     struct curve_point *p = &c->points[i];
     *p = (struct curve_point){.sample = sample};
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space].gained[i] = 0;
     mini_init(&p->mini, &at, c->nodes, l1->shard_entries_max != 0);
     p->mini.lru = l1->policy->model == L1_MODEL_LRU;
 }
@@ -106,35 +112,115 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
         begin_point(l1, c, i, sample);
     p->mini.starved = 0;
     p->mini.lfu.capacity = (uint64_t)(capacity / p->sample);
+    p->few = entries / p->sample < ENTRIES_FEW;
 }
 
-/* Count what was read since. Sums can be less than before, and then say nothing: a space has got a
- * table apart and is not in them any more, or who took them was overtaken. */
-static void count_reads(struct curve *c, uint64_t hits, uint64_t reads, uint64_t now_ns)
+static void halve(struct curve_point *p)
 {
-    uint64_t misses = reads - hits, last_misses = c->last_reads - c->last_hits;
-    if (c->last_ns && hits >= c->last_hits && misses >= last_misses) {
-        c->hits += (double)(hits - c->last_hits);
-        c->reads += (double)(reads - c->last_reads);
-        c->seconds += (double)(now_ns - c->last_ns) / 1e9;
-    }
-    c->last_ns = now_ns;
-    c->last_hits = hits;
-    c->last_reads = reads;
+    p->reads /= 2;
+    p->hits /= 2;
+    p->real /= 2;
+    p->all /= 2;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+        p->gained[g] /= 2;
 }
 
-void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads)
+static void halve_space(struct curve_space *s)
+{
+    s->hits /= 2;
+    s->reads /= 2;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        s->gained[i] /= 2;
+}
+
+/* Let what was counted fade: all of it at once, or the parts would not suit one another. */
+static void fade(struct curve *c)
+{
+    bool many = false;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        many |= c->points[i].reads >= COUNT_MOST;
+    if (!many)
+        return;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        halve(&c->points[i]);
+    for (uint32_t i = 0; i < c->space_count; i++)
+        halve_space(&c->spaces[i]);
+    c->hits /= 2;
+    c->reads /= 2;
+    c->seconds /= 2;
+    c->seen /= 2;
+    uint64_t lost = atomic_load_explicit(&c->lost, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->lost, lost - lost / 2, memory_order_relaxed);
+}
+
+void l1_curve_keep(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
     struct fit fit;
-    if (!curve_is_on(l1) || !measure(l1, &fit))
+    if (!curve_is_on(l1))
+        return;
+    bool fits = measure(l1, &fit);
+    uint64_t now_ns = clock_now_ns(l1->env->clock);
+    pthread_mutex_lock(&c->lock);
+    if (c->last_ns)
+        c->seconds += (double)(now_ns - c->last_ns) / 1e9;
+    c->last_ns = now_ns;
+    fade(c);
+    for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
+        fit_point(l1, c, i, &fit);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- reads of any keys ---- */
+
+/* Returns the place of a space, which may be new. NULL: no memory. */
+static struct curve_space *space_of(struct l1 *l1, struct curve *c, uint32_t space)
+{
+    if (space < c->space_count)
+        return &c->spaces[space];
+    uint32_t count = 2 * space < 8 ? 8 : 2 * space;
+    size_t had = c->space_count * sizeof(*c->spaces);
+    struct curve_space *spaces = mem_alloc_zero(l1->env->mem, count * sizeof(*spaces));
+    if (!spaces)
+        return NULL;
+    if (had)
+        memcpy(spaces, c->spaces, had);
+    mem_free(l1->env->mem, NULL, c->spaces, had);
+    c->spaces = spaces;
+    c->space_count = count;
+    return &c->spaces[space];
+}
+
+/* Count what was read since. Sums that are less than before, for who took them was overtaken, say
+ * nothing. */
+static void count_reads(struct curve *c, struct curve_space *s, uint64_t hits, uint64_t misses)
+{
+    if (s->counted && (hits < s->last_hits || misses < s->last_misses))
+        return;
+    if (s->counted) {
+        double more_hits = (double)(hits - s->last_hits);
+        double more = more_hits + (double)(misses - s->last_misses);
+        s->hits += more_hits;
+        s->reads += more;
+        c->hits += more_hits;
+        c->reads += more;
+        for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+            c->points[i].all += c->points[i].sample ? more : 0;
+    }
+    s->counted = true;
+    s->last_hits = hits;
+    s->last_misses = misses;
+}
+
+void l1_curve_count(struct l1 *l1, uint32_t space, uint64_t hits, uint64_t misses)
+{
+    struct curve *c = &l1->curve;
+    if (!curve_is_on(l1))
         return;
     pthread_mutex_lock(&c->lock);
-    if (c->made || make(l1, c)) {
-        for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-            fit_point(l1, c, i, &fit);
-        count_reads(c, hits, reads, clock_now_ns(l1->env->clock));
-    }
+    struct curve_space *s = space_of(l1, c, space);
+    if (s)
+        count_reads(c, s, hits, misses);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -153,17 +239,48 @@ static double within_0_1(double x)
     return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* Returns a deviation of the difference by chance. Reads for one key are no tosses of a coin: a hot
- * one decides many. So it is seen from how far groups of keys are apart. */
-static double deviation(const struct curve_point *p)
+/* Returns how many reads a sample of one key in so many should have seen, of `reads` of any keys:
+ * some found the lock taken. */
+static double expected(const struct curve *c, double reads, uint32_t sample)
 {
-    double reads = p->reads ? p->reads : 1, sum = 0;
-    double gained = ((double)p->hits - (double)p->real) / reads;
+    double lost = (double)atomic_load_explicit(&c->lost, memory_order_relaxed);
+    double seen = (double)c->seen;
+    double should = seen + lost > 0 && sample ? reads / sample * seen / (seen + lost) : 0;
+    return should > 1 ? should : 1;
+}
+
+/* Returns the share of the reads that a mini cache hit beyond the real cache, by `gained` of them
+ * and by how many it should have seen. */
+static double share_of(const struct curve *c, const struct curve_point *p, double all,
+                       int64_t gained)
+{
+    return p->sample ? (double)gained / expected(c, all, p->sample) : 0;
+}
+
+static int64_t gained_of(const struct curve_point *p)
+{
+    return (int64_t)p->hits - (int64_t)p->real;
+}
+
+/* Returns what a cap brings beyond the present one. */
+static double gain_at(const struct curve *c, const struct curve_point *p)
+{
+    const struct curve_point *now = &c->points[NOW];
+    return share_of(c, p, p->all, gained_of(p)) - share_of(c, now, now->all, gained_of(now));
+}
+
+/* Returns a deviation of that by chance. Reads for one key are no tosses of a coin: a key that one
+ * cache alone hits decides many. So it is seen from how far groups of keys are apart. */
+static double deviation(const struct curve *c, const struct curve_point *p)
+{
+    const struct curve_point *now = &c->points[NOW];
+    double sum = 0, mean = gain_at(c, p) / CURVE_GROUPS;
     for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
-        double off = p->groups[g].gained - gained * p->groups[g].reads;
+        double off = share_of(c, p, p->all, p->gained[g]) -
+                     share_of(c, now, now->all, now->gained[g]) - mean;
         sum += off * off;
     }
-    return root(sum) / reads;
+    return root(sum * CURVE_GROUPS / (CURVE_GROUPS - 1));
 }
 
 /* Returns how many reads a mini cache has to see yet: enough of them, and where it has never been
@@ -179,28 +296,36 @@ static uint32_t lacking(const struct curve_point *p)
 static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
-    double reads = p->reads ? p->reads : 1;
     double real = c->reads > 0 ? c->hits / c->reads : 0;
     return (struct l1_curve_point){
         .cap = (uint64_t)(cap_of(l1) * sizes[i]),
-        .ratio = within_0_1(real + ((double)p->hits - (double)p->real) / reads),
-        .error = 2 * deviation(p),
+        .ratio = within_0_1(real + gain_at(c, p)),
+        .error = 2 * deviation(c, p),
         .reads = p->reads,
         .sample = p->sample,
-        .enough = lacking(p) == 0,
+        .enough = lacking(p) == 0 && !p->few,
+        .few = p->few,
         .lacks = lacking(p),
     };
 }
 
 /* Where chance says that a larger cap brings less, it brings nothing. */
-static void make_rising(struct l1_curve *c)
+static void make_rising(double *ratios)
 {
-    double now = c->ratio;
     for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++)
-        c->points[i].ratio = now = c->points[i].ratio > now ? c->points[i].ratio : now;
-    now = c->ratio;
+        ratios[i] = ratios[i] > ratios[i - 1] ? ratios[i] : ratios[i - 1];
     for (uint32_t i = NOW; i-- > 0;)
-        c->points[i].ratio = now = c->points[i].ratio < now ? c->points[i].ratio : now;
+        ratios[i] = ratios[i] < ratios[i + 1] ? ratios[i] : ratios[i + 1];
+}
+
+static void make_points_rising(struct l1_curve *curve)
+{
+    double ratios[L1_CURVE_POINTS];
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        ratios[i] = curve->points[i].ratio;
+    make_rising(ratios);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        curve->points[i].ratio = ratios[i];
 }
 
 bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
@@ -216,7 +341,36 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     ret->own_bytes = c->block_bytes;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         ret->points[i] = tell_point(l1, c, i);
-    make_rising(ret);
+    make_points_rising(ret);
     pthread_mutex_unlock(&c->lock);
     return true;
+}
+
+/* Tell what a space's reads would be at each cap. */
+static void tell_space(const struct curve *c, const struct curve_space *s,
+                       struct l1_curve_space *ret)
+{
+    double part = s->reads / c->reads, gains[L1_CURVE_POINTS];
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        gains[i] = share_of(c, &c->points[i], c->points[i].all * part, s->gained[i]);
+    ret->ratio = s->hits / s->reads;
+    ret->reads_per_second = c->seconds > 0 ? s->reads / c->seconds : 0;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        ret->points[i] = within_0_1(ret->ratio + gains[i] - gains[NOW]);
+    make_rising(ret->points);
+}
+
+bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *ret)
+{
+    struct curve *c = &l1->curve;
+    *ret = (struct l1_curve_space){0};
+    if (!curve_is_on(l1))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    const struct curve_space *s = space < c->space_count ? &c->spaces[space] : NULL;
+    bool known = s && s->reads > 0;
+    if (known)
+        tell_space(c, s, ret);
+    pthread_mutex_unlock(&c->lock);
+    return known;
 }

@@ -226,9 +226,11 @@ NIGH_OUTLINED bool l1_note_read(const struct l1 *l1, struct l1_entry *e);
  * all. */
 void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash);
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
-/* Fit the mini caches to what is held. `hits` of `reads` reads of all keys have hit so far. To be
- * called each second or so. */
-void l1_curve_keep(struct l1 *l1, uint64_t hits, uint64_t reads);
+/* Count the reads of a space that have hit and missed so far, of any keys. */
+void l1_curve_count(struct l1 *l1, uint32_t space, uint64_t hits, uint64_t misses);
+/* Fit the mini caches to what is held. To be called each second or so, when the reads of each space
+ * have just been counted. */
+void l1_curve_keep(struct l1 *l1);
 /* Begin to watch, or stop. Under a policy that has no model nothing begins. Returns whether it
  * watches. */
 bool l1_curve_set(struct l1 *l1, bool on);
@@ -242,6 +244,7 @@ struct l1_curve_point {
     uint32_t reads;  /* seen by its mini cache, lately */
     uint32_t sample; /* of one key in so many; 0: none yet */
     bool enough;     /* to be believed */
+    bool few;        /* never enough: the cap has room for too few values */
     uint32_t lacks;  /* reads that its mini cache has to see until then, at the least */
 };
 struct l1_curve {
@@ -254,6 +257,15 @@ struct l1_curve {
 };
 /* Read the curve. False: it is off; only has_model and by_count are told. */
 bool l1_curve_read(struct l1 *l1, struct l1_curve *ret);
+
+/* A space's part in it. */
+struct l1_curve_space {
+    double ratio;                   /* measured lately, of the space's reads */
+    double reads_per_second;        /* lately */
+    double points[L1_CURVE_POINTS]; /* expected at each cap, shared as it is now */
+};
+/* Read it. False: the curve is off, or knows no reads of the space. */
+bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *ret);
 
 /* Report a hit to the policy, when l1_touch() said L1_TOUCHED_SAMPLED: from a sample of the keys
  * the policy learns what suits the traffic. A relaxed store or two. Threads: any. Locks: none. */

@@ -116,3 +116,36 @@ TEST(under_l1_entries_it_counts_values)
     CHECK(strstr(text, "l1.entries") && strstr(text, "8192 values"));
     nigh_close(cache);
 }
+
+/* Many values of the one, of which more would fit into more; few of the other, which all fit. */
+TEST(it_says_which_space_profits)
+{
+    char text[4096];
+    struct nigh_space *space, *other;
+    struct nigh *cache = open_cache("l1.policy=lru,l1.entries=8192,l1.shards=1", &space);
+    REQUIRE_EQ(nigh_space_open(cache, "quiet", NULL, NULL, NULL, NULL, &other), 0);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(!strstr(text, "of the reads of a space"));
+    for (unsigned i = 0; i < 400000; i++) {
+        ask(i % 2 ? space : other, i % 2 ? i / 2 * 7 % 12000 : i % 500);
+        if (i % 128 == 0)
+            nigh_tick(cache);
+        if (i % 4096 == 0)
+            nigh_curve(cache, NIGH_STATS_JSON, NULL, 0);
+    }
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    const char *table = strstr(text, "of the reads of a space");
+    REQUIRE(table);
+    const char *of_s = strstr(table, "\ns "), *of_quiet = strstr(table, "\nquiet ");
+    REQUIRE(of_s && of_quiet);
+    if (!CHECK(of_s < of_quiet)) /* the one that profits is first */
+        check_note("%s", text);
+    double now, twice;
+    REQUIRE_EQ(sscanf(of_s, "%*s %*s %*s %lf %lf", &now, &twice), 2);
+    if (!CHECK(now < 10 && twice > 60))
+        check_note("%s", text);
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(strstr(text, "\"spaces\":[{\"name\":\"s\",") && strstr(text, ",{\"name\":\"quiet\","));
+    nigh_close(cache);
+}

@@ -15,6 +15,8 @@
 
 #define KEEP_NS NS_PER_S
 #define BAR_WIDTH 30
+#define NAME_WIDTH 24
+#define SHARES_SHOWN 16u
 
 /* ---- on, off, kept ---- */
 
@@ -32,19 +34,18 @@ void curve_set(struct nigh *cache, bool on)
                                   memory_order_relaxed);
 }
 
-/* Fit the curve, with the reads of all spaces that it is about. */
+/* Fit the curve, and tell it the reads of each space that it is about. */
 static void fit(struct nigh *cache)
 {
-    uint64_t hits = 0, misses = 0;
     for (uint32_t i = space_count(cache); i-- > 0;) {
         struct nigh_space *space = cache->spaces[i];
         if (space_l1_apart(space))
             continue;
-        hits += stats_read(&space->stats, STATS_L1_FRESH) +
-                stats_read(&space->stats, STATS_L1_STALE);
-        misses += stats_read(&space->stats, STATS_L1_MISS);
+        uint64_t hits = stats_read(&space->stats, STATS_L1_FRESH) +
+                        stats_read(&space->stats, STATS_L1_STALE);
+        l1_curve_count(cache->l1, space->id, hits, stats_read(&space->stats, STATS_L1_MISS));
     }
-    l1_curve_keep(cache->l1, hits, hits + misses);
+    l1_curve_keep(cache->l1);
 }
 
 uint64_t curve_keep(struct nigh *cache)
@@ -115,6 +116,10 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     text_add(w, "%-4s", names[i]);
     add_size(w, c, p->cap);
     text_add(w, "  %5.1f %%  ", 100 * ratio_at(c, i));
+    if (i != POINT_NOW && p->few) {
+        text_add(w, "too few values for one key in %" PRIu32 " to tell\n", p->sample);
+        return;
+    }
     if (i != POINT_NOW && !p->enough) {
         text_lacking(w, c, p);
         return;
@@ -132,13 +137,101 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
     double gain = c->points[POINT_TWICE].ratio - c->ratio;
     double more = gain > 0 ? gain * c->reads_per_second : 0;
     double misses = (1 - c->ratio) * c->reads_per_second;
-    if (!c->points[POINT_TWICE].enough)
+    if (c->points[POINT_TWICE].few)
+        text_add(w, "The next doubling: nobody can tell.\n");
+    else if (!c->points[POINT_TWICE].enough)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
         text_add(w, "The next doubling: %.0f more hits a second of %.0f reads, and as many\n"
                     "lookups in Redis, or loads, saved of %.0f misses.\n",
                  more, c->reads_per_second, misses);
 }
+
+/* ---- by space ---- */
+
+/* A space, and what it has of the curve. */
+struct share {
+    const struct nigh_space *space;
+    struct l1_curve_space part;
+};
+
+static double gain_of(const struct share *s)
+{
+    return (s->part.points[POINT_TWICE] - s->part.ratio) * s->part.reads_per_second;
+}
+
+/* Lists the `most` spaces that the next doubling would bring the most hits, the first one first.
+ * Returns how many, and in `*ret_known` how many there are. */
+static uint32_t list_shares(struct nigh *cache, struct share *ret, uint32_t most,
+                            uint32_t *ret_known)
+{
+    uint32_t count = 0;
+    *ret_known = 0;
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        struct share s = {.space = cache->spaces[i]};
+        if (space_l1_apart(s.space) || !l1_curve_read_space(cache->l1, s.space->id, &s.part))
+            continue;
+        ++*ret_known;
+        uint32_t at = count < most ? count++ : most;
+        for (; at > 0 && gain_of(&ret[at - 1]) < gain_of(&s); at--)
+            if (at < most)
+                ret[at] = ret[at - 1];
+        if (at < most)
+            ret[at] = s;
+    }
+    return count;
+}
+
+static void text_share(struct text *w, const struct l1_curve *c, const struct share *s)
+{
+    char name[NAME_WIDTH + 1]; /* its beginning */
+    struct text into = text_into(name, sizeof(name));
+    text_add_name(&into, bytes_of(s->space->name, s->space->name_len));
+    text_add(w, "%-*s", NAME_WIDTH, name);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        if (i == POINT_NOW || c->points[i].enough)
+            text_add(w, " %6.1f", 100 * (i == POINT_NOW ? s->part.ratio : s->part.points[i]));
+        else
+            text_add(w, "      -");
+    text_add(w, c->points[POINT_TWICE].enough ? " %12.0f\n" : "            -\n", gain_of(s));
+}
+
+/* Says which space profits, where there are several. */
+static void text_shares(struct text *w, struct nigh *cache, const struct l1_curve *c)
+{
+    struct share shares[SHARES_SHOWN];
+    uint32_t known, count = list_shares(cache, shares, SHARES_SHOWN, &known);
+    if (known < 2)
+        return;
+    text_add(w, "\n%-*s", NAME_WIDTH, "of the reads of a space");
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        text_add(w, " %6s", names[i]);
+    text_add(w, "  2x: hits/s\n");
+    for (uint32_t i = 0; i < count; i++)
+        text_share(w, c, &shares[i]);
+    if (count < known)
+        text_add(w, "and %" PRIu32 " more, which the next doubling brings less\n", known - count);
+}
+
+static void json_shares(struct text *w, struct nigh *cache)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < space_count(cache); i++) {
+        struct share s = {.space = cache->spaces[i]};
+        if (space_l1_apart(s.space) || !l1_curve_read_space(cache->l1, s.space->id, &s.part))
+            continue;
+        text_add(w, "%s{\"name\":", any ? "," : "");
+        text_add_json(w, bytes_of(s.space->name, s.space->name_len));
+        text_add(w, ",\"ratio\":%.5f,\"reads_per_second\":%.1f,\"ratios\":[", s.part.ratio,
+                 s.part.reads_per_second);
+        for (uint32_t p = 0; p < L1_CURVE_POINTS; p++)
+            text_add(w, "%s%.5f", p ? "," : "", s.part.points[p]);
+        text_add(w, "]}");
+        any = true;
+    }
+}
+
+/* ---- all of it ---- */
 
 /* Says which spaces are not in it. Returns how many are. */
 static uint32_t text_apart(struct text *w, struct nigh *cache)
@@ -176,9 +269,10 @@ static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         text_point(w, c, i);
     text_doubling(w, c);
+    text_shares(w, cache, c);
 }
 
-static void json_whole(struct text *w, const struct l1_curve *c, bool on)
+static void json_whole(struct text *w, struct nigh *cache, const struct l1_curve *c, bool on)
 {
     text_add(w, "{\"on\":%s,\"model\":%s,\"unit\":\"%s\",\"ratio\":%.5f,\"reads_per_second\":%.1f,"
                 "\"own_bytes\":%" PRIu64 ",\"points\":[",
@@ -187,10 +281,14 @@ static void json_whole(struct text *w, const struct l1_curve *c, bool on)
     for (uint32_t i = 0; on && i < L1_CURVE_POINTS; i++) {
         const struct l1_curve_point *p = &c->points[i];
         text_add(w, "%s{\"cap\":%" PRIu64 ",\"ratio\":%.5f,\"error\":%.5f,\"reads\":%" PRIu32
-                    ",\"sample\":%" PRIu32 ",\"enough\":%s,\"lacks\":%" PRIu32 "}",
+                    ",\"sample\":%" PRIu32 ",\"enough\":%s,\"few\":%s,\"lacks\":%" PRIu32
+                    "}",
                  i ? "," : "", p->cap, p->ratio, p->error, p->reads, p->sample,
-                 p->enough ? "true" : "false", p->lacks);
+                 p->enough ? "true" : "false", p->few ? "true" : "false", p->lacks);
     }
+    text_add(w, "],\"spaces\":[");
+    if (on)
+        json_shares(w, cache);
     text_add(w, "]}\n");
 }
 
@@ -207,7 +305,7 @@ long nigh_curve(struct nigh *cache, enum nigh_stats_format format, char *buffer,
         fit(cache);
     bool on = l1_curve_read(cache->l1, &c);
     if (format == NIGH_STATS_JSON)
-        json_whole(&w, &c, on);
+        json_whole(&w, cache, &c, on);
     else
         text_whole(&w, cache, &c, on);
     return (long)w.needed;
