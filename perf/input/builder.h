@@ -17,6 +17,14 @@ struct builder_load {
     uint32_t count;
 };
 
+/* What became of a key's misses. */
+struct builder_miss {
+    size_t open;   /* request + 1 that missed, and after which nothing was stored yet; 0: none */
+    bool put;      /* a value of it was put */
+    bool stores;   /* after some miss a value came */
+    bool looks;    /* after some miss none came */
+};
+
 struct builder {
     struct input *in;
     struct key_map keys;
@@ -29,6 +37,8 @@ struct builder {
     uint32_t sized;  /* so many keys have a place there */
     struct builder_load *loads;
     uint32_t loaded; /* the same */
+    struct builder_miss *misses;
+    uint32_t missed; /* the same */
 };
 
 /* One more. `at_s` is any count of seconds; unknown: that of the request before. */
@@ -39,6 +49,12 @@ void builder_change(struct builder *b, uint64_t key, uint32_t size, bool is_put)
 void builder_note_size(struct builder *b, uint64_t key, uint32_t size);
 /* A load of the key took so long. */
 void builder_note_load(struct builder *b, uint64_t key, uint32_t us);
+/* The request that was added last has missed; a value of the key came from somewhere. */
+void builder_note_miss(struct builder *b, uint64_t key);
+void builder_note_value(struct builder *b, uint64_t key, bool is_put);
+/* Tell which requests store nothing when they miss: those that did, and those that hit of a key
+ * whose values come by puts of their own accord alone. */
+void builder_settle_misses(struct builder *b);
 /* Give each request the largest size that is known of its key: an answer that broke off is smaller.
  * Where none is known it gets the mean of the keys. */
 void builder_settle_sizes(struct builder *b);

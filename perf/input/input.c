@@ -26,6 +26,7 @@ static void make_room(struct builder *b)
     b->room = b->room ? 2 * b->room : ROOM_MIN;
     in->trace.requests = must_grow(in->trace.requests, b->room, sizeof(*in->trace.requests));
     in->at_s = must_grow(in->at_s, b->room, sizeof(*in->at_s));
+    in->looks = must_grow(in->looks, b->room, sizeof(*in->looks));
 }
 
 void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
@@ -43,6 +44,7 @@ void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
     }
     in->at_s[i] = (uint32_t)(b->since_s + BIAS_S);
     in->trace.requests[i] = (struct request){key_map_number(&b->keys, key), size};
+    in->looks[i] = false;
     in->trace.count++;
 }
 
@@ -57,6 +59,47 @@ void builder_change(struct builder *b, uint64_t key, uint32_t size, bool is_put)
         .key = key_map_number(&b->keys, key), .size = size, .before = in->trace.count,
         .is_put = is_put};
     in->invalidations += !is_put;
+}
+
+/* ---- misses ---- */
+
+static struct builder_miss *miss_of(struct builder *b, uint64_t key)
+{
+    uint32_t number = key_map_number(&b->keys, key);
+    while (b->missed <= number) {
+        b->misses = must_grow(b->misses, b->keys.capacity, sizeof(*b->misses));
+        b->misses[b->missed++] = (struct builder_miss){0};
+    }
+    return &b->misses[number];
+}
+
+void builder_note_miss(struct builder *b, uint64_t key)
+{
+    struct builder_miss *m = miss_of(b, key);
+    m->looks |= m->open > 0;
+    m->open = b->in->trace.count;
+    b->in->looks[b->in->trace.count - 1] = true;
+}
+
+void builder_note_value(struct builder *b, uint64_t key, bool is_put)
+{
+    struct builder_miss *m = miss_of(b, key);
+    m->put |= is_put;
+    if (m->open) {
+        m->stores = true;
+        b->in->looks[m->open - 1] = false;
+    }
+    m->open = 0;
+}
+
+void builder_settle_misses(struct builder *b)
+{
+    const struct trace *t = &b->in->trace;
+    for (size_t i = 0; i < t->count; i++) {
+        uint32_t key = t->requests[i].key;
+        const struct builder_miss *m = key < b->missed ? &b->misses[key] : NULL;
+        b->in->looks[i] |= m && !m->stores && (m->put || m->looks || m->open);
+    }
 }
 
 /* ---- times ---- */
@@ -219,6 +262,7 @@ void builder_end(struct builder *b)
     settle_loads(b);
     free(b->sizes);
     free(b->loads);
+    free(b->misses);
     key_map_free(&b->keys);
 }
 
@@ -275,6 +319,7 @@ void input_free(struct input *in)
     trace_free(&in->trace);
     free(in->at_s);
     free(in->changes);
+    free(in->looks);
     free(in->load_us);
     *in = (struct input){0};
 }

@@ -33,6 +33,7 @@ struct input {
     struct change *changes; /* as they came */
     size_t change_count;
     uint64_t invalidations; /* of them */
+    bool *looks; /* of each request, whether a miss of it stores nothing; NULL: each one stores */
     float *load_us;         /* how long loads of each key took in the mean; NULL: not known */
     uint64_t dropped;       /* requests that are not in it, for they came too fast */
     uint64_t reads;         /* of all keys while it was recorded; 0: not known */

@@ -3,7 +3,9 @@
  * Recordings of nigh's own (nigh/trace.h), as requests: reads of one process, for one key in so
  * many.
  *
- * Puts and invalidations of these keys are changes between the reads.
+ * Puts and invalidations of these keys are changes between the reads. A read that missed, after
+ * which no value of its key came from Redis, a loader or a put, was a look: it stores nothing in a
+ * replay either.
  *
  * A read that missed has no size: it gets that of the load, or of any other record of its key. A
  * value that is known not to exist has none, and that is its size.
@@ -68,14 +70,33 @@ static uint32_t size_of(const struct nigh_trace_record *q)
 
 static void take_read(struct builder *b, const struct reading *r, const struct nigh_trace_record *q)
 {
-    if (q->outcome <= NIGH_TRACE_MISS)
-        builder_add(b, q->key, size_of(q), (int64_t)(r->time_us / US_PER_S));
+    if (q->outcome > NIGH_TRACE_MISS)
+        return;
+    builder_add(b, q->key, size_of(q), (int64_t)(r->time_us / US_PER_S));
+    if (q->outcome == NIGH_TRACE_MISS)
+        builder_note_miss(b, q->key);
 }
 
 static void take_load(struct builder *b, const struct nigh_trace_record *q)
 {
-    if (q->outcome != NIGH_TRACE_FAILED)
+    if (q->outcome != NIGH_TRACE_FAILED) {
         builder_note_load(b, q->key, q->cost_us);
+        builder_note_value(b, q->key, false);
+    }
+    builder_note_size(b, q->key, size_of(q));
+}
+
+static void take_put(struct builder *b, const struct nigh_trace_record *q)
+{
+    builder_change(b, q->key, size_of(q), true);
+    builder_note_value(b, q->key, true);
+    builder_note_size(b, q->key, size_of(q));
+}
+
+static void take_l2(struct builder *b, const struct nigh_trace_record *q)
+{
+    if (q->outcome <= NIGH_TRACE_ABSENT)
+        builder_note_value(b, q->key, false);
     builder_note_size(b, q->key, size_of(q));
 }
 
@@ -88,8 +109,8 @@ static void take(struct builder *b, struct reading *r, const struct nigh_trace_r
     r->time_us += q->delta_us;
     switch (q->op) {
     case NIGH_TRACE_READ: take_read(b, r, q); break;
-    case NIGH_TRACE_PUT: builder_change(b, q->key, size_of(q), true); /* fall through */
-    case NIGH_TRACE_L2: builder_note_size(b, q->key, size_of(q)); break;
+    case NIGH_TRACE_PUT: take_put(b, q); break;
+    case NIGH_TRACE_L2: take_l2(b, q); break;
     case NIGH_TRACE_LOAD: take_load(b, q); break;
     case NIGH_TRACE_INVALIDATE: builder_change(b, q->key, SIZE_UNKNOWN, false); break;
     case NIGH_TRACE_SPACE: r->name_bytes = q->size; break;
@@ -112,6 +133,7 @@ char *format_recording(struct builder *b, struct stream *s)
     while (input_stream_read(s, &next, h.record_bytes) == h.record_bytes)
         take(b, &r, &next.record);
     b->in->reads = h.reads < b->in->trace.count ? 0 : h.reads; /* killed in its first round */
+    builder_settle_misses(b);
     builder_settle_sizes(b);
     builder_settle_times(b);
     return NULL;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Stack distances by a Fenwick tree over the requests: where a key was asked for last stands its
- * charge, elsewhere nothing; what lies between two requests of a key is a difference of two sums.
+ * Stack distances by a Fenwick tree over requests and puts: where a key was used last stands its
+ * charge, elsewhere nothing; what lies between two uses of a key is a difference of two sums. A key
+ * that was put or loaded is there; one that was invalidated takes no room. A look (input.h) at a
+ * key that is there counts as a use at every size, also where it would have missed.
  */
 #include "tune/curve.h"
 
@@ -54,32 +56,57 @@ static uint32_t bucket_of(double bytes)
 
 struct walk {
     struct sums sums;
-    uint32_t *last; /* request of each key */
-    float *charges; /* of each key, since then */
-    bool *gone;     /* invalidated since then, and not put */
+    uint32_t at;    /* the next place among them: each request has one, and each put */
+    uint32_t *last; /* place of each key; NEVER: it has none, or has been invalidated */
+    float *charges; /* of each key, there */
+    bool *known;    /* it has been asked for, or put */
     uint32_t key_bytes;
     double scale; /* from bytes of the sample to bytes of the real cache */
 };
 
-static void walk_one(struct curve *c, struct walk *w, size_t i, const struct request *q)
+/* Take a key out, whose room is not anybody else's yet. */
+static void walk_out(struct walk *w, uint32_t key)
 {
-    float charge = (float)curve_charge(w->key_bytes, q->size);
-    uint32_t last = w->last[q->key];
-    if (last == NEVER || w->gone[q->key])
-        c->cold++;
-    if (last == NEVER) {
+    if (w->last[key] != NEVER)
+        sums_add(&w->sums, w->last[key], -w->charges[key]);
+    w->last[key] = NEVER;
+}
+
+/* Make a key the one that was used last. */
+static void walk_in(struct curve *c, struct walk *w, uint32_t key, uint32_t size)
+{
+    float charge = (float)curve_charge(w->key_bytes, size);
+    walk_out(w, key);
+    if (!w->known[key])
         c->footprint += charge * w->scale;
-    } else if (w->gone[q->key]) {
-        sums_add(&w->sums, last, -w->charges[q->key]); /* its room was not anybody else's */
+    sums_add(&w->sums, w->at, charge);
+    w->known[key] = true;
+    w->charges[key] = charge;
+    w->last[key] = w->at++;
+}
+
+static void walk_change(struct curve *c, struct walk *w, const struct change *what)
+{
+    if (what->is_put)
+        walk_in(c, w, what->key, what->size);
+    else
+        walk_out(w, what->key);
+}
+
+/* `stores`: a miss of it does. */
+static void walk_request(struct curve *c, struct walk *w, const struct request *q, bool stores)
+{
+    uint32_t last = w->last[q->key];
+    if (last == NEVER) {
+        c->cold++;
+        if (!stores)
+            return;
     } else {
-        double between = sums_before(&w->sums, i) - sums_before(&w->sums, last + 1);
+        double between = sums_before(&w->sums, w->at) - sums_before(&w->sums, last + 1);
+        double charge = curve_charge(w->key_bytes, q->size);
         c->hits[bucket_of((between + charge) * w->scale)]++;
-        sums_add(&w->sums, last, -w->charges[q->key]);
     }
-    sums_add(&w->sums, i, charge);
-    w->charges[q->key] = charge;
-    w->gone[q->key] = false;
-    w->last[q->key] = (uint32_t)i;
+    walk_in(c, w, q->key, q->size);
 }
 
 /* A sample has a few requests too many or too few: the difference are hits that any cache has. */
@@ -103,23 +130,24 @@ void curve_make(struct curve *c, const struct input *in, uint32_t key_bytes, siz
     const struct trace *t = &in->trace;
     sample_take(&s, in, (double)most / (double)t->count, seed);
     struct walk w = {.key_bytes = key_bytes, .scale = 1 / (s.rate * in->rate)};
-    w.sums = (struct sums){must_alloc(s.count + 1, sizeof(double)), s.count};
+    size_t places = s.count + s.change_count;
+    w.sums = (struct sums){must_alloc(places + 1, sizeof(double)), places};
     w.last = must_alloc(t->unique, sizeof(*w.last));
     w.charges = must_alloc(t->unique, sizeof(*w.charges));
-    w.gone = must_alloc(t->unique, sizeof(*w.gone));
+    w.known = must_alloc(t->unique, sizeof(*w.known));
     *c = (struct curve){0};
     for (uint32_t key = 0; key < t->unique; key++)
         w.last[key] = NEVER;
     for (size_t i = 0, next = 0; i < s.count; i++) {
         for (; next < s.change_count && s.changes[next].before <= i; next++)
-            w.gone[s.changes[next].key] = !s.changes[next].is_put;
-        walk_one(c, &w, i, &s.requests[i]);
+            walk_change(c, &w, &s.changes[next]);
+        walk_request(c, &w, &s.requests[i], !s.looks || !s.looks[i]);
     }
     adjust(c, &s);
     free(w.sums.tree);
     free(w.last);
     free(w.charges);
-    free(w.gone);
+    free(w.known);
     sample_free(&s);
 }
 

@@ -85,25 +85,30 @@ static void put(const struct replay_cache *c, const char *key, uint32_t size)
         fail("nigh_put: %s", nigh_strerror(rc));
 }
 
-static bool ask_one(const struct replay_cache *c, const char *key, uint32_t size)
+static bool ask_one(const struct replay_cache *c, const char *key, uint32_t size, bool stores)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     int rc = nigh_get(c->space, key, c->key_bytes, NULL, &value);
     nigh_release(&value);
-    if (rc != NIGH_FRESH)
+    if (rc != NIGH_FRESH && stores)
         put(c, key, size);
     return rc == NIGH_FRESH;
 }
 
-unsigned replay_ask(const struct replay_cache *c, const struct request *q)
+static unsigned ask_copies(const struct replay_cache *c, const struct request *q, bool stores)
 {
     char key[NIGH_KEY_MAX] = {0};
     unsigned hits = 0;
     for (unsigned copy = 0; copy < c->copies; copy++) {
         name_key(key, q->key, copy);
-        hits += ask_one(c, key, q->size);
+        hits += ask_one(c, key, q->size, stores);
     }
     return hits;
+}
+
+unsigned replay_ask(const struct replay_cache *c, const struct request *q)
+{
+    return ask_copies(c, q, true);
 }
 
 /* Returns the bytes that went through limbo for it, roughly. */
@@ -168,7 +173,7 @@ static void ask_all(struct replay_cache *c, const struct replay_source *src, con
             untended += change(c, &s->changes[next]);
         if (s->at_s)
             *now = (1 + (uint64_t)s->at_s[i]) * PERF_NS_PER_S;
-        unsigned answered = replay_ask(c, q);
+        unsigned answered = ask_copies(c, q, !s->looks || !s->looks[i]);
         hits[i * REPLAY_QUARTERS / s->count] += answered;
         add_load(loads, src, s, q->key, 1 - (double)answered / c->copies);
         untended += (uint64_t)(c->copies - answered) * (q->size + ENTRY_BYTES);

@@ -28,6 +28,7 @@ void sample_take(struct sample *s, const struct input *in, double rate, uint64_t
     *s = (struct sample){.rate = rate, .expected = rate * input_expected(in)};
     s->requests = must_alloc(t->count, sizeof(*s->requests));
     s->at_s = in->at_s ? must_alloc(t->count, sizeof(*s->at_s)) : NULL;
+    s->looks = in->looks ? must_alloc(t->count, sizeof(*s->looks)) : NULL;
     s->changes = must_alloc(in->change_count, sizeof(*s->changes));
     for (size_t i = 0, c = 0; i < t->count; i++) {
         for (; c < in->change_count && in->changes[c].before <= i; c++)
@@ -36,6 +37,8 @@ void sample_take(struct sample *s, const struct input *in, double rate, uint64_t
             continue;
         if (s->at_s)
             s->at_s[s->count] = in->at_s[i];
+        if (s->looks)
+            s->looks[s->count] = in->looks[i];
         s->requests[s->count++] = t->requests[i];
     }
 }
@@ -44,6 +47,7 @@ void sample_free(struct sample *s)
 {
     free(s->requests);
     free(s->at_s);
+    free(s->looks);
     free(s->changes);
     *s = (struct sample){0};
 }

@@ -16,6 +16,7 @@
 struct sample {
     struct request *requests;
     uint32_t *at_s; /* NULL: not known */
+    bool *looks;    /* of each, whether a miss of it stores nothing; NULL: each one stores */
     size_t count;
     struct change *changes; /* of the same keys; before which request of these */
     size_t change_count;

@@ -396,6 +396,17 @@ TEST(recording_has_its_reads_and_the_sizes_of_its_loads)
     input_free(&in);
 }
 
+/* Of the four reads the first one missed, and a load stored; the last one missed, and nothing came.
+ * Between them key 7 hit: its values come by loads. Key 8 was put: but it was never missed. */
+TEST(recording_tells_which_misses_store_nothing)
+{
+    struct input in;
+    CHECK_STR(read_recording(&in, sizeof(recording)), "");
+    REQUIRE_EQ(in.trace.count, 4);
+    CHECK(!in.looks[0] && !in.looks[1] && in.looks[2] && in.looks[3]);
+    input_free(&in);
+}
+
 TEST(recording_tells_all_reads_of_its_process)
 {
     struct input in;

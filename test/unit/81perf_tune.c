@@ -290,6 +290,69 @@ TEST(invalidated_keys_miss_unless_they_are_put)
     input_free(&in);
 }
 
+/* A value that is put before anybody asks is there. */
+TEST(keys_that_are_put_first_do_not_miss)
+{
+    enum { COUNT = 1000 };
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = 4}};
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests));
+    in.changes = calloc(4, sizeof(*in.changes));
+    REQUIRE(in.trace.requests && in.changes);
+    for (unsigned i = 0; i < COUNT; i++)
+        in.trace.requests[i] = (struct request){i % 4, 100};
+    for (; in.change_count < 4; in.change_count++)
+        in.changes[in.change_count] =
+            (struct change){.key = (uint32_t)in.change_count, .size = 100, .is_put = true};
+    check_hits(&in, 1);
+    static struct curve c;
+    curve_make(&c, &in, KEY_BYTES, COUNT, 1);
+    CHECK(c.cold == 0);
+    input_free(&in);
+}
+
+/* Between two requests of a key others are put, that nobody asks for: they take room. */
+TEST(what_is_put_takes_room)
+{
+    enum { COUNT = 200, PUTS = 60 };
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = 1 + COUNT * PUTS}};
+    static struct curve c;
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests)); /* of key 0 */
+    in.changes = calloc((size_t)COUNT * PUTS, sizeof(*in.changes));
+    REQUIRE(in.trace.requests && in.changes);
+    for (; in.change_count < (size_t)COUNT * PUTS; in.change_count++)
+        in.changes[in.change_count] = (struct change){
+            .key = 1 + (uint32_t)in.change_count, .size = 1000,
+            .before = in.change_count / PUTS, .is_put = true};
+    curve_make(&c, &in, KEY_BYTES, COUNT, 1);
+    CHECK(curve_at(&c, PUTS / 2 * curve_charge(KEY_BYTES, 1000)) == 0);
+    CHECK(curve_at(&c, PUTS * 2 * curve_charge(KEY_BYTES, 1000)) > 0.99);
+    input_free(&in);
+}
+
+/* Requests that store nothing when they miss, and a put of two of the four keys in the middle. */
+TEST(looks_hit_what_was_put_alone)
+{
+    enum { COUNT = 1000 };
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = 4}};
+    static struct curve c;
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests));
+    in.looks = calloc(COUNT, sizeof(*in.looks));
+    in.changes = calloc(2, sizeof(*in.changes));
+    REQUIRE(in.trace.requests && in.looks && in.changes);
+    for (unsigned i = 0; i < COUNT; i++) {
+        in.trace.requests[i] = (struct request){i % 4, 100};
+        in.looks[i] = true;
+    }
+    for (; in.change_count < 2; in.change_count++)
+        in.changes[in.change_count] = (struct change){
+            .key = (uint32_t)in.change_count, .size = 100, .before = COUNT / 2, .is_put = true};
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = COUNT};
+    curve_make(&c, &in, KEY_BYTES, COUNT, 1);
+    CHECK(fabs(curve_at(&c, 4 * MIB) - 0.25) < 1e-9);
+    CHECK(fabs(replay_run(&src, "lru", 4u << 20, 1).hits - 0.25) < 1e-9);
+    input_free(&in);
+}
+
 /* One key in 16 of skewed requests is seen: the sample has a most popular one too many (seed 11),
  * or lacks them (12). By all reads of the process that is made good; without them the curve is far
  * off. */
