@@ -33,8 +33,8 @@
 struct nigh;
 struct nigh_space;
 
-/* What a call holds beyond its frame, which may be gone without it: memory, and flights that it has
- * joined. `gone` lets go of all that. */
+/* An owner keeps what a call holds beyond its frame: memory, and flights that it has joined. If the
+ * frame is gone, `gone` lets go of all that. */
 struct caller_owner {
     void (*gone)(struct caller_owner *o);
 };

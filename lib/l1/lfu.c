@@ -33,7 +33,7 @@
 /* A newcomer larger than 1/4 of the window's share does not wait in the window. */
 #define LARGE_PART 4u
 
-/* How much more than its victims a newcomer must be worth: see lfu.h, "phase". */
+/* Says how much more than its victims a newcomer must be worth: see lfu.h, "phase". */
 #define LEAD 1u
 
 #define WORTHLESS INT32_MIN /* a key never asked for: a tie at any weight */
