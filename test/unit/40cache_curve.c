@@ -126,8 +126,8 @@ TEST(it_says_which_space_profits)
     REQUIRE_EQ(nigh_space_open(cache, "quiet", NULL, NULL, NULL, NULL, &other), 0);
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(!strstr(text, "of the reads of a space"));
-    for (unsigned i = 0; i < 400000; i++) {
-        ask(i % 2 ? space : other, i % 2 ? i / 2 * 7 % 12000 : i % 500);
+    for (unsigned i = 0; i < 200000; i++) {
+        ask(i % 2 ? space : other, i % 2 ? i / 2 * 7 % 10000 : i / 2 % 2000);
         if (i % 128 == 0)
             nigh_tick(cache);
         if (i % 4096 == 0)
