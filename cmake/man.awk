@@ -2,7 +2,8 @@
 # Makes a manual page of one public header: awk -v version=V -v date=D -f man.awk HEADER >PAGE.3
 #
 # A header's first comment becomes DESCRIPTION, each comment with two asterisks the text of the
-# function (or callback type) that it stands above, everything else TYPES AND CONSTANTS.
+# function (or callback type) that it stands above, everything else TYPES AND CONSTANTS: structs,
+# enums and macros, too, with however many asterisks.
 # A title ("---- what the answer carries ----") begins a section. Plain roff with the man macros,
 # made by what every awk can.
 
@@ -128,6 +129,13 @@ function end_code() {
     if (in_types_code) put(".fi")
     in_types_code = 0
 }
+# The comment gathered goes before a type or a constant.
+function describe() {
+    begin(types)
+    end_code()
+    paragraph()
+    text_all()
+}
 # A declaration with its documentation: joined into one line, its name found, filed.
 function declare(s,    name) {
     gsub(/[ \t]+/, " ", s)
@@ -193,12 +201,7 @@ state == "comment" {
         } else if (documents) {
             state = "declaration"
             declaration = ""
-        } else {
-            begin(types)
-            end_code()
-            paragraph()
-            text_all()
-        }
+        } else describe()
         next
     }
     sub(/^ \* ?/, "")
@@ -207,12 +210,13 @@ state == "comment" {
     if (closes) { # text ends on the line of the closing
         one_line = 0
         state = ""
-        begin(types)
-        end_code()
-        paragraph()
-        text_all()
+        describe()
     }
     next
+}
+state == "declaration" && (/^#define/ || /[{]/) { # or of a struct: no page is named after these
+    state = ""
+    describe()
 }
 state == "declaration" {
     declaration = declaration " " $0

@@ -13,21 +13,21 @@
  *
  * Reading one:
  *
- *   - `magic` and `version` are as below, `header_bytes` and `record_bytes` at least as large as
- *     here: records begin at `header_bytes`, and are `record_bytes` apart. What a later version has
- *     added lies behind the fields that are known here.
- *   - A record that is cut off by the end of the file is ignored, and so is one whose `op` is not
- *     known: `outcome` and all other fields may then mean anything, but the time goes on.
- *   - The time of a record is that of the one before, plus `delta_us`; the first one counts from
- *     `start_us`. Threads are recorded in turns: within a tenth of a second or so, requests of
- *     different threads may have changed places. Times of hits are those of a clock that steps
- *     every few milliseconds.
- *   - `reads` counts those that would be a READ with an outcome up to MISS, were all keys sampled,
- *     and those that were dropped. It is written after the records of a round, many times a
- *     second: of a process that was killed it may lack the last round's.
- *   - A record of NIGH_TRACE_SPACE gives a space its name, before any other record names its
- *     number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
- *     is left of the last one is 0.
+ * - `magic` and `version` are as below, `header_bytes` and `record_bytes` at least as large as
+ *   here: records begin at `header_bytes`, and are `record_bytes` apart. What a later version has
+ *   added lies behind the fields that are known here.
+ * - A record that is cut off by the end of the file is ignored, and so is one whose `op` is not
+ *   known: `outcome` and all other fields may then mean anything, but the time goes on.
+ * - The time of a record is that of the one before, plus `delta_us`; the first one counts from
+ *   `start_us`. Threads are recorded in turns: within a tenth of a second or so, requests of
+ *   different threads may have changed places. Times of hits are those of a clock that steps
+ *   every few milliseconds.
+ * - `reads` counts those that would be a READ with an outcome up to MISS, were all keys sampled,
+ *   and those that were dropped. It is written after the records of a round, many times a
+ *   second: of a process that was killed it may lack the last round's.
+ * - A record of NIGH_TRACE_SPACE gives a space its name, before any other record names its
+ *   number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
+ *   is left of the last one is 0.
  *
  * `key` is XXH3-64 (seed 0) of the key, xor that of its space's name: the same in each process.
  * Keys themselves are not recorded. Which keys are sampled is decided by another hash, with a

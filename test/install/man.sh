@@ -23,6 +23,9 @@ for function in $functions; do
     grep -q "^\.BR $function\b" "$man/man3/nigh.3" || complain "nigh(3) does not list $function"
 done
 
+strange=$(find "$man/man3" ! -type d ! -name 'nigh*.3' -exec basename {} \; | tr '\n' ' ')
+[ -z "$strange" ] || complain "pages that no function has a name for: $strange"
+
 # words: those of three letters and more, once each.
 words() { grep -oE '[A-Za-z_][A-Za-z0-9_]{2,}' | tr '[:upper:]' '[:lower:]' | sort -u; }
 
