@@ -60,7 +60,7 @@ static void draw(struct plot *p, const struct tune *t, const struct knee_point *
             i == t->knee ? 'K' : 'o';
 }
 
-/* Sizes below the axis, as many as have room. */
+/* Sizes below the axis, as many as have room, and what the letters are. */
 static void print_axis(const struct plot *p, FILE *out)
 {
     unsigned every = (unsigned)ceil(10 / p->step), at = 0;
@@ -73,7 +73,7 @@ static void print_axis(const struct plot *p, FILE *out)
             fputc(' ', out);
         at += (unsigned)fprintf(out, "%s", tune_size(exp2(p->first + d)));
     }
-    fputc('\n', out);
+    fprintf(out, "\n          o replayed   K the knee: where more memory is not worth it\n");
 }
 
 void tune_plot(const struct tune *t, FILE *out)

@@ -382,7 +382,8 @@ void tune_report(const struct tune *t, FILE *out)
     explain_loads(t, out);
     explain_policy(t, out);
     explain_shards(t, out);
-    fprintf(out, "  a replay with all of the line answers %.1f %%\n", percent(t->check.hits));
+    fprintf(out, "  a last replay, with all that the line says, answers %.1f %%\n",
+            percent(t->check.hits));
     print_certainty(t, out);
     table_end();
 }

@@ -72,8 +72,8 @@ static bool say_degraded(struct command *c)
 static void say_outage(struct command *c, const char *what, const struct l2_outage *o)
 {
     if (o->text[0])
-        control_print(c->reply, "last outage: %s was not connected: %s (over for %" PRIu64
-                                " ms, after %" PRIu64 " ms)\n", what, o->text, o->ago_ms,
+        control_print(c->reply, "last outage: %s was not connected: %s (ended %" PRIu64
+                                " ms ago, lasted %" PRIu64 " ms)\n", what, o->text, o->ago_ms,
                       o->lasted_ms);
 }
 

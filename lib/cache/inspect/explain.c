@@ -57,12 +57,12 @@ static void end(struct text *w, const char *label, const struct line *l)
 
 /* ---- text: the parts ---- */
 
-/* Say what is left of a lifetime, or how long ago it ended. */
+/* Say when a lifetime ends, or has ended: counted from now, whatever comes before it. */
 static void add_lifetime(struct text *t, const char *what, int64_t left_ns)
 {
-    text_add(t, ", %s %s ", what, left_ns < 0 ? "until" : "for");
+    text_add(t, ", %s until ", what);
     say_span(t, (uint64_t)(left_ns < 0 ? -left_ns : left_ns));
-    text_add(t, left_ns < 0 ? " ago" : "");
+    text_add(t, left_ns < 0 ? " ago" : " from now");
 }
 
 static void add_times(struct text *t, const struct explain_value *v, uint64_t cost_us)
@@ -317,7 +317,8 @@ static void text_whole(struct text *w, const struct explanation *x)
     t = begin(&l);
     if (x->coherence.node)
         text_add(t, "node %04x, ", cache_node_name(x->coherence.node));
-    text_add(t, "process %d, at position %" PRIu64, (int)getpid(), x->position);
+    text_add(t, "process %d, which knows of %" PRIu64 " changes (by its own count: stamps of two "
+                "processes do not compare)", (int)getpid(), x->position);
     end(w, "here", &l);
     text_notes(w, x);
 }

@@ -33,7 +33,7 @@ static void print_problems(struct nigh *cache, struct text *w)
             text_add(w, "%s_problem%*s %s (for %" PRIu64 " ms)\n", p->name,
                      (int)(12 - strlen(p->name)), "", p->is.text, p->is.for_ms);
         if (p->was.text[0])
-            text_add(w, "%s_outage%*s %s (over for %" PRIu64 " ms, after %" PRIu64 " ms)\n",
+            text_add(w, "%s_outage%*s %s (ended %" PRIu64 " ms ago, lasted %" PRIu64 " ms)\n",
                      p->name, (int)(13 - strlen(p->name)), "", p->was.text, p->was.ago_ms,
                      p->was.lasted_ms);
     }
