@@ -45,11 +45,12 @@ static void write_text(const char *before, const char *text, const char *after)
     fflush(stderr);
 }
 
+/* What does not fit into the terminal's line is cut off: a line that went on in the next could not
+ * be written over. */
 static void write_over(const char *text)
 {
-    write_text("\r\033[K", text, "");
+    write_text("\r\033[K\033[?7l", text, "\033[?7h");
 }
-
 
 void progress(const char *fmt, ...)
 {
