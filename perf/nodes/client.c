@@ -2,9 +2,9 @@
 /*
  * An application thread: asks for pages as clients do, as fast as it gets them.
  *
- * Time is read where it is needed: the checker wants the beginning of every call; without it one
- * call in 32 is timed. The latency of L1 is kept for one call in 1024: two clock reads cost half of
- * what such a hit does.
+ * Time is read where it is needed: the checker wants the beginning of every call and judges how
+ * long each took, for what L1 answers may have waited before; without it one call in 32 is timed.
+ * The latency of L1 is kept for one call in 1024.
  */
 #include "nodes/member.h"
 #include "support/fail.h"
@@ -105,12 +105,14 @@ static uint64_t took_ns(struct session *s, const struct reading *r)
 static void measure(struct session *s, const struct reading *r)
 {
     bool wanted = r->tier != TIER_L1 || s->turn % L1_TIMED_EVERY == 0;
+    bool timed = r->begin_ns && (wanted || s->member->plan->check);
+    uint64_t ns = timed ? took_ns(s, r) : 0;
     _Atomic uint64_t *answered = &s->tally->tiers[r->tier];
     /* no other thread writes it */
     atomic_store_explicit(answered, atomic_load_explicit(answered, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    if (r->begin_ns && wanted)
-        hist_add(&s->tally->latency[r->tier], took_ns(s, r));
+    if (timed && wanted)
+        hist_add(&s->tally->latency[r->tier], ns);
 }
 
 static void judge(struct session *s, const struct reading *r)

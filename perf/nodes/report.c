@@ -276,8 +276,9 @@ void report_table(const struct result *const runs[], int count)
            p->threads, p->memory, p->updates_per_second, p->seconds,
            (unsigned long long)p->seed,
            r->fault.kind ? table_print(", %s at %g s", r->fault.kind->name, p->fault_at) : "");
-    printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step)\n\n",
-           (double)r->bound_ns / 1e6, p->trust_ms);
+    printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step%s)\n\n",
+           (double)r->bound_ns / 1e6, p->trust_ms,
+           p->late_ms ? table_print(" + %u ms: %s", p->late_ms, r->fault.kind->name) : "");
     print_reads(&t, runs);
     print_truth(&t, runs);
     print_origin(&t, runs);
@@ -483,6 +484,16 @@ void report_json(const struct result *r, const char *path)
 
 /* ---- a run with each fault ---- */
 
+/* The bound of most, and of each that adds to it. */
+static void print_bounds(const struct result *runs, int count)
+{
+    printf("bound of lateness: %s", table_time(checker_bound_ns(runs[0].plan.trust_ms, 0)));
+    for (int i = 0; i < count; i++)
+        if (runs[i].plan.late_ms)
+            printf(", in %s %s", runs[i].fault.kind->name, table_time(runs[i].bound_ns));
+    printf("\nfresh again: since the fault's first step; held: the node was not let run\n");
+}
+
 void report_faults(const struct result *runs, int count)
 {
     const uint64_t deadline_ns = NIGH_DEFAULT_LOAD_DEADLINE_MS * PERF_NS_PER_MS;
@@ -498,9 +509,7 @@ void report_faults(const struct result *runs, int count)
                table_time(deadline_ns), table_count(r->calls.overdue + r->update.calls.overdue));
     }
     if (count)
-        printf("bound of lateness: %s; fresh again: since the fault's first step; held: the node "
-               "was not let run\n",
-               table_time(runs[0].bound_ns));
+        print_bounds(runs, count);
 }
 
 void report_faults_json(const struct result *runs, int count, const char *path)

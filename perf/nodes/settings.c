@@ -53,11 +53,11 @@ static const char *faults(void)
     char *text = must_print("what befalls the private Redis, or a node, in the middle\n"
                             "of each run:");
     for (uint32_t i = 0; fault_kind(i); i++) {
-        char *more = must_print("%s\n%-15s  %s", text, fault_kind(i)->name, fault_kind(i)->does);
+        char *more = must_print("%s\n%-18s  %s", text, fault_kind(i)->name, fault_kind(i)->does);
         free(text);
         text = more;
     }
-    char *all = must_print("%s\n%-15s  %s", text, "all",
+    char *all = must_print("%s\n%-18s  %s", text, "all",
                            "a judged run with each, and one table");
     free(text);
     return all;
