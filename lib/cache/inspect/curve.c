@@ -117,7 +117,7 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     add_size(w, c, p->cap);
     text_add(w, "  %5.1f %%  ", 100 * ratio_at(c, i));
     if (i != POINT_NOW && p->few) {
-        text_add(w, "too few values for one key in %" PRIu32 " to tell\n", p->sample);
+        text_add(w, "too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
         return;
     }
     if (i != POINT_NOW && !p->enough) {
