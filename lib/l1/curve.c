@@ -131,7 +131,8 @@ void curve_remove(struct l1 *l1, uint64_t hash)
 static void forget_all(struct curve *c)
 {
     memset(c->points, 0, sizeof(c->points));
-    memset(c->spaces, 0, c->space_count * sizeof(*c->spaces));
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space] = (struct curve_space){0};
     c->hits = c->reads = c->seconds = 0;
     c->last_ns = c->seen = 0;
     atomic_store_explicit(&c->lost, 0, memory_order_relaxed);
