@@ -70,10 +70,10 @@ static char *put_name(char *to, const char *name, size_t columns)
 {
     size_t used = 0;
     for (const unsigned char *s = (const unsigned char *)name; *s && used < columns; s++) {
-        bool c1 = *s == 0xc2 && s[1] < 0xa0;
+        bool c1 = *s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
         if (*s < ' ' || *s == 0x7f || c1) {
             *to++ = '?';
-            s += c1 && s[1];
+            s += c1;
         } else {
             *to++ = (char)*s;
             for (int rest = 3; rest > 0 && (s[1] & 0xc0) == 0x80; rest--)
@@ -89,6 +89,7 @@ static char *put_name(char *to, const char *name, size_t columns)
 
 static char *put_rate(char *to, double rate, int columns)
 {
+    rate = rate > 0 ? rate : 0; /* nor is it a NaN */
     rate = rate < RATE_MAX ? rate : RATE_MAX;
     return to + sprintf(to, rate < 9.95 ? "%*.2f" : rate < 99.5 ? "%*.1f" : "%*.0f", columns, rate);
 }

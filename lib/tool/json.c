@@ -247,10 +247,11 @@ bool json_hot(const struct json *j, const char *space, const char *list, size_t 
         found[k] = find_at(j, path, i);
     }
     const struct item *name = space ? found[0] : found[3];
-    if (!name || !found[1] || !found[2])
+    const char *kind = found[4] ? found[4]->text : "";
+    if (!name || !name->text || !kind || !found[1] || !found[2])
         return false;
     *ret = (struct json_hot){.name = name->text, .rate = found[1]->number,
-                             .error = found[2]->number, .kind = found[4] ? found[4]->text : ""};
+                             .error = found[2]->number, .kind = kind};
     return true;
 }
 

@@ -101,3 +101,19 @@ TEST(names_fit_their_columns_and_move_no_terminal)
                "     5.00 ?[2J?          4.00 \xc3\xa9\xc3\xa9             3.00 1234567890\n");
     json_free(of[0]);
 }
+
+TEST(odd_rates_and_names_break_no_table)
+{
+    struct json *of[1] = {read(HOT(
+        "{\"key\": \"a\", \"rate\": -1e300, \"error\": -1e301}, "
+        "{\"key\": \"b\", \"rate\": 1e300, \"error\": 1}",
+        "{\"key\": 5, \"rate\": 3, \"error\": 1}",
+        KEY("\xc2" "c", "3"),
+        "{\"kind\": 7, \"name\": \"t\", \"rate\": 4, \"error\": 1}"))};
+    check_text(hot_table(of, 1, "s", 60, 9),
+               "   hits/s            misses/s           changes/s\n"
+               " 99999999 b                                  3.00 \xc2" "c\n"
+               "     0.00 a\n");
+    check_text(hot_groups(of, 1, 80), "");
+    json_free(of[0]);
+}
