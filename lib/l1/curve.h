@@ -37,8 +37,8 @@
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
  * more): that is the smaller caps of a cache of some thousand values.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and 80 bytes for each space;
- * general memory, beside the cap. The lock is tried, never waited for: a request that is lost is
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and 64 to 128 bytes for each
+ * space; general memory, beside the cap. The lock is tried, never waited for: a request that is lost is
  * lost to all mini caches alike, and counted.
  *
  * Keys: (l) lock  (a) atomic, relaxed

@@ -338,7 +338,7 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     pthread_mutex_lock(&c->lock);
     ret->ratio = c->reads > 0 ? c->hits / c->reads : 0;
     ret->reads_per_second = c->seconds > 0 ? c->reads / c->seconds : 0;
-    ret->own_bytes = c->block_bytes;
+    ret->own_bytes = c->block_bytes + c->space_count * sizeof(*c->spaces);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         ret->points[i] = tell_point(l1, c, i);
     make_points_rising(ret);
