@@ -115,7 +115,7 @@ typedef void (*nigh_log_fn)(void *arg, enum nigh_log_level level, const char *me
 
 /**
  * Tell the time, in nanoseconds, of a clock that never goes back. It may begin anywhere: nigh looks
- * only at how much it has gone on since nigh_open(), up to 17 years. (If the clock does go
+ * only at how much it has gone on since nigh_open(), up to 7 years. (If the clock does go
  * back, lifetimes and trust last longer by as much.) The function must return, without exception,
  * longjmp() or end of its thread, for nigh may call it at any point of its work.
  *

@@ -182,6 +182,17 @@ TEST(times_are_rounded_down_within_their_bounds)
     cache_close(&c);
 }
 
+/* nigh_clock_fn promises it. The kernel's clock may go on for a year more. */
+TEST(a_hosts_clock_may_go_on_for_7_years)
+{
+    uint64_t year_ns = UINT64_C(366) * 86400 * NS_PER_S;
+    uint64_t longest_ns = 2 * UINT64_C(1000000) * NIGH_LIFETIME_MAX_MS; /* with any jitter */
+    struct cache c;
+    cache_open(&c, 1 << 20, 1);
+    check_times(&c, CLOCK_HOOK_START_NS + 7 * year_ns, longest_ns, longest_ns);
+    cache_close(&c);
+}
+
 TEST(for_ever_stays_for_ever)
 {
     struct cache c;
