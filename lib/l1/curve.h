@@ -38,8 +38,8 @@
  * more): that is the smaller caps of a cache of some thousand values.
  *
  * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and 64 to 128 bytes for each
- * space; general memory, beside the cap. The lock is tried, never waited for: a request that is lost is
- * lost to all mini caches alike, and counted.
+ * space; general memory, beside the cap. The lock is tried, never waited for: a request that is
+ * lost is lost to all mini caches alike, and counted.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *
