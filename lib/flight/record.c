@@ -133,7 +133,9 @@ void flight_ref(struct flight *f)
 void flight_unref(struct flight *f)
 {
     /* pair(flight.refs): release of each owner, acquire of the last. */
-    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+    uint32_t refs = atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel);
+    NIGH_DCHECK(refs > 0);
+    if (refs != 1)
         return;
     NIGH_DCHECK(flight_landed(f) == FLIGHT_LANDED);
     struct flight_table *table = f->table;

@@ -211,6 +211,41 @@ TEST(a_loader_that_ends_its_thread_is_run_once_more_for_the_rest)
     }
 }
 
+static struct world *joined;
+
+/* Ends the first thread, when another waits for its flight, and jumps out of the second. */
+static int exit_then_jump(struct origin *o, struct nigh_fill *fill)
+{
+    (void)o;
+    (void)fill;
+    if (exits-- <= 0)
+        longjmp(way_out, 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(joined, "flight_joined") == 1);
+    pthread_exit(NULL);
+}
+
+/* It runs the loader of the flight that it takes over. */
+TEST(a_loader_that_jumps_over_a_call_for_many_that_took_its_flight_over)
+{
+    static struct bunch b;
+    struct world w;
+    struct asker first;
+    open_world(&w, 1, NIGH_RUN_CALLER);
+    joined = &w;
+    exits = 1;
+    atomic_store(&w.origin.script, exit_then_jump);
+    asker_start(&first, w.space, "a", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "load") == 1);
+    bunch_init(&b, "a");
+    if (setjmp(way_out) == 0)
+        bunch_fetch(&b, w.space, NULL);
+    CHECK_EQ(ask_fetch(w.space, "a", NULL).outcome, NIGH_ELOADER);
+    CHECK_EQ(world_count(&w, "flight_replaced"), 1);
+    CHECK_EQ(world_count(&w, "flights"), 0);
+    pthread_join(first.thread, NULL);
+    world_close(&w);
+}
+
 /* ---- answers that come later ---- */
 
 static struct nigh_fill *_Atomic put_off;

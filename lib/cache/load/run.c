@@ -41,6 +41,8 @@ static void ended_holding(struct load *l, enum unwind_how how)
     }
     if (how == UNWIND_EXCEPTION)
         l->flight->for_caller = false; /* the caller stays: run_caught() stops the exception */
+    if (l->callback.owner)
+        l->flight->blocking = false; /* the owner leaves the flight, with all others of the call */
     flight_abandon(l->flight);
 }
 
